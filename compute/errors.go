@@ -1,0 +1,96 @@
+package compute
+
+import (
+	"errors"
+	"strings"
+)
+
+// A Kind says what sort of thing went wrong. Each top kind has one exit status and one HTTP status; a finer kind is also its parent.
+type Kind struct {
+	name   string
+	parent *Kind
+}
+
+// Error returns the kind's name.
+func (k *Kind) Error() string { return k.name }
+
+// Unwrap makes errors.Is find the parent of a finer kind.
+func (k *Kind) Unwrap() error {
+	if k.parent == nil {
+		return nil
+	}
+	return k.parent
+}
+
+// The kinds of error. The comments name the exit status of each.
+var (
+	ErrFailed      = &Kind{name: "failed"}              // 1
+	ErrUnavailable = &Kind{name: "unavailable"}         // 1: try again later
+	ErrInvalid     = &Kind{name: "invalid"}             // 2: usage, configuration
+	ErrNoCapacity  = &Kind{name: "no capacity"}         // 3
+	ErrTimeout     = &Kind{name: "timed out"}           // 4
+	ErrNotFound    = &Kind{name: "not found"}           // 5
+	ErrConflict    = &Kind{name: "conflict"}            // 6
+	ErrDenied      = &Kind{name: "permission denied"}   // 7
+	ErrNotLeased   = &Kind{"not acquired", ErrConflict} // nobody's, or the lease has ended
+	ErrStale       = &Kind{"stale", ErrConflict}        // the generation has moved on
+	ErrNotReady    = &Kind{"not ready", ErrUnavailable} // made, but not to be reached yet
+)
+
+// The ways in which a command can fail before it has an exit status of its own, or without one.
+var (
+	ErrLost          = &Kind{"contact lost", ErrUnavailable}      // run exits with 121
+	ErrCannotStart   = &Kind{"cannot start", ErrFailed}           // 125
+	ErrNotExecutable = &Kind{"not executable", ErrCannotStart}    // 126
+	ErrNoCommand     = &Kind{"command not found", ErrCannotStart} // 127
+)
+
+// Error is an operation that failed: what was done, to which thing, the kind, the cause, and what to do about it.
+type Error struct {
+	Op   string // the room and the verb, "ssh.Connect"; may be empty
+	ID   ID     // the instance, or the name of the source; may be empty
+	Kind error  // one of the kinds above
+	Err  error  // the cause; may be nil
+	Hint string // what the user may do, a sentence without a full stop; may be empty
+}
+
+// Error returns "op: id: kind: cause", leaving out what is empty. The hint is not part of it.
+func (e *Error) Error() string {
+	var parts []string
+	for _, s := range []string{e.Op, string(e.ID)} {
+		if s != "" {
+			parts = append(parts, s)
+		}
+	}
+	if e.Kind != nil && !(e.Err != nil && strings.HasPrefix(e.Err.Error(), e.Kind.Error())) {
+		parts = append(parts, e.Kind.Error())
+	}
+	if e.Err != nil {
+		parts = append(parts, e.Err.Error())
+	}
+	return strings.Join(parts, ": ")
+}
+
+// Unwrap lets errors.Is and errors.As see the kind and the cause.
+func (e *Error) Unwrap() []error {
+	var out []error
+	if e.Kind != nil {
+		out = append(out, e.Kind)
+	}
+	if e.Err != nil {
+		out = append(out, e.Err)
+	}
+	return out
+}
+
+// Hint returns the first hint found in err's tree, or "".
+func Hint(err error) string {
+	var e *Error
+	for err != nil && errors.As(err, &e) {
+		if e.Hint != "" {
+			return e.Hint
+		}
+		err = e.Err
+	}
+	return ""
+}

@@ -1,0 +1,74 @@
+package compute
+
+import (
+	"slices"
+	"time"
+)
+
+// ID is an instance's name, unique in an installation and never used for another: SOURCE-ID, as "debian-3" or "web-HOST". It is looked up,
+// never split.
+type ID string
+
+// State is where an instance is in its life.
+type State string
+
+// The states of an instance's life. An instance that is gone has no record but its events.
+const (
+	Creating   State = "creating"   // recorded; the provider is being asked
+	SettingUp  State = "setting-up" // made; being reached, provision.d running
+	Ready      State = "ready"      // cached, may be handed out
+	Leased     State = "leased"     // in use
+	Cleaning   State = "cleaning"   // given back; being made fit for the next
+	Failed     State = "failed"     // set-up, cleaning or health failed; never handed out
+	Discarding State = "discarding" // being unmade, until the provider says not found
+	Held       State = "held"       // kept aside for a person to look at; counted nowhere
+)
+
+// Steps lists the states that each state may change to. No other change is ever recorded.
+var Steps = map[State][]State{
+	Creating:   {SettingUp, Ready, Leased, Failed, Discarding},
+	SettingUp:  {Ready, Leased, Failed, Discarding},
+	Ready:      {Leased, Cleaning, Failed, Discarding, Held},
+	Leased:     {Ready, Cleaning, Failed, Discarding, Held},
+	Cleaning:   {Ready, Failed, Discarding},
+	Failed:     {Discarding, Held},
+	Discarding: {Failed},
+	Held:       {Discarding, Cleaning},
+}
+
+// Allowed reports whether an instance may change from one state to another.
+func Allowed(from, to State) bool { return slices.Contains(Steps[from], to) }
+
+// Instance is one computer got from a source. A provider fills ID, ProviderID, Address and Facts; the rest is the lease engine's.
+type Instance struct {
+	ID         ID                // the name
+	Source     string            // the source's name
+	ProviderID string            // the provider's own identifier, for people and hooks
+	Address    string            // host name or address, where there is one
+	Facts      map[string]string // what the provider knows: "os", "cores", ...
+
+	Row        int64     // the record's key in the store; 0: not stored yet
+	SourceKey  int64     // the record of the source's definition that it was made by
+	State      State     // set by the engine alone
+	Since      time.Time // when it got into this state
+	Created    time.Time // when it was recorded
+	ReadyAt    time.Time // when it was last made or found fit; zero: never
+	Generation int64     // grows with each hand-out; whatever acts under a lease presents it
+	Uses       int       // how often it was handed out
+	Worker     int64     // the process that is at work on it; 0: none
+	Wanted     string    // the lease that it is being made for; "": for the cache
+	Child      ID        // of a pool's instance: the child's instance behind it
+	Attempts   int       // failed tries to discard it
+	Retry      time.Time // not before this is discarding tried again
+	Reason     string    // why it is failed or held
+	Resume     int       // set-up steps done, so that a repeated set-up goes on after them
+	Phases     Phases    // how long each phase of making it took
+}
+
+// Phases are the timed parts of a cold start.
+type Phases struct {
+	Wait    time.Duration `json:"wait,omitempty"`    // in the queue
+	Create  time.Duration `json:"create,omitempty"`  // the provider's Create
+	Connect time.Duration `json:"connect,omitempty"` // until it answers, booting included
+	SetUp   time.Duration `json:"set_up,omitempty"`  // bundles and provision.d
+}

@@ -1,0 +1,117 @@
+package compute
+
+import (
+	"context"
+	"time"
+)
+
+// Request asks for instances. All of them are given, or none.
+type Request struct {
+	Source  string // the source's name
+	Count   int    // how many; 0 gives none
+	Owner   string // whose the leases are; required
+	Purpose string // for people to read; may be empty
+	Name    string // a name for the lease, unique among those that live; with Count 1 only; "": none
+
+	TTL  time.Duration // ends that long after it was given or extended; 0: the source's; negative: none
+	Idle time.Duration // ends when unused for so long; 0: the source's; negative: never
+	Wait time.Duration // at most so long in the queue; 0: not at all; negative: without limit
+	For  Process       // ends with this process; zero: with none
+
+	Cores  int               // at least so many; 0: any
+	Memory int64             // bytes, at least
+	Disk   int64             // bytes, at least
+	Labels map[string]string // kept with the lease
+
+	CachedOnly bool           // take what stands ready and make nothing; fewer than Count is no error
+	Notify     func(Progress) // called as it goes on; nil: not. It must not block
+}
+
+// Process names a process on this machine so that another one with its number later is not taken for it.
+type Process struct {
+	PID   int
+	Start uint64 // when it started, in the kernel's ticks since boot
+}
+
+// Progress says how far a request has come.
+type Progress struct {
+	Phase    string // "wait", "create", "connect", "set-up", "clean", "check"
+	Instance ID     // "" while waiting
+	Position int    // in the queue, from 1, while waiting
+}
+
+// Lease is the right to use an instance until it is released or runs out.
+type Lease struct {
+	ID         string            `json:"id"`
+	Name       string            `json:"name,omitempty"`
+	Instance   ID                `json:"instance"`
+	Source     string            `json:"source"`
+	Owner      string            `json:"owner"`
+	Purpose    string            `json:"purpose,omitempty"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	Generation int64             `json:"generation"`     // the instance's when it was given; only the newest is good
+	Given      time.Time         `json:"given"`          // when
+	Used       time.Time         `json:"used"`           // last use known
+	TTL        time.Duration     `json:"-"`              // as granted; 0: none
+	Idle       time.Duration     `json:"-"`              // as granted; 0: none
+	Expires    time.Time         `json:"expires"`        // by its ttl; zero: never
+	Ended      time.Time         `json:"ended,omitzero"` // zero: it lives
+	Why        string            `json:"why,omitempty"`  // how it ended: "released", "expired", "idle", "its process ended", ...
+	For        Process           `json:"-"`              // ends with this process
+	Worker     int64             `json:"-"`              // not yet told to its user: ends with this worker
+	Pool       ID                `json:"pool,omitempty"` // the pool's instance that holds it, where a pool does
+}
+
+// Deadline is when the lease ends unless it is used or extended; zero: never.
+func (l *Lease) Deadline() time.Time {
+	d := l.Expires
+	if l.Idle > 0 {
+		if i := l.Used.Add(l.Idle); d.IsZero() || i.Before(d) {
+			d = i
+		}
+	}
+	return d
+}
+
+// A Leaser hands instances out and takes them back. The engine is one, and so is a client of a controller. All methods may be called at once
+// from many goroutines.
+type Leaser interface {
+	// Acquire gives req.Count leases, sorted by instance, or none and an error: ErrInvalid, ErrNotFound (the source), ErrNoCapacity,
+	// ErrTimeout (of req.Wait), ErrUnavailable (the source is paused after failures), or what the provider said.
+	Acquire(ctx context.Context, req Request) ([]Lease, error)
+	// Release takes back what the leases of these instances gave. Either all names are good or nothing changes: ErrNotFound, ErrNotLeased,
+	// ErrDenied. A lease that the owner had and that has ended is success.
+	Release(ctx context.Context, who Who, opt ReleaseOptions, names ...ID) error
+	// Extend renews leases: their ttl starts again, or anew with ttl if that is not 0, and they count as used now.
+	Extend(ctx context.Context, who Who, ttl time.Duration, names ...ID) ([]Lease, error)
+	// Use says that the instance is used now under who's lease and returns it. Callers repeat it while they use it.
+	Use(ctx context.Context, who Who, name ID) (Lease, error)
+	// Connect opens a way into an instance under who's lease.
+	Connect(ctx context.Context, who Who, name ID) (Conn, error)
+}
+
+// Who says on whose behalf something is done.
+type Who struct {
+	Owner string // leases of this owner are his
+	Lease string // the id of a lease, as a token that a hook was given; "": none
+	Admin bool   // may act on anybody's
+}
+
+// ReleaseOptions say how to give back.
+type ReleaseOptions struct {
+	Force   bool // discard, whatever the reserve
+	Discard bool // discard also what is not leased: cached, failed, held and orphaned instances
+}
+
+// Event is one line of the journal.
+type Event struct {
+	ID       int64             `json:"id"`
+	Time     time.Time         `json:"time"`
+	Kind     string            `json:"kind"` // "creating", "ready", "leased", "released", "create-failed", ...
+	Source   string            `json:"source,omitempty"`
+	Instance ID                `json:"instance,omitempty"`
+	Lease    string            `json:"lease,omitempty"`
+	Owner    string            `json:"owner,omitempty"`
+	Text     string            `json:"text,omitempty"` // for people: the reason, what was checked
+	Data     map[string]string `json:"data,omitempty"`
+}

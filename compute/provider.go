@@ -1,0 +1,77 @@
+package compute
+
+import "context"
+
+// A Spec says which computer to make.
+type Spec struct {
+	ID           ID     // the name: also the tag, label or directory by which it is found again
+	Source       string // the source's name
+	Installation string // the installation's id, put on whatever is made
+	Image        string // "" for the source's own
+	Flavor       string // "" for the source's own
+	Cores        int    // at least so many; 0: any
+	Memory       int64  // bytes, at least; 0: any
+	Disk         int64  // bytes, at least; 0: any
+}
+
+// A Provider makes computers and unmakes them. Limits, reuse, queues and retries are not its work, and it keeps no state that the store does
+// not have: everything comes by argument or was given to its constructor. All methods may be called at once from many goroutines.
+type Provider interface {
+	// Create starts a computer named spec.ID; called again with that ID it returns the same one.
+	// It returns ErrNoCapacity when a quota or the place is full. The computer may still be booting on return.
+	Create(ctx context.Context, spec Spec) (Instance, error)
+	// Destroy asks. nil means asked; only ErrNotFound proves the end, so callers repeat.
+	Destroy(ctx context.Context, id ID) error
+	// List returns every computer that this installation made through this source and that still exists, ready or not.
+	List(ctx context.Context) ([]Instance, error)
+	// Connect opens a way in, or returns ErrNotReady while the computer is booting.
+	Connect(ctx context.Context, id ID) (Conn, error)
+}
+
+// Fixed is a provider whose computers exist already, under names of their own: this machine, machines behind ssh. Their number is the source's
+// intrinsic maximum, and an instance is named SOURCE-NAME.
+type Fixed interface {
+	// Names returns the names, in order of preference. It does no I/O.
+	Names() []string
+}
+
+// Cleaner is a provider that can make a used computer as if newly made. Where a provider cannot, a used computer is discarded, unless the
+// source says reuse = as-is.
+type Cleaner interface {
+	// Clean ends what the last user left: files, processes, users, network, secrets. It may be repeated. It returns what it checked, a short
+	// phrase for the record that the next hand-out rests on.
+	Clean(ctx context.Context, id ID) (checked string, err error)
+}
+
+// AsIs is a provider of machines that stay: reuse = as-is is its default.
+type AsIs interface{ AsIs() bool }
+
+// Checker is a provider that can say more about a computer's health than that a connection opens.
+type Checker interface {
+	// Check returns nil when the computer is fit to be handed out.
+	Check(ctx context.Context, id ID) error
+}
+
+// Consoler is a provider that keeps the computer's console output.
+type Consoler interface {
+	Console(ctx context.Context, id ID) (string, error)
+}
+
+// As finds the first value in v's chain of Unwrap methods that is a T: the way to ask for an optional ability through wrappers.
+func As[T any](v any) (T, bool) {
+	for v != nil {
+		if t, ok := v.(T); ok {
+			return t, true
+		}
+		switch u := v.(type) {
+		case interface{ Unwrap() Provider }:
+			v = u.Unwrap()
+		case interface{ Unwrap() Conn }:
+			v = u.Unwrap()
+		default:
+			v = nil
+		}
+	}
+	var zero T
+	return zero, false
+}
