@@ -61,7 +61,8 @@ type Instance struct {
 	Attempts   int       // failed tries to discard it
 	Retry      time.Time // not before this is discarding tried again
 	Reason     string    // why it is failed or held
-	Resume     int       // set-up steps done, so that a repeated set-up goes on after them
+	Resume     int       // hooks done of the step that it is in, so that a repeated step goes on after them
+	Basis      int64     // the event, of making or of cleaning, that the next hand-out rests on
 	Phases     Phases    // how long each phase of making it took
 }
 

@@ -1,0 +1,131 @@
+package compute
+
+import "time"
+
+// SourceRecord is one definition of a source as the store knows it. A name that was given another definition has another record.
+type SourceRecord struct {
+	Key        int64
+	Name       string
+	Digest     string // of what determines how its computers are made
+	Type       string
+	Definition []byte // enough to open its provider when the configuration is gone; no secrets, only references to them
+	Counts     Counts // kept by the store in the same transaction as the instances
+
+	Failures  int       // to create, in a row
+	Paused    time.Time // no create before; zero: not paused
+	LastError string    // of the last failure to create
+}
+
+// Counts are a source's instances by state.
+type Counts struct {
+	Creating, SettingUp, Ready, Leased, Cleaning, Failed, Discarding, Held int
+}
+
+// InUse counts what is leased.
+func (c Counts) InUse() int { return c.Leased }
+
+// Cached counts what is made, or being made, and not in use.
+func (c Counts) Cached() int { return c.Creating + c.SettingUp + c.Ready + c.Cleaning }
+
+// Present counts what takes a place under the maximum: cached, in use, and what is not yet proved to be gone.
+func (c Counts) Present() int { return c.Cached() + c.InUse() + c.Discarding + c.Failed }
+
+// Waiter is a request that waits in the queue. It dies with its worker.
+type Waiter struct {
+	ID     int64 // grows: first come, first served
+	Source string
+	Wants  []int64 // records of the sources that could serve it, pools' children included
+	Count  int
+	Owner  string
+	Worker int64
+	Since  time.Time
+}
+
+// InstanceQuery selects instances; zero fields select all.
+type InstanceQuery struct {
+	SourceKey int64
+	States    []State
+	Child     ID    // the pool's instance in front of this one
+	Busy      bool  // only those that are being worked on, or wait for it: Creating, SettingUp, Cleaning, Discarding
+	After     int64 // rows after this one
+	Limit     int   // at most; 0: all
+}
+
+// LeaseQuery selects leases, oldest first; zero fields select all that live.
+type LeaseQuery struct {
+	Instance ID
+	Owner    string
+	Name     string
+	Due      time.Time // only those that may have to end: deadline passed at this time, or bound to a process or worker
+	Ended    bool      // those that ended, newest first, in place of those that live
+	Limit    int
+}
+
+// EventQuery selects events, oldest first; zero fields select all.
+type EventQuery struct {
+	After    int64
+	Instance ID
+	Source   string
+	Lease    string
+	Newest   int // only the newest so many
+}
+
+// A Tx is a transaction on the store. It is used by one goroutine, inside of the function that was given it, and not after. Records returned
+// are the caller's own copies.
+type Tx interface {
+	InstanceTx
+	LeaseTx
+	SourceTx
+	QueueTx
+	JournalTx
+}
+
+// InstanceTx reads and writes instances. What is not there is ErrNotFound.
+type InstanceTx interface {
+	Instance(id ID) (*Instance, error)
+	// Pick returns up to n ready instances of a source, oldest record first, that no other transaction can pick too.
+	Pick(sourceKey int64, n int) ([]*Instance, error)
+	Instances(q InstanceQuery) ([]*Instance, error)
+	// SaveInstance inserts a record whose Row is 0 and sets Row, or updates it. A name that exists is ErrConflict.
+	SaveInstance(i *Instance) error
+	DropInstance(i *Instance) error
+}
+
+// LeaseTx reads and writes leases.
+type LeaseTx interface {
+	// Lease returns a lease by its id, ended or not.
+	Lease(id string) (*Lease, error)
+	// LeaseOf returns the lease that an instance is under now.
+	LeaseOf(id ID) (*Lease, error)
+	Leases(q LeaseQuery) ([]*Lease, error)
+	// InsertLease adds one; a living lease of the same name is ErrConflict.
+	InsertLease(l *Lease) error
+	SaveLease(l *Lease) error
+}
+
+// SourceTx reads and writes the records of sources.
+type SourceTx interface {
+	Source(name, digest string) (*SourceRecord, error)
+	SourceByKey(key int64) (*SourceRecord, error)
+	Sources() ([]*SourceRecord, error)
+	// SaveSource inserts a record whose Key is 0 and sets Key, or updates all but its counts.
+	SaveSource(s *SourceRecord) error
+	// NextNumber returns a number that no instance of a source of this name had or will have, from 1.
+	NextNumber(name string) (int64, error)
+}
+
+// QueueTx reads and writes the queue.
+type QueueTx interface {
+	Waiters() ([]*Waiter, error) // first come first
+	Join(w *Waiter) error        // sets ID
+	Leave(id int64) error
+}
+
+// JournalTx reads and writes the journal.
+type JournalTx interface {
+	// Append adds an event and returns its id, which grows.
+	Append(e *Event) (int64, error)
+	Events(q EventQuery) ([]*Event, error)
+	// Prune forgets events and ended leases older than a time.
+	Prune(before time.Time) error
+}
