@@ -1,0 +1,63 @@
+# hostler: `make run` shows it at work, `make test` checks all of it. Needs go, git and make; `make test` installs the rest as root.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  = -s -w -X main.version=$(VERSION)
+SEEDS   ?= 10000
+TESTS   ?= ./...
+
+.PHONY: build run test bench simulate man deps fmt vet staticcheck cross race clean
+
+build: bin/hostler
+
+# Always asked: go itself knows best what is new.
+.PHONY: bin/hostler
+bin/hostler:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/hostler
+
+run: bin/hostler
+	@docs/first-session bin/hostler
+
+test: deps fmt vet staticcheck cross race
+
+# What the tests need beside Go, by the names of Debian and Ubuntu. Whoever is not root gets a line and sees the tests skip by name.
+PACKAGES = gcc libc6-dev mmdebstrap busybox-static openssh-client util-linux procps nftables iproute2 python3-minimal
+deps:
+	@missing=; for p in $(PACKAGES); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then echo "not installed, so some tests are skipped:$$missing"; exit 0; fi; \
+	echo "installing$$missing"; apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing
+
+fmt:
+	@wrong=$$(gofmt -l .); if [ -n "$$wrong" ]; then echo "gofmt -w these:"; echo "$$wrong"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+staticcheck:
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+# The other machines that hostler is for: compiled whole, tests too.
+cross:
+	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 $(GO) build ./...
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) vet ./...
+
+# All tests. IMPORTS is checked by the one in the root. Two packages at a time: the labs are heavy.
+race:
+	@$(GO) build -C tools -o ../bin/testreport ./testreport
+	$(GO) test -race -count=1 -p 2 -timeout 30m -json $(TESTS) | bin/testreport
+
+# The tables with the ratios of SPECIFICATION.md. -p 1: nobody measures beside another.
+bench:
+	$(GO) test -run '^$$' -bench . -p 1 -timeout 60m $(TESTS)
+
+simulate:
+	HOSTLER_SEEDS=$(SEEDS) $(GO) test ./pool/... -run Simulat -count=1 -timeout 24h -v
+
+man: bin/hostler
+	rm -rf dist/man dist/completion; mkdir -p dist/man dist/completion
+	bin/hostler docs man dist/man
+	for s in bash zsh fish powershell; do bin/hostler completion $$s >dist/completion/hostler.$$s || exit 1; done
+
+clean:
+	rm -rf bin dist

@@ -1,0 +1,106 @@
+// Testreport reads the events of `go test -json` from standard input and says what people want to know: a line for each package, the whole output
+// of what failed, and at the end the tests that were skipped, by name and with their reason. It exits with 1 when anything failed, or when there
+// was nothing at all.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// event is a line of test2json's output; see `go doc test2json` and, for the build's, `go help buildjson`.
+type event struct {
+	Action, Package, Test, Output, ImportPath string
+	Elapsed                                   float64
+}
+
+func main() {
+	failed, err := report(os.Stdin, os.Stdout)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testreport:", err)
+	}
+	if failed || err != nil {
+		os.Exit(1)
+	}
+}
+
+// report tells of all events. Output of a test is kept until it has ended and thrown away if it passed.
+func report(r io.Reader, w io.Writer) (failed bool, err error) {
+	output := map[string][]string{} // by package and test
+	var skips []string
+	packages, tests := 0, 0
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadString('\n')
+		if line != "" {
+			var e event
+			if json.Unmarshal([]byte(line), &e) != nil {
+				fmt.Fprint(w, line) // of the go command itself
+				continue
+			}
+			key := e.Package + " " + e.Test
+			switch e.Action {
+			case "output":
+				output[key] = append(output[key], e.Output)
+			case "build-output":
+				fmt.Fprint(w, e.Output)
+			case "build-fail":
+				failed = true
+			case "fail":
+				failed = true
+				fmt.Fprintf(w, "FAIL  %s\n%s", strings.TrimSpace(key), strings.Join(output[key], ""))
+				packages += one(e.Test == "")
+			case "skip":
+				if e.Test != "" {
+					skips = append(skips, fmt.Sprintf("%s: %s", strings.TrimSpace(key), reason(output[key])))
+				}
+			case "pass":
+				if e.Test == "" {
+					fmt.Fprintf(w, "ok    %-60s %6.1fs\n", e.Package, e.Elapsed)
+					packages++
+				}
+				tests += one(e.Test != "")
+			}
+			if e.Action == "pass" || e.Action == "skip" {
+				delete(output, key)
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return true, err
+		}
+	}
+	slices.Sort(skips)
+	for _, s := range skips {
+		fmt.Fprintln(w, "SKIP ", s)
+	}
+	fmt.Fprintf(w, "%d packages, %d tests passed, %d skipped\n", packages, tests, len(skips))
+	return failed || packages == 0, nil
+}
+
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// reason finds what a test gave to t.Skip in its output.
+func reason(output []string) string {
+	var said []string
+	for _, line := range output {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "=== ") || strings.HasPrefix(line, "--- ") {
+			continue
+		}
+		said = append(said, line)
+	}
+	return strings.Join(said, " ")
+}

@@ -1,0 +1,2 @@
+// Package tools is a module of its own for what is needed to check hostler and not to build it: staticcheck, and the report of a test run.
+package tools
