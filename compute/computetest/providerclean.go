@@ -1,0 +1,94 @@
+package computetest
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+const leftover = "hostler-suite-leftover" // a file that a user leaves behind
+
+// tarOf returns a tar stream with one file.
+func tarOf(name, text string) io.Reader {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	w.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(text)), Typeflag: tar.TypeReg})
+	w.Write([]byte(text))
+	w.Close()
+	return &b
+}
+
+// clean leaves a file and a process behind and looks for them after Clean. Machines that stay keep their files.
+func (s *providerSuite) clean(t *testing.T) {
+	p, id := s.o.New(t), s.id(0)
+	c, ok := compute.As[compute.Cleaner](p)
+	if !ok {
+		t.Skip("clean: this provider is no Cleaner")
+	}
+	asIs := false
+	if a, ok := compute.As[compute.AsIs](p); ok {
+		asIs = a.AsIs()
+	}
+	if _, err := c.Clean(s.context(t), "other-1"); err == nil {
+		t.Error("Clean of an unknown computer: nil")
+	}
+	s.create(t, p, id)
+	for round := range 2 { // what was cleaned is used again, and cleaned again
+		conn := s.connect(t, p, id)
+		if !asIs {
+			if err := conn.Put(s.context(t), "/tmp", tarOf(leftover, "secret")); err != nil {
+				t.Fatalf("Put: %v", err)
+			}
+			if err := conn.Get(s.context(t), "/tmp/"+leftover, io.Discard); err != nil {
+				t.Fatalf("Get of what was put: %v", err)
+			}
+		}
+		var pid string
+		if s.o.Reply == "" {
+			out, _ := s.run(t, conn, "sh", "-c", "sleep 3987 </dev/null >/dev/null 2>&1 & echo $!")
+			pid = strings.TrimSpace(out)
+			if _, exit := s.run(t, conn, "kill", "-0", pid); exit.Status() != 0 {
+				t.Fatalf("the process %s that shall be left behind does not live", pid)
+			}
+		}
+		said, err := c.Clean(s.context(t), id)
+		if err != nil {
+			t.Fatalf("Clean: %v", err)
+		}
+		if said == "" {
+			t.Error("Clean does not say what it checked")
+		}
+		conn.Close()
+		conn = s.connect(t, p, id)
+		s.works(t, conn)
+		if !asIs {
+			var b bytes.Buffer
+			if err := conn.Get(s.context(t), "/tmp/"+leftover, &b); err == nil {
+				t.Errorf("round %d: the last user's file is there after Clean", round)
+			}
+		}
+		if pid != "" {
+			s.eventually(t, "the last user's process is gone", func() error {
+				out, exit := s.run(t, conn, "sh", "-c", `kill -0 "$1" && echo yes`, "x", pid)
+				if exit.Status() == 0 || out != "" {
+					return fmt.Errorf("process %s lives", pid)
+				}
+				return nil
+			})
+		}
+		if _, err := c.Clean(s.context(t), id); err != nil {
+			t.Fatalf("Clean again: %v", err)
+		}
+		conn.Close()
+	}
+	s.destroy(t, p, id)
+	if _, err := c.Clean(s.context(t), id); s.fixed == nil && !errors.Is(err, compute.ErrNotFound) {
+		t.Errorf("Clean of what is destroyed: %v, want ErrNotFound", err)
+	}
+}

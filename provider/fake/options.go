@@ -1,0 +1,67 @@
+package fake
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Options of a source of type fake. The zero value is a place without limit that never fails, in memory.
+type Options struct {
+	Boot        time.Duration `conf:"boot"`         // how long a computer boots after it was made; Connect says ErrNotReady
+	CreateTime  time.Duration `conf:"create-time"`  // how long Create takes; the computer is there from its beginning
+	DestroyTime time.Duration `conf:"destroy-time"` // how long a computer is still listed after Destroy was asked
+	CleanTime   time.Duration `conf:"clean-time"`   // how long Clean takes
+	FailCreate  string        `conf:"fail-create"`  // how often Create fails: 0 to 1, or always; "": never
+	FailDestroy string        `conf:"fail-destroy"` // the same of Destroy
+	FailConnect string        `conf:"fail-connect"` // of Connect
+	FailClean   string        `conf:"fail-clean"`   // of Clean
+	Capacity    int           `conf:"capacity"`     // more computers than this are ErrNoCapacity; 0: no limit
+	Reply       string        `conf:"reply"`        // what a command prints, without the line's end; "": foo
+	Exec        string        `conf:"run"`          // "exec": commands run on this machine; "" or "reply": they are answered
+	State       string        `conf:"state"`        // memory or disk; "": disk if there is a Dir and no Cloud
+	Seed        int           `conf:"seed"`         // of the failures; 0: different each time
+
+	Source       string // the source's name
+	Installation string // the installation's id: others' computers are not seen
+	Dir          string // where the computers are kept with state = disk
+	Cloud        *Cloud // where they are kept in memory; nil: in one of its own
+
+	// Fail, if not nil, is asked before "create", "destroy", "list", "connect", "clean" and "run", and after the effect as "create-answer",
+	// "destroy-answer", "clean-answer". An error that it returns is the operation's. It may be called from many goroutines.
+	Fail func(op string, id compute.ID) error
+}
+
+// rates are the parsed Fail keys, by operation.
+type rates map[string]float64
+
+func (o Options) rates() (rates, error) {
+	out := rates{}
+	for _, k := range []struct{ op, text string }{
+		{"create", o.FailCreate}, {"destroy", o.FailDestroy}, {"connect", o.FailConnect}, {"clean", o.FailClean},
+	} {
+		switch k.text {
+		case "", "never":
+			continue
+		case "always":
+			out[k.op] = 1
+			continue
+		}
+		f, err := strconv.ParseFloat(k.text, 64)
+		if err != nil || !(f >= 0 && f <= 1) {
+			return nil, fmt.Errorf("fail-%s = %s: not a rate", k.op, k.text)
+		}
+		out[k.op] = f
+	}
+	return out, nil
+}
+
+func (o Options) dice() *rand.Rand {
+	if o.Seed != 0 {
+		return rand.New(rand.NewPCG(uint64(o.Seed), 0))
+	}
+	return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+}

@@ -1,0 +1,234 @@
+package guard
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// guarded is a provider behind a guard.
+type guarded struct {
+	inner  compute.Provider
+	o      Options
+	places chan struct{} // one for each call that may run; nil: no limit
+
+	mu   sync.Mutex
+	next time.Time // when the rate allows the next call
+}
+
+type (
+	withCleaner struct {
+		*guarded
+		cleaner
+	}
+	withChecker struct {
+		*guarded
+		checker
+	}
+	withBoth struct {
+		*guarded
+		cleaner
+		checker
+	}
+	cleaner struct {
+		g     *guarded
+		inner compute.Cleaner
+	}
+	checker struct {
+		g     *guarded
+		inner compute.Checker
+	}
+)
+
+// New returns p behind a guard. The result is a compute.Cleaner and a compute.Checker exactly if p (as compute.As sees it) is.
+func New(p compute.Provider, o Options) compute.Provider {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Pause = cmp.Or(o.Pause, 100*time.Millisecond)
+	g := &guarded{inner: p, o: o}
+	if o.Concurrency > 0 {
+		g.places = make(chan struct{}, o.Concurrency)
+	}
+	clean, cleans := compute.As[compute.Cleaner](p)
+	check, checks := compute.As[compute.Checker](p)
+	switch {
+	case cleans && checks:
+		return &withBoth{g, cleaner{g, clean}, checker{g, check}}
+	case cleans:
+		return &withCleaner{g, cleaner{g, clean}}
+	case checks:
+		return &withChecker{g, checker{g, check}}
+	}
+	return g
+}
+
+// Unwrap returns the provider behind the guard.
+func (g *guarded) Unwrap() compute.Provider { return g.inner }
+
+// Create is the wrapped provider's, guarded.
+func (g *guarded) Create(ctx context.Context, spec compute.Spec) (out compute.Instance, err error) {
+	err = g.call(ctx, Create, spec.ID, true, func(ctx context.Context) (err error) {
+		out, err = g.inner.Create(ctx, spec)
+		return err
+	})
+	return out, err
+}
+
+// Destroy is the wrapped provider's, guarded.
+func (g *guarded) Destroy(ctx context.Context, id compute.ID) error {
+	return g.call(ctx, Destroy, id, true, func(ctx context.Context) error { return g.inner.Destroy(ctx, id) })
+}
+
+// List is the wrapped provider's, guarded.
+func (g *guarded) List(ctx context.Context) (out []compute.Instance, err error) {
+	err = g.call(ctx, List, compute.ID(g.o.Source), false, func(ctx context.Context) (err error) {
+		out, err = g.inner.List(ctx)
+		return err
+	})
+	return out, err
+}
+
+// Connect is the wrapped provider's, guarded. What is done through the connection is not.
+func (g *guarded) Connect(ctx context.Context, id compute.ID) (out compute.Conn, err error) {
+	err = g.call(ctx, Connect, id, false, func(ctx context.Context) (err error) {
+		out, err = g.inner.Connect(ctx, id)
+		return err
+	})
+	return out, err
+}
+
+// Clean is the wrapped provider's, guarded.
+func (c cleaner) Clean(ctx context.Context, id compute.ID) (checked string, err error) {
+	err = c.g.call(ctx, Clean, id, true, func(ctx context.Context) (err error) {
+		checked, err = c.inner.Clean(ctx, id)
+		return err
+	})
+	return checked, err
+}
+
+// Check is the wrapped provider's, guarded.
+func (c checker) Check(ctx context.Context, id compute.ID) error {
+	return c.g.call(ctx, Check, id, false, func(ctx context.Context) error { return c.inner.Check(ctx, id) })
+}
+
+// call runs one operation under the guard.
+func (g *guarded) call(ctx context.Context, op string, id compute.ID, limited bool, f func(context.Context) error) (err error) {
+	start := time.Now()
+	defer func() {
+		if g.o.Observe != nil {
+			g.o.Observe(op, time.Since(start), err)
+		}
+	}()
+	if limited && g.places != nil {
+		select {
+		case g.places <- struct{}{}:
+			defer func() { <-g.places }()
+		case <-ctx.Done():
+			return g.fault(op, id, nil, ctx.Err())
+		}
+	}
+	wait := g.o.Pause
+	for try := 0; ; try++ {
+		if err := g.turn(ctx); err != nil {
+			return g.fault(op, id, nil, err)
+		}
+		err := g.try(ctx, op, id, f)
+		if try >= g.o.Retries || !passing(err) || ctx.Err() != nil {
+			return err
+		}
+		pause := wait/2 + rand.N(wait/2+1) // spread, so that many callers do not come back at once
+		if end, ok := ctx.Deadline(); ok && time.Until(end) <= pause {
+			return err
+		}
+		g.o.Log.Debug("the provider is tried again", "op", op, "instance", id, "source", g.o.Source, "pause", pause, "err", err)
+		if sleep(ctx, pause) != nil {
+			return err
+		}
+		wait = min(2*wait, 30*time.Second)
+	}
+}
+
+// passing reports whether an error is worth another try.
+func passing(err error) bool {
+	if !errors.Is(err, compute.ErrUnavailable) {
+		return false
+	}
+	for _, kind := range []error{compute.ErrNotReady, compute.ErrNoCapacity, compute.ErrInvalid, compute.ErrDenied, compute.ErrTimeout, context.Canceled} {
+		if errors.Is(err, kind) {
+			return false
+		}
+	}
+	return true
+}
+
+// try runs f once, with its time-out, and catches a panic.
+func (g *guarded) try(ctx context.Context, op string, id compute.ID, f func(context.Context) error) (err error) {
+	limit, ok := g.o.Timeout[op]
+	if !ok {
+		limit = g.o.Timeout[""]
+	}
+	inner := ctx
+	if limit > 0 {
+		var cancel context.CancelFunc
+		inner, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			g.o.Log.Error("a provider panicked", "op", op, "instance", id, "source", g.o.Source, "err", r, "stack", string(debug.Stack()))
+			err = g.fault(op, id, compute.ErrFailed, fmt.Errorf("the provider panicked: %v", r))
+		}
+	}()
+	err = f(inner)
+	if err != nil && ctx.Err() == nil && inner.Err() != nil && !errors.Is(err, compute.ErrNotFound) {
+		return g.fault(op, id, compute.ErrTimeout, fmt.Errorf("no answer within %v: %w", limit, err))
+	}
+	return err
+}
+
+// turn waits until the rate allows a call.
+func (g *guarded) turn(ctx context.Context) error {
+	if g.o.Rate <= 0 {
+		return nil
+	}
+	gap := time.Duration(float64(time.Second) / g.o.Rate)
+	now := time.Now()
+	g.mu.Lock()
+	if g.next.Before(now) {
+		g.next = now
+	}
+	mine := g.next
+	g.next = mine.Add(gap)
+	g.mu.Unlock()
+	return sleep(ctx, mine.Sub(now))
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *guarded) fault(op string, id compute.ID, kind, err error) error {
+	if kind == nil && errors.Is(err, context.DeadlineExceeded) {
+		kind = compute.ErrTimeout
+	}
+	return &compute.Error{Op: "guard." + op, ID: id, Kind: kind, Err: err}
+}
