@@ -1,0 +1,134 @@
+package remote
+
+import (
+	"io"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// job is a started process with its group.
+type job struct {
+	pid      int
+	session  bool     // it leads a session, with a terminal of ours
+	ptmx     *os.File // our side of that terminal
+	terminal *os.File // the caller's own terminal, lent to the group while it runs; nil: none
+
+	mu     sync.Mutex
+	ended  bool // from then on its number may be another's
+	killed bool
+}
+
+// signal sends to the group, if it still has its leader; with a terminal, to the terminal's foreground group, as the keyboard would.
+func (j *job) signal(s syscall.Signal) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.ended {
+		return
+	}
+	group := j.pid
+	if j.session {
+		if fg := terminalGroup(j.ptmx); fg > 1 {
+			group = fg
+		}
+	}
+	if unix.Kill(-group, s) != nil && group != j.pid {
+		_ = unix.Kill(-j.pid, s)
+	}
+}
+
+// kill ends the whole group, or session, at once.
+func (j *job) kill() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.ended {
+		return
+	}
+	j.killed = true
+	if j.session {
+		killSession(j.pid)
+		if fg := terminalGroup(j.ptmx); fg > 1 {
+			_ = unix.Kill(-fg, unix.SIGKILL)
+		}
+	}
+	_ = unix.Kill(-j.pid, unix.SIGKILL)
+}
+
+func (j *job) resize(s compute.Size) {
+	if j.ptmx != nil {
+		_ = pty.Setsize(j.ptmx, winsize(s))
+	}
+}
+
+func winsize(s compute.Size) *pty.Winsize {
+	return &pty.Winsize{Rows: uint16(s.Rows), Cols: uint16(s.Cols)}
+}
+
+// wait returns when the leader has ended; it is not reaped yet, so that its number, and its group's, is nobody else's.
+func (j *job) wait() {
+	waitEnd(j.pid, j.stopped)
+	j.mu.Lock()
+	j.ended = true
+	j.mu.Unlock()
+}
+
+// ownTerminal returns r when it is our controlling terminal and we are in its foreground, else nil.
+func ownTerminal(r io.Reader) *os.File {
+	f, ok := r.(*os.File)
+	if !ok || f == nil {
+		return nil
+	}
+	if g := terminalGroup(f); g <= 0 || g != unix.Getpgrp() {
+		return nil
+	}
+	return f
+}
+
+// terminalGroup returns the foreground group of a terminal, or 0.
+func terminalGroup(f *os.File) (group int) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if g, err := unix.IoctlGetInt(int(fd), unix.TIOCGPGRP); err == nil {
+			group = g
+		}
+	})
+	return group
+}
+
+// foreground lends our terminal to the group: otherwise it would be stopped as soon as it reads from it. What it tried before is tried again.
+func (j *job) foreground() {
+	if j.terminal == nil {
+		return
+	}
+	setTerminalGroup(j.terminal, j.pid)
+	_ = unix.Kill(-j.pid, unix.SIGCONT)
+}
+
+// background takes our terminal back.
+func (j *job) background() {
+	if j.terminal != nil {
+		setTerminalGroup(j.terminal, unix.Getpgrp())
+	}
+}
+
+// stopped is called when the leader was stopped, by Ctrl-Z for one: with our own terminal we stop too, so that the shell that started us gets
+// its terminal, and go on together. Elsewhere whoever stopped it may go on with it.
+func (j *job) stopped() {
+	if j.terminal == nil {
+		return
+	}
+	j.background()
+	_ = unix.Kill(0, unix.SIGTSTP)
+	if terminalGroup(j.terminal) == unix.Getpgrp() {
+		setTerminalGroup(j.terminal, j.pid)
+	}
+	_ = unix.Kill(-j.pid, unix.SIGCONT)
+}

@@ -1,0 +1,72 @@
+package remote
+
+import (
+	"bytes"
+	"os"
+	"runtime"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// waitEnd returns when the child pid has ended, and leaves it to be reaped. It calls stopped whenever the child was stopped.
+func waitEnd(pid int, stopped func()) {
+	for {
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WSTOPPED|unix.WNOWAIT, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || info.Code != cldStopped {
+			return
+		}
+		var taken unix.Siginfo
+		if unix.Waitid(unix.P_PID, pid, &taken, unix.WSTOPPED|unix.WNOHANG, nil) == nil && taken.Signo != 0 {
+			stopped()
+		}
+	}
+}
+
+const cldStopped = 5 // CLD_STOPPED of <signal.h>
+
+// setTerminalGroup makes group the foreground group of a terminal. From the background that would stop us, unless the signal is blocked, which
+// is done for this thread alone: an ignored signal would be inherited by every child started meanwhile.
+func setTerminalGroup(f *os.File, group int) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var block, old unix.Sigset_t
+	bits := 8 * strconv.IntSize / 8
+	block.Val[(int(unix.SIGTTOU)-1)/bits] |= 1 << ((int(unix.SIGTTOU) - 1) % bits)
+	if unix.PthreadSigmask(unix.SIG_BLOCK, &block, &old) != nil {
+		return
+	}
+	defer func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil) }()
+	if raw, err := f.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPGRP, group) })
+	}
+}
+
+// killSession kills every process of a session, whatever groups a shell has sorted them into.
+func killSession(sid int) {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return
+	}
+	defer func() { _ = proc.Close() }()
+	names, _ := proc.Readdirnames(-1)
+	for _, n := range names {
+		pid, err := strconv.Atoi(n)
+		if err != nil || pid == sid {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + n + "/stat")
+		if err != nil {
+			continue
+		}
+		// The name in parentheses may hold anything; after it: state, parent, group, session.
+		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+		if len(fields) > 3 && string(fields[3]) == strconv.Itoa(sid) {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
+}

@@ -1,0 +1,41 @@
+//go:build !linux
+
+package remote
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// waitEnd returns when the child pid has ended. Here there is no way to wait without reaping that the libraries offer, so it asks now and then;
+// a stopped child is not noticed.
+func waitEnd(pid int, _ func()) {
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		if zombie(pid) {
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+// zombie reports whether a child has ended: it still has its number, but no group that one could ask for.
+func zombie(pid int) bool {
+	_, err := unix.Getpgid(pid)
+	return err != nil
+}
+
+// setTerminalGroup makes group the foreground group of a terminal.
+func setTerminalGroup(f *os.File, group int) {
+	signal.Ignore(syscall.SIGTTOU)
+	defer signal.Reset(syscall.SIGTTOU)
+	if raw, err := f.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPGRP, group) })
+	}
+}
+
+// killSession can do no more here than the groups that its caller kills anyway.
+func killSession(int) {}

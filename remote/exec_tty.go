@@ -1,0 +1,139 @@
+package remote
+
+import (
+	"context"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// runTerminal runs a command in a new terminal, as the leader of a new session. Everything that it writes goes to cmd.Stdout.
+func (e *Exec) runTerminal(ctx context.Context, cmd *compute.Command, p *program) (compute.Exit, error) {
+	ptmx, tty, err := pty.Open()
+	if err != nil {
+		return compute.Exit{}, cannotStart(p, err)
+	}
+	defer func() { _ = ptmx.Close() }()
+	err = pty.Setsize(ptmx, winsize(*cmd.TTY))
+	if cred := p.attr.Credential; err == nil && cred != nil {
+		err = os.Chown(tty.Name(), int(cred.Uid), -1)
+	}
+	c := p.command()
+	c.Stdin, c.Stdout, c.Stderr = tty, tty, tty
+	c.SysProcAttr.Setsid, c.SysProcAttr.Setctty = true, true
+	if err == nil {
+		err = c.Start()
+	}
+	_ = tty.Close()
+	if err != nil {
+		return compute.Exit{}, cannotStart(p, err)
+	}
+	j := &job{pid: c.Process.Pid, session: true, ptmx: ptmx}
+	stop := typeInto(ptmx, cmd.Stdin)
+	out := make(chan struct{})
+	go func() {
+		defer close(out)
+		w := cmd.Stdout
+		if w == nil {
+			w = io.Discard
+		}
+		drain(ptmx, w)
+	}()
+	return e.await(ctx, cmd, c, j, func() {
+		stop()
+		_ = ptmx.SetReadDeadline(time.Now().Add(lateOutput))
+		<-out
+	})
+}
+
+// endOfFile is the character that a terminal in its usual mode takes for the end of the input.
+const endOfFile = "\x04"
+
+// typeInto copies what the caller types into a terminal, and at its end the end-of-file character. The function that it returns ends that; a
+// reader that is no file ends by itself.
+func typeInto(ptmx *os.File, r io.Reader) (stop func()) {
+	if r == nil {
+		_, _ = io.WriteString(ptmx, endOfFile)
+		return func() {}
+	}
+	f, ok := r.(*os.File)
+	if !ok {
+		go func() {
+			if _, err := io.Copy(ptmx, r); err == nil {
+				_, _ = io.WriteString(ptmx, endOfFile)
+			}
+		}()
+		return func() {}
+	}
+	wakeR, wakeW, err := os.Pipe()
+	if err != nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		typeFile(ptmx, f, wakeR)
+		_ = wakeR.Close()
+	}()
+	return func() {
+		_ = wakeW.Close()
+		_ = ptmx.SetWriteDeadline(time.Now())
+		<-done
+	}
+}
+
+// typeFile reads f only when there is something to read, so that what is typed after the command's end is left to whoever reads next.
+func typeFile(ptmx, f, wake *os.File) {
+	buf := make([]byte, 4096)
+	for {
+		n, ok := readReady(f, wake, buf)
+		if !ok {
+			return
+		}
+		if n <= 0 {
+			_, _ = io.WriteString(ptmx, endOfFile)
+			return
+		}
+		if _, err := ptmx.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// readReady waits for f or wake and reads f. It reports false when wake has ended, or nothing can be said.
+func readReady(f, wake *os.File, buf []byte) (n int, ok bool) {
+	rawF, err := f.SyscallConn()
+	if err != nil {
+		return 0, false
+	}
+	rawWake, err := wake.SyscallConn()
+	if err != nil {
+		return 0, false
+	}
+	_ = rawF.Control(func(fd uintptr) {
+		_ = rawWake.Control(func(wakeFD uintptr) {
+			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(wakeFD), Events: unix.POLLIN}}
+			for {
+				fds[0].Revents, fds[1].Revents = 0, 0
+				if _, err := unix.Poll(fds, -1); err == unix.EINTR {
+					continue
+				} else if err != nil || fds[1].Revents != 0 {
+					return
+				}
+				n, err = syscall.Read(int(fd), buf)
+				if err == syscall.EINTR || err == syscall.EAGAIN {
+					continue
+				}
+				ok = true
+				return
+			}
+		})
+	})
+	return n, ok
+}

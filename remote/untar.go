@@ -1,0 +1,285 @@
+package remote
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// UnpackOptions say how a tar stream becomes files.
+type UnpackOptions struct {
+	Owner bool // set owners by number; else they are ours
+}
+
+// Unpack makes the files of a tar stream in r. No entry lands outside of it: names that are absolute or hold "..", names that lead through a link
+// out of r, and hard links to what is outside, are errors and are not written. Every file appears by rename, so that nobody sees a half of one;
+// directories get their times at the end. It goes on after an entry that cannot be made, and the error names each one. A broken stream or a full
+// disk ends it. It does not read beyond the end of the archive, and ctx cannot interrupt a Read of the stream.
+func Unpack(ctx context.Context, r *os.Root, stream io.Reader, opt UnpackOptions) error {
+	u := &unpacker{root: r, opt: opt}
+	defer u.leave()
+	tr := tar.NewReader(readerFunc(func(b []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return stream.Read(b)
+	}))
+	var broken error
+	for {
+		h, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+			broken = err
+			break
+		}
+		if err := u.entry(h, tr); err != nil {
+			err = &fs.PathError{Op: "unpack", Path: h.Name, Err: err}
+			if fatal(err) {
+				broken = err
+				break
+			}
+			u.failed.add(err)
+		}
+	}
+	u.finishDirs()
+	if broken != nil {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		u.failed.add(broken)
+	}
+	return u.failed.err()
+}
+
+// fatal reports whether the next entry would fail too.
+func fatal(err error) bool {
+	var re *readError
+	if errors.As(err, &re) {
+		return true
+	}
+	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+var errOutside = errors.New("would land outside of the directory")
+
+type unpacker struct {
+	root   *os.Root
+	opt    UnpackOptions
+	dirs   []*tar.Header // modes and times are set when nothing more comes into them
+	failed failures
+
+	dir  string   // the directory of the last entry
+	open *os.Root // and that opened; nil: none
+}
+
+// entry makes one entry.
+func (u *unpacker) entry(h *tar.Header, body io.Reader) error {
+	name, err := within(h.Name)
+	if err != nil {
+		return err
+	}
+	switch h.Typeflag {
+	case tar.TypeXGlobalHeader:
+		return nil
+	case tar.TypeDir:
+		return u.mkdir(name, h)
+	case tar.TypeReg, tar.TypeSymlink, tar.TypeLink, tar.TypeFifo, tar.TypeGNUSparse, tar.TypeCont:
+	default:
+		return errors.New("left out: sockets and devices are not copied")
+	}
+	if name == "." {
+		return errOutside // it would replace the directory itself
+	}
+	dir, err := u.enter(path.Dir(name))
+	if err != nil {
+		return cause(err)
+	}
+	base := path.Base(name)
+	temp := ".hostler-" + rand.Text()[:12]
+	if err := u.make(dir, temp, name, h, body); err != nil {
+		_ = dir.Remove(temp)
+		var re *readError
+		if errors.As(err, &re) {
+			return err
+		}
+		return cause(err)
+	}
+	if err := dir.Rename(temp, base); err != nil {
+		_ = dir.Remove(temp)
+		return cause(err)
+	}
+	if h.Typeflag == tar.TypeLink {
+		_ = dir.Remove(temp) // renaming one name of a file to another of the same file does nothing
+	}
+	return nil
+}
+
+// make makes the entry under a temporary name in dir.
+func (u *unpacker) make(dir *os.Root, temp, name string, h *tar.Header, body io.Reader) error {
+	switch h.Typeflag {
+	case tar.TypeLink:
+		old, err := within(h.Linkname)
+		if err != nil {
+			return err
+		}
+		if fi, err := u.root.Lstat(old); err == nil && fi.IsDir() {
+			return syscall.EISDIR
+		}
+		return u.root.Link(old, path.Join(path.Dir(name), temp))
+	case tar.TypeSymlink:
+		if err := dir.Symlink(h.Linkname, temp); err != nil {
+			return err
+		}
+		if err := u.own(dir, temp, h); err != nil {
+			return err
+		}
+		return at(dir, func(d *os.File) error { return setLinkTime(d, temp, h.ModTime) })
+	case tar.TypeFifo:
+		if err := at(dir, func(d *os.File) error { return makeFifo(d, temp) }); err != nil {
+			return err
+		}
+		return u.attributes(dir, temp, h)
+	}
+	f, err := dir.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	err = writeHoles(f, body, h.Size)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	return u.attributes(dir, temp, h)
+}
+
+// at gives f the directory as an open file, for the few calls that os.Root does not have.
+func at(dir *os.Root, f func(*os.File) error) error {
+	d, err := dir.Open(".")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.Close() }()
+	return f(d)
+}
+
+func (u *unpacker) mkdir(name string, h *tar.Header) error {
+	u.leave()
+	if err := u.root.MkdirAll(path.Dir(name), 0o777); err != nil {
+		return cause(err)
+	}
+	err := u.root.Mkdir(name, 0o700)
+	if errors.Is(err, fs.ErrExist) || name == "." {
+		fi, serr := u.root.Stat(name) // a link to a directory inside is as good as one
+		if serr != nil {
+			return cause(serr)
+		}
+		if !fi.IsDir() {
+			return syscall.ENOTDIR
+		}
+		err = nil
+		if fi.Mode().Perm()&0o700 != 0o700 {
+			_ = u.root.Chmod(name, fi.Mode().Perm()|0o700) // its own mode comes back, or the entry's comes, at the end
+		}
+	}
+	if err != nil {
+		return cause(err)
+	}
+	u.dirs = append(u.dirs, &tar.Header{Name: name, Mode: h.Mode, Uid: h.Uid, Gid: h.Gid, ModTime: h.ModTime})
+	return nil
+}
+
+// finishDirs gives directories what would have been in the way, or would have changed, while they were filled: inner ones first.
+func (u *unpacker) finishDirs() {
+	u.leave()
+	for _, h := range slices.Backward(u.dirs) {
+		fi, err := u.root.Stat(h.Name)
+		if err == nil && !fi.IsDir() {
+			continue // replaced by a later entry
+		}
+		if err == nil {
+			err = u.attributes(u.root, h.Name, h)
+		}
+		if err != nil {
+			u.failed.add(&fs.PathError{Op: "unpack", Path: h.Name, Err: cause(err)})
+		}
+	}
+}
+
+// attributes sets owner, mode and time, in this order: a new owner takes the setuid bit away, a new mode changes no time.
+func (u *unpacker) attributes(dir *os.Root, name string, h *tar.Header) error {
+	if err := u.own(dir, name, h); err != nil {
+		return err
+	}
+	mode := h.FileInfo().Mode()
+	err := dir.Chmod(name, mode&(fs.ModePerm|fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky))
+	if errors.Is(err, fs.ErrPermission) {
+		err = dir.Chmod(name, mode.Perm())
+	}
+	if err != nil {
+		return err
+	}
+	return dir.Chtimes(name, time.Time{}, h.ModTime)
+}
+
+func (u *unpacker) own(dir *os.Root, name string, h *tar.Header) error {
+	if !u.opt.Owner {
+		return nil
+	}
+	err := dir.Lchown(name, h.Uid, h.Gid)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // kept where permitted
+	}
+	return err
+}
+
+// enter opens the directory of an entry, made if it is missing; the last one is kept open, as entries come a directory at a time.
+func (u *unpacker) enter(dir string) (*os.Root, error) {
+	if u.open != nil && u.dir == dir {
+		return u.open, nil
+	}
+	u.leave()
+	d, err := u.root.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = u.root.MkdirAll(dir, 0o777); err == nil {
+			d, err = u.root.OpenRoot(dir)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	u.dir, u.open = dir, d
+	return d, nil
+}
+
+func (u *unpacker) leave() {
+	if u.open != nil {
+		_ = u.open.Close()
+		u.open = nil
+	}
+}
+
+// within cleans the name of an entry, and refuses one that is meant to lead outside.
+func within(name string) (string, error) {
+	if name == "" || path.IsAbs(name) || slices.Contains(strings.Split(name, "/"), "..") {
+		return "", errOutside
+	}
+	return path.Clean(name), nil
+}
