@@ -1,0 +1,27 @@
+package agent
+
+import "sync"
+
+// A buffer holds frames to be written (with their headers), or data received (without).
+type buffer struct {
+	b      []byte // capacity headerLen + maxData
+	off    int    // of data received: taken already
+	owners []*out // of frames to be written: the channels whose data they have
+}
+
+var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, headerLen+maxData)} }}
+
+func getBuffer() *buffer { return buffers.Get().(*buffer) }
+
+func (b *buffer) free() {
+	if cap(b.b) != headerLen+maxData {
+		return // made for one long request
+	}
+	b.b, b.off = b.b[:0], 0
+	clear(b.owners)
+	b.owners = b.owners[:0]
+	buffers.Put(b)
+}
+
+// room is how many bytes more it takes.
+func (b *buffer) room() int { return cap(b.b) - len(b.b) }

@@ -1,0 +1,352 @@
+package agent
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// grace is how long a command that was told to end may take until Run returns without having seen its end.
+const grace = 5 * time.Second
+
+// Client is a compute.Conn whose work is done by Serve at the other end of a stream of bytes. It is a Dialer and a Listener too; where the
+// other end cannot forward, these return ErrInvalid.
+type Client struct {
+	s      *session
+	greet  sync.Once
+	launch sync.Once
+	loops  sync.WaitGroup
+}
+
+var (
+	_ compute.Conn     = (*Client)(nil)
+	_ compute.Dialer   = (*Client)(nil)
+	_ compute.Listener = (*Client)(nil)
+)
+
+// New makes a client over rwc, which is the client's from then on. It sends nothing and starts nothing: the first request goes out together
+// with the greeting. A peer that is no agent, or of another version, is seen by the first request's error (ErrLost, ErrConflict).
+func New(rwc io.ReadWriteCloser) *Client {
+	c := &Client{s: newSession(rwc, false)}
+	c.s.control = c.control
+	return c
+}
+
+// start begins to write and read. Close ends both.
+func (c *Client) start() {
+	c.launch.Do(func() {
+		c.loops.Add(2)
+		go func() {
+			defer c.loops.Done()
+			c.s.write()
+		}()
+		go func() {
+			defer c.loops.Done()
+			c.s.fail(lost(c.read()))
+		}()
+	})
+}
+
+func (c *Client) read() error {
+	r := bufio.NewReaderSize(c.s.rwc, readAhead)
+	h, err := r.Peek(helloLen)
+	if len(h) < helloLen {
+		if err != io.EOF && err != nil {
+			return err
+		}
+		_, err := checkHello(h)
+		return err
+	}
+	theirs, err := checkHello(h)
+	if err != nil {
+		// what a login shell or ssh said instead is worth more than eight bytes of it
+		h, _ = r.Peek(min(r.Buffered(), 200))
+		_, err = checkHello(h)
+		return err
+	}
+	if theirs != Version {
+		return versionError(theirs)
+	}
+	r.Discard(helloLen)
+	return c.s.read(r)
+}
+
+// Done is closed when the connection has ended, for whatever reason.
+func (c *Client) Done() <-chan struct{} { return c.s.done }
+
+// Close ends the connection and all that runs through it.
+func (c *Client) Close() error {
+	c.s.fail(&compute.Error{Op: "agent", Kind: compute.ErrLost, Err: errors.New("the connection was closed")})
+	c.launch.Do(func() {}) // nothing is started any more
+	ended := make(chan struct{})
+	go func() { c.loops.Wait(); close(ended) }()
+	await(ended)
+	return nil
+}
+
+// open makes a stream and sends its request.
+func (c *Client) open(body []byte, prepare func(*stream)) (*stream, error) {
+	if len(body) > maxRequest {
+		return nil, &compute.Error{Op: "agent", Kind: compute.ErrCannotStart, Err: errors.New("argument list too long")}
+	}
+	s := c.s
+	c.greet.Do(func() {
+		s.mu.Lock()
+		b := s.tail(helloLen)
+		b.b = append(b.b, hello(Version)...)
+		s.queued += helloLen
+		s.mu.Unlock()
+	})
+	full := false
+	st, err := s.add(0, prepare, func(st *stream) {
+		if full = s.queued > maxUnread; !full {
+			s.postLocked(kindOpen, 0, st.id, body, nil)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if full {
+		s.drop(st)
+		return nil, lost(errors.New("the other side does not read"))
+	}
+	c.start()
+	s.ring()
+	return st, nil
+}
+
+// control takes the frames that only a client gets.
+func (c *Client) control(s *session, st *stream, kind, ch byte, id uint32, body []byte) error {
+	switch kind {
+	case kindResult:
+		if len(body) == 0 {
+			return protocolError("an empty result")
+		}
+		s.drop(st)
+		st.finish(append([]byte(nil), body...), nil)
+	case kindReply:
+		d := &decoder{b: body}
+		address := d.string()
+		if !d.end() || st.reply == nil {
+			return protocolError("a reply that is not well formed or wanted")
+		}
+		select {
+		case st.reply <- address:
+		default:
+			return protocolError("a second reply")
+		}
+	case kindAccept:
+		if st.accepted == nil || len(body) < 4 {
+			return protocolError("a connection that nobody listens for")
+		}
+		d := &decoder{b: body[4:]}
+		address := d.string()
+		num := binary.BigEndian.Uint32(body)
+		if !d.end() || num%2 != 0 {
+			return protocolError("a connection that is not well formed")
+		}
+		s.mu.Lock()
+		fresh := num > s.seen
+		s.seen = max(s.seen, num)
+		s.mu.Unlock()
+		if !fresh {
+			return protocolError("stream %d is opened twice", num)
+		}
+		conn, err := s.add(num, nil, nil)
+		if err != nil {
+			return err
+		}
+		return st.accepted(&netConn{c: c, st: conn, remote: address})
+	default:
+		return protocolError("a frame of kind %d from a server", kind)
+	}
+	return nil
+}
+
+// outcome is what a finished stream came to.
+func (st *stream) outcome() (compute.Exit, error) {
+	st.mu.Lock()
+	result, err := st.result, st.err
+	st.mu.Unlock()
+	if result == nil {
+		return compute.Exit{}, err
+	}
+	d := &decoder{b: result}
+	if err := d.error(0); err != nil || d.bad {
+		if d.bad {
+			return compute.Exit{}, protocolError("a result that is not well formed")
+		}
+		return compute.Exit{}, err
+	}
+	exit := compute.Exit{Code: d.int(255), Signal: d.string()}
+	if !d.end() {
+		return compute.Exit{}, protocolError("a result that is not well formed")
+	}
+	return exit, nil
+}
+
+// abort tells the server to end a stream by force and waits for its end, for a while.
+func (st *stream) abort() {
+	st.s.post(kindCancel, 0, st.id, nil)
+	t := time.NewTimer(grace)
+	defer t.Stop()
+	select {
+	case <-st.finished:
+	case <-t.C:
+	}
+	st.s.drop(st)
+	st.end(context.Canceled)
+	for ch := 1; ch < len(st.in); ch++ {
+		st.in[ch].stop(context.Canceled)
+	}
+}
+
+// settle waits until the stream has ended and all its output was written, or ctx ends; then it is aborted.
+func (st *stream) settle(ctx context.Context) error {
+	select {
+	case <-st.ended:
+	case <-ctx.Done():
+		st.abort()
+		return ctx.Err()
+	}
+	var late <-chan time.Time
+	if st.s.cause() != nil { // what was received is still written, but a stuck writer does not hide that contact is lost
+		t := time.NewTimer(grace)
+		defer t.Stop()
+		late = t.C
+	}
+	select {
+	case <-st.finished:
+	case <-late:
+	case <-ctx.Done():
+		st.abort()
+		return ctx.Err()
+	}
+	return nil
+}
+
+// Run implements compute.Conn. To the command, a writer that returns an error is a pipe that nobody reads. A Stdin that never ends does not keep
+// Run from returning; its last Read may go on after that.
+func (c *Client) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+	if err := ctx.Err(); err != nil {
+		return compute.Exit{}, err
+	}
+	st, err := c.open(appendCommand(make([]byte, 0, 512), cmd), func(st *stream) {
+		st.in[1].sink, st.in[2].sink = cmd.Stdout, cmd.Stderr
+		st.in[1].closed, st.in[2].closed = cmd.Stdout == nil, cmd.Stderr == nil
+	})
+	if err != nil {
+		return compute.Exit{}, err
+	}
+	if cmd.Stdin != nil {
+		go func() {
+			st.out[0].ReadFrom(cmd.Stdin)
+			st.out[0].eof(io.ErrClosedPipe)
+		}()
+	}
+	signals, resize := cmd.Signals, cmd.Resize
+	for waiting := signals != nil || resize != nil; waiting; {
+		select {
+		case name, ok := <-signals:
+			if !ok {
+				signals = nil
+			} else if len(name) <= 16 {
+				c.s.post(kindSignal, 0, st.id, []byte(name))
+			}
+		case size, ok := <-resize:
+			if !ok {
+				resize = nil
+			} else {
+				c.s.post(kindResize, 0, st.id, appendSize(nil, size))
+			}
+		case <-st.ended:
+			waiting = false
+		case <-ctx.Done():
+			waiting = false
+		}
+	}
+	if err := st.settle(ctx); err != nil {
+		return compute.Exit{}, err
+	}
+	return st.outcome()
+}
+
+// same reports whether a command's output and errors go to one writer: then they stay in the order in which they were written.
+func same(a, b io.Writer) bool {
+	defer func() { _ = recover() }() // values that cannot be compared are not the same
+	return a != nil && a == b
+}
+
+// sink returns the error of a writer that the stream's output went to.
+func (st *stream) sink() error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.sinkErr
+}
+
+// Put implements compute.Conn. It reads tar to its end, unless the other side refuses what came.
+func (c *Client) Put(ctx context.Context, dir string, tar io.Reader) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	st, err := c.open(appendString([]byte{opPut}, dir), func(*stream) {})
+	if err != nil {
+		return err
+	}
+	sent := make(chan error, 1)
+	go func() {
+		_, err := st.out[0].ReadFrom(tar)
+		if err == nil {
+			st.out[0].eof(io.ErrClosedPipe)
+		}
+		sent <- err
+	}()
+	select {
+	case err := <-sent:
+		if err != nil && !st.isOver() { // the reader's own: what came of the archive must not pass for the whole
+			st.abort()
+			return err
+		}
+	case <-st.ended:
+	case <-ctx.Done():
+	}
+	if err := st.settle(ctx); err != nil {
+		return err
+	}
+	_, err = st.outcome()
+	return err
+}
+
+func (st *stream) isOver() bool {
+	select {
+	case <-st.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Get implements compute.Conn.
+func (c *Client) Get(ctx context.Context, path string, w io.Writer) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	st, err := c.open(appendString([]byte{opGet}, path), func(st *stream) { st.in[1].sink = w })
+	if err != nil {
+		return err
+	}
+	if err := st.settle(ctx); err != nil {
+		return err
+	}
+	_, err = st.outcome()
+	if sinkErr := st.sink(); sinkErr != nil {
+		return sinkErr
+	}
+	return err
+}

@@ -1,0 +1,424 @@
+package agent
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Options say how to serve. The zero value is good.
+type Options struct {
+	Streams int // how many commands, copies and connections at a time; 0: 1024
+}
+
+const (
+	maxRequests = 64 << 20               // bytes of all requests that are being served
+	backlog     = 16                     // connections that a listener's client has not accepted yet
+	drain       = time.Second            // for the last answers to be read, and for a byte stream that does not end when it is closed
+	lastWords   = 500 * time.Millisecond // for the output of a command that was cancelled
+)
+
+// Serve offers conn to the client at the other end of rwc, until the stream of bytes ends or ctx does. Then all that it started for the client
+// is cancelled, and Serve returns after it has ended. It closes rwc and leaves conn open. The error is nil when the client ended the
+// connection, ctx's when ctx ended, ErrConflict for a client of another version, else ErrLost.
+func Serve(ctx context.Context, rwc io.ReadWriteCloser, conn compute.Conn, opt Options) error {
+	if opt.Streams <= 0 {
+		opt.Streams = 1024
+	}
+	s := newSession(rwc, true)
+	v := &server{s: s, conn: conn, opt: opt}
+	v.ctx, v.stop = context.WithCancel(ctx)
+	defer v.stop()
+	s.control = v.control
+
+	read := make(chan error, 1)
+	go func() { read <- v.read() }()
+	writing := make(chan struct{})
+	go func() { s.write(); close(writing) }()
+
+	var err error
+	select {
+	case err = <-read:
+		if err == io.EOF {
+			err = nil
+		} else if s.cause() == nil { // tell those that wait before the stream is closed: another version, a broken rule
+			s.flush(drain)
+		}
+		s.fail(lost(err))
+		read = nil
+	case <-s.done:
+		err = s.cause()
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	v.stop()
+	v.close()
+	v.work.Wait()
+	s.flush(drain)
+	s.fail(lost(err))
+	await(writing)
+	if read != nil {
+		select {
+		case <-read:
+		case <-time.After(drain):
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		err = lost(err)
+	}
+	return err
+}
+
+// await waits for a loop of a session that has ended: not for ever, as closing does not wake a reader of every stream of bytes.
+func await(done <-chan struct{}) {
+	t := time.NewTimer(drain)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
+}
+
+type server struct {
+	s    *session
+	conn compute.Conn
+	opt  Options
+	ctx  context.Context // for all that is started
+	stop context.CancelFunc
+	work sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool // nothing more is started
+	count  int  // streams
+	bytes  int  // of requests
+}
+
+// read greets the client and reads its frames.
+func (v *server) read() error {
+	r := bufio.NewReaderSize(v.s.rwc, readAhead)
+	h, err := r.Peek(helloLen)
+	if err != nil && len(h) == 0 {
+		return err
+	}
+	theirs, err := checkHello(h)
+	if err != nil {
+		return lost(err)
+	}
+	v.greet()
+	if theirs != Version {
+		return versionError(theirs)
+	}
+	r.Discard(helloLen)
+	return v.s.read(r)
+}
+
+// greet queues this side's hello, before anything else.
+func (v *server) greet() {
+	v.s.mu.Lock()
+	b := v.s.tail(helloLen)
+	b.b = append(b.b, hello(Version)...)
+	v.s.queued += helloLen
+	v.s.mu.Unlock()
+	v.s.ring()
+}
+
+func (v *server) close() {
+	v.mu.Lock()
+	v.closed = true
+	v.mu.Unlock()
+}
+
+// begin counts a new stream.
+func (v *server) begin(bytes int) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.closed {
+		return &compute.Error{Op: "agent", Kind: compute.ErrLost, Err: errors.New("the other side is ending")}
+	}
+	if v.count >= v.opt.Streams || v.bytes+bytes > maxRequests {
+		return &compute.Error{Op: "agent", Kind: compute.ErrNoCapacity, Err: fmt.Errorf("%d things are going on on this connection", v.count)}
+	}
+	v.count++
+	v.bytes += bytes
+	v.work.Add(1)
+	return nil
+}
+
+func (v *server) finished(bytes int) {
+	v.mu.Lock()
+	v.count--
+	v.bytes -= bytes
+	v.mu.Unlock()
+	v.work.Done()
+}
+
+// control takes the frames that only a server gets.
+func (v *server) control(s *session, st *stream, kind, ch byte, id uint32, body []byte) error {
+	switch kind {
+	case kindOpen:
+		req := decodeRequest(body)
+		if req == nil {
+			return protocolError("a request that is not well formed")
+		}
+		n := len(body)
+		s.waitRoom(maxQueued) // a client that asks and never reads the answers is not read further
+		if err := v.begin(n); err != nil {
+			s.post(kindResult, 0, id, appendError(nil, err, 0))
+			return nil
+		}
+		ctx, cancel := context.WithCancel(v.ctx)
+		st, err := s.add(id, func(st *stream) {
+			st.cancel = cancel
+			st.in[0].closed = req.op == opRun && !req.stdin
+			if req.signals {
+				st.signals = make(chan string, backlog)
+			}
+			if req.resize {
+				st.resize = make(chan compute.Size, 1)
+			}
+			if req.op == opListen {
+				st.out[1].credit = backlog
+			}
+		}, nil)
+		if err != nil {
+			cancel()
+			v.finished(n)
+			return err
+		}
+		go func() {
+			defer v.finished(n)
+			v.serve(ctx, st, req)
+		}()
+	case kindCancel:
+		v.cancel(st)
+	case kindSignal:
+		if st.signals != nil && len(body) <= 16 {
+			select {
+			case st.signals <- string(body):
+			default: // so many unread signals say nothing more
+			}
+		}
+	case kindResize:
+		d := &decoder{b: body}
+		size := d.size()
+		if !d.end() {
+			return protocolError("a size that is not well formed")
+		}
+		if st.resize != nil {
+			select { // only the last size counts
+			case <-st.resize:
+			default:
+			}
+			st.resize <- size
+		}
+	default:
+		return protocolError("a frame of kind %d from a client", kind)
+	}
+	return nil
+}
+
+// cancel ends what a stream does. What a command wrote until then still goes out, if the client takes it soon.
+func (v *server) cancel(st *stream) {
+	st.mu.Lock()
+	again := st.cancelled
+	st.cancelled = true
+	st.mu.Unlock()
+	if again {
+		return
+	}
+	st.cancel()
+	st.in[0].stop(context.Canceled)
+	t := time.AfterFunc(lastWords, func() {
+		for ch := range st.out {
+			st.out[ch].close(context.Canceled)
+		}
+	})
+	st.mu.Lock()
+	st.onEnd = func() { t.Stop() }
+	st.mu.Unlock()
+}
+
+// serve does what a request asks for, and sends the result.
+func (v *server) serve(ctx context.Context, st *stream, req *request) {
+	var exit compute.Exit
+	var err error
+	switch req.op {
+	case opRun:
+		exit, err = v.run(ctx, st, req)
+	case opPut:
+		in := &st.in[0]
+		if err = v.conn.Put(ctx, req.path, in); err == nil {
+			_, err = in.WriteTo(io.Discard) // what follows the archive's end, so that the client's writer is not left hanging
+		}
+	case opGet:
+		err = v.conn.Get(ctx, req.path, &st.out[1])
+	case opDial:
+		err = v.dial(ctx, st, req)
+	case opListen:
+		err = v.listen(ctx, st, req)
+	}
+	if err != nil && v.ctx.Err() != nil {
+		err = &compute.Error{Op: "agent", Kind: compute.ErrLost, Err: errors.New("the other side is ending")}
+	}
+	v.result(st, exit, err)
+}
+
+// result ends a stream.
+func (v *server) result(st *stream, exit compute.Exit, err error) {
+	st.cancel()
+	body := appendError(make([]byte, 0, 64), err, 0)
+	if err == nil {
+		body = appendUint(body, uint64(min(max(exit.Code, 0), 255)))
+		body = appendString(body, exit.Signal)
+	}
+	if len(body) > maxControl {
+		body = appendError(body[:0], &plainError{text: err.Error(), is: []error{err}}, 0)
+	}
+	v.s.drop(st)
+	st.end(errEnded)
+	st.in[0].stop(errEnded)
+	v.s.post(kindResult, 0, st.id, body)
+}
+
+// errEnded is what a backend's left-over goroutine gets that still uses a stream after its end.
+var errEnded = errors.New("the command has ended")
+
+func (v *server) run(ctx context.Context, st *stream, req *request) (compute.Exit, error) {
+	cmd := &req.cmd
+	if req.stdin {
+		cmd.Stdin = &st.in[0]
+	}
+	if req.stdout {
+		cmd.Stdout = &st.out[1]
+	}
+	if req.stderr {
+		if cmd.Stderr = &st.out[2]; req.one {
+			cmd.Stderr = cmd.Stdout
+		}
+	}
+	cmd.Signals, cmd.Resize = st.signals, st.resize
+	return v.conn.Run(ctx, cmd)
+}
+
+func (v *server) dial(ctx context.Context, st *stream, req *request) error {
+	d, ok := compute.As[compute.Dialer](v.conn)
+	if !ok {
+		return errNoForward
+	}
+	nc, err := d.Dial(ctx, req.network, req.address)
+	if err != nil {
+		return err
+	}
+	v.s.post(kindReply, 0, st.id, appendString(nil, addressOf(nc.RemoteAddr())))
+	return pipe(ctx, st, nc)
+}
+
+var errNoForward = &compute.Error{Op: "agent", Kind: compute.ErrInvalid, Err: errors.New("this way into the computer cannot forward connections")}
+
+func addressOf(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	return a.String()
+}
+
+// pipe joins a stream and a connection until both directions have ended, then closes the connection.
+func pipe(ctx context.Context, st *stream, nc net.Conn) error {
+	defer nc.Close()
+	defer context.AfterFunc(ctx, func() { nc.Close() })()
+	in, o := &st.in[0], &st.out[1]
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		if _, err := in.WriteTo(nc); err != nil {
+			in.stop(err)
+			if errors.Is(err, context.Canceled) {
+				nc.Close()
+			}
+			return
+		}
+		if c, ok := nc.(interface{ CloseWrite() error }); ok {
+			c.CloseWrite()
+		}
+		o.wait() // the client may have closed its end whole: then nobody waits for what the other side may still say
+		nc.Close()
+	}()
+	_, err := o.ReadFrom(nc)
+	if err != nil {
+		in.stop(err)
+	}
+	o.eof(io.ErrClosedPipe)
+	<-sent
+	return nil
+}
+
+// wait waits until the channel is closed.
+func (o *out) wait() {
+	o.st.mu.Lock()
+	for !o.closed {
+		o.st.cond.Wait()
+	}
+	o.st.mu.Unlock()
+}
+
+func (v *server) listen(ctx context.Context, st *stream, req *request) error {
+	d, ok := compute.As[compute.Listener](v.conn)
+	if !ok {
+		return errNoForward
+	}
+	l, err := d.Listen(ctx, req.network, req.address)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	defer context.AfterFunc(ctx, func() {
+		l.Close()
+		st.out[1].close(context.Canceled)
+	})()
+	v.s.post(kindReply, 0, st.id, appendString(nil, addressOf(l.Addr())))
+	for {
+		if _, err := st.out[1].reserve(1); err != nil {
+			return err
+		}
+		nc, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		if err := v.begin(0); err != nil { // as if nobody had accepted: the next may find room
+			nc.Close()
+			st.out[1].refund(1)
+			continue
+		}
+		ctx, cancel := context.WithCancel(v.ctx)
+		conn, err := v.s.add(0, func(conn *stream) { conn.cancel = cancel }, func(conn *stream) {
+			body := binary.BigEndian.AppendUint32(nil, conn.id)
+			v.s.postLocked(kindAccept, 0, st.id, appendString(body, addressOf(nc.RemoteAddr())), nil)
+		})
+		if err != nil {
+			cancel()
+			nc.Close()
+			v.finished(0)
+			return err
+		}
+		v.s.ring()
+		go func() {
+			defer v.finished(0)
+			v.result(conn, compute.Exit{}, pipe(ctx, conn, nc))
+		}()
+	}
+}
+
+// refund gives back what was reserved and not used.
+func (o *out) refund(n int) {
+	o.st.mu.Lock()
+	o.credit += int64(n)
+	o.st.mu.Unlock()
+}

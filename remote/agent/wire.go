@@ -1,0 +1,141 @@
+package agent
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Version is the version of the protocol.
+const Version = 1
+
+const (
+	magic      = "HsAg"
+	helloLen   = 8
+	headerLen  = 8
+	maxData    = 64 << 10 // bytes in one data frame
+	maxRequest = 4 << 20  // bytes in an open frame: the kernel takes 2 MiB of arguments and environment
+	maxControl = 64 << 10 // bytes in any other frame
+)
+
+// The kinds of frame. The numbers are the protocol.
+const (
+	kindOpen   = 1
+	kindData   = 2
+	kindEOF    = 3
+	kindCredit = 4
+	kindReset  = 5
+	kindSignal = 6
+	kindResize = 7
+	kindCancel = 8
+	kindReply  = 9
+	kindAccept = 10
+	kindResult = 11
+)
+
+// The operations that a stream may be opened for.
+const (
+	opRun    = 1
+	opPut    = 2
+	opGet    = 3
+	opDial   = 4
+	opListen = 5
+)
+
+// protocolError is a peer that breaks the rules.
+func protocolError(format string, args ...any) error {
+	return &compute.Error{Op: "agent", Kind: compute.ErrLost, Err: fmt.Errorf("the other side broke the protocol: "+format, args...)}
+}
+
+// hello returns what a side begins with.
+func hello(version uint16) []byte {
+	b := make([]byte, helloLen)
+	copy(b, magic)
+	binary.BigEndian.PutUint16(b[4:], version)
+	return b
+}
+
+// checkHello returns the version in a peer's hello. b may be shorter than a hello, if the peer said less.
+func checkHello(b []byte) (uint16, error) {
+	if len(b) < helloLen || string(b[:4]) != magic {
+		if len(b) == 0 {
+			return 0, errors.New("the other side ended without a word")
+		}
+		return 0, errors.New("the other side does not speak hostler's agent protocol, it said " + strconv.Quote(string(b)))
+	}
+	return binary.BigEndian.Uint16(b[4:]), nil
+}
+
+// versionError is for a peer of another version.
+func versionError(theirs uint16) error {
+	return &compute.Error{Op: "agent", Kind: compute.ErrConflict,
+		Err:  fmt.Errorf("the other side speaks version %d of the agent protocol, this side version %d", theirs, Version),
+		Hint: "use the same hostler on both sides"}
+}
+
+func putHeader(b []byte, kind, ch byte, id uint32, n int) {
+	b[0], b[1], b[2], b[3] = kind|ch<<6, byte(n>>16), byte(n>>8), byte(n)
+	binary.BigEndian.PutUint32(b[4:], id)
+}
+
+func header(b []byte) (kind, ch byte, id uint32, n int) {
+	return b[0] & 63, b[0] >> 6, binary.BigEndian.Uint32(b[4:]), int(b[1])<<16 | int(b[2])<<8 | int(b[3])
+}
+
+func appendUint(b []byte, v uint64) []byte { return binary.AppendUvarint(b, v) }
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+// decoder takes a body apart. The first thing wrong makes it bad, and all that follows zero.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) uint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.b, d.bad = nil, true
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+// int returns a number that is at most limit.
+func (d *decoder) int(limit int) int {
+	v := d.uint()
+	if v > uint64(limit) {
+		d.b, d.bad = nil, true
+		return 0
+	}
+	return int(v)
+}
+
+func (d *decoder) string() string {
+	n := d.uint()
+	if n > uint64(len(d.b)) {
+		d.b, d.bad = nil, true
+		return ""
+	}
+	s := string(d.b[:n])
+	d.b = d.b[n:]
+	return s
+}
+
+func (d *decoder) bool() bool { return d.int(1) == 1 }
+
+// end reports whether all was well formed and nothing is left.
+func (d *decoder) end() bool { return !d.bad && len(d.b) == 0 }
