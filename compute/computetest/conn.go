@@ -1,0 +1,216 @@
+package computetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// patience is how long one step of a case may take on a busy machine. No case asserts a speed.
+const patience = 60 * time.Second
+
+// ConnOptions tell the suite about a kind of connection.
+type ConnOptions struct {
+	New   func(t *testing.T) compute.Conn // opens a new connection, always to the same computer; it may t.Skip. The suite closes it
+	Dir   string                          // a directory there that exists and is writable; the suite works in one of its own below it
+	Shell bool                            // empty Args start a shell that reads commands from its input
+	Skip  map[string]string               // cases of abilities that this kind lacks, and why
+}
+
+// Conn is the suite for ways into a computer. On the far side it needs sh, cat, printf, kill, sleep, test, head, wc, mkdir, rm, stty and du.
+func Conn(t *testing.T, opt ConnOptions) {
+	cases := slices.Concat(runCases, streamCases, stopCases, terminalCases, fileCases, escapeCases, netCases, endCases)
+	for name := range opt.Skip {
+		if !slices.ContainsFunc(cases, func(c connCase) bool { return c.name == name }) {
+			t.Errorf("Skip names %q, which is no case", name)
+		}
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if why := opt.Skip[c.name]; why != "" {
+				t.Skipf("%s: %s", c.name, why)
+			}
+			before := goleak.IgnoreCurrent()
+			t.Cleanup(func() { // last of all: the connection is closed by then
+				if t.Failed() || t.Skipped() {
+					return
+				}
+				if err := goleak.Find(before); err != nil {
+					t.Errorf("goroutines are left: %v", err)
+				}
+			})
+			ct := &connTest{T: t, conn: opt.New(t), opt: opt}
+			t.Cleanup(func() { _ = ct.conn.Close() })
+			c.test(ct)
+		})
+	}
+}
+
+// connCase is one case of the suite.
+type connCase struct {
+	name string
+	test func(*connTest)
+}
+
+// connTest is what a case works with.
+type connTest struct {
+	*testing.T
+	conn compute.Conn
+	opt  ConnOptions
+	dir  string // see scratch
+}
+
+// ctx returns a context that ends with the test, or when patience does.
+func (t *connTest) ctx() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// scratch returns the case's own directory on the computer, made at the first call and removed at the end.
+func (t *connTest) scratch() string {
+	t.Helper()
+	if t.dir != "" {
+		return t.dir
+	}
+	t.dir = path.Join(t.opt.Dir, "hostler-suite-"+rand.Text()[:8])
+	t.must("mkdir", t.dir)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		_, _ = t.conn.Run(ctx, &compute.Command{Args: []string{"rm", "-rf", t.dir}})
+	})
+	return t.dir
+}
+
+// result is what a command left.
+type result struct {
+	out, err string
+	exit     compute.Exit
+}
+
+// run runs a command, which must come to an end of its own.
+func (t *connTest) run(cmd compute.Command) result {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if cmd.Stdout == nil {
+		cmd.Stdout = &out
+	}
+	if cmd.Stderr == nil && cmd.TTY == nil {
+		cmd.Stderr = &errs
+	}
+	exit, err := t.conn.Run(t.ctx(), &cmd)
+	if err != nil {
+		t.Fatalf("Run(%q): %v\nstderr: %s", cmd.Args, err, errs.String())
+	}
+	return result{out.String(), errs.String(), exit}
+}
+
+// must runs words, which must exit with 0, and returns their output.
+func (t *connTest) must(words ...string) string {
+	t.Helper()
+	r := t.run(compute.Command{Args: words})
+	if r.exit != (compute.Exit{}) {
+		t.Fatalf("%q: %+v\nstderr: %s", words, r.exit, r.err)
+	}
+	return r.out
+}
+
+// sh runs a script, which must exit with 0; args are its $1 and so on.
+func (t *connTest) sh(script string, args ...string) string {
+	t.Helper()
+	return t.must(append([]string{"sh", "-c", script, "sh"}, args...)...)
+}
+
+func (t *connTest) same(what string, got, want any) {
+	t.Helper()
+	if g, w := fmt.Sprintf("%q", got), fmt.Sprintf("%q", want); g != w {
+		t.Errorf("%s:\n got %s\nwant %s", what, g, w)
+	}
+}
+
+// background starts a command whose output can be waited for.
+func (t *connTest) background(ctx context.Context, cmd compute.Command) *running {
+	r := &running{t: t, done: make(chan struct{}), more: make(chan struct{}, 1)}
+	cmd.Stdout = r
+	go func() {
+		defer close(r.done)
+		r.exit, r.err = t.conn.Run(ctx, &cmd)
+	}()
+	return r
+}
+
+// running is a command in the background. Its Write is the command's standard output.
+type running struct {
+	t    *connTest
+	done chan struct{}
+	exit compute.Exit // valid when done is closed
+	err  error
+	more chan struct{}
+
+	mu  sync.Mutex
+	out bytes.Buffer
+}
+
+func (r *running) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case r.more <- struct{}{}:
+	default:
+	}
+	return r.out.Write(b)
+}
+
+func (r *running) output() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.out.String()
+}
+
+// until waits for text in the output.
+func (r *running) until(text string) {
+	r.t.Helper()
+	late := time.After(patience)
+	for !strings.Contains(r.output(), text) {
+		select {
+		case <-r.more:
+		case <-r.done:
+			if !strings.Contains(r.output(), text) {
+				r.t.Fatalf("the command ended (%+v, %v) before it said %q; it said %q", r.exit, r.err, text, r.output())
+			}
+		case <-late:
+			r.t.Fatalf("the command did not say %q; it said %q", text, r.output())
+		}
+	}
+}
+
+// end waits for the command's end.
+func (r *running) end() (compute.Exit, error) {
+	r.t.Helper()
+	select {
+	case <-r.done:
+	case <-time.After(patience):
+		r.t.Fatalf("the command does not end; it said %q", r.output())
+	}
+	return r.exit, r.err
+}
+
+// endless is a reader that never has anything to read, until it is closed.
+func endless(t *connTest) io.Reader {
+	r, w := io.Pipe()
+	t.Cleanup(func() { _ = w.Close() })
+	return r
+}

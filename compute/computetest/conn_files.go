@@ -1,0 +1,313 @@
+package computetest
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// file is one entry of a tree: what is put, and what must come back.
+type file struct {
+	name   string
+	kind   byte
+	mode   int64
+	body   string
+	target string
+	time   time.Time
+}
+
+// whole is a time without nanoseconds, fine one with.
+var (
+	whole = time.Unix(1_000_000_007, 0)
+	fine  = time.Unix(1_234_567_890, 123_456_789)
+)
+
+func archive(files ...file) []byte {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, f := range files {
+		h := &tar.Header{Name: f.name, Typeflag: f.kind, Mode: f.mode, Linkname: f.target, Size: int64(len(f.body)), ModTime: f.time, Format: tar.FormatPAX}
+		if h.Mode == 0 {
+			h.Mode = 0o644
+		}
+		if h.Typeflag == 0 {
+			h.Typeflag = tar.TypeReg
+		}
+		if h.ModTime.IsZero() {
+			h.ModTime = whole
+		}
+		if err := w.WriteHeader(h); err != nil {
+			panic(err)
+		}
+		_, _ = io.WriteString(w, f.body)
+	}
+	_ = w.Close()
+	return b.Bytes()
+}
+
+func (t *connTest) put(dir string, files ...file) {
+	t.Helper()
+	if err := t.conn.Put(t.ctx(), dir, bytes.NewReader(archive(files...))); err != nil {
+		t.Fatalf("Put: %v", err)
+	}
+}
+
+// get fetches name and returns its entries by name; the names of directories without a slash at the end.
+func (t *connTest) get(name string) map[string]file {
+	t.Helper()
+	var b bytes.Buffer
+	if err := t.conn.Get(t.ctx(), name, &b); err != nil {
+		t.Fatalf("Get(%q): %v", name, err)
+	}
+	out := make(map[string]file)
+	for r := tar.NewReader(&b); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return out
+		}
+		if err != nil {
+			t.Fatalf("Get(%q): %v", name, err)
+		}
+		body, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatalf("Get(%q): %s: %v", name, h.Name, err)
+		}
+		key := strings.TrimSuffix(h.Name, "/")
+		if _, twice := out[key]; twice {
+			t.Errorf("Get(%q): %q comes twice", name, key)
+		}
+		out[key] = file{key, h.Typeflag, h.Mode & 0o7777, string(body), h.Linkname, h.ModTime}
+	}
+}
+
+func names(m map[string]file) []string {
+	var out []string
+	for n := range m {
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out
+}
+
+var fileCases = []connCase{
+	{"PutGetFile", func(t *connTest) {
+		data := string(allBytes())
+		dir := path.Join(t.scratch(), "new", "deep", "directory")
+		t.put(dir, file{name: "file", body: data}, file{name: "empty"})
+		t.same("its sum", strings.TrimSpace(t.sh(`wc -c < "$1"`, path.Join(dir, "file"))), fmt.Sprint(len(data)))
+		if got := t.must("cat", path.Join(dir, "file")); got != data {
+			t.Error("the file's contents changed on the way in")
+		}
+		got := t.get(path.Join(dir, "file"))
+		if len(got) != 1 || got["file"].body != data {
+			t.Errorf("the file came back as %v, or with other contents", names(got))
+		}
+		t.same("an empty file", t.get(path.Join(dir, "empty"))["empty"].body, "")
+	}},
+	{"PutGetTree", func(t *connTest) {
+		t.put(t.scratch(), file{name: "tree/", kind: tar.TypeDir, mode: 0o755}, file{name: "tree/a", body: "A"}, file{name: "tree/empty/", kind: tar.TypeDir, mode: 0o755},
+			file{name: "tree/sub/deep/b", body: "B"}, file{name: "tree/.hidden", body: "H"})
+		got := t.get(path.Join(t.scratch(), "tree"))
+		t.same("names", names(got), []string{"tree", "tree/.hidden", "tree/a", "tree/empty", "tree/sub", "tree/sub/deep", "tree/sub/deep/b"})
+		t.same("a file", got["tree/sub/deep/b"].body, "B")
+		t.put(t.scratch(), file{name: "tree/", kind: tar.TypeDir, mode: 0o755}, file{name: "tree/a", body: "A2"})
+		again := t.get(path.Join(t.scratch(), "tree"))
+		t.same("names after another", names(again), names(got))
+		t.same("a file replaced", again["tree/a"].body, "A2")
+	}},
+	{"Modes", func(t *connTest) {
+		var files []file
+		for _, m := range []int64{0o400, 0o444, 0o600, 0o644, 0o666, 0o700, 0o755, 0o777} {
+			files = append(files, file{name: fmt.Sprintf("m/f%o", m), mode: m})
+		}
+		files = append(files, file{name: "m/closed/", kind: tar.TypeDir, mode: 0o500}, file{name: "m/closed/in", body: "x"}, file{name: "m/open/", kind: tar.TypeDir, mode: 0o777})
+		t.put(t.scratch(), files...)
+		got := t.get(path.Join(t.scratch(), "m"))
+		for _, f := range files {
+			key := strings.TrimSuffix(f.name, "/")
+			want := f.mode
+			if want == 0 {
+				want = 0o644
+			}
+			if got[key].mode != want {
+				t.Errorf("%s: mode %o, want %o", f.name, got[key].mode, want)
+			}
+		}
+		t.sh(`test -x "$1/f755" && test ! -x "$1/f644" && chmod 700 "$1/closed"`, path.Join(t.scratch(), "m"))
+	}},
+	{"SpecialModes", func(t *connTest) {
+		t.put(t.scratch(), file{name: "s/", kind: tar.TypeDir, mode: 0o1777}, file{name: "s/setuid", mode: 0o4755}, file{name: "s/setgid", mode: 0o2755})
+		got := t.get(path.Join(t.scratch(), "s"))
+		for name, want := range map[string]int64{"s": 0o1777, "s/setuid": 0o4755, "s/setgid": 0o2755} {
+			if got[name].mode != want {
+				t.Errorf("%s: mode %o, want %o", name, got[name].mode, want)
+			}
+		}
+	}},
+	{"Times", func(t *connTest) {
+		old := time.Unix(86_400, 0)
+		t.put(t.scratch(), file{name: "t/", kind: tar.TypeDir, mode: 0o755, time: whole}, file{name: "t/f", time: old}, file{name: "t/d/", kind: tar.TypeDir, mode: 0o755, time: old},
+			file{name: "t/d/f", time: whole})
+		got := t.get(path.Join(t.scratch(), "t"))
+		for name, want := range map[string]time.Time{"t": whole, "t/f": old, "t/d": old, "t/d/f": whole} {
+			if !got[name].time.Equal(want) {
+				t.Errorf("%s: time %v, want %v", name, got[name].time, want)
+			}
+		}
+	}},
+	{"Nanoseconds", func(t *connTest) {
+		t.put(t.scratch(), file{name: "f", time: fine})
+		if got := t.get(path.Join(t.scratch(), "f"))["f"].time; !got.Equal(fine) {
+			t.Errorf("time %v, want %v", got.UnixNano(), fine.UnixNano())
+		}
+	}},
+	{"SymbolicLinks", func(t *connTest) {
+		links := map[string]string{"l/good": "target", "l/bad": "no/such", "l/abs": "/etc/passwd", "l/up": "../../..", "l/odd": "a b\n'\"\xff", "l/dir": "sub"}
+		files := []file{{name: "l/target", body: "T"}, {name: "l/sub/", kind: tar.TypeDir, mode: 0o755}}
+		for n, target := range links {
+			files = append(files, file{name: n, kind: tar.TypeSymlink, mode: 0o777, target: target})
+		}
+		t.put(t.scratch(), files...)
+		got := t.get(path.Join(t.scratch(), "l"))
+		for n, target := range links {
+			if got[n].kind != tar.TypeSymlink || got[n].target != target {
+				t.Errorf("%s came back as %+v, want a link to %q", n, got[n], target)
+			}
+		}
+		t.same("through a link", t.must("cat", path.Join(t.scratch(), "l/good")), "T")
+		alone := t.get(path.Join(t.scratch(), "l/good"))
+		t.same("a link alone is not followed", []any{len(alone), alone["good"].kind, alone["good"].target}, []any{1, byte(tar.TypeSymlink), "target"})
+		t.put(t.scratch(), file{name: "l/good", body: "now a file"}, file{name: "l/target", kind: tar.TypeSymlink, mode: 0o777, target: "good"})
+		t.same("a link replaced, not written through", t.must("cat", path.Join(t.scratch(), "l/target")), "now a file")
+	}},
+	{"HardLinks", func(t *connTest) {
+		t.put(t.scratch(), file{name: "h/a", body: "first"}, file{name: "h/b", kind: tar.TypeLink, target: "h/a"}, file{name: "h/c", body: "apart"})
+		t.sh(`cd "$1" && echo more >> a`, path.Join(t.scratch(), "h"))
+		t.same("the other name", t.must("cat", path.Join(t.scratch(), "h/b")), "firstmore\n")
+		got := t.get(path.Join(t.scratch(), "h"))
+		linked := 0
+		for _, n := range []string{"h/a", "h/b"} {
+			if f := got[n]; f.kind == tar.TypeLink && (f.target == "h/a" || f.target == "h/b") && f.target != n {
+				linked++
+			} else if f.body != "firstmore\n" {
+				t.Errorf("%s came back as %+v", n, f)
+			}
+		}
+		t.same("entries that are links", linked, 1)
+	}},
+	{"OddNames", func(t *connTest) {
+		odd := []string{
+			"a b", "'", `"`, "new\nline", "\xff\xfe", "ünï", "-rf", "--help", "*", "$HOME", "`x`", "a\\b", "tab\t", "end ", " begin", "#", "~", strings.Repeat("n", 255),
+			strings.Repeat("ü", 127), "c:d", "..x", "...", "x=y", "%s", "{a,b}", "!", "CON",
+		}
+		var files []file
+		for i, n := range odd {
+			files = append(files, file{name: "o/" + n, body: strconv.Itoa(i)})
+		}
+		deep := "o/" + strings.Repeat(strings.Repeat("d", 100)+"/", 12) + "f"
+		files = append(files, file{name: deep, body: "deep"})
+		t.put(t.scratch(), files...)
+		got := t.get(path.Join(t.scratch(), "o"))
+		for _, f := range files {
+			if g, ok := got[f.name]; !ok || g.body != f.body {
+				t.Errorf("%q came back as %q (%v)", f.name, g.body, ok)
+			}
+			if len(f.name) < 300 {
+				t.same(f.name, t.must("cat", path.Join(t.scratch(), f.name)), f.body)
+			}
+		}
+		for _, n := range odd {
+			if alone := t.get(path.Join(t.scratch(), "o", n)); len(alone) != 1 || alone[n].kind != tar.TypeReg {
+				t.Errorf("%q alone came back as %q", n, names(alone))
+			}
+		}
+	}},
+	{"Sparse", func(t *connTest) {
+		const tail = "the end"
+		size := huge()
+		pr, pw := io.Pipe()
+		m := newMeter()
+		go func() {
+			w := tar.NewWriter(pw)
+			err := w.WriteHeader(&tar.Header{Name: "sparse", Typeflag: tar.TypeReg, Mode: 0o644, Size: size})
+			if err == nil {
+				_, err = io.Copy(w, io.MultiReader(&zeroReader{size - int64(len(tail)), m}, strings.NewReader(tail)))
+			}
+			if err == nil {
+				err = w.Close()
+			}
+			_ = pw.CloseWithError(err)
+		}()
+		if err := t.conn.Put(t.ctx(), t.scratch(), pr); err != nil {
+			t.Fatalf("Put: %v", err)
+		}
+		m.check(t, size-int64(len(tail)))
+		name := path.Join(t.scratch(), "sparse")
+		t.same("its size", strings.TrimSpace(t.sh(`wc -c < "$1"`, name)), fmt.Sprint(size))
+		kib, _, _ := strings.Cut(t.must("du", "-k", name), "\t")
+		if n, err := strconv.Atoi(strings.TrimSpace(kib)); err != nil || n > 1024 {
+			t.Errorf("it takes %q KiB", kib)
+		}
+		back := newMeter()
+		pr, pw = io.Pipe()
+		go func() { _ = pw.CloseWithError(t.conn.Get(t.ctx(), name, pw)) }()
+		r := tar.NewReader(pr)
+		h, err := r.Next()
+		if err != nil || h.Name != "sparse" || h.Size != size {
+			t.Fatalf("it came back as %+v, %v", h, err)
+		}
+		if _, err := io.Copy(back, io.LimitReader(r, size-int64(len(tail)))); err != nil || back.nonzero {
+			t.Errorf("its hole came back changed, or %v", err)
+		}
+		back.check(t, size-int64(len(tail)))
+		rest, err := io.ReadAll(r)
+		if err != nil || string(rest) != tail {
+			t.Errorf("its end came back as %q, %v", rest, err)
+		}
+		if _, err := io.Copy(io.Discard, pr); err != nil {
+			t.Errorf("Get: %v", err)
+		}
+	}},
+	{"AtomicReplace", func(t *connTest) {
+		t.put(t.scratch(), file{name: "f", body: "old contents"})
+		name := path.Join(t.scratch(), "f")
+		stream := archive(file{name: "f", body: strings.Repeat("new!", 100_000)})
+		pr, pw := io.Pipe()
+		done := make(chan error, 1)
+		go func() { done <- t.conn.Put(t.ctx(), t.scratch(), pr) }()
+		half := len(stream) / 2
+		_, _ = pw.Write(stream[:half])
+		t.same("while the new one comes", t.must("cat", name), "old contents")
+		_, _ = pw.Write(stream[half:])
+		_ = pw.Close()
+		if err := <-done; err != nil {
+			t.Fatalf("Put: %v", err)
+		}
+		t.same("after", len(t.must("cat", name)), 400_000)
+		t.same("what is there", t.sh(`cd "$1"; for f in * .[!.]*; do test -e "$f" && echo "$f"; done; :`, t.scratch()), "f\n")
+	}},
+	{"BrokenStream", func(t *connTest) {
+		stream := archive(file{name: "whole", body: "W"}, file{name: "half", body: strings.Repeat("x", 100_000)})
+		if err := t.conn.Put(t.ctx(), t.scratch(), bytes.NewReader(stream[:50_000])); err == nil {
+			t.Error("half a stream was taken for a whole one")
+		}
+		t.same("what is there", t.sh(`cd "$1"; for f in * .[!.]*; do test -e "$f" && echo "$f"; done; :`, t.scratch()), "whole\n")
+	}},
+	{"GetMissing", func(t *connTest) {
+		for _, name := range []string{"/no/such/file", path.Join(t.scratch(), "missing")} {
+			var b bytes.Buffer
+			if err := t.conn.Get(t.ctx(), name, &b); !errors.Is(err, compute.ErrNotFound) {
+				t.Errorf("Get(%q): got %v, want ErrNotFound", name, err)
+			}
+		}
+	}},
+}

@@ -1,0 +1,94 @@
+package computetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// nap sleeps a tenth of a second where sleep can do that.
+const nap = "{ sleep 0.1 2>/dev/null || sleep 1; }"
+
+var stopCases = []connCase{
+	{"Signals", func(t *connTest) {
+		// The inner shell runs in the foreground: a background one would ignore INT.
+		const script = `trap p=1 %[1]s; sh -c 'trap "echo child; exit 4" %[1]s; echo ready; while :; do ` + nap + `; done' 2>/dev/null
+			echo "status $? p=$p"; exit 3`
+		for _, sig := range []string{"INT", "TERM", "HUP", "USR1", "USR2", "QUIT"} {
+			signals := make(chan string, 1)
+			r := t.background(t.ctx(), compute.Command{Args: []string{"sh", "-c", fmt.Sprintf(script, sig)}, Signals: signals})
+			r.until("ready\n")
+			signals <- sig
+			exit, err := r.end()
+			if err != nil || exit.Code != 3 || r.output() != "ready\nchild\nstatus 4 p=1\n" {
+				t.Errorf("%s: got %+v, %v, %q", sig, exit, err, r.output())
+			}
+		}
+	}},
+	{"DeadlySignal", func(t *connTest) {
+		for _, sig := range []string{"TERM", "KILL", "INT"} {
+			signals := make(chan string, 1)
+			r := t.background(t.ctx(), compute.Command{Args: []string{"sh", "-c", "echo ready; exec sleep 300"}, Signals: signals})
+			r.until("ready\n")
+			signals <- sig
+			if exit, err := r.end(); err != nil || exit.Signal != sig {
+				t.Errorf("%s: got %+v, %v", sig, exit, err)
+			}
+		}
+	}},
+	{"Cancel", func(t *connTest) {
+		cancelled(t, nil)
+	}},
+	{"CancelTerminal", func(t *connTest) {
+		cancelled(t, &compute.Size{Rows: 24, Cols: 80})
+	}},
+	{"Deadline", func(t *connTest) {
+		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		defer cancel()
+		r := t.background(ctx, compute.Command{Args: []string{"sleep", "300"}, Stdin: endless(t)})
+		if _, err := r.end(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want the context's error", err)
+		}
+	}},
+	{"CancelledBefore", func(t *connTest) {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		file := path.Join(t.scratch(), "file")
+		if _, err := t.conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", `echo > "$1"`, "sh", file}}); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want the context's error", err)
+		}
+	}},
+}
+
+// cancelled checks that the end of the context ends what the command started: a command, its child and its child's child that each refuse to
+// end politely and write to a file of their own.
+func cancelled(t *connTest, tty *compute.Size) {
+	dir := t.scratch()
+	const beat = `trap "" INT TERM HUP; while :; do echo x >> "$1"; ` + nap + `; done`
+	script := fmt.Sprintf(`cd "$1"; B='%s'; sh -c "$B" sh child & sh -c 'sh -c "$1" sh grandchild & wait' sh "$B" & echo ready; set -- own; %s`, beat, beat)
+	ctx, cancel := context.WithCancel(t.ctx())
+	defer cancel()
+	r := t.background(ctx, compute.Command{Args: []string{"sh", "-c", script, "sh", dir}, TTY: tty, Stdin: endless(t)})
+	r.until("ready")
+	files := []string{"child", "grandchild", "own"}
+	beats := func() string {
+		return t.sh(`cd "$1"; shift; for f; do wc -c < $f; done 2>/dev/null`, append([]string{dir}, files...)...)
+	}
+	for late := time.Now().Add(patience); len(strings.Fields(beats())) < len(files); {
+		if time.Now().After(late) {
+			t.Fatalf("the processes do not start: %q", beats())
+		}
+	}
+	cancel()
+	if _, err := r.end(); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the context's error", err)
+	}
+	before := beats()
+	time.Sleep(1500 * time.Millisecond)
+	t.same("what the processes wrote", beats(), before)
+}

@@ -1,0 +1,172 @@
+package computetest
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// huge is how much the large streams carry: more than would be kept in memory unnoticed.
+func huge() int64 {
+	if testing.Short() {
+		return 64 << 20
+	}
+	return 1 << 30
+}
+
+// mostGrowth is how much memory a stream of any length may take.
+const mostGrowth = 48 << 20
+
+// meter counts bytes, checks that they are zeros where wanted, and watches the memory of this process.
+type meter struct {
+	n, next    int64
+	base, most uint64
+	nonzero    bool
+}
+
+func newMeter() *meter {
+	runtime.GC()
+	return &meter{base: heap()}
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse
+}
+
+var zeroBlock [64 << 10]byte
+
+func (m *meter) count(b []byte) {
+	m.n += int64(len(b))
+	for rest := b; len(rest) > 0; {
+		k := min(len(rest), len(zeroBlock))
+		m.nonzero = m.nonzero || !bytes.Equal(rest[:k], zeroBlock[:k])
+		rest = rest[k:]
+	}
+	if m.n >= m.next {
+		m.next = m.n + 16<<20
+		m.most = max(m.most, heap())
+	}
+}
+
+func (m *meter) Write(b []byte) (int, error) {
+	m.count(b)
+	return len(b), nil
+}
+
+func (m *meter) check(t *connTest, want int64) {
+	t.Helper()
+	if m.n != want {
+		t.Errorf("%d bytes came through, want %d", m.n, want)
+	}
+	if m.most > m.base+mostGrowth {
+		t.Errorf("memory grew from %d to %d MiB on the way", m.base>>20, m.most>>20)
+	}
+}
+
+// zeroReader gives n zeros.
+type zeroReader struct {
+	left  int64
+	meter *meter
+}
+
+func (z *zeroReader) Read(b []byte) (int, error) {
+	if z.left == 0 {
+		return 0, io.EOF
+	}
+	b = b[:min(int64(len(b)), z.left)]
+	clear(b)
+	z.left -= int64(len(b))
+	z.meter.count(b)
+	return len(b), nil
+}
+
+func allBytes() []byte {
+	b := make([]byte, 1<<20)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return append(b, "\x00\x03\x04\x11\x13\x1a\x1c\r\n\xff~.\n"...)
+}
+
+var streamCases = []connCase{
+	{"BinaryStreams", func(t *connTest) {
+		data := allBytes()
+		r := t.run(compute.Command{Args: []string{"cat"}, Stdin: bytes.NewReader(data)})
+		if r.out != string(data) || r.err != "" {
+			t.Errorf("stdin to stdout: %d bytes became %d, or others; stderr %q", len(data), len(r.out), r.err)
+		}
+		r = t.run(compute.Command{Args: []string{"sh", "-c", "cat >&2"}, Stdin: bytes.NewReader(data)})
+		if r.err != string(data) || r.out != "" {
+			t.Errorf("stdin to stderr: %d bytes became %d, or others; stdout %q", len(data), len(r.err), r.out)
+		}
+	}},
+	{"HugeOutput", func(t *connTest) {
+		m := newMeter()
+		t.run(compute.Command{Args: []string{"head", "-c", fmt.Sprint(huge()), "/dev/zero"}, Stdout: m})
+		m.check(t, huge())
+		if m.nonzero {
+			t.Error("what came is not what was sent")
+		}
+	}},
+	{"HugeInput", func(t *connTest) {
+		m := newMeter()
+		r := t.run(compute.Command{Args: []string{"wc", "-c"}, Stdin: &zeroReader{huge(), m}})
+		t.same("bytes that arrived", strings.TrimSpace(r.out), fmt.Sprint(huge()))
+		m.check(t, huge())
+	}},
+	{"EndlessInput", func(t *connTest) {
+		r := t.run(compute.Command{Args: []string{"sh", "-c", "echo done; exit 3"}, Stdin: endless(t)})
+		if r.out != "done\n" || r.exit.Code != 3 {
+			t.Errorf("got %+v", r)
+		}
+	}},
+	{"UnreadInput", func(t *connTest) {
+		m := newMeter()
+		r := t.run(compute.Command{Args: []string{"sh", "-c", "head -c 1 >/dev/null; echo done"}, Stdin: &zeroReader{8 << 20, m}})
+		t.same("output", r.out, "done\n")
+	}},
+	{"InputBeforeOutput", func(t *connTest) { // a conversation: neither side may wait for a buffer to fill
+		pr, pw := io.Pipe()
+		t.Cleanup(func() { _ = pw.Close() })
+		r := t.background(t.ctx(), compute.Command{Args: []string{"sh", "-c", `while read x; do echo "got $x"; done`}, Stdin: pr})
+		for i := range 5 {
+			if _, err := fmt.Fprintln(pw, i); err != nil {
+				t.Fatal(err)
+			}
+			r.until(fmt.Sprintf("got %d\n", i))
+		}
+		_ = pw.Close()
+		if exit, err := r.end(); err != nil || exit.Code != 0 {
+			t.Errorf("got %+v, %v", exit, err)
+		}
+	}},
+	{"ClosedOutput", func(t *connTest) { // a reader that has gone ends the writer, as head does in a pipeline
+		cmd := compute.Command{Args: []string{"cat", "/dev/zero"}, Stdout: &limited{left: 1 << 20}}
+		if exit, err := t.conn.Run(t.ctx(), &cmd); err == nil && exit == (compute.Exit{}) {
+			t.Error("a command that could not write all exited with 0")
+		}
+	}},
+	{"LeftBehind", func(t *connTest) { // a process that holds the output open does not hold the command
+		r := t.run(compute.Command{Args: []string{"sh", "-c", "sleep 300 & echo $!"}})
+		t.sh(`kill "$1"`, strings.TrimSpace(r.out))
+	}},
+}
+
+// limited takes so many bytes and then fails.
+type limited struct{ left int }
+
+func (l *limited) Write(b []byte) (int, error) {
+	if l.left -= len(b); l.left < 0 {
+		return 0, io.ErrClosedPipe
+	}
+	return len(b), nil
+}
