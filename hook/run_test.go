@@ -149,7 +149,7 @@ func TestVanishes(t *testing.T) {
 // hang is a script whose children hide in every way they have: a group of their own, a session of their own, deaf to signals.
 const hang = `trap '' TERM
 sleep 1000 & echo $! >>"$PIDS"
-if command -v bash >/dev/null; then bash -mc 'sleep 1001 & echo $! >>"$PIDS"; wait' & fi
+if command -v bash >/dev/null; then bash -mc 'sleep 1001 & echo $! >>"$PIDS"; wait' 2>/dev/null & fi
 (trap '' TERM HUP; sleep 1002 & echo $! >>"$PIDS"; wait) & echo $! >>"$PIDS"
 if command -v setsid >/dev/null; then setsid sh -c 'echo $$ >>"$PIDS"; exec sleep 1003' & fi
 echo started

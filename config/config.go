@@ -1,0 +1,269 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// LoadOptions say where to look. The zero value looks where a user's command does, and takes any key in a type's section.
+type LoadOptions struct {
+	Dir       string              // the tree's directory, -C; "": the current one
+	ConfigDir string              // --config; "": none. It must exist
+	Env       func(string) string // nil: os.Getenv
+	Home      string              // the user's home directory; "": as Env has HOME
+	System    string              // "": /etc/hostler
+
+	// Compat reads crcache's two roots alone, as crcache did: DIR/.crcache is not searched upward, and an unknown key is but a warning.
+	Compat bool
+	// TypeKeys has the known types, each with the keys of its section; "*" among them lets any key pass. nil: all types, all keys.
+	// "pool" is known without being in it.
+	TypeKeys map[string][]string
+	// Trust has what the user has approved; without Dir, that is nothing.
+	Trust TrustStore
+}
+
+// Config is what was found.
+type Config struct {
+	Roots    []Root
+	Sources  []*Source // sorted by name
+	Defaults Defaults
+	Sections map[string]map[string]Value // the further sections of hostler.conf, by name and key ("-" as "_"): each part decodes its own
+	Warnings []error                     // what is odd and breaks nothing
+
+	opt     LoadOptions
+	dangers []Danger
+}
+
+// Defaults are the section [defaults] of hostler.conf.
+type Defaults struct {
+	Source string         // "": not set
+	Wait   *time.Duration // at most so long in a queue; nil: not set; negative: without limit
+}
+
+// hostler.conf's sections, with their keys where they are read here.
+var sections = map[string][]string{
+	"defaults": {"source", "wait"}, "controller": nil, "store": nil, "director": nil, "auth": nil, "run": nil, "sync": nil,
+}
+
+// Load reads the configuration. A source that is broken has its Err and breaks nothing else. The error, an *Error, is about a directory asked
+// for that is not there, or about hostler.conf; in the second case the Config is there too, with all that could be read.
+func Load(opt LoadOptions) (*Config, error) {
+	if opt.Env == nil {
+		opt.Env = os.Getenv
+	}
+	if opt.Home == "" {
+		opt.Home = opt.Env("HOME")
+	}
+	opt.Dir = cmp.Or(opt.Dir, ".")
+	opt.System = cmp.Or(opt.System, "/etc/hostler")
+	c := &Config{opt: opt, Sections: map[string]map[string]Value{}}
+	var err error
+	if c.Roots, err = findRoots(&opt); err != nil {
+		return nil, err
+	}
+	g := &gathering{Config: c, byName: map[string]*Source{}, trees: map[string]*tree{}, bundles: map[string]string{}}
+	for i := range c.Roots {
+		if e := g.root(&c.Roots[i]); err == nil {
+			err = e
+		}
+	}
+	if g.byName["local"] == nil {
+		g.add(implicitLocal())
+	}
+	slices.SortFunc(c.Sources, func(a, b *Source) int { return strings.Compare(a.Name, b.Name) })
+	g.checkPools()
+	g.applyTrust()
+	g.closeTrees()
+	return c, err
+}
+
+// Source returns the source of that name, or an *Error that names the nearest.
+func (c *Config) Source(name string) (*Source, error) {
+	var names []string
+	for _, s := range c.Sources {
+		if s.Name == name {
+			return s, nil
+		}
+		names = append(names, s.Name)
+	}
+	return nil, &Error{Source: name, Msg: "there is no such source", Nearest: Nearest(name, names)}
+}
+
+// KnownType reports whether sources of that type can be made without an outside executable.
+func (c *Config) KnownType(name string) bool {
+	_, ok := c.opt.TypeKeys[name]
+	return ok || name == "pool" || c.opt.TypeKeys == nil && slices.Contains([]string{"local", "ssh", "chroot", "fake"}, name)
+}
+
+// gathering is the state of one Load.
+type gathering struct {
+	*Config
+	byName  map[string]*Source
+	trees   map[string]*tree  // by root
+	bundles map[string]string // name to the first root that has it
+}
+
+func (g *gathering) add(s *Source) {
+	g.byName[s.Name] = s
+	g.Sources = append(g.Sources, s)
+}
+
+func (g *gathering) warn(err error) { g.Warnings = append(g.Warnings, err) }
+
+// root reads one of them. The error is about its hostler.conf.
+func (g *gathering) root(r *Root) error {
+	if !r.Exists {
+		switch {
+		case r.Err != nil:
+			g.warn(r.Err)
+		case r.Kind == "env":
+			g.warn(&Error{File: r.Path, Msg: "is not a directory, and $HOSTLER_CONFIG names it"})
+		}
+		return nil
+	}
+	p, err := openPlace(r)
+	if err != nil {
+		r.Err = &Error{File: r.Path, Err: bare(err)}
+		g.warn(r.Err)
+		return nil
+	}
+	if r.Tree {
+		g.trees[r.Path] = &tree{place: p}
+	} else {
+		defer p.close()
+	}
+	g.sources(r, p)
+	if r.crcache() {
+		return nil
+	}
+	if entries, err := p.list("bundles"); err == nil {
+		for _, e := range entries {
+			if _, ok := g.bundles[e.Name()]; !ok {
+				g.bundles[e.Name()] = r.Path
+			}
+		}
+	}
+	return g.hostlerConf(r, p)
+}
+
+func (g *gathering) sources(r *Root, p *place) {
+	entries, err := p.list("sources")
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			r.Err = &Error{File: r.Path + "/sources", Err: bare(err)}
+			g.warn(r.Err)
+		}
+		return
+	}
+	for _, e := range entries {
+		first := g.byName[e.Name()]
+		if first != nil {
+			first.Shadowed = append(first.Shadowed, sourceFile(r, e.Name()))
+			if !r.Tree {
+				continue
+			}
+		}
+		s, warnings := readSource(r, p, e.Name(), &g.opt)
+		if r.Tree {
+			g.trees[r.Path].sources = append(g.trees[r.Path].sources, s) // what is approved does not depend on what shadows it
+		}
+		if first == nil {
+			g.add(s)
+			g.Warnings = append(g.Warnings, warnings...)
+		}
+	}
+}
+
+func (g *gathering) hostlerConf(r *Root, p *place) error {
+	file := r.Path + "/hostler.conf"
+	data, err := p.read("hostler.conf", maxFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return &Error{File: file, Err: bare(err)}
+	}
+	entries, err := parse(file, data, false, false)
+	if err != nil {
+		return err
+	}
+	var first error
+	for _, e := range entries {
+		if err := g.setting(r, e); first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// setting takes one key of a hostler.conf.
+func (g *gathering) setting(r *Root, e entry) error {
+	known, ok := sections[e.section]
+	if !ok {
+		var names []string
+		for n := range sections {
+			names = append(names, "["+n+"]")
+		}
+		if e.section == "" {
+			return &Error{File: e.File, Line: e.Line, Key: e.Key, Msg: "stands outside of a section", Nearest: "[defaults]"}
+		}
+		return &Error{File: e.File, Line: e.Line, Key: e.Key, Msg: fmt.Sprintf("is in the unknown section [%s]", e.section),
+			Nearest: Nearest("["+e.section+"]", names)}
+	}
+	key := foldKey(e.Key)
+	if e.section != "defaults" && r.Tree {
+		t := g.trees[r.Path]
+		t.settings = append(t.settings, e)
+		return nil
+	}
+	if e.section != "defaults" {
+		g.section(e)
+		return nil
+	}
+	if !slices.Contains(known, key) {
+		return &Error{File: e.File, Line: e.Line, Key: e.Key, Msg: "unknown key", Nearest: Nearest(key, known)}
+	}
+	switch key {
+	case "source":
+		g.Defaults.Source = cmp.Or(g.Defaults.Source, e.Text)
+	case "wait":
+		d, err := limit(e.Text)
+		if err != nil {
+			return &Error{File: e.File, Line: e.Line, Key: e.Key, Err: err}
+		}
+		if g.Defaults.Wait == nil {
+			g.Defaults.Wait = &d
+		}
+	}
+	return nil
+}
+
+// section keeps a key for the part that reads it, unless an earlier root has it.
+func (g *gathering) section(e entry) {
+	m := g.Sections[e.section]
+	if m == nil {
+		m = map[string]Value{}
+		g.Sections[e.section] = m
+	}
+	if _, ok := m[foldKey(e.Key)]; !ok {
+		m[foldKey(e.Key)] = e.Value
+	}
+}
+
+// limit reads a duration that bounds something: not negative, or "none" for no bound, which is then negative.
+func limit(s string) (time.Duration, error) {
+	if s == "none" || s == "never" || s == "unlimited" {
+		return -1, nil
+	}
+	d, err := ParseDuration(s)
+	if err == nil && d < 0 {
+		err = fmt.Errorf("%q is negative", s)
+	}
+	return d, err
+}

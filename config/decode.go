@@ -1,0 +1,165 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Decode fills the struct that out points to from settings, by its fields' tags: `conf:"name"`. Fields may be string, bool ("yes", "no"), any
+// integer, float64, time.Duration, []string (commas between), or a struct of such fields that is embedded. Options after the name:
+//
+//	conf:"memory,size"    an int64 of bytes, written "512M"
+//	conf:"base,required"  not giving it is an error
+//	conf:",rest"          a map[string]string that gets all keys without a field
+//
+// In names and keys "-" and "_" are one. Fields without the tag, and those whose key is not given, stay as they are. A key that has no field, or a
+// value that does not fit, is an *Error with the place that position returns; position may be nil. A struct that Decode cannot fill panics.
+func Decode(settings map[string]string, position func(key string) (file string, line int), out any) error {
+	fields := fieldsOf(reflect.ValueOf(out).Elem())
+	at := func(key, msg string, err error) *Error {
+		e := &Error{Key: key, Msg: msg, Err: err}
+		if position != nil {
+			e.File, e.Line = position(key)
+		}
+		return e
+	}
+	given := map[string]string{}
+	for k := range settings {
+		given[foldKey(k)] = k
+	}
+	var rest map[string]string
+	for _, f := range fields {
+		if f.has("rest") {
+			rest = map[string]string{}
+			f.value.Set(reflect.ValueOf(rest))
+			continue
+		}
+		key, ok := given[foldKey(f.name)]
+		if !ok {
+			if f.has("required") {
+				return at(f.name, "is required", nil)
+			}
+			continue
+		}
+		delete(given, foldKey(f.name))
+		if f.has("required") && strings.TrimSpace(settings[key]) == "" {
+			return at(key, "is required", nil)
+		}
+		if err := f.set(settings[key]); err != nil {
+			return at(key, "", err)
+		}
+	}
+	for _, folded := range slices.Sorted(maps.Keys(given)) {
+		if rest == nil {
+			e := at(given[folded], "unknown key", nil)
+			e.Nearest = Nearest(folded, Keys(out))
+			return e
+		}
+		rest[given[folded]] = settings[given[folded]]
+	}
+	return nil
+}
+
+// Keys returns the names of the keys that Decode would take for a struct, or a pointer to one, for LoadOptions.TypeKeys.
+func Keys(options any) []string {
+	v := reflect.ValueOf(options)
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	out := []string{}
+	for _, f := range fieldsOf(v) {
+		if f.has("rest") {
+			out = append(out, "*")
+		} else {
+			out = append(out, f.name)
+		}
+	}
+	return out
+}
+
+type field struct {
+	name    string
+	options []string
+	value   reflect.Value
+}
+
+func (f *field) has(option string) bool { return slices.Contains(f.options, option) }
+
+func fieldsOf(v reflect.Value) []field {
+	var out []field
+	for i := range v.NumField() {
+		sf := v.Type().Field(i)
+		tag, ok := sf.Tag.Lookup("conf")
+		if !ok {
+			if sf.Anonymous && sf.Type.Kind() == reflect.Struct {
+				out = append(out, fieldsOf(v.Field(i))...)
+			}
+			continue
+		}
+		parts := strings.Split(tag, ",")
+		out = append(out, field{parts[0], parts[1:], v.Field(i)})
+	}
+	return out
+}
+
+func (f *field) set(text string) error {
+	switch p := f.value.Addr().Interface().(type) {
+	case *time.Duration:
+		d, err := ParseDuration(text)
+		*p = d
+		return err
+	case *[]string:
+		*p = list(text)
+		return nil
+	case *int64:
+		if f.has("size") {
+			n, err := ParseSize(text)
+			*p = n
+			return err
+		}
+	}
+	switch v := f.value; v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+		return nil
+	case reflect.Bool:
+		b, err := parseBool(text)
+		v.SetBool(b)
+		return err
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		n, err := strconv.ParseInt(text, 10, v.Type().Bits())
+		if err != nil {
+			return number(text, "a whole number", err)
+		}
+		v.SetInt(n)
+		return nil
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		n, err := strconv.ParseUint(text, 10, v.Type().Bits())
+		if err != nil {
+			return number(text, "a whole number from 0", err)
+		}
+		v.SetUint(n)
+		return nil
+	case reflect.Float32, reflect.Float64:
+		n, err := strconv.ParseFloat(text, v.Type().Bits())
+		if err != nil {
+			return number(text, "a number", err)
+		}
+		v.SetFloat(n)
+		return nil
+	}
+	panic(fmt.Sprintf("config: Decode has no way to fill a %v", f.value.Type()))
+}
+
+func number(text, what string, err error) error {
+	if errors.Is(err, strconv.ErrRange) {
+		return fmt.Errorf("%q is too large", text)
+	}
+	return fmt.Errorf("%q is not %s", text, what)
+}

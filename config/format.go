@@ -1,0 +1,262 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+	"gopkg.in/ini.v1"
+)
+
+// Value is the text of a key and where it stands.
+type Value struct {
+	Key  string // as written
+	Text string
+	File string
+	Line int // from 1
+}
+
+// entry is one key of a file, in the file's order.
+type entry struct {
+	section string // "" at the top and in [DEFAULT]
+	Value
+}
+
+// maxFile is far more than any configuration needs; beyond it the file is something else.
+const maxFile = 1 << 20
+
+// parse reads the text of a file. yamlToo: flat YAML is told from INI by its first line. Keys given twice are an error, or with lenient the last
+// one counts, as in the tools that took these files before.
+func parse(file string, data []byte, yamlToo, lenient bool) ([]entry, error) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
+		return nil, &Error{File: file, Msg: "is not text in UTF-8"}
+	}
+	var entries []entry
+	var err error
+	if yamlToo && looksLikeYAML(data) {
+		entries, err = parseYAML(file, data)
+	} else {
+		entries, err = parseINI(file, data)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return unique(entries, lenient)
+}
+
+// looksLikeYAML looks at the first line that says something: an INI file has a section or "=" there.
+func looksLikeYAML(data []byte) bool {
+	for line := range bytes.Lines(data) {
+		line = bytes.TrimSpace(line)
+		switch {
+		case len(line) == 0 || line[0] == '#' || line[0] == ';':
+			continue
+		case line[0] == '[':
+			return false
+		}
+		i := bytes.IndexAny(line, "=:")
+		return i < 0 || line[i] == ':'
+	}
+	return false
+}
+
+// unique removes what comes again, key by section, with "-" and "_" alike.
+func unique(entries []entry, lenient bool) ([]entry, error) {
+	at := map[string]int{}
+	var out []entry
+	for _, e := range entries {
+		k := e.section + "\x00" + foldKey(e.Key)
+		if i, ok := at[k]; ok {
+			if !lenient {
+				return nil, &Error{File: e.File, Line: e.Line, Key: e.Key, Msg: fmt.Sprintf("given a second time; the first is in line %d", out[i].Line)}
+			}
+			out[i] = e
+			continue
+		}
+		at[k] = len(out)
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// foldKey makes "-" and "_" one, and leaves capital letters alone: keys are lower case.
+func foldKey(key string) string { return strings.ReplaceAll(key, "-", "_") }
+
+// parseINI takes a file apart with ini.v1, which keeps no line numbers: tidy finds these, and brings the text to a form that has one reading.
+func parseINI(file string, data []byte) ([]entry, error) {
+	text, entries, err := tidy(file, data)
+	if err != nil {
+		return nil, err
+	}
+	f, err := ini.LoadSources(ini.LoadOptions{
+		IgnoreContinuation:         true, // a path may end in a backslash
+		IgnoreInlineComment:        true, // tidy has taken them away
+		AllowPythonMultilineValues: true,
+		ReaderBufferSize:           len(text) + 4096, // a value of several lines is only found within the buffer
+	}, text)
+	if err != nil {
+		return nil, &Error{File: file, Err: err}
+	}
+	for i, e := range entries {
+		section := e.section
+		if section == "" {
+			section = ini.DefaultSection
+		}
+		key, err := f.Section(section).GetKey(e.Key)
+		if err != nil {
+			return nil, &Error{File: file, Line: e.Line, Key: e.Key, Msg: "cannot be read as a key"}
+		}
+		entries[i].Text = strings.TrimSpace(key.Value()) // of a key given twice, the last; unique sees to that
+	}
+	return entries, nil
+}
+
+// tidy returns the text with comments, blank lines and meaningless indentation taken away, and its keys with their lines. A line that is
+// indented deeper than the key above it goes on with that key's value, as in Python's ConfigParser; ";" or "#" begins a comment at the start of a line
+// and after white space, so not inside a URL, nor inside quotes around the whole value.
+func tidy(file string, data []byte) ([]byte, []entry, error) {
+	var out bytes.Buffer
+	var entries []entry
+	section, indent, number, quoted := "", -1, 0, false
+	for raw := range strings.Lines(string(data)) {
+		number++
+		raw = strings.TrimRight(raw, "\r\n")
+		line := strings.TrimSpace(raw)
+		if line == "" || line[0] == '#' || line[0] == ';' {
+			continue
+		}
+		bad := func(msg string) error { return &Error{File: file, Line: number, Msg: msg} }
+		if strings.ContainsAny(line, "\r\v\f") {
+			return nil, nil, bad("has a control character")
+		}
+		deep := len(raw) - len(strings.TrimLeft(raw, " \t"))
+		if indent >= 0 && deep > indent {
+			if quoted {
+				return nil, nil, bad("goes on after a value that its quotes have ended")
+			}
+			out.WriteString("\t" + uncomment(line) + "\n")
+			continue
+		}
+		if line[0] == '[' {
+			name, rest, ok := strings.Cut(line[1:], "]")
+			name = strings.TrimSpace(name)
+			if !ok || name == "" || uncomment(" "+rest) != "" {
+				return nil, nil, bad("is not a [section]")
+			}
+			section, indent = name, -1
+			if name == ini.DefaultSection {
+				section = ""
+			}
+			out.WriteString("[" + name + "]\n")
+			continue
+		}
+		i := strings.IndexAny(line, "=:")
+		if i < 0 {
+			return nil, nil, bad("is not KEY = VALUE")
+		}
+		key := strings.TrimSpace(line[:i])
+		if key == "" || key == "-" || strings.ContainsAny(key, "\"'`") {
+			return nil, nil, bad("has no key before the " + line[i:i+1])
+		}
+		indent = deep
+		value := uncomment(" " + strings.TrimSpace(line[i+1:]))
+		quoted = value != "" && strings.IndexByte("\"'`", value[0]) >= 0 && len(value) > 1 && value[len(value)-1] == value[0]
+		if q := quoteOf(value); q != "" && (len(value) < 2*len(q) || !strings.HasSuffix(value, q)) {
+			return nil, nil, bad("has a quote that is not closed in its line")
+		}
+		out.WriteString(key + " = " + value + "\n")
+		entries = append(entries, entry{section, Value{Key: key, File: file, Line: number}})
+	}
+	return out.Bytes(), entries, nil
+}
+
+// quoteOf returns the kind of quote that ini.v1 would look for over several lines.
+func quoteOf(value string) string {
+	for _, q := range []string{`"""`, "`"} {
+		if strings.HasPrefix(value, q) {
+			return q
+		}
+	}
+	return ""
+}
+
+// uncomment takes away a comment at the end of a value.
+func uncomment(s string) string {
+	from := 0
+	if t := strings.TrimLeft(s, " \t"); t != "" && strings.IndexByte("\"'`", t[0]) >= 0 {
+		start := len(s) - len(t)
+		if end := strings.IndexByte(s[start+1:], t[0]); end >= 0 {
+			from = start + 1 + end
+		}
+	}
+	for i := from + 1; i < len(s); i++ {
+		if (s[i] == '#' || s[i] == ';') && (s[i-1] == ' ' || s[i-1] == '\t') {
+			s = s[:i]
+			break
+		}
+	}
+	return strings.TrimSpace(s)
+}
+
+// parseYAML reads a flat mapping. A list is joined by commas; anything deeper is an error.
+func parseYAML(file string, data []byte) ([]entry, error) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		e := &Error{File: file, Msg: strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\n", " "), "yaml: ")}
+		if n, _ := fmt.Sscanf(e.Msg, "line %d:", &e.Line); n == 1 {
+			_, e.Msg, _ = strings.Cut(e.Msg, ": ")
+		}
+		return nil, e
+	}
+	if doc.Kind == 0 { // nothing but comments
+		return nil, nil
+	}
+	top := doc.Content[0]
+	if top.Kind != yaml.MappingNode {
+		return nil, &Error{File: file, Line: top.Line, Msg: "is not KEY: VALUE"}
+	}
+	var entries []entry
+	for i := 0; i+1 < len(top.Content); i += 2 {
+		k, v := top.Content[i], top.Content[i+1]
+		if k.Kind != yaml.ScalarNode {
+			return nil, &Error{File: file, Line: k.Line, Msg: "is not a plain key"}
+		}
+		text, ok := scalar(v)
+		if !ok && v.Kind == yaml.SequenceNode {
+			var items []string
+			for _, n := range v.Content {
+				item, plain := scalar(n)
+				if !plain {
+					return nil, &Error{File: file, Line: n.Line, Key: k.Value, Msg: "is not a list of plain words"}
+				}
+				items = append(items, item)
+			}
+			text, ok = strings.Join(items, ", "), true
+		}
+		if !ok {
+			return nil, &Error{File: file, Line: v.Line, Key: k.Value, Msg: "is neither a plain value nor a list of them"}
+		}
+		entries = append(entries, entry{"", Value{Key: k.Value, Text: text, File: file, Line: k.Line}})
+	}
+	return entries, nil
+}
+
+func scalar(n *yaml.Node) (string, bool) {
+	if n.Kind == yaml.AliasNode && n.Alias != nil {
+		n = n.Alias
+	}
+	if n.Kind != yaml.ScalarNode {
+		return "", false
+	}
+	if n.Tag == "!!null" {
+		return "", true
+	}
+	var i int64
+	if n.Tag == "!!int" && n.Decode(&i) == nil { // 0x10 and 1_000 are numbers there
+		return fmt.Sprint(i), true
+	}
+	return n.Value, true
+}

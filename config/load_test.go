@@ -1,0 +1,454 @@
+package config_test
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hostler-project/hostler/config"
+)
+
+// world is a home and a working directory with files in them.
+type world struct {
+	t         *testing.T
+	home, dir string
+	env       map[string]string
+	opt       config.LoadOptions
+}
+
+var typeKeys = map[string][]string{"local": {}, "chroot": {"base"}, "ssh": {"ssh_host", "hosts", "config", "user"}, "fake": {"delay", "fail"}, "exec": {"*"}}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, home: t.TempDir(), dir: t.TempDir(), env: map[string]string{}}
+	w.opt = config.LoadOptions{
+		Dir: w.dir, Home: w.home, Env: func(k string) string { return w.env[k] }, System: filepath.Join(w.home, "etc"), TypeKeys: typeKeys,
+	}
+	return w
+}
+
+// file writes NAME below the working directory, or below home as ~/NAME.
+func (w *world) file(name, text string) string {
+	w.t.Helper()
+	path := filepath.Join(w.dir, name)
+	if rest, ok := strings.CutPrefix(name, "~/"); ok {
+		path = filepath.Join(w.home, rest)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+	return path
+}
+
+func (w *world) load() *config.Config {
+	w.t.Helper()
+	c, err := config.Load(w.opt)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+func (w *world) source(name string) *config.Source {
+	w.t.Helper()
+	s, err := w.load().Source(name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+func names(c *config.Config) (out []string) {
+	for _, s := range c.Sources {
+		out = append(out, s.Name)
+	}
+	return out
+}
+
+func TestNothing(t *testing.T) {
+	c := newWorld(t).load()
+	if len(c.Sources) != 1 || c.Sources[0].Name != "local" || c.Sources[0].Type != "local" || c.Sources[0].Err != nil || c.Sources[0].Digest == "" {
+		t.Errorf("sources = %+v", c.Sources)
+	}
+	if len(c.Warnings) > 0 || len(c.NeedsTrust()) > 0 {
+		t.Error("warnings about nothing")
+	}
+}
+
+// Each root in its order hides all the later ones, source by source.
+func TestRootsInOrder(t *testing.T) {
+	w := newWorld(t)
+	w.env["HOSTLER_CONFIG"] = filepath.Join(w.home, "env")
+	w.opt.ConfigDir = filepath.Join(w.home, "flag")
+	w.opt.Dir = filepath.Join(w.dir, "a/b")
+	os.MkdirAll(w.opt.Dir, 0o755)
+	roots := []string{"~/flag", "~/env", "~/.config/hostler", ".hostler", "~/etc", "~/.config/crcache", "a/b/.crcache"}
+	kinds := []string{"flag", "env", "user", "tree", "system", "crcache-user", "crcache-tree"}
+	var files []string
+	for _, r := range roots {
+		files = append(files, w.file(r+"/sources/x/source.conf", "[DEFAULT]\ntype = fake\n"))
+	}
+	for i, kind := range kinds {
+		c := w.load()
+		s, _ := c.Source("x")
+		if s.File != files[i] || s.Err != nil || s.Tree != (kind == "tree" || kind == "crcache-tree") {
+			t.Errorf("%s: %+v", kind, s)
+		}
+		if !slices.Equal(s.Shadowed, files[i+1:]) {
+			t.Errorf("%s: shadowed %q", kind, s.Shadowed)
+		}
+		var got []string
+		for _, r := range c.Roots {
+			if r.Exists {
+				got = append(got, r.Kind)
+			}
+		}
+		if len(got) != len(kinds) || !slices.Equal(got, kinds) {
+			t.Errorf("roots = %q", got)
+		}
+		os.RemoveAll(filepath.Dir(files[i]))
+	}
+	if got := names(w.load()); !slices.Equal(got, []string{"local"}) {
+		t.Errorf("at last %q", got)
+	}
+}
+
+func TestXDG(t *testing.T) {
+	w := newWorld(t)
+	w.file("~/.config/hostler/sources/plain/source.conf", "type = fake")
+	w.file("~/xdg/hostler/sources/xdg/source.conf", "type = fake")
+	for value, want := range map[string]string{"": "plain", "relative": "plain", filepath.Join(w.home, "xdg"): "xdg"} {
+		w.env["XDG_CONFIG_HOME"] = value
+		if got := names(w.load()); !slices.Equal(got, []string{"local", want}) {
+			t.Errorf("%q: %q", value, got)
+		}
+	}
+}
+
+func TestCompatReadsItsRootsAlone(t *testing.T) {
+	w := newWorld(t)
+	w.opt.Compat = true
+	w.opt.ConfigDir = filepath.Join(w.home, "flag")
+	w.file("~/flag/sources/a/source.conf", "type = fake")
+	w.file("~/.config/hostler/sources/b/source.conf", "type = fake")
+	w.file(".hostler/sources/c/source.conf", "type = fake")
+	w.file("~/.config/hostler/hostler.conf", "[defaults]\nsource = b")
+	w.file("~/.config/crcache/sources/d/source.conf", "type: model\nunheard: of\n")
+	w.file(".crcache/sources/e/source.conf", "type: local")
+	w.opt.Dir = w.dir
+	c := w.load()
+	if got := names(c); !slices.Equal(got, []string{"d", "e", "local"}) || c.Defaults.Source != "" {
+		t.Errorf("sources %q, default %q", got, c.Defaults.Source)
+	}
+	if s, _ := c.Source("d"); s.Type != "fake" || s.Err != nil || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0].Error(), "unheard") {
+		t.Errorf("%+v, warnings %v", s, c.Warnings)
+	}
+	w.opt.Dir = filepath.Join(w.dir, "below")
+	os.Mkdir(w.opt.Dir, 0o755)
+	if got := names(w.load()); !slices.Equal(got, []string{"d", "local"}) {
+		t.Errorf("from below: %q", got)
+	}
+}
+
+func TestCrcacheVectors(t *testing.T) {
+	data, err := os.ReadFile("testdata/crcache.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var scenarios []struct {
+		Files map[string]string
+		Want  map[string]struct {
+			Type, Root string
+			Reserve    int
+			Sources    []string
+			SSHHost    string `json:"ssh_host"`
+			Shadowed   int
+		}
+	}
+	if err := json.Unmarshal(data, &scenarios); err != nil || len(scenarios) == 0 {
+		t.Fatal(err)
+	}
+	for _, sc := range scenarios {
+		for _, compat := range []bool{true, false} {
+			w := newWorld(t)
+			w.opt.Compat = compat
+			for name, text := range sc.Files {
+				w.file(name, text)
+			}
+			c := w.load()
+			roots := map[string]string{"": "", "user": filepath.Join(w.home, ".config/crcache"), "tree": filepath.Join(w.dir, ".crcache")}
+			if len(c.Sources) != len(sc.Want) {
+				t.Errorf("sources %q, want %d", names(c), len(sc.Want))
+			}
+			for name, want := range sc.Want {
+				s, err := c.Source(name)
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				if s.Err != nil || s.Type != want.Type || s.Reserve != want.Reserve || s.Root != roots[want.Root] || s.Settings["ssh_host"] != want.SSHHost ||
+					!slices.Equal(s.Sources, want.Sources) || len(s.Shadowed) != want.Shadowed {
+					t.Errorf("%s = %+v\nwant %+v", name, s, want)
+				}
+			}
+		}
+	}
+}
+
+func TestFormats(t *testing.T) {
+	for name, text := range map[string]string{
+		"ini at the top":  "type = pool\nreserve=2\nsources = a, b\n",
+		"ini in DEFAULT":  "# a comment\n; another\n\n[DEFAULT]\ntype: pool\nreserve = 2 ; two\nsources:\n  a\n  # not c\n  b # last\n",
+		"ini of windows":  "\ufeff[DEFAULT]\r\ntype = pool\r\nreserve = 2\r\nsources = a,b\r\n",
+		"ini indented":    "  type = pool\n  reserve = \"2\"\n  sources = a,\n     b\n",
+		"yaml":            "# a comment\ntype: pool\nreserve: 2\nsources: [a, b]\n",
+		"yaml strings":    "---\n\"type\": 'pool'\nreserve: \"2\"\nsources:\n- a\n- b\n",
+		"yaml with comma": "type: pool\nreserve: 0x2\nsources: a, b\n",
+	} {
+		w := newWorld(t)
+		w.file(".crcache/sources/p/source.conf", text)
+		w.file("~/.config/crcache/sources/a/source.conf", "type: local")
+		w.file("~/.config/crcache/sources/b/source.conf", "type: local")
+		s := w.source("p")
+		if s.Err != nil || s.Type != "pool" || s.Reserve != 2 || !slices.Equal(s.Sources, []string{"a", "b"}) {
+			t.Errorf("%s: %+v", name, s)
+		}
+		line := 0
+		for i, l := range strings.Split(text, "\n") {
+			if strings.Contains(l, "reserve") {
+				line = i + 1
+			}
+		}
+		if v := s.Values["reserve"]; v.Line != line || v.File != s.File {
+			t.Errorf("%s: reserve stands in line %d, not %d", name, line, v.Line)
+		}
+	}
+}
+
+func TestOursAreINIAlone(t *testing.T) {
+	w := newWorld(t)
+	w.file(".hostler/sources/p/source.conf", "type: pool\nsources: [local]\n")
+	if s := w.source("p"); s.Err == nil {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestAllKeys(t *testing.T) {
+	w := newWorld(t)
+	w.file(".hostler/sources/s/source.conf", `type = fake
+reserve = 1
+spare = 2
+maximum = 3
+concurrency = 4
+share = yes
+reuse = as_is
+ttl = 1d12h
+max-ttl = none
+lease-idle = 30m
+idle = 0
+max_age = 2d
+max-uses = 5
+image = http://example.org/a;b#c
+flavor = m1.small
+bundles = a, b
+on-failure = hold
+hook-timeout = 90s
+[fake]
+delay = 1s
+fail = create#2   # the second
+`)
+	os.MkdirAll(filepath.Join(w.dir, ".hostler/sources/s/check.d"), 0o755)
+	s := w.source("s")
+	if s.Err != nil {
+		t.Fatal(s.Err)
+	}
+	ints := []int{s.Reserve, s.Spare, s.Maximum, s.Concurrency, s.MaxUses}
+	if !slices.Equal(ints, []int{1, 2, 3, 4, 5}) || !s.Share || s.Reuse != "as-is" || s.OnFailure != "hold" {
+		t.Errorf("%+v", s)
+	}
+	for i, d := range []*time.Duration{s.TTL, s.MaxTTL, s.LeaseIdle, s.Idle, s.MaxAge, s.HookTimeout} {
+		want := []time.Duration{36 * time.Hour, -1, 30 * time.Minute, 0, 48 * time.Hour, 90 * time.Second}[i]
+		if d == nil || *d != want {
+			t.Errorf("duration %d = %v, want %v", i, d, want)
+		}
+	}
+	if s.Image != "http://example.org/a;b#c" || s.Flavor != "m1.small" || !slices.Equal(s.Bundles, []string{"a", "b"}) {
+		t.Errorf("%+v", s)
+	}
+	if s.Settings["delay"] != "1s" || s.Settings["fail"] != "create#2" || len(s.Settings) != 2 || s.Values["fake.fail"].Line != 21 {
+		t.Errorf("settings = %v, values = %v", s.Settings, s.Values)
+	}
+	if len(s.Hooks) != 1 || s.Hooks["check"] != filepath.Join(s.Dir, "check.d") {
+		t.Errorf("hooks = %v", s.Hooks)
+	}
+	if l, _ := w.load().Source("local"); l.TTL != nil || l.Idle != nil || l.OnFailure != "discard" {
+		t.Errorf("what is not set: %+v", l)
+	}
+}
+
+// Whatever is wrong in a source is told with file, line, key and value, and hurts that source alone.
+func TestBrokenSources(t *testing.T) {
+	for _, c := range []struct{ text, line, want string }{
+		{"type = fake\nmaxium = 3", ":2: ", "maxium: unknown key; the nearest known is maximum"},
+		{"type = fake\nlease_idel = 3", ":2: ", "the nearest known is lease-idle"},
+		{"type = fake\nMaximum = 3", ":2: ", "Maximum: unknown key; the nearest known is maximum"},
+		{"type = fake\n\n[fake]\ndelya = 1s", ":4: ", "delya: unknown key of type fake; the nearest known is delay"},
+		{"type = local\n[local]\nx = 1s", ":3: ", "type local has none of its own"},
+		{"type = fake\ndelay = 1s", ":2: ", "delay: belongs into the section [fake]"},
+		{"type = fake\n[ssh]\nuser = x", ":3: ", "is in section [ssh]"},
+		{"type = fake\nsources = a", ":2: ", "sources: unknown key"},
+		{"type = fake\nreserve = -1", ":2: ", "reserve: -1 is negative"},
+		{"type = fake\nmaximum = many", ":2: ", `maximum: "many" is not a whole number`},
+		{"type = fake\nmaximum = 99999999999999999999", ":2: ", "is not a whole number"},
+		{"type = fake\nttl = 3", ":2: ", `ttl: "3" is not a duration`},
+		{"type = fake\nttl = -3s", ":2: ", `ttl: "-3s" is negative`},
+		{"type = fake\nshare = perhaps", ":2: ", `"perhaps" is neither yes nor no`},
+		{"type = fake\nreuse = often", ":2: ", `"often" is none of clean, as-is`},
+		{"type = fake\non-failure = cry", ":2: ", `"cry" is none of discard, hold`},
+		{"type = fake\nmax-age = 1s\nmax_age = 2s", ":3: ", "given a second time; the first is in line 2"},
+		{"type = fake\nnonsense", ":2: ", "is not KEY = VALUE"},
+		{"type = fake\n[open", ":2: ", "is not a [section]"},
+		{"type = fake\nimage = `open\nreserve = 1", ":2: ", "quote that is not closed"},
+		{"reserve = 1", ": ", "type: is required"},
+		{"", ": ", "type: is required"},
+		{"type = pool", ": ", "sources: is required"},
+		{"type = pool\nsources = local, local", ":2: ", "names local twice"},
+		{"type = pool\nsources = locla", ":2: ", "there is no source locla; the nearest known is local"},
+		{"type = pool\nsources = s", ":2: ", "contains itself"},
+		{"type = ssh", ": ", "ssh_host: is required"},
+		{"type = fake\x00", ": ", "is not text"},
+	} {
+		w := newWorld(t)
+		w.file("~/.config/hostler/sources/good/source.conf", "type = fake")
+		file := w.file("~/.config/hostler/sources/s/source.conf", c.text)
+		conf := w.load()
+		s, _ := conf.Source("s")
+		e, ok := errors.AsType[*config.Error](s.Err)
+		if !ok || !strings.HasPrefix(e.Error(), file+c.line) || !strings.Contains(e.Error(), c.want) || e.Source != "s" || strings.Contains(e.Error(), "\n") {
+			t.Errorf("%q: %v", c.text, s.Err)
+		}
+		if g, _ := conf.Source("good"); g.Err != nil {
+			t.Errorf("%q hurts another: %v", c.text, g.Err)
+		}
+	}
+}
+
+// Anything in sources counts, and hides what comes later.
+func TestOddEntries(t *testing.T) {
+	w := newWorld(t)
+	w.file("~/.config/hostler/sources/file", "type = fake")
+	os.MkdirAll(filepath.Join(w.home, ".config/hostler/sources/empty"), 0o755)
+	os.MkdirAll(filepath.Join(w.home, ".config/hostler/sources/dir/source.conf"), 0o755)
+	os.MkdirAll(filepath.Join(w.home, ".config/hostler/sources/pipe"), 0o755)
+	if err := syscall.Mkfifo(filepath.Join(w.home, ".config/hostler/sources/pipe/source.conf"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.file("~/.config/hostler/sources/large/source.conf", "type = fake\n#"+strings.Repeat("x", 2<<20))
+	w.file("~/.config/hostler/sources/a b/source.conf", "type = fake")
+	w.file("~/.config/hostler/sources/-x/source.conf", "type = fake")
+	w.file("~/.config/hostler/sources/local/source.conf", "reserve = 1")
+	w.file("~/etc/sources/file/source.conf", "type = fake")
+	c := w.load()
+	if got := names(c); !slices.Equal(got, []string{"-x", "a b", "dir", "empty", "file", "large", "local", "pipe"}) {
+		t.Errorf("sources = %q", got)
+	}
+	for _, s := range c.Sources {
+		if (s.Err == nil) != (s.Name == "local") {
+			t.Errorf("%s: %v", s.Name, s.Err)
+		}
+	}
+	if l, _ := c.Source("local"); l.Reserve != 1 || l.Type != "local" {
+		t.Errorf("local = %+v", l)
+	}
+}
+
+func TestUnknownSource(t *testing.T) {
+	w := newWorld(t)
+	w.file(".hostler/sources/debian/source.conf", "type = fake")
+	_, err := w.load().Source("debain")
+	if e, ok := errors.AsType[*config.Error](err); !ok || e.Nearest != "debian" || !strings.Contains(err.Error(), "debain: there is no such source") {
+		t.Error(err)
+	}
+}
+
+func TestHostlerConf(t *testing.T) {
+	w := newWorld(t)
+	w.file("~/.config/hostler/hostler.conf", "[defaults]\nsource = mine\n[store]\npath = /x\n")
+	w.file(".hostler/hostler.conf", "[defaults]\nsource = the-tree's\nwait = 1h\n[controller]\nurl = http://evil\n")
+	w.file("~/etc/hostler.conf", "[defaults]\nwait = 5m\n[store]\npath = /y\nsync-mode = full\n")
+	c := w.load()
+	if c.Defaults.Source != "mine" || c.Defaults.Wait == nil || *c.Defaults.Wait != time.Hour {
+		t.Errorf("defaults = %+v", c.Defaults)
+	}
+	store := c.Sections["store"]
+	if store["path"].Text != "/x" || store["sync_mode"].Text != "full" || store["sync_mode"].Line != 5 || store["sync_mode"].Key != "sync-mode" {
+		t.Errorf("sections = %v", c.Sections)
+	}
+	if len(c.Sections["controller"]) > 0 || len(c.NeedsTrust()) != 1 || len(c.Warnings) != 1 {
+		t.Errorf("the tree names the controller: %v %v", c.Sections, c.Warnings)
+	}
+	for text, want := range map[string]string{
+		"[defaults]\nsuorce = x": "hostler.conf:2: suorce: unknown key; the nearest known is source",
+		"[deafults]\nsource = x": "hostler.conf:2: source: is in the unknown section [deafults]; the nearest known is [defaults]",
+		"source = x":             "hostler.conf:1: source: stands outside of a section; the nearest known is [defaults]",
+		"[defaults]\nwait = x":   `hostler.conf:2: wait: "x" is not a duration`,
+	} {
+		w.file("~/.config/hostler/hostler.conf", text)
+		c, err := config.Load(w.opt)
+		if c == nil || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestDirectoriesAskedFor(t *testing.T) {
+	w := newWorld(t)
+	w.opt.Dir = filepath.Join(w.dir, "none")
+	if _, err := config.Load(w.opt); err == nil || !strings.Contains(err.Error(), "none: is not a directory") {
+		t.Error(err)
+	}
+	w.opt.Dir, w.opt.ConfigDir = w.dir, filepath.Join(w.dir, "none")
+	if _, err := config.Load(w.opt); err == nil || !strings.Contains(err.Error(), "none: is not a directory") {
+		t.Error(err)
+	}
+	w.opt.ConfigDir = ""
+	w.env["HOSTLER_CONFIG"] = filepath.Join(w.dir, "none")
+	if c := w.load(); len(c.Warnings) != 1 {
+		t.Errorf("warnings = %v", c.Warnings)
+	}
+}
+
+func TestDigest(t *testing.T) {
+	base := "type = fake\nimage = a\n[fake]\ndelay = 1s\nfail = x\n"
+	digest := func(name, text string) string {
+		w := newWorld(t)
+		w.file(".hostler/sources/"+name+"/source.conf", text)
+		s := w.source(name)
+		if s.Err != nil || len(s.Digest) != 16 {
+			t.Fatalf("%+v", s)
+		}
+		return s.Digest
+	}
+	want := digest("a", base)
+	for _, same := range []string{
+		"reserve = 3\nmaximum = 4\nttl = 3h\n" + base,
+		"[fake]\nfail = x\ndelay = 1s\n[DEFAULT]\nimage = a\ntype = fake\n",
+	} {
+		if digest("b", same) != want {
+			t.Errorf("%q has another digest", same)
+		}
+	}
+	for _, other := range []string{strings.Replace(base, "1s", "2s", 1), strings.Replace(base, "= a", "= b", 1), base + "[DEFAULT]\nflavor = x", "bundles = x\n" + base} {
+		if digest("a", other) == want {
+			t.Errorf("%q has the same digest", other)
+		}
+	}
+}

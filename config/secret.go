@@ -1,0 +1,202 @@
+package config
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// the kinds of reference, also those that this program cannot resolve: they are never values in themselves.
+var references = []string{"env", "file", "command", "keyring"}
+
+// reference takes "KIND:REST" apart.
+func reference(s string) (kind, rest string, ok bool) {
+	kind, rest, ok = strings.Cut(s, ":")
+	return kind, rest, ok && slices.Contains(references, kind)
+}
+
+// secretTimeout is how long a command may take to tell a secret: long enough to type a passphrase.
+const secretTimeout = time.Minute
+
+// Secret returns what a reference stands for: env:NAME a variable, file:PATH a file's content, command:WORDS a program's output; of the last two
+// without the line end. WORDS are split as a shell splits them, quotes included, but no shell runs. The secret is in no error; nor is it kept.
+func Secret(ctx context.Context, ref string) (string, error) {
+	kind, rest, _ := strings.Cut(ref, ":")
+	switch kind {
+	case "env":
+		v, ok := os.LookupEnv(rest)
+		if !ok {
+			return "", &Error{Key: ref, Msg: "there is no such variable"}
+		}
+		return v, nil
+	case "file":
+		f, err := os.OpenFile(rest, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		if err != nil {
+			return "", &Error{Key: ref, Err: bare(err)}
+		}
+		defer f.Close()
+		data, err := readRegular(f, maxFile)
+		if err != nil {
+			return "", &Error{Key: ref, Err: bare(err)}
+		}
+		return chomp(data), nil
+	case "command":
+		words, err := split(rest)
+		if err != nil {
+			return "", &Error{Key: ref, Err: err}
+		}
+		out, err := output(ctx, words)
+		if err != nil {
+			return "", &Error{Key: ref, Err: err}
+		}
+		return chomp(out), nil
+	}
+	e := &Error{Msg: "is not a reference that is known; there are env:NAME, file:PATH and command:WORDS"}
+	if slices.Contains(references, kind) { // else it may be the secret itself, by mistake
+		e.Key = ref
+	}
+	return "", e
+}
+
+func chomp(b []byte) string { return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r") }
+
+// split takes words apart as a shell does. What a shell would expand is an error: nothing does it here.
+func split(s string) ([]string, error) {
+	var words []string
+	var odd error
+	err := syntax.NewParser().Words(strings.NewReader(s), func(w *syntax.Word) bool {
+		text, err := literal(w.Parts)
+		if err != nil {
+			odd = err
+			return false
+		}
+		words = append(words, text)
+		return true
+	})
+	switch {
+	case odd != nil:
+		return nil, odd
+	case err != nil:
+		return nil, errors.New("its words cannot be told apart: is a quote missing?")
+	case len(words) == 0 || words[0] == "":
+		return nil, errors.New("names no program")
+	}
+	return words, nil
+}
+
+func literal(parts []syntax.WordPart) (string, error) {
+	var b strings.Builder
+	for _, p := range parts {
+		switch p := p.(type) {
+		case *syntax.Lit:
+			b.WriteString(unescape(p.Value))
+		case *syntax.SglQuoted:
+			if p.Dollar {
+				return "", errors.New("$'...' is for a shell, and none runs")
+			}
+			b.WriteString(p.Value)
+		case *syntax.DblQuoted:
+			for _, q := range p.Parts {
+				lit, ok := q.(*syntax.Lit)
+				if !ok {
+					return "", errors.New("a shell would expand its words, and none runs")
+				}
+				b.WriteString(unescapeQuoted(lit.Value))
+			}
+		default:
+			return "", errors.New("a shell would expand its words, and none runs")
+		}
+	}
+	return b.String(), nil
+}
+
+func unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) {
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// unescapeQuoted does so within double quotes, where a backslash stands for itself before most letters.
+func unescapeQuoted(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) && strings.IndexByte("\\\"$`", s[i+1]) >= 0 {
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// output runs a program and returns what it prints. What it says on standard error is the user's to see when it fails.
+func output(ctx context.Context, words []string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, secretTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	out, messages := &bounded{max: maxFile}, &bounded{max: 4096}
+	cmd.Stdout, cmd.Stderr = out, messages
+	err := cmd.Run()
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		if said := strings.Join(strings.Fields(messages.String()), " "); said != "" {
+			err = fmt.Errorf("%w: %.300q", err, said)
+		}
+		return nil, err
+	case out.over:
+		return nil, errors.New("prints more than any secret has")
+	}
+	return out.Bytes(), nil
+}
+
+// bounded keeps the first bytes that are written to it.
+type bounded struct {
+	bytes.Buffer
+	max  int
+	over bool
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	room := b.max - b.Len()
+	if len(p) > room {
+		b.over = true
+	}
+	b.Buffer.Write(p[:min(len(p), room)])
+	return len(p), nil
+}
+
+// Shown returns what may be printed of a setting: its value, unless the key sounds as if it were a secret; then the reference, or "(hidden)" for
+// a value that should have been one.
+func Shown(key, value string) string {
+	k := foldKey(strings.ToLower(key))
+	for _, w := range []string{"password", "passwd", "passphrase", "token", "secret", "credential", "private", "api_key", "access_key", "key_data"} {
+		if strings.Contains(k, w) {
+			if _, _, ok := reference(value); !ok && value != "" {
+				return "(hidden)"
+			}
+			return value
+		}
+	}
+	if strings.Contains(value, "PRIVATE KEY-----") {
+		return "(hidden)"
+	}
+	return value
+}

@@ -1,0 +1,353 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+)
+
+// Source is a configured way to get computers.
+type Source struct {
+	Name string
+	Type string
+	Root string // the root's path; "": it is there without configuration
+	File string // its source.conf, or what stands in its place; "": none
+	Dir  string // its directory; "": none
+	Tree bool   // its root came with a tree
+
+	Reserve     int
+	Spare       int
+	Maximum     int // 0: no limit
+	Concurrency int // 0: no limit
+	MaxUses     int // 0: no limit
+	Share       bool
+	Reuse       string // "clean", "as-is", "rebuild", "no"; "": the type's default
+	OnFailure   string // "discard" or "hold"
+
+	// Durations are nil when not set. "none" is negative: no limit at all.
+	TTL, MaxTTL, LeaseIdle, Idle, MaxAge, HookTimeout *time.Duration
+
+	Image   string
+	Flavor  string
+	Bundles []string
+	Sources []string // of a pool: its children, in order of preference
+
+	Settings map[string]string // the type's own section, and ssh's ssh_host and hosts; in keys "-" is "_"
+	Values   map[string]Value  // all keys with their places, "-" as "_"; the section's as SECTION.KEY
+	Hooks    map[string]string // the hook directories that exist, by event: "provision", "discard", "acquire", "release", "check"
+
+	Digest   string   // over what determines how computers are made, the source's name not included; 16 hexadecimal digits
+	Shadowed []string // files that define the same name and do not count
+	Err      error    // why it cannot be used; nil
+}
+
+// Events are the events that a source may have hooks for: the directories EVENT.d beside its source.conf.
+var Events = []string{"provision", "discard", "acquire", "release", "check"}
+
+// the keys that every source may have, as they are documented.
+var commonKeys = []string{
+	"type", "reserve", "spare", "maximum", "concurrency", "share", "reuse", "ttl", "max-ttl", "lease-idle", "idle", "max-age", "max-uses",
+	"image", "flavor", "bundles", "on-failure", "hook-timeout",
+}
+
+// topKeys returns what may stand at the top of a source of that type.
+func topKeys(kind string) []string {
+	switch kind {
+	case "pool":
+		return append(slices.Clone(commonKeys), "sources")
+	case "ssh":
+		return append(slices.Clone(commonKeys), "ssh_host", "hosts")
+	}
+	return commonKeys
+}
+
+func implicitLocal() *Source {
+	s := &Source{Name: "local", Type: "local", OnFailure: "discard", Settings: map[string]string{}, Values: map[string]Value{}, Hooks: map[string]string{}}
+	s.Digest = s.digest()
+	return s
+}
+
+func sourceFile(r *Root, name string) string {
+	return filepath.Join(r.Path, "sources", name, "source.conf")
+}
+
+// Position returns where the key of Settings stands.
+func (s *Source) Position(key string) (file string, line int) {
+	for _, k := range []string{s.Type + "." + foldKey(key), foldKey(key)} {
+		if v, ok := s.Values[k]; ok {
+			return v.File, v.Line
+		}
+	}
+	return s.File, 0
+}
+
+// Decode fills a provider's Options from Settings; see the function Decode.
+func (s *Source) Decode(out any) error {
+	err := Decode(s.Settings, s.Position, out)
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.Source = s.Name
+	}
+	return err
+}
+
+// readSource reads the entry of that name in the root's sources.
+func readSource(r *Root, p *place, name string, opt *LoadOptions) (*Source, []error) {
+	rel := filepath.Join("sources", name)
+	s := &Source{
+		Name: name, Root: r.Path, Tree: r.Tree, Dir: filepath.Join(r.Path, rel), File: sourceFile(r, name),
+		OnFailure: "discard", Settings: map[string]string{}, Values: map[string]Value{}, Hooks: map[string]string{},
+	}
+	var warnings []error
+	lenient := opt.Compat
+	fail := func(e *Error) {
+		e.Source = name
+		if s.Err == nil {
+			s.Err = e
+		}
+	}
+	if strings.HasPrefix(name, "-") || strings.ContainsFunc(name, func(c rune) bool {
+		return unicode.IsSpace(c) || !unicode.IsPrint(c) || strings.ContainsRune(":,", c)
+	}) {
+		fail(&Error{File: s.Dir, Msg: fmt.Sprintf("%q cannot be a source's name", name)})
+		return s, nil
+	}
+	data, err := p.read(filepath.Join(rel, "source.conf"), maxFile)
+	if err != nil {
+		if errors.Is(err, syscall.ENOTDIR) {
+			s.File, err = s.Dir, errors.New("is not a directory with a source.conf")
+		}
+		fail(&Error{File: s.File, Err: bare(err)})
+		return s, nil
+	}
+	entries, err := parse(s.File, data, r.crcache(), lenient)
+	if err != nil {
+		e, _ := errors.AsType[*Error](err)
+		fail(e)
+		return s, nil
+	}
+	for _, e := range entries {
+		if e.section == "" && e.Key == "type" {
+			s.Type = e.Text
+		}
+	}
+	switch {
+	case s.Type == "" && name == "local":
+		s.Type = "local"
+	case s.Type == "":
+		fail(&Error{File: s.File, Key: "type", Msg: "is required"})
+		return s, nil
+	case s.Type == "model" && r.crcache():
+		s.Type = "fake" // crcache's name for it
+	}
+	for _, e := range entries {
+		unknown, err := s.take(e, opt)
+		switch {
+		case unknown && lenient:
+			warnings = append(warnings, err)
+		case err != nil:
+			fail(err)
+		}
+	}
+	s.require(fail)
+	for _, event := range Events {
+		dir := filepath.Join(rel, event+".d")
+		info, err := p.stat(dir)
+		switch {
+		case err == nil && info.IsDir():
+			s.Hooks[event] = filepath.Join(r.Path, dir)
+		case err == nil:
+			fail(&Error{File: filepath.Join(r.Path, dir), Msg: "is not a directory"})
+		case !errors.Is(err, fs.ErrNotExist):
+			fail(&Error{File: filepath.Join(r.Path, dir), Err: bare(err)})
+		}
+	}
+	s.Digest = s.digest()
+	return s, warnings
+}
+
+// take puts one key in its place.
+func (s *Source) take(e entry, opt *LoadOptions) (unknown bool, err *Error) {
+	key := foldKey(e.Key)
+	bad := func(msg string, nearest string) *Error {
+		return &Error{File: e.File, Line: e.Line, Source: s.Name, Key: e.Key, Msg: msg, Nearest: nearest}
+	}
+	if e.section != "" {
+		if e.section != s.Type {
+			return true, bad(fmt.Sprintf("is in section [%s], which a source of type %s does not have", e.section, s.Type), "["+s.Type+"]")
+		}
+		known, ok := opt.TypeKeys[s.Type]
+		if ok && !slices.Contains(known, "*") {
+			has := func(k string) bool { return foldKey(k) == key }
+			if !slices.ContainsFunc(known, has) && !(s.Type == "ssh" && (key == "ssh_host" || key == "hosts")) {
+				if len(known) == 0 {
+					return true, bad(fmt.Sprintf("unknown key: type %s has none of its own", s.Type), "")
+				}
+				return true, bad("unknown key of type "+s.Type, Nearest(key, known))
+			}
+		}
+		if at, ok := s.Values[key]; ok && at.Text != "" && s.Settings[key] != "" {
+			return false, bad(fmt.Sprintf("given a second time; the first is in line %d", at.Line), "")
+		}
+		s.Settings[key] = e.Text
+		s.Values[e.section+"."+key] = e.Value
+		return false, nil
+	}
+	known := topKeys(s.Type)
+	if !slices.ContainsFunc(known, func(k string) bool { return foldKey(k) == key }) {
+		for _, k := range opt.TypeKeys[s.Type] {
+			if foldKey(k) == key {
+				return true, bad(fmt.Sprintf("belongs into the section [%s]", s.Type), "")
+			}
+		}
+		return true, bad("unknown key", Nearest(key, known))
+	}
+	s.Values[key] = e.Value
+	if msg := s.set(key, e.Text); msg != nil {
+		wrong := bad("", "")
+		wrong.Err = msg
+		return false, wrong
+	}
+	return false, nil
+}
+
+// set sets a field from a key at the top.
+func (s *Source) set(key, text string) error {
+	integers := map[string]*int{"reserve": &s.Reserve, "spare": &s.Spare, "maximum": &s.Maximum, "concurrency": &s.Concurrency, "max_uses": &s.MaxUses}
+	durations := map[string]**time.Duration{"ttl": &s.TTL, "max_ttl": &s.MaxTTL, "lease_idle": &s.LeaseIdle, "idle": &s.Idle, "max_age": &s.MaxAge,
+		"hook_timeout": &s.HookTimeout}
+	if p, ok := integers[key]; ok {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("%q is not a whole number", text)
+		}
+		if n < 0 {
+			return fmt.Errorf("%d is negative", n)
+		}
+		*p = n
+		return nil
+	}
+	if p, ok := durations[key]; ok {
+		d, err := limit(text)
+		if err != nil {
+			return err
+		}
+		*p = &d
+		return nil
+	}
+	var err error
+	switch key {
+	case "share":
+		s.Share, err = parseBool(text)
+	case "reuse":
+		s.Reuse = strings.ReplaceAll(text, "_", "-")
+		err = oneOf(s.Reuse, "clean", "as-is", "rebuild", "no")
+	case "on_failure":
+		s.OnFailure = text
+		err = oneOf(text, "discard", "hold")
+	case "image":
+		s.Image = text
+	case "flavor":
+		s.Flavor = text
+	case "bundles":
+		s.Bundles = list(text)
+	case "sources":
+		s.Sources = list(text)
+	case "ssh_host", "hosts":
+		s.Settings[key] = text
+	}
+	return err
+}
+
+// require says what is missing.
+func (s *Source) require(fail func(*Error)) {
+	switch s.Type {
+	case "pool":
+		at := s.Values["sources"]
+		if len(s.Sources) == 0 {
+			fail(&Error{File: s.File, Line: at.Line, Key: "sources", Msg: "is required: a pool takes its instances from other sources"})
+		}
+		for i, child := range s.Sources {
+			if slices.Contains(s.Sources[:i], child) {
+				fail(&Error{File: s.File, Line: at.Line, Key: "sources", Msg: fmt.Sprintf("names %s twice", child)})
+			}
+		}
+	case "ssh":
+		if len(list(s.Settings["ssh_host"])) == 0 && len(list(s.Settings["hosts"])) == 0 {
+			fail(&Error{File: s.File, Line: s.Values["ssh_host"].Line, Key: "ssh_host", Msg: "is required (or hosts, several with commas between)"})
+		}
+	}
+}
+
+// checkPools looks for children that are not there, and for pools that contain themselves.
+func (g *gathering) checkPools() {
+	var reaches func(from, to string, seen map[string]bool) bool
+	reaches = func(from, to string, seen map[string]bool) bool {
+		s := g.byName[from]
+		if s == nil || seen[from] {
+			return false
+		}
+		seen[from] = true
+		return slices.ContainsFunc(s.Sources, func(child string) bool { return child == to || reaches(child, to, seen) })
+	}
+	for _, s := range g.Sources {
+		at := s.Values["sources"]
+		for _, child := range s.Sources {
+			if s.Err != nil {
+				break
+			}
+			if g.byName[child] == nil {
+				_, err := g.Source(child)
+				near, _ := errors.AsType[*Error](err)
+				s.Err = &Error{File: at.File, Line: at.Line, Source: s.Name, Key: "sources", Msg: fmt.Sprintf("there is no source %s", child), Nearest: near.Nearest}
+			}
+		}
+		if s.Err == nil && reaches(s.Name, s.Name, map[string]bool{}) {
+			s.Err = &Error{File: at.File, Line: at.Line, Source: s.Name, Key: "sources", Msg: "the pool contains itself"}
+		}
+	}
+}
+
+// digest covers what determines how computers are made, in one form however it was written.
+func (s *Source) digest() string {
+	form, _ := json.Marshal([]any{s.Type, s.Image, s.Flavor, s.Bundles, s.Sources, s.Settings}) // maps are sorted by key
+	sum := sha256.Sum256(form)
+	return hex.EncodeToString(sum[:8])
+}
+
+// list takes a list apart at commas and line ends.
+func list(s string) []string {
+	var out []string
+	for _, f := range strings.FieldsFunc(s, func(c rune) bool { return c == ',' || c == '\n' }) {
+		if f = strings.TrimSpace(f); f != "" {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func parseBool(s string) (bool, error) {
+	switch strings.ToLower(s) {
+	case "yes", "true", "on", "1":
+		return true, nil
+	case "no", "false", "off", "0":
+		return false, nil
+	}
+	return false, fmt.Errorf("%q is neither yes nor no", s)
+}
+
+func oneOf(s string, words ...string) error {
+	if slices.Contains(words, s) {
+		return nil
+	}
+	return fmt.Errorf("%q is none of %s", s, strings.Join(words, ", "))
+}

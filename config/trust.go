@@ -1,0 +1,305 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// Danger is what a tree's root would do that its user must have approved: run code on this machine, or send something of his away.
+type Danger struct {
+	Root    string // the root's path
+	Digest  string // over the content of all files that it depends on
+	Trusted bool   // the user has approved this root with this content
+	Risks   []Risk
+}
+
+// Risk is one such thing.
+type Risk struct {
+	File   string
+	Line   int    // 0: the whole file
+	Source string // the source that waits for approval; "": none does
+	Why    string
+}
+
+// NeedsTrust lists, for each root that came with a tree, what in it needs approval, approved or not. Roots without anything are not in it.
+// It speaks of the files as they were at Load.
+func (c *Config) NeedsTrust() []Danger { return slices.Clone(c.dangers) }
+
+// tree is a root that came with a tree, while it is looked at.
+type tree struct {
+	place    *place
+	sources  []*Source // also those that are shadowed
+	settings []entry   // of its hostler.conf, beyond [defaults]
+}
+
+func (g *gathering) closeTrees() {
+	for _, t := range g.trees {
+		t.place.close()
+	}
+}
+
+// applyTrust finds the dangers, asks whether they are approved, and breaks the sources for which they are not.
+func (g *gathering) applyTrust() {
+	for _, r := range g.Roots {
+		t := g.trees[r.Path]
+		if t == nil {
+			continue
+		}
+		risks, blocked, sum := g.examine(t)
+		d := Danger{Root: r.Path, Digest: sum, Risks: risks}
+		if len(risks) > 0 {
+			ok, err := g.opt.Trust.Trusted(d.Root, d.Digest)
+			if err != nil {
+				g.warn(err)
+			}
+			d.Trusted = ok
+			g.dangers = append(g.dangers, d)
+		}
+		if len(risks) > 0 && !d.Trusted {
+			for _, s := range g.Sources {
+				if risk, ok := blocked[s]; ok && s.Err == nil {
+					s.Err = &Error{File: risk.File, Line: risk.Line, Source: s.Name, Msg: risk.Why, Err: ErrUntrusted}
+				}
+			}
+			if len(t.settings) > 0 {
+				e := t.settings[0]
+				g.warn(&Error{File: e.File, Line: e.Line, Key: e.Key, Msg: "is left out", Err: ErrUntrusted})
+			}
+			continue
+		}
+		for _, e := range t.settings {
+			g.section(e)
+		}
+	}
+}
+
+// examine returns a tree's risks, the sources that must wait with the first risk of each, and the digest.
+func (g *gathering) examine(t *tree) (risks []Risk, blocked map[*Source]Risk, sum string) {
+	b := &binding{place: t.place, files: map[string]string{}}
+	blocked = map[*Source]Risk{}
+	note := func(s *Source, r Risk) {
+		if s != nil {
+			r.Source = s.Name
+			if _, ok := blocked[s]; !ok {
+				blocked[s] = r
+			}
+		}
+		risks = append(risks, r)
+	}
+	alien := foreign(t.place.path)
+	for _, s := range t.sources {
+		if errors.Is(s.Err, fs.ErrNotExist) || s.Type == "" {
+			continue // no source.conf, nothing runs
+		}
+		before := len(risks)
+		if alien {
+			note(s, Risk{File: s.File, Why: "the directory " + t.place.path + " is another user's"})
+		}
+		g.hooks(t.place, s, note)
+		g.settings(s, note)
+		if len(risks) > before {
+			b.source(s)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.bundles)) {
+		if g.bundles[name] != t.place.path {
+			continue
+		}
+		for _, s := range g.Sources {
+			if slices.Contains(s.Bundles, name) {
+				dir := filepath.Join("bundles", name)
+				note(s, Risk{File: filepath.Join(t.place.path, dir), Why: "its files and scripts are put on instances and run there"})
+				b.tree(dir)
+			}
+		}
+	}
+	for _, e := range t.settings {
+		note(nil, Risk{File: e.File, Line: e.Line, Why: fmt.Sprintf("sets %s of [%s]", e.Key, e.section)})
+		b.file("hostler.conf")
+	}
+	return risks, blocked, b.digest()
+}
+
+// hooks notes the executables beside a source.conf.
+func (g *gathering) hooks(p *place, s *Source, note func(*Source, Risk)) {
+	for _, event := range Events {
+		dir := s.Hooks[event]
+		if dir == "" {
+			continue
+		}
+		entries, err := p.list(filepath.Join("sources", s.Name, event+".d"))
+		if err != nil {
+			note(s, Risk{File: dir, Why: "cannot be looked into: " + bare(err).Error()})
+		}
+		for _, e := range entries {
+			path := filepath.Join(dir, e.Name())
+			info, err := os.Stat(path) // a link out of the tree runs just as well
+			if err != nil || info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+				note(s, Risk{File: path, Why: "runs on this machine at " + event})
+			}
+		}
+	}
+}
+
+// What a tree's source of a type may set without asking: where machines are, and nothing that is run, read or forwarded here.
+var harmless = map[string][]string{
+	"ssh":    {"ssh_host", "hosts", "user", "port"},
+	"chroot": {"base"}, // when it is outside of the tree
+	"local":  nil, "pool": nil,
+}
+
+// settings notes what in a source.conf itself would do harm.
+func (g *gathering) settings(s *Source, note func(*Source, Risk)) {
+	if s.Type == "exec" || !g.KnownType(s.Type) {
+		v := s.Values["type"]
+		note(s, Risk{File: v.File, Line: v.Line, Why: fmt.Sprintf("type %s runs a program on this machine", s.Type)})
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Values)) {
+		v := s.Values[key]
+		at := func(why string) { note(s, Risk{File: v.File, Line: v.Line, Why: why}) }
+		own, section := strings.CutPrefix(key, s.Type+".")
+		if own == "ssh_host" || own == "hosts" {
+			section = true
+		}
+		allowed, listed := harmless[s.Type]
+		kind, _, ref := reference(v.Text)
+		switch {
+		case ref && kind == "command":
+			at(v.Key + " runs a program on this machine")
+		case ref:
+			at(v.Key + " reads a secret of yours and uses it")
+		case !section:
+		case listed && !slices.Contains(allowed, own):
+			at(v.Key + " decides what runs or is read on this machine")
+		case own == "base" && within(filepath.Dir(filepath.Dir(filepath.Dir(s.Dir))), s.Dir, v.Text):
+			at("programs of the tree run on this machine, in a chroot")
+		case (own == "ssh_host" || own == "hosts") && slices.ContainsFunc(list(v.Text), func(h string) bool { return strings.HasPrefix(h, "-") }):
+			at(v.Key + " looks like an option of ssh")
+		case !listed && slices.ContainsFunc([]string{"command", "proxy", "exec", "env", "hook", "script", "program"},
+			func(w string) bool { return strings.Contains(strings.ToLower(own), w) }):
+			at(v.Key + " may run a program or send your environment")
+		}
+	}
+}
+
+// within reports whether path, taken from dir if relative, is in the tree around top. A relative path always is: it leads through the tree.
+func within(top, dir, path string) bool {
+	if !filepath.IsAbs(path) {
+		return true
+	}
+	rel, err := filepath.Rel(top, filepath.Clean(path))
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// foreign reports whether a directory belongs to somebody else who is not root: anybody may leave a .hostler in /tmp. To root, whose checkouts
+// and containers have files of many owners, nothing is foreign.
+func foreign(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil {
+		return true
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	me := os.Geteuid()
+	return ok && me != 0 && st.Uid != 0 && int(st.Uid) != me
+}
+
+// binding gathers the content that an approval is bound to.
+type binding struct {
+	place *place
+	files map[string]string // by name: what it is, whether it may be executed, and the hash of its content
+}
+
+// maxBound is more than any script has; a larger file is bound by its size and time.
+const maxBound = 16 << 20
+
+// source binds a source's configuration, its hooks, and the files in reach that its settings name.
+func (b *binding) source(s *Source) {
+	dir := filepath.Join("sources", s.Name)
+	b.file(filepath.Join(dir, "source.conf"))
+	for event := range s.Hooks {
+		b.tree(filepath.Join(dir, event+".d"))
+	}
+	tree := filepath.Dir(b.place.path)
+	for _, v := range s.Values {
+		_, words, _ := reference(v.Text)
+		for _, w := range append(strings.FieldsFunc(words, func(c rune) bool { return strings.ContainsRune(" \t\n'\"", c) }), v.Text) {
+			if filepath.IsAbs(w) {
+				if within(tree, tree, w) {
+					b.outside(w)
+				}
+				continue
+			}
+			for _, d := range []string{s.Dir, tree, "."} {
+				if path, err := filepath.Abs(filepath.Join(d, w)); err == nil && within(tree, tree, path) {
+					b.outside(path)
+				}
+			}
+		}
+	}
+}
+
+// file binds a file of the root.
+func (b *binding) file(name string) { b.outside(filepath.Join(b.place.path, name)) }
+
+// tree binds all that is in a directory of the root, and below. Links are bound with what they lead to.
+func (b *binding) tree(name string) {
+	entries, err := b.place.list(name)
+	if err != nil {
+		b.files[name] = "unreadable"
+		return
+	}
+	for _, e := range entries {
+		if sub := filepath.Join(name, e.Name()); e.IsDir() {
+			b.tree(sub)
+		} else {
+			b.file(sub)
+		}
+	}
+}
+
+// outside binds a file by its path; one that is not there, or a directory, not at all.
+func (b *binding) outside(path string) {
+	if _, ok := b.files[path]; ok {
+		return
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return // opening a device may do something
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) && !errors.Is(err, syscall.ENAMETOOLONG) {
+			b.files[path] = "unreadable"
+		}
+		return
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return
+	}
+	target, _ := filepath.EvalSymlinks(path)
+	what := fmt.Sprintf("%q %v ", target, info.Mode()&0o111 != 0)
+	if data, err := readRegular(f, maxBound); err == nil {
+		what += fmt.Sprintf("%x", sha256.Sum256(data))
+	} else {
+		what += fmt.Sprintf("%d %d", info.Size(), info.ModTime().UnixNano())
+	}
+	b.files[path] = what
+}
+
+func (b *binding) digest() string {
+	h := sha256.New()
+	for _, path := range slices.Sorted(maps.Keys(b.files)) {
+		fmt.Fprintf(h, "%q %s\n", path, b.files[path])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
