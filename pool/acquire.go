@@ -1,0 +1,272 @@
+package pool
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// errShort says that nothing is free now, but may be later. Its kind is ErrNoCapacity for who does not wait.
+type errShort struct {
+	source *source
+	text   string
+	causes []error
+}
+
+func (e *errShort) Error() string {
+	text := e.source.Name + ": no capacity: " + e.text
+	for _, c := range e.causes {
+		text += "; " + c.Error()
+	}
+	return text
+}
+
+func (e *errShort) Unwrap() []error { return append([]error{compute.ErrNoCapacity}, e.causes...) }
+
+// Acquire gives leases on req.Count instances of a source, or none. Where enough are ready it costs one durable transaction.
+func (p *Pool) Acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
+	s, err := p.find(req.Source)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.check(s, &req); err != nil {
+		return nil, err
+	}
+	if err := p.prepare(ctx, s); err != nil {
+		return nil, err
+	}
+	if req.Count == 0 {
+		return nil, nil
+	}
+	if m := p.maximum(s); m > 0 && req.Count > m && !req.CachedOnly {
+		return nil, &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity,
+			Err: fmt.Errorf("%d asked for, and its maximum is %d", req.Count, m), Hint: "ask for fewer, or raise `maximum` in its source.conf"}
+	}
+	if err := p.look(ctx, s); err != nil {
+		return nil, err
+	}
+	leases, err := p.attempt(ctx, s, req, nil, 0)
+	var short *errShort
+	if !errors.As(err, &short) {
+		return leases, err
+	}
+	return p.queue(ctx, s, req, short)
+}
+
+// look does what is due for a source before it is used, at most once a second in a process that lives on.
+func (p *Pool) look(ctx context.Context, s *source) error {
+	p.mu.Lock()
+	recent := time.Since(p.looked) < time.Second
+	p.looked = time.Now()
+	p.mu.Unlock()
+	if recent {
+		return nil
+	}
+	_, err := p.expire(ctx, time.Now())
+	if err == nil {
+		err = p.recover(ctx, s)
+	}
+	return err
+}
+
+// check completes a request from its source, and refuses what cannot be.
+func (p *Pool) check(s *source, req *compute.Request) error {
+	bad := func(format string, args ...any) error {
+		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...)}
+	}
+	switch {
+	case req.Owner == "" || strings.HasPrefix(req.Owner, "pool:"):
+		return bad("a lease needs an owner")
+	case req.Count < 0:
+		return bad("%d instances cannot be asked for", req.Count)
+	case req.Name != "" && req.Count != 1:
+		return bad("a name is for one lease, not for %d", req.Count)
+	case s.MaxTTL > 0 && req.TTL > s.MaxTTL:
+		return bad("a ttl of %v was asked for, and its max-ttl is %v", req.TTL, s.MaxTTL)
+	}
+	if req.TTL == 0 {
+		req.TTL = s.TTL
+	}
+	if req.TTL <= 0 {
+		req.TTL = s.MaxTTL // 0: none
+	}
+	if req.Idle == 0 {
+		req.Idle = cmp.Or(s.LeaseIdle, p.opt.LeaseIdle)
+	}
+	req.Idle = max(0, req.Idle)
+	return nil
+}
+
+// attempt takes what a request needs, in one transaction, and makes what is missing. A child of a pool that cannot make its part is passed over
+// by the next attempt. waiter is the request's place in the queue, which it leaves in the same transaction.
+func (p *Pool) attempt(ctx context.Context, s *source, req compute.Request, waiter *compute.Waiter, waited time.Duration) ([]compute.Lease, error) {
+	skip := map[string]bool{}
+	var failures []error
+	for {
+		units, err := p.grab(ctx, s, req, waiter, skip)
+		if err != nil {
+			return nil, errors.Join(append(failures, err)...)
+		}
+		waiter = nil
+		if !p.unfinished(units) {
+			return leases(units), nil
+		}
+		again, err := p.finish(ctx, units, req, waited, skip)
+		switch {
+		case err == nil:
+			return leases(units), nil
+		case !again || ctx.Err() != nil:
+			return nil, errors.Join(append(failures, err)...)
+		case len(skip) > len(failures): // another child may do
+			failures = append(failures, err)
+		}
+	}
+}
+
+func leases(units []*unit) []compute.Lease {
+	out := make([]compute.Lease, 0, len(units))
+	for _, u := range units {
+		out = append(out, *u.lease)
+	}
+	slices.SortFunc(out, func(a, b compute.Lease) int { return cmp.Compare(a.Instance, b.Instance) })
+	return out
+}
+
+// unfinished tells whether something must be made or checked before the units may be told to their user.
+func (p *Pool) unfinished(units []*unit) bool {
+	for _, u := range units {
+		if u.fresh || u.lease.Worker != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// checked tells whether cached instances of a source are looked at before they are handed out.
+func (p *Pool) checked(s *source) bool {
+	for _, c := range s.all() {
+		if c.has("check") || c.has("acquire") {
+			return true
+		}
+		p.mu.Lock()
+		o := p.providers[c.key]
+		p.mu.Unlock()
+		if o != nil && o.checks {
+			return true
+		}
+	}
+	return false
+}
+
+// grab is the transaction of an acquire.
+func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter *compute.Waiter, skip map[string]bool) ([]*unit, error) {
+	var units []*unit
+	checked := p.checked(s)
+	err := p.store.Update(ctx, func(tx compute.Tx) error {
+		units = nil
+		now := time.Now()
+		d := &draw{p: p, tx: tx, now: now, skip: skip, cached: req.CachedOnly, records: map[*source]*compute.SourceRecord{}}
+		r, err := d.record(s)
+		if err != nil {
+			return err
+		}
+		var self int64
+		if waiter != nil {
+			self = waiter.ID
+		}
+		if before, err := d.blocked(s, self); err != nil {
+			return err
+		} else if before && !req.CachedOnly {
+			return &errShort{source: s, text: "others wait for it"}
+		}
+		if n, err := d.available(s); err != nil {
+			return err
+		} else if n < req.Count {
+			return d.short(s, req.Count, n)
+		}
+		d.pending = checked || r.Counts.Ready < req.Count && !req.CachedOnly
+		units, err = d.take(s, req.Count, req.CachedOnly, func(i *compute.Instance) *compute.Lease { return p.newLease(req, i, now) })
+		if err != nil {
+			return err
+		}
+		if len(units) < req.Count && !req.CachedOnly {
+			return d.short(s, req.Count, len(units))
+		}
+		if waiter != nil {
+			if err := tx.Leave(waiter.ID); err != nil {
+				return err
+			}
+		}
+		if d.pending && !checked && !slices.ContainsFunc(units, func(u *unit) bool { return u.fresh }) {
+			return tell(tx, units)
+		}
+		return nil
+	})
+	if err == nil {
+		p.step("acquire:recorded")
+	}
+	return units, err
+}
+
+// tell marks leases as given for good.
+func tell(tx compute.Tx, units []*unit) error {
+	for _, u := range units {
+		err := u.each(func(u *unit) error {
+			if u.lease.Worker == 0 {
+				return nil
+			}
+			u.lease.Worker = 0
+			return tx.SaveLease(u.lease)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Pool) newLease(req compute.Request, i *compute.Instance, now time.Time) *compute.Lease {
+	l := &compute.Lease{ID: p.opt.NewID(), Name: req.Name, Instance: i.ID, Source: i.Source, Owner: req.Owner, Purpose: req.Purpose, Labels: req.Labels,
+		Given: now, Used: now, TTL: req.TTL, Idle: req.Idle, For: req.For}
+	if l.TTL > 0 {
+		l.Expires = now.Add(l.TTL)
+	}
+	return l
+}
+
+// short explains why a source cannot give so many now.
+func (d *draw) short(s *source, asked, can int) error {
+	r, err := d.record(s)
+	if err != nil {
+		return err
+	}
+	e := &errShort{source: s}
+	c := r.Counts
+	switch m := d.p.maximum(s); {
+	case s.Type == poolType:
+		e.text = fmt.Sprintf("its sources can give %d now, and %d was asked for", can, asked)
+	case m > 0:
+		e.text = fmt.Sprintf("%d in use, %d cached and %d on the way out of at most %d, and %d asked for",
+			c.InUse(), c.Cached(), c.Present()-c.InUse()-c.Cached(), m, asked)
+	default:
+		e.text = fmt.Sprintf("%d can be given now, and %d asked for", can, asked)
+	}
+	seen := map[string]bool{}
+	for _, cause := range d.paused {
+		if !seen[cause.Error()] {
+			seen[cause.Error()] = true
+			e.causes = append(e.causes, cause)
+		}
+	}
+	// A source that is paused after failures is not short of room: waiting in the queue is not what helps.
+	if s.Type != poolType && len(e.causes) > 0 && (d.p.maximum(s) == 0 || c.Present() < d.p.maximum(s)) {
+		return e.causes[0]
+	}
+	return e
+}

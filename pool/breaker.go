@@ -1,0 +1,107 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// After breakAt failures to create in a row a source is paused, first for pauseFirst, then twice as long each time up to pauseMost. Three: one
+// failure is chance, two may be; a paused source costs its users a wait, an unpaused one its owner a bill.
+const (
+	breakAt    = 3
+	pauseFirst = 10 * time.Second
+	pauseMost  = 10 * time.Minute
+)
+
+// failed counts a failure to create or set up against the source.
+func (p *Pool) failed(tx compute.Tx, i *compute.Instance, cause error) error {
+	rec, err := tx.SourceByKey(i.SourceKey)
+	if err != nil || rec.Type == poolType {
+		return err
+	}
+	rec.Failures++
+	rec.LastError = cause.Error()
+	if n := rec.Failures - breakAt; n >= 0 {
+		pause := pauseMost
+		if n < 6 {
+			pause = min(pauseMost, pauseFirst<<n)
+		}
+		rec.Paused = time.Now().Add(pause)
+		_, err := tx.Append(&compute.Event{Kind: "paused", Source: rec.Name, Text: rec.LastError, Data: map[string]string{"until": rec.Paused.Format(time.RFC3339)}})
+		if err != nil {
+			return err
+		}
+	}
+	return tx.SaveSource(rec)
+}
+
+// succeeded closes the breaker.
+func (p *Pool) succeeded(tx compute.Tx, i *compute.Instance) error {
+	rec, err := tx.SourceByKey(i.SourceKey)
+	if err != nil || rec.Failures == 0 {
+		return err
+	}
+	rec.Failures, rec.Paused = 0, time.Time{}
+	return tx.SaveSource(rec)
+}
+
+// fit looks at a cached instance, and at what is behind it, before it is handed out.
+func (p *Pool) fit(ctx context.Context, u *unit, tell func(string)) error {
+	chain, err := p.behind(ctx, u.inst)
+	if err != nil {
+		return err
+	}
+	for _, i := range chain {
+		var err error
+		if o := p.ready(i.SourceKey); o != nil && o.checks {
+			tell("check")
+			if c, ok := compute.As[compute.Checker](o.provider); ok {
+				err = c.Check(ctx, i.ID)
+			}
+		}
+		if s := p.sources[i.Source]; err == nil && s != nil && s.key == i.SourceKey && s.has("check") {
+			tell("check")
+			err = p.hooks(ctx, s, i, "check", u.lease.ID)
+		}
+		if err != nil {
+			return &compute.Error{Op: "check", ID: i.ID, Kind: compute.ErrFailed, Err: err}
+		}
+	}
+	return nil
+}
+
+// onHandOut runs the acquire hooks.
+func (p *Pool) onHandOut(ctx context.Context, u *unit) error {
+	if !u.src.has("acquire") {
+		return nil
+	}
+	return p.hooks(ctx, u.src, u.inst, "acquire", u.lease.ID)
+}
+
+// hooks runs a source's hooks of one kind for an instance, recording each that is done, so that a repetition goes on after it.
+func (p *Pool) hooks(ctx context.Context, s *source, i *compute.Instance, event, lease string) error {
+	if p.opt.Hooks == nil {
+		return nil
+	}
+	p.step("hook:" + event)
+	err := p.opt.Hooks(ctx, HookCall{Event: event, Source: s.Name, Definition: s.Definition, Instance: *i, Lease: lease, Resume: i.Resume,
+		Done: func(n int, name string) error {
+			if event == "check" || event == "acquire" {
+				return nil
+			}
+			return p.store.Update(ctx, func(tx compute.Tx) error {
+				if err := p.mine(tx, i); err != nil {
+					return err
+				}
+				i.Resume = n
+				return tx.SaveInstance(i)
+			})
+		}})
+	if err != nil && !errors.Is(err, compute.ErrStale) {
+		return &compute.Error{Op: event + ".d", ID: i.ID, Kind: compute.ErrFailed, Err: err}
+	}
+	return err
+}

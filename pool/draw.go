@@ -1,0 +1,317 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// unit is one instance on its way to a request, with the child's behind it where a pool drew a new one.
+type unit struct {
+	src   *source
+	inst  *compute.Instance
+	lease *compute.Lease // the user's, or at a child the pool's
+	child *unit
+	fresh bool // recorded, and to be made
+	err   error
+}
+
+// each calls f for the unit and those behind it, the innermost first.
+func (u *unit) each(f func(*unit) error) error {
+	if u.child != nil {
+		if err := u.child.each(f); err != nil {
+			return err
+		}
+	}
+	return f(u)
+}
+
+// draw takes instances for one request inside of one transaction.
+type draw struct {
+	p       *Pool
+	tx      compute.Tx
+	now     time.Time
+	cached  bool            // take what stands ready only
+	skip    map[string]bool // sources that failed this request already
+	lend    func(i *compute.Instance) *compute.Lease
+	pending bool // leases are not told yet: they end with this worker
+	records map[*source]*compute.SourceRecord
+	paused  []error // why sources were passed over
+}
+
+const unlimited = math.MaxInt32
+
+func (d *draw) record(s *source) (*compute.SourceRecord, error) {
+	if r := d.records[s]; r != nil {
+		return r, nil
+	}
+	r, err := d.tx.Source(s.Name, s.Digest)
+	if err == nil {
+		d.records[s] = r
+	}
+	return r, err
+}
+
+// room is how many more instances a leaf source may make now.
+func (d *draw) room(s *source, r *compute.SourceRecord) int {
+	o := d.p.ready(r.Key)
+	switch {
+	case d.skip[s.Name]:
+		return 0
+	case o == nil:
+		d.paused = append(d.paused, &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrUnavailable, Err: errors.New("its provider does not open")})
+		return 0
+	case r.Paused.After(d.now):
+		d.paused = append(d.paused, &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrUnavailable,
+			Err:  fmt.Errorf("paused for %v after %d failures to create: %s", r.Paused.Sub(d.now).Round(time.Second), r.Failures, r.LastError),
+			Hint: "`hostler source test " + s.Name + "` tries it now"})
+		return 0
+	}
+	if m := d.p.maximum(s); m > 0 {
+		return max(0, m-r.Counts.Present())
+	}
+	return unlimited
+}
+
+// available is how many instances a source can give now, cached or made. Children that two pools share are counted twice; take finds that out.
+func (d *draw) available(s *source) (int, error) {
+	r, err := d.record(s)
+	if err != nil {
+		return 0, err
+	}
+	if d.cached {
+		return unlimited, nil
+	}
+	more := 0
+	if s.Type != poolType {
+		more = d.room(s, r)
+	} else {
+		for _, c := range s.children {
+			n, err := d.available(c)
+			if err != nil {
+				return 0, err
+			}
+			more = min(unlimited, more+n)
+		}
+		if m := d.p.maximum(s); m > 0 {
+			more = min(more, max(0, m-r.Counts.Present()))
+		}
+	}
+	return min(unlimited, r.Counts.Ready+more), nil
+}
+
+// take gives up to n instances of a source: cached ones, then new ones. lend makes the lease of each.
+func (d *draw) take(s *source, n int, cached bool, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	delete(d.records, s) // what a pool drew meanwhile counts
+	r, err := d.record(s)
+	if err != nil {
+		return nil, err
+	}
+	units, err := d.fromCache(s, r, n, lend)
+	if err != nil || len(units) == n || cached {
+		return units, err
+	}
+	var more []*unit
+	if s.Type == poolType {
+		more, err = d.fromChildren(s, n-len(units), lend)
+	} else {
+		more, err = d.fromNothing(s, r, n-len(units), lend)
+	}
+	return append(units, more...), err
+}
+
+// fromCache takes ready instances. Those too old or too often used go.
+func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
+	var units []*unit
+	for len(units) < n {
+		picks, err := d.tx.Pick(r.Key, n-len(units))
+		if err != nil || len(picks) == 0 {
+			return units, err
+		}
+		for _, i := range picks {
+			if why := s.worn(i, d.now); why != "" {
+				if err := d.p.toDiscarding(d.tx, i, why); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			u := &unit{src: s, inst: i, lease: lend(i)}
+			if err := d.p.hand(d.tx, u, d.pending); err != nil {
+				return nil, err
+			}
+			units = append(units, u)
+		}
+	}
+	return units, nil
+}
+
+// worn says why an instance must not be handed out again, or "".
+func (s *source) worn(i *compute.Instance, now time.Time) string {
+	switch {
+	case s.MaxAge > 0 && now.Sub(i.Created) >= s.MaxAge:
+		return fmt.Sprintf("older than max-age %v", s.MaxAge)
+	case s.MaxUses > 0 && i.Uses >= s.MaxUses:
+		return fmt.Sprintf("used %d times, as often as max-uses allows", i.Uses)
+	}
+	return ""
+}
+
+// fromNothing records new instances of a leaf source, to be made after the transaction.
+func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
+	n = min(n, d.room(s, r))
+	var units []*unit
+	for range n {
+		id, err := d.newID(s)
+		if err != nil || id == "" {
+			return units, err
+		}
+		i := &compute.Instance{ID: id, Source: s.Name, SourceKey: r.Key, Created: d.now, Worker: d.p.store.Worker()}
+		u := &unit{src: s, inst: i, fresh: true}
+		u.lease = lend(i)
+		i.Wanted = u.lease.ID
+		if _, err := d.p.set(d.tx, i, compute.Creating, compute.Event{Lease: i.Wanted, Owner: u.lease.Owner}); err != nil {
+			return nil, err
+		}
+		units = append(units, u)
+	}
+	return units, nil
+}
+
+// newID names a new instance: by the provider's own names where they are fixed, else by the next number. "" when all names are taken.
+func (d *draw) newID(s *source) (compute.ID, error) {
+	names := d.p.ready(d.records[s].Key).names
+	for _, n := range names {
+		id := compute.ID(s.Name + "-" + n)
+		if _, err := d.tx.Instance(id); errors.Is(err, compute.ErrNotFound) {
+			return id, nil
+		} else if err != nil {
+			return "", err
+		}
+	}
+	if len(names) > 0 {
+		return "", nil
+	}
+	for {
+		n, err := d.tx.NextNumber(s.Name)
+		if err != nil {
+			return "", err
+		}
+		// A source called web with a number and a source called web-3 with another may meet in one name.
+		id := compute.ID(fmt.Sprintf("%s-%d", s.Name, n))
+		if _, err := d.tx.Instance(id); errors.Is(err, compute.ErrNotFound) {
+			return id, nil
+		} else if err != nil {
+			return "", err
+		}
+	}
+}
+
+// fromChildren draws for a pool: in the configured order first what the children have cached, then what they can make.
+func (d *draw) fromChildren(s *source, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
+	r := d.records[s]
+	if m := d.p.maximum(s); m > 0 {
+		n = min(n, max(0, m-r.Counts.Present()))
+	}
+	var units []*unit
+	for _, cached := range []bool{true, false} {
+		for _, c := range s.children {
+			want := n - len(units)
+			if !cached {
+				if a, err := d.available(c); err != nil {
+					return nil, err
+				} else {
+					want = min(want, a)
+				}
+			}
+			got, err := d.take(c, want, cached, func(i *compute.Instance) *compute.Lease {
+				return &compute.Lease{ID: d.p.opt.NewID(), Instance: i.ID, Source: c.Name, Owner: poolOwner(s.Name), Purpose: "drawn by pool " + s.Name,
+					Pool: poolID(s.Name, i.ID), Given: d.now, Used: d.now}
+			})
+			if err != nil {
+				return nil, err
+			}
+			for _, child := range got {
+				u, err := d.overChild(s, r, child, lend)
+				if err != nil {
+					return nil, err
+				}
+				units = append(units, u)
+			}
+		}
+	}
+	return units, nil
+}
+
+func poolID(name string, child compute.ID) compute.ID { return compute.ID(name + "-" + string(child)) }
+
+// poolOwner is the owner of a pool's own leases. No user's name has a colon.
+func poolOwner(name string) string { return "pool:" + name }
+
+// overChild records the pool's instance in front of a child's.
+func (d *draw) overChild(s *source, r *compute.SourceRecord, child *unit, lend func(*compute.Instance) *compute.Lease) (*unit, error) {
+	i := &compute.Instance{ID: poolID(s.Name, child.inst.ID), Source: s.Name, SourceKey: r.Key, Created: d.now, Child: child.inst.ID,
+		Address: child.inst.Address}
+	u := &unit{src: s, inst: i, child: child, fresh: child.fresh || s.has("provision")}
+	u.lease = lend(i)
+	if u.fresh {
+		i.Worker, i.Wanted = d.p.store.Worker(), u.lease.ID
+		_, err := d.p.set(d.tx, i, compute.Creating, compute.Event{Lease: i.Wanted, Owner: u.lease.Owner, Data: map[string]string{"child": string(i.Child)}})
+		return u, err
+	}
+	i.Basis = child.inst.Basis
+	return u, d.p.hand(d.tx, u, d.pending)
+}
+
+// hand gives an instance to its lease: one row changed and one made.
+func (p *Pool) hand(tx compute.Tx, u *unit, pending bool) error {
+	i, l := u.inst, u.lease
+	i.Generation++
+	i.Uses++
+	i.Worker, i.Wanted, i.Resume = 0, "", 0
+	l.Generation = i.Generation
+	if pending {
+		l.Worker = p.store.Worker()
+	}
+	e := compute.Event{Lease: l.ID, Owner: l.Owner, Text: l.Purpose}
+	if i.Basis != 0 {
+		e.Data = map[string]string{"rests_on": fmt.Sprint(i.Basis)}
+	}
+	if _, err := p.set(tx, i, compute.Leased, e); err != nil {
+		return err
+	}
+	return tx.InsertLease(l)
+}
+
+// blocked tells whether somebody who came before waits for what s could give.
+func (d *draw) blocked(s *source, self int64) (bool, error) {
+	ws, err := d.tx.Waiters()
+	if err != nil || len(ws) == 0 {
+		return false, err
+	}
+	for _, w := range ws {
+		if w.ID == self {
+			return false, nil
+		}
+		if !d.p.store.Alive(w.Worker) {
+			if err := d.tx.Leave(w.ID); err != nil {
+				return false, err
+			}
+			continue
+		}
+		for _, c := range s.all() {
+			if r, err := d.record(c); err != nil {
+				return false, err
+			} else if slices.Contains(w.Wants, r.Key) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,249 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// expire ends the leases whose time is over, or whose process or worker is dead, and takes their instances back. It returns these.
+func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) {
+	any := false
+	err := p.store.View(ctx, func(tx compute.Tx) error {
+		any = false
+		ls, err := tx.Leases(compute.LeaseQuery{Due: now})
+		for _, l := range ls {
+			any = any || p.over(l, now) != ""
+		}
+		return err
+	})
+	if err != nil || !any {
+		return nil, err
+	}
+	var touched []compute.ID
+	err = p.withOpen(ctx, func(tx compute.Tx) error {
+		touched = nil
+		ls, err := tx.Leases(compute.LeaseQuery{Due: now})
+		if err != nil {
+			return err
+		}
+		for _, l := range ls {
+			why := p.over(l, now)
+			if why == "" {
+				continue
+			}
+			chain, err := chainOf(tx, l.Instance)
+			if err != nil {
+				return err
+			}
+			for _, i := range chain {
+				touched = append(touched, i.ID)
+			}
+			if len(chain) == 0 || chain[0].State != compute.Leased {
+				if err := endLease(tx, l, why); err != nil {
+					return err
+				}
+				continue
+			}
+			if err := p.giveBack(tx, chain[:1], why, false); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.step("expire:recorded")
+	p.ring()
+	return touched, nil
+}
+
+// over says why a lease has ended, though nobody has taken its instance back yet, or "".
+func (p *Pool) over(l *compute.Lease, now time.Time) string {
+	switch {
+	case !l.Ended.IsZero():
+		return l.Why
+	case !l.Expires.IsZero() && !now.Before(l.Expires):
+		return fmt.Sprintf("its ttl of %v is over", l.TTL)
+	case l.Idle > 0 && !now.Before(l.Used.Add(l.Idle)):
+		return fmt.Sprintf("unused for %v", l.Idle)
+	case l.For.PID > 0 && !alive(l.For):
+		return fmt.Sprintf("its process %d ended", l.For.PID)
+	case l.Worker != 0 && !p.store.Alive(l.Worker):
+		return "it was never told to its user: the process that took it died"
+	}
+	return ""
+}
+
+// recover claims and ends what dead workers left half-made or half-unmade of a source and what is below it, and what waits for its time.
+func (p *Pool) recover(ctx context.Context, s *source) error {
+	var due []compute.ID
+	for _, c := range s.all() {
+		p.mu.Lock()
+		key := c.key
+		p.mu.Unlock()
+		if key == 0 {
+			continue
+		}
+		ids, _, err := p.due(ctx, key)
+		if err != nil {
+			return err
+		}
+		due = append(due, ids...)
+	}
+	return p.workOn(ctx, due)
+}
+
+// due lists the instances of a source (0: of all) that wait for work that nobody does, and when the next one comes due.
+func (p *Pool) due(ctx context.Context, key int64) (ids []compute.ID, next time.Time, err error) {
+	now := time.Now()
+	err = p.store.View(ctx, func(tx compute.Tx) error {
+		ids, next = nil, time.Time{}
+		is, err := tx.Instances(compute.InstanceQuery{SourceKey: key, Busy: true})
+		if err != nil {
+			return err
+		}
+		failed, err := tx.Instances(compute.InstanceQuery{SourceKey: key, States: []compute.State{compute.Failed}})
+		if err != nil {
+			return err
+		}
+		for _, i := range append(is, failed...) {
+			switch {
+			case i.Worker != 0 && p.store.Alive(i.Worker):
+			case i.Retry.After(now):
+				next = sooner(next, i.Retry)
+			default:
+				ids = append(ids, i.ID)
+			}
+		}
+		worn, at, err := p.surplus(tx, key, now)
+		ids, next = append(ids, worn...), sooner(next, at)
+		return err
+	})
+	return ids, next, err
+}
+
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// surplus lists ready instances that are worn, or beyond what is wanted for longer than their source's idle.
+func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time) (ids []compute.ID, next time.Time, err error) {
+	for _, s := range p.sources {
+		p.mu.Lock()
+		k := s.key
+		p.mu.Unlock()
+		if k == 0 || key != 0 && k != key || s.Err != nil || s.Idle == 0 && s.MaxAge == 0 {
+			continue
+		}
+		rec, err := tx.SourceByKey(k)
+		if err != nil {
+			return nil, time.Time{}, err
+		}
+		ready, err := tx.Instances(compute.InstanceQuery{SourceKey: k, States: []compute.State{compute.Ready}})
+		if err != nil {
+			return nil, time.Time{}, err
+		}
+		extra := rec.Counts.Cached() + rec.Counts.InUse() - p.wanted(s, rec.Counts.InUse())
+		for n := len(ready) - 1; n >= 0; n-- { // the youngest go first: the oldest are handed out first
+			i := ready[n]
+			at := time.Time{}
+			if s.MaxAge > 0 {
+				at = i.Created.Add(s.MaxAge)
+			}
+			if s.Idle > 0 && extra > 0 {
+				extra--
+				at = sooner(at, i.Since.Add(s.Idle))
+			}
+			if at.IsZero() {
+				continue
+			}
+			if at.After(now) {
+				next = sooner(next, at)
+			} else {
+				ids = append(ids, i.ID)
+			}
+		}
+	}
+	return ids, next, nil
+}
+
+// Work does everything that is due for the named sources, or for all: leases that are over, what dead processes left half-done, cleaning,
+// discarding, surplus. It returns when there will be more to do; zero: not as far as is known.
+func (p *Pool) Work(ctx context.Context, names ...string) (next time.Time, err error) {
+	if _, err := p.expire(ctx, time.Now()); err != nil {
+		return time.Time{}, err
+	}
+	keys := []int64{0}
+	if len(names) > 0 {
+		keys = nil
+		for _, name := range names {
+			s, err := p.find(name)
+			if err != nil {
+				return time.Time{}, err
+			}
+			for _, c := range s.all() {
+				rec, _, err := p.record(ctx, c)
+				if err != nil {
+					return time.Time{}, err
+				}
+				keys = append(keys, rec.Key)
+			}
+		}
+	} else if err := p.known(ctx); err != nil {
+		return time.Time{}, err
+	}
+	var errs []error
+	for _, key := range keys {
+		for range 2 { // the end of a pool's instance makes work for its child's
+			ids, at, err := p.due(ctx, key)
+			next = sooner(next, at)
+			if err != nil {
+				return next, err
+			}
+			if len(ids) == 0 {
+				break
+			}
+			errs = append(errs, p.workOn(ctx, ids))
+		}
+		_, at, err := p.due(ctx, key)
+		next = sooner(next, at)
+		errs = append(errs, err)
+	}
+	err = p.store.View(ctx, func(tx compute.Tx) error {
+		ls, err := tx.Leases(compute.LeaseQuery{})
+		for _, l := range ls {
+			next = sooner(next, l.Deadline())
+			if l.For.PID > 0 || l.Worker != 0 {
+				next = sooner(next, time.Now().Add(time.Second))
+			}
+		}
+		return err
+	})
+	return next, errors.Join(append(errs, err)...)
+}
+
+// known learns the records of the configured sources that have any.
+func (p *Pool) known(ctx context.Context) error {
+	return p.store.View(ctx, func(tx compute.Tx) error {
+		recs, err := tx.Sources()
+		if err != nil {
+			return err
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, r := range recs {
+			if s := p.configured(r); s != nil {
+				s.key = r.Key
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,206 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Fill brings sources up to what is wanted, once: reserve, and spare ones beside those in use, within the maximum. No names: all sources. It
+// returns the names of what it made. A source that fails does not stop the others.
+func (p *Pool) Fill(ctx context.Context, names ...string) ([]compute.ID, error) {
+	var sources []*source
+	var errs []error
+	if len(names) == 0 {
+		for _, s := range p.sources {
+			if s.Err == nil && (s.Reserve > 0 || s.Spare > 0) {
+				sources = append(sources, s)
+			}
+		}
+	}
+	for _, name := range names {
+		s, err := p.find(name)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, s)
+	}
+	var made []compute.ID
+	for _, s := range sources {
+		ids, err := p.fill(ctx, s)
+		made = append(made, ids...)
+		errs = append(errs, err)
+	}
+	return made, errors.Join(errs...)
+}
+
+func (p *Pool) fill(ctx context.Context, s *source) ([]compute.ID, error) {
+	if err := p.prepare(ctx, s); err != nil {
+		return nil, err
+	}
+	if err := p.recover(ctx, s); err != nil {
+		return nil, err
+	}
+	var units []*unit
+	err := p.store.Update(ctx, func(tx compute.Tx) error {
+		units = nil
+		now := time.Now()
+		d := &draw{p: p, tx: tx, now: now, pending: true, records: map[*source]*compute.SourceRecord{}}
+		r, err := d.record(s)
+		if err != nil {
+			return err
+		}
+		n := p.wanted(s, r.Counts.InUse()) - r.Counts.Cached() - r.Counts.InUse()
+		if n <= 0 {
+			return nil
+		}
+		if can, err := d.available(s); err != nil {
+			return err
+		} else if can -= r.Counts.Ready; can < n {
+			if can <= 0 {
+				return d.short(s, n, 0)
+			}
+			n = can // as many as there is room for
+		}
+		nobody := func(i *compute.Instance) *compute.Lease {
+			return &compute.Lease{ID: p.opt.NewID(), Instance: i.ID, Source: i.Source, Purpose: "fill"}
+		}
+		if s.Type == poolType {
+			units, err = d.fromChildren(s, n, nobody)
+		} else {
+			units, err = d.fromNothing(s, r, n, nobody)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.step("fill:recorded")
+	return p.raiseAll(ctx, units)
+}
+
+// raiseAll makes units for the cache. Each that succeeds is kept, whatever becomes of the others.
+func (p *Pool) raiseAll(ctx context.Context, units []*unit) ([]compute.ID, error) {
+	gate := make(chan struct{}, atOnce)
+	var wg sync.WaitGroup
+	for _, u := range units {
+		gate <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-gate }()
+			lease := u.lease
+			u.lease = nil // nobody is handed it
+			if u.fresh {
+				u.err = p.raise(ctx, u, nil, 0)
+			}
+			if u.err == nil {
+				u.err = p.store.Update(ctx, func(tx compute.Tx) error { return p.shelve(tx, u) })
+			}
+			u.lease = lease
+			if u.err != nil {
+				mend, cancel := context.WithTimeout(context.WithoutCancel(ctx), mendPatience)
+				defer cancel()
+				u.err = errors.Join(u.err, p.undo(mend, []*unit{u}))
+			}
+			p.step("fill:made")
+		})
+	}
+	wg.Wait()
+	p.ring()
+	var made []compute.ID
+	var errs []error
+	for _, u := range units {
+		errs = append(errs, u.err)
+		if u.err == nil {
+			made = append(made, u.inst.ID)
+		}
+	}
+	return made, errors.Join(errs...)
+}
+
+// shelve caches a unit that was made; a child behind it is leased to its pool.
+func (p *Pool) shelve(tx compute.Tx, u *unit) error {
+	for x := u.child; x != nil; x = x.child {
+		i := *x.inst
+		if x.lease.Worker == 0 && !x.fresh {
+			continue
+		}
+		if err := p.mine(tx, &i); err != nil {
+			return err
+		}
+		if !x.fresh {
+			l := *x.lease
+			l.Worker = 0
+			if err := tx.SaveLease(&l); err != nil {
+				return err
+			}
+			continue
+		}
+		basis, err := tx.Append(&compute.Event{Time: time.Now(), Kind: "made", Source: i.Source, Instance: i.ID, Data: phaseData(i.Phases)})
+		if err != nil {
+			return err
+		}
+		i.Basis, i.ReadyAt = basis, time.Now()
+		if err := p.hand(tx, &unit{src: x.src, inst: &i, lease: x.lease}, false); err != nil {
+			return err
+		}
+		if err := p.succeeded(tx, &i); err != nil {
+			return err
+		}
+	}
+	i := *u.inst
+	if !u.fresh { // a pool's without hooks of its own, over a cached child: it was recorded as in use
+		l, err := tx.LeaseOf(i.ID)
+		if err != nil {
+			return err
+		}
+		if err := endLease(tx, l, "cached"); err != nil {
+			return err
+		}
+	} else if err := p.mine(tx, &i); err != nil {
+		return err
+	}
+	if err := p.toReady(tx, &i, compute.Event{Kind: "made", Data: phaseData(i.Phases)}); err != nil {
+		return err
+	}
+	return p.succeeded(tx, &i)
+}
+
+// Hold keeps instances aside for a person to look at: leased ones of the caller's, whose leases end, cached and failed ones. They are handed to
+// nobody and counted nowhere, until they are discarded.
+func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names ...compute.ID) error {
+	err := p.store.Update(ctx, func(tx compute.Tx) error {
+		for _, name := range names {
+			i, l, err := p.lookUp(tx, string(name))
+			if err != nil {
+				return err
+			}
+			if l != nil {
+				if err := allowed(who, l); err != nil {
+					return err
+				}
+				if err := endLease(tx, l, "held"); err != nil {
+					return err
+				}
+			}
+			if i.State == compute.Held {
+				continue
+			}
+			if !compute.Allowed(i.State, compute.Held) {
+				return &compute.Error{ID: i.ID, Kind: compute.ErrConflict, Err: fmt.Errorf("it is %s", i.State), Hint: "only what is in use, ready or failed can be held"}
+			}
+			i.Worker, i.Wanted, i.Reason = 0, "", reason
+			if _, err := p.set(tx, i, compute.Held, compute.Event{Owner: who.Owner, Text: reason}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		p.step("hold:recorded")
+	}
+	return err
+}

@@ -1,0 +1,81 @@
+package pool
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// step tells a test where we are. Every name stands for a point at which the process may end without harm.
+func (p *Pool) step(name string) {
+	if p.opt.Step != nil {
+		p.opt.Step(name)
+	}
+}
+
+// set changes an instance's state and writes the event of it, whose kind is the state's name unless the event says otherwise.
+func (p *Pool) set(tx compute.Tx, i *compute.Instance, to compute.State, e compute.Event) (int64, error) {
+	if i.Row != 0 && !compute.Allowed(i.State, to) {
+		return 0, fmt.Errorf("instance %s: no step leads from %s to %s", i.ID, i.State, to)
+	}
+	i.State, i.Since = to, time.Now()
+	if err := tx.SaveInstance(i); err != nil {
+		return 0, err
+	}
+	e.Time, e.Source, e.Instance = i.Since, i.Source, i.ID
+	if e.Kind == "" {
+		e.Kind = string(to)
+	}
+	return tx.Append(&e)
+}
+
+// toReady puts an instance into the cache. The event says what the next hand-out rests on.
+func (p *Pool) toReady(tx compute.Tx, i *compute.Instance, e compute.Event) error {
+	i.Worker, i.Wanted, i.Resume, i.Reason = 0, "", 0, ""
+	i.ReadyAt = time.Now()
+	basis, err := p.set(tx, i, compute.Ready, e)
+	if err != nil {
+		return err
+	}
+	i.Basis = basis
+	return tx.SaveInstance(i)
+}
+
+// toDiscarding sends an instance to its end; whoever looks next does it.
+func (p *Pool) toDiscarding(tx compute.Tx, i *compute.Instance, why string) error {
+	i.Worker, i.Wanted, i.Resume, i.Attempts, i.Retry, i.Reason = 0, "", 0, 0, time.Time{}, why
+	_, err := p.set(tx, i, compute.Discarding, compute.Event{Text: why})
+	return err
+}
+
+// toFailed takes an instance out of use, or aside if its source says so.
+func (p *Pool) toFailed(tx compute.Tx, i *compute.Instance, onFailure, why string) error {
+	i.Worker, i.Wanted, i.Resume, i.Reason = 0, "", 0, why
+	if _, err := p.set(tx, i, compute.Failed, compute.Event{Text: why}); err != nil || onFailure != "hold" {
+		return err
+	}
+	_, err := p.set(tx, i, compute.Held, compute.Event{Text: why})
+	return err
+}
+
+// endLease ends a lease in the transaction that takes its instance back.
+func endLease(tx compute.Tx, l *compute.Lease, why string) error {
+	l.Ended, l.Why, l.Worker = time.Now(), why, 0
+	return tx.SaveLease(l)
+}
+
+// ring wakes those of this process that wait for something to come free.
+func (p *Pool) ring() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.bell)
+	p.bell = make(chan struct{})
+}
+
+// rung returns the channel that the next ring closes.
+func (p *Pool) rung() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bell
+}

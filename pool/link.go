@@ -1,0 +1,260 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// poolType is the type of sources that draw from others.
+const poolType = "pool"
+
+// link joins pools to their children. A pool whose child is missing, or that contains itself, is broken; the others work on.
+func (p *Pool) link() {
+	for _, s := range p.sources {
+		if s.Type != poolType || s.Err != nil {
+			continue
+		}
+		for _, name := range s.Children {
+			c, ok := p.sources[name]
+			if !ok {
+				s.Err = &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: fmt.Errorf("its source %q is not configured", name)}
+				break
+			}
+			s.children = append(s.children, c)
+		}
+	}
+	for _, s := range p.sources {
+		if circle := s.circle(nil); circle != nil {
+			s.Err = &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid,
+				Err: fmt.Errorf("a pool cannot draw from itself: %s", strings.Join(circle, " -> "))}
+		}
+	}
+	for _, s := range p.sources {
+		if s.Err != nil {
+			s.children = nil
+		}
+	}
+}
+
+func (s *source) circle(path []string) []string {
+	if i := slices.Index(path, s.Name); i >= 0 {
+		return append(path[i:], s.Name)
+	}
+	for _, c := range s.children {
+		if found := c.circle(append(slices.Clone(path), s.Name)); found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+// find returns a configured source that is not broken.
+func (p *Pool) find(name string) (*source, error) {
+	s, ok := p.sources[name]
+	if !ok {
+		return nil, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no source of this name"), Hint: p.nearest(name)}
+	}
+	return s, s.Err
+}
+
+func (p *Pool) nearest(name string) string {
+	best, dist := "", len(name)/2+1
+	for n := range p.sources {
+		if d := distance(name, n); d < dist || d == dist && n < best {
+			best, dist = n, d
+		}
+	}
+	if best == "" {
+		return "`hostler source list` shows those that there are"
+	}
+	return fmt.Sprintf("did you mean %q? `hostler source list` shows all", best)
+}
+
+// distance is Levenshtein's: how many characters to insert, delete or change.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		last := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := last
+			if a[i] != b[j] {
+				cost++
+			}
+			last = row[j+1]
+			row[j+1] = min(cost, row[j]+1, last+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// all returns s and everything below it, children first, each once.
+func (s *source) all() []*source {
+	var out []*source
+	var walk func(*source)
+	walk = func(s *source) {
+		if slices.Contains(out, s) {
+			return
+		}
+		for _, c := range s.children {
+			walk(c)
+		}
+		out = append(out, s)
+	}
+	walk(s)
+	return out
+}
+
+// opened is a provider at hand, with what the engine must know of it inside of transactions.
+type opened struct {
+	provider compute.Provider
+	err      error // it could not be opened
+	names    []string
+	reuse    string // "clean", "as-is" or "no"
+	checks   bool
+}
+
+// open returns the provider of a source's record, opening it at first use.
+func (p *Pool) open(ctx context.Context, rec *compute.SourceRecord) *opened {
+	p.mu.Lock()
+	o := p.providers[rec.Key]
+	p.mu.Unlock()
+	if o != nil {
+		return o
+	}
+	o = &opened{reuse: "no"}
+	if rec.Type == poolType {
+		o.err = &compute.Error{ID: compute.ID(rec.Name), Kind: compute.ErrInvalid, Err: errors.New("a pool has no provider of its own")}
+	} else if o.provider, o.err = p.opt.Open(ctx, rec.Name, rec.Type, rec.Definition); o.err == nil {
+		if f, ok := compute.As[compute.Fixed](o.provider); ok {
+			o.names = f.Names()
+		}
+		_, cleans := compute.As[compute.Cleaner](o.provider)
+		asIs, ok := compute.As[compute.AsIs](o.provider)
+		switch {
+		case ok && asIs.AsIs():
+			o.reuse = "as-is"
+		case cleans:
+			o.reuse = "clean"
+		}
+		_, o.checks = compute.As[compute.Checker](o.provider)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if first := p.providers[rec.Key]; first != nil {
+		return first
+	}
+	if o.err == nil { // a failure is tried again by the next caller
+		p.providers[rec.Key] = o
+	}
+	return o
+}
+
+// ready returns an open provider without opening it.
+func (p *Pool) ready(key int64) *opened {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.providers[key]
+}
+
+// configured returns the configured source that a record belongs to, or nil when its definition is not the one of today.
+func (p *Pool) configured(rec *compute.SourceRecord) *source {
+	if s := p.sources[rec.Name]; s != nil && s.Digest == rec.Digest {
+		return s
+	}
+	return nil
+}
+
+// record returns a source's record, made if need be, and its provider opened.
+func (p *Pool) record(ctx context.Context, s *source) (*compute.SourceRecord, *opened, error) {
+	p.mu.Lock()
+	key := s.key
+	o := p.providers[key]
+	p.mu.Unlock()
+	if key != 0 && (o != nil || s.Type == poolType) {
+		return &compute.SourceRecord{Key: key, Name: s.Name, Digest: s.Digest, Type: s.Type, Definition: s.Definition}, o, nil
+	}
+	var rec *compute.SourceRecord
+	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+		rec, err = tx.Source(s.Name, s.Digest)
+		return err
+	})
+	if errors.Is(err, compute.ErrNotFound) {
+		err = p.store.Update(ctx, func(tx compute.Tx) error {
+			if rec, err = tx.Source(s.Name, s.Digest); !errors.Is(err, compute.ErrNotFound) {
+				return err
+			}
+			rec = &compute.SourceRecord{Name: s.Name, Digest: s.Digest, Type: s.Type, Definition: s.Definition}
+			return tx.SaveSource(rec)
+		})
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	p.mu.Lock()
+	s.key = rec.Key
+	p.mu.Unlock()
+	if s.Type == poolType {
+		return rec, nil, nil
+	}
+	return rec, p.open(ctx, rec), nil
+}
+
+// prepare makes everything below s known and open before a transaction needs it. Children that cannot be opened are left to be passed over.
+func (p *Pool) prepare(ctx context.Context, s *source) error {
+	for _, c := range s.all() {
+		_, o, err := p.record(ctx, c)
+		if err == nil && o != nil && o.err != nil && c == s {
+			err = o.err
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maximum is a source's effective maximum: the smaller of its own and of what its type can have at all; 0: no limit.
+func (p *Pool) maximum(s *source) int {
+	intrinsic := 0
+	if s.Type == poolType {
+		for _, c := range s.children {
+			m := p.maximum(c)
+			if m == 0 {
+				intrinsic = 0
+				break
+			}
+			intrinsic += m
+		}
+	} else {
+		p.mu.Lock()
+		if o := p.providers[s.key]; o != nil {
+			intrinsic = len(o.names)
+		}
+		p.mu.Unlock()
+	}
+	if s.Maximum == 0 || intrinsic > 0 && intrinsic < s.Maximum {
+		return intrinsic
+	}
+	return s.Maximum
+}
+
+// wanted is how many instances a source should have, cached and in use together, when so many are in use.
+func (p *Pool) wanted(s *source, inUse int) int {
+	w := max(s.Reserve, inUse+s.Spare)
+	if m := p.maximum(s); m > 0 {
+		w = min(w, m)
+	}
+	return w
+}
+
+// has tells whether a source has hooks of a kind.
+func (s *source) has(event string) bool { return slices.Contains(s.Hooks, event) }

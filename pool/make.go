@@ -1,0 +1,360 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+const (
+	bootPatience = 15 * time.Minute // for a new instance to answer
+	mendPatience = time.Minute      // for giving back what an interrupted request took
+)
+
+// finish makes and checks units and tells them to their user, or gives all of them back. again says that another attempt may succeed: a cached
+// instance was found unfit, or a child of a pool, now in skip, could not make its part.
+func (p *Pool) finish(ctx context.Context, units []*unit, req compute.Request, waited time.Duration, skip map[string]bool) (again bool, err error) {
+	var wg sync.WaitGroup
+	for _, u := range units {
+		wg.Go(func() { u.err = p.raise(ctx, u, req.Notify, waited) })
+	}
+	wg.Wait()
+	var errs []error
+	cachedFailed := true
+	for _, u := range units {
+		if u.err == nil {
+			continue
+		}
+		errs = append(errs, u.err)
+		leaf := u
+		for leaf.child != nil {
+			leaf = leaf.child
+		}
+		if u.fresh {
+			cachedFailed = false
+		}
+		if leaf != u && leaf.err != nil {
+			skip[leaf.src.Name] = true
+			again = true
+		}
+	}
+	if len(errs) == 0 {
+		err = p.confirm(ctx, units)
+		if err == nil {
+			p.step("acquire:told")
+			return false, nil
+		}
+		errs = append(errs, err)
+		cachedFailed, again = false, false
+	}
+	mend, cancel := context.WithTimeout(context.WithoutCancel(ctx), mendPatience)
+	defer cancel()
+	errs = append(errs, p.undo(mend, units))
+	return again || cachedFailed, errors.Join(errs...)
+}
+
+// raise brings a unit to where it may be handed out: what is fresh is made and set up from the inside out, what was cached is checked.
+func (p *Pool) raise(ctx context.Context, u *unit, notify func(compute.Progress), waited time.Duration) error {
+	if u.child != nil {
+		if u.err = p.raise(ctx, u.child, notify, waited); u.err != nil {
+			return u.err
+		}
+	}
+	tell := func(phase string) {
+		if notify != nil {
+			notify(compute.Progress{Phase: phase, Instance: u.inst.ID})
+		}
+	}
+	if !u.fresh {
+		if u.err = p.fit(ctx, u, tell); u.err == nil {
+			u.err = p.onHandOut(ctx, u)
+		}
+		return u.err
+	}
+	u.inst.Phases.Wait = waited
+	if u.child == nil {
+		u.err = p.create(ctx, u, tell)
+	} else {
+		u.inst.Address, u.inst.ProviderID = u.child.inst.Address, u.child.inst.ProviderID
+	}
+	if u.err == nil {
+		u.err = p.setUp(ctx, u, tell)
+	}
+	if u.err == nil && u.lease != nil {
+		u.err = p.onHandOut(ctx, u)
+	}
+	return u.err
+}
+
+// create asks the provider for the computer of a recorded instance.
+func (p *Pool) create(ctx context.Context, u *unit, tell func(string)) error {
+	o := p.ready(u.inst.SourceKey)
+	if o == nil {
+		return &compute.Error{ID: u.inst.ID, Kind: compute.ErrUnavailable, Err: errors.New("its provider is not open")}
+	}
+	tell("create")
+	p.step("create:before")
+	start := time.Now()
+	made, err := o.provider.Create(ctx, compute.Spec{ID: u.inst.ID, Source: u.src.Name, Installation: p.store.Installation(), Image: u.src.Image, Flavor: u.src.Flavor})
+	p.step("create:answered")
+	u.inst.Phases.Create = time.Since(start)
+	if err != nil {
+		return &compute.Error{Op: "create", ID: u.inst.ID, Kind: kindOf(err), Err: err}
+	}
+	u.inst.ProviderID, u.inst.Address, u.inst.Facts = made.ProviderID, made.Address, made.Facts
+	if len(o.names) > 0 {
+		return nil // it was there before, and is first spoken to when it is used
+	}
+	if err := p.progress(ctx, u, compute.SettingUp); err != nil {
+		return err
+	}
+	p.step("create:recorded")
+	tell("connect")
+	start = time.Now()
+	err = await(ctx, bootPatience, func(ctx context.Context) error {
+		c, err := o.provider.Connect(ctx, u.inst.ID)
+		if err == nil {
+			err = c.Close()
+		}
+		return err
+	})
+	u.inst.Phases.Connect = time.Since(start)
+	if err != nil {
+		return &compute.Error{Op: "connect", ID: u.inst.ID, Kind: kindOf(err), Err: err}
+	}
+	return nil
+}
+
+// setUp runs the provision hooks.
+func (p *Pool) setUp(ctx context.Context, u *unit, tell func(string)) error {
+	if !u.src.has("provision") || p.opt.Hooks == nil {
+		return nil
+	}
+	if u.inst.State != compute.SettingUp {
+		if err := p.progress(ctx, u, compute.SettingUp); err != nil {
+			return err
+		}
+	}
+	tell("set-up")
+	start := time.Now()
+	err := p.hooks(ctx, u.src, u.inst, "provision", u.inst.Wanted)
+	u.inst.Phases.SetUp = time.Since(start)
+	return err
+}
+
+// progress records how far making an instance has come, and sees that it is still ours to make.
+func (p *Pool) progress(ctx context.Context, u *unit, to compute.State) error {
+	return p.store.Update(ctx, func(tx compute.Tx) error {
+		if err := p.mine(tx, u.inst); err != nil {
+			return err
+		}
+		i := *u.inst
+		if _, err := p.set(tx, &i, to, compute.Event{Data: phaseData(i.Phases)}); err != nil {
+			return err
+		}
+		*u.inst = i
+		return nil
+	})
+}
+
+// mine refuses when a record is not any more as this worker left it.
+func (p *Pool) mine(tx compute.Tx, i *compute.Instance) error {
+	now, err := tx.Instance(i.ID)
+	if err != nil {
+		return err
+	}
+	if now.Row != i.Row || now.State != i.State || now.Worker != i.Worker || now.Generation != i.Generation {
+		return &compute.Error{ID: i.ID, Kind: compute.ErrStale, Err: fmt.Errorf("it was taken over while it was worked on: it is %s now", now.State)}
+	}
+	return nil
+}
+
+// confirm hands all units to their user at once.
+func (p *Pool) confirm(ctx context.Context, units []*unit) error {
+	type saved struct {
+		i compute.Instance
+		l compute.Lease
+	}
+	was := map[*unit]saved{}
+	for _, u := range units {
+		_ = u.each(func(u *unit) error { was[u] = saved{*u.inst, *u.lease}; return nil })
+	}
+	err := p.store.Update(ctx, func(tx compute.Tx) error {
+		for u, s := range was { // as fn may run twice
+			*u.inst, *u.lease = s.i, s.l
+		}
+		now := time.Now()
+		for _, u := range units {
+			err := u.each(func(u *unit) error {
+				if err := p.mine(tx, u.inst); err != nil {
+					return err
+				}
+				if u.fresh {
+					basis, err := tx.Append(&compute.Event{Time: now, Kind: "made", Source: u.src.Name, Instance: u.inst.ID, Data: phaseData(u.inst.Phases)})
+					if err != nil {
+						return err
+					}
+					u.inst.Basis, u.inst.ReadyAt = basis, now
+					u.lease.Given, u.lease.Used = now, now
+					if u.lease.TTL > 0 {
+						u.lease.Expires = now.Add(u.lease.TTL)
+					}
+					if err := p.hand(tx, u, false); err != nil {
+						return err
+					}
+					return p.succeeded(tx, u.inst)
+				}
+				if u.lease.Worker == 0 {
+					return nil
+				}
+				u.lease.Worker, u.lease.Used = 0, now
+				return tx.SaveLease(u.lease)
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		for u, s := range was {
+			*u.inst, *u.lease = s.i, s.l
+		}
+	}
+	return err
+}
+
+// undo gives back everything of a request that failed: what is in order is cached or discarded as a release would, what failed goes.
+func (p *Pool) undo(ctx context.Context, units []*unit) error {
+	var touched []compute.ID
+	err := p.store.Update(ctx, func(tx compute.Tx) error {
+		touched = nil
+		var back []*compute.Instance
+		for _, u := range units {
+			for x := u; x != nil; x = x.child {
+				i, err := tx.Instance(x.inst.ID)
+				if errors.Is(err, compute.ErrNotFound) || err == nil && (i.Row != x.inst.Row || i.Generation != x.inst.Generation) {
+					continue
+				} else if err != nil {
+					return err
+				}
+				touched = append(touched, i.ID)
+				switch {
+				case x.fresh && i.Worker != p.store.Worker():
+					// Somebody took it for the work of a dead process.
+				case x.err != nil && x.child != nil && x.child.err != nil:
+					err = p.toDiscarding(tx, i, "not needed any more") // the pool's own part was not begun
+				case x.err != nil:
+					err = p.spoil(tx, x, i)
+				case x.fresh:
+					err = p.toReadyOrGone(tx, i, x)
+				case i.State == compute.Leased:
+					back = append(back, i)
+				}
+				if err != nil {
+					return err
+				}
+				if !x.fresh { // what is behind it stays the pool's, or comes back with it
+					chain, err := chainOf(tx, i.Child)
+					if err != nil {
+						return err
+					}
+					for _, c := range chain {
+						touched = append(touched, c.ID)
+					}
+					break
+				}
+			}
+		}
+		return p.giveBack(tx, back, "not given: another part of the request failed", false)
+	})
+	p.ring()
+	if err != nil {
+		return err
+	}
+	p.step("acquire:undone")
+	return p.workOn(ctx, touched)
+}
+
+// spoil records that making or checking an instance failed, and counts failures to create against its source.
+func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
+	why := u.err.Error()
+	if i.State == compute.Leased {
+		l, err := tx.LeaseOf(i.ID)
+		if err == nil {
+			err = endLease(tx, l, "not given: "+why)
+		}
+		if err != nil && !errors.Is(err, compute.ErrNotFound) {
+			return err
+		}
+	}
+	i.Phases = u.inst.Phases
+	if u.fresh && !errors.Is(u.err, context.Canceled) && !errors.Is(u.err, compute.ErrStale) {
+		if err := p.failed(tx, i, u.err); err != nil {
+			return err
+		}
+	}
+	onFailure := u.src.OnFailure
+	if i.State == compute.Creating && i.ProviderID == "" {
+		onFailure = "" // there is nothing to look at
+	}
+	return p.toFailed(tx, i, onFailure, why)
+}
+
+// toReadyOrGone decides about an instance that was made for a request that failed.
+func (p *Pool) toReadyOrGone(tx compute.Tx, i *compute.Instance, u *unit) error {
+	rec, err := tx.SourceByKey(i.SourceKey)
+	if err != nil {
+		return err
+	}
+	if u.child != nil || rec.Counts.Cached()+rec.Counts.InUse() > p.wanted(u.src, rec.Counts.InUse()) {
+		return p.toDiscarding(tx, i, "not needed any more")
+	}
+	i.Phases, i.ProviderID, i.Address, i.Facts = u.inst.Phases, u.inst.ProviderID, u.inst.Address, u.inst.Facts
+	return p.toReady(tx, i, compute.Event{Text: "made", Data: phaseData(i.Phases)})
+}
+
+func phaseData(ph compute.Phases) map[string]string {
+	data := map[string]string{}
+	for name, d := range map[string]time.Duration{"wait": ph.Wait, "create": ph.Create, "connect": ph.Connect, "set_up": ph.SetUp} {
+		if d > 0 {
+			data[name] = d.Round(time.Microsecond).String()
+		}
+	}
+	return data
+}
+
+// await repeats f while it says not ready, with growing pauses.
+func await(ctx context.Context, patience time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	pause := 5 * time.Millisecond
+	for {
+		err := f(ctx)
+		if err == nil || !errors.Is(err, compute.ErrNotReady) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(pause):
+		}
+		pause = min(pause*2, 2*time.Second)
+	}
+}
+
+// kindOf finds the kind of an error: its own, or time-out where a context ended, or failed.
+func kindOf(err error) error {
+	var k *compute.Kind
+	switch {
+	case errors.As(err, &k):
+		return k
+	case errors.Is(err, context.DeadlineExceeded):
+		return compute.ErrTimeout
+	}
+	return compute.ErrFailed
+}

@@ -1,0 +1,123 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Store is what the engine needs of a store. Update and View run fn in a transaction, Update durably and alone; fn may be run more than once,
+// so it must set what it gives back anew each time.
+type Store interface {
+	Update(ctx context.Context, fn func(compute.Tx) error) error
+	View(ctx context.Context, fn func(compute.Tx) error) error
+	// Installation is the random id that marks all that we make.
+	Installation() string
+	// Worker is this handle's number. No two that live at the same time have the same.
+	Worker() int64
+	// Alive tells whether the worker with this number lives.
+	Alive(worker int64) bool
+	// Version changes when another handle has written.
+	Version(ctx context.Context) (int64, error)
+	// Slot takes one of n places at a row, for as long as this process lives or until free is called. ok is false when all are taken.
+	Slot(row int64, n int) (free func(), ok bool, err error)
+}
+
+// Source is a configured source, as the engine sees it.
+type Source struct {
+	Name   string
+	Type   string   // "pool": the instances come from Children
+	Digest string   // of what determines how its instances are made
+	Err    error    // it is broken: every use gives this error
+	Hooks  []string // those of provision, discard, acquire, release, check that it has
+
+	Reserve     int // never fewer, cached and in use together
+	Spare       int // so many ready beside those in use
+	Maximum     int // never more; 0: no limit of its own
+	Concurrency int // runs at once on an instance; 0: no limit
+	MaxUses     int // hand-outs of one instance; 0: no limit
+	Children    []string
+
+	Reuse     string        // "clean", "as-is", "rebuild", "no"; "": what the provider can
+	OnFailure string        // "hold": a failed instance is kept aside; else it is discarded
+	TTL       time.Duration // of leases that ask for none; 0: none
+	MaxTTL    time.Duration // at most; 0: no limit
+	LeaseIdle time.Duration // leases end when unused for so long; 0: the caller's default
+	Idle      time.Duration // an instance beyond what is wanted stays for so long
+	MaxAge    time.Duration // older ones are not handed out; 0: no limit
+
+	Image, Flavor string
+	Definition    []byte // what Open needs to open the provider, kept with the instances
+}
+
+// HookCall asks main to run a source's hooks for an instance.
+type HookCall struct {
+	Event      string // "provision", "discard", "acquire", "release", "check"
+	Source     string
+	Definition []byte // the source's
+	Instance   compute.Instance
+	Lease      string // the token with which a hook may use the instance
+	Resume     int    // skip so many, which are done
+	Done       func(n int, name string) error
+}
+
+// Options join an engine to its surroundings.
+type Options struct {
+	Store   Store
+	Sources []Source
+	// Open makes the provider of a source from its type and definition. It is called at the source's first use.
+	Open func(ctx context.Context, name, typ string, definition []byte) (compute.Provider, error)
+	// Hooks runs hooks; nil: there are none.
+	Hooks func(ctx context.Context, call HookCall) error
+	// Later is asked after a release whether somebody else, such as the keeper, will do what is due for the source. nil: do it here and now.
+	Later func(source, typ string) bool
+	// Step is called at each recorded step, for tests that end the process there. It may be nil.
+	Step func(name string)
+	// NewID makes random ids for leases.
+	NewID func() string
+	Log   *slog.Logger
+	// LeaseIdle is the idle limit of leases where neither request nor source says one; 0: none.
+	LeaseIdle time.Duration
+}
+
+// Pool is the engine. It implements compute.Leaser.
+type Pool struct {
+	opt     Options
+	store   Store
+	log     *slog.Logger
+	sources map[string]*source // configured, by name; fixed at New
+
+	mu        sync.Mutex
+	providers map[int64]*opened // by source key
+	bell      chan struct{}     // closed when something may have come free
+	looked    time.Time         // when what is due was last looked for
+}
+
+var _ compute.Leaser = (*Pool)(nil)
+
+type source struct {
+	Source
+	key      int64 // of its record; 0: not known yet; guarded by Pool.mu
+	children []*source
+}
+
+// New makes an engine. Of sources with errors only their users hear. A pool's children are found by name; one that is missing, or a circle,
+// makes the pool broken.
+func New(opt Options) (*Pool, error) {
+	if opt.Store == nil || opt.Open == nil || opt.NewID == nil {
+		return nil, errors.New("pool: Store, Open and NewID are required")
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	p := &Pool{opt: opt, store: opt.Store, log: opt.Log, sources: map[string]*source{}, providers: map[int64]*opened{}, bell: make(chan struct{})}
+	for _, s := range opt.Sources {
+		p.sources[s.Name] = &source{Source: s}
+	}
+	p.link()
+	return p, nil
+}

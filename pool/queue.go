@@ -1,0 +1,161 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+const (
+	// tick is how often a waiter looks whether another process has written; that look reads a counter in shared memory.
+	tick = 10 * time.Millisecond
+	// chores is how often a waiter looks for leases that are over and for work that a dead process left.
+	chores = time.Second
+)
+
+// queue waits until a request can be served. First comes what is due: it may be all that is missing. A request that may not wait is still let
+// wait for what is on its way into or out of the cache, as that ends by itself.
+func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short *errShort) ([]compute.Lease, error) {
+	start := time.Now()
+	if _, err := p.Work(ctx, s.Name); err != nil {
+		p.log.Warn("what was due could not be done", "source", s.Name, "err", err)
+	}
+	rung, seen := p.rung(), p.version(ctx)
+	leases, err := p.attempt(ctx, s, req, nil, 0)
+	if !errors.As(err, &short) {
+		return leases, err
+	}
+	if req.Wait == 0 && (len(short.causes) > 0 || !p.moving(ctx, s)) {
+		return nil, &compute.Error{Kind: compute.ErrNoCapacity, Err: short,
+			Hint: fmt.Sprintf("release one, or wait for one with --wait; `hostler status -v %s` shows who has them", s.Name)}
+	}
+	w := &compute.Waiter{Source: s.Name, Count: req.Count, Owner: req.Owner, Worker: p.store.Worker(), Since: start}
+	for _, c := range s.all() {
+		rec, _, err := p.record(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		w.Wants = append(w.Wants, rec.Key)
+	}
+	if err := p.join(ctx, w); err != nil {
+		return nil, err
+	}
+	p.step("queue:joined")
+	leases, err = p.wait(ctx, s, req, w, start, rung, seen)
+	if err != nil {
+		mend, cancel := context.WithTimeout(context.WithoutCancel(ctx), mendPatience)
+		defer cancel()
+		err = errors.Join(err, p.store.Update(mend, func(tx compute.Tx) error { return tx.Leave(w.ID) }))
+		p.ring()
+	}
+	return leases, err
+}
+
+func (p *Pool) join(ctx context.Context, w *compute.Waiter) error {
+	return p.store.Update(ctx, func(tx compute.Tx) error { return tx.Join(w) })
+}
+
+// version is the store's, or 0 when it cannot be read: the next transaction will say why.
+func (p *Pool) version(ctx context.Context) int64 {
+	v, err := p.store.Version(ctx)
+	if err != nil {
+		return 0
+	}
+	return v
+}
+
+// wait tries again whenever something has changed.
+func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *compute.Waiter, start time.Time, rung <-chan struct{}, seen int64) ([]compute.Lease, error) {
+	var over <-chan time.Time
+	if req.Wait > 0 {
+		t := time.NewTimer(req.Wait)
+		defer t.Stop()
+		over = t.C
+	}
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	worked, place := time.Now(), 0
+	var short *errShort
+	for {
+		if n := p.place(ctx, s, w); n != place && req.Notify != nil {
+			place = n
+			req.Notify(compute.Progress{Phase: "wait", Position: n})
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-over:
+			return nil, p.timedOut(s, req, start, short)
+		case <-rung:
+		case <-ticker.C:
+			v := p.version(ctx)
+			due := time.Since(worked) >= chores
+			if v == seen && !due {
+				continue
+			}
+			seen = v
+			if due {
+				worked = time.Now()
+				if _, err := p.Work(ctx, s.Name); err != nil {
+					p.log.Warn("what was due could not be done", "source", s.Name, "err", err)
+				}
+				seen = p.version(ctx)
+			}
+		}
+		rung = p.rung()
+		leases, err := p.attempt(ctx, s, req, w, time.Since(start))
+		if !errors.As(err, &short) {
+			return leases, err
+		}
+		if req.Wait == 0 && !p.moving(ctx, s) {
+			return nil, short
+		}
+	}
+}
+
+func (p *Pool) timedOut(s *source, req compute.Request, start time.Time, short *errShort) error {
+	e := &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrTimeout,
+		Err:  fmt.Errorf("waited %v for %d of it", time.Since(start).Round(time.Millisecond), req.Count),
+		Hint: fmt.Sprintf("`hostler status -v %s` shows who has them", s.Name)}
+	if short != nil {
+		e.Err = fmt.Errorf("%w: %s", e.Err, short.text)
+	}
+	return e
+}
+
+// place is a waiter's position, counted among those who wait for the same source.
+func (p *Pool) place(ctx context.Context, s *source, w *compute.Waiter) (n int) {
+	_ = p.store.View(ctx, func(tx compute.Tx) error {
+		n = 1
+		ws, err := tx.Waiters()
+		for _, o := range ws {
+			if o.ID < w.ID && o.Source == s.Name {
+				n++
+			}
+		}
+		return err
+	})
+	return n
+}
+
+// moving tells whether instances of a source are being cleaned or discarded, so that there will be room without anybody's release.
+func (p *Pool) moving(ctx context.Context, s *source) bool {
+	moving := false
+	err := p.store.View(ctx, func(tx compute.Tx) error {
+		moving = false
+		for _, c := range s.all() {
+			is, err := tx.Instances(compute.InstanceQuery{SourceKey: c.key, States: []compute.State{compute.Cleaning, compute.Discarding}})
+			if err != nil {
+				return err
+			}
+			for _, i := range is {
+				moving = moving || i.Attempts == 0
+			}
+		}
+		return nil
+	})
+	return err == nil && moving
+}

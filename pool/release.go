@@ -1,0 +1,374 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Release takes instances back: kept and cleaned as far as they are wanted, the first named first, else discarded. Either all names are good
+// or nothing changes.
+func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.ReleaseOptions, names ...compute.ID) error {
+	var touched []compute.ID // and what is behind them
+	err := p.withOpen(ctx, func(tx compute.Tx) error {
+		touched = nil
+		var back, other []*compute.Instance
+		for _, name := range names {
+			i, err := p.releasable(tx, who, opt, name)
+			if err != nil {
+				return err
+			}
+			if i == nil || slices.Contains(touched, i.ID) {
+				continue
+			}
+			touched = append(touched, i.ID)
+			if i.Child != "" {
+				chain, err := chainOf(tx, i.Child)
+				if err != nil {
+					return err
+				}
+				for _, c := range chain {
+					touched = append(touched, c.ID)
+				}
+			}
+			if i.State == compute.Leased {
+				back = append(back, i)
+			} else {
+				other = append(other, i)
+			}
+		}
+		for _, i := range other { // only now is it known that all names are good
+			if err := p.discardNow(tx, i); err != nil {
+				return err
+			}
+		}
+		return p.giveBack(tx, back, "released", opt.Force || opt.Discard)
+	})
+	if err != nil {
+		return err
+	}
+	p.step("release:recorded")
+	p.ring()
+	return p.after(ctx, touched, opt.Discard)
+}
+
+// errNotOpen asks for a provider to be opened outside of the transaction, and for another try.
+type errNotOpen struct{ rec *compute.SourceRecord }
+
+func (e *errNotOpen) Error() string { return "provider of " + e.rec.Name + " is not open" }
+
+// withOpen runs a transaction, opening the providers that it turns out to need.
+func (p *Pool) withOpen(ctx context.Context, fn func(compute.Tx) error) error {
+	for {
+		err := p.store.Update(ctx, fn)
+		var need *errNotOpen
+		if !errors.As(err, &need) {
+			return err
+		}
+		o := p.open(ctx, need.rec)
+		if o.err == nil {
+			continue
+		}
+		// What cannot be opened cannot be cleaned either; it can still be taken back, to be discarded when it opens again.
+		p.mu.Lock()
+		if p.providers[need.rec.Key] == nil {
+			p.providers[need.rec.Key] = &opened{err: o.err, reuse: "no"}
+		}
+		p.mu.Unlock()
+	}
+}
+
+// releasable returns the instance to take back, nil where that has happened already, or the reason why not.
+func (p *Pool) releasable(tx compute.Tx, who compute.Who, opt compute.ReleaseOptions, name compute.ID) (*compute.Instance, error) {
+	i, l, err := p.lookUp(tx, string(name))
+	if errors.Is(err, compute.ErrNotFound) {
+		if had, e := p.hadLease(tx, who, name); e != nil || had {
+			return nil, e
+		}
+		return nil, err
+	} else if err != nil {
+		return nil, err
+	}
+	if l == nil || i.State != compute.Leased {
+		if opt.Discard {
+			return i, p.discardable(i)
+		}
+		if had, e := p.hadLease(tx, who, i.ID); e != nil || had {
+			return nil, e
+		}
+		return nil, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("it is %s", i.State), Hint: "`hostler discard` takes also what is not in use"}
+	}
+	return i, allowed(who, l)
+}
+
+// hadLease tells whether the newest lease that the instance was under was the caller's, and has ended.
+func (p *Pool) hadLease(tx compute.Tx, who compute.Who, id compute.ID) (bool, error) {
+	ls, err := tx.Leases(compute.LeaseQuery{Instance: id, Ended: true, Limit: 1})
+	if err != nil || len(ls) == 0 {
+		return false, err
+	}
+	return who.Owner == ls[0].Owner || who.Lease != "" && who.Lease == ls[0].ID, nil
+}
+
+// allowed tells whether somebody may act under a lease.
+func allowed(who compute.Who, l *compute.Lease) error {
+	switch {
+	case who.Lease != "" && who.Lease == l.ID, who.Owner == l.Owner, who.Admin && l.Pool == "":
+		return nil
+	case l.Pool != "":
+		return &compute.Error{ID: l.Instance, Kind: compute.ErrDenied, Err: fmt.Errorf("it is in use by a pool, as %s", l.Pool),
+			Hint: fmt.Sprintf("use that name: %s", l.Pool)}
+	}
+	return &compute.Error{ID: l.Instance, Kind: compute.ErrDenied, Err: fmt.Errorf("it is %s's", l.Owner)}
+}
+
+// discardable tells whether an instance that is not in use may be discarded.
+func (p *Pool) discardable(i *compute.Instance) error {
+	if i.Worker != 0 && i.State != compute.Discarding && p.store.Alive(i.Worker) {
+		return &compute.Error{ID: i.ID, Kind: compute.ErrConflict, Err: fmt.Errorf("it is %s", i.State), Hint: "try again when that has ended"}
+	}
+	return nil
+}
+
+func (p *Pool) discardNow(tx compute.Tx, i *compute.Instance) error {
+	if i.State == compute.Discarding {
+		if i.Retry.IsZero() {
+			return nil
+		}
+		i.Retry = time.Time{}
+		return tx.SaveInstance(i)
+	}
+	return p.toDiscarding(tx, i, "discarded by its user")
+}
+
+// giveBack ends the leases of instances in use and decides about each: of every source so many are kept as are wanted, the first ones first.
+func (p *Pool) giveBack(tx compute.Tx, back []*compute.Instance, why string, force bool) error {
+	keep := map[int64]int{}
+	for n, i := range back {
+		if _, ok := keep[i.SourceKey]; ok {
+			continue
+		}
+		k := 0
+		for _, j := range back[n:] {
+			if j.SourceKey == i.SourceKey {
+				k++
+			}
+		}
+		kept, err := p.kept(tx, i.SourceKey, k)
+		if err != nil {
+			return err
+		}
+		keep[i.SourceKey] = kept
+	}
+	for _, i := range back {
+		l, err := tx.LeaseOf(i.ID)
+		if err != nil && !errors.Is(err, compute.ErrNotFound) {
+			return err
+		}
+		e := compute.Event{Kind: "released", Text: why}
+		if l != nil {
+			if err := endLease(tx, l, why); err != nil {
+				return err
+			}
+			e.Lease, e.Owner = l.ID, l.Owner
+		}
+		i.Worker = 0
+		if force || keep[i.SourceKey] <= 0 {
+			err = p.letGo(tx, i, e)
+		} else {
+			keep[i.SourceKey]--
+			err = p.putBack(tx, i, e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kept is how many of k instances in use that come back their source keeps.
+func (p *Pool) kept(tx compute.Tx, key int64, k int) (int, error) {
+	rec, err := tx.SourceByKey(key)
+	if err != nil {
+		return 0, err
+	}
+	s := p.configured(rec)
+	if s == nil || s.Err != nil {
+		return 0, nil
+	}
+	if s.Idle > 0 {
+		return k, nil
+	}
+	held := rec.Counts.Cached() + rec.Counts.InUse()
+	return max(0, min(k, p.wanted(s, rec.Counts.InUse()-k)-(held-k))), nil
+}
+
+// putBack caches an instance that was in use, by way of cleaning where it needs that.
+func (p *Pool) putBack(tx compute.Tx, i *compute.Instance, e compute.Event) error {
+	how, err := p.cleaning(tx, i)
+	if err != nil {
+		return err
+	}
+	switch how {
+	case "no":
+		return p.letGo(tx, i, e)
+	case "as-is":
+		e.Data = map[string]string{"reuse": "as-is"}
+		return p.toReadyAsIs(tx, i, e)
+	}
+	_, err = p.set(tx, i, compute.Cleaning, e)
+	return err
+}
+
+// toReadyAsIs caches an instance with nothing done to it; the release is then what the next hand-out rests on.
+func (p *Pool) toReadyAsIs(tx compute.Tx, i *compute.Instance, e compute.Event) error {
+	i.ReadyAt = time.Now()
+	e.Time, e.Source, e.Instance = i.ReadyAt, i.Source, i.ID
+	basis, err := tx.Append(&e)
+	if err != nil {
+		return err
+	}
+	i.Worker, i.Wanted, i.Resume, i.Basis = 0, "", 0, basis
+	i.State, i.Since = compute.Ready, i.ReadyAt
+	return tx.SaveInstance(i)
+}
+
+// cleaning says what has to happen before an instance can be used again: "clean", "as-is", or "no" where it cannot.
+func (p *Pool) cleaning(tx compute.Tx, i *compute.Instance) (string, error) {
+	rec, err := tx.SourceByKey(i.SourceKey)
+	if err != nil {
+		return "", err
+	}
+	s := p.configured(rec)
+	if s == nil || s.Err != nil || s.worn(i, time.Now()) != "" {
+		return "no", nil
+	}
+	how := ""
+	if s.Type == poolType {
+		child, err := tx.Instance(i.Child)
+		if err != nil {
+			return "", err
+		}
+		if how, err = p.cleaning(tx, child); err != nil {
+			return "", err
+		}
+	} else {
+		o := p.ready(rec.Key)
+		if o == nil {
+			return "", &errNotOpen{rec}
+		}
+		how = o.reuse
+		switch {
+		case s.Reuse == "as-is", s.Reuse == "no":
+			how = s.Reuse
+		case s.Reuse == "clean" && o.reuse == "as-is":
+			how = "no" // asked for, and it cannot
+			if _, ok := compute.As[compute.Cleaner](o.provider); ok {
+				how = "clean"
+			}
+		}
+	}
+	if how == "as-is" && s.has("release") {
+		how = "clean"
+	}
+	return how, nil
+}
+
+// letGo sends an instance that was in use to its end. A pool's that has no discard hooks goes at once, and its child back to its source.
+func (p *Pool) letGo(tx compute.Tx, i *compute.Instance, e compute.Event) error {
+	e.Time, e.Source, e.Instance = time.Now(), i.Source, i.ID
+	if _, err := tx.Append(&e); err != nil {
+		return err
+	}
+	if err := p.toDiscarding(tx, i, e.Text); err != nil {
+		return err
+	}
+	rec, err := tx.SourceByKey(i.SourceKey)
+	if err != nil {
+		return err
+	}
+	if s := p.configured(rec); rec.Type == poolType && (s == nil || !s.has("discard")) {
+		return p.dissolve(tx, i)
+	}
+	return nil
+}
+
+// dissolve ends a pool's instance and gives the child's behind it back.
+func (p *Pool) dissolve(tx compute.Tx, i *compute.Instance) error {
+	if err := p.gone(tx, i, ""); err != nil {
+		return err
+	}
+	child, err := tx.Instance(i.Child)
+	if errors.Is(err, compute.ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	l, err := tx.LeaseOf(child.ID)
+	if errors.Is(err, compute.ErrNotFound) || err == nil && l.Pool != i.ID {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return p.giveBack(tx, []*compute.Instance{child}, "given back by the pool", false)
+}
+
+// gone forgets an instance whose end is proved.
+func (p *Pool) gone(tx compute.Tx, i *compute.Instance, text string) error {
+	if err := tx.DropInstance(i); err != nil {
+		return err
+	}
+	_, err := tx.Append(&compute.Event{Kind: "gone", Source: i.Source, Instance: i.ID, Text: text})
+	return err
+}
+
+// after does what a release left to do, or leaves it to who does such things in the background.
+func (p *Pool) after(ctx context.Context, ids []compute.ID, now bool) error {
+	if !now && p.opt.Later != nil {
+		var mine []compute.ID
+		err := p.store.View(ctx, func(tx compute.Tx) error {
+			mine = nil
+			for _, id := range ids {
+				i, err := tx.Instance(id)
+				if errors.Is(err, compute.ErrNotFound) {
+					continue
+				} else if err != nil {
+					return err
+				}
+				rec, err := tx.SourceByKey(i.SourceKey)
+				if err != nil {
+					return err
+				}
+				if !p.opt.Later(rec.Name, rec.Type) {
+					mine = append(mine, id)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		ids = mine
+	}
+	return p.workOn(ctx, ids)
+}
+
+// chainOf returns an instance, if it is there, and those behind it, the outermost first.
+func chainOf(tx compute.Tx, id compute.ID) ([]*compute.Instance, error) {
+	var out []*compute.Instance
+	for id != "" {
+		i, err := tx.Instance(id)
+		if errors.Is(err, compute.ErrNotFound) {
+			break
+		} else if err != nil {
+			return nil, err
+		}
+		out = append(out, i)
+		id = i.Child
+	}
+	return out, nil
+}

@@ -1,0 +1,220 @@
+package pool
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// SourceStatus is what a person wants to know of a source.
+type SourceStatus struct {
+	Name, Type  string
+	Counts      compute.Counts
+	Maximum     int // effective; 0: no limit
+	Reserve     int
+	Spare       int
+	Wanted      int
+	Concurrency int
+	Available   *int      // how many more may be in use; nil: no limit
+	Orphaned    bool      // not configured any more, or otherwise than when these instances were made
+	Broken      error     // why it cannot be used
+	Paused      time.Time // nothing is made before
+	LastError   string
+	Failures    int
+	Waiting     int
+	Children    []string
+}
+
+// Status tells of every configured source, and of every older definition that has instances, by name.
+func (p *Pool) Status(ctx context.Context) ([]SourceStatus, error) {
+	var recs []*compute.SourceRecord
+	waiting := map[string]int{}
+	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+		clear(waiting)
+		ws, err := tx.Waiters()
+		if err != nil {
+			return err
+		}
+		for _, w := range ws {
+			if p.store.Alive(w.Worker) {
+				waiting[w.Source]++
+			}
+		}
+		recs, err = tx.Sources()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	byName := map[string]*compute.SourceRecord{}
+	var out []SourceStatus
+	for _, r := range recs {
+		if s := p.configured(r); s != nil {
+			byName[r.Name] = r
+			p.mu.Lock()
+			s.key = r.Key
+			p.mu.Unlock()
+		} else if r.Counts != (compute.Counts{}) {
+			out = append(out, SourceStatus{Name: r.Name, Type: r.Type, Counts: r.Counts, Orphaned: true, LastError: r.LastError})
+		}
+	}
+	for _, s := range p.sources {
+		st := SourceStatus{Name: s.Name, Type: s.Type, Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, Broken: s.Err,
+			Children: s.Children, Waiting: waiting[s.Name]}
+		if r := byName[s.Name]; r != nil {
+			st.Counts, st.Paused, st.LastError, st.Failures = r.Counts, r.Paused, r.LastError, r.Failures
+		}
+		if s.Err == nil {
+			st.Broken = p.learn(ctx, s)
+			st.Maximum = p.maximum(s)
+			st.Wanted = p.wanted(s, st.Counts.InUse())
+			if st.Maximum > 0 {
+				n := max(0, st.Maximum-st.Counts.InUse())
+				st.Available = &n
+			}
+		}
+		out = append(out, st)
+	}
+	slices.SortFunc(out, func(a, b SourceStatus) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(order(a.Orphaned), order(b.Orphaned)))
+	})
+	return out, nil
+}
+
+func order(later bool) int {
+	if later {
+		return 1
+	}
+	return 0
+}
+
+// learn opens what a source's maximum rests on: the providers below it.
+func (p *Pool) learn(ctx context.Context, s *source) error {
+	for _, c := range s.all() {
+		_, o, err := p.record(ctx, c)
+		if err == nil && o != nil && c == s {
+			err = o.err
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Instances returns those that a query selects.
+func (p *Pool) Instances(ctx context.Context, q compute.InstanceQuery) (out []compute.Instance, err error) {
+	err = p.store.View(ctx, func(tx compute.Tx) error {
+		is, err := tx.Instances(q)
+		out = values(is)
+		return err
+	})
+	return out, err
+}
+
+// Leases returns those that a query selects.
+func (p *Pool) Leases(ctx context.Context, q compute.LeaseQuery) (out []compute.Lease, err error) {
+	err = p.store.View(ctx, func(tx compute.Tx) error {
+		ls, err := tx.Leases(q)
+		out = values(ls)
+		return err
+	})
+	return out, err
+}
+
+// Events returns those of the journal that a query selects.
+func (p *Pool) Events(ctx context.Context, q compute.EventQuery) (out []compute.Event, err error) {
+	err = p.store.View(ctx, func(tx compute.Tx) error {
+		es, err := tx.Events(q)
+		out = values(es)
+		return err
+	})
+	return out, err
+}
+
+func values[T any](in []*T) []T {
+	out := make([]T, len(in))
+	for n, v := range in {
+		out[n] = *v
+	}
+	return out
+}
+
+// TestResult is what `hostler source test` found.
+type TestResult struct {
+	Source   string
+	Instance compute.ID
+	Create   time.Duration
+	Connect  time.Duration
+	Run      time.Duration
+	Destroy  time.Duration
+}
+
+// Test makes an instance of a source, runs `true` on it and discards it, each timed, whatever the breaker says.
+func (p *Pool) Test(ctx context.Context, name string) (TestResult, error) {
+	res := TestResult{Source: name}
+	s, err := p.find(name)
+	if err != nil {
+		return res, err
+	}
+	if err := p.prepare(ctx, s); err != nil {
+		return res, err
+	}
+	err = p.store.Update(ctx, func(tx compute.Tx) error {
+		rec, err := tx.Source(s.Name, s.Digest)
+		if err != nil || rec.Paused.IsZero() {
+			return err
+		}
+		rec.Paused = time.Time{}
+		return tx.SaveSource(rec)
+	})
+	if err != nil {
+		return res, err
+	}
+	owner := "hostler source test"
+	start := time.Now()
+	ls, err := p.Acquire(ctx, compute.Request{Source: name, Count: 1, Owner: owner, Purpose: "test of the source"})
+	if err != nil {
+		return res, err
+	}
+	res.Instance, res.Create = ls[0].Instance, time.Since(start)
+	who := compute.Who{Owner: owner}
+	start = time.Now()
+	c, err := p.Connect(ctx, who, res.Instance)
+	res.Connect = time.Since(start)
+	if err == nil {
+		start = time.Now()
+		var exit compute.Exit
+		if exit, err = c.Run(ctx, &compute.Command{Args: []string{"true"}}); err == nil && exit.Status() != 0 {
+			err = &compute.Error{ID: res.Instance, Kind: compute.ErrFailed, Err: errors.New("`true` failed on it")}
+		}
+		res.Run = time.Since(start)
+		err = errors.Join(err, c.Close())
+	}
+	start = time.Now()
+	mend, cancel := context.WithTimeout(context.WithoutCancel(ctx), mendPatience)
+	defer cancel()
+	err = errors.Join(err, p.Release(mend, who, compute.ReleaseOptions{Discard: true}, res.Instance))
+	res.Destroy = time.Since(start)
+	return res, err
+}
+
+// Provider returns a configured source's provider, opened.
+func (p *Pool) Provider(ctx context.Context, name string) (compute.Provider, error) {
+	s, err := p.find(name)
+	if err != nil {
+		return nil, err
+	}
+	rec, o, err := p.record(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if o == nil {
+		o = p.open(ctx, rec)
+	}
+	return o.provider, o.err
+}

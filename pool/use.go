@@ -1,0 +1,256 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// alive tells whether the process that a lease is bound to still runs.
+func alive(pr compute.Process) bool {
+	now, err := ProcessOf(pr.PID)
+	if err != nil {
+		return !errors.Is(err, compute.ErrNotFound)
+	}
+	return now.Start == pr.Start
+}
+
+// lookUp finds an instance by its name, or by the name or id of a living lease; the lease is nil when it has none.
+func (p *Pool) lookUp(tx compute.Tx, name string) (*compute.Instance, *compute.Lease, error) {
+	i, err := tx.Instance(compute.ID(name))
+	if errors.Is(err, compute.ErrNotFound) {
+		l, e := leaseNamed(tx, name)
+		if e != nil || l == nil {
+			return nil, nil, errors.Join(e, p.unknown(name, e))
+		}
+		i, err = tx.Instance(l.Instance)
+		return i, l, err
+	} else if err != nil {
+		return nil, nil, err
+	}
+	l, err := tx.LeaseOf(i.ID)
+	if errors.Is(err, compute.ErrNotFound) {
+		return i, nil, nil
+	}
+	return i, l, err
+}
+
+func (p *Pool) unknown(name string, other error) error {
+	if other != nil {
+		return nil
+	}
+	hint := "`hostler status -v` shows those that there are"
+	if _, ok := p.sources[name]; ok {
+		hint = "there is a source of this name: `hostler acquire -s " + name + "` gets an instance of it"
+	}
+	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no instance or lease of this name"), Hint: hint}
+}
+
+func leaseNamed(tx compute.Tx, name string) (*compute.Lease, error) {
+	ls, err := tx.Leases(compute.LeaseQuery{Name: name, Limit: 1})
+	if err != nil || len(ls) > 0 {
+		if len(ls) > 0 {
+			return ls[0], nil
+		}
+		return nil, err
+	}
+	l, err := tx.Lease(name)
+	if errors.Is(err, compute.ErrNotFound) || err == nil && !l.Ended.IsZero() {
+		return nil, nil
+	}
+	return l, err
+}
+
+// Resolve finds an instance by its name, or by the name or id of a living lease. The lease is nil when it has none.
+func (p *Pool) Resolve(ctx context.Context, name string) (compute.Instance, *compute.Lease, error) {
+	var i *compute.Instance
+	var l *compute.Lease
+	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+		i, l, err = p.lookUp(tx, name)
+		return err
+	})
+	if err != nil {
+		return compute.Instance{}, nil, err
+	}
+	return *i, l, nil
+}
+
+// authorize is the check of everything that acts under a lease: it lives, it is the caller's, and it is the newest.
+func (p *Pool) authorize(tx compute.Tx, who compute.Who, name compute.ID) (*compute.Instance, *compute.Lease, error) {
+	i, l, err := p.lookUp(tx, string(name))
+	if err != nil {
+		return nil, nil, err
+	}
+	if who.Lease != "" && i.Wanted == who.Lease {
+		switch i.State { // a hook's token
+		case compute.SettingUp, compute.Cleaning, compute.Discarding:
+			return i, &compute.Lease{ID: i.Wanted, Instance: i.ID, Source: i.Source, Owner: who.Owner, Generation: i.Generation}, nil
+		}
+	}
+	if l == nil || i.State != compute.Leased {
+		return nil, nil, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("it is %s", i.State),
+			Hint: "`hostler acquire -s " + i.Source + "` gets one"}
+	}
+	if err := allowed(who, l); err != nil {
+		return nil, nil, err
+	}
+	if why := p.over(l, time.Now()); why != "" {
+		return nil, nil, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("the lease has ended: %s", why),
+			Hint: "`hostler acquire -s " + i.Source + "` gets another"}
+	}
+	if l.Generation != i.Generation {
+		return nil, nil, &compute.Error{ID: i.ID, Kind: compute.ErrStale, Err: fmt.Errorf("generation %d, and the lease has %d", i.Generation, l.Generation)}
+	}
+	return i, l, nil
+}
+
+// Authorize tells whether somebody may use an instance now, and under which lease.
+func (p *Pool) Authorize(ctx context.Context, who compute.Who, name compute.ID) (compute.Lease, error) {
+	var l *compute.Lease
+	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+		_, l, err = p.authorize(tx, who, name)
+		return err
+	})
+	if err != nil {
+		return compute.Lease{}, err
+	}
+	return *l, nil
+}
+
+// Use says that an instance is used now under who's lease. The time is written when it matters: at most at every twentieth of the idle limit.
+func (p *Pool) Use(ctx context.Context, who compute.Who, name compute.ID) (compute.Lease, error) {
+	l, err := p.Authorize(ctx, who, name)
+	if err != nil || l.Idle <= 0 || time.Since(l.Used) < l.Idle/20 {
+		return l, err
+	}
+	return p.renew(ctx, who, name, func(l *compute.Lease, s *source) error { return nil })
+}
+
+// renew counts a lease as used now and changes it.
+func (p *Pool) renew(ctx context.Context, who compute.Who, name compute.ID, change func(*compute.Lease, *source) error) (compute.Lease, error) {
+	var out compute.Lease
+	err := p.store.Update(ctx, func(tx compute.Tx) error {
+		i, l, err := p.authorize(tx, who, name)
+		if err != nil {
+			return err
+		}
+		if i.State != compute.Leased {
+			out = *l
+			return nil // a hook's token does not run out
+		}
+		l.Used = time.Now()
+		if err := change(l, p.sources[i.Source]); err != nil {
+			return err
+		}
+		out = *l
+		return tx.SaveLease(l)
+	})
+	return out, err
+}
+
+// Extend starts the ttl of leases again, or anew with another, up to their source's max-ttl from when they were given.
+func (p *Pool) Extend(ctx context.Context, who compute.Who, ttl time.Duration, names ...compute.ID) ([]compute.Lease, error) {
+	for _, name := range names { // all of them, or none
+		if _, err := p.Authorize(ctx, who, name); err != nil {
+			return nil, err
+		}
+	}
+	var out []compute.Lease
+	for _, name := range names {
+		l, err := p.renew(ctx, who, name, func(l *compute.Lease, s *source) error {
+			if ttl > 0 {
+				l.TTL = ttl
+			} else if ttl < 0 {
+				l.TTL, l.Expires = 0, time.Time{}
+			}
+			if l.TTL > 0 {
+				l.Expires = l.Used.Add(l.TTL)
+			}
+			if s == nil || s.MaxTTL == 0 {
+				return nil
+			}
+			last := l.Given.Add(s.MaxTTL)
+			if ttl > 0 && l.Expires.After(last.Add(time.Second)) {
+				return &compute.Error{ID: l.Instance, Kind: compute.ErrInvalid,
+					Err: fmt.Errorf("its source's max-ttl is %v from when it was given: it can be extended until %s", s.MaxTTL, last.Format(time.DateTime))}
+			}
+			if l.Expires.IsZero() || l.Expires.After(last) {
+				l.Expires = last
+			}
+			return nil
+		})
+		if err != nil {
+			return out, err
+		}
+		out = append(out, l)
+		p.log.Debug("lease extended", "lease", l.ID, "instance", l.Instance)
+	}
+	return out, nil
+}
+
+// Leaf returns the real instance behind a pool's; of others, the instance itself.
+func (p *Pool) Leaf(ctx context.Context, id compute.ID) (compute.Instance, error) {
+	i, _, err := p.Resolve(ctx, string(id))
+	if err != nil {
+		return i, err
+	}
+	chain, err := p.behind(ctx, &i)
+	if err != nil {
+		return i, err
+	}
+	return *chain[len(chain)-1], nil
+}
+
+// Connect opens a way into an instance under who's lease.
+func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (compute.Conn, error) {
+	if _, err := p.Use(ctx, who, name); err != nil {
+		return nil, err
+	}
+	leaf, err := p.Leaf(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := p.recordOf(ctx, leaf.SourceKey)
+	if err != nil {
+		return nil, err
+	}
+	o := p.open(ctx, rec)
+	if o.err != nil {
+		return nil, o.err
+	}
+	var c compute.Conn
+	err = await(ctx, bootPatience, func(ctx context.Context) (err error) {
+		c, err = o.provider.Connect(ctx, leaf.ID)
+		return err
+	})
+	return c, err
+}
+
+// Slot waits for one of the places that a source's `concurrency` gives an instance, and takes it. It is free again when free is called or this
+// process ends.
+func (p *Pool) Slot(ctx context.Context, name compute.ID) (free func(), err error) {
+	i, _, err := p.Resolve(ctx, string(name))
+	if err != nil {
+		return nil, err
+	}
+	s := p.sources[i.Source]
+	if s == nil || s.Concurrency <= 0 {
+		return func() {}, nil
+	}
+	pause := time.Millisecond
+	for {
+		free, ok, err := p.store.Slot(i.Row, s.Concurrency)
+		if err != nil || ok {
+			return free, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, &compute.Error{ID: i.ID, Kind: compute.ErrTimeout, Err: fmt.Errorf("%d runs at once are allowed on it, and as many go on", s.Concurrency)}
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, 50*time.Millisecond)
+	}
+}

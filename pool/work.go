@@ -1,0 +1,333 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+const (
+	atOnce          = 8                // instances worked on at a time by one call
+	destroyPatience = 2 * time.Minute  // for the provider to prove the end, before it is tried again later
+	retryFirst      = 2 * time.Second  // pause after a failed discard, doubling
+	retryMost       = 10 * time.Minute // at most
+)
+
+// workOn does what each of the instances waits for, several at a time. Instances that somebody else works on, or that wait for nothing, are
+// passed over. A failure to discard is recorded and tried again later; it is not this caller's error.
+func (p *Pool) workOn(ctx context.Context, ids []compute.ID) error {
+	gate := make(chan struct{}, atOnce)
+	errs := make([]error, len(ids))
+	var wg sync.WaitGroup
+	for n, id := range ids {
+		gate <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-gate }()
+			errs[n] = p.workOne(ctx, id)
+		})
+	}
+	wg.Wait()
+	p.ring()
+	return errors.Join(errs...)
+}
+
+// workOne claims an instance and carries it to its next resting place.
+func (p *Pool) workOne(ctx context.Context, id compute.ID) error {
+	var i *compute.Instance
+	var rec *compute.SourceRecord
+	err := p.store.Update(ctx, func(tx compute.Tx) (err error) {
+		i, rec, err = p.claim(tx, id)
+		return err
+	})
+	if errors.Is(err, compute.ErrNotFound) {
+		return nil
+	}
+	if err != nil || i == nil {
+		return err
+	}
+	p.step("work:claimed")
+	switch i.State {
+	case compute.Cleaning:
+		err = p.clean(ctx, i, rec)
+	case compute.Discarding:
+		err = p.discard(ctx, i, rec)
+	}
+	if errors.Is(err, compute.ErrStale) {
+		err = nil // somebody else went on with it
+	}
+	return err
+}
+
+// claim takes an instance for this worker, if there is something to do about it. What a dead worker was making is to be discarded: nobody knows
+// how far it came, and nobody waits for it any more.
+func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.SourceRecord, error) {
+	i, err := tx.Instance(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	rec, err := tx.SourceByKey(i.SourceKey)
+	if err != nil || i.Worker != 0 && p.store.Alive(i.Worker) || i.Retry.After(time.Now()) {
+		return nil, nil, err
+	}
+	s := p.configured(rec)
+	switch i.State {
+	case compute.Creating, compute.SettingUp:
+		err = p.toDiscarding(tx, i, "the process that was making it died")
+	case compute.Failed:
+		err = p.toDiscarding(tx, i, i.Reason)
+	case compute.Ready:
+		// Among those due, a ready one is too old or too many; it may have been taken and given back since.
+		if s == nil {
+			return nil, nil, nil
+		}
+		ids, _, e := p.surplus(tx, i.SourceKey, time.Now())
+		if err = e; err == nil {
+			if !contains(ids, id) {
+				return nil, nil, nil
+			}
+			why := s.worn(i, time.Now())
+			if why == "" {
+				why = fmt.Sprintf("not wanted for %v", s.Idle)
+			}
+			err = p.toDiscarding(tx, i, why)
+		}
+	case compute.Cleaning, compute.Discarding:
+	default:
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	i.Worker = p.store.Worker()
+	if i.Wanted == "" {
+		i.Wanted = p.opt.NewID() // the token by which hooks may use it
+	}
+	return i, rec, tx.SaveInstance(i)
+}
+
+func contains(ids []compute.ID, id compute.ID) bool {
+	for _, x := range ids {
+		if x == id {
+			return true
+		}
+	}
+	return false
+}
+
+// clean makes an instance that was given back fit for the next: release hooks from the outside in, then the provider.
+func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.SourceRecord) error {
+	chain, err := p.behind(ctx, i)
+	if err != nil {
+		return err
+	}
+	var checked []string
+	for _, j := range chain {
+		s := p.sources[j.Source]
+		if s == nil || !s.has("release") {
+			continue
+		}
+		if err = p.hooks(ctx, s, hookView(i, j), "release", i.Wanted); err != nil {
+			break
+		}
+		checked = append(checked, "release hooks of "+s.Name+" ran")
+	}
+	if err == nil {
+		leaf := chain[len(chain)-1]
+		var what string
+		if what, err = p.cleanLeaf(ctx, leaf); what != "" {
+			checked = append(checked, what)
+		}
+	}
+	if err != nil && ctx.Err() != nil {
+		return p.lay(ctx, i) // interrupted: the next to look cleans it anew
+	}
+	if errors.Is(err, compute.ErrStale) {
+		return err
+	}
+	p.step("clean:done")
+	defer p.ring()
+	return p.store.Update(ctx, func(tx compute.Tx) error {
+		if e := p.mine(tx, i); e != nil {
+			return e
+		}
+		j := *i
+		if err != nil {
+			onFailure := ""
+			if s := p.configured(rec); s != nil {
+				onFailure = s.OnFailure
+			}
+			return p.toFailed(tx, &j, onFailure, "cleaning: "+err.Error())
+		}
+		return p.toReady(tx, &j, compute.Event{Kind: "cleaned", Text: strings.Join(checked, "; ")})
+	})
+}
+
+// hookView is what a hook of an inner source sees, while the record that is worked on is the outer one.
+func hookView(outer, inner *compute.Instance) *compute.Instance {
+	if outer.ID == inner.ID {
+		return outer
+	}
+	v := *outer
+	v.ID, v.Source = inner.ID, inner.Source
+	return &v
+}
+
+// cleanLeaf has the provider clean a computer, unless its source takes it as it is.
+func (p *Pool) cleanLeaf(ctx context.Context, leaf *compute.Instance) (string, error) {
+	rec, err := p.recordOf(ctx, leaf.SourceKey)
+	if err != nil {
+		return "", err
+	}
+	o := p.open(ctx, rec)
+	if o.err != nil {
+		return "", o.err
+	}
+	s := p.configured(rec)
+	if s != nil && s.Reuse == "as-is" || o.reuse == "as-is" && (s == nil || s.Reuse == "") {
+		return "as-is", nil
+	}
+	c, ok := compute.As[compute.Cleaner](o.provider)
+	if !ok {
+		return "", &compute.Error{ID: leaf.ID, Kind: compute.ErrInvalid, Err: errors.New("its type cannot clean")}
+	}
+	p.step("clean:before")
+	return c.Clean(ctx, leaf.ID)
+}
+
+// lay puts down an instance that this worker had claimed, for the next to look.
+func (p *Pool) lay(ctx context.Context, i *compute.Instance) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mendPatience)
+	defer cancel()
+	return p.store.Update(ctx, func(tx compute.Tx) error {
+		if err := p.mine(tx, i); err != nil {
+			return err
+		}
+		j := *i
+		j.Worker = 0
+		return tx.SaveInstance(&j)
+	})
+}
+
+// discard carries an instance to its proved end: discard hooks, whose failures are noted and no more, then the provider, until it says not found.
+func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.SourceRecord) error {
+	if s := p.configured(rec); s != nil && s.has("discard") && i.Resume >= 0 {
+		if err := p.hooks(ctx, s, i, "discard", i.Wanted); ctx.Err() != nil {
+			return p.lay(ctx, i)
+		} else if errors.Is(err, compute.ErrStale) {
+			return err
+		} else if e := p.hooksDone(ctx, i, err); e != nil {
+			return e
+		}
+	}
+	if rec.Type == poolType {
+		err := p.withOpen(ctx, func(tx compute.Tx) error {
+			if err := p.mine(tx, i); err != nil {
+				return err
+			}
+			j := *i
+			return p.dissolve(tx, &j)
+		})
+		if err != nil {
+			return err
+		}
+		p.step("discard:recorded")
+		return p.workOn(ctx, []compute.ID{i.Child})
+	}
+	err := p.destroy(ctx, i, rec)
+	if ctx.Err() != nil && err != nil {
+		return p.lay(ctx, i)
+	}
+	p.step("discard:answered")
+	err = p.store.Update(ctx, func(tx compute.Tx) error {
+		if e := p.mine(tx, i); e != nil {
+			return e
+		}
+		j := *i
+		if err == nil {
+			return p.gone(tx, &j, j.Reason)
+		}
+		j.Attempts++
+		j.Retry = time.Now().Add(min(retryMost, retryFirst<<min(j.Attempts-1, 20)))
+		j.Worker, j.Reason = 0, "discard: "+err.Error()
+		if e := tx.SaveInstance(&j); e != nil {
+			return e
+		}
+		_, e := tx.Append(&compute.Event{Kind: "discard-failed", Source: j.Source, Instance: j.ID, Text: err.Error(),
+			Data: map[string]string{"attempt": fmt.Sprint(j.Attempts), "again": j.Retry.Format(time.RFC3339)}})
+		return e
+	})
+	p.step("discard:recorded")
+	return err
+}
+
+// hooksDone records that the discard hooks had their turn, once.
+func (p *Pool) hooksDone(ctx context.Context, i *compute.Instance, failed error) error {
+	return p.store.Update(ctx, func(tx compute.Tx) error {
+		if err := p.mine(tx, i); err != nil {
+			return err
+		}
+		j := *i
+		j.Resume = -1
+		if failed != nil {
+			if _, err := tx.Append(&compute.Event{Kind: "hook-failed", Source: j.Source, Instance: j.ID, Text: failed.Error()}); err != nil {
+				return err
+			}
+		}
+		i.Resume = -1
+		return tx.SaveInstance(&j)
+	})
+}
+
+// destroy asks the provider until it proves the end.
+func (p *Pool) destroy(ctx context.Context, i *compute.Instance, rec *compute.SourceRecord) error {
+	o := p.open(ctx, rec)
+	if o.err != nil {
+		return o.err
+	}
+	ctx, cancel := context.WithTimeout(ctx, destroyPatience)
+	defer cancel()
+	pause := 5 * time.Millisecond
+	for {
+		p.step("discard:before")
+		err := o.provider.Destroy(ctx, i.ID)
+		switch {
+		case errors.Is(err, compute.ErrNotFound):
+			return nil
+		case err != nil:
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("asked, and still there after %v", destroyPatience)
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, 5*time.Second)
+	}
+}
+
+// recordOf reads a source's record by its key.
+func (p *Pool) recordOf(ctx context.Context, key int64) (rec *compute.SourceRecord, err error) {
+	err = p.store.View(ctx, func(tx compute.Tx) error {
+		rec, err = tx.SourceByKey(key)
+		return err
+	})
+	return rec, err
+}
+
+// behind returns the instance and those behind it, the real one last.
+func (p *Pool) behind(ctx context.Context, i *compute.Instance) (chain []*compute.Instance, err error) {
+	err = p.store.View(ctx, func(tx compute.Tx) error {
+		inner, err := chainOf(tx, i.Child)
+		chain = append([]*compute.Instance{i}, inner...)
+		return err
+	})
+	if err == nil && chain[len(chain)-1].Child != "" {
+		err = &compute.Error{ID: i.ID, Kind: compute.ErrNotFound, Err: errors.New("the instance behind it is gone")}
+	}
+	return chain, err
+}

@@ -1,0 +1,179 @@
+package sqlite
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+const leaseColumns = `id, name, instance, source, owner, purpose, labels, generation, given, used, ttl, idle, expires, ended, why, pid,
+ pid_start, worker, pool`
+
+func scanLease(s scanner) (*compute.Lease, error) {
+	var l compute.Lease
+	var labels string
+	var given, used, expires, ended, start int64
+	err := s.Scan(&l.ID, &l.Name, &l.Instance, &l.Source, &l.Owner, &l.Purpose, &labels, &l.Generation, &given, &used, (*int64)(&l.TTL),
+		(*int64)(&l.Idle), &expires, &ended, &l.Why, &l.For.PID, &start, &l.Worker, &l.Pool)
+	if err != nil {
+		return nil, err
+	}
+	l.Given, l.Used, l.Expires, l.Ended, l.For.Start = instant(given), instant(used), instant(expires), instant(ended), uint64(start)
+	if err := unpack(labels, &l.Labels); err != nil {
+		return nil, fmt.Errorf("record of lease %s: %w", l.ID, err)
+	}
+	return &l, nil
+}
+
+// Lease returns a lease by its id.
+func (t *tx) Lease(id string) (*compute.Lease, error) {
+	l, err := scanLease(t.s.row("SELECT "+leaseColumns+" FROM leases WHERE id = ?", id))
+	return l, t.read(err, id)
+}
+
+// LeaseOf returns the living lease of an instance.
+func (t *tx) LeaseOf(id compute.ID) (*compute.Lease, error) {
+	l, err := scanLease(t.s.row("SELECT "+leaseColumns+" FROM leases WHERE instance = ? AND ended = 0", string(id)))
+	return l, t.read(err, string(id))
+}
+
+// Leases returns those that the query selects.
+func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
+	var w where
+	order := " ORDER BY row"
+	if q.Ended {
+		w.and("ended > 0")
+		order = " ORDER BY row DESC"
+	} else {
+		w.and("ended = 0")
+	}
+	if q.Instance != "" {
+		w.and("instance = ?", string(q.Instance))
+	}
+	if q.Owner != "" {
+		w.and("owner = ?", q.Owner)
+	}
+	if q.Name != "" {
+		w.and("name <> '' AND name = ?", q.Name)
+	}
+	if !q.Due.IsZero() {
+		// Written as a union so that each half has its own index.
+		w.and(`row IN (SELECT row FROM leases WHERE ended = 0 AND deadline > 0 AND deadline <= ?
+ UNION ALL SELECT row FROM leases WHERE ended = 0 AND (pid > 0 OR worker <> 0))`, nanos(q.Due))
+	}
+	rows, err := t.s.query("SELECT "+leaseColumns+" FROM leases"+w.text+order+limit(q.Limit), w.args...)
+	return collect(rows, err, scanLease)
+}
+
+// InsertLease adds a lease.
+func (t *tx) InsertLease(l *compute.Lease) error {
+	if l.Name != "" {
+		if same, err := t.Leases(compute.LeaseQuery{Name: l.Name, Limit: 1}); err != nil {
+			return err
+		} else if len(same) > 0 {
+			return &compute.Error{ID: compute.ID(l.Name), Kind: compute.ErrConflict,
+				Err: fmt.Errorf("a lease of this name holds %s", same[0].Instance), Hint: "release it, or choose another name"}
+		}
+	}
+	_, err := t.write(`INSERT INTO leases (id, name, instance, source, owner, purpose, labels, generation, given, used, ttl, idle, expires,
+ deadline, ended, why, pid, pid_start, worker, pool) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		l.ID, l.Name, string(l.Instance), l.Source, l.Owner, l.Purpose, pack(l.Labels), l.Generation, nanos(l.Given), nanos(l.Used),
+		int64(l.TTL), int64(l.Idle), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), l.Why, l.For.PID, int64(l.For.Start), l.Worker,
+		string(l.Pool))
+	if unique(err) {
+		return &compute.Error{ID: l.Instance, Kind: compute.ErrConflict, Err: errors.Join(errors.New("it has a lease"), err)}
+	}
+	return err
+}
+
+// SaveLease updates what may change of a lease.
+func (t *tx) SaveLease(l *compute.Lease) error {
+	_, err := t.write(`UPDATE leases SET used = ?, ttl = ?, idle = ?, expires = ?, deadline = ?, ended = ?, why = ?, worker = ? WHERE id = ?`,
+		nanos(l.Used), int64(l.TTL), int64(l.Idle), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), l.Why, l.Worker, l.ID)
+	return err
+}
+
+// Waiters returns the queue.
+func (t *tx) Waiters() ([]*compute.Waiter, error) {
+	rows, err := t.s.query("SELECT id, source, wants, count, owner, worker, since FROM waiters ORDER BY id")
+	return collect(rows, err, func(s scanner) (*compute.Waiter, error) {
+		var w compute.Waiter
+		var wants string
+		var since int64
+		if err := s.Scan(&w.ID, &w.Source, &wants, &w.Count, &w.Owner, &w.Worker, &since); err != nil {
+			return nil, err
+		}
+		w.Since = instant(since)
+		return &w, json.Unmarshal([]byte(wants), &w.Wants)
+	})
+}
+
+// Join puts a request at the end of the queue.
+func (t *tx) Join(w *compute.Waiter) error {
+	wants, err := json.Marshal(w.Wants)
+	if err != nil {
+		return err
+	}
+	r, err := t.write("INSERT INTO waiters (source, wants, count, owner, worker, since) VALUES (?, ?, ?, ?, ?, ?)",
+		w.Source, string(wants), w.Count, w.Owner, w.Worker, nanos(w.Since))
+	if err != nil {
+		return err
+	}
+	w.ID, err = r.LastInsertId()
+	return err
+}
+
+// Leave takes a request out of the queue.
+func (t *tx) Leave(id int64) error {
+	_, err := t.write("DELETE FROM waiters WHERE id = ?", id)
+	return err
+}
+
+// Append adds an event to the journal.
+func (t *tx) Append(e *compute.Event) (int64, error) {
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	r, err := t.write("INSERT INTO events (time, kind, source, instance, lease, owner, text, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		nanos(e.Time), e.Kind, e.Source, string(e.Instance), e.Lease, e.Owner, e.Text, pack(e.Data))
+	if err != nil {
+		return 0, err
+	}
+	e.ID, err = r.LastInsertId()
+	return e.ID, err
+}
+
+// Events returns those that the query selects, oldest first.
+func (t *tx) Events(q compute.EventQuery) ([]*compute.Event, error) {
+	var w where
+	if q.After != 0 {
+		w.and("id > ?", q.After)
+	}
+	if q.Instance != "" {
+		w.and("instance = ?", string(q.Instance))
+	}
+	if q.Source != "" {
+		w.and("source = ?", q.Source)
+	}
+	if q.Lease != "" {
+		w.and("lease = ?", q.Lease)
+	}
+	text := "SELECT id, time, kind, source, instance, lease, owner, text, data FROM events" + w.text
+	if q.Newest > 0 {
+		text = "SELECT * FROM (" + text + " ORDER BY id DESC" + limit(q.Newest) + ")"
+	}
+	rows, err := t.s.query(text+" ORDER BY id", w.args...)
+	return collect(rows, err, func(s scanner) (*compute.Event, error) {
+		var e compute.Event
+		var at int64
+		var data string
+		if err := s.Scan(&e.ID, &at, &e.Kind, &e.Source, &e.Instance, &e.Lease, &e.Owner, &e.Text, &data); err != nil {
+			return nil, err
+		}
+		e.Time = instant(at)
+		return &e, unpack(data, &e.Data)
+	})
+}

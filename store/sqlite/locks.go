@@ -1,0 +1,128 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Byte 0 of the file is the gate of migrations. Workers lock one byte each from 1 to slots-1, slots the bytes above.
+const slots int64 = 1 << 52
+
+// locks is a file whose bytes stand for workers and slots.
+type locks struct {
+	f      *os.File
+	worker int64
+
+	mu   sync.Mutex
+	held map[int64]bool // slots that this handle holds: the kernel does not keep a handle out of its own
+}
+
+func openLocks(path string) (*locks, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	l := &locks{f: f, held: map[int64]bool{}}
+	for range 100 {
+		var b [8]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		n := int64(binary.LittleEndian.Uint64(b[:])>>12)%(slots-1) + 1
+		ok, err := l.try(n)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+		}
+		if ok {
+			l.worker = n
+			return l, nil
+		}
+	}
+	return nil, errors.Join(errors.New("no free worker number"), f.Close())
+}
+
+func lockFile(ctx context.Context, path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	// The holder migrates an embedded schema, which takes milliseconds; so this wait is not worth a way to end it early.
+	if err := errors.Join(ctx.Err(), fcntl(f, waitLock, unix.F_WRLCK, 0, new(unix.Flock_t))); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
+func fcntl(f *os.File, cmd int, typ int16, at int64, lk *unix.Flock_t) error {
+	*lk = unix.Flock_t{Type: typ, Whence: 0, Start: at, Len: 1}
+	for {
+		err := unix.FcntlFlock(f.Fd(), cmd, lk)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+func (l *locks) try(at int64) (bool, error) {
+	err := fcntl(l.f, setLock, unix.F_WRLCK, at, new(unix.Flock_t))
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (l *locks) close() error { return l.f.Close() }
+
+// Worker is this handle's number: no other that lives has it.
+func (s *Store) Worker() int64 { return s.locks.worker }
+
+// Alive tells whether the worker with this number lives. If the kernel cannot say, it does.
+func (s *Store) Alive(worker int64) bool {
+	if worker == s.locks.worker {
+		return true
+	}
+	if worker <= 0 || worker >= slots {
+		return false
+	}
+	var lk unix.Flock_t
+	err := fcntl(s.locks.f, getLock, unix.F_WRLCK, worker, &lk)
+	return err != nil || lk.Type != unix.F_UNLCK
+}
+
+// Slot takes one of n places of a row of instances, until free is called or this process ends. ok is false when all are taken.
+func (s *Store) Slot(row int64, n int) (free func(), ok bool, err error) {
+	l := s.locks
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n = min(n, 1024)
+	for i := range n {
+		at := slots + row*1024 + int64(i)
+		if l.held[at] {
+			continue
+		}
+		ok, err := l.try(at)
+		if err != nil {
+			return nil, false, &compute.Error{Op: "state", Kind: compute.ErrFailed, Err: fmt.Errorf("lock a place: %w", err)}
+		}
+		if ok {
+			l.held[at] = true
+			return sync.OnceFunc(func() {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				delete(l.held, at)
+				_ = fcntl(l.f, setLock, unix.F_UNLCK, at, new(unix.Flock_t))
+			}), true, nil
+		}
+	}
+	return nil, false, nil
+}

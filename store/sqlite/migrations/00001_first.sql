@@ -1,0 +1,150 @@
+-- +goose Up
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- One row for each definition that a source's name was ever given. The counts are kept by the triggers below.
+CREATE TABLE sources (
+  key INTEGER PRIMARY KEY,
+  name TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  type TEXT NOT NULL,
+  definition BLOB,
+  failures INTEGER NOT NULL DEFAULT 0,
+  paused INTEGER NOT NULL DEFAULT 0,
+  last_error TEXT NOT NULL DEFAULT '',
+  creating INTEGER NOT NULL DEFAULT 0,
+  setting_up INTEGER NOT NULL DEFAULT 0,
+  ready INTEGER NOT NULL DEFAULT 0,
+  leased INTEGER NOT NULL DEFAULT 0,
+  cleaning INTEGER NOT NULL DEFAULT 0,
+  failed INTEGER NOT NULL DEFAULT 0,
+  discarding INTEGER NOT NULL DEFAULT 0,
+  held INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (name, digest)
+);
+
+-- The last number given to an instance of a source of this name.
+CREATE TABLE numbers (name TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE instances (
+  row INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  source TEXT NOT NULL,
+  source_key INTEGER NOT NULL REFERENCES sources (key),
+  state TEXT NOT NULL,
+  since INTEGER NOT NULL,
+  generation INTEGER NOT NULL,
+  uses INTEGER NOT NULL,
+  worker INTEGER NOT NULL,
+  basis INTEGER NOT NULL,
+  ready_at INTEGER NOT NULL,
+  retry INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  resume INTEGER NOT NULL,
+  wanted TEXT NOT NULL,
+  child TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  provider_id TEXT NOT NULL,
+  address TEXT NOT NULL,
+  facts TEXT NOT NULL,
+  phases TEXT NOT NULL,
+  created INTEGER NOT NULL
+);
+CREATE INDEX instances_ready ON instances (source_key, row) WHERE state = 'ready';
+CREATE INDEX instances_busy ON instances (source_key, row) WHERE state IN ('creating', 'setting-up', 'cleaning', 'discarding');
+CREATE INDEX instances_aside ON instances (source_key, row) WHERE state IN ('failed', 'held');
+CREATE INDEX instances_child ON instances (child) WHERE child <> '';
+
+-- +goose StatementBegin
+CREATE TRIGGER instances_insert AFTER INSERT ON instances BEGIN
+  UPDATE sources SET
+    creating = creating + (new.state = 'creating'), setting_up = setting_up + (new.state = 'setting-up'), ready = ready + (new.state = 'ready'),
+    leased = leased + (new.state = 'leased'), cleaning = cleaning + (new.state = 'cleaning'), failed = failed + (new.state = 'failed'),
+    discarding = discarding + (new.state = 'discarding'), held = held + (new.state = 'held')
+  WHERE key = new.source_key;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER instances_delete AFTER DELETE ON instances BEGIN
+  UPDATE sources SET
+    creating = creating - (old.state = 'creating'), setting_up = setting_up - (old.state = 'setting-up'), ready = ready - (old.state = 'ready'),
+    leased = leased - (old.state = 'leased'), cleaning = cleaning - (old.state = 'cleaning'), failed = failed - (old.state = 'failed'),
+    discarding = discarding - (old.state = 'discarding'), held = held - (old.state = 'held')
+  WHERE key = old.source_key;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER instances_update AFTER UPDATE OF state ON instances WHEN old.state <> new.state BEGIN
+  UPDATE sources SET
+    creating = creating - (old.state = 'creating') + (new.state = 'creating'),
+    setting_up = setting_up - (old.state = 'setting-up') + (new.state = 'setting-up'),
+    ready = ready - (old.state = 'ready') + (new.state = 'ready'),
+    leased = leased - (old.state = 'leased') + (new.state = 'leased'),
+    cleaning = cleaning - (old.state = 'cleaning') + (new.state = 'cleaning'),
+    failed = failed - (old.state = 'failed') + (new.state = 'failed'),
+    discarding = discarding - (old.state = 'discarding') + (new.state = 'discarding'),
+    held = held - (old.state = 'held') + (new.state = 'held')
+  WHERE key = new.source_key;
+END;
+-- +goose StatementEnd
+
+CREATE TABLE leases (
+  row INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL,
+  instance TEXT NOT NULL,
+  source TEXT NOT NULL,
+  owner TEXT NOT NULL,
+  purpose TEXT NOT NULL,
+  labels TEXT NOT NULL,
+  generation INTEGER NOT NULL,
+  given INTEGER NOT NULL,
+  used INTEGER NOT NULL,
+  ttl INTEGER NOT NULL,
+  idle INTEGER NOT NULL,
+  expires INTEGER NOT NULL,
+  deadline INTEGER NOT NULL,
+  ended INTEGER NOT NULL,
+  why TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  pid_start INTEGER NOT NULL,
+  worker INTEGER NOT NULL,
+  pool TEXT NOT NULL
+);
+CREATE UNIQUE INDEX leases_live ON leases (instance) WHERE ended = 0;
+CREATE UNIQUE INDEX leases_name ON leases (name) WHERE ended = 0 AND name <> '';
+CREATE INDEX leases_deadline ON leases (deadline) WHERE ended = 0 AND deadline > 0;
+CREATE INDEX leases_bound ON leases (row) WHERE ended = 0 AND (pid > 0 OR worker <> 0);
+CREATE INDEX leases_ended ON leases (ended) WHERE ended > 0;
+CREATE INDEX leases_instance ON leases (instance, row);
+
+CREATE TABLE waiters (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  source TEXT NOT NULL,
+  wants TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  owner TEXT NOT NULL,
+  worker INTEGER NOT NULL,
+  since INTEGER NOT NULL
+);
+
+CREATE TABLE events (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  time INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  source TEXT NOT NULL,
+  instance TEXT NOT NULL,
+  lease TEXT NOT NULL,
+  owner TEXT NOT NULL,
+  text TEXT NOT NULL,
+  data TEXT NOT NULL
+);
+CREATE INDEX events_instance ON events (instance, id);
+
+-- +goose Down
+DROP TABLE events;
+DROP TABLE waiters;
+DROP TABLE leases;
+DROP TABLE instances;
+DROP TABLE numbers;
+DROP TABLE sources;
+DROP TABLE meta;
