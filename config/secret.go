@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -157,29 +156,29 @@ func output(ctx context.Context, words []string) ([]byte, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil:
-		if said := strings.Join(strings.Fields(messages.String()), " "); said != "" {
+		if said := strings.Join(strings.Fields(string(messages.kept)), " "); said != "" {
 			err = fmt.Errorf("%w: %.300q", err, said)
 		}
 		return nil, err
 	case out.over:
 		return nil, errors.New("prints more than any secret has")
 	}
-	return out.Bytes(), nil
+	return out.kept, nil
 }
 
-// bounded keeps the first bytes that are written to it.
+// bounded keeps the first bytes that are written to it. It is no bytes.Buffer, which io.Copy would fill past the bound.
 type bounded struct {
-	bytes.Buffer
+	kept []byte
 	max  int
 	over bool
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	room := b.max - b.Len()
+	room := b.max - len(b.kept)
 	if len(p) > room {
 		b.over = true
 	}
-	b.Buffer.Write(p[:min(len(p), room)])
+	b.kept = append(b.kept, p[:min(len(p), room)]...)
 	return len(p), nil
 }
 
