@@ -190,6 +190,7 @@ func (e *Exec) Listen(ctx context.Context, network, address string) (net.Listene
 		return nil, err
 	}
 	defer e.running.Done()
+	asked := address
 	address, err := e.address("exec.Listen", network, address)
 	if err != nil {
 		return nil, err
@@ -203,7 +204,10 @@ func (e *Exec) Listen(ctx context.Context, network, address string) (net.Listene
 		}
 		return nil, &compute.Error{Op: "exec.Listen", Kind: kind, Err: err}
 	}
-	t := &tiedListener{Listener: l, e: e, gone: make(chan struct{})}
+	t := &tiedListener{Listener: l, e: e, addr: l.Addr(), gone: make(chan struct{})}
+	if network == "unix" {
+		t.addr = &net.UnixAddr{Net: network, Name: asked} // as it is called there
+	}
 	go t.watch()
 	return t, nil
 }
@@ -262,9 +266,12 @@ func (t *tiedConn) CloseWrite() error {
 type tiedListener struct {
 	net.Listener
 	e    *Exec
+	addr net.Addr
 	gone chan struct{}
 	once sync.Once
 }
+
+func (t *tiedListener) Addr() net.Addr { return t.addr }
 
 func (t *tiedListener) watch() {
 	select {

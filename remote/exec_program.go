@@ -159,7 +159,7 @@ func (e *Exec) directory(s *sight, dir string, who *account) (string, error) {
 		return "/", nil // a user without a home starts at the root, as login has it
 	}
 	if err != nil {
-		return "", &compute.Error{Op: "exec.Run", Kind: compute.ErrCannotStart, Err: err}
+		return "", &compute.Error{Op: "exec.Run", Kind: compute.ErrCannotStart, Err: &fs.PathError{Op: "chdir", Path: dir, Err: cause(err)}}
 	}
 	if dir, err = e.absolute(dir); err != nil {
 		return "", &compute.Error{Op: "exec.Run", Kind: compute.ErrCannotStart, Err: err}

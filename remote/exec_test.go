@@ -45,7 +45,9 @@ func TestConnChroot(t *testing.T) {
 func TestConnPrefix(t *testing.T) {
 	root := tinyRoot(t)
 	computetest.Conn(t, computetest.ConnOptions{
-		New: func(*testing.T) compute.Conn { return remote.NewExec(remote.ExecOptions{Prefix: []string{"chroot", root}, Root: root}) },
+		New: func(*testing.T) compute.Conn {
+			return remote.NewExec(remote.ExecOptions{Prefix: []string{"chroot", root}, Root: root})
+		},
 		Dir: "/tmp", Shell: true,
 		Skip: map[string]string{
 			"DialListenTCP": "nobody knows a prefix's network", "DialListenUnix": "nobody knows a prefix's network", "DialRefused": "nobody knows a prefix's network",
