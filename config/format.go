@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -34,6 +35,10 @@ func parse(file string, data []byte, yamlToo, lenient bool) ([]entry, error) {
 	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
 		return nil, &Error{File: file, Msg: "is not text in UTF-8"}
 	}
+	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
+	if i := bytes.IndexAny(data, "\r\u0085\u2028\u2029"); i >= 0 { // line ends to some readers, and not to others
+		return nil, &Error{File: file, Line: 1 + bytes.Count(data[:i], []byte("\n")), Msg: "has a line end that is not one everywhere"}
+	}
 	var entries []entry
 	var err error
 	if yamlToo && looksLikeYAML(data) {
@@ -41,8 +46,9 @@ func parse(file string, data []byte, yamlToo, lenient bool) ([]entry, error) {
 	} else {
 		entries, err = parseINI(file, data)
 	}
-	if err != nil {
-		return nil, err
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.Line = min(e.Line, 1+bytes.Count(data, []byte("\n"))) // YAML finds the end to be a line below the last
+		return nil, e
 	}
 	return unique(entries, lenient)
 }
