@@ -1,0 +1,199 @@
+package remote
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha1" // the hash of OpenSSH's hashed host names
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// sshKnown is a line of a known_hosts file that speaks of the host.
+type sshKnown struct {
+	file   string
+	line   int
+	marker string // "", "cert-authority", "revoked"
+	key    ssh.PublicKey
+}
+
+// sshHostKeys checks one host's key against the known_hosts files. It reads them itself, line by line, so that a line of an unknown kind
+// spoils nothing and an error can name file and line.
+type sshHostKeys struct {
+	t     *sshTarget
+	name  string // as it stands in the files: HOST or [HOST]:PORT
+	known []sshKnown
+}
+
+func newSSHHostKeys(t *sshTarget) *sshHostKeys {
+	h := &sshHostKeys{t: t, name: t.host}
+	switch {
+	case t.keyAlias != "":
+		h.name = t.keyAlias
+	case t.port != "22":
+		h.name = "[" + t.host + "]:" + t.port
+	}
+	for _, f := range t.knownHosts {
+		h.read(f)
+	}
+	return h
+}
+
+func (h *sshHostKeys) read(file string) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return
+	}
+	for i, line := range bytes.Split(b, []byte("\n")) {
+		marker, hosts, key, _, _, err := ssh.ParseKnownHosts(line)
+		if err == nil && matchesHost(hosts, h.name) {
+			h.known = append(h.known, sshKnown{file, i + 1, marker, key})
+		}
+	}
+}
+
+// matchesHost reports whether a list of patterns, hashed or plain, means the name.
+func matchesHost(patterns []string, name string) bool {
+	found := false
+	for _, p := range patterns {
+		if strings.HasPrefix(p, "|1|") {
+			parts := strings.Split(p, "|")
+			if len(parts) != 4 {
+				continue
+			}
+			salt, _ := base64.StdEncoding.DecodeString(parts[2])
+			want, _ := base64.StdEncoding.DecodeString(parts[3])
+			mac := hmac.New(sha1.New, salt)
+			mac.Write([]byte(name))
+			found = found || hmac.Equal(mac.Sum(nil), want)
+			continue
+		}
+		not := strings.HasPrefix(p, "!")
+		pattern := strings.NewReplacer("[", `\[`, "]", `\]`).Replace(strings.ToLower(strings.TrimPrefix(p, "!")))
+		if ok, _ := path.Match(pattern, strings.ToLower(name)); ok {
+			if not {
+				return false
+			}
+			found = true
+		}
+	}
+	return found
+}
+
+// algorithms are those of the keys that are known, so that a host with several shows one that can be checked; nil: any.
+func (h *sshHostKeys) algorithms() []string {
+	var first []string
+	for _, k := range h.known {
+		switch {
+		case k.marker == "revoked":
+		case k.marker == "cert-authority":
+			first = append([]string{ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01,
+				ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01}, first...)
+		case k.key.Type() == ssh.KeyAlgoRSA:
+			first = append(first, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
+		default:
+			first = append(first, k.key.Type())
+		}
+	}
+	if len(first) == 0 {
+		return nil
+	}
+	for _, a := range ssh.SupportedAlgorithms().HostKeys {
+		if !slices.Contains(first, a) {
+			first = append(first, a)
+		}
+	}
+	return slices.Compact(first)
+}
+
+// check is the handshake's host key callback.
+func (h *sshHostKeys) check(_ string, _ net.Addr, key ssh.PublicKey) error {
+	if cert, ok := key.(*ssh.Certificate); ok {
+		return h.checkCertificate(cert)
+	}
+	var other *sshKnown
+	for i, k := range h.known {
+		same := bytes.Equal(k.key.Marshal(), key.Marshal())
+		switch {
+		case same && k.marker == "revoked":
+			return h.refuse(fmt.Errorf("the host key is revoked in %s, line %d", k.file, k.line), "Ask who runs the host for its new key")
+		case same && k.marker == "":
+			return nil
+		case k.marker == "" && (other == nil || k.key.Type() == key.Type()):
+			other = &h.known[i]
+		}
+	}
+	print := key.Type() + " " + ssh.FingerprintSHA256(key)
+	switch {
+	case other != nil && h.t.strict != "no":
+		return h.refuse(fmt.Errorf("the host key of %s has changed: it shows %s, not the one in %s, line %d", h.name, print, other.file, other.line),
+			fmt.Sprintf("If the change is known to be right, remove line %d of %s and connect once with ssh; else someone may be listening",
+				other.line, other.file))
+	case other == nil && h.t.strict == "yes":
+		return h.refuse(fmt.Errorf("the host key of %s is not known: it shows %s", h.name, print),
+			fmt.Sprintf("Connect once with ssh %s and compare the key, or add it with ssh-keyscan", h.t.alias))
+	case other == nil:
+		return h.remember(key)
+	}
+	return nil // strict is no: as OpenSSH, go on without a password to lose
+}
+
+func (h *sshHostKeys) checkCertificate(cert *ssh.Certificate) error {
+	checker := &ssh.CertChecker{
+		IsHostAuthority: func(ca ssh.PublicKey, _ string) bool {
+			return slices.ContainsFunc(h.known, func(k sshKnown) bool {
+				return k.marker == "cert-authority" && bytes.Equal(k.key.Marshal(), ca.Marshal())
+			})
+		},
+		IsRevoked: func(c *ssh.Certificate) bool {
+			return slices.ContainsFunc(h.known, func(k sshKnown) bool {
+				return k.marker == "revoked" && (bytes.Equal(k.key.Marshal(), c.Key.Marshal()) || bytes.Equal(k.key.Marshal(), c.SignatureKey.Marshal()))
+			})
+		},
+	}
+	host := h.t.host
+	if h.t.keyAlias != "" {
+		host = h.t.keyAlias
+	}
+	if err := checker.CheckHostKey(net.JoinHostPort(host, h.t.port), nil, cert); err != nil {
+		if h.t.strict == "no" {
+			return nil
+		}
+		return h.refuse(err, "The host shows a certificate: a @cert-authority line in known_hosts must name who signed it")
+	}
+	return nil
+}
+
+// remember adds the key to the user's first file, as accept-new says.
+func (h *sshHostKeys) remember(key ssh.PublicKey) error {
+	if len(h.t.knownHosts) == 0 || h.t.knownHosts[0] == os.DevNull {
+		return nil
+	}
+	file := h.t.knownHosts[0]
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return nil // as OpenSSH: that it cannot be noted down is no reason not to connect
+	}
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	fmt.Fprintf(f, "%s %s", h.name, ssh.MarshalAuthorizedKey(key))
+	return nil
+}
+
+func (h *sshHostKeys) refuse(err error, hint string) error {
+	return &compute.Error{Op: "ssh.Dial", ID: compute.ID(h.t.alias), Kind: compute.ErrDenied, Err: err, Hint: hint}
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
