@@ -114,7 +114,7 @@ func (p *Pool) attempt(ctx context.Context, s *source, req compute.Request, wait
 			return nil, errors.Join(append(failures, err)...)
 		}
 		waiter = nil
-		if !p.unfinished(units) {
+		if !unfinished(units) {
 			return leases(units), nil
 		}
 		again, err := p.finish(ctx, units, req, waited, skip)
@@ -138,40 +138,31 @@ func leases(units []*unit) []compute.Lease {
 	return out
 }
 
-// unfinished tells whether something must be made or checked before the units may be told to their user.
-func (p *Pool) unfinished(units []*unit) bool {
-	for _, u := range units {
-		if u.fresh || u.lease.Worker != 0 {
-			return true
-		}
-	}
-	return false
+// unfinished tells whether something must be made or looked at before the units may be told to their user.
+func unfinished(units []*unit) bool {
+	return slices.ContainsFunc(units, func(u *unit) bool { return u.fresh || u.look })
 }
 
-// checked tells whether cached instances of a source are looked at before they are handed out.
-func (p *Pool) checked(s *source) bool {
+// looksAt tells whether hooks run when instances of a source are handed out, and whether cached ones can be looked at before.
+func (p *Pool) looksAt(s *source) (hooked, checked bool) {
 	for _, c := range s.all() {
-		if c.has("check") || c.has("acquire") {
-			return true
-		}
 		p.mu.Lock()
 		o := p.providers[c.key]
 		p.mu.Unlock()
-		if o != nil && o.checks {
-			return true
-		}
+		hooked = hooked || c.has("acquire")
+		checked = checked || c.has("check") || o != nil && o.checks
 	}
-	return false
+	return hooked, checked
 }
 
 // grab is the transaction of an acquire.
 func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter *compute.Waiter, skip map[string]bool) ([]*unit, error) {
 	var units []*unit
-	checked := p.checked(s)
+	hooked, checked := p.looksAt(s)
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		units = nil
 		now := time.Now()
-		d := &draw{p: p, tx: tx, now: now, skip: skip, cached: req.CachedOnly, records: map[*source]*compute.SourceRecord{}}
+		d := &draw{p: p, tx: tx, now: now, skip: skip, cached: req.CachedOnly, hooked: hooked, checked: checked, records: map[*source]*compute.SourceRecord{}}
 		r, err := d.record(s)
 		if err != nil {
 			return err
@@ -190,7 +181,7 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 		} else if n < req.Count {
 			return d.short(s, req.Count, n)
 		}
-		d.pending = checked || r.Counts.Ready < req.Count && !req.CachedOnly
+		d.pending = r.Counts.Ready < req.Count && !req.CachedOnly
 		units, err = d.take(s, req.Count, req.CachedOnly, func(i *compute.Instance) *compute.Lease { return p.newLease(req, i, now) })
 		if err != nil {
 			return err
@@ -203,7 +194,7 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 				return err
 			}
 		}
-		if d.pending && !checked && !slices.ContainsFunc(units, func(u *unit) bool { return u.fresh }) {
+		if d.pending && !unfinished(units) {
 			return tell(tx, units)
 		}
 		return nil

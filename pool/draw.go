@@ -17,6 +17,7 @@ type unit struct {
 	lease *compute.Lease // the user's, or at a child the pool's
 	child *unit
 	fresh bool // recorded, and to be made
+	look  bool // to be looked at before it is handed out
 	err   error
 }
 
@@ -39,11 +40,18 @@ type draw struct {
 	skip    map[string]bool // sources that failed this request already
 	lend    func(i *compute.Instance) *compute.Lease
 	pending bool // leases are not told yet: they end with this worker
+	hooked  bool // hooks run at each hand-out
+	checked bool // what was not found fit for some time is looked at
+	wrote   bool // counts read before are not true any more
 	records map[*source]*compute.SourceRecord
 	paused  []error // why sources were passed over
 }
 
 const unlimited = math.MaxInt32
+
+// proofLasts is how long an instance that was made, cleaned or found fit is taken to be so without another look. Longer than a burst of short
+// leases lasts, shorter than a person waits before he asks why.
+const proofLasts = 10 * time.Second
 
 func (d *draw) record(s *source) (*compute.SourceRecord, error) {
 	if r := d.records[s]; r != nil {
@@ -109,7 +117,9 @@ func (d *draw) take(s *source, n int, cached bool, lend func(*compute.Instance) 
 	if n == 0 {
 		return nil, nil
 	}
-	delete(d.records, s) // what a pool drew meanwhile counts
+	if d.wrote { // what a pool drew meanwhile counts
+		delete(d.records, s)
+	}
 	r, err := d.record(s)
 	if err != nil {
 		return nil, err
@@ -142,8 +152,9 @@ func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*c
 				}
 				continue
 			}
-			u := &unit{src: s, inst: i, lease: lend(i)}
-			if err := d.p.hand(d.tx, u, d.pending); err != nil {
+			u := &unit{src: s, inst: i, lease: lend(i), look: d.hooked || d.checked && d.now.Sub(i.ReadyAt) > proofLasts}
+			d.wrote = true
+			if err := d.p.hand(d.tx, u, d.pending || u.look); err != nil {
 				return nil, err
 			}
 			units = append(units, u)
@@ -167,6 +178,7 @@ func (s *source) worn(i *compute.Instance, now time.Time) string {
 func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
 	n = min(n, d.room(s, r))
 	var units []*unit
+	d.wrote = d.wrote || n > 0
 	for range n {
 		id, err := d.newID(s)
 		if err != nil || id == "" {
@@ -265,8 +277,9 @@ func (d *draw) overChild(s *source, r *compute.SourceRecord, child *unit, lend f
 		_, err := d.p.set(d.tx, i, compute.Creating, compute.Event{Lease: i.Wanted, Owner: u.lease.Owner, Data: map[string]string{"child": string(i.Child)}})
 		return u, err
 	}
-	i.Basis = child.inst.Basis
-	return u, d.p.hand(d.tx, u, d.pending)
+	i.Basis, i.ReadyAt = child.inst.Basis, child.inst.ReadyAt
+	u.look = d.hooked || d.checked && d.now.Sub(i.ReadyAt) > proofLasts
+	return u, d.p.hand(d.tx, u, d.pending || u.look)
 }
 
 // hand gives an instance to its lease: one row changed and one made.

@@ -9,7 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// expire ends the leases whose time is over, or whose process or worker is dead, and takes their instances back. It returns these.
+// expire ends the leases whose time is over, or whose process or worker is dead, and takes their instances back. It returns what then waits for
+// work.
 func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) {
 	any := false
 	err := p.store.View(ctx, func(tx compute.Tx) error {
@@ -23,9 +24,9 @@ func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) 
 	if err != nil || !any {
 		return nil, err
 	}
-	var touched []compute.ID
+	var due []compute.ID
 	err = p.withOpen(ctx, func(tx compute.Tx) error {
-		touched = nil
+		due = nil
 		ls, err := tx.Leases(compute.LeaseQuery{Due: now})
 		if err != nil {
 			return err
@@ -35,20 +36,14 @@ func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) 
 			if why == "" {
 				continue
 			}
-			chain, err := chainOf(tx, l.Instance)
+			i, err := tx.Instance(l.Instance)
+			switch {
+			case errors.Is(err, compute.ErrNotFound), err == nil && i.State != compute.Leased:
+				err = endLease(tx, l, why)
+			case err == nil:
+				err = p.giveBack(tx, []taken{{i, l}}, why, false, &due)
+			}
 			if err != nil {
-				return err
-			}
-			for _, i := range chain {
-				touched = append(touched, i.ID)
-			}
-			if len(chain) == 0 || chain[0].State != compute.Leased {
-				if err := endLease(tx, l, why); err != nil {
-					return err
-				}
-				continue
-			}
-			if err := p.giveBack(tx, chain[:1], why, false); err != nil {
 				return err
 			}
 		}
@@ -59,7 +54,7 @@ func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) 
 	}
 	p.step("expire:recorded")
 	p.ring()
-	return touched, nil
+	return due, nil
 }
 
 // over says why a lease has ended, though nobody has taken its instance back yet, or "".

@@ -70,6 +70,9 @@ func (p *Pool) raise(ctx context.Context, u *unit, notify func(compute.Progress)
 		}
 	}
 	if !u.fresh {
+		if !u.look {
+			return nil
+		}
 		if u.err = p.fit(ctx, u, tell); u.err == nil {
 			u.err = p.onHandOut(ctx, u)
 		}
@@ -211,6 +214,12 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 				if u.lease.Worker == 0 {
 					return nil
 				}
+				if u.look {
+					u.inst.ReadyAt = now
+					if err := tx.SaveInstance(u.inst); err != nil {
+						return err
+					}
+				}
 				u.lease.Worker, u.lease.Used = 0, now
 				return tx.SaveLease(u.lease)
 			})
@@ -230,10 +239,10 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 
 // undo gives back everything of a request that failed: what is in order is cached or discarded as a release would, what failed goes.
 func (p *Pool) undo(ctx context.Context, units []*unit) error {
-	var touched []compute.ID
-	err := p.store.Update(ctx, func(tx compute.Tx) error {
-		touched = nil
-		var back []*compute.Instance
+	var due []compute.ID
+	err := p.withOpen(ctx, func(tx compute.Tx) error {
+		due = nil
+		var back []taken
 		for _, u := range units {
 			for x := u; x != nil; x = x.child {
 				i, err := tx.Instance(x.inst.ID)
@@ -242,7 +251,9 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 				} else if err != nil {
 					return err
 				}
-				touched = append(touched, i.ID)
+				if x.fresh || x.err != nil {
+					due = append(due, i.ID)
+				}
 				switch {
 				case x.fresh && i.Worker != p.store.Worker():
 					// Somebody took it for the work of a dead process.
@@ -253,31 +264,24 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 				case x.fresh:
 					err = p.toReadyOrGone(tx, i, x)
 				case i.State == compute.Leased:
-					back = append(back, i)
+					back = append(back, taken{inst: i})
 				}
 				if err != nil {
 					return err
 				}
 				if !x.fresh { // what is behind it stays the pool's, or comes back with it
-					chain, err := chainOf(tx, i.Child)
-					if err != nil {
-						return err
-					}
-					for _, c := range chain {
-						touched = append(touched, c.ID)
-					}
 					break
 				}
 			}
 		}
-		return p.giveBack(tx, back, "not given: another part of the request failed", false)
+		return p.giveBack(tx, back, "not given: another part of the request failed", false, &due)
 	})
 	p.ring()
 	if err != nil {
 		return err
 	}
 	p.step("acquire:undone")
-	return p.workOn(ctx, touched)
+	return p.workOn(ctx, due)
 }
 
 // spoil records that making or checking an instance failed, and counts failures to create against its source.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -13,47 +12,41 @@ import (
 // Release takes instances back: kept and cleaned as far as they are wanted, the first named first, else discarded. Either all names are good
 // or nothing changes.
 func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.ReleaseOptions, names ...compute.ID) error {
-	var touched []compute.ID // and what is behind them
+	var due []compute.ID
 	err := p.withOpen(ctx, func(tx compute.Tx) error {
-		touched = nil
-		var back, other []*compute.Instance
+		due = nil
+		var back []taken
+		var other []*compute.Instance
+		seen := map[compute.ID]bool{}
 		for _, name := range names {
-			i, err := p.releasable(tx, who, opt, name)
+			i, l, err := p.releasable(tx, who, opt, name)
 			if err != nil {
 				return err
 			}
-			if i == nil || slices.Contains(touched, i.ID) {
+			if i == nil || seen[i.ID] {
 				continue
 			}
-			touched = append(touched, i.ID)
-			if i.Child != "" {
-				chain, err := chainOf(tx, i.Child)
-				if err != nil {
-					return err
-				}
-				for _, c := range chain {
-					touched = append(touched, c.ID)
-				}
-			}
+			seen[i.ID] = true
 			if i.State == compute.Leased {
-				back = append(back, i)
+				back = append(back, taken{i, l})
 			} else {
 				other = append(other, i)
 			}
 		}
 		for _, i := range other { // only now is it known that all names are good
+			due = append(due, i.ID)
 			if err := p.discardNow(tx, i); err != nil {
 				return err
 			}
 		}
-		return p.giveBack(tx, back, "released", opt.Force || opt.Discard)
+		return p.giveBack(tx, back, "released", opt.Force || opt.Discard, &due)
 	})
 	if err != nil {
 		return err
 	}
 	p.step("release:recorded")
 	p.ring()
-	return p.after(ctx, touched, opt.Discard)
+	return p.after(ctx, due, opt.Discard)
 }
 
 // errNotOpen asks for a provider to be opened outside of the transaction, and for another try.
@@ -83,26 +76,26 @@ func (p *Pool) withOpen(ctx context.Context, fn func(compute.Tx) error) error {
 }
 
 // releasable returns the instance to take back, nil where that has happened already, or the reason why not.
-func (p *Pool) releasable(tx compute.Tx, who compute.Who, opt compute.ReleaseOptions, name compute.ID) (*compute.Instance, error) {
+func (p *Pool) releasable(tx compute.Tx, who compute.Who, opt compute.ReleaseOptions, name compute.ID) (*compute.Instance, *compute.Lease, error) {
 	i, l, err := p.lookUp(tx, string(name))
 	if errors.Is(err, compute.ErrNotFound) {
 		if had, e := p.hadLease(tx, who, name); e != nil || had {
-			return nil, e
+			return nil, nil, e
 		}
-		return nil, err
+		return nil, nil, err
 	} else if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if l == nil || i.State != compute.Leased {
 		if opt.Discard {
-			return i, p.discardable(i)
+			return i, nil, p.discardable(i)
 		}
 		if had, e := p.hadLease(tx, who, i.ID); e != nil || had {
-			return nil, e
+			return nil, nil, e
 		}
-		return nil, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("it is %s", i.State), Hint: "`hostler discard` takes also what is not in use"}
+		return nil, nil, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("it is %s", i.State), Hint: "`hostler discard` takes also what is not in use"}
 	}
-	return i, allowed(who, l)
+	return i, l, allowed(who, l)
 }
 
 // hadLease tells whether the newest lease that the instance was under was the caller's, and has ended.
@@ -145,16 +138,24 @@ func (p *Pool) discardNow(tx compute.Tx, i *compute.Instance) error {
 	return p.toDiscarding(tx, i, "discarded by its user")
 }
 
+// taken is an instance in use, with its lease where that is known already.
+type taken struct {
+	inst  *compute.Instance
+	lease *compute.Lease
+}
+
 // giveBack ends the leases of instances in use and decides about each: of every source so many are kept as are wanted, the first ones first.
-func (p *Pool) giveBack(tx compute.Tx, back []*compute.Instance, why string, force bool) error {
+// What then waits for work is added to due.
+func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due *[]compute.ID) error {
 	keep := map[int64]int{}
-	for n, i := range back {
+	for n, t := range back {
+		i := t.inst
 		if _, ok := keep[i.SourceKey]; ok {
 			continue
 		}
 		k := 0
 		for _, j := range back[n:] {
-			if j.SourceKey == i.SourceKey {
+			if j.inst.SourceKey == i.SourceKey {
 				k++
 			}
 		}
@@ -164,10 +165,13 @@ func (p *Pool) giveBack(tx compute.Tx, back []*compute.Instance, why string, for
 		}
 		keep[i.SourceKey] = kept
 	}
-	for _, i := range back {
-		l, err := tx.LeaseOf(i.ID)
-		if err != nil && !errors.Is(err, compute.ErrNotFound) {
-			return err
+	for _, t := range back {
+		i, l := t.inst, t.lease
+		var err error
+		if l == nil {
+			if l, err = tx.LeaseOf(i.ID); err != nil && !errors.Is(err, compute.ErrNotFound) {
+				return err
+			}
 		}
 		e := compute.Event{Kind: "released", Text: why}
 		if l != nil {
@@ -178,10 +182,10 @@ func (p *Pool) giveBack(tx compute.Tx, back []*compute.Instance, why string, for
 		}
 		i.Worker = 0
 		if force || keep[i.SourceKey] <= 0 {
-			err = p.letGo(tx, i, e)
+			err = p.letGo(tx, i, e, due)
 		} else {
 			keep[i.SourceKey]--
-			err = p.putBack(tx, i, e)
+			err = p.putBack(tx, i, e, due)
 		}
 		if err != nil {
 			return err
@@ -208,32 +212,33 @@ func (p *Pool) kept(tx compute.Tx, key int64, k int) (int, error) {
 }
 
 // putBack caches an instance that was in use, by way of cleaning where it needs that.
-func (p *Pool) putBack(tx compute.Tx, i *compute.Instance, e compute.Event) error {
+func (p *Pool) putBack(tx compute.Tx, i *compute.Instance, e compute.Event, due *[]compute.ID) error {
 	how, err := p.cleaning(tx, i)
 	if err != nil {
 		return err
 	}
 	switch how {
 	case "no":
-		return p.letGo(tx, i, e)
+		return p.letGo(tx, i, e, due)
 	case "as-is":
 		e.Data = map[string]string{"reuse": "as-is"}
 		return p.toReadyAsIs(tx, i, e)
 	}
+	*due = append(*due, i.ID)
 	_, err = p.set(tx, i, compute.Cleaning, e)
 	return err
 }
 
 // toReadyAsIs caches an instance with nothing done to it; the release is then what the next hand-out rests on.
 func (p *Pool) toReadyAsIs(tx compute.Tx, i *compute.Instance, e compute.Event) error {
-	i.ReadyAt = time.Now()
-	e.Time, e.Source, e.Instance = i.ReadyAt, i.Source, i.ID
+	i.Since = time.Now() // but ReadyAt stays: nobody has looked at it
+	e.Time, e.Source, e.Instance = i.Since, i.Source, i.ID
 	basis, err := tx.Append(&e)
 	if err != nil {
 		return err
 	}
 	i.Worker, i.Wanted, i.Resume, i.Basis = 0, "", 0, basis
-	i.State, i.Since = compute.Ready, i.ReadyAt
+	i.State = compute.Ready
 	return tx.SaveInstance(i)
 }
 
@@ -279,7 +284,7 @@ func (p *Pool) cleaning(tx compute.Tx, i *compute.Instance) (string, error) {
 }
 
 // letGo sends an instance that was in use to its end. A pool's that has no discard hooks goes at once, and its child back to its source.
-func (p *Pool) letGo(tx compute.Tx, i *compute.Instance, e compute.Event) error {
+func (p *Pool) letGo(tx compute.Tx, i *compute.Instance, e compute.Event, due *[]compute.ID) error {
 	e.Time, e.Source, e.Instance = time.Now(), i.Source, i.ID
 	if _, err := tx.Append(&e); err != nil {
 		return err
@@ -292,13 +297,14 @@ func (p *Pool) letGo(tx compute.Tx, i *compute.Instance, e compute.Event) error 
 		return err
 	}
 	if s := p.configured(rec); rec.Type == poolType && (s == nil || !s.has("discard")) {
-		return p.dissolve(tx, i)
+		return p.dissolve(tx, i, due)
 	}
+	*due = append(*due, i.ID)
 	return nil
 }
 
 // dissolve ends a pool's instance and gives the child's behind it back.
-func (p *Pool) dissolve(tx compute.Tx, i *compute.Instance) error {
+func (p *Pool) dissolve(tx compute.Tx, i *compute.Instance, due *[]compute.ID) error {
 	if err := p.gone(tx, i, ""); err != nil {
 		return err
 	}
@@ -314,7 +320,7 @@ func (p *Pool) dissolve(tx compute.Tx, i *compute.Instance) error {
 	} else if err != nil {
 		return err
 	}
-	return p.giveBack(tx, []*compute.Instance{child}, "given back by the pool", false)
+	return p.giveBack(tx, []taken{{child, l}}, "given back by the pool", false, due)
 }
 
 // gone forgets an instance whose end is proved.

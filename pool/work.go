@@ -225,18 +225,20 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.So
 		}
 	}
 	if rec.Type == poolType {
+		var due []compute.ID
 		err := p.withOpen(ctx, func(tx compute.Tx) error {
+			due = nil
 			if err := p.mine(tx, i); err != nil {
 				return err
 			}
 			j := *i
-			return p.dissolve(tx, &j)
+			return p.dissolve(tx, &j, &due)
 		})
 		if err != nil {
 			return err
 		}
 		p.step("discard:recorded")
-		return p.workOn(ctx, []compute.ID{i.Child})
+		return p.workOn(ctx, due)
 	}
 	err := p.destroy(ctx, i, rec)
 	if ctx.Err() != nil && err != nil {

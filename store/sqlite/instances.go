@@ -57,9 +57,10 @@ func (t *tx) Pick(sourceKey int64, n int) ([]*compute.Instance, error) {
 	if n <= 0 {
 		return nil, nil
 	}
-	const q = "SELECT " + instanceColumns + " FROM instances WHERE source_key = ? AND state = 'ready' ORDER BY row LIMIT ?"
+	// The limit is written out: SQLite prepares a statement with a bound one anew at each run.
+	const q = "SELECT " + instanceColumns + " FROM instances WHERE source_key = ? AND state = 'ready' ORDER BY row LIMIT "
 	if n == 1 {
-		i, err := scanInstance(t.s.row(q, sourceKey, 1))
+		i, err := scanInstance(t.s.row(q+"1", sourceKey))
 		if err = t.read(err, ""); err == nil {
 			return []*compute.Instance{i}, nil
 		} else if errors.Is(err, compute.ErrNotFound) {
@@ -67,7 +68,7 @@ func (t *tx) Pick(sourceKey int64, n int) ([]*compute.Instance, error) {
 		}
 		return nil, err
 	}
-	rows, err := t.s.query(q, sourceKey, n)
+	rows, err := t.s.query(q+fmt.Sprint(n), sourceKey)
 	return collect(rows, err, scanInstance)
 }
 
@@ -153,8 +154,17 @@ func (t *tx) Source(name, digest string) (*compute.SourceRecord, error) {
 
 // SourceByKey returns the record with a key.
 func (t *tx) SourceByKey(key int64) (*compute.SourceRecord, error) {
+	if t.source != nil && t.source.Key == key {
+		r := *t.source
+		return &r, nil
+	}
 	r, err := scanSource(t.s.row("SELECT "+sourceColumns+" FROM sources WHERE key = ?", key))
-	return r, t.read(err, fmt.Sprint("source record ", key))
+	if err != nil {
+		return nil, t.read(err, fmt.Sprint("source record ", key))
+	}
+	known := *r
+	t.source = &known
+	return r, nil
 }
 
 // Sources returns all records by name, older definitions first.

@@ -16,6 +16,7 @@ type tx struct {
 	readOnly bool
 	writes   int
 	err      error
+	source   *compute.SourceRecord // read last, and true until the next write
 }
 
 var _ compute.Tx = (*tx)(nil)
@@ -26,6 +27,7 @@ func (t *tx) write(q string, args ...any) (sql.Result, error) {
 		return nil, t.err
 	}
 	t.writes++
+	t.source = nil
 	r, err := t.s.run(q, args...)
 	if err != nil && t.err == nil {
 		t.err = err
