@@ -18,16 +18,33 @@ type sshControl struct {
 
 	mu   sync.Mutex
 	ch   ssh.Channel // nil: not there
+	gone chan struct{}
 	next int
 }
 
+// quit has all groups killed and waits for that, but not for long.
+func (c *sshControl) quit() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		<-c.ready
+		if c.say("q") {
+			<-c.gone
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(answerTime):
+	}
+}
+
 // controlScript reads: "+ ID KIND PID USER START" a group to end when we are gone; "- ID"; "k SIGNAL KIND PID USER".
-// KIND is g: the group PID; t: the group in the foreground of PID's terminal; s: all of PID's session.
+// "q" ends all at once, and itself. KIND is g: the group PID; t: the group in the foreground of PID's terminal; s: all of PID's session.
 // A group is remembered with the time at which its leader started, so that a number that has become another's is left alone.
 const controlScript = `trap "" HUP INT TERM PIPE;L=
 St(){ r=;{ read -r r </proc/$1/stat;} 2>/dev/null;r=${r##*) };}
 Nth(){ shift $1;echo $1;}
-One(){ kill -$1 -- -$2 2>/dev/null||{ [ "$3" != - ]&&sudo -n -u "$3" kill -$1 -- -$2 2>/dev/null </dev/null;};}
+One(){ kill -$1 -$2 2>/dev/null||{ [ "$3" != - ]&&sudo -n -u "$3" kill -$1 -$2 2>/dev/null </dev/null;};}
 K(){ case $2 in
 t) St $3;g=$3;[ -n "$r" ]&&g=$(Nth 6 $r);[ "$g" -gt 1 ]||g=$3;One $1 $g $4||One $1 $3 $4;;
 s) for f in /proc/[0-9]*;do St ${f#/proc/};[ -n "$r" ]&&[ "$(Nth 4 $r)" = $3 ]&&{ kill -$1 ${f#/proc/} 2>/dev/null||{ [ "$4" != - ]&&sudo -n -u "$4" kill -$1 ${f#/proc/} 2>/dev/null </dev/null;};};done;One $1 $3 $4;;
@@ -36,6 +53,7 @@ while read -r c a k p u;do case $c in
 +) St $p;s=;[ -n "$r" ]&&s=$(Nth 20 $r);L="$L $a,$k,$p,$u,$s";;
 -) N=;for i in $L;do case $i in $a,*);;*) N="$N $i";;esac;done;L=$N;;
 k) K $a $k $p $u;;
+q) q=y;break;;
 esac;done
 `
 
@@ -69,14 +87,15 @@ func (c *sshControl) start(l *sshLink) {
 	go discard(s) // ends with the channel
 	go discard(s.Stderr())
 	c.mu.Lock()
-	c.ch = s.Channel
+	c.ch, c.gone = s.Channel, s.closed
 	c.mu.Unlock()
 }
 
 // controlEnd is what happens when the connection is gone: a word of warning, then the end.
 const controlEnd = `E0(){ for i in $L;do IFS=,;set -- $i;unset IFS;St $3;[ -n "$r" ]&&[ -n "$5" ]&&[ "$(Nth 20 $r)" != "$5" ]&&continue;K $Q $2 $3 $4;done;}
 [ -n "$L" ]||exit 0
-Q=TERM;E0;sleep 1;Q=KILL;E0`
+[ -n "$q" ]||{ Q=TERM;E0;sleep 1;}
+Q=KILL;E0`
 
 func discard(r interface{ Read([]byte) (int, error) }) {
 	b := make([]byte, 4096)

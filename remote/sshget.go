@@ -16,9 +16,9 @@ import (
 const getScript = `p=$1;[ -e "$p" ]||[ -h "$p" ]||exit 44;command -v tar >/dev/null 2>&1||exit 45
 case $p in */|.|..|*/.|*/..) cd -P -- "$p"||exit 43;p=$(pwd -P&&echo .);p=${p%??};[ "$p" != / ]||{ d=/;b=.;};;esac
 if [ -z "$d" ];then case $p in */*) d=${p%/*}/;b=${p##*/};;*) d=.;b=$p;;esac;fi
-cd -- "$d"||exit 43;case $b in -*) b=./$b;;esac
-case $(tar --version 2>/dev/null) in *GNU*) exec tar --format=pax --sparse --pax-option=delete=atime,delete=ctime --no-wildcards -cf - -- "$b";;esac
-exec tar -cf - "$b"`
+cd -- "$d"||exit 43
+case $(tar --version 2>/dev/null) in *GNU*) exec tar --format=pax --sparse --pax-option=delete=atime,delete=ctime --no-wildcards --no-unquote -cf - -- "$b";;esac
+exec tar -cf - -- "$b"`
 
 // Get writes path, which is relative to the log-in directory, as a tar stream. See compute.Conn.
 //

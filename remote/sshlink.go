@@ -134,8 +134,14 @@ func (l *sshLink) lost() bool {
 	}
 }
 
-// close ends the link and waits for its goroutines.
+// close ends what runs on the link, then the link, and waits for its goroutines.
 func (l *sshLink) close() {
+	l.mu.Lock()
+	control := l.control
+	l.mu.Unlock()
+	if control != nil && !l.lost() {
+		control.quit()
+	}
 	l.conn.Close() // not client.Close, which would first wait to say good-bye to a host that may hang
 	l.wg.Wait()
 	if l.below != nil {
