@@ -1,0 +1,201 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
+)
+
+// The rules of leases where neither an option nor the source says otherwise.
+const (
+	idleAcquired = 24 * time.Hour   // a lease of acquire ends when unused for so long
+	ttlKept      = 2 * time.Hour    // one of run --keep or --name ends after that
+	idleKept     = 30 * time.Minute // and when unused for so long
+	waitDefault  = 10 * time.Minute // in the queue
+)
+
+// want are the options of acquire and run that say what to take and for how long.
+type want struct {
+	ttl, idle, wait durationFlag
+	memory, disk    sizeFlag
+	cores           int
+	labels          []string
+	name, purpose   string
+}
+
+func (w *want) flags(a *app, cmd *cobra.Command) {
+	a.withSource(cmd)
+	f := cmd.Flags()
+	f.IntVar(&w.cores, "cores", 0, "at least `N` processors")
+	f.Var(&w.memory, "memory", "at least so much memory: 512M, 4G")
+	f.Var(&w.disk, "disk", "at least so much disk")
+	f.Var(&w.ttl, "ttl", "the lease ends after so long: 90m, 2d (0: it does not)")
+	f.Var(&w.idle, "idle", "the lease ends when unused for so long (0: it does not)")
+	f.Var(&w.wait, "wait", "wait in the queue for so long (0: not at all)")
+	f.StringVar(&w.name, "name", "", "give the lease a `NAME`")
+	f.StringVar(&w.purpose, "purpose", "", "say what for, in `WORDS` that status and events show")
+	f.StringArrayVarP(&w.labels, "label", "l", nil, "keep `KEY=VALUE` with the lease; may be repeated")
+}
+
+// request makes a request of the options and of what the configuration says.
+func (a *app) request(w *want, source string) (compute.Request, error) {
+	req := compute.Request{
+		Source: source, Count: 1, Owner: a.owner(), Purpose: w.purpose, Name: w.name, Wait: waitDefault,
+		TTL: w.ttl.orNone(), Idle: w.idle.orNone(), Cores: w.cores, Memory: w.memory.n, Disk: w.disk.n, Notify: a.progress(),
+	}
+	if w.cores < 0 {
+		return req, invalid("", "--cores %d: less than none", w.cores)
+	}
+	for _, l := range w.labels {
+		key, value, ok := strings.Cut(l, "=")
+		if !ok || key == "" {
+			return req, invalid("", "--label %s: not KEY=VALUE", l)
+		}
+		if req.Labels == nil {
+			req.Labels = map[string]string{}
+		}
+		req.Labels[key] = value
+	}
+	cfg, err := a.configuration()
+	if err != nil {
+		return req, err
+	}
+	if d := cfg.Defaults.Wait; d != nil {
+		req.Wait = *d
+	}
+	if w.wait.set {
+		req.Wait = w.wait.d
+	}
+	return req, nil
+}
+
+func newAcquire(a *app) *cobra.Command {
+	var w want
+	var pid int
+	cmd := &cobra.Command{
+		Use:   "acquire [COUNT]",
+		Short: "Take instances; prints their names, sorted, on one line",
+		Long: `Take COUNT instances (one, if not said otherwise) of a source: all of them or none. What stands ready is taken first, the rest is made.
+Where the source's maximum is reached the request waits in the queue. The lease ends with release; when its ttl has passed; or when
+unused for 24 hours, unless --idle or the source says otherwise.`,
+		Example: "  hostler acquire -s web\n  hostler acquire -s pool --ttl 2h --name build 1\n  NAMES=$(hostler acquire -s pool --for $$ 3)",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			count := 1
+			if len(args) == 1 {
+				n, err := strconv.Atoi(args[0])
+				if err != nil || n < 0 {
+					return invalid("hostler acquire -s SOURCE COUNT", "COUNT %q is not a number of instances", args[0])
+				}
+				count = n
+			}
+			leases, err := a.acquire(cmd.Context(), &w, count, pid)
+			if err != nil {
+				return err
+			}
+			if a.flags.json {
+				views := make([]leaseView, len(leases))
+				for i, l := range leases {
+					views[i] = viewLease(l)
+				}
+				return a.printJSON(views)
+			}
+			return fprintf(a.out, "%s\n", strings.Join(leaseNames(leases), " "))
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	w.flags(a, cmd)
+	cmd.Flags().IntVar(&pid, "for", 0, "the lease ends with the process `PID`")
+	return cmd
+}
+
+func (a *app) acquire(ctx context.Context, w *want, count, pid int) ([]compute.Lease, error) {
+	source, err := a.sourceName()
+	if err != nil {
+		return nil, err
+	}
+	req, err := a.request(w, source)
+	if err != nil {
+		return nil, err
+	}
+	req.Count = count
+	if w.name != "" && count != 1 {
+		return nil, invalid("", "--name %s: a name is for one instance, not %d", w.name, count)
+	}
+	if pid != 0 {
+		if req.For, err = pool.ProcessOf(pid); err != nil {
+			return nil, invalid("", "--for %d: %v", pid, err)
+		}
+	}
+	a.leaseIdle = idleAcquired
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	leases, err := engine.Acquire(ctx, req)
+	a.ring(ctx)
+	return leases, err
+}
+
+func leaseNames(leases []compute.Lease) []string {
+	names := make([]string, len(leases))
+	for i, l := range leases {
+		names[i] = string(l.Instance)
+	}
+	return names
+}
+
+// sourceName is the source meant when none is named: -s, else that of hostler.conf, else local.
+func (a *app) sourceName() (string, error) {
+	if a.flags.source != "" {
+		return a.flags.source, nil
+	}
+	cfg, err := a.configuration()
+	if err != nil {
+		return "", err
+	}
+	return cmp.Or(cfg.Defaults.Source, "local"), nil
+}
+
+// progress tells on a terminal how far a request has come, once it has lasted for more than a second.
+func (a *app) progress() func(compute.Progress) {
+	if a.flags.quiet || a.compat || !isTerminal(a.errs) {
+		return nil
+	}
+	start, said := time.Now(), ""
+	return func(p compute.Progress) {
+		text := progressText(p)
+		if text == "" || text == said || time.Since(start) < time.Second && p.Phase != "wait" {
+			return
+		}
+		said = text
+		_ = fprintf(a.errs, "%s\n", text)
+	}
+}
+
+func progressText(p compute.Progress) string {
+	switch p.Phase {
+	case "wait":
+		if p.Position <= 0 {
+			return ""
+		}
+		return fmt.Sprintf("waiting: %d before you", p.Position-1)
+	case "create":
+		return fmt.Sprintf("making %s", p.Instance)
+	case "connect":
+		return fmt.Sprintf("%s: waiting until it answers", p.Instance)
+	case "set-up":
+		return fmt.Sprintf("%s: setting up", p.Instance)
+	}
+	return ""
+}

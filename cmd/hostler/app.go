@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"os/user"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/term"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// app is one command line at work: its streams and options, and what it has opened so far. Nothing is opened before it is needed. It is used by
+// one goroutine.
+type app struct {
+	in      io.Reader
+	out     io.Writer
+	errs    io.Writer
+	program string // what errors begin with
+	compat  bool   // called as crcache
+	flags   globals
+	log     *slog.Logger
+
+	leaseIdle time.Duration // of leases where neither the request nor the source says one; set before engine
+	now       bool          // what a release leaves is done here and not by the keeper
+	stream    bool          // JSON documents a line each
+	tree      string        // the configuration is read as in this directory; "": the current one
+
+	cfg     *config.Config
+	store   *sqlite.Store
+	pool    *pool.Pool
+	left    bool // something was left to the keeper
+	closers []func()
+}
+
+func newApp(in io.Reader, out, errs io.Writer) *app {
+	return &app{in: in, out: out, errs: errs, program: "hostler", log: slog.New(slog.DiscardHandler), leaseIdle: idleAcquired}
+}
+
+// close ends what was opened, the last first.
+func (a *app) close() {
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		a.closers[i]()
+	}
+	a.closers = nil
+}
+
+func (a *app) setLog() {
+	if a.flags.debug {
+		a.log = slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+}
+
+// owner is whose the leases are that this process takes: the user's name.
+func (a *app) owner() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return strconv.Itoa(os.Getuid())
+}
+
+// who is on whose behalf this process acts. In a hook, and in what run started, HOSTLER_LEASE is the token of a lease.
+func (a *app) who() compute.Who {
+	return compute.Who{Owner: a.owner(), Lease: os.Getenv("HOSTLER_LEASE")}
+}
+
+func newID() string { return uuid.NewString() }
+
+// configuration reads the files, once.
+func (a *app) configuration() (*config.Config, error) {
+	if a.cfg != nil {
+		return a.cfg, nil
+	}
+	opt := config.LoadOptions{Dir: a.tree, ConfigDir: a.flags.config, Compat: a.compat, TypeKeys: typeKeys()}
+	if dir, err := stateDir(); err == nil {
+		opt.Trust.Dir = dir + "/trust"
+	}
+	cfg, err := config.Load(opt)
+	if err != nil {
+		return nil, configError(err)
+	}
+	for _, w := range cfg.Warnings {
+		a.log.Warn("configuration", "err", w)
+	}
+	a.cfg = cfg
+	return cfg, nil
+}
+
+// configError gives an error of config's its kind.
+func configError(err error) error {
+	if err == nil {
+		return nil
+	}
+	var e *compute.Error
+	if errors.As(err, &e) {
+		return err
+	}
+	if errors.Is(err, config.ErrUntrusted) {
+		return &compute.Error{Kind: compute.ErrDenied, Err: err, Hint: "hostler trust show, and if you agree: hostler trust approve"}
+	}
+	return &compute.Error{Kind: compute.ErrInvalid, Err: err}
+}
+
+// isSource reports whether a name is that of a configured source.
+func (a *app) isSource(name string) bool {
+	cfg, err := a.configuration()
+	if err != nil {
+		return false
+	}
+	_, err = cfg.Source(name)
+	return err == nil
+}
+
+// sourceTTL is the ttl that a source's configuration gives to leases; 0: none.
+func (a *app) sourceTTL(name string) time.Duration {
+	cfg, err := a.configuration()
+	if err != nil {
+		return 0
+	}
+	s, err := cfg.Source(name)
+	if err != nil || s.TTL == nil {
+		return 0
+	}
+	return *s.TTL
+}
+
+// unknownName is the error for a NAME that is no instance, no lease and no source.
+func (a *app) unknownName(ctx context.Context, name string) error {
+	var names []string
+	if cfg, err := a.configuration(); err == nil {
+		for _, s := range cfg.Sources {
+			names = append(names, s.Name)
+		}
+	}
+	if engine, err := a.engine(ctx); err == nil {
+		if all, err := engine.Instances(ctx, compute.InstanceQuery{}); err == nil {
+			for _, i := range all {
+				names = append(names, string(i.ID))
+			}
+		}
+		if all, err := engine.Leases(ctx, compute.LeaseQuery{}); err == nil {
+			for _, l := range all {
+				names = append(names, l.Name)
+			}
+		}
+	}
+	hint := nearestHint(name, names, "")
+	if hint == "" {
+		hint = "hostler status -v shows all; a command goes after NAME or --"
+	}
+	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no instance, lease or source of this name"), Hint: hint}
+}
+
+// untilSignal ends a context when the user or the system wants us to end. stop gives the signals back.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+}
+
+// isTerminal reports whether a stream is a terminal.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

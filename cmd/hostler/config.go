@@ -1,0 +1,156 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/config"
+)
+
+// configView is what `config show --json` prints.
+type configView struct {
+	Roots    []rootView       `json:"roots"`
+	Sources  []configuredView `json:"sources"`
+	Defaults defaultsView     `json:"defaults"`
+	Warnings []string         `json:"warnings"`
+	State    string           `json:"state"`
+}
+
+// rootView is a directory that configuration is read from.
+type rootView struct {
+	Path   string `json:"path"`
+	Kind   string `json:"kind"`
+	Exists bool   `json:"exists"`
+	Error  string `json:"error,omitempty"`
+}
+
+// configuredView is a source as it is configured.
+type configuredView struct {
+	Name     string   `json:"name"`
+	Type     string   `json:"type"`
+	File     string   `json:"file,omitempty"`
+	Shadowed []string `json:"shadowed"`
+	Error    string   `json:"error,omitempty"`
+}
+
+// defaultsView is the section [defaults]; wait in seconds.
+type defaultsView struct {
+	Source string  `json:"source"`
+	Wait   float64 `json:"wait"`
+}
+
+func newConfig(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "config",
+		Short:   "Show the configuration",
+		Example: "  hostler config show",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "show",
+		Short: "Show where the configuration comes from: roots, which source won, what is shadowed, what is odd",
+		Long: `Show the roots in the order in which they count, each source with the file that defines it, files that define the same name and do not count, and
+what is odd without breaking anything.`,
+		Example: "  hostler config show\n  hostler -C ~/project config show --json",
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return a.configShow() },
+	})
+	return cmd
+}
+
+func (a *app) configShow() error {
+	cfg, err := a.configuration()
+	if err != nil {
+		return err
+	}
+	v := configView{Roots: []rootView{}, Sources: []configuredView{}, Warnings: []string{}, Defaults: defaultsView{"local", waitDefault.Seconds()}}
+	for _, r := range cfg.Roots {
+		v.Roots = append(v.Roots, rootView{r.Path, r.Kind, r.Exists, text(r.Err)})
+	}
+	for _, s := range cfg.Sources {
+		v.Sources = append(v.Sources, configuredView{s.Name, s.Type, s.File, append([]string{}, s.Shadowed...), text(s.Err)})
+	}
+	if cfg.Defaults.Source != "" {
+		v.Defaults.Source = cfg.Defaults.Source
+	}
+	if cfg.Defaults.Wait != nil {
+		v.Defaults.Wait = cfg.Defaults.Wait.Seconds()
+	}
+	for _, w := range cfg.Warnings {
+		v.Warnings = append(v.Warnings, w.Error())
+	}
+	v.State, _ = stateDir()
+	if a.flags.json {
+		return a.printJSON(v)
+	}
+	return a.configTables(v)
+}
+
+func (a *app) configTables(v configView) error {
+	var rows [][]string
+	for _, r := range v.Roots {
+		found := "no"
+		if r.Exists {
+			found = "yes"
+		}
+		if r.Error != "" {
+			found = printable(r.Error)
+		}
+		rows = append(rows, []string{r.Path, r.Kind, found})
+	}
+	if err := table(a.out, []string{"root", "kind", "there"}, rows); err != nil {
+		return err
+	}
+	rows = nil
+	for _, s := range v.Sources {
+		from := s.File
+		if from == "" {
+			from = "(there without configuration)"
+		}
+		rows = append(rows, []string{s.Name, s.Type, from, ""})
+		if s.Error != "" {
+			rows[len(rows)-1][3] = "broken: " + printable(s.Error)
+		}
+		for _, f := range s.Shadowed {
+			rows = append(rows, []string{"", "", f, "shadowed"})
+		}
+	}
+	if err := fprintf(a.out, "\n"); err != nil {
+		return err
+	}
+	if err := table(a.out, []string{"source", "type", "file", "note"}, rows); err != nil {
+		return err
+	}
+	if err := fprintf(a.out, "\ndefaults: source %s, wait %vs\nstate: %s\n", v.Defaults.Source, v.Defaults.Wait, v.State); err != nil {
+		return err
+	}
+	for _, w := range v.Warnings {
+		if err := fprintf(a.out, "warning: %s\n", printable(w)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return oneLine(err.Error())
+}
+
+// danger finds the root of a tree that a user means: its path, or the only one.
+func danger(dangers []config.Danger, path string) (config.Danger, error) {
+	for _, d := range dangers {
+		if d.Root == path || path == "" && len(dangers) == 1 {
+			return d, nil
+		}
+	}
+	if path == "" && len(dangers) > 1 {
+		return config.Danger{}, invalid("name one: hostler trust show lists them", "%d roots of trees wait for your word", len(dangers))
+	}
+	if path == "" {
+		return config.Danger{}, invalid("", "no root of a tree here has anything that needs trust")
+	}
+	return config.Danger{}, invalid("hostler trust show lists those that have", "%s: nothing in it needs trust", path)
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/remote"
+)
+
+func newCp(a *app) *cobra.Command {
+	var recursive, anyones bool
+	cmd := &cobra.Command{
+		Use:   "cp SRC... DST",
+		Short: "Copy files and trees to, from and between instances: NAME:PATH",
+		Long: `Copy files, with their modes and times. A side that begins with an instance's or a lease's name and a colon is on that instance; a relative path there
+starts in the login directory. - is standard input or output. A directory as DST keeps the base names. Each file appears whole, by
+rename; it goes on after one that cannot be copied, and names it. Write ./a:b for a file here with a colon in its name.`,
+		Example: "  hostler cp Makefile web-3:\n  hostler cp -r web-3:/var/log/app logs\n  tar c . | hostler cp - web-3:tree.tar",
+		Args:    cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.cp(cmd.Context(), args[:len(args)-1], args[len(args)-1], recursive, anyones)
+		},
+		ValidArgsFunction: a.completeSides,
+	}
+	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "copy directories too, and links as links")
+	cmd.Flags().BoolVar(&anyones, "any", false, "use the instance whoever has the lease; for administrators")
+	return cmd
+}
+
+// cp copies each source to the destination. A source that cannot be copied does not keep the others from it.
+func (a *app) cp(ctx context.Context, sources []string, to string, recursive, anyones bool) error {
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	c := copies{app: a, engine: engine, who: a.who(), conns: map[string]compute.Conn{}}
+	c.who.Admin = anyones
+	defer c.close()
+	dst, err := c.side(ctx, to)
+	if err != nil {
+		return err
+	}
+	opt := remote.CopyOptions{Recursive: recursive, DstMustBeDir: len(sources) > 1, Stdin: a.in, Stdout: a.out}
+	var errs []error
+	for _, s := range sources {
+		src, err := c.side(ctx, s)
+		if err == nil {
+			err = remote.Copy(ctx, src, dst, opt)
+		}
+		if err != nil && len(sources) > 1 {
+			err = fmt.Errorf("%s: %w", s, err)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// copies are the connections of one cp: one to each instance.
+type copies struct {
+	app    *app
+	engine *pool.Pool
+	who    compute.Who
+	conns  map[string]compute.Conn
+}
+
+func (c *copies) close() {
+	for _, conn := range c.conns {
+		_ = conn.Close()
+	}
+}
+
+// side reads one end of a copy.
+func (c *copies) side(ctx context.Context, s string) (remote.Side, error) {
+	name, path, ok := splitSide(s)
+	if !ok {
+		return remote.Side{Path: s}, nil
+	}
+	if path == "" {
+		path = "."
+	}
+	conn, ok := c.conns[name]
+	if !ok {
+		i, _, err := c.engine.Resolve(ctx, name)
+		if err != nil {
+			return remote.Side{}, err
+		}
+		if conn, _, err = c.app.connect(ctx, c.engine, c.who, i.ID); err != nil {
+			return remote.Side{}, err
+		}
+		c.conns[name] = conn
+	}
+	return remote.Side{Conn: conn, Path: path}, nil
+}
+
+// splitSide tells NAME:PATH from a path here: there is a colon, and no slash before it.
+func splitSide(s string) (name, path string, there bool) {
+	name, path, there = strings.Cut(s, ":")
+	if !there || name == "" || strings.Contains(name, "/") {
+		return "", s, false
+	}
+	return name, path, true
+}
+
+// completeSides offers instances with their colon, and leaves files to the shell.
+func (a *app) completeSides(cmd *cobra.Command, _ []string, toComplete string) (candidates, cobra.ShellCompDirective) {
+	_ = a.begin(cmd)
+	var out candidates
+	for _, c := range a.leasedCandidates(cmd) {
+		name, desc, _ := strings.Cut(c, "\t")
+		if strings.HasPrefix(name, toComplete) {
+			out = append(out, cobra.CompletionWithDesc(name+":", desc))
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoSpace
+}

@@ -1,0 +1,374 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// crcache's exit statuses. run's is that of the command.
+const (
+	crcacheBadArgument = 1
+	crcacheBadOption   = 2
+	crcacheFailed      = 3
+)
+
+// crcacheCommand is a verb of the old program.
+type crcacheCommand struct {
+	name, usage, short string
+	flags              func(*pflag.FlagSet, *crcacheOptions)
+	run                func(*app, context.Context, *crcacheOptions, []string) error
+}
+
+// crcacheOptions are the options of all verbs.
+type crcacheOptions struct {
+	here, source, query string
+	quiet, help, debug  bool
+	force, verbose      bool
+	recursive           bool
+}
+
+// errUsage is an error in the arguments.
+type errUsage struct{ text string }
+
+func (e *errUsage) Error() string { return e.text }
+
+func usage(format string, args ...any) error { return &errUsage{fmt.Sprintf(format, args...)} }
+
+// crcacheCommands lists the verbs, sorted by name.
+func crcacheCommands() []crcacheCommand {
+	source := func(f *pflag.FlagSet, o *crcacheOptions) {
+		f.StringVarP(&o.source, "source", "s", "local", "the source to acquire from")
+	}
+	none := func(*pflag.FlagSet, *crcacheOptions) {}
+	return []crcacheCommand{
+		{"acquire", "acquire [-s SOURCE] [COUNT]", "Acquire instances of a source and print their names.", source, (*app).crcacheAcquire},
+		{"commands", "commands", "List the commands.", none, (*app).crcacheList},
+		{"cp", "cp [-r] SRC... DST", "Copy files to or from instances: NAME:PATH.", func(f *pflag.FlagSet, o *crcacheOptions) {
+			f.BoolVarP(&o.recursive, "recursive", "r", false, "copy directories")
+		}, (*app).crcacheCp},
+		{"help", "help [COMMAND]", "Explain a command.", none, (*app).crcacheHelp},
+		{"quickstart", "quickstart", "Introduce crcache.", none, (*app).crcacheQuickstart},
+		{"release", "release [-f] NAME...", "Release instances.", func(f *pflag.FlagSet, o *crcacheOptions) {
+			f.BoolVarP(&o.force, "force", "f", false, "discard them, whatever the reserve")
+		}, (*app).crcacheRelease},
+		{"run", "run NAME [COMMAND [ARG...]] [-- ARG...]", "Run a command, or a shell, on an instance.", none, (*app).crcacheRun},
+		{"status", "status [SOURCE...] [-v] [--query FIELD]", "Show what is cached and in use.", func(f *pflag.FlagSet, o *crcacheOptions) {
+			f.BoolVarP(&o.verbose, "verbose", "v", false, "list the instances in use")
+			f.StringVar(&o.query, "query", "", "print one number: available, cached, in-use or max")
+		}, (*app).crcacheStatus},
+	}
+}
+
+// runCrcache runs a command line of the name crcache.
+func runCrcache(ctx context.Context, a *app, args []string) int {
+	a.program, a.compat = "crcache", true
+	cmd, o, words, err := parseCrcache(args)
+	var bad *errUsage
+	switch {
+	case errors.As(err, &bad):
+		_ = fprintf(a.errs, "crcache: %s\n", bad.text)
+		return crcacheBadArgument
+	case err != nil:
+		_ = fprintf(a.errs, "crcache: %s\n", err)
+		return crcacheBadOption
+	}
+	a.flags.quiet, a.flags.dir, a.flags.debug = o.quiet, o.here, o.debug
+	a.setLog()
+	if o.here != "" {
+		if err := os.Chdir(o.here); err != nil {
+			_ = fprintf(a.errs, "crcache: %s\n", err)
+			return crcacheFailed
+		}
+	}
+	switch {
+	case cmd == nil:
+		err = a.crcacheShort()
+	case o.help:
+		err = a.crcacheHelp(ctx, o, []string{cmd.name})
+	default:
+		err = cmd.run(a, ctx, o, words)
+	}
+	var own status
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &own):
+		return int(own)
+	case errors.As(err, &bad):
+		_ = fprintf(a.errs, "crcache: %s\n", bad.text)
+		return crcacheBadArgument
+	}
+	_ = fprintf(a.errs, "crcache: %s\n", plain(err))
+	return crcacheFailed
+}
+
+// parseCrcache finds the verb, its options and its words. Options may stand before the verb and after it; nothing after -- is one, and nothing
+// after the first word of run's command.
+func parseCrcache(args []string) (*crcacheCommand, *crcacheOptions, []string, error) {
+	o := &crcacheOptions{}
+	args = slices.Clone(args)
+	for i, arg := range args { // pflag takes no "?" for a letter
+		if arg == "--" {
+			break
+		}
+		if arg == "-?" {
+			args[i] = "--help"
+		}
+	}
+	set := func(name string) *pflag.FlagSet {
+		f := pflag.NewFlagSet(name, pflag.ContinueOnError)
+		f.SetOutput(io.Discard)
+		f.Usage = func() {}
+		f.StringVarP(&o.here, "here", "d", o.here, "work in this directory instead of the current one")
+		f.BoolVarP(&o.quiet, "quiet", "q", o.quiet, "print only results and errors")
+		f.BoolVarP(&o.help, "help", "h", o.help, "explain")
+		f.BoolVar(&o.debug, "debug", o.debug, "say on standard error what is done")
+		return f
+	}
+	before := set("crcache")
+	before.StringVarP(&o.source, "source", "s", "", "")
+	before.SetInterspersed(false)
+	if err := before.Parse(args); err != nil {
+		return nil, o, nil, err
+	}
+	if before.NArg() == 0 {
+		if before.Changed("source") {
+			return nil, o, nil, usage("-s, and no command that takes a source")
+		}
+		return nil, o, nil, nil
+	}
+	verb, rest := before.Arg(0), before.Args()[1:]
+	commands := crcacheCommands()
+	i := slices.IndexFunc(commands, func(c crcacheCommand) bool { return c.name == verb })
+	if i < 0 {
+		return nil, o, nil, usage("unknown command %q; `crcache commands` lists them", verb)
+	}
+	cmd := commands[i]
+	early := o.source
+	f := set(verb)
+	cmd.flags(f, o)
+	if early != "" {
+		if f.Lookup("source") == nil {
+			return nil, o, nil, fmt.Errorf("%s takes no -s", verb)
+		}
+		o.source = early
+	}
+	f.SetInterspersed(verb != "run")
+	if err := f.Parse(rest); err != nil {
+		return nil, o, nil, err
+	}
+	if verb != "run" || f.NArg() == 0 {
+		return &cmd, o, f.Args(), nil
+	}
+	name := f.Arg(0)
+	if err := f.Parse(f.Args()[1:]); err != nil {
+		return nil, o, nil, err
+	}
+	return &cmd, o, append([]string{name}, f.Args()...), nil
+}
+
+func (a *app) crcacheShort() error {
+	return fprintf(a.out, `crcache %s (hostler)
+
+  crcache help [COMMAND]   explain a command
+  crcache commands         list the commands
+  crcache quickstart       introduce crcache
+`, thisVersion().Version)
+}
+
+func (a *app) crcacheList(_ context.Context, _ *crcacheOptions, words []string) error {
+	if len(words) > 0 {
+		return usage("commands takes no arguments")
+	}
+	var rows [][]string
+	for _, c := range crcacheCommands() {
+		rows = append(rows, []string{c.name, c.short})
+	}
+	return table(a.out, []string{"command", "description"}, rows)
+}
+
+func (a *app) crcacheHelp(_ context.Context, _ *crcacheOptions, words []string) error {
+	if len(words) == 0 {
+		return a.crcacheShort()
+	}
+	for _, c := range crcacheCommands() {
+		if c.name == words[0] {
+			f := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
+			f.StringP("here", "d", "", "work in this directory instead of the current one")
+			f.BoolP("quiet", "q", false, "print only results and errors")
+			f.BoolP("help", "h", false, "explain (also -?)")
+			c.flags(f, &crcacheOptions{})
+			return fprintf(a.out, "usage: crcache %s\n\n%s\n\noptions:\n%s", c.usage, c.short, f.FlagUsages())
+		}
+	}
+	return usage("unknown command %q; `crcache commands` lists them", words[0])
+}
+
+func (a *app) crcacheQuickstart(context.Context, *crcacheOptions, []string) error {
+	return fprintf(a.out, `crcache keeps computers ready. A source is a directory ~/.config/crcache/sources/NAME (or .crcache/sources/NAME in a project) with a file
+source.conf:
+
+  type=ssh
+  ssh_host=build1
+  reserve=1
+
+Without any there is one source, local: this machine.
+
+  crcache acquire -s NAME     take an instance; prints its name
+  crcache run INSTANCE make   run a command on it
+  crcache cp INSTANCE:log .   copy files out and in
+  crcache release INSTANCE    give it back
+  crcache status              what is cached and in use
+
+This is hostler, called by its old name. hostler help shows what it can do beside.
+`)
+}
+
+func (a *app) crcacheAcquire(ctx context.Context, o *crcacheOptions, words []string) error {
+	count := 1
+	if len(words) > 1 {
+		return usage("acquire takes one COUNT")
+	}
+	if len(words) == 1 {
+		n, err := strconv.Atoi(words[0])
+		if err != nil || n < 0 {
+			return usage("COUNT %q is not a number of instances", words[0])
+		}
+		count = n
+	}
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	leases, err := engine.Acquire(ctx, compute.Request{Source: o.source, Count: count, Owner: a.owner(), TTL: -1, Idle: -1})
+	if err != nil {
+		return err
+	}
+	return fprintf(a.out, "%s\n", strings.Join(leaseNames(leases), " "))
+}
+
+func (a *app) crcacheRelease(ctx context.Context, o *crcacheOptions, words []string) error {
+	if len(words) == 0 {
+		return usage("release what? NAME...")
+	}
+	return a.release(ctx, words, false, false, compute.ReleaseOptions{Force: o.force})
+}
+
+func (a *app) crcacheStatus(ctx context.Context, o *crcacheOptions, words []string) error {
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return err
+	}
+	if o.query != "" && !slices.Contains(queries, o.query) {
+		return status(a.crcacheBadQuery(o.query))
+	}
+	a.due(ctx, words...)
+	sources, err := selected(ctx, engine, words)
+	if err != nil {
+		return err
+	}
+	if o.query != "" {
+		if n := ask(sources, o.query); n != nil {
+			return fprintf(a.out, "%d\n", *n)
+		}
+		return fprintf(a.out, "unlimited\n")
+	}
+	rows := make([][]string, len(sources))
+	for i, s := range sources {
+		rows[i] = crcacheRow(s)
+	}
+	if err := table(a.out, []string{"source", "cached", "in-use", "max"}, rows); err != nil || !o.verbose {
+		return err
+	}
+	instances, _, err := instancesOf(ctx, engine, sources)
+	if err != nil {
+		return err
+	}
+	rows = rows[:0]
+	last := ""
+	for _, i := range instances {
+		if i.State != compute.Leased {
+			continue
+		}
+		name := i.Source
+		if name == last {
+			name = ""
+		}
+		last = i.Source
+		rows = append(rows, []string{name, string(i.ID)})
+	}
+	if err := fprintf(a.out, "\n"); err != nil {
+		return err
+	}
+	return table(a.out, []string{"source", "instance"}, rows)
+}
+
+func (a *app) crcacheBadQuery(query string) int {
+	_ = fprintf(a.errs, "crcache: --query %s: one of %s\n", query, strings.Join(queries, ", "))
+	return crcacheBadOption
+}
+
+func (a *app) crcacheRun(ctx context.Context, _ *crcacheOptions, words []string) (err error) {
+	if len(words) == 0 {
+		return usage("run where? NAME [COMMAND...]")
+	}
+	r := &runner{app: a, opt: &runOptions{}}
+	ctx, stop := r.listen(ctx)
+	defer stop()
+	if r.engine, err = a.engine(ctx); err != nil {
+		return err
+	}
+	r.who = a.who()
+	i, lease, err := r.engine.Resolve(ctx, words[0])
+	switch {
+	case err == nil && lease != nil:
+		err = r.take(ctx, i)
+	case a.localOf(words[0]) != "":
+		r.instance, r.direct, err = compute.Instance{ID: compute.ID(words[0])}, a.localOf(words[0]), nil
+	case err == nil:
+		err = r.take(ctx, i) // which says that it is not acquired
+	}
+	if err != nil {
+		return r.interrupted(err)
+	}
+	err = r.interrupted(r.command(ctx, words[1:]))
+	var own status
+	if err != nil && !errors.As(err, &own) && (errors.Is(err, compute.ErrNoCommand) || errors.Is(err, compute.ErrNotExecutable)) {
+		_ = fprintf(a.errs, "crcache: %s\n", plain(err))
+		return status(crcacheFailed)
+	}
+	return err
+}
+
+// localOf returns the source of type local whose one instance has this name, or "". Under the old name it can be used without a lease.
+func (a *app) localOf(name string) string {
+	cfg, err := a.configuration()
+	if err != nil {
+		return ""
+	}
+	for _, s := range cfg.Sources {
+		if s.Type == "local" && s.Err == nil && name == s.Name+"-local" {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+func (a *app) crcacheCp(ctx context.Context, o *crcacheOptions, words []string) error {
+	if len(words) < 2 {
+		return usage("cp SRC... DST")
+	}
+	return a.cp(ctx, words[:len(words)-1], words[len(words)-1], o.recursive, false)
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/keeper"
+	"github.com/hostler-project/hostler/pool"
+)
+
+// checkTime is how long a check may take.
+const checkTime = 10 * time.Second
+
+// checkView is a line of `doctor`: result is ok, warn, skip or fail.
+type checkView struct {
+	Result string `json:"result"`
+	What   string `json:"what"`
+	Detail string `json:"detail"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+func newDoctor(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what works on this machine, what does not and why, and how to mend it",
+		Long: `Look at this machine, the configuration, the state and each source, and change nothing. A source's provider is opened, and its machines are
+listed where it has any; none is made. Exit status 1 when something fails that is configured here or that everything needs.`,
+		Example: "  hostler doctor",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context()) },
+	}
+}
+
+func (a *app) doctor(ctx context.Context) error {
+	checks := []checkView{{"ok", "version", versionLine(), ""}}
+	checks = append(checks, a.checkConfig()...)
+	state := a.checkState(ctx)
+	checks = append(checks, state...)
+	checks = append(checks, a.checkKeeper(ctx), checkSSH(), checkChroot())
+	if state[0].Result == "ok" {
+		checks = append(checks, a.checkSources(ctx)...)
+	}
+	bad := false
+	rows := make([][]string, len(checks))
+	for i, c := range checks {
+		bad = bad || c.Result == "fail"
+		rows[i] = []string{c.Result, c.What, printable(c.Detail), printable(c.Hint)}
+	}
+	var err error
+	if a.flags.json {
+		err = a.printJSON(checks)
+	} else {
+		err = table(a.out, []string{"result", "what", "detail", "hint"}, rows)
+	}
+	if err == nil && bad {
+		return status(1)
+	}
+	return err
+}
+
+func (a *app) checkConfig() []checkView {
+	cfg, err := a.configuration()
+	if err != nil {
+		return []checkView{{"fail", "configuration", plain(err), "mend the file"}}
+	}
+	roots := 0
+	for _, r := range cfg.Roots {
+		if r.Exists {
+			roots++
+		}
+	}
+	out := []checkView{{"ok", "configuration", fmt.Sprintf("%d roots, %d sources", roots, len(cfg.Sources)), ""}}
+	for _, w := range cfg.Warnings {
+		out = append(out, checkView{"warn", "configuration", text(w), ""})
+	}
+	for _, d := range cfg.NeedsTrust() {
+		if !d.Trusted {
+			out = append(out, checkView{"warn", "trust", d.Root + " waits for your approval", "hostler trust show"})
+		}
+	}
+	return out
+}
+
+// checkState looks whether the state can be used; the first line says so.
+func (a *app) checkState(ctx context.Context) []checkView {
+	dir, err := stateDir()
+	if err == nil {
+		_, err = a.engine(ctx)
+	}
+	if err != nil {
+		return []checkView{{"fail", "state", plain(err), compute.Hint(err)}}
+	}
+	out := []checkView{{"ok", "state", dir, ""}}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err == nil {
+		free := int64(fs.Bavail) * int64(fs.Bsize)
+		c := checkView{"ok", "disk", config.FormatSize(free>>20<<20) + " free for the state", ""}
+		if free < 100<<20 {
+			c.Result, c.Hint = "warn", "make room in "+dir
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func (a *app) checkKeeper(ctx context.Context) checkView {
+	socket, err := keeperSocket()
+	if err != nil {
+		return checkView{"warn", "keeper", plain(err), compute.Hint(err)}
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	st, err := keeper.Ask(ctx, socket)
+	switch {
+	case errors.Is(err, keeper.ErrNone):
+		return checkView{"ok", "keeper", "not running; starts when it is needed, at " + socket, ""}
+	case err != nil:
+		return checkView{"warn", "keeper", plain(err), compute.Hint(err)}
+	case st.Error != "":
+		return checkView{"warn", "keeper", "its last work: " + st.Error, ""}
+	}
+	return checkView{"ok", "keeper", fmt.Sprintf("process %d, %d connections", st.PID, len(st.Kept)), ""}
+}
+
+func checkSSH() checkView {
+	if os.Getenv("SSH_AUTH_SOCK") != "" {
+		return checkView{"ok", "ssh", "an agent is at hand; the program ssh is not needed", ""}
+	}
+	home, err := home()
+	if err != nil {
+		return checkView{"warn", "ssh", "no agent, and no home directory with keys", "start an agent: eval $(ssh-agent)"}
+	}
+	keys, _ := filepath.Glob(filepath.Join(home, ".ssh", "id_*"))
+	if len(keys) == 0 {
+		return checkView{"warn", "ssh", "no agent and no keys: sources of type ssh will need an IdentityFile", "ssh-keygen"}
+	}
+	return checkView{"ok", "ssh", "no agent; keys in ~/.ssh", ""}
+}
+
+// checkChroot says whether sources of type chroot can work here at all.
+func checkChroot() checkView {
+	switch {
+	case runtime.GOOS != "linux":
+		return checkView{"skip", "chroot", "needs Linux, and this is " + runtime.GOOS, "reach a Linux machine by a source of type ssh"}
+	case os.Getuid() != 0:
+		return checkView{"skip", "chroot", "needs root", "run hostler as root, or reach the machine's root by ssh"}
+	}
+	data, _ := os.ReadFile("/proc/filesystems")
+	for _, line := range splitLines(data) {
+		if line == "nodev\toverlay" {
+			return checkView{"ok", "chroot", "root, and overlay file systems", ""}
+		}
+	}
+	return checkView{"warn", "chroot", "no overlay file system in this kernel: each instance is a whole copy of its base", "modprobe overlay"}
+}
+
+func splitLines(data []byte) (lines []string) {
+	start := 0
+	for i, b := range data {
+		if b == '\n' {
+			lines, start = append(lines, string(data[start:i])), i+1
+		}
+	}
+	return lines
+}
+
+// checkSources opens each source's provider and asks it what there is.
+func (a *app) checkSources(ctx context.Context) []checkView {
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return nil
+	}
+	cfg, err := a.configuration()
+	if err != nil {
+		return nil
+	}
+	var out []checkView
+	for _, s := range cfg.Sources {
+		out = append(out, a.checkSource(ctx, engine, s))
+	}
+	all, err := engine.Status(ctx)
+	if err != nil {
+		return append(out, checkView{"fail", "state", plain(err), compute.Hint(err)})
+	}
+	for _, s := range all {
+		if s.Orphaned {
+			out = append(out, checkView{"warn", "source " + s.Name, "has instances and is not configured so any more", "hostler status -v; hostler discard"})
+		}
+	}
+	return out
+}
+
+func (a *app) checkSource(ctx context.Context, engine *pool.Pool, s *config.Source) checkView {
+	what := "source " + s.Name
+	if err := configError(s.Err); err != nil {
+		return checkView{"fail", what, plain(err), compute.Hint(err)}
+	}
+	if s.Type == "pool" {
+		return checkView{"ok", what, fmt.Sprintf("a pool over %d sources", len(s.Sources)), ""}
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	p, err := engine.Provider(ctx, s.Name)
+	if err == nil {
+		_, err = p.List(ctx)
+	}
+	if err != nil {
+		hint := compute.Hint(err)
+		if hint == "" {
+			hint = "hostler source test " + s.Name
+		}
+		return checkView{"fail", what, plain(err), hint}
+	}
+	if _, known := kinds()[s.Type]; !known {
+		path, _ := exec.LookPath("hostler-source-" + s.Type)
+		return checkView{"ok", what, s.Type + ", by " + path, ""}
+	}
+	return checkView{"ok", what, s.Type, ""}
+}

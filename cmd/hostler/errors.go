@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// The exit statuses of run and shell that are not the command's own.
+const (
+	exitLost     = 121 // contact lost; the command may still run
+	exitTimeout  = 124 // --timeout has passed
+	exitNotBegun = 125 // hostler failed before the command began
+	exitNotExec  = 126
+	exitNotFound = 127
+)
+
+// status is an exit status that is no error of ours: what a command returned, or one whose reason was told already.
+type status int
+
+func (s status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// kindStatus has one line for each kind of error. Finer kinds are found by their parents, so those with a parent come first.
+var kindStatus = []struct {
+	kind   error
+	name   string
+	status int
+}{
+	{compute.ErrInvalid, "invalid", 2},
+	{compute.ErrNoCapacity, "no-capacity", 3},
+	{compute.ErrTimeout, "timeout", 4},
+	{compute.ErrNotFound, "not-found", 5},
+	{compute.ErrConflict, "conflict", 6},
+	{compute.ErrDenied, "denied", 7},
+	{compute.ErrUnavailable, "unavailable", 1},
+	{compute.ErrFailed, "failed", 1},
+}
+
+// exitStatus returns the status for an error, nil included.
+func exitStatus(err error) int {
+	var s status
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &s):
+		return int(s)
+	case errors.Is(err, context.DeadlineExceeded):
+		return 4
+	}
+	for _, k := range kindStatus {
+		if errors.Is(err, k.kind) {
+			return k.status
+		}
+	}
+	return 1
+}
+
+// kindName names an error's kind for machines.
+func kindName(err error) string {
+	for _, k := range kindStatus {
+		if errors.Is(err, k.kind) {
+			return k.name
+		}
+	}
+	return "failed"
+}
+
+// invalid makes an error about what the user typed or configured.
+func invalid(hint, format string, args ...any) error {
+	return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...), Hint: hint}
+}
+
+// denied makes an error about what one may not do.
+func denied(hint, format string, args ...any) error {
+	return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf(format, args...), Hint: hint}
+}
+
+// tell prints an error: what happened and to which thing, on one line each for joined errors, and what the user may do about it.
+func tell(w io.Writer, program string, err error) {
+	var s status
+	if err == nil || errors.As(err, &s) {
+		return
+	}
+	for _, e := range unjoin(err) {
+		fmt.Fprintf(w, "%s: %s\n", program, plain(e))
+		if hint := compute.Hint(e); hint != "" {
+			fmt.Fprintf(w, "hint: %s\n", hint)
+		}
+	}
+}
+
+// plain is an error's text for people: without our rooms' operation names, and without the kind's name where the cause says more.
+func plain(err error) string {
+	var e *compute.Error
+	if !errors.As(err, &e) {
+		return oneLine(err.Error())
+	}
+	if outer, ok := err.(*compute.Error); ok {
+		e = outer
+	} else {
+		return oneLine(err.Error())
+	}
+	var parts []string
+	if e.ID != "" {
+		parts = append(parts, string(e.ID))
+	}
+	switch {
+	case e.Err == nil && e.Kind != nil:
+		parts = append(parts, e.Kind.Error())
+	case e.Err != nil:
+		cause := plain(e.Err)
+		if e.ID != "" {
+			cause = strings.TrimPrefix(cause, string(e.ID)+": ")
+		}
+		if tellsKind(e.Kind) && !strings.Contains(cause, e.Kind.Error()) {
+			parts = append(parts, e.Kind.Error())
+		}
+		parts = append(parts, cause)
+	}
+	return oneLine(strings.Join(parts, ": "))
+}
+
+// tellsKind reports whether a kind's name says something to people. "invalid" and "failed" before a reason do not.
+func tellsKind(kind error) bool {
+	return kind != nil && kind != compute.ErrInvalid && kind != compute.ErrFailed && kind != compute.ErrUnavailable
+}
+
+func oneLine(s string) string {
+	return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ")
+}
+
+// unjoin takes apart what errors.Join put together, so that each is told with its own hint.
+func unjoin(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if _, ours := err.(*compute.Error); !ok || ours || strings.Contains(fmt.Sprintf("%T", err), "wrapErrors") {
+		return []error{err}
+	}
+	var out []error
+	for _, e := range joined.Unwrap() {
+		out = append(out, unjoin(e)...)
+	}
+	return out
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
+)
+
+// followEvery is how often --follow looks whether the journal has grown. The store is a file, and nobody calls.
+const followEvery = 300 * time.Millisecond
+
+func newEvents(a *app) *cobra.Command {
+	var follow bool
+	newest := 0
+	cmd := &cobra.Command{
+		Use:     "events [INSTANCE | SOURCE]",
+		Short:   "Show what happened, and on what each hand-out rests",
+		Example: "  hostler events web-3\n  hostler events --follow --json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			engine, err := a.engine(cmd.Context())
+			if err != nil {
+				return err
+			}
+			q := compute.EventQuery{Newest: newest}
+			if !cmd.Flags().Changed("newest") && len(args) == 0 {
+				q.Newest = 100
+			}
+			if len(args) == 1 {
+				if err := a.about(cmd.Context(), engine, args[0], &q); err != nil {
+					return err
+				}
+			}
+			return a.events(cmd.Context(), engine, q, follow)
+		},
+		ValidArgsFunction: a.completeTargets,
+	}
+	cmd.Flags().BoolVar(&follow, "follow", false, "go on with what happens, until interrupted")
+	cmd.Flags().IntVarP(&newest, "newest", "n", 0, "only the newest `N` (default: 100 of all, every one of an instance's or a source's)")
+	return cmd
+}
+
+// about limits a query to what a name means: an instance (which may be gone), a lease's, or a source.
+func (a *app) about(ctx context.Context, engine *pool.Pool, name string, q *compute.EventQuery) error {
+	i, _, err := engine.Resolve(ctx, name)
+	switch {
+	case err == nil:
+		q.Instance = i.ID
+		return nil
+	case !errors.Is(err, compute.ErrNotFound):
+		return err
+	case a.isSource(name):
+		q.Source = name
+		return nil
+	}
+	past := compute.EventQuery{Instance: compute.ID(name), Newest: 1}
+	if found, err := engine.Events(ctx, past); err != nil || len(found) > 0 {
+		q.Instance = compute.ID(name)
+		return err
+	}
+	past = compute.EventQuery{Source: name, Newest: 1}
+	if found, err := engine.Events(ctx, past); err != nil || len(found) > 0 {
+		q.Source = name
+		return err
+	}
+	return a.unknownName(ctx, name)
+}
+
+func (a *app) events(ctx context.Context, engine *pool.Pool, q compute.EventQuery, follow bool) error {
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	for {
+		found, err := engine.Events(ctx, q)
+		if err != nil {
+			if follow && ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		for _, e := range found {
+			if err := a.printEvent(e); err != nil {
+				return err
+			}
+			q.After = max(q.After, e.ID)
+		}
+		if !follow {
+			return nil
+		}
+		q.Newest = 0
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(followEvery):
+		}
+	}
+}
+
+func (a *app) printEvent(e compute.Event) error {
+	if a.flags.json {
+		return a.printLine(e)
+	}
+	about := string(e.Instance)
+	if about == "" {
+		about = e.Source
+	}
+	words := []string{e.Time.Local().Format(time.DateTime), e.Kind, about}
+	if e.Owner != "" {
+		words = append(words, "("+printable(e.Owner)+")")
+	}
+	if e.Text != "" {
+		words = append(words, printable(e.Text))
+	}
+	keys := make([]string, 0, len(e.Data))
+	for k := range e.Data {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		words = append(words, k+"="+printable(e.Data[k]))
+	}
+	return fprintf(a.out, "%s\n", strings.Join(words, "  "))
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func newExtend(a *app) *cobra.Command {
+	var ttl durationFlag
+	cmd := &cobra.Command{
+		Use:     "extend INSTANCE|LEASE...",
+		Short:   "Keep leases longer: their ttl starts again, and they count as used now",
+		Example: "  hostler extend build\n  hostler extend web-3 --ttl 4h",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			engine, err := a.engine(cmd.Context())
+			if err != nil {
+				return err
+			}
+			leases, err := engine.Extend(cmd.Context(), a.who(), ttl.orNone(), asIDs(args)...)
+			if err != nil {
+				return err
+			}
+			views := make([]leaseView, len(leases))
+			for i, l := range leases {
+				views[i] = viewLease(l)
+				if d := l.Deadline(); !a.flags.json && !a.flags.quiet {
+					end := "has no end"
+					if !d.IsZero() {
+						end = "ends in " + short(time.Until(d).Round(time.Second))
+					}
+					if err := fprintf(a.out, "%s: the lease %s\n", l.Instance, end); err != nil {
+						return err
+					}
+				}
+			}
+			if a.flags.json {
+				return a.printJSON(views)
+			}
+			return nil
+		},
+		ValidArgsFunction: a.completeLeased,
+	}
+	cmd.Flags().Var(&ttl, "ttl", "end so long from now, and no more as the lease was given (0: never)")
+	return cmd
+}

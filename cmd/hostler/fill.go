@@ -1,0 +1,50 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+func newFill(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "fill [SOURCE...]",
+		Short: "Make what sources want to have: their reserve, and spare ones beside those in use",
+		Long: `Make what is missing to what the sources want: reserve (so many, cached and in use together) and spare (so many ready beside those in use), up to
+maximum. Prints the names of what was made. Without a controller nothing else makes instances ahead of need.`,
+		Example: "  hostler fill\n  hostler fill web",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			engine, err := a.engine(cmd.Context())
+			if err != nil {
+				return err
+			}
+			ctx, stop := untilSignal(cmd.Context())
+			defer stop()
+			made, err := engine.Fill(ctx, args...)
+			a.ring(ctx)
+			if a.flags.json {
+				if made == nil {
+					made = []compute.ID{}
+				}
+				if e := a.printJSON(made); err == nil {
+					err = e
+				}
+				return err
+			}
+			if len(made) > 0 {
+				names := make([]string, len(made))
+				for i, id := range made {
+					names[i] = string(id)
+				}
+				if e := fprintf(a.out, "%s\n", strings.Join(names, " ")); err == nil {
+					err = e
+				}
+			}
+			return err
+		},
+		ValidArgsFunction: a.completeSources,
+	}
+	return cmd
+}

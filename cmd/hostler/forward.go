@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote"
+)
+
+func newForward(a *app) *cobra.Command {
+	var local, reverse []string
+	var anyones bool
+	cmd := &cobra.Command{
+		Use:   "forward INSTANCE|LEASE -L [BIND:]PORT:HOST:PORT | -R [BIND:]PORT:HOST:PORT",
+		Short: "Forward ports and sockets to and from an instance, until interrupted",
+		Long: `Forward connections, until interrupted: with -L what connects to a port here goes to a port as seen from the instance, with -R the other way. PORT
+alone is the same port on both sides; a path in place of BIND:PORT or HOST:PORT is a socket; port 0 takes any that is free and prints
+which.`,
+		Example: "  hostler forward web-3 -L 8080:localhost:80\n  hostler forward build -R 9000:localhost:9000",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var specs []remote.ForwardSpec
+			for i, s := range append(append([]string{}, local...), reverse...) {
+				spec, err := remote.ParseForward(s, i >= len(local))
+				if err != nil {
+					return err
+				}
+				specs = append(specs, spec)
+			}
+			if len(specs) == 0 {
+				return invalid("hostler forward "+args[0]+" -L 8080:localhost:80", "nothing to forward: -L or -R")
+			}
+			return a.forward(cmd.Context(), args[0], specs, anyones)
+		},
+		ValidArgsFunction: a.completeLeased,
+	}
+	cmd.Flags().StringArrayVarP(&local, "local", "L", nil, "listen here and connect from there: `SPEC`; may be repeated")
+	cmd.Flags().StringArrayVarP(&reverse, "remote", "R", nil, "listen there and connect from here: `SPEC`; may be repeated")
+	cmd.Flags().BoolVar(&anyones, "any", false, "use the instance whoever has the lease; for administrators")
+	return cmd
+}
+
+func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSpec, anyones bool) error {
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return err
+	}
+	who := a.who()
+	who.Admin = anyones
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	i, _, err := engine.Resolve(ctx, name)
+	if err != nil {
+		return err
+	}
+	lease, err := engine.Use(ctx, who, i.ID)
+	if err != nil {
+		return err
+	}
+	conn, _, err := a.connect(ctx, engine, who, i.ID)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	interrupted := ctx
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	for n := range specs {
+		specs[n].Listening = a.sayListening(specs[n])
+	}
+	r := &runner{app: a, opt: &runOptions{}, engine: engine, who: who, instance: i, lease: lease}
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		r.watch(ctx, cancel, func() {})
+	}()
+	var all errgroup.Group
+	for _, spec := range specs {
+		all.Go(func() error {
+			err := remote.Forward(ctx, conn, spec, a.log)
+			cancel(err) // the first that fails ends the others
+			return err
+		})
+	}
+	err = all.Wait()
+	ended := context.Cause(ctx)
+	cancel(nil)
+	<-watched
+	switch {
+	case errors.Is(ended, errLeaseEnded):
+		return &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: errLeaseEnded}
+	case interrupted.Err() != nil:
+		return nil // as it is meant to end
+	}
+	return err
+}
+
+// sayListening prints what is forwarded once it is, on standard output: a script that gave port 0 reads it there.
+func (a *app) sayListening(spec remote.ForwardSpec) func(net.Addr) {
+	return func(at net.Addr) {
+		switch {
+		case a.flags.quiet:
+		case a.flags.json:
+			_ = a.printLine(forwardView{spec.Reverse, at.String(), spec.Dial})
+		case spec.Reverse:
+			_ = fprintf(a.out, "%s there -> %s here\n", at, spec.Dial)
+		default:
+			_ = fprintf(a.out, "%s here -> %s there\n", at, spec.Dial)
+		}
+	}
+}
+
+// forwardView is a line of `forward --json`: it listens now.
+type forwardView struct {
+	Reverse bool   `json:"reverse"`
+	Listen  string `json:"listen"`
+	Dial    string `json:"dial"`
+}

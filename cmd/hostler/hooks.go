@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/hook"
+	"github.com/hostler-project/hostler/pool"
+)
+
+// logsKept is how long the output of hooks is kept after the last hook of an instance has run.
+const logsKept = 30 * 24 * time.Hour
+
+// hooks runs a source's hooks for the engine. Their output goes to the instance's log.
+func (a *app) hooks(state string) func(context.Context, pool.HookCall) error {
+	return func(ctx context.Context, c pool.HookCall) error {
+		def, err := readDefinition(c.Source, c.Definition)
+		if err != nil || def.Hooks[c.Event] == "" {
+			return err
+		}
+		dir := filepath.Join(state, "instances", c.Source, "log")
+		log, err := openHookLog(dir, string(c.Instance.ID))
+		if err != nil {
+			return err
+		}
+		defer log.Close()
+		return hook.Run(ctx, hook.Call{
+			Dir: def.Hooks[c.Event], Event: c.Event, Instance: c.Instance.ID, Env: a.hookEnv(c), StopAtFirst: c.Event != "discard",
+			Timeout: def.HookTimeout, Resume: c.Resume, Done: c.Done, Output: log,
+		})
+	}
+}
+
+// hookEnv is what a hook finds in its environment beside our own.
+func (a *app) hookEnv(c pool.HookCall) map[string]string {
+	env := map[string]string{
+		"HOSTLER_SOURCE": c.Source, "HOSTLER_PROVIDER_ID": c.Instance.ProviderID, "HOSTLER_ADDRESS": c.Instance.Address,
+		"HOSTLER_LEASE": c.Lease, "HOSTLER_SSH_CONFIG": c.Instance.Facts["ssh_config"],
+	}
+	if a.flags.config != "" {
+		if dir, err := filepath.Abs(a.flags.config); err == nil {
+			env["HOSTLER_CONFIG"] = dir
+		}
+	}
+	// A hook calls hostler back by its name. Where that is on nobody's PATH, the one that runs the hook is meant.
+	if self, err := os.Executable(); err == nil {
+		path := os.Getenv("PATH")
+		if !strings.Contains(string(os.PathListSeparator)+path+string(os.PathListSeparator), string(os.PathListSeparator)+filepath.Dir(self)+string(os.PathListSeparator)) {
+			env["PATH"] = path + string(os.PathListSeparator) + filepath.Dir(self)
+		}
+	}
+	return env
+}
+
+// openHookLog opens an instance's log to add to it, and forgets those of others that are old.
+func openHookLog(dir, instance string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > logsKept {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+	return os.OpenFile(filepath.Join(dir, instance+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
+)
+
+// The documents that --json prints. docs/json.md describes each field, and a test holds the two together: times are RFC 3339, durations seconds,
+// sizes bytes; null where a number has no limit or a time never comes.
+
+// sourceView is a source in `status --json`.
+type sourceView struct {
+	Name        string     `json:"name"`
+	Type        string     `json:"type"`
+	Cached      int        `json:"cached"`
+	InUse       int        `json:"in_use"`
+	Max         int        `json:"max"`
+	Available   *int       `json:"available"`
+	Wanted      int        `json:"wanted"`
+	Reserve     int        `json:"reserve"`
+	Spare       int        `json:"spare"`
+	Concurrency int        `json:"concurrency"`
+	States      stateView  `json:"states"`
+	Waiting     int        `json:"waiting"`
+	Orphaned    bool       `json:"orphaned"`
+	Error       string     `json:"error,omitempty"`
+	Failures    int        `json:"failures"`
+	LastError   string     `json:"last_error,omitempty"`
+	PausedUntil *time.Time `json:"paused_until,omitempty"`
+	Sources     []string   `json:"sources,omitempty"`
+}
+
+// stateView counts a source's instances by state.
+type stateView struct {
+	Creating   int `json:"creating"`
+	SettingUp  int `json:"setting_up"`
+	Ready      int `json:"ready"`
+	Leased     int `json:"leased"`
+	Cleaning   int `json:"cleaning"`
+	Failed     int `json:"failed"`
+	Discarding int `json:"discarding"`
+	Held       int `json:"held"`
+}
+
+// instanceView is an instance in `status --json`.
+type instanceView struct {
+	Name       string            `json:"name"`
+	Source     string            `json:"source"`
+	State      string            `json:"state"`
+	Since      time.Time         `json:"since"`
+	Created    time.Time         `json:"created"`
+	Address    string            `json:"address,omitempty"`
+	ProviderID string            `json:"provider_id,omitempty"`
+	Facts      map[string]string `json:"facts,omitempty"`
+	Uses       int               `json:"uses"`
+	Generation int64             `json:"generation"`
+	Behind     string            `json:"behind,omitempty"`
+	Reason     string            `json:"reason,omitempty"`
+	Phases     phasesView        `json:"phases"`
+	Lease      *leaseView        `json:"lease,omitempty"`
+}
+
+// phasesView says how long the phases of making an instance took, in seconds.
+type phasesView struct {
+	Wait    float64 `json:"wait"`
+	Create  float64 `json:"create"`
+	Connect float64 `json:"connect"`
+	SetUp   float64 `json:"set_up"`
+}
+
+// leaseView is a lease, in `acquire`, `extend` and `status --json`.
+type leaseView struct {
+	ID         string            `json:"id"`
+	Name       string            `json:"name,omitempty"`
+	Instance   string            `json:"instance"`
+	Source     string            `json:"source"`
+	Owner      string            `json:"owner"`
+	Purpose    string            `json:"purpose,omitempty"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	Generation int64             `json:"generation"`
+	Given      time.Time         `json:"given"`
+	Used       time.Time         `json:"used"`
+	TTL        float64           `json:"ttl"`
+	Idle       float64           `json:"idle"`
+	Expires    *time.Time        `json:"expires"`
+	Deadline   *time.Time        `json:"deadline"`
+	PID        int               `json:"pid,omitempty"`
+	Pool       string            `json:"pool,omitempty"`
+}
+
+// statusView is `status --json`.
+type statusView struct {
+	Sources   []sourceView   `json:"sources"`
+	Instances []instanceView `json:"instances"`
+}
+
+// errorView is how an error is printed with --json, on standard error.
+type errorView struct {
+	Error string `json:"error"`
+	Kind  string `json:"kind"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+func viewSource(s pool.SourceStatus) sourceView {
+	v := sourceView{
+		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), InUse: s.Counts.InUse(), Max: s.Maximum, Available: s.Available, Wanted: s.Wanted,
+		Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, States: stateView(s.Counts), Waiting: s.Waiting, Orphaned: s.Orphaned,
+		Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Sources: s.Children,
+	}
+	if s.Broken != nil {
+		v.Error = plain(s.Broken)
+	}
+	return v
+}
+
+func viewInstance(i compute.Instance, lease *compute.Lease) instanceView {
+	v := instanceView{
+		Name: string(i.ID), Source: i.Source, State: string(i.State), Since: i.Since, Created: i.Created, Address: i.Address, ProviderID: i.ProviderID,
+		Facts: i.Facts, Uses: i.Uses, Generation: i.Generation, Behind: string(i.Child), Reason: i.Reason, Phases: viewPhases(i.Phases),
+	}
+	if lease != nil {
+		l := viewLease(*lease)
+		v.Lease = &l
+	}
+	return v
+}
+
+func viewPhases(p compute.Phases) phasesView {
+	return phasesView{p.Wait.Seconds(), p.Create.Seconds(), p.Connect.Seconds(), p.SetUp.Seconds()}
+}
+
+func viewLease(l compute.Lease) leaseView {
+	return leaseView{
+		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Purpose: l.Purpose, Labels: l.Labels,
+		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: l.TTL.Seconds(), Idle: l.Idle.Seconds(), Expires: when(l.Expires),
+		Deadline: when(l.Deadline()), PID: l.For.PID, Pool: string(l.Pool),
+	}
+}
+
+// when is null for the zero time.
+func when(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// printJSON prints one document, on lines that people can read too.
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// printLine prints one document of a stream, on one line.
+func (a *app) printLine(v any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/keeper"
+	"github.com/hostler-project/hostler/pool"
+)
+
+// newKeeper is the background process that commands start for themselves; see the README.
+func newKeeper(a *app) *cobra.Command {
+	var tree string
+	var idle durationFlag
+	cmd := &cobra.Command{
+		Use:     "keeper",
+		Short:   "The background process: keeps connections open, and does what commands leave",
+		Example: "  hostler keeper status",
+		Hidden:  true,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.keep(cmd.Context(), tree, idle.d) },
+	}
+	cmd.Flags().StringVar(&tree, "tree", "", "read the configuration as a command in `DIR` does")
+	cmd.Flags().Var(&idle, "idle", "end after so long with nothing to do")
+	cmd.AddCommand(
+		&cobra.Command{Use: "status", Short: "Say what the keeper has", Example: "  hostler keeper status", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				socket, err := keeperSocket()
+				if err != nil {
+					return err
+				}
+				st, err := keeper.Ask(cmd.Context(), socket)
+				if err != nil {
+					return err
+				}
+				return a.printJSON(st)
+			}},
+		&cobra.Command{Use: "stop", Short: "Tell the keeper to end when nothing runs through it", Example: "  hostler keeper stop", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				socket, err := keeperSocket()
+				if err != nil {
+					return err
+				}
+				if err := keeper.Stop(cmd.Context(), socket); !errors.Is(err, keeper.ErrNone) {
+					return err
+				}
+				return nil
+			}})
+	return cmd
+}
+
+// keep is the keeper, until it has nothing to do.
+func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
+	a.log = slog.New(slog.NewTextHandler(a.errs, nil))
+	a.tree, a.now = tree, true
+	socket, err := keeperSocket()
+	if err != nil {
+		return err
+	}
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	err = keeper.Serve(ctx, keeper.Options{
+		Socket: socket, Build: build(), Idle: idle, Log: a.log,
+		Authorise: func(ctx context.Context, who compute.Who, id compute.ID) (keeper.Key, error) {
+			lease, err := engine.Authorize(ctx, who, id)
+			if err != nil {
+				return keeper.Key{}, err
+			}
+			i, _, err := engine.Resolve(ctx, string(lease.Instance))
+			return keeper.Key{Source: i.SourceKey, Instance: i.ID, Generation: lease.Generation}, err
+		},
+		Open: func(ctx context.Context, key keeper.Key) (compute.Conn, error) {
+			now, err := a.anew(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return now.Connect(ctx, compute.Who{Owner: a.owner(), Admin: true}, key.Instance)
+		},
+		Due: func(ctx context.Context) (time.Time, error) {
+			now, err := a.anew(ctx)
+			if err != nil {
+				return time.Time{}, err
+			}
+			return now.Work(ctx)
+		},
+	})
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// anew returns an engine by the configuration as it is now, on the same store.
+func (a *app) anew(ctx context.Context) (*pool.Pool, error) {
+	b := *a
+	b.cfg, b.pool, b.closers = nil, nil, nil
+	return b.engine(ctx)
+}
+
+// keeperSocket is where the keeper of this user and this store listens.
+func keeperSocket() (string, error) {
+	state, err := stateDir()
+	if err != nil {
+		return "", err
+	}
+	dir, err := runtimeDir()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(state))
+	return filepath.Join(dir, "keeper-"+hex.EncodeToString(sum[:4])+".sock"), nil
+}
+
+// build tells this build of hostler from others, also from one of the same version that was compiled again.
+func build() string {
+	b := thisVersion().Version
+	if self, err := os.Executable(); err == nil {
+		if info, err := os.Stat(self); err == nil {
+			b += fmt.Sprintf("-%x-%x", info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return b
+}
+
+// keeperStart says how to start a keeper that sees what this command sees.
+func (a *app) keeperStart() (keeper.StartOptions, error) {
+	socket, err := keeperSocket()
+	if err != nil {
+		return keeper.StartOptions{}, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return keeper.StartOptions{}, err
+	}
+	state, err := stateDir()
+	if err != nil {
+		return keeper.StartOptions{}, err
+	}
+	opt := keeper.StartOptions{Executable: self, Args: []string{"keeper"}, Socket: socket, Log: filepath.Join(state, "keeper.log")}
+	if wd, err := os.Getwd(); err == nil {
+		opt.Args = append(opt.Args, "--tree", wd)
+	}
+	if a.flags.config != "" {
+		dir, err := filepath.Abs(a.flags.config)
+		if err != nil {
+			return opt, err
+		}
+		opt.Args = append(opt.Args, "--config", dir)
+	}
+	opt.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "HOSTLER_LEASE=") })
+	return opt, nil
+}
+
+// ring tells the keeper of work that this command left, if it left any; it is started if need be. Where there cannot be a keeper the work is
+// done here and now.
+func (a *app) ring(ctx context.Context) {
+	if !a.left {
+		return
+	}
+	a.left = false
+	ctx = context.WithoutCancel(ctx)
+	opt, err := a.keeperStart()
+	if err == nil {
+		err = keeper.Wake(ctx, opt, build())
+	}
+	if err == nil {
+		return
+	}
+	a.log.Warn("no keeper, so what is left is done now", "err", err)
+	if engine, err := a.engine(ctx); err == nil {
+		_, _ = engine.Work(ctx)
+	}
+}
+
+// connect opens a way into an instance, and says which type of source it is really of. ssh connections are the keeper's, which has them open
+// already or keeps them open for the next command; the others are cheap to open.
+func (a *app) connect(ctx context.Context, engine *pool.Pool, who compute.Who, id compute.ID) (compute.Conn, string, error) {
+	leaf, err := engine.Leaf(ctx, id)
+	if err != nil {
+		return nil, "", err
+	}
+	typ, err := a.typeOf(ctx, engine, leaf)
+	if err != nil {
+		return nil, "", err
+	}
+	if typ != "ssh" {
+		conn, err := engine.Connect(ctx, who, id)
+		return conn, typ, err
+	}
+	opt, err := a.keeperStart()
+	if err == nil {
+		var conn compute.Conn
+		conn, err = keeper.Ensure(ctx, opt, keeper.Request{Build: build(), Who: who, Instance: id})
+		if err == nil || !noKeeper(err) {
+			return conn, typ, err
+		}
+	}
+	a.log.Warn("no keeper, so the connection is opened here", "err", err)
+	conn, err := engine.Connect(ctx, who, id)
+	return conn, typ, err
+}
+
+// noKeeper reports whether an error says that there is no keeper to be had, rather than that the keeper refuses.
+func noKeeper(err error) bool {
+	var e *compute.Error
+	return errors.As(err, &e) && strings.HasPrefix(e.Op, "keeper") && !errors.Is(err, compute.ErrStale)
+}
+
+// typeOf is the type of an instance's source, which may be configured no more.
+func (a *app) typeOf(ctx context.Context, engine *pool.Pool, i compute.Instance) (string, error) {
+	cfg, err := a.configuration()
+	if err != nil {
+		return "", err
+	}
+	if s, err := cfg.Source(i.Source); err == nil {
+		return s.Type, nil
+	}
+	all, err := engine.Status(ctx)
+	for _, s := range all {
+		if s.Name == i.Source {
+			return s.Type, nil
+		}
+	}
+	return "", err
+}

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+func main() {
+	os.Exit(Main(os.Args, os.Stdin, os.Stdout, os.Stderr))
+}
+
+// Main is the program: it runs one command line and returns the exit status. The name in argv[0] says whose command line it is.
+func Main(argv []string, in io.Reader, out, errs io.Writer) int {
+	if len(argv) == 0 {
+		argv = []string{"hostler"}
+	}
+	a := newApp(in, out, errs)
+	defer a.close()
+	if strings.TrimSuffix(filepath.Base(argv[0]), ".exe") == "crcache" {
+		return runCrcache(context.Background(), a, argv[1:])
+	}
+	return runHostler(context.Background(), a, argv[1:])
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// The files that hostler keeps, below two directories of the user's.
+//
+//	state    $XDG_STATE_HOME/hostler, else ~/.local/state/hostler      state.db, trust/, instances/SOURCE/{computers,log}
+//	runtime  $XDG_RUNTIME_DIR/hostler, else /tmp/hostler-UID           the keeper's socket
+
+// home is the user's home directory, or an error that says what to set.
+func home() (string, error) {
+	if h := os.Getenv("HOME"); filepath.IsAbs(h) {
+		return h, nil
+	}
+	return "", invalid("set HOME, or XDG_STATE_HOME", "HOME is not set to a directory, so there is no place for the state")
+}
+
+// stateDir is the directory of what must not be lost. It is not made here.
+func stateDir() (string, error) {
+	if d := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(d) { // a relative one is to be ignored, says its specification
+		return filepath.Join(d, "hostler"), nil
+	}
+	h, err := home()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(h, ".local", "state", "hostler"), nil
+}
+
+// runtimeDir is the directory of sockets, made here if need be. It is ours alone: whoever could put a socket there could read what we send.
+func runtimeDir() (string, error) {
+	if d := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(d) && private(d) == nil {
+		return ownDir(filepath.Join(d, "hostler"))
+	}
+	return ownDir(filepath.Join("/tmp", "hostler-"+strconv.Itoa(os.Getuid())))
+}
+
+// ownDir makes a directory that only we may enter, or makes sure that it is one.
+func ownDir(dir string) (string, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	if err := private(dir); err != nil {
+		return "", denied("remove it, or set XDG_RUNTIME_DIR to a directory of your own", "%v", err)
+	}
+	return dir, nil
+}
+
+// private reports why a directory is not ours alone: another's, a link, or open to others.
+func private(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	sys, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a directory", dir)
+	case !ok || int(sys.Uid) != os.Getuid():
+		return fmt.Errorf("%s belongs to another user", dir)
+	case info.Mode().Perm()&0o077 != 0:
+		return fmt.Errorf("%s is open to others (mode %#o)", dir, info.Mode().Perm())
+	}
+	return nil
+}

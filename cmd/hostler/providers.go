@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/provider/chroot"
+	"github.com/hostler-project/hostler/provider/exec"
+	"github.com/hostler-project/hostler/provider/fake"
+	"github.com/hostler-project/hostler/provider/local"
+	// SSHIMPORT
+)
+
+// site is what a provider is told beside its own keys.
+type site struct {
+	source, typ, installation string
+	dir                       string // the source's own directory for what its provider keeps
+}
+
+// kind is a type of source.
+type kind struct {
+	keys func() []string // of its section
+	open func(ctx context.Context, log *slog.Logger, s site, decode func(any) error) (compute.Provider, error)
+	slow bool // cleaning and discarding take long enough to leave them to the keeper
+}
+
+// kinds is the table of providers.
+func kinds() map[string]kind {
+	all := map[string]kind{
+		"chroot": slow(open(chroot.Open, func(o *chroot.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir })),
+		"local":  open(local.Open, func(o *local.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
+		"fake":   open(fake.Open, func(o *fake.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
+		// SSHLINE
+	}
+	return all
+}
+
+// open makes a kind of a constructor and of what puts the site into its Options.
+func open[O any, P compute.Provider](f func(context.Context, *slog.Logger, O) (P, error), place func(*O, site)) kind {
+	return kind{
+		keys: func() []string { return config.Keys(new(O)) },
+		open: func(ctx context.Context, log *slog.Logger, s site, decode func(any) error) (compute.Provider, error) {
+			var o O
+			if err := decode(&o); err != nil { // an unknown key is an error
+				return nil, configError(err)
+			}
+			place(&o, s)
+			p, err := f(ctx, log, o)
+			if err != nil {
+				return nil, err // not p: a typed nil is not nil
+			}
+			return p, nil
+		},
+	}
+}
+
+// slow marks a kind whose instances are many files to remove.
+func slow(k kind) kind {
+	k.slow = true
+	return k
+}
+
+// typeKeys has the known types with the keys of their sections, as config wants them.
+func typeKeys() map[string][]string {
+	out := map[string][]string{}
+	for name, k := range kinds() {
+		out[name] = k.keys()
+	}
+	return out
+}
+
+// typeNames lists the known types, pool too.
+func typeNames() []string {
+	names := []string{"pool"}
+	for name := range kinds() {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// openExternal asks the executable hostler-source-TYPE to be the provider. References to secrets are followed here, at the last moment.
+func openExternal(ctx context.Context, log *slog.Logger, s site, settings map[string]string) (compute.Provider, error) {
+	o := exec.Options{Type: s.typ, Source: s.source, Installation: s.installation, Dir: s.dir, Settings: map[string]string{}}
+	for key, value := range settings {
+		if scheme, _, ok := strings.Cut(value, ":"); ok && slices.Contains([]string{"env", "file", "command"}, scheme) {
+			secret, err := config.Secret(ctx, value)
+			if err != nil {
+				return nil, configError(fmt.Errorf("source %s: %s: %w", s.source, key, err))
+			}
+			value = secret
+			o.Secrets = append(o.Secrets, secret)
+		}
+		o.Settings[key] = value
+	}
+	p, err := exec.Open(ctx, log, o)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// siteOf is where a source's provider is.
+func siteOf(state, name, typ, installation string) site {
+	return site{source: name, typ: typ, installation: installation, dir: filepath.Join(state, "instances", name, "computers")}
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+//go:embed doc.go
+var manual string
+
+// globals are the options that every command takes.
+type globals struct {
+	dir    string // -C
+	config string // --config
+	source string // -s, before the verb or after it
+	json   bool
+	quiet  bool
+	debug  bool
+}
+
+// runHostler runs a command line of the name hostler.
+func runHostler(ctx context.Context, a *app, args []string) int {
+	root := newRoot(a)
+	root.SetArgs(args)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.errs)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !isTold(err) {
+		err = a.usageError(cmd, err)
+	}
+	tell(a.errs, a.program, err)
+	if err != nil && cmd != nil && ownStatuses(cmd) {
+		return runStatus(err)
+	}
+	return exitStatus(err)
+}
+
+// isTold reports whether an error has one of our kinds or is a mere status; what cobra itself says has not.
+func isTold(err error) bool {
+	var e *compute.Error
+	var s status
+	var k *compute.Kind
+	return errors.As(err, &e) || errors.As(err, &s) || errors.As(err, &k) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// usageError gives cobra's own complaints (unknown verbs and the numbers of arguments) their kind and a hint.
+func (a *app) usageError(cmd *cobra.Command, err error) error {
+	text := strings.TrimSuffix(strings.SplitN(err.Error(), "\n", 2)[0], ".")
+	if name, ok := strings.CutPrefix(text, "unknown command "); ok {
+		name, _, _ = strings.Cut(strings.TrimPrefix(name, `"`), `"`)
+		var verbs []string
+		for _, c := range cmd.Commands() {
+			if !c.Hidden {
+				verbs = append(verbs, c.Name())
+			}
+		}
+		return invalid(nearestHint(name, verbs, cmd.CommandPath()+" "), "unknown command %q", name)
+	}
+	if strings.Contains(text, "arg(s)") || strings.Contains(text, "invalid argument") || strings.Contains(text, "flag") {
+		return invalid("hostler help "+strings.TrimPrefix(cmd.CommandPath(), "hostler "), "%s", text)
+	}
+	return err
+}
+
+// newRoot makes the tree of commands. It opens nothing: what a command needs is opened when it runs.
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:               "hostler",
+		Short:             "Hostler keeps computers ready: ask for one, use it, give it back",
+		Long:              manualText(),
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		TraverseChildren:  true, // -s before the verb
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		Example:           "  hostler run local -- uname -a\n  hostler acquire -s web && hostler status",
+		Args:              cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("unknown command %q for %q", args[0], "hostler")
+			}
+			return a.shortHelp(cmd)
+		},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.begin(cmd) },
+	}
+	root.SetFlagErrorFunc(flagError)
+	p := root.PersistentFlags()
+	p.StringVarP(&a.flags.dir, "directory", "C", "", "work in `DIR` instead of the current directory")
+	p.StringVar(&a.flags.config, "config", "", "read `DIR` before the other roots of configuration")
+	p.BoolVar(&a.flags.json, "json", false, "print JSON; see docs/json.md")
+	p.BoolVarP(&a.flags.quiet, "quiet", "q", false, "print only results and errors")
+	p.BoolVar(&a.flags.debug, "debug", false, "say on standard error what is done")
+	root.Flags().StringVarP(&a.flags.source, "source", "s", "", "use the source `NAME`; goes before the verb or after it")
+	_ = root.RegisterFlagCompletionFunc("source", a.completeSources)
+	_ = root.MarkPersistentFlagDirname("directory")
+	_ = root.MarkPersistentFlagDirname("config")
+
+	root.AddGroup(&cobra.Group{ID: "use", Title: "Use computers:"}, &cobra.Group{ID: "keep", Title: "Keep them:"}, &cobra.Group{ID: "set", Title: "Set up and look:"})
+	for group, commands := range map[string][]func(*app) *cobra.Command{
+		"use":  {newAcquire, newRun, newShell, newCp, newForward, newRelease, newExtend, newStatus},
+		"keep": {newFill, newHold, newDiscard, newEvents},
+		"set":  {newSource, newConfig, newTrust, newDoctor, newCompat, newCompletion, newVersion},
+		"":     {newKeeper, newDocs},
+	} {
+		for _, make := range commands {
+			cmd := make(a)
+			cmd.GroupID = group
+			root.AddCommand(cmd)
+		}
+	}
+	root.SetHelpCommandGroupID("set")
+	return root
+}
+
+// begin is done before each command: the directory, and a source given where none is wanted.
+func (a *app) begin(cmd *cobra.Command) error {
+	if a.flags.source != "" && cmd.Flags().Lookup("source") == nil && cmd.Parent() != nil {
+		return invalid("", "%s takes no --source", cmd.CommandPath())
+	}
+	if a.flags.dir != "" {
+		if err := os.Chdir(a.flags.dir); err != nil {
+			return invalid("", "-C: %v", err)
+		}
+		_ = os.Setenv("PWD", "") // what it said is true no more
+	}
+	a.setLog()
+	return nil
+}
+
+// withSource gives a command the option -s.
+func (a *app) withSource(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&a.flags.source, "source", "s", a.flags.source, "the source `NAME`")
+	_ = cmd.RegisterFlagCompletionFunc("source", a.completeSources)
+}
+
+// flagError names the nearest option that the command has.
+func flagError(cmd *cobra.Command, err error) error {
+	text := err.Error()
+	hint := "hostler help " + strings.TrimPrefix(cmd.CommandPath(), "hostler ")
+	if cmd.Parent() == nil {
+		hint = "hostler help"
+	}
+	if name, ok := strings.CutPrefix(text, "unknown flag: --"); ok {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				names = append(names, f.Name)
+			}
+		})
+		if h := nearestHint(name, names, "--"); h != "" {
+			hint = h
+		}
+		text = "unknown option --" + name
+	} else if strings.HasPrefix(text, "unknown shorthand flag: ") {
+		text = strings.Replace(text, "unknown shorthand flag: ", "unknown option ", 1)
+	}
+	return invalid(hint, "%s", text)
+}
+
+// nearestHint suggests the name nearest to what was typed, or is "".
+func nearestHint(typed string, names []string, prefix string) string {
+	if n := nearest(typed, names); n != "" {
+		return "did you mean " + prefix + n + "?"
+	}
+	return ""
+}
+
+// nearest returns the name that needs the fewest changed letters, if that is not another word altogether.
+func nearest(typed string, names []string) (best string) {
+	limit := max(1, len(typed)/2)
+	for _, n := range slices.Sorted(slices.Values(names)) {
+		if d := distance(typed, n); d <= limit {
+			best, limit = n, d-1
+		}
+	}
+	return best
+}
+
+// distance counts the letters to insert, drop, change, or swap with the next to get from a to b.
+func distance(a, b string) int {
+	before, row := make([]int, len(b)+1), make([]int, len(b)+1)
+	var next []int
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		next = make([]int, len(b)+1)
+		next[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			next[j] = min(row[j]+1, next[j-1]+1, row[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				next[j] = min(next[j], before[j-2]+1)
+			}
+		}
+		before, row = row, next
+	}
+	return row[len(b)]
+}
+
+// shortHelp is what hostler alone says.
+func (a *app) shortHelp(cmd *cobra.Command) error {
+	return fprintf(a.out, `%s
+Hostler keeps computers ready: ask for one, use it as if it were local, give it back.
+
+  hostler run local -- uname -a   obtain a computer, run a command on it, give it back
+  hostler status                  what there is
+  hostler help                    all commands
+  hostler doctor                  what works on this machine
+`, versionLine())
+}
+
+// manualText is the comment of this package, doc.go, as the text of `hostler help`.
+func manualText() string {
+	_, text, _ := strings.Cut(manual, "/*\n")
+	text, _, _ = strings.Cut(text, "\n*/")
+	return strings.ReplaceAll(text, "\n\t", "\n  ")
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// runOptions are what run and shell can be told.
+type runOptions struct {
+	want
+	script  string
+	shell   bool // -c was given: script is it
+	dir     string
+	env     []string
+	timeout durationFlag
+	user    string
+	stdin   string
+	tty     bool
+	keep    bool
+	any     bool
+	detach  bool
+	report  string
+}
+
+func newRun(a *app) *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "run [INSTANCE | LEASE | SOURCE] [--] [COMMAND [ARG...]]",
+		Short: "Run a command on an instance; on a source's name: acquire, run, release",
+		Long: `Run COMMAND on an instance that you have acquired, named by its own name or its lease's. With the name of a source, or none, an instance is
+acquired for the command and given back after it, whatever happens. Without COMMAND it is a shell.
+
+Arguments arrive as they are given here: no shell takes them apart, unless asked for with -c. Options after COMMAND are the command's; with -- before any
+NAME the default source is meant. On local, the command starts in the current directory with the whole environment; elsewhere in the
+login directory, with CI, LANG, LC_* and what -e names. Signals and the terminal's size are passed on.
+
+Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 124 --timeout passed, 125 hostler failed before the command began,
+126 not executable, 127 not found. --report says which it was.`,
+		Example: `  hostler run local -- uname -a
+  hostler run web -e TOKEN -c 'make test | tail'
+  hostler run pool --keep --name build -- make
+  hostler run build -t -- top`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, words, err := splitRun(cmd, args)
+			if err != nil || cmd.Flags().Changed("help") {
+				return errors.Join(err, helpIf(cmd, err == nil))
+			}
+			o.shell = cmd.Flags().Changed("command")
+			return a.run(cmd.Context(), &o, name, words)
+		},
+		ValidArgsFunction: a.completeTargets,
+	}
+	cmd.Flags().SetInterspersed(false)
+	o.want.flags(a, cmd)
+	o.flags(cmd)
+	cmd.Flags().StringVarP(&o.script, "command", "c", "", "run `STRING` by sh -c on the instance")
+	cmd.Flags().BoolVar(&o.keep, "keep", false, "do not give the instance back: the lease lasts 2 hours, and 30 minutes unused")
+	cmd.Flags().BoolVar(&o.detach, "detach", false, "start the command, print its process id there, and do not wait; its output is thrown away")
+	return cmd
+}
+
+func (o *runOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.dir, "cwd", "", "start in `DIR` on the instance")
+	f.StringArrayVarP(&o.env, "env", "e", nil, "set `NAME=VALUE` there, or send the value of NAME here; may be repeated")
+	f.Var(&o.timeout, "timeout", "kill the command after so long")
+	f.StringVar(&o.user, "user", "", "run as the user `NAME`")
+	f.StringVar(&o.stdin, "stdin", "", "read standard input from `FILE`; none: there is none")
+	f.BoolVarP(&o.tty, "tty", "t", false, "run in a terminal, even if standard input and output are none")
+	f.BoolVar(&o.any, "any", false, "use the instance whoever has the lease; for administrators")
+	f.StringVar(&o.report, "report", "", "write a JSON record of the run to `FILE`")
+	_ = cmd.MarkFlagFilename("report")
+	_ = cmd.MarkFlagFilename("stdin")
+}
+
+func newShell(a *app) *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:               "shell [INSTANCE | LEASE | SOURCE]",
+		Short:             "Open a shell on an instance; on a source's name: acquire, shell, release",
+		Example:           "  hostler shell web-3\n  hostler shell pool",
+		Args:              cobra.MaximumNArgs(1),
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.run(cmd.Context(), &o, first(args), nil) },
+		ValidArgsFunction: a.completeTargets,
+	}
+	o.want.flags(a, cmd)
+	o.flags(cmd)
+	return cmd
+}
+
+// ownStatuses reports whether a command exits by run's table and not by that of the kinds.
+func ownStatuses(cmd *cobra.Command) bool {
+	return cmd.Parent() != nil && cmd.Parent().Parent() == nil && (cmd.Name() == "run" || cmd.Name() == "shell")
+}
+
+// runStatus is exitStatus for run and shell.
+func runStatus(err error) int {
+	var s status
+	switch {
+	case errors.As(err, &s):
+		return int(s)
+	case errors.Is(err, compute.ErrLost):
+		return exitLost
+	case errors.Is(err, compute.ErrNoCommand):
+		return exitNotFound
+	case errors.Is(err, compute.ErrNotExecutable):
+		return exitNotExec
+	}
+	return exitNotBegun
+}
+
+func helpIf(cmd *cobra.Command, ask bool) error {
+	if !ask {
+		return nil
+	}
+	return cmd.Help()
+}
+
+// splitRun tells the NAME from the command. Options may stand before and after NAME; what follows the command's first word or -- is the
+// command's own.
+func splitRun(cmd *cobra.Command, args []string) (name string, words []string, err error) {
+	if cmd.ArgsLenAtDash() == 0 || len(args) == 0 {
+		return "", args, nil
+	}
+	if cmd.Flags().Changed("source") {
+		return "", args, nil
+	}
+	if err := cmd.Flags().Parse(args[1:]); err != nil {
+		return "", nil, flagError(cmd, err)
+	}
+	return args[0], cmd.Flags().Args(), nil
+}
+
+// run does what run and shell are for.
+func (a *app) run(ctx context.Context, o *runOptions, name string, words []string) (err error) {
+	if o.shell {
+		words = scriptWords(o.script, words)
+	}
+	r := &runner{app: a, opt: o, started: time.Now()}
+	defer func() { err = errors.Join(err, a.writeReport(o.report, r, err)) }()
+	if o.detach && (len(words) == 0 || o.tty || o.timeout.set || o.stdin != "") {
+		return invalid("", "--detach wants a COMMAND, and takes no -t, --timeout or --stdin")
+	}
+	ctx, stop := r.listen(ctx)
+	defer stop()
+	if err := r.obtain(ctx, name); err != nil {
+		return r.interrupted(err)
+	}
+	defer r.giveBack(ctx)
+	if o.detach && r.temporary {
+		return invalid("acquire it first, or say --keep", "--detach: %s would be given back while the command runs", r.instance.ID)
+	}
+	return r.interrupted(r.command(ctx, words))
+}
+
+// scriptWords is the argument vector of -c STRING: further words are the script's $1 and so on.
+func scriptWords(script string, words []string) []string {
+	args := []string{"sh", "-c", script}
+	if len(words) > 0 {
+		args = append(append(args, "sh"), words...)
+	}
+	return args
+}
+
+// input opens what the command reads.
+func (o *runOptions) input(in io.Reader) (io.Reader, func(), error) {
+	switch o.stdin {
+	case "":
+		return in, func() {}, nil
+	case "none":
+		return nil, func() {}, nil
+	}
+	f, err := os.Open(o.stdin)
+	if err != nil {
+		return nil, nil, invalid("", "--stdin: %v", err)
+	}
+	return f, func() { f.Close() }, nil
+}
+
+// environment is what goes along with a command. local has the caller's own already; elsewhere nothing does but what makes programs speak
+// the user's language, and what -e names.
+func (o *runOptions) environment(local bool, env []string) (map[string]string, error) {
+	out := map[string]string{}
+	here := map[string]string{}
+	for _, kv := range env {
+		key, value, _ := strings.Cut(kv, "=")
+		here[key] = value
+		if !local && (key == "CI" || key == "LANG" || strings.HasPrefix(key, "LC_")) {
+			out[key] = value
+		}
+	}
+	for _, e := range o.env {
+		key, value, given := strings.Cut(e, "=")
+		if key == "" || strings.ContainsRune(e, 0) {
+			return nil, invalid("", "-e: %q has no name", e)
+		}
+		if !given {
+			v, ok := here[key]
+			if !ok {
+				continue // as env -u: what is not set here is not set there
+			}
+			value = v
+		}
+		out[key] = value
+	}
+	return out, nil
+}
+
+// workDir is where the command starts: here on local, else where --cwd or the log-in says.
+func (o *runOptions) workDir(local bool) (string, error) {
+	switch {
+	case !local:
+		return o.dir, nil
+	case filepath.IsAbs(o.dir):
+		return o.dir, nil
+	}
+	wd, err := os.Getwd()
+	if err != nil {
+		return "", invalid("", "the current directory: %v", err)
+	}
+	return filepath.Join(wd, o.dir), nil
+}
+
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}

@@ -1,0 +1,282 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
+)
+
+// runner is one run: what it obtained, and how far it has come.
+type runner struct {
+	app     *app
+	opt     *runOptions
+	started time.Time
+
+	engine    *pool.Pool
+	who       compute.Who
+	instance  compute.Instance
+	lease     compute.Lease
+	temporary bool   // acquired for this run alone
+	direct    string // the source of type local that is used without a lease, as crcache did; "": none
+	begun     time.Time
+	ended     time.Time
+	exit      *compute.Exit // nil: there is none
+
+	signals chan string // to the command
+
+	mu      sync.Mutex
+	running bool // signals go to the command
+	signal  string
+	ints    int
+}
+
+// obtain finds the instance by its name or its lease's, or acquires one of a source.
+func (r *runner) obtain(ctx context.Context, name string) error {
+	a, w := r.app, &r.opt.want
+	kept := r.opt.keep || w.name != ""
+	a.leaseIdle = idleKept
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return err
+	}
+	r.engine, r.who = engine, a.who()
+	r.who.Admin = r.opt.any
+	if name == "" && w.name != "" { // --name: that lease, if there is one
+		if i, l, err := engine.Resolve(ctx, w.name); err == nil && l != nil && l.Name == w.name {
+			return r.take(ctx, i)
+		}
+	}
+	source := name
+	if name == "" {
+		if source, err = a.sourceName(); err != nil {
+			return err
+		}
+	} else if i, _, err := engine.Resolve(ctx, name); err == nil {
+		return r.take(ctx, i)
+	} else if !errors.Is(err, compute.ErrNotFound) {
+		return err
+	} else if !a.isSource(name) {
+		return a.unknownName(ctx, name)
+	}
+	req, err := a.request(w, source)
+	if err != nil {
+		return err
+	}
+	if kept {
+		if req.TTL == 0 && a.sourceTTL(source) == 0 {
+			req.TTL = ttlKept
+		}
+	} else if req.For, err = pool.ProcessOf(os.Getpid()); err != nil {
+		return err
+	}
+	leases, err := engine.Acquire(ctx, req)
+	if err != nil {
+		return err
+	}
+	r.lease, r.temporary = leases[0], !kept
+	i, _, err := engine.Resolve(ctx, string(r.lease.Instance))
+	r.instance = i
+	if err == nil && kept && !a.flags.quiet {
+		_ = fprintf(a.errs, "%s is yours until `hostler release %s`\n", i.ID, i.ID)
+	}
+	return err
+}
+
+// take uses an instance that stands under a lease already.
+func (r *runner) take(ctx context.Context, i compute.Instance) (err error) {
+	r.instance = i
+	r.lease, err = r.engine.Use(ctx, r.who, i.ID)
+	return err
+}
+
+// giveBack releases what was acquired for this run. A problem there is a warning: the next command finishes it.
+func (r *runner) giveBack(ctx context.Context) {
+	if !r.temporary {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	err := r.engine.Release(ctx, r.who, compute.ReleaseOptions{}, r.instance.ID)
+	if err != nil && !errors.Is(err, compute.ErrNotLeased) {
+		_ = fprintf(r.app.errs, "%s: %s is not given back yet: %s\n", r.app.program, r.instance.ID, plain(err))
+	}
+	r.app.ring(ctx)
+}
+
+// command runs it, with all that goes along.
+func (r *runner) command(ctx context.Context, words []string) error {
+	a, o := r.app, r.opt
+	conn, local, err := r.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	cmd := &compute.Command{Args: words, User: o.user, Stdout: a.out, Stderr: a.errs, Signals: r.signals}
+	if cmd.Dir, err = o.workDir(local); err != nil {
+		return err
+	}
+	if cmd.Env, err = o.environment(local, os.Environ()); err != nil {
+		return err
+	}
+	maps.Copy(cmd.Env, map[string]string{"HOSTLER_INSTANCE": string(r.instance.ID), "HOSTLER_LEASE": r.lease.ID, "HOSTLER_RUN": newID()})
+	if len(words) == 0 && local && os.Getenv("SHELL") != "" {
+		cmd.Args = []string{os.Getenv("SHELL")}
+	}
+	in, closeIn, err := o.input(a.in)
+	if err != nil {
+		return err
+	}
+	defer closeIn()
+	cmd.Stdin = in
+	restore := func() {}
+	if o.tty || o.stdin == "" && !o.detach && isTerminal(a.in) && isTerminal(a.out) {
+		if restore, err = terminal(a, cmd); err != nil {
+			return err
+		}
+	} else if isTerminal(in) {
+		cmd.Stdin = struct{ io.Reader }{in} // the command is not in the terminal's foreground, so it cannot read it itself
+	}
+	defer restore()
+
+	if r.direct == "" {
+		free, err := r.engine.Slot(ctx, r.instance.ID)
+		if err != nil {
+			return err
+		}
+		defer free()
+	}
+	return r.await(ctx, conn, cmd, restore)
+}
+
+// connect opens the way in, and says whether it leads to this machine itself.
+func (r *runner) connect(ctx context.Context) (compute.Conn, bool, error) {
+	if r.direct == "" {
+		conn, typ, err := r.app.connect(ctx, r.engine, r.who, r.instance.ID)
+		return conn, typ == "local", err
+	}
+	p, err := r.engine.Provider(ctx, r.direct)
+	if err != nil {
+		return nil, true, err
+	}
+	conn, err := p.Connect(ctx, r.instance.ID)
+	return conn, true, err
+}
+
+// await runs the command and watches its time and its lease.
+func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Command, restore func()) error {
+	if r.opt.detach {
+		return r.detached(ctx, conn, cmd)
+	}
+	limit := context.Background()
+	if r.opt.timeout.d > 0 {
+		var cancel context.CancelFunc
+		limit, cancel = context.WithTimeout(limit, r.opt.timeout.d)
+		defer cancel()
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(limit, func() { cancel(errTimeout) })()
+	var watching sync.WaitGroup
+	watching.Go(func() { r.watch(ctx, cancel, restore) })
+	defer watching.Wait()
+	defer cancel(nil)
+
+	r.setRunning(true)
+	r.begun = time.Now()
+	exit, err := conn.Run(ctx, cmd)
+	r.ended = time.Now()
+	r.setRunning(false)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		switch {
+		case errors.Is(cause, errTimeout):
+			restore()
+			_ = fprintf(r.app.errs, "%s: %s: the command was killed after --timeout %s\n", r.app.program, r.instance.ID, r.opt.timeout.d)
+			return status(exitTimeout)
+		case errors.Is(cause, errLeaseEnded):
+			restore()
+			_ = fprintf(r.app.errs, "%s: %s: the lease has ended, and the command with it\n", r.app.program, r.instance.ID)
+			return status(128 + compute.SignalNumber("KILL"))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%w", err)
+	}
+	r.exit = &exit
+	if n := exit.Status(); n != 0 {
+		return status(n)
+	}
+	return nil
+}
+
+var (
+	errTimeout    = errors.New("--timeout")
+	errLeaseEnded = errors.New("the lease has ended")
+)
+
+// detachScript starts its arguments in a session of their own and prints the process id.
+const detachScript = `command -v -- "$1" >/dev/null || { echo "$1: not found" >&2; exit 127; }
+if command -v setsid >/dev/null; then setsid "$@" </dev/null >/dev/null 2>&1 & else nohup "$@" </dev/null >/dev/null 2>&1 & fi
+echo $!`
+
+// detached starts the command and leaves it to itself.
+func (r *runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.Command) error {
+	cmd.Args = append([]string{"sh", "-c", detachScript, "sh"}, cmd.Args...)
+	cmd.Stdin = nil
+	r.begun = time.Now()
+	exit, err := conn.Run(ctx, cmd)
+	r.ended = time.Now()
+	if err != nil {
+		return err
+	}
+	if n := exit.Status(); n != 0 {
+		return status(n)
+	}
+	return nil
+}
+
+// terminal gives the command a terminal of the size of ours, which it puts into raw mode until restore is called.
+func terminal(a *app, cmd *compute.Command) (restore func(), err error) {
+	size := compute.Size{Rows: 24, Cols: 80}
+	out, ok := a.out.(*os.File)
+	if ok && term.IsTerminal(int(out.Fd())) {
+		if cols, rows, err := term.GetSize(int(out.Fd())); err == nil {
+			size = compute.Size{Rows: rows, Cols: cols}
+		}
+		var stop func()
+		cmd.Resize, stop = sizes(out)
+		restore = stop
+	}
+	cmd.TTY, cmd.Term = &size, os.Getenv("TERM")
+	in, ok := a.in.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return once(restore), nil
+	}
+	old, err := term.MakeRaw(int(in.Fd()))
+	if err != nil {
+		return nil, fmt.Errorf("terminal: %w", err)
+	}
+	stop := restore
+	return once(func() {
+		_ = term.Restore(int(in.Fd()), old)
+		if stop != nil {
+			stop()
+		}
+	}), nil
+}
+
+func once(f func()) func() {
+	if f == nil {
+		return func() {}
+	}
+	return sync.OnceFunc(f)
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/hook"
+)
+
+// sourceDetail is what `source show --json` prints; values that could be secrets are not in it.
+type sourceDetail struct {
+	configuredView
+	Reserve     int               `json:"reserve"`
+	Spare       int               `json:"spare"`
+	Max         int               `json:"max"`
+	Concurrency int               `json:"concurrency"`
+	Digest      string            `json:"digest"`
+	Sources     []string          `json:"sources,omitempty"`
+	Keys        map[string]string `json:"keys"`
+	Hooks       map[string]string `json:"hooks"`
+}
+
+// testView is what `source test --json` prints; seconds.
+type testView struct {
+	Source   string  `json:"source"`
+	Instance string  `json:"instance,omitempty"`
+	OK       bool    `json:"ok"`
+	Create   float64 `json:"create"`
+	Connect  float64 `json:"connect"`
+	Run      float64 `json:"run"`
+	Discard  float64 `json:"discard"`
+	Error    string  `json:"error,omitempty"`
+}
+
+func newSource(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "source",
+		Short:   "List, show and test sources",
+		Example: "  hostler source list\n  hostler source test web",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	one := func(use, short, long, example string, run func(context.Context, string) error) {
+		cmd.AddCommand(&cobra.Command{
+			Use: use, Short: short, Long: long, Example: example, Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeSources,
+			RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), args[0]) },
+		})
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use: "list", Short: "List the sources that are configured", Example: "  hostler source list", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return a.sourceList() },
+	})
+	one("show SOURCE", "Show how a source is configured", "", "  hostler source show web", func(_ context.Context, name string) error { return a.sourceShow(name) })
+	one("test SOURCE", "Take an instance, run a command on it, discard it: timed",
+		"Take an instance of a source (one is made where none is ready), connect to it, run `true` on it, and discard it, each timed.\nA source that is paused after failures is tried anew.",
+		"  hostler source test web", a.sourceTest)
+	return cmd
+}
+
+func (a *app) sourceList() error {
+	cfg, err := a.configuration()
+	if err != nil {
+		return err
+	}
+	views := []configuredView{}
+	var rows [][]string
+	for _, s := range cfg.Sources {
+		views = append(views, configuredView{s.Name, s.Type, s.File, append([]string{}, s.Shadowed...), text(s.Err)})
+		rows = append(rows, []string{s.Name, s.Type, printable(text(s.Err))})
+	}
+	if a.flags.json {
+		return a.printJSON(views)
+	}
+	return table(a.out, []string{"source", "type", "error"}, rows)
+}
+
+func (a *app) configured(name string) (*config.Source, error) {
+	cfg, err := a.configuration()
+	if err != nil {
+		return nil, err
+	}
+	s, err := cfg.Source(name)
+	if err != nil {
+		names := make([]string, len(cfg.Sources))
+		for i, s := range cfg.Sources {
+			names[i] = s.Name
+		}
+		return nil, unknownSource(name, names)
+	}
+	return s, nil
+}
+
+func (a *app) sourceShow(name string) error {
+	s, err := a.configured(name)
+	if err != nil {
+		return err
+	}
+	v := sourceDetail{
+		configuredView: configuredView{s.Name, s.Type, s.File, append([]string{}, s.Shadowed...), text(s.Err)},
+		Reserve:        s.Reserve, Spare: s.Spare, Max: s.Maximum, Concurrency: s.Concurrency, Digest: s.Digest, Sources: s.Sources,
+		Keys: map[string]string{}, Hooks: s.Hooks,
+	}
+	for key, value := range s.Values {
+		v.Keys[key] = config.Shown(key, value.Text)
+	}
+	if a.flags.json {
+		return a.printJSON(v)
+	}
+	w := a.out
+	for _, line := range [][2]string{{"source", s.Name}, {"type", s.Type}, {"file", s.File}, {"error", v.Error}, {"shadows", strings.Join(s.Shadowed, ", ")}, {"digest", s.Digest}} {
+		if line[1] != "" {
+			if err := fprintf(w, "%-9s %s\n", line[0]+":", printable(line[1])); err != nil {
+				return err
+			}
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(v.Keys)) {
+		if err := fprintf(w, "  %s = %s\n", s.Values[key].Key, printable(v.Keys[key])); err != nil {
+			return err
+		}
+	}
+	for _, event := range config.Events {
+		if err := a.showHooks(event, s.Hooks[event]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// showHooks lists what a hook directory would run, and what looks as if it was meant to and will not.
+func (a *app) showHooks(event, dir string) error {
+	if dir == "" {
+		return nil
+	}
+	names, skipped, err := hook.List(dir)
+	if err != nil {
+		return fprintf(a.out, "%s: %s\n", event, printable(err.Error()))
+	}
+	if err := fprintf(a.out, "%-9s %s\n", event+":", printable(strings.Join(names, " "))); err != nil {
+		return err
+	}
+	for _, s := range skipped {
+		if s.Warn {
+			if err := fprintf(a.out, "          %s is not run: %s\n", printable(s.Name), s.Why); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (a *app) sourceTest(ctx context.Context, name string) error {
+	if _, err := a.configured(name); err != nil {
+		return err
+	}
+	a.now = true
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	res, err := engine.Test(ctx, name)
+	v := testView{
+		Source: name, Instance: string(res.Instance), OK: err == nil,
+		Create: res.Create.Seconds(), Connect: res.Connect.Seconds(), Run: res.Run.Seconds(), Discard: res.Destroy.Seconds(),
+	}
+	if err != nil {
+		v.Error = plain(err)
+	}
+	if a.flags.json {
+		if e := a.printJSON(v); e != nil {
+			return e
+		}
+		return err
+	}
+	var rows [][]string
+	for _, p := range []struct {
+		name string
+		took time.Duration
+	}{{"create", res.Create}, {"connect", res.Connect}, {"run", res.Run}, {"discard", res.Destroy}} {
+		rows = append(rows, []string{p.name, fmt.Sprintf("%.3f", p.took.Seconds())})
+	}
+	if e := table(a.out, []string{"phase", "seconds"}, rows); e != nil {
+		return e
+	}
+	return err
+}

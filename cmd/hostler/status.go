@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
+)
+
+func newStatus(a *app) *cobra.Command {
+	var verbose, watch bool
+	var query string
+	cmd := &cobra.Command{
+		Use:   "status [SOURCE...]",
+		Short: "Show sources: what is cached, in use, and how many there may be",
+		Long: `Show each source with what it has cached (made and not in use) and in use, and its maximum (0: no limit). Note says what is out of the ordinary:
+a broken or paused source, failed and held instances, requests that wait, instances of a source that is configured no more.`,
+		Example: "  hostler status -v\n  hostler status web --query available\n  hostler status --json --watch",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !watch {
+				return a.status(cmd.Context(), args, verbose, query)
+			}
+			return a.watchStatus(cmd.Context(), args, verbose, query)
+		},
+		ValidArgsFunction: a.completeSources,
+	}
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "list the instances too")
+	cmd.Flags().StringVar(&query, "query", "", "print one number: `FIELD` available, cached, in-use or max, summed over the sources")
+	cmd.Flags().BoolVar(&watch, "watch", false, "show it again whenever it changes, until interrupted")
+	_ = cmd.RegisterFlagCompletionFunc("query", cobra.FixedCompletions(queries, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+var queries = []string{"available", "cached", "in-use", "max"}
+
+func (a *app) status(ctx context.Context, names []string, verbose bool, query string) error {
+	if query != "" && !slices.Contains(queries, query) {
+		return invalid("one of "+strings.Join(queries, ", "), "--query %s: no such number", query)
+	}
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return err
+	}
+	a.due(ctx, names...)
+	sources, err := selected(ctx, engine, names)
+	if err != nil {
+		return err
+	}
+	if query != "" {
+		n := ask(sources, query)
+		switch {
+		case a.flags.json:
+			return a.printJSON(n)
+		case n == nil:
+			return fprintf(a.out, "unlimited\n")
+		}
+		return fprintf(a.out, "%d\n", *n)
+	}
+	if a.flags.json {
+		return a.statusJSON(ctx, engine, sources)
+	}
+	rows := make([][]string, len(sources))
+	for i, s := range sources {
+		rows[i] = append(crcacheRow(s), s.Type, note(s, time.Now()))
+	}
+	if err := table(a.out, []string{"source", "cached", "in-use", "max", "type", "note"}, rows); err != nil || !verbose {
+		return err
+	}
+	instances, leases, err := instancesOf(ctx, engine, sources)
+	if err != nil {
+		return err
+	}
+	rows = rows[:0]
+	for _, i := range instances {
+		rows = append(rows, instanceRow(i, leases[i.ID], time.Now()))
+	}
+	if err := fprintf(a.out, "\n"); err != nil {
+		return err
+	}
+	return table(a.out, []string{"instance", "state", "since", "lease", "owner", "ends", "note"}, rows)
+}
+
+func (a *app) statusJSON(ctx context.Context, engine *pool.Pool, sources []pool.SourceStatus) error {
+	v := statusView{Sources: []sourceView{}, Instances: []instanceView{}}
+	for _, s := range sources {
+		v.Sources = append(v.Sources, viewSource(s))
+	}
+	instances, leases, err := instancesOf(ctx, engine, sources)
+	if err != nil {
+		return err
+	}
+	for _, i := range instances {
+		v.Instances = append(v.Instances, viewInstance(i, leases[i.ID]))
+	}
+	if a.stream {
+		return a.printLine(v)
+	}
+	return a.printJSON(v)
+}
+
+// selected returns the status of the named sources, sorted by name; of all without names.
+func selected(ctx context.Context, engine *pool.Pool, names []string) ([]pool.SourceStatus, error) {
+	all, err := engine.Status(ctx)
+	if err != nil || len(names) == 0 {
+		return all, err
+	}
+	known := make([]string, len(all))
+	for i, s := range all {
+		known[i] = s.Name
+	}
+	for _, n := range names {
+		if !slices.Contains(known, n) {
+			return nil, unknownSource(n, known)
+		}
+	}
+	return slices.DeleteFunc(all, func(s pool.SourceStatus) bool { return !slices.Contains(names, s.Name) }), nil
+}
+
+func unknownSource(name string, known []string) error {
+	hint := nearestHint(name, known, "")
+	if hint == "" {
+		hint = "hostler source list"
+	}
+	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: fmt.Errorf("no such source"), Hint: hint}
+}
+
+// ask sums one number over sources; nil: without limit.
+func ask(sources []pool.SourceStatus, query string) *int {
+	sum := 0
+	for _, s := range sources {
+		switch query {
+		case "cached":
+			sum += s.Counts.Cached()
+		case "in-use":
+			sum += s.Counts.InUse()
+		case "max":
+			if s.Maximum == 0 {
+				return nil
+			}
+			sum += s.Maximum
+		case "available":
+			if s.Available == nil {
+				return nil
+			}
+			sum += *s.Available
+		}
+	}
+	return &sum
+}
+
+// crcacheRow is the part of a row that the old table has too.
+func crcacheRow(s pool.SourceStatus) []string {
+	return []string{s.Name, strconv.Itoa(s.Counts.Cached()), strconv.Itoa(s.Counts.InUse()), strconv.Itoa(s.Maximum)}
+}
+
+// note says what is out of the ordinary about a source.
+func note(s pool.SourceStatus, now time.Time) string {
+	var notes []string
+	add := func(n int, format string) {
+		if n > 0 {
+			notes = append(notes, fmt.Sprintf(format, n))
+		}
+	}
+	if s.Broken != nil {
+		notes = append(notes, "broken: "+printable(plain(s.Broken)))
+	}
+	if s.Orphaned {
+		notes = append(notes, "orphaned")
+	}
+	add(s.Counts.Creating+s.Counts.SettingUp, "%d being made")
+	add(s.Counts.Cleaning, "%d being cleaned")
+	add(s.Counts.Discarding, "%d being discarded")
+	add(s.Counts.Failed, "%d failed")
+	add(s.Counts.Held, "%d held")
+	add(s.Waiting, "%d waiting")
+	if s.Paused.After(now) {
+		notes = append(notes, fmt.Sprintf("paused for %s: %s", short(s.Paused.Sub(now)), printable(s.LastError)))
+	}
+	return strings.Join(notes, ", ")
+}
+
+// instancesOf returns the instances of sources, sorted by name, and the leases that they are under.
+func instancesOf(ctx context.Context, engine *pool.Pool, sources []pool.SourceStatus) ([]compute.Instance, map[compute.ID]*compute.Lease, error) {
+	all, err := engine.Instances(ctx, compute.InstanceQuery{})
+	if err != nil {
+		return nil, nil, err
+	}
+	all = slices.DeleteFunc(all, func(i compute.Instance) bool {
+		return !slices.ContainsFunc(sources, func(s pool.SourceStatus) bool { return s.Name == i.Source })
+	})
+	slices.SortFunc(all, func(a, b compute.Instance) int {
+		return strings.Compare(a.Source+"\x00"+string(a.ID), b.Source+"\x00"+string(b.ID))
+	})
+	leases, err := engine.Leases(ctx, compute.LeaseQuery{})
+	if err != nil {
+		return nil, nil, err
+	}
+	byInstance := make(map[compute.ID]*compute.Lease, len(leases))
+	for i := range leases {
+		byInstance[leases[i].Instance] = &leases[i]
+	}
+	return all, byInstance, nil
+}
+
+func instanceRow(i compute.Instance, l *compute.Lease, now time.Time) []string {
+	row := []string{string(i.ID), string(i.State), short(now.Sub(i.Since)), "", "", "", printable(i.Reason)}
+	if l != nil {
+		row[3], row[4] = l.Name, printable(l.Owner)
+		if l.Name == "" {
+			row[3] = l.ID
+		}
+		if d := l.Deadline(); !d.IsZero() {
+			row[5] = "in " + short(d.Sub(now))
+		}
+		if l.Pool != "" && row[6] == "" {
+			row[6] = "by " + string(l.Pool)
+		}
+	}
+	return row
+}
+
+// short is a duration for people, in its two largest units at most.
+func short(d time.Duration) string {
+	d = max(d, 0)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider/guard"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// definition is what is kept with a source's instances, so that they can still be cleaned and discarded when the configuration is gone.
+type definition struct {
+	Settings    map[string]string `json:"settings,omitempty"` // references to secrets, never secrets
+	Hooks       map[string]string `json:"hooks,omitempty"`    // directories by event
+	HookTimeout time.Duration     `json:"hook_timeout,omitempty"`
+}
+
+// engine joins store, sources, providers and hooks to the lease engine, once.
+func (a *app) engine(ctx context.Context) (*pool.Pool, error) {
+	if a.pool != nil {
+		return a.pool, nil
+	}
+	cfg, err := a.configuration()
+	if err != nil {
+		return nil, err
+	}
+	state, err := stateDir()
+	if err != nil {
+		return nil, err
+	}
+	if a.store == nil {
+		store, err := sqlite.Open(ctx, filepath.Join(state, "state.db"), sqlite.Options{})
+		if err != nil {
+			return nil, err
+		}
+		a.store = store
+		a.closers = append(a.closers, func() { _ = store.Close() })
+	}
+	opt := pool.Options{
+		Store: a.store, Open: a.opener(cfg, state), Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle,
+	}
+	if a.compat {
+		opt.LeaseIdle = 0
+	}
+	if !a.now {
+		opt.Later = a.later(cfg)
+	}
+	for _, s := range cfg.Sources {
+		opt.Sources = append(opt.Sources, engineSource(s))
+	}
+	a.pool, err = pool.New(opt)
+	return a.pool, err
+}
+
+// engineSource is a configured source as the engine wants it.
+func engineSource(s *config.Source) pool.Source {
+	out := pool.Source{
+		Name: s.Name, Type: s.Type, Digest: s.Digest, Err: configError(s.Err),
+		Reserve: s.Reserve, Spare: s.Spare, Maximum: s.Maximum, Concurrency: s.Concurrency, MaxUses: s.MaxUses, Children: s.Sources,
+		Reuse: s.Reuse, OnFailure: s.OnFailure, TTL: orZero(s.TTL), MaxTTL: orZero(s.MaxTTL), LeaseIdle: orZero(s.LeaseIdle), Idle: orZero(s.Idle),
+		MaxAge: orZero(s.MaxAge), Image: s.Image, Flavor: s.Flavor,
+	}
+	for event := range s.Hooks {
+		out.Hooks = append(out.Hooks, event)
+	}
+	slices.Sort(out.Hooks)
+	out.Definition, _ = json.Marshal(definition{s.Settings, s.Hooks, orZero(s.HookTimeout)}) // strings and numbers cannot fail
+	return out
+}
+
+func orZero(d *time.Duration) time.Duration {
+	if d == nil {
+		return 0
+	}
+	return *d
+}
+
+func readDefinition(name string, data []byte) (definition, error) {
+	var d definition
+	if len(data) == 0 {
+		return d, nil
+	}
+	if err := json.Unmarshal(data, &d); err != nil {
+		return d, &compute.Error{ID: compute.ID(name), Kind: compute.ErrFailed, Err: fmt.Errorf("its definition in the state: %w", err)}
+	}
+	return d, nil
+}
+
+// opener makes providers of definitions, each behind a guard.
+func (a *app) opener(cfg *config.Config, state string) func(context.Context, string, string, []byte) (compute.Provider, error) {
+	return func(ctx context.Context, name, typ string, data []byte) (compute.Provider, error) {
+		def, err := readDefinition(name, data)
+		if err != nil {
+			return nil, err
+		}
+		s := siteOf(state, name, typ, a.store.Installation())
+		var p compute.Provider
+		if k, ok := kinds()[typ]; ok {
+			p, err = k.open(ctx, a.log, s, func(out any) error { return config.Decode(def.Settings, position(cfg, name, typ), out) })
+		} else {
+			p, err = openExternal(ctx, a.log, s, def.Settings)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return guard.New(p, guard.Options{Source: name, Log: a.log}), nil
+	}
+}
+
+// position finds the place of a source's key for errors, as long as the source is configured.
+func position(cfg *config.Config, name, typ string) func(string) (string, int) {
+	if s, err := cfg.Source(name); err == nil && s.Type == typ {
+		return s.Position
+	}
+	return nil
+}
+
+// later says which sources' leftovers are the keeper's work: those that take long.
+func (a *app) later(cfg *config.Config) func(name, typ string) bool {
+	return func(name, typ string) bool {
+		k, known := kinds()[typ]
+		slow := !known && typ != "pool" || k.slow
+		if s, err := cfg.Source(name); err == nil && (s.Hooks["discard"] != "" || s.Hooks["release"] != "") {
+			slow = true
+		}
+		a.left = a.left || slow
+		return slow
+	}
+}
+
+// due does what is due for sources before they are shown or used: ended leases, half-made and unclean instances. What goes wrong there is
+// recorded, and shown by status and events; here it is no reason to fail.
+func (a *app) due(ctx context.Context, names ...string) {
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return
+	}
+	var known []string
+	for _, n := range names {
+		if a.isSource(strings.TrimSpace(n)) {
+			known = append(known, n)
+		}
+	}
+	if len(names) > 0 && len(known) == 0 {
+		return
+	}
+	if _, err := engine.Work(ctx, known...); err != nil {
+		a.log.Warn("what was due", "err", err)
+	}
+}
