@@ -131,3 +131,16 @@ func (d *decoder) error(depth int) error {
 	}
 	return nil
 }
+
+// AppendError encodes an error, or nil, so that DecodeError gives it back with its text, kind, operation, instance and hint.
+func AppendError(b []byte, err error) []byte { return appendError(b, err, 0) }
+
+// DecodeError is the reverse of AppendError. What is not well formed becomes an error of kind ErrLost.
+func DecodeError(b []byte) error {
+	d := &decoder{b: b}
+	err := d.error(0)
+	if !d.end() {
+		return protocolError("an error that is not well formed")
+	}
+	return err
+}

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/agent"
 )
 
 func TestDial(t *testing.T) {
@@ -146,5 +148,43 @@ func TestNoForwarding(t *testing.T) {
 	}
 	if _, err := c.Listen(t.Context(), "tcp", "127.0.0.1:0"); !errors.Is(err, compute.ErrInvalid) {
 		t.Errorf("Listen: %v", err)
+	}
+}
+
+// What waits for the client's next word ends with Serve's context too.
+func TestServeContextEndsStreams(t *testing.T) {
+	leaks(t)
+	a, b := pair(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- agent.Serve(ctx, b, newFake(), agent.Options{}) }()
+	c := agent.New(a)
+	defer c.Close()
+	l, err := c.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialled, err := c.Dial(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dialled.Close()
+	if _, err := l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	never, w := io.Pipe()
+	defer w.Close()
+	put := make(chan error, 1)
+	go func() { put <- c.Put(t.Context(), "/d", never) }()
+	w.Write([]byte("x")) // it has begun
+	cancel()
+	if err := <-served; !errors.Is(err, context.Canceled) {
+		t.Errorf("Serve: %v", err)
+	}
+	if err := <-put; !errors.Is(err, compute.ErrLost) {
+		t.Errorf("Put: %v", err)
+	}
+	if _, err := l.Accept(); err == nil {
+		t.Error("Accept goes on")
 	}
 }

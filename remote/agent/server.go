@@ -59,8 +59,9 @@ func Serve(ctx context.Context, rwc io.ReadWriteCloser, conn compute.Conn, opt O
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	v.stop()
 	v.close()
+	v.stop()
+	v.cancelAll()
 	v.work.Wait()
 	s.flush(drain)
 	s.fail(lost(err))
@@ -193,6 +194,7 @@ func (v *server) control(s *session, st *stream, kind, ch byte, id uint32, body 
 			v.finished(n)
 			return err
 		}
+		v.late(st)
 		go func() {
 			defer v.finished(n)
 			v.serve(ctx, st, req)
@@ -223,6 +225,26 @@ func (v *server) control(s *session, st *stream, kind, ch byte, id uint32, body 
 		return protocolError("a frame of kind %d from a client", kind)
 	}
 	return nil
+}
+
+// cancelAll ends what all streams do. Those that are being added just now see that v.ctx has ended.
+func (v *server) cancelAll() {
+	v.s.mu.Lock()
+	var all []*stream
+	for _, st := range v.s.streams {
+		all = append(all, st)
+	}
+	v.s.mu.Unlock()
+	for _, st := range all {
+		v.cancel(st)
+	}
+}
+
+// late cancels a stream that was added when all others had been cancelled already.
+func (v *server) late(st *stream) {
+	if v.ctx.Err() != nil {
+		v.cancel(st)
+	}
 }
 
 // cancel ends what a stream does. What a command wrote until then still goes out, if the client takes it soon.
@@ -409,6 +431,7 @@ func (v *server) listen(ctx context.Context, st *stream, req *request) error {
 			return err
 		}
 		v.s.ring()
+		v.late(conn)
 		go func() {
 			defer v.finished(0)
 			v.result(conn, compute.Exit{}, pipe(ctx, conn, nc))

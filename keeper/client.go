@@ -1,0 +1,124 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/agent"
+)
+
+// What a client may find instead of its keeper. Both come in a *compute.Error of kind ErrUnavailable, and nothing was done.
+var (
+	ErrNone  = errors.New("no keeper is running")
+	ErrOther = errors.New("the keeper is of another build of hostler")
+)
+
+// Request says what a client wants a connection for.
+type Request struct {
+	Build      string      // which build of hostler this is; "": any keeper will do
+	Who        compute.Who // on whose behalf
+	Instance   compute.ID
+	Generation int64 // the lease's, when known: a keeper that sees another one in the store says ErrStale; 0: not known
+}
+
+func none(err error) error {
+	return &compute.Error{Op: "keeper", Kind: compute.ErrUnavailable, Err: errors.Join(ErrNone, err)}
+}
+
+// Dial asks the keeper behind socket for a connection into an instance; it opens one if it has none yet, and Dial returns when it is open. The
+// error is ErrNone, ErrOther, what the store said (ErrNotLeased, ErrStale, ErrDenied, ...) or why it could not be opened. The connection is a
+// Dialer and a Listener as far as the keeper's is. Closing it ends what runs through it, not what the keeper keeps.
+func Dial(ctx context.Context, socket string, req Request) (compute.Conn, error) {
+	c, _, err := ask(ctx, socket, request{Build: req.Build, Verb: verbConnect, Who: req.Who, Instance: req.Instance, Generation: req.Generation})
+	if err != nil {
+		return nil, err
+	}
+	return agent.New(c), nil
+}
+
+// Ring tells the keeper that work is due: something was released. It does not wait for that. The error is ErrNone where no keeper runs, who
+// would look for work when it starts.
+func Ring(ctx context.Context, socket string) error {
+	return tell(ctx, socket, request{Verb: verbBell})
+}
+
+// Stop tells the keeper to end when what runs through it has ended, and returns when another may take its place. ErrNone: there is none.
+func Stop(ctx context.Context, socket string) error {
+	return tell(ctx, socket, request{Verb: verbStop})
+}
+
+// Ask returns what the keeper says about itself. ErrNone: there is none.
+func Ask(ctx context.Context, socket string) (Status, error) {
+	c, a, err := ask(ctx, socket, request{Verb: verbStatus})
+	if err != nil {
+		return Status{}, err
+	}
+	c.Close()
+	if a.Status == nil {
+		return Status{}, &compute.Error{Op: "keeper", Kind: compute.ErrUnavailable, Err: errors.New("it does not say how it is")}
+	}
+	return *a.Status, nil
+}
+
+func tell(ctx context.Context, socket string, req request) error {
+	c, _, err := ask(ctx, socket, req)
+	if err == nil {
+		c.Close()
+	}
+	return err
+}
+
+// ask sends a request and returns the answer, and the connection for what follows.
+func ask(ctx context.Context, socket string, req request) (net.Conn, *answer, error) {
+	if err := checkDir(socket, false); err != nil {
+		return nil, nil, err
+	}
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, "unix", socket)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+			return nil, nil, none(err)
+		}
+		return nil, nil, &compute.Error{Op: "keeper", Kind: compute.ErrUnavailable, Err: err}
+	}
+	a, err := exchange(ctx, nc.(*net.UnixConn), req)
+	if err != nil {
+		nc.Close()
+		return nil, nil, err
+	}
+	return nc, a, nil
+}
+
+func exchange(ctx context.Context, c *net.UnixConn, req request) (*answer, error) {
+	if err := trusted(c); err != nil {
+		return nil, err
+	}
+	over := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+	req.Version = version
+	var a answer
+	err := writeFrame(c, req)
+	if err == nil {
+		err = readFrame(c, &a)
+	}
+	if !over() {
+		return nil, ctx.Err()
+	}
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return nil, none(err) // it ended at that moment; nothing of ours has run
+	case err != nil:
+		return nil, &compute.Error{Op: "keeper", Kind: compute.ErrUnavailable, Err: err}
+	case a.Other:
+		return nil, &compute.Error{Op: "keeper", Kind: compute.ErrUnavailable, Err: ErrOther}
+	}
+	return &a, a.err()
+}

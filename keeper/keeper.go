@@ -1,0 +1,347 @@
+package keeper
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/agent"
+)
+
+// Options are what a keeper is given. Socket, Authorise and Open are required.
+type Options struct {
+	Socket string        // an absolute path; its directory is the user's own, with mode 0700, and is made if it is missing
+	Build  string        // which build of hostler this is; clients of another one get a keeper of their own
+	Idle   time.Duration // how long a connection, and the keeper, stays with nothing to do; 0: 10 minutes
+
+	// Authorise asks the store whether who may use the instance now, and as what. It is called for every connection of a client, so it should
+	// cost one read. ErrNotLeased, ErrStale, ErrNotFound and ErrDenied also end connections that were kept under such a lease.
+	Authorise func(ctx context.Context, who compute.Who, id compute.ID) (Key, error)
+	// Open opens a connection. One that has a method Done() <-chan struct{} is not given out any more when that is closed.
+	Open func(ctx context.Context, key Key) (compute.Conn, error)
+	// Due does the work that is due and returns when there will be more; zero: none is known. It is called when the keeper starts, at that time,
+	// and when the bell is rung; never twice at once. nil: there is no such work.
+	Due func(ctx context.Context) (next time.Time, err error)
+
+	Log *slog.Logger // nil: none
+}
+
+const (
+	askTime  = 10 * time.Second // for a client's request to come
+	dueAgain = time.Minute      // after due work failed
+)
+
+// Serve is the keeper: it returns when ctx ends, after it was told to stop, or when there was nothing to do for opt.Idle. Then everything that
+// it ran has ended and its connections are closed. Where another keeper has the socket it returns nil at once.
+// Started by Start, it closes the files that it inherited and tells the starter when it listens.
+func Serve(ctx context.Context, opt Options) error {
+	ready := inherited()
+	defer ready.close()
+	if opt.Idle <= 0 {
+		opt.Idle = 10 * time.Minute
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	l, held, err := listen(opt.Socket)
+	if err != nil {
+		ready.say(err.Error())
+		return err
+	}
+	if l == nil {
+		ready.say(sayTaken)
+		return nil
+	}
+	k := &keeper{opt: opt, started: time.Now(), listener: l, held: held, kept: make(map[place]*kept), changed: make(chan struct{}, 1)}
+	k.rung = opt.Due != nil
+	k.last = k.started
+	k.ctx, k.cancel = context.WithCancel(ctx)
+	accepting := make(chan struct{})
+	go func() { k.accept(l); close(accepting) }()
+	ready.say(sayReady)
+	opt.Log.Info("keeper listens", "socket", opt.Socket, "pid", os.Getpid(), "build", opt.Build)
+	k.loop()
+	k.giveUp()
+	<-accepting
+	k.loop() // whoever came in the last moment is served to the end
+	k.cancel()
+	k.clientsDone.Wait()
+	k.sweep(time.Now().Add(24*time.Hour), 0)
+	k.work.Wait()
+	opt.Log.Info("keeper ends", "pid", os.Getpid())
+	return ctx.Err()
+}
+
+type keeper struct {
+	opt         Options
+	ctx         context.Context // for all that it does
+	cancel      context.CancelFunc
+	started     time.Time
+	work        sync.WaitGroup // goroutines but those of clients
+	clientsDone sync.WaitGroup
+	changed     chan struct{} // 1 slot: the loop should look again
+
+	mu       sync.Mutex
+	listener *net.UnixListener // nil: given up
+	held     *os.File          // the lock
+	kept     map[place]*kept
+	clients  int       // requests that are being served
+	streams  int       // of these, connections into instances
+	last     time.Time // when there was last something to do
+	rung     bool      // due work should be looked for
+	busy     bool      // due work is being done
+	due      time.Time // when to look for it
+	dueErr   error
+}
+
+// ring makes the loop look again.
+func (k *keeper) ring() {
+	select {
+	case k.changed <- struct{}{}:
+	default:
+	}
+}
+
+// loop starts due work, closes what is unused, and returns when the keeper should end.
+func (k *keeper) loop() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		now := time.Now()
+		wake := k.sweep(now, k.opt.Idle)
+		k.mu.Lock()
+		if !k.busy && k.listener != nil && (k.rung || !k.due.IsZero() && !now.Before(k.due)) {
+			k.rung, k.busy, k.due = false, true, time.Time{}
+			k.work.Go(k.doDue)
+		}
+		end := k.last.Add(k.opt.Idle)
+		quiet := k.clients == 0 && !k.busy
+		given := k.listener == nil
+		due := k.due
+		if given {
+			due = time.Time{} // its successor's work
+		}
+		k.mu.Unlock()
+		if quiet && (given || !now.Before(end)) {
+			return
+		}
+		if quiet {
+			wake = sooner(wake, end)
+		}
+		if wake = sooner(wake, due); !wake.IsZero() {
+			timer.Reset(max(time.Until(wake), time.Millisecond))
+		}
+		select {
+		case <-k.ctx.Done():
+			return
+		case <-k.changed:
+		case <-timer.C:
+		}
+	}
+}
+
+// sooner returns the earlier one; zero is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func (k *keeper) doDue() {
+	k.recheck(k.ctx, "")
+	var next time.Time
+	var err error
+	if k.opt.Due != nil {
+		next, err = k.opt.Due(k.ctx)
+	}
+	now := time.Now()
+	if err != nil {
+		k.opt.Log.Warn("due work", "err", err)
+		if again := now.Add(dueAgain); next.Before(again) {
+			next = again
+		}
+	}
+	k.mu.Lock()
+	k.busy, k.due, k.dueErr = false, next, err
+	if err == nil { // a store that is gone for good does not keep the keeper alive
+		k.last = now
+	}
+	k.mu.Unlock()
+	k.ring()
+}
+
+// giveUp gives the socket to whoever wants it. Connections that nobody uses are closed.
+func (k *keeper) giveUp() {
+	k.mu.Lock()
+	l, held := k.listener, k.held
+	k.listener, k.held = nil, nil
+	k.mu.Unlock()
+	if l == nil {
+		return
+	}
+	if err := os.Remove(k.opt.Socket); err != nil {
+		k.opt.Log.Info("remove socket", "err", err)
+	}
+	l.Close()
+	held.Close() // last: from here on another keeper may have the socket's name
+	k.sweep(time.Now(), 0)
+	k.ring()
+}
+
+func (k *keeper) accept(l *net.UnixListener) {
+	for {
+		c, err := l.AcceptUnix()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // out of files: those that are open will be closed
+			k.opt.Log.Warn("accept", "err", err)
+			select {
+			case <-k.ctx.Done():
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+			continue
+		}
+		k.mu.Lock()
+		k.clients++
+		k.mu.Unlock()
+		k.clientsDone.Go(func() {
+			k.client(c)
+			c.Close()
+			k.mu.Lock()
+			k.clients--
+			k.last = time.Now()
+			k.mu.Unlock()
+			k.ring()
+		})
+	}
+}
+
+// client serves one request.
+func (k *keeper) client(c *net.UnixConn) {
+	if err := trusted(c); err != nil {
+		k.opt.Log.Warn("refused", "err", err)
+		return
+	}
+	c.SetReadDeadline(time.Now().Add(askTime))
+	ending := context.AfterFunc(k.ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })
+	r := bufio.NewReaderSize(c, 1024)
+	var req request
+	if err := readFrame(r, &req); err != nil || !ending() {
+		return
+	}
+	c.SetReadDeadline(time.Time{})
+	if req.Version != version || req.Build != "" && req.Build != k.opt.Build {
+		if req.Verb != verbStop && req.Verb != verbStatus {
+			writeFrame(c, answer{Version: version, Other: true})
+			return
+		}
+	}
+	switch req.Verb {
+	case verbConnect:
+		k.connect(c, r, req)
+	case verbBell:
+		k.mu.Lock()
+		k.rung = true
+		k.mu.Unlock()
+		k.ring()
+		writeFrame(c, answer{Version: version})
+	case verbPing:
+		writeFrame(c, answer{Version: version})
+	case verbStatus:
+		writeFrame(c, answer{Version: version, Status: k.status()})
+	case verbStop:
+		k.giveUp()
+		writeFrame(c, answer{Version: version})
+	default:
+		k.refuse(c, &compute.Error{Op: "keeper", Kind: compute.ErrInvalid, Err: fmt.Errorf("unknown verb %q", req.Verb)})
+	}
+}
+
+func (k *keeper) refuse(c net.Conn, err error) {
+	writeFrame(c, answer{Version: version, Error: agent.AppendError(nil, err)})
+}
+
+// connect gives a client its way into an instance.
+func (k *keeper) connect(c *net.UnixConn, r *bufio.Reader, req request) {
+	ctx, cancel := context.WithCancel(k.ctx)
+	defer cancel()
+	s := &stream{UnixConn: c, r: r, seen: make(chan struct{})}
+	k.clientsDone.Go(func() { s.watch(cancel) }) // a client that goes away while a connection is being opened
+	key, err := k.opt.Authorise(ctx, req.Who, req.Instance)
+	if err == nil && req.Generation != 0 && req.Generation != key.Generation {
+		err = stale(key)
+	}
+	if err != nil {
+		k.recheck(k.ctx, req.Instance)
+		k.refuse(c, err)
+		return
+	}
+	e, err := k.use(ctx, key, req.Who)
+	if err != nil {
+		k.refuse(c, err)
+		return
+	}
+	defer k.leave(e)
+	defer context.AfterFunc(e.life, cancel)()
+	if err := writeFrame(c, answer{Version: version}); err != nil {
+		return
+	}
+	k.mu.Lock()
+	k.streams++
+	k.mu.Unlock()
+	defer func() {
+		k.mu.Lock()
+		k.streams--
+		k.mu.Unlock()
+	}()
+	if err := agent.Serve(ctx, s, watched{k, e}, agent.Options{}); err != nil && ctx.Err() == nil {
+		k.opt.Log.Debug("client", "instance", key.Instance, "err", err)
+	}
+}
+
+func (k *keeper) status() *Status {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	st := &Status{PID: os.Getpid(), Build: k.opt.Build, Started: k.started, Clients: k.streams, Due: k.due, Busy: k.busy, Ending: k.listener == nil,
+		Kept: []Kept{}}
+	if k.dueErr != nil {
+		st.Error = k.dueErr.Error()
+	}
+	for _, e := range k.kept {
+		st.Kept = append(st.Kept, Kept{Key: e.key, Users: e.users, Since: e.since, Used: e.used})
+	}
+	slices.SortFunc(st.Kept, func(a, b Kept) int { return cmp.Compare(a.Instance, b.Instance) })
+	return st
+}
+
+// stream is a client's connection behind a look-out for its end.
+type stream struct {
+	*net.UnixConn
+	r    *bufio.Reader
+	seen chan struct{} // closed when the look-out has seen something: then the reader is free
+}
+
+// watch waits for the first byte and calls gone if it never comes.
+func (s *stream) watch(gone func()) {
+	defer close(s.seen)
+	if _, err := s.r.Peek(1); err != nil {
+		gone()
+	}
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	<-s.seen
+	return s.r.Read(p)
+}

@@ -1,0 +1,294 @@
+package keeper_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/keeper"
+)
+
+// serve runs a keeper in this process until the test ends.
+func serve(t testing.TB, opt keeper.Options) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- keeper.Serve(ctx, opt) }()
+	soon(t, "it listens", func() bool { _, err := keeper.Ask(ctx, opt.Socket); return err == nil })
+	stop = sync.OnceValue(func() error { cancel(); return <-done })
+	t.Cleanup(func() { stop() })
+	return stop
+}
+
+func TestGenerationMovesOn(t *testing.T) {
+	dir := place(t)
+	opt := options(dir, "", time.Minute)
+	serve(t, opt)
+	req := request("")
+	req.Generation = 1
+	c, err := keeper.Dial(t.Context(), opt.Socket, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	output(t, c, "true")
+	ran := make(chan error, 1)
+	go func() { _, err := c.Run(t.Context(), &compute.Command{Args: []string{"sleep", "100"}}); ran <- err }()
+
+	lease(t, dir, "a-1", 2)
+	if _, err := keeper.Dial(t.Context(), opt.Socket, req); !errors.Is(err, compute.ErrStale) {
+		t.Errorf("with the old generation: %v", err)
+	}
+	soon(t, "the old connection is closed", func() bool { return lines(dir, "closed") == 1 })
+	if err := <-ran; !errors.Is(err, compute.ErrLost) {
+		t.Errorf("what ran under the old lease: %v", err)
+	}
+	req.Generation = 2
+	c2, err := keeper.Dial(t.Context(), opt.Socket, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c2.Close()
+	output(t, c2, "true")
+
+	lease(t, dir, "a-1", 0) // released: the bell is enough
+	if err := keeper.Ring(t.Context(), opt.Socket); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, "that is closed too", func() bool { return lines(dir, "closed") == 2 })
+	if _, err := keeper.Dial(t.Context(), opt.Socket, request("")); !errors.Is(err, compute.ErrNotLeased) {
+		t.Errorf("after the release: %v", err)
+	}
+	if st := status(t, dir); len(st.Kept) != 0 {
+		t.Errorf("kept: %+v", st.Kept)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	dir := place(t)
+	opt := options(dir, "", time.Minute)
+	serve(t, opt)
+	req := request("")
+	req.Who.Owner = "you"
+	_, err := keeper.Dial(t.Context(), opt.Socket, req)
+	if !errors.Is(err, compute.ErrDenied) || compute.Hint(err) != "ask me" {
+		t.Errorf("another's: %v, hint %q", err, compute.Hint(err))
+	}
+	lease(t, dir, "bad-1", 1)
+	req = request("")
+	req.Instance = "bad-1"
+	for range 2 {
+		_, err = keeper.Dial(t.Context(), opt.Socket, req)
+		var e *compute.Error
+		if !errors.Is(err, compute.ErrNotReady) || !errors.As(err, &e) || e.ID != "bad-1" || e.Hint != "wait" {
+			t.Errorf("one that cannot be opened: %v", err)
+		}
+	}
+	if n := lines(dir, "opened"); n != 2 {
+		t.Errorf("%d tries to open: an error was kept", n)
+	}
+}
+
+func TestUnusedConnectionsAreClosed(t *testing.T) {
+	dir := place(t)
+	lease(t, dir, "a-2", 1)
+	opt := options(dir, "", 300*time.Millisecond)
+	opt.Due = nil
+	serve(t, opt)
+	c, err := keeper.Dial(t.Context(), opt.Socket, request("")) // stays
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	req := request("")
+	req.Instance = "a-2"
+	c2, err := keeper.Dial(t.Context(), opt.Socket, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c2.Close()
+	soon(t, "the unused one is closed", func() bool { return lines(dir, "closed") == 1 })
+	if st := status(t, dir); len(st.Kept) != 1 || st.Kept[0].Instance != "a-1" || st.Kept[0].Users != 1 {
+		t.Errorf("kept: %+v", st.Kept)
+	}
+	output(t, c, "true")
+}
+
+// lostConn loses contact at once.
+type lostConn struct{ compute.Conn }
+
+func (lostConn) Run(context.Context, *compute.Command) (compute.Exit, error) {
+	return compute.Exit{}, &compute.Error{Kind: compute.ErrLost}
+}
+func (lostConn) Close() error { return nil }
+
+func TestBrokenConnectionIsNotSharedOn(t *testing.T) {
+	dir := place(t)
+	opt := options(dir, "", time.Minute)
+	opened := 0
+	open := opt.Open
+	opt.Open = func(ctx context.Context, key keeper.Key) (compute.Conn, error) {
+		if opened++; opened == 1 {
+			return lostConn{}, nil
+		}
+		return open(ctx, key)
+	}
+	serve(t, opt)
+	c, err := keeper.Dial(t.Context(), opt.Socket, request(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"true"}}); !errors.Is(err, compute.ErrLost) {
+		t.Errorf("got %v", err)
+	}
+	c2, err := keeper.Dial(t.Context(), opt.Socket, request(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c2.Close()
+	output(t, c2, "true")
+}
+
+// A client that goes away while its connection is being opened ends that, if nobody else waits for it.
+func TestClientGoesWhileOpening(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	dir := place(t)
+	opt := options(dir, "", time.Minute)
+	opening, ended := make(chan bool, 1), make(chan error, 1)
+	opt.Open = func(ctx context.Context, key keeper.Key) (compute.Conn, error) {
+		opening <- true
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return nil, ctx.Err()
+	}
+	stop := serve(t, opt)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-opening; cancel() }()
+	if _, err := keeper.Dial(ctx, opt.Socket, request("")); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	<-ended
+	if err := stop(); !errors.Is(err, context.Canceled) {
+		t.Errorf("Serve: %v", err)
+	}
+	if err := goleak.Find(before); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestForwarding(t *testing.T) {
+	dir := place(t)
+	opt := options(dir, "", time.Minute)
+	serve(t, opt)
+	c, err := keeper.Dial(t.Context(), opt.Socket, request(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		if nc, err := l.Accept(); err == nil {
+			nc.Write([]byte("hi"))
+			nc.Close()
+		}
+	}()
+	d, ok := compute.As[compute.Dialer](c)
+	if !ok {
+		t.Fatal("no Dialer")
+	}
+	nc, err := d.Dial(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	p := make([]byte, 2)
+	if _, err := nc.Read(p); err != nil || string(p) != "hi" {
+		t.Errorf("%q %v", p, err)
+	}
+}
+
+func TestDirectoryOfOthers(t *testing.T) {
+	dir := place(t)
+	run := filepath.Join(dir, "run")
+	opt := options(dir, "", time.Minute)
+	for name, prepare := range map[string]func(){
+		"open to others": func() { os.Mkdir(run, 0o755); os.Chmod(run, 0o755) },
+		"a link":         func() { os.Mkdir(run+"2", 0o700); os.Symlink(run+"2", run) },
+		"a file":         func() { os.WriteFile(run, nil, 0o600) },
+		"another user's": func() {
+			if os.Geteuid() != 0 {
+				t.Skip("another user's: needs root")
+			}
+			os.Mkdir(run, 0o700)
+			os.Chown(run, 65534, 65534)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			os.RemoveAll(run)
+			defer os.RemoveAll(run)
+			prepare()
+			if err := keeper.Serve(t.Context(), opt); !errors.Is(err, compute.ErrDenied) || compute.Hint(err) == "" {
+				t.Errorf("Serve: %v", err)
+			}
+			if _, err := keeper.Dial(t.Context(), opt.Socket, request("")); !errors.Is(err, compute.ErrDenied) {
+				t.Errorf("Dial: %v", err)
+			}
+		})
+	}
+	opt.Socket = "/tmp/" + string(make([]byte, 120))
+	if err := keeper.Serve(t.Context(), opt); !errors.Is(err, compute.ErrInvalid) {
+		t.Errorf("a long name: %v", err)
+	}
+}
+
+func TestSecondKeeperEndsQuietly(t *testing.T) {
+	dir := place(t)
+	opt := options(dir, "", time.Minute)
+	stop := serve(t, opt)
+	if err := keeper.Serve(t.Context(), opt); err != nil {
+		t.Errorf("the second: %v", err)
+	}
+	if _, err := keeper.Ask(t.Context(), opt.Socket); err != nil {
+		t.Errorf("the first was hurt: %v", err)
+	}
+	stop()
+	if _, err := os.Stat(opt.Socket); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it left its socket: %v", err)
+	}
+}
+
+func BenchmarkDialAndRun(b *testing.B) {
+	dir := place(b)
+	opt := options(dir, "", time.Minute)
+	opt.Log = nil
+	serve(b, opt)
+	for name, args := range map[string][]string{"dial": nil, "true": {"true"}} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				c, err := keeper.Dial(b.Context(), opt.Socket, request(""))
+				if err != nil {
+					b.Fatal(err)
+				}
+				if args != nil {
+					if _, err := c.Run(b.Context(), &compute.Command{Args: args}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				c.Close()
+			}
+		})
+	}
+}

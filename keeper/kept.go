@@ -1,0 +1,292 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Key names what a connection leads to: an instance as one lease has it. A later lease's connection is another.
+type Key struct {
+	Source     int64      `json:"source"` // the record of the source's definition
+	Instance   compute.ID `json:"instance"`
+	Generation int64      `json:"generation"`
+}
+
+// place is where there can be one connection at a time.
+type place struct {
+	source   int64
+	instance compute.ID
+}
+
+func (k Key) place() place { return place{k.Source, k.Instance} }
+
+// kept is a connection that clients share. The keeper's mu guards its fields; conn and err stand still once ready is closed.
+type kept struct {
+	key   Key
+	ready chan struct{} // closed when conn or err is there
+	conn  compute.Conn
+	err   error
+	life  context.Context // of opening it, and of what clients do through it
+	stop  context.CancelFunc
+
+	who     compute.Who // who last used it
+	users   int
+	since   time.Time
+	used    time.Time
+	retired bool // not in the map any more: closed when the last user has gone
+	over    bool // its lease has ended
+	shut    bool // it is being closed
+}
+
+// use returns the connection for key, opening it if there is none, and counts the caller in: he must call leave.
+func (k *keeper) use(ctx context.Context, key Key, who compute.Who) (*kept, error) {
+	for {
+		e, err := k.join(ctx, key, who)
+		if err != nil {
+			return nil, err
+		}
+		k.mu.Lock()
+		over, retired := e.over, e.retired
+		k.mu.Unlock()
+		switch {
+		case over:
+			k.leave(e)
+			return nil, stale(key)
+		case retired: // it broke at once, in another's hands
+			k.leave(e)
+		default:
+			return e, nil
+		}
+	}
+}
+
+// join counts the caller in at the connection for key and waits until it is open.
+func (k *keeper) join(ctx context.Context, key Key, who compute.Who) (*kept, error) {
+	var old *kept
+	k.mu.Lock()
+	e := k.kept[key.place()]
+	if e != nil && e.key.Generation > key.Generation {
+		k.mu.Unlock()
+		return nil, stale(key)
+	}
+	if e != nil && (e.key.Generation < key.Generation || ended(e)) {
+		e, old = nil, e
+	}
+	if e == nil {
+		e = &kept{key: key, ready: make(chan struct{}), since: time.Now()}
+		e.life, e.stop = context.WithCancel(k.ctx)
+		k.kept[key.place()] = e
+		k.work.Go(func() { k.open(e) })
+	}
+	e.users++
+	e.who = who
+	k.mu.Unlock()
+	if old != nil {
+		k.discard(old)
+	}
+	select {
+	case <-e.ready:
+		if e.err != nil {
+			k.leave(e)
+			return nil, e.err
+		}
+		return e, nil
+	case <-ctx.Done():
+		k.leave(e)
+		return nil, ctx.Err()
+	}
+}
+
+func stale(key Key) error {
+	return &compute.Error{Op: "keeper", ID: key.Instance, Kind: compute.ErrStale, Err: errors.New("the instance was handed out anew")}
+}
+
+// ended reports whether a connection says of itself that it has ended.
+func ended(e *kept) bool {
+	select {
+	case <-e.ready:
+	default:
+		return false
+	}
+	d, ok := compute.As[interface{ Done() <-chan struct{} }](e.conn)
+	if !ok {
+		return false
+	}
+	select {
+	case <-d.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+func (k *keeper) open(e *kept) {
+	start := time.Now()
+	conn, err := k.opt.Open(e.life, e.key)
+	k.mu.Lock()
+	e.conn, e.err = conn, err
+	e.since, e.used = time.Now(), time.Now()
+	close(e.ready)
+	gone := e.retired && e.users == 0
+	if err != nil {
+		k.removeLocked(e)
+	}
+	k.mu.Unlock()
+	if err != nil {
+		e.stop()
+		k.opt.Log.Info("open", "instance", e.key.Instance, "err", err, "took", time.Since(start))
+		return
+	}
+	k.opt.Log.Info("open", "instance", e.key.Instance, "generation", e.key.Generation, "took", time.Since(start))
+	if gone {
+		k.shut(e)
+	}
+}
+
+func (k *keeper) removeLocked(e *kept) {
+	e.retired = true
+	if k.kept[e.key.place()] == e {
+		delete(k.kept, e.key.place())
+	}
+}
+
+// leave counts a user out. The last one of a connection that is still being opened ends that.
+func (k *keeper) leave(e *kept) {
+	k.mu.Lock()
+	e.users--
+	e.used = time.Now()
+	last := e.users == 0
+	opening := false
+	select {
+	case <-e.ready:
+	default:
+		opening = true
+	}
+	if last && opening {
+		k.removeLocked(e)
+	}
+	gone := last && e.retired
+	k.mu.Unlock()
+	if gone && opening {
+		e.stop()
+	} else if gone {
+		k.shut(e)
+	}
+}
+
+// retire keeps a connection that broke from being given to anybody else.
+func (k *keeper) retire(e *kept) {
+	k.mu.Lock()
+	k.removeLocked(e)
+	k.mu.Unlock()
+}
+
+// discard ends a connection at once, with what runs through it.
+func (k *keeper) discard(e *kept) {
+	k.mu.Lock()
+	k.removeLocked(e)
+	e.over = true
+	k.mu.Unlock()
+	e.stop()
+	select {
+	case <-e.ready:
+		k.shut(e)
+	default: // open sees its context end; should it come through all the same, its users find it retired and leave
+	}
+}
+
+// shut closes a connection that is ready; the second time it does nothing.
+func (k *keeper) shut(e *kept) {
+	e.stop()
+	k.mu.Lock()
+	again := e.shut
+	e.shut = true
+	k.mu.Unlock()
+	if again || e.conn == nil {
+		return
+	}
+	k.work.Go(func() {
+		if err := e.conn.Close(); err != nil {
+			k.opt.Log.Info("close", "instance", e.key.Instance, "err", err)
+		}
+	})
+}
+
+// recheck ends those connections whose lease has ended or changed hands.
+func (k *keeper) recheck(ctx context.Context, only compute.ID) {
+	k.mu.Lock()
+	var list []*kept
+	who := make(map[*kept]compute.Who)
+	for _, e := range k.kept {
+		if only == "" || e.key.Instance == only {
+			list = append(list, e)
+			who[e] = e.who
+		}
+	}
+	k.mu.Unlock()
+	for _, e := range list {
+		key, err := k.opt.Authorise(ctx, who[e], e.key.Instance)
+		refused := errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied)
+		if refused || err == nil && key != e.key {
+			k.opt.Log.Info("lease ended", "instance", e.key.Instance, "generation", e.key.Generation)
+			k.discard(e)
+		}
+	}
+}
+
+// sweep closes what was unused for so long, and returns when the next one will have been.
+func (k *keeper) sweep(now time.Time, idle time.Duration) (next time.Time) {
+	k.mu.Lock()
+	var old []*kept
+	for _, e := range k.kept {
+		switch at := e.used.Add(idle); {
+		case e.users > 0:
+		case !at.After(now):
+			k.removeLocked(e)
+			old = append(old, e)
+		case next.IsZero() || at.Before(next):
+			next = at
+		}
+	}
+	k.mu.Unlock()
+	for _, e := range old {
+		k.shut(e)
+	}
+	return next
+}
+
+// watched is a kept connection in one client's hands: it sees when contact is lost.
+type watched struct {
+	k *keeper
+	e *kept
+}
+
+func (w watched) see(err error) error {
+	if errors.Is(err, compute.ErrLost) {
+		w.k.retire(w.e)
+	}
+	return err
+}
+
+func (w watched) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+	exit, err := w.e.conn.Run(ctx, cmd)
+	return exit, w.see(err)
+}
+
+func (w watched) Put(ctx context.Context, dir string, tar io.Reader) error {
+	return w.see(w.e.conn.Put(ctx, dir, tar))
+}
+
+func (w watched) Get(ctx context.Context, path string, out io.Writer) error {
+	return w.see(w.e.conn.Get(ctx, path, out))
+}
+
+// Close leaves the connection to the others.
+func (w watched) Close() error { return nil }
+
+// Unwrap shows what else the connection can do.
+func (w watched) Unwrap() compute.Conn { return w.e.conn }

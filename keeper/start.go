@@ -1,0 +1,224 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// StartOptions say how a keeper is started: by which program, which calls Serve with the same socket.
+type StartOptions struct {
+	Executable string   // an absolute path: this program's own
+	Args       []string // its arguments, without its name
+	Env        []string // its environment; nil: ours
+	Socket     string
+	Log        string // an absolute path: its standard output and error are appended there; "": they are dropped
+}
+
+// The starter gives the keeper a pipe and its number in the environment; the keeper answers with one of these words, or an error.
+const (
+	readyEnv = "HOSTLER_KEEPER_READY"
+	sayReady = "ready"
+	sayTaken = "taken"
+)
+
+const (
+	startTime = 20 * time.Second // from a start until the keeper listens, on a machine that is very busy
+	maxLog    = 1 << 20          // bytes; a log that is longer when a keeper starts begins anew
+	tries     = 5                // keepers that end just when they are wanted
+)
+
+// Start starts a keeper and returns when it listens, or when it says that another one does. The keeper has a session of its own, / as its
+// directory, and no open file of ours. The process is not waited for: a caller that lives longer than it may find a zombie.
+func Start(ctx context.Context, opt StartOptions) error {
+	_, err := start(ctx, opt)
+	return err
+}
+
+// start returns what the keeper said.
+func start(ctx context.Context, opt StartOptions) (string, error) {
+	if err := checkDir(opt.Socket, true); err != nil {
+		return "", err
+	}
+	out, err := openLog(opt.Log)
+	if err != nil {
+		return "", failed(err)
+	}
+	defer out.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return "", failed(err)
+	}
+	defer r.Close()
+	cmd := exec.Command(opt.Executable, opt.Args...)
+	cmd.Dir = "/"
+	cmd.Env = opt.Env
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = append(slices.Clip(cmd.Env), readyEnv+"=3")
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.ExtraFiles = []*os.File{w}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		return "", failed(err)
+	}
+	defer cmd.Process.Release()
+
+	defer context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)) })()
+	r.SetReadDeadline(time.Now().Add(startTime))
+	said, err := io.ReadAll(io.LimitReader(r, 4096))
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	switch word := strings.TrimSpace(string(said)); {
+	case err != nil:
+		return "", failed(fmt.Errorf("it does not say that it listens: %w", err))
+	case word == sayReady, word == sayTaken:
+		return word, nil
+	case word == "":
+		return "", failed(errors.New("it ended before it listened"))
+	default:
+		return "", failed(errors.New(word))
+	}
+}
+
+func failed(err error) error {
+	return &compute.Error{Op: "keeper.Start", Kind: compute.ErrUnavailable, Err: err, Hint: "the keeper's log may say more"}
+}
+
+func openLog(path string) (*os.File, error) {
+	if path == "" {
+		return os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	}
+	flags := os.O_WRONLY | os.O_CREATE | os.O_APPEND | syscall.O_NOFOLLOW
+	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
+		flags |= os.O_TRUNC
+	}
+	return os.OpenFile(path, flags, 0o600)
+}
+
+// Ensure is Dial that starts a keeper where none runs, and one of this build in the place of another. Any number of processes may do this at
+// once: one keeper comes of it.
+func Ensure(ctx context.Context, opt StartOptions, req Request) (compute.Conn, error) {
+	var err error
+	for range tries {
+		var c compute.Conn
+		c, err = Dial(ctx, opt.Socket, req)
+		if err == nil || !absent(err) {
+			return c, err
+		}
+		if err := replace(ctx, opt, req.Build); err != nil {
+			return nil, err
+		}
+	}
+	return nil, err
+}
+
+// Wake is Ring that starts a keeper where none runs, or one of this build in the place of another: it looks for due work when it starts.
+func Wake(ctx context.Context, opt StartOptions, build string) error {
+	var err error
+	for range tries {
+		if err = tell(ctx, opt.Socket, request{Build: build, Verb: verbBell}); err == nil || !absent(err) {
+			return err
+		}
+		if err := replace(ctx, opt, build); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func absent(err error) bool { return errors.Is(err, ErrNone) || errors.Is(err, ErrOther) }
+
+// replace makes sure that a keeper of this build listens. One process at a time does so; the others wait and find it done.
+func replace(ctx context.Context, opt StartOptions, build string) error {
+	if err := checkDir(opt.Socket, true); err != nil {
+		return err
+	}
+	turn, err := waitLock(ctx, opt.Socket+".start")
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return failed(err)
+	}
+	defer turn.Close()
+	for range 200 { // a second, and only while another keeper comes or goes that was started in some other way
+		err = tell(ctx, opt.Socket, request{Build: build, Verb: verbPing})
+		if errors.Is(err, ErrOther) {
+			if err := Stop(ctx, opt.Socket); err != nil && !errors.Is(err, ErrNone) {
+				return err
+			}
+		} else if !errors.Is(err, ErrNone) {
+			return err
+		}
+		word, err := start(ctx, opt)
+		if err != nil {
+			return err
+		}
+		if word == sayReady {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return failed(errors.New("another one has its place and does not answer"))
+}
+
+// readiness is the keeper's end of the starter's pipe.
+type readiness struct{ f *os.File }
+
+func (r readiness) say(word string) {
+	if r.f != nil {
+		io.WriteString(r.f, word)
+		r.f.Close()
+	}
+}
+
+func (r readiness) close() {
+	if r.f != nil {
+		r.f.Close()
+	}
+}
+
+// inherited returns the pipe where we were started by Start, and then closes whatever else the starter's starters left open: a lock file or a
+// pipe of the user's shell would stay taken as long as the keeper lives. What this process itself opened is marked close-on-exec, as all that
+// Go opens is, and so is told apart.
+func inherited() readiness {
+	fd, err := strconv.Atoi(os.Getenv(readyEnv))
+	if err != nil || fd < 3 {
+		return readiness{}
+	}
+	os.Unsetenv(readyEnv)
+	syscall.CloseOnExec(fd)
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		entries, _ = os.ReadDir("/dev/fd")
+	}
+	for _, e := range entries {
+		if n, err := strconv.Atoi(e.Name()); err == nil && n > 2 && n != fd {
+			if flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+				syscall.Close(n)
+			}
+		}
+	}
+	return readiness{os.NewFile(uintptr(fd), "ready")}
+}
