@@ -131,7 +131,7 @@ func sooner(a, b time.Time) time.Time {
 
 // surplus lists ready instances that are worn, or beyond what is wanted for longer than their source's idle.
 func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time) (ids []compute.ID, next time.Time, err error) {
-	for _, s := range p.sources {
+	for _, s := range p.ordered {
 		p.mu.Lock()
 		k := s.key
 		p.mu.Unlock()

@@ -16,7 +16,7 @@ func (p *Pool) Fill(ctx context.Context, names ...string) ([]compute.ID, error) 
 	var sources []*source
 	var errs []error
 	if len(names) == 0 {
-		for _, s := range p.sources {
+		for _, s := range p.ordered {
 			if s.Err == nil && (s.Reserve > 0 || s.Spare > 0) {
 				sources = append(sources, s)
 			}

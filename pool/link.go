@@ -15,7 +15,7 @@ const poolType = "pool"
 
 // link joins pools to their children. A pool whose child is missing, or that contains itself, is broken; the others work on.
 func (p *Pool) link() {
-	for _, s := range p.sources {
+	for _, s := range p.ordered {
 		if s.Type != poolType || s.Err != nil {
 			continue
 		}
@@ -28,13 +28,13 @@ func (p *Pool) link() {
 			s.children = append(s.children, c)
 		}
 	}
-	for _, s := range p.sources {
+	for _, s := range p.ordered {
 		if circle := s.circle(nil); circle != nil {
 			s.Err = &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid,
 				Err: fmt.Errorf("a pool cannot draw from itself: %s", strings.Join(circle, " -> "))}
 		}
 	}
-	for _, s := range p.sources {
+	for _, s := range p.ordered {
 		if s.Err != nil {
 			s.children = nil
 		}

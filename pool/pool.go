@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -90,6 +92,7 @@ type Pool struct {
 	store   Store
 	log     *slog.Logger
 	sources map[string]*source // configured, by name; fixed at New
+	ordered []*source          // the same, in order of their names, so that every run does things in one order
 
 	mu        sync.Mutex
 	providers map[int64]*opened // by source key
@@ -117,6 +120,9 @@ func New(opt Options) (*Pool, error) {
 	p := &Pool{opt: opt, store: opt.Store, log: opt.Log, sources: map[string]*source{}, providers: map[int64]*opened{}, bell: make(chan struct{})}
 	for _, s := range opt.Sources {
 		p.sources[s.Name] = &source{Source: s}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.sources)) {
+		p.ordered = append(p.ordered, p.sources[name])
 	}
 	p.link()
 	return p, nil

@@ -80,30 +80,48 @@ func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *comp
 	worked, place := time.Now(), 0
 	var short *errShort
 	for {
-		if n := p.place(ctx, s, w); n != place && req.Notify != nil {
-			place = n
-			req.Notify(compute.Progress{Phase: "wait", Position: n})
+		if req.Notify != nil {
+			if n := p.place(ctx, s, w); n != place {
+				place = n
+				req.Notify(compute.Progress{Phase: "wait", Position: n})
+			}
+		}
+		late := false
+		for idle := true; idle; {
+			select {
+			case <-ctx.Done():
+				idle = false
+			case <-over:
+				idle, late = false, true
+			case <-rung:
+				idle = false
+			case <-ticker.C:
+				idle = p.version(ctx) == seen && time.Since(worked) < chores
+			}
+		}
+		p.step("queue:woken")
+		// Of several reasons to wake select takes any; from here on their order is ours, so that a simulation replays.
+		select {
+		case <-ticker.C:
+		default:
 		}
 		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
 		case <-over:
+			late = true
+		default:
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		} else if late {
 			return nil, p.timedOut(s, req, start, short)
-		case <-rung:
-		case <-ticker.C:
-			v := p.version(ctx)
-			due := time.Since(worked) >= chores
-			if v == seen && !due {
-				continue
+		}
+		seen = p.version(ctx)
+		if time.Since(worked) >= chores {
+			worked = time.Now()
+			if _, err := p.Work(ctx, s.Name); err != nil {
+				p.log.Warn("what was due could not be done", "source", s.Name, "err", err)
 			}
-			seen = v
-			if due {
-				worked = time.Now()
-				if _, err := p.Work(ctx, s.Name); err != nil {
-					p.log.Warn("what was due could not be done", "source", s.Name, "err", err)
-				}
-				seen = p.version(ctx)
-			}
+			seen = p.version(ctx)
 		}
 		rung = p.rung()
 		leases, err := p.attempt(ctx, s, req, w, time.Since(start))
