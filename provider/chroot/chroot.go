@@ -1,0 +1,233 @@
+//go:build linux
+
+package chroot
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote"
+)
+
+// Mark is the environment variable that tells a process which instance it is on.
+const Mark = "HOSTLER_INSTANCE_MARK"
+
+// Provider makes chroots.
+type Provider struct {
+	o    Options
+	log  *slog.Logger
+	step func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
+}
+
+var (
+	_ compute.Provider = (*Provider)(nil)
+	_ compute.Cleaner  = (*Provider)(nil)
+)
+
+// Open returns the provider for one source. ErrDenied: we are not root; ErrInvalid: the options are wrong. Whether the base is there is seen at
+// Create, so that instances can be unmade without it.
+func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
+	fail := func(kind error, hint, text string, args ...any) (*Provider, error) {
+		return nil, &compute.Error{Op: "chroot.Open", ID: compute.ID(o.Source), Kind: kind, Err: fmt.Errorf(text, args...), Hint: hint}
+	}
+	o.Layer = cmp.Or(o.Layer, "auto")
+	switch {
+	case !filepath.IsAbs(o.Base):
+		return fail(compute.ErrInvalid, "set base to the absolute path of a directory or tarball with a root file system", "base = %s: no absolute path", o.Base)
+	case !slices.Contains([]string{"auto", "overlay", "copy"}, o.Layer):
+		return fail(compute.ErrInvalid, "", "layer = %s: not auto, overlay or copy", o.Layer)
+	case o.Dir == "":
+		return fail(compute.ErrInvalid, "", "no directory to keep instances in")
+	case os.Geteuid() != 0:
+		return fail(compute.ErrDenied, "run hostler as root for this source, or use one of type sandbox or local", "only root may change the root directory")
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return fail(compute.ErrInvalid, "", "%w", err)
+	}
+	// Links on the way are resolved, as the kernel's list of mounts has them. What does not exist yet is made where it is needed.
+	rest := ""
+	for at := dir; ; at = filepath.Dir(at) {
+		if real, err := filepath.EvalSymlinks(at); err == nil {
+			o.Dir = filepath.Join(real, rest)
+			break
+		} else if !errors.Is(err, fs.ErrNotExist) || at == "/" {
+			return fail(compute.ErrInvalid, "", "%w", err)
+		}
+		rest = filepath.Join(filepath.Base(at), rest)
+	}
+	return &Provider{o: o, log: log}, nil
+}
+
+// at says that a step begins.
+func (p *Provider) at(step string) error {
+	if p.step == nil {
+		return nil
+	}
+	return p.step(step)
+}
+
+// fault gives an error its place, and a kind unless it has one.
+func fault(op string, id compute.ID, err error) error {
+	var e *compute.Error
+	if err == nil || errors.As(err, &e) {
+		return err
+	}
+	kind := error(compute.ErrFailed)
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		kind = nil
+	case errors.Is(err, errNoInstance):
+		kind = compute.ErrNotFound
+	case full(err):
+		kind = compute.ErrNoCapacity
+	case errors.Is(err, fs.ErrPermission):
+		kind = compute.ErrDenied
+	}
+	return &compute.Error{Op: "chroot." + op, ID: id, Kind: kind, Err: err}
+}
+
+func (p *Provider) instance(o owner) compute.Instance {
+	return compute.Instance{
+		ID: compute.ID(o.ID), Source: p.o.Source, ProviderID: p.root(compute.ID(o.ID)),
+		Facts: map[string]string{"os": "linux", "arch": runtime.GOARCH, "base": o.Base, "layer": o.Layer},
+	}
+}
+
+// Create makes a chroot, or finishes one that was begun, or returns the one that is there.
+func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
+	if !plain(spec.ID) {
+		return compute.Instance{}, &compute.Error{Op: "chroot.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory")}
+	}
+	p.sweep(ctx)
+	for {
+		in, err := p.create(ctx, spec.ID)
+		if !errors.Is(err, errNoInstance) { // destroyed by another while we waited for its lock
+			return in, fault("Create", spec.ID, err)
+		}
+	}
+}
+
+func (p *Provider) create(ctx context.Context, id compute.ID) (compute.Instance, error) {
+	if err := ctx.Err(); err != nil {
+		return compute.Instance{}, err
+	}
+	if err := p.begin(id); err != nil {
+		return compute.Instance{}, err
+	}
+	l, own, err := p.lock(ctx, id)
+	if errors.Is(err, errForeign) {
+		return compute.Instance{}, &compute.Error{Op: "chroot.Create", ID: id, Kind: compute.ErrConflict, Err: err}
+	}
+	if err != nil {
+		return compute.Instance{}, err
+	}
+	defer l.Close()
+	if err := p.up(ctx, &own); err != nil {
+		return compute.Instance{}, err
+	}
+	return p.instance(own), nil
+}
+
+// Connect opens a way into a chroot, which is mounted again where a reboot or a kill left it unmounted.
+func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
+	l, own, err := p.mine(ctx, id)
+	if err != nil {
+		return nil, fault("Connect", id, err)
+	}
+	defer l.Close()
+	if err := p.up(ctx, &own); err != nil {
+		return nil, fault("Connect", id, err)
+	}
+	return remote.NewExec(remote.ExecOptions{
+		Root: p.root(id), Chroot: true, Owner: true, Mark: map[string]string{Mark: p.o.Installation + "/" + string(id)},
+	}), nil
+}
+
+// Destroy ends what runs in a chroot, unmounts and deletes it.
+func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
+	l, _, err := p.mine(ctx, id)
+	if err != nil {
+		if errors.Is(err, errNoInstance) {
+			p.sweep(ctx) // a Destroy of before may have died over it
+		}
+		return fault("Destroy", id, err)
+	}
+	defer l.Close()
+	if _, err := p.down(ctx, id); err != nil {
+		return fault("Destroy", id, err)
+	}
+	if err := p.at("trash"); err != nil {
+		return err
+	}
+	if err := p.discard(p.home(id)); err != nil {
+		return fault("Destroy", id, err)
+	}
+	if err := p.at("delete"); err != nil {
+		return err
+	}
+	p.forget()
+	p.sweep(ctx)
+	return nil
+}
+
+// Clean ends what runs in a chroot and gives it a new layer.
+func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
+	l, own, err := p.mine(ctx, id)
+	if err != nil {
+		return "", fault("Clean", id, err)
+	}
+	defer l.Close()
+	n, err := p.down(ctx, id)
+	if err != nil {
+		return "", fault("Clean", id, err)
+	}
+	// done goes first: from then on the layer counts as not set up.
+	for _, name := range []string{"done", "upper", "work", "root"} {
+		if err := p.at("drop " + name); err != nil {
+			return "", err
+		}
+		if err := p.discard(filepath.Join(p.home(id), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", fault("Clean", id, err)
+		}
+	}
+	if err := p.up(ctx, &own); err != nil {
+		return "", fault("Clean", id, err)
+	}
+	p.sweep(ctx)
+	return fmt.Sprintf("%d processes ended, a new layer (%s) over %s", n, own.Layer, own.Base), nil
+}
+
+// List returns this installation's chroots of this source.
+func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fault("List", "", err)
+	}
+	entries, err := os.ReadDir(filepath.Join(p.o.Dir, "instances"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fault("List", "", err)
+	}
+	var out []compute.Instance
+	for _, e := range entries {
+		if own, err := p.owner(compute.ID(e.Name())); err == nil && p.ours(own) {
+			out = append(out, p.instance(own))
+		}
+	}
+	return out, nil
+}
+
+// plain reports whether a name can be a directory's.
+func plain(id compute.ID) bool {
+	s := string(id)
+	return s != "" && len(s) <= 200 && s[0] != '.' && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool { return r == '/' || r < ' ' || r == 127 })
+}

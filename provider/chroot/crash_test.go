@@ -1,0 +1,107 @@
+//go:build linux
+
+package chroot_test
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/chroot"
+)
+
+var errKilled = errors.New("killed")
+
+// TestKilledAtEachStep ends create, clean and destroy at each of their steps, as kill -9 would, and lets another opening go on.
+func TestKilledAtEachStep(t *testing.T) {
+	kv := lab(t)
+	for name, o := range map[string]chroot.Options{
+		"directory overlay": {Base: kv["rootfs"], Layer: "overlay"}, "tarball overlay": {Base: kv["tarball"], Layer: "overlay"},
+		"directory copy": {Base: kv["rootfs"], Layer: "copy"}, "tarball copy": {Base: kv["tarball"], Layer: "copy"},
+	} {
+		for _, verb := range []string{"create", "clean", "destroy"} {
+			t.Run(name+" "+verb, func(t *testing.T) {
+				var steps []string
+				for n := 0; ; n++ { // killed before the n-th step, until there are no more
+					o.Dir = filepath.Join(tempDir(t), "state")
+					p := open(t, o)
+					id := compute.ID(fmt.Sprintf("suite-%d", n))
+					do := func(p *chroot.Provider) error {
+						var err error
+						switch verb {
+						case "create":
+							_, err = p.Create(t.Context(), compute.Spec{ID: id})
+						case "clean":
+							_, err = p.Clean(t.Context(), id)
+						case "destroy":
+							err = p.Destroy(t.Context(), id)
+						}
+						return err
+					}
+					if verb != "create" {
+						conn := create(t, p, id)
+						sh(t, conn, "echo secret > /tmp/secret; sleep 3985 >/dev/null 2>&1 &")
+						conn.Close()
+					}
+					at, died := 0, ""
+					p.SetStep(func(step string) error {
+						if died == "" && at == n {
+							died = step
+						}
+						if died != "" { // the dead do nothing more
+							return errKilled
+						}
+						at++
+						return nil
+					})
+					err := do(p)
+					if died == "" {
+						if err != nil {
+							t.Fatalf("not killed: %v", err)
+						}
+						if want := map[string]int{"create": 6, "clean": 9, "destroy": 4}[verb]; len(steps) < want {
+							t.Errorf("only %d steps: %v", len(steps), steps)
+						}
+						destroy(t, open(t, o), id)
+						return
+					}
+					steps = append(steps, died)
+					if !errors.Is(err, errKilled) {
+						t.Fatalf("killed at %s: %v", died, err)
+					}
+					// The next process sees it, or it never was or is gone; it finishes what was begun, and its end leaves nothing.
+					q := open(t, o)
+					all, err := q.List(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					there := slices.ContainsFunc(all, func(in compute.Instance) bool { return in.ID == id })
+					if gone := died == "begin" || died == "name" || died == "delete"; there == gone {
+						t.Errorf("killed at %s, List has it: %v", died, there)
+					}
+					if verb == "create" || verb == "clean" {
+						if err := do(q); err != nil {
+							t.Fatalf("%s again, after it was killed at %s: %v", verb, died, err)
+						}
+						conn, err := q.Connect(t.Context(), id)
+						if err != nil {
+							t.Fatal(err)
+						}
+						sh(t, conn, "test ! -e /tmp/secret; test -c /dev/null; test -r /proc/self/stat; test -x /bin/busybox")
+						conn.Close()
+					}
+					destroy(t, q, id)
+					for _, x := range left(t, o.Dir) {
+						// What was being made when it died is deleted an hour later.
+						if match, _ := filepath.Match(filepath.Join(o.Dir, "new-*"), x); !match {
+							t.Errorf("killed at %s: %s is left", died, x)
+						}
+					}
+				}
+			})
+		}
+	}
+}

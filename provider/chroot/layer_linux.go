@@ -1,0 +1,181 @@
+package chroot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// up makes an instance whole: its layer, mounts and devices. Whatever is there already is left, so it may be repeated after any end of it. The
+// caller has the instance's lock.
+func (p *Provider) up(ctx context.Context, own *owner) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	id := compute.ID(own.ID)
+	home, root := p.home(id), p.root(id)
+	_, err := os.Lstat(filepath.Join(home, "done"))
+	fresh := err != nil
+	if fresh && !overlaid(root) {
+		if err := p.choose(ctx, home, own); err != nil {
+			return err
+		}
+	}
+	if own.Layer == "copy" {
+		if err := p.copied(ctx, home, root, own.Lower); err != nil {
+			return err
+		}
+	} else if !overlaid(root) {
+		if err := p.overlay(ctx, home, root, own); err != nil {
+			return err
+		}
+	}
+	if err := p.at("furnish"); err != nil {
+		return err
+	}
+	if err := p.furnish(root); err != nil {
+		return err
+	}
+	if !fresh {
+		return nil
+	}
+	if p.o.Resolv {
+		if err := resolv(root); err != nil {
+			return fmt.Errorf("resolv.conf: %w", err)
+		}
+	}
+	if err := p.at("done"); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(home, "done"), nil, 0o600)
+}
+
+// choose decides what a new layer stands on, and records it before it is used.
+func (p *Provider) choose(ctx context.Context, home string, own *owner) error {
+	l, err := p.baseLock(ctx)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	lower, err := p.lower(ctx)
+	if err != nil {
+		return err
+	}
+	layer := own.Layer
+	if p.o.Layer != "auto" {
+		layer = p.o.Layer
+	}
+	if layer == "" {
+		layer = "overlay" // until it turns out to be impossible
+	}
+	if lower == own.Lower && layer == own.Layer && own.Base == p.o.Base {
+		return nil
+	}
+	own.Lower, own.Layer, own.Base = lower, layer, p.o.Base
+	if err := p.at("choose"); err != nil {
+		return err
+	}
+	return own.write(home)
+}
+
+// overlaid reports whether root is a mounted overlay.
+func overlaid(root string) bool {
+	fd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	var here, above unix.Stat_t
+	return isMount(fd, unix.OVERLAYFS_SUPER_MAGIC) && unix.Fstat(fd, &here) == nil && unix.Stat(filepath.Dir(root), &above) == nil && here.Dev != above.Dev
+}
+
+// overlay mounts an instance's layer.
+func (p *Provider) overlay(ctx context.Context, home, root string, own *owner) error {
+	upper, work := filepath.Join(home, "upper"), filepath.Join(home, "work")
+	fi, err := os.Stat(own.Lower)
+	if err != nil {
+		return baseError(own.Lower, err)
+	}
+	for _, dir := range []string{upper, work, root} {
+		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	// The layer's own directory is the instance's /: it looks as the base's.
+	if err := os.Chmod(upper, fi.Mode().Perm()); err != nil {
+		return err
+	}
+	if err := p.at("mount"); err != nil {
+		return err
+	}
+	err = mountOverlay(own.Lower, upper, work, root)
+	if err == nil {
+		return nil
+	}
+	if p.o.Layer == "auto" && !p.written(upper) {
+		p.log.Info("no overlay here, so each instance is a copy", "source", p.o.Source, "err", err)
+		own.Layer = "copy"
+		if err := own.write(home); err != nil {
+			return err
+		}
+		if err := os.Remove(root); err != nil {
+			return err
+		}
+		return p.copied(ctx, home, root, own.Lower)
+	}
+	return &compute.Error{
+		Op: "chroot.Connect", ID: compute.ID(own.ID), Kind: compute.ErrFailed, Err: err, Hint: "this kernel or file system has no overlays; set layer to copy or auto",
+	}
+}
+
+// written reports whether there is anything in a layer.
+func (p *Provider) written(upper string) bool {
+	entries, err := os.ReadDir(upper)
+	return err != nil || len(entries) > 0
+}
+
+// copied makes an instance's copy of the base, whole or not at all.
+func (p *Provider) copied(ctx context.Context, home, root, lower string) error {
+	if _, err := os.Lstat(root); err == nil {
+		return nil
+	}
+	half := filepath.Join(home, "root.new")
+	if err := p.discard(half); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := p.at("copy"); err != nil {
+		return err
+	}
+	if _, err := os.Stat(lower); err != nil {
+		return baseError(lower, err)
+	}
+	if err := copyTree(ctx, lower, half); err != nil {
+		return err
+	}
+	if err := p.at("copied"); err != nil {
+		return err
+	}
+	return os.Rename(half, root)
+}
+
+// down ends what runs in an instance and takes its mounts away. It returns how many processes it ended.
+func (p *Provider) down(ctx context.Context, id compute.ID) (int, error) {
+	if err := p.at("kill"); err != nil {
+		return 0, err
+	}
+	n, err := kill(ctx, p.root(id))
+	if err != nil {
+		return n, err
+	}
+	if err := p.at("unmount"); err != nil {
+		return n, err
+	}
+	return n, unmountAll(p.home(id))
+}

@@ -1,0 +1,197 @@
+package local
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote"
+)
+
+// Mark is the environment variable by which the processes of an instance are known.
+const Mark = "HOSTLER_INSTANCE_MARK"
+
+// Unmarked returns an environment without Mark, for processes that belong to no lease.
+func Unmarked(environ []string) []string {
+	var out []string
+	for _, e := range environ {
+		if !strings.HasPrefix(e, Mark+"=") {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// Provider is this machine.
+type Provider struct {
+	o   Options
+	log *slog.Logger
+	id  compute.ID
+}
+
+var (
+	_ compute.Provider = (*Provider)(nil)
+	_ compute.Fixed    = (*Provider)(nil)
+	_ compute.AsIs     = (*Provider)(nil)
+	_ compute.Cleaner  = (*Provider)(nil)
+)
+
+// Open returns the provider of this machine. It does nothing and cannot fail.
+func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
+	o.Source = cmp.Or(o.Source, "local")
+	return &Provider{o: o, log: log, id: compute.ID(o.Source + "-local")}, nil
+}
+
+// Names returns the one computer's name.
+func (p *Provider) Names() []string { return []string{"local"} }
+
+// AsIs says that this machine stays as it is.
+func (p *Provider) AsIs() bool { return true }
+
+// known returns an error unless id is this machine.
+func (p *Provider) known(op string, id compute.ID) error {
+	if id == p.id {
+		return nil
+	}
+	return &compute.Error{Op: "local." + op, ID: id, Kind: compute.ErrNotFound, Err: fmt.Errorf("the only instance is %s", p.id)}
+}
+
+func (p *Provider) instance() compute.Instance {
+	host, _ := os.Hostname() // for people only
+	return compute.Instance{
+		ID: p.id, Source: p.o.Source, ProviderID: cmp.Or(host, "localhost"),
+		Facts: map[string]string{"os": runtime.GOOS, "arch": runtime.GOARCH, "cores": strconv.Itoa(runtime.NumCPU())},
+	}
+}
+
+// Create returns this machine. Any other name is ErrNotFound.
+func (p *Provider) Create(_ context.Context, spec compute.Spec) (compute.Instance, error) {
+	if err := p.known("Create", spec.ID); err != nil {
+		return compute.Instance{}, err
+	}
+	return p.instance(), nil
+}
+
+// List returns this machine, which is always there.
+func (p *Provider) List(context.Context) ([]compute.Instance, error) {
+	return []compute.Instance{p.instance()}, nil
+}
+
+// Destroy ends the processes that were started through our connections, and says then that there is nothing to unmake: ErrNotFound.
+func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
+	if err := p.known("Destroy", id); err != nil {
+		return err
+	}
+	if _, err := p.end(ctx); err != nil {
+		return &compute.Error{Op: "local.Destroy", ID: id, Kind: kind(err), Err: err}
+	}
+	return &compute.Error{Op: "local.Destroy", ID: id, Kind: compute.ErrNotFound, Err: errors.New("this machine stays; nothing of ours is left on it")}
+}
+
+// Clean ends the processes that were started through our connections.
+func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
+	if err := p.known("Clean", id); err != nil {
+		return "", err
+	}
+	checked, err := p.end(ctx)
+	if err != nil {
+		return "", &compute.Error{Op: "local.Clean", ID: id, Kind: kind(err), Err: err}
+	}
+	return checked, nil
+}
+
+// kind leaves the context's errors what they are.
+func kind(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return compute.ErrFailed
+}
+
+// Connect opens a way into this machine.
+func (p *Provider) Connect(_ context.Context, id compute.ID) (compute.Conn, error) {
+	if err := p.known("Connect", id); err != nil {
+		return nil, err
+	}
+	exec := remote.NewExec(remote.ExecOptions{KeepEnv: true, Mark: map[string]string{Mark: p.mark()}})
+	return &conn{Exec: exec, p: p}, nil
+}
+
+func (p *Provider) mark() string { return p.o.Installation + "/" + string(p.id) }
+
+// conn remembers that something was run.
+type conn struct {
+	*remote.Exec
+	p *Provider
+}
+
+// Run is remote.Exec's.
+func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+	if err := c.p.remember(); err != nil {
+		return compute.Exit{}, &compute.Error{Op: "local.Run", ID: c.p.id, Kind: compute.ErrCannotStart, Err: err}
+	}
+	return c.Exec.Run(ctx, cmd)
+}
+
+// The files that say that processes may have been started since the last Clean: used, and while Clean is at work, ending. Run writes the first
+// before it starts anything. Clean renames it before it looks, so that what is started meanwhile is looked for the next time, and a Clean that
+// is cut short leaves the second.
+func (p *Provider) used() string   { return filepath.Join(p.o.Dir, "used") }
+func (p *Provider) ending() string { return filepath.Join(p.o.Dir, "ending") }
+
+func (p *Provider) remember() error {
+	if p.o.Dir == "" {
+		return nil
+	}
+	f, err := os.OpenFile(p.used(), os.O_WRONLY|os.O_CREATE, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(p.o.Dir, 0o700); err == nil {
+			f, err = os.OpenFile(p.used(), os.O_WRONLY|os.O_CREATE, 0o600)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// end ends the marked processes and says what it found.
+func (p *Provider) end(ctx context.Context) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	if p.o.Dir != "" {
+		if err := os.Rename(p.used(), p.ending()); errors.Is(err, fs.ErrNotExist) {
+			if _, err := os.Lstat(p.ending()); errors.Is(err, fs.ErrNotExist) {
+				return "nothing was run", nil
+			}
+		} else if err != nil {
+			return "", err
+		}
+	}
+	n, err := hunt(ctx, Mark+"="+p.mark())
+	if err != nil {
+		return "", err
+	}
+	if n > 0 {
+		p.log.Info("ended what a lease left running", "instance", p.id, "source", p.o.Source, "processes", n)
+	}
+	if p.o.Dir != "" {
+		if err := os.Remove(p.ending()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	if !canHunt {
+		return "processes are not looked for on this system", nil
+	}
+	return fmt.Sprintf("%d processes ended, none left", n), nil
+}

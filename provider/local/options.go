@@ -1,0 +1,8 @@
+package local
+
+// Options of a source of type local. It has no keys of its own.
+type Options struct {
+	Source       string // the source's name; "": local
+	Installation string // the installation's id, a part of the mark
+	Dir          string // the source's own directory; "": nothing is remembered, and each Clean looks at all processes
+}
