@@ -189,7 +189,7 @@ func gone(t testing.TB, pid int) {
 		var ws syscall.WaitStatus
 		syscall.Wait4(pid, &ws, syscall.WNOHANG, nil) // our own child, maybe
 		p, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		return err != nil || bytes.Contains(p, []byte(") Z ")) && syscall.Kill(pid, 0) != nil
+		return err != nil || bytes.Contains(p, []byte(") Z ")) // whoever has it now takes his time to reap it
 	})
 }
 
