@@ -1,0 +1,284 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider/fake"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// children are the programs that this test binary can be in place of running tests: other processes on the same state.
+var children = map[string]func(dir string, args []string) error{}
+
+func init() { children["crash"] = crashChild }
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv("HOSTLER_TEST_CHILD"); name != "" {
+		if err := children[name](os.Args[1], os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func child(ctx context.Context, name, dir string, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, os.Args[0], append([]string{dir}, args...)...)
+	c.Env = append(os.Environ(), "HOSTLER_TEST_CHILD="+name)
+	c.Stderr = os.Stderr
+	return c
+}
+
+// crashSources have everything that has steps: hooks of all kinds, cleaning, a reserve, a pool in front and a pool over that.
+var crashSources = []pool.Source{
+	{Name: "leaf", Type: "fake", Digest: "d", Reserve: 1, Maximum: 4, Hooks: []string{"provision", "discard", "acquire", "release", "check"}},
+	{Name: "mid", Type: "pool", Digest: "d", Children: []string{"leaf"}, Hooks: []string{"provision", "discard"}},
+	{Name: "top", Type: "pool", Digest: "d", Children: []string{"mid"}},
+}
+
+// onDisk opens an engine whose fakes live on the disk, so that they outlive processes as real computers do.
+func onDisk(dir string, sources []pool.Source, step func(string)) (*pool.Pool, *sqlite.Store, error) {
+	st, err := sqlite.Open(context.Background(), filepath.Join(dir, "state.db"), sqlite.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := pool.New(pool.Options{Store: st, Sources: sources, NewID: uuid.NewString, Step: step,
+		Open: func(ctx context.Context, name, _ string, _ []byte) (compute.Provider, error) {
+			return fake.Open(ctx, slog.New(slog.DiscardHandler), fake.Options{Source: name, Installation: st.Installation(),
+				Dir: filepath.Join(dir, "fakes", name), State: "disk"})
+		},
+		Hooks: func(ctx context.Context, c pool.HookCall) error {
+			for n := c.Resume; n < 2; n++ {
+				f, err := os.OpenFile(filepath.Join(dir, "hooks"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(f, "%s %s %d\n", c.Event, c.Instance.ID, n)
+				if err = errors.Join(err, f.Close(), c.Done(n+1, fmt.Sprint(n))); err != nil {
+					return err
+				}
+			}
+			return nil
+		}})
+	return p, st, err
+}
+
+// crashOps are what the dying process does.
+var crashOps = map[string]func(ctx context.Context, p *pool.Pool) error{
+	"acquire": func(ctx context.Context, p *pool.Pool) error {
+		ls, err := p.Acquire(ctx, compute.Request{Source: "top", Count: 2, Owner: "ann"})
+		if err == nil {
+			for _, l := range ls {
+				fmt.Println("given", l.Instance)
+			}
+		}
+		return err
+	},
+	"release": func(ctx context.Context, p *pool.Pool) error {
+		err := p.Release(ctx, compute.Who{Owner: "ann"}, compute.ReleaseOptions{}, "top-mid-leaf-1", "top-mid-leaf-2")
+		if err == nil {
+			fmt.Println("released")
+		}
+		return err
+	},
+	"discard": func(ctx context.Context, p *pool.Pool) error {
+		err := p.Release(ctx, compute.Who{Owner: "ann"}, compute.ReleaseOptions{Discard: true}, "top-mid-leaf-2")
+		if err == nil {
+			fmt.Println("released")
+		}
+		return err
+	},
+	"fill": func(ctx context.Context, p *pool.Pool) error {
+		_, err := p.Fill(ctx, "leaf")
+		return err
+	},
+}
+
+// crashChild does an operation and kills itself at the n-th step; -1: never, and it tells the number of steps.
+func crashChild(dir string, args []string) error {
+	at, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	steps := make(chan string, 10000)
+	p, st, err := onDisk(dir, crashSources, func(name string) {
+		steps <- name
+		if len(steps) == at+1 {
+			fmt.Println("dies at", name)
+			syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if err := crashOps[args[0]](context.Background(), p); err != nil {
+		return err
+	}
+	fmt.Println("steps", len(steps))
+	return st.Close()
+}
+
+// TestKilled kills a process at every recorded step of every operation. The next one must find nothing doubled and nothing leaked, what was told
+// to the user must hold, and a computer of somebody else's must not be touched.
+func TestKilled(t *testing.T) {
+	for op := range crashOps {
+		t.Run(op, func(t *testing.T) {
+			t.Parallel()
+			steps := -1
+			for at := -1; at < steps || at == -1; at++ {
+				died, out := killedAt(t, op, at)
+				if at == -1 {
+					if i := strings.LastIndex(out, "steps "); i >= 0 {
+						steps, _ = strconv.Atoi(strings.TrimSpace(out[i+len("steps "):]))
+					}
+					if steps < 3 {
+						t.Fatalf("%s has %d steps only: %s", op, steps, out)
+					}
+				} else if !died {
+					// The number of steps may differ by a race of two parts done at once.
+					t.Logf("%s: step %d of %d was not reached", op, at, steps)
+				}
+			}
+			t.Logf("%s: killed at %d steps", op, steps)
+		})
+	}
+}
+
+func killedAt(t *testing.T, op string, at int) (died bool, out string) {
+	t.Helper()
+	ctx := t.Context()
+	dir := t.TempDir()
+	prepare(t, dir, op)
+	b, err := child(ctx, "crash", dir, op, strconv.Itoa(at)).Output()
+	out = string(b)
+	died = strings.Contains(out, "dies at")
+	if !died && err != nil {
+		t.Fatalf("%s, step %d: %v\n%s", op, at, err, out)
+	}
+	what := fmt.Sprintf("%s, killed at step %d (%s)", op, at, strings.TrimSpace(out))
+
+	p, st, err := onDisk(dir, crashSources, nil)
+	must(t, err)
+	defer st.Close()
+	for range 3 {
+		if _, err := p.Work(ctx); err != nil {
+			t.Fatalf("%s: repair: %v", what, err)
+		}
+	}
+	// What was told holds.
+	for _, line := range strings.Split(out, "\n") {
+		if id, ok := strings.CutPrefix(line, "given "); ok {
+			if _, err := p.Authorize(ctx, compute.Who{Owner: "ann"}, compute.ID(id)); err != nil {
+				t.Fatalf("%s: was given %s, and now: %v", what, id, err)
+			}
+		}
+		if line == "released" {
+			if _, err := p.Authorize(ctx, compute.Who{Owner: "ann"}, "top-mid-leaf-2"); err == nil {
+				t.Fatalf("%s: was released, and is still in use", what)
+			}
+		}
+	}
+	// Everything is at rest, and the records are the computers.
+	is, err := p.Instances(ctx, compute.InstanceQuery{})
+	must(t, err)
+	records := map[compute.ID]bool{}
+	leased := 0
+	for _, i := range is {
+		switch i.State {
+		case compute.Ready:
+		case compute.Leased:
+			if i.Source == "top" {
+				leased++
+			}
+		default:
+			t.Fatalf("%s: %s is still %s (%s)", what, i.ID, i.State, i.Reason)
+		}
+		if i.Source == "leaf" {
+			records[i.ID] = true
+		}
+		if i.Child != "" && !slices.ContainsFunc(is, func(j compute.Instance) bool { return j.ID == i.Child && j.State == compute.Leased }) {
+			t.Fatalf("%s: nothing in use is behind %s", what, i.ID)
+		}
+	}
+	inventory(t, what, dir, st, records)
+	ls, err := p.Leases(ctx, compute.LeaseQuery{})
+	must(t, err)
+	for _, l := range ls {
+		if l.Worker != 0 {
+			t.Fatalf("%s: lease of %s belongs to a dead worker", what, l.Instance)
+		}
+		if l.Pool != "" && !slices.ContainsFunc(is, func(j compute.Instance) bool { return j.ID == l.Pool && j.Child == l.Instance }) {
+			t.Fatalf("%s: %s is leased to %s, which does not hold it", what, l.Instance, l.Pool)
+		}
+	}
+	// All of it can be used: nothing is lost under the maximum.
+	if died && op == "acquire" && !strings.Contains(out, "given") {
+		ls, err := p.Acquire(ctx, compute.Request{Source: "top", Count: 4 - leased, Owner: "bob"})
+		if err != nil || len(ls) != 4-leased {
+			t.Fatalf("%s: then acquiring all of them: %v", what, err)
+		}
+	}
+	return died, out
+}
+
+// prepare brings a state to where an operation begins, and puts a computer of another installation beside ours.
+func prepare(t *testing.T, dir, op string) {
+	t.Helper()
+	ctx := t.Context()
+	foreign, err := fake.Open(ctx, slog.New(slog.DiscardHandler), fake.Options{Source: "leaf", Installation: "somebody-else", Dir: filepath.Join(dir, "fakes", "leaf"), State: "disk"})
+	must(t, err)
+	_, err = foreign.Create(ctx, compute.Spec{ID: "leaf-99", Source: "leaf", Installation: "somebody-else"})
+	must(t, err)
+	p, st, err := onDisk(dir, crashSources, nil)
+	must(t, err)
+	defer st.Close()
+	switch op {
+	case "release", "discard":
+		ls, err := p.Acquire(ctx, compute.Request{Source: "top", Count: 2, Owner: "ann"})
+		must(t, err)
+		if len(ls) != 2 || ls[0].Instance != "top-mid-leaf-1" {
+			t.Fatalf("got %v", ls)
+		}
+	case "acquire":
+		_, err := p.Fill(ctx, "leaf") // so that one part of the request is cached and one is made
+		must(t, err)
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// inventory compares what is at the provider's with the records.
+func inventory(t *testing.T, what, dir string, st *sqlite.Store, records map[compute.ID]bool) {
+	t.Helper()
+	for installation, want := range map[string]map[compute.ID]bool{st.Installation(): records, "somebody-else": {"leaf-99": true}} {
+		f, err := fake.Open(t.Context(), slog.New(slog.DiscardHandler), fake.Options{Source: "leaf", Installation: installation, Dir: filepath.Join(dir, "fakes", "leaf"), State: "disk"})
+		must(t, err)
+		there, err := f.List(t.Context())
+		must(t, err)
+		for _, i := range there {
+			if !want[i.ID] {
+				t.Fatalf("%s: %s leaked", what, i.ID)
+			}
+		}
+		if len(there) != len(want) {
+			t.Fatalf("%s: of %d computers of %s only %d are there", what, len(want), installation, len(there))
+		}
+	}
+}

@@ -1,0 +1,218 @@
+package pool_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
+)
+
+func init() { children["history"] = historyChild }
+
+// historySources: fewer computers than processes, cleaned at each return, reached directly and through a pool.
+var historySources = []pool.Source{
+	{Name: "few", Type: "fake", Digest: "d", Reserve: 2, Maximum: 3},
+	{Name: "front", Type: "pool", Digest: "d", Children: []string{"few"}},
+}
+
+// monotonic is a clock that all processes share, in nanoseconds.
+func monotonic() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		panic(err)
+	}
+	return ts.Nano()
+}
+
+// historyChild takes and gives back, and prints when.
+func historyChild(dir string, args []string) error {
+	p, st, err := onDisk(dir, historySources, nil)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	ctx := context.Background()
+	self, err := pool.ProcessOf(os.Getpid())
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	for k := range n {
+		source := []string{"few", "front"}[k%2]
+		start := monotonic()
+		ls, err := p.Acquire(ctx, compute.Request{Source: source, Count: 1, Owner: "ann", For: self, Wait: time.Minute})
+		if err != nil {
+			return err
+		}
+		leaf, err := p.Leaf(ctx, ls[0].Instance)
+		if err != nil {
+			return err
+		}
+		fmt.Println("acquire", leaf.ID, start, monotonic())
+		time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond)
+		fmt.Println("releasing", leaf.ID, monotonic())
+		if err := p.Release(ctx, compute.Who{Owner: "ann"}, compute.ReleaseOptions{}, ls[0].Instance); err != nil {
+			return err
+		}
+		fmt.Println("released", leaf.ID, monotonic())
+	}
+	return nil
+}
+
+type leaseOp struct {
+	take bool
+	id   string
+}
+
+// leaseModel: a computer is free or taken; only a free one can be taken, only a taken one given back. Computers do not matter to each other.
+var leaseModel = porcupine.Model{
+	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
+		by := map[string][]porcupine.Operation{}
+		for _, op := range history {
+			id := op.Input.(leaseOp).id
+			by[id] = append(by[id], op)
+		}
+		var out [][]porcupine.Operation
+		for _, ops := range by {
+			out = append(out, ops)
+		}
+		return out
+	},
+	Init: func() any { return false },
+	Step: func(state, input, _ any) (bool, any) {
+		take := input.(leaseOp).take
+		return state.(bool) != take, take
+	},
+	DescribeOperation: func(input, _ any) string { return fmt.Sprint(input) },
+}
+
+// TestHistory lets processes compete, kills some at any moment, and checks that what all of them saw can have happened one after the other.
+func TestHistory(t *testing.T) {
+	dir := t.TempDir()
+	const processes, rounds = 10, 25
+	var mu sync.Mutex
+	var ops []porcupine.Operation
+	var wg sync.WaitGroup
+	given := 0
+	for client := range processes {
+		wg.Go(func() {
+			// Each of the killed ones is followed by another, so that there is competition to the end.
+			for generation := range 3 {
+				c := child(t.Context(), "history", dir, strconv.Itoa(rounds))
+				out, err := c.StdoutPipe()
+				if err == nil {
+					err = c.Start()
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				kill := client%2 == 0 && generation < 2
+				var killed int64
+				if kill {
+					time.AfterFunc(time.Duration(50+rand.IntN(400))*time.Millisecond, func() { c.Process.Kill() })
+				}
+				var text strings.Builder
+				io.Copy(&text, out)
+				err = c.Wait()
+				killed = monotonic()
+				if err != nil && !kill {
+					t.Error(err)
+				}
+				mu.Lock()
+				mine := parse(t, client, text.String(), killed)
+				for _, op := range mine {
+					if op.Input.(leaseOp).take {
+						given++
+					}
+				}
+				ops = append(ops, mine...)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if given < processes*rounds/2 {
+		t.Fatalf("only %d were given", given)
+	}
+	res, info := porcupine.CheckOperationsVerbose(leaseModel, ops, 2*time.Minute)
+	if res != porcupine.Ok {
+		f, err := os.CreateTemp("", "history-*.html")
+		if err == nil {
+			porcupine.Visualize(leaseModel, info, f)
+			f.Close()
+			t.Logf("see %s", f.Name())
+		}
+		t.Fatalf("%d operations: %s", len(ops), res)
+	}
+	t.Logf("%d leases by %d processes, some of them killed", given, processes*3)
+
+	p, st, err := onDisk(dir, historySources, nil)
+	must(t, err)
+	defer st.Close()
+	_, err = p.Work(t.Context())
+	must(t, err)
+	records := map[compute.ID]bool{}
+	is, err := p.Instances(t.Context(), compute.InstanceQuery{})
+	must(t, err)
+	for _, i := range is {
+		if i.Source != "few" || i.State != compute.Ready {
+			t.Errorf("in the end %s is %s", i.ID, i.State)
+		}
+		records[i.ID] = true
+	}
+}
+
+// parse reads what a process printed. What it held when it died is free at some time after that.
+func parse(t *testing.T, client int, text string, died int64) []porcupine.Operation {
+	var ops []porcupine.Operation
+	holds, releasing := "", int64(0)
+	s := bufio.NewScanner(strings.NewReader(text))
+	for s.Scan() {
+		f := strings.Fields(s.Text())
+		num := func(n int) int64 {
+			v, err := strconv.ParseInt(f[n], 10, 64)
+			if err != nil {
+				t.Errorf("process %d printed %q", client, s.Text())
+			}
+			return v
+		}
+		switch {
+		case len(f) == 4 && f[0] == "acquire":
+			ops = append(ops, porcupine.Operation{ClientId: client, Input: leaseOp{true, f[1]}, Call: num(2), Return: num(3)})
+			holds, releasing = f[1], 0
+		case len(f) == 3 && f[0] == "releasing":
+			releasing = num(2)
+		case len(f) == 3 && f[0] == "released":
+			ops = append(ops, porcupine.Operation{ClientId: client, Input: leaseOp{false, f[1]}, Call: releasing, Return: num(2)})
+			holds = ""
+		}
+	}
+	if holds != "" {
+		from := died - int64(time.Second) // it died some time before its end was seen
+		if releasing != 0 {
+			from = releasing
+		} else if n := len(ops); n > 0 {
+			from = max(from, ops[n-1].Return)
+		}
+		ops = append(ops, porcupine.Operation{ClientId: client, Input: leaseOp{false, holds}, Call: from, Return: math.MaxInt64})
+	}
+	return ops
+}
