@@ -14,16 +14,17 @@ import (
 
 // SSHOptions say which host to reach. Whatever is left out is taken from OpenSSH's configuration.
 type SSHOptions struct {
-	Host          string        // a name or alias as one gives it to ssh; required
-	User          string        // "": the configuration's, else the caller's own name
-	Port          int           // 0: the configuration's, else 22
-	IdentityFiles []string      // nil: the configuration's
-	ConfigFile    string        // read in place of ~/.ssh/config and /etc/ssh/ssh_config; "": those two
-	Timeout       time.Duration // for reaching one host, from the name to the log-in; 0: ConnectTimeout, else 10 s
-	KeepAlive     time.Duration // a silent link is asked so often; 0: ServerAliveInterval, else 5 s
-	MaxLinks      int           // TCP connections at most, opened only when a host gives too few sessions; 0: 8
-	Owner         bool          // Put gives files the owners, by number, that the stream names, where permitted
-	MaxWait       time.Duration // in our own queue for a session that the host refuses; 0: 30 s
+	Host          string            // a name or alias as one gives it to ssh; required
+	User          string            // "": the configuration's, else the caller's own name
+	Port          int               // 0: the configuration's, else 22
+	IdentityFiles []string          // nil: the configuration's
+	ConfigFile    string            // read in place of ~/.ssh/config and /etc/ssh/ssh_config; "": those two
+	Timeout       time.Duration     // for reaching one host, from the name to the log-in; 0: ConnectTimeout, else 10 s
+	KeepAlive     time.Duration     // a silent link is asked so often; 0: ServerAliveInterval, else 5 s
+	Mark          map[string]string // environment that every command gets, so that it is found again; not secret
+	MaxLinks      int               // TCP connections at most, opened only when a host gives too few sessions; 0: 8
+	Owner         bool              // Put gives files the owners, by number, that the stream names, where permitted
+	MaxWait       time.Duration     // in our own queue for a session that the host refuses; 0: 30 s
 }
 
 // SSH is a compute.Conn to a host with an ssh server. Log-ins are kept: all commands and copies are sessions of one connection, or of a few

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -76,8 +77,10 @@ func dialOver(ctx context.Context, o SSHOptions, t *sshTarget, below *sshLink) (
 		switch {
 		case ctx.Err() != nil:
 			return dialError(t, nil, ctx.Err(), "")
-		case short.Err() != nil:
+		case short.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
 			return dialError(t, compute.ErrTimeout, fmt.Errorf("%s port %s %s within %s", t.host, t.port, hint, limit), "")
+		case errors.Is(err, syscall.ETIMEDOUT):
+			kind = compute.ErrTimeout
 		}
 		return dialError(t, kind, err, "")
 	}
@@ -166,7 +169,7 @@ func networkReason(t *sshTarget, err error) error {
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return fmt.Errorf("%s: there is no way to it: %w", at, err)
 	case errors.Is(err, syscall.ETIMEDOUT):
-		return fmt.Errorf("%s: the network's own time for connecting ran out", at)
+		return fmt.Errorf("%s: the network's own time for connecting ran out: %w", at, err)
 	case errors.As(err, &refused):
 		return fmt.Errorf("the jump host cannot connect to %s: %s", at, refused.Message)
 	}

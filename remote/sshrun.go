@@ -37,7 +37,7 @@ func (s *SSH) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, erro
 	if s.isClosed() {
 		return compute.Exit{}, errClosed("ssh.Run")
 	}
-	script, err := newSSHScript(cmd)
+	script, err := newSSHScript(cmd, s.opt.Mark)
 	if err != nil {
 		return compute.Exit{}, err
 	}
@@ -46,7 +46,7 @@ func (s *SSH) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, erro
 		return compute.Exit{}, err
 	}
 	defer sess.leave()
-	r := &sshRun{SSH: s, cmd: cmd, sess: sess, script: script}
+	r := &sshRun{SSH: s, cmd: cmd, sess: sess, script: script, started: make(chan struct{}), unread: make(chan struct{})}
 	r.group.user, r.group.tty = cmd.User, cmd.TTY != nil
 	return r.run(ctx)
 }
@@ -64,7 +64,8 @@ type sshRun struct {
 	failed  atomic.Int32  // the script's own status when it could not start the command
 
 	out, err sshOutput
-	broken   sync.Once // the caller takes no more output
+	broken   sync.Once
+	unread   chan struct{} // closed when the caller takes no more output
 }
 
 func (r *sshRun) run(ctx context.Context) (compute.Exit, error) {
@@ -79,7 +80,6 @@ func (r *sshRun) run(ctx context.Context) (compute.Exit, error) {
 		return compute.Exit{}, r.fail("ssh.Run", kind, err)
 	}
 	control := r.sess.link.startControl()
-	r.started = make(chan struct{})
 	r.failed.Store(-1)
 	stdout, stderr := r.writer(r.cmd.Stdout), r.writer(r.cmd.Stderr)
 	if same(r.cmd.Stdout, r.cmd.Stderr) {
@@ -102,6 +102,9 @@ func (r *sshRun) run(ctx context.Context) (compute.Exit, error) {
 	r.err.shut()
 	<-events
 	control.forget(&r.group)
+	if err == nil && r.isClosed() {
+		err = r.lost(nil) // and the status is our own doing
+	}
 	if err != nil {
 		return compute.Exit{}, err
 	}
@@ -244,7 +247,7 @@ func (r *sshRun) late(ctx context.Context) {
 
 // events hands on signals and sizes until quit.
 func (r *sshRun) events(quit <-chan struct{}, control *sshControl) {
-	signals, sizes, started := r.cmd.Signals, r.cmd.Resize, r.started
+	signals, sizes, started, unread := r.cmd.Signals, r.cmd.Resize, r.started, r.unread
 	for {
 		select {
 		case <-quit:
@@ -257,6 +260,9 @@ func (r *sshRun) events(quit <-chan struct{}, control *sshControl) {
 			case <-quit:
 				return
 			}
+		case <-unread:
+			unread = nil
+			r.signal(quit, control, "PIPE") // as it would get from a pipe
 		case name, ok := <-signals:
 			if !ok {
 				signals = nil
@@ -331,7 +337,7 @@ func (r *sshRun) writer(w io.Writer) io.Writer {
 	}
 	return writerFunc(func(b []byte) (int, error) {
 		if _, err := w.Write(b); err != nil {
-			r.broken.Do(func() { r.sess.tell("signal", struct{ Name string }{"PIPE"}) })
+			r.broken.Do(func() { close(r.unread) })
 		}
 		return len(b), nil
 	})

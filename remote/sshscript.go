@@ -29,7 +29,7 @@ type sshScript struct {
 }
 
 // newSSHScript writes the script for a command, or says why it can never start.
-func newSSHScript(cmd *compute.Command) (*sshScript, error) {
+func newSSHScript(cmd *compute.Command, mark map[string]string) (*sshScript, error) {
 	bad := func(why string) error {
 		return &compute.Error{Op: "ssh.Run", Kind: compute.ErrCannotStart, Err: errors.New(why)}
 	}
@@ -49,7 +49,7 @@ func newSSHScript(cmd *compute.Command) (*sshScript, error) {
 	b := make([]byte, 12)
 	_, _ = rand.Read(b) // never fails
 	s := &sshScript{nonce: hex.EncodeToString(b)}
-	line := s.line(cmd)
+	line := s.line(cmd, mark)
 	// In a terminal the first line would be typed, and seen; so only what must not stand in the command line goes that way, without echo.
 	if cmd.TTY != nil && len(cmd.Env) == 0 && len(line) < 32<<10 {
 		s.command = "exec " + asUser(cmd.User, line)
@@ -80,7 +80,7 @@ func asUser(user, script string) string {
 
 // line is the script. Names of its own begin with _hl_, so that nothing in the command's environment changes. It writes "S PID GROUP" right
 // before it becomes the command, and "X STATUS" when the command cannot be started: 125 no such directory, 126, 127.
-func (s *sshScript) line(cmd *compute.Command) string {
+func (s *sshScript) line(cmd *compute.Command, mark map[string]string) string {
 	var b strings.Builder
 	words := append(append([]string{cmd.Dir}, cmd.Args...), slices.Collect(maps.Values(cmd.Env))...)
 	if slices.ContainsFunc(words, func(w string) bool { return strings.Contains(w, "\n") }) {
@@ -98,6 +98,9 @@ func (s *sshScript) line(cmd *compute.Command) string {
 	}
 	for _, k := range sortedKeys(cmd.Env) {
 		fmt.Fprintf(&b, "%s=%s;export %s;", k, lineWord(cmd.Env[k]), k)
+	}
+	for _, k := range sortedKeys(mark) {
+		fmt.Fprintf(&b, "%s=%s;export %s;", k, lineWord(mark[k]), k)
 	}
 	if len(cmd.Args) == 0 {
 		b.WriteString(`set -- "${SHELL:-/bin/sh}" -l;`)

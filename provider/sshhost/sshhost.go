@@ -1,0 +1,259 @@
+package sshhost
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote"
+)
+
+// Mark is the environment variable by which the processes of an instance are known on its host.
+const Mark = "HOSTLER_INSTANCE_MARK"
+
+// Provider is a list of hosts.
+type Provider struct {
+	o   Options
+	log *slog.Logger
+}
+
+var (
+	_ compute.Provider = (*Provider)(nil)
+	_ compute.Fixed    = (*Provider)(nil)
+	_ compute.AsIs     = (*Provider)(nil)
+	_ compute.Cleaner  = (*Provider)(nil)
+)
+
+// Open returns the provider of the hosts. It connects to none. No hosts, or one twice, is ErrInvalid.
+func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
+	invalid := func(format string, a ...any) (*Provider, error) {
+		return nil, &compute.Error{Op: "sshhost.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(format, a...)}
+	}
+	if o.Source == "" {
+		return invalid("a source needs a name")
+	}
+	o.Hosts = slices.Clone(o.Hosts)
+	if len(o.Hosts) == 0 {
+		return invalid("ssh_host (or hosts) is missing: which machine?")
+	}
+	for i, h := range o.Hosts {
+		switch {
+		case h == "" || strings.ContainsAny(h, " \t\r\n,") || strings.HasPrefix(h, "-"):
+			return invalid("%q is not a host's name", h)
+		case slices.Contains(o.Hosts[:i], h):
+			return invalid("host %s is named twice", h)
+		}
+	}
+	return &Provider{o: o, log: log}, nil
+}
+
+// Names returns the hosts, in the order of the configuration.
+func (p *Provider) Names() []string { return slices.Clone(p.o.Hosts) }
+
+// AsIs says that these machines stay as they are.
+func (p *Provider) AsIs() bool { return true }
+
+// host finds the host of an instance by its whole name.
+func (p *Provider) host(op string, id compute.ID) (string, error) {
+	for _, h := range p.o.Hosts {
+		if id == p.id(h) {
+			return h, nil
+		}
+	}
+	return "", &compute.Error{Op: "sshhost." + op, ID: id, Kind: compute.ErrNotFound, Err: errors.New("no such host in this source")}
+}
+
+func (p *Provider) id(host string) compute.ID { return compute.ID(p.o.Source + "-" + host) }
+
+func (p *Provider) instance(host string) compute.Instance {
+	return compute.Instance{ID: p.id(host), Source: p.o.Source, ProviderID: host, Address: host}
+}
+
+// Create returns the host behind spec.ID. It does not connect.
+func (p *Provider) Create(_ context.Context, spec compute.Spec) (compute.Instance, error) {
+	h, err := p.host("Create", spec.ID)
+	if err != nil {
+		return compute.Instance{}, err
+	}
+	return p.instance(h), nil
+}
+
+// List returns all hosts: they are always there.
+func (p *Provider) List(context.Context) ([]compute.Instance, error) {
+	var out []compute.Instance
+	for _, h := range p.o.Hosts {
+		out = append(out, p.instance(h))
+	}
+	return out, nil
+}
+
+// Destroy ends what our commands left running, where there were any, and says then that there is nothing to unmake: ErrNotFound.
+func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
+	h, err := p.host("Destroy", id)
+	if err != nil {
+		return err
+	}
+	if _, err := p.end(ctx, h); err != nil {
+		return failed("Destroy", id, err)
+	}
+	return &compute.Error{Op: "sshhost.Destroy", ID: id, Kind: compute.ErrNotFound, Err: errors.New("the machine stays; nothing of ours runs on it")}
+}
+
+// Clean ends what our commands left running. A host that was not used is not asked.
+func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
+	h, err := p.host("Clean", id)
+	if err != nil {
+		return "", err
+	}
+	checked, err := p.end(ctx, h)
+	if err != nil {
+		return "", failed("Clean", id, err)
+	}
+	return checked, nil
+}
+
+// failed keeps the kind that an error has, and the context's errors what they are.
+func failed(op string, id compute.ID, err error) error {
+	var ce *compute.Error
+	var kind error = compute.ErrFailed
+	if errors.As(err, &ce) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		kind = nil
+	}
+	return &compute.Error{Op: "sshhost." + op, ID: id, Kind: kind, Err: err}
+}
+
+// Connect logs in. The connection is kept for any number of commands, and may be asked whether it is Healthy.
+func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
+	h, err := p.host("Connect", id)
+	if err != nil {
+		return nil, err
+	}
+	s, err := remote.DialSSH(ctx, p.options(h, map[string]string{Mark: p.mark(h)}))
+	if err != nil {
+		return nil, err
+	}
+	return &conn{SSH: s, p: p, host: h}, nil
+}
+
+func (p *Provider) mark(host string) string { return p.o.Installation + "/" + string(p.id(host)) }
+
+func (p *Provider) options(host string, mark map[string]string) remote.SSHOptions {
+	o := remote.SSHOptions{Host: host, ConfigFile: p.o.ConfigFile, Timeout: p.o.Timeout, KeepAlive: p.o.KeepAlive, Mark: mark}
+	if i := strings.LastIndexByte(o.Host, '@'); i >= 0 {
+		o.User, o.Host = o.Host[:i], o.Host[i+1:]
+	}
+	if i := strings.LastIndexByte(o.Host, ':'); i >= 0 && (strings.Count(o.Host, ":") == 1 || strings.HasSuffix(o.Host[:i], "]")) {
+		if n, err := strconv.ParseUint(o.Host[i+1:], 10, 16); err == nil {
+			o.Host, o.Port = strings.Trim(o.Host[:i], "[]"), int(n)
+		}
+	}
+	return o
+}
+
+// conn remembers that something was run.
+type conn struct {
+	*remote.SSH
+	p    *Provider
+	host string
+}
+
+// Run is remote.SSH's.
+func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+	if err := c.p.remember(c.host); err != nil {
+		return compute.Exit{}, &compute.Error{Op: "sshhost.Run", ID: c.p.id(c.host), Kind: compute.ErrCannotStart, Err: err}
+	}
+	return c.SSH.Run(ctx, cmd)
+}
+
+// The files that say that processes may have been started since the last Clean: used, and while Clean is at work, ending. Run writes the first
+// before it starts anything. Clean renames it before it looks, so that what is started meanwhile is looked for the next time, and a Clean that
+// is cut short leaves the second.
+func (p *Provider) file(host, what string) string {
+	return filepath.Join(p.o.Dir, url.PathEscape(host)+"."+what)
+}
+
+func (p *Provider) remember(host string) error {
+	if p.o.Dir == "" {
+		return nil
+	}
+	name := p.file(host, "used")
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(p.o.Dir, 0o700); err == nil {
+			f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// huntScript ends every process that has $1 in its environment: first they are asked, then ended and looked for again, until there are none.
+// It prints how many it ended. Status 3: there are always more; 4: no /proc.
+const huntScript = `[ -r /proc/self/environ ]||exit 4
+look(){ if [ -n "$z" ];then grep -slzxF -- "$1" /proc/[0-9]*/environ;else
+for f in /proc/[0-9]*/environ;do { tr "\000" "\n" <$f|grep -qxF -- "$1"&&echo $f;} 2>/dev/null;done;fi;}
+z=;[ "$(printf "a\000b\000"|grep -czxF b 2>/dev/null)" = 1 ]&&z=1
+s=TERM;n=0;i=0
+while [ $i -lt 20 ];do
+l=$(look "$1");[ -n "$l" ]||{ echo $n;exit 0;}
+for f in $l;do p=${f#/proc/};kill -$s ${p%/environ} 2>/dev/null;kill -CONT ${p%/environ} 2>/dev/null;[ $i -gt 0 ]||n=$((n+1));done
+if [ $s = TERM ];then sleep 1;fi
+s=KILL;i=$((i+1));done
+exit 3`
+
+// end ends the marked processes of a host and says what it found.
+func (p *Provider) end(ctx context.Context, host string) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	if p.o.Dir == "" {
+		return "processes are not looked for", nil
+	}
+	if err := os.Rename(p.file(host, "used"), p.file(host, "ending")); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(p.file(host, "ending")); errors.Is(err, fs.ErrNotExist) {
+			return "nothing was run", nil
+		}
+	} else if err != nil {
+		return "", err
+	}
+	s, err := remote.DialSSH(ctx, p.options(host, nil)) // unmarked, so that the search does not find itself
+	if err != nil {
+		return "", err
+	}
+	defer s.Close()
+	var out, bad bytes.Buffer
+	exit, err := s.Run(ctx, &compute.Command{Args: []string{"sh", "-c", huntScript, "sh", Mark + "=" + p.mark(host)}, Stdout: &out, Stderr: &bad})
+	switch {
+	case err != nil:
+		return "", err
+	case exit.Code == 3:
+		return "", errors.New("processes that were left do not end")
+	case exit.Code == 4:
+		out.Reset()
+	case exit.Status() != 0:
+		return "", fmt.Errorf("looking for processes on the host ended with %d: %s", exit.Status(), strings.TrimSpace(bad.String()))
+	}
+	if err := os.Remove(p.file(host, "ending")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	n := strings.TrimSpace(out.String())
+	if n == "" {
+		return "the host has no /proc to look for processes in", nil
+	}
+	if n != "0" {
+		p.log.Info("ended what a lease left running", "instance", p.id(host), "source", p.o.Source, "processes", n)
+	}
+	return n + " processes ended, none left", nil
+}
