@@ -258,9 +258,9 @@ var fileCases = []connCase{
 			t.Errorf("it takes %q KiB", kib)
 		}
 		back := newMeter()
-		pr, pw = io.Pipe()
-		go func() { _ = pw.CloseWithError(t.conn.Get(t.ctx(), name, pw)) }()
-		r := tar.NewReader(pr)
+		back1, back2 := io.Pipe() // not pr and pw again: Put may return before the writer above has closed its own
+		go func() { _ = back2.CloseWithError(t.conn.Get(t.ctx(), name, back2)) }()
+		r := tar.NewReader(back1)
 		h, err := r.Next()
 		if err != nil || h.Name != "sparse" || h.Size != size {
 			t.Fatalf("it came back as %+v, %v", h, err)
@@ -273,7 +273,7 @@ var fileCases = []connCase{
 		if err != nil || string(rest) != tail {
 			t.Errorf("its end came back as %q, %v", rest, err)
 		}
-		if _, err := io.Copy(io.Discard, pr); err != nil {
+		if _, err := io.Copy(io.Discard, back1); err != nil {
 			t.Errorf("Get: %v", err)
 		}
 	}},
