@@ -64,15 +64,15 @@ func manPage(w io.Writer, cmd *cobra.Command) {
 	}
 	var see []string
 	if p := cmd.Parent(); p != nil {
-		see = append(see, strings.ReplaceAll(p.CommandPath(), " ", "-"))
+		see = append(see, roff(strings.ReplaceAll(p.CommandPath(), " ", "-")))
 	}
 	for _, c := range cmd.Commands() {
 		if c.IsAvailableCommand() && !c.IsAdditionalHelpTopicCommand() {
-			see = append(see, strings.ReplaceAll(c.CommandPath(), " ", "-"))
+			see = append(see, roff(strings.ReplaceAll(c.CommandPath(), " ", "-")))
 		}
 	}
 	if len(see) > 0 {
-		fmt.Fprintf(w, ".SH SEE ALSO\n.BR %s (1)\n", roff(strings.Join(see, " (1), ")))
+		fmt.Fprintf(w, ".SH SEE ALSO\n.BR %s (1)\n", strings.Join(see, " (1),\n.BR "))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
@@ -14,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/provider/exec"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/provider/local"
-	// SSHIMPORT
+	"github.com/hostler-project/hostler/provider/sshhost"
 )
 
 // site is what a provider is told beside its own keys.
@@ -36,7 +37,7 @@ func kinds() map[string]kind {
 		"chroot": slow(open(chroot.Open, func(o *chroot.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir })),
 		"local":  open(local.Open, func(o *local.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
 		"fake":   open(fake.Open, func(o *fake.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
-		// SSHLINE
+		"ssh":    open(openSSH, func(o *sshKeys, s site) { o.site = s }),
 	}
 	return all
 }
@@ -58,6 +59,24 @@ func open[O any, P compute.Provider](f func(context.Context, *slog.Logger, O) (P
 			return p, nil
 		},
 	}
+}
+
+// sshKeys are the keys of a source of type ssh: crcache's ssh_host, or several hosts; a host is written as for ssh.
+type sshKeys struct {
+	SSHHost    []string      `conf:"ssh_host"`
+	Hosts      []string      `conf:"hosts"`
+	ConfigFile string        `conf:"config-file"` // read in place of OpenSSH's own
+	Timeout    time.Duration `conf:"timeout"`     // for reaching a host
+	KeepAlive  time.Duration `conf:"keep-alive"`  // a silent connection is asked so often
+
+	site site
+}
+
+func openSSH(ctx context.Context, log *slog.Logger, k sshKeys) (*sshhost.Provider, error) {
+	return sshhost.Open(ctx, log, sshhost.Options{
+		Source: k.site.source, Installation: k.site.installation, Dir: k.site.dir,
+		Hosts: append(k.SSHHost, k.Hosts...), ConfigFile: k.ConfigFile, Timeout: k.Timeout, KeepAlive: k.KeepAlive,
+	})
 }
 
 // slow marks a kind whose instances are many files to remove.

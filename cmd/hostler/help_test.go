@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// everyCommand calls f for each command that people can type.
+func everyCommand(cmd *cobra.Command, f func(*cobra.Command)) {
+	f(cmd)
+	for _, c := range cmd.Commands() {
+		everyCommand(c, f)
+	}
+}
+
+func TestEveryCommandExplainsItself(t *testing.T) {
+	root := newRoot(newApp(nil, &bytes.Buffer{}, &bytes.Buffer{}))
+	everyCommand(root, func(c *cobra.Command) {
+		path := c.CommandPath()
+		if c.Short == "" || strings.HasSuffix(c.Short, ".") {
+			t.Errorf("%s: its short text %q is empty or ends with a full stop", path, c.Short)
+		}
+		if !strings.Contains(c.Example, path) && !(c.HasParent() && strings.Contains(c.Example, "hostler -s")) {
+			t.Errorf("%s: no example with it in --help", path)
+		}
+		for _, line := range strings.Split(c.Example, "\n") {
+			if !strings.HasPrefix(line, "  ") {
+				t.Errorf("%s: the example %q is not indented", path, line)
+			}
+		}
+		var out bytes.Buffer
+		c.SetOut(&out)
+		if err := c.Help(); err != nil || !strings.Contains(out.String(), "Examples:") {
+			t.Errorf("%s --help: %v\n%s", path, err, &out)
+		}
+	})
+}
+
+// TestExamplesParse runs the words of each example, as far as the command's options.
+func TestExamplesParse(t *testing.T) {
+	verb := regexp.MustCompile(`^hostler (.*?)( \||$| &&|\))`)
+	root := newRoot(newApp(nil, &bytes.Buffer{}, &bytes.Buffer{}))
+	everyCommand(root, func(c *cobra.Command) {
+		for _, line := range strings.Split(c.Example, "\n") {
+			m := verb.FindStringSubmatch(strings.TrimSpace(line))
+			if m == nil || strings.ContainsAny(m[1], `'"$>`) {
+				continue
+			}
+			words := strings.Fields(m[1])
+			for len(words) > 1 && (words[0] == "-C" || words[0] == "-s") {
+				words = words[2:]
+			}
+			cmd, rest, err := newRoot(newApp(nil, &bytes.Buffer{}, &bytes.Buffer{})).Find(words)
+			if err == nil {
+				err = cmd.ParseFlags(rest)
+			}
+			if err == nil && cmd.Args != nil {
+				err = cmd.ValidateArgs(cmd.Flags().Args())
+			}
+			if err != nil {
+				t.Errorf("%s: example %q: %v", c.CommandPath(), line, err)
+			}
+		}
+	})
+}
+
+func TestManPages(t *testing.T) {
+	dir := t.TempDir()
+	if err := manPages(newRoot(newApp(nil, &bytes.Buffer{}, &bytes.Buffer{})), dir); err != nil {
+		t.Fatal(err)
+	}
+	pages, _ := filepath.Glob(filepath.Join(dir, "*.1"))
+	if len(pages) < 25 {
+		t.Errorf("%d pages", len(pages))
+	}
+	run, err := os.ReadFile(filepath.Join(dir, "hostler-run.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{".TH \"HOSTLER-RUN\" 1", ".SH EXAMPLES", "\\-\\-timeout D", ".BR hostler (1)"} {
+		if !bytes.Contains(run, []byte(want)) {
+			t.Errorf("hostler-run.1 has no %q", want)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "hostler-keeper.1")); err == nil {
+		t.Error("a page for the hidden keeper")
+	}
+	groff, err := exec.LookPath("groff")
+	if err != nil {
+		t.Log("groff is not here to read the pages")
+		return
+	}
+	for _, page := range pages {
+		out, err := exec.Command(groff, "-man", "-Tutf8", "-w", "mac", "-w", "missing", page).CombinedOutput()
+		if err != nil || bytes.Contains(out, []byte("warning")) {
+			t.Errorf("%s: %v %s", page, err, out)
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"a", "", 1}, {"status", "stauts", 1}, {"status", "status", 0}, {"abc", "ca", 3}, {"local", "locl", 1}} {
+		if got := distance(test.a, test.b); got != test.want {
+			t.Errorf("distance(%q, %q) = %d, want %d", test.a, test.b, got, test.want)
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// documents are all that --json prints, by their names in docs/json.md.
+var documents = map[string]any{
+	"version": versionView{}, "status": statusView{}, "source": sourceView{}, "states": stateView{}, "instance": instanceView{}, "lease": leaseView{},
+	"phases": phasesView{}, "config": configView{}, "root": rootView{}, "configured": configuredView{}, "defaults": defaultsView{},
+	"source-detail": sourceDetail{}, "test": testView{}, "trust": trustView{}, "risk": riskView{}, "check": checkView{}, "forward": forwardView{},
+	"event": compute.Event{}, "report": runReport{}, "error": errorView{},
+}
+
+// TestSchema holds docs/json.md and the documents together, field by field and type by type.
+func TestSchema(t *testing.T) {
+	data, err := os.ReadFile("../../docs/json.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := map[string][]string{} // lines "field type" by document
+	name := ""
+	title, row := regexp.MustCompile("^### `([a-z-]+)`"), regexp.MustCompile("^\\| `([a-z_]+)` \\| ([^|]+?) \\|")
+	for _, line := range strings.Split(string(data), "\n") {
+		if m := title.FindStringSubmatch(line); m != nil {
+			name = m[1]
+			written[name] = nil
+		} else if m := row.FindStringSubmatch(line); m != nil {
+			written[name] = append(written[name], m[1]+" "+m[2])
+		}
+	}
+	for name, v := range documents {
+		want := fields(reflect.TypeOf(v))
+		got, ok := written[name]
+		if !ok {
+			t.Errorf("docs/json.md has no %s; it is\n%s", name, strings.Join(want, "\n"))
+			continue
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("docs/json.md says of %s\n%s\nand it is\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		delete(written, name)
+	}
+	for name := range written {
+		t.Errorf("docs/json.md has %s, which nothing prints", name)
+	}
+}
+
+// fields lists a document's fields with their types, as docs/json.md writes them.
+func fields(t reflect.Type) (out []string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous {
+			out = append(out, fields(f.Type)...)
+			continue
+		}
+		name, opt, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
+		typ := typeName(f.Type)
+		if strings.Contains(opt, "omit") {
+			typ += ", optional"
+		}
+		out = append(out, name+" "+typ)
+	}
+	return out
+}
+
+func typeName(t reflect.Type) string {
+	switch {
+	case t == reflect.TypeFor[time.Time]():
+		return "time"
+	case t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct && t.Elem() != reflect.TypeFor[time.Time]():
+		return typeName(t.Elem())
+	case t.Kind() == reflect.Pointer:
+		return typeName(t.Elem()) + " or null"
+	case t.Kind() == reflect.Slice:
+		return "list of " + typeName(t.Elem())
+	case t.Kind() == reflect.Map:
+		return "map of " + typeName(t.Elem())
+	case t.Kind() == reflect.Struct:
+		for name, v := range documents {
+			if reflect.TypeOf(v) == t {
+				return name
+			}
+		}
+		return "undocumented " + t.String()
+	case t.Kind() == reflect.String:
+		return "string"
+	case t.Kind() == reflect.Bool:
+		return "bool"
+	case t.Kind() == reflect.Float64:
+		return "number"
+	case t.Kind() == reflect.Int, t.Kind() == reflect.Int64:
+		return "integer"
+	}
+	return fmt.Sprint("undocumented ", t)
+}
