@@ -62,8 +62,8 @@ func (p *Pool) Acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 // look does what is due for a source before it is used, at most once a second in a process that lives on.
 func (p *Pool) look(ctx context.Context, s *source) error {
 	p.mu.Lock()
-	recent := time.Since(p.looked) < time.Second
-	p.looked = time.Now()
+	recent := time.Since(s.looked) < time.Second
+	s.looked = time.Now()
 	p.mu.Unlock()
 	if recent {
 		return nil

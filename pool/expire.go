@@ -90,7 +90,7 @@ func (p *Pool) recover(ctx context.Context, s *source) error {
 		}
 		due = append(due, ids...)
 	}
-	return p.workOn(ctx, due)
+	return p.after(ctx, due, false)
 }
 
 // due lists the instances of a source (0: of all) that wait for work that nobody does, and when the next one comes due.

@@ -160,6 +160,7 @@ func (p *Pool) shelve(tx compute.Tx, u *unit) error {
 		if err := endLease(tx, l, "cached"); err != nil {
 			return err
 		}
+		i.Uses-- // nobody has used it
 	} else if err := p.mine(tx, &i); err != nil {
 		return err
 	}

@@ -75,7 +75,8 @@ type Options struct {
 	Open func(ctx context.Context, name, typ string, definition []byte) (compute.Provider, error)
 	// Hooks runs hooks; nil: there are none.
 	Hooks func(ctx context.Context, call HookCall) error
-	// Later is asked after a release whether somebody else, such as the keeper, will do what is due for the source. nil: do it here and now.
+	// Later is asked, when an instance waits to be cleaned or discarded, whether somebody else, such as the keeper, will do it for this source.
+	// nil: do it here and now. It is done here all the same when a request cannot be served before.
 	Later func(source, typ string) bool
 	// Step is called at each recorded step, for tests that end the process there. It may be nil.
 	Step func(name string)
@@ -97,14 +98,14 @@ type Pool struct {
 	mu        sync.Mutex
 	providers map[int64]*opened // by source key
 	bell      chan struct{}     // closed when something may have come free
-	looked    time.Time         // when what is due was last looked for
 }
 
 var _ compute.Leaser = (*Pool)(nil)
 
 type source struct {
 	Source
-	key      int64 // of its record; 0: not known yet; guarded by Pool.mu
+	key      int64     // of its record; 0: not known yet; guarded by Pool.mu
+	looked   time.Time // when what is due was last looked for; guarded by Pool.mu
 	children []*source
 }
 

@@ -104,13 +104,21 @@ func (p *Pool) hadLease(tx compute.Tx, who compute.Who, id compute.ID) (bool, er
 	if err != nil || len(ls) == 0 {
 		return false, err
 	}
-	return who.Owner == ls[0].Owner || who.Lease != "" && who.Lease == ls[0].ID, nil
+	if who.Lease != "" {
+		return who.Lease == ls[0].ID, nil
+	}
+	return who.Owner == ls[0].Owner, nil
 }
 
-// allowed tells whether somebody may act under a lease.
+// allowed tells whether somebody may act under a lease. Who presents a lease's id acts under that one alone: a process that slept through the end
+// of its lease must not go on under another's, be it the same user's.
 func allowed(who compute.Who, l *compute.Lease) error {
 	switch {
-	case who.Lease != "" && who.Lease == l.ID, who.Owner == l.Owner, who.Admin && l.Pool == "":
+	case who.Lease != "" && who.Lease == l.ID:
+		return nil
+	case who.Lease != "":
+		return &compute.Error{ID: l.Instance, Kind: compute.ErrStale, Err: errors.New("it is under another lease now")}
+	case who.Owner == l.Owner, who.Admin && l.Pool == "":
 		return nil
 	case l.Pool != "":
 		return &compute.Error{ID: l.Instance, Kind: compute.ErrDenied, Err: fmt.Errorf("it is in use by a pool, as %s", l.Pool),
@@ -270,6 +278,8 @@ func (p *Pool) cleaning(tx compute.Tx, i *compute.Instance) (string, error) {
 		switch {
 		case s.Reuse == "as-is", s.Reuse == "no":
 			how = s.Reuse
+		case s.Reuse == "rebuild":
+			how = "no" // no type can do it in place yet, and a new one is as clean
 		case s.Reuse == "clean" && o.reuse == "as-is":
 			how = "no" // asked for, and it cannot
 			if _, ok := compute.As[compute.Cleaner](o.provider); ok {
