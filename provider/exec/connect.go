@@ -1,0 +1,80 @@
+package exec
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote"
+)
+
+// overExec opens a way in by local processes behind the prefix that the executable gave.
+func (p *Provider) overExec(t *execTarget, id compute.ID) (compute.Conn, error) {
+	if len(t.Prefix) > 0 && t.Prefix[0] == "" {
+		return nil, p.wrong("connect", id, "a prefix that begins with an empty word")
+	}
+	for _, path := range []string{t.Root, t.Dir} {
+		if path != "" && !filepath.IsAbs(path) {
+			return nil, p.wrong("connect", id, fmt.Sprintf("a path that is not absolute, %q", path))
+		}
+	}
+	return remote.NewExec(remote.ExecOptions{Prefix: t.Prefix, Root: t.Root, Dir: t.Dir}), nil
+}
+
+// overSSH opens a way in by ssh.
+func (p *Provider) overSSH(ctx context.Context, t *sshTarget, id compute.ID) (compute.Conn, error) {
+	o := remote.SSHOptions{Host: t.Host, User: t.User, Port: t.Port, ConfigFile: t.ConfigFile}
+	if t.KeyFile != "" {
+		o.IdentityFiles = []string{t.KeyFile}
+	}
+	if t.KnownHosts != "" && t.ConfigFile == "" {
+		config, err := p.knownHosts(t.KnownHosts)
+		if err != nil {
+			return nil, &compute.Error{Op: p.o.Type + ".connect", ID: id, Kind: compute.ErrFailed, Err: err}
+		}
+		o.ConfigFile = config
+	}
+	conn, err := remote.DialSSH(ctx, o)
+	if err != nil {
+		return nil, &compute.Error{Op: p.o.Type + ".connect", ID: id, Err: err, Hint: compute.Hint(err)}
+	}
+	return conn, nil
+}
+
+// knownHosts returns an OpenSSH configuration that trusts the host keys of one file and no other. It is kept beside the source's other files, a
+// file for each content, as it is read again whenever the connection is made anew.
+func (p *Provider) knownHosts(path string) (string, error) {
+	if p.o.Dir == "" {
+		return "", errors.New("known_hosts needs a directory of the source's own")
+	}
+	if !filepath.IsAbs(path) || strings.ContainsAny(path, "\"\n\\%$") {
+		return "", fmt.Errorf("known_hosts %q: not a plain absolute path", path)
+	}
+	text := fmt.Sprintf("Host *\n    UserKnownHostsFile \"%s\"\n    GlobalKnownHostsFile none\n    StrictHostKeyChecking yes\n", path)
+	digest := sha256.Sum256([]byte(text))
+	name := filepath.Join(p.o.Dir, fmt.Sprintf("ssh-%x.conf", digest[:8]))
+	if old, err := os.ReadFile(name); err == nil && string(old) == text {
+		return name, nil
+	}
+	if err := os.MkdirAll(p.o.Dir, 0o700); err != nil {
+		return "", err
+	}
+	f, err := os.CreateTemp(p.o.Dir, "ssh-*.new")
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(f.Name()) // gone already where all went well
+	if _, err := f.WriteString(text); err != nil {
+		f.Close()
+		return "", err
+	}
+	if err := f.Close(); err != nil {
+		return "", err
+	}
+	return name, os.Rename(f.Name(), name)
+}
