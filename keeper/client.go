@@ -2,7 +2,9 @@ package keeper
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -44,29 +46,44 @@ func Dial(ctx context.Context, socket string, req Request) (compute.Conn, error)
 
 // Ring tells the keeper that work is due: something was released. It does not wait for that. The error is ErrNone where no keeper runs, who
 // would look for work when it starts.
-func Ring(ctx context.Context, socket string) error {
-	return tell(ctx, socket, request{Verb: verbBell})
+func Ring(ctx context.Context, socket, build string) error {
+	return tell(ctx, socket, request{Build: build, Verb: verbBell})
 }
 
 // Stop tells the keeper to end when what runs through it has ended, and returns when another may take its place. ErrNone: there is none.
 func Stop(ctx context.Context, socket string) error {
-	return tell(ctx, socket, request{Verb: verbStop})
+	err := tell(ctx, socket, request{Verb: verbStop})
+	if errors.Is(err, ErrOther) {
+		return nil // it answered in another version's words; this verb all versions know
+	}
+	return err
 }
 
 // Ask returns what the keeper says about itself. ErrNone: there is none.
 func Ask(ctx context.Context, socket string) (Status, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, errSilent)
+	defer cancel()
 	c, a, err := ask(ctx, socket, request{Verb: verbStatus})
 	if err != nil {
 		return Status{}, err
 	}
 	c.Close()
-	if a.Status == nil {
-		return Status{}, &compute.Error{Op: "keeper", Kind: compute.ErrUnavailable, Err: errors.New("it does not say how it is")}
+	var st Status
+	if err := json.Unmarshal(a.Status, &st); err != nil {
+		return Status{}, &compute.Error{Op: "keeper", Kind: compute.ErrUnavailable, Err: fmt.Errorf("it does not say how it is: %w", err)}
 	}
-	return *a.Status, nil
+	return st, nil
 }
 
+// answerTime is how long a keeper may take for an answer that needs nothing but itself, on a machine that is very busy.
+const answerTime = 20 * time.Second
+
+var errSilent = &compute.Error{Op: "keeper", Kind: compute.ErrTimeout, Err: errors.New("the keeper does not answer"),
+	Hint: "end it; nothing is lost but what runs through it"}
+
 func tell(ctx context.Context, socket string, req request) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, errSilent)
+	defer cancel()
 	c, _, err := ask(ctx, socket, req)
 	if err == nil {
 		c.Close()
@@ -83,7 +100,7 @@ func ask(ctx context.Context, socket string, req request) (net.Conn, *answer, er
 	nc, err := d.DialContext(ctx, "unix", socket)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, nil, ctx.Err()
+			return nil, nil, context.Cause(ctx)
 		}
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 			return nil, nil, none(err)
@@ -105,12 +122,12 @@ func exchange(ctx context.Context, c *net.UnixConn, req request) (*answer, error
 	over := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
 	req.Version = version
 	var a answer
-	err := writeFrame(c, req)
+	err := writeFrame(c, &req)
 	if err == nil {
 		err = readFrame(c, &a)
 	}
 	if !over() {
-		return nil, ctx.Err()
+		return nil, context.Cause(ctx)
 	}
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):

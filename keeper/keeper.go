@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -244,7 +245,7 @@ func (k *keeper) client(c *net.UnixConn) {
 	c.SetReadDeadline(time.Time{})
 	if req.Version != version || req.Build != "" && req.Build != k.opt.Build {
 		if req.Verb != verbStop && req.Verb != verbStatus {
-			writeFrame(c, answer{Version: version, Other: true})
+			writeFrame(c, &answer{Version: version, Other: true})
 			return
 		}
 	}
@@ -256,21 +257,21 @@ func (k *keeper) client(c *net.UnixConn) {
 		k.rung = true
 		k.mu.Unlock()
 		k.ring()
-		writeFrame(c, answer{Version: version})
+		writeFrame(c, &answer{Version: version})
 	case verbPing:
-		writeFrame(c, answer{Version: version})
+		writeFrame(c, &answer{Version: version})
 	case verbStatus:
-		writeFrame(c, answer{Version: version, Status: k.status()})
+		writeFrame(c, &answer{Version: version, Status: k.status()})
 	case verbStop:
 		k.giveUp()
-		writeFrame(c, answer{Version: version})
+		writeFrame(c, &answer{Version: version})
 	default:
 		k.refuse(c, &compute.Error{Op: "keeper", Kind: compute.ErrInvalid, Err: fmt.Errorf("unknown verb %q", req.Verb)})
 	}
 }
 
 func (k *keeper) refuse(c net.Conn, err error) {
-	writeFrame(c, answer{Version: version, Error: agent.AppendError(nil, err)})
+	writeFrame(c, &answer{Version: version, Error: agent.AppendError(nil, err)})
 }
 
 // connect gives a client its way into an instance.
@@ -295,7 +296,7 @@ func (k *keeper) connect(c *net.UnixConn, r *bufio.Reader, req request) {
 	}
 	defer k.leave(e)
 	defer context.AfterFunc(e.life, cancel)()
-	if err := writeFrame(c, answer{Version: version}); err != nil {
+	if err := writeFrame(c, &answer{Version: version}); err != nil {
 		return
 	}
 	k.mu.Lock()
@@ -311,10 +312,11 @@ func (k *keeper) connect(c *net.UnixConn, r *bufio.Reader, req request) {
 	}
 }
 
-func (k *keeper) status() *Status {
+// status returns a Status as JSON.
+func (k *keeper) status() []byte {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	st := &Status{PID: os.Getpid(), Build: k.opt.Build, Started: k.started, Clients: k.streams, Due: k.due, Busy: k.busy, Ending: k.listener == nil,
+	st := Status{PID: os.Getpid(), Build: k.opt.Build, Started: k.started, Clients: k.streams, Due: k.due, Busy: k.busy, Ending: k.listener == nil,
 		Kept: []Kept{}}
 	if k.dueErr != nil {
 		st.Error = k.dueErr.Error()
@@ -323,7 +325,11 @@ func (k *keeper) status() *Status {
 		st.Kept = append(st.Kept, Kept{Key: e.key, Users: e.users, Since: e.since, Used: e.used})
 	}
 	slices.SortFunc(st.Kept, func(a, b Kept) int { return cmp.Compare(a.Instance, b.Instance) })
-	return st
+	b, err := json.Marshal(st)
+	if err != nil {
+		return nil // a time out of JSON's range: nothing of ours
+	}
+	return b
 }
 
 // stream is a client's connection behind a look-out for its end.

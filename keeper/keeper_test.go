@@ -60,7 +60,7 @@ func TestGenerationMovesOn(t *testing.T) {
 	output(t, c2, "true")
 
 	lease(t, dir, "a-1", 0) // released: the bell is enough
-	if err := keeper.Ring(t.Context(), opt.Socket); err != nil {
+	if err := keeper.Ring(t.Context(), opt.Socket, ""); err != nil {
 		t.Fatal(err)
 	}
 	soon(t, "that is closed too", func() bool { return lines(dir, "closed") == 2 })

@@ -44,7 +44,7 @@ func TestStrangers(t *testing.T) {
 		}
 		f := os.NewFile(uintptr(fd), "socket")
 		defer f.Close()
-		const ask = `{"version":1,"verb":"status"}`
+		const ask = "\x01\x06status\x00\x00\x00\x00\x00\x00"
 		io.WriteString(f, "HsKp\x00\x00\x00"+string(rune(len(ask)))+ask)
 		p, err := io.ReadAll(f)
 		if err != nil && len(p) == 0 {
@@ -65,7 +65,7 @@ func TestGarbageHurtsNobody(t *testing.T) {
 	dir := place(t)
 	opt := options(dir, "", time.Minute)
 	serve(t, opt)
-	for _, say := range []string{"", "GET / HTTP/1.1\r\n\r\n", "HsKp\xff\xff\xff\xff", "HsKp\x00\x00\x00\x02{]", "HsKp\x00\x00\x00\x02{}", "HsKp\x00"} {
+	for _, say := range []string{"", "GET / HTTP/1.1\r\n\r\n", "HsKp\xff\xff\xff\xff", "HsKp\x00\x00\x00\x02{]", "HsKp\x00\x00\x00\x09\x01\x07connect", "HsKp\x00"} {
 		nc, err := net.Dial("unix", opt.Socket)
 		if err != nil {
 			t.Fatal(err)
@@ -84,9 +84,9 @@ func TestGarbageHurtsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	const ask = `{"version":9,"verb":"connect"}`
+	const ask = "\x09\x07connectand what we cannot know"
 	io.WriteString(nc, "HsKp\x00\x00\x00"+string(rune(len(ask)))+ask)
-	if p, _ := io.ReadAll(nc); !bytes.Contains(p, []byte(`"other":true`)) {
+	if p, _ := io.ReadAll(nc); !bytes.Contains(p, []byte("HsKp\x00\x00\x00\x04\x01\x01\x00\x00")) {
 		t.Errorf("a client of another version is told %q", p)
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/keeper"
 	"github.com/hostler-project/hostler/remote"
@@ -159,7 +161,11 @@ func place(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
+		if err := goleak.Find(before); err != nil && !t.Failed() {
+			t.Error(err)
+		}
 		if st, err := keeper.Ask(context.Background(), filepath.Join(dir, "run", "k")); err == nil {
 			kill(t, st.PID)
 		}
@@ -260,6 +266,31 @@ func TestProcessesRaceToStartIt(t *testing.T) {
 	}
 }
 
+// Clients of two builds at once take the place from each other, and still each is served.
+func TestBuildsRace(t *testing.T) {
+	dir := place(t)
+	exe, _ := os.Executable()
+	cmds := make([]*exec.Cmd, 12)
+	outs := make([]bytes.Buffer, len(cmds))
+	for i := range cmds {
+		cmds[i] = exec.Command(exe, "the-client", dir, []string{"one", "two"}[i%2], "sh", "-c", "sleep 0.2; echo ok")
+		cmds[i].Stdout, cmds[i].Stderr = &outs[i], &outs[i]
+		if err := cmds[i].Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, c := range cmds {
+		if err := c.Wait(); err != nil || outs[i].String() != "ok\n" {
+			t.Errorf("client %d: %v: %s", i, err, &outs[i])
+		}
+	}
+	started := func() int {
+		p, _ := os.ReadFile(filepath.Join(dir, "log"))
+		return bytes.Count(p, []byte("keeper listens"))
+	}
+	soon(t, "all keepers but one have ended", func() bool { return lines(dir, "ended") == started()-1 })
+}
+
 func TestStarted(t *testing.T) {
 	dir := place(t)
 	opt := startOptions(dir, "one", time.Minute)
@@ -307,7 +338,7 @@ func TestStarted(t *testing.T) {
 		t.Error("what it runs gets the starter's variable")
 	}
 	soon(t, "due work is looked for at the start and when it said", func() bool { return lines(dir, "due") == 2 })
-	if err := keeper.Ring(t.Context(), opt.Socket); err != nil {
+	if err := keeper.Ring(t.Context(), opt.Socket, ""); err != nil {
 		t.Fatal(err)
 	}
 	soon(t, "and when the bell rings", func() bool { return lines(dir, "due") == 3 })
@@ -401,7 +432,7 @@ func TestEndsByItself(t *testing.T) {
 	if lines(dir, "closed") != 1 || lines(dir, "ended") != 1 {
 		t.Error("it did not close what it kept, or did not end well")
 	}
-	if err := keeper.Ring(t.Context(), opt.Socket); !errors.Is(err, keeper.ErrNone) {
+	if err := keeper.Ring(t.Context(), opt.Socket, ""); !errors.Is(err, keeper.ErrNone) {
 		t.Errorf("Ring: %v", err)
 	}
 	if err := keeper.Wake(t.Context(), opt, "one"); err != nil {
@@ -437,6 +468,7 @@ func TestOtherBuild(t *testing.T) {
 	}
 	output(t, c2, "true")
 	fmt.Fprintln(pw, "all well") // the old one's command was left alone
+	pw.Close()
 	if got := <-ended; got != "all well\n{0 } <nil>" {
 		t.Errorf("got %q", got)
 	}

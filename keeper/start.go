@@ -37,7 +37,7 @@ const (
 const (
 	startTime = 20 * time.Second // from a start until the keeper listens, on a machine that is very busy
 	maxLog    = 1 << 20          // bytes; a log that is longer when a keeper starts begins anew
-	tries     = 5                // keepers that end just when they are wanted
+	tries     = 3                // the keeper may end, or be replaced, just when it is wanted; from the second try on it cannot be replaced
 )
 
 // Start starts a keeper and returns when it listens, or when it says that another one does. The keeper has a session of its own, / as its
@@ -116,14 +116,21 @@ func openLog(path string) (*os.File, error) {
 // once: one keeper comes of it.
 func Ensure(ctx context.Context, opt StartOptions, req Request) (compute.Conn, error) {
 	var err error
-	for range tries {
+	for i := range tries {
 		var c compute.Conn
 		c, err = Dial(ctx, opt.Socket, req)
 		if err == nil || !absent(err) {
 			return c, err
 		}
-		if err := replace(ctx, opt, req.Build); err != nil {
-			return nil, err
+		err = replace(ctx, opt, req.Build, func() error {
+			if i > 0 {
+				c, err = Dial(ctx, opt.Socket, req)
+				return err
+			}
+			return nil
+		})
+		if c != nil || err != nil && !absent(err) {
+			return c, err
 		}
 	}
 	return nil, err
@@ -131,22 +138,18 @@ func Ensure(ctx context.Context, opt StartOptions, req Request) (compute.Conn, e
 
 // Wake is Ring that starts a keeper where none runs, or one of this build in the place of another: it looks for due work when it starts.
 func Wake(ctx context.Context, opt StartOptions, build string) error {
-	var err error
-	for range tries {
-		if err = tell(ctx, opt.Socket, request{Build: build, Verb: verbBell}); err == nil || !absent(err) {
-			return err
-		}
-		if err := replace(ctx, opt, build); err != nil {
-			return err
-		}
+	err := Ring(ctx, opt.Socket, build)
+	if err == nil || !absent(err) {
+		return err
 	}
-	return err
+	return replace(ctx, opt, build, func() error { return Ring(ctx, opt.Socket, build) })
 }
 
 func absent(err error) bool { return errors.Is(err, ErrNone) || errors.Is(err, ErrOther) }
 
-// replace makes sure that a keeper of this build listens. One process at a time does so; the others wait and find it done.
-func replace(ctx context.Context, opt StartOptions, build string) error {
+// replace makes sure that a keeper of this build listens, and then calls then: nobody can put another build's keeper in its place until that
+// returns. One process at a time does so; the others wait and find it done.
+func replace(ctx context.Context, opt StartOptions, build string, then func() error) error {
 	if err := checkDir(opt.Socket, true); err != nil {
 		return err
 	}
@@ -158,8 +161,16 @@ func replace(ctx context.Context, opt StartOptions, build string) error {
 		return failed(err)
 	}
 	defer turn.Close()
+	if err := listening(ctx, opt, build); err != nil {
+		return err
+	}
+	return then()
+}
+
+// listening returns when a keeper of this build listens.
+func listening(ctx context.Context, opt StartOptions, build string) error {
 	for range 200 { // a second, and only while another keeper comes or goes that was started in some other way
-		err = tell(ctx, opt.Socket, request{Build: build, Verb: verbPing})
+		err := tell(ctx, opt.Socket, request{Build: build, Verb: verbPing})
 		if errors.Is(err, ErrOther) {
 			if err := Stop(ctx, opt.Socket); err != nil && !errors.Is(err, ErrNone) {
 				return err
