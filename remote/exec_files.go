@@ -126,7 +126,7 @@ func (e *Exec) openDir(dir string) (*os.Root, error) {
 	if err := s.root.MkdirAll(in, 0o777); err != nil {
 		return nil, err
 	}
-	return s.root.OpenRoot(in)
+	return openDirIn(s.root, in)
 }
 
 // openParent opens the directory that holds name. A name with a slash at its end is what a link leads to.
@@ -162,7 +162,7 @@ func (e *Exec) openParent(name string) (*os.Root, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	r, err := s.root.OpenRoot(path.Dir(in))
+	r, err := openDirIn(s.root, path.Dir(in))
 	return r, path.Base(in), err
 }
 

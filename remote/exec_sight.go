@@ -62,7 +62,15 @@ func (f rootedFS) Open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.r.Open(in)
+	file, err := f.r.OpenFile(in, os.O_RDONLY|syscall.O_NONBLOCK, 0) // not waiting for a fifo that somebody put there
+	if err != nil {
+		return nil, err
+	}
+	if fi, err := file.Stat(); err != nil || !fi.Mode().IsRegular() {
+		_ = file.Close()
+		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.EINVAL}
+	}
+	return file, nil
 }
 
 // mostLinks is how many links a name may lead through; Linux allows 40.

@@ -102,7 +102,7 @@ func (p *packer) headerFailed(name string, err error) error {
 
 // addBelow adds what is in a directory. It holds one directory open for each level, and a thousand names at a time.
 func (p *packer) addBelow(parent *os.Root, base, name string) error {
-	dir, err := parent.OpenRoot(base)
+	dir, err := openDirIn(parent, base)
 	if err != nil {
 		p.fail(name, err)
 		return nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -256,10 +257,10 @@ func (u *unpacker) enter(dir string) (*os.Root, error) {
 		return u.open, nil
 	}
 	u.leave()
-	d, err := u.root.OpenRoot(dir)
+	d, err := openDirIn(u.root, dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = u.root.MkdirAll(dir, 0o777); err == nil {
-			d, err = u.root.OpenRoot(dir)
+			d, err = openDirIn(u.root, dir)
 		}
 	}
 	if err != nil {
@@ -267,6 +268,20 @@ func (u *unpacker) enter(dir string) (*os.Root, error) {
 	}
 	u.dir, u.open = dir, d
 	return d, nil
+}
+
+// openDirIn is r.OpenRoot for a name that somebody else has a hand in: OpenRoot waits for ever on a fifo.
+func openDirIn(r *os.Root, name string) (*os.Root, error) {
+	f, err := r.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	// The directory that was opened, whatever has its name by now. Without /proc there is a moment in between.
+	if d, err := os.OpenRoot(fmt.Sprintf("/proc/self/fd/%d", f.Fd())); err == nil {
+		return d, nil
+	}
+	return r.OpenRoot(name)
 }
 
 func (u *unpacker) leave() {
