@@ -81,13 +81,26 @@ func (p *Pool) onHandOut(ctx context.Context, u *unit) error {
 	return p.hooks(ctx, u.src, u.inst, "acquire", u.lease.ID)
 }
 
+// stages is more than the hooks of one kind that a source can have: Resume counts them for each of the sources of a chain in turn.
+const stages = 1 << 16
+
 // hooks runs a source's hooks of one kind for an instance, recording each that is done, so that a repetition goes on after it.
 func (p *Pool) hooks(ctx context.Context, s *source, i *compute.Instance, event, lease string) error {
-	if p.opt.Hooks == nil {
+	return p.hooksFor(ctx, s, i, i, 0, event, lease)
+}
+
+// hooksFor runs the hooks of the source at a stage of a chain. They see the instance of their own source; what is done is recorded with the
+// outermost, which is the one that is worked on.
+func (p *Pool) hooksFor(ctx context.Context, s *source, i, seen *compute.Instance, stage int, event, lease string) error {
+	if p.opt.Hooks == nil || i.Resume/stages > stage {
 		return nil
 	}
+	resume := 0
+	if i.Resume/stages == stage {
+		resume = i.Resume % stages
+	}
 	p.step("hook:" + event)
-	err := p.opt.Hooks(ctx, HookCall{Event: event, Source: s.Name, Definition: s.Definition, Instance: *i, Lease: lease, Resume: i.Resume,
+	err := p.opt.Hooks(ctx, HookCall{Event: event, Source: s.Name, Definition: s.Definition, Instance: *seen, Lease: lease, Resume: resume,
 		Done: func(n int, name string) error {
 			if event == "check" || event == "acquire" {
 				return nil
@@ -96,12 +109,12 @@ func (p *Pool) hooks(ctx context.Context, s *source, i *compute.Instance, event,
 				if err := p.mine(tx, i); err != nil {
 					return err
 				}
-				i.Resume = n
+				i.Resume = stage*stages + n
 				return tx.SaveInstance(i)
 			})
 		}})
 	if err != nil && !errors.Is(err, compute.ErrStale) {
-		return &compute.Error{Op: event + ".d", ID: i.ID, Kind: compute.ErrFailed, Err: err}
+		return &compute.Error{Op: event + ".d", ID: seen.ID, Kind: compute.ErrFailed, Err: err}
 	}
 	return err
 }

@@ -151,17 +151,19 @@ func (p *Pool) setUp(ctx context.Context, u *unit, tell func(string)) error {
 
 // progress records how far making an instance has come, and sees that it is still ours to make.
 func (p *Pool) progress(ctx context.Context, u *unit, to compute.State) error {
-	return p.store.Update(ctx, func(tx compute.Tx) error {
+	var i compute.Instance
+	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		if err := p.mine(tx, u.inst); err != nil {
 			return err
 		}
-		i := *u.inst
-		if _, err := p.set(tx, &i, to, compute.Event{Data: phaseData(i.Phases)}); err != nil {
-			return err
-		}
-		*u.inst = i
-		return nil
+		i = *u.inst
+		_, err := p.set(tx, &i, to, compute.Event{Data: phaseData(i.Phases)})
+		return err
 	})
+	if err == nil { // not before, as a transaction may be run again
+		*u.inst = i
+	}
+	return err
 }
 
 // mine refuses when a record is not any more as this worker left it.

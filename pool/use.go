@@ -86,8 +86,14 @@ func (p *Pool) authorize(tx compute.Tx, who compute.Who, name compute.ID) (*comp
 	}
 	if who.Lease != "" && i.Wanted == who.Lease {
 		switch i.State { // a hook's token
-		case compute.SettingUp, compute.Cleaning, compute.Discarding:
+		case compute.Creating, compute.SettingUp, compute.Cleaning, compute.Discarding: // a machine that stays is never set up
 			return i, &compute.Lease{ID: i.Wanted, Instance: i.ID, Source: i.Source, Owner: who.Owner, Generation: i.Generation}, nil
+		}
+	}
+	if who.Lease != "" && l != nil && l.Pool != "" && l.ID != who.Lease {
+		// A hook of an inner source names its own instance, and its token is of the pool's instance in front.
+		if outer, ol, err := p.authorize(tx, who, l.Pool); err == nil {
+			return outer, ol, nil
 		}
 	}
 	if l == nil || i.State != compute.Leased {

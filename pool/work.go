@@ -126,12 +126,12 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 		return err
 	}
 	var checked []string
-	for _, j := range chain {
+	for stage, j := range chain {
 		s := p.sources[j.Source]
 		if s == nil || !s.has("release") {
 			continue
 		}
-		if err = p.hooks(ctx, s, hookView(i, j), "release", i.Wanted); err != nil {
+		if err = p.hooksFor(ctx, s, i, hookView(i, j), stage, "release", i.Wanted); err != nil {
 			break
 		}
 		checked = append(checked, "release hooks of "+s.Name+" ran")

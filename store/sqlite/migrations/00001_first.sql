@@ -25,8 +25,9 @@ CREATE TABLE sources (
 -- The last number given to an instance of a source of this name.
 CREATE TABLE numbers (name TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID;
 
+-- A row's number is never used again: it tells a name's record from a later one of the same name.
 CREATE TABLE instances (
-  row INTEGER PRIMARY KEY,
+  row INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE,
   source TEXT NOT NULL,
   source_key INTEGER NOT NULL REFERENCES sources (key),
