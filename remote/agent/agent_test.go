@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -309,6 +310,78 @@ func TestPutAndGet(t *testing.T) {
 type brokenReader struct{ err error }
 
 func (b *brokenReader) Read([]byte) (int, error) { return 0, b.err }
+
+// A command that does not end when it is told to does not keep Run for ever, nor hurt the others.
+func TestStuckCommand(t *testing.T) {
+	f := newFake()
+	c, _ := connect(t, f)
+	t.Cleanup(func() { f.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := c.Run(ctx, &compute.Command{Args: []string{"stuck"}}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	if exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"exit", "1"}}); err != nil || exit.Code != 1 {
+		t.Errorf("after it: %v %v", exit, err)
+	}
+	f.Close()
+	soon(t, "it ends", func() bool { return f.running.Load() == 0 })
+}
+
+// Standard streams: two pipes that cannot be read and written by one file, and whose reads are not woken by a close.
+func TestPipes(t *testing.T) {
+	leaks(t)
+	cr, sw, _ := os.Pipe()
+	sr, cw, _ := os.Pipe()
+	c, served := serve(t, newFake(), duplex{cr, cw}, duplex{sr, sw})
+	in := strings.Repeat("0123456789", 1_000_000)
+	var out bytes.Buffer
+	if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"cat"}, Stdin: strings.NewReader(in), Stdout: &out}); err != nil || out.String() != in {
+		t.Errorf("%v, %d bytes of %d", err, out.Len(), len(in))
+	}
+	c.Close()
+	if err := <-served; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+type duplex struct{ r, w *os.File }
+
+func (d duplex) Read(p []byte) (int, error)  { return d.r.Read(p) }
+func (d duplex) Write(p []byte) (int, error) { return d.w.Write(p) }
+func (d duplex) Close() error                { return errors.Join(d.r.Close(), d.w.Close()) }
+
+// net.Pipe has no buffer at all: every write waits for its reader.
+func TestUnbuffered(t *testing.T) {
+	leaks(t)
+	a, b := net.Pipe()
+	c, _ := serve(t, newFake(), a, b)
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			in := strings.Repeat("0123456789", 50_000)
+			var out bytes.Buffer
+			if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"cat"}, Stdin: strings.NewReader(in), Stdout: &out}); err != nil || out.String() != in {
+				t.Errorf("%v, %d bytes of %d", err, out.Len(), len(in))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A peer that stops reading blocks nobody's cancellation.
+func TestPeerThatDoesNotRead(t *testing.T) {
+	leaks(t)
+	a, b := net.Pipe() // nobody reads b
+	c := agent.New(a)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := c.Run(ctx, &compute.Command{Args: []string{"cat"}, Stdin: strings.NewReader("x")}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	c.Close()
+	b.Close()
+}
 
 func TestOtherPeers(t *testing.T) {
 	leaks(t)

@@ -301,15 +301,15 @@ func (c *Client) Put(ctx context.Context, dir string, tar io.Reader) error {
 	}
 	sent := make(chan error, 1)
 	go func() {
-		_, err := st.out[0].ReadFrom(tar)
-		if err == nil {
+		r := &source{r: tar}
+		if _, err := st.out[0].ReadFrom(r); err == nil {
 			st.out[0].eof(io.ErrClosedPipe)
 		}
-		sent <- err
+		sent <- r.err
 	}()
 	select {
 	case err := <-sent:
-		if err != nil && !st.isOver() { // the reader's own: what came of the archive must not pass for the whole
+		if err != nil { // what came of the archive must not pass for the whole
 			st.abort()
 			return err
 		}
@@ -323,13 +323,18 @@ func (c *Client) Put(ctx context.Context, dir string, tar io.Reader) error {
 	return err
 }
 
-func (st *stream) isOver() bool {
-	select {
-	case <-st.ended:
-		return true
-	default:
-		return false
+// source is a reader that remembers its own error, to tell it from that of whom it is sent to.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
 	}
+	return n, err
 }
 
 // Get implements compute.Conn.
