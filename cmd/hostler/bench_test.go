@@ -106,7 +106,7 @@ func BenchmarkRunSSH(b *testing.B) {
 	if err := os.MkdirAll(source, 0o700); err != nil {
 		b.Fatal(err)
 	}
-	conf := fmt.Sprintf("type = ssh\nssh_host = %s\n\n[ssh]\nconfig = %s\n", kv["name1"], kv["ssh_config"])
+	conf := fmt.Sprintf("type = ssh\nssh_host = %s\n\n[ssh]\nconfig-file = %s\n", kv["name1"], kv["ssh_config"])
 	if err := os.WriteFile(filepath.Join(source, "source.conf"), []byte(conf), 0o600); err != nil {
 		b.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -90,6 +91,20 @@ func tell(w io.Writer, program string, err error) {
 		if hint := compute.Hint(e); hint != "" {
 			fmt.Fprintf(w, "hint: %s\n", hint)
 		}
+	}
+}
+
+// tell prints an error, with --json for machines.
+func (a *app) tell(err error) {
+	var s status
+	if !a.flags.json || err == nil || errors.As(err, &s) {
+		tell(a.errs, a.program, err)
+		return
+	}
+	enc := json.NewEncoder(a.errs)
+	enc.SetEscapeHTML(false)
+	for _, e := range unjoin(err) {
+		_ = enc.Encode(errorView{plain(e), kindName(e), compute.Hint(e)})
 	}
 }
 

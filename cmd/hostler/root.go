@@ -39,7 +39,7 @@ func runHostler(ctx context.Context, a *app, args []string) int {
 	if err != nil && !isTold(err) {
 		err = a.usageError(cmd, err)
 	}
-	tell(a.errs, a.program, err)
+	a.tell(err)
 	if err != nil && cmd != nil && ownStatuses(cmd) {
 		return runStatus(err)
 	}

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// machine is a home of its own to run the real program in.
+type machine struct {
+	t   testing.TB
+	dir string
+	env []string
+}
+
+func newMachine(t testing.TB) *machine {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "hostler") // sockets have short names, and t.TempDir's may be long
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &machine{t, dir, append(os.Environ(), environment(t, dir)...)}
+	t.Cleanup(func() {
+		stopKeeper(t, m.env)
+		os.RemoveAll(dir)
+	})
+	return m
+}
+
+func (m *machine) state() string { return filepath.Join(m.dir, "home", ".local", "state", "hostler") }
+
+// source configures one.
+func (m *machine) source(name, text string) {
+	m.t.Helper()
+	dir := filepath.Join(m.dir, "home", ".config", "hostler", "sources", name)
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "source.conf"), []byte(text), 0o644)); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *machine) command(args ...string) *exec.Cmd {
+	cmd := exec.Command("hostler", args...)
+	cmd.Dir, cmd.Env = filepath.Join(m.dir, "work"), m.env
+	return cmd
+}
+
+// run runs hostler and returns what it printed and its exit status.
+func (m *machine) run(args ...string) (out, errs string, exit int) {
+	m.t.Helper()
+	cmd := m.command(args...)
+	var o, e bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &o, &e
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		m.t.Fatal(err)
+	}
+	return o.String(), e.String(), cmd.ProcessState.ExitCode()
+}
+
+// must runs hostler, which must succeed, and returns what it printed.
+func (m *machine) must(args ...string) string {
+	m.t.Helper()
+	out, errs, exit := m.run(args...)
+	if exit != 0 {
+		m.t.Fatalf("hostler %q: exit status %d\n%s%s", args, exit, out, errs)
+	}
+	return out
+}
+
+func TestUnreadableState(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("unreadable: root may read everything")
+	}
+	m := newMachine(t)
+	m.must("status")
+	if err := os.Chmod(m.state(), 0); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(m.state(), 0o700)
+	m.said("hostler: ", "status")
+}
+
+// said runs hostler, which must fail with a text that names the state and a hint.
+func (m *machine) said(want string, args ...string) string {
+	m.t.Helper()
+	_, errs, exit := m.run(args...)
+	if exit == 0 || !strings.Contains(errs, want) || !strings.Contains(errs, "state") || strings.Count(errs, "\n") > 3 {
+		m.t.Errorf("hostler %q: exit status %d, and it said %q", args, exit, errs)
+	}
+	return errs
+}
+
+func TestReadOnlyState(t *testing.T) {
+	m := newMachine(t)
+	if err := os.MkdirAll(m.state(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mountTmpfs(t, m.state(), "64m", true)
+	m.said("read-only", "status")
+	m.said("read-only", "acquire")
+	_, errs, exit := m.run("run", "local", "--", "touch", filepath.Join(m.dir, "ran"))
+	if exit != exitNotBegun || !strings.Contains(errs, "read-only") {
+		t.Errorf("run: exit status %d, %q", exit, errs)
+	}
+	if _, err := os.Stat(filepath.Join(m.dir, "ran")); err == nil {
+		t.Error("the command ran")
+	}
+}
+
+// TestFullDisk fills the disk under the state: it is said, nothing is handed out twice, and all is well again when there is room.
+func TestFullDisk(t *testing.T) {
+	m := newMachine(t)
+	m.source("web", "type = fake\nmaximum = 3\n[fake]\nstate = memory\n")
+	if err := os.MkdirAll(m.state(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mountTmpfs(t, m.state(), "2m", false)
+	first := strings.TrimSpace(m.must("acquire", "-s", "local"))
+	ballast := filepath.Join(m.state(), "ballast")
+	f, err := os.Create(ballast)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for block := make([]byte, 4096); err == nil; {
+		_, err = f.Write(block)
+	}
+	f.Close()
+	for range 3 {
+		out, errs, exit := m.run("release", first)
+		if exit == 0 {
+			t.Log("there was room for the release in the log that is there")
+			break
+		}
+		if !strings.Contains(errs, "full") && !strings.Contains(errs, "no space") {
+			t.Errorf("release on a full disk: exit status %d, %q %q", exit, out, errs)
+		}
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	m.must("release", first)
+	if got := strings.TrimSpace(m.must("acquire", "-s", "local")); got != first {
+		t.Errorf("acquired %q, want %q", got, first)
+	}
+	m.must("release", "--all")
+}
+
+// TestReleaseOfOthers gives back what is another's.
+func TestReleaseOfOthers(t *testing.T) {
+	m := newMachine(t)
+	m.source("web", "type = fake\nmaximum = 1\n")
+	m.source("pool", "type = pool\nsources = web\n")
+	m.must("acquire", "-s", "pool")
+	_, errs, exit := m.run("release", "web-1")
+	if exit != 7 || !strings.Contains(errs, "pool-web-1") {
+		t.Errorf("release of what a pool has: exit status %d, %q", exit, errs)
+	}
+	// One bad name among good ones: nothing changes.
+	if _, errs, exit := m.run("release", "pool-web-1", "pool-web-2"); exit != 5 {
+		t.Errorf("release of one that is and one that is not: exit status %d, %q", exit, errs)
+	}
+	if got := m.must("status", "pool", "--query", "in-use"); got != "1\n" {
+		t.Errorf("in use: %q", got)
+	}
+	m.must("release", "pool-web-1")
+	m.must("release", "pool-web-1") // had it, and it has ended
+	if _, _, exit := m.run("release", "pool-web-7"); exit != 5 {
+		t.Errorf("release of what never was: exit status %d", exit)
+	}
+}
+
+// TestAtOnce runs acquires and releases of many processes on one state.
+func TestAtOnce(t *testing.T) {
+	m := newMachine(t)
+	m.source("web", "type = fake\nmaximum = 3\nreserve = 3\n")
+	var mu sync.Mutex
+	holders := map[string]int{}
+	var all sync.WaitGroup
+	for n := range 12 {
+		all.Go(func() {
+			for range 3 {
+				out, errs, exit := m.run("acquire", "-s", "web", "--wait", "2m")
+				name := strings.TrimSpace(out)
+				if exit != 0 {
+					t.Errorf("acquire: exit status %d, %s", exit, errs)
+					return
+				}
+				mu.Lock()
+				if by, taken := holders[name]; taken {
+					t.Errorf("%s was given to %d and %d at once", name, by, n)
+				}
+				holders[name] = n
+				mu.Unlock()
+				mu.Lock()
+				delete(holders, name)
+				mu.Unlock()
+				if _, errs, exit := m.run("release", name); exit != 0 {
+					t.Errorf("release: exit status %d, %s", exit, errs)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if out := m.must("status", "web"); !strings.Contains(out, "web     3       0       3") {
+		t.Errorf("afterwards:\n%s", out)
+	}
+	// Two releases of the same at once: both are well, and one of them did it.
+	name := strings.TrimSpace(m.must("acquire", "-s", "web"))
+	for range 2 {
+		all.Go(func() {
+			if _, errs, exit := m.run("release", name); exit != 0 {
+				t.Errorf("release twice: exit status %d, %s", exit, errs)
+			}
+		})
+	}
+	all.Wait()
+	released := 0
+	for line := range strings.Lines(m.must("events", name, "--json")) {
+		if strings.Contains(line, `"kind":"released"`) {
+			released++
+		}
+	}
+	given := strings.Count(m.must("events", name, "--json"), `"kind":"leased"`)
+	if released != given {
+		t.Errorf("%s was leased %d times and released %d times", name, given, released)
+	}
+}
+
+// TestRuntimeDirectory finds another's directory where the keeper's socket should be.
+func TestRuntimeDirectory(t *testing.T) {
+	dir := t.TempDir()
+	for _, test := range []struct {
+		name string
+		make func(path string) error
+		want string
+	}{
+		{"file", func(p string) error { return os.WriteFile(p, nil, 0o600) }, "not a directory"},
+		{"link", func(p string) error { return os.Symlink(dir, p) }, "not a directory"},
+		{"open", func(p string) error { return errors.Join(os.Mkdir(p, 0o700), os.Chmod(p, 0o777)) }, "open to others"},
+		{"good", func(p string) error { return os.Mkdir(p, 0o700) }, ""},
+		{"missing", func(string) error { return nil }, ""},
+	} {
+		path := filepath.Join(dir, test.name)
+		if err := test.make(path); err != nil {
+			t.Fatal(err)
+		}
+		_, err := ownDir(path)
+		if got := fmt.Sprint(err); test.want == "" && err != nil || !strings.Contains(got, test.want) {
+			t.Errorf("%s: %v, want %q", test.name, err, test.want)
+		}
+	}
+}
