@@ -45,7 +45,7 @@ func (a *app) engine(ctx context.Context) (*pool.Pool, error) {
 		a.closers = append(a.closers, func() { _ = store.Close() })
 	}
 	opt := pool.Options{
-		Store: a.store, Open: a.opener(cfg, state), Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle,
+		Store: a.store, Open: a.opener(cfg, state), Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle, Step: failpoint,
 	}
 	if a.compat {
 		opt.LeaseIdle = 0
