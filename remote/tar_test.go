@@ -415,3 +415,43 @@ func FuzzUnpack(f *testing.F) {
 		})
 	})
 }
+
+// entriesOf makes a stream of one file, with its name as its contents.
+func entriesOf(name string) []byte {
+	return entries(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644})
+}
+
+// A hole that no disk could hold, in a few bytes of stream, is given up with the context.
+func TestUnpackHugeHole(t *testing.T) {
+	body := "1\n4611686018427387000\n0\n" + strings.Repeat("\x00", 512-24)
+	records := ""
+	for _, kv := range []string{"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=huge", "GNU.sparse.realsize=4611686018427387000"} {
+		records += fmt.Sprintf("%d %s\n", len(kv)+4, kv)
+	}
+	var b bytes.Buffer
+	block := func(name string, kind byte, size int) {
+		h := make([]byte, 512)
+		copy(h, name)
+		copy(h[100:], "0000644\x000000000\x000000000\x00"+fmt.Sprintf("%011o\x00", size)+"00000000000\x00        ")
+		h[156] = kind
+		copy(h[257:], "ustar\x0000")
+		sum := 0
+		for _, c := range h {
+			sum += int(c)
+		}
+		copy(h[148:], fmt.Sprintf("%06o\x00 ", sum))
+		b.Write(h)
+	}
+	block("x", 'x', len(records))
+	b.WriteString(records + strings.Repeat("\x00", 512-len(records)))
+	block("huge", '0', 512)
+	b.WriteString(body)
+	b.Write(make([]byte, 1024))
+	dst := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := remote.Unpack(ctx, openRoot(t, dst), &b, remote.UnpackOptions{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the context's error", err)
+	}
+	sameTree(t, dst, map[string]string{})
+}

@@ -28,12 +28,7 @@ type UnpackOptions struct {
 func Unpack(ctx context.Context, r *os.Root, stream io.Reader, opt UnpackOptions) error {
 	u := &unpacker{root: r, opt: opt}
 	defer u.leave()
-	tr := tar.NewReader(readerFunc(func(b []byte) (int, error) {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		return stream.Read(b)
-	}))
+	tr := tar.NewReader(whileAlive(ctx, stream))
 	var broken error
 	for {
 		h, err := tr.Next()
@@ -44,7 +39,7 @@ func Unpack(ctx context.Context, r *os.Root, stream io.Reader, opt UnpackOptions
 			broken = err
 			break
 		}
-		if err := u.entry(h, tr); err != nil {
+		if err := u.entry(h, whileAlive(ctx, tr)); err != nil {
 			err = &fs.PathError{Op: "unpack", Path: h.Name, Err: err}
 			if fatal(err) {
 				broken = err
@@ -61,6 +56,16 @@ func Unpack(ctx context.Context, r *os.Root, stream io.Reader, opt UnpackOptions
 		u.failed.add(broken)
 	}
 	return u.failed.err()
+}
+
+// whileAlive reads r until ctx ends. Not the stream alone is read so: a hole of an exabyte takes none of it.
+func whileAlive(ctx context.Context, r io.Reader) io.Reader {
+	return readerFunc(func(b []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return r.Read(b)
+	})
 }
 
 // fatal reports whether the next entry would fail too.

@@ -77,7 +77,7 @@ func cancelled(t *connTest, tty *compute.Size) {
 	r.until("ready")
 	files := []string{"child", "grandchild", "own"}
 	beats := func() string {
-		return t.sh(`cd "$1"; shift; for f; do wc -c < $f; done 2>/dev/null`, append([]string{dir}, files...)...)
+		return t.sh(`cd "$1"; shift; for f; do wc -c < $f; done 2>/dev/null; :`, append([]string{dir}, files...)...)
 	}
 	for late := time.Now().Add(patience); len(strings.Fields(beats())) < len(files); {
 		if time.Now().After(late) {
