@@ -1,9 +1,11 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -15,103 +17,205 @@ const batch = 256
 type op struct {
 	ctx  context.Context
 	fn   func(compute.Tx) error
-	done chan error    // its outcome
-	lead chan struct{} // it is its turn to lead
+	turn chan struct{} // of one: it is its turn to lead
+	done chan struct{} // closed when it is answered
+
+	// The leader's until done is closed.
+	err   error
+	panic any // what fn panicked with
+	gone  bool
+}
+
+// run runs the function. A panic is kept for its own caller.
+func (o *op) run(t *tx) {
+	o.gone = true
+	defer func() {
+		if o.gone {
+			o.panic = recover()
+			o.err = errGone
+		}
+	}()
+	o.err = o.fn(t)
+	o.gone = false
+}
+
+// errGone is for functions that ended their goroutine, or panicked.
+var errGone = errors.New("the function did not return")
+
+// answer is the outcome at its caller's.
+func (o *op) answer() error {
+	<-o.done
+	if o.panic != nil {
+		panic(o.panic)
+	}
+	return o.err
 }
 
 // Update runs fn in a transaction that no other process's overlaps and that is on the disk when Update returns. Callers that meet share one:
-// the first to come leads, runs the functions of all who wait, commits once and hands the lead on. A function that fails takes nothing of the
-// others' with it. fn may run twice. Once its turn has come ctx is not looked at any more.
+// the first to come leads, runs the functions of all who wait, commits once and hands the lead on. A function that fails or panics takes nothing
+// of the others' with it; a panic goes on in its own caller's goroutine. fn may run twice, and on another goroutine. When ctx ends before its
+// turn, fn is not run; once its turn has come ctx is not looked at any more. An error other than fn's own means that nothing was changed, except
+// where the disk failed in the midst of a commit: then nobody can know until the file is opened again after a crash.
 func (s *Store) Update(ctx context.Context, fn func(compute.Tx) error) error {
-	o := &op{ctx: ctx, fn: fn, done: make(chan error, 1), lead: make(chan struct{}, 1)}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	o := &op{ctx: ctx, fn: fn, turn: make(chan struct{}, 1), done: make(chan struct{})}
 	s.mu.Lock()
 	if s.done {
 		s.mu.Unlock()
 		return errClosed
 	}
 	s.queue = append(s.queue, o)
-	first := !s.lead
-	s.lead = true
+	first := !s.led
+	s.led = true
 	s.mu.Unlock()
 	if !first {
 		select {
-		case err := <-o.done:
-			return err
-		case <-o.lead:
+		case <-o.done:
+			return o.answer()
+		case <-o.turn:
+		case <-ctx.Done():
+			if s.withdraw(o) {
+				return ctx.Err()
+			}
+			select {
+			case <-o.done:
+				return o.answer()
+			case <-o.turn:
+			}
 		}
 		runtime.Gosched() // those just answered may come again: a larger batch for the same sync
 	}
+	s.lead()
+	return o.answer()
+}
+
+// lead commits a batch, of which the caller's is the first, and hands the lead on.
+func (s *Store) lead() {
+	s.wmu.Lock()
 	s.mu.Lock()
 	n := min(len(s.queue), batch)
-	ops := s.queue[:n:n]
+	ops := slices.Clone(s.queue[:n])
 	s.queue = s.queue[n:]
 	s.mu.Unlock()
-
-	s.wmu.Lock()
+	whole := false
+	defer func() {
+		if !whole { // a function ended this goroutine
+			if s.write != nil {
+				s.rollback()
+			}
+			for _, o := range ops {
+				o.err = errGone
+				close(o.done)
+			}
+		}
+		s.wmu.Unlock()
+		s.mu.Lock()
+		s.handOn()
+		s.mu.Unlock()
+	}()
 	s.commit(ops)
-	s.wmu.Unlock()
-
-	s.mu.Lock()
-	if len(s.queue) > 0 {
-		s.queue[0].lead <- struct{}{}
-	} else {
-		s.queue, s.lead = nil, false
+	whole = true
+	for _, o := range ops {
+		close(o.done)
 	}
-	s.mu.Unlock()
-	return <-o.done
 }
 
-// commit runs a batch and answers each of its callers.
-func (s *Store) commit(ops []*op) {
-	if s.write == nil {
-		for _, o := range ops {
-			o.done <- errClosed
-		}
+// handOn gives the lead to the next who waits. The caller holds mu.
+func (s *Store) handOn() {
+	if len(s.queue) == 0 {
+		s.queue, s.led = nil, false
 		return
 	}
-	errs := make([]error, len(ops))
-	err := s.transaction(func(t *tx) error {
-		for i, o := range ops {
-			if errs[i] = o.ctx.Err(); errs[i] != nil {
-				continue
-			}
-			before := t.writes
-			if errs[i] = o.fn(t); errs[i] != nil && (t.writes != before || t.err != nil) {
-				return errAlone // its writes must not stay
-			}
-		}
-		return nil
-	})
-	if err != nil && (len(ops) == 1 || !errors.Is(err, errAlone)) {
-		for i := range ops {
-			if errs[i] == nil {
-				errs[i] = wrap(err)
-			}
-		}
-	} else if err != nil {
-		for i, o := range ops {
-			if errs[i] = o.ctx.Err(); errs[i] == nil {
-				errs[i] = wrap(s.transaction(func(t *tx) error { return errors.Join(o.fn(t), t.err) }))
+	s.queue[0].turn <- struct{}{}
+}
+
+// withdraw takes back a call whose turn has not come.
+func (s *Store) withdraw(o *op) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.Index(s.queue, o)
+	if i < 0 {
+		return false
+	}
+	s.queue = slices.Delete(s.queue, i, i+1)
+	select {
+	case <-o.turn: // it was to lead
+		s.handOn()
+	default:
+	}
+	return true
+}
+
+// commit runs a batch and leaves with each of its calls what became of it.
+func (s *Store) commit(ops []*op) {
+	err := s.writer()
+	if err == nil {
+		err = s.transaction(ops, false)
+		if errors.Is(err, errApart) {
+			if err = s.writer(); err == nil {
+				err = s.transaction(ops, true)
 			}
 		}
 	}
-	for i, o := range ops {
-		o.done <- wrap(errs[i])
+	for _, o := range ops {
+		if err != nil && o.panic == nil {
+			o.err = err
+		}
+		o.err = wrap(o.err)
 	}
 }
 
-// errAlone ends a batch in which one function failed after it had written; each is then run in a transaction of its own.
-var errAlone = errors.New("run alone")
+// errApart ends a batch in which a function failed after it had written: it is run again with a savepoint before each function. Savepoints for
+// all would cost each of them two statements.
+var errApart = errors.New("run apart")
 
-func (s *Store) transaction(fn func(*tx) error) error {
+// transaction runs the functions of a batch. Its error is that of all of them.
+func (s *Store) transaction(ops []*op, apart bool) error {
 	if err := s.write.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	t := &tx{s: s.write}
-	if err := fn(t); err != nil {
-		return errors.Join(err, s.rollback())
+	t := &tx{s: s.write} // one for all: what it has read holds for the next function too
+	kept := 0
+	for _, o := range ops {
+		if o.panic != nil {
+			continue // it has run, and its caller will never know what it did
+		}
+		if o.err = o.ctx.Err(); o.err != nil {
+			continue
+		}
+		if apart {
+			if err := s.write.exec("SAVEPOINT one"); err != nil {
+				return errors.Join(err, s.rollback())
+			}
+		}
+		t.writes = 0
+		o.run(t)
+		if o.err == nil {
+			o.err = t.err // fn did not look at it
+		}
+		switch {
+		case o.err == nil && apart:
+			if err := s.write.exec("RELEASE one"); err != nil {
+				return errors.Join(err, s.rollback())
+			}
+		case o.err == nil, t.writes == 0 && t.err == nil && !apart:
+		case apart:
+			if err := cmp.Or(s.write.exec("ROLLBACK TO one"), s.write.exec("RELEASE one")); err != nil {
+				// After errors of the disk SQLite itself has taken the whole transaction back.
+				return errors.Join(t.err, err, s.rollback())
+			}
+			t = &tx{s: s.write}
+			continue
+		case len(ops) == 1:
+			return s.rollback()
+		default:
+			return errors.Join(errApart, s.rollback())
+		}
+		kept += t.writes
 	}
-	if t.writes == 0 {
+	if kept == 0 {
 		return s.rollback()
 	}
 	if err := s.write.exec("COMMIT"); err != nil {
@@ -120,23 +224,40 @@ func (s *Store) transaction(fn func(*tx) error) error {
 	return nil
 }
 
-// rollback ends a transaction, also one that SQLite has ended itself after an error.
-func (s *Store) rollback() error {
-	err := s.write.exec("ROLLBACK")
-	if err != nil && !inTransaction(s.write) {
+// writer sees that there is a connection to write with. The caller holds wmu.
+func (s *Store) writer() (err error) {
+	if s.write != nil {
 		return nil
 	}
+	if s.closed() {
+		return errClosed
+	}
+	s.write, err = openSession(s.dsn)
 	return err
 }
 
-func inTransaction(s *session) bool {
+// rollback ends a transaction, also one that SQLite has ended itself after an error. A connection that cannot is given up for a new one, which
+// has the same effect. The caller holds wmu.
+func (s *Store) rollback() error {
+	if s.write.exec("ROLLBACK") == nil || !s.write.inTransaction() {
+		return nil
+	}
+	err := s.write.close()
+	s.write = nil
+	return err
+}
+
+func (s *session) inTransaction() bool {
 	// A BEGIN inside of a transaction is an error; one outside is not, and is taken back.
 	if s.exec("BEGIN") != nil {
 		return true
 	}
-	_ = s.exec("ROLLBACK")
-	return false
+	return s.exec("ROLLBACK") != nil
 }
+
+// fewViews is how many calls of View use the writer's connection where that is free: a command, which makes few, then needs no second one, and
+// in a process that stays no reader keeps writers waiting.
+const fewViews = 16
 
 // View runs fn on a state of the store that does not change meanwhile. fn must not write.
 func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
@@ -148,36 +269,51 @@ func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
 		s.mu.Unlock()
 		return errClosed
 	}
+	s.views++
+	early := s.views <= fewViews
+	s.viewing.Add(1)
+	defer s.viewing.Done()
 	var r *session
 	if n := len(s.idle); n > 0 {
 		r = s.idle[n-1]
 		s.idle = s.idle[:n-1]
 	}
 	s.mu.Unlock()
-	if r == nil {
-		// The writer's connection is open already, and a command has no other use for it.
-		if s.wmu.TryLock() {
-			defer s.wmu.Unlock()
-			if s.write == nil {
-				return errClosed
-			}
-			return wrap(view(s.write, fn))
+	if r == nil && early && s.wmu.TryLock() {
+		defer s.wmu.Unlock()
+		if err := s.writer(); err != nil {
+			return wrap(err)
 		}
+		good := false
+		defer func() {
+			if !good {
+				s.rollback()
+			}
+		}()
+		err := view(s.write, fn)
+		good = !errors.Is(err, errBroken)
+		return wrap(err)
+	}
+	if r == nil {
 		var err error
-		if r, err = s.session(ctx); err != nil {
+		if r, err = openSession(s.dsn); err != nil {
 			return wrap(err)
 		}
 	}
+	keep := false // also when fn does not return
+	defer func() {
+		s.mu.Lock()
+		keep = keep && !s.done && len(s.idle) < 4
+		if keep {
+			s.idle = append(s.idle, r)
+		}
+		s.mu.Unlock()
+		if !keep {
+			r.close()
+		}
+	}()
 	err := view(r, fn)
-	s.mu.Lock()
-	keep := !s.done && len(s.idle) < 4 && !errors.Is(err, errBroken)
-	if keep {
-		s.idle = append(s.idle, r)
-	}
-	s.mu.Unlock()
-	if !keep {
-		r.close()
-	}
+	keep = !errors.Is(err, errBroken)
 	return wrap(err)
 }
 
@@ -189,8 +325,11 @@ func view(r *session, fn func(compute.Tx) error) error {
 	}
 	t := &tx{s: r, readOnly: true}
 	err := fn(t)
+	if t.err != nil && !errors.Is(err, t.err) {
+		err = errors.Join(err, t.err)
+	}
 	if e := r.exec("ROLLBACK"); e != nil {
 		return errors.Join(err, e, errBroken)
 	}
-	return errors.Join(err, t.err)
+	return err
 }

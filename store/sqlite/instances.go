@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,7 +15,7 @@ import (
 const instanceColumns = `row, id, source, source_key, state, since, generation, uses, worker, basis, ready_at, retry, attempts, resume,
  wanted, child, reason, provider_id, address, facts, phases, created`
 
-func scanInstance(s scanner) (*compute.Instance, error) {
+func (t *tx) scanInstance(s scanner) (*compute.Instance, error) {
 	var i compute.Instance
 	var since, readyAt, retry, created int64
 	var facts, phases string
@@ -27,6 +28,7 @@ func scanInstance(s scanner) (*compute.Instance, error) {
 	if err := errors.Join(unpack(facts, &i.Facts), scanPhases(phases, &i.Phases)); err != nil {
 		return nil, fmt.Errorf("record of %s: %w", i.ID, err)
 	}
+	t.know(i.Row, i.State)
 	return &i, nil
 }
 
@@ -48,7 +50,7 @@ func scanPhases(s string, p *compute.Phases) error {
 
 // Instance returns the record of a name.
 func (t *tx) Instance(id compute.ID) (*compute.Instance, error) {
-	i, err := scanInstance(t.s.row("SELECT "+instanceColumns+" FROM instances WHERE id = ?", string(id)))
+	i, err := t.scanInstance(t.row("SELECT "+instanceColumns+" FROM instances WHERE id = ?", string(id)))
 	return i, t.read(err, string(id))
 }
 
@@ -60,7 +62,7 @@ func (t *tx) Pick(sourceKey int64, n int) ([]*compute.Instance, error) {
 	// The limit is written out: SQLite prepares a statement with a bound one anew at each run.
 	const q = "SELECT " + instanceColumns + " FROM instances WHERE source_key = ? AND state = 'ready' ORDER BY row LIMIT "
 	if n == 1 {
-		i, err := scanInstance(t.s.row(q+"1", sourceKey))
+		i, err := t.scanInstance(t.row(q+"1", sourceKey))
 		if err = t.read(err, ""); err == nil {
 			return []*compute.Instance{i}, nil
 		} else if errors.Is(err, compute.ErrNotFound) {
@@ -68,8 +70,7 @@ func (t *tx) Pick(sourceKey int64, n int) ([]*compute.Instance, error) {
 		}
 		return nil, err
 	}
-	rows, err := t.s.query(q+fmt.Sprint(n), sourceKey)
-	return collect(rows, err, scanInstance)
+	return collect(t, t.scanInstance, q+fmt.Sprint(n), sourceKey)
 }
 
 // Instances returns those that the query selects, oldest record first.
@@ -95,17 +96,21 @@ func (t *tx) Instances(q compute.InstanceQuery) ([]*compute.Instance, error) {
 	if q.After != 0 {
 		w.and("row > ?", q.After)
 	}
-	rows, err := t.s.query("SELECT "+instanceColumns+" FROM instances"+w.text+" ORDER BY row"+limit(q.Limit), w.args...)
-	return collect(rows, err, scanInstance)
+	return collect(t, t.scanInstance, "SELECT "+instanceColumns+" FROM instances"+w.text+" ORDER BY row"+limit(q.Limit), w.args...)
 }
 
 // SaveInstance inserts or updates a record.
 func (t *tx) SaveInstance(i *compute.Instance) error {
 	if i.Row != 0 {
-		_, err := t.write(`UPDATE instances SET state = ?, since = ?, generation = ?, uses = ?, worker = ?, basis = ?, ready_at = ?, retry = ?,
+		t.count(i, i.State)
+		err := t.update(string(i.ID), `UPDATE instances SET state = ?, since = ?, generation = ?, uses = ?, worker = ?, basis = ?, ready_at = ?, retry = ?,
  attempts = ?, resume = ?, wanted = ?, child = ?, reason = ?, provider_id = ?, address = ?, facts = ?, phases = ? WHERE row = ?`,
 			string(i.State), nanos(i.Since), i.Generation, i.Uses, i.Worker, i.Basis, nanos(i.ReadyAt), nanos(i.Retry), i.Attempts, i.Resume,
 			i.Wanted, string(i.Child), i.Reason, i.ProviderID, i.Address, pack(i.Facts), packPhases(i.Phases), i.Row)
+		if err != nil {
+			t.sources = nil
+			delete(t.states, i.Row)
+		}
 		return err
 	}
 	// A name that is there must be an answer to the caller, not a failed write that takes the transaction with it.
@@ -123,12 +128,64 @@ func (t *tx) SaveInstance(i *compute.Instance) error {
 	if err != nil {
 		return err
 	}
-	i.Row, err = r.LastInsertId()
+	if i.Row, err = r.LastInsertId(); err == nil {
+		t.know(i.Row, "")
+		t.count(i, i.State)
+	}
 	return err
+}
+
+// know notes the state of a row, "" for none, as this transaction read or wrote it.
+func (t *tx) know(row int64, s compute.State) {
+	if t.readOnly {
+		return
+	}
+	if t.states == nil {
+		t.states = map[int64]compute.State{}
+	}
+	t.states[row] = s
+}
+
+// count keeps the counts of sources read before as the triggers keep those of the rows. What the record says of its state is its caller's, who
+// may have read it long ago; where this transaction has not seen the row, the sources are read again.
+func (t *tx) count(i *compute.Instance, to compute.State) {
+	from, ok := t.states[i.Row]
+	if !ok {
+		t.sources = nil
+	}
+	for _, r := range t.sources {
+		if r.Key == i.SourceKey {
+			add(&r.Counts, from, -1)
+			add(&r.Counts, to, 1)
+		}
+	}
+	t.know(i.Row, to)
+}
+
+func add(c *compute.Counts, s compute.State, n int) {
+	switch s {
+	case compute.Creating:
+		c.Creating += n
+	case compute.SettingUp:
+		c.SettingUp += n
+	case compute.Ready:
+		c.Ready += n
+	case compute.Leased:
+		c.Leased += n
+	case compute.Cleaning:
+		c.Cleaning += n
+	case compute.Failed:
+		c.Failed += n
+	case compute.Discarding:
+		c.Discarding += n
+	case compute.Held:
+		c.Held += n
+	}
 }
 
 // DropInstance forgets a record.
 func (t *tx) DropInstance(i *compute.Instance) error {
+	t.count(i, "")
 	_, err := t.write("DELETE FROM instances WHERE row = ?", i.Row)
 	return err
 }
@@ -146,39 +203,59 @@ func scanSource(s scanner) (*compute.SourceRecord, error) {
 	return &r, err
 }
 
+// known returns a copy of a record read before in this transaction.
+func (t *tx) known(is func(*compute.SourceRecord) bool) *compute.SourceRecord {
+	for _, r := range t.sources {
+		if is(r) {
+			return own(r)
+		}
+	}
+	return nil
+}
+
+func (t *tx) source(what, cond string, args ...any) (*compute.SourceRecord, error) {
+	r, err := scanSource(t.row("SELECT "+sourceColumns+" FROM sources WHERE "+cond, args...))
+	if err != nil {
+		return nil, t.read(err, what)
+	}
+	t.sources = append(t.sources, own(r))
+	return r, nil
+}
+
+// own returns a copy that is its caller's.
+func own(r *compute.SourceRecord) *compute.SourceRecord {
+	c := *r
+	c.Definition = bytes.Clone(r.Definition)
+	return &c
+}
+
 // Source returns the record of a definition.
 func (t *tx) Source(name, digest string) (*compute.SourceRecord, error) {
-	r, err := scanSource(t.s.row("SELECT "+sourceColumns+" FROM sources WHERE name = ? AND digest = ?", name, digest))
-	return r, t.read(err, name)
+	if r := t.known(func(r *compute.SourceRecord) bool { return r.Name == name && r.Digest == digest }); r != nil {
+		return r, nil
+	}
+	return t.source(name, "name = ? AND digest = ?", name, digest)
 }
 
 // SourceByKey returns the record with a key.
 func (t *tx) SourceByKey(key int64) (*compute.SourceRecord, error) {
-	if t.source != nil && t.source.Key == key {
-		r := *t.source
-		return &r, nil
+	if r := t.known(func(r *compute.SourceRecord) bool { return r.Key == key }); r != nil {
+		return r, nil
 	}
-	r, err := scanSource(t.s.row("SELECT "+sourceColumns+" FROM sources WHERE key = ?", key))
-	if err != nil {
-		return nil, t.read(err, fmt.Sprint("source record ", key))
-	}
-	known := *r
-	t.source = &known
-	return r, nil
+	return t.source(fmt.Sprint("source record ", key), "key = ?", key)
 }
 
 // Sources returns all records by name, older definitions first.
 func (t *tx) Sources() ([]*compute.SourceRecord, error) {
-	rows, err := t.s.query("SELECT " + sourceColumns + " FROM sources ORDER BY name, key")
-	return collect(rows, err, scanSource)
+	return collect(t, scanSource, "SELECT "+sourceColumns+" FROM sources ORDER BY name, key")
 }
 
 // SaveSource inserts or updates a record, but not its counts, which the triggers keep.
 func (t *tx) SaveSource(r *compute.SourceRecord) error {
+	t.sources = nil
 	if r.Key != 0 {
-		_, err := t.write("UPDATE sources SET failures = ?, paused = ?, last_error = ?, definition = ?, type = ? WHERE key = ?",
+		return t.update(r.Name, "UPDATE sources SET failures = ?, paused = ?, last_error = ?, definition = ?, type = ? WHERE key = ?",
 			r.Failures, nanos(r.Paused), r.LastError, r.Definition, r.Type, r.Key)
-		return err
 	}
 	res, err := t.write("INSERT INTO sources (name, digest, type, definition, failures, paused, last_error) VALUES (?, ?, ?, ?, ?, ?, ?)",
 		r.Name, r.Digest, r.Type, r.Definition, r.Failures, nanos(r.Paused), r.LastError)
@@ -195,7 +272,7 @@ func (t *tx) NextNumber(name string) (int64, error) {
 		return 0, err
 	}
 	var n int64
-	err := t.s.row("SELECT last FROM numbers WHERE name = ?", name).Scan(&n)
+	err := t.row("SELECT last FROM numbers WHERE name = ?", name).Scan(&n)
 	return n, err
 }
 

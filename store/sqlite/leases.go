@@ -30,13 +30,13 @@ func scanLease(s scanner) (*compute.Lease, error) {
 
 // Lease returns a lease by its id.
 func (t *tx) Lease(id string) (*compute.Lease, error) {
-	l, err := scanLease(t.s.row("SELECT "+leaseColumns+" FROM leases WHERE id = ?", id))
+	l, err := scanLease(t.row("SELECT "+leaseColumns+" FROM leases WHERE id = ?", id))
 	return l, t.read(err, id)
 }
 
 // LeaseOf returns the living lease of an instance.
 func (t *tx) LeaseOf(id compute.ID) (*compute.Lease, error) {
-	l, err := scanLease(t.s.row("SELECT "+leaseColumns+" FROM leases WHERE instance = ? AND ended = 0", string(id)))
+	l, err := scanLease(t.row("SELECT "+leaseColumns+" FROM leases WHERE instance = ? AND ended = 0", string(id)))
 	return l, t.read(err, string(id))
 }
 
@@ -64,13 +64,12 @@ func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
 		w.and(`row IN (SELECT row FROM leases WHERE ended = 0 AND deadline > 0 AND deadline <= ?
  UNION ALL SELECT row FROM leases WHERE ended = 0 AND (pid > 0 OR worker <> 0))`, nanos(q.Due))
 	}
-	rows, err := t.s.query("SELECT "+leaseColumns+" FROM leases"+w.text+order+limit(q.Limit), w.args...)
-	return collect(rows, err, scanLease)
+	return collect(t, scanLease, "SELECT "+leaseColumns+" FROM leases"+w.text+order+limit(q.Limit), w.args...)
 }
 
 // InsertLease adds a lease.
 func (t *tx) InsertLease(l *compute.Lease) error {
-	if l.Name != "" {
+	if l.Name != "" && l.Ended.IsZero() {
 		if same, err := t.Leases(compute.LeaseQuery{Name: l.Name, Limit: 1}); err != nil {
 			return err
 		} else if len(same) > 0 {
@@ -91,15 +90,16 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 
 // SaveLease updates what may change of a lease.
 func (t *tx) SaveLease(l *compute.Lease) error {
-	_, err := t.write(`UPDATE leases SET used = ?, ttl = ?, idle = ?, expires = ?, deadline = ?, ended = ?, why = ?, worker = ? WHERE id = ?`,
+	return t.update(l.ID, `UPDATE leases SET used = ?, ttl = ?, idle = ?, expires = ?, deadline = ?, ended = ?, why = ?, worker = ? WHERE id = ?`,
 		nanos(l.Used), int64(l.TTL), int64(l.Idle), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), l.Why, l.Worker, l.ID)
-	return err
 }
 
 // Waiters returns the queue.
 func (t *tx) Waiters() ([]*compute.Waiter, error) {
-	rows, err := t.s.query("SELECT id, source, wants, count, owner, worker, since FROM waiters ORDER BY id")
-	return collect(rows, err, func(s scanner) (*compute.Waiter, error) {
+	if t.idle {
+		return nil, nil
+	}
+	ws, err := collect(t, func(s scanner) (*compute.Waiter, error) {
 		var w compute.Waiter
 		var wants string
 		var since int64
@@ -108,7 +108,9 @@ func (t *tx) Waiters() ([]*compute.Waiter, error) {
 		}
 		w.Since = instant(since)
 		return &w, json.Unmarshal([]byte(wants), &w.Wants)
-	})
+	}, "SELECT id, source, wants, count, owner, worker, since FROM waiters ORDER BY id")
+	t.idle = err == nil && len(ws) == 0
+	return ws, err
 }
 
 // Join puts a request at the end of the queue.
@@ -117,6 +119,7 @@ func (t *tx) Join(w *compute.Waiter) error {
 	if err != nil {
 		return err
 	}
+	t.idle = false
 	r, err := t.write("INSERT INTO waiters (source, wants, count, owner, worker, since) VALUES (?, ?, ?, ?, ?, ?)",
 		w.Source, string(wants), w.Count, w.Owner, w.Worker, nanos(w.Since))
 	if err != nil {
@@ -163,10 +166,10 @@ func (t *tx) Events(q compute.EventQuery) ([]*compute.Event, error) {
 	}
 	text := "SELECT id, time, kind, source, instance, lease, owner, text, data FROM events" + w.text
 	if q.Newest > 0 {
-		text = "SELECT * FROM (" + text + " ORDER BY id DESC" + limit(q.Newest) + ")"
+		text = "SELECT * FROM (" + text + " ORDER BY id DESC LIMIT ?)"
+		w.args = append(w.args, q.Newest)
 	}
-	rows, err := t.s.query(text+" ORDER BY id", w.args...)
-	return collect(rows, err, func(s scanner) (*compute.Event, error) {
+	return collect(t, func(s scanner) (*compute.Event, error) {
 		var e compute.Event
 		var at int64
 		var data string
@@ -175,5 +178,5 @@ func (t *tx) Events(q compute.EventQuery) ([]*compute.Event, error) {
 		}
 		e.Time = instant(at)
 		return &e, unpack(data, &e.Data)
-	})
+	}, text+" ORDER BY id", w.args...)
 }

@@ -64,13 +64,21 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 }
 
 func fcntl(f *os.File, cmd int, typ int16, at int64, lk *unix.Flock_t) error {
-	*lk = unix.Flock_t{Type: typ, Whence: 0, Start: at, Len: 1}
-	for {
-		err := unix.FcntlFlock(f.Fd(), cmd, lk)
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
 	}
+	// Not by Fd: another goroutine may be closing the file.
+	var e error
+	err = c.Control(func(fd uintptr) {
+		for {
+			*lk = unix.Flock_t{Type: typ, Whence: 0, Start: at, Len: 1}
+			if e = unix.FcntlFlock(fd, cmd, lk); !errors.Is(e, unix.EINTR) {
+				return
+			}
+		}
+	})
+	return errors.Join(err, e)
 }
 
 func (l *locks) try(at int64) (bool, error) {
@@ -81,7 +89,12 @@ func (l *locks) try(at int64) (bool, error) {
 	return err == nil, err
 }
 
-func (l *locks) close() error { return l.f.Close() }
+func (l *locks) close() error {
+	if err := l.f.Close(); !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
+}
 
 // Worker is this handle's number: no other that lives has it.
 func (s *Store) Worker() int64 { return s.locks.worker }

@@ -1,7 +1,7 @@
 package sqlite
 
 import (
-	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,34 +10,91 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// tx is a transaction on one session. A failed write makes the whole transaction fail, whatever its caller does with the error.
+// tx is a transaction on one session. An error of the database ends it, whatever its caller does with the error: after some of them SQLite has
+// taken the transaction back already, and a further write would stand alone.
 type tx struct {
 	s        *session
 	readOnly bool
 	writes   int
 	err      error
-	source   *compute.SourceRecord // read last, and true until the next write
+	sources  []*compute.SourceRecord // read, with their counts kept as the triggers keep them
+	states   map[int64]compute.State // of the instances read or written, by row; "": there is none
+	idle     bool                    // nobody waits in the queue
 }
 
 var _ compute.Tx = (*tx)(nil)
 
-func (t *tx) write(q string, args ...any) (sql.Result, error) {
-	if t.readOnly {
-		t.err = errors.New("sqlite: a write in a View")
-		return nil, t.err
-	}
-	t.writes++
-	t.source = nil
-	r, err := t.s.run(q, args...)
-	if err != nil && t.err == nil {
+// fail keeps the first error.
+func (t *tx) fail(err error) error {
+	if err != nil && t.err == nil && !errors.Is(err, errNoRow) {
 		t.err = err
 	}
-	return r, err
+	return err
+}
+
+func (t *tx) write(q string, args ...any) (driver.Result, error) {
+	if t.err != nil {
+		return nil, t.err
+	}
+	if t.readOnly {
+		return nil, t.fail(&compute.Error{Op: "state", Kind: compute.ErrInvalid, Err: errors.New("a write in a View")})
+	}
+	t.writes++
+	r, err := t.s.run(q, args...)
+	return r, t.fail(err)
+}
+
+// update is a write that must find its record.
+func (t *tx) update(what string, q string, args ...any) error {
+	r, err := t.write(q, args...)
+	if err != nil {
+		return err
+	}
+	if n, err := r.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	return &compute.Error{ID: compute.ID(what), Kind: compute.ErrNotFound}
+}
+
+// row reads one row; that there is none is errNoRow.
+func (t *tx) row(q string, args ...any) scanner {
+	if t.err != nil {
+		return single{err: t.err}
+	}
+	return txRow{t, t.s.row(q, args...)}
+}
+
+type txRow struct {
+	t *tx
+	s scanner
+}
+
+func (r txRow) Scan(to ...any) error { return r.t.fail(r.s.Scan(to...)) }
+
+// collect reads all rows of a query.
+func collect[T any](t *tx, scan func(scanner) (T, error), q string, args ...any) ([]T, error) {
+	if t.err != nil {
+		return nil, t.err
+	}
+	rows, err := t.s.query(q, args...)
+	if err != nil {
+		return nil, t.fail(err)
+	}
+	defer rows.Close()
+	var out []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, t.fail(err)
+		}
+		out = append(out, v)
+	}
+	return out, t.fail(rows.err)
 }
 
 // read turns the absence of a row into ErrNotFound.
 func (t *tx) read(err error, what string) error {
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, errNoRow) {
 		return &compute.Error{ID: compute.ID(what), Kind: compute.ErrNotFound}
 	}
 	return err
@@ -74,23 +131,6 @@ func unpack[T any](s string, to *T) error {
 	return json.Unmarshal([]byte(s), to)
 }
 
-// collect reads all rows of a query.
-func collect[T any](rows *sql.Rows, err error, scan func(scanner) (T, error)) ([]T, error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []T
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, v)
-	}
-	return out, rows.Err()
-}
-
 // where joins conditions.
 type where struct {
 	text string
@@ -106,6 +146,7 @@ func (w *where) and(cond string, args ...any) {
 	w.args = append(w.args, args...)
 }
 
+// limit is written out: SQLite prepares a statement with a bound one anew at each run.
 func limit(n int) string {
 	if n <= 0 {
 		return ""

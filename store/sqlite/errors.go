@@ -1,0 +1,88 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+var (
+	errClosed  = &compute.Error{Op: "sqlite", Kind: compute.ErrUnavailable, Err: errors.New("the store is closed")}
+	errForeign = errors.New("it is not a state file of hostler")
+	errNewer   = errors.New("a newer hostler wrote it")
+	errDamaged = errors.New("its beginning is cut off")
+)
+
+func newer(version int) error {
+	return fmt.Errorf("%w: it has format %d, this one knows up to %d", errNewer, version, schema)
+}
+
+const full = "the disk is full: free some space and try again; nothing was changed"
+
+// damage is what to do about a file that is not whole.
+const damage = "the state file is damaged: move it and its -wal file away and keep them; hostler then starts anew, and `hostler doctor` tells how to find what the old one had made"
+
+// openError says what is wrong with a state file and what to do about it.
+func openError(path string, err error) error {
+	e := &compute.Error{Op: "state", ID: compute.ID(path), Kind: compute.ErrFailed, Err: err}
+	var code interface{ Code() int }
+	switch {
+	case errors.Is(err, errNewer):
+		e.Kind, e.Hint = compute.ErrConflict, "use the newer hostler, or another state directory by XDG_STATE_HOME; the file was left as it is"
+	case errors.Is(err, errForeign):
+		e.Kind, e.Hint = compute.ErrConflict, "move it away, or use another state directory by XDG_STATE_HOME; the file was left as it is"
+	case errors.Is(err, errDamaged):
+		e.Hint = damage
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		e.Hint = full
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		e.Kind, e.Hint = compute.ErrDenied, "give yourself access to the directory, or use another one by XDG_STATE_HOME"
+	case errors.Is(err, driver.ErrBadConn), errors.As(err, &code):
+		e.Kind, e.Hint = sqliteKind(err)
+	}
+	return e
+}
+
+// sqliteKind maps SQLite's result codes to a kind and to what the user may do.
+func sqliteKind(err error) (error, string) {
+	var code interface{ Code() int }
+	if !errors.As(err, &code) {
+		return compute.ErrFailed, ""
+	}
+	switch code.Code() & 0xff {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return compute.ErrFailed, damage
+	case sqlite3.SQLITE_FULL:
+		return compute.ErrFailed, full
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return compute.ErrUnavailable, "another process holds the state for long; try again"
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_AUTH:
+		return compute.ErrDenied, "the state directory must be yours and writable; or use another one by XDG_STATE_HOME"
+	case sqlite3.SQLITE_IOERR:
+		return compute.ErrFailed, "the disk gave an error, see the kernel's log; `hostler status` shows what is recorded"
+	}
+	return compute.ErrFailed, ""
+}
+
+// wrap gives errors of SQLite a kind; others pass as they are.
+func wrap(err error) error {
+	var code interface{ Code() int }
+	if err == nil || !errors.As(err, &code) {
+		return err
+	}
+	var known *compute.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	kind, hint := sqliteKind(err)
+	return &compute.Error{Op: "state", Kind: kind, Err: err, Hint: hint}
+}
