@@ -37,6 +37,16 @@ func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) 
 				continue
 			}
 			i, err := tx.Instance(l.Instance)
+			if err == nil && l.Pool != "" {
+				if front, e := tx.Instance(l.Pool); e == nil && front.Child == l.Instance {
+					if err := p.leaveTo(tx, front, l, why, &due); err != nil {
+						return err
+					}
+					continue
+				} else if !errors.Is(e, compute.ErrNotFound) {
+					err = e
+				}
+			}
 			switch {
 			case errors.Is(err, compute.ErrNotFound), err == nil && i.State != compute.Leased:
 				err = endLease(tx, l, why)
@@ -55,6 +65,19 @@ func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) 
 	p.step("expire:recorded")
 	p.ring()
 	return due, nil
+}
+
+// leaveTo leaves what a dead process had drawn for a pool to the pool's instance in front of it: the one comes back with the other's end, and
+// not before, as the pool's hooks may have been at it.
+func (p *Pool) leaveTo(tx compute.Tx, front *compute.Instance, l *compute.Lease, why string, due *[]compute.ID) error {
+	l.Worker = 0
+	if err := tx.SaveLease(l); err != nil {
+		return err
+	}
+	if (front.State == compute.Creating || front.State == compute.SettingUp) && !p.store.Alive(front.Worker) {
+		return p.letGo(tx, front, compute.Event{Kind: "released", Text: why}, due)
+	}
+	return nil
 }
 
 // over says why a lease has ended, though nobody has taken its instance back yet, or "".

@@ -121,8 +121,8 @@ func (p *Pool) raiseAll(ctx context.Context, units []*unit) ([]compute.ID, error
 	return made, errors.Join(errs...)
 }
 
-// shelve caches a unit that was made; a child behind it is leased to its pool.
-func (p *Pool) shelve(tx compute.Tx, u *unit) error {
+// settle leases the children behind a unit to their pools for good.
+func (p *Pool) settle(tx compute.Tx, u *unit) error {
 	for x := u.child; x != nil; x = x.child {
 		i := *x.inst
 		if x.lease.Worker == 0 && !x.fresh {
@@ -150,6 +150,14 @@ func (p *Pool) shelve(tx compute.Tx, u *unit) error {
 		if err := p.succeeded(tx, &i); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// shelve caches a unit that was made; a child behind it is leased to its pool.
+func (p *Pool) shelve(tx compute.Tx, u *unit) error {
+	if err := p.settle(tx, u); err != nil {
+		return err
 	}
 	i := *u.inst
 	if !u.fresh { // a pool's without hooks of its own, over a cached child: it was recorded as in use

@@ -260,7 +260,17 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 				case x.fresh && i.Worker != p.store.Worker():
 					// Somebody took it for the work of a dead process.
 				case x.err != nil && x.child != nil && x.child.err != nil:
-					err = p.toDiscarding(tx, i, "not needed any more") // the pool's own part was not begun
+					err = p.gone(tx, i, "what is behind it could not be made") // the pool's own part was not begun
+				case x.fresh && x.child != nil:
+					// The pool may have done something to its child, so the child stays behind it until it is discarded, and is then cleaned.
+					if err = p.settle(tx, x); errors.Is(err, compute.ErrStale) || errors.Is(err, compute.ErrNotFound) {
+						err = nil // somebody discarded the child
+					}
+					if err == nil && x.err != nil {
+						err = p.spoil(tx, x, i)
+					} else if err == nil {
+						err = p.letGo(tx, i, compute.Event{Kind: "released", Text: "not needed any more"}, &due)
+					}
 				case x.err != nil:
 					err = p.spoil(tx, x, i)
 				case x.fresh:
@@ -271,7 +281,7 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 				if err != nil {
 					return err
 				}
-				if !x.fresh { // what is behind it stays the pool's, or comes back with it
+				if !x.fresh || x.child != nil && x.child.err == nil { // what is behind it stays the pool's, or comes back with it
 					break
 				}
 			}
@@ -317,7 +327,7 @@ func (p *Pool) toReadyOrGone(tx compute.Tx, i *compute.Instance, u *unit) error 
 	if err != nil {
 		return err
 	}
-	if u.child != nil || rec.Counts.Cached()+rec.Counts.InUse() > p.wanted(u.src, rec.Counts.InUse()) {
+	if rec.Counts.Cached()+rec.Counts.InUse() > p.wanted(u.src, rec.Counts.InUse()) {
 		return p.toDiscarding(tx, i, "not needed any more")
 	}
 	i.Phases, i.ProviderID, i.Address, i.Facts = u.inst.Phases, u.inst.ProviderID, u.inst.Address, u.inst.Facts
