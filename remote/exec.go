@@ -48,7 +48,7 @@ func NewExec(opt ExecOptions) *Exec {
 	return &Exec{opt: opt, done: make(chan struct{})}
 }
 
-// Close kills what runs and waits for its end.
+// Close kills what runs and waits for its end; not for those who still read or write for it.
 func (e *Exec) Close() error {
 	e.mu.Lock()
 	if !e.closed {
@@ -60,7 +60,7 @@ func (e *Exec) Close() error {
 	return nil
 }
 
-// enter counts an operation in, unless the connection is closed. The caller must call e.running.Done.
+// enter counts a process in, unless the connection is closed. The caller must call e.running.Done.
 func (e *Exec) enter(op string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -69,6 +69,16 @@ func (e *Exec) enter(op string) error {
 	}
 	e.running.Add(1)
 	return nil
+}
+
+// open says whether the connection is still open.
+func (e *Exec) open(op string) error {
+	select {
+	case <-e.done:
+		return errClosed(op)
+	default:
+		return nil
+	}
 }
 
 func errClosed(op string) error {
@@ -84,11 +94,13 @@ func (e *Exec) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	if err := e.enter("exec.Run"); err != nil {
 		return compute.Exit{}, err
 	}
-	defer e.running.Done()
+	reaped := sync.OnceFunc(e.running.Done)
+	defer reaped()
 	p, err := e.program(cmd)
 	if err != nil {
 		return compute.Exit{}, err
 	}
+	p.reaped = reaped
 	exit, err := e.start(ctx, cmd, p)
 	if errors.Is(err, syscall.ENOEXEC) {
 		// A script that names no interpreter is the shell's, as execvp and every shell have it.
@@ -131,7 +143,7 @@ func (e *Exec) runPlain(ctx context.Context, cmd *compute.Command, p *program) (
 		return compute.Exit{}, cannotStart(p, err)
 	}
 	pipes.started()
-	j := &job{pid: c.Process.Pid, terminal: term}
+	j := &job{pid: c.Process.Pid, terminal: term, reaped: p.reaped}
 	j.foreground()
 	return e.await(ctx, cmd, c, j, pipes.finish)
 }
@@ -172,10 +184,8 @@ func (e *Exec) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *
 	j.wait()
 	close(ended)
 	err := <-cause // and nobody sends signals any more
-	if err == nil && ctx.Err() != nil && j.killed {
-		err = ctx.Err()
-	}
-	_ = c.Wait() // reaps; the status is read below, and there are no copying goroutines to fail
+	_ = c.Wait()   // reaps; the status is read below, and there are no copying goroutines to fail
+	j.reaped()
 	j.background()
 	finish()
 	if err != nil {

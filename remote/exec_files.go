@@ -17,47 +17,47 @@ import (
 
 // Put unpacks a tar stream into dir. See compute.Conn and Unpack.
 func (e *Exec) Put(ctx context.Context, dir string, tar io.Reader) error {
-	if err := e.enter("exec.Put"); err != nil {
+	if err := e.open("exec.Put"); err != nil {
 		return err
 	}
-	defer e.running.Done()
 	r, err := e.openDir(dir)
 	if err != nil {
 		return fileError("exec.Put", err)
 	}
 	defer func() { _ = r.Close() }()
-	return fileError("exec.Put", Unpack(ctx, r, e.guard(tar), UnpackOptions{Owner: e.opt.Owner}))
+	return fileError("exec.Put", Unpack(ctx, r, readerFunc(e.guard("exec.Put", tar.Read)), UnpackOptions{Owner: e.opt.Owner}))
 }
 
 // Get packs path. See compute.Conn and Pack.
 func (e *Exec) Get(ctx context.Context, name string, w io.Writer) error {
-	if err := e.enter("exec.Get"); err != nil {
+	if err := e.open("exec.Get"); err != nil {
 		return err
 	}
-	defer e.running.Done()
 	r, base, err := e.openParent(name)
 	if err != nil {
 		return fileError("exec.Get", err)
 	}
 	defer func() { _ = r.Close() }()
-	return fileError("exec.Get", Pack(ctx, r, base, w))
+	return fileError("exec.Get", Pack(ctx, r, base, writerFunc(e.guard("exec.Get", w.Write))))
 }
 
-// guard makes reads fail once the connection is closed.
-func (e *Exec) guard(r io.Reader) io.Reader {
-	return readerFunc(func(b []byte) (int, error) {
-		select {
-		case <-e.done:
-			return 0, errClosed("exec.Put")
-		default:
-			return r.Read(b)
+// guard makes reads or writes fail once the connection is closed.
+func (e *Exec) guard(op string, f func([]byte) (int, error)) func([]byte) (int, error) {
+	return func(b []byte) (int, error) {
+		if err := e.open(op); err != nil {
+			return 0, err
 		}
-	})
+		return f(b)
+	}
 }
 
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // fileError gives an error of files its kind.
 func fileError(op string, err error) error {
@@ -168,10 +168,9 @@ func (e *Exec) openParent(name string) (*os.Root, string, error) {
 
 // Dial connects from this machine; a unix path is looked up in the root.
 func (e *Exec) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if err := e.enter("exec.Dial"); err != nil {
+	if err := e.open("exec.Dial"); err != nil {
 		return nil, err
 	}
-	defer e.running.Done()
 	address, err := e.address("exec.Dial", network, address)
 	if err != nil {
 		return nil, err
@@ -186,10 +185,9 @@ func (e *Exec) Dial(ctx context.Context, network, address string) (net.Conn, err
 
 // Listen announces on this machine; a unix path is looked up in the root.
 func (e *Exec) Listen(ctx context.Context, network, address string) (net.Listener, error) {
-	if err := e.enter("exec.Listen"); err != nil {
+	if err := e.open("exec.Listen"); err != nil {
 		return nil, err
 	}
-	defer e.running.Done()
 	asked := address
 	address, err := e.address("exec.Listen", network, address)
 	if err != nil {

@@ -18,10 +18,10 @@ type job struct {
 	session  bool     // it leads a session, with a terminal of ours
 	ptmx     *os.File // our side of that terminal
 	terminal *os.File // the caller's own terminal, lent to the group while it runs; nil: none
+	reaped   func()   // to be called when it is gone
 
-	mu     sync.Mutex
-	ended  bool // from then on its number may be another's
-	killed bool
+	mu    sync.Mutex
+	ended bool // from then on its number may be another's
 }
 
 // signal sends to the group, if it still has its leader; with a terminal, to the terminal's foreground group, as the keyboard would.
@@ -49,7 +49,6 @@ func (j *job) kill() {
 	if j.ended {
 		return
 	}
-	j.killed = true
 	if j.session {
 		killSession(j.pid)
 		if fg := terminalGroup(j.ptmx); fg > 1 {

@@ -46,14 +46,28 @@ func setTerminalGroup(f *os.File, group int) {
 	}
 }
 
-// killSession kills every process of a session, whatever groups a shell has sorted them into.
+// killSession kills every process of a session but its leader, whatever groups a shell has sorted them into. It looks again while it finds some:
+// one may have been born meanwhile.
 func killSession(sid int) {
+	for range 10 {
+		found := false
+		for _, pid := range sessionMembers(sid) {
+			found = unix.Kill(pid, unix.SIGKILL) == nil || found
+		}
+		if !found {
+			return
+		}
+	}
+}
+
+func sessionMembers(sid int) []int {
 	proc, err := os.Open("/proc")
 	if err != nil {
-		return
+		return nil
 	}
 	defer func() { _ = proc.Close() }()
 	names, _ := proc.Readdirnames(-1)
+	var out []int
 	for _, n := range names {
 		pid, err := strconv.Atoi(n)
 		if err != nil || pid == sid {
@@ -65,8 +79,9 @@ func killSession(sid int) {
 		}
 		// The name in parentheses may hold anything; after it: state, parent, group, session.
 		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-		if len(fields) > 3 && string(fields[3]) == strconv.Itoa(sid) {
-			_ = unix.Kill(pid, unix.SIGKILL)
+		if len(fields) > 3 && string(fields[0]) != "Z" && string(fields[3]) == strconv.Itoa(sid) {
+			out = append(out, pid)
 		}
 	}
+	return out
 }

@@ -25,6 +25,8 @@ type program struct {
 	env  []string
 	dir  string
 	attr syscall.SysProcAttr
+
+	reaped func() // to be called when the process is gone
 }
 
 func (p *program) command() *exec.Cmd {

@@ -34,7 +34,7 @@ func (e *Exec) runTerminal(ctx context.Context, cmd *compute.Command, p *program
 	if err != nil {
 		return compute.Exit{}, cannotStart(p, err)
 	}
-	j := &job{pid: c.Process.Pid, session: true, ptmx: ptmx}
+	j := &job{pid: c.Process.Pid, session: true, ptmx: ptmx, reaped: p.reaped}
 	stop := typeInto(ptmx, cmd.Stdin)
 	out := make(chan struct{})
 	go func() {

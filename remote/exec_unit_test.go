@@ -240,3 +240,30 @@ func TestLoginShell(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// Close does not wait for whoever reads the output, or gives the input.
+func TestCloseWhileBlocked(t *testing.T) {
+	e := remote.NewExec(remote.ExecOptions{})
+	stuck := &stuck{at: make(chan struct{}), free: make(chan struct{})}
+	done := make(chan error, 2)
+	go func() {
+		_, err := e.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "echo x; sleep 300"}, Stdout: stuck})
+		done <- err
+	}()
+	<-stuck.at
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	close(stuck.free)
+	if err := <-done; !errors.Is(err, compute.ErrLost) {
+		t.Errorf("Run: got %v, want ErrLost", err)
+	}
+}
+
+type stuck struct{ at, free chan struct{} }
+
+func (s *stuck) Write(b []byte) (int, error) {
+	close(s.at)
+	<-s.free
+	return len(b), nil
+}
