@@ -148,3 +148,8 @@ func TestConnSSHUser(t *testing.T) {
 		Skip: map[string]string{"Nanoseconds": "SFTP has whole seconds"},
 	})
 }
+
+func command(name string, args ...string) (string, error) {
+	out, err := exec.Command(name, args...).CombinedOutput()
+	return string(out), err
+}

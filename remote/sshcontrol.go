@@ -1,8 +1,10 @@
 package remote
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"strconv"
 	"sync"
 	"time"
@@ -20,6 +22,7 @@ type sshControl struct {
 	ch   ssh.Channel // nil: not there
 	gone chan struct{}
 	next int
+	told map[string]chan struct{} // by the IDs of signals; closed when the signal was sent
 }
 
 // quit has all groups killed and waits for that, but not for long.
@@ -38,21 +41,22 @@ func (c *sshControl) quit() {
 	}
 }
 
-// controlScript reads: "+ ID KIND PID USER START" a group to end when we are gone; "- ID"; "k SIGNAL KIND PID USER".
+// controlScript reads: "+ ID KIND PID USER START" a group to end when we are gone; "- ID"; "k SIGNAL KIND PID USER ID", answered by ID.
 // "q" ends all at once, and itself. KIND is g: the group PID; t: the group in the foreground of PID's terminal; s: all of PID's session.
+// USER is whom the command runs as, "-" for ourselves: sudo, which stands in the same group, may be ours to kill when the command is not.
 // A group is remembered with the time at which its leader started, so that a number that has become another's is left alone.
 const controlScript = `trap "" HUP INT TERM PIPE;L=
 St(){ r=;{ read -r r </proc/$1/stat;} 2>/dev/null;r=${r##*) };}
 Nth(){ shift $1;echo $1;}
-One(){ kill -$1 -$2 2>/dev/null||{ [ "$3" != - ]&&sudo -n -u "$3" kill -$1 -$2 2>/dev/null </dev/null;};}
+One(){ [ "$3" != - ]&&sudo -n -u "$3" sh -c "kill -$1 $2" 2>/dev/null </dev/null&&[ $1 != KILL ]&&return;kill -$1 $2 2>/dev/null;}
 K(){ case $2 in
-t) St $3;g=$3;[ -n "$r" ]&&g=$(Nth 6 $r);[ "$g" -gt 1 ]||g=$3;One $1 $g $4||One $1 $3 $4;;
-s) for f in /proc/[0-9]*;do St ${f#/proc/};[ -n "$r" ]&&[ "$(Nth 4 $r)" = $3 ]&&{ kill -$1 ${f#/proc/} 2>/dev/null||{ [ "$4" != - ]&&sudo -n -u "$4" kill -$1 ${f#/proc/} 2>/dev/null </dev/null;};};done;One $1 $3 $4;;
-*) One $1 $3 $4;;esac;}
-while read -r c a k p u;do case $c in
+t) St $3;g=$3;[ -n "$r" ]&&g=$(Nth 6 $r);[ "$g" -gt 1 ]||g=$3;One $1 -$g $4||One $1 -$3 $4;;
+s) for f in /proc/[0-9]*;do St ${f#/proc/};[ -n "$r" ]&&[ "$(Nth 4 $r)" = $3 ]&&One $1 ${f#/proc/} $4;done;One $1 -$3 $4;;
+*) One $1 -$3 $4;;esac;}
+while read -r c a k p u d;do case $c in
 +) St $p;s=;[ -n "$r" ]&&s=$(Nth 20 $r);L="$L $a,$k,$p,$u,$s";;
 -) N=;for i in $L;do case $i in $a,*);;*) N="$N $i";;esac;done;L=$N;;
-k) K $a $k $p $u;;
+k) K $a $k $p $u;echo $d;;
 q) q=y;break;;
 esac;done
 `
@@ -84,7 +88,7 @@ func (c *sshControl) start(l *sshLink) {
 		s.Close()
 		return
 	}
-	go discard(s) // ends with the channel
+	go c.listen(s) // ends with the channel
 	go discard(s.Stderr())
 	c.mu.Lock()
 	c.ch, c.gone = s.Channel, s.closed
@@ -103,6 +107,18 @@ func discard(r interface{ Read([]byte) (int, error) }) {
 		if _, err := r.Read(b); err != nil {
 			return
 		}
+	}
+}
+
+// listen takes the answers.
+func (c *sshControl) listen(r io.Reader) {
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		c.mu.Lock()
+		if done := c.told[lines.Text()]; done != nil {
+			close(done)
+			delete(c.told, lines.Text())
+		}
+		c.mu.Unlock()
 	}
 }
 
@@ -141,6 +157,8 @@ func (g *sshGroup) words(kind string) string {
 	user := g.user
 	if user == "" {
 		user = "-"
+	} else if _, err := strconv.Atoi(user); err == nil {
+		user = "#" + user // as sudo has numbers
 	}
 	return kind + " " + strconv.Itoa(g.pid) + " " + user
 }
@@ -166,8 +184,9 @@ func (c *sshControl) forget(g *sshGroup) {
 	}
 }
 
-// signal reports whether the control could be told.
-func (c *sshControl) signal(g *sshGroup, name string, all bool) bool {
+// signal has a signal sent to the group, or with all to the whole session, and returns what is closed when that is done; nil: there is nobody
+// to tell.
+func (c *sshControl) signal(g *sshGroup, name string, all bool) <-chan struct{} {
 	kind := "g"
 	switch {
 	case g.tty && all:
@@ -175,5 +194,17 @@ func (c *sshControl) signal(g *sshGroup, name string, all bool) bool {
 	case g.tty:
 		kind = "t"
 	}
-	return c.say(fmt.Sprintf("k %s %s", name, g.words(kind)))
+	done := make(chan struct{})
+	c.mu.Lock()
+	c.next++
+	id := strconv.Itoa(c.next)
+	if c.told == nil {
+		c.told = map[string]chan struct{}{}
+	}
+	c.told[id] = done
+	c.mu.Unlock()
+	if !c.say(fmt.Sprintf("k %s %s %s", name, g.words(kind), id)) {
+		return nil
+	}
+	return done
 }

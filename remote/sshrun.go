@@ -22,6 +22,7 @@ import (
 const (
 	dyingTime  = 3 * time.Second
 	answerTime = 2 * time.Second
+	killAgain  = 200 * time.Millisecond
 )
 
 // Run runs a command in a session of a kept connection. See compute.Conn.
@@ -176,20 +177,11 @@ func (r *sshRun) lost(cause error) error {
 
 // kill ends the command's group and waits for the end of its session; if that does not come it makes sure that the host still answers.
 func (r *sshRun) kill(control *sshControl) {
-	again := time.NewTicker(200 * time.Millisecond)
-	defer again.Stop()
-	end := time.After(dyingTime)
-	r.sess.tell("signal", struct{ Name string }{"KILL"})
-	for {
-		select {
-		case <-r.started:
-			select {
-			case <-control.ready:
-				control.signal(&r.group, "KILL", true)
-			default:
-			}
-		default:
-		}
+	end, cancel := context.WithTimeout(context.Background(), dyingTime)
+	defer cancel()
+	r.soon(control)
+	for end.Err() == nil {
+		r.killOnce(control, end.Done())
 		select {
 		case <-r.sess.closed:
 			return
@@ -198,17 +190,52 @@ func (r *sshRun) kill(control *sshControl) {
 			r.out.wait(lateOutput)
 			r.err.wait(lateOutput)
 			return
-		case <-again.C:
-			continue
-		case <-end:
+		case <-time.After(killAgain):
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), answerTime)
-		defer cancel()
-		if r.sess.link.ping(ctx) != nil {
-			r.sess.link.conn.Close()
-			<-r.sess.link.gone
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+	defer cancel()
+	if r.sess.link.ping(ctx) != nil {
+		r.sess.link.conn.Close()
+		<-r.sess.link.gone
+	}
+}
+
+// soon waits a moment for a command that has only just been asked for, so that there is a group to kill and somebody to do it.
+func (r *sshRun) soon(control *sshControl) {
+	moment := time.After(lateOutput)
+	for _, c := range []<-chan struct{}{r.started, control.ready} {
+		select {
+		case <-c:
+		case <-r.sess.closed:
+		case <-moment:
+			return
 		}
-		return
+	}
+}
+
+// killOnce uses the control, which says when it is done, else the protocol's request, which may reach the leader alone.
+func (r *sshRun) killOnce(control *sshControl, end <-chan struct{}) {
+	if isClosed(r.started) && isClosed(control.ready) {
+		if done := control.signal(&r.group, "KILL", true); done != nil {
+			select {
+			case <-done:
+				return
+			case <-r.sess.link.gone:
+				return
+			case <-end:
+			}
+		}
+	}
+	r.sess.tell("signal", struct{ Name string }{"KILL"})
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -291,7 +318,7 @@ func (r *sshRun) signal(quit <-chan struct{}, control *sshControl, name string) 
 	case <-r.started:
 		select {
 		case <-control.ready:
-			if control.signal(&r.group, name, false) {
+			if control.signal(&r.group, name, false) != nil {
 				return
 			}
 		case <-quit:
@@ -335,17 +362,13 @@ func (r *sshRun) writer(w io.Writer) io.Writer {
 	if w == nil {
 		return io.Discard
 	}
-	return writerFunc(func(b []byte) (int, error) {
+	return sshWriter(func(b []byte) (int, error) {
 		if _, err := w.Write(b); err != nil {
 			r.broken.Do(func() { close(r.unread) })
 		}
 		return len(b), nil
 	})
 }
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 type oneAtATime struct {
 	mu sync.Mutex
@@ -548,3 +571,7 @@ func (r *sshRun) feedAll(caller func() error) {
 	}
 	_ = r.sess.CloseWrite()
 }
+
+type sshWriter func([]byte) (int, error)
+
+func (f sshWriter) Write(b []byte) (int, error) { return f(b) }
