@@ -23,6 +23,9 @@ func TestKilledAtEachStep(t *testing.T) {
 		"directory copy": {Base: kv["rootfs"], Layer: "copy"}, "tarball copy": {Base: kv["tarball"], Layer: "copy"},
 	} {
 		for _, verb := range []string{"create", "clean", "destroy"} {
+			if verb != "create" && o.Base == kv["tarball"] {
+				continue // unpacked by then, it is a directory like any other
+			}
 			t.Run(name+" "+verb, func(t *testing.T) {
 				var steps []string
 				for n := 0; ; n++ { // killed before the n-th step, until there are no more

@@ -145,7 +145,7 @@ func TestHunt(t *testing.T) {
 	for _, script := range []string{
 		"sleep 3984 >/dev/null 2>&1 & echo $!",
 		session + "sh -c 'trap \"\" TERM HUP; echo $$; exec >/dev/null 2>&1; while :; do sleep 1; done' &\nsleep 0.2", // a daemon that will not hear
-		"sleep 3984 >/dev/null 2>&1 & echo $!", // stopped below
+		"sleep 3984 >/dev/null 2>&1 & echo $!",                                               // stopped below
 		"FILL=$(head -c 100000 /dev/zero | tr '\\0' x) sleep 3984 >/dev/null 2>&1 & echo $!", // an environment beyond one page
 	} {
 		pid := sh(t, conn, script)
@@ -166,7 +166,7 @@ func TestHunt(t *testing.T) {
 	defer func() { _ = free.Process.Kill(); _ = free.Wait() }()
 
 	said, err := open(t, "hunt-"+t.Name(), dir).Clean(t.Context(), "suite-local") // another process of hostler
-	count, _, _ := strings.Cut(said, " ") // of the daemon's children there may be more than one
+	count, _, _ := strings.Cut(said, " ")                                         // of the daemon's children there may be more than one
 	if n, aerr := strconv.Atoi(count); err != nil || aerr != nil || n < len(mine) {
 		t.Errorf("Clean: %q, %v", said, err)
 	}
