@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"syscall"
 	"time"
 
@@ -34,7 +35,8 @@ func none(err error) error {
 }
 
 // Dial asks the keeper behind socket for a connection into an instance; it opens one if it has none yet, and Dial returns when it is open. The
-// error is ErrNone, ErrOther, what the store said (ErrNotLeased, ErrStale, ErrDenied, ...) or why it could not be opened. The connection is a
+// error is ErrNone, ErrOther, what the store said (ErrNotLeased, ErrStale, ErrDenied, ...), why it could
+// not be opened, or ErrTimeout when the keeper hangs. The connection is a
 // Dialer and a Listener as far as the keeper's is. Closing it ends what runs through it, not what the keeper keeps.
 func Dial(ctx context.Context, socket string, req Request) (compute.Conn, error) {
 	c, _, err := ask(ctx, socket, request{Build: req.Build, Verb: verbConnect, Who: req.Who, Instance: req.Instance, Generation: req.Generation})
@@ -61,8 +63,6 @@ func Stop(ctx context.Context, socket string) error {
 
 // Ask returns what the keeper says about itself. ErrNone: there is none.
 func Ask(ctx context.Context, socket string) (Status, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, errSilent)
-	defer cancel()
 	c, a, err := ask(ctx, socket, request{Verb: verbStatus})
 	if err != nil {
 		return Status{}, err
@@ -75,15 +75,7 @@ func Ask(ctx context.Context, socket string) (Status, error) {
 	return st, nil
 }
 
-// answerTime is how long a keeper may take for an answer that needs nothing but itself, on a machine that is very busy.
-const answerTime = 20 * time.Second
-
-var errSilent = &compute.Error{Op: "keeper", Kind: compute.ErrTimeout, Err: errors.New("the keeper does not answer"),
-	Hint: "end it; nothing is lost but what runs through it"}
-
 func tell(ctx context.Context, socket string, req request) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, errSilent)
-	defer cancel()
 	c, _, err := ask(ctx, socket, req)
 	if err == nil {
 		c.Close()
@@ -100,7 +92,7 @@ func ask(ctx context.Context, socket string, req request) (net.Conn, *answer, er
 	nc, err := d.DialContext(ctx, "unix", socket)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, nil, context.Cause(ctx)
+			return nil, nil, ctx.Err()
 		}
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 			return nil, nil, none(err)
@@ -121,17 +113,24 @@ func exchange(ctx context.Context, c *net.UnixConn, req request) (*answer, error
 	}
 	over := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
 	req.Version = version
-	var a answer
+	a := answer{Wait: true}
 	err := writeFrame(c, &req)
-	if err == nil {
-		err = readFrame(c, &a)
+	for err == nil && a.Wait && !a.Other {
+		c.SetReadDeadline(time.Now().Add(answerTime))
+		if err = ctx.Err(); err == nil { // else the deadline was just set too late
+			err = readFrame(c, &a)
+		}
 	}
 	if !over() {
-		return nil, context.Cause(ctx)
+		return nil, ctx.Err()
 	}
+	c.SetReadDeadline(time.Time{})
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return nil, none(err) // it ended at that moment; nothing of ours has run
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, &compute.Error{Op: "keeper", Kind: compute.ErrTimeout, Err: errors.New("the keeper does not answer"),
+			Hint: "end it; nothing is lost but what runs through it"}
 	case err != nil:
 		return nil, &compute.Error{Op: "keeper", Kind: compute.ErrUnavailable, Err: err}
 	case a.Other:

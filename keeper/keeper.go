@@ -23,11 +23,13 @@ type Options struct {
 	Socket string        // an absolute path; its directory is the user's own, with mode 0700, and is made if it is missing
 	Build  string        // which build of hostler this is; clients of another one get a keeper of their own
 	Idle   time.Duration // how long a connection, and the keeper, stays with nothing to do; 0: 10 minutes
+	Rest   time.Duration // after how long without use a connection is asked whether it is still good, which costs a round trip; 0: 30 seconds
 
 	// Authorise asks the store whether who may use the instance now, and as what. It is called for every connection of a client, so it should
 	// cost one read. ErrNotLeased, ErrStale, ErrNotFound and ErrDenied also end connections that were kept under such a lease.
 	Authorise func(ctx context.Context, who compute.Who, id compute.ID) (Key, error)
-	// Open opens a connection. One that has a method Done() <-chan struct{} is not given out any more when that is closed.
+	// Open opens a connection. One that has a method Done() <-chan struct{} is not given out any more when that is closed; one that has a method
+	// Healthy(ctx) error is asked before it is given out again after a while.
 	Open func(ctx context.Context, key Key) (compute.Conn, error)
 	// Due does the work that is due and returns when there will be more; zero: none is known. It is called when the keeper starts, at that time,
 	// and when the bell is rung; never twice at once. nil: there is no such work.
@@ -49,6 +51,9 @@ func Serve(ctx context.Context, opt Options) error {
 	defer ready.close()
 	if opt.Idle <= 0 {
 		opt.Idle = 10 * time.Minute
+	}
+	if opt.Rest <= 0 {
+		opt.Rest = 30 * time.Second
 	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
@@ -270,6 +275,28 @@ func (k *keeper) client(c *net.UnixConn) {
 	}
 }
 
+// useSaying is use that tells the client from time to time that it still waits.
+func (k *keeper) useSaying(ctx context.Context, c net.Conn, key Key, who compute.Who) (*kept, error) {
+	done, said := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(said)
+		t := time.NewTicker(answerTime / 4)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				writeFrame(c, &answer{Version: version, Wait: true})
+			case <-done:
+				return
+			}
+		}
+	}()
+	e, err := k.use(ctx, key, who)
+	close(done)
+	<-said
+	return e, err
+}
+
 func (k *keeper) refuse(c net.Conn, err error) {
 	writeFrame(c, &answer{Version: version, Error: agent.AppendError(nil, err)})
 }
@@ -289,7 +316,7 @@ func (k *keeper) connect(c *net.UnixConn, r *bufio.Reader, req request) {
 		k.refuse(c, err)
 		return
 	}
-	e, err := k.use(ctx, key, req.Who)
+	e, err := k.useSaying(ctx, c, key, req.Who)
 	if err != nil {
 		k.refuse(c, err)
 		return

@@ -185,6 +185,122 @@ func TestClientGoesWhileOpening(t *testing.T) {
 	}
 }
 
+// A keeper that needs long says so; one that hangs is found out.
+func TestSlowAndSilentKeepers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow and silent keepers: takes 12 s, -short")
+	}
+	dir := place(t)
+	opt := options(dir, "", time.Minute)
+	open := opt.Open
+	opt.Open = func(ctx context.Context, key keeper.Key) (compute.Conn, error) {
+		time.Sleep(12 * time.Second) // longer than a client waits for a word
+		return open(ctx, key)
+	}
+	serve(t, opt)
+	silent := filepath.Join(dir, "run", "silent")
+	l, err := net.Listen("unix", silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := keeper.Dial(t.Context(), silent, request("")); !errors.Is(err, compute.ErrTimeout) {
+			t.Errorf("a silent one: %v", err)
+		}
+	})
+	c, err := keeper.Dial(t.Context(), opt.Socket, request(""))
+	if err != nil {
+		t.Fatalf("a slow one: %v", err)
+	}
+	defer c.Close()
+	output(t, c, "true")
+	wg.Wait()
+}
+
+// doneConn says of itself that it has ended.
+type doneConn struct {
+	compute.Conn
+	done chan struct{}
+}
+
+func (d doneConn) Done() <-chan struct{} { return d.done }
+
+// sickConn says of itself whether it is well.
+type sickConn struct {
+	compute.Conn
+	asked int
+	sick  bool
+}
+
+func (s *sickConn) Healthy(context.Context) error {
+	if s.asked++; s.sick {
+		return &compute.Error{Kind: compute.ErrLost}
+	}
+	return nil
+}
+
+func TestRestedConnectionIsAsked(t *testing.T) {
+	dir := place(t)
+	opt := options(dir, "", time.Minute)
+	opt.Rest = 50 * time.Millisecond
+	open := opt.Open
+	var conns []*sickConn
+	opt.Open = func(ctx context.Context, key keeper.Key) (compute.Conn, error) {
+		c, err := open(ctx, key)
+		conns = append(conns, &sickConn{Conn: c})
+		return conns[len(conns)-1], err
+	}
+	serve(t, opt)
+	for i := range 4 {
+		c, err := keeper.Dial(t.Context(), opt.Socket, request(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		output(t, c, "true")
+		c.Close()
+		time.Sleep(100 * time.Millisecond)
+		if i == 1 {
+			soon(t, "it is given back", func() bool { st := status(t, dir); return len(st.Kept) == 1 && st.Kept[0].Users == 0 })
+			conns[0].sick = true
+		}
+	}
+	if len(conns) != 2 || conns[0].asked != 2 || conns[1].asked != 1 {
+		t.Errorf("%d were opened, the first was asked %d times", len(conns), conns[0].asked)
+	}
+	soon(t, "the sick one is closed", func() bool { return lines(dir, "closed") == 1 })
+}
+
+func TestEndedConnectionIsNotGivenOut(t *testing.T) {
+	dir := place(t)
+	opt := options(dir, "", time.Minute)
+	open := opt.Open
+	done := make(chan struct{})
+	opt.Open = func(ctx context.Context, key keeper.Key) (compute.Conn, error) {
+		c, err := open(ctx, key)
+		return doneConn{c, done}, err
+	}
+	serve(t, opt)
+	for i := range 3 {
+		c, err := keeper.Dial(t.Context(), opt.Socket, request(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		output(t, c, "true")
+		c.Close()
+		if i == 1 {
+			if n := lines(dir, "opened"); n != 1 {
+				t.Errorf("%d were opened for two uses", n)
+			}
+			close(done)
+		}
+	}
+	if n := lines(dir, "opened"); n != 2 {
+		t.Errorf("%d were opened", n)
+	}
+}
+
 func TestForwarding(t *testing.T) {
 	dir := place(t)
 	opt := options(dir, "", time.Minute)

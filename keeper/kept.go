@@ -50,13 +50,20 @@ func (k *keeper) use(ctx context.Context, key Key, who compute.Who) (*kept, erro
 			return nil, err
 		}
 		k.mu.Lock()
+		old := time.Since(e.used.Round(0)) > k.opt.Rest // by the wall clock: the other one stands still while the machine sleeps
+		k.mu.Unlock()
+		if old && !healthy(ctx, e) {
+			k.retire(e)
+		}
+		k.mu.Lock()
 		over, retired := e.over, e.retired
+		e.used = time.Now()
 		k.mu.Unlock()
 		switch {
 		case over:
 			k.leave(e)
 			return nil, stale(key)
-		case retired: // it broke at once, in another's hands
+		case retired: // it broke meanwhile
 			k.leave(e)
 		default:
 			return e, nil
@@ -103,6 +110,14 @@ func (k *keeper) join(ctx context.Context, key Key, who compute.Who) (*kept, err
 
 func stale(key Key) error {
 	return &compute.Error{Op: "keeper", ID: key.Instance, Kind: compute.ErrStale, Err: errors.New("the instance was handed out anew")}
+}
+
+// healthy asks a connection that was unused for a while, so that a command does not pay with its life for a link that went while the machine slept.
+func healthy(ctx context.Context, e *kept) bool {
+	h, ok := compute.As[interface {
+		Healthy(ctx context.Context) error
+	}](e.conn)
+	return !ok || h.Healthy(ctx) == nil || ctx.Err() != nil
 }
 
 // ended reports whether a connection says of itself that it has ended.

@@ -27,6 +27,9 @@ const (
 	verbStop    = "stop" // give up the socket, and end when what runs has ended
 )
 
+// answerTime is how long a client waits for the next frame of its keeper, on a machine that is very busy. A keeper that needs longer says so.
+const answerTime = 10 * time.Second
+
 // request is a client's frame.
 type request struct {
 	Version    int
@@ -41,6 +44,7 @@ type request struct {
 type answer struct {
 	Version int
 	Other   bool   // the keeper is of another build, and did nothing
+	Wait    bool   // it is still at work; another answer follows
 	Error   []byte // as agent.AppendError has it; empty: none
 	Status  []byte // a Status as JSON; empty: not asked for
 }
@@ -98,7 +102,7 @@ func (r *request) decode(b []byte) error {
 }
 
 func (a *answer) append(b []byte) []byte {
-	b = append(binary.AppendUvarint(b, uint64(a.Version)), flag(a.Other))
+	b = append(binary.AppendUvarint(b, uint64(a.Version)), flag(a.Other)|flag(a.Wait)<<1)
 	return appendBytes(appendBytes(b, a.Error), a.Status)
 }
 
@@ -108,7 +112,8 @@ func (a *answer) decode(b []byte) error {
 	if len(d.b) == 0 {
 		return errNotOurs
 	}
-	a.Other, d.b = d.b[0] != 0 || a.Version != version, d.b[1:]
+	a.Other, a.Wait = d.b[0]&1 != 0 || a.Version != version, d.b[0]&2 != 0
+	d.b = d.b[1:]
 	a.Error, a.Status = d.bytes(), d.bytes()
 	return nil
 }
