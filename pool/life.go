@@ -44,9 +44,35 @@ func (p *Pool) toReady(tx compute.Tx, i *compute.Instance, e compute.Event) erro
 
 // toDiscarding sends an instance to its end; whoever looks next does it.
 func (p *Pool) toDiscarding(tx compute.Tx, i *compute.Instance, why string) error {
+	if i.State == compute.Creating || i.State == compute.SettingUp {
+		if err := p.unfront(tx, i, why); err != nil {
+			return err
+		}
+	}
 	i.Worker, i.Wanted, i.Resume, i.Attempts, i.Retry, i.Reason = 0, "", 0, 0, time.Time{}, why
 	_, err := p.set(tx, i, compute.Discarding, compute.Event{Text: why})
 	return err
+}
+
+// unfront forgets the pools' instances before one that was never finished: their own part was not begun, and a machine that stays may soon be
+// made again under the same name.
+func (p *Pool) unfront(tx compute.Tx, i *compute.Instance, why string) error {
+	fronts, err := tx.Instances(compute.InstanceQuery{Child: i.ID})
+	if err != nil {
+		return err
+	}
+	for _, f := range fronts {
+		if f.State != compute.Creating {
+			continue
+		}
+		if err := p.unfront(tx, f, why); err != nil {
+			return err
+		}
+		if err := p.gone(tx, f, why); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // toFailed takes an instance out of use, or aside if its source says so.

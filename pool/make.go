@@ -260,7 +260,7 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 				case x.fresh && i.Worker != p.store.Worker():
 					// Somebody took it for the work of a dead process.
 				case x.err != nil && x.child != nil && x.child.err != nil:
-					err = p.gone(tx, i, "what is behind it could not be made") // the pool's own part was not begun
+					err = p.forgo(tx, i) // the pool's own part was not begun
 				case x.fresh && x.child != nil:
 					// The pool may have done something to its child, so the child stays behind it until it is discarded, and is then cleaned.
 					if err = p.settle(tx, x); errors.Is(err, compute.ErrStale) || errors.Is(err, compute.ErrNotFound) {
@@ -281,7 +281,7 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 				if err != nil {
 					return err
 				}
-				if !x.fresh || x.child != nil && x.child.err == nil { // what is behind it stays the pool's, or comes back with it
+				if x.child != nil && x.child.err == nil { // it stays the pool's, or comes back with the pool's
 					break
 				}
 			}
@@ -294,6 +294,18 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 	}
 	p.step("acquire:undone")
 	return p.workOn(ctx, due)
+}
+
+// forgo forgets a pool's instance before a child that could not be made or is not fit.
+func (p *Pool) forgo(tx compute.Tx, i *compute.Instance) error {
+	l, err := tx.LeaseOf(i.ID)
+	if err == nil {
+		err = endLease(tx, l, "not given")
+	}
+	if err != nil && !errors.Is(err, compute.ErrNotFound) {
+		return err
+	}
+	return p.gone(tx, i, "what is behind it could not be made, or was not fit")
 }
 
 // spoil records that making or checking an instance failed, and counts failures to create against its source.

@@ -92,9 +92,7 @@ func (p *Pool) authorize(tx compute.Tx, who compute.Who, name compute.ID) (*comp
 	}
 	if who.Lease != "" && l != nil && l.Pool != "" && l.ID != who.Lease {
 		// A hook of an inner source names its own instance, and its token is of the pool's instance in front.
-		if outer, ol, err := p.authorize(tx, who, l.Pool); err == nil {
-			return outer, ol, nil
-		}
+		return p.authorize(tx, who, l.Pool)
 	}
 	if l == nil || i.State != compute.Leased {
 		return nil, nil, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("it is %s", i.State),
