@@ -1,0 +1,191 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// simStore is a process's handle on the store: the real one, with a yield before and after each transaction. What was committed goes to the
+// ledger too, from which the invariants are judged.
+type simStore struct {
+	*sqlite.Store
+	w    *world
+	proc *process
+	bend bend // what is broken on purpose
+
+	commits int   // of all handles, as far as this one looked
+	own     int   // of this handle
+	version int64 // the store's at that time
+}
+
+// again makes the store take back a transaction that is then run once more, as it does when a batch fails.
+var again = errors.New("run again")
+
+func (s *simStore) Update(ctx context.Context, fn func(compute.Tx) error) error {
+	s.w.sched.yield(s.proc, "update")
+	if s.w.chance(s.w.slow) {
+		s.w.sleep(s.proc, s.w.upTo(50e6))
+	}
+	if s.w.chance(s.w.twice) {
+		err := s.Store.Update(ctx, func(tx compute.Tx) error {
+			if err := fn(tx); err != nil {
+				return err
+			}
+			return again
+		})
+		if !errors.Is(err, again) {
+			s.w.sched.yield(s.proc, "refused")
+			return err
+		}
+	}
+	if s.bend.loses != nil && s.bend.loses(s.w) {
+		err := s.Store.Update(ctx, func(tx compute.Tx) error {
+			if err := fn(tx); err != nil {
+				return err
+			}
+			return again
+		})
+		if errors.Is(err, again) {
+			return nil
+		}
+		return err
+	}
+	var r *record
+	err := s.Store.Update(ctx, func(tx compute.Tx) error {
+		r = &record{Tx: tx, bend: s.bend}
+		return fn(r)
+	})
+	if err != nil {
+		s.w.sched.yield(s.proc, "refused")
+		return err
+	}
+	if s.w.news(r.did) {
+		s.w.commits++
+		s.own++
+	}
+	s.w.commit(s.proc, r.did)
+	s.w.sched.yield(s.proc, "recorded")
+	return nil
+}
+
+func (s *simStore) View(ctx context.Context, fn func(compute.Tx) error) error {
+	s.w.sched.yield(s.proc, "view")
+	return s.Store.View(ctx, fn)
+}
+
+// Version asks the store only when it should have changed: waiters ask a hundred times in each second of the bubble.
+func (s *simStore) Version(ctx context.Context) (int64, error) {
+	if s.proc.dead {
+		runtime.Goexit()
+	}
+	if others := s.w.commits - s.own; others != s.commits || s.version == 0 {
+		v, err := s.Store.Version(ctx)
+		if err == nil && v == s.version {
+			s.w.sched.fail("the store's version is %d still, after another handle has written", v)
+		}
+		s.commits, s.version = others, v
+	}
+	return s.version, nil
+}
+
+// record notes what a transaction writes.
+type record struct {
+	compute.Tx
+	bend bend
+	did  []any
+}
+
+type (
+	saved    struct{ i compute.Instance }
+	dropped  struct{ i compute.Instance }
+	lent     struct{ l compute.Lease }
+	changed  struct{ l compute.Lease }
+	sourced  struct{ s compute.SourceRecord }
+	joined   struct{ w compute.Waiter }
+	left     struct{ id int64 }
+	appended struct{ e compute.Event }
+)
+
+func (r *record) SaveInstance(i *compute.Instance) error {
+	was := *i
+	if r.bend.noWorker {
+		was.Worker = 0
+	}
+	err := r.Tx.SaveInstance(&was)
+	if err == nil {
+		i.Row = was.Row
+		r.did = append(r.did, saved{*i})
+	}
+	return err
+}
+
+func (r *record) DropInstance(i *compute.Instance) error {
+	err := r.Tx.DropInstance(i)
+	if err == nil {
+		r.did = append(r.did, dropped{*i})
+	}
+	return err
+}
+
+func (r *record) InsertLease(l *compute.Lease) error {
+	was := *l
+	if r.bend.noWorker {
+		was.Worker = 0
+	}
+	err := r.Tx.InsertLease(&was)
+	if err == nil {
+		r.did = append(r.did, lent{*l})
+	}
+	return err
+}
+
+func (r *record) SaveLease(l *compute.Lease) error {
+	err := r.Tx.SaveLease(l)
+	if err == nil {
+		r.did = append(r.did, changed{*l})
+	}
+	return err
+}
+
+func (r *record) SaveSource(s *compute.SourceRecord) error {
+	err := r.Tx.SaveSource(s)
+	if err == nil {
+		r.did = append(r.did, sourced{*s})
+	}
+	return err
+}
+
+func (r *record) Waiters() ([]*compute.Waiter, error) {
+	if r.bend.noQueue {
+		return nil, nil
+	}
+	return r.Tx.Waiters()
+}
+
+func (r *record) Join(w *compute.Waiter) error {
+	err := r.Tx.Join(w)
+	if err == nil {
+		r.did = append(r.did, joined{*w})
+	}
+	return err
+}
+
+func (r *record) Leave(id int64) error {
+	err := r.Tx.Leave(id)
+	if err == nil {
+		r.did = append(r.did, left{id})
+	}
+	return err
+}
+
+func (r *record) Append(e *compute.Event) (int64, error) {
+	id, err := r.Tx.Append(e)
+	if err == nil {
+		r.did = append(r.did, appended{*e})
+	}
+	return id, err
+}
