@@ -528,3 +528,46 @@ func TestConn(t *testing.T) {
 		Dir: "/tmp", Shell: true,
 	})
 }
+
+// TestNoOverlayHere keeps instances on a file system that cannot carry the upper side of an overlay: another overlay.
+func TestNoOverlayHere(t *testing.T) {
+	kv := lab(t)
+	top := tempDir(t)
+	for _, d := range []string{"lower", "upper", "work", "m"} {
+		if err := os.Mkdir(filepath.Join(top, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := filepath.Join(top, "m")
+	options := fmt.Sprintf("lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work", top, top, top)
+	if out, err := exec.CommandContext(t.Context(), "mount", "-t", "overlay", "-o", options, "none", m).CombinedOutput(); err != nil {
+		t.Skipf("chroot: no overlay at all: %v: %s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", m).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v: %s", err, out)
+		}
+	})
+	p := open(t, chroot.Options{Base: kv["rootfs"], Dir: filepath.Join(m, "auto")})
+	in, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in.Facts["layer"] != "copy" {
+		t.Skipf("chroot: this kernel has overlays over overlays: %v", in.Facts)
+	}
+	conn := create(t, p, "suite-1")
+	sh(t, conn, "echo x > /root/file; test -c /dev/null")
+	if _, err := p.Clean(t.Context(), "suite-1"); err != nil {
+		t.Fatal(err)
+	}
+	destroy(t, p, "suite-1")
+	q := open(t, chroot.Options{Base: kv["rootfs"], Layer: "overlay", Dir: filepath.Join(m, "overlay")})
+	if _, err := q.Create(t.Context(), compute.Spec{ID: "suite-1"}); !errors.Is(err, compute.ErrFailed) || compute.Hint(err) == "" {
+		t.Errorf("layer = overlay where there is none: %v, want ErrFailed with a hint", err)
+	}
+	destroy(t, q, "suite-1")
+	if l := append(left(t, filepath.Join(m, "auto")), left(t, filepath.Join(m, "overlay"))...); len(l) > 0 {
+		t.Errorf("left: %v", l)
+	}
+}

@@ -248,7 +248,7 @@ func filter(in io.Reader, out io.Writer) ([]extra, error) {
 			continue
 		}
 		plain := *h
-		plain.PAXRecords, plain.Format = nil, tar.FormatUnknown
+		plain.PAXRecords, plain.Format = nil, tar.FormatPAX // which keeps fractions of seconds
 		if plain.Typeflag == tar.TypeGNUSparse {
 			plain.Typeflag = tar.TypeReg
 		}
