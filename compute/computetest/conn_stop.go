@@ -42,10 +42,13 @@ var stopCases = []connCase{
 		}
 	}},
 	{"Cancel", func(t *connTest) {
-		cancelled(t, nil)
+		cancelled(t, nil, "")
 	}},
 	{"CancelTerminal", func(t *connTest) {
-		cancelled(t, &compute.Size{Rows: 24, Cols: 80})
+		cancelled(t, &compute.Size{Rows: 24, Cols: 80}, "")
+	}},
+	{"CancelSession", func(t *connTest) { // a shell with job control sorts its children into groups of their own
+		cancelled(t, &compute.Size{Rows: 24, Cols: 80}, "set -m; ")
 	}},
 	{"Deadline", func(t *connTest) {
 		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
@@ -66,11 +69,11 @@ var stopCases = []connCase{
 }
 
 // cancelled checks that the end of the context ends what the command started: a command, its child and its child's child that each refuse to
-// end politely and write to a file of their own.
-func cancelled(t *connTest, tty *compute.Size) {
+// end politely and write to a file of their own. The shell that starts them begins with setup.
+func cancelled(t *connTest, tty *compute.Size, setup string) {
 	dir := t.scratch()
 	const beat = `trap "" INT TERM HUP; while :; do echo x >> "$1"; ` + nap + `; done`
-	script := fmt.Sprintf(`cd "$1"; B='%s'; sh -c "$B" sh child & sh -c 'sh -c "$1" sh grandchild & wait' sh "$B" & echo ready; set -- own; %s`, beat, beat)
+	script := setup + fmt.Sprintf(`cd "$1"; B='%s'; sh -c "$B" sh child & sh -c 'sh -c "$1" sh grandchild & wait' sh "$B" & echo ready; set -- own; %s`, beat, beat)
 	ctx, cancel := context.WithCancel(t.ctx())
 	defer cancel()
 	r := t.background(ctx, compute.Command{Args: []string{"sh", "-c", script, "sh", dir}, TTY: tty, Stdin: endless(t)})
