@@ -80,14 +80,39 @@ func (c *Client) read() error {
 // Done is closed when the connection has ended, for whatever reason.
 func (c *Client) Done() <-chan struct{} { return c.s.done }
 
-// Close ends the connection and all that runs through it.
+// Close ends the connection and all that runs through it. What was written to dialled connections before these were closed still goes out.
 func (c *Client) Close() error {
+	c.linger()
 	c.s.fail(&compute.Error{Op: "agent", Kind: compute.ErrLost, Err: errors.New("the connection was closed")})
 	c.launch.Do(func() {}) // nothing is started any more
 	ended := make(chan struct{})
 	go func() { c.loops.Wait(); close(ended) }()
 	await(ended)
 	return nil
+}
+
+// linger waits, for a moment, until the connections that were closed have delivered what they had.
+func (c *Client) linger() {
+	c.s.mu.Lock()
+	var closing []*stream
+	for _, st := range c.s.streams {
+		if st.closing.Load() {
+			closing = append(closing, st)
+		}
+	}
+	c.s.mu.Unlock()
+	if len(closing) == 0 {
+		return
+	}
+	t := time.NewTimer(drain)
+	defer t.Stop()
+	for _, st := range closing {
+		select {
+		case <-st.ended:
+		case <-t.C:
+			return
+		}
+	}
 }
 
 // open makes a stream and sends its request.

@@ -83,6 +83,7 @@ func (n *netConn) CloseWrite() error {
 func (n *netConn) Close() error {
 	n.reader.stop()
 	n.writer.stop()
+	n.st.closing.Store(true)
 	n.st.out[0].eof(net.ErrClosed)
 	n.st.in[1].stop(net.ErrClosed)
 	return nil

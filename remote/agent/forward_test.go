@@ -80,6 +80,7 @@ func TestCloseDelivers(t *testing.T) {
 	go func() {
 		nc.Write(make([]byte, 500_000))
 		nc.Close()
+		c.Close()
 	}()
 	there, err := l.Accept()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -28,6 +29,7 @@ type stream struct {
 	accepted func(*netConn) error // client: takes what a listener accepted; nil: no listener
 	onEnd    func()               // client: called once when it has ended; may be nil
 
+	closing  atomic.Bool   // client: a connection that was closed, and may still have something to deliver
 	ended    chan struct{} // closed at the result, or when the session ended
 	finished chan struct{} // closed after that when the last pump has ended
 
