@@ -72,7 +72,7 @@ var stopCases = []connCase{
 // end politely and write to a file of their own. The shell that starts them begins with setup.
 func cancelled(t *connTest, tty *compute.Size, setup string) {
 	dir := t.scratch()
-	const beat = `trap "" INT TERM HUP; while :; do echo x >> "$1"; ` + nap + `; done`
+	const beat = `trap "" INT TERM HUP; while echo x >> "$1"; do ` + nap + `; done` // ends, if nothing else ends it, with its directory
 	script := setup + fmt.Sprintf(`cd "$1"; B='%s'; sh -c "$B" sh child & sh -c 'sh -c "$1" sh grandchild & wait' sh "$B" & echo ready; set -- own; %s`, beat, beat)
 	ctx, cancel := context.WithCancel(t.ctx())
 	defer cancel()
