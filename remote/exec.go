@@ -138,13 +138,15 @@ func (e *Exec) runPlain(ctx context.Context, cmd *compute.Command, p *program) (
 	} else if c.Stderr, err = pipes.out(cmd.Stderr); err != nil {
 		return compute.Exit{}, cannotStart(p, err)
 	}
-	term := ownTerminal(cmd.Stdin)
+	term, lend := ownTerminal(cmd)
 	if err := c.Start(); err != nil {
 		return compute.Exit{}, cannotStart(p, err)
 	}
 	pipes.started()
 	j := &job{pid: c.Process.Pid, terminal: term, reaped: p.reaped}
-	j.foreground()
+	if lend || !seesStops {
+		j.foreground()
+	}
 	return e.await(ctx, cmd, c, j, pipes.finish)
 }
 

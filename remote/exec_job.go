@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"io"
 	"os"
 	"sync"
 	"syscall"
@@ -76,16 +75,19 @@ func (j *job) wait() {
 	j.mu.Unlock()
 }
 
-// ownTerminal returns r when it is our controlling terminal and we are in its foreground, else nil.
-func ownTerminal(r io.Reader) *os.File {
-	f, ok := r.(*os.File)
-	if !ok || f == nil {
-		return nil
+// ownTerminal returns our controlling terminal if we are in its foreground and a command is to get it as one of its streams, else nil; and
+// whether both its input and its output are it.
+func ownTerminal(cmd *compute.Command) (own *os.File, both bool) {
+	n := 0
+	for i, s := range []any{cmd.Stdin, cmd.Stdout, cmd.Stderr} {
+		if f, ok := s.(*os.File); ok && f != nil && terminalGroup(f) == unix.Getpgrp() {
+			own = f
+			if i < 2 {
+				n++
+			}
+		}
 	}
-	if g := terminalGroup(f); g <= 0 || g != unix.Getpgrp() {
-		return nil
-	}
-	return f
+	return own, n == 2
 }
 
 // terminalGroup returns the foreground group of a terminal, or 0.
@@ -103,6 +105,7 @@ func terminalGroup(f *os.File) (group int) {
 }
 
 // foreground lends our terminal to the group: otherwise it would be stopped as soon as it reads from it. What it tried before is tried again.
+// Where we are a part of a pipeline this waits until it is stopped: others of our group, a pager behind us, may be reading.
 func (j *job) foreground() {
 	if j.terminal == nil {
 		return
@@ -122,6 +125,10 @@ func (j *job) background() {
 // its terminal, and go on together. Elsewhere whoever stopped it may go on with it.
 func (j *job) stopped() {
 	if j.terminal == nil {
+		return
+	}
+	if terminalGroup(j.terminal) == unix.Getpgrp() {
+		j.foreground() // it asked for the terminal, from the background
 		return
 	}
 	j.background()

@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// seesStops: a child that was stopped is noticed.
+const seesStops = true
+
 // waitEnd returns when the child pid has ended, and leaves it to be reaped. It calls stopped whenever the child was stopped.
 func waitEnd(pid int, stopped func()) {
 	for {

@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// seesStops: a child that was stopped is not noticed, so it gets the terminal at once.
+const seesStops = false
+
 // waitEnd returns when the child pid has ended. Here there is no way to wait without reaping that the libraries offer, so it asks now and then;
 // a stopped child is not noticed.
 func waitEnd(pid int, _ func()) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -140,6 +141,23 @@ func TestForegroundStop(t *testing.T) {
 	s.typed("hello\n")
 	s.until("child <hello>")
 	s.until("helper: exit 3")
+	s.typed("two\n")
+	s.until(`helper: read "two\n" <nil>`)
+}
+
+// In a pipeline the terminal stays with our group until the command asks for it: what stands behind us may be a pager.
+func TestForegroundPipeline(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("pipeline: stopped children are noticed on Linux only")
+	}
+	c := exec.Command("sh", "-i")
+	c.Env = helper(`sleep 0.2; cat /proc/self/stat | { read pid comm state ppid group session tty fg rest; test $group = $fg; echo "lent before: $?"; }; read x </dev/tty; echo "child <$x>"`)
+	s := onTerminal(t, c)
+	s.typed("set -m; stty -echo; \"$HELPER\" | cat\n")
+	s.until("lent before: 1")
+	s.typed("hello\n")
+	s.until("child <hello>")
+	s.until("helper: exit 0")
 	s.typed("two\n")
 	s.until(`helper: read "two\n" <nil>`)
 }
