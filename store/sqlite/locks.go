@@ -68,11 +68,12 @@ func fcntl(f *os.File, cmd int, typ int16, at int64, lk *unix.Flock_t) error {
 	if err != nil {
 		return err
 	}
+	l := lk.Len
 	// Not by Fd: another goroutine may be closing the file.
 	var e error
 	err = c.Control(func(fd uintptr) {
 		for {
-			*lk = unix.Flock_t{Type: typ, Whence: 0, Start: at, Len: 1}
+			*lk = unix.Flock_t{Type: typ, Whence: 0, Start: at, Len: max(l, 1)}
 			if e = unix.FcntlFlock(fd, cmd, lk); !errors.Is(e, unix.EINTR) {
 				return
 			}
@@ -138,4 +139,20 @@ func (s *Store) Slot(row int64, n int) (free func(), ok bool, err error) {
 		}
 	}
 	return nil, false, nil
+}
+
+// SQLite's own lock of those who have a file open: so many bytes from there on.
+const sharedFirst, sharedSize = 0x40000000 + 2, 510
+
+// accompany holds SQLite's lock of those who have the file open, as another process would, until the file that it returns is closed.
+func (s *Store) accompany() (*os.File, error) {
+	f, err := os.Open(s.path)
+	if err != nil {
+		return nil, err
+	}
+	// Where that is not to be had, somebody is alone with the file at this moment, and so SQLite will not be.
+	if err := fcntl(f, setLock, unix.F_RDLCK, sharedFirst, &unix.Flock_t{Len: sharedSize}); err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }

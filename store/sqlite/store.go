@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,8 @@ type Options struct {
 	Busy time.Duration
 	// VFS names a registered SQLite file system, for tests of failing disks; "": the default.
 	VFS string
+	// Log is how many pages the log may have before a commit works it in; 0: 256. A longer one makes commits cheaper and the first open dearer.
+	Log int
 	// Unsafe leaves out syncs: for simulations whose machine never loses power.
 	Unsafe bool
 }
@@ -142,10 +145,22 @@ func (opt Options) dsn(path string) string {
 		sync = "OFF"
 	}
 	q.Add("_pragma", "synchronous("+sync+")")
+	q.Add("_pragma", fmt.Sprintf("wal_autocheckpoint(%d)", cmp.Or(opt.Log, 256)))
 	if opt.VFS != "" {
 		q.Set("vfs", opt.VFS)
 	}
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+}
+
+// Leave is Close for commands: where this process is the last to have the file open, SQLite would work the log in and sync twice, which the next
+// command would then do again. Leave leaves that to the commit that finds the log too long. Until then state.db alone is not the whole state.
+func (s *Store) Leave() error {
+	// SQLite does it only when it gets the file for itself; so it gets company.
+	stay, err := s.accompany()
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	return errors.Join(s.Close(), stay.Close())
 }
 
 // Close ends the store; transactions that run are waited for. What they committed stays. It may be called again.
