@@ -166,7 +166,8 @@ func (s *SSH) isClosed() bool {
 func (s *SSH) session(ctx context.Context) (*sshSession, error) {
 	deadline := time.Now().Add(s.opt.MaxWait)
 	var last error = errors.New("no session")
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+	pause := 20 * time.Millisecond
+	for try := 1; ; try++ {
 		s.mu.Lock()
 		freed := s.freed
 		s.mu.Unlock()
@@ -174,7 +175,7 @@ func (s *SSH) session(ctx context.Context) (*sshSession, error) {
 			return nil, err
 		}
 		for _, l := range s.alive() {
-			if !l.reserve(pause >= time.Second) {
+			if !l.reserve(try%8 == 0) {
 				continue
 			}
 			sess, err := l.open(ctx)
@@ -201,6 +202,7 @@ func (s *SSH) session(ctx context.Context) (*sshSession, error) {
 			return nil, &compute.Error{Op: "ssh.Run", ID: compute.ID(s.target.alias), Kind: compute.ErrUnavailable, Err: last,
 				Hint: "Raise MaxSessions in the host's sshd_config, or run less at once"}
 		}
+		pause = min(2*pause, 250*time.Millisecond)
 		wait := time.NewTimer(pause)
 		select {
 		case <-freed:

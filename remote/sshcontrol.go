@@ -17,6 +17,7 @@ import (
 // signals go by the protocol's own request.
 type sshControl struct {
 	ready chan struct{} // closed when it is there, or never will be
+	turn  chan struct{} // holds a token while somebody writes
 
 	mu   sync.Mutex
 	ch   ssh.Channel // nil: not there
@@ -66,7 +67,7 @@ func (l *sshLink) startControl() *sshControl {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.control == nil {
-		l.control = &sshControl{ready: make(chan struct{})}
+		l.control = &sshControl{ready: make(chan struct{}), turn: make(chan struct{}, 1)}
 		l.wg.Add(1)
 		go func() {
 			defer l.wg.Done()
@@ -136,11 +137,17 @@ func (c *sshControl) stop() {
 // say writes a line, and reports whether there was anybody to say it to.
 func (c *sshControl) say(line string) bool {
 	c.mu.Lock()
-	ch := c.ch
+	ch, gone := c.ch, c.gone
 	c.mu.Unlock()
 	if ch == nil {
 		return false
 	}
+	select { // one Write at a time: a channel's are not safe together
+	case c.turn <- struct{}{}:
+	case <-gone:
+		return false
+	}
+	defer func() { <-c.turn }()
 	_, err := ch.Write([]byte(line + "\n"))
 	return err == nil
 }

@@ -89,10 +89,18 @@ func (s *sshSession) tell(name string, payload any) {
 	_, _ = s.SendRequest(name, false, ssh.Marshal(payload))
 }
 
-// leave closes the channel and gives its place back.
+// leave closes the channel and gives its place back, when the server has done so too.
 func (s *sshSession) leave() {
 	_ = s.Close()
-	if s.ended != nil {
-		s.ended(s.link)
+	if s.ended == nil {
+		return
 	}
+	if isClosed(s.closed) {
+		s.ended(s.link)
+		return
+	}
+	go func() {
+		<-s.closed // the end of the link closes it as well
+		s.ended(s.link)
+	}()
 }
