@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote"
@@ -109,7 +110,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	if !plain(spec.ID) {
 		return compute.Instance{}, &compute.Error{Op: "chroot.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory")}
 	}
-	p.sweep(ctx)
+	p.sweep(ctx, 10*time.Minute) // whoever waits for a new one shall not wait for another's deletion
 	for {
 		in, err := p.create(ctx, spec.ID)
 		if !errors.Is(err, errNoInstance) { // destroyed by another while we waited for its lock
@@ -159,7 +160,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	l, _, err := p.mine(ctx, id)
 	if err != nil {
 		if errors.Is(err, errNoInstance) {
-			p.sweep(ctx) // a Destroy of before may have died over it
+			p.sweep(ctx, 0) // a Destroy of before may have died over it
 		}
 		return fault("Destroy", id, err)
 	}
@@ -177,7 +178,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 		return err
 	}
 	p.forget()
-	p.sweep(ctx)
+	p.sweep(ctx, 0)
 	return nil
 }
 
@@ -204,7 +205,7 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	if err := p.up(ctx, &own); err != nil {
 		return "", fault("Clean", id, err)
 	}
-	p.sweep(ctx)
+	p.sweep(ctx, 0)
 	return fmt.Sprintf("%d processes ended, a new layer (%s) over %s", n, own.Layer, own.Base), nil
 }
 

@@ -111,9 +111,19 @@ func left(t *testing.T, dir string) []string {
 	return out
 }
 
-// tempDir is t.TempDir, but a directory that is deleted only where nothing is mounted any more.
+// tempDir is a directory in memory, where that can be had: to unmount an overlay is to wait until a disk has written everything.
 func tempDir(t *testing.T) string {
-	dir, err := os.MkdirTemp("", "hostler-chroot-*")
+	t.Helper()
+	if fi, err := os.Stat("/dev/shm"); err == nil && fi.IsDir() {
+		return tempDirIn(t, "/dev/shm")
+	}
+	return tempDirIn(t, "")
+}
+
+// tempDirIn is t.TempDir, but a directory that is deleted only where nothing is mounted any more.
+func tempDirIn(t *testing.T, place string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(place, "hostler-chroot-*")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +160,11 @@ func TestProvider(t *testing.T) {
 					continue
 				}
 				t.Run(fmt.Sprintf("%s %s guarded=%v", name, layer, guarded), func(t *testing.T) {
-					dir := filepath.Join(tempDir(t), "a dir, with: odd \\ name")
+					place := tempDir(t)
+					if !guarded { // the bare provider on a real disk
+						place = tempDirIn(t, "")
+					}
+					dir := filepath.Join(place, "a dir, with: odd \\ name")
 					in := func(installation string) func(*testing.T) compute.Provider {
 						return func(t *testing.T) compute.Provider {
 							p := open(t, chroot.Options{Base: base, Layer: layer, Source: "suite", Installation: installation, Dir: dir})

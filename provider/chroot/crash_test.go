@@ -5,9 +5,11 @@ package chroot_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/chroot"
@@ -106,5 +108,34 @@ func TestKilledAtEachStep(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestOldRemains finds what dead processes left half-made and half-deleted: the old goes, what may still be at work stays.
+func TestOldRemains(t *testing.T) {
+	kv := lab(t)
+	dir := tempDir(t)
+	p := open(t, chroot.Options{Base: kv["rootfs"], Dir: dir})
+	ago := time.Now().Add(-2 * time.Hour)
+	for name, gone := range map[string]bool{"new-old": true, "new-young": false, "trash/old": true, "trash/young": false} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Join(path, "x", "y"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if gone {
+			if err := os.Chtimes(path, ago, ago); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	create(t, p, "suite-1")
+	for name, want := range map[string]bool{"new-old": false, "new-young": true, "trash/old": false, "trash/young": true} {
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != want {
+			t.Errorf("after Create %s is there: %v", name, err == nil)
+		}
+	}
+	destroy(t, p, "suite-1")
+	if _, err := os.Stat(filepath.Join(dir, "trash")); err == nil {
+		t.Error("after Destroy the trash is there")
 	}
 }

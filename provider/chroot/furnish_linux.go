@@ -55,7 +55,7 @@ func subdir(at int, name string) (int, error) {
 // mountOn mounts a file system on the directory name in at, unless it is one of that kind already, and opens what is mounted.
 func mountOn(at int, name, kind string, magic int64, flags uintptr, options string) (int, error) {
 	fd, err := subdir(at, name)
-	if err != nil || isMount(fd, magic) {
+	if err != nil || isMount(at, fd, magic) {
 		return fd, err
 	}
 	err = unix.Mount(kind, fmt.Sprintf("/proc/self/fd/%d", fd), kind, flags, options)

@@ -185,20 +185,21 @@ func (p *Provider) discard(path string) error {
 }
 
 // sweep deletes the trash, and what a process that died in the middle had begun to make. It is no error when something resists: it is tried
-// again at the next call.
-func (p *Provider) sweep(ctx context.Context) {
+// again at the next call. Trash younger than age is left to whoever brought it there.
+func (p *Provider) sweep(ctx context.Context, age time.Duration) {
 	var old []string
-	entries, _ := os.ReadDir(filepath.Join(p.o.Dir, "trash"))
-	for _, e := range entries {
-		old = append(old, filepath.Join(p.o.Dir, "trash", e.Name()))
-	}
-	entries, _ = os.ReadDir(p.o.Dir)
-	for _, e := range entries {
-		// Making takes a moment, unpacking a tarball or copying minutes; an hour later nobody is at it any more.
-		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), "new-") && time.Since(info.ModTime()) > time.Hour {
-			old = append(old, filepath.Join(p.o.Dir, e.Name()))
+	find := func(dir, prefix string, age time.Duration) {
+		entries, _ := os.ReadDir(dir)
+		for _, e := range entries {
+			info, err := e.Info()
+			if err == nil && strings.HasPrefix(e.Name(), prefix) && time.Since(info.ModTime()) >= age {
+				old = append(old, filepath.Join(dir, e.Name()))
+			}
 		}
 	}
+	find(filepath.Join(p.o.Dir, "trash"), "", age)
+	// Making takes a moment, unpacking a tarball minutes; an hour later nobody is at it any more.
+	find(p.o.Dir, "new-", time.Hour)
 	for _, path := range old {
 		if ctx.Err() != nil {
 			return

@@ -92,8 +92,12 @@ func overlaid(root string) bool {
 		return false
 	}
 	defer unix.Close(fd)
-	var here, above unix.Stat_t
-	return isMount(fd, unix.OVERLAYFS_SUPER_MAGIC) && unix.Fstat(fd, &here) == nil && unix.Stat(filepath.Dir(root), &above) == nil && here.Dev != above.Dev
+	above, err := unix.Open(filepath.Dir(root), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(above)
+	return isMount(above, fd, unix.OVERLAYFS_SUPER_MAGIC)
 }
 
 // overlay mounts an instance's layer.

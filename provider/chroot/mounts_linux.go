@@ -72,10 +72,11 @@ func unmountAll(path string) error {
 	return fmt.Errorf("unmount %s: something keeps mounting there", path)
 }
 
-// isMount reports whether a directory is a mount of a file system of this kind.
-func isMount(fd int, magic int64) bool {
-	var st unix.Statfs_t
-	return unix.Fstatfs(fd, &st) == nil && int64(st.Type) == magic
+// isMount reports whether a directory in the directory at is a mount of a file system of this kind: and not just a directory where all is of it.
+func isMount(at, fd int, magic int64) bool {
+	var fs unix.Statfs_t
+	var above, here unix.Stat_t
+	return unix.Fstatfs(fd, &fs) == nil && int64(fs.Type) == magic && unix.Fstat(at, &above) == nil && unix.Fstat(fd, &here) == nil && above.Dev != here.Dev
 }
 
 // mountOverlay mounts base with upper and work at root. The paths go as descriptors, since the option's syntax has no safe way to write some.

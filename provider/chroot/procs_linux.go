@@ -52,7 +52,9 @@ func insiders(root string) ([]process, error) {
 	}
 	var own unix.Stat_t
 	there := unix.Stat(root, &own) == nil
-	overlay := there && overlaid(root) // a file system of its own: whoever has his root on it is inside
+	// An overlay is a file system of its own: whoever has his root on it is inside. Unless somebody mounted this machine's own / there.
+	var host unix.Stat_t
+	overlay := there && overlaid(root) && unix.Stat("/", &host) == nil && host.Dev != own.Dev
 	is := func(name string) bool {
 		link, err := os.Readlink("/proc/" + name + "/root")
 		if err != nil { // it has ended
