@@ -92,9 +92,11 @@ func (s *SSH) Close() error {
 	links := s.links
 	s.links, s.closed = nil, true
 	s.mu.Unlock()
+	var closing sync.WaitGroup
 	for _, l := range links {
-		l.close()
+		closing.Go(l.close)
 	}
+	closing.Wait()
 	return nil
 }
 

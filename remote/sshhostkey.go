@@ -90,30 +90,32 @@ func matchesHost(patterns []string, name string) bool {
 	return found
 }
 
-// algorithms are those of the keys that are known, so that a host with several shows one that can be checked; nil: any.
+// algorithms are those of the keys that are known, first, so that a host with several keys shows one that can be checked; nil: any.
 func (h *sshHostKeys) algorithms() []string {
-	var first []string
+	var known []string
 	for _, k := range h.known {
 		switch {
 		case k.marker == "revoked":
 		case k.marker == "cert-authority":
-			first = append([]string{ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01,
-				ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01}, first...)
+			known = append([]string{ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01,
+				ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01}, known...)
 		case k.key.Type() == ssh.KeyAlgoRSA:
-			first = append(first, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
+			known = append(known, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
 		default:
-			first = append(first, k.key.Type())
+			known = append(known, k.key.Type())
 		}
 	}
-	if len(first) == 0 {
+	supported := ssh.SupportedAlgorithms().HostKeys
+	var out []string
+	for _, a := range append(known, supported...) {
+		if slices.Contains(supported, a) && !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	if len(known) == 0 {
 		return nil
 	}
-	for _, a := range ssh.SupportedAlgorithms().HostKeys {
-		if !slices.Contains(first, a) {
-			first = append(first, a)
-		}
-	}
-	return slices.Compact(first)
+	return out
 }
 
 // check is the handshake's host key callback.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -35,6 +36,7 @@ func startProxy(command string) (*proxyConn, error) {
 	c := &proxyConn{cmd: exec.Command(shell, "-c", "exec "+command), in: inW, out: outR}
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = inR, outW, &c.stderr
 	c.cmd.WaitDelay = time.Second
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is for the command over there; and there is nobody to prompt
 	err = c.cmd.Start()
 	inR.Close()
 	outW.Close()
@@ -54,7 +56,7 @@ func (c *proxyConn) Close() error {
 	c.once.Do(func() {
 		c.in.Close()
 		c.out.Close()
-		kill := time.AfterFunc(time.Second, func() { c.cmd.Process.Kill() })
+		kill := time.AfterFunc(time.Second, func() { _ = syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL) })
 		c.cmd.Wait()
 		kill.Stop()
 	})

@@ -1,0 +1,219 @@
+package remote_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	gliderlabs "github.com/gliderlabs/ssh"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote"
+)
+
+// loopback is an ssh server in this process, for machines that have no lab.
+type loopback struct {
+	config string // a configuration for "here"
+	known  string
+}
+
+// shellHandler runs what the client sends by sh, as sshd does, and says noise first, as a careless start-up file does.
+func shellHandler(noise string) gliderlabs.Handler {
+	return func(s gliderlabs.Session) {
+		c := exec.Command("/bin/sh", "-c", s.RawCommand())
+		c.Stdout, c.Stderr = s, s.Stderr()
+		in, err := c.StdinPipe()
+		if err != nil {
+			return
+		}
+		_, _ = io.WriteString(s, noise)
+		if c.Start() != nil {
+			return
+		}
+		go func() {
+			_, _ = io.Copy(in, s)
+			_ = in.Close()
+		}()
+		stop := context.AfterFunc(s.Context(), func() { _ = c.Process.Kill() })
+		_ = c.Wait()
+		stop()
+		_ = s.Exit(max(c.ProcessState.ExitCode(), 0))
+	}
+}
+
+func serveLoopback(t *testing.T, server *gliderlabs.Server, settings string) loopback {
+	t.Helper()
+	_, hostKey, _ := ed25519.GenerateKey(rand.Reader)
+	_, userKey, _ := ed25519.GenerateKey(rand.Reader)
+	host, _ := ssh.NewSignerFromKey(hostKey)
+	user, _ := ssh.NewSignerFromKey(userKey)
+	block, err := ssh.MarshalPrivateKey(userKey, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.AddHostKey(host)
+	server.PublicKeyHandler = func(_ gliderlabs.Context, k gliderlabs.PublicKey) bool {
+		return gliderlabs.KeysEqual(k, user.PublicKey())
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(ln)
+	}()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-done
+	})
+	dir := t.TempDir()
+	port := ln.Addr().(*net.TCPAddr).Port
+	l := loopback{config: filepath.Join(dir, "config"), known: filepath.Join(dir, "known")}
+	for name, text := range map[string]string{
+		filepath.Join(dir, "key"): string(pem.EncodeToMemory(block)),
+		l.known:                   fmt.Sprintf("[127.0.0.1]:%d %s", port, ssh.MarshalAuthorizedKey(host.PublicKey())),
+		l.config: fmt.Sprintf("Host here\n HostName 127.0.0.1\n Port %d\n User somebody\n IdentityFile %s/%%%%d/../key\n IdentityFile %s/key\n"+
+			" UserKnownHostsFile %s\n GlobalKnownHostsFile /dev/null\n%s", port, dir, dir, l.known, settings),
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+func TestSSHLoopback(t *testing.T) {
+	l := serveLoopback(t, &gliderlabs.Server{Handler: shellHandler("Welcome!\n\x1enot the mark\n")}, "")
+	conn := dialSSH(t, remote.SSHOptions{Host: "here", ConfigFile: l.config})
+	words := []string{"", " ", "a b", "'", `"`, `\`, "$HOME", "`x`", "new\nline", "\xff\x01", "-n", "*", "!", "~"}
+	want := strings.Join(words, "\x00") + "\x00"
+	got := says(t, conn, append([]string{"sh", "-c", `for i; do printf "%s\000" "$i"; done`, "sh"}, words...)...)
+	if got != want {
+		t.Errorf("words arrived as %q, want %q", got, want)
+	}
+	long := strings.Repeat("x", 100_000)
+	if got := says(t, conn, "sh", "-c", `echo ${#1}`, "sh", long); got != "100000\n" {
+		t.Errorf("a long word arrived as one of %q", got)
+	}
+	for _, c := range []struct {
+		args []string
+		dir  string
+		kind error
+		code int
+	}{
+		{[]string{"sh", "-c", "exit 127"}, "", nil, 127}, {[]string{"sh", "-c", "exit 126"}, "", nil, 126}, {[]string{"no-such-command"}, "", compute.ErrNoCommand, 0},
+		{[]string{"/etc/passwd"}, "", compute.ErrNotExecutable, 0}, {[]string{"cd"}, "", compute.ErrNoCommand, 0}, {[]string{"true"}, "/no/such", compute.ErrCannotStart, 0},
+		{[]string{"a\x00b"}, "", compute.ErrCannotStart, 0},
+	} {
+		exit, err := conn.Run(t.Context(), &compute.Command{Args: c.args, Dir: c.dir})
+		if exit.Code != c.code || !errors.Is(err, c.kind) || c.kind == nil && err != nil {
+			t.Errorf("%q: %+v, %v, want %d, %v", c.args, exit, err, c.code, c.kind)
+		}
+	}
+	var out bytes.Buffer
+	in := bytes.Repeat([]byte("0123456789abcdef"), 200_000)
+	if _, err := conn.Run(t.Context(), &compute.Command{Args: []string{"cat"}, Stdin: bytes.NewReader(in), Stdout: &out}); err != nil || !bytes.Equal(out.Bytes(), in) {
+		t.Errorf("%d bytes came back of %d, %v", out.Len(), len(in), err)
+	}
+}
+
+// What the library alone reads and what "ssh -G" says must come to the same.
+func TestSSHConfigBothWays(t *testing.T) {
+	for name, settings := range map[string]string{"library": "", "ssh -G": "Match all\n ServerAliveInterval 7\n"} {
+		t.Run(name, func(t *testing.T) {
+			if settings != "" {
+				if _, err := exec.LookPath("ssh"); err != nil {
+					t.Skip("ssh -G: no ssh program")
+				}
+			}
+			l := serveLoopback(t, &gliderlabs.Server{Handler: shellHandler("")}, settings)
+			conn := dialSSH(t, remote.SSHOptions{Host: "here", ConfigFile: l.config})
+			if got := says(t, conn, "echo", "hello"); got != "hello\n" {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+func TestSSHNoSessions(t *testing.T) {
+	l := serveLoopback(t, &gliderlabs.Server{ChannelHandlers: map[string]gliderlabs.ChannelHandler{"none": nil}}, "")
+	conn := dialSSH(t, remote.SSHOptions{Host: "here", ConfigFile: l.config, MaxWait: 200 * time.Millisecond})
+	if _, err := conn.Run(t.Context(), &compute.Command{Args: []string{"true"}}); !errors.Is(err, compute.ErrUnavailable) {
+		t.Errorf("got %v, want ErrUnavailable", err)
+	}
+}
+
+// Servers that are none, and names that are none.
+func TestSSHNoServer(t *testing.T) {
+	serve := func(talk func(net.Conn)) string {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				c, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				talk(c)
+				c.Close()
+			}
+		}()
+		t.Cleanup(func() { ln.Close(); <-done })
+		return fmt.Sprint(ln.Addr().(*net.TCPAddr).Port)
+	}
+	silent := serve(func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	rude := serve(func(net.Conn) {})
+	for _, c := range []struct {
+		name, settings string
+		kind           error
+		text           string
+	}{
+		{"silent", "HostName 127.0.0.1\n Port " + silent, compute.ErrTimeout, "within 1s"},
+		{"rude", "HostName 127.0.0.1\n Port " + rude, compute.ErrUnavailable, "closed the connection"},
+		{"bad port", "HostName 127.0.0.1\n Port ssh", compute.ErrInvalid, "port"},
+		{"shell in a name", "HostName a;b", compute.ErrInvalid, "shell"},
+		{"shell in a user", "User $(id)", compute.ErrInvalid, "shell"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config := filepath.Join(t.TempDir(), "config")
+			text := "Host x\n " + c.settings + "\n ConnectTimeout 1\n UserKnownHostsFile /dev/null\n IdentityFile /dev/null\n"
+			if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			err := bounded(t, 20*time.Second, func() error {
+				_, err := remote.DialSSH(context.Background(), remote.SSHOptions{Host: "x", ConfigFile: config})
+				return err
+			})
+			if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.text) {
+				t.Errorf("got %v, want %v and %q", err, c.kind, c.text)
+			}
+		})
+	}
+	for _, host := range []string{"", "-oProxyCommand=touch /tmp/x", "a b", "$(id)"} {
+		if _, err := remote.DialSSH(t.Context(), remote.SSHOptions{Host: host, ConfigFile: os.DevNull}); !errors.Is(err, compute.ErrInvalid) {
+			t.Errorf("host %q: %v, want ErrInvalid", host, err)
+		}
+	}
+	if _, err := remote.DialSSH(t.Context(), remote.SSHOptions{Host: "x", ConfigFile: "/no/such/config"}); !errors.Is(err, compute.ErrInvalid) {
+		t.Errorf("a configuration that is not there: %v, want ErrInvalid", err)
+	}
+}
