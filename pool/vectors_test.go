@@ -33,6 +33,7 @@ type rig struct {
 	store  *sqlite.Store
 	clouds map[string]*fake.Cloud
 	fakes  map[string]*fake.Provider
+	fail   func(source, op string, id compute.ID) error // of the fakes
 }
 
 // newRig opens an engine; more than one may share a directory and clouds.
@@ -48,13 +49,22 @@ func newRig(t testing.TB, dir string, clouds map[string]*fake.Cloud, sources []p
 
 func newRigOn(t testing.TB, st *sqlite.Store, clouds map[string]*fake.Cloud, sources []pool.Source, change func(*pool.Options)) *rig {
 	t.Helper()
+	if clouds == nil {
+		clouds = map[string]*fake.Cloud{}
+	}
 	r := &rig{store: st, clouds: clouds, fakes: map[string]*fake.Provider{}}
 	opt := pool.Options{Store: st, Sources: sources, NewID: uuid.NewString,
 		Open: func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
 			if r.clouds[name] == nil {
 				r.clouds[name] = fake.NewCloud()
 			}
-			f, err := fake.Open(ctx, slog.New(slog.DiscardHandler), fake.Options{Source: name, Installation: st.Installation(), Cloud: r.clouds[name]})
+			f, err := fake.Open(ctx, slog.New(slog.DiscardHandler), fake.Options{Source: name, Installation: st.Installation(), Cloud: r.clouds[name],
+				Fail: func(op string, id compute.ID) error {
+					if r.fail == nil {
+						return nil
+					}
+					return r.fail(name, op, id)
+				}})
 			r.fakes[name] = f
 			return f, err
 		}}
