@@ -165,6 +165,13 @@ func (p *Pool) ready(key int64) *opened {
 	return p.providers[key]
 }
 
+// isShut tells whether a provider was found not to open by a transaction that is under way.
+func (p *Pool) isShut(key int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.shut[key] > 0
+}
+
 // configured returns the configured source that a record belongs to, or nil when its definition is not the one of today.
 func (p *Pool) configured(rec *compute.SourceRecord) *source {
 	if s := p.sources[rec.Name]; s != nil && s.Digest == rec.Digest {

@@ -97,6 +97,7 @@ type Pool struct {
 
 	mu        sync.Mutex
 	providers map[int64]*opened // by source key
+	shut      map[int64]int     // source keys whose provider did not open for so many transactions under way
 	bell      chan struct{}     // closed when something may have come free
 }
 
@@ -118,7 +119,8 @@ func New(opt Options) (*Pool, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pool{opt: opt, store: opt.Store, log: opt.Log, sources: map[string]*source{}, providers: map[int64]*opened{}, bell: make(chan struct{})}
+	p := &Pool{opt: opt, store: opt.Store, log: opt.Log, sources: map[string]*source{}, providers: map[int64]*opened{}, shut: map[int64]int{},
+		bell: make(chan struct{})}
 	for _, s := range opt.Sources {
 		p.sources[s.Name] = &source{Source: s}
 	}

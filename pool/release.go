@@ -56,6 +56,16 @@ func (e *errNotOpen) Error() string { return "provider of " + e.rec.Name + " is 
 
 // withOpen runs a transaction, opening the providers that it turns out to need.
 func (p *Pool) withOpen(ctx context.Context, fn func(compute.Tx) error) error {
+	var shut []int64
+	defer func() { // the next may find it open again
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, key := range shut {
+			if p.shut[key]--; p.shut[key] == 0 {
+				delete(p.shut, key)
+			}
+		}
+	}()
 	for {
 		err := p.store.Update(ctx, fn)
 		var need *errNotOpen
@@ -67,10 +77,9 @@ func (p *Pool) withOpen(ctx context.Context, fn func(compute.Tx) error) error {
 			continue
 		}
 		// What cannot be opened cannot be cleaned either; it can still be taken back, to be discarded when it opens again.
+		shut = append(shut, need.rec.Key)
 		p.mu.Lock()
-		if p.providers[need.rec.Key] == nil {
-			p.providers[need.rec.Key] = &opened{err: o.err, reuse: "no"}
-		}
+		p.shut[need.rec.Key]++
 		p.mu.Unlock()
 	}
 }
@@ -271,7 +280,9 @@ func (p *Pool) cleaning(tx compute.Tx, i *compute.Instance) (string, error) {
 		}
 	} else {
 		o := p.ready(rec.Key)
-		if o == nil {
+		if o == nil && p.isShut(rec.Key) {
+			return "no", nil
+		} else if o == nil {
 			return "", &errNotOpen{rec}
 		}
 		how = o.reuse
