@@ -118,7 +118,8 @@ type opened struct {
 	provider compute.Provider
 	err      error // it could not be opened
 	names    []string
-	reuse    string // "clean", "as-is" or "no"
+	reuse    string // what it can: "clean", "as-is" or "no"
+	stays    bool   // a machine that stays: its Clean takes away what hostler put there and the lease's processes, and no more
 	checks   bool
 }
 
@@ -139,11 +140,12 @@ func (p *Pool) open(ctx context.Context, rec *compute.SourceRecord) *opened {
 		}
 		_, cleans := compute.As[compute.Cleaner](o.provider)
 		asIs, ok := compute.As[compute.AsIs](o.provider)
+		o.stays = ok && asIs.AsIs()
 		switch {
-		case ok && asIs.AsIs():
-			o.reuse = "as-is"
 		case cleans:
 			o.reuse = "clean"
+		case o.stays:
+			o.reuse = "as-is"
 		}
 		_, o.checks = compute.As[compute.Checker](o.provider)
 	}

@@ -291,11 +291,8 @@ func (p *Pool) cleaning(tx compute.Tx, i *compute.Instance) (string, error) {
 			how = s.Reuse
 		case s.Reuse == "rebuild":
 			how = "no" // no type can do it in place yet, and a new one is as clean
-		case s.Reuse == "clean" && o.reuse == "as-is":
-			how = "no" // asked for, and it cannot
-			if _, ok := compute.As[compute.Cleaner](o.provider); ok {
-				how = "clean"
-			}
+		case s.Reuse == "clean" && o.stays:
+			how = "no" // asked for as-new, and it cannot
 		}
 	}
 	if how == "as-is" && s.has("release") {

@@ -187,8 +187,7 @@ func (p *Pool) cleanLeaf(ctx context.Context, leaf *compute.Instance) (string, e
 	if o.err != nil {
 		return "", o.err
 	}
-	s := p.configured(rec)
-	if s != nil && s.Reuse == "as-is" || o.reuse == "as-is" && (s == nil || s.Reuse == "") {
+	if s := p.configured(rec); s != nil && s.Reuse == "as-is" || o.reuse == "as-is" {
 		return "as-is", nil
 	}
 	c, ok := compute.As[compute.Cleaner](o.provider)
