@@ -13,7 +13,7 @@ import (
 // TestMain makes the test binary hostler and crcache when it is called by these names, so that the scripts run the real program.
 func TestMain(m *testing.M) {
 	program := func() { os.Exit(Main(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
-	testscript.Main(m, map[string]func(){"hostler": program, "crcache": program})
+	testscript.Main(labRunner{m}, map[string]func(){"hostler": program, "crcache": program})
 }
 
 // environment gives a script or a vector a home of its own; nothing of the user's is read or written.
