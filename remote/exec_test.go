@@ -1,11 +1,9 @@
 package remote_test
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
@@ -61,7 +59,7 @@ func tinyRoot(t *testing.T) string {
 	if os.Geteuid() != 0 {
 		t.Skip("chroot: needs root")
 	}
-	kv := lab(t, "base-rootfs", "tiny")
+	kv := computetest.Lab{Set: "remote", Net: 20}.Run(t, "base-rootfs", "tiny")
 	root := filepath.Join(scratch(t), "root")
 	for _, args := range [][]string{
 		{"cp", "-a", kv["rootfs"], root}, {"mknod", "-m", "666", root + "/dev/null", "c", "1", "3"}, {"mknod", "-m", "666", root + "/dev/zero", "c", "1", "5"},
@@ -73,38 +71,3 @@ func tinyRoot(t *testing.T) string {
 	return root
 }
 
-// lab runs a script of the lab and returns what it says, or skips.
-func lab(t *testing.T, script string, args ...string) map[string]string {
-	t.Helper()
-	required := os.Getenv("HOSTLER_REQUIRE_LAB") != ""
-	shared := os.Getenv("HOSTLER_SHARED")
-	if shared == "" {
-		dir, err := os.Getwd()
-		for err == nil && dir != "/" {
-			if _, serr := os.Stat(filepath.Join(dir, "go.mod")); serr == nil {
-				break
-			}
-			dir = filepath.Dir(dir)
-		}
-		shared = filepath.Join(dir, "..", "shared")
-	}
-	name := filepath.Join(shared, "lab", script)
-	if _, err := os.Stat(name); err != nil && !required {
-		t.Skip("lab: not here")
-	}
-	out, err := exec.Command(name, args...).Output()
-	var ee *exec.ExitError
-	switch {
-	case errors.As(err, &ee) && ee.ExitCode() == 77 && !required:
-		t.Skipf("lab: %s", strings.TrimSpace(string(out)))
-	case err != nil:
-		t.Fatalf("%s: %v: %s", script, err, out)
-	}
-	kv := make(map[string]string)
-	for _, line := range strings.Split(string(out), "\n") {
-		if k, v, ok := strings.Cut(line, "="); ok {
-			kv[k] = v
-		}
-	}
-	return kv
-}

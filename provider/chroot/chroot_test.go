@@ -33,44 +33,7 @@ func lab(t *testing.T) map[string]string {
 	if os.Geteuid() != 0 {
 		t.Skip("chroot: only root may")
 	}
-	at, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for at != "/" {
-		if _, err := os.Stat(filepath.Join(at, "go.mod")); err == nil {
-			break
-		}
-		at = filepath.Dir(at)
-	}
-	shared := os.Getenv("HOSTLER_SHARED")
-	if shared == "" {
-		shared = filepath.Join(at, "..", "shared")
-	}
-	script := filepath.Join(shared, "lab", "base-rootfs")
-	skip := t.Skipf
-	if os.Getenv("HOSTLER_REQUIRE_LAB") != "" {
-		skip = t.Fatalf
-	}
-	if _, err := os.Stat(script); err != nil {
-		skip("chroot: no lab: %v", err)
-	}
-	cmd := exec.CommandContext(t.Context(), script, "tiny")
-	cmd.Env = append(os.Environ(), "HOSTLER_LAB_SET=chroot", "HOSTLER_LAB_NET=61")
-	out, err := cmd.Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == 77 {
-		skip("chroot: base-rootfs tiny: %s", out)
-	}
-	if err != nil {
-		t.Fatalf("base-rootfs tiny: %v: %s", err, out)
-	}
-	kv := map[string]string{}
-	for line := range strings.Lines(string(out)) {
-		k, v, _ := strings.Cut(strings.TrimSpace(line), "=")
-		kv[k] = v
-	}
-	return kv
+	return computetest.Lab{Set: "chroot", Net: 61}.Run(t, "base-rootfs", "tiny")
 }
 
 func open(t *testing.T, o chroot.Options) *chroot.Provider {

@@ -6,56 +6,24 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
 	provider "github.com/hostler-project/hostler/provider/exec"
 )
-
-// lab runs the lab's ssh-hosts and returns what it says.
-func lab(t *testing.T, args ...string) map[string]string {
-	t.Helper()
-	shared := os.Getenv("HOSTLER_SHARED")
-	if shared == "" {
-		shared = filepath.Join(filepath.Dir(example(t, "")), "..", "..", "shared")
-	}
-	skip := t.Skipf
-	if os.Getenv("HOSTLER_REQUIRE_LAB") != "" {
-		skip = t.Fatalf
-	}
-	hosts := filepath.Join(shared, "lab", "ssh-hosts")
-	if _, err := os.Stat(hosts); err != nil {
-		skip("ssh: no lab: %v", err)
-	}
-	cmd := exec.Command(hosts, args...)
-	cmd.Env = append(os.Environ(), "HOSTLER_LAB_SET=provider-exec", "HOSTLER_LAB_NET=62")
-	out, err := cmd.Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == 77 {
-		skip("ssh: ssh-hosts: %s", out)
-	}
-	if err != nil {
-		t.Fatalf("ssh-hosts %v: %v: %s", args, err, out)
-	}
-	kv := map[string]string{}
-	for line := range strings.Lines(string(out)) {
-		k, v, _ := strings.Cut(strings.TrimSpace(line), "=")
-		kv[k] = v
-	}
-	return kv
-}
 
 // TestConnectSSH has an executable that answers with a real host: reached when its key is known, refused when it is another's.
 func TestConnectSSH(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("ssh: the lab needs root")
 	}
-	kv := lab(t, "up", "1")
-	t.Cleanup(func() { lab(t, "down") })
+	lab := computetest.Lab{Set: "provider-exec", Net: 62}
+	kv := lab.Run(t, "ssh-hosts", "up", "1")
+	t.Cleanup(func() { lab.Run(t, "ssh-hosts", "down") })
 	port, err := strconv.Atoi(kv["port1"])
 	if err != nil {
 		t.Fatal(err)
