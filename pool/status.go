@@ -62,7 +62,7 @@ func (p *Pool) Status(ctx context.Context) ([]SourceStatus, error) {
 			out = append(out, SourceStatus{Name: r.Name, Type: r.Type, Counts: r.Counts, Orphaned: true, LastError: r.LastError})
 		}
 	}
-	for _, s := range p.sources {
+	for _, s := range p.ordered {
 		st := SourceStatus{Name: s.Name, Type: s.Type, Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, Broken: s.Err,
 			Children: s.Children, Waiting: waiting[s.Name]}
 		if r := byName[s.Name]; r != nil {
