@@ -289,7 +289,7 @@ func (l *ledger) turnOf(p *process, did []any, before map[compute.ID]compute.Sta
 		}
 	}
 	for _, w := range l.waiters {
-		if n := count[w.Source]; n > 0 && n == w.Count && !l.owners[w.ID].dead && (own == nil || own.ID > w.ID) {
+		if n := count[w.Source]; n > 0 && n == w.Count && !l.owners[w.ID].dead.Load() && (own == nil || own.ID > w.ID) {
 			l.w.sched.fail("%d of %s were given while waiter %d waits for as many", n, w.Source, w.ID)
 		}
 	}
@@ -299,7 +299,7 @@ func (l *ledger) turnOf(p *process, did []any, before map[compute.ID]compute.Sta
 func (l *ledger) starving() {
 	now := time.Now()
 	for id, w := range l.waiters {
-		if l.owners[id].dead {
+		if l.owners[id].dead.Load() {
 			continue
 		}
 		s := l.w.source(w.Source)

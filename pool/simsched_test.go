@@ -54,7 +54,7 @@ func newScheduler(dice *rand.Rand) *scheduler {
 // yield stands still until the seed lets this goroutine go on. That of a process that died meanwhile ends here, with all that it had deferred;
 // a call that it makes on its way out ends it again.
 func (s *scheduler) yield(p *process, what string) {
-	if p.dead {
+	if p.dead.Load() {
 		runtime.Goexit()
 	}
 	sp := &spot{id: goroutine(), proc: p, what: what, on: make(chan struct{})}
@@ -66,7 +66,7 @@ func (s *scheduler) yield(p *process, what string) {
 	default:
 	}
 	<-sp.on
-	if p.dead {
+	if p.dead.Load() {
 		runtime.Goexit()
 	}
 }
@@ -132,7 +132,7 @@ func (s *scheduler) run(patience time.Duration, done func() bool) {
 			timer.Stop()
 			continue
 		}
-		if s.turns++; s.turns > 200_000 {
+		if s.turns++; s.turns > 50_000 {
 			s.fail("no end after %d turns", s.turns)
 			return
 		}
@@ -159,10 +159,10 @@ func (s *scheduler) sweep() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.parked = slices.DeleteFunc(s.parked, func(sp *spot) bool {
-		if sp.proc.dead {
+		if sp.proc.dead.Load() {
 			close(sp.on)
 		}
-		return sp.proc.dead
+		return sp.proc.dead.Load()
 	})
 }
 

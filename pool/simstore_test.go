@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -17,9 +20,11 @@ type simStore struct {
 	proc *process
 	bend bend // what is broken on purpose
 
-	commits int   // of all handles, as far as this one looked
-	own     int   // of this handle
-	version int64 // the store's at that time
+	own atomic.Int64 // commits of this handle
+
+	mu      sync.Mutex // waiters ask without waiting for their turn
+	commits int64      // of other handles, when this one last looked
+	version int64      // the store's at that time
 }
 
 // again makes the store take back a transaction that is then run once more, as it does when a batch fails.
@@ -64,12 +69,23 @@ func (s *simStore) Update(ctx context.Context, fn func(compute.Tx) error) error 
 		return err
 	}
 	if s.w.news(r.did) {
-		s.w.commits++
-		s.own++
+		s.w.commits.Add(1)
+		s.own.Add(1)
 	}
 	s.w.commit(s.proc, r.did)
 	s.w.sched.yield(s.proc, "recorded")
 	return nil
+}
+
+// Alive is the store's, which asks the kernel.
+func (s *simStore) Alive(worker int64) bool {
+	switch {
+	case s.bend.immortal:
+		return true
+	case s.bend.mortal:
+		return worker == s.Worker()
+	}
+	return s.Store.Alive(worker)
 }
 
 func (s *simStore) View(ctx context.Context, fn func(compute.Tx) error) error {
@@ -79,10 +95,12 @@ func (s *simStore) View(ctx context.Context, fn func(compute.Tx) error) error {
 
 // Version asks the store only when it should have changed: waiters ask a hundred times in each second of the bubble.
 func (s *simStore) Version(ctx context.Context) (int64, error) {
-	if s.proc.dead {
+	if s.proc.dead.Load() {
 		runtime.Goexit()
 	}
-	if others := s.w.commits - s.own; others != s.commits || s.version == 0 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if others := s.w.commits.Load() - s.own.Load(); others != s.commits || s.version == 0 {
 		v, err := s.Store.Version(ctx)
 		if err == nil && v == s.version {
 			s.w.sched.fail("the store's version is %d still, after another handle has written", v)
@@ -115,6 +133,9 @@ func (r *record) SaveInstance(i *compute.Instance) error {
 	if r.bend.noWorker {
 		was.Worker = 0
 	}
+	if r.bend.oldGeneration && i.Generation > 1 {
+		was.Generation = 1
+	}
 	err := r.Tx.SaveInstance(&was)
 	if err == nil {
 		i.Row = was.Row
@@ -143,8 +164,19 @@ func (r *record) InsertLease(l *compute.Lease) error {
 	return err
 }
 
+func (r *record) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
+	if r.bend.noDue && !q.Due.IsZero() {
+		return nil, nil
+	}
+	return r.Tx.Leases(q)
+}
+
 func (r *record) SaveLease(l *compute.Lease) error {
-	err := r.Tx.SaveLease(l)
+	was := *l
+	if r.bend.undead && l.Why == "released" {
+		was.Ended = time.Time{}
+	}
+	err := r.Tx.SaveLease(&was)
 	if err == nil {
 		r.did = append(r.did, changed{*l})
 	}
@@ -152,7 +184,12 @@ func (r *record) SaveLease(l *compute.Lease) error {
 }
 
 func (r *record) SaveSource(s *compute.SourceRecord) error {
-	err := r.Tx.SaveSource(s)
+	was := *s
+	if r.bend.noPause {
+		was.Paused = time.Time{}
+	}
+	err := r.Tx.SaveSource(&was)
+	s.Key = was.Key
 	if err == nil {
 		r.did = append(r.did, sourced{*s})
 	}

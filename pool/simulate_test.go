@@ -1,16 +1,20 @@
 package pool_test
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,169 +34,6 @@ type outcome struct {
 	trace  string
 	hash   uint64
 	turns  int
-}
-
-// finish ends all processes, has a last one do what is due until nothing is, and looks at what is left.
-func (w *world) finish() {
-	w.calm = true
-	for _, p := range w.procs {
-		if p != nil {
-			p.kill()
-		}
-	}
-	w.sched.sweep()
-	p := w.start(-1)
-	over := false
-	go func() {
-		w.sched.yield(p, "tidying begins")
-		w.tidy(p, func(n int) bool { return n < 200 })
-		if !w.sched.failed() {
-			w.again(p)
-		}
-		over = true
-	}()
-	w.sched.run(24*time.Hour, func() bool { return over })
-	if !w.sched.failed() {
-		w.last(p)
-	}
-	p.kill()
-	w.sched.sweep()
-}
-
-// tidy does what is due until nothing is.
-func (w *world) tidy(p *process, more func(n int) bool) {
-	ctx := context.Background()
-	for n := 0; more(n); n++ {
-		next, err := p.pool.Work(ctx)
-		w.judge(err)
-		if err != nil && !errors.Is(err, compute.ErrUnavailable) {
-			w.sched.fail("tidying: %v", err)
-		}
-		if next.IsZero() {
-			return
-		}
-		w.sleep(p, max(time.Millisecond, time.Until(next)))
-	}
-	w.sched.fail("tidying does not end")
-}
-
-// again shows that the world is in order: each source gives, and all can be given back and discarded.
-func (w *world) again(p *process) {
-	ctx := context.Background()
-	for _, i := range w.insts {
-		if i.State != compute.Ready && i.State != compute.Held && !(i.State == compute.Leased && w.pooled(i.ID)) {
-			w.sched.fail("%s is left %s", i.ID, i.State)
-		}
-	}
-	w.clouds(true)
-	who := compute.Who{Owner: "last"}
-	for _, s := range w.sources {
-		if w.sched.failed() {
-			return
-		}
-		w.sleep(p, 20*time.Minute) // whatever was paused
-		ls, err := p.pool.Acquire(ctx, compute.Request{Source: s.Name, Count: 1, Owner: "last", TTL: -1, Purpose: "acquire last"})
-		if err != nil {
-			if !w.full(s) {
-				w.sched.fail("in the end %s gives nothing: %v", s.Name, err)
-			}
-			continue
-		}
-		if err := p.pool.Release(ctx, who, compute.ReleaseOptions{}, ls[0].Instance); err != nil {
-			w.sched.fail("in the end %s cannot be released: %v", ls[0].Instance, err)
-		}
-	}
-	for range 4 { // pools first
-		ids := keys(w.insts)
-		slices.Reverse(ids)
-		for _, id := range ids {
-			if i := w.insts[id]; i != nil && !w.pooled(id) {
-				if err := p.pool.Release(ctx, who, compute.ReleaseOptions{Discard: true}, id); err != nil {
-					w.sched.fail("in the end %s cannot be discarded: %v", id, err)
-				}
-			}
-		}
-	}
-	w.tidy(p, func(n int) bool { return n < 200 })
-	for id, i := range w.insts {
-		w.sched.fail("in the end %s is %s still", id, i.State)
-	}
-}
-
-// pooled tells whether a pool's instance stands before this one.
-func (w *world) pooled(id compute.ID) bool {
-	for _, i := range w.insts {
-		if i.Child == id {
-			return true
-		}
-	}
-	return false
-}
-
-// full tells whether what a source could give is kept aside, or in use by a pool.
-func (w *world) full(s *simSource) bool {
-	for _, i := range w.insts {
-		if i.State == compute.Held || w.pooled(i.ID) {
-			return true
-		}
-	}
-	return false
-}
-
-// last compares the store with the ledger.
-func (w *world) last(p *process) {
-	w.clouds(true)
-	w.compare(p)
-}
-
-// compare looks whether the store says what it was told, and counts it anew.
-func (w *world) compare(p *process) {
-	err := p.store.Store.View(context.Background(), func(tx compute.Tx) error {
-		is, err := tx.Instances(compute.InstanceQuery{})
-		if err != nil {
-			return err
-		}
-		counts := map[int64]map[compute.State]int{}
-		for _, i := range is {
-			if counts[i.SourceKey] == nil {
-				counts[i.SourceKey] = map[compute.State]int{}
-			}
-			counts[i.SourceKey][i.State]++
-			if k := w.insts[i.ID]; k == nil || k.State != i.State || k.Generation != i.Generation || k.Worker != i.Worker || k.Uses != i.Uses {
-				w.sched.fail("the store says of %s %+v, and was told %+v", i.ID, i, k)
-			}
-		}
-		if len(is) != len(w.insts) {
-			w.sched.fail("the store has %d instances, and was told of %d", len(is), len(w.insts))
-		}
-		ls, err := tx.Leases(compute.LeaseQuery{})
-		if err != nil {
-			return err
-		}
-		for _, l := range ls {
-			if k := w.leases[l.ID]; k == nil || k.Worker != l.Worker || !k.Expires.Equal(l.Expires) || !k.Used.Equal(l.Used) {
-				w.sched.fail("the store says of lease %s %+v, and was told %+v", l.ID, l, k)
-			}
-		}
-		if len(ls) != len(w.leases) {
-			w.sched.fail("the store has %d leases, and was told of %d", len(ls), len(w.leases))
-		}
-		recs, err := tx.Sources()
-		if err != nil {
-			return err
-		}
-		for _, r := range recs {
-			n, c := counts[r.Key], r.Counts
-			if c != (compute.Counts{Creating: n[compute.Creating], SettingUp: n[compute.SettingUp], Ready: n[compute.Ready], Leased: n[compute.Leased],
-				Cleaning: n[compute.Cleaning], Failed: n[compute.Failed], Discarding: n[compute.Discarding], Held: n[compute.Held]}) {
-				w.sched.fail("%s counts %+v, and has %v", r.Name, c, n)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		w.sched.fail("%v", err)
-	}
 }
 
 // simulate runs one seed in dir.
@@ -242,14 +83,17 @@ func simulate(t *testing.T, seed uint64, dir string, b bend) (out outcome) {
 		w.sched.crash = func(*process) bool { return false }
 		w.sched.sweep()
 		out = outcome{broken: w.sched.broken, hash: w.sched.hash, turns: w.sched.turns}
-		if out.broken != "" || *seedFlag != 0 {
+		switch {
+		case *seedFlag != 0:
+			out.trace = w.sched.tail(len(w.sched.marks))
+		case out.broken != "":
 			out.trace = w.sched.tail(400)
 		}
 		for range 100 { // let everything end that still sleeps
 			synctest.Wait()
 			w.sched.mu.Lock()
 			for _, sp := range w.sched.parked {
-				sp.proc.dead = true
+				sp.proc.dead.Store(true)
 			}
 			w.sched.mu.Unlock()
 			w.sched.sweep()
@@ -275,12 +119,18 @@ func oneP(t *testing.T) {
 	t.Cleanup(func() { runtime.GOMAXPROCS(was) })
 }
 
-// TestSimulate runs the engine with several processes, crashes, failures and lost answers, all by a seed.
+// part is the environment variable that makes a test process simulate a part of the seeds: "PART PARTS SEEDS LIMIT".
+const part = "HOSTLER_SIMULATE_PART"
+
+// TestSimulate runs the engine with several processes, crashes, failures and lost answers, all by a seed. The seeds are shared out among as many
+// processes as there are processors, so that a panic in one of the engine's goroutines can be told with its seed too.
+//
+// -seed N replays one with its trace; -seeds N, or HOSTLER_SEEDS, simulates so many. Otherwise it is 200 in short mode, 2,000 where
+// HOSTLER_REQUIRE_LAB is set, and elsewhere what can be done in 20 seconds.
 func TestSimulate(t *testing.T) {
-	oneP(t)
-	dir := memory(t)
 	if *seedFlag != 0 {
-		o := simulate(t, *seedFlag, dir, bend{})
+		oneP(t)
+		o := simulate(t, *seedFlag, memory(t), bend{})
 		fmt.Println(o.trace)
 		t.Logf("seed %d: %d turns, trace %x", *seedFlag, o.turns, o.hash)
 		if o.broken != "" {
@@ -288,30 +138,85 @@ func TestSimulate(t *testing.T) {
 		}
 		return
 	}
-	n, limit := *seedsFlag, time.Duration(0)
+	if p := os.Getenv(part); p != "" {
+		simulatePart(t, p)
+		return
+	}
+	fromEnv, _ := strconv.Atoi(os.Getenv("HOSTLER_SEEDS"))
+	n, limit := cmp.Or(*seedsFlag, fromEnv), time.Duration(0)
+	strict := n == 0 && os.Getenv("HOSTLER_REQUIRE_LAB") != ""
 	if n == 0 {
-		n, _ = strconv.Atoi(os.Getenv("HOSTLER_SEEDS"))
-	}
-	switch {
-	case n > 0:
-	case testing.Short():
-		n = 200
-	case os.Getenv("HOSTLER_REQUIRE_LAB") != "":
-		n = 2000
-	default:
 		n, limit = 2000, 20*time.Second
-	}
-	start, turns, bad := time.Now(), 0, 0
-	seed := uint64(1)
-	for ; seed <= uint64(n) && (limit == 0 || time.Since(start) < limit); seed++ {
-		o := simulate(t, seed, dir, bend{})
-		turns += o.turns
-		if o.broken != "" {
-			t.Errorf("seed %d: %s\n%s\nreplay: go test ./pool -run 'TestSimulate$' -seed %d", seed, o.broken, o.trace, seed)
-			if bad++; bad >= 3 {
-				break
-			}
+		if testing.Short() {
+			n = 200
+		}
+		if strict && !raced {
+			limit = 0
 		}
 	}
-	t.Logf("%d seeds, %d turns in %v", seed-1, turns, time.Since(start).Round(time.Second))
+	self, err := os.Executable()
+	must(t, err)
+	simulateParts(t, self, n, limit)
+	if strict && raced && !t.Failed() { // the race detector saw some; all of them are for a program without it
+		plain := filepath.Join(t.TempDir(), "plain.test")
+		if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", plain, ".").CombinedOutput(); err != nil {
+			t.Fatalf("build without -race: %v\n%s", err, out)
+		}
+		simulateParts(t, plain, n, 0)
+		if out, err := exec.CommandContext(t.Context(), plain, "-test.run=^(TestReplay|TestSimulateBent)$").CombinedOutput(); err != nil {
+			t.Errorf("without -race: %v\n%s", err, out)
+		}
+	}
+}
+
+// simulateParts runs n seeds in processes of a test program.
+func simulateParts(t *testing.T, program string, n int, limit time.Duration) {
+	start := time.Now()
+	parts := min(runtime.NumCPU(), 8, n)
+	done := make([]int, parts)
+	var wg sync.WaitGroup
+	for k := range parts {
+		wg.Go(func() {
+			cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestSimulate$", "-test.timeout=0", "-test.v")
+			cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d %d %d", part, k, parts, n, limit))
+			out, err := cmd.CombinedOutput()
+			lines := bytes.Split(out, []byte("\n"))
+			last := ""
+			for _, l := range lines {
+				if seed, ok := bytes.CutPrefix(l, []byte("seed ")); ok {
+					last = string(seed)
+					done[k]++
+				}
+			}
+			if err != nil {
+				from := bytes.LastIndex(out, []byte("\nseed "))
+				t.Errorf("seed %s: %v\n%s\nreplay: go test ./pool -run 'TestSimulate$' -seed %s", last, err, out[max(0, from):], last)
+			}
+		})
+	}
+	wg.Wait()
+	all := 0
+	for _, d := range done {
+		all += d
+	}
+	if limit == 0 && all != n && !t.Failed() {
+		t.Errorf("%d seeds of %d", all, n)
+	}
+	t.Logf("%d seeds in %v", all, time.Since(start).Round(time.Second))
+}
+
+func simulatePart(t *testing.T, p string) {
+	oneP(t)
+	dir := memory(t)
+	var k, parts, n, limit int64
+	if _, err := fmt.Fscan(strings.NewReader(p), &k, &parts, &n, &limit); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	for seed := k + 1; seed <= n && (limit == 0 || int64(time.Since(start)) < limit); seed += parts {
+		fmt.Printf("seed %d\n", seed)
+		if o := simulate(t, uint64(seed), dir, bend{}); o.broken != "" {
+			t.Fatalf("%s\n%s", o.broken, o.trace)
+		}
+	}
 }

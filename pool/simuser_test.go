@@ -66,6 +66,7 @@ func (u *user) ctx() (context.Context, context.CancelFunc) {
 
 // tell notes what came of an operation.
 func (u *user) tell(p *process, err error, format string, args ...any) {
+	u.w.sched.yield(p, "answered") // also where the engine came back because time had passed
 	u.w.sched.note(p.name, "%s %s: %v", u.name, fmt.Sprintf(format, args...), err)
 	u.w.judge(err)
 }
@@ -196,13 +197,11 @@ func (u *user) stranger(ctx context.Context, p *process) {
 	}
 	not = append(not, "nobody-1")
 	id := pick(u.dice, not...)
-	before := u.w.grants
-	_ = before
 	err := p.pool.Release(ctx, u.who(), compute.ReleaseOptions{Discard: u.dice.IntN(2) == 0}, id)
+	u.tell(p, err, "released as a stranger %s", id)
 	if err == nil && id == "nobody-1" {
 		u.w.sched.fail("%s released what never was", u.name)
 	}
-	u.w.judge(err)
 	if _, err := p.pool.Use(ctx, u.who(), "nobody-1"); err == nil {
 		u.w.sched.fail("%s used what never was", u.name)
 	}
@@ -217,7 +216,7 @@ func (u *user) use(ctx context.Context, p *process, id compute.ID) {
 		who.Lease = g.lease.ID
 	}
 	l, err := p.pool.Use(ctx, who, id)
-	u.w.judge(err)
+	u.tell(p, err, "used %s", id)
 	if err == nil {
 		if who.Lease != "" && l.ID != who.Lease {
 			u.w.sched.fail("%s presented lease %s for %s, and was let in under %s", u.name, who.Lease, id, l.ID)
@@ -237,7 +236,7 @@ func (u *user) extend(ctx context.Context, p *process, id compute.ID) {
 	g := u.grant(id)
 	g.calls++
 	ls, err := p.pool.Extend(ctx, u.who(), pick(u.dice, 0, 0, u.upTo(40*time.Second)), id)
-	u.w.judge(err)
+	u.tell(p, err, "extended %s", id)
 	g.calls--
 	if err == nil && ls[0].ID == g.lease.ID {
 		g.lease = ls[0]
@@ -248,8 +247,7 @@ func (u *user) extend(ctx context.Context, p *process, id compute.ID) {
 func (u *user) runs(ctx context.Context, p *process, id compute.ID) {
 	w, g := u.w, u.grant(id)
 	c, err := p.pool.Connect(ctx, u.who(), id)
-	if err != nil {
-		w.judge(err)
+	if u.tell(p, err, "connected to %s", id); err != nil {
 		return
 	}
 	_, err = c.Run(ctx, &compute.Command{Args: []string{"true"}})

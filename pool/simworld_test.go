@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -21,7 +22,14 @@ type bend struct {
 	loses     func(w *world) bool // the store loses a transaction that it acknowledged
 	earlyGone bool                // the provider says not found of what is still there
 	noClean   bool                // the provider says that it cleaned and did not
-	noReserve bool                // every record counts as a place: the engine is told of no maximum
+	noMaximum bool                // the engine is told of no maximum
+	immortal  bool                // the store says that everybody lives
+	mortal    bool                // the store says that nobody else lives
+	noDue     bool                // the store finds no lease that is over
+	noPause   bool                // the store forgets until when a source is paused
+	undead    bool                // the store forgets that a lease ended
+
+	oldGeneration bool // the store forgets to count an instance's hand-outs
 }
 
 // world is all that one seed makes: sources and their clouds, processes and their users, and the ledger of what the store was told.
@@ -34,7 +42,7 @@ type world struct {
 	users   []*user
 	procs   []*process // by slot; nil: dead
 	calm    bool       // failures and crashes are over
-	commits int
+	commits atomic.Int64
 	crashes float64 // the chance of each turn
 	twice   float64 // of a transaction to be run twice
 	slow    float64 // of a call to take time
@@ -65,7 +73,7 @@ type process struct {
 	w     *world
 	name  string
 	slot  int
-	dead  bool // set by the scheduler alone
+	dead  atomic.Bool // set by the scheduler alone
 	store *simStore
 	pool  *pool.Pool
 	ids   int
@@ -199,7 +207,7 @@ func (w *world) start(slot int) *process {
 	st, err := sqlite.Open(context.Background(), w.dir+"/state.db", sqlite.Options{Unsafe: true})
 	if err != nil {
 		w.sched.fail("open the store: %v", err)
-		p.dead = true
+		p.dead.Store(true)
 		return p
 	}
 	p.store = &simStore{Store: st, w: w, proc: p, bend: w.bend}
@@ -207,7 +215,7 @@ func (w *world) start(slot int) *process {
 		NewID: func() string { p.ids++; return fmt.Sprintf("%s-%d", p.name, p.ids) }}
 	for _, s := range w.sources {
 		src := s.Source
-		if w.bend.noReserve {
+		if w.bend.noMaximum {
 			src.Maximum = 0
 		}
 		opt.Sources = append(opt.Sources, src)
@@ -228,10 +236,9 @@ func (w *world) start(slot int) *process {
 
 // kill ends a process as kill -9 does: nothing that it does from now on has an effect. Its users try again with another one later.
 func (p *process) kill() {
-	if p.dead {
+	if p.dead.Swap(true) {
 		return
 	}
-	p.dead = true
 	if err := p.store.Close(); err != nil {
 		p.w.sched.fail("close the store: %v", err)
 	}
