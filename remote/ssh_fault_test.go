@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -142,31 +143,63 @@ func TestSSHCancelHung(t *testing.T) {
 func TestSSHCutKills(t *testing.T) {
 	kv := sshLab(t)
 	conn := dialSSH(t, remote.SSHOptions{Host: "lab1", ConfigFile: kv["ssh_config"]})
-	beat := filepath.Join(kv["root1"], "tmp", "beat")
-	t.Cleanup(func() { os.Remove(beat) })
-	end := running(t, context.Background(), conn, `trap "" TERM; while :; do echo x >>/tmp/beat; sleep 0.1; done`)
-	size := func() int64 {
-		fi, err := os.Stat(beat)
-		if err != nil {
-			return 0
-		}
-		return fi.Size()
-	}
+	end := running(t, context.Background(), conn, beating)
 	time.Sleep(500 * time.Millisecond) // the watching session has to be told first
 	fault(t, 1, "cut")
 	if err := end(20 * time.Second); !errors.Is(err, compute.ErrLost) {
 		t.Errorf("got %v, want ErrLost", err)
 	}
+	beatsEnd(t, filepath.Join(kv["root1"], "tmp/beat"))
+}
+
+// beating refuses to end politely, and writes to a file as long as it lives.
+const beating = `trap "" TERM; while :; do echo x >>/tmp/beat; sleep 0.1; done`
+
+// beatsEnd fails the test unless nothing is written to the file any more, soon, after something was.
+func beatsEnd(t *testing.T, file string) {
+	t.Helper()
+	t.Cleanup(func() { os.Remove(file) })
 	for late := time.Now().Add(20 * time.Second); ; {
-		before := size()
-		time.Sleep(500 * time.Millisecond)
-		if before == size() {
+		before, err := os.Stat(file)
+		if err != nil || before.Size() == 0 {
+			t.Fatalf("the command wrote nothing: %v", err)
+		}
+		time.Sleep(time.Second)
+		if after, err := os.Stat(file); err == nil && after.Size() == before.Size() {
 			return
 		}
 		if time.Now().After(late) {
 			t.Fatal("the command still runs on the host")
 		}
 	}
+}
+
+// When our own process is killed, what it runs on a host ends, though sshd by itself ends nothing.
+func TestSSHDyingKills(t *testing.T) {
+	if config := os.Getenv("HOSTLER_TEST_DYING"); config != "" { // we are the process that dies
+		conn := dialSSH(t, remote.SSHOptions{Host: "lab1", ConfigFile: config})
+		_, _ = conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", beating}})
+		return
+	}
+	kv := sshLab(t)
+	helper := exec.Command(os.Args[0], "-test.run=^TestSSHDyingKills$")
+	helper.Env = append(os.Environ(), "HOSTLER_TEST_DYING="+kv["ssh_config"])
+	if err := helper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(kv["root1"], "tmp/beat")
+	for late := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if fi, err := os.Stat(file); err == nil && fi.Size() > 20 {
+			break
+		}
+		if time.Now().After(late) {
+			t.Error("the command did not start")
+			break
+		}
+	}
+	_ = helper.Process.Kill()
+	_ = helper.Wait()
+	beatsEnd(t, file)
 }
 
 func TestSSHLossyCopy(t *testing.T) {

@@ -217,3 +217,36 @@ func TestSSHNoServer(t *testing.T) {
 		t.Errorf("a configuration that is not there: %v, want ErrInvalid", err)
 	}
 }
+
+// A host may show a certificate; then who signed it is what must be known.
+func TestSSHHostCertificate(t *testing.T) {
+	_, caKey, _ := ed25519.GenerateKey(rand.Reader)
+	_, hostKey, _ := ed25519.GenerateKey(rand.Reader)
+	ca, _ := ssh.NewSignerFromKey(caKey)
+	host, _ := ssh.NewSignerFromKey(hostKey)
+	for name, principal := range map[string]string{"good": "127.0.0.1", "another's": "other.host"} {
+		t.Run(name, func(t *testing.T) {
+			cert := &ssh.Certificate{Key: host.PublicKey(), CertType: ssh.HostCert, ValidPrincipals: []string{principal}, ValidBefore: ssh.CertTimeInfinity}
+			if err := cert.SignCert(rand.Reader, ca); err != nil {
+				t.Fatal(err)
+			}
+			signer, err := ssh.NewCertSigner(cert, host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := &gliderlabs.Server{Handler: shellHandler("")}
+			server.AddHostKey(signer)
+			l := serveLoopback(t, server, "")
+			if err := os.WriteFile(l.known, append([]byte("@cert-authority [127.0.0.1]:* "), ssh.MarshalAuthorizedKey(ca.PublicKey())...), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			conn, err := remote.DialSSH(t.Context(), remote.SSHOptions{Host: "here", ConfigFile: l.config})
+			if err == nil {
+				conn.Close()
+			}
+			if good := name == "good"; good != (err == nil) || !good && !errors.Is(err, compute.ErrDenied) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}

@@ -26,7 +26,6 @@ type farFiles interface {
 	write(ctx context.Context, temp, name string, h *tar.Header, body io.Reader) error
 	special(ctx context.Context, temp, name string, h *tar.Header) error // TypeSymlink, TypeLink (h.Linkname is then a path there), TypeFifo
 	attributes(ctx context.Context, dir string, h *tar.Header) error
-	remove(ctx context.Context, name string)
 	close()
 }
 

@@ -88,8 +88,6 @@ func (f *sftpFiles) real(_ context.Context, dir string) (string, error) {
 
 func (f *sftpFiles) mkdir(_ context.Context, dir string) error { return f.Mkdir(dir) }
 
-func (f *sftpFiles) remove(_ context.Context, name string) { _ = f.Remove(name) }
-
 // replace renames atomically where the server can; else what was there before goes first.
 func (f *sftpFiles) replace(temp, name string) error {
 	if _, ok := f.HasExtension("posix-rename@openssh.com"); ok {

@@ -52,10 +52,6 @@ func (f *shellFiles) mkdir(ctx context.Context, dir string) error {
 	return err
 }
 
-func (f *shellFiles) remove(ctx context.Context, name string) {
-	_, _ = f.sh(ctx, nil, `rm -f -- "$1"`, name)
-}
-
 func (f *shellFiles) close() {}
 
 // setFar gives $1 the time $2 (UTC, as POSIX touch reads it; $3 is what others read to the nanosecond), the owner $4 if it is not "-" and the
