@@ -132,6 +132,25 @@ func TestSSHLoopback(t *testing.T) {
 	}
 }
 
+// A caller that takes its time still gets all.
+func TestSSHSlowReader(t *testing.T) {
+	l := serveLoopback(t, &gliderlabs.Server{Handler: shellHandler("")}, "")
+	conn := dialSSH(t, remote.SSHOptions{Host: "here", ConfigFile: l.config})
+	slow := &slowWriter{}
+	exit, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "head -c 1500000 /dev/zero; exit 5"}, Stdout: slow})
+	if err != nil || exit.Code != 5 || slow.n != 1_500_000 {
+		t.Errorf("%d bytes came, %+v, %v", slow.n, exit, err)
+	}
+}
+
+type slowWriter struct{ n int }
+
+func (w *slowWriter) Write(b []byte) (int, error) {
+	time.Sleep(60 * time.Millisecond)
+	w.n += len(b)
+	return len(b), nil
+}
+
 // What the library alone reads and what "ssh -G" says must come to the same.
 func TestSSHConfigBothWays(t *testing.T) {
 	for name, settings := range map[string]string{"library": "", "ssh -G": "Match all\n ServerAliveInterval 7\n"} {

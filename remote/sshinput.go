@@ -1,0 +1,65 @@
+package remote
+
+import (
+	"io"
+	"os"
+)
+
+// feed sends the script's line and then the caller's standard input. The function that it returns ends that.
+func (r *sshRun) feed() (stop func()) {
+	f, isFile := r.cmd.Stdin.(*os.File)
+	if r.cmd.Stdin == nil || !isFile || f == nil {
+		go r.feedAll(func() error {
+			if r.cmd.Stdin == nil {
+				return nil
+			}
+			_, err := io.Copy(struct{ io.Writer }{r.sess}, r.cmd.Stdin)
+			return err
+		})
+		return func() {}
+	}
+	wakeR, wakeW, err := os.Pipe()
+	if err != nil {
+		return func() {}
+	}
+	go func() {
+		defer wakeR.Close()
+		r.feedAll(func() error {
+			buf := make([]byte, 32<<10)
+			for {
+				n, ok := readReady(f, wakeR, buf)
+				if !ok {
+					return io.ErrClosedPipe
+				}
+				if n <= 0 {
+					return nil
+				}
+				if _, err := r.sess.Write(buf[:n]); err != nil {
+					return err
+				}
+			}
+		})
+	}()
+	return func() { wakeW.Close() }
+}
+
+func (r *sshRun) feedAll(caller func() error) {
+	if _, err := io.WriteString(r.sess, r.script.input); err != nil {
+		return
+	}
+	if r.cmd.TTY != nil { // what is typed must not come before the terminal is as the script leaves it
+		select {
+		case <-r.started:
+		case <-r.sess.closed:
+			return
+		}
+	}
+	if err := caller(); err != nil {
+		return
+	}
+	if r.cmd.TTY != nil {
+		_, _ = io.WriteString(r.sess, endOfFile)
+		return
+	}
+	_ = r.sess.CloseWrite()
+}
