@@ -67,6 +67,9 @@ func (w *world) again(p *process) {
 		if w.sched.failed() {
 			return
 		}
+		if w.gone(s) {
+			continue
+		}
 		w.sleep(p, 20*time.Minute) // whatever was paused
 		ls, err := p.pool.Acquire(ctx, compute.Request{Source: s.Name, Count: 1, Owner: "last", TTL: -1, Purpose: "acquire last"})
 		if err != nil {
@@ -124,6 +127,9 @@ func (w *world) last(p *process) {
 
 // compare looks whether the store says what it was told, and counts it anew.
 func (w *world) compare(p *process) {
+	if w.bend.forgets() {
+		return
+	}
 	err := p.store.Store.View(context.Background(), func(tx compute.Tx) error {
 		is, err := tx.Instances(compute.InstanceQuery{})
 		if err != nil {

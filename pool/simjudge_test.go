@@ -23,7 +23,7 @@ type ledger struct {
 	handed  map[compute.ID]int64      // the event of a computer's last hand-out to a user
 	dirty   map[compute.ID]string     // computers that a user had since they were made or cleaned, with the lease
 	grants  map[string]*grant         // by lease: what users were told
-	slots   map[compute.ID]int        // places taken
+	slots   map[place]int             // places taken
 	foreign []*simSource              // where a computer of somebody else's stands
 	served  map[string]map[int]int    // hand-outs, for the summary
 	ended   map[string]compute.Lease  // leases that ended
@@ -31,6 +31,26 @@ type ledger struct {
 	gens    map[int64]int64           // the highest generation of each row
 	hungry  map[int64]time.Time       // waiters that could be served, since when
 	asked   map[compute.ID]*simSource // computers that a create was let through for
+}
+
+// place is where a process runs something: the row of an instance.
+type place struct {
+	proc *process
+	row  int64
+}
+
+// enter judges that a source's concurrency is kept.
+func (l *ledger) enter(p *process, i *compute.Instance) {
+	l.slots[place{p, i.Row}]++
+	n := 0
+	for k, v := range l.slots {
+		if k.row == i.Row {
+			n += v
+		}
+	}
+	if s := l.w.source(i.Source); s.Concurrency > 0 && n > s.Concurrency {
+		l.w.sched.fail("%d run on %s at once, and its concurrency is %d", n, i.ID, s.Concurrency)
+	}
 }
 
 // grant is a lease as its user knows it.
@@ -44,7 +64,7 @@ type grant struct {
 func newLedger(w *world) ledger {
 	return ledger{w: w, insts: map[compute.ID]*compute.Instance{}, leases: map[string]*compute.Lease{}, waiters: map[int64]*compute.Waiter{},
 		recs: map[int64]*compute.SourceRecord{}, owners: map[int64]*process{}, bases: map[int64]compute.Event{}, handed: map[compute.ID]int64{},
-		dirty: map[compute.ID]string{}, grants: map[string]*grant{}, slots: map[compute.ID]int{}, ended: map[string]compute.Lease{},
+		dirty: map[compute.ID]string{}, grants: map[string]*grant{}, slots: map[place]int{}, ended: map[string]compute.Lease{},
 		names: map[compute.ID]int64{}, gens: map[int64]int64{}, hungry: map[int64]time.Time{}, asked: map[compute.ID]*simSource{}}
 }
 
@@ -400,6 +420,24 @@ func (l *ledger) clouds(exactly bool) {
 			if exactly && i.Source == s.Name && !there[id] {
 				l.w.sched.fail("%s is %s, and is not in the cloud", id, i.State)
 			}
+		}
+	}
+}
+
+// outages judges that a source whose every create failed was asked seldom: three times, and once more after each pause, by all requests that
+// were under way at once.
+func (l *ledger) outages() {
+	for _, s := range l.w.sources {
+		if s.cloud == nil {
+			continue
+		}
+		pauses, pause := 0, 10*time.Second
+		for t := time.Duration(0); t < s.outage[1]-s.outage[0]; t += pause {
+			pauses++
+			pause *= 2
+		}
+		if most := (3 + pauses) * 3 * len(l.w.users); s.attempts > most {
+			l.w.sched.fail("%s was asked %d times in an outage of %v; %d are bearable", s.Name, s.attempts, s.outage[1]-s.outage[0], most)
 		}
 	}
 }

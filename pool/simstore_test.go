@@ -77,6 +77,12 @@ func (s *simStore) Update(ctx context.Context, fn func(compute.Tx) error) error 
 	return nil
 }
 
+// Slot is the store's.
+func (s *simStore) Slot(row int64, n int) (func(), bool, error) {
+	s.w.sched.yield(s.proc, "slot")
+	return s.Store.Slot(row, n)
+}
+
 // Alive is the store's, which asks the kernel.
 func (s *simStore) Alive(worker int64) bool {
 	switch {

@@ -66,9 +66,18 @@ func simulate(t *testing.T, seed uint64, dir string, b bend) (out outcome) {
 				w.clouds(false)
 			}
 			w.starving()
+			if w.sched.turns%256 == 0 {
+				for _, p := range w.procs {
+					if p != nil {
+						w.compare(p)
+						break
+					}
+				}
+			}
 		}
-		w.sched.run(6*time.Hour, func() bool { return !w.busy(-1) })
+		w.sched.run(3*time.Hour, func() bool { return !w.busy(-1) })
 		if !w.sched.failed() {
+			w.outages()
 			w.finish()
 		}
 		for _, p := range w.procs {

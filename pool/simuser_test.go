@@ -246,6 +246,23 @@ func (u *user) extend(ctx context.Context, p *process, id compute.ID) {
 // runs takes a place on an instance, and runs a command there.
 func (u *user) runs(ctx context.Context, p *process, id compute.ID) {
 	w, g := u.w, u.grant(id)
+	i := w.insts[id]
+	free, err := p.pool.Slot(ctx, id)
+	if u.tell(p, err, "entered %s", id); err != nil {
+		return
+	}
+	if i == nil || w.insts[id] == nil || w.insts[id].Row != i.Row {
+		free() // it went while the user waited
+		return
+	}
+	w.enter(p, i)
+	defer func() {
+		w.slots[place{p, i.Row}]--
+		free()
+	}()
+	if u.dice.IntN(2) == 0 {
+		w.sleep(p, u.upTo(4*time.Second))
+	}
 	c, err := p.pool.Connect(ctx, u.who(), id)
 	if u.tell(p, err, "connected to %s", id); err != nil {
 		return
@@ -254,6 +271,7 @@ func (u *user) runs(ctx context.Context, p *process, id compute.ID) {
 	if d := g.lease.Deadline(); err != nil && w.grants[g.lease.ID] == g && g.calls == 0 && ctx.Err() == nil && (d.IsZero() || time.Now().Before(d)) {
 		w.sched.fail("%s cannot run on %s: %v", u.name, id, err)
 	}
+	w.sched.yield(p, "ran")
 	if err := c.Close(); err != nil {
 		w.sched.fail("close: %v", err)
 	}

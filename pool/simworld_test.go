@@ -32,6 +32,11 @@ type bend struct {
 	oldGeneration bool // the store forgets to count an instance's hand-outs
 }
 
+// forgets tells whether the store is bent: then it is the engine's doing that must give it away, not the comparison of what the store has.
+func (b bend) forgets() bool {
+	return b.noWorker || b.noDue || b.noPause || b.undead || b.oldGeneration || b.loses != nil
+}
+
 // world is all that one seed makes: sources and their clouds, processes and their users, and the ledger of what the store was told.
 type world struct {
 	sched   *scheduler
@@ -47,6 +52,8 @@ type world struct {
 	twice   float64 // of a transaction to be run twice
 	slow    float64 // of a call to take time
 	born    int     // processes so far
+	later   bool    // a release leaves the work to others
+	lost    string  // the source that is not configured any more in the end; "": none
 	ledger
 }
 
@@ -88,7 +95,11 @@ func newWorld(seed uint64, dir string, b bend) *world {
 	w.sched.crash = func(p *process) bool { return !w.calm && p.slot >= 0 && w.chance(w.crashes) }
 	w.crashes = pick(dice, 0, 0.002, 0.01, 0.03)
 	w.twice, w.slow = pick(dice, 0, 0.1), pick(dice, 0, 0.05, 0.3)
+	w.later = dice.IntN(3) == 0
 	w.draw()
+	if dice.IntN(4) == 0 {
+		w.lost = pick(dice, w.sources...).Name
+	}
 	n := 1 + dice.IntN(4)
 	w.procs = make([]*process, n)
 	for slot := range n {
@@ -213,7 +224,13 @@ func (w *world) start(slot int) *process {
 	p.store = &simStore{Store: st, w: w, proc: p, bend: w.bend}
 	opt := pool.Options{Store: p.store, Open: p.open, Hooks: p.hook, Step: func(name string) { w.sched.yield(p, name) }, LeaseIdle: 45 * time.Second,
 		NewID: func() string { p.ids++; return fmt.Sprintf("%s-%d", p.name, p.ids) }}
+	if w.later {
+		opt.Later = func(string, string) bool { return true }
+	}
 	for _, s := range w.sources {
+		if slot < 0 && s.Name == w.lost {
+			continue
+		}
 		src := s.Source
 		if w.bend.noMaximum {
 			src.Maximum = 0
@@ -242,8 +259,10 @@ func (p *process) kill() {
 	if err := p.store.Close(); err != nil {
 		p.w.sched.fail("close the store: %v", err)
 	}
-	for _, g := range p.w.grants {
-		g.calls = 0 // the user never hears what came of them
+	for key := range p.w.slots {
+		if key.proc == p {
+			delete(p.w.slots, key)
+		}
 	}
 	if p.slot >= 0 {
 		p.w.procs[p.slot] = nil
@@ -278,6 +297,19 @@ func (w *world) judge(err error) {
 			w.sched.fail("an error that should not be: %v", err)
 		}
 	}
+}
+
+// gone tells whether a source, or one below it, is not configured any more.
+func (w *world) gone(s *simSource) bool {
+	if s.Name == w.lost {
+		return true
+	}
+	for _, c := range s.Children {
+		if w.gone(w.source(c)) {
+			return true
+		}
+	}
+	return false
 }
 
 // dark tells whether a source's provider may not open just now.
