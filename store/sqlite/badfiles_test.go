@@ -146,7 +146,23 @@ func TestNewer(t *testing.T) {
 func TestNewerInLog(t *testing.T) {
 	path := made(t)
 	raw(t, path, true, "PRAGMA user_version = 99")
-	refused(t, path, compute.ErrConflict, "newer hostler")
+	b, err := os.ReadFile(path + ".kept")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := binary.BigEndian.Uint32(b[60:]); v != 1 {
+		t.Fatalf("the header says %d", v)
+	}
+	log, err := os.ReadFile(path + ".kept-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, path+".kept", compute.ErrConflict, "newer hostler")
+	for suffix, before := range map[string][]byte{"": b, "-wal": log} {
+		if after, err := os.ReadFile(path + ".kept" + suffix); err != nil || !bytes.Equal(before, after) {
+			t.Errorf("state.db%s was touched: %v", suffix, err)
+		}
+	}
 }
 
 // TestHeaderTrue: after a file was made, its header says so without the log.

@@ -62,7 +62,7 @@ func Open(ctx context.Context, path string, opt Options) (*Store, error) {
 	}
 	s := &Store{path: path, opt: opt}
 	if err := s.start(ctx); err != nil {
-		s.Close()
+		_ = s.leave() // what is refused is not to be changed by the close either
 		return nil, openError(path, err)
 	}
 	return s, nil
@@ -145,7 +145,7 @@ func (opt Options) dsn(path string) string {
 		sync = "OFF"
 	}
 	q.Add("_pragma", "synchronous("+sync+")")
-	q.Add("_pragma", fmt.Sprintf("wal_autocheckpoint(%d)", cmp.Or(opt.Log, 256)))
+	q.Add("_pragma", fmt.Sprintf("wal_autocheckpoint(%d)", opt.log()))
 	if opt.VFS != "" {
 		q.Set("vfs", opt.VFS)
 	}
@@ -153,8 +153,15 @@ func (opt Options) dsn(path string) string {
 }
 
 // Leave is Close for commands: where this process is the last to have the file open, SQLite would work the log in and sync twice, which the next
-// command would then do again. Leave leaves that to the commit that finds the log too long. Until then state.db alone is not the whole state.
+// command would then do again. Leave does so only when the log has grown long. Until then the file alone, without its -wal, is not the whole state.
 func (s *Store) Leave() error {
+	if s.long() {
+		return s.Close()
+	}
+	return s.leave()
+}
+
+func (s *Store) leave() error {
 	// SQLite does it only when it gets the file for itself; so it gets company.
 	stay, err := s.accompany()
 	if err != nil {
@@ -163,7 +170,18 @@ func (s *Store) Leave() error {
 	return errors.Join(s.Close(), stay.Close())
 }
 
-// Close ends the store; transactions that run are waited for. What they committed stays. It may be called again.
+// long tells whether the log is so long that a commit works it in. That it was worked in is known to those alone who have it open: the next to
+// come reads all of it and appends to it. So it is not enough that commits work it in; somebody has to cut it off.
+func (s *Store) long() bool {
+	const frame = 4096 + 24
+	info, err := os.Stat(s.path + "-wal")
+	return err == nil && info.Size() >= int64(s.opt.log())*frame
+}
+
+func (opt Options) log() int { return cmp.Or(opt.Log, 256) }
+
+// Close ends the store; transactions that run are waited for. What they committed stays. The last to close a file leaves its log empty. Close may
+// be called again.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.done = true
@@ -180,6 +198,8 @@ func (s *Store) Close() error {
 		errs = append(errs, r.close())
 	}
 	if s.write != nil {
+		// The log is kept as a file, as deleting and making it would cost syncs, and cut to this size by the last to close.
+		_ = s.write.exec("PRAGMA journal_size_limit = 0")
 		errs = append(errs, s.write.close())
 		s.write = nil
 	}

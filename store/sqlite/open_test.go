@@ -1,0 +1,133 @@
+package sqlite_test
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// TestFirstTogether: of many who find no state file one makes it, and all have the same.
+func TestFirstTogether(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a", "b", "state.db")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{".new", ".new-wal", ".new-shm", ".new-journal"} { // of one that was killed while it made the file
+		put(t, path+name, []byte("half"))
+	}
+	var mu sync.Mutex
+	seen := map[string]int{}
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			st, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			write(t, st, 1)
+			mu.Lock()
+			seen[st.Installation()]++
+			mu.Unlock()
+			if err := st.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if len(seen) != 1 {
+		t.Errorf("installations: %v", seen)
+	}
+	if n := count(t, mustOpen(t, path)); n != 16 {
+		t.Errorf("%d events of 16", n)
+	}
+	integrity(t, path)
+	for _, name := range []string{".new", ".new-wal", ".new-shm", ".new-journal"} {
+		if _, err := os.Stat(path + name); err == nil {
+			t.Errorf("%s is left", name)
+		}
+	}
+}
+
+// TestLeave: a command that leaves does not work the log in, what it wrote is there all the same, and the log stays short.
+func TestLeave(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	if err := mustOpen(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worked := 0
+	for n := range 150 {
+		st := mustOpen(t, path)
+		if got := count(t, st); got != n {
+			t.Fatalf("%d events of %d", got, n)
+		}
+		write(t, st, 1)
+		if err := st.Leave(); err != nil {
+			t.Fatal(err)
+		}
+		after, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(after) != string(before) {
+			worked++
+			before = after
+		}
+		info, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() > 300*4200 {
+			t.Fatalf("the log has %d bytes", info.Size())
+		}
+	}
+	if worked < 1 || worked > 15 {
+		t.Errorf("the log was worked in by %d of 150", worked)
+	}
+	// The last to close leaves everything in the file.
+	st := mustOpen(t, path)
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	alone := filepath.Join(t.TempDir(), "copy.db")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, alone, b)
+	if n := count(t, mustOpen(t, alone)); n != 150 {
+		t.Errorf("%d events in the file alone", n)
+	}
+}
+
+// TestManyQueries: queries with limits of every size do not stay prepared for ever, and go on to work.
+func TestManyQueries(t *testing.T) {
+	st := mustOpen(t, filepath.Join(t.TempDir(), "state.db"))
+	write(t, st, 3)
+	for n := range 1000 {
+		if got := limited(t, st, n+1); got != min(n+1, 3) {
+			t.Fatalf("%d of the newest %d", got, n+1)
+		}
+	}
+}
+
+func limited(t *testing.T, st *sqlite.Store, n int) (got int) {
+	t.Helper()
+	err := st.View(t.Context(), func(tx compute.Tx) error {
+		es, err := tx.Events(compute.EventQuery{Newest: n})
+		got = len(es)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
