@@ -146,7 +146,9 @@ func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*c
 			return units, err
 		}
 		for _, i := range picks {
-			if why := s.worn(i, d.now); why != "" {
+			if why, err := d.p.wornOut(d.tx, s, i, d.now); err != nil {
+				return nil, err
+			} else if why != "" {
 				if err := d.p.toDiscarding(d.tx, i, why); err != nil {
 					return nil, err
 				}
@@ -161,6 +163,25 @@ func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*c
 		}
 	}
 	return units, nil
+}
+
+// wornOut says why an instance, or one behind it, must not be handed out again, or "". The children that a pool keeps age behind it, and each
+// hand-out of the pool's instance is one of theirs.
+func (p *Pool) wornOut(tx compute.Tx, s *source, i *compute.Instance, now time.Time) (string, error) {
+	why := s.worn(i, now)
+	for uses := i.Uses; why == "" && i.Child != ""; {
+		child, err := tx.Instance(i.Child)
+		if err != nil {
+			return "", err
+		}
+		uses += child.Uses - 1
+		child.Uses = uses
+		i = child
+		if s = p.sources[i.Source]; s != nil {
+			why = s.worn(i, now)
+		}
+	}
+	return why, nil
 }
 
 // worn says why an instance must not be handed out again, or "".

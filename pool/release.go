@@ -266,8 +266,11 @@ func (p *Pool) cleaning(tx compute.Tx, i *compute.Instance) (string, error) {
 		return "", err
 	}
 	s := p.configured(rec)
-	if s == nil || s.Err != nil || s.worn(i, time.Now()) != "" {
+	if s == nil || s.Err != nil {
 		return "no", nil
+	}
+	if why, err := p.wornOut(tx, s, i, time.Now()); err != nil || why != "" {
+		return "no", err
 	}
 	how := ""
 	if s.Type == poolType {
@@ -338,6 +341,7 @@ func (p *Pool) dissolve(tx compute.Tx, i *compute.Instance, due *[]compute.ID) e
 	} else if err != nil {
 		return err
 	}
+	child.Uses += i.Uses - 1 // what the pool's users did with it; the drawing itself was no use
 	return p.giveBack(tx, []taken{{child, l}}, "given back by the pool", false, due)
 }
 

@@ -167,6 +167,20 @@ func (l *ledger) commit(p *process, did []any) {
 			continue
 		}
 		leaf := l.leaf(le.Instance)
+		uses := 1
+		for i := l.insts[le.Instance]; i != nil; i = l.insts[i.Child] {
+			s := l.w.source(i.Source)
+			uses += i.Uses - 1
+			if before[le.Instance] != compute.Ready && before[i.ID] != compute.Ready {
+				continue
+			}
+			if s.MaxAge > 0 && now.Sub(i.Created) >= s.MaxAge {
+				fail("%s was handed out as %s, and is %v old of %v", i.ID, le.ID, now.Sub(i.Created), s.MaxAge)
+			}
+			if s.MaxUses > 0 && uses > s.MaxUses {
+				fail("%s was handed out as %s, for the %dth time of %d", i.ID, le.ID, uses, s.MaxUses)
+			}
+		}
 		if leaf == nil {
 			fail("%s was handed out with nothing behind it", le.Instance)
 			continue
