@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -14,9 +15,10 @@ import (
 
 // machine is a home of its own to run the real program in.
 type machine struct {
-	t   testing.TB
-	dir string
-	env []string
+	t       testing.TB
+	dir     string
+	env     []string
+	program string // "": the test binary as hostler
 }
 
 func newMachine(t testing.TB) *machine {
@@ -25,7 +27,7 @@ func newMachine(t testing.TB) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &machine{t, dir, append(os.Environ(), environment(t, dir)...)}
+	m := &machine{t: t, dir: dir, env: append(os.Environ(), environment(t, dir)...)}
 	t.Cleanup(func() {
 		stopKeeper(t, m.env)
 		os.RemoveAll(dir)
@@ -45,7 +47,7 @@ func (m *machine) source(name, text string) {
 }
 
 func (m *machine) command(args ...string) *exec.Cmd {
-	cmd := exec.Command("hostler", args...)
+	cmd := exec.Command(cmp.Or(m.program, "hostler"), args...)
 	cmd.Dir, cmd.Env = filepath.Join(m.dir, "work"), m.env
 	return cmd
 }
@@ -177,6 +179,7 @@ func TestReleaseOfOthers(t *testing.T) {
 // TestAtOnce runs acquires and releases of many processes on one state.
 func TestAtOnce(t *testing.T) {
 	m := newMachine(t)
+	m.program = lookIn(plainPath(t), "hostler")
 	m.source("web", "type = fake\nmaximum = 3\nreserve = 3\n")
 	var mu sync.Mutex
 	holders := map[string]int{}

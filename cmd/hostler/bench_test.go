@@ -1,135 +1,155 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote"
 )
 
-// bench is a place with the program as it is released, and floors to measure it against.
-type bench struct {
-	b       testing.TB
-	dir     string
-	hostler string
-	env     []string
-}
+// The benchmarks here measure whole processes against a floor in the same run, one after the other in turn, and print ratios. Their first loop is
+// the measurement; b.N is not used.
 
-// newBench builds the program as `make` does, and a Go program that prints a line.
-func newBench(b testing.TB) *bench {
+// built builds the program, and one that prints a line, as the Makefile builds.
+func built(b *testing.B) (hostler, bare string) {
 	b.Helper()
 	dir := b.TempDir()
-	x := &bench{b: b, dir: dir, hostler: filepath.Join(dir, "hostler"), env: append(os.Environ(), environment(b, dir)...)}
-	hello := filepath.Join(dir, "hello.go")
-	if err := os.WriteFile(hello, []byte("package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"hello\") }\n"), 0o600); err != nil {
+	source := filepath.Join(dir, "bare.go")
+	text := "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"a line\") }\n"
+	if err := os.WriteFile(source, []byte(text), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	for out, what := range map[string]string{x.hostler: ".", filepath.Join(dir, "hello"): hello} {
-		cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, what)
+	hostler, bare = filepath.Join(dir, "hostler"), filepath.Join(dir, "bare")
+	for _, args := range [][]string{{"-o", hostler, "."}, {"-o", bare, source}} {
+		cmd := exec.Command("go", append([]string{"build", "-trimpath", "-ldflags", "-s -w"}, args...)...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if text, err := cmd.CombinedOutput(); err != nil {
-			b.Fatalf("%v: %s", err, text)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("%v: %s", err, out)
 		}
 	}
-	b.Cleanup(func() {
-		cmd := exec.Command(x.hostler, "keeper", "stop")
-		cmd.Env = x.env
-		_ = cmd.Run()
-	})
-	return x
+	return hostler, bare
 }
 
-// run runs a command line once and returns how long it took.
-func (x *bench) run(argv ...string) time.Duration {
-	x.b.Helper()
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env, cmd.Dir = x.env, filepath.Join(x.dir, "work")
-	start := time.Now()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		x.b.Fatalf("%v: %v: %s", argv, err, out)
-	}
-	return time.Since(start)
+// timed is something to measure.
+type timed struct {
+	name string
+	run  func() error
+	took []time.Duration
 }
 
-// quickest repeats the command lines in turns, so that a busy machine disturbs all alike, and returns the least time of each.
-func (x *bench) quickest(rounds int, lines ...func() time.Duration) []time.Duration {
-	x.b.Helper()
-	out := make([]time.Duration, len(lines))
-	for range rounds {
-		for n, f := range lines {
-			if d := f(); out[n] == 0 || d < out[n] {
-				out[n] = d
+func (t *timed) median() time.Duration {
+	s := slices.Sorted(slices.Values(t.took))
+	return s[len(s)/2]
+}
+
+// inTurn runs all of them so many times, one after the other.
+func inTurn(b *testing.B, times int, all ...*timed) {
+	b.Helper()
+	for n := range times + 1 {
+		for _, t := range all {
+			start := time.Now()
+			if err := t.run(); err != nil {
+				b.Fatalf("%s: %v", t.name, err)
+			}
+			if n > 0 { // the first warms the files
+				t.took = append(t.took, time.Since(start))
 			}
 		}
 	}
-	return out
+}
+
+func row(b *testing.B, name string, value float64, unit, promise string) {
+	fmt.Printf("%-58s %8.2f %-12s %s\n", name, value, unit, promise)
+	b.ReportMetric(value, strings.ReplaceAll(name, " ", "_")+"_"+strings.ReplaceAll(unit, " ", "_"))
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// BenchmarkStart is the start of the program: against one that prints a line, and with a command on local.
-func BenchmarkStart(b *testing.B) {
-	x := newBench(b)
-	line := func(argv ...string) func() time.Duration { return func() time.Duration { return x.run(argv...) } }
-	x.run(x.hostler, "run", "local", "--", "true")
-	for b.Loop() {
-		d := x.quickest(40,
-			line(filepath.Join(x.dir, "hello")),
-			line(x.hostler, "version"),
-			line(x.hostler, "run", "local", "--", "true"),
-			line(x.hostler, "acquire", "-s", "local"),
-			// after each acquire, what it gave
-			line(x.hostler, "release", "local-local"))
-		b.ReportMetric(ms(d[0]), "hello-ms")
-		b.ReportMetric(ms(d[1]), "version-ms")
-		b.ReportMetric(ms(d[2]), "run-ms")
-		b.ReportMetric(ms(d[3]), "acquire-ms")
-		b.ReportMetric(ms(d[4]), "release-ms")
-		b.ReportMetric(float64(d[1])/float64(d[0]), "x-hello(<=2.5)")
-		b.ReportMetric(ms(d[2]-d[1]), "ms-over-version(<=10)")
-		// crcache needed 0.08 to 0.18 s for each, so at least 0.16 s for both.
-		b.ReportMetric(0.16/(d[3]+d[4]).Seconds(), "x-crcache(>=5)")
-	}
+// process is a command to measure, in a machine's environment.
+func (m *machine) process(name string, argv ...string) *timed {
+	return &timed{name: name, run: func() error {
+		cmd := exec.Command(argv[0], argv[1:]...)
+		cmd.Dir, cmd.Env = filepath.Join(m.dir, "work"), m.env
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	}}
 }
 
-// BenchmarkRunSSH is a run on an ssh instance, each in a fresh process, against the start of the program and ssh over a kept connection together.
-func BenchmarkRunSSH(b *testing.B) {
-	lab := computetest.Lab{Set: "bench", Net: 31}
-	kv := lab.Run(b, "ssh-hosts", "up", "1")
-	b.Cleanup(func() { _, _ = lab.Try("ssh-hosts", "down") })
-	x := newBench(b)
-	source := filepath.Join(x.dir, "home", ".config", "hostler", "sources", "web")
-	if err := os.MkdirAll(source, 0o700); err != nil {
+// BenchmarkProcesses measures starts of the program, and acquire and release as processes.
+func BenchmarkProcesses(b *testing.B) {
+	hostler, bare := built(b)
+	m := newMachine(b)
+	m.source("warm", "type = fake\nreserve = 1\n")
+	floor := m.process("a Go program that prints a line", bare)
+	version := m.process("hostler version", hostler, "version")
+	run := m.process("hostler run local -- true", hostler, "run", "local", "--", "true")
+	acquire := m.process("hostler acquire", hostler, "acquire", "-s", "warm")
+	release := m.process("hostler release", hostler, "release", "--all")
+	b.ResetTimer()
+	inTurn(b, 41, floor, version, run, acquire, release)
+	fmt.Printf("\nmedians: bare %.2f ms, version %.2f ms, run %.2f ms, acquire %.2f ms, release %.2f ms\n",
+		ms(floor.median()), ms(version.median()), ms(run.median()), ms(acquire.median()), ms(release.median()))
+	row(b, "hostler version / a program that prints a line", ms(version.median())/ms(floor.median()), "x", "<= 2.5")
+	row(b, "hostler run local -- true, beyond version", ms(run.median()-version.median()), "ms", "<= 10")
+	row(b, "hostler acquire", ms(acquire.median()), "ms", "<= 16 (crcache: 80 to 180)")
+	row(b, "hostler release", ms(release.median()), "ms", "<= 16 (crcache: 80 to 180)")
+}
+
+// BenchmarkSSH measures commands on a host behind ssh: over a kept connection, and as processes through the keeper.
+func BenchmarkSSH(b *testing.B) {
+	m, _ := sshMachine(b)
+	ssh, err := exec.LookPath("ssh")
+	if err != nil {
+		b.Skip("ssh: not installed")
+	}
+	hostler, _ := built(b)
+	config := filepath.Join(m.dir, "ssh_config")
+	ctx := context.Background()
+	conn, err := remote.DialSSH(ctx, remote.SSHOptions{Host: "lab1", ConfigFile: config})
+	if err != nil {
 		b.Fatal(err)
 	}
-	conf := fmt.Sprintf("type = ssh\nssh_host = %s\n\n[ssh]\nconfig-file = %s\n", kv["name1"], kv["ssh_config"])
-	if err := os.WriteFile(filepath.Join(source, "source.conf"), []byte(conf), 0o600); err != nil {
+	defer conn.Close()
+	kept := &timed{name: "a command over the kept connection", run: func() error {
+		for range 10 {
+			if exit, err := conn.Run(ctx, &compute.Command{Args: []string{"true"}}); err != nil || exit.Status() != 0 {
+				return fmt.Errorf("%v %w", exit, err)
+			}
+		}
+		return nil
+	}}
+	fresh := m.process("ssh HOST true", ssh, "-F", config, "lab1", "true")
+	b.ResetTimer()
+	inTurn(b, 20, kept, fresh)
+
+	control := filepath.Join(m.dir, "run", "control")
+	master := exec.Command(ssh, "-F", config, "-M", "-S", control, "-N", "lab1")
+	if err := master.Start(); err != nil {
 		b.Fatal(err)
 	}
-	control := filepath.Join(b.TempDir(), "c")
-	ssh := []string{"ssh", "-F", kv["ssh_config"], "-o", "ControlPath=" + control, kv["name1"], "true"}
-	master := exec.Command("ssh", "-F", kv["ssh_config"], "-o", "ControlPath="+control, "-MNf", kv["name1"])
-	if out, err := master.CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, out)
-	}
-	b.Cleanup(func() {
-		_ = exec.Command("ssh", "-F", kv["ssh_config"], "-o", "ControlPath="+control, "-O", "exit", kv["name1"]).Run()
-	})
-	x.run(x.hostler, "acquire", "-s", "web")
-	instance := "web-" + kv["name1"]
-	x.run(x.hostler, "run", instance, "--", "true")
-	for b.Loop() {
-		d := x.quickest(40,
-			func() time.Duration { return x.run(x.hostler, "version") },
-			func() time.Duration { return x.run(ssh...) },
-			func() time.Duration { return x.run(x.hostler, "run", instance, "--", "true") })
-		b.ReportMetric(ms(d[0]), "version-ms")
-		b.ReportMetric(ms(d[1]), "controlmaster-ms")
-		b.ReportMetric(ms(d[2]), "run-ms")
-		b.ReportMetric(float64(d[2])/float64(d[0]+d[1]), "x-both(<=1)")
-	}
+	defer func() {
+		_ = master.Process.Kill()
+		_ = master.Wait()
+	}()
+	until(b, "the master", func() bool { _, err := os.Stat(control); return err == nil })
+	m.must("acquire", "-s", "web")
+	version := m.process("hostler version", hostler, "version")
+	through := m.process("ssh through a master", ssh, "-F", config, "-S", control, "lab1", "true")
+	run := m.process("hostler run", hostler, "run", "web-lab1", "--", "true")
+	inTurn(b, 41, version, through, run)
+	fmt.Printf("\nmedians: ssh %.1f ms, a command over the kept connection %.2f ms, ssh through a master %.1f ms, hostler run %.1f ms\n",
+		ms(fresh.median()), ms(kept.median())/10, ms(through.median()), ms(run.median()))
+	row(b, "ssh HOST true / a command over the kept connection", ms(fresh.median())/(ms(kept.median())/10), "x", ">= 20")
+	row(b, "hostler run / (hostler version + ssh through a master)", ms(run.median())/(ms(version.median())+ms(through.median())), "x", "<= 1")
 }

@@ -20,6 +20,9 @@ func (r labRunner) Run() int {
 	if sshHosts.up {
 		_, _ = labScript("ssh-hosts", "down")
 	}
+	if unracedMade != "" {
+		_ = os.RemoveAll(unracedMade)
+	}
 	return code
 }
 
@@ -215,7 +218,9 @@ func TestChroot(t *testing.T) {
 		t.Fatalf("the base has changed: %v", err)
 	}
 	m.must("release", "jail-1")
-	until(t, "a clean instance", func() bool { return m.must("status", "jail", "--query", "cached") == "1\n" && !strings.Contains(m.must("status"), "cleaned") })
+	until(t, "a clean instance", func() bool {
+		return m.must("status", "jail", "--query", "cached") == "1\n" && !strings.Contains(m.must("status"), "cleaned")
+	})
 	out, errs, exit := m.run("run", "jail", "--", "sh", "-c", "test -d /etc && test ! -e /root/left && echo clean")
 	if exit != 0 || out != "clean\n" {
 		t.Errorf("the next user: exit status %d, %q %q", exit, out, errs)

@@ -37,6 +37,7 @@ func TestReadme(t *testing.T) {
 func playSessions(t *testing.T, text string) string {
 	var out strings.Builder
 	var m *machine
+	path := plainPath(t)
 	inBlock := false
 	for line := range strings.Lines(text) {
 		switch {
@@ -51,7 +52,7 @@ func playSessions(t *testing.T, text string) string {
 		case strings.HasPrefix(line, "$ "):
 			out.WriteString(line)
 			cmd := exec.Command("sh", "-c", strings.TrimPrefix(line, "$ "))
-			cmd.Dir, cmd.Env = filepath.Join(m.dir, "work"), m.env
+			cmd.Dir, cmd.Env = filepath.Join(m.dir, "work"), append(m.env, "PATH="+path)
 			printed, err := cmd.CombinedOutput()
 			if e := (*exec.ExitError)(nil); err != nil && !errors.As(err, &e) {
 				t.Fatal(err)

@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -14,6 +16,38 @@ import (
 func TestMain(m *testing.M) {
 	program := func() { os.Exit(Main(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 	testscript.Main(labRunner{m}, map[string]func(){"hostler": program, "crcache": program})
+}
+
+// unraced is a directory with hostler and crcache to put before PATH, for tests that run hundreds of processes; "": nothing needs to be. With the race
+// detector each start takes half a second, and these tests are about what is said and done; those of signals, labs and bad days keep it.
+var unraced = sync.OnceValues(func() (string, error) {
+	if !raced {
+		return "", nil
+	}
+	dir, err := os.MkdirTemp("", "hostler-plain")
+	if err != nil {
+		return "", err
+	}
+	unracedMade = dir
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "hostler"), ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w: %s", err, out)
+	}
+	return dir, os.Symlink("hostler", filepath.Join(dir, "crcache"))
+})
+
+var unracedMade string // by unraced, to be removed at the end
+
+// plainPath is PATH with unraced first.
+func plainPath(t testing.TB) string {
+	t.Helper()
+	dir, err := unraced()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dir == "" {
+		return os.Getenv("PATH")
+	}
+	return dir + string(os.PathListSeparator) + os.Getenv("PATH")
 }
 
 // environment gives a script or a vector a home of its own; nothing of the user's is read or written.
@@ -31,6 +65,7 @@ func environment(t testing.TB, dir string) []string {
 }
 
 func TestScripts(t *testing.T) {
+	path := plainPath(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -50,6 +85,7 @@ func TestScripts(t *testing.T) {
 			for _, name := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"} {
 				env.Setenv(name, "")
 			}
+			env.Setenv("PATH", path)
 			env.Defer(func() { stopKeeper(t, env.Vars) })
 			return nil
 		},
@@ -64,6 +100,16 @@ func stopKeeper(t testing.TB, env []string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Logf("keeper stop: %v: %s", err, out)
 	}
+}
+
+// lookIn finds a program as a shell with that PATH would.
+func lookIn(path, name string) string {
+	for _, dir := range filepath.SplitList(path) {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && !info.IsDir() {
+			return filepath.Join(dir, name)
+		}
+	}
+	return name
 }
 
 // vectors are transcripts of crcache: its configuration files, command lines, output and exit statuses.
@@ -88,10 +134,11 @@ func TestCrcache(t *testing.T) {
 	if err := json.Unmarshal(data, &v); err != nil {
 		t.Fatal(err)
 	}
+	path := plainPath(t)
 	for _, scenario := range v.Scenarios {
 		t.Run("", func(t *testing.T) {
 			dir := t.TempDir()
-			env := append(os.Environ(), environment(t, dir)...)
+			env := append(append(os.Environ(), environment(t, dir)...), "PATH="+path)
 			for name, text := range scenario.Files {
 				file := filepath.Join(dir, "work", name)
 				if rest, ok := cutHome(name); ok {
@@ -105,7 +152,7 @@ func TestCrcache(t *testing.T) {
 				}
 			}
 			for _, step := range scenario.Steps {
-				cmd := exec.Command("crcache", step.Args...)
+				cmd := exec.Command(lookIn(path, "crcache"), step.Args...)
 				cmd.Dir, cmd.Env = filepath.Join(dir, "work"), env
 				var errs errorText
 				cmd.Stderr = &errs
