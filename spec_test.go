@@ -1,0 +1,67 @@
+package hostler_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestSpecification makes sure that the commands which SPECIFICATION.md names check something: in each package that they name there is a test that
+// they run.
+func TestSpecification(t *testing.T) {
+	text, err := os.ReadFile("SPECIFICATION.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	promises := regexp.MustCompile(`(?m)^\d+\. .*$`).FindAllString(string(text), -1)
+	if len(promises) == 0 || len(promises) > 12 {
+		t.Errorf("%d promises; a dozen at most", len(promises))
+	}
+	goTest := regexp.MustCompile("`go test ([^`]+?) -run '?([^'`]+)'?`")
+	for _, p := range promises {
+		m := goTest.FindStringSubmatch(p)
+		if m == nil {
+			if !strings.Contains(p, "`make ") {
+				t.Errorf("no command checks: %s", p)
+			}
+			continue
+		}
+		for _, pkg := range strings.Fields(m[1]) {
+			if !tested(t, pkg, strings.Split(m[2], "|")) {
+				t.Errorf("%s has no test named %s: %s", pkg, m[2], p)
+			}
+		}
+	}
+}
+
+// tested reports whether a package, or one below it, has a test that one of the names fits.
+func tested(t *testing.T, pkg string, names []string) (found bool) {
+	dir, below := strings.CutSuffix(pkg, "/...")
+	tests := regexp.MustCompile(`(?m)^func (Test\w+)`)
+	err := filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && file != dir && !below {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		text, err := os.ReadFile(file)
+		for _, m := range tests.FindAllStringSubmatch(string(text), -1) {
+			for _, name := range names {
+				name, _, _ = strings.Cut(name, "/")
+				found = found || strings.Contains(m[1], name)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return found
+}
