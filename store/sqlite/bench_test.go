@@ -16,7 +16,7 @@ import (
 // bare is what SQLite itself costs: one connection by database/sql that changes a row of the same file, durably, n times.
 func bare(b *testing.B, path string) (run func(n int)) {
 	b.Helper()
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=synchronous(full)&_pragma=wal_autocheckpoint(256)")
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=synchronous(full)")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -58,6 +58,9 @@ func sqliteKind(err error) (error, string) {
 	if !errors.As(err, &code) {
 		return compute.ErrFailed, ""
 	}
+	if code.Code() == sqlite3.SQLITE_IOERR_SHMSIZE { // there was no room for what the processes share beside the log
+		return compute.ErrFailed, full
+	}
 	switch code.Code() & 0xff {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return compute.ErrFailed, damage

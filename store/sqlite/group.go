@@ -53,9 +53,10 @@ func (o *op) answer() error {
 
 // Update runs fn in a transaction that no other process's overlaps and that is on the disk when Update returns. Callers that meet share one:
 // the first to come leads, runs the functions of all who wait, commits once and hands the lead on. A function that fails or panics takes nothing
-// of the others' with it; a panic goes on in its own caller's goroutine. fn may run twice, and on another goroutine. When ctx ends before its
-// turn, fn is not run; once its turn has come ctx is not looked at any more. An error other than fn's own means that nothing was changed, except
-// where the disk failed in the midst of a commit: then nobody can know until the file is opened again after a crash.
+// of the others' with it; a panic goes on in its own caller's goroutine. fn may run twice, and on another goroutine. It must not call Update; View
+// shows it the state before. When ctx ends before its turn, fn is not run; once its turn has come ctx is not looked at any more. An error other
+// than fn's own means that nothing was changed, except where the disk failed in the midst of a commit: what was written then may yet be there
+// after a crash.
 func (s *Store) Update(ctx context.Context, fn func(compute.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
