@@ -248,10 +248,12 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 		for _, u := range units {
 			for x := u; x != nil; x = x.child {
 				i, err := tx.Instance(x.inst.ID)
-				if errors.Is(err, compute.ErrNotFound) || err == nil && (i.Row != x.inst.Row || i.Generation != x.inst.Generation) {
+				if errors.Is(err, compute.ErrNotFound) {
 					continue
 				} else if err != nil {
 					return err
+				} else if i.Row != x.inst.Row || i.Generation != x.inst.Generation || !x.fresh && i.State != compute.Leased {
+					break // its lease ran out meanwhile; it was taken back with all that is behind it
 				}
 				if x.fresh || x.err != nil {
 					due = append(due, i.ID)

@@ -152,6 +152,14 @@ func (p *Pool) discardNow(tx compute.Tx, i *compute.Instance) error {
 		i.Retry = time.Time{}
 		return tx.SaveInstance(i)
 	}
+	if i.State == compute.Creating || i.State == compute.SettingUp {
+		if front, err := begun(tx, i); err != nil || front != nil {
+			if err != nil {
+				return err
+			}
+			return p.discardNow(tx, front) // this one comes after it
+		}
+	}
 	return p.toDiscarding(tx, i, "discarded by its user")
 }
 
@@ -337,6 +345,7 @@ func (p *Pool) dissolve(tx compute.Tx, i *compute.Instance, due *[]compute.ID) e
 	}
 	l, err := tx.LeaseOf(child.ID)
 	if errors.Is(err, compute.ErrNotFound) || err == nil && l.Pool != i.ID {
+		*due = append(*due, child.ID) // never finished, it comes next
 		return nil
 	} else if err != nil {
 		return err

@@ -77,6 +77,12 @@ func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.
 	s := p.configured(rec)
 	switch i.State {
 	case compute.Creating, compute.SettingUp:
+		if front, e := begun(tx, i); e != nil || front != nil {
+			if e != nil {
+				return nil, nil, e
+			}
+			return p.claim(tx, front.ID) // this one comes after it
+		}
 		err = p.toDiscarding(tx, i, "the process that was making it died")
 	case compute.Failed:
 		err = p.toDiscarding(tx, i, i.Reason)
@@ -108,6 +114,20 @@ func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.
 		i.Wanted = p.opt.NewID() // the token by which hooks may use it
 	}
 	return i, rec, tx.SaveInstance(i)
+}
+
+// begun returns the pool's instance before one that was never finished, if the pool had begun its own part, or nil.
+func begun(tx compute.Tx, i *compute.Instance) (*compute.Instance, error) {
+	fronts, err := tx.Instances(compute.InstanceQuery{Child: i.ID})
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range fronts {
+		if f.State != compute.Creating {
+			return f, nil
+		}
+	}
+	return nil, nil
 }
 
 func contains(ids []compute.ID, id compute.ID) bool {
