@@ -59,6 +59,8 @@ type grant struct {
 	lease compute.Lease
 	leaf  compute.ID
 	calls int // under way that may end it earlier
+
+	unsure bool // it may have been renewed without the user's knowing
 }
 
 func newLedger(w *world) ledger {
@@ -112,6 +114,9 @@ func (l *ledger) commit(p *process, did []any) {
 			}
 			if i.Generation < l.gens[i.Row] {
 				fail("the generation of %s went from %d to %d", i.ID, l.gens[i.Row], i.Generation)
+			}
+			if i.State == compute.Leased && before[i.ID] != compute.Leased && i.Generation == l.gens[i.Row] {
+				fail("%s was handed out with generation %d again", i.ID, i.Generation)
 			}
 			l.gens[i.Row] = i.Generation
 			l.insts[i.ID] = &i

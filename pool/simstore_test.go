@@ -27,6 +27,8 @@ type simStore struct {
 	version int64      // the store's at that time
 }
 
+var errFull = errors.New("the disk is full")
+
 // again makes the store take back a transaction that is then run once more, as it does when a batch fails.
 var again = errors.New("run again")
 
@@ -34,6 +36,10 @@ func (s *simStore) Update(ctx context.Context, fn func(compute.Tx) error) error 
 	s.w.sched.yield(s.proc, "update")
 	if s.w.chance(s.w.slow) {
 		s.w.sleep(s.proc, s.w.upTo(50e6))
+	}
+	if !s.w.calm && s.w.chance(s.w.sick) {
+		s.w.sched.note(s.proc.name, "the disk is full")
+		return &compute.Error{Op: "state", Kind: compute.ErrFailed, Err: errFull}
 	}
 	if s.w.chance(s.w.twice) {
 		err := s.Store.Update(ctx, func(tx compute.Tx) error {

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
 )
 
 // user runs a program of random operations, through one process after the other. What it was told it knows for ever.
@@ -151,16 +153,22 @@ func (u *user) acquire(ctx context.Context, p *process) {
 		req.Wait = u.upTo(15 * time.Second)
 	}
 	if u.dice.IntN(3) == 0 {
-		req.TTL = u.upTo(30 * time.Second)
+		req.TTL = u.upTo(pick[time.Duration](u.dice, 2, 30) * time.Second)
 	}
 	if u.dice.IntN(3) == 0 {
-		req.Idle = u.upTo(30 * time.Second)
+		req.Idle = u.upTo(pick[time.Duration](u.dice, 2, 30) * time.Second)
 	}
 	if u.dice.IntN(10) == 0 {
 		req.CachedOnly, req.Purpose = true, "cached "+u.name
 	}
 	if u.dice.IntN(12) == 0 && req.Count == 1 {
 		req.Name = pick(u.dice, "anna", "otto")
+	}
+	dead := u.dice.IntN(20) == 0
+	if dead {
+		req.For = compute.Process{PID: 1<<22 + 1, Start: 1} // above every pid_max
+	} else if u.dice.IntN(20) == 0 {
+		req.For, _ = pool.ProcessOf(os.Getpid())
 	}
 	began := time.Now()
 	ls, err := p.pool.Acquire(ctx, req)
@@ -172,6 +180,9 @@ func (u *user) acquire(ctx context.Context, p *process) {
 		u.w.sched.fail("%d leases for %d asked for", len(ls), req.Count)
 	case err != nil && errors.Is(err, compute.ErrTimeout) && req.Wait > 0 && time.Since(began) < req.Wait && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded):
 		u.w.sched.fail("timed out after %v of %v: %v", time.Since(began), req.Wait, err)
+	}
+	if dead { // then its leases are over already
+		return
 	}
 	u.w.told(u, ls)
 }
@@ -215,8 +226,13 @@ func (u *user) use(ctx context.Context, p *process, id compute.ID) {
 	if u.dice.IntN(2) == 0 {
 		who.Lease = g.lease.ID
 	}
+	d, unsure := g.lease.Deadline(), g.unsure || g.calls > 0
+	g.unsure = true
 	l, err := p.pool.Use(ctx, who, id)
 	u.tell(p, err, "used %s", id)
+	if g.unsure = unsure; err == nil && !unsure && !d.IsZero() && !began.Before(d) && l.ID == g.lease.ID {
+		u.w.sched.fail("%s used %s, and the lease was over since %v", u.name, id, d.Sub(u.w.sched.start))
+	}
 	if err == nil {
 		if who.Lease != "" && l.ID != who.Lease {
 			u.w.sched.fail("%s presented lease %s for %s, and was let in under %s", u.name, who.Lease, id, l.ID)
@@ -227,7 +243,7 @@ func (u *user) use(ctx context.Context, p *process, id compute.ID) {
 		if l.ID == g.lease.ID {
 			g.lease = l
 		}
-	} else if d := g.lease.Deadline(); u.w.grants[g.lease.ID] == g && g.calls == 0 && ctx.Err() == nil && (d.IsZero() || time.Now().Before(d)) {
+	} else if d := g.lease.Deadline(); !errors.Is(err, errFull) && u.w.grants[g.lease.ID] == g && g.calls == 0 && ctx.Err() == nil && (d.IsZero() || time.Now().Before(d)) {
 		u.w.sched.fail("%s may not use %s, which it has: %v", u.name, id, err)
 	}
 }

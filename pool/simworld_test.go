@@ -51,6 +51,7 @@ type world struct {
 	crashes float64 // the chance of each turn
 	twice   float64 // of a transaction to be run twice
 	slow    float64 // of a call to take time
+	sick    float64 // of a transaction to fail
 	born    int     // processes so far
 	later   bool    // a release leaves the work to others
 	lost    string  // the source that is not configured any more in the end; "": none
@@ -95,6 +96,7 @@ func newWorld(seed uint64, dir string, b bend) *world {
 	w.sched.crash = func(p *process) bool { return !w.calm && p.slot >= 0 && w.chance(w.crashes) }
 	w.crashes = pick(dice, 0, 0.002, 0.01, 0.03)
 	w.twice, w.slow = pick(dice, 0, 0.1), pick(dice, 0, 0.05, 0.3)
+	w.sick = pick(dice, 0, 0, 0, 0.01)
 	w.later = dice.IntN(3) == 0
 	w.draw()
 	if dice.IntN(4) == 0 {
