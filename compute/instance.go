@@ -50,7 +50,6 @@ type Instance struct {
 	Row        int64     // the record's key in the store; 0: not stored yet
 	SourceKey  int64     // the record of the source's definition that it was made by
 	State      State     // set by the engine alone
-	Stored     State     // as the store has it; set by the store alone
 	Since      time.Time // when it got into this state
 	Created    time.Time // when it was recorded
 	ReadyAt    time.Time // when it was last made or found fit; zero: never
