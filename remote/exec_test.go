@@ -70,4 +70,3 @@ func tinyRoot(t *testing.T) string {
 	}
 	return root
 }
-
