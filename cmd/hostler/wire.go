@@ -42,7 +42,7 @@ func (a *app) engine(ctx context.Context) (*pool.Pool, error) {
 			return nil, err
 		}
 		a.store = store
-		// It is left open: closing it would work its log into the file at the end of each command, and what is committed is safe already.
+		a.closers = append(a.closers, func() { _ = store.Leave() })
 	}
 	opt := pool.Options{
 		Store: a.store, Open: a.opener(cfg, state), Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle, Step: failpoint,
