@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -135,7 +136,15 @@ func (u *user) act(p *process) {
 		_, err := p.pool.Test(ctx, name)
 		u.tell(p, err, "tested %s", name)
 	case n < 94 && len(mine) > 0:
-		u.runs(ctx, p, pick(u.dice, mine...))
+		id := pick(u.dice, mine...)
+		var wg sync.WaitGroup
+		for range 1 + u.dice.IntN(3) { // their draws do not come in the order of their beginning, but in the scheduler's
+			wg.Go(func() {
+				w.sched.yield(p, u.name+" runs")
+				u.runs(ctx, p, id)
+			})
+		}
+		wg.Wait()
 	default:
 		w.sleep(p, u.upTo(20*time.Second))
 	}
@@ -273,12 +282,15 @@ func (u *user) runs(ctx context.Context, p *process, id compute.ID) {
 	}
 	w.enter(p, i)
 	defer func() {
-		w.slots[place{p, i.Row}]--
-		free()
+		if !p.dead.Load() { // else its places are free already
+			w.slots[place{p, i.Row}]--
+			free()
+		}
 	}()
 	if u.dice.IntN(2) == 0 {
 		w.sleep(p, u.upTo(4*time.Second))
 	}
+	g.unsure = true // connecting is use
 	c, err := p.pool.Connect(ctx, u.who(), id)
 	if u.tell(p, err, "connected to %s", id); err != nil {
 		return
