@@ -12,6 +12,9 @@ import (
 // expire ends the leases whose time is over, or whose process or worker is dead, and takes their instances back. It returns what then waits for
 // work.
 func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) {
+	if err := p.leave(ctx, p.ghostly()...); err != nil {
+		return nil, err
+	}
 	any := false
 	err := p.store.View(ctx, func(tx compute.Tx) error {
 		any = false

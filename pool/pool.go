@@ -98,6 +98,7 @@ type Pool struct {
 	mu        sync.Mutex
 	providers map[int64]*opened // by source key
 	shut      map[int64]int     // source keys whose provider did not open for so many transactions under way
+	ghosts    []int64           // requests that could not be taken out of the queue
 	bell      chan struct{}     // closed when something may have come free
 }
 

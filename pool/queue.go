@@ -48,7 +48,7 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 	if err != nil {
 		mend, cancel := context.WithTimeout(context.WithoutCancel(ctx), mendPatience)
 		defer cancel()
-		err = errors.Join(err, p.store.Update(mend, func(tx compute.Tx) error { return tx.Leave(w.ID) }))
+		err = errors.Join(err, p.leave(mend, w.ID))
 		p.ring()
 	}
 	return leases, err
@@ -56,6 +56,37 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 
 func (p *Pool) join(ctx context.Context, w *compute.Waiter) error {
 	return p.store.Update(ctx, func(tx compute.Tx) error { return tx.Join(w) })
+}
+
+// leave takes a request out of the queue. If the store cannot, it is tried again before the next thing that is done: a request that nobody
+// waits for any more would keep all others waiting for as long as this process lives.
+func (p *Pool) leave(ctx context.Context, ids ...int64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	err := p.store.Update(ctx, func(tx compute.Tx) error {
+		for _, id := range ids {
+			if err := tx.Leave(id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.ghosts = append(p.ghosts, ids...)
+	}
+	return err
+}
+
+// ghostly returns the requests that could not be taken out of the queue.
+func (p *Pool) ghostly() []int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ids := p.ghosts
+	p.ghosts = nil
+	return ids
 }
 
 // version is the store's, or 0 when it cannot be read: the next transaction will say why.

@@ -374,7 +374,7 @@ func (l *ledger) starving() {
 		}
 		if since, ok := l.hungry[id]; !ok {
 			l.hungry[id] = now
-		} else if now.Sub(since) > 8*time.Second && !l.w.dark(s) {
+		} else if now.Sub(since) > 8*time.Second && !l.w.dark(s) && l.w.sick == 0 {
 			l.w.sched.fail("waiter %d for %d of %s could be served since %v", id, w.Count, s.Name, since.Sub(l.w.sched.start))
 		}
 	}
