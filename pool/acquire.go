@@ -113,7 +113,9 @@ func (p *Pool) attempt(ctx context.Context, s *source, req compute.Request, wait
 		if err != nil {
 			return nil, errors.Join(append(failures, err)...)
 		}
-		waiter = nil
+		if waiter != nil {
+			waiter.ID, waiter = 0, nil // its turn has come
+		}
 		if !unfinished(units) {
 			return leases(units), nil
 		}

@@ -162,6 +162,11 @@ func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *comp
 		if req.Wait == 0 && !p.moving(ctx, s) {
 			return nil, short
 		}
+		if w.ID == 0 { // what it got was not fit, and there is no more now: it waits as if it had just come
+			if err := p.join(ctx, w); err != nil {
+				return nil, err
+			}
+		}
 	}
 }
 
