@@ -135,6 +135,16 @@ func (a *app) sourceTTL(name string) time.Duration {
 	return *s.TTL
 }
 
+// limited reports whether a source limits the runs at once on an instance.
+func (a *app) limited(name string) bool {
+	cfg, err := a.configuration()
+	if err != nil {
+		return true
+	}
+	s, err := cfg.Source(name)
+	return err != nil || s.Concurrency > 0
+}
+
 // unknownName is the error for a NAME that is no instance, no lease and no source.
 func (a *app) unknownName(ctx context.Context, name string) error {
 	var names []string

@@ -92,7 +92,7 @@ func (c *copies) side(ctx context.Context, s string) (remote.Side, error) {
 		if err != nil {
 			return remote.Side{}, err
 		}
-		if conn, _, err = c.app.connect(ctx, c.engine, c.who, i.ID); err != nil {
+		if conn, _, err = c.app.connect(ctx, c.engine, c.who, i); err != nil {
 			return remote.Side{}, err
 		}
 		c.conns[name] = conn

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,7 +44,7 @@ listed where it has any; none is made. Exit status 1 when something fails that i
 }
 
 func (a *app) doctor(ctx context.Context) error {
-	checks := []checkView{{"ok", "version", versionLine(), ""}}
+	checks := []checkView{{"ok", "version", versionLine(), ""}, {"ok", "types", strings.Join(typeNames(), " ") + ", and each hostler-source-TYPE on PATH", ""}}
 	checks = append(checks, a.checkConfig()...)
 	state := a.checkState(ctx)
 	checks = append(checks, state...)

@@ -62,7 +62,7 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 	if err != nil {
 		return err
 	}
-	conn, _, err := a.connect(ctx, engine, who, i.ID)
+	conn, _, err := a.connect(ctx, engine, who, i)
 	if err != nil {
 		return err
 	}

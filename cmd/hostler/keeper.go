@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/keeper"
 	"github.com/hostler-project/hostler/pool"
 )
@@ -79,11 +80,8 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 		Socket: socket, Build: build(), Idle: idle, Log: a.log,
 		Authorise: func(ctx context.Context, who compute.Who, id compute.ID) (keeper.Key, error) {
 			lease, err := engine.Authorize(ctx, who, id)
-			if err != nil {
-				return keeper.Key{}, err
-			}
-			i, _, err := engine.Resolve(ctx, string(lease.Instance))
-			return keeper.Key{Source: i.SourceKey, Instance: i.ID, Generation: lease.Generation}, err
+			// One read: the source need not be in the key, as no two instances of an installation have the same name.
+			return keeper.Key{Instance: lease.Instance, Generation: lease.Generation}, err
 		},
 		Open: func(ctx context.Context, key keeper.Key) (compute.Conn, error) {
 			now, err := a.anew(ctx)
@@ -190,10 +188,13 @@ func (a *app) ring(ctx context.Context) {
 
 // connect opens a way into an instance, and says which type of source it is really of. ssh connections are the keeper's, which has them open
 // already or keeps them open for the next command; the others are cheap to open.
-func (a *app) connect(ctx context.Context, engine *pool.Pool, who compute.Who, id compute.ID) (compute.Conn, string, error) {
-	leaf, err := engine.Leaf(ctx, id)
-	if err != nil {
-		return nil, "", err
+func (a *app) connect(ctx context.Context, engine *pool.Pool, who compute.Who, i compute.Instance) (compute.Conn, string, error) {
+	id, leaf := i.ID, i
+	if i.Child != "" {
+		var err error
+		if leaf, err = engine.Leaf(ctx, id); err != nil {
+			return nil, "", err
+		}
 	}
 	typ, err := a.typeOf(ctx, engine, leaf)
 	if err != nil {
@@ -214,6 +215,31 @@ func (a *app) connect(ctx context.Context, engine *pool.Pool, who compute.Who, i
 	a.log.Warn("no keeper, so the connection is opened here", "err", err)
 	conn, err := engine.Connect(ctx, who, id)
 	return conn, typ, err
+}
+
+// dialEarly asks the keeper, if one runs, for its connection to what looks like an instance of a source of type ssh, while this process still opens the
+// state; both take about as long. It is but a guess: whoever wants the connection looks first what the name means. The channel gives one
+// connection, or nil.
+func (a *app) dialEarly(ctx context.Context, who compute.Who, name string) <-chan compute.Conn {
+	cfg, err := a.configuration()
+	if err != nil || !slices.ContainsFunc(cfg.Sources, func(s *config.Source) bool {
+		return s.Type == "ssh" && strings.HasPrefix(name, s.Name+"-")
+	}) {
+		return nil
+	}
+	socket, err := keeperSocket()
+	if err != nil {
+		return nil
+	}
+	out := make(chan compute.Conn, 1)
+	go func() { // ends with the answer, or with ctx
+		conn, err := keeper.Dial(ctx, socket, keeper.Request{Build: build(), Who: who, Instance: compute.ID(name)})
+		if err != nil {
+			conn = nil
+		}
+		out <- conn
+	}()
+	return out
 }
 
 // noKeeper reports whether an error says that there is no keeper to be had, rather than that the keeper refuses.

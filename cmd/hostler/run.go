@@ -151,7 +151,8 @@ func (a *app) run(ctx context.Context, o *runOptions, name string, words []strin
 		return invalid("", "--detach wants a COMMAND, and takes no -t, --timeout or --stdin")
 	}
 	ctx, stop := r.listen(ctx)
-	defer stop()
+	defer r.closeEarly()
+	defer stop() // first, as it ends what is still being asked
 	if err := r.obtain(ctx, name); err != nil {
 		return r.interrupted(err)
 	}

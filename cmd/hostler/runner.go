@@ -32,7 +32,9 @@ type runner struct {
 	ended     time.Time
 	exit      *compute.Exit // nil: there is none
 
-	signals chan string // to the command
+	asked   string              // the name
+	early   <-chan compute.Conn // what dialEarly found for the name; nil: nobody asked
+	signals chan string         // to the command
 
 	mu      sync.Mutex
 	running bool // signals go to the command
@@ -45,12 +47,14 @@ func (r *runner) obtain(ctx context.Context, name string) error {
 	a, w := r.app, &r.opt.want
 	kept := r.opt.keep || w.name != ""
 	a.leaseIdle = idleKept
+	r.who = a.who()
+	r.who.Admin = r.opt.any
+	r.early, r.asked = a.dialEarly(ctx, r.who, name), name
 	engine, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}
-	r.engine, r.who = engine, a.who()
-	r.who.Admin = r.opt.any
+	r.engine = engine
 	if name == "" && w.name != "" { // --name: that lease, if there is one
 		if i, l, err := engine.Resolve(ctx, w.name); err == nil && l != nil && l.Name == w.name {
 			return r.take(ctx, i)
@@ -90,6 +94,19 @@ func (r *runner) obtain(ctx context.Context, name string) error {
 		_ = fprintf(a.errs, "%s is yours until `hostler release %s`\n", i.ID, i.ID)
 	}
 	return err
+}
+
+// closeEarly gives back a connection that nobody came to use.
+func (r *runner) closeEarly() {
+	if r.early != nil {
+		closeIf(<-r.early)
+	}
+}
+
+func closeIf(conn compute.Conn) {
+	if conn != nil {
+		_ = conn.Close()
+	}
 }
 
 // take uses an instance that stands under a lease already.
@@ -148,7 +165,7 @@ func (r *runner) command(ctx context.Context, words []string) error {
 	}
 	defer restore()
 
-	if r.direct == "" {
+	if r.direct == "" && a.limited(r.instance.Source) {
 		free, err := r.engine.Slot(ctx, r.instance.ID)
 		if err != nil {
 			return err
@@ -160,8 +177,17 @@ func (r *runner) command(ctx context.Context, words []string) error {
 
 // connect opens the way in, and says whether it leads to this machine itself.
 func (r *runner) connect(ctx context.Context) (compute.Conn, bool, error) {
+	if r.early != nil {
+		conn := <-r.early
+		r.early = nil
+		typ, err := r.app.typeOf(ctx, r.engine, r.instance)
+		if conn != nil && err == nil && typ == "ssh" && r.asked == string(r.instance.ID) {
+			return conn, false, nil
+		}
+		closeIf(conn)
+	}
 	if r.direct == "" {
-		conn, typ, err := r.app.connect(ctx, r.engine, r.who, r.instance.ID)
+		conn, typ, err := r.app.connect(ctx, r.engine, r.who, r.instance)
 		return conn, typ == "local", err
 	}
 	p, err := r.engine.Provider(ctx, r.direct)
