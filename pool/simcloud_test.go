@@ -106,7 +106,7 @@ func (c *simProvider) Destroy(ctx context.Context, id compute.ID) error {
 		if c.p.w.bend.earlyGone && c.p.w.chance(0.3) {
 			return &compute.Error{ID: id, Kind: compute.ErrNotFound}
 		}
-		c.p.w.mayDestroy(c.s, id)
+		c.p.w.mayDestroy(id)
 		err := c.f.Destroy(ctx, id)
 		delete(c.p.w.dirty, id)
 		return err
@@ -131,7 +131,7 @@ func (c *simProvider) Connect(ctx context.Context, id compute.ID) (conn compute.
 
 func (c simCleaner) Clean(ctx context.Context, id compute.ID) (what string, err error) {
 	err = c.call(ctx, "clean", id, func() error {
-		c.p.w.mayClean(c.s, id)
+		c.p.w.mayClean(id)
 		if what, err = c.f.Clean(ctx, id); err == nil && !c.p.w.bend.noClean {
 			delete(c.p.w.dirty, id)
 		}

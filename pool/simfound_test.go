@@ -22,9 +22,9 @@ func (s again2) Update(ctx context.Context, fn func(compute.Tx) error) error {
 		if err := fn(tx); err != nil {
 			return err
 		}
-		return again
+		return errAgain
 	})
-	if !errors.Is(err, again) {
+	if !errors.Is(err, errAgain) {
 		return err
 	}
 	return s.Store.Update(ctx, fn)

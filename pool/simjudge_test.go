@@ -18,19 +18,17 @@ type ledger struct {
 	leases  map[string]*compute.Lease // living
 	waiters map[int64]*compute.Waiter
 	recs    map[int64]*compute.SourceRecord
-	owners  map[int64]*process        // of waiters
-	bases   map[int64]compute.Event   // events that a hand-out may rest on
-	handed  map[compute.ID]int64      // the event of a computer's last hand-out to a user
-	dirty   map[compute.ID]string     // computers that a user had since they were made or cleaned, with the lease
-	grants  map[string]*grant         // by lease: what users were told
-	slots   map[place]int             // places taken
-	foreign []*simSource              // where a computer of somebody else's stands
-	served  map[string]map[int]int    // hand-outs, for the summary
-	ended   map[string]compute.Lease  // leases that ended
-	names   map[compute.ID]int64      // the row of each name ever used
-	gens    map[int64]int64           // the highest generation of each row
-	hungry  map[int64]time.Time       // waiters that could be served, since when
-	asked   map[compute.ID]*simSource // computers that a create was let through for
+	owners  map[int64]*process       // of waiters
+	bases   map[int64]compute.Event  // events that a hand-out may rest on
+	handed  map[compute.ID]int64     // the event of a computer's last hand-out to a user
+	dirty   map[compute.ID]string    // computers that a user had since they were made or cleaned, with the lease
+	grants  map[string]*grant        // by lease: what users were told
+	slots   map[place]int            // places taken
+	foreign []*simSource             // where a computer of somebody else's stands
+	ended   map[string]compute.Lease // leases that ended
+	names   map[compute.ID]int64     // the row of each name ever used
+	gens    map[int64]int64          // the highest generation of each row
+	hungry  map[int64]time.Time      // waiters that could be served, since when
 }
 
 // place is where a process runs something: the row of an instance.
@@ -67,7 +65,7 @@ func newLedger(w *world) ledger {
 	return ledger{w: w, insts: map[compute.ID]*compute.Instance{}, leases: map[string]*compute.Lease{}, waiters: map[int64]*compute.Waiter{},
 		recs: map[int64]*compute.SourceRecord{}, owners: map[int64]*process{}, bases: map[int64]compute.Event{}, handed: map[compute.ID]int64{},
 		dirty: map[compute.ID]string{}, grants: map[string]*grant{}, slots: map[place]int{}, ended: map[string]compute.Lease{},
-		names: map[compute.ID]int64{}, gens: map[int64]int64{}, hungry: map[int64]time.Time{}, asked: map[compute.ID]*simSource{}}
+		names: map[compute.ID]int64{}, gens: map[int64]int64{}, hungry: map[int64]time.Time{}}
 }
 
 // news tells whether a transaction wrote anything: to leave the queue twice is nothing.
@@ -389,19 +387,17 @@ func (l *ledger) mayCreate(s *simSource, spec compute.Spec) {
 	if spec.Source != s.Name || spec.Installation == "" || spec.Installation == others {
 		l.w.sched.fail("%s is created for %q of %q", spec.ID, spec.Source, spec.Installation)
 	}
-	l.asked[spec.ID] = s
 }
 
 // mayDestroy judges a destroy before its effect.
-func (l *ledger) mayDestroy(s *simSource, id compute.ID) {
+func (l *ledger) mayDestroy(id compute.ID) {
 	if i := l.insts[id]; i == nil || i.State != compute.Discarding {
 		l.w.sched.fail("%s is destroyed, and is not to be discarded", id)
 	}
-	_ = s
 }
 
 // mayClean judges a cleaning before its effect: nobody may be using it.
-func (l *ledger) mayClean(s *simSource, id compute.ID) {
+func (l *ledger) mayClean(id compute.ID) {
 	i := l.insts[id]
 	if i == nil || i.State != compute.Cleaning && i.State != compute.Leased {
 		l.w.sched.fail("%s is cleaned, and is not to be", id)
@@ -411,7 +407,6 @@ func (l *ledger) mayClean(s *simSource, id compute.ID) {
 			l.w.sched.fail("%s is cleaned while %s has it", id, g.user.name)
 		}
 	}
-	_ = s
 }
 
 // clouds judges what is at the providers: each computer has its record, and those of others are left alone.

@@ -124,7 +124,7 @@ func (s *scheduler) run(patience time.Duration, done func() bool) {
 				s.fail("no end after %v", patience)
 				return
 			}
-			timer := time.NewTimer(end.Sub(time.Now()))
+			timer := time.NewTimer(time.Until(end))
 			select {
 			case <-s.wake:
 			case <-timer.C:

@@ -29,8 +29,8 @@ type simStore struct {
 
 var errFull = errors.New("the disk is full")
 
-// again makes the store take back a transaction that is then run once more, as it does when a batch fails.
-var again = errors.New("run again")
+// errAgain makes the store take back a transaction that is then run once more, as it does when a batch fails.
+var errAgain = errors.New("run again")
 
 func (s *simStore) Update(ctx context.Context, fn func(compute.Tx) error) error {
 	s.w.sched.yield(s.proc, "update")
@@ -46,9 +46,9 @@ func (s *simStore) Update(ctx context.Context, fn func(compute.Tx) error) error 
 			if err := fn(tx); err != nil {
 				return err
 			}
-			return again
+			return errAgain
 		})
-		if !errors.Is(err, again) {
+		if !errors.Is(err, errAgain) {
 			s.w.sched.yield(s.proc, "refused")
 			return err
 		}
@@ -58,9 +58,9 @@ func (s *simStore) Update(ctx context.Context, fn func(compute.Tx) error) error 
 			if err := fn(tx); err != nil {
 				return err
 			}
-			return again
+			return errAgain
 		})
-		if errors.Is(err, again) {
+		if errors.Is(err, errAgain) {
 			return nil
 		}
 		return err

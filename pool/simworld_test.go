@@ -71,10 +71,10 @@ type simSource struct {
 	fails    map[string]float64 // by operation; "create-answer": the answer is lost
 	outage   [2]time.Duration   // when every create fails
 	attempts int                // creates while it lasted
-	pauses   []time.Duration
 }
 
-const us, others = "", "another-installation"
+// others is the installation of somebody else.
+const others = "another-installation"
 
 // process is one life of a hostler process.
 type process struct {
