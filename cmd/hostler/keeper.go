@@ -182,7 +182,7 @@ func (a *app) ring(ctx context.Context) {
 	}
 	a.log.Warn("no keeper, so what is left is done now", "err", err)
 	if engine, err := a.engine(ctx); err == nil {
-		_, _ = engine.Work(ctx)
+		_, _ = engine.Work(ctx) // what fails is recorded, and tried again by whoever comes next
 	}
 }
 

@@ -236,3 +236,39 @@ func TestTerminal(t *testing.T) {
 		t.Errorf("a terminal that nobody asked for: exit status %d", exit)
 	}
 }
+
+// TestFollow watches what happens elsewhere: a document a line, until interrupted.
+func TestFollow(t *testing.T) {
+	m := newMachine(t)
+	m.must("run", "local", "--", "true")
+	cmd, line, out := m.start("events", "--follow", "--json")
+	if !strings.Contains(line, `"kind":"creating"`) {
+		t.Errorf("the first event: %s", line)
+	}
+	m.must("acquire", "--name", "seen")
+	for given := 0; given < 2; { // to run, and now
+		line, err := out.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(line, `"kind":"leased"`) {
+			given++
+		}
+	}
+	_ = cmd.Process.Signal(syscall.SIGINT)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("interrupted: %v", err)
+	}
+	cmd, line, out = m.start("status", "--watch", "--query", "in-use")
+	if line != "1" {
+		t.Errorf("in use: %q", line)
+	}
+	m.must("release", "seen")
+	if line, err := out.ReadString('\n'); line != "0\n" {
+		t.Errorf("after the release: %q %v", line, err)
+	}
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("interrupted: %v", err)
+	}
+}

@@ -136,6 +136,9 @@ func (a *app) later(cfg *config.Config) func(name, typ string) bool {
 	}
 }
 
+// dueTime is how long a command that only shows something does what is due before it leaves the rest to the keeper.
+const dueTime = 2 * time.Second
+
 // due does what is due for sources before they are shown or used: ended leases, half-made and unclean instances. What goes wrong there is
 // recorded, and shown by status and events; here it is no reason to fail.
 func (a *app) due(ctx context.Context, names ...string) {
@@ -152,7 +155,13 @@ func (a *app) due(ctx context.Context, names ...string) {
 	if len(names) > 0 && len(known) == 0 {
 		return
 	}
-	if _, err := engine.Work(ctx, known...); err != nil {
+	short, cancel := context.WithTimeout(ctx, dueTime)
+	defer cancel()
+	if _, err := engine.Work(short, known...); err != nil {
 		a.log.Warn("what was due", "err", err)
+	}
+	if short.Err() != nil && ctx.Err() == nil {
+		a.left = true // it goes on in the keeper
+		a.ring(ctx)
 	}
 }
