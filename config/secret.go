@@ -72,15 +72,17 @@ func chomp(b []byte) string { return strings.TrimSuffix(strings.TrimSuffix(strin
 func split(s string) ([]string, error) {
 	var words []string
 	var odd error
-	err := syntax.NewParser().Words(strings.NewReader(s), func(w *syntax.Word) bool {
-		text, err := literal(w.Parts)
-		if err != nil {
-			odd = err
-			return false
+	var err error
+	for w, e := range syntax.NewParser().WordsSeq(strings.NewReader(s)) {
+		if err = e; err != nil {
+			break
+		}
+		text, e := literal(w.Parts)
+		if odd = e; odd != nil {
+			break
 		}
 		words = append(words, text)
-		return true
-	})
+	}
 	switch {
 	case odd != nil:
 		return nil, odd

@@ -228,8 +228,10 @@ func TestTrustStore(t *testing.T) {
 	if ok, err := s.Trusted("/x", "1"); ok || err == nil {
 		t.Errorf("a torn file: %v %v", ok, err)
 	}
-	if s.Revoke("/x") != nil || s.Revoke("/x") != nil {
-		t.Error("revoke")
+	for range 2 { // twice is as good as once
+		if err := s.Revoke("/x"); err != nil {
+			t.Error(err)
+		}
 	}
 	if (config.TrustStore{}).Approve("/x", "1") == nil {
 		t.Error("an approval went nowhere")

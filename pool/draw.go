@@ -38,11 +38,10 @@ type draw struct {
 	now     time.Time
 	cached  bool            // take what stands ready only
 	skip    map[string]bool // sources that failed this request already
-	lend    func(i *compute.Instance) *compute.Lease
-	pending bool // leases are not told yet: they end with this worker
-	hooked  bool // hooks run at each hand-out
-	checked bool // what was not found fit for some time is looked at
-	wrote   bool // counts read before are not true any more
+	pending bool            // leases are not told yet: they end with this worker
+	hooked  bool            // hooks run at each hand-out
+	checked bool            // what was not found fit for some time is looked at
+	wrote   bool            // counts read before are not true any more
 	records map[*source]*compute.SourceRecord
 	paused  []error // why sources were passed over
 }

@@ -140,7 +140,7 @@ func TestExtend(t *testing.T) {
 		kind(t, err, compute.ErrInvalid)
 		time.Sleep(50 * time.Minute)
 		for range 3 { // a renewal stops at max-ttl without an error
-			ls, err = r.Extend(ctx, ann, 0, l.Instance)
+			_, err = r.Extend(ctx, ann, 0, l.Instance)
 			must(t, err)
 			time.Sleep(27 * time.Minute)
 		}

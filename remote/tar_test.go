@@ -346,7 +346,7 @@ func guarded(t testing.TB) (dst string, check func() string) {
 	}
 	look := func() string {
 		var s strings.Builder
-		_ = filepath.WalkDir(top, func(p string, d fs.DirEntry, err error) error {
+		_ = filepath.WalkDir(top, func(p string, _ fs.DirEntry, _ error) error {
 			if p == dst {
 				return filepath.SkipDir
 			}

@@ -91,13 +91,6 @@ func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-func appendBool(b []byte, v bool) []byte {
-	if v {
-		return append(b, 1)
-	}
-	return append(b, 0)
-}
-
 // decoder takes a body apart. The first thing wrong makes it bad, and all that follows zero.
 type decoder struct {
 	b   []byte
@@ -134,8 +127,6 @@ func (d *decoder) string() string {
 	d.b = d.b[n:]
 	return s
 }
-
-func (d *decoder) bool() bool { return d.int(1) == 1 }
 
 // end reports whether all was well formed and nothing is left.
 func (d *decoder) end() bool { return !d.bad && len(d.b) == 0 }

@@ -47,33 +47,33 @@ func openError(path string, err error) error {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		e.Kind, e.Hint = compute.ErrDenied, "give yourself access to the directory, or use another one by XDG_STATE_HOME"
 	case errors.Is(err, driver.ErrBadConn), errors.As(err, &code):
-		e.Kind, e.Hint = sqliteKind(err)
+		e.Hint, e.Kind = advice(err)
 	}
 	return e
 }
 
-// sqliteKind maps SQLite's result codes to a kind and to what the user may do.
-func sqliteKind(err error) (error, string) {
+// advice maps SQLite's result codes to what the user may do, and to a kind.
+func advice(err error) (hint string, kind error) {
 	var code interface{ Code() int }
 	if !errors.As(err, &code) {
-		return compute.ErrFailed, ""
+		return "", compute.ErrFailed
 	}
 	if code.Code() == sqlite3.SQLITE_IOERR_SHMSIZE { // there was no room for what the processes share beside the log
-		return compute.ErrFailed, full
+		return full, compute.ErrFailed
 	}
 	switch code.Code() & 0xff {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return compute.ErrFailed, damage
+		return damage, compute.ErrFailed
 	case sqlite3.SQLITE_FULL:
-		return compute.ErrFailed, full
+		return full, compute.ErrFailed
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return compute.ErrUnavailable, "another process holds the state for long; try again"
+		return "another process holds the state for long; try again", compute.ErrUnavailable
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_AUTH:
-		return compute.ErrDenied, "the state directory must be yours and writable; or use another one by XDG_STATE_HOME"
+		return "the state directory must be yours and writable; or use another one by XDG_STATE_HOME", compute.ErrDenied
 	case sqlite3.SQLITE_IOERR:
-		return compute.ErrFailed, "the disk gave an error, see the kernel's log; `hostler status` shows what is recorded"
+		return "the disk gave an error, see the kernel's log; `hostler status` shows what is recorded", compute.ErrFailed
 	}
-	return compute.ErrFailed, ""
+	return "", compute.ErrFailed
 }
 
 // wrap gives errors of SQLite a kind; others pass as they are.
@@ -86,6 +86,6 @@ func wrap(err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	kind, hint := sqliteKind(err)
+	hint, kind := advice(err)
 	return &compute.Error{Op: "state", Kind: kind, Err: err, Hint: hint}
 }
