@@ -94,6 +94,16 @@ func typeKeys() map[string][]string {
 	return out
 }
 
+// typeNames lists the known types, pool too.
+func typeNames() []string {
+	names := []string{"pool"}
+	for name := range kinds() {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
 // openExternal asks the executable hostler-source-TYPE to be the provider. References to secrets are followed here, at the last moment.
 func openExternal(ctx context.Context, log *slog.Logger, s site, settings map[string]string) (compute.Provider, error) {
 	o := exec.Options{Type: s.typ, Source: s.source, Installation: s.installation, Dir: s.dir, Settings: map[string]string{}}
