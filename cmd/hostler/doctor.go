@@ -46,11 +46,13 @@ listed where it has any; none is made. Exit status 1 when something fails that i
 func (a *app) doctor(ctx context.Context) error {
 	checks := []checkView{{"ok", "version", versionLine(), ""}, {"ok", "types", strings.Join(typeNames(), " ") + ", and each hostler-source-TYPE on PATH", ""}}
 	checks = append(checks, a.checkConfig()...)
-	state := a.checkState(ctx)
-	checks = append(checks, state...)
 	checks = append(checks, a.checkKeeper(ctx), checkSSH(), checkChroot())
-	if state[0].Result == "ok" {
-		checks = append(checks, a.checkSources(ctx)...)
+	if a.cfg != nil {
+		state := a.checkState(ctx)
+		checks = append(checks, state...)
+		if state[0].Result == "ok" {
+			checks = append(checks, a.checkSources(ctx)...)
+		}
 	}
 	bad := false
 	rows := make([][]string, len(checks))

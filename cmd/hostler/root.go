@@ -131,7 +131,7 @@ func (a *app) begin(cmd *cobra.Command) error {
 		if err := os.Chdir(a.flags.dir); err != nil {
 			return invalid("", "-C: %v", err)
 		}
-		_ = os.Setenv("PWD", "") // what it said is true no more
+		_ = os.Unsetenv("PWD") // what it said is true no more
 	}
 	a.setLog()
 	return nil
