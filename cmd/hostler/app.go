@@ -83,6 +83,9 @@ func (a *app) configuration() (*config.Config, error) {
 		return a.cfg, nil
 	}
 	opt := config.LoadOptions{Dir: a.tree, ConfigDir: a.flags.config, Compat: a.compat, TypeKeys: typeKeys()}
+	if info, err := os.Stat(a.tree); a.tree != "" && (err != nil || !info.IsDir()) {
+		opt.Dir = "/" // the keeper outlives the directory that it was started in
+	}
 	if dir, err := stateDir(); err == nil {
 		opt.Trust.Dir = dir + "/trust"
 	}

@@ -162,6 +162,11 @@ func (a *app) keeperStart() (keeper.StartOptions, error) {
 		opt.Args = append(opt.Args, "--config", dir)
 	}
 	opt.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "HOSTLER_LEASE=") })
+	if dir := os.Getenv("HOSTLER_CONFIG"); dir != "" { // its directory is not ours
+		if abs, err := filepath.Abs(dir); err == nil {
+			opt.Env = append(opt.Env, "HOSTLER_CONFIG="+abs)
+		}
+	}
 	return opt, nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"net"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -122,6 +124,17 @@ func TestSSH(t *testing.T) {
 	}
 	if got := m.must("keeper", "status"); strings.Count(got, `"generation"`) != 2 {
 		t.Errorf("the keeper has not two connections: %s", got)
+	}
+	// Killing the keeper loses nothing: the next command starts another.
+	var keeper struct{ PID int }
+	if err := json.Unmarshal([]byte(m.must("keeper", "status")), &keeper); err != nil || keeper.PID <= 1 {
+		t.Fatalf("keeper status: %v", err)
+	}
+	if err := syscall.Kill(keeper.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.must("run", "web-lab1", "--", "hostname"); got != "lab1\n" {
+		t.Errorf("run after the keeper was killed: %q", got)
 	}
 	file := filepath.Join(m.dir, "work", "file")
 	if err := os.WriteFile(file, bytes.Repeat([]byte("line\n"), 100_000), 0o640); err != nil {
@@ -241,4 +254,47 @@ func TestChroot(t *testing.T) {
 	if got := m.must("status", "jail"); !strings.Contains(got, "jail    0       0 ") {
 		t.Errorf("status: %s", got)
 	}
+}
+
+// TestKeeperOfAnotherTree uses a host that a project's directory defines, through a keeper that was started elsewhere and has never read that; and goes
+// on when the directory that it was started in is gone.
+func TestKeeperOfAnotherTree(t *testing.T) {
+	m, _ := sshMachine(t)
+	elsewhere, project := filepath.Join(m.dir, "elsewhere"), filepath.Join(m.dir, "project")
+	source := filepath.Join(project, ".hostler", "sources", "theirs")
+	text, err := os.ReadFile(filepath.Join(m.dir, "home", ".config", "hostler", "sources", "web", "source.conf"))
+	if err := errors.Join(err, os.Mkdir(elsewhere, 0o755), os.MkdirAll(source, 0o755), os.WriteFile(filepath.Join(source, "source.conf"), text, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	m.must("-C", elsewhere, "acquire", "-s", "web")
+	m.must("-C", elsewhere, "run", "web-lab1", "--", "true") // starts the keeper
+	if err := os.Remove(elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, exit := m.run("-C", project, "acquire", "-s", "theirs"); exit != 7 {
+		t.Fatalf("a project's source with a configuration of ssh's: exit status %d", exit)
+	}
+	m.must("-C", project, "trust", "approve")
+	name := strings.TrimSpace(m.must("-C", project, "acquire", "-s", "theirs"))
+	if got := m.must("-C", project, "run", name, "--", "hostname"); got != "lab1\n" {
+		t.Errorf("run: %q", got)
+	}
+	if got := m.must("keeper", "status"); strings.Count(got, `"generation"`) != 2 {
+		t.Errorf("it did not go by the one keeper: %s", got)
+	}
+	m.must("-C", project, "release", "--all")
+}
+
+// TestNoKeeper has no place for the keeper's socket: commands do without, a little slower.
+func TestNoKeeper(t *testing.T) {
+	m, _ := sshMachine(t)
+	m.env = append(m.env, "XDG_RUNTIME_DIR="+filepath.Join(m.dir, strings.Repeat("long", 30)))
+	if err := os.Mkdir(filepath.Join(m.dir, strings.Repeat("long", 30)), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	m.must("acquire", "-s", "web")
+	if got := m.must("run", "web-lab1", "--", "hostname"); got != "lab1\n" {
+		t.Errorf("run: %q", got)
+	}
+	m.must("release", "--all")
 }
