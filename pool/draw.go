@@ -305,7 +305,9 @@ func (d *draw) overChild(s *source, r *compute.SourceRecord, child *unit, lend f
 // hand gives an instance to its lease: one row changed and one made.
 func (p *Pool) hand(tx compute.Tx, u *unit, pending bool) error {
 	i, l := u.inst, u.lease
-	i.Generation++
+	if err := p.advance(tx, u); err != nil {
+		return err
+	}
 	i.Uses++
 	i.Worker, i.Wanted, i.Resume = 0, "", 0
 	l.Generation = i.Generation
@@ -320,6 +322,18 @@ func (p *Pool) hand(tx compute.Tx, u *unit, pending bool) error {
 		return err
 	}
 	return tx.InsertLease(l)
+}
+
+// advance raises an instance's generation. Machines that stay, and what pools put in front of them, are recorded anew under their old names: there
+// the generation is counted by the name, so that it grows all the same.
+func (p *Pool) advance(tx compute.Tx, u *unit) error {
+	if o := p.ready(u.inst.SourceKey); u.src.Type != poolType && (o == nil || len(o.names) == 0) {
+		u.inst.Generation++
+		return nil
+	}
+	n, err := tx.NextNumber("generation of " + string(u.inst.ID))
+	u.inst.Generation = n
+	return err
 }
 
 // blocked tells whether somebody who came before waits for what s could give.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
+	"github.com/hostler-project/hostler/provider/local"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -199,6 +201,32 @@ func TestOwners(t *testing.T) {
 		kind(t, err, compute.ErrStale)
 		kind(t, r.Release(ctx, compute.Who{Owner: "ann", Lease: l.ID}, compute.ReleaseOptions{}, again.Instance), compute.ErrStale)
 	})
+}
+
+// TestGenerationGrows also where a machine that stays is recorded anew under its name.
+func TestGenerationGrows(t *testing.T) {
+	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
+	must(t, err)
+	defer st.Close()
+	r := newRigOn(t, st, nil, []pool.Source{
+		{Name: "this", Type: "local", Digest: "d"}, {Name: "front", Type: "pool", Digest: "d", Children: []string{"this"}},
+	}, func(o *pool.Options) {
+		o.Open = func(ctx context.Context, name, _ string, _ []byte) (compute.Provider, error) {
+			return local.Open(ctx, slog.New(slog.DiscardHandler), local.Options{Source: name})
+		}
+	})
+	last := int64(0)
+	for range 3 {
+		l := r.take(t, t.Context(), compute.Request{Source: "front"})
+		if l.Instance != "front-this-local" || l.Generation <= last {
+			t.Errorf("generation %d of %s after %d", l.Generation, l.Instance, last)
+		}
+		last = l.Generation
+		must(t, r.Release(t.Context(), ann, compute.ReleaseOptions{}, l.Instance))
+		if s := r.state(t, t.Context(), "this-local"); s != "gone" {
+			t.Errorf("it is %s", s)
+		}
+	}
 }
 
 func TestBoundToProcess(t *testing.T) {
