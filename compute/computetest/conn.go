@@ -6,10 +6,13 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"path"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,6 +40,7 @@ func Conn(t *testing.T, opt ConnOptions) {
 			t.Errorf("Skip names %q, which is no case", name)
 		}
 	}
+	heed(t)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			if why := opt.Skip[c.name]; why != "" {
@@ -213,4 +217,16 @@ func endless(t *connTest) io.Reader {
 	r, w := io.Pipe()
 	t.Cleanup(func() { _ = w.Close() })
 	return r
+}
+
+// heed lets the programs that the cases start get the signals that this process was started without, as under nohup or in the background of a
+// script: a program inherits what is ignored, and a shell cannot even trap it then. What is caught here is as usual there.
+func heed(t *testing.T) {
+	c := make(chan os.Signal, 1)
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT} {
+		if signal.Ignored(s) {
+			signal.Notify(c, s)
+		}
+	}
+	t.Cleanup(func() { signal.Stop(c) })
 }
