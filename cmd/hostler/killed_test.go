@@ -3,12 +3,17 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/fake"
 )
 
 // killable is the real program, built so that it can be killed at each recorded step.
@@ -40,20 +45,78 @@ func (k *killable) must(args ...string) string {
 	return out
 }
 
-// computers lists what the fakes have: one file each.
-func (k *killable) computers() map[string]bool {
+// somebodyElse is another installation, which has a computer in the same place.
+const somebodyElse = "somebody-else"
+
+// fakes is where the computers of the source web are.
+func (k *killable) fakes() string {
+	return filepath.Join(k.dir, "home", ".local", "state", "hostler", "instances", "web", "computers")
+}
+
+// computers lists what is there, ours and somebody else's: a file INSTALLATION,SOURCE,NAME.computer.json each.
+func (k *killable) computers() (ours, others []string) {
 	k.t.Helper()
-	found := map[string]bool{}
-	err := filepath.WalkDir(filepath.Join(k.dir, "home", ".local", "state", "hostler", "instances"), func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && strings.HasPrefix(d.Name(), "web-") {
-			found[strings.TrimSuffix(d.Name(), filepath.Ext(d.Name()))] = true
-		}
-		return err
-	})
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	files, err := filepath.Glob(filepath.Join(k.fakes(), "*.computer.json"))
+	if err != nil {
 		k.t.Fatal(err)
 	}
-	return found
+	for _, f := range files {
+		parts := strings.Split(strings.TrimSuffix(filepath.Base(f), ".computer.json"), ",")
+		if len(parts) != 3 || parts[1] != "web" {
+			k.t.Fatalf("whose file is %s?", f)
+		}
+		if parts[0] == somebodyElse {
+			others = append(others, parts[2])
+		} else {
+			ours = append(ours, parts[2])
+		}
+	}
+	slices.Sort(ours)
+	return ours, others
+}
+
+// foreign puts a computer of another installation beside ours.
+func (k *killable) foreign() {
+	k.t.Helper()
+	f, err := fake.Open(k.t.Context(), slog.New(slog.DiscardHandler), fake.Options{Source: "web", Installation: somebodyElse, Dir: k.fakes(), State: "disk"})
+	if err == nil {
+		_, err = f.Create(k.t.Context(), compute.Spec{ID: "web-99", Source: "web", Installation: somebodyElse})
+	}
+	if err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// compare sees that what is recorded is what is there, that it is at rest, and that the other installation's computer stays. It returns the names.
+func (k *killable) compare(what string) []string {
+	k.t.Helper()
+	var status struct {
+		Instances []struct {
+			Name  string `json:"name"`
+			State string `json:"state"`
+		} `json:"instances"`
+	}
+	if err := json.Unmarshal([]byte(k.must("status", "-v", "--json")), &status); err != nil {
+		k.t.Fatal(err)
+	}
+	var records []string
+	for _, i := range status.Instances {
+		if i.Name == "" || i.State != "ready" && i.State != "leased" {
+			k.t.Fatalf("%s: %q is %s", what, i.Name, i.State)
+		}
+		if strings.HasPrefix(i.Name, "web-") {
+			records = append(records, i.Name)
+		}
+	}
+	slices.Sort(records)
+	ours, others := k.computers()
+	if !slices.Equal(ours, records) {
+		k.t.Fatalf("%s: recorded are %v, and there are %v", what, records, ours)
+	}
+	if !slices.Equal(others, []string{"web-99"}) {
+		k.t.Fatalf("%s: of somebody else's computers there are %v", what, others)
+	}
+	return records
 }
 
 // TestKilledProgram kills the program at every recorded step of acquire, release and discard. The next commands repair everything: nothing is
@@ -100,6 +163,7 @@ func killOnce(t *testing.T, program string, op []string, at int) int {
 			t.Fatal(err)
 		}
 	}
+	k.foreign()
 	if op[0] != "acquire" {
 		if out := k.must("acquire", "-s", "front"); out != "front-web-1\n" {
 			t.Fatalf("acquire gave %q", out)
@@ -116,33 +180,12 @@ func killOnce(t *testing.T, program string, op []string, at int) int {
 	what := strings.Join(op, " ") + ", killed at " + strings.TrimSpace(string(names))
 
 	k.must("status") // repairs
-	var status struct {
-		Instances []struct {
-			Name  string `json:"instance"`
-			State string `json:"state"`
-		} `json:"instances"`
-	}
-	if err := json.Unmarshal([]byte(k.must("status", "-v", "--json")), &status); err != nil {
-		t.Fatal(err)
-	}
-	records := map[string]bool{}
-	for _, i := range status.Instances {
-		if i.State != "ready" && i.State != "leased" {
-			t.Fatalf("%s: %s is %s", what, i.Name, i.State)
-		}
-		if strings.HasPrefix(i.Name, "web-") {
-			records[i.Name] = true
-		}
-	}
-	for c := range k.computers() {
-		if !records[c] {
-			t.Fatalf("%s: %s leaked", what, c)
-		}
-	}
-	for r := range records {
-		if !k.computers()[r] {
-			t.Fatalf("%s: %s is recorded, and does not exist", what, r)
-		}
+	records := k.compare(what)
+	switch names := strings.Fields(told); {
+	case op[0] == "acquire" && len(names) > 0 && len(records) < len(names):
+		t.Fatalf("%s: %v were given, and recorded are %v", what, names, records)
+	case op[1] == "front-web-1" && !slices.Equal(records, []string{"web-1"}): // of web one is wanted, whatever becomes of what was in front of it
+		t.Fatalf("%s: recorded are %v", what, records)
 	}
 	for _, name := range strings.Fields(told) { // what was told holds
 		if out := k.must("run", name, "--", "echo", "here"); out != "here\n" {
@@ -155,6 +198,9 @@ func killOnce(t *testing.T, program string, op []string, at int) int {
 	}
 	if out := k.must("acquire", "-s", "front", "3"); len(strings.Fields(out)) != 3 {
 		t.Fatalf("%s: then not all can be acquired: %s", what, out)
+	}
+	if all := k.compare(what + ", then all acquired"); len(all) != 3 {
+		t.Fatalf("%s: then recorded are %v", what, all)
 	}
 	if died {
 		return steps + 1
