@@ -153,7 +153,7 @@ func (g *gathering) hooks(p *place, s *Source, note func(*Source, Risk)) {
 // What a tree's source of a type may set without asking: where machines are, and nothing that is run, read or forwarded here.
 var harmless = map[string][]string{
 	"ssh":    {"ssh_host", "hosts", "user", "port"},
-	"chroot": {"base"}, // when it is outside of the tree
+	"chroot": {}, // a base too: whoever names the directory says whose programs run here as root
 	"local":  nil, "pool": nil,
 }
 
@@ -180,8 +180,6 @@ func (g *gathering) settings(s *Source, note func(*Source, Risk)) {
 		case !section:
 		case listed && !slices.Contains(allowed, own):
 			at(v.Key + " decides what runs or is read on this machine")
-		case own == "base" && within(filepath.Dir(filepath.Dir(filepath.Dir(s.Dir))), s.Dir, v.Text):
-			at("programs of the tree run on this machine, in a chroot")
 		case (own == "ssh_host" || own == "hosts") && slices.ContainsFunc(list(v.Text), func(h string) bool { return strings.HasPrefix(h, "-") }):
 			at(v.Key + " looks like an option of ssh")
 		case !listed && slices.ContainsFunc([]string{"command", "proxy", "exec", "env", "hook", "script", "program"},
@@ -191,11 +189,8 @@ func (g *gathering) settings(s *Source, note func(*Source, Risk)) {
 	}
 }
 
-// within reports whether path, taken from dir if relative, is in the tree around top. A relative path always is: it leads through the tree.
-func within(top, dir, path string) bool {
-	if !filepath.IsAbs(path) {
-		return true
-	}
+// within reports whether an absolute path is in the tree around top.
+func within(top, path string) bool {
 	rel, err := filepath.Rel(top, filepath.Clean(path))
 	return err == nil && filepath.IsLocal(rel)
 }
@@ -233,13 +228,13 @@ func (b *binding) source(s *Source) {
 		_, words, _ := reference(v.Text)
 		for _, w := range append(strings.FieldsFunc(words, func(c rune) bool { return strings.ContainsRune(" \t\n'\"", c) }), v.Text) {
 			if filepath.IsAbs(w) {
-				if within(tree, tree, w) {
+				if within(tree, w) {
 					b.outside(w)
 				}
 				continue
 			}
 			for _, d := range []string{s.Dir, tree, "."} {
-				if path, err := filepath.Abs(filepath.Join(d, w)); err == nil && within(tree, tree, path) {
+				if path, err := filepath.Abs(filepath.Join(d, w)); err == nil && within(tree, path) {
 					b.outside(path)
 				}
 			}
