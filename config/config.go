@@ -42,7 +42,8 @@ type Config struct {
 
 // Defaults are the section [defaults] of hostler.conf.
 type Defaults struct {
-	Source string         // "": not set
+	Source string         // "": not set, or Err
+	Err    error          // why Source cannot be used: a tree sets it, and waits for approval; nil
 	Wait   *time.Duration // at most so long in a queue; nil: not set; negative: without limit
 }
 
@@ -231,7 +232,11 @@ func (g *gathering) setting(r *Root, e entry) error {
 	}
 	switch key {
 	case "source":
+		chosen := g.Defaults.Source == ""
 		g.Defaults.Source = cmp.Or(g.Defaults.Source, e.Text)
+		if t := g.trees[r.Path]; t != nil && t.source == nil {
+			t.source, t.chosen = &e, chosen
+		}
 	case "wait":
 		d, err := limit(e.Text)
 		if err != nil {

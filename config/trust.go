@@ -39,6 +39,8 @@ type tree struct {
 	place    *place
 	sources  []*Source // also those that are shadowed
 	settings []entry   // of its hostler.conf, beyond [defaults]
+	source   *entry    // [defaults] source; nil: not set
+	chosen   bool      // and no earlier root says another
 }
 
 func (g *gathering) closeTrees() {
@@ -74,6 +76,11 @@ func (g *gathering) applyTrust() {
 				e := t.settings[0]
 				g.warn(&Error{File: e.File, Line: e.Line, Key: e.Key, Msg: "is left out", Err: ErrUntrusted})
 			}
+			if e := t.source; t.chosen {
+				// What names no source must not go elsewhere than the user thinks: neither to the tree's choice, nor past it.
+				g.Defaults.Source, g.Defaults.Err = "", &Error{File: e.File, Line: e.Line, Key: e.Key, Err: ErrUntrusted}
+				g.warn(g.Defaults.Err)
+			}
 			continue
 		}
 		for _, e := range t.settings {
@@ -96,6 +103,7 @@ func (g *gathering) examine(t *tree) (risks []Risk, blocked map[*Source]Risk, su
 		risks = append(risks, r)
 	}
 	alien := foreign(t.place.path)
+	whole := t.source != nil // where names lead is decided by all of its sources together
 	for _, s := range t.sources {
 		if errors.Is(s.Err, fs.ErrNotExist) || s.Type == "" {
 			continue // no source.conf, nothing runs
@@ -106,6 +114,10 @@ func (g *gathering) examine(t *tree) (risks []Risk, blocked map[*Source]Risk, su
 		}
 		g.hooks(t.place, s, note)
 		g.settings(s, note)
+		if redirects(s) {
+			note(s, Risk{File: s.File, Why: "what is meant for this machine's own " + s.Name + " goes where it says"})
+			whole = true
+		}
 		if len(risks) > before {
 			b.source(s)
 		}
@@ -126,7 +138,22 @@ func (g *gathering) examine(t *tree) (risks []Risk, blocked map[*Source]Risk, su
 		note(nil, Risk{File: e.File, Line: e.Line, Why: fmt.Sprintf("sets %s of [%s]", e.Key, e.section)})
 		b.file("hostler.conf")
 	}
+	if e := t.source; e != nil {
+		note(nil, Risk{File: e.File, Line: e.Line, Why: "what names no source goes to " + e.Text})
+		b.file("hostler.conf")
+	}
+	for _, s := range t.sources {
+		if whole {
+			b.source(s)
+		}
+	}
 	return risks, blocked, b.digest()
+}
+
+// redirects reports whether a source takes a name by which users mean this machine, and is something else: commands and their input would go
+// there unasked.
+func redirects(s *Source) bool {
+	return s.Name == "sandbox" || s.Name == "local" && s.Type != "local"
 }
 
 // hooks notes the executables beside a source.conf.

@@ -164,6 +164,83 @@ func TestBundlesOfATree(t *testing.T) {
 	}
 }
 
+// Who says local, or nothing, means this machine or what he configured himself. A tree cannot lead that elsewhere unasked.
+func TestNamesStay(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"local", "type = ssh\nssh_host = theirs", "goes where it says"},
+		{"local", "type = pool\nsources = theirs", "goes where it says"},
+		{"sandbox", "type = ssh\nssh_host = theirs", "goes where it says"},
+		{"sandbox", "type = local", "goes where it says"},
+		{"local", "type = local\nconcurrency = 2", ""},
+		{"other", "type = ssh\nssh_host = theirs", ""},
+	} {
+		for _, root := range []string{".hostler", ".crcache"} {
+			for _, compat := range []bool{false, root == ".crcache"} {
+				w := newWorld(t)
+				w.opt.Compat = compat
+				w.opt.Trust.Dir = filepath.Join(w.home, "trust")
+				w.file(root+"/sources/theirs/source.conf", "type = ssh\nssh_host = theirs")
+				w.file(root+"/sources/"+c.name+"/source.conf", c.text)
+				conf := w.load()
+				s, _ := conf.Source(c.name)
+				if c.want == "" {
+					if s.Err != nil || len(conf.NeedsTrust()) > 0 {
+						t.Errorf("%s in %s: %s: %v", c.name, root, c.text, s.Err)
+					}
+					continue
+				}
+				if d := conf.NeedsTrust(); !errors.Is(s.Err, config.ErrUntrusted) || !strings.Contains(s.Err.Error(), c.want) || len(d) != 1 {
+					t.Errorf("%s in %s: %s: %v", c.name, root, c.text, s.Err)
+					continue
+				}
+				d := conf.NeedsTrust()[0]
+				w.opt.Trust.Approve(d.Root, d.Digest)
+				if s := w.source(c.name); s.Err != nil {
+					t.Errorf("%s in %s, approved: %v", c.name, root, s.Err)
+				}
+				w.file(root+"/sources/theirs/source.conf", "type = ssh\nssh_host = another")
+				if s := w.source(c.name); !errors.Is(s.Err, config.ErrUntrusted) {
+					t.Errorf("%s in %s: what it leads to has changed: %v", c.name, root, s.Err)
+				}
+				w.file("~/.config/crcache/sources/"+c.name+"/source.conf", "type = fake")
+				if s := w.source(c.name); compat && s.Err != nil {
+					t.Errorf("the user's own %s: %v", c.name, s.Err)
+				}
+			}
+		}
+	}
+}
+
+func TestDefaultSourceOfATree(t *testing.T) {
+	w := newWorld(t)
+	w.opt.Trust.Dir = filepath.Join(w.home, "trust")
+	w.file(".hostler/sources/web/source.conf", "type = ssh\nssh_host = theirs")
+	file := w.file(".hostler/hostler.conf", "[defaults]\nwait = 1m\nsource = web\n")
+	c := w.load()
+	if d := c.Defaults; d.Source != "" || !errors.Is(d.Err, config.ErrUntrusted) || !strings.HasPrefix(d.Err.Error(), file+":3") || d.Wait == nil {
+		t.Errorf("%+v", d)
+	}
+	if s := w.source("web"); s.Err != nil {
+		t.Errorf("under its own name: %v", s.Err)
+	}
+	d := c.NeedsTrust()
+	if len(d) != 1 || len(d[0].Risks) != 1 {
+		t.Fatalf("%+v", d)
+	}
+	w.opt.Trust.Approve(d[0].Root, d[0].Digest)
+	if d := w.load().Defaults; d.Source != "web" || d.Err != nil {
+		t.Errorf("approved: %+v", d)
+	}
+	w.file(".hostler/sources/web/source.conf", "type = ssh\nssh_host = another")
+	if d := w.load().Defaults; d.Source != "" || !errors.Is(d.Err, config.ErrUntrusted) {
+		t.Errorf("what it leads to has changed: %+v", d)
+	}
+	w.file("~/.config/hostler/hostler.conf", "[defaults]\nsource = mine\n")
+	if d := w.load().Defaults; d.Source != "mine" || d.Err != nil {
+		t.Errorf("the user's own: %+v", d)
+	}
+}
+
 // Another user's directory, such as a .hostler in /tmp, is not believed at all.
 func TestForeignTree(t *testing.T) {
 	if os.Geteuid() != 0 {
