@@ -164,6 +164,9 @@ func (a *app) sourceName() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if cfg.Defaults.Err != nil {
+		return "", configError(cfg.Defaults.Err)
+	}
 	return cmp.Or(cfg.Defaults.Source, "local"), nil
 }
 
