@@ -131,7 +131,7 @@ func TestConnSSHRoot(t *testing.T) {
 	kv := sshLab(t)
 	computetest.Conn(t, computetest.ConnOptions{
 		New: func(t *testing.T) compute.Conn {
-			return dialSSH(t, remote.SSHOptions{Host: "lab1", ConfigFile: kv["ssh_config"]})
+			return dialSSH(t, remote.SSHOptions{Host: "lab1", ConfigFile: kv["ssh_config"], Owner: true})
 		},
 		Dir: "/tmp", Shell: true,
 		Skip: map[string]string{"Nanoseconds": "SFTP has whole seconds"},
@@ -142,7 +142,7 @@ func TestConnSSHUser(t *testing.T) {
 	kv := sshLab(t)
 	computetest.Conn(t, computetest.ConnOptions{
 		New: func(t *testing.T) compute.Conn {
-			return dialSSH(t, remote.SSHOptions{Host: "lab1", User: "user", ConfigFile: kv["ssh_config"]})
+			return dialSSH(t, remote.SSHOptions{Host: "lab1", User: "user", ConfigFile: kv["ssh_config"], Owner: true})
 		},
 		Dir: "/tmp", Shell: true,
 		Skip: map[string]string{"Nanoseconds": "SFTP has whole seconds"},

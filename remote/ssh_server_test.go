@@ -139,6 +139,24 @@ func TestConnSSHNoSFTP(t *testing.T) {
 	})
 }
 
+// Without SFTP owners are given too, and then setuid stays.
+func TestSSHNoSFTPOwner(t *testing.T) {
+	conn := dialSSH(t, remote.SSHOptions{Host: "extra", ConfigFile: extraServer(t, 3204, "MaxSessions 10\n"), Owner: true})
+	dir := strings.TrimSpace(says(t, conn, "mktemp", "-d"))
+	var in bytes.Buffer
+	tw := tar.NewWriter(&in)
+	_ = tw.WriteHeader(&tar.Header{Name: "d/", Typeflag: tar.TypeDir, Mode: 0o3755, Uid: 1234, Gid: 5678})
+	_ = tw.WriteHeader(&tar.Header{Name: "d/f", Mode: 0o6711, Uid: 1234, Gid: 5678})
+	_ = tw.Close()
+	if err := conn.Put(t.Context(), dir, &in); err != nil {
+		t.Fatal(err)
+	}
+	if got := says(t, conn, "stat", "-c", "%u:%g %a", dir+"/d", dir+"/d/f"); got != "1234:5678 3755\n1234:5678 6711\n" {
+		t.Errorf("got %q", got)
+	}
+	says(t, conn, "rm", "-r", dir)
+}
+
 // Without tar a tree is read over SFTP; without both the error says so.
 func TestSSHGetWithoutTar(t *testing.T) {
 	kv := sshLab(t)

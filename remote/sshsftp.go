@@ -123,15 +123,17 @@ func (f *sftpFiles) write(ctx context.Context, temp, name string, h *tar.Header,
 	return err
 }
 
-// finish sets owner, mode and time, in this order.
+// finish sets owner, mode and time, in this order; without mode, the permissions are there already and setuid and its like not wanted.
 func (f *sftpFiles) finish(name string, h *tar.Header, mode bool) error {
+	theirs := false
 	if f.owner {
-		if err := f.Chown(name, h.Uid, h.Gid); err != nil && !errors.Is(err, fs.ErrPermission) {
+		err := f.Chown(name, h.Uid, h.Gid)
+		if theirs = err == nil; err != nil && !errors.Is(err, fs.ErrPermission) {
 			return err
 		}
 	}
 	if mode || f.owner {
-		m := h.FileInfo().Mode()
+		m := modeFor(h, theirs)
 		if err := f.Chmod(name, m); err != nil && f.Chmod(name, m.Perm()) != nil {
 			return err
 		}

@@ -55,9 +55,10 @@ func (f *shellFiles) mkdir(ctx context.Context, dir string) error {
 func (f *shellFiles) close() {}
 
 // setFar gives $1 the time $2 (UTC, as POSIX touch reads it; $3 is what others read to the nanosecond), the owner $4 if it is not "-" and the
-// mode $5.
-const setFar = `[ "$4" = - ]||chown -h -- "$4" "$1" 2>/dev/null||:
-chmod -- "$5" "$1"||exit
+// mode $5, of four digits; of setuid, setgid and sticky it gets the last alone where it does not get its owner (see modeFor). A directory keeps
+// setgid in spite of a numeric mode, so that is taken away by name.
+const setFar = `m=$5;{ [ "$4" != - ]&&chown -h -- "$4" "$1" 2>/dev/null;}||{ case $m in [1357]???) m=1${m#?};;*) m=0${m#?};;esac;chmod ug-s -- "$1"||exit;}
+chmod -- "$m" "$1"||exit
 touch -d "$3" -- "$1" 2>/dev/null||TZ=UTC0 touch -t "$2" -- "$1"||exit
 `
 
@@ -72,7 +73,7 @@ func (f *shellFiles) words(temp, name string, h *tar.Header) []string {
 	if f.owner {
 		owner = strconv.Itoa(h.Uid) + ":" + strconv.Itoa(h.Gid)
 	}
-	return []string{temp, t.Format("200601021504.05"), t.Format("2006-01-02T15:04:05.000000000Z"), owner, fmt.Sprintf("%o", h.Mode&0o7777), name}
+	return []string{temp, t.Format("200601021504.05"), t.Format("2006-01-02T15:04:05.000000000Z"), owner, fmt.Sprintf("%04o", h.Mode&0o7777), name}
 }
 
 func (f *shellFiles) write(ctx context.Context, temp, name string, h *tar.Header, body io.Reader) error {

@@ -18,7 +18,7 @@ import (
 
 // UnpackOptions say how a tar stream becomes files.
 type UnpackOptions struct {
-	Owner bool // set owners by number; else they are ours
+	Owner bool // set owners by number, where permitted; what stays ours loses setuid and setgid, which were meant for another owner
 }
 
 // Unpack makes the files of a tar stream in r. No entry lands outside of it: names that are absolute or hold "..", names that lead through a link
@@ -152,7 +152,7 @@ func (u *unpacker) make(dir *os.Root, temp, name string, h *tar.Header, body io.
 		if err := dir.Symlink(h.Linkname, temp); err != nil {
 			return err
 		}
-		if err := u.own(dir, temp, h); err != nil {
+		if _, err := u.own(dir, temp, h); err != nil {
 			return err
 		}
 		return at(dir, func(d *os.File) error { return setLinkTime(d, temp, h.ModTime) })
@@ -231,11 +231,12 @@ func (u *unpacker) finishDirs() {
 
 // attributes sets owner, mode and time, in this order: a new owner takes the setuid bit away, a new mode changes no time.
 func (u *unpacker) attributes(dir *os.Root, name string, h *tar.Header) error {
-	if err := u.own(dir, name, h); err != nil {
+	theirs, err := u.own(dir, name, h)
+	if err != nil {
 		return err
 	}
-	mode := h.FileInfo().Mode()
-	err := dir.Chmod(name, mode&(fs.ModePerm|fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky))
+	mode := modeFor(h, theirs)
+	err = dir.Chmod(name, mode)
 	if errors.Is(err, fs.ErrPermission) {
 		err = dir.Chmod(name, mode.Perm())
 	}
@@ -245,15 +246,26 @@ func (u *unpacker) attributes(dir *os.Root, name string, h *tar.Header) error {
 	return dir.Chtimes(name, time.Time{}, h.ModTime)
 }
 
-func (u *unpacker) own(dir *os.Root, name string, h *tar.Header) error {
+// modeFor is the mode that a file gets. Setuid and setgid say "run as my owner": a file that did not get its owner does not get them, or
+// whoever may start it would become us.
+func modeFor(h *tar.Header, theirs bool) fs.FileMode {
+	mode := h.FileInfo().Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)
+	if !theirs {
+		mode &^= fs.ModeSetuid | fs.ModeSetgid
+	}
+	return mode
+}
+
+// own gives the file its owner where that is asked for and permitted, and reports whether it has it.
+func (u *unpacker) own(dir *os.Root, name string, h *tar.Header) (theirs bool, err error) {
 	if !u.opt.Owner {
-		return nil
+		return false, nil
 	}
-	err := dir.Lchown(name, h.Uid, h.Gid)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil // kept where permitted
+	err = dir.Lchown(name, h.Uid, h.Gid)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) { // EINVAL: a user that our user namespace does not know
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }
 
 // enter opens the directory of an entry, made if it is missing; the last one is kept open, as entries come a directory at a time.

@@ -23,6 +23,7 @@ type file struct {
 	body   string
 	target string
 	time   time.Time
+	owner  int // the user's number
 }
 
 // whole is a time without nanoseconds, fine one with.
@@ -35,7 +36,8 @@ func archive(files ...file) []byte {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, f := range files {
-		h := &tar.Header{Name: f.name, Typeflag: f.kind, Mode: f.mode, Linkname: f.target, Size: int64(len(f.body)), ModTime: f.time, Format: tar.FormatPAX}
+		h := &tar.Header{Name: f.name, Typeflag: f.kind, Mode: f.mode, Linkname: f.target, Size: int64(len(f.body)), ModTime: f.time,
+			Uid: f.owner, Gid: f.owner, Format: tar.FormatPAX}
 		if h.Mode == 0 {
 			h.Mode = 0o644
 		}
@@ -85,7 +87,7 @@ func (t *connTest) get(name string) map[string]file {
 		if _, twice := out[key]; twice {
 			t.Errorf("Get(%q): %q comes twice", name, key)
 		}
-		out[key] = file{key, h.Typeflag, h.Mode & 0o7777, string(body), h.Linkname, h.ModTime}
+		out[key] = file{key, h.Typeflag, h.Mode & 0o7777, string(body), h.Linkname, h.ModTime, h.Uid}
 	}
 }
 
@@ -144,12 +146,22 @@ var fileCases = []connCase{
 		}
 		t.sh(`test -x "$1/f755" && test ! -x "$1/f644" && chmod 700 "$1/closed"`, path.Join(t.scratch(), "m"))
 	}},
-	{"SpecialModes", func(t *connTest) {
-		t.put(t.scratch(), file{name: "s/", kind: tar.TypeDir, mode: 0o1777}, file{name: "s/setuid", mode: 0o4755}, file{name: "s/setgid", mode: 0o2755})
+	{"SpecialModes", func(t *connTest) { // a program that did not get its owner must not run as us
+		const other = 12345
+		files := []file{{name: "s/", kind: tar.TypeDir, mode: 0o1777}}
+		for name, mode := range map[string]int64{"setuid": 0o4755, "setgid": 0o2755, "both": 0o6755, "all": 0o7711} {
+			files = append(files, file{name: "s/" + name, mode: mode, owner: other}, file{name: "s/" + name + "-dir/", kind: tar.TypeDir, mode: mode, owner: other})
+		}
+		t.put(t.scratch(), files...)
 		got := t.get(path.Join(t.scratch(), "s"))
-		for name, want := range map[string]int64{"s": 0o1777, "s/setuid": 0o4755, "s/setgid": 0o2755} {
-			if got[name].mode != want {
-				t.Errorf("%s: mode %o, want %o", name, got[name].mode, want)
+		for _, f := range files {
+			g := got[strings.TrimSuffix(f.name, "/")]
+			want := f.mode
+			if g.owner != other {
+				want &^= 0o6000
+			}
+			if g.mode != want {
+				t.Errorf("%s: mode %o, want %o, as it is %d's", f.name, g.mode, want, g.owner)
 			}
 		}
 	}},
