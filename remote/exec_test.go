@@ -35,7 +35,9 @@ func TestConnLocal(t *testing.T) {
 func TestConnChroot(t *testing.T) {
 	root := tinyRoot(t)
 	computetest.Conn(t, computetest.ConnOptions{
-		New: func(*testing.T) compute.Conn { return remote.NewExec(remote.ExecOptions{Root: root, Chroot: true, Owner: true}) },
+		New: func(*testing.T) compute.Conn {
+			return remote.NewExec(remote.ExecOptions{Root: root, Chroot: true, Owner: true})
+		},
 		Dir: "/tmp", Shell: true,
 	})
 }

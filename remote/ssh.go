@@ -49,8 +49,8 @@ var (
 )
 
 // DialSSH logs in to a host. OpenSSH's configuration is honoured: Host, Include, HostName, User, Port, IdentityFile, CertificateFile,
-// IdentitiesOnly, IdentityAgent, ProxyJump, ProxyCommand, UserKnownHostsFile, GlobalKnownHostsFile, HostKeyAlias, StrictHostKeyChecking,
-// ConnectTimeout, ServerAliveInterval, ServerAliveCountMax. Files with Match, Include or CanonicalizeHostname are read by OpenSSH's own
+// IdentitiesOnly, IdentityAgent, ProxyJump, ProxyCommand, UserKnownHostsFile, GlobalKnownHostsFile, HostKeyAlias, RevokedHostKeys (text),
+// StrictHostKeyChecking, ConnectTimeout, ServerAliveInterval, ServerAliveCountMax. Files with Match, Include or CanonicalizeHostname are read by OpenSSH's own
 // program ("ssh -G") where it is installed, and by our library's lights otherwise, which refuses what it does not know.
 //
 // Nobody is asked anything: a host key that is not known is refused unless the configuration accepts it, and a key with a passphrase works

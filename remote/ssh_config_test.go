@@ -198,6 +198,13 @@ func TestSSHHostKeys(t *testing.T) {
 	_, other, _ := ed25519.GenerateKey(rand.Reader)
 	signer, _ := ssh.NewSignerFromKey(other)
 	wrong := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
+	dir := t.TempDir()
+	revoked, harmless, binary := dir+"/revoked", dir+"/harmless", dir+"/binary"
+	for name, text := range map[string]string{revoked: "# x\n" + line + " comment\n", harmless: wrong + "\n", binary: "SSHKRL\n\x00\x00\x00\x00\x01"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
 		name, known, more string
 		text, hint        string // of the error; "": it works
@@ -212,6 +219,13 @@ func TestSSHHostKeys(t *testing.T) {
 		{"changed, accept-new", kv["host1"] + " " + wrong, " StrictHostKeyChecking accept-new\n", "has changed", "remove line 1 of KH"},
 		{"changed, no", kv["host1"] + " " + wrong, " StrictHostKeyChecking no\n", "", ""},
 		{"revoked", "@revoked * " + line + "\n" + kv["host1"] + " " + line, "", "revoked", "new key"},
+		{"revoked later", kv["host1"] + " " + line + "\n@revoked * " + line, "", "revoked", "new key"},
+		{"revoked, no", kv["host1"] + " " + line + "\n@revoked * " + line, " StrictHostKeyChecking no\n", "revoked", "new key"},
+		{"revoked by file", kv["host1"] + " " + line, " StrictHostKeyChecking no\n RevokedHostKeys " + revoked + "\n", "revoked in " + revoked + ", line 2", "new key"},
+		{"another revoked", kv["host1"] + " " + line, " RevokedHostKeys " + harmless + "\n", "", ""},
+		{"no such list", kv["host1"] + " " + line, " RevokedHostKeys /no/such/list\n", "/no/such/list", "or none"},
+		{"binary list", kv["host1"] + " " + line, " RevokedHostKeys " + binary + "\n", "binary", "or none"},
+		{"no list", kv["host1"] + " " + line, " RevokedHostKeys none\n", "", ""},
 		{"accept-new", "", " StrictHostKeyChecking accept-new\n", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -237,15 +237,24 @@ func TestSSHNoServer(t *testing.T) {
 	}
 }
 
-// A host may show a certificate; then who signed it is what must be known.
+// A host may show a certificate; then who signed it is what must be known, and not revoked.
 func TestSSHHostCertificate(t *testing.T) {
 	_, caKey, _ := ed25519.GenerateKey(rand.Reader)
 	_, hostKey, _ := ed25519.GenerateKey(rand.Reader)
 	ca, _ := ssh.NewSignerFromKey(caKey)
 	host, _ := ssh.NewSignerFromKey(hostKey)
-	for name, principal := range map[string]string{"good": "127.0.0.1", "another's": "other.host"} {
-		t.Run(name, func(t *testing.T) {
-			cert := &ssh.Certificate{Key: host.PublicKey(), CertType: ssh.HostCert, ValidPrincipals: []string{principal}, ValidBefore: ssh.CertTimeInfinity}
+	authority := "@cert-authority [127.0.0.1]:* " + string(ssh.MarshalAuthorizedKey(ca.PublicKey()))
+	for _, c := range []struct {
+		name, principal, known, settings string
+		good                             bool
+	}{
+		{"good", "127.0.0.1", authority, "", true},
+		{"another's", "other.host", authority, "", false},
+		{"revoked", "127.0.0.1", authority + "@revoked * " + string(ssh.MarshalAuthorizedKey(host.PublicKey())), " StrictHostKeyChecking no\n", false},
+		{"revoked authority", "127.0.0.1", authority + "@revoked * " + string(ssh.MarshalAuthorizedKey(ca.PublicKey())), " StrictHostKeyChecking no\n", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cert := &ssh.Certificate{Key: host.PublicKey(), CertType: ssh.HostCert, ValidPrincipals: []string{c.principal}, ValidBefore: ssh.CertTimeInfinity}
 			if err := cert.SignCert(rand.Reader, ca); err != nil {
 				t.Fatal(err)
 			}
@@ -255,15 +264,15 @@ func TestSSHHostCertificate(t *testing.T) {
 			}
 			server := &gliderlabs.Server{Handler: shellHandler("")}
 			server.AddHostKey(signer)
-			l := serveLoopback(t, server, "")
-			if err := os.WriteFile(l.known, append([]byte("@cert-authority [127.0.0.1]:* "), ssh.MarshalAuthorizedKey(ca.PublicKey())...), 0o600); err != nil {
+			l := serveLoopback(t, server, c.settings)
+			if err := os.WriteFile(l.known, []byte(c.known), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			conn, err := remote.DialSSH(t.Context(), remote.SSHOptions{Host: "here", ConfigFile: l.config})
 			if err == nil {
 				conn.Close()
 			}
-			if good := name == "good"; good != (err == nil) || !good && !errors.Is(err, compute.ErrDenied) {
+			if c.good != (err == nil) || !c.good && !errors.Is(err, compute.ErrDenied) {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -37,6 +37,7 @@ type sshTarget struct {
 	proxyCommand string
 
 	knownHosts []string // files, the user's first
+	revoked    []string // files
 	keyAlias   string
 	strict     string // yes, no, accept-new
 	timeout    time.Duration
@@ -209,6 +210,11 @@ func targetFrom(o SSHOptions, look sshLookup, home string) (*sshTarget, error) {
 	for _, line := range append(orDefault(look("UserKnownHostsFile"), "~/.ssh/known_hosts ~/.ssh/known_hosts2"),
 		orDefault(look("GlobalKnownHostsFile"), "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2")...) {
 		t.knownHosts = append(t.knownHosts, mapWords(splitQuoted(line), expand)...)
+	}
+	for _, word := range splitQuoted(first("RevokedHostKeys", "none")) {
+		if !strings.EqualFold(word, "none") {
+			t.revoked = append(t.revoked, expand(word))
+		}
 	}
 	switch v := strings.ToLower(first("StrictHostKeyChecking", "ask")); v {
 	case "no", "off", "false":

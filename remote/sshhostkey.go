@@ -33,6 +33,9 @@ type sshHostKeys struct {
 	t     *sshTarget
 	name  string // as it stands in the files: HOST or [HOST]:PORT
 	known []sshKnown
+
+	revoked []sshKnown // the keys in RevokedHostKeys, which name no host
+	broken  error      // why RevokedHostKeys cannot be read: then no key can be trusted
 }
 
 func newSSHHostKeys(t *sshTarget) *sshHostKeys {
@@ -45,6 +48,11 @@ func newSSHHostKeys(t *sshTarget) *sshHostKeys {
 	}
 	for _, f := range t.knownHosts {
 		h.read(f)
+	}
+	for _, f := range t.revoked {
+		if err := h.readRevoked(f); err != nil && h.broken == nil {
+			h.broken = fmt.Errorf("RevokedHostKeys: %w", err)
+		}
 	}
 	return h
 }
@@ -60,6 +68,40 @@ func (h *sshHostKeys) read(file string) {
 			h.known = append(h.known, sshKnown{file, i + 1, marker, key})
 		}
 	}
+}
+
+// readRevoked reads a file of public keys, one in a line. OpenSSH's binary lists are refused: not to know what is in one is not to know whom to trust.
+func (h *sshHostKeys) readRevoked(file string) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if bytes.HasPrefix(b, []byte("SSHKRL\n\x00")) {
+		return fmt.Errorf("%s: a binary revocation list, which only OpenSSH reads", file)
+	}
+	for i, line := range bytes.Split(b, []byte("\n")) {
+		if key, _, _, _, err := ssh.ParseAuthorizedKey(line); err == nil {
+			h.revoked = append(h.revoked, sshKnown{file, i + 1, "revoked", key})
+		}
+	}
+	return nil
+}
+
+// refuseRevoked refuses a key, or a certificate for one or by one, that somebody has revoked: before anything else, and however strict we are.
+func (h *sshHostKeys) refuseRevoked(key ssh.PublicKey) error {
+	if h.broken != nil {
+		return h.refuse(h.broken, "Name a file with one public key in a line, or none")
+	}
+	keys := []ssh.PublicKey{key}
+	if cert, ok := key.(*ssh.Certificate); ok {
+		keys = append(keys, cert.Key, cert.SignatureKey)
+	}
+	for _, k := range slices.Concat(h.revoked, h.known) {
+		if k.marker == "revoked" && slices.ContainsFunc(keys, func(key ssh.PublicKey) bool { return bytes.Equal(k.key.Marshal(), key.Marshal()) }) {
+			return h.refuse(fmt.Errorf("the host key is revoked in %s, line %d", k.file, k.line), "Ask who runs the host for its new key")
+		}
+	}
+	return nil
 }
 
 // matchesHost reports whether a list of patterns, hashed or plain, means the name.
@@ -120,6 +162,9 @@ func (h *sshHostKeys) algorithms() []string {
 
 // check is the handshake's host key callback.
 func (h *sshHostKeys) check(_ string, _ net.Addr, key ssh.PublicKey) error {
+	if err := h.refuseRevoked(key); err != nil {
+		return err
+	}
 	if cert, ok := key.(*ssh.Certificate); ok {
 		return h.checkCertificate(cert)
 	}
@@ -127,8 +172,6 @@ func (h *sshHostKeys) check(_ string, _ net.Addr, key ssh.PublicKey) error {
 	for i, k := range h.known {
 		same := bytes.Equal(k.key.Marshal(), key.Marshal())
 		switch {
-		case same && k.marker == "revoked":
-			return h.refuse(fmt.Errorf("the host key is revoked in %s, line %d", k.file, k.line), "Ask who runs the host for its new key")
 		case same && k.marker == "":
 			return nil
 		case k.marker == "" && (other == nil || k.key.Type() == key.Type()):
@@ -155,11 +198,6 @@ func (h *sshHostKeys) checkCertificate(cert *ssh.Certificate) error {
 		IsHostAuthority: func(ca ssh.PublicKey, _ string) bool {
 			return slices.ContainsFunc(h.known, func(k sshKnown) bool {
 				return k.marker == "cert-authority" && bytes.Equal(k.key.Marshal(), ca.Marshal())
-			})
-		},
-		IsRevoked: func(c *ssh.Certificate) bool {
-			return slices.ContainsFunc(h.known, func(k sshKnown) bool {
-				return k.marker == "revoked" && (bytes.Equal(k.key.Marshal(), c.Key.Marshal()) || bytes.Equal(k.key.Marshal(), c.SignatureKey.Marshal()))
 			})
 		},
 	}
