@@ -237,6 +237,70 @@ func TestSSHNoServer(t *testing.T) {
 	}
 }
 
+// "none" is no file, relative names start where we are.
+func TestSSHFileNames(t *testing.T) {
+	l := serveLoopback(t, &gliderlabs.Server{Handler: shellHandler("")}, "")
+	b, err := os.ReadFile(l.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, _, _ := strings.Cut(string(b), " IdentityFile")
+	dir := filepath.Dir(l.config)
+	_, stranger, _ := ed25519.GenerateKey(rand.Reader)
+	other, _ := ssh.NewSignerFromKey(stranger)
+	known, err := os.ReadFile(l.known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, settings, none string // none: what stands in a file of this name, where we are
+		kind                 error
+		text                 string
+	}{
+		{"relative", " IdentityFile key\n UserKnownHostsFile nowhere ./known\n", "", nil, ""},
+		{"no user's known hosts", " IdentityFile key\n UserKnownHostsFile none\n GlobalKnownHostsFile /dev/null\n", string(known), compute.ErrDenied, "not known"},
+		{"no global known hosts", " IdentityFile key\n UserKnownHostsFile /dev/null\n GlobalKnownHostsFile None\n", string(known), compute.ErrDenied, "not known"},
+		{"no key", " IdentityFile none\n UserKnownHostsFile known\n", "KEY", compute.ErrDenied, "by any key"},
+		{"no certificate", " IdentityFile key\n CertificateFile none\n UserKnownHostsFile known\n", string(ssh.MarshalAuthorizedKey(other.PublicKey())), nil, ""},
+		{"new keys nowhere", " IdentityFile key\n UserKnownHostsFile none\n GlobalKnownHostsFile global\n StrictHostKeyChecking accept-new\n", "", nil, ""},
+	} {
+		for how, last := range map[string]string{"library": "", "ssh -G": "Match all\n ServerAliveInterval 7\n"} {
+			t.Run(c.name+" "+how, func(t *testing.T) {
+				if _, err := exec.LookPath("ssh"); err != nil && last != "" {
+					t.Skip("ssh -G: no ssh program")
+				}
+				here := t.TempDir()
+				t.Chdir(here)
+				key, err := os.ReadFile(dir + "/key")
+				if err != nil {
+					t.Fatal(err)
+				}
+				none := c.none
+				if none == "KEY" {
+					none = string(key)
+				}
+				for name, text := range map[string]string{"key": string(key), "known": string(known), "none": none, "None": none, "config": host + c.settings + last, "global": ""} {
+					if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				conn, err := remote.DialSSH(t.Context(), remote.SSHOptions{Host: "here", ConfigFile: here + "/config"})
+				if err == nil {
+					defer conn.Close()
+				}
+				if !errors.Is(err, c.kind) || c.kind == nil && err != nil || c.kind != nil && !strings.Contains(err.Error(), c.text) {
+					t.Errorf("got %v, want %v with %q", err, c.kind, c.text)
+				}
+				for _, name := range []string{"none", "global"} {
+					if b, _ := os.ReadFile(name); name == "global" && len(b) > 0 || name == "none" && string(b) != none {
+						t.Errorf("%s was written to: %q", name, b)
+					}
+				}
+			})
+		}
+	}
+}
+
 // A host may show a certificate; then who signed it is what must be known, and not revoked.
 func TestSSHHostCertificate(t *testing.T) {
 	_, caKey, _ := ed25519.GenerateKey(rand.Reader)

@@ -37,6 +37,7 @@ type sshTarget struct {
 	proxyCommand string
 
 	knownHosts []string // files, the user's first
+	newKeys    string   // the user's first file, where accept-new notes keys; "": nowhere
 	revoked    []string // files
 	keyAlias   string
 	strict     string // yes, no, accept-new
@@ -188,8 +189,8 @@ func targetFrom(o SSHOptions, look sshLookup, home string) (*sshTarget, error) {
 	if len(t.identities) == 0 {
 		t.identities = []string{"~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa"}
 	}
-	t.identities = mapWords(t.identities, expand)
-	t.certificates = mapWords(look("CertificateFile"), expand)
+	t.identities = t.files(t.identities, home)
+	t.certificates = t.files(look("CertificateFile"), home)
 	t.onlyThese = isYes(first("IdentitiesOnly", "no"))
 	t.agent = os.Getenv("SSH_AUTH_SOCK")
 	switch a := first("IdentityAgent", "SSH_AUTH_SOCK"); {
@@ -207,15 +208,13 @@ func targetFrom(o SSHOptions, look sshLookup, home string) (*sshTarget, error) {
 		t.proxyCommand = t.tokens(c, home)
 	}
 
-	for _, line := range append(orDefault(look("UserKnownHostsFile"), "~/.ssh/known_hosts ~/.ssh/known_hosts2"),
-		orDefault(look("GlobalKnownHostsFile"), "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2")...) {
-		t.knownHosts = append(t.knownHosts, mapWords(splitQuoted(line), expand)...)
+	t.knownHosts = t.files(splitQuoted(orDefault(look("UserKnownHostsFile"), "~/.ssh/known_hosts ~/.ssh/known_hosts2")), home)
+	if len(t.knownHosts) > 0 && t.knownHosts[0] != os.DevNull {
+		t.newKeys = t.knownHosts[0]
 	}
-	for _, word := range splitQuoted(first("RevokedHostKeys", "none")) {
-		if !strings.EqualFold(word, "none") {
-			t.revoked = append(t.revoked, expand(word))
-		}
-	}
+	global := orDefault(look("GlobalKnownHostsFile"), "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2")
+	t.knownHosts = append(t.knownHosts, t.files(splitQuoted(global), home)...)
+	t.revoked = t.files(splitQuoted(first("RevokedHostKeys", "none")), home)
 	switch v := strings.ToLower(first("StrictHostKeyChecking", "ask")); v {
 	case "no", "off", "false":
 		t.strict = "no"
@@ -237,6 +236,23 @@ func (t *sshTarget) expand(s, home string) string {
 	}
 	s = regexp.MustCompile(`\$\{\w+\}`).ReplaceAllStringFunc(s, func(v string) string { return os.Getenv(v[2 : len(v)-1]) })
 	return t.tokens(s, home)
+}
+
+// files are the names in a list of files: "none" says that there is none, and is not one's name. A name that is relative starts in our own
+// directory, as OpenSSH has it.
+func (t *sshTarget) files(list []string, home string) []string {
+	var out []string
+	for _, s := range list {
+		if strings.EqualFold(s, "none") {
+			continue
+		}
+		name := t.expand(s, home)
+		if abs, err := filepath.Abs(name); err == nil {
+			name = abs
+		}
+		out = append(out, name)
+	}
+	return out
 }
 
 func (t *sshTarget) tokens(s, home string) string {
@@ -267,11 +283,11 @@ func splitQuoted(s string) []string {
 	return out
 }
 
-func orDefault(v []string, otherwise string) []string {
+func orDefault(v []string, otherwise string) string {
 	if len(v) == 0 {
-		return []string{otherwise}
+		return otherwise
 	}
-	return v[:1]
+	return v[0]
 }
 
 func mapWords(in []string, f func(string) string) []string {

@@ -216,10 +216,10 @@ func (h *sshHostKeys) checkCertificate(cert *ssh.Certificate) error {
 
 // remember adds the key to the user's first file, as accept-new says.
 func (h *sshHostKeys) remember(key ssh.PublicKey) error {
-	if len(h.t.knownHosts) == 0 || h.t.knownHosts[0] == os.DevNull {
+	file := h.t.newKeys
+	if file == "" {
 		return nil
 	}
-	file := h.t.knownHosts[0]
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return nil // as OpenSSH: that it cannot be noted down is no reason not to connect
 	}
