@@ -62,6 +62,7 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 	if err != nil {
 		return err
 	}
+	who.Lease = lease.ID // this lease or none
 	conn, _, err := a.connect(ctx, engine, who, i)
 	if err != nil {
 		return err

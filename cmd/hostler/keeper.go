@@ -194,14 +194,14 @@ func (a *app) ring(ctx context.Context) {
 // connect opens a way into an instance, and says which type of source it is really of. ssh connections are the keeper's, which has them open
 // already or keeps them open for the next command; the others are cheap to open.
 func (a *app) connect(ctx context.Context, engine *pool.Pool, who compute.Who, i compute.Instance) (compute.Conn, string, error) {
-	id, leaf := i.ID, i
-	if i.Child != "" {
-		var err error
-		if leaf, err = engine.Leaf(ctx, id); err != nil {
-			return nil, "", err
+	id := i.ID
+	typ, err := a.typeOf(ctx, engine, i)
+	if err == nil && typ == "pool" {
+		var leaf compute.Instance
+		if leaf, err = engine.Leaf(ctx, id); err == nil {
+			typ, err = a.typeOf(ctx, engine, leaf)
 		}
 	}
-	typ, err := a.typeOf(ctx, engine, leaf)
 	if err != nil {
 		return nil, "", err
 	}

@@ -65,8 +65,12 @@ func (r *runner) obtain(ctx context.Context, name string) error {
 		if source, err = a.sourceName(); err != nil {
 			return err
 		}
-	} else if i, _, err := engine.Resolve(ctx, name); err == nil {
-		return r.take(ctx, i)
+	} else if lease, err := engine.Use(ctx, r.who, compute.ID(name)); err == nil { // one read, where Resolve and Use would be two
+		r.lease, r.instance = lease, compute.Instance{ID: lease.Instance, Source: lease.Source}
+		if r.opt.report != "" {
+			r.instance, _, err = engine.Resolve(ctx, string(lease.Instance))
+		}
+		return err
 	} else if !errors.Is(err, compute.ErrNotFound) {
 		return err
 	} else if !a.isSource(name) {
@@ -123,8 +127,9 @@ func (r *runner) giveBack(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	err := r.engine.Release(ctx, r.who, compute.ReleaseOptions{}, r.instance.ID)
-	if err != nil && !errors.Is(err, compute.ErrNotLeased) {
+	who := compute.Who{Owner: r.who.Owner, Lease: r.lease.ID}
+	err := r.engine.Release(ctx, who, compute.ReleaseOptions{}, r.instance.ID)
+	if err != nil && !errors.Is(err, compute.ErrNotLeased) && !errors.Is(err, compute.ErrStale) {
 		_ = fprintf(r.app.errs, "%s: %s is not given back yet: %s\n", r.app.program, r.instance.ID, plain(err))
 	}
 	r.app.ring(ctx)
@@ -133,6 +138,7 @@ func (r *runner) giveBack(ctx context.Context) {
 // command runs it, with all that goes along.
 func (r *runner) command(ctx context.Context, words []string) error {
 	a, o := r.app, r.opt
+	r.who.Lease = r.lease.ID // from here on it is this lease or none, though the same user may get the instance again
 	conn, local, err := r.connect(ctx)
 	if err != nil {
 		return err
@@ -164,15 +170,27 @@ func (r *runner) command(ctx context.Context, words []string) error {
 		cmd.Stdin = struct{ io.Reader }{in} // the command is not in the terminal's foreground, so it cannot read it itself
 	}
 	defer restore()
-
-	if r.direct == "" && a.limited(r.instance.Source) {
-		free, err := r.engine.Slot(ctx, r.instance.ID)
-		if err != nil {
-			return err
-		}
-		defer free()
-	}
 	return r.await(ctx, conn, cmd, restore)
+}
+
+// slot waits for the command's turn where the source limits how many run at once. The lease may have ended meanwhile, so it is asked again.
+func (r *runner) slot(ctx context.Context) (free func(), err error) {
+	if r.direct != "" || !r.app.limited(r.instance.Source) {
+		return func() {}, nil
+	}
+	free, err = r.engine.Slot(ctx, r.instance.ID)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	if err == nil {
+		if _, err = r.engine.Use(ctx, r.who, r.instance.ID); err != nil {
+			free()
+		}
+	}
+	if errors.Is(err, errLeaseEnded) || errors.Is(err, compute.ErrStale) {
+		err = &compute.Error{ID: r.instance.ID, Kind: compute.ErrNotLeased, Err: errors.New("the lease ended while the command waited for its turn")}
+	}
+	return free, err
 }
 
 // connect opens the way in, and says whether it leads to this machine itself.
@@ -200,22 +218,25 @@ func (r *runner) connect(ctx context.Context) (compute.Conn, bool, error) {
 
 // await runs the command and watches its time and its lease.
 func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Command, restore func()) error {
-	if r.opt.detach {
-		return r.detached(ctx, conn, cmd)
-	}
-	limit := context.Background()
-	if r.opt.timeout.d > 0 {
-		var cancel context.CancelFunc
-		limit, cancel = context.WithTimeout(limit, r.opt.timeout.d)
-		defer cancel()
-	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(limit, func() { cancel(errTimeout) })()
 	var watching sync.WaitGroup
 	watching.Go(func() { r.watch(ctx, cancel, restore) })
 	defer watching.Wait()
 	defer cancel(nil)
+	free, err := r.slot(ctx)
+	if err != nil {
+		return err
+	}
+	defer free()
+	if r.opt.detach {
+		return r.detached(ctx, conn, cmd)
+	}
+	if r.opt.timeout.d > 0 {
+		limit, stop := context.WithTimeout(context.Background(), r.opt.timeout.d)
+		defer stop()
+		defer context.AfterFunc(limit, func() { cancel(errTimeout) })()
+	}
 
 	r.setRunning(true)
 	r.begun = time.Now()

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestRunOfAnEndedLease gives an instance back and takes it again, as the same user, while a command runs on it: that is not the command's lease.
+func TestRunOfAnEndedLease(t *testing.T) {
+	m := newMachine(t)
+	m.source("here", "type = local\nlease-idle = 600ms\n")
+	m.must("acquire", "-s", "here")
+	old, _, _ := m.start("run", "here-local", "--", "sh", "-c", "echo up; exec sleep 600")
+	m.must("release", "here-local")
+	m.must("acquire", "-s", "here", "--idle", "0")
+	ended := make(chan error, 1)
+	go func() { ended <- old.Wait() }()
+	select {
+	case err := <-ended:
+		if exitOf(err) != 137 {
+			t.Errorf("exit status %d", exitOf(err))
+		}
+	case <-time.After(patience):
+		t.Fatal("it goes on under another lease")
+	}
+	m.must("run", "here-local", "--", "true")
+}
+
+// TestTurnOfAnEndedLease does so while a command waits for its turn.
+func TestTurnOfAnEndedLease(t *testing.T) {
+	m := newMachine(t)
+	m.source("here", "type = local\nconcurrency = 1\n")
+	m.must("acquire", "-s", "here")
+	stop := filepath.Join(m.dir, "stop")
+	_, _, rest := m.start("run", "here-local", "--", "sh", "-c", "echo up; until test -e "+stop+"; do sleep 0.05; done; echo done")
+	mark := filepath.Join(m.dir, "mark")
+	second := m.command("run", "here-local", "--", "touch", mark)
+	if err := second.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second) // until it waits: there is nothing to be seen of that
+	m.must("release", "here-local")
+	m.must("acquire", "-s", "here")
+	if err := os.WriteFile(stop, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := rest.ReadString('\n'); line != "done\n" {
+		t.Fatalf("the first: %q %v", line, err)
+	}
+	if err := second.Wait(); exitOf(err) != exitNotBegun {
+		t.Errorf("exit status %d", exitOf(err))
+	}
+	if _, err := os.Stat(mark); err == nil {
+		t.Error("it ran on an instance that is not its any more")
+	}
+}
