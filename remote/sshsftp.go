@@ -115,6 +115,9 @@ func (f *sftpFiles) write(ctx context.Context, temp, name string, h *tar.Header,
 		err = f.finish(temp, h, h.FileInfo().Mode()&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0)
 	}
 	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
 		err = f.replace(temp, name)
 	}
 	if err != nil {
@@ -178,7 +181,8 @@ func writeFar(ctx context.Context, f *sftp.File, r io.Reader, size int64) error 
 	free := sync.Pool{New: func() any { b := make([]byte, chunk); return &b }}
 	var broken error
 	hole := size == 0
-	for at := int64(0); at < size && gctx.Err() == nil; {
+	at := int64(0)
+	for at < size && gctx.Err() == nil {
 		buf := free.Get().(*[]byte)
 		b := (*buf)[:min(size-at, chunk)]
 		if _, err := io.ReadFull(r, b); err != nil {
@@ -200,6 +204,9 @@ func writeFar(ctx context.Context, f *sftp.File, r io.Reader, size int64) error 
 	err := g.Wait()
 	if broken != nil {
 		return broken
+	}
+	if err == nil && at < size {
+		err = ctx.Err() // nothing failed: it was the caller who ended it
 	}
 	if err == nil && hole && size > 0 {
 		err = f.Truncate(size)
