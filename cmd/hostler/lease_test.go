@@ -10,10 +10,10 @@ import (
 // TestRunOfAnEndedLease gives an instance back and takes it again, as the same user, while a command runs on it: that is not the command's lease.
 func TestRunOfAnEndedLease(t *testing.T) {
 	m := newMachine(t)
-	m.source("here", "type = local\nlease-idle = 600ms\n")
+	m.source("here", "type = fake\nmaximum = 1\nreserve = 1\nreuse = as-is\nlease-idle = 6s\n[fake]\nrun = exec\n")
 	m.must("acquire", "-s", "here")
-	old, _, _ := m.start("run", "here-local", "--", "sh", "-c", "echo up; exec sleep 600")
-	m.must("release", "here-local")
+	old, _, _ := m.start("run", "here-1", "--", "sh", "-c", "echo up; exec sleep 600")
+	m.must("release", "here-1")
 	m.must("acquire", "-s", "here", "--idle", "0")
 	ended := make(chan error, 1)
 	go func() { ended <- old.Wait() }()
@@ -25,23 +25,24 @@ func TestRunOfAnEndedLease(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("it goes on under another lease")
 	}
-	m.must("run", "here-local", "--", "true")
+	m.must("run", "here-1", "--", "true")
 }
 
 // TestTurnOfAnEndedLease does so while a command waits for its turn.
 func TestTurnOfAnEndedLease(t *testing.T) {
 	m := newMachine(t)
-	m.source("here", "type = local\nconcurrency = 1\n")
+	m.source("here", "type = fake\nmaximum = 1\nreserve = 1\nreuse = as-is\nconcurrency = 1\n[fake]\nrun = exec\n")
 	m.must("acquire", "-s", "here")
 	stop := filepath.Join(m.dir, "stop")
-	_, _, rest := m.start("run", "here-local", "--", "sh", "-c", "echo up; until test -e "+stop+"; do sleep 0.05; done; echo done")
+	_, _, rest := m.start("run", "here-1", "--", "sh", "-c", "echo up; until test -e "+stop+"; do sleep 0.05; done; echo done")
 	mark := filepath.Join(m.dir, "mark")
-	second := m.command("run", "here-local", "--", "touch", mark)
+	second := m.command("run", "here-1", "--", "touch", mark)
+	second.Stderr = os.Stderr
 	if err := second.Start(); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(time.Second) // until it waits: there is nothing to be seen of that
-	m.must("release", "here-local")
+	m.must("release", "here-1")
 	m.must("acquire", "-s", "here")
 	if err := os.WriteFile(stop, nil, 0o600); err != nil {
 		t.Fatal(err)
