@@ -145,10 +145,10 @@ func (p *Provider) written(upper string) bool {
 	return err != nil || len(entries) > 0
 }
 
-// copied makes an instance's copy of the base, whole or not at all.
+// copied makes an instance's copy of the base, whole or not at all, and a mount of it.
 func (p *Provider) copied(ctx context.Context, home, root, lower string) error {
 	if _, err := os.Lstat(root); err == nil {
-		return nil
+		return bindRoot(root)
 	}
 	half := filepath.Join(home, "root.new")
 	if err := p.discard(half); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -166,7 +166,10 @@ func (p *Provider) copied(ctx context.Context, home, root, lower string) error {
 	if err := p.at("copied"); err != nil {
 		return err
 	}
-	return os.Rename(half, root)
+	if err := os.Rename(half, root); err != nil {
+		return err
+	}
+	return bindRoot(root)
 }
 
 // down ends what runs in an instance and takes its mounts away. It returns how many processes it ended.

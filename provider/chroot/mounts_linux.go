@@ -5,27 +5,46 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// mountsBelow returns the mount points at and below path, in the order in which they were mounted.
-func mountsBelow(path string) ([]string, error) {
+// mount is one of the mounts that we see.
+type mount struct {
+	id, parent int
+	at         string // its mount point
+	shared     bool   // what is mounted and unmounted on it shows wherever else it is mounted
+}
+
+// mountsBelow returns the mounts at and below path, in the kernel's order: mostly that in which they were mounted.
+func mountsBelow(path string) ([]mount, error) {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
-	var out []string
+	var out []mount
 	for line := range bytes.Lines(data) {
-		fields := bytes.Fields(line)
-		if len(fields) < 5 {
+		fields := strings.Fields(string(line))
+		if len(fields) < 7 {
 			continue
 		}
-		if at := unescape(string(fields[4])); at == path || strings.HasPrefix(at, path+"/") {
-			out = append(out, at)
+		at := unescape(fields[4])
+		if at != path && !strings.HasPrefix(at, path+"/") {
+			continue
 		}
+		m := mount{at: at}
+		m.id, _ = strconv.Atoi(fields[0])
+		m.parent, _ = strconv.Atoi(fields[1])
+		for _, f := range fields[6:] { // tags, up to a single dash
+			if f == "-" {
+				break
+			}
+			m.shared = m.shared || strings.HasPrefix(f, "shared:")
+		}
+		out = append(out, m)
 	}
 	return out, nil
 }
@@ -49,27 +68,113 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// unmountAll unmounts everything at and below path, those mounts included that were made from inside, and looks that nothing is left.
+// unmountAll unmounts everything at and below path, those mounts included that were made from inside, innermost first, and looks that nothing is
+// left. A tree of this machine that somebody mounted in there may share its mounts with the place it came from: none is unmounted before the
+// mount that it stands on is private, or it would vanish there too.
 func unmountAll(path string) error {
-	for range 100 { // mounts may be stacked upon each other
+	for before, stuck := -1, 0; stuck < 100; stuck++ { // mounts may be stacked upon each other, and come to light only one by one
 		all, err := mountsBelow(path)
-		if err != nil {
+		if err != nil || len(all) == 0 {
 			return err
 		}
-		if len(all) == 0 {
-			return nil
+		if len(all) != before {
+			before, stuck = len(all), 0
 		}
-		for i := len(all) - 1; i >= 0; i-- {
-			err := unix.Unmount(all[i], unix.UMOUNT_NOFOLLOW)
-			if errors.Is(err, unix.EBUSY) { // somebody outside looks into it: it goes when he does
-				err = unix.Unmount(all[i], unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH)
+		if slices.ContainsFunc(all, func(m mount) bool { return m.shared }) {
+			for _, m := range all {
+				if err := m.private(); err != nil {
+					return fmt.Errorf("make %s private: %w", m.at, err)
+				}
 			}
-			if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-				return fmt.Errorf("unmount %s: %w", all[i], err)
+			if all, err = mountsBelow(path); err != nil {
+				return err
 			}
+		}
+		if err := unmountSome(all); err != nil {
+			return err
 		}
 	}
 	return fmt.Errorf("unmount %s: something keeps mounting there", path)
+}
+
+// unmountSome unmounts those of the mounts that can be reached and have no other on them.
+func unmountSome(all []mount) error {
+	shared, upon := map[int]bool{}, map[int]int{}
+	for _, m := range all {
+		shared[m.id] = m.shared
+		upon[m.parent]++
+	}
+	for _, m := range slices.Backward(all) {
+		if shared[m.parent] || upon[m.id] > 0 || !m.reachable() {
+			continue
+		}
+		err := unix.Unmount(m.at, unix.UMOUNT_NOFOLLOW)
+		if errors.Is(err, unix.EBUSY) { // somebody outside looks into it: it goes when he does
+			err = unix.Unmount(m.at, unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH)
+		}
+		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("unmount %s: %w", m.at, err)
+		}
+		if err == nil {
+			upon[m.parent]--
+		}
+	}
+	return nil
+}
+
+// open opens a mount's top directory or file. It is not there while another mount covers it: then its path may be a link that leads out.
+func (m mount) open() (int, bool) {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
+	fd, err := unix.Openat2(unix.AT_FDCWD, m.at, &how)
+	if err != nil {
+		return -1, false
+	}
+	var st unix.Statx_t
+	if unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st) != nil || st.Mask&unix.STATX_MNT_ID != 0 && int(st.Mnt_id) != m.id {
+		_ = unix.Close(fd)
+		return -1, false
+	}
+	return fd, true
+}
+
+func (m mount) reachable() bool {
+	fd, ok := m.open()
+	if ok {
+		_ = unix.Close(fd)
+	}
+	return ok
+}
+
+// private ends what a mount, and those on it, covered ones too, share with others, if it can be reached.
+func (m mount) private() error {
+	fd, ok := m.open()
+	if !ok {
+		return nil
+	}
+	defer unix.Close(fd)
+	return unix.Mount("", fmt.Sprintf("/proc/self/fd/%d", fd), "", unix.MS_PRIVATE|unix.MS_REC, "")
+}
+
+// bindRoot makes the directory root a private mount of itself, unless it is one: so nothing that is mounted in there shows elsewhere, and all of
+// it can be made private at once.
+func bindRoot(root string) error {
+	fd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: root, Err: err}
+	}
+	var st unix.Statx_t
+	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH, 0, &st)
+	_ = unix.Close(fd)
+	if err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0 {
+		return nil
+	}
+	if err := unix.Mount(root, root, "", unix.MS_BIND, ""); err != nil {
+		return &os.PathError{Op: "mount", Path: root, Err: err}
+	}
+	if err := unix.Mount("", root, "", unix.MS_PRIVATE, ""); err != nil {
+		return &os.PathError{Op: "make private", Path: root, Err: err}
+	}
+	return nil
 }
 
 // isMount reports whether a directory in the directory at is a mount of a file system of this kind: and not just a directory where all is of it.
