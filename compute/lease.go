@@ -24,6 +24,7 @@ type Request struct {
 	Labels map[string]string // kept with the lease
 
 	CachedOnly bool           // take what stands ready and make nothing; fewer than Count is no error
+	New        bool           // take nothing that stands ready: make all of them
 	Notify     func(Progress) // called as it goes on; nil: not. It must not block
 }
 

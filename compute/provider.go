@@ -1,6 +1,9 @@
 package compute
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // A Spec says which computer to make.
 type Spec struct {
@@ -45,6 +48,12 @@ type Cleaner interface {
 
 // AsIs is a provider of machines that stay: reuse = as-is is its default.
 type AsIs interface{ AsIs() bool }
+
+// Lingerer is a provider whose Create may still take effect after the process that asked died or gave up: a request on its way to a cloud.
+type Lingerer interface {
+	// Lingers is how long after the asking. Until then ErrNotFound proves nothing about a computer whose Create was not answered.
+	Lingers() time.Duration
+}
 
 // Checker is a provider that can say more about a computer's health than that a connection opens.
 type Checker interface {

@@ -8,6 +8,7 @@ type SourceRecord struct {
 	Name       string
 	Digest     string // of what determines how its computers are made
 	Type       string
+	Place      string // the root of configuration that defines it
 	Definition []byte // enough to open its provider when the configuration is gone; no secrets, only references to them
 	Counts     Counts // kept by the store in the same transaction as the instances
 
@@ -106,6 +107,8 @@ type LeaseTx interface {
 // SourceTx reads and writes the records of sources.
 type SourceTx interface {
 	Source(name, digest string) (*SourceRecord, error)
+	// SourcesNamed returns the records of all definitions of a name.
+	SourcesNamed(name string) ([]*SourceRecord, error)
 	SourceByKey(key int64) (*SourceRecord, error)
 	Sources() ([]*SourceRecord, error)
 	// SaveSource inserts a record whose Key is 0 and sets Key, or updates all but its counts.

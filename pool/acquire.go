@@ -123,6 +123,8 @@ func (p *Pool) attempt(ctx context.Context, s *source, req compute.Request, wait
 		switch {
 		case err == nil:
 			return leases(units), nil
+		case !again && ctx.Err() == nil && errors.Is(err, compute.ErrNoCapacity):
+			return nil, &errShort{source: s, text: errors.Join(append(failures, err)...).Error()} // full now, but maybe not later
 		case !again || ctx.Err() != nil:
 			return nil, errors.Join(append(failures, err)...)
 		case len(skip) > len(failures): // another child may do
@@ -164,7 +166,7 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		units = nil
 		now := time.Now()
-		d := &draw{p: p, tx: tx, now: now, skip: skip, cached: req.CachedOnly, hooked: hooked, checked: checked, records: map[*source]*compute.SourceRecord{}}
+		d := &draw{p: p, tx: tx, now: now, skip: skip, cached: req.CachedOnly, fresh: req.New, hooked: hooked, checked: checked, records: map[*source]*compute.SourceRecord{}}
 		r, err := d.record(s)
 		if err != nil {
 			return err
@@ -183,7 +185,7 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 		} else if n < req.Count {
 			return d.short(s, req.Count, n)
 		}
-		d.pending = r.Counts.Ready < req.Count && !req.CachedOnly
+		d.pending = (req.New || r.Counts.Ready < req.Count) && !req.CachedOnly
 		units, err = d.take(s, req.Count, req.CachedOnly, func(i *compute.Instance) *compute.Lease { return p.newLease(req, i, now) })
 		if err != nil {
 			return err
@@ -247,6 +249,9 @@ func (d *draw) short(s *source, asked, can int) error {
 	case m > 0:
 		e.text = fmt.Sprintf("%d in use, %d cached and %d on the way out of at most %d, and %d asked for",
 			c.InUse(), c.Cached(), c.Present()-c.InUse()-c.Cached(), m, asked)
+		if c.Held > 0 {
+			e.text += fmt.Sprintf("; %d held aside", c.Held)
+		}
 	default:
 		e.text = fmt.Sprintf("%d can be given now, and %d asked for", can, asked)
 	}
@@ -258,7 +263,7 @@ func (d *draw) short(s *source, asked, can int) error {
 		}
 	}
 	// A source that is paused after failures is not short of room: waiting in the queue is not what helps.
-	if s.Type != poolType && len(e.causes) > 0 && (d.p.maximum(s) == 0 || c.Present() < d.p.maximum(s)) {
+	if s.Type != poolType && len(e.causes) > 0 && !errors.Is(e.causes[0], compute.ErrNoCapacity) && (d.p.maximum(s) == 0 || c.Present() < d.p.maximum(s)) {
 		return e.causes[0]
 	}
 	return e

@@ -14,16 +14,21 @@ const (
 	breakAt    = 3
 	pauseFirst = 10 * time.Second
 	pauseMost  = 10 * time.Minute
+	pauseFull  = 5 * time.Second // between two looks whether a place that was full has room
 )
 
 // failed counts a failure to create or set up against the source.
 func (p *Pool) failed(tx compute.Tx, i *compute.Instance, cause error) error {
 	rec, err := tx.SourceByKey(i.SourceKey)
-	if err != nil || rec.Type == poolType {
+	if err != nil {
 		return err
 	}
-	rec.Failures++
 	rec.LastError = cause.Error()
+	if errors.Is(cause, compute.ErrNoCapacity) { // full is not broken: those who wait look again after a while
+		rec.Paused = time.Now().Add(pauseFull)
+		return tx.SaveSource(rec)
+	}
+	rec.Failures++
 	if n := rec.Failures - breakAt; n >= 0 {
 		pause := pauseMost
 		if n < 6 {
@@ -41,7 +46,7 @@ func (p *Pool) failed(tx compute.Tx, i *compute.Instance, cause error) error {
 // succeeded closes the breaker.
 func (p *Pool) succeeded(tx compute.Tx, i *compute.Instance) error {
 	rec, err := tx.SourceByKey(i.SourceKey)
-	if err != nil || rec.Failures == 0 {
+	if err != nil || rec.Failures == 0 && rec.Paused.IsZero() {
 		return err
 	}
 	rec.Failures, rec.Paused = 0, time.Time{}
@@ -73,12 +78,27 @@ func (p *Pool) fit(ctx context.Context, u *unit, tell func(string)) error {
 	return nil
 }
 
-// onHandOut runs the acquire hooks.
+// onHandOut runs the acquire hooks, those of a child before those of the pool in front of it.
 func (p *Pool) onHandOut(ctx context.Context, u *unit) error {
-	if !u.src.has("acquire") {
-		return nil
+	chain := []*compute.Instance{u.inst}
+	if u.child == nil && u.inst.Child != "" { // a child that was drawn just now had its own already
+		var err error
+		if chain, err = p.behind(ctx, u.inst); err != nil {
+			return err
+		}
 	}
-	return p.hooks(ctx, u.src, u.inst, "acquire", u.lease.ID)
+	for n := len(chain) - 1; n >= 0; n-- {
+		rec, err := p.recordOf(ctx, chain[n].SourceKey)
+		if err != nil {
+			return err
+		}
+		if s := p.sourceOf(rec); s.has("acquire") {
+			if err := p.hooksFor(ctx, s, u.inst, hookView(u.inst, chain[n]), 0, "acquire", u.lease.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // stages is more than the hooks of one kind that a source can have: Resume counts them for each of the sources of a chain in turn.

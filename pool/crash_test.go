@@ -264,21 +264,39 @@ func prepare(t *testing.T, dir, op string) {
 	}
 }
 
-// inventory compares what is at the provider's with the records.
+// inventory compares what is at the provider's with the records, and somebody else's with what it was.
 func inventory(t *testing.T, what, dir string, st *sqlite.Store, records map[compute.ID]bool) {
 	t.Helper()
-	for installation, want := range map[string]map[compute.ID]bool{st.Installation(): records, "somebody-else": {"leaf-99": true}} {
-		f, err := fake.Open(t.Context(), slog.New(slog.DiscardHandler), fake.Options{Source: "leaf", Installation: installation, Dir: filepath.Join(dir, "fakes", "leaf"), State: "disk"})
-		must(t, err)
-		there, err := f.List(t.Context())
-		must(t, err)
-		for _, i := range there {
-			if !want[i.ID] {
-				t.Fatalf("%s: %s leaked", what, i.ID)
-			}
-		}
-		if len(there) != len(want) {
-			t.Fatalf("%s: of %d computers of %s only %d are there", what, len(want), installation, len(there))
+	stock(t, what, dir, "leaf", st, records)
+	there := listed(t, dir, "leaf", "somebody-else")
+	if !slices.Equal(there, []compute.ID{"leaf-99"}) {
+		t.Fatalf("%s: somebody else has %v", what, there)
+	}
+}
+
+// stock compares what is at the provider's with the records.
+func stock(t *testing.T, what, dir, source string, st *sqlite.Store, records map[compute.ID]bool) {
+	t.Helper()
+	there := listed(t, dir, source, st.Installation())
+	for _, id := range there {
+		if !records[id] {
+			t.Fatalf("%s: %s leaked", what, id)
 		}
 	}
+	if len(there) != len(records) {
+		t.Fatalf("%s: of %d computers only %d are there", what, len(records), len(there))
+	}
+}
+
+func listed(t *testing.T, dir, source, installation string) (ids []compute.ID) {
+	t.Helper()
+	f, err := fake.Open(t.Context(), slog.New(slog.DiscardHandler), fake.Options{Source: source, Installation: installation,
+		Dir: filepath.Join(dir, "fakes", source), State: "disk"})
+	must(t, err)
+	there, err := f.List(t.Context())
+	must(t, err)
+	for _, i := range there {
+		ids = append(ids, i.ID)
+	}
+	return ids
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -42,8 +41,12 @@ type draw struct {
 	hooked  bool            // hooks run at each hand-out
 	checked bool            // what was not found fit for some time is looked at
 	wrote   bool            // counts read before are not true any more
+	fresh   bool            // take nothing that stands ready
+	wanted  map[int64]bool  // records of sources that somebody waits for who came before
+	fronts  []string        // the names of the pools that draw, the outermost first
 	records map[*source]*compute.SourceRecord
-	paused  []error // why sources were passed over
+	paused  []error         // why sources were passed over
+	others  map[*source]int // present instances of older definitions
 }
 
 const unlimited = math.MaxInt32
@@ -67,21 +70,53 @@ func (d *draw) record(s *source) (*compute.SourceRecord, error) {
 func (d *draw) room(s *source, r *compute.SourceRecord) int {
 	o := d.p.ready(r.Key)
 	switch {
-	case d.skip[s.Name]:
+	case d.skip[s.Name], d.wanted[r.Key]:
 		return 0
 	case o == nil:
 		d.paused = append(d.paused, &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrUnavailable, Err: errors.New("its provider does not open")})
 		return 0
 	case r.Paused.After(d.now):
-		d.paused = append(d.paused, &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrUnavailable,
-			Err:  fmt.Errorf("paused for %v after %d failures to create: %s", r.Paused.Sub(d.now).Round(time.Second), r.Failures, r.LastError),
-			Hint: "`hostler source test " + s.Name + "` tries it now"})
+		d.paused = append(d.paused, d.pausedBy(s, r))
 		return 0
 	}
-	if m := d.p.maximum(s); m > 0 {
-		return max(0, m-r.Counts.Present())
+	return d.below(s, r)
+}
+
+// pausedBy says why a source makes nothing now.
+func (d *draw) pausedBy(s *source, r *compute.SourceRecord) error {
+	if r.Failures < breakAt { // its place is full; that is nobody's failure
+		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity, Err: errors.New(r.LastError)}
 	}
-	return unlimited
+	return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrUnavailable,
+		Err:  fmt.Errorf("paused for %v after %d failures to create: %s", r.Paused.Sub(d.now).Round(time.Second), r.Failures, r.LastError),
+		Hint: "`hostler source test " + s.Name + "` tries it now"}
+}
+
+// below is how many more instances a source may have under its maximum. What older definitions of it, configured at the same place, still have
+// takes places too.
+func (d *draw) below(s *source, r *compute.SourceRecord) int {
+	m := d.p.maximum(s)
+	if m == 0 {
+		return unlimited
+	}
+	if d.others == nil {
+		d.others = map[*source]int{}
+	}
+	n, known := d.others[s]
+	if !known {
+		recs, err := d.tx.SourcesNamed(s.Name)
+		if err != nil {
+			d.paused = append(d.paused, err)
+			return 0
+		}
+		for _, o := range recs {
+			if o.Key != r.Key && o.Place == s.Place {
+				n += o.Counts.Present()
+			}
+		}
+		d.others[s] = n
+	}
+	return max(0, m-r.Counts.Present()-n)
 }
 
 // available is how many instances a source can give now, cached or made. Children that two pools share are counted twice; take finds that out.
@@ -104,9 +139,14 @@ func (d *draw) available(s *source) (int, error) {
 			}
 			more = min(unlimited, more+n)
 		}
-		if m := d.p.maximum(s); m > 0 {
-			more = min(more, max(0, m-r.Counts.Present()))
+		more = min(more, d.below(s, r))
+		if r.Paused.After(d.now) {
+			d.paused = append(d.paused, d.pausedBy(s, r))
+			more = 0
 		}
+	}
+	if d.fresh || d.wanted[r.Key] {
+		return more, nil
 	}
 	return min(unlimited, r.Counts.Ready+more), nil
 }
@@ -123,7 +163,10 @@ func (d *draw) take(s *source, n int, cached bool, lend func(*compute.Instance) 
 	if err != nil {
 		return nil, err
 	}
-	units, err := d.fromCache(s, r, n, lend)
+	var units []*unit
+	if !d.fresh && !d.wanted[r.Key] {
+		units, err = d.fromCache(s, r, n, lend)
+	}
 	if err != nil || len(units) == n || cached {
 		return units, err
 	}
@@ -235,22 +278,34 @@ func (d *draw) newID(s *source) (compute.ID, error) {
 		if err != nil {
 			return "", err
 		}
-		// A source called web with a number and a source called web-3 with another may meet in one name.
 		id := compute.ID(fmt.Sprintf("%s-%d", s.Name, n))
-		if _, err := d.tx.Instance(id); errors.Is(err, compute.ErrNotFound) {
-			return id, nil
-		} else if err != nil {
-			return "", err
+		if free, err := d.free(id); err != nil || free {
+			return id, err
 		}
+	}
+}
+
+// free tells whether nobody has a name, nor those that the pools in front will make of it: pool web over 3 and a source web-3 can meet in one.
+func (d *draw) free(id compute.ID) (bool, error) {
+	for n := len(d.fronts); ; n-- {
+		if _, err := d.tx.Instance(id); err == nil {
+			return false, nil
+		} else if !errors.Is(err, compute.ErrNotFound) {
+			return false, err
+		}
+		if n == 0 {
+			return true, nil
+		}
+		id = poolID(d.fronts[n-1], id)
 	}
 }
 
 // fromChildren draws for a pool: in the configured order first what the children have cached, then what they can make.
 func (d *draw) fromChildren(s *source, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
 	r := d.records[s]
-	if m := d.p.maximum(s); m > 0 {
-		n = min(n, max(0, m-r.Counts.Present()))
-	}
+	n = min(n, d.below(s, r))
+	d.fronts = append(d.fronts, s.Name)
+	defer func() { d.fronts = d.fronts[:len(d.fronts)-1] }()
 	var units []*unit
 	for _, cached := range []bool{true, false} {
 		for _, c := range s.children {
@@ -336,15 +391,19 @@ func (p *Pool) advance(tx compute.Tx, u *unit) error {
 	return err
 }
 
-// blocked tells whether somebody who came before waits for what s could give.
+// blocked tells whether somebody who came before waits for this source itself. What others wait for of the sources below it is left to them.
 func (d *draw) blocked(s *source, self int64) (bool, error) {
 	ws, err := d.tx.Waiters()
 	if err != nil || len(ws) == 0 {
 		return false, err
 	}
+	r, err := d.record(s)
+	if err != nil {
+		return false, err
+	}
 	for _, w := range ws {
 		if w.ID == self {
-			return false, nil
+			break
 		}
 		if !d.p.store.Alive(w.Worker) {
 			if err := d.tx.Leave(w.ID); err != nil {
@@ -352,13 +411,12 @@ func (d *draw) blocked(s *source, self int64) (bool, error) {
 			}
 			continue
 		}
-		for _, c := range s.all() {
-			if r, err := d.record(c); err != nil {
-				return false, err
-			} else if slices.Contains(w.Wants, r.Key) {
-				return true, nil
-			}
+		if d.wanted == nil {
+			d.wanted = map[int64]bool{}
+		}
+		for _, key := range w.Wants {
+			d.wanted[key] = true
 		}
 	}
-	return false, nil
+	return d.wanted[r.Key], nil
 }

@@ -142,7 +142,11 @@ func (p *Pool) due(ctx context.Context, key int64) (ids []compute.ID, next time.
 			}
 		}
 		worn, at, err := p.surplus(tx, key, now)
-		ids, next = append(ids, worn...), sooner(next, at)
+		if err != nil {
+			return err
+		}
+		old, err := p.outdated(tx, key)
+		ids, next = append(append(ids, worn...), old...), sooner(next, at)
 		return err
 	})
 	return ids, next, err
@@ -153,6 +157,41 @@ func sooner(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// redefined tells whether a record is of an older definition of a source that is configured at the same place: its instances fit nobody any more.
+func (p *Pool) redefined(rec *compute.SourceRecord) bool {
+	s := p.sources[rec.Name]
+	return s != nil && s.Err == nil && s.Digest != rec.Digest && s.Place == rec.Place
+}
+
+// outdated lists the ready instances of older definitions of a source (0: of all).
+func (p *Pool) outdated(tx compute.Tx, key int64) (ids []compute.ID, err error) {
+	for _, s := range p.ordered {
+		p.mu.Lock()
+		k := s.key
+		p.mu.Unlock()
+		if k == 0 || key != 0 && k != key {
+			continue
+		}
+		recs, err := tx.SourcesNamed(s.Name)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range recs {
+			if r.Counts.Ready == 0 || !p.redefined(r) {
+				continue
+			}
+			ready, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
+			if err != nil {
+				return nil, err
+			}
+			for _, i := range ready {
+				ids = append(ids, i.ID)
+			}
+		}
+	}
+	return ids, nil
 }
 
 // surplus lists ready instances that are worn, or beyond what is wanted for longer than their source's idle.
@@ -222,6 +261,9 @@ func (p *Pool) Work(ctx context.Context, names ...string) (next time.Time, err e
 		return time.Time{}, err
 	}
 	var errs []error
+	if len(names) == 0 {
+		errs = append(errs, p.tidy(ctx))
+	}
 	for _, key := range keys {
 		for range 2 { // the end of a pool's instance makes work for its child's
 			ids, at, err := p.due(ctx, key)

@@ -191,6 +191,9 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 				if err := allowed(who, l); err != nil {
 					return err
 				}
+				if why := p.over(l, time.Now()); why != "" {
+					return &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("the lease has ended: %s", why)}
+				}
 				if err := endLease(tx, l, "held"); err != nil {
 					return err
 				}

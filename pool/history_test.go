@@ -178,6 +178,7 @@ func TestHistory(t *testing.T) {
 		}
 		records[i.ID] = true
 	}
+	stock(t, "in the end", dir, "few", st, records)
 }
 
 // parse reads what a process printed. What it held when it died is free at some time after that.

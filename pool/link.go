@@ -1,11 +1,13 @@
 package pool
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -121,6 +123,7 @@ type opened struct {
 	reuse    string // what it can: "clean", "as-is" or "no"
 	stays    bool   // a machine that stays: its Clean takes away what hostler put there and the lease's processes, and no more
 	checks   bool
+	lingers  time.Duration // a Create may take effect so long after it was asked for
 }
 
 // open returns the provider of a source's record, opening it at first use.
@@ -148,6 +151,9 @@ func (p *Pool) open(ctx context.Context, rec *compute.SourceRecord) *opened {
 			o.reuse = "as-is"
 		}
 		_, o.checks = compute.As[compute.Checker](o.provider)
+		if l, ok := compute.As[compute.Lingerer](o.provider); ok {
+			o.lingers = l.Lingers()
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -182,6 +188,19 @@ func (p *Pool) configured(rec *compute.SourceRecord) *source {
 	return nil
 }
 
+// sourceOf is the source that a record's instances end by: the configured one, or what was kept of it. Of the latter only hooks and what becomes
+// of failed instances are known.
+func (p *Pool) sourceOf(rec *compute.SourceRecord) *source {
+	if s := p.configured(rec); s != nil {
+		return s
+	}
+	s := &source{Source: Source{Name: rec.Name, Type: rec.Type, Digest: rec.Digest, Definition: rec.Definition}, key: rec.Key}
+	if p.opt.Kept != nil {
+		s.Hooks, s.OnFailure = p.opt.Kept(rec.Definition)
+	}
+	return s
+}
+
 // record returns a source's record, made if need be, and its provider opened.
 func (p *Pool) record(ctx context.Context, s *source) (*compute.SourceRecord, *opened, error) {
 	p.mu.Lock()
@@ -196,12 +215,14 @@ func (p *Pool) record(ctx context.Context, s *source) (*compute.SourceRecord, *o
 		rec, err = tx.Source(s.Name, s.Digest)
 		return err
 	})
-	if errors.Is(err, compute.ErrNotFound) {
+	if errors.Is(err, compute.ErrNotFound) || err == nil && (!bytes.Equal(rec.Definition, s.Definition) || rec.Place != s.Place) {
 		err = p.store.Update(ctx, func(tx compute.Tx) error {
-			if rec, err = tx.Source(s.Name, s.Digest); !errors.Is(err, compute.ErrNotFound) {
-				return err
+			if rec, err = tx.Source(s.Name, s.Digest); errors.Is(err, compute.ErrNotFound) {
+				rec = &compute.SourceRecord{Name: s.Name, Digest: s.Digest, Type: s.Type}
+			} else if err != nil || bytes.Equal(rec.Definition, s.Definition) && rec.Place == s.Place {
+				return err // another process was quicker
 			}
-			rec = &compute.SourceRecord{Name: s.Name, Digest: s.Digest, Type: s.Type, Definition: s.Definition}
+			rec.Definition, rec.Place = s.Definition, s.Place
 			return tx.SaveSource(rec)
 		})
 	}

@@ -328,6 +328,9 @@ func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
 			return err
 		}
 	}
+	if u.fresh && i.ProviderID == "" && u.child == nil && (kindOf(u.err) == compute.ErrTimeout || errors.Is(u.err, context.Canceled)) {
+		why = lostAnswer + ": " + why
+	}
 	onFailure := u.src.OnFailure
 	if i.State == compute.Creating && i.ProviderID == "" {
 		onFailure = "" // there is nothing to look at

@@ -34,6 +34,7 @@ type Source struct {
 	Name   string
 	Type   string   // "pool": the instances come from Children
 	Digest string   // of what determines how its instances are made
+	Place  string   // the root of configuration that defines it
 	Err    error    // it is broken: every use gives this error
 	Hooks  []string // those of provision, discard, acquire, release, check that it has
 
@@ -75,6 +76,11 @@ type Options struct {
 	Open func(ctx context.Context, name, typ string, definition []byte) (compute.Provider, error)
 	// Hooks runs hooks; nil: there are none.
 	Hooks func(ctx context.Context, call HookCall) error
+	// Kept tells what counts at the end of instances whose source is not configured any more, or otherwise, from the definition kept with them:
+	// the hooks that there are, and what happens to failed ones. nil: none, and discarded.
+	Kept func(definition []byte) (hooks []string, onFailure string)
+	// Inventory has Work compare what the providers list with the records: for the process that does what others left, such as the keeper.
+	Inventory bool
 	// Later is asked, when an instance waits to be cleaned or discarded, whether somebody else, such as the keeper, will do it for this source.
 	// nil: do it here and now. It is done here all the same when a request cannot be served before.
 	Later func(source, typ string) bool
@@ -98,6 +104,7 @@ type Pool struct {
 	mu        sync.Mutex
 	providers map[int64]*opened // by source key
 	shut      map[int64]int     // source keys whose provider did not open for so many transactions under way
+	inventory time.Time         // when the providers' lists were last compared with the records
 	ghosts    []int64           // requests that could not be taken out of the queue
 	bell      chan struct{}     // closed when something may have come free
 }

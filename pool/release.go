@@ -325,7 +325,7 @@ func (p *Pool) letGo(tx compute.Tx, i *compute.Instance, e compute.Event, due *[
 	if err != nil {
 		return err
 	}
-	if s := p.configured(rec); rec.Type == poolType && (s == nil || !s.has("discard")) {
+	if rec.Type == poolType && !p.sourceOf(rec).has("discard") {
 		return p.dissolve(tx, i, due)
 	}
 	*due = append(*due, i.ID)

@@ -177,7 +177,7 @@ func (p *Pool) Test(ctx context.Context, name string) (TestResult, error) {
 	}
 	owner := "hostler source test"
 	start := time.Now()
-	ls, err := p.Acquire(ctx, compute.Request{Source: name, Count: 1, Owner: owner, Purpose: "test of the source"})
+	ls, err := p.Acquire(ctx, compute.Request{Source: name, Count: 1, New: true, Owner: owner, Purpose: "test of the source"})
 	if err != nil {
 		return res, err
 	}

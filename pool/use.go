@@ -130,69 +130,71 @@ func (p *Pool) Use(ctx context.Context, who compute.Who, name compute.ID) (compu
 	if err != nil || l.Idle <= 0 || time.Since(l.Used) < l.Idle/20 {
 		return l, err
 	}
-	return p.renew(ctx, who, name, func(l *compute.Lease, s *source) error { return nil })
-}
-
-// renew counts a lease as used now and changes it.
-func (p *Pool) renew(ctx context.Context, who compute.Who, name compute.ID, change func(*compute.Lease, *source) error) (compute.Lease, error) {
-	var out compute.Lease
-	err := p.store.Update(ctx, func(tx compute.Tx) error {
-		i, l, err := p.authorize(tx, who, name)
-		if err != nil {
-			return err
-		}
-		if i.State != compute.Leased {
-			out = *l
-			return nil // a hook's token does not run out
-		}
-		l.Used = time.Now()
-		if err := change(l, p.sources[i.Source]); err != nil {
-			return err
-		}
-		out = *l
-		return tx.SaveLease(l)
-	})
-	return out, err
-}
-
-// Extend starts the ttl of leases again, or anew with another, up to their source's max-ttl from when they were given.
-func (p *Pool) Extend(ctx context.Context, who compute.Who, ttl time.Duration, names ...compute.ID) ([]compute.Lease, error) {
-	for _, name := range names { // all of them, or none
-		if _, err := p.Authorize(ctx, who, name); err != nil {
-			return nil, err
-		}
+	ls, err := p.renew(ctx, who, []compute.ID{name}, func(*compute.Lease, *source) error { return nil })
+	if err != nil {
+		return compute.Lease{}, err
 	}
+	return ls[0], nil
+}
+
+// renew counts leases as used now and changes them, all or none.
+func (p *Pool) renew(ctx context.Context, who compute.Who, names []compute.ID, change func(*compute.Lease, *source) error) ([]compute.Lease, error) {
 	var out []compute.Lease
-	for _, name := range names {
-		l, err := p.renew(ctx, who, name, func(l *compute.Lease, s *source) error {
-			if ttl > 0 {
-				l.TTL = ttl
-			} else if ttl < 0 {
-				l.TTL, l.Expires = 0, time.Time{}
+	err := p.store.Update(ctx, func(tx compute.Tx) error {
+		out = nil
+		var changed []*compute.Lease
+		for _, name := range names {
+			i, l, err := p.authorize(tx, who, name)
+			if err != nil {
+				return err
 			}
-			if l.TTL > 0 {
-				l.Expires = l.Used.Add(l.TTL)
+			if i.State == compute.Leased { // a hook's token does not run out
+				l.Used = time.Now()
+				if err := change(l, p.sources[i.Source]); err != nil {
+					return err
+				}
+				changed = append(changed, l)
 			}
-			if s == nil || s.MaxTTL == 0 {
-				return nil
-			}
-			last := l.Given.Add(s.MaxTTL)
-			if ttl > 0 && l.Expires.After(last.Add(time.Second)) {
-				return &compute.Error{ID: l.Instance, Kind: compute.ErrInvalid,
-					Err: fmt.Errorf("its source's max-ttl is %v from when it was given: it can be extended until %s", s.MaxTTL, last.Format(time.DateTime))}
-			}
-			if l.Expires.IsZero() || l.Expires.After(last) {
-				l.Expires = last
-			}
-			return nil
-		})
-		if err != nil {
-			return out, err
+			out = append(out, *l)
 		}
-		out = append(out, l)
-		p.log.Debug("lease extended", "lease", l.ID, "instance", l.Instance)
+		for _, l := range changed {
+			if err := tx.SaveLease(l); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
+}
+
+// Extend starts the ttl of leases again, or anew with another, up to their source's max-ttl from when they were given. Either all are extended or
+// none.
+func (p *Pool) Extend(ctx context.Context, who compute.Who, ttl time.Duration, names ...compute.ID) ([]compute.Lease, error) {
+	return p.renew(ctx, who, names, func(l *compute.Lease, s *source) error {
+		if ttl > 0 {
+			l.TTL = ttl
+		} else if ttl < 0 {
+			l.TTL, l.Expires = 0, time.Time{}
+		}
+		if l.TTL > 0 {
+			l.Expires = l.Used.Add(l.TTL)
+		}
+		if s == nil || s.MaxTTL == 0 {
+			return nil
+		}
+		last := l.Given.Add(s.MaxTTL)
+		if ttl > 0 && l.Expires.After(last.Add(time.Second)) {
+			return &compute.Error{ID: l.Instance, Kind: compute.ErrInvalid,
+				Err: fmt.Errorf("its source's max-ttl is %v from when it was given: it can be extended until %s", s.MaxTTL, last.Format(time.DateTime))}
+		}
+		if l.Expires.IsZero() || l.Expires.After(last) {
+			l.Expires = last
+		}
+		return nil
+	})
 }
 
 // Leaf returns the real instance behind a pool's; of others, the instance itself.
@@ -233,26 +235,48 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 	return c, err
 }
 
-// Slot waits for one of the places that a source's `concurrency` gives an instance, and takes it. It is free again when free is called or this
-// process ends.
+// Slot waits for one of the places that `concurrency` gives an instance, and those behind it, and takes it. It is free again when free is called
+// or this process ends.
 func (p *Pool) Slot(ctx context.Context, name compute.ID) (free func(), err error) {
 	i, _, err := p.Resolve(ctx, string(name))
 	if err != nil {
 		return nil, err
 	}
-	s := p.sources[i.Source]
-	if s == nil || s.Concurrency <= 0 {
-		return func() {}, nil
+	chain, err := p.behind(ctx, &i)
+	if err != nil {
+		return nil, err
 	}
+	var taken []func()
+	free = func() {
+		for _, f := range taken {
+			f()
+		}
+	}
+	for _, i := range chain { // the outermost first, as all do, so that nobody waits for who waits for him
+		s := p.sources[i.Source]
+		if s == nil || s.Concurrency <= 0 {
+			continue
+		}
+		f, err := p.slot(ctx, i, s.Concurrency)
+		if err != nil {
+			free()
+			return nil, err
+		}
+		taken = append(taken, f)
+	}
+	return free, nil
+}
+
+func (p *Pool) slot(ctx context.Context, i *compute.Instance, n int) (free func(), err error) {
 	pause := time.Millisecond
 	for {
-		free, ok, err := p.store.Slot(i.Row, s.Concurrency)
+		free, ok, err := p.store.Slot(i.Row, n)
 		if err != nil || ok {
 			return free, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, &compute.Error{ID: i.ID, Kind: compute.ErrTimeout, Err: fmt.Errorf("%d runs at once are allowed on it, and as many go on", s.Concurrency)}
+			return nil, &compute.Error{ID: i.ID, Kind: compute.ErrTimeout, Err: fmt.Errorf("%d runs at once are allowed on it, and as many go on", n)}
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, 50*time.Millisecond)

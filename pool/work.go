@@ -83,12 +83,15 @@ func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.
 			}
 			return p.claim(tx, front.ID) // this one comes after it
 		}
-		err = p.toDiscarding(tx, i, "the process that was making it died")
+		err = p.toDiscarding(tx, i, lostAnswer+": the process that was making it died")
 	case compute.Failed:
 		err = p.toDiscarding(tx, i, i.Reason)
 	case compute.Ready:
-		// Among those due, a ready one is too old or too many; it may have been taken and given back since.
-		if s == nil {
+		// Among those due, a ready one is too old or too many, or its source is defined otherwise now; it may have been taken and given back since.
+		if s == nil && p.redefined(rec) {
+			err = p.toDiscarding(tx, i, "its source is defined otherwise now")
+			break
+		} else if s == nil {
 			return nil, nil, nil
 		}
 		ids, _, e := p.surplus(tx, i.SourceKey, time.Now())
@@ -147,8 +150,12 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 	}
 	var checked []string
 	for stage, j := range chain {
-		s := p.sources[j.Source]
-		if s == nil || !s.has("release") {
+		var of *compute.SourceRecord
+		if of, err = p.recordOf(ctx, j.SourceKey); err != nil {
+			break
+		}
+		s := p.sourceOf(of)
+		if !s.has("release") {
 			continue
 		}
 		if err = p.hooksFor(ctx, s, i, hookView(i, j), stage, "release", i.Wanted); err != nil {
@@ -177,11 +184,7 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 		}
 		j := *i
 		if err != nil {
-			onFailure := ""
-			if s := p.configured(rec); s != nil {
-				onFailure = s.OnFailure
-			}
-			return p.toFailed(tx, &j, onFailure, "cleaning: "+err.Error())
+			return p.toFailed(tx, &j, p.sourceOf(rec).OnFailure, "cleaning: "+err.Error())
 		}
 		return p.toReady(tx, &j, compute.Event{Kind: "cleaned", Text: strings.Join(checked, "; ")})
 	})
@@ -234,7 +237,7 @@ func (p *Pool) lay(ctx context.Context, i *compute.Instance) error {
 
 // discard carries an instance to its proved end: discard hooks, whose failures are noted and no more, then the provider, until it says not found.
 func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.SourceRecord) error {
-	if s := p.configured(rec); s != nil && s.has("discard") && i.Resume >= 0 {
+	if s := p.sourceOf(rec); s.has("discard") && i.Resume >= 0 {
 		if err := p.hooks(ctx, s, i, "discard", i.Wanted); ctx.Err() != nil {
 			return p.lay(ctx, i)
 		} else if errors.Is(err, compute.ErrStale) {
@@ -269,12 +272,18 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.So
 			return e
 		}
 		j := *i
-		if err == nil {
+		if wait := p.lingering(&j); err == nil && wait > 0 {
+			j.Worker, j.Attempts, j.Retry = 0, j.Attempts+1, time.Now().Add(min(wait, lingerLook))
+			return tx.SaveInstance(&j)
+		} else if err == nil {
 			return p.gone(tx, &j, j.Reason)
 		}
 		j.Attempts++
 		j.Retry = time.Now().Add(min(retryMost, retryFirst<<min(j.Attempts-1, 20)))
-		j.Worker, j.Reason = 0, "discard: "+err.Error()
+		j.Worker = 0
+		if !lost(&j) {
+			j.Reason = "discard: " + err.Error()
+		}
 		if e := tx.SaveInstance(&j); e != nil {
 			return e
 		}
@@ -284,6 +293,23 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.So
 	})
 	p.step("discard:recorded")
 	return err
+}
+
+// lostAnswer begins the reason to discard an instance of which nobody knows whether it was made.
+const (
+	lostAnswer = "the answer to its creation was lost"
+	lingerLook = 5 * time.Second // between two looks whether it has come to be
+)
+
+func lost(i *compute.Instance) bool { return strings.HasPrefix(i.Reason, lostAnswer) }
+
+// lingering is how long one has to look on for an instance that is not there, because its creation may still be on its way.
+func (p *Pool) lingering(i *compute.Instance) time.Duration {
+	o := p.ready(i.SourceKey)
+	if o == nil || !lost(i) || i.ProviderID != "" {
+		return 0
+	}
+	return time.Until(i.Created.Add(o.lingers))
 }
 
 // hooksDone records that the discard hooks had their turn, once.

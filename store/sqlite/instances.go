@@ -190,14 +190,14 @@ func (t *tx) DropInstance(i *compute.Instance) error {
 	return err
 }
 
-const sourceColumns = `key, name, digest, type, definition, failures, paused, last_error,
+const sourceColumns = `key, name, digest, type, place, definition, failures, paused, last_error,
  creating, setting_up, ready, leased, cleaning, failed, discarding, held`
 
 func scanSource(s scanner) (*compute.SourceRecord, error) {
 	var r compute.SourceRecord
 	var paused int64
 	c := &r.Counts
-	err := s.Scan(&r.Key, &r.Name, &r.Digest, &r.Type, &r.Definition, &r.Failures, &paused, &r.LastError,
+	err := s.Scan(&r.Key, &r.Name, &r.Digest, &r.Type, &r.Place, &r.Definition, &r.Failures, &paused, &r.LastError,
 		&c.Creating, &c.SettingUp, &c.Ready, &c.Leased, &c.Cleaning, &c.Failed, &c.Discarding, &c.Held)
 	r.Paused = instant(paused)
 	return &r, err
@@ -250,15 +250,20 @@ func (t *tx) Sources() ([]*compute.SourceRecord, error) {
 	return collect(t, scanSource, "SELECT "+sourceColumns+" FROM sources ORDER BY name, key")
 }
 
+// SourcesNamed returns the records of a name, older definitions first.
+func (t *tx) SourcesNamed(name string) ([]*compute.SourceRecord, error) {
+	return collect(t, scanSource, "SELECT "+sourceColumns+" FROM sources WHERE name = ? ORDER BY key", name)
+}
+
 // SaveSource inserts or updates a record, but not its counts, which the triggers keep.
 func (t *tx) SaveSource(r *compute.SourceRecord) error {
 	t.sources = nil
 	if r.Key != 0 {
-		return t.update(r.Name, "UPDATE sources SET failures = ?, paused = ?, last_error = ?, definition = ?, type = ? WHERE key = ?",
-			r.Failures, nanos(r.Paused), r.LastError, r.Definition, r.Type, r.Key)
+		return t.update(r.Name, "UPDATE sources SET failures = ?, paused = ?, last_error = ?, definition = ?, type = ?, place = ? WHERE key = ?",
+			r.Failures, nanos(r.Paused), r.LastError, r.Definition, r.Type, r.Place, r.Key)
 	}
-	res, err := t.write("INSERT INTO sources (name, digest, type, definition, failures, paused, last_error) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		r.Name, r.Digest, r.Type, r.Definition, r.Failures, nanos(r.Paused), r.LastError)
+	res, err := t.write("INSERT INTO sources (name, digest, type, place, definition, failures, paused, last_error) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		r.Name, r.Digest, r.Type, r.Place, r.Definition, r.Failures, nanos(r.Paused), r.LastError)
 	if err != nil {
 		return err
 	}

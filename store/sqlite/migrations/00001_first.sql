@@ -7,6 +7,7 @@ CREATE TABLE sources (
   name TEXT NOT NULL,
   digest TEXT NOT NULL,
   type TEXT NOT NULL,
+  place TEXT NOT NULL,
   definition BLOB,
   failures INTEGER NOT NULL DEFAULT 0,
   paused INTEGER NOT NULL DEFAULT 0,

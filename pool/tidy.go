@@ -1,0 +1,79 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+const (
+	journalKept    = 30 * 24 * time.Hour // events, and leases that ended
+	inventoryEvery = 10 * time.Minute
+)
+
+// tidy does what is due seldom: it forgets what is old in the journal, and compares what the providers have with the records.
+func (p *Pool) tidy(ctx context.Context) error {
+	if !p.opt.Inventory {
+		return nil
+	}
+	p.mu.Lock()
+	due := time.Since(p.inventory) >= inventoryEvery
+	if due {
+		p.inventory = time.Now()
+	}
+	p.mu.Unlock()
+	if !due {
+		return nil
+	}
+	var recs []*compute.SourceRecord
+	err := p.store.Update(ctx, func(tx compute.Tx) (err error) {
+		if err = tx.Prune(time.Now().Add(-journalKept)); err == nil {
+			recs, err = tx.Sources()
+		}
+		return err
+	})
+	for _, rec := range recs {
+		err = errors.Join(err, p.takeStock(ctx, rec))
+	}
+	return err
+}
+
+// takeStock records what a provider lists as ours and no record is of, to be discarded: an instance is recorded before it is made and until its end
+// is proved, so such a one was made by a request whose answer, and whose asker, were lost.
+func (p *Pool) takeStock(ctx context.Context, rec *compute.SourceRecord) error {
+	if rec.Type == poolType {
+		return nil
+	}
+	o := p.open(ctx, rec)
+	if o.err != nil || len(o.names) > 0 {
+		return nil // status tells that it does not open; machines that stay are nobody's making
+	}
+	there, err := o.provider.List(ctx)
+	if err != nil {
+		return &compute.Error{Op: "list", ID: compute.ID(rec.Name), Kind: kindOf(err), Err: err}
+	}
+	var stray []compute.ID
+	err = p.store.Update(ctx, func(tx compute.Tx) error {
+		stray = nil
+		for _, i := range there {
+			if _, err := tx.Instance(i.ID); err == nil {
+				continue
+			} else if !errors.Is(err, compute.ErrNotFound) {
+				return err
+			}
+			n := &compute.Instance{ID: i.ID, Source: rec.Name, SourceKey: rec.Key, ProviderID: i.ProviderID, Address: i.Address, Created: time.Now(),
+				Reason: "found at the provider without a record"}
+			if _, err := p.set(tx, n, compute.Discarding, compute.Event{Kind: "stray", Text: n.Reason}); err != nil {
+				return err
+			}
+			stray = append(stray, i.ID)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return p.workOn(ctx, stray)
+}
