@@ -2,7 +2,6 @@ package remote
 
 import (
 	"archive/tar"
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -78,15 +77,19 @@ func (c *copier) look(s Side) (place, error) {
 	if s.Path == "" {
 		return place{}, invalid("an empty path")
 	}
-	var out, errs bytes.Buffer
+	var out answer
+	var errs tail
 	exit, err := s.Conn.Run(c.ctx, &compute.Command{Args: []string{"sh", "-c", placeScript, "sh", s.Path}, Stdout: &out, Stderr: &errs})
-	if err == nil && (exit != compute.Exit{} || out.Len() < 2) {
-		err = fmt.Errorf("%s: cannot be looked at: %s", s.Path, strings.TrimSpace(errs.String()))
-	}
-	if err != nil {
+	said := out.String()
+	switch {
+	case err != nil:
 		return place{}, err
+	case out.err != nil:
+		return place{}, fmt.Errorf("%s: cannot be looked at: %w", s.Path, out.err)
+	case exit != compute.Exit{} || len(said) < 2:
+		return place{}, fmt.Errorf("%s: cannot be looked at: %s", s.Path, errs.text())
 	}
-	return place{out.Bytes()[0], out.String()[1:]}, nil
+	return place{said[0], said[1:]}, nil
 }
 
 func invalid(text string) error {
@@ -175,8 +178,11 @@ func beneath(a, b string) bool {
 
 // follow returns where a link leads.
 func (c *copier) follow() (string, error) {
-	var out bytes.Buffer
+	var out answer
 	exit, err := c.from.Conn.Run(c.ctx, &compute.Command{Args: []string{"readlink", "-f", c.dashed(c.from.Path)}, Stdout: &out})
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("%s: %w", c.from.Path, out.err)
+	}
 	if err == nil && exit != (compute.Exit{}) {
 		err = &compute.Error{Op: "copy", Kind: compute.ErrNotFound, Err: errors.New(c.from.Path + ": the link leads nowhere")}
 	}
@@ -317,11 +323,11 @@ func (c *copier) fromInput() error {
 		return n, err
 	})
 	script := func(text string, stdin io.Reader, args ...string) error {
-		var errs bytes.Buffer
+		var errs tail
 		cmd := &compute.Command{Args: append([]string{"sh", "-c", text, "sh"}, args...), Stdin: stdin, Stderr: &errs}
 		exit, err := c.to.Conn.Run(c.ctx, cmd)
 		if err == nil && exit != (compute.Exit{}) {
-			err = fmt.Errorf("%s: %s", c.to.Path, strings.TrimSpace(errs.String()))
+			err = fmt.Errorf("%s: %s", c.to.Path, errs.text())
 		}
 		return err
 	}

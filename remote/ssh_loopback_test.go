@@ -1,6 +1,7 @@
 package remote_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ed25519"
@@ -13,7 +14,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -234,6 +238,87 @@ func TestSSHNoServer(t *testing.T) {
 	}
 	if _, err := remote.DialSSH(t.Context(), remote.SSHOptions{Host: "x", ConfigFile: "/no/such/config"}); !errors.Is(err, compute.ErrInvalid) {
 		t.Errorf("a configuration that is not there: %v, want ErrInvalid", err)
+	}
+}
+
+// A host that means harm knows the script's word, and writes without an end: none of it is kept.
+func TestSSHEndlessWords(t *testing.T) {
+	const much = 256 << 20
+	flood := func(w io.Writer) {
+		b := bytes.Repeat([]byte("x"), 1<<20)
+		for range much / len(b) {
+			if _, err := w.Write(b); err != nil {
+				return
+			}
+		}
+	}
+	var most atomic.Uint64
+	grown := func(run func()) uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		base, done := m.HeapInuse, make(chan struct{})
+		go func() {
+			defer close(done)
+			run()
+		}()
+		for most.Store(base); ; {
+			select {
+			case <-done:
+				return most.Load() - base
+			case <-time.After(20 * time.Millisecond):
+				runtime.ReadMemStats(&m)
+				most.Store(max(most.Load(), m.HeapInuse))
+			}
+		}
+	}
+	word := regexp.MustCompile(`\\036([0-9a-f]{24}) S`)
+	for name, handler := range map[string]gliderlabs.Handler{
+		"first line": func(s gliderlabs.Session) {
+			line, _ := bufio.NewReader(s).ReadString('\n')
+			if m := word.FindStringSubmatch(line); m != nil {
+				_, _ = io.WriteString(s, "\x1e"+m[1]+" S ")
+			}
+			flood(s)
+		},
+		"answer": func(s gliderlabs.Session) {
+			line, _ := bufio.NewReader(s).ReadString('\n')
+			if m := word.FindStringSubmatch(line); m != nil {
+				_, _ = io.WriteString(s, "\x1e"+m[1]+" S 99999999 99999999\n")
+			}
+			go flood(s.Stderr())
+			flood(s)
+			_ = s.Exit(0)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := serveLoopback(t, &gliderlabs.Server{Handler: handler}, "")
+			conn := dialSSH(t, remote.SSHOptions{Host: "here", ConfigFile: l.config})
+			for what, ask := range map[string]func(ctx context.Context) error{
+				"run": func(ctx context.Context) error {
+					_, err := conn.Run(ctx, &compute.Command{Args: []string{"true"}})
+					if name == "answer" {
+						return errors.New("as it should")
+					}
+					return err
+				},
+				"put": func(ctx context.Context) error { return conn.Put(ctx, "/tmp", bytes.NewReader(entriesOf("f"))) },
+				"copy": func(ctx context.Context) error {
+					return remote.Copy(ctx, remote.Side{Conn: conn, Path: "~/f"}, remote.Side{Path: t.TempDir()}, remote.CopyOptions{})
+				},
+			} {
+				ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+				var err error
+				n := grown(func() { err = ask(ctx) })
+				if err == nil || ctx.Err() != nil {
+					t.Errorf("%s: got %v", what, err)
+				}
+				if n > much/4 {
+					t.Errorf("%s: memory grew by %d MiB", what, n>>20)
+				}
+				cancel()
+			}
+		})
 	}
 }
 

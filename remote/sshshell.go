@@ -2,7 +2,6 @@ package remote
 
 import (
 	"archive/tar"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +21,7 @@ type shellFiles struct {
 
 // sh runs a script with words as its arguments. A status of 44 says that what was named is not there, 45 that it is no directory.
 func (f *shellFiles) sh(ctx context.Context, in io.Reader, script string, words ...string) (string, error) {
-	var out bytes.Buffer
+	var out answer
 	var bad tail
 	exit, err := f.ssh.Run(ctx, &compute.Command{
 		Args: append([]string{"sh", "-c", script, "sh"}, words...), Env: map[string]string{"LC_ALL": "C"}, Stdin: in, Stdout: &out, Stderr: &bad,
@@ -30,6 +29,8 @@ func (f *shellFiles) sh(ctx context.Context, in io.Reader, script string, words 
 	switch {
 	case err != nil:
 		return "", err
+	case out.err != nil:
+		return "", out.err
 	case exit.Code == 44 && exit.Signal == "":
 		return "", fs.ErrNotExist
 	case exit.Code == 45:

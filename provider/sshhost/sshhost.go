@@ -1,7 +1,6 @@
 package sshhost
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -233,7 +232,7 @@ func (p *Provider) end(ctx context.Context, host string) (string, error) {
 		return "", err
 	}
 	defer s.Close()
-	var out, bad bytes.Buffer
+	var out, bad few
 	exit, err := s.Run(ctx, &compute.Command{Args: []string{"sh", "-c", huntScript, "sh", Mark + "=" + p.mark(host)}, Stdout: &out, Stderr: &bad})
 	switch {
 	case err != nil:
@@ -241,14 +240,14 @@ func (p *Provider) end(ctx context.Context, host string) (string, error) {
 	case exit.Code == 3:
 		return "", errors.New("processes that were left do not end")
 	case exit.Code == 4:
-		out.Reset()
+		out = nil
 	case exit.Status() != 0:
-		return "", fmt.Errorf("looking for processes on the host ended with %d: %s", exit.Status(), strings.TrimSpace(bad.String()))
+		return "", fmt.Errorf("looking for processes on the host ended with %d: %s", exit.Status(), strings.TrimSpace(string(bad)))
 	}
 	if err := os.Remove(p.file(host, "ending")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	n := strings.TrimSpace(out.String())
+	n := strings.TrimSpace(string(out))
 	if n == "" {
 		return "the host has no /proc to look for processes in", nil
 	}
@@ -256,4 +255,12 @@ func (p *Provider) end(ctx context.Context, host string) (string, error) {
 		p.log.Info("ended what a lease left running", "instance", p.id(host), "source", p.o.Source, "processes", n)
 	}
 	return n + " processes ended, none left", nil
+}
+
+// few keeps the first bytes of what a host says, and passes over the rest: it must not fill our memory.
+type few []byte
+
+func (f *few) Write(b []byte) (int, error) {
+	*f = append(*f, b[:min(len(b), 4096-len(*f))]...)
+	return len(b), nil
 }
