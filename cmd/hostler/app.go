@@ -41,6 +41,7 @@ type app struct {
 	store   *sqlite.Store
 	pool    *pool.Pool
 	left    bool // something was left to the keeper
+	keeping bool // this is the keeper
 	closers []func()
 }
 
@@ -68,11 +69,6 @@ func (a *app) owner() string {
 		return u.Username
 	}
 	return strconv.Itoa(os.Getuid())
-}
-
-// who is on whose behalf this process acts. In a hook, and in what run started, HOSTLER_LEASE is the token of a lease.
-func (a *app) who() compute.Who {
-	return compute.Who{Owner: a.owner(), Lease: os.Getenv("HOSTLER_LEASE")}
 }
 
 func newID() string { return uuid.NewString() }

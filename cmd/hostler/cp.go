@@ -41,8 +41,7 @@ func (a *app) cp(ctx context.Context, sources []string, to string, recursive, an
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	c := copies{app: a, engine: engine, who: a.who(), conns: map[string]compute.Conn{}}
-	c.who.Admin = anyones
+	c := copies{app: a, engine: engine, anyones: anyones, conns: map[string]compute.Conn{}}
 	defer c.close()
 	dst, err := c.side(ctx, to)
 	if err != nil {
@@ -65,10 +64,10 @@ func (a *app) cp(ctx context.Context, sources []string, to string, recursive, an
 
 // copies are the connections of one cp: one to each instance.
 type copies struct {
-	app    *app
-	engine *pool.Pool
-	who    compute.Who
-	conns  map[string]compute.Conn
+	app     *app
+	engine  *pool.Pool
+	anyones bool // --any
+	conns   map[string]compute.Conn
 }
 
 func (c *copies) close() {
@@ -92,7 +91,9 @@ func (c *copies) side(ctx context.Context, s string) (remote.Side, error) {
 		if err != nil {
 			return remote.Side{}, err
 		}
-		if conn, _, err = c.app.connect(ctx, c.engine, c.who, i); err != nil {
+		who := c.app.who(ctx, c.engine, name)
+		who.Admin = c.anyones
+		if conn, _, err = c.app.connect(ctx, c.engine, who, i); err != nil {
 			return remote.Side{}, err
 		}
 		c.conns[name] = conn

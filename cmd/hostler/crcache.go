@@ -330,7 +330,7 @@ func (a *app) crcacheRun(ctx context.Context, _ *crcacheOptions, words []string)
 	if r.engine, err = a.engine(ctx); err != nil {
 		return err
 	}
-	r.who = a.who()
+	r.who = a.who(ctx, r.engine, words[0])
 	i, lease, err := r.engine.Resolve(ctx, words[0])
 	switch {
 	case err == nil && lease != nil:

@@ -18,7 +18,7 @@ func newExtend(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			leases, err := engine.Extend(cmd.Context(), a.who(), ttl.orNone(), asIDs(args)...)
+			leases, err := engine.Extend(cmd.Context(), a.who(cmd.Context(), engine, args...), ttl.orNone(), asIDs(args)...)
 			if err != nil {
 				return err
 			}

@@ -50,7 +50,7 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 	if err != nil {
 		return err
 	}
-	who := a.who()
+	who := a.who(ctx, engine, name)
 	who.Admin = anyones
 	ctx, stop := untilSignal(ctx)
 	defer stop()

@@ -18,7 +18,7 @@ ends it.`,
 			if err != nil {
 				return err
 			}
-			return engine.Hold(cmd.Context(), a.who(), reason, asIDs(args)...)
+			return engine.Hold(cmd.Context(), a.who(cmd.Context(), engine, args...), reason, asIDs(args)...)
 		},
 		ValidArgsFunction: a.completeInstances,
 	}

@@ -60,7 +60,7 @@ func (a *app) release(ctx context.Context, names []string, all, anyones bool, op
 	if err != nil {
 		return err
 	}
-	who := a.who()
+	who := a.who(ctx, engine, names...)
 	who.Admin = anyones
 	ids := asIDs(names)
 	if all {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,14 +48,14 @@ func (r *runner) obtain(ctx context.Context, name string) error {
 	a, w := r.app, &r.opt.want
 	kept := r.opt.keep || w.name != ""
 	a.leaseIdle = idleKept
-	r.who = a.who()
-	r.who.Admin = r.opt.any
-	r.early, r.asked = a.dialEarly(ctx, r.who, name), name
+	r.early, r.asked = a.dialEarly(ctx, a.who(ctx, nil, name), name), name
 	engine, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}
 	r.engine = engine
+	r.who = a.who(ctx, engine, cmp.Or(name, w.name))
+	r.who.Admin = r.opt.any
 	if name == "" && w.name != "" { // --name: that lease, if there is one
 		if i, l, err := engine.Resolve(ctx, w.name); err == nil && l != nil && l.Name == w.name {
 			return r.take(ctx, i)
