@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/hook"
 	"github.com/hostler-project/hostler/pool"
 )
@@ -21,6 +23,9 @@ func (a *app) hooks(state string) func(context.Context, pool.HookCall) error {
 		if err != nil || def.Hooks[c.Event] == "" {
 			return err
 		}
+		if err := a.trusts(def.Tree); err != nil {
+			return err
+		}
 		dir := filepath.Join(state, "instances", c.Source, "log")
 		log, err := openHookLog(dir, string(c.Instance.ID))
 		if err != nil {
@@ -32,6 +37,30 @@ func (a *app) hooks(state string) func(context.Context, pool.HookCall) error {
 			Timeout: def.HookTimeout, Resume: c.Resume, Done: c.Done, Output: log,
 		})
 	}
+}
+
+// trusts tells whether what runs code in a tree is as its user approved it. The tree may be another than the one that this process is in.
+func (a *app) trusts(tree string) error {
+	if tree == "" {
+		return nil
+	}
+	opt := config.LoadOptions{Dir: filepath.Dir(tree), Compat: a.compat, TypeKeys: typeKeys()}
+	state, err := stateDir()
+	if err != nil {
+		return err
+	}
+	opt.Trust.Dir = filepath.Join(state, "trust")
+	cfg, err := config.Load(opt)
+	if cfg == nil {
+		return configError(err)
+	}
+	for _, d := range cfg.NeedsTrust() {
+		if d.Root == tree && !d.Trusted {
+			return &compute.Error{ID: compute.ID(tree), Kind: compute.ErrDenied, Err: config.ErrUntrusted,
+				Hint: "look at its hooks, then: cd " + filepath.Dir(tree) + " && hostler trust approve"}
+		}
+	}
+	return nil
 }
 
 // hookEnv is what a hook finds in its environment beside our own.

@@ -65,7 +65,7 @@ func newKeeper(a *app) *cobra.Command {
 // keep is the keeper, until it has nothing to do.
 func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 	a.log = slog.New(slog.NewTextHandler(a.errs, nil))
-	a.tree, a.now = tree, true
+	a.tree, a.now, a.keeping = tree, true, true
 	socket, err := keeperSocket()
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +22,8 @@ type definition struct {
 	Settings    map[string]string `json:"settings,omitempty"` // references to secrets, never secrets
 	Hooks       map[string]string `json:"hooks,omitempty"`    // directories by event
 	HookTimeout time.Duration     `json:"hook_timeout,omitempty"`
+	OnFailure   string            `json:"on_failure,omitempty"`
+	Tree        string            `json:"tree,omitempty"` // the root that the hooks came with, where that has to be trusted
 }
 
 // engine joins store, sources, providers and hooks to the lease engine, once.
@@ -46,6 +49,7 @@ func (a *app) engine(ctx context.Context) (*pool.Pool, error) {
 	}
 	opt := pool.Options{
 		Store: a.store, Open: a.opener(cfg, state), Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle, Step: failpoint,
+		Kept: kept, Inventory: a.keeping,
 	}
 	if a.compat {
 		opt.LeaseIdle = 0
@@ -63,7 +67,7 @@ func (a *app) engine(ctx context.Context) (*pool.Pool, error) {
 // engineSource is a configured source as the engine wants it.
 func engineSource(s *config.Source) pool.Source {
 	out := pool.Source{
-		Name: s.Name, Type: s.Type, Digest: s.Digest, Err: configError(s.Err),
+		Name: s.Name, Type: s.Type, Digest: s.Digest, Place: s.Root, Err: configError(s.Err),
 		Reserve: s.Reserve, Spare: s.Spare, Maximum: s.Maximum, Concurrency: s.Concurrency, MaxUses: s.MaxUses, Children: s.Sources,
 		Reuse: s.Reuse, OnFailure: s.OnFailure, TTL: orZero(s.TTL), MaxTTL: orZero(s.MaxTTL), LeaseIdle: orZero(s.LeaseIdle), Idle: orZero(s.Idle),
 		MaxAge: orZero(s.MaxAge), Image: s.Image, Flavor: s.Flavor,
@@ -72,8 +76,21 @@ func engineSource(s *config.Source) pool.Source {
 		out.Hooks = append(out.Hooks, event)
 	}
 	slices.Sort(out.Hooks)
-	out.Definition, _ = json.Marshal(definition{s.Settings, s.Hooks, orZero(s.HookTimeout)}) // strings and numbers cannot fail
+	def := definition{Settings: s.Settings, Hooks: s.Hooks, HookTimeout: orZero(s.HookTimeout), OnFailure: s.OnFailure}
+	if s.Tree {
+		def.Tree = s.Root
+	}
+	out.Definition, _ = json.Marshal(def) // strings and numbers cannot fail
 	return out
+}
+
+// kept tells what counts at the end of instances whose source is not configured here.
+func kept(data []byte) (hooks []string, onFailure string) {
+	var d definition
+	if json.Unmarshal(data, &d) != nil {
+		return nil, ""
+	}
+	return slices.Sorted(maps.Keys(d.Hooks)), d.OnFailure
 }
 
 func orZero(d *time.Duration) time.Duration {
