@@ -185,3 +185,6 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	}
 	return nil, p.wrong("connect", id, "no way in, neither exec nor ssh")
 }
+
+// Lingers is how long an executable whose asker was killed may still be at work on a create: as long as a call may take.
+func (p *Provider) Lingers() time.Duration { return p.o.Timeout }
