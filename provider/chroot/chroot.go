@@ -20,7 +20,7 @@ import (
 	"github.com/hostler-project/hostler/remote"
 )
 
-// Mark is the environment variable that tells a process which instance it is on.
+// Mark is the environment variable that tells a process which instance it is on. By it, and by their root, Clean and Destroy find them.
 const Mark = "HOSTLER_INSTANCE_MARK"
 
 // Provider makes chroots.
@@ -105,6 +105,9 @@ func (p *Provider) instance(o owner) compute.Instance {
 	}
 }
 
+// mark is the value of Mark in an instance's processes.
+func (p *Provider) mark(id compute.ID) string { return p.o.Installation + "/" + string(id) }
+
 // Create makes a chroot, or finishes one that was begun, or returns the one that is there.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	if !plain(spec.ID) {
@@ -151,7 +154,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 		return nil, fault("Connect", id, err)
 	}
 	return remote.NewExec(remote.ExecOptions{
-		Root: p.root(id), Chroot: true, Owner: true, Mark: map[string]string{Mark: p.o.Installation + "/" + string(id)},
+		Root: p.root(id), Chroot: true, Owner: true, Mark: map[string]string{Mark: p.mark(id)},
 	}), nil
 }
 
@@ -176,6 +179,9 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	}
 	if err := p.at("delete"); err != nil {
 		return err
+	}
+	if _, err := p.guests(id).kill(ctx); err != nil { // whoever came in the last moment: from now on nobody can
+		return fault("Destroy", id, err)
 	}
 	p.forget()
 	p.sweep(ctx, 0)
@@ -202,6 +208,11 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 			return "", fault("Clean", id, err)
 		}
 	}
+	late, err := p.guests(id).kill(ctx) // whoever came in the last moment: now there is no root any more to start in
+	if err != nil {
+		return "", fault("Clean", id, err)
+	}
+	n += late
 	if err := p.up(ctx, &own); err != nil {
 		return "", fault("Clean", id, err)
 	}

@@ -205,7 +205,7 @@ func (p *Provider) sweep(ctx context.Context, age time.Duration) {
 			return
 		}
 		// Nothing is mounted in what was discarded. Yet deleting through a mount would be the end of what is behind it: so look.
-		err := unmountAll(path)
+		err := unmountAll(path, nil)
 		if err == nil {
 			err = os.RemoveAll(path)
 		}

@@ -1,6 +1,7 @@
 package chroot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -172,17 +173,46 @@ func (p *Provider) copied(ctx context.Context, home, root, lower string) error {
 	return bindRoot(root)
 }
 
-// down ends what runs in an instance and takes its mounts away. It returns how many processes it ended.
+// errGuests: something runs in what is to be unmounted.
+var errGuests = errors.New("processes keep starting in it")
+
+// down ends what runs in an instance and takes its mounts away. Whatever starts between the one and the other is found: a mount is detached only
+// from others than the instance's own processes, and in the end it looks once more. It returns how many processes it ended.
 func (p *Provider) down(ctx context.Context, id compute.ID) (int, error) {
+	g := p.guests(id)
+	defer g.close()
 	if err := p.at("kill"); err != nil {
 		return 0, err
 	}
-	n, err := kill(ctx, p.root(id))
+	n, err := g.kill(ctx)
 	if err != nil {
 		return n, err
 	}
 	if err := p.at("unmount"); err != nil {
 		return n, err
 	}
-	return n, unmountAll(p.home(id))
+	for range 100 {
+		err := unmountAll(p.home(id), func(at string) error {
+			if some, err := g.any(); some || err != nil {
+				return cmp.Or(err, errGuests)
+			}
+			if at == g.root {
+				g.hold()
+			}
+			return p.at("detach")
+		})
+		if err != nil && !errors.Is(err, errGuests) {
+			return n, err
+		}
+		more, kerr := g.kill(ctx)
+		if n += more; kerr != nil || more == 0 && err == nil {
+			return n, kerr
+		}
+	}
+	return n, errGuests
+}
+
+// guests returns the judge of an instance's processes.
+func (p *Provider) guests(id compute.ID) *guests {
+	return &guests{root: p.root(id), mark: Mark + "=" + p.mark(id)}
 }

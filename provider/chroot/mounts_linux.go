@@ -70,8 +70,9 @@ func unescape(s string) string {
 
 // unmountAll unmounts everything at and below path, those mounts included that were made from inside, innermost first, and looks that nothing is
 // left. A tree of this machine that somebody mounted in there may share its mounts with the place it came from: none is unmounted before the
-// mount that it stands on is private, or it would vanish there too.
-func unmountAll(path string) error {
+// mount that it stands on is private, or it would vanish there too. What is in use is detached, and goes when its user does; but first busy is
+// asked, unless it is nil: its error is returned and the mount stays.
+func unmountAll(path string, busy func(at string) error) error {
 	for before, stuck := -1, 0; stuck < 100; stuck++ { // mounts may be stacked upon each other, and come to light only one by one
 		all, err := mountsBelow(path)
 		if err != nil || len(all) == 0 {
@@ -90,7 +91,7 @@ func unmountAll(path string) error {
 				return err
 			}
 		}
-		if err := unmountSome(all); err != nil {
+		if err := unmountSome(all, busy); err != nil {
 			return err
 		}
 	}
@@ -98,7 +99,7 @@ func unmountAll(path string) error {
 }
 
 // unmountSome unmounts those of the mounts that can be reached and have no other on them.
-func unmountSome(all []mount) error {
+func unmountSome(all []mount, busy func(at string) error) error {
 	shared, upon := map[int]bool{}, map[int]int{}
 	for _, m := range all {
 		shared[m.id] = m.shared
@@ -109,7 +110,12 @@ func unmountSome(all []mount) error {
 			continue
 		}
 		err := unix.Unmount(m.at, unix.UMOUNT_NOFOLLOW)
-		if errors.Is(err, unix.EBUSY) { // somebody outside looks into it: it goes when he does
+		if errors.Is(err, unix.EBUSY) {
+			if busy != nil {
+				if err := busy(m.at); err != nil {
+					return err
+				}
+			}
 			err = unix.Unmount(m.at, unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH)
 		}
 		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
@@ -216,7 +222,7 @@ func mountOverlay(base, upper, work, root string) error {
 	}
 	// What is mounted inside must not show elsewhere.
 	if err := unix.Mount("", root, "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
-		return errors.Join(err, unmountAll(root))
+		return errors.Join(err, unmountAll(root, nil))
 	}
 	return nil
 }

@@ -1,7 +1,9 @@
 package chroot
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -11,21 +13,59 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kill ends every process whose root directory is root or below it, and returns how many it found. Asking them first would give a last user's
-// process time to do something: they are killed at once.
-func kill(ctx context.Context, root string) (int, error) {
+// guests knows which processes are an instance's: those with their root in it, and those that were started there, by their mark, wherever they
+// have gone since.
+type guests struct {
+	root, mark string
+	held       []held // overlays that are unmounted and yet in use
+}
+
+// held is an overlay that was detached. As long as it is open its device number is nobody else's.
+type held struct {
+	fd  int
+	dev uint64
+}
+
+// hold keeps the overlay at the root known beyond its unmounting. Any other file system there may be this machine's too: it is left.
+func (g *guests) hold() {
+	var here, host unix.Stat_t
+	if !overlaid(g.root) || unix.Stat("/", &host) != nil {
+		return
+	}
+	fd, err := unix.Open(g.root, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	if unix.Fstat(fd, &here) != nil || here.Dev == host.Dev {
+		_ = unix.Close(fd)
+		return
+	}
+	g.held = append(g.held, held{fd, here.Dev})
+}
+
+// close lets go of what hold held.
+func (g *guests) close() {
+	for _, h := range g.held {
+		_ = unix.Close(h.fd)
+	}
+	g.held = nil
+}
+
+// kill ends every process of an instance, and returns how many it found. Asking them first would give a last user's process time to do
+// something: they are killed at once.
+func (g *guests) kill(ctx context.Context) (int, error) {
 	seen := map[int]bool{}
 	for range 200 {
-		inside, err := insiders(root)
-		if err != nil || len(inside) == 0 {
+		all, err := g.look()
+		if err != nil || len(all) == 0 {
 			return len(seen), err
 		}
-		for _, p := range inside {
+		for _, p := range all {
 			_ = unix.PidfdSendSignal(p.fd, unix.SIGKILL, nil, 0)
 			seen[p.pid] = true
 		}
 		end := time.Now().Add(100 * time.Millisecond)
-		for _, p := range inside {
+		for _, p := range all {
 			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}, max(1, int(time.Until(end).Milliseconds())))
 			_ = unix.Close(p.fd)
 		}
@@ -33,14 +73,24 @@ func kill(ctx context.Context, root string) (int, error) {
 			return len(seen), err
 		}
 	}
-	return len(seen), fmt.Errorf("processes with the root %s do not end", root)
+	return len(seen), fmt.Errorf("processes with the root %s do not end", g.root)
+}
+
+// any reports whether there are processes of an instance.
+func (g *guests) any() (bool, error) {
+	all, err := g.look()
+	for _, p := range all {
+		_ = unix.Close(p.fd)
+	}
+	return len(all) > 0, err
 }
 
 // process is one that is known by a descriptor, so that its number cannot become another's meanwhile.
 type process struct{ pid, fd int }
 
-// insiders returns the processes of a root, but for our own. The caller closes their descriptors.
-func insiders(root string) ([]process, error) {
+// look returns the processes of an instance, but for our own and, among the marked, those that we descend from. The caller closes their
+// descriptors.
+func (g *guests) look() ([]process, error) {
 	proc, err := os.Open("/proc")
 	if err != nil {
 		return nil, err
@@ -50,12 +100,36 @@ func insiders(root string) ([]process, error) {
 	if err != nil {
 		return nil, err
 	}
-	var own unix.Stat_t
-	there := unix.Stat(root, &own) == nil
-	// An overlay is a file system of its own: whoever has his root on it is inside. Unless somebody mounted this machine's own / there.
-	var host unix.Stat_t
-	overlay := there && overlaid(root) && unix.Stat("/", &host) == nil && host.Dev != own.Dev
-	is := func(name string) bool {
+	inside, spared, buf := g.inside(), ancestors(), make([]byte, 256<<10)
+	is := func(name string, pid int) bool { return inside(name) || !spared[pid] && has(proc, name, g.mark, buf) }
+	var out []process
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil || pid == os.Getpid() || !is(name, pid) {
+			continue
+		}
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			continue
+		}
+		if !is(name, pid) { // it was another's number already
+			_ = unix.Close(fd)
+			continue
+		}
+		out = append(out, process{pid, fd})
+	}
+	return out, nil
+}
+
+// inside returns a judge of whether a process, by its name in /proc, has its root in the instance.
+func (g *guests) inside() func(name string) bool {
+	root := g.root
+	var own, host unix.Stat_t
+	// Unless somebody mounted this machine's own / there.
+	there := unix.Stat(root, &own) == nil && unix.Stat("/", &host) == nil && (own.Dev != host.Dev || own.Ino != host.Ino)
+	// An overlay is a file system of its own: whoever has his root on it is inside.
+	overlay := there && overlaid(root) && host.Dev != own.Dev
+	return func(name string) bool {
 		link, err := os.Readlink("/proc/" + name + "/root")
 		if err != nil { // it has ended
 			return false
@@ -63,28 +137,65 @@ func insiders(root string) ([]process, error) {
 		if link == root || strings.HasPrefix(link, root+"/") {
 			return true
 		}
-		if !there || link == "/" && !overlay {
+		// From another mount name space, or on what was detached, the path looks different.
+		var st unix.Stat_t
+		if !there && len(g.held) == 0 || unix.Stat("/proc/"+name+"/root/.", &st) != nil {
 			return false
 		}
-		// From another mount name space the path may look different.
-		var st unix.Stat_t
-		return unix.Stat("/proc/"+name+"/root/.", &st) == nil && st.Dev == own.Dev && (overlay || st.Ino == own.Ino)
-	}
-	var out []process
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil || pid == os.Getpid() || !is(name) {
-			continue
+		for _, h := range g.held {
+			if st.Dev == h.dev {
+				return true
+			}
 		}
-		fd, err := unix.PidfdOpen(pid, 0)
+		return there && st.Dev == own.Dev && (overlay || st.Ino == own.Ino)
+	}
+}
+
+// ancestors returns this process and those from which it descends.
+func ancestors() map[int]bool {
+	out := map[int]bool{}
+	for pid := os.Getpid(); pid > 1 && !out[pid]; {
+		out[pid] = true
+		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 		if err != nil {
-			continue
+			break
 		}
-		if !is(name) { // it was another's number already
-			_ = unix.Close(fd)
-			continue
+		// The name in parentheses may hold anything; after it: state, parent.
+		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+		if len(fields) < 2 {
+			break
 		}
-		out = append(out, process{pid, fd})
+		pid, _ = strconv.Atoi(string(fields[1]))
 	}
-	return out, nil
+	return out
+}
+
+// has reports whether a process has mark in its environment. One that has ended has not.
+func has(proc *os.File, pid, mark string, buf []byte) bool {
+	fd, err := unix.Openat(int(proc.Fd()), pid+"/environ", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	// The window keeps enough of what was read before to find a mark that lies across two reads.
+	needle := []byte("\x00" + mark + "\x00")
+	keep := copy(buf, "\x00") // the first entry too has a zero before it
+	for {
+		n, err := unix.Read(fd, buf[keep:])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return false
+		}
+		if n == 0 {
+			return bytes.HasSuffix(buf[:keep], needle[:len(needle)-1])
+		}
+		if bytes.Contains(buf[:keep+n], needle) {
+			return true
+		}
+		tail := min(len(needle)-1, keep+n)
+		copy(buf, buf[keep+n-tail:keep+n])
+		keep = tail
+	}
 }
