@@ -22,6 +22,7 @@ type plumbing struct {
 	outputs []*os.File // the ends that we read
 	stdin   *os.File   // the end that we write; nil: none
 	copies  []func()
+	begun   bool // the child runs, and the copies have their ends
 	writing sync.WaitGroup
 }
 
@@ -83,11 +84,10 @@ func (p *plumbing) started() {
 	for _, f := range p.child {
 		_ = f.Close()
 	}
-	p.child = nil
+	p.begun = true
 	for _, c := range p.copies {
 		c()
 	}
-	p.copies = nil
 }
 
 // finish takes the rest of the output of a child that has ended.
@@ -103,7 +103,7 @@ func (p *plumbing) finish() {
 
 // close is for the case that the child never started; it may follow started and finish.
 func (p *plumbing) close() {
-	if p.copies == nil {
+	if p.begun {
 		return
 	}
 	if p.stdin != nil {

@@ -3,9 +3,12 @@ package remote_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -205,6 +208,39 @@ func (s *slow) Write(b []byte) (int, error) {
 	time.Sleep(400 * time.Millisecond)
 	s.n += len(b)
 	return len(b), nil
+}
+
+// What was opened for a command that does not start is closed, at once and not by the garbage collector.
+func TestFailedStartClosesFiles(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("descriptors: /proc is Linux's")
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	open := func() int {
+		names, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(names)
+	}
+	dir := t.TempDir()
+	write(t, dir+"/lost", "#!/no/such/interpreter\n", 0o755)
+	e := remote.NewExec(remote.ExecOptions{})
+	defer func() { _ = e.Close() }()
+	before := open()
+	for range 50 {
+		for _, cmd := range []compute.Command{
+			{}, {Stdin: strings.NewReader("x")}, {Stdout: io.Discard}, {Stdin: strings.NewReader("x"), Stdout: &bytes.Buffer{}, Stderr: io.Discard}, {TTY: &compute.Size{Rows: 1, Cols: 1}},
+		} {
+			cmd.Args = []string{dir + "/lost"}
+			if _, err := e.Run(t.Context(), &cmd); !errors.Is(err, compute.ErrNoCommand) {
+				t.Fatalf("got %v", err)
+			}
+		}
+	}
+	if after := open(); after > before+5 {
+		t.Errorf("%d descriptors were open before, %d are now", before, after)
+	}
 }
 
 // A broken prefix, or a root that is not there, is said as such.
