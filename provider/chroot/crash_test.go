@@ -139,3 +139,35 @@ func TestOldRemains(t *testing.T) {
 		t.Error("after Destroy the trash is there")
 	}
 }
+
+// TestSlowUnpacking lets another process look for what is left behind while a tarball is being unpacked for hours.
+func TestSlowUnpacking(t *testing.T) {
+	kv := lab(t)
+	dir := tempDir(t)
+	p := open(t, chroot.Options{Base: kv["tarball"], Dir: dir})
+	swept := 0
+	p.SetStep(func(step string) error {
+		if step != "unpacked" {
+			return nil
+		}
+		making, err := filepath.Glob(filepath.Join(dir, "new-*"))
+		if err != nil || len(making) != 1 {
+			t.Errorf("being made: %v, %v", making, err)
+		}
+		ago := time.Now().Add(-2 * time.Hour)
+		for _, path := range making {
+			if err := os.Chtimes(path, ago, ago); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := open(t, chroot.Options{Base: kv["tarball"], Dir: dir}).Destroy(t.Context(), "suite-9"); !errors.Is(err, compute.ErrNotFound) {
+			t.Error(err)
+		}
+		swept++
+		return nil
+	})
+	create(t, p, "suite-1")
+	if swept != 1 {
+		t.Errorf("unpacked %d times", swept)
+	}
+}

@@ -198,11 +198,14 @@ func (p *Provider) sweep(ctx context.Context, age time.Duration) {
 		}
 	}
 	find(filepath.Join(p.o.Dir, "trash"), "", age)
-	// Making takes a moment, unpacking a tarball minutes; an hour later nobody is at it any more.
+	// Making takes a moment; an hour later nobody is at it any more. Unpacking a tarball may take longer: it holds a lock.
 	find(p.o.Dir, "new-", time.Hour)
 	for _, path := range old {
 		if ctx.Err() != nil {
 			return
+		}
+		if locked(path) {
+			continue
 		}
 		// Nothing is mounted in what was discarded. Yet deleting through a mount would be the end of what is behind it: so look.
 		err := unmountAll(path, nil)
@@ -214,6 +217,16 @@ func (p *Provider) sweep(ctx context.Context, age time.Duration) {
 		}
 	}
 	_ = os.Remove(filepath.Join(p.o.Dir, "trash")) // if it is empty
+}
+
+// locked reports whether somebody holds the lock of a directory.
+func locked(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
 // full reports whether an error means that there is no room.

@@ -65,6 +65,15 @@ func (p *Provider) lower(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(made) // empty by then, unless it went wrong
+	// It may take longer than what is left behind may lie: as long as this is locked, sweep knows that somebody is at it.
+	l, err := os.Open(made)
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	if err := flock(ctx, l); err != nil {
+		return "", err
+	}
 	start := time.Now()
 	if err := unpack(ctx, p.o.Base, filepath.Join(made, "x")); err != nil {
 		if ctx.Err() != nil || full(err) {
