@@ -110,6 +110,9 @@ func (p *Pool) attempt(ctx context.Context, s *source, req compute.Request, wait
 	var failures []error
 	for {
 		units, err := p.grab(ctx, s, req, waiter, skip)
+		if e := small(append(failures, err)...); err != nil && e != nil {
+			return nil, e // waiting does not make it larger
+		}
 		if err != nil {
 			return nil, errors.Join(append(failures, err)...)
 		}
@@ -123,6 +126,8 @@ func (p *Pool) attempt(ctx context.Context, s *source, req compute.Request, wait
 		switch {
 		case err == nil:
 			return leases(units), nil
+		case !again && small(err) != nil:
+			return nil, small(err)
 		case !again && ctx.Err() == nil && errors.Is(err, compute.ErrNoCapacity):
 			return nil, &errShort{source: s, text: errors.Join(append(failures, err)...).Error()} // full now, but maybe not later
 		case !again || ctx.Err() != nil:
@@ -166,7 +171,7 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		units = nil
 		now := time.Now()
-		d := &draw{p: p, tx: tx, now: now, skip: skip, cached: req.CachedOnly, fresh: req.New, hooked: hooked, checked: checked, records: map[*source]*compute.SourceRecord{}}
+		d := &draw{p: p, tx: tx, now: now, skip: skip, cached: req.CachedOnly, fresh: req.New, least: sizeOf(req), hooked: hooked, checked: checked, records: map[*source]*compute.SourceRecord{}}
 		r, err := d.record(s)
 		if err != nil {
 			return err
@@ -237,6 +242,9 @@ func (p *Pool) newLease(req compute.Request, i *compute.Instance, now time.Time)
 
 // short explains why a source cannot give so many now.
 func (d *draw) short(s *source, asked, can int) error {
+	if err := d.outgrown(s); err != nil {
+		return err
+	}
 	r, err := d.record(s)
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ type unit struct {
 	child *unit
 	fresh bool // recorded, and to be made
 	look  bool // to be looked at before it is handed out
+	least size // that it must have
 	err   error
 }
 
@@ -42,6 +43,7 @@ type draw struct {
 	checked bool            // what was not found fit for some time is looked at
 	wrote   bool            // counts read before are not true any more
 	fresh   bool            // take nothing that stands ready
+	least   size            // that each must have
 	wanted  map[int64]bool  // records of sources that somebody waits for who came before
 	fronts  []string        // the names of the pools that draw, the outermost first
 	records map[*source]*compute.SourceRecord
@@ -182,12 +184,23 @@ func (d *draw) take(s *source, n int, cached bool, lend func(*compute.Instance) 
 // fromCache takes ready instances. Those too old or too often used go.
 func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
 	var units []*unit
+	small := 0 // of those picked last; they stay where they are
 	for len(units) < n {
-		picks, err := d.tx.Pick(r.Key, n-len(units))
-		if err != nil || len(picks) == 0 {
+		picks, err := d.tx.Pick(r.Key, n-len(units)+small)
+		if err != nil || len(picks) <= small {
 			return units, err
 		}
+		small = 0
 		for _, i := range picks {
+			if len(units) == n {
+				break
+			}
+			if lacks, err := d.least.lackedBy(d.tx, i); err != nil {
+				return nil, err
+			} else if lacks {
+				small++
+				continue
+			}
 			if why, err := d.p.wornOut(d.tx, s, i, d.now); err != nil {
 				return nil, err
 			} else if why != "" {
@@ -248,7 +261,7 @@ func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(
 			return units, err
 		}
 		i := &compute.Instance{ID: id, Source: s.Name, SourceKey: r.Key, Created: d.now, Worker: d.p.store.Worker()}
-		u := &unit{src: s, inst: i, fresh: true}
+		u := &unit{src: s, inst: i, fresh: true, least: d.least}
 		u.lease = lend(i)
 		i.Wanted = u.lease.ID
 		if _, err := d.p.set(d.tx, i, compute.Creating, compute.Event{Lease: i.Wanted, Owner: u.lease.Owner}); err != nil {

@@ -102,13 +102,17 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(string)) error {
 	tell("create")
 	p.step("create:before")
 	start := time.Now()
-	made, err := o.provider.Create(ctx, compute.Spec{ID: u.inst.ID, Source: u.src.Name, Installation: p.store.Installation(), Image: u.src.Image, Flavor: u.src.Flavor})
+	made, err := o.provider.Create(ctx, compute.Spec{ID: u.inst.ID, Source: u.src.Name, Installation: p.store.Installation(), Image: u.src.Image, Flavor: u.src.Flavor,
+		Cores: u.least.cores, Memory: u.least.memory, Disk: u.least.disk})
 	p.step("create:answered")
 	u.inst.Phases.Create = time.Since(start)
 	if err != nil {
 		return &compute.Error{Op: "create", ID: u.inst.ID, Kind: kindOf(err), Err: err}
 	}
 	u.inst.ProviderID, u.inst.Address, u.inst.Facts = made.ProviderID, made.Address, made.Facts
+	if why := u.least.lacks(u.inst.Facts); why != "" {
+		return &compute.Error{ID: u.inst.ID, Kind: compute.ErrNoCapacity, Err: &errSmall{why}, Hint: "ask for less, or another source"}
+	}
 	if len(o.names) > 0 {
 		return nil // it was there before, and is first spoken to when it is used
 	}
@@ -323,6 +327,9 @@ func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
 		}
 	}
 	i.Phases = u.inst.Phases
+	if small(u.err) != nil { // nothing is wrong with it, nor with its source
+		return p.toDiscarding(tx, i, why)
+	}
 	if u.fresh && !errors.Is(u.err, context.Canceled) && !errors.Is(u.err, compute.ErrStale) {
 		if err := p.failed(tx, i, u.err); err != nil {
 			return err

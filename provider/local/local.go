@@ -67,10 +67,26 @@ func (p *Provider) known(op string, id compute.ID) error {
 
 func (p *Provider) instance() compute.Instance {
 	host, _ := os.Hostname() // for people only
-	return compute.Instance{
-		ID: p.id, Source: p.o.Source, ProviderID: cmp.Or(host, "localhost"),
-		Facts: map[string]string{"os": runtime.GOOS, "arch": runtime.GOARCH, "cores": strconv.Itoa(runtime.NumCPU())},
+	facts := map[string]string{"os": runtime.GOOS, "arch": runtime.GOARCH, "cores": strconv.Itoa(runtime.NumCPU())}
+	if n := memory(); n > 0 {
+		facts["memory"] = strconv.FormatInt(n, 10)
 	}
+	return compute.Instance{ID: p.id, Source: p.o.Source, ProviderID: cmp.Or(host, "localhost"), Facts: facts}
+}
+
+// memory is how many bytes this machine has, where its kernel says so in Linux's way; else 0.
+func memory() int64 {
+	data, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(data)) {
+		var kib int64
+		if n, _ := fmt.Sscanf(line, "MemTotal: %d kB", &kib); n == 1 {
+			return kib << 10
+		}
+	}
+	return 0
 }
 
 // Create returns this machine. Any other name is ErrNotFound.

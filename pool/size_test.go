@@ -1,0 +1,106 @@
+package pool_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
+)
+
+// sized is a provider whose computers have so many cores, and that keeps what it was asked to make.
+type sized struct {
+	compute.Provider
+	cores map[compute.ID]string
+
+	mu    sync.Mutex
+	specs map[compute.ID]compute.Spec
+}
+
+func (s *sized) Unwrap() compute.Provider { return s.Provider }
+
+func (s *sized) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
+	s.mu.Lock()
+	s.specs[spec.ID] = spec
+	s.mu.Unlock()
+	i, err := s.Provider.Create(ctx, spec)
+	if cores := s.cores[spec.ID]; cores != "" {
+		i.Facts = map[string]string{"cores": cores}
+	}
+	return i, err
+}
+
+func TestSizes(t *testing.T) {
+	s := &sized{cores: map[compute.ID]string{"web-1": "2", "web-2": "8", "web-3": "4"}, specs: map[compute.ID]compute.Spec{}}
+	change := func(o *pool.Options) {
+		inner := o.Open
+		o.Open = func(ctx context.Context, name, typ string, def []byte) (p compute.Provider, err error) {
+			s.Provider, err = inner(ctx, name, typ, def)
+			return s, err
+		}
+	}
+	sources := append(web(func(s *pool.Source) { s.Reserve, s.Maximum = 2, 3 }), pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}})
+	inBubble(t, change, sources, func(t *testing.T, ctx context.Context, r *rig) {
+		_, err := r.Fill(ctx, "web") // web-1 and web-2
+		must(t, err)
+		time.Sleep(time.Second)
+		if l := r.take(t, ctx, compute.Request{Cores: 8}); l.Instance != "web-2" {
+			t.Errorf("8 cores: %s", l.Instance)
+		}
+		if s := r.state(t, ctx, "web-1"); s != compute.Ready {
+			t.Errorf("what was passed over is %s", s)
+		}
+		// A new one that turns out to be too small is not handed out, and is no failure of the source.
+		_, err = r.Acquire(ctx, compute.Request{Source: "front", Count: 1, Owner: "ann", Cores: 6, Memory: 7, Disk: 8, Wait: time.Hour})
+		kind(t, err, compute.ErrNoCapacity)
+		if s.specs["web-3"].Cores != 6 || s.specs["web-3"].Memory != 7 || s.specs["web-3"].Disk != 8 {
+			t.Errorf("asked for %+v", s.specs["web-3"])
+		}
+		if s := r.state(t, ctx, "web-3"); s != "gone" {
+			t.Errorf("it is %s", s)
+		}
+		all, err := r.Status(ctx)
+		must(t, err)
+		for _, s := range all {
+			if s.Failures > 0 {
+				t.Errorf("%s: %d failures", s.Name, s.Failures)
+			}
+		}
+		// One that nobody knows the size of may do.
+		if l := r.take(t, ctx, compute.Request{Cores: 6}); l.Instance != "web-4" {
+			t.Errorf("6 cores: %s", l.Instance)
+		}
+		must(t, r.Release(ctx, ann, compute.ReleaseOptions{Force: true}, "web-4"))
+		if l := r.take(t, ctx, compute.Request{Source: "front", Cores: 2}); l.Instance != "front-web-1" {
+			t.Errorf("2 cores of a pool: %s", l.Instance)
+		}
+	})
+}
+
+// TestTooSmallForGood asks for more than anything has or can have: that is said at once, whoever has what there is.
+func TestTooSmallForGood(t *testing.T) {
+	s := &sized{cores: map[compute.ID]string{"web-1": "2", "web-2": "4"}, specs: map[compute.ID]compute.Spec{}}
+	change := func(o *pool.Options) {
+		inner := o.Open
+		o.Open = func(ctx context.Context, name, typ string, def []byte) (p compute.Provider, err error) {
+			s.Provider, err = inner(ctx, name, typ, def)
+			return s, err
+		}
+	}
+	inBubble(t, change, web(func(s *pool.Source) { s.Reserve, s.Maximum = 2, 2 }), func(t *testing.T, ctx context.Context, r *rig) {
+		_, err := r.Fill(ctx, "web")
+		must(t, err)
+		r.take(t, ctx, compute.Request{Cores: 4})
+		start := time.Now()
+		_, err = r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann", Cores: 5, Wait: time.Hour})
+		kind(t, err, compute.ErrNoCapacity)
+		if d := time.Since(start); d > time.Minute { // of the bubble's clock
+			t.Errorf("after %v", d)
+		}
+		// Four cores there are, and somebody has them: that is worth waiting for.
+		_, err = r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann", Cores: 4, Wait: time.Hour})
+		kind(t, err, compute.ErrTimeout)
+	})
+}
