@@ -35,8 +35,8 @@ var (
 	_ compute.Cleaner  = (*Provider)(nil)
 )
 
-// Open returns the provider for one source. ErrDenied: we are not root; ErrInvalid: the options are wrong. Whether the base is there is seen at
-// Create, so that instances can be unmade without it.
+// Open returns the provider for one source. ErrDenied: we are not root; ErrInvalid: the options are wrong. Whether the base is there, and nobody
+// else's (ErrDenied), is seen at Create, so that instances can be unmade without it. A directory of instances that is another's is refused by all.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	fail := func(kind error, hint, text string, args ...any) (*Provider, error) {
 		return nil, &compute.Error{Op: "chroot.Open", ID: compute.ID(o.Source), Kind: kind, Err: fmt.Errorf(text, args...), Hint: hint}
@@ -112,6 +112,9 @@ func (p *Provider) mark(id compute.ID) string { return p.o.Installation + "/" + 
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	if !plain(spec.ID) {
 		return compute.Instance{}, &compute.Error{Op: "chroot.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory")}
+	}
+	if err := p.place(); err != nil {
+		return compute.Instance{}, err
 	}
 	p.sweep(ctx, 10*time.Minute) // whoever waits for a new one shall not wait for another's deletion
 	for {
@@ -224,6 +227,9 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fault("List", "", err)
+	}
+	if err := p.place(); err != nil {
+		return nil, err
 	}
 	entries, err := os.ReadDir(filepath.Join(p.o.Dir, "instances"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -87,6 +87,9 @@ func (p *Provider) begin(id compute.ID) error {
 	if err := os.MkdirAll(filepath.Join(p.o.Dir, "instances"), 0o700); err != nil {
 		return err
 	}
+	if err := p.place(); err != nil { // another may have been faster
+		return err
+	}
 	made, err := os.MkdirTemp(p.o.Dir, "new-*")
 	if err != nil {
 		return err
@@ -137,6 +140,9 @@ func (p *Provider) lock(ctx context.Context, id compute.ID) (*os.File, owner, er
 // mine is lock where what is foreign is as good as not there.
 func (p *Provider) mine(ctx context.Context, id compute.ID) (*os.File, owner, error) {
 	if err := ctx.Err(); err != nil {
+		return nil, owner{}, err
+	}
+	if err := p.place(); err != nil {
 		return nil, owner{}, err
 	}
 	f, o, err := p.lock(ctx, id)

@@ -104,6 +104,9 @@ func overlaid(root string) bool {
 // overlay mounts an instance's layer.
 func (p *Provider) overlay(ctx context.Context, home, root string, own *owner) error {
 	upper, work := filepath.Join(home, "upper"), filepath.Join(home, "work")
+	if err := trustBase(own.Lower); err != nil {
+		return err
+	}
 	fi, err := os.Stat(own.Lower)
 	if err != nil {
 		return baseError(own.Lower, err)
@@ -156,6 +159,9 @@ func (p *Provider) copied(ctx context.Context, home, root, lower string) error {
 		return err
 	}
 	if err := p.at("copy"); err != nil {
+		return err
+	}
+	if err := trustBase(lower); err != nil {
 		return err
 	}
 	if _, err := os.Stat(lower); err != nil {

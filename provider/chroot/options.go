@@ -2,7 +2,7 @@ package chroot
 
 // Options of a source of type chroot.
 type Options struct {
-	Base   string `conf:"base"`   // the base: a directory, or a tarball (.tar, .tar.gz, .tar.xz, .tar.zst, .tar.bz2); an absolute path
+	Base   string `conf:"base"`   // the base: a directory, or a tarball (.tar, .tar.gz, .tar.xz, .tar.zst, .tar.bz2); an absolute path; root's or the caller's alone
 	Layer  string `conf:"layer"`  // overlay, copy or auto; "": auto, which is overlay where it works
 	Resolv bool   `conf:"resolv"` // put this machine's resolv.conf into each instance
 

@@ -47,11 +47,14 @@ func (p *Provider) lower(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", baseError(p.o.Base, err)
 	}
+	if !fi.IsDir() && !fi.Mode().IsRegular() {
+		return "", baseError(p.o.Base, errors.New("neither a directory nor a file"))
+	}
+	if err := trustBase(p.o.Base); err != nil {
+		return "", err
+	}
 	if fi.IsDir() {
 		return p.o.Base, nil
-	}
-	if !fi.Mode().IsRegular() {
-		return "", baseError(p.o.Base, errors.New("neither a directory nor a file"))
 	}
 	dir := p.unpacked(fi)
 	if _, err := os.Lstat(dir); err == nil {

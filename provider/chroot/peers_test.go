@@ -43,7 +43,7 @@ func mounted(t *testing.T, dir string, flags uintptr) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mount("none", dir, "tmpfs", 0, ""); err != nil {
+	if err := unix.Mount("none", dir, "tmpfs", 0, "mode=755"); err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.Mount("", dir, "", flags, ""); err != nil {
