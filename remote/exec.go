@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -17,7 +18,7 @@ import (
 
 // ExecOptions say how commands become processes of this machine. The zero value runs them as they are, with a small environment.
 type ExecOptions struct {
-	Prefix  []string          // put before every command: "docker", "exec", "-i", NAME; a POSIX shell must be behind it. Empty: none
+	Prefix  []string          // put before every command: "docker", "exec", "-i", NAME; it must hand on stdin, and have a POSIX shell behind it
 	Root    string            // the directory that is / behind the prefix, or with Chroot; file names are resolved inside it. "": our own /
 	Chroot  bool              // make Root the root directory of every command; only root may
 	Dir     string            // where commands start; "": our own directory, or with a prefix or a root the user's home
@@ -108,10 +109,10 @@ func (e *Exec) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 		p.path = "/bin/sh"
 		exit, err = e.start(ctx, cmd, p)
 	}
-	if err != nil || len(e.opt.Prefix) == 0 || exit.Code < 125 || exit.Code > 127 {
+	if err != nil || p.behind == nil {
 		return exit, err
 	}
-	return e.probe(ctx, cmd, exit)
+	return p.behind.result(cmd, e.farDir(cmd.Dir), e.opt.Prefix[0], exit)
 }
 
 func (e *Exec) start(ctx context.Context, cmd *compute.Command, p *program) (compute.Exit, error) {
@@ -126,19 +127,24 @@ func (e *Exec) runPlain(ctx context.Context, cmd *compute.Command, p *program) (
 	defer pipes.close()
 	c := p.command()
 	c.SysProcAttr.Setpgid = true
+	term, lend := ownTerminal(cmd)
+	stdout, stderr, line := cmd.Stdout, cmd.Stderr, ""
+	if b := p.behind; b != nil {
+		line, stdout, stderr = b.line, b.stdout(stdout, nil), io.MultiWriter(&b.said, orDiscard(stderr))
+		term, lend = nil, false // it is we who read from it
+	}
 	var err error
-	if c.Stdin, err = pipes.in(cmd.Stdin); err != nil {
+	if c.Stdin, err = pipes.in(line, cmd.Stdin); err != nil {
 		return compute.Exit{}, cannotStart(p, err)
 	}
-	if c.Stdout, err = pipes.out(cmd.Stdout); err != nil {
+	if c.Stdout, err = pipes.out(stdout); err != nil {
 		return compute.Exit{}, cannotStart(p, err)
 	}
 	if cmd.Stderr != nil && same(cmd.Stdout, cmd.Stderr) {
 		c.Stderr = c.Stdout
-	} else if c.Stderr, err = pipes.out(cmd.Stderr); err != nil {
+	} else if c.Stderr, err = pipes.out(stderr); err != nil {
 		return compute.Exit{}, cannotStart(p, err)
 	}
-	term, lend := ownTerminal(cmd)
 	if err := c.Start(); err != nil {
 		return compute.Exit{}, cannotStart(p, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -21,18 +22,30 @@ type plumbing struct {
 	child   []*os.File // our copies of the child's ends
 	outputs []*os.File // the ends that we read
 	stdin   *os.File   // the end that we write; nil: none
+	woken   *os.File   // the other end of wake, closed by who waits for it
+	wake    *os.File   // closed at the end, so that nothing more is read of a caller's file; nil: none is read
 	copies  []func()
 	begun   bool // the child runs, and the copies have their ends
 	writing sync.WaitGroup
 }
 
-// in returns the child's end for r.
-func (p *plumbing) in(r io.Reader) (*os.File, error) {
-	if f, ok := r.(*os.File); ok && f != nil {
+// in returns the child's end for line and, after it, r.
+func (p *plumbing) in(line string, r io.Reader) (*os.File, error) {
+	f, isFile := r.(*os.File)
+	isFile = isFile && f != nil
+	if isFile && line == "" {
 		return f, nil
 	}
-	if r == nil {
+	if r == nil && line == "" {
 		return p.null(os.O_RDONLY)
+	}
+	var wake *os.File
+	if isFile {
+		var err error
+		if wake, p.wake, err = os.Pipe(); err != nil {
+			return nil, err
+		}
+		p.woken = wake
 	}
 	pr, pw, err := os.Pipe()
 	if err != nil {
@@ -42,8 +55,18 @@ func (p *plumbing) in(r io.Reader) (*os.File, error) {
 	p.copies = append(p.copies, func() {
 		// Not counted in writing: the caller's reader may never end, and the command does not wait for it.
 		go func() {
-			_, _ = io.Copy(pw, r) // a child that does not read is no error
+			_, err := io.WriteString(pw, line)
+			switch {
+			case err != nil || r == nil: // a child that does not read is no error
+			case isFile:
+				copyReady(pw, f, wake)
+			default:
+				_, _ = io.Copy(pw, r)
+			}
 			_ = pw.Close()
+			if wake != nil {
+				_ = wake.Close()
+			}
 		}()
 	})
 	return pr, nil
@@ -95,6 +118,9 @@ func (p *plumbing) finish() {
 	if p.stdin != nil {
 		_ = p.stdin.Close()
 	}
+	if p.wake != nil {
+		_ = p.wake.Close()
+	}
 	for _, f := range p.outputs {
 		_ = f.SetReadDeadline(time.Now().Add(lateOutput))
 	}
@@ -109,8 +135,22 @@ func (p *plumbing) close() {
 	if p.stdin != nil {
 		_ = p.stdin.Close()
 	}
-	for _, f := range append(p.child, p.outputs...) {
-		_ = f.Close()
+	for _, f := range slices.Concat(p.child, p.outputs, []*os.File{p.wake, p.woken}) {
+		_ = f.Close() // of a nil file as well
+	}
+}
+
+// copyReady copies a file that others may read after us: nothing is taken from it once wake has ended.
+func copyReady(w io.Writer, f, wake *os.File) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, ok := readReady(f, wake, buf)
+		if !ok || n <= 0 {
+			return
+		}
+		if _, err := w.Write(buf[:n]); err != nil {
+			return
+		}
 	}
 }
 

@@ -30,6 +30,12 @@ func waitEnd(pid int, stopped func()) {
 	}
 }
 
+// How a terminal's modes are asked for and set.
+const (
+	getTermios = unix.TCGETS
+	setTermios = unix.TCSETS
+)
+
 const cldStopped = 5 // CLD_STOPPED of <signal.h>
 
 // setTerminalGroup makes group the foreground group of a terminal. From the background that would stop us, unless the signal is blocked, which

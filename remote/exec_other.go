@@ -14,6 +14,12 @@ import (
 // seesStops: a child that was stopped is not noticed, so it gets the terminal at once.
 const seesStops = false
 
+// How a terminal's modes are asked for and set.
+const (
+	getTermios = unix.TIOCGETA
+	setTermios = unix.TIOCSETA
+)
+
 // waitEnd returns when the child pid has ended. Here there is no way to wait without reaping that the libraries offer, so it asks now and then;
 // a stopped child is not noticed.
 func waitEnd(pid int, _ func()) {

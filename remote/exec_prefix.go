@@ -1,60 +1,62 @@
 package remote
 
 import (
-	"context"
 	"errors"
+	"fmt"
+	"io"
+	"maps"
 	"os"
 	"os/exec"
-	"strconv"
+	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Behind a prefix command only a POSIX shell is sure to be there, and the prefix may hand on neither environment nor directory (docker exec). So a
-// fixed script gets them, and the command's words, as its arguments: DIR N NAME=VALUE... WORDS. It finds the command itself: the words may begin
-// with a dash, and a shell that cannot find one says so on the command's standard error. No words: the shell of that side.
-const behindScript = `if [ -n "$1" ]; then cd -- "$1" || exit 125; elif [ -n "$HOME" ]; then cd; fi 2>/dev/null
-n=$2; shift 2
-while [ "$n" -gt 0 ]; do export "$1"; shift; n=$((n-1)); done
-[ $# -gt 0 ] || exec "${SHELL:-/bin/sh}" -l
-case $1 in
-*/*) p=$1; case $p in -*) p=./$p;; esac; [ -e "$p" ] || exit 127; [ -f "$p" ] && [ -x "$p" ] || exit 126;;
-*) p=; s=127; i=$IFS; f=$-; set -f; IFS=:
-for d in $PATH; do [ -f "${d:-.}/$1" ] || continue; s=126; [ -x "${d:-.}/$1" ] && p=${d:-.}/$1 && break; done
-IFS=$i; case $f in *f*);; *) set +f;; esac
-[ -n "$p" ] || exit $s;;
-esac
-shift
-exec "$p" "$@"`
+// behind is a command behind a prefix. There only a POSIX shell is sure to be there, and the prefix may hand on neither environment nor directory
+// (docker exec), so the command goes as it goes over ssh: a script of one line that its shell reads before anything else, and that is on nobody's
+// list of processes. See sshScript.
+type behind struct {
+	nonce string
+	line  string
+	said  tail // the last words before the command began
 
-// probeScript tells whether a status of 125 to 127 was our script's or the command's own: DIR NAME.
-const probeScript = `if [ -n "$1" ]; then cd -- "$1" || exit 3; elif [ -n "$HOME" ]; then cd; fi 2>/dev/null
-case $2 in
-*/*) [ -e "$2" ] || exit 4; [ -f "$2" ] && [ -x "$2" ] || exit 5; exit 0;;
-esac
-s=4; set -f; IFS=:
-for d in $PATH; do [ -f "${d:-.}/$2" ] || continue; [ -x "${d:-.}/$2" ] && exit 0; s=5; done
-exit $s`
+	once    sync.Once
+	started chan struct{} // closed when the script has told who it is, or never will
+	pid     int           // valid once started is closed, as the others; 0: it did not start
+	group   int
+	tty     bool // it has brought the terminal back to its usual mode
+	failed  int  // the script's own status when it could not start the command
+}
 
 // behindPrefix fills in p for a command behind the prefix.
 func (e *Exec) behindPrefix(p *program, cmd *compute.Command, env map[string]string) (*program, error) {
-	extra := make(map[string]string) // what the far side does not know by itself
-	for _, m := range []map[string]string{cmd.Env, e.opt.Mark} {
-		for k, v := range m {
-			extra[k] = v
+	c := *cmd
+	c.Dir, c.User = e.farDir(cmd.Dir), ""
+	if c.Env = maps.Clone(cmd.Env); cmd.TTY != nil {
+		if c.Env == nil {
+			c.Env = map[string]string{}
 		}
+		c.Env["TERM"] = env["TERM"]
+	}
+	for _, m := range []map[string]string{c.Env, e.opt.Mark} {
+		for k := range m {
+			if !isName(k) {
+				return nil, &compute.Error{Op: "exec.Run", Kind: compute.ErrCannotStart, Err: errors.New("no shell can set the environment variable " + k)}
+			}
+		}
+	}
+	s := &sshScript{nonce: newNonce()}
+	line := s.line(&c, e.opt.Mark)
+	if c.Dir == "" {
+		line = `[ -z "$HOME" ]||cd 2>/dev/null;` + line
 	}
 	if cmd.TTY != nil {
-		extra["TERM"] = env["TERM"]
+		line = `_hl_t=;stty icanon echo 2>/dev/null&&_hl_t=" t";` + line
 	}
-	for k := range extra {
-		if !isName(k) {
-			return nil, &compute.Error{Op: "exec.Run", Kind: compute.ErrCannotStart, Err: errors.New("no shell can set the environment variable " + k)}
-		}
-	}
-	args := append([]string{}, e.opt.Prefix...)
-	args = append(args, "/bin/sh", "-c", behindScript, "sh", e.farDir(cmd.Dir), strconv.Itoa(len(extra)))
-	p.args = append(append(args, flatten(extra)...), cmd.Args...)
+	p.behind = &behind{nonce: s.nonce, line: line + "\n", started: make(chan struct{})}
+	p.args = append(append([]string{}, e.opt.Prefix...), "/bin/sh", "-c", sshBoot)
 	p.name, p.env = p.args[0], flatten(env)
 	var err error
 	if p.path, err = exec.LookPath(p.args[0]); err != nil {
@@ -74,6 +76,74 @@ func (e *Exec) farDir(dir string) string {
 	}
 }
 
+// stdout takes the script's own words off the output. restore, which may be nil, brings a terminal back where the script cannot.
+func (b *behind) stdout(w io.Writer, restore func()) io.Writer {
+	if w == nil {
+		w = io.Discard
+	}
+	return &preamble{
+		nonce: b.nonce, w: w, before: &b.said,
+		began: func(pid, group int, rest []string) {
+			if len(rest) == 0 && restore != nil {
+				restore()
+			}
+			b.pid, b.group = pid, group
+			b.ended()
+		},
+		failed: func(status int) { b.pid, b.failed = 0, status },
+	}
+}
+
+// ended says that nothing more will be learned of how the command started.
+func (b *behind) ended() { b.once.Do(func() { close(b.started) }) }
+
+// result is what the end of the prefix command means.
+func (b *behind) result(cmd *compute.Command, dir, prefix string, exit compute.Exit) (compute.Exit, error) {
+	b.ended()
+	fail := func(kind error, why string) (compute.Exit, error) {
+		return compute.Exit{}, &compute.Error{Op: "exec.Run", Kind: kind, Err: errors.New(why)}
+	}
+	name := "the shell"
+	if len(cmd.Args) > 0 {
+		name = cmd.Args[0]
+	}
+	switch {
+	case b.failed == 126:
+		return fail(compute.ErrNotExecutable, name)
+	case b.failed == 127:
+		return fail(compute.ErrNoCommand, name)
+	case b.failed != 0:
+		return fail(compute.ErrCannotStart, "no such directory: "+dir)
+	case b.pid != 0:
+		return exit, nil
+	}
+	why := fmt.Sprintf("%s ended with %d before the command began", prefix, exit.Status())
+	if s := b.said.lastLine(); s != "" {
+		why += ": " + s
+	}
+	return fail(compute.ErrCannotStart, why)
+}
+
+// quiet has a terminal show nothing of the line that is typed, nor cut it, and returns what undoes that.
+func quiet(tty *os.File) (restore func(), err error) {
+	raw, err := tty.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var old *unix.Termios
+	set := func(mode *unix.Termios) (err error) {
+		cerr := raw.Control(func(fd uintptr) { err = unix.IoctlSetTermios(int(fd), setTermios, mode) })
+		return errors.Join(cerr, err)
+	}
+	cerr := raw.Control(func(fd uintptr) { old, err = unix.IoctlGetTermios(int(fd), getTermios) })
+	if err = errors.Join(cerr, err); err != nil {
+		return nil, err
+	}
+	mode := *old
+	mode.Lflag &^= unix.ECHO | unix.ICANON
+	return func() { _ = set(old) }, set(&mode)
+}
+
 // isName reports whether a shell would take k for the name of a variable.
 func isName(k string) bool {
 	for i := 0; i < len(k); i++ {
@@ -83,27 +153,4 @@ func isName(k string) bool {
 		}
 	}
 	return k != ""
-}
-
-// probe looks whether a command that ended with 125 to 127 was there at all.
-func (e *Exec) probe(ctx context.Context, cmd *compute.Command, exit compute.Exit) (compute.Exit, error) {
-	if len(cmd.Args) == 0 {
-		return exit, nil
-	}
-	dir := e.farDir(cmd.Dir)
-	args := append(append([]string{}, e.opt.Prefix...), "/bin/sh", "-c", probeScript, "sh", dir, cmd.Args[0])
-	c := exec.CommandContext(ctx, args[0], args[1:]...)
-	c.Env = os.Environ()
-	_ = c.Run() // its status says all
-	kind, what := compute.ErrNoCommand, cmd.Args[0]
-	switch code := c.ProcessState.ExitCode(); {
-	case code == 3 && exit.Code == 125:
-		kind, what = compute.ErrCannotStart, "no such directory: "+dir
-	case code == 4 && exit.Code == 127:
-	case code == 5 && exit.Code == 126:
-		kind = compute.ErrNotExecutable
-	default:
-		return exit, nil
-	}
-	return compute.Exit{}, &compute.Error{Op: "exec.Run", Kind: kind, Err: errors.New(what)}
 }

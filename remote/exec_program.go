@@ -26,7 +26,8 @@ type program struct {
 	dir  string
 	attr syscall.SysProcAttr
 
-	reaped func() // to be called when the process is gone
+	behind *behind // the way through a prefix; nil: none
+	reaped func()  // to be called when the process is gone
 }
 
 func (p *program) command() *exec.Cmd {

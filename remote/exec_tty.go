@@ -24,6 +24,10 @@ func (e *Exec) runTerminal(ctx context.Context, cmd *compute.Command, p *program
 	if cred := p.attr.Credential; err == nil && cred != nil {
 		err = os.Chown(tty.Name(), int(cred.Uid), -1)
 	}
+	restore := func() {}
+	if err == nil && p.behind != nil {
+		restore, err = quiet(ptmx)
+	}
 	c := p.command()
 	c.Stdin, c.Stdout, c.Stderr = tty, tty, tty
 	c.SysProcAttr.Setsid, c.SysProcAttr.Setctty = true, true
@@ -35,16 +39,19 @@ func (e *Exec) runTerminal(ctx context.Context, cmd *compute.Command, p *program
 		return compute.Exit{}, cannotStart(p, err)
 	}
 	j := &job{pid: c.Process.Pid, session: true, ptmx: ptmx, reaped: p.reaped}
-	stop := typeInto(ptmx, cmd.Stdin)
+	var line string
+	var ready chan struct{}
+	w := orDiscard(cmd.Stdout)
+	if b := p.behind; b != nil {
+		line, ready = b.line, b.started
+		w = b.stdout(w, restore)
+	}
 	out := make(chan struct{})
 	go func() {
 		defer close(out)
-		w := cmd.Stdout
-		if w == nil {
-			w = io.Discard
-		}
 		drain(ptmx, w)
 	}()
+	stop := typeInto(ptmx, line, ready, cmd.Stdin)
 	return e.await(ctx, cmd, c, j, func() {
 		stop()
 		_ = ptmx.SetReadDeadline(time.Now().Add(lateOutput))
@@ -55,21 +62,43 @@ func (e *Exec) runTerminal(ctx context.Context, cmd *compute.Command, p *program
 // endOfFile is the character that a terminal in its usual mode takes for the end of the input.
 const endOfFile = "\x04"
 
-// typeInto copies what the caller types into a terminal, and at its end the end-of-file character. The function that it returns ends that; a
-// reader that is no file ends by itself.
-func typeInto(ptmx *os.File, r io.Reader) (stop func()) {
-	if r == nil {
-		_, _ = io.WriteString(ptmx, endOfFile)
-		return func() {}
+// typeInto types a line, if there is one, waits until ready is closed, and copies what the caller types into a terminal, and at its end the
+// end-of-file character. The function that it returns ends that; a reader that is no file ends by itself.
+func typeInto(ptmx *os.File, line string, ready <-chan struct{}, r io.Reader) (stop func()) {
+	quit := make(chan struct{})
+	begin := func() bool {
+		if line == "" {
+			return true
+		}
+		if _, err := io.WriteString(ptmx, line); err != nil {
+			return false
+		}
+		select {
+		case <-ready:
+			return true
+		case <-quit:
+			return false
+		}
 	}
-	f, ok := r.(*os.File)
-	if !ok {
-		go func() {
-			if _, err := io.Copy(ptmx, r); err == nil {
-				_, _ = io.WriteString(ptmx, endOfFile)
+	f, isFile := r.(*os.File)
+	if !isFile {
+		typing := func() {
+			if !begin() {
+				return
 			}
-		}()
-		return func() {}
+			if r != nil {
+				if _, err := io.Copy(ptmx, r); err != nil {
+					return
+				}
+			}
+			_, _ = io.WriteString(ptmx, endOfFile)
+		}
+		if r == nil && line == "" {
+			typing()
+		} else {
+			go typing()
+		}
+		return func() { close(quit) }
 	}
 	wakeR, wakeW, err := os.Pipe()
 	if err != nil {
@@ -78,10 +107,13 @@ func typeInto(ptmx *os.File, r io.Reader) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		typeFile(ptmx, f, wakeR)
+		if begin() {
+			typeFile(ptmx, f, wakeR)
+		}
 		_ = wakeR.Close()
 	}()
 	return func() {
+		close(quit)
 		_ = wakeW.Close()
 		_ = ptmx.SetWriteDeadline(time.Now())
 		<-done

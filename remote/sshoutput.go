@@ -115,8 +115,12 @@ const longestMark = 1 << 10
 
 // preamble takes the script's own lines off the beginning of the output, and what a log-in shell's start-up files may have written before.
 type preamble struct {
-	r     *sshRun
-	w     io.Writer
+	nonce  string
+	w      io.Writer
+	began  func(pid, group int, rest []string) // called before the command's first output
+	failed func(status int)                    // it could not be started
+	before *tail                               // keeps what came before the first line; may be nil
+
 	held  []byte
 	state int // 0: before the first line; 1: right behind it, where the second may be; 2: the command's output
 }
@@ -126,7 +130,7 @@ func (p *preamble) Write(b []byte) (int, error) {
 		return p.w.Write(b)
 	}
 	p.held = append(p.held, b...)
-	mark := []byte(sshMark + p.r.script.nonce + " ")
+	mark := []byte(sshMark + p.nonce + " ")
 	for p.state < 2 {
 		at := bytes.Index(p.held, mark)
 		if p.state == 1 && at != 0 {
@@ -138,6 +142,7 @@ func (p *preamble) Write(b []byte) (int, error) {
 		}
 		if at < 0 {
 			if keep := len(mark); len(p.held) > keep {
+				p.noise(p.held[:len(p.held)-keep])
 				p.held = append([]byte(nil), p.held[len(p.held)-keep:]...)
 			}
 			return len(b), nil
@@ -148,9 +153,11 @@ func (p *preamble) Write(b []byte) (int, error) {
 			break
 		}
 		if end < 0 {
+			p.noise(p.held[:at])
 			p.held = p.held[at:]
 			return len(b), nil
 		}
+		p.noise(p.held[:at])
 		words := strings.Fields(string(p.held[at+len(mark) : at+end]))
 		p.held = p.held[at+end+1:]
 		p.line(words)
@@ -165,14 +172,20 @@ func (p *preamble) Write(b []byte) (int, error) {
 
 func (p *preamble) line(words []string) {
 	p.state++
-	if len(words) == 3 && words[0] == "S" && p.state == 1 {
-		p.r.group.pid, _ = strconv.Atoi(words[2])
-		p.r.failed.Store(0)
-		close(p.r.started)
+	if len(words) >= 3 && words[0] == "S" && p.state == 1 {
+		pid, _ := strconv.Atoi(words[1])
+		group, _ := strconv.Atoi(words[2])
+		p.began(pid, group, words[3:])
 	}
 	if len(words) == 2 && words[0] == "X" {
 		n, _ := strconv.Atoi(words[1])
-		p.r.failed.Store(int32(n))
+		p.failed(n)
 		p.state = 2
+	}
+}
+
+func (p *preamble) noise(b []byte) {
+	if p.before != nil {
+		_, _ = p.before.Write(b)
 	}
 }

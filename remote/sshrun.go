@@ -83,7 +83,15 @@ func (r *sshRun) run(ctx context.Context) (compute.Exit, error) {
 		one := &oneAtATime{w: stdout}
 		stdout, stderr = one, one
 	}
-	r.out.start(r.sess, &preamble{r: r, w: stdout})
+	r.out.start(r.sess, &preamble{
+		nonce: r.script.nonce, w: stdout,
+		began: func(_, group int, _ []string) {
+			r.group.pid = group
+			r.failed.Store(0)
+			close(r.started)
+		},
+		failed: func(status int) { r.failed.Store(int32(status)) },
+	})
 	r.err.start(r.sess.Stderr(), io.MultiWriter(&r.stderr, stderr))
 	stop := r.feed()
 	events := make(chan struct{})

@@ -46,9 +46,7 @@ func newSSHScript(cmd *compute.Command, mark map[string]string) (*sshScript, err
 	if cmd.User != "" && !sshUserWord.MatchString(cmd.User) {
 		return nil, bad(fmt.Sprintf("%q is not a user's name", cmd.User))
 	}
-	b := make([]byte, 12)
-	_, _ = rand.Read(b) // never fails
-	s := &sshScript{nonce: hex.EncodeToString(b)}
+	s := &sshScript{nonce: newNonce()}
 	line := s.line(cmd, mark)
 	// In a terminal the first line would be typed, and seen; so only what must not stand in the command line goes that way, without echo.
 	if cmd.TTY != nil && len(cmd.Env) == 0 && len(line) < 32<<10 {
@@ -60,6 +58,12 @@ func newSSHScript(cmd *compute.Command, mark map[string]string) (*sshScript, err
 	}
 	s.command, s.input = "exec "+asUser(cmd.User, sshBoot), line+"\n"
 	return s, nil
+}
+
+func newNonce() string {
+	b := make([]byte, 12)
+	_, _ = rand.Read(b) // never fails
+	return hex.EncodeToString(b)
 }
 
 // asUser returns a command that has sh run a script as the user: sudo asks for no password, su needs none from root.
@@ -78,8 +82,8 @@ func asUser(user, script string) string {
 		`else echo "only root may run a command as "%[1]s", and there is no sudo" >&2; exit 125; fi`, quoteWord(user), quoteWord(number), q))
 }
 
-// line is the script. Names of its own begin with _hl_, so that nothing in the command's environment changes. It writes "S PID GROUP" right
-// before it becomes the command, and "X STATUS" when the command cannot be started: 125 no such directory, 126, 127.
+// line is the script. Names of its own begin with _hl_, so that nothing in the command's environment changes. It writes "S PID GROUP" and what
+// is in _hl_t right before it becomes the command, and "X STATUS" when the command cannot be started: 125 no such directory, 126, 127.
 func (s *sshScript) line(cmd *compute.Command, mark map[string]string) string {
 	var b strings.Builder
 	words := append(append([]string{cmd.Dir}, cmd.Args...), slices.Collect(maps.Values(cmd.Env))...)
@@ -112,7 +116,7 @@ func (s *sshScript) line(cmd *compute.Command, mark map[string]string) string {
 		`*) _hl_p=;_hl_s=127;set -f;IFS=:;for _hl_d in $PATH;do [ -f "${_hl_d:-.}/$1" ]||continue;_hl_s=126;` +
 		`[ -x "${_hl_d:-.}/$1" ]&&_hl_p=${_hl_d:-.}/$1&&break;done;unset IFS;set +f;[ -n "$_hl_p" ]||_hl_x $_hl_s;;esac;shift;`)
 	b.WriteString(`_hl_g=$$;{ read -r _hl_l </proc/$$/stat&&_hl_l=${_hl_l##*) }&&_hl_l=${_hl_l#* }&&_hl_l=${_hl_l#* }&&_hl_g=${_hl_l%% *};} 2>/dev/null;`)
-	fmt.Fprintf(&b, `printf "\036%s S %%s %%s\n" $$ $_hl_g;trap '_hl_x $?' 0;exec "$_hl_p" "$@"`, s.nonce)
+	fmt.Fprintf(&b, `printf "\036%s S %%s %%s%%s\n" $$ $_hl_g "$_hl_t";trap '_hl_x $?' 0;exec "$_hl_p" "$@"`, s.nonce)
 	return b.String()
 }
 
