@@ -18,6 +18,10 @@ func (p *Provider) overExec(t *execTarget, id compute.ID) (compute.Conn, error) 
 	if len(t.Prefix) > 0 && t.Prefix[0] == "" {
 		return nil, p.wrong("connect", id, "a prefix that begins with an empty word")
 	}
+	if t.Root != "" && len(t.Prefix) == 0 {
+		// Files would go there, and commands run on this machine itself.
+		return nil, p.wrong("connect", id, "a root without a prefix that leads into it")
+	}
 	for _, path := range []string{t.Root, t.Dir} {
 		if path != "" && !filepath.IsAbs(path) {
 			return nil, p.wrong("connect", id, fmt.Sprintf("a path that is not absolute, %q", path))

@@ -284,7 +284,8 @@ func TestOpen(t *testing.T) {
 func TestConnectAnswers(t *testing.T) {
 	for answer, want := range map[string]error{
 		`{"exec":{"prefix":[]}}`: nil, `{"exec":{"prefix":["env"],"dir":"/"}}`: nil, `{}`: compute.ErrFailed, `{"exec":{"prefix":[""]}}`: compute.ErrFailed,
-		`{"exec":{"root":"relative"}}`: compute.ErrFailed, `{"exec":{},"ssh":{"host":"h"}}`: compute.ErrFailed, `{"ssh":{"port":70000,"host":"h"}}`: compute.ErrFailed,
+		`{"exec":{"prefix":["env"],"root":"relative"}}`: compute.ErrFailed, `{"exec":{"root":"/"}}`: compute.ErrFailed, `{"exec":{"prefix":[],"root":"/srv/x"}}`: compute.ErrFailed,
+		`{"exec":{"prefix":["env"],"root":"/"}}`: nil, `{"exec":{},"ssh":{"host":"h"}}`: compute.ErrFailed, `{"ssh":{"port":70000,"host":"h"}}`: compute.ErrFailed,
 		`{"ssh":{}}`: compute.ErrInvalid, `{"ssh":{"host":"-oProxyCommand=x"}}`: compute.ErrInvalid,
 		`{"ssh":{"host":"127.0.0.1","port":1}}`: compute.ErrUnavailable, `{"ssh":{"host":"127.0.0.1","port":1,"known_hosts":"a\"b"}}`: compute.ErrFailed,
 		`{"ssh":{"host":"127.0.0.1","port":1,"known_hosts":"/dev/null","user":"u","key_file":"/nowhere"}}`: compute.ErrUnavailable,
