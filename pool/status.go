@@ -148,6 +148,7 @@ func values[T any](in []*T) []T {
 type TestResult struct {
 	Source   string
 	Instance compute.ID
+	Leaf     compute.ID // the real one, where Instance is a pool's; else the same
 	Create   time.Duration
 	Connect  time.Duration
 	Run      time.Duration
@@ -198,6 +199,9 @@ func (p *Pool) Test(ctx context.Context, name string) (TestResult, error) {
 	start = time.Now()
 	mend, cancel := context.WithTimeout(context.WithoutCancel(ctx), mendPatience)
 	defer cancel()
+	if leaf, e := p.Leaf(mend, res.Instance); e == nil {
+		res.Leaf = leaf.ID
+	}
 	err = errors.Join(err, p.Release(mend, who, compute.ReleaseOptions{Discard: true}, res.Instance))
 	res.Destroy = time.Since(start)
 	return res, err

@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
 )
 
 func newRelease(a *app) *cobra.Command {
@@ -52,8 +56,8 @@ orphaned) may be discarded too.`,
 }
 
 // release gives the named instances back, or all of the caller's.
-func (a *app) release(ctx context.Context, names []string, all, anyones bool, opt compute.ReleaseOptions) error {
-	if all == (len(names) > 0) {
+func (a *app) release(ctx context.Context, names []string, everything, anyones bool, opt compute.ReleaseOptions) error {
+	if everything == (len(names) > 0) {
 		return invalid("hostler status -v lists them", "name the instances to give back, or say --all")
 	}
 	engine, err := a.engine(ctx)
@@ -63,7 +67,7 @@ func (a *app) release(ctx context.Context, names []string, all, anyones bool, op
 	who := a.who(ctx, engine, names...)
 	who.Admin = anyones
 	ids := asIDs(names)
-	if all {
+	if everything {
 		leases, err := engine.Leases(ctx, compute.LeaseQuery{Owner: who.Owner})
 		if err != nil {
 			return err
@@ -77,9 +81,68 @@ func (a *app) release(ctx context.Context, names []string, all, anyones bool, op
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
+	var all []compute.ID
+	if a.now {
+		all = withBehind(ctx, engine, ids)
+	}
 	err = engine.Release(ctx, who, opt, ids...)
+	if err == nil {
+		err = a.atRest(ctx, engine, all)
+	}
 	a.ring(ctx)
 	return err
+}
+
+// withBehind adds to names the instances that are behind pools'.
+func withBehind(ctx context.Context, engine *pool.Pool, names []compute.ID) []compute.ID {
+	var out []compute.ID
+	for _, name := range names {
+		for name != "" {
+			i, _, err := engine.Resolve(ctx, string(name))
+			if err != nil {
+				break // releasing it says why, if that is an error
+			}
+			out = append(out, i.ID)
+			name = i.Child
+		}
+	}
+	return out
+}
+
+// atRest waits for instances that others clean or unmake at the moment, and returns an error for each that is neither clean nor gone then.
+func (a *app) atRest(ctx context.Context, engine *pool.Pool, ids []compute.ID) error {
+	var errs []error
+	for _, id := range ids {
+		i, _, err := engine.Resolve(ctx, string(id))
+		for err == nil && (i.State == compute.Cleaning || i.State == compute.Discarding) && i.Worker != 0 && a.store.Alive(i.Worker) {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(20 * time.Millisecond):
+			}
+			i, _, err = engine.Resolve(ctx, string(id))
+		}
+		switch {
+		case errors.Is(err, compute.ErrNotFound):
+		case err != nil:
+			errs = append(errs, err)
+		case i.State == compute.Cleaning || i.State == compute.Discarding || i.State == compute.Failed:
+			errs = append(errs, unrest(i))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// unrest says what keeps an instance from being clean or gone.
+func unrest(i compute.Instance) error {
+	e := &compute.Error{ID: i.ID, Kind: compute.ErrFailed, Err: fmt.Errorf("it is %s still", i.State), Hint: "it is tried again; `hostler status -v` shows how it stands"}
+	if i.Reason != "" {
+		e.Err = fmt.Errorf("it is %s still: %s", i.State, i.Reason)
+	}
+	if wait := time.Until(i.Retry); wait > 0 {
+		e.Hint = fmt.Sprintf("it is tried again, in %s or later; `hostler discard %s` tries it at once", short(wait.Round(time.Second)), i.ID)
+	}
+	return e
 }
 
 func asIDs(names []string) []compute.ID {

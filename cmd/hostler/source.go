@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/hook"
 )
@@ -168,6 +169,9 @@ func (a *app) sourceTest(ctx context.Context, name string) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	res, err := engine.Test(ctx, name)
+	if err == nil {
+		err = a.atRest(ctx, engine, slices.Compact([]compute.ID{res.Instance, res.Leaf}))
+	}
 	v := testView{
 		Source: name, Instance: string(res.Instance), OK: err == nil,
 		Create: res.Create.Seconds(), Connect: res.Connect.Seconds(), Run: res.Run.Seconds(), Discard: res.Destroy.Seconds(),
