@@ -20,6 +20,7 @@ import (
 type behind struct {
 	nonce string
 	line  string
+	out   *preamble
 	said  tail // the last words before the command began
 
 	once    sync.Once
@@ -81,7 +82,7 @@ func (b *behind) stdout(w io.Writer, restore func()) io.Writer {
 	if w == nil {
 		w = io.Discard
 	}
-	return &preamble{
+	b.out = &preamble{
 		nonce: b.nonce, w: w, before: &b.said,
 		began: func(pid, group int, rest []string) {
 			if len(rest) == 0 && restore != nil {
@@ -92,6 +93,7 @@ func (b *behind) stdout(w io.Writer, restore func()) io.Writer {
 		},
 		failed: func(status int) { b.pid, b.failed = 0, status },
 	}
+	return b.out
 }
 
 // ended says that nothing more will be learned of how the command started.
@@ -117,6 +119,7 @@ func (b *behind) result(cmd *compute.Command, dir, prefix string, exit compute.E
 	case b.pid != 0:
 		return exit, nil
 	}
+	_, _ = b.said.Write(b.out.held)
 	why := fmt.Sprintf("%s ended with %d before the command began", prefix, exit.Status())
 	if s := b.said.lastLine(); s != "" {
 		why += ": " + s
