@@ -252,6 +252,21 @@ func TestSSHHostKeys(t *testing.T) {
 			}
 		})
 	}
+	t.Run("accept-new behind a line without an end", func(t *testing.T) {
+		known := filepath.Join(t.TempDir(), "known")
+		old := "elsewhere " + wrong
+		if err := os.WriteFile(known, []byte(old), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		config := sshConfig(t, kv, "Host one\n HostName LAB1\n User root\n IdentityFile KEY\n GlobalKnownHostsFile none\n UserKnownHostsFile "+known+"\n StrictHostKeyChecking accept-new\n")
+		for range 2 {
+			dialSSH(t, remote.SSHOptions{Host: "one", ConfigFile: config})
+		}
+		b, err := os.ReadFile(known)
+		if lines := strings.Split(string(b), "\n"); err != nil || len(lines) != 3 || lines[0] != old || lines[2] != "" || !strings.HasPrefix(lines[1], kv["host1"]+" ") {
+			t.Errorf("it became %q, %v", b, err)
+		}
+	})
 	t.Run("hashed", func(t *testing.T) {
 		known := filepath.Join(t.TempDir(), "known")
 		// HMAC-SHA1 of "[127.0.0.1]:2222"-like names is OpenSSH's to make: have its program hash ours.

@@ -223,12 +223,19 @@ func (h *sshHostKeys) remember(key ssh.PublicKey) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return nil // as OpenSSH: that it cannot be noted down is no reason not to connect
 	}
-	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	fmt.Fprintf(f, "%s %s", h.name, ssh.MarshalAuthorizedKey(key))
+	line := fmt.Sprintf("%s %s", h.name, ssh.MarshalAuthorizedKey(key))
+	if fi, err := f.Stat(); err == nil && fi.Size() > 0 {
+		last := make([]byte, 1)
+		if _, err := f.ReadAt(last, fi.Size()-1); err == nil && last[0] != '\n' {
+			line = "\n" + line
+		}
+	}
+	_, _ = f.WriteString(line)
 	return nil
 }
 
