@@ -102,6 +102,11 @@ func script(t *testing.T, text string) string {
 
 func TestAnswers(t *testing.T) {
 	long := strings.Repeat("x", 3000)
+	var many []string
+	for i := range 65 {
+		many = append(many, fmt.Sprintf(`"f%d":"v"`, i))
+	}
+	facts := strings.Join(many, ",")
 	for name, c := range map[string]struct {
 		script string
 		want   error
@@ -127,6 +132,14 @@ func TestAnswers(t *testing.T) {
 		"other id":       {`echo '{"instances":[{"id":"s-2"}]}'`, compute.ErrFailed, "not the one instance", ""},
 		"no id":          {`echo '{"instances":[{}]}'`, compute.ErrFailed, "named \"\"", ""},
 		"twice":          {`echo '{"instances":[{"id":"s-1"},{"id":"s-1"}]}'`, compute.ErrFailed, "twice", ""},
+		"escape":         {`echo '{"instances":[{"id":"s-1","provider_id":"\u001b[31mred"}]}'`, compute.ErrFailed, `the provider_id "\x1b[31mred"`, ""},
+		"NUL":            {`echo '{"instances":[{"id":"s-1","address":"a\u0000"}]}'`, compute.ErrFailed, "the address", ""},
+		"address":        {`echo '{"instances":[{"id":"s-1","address":"a b"}]}'`, compute.ErrFailed, "the address", ""},
+		"long value":     {`echo '{"instances":[{"id":"s-1","provider_id":"` + long + `"}]}'`, compute.ErrFailed, "the provider_id", ""},
+		"fact":           {`echo '{"instances":[{"id":"s-1","facts":{"os":"a\u000ab"}}]}'`, compute.ErrFailed, `the fact "os"`, ""},
+		"fact's name":    {`echo '{"instances":[{"id":"s-1","facts":{"o s":"a"}}]}'`, compute.ErrFailed, `the fact "o s"`, ""},
+		"many facts":     {`echo '{"instances":[{"id":"s-1","facts":{` + facts + `}}]}'`, compute.ErrFailed, "65 facts", ""},
+		"good facts":     {`echo '{"instances":[{"id":"s-1","provider_id":"/a dir/é","address":"fe80::1%eth0","facts":{"os":"Debian 12 (bookworm)","x":""}}]}'`, nil, "", ""},
 		"control":        {`printf '{"error":{"kind":"failed","message":"a\\u001b[31mred\\nb"}}'`, compute.ErrFailed, "a [31mred b", ""},
 		"long message":   {`echo '{"error":{"message":"` + long + `"}}'`, compute.ErrFailed, "xxx ...", ""},
 		"secret":         {`echo "bad token s3cr3t" >&2; exit 1`, compute.ErrFailed, "bad token ***", ""},
@@ -151,7 +164,7 @@ func TestAnswers(t *testing.T) {
 				return
 			}
 			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) || compute.Hint(err) != c.hint && c.hint != "" {
-				t.Errorf("%v (hint %q), want %v and %q", err, compute.Hint(err), c.want, c.text)
+				t.Fatalf("%v (hint %q), want %v and %q", err, compute.Hint(err), c.want, c.text)
 			}
 			if strings.Contains(err.Error()+compute.Hint(err), "s3cr3t") || len(err.Error()) > 5000 {
 				t.Errorf("too much is said: %v", err)
@@ -197,18 +210,31 @@ func TestTimeAndCancel(t *testing.T) {
 		}
 		t.Errorf("%s: what the executable started lives", what)
 	}
-	p := open(t, provider.Options{Path: path, Source: "s", Timeout: 300 * time.Millisecond})
-	if err := p.Destroy(t.Context(), "s-1"); !errors.Is(err, compute.ErrTimeout) {
-		t.Errorf("%v, want ErrTimeout", err)
-	}
-	dead("time-out")
-	p = open(t, provider.Options{Path: path, Source: "s"})
+	p := open(t, provider.Options{Path: path, Source: "s"})
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(300*time.Millisecond, cancel)
+	go func() { // ends with what it waits for, or the test
+		for t.Context().Err() == nil {
+			if b, err := os.ReadFile(path + ".pid"); err == nil && bytes.HasSuffix(b, []byte("\n")) {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
 	if err := p.Destroy(ctx, "s-1"); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want Canceled", err)
 	}
 	dead("cancelled")
+	if err := os.Remove(path + ".pid"); err != nil {
+		t.Fatal(err)
+	}
+	// Only this call has little time, and not the one in which the executable describes itself.
+	if err := provider.SetTimeout(p, 2*time.Second).Destroy(t.Context(), "s-1"); !errors.Is(err, compute.ErrTimeout) {
+		t.Errorf("%v, want ErrTimeout", err)
+	}
+	if b, _ := os.ReadFile(path + ".pid"); bytes.HasSuffix(b, []byte("\n")) { // else it was too slow to begin
+		dead("time-out")
+	}
 }
 
 func TestAbilities(t *testing.T) {
@@ -286,7 +312,8 @@ func TestConnectAnswers(t *testing.T) {
 		`{"exec":{"prefix":[]}}`: nil, `{"exec":{"prefix":["env"],"dir":"/"}}`: nil, `{}`: compute.ErrFailed, `{"exec":{"prefix":[""]}}`: compute.ErrFailed,
 		`{"exec":{"prefix":["env"],"root":"relative"}}`: compute.ErrFailed, `{"exec":{"root":"/"}}`: compute.ErrFailed, `{"exec":{"prefix":[],"root":"/srv/x"}}`: compute.ErrFailed,
 		`{"exec":{"prefix":["env"],"root":"/"}}`: nil, `{"exec":{},"ssh":{"host":"h"}}`: compute.ErrFailed, `{"ssh":{"port":70000,"host":"h"}}`: compute.ErrFailed,
-		`{"ssh":{}}`: compute.ErrInvalid, `{"ssh":{"host":"-oProxyCommand=x"}}`: compute.ErrInvalid,
+		`{"ssh":{"host":"h\u001b"}}`: compute.ErrFailed, `{"ssh":{"host":"h","user":"a\u0007"}}`: compute.ErrFailed, `{"ssh":{"host":"h","key_file":"/\u0000"}}`: compute.ErrFailed,
+		`{"exec":{"prefix":["a\u0000"]}}`: compute.ErrFailed, `{"exec":{"dir":"/\n"}}`: compute.ErrFailed, `{"ssh":{}}`: compute.ErrInvalid, `{"ssh":{"host":"-oProxyCommand=x"}}`: compute.ErrInvalid,
 		`{"ssh":{"host":"127.0.0.1","port":1}}`: compute.ErrUnavailable, `{"ssh":{"host":"127.0.0.1","port":1,"known_hosts":"a\"b"}}`: compute.ErrFailed,
 		`{"ssh":{"host":"127.0.0.1","port":1,"known_hosts":"/dev/null","user":"u","key_file":"/nowhere"}}`: compute.ErrUnavailable,
 	} {

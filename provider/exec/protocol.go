@@ -113,6 +113,9 @@ func parse(data []byte) (*answer, error) {
 			return nil, fmt.Errorf("the instance %s twice", in.ID)
 		}
 		seen[in.ID] = true
+		if err := in.check(); err != nil {
+			return nil, fmt.Errorf("of the instance %s %w", in.ID, err)
+		}
 	}
 	named := map[string]bool{}
 	for _, n := range a.Names {
@@ -124,10 +127,78 @@ func parse(data []byte) (*answer, error) {
 	if a.Exec != nil && a.SSH != nil {
 		return nil, errors.New("two ways in at once, exec and ssh")
 	}
-	if a.SSH != nil && (a.SSH.Port < 0 || a.SSH.Port > 65535) {
-		return nil, fmt.Errorf("port %d", a.SSH.Port)
+	if err := a.target(); err != nil {
+		return nil, err
 	}
 	return &a, nil
+}
+
+// The bounds of what an executable may say of an instance. It is stored, shown on terminals and handed to hooks.
+const (
+	factsLimit = 64   // facts
+	valueLimit = 1024 // bytes of one
+)
+
+// check returns an error if what is said of an instance is not fit to be kept and shown.
+func (in *instance) check() error {
+	if in.ProviderID != "" && !printable(in.ProviderID) {
+		return fmt.Errorf("the provider_id %.80q", in.ProviderID)
+	}
+	if in.Address != "" && !word(in.Address) {
+		return fmt.Errorf("the address %.80q", in.Address)
+	}
+	if len(in.Facts) > factsLimit {
+		return fmt.Errorf("%d facts, more than %d", len(in.Facts), factsLimit)
+	}
+	for k, v := range in.Facts {
+		if !word(k) || v != "" && !printable(v) {
+			return fmt.Errorf("the fact %.80q with the value %.80q", k, v)
+		}
+	}
+	return nil
+}
+
+// target returns an error if a way in cannot be one.
+func (a *answer) target() error {
+	if s := a.SSH; s != nil {
+		if s.Port < 0 || s.Port > 65535 {
+			return fmt.Errorf("port %d", s.Port)
+		}
+		if s.Host != "" && !word(s.Host) {
+			return fmt.Errorf("the host %.80q", s.Host)
+		}
+		if !printable(s.User) {
+			return fmt.Errorf("the user %.80q", s.User)
+		}
+		for what, v := range map[string]string{"key_file": s.KeyFile, "known_hosts": s.KnownHosts, "config_file": s.ConfigFile} {
+			if !path(v) {
+				return fmt.Errorf("the %s %.80q", what, v)
+			}
+		}
+	}
+	if e := a.Exec; e != nil {
+		for what, v := range map[string]string{"root": e.Root, "dir": e.Dir} {
+			if !path(v) {
+				return fmt.Errorf("the %s %.80q", what, v)
+			}
+		}
+		for _, w := range e.Prefix { // which may be a script of several lines
+			if strings.Contains(w, "\x00") {
+				return errors.New("a NUL in the prefix")
+			}
+		}
+	}
+	return nil
+}
+
+// printable reports whether s may be a value: one line, not too long, of visible characters and blanks.
+func printable(s string) bool {
+	return len(s) <= valueLimit && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.In(r, unicode.Zl, unicode.Zp) })
+}
+
+// path reports whether s may be a file's name, or none.
+func path(s string) bool {
+	return len(s) <= 4096 && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // word reports whether s may be a name: not empty, not too long, of visible characters.
