@@ -68,7 +68,9 @@ func serveLoopback(t *testing.T, server *gliderlabs.Server, settings string) loo
 	if err != nil {
 		t.Fatal(err)
 	}
-	server.AddHostKey(host)
+	if len(server.HostSigners) == 0 {
+		server.AddHostKey(host)
+	}
 	server.PublicKeyHandler = func(_ gliderlabs.Context, k gliderlabs.PublicKey) bool {
 		return gliderlabs.KeysEqual(k, user.PublicKey())
 	}
@@ -399,6 +401,9 @@ func TestSSHHostCertificate(t *testing.T) {
 	}{
 		{"good", "127.0.0.1", authority, "", true},
 		{"another's", "other.host", authority, "", false},
+		{"new host", "127.0.0.1", "", " StrictHostKeyChecking accept-new\n", true},
+		{"known host", "127.0.0.1", "* " + string(ssh.MarshalAuthorizedKey(host.PublicKey())), "", true},
+		{"unknown host", "127.0.0.1", "", "", false},
 		{"revoked", "127.0.0.1", authority + "@revoked * " + string(ssh.MarshalAuthorizedKey(host.PublicKey())), " StrictHostKeyChecking no\n", false},
 		{"revoked authority", "127.0.0.1", authority + "@revoked * " + string(ssh.MarshalAuthorizedKey(ca.PublicKey())), " StrictHostKeyChecking no\n", false},
 	} {
@@ -413,6 +418,7 @@ func TestSSHHostCertificate(t *testing.T) {
 			}
 			server := &gliderlabs.Server{Handler: shellHandler("")}
 			server.AddHostKey(signer)
+			server.AddHostKey(host)
 			l := serveLoopback(t, server, c.settings)
 			if err := os.WriteFile(l.known, []byte(c.known), 0o600); err != nil {
 				t.Fatal(err)

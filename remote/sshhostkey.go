@@ -132,13 +132,16 @@ func matchesHost(patterns []string, name string) bool {
 	return found
 }
 
-// algorithms are those of the keys that are known, first, so that a host with several keys shows one that can be checked; nil: any.
+// algorithms are those that the host may show a key of: of the keys that are known first, so that one with several shows one that can be
+// checked, and certificates only where it is known who may sign them.
 func (h *sshHostKeys) algorithms() []string {
 	var known []string
+	authority := false
 	for _, k := range h.known {
 		switch {
 		case k.marker == "revoked":
 		case k.marker == "cert-authority":
+			authority = true
 			known = append([]string{ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01,
 				ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01}, known...)
 		case k.key.Type() == ssh.KeyAlgoRSA:
@@ -147,15 +150,14 @@ func (h *sshHostKeys) algorithms() []string {
 			known = append(known, k.key.Type())
 		}
 	}
-	supported := ssh.SupportedAlgorithms().HostKeys
+	supported := slices.DeleteFunc(ssh.SupportedAlgorithms().HostKeys, func(a string) bool {
+		return !authority && strings.Contains(a, "-cert-v01@")
+	})
 	var out []string
 	for _, a := range append(known, supported...) {
 		if slices.Contains(supported, a) && !slices.Contains(out, a) {
 			out = append(out, a)
 		}
-	}
-	if len(known) == 0 {
-		return nil
 	}
 	return out
 }
