@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -81,6 +82,9 @@ func (a *app) configuration() (*config.Config, error) {
 	opt := config.LoadOptions{Dir: a.tree, ConfigDir: a.flags.config, Compat: a.compat, TypeKeys: typeKeys()}
 	if info, err := os.Stat(a.tree); a.tree != "" && (err != nil || !info.IsDir()) {
 		opt.Dir = "/" // the keeper outlives the directory that it was started in
+	}
+	if _, err := os.Stat(opt.ConfigDir); a.keeping && errors.Is(err, fs.ErrNotExist) {
+		opt.ConfigDir = "" // and that of --config
 	}
 	if dir, err := stateDir(); err == nil {
 		opt.Trust.Dir = dir + "/trust"

@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/keeper"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider/local"
 )
 
 // newKeeper is the background process that commands start for themselves; see the README.
@@ -80,13 +81,16 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 		Socket: socket, Build: build(), Idle: idle, Log: a.log,
 		Authorise: func(ctx context.Context, who compute.Who, id compute.ID) (keeper.Key, error) {
 			lease, err := engine.Authorize(ctx, who, id)
+			if err != nil && !refused(err) {
+				err = &compute.Error{Op: "keeper.Authorise", ID: id, Kind: compute.ErrUnavailable, Err: err}
+			}
 			// One read: the source need not be in the key, as no two instances of an installation have the same name.
 			return keeper.Key{Instance: lease.Instance, Generation: lease.Generation}, err
 		},
 		Open: func(ctx context.Context, key keeper.Key) (compute.Conn, error) {
 			now, err := a.anew(ctx)
-			if err != nil {
-				return nil, err
+			if err != nil { // its own trouble, which the client may not have
+				return nil, &compute.Error{Op: "keeper.Open", ID: key.Instance, Kind: compute.ErrUnavailable, Err: err}
 			}
 			return now.Connect(ctx, compute.Who{Owner: a.owner(), Admin: true}, key.Instance)
 		},
@@ -102,6 +106,11 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 		return nil
 	}
 	return err
+}
+
+// refused reports whether an error says that somebody may not use an instance, rather than that it cannot be found out.
+func refused(err error) bool {
+	return errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied) || errors.Is(err, context.Canceled)
 }
 
 // anew returns an engine by the configuration as it is now, on the same store.
@@ -161,7 +170,10 @@ func (a *app) keeperStart() (keeper.StartOptions, error) {
 		}
 		opt.Args = append(opt.Args, "--config", dir)
 	}
-	opt.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "HOSTLER_LEASE=") })
+	opt.Env = slices.DeleteFunc(local.Unmarked(os.Environ()), func(kv string) bool { // it may be started from within a run, and is no part of that
+		name, _, _ := strings.Cut(kv, "=")
+		return name == "HOSTLER_LEASE" || name == "HOSTLER_INSTANCE" || name == "HOSTLER_RUN"
+	})
 	if dir := os.Getenv("HOSTLER_CONFIG"); dir != "" { // its directory is not ours
 		if abs, err := filepath.Abs(dir); err == nil {
 			opt.Env = append(opt.Env, "HOSTLER_CONFIG="+abs)
@@ -247,7 +259,8 @@ func (a *app) dialEarly(ctx context.Context, who compute.Who, name string) <-cha
 	return out
 }
 
-// noKeeper reports whether an error says that there is no keeper to be had, rather than that the keeper refuses.
+// noKeeper reports whether an error says that there is no keeper to be had or that it is in trouble itself, rather than that it refuses or that the
+// instance does not answer.
 func noKeeper(err error) bool {
 	var e *compute.Error
 	return errors.As(err, &e) && strings.HasPrefix(e.Op, "keeper") && !errors.Is(err, compute.ErrStale)

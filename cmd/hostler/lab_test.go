@@ -285,6 +285,30 @@ func TestKeeperOfAnotherTree(t *testing.T) {
 	m.must("-C", project, "release", "--all")
 }
 
+// TestKeeperInTrouble breaks the configuration of the tree that the keeper was started in. Commands elsewhere do without it.
+func TestKeeperInTrouble(t *testing.T) {
+	m, _ := sshMachine(t)
+	tree := filepath.Join(m.dir, "tree", ".hostler")
+	if err := os.MkdirAll(tree, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m.must("acquire", "-s", "web", "2")
+	m.must("-C", filepath.Dir(tree), "run", "web-lab1", "--", "true") // starts the keeper
+	if err := os.WriteFile(filepath.Join(tree, "hostler.conf"), []byte("[defaults\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.must("run", "web-lab2", "--", "hostname"); got != "lab2\n" {
+		t.Errorf("run: %q", got)
+	}
+	if got := m.must("keeper", "status"); strings.Count(got, `"generation"`) != 1 {
+		t.Errorf("the keeper has another connection, so this tests nothing: %s", got)
+	}
+	if _, errs, exit := m.run("run", "web-lab3", "--", "true"); exit != exitNotBegun || !strings.Contains(errs, "no instance") {
+		t.Errorf("what is not there: exit status %d, %q", exit, errs)
+	}
+	m.must("release", "--all")
+}
+
 // TestNoKeeper has no place for the keeper's socket: commands do without, a little slower.
 func TestNoKeeper(t *testing.T) {
 	m, _ := sshMachine(t)
