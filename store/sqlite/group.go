@@ -86,7 +86,6 @@ func (s *Store) Update(ctx context.Context, fn func(compute.Tx) error) error {
 			case <-o.turn:
 			}
 		}
-		runtime.Gosched() // those just answered may come again: a larger batch for the same sync
 	}
 	s.lead()
 	return o.answer()
@@ -95,6 +94,7 @@ func (s *Store) Update(ctx context.Context, fn func(compute.Tx) error) error {
 // lead commits a batch, of which the caller's is the first, and hands the lead on.
 func (s *Store) lead() {
 	s.wmu.Lock()
+	s.gather()
 	s.mu.Lock()
 	n := min(len(s.queue), batch)
 	ops := slices.Clone(s.queue[:n])
@@ -120,6 +120,20 @@ func (s *Store) lead() {
 	whole = true
 	for _, o := range ops {
 		close(o.done)
+	}
+}
+
+// gather lets those come who are about to: the more there are in a batch, the less each pays for the sync. Who comes alone waits for nobody.
+func (s *Store) gather() {
+	for before := 1; ; {
+		s.mu.Lock()
+		n := len(s.queue)
+		s.mu.Unlock()
+		if n <= before || n >= batch {
+			return
+		}
+		before = n
+		runtime.Gosched()
 	}
 }
 
@@ -198,7 +212,7 @@ func (s *Store) transaction(ops []*op, apart bool) error {
 		}
 		switch {
 		case o.err == nil && apart:
-			if err := s.write.exec("RELEASE one"); err != nil {
+			if err := cmp.Or(t.settle(), s.write.exec("RELEASE one")); err != nil {
 				return errors.Join(err, s.rollback())
 			}
 		case o.err == nil, t.writes == 0 && t.err == nil && !apart:
@@ -218,6 +232,9 @@ func (s *Store) transaction(ops []*op, apart bool) error {
 	}
 	if kept == 0 {
 		return s.rollback()
+	}
+	if err := t.settle(); err != nil {
+		return errors.Join(err, s.rollback())
 	}
 	if err := s.write.exec("COMMIT"); err != nil {
 		return errors.Join(err, s.rollback())

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,40 +14,25 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-const instanceColumns = `row, id, source, source_key, state, since, generation, uses, worker, basis, ready_at, retry, attempts, resume,
- wanted, child, reason, provider_id, address, facts, phases, created`
+const instanceColumns = "row, id, source, source_key, state, since, generation, uses, worker, basis, ready_at, child, detail, created"
 
 func (t *tx) scanInstance(s scanner) (*compute.Instance, error) {
 	var i compute.Instance
-	var since, readyAt, retry, created int64
-	var facts, phases string
-	err := s.Scan(&i.Row, &i.ID, &i.Source, &i.SourceKey, &i.State, &since, &i.Generation, &i.Uses, &i.Worker, &i.Basis, &readyAt, &retry,
-		&i.Attempts, &i.Resume, &i.Wanted, &i.Child, &i.Reason, &i.ProviderID, &i.Address, &facts, &phases, &created)
+	var since, readyAt, created int64
+	var text string
+	err := s.Scan(&i.Row, &i.ID, &i.Source, &i.SourceKey, &i.State, &since, &i.Generation, &i.Uses, &i.Worker, &i.Basis, &readyAt, &i.Child,
+		&text, &created)
 	if err != nil {
 		return nil, err
 	}
-	i.Since, i.ReadyAt, i.Retry, i.Created = instant(since), instant(readyAt), instant(retry), instant(created)
-	if err := errors.Join(unpack(facts, &i.Facts), scanPhases(phases, &i.Phases)); err != nil {
+	i.Since, i.ReadyAt, i.Created = instant(since), instant(readyAt), instant(created)
+	d, err := t.s.detail(text)
+	if err != nil {
 		return nil, fmt.Errorf("record of %s: %w", i.ID, err)
 	}
-	t.know(i.Row, i.State)
+	d.give(&i)
+	t.know(i.Row, known{i.State, text})
 	return &i, nil
-}
-
-// Phases are four durations in nanoseconds; "" when none is known, as for most of an instance's hand-outs nothing is measured.
-func packPhases(p compute.Phases) string {
-	if p == (compute.Phases{}) {
-		return ""
-	}
-	return fmt.Sprintf("%d %d %d %d", p.Wait, p.Create, p.Connect, p.SetUp)
-}
-
-func scanPhases(s string, p *compute.Phases) error {
-	if s == "" {
-		return nil
-	}
-	_, err := fmt.Sscanf(s, "%d %d %d %d", (*int64)(&p.Wait), (*int64)(&p.Create), (*int64)(&p.Connect), (*int64)(&p.SetUp))
-	return err
 }
 
 // Instance returns the record of a name.
@@ -102,14 +89,19 @@ func (t *tx) Instances(q compute.InstanceQuery) ([]*compute.Instance, error) {
 // SaveInstance inserts or updates a record.
 func (t *tx) SaveInstance(i *compute.Instance) error {
 	if i.Row != 0 {
-		t.count(i, i.State)
-		err := t.update(string(i.ID), `UPDATE instances SET state = ?, since = ?, generation = ?, uses = ?, worker = ?, basis = ?, ready_at = ?, retry = ?,
- attempts = ?, resume = ?, wanted = ?, child = ?, reason = ?, provider_id = ?, address = ?, facts = ?, phases = ? WHERE row = ?`,
-			string(i.State), nanos(i.Since), i.Generation, i.Uses, i.Worker, i.Basis, nanos(i.ReadyAt), nanos(i.Retry), i.Attempts, i.Resume,
-			i.Wanted, string(i.Child), i.Reason, i.ProviderID, i.Address, pack(i.Facts), packPhases(i.Phases), i.Row)
+		text, err := t.s.packDetail(i, t.seen[i.Row].detail)
 		if err != nil {
-			t.sources = nil
-			delete(t.states, i.Row)
+			return err
+		}
+		was, err := t.before(i)
+		if err != nil {
+			return err
+		}
+		err = t.update(string(i.ID), `UPDATE instances SET state = ?, since = ?, generation = ?, uses = ?, worker = ?, basis = ?, ready_at = ?, child = ?,
+ detail = ? WHERE row = ?`,
+			string(i.State), nanos(i.Since), i.Generation, i.Uses, i.Worker, i.Basis, nanos(i.ReadyAt), string(i.Child), text, i.Row)
+		if err == nil {
+			t.count(i, was, known{i.State, text})
 		}
 		return err
 	}
@@ -119,47 +111,90 @@ func (t *tx) SaveInstance(i *compute.Instance) error {
 	} else if !errors.Is(err, compute.ErrNotFound) {
 		return err
 	}
-	r, err := t.write(`INSERT INTO instances (id, source, source_key, state, since, generation, uses, worker, basis, ready_at, retry,
- attempts, resume, wanted, child, reason, provider_id, address, facts, phases, created)
- VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	text, err := t.s.packDetail(i, "")
+	if err != nil {
+		return err
+	}
+	r, err := t.write(`INSERT INTO instances (id, source, source_key, state, since, generation, uses, worker, basis, ready_at, child, detail, created)
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		string(i.ID), i.Source, i.SourceKey, string(i.State), nanos(i.Since), i.Generation, i.Uses, i.Worker, i.Basis, nanos(i.ReadyAt),
-		nanos(i.Retry), i.Attempts, i.Resume, i.Wanted, string(i.Child), i.Reason, i.ProviderID, i.Address, pack(i.Facts), packPhases(i.Phases),
-		nanos(i.Created))
+		string(i.Child), text, nanos(i.Created))
 	if err != nil {
 		return err
 	}
 	if i.Row, err = r.LastInsertId(); err == nil {
-		t.know(i.Row, "")
-		t.count(i, i.State)
+		t.count(i, known{}, known{i.State, text})
 	}
 	return err
 }
 
-// know notes the state of a row, "" for none, as this transaction read or wrote it.
-func (t *tx) know(row int64, s compute.State) {
+// known is what a transaction has read or written of a row; the zero value: there was none.
+type known struct {
+	state  compute.State
+	detail string
+}
+
+// know notes a row as this transaction read or wrote it.
+func (t *tx) know(row int64, k known) {
 	if t.readOnly {
 		return
 	}
-	if t.states == nil {
-		t.states = map[int64]compute.State{}
+	if t.seen == nil {
+		t.seen = map[int64]known{}
 	}
-	t.states[row] = s
+	t.seen[row] = k
 }
 
-// count keeps the counts of sources read before as the triggers keep those of the rows. What the record says of its state is its caller's, who
-// may have read it long ago; where this transaction has not seen the row, the sources are read again.
-func (t *tx) count(i *compute.Instance, to compute.State) {
-	from, ok := t.states[i.Row]
-	if !ok {
-		t.sources = nil
+// before is what stands in a row that is about to change. What the record itself says of its state is its caller's, who may have read it long ago.
+func (t *tx) before(i *compute.Instance) (known, error) {
+	if k, ok := t.seen[i.Row]; ok {
+		return k, nil
+	}
+	var k known
+	err := t.row("SELECT state, detail FROM instances WHERE row = ?", i.Row).Scan(&k.state, &k.detail)
+	return k, t.read(err, string(i.ID))
+}
+
+// count notes a change of a row for the counts of its source, in the records read before and in what settle will write.
+func (t *tx) count(i *compute.Instance, from, to known) {
+	t.know(i.Row, to)
+	if from.state == to.state {
+		return
 	}
 	for _, r := range t.sources {
 		if r.Key == i.SourceKey {
-			add(&r.Counts, from, -1)
-			add(&r.Counts, to, 1)
+			add(&r.Counts, from.state, -1)
+			add(&r.Counts, to.state, 1)
 		}
 	}
-	t.know(i.Row, to)
+	if t.changes == nil {
+		t.changes = map[int64]*compute.Counts{}
+	}
+	c := t.changes[i.SourceKey]
+	if c == nil {
+		c = &compute.Counts{}
+		t.changes[i.SourceKey] = c
+	}
+	add(c, from.state, -1)
+	add(c, to.state, 1)
+}
+
+// settle brings the counts of sources in step with the changes of their instances: once for all of them, before others can see either.
+func (t *tx) settle() error {
+	for _, key := range slices.Sorted(maps.Keys(t.changes)) {
+		c := t.changes[key]
+		delete(t.changes, key)
+		if *c == (compute.Counts{}) {
+			continue
+		}
+		_, err := t.write(`UPDATE sources SET creating = creating + ?, setting_up = setting_up + ?, ready = ready + ?, leased = leased + ?,
+ cleaning = cleaning + ?, failed = failed + ?, discarding = discarding + ?, held = held + ? WHERE key = ?`,
+			c.Creating, c.SettingUp, c.Ready, c.Leased, c.Cleaning, c.Failed, c.Discarding, c.Held, key)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func add(c *compute.Counts, s compute.State, n int) {
@@ -185,9 +220,17 @@ func add(c *compute.Counts, s compute.State, n int) {
 
 // DropInstance forgets a record.
 func (t *tx) DropInstance(i *compute.Instance) error {
-	t.count(i, "")
-	_, err := t.write("DELETE FROM instances WHERE row = ?", i.Row)
-	return err
+	was, err := t.before(i)
+	if errors.Is(err, compute.ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if _, err := t.write("DELETE FROM instances WHERE row = ?", i.Row); err != nil {
+		return err
+	}
+	t.count(i, was, known{})
+	return nil
 }
 
 const sourceColumns = `key, name, digest, type, place, definition, failures, paused, last_error,
@@ -214,6 +257,9 @@ func (t *tx) known(is func(*compute.SourceRecord) bool) *compute.SourceRecord {
 }
 
 func (t *tx) source(what, cond string, args ...any) (*compute.SourceRecord, error) {
+	if err := t.settle(); err != nil {
+		return nil, err
+	}
 	r, err := scanSource(t.row("SELECT "+sourceColumns+" FROM sources WHERE "+cond, args...))
 	if err != nil {
 		return nil, t.read(err, what)
@@ -247,15 +293,21 @@ func (t *tx) SourceByKey(key int64) (*compute.SourceRecord, error) {
 
 // Sources returns all records by name, older definitions first.
 func (t *tx) Sources() ([]*compute.SourceRecord, error) {
+	if err := t.settle(); err != nil {
+		return nil, err
+	}
 	return collect(t, scanSource, "SELECT "+sourceColumns+" FROM sources ORDER BY name, key")
 }
 
 // SourcesNamed returns the records of a name, older definitions first.
 func (t *tx) SourcesNamed(name string) ([]*compute.SourceRecord, error) {
+	if err := t.settle(); err != nil {
+		return nil, err
+	}
 	return collect(t, scanSource, "SELECT "+sourceColumns+" FROM sources WHERE name = ? ORDER BY key", name)
 }
 
-// SaveSource inserts or updates a record, but not its counts, which the triggers keep.
+// SaveSource inserts or updates a record, but not its counts.
 func (t *tx) SaveSource(r *compute.SourceRecord) error {
 	t.sources = nil
 	if r.Key != 0 {

@@ -30,7 +30,10 @@ func scanLease(s scanner) (*compute.Lease, error) {
 
 // Lease returns a lease by its id.
 func (t *tx) Lease(id string) (*compute.Lease, error) {
-	l, err := scanLease(t.row("SELECT "+leaseColumns+" FROM leases WHERE id = ?", id))
+	l, err := scanLease(t.row("SELECT "+leaseColumns+" FROM leases WHERE id = ? AND ended = 0", id))
+	if errors.Is(err, errNoRow) {
+		l, err = scanLease(t.row("SELECT "+leaseColumns+" FROM leases WHERE id = ? AND ended > 0", id))
+	}
 	return l, t.read(err, id)
 }
 
@@ -64,7 +67,11 @@ func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
 		w.and(`row IN (SELECT row FROM leases WHERE ended = 0 AND deadline > 0 AND deadline <= ?
  UNION ALL SELECT row FROM leases WHERE ended = 0 AND (pid > 0 OR worker <> 0))`, nanos(q.Due))
 	}
-	return collect(t, scanLease, "SELECT "+leaseColumns+" FROM leases"+w.text+order+limit(q.Limit), w.args...)
+	from := " FROM leases"
+	if !q.Ended && q.Instance == "" && q.Name == "" && q.Due.IsZero() {
+		from += " INDEXED BY leases_live" // else all that ever were would be read, to have them in order
+	}
+	return collect(t, scanLease, "SELECT "+leaseColumns+from+w.text+order+limit(q.Limit), w.args...)
 }
 
 // InsertLease adds a lease.
@@ -90,8 +97,13 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 
 // SaveLease updates what may change of a lease.
 func (t *tx) SaveLease(l *compute.Lease) error {
-	return t.update(l.ID, `UPDATE leases SET used = ?, ttl = ?, idle = ?, expires = ?, deadline = ?, ended = ?, why = ?, worker = ? WHERE id = ?`,
-		nanos(l.Used), int64(l.TTL), int64(l.Idle), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), l.Why, l.Worker, l.ID)
+	const set = "UPDATE leases SET used = ?, ttl = ?, idle = ?, expires = ?, deadline = ?, ended = ?, why = ?, worker = ? WHERE id = ? AND ended "
+	args := []any{nanos(l.Used), int64(l.TTL), int64(l.Idle), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), l.Why, l.Worker, l.ID}
+	err := t.update(l.ID, set+"= 0", args...)
+	if errors.Is(err, compute.ErrNotFound) {
+		err = t.update(l.ID, set+"> 0", args...)
+	}
+	return err
 }
 
 // Waiters returns the queue.

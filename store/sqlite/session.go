@@ -15,8 +15,9 @@ import (
 // session is one connection with its prepared statements, used by one goroutine at a time. It speaks to the driver itself: database/sql would
 // take a third of the time of the short statements that a hand-out is made of.
 type session struct {
-	conn  driver.Conn
-	stmts map[string]*stmt
+	conn    driver.Conn
+	stmts   map[string]*stmt
+	details map[string]*detail
 }
 
 type stmt struct {

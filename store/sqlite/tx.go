@@ -17,9 +17,10 @@ type tx struct {
 	readOnly bool
 	writes   int
 	err      error
-	sources  []*compute.SourceRecord // read, with their counts kept as the triggers keep them
-	states   map[int64]compute.State // of the instances read or written, by row; "": there is none
-	idle     bool                    // nobody waits in the queue
+	sources  []*compute.SourceRecord   // read, with their counts kept in step
+	seen     map[int64]known           // the instances read or written, by row
+	changes  map[int64]*compute.Counts // of sources' counts, not written yet
+	idle     bool                      // nobody waits in the queue
 }
 
 var _ compute.Tx = (*tx)(nil)
@@ -117,11 +118,28 @@ func instant(n int64) time.Time {
 
 // pack writes small maps as JSON, and nothing as "".
 func pack[T ~map[string]string](m T) string {
-	if len(m) == 0 {
+	switch len(m) {
+	case 0:
 		return ""
+	case 1: // as nearly always, and then a word and a number
+		for k, v := range m {
+			if plain(k) && plain(v) {
+				return `{"` + k + `":"` + v + `"}`
+			}
+		}
 	}
 	b, _ := json.Marshal(m) // a map of strings cannot fail
 	return string(b)
+}
+
+// plain tells whether JSON writes a string as it is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
 }
 
 func unpack[T any](s string, to *T) error {

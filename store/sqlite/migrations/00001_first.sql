@@ -1,7 +1,8 @@
 -- +goose Up
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
--- One row for each definition that a source's name was ever given. The counts are kept by the triggers below.
+-- One row for each definition that a source's name was ever given. Each transaction that changes instances brings the
+-- counts in step before it ends, once for all that it changed.
 CREATE TABLE sources (
   key INTEGER PRIMARY KEY,
   name TEXT NOT NULL,
@@ -39,16 +40,8 @@ CREATE TABLE instances (
   worker INTEGER NOT NULL,
   basis INTEGER NOT NULL,
   ready_at INTEGER NOT NULL,
-  retry INTEGER NOT NULL,
-  attempts INTEGER NOT NULL,
-  resume INTEGER NOT NULL,
-  wanted TEXT NOT NULL,
   child TEXT NOT NULL,
-  reason TEXT NOT NULL,
-  provider_id TEXT NOT NULL,
-  address TEXT NOT NULL,
-  facts TEXT NOT NULL,
-  phases TEXT NOT NULL,
+  detail TEXT NOT NULL, -- what no query asks for and few changes touch, as JSON; '' where there is nothing
   created INTEGER NOT NULL
 );
 CREATE INDEX instances_ready ON instances (source_key, row) WHERE state = 'ready';
@@ -56,42 +49,9 @@ CREATE INDEX instances_busy ON instances (source_key, row) WHERE state IN ('crea
 CREATE INDEX instances_aside ON instances (source_key, row) WHERE state IN ('failed', 'held');
 CREATE INDEX instances_child ON instances (child) WHERE child <> '';
 
--- +goose StatementBegin
-CREATE TRIGGER instances_insert AFTER INSERT ON instances BEGIN
-  UPDATE sources SET
-    creating = creating + (new.state = 'creating'), setting_up = setting_up + (new.state = 'setting-up'), ready = ready + (new.state = 'ready'),
-    leased = leased + (new.state = 'leased'), cleaning = cleaning + (new.state = 'cleaning'), failed = failed + (new.state = 'failed'),
-    discarding = discarding + (new.state = 'discarding'), held = held + (new.state = 'held')
-  WHERE key = new.source_key;
-END;
--- +goose StatementEnd
--- +goose StatementBegin
-CREATE TRIGGER instances_delete AFTER DELETE ON instances BEGIN
-  UPDATE sources SET
-    creating = creating - (old.state = 'creating'), setting_up = setting_up - (old.state = 'setting-up'), ready = ready - (old.state = 'ready'),
-    leased = leased - (old.state = 'leased'), cleaning = cleaning - (old.state = 'cleaning'), failed = failed - (old.state = 'failed'),
-    discarding = discarding - (old.state = 'discarding'), held = held - (old.state = 'held')
-  WHERE key = old.source_key;
-END;
--- +goose StatementEnd
--- +goose StatementBegin
-CREATE TRIGGER instances_update AFTER UPDATE OF state ON instances WHEN old.state <> new.state BEGIN
-  UPDATE sources SET
-    creating = creating - (old.state = 'creating') + (new.state = 'creating'),
-    setting_up = setting_up - (old.state = 'setting-up') + (new.state = 'setting-up'),
-    ready = ready - (old.state = 'ready') + (new.state = 'ready'),
-    leased = leased - (old.state = 'leased') + (new.state = 'leased'),
-    cleaning = cleaning - (old.state = 'cleaning') + (new.state = 'cleaning'),
-    failed = failed - (old.state = 'failed') + (new.state = 'failed'),
-    discarding = discarding - (old.state = 'discarding') + (new.state = 'discarding'),
-    held = held - (old.state = 'held') + (new.state = 'held')
-  WHERE key = new.source_key;
-END;
--- +goose StatementEnd
-
 CREATE TABLE leases (
   row INTEGER PRIMARY KEY,
-  id TEXT NOT NULL UNIQUE,
+  id TEXT NOT NULL,
   name TEXT NOT NULL,
   instance TEXT NOT NULL,
   source TEXT NOT NULL,
@@ -112,12 +72,13 @@ CREATE TABLE leases (
   worker INTEGER NOT NULL,
   pool TEXT NOT NULL
 );
+-- The indexes are of the living ones only: of those that ended there are many, an index over them is written at a different place with each
+-- hand-out, and a person who asks for one can wait for the table to be read.
+CREATE UNIQUE INDEX leases_id ON leases (id) WHERE ended = 0;
 CREATE UNIQUE INDEX leases_live ON leases (instance) WHERE ended = 0;
 CREATE UNIQUE INDEX leases_name ON leases (name) WHERE ended = 0 AND name <> '';
 CREATE INDEX leases_deadline ON leases (deadline) WHERE ended = 0 AND deadline > 0;
 CREATE INDEX leases_bound ON leases (row) WHERE ended = 0 AND (pid > 0 OR worker <> 0);
-CREATE INDEX leases_ended ON leases (ended) WHERE ended > 0;
-CREATE INDEX leases_instance ON leases (instance, row);
 
 CREATE TABLE waiters (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -140,7 +101,6 @@ CREATE TABLE events (
   text TEXT NOT NULL,
   data TEXT NOT NULL
 );
-CREATE INDEX events_instance ON events (instance, id);
 
 -- +goose Down
 DROP TABLE events;
