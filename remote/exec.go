@@ -87,7 +87,8 @@ func errClosed(op string) error {
 }
 
 // Run runs a command as a process group of its own, or a session with a terminal. See compute.Conn. Output that processes left behind by the
-// command write later than a moment after its end is not waited for.
+// command write later than a moment after its end is not waited for. When our own process dies, even by SIGKILL, a command that has run for a
+// fifth of a second is killed with its group, or session.
 func (e *Exec) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	if err := ctx.Err(); err != nil {
 		return compute.Exit{}, err
@@ -189,7 +190,9 @@ func (e *Exec) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *
 			}
 		}
 	}()
+	death := watchDeath(j.pid, j.session)
 	j.wait()
+	death.stop()
 	close(ended)
 	err := <-cause // and nobody sends signals any more
 	_ = c.Wait()   // reaps; the status is read below, and there are no copying goroutines to fail

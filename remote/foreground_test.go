@@ -25,9 +25,13 @@ func TestMain(m *testing.M) {
 		os.Exit(runTests(m)) // see ssh_lab_test.go
 	}
 	conn := remote.NewExec(remote.ExecOptions{KeepEnv: true})
-	exit, err := conn.Run(context.Background(), &compute.Command{
+	cmd := &compute.Command{
 		Args: []string{"sh", "-c", script}, Env: map[string]string{"HOSTLER_TEST_SCRIPT": ""}, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-	})
+	}
+	if os.Getenv("HOSTLER_TEST_TTY") != "" {
+		cmd.TTY = &compute.Size{Rows: 24, Cols: 80}
+	}
+	exit, err := conn.Run(context.Background(), cmd)
 	fmt.Printf("helper: exit %d %s %v\n", exit.Code, exit.Signal, err)
 	line, err := bufio.NewReader(os.Stdin).ReadString('\n') // which stops us, unless the terminal is ours again
 	fmt.Printf("helper: read %q %v\n", line, err)
