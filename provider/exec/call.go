@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -72,6 +73,10 @@ func (p *Provider) call(ctx context.Context, verb string, id compute.ID, s *spec
 	out, bad := &bounded{over: cancel}, &tail{}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = &in, out, bad
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	tie(cmd.SysProcAttr)
+	// The kernel ties it to the thread that starts it, not to the process: this thread must stay until it has ended.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second // for what it left in the background with our pipes open
 	start := time.Now()
