@@ -64,12 +64,18 @@ func (a *app) setLog() {
 	}
 }
 
-// owner is whose the leases are that this process takes: the user's name.
+// owner is whose the leases are that this process takes: the name of the user whose id it has. What the environment says is not asked, as it may
+// be another's, or change from one command to the next.
 func (a *app) owner() string {
+	// A build without C takes $USER for the name of an id that is in no list, by whatever function of os/user it is asked. Not so without $USER.
+	if name, set := os.LookupEnv("USER"); set {
+		_ = os.Unsetenv("USER")
+		defer func() { _ = os.Setenv("USER", name) }()
+	}
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		return u.Username
 	}
-	return strconv.Itoa(os.Getuid())
+	return "uid-" + strconv.Itoa(os.Getuid())
 }
 
 func newID() string { return uuid.NewString() }

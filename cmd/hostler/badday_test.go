@@ -61,11 +61,16 @@ func (m *machine) command(args ...string) *exec.Cmd {
 // asNobody gives the machine to a user without any rights, if we are root.
 func (m *machine) asNobody() {
 	m.t.Helper()
+	m.as(65534)
+}
+
+// as gives the machine to a user, if we are root.
+func (m *machine) as(uid int) {
+	m.t.Helper()
 	if os.Getuid() != 0 {
 		return
 	}
-	const nobody = 65534
-	program, err := exec.LookPath("hostler")
+	program, err := exec.LookPath(cmp.Or(m.program, "hostler"))
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -73,12 +78,12 @@ func (m *machine) asNobody() {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.program, m.uid = filepath.Join(m.dir, "hostler"), nobody
+	m.program, m.uid = filepath.Join(m.dir, "hostler"), uid
 	if err := os.WriteFile(m.program, data, 0o755); err != nil {
 		m.t.Fatal(err)
 	}
 	err = filepath.WalkDir(m.dir, func(path string, _ fs.DirEntry, err error) error {
-		return errors.Join(err, os.Lchown(path, nobody, nobody))
+		return errors.Join(err, os.Lchown(path, uid, uid))
 	})
 	if err != nil {
 		m.t.Fatal(err)

@@ -77,6 +77,7 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
+	owner := a.owner() // once, and not beside others who read the environment
 	err = keeper.Serve(ctx, keeper.Options{
 		Socket: socket, Build: build(), Idle: idle, Log: a.log,
 		Authorise: func(ctx context.Context, who compute.Who, id compute.ID) (keeper.Key, error) {
@@ -92,7 +93,7 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 			if err != nil { // its own trouble, which the client may not have
 				return nil, &compute.Error{Op: "keeper.Open", ID: key.Instance, Kind: compute.ErrUnavailable, Err: err}
 			}
-			return now.Connect(ctx, compute.Who{Owner: a.owner(), Admin: true}, key.Instance)
+			return now.Connect(ctx, compute.Who{Owner: owner, Admin: true}, key.Instance)
 		},
 		Due: func(ctx context.Context) (time.Time, error) {
 			now, err := a.anew(ctx)
