@@ -110,7 +110,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if _, err := p.end(ctx); err != nil {
 		return &compute.Error{Op: "local.Destroy", ID: id, Kind: kind(err), Err: err}
 	}
-	return &compute.Error{Op: "local.Destroy", ID: id, Kind: compute.ErrNotFound, Err: errors.New("this machine stays; nothing of ours is left on it")}
+	return &compute.Error{Op: "local.Destroy", ID: id, Kind: compute.ErrNotFound, Err: errors.New("this machine stays; nothing with our mark runs on it")}
 }
 
 // Clean ends the processes that were started through our connections.
@@ -209,5 +209,5 @@ func (p *Provider) end(ctx context.Context) (string, error) {
 	if !canHunt {
 		return "processes are not looked for on this system", nil
 	}
-	return fmt.Sprintf("%d processes ended, none left", n), nil
+	return fmt.Sprintf("%d processes ended, none with our mark left", n), nil
 }

@@ -105,7 +105,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if _, err := p.end(ctx, h); err != nil {
 		return failed("Destroy", id, err)
 	}
-	return &compute.Error{Op: "sshhost.Destroy", ID: id, Kind: compute.ErrNotFound, Err: errors.New("the machine stays; nothing of ours runs on it")}
+	return &compute.Error{Op: "sshhost.Destroy", ID: id, Kind: compute.ErrNotFound, Err: errors.New("the machine stays; nothing with our mark runs on it")}
 }
 
 // Clean ends what our commands left running. A host that was not used is not asked.
@@ -254,7 +254,7 @@ func (p *Provider) end(ctx context.Context, host string) (string, error) {
 	if n != "0" {
 		p.log.Info("ended what a lease left running", "instance", p.id(host), "source", p.o.Source, "processes", n)
 	}
-	return n + " processes ended, none left", nil
+	return n + " processes ended, none with our mark left", nil
 }
 
 // few keeps the first bytes of what a host says, and passes over the rest: it must not fill our memory.
