@@ -3,10 +3,12 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -77,6 +79,31 @@ func (a *app) request(w *want, source string) (compute.Request, error) {
 	return req, nil
 }
 
+// checkName refuses a name for a lease that could not be told from other names.
+func (a *app) checkName(ctx context.Context, engine *pool.Pool, name string) error {
+	if name == "" {
+		return nil
+	}
+	odd := strings.ContainsFunc(name, func(c rune) bool {
+		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("._-", c)
+	})
+	if odd || strings.HasPrefix(name, "-") {
+		return invalid("", "--name %q: a name has letters, digits, dots, _ and -, and does not begin with -", name)
+	}
+	if a.isSource(name) {
+		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: errors.New("there is a source of this name"),
+			Hint: "take another for --name; -s names the source"}
+	}
+	i, _, err := engine.Resolve(ctx, name)
+	if err == nil && string(i.ID) == name {
+		return &compute.Error{ID: i.ID, Kind: compute.ErrConflict, Err: errors.New("there is an instance of this name"), Hint: "take another for --name"}
+	}
+	if errors.Is(err, compute.ErrNotFound) {
+		err = nil
+	}
+	return err // of the same name as another lease it is refused when it is given
+}
+
 func newAcquire(a *app) *cobra.Command {
 	var w want
 	var pid int
@@ -138,6 +165,9 @@ func (a *app) acquire(ctx context.Context, w *want, count, pid int) ([]compute.L
 	a.leaseIdle = idleAcquired
 	engine, err := a.engine(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.checkName(ctx, engine, w.name); err != nil {
 		return nil, err
 	}
 	ctx, stop := untilSignal(ctx)

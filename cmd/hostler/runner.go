@@ -78,6 +78,9 @@ func (r *runner) obtain(ctx context.Context, name string) error {
 		return a.unknownName(ctx, name)
 	}
 	req, err := a.request(w, source)
+	if err == nil {
+		err = a.checkName(ctx, engine, w.name)
+	}
 	if err != nil {
 		return err
 	}
