@@ -248,7 +248,7 @@ reserve = 1
 spare = 2
 maximum = 3
 concurrency = 4
-share = yes
+share = no
 reuse = as_is
 ttl = 1d12h
 max-ttl = none
@@ -271,7 +271,7 @@ fail = create#2   # the second
 		t.Fatal(s.Err)
 	}
 	ints := []int{s.Reserve, s.Spare, s.Maximum, s.Concurrency, s.MaxUses}
-	if !slices.Equal(ints, []int{1, 2, 3, 4, 5}) || !s.Share || s.Reuse != "as-is" || s.OnFailure != "hold" {
+	if !slices.Equal(ints, []int{1, 2, 3, 4, 5}) || s.Share || s.Reuse != "as-is" || s.OnFailure != "hold" {
 		t.Errorf("%+v", s)
 	}
 	for i, d := range []*time.Duration{s.TTL, s.MaxTTL, s.LeaseIdle, s.Idle, s.MaxAge, s.HookTimeout} {
@@ -311,6 +311,7 @@ func TestBrokenSources(t *testing.T) {
 		{"type = fake\nttl = 3", ":2: ", `ttl: "3" is not a duration`},
 		{"type = fake\nttl = -3s", ":2: ", `ttl: "-3s" is negative`},
 		{"type = fake\nshare = perhaps", ":2: ", `"perhaps" is neither yes nor no`},
+		{"type = fake\nshare = yes", ":2: ", "share: leases that book parts of an instance need a controller"},
 		{"type = fake\nreuse = often", ":2: ", `"often" is none of clean, as-is`},
 		{"type = fake\non-failure = cry", ":2: ", `"cry" is none of discard, hold`},
 		{"type = fake\nmax-age = 1s\nmax_age = 2s", ":3: ", "given a second time; the first is in line 2"},

@@ -247,7 +247,9 @@ func (s *Source) set(key, text string) error {
 	var err error
 	switch key {
 	case "share":
-		s.Share, err = parseBool(text)
+		if s.Share, err = parseBool(text); s.Share {
+			err = errors.New("leases that book parts of an instance need a controller, which this hostler does not have yet: leave it out")
+		}
 	case "reuse":
 		s.Reuse = strings.ReplaceAll(text, "_", "-")
 		err = oneOf(s.Reuse, "clean", "as-is", "rebuild", "no")
