@@ -173,15 +173,11 @@ func (c *Client) control(s *session, st *stream, kind, ch byte, id uint32, body 
 		d := &decoder{b: body[4:]}
 		address := d.string()
 		num := binary.BigEndian.Uint32(body)
-		if !d.end() || num%2 != 0 {
+		if !d.end() {
 			return protocolError("a connection that is not well formed")
 		}
-		s.mu.Lock()
-		fresh := num > s.seen
-		s.seen = max(s.seen, num)
-		s.mu.Unlock()
-		if !fresh {
-			return protocolError("stream %d is opened twice", num)
+		if err := s.see(num); err != nil {
+			return err
 		}
 		conn, err := s.add(num, nil, nil)
 		if err != nil {

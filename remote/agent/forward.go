@@ -165,12 +165,19 @@ func (c *Client) Listen(ctx context.Context, network, addr string) (net.Listener
 		n.network = network
 		select {
 		case l.conns <- n:
-			return nil
 		default:
 			return protocolError("more connections than were asked for")
 		}
+		select {
+		case <-l.gone: // it came while Close threw away the others
+			l.refuse()
+		default:
+		}
+		return nil
 	})
 	if err != nil {
+		close(l.gone)
+		l.refuse()
 		return nil, err
 	}
 	l.st, l.addr = st, address{network, reply}
@@ -210,12 +217,18 @@ func (l *listener) took() {
 func (l *listener) Close() error {
 	l.once.Do(func() { close(l.gone) })
 	l.st.abort()
+	l.refuse()
+	return nil
+}
+
+// refuse closes what nobody accepted.
+func (l *listener) refuse() {
 	for {
 		select {
 		case n := <-l.conns:
 			n.Close()
 		default:
-			return nil
+			return
 		}
 	}
 }

@@ -330,6 +330,9 @@ func (s *session) find(id uint32, kind byte) (*stream, error) {
 
 // take handles a frame that is not data.
 func (s *session) take(st *stream, kind, ch byte, id uint32, body []byte) error {
+	if st == nil && kind == kindAccept && !s.server {
+		return s.takeLate(body)
+	}
 	if st == nil && kind != kindOpen {
 		return nil // it ended while the frame was under way
 	}
@@ -349,6 +352,33 @@ func (s *session) take(st *stream, kind, ch byte, id uint32, body []byte) error 
 		return st.credit(int(ch), int64(binary.BigEndian.Uint32(body)))
 	}
 	return s.control(s, st, kind, ch, id, body)
+}
+
+// takeLate takes a connection of a listener that has been given up: its number counts, and nobody wants it.
+func (s *session) takeLate(body []byte) error {
+	if len(body) < 4 {
+		return protocolError("a connection that is not well formed")
+	}
+	num := binary.BigEndian.Uint32(body)
+	if err := s.see(num); err != nil {
+		return err
+	}
+	s.post(kindCancel, 0, num, nil)
+	return nil
+}
+
+// see takes the number of a stream that the server opens.
+func (s *session) see(num uint32) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if num == 0 || num%2 != 0 {
+		return protocolError("a connection that is not well formed")
+	}
+	if num <= s.seen {
+		return protocolError("stream %d is opened twice", num)
+	}
+	s.seen = num
+	return nil
 }
 
 // receives reports whether data of the channel comes to this side.
