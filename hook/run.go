@@ -31,6 +31,7 @@ type Call struct {
 	Timeout     time.Duration // for each script; 0: DefaultTimeout
 
 	Resume int                            // so many scripts are done already: not run again
+	Record string                         // a file that has which ones; "": the first ones of those that are there now
 	Done   func(n int, name string) error // called when n scripts, skipped ones included, need not run again; an error ends it. May be nil
 	Output io.Writer                      // gets the scripts' output as it comes, a header line before each; nil: discarded. Not closed
 }
@@ -43,6 +44,9 @@ var variables = []string{
 // Run runs the scripts of a directory. The error is a *compute.Error (ErrFailed; ErrTimeout when a script's time was up) that wraps a
 // *ScriptError for each script that failed; errors.Is finds the context's error when that was the reason. Output that cannot be written is
 // dropped: a full disk does not fail a hook.
+//
+// A run that was cut short goes on when it is called with the n of its last Done as Resume, and the same Record: what has come into the
+// directory since then is run too, and nothing is run twice that was done.
 func Run(ctx context.Context, c Call) error {
 	dir, err := filepath.Abs(c.Dir)
 	if err != nil {
@@ -60,8 +64,9 @@ func Run(ctx context.Context, c Call) error {
 	}
 	env := c.environment()
 	var failures Failures
-	for i, name := range names {
-		if i < c.Resume {
+	done := begin(c.Record, c.Resume, names)
+	for _, name := range names {
+		if done.has(name) {
 			continue
 		}
 		title := filepath.Join(filepath.Base(dir), name)
@@ -80,8 +85,12 @@ func Run(ctx context.Context, c Call) error {
 				break
 			}
 		}
+		n, err := done.add(name)
+		if err != nil {
+			fmt.Fprintf(out, "hostler: %v\n", err)
+		}
 		if c.Done != nil {
-			if err := c.Done(i+1, name); err != nil {
+			if err := c.Done(n, name); err != nil {
 				return errors.Join(failures.asError(c.Instance), err)
 			}
 		}

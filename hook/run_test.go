@@ -124,6 +124,60 @@ func TestStopOrGoOn(t *testing.T) {
 	}
 }
 
+// TestResumeByName changes the directory between a run that is cut short and the one that goes on.
+func TestResumeByName(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(t *testing.T, dir, record string)
+		resume int
+		want   string // what runs then, and the counts that are told
+	}{
+		"nothing":        {func(*testing.T, string, string) {}, 2, "30-c=3 40-d=4"},
+		"another before": {func(t *testing.T, dir, _ string) { script(t, dir, "05-z", "") }, 2, "05-z=3 30-c=4 40-d=5"},
+		"one less":       {func(_ *testing.T, dir, _ string) { os.Remove(filepath.Join(dir, "10-a")) }, 2, "30-c=3 40-d=4"},
+		"renamed":        {func(_ *testing.T, dir, _ string) { os.Rename(filepath.Join(dir, "40-d"), filepath.Join(dir, "15-d")) }, 2, "15-d=3 30-c=4"},
+		"record lost":    {func(_ *testing.T, _, record string) { os.Remove(record) }, 2, "30-c=3 40-d=4"},
+		"record emptied": {func(_ *testing.T, _, record string) { os.Truncate(record, 0) }, 2, "30-c=3 40-d=4"},
+		// It died after a script and before that was told.
+		"record ahead": {func(*testing.T, string, string) {}, 1, "20-b=2 30-c=3 40-d=4"},
+		"anew":         {func(*testing.T, string, string) {}, 0, "10-a=1 20-b=2 30-c=3 40-d=4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, record := t.TempDir(), filepath.Join(t.TempDir(), "record")
+			for _, name := range []string{"10-a", "20-b", "30-c", "40-d"} {
+				script(t, dir, name, "")
+			}
+			var done []string
+			cut := errors.New("cut")
+			call := hook.Call{Dir: dir, Record: record, Done: func(n int, name string) error {
+				if done = append(done, fmt.Sprintf("%s=%d", name, n)); name == "20-b" && n == 2 && len(done) == 2 {
+					return cut
+				}
+				return nil
+			}}
+			if err := hook.Run(t.Context(), call); !errors.Is(err, cut) {
+				t.Fatal(err)
+			}
+			c.change(t, dir, record)
+			done, cut, call.Resume = nil, nil, c.resume
+			if err := hook.Run(t.Context(), call); err != nil || strings.Join(done, " ") != c.want {
+				t.Errorf("then it ran %q, want %q: %v", strings.Join(done, " "), c.want, err)
+			}
+		})
+	}
+}
+
+// TestRecordCannotBeWritten still runs all, and says so.
+func TestRecordCannotBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	script(t, dir, "1", "")
+	script(t, dir, "2", "echo two")
+	var out bytes.Buffer
+	err := hook.Run(t.Context(), hook.Call{Dir: dir, Output: &out, Record: filepath.Join(dir, "none", "record")})
+	if err != nil || !strings.Contains(out.String(), "two") || !strings.Contains(out.String(), "cannot be noted") {
+		t.Errorf("%v %q", err, out.String())
+	}
+}
+
 func TestDoneFails(t *testing.T) {
 	dir := t.TempDir()
 	script(t, dir, "1", "")
