@@ -114,7 +114,7 @@ func (a *app) checkState(ctx context.Context) []checkView {
 		}
 		out = append(out, c)
 	}
-	return out
+	return append(out, checkOthers(dir, a.store.Installation())...)
 }
 
 func (a *app) checkKeeper(ctx context.Context) checkView {

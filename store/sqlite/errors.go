@@ -27,7 +27,7 @@ func newer(version int) error {
 const full = "the disk is full: free some space and try again; nothing was changed"
 
 // damage is what to do about a file that is not whole.
-const damage = "the state file is damaged: move it and its -wal file away and keep them; hostler then starts anew, and `hostler doctor` tells how to find what the old one had made"
+const damage = "the state file is damaged: move it and its -wal file away and keep them; hostler then starts anew, and `hostler doctor` lists what the old one has left on this machine"
 
 // openError says what is wrong with a state file and what to do about it.
 func openError(path string, err error) error {
