@@ -34,7 +34,7 @@ func (a *app) hooks(state string) func(context.Context, pool.HookCall) error {
 		defer log.Close()
 		return hook.Run(ctx, hook.Call{
 			Dir: def.Hooks[c.Event], Event: c.Event, Instance: c.Instance.ID, Env: a.hookEnv(c), StopAtFirst: c.Event != "discard",
-			Timeout: def.HookTimeout, Resume: c.Resume, Done: c.Done, Output: log,
+			Timeout: def.HookTimeout, Resume: c.Resume, Record: filepath.Join(dir, string(c.Instance.ID)+"."+c.Event+".done"), Done: c.Done, Output: log,
 		})
 	}
 }
