@@ -87,7 +87,8 @@ type InstanceTx interface {
 	// Pick returns up to n ready instances of a source, oldest record first, that no other transaction can pick too.
 	Pick(sourceKey int64, n int) ([]*Instance, error)
 	Instances(q InstanceQuery) ([]*Instance, error)
-	// SaveInstance inserts a record whose Row is 0 and sets Row, or updates it. A name that exists is ErrConflict.
+	// SaveInstance inserts a record whose Row is 0 and sets Row, or updates it, but for what it was born with: ID, Source, SourceKey, Child and
+	// Created. A name that exists is ErrConflict.
 	SaveInstance(i *Instance) error
 	DropInstance(i *Instance) error
 }

@@ -67,13 +67,16 @@ func (t *tx) Instances(q compute.InstanceQuery) ([]*compute.Instance, error) {
 		w.and("source_key = ?", q.SourceKey)
 	}
 	if q.Busy {
-		w.and("state IN ('creating', 'setting-up', 'cleaning', 'discarding')")
+		w.and("state NOT IN ('ready', 'leased') AND state IN ('creating', 'setting-up', 'cleaning', 'discarding')")
 	}
 	if len(q.States) > 0 {
-		// The names are constants of ours; written out, they let SQLite use the partial indexes.
+		// The names are constants of ours; written out, and with the index's own condition, they let SQLite use the partial indexes.
 		var names []string
 		for _, s := range q.States {
 			names = append(names, "'"+string(s)+"'")
+		}
+		if !slices.Contains(q.States, compute.Ready) && !slices.Contains(q.States, compute.Leased) {
+			w.and("state NOT IN ('ready', 'leased')")
 		}
 		w.and("state IN (" + strings.Join(names, ", ") + ")")
 	}
@@ -86,7 +89,7 @@ func (t *tx) Instances(q compute.InstanceQuery) ([]*compute.Instance, error) {
 	return collect(t, t.scanInstance, "SELECT "+instanceColumns+" FROM instances"+w.text+" ORDER BY row"+limit(q.Limit), w.args...)
 }
 
-// SaveInstance inserts or updates a record.
+// SaveInstance inserts or updates a record. Its name, source and child are as they were when it was made.
 func (t *tx) SaveInstance(i *compute.Instance) error {
 	if i.Row != 0 {
 		text, err := t.s.packDetail(i, t.seen[i.Row].detail)
@@ -97,9 +100,9 @@ func (t *tx) SaveInstance(i *compute.Instance) error {
 		if err != nil {
 			return err
 		}
-		err = t.update(string(i.ID), `UPDATE instances SET state = ?, since = ?, generation = ?, uses = ?, worker = ?, basis = ?, ready_at = ?, child = ?,
+		err = t.update(string(i.ID), `UPDATE instances SET state = ?, since = ?, generation = ?, uses = ?, worker = ?, basis = ?, ready_at = ?,
  detail = ? WHERE row = ?`,
-			string(i.State), nanos(i.Since), i.Generation, i.Uses, i.Worker, i.Basis, nanos(i.ReadyAt), string(i.Child), text, i.Row)
+			string(i.State), nanos(i.Since), i.Generation, i.Uses, i.Worker, i.Basis, nanos(i.ReadyAt), text, i.Row)
 		if err == nil {
 			t.count(i, was, known{i.State, text})
 		}
@@ -179,8 +182,12 @@ func (t *tx) count(i *compute.Instance, from, to known) {
 	add(c, to.state, 1)
 }
 
-// settle brings the counts of sources in step with the changes of their instances: once for all of them, before others can see either.
+// settle writes what a transaction keeps back to write once for all its functions: the events, and what the changes of instances are for the
+// counts of their sources. It is done before it ends, and before anything is read that this would change.
 func (t *tx) settle() error {
+	if err := t.writeEvents(); err != nil {
+		return err
+	}
 	for _, key := range slices.Sorted(maps.Keys(t.changes)) {
 		c := t.changes[key]
 		delete(t.changes, key)

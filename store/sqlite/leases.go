@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -145,50 +144,4 @@ func (t *tx) Join(w *compute.Waiter) error {
 func (t *tx) Leave(id int64) error {
 	_, err := t.write("DELETE FROM waiters WHERE id = ?", id)
 	return err
-}
-
-// Append adds an event to the journal.
-func (t *tx) Append(e *compute.Event) (int64, error) {
-	if e.Time.IsZero() {
-		e.Time = time.Now()
-	}
-	r, err := t.write("INSERT INTO events (time, kind, source, instance, lease, owner, text, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		nanos(e.Time), e.Kind, e.Source, string(e.Instance), e.Lease, e.Owner, e.Text, pack(e.Data))
-	if err != nil {
-		return 0, err
-	}
-	e.ID, err = r.LastInsertId()
-	return e.ID, err
-}
-
-// Events returns those that the query selects, oldest first.
-func (t *tx) Events(q compute.EventQuery) ([]*compute.Event, error) {
-	var w where
-	if q.After != 0 {
-		w.and("id > ?", q.After)
-	}
-	if q.Instance != "" {
-		w.and("instance = ?", string(q.Instance))
-	}
-	if q.Source != "" {
-		w.and("source = ?", q.Source)
-	}
-	if q.Lease != "" {
-		w.and("lease = ?", q.Lease)
-	}
-	text := "SELECT id, time, kind, source, instance, lease, owner, text, data FROM events" + w.text
-	if q.Newest > 0 {
-		text = "SELECT * FROM (" + text + " ORDER BY id DESC LIMIT ?)"
-		w.args = append(w.args, q.Newest)
-	}
-	return collect(t, func(s scanner) (*compute.Event, error) {
-		var e compute.Event
-		var at int64
-		var data string
-		if err := s.Scan(&e.ID, &at, &e.Kind, &e.Source, &e.Instance, &e.Lease, &e.Owner, &e.Text, &data); err != nil {
-			return nil, err
-		}
-		e.Time = instant(at)
-		return &e, unpack(data, &e.Data)
-	}, text+" ORDER BY id", w.args...)
 }

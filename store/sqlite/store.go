@@ -42,6 +42,7 @@ type Store struct {
 
 	wmu   sync.Mutex // held by the leader of a batch, who alone uses write
 	write *session
+	crowd int // so many callers there were at the end of the last batch
 
 	viewing sync.WaitGroup
 

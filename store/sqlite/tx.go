@@ -20,6 +20,8 @@ type tx struct {
 	sources  []*compute.SourceRecord   // read, with their counts kept in step
 	seen     map[int64]known           // the instances read or written, by row
 	changes  map[int64]*compute.Counts // of sources' counts, not written yet
+	events   []compute.Event           // appended, and not written yet
+	last     int64                     // the newest event's id; 0: not known
 	idle     bool                      // nobody waits in the queue
 }
 

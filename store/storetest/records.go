@@ -49,11 +49,12 @@ func instances(t *testing.T, r *rig) {
 		check()
 		next := fullInstance(src, want.ID)
 		next.Row, next.Created = want.Row, want.Created
-		next.State, next.Facts, next.Uses, next.Child = compute.Held, nil, 9, ""
+		next.State, next.Facts, next.Uses, next.Child = compute.Held, nil, 9, want.Child
 		*want = *next
 		update(t, r, func(tx compute.Tx) error { return tx.SaveInstance(want) })
 		check()
-		*want = compute.Instance{ID: want.ID, Source: want.Source, SourceKey: want.SourceKey, Row: want.Row, Created: want.Created, State: compute.Ready}
+		*want = compute.Instance{ID: want.ID, Source: want.Source, SourceKey: want.SourceKey, Row: want.Row, Created: want.Created, Child: want.Child,
+			State: compute.Ready}
 		update(t, r, func(tx compute.Tx) error { return tx.SaveInstance(want) })
 		check()
 	}

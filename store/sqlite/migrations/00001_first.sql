@@ -45,8 +45,7 @@ CREATE TABLE instances (
   created INTEGER NOT NULL
 );
 CREATE INDEX instances_ready ON instances (source_key, row) WHERE state = 'ready';
-CREATE INDEX instances_busy ON instances (source_key, row) WHERE state IN ('creating', 'setting-up', 'cleaning', 'discarding');
-CREATE INDEX instances_aside ON instances (source_key, row) WHERE state IN ('failed', 'held');
+CREATE INDEX instances_moving ON instances (source_key, row) WHERE state NOT IN ('ready', 'leased');
 CREATE INDEX instances_child ON instances (child) WHERE child <> '';
 
 CREATE TABLE leases (

@@ -1,0 +1,96 @@
+package sqlite
+
+import (
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Append adds an event to the journal. It is written with the others of its transaction, before anybody can look for it.
+func (t *tx) Append(e *compute.Event) (int64, error) {
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	if t.readOnly {
+		_, err := t.write("") // refused
+		return 0, err
+	}
+	if t.last == 0 {
+		err := t.row("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)").Scan(&t.last)
+		if err != nil {
+			return 0, err
+		}
+	}
+	if t.err != nil {
+		return 0, t.err
+	}
+	t.last++
+	e.ID = t.last
+	t.writes++
+	t.events = append(t.events, *e)
+	return e.ID, nil
+}
+
+// together is how many events one statement writes: each statement has its price, whatever it writes.
+const together = 16
+
+const insertEvents = "INSERT INTO events (id, time, kind, source, instance, lease, owner, text, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+var insertMany = insertEvents + strings.Repeat(", (?, ?, ?, ?, ?, ?, ?, ?, ?)", together-1)
+
+// writeEvents writes what was appended.
+func (t *tx) writeEvents() error {
+	events := t.events
+	t.events = nil
+	for len(events) > 0 {
+		n, q := 1, insertEvents
+		if len(events) >= together {
+			n, q = together, insertMany
+		}
+		args := make([]any, 0, 9*n)
+		for _, e := range events[:n] {
+			args = append(args, e.ID, nanos(e.Time), e.Kind, e.Source, string(e.Instance), e.Lease, e.Owner, e.Text, pack(e.Data))
+		}
+		if _, err := t.write(q, args...); err != nil {
+			return err
+		}
+		events = events[n:]
+	}
+	return nil
+}
+
+// Events returns those that the query selects, oldest first.
+func (t *tx) Events(q compute.EventQuery) ([]*compute.Event, error) {
+	if err := t.settle(); err != nil {
+		return nil, err
+	}
+	var w where
+	if q.After != 0 {
+		w.and("id > ?", q.After)
+	}
+	if q.Instance != "" {
+		w.and("instance = ?", string(q.Instance))
+	}
+	if q.Source != "" {
+		w.and("source = ?", q.Source)
+	}
+	if q.Lease != "" {
+		w.and("lease = ?", q.Lease)
+	}
+	text := "SELECT id, time, kind, source, instance, lease, owner, text, data FROM events" + w.text
+	if q.Newest > 0 {
+		text = "SELECT * FROM (" + text + " ORDER BY id DESC LIMIT ?)"
+		w.args = append(w.args, q.Newest)
+	}
+	return collect(t, func(s scanner) (*compute.Event, error) {
+		var e compute.Event
+		var at int64
+		var data string
+		if err := s.Scan(&e.ID, &at, &e.Kind, &e.Source, &e.Instance, &e.Lease, &e.Owner, &e.Text, &data); err != nil {
+			return nil, err
+		}
+		e.Time = instant(at)
+		return &e, unpack(data, &e.Data)
+	}, text+" ORDER BY id", w.args...)
+}
