@@ -168,6 +168,14 @@ func TestOwners(t *testing.T) {
 		_, err = r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "bob", Name: "mine"})
 		kind(t, err, compute.ErrConflict)
 
+		// An empty name is nobody's, though most leases have none of their own.
+		other := r.take(t, ctx, compute.Request{})
+		kind(t, r.Release(ctx, ann, compute.ReleaseOptions{}, ""), compute.ErrInvalid)
+		kind(t, r.Hold(ctx, ann, "", ""), compute.ErrInvalid)
+		_, err = r.Extend(ctx, ann, 0, "")
+		kind(t, err, compute.ErrInvalid)
+		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, other.Instance))
+
 		// All names are good, or nothing changes.
 		kind(t, r.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance, "web-77"), compute.ErrNotFound)
 		if _, err := r.Use(ctx, ann, "mine"); err != nil {

@@ -20,6 +20,9 @@ func alive(pr compute.Process) bool {
 
 // lookUp finds an instance by its name, or by the name or id of a living lease; the lease is nil when it has none.
 func (p *Pool) lookUp(tx compute.Tx, name string) (*compute.Instance, *compute.Lease, error) {
+	if name == "" { // leases without a name have this one
+		return nil, nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("an empty name"), Hint: "is a variable not set?"}
+	}
 	i, err := tx.Instance(compute.ID(name))
 	if errors.Is(err, compute.ErrNotFound) {
 		l, e := leaseNamed(tx, name)
