@@ -33,7 +33,7 @@ func (a *app) hooks(state string) func(context.Context, pool.HookCall) error {
 		}
 		defer log.Close()
 		return hook.Run(ctx, hook.Call{
-			Dir: def.Hooks[c.Event], Event: c.Event, Instance: c.Instance.ID, Env: a.hookEnv(c), StopAtFirst: c.Event != "discard",
+			Dir: def.Hooks[c.Event], Event: c.Event, Instance: c.Instance.ID, Env: a.hookEnv(ctx, c, def, state), StopAtFirst: c.Event != "discard",
 			Timeout: def.HookTimeout, Resume: c.Resume, Record: filepath.Join(dir, string(c.Instance.ID)+"."+c.Event+".done"), Done: c.Done, Output: log,
 		})
 	}
@@ -64,10 +64,10 @@ func (a *app) trusts(tree string) error {
 }
 
 // hookEnv is what a hook finds in its environment beside our own.
-func (a *app) hookEnv(c pool.HookCall) map[string]string {
+func (a *app) hookEnv(ctx context.Context, c pool.HookCall, def definition, state string) map[string]string {
 	env := map[string]string{
 		"HOSTLER_SOURCE": c.Source, "HOSTLER_PROVIDER_ID": c.Instance.ProviderID, "HOSTLER_ADDRESS": c.Instance.Address,
-		"HOSTLER_LEASE": c.Lease, "HOSTLER_SSH_CONFIG": c.Instance.Facts["ssh_config"],
+		"HOSTLER_LEASE": c.Lease, "HOSTLER_SSH_CONFIG": a.hookSSH(ctx, c, def, state),
 	}
 	if a.flags.config != "" {
 		if dir, err := filepath.Abs(a.flags.config); err == nil {

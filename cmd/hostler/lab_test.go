@@ -285,6 +285,31 @@ func TestKeeperOfAnotherTree(t *testing.T) {
 	m.must("-C", project, "release", "--all")
 }
 
+// TestHooksSSH has hooks of a source of type ssh, and of a pool over it, use the program ssh.
+func TestHooksSSH(t *testing.T) {
+	if _, err := exec.LookPath("ssh"); err != nil {
+		t.Skip("TestHooksSSH: no program ssh")
+	}
+	m, kv := sshMachine(t)
+	m.source("front", "type = pool\nsources = web\n")
+	m.source("port", "type = ssh\nhosts = root@"+kv["host2"]+":22\n[ssh]\nconfig-file = "+filepath.Join(m.dir, "ssh_config")+"\n")
+	said := filepath.Join(m.dir, "said")
+	for name, as := range map[string]string{"web": `"$1"`, "front": `"$1"`, "port": "instance"} {
+		dir := filepath.Join(m.dir, "home", ".config", "hostler", "sources", name, "provision.d")
+		script := "#!/bin/sh\necho $1 $(ssh -F \"$HOSTLER_SSH_CONFIG\" " + as + " hostname </dev/null) >>" + said + "\n"
+		if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "10-ssh"), []byte(script), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.must("acquire", "-s", "front")
+	m.must("acquire", "-s", "port")
+	got, err := os.ReadFile(said)
+	if want := "web-lab1 lab1\nfront-web-lab1 lab1\nport-root@" + kv["host2"] + ":22 lab2\n"; err != nil || string(got) != want {
+		t.Errorf("hooks said %q, want %q: %v", got, want, err)
+	}
+	m.must("release", "--all", "--wait")
+}
+
 // TestKeeperInTrouble breaks the configuration of the tree that the keeper was started in. Commands elsewhere do without it.
 func TestKeeperInTrouble(t *testing.T) {
 	m, _ := sshMachine(t)

@@ -12,7 +12,7 @@ import (
 
 // The files that hostler keeps, below two directories of the user's.
 //
-//	state    $XDG_STATE_HOME/hostler, else ~/.local/state/hostler      state.db, trust/, instances/SOURCE/{computers,log}
+//	state    $XDG_STATE_HOME/hostler, else ~/.local/state/hostler      state.db, trust/, instances/SOURCE/{computers,log,ssh}
 //	runtime  $XDG_RUNTIME_DIR/hostler, else /tmp/hostler-UID           the keeper's socket
 
 // home is the user's home directory, or an error that says what to set.
