@@ -6,6 +6,7 @@ import "sync"
 type buffer struct {
 	b      []byte // capacity headerLen + maxData
 	off    int    // of data received: taken already
+	data   int    // of frames to be written: bytes of data in them
 	owners []*out // of frames to be written: the channels whose data they have
 }
 
@@ -17,7 +18,7 @@ func (b *buffer) free() {
 	if cap(b.b) != headerLen+maxData {
 		return // made for one long request
 	}
-	b.b, b.off = b.b[:0], 0
+	b.b, b.off, b.data = b.b[:0], 0, 0
 	clear(b.owners)
 	b.owners = b.owners[:0]
 	buffers.Put(b)

@@ -13,10 +13,11 @@ import (
 )
 
 const (
-	readAhead = 32 << 10 // bytes of the buffered reader; longer data is read where it stays
-	maxQueued = 8 << 20  // bytes of answers that a peer may leave unread before no more of its requests are read
-	maxUnread = 64 << 20 // bytes of requests that a client queues for a peer that does not read
-	maxGrowth = 32 << 20 // bytes by which all windows of a session together may grow
+	readAhead  = 32 << 10 // bytes of the buffered reader; longer data is read where it stays
+	maxQueued  = 8 << 20  // bytes of answers that a peer may leave unread before no more of its requests are read
+	maxUnread  = 64 << 20 // bytes of requests that a client queues for a peer that does not read
+	maxGrowth  = 32 << 20 // bytes by which all windows of a session together may grow
+	maxWaiting = 32 << 20 // bytes of data of all streams that wait to be written
 )
 
 // session is one side of a connection: its queue of frames to be written, its streams, and the two loops that write and read.
@@ -31,7 +32,9 @@ type session struct {
 	mu      sync.Mutex
 	room    sync.Cond // the queue became shorter, or the session ended
 	queue   []*buffer
-	queued  int // bytes in queue and being written
+	queued  int              // bytes in queue and being written
+	waiting int              // bytes of data among them, and of those that are about to be
+	crowd   map[*stream]bool // those that wait until there are fewer
 	streams map[uint32]*stream
 	next    uint32 // the next stream's number of ours
 	seen    uint32 // the highest number of the peer's
@@ -39,7 +42,7 @@ type session struct {
 }
 
 func newSession(rwc io.ReadWriteCloser, server bool) *session {
-	s := &session{rwc: rwc, server: server, wake: make(chan struct{}, 1), done: make(chan struct{}), streams: make(map[uint32]*stream)}
+	s := &session{rwc: rwc, server: server, wake: make(chan struct{}, 1), done: make(chan struct{}), streams: make(map[uint32]*stream), crowd: make(map[*stream]bool)}
 	s.next = 1
 	if server {
 		s.next = 2
@@ -149,6 +152,9 @@ func (s *session) postLocked(kind, ch byte, id uint32, body []byte, owner *out) 
 		b.owners = append(b.owners, owner)
 		owner.flying++
 	}
+	if owner != nil {
+		b.data += len(body)
+	}
 }
 
 // tail returns the last queued buffer if it takes need bytes more, else a new one.
@@ -168,7 +174,37 @@ func (s *session) tail(need int) *buffer {
 // small is the size up to which data is copied behind other frames, so that one write takes them together.
 const small = 4 << 10
 
-// postData queues n bytes of data that stand in b behind room for a header; b is the session's after that.
+// makeRoom counts n bytes of data in that are about to be queued. It reports false when too many wait already: then the stream is woken, by its
+// cond, when there are fewer. The stream's lock is held.
+func (s *session) makeRoom(st *stream, n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil && s.waiting+n > maxWaiting {
+		s.crowd[st] = true
+		return false
+	}
+	s.waiting += n
+	return true
+}
+
+// wrote counts data out that was written or will never be.
+func (s *session) wrote(n int) {
+	s.mu.Lock()
+	s.waiting -= n
+	var woken map[*stream]bool
+	if len(s.crowd) > 0 && (s.waiting <= maxWaiting/2 || s.err != nil) { // not for each frame, as there may be a thousand
+		woken, s.crowd = s.crowd, make(map[*stream]bool)
+	}
+	s.mu.Unlock()
+	for st := range woken {
+		st.mu.Lock()
+		st.cond.Broadcast()
+		st.mu.Unlock()
+	}
+}
+
+// postData queues n bytes of data that stand in b behind room for a header, and were counted by makeRoom; b is the session's
+// after that.
 func (s *session) postData(o *out, b *buffer, n int) {
 	st := o.st
 	st.mu.Lock() // before s.mu, always: flying is counted under it
@@ -182,6 +218,7 @@ func (s *session) postData(o *out, b *buffer, n int) {
 	default:
 		b.b = b.b[:headerLen+n]
 		putHeader(b.b, kindData, o.ch, st.id, n)
+		b.data = n
 		b.owners = append(b.owners, o)
 		o.flying++
 		s.queue = append(s.queue, b)
@@ -218,6 +255,9 @@ func (s *session) write() {
 			}
 			for _, o := range b.owners {
 				o.written()
+			}
+			if b.data > 0 {
+				s.wrote(b.data)
 			}
 			b.free()
 			batch[i] = nil

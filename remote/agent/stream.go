@@ -384,6 +384,33 @@ func (o *out) reserve(want int) (int, error) {
 	}
 }
 
+// queue queues n bytes of data in b, which it takes, when the session has room for them.
+func (o *out) queue(b *buffer, n int) error {
+	st := o.st
+	st.mu.Lock()
+	for !st.s.makeRoom(st, n) {
+		var err error
+		switch {
+		case o.closed && o.err != nil:
+			err = o.err
+		case o.closed:
+			err = io.ErrClosedPipe
+		case o.expired:
+			o.credit += int64(n)
+			err = os.ErrDeadlineExceeded
+		}
+		if err != nil {
+			st.mu.Unlock()
+			b.free()
+			return err
+		}
+		st.cond.Wait()
+	}
+	st.mu.Unlock()
+	st.s.postData(o, b, n)
+	return nil
+}
+
 // Write sends p, waiting for credit.
 func (o *out) Write(p []byte) (int, error) {
 	total := 0
@@ -394,7 +421,9 @@ func (o *out) Write(p []byte) (int, error) {
 		}
 		b := getBuffer()
 		b.b = append(b.b[:headerLen], p[:n]...)
-		o.st.s.postData(o, b, n)
+		if err := o.queue(b, n); err != nil {
+			return total, err
+		}
 		p = p[n:]
 		total += n
 	}
@@ -417,8 +446,10 @@ func (o *out) ReadFrom(r io.Reader) (int64, error) {
 			o.st.mu.Unlock()
 		}
 		if n > 0 {
+			if err := o.queue(b, n); err != nil {
+				return total, err
+			}
 			total += int64(n)
-			o.st.s.postData(o, b, n)
 		} else {
 			b.free()
 		}
