@@ -99,6 +99,7 @@ func TestForeignPlace(t *testing.T) {
 			if err := errors.Join(os.Chown(dir, 0, 0), os.Chown(filepath.Join(dir, "instances"), 0, 0), os.Chmod(filepath.Join(dir, "instances"), 0o700)); err != nil {
 				t.Fatal(err)
 			}
+			_ = p.Destroy(context.Background(), "suite-2") // which ought not to be there
 		})
 	}
 }
