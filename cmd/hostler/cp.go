@@ -35,6 +35,11 @@ rename; it goes on after one that cannot be copied, and names it. Write ./a:b fo
 
 // cp copies each source to the destination. A source that cannot be copied does not keep the others from it.
 func (a *app) cp(ctx context.Context, sources []string, to string, recursive, anyones bool) error {
+	for _, side := range append([]string{to}, sources...) {
+		if side == "" || strings.HasPrefix(side, ":") { // a file of that name here is ./:x
+			return emptyName(fmt.Sprintf("%q: ", side))
+		}
+	}
 	engine, err := a.engine(ctx)
 	if err != nil {
 		return err

@@ -246,6 +246,9 @@ func (a *app) crcacheAcquire(ctx context.Context, o *crcacheOptions, words []str
 		}
 		count = n
 	}
+	if o.source == "" {
+		return usage("-s: empty name")
+	}
 	engine, err := a.engine(ctx)
 	if err != nil {
 		return err

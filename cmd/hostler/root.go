@@ -91,7 +91,12 @@ func newRoot(a *app) *cobra.Command {
 			}
 			return a.shortHelp(cmd)
 		},
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.begin(cmd) },
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkEmpty(cmd, args); err != nil {
+				return err
+			}
+			return a.begin(cmd)
+		},
 	}
 	root.SetFlagErrorFunc(flagError)
 	p := root.PersistentFlags()

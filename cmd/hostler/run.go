@@ -134,8 +134,14 @@ func splitRun(cmd *cobra.Command, args []string) (name string, words []string, e
 	if cmd.Flags().Changed("source") {
 		return "", args, nil
 	}
+	if args[0] == "" {
+		return "", nil, emptyName("")
+	}
 	if err := cmd.Flags().Parse(args[1:]); err != nil {
 		return "", nil, flagError(cmd, err)
+	}
+	if err := checkEmpty(cmd, nil); err != nil {
+		return "", nil, err
 	}
 	return args[0], cmd.Flags().Args(), nil
 }
