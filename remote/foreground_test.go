@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote"
@@ -92,6 +93,25 @@ func (s *screen) until(text string) {
 	}
 }
 
+// lent waits until the group of the shell is no longer in the foreground.
+func (s *screen) lent(shell int) {
+	s.t.Helper()
+	raw, err := s.ptmx.SyscallConn()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for late := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		group := shell
+		_ = raw.Control(func(fd uintptr) { group, err = unix.IoctlGetInt(int(fd), unix.TIOCGPGRP) })
+		if err == nil && group != shell {
+			return
+		}
+		if time.Now().After(late) {
+			s.t.Fatalf("the shell keeps the terminal: group %d, %v", group, err)
+		}
+	}
+}
+
 func (s *screen) typed(text string) {
 	s.t.Helper()
 	if _, err := s.ptmx.WriteString(text); err != nil {
@@ -141,7 +161,7 @@ func TestForegroundStop(t *testing.T) {
 	s.typed("echo back$((20+22))\n")
 	s.until("back42")
 	s.typed("fg\n")
-	time.Sleep(100 * time.Millisecond) // the shell throws away what is typed before it has handed the terminal over
+	s.lent(c.Process.Pid) // the shell throws away what is typed before it has handed the terminal over
 	s.typed("hello\n")
 	s.until("child <hello>")
 	s.until("helper: exit 3")

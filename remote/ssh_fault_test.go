@@ -2,6 +2,7 @@ package remote_test
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -104,13 +105,13 @@ func TestSSHLost(t *testing.T) {
 	kv := sshLab(t)
 	for _, kind := range []string{"hang", "drop", "off", "cut"} {
 		t.Run(kind, func(t *testing.T) {
-			conn := dialSSH(t, remote.SSHOptions{Host: "lab1", ConfigFile: kv["ssh_config"], KeepAlive: 300 * time.Millisecond, Timeout: 3 * time.Second})
+			conn := dialSSH(t, remote.SSHOptions{Host: "lab1", ConfigFile: kv["ssh_config"], KeepAlive: time.Second, Timeout: 10 * time.Second})
 			end := running(t, context.Background(), conn, "sleep 300")
 			fault(t, 1, kind)
-			if err := end(20 * time.Second); !errors.Is(err, compute.ErrLost) {
+			if err := end(60 * time.Second); !errors.Is(err, compute.ErrLost) {
 				t.Errorf("got %v, want ErrLost", err)
 			}
-			if err := bounded(t, 10*time.Second, func() error { return conn.Healthy(context.Background()) }); !errors.Is(err, compute.ErrLost) {
+			if err := bounded(t, 30*time.Second, func() error { return conn.Healthy(context.Background()) }); !errors.Is(err, compute.ErrLost) {
 				t.Errorf("Healthy: got %v, want ErrLost", err)
 			}
 			heal(t, 1)
@@ -143,10 +144,30 @@ func TestSSHCancelHung(t *testing.T) {
 func TestSSHCutKills(t *testing.T) {
 	kv := sshLab(t)
 	conn := dialSSH(t, remote.SSHOptions{Host: "lab1", ConfigFile: kv["ssh_config"]})
-	end := running(t, context.Background(), conn, beating)
-	time.Sleep(500 * time.Millisecond) // the watching session has to be told first
+	signals := make(chan string, 1)
+	pr, pw := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		_, err := conn.Run(context.Background(), &compute.Command{
+			Args: []string{"sh", "-c", `trap "echo told" USR1; echo ready; ` + beating}, Stdout: pw, Signals: signals,
+		})
+		pw.Close()
+		done <- err
+	}()
+	lines := bufio.NewReader(pr)
+	if s, err := lines.ReadString('\n'); s != "ready\n" {
+		t.Fatalf("the command said %q, %v", s, err)
+	}
+	signals <- "USR1" // the watching session sends it, so it knows of the command when that has it
+	if s, err := lines.ReadString('\n'); s != "told\n" {
+		t.Fatalf("the command said %q, %v", s, err)
+	}
+	go io.Copy(io.Discard, lines)
+	end := func(limit time.Duration) error {
+		return bounded(t, limit, func() error { return <-done })
+	}
 	fault(t, 1, "cut")
-	if err := end(20 * time.Second); !errors.Is(err, compute.ErrLost) {
+	if err := end(60 * time.Second); !errors.Is(err, compute.ErrLost) {
 		t.Errorf("got %v, want ErrLost", err)
 	}
 	beatsEnd(t, filepath.Join(kv["root1"], "tmp/beat"))

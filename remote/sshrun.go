@@ -58,7 +58,8 @@ type sshRun struct {
 
 	group   sshGroup      // valid once started is closed
 	started chan struct{} // closed when the script has told its group
-	failed  atomic.Int32  // the script's own status when it could not start the command
+	guarded sync.Once
+	failed  atomic.Int32 // the script's own status when it could not start the command
 
 	out, err sshOutput
 	broken   sync.Once
@@ -216,7 +217,7 @@ func (r *sshRun) events(quit <-chan struct{}, control *sshControl) {
 			started = nil
 			select {
 			case <-control.ready:
-				control.guard(&r.group)
+				r.guard(control)
 			case <-quit:
 				return
 			}
@@ -239,6 +240,11 @@ func (r *sshRun) events(quit <-chan struct{}, control *sshControl) {
 	}
 }
 
+// guard tells the control about the group, before anything else about it.
+func (r *sshRun) guard(control *sshControl) {
+	r.guarded.Do(func() { control.guard(&r.group) })
+}
+
 // signal goes to the group by the control, which reaches any group of ours, else by the protocol's request.
 func (r *sshRun) signal(quit <-chan struct{}, control *sshControl, name string) {
 	select {
@@ -251,6 +257,7 @@ func (r *sshRun) signal(quit <-chan struct{}, control *sshControl, name string) 
 	case <-r.started:
 		select {
 		case <-control.ready:
+			r.guard(control)
 			if control.signal(&r.group, name, false) != nil {
 				return
 			}

@@ -51,12 +51,19 @@ var stopCases = []connCase{
 		cancelled(t, &compute.Size{Rows: 24, Cols: 80}, "set -m; ")
 	}},
 	{"Deadline", func(t *connTest) {
-		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
-		defer cancel()
-		r := t.background(ctx, compute.Command{Args: []string{"sleep", "300"}, Stdin: endless(t)})
-		if _, err := r.end(); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v, want the context's error", err)
+		for _, limit := range []time.Duration{300 * time.Millisecond, 3 * time.Second, 30 * time.Second} { // until the command has started before it ends
+			ctx, cancel := context.WithTimeout(context.Background(), limit)
+			r := t.background(ctx, compute.Command{Args: []string{"sh", "-c", "echo ready; exec sleep 300"}, Stdin: endless(t)})
+			_, err := r.end()
+			cancel()
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v, want the context's error", err)
+			}
+			if r.output() == "ready\n" {
+				return
+			}
 		}
+		t.Error("the command did not start")
 	}},
 	{"CancelledBefore", func(t *connTest) {
 		ctx, cancel := context.WithCancel(context.Background())

@@ -16,8 +16,8 @@ import (
 type talker struct {
 	*fake
 	begin chan struct{} // closed when they may
-	taken atomic.Int64 // bytes
-	busy  atomic.Int64 // commands that write
+	taken atomic.Int64  // bytes
+	busy  atomic.Int64  // commands that write
 }
 
 func (f *talker) Run(_ context.Context, cmd *compute.Command) (compute.Exit, error) {
