@@ -243,6 +243,57 @@ func TestSSHNoServer(t *testing.T) {
 	}
 }
 
+// Files that others may change or read are not used, and named.
+func TestSSHFilesOfOthers(t *testing.T) {
+	l := serveLoopback(t, &gliderlabs.Server{Handler: shellHandler("")}, "")
+	text, err := os.ReadFile(l.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("PATH", home) // no ssh program: that takes the home of the user database
+	config, key := home+"/.ssh/config", filepath.Dir(l.config)+"/key"
+	if err := os.Mkdir(filepath.Dir(config), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(config, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		config, key os.FileMode
+		kind        error
+		text        string // of the error, or its hint
+	}{
+		{0o600, 0o600, nil, ""}, {0o644, 0o400, nil, ""}, {0o620, 0o600, compute.ErrInvalid, config}, {0o602, 0o600, compute.ErrInvalid, config},
+		{0o600, 0o640, compute.ErrDenied, key}, {0o600, 0o604, compute.ErrDenied, key},
+	} {
+		for name, mode := range map[string]os.FileMode{config: c.config, key: c.key} {
+			if err := os.Chmod(name, mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		conn, err := remote.DialSSH(t.Context(), remote.SSHOptions{Host: "here"})
+		if err == nil {
+			conn.Close()
+		}
+		if !errors.Is(err, c.kind) || c.kind == nil && err != nil || err != nil && !strings.Contains(err.Error()+compute.Hint(err), c.text) {
+			t.Errorf("%o, %o: got %v (%s), want %v with %q", c.config, c.key, err, compute.Hint(err), c.kind, c.text)
+		}
+	}
+	if os.Geteuid() != 0 {
+		return
+	}
+	for name, mode := range map[string]os.FileMode{config: 0o600, key: 0o600} {
+		if err := errors.Join(os.Chown(name, 65534, 65534), os.Chmod(name, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := remote.DialSSH(t.Context(), remote.SSHOptions{Host: "here"}); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), config) {
+		t.Errorf("another's configuration: got %v", err)
+	}
+}
+
 // A host that means harm knows the script's word, and writes without an end: none of it is kept.
 func TestSSHEndlessWords(t *testing.T) {
 	const much = 256 << 20

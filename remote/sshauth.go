@@ -1,12 +1,13 @@
 package remote
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -106,11 +107,20 @@ func (k *sshKeys) ordered(held map[string]ssh.Signer) []ssh.Signer {
 }
 
 func (k *sshKeys) fromFile(name string) (ssh.Signer, error) {
-	b, err := os.ReadFile(name)
+	f, err := os.Open(name)
 	if err != nil {
 		if !errors.Is(err, os.ErrNotExist) {
 			k.bad = append(k.bad, err.Error())
 		}
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err == nil && !isPublic(b) {
+		err = onlyRead(f)
+	}
+	if err != nil {
+		k.bad = append(k.bad, err.Error())
 		return nil, err
 	}
 	s, err := ssh.ParsePrivateKey(b)
@@ -118,10 +128,28 @@ func (k *sshKeys) fromFile(name string) (ssh.Signer, error) {
 	switch {
 	case errors.As(err, &locked):
 		k.locked = append(k.locked, name)
-	case err != nil && !bytes.HasPrefix(b, []byte("ssh-")):
+	case err != nil && !isPublic(b):
 		k.bad = append(k.bad, name+": "+strings.TrimPrefix(err.Error(), "ssh: "))
 	}
 	return s, err
+}
+
+// isPublic reports whether a file has the public half of a key.
+func isPublic(b []byte) bool {
+	_, _, _, _, err := ssh.ParseAuthorizedKey(b)
+	return err == nil
+}
+
+// onlyRead refuses a private key of ours that others may read, as OpenSSH does: then it is no secret, and the user should know.
+func onlyRead(f *os.File) error {
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok && int(st.Uid) == os.Getuid() && fi.Mode().IsRegular() && fi.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("%s may be read by others (mode %04o); chmod 600 it", f.Name(), fi.Mode().Perm())
+	}
+	return nil
 }
 
 // why says what the user may do when no key was accepted.

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/kevinburke/ssh_config"
@@ -79,7 +80,7 @@ func resolveSSH(ctx context.Context, o SSHOptions) (*sshTarget, error) {
 	if o.ConfigFile != "" {
 		files = []string{o.ConfigFile}
 	}
-	look, err := readSSHConfig(ctx, o, files)
+	look, err := readSSHConfig(ctx, o, files, home)
 	if err != nil {
 		return nil, &compute.Error{Op: "ssh.Dial", Kind: compute.ErrInvalid, Err: err}
 	}
@@ -90,7 +91,7 @@ func resolveSSH(ctx context.Context, o SSHOptions) (*sshTarget, error) {
 	return t, nil
 }
 
-func readSSHConfig(ctx context.Context, o SSHOptions, files []string) (sshLookup, error) {
+func readSSHConfig(ctx context.Context, o SSHOptions, files []string, home string) (sshLookup, error) {
 	var texts [][]byte
 	beyond := false
 	for _, f := range files {
@@ -100,6 +101,11 @@ func readSSHConfig(ctx context.Context, o SSHOptions, files []string) (sshLookup
 		}
 		if err != nil {
 			return nil, err
+		}
+		if f == filepath.Join(home, ".ssh", "config") {
+			if err := onlyOurs(f); err != nil {
+				return nil, err
+			}
 		}
 		beyond = beyond || sshBeyondLibrary.Match(b)
 		texts = append(texts, b)
@@ -124,6 +130,22 @@ func readSSHConfig(ctx context.Context, o SSHOptions, files []string) (sshLookup
 		}
 		return all
 	}, nil
+}
+
+// onlyOurs refuses a configuration of the user's own that others may write, as OpenSSH does: what ProxyCommand says is run.
+func onlyOurs(file string) error {
+	fi, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if ok && st.Uid != 0 && int(st.Uid) != os.Getuid() {
+		return fmt.Errorf("%s: belongs to another user, number %d", file, st.Uid)
+	}
+	if fi.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s: others may write to it (mode %04o); chmod 600 it", file, fi.Mode().Perm())
+	}
+	return nil
 }
 
 // askSSHProgram has OpenSSH print what it would use: "ssh -G".
