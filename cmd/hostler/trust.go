@@ -31,8 +31,8 @@ func newTrust(a *app) *cobra.Command {
 		Use:   "trust",
 		Short: "Say that a tree's configuration may run code on this machine",
 		Long: `A directory .hostler or .crcache may come with a tree of somebody else's. What in it would run code on this machine or send something of yours away
-(hooks, commands, outside executables) does not work until you have approved it. The approval holds for the content as it is: when that
-changes, you are asked again.`,
+(hooks, commands, chroots, outside executables, what takes the place of local, sandbox or the default source) does not work until you have
+approved it. The approval holds for the content as it is: when that changes, you are asked again.`,
 		Example: "  hostler trust show\n  hostler trust approve\n  hostler trust revoke .hostler",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
