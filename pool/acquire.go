@@ -120,9 +120,11 @@ func (p *Pool) attempt(ctx context.Context, s *source, req compute.Request, wait
 			waiter.ID, waiter = 0, nil // its turn has come
 		}
 		if !unfinished(units) {
+			p.desk.leave(keysOf(units)...)
 			return leases(units), nil
 		}
 		again, err := p.finish(ctx, units, req, waited, skip)
+		p.desk.leave(keysOf(units)...)
 		switch {
 		case err == nil:
 			return leases(units), nil
@@ -167,9 +169,11 @@ func (p *Pool) looksAt(s *source) (hooked, checked bool) {
 // grab is the transaction of an acquire.
 func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter *compute.Waiter, skip map[string]bool) ([]*unit, error) {
 	var units []*unit
+	var taken []string
 	hooked, checked := p.looksAt(s)
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
-		units = nil
+		p.desk.leave(taken...)
+		units, taken = nil, nil
 		now := time.Now()
 		d := &draw{p: p, tx: tx, now: now, skip: skip, cached: req.CachedOnly, fresh: req.New, least: sizeOf(req), hooked: hooked, checked: checked, records: map[*source]*compute.SourceRecord{}}
 		r, err := d.record(s)
@@ -203,15 +207,19 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 				return err
 			}
 		}
+		taken = keysOf(units)
+		p.desk.take(taken...)
 		if d.pending && !unfinished(units) {
 			return tell(tx, units)
 		}
 		return nil
 	})
-	if err == nil {
-		p.step("acquire:recorded")
+	if err != nil {
+		p.desk.leave(taken...)
+		return nil, err
 	}
-	return units, err
+	p.step("acquire:recorded")
+	return units, nil
 }
 
 // tell marks leases as given for good.

@@ -77,7 +77,7 @@ func (p *Pool) leaveTo(tx compute.Tx, front *compute.Instance, l *compute.Lease,
 	if err := tx.SaveLease(l); err != nil {
 		return err
 	}
-	if (front.State == compute.Creating || front.State == compute.SettingUp) && !p.store.Alive(front.Worker) {
+	if (front.State == compute.Creating || front.State == compute.SettingUp) && !p.atWork(front.Worker, string(front.ID)) {
 		return p.letGo(tx, front, compute.Event{Kind: "released", Text: why}, due)
 	}
 	return nil
@@ -94,7 +94,7 @@ func (p *Pool) over(l *compute.Lease, now time.Time) string {
 		return fmt.Sprintf("unused for %v", l.Idle)
 	case l.For.PID > 0 && !alive(l.For):
 		return fmt.Sprintf("its process %d ended", l.For.PID)
-	case l.Worker != 0 && !p.store.Alive(l.Worker):
+	case l.Worker != 0 && !p.atWork(l.Worker, l.ID):
 		return "it was never told to its user: the process that took it died"
 	}
 	return ""
@@ -134,7 +134,7 @@ func (p *Pool) due(ctx context.Context, key int64) (ids []compute.ID, next time.
 		}
 		for _, i := range append(is, failed...) {
 			switch {
-			case i.Worker != 0 && p.store.Alive(i.Worker):
+			case p.atWork(i.Worker, string(i.ID)):
 			case i.Retry.After(now):
 				next = sooner(next, i.Retry)
 			default:

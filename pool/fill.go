@@ -46,8 +46,10 @@ func (p *Pool) fill(ctx context.Context, s *source) ([]compute.ID, error) {
 		return nil, err
 	}
 	var units []*unit
+	var taken []string
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
-		units = nil
+		p.desk.leave(taken...)
+		units, taken = nil, nil
 		now := time.Now()
 		d := &draw{p: p, tx: tx, now: now, pending: true, records: map[*source]*compute.SourceRecord{}}
 		r, err := d.record(s)
@@ -74,8 +76,11 @@ func (p *Pool) fill(ctx context.Context, s *source) ([]compute.ID, error) {
 		} else {
 			units, err = d.fromNothing(s, r, n, nobody)
 		}
+		taken = keysOf(units)
+		p.desk.take(taken...)
 		return err
 	})
+	defer func() { p.desk.leave(taken...) }()
 	if err != nil {
 		return nil, err
 	}
@@ -101,9 +106,9 @@ func (p *Pool) raiseAll(ctx context.Context, units []*unit) ([]compute.ID, error
 			}
 			u.lease = lease
 			if u.err != nil {
-				mend, cancel := context.WithTimeout(context.WithoutCancel(ctx), mendPatience)
+				rest, cancel := mend(ctx)
 				defer cancel()
-				u.err = errors.Join(u.err, p.undo(mend, []*unit{u}))
+				u.err = errors.Join(u.err, p.undo(rest, []*unit{u}))
 			}
 			p.step("fill:made")
 		})

@@ -265,3 +265,36 @@ func TestSlotsBehindPools(t *testing.T) {
 	must(t, err)
 	free()
 }
+
+// TestPutDown: what this process was at work on and could not record the end of is not lost for as long as it lives.
+func TestPutDown(t *testing.T) {
+	inBubble(t, nil, web(func(s *pool.Source) { s.Maximum = 1 }), func(t *testing.T, ctx context.Context, r *rig) {
+		l := r.take(t, ctx, compute.Request{})
+		some, cancel := context.WithCancel(ctx)
+		r.fail = func(_, op string, _ compute.ID) error {
+			if op == "destroy" {
+				cancel()
+			}
+			return nil
+		}
+		_ = r.Release(some, ann, compute.ReleaseOptions{}, l.Instance)
+		r.fail = nil
+		r.take(t, ctx, compute.Request{Wait: time.Minute})
+
+		// As when the store could not take the end of it.
+		must(t, r.store.Update(ctx, func(tx compute.Tx) error {
+			i, err := tx.Instance("web-2")
+			if err != nil {
+				return err
+			}
+			l, err := tx.LeaseOf("web-2")
+			if err != nil {
+				return err
+			}
+			l.Worker = r.store.Worker()
+			i.Reason = "put down"
+			return errors.Join(tx.SaveLease(l), tx.SaveInstance(i))
+		}))
+		r.take(t, ctx, compute.Request{Wait: time.Minute})
+	})
+}

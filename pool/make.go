@@ -51,9 +51,9 @@ func (p *Pool) finish(ctx context.Context, units []*unit, req compute.Request, w
 		errs = append(errs, err)
 		cachedFailed, again = false, false
 	}
-	mend, cancel := context.WithTimeout(context.WithoutCancel(ctx), mendPatience)
+	rest, cancel := mend(ctx)
 	defer cancel()
-	errs = append(errs, p.undo(mend, units))
+	errs = append(errs, p.undo(rest, units))
 	return again || cachedFailed, errors.Join(errs...)
 }
 

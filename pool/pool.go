@@ -81,6 +81,8 @@ type Options struct {
 	Kept func(definition []byte) (hooks []string, onFailure string)
 	// Inventory has Work compare what the providers list with the records: for the process that does what others left, such as the keeper.
 	Inventory bool
+	// Desk is shared by the engines on one handle of the store; nil: this engine is the only one.
+	Desk *Desk
 	// Later is asked, when an instance waits to be cleaned or discarded, whether somebody else, such as the keeper, will do it for this source.
 	// nil: do it here and now. It is done here all the same when a request cannot be served before.
 	Later func(source, typ string) bool
@@ -98,6 +100,7 @@ type Pool struct {
 	opt     Options
 	store   Store
 	log     *slog.Logger
+	desk    *Desk
 	sources map[string]*source // configured, by name; fixed at New
 	ordered []*source          // the same, in order of their names, so that every run does things in one order
 
@@ -129,6 +132,9 @@ func New(opt Options) (*Pool, error) {
 	}
 	p := &Pool{opt: opt, store: opt.Store, log: opt.Log, sources: map[string]*source{}, providers: map[int64]*opened{}, shut: map[int64]int{},
 		bell: make(chan struct{})}
+	if p.desk = opt.Desk; p.desk == nil {
+		p.desk = &Desk{}
+	}
 	for _, s := range opt.Sources {
 		p.sources[s.Name] = &source{Source: s}
 	}

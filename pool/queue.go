@@ -46,9 +46,9 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 	p.step("queue:joined")
 	leases, err = p.wait(ctx, s, req, w, start, rung, seen)
 	if err != nil {
-		mend, cancel := context.WithTimeout(context.WithoutCancel(ctx), mendPatience)
+		rest, cancel := mend(ctx)
 		defer cancel()
-		err = errors.Join(err, p.leave(mend, w.ID))
+		err = errors.Join(err, p.leave(rest, w.ID))
 		p.ring()
 	}
 	return leases, err

@@ -138,7 +138,7 @@ func allowed(who compute.Who, l *compute.Lease) error {
 
 // discardable tells whether an instance that is not in use may be discarded.
 func (p *Pool) discardable(i *compute.Instance) error {
-	if i.Worker != 0 && i.State != compute.Discarding && p.store.Alive(i.Worker) {
+	if i.State != compute.Discarding && p.atWork(i.Worker, string(i.ID)) {
 		return &compute.Error{ID: i.ID, Kind: compute.ErrConflict, Err: fmt.Errorf("it is %s", i.State), Hint: "try again when that has ended"}
 	}
 	return nil

@@ -197,12 +197,12 @@ func (p *Pool) Test(ctx context.Context, name string) (TestResult, error) {
 		err = errors.Join(err, c.Close())
 	}
 	start = time.Now()
-	mend, cancel := context.WithTimeout(context.WithoutCancel(ctx), mendPatience)
+	rest, cancel := mend(ctx)
 	defer cancel()
-	if leaf, e := p.Leaf(mend, res.Instance); e == nil {
+	if leaf, e := p.Leaf(rest, res.Instance); e == nil {
 		res.Leaf = leaf.ID
 	}
-	err = errors.Join(err, p.Release(mend, who, compute.ReleaseOptions{Discard: true}, res.Instance))
+	err = errors.Join(err, p.Release(rest, who, compute.ReleaseOptions{Discard: true}, res.Instance))
 	res.Destroy = time.Since(start)
 	return res, err
 }

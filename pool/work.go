@@ -40,10 +40,17 @@ func (p *Pool) workOn(ctx context.Context, ids []compute.ID) error {
 func (p *Pool) workOne(ctx context.Context, id compute.ID) error {
 	var i *compute.Instance
 	var rec *compute.SourceRecord
+	var taken []string
 	err := p.store.Update(ctx, func(tx compute.Tx) (err error) {
-		i, rec, err = p.claim(tx, id)
+		p.desk.leave(taken...)
+		taken = nil
+		if i, rec, err = p.claim(tx, id); err == nil && i != nil {
+			taken = []string{string(i.ID)}
+			p.desk.take(taken...)
+		}
 		return err
 	})
+	defer func() { p.desk.leave(taken...) }()
 	if errors.Is(err, compute.ErrNotFound) {
 		return nil
 	}
@@ -71,7 +78,7 @@ func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.
 		return nil, nil, err
 	}
 	rec, err := tx.SourceByKey(i.SourceKey)
-	if err != nil || i.Worker != 0 && p.store.Alive(i.Worker) || i.Retry.After(time.Now()) {
+	if err != nil || p.atWork(i.Worker, string(i.ID)) || i.Retry.After(time.Now()) {
 		return nil, nil, err
 	}
 	s := p.configured(rec)
@@ -178,6 +185,8 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 	}
 	p.step("clean:done")
 	defer p.ring()
+	ctx, cancel := mend(ctx)
+	defer cancel()
 	return p.store.Update(ctx, func(tx compute.Tx) error {
 		if e := p.mine(tx, i); e != nil {
 			return e
@@ -223,7 +232,7 @@ func (p *Pool) cleanLeaf(ctx context.Context, leaf *compute.Instance) (string, e
 
 // lay puts down an instance that this worker had claimed, for the next to look.
 func (p *Pool) lay(ctx context.Context, i *compute.Instance) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mendPatience)
+	ctx, cancel := mend(ctx)
 	defer cancel()
 	return p.store.Update(ctx, func(tx compute.Tx) error {
 		if err := p.mine(tx, i); err != nil {
@@ -267,6 +276,8 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.So
 		return p.lay(ctx, i)
 	}
 	p.step("discard:answered")
+	ctx, cancel := mend(ctx)
+	defer cancel()
 	err = p.store.Update(ctx, func(tx compute.Tx) error {
 		if e := p.mine(tx, i); e != nil {
 			return e

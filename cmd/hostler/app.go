@@ -7,10 +7,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/signal"
 	"os/user"
 	"strconv"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -43,11 +42,14 @@ type app struct {
 	pool    *pool.Pool
 	left    bool // something was left to the keeper
 	keeping bool // this is the keeper
+	desk    *pool.Desk
 	closers []func()
+
+	signal *atomic.Pointer[string] // that ended what was done; nil: none
 }
 
 func newApp(in io.Reader, out, errs io.Writer) *app {
-	return &app{in: in, out: out, errs: errs, program: "hostler", log: slog.New(slog.DiscardHandler), leaseIdle: idleAcquired}
+	return &app{in: in, out: out, errs: errs, program: "hostler", desk: &pool.Desk{}, log: slog.New(slog.DiscardHandler), leaseIdle: idleAcquired, signal: new(atomic.Pointer[string])}
 }
 
 // close ends what was opened, the last first.
@@ -179,11 +181,6 @@ func (a *app) unknownName(ctx context.Context, name string) error {
 		hint = "hostler status -v shows all; a command goes after NAME or --"
 	}
 	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no instance, lease or source of this name"), Hint: hint}
-}
-
-// untilSignal ends a context when the user or the system wants us to end. stop gives the signals back.
-func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 }
 
 // isTerminal reports whether a stream is a terminal.

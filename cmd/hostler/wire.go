@@ -49,7 +49,7 @@ func (a *app) engine(ctx context.Context) (*pool.Pool, error) {
 	}
 	opt := pool.Options{
 		Store: a.store, Open: a.opener(cfg, state), Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle, Step: failpoint,
-		Kept: kept, Inventory: a.keeping,
+		Kept: kept, Inventory: a.keeping, Desk: a.desk,
 	}
 	if a.compat {
 		opt.LeaseIdle = 0
