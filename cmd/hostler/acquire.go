@@ -51,7 +51,7 @@ func (w *want) flags(a *app, cmd *cobra.Command) {
 func (a *app) request(w *want, source string) (compute.Request, error) {
 	req := compute.Request{
 		Source: source, Count: 1, Owner: a.owner(), Purpose: w.purpose, Name: w.name, Wait: waitDefault,
-		TTL: w.ttl.orNone(), Idle: w.idle.orNone(), Cores: w.cores, Memory: w.memory.n, Disk: w.disk.n, Notify: a.progress(),
+		TTL: w.ttl.orNone(), Idle: w.idle.orNone(), Cores: w.cores, Memory: w.memory.n, Disk: w.disk.n,
 	}
 	if w.cores < 0 {
 		return req, invalid("", "--cores %d: less than none", w.cores)
@@ -170,11 +170,11 @@ func (a *app) acquire(ctx context.Context, w *want, count, pid int) ([]compute.L
 	if err := a.checkName(ctx, engine, w.name); err != nil {
 		return nil, err
 	}
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := a.untilSignal(ctx)
 	defer stop()
-	leases, err := engine.Acquire(ctx, req)
+	leases, err := a.take(ctx, engine, req)
 	a.ring(ctx)
-	return leases, err
+	return leases, a.interrupted(err, "nothing is acquired")
 }
 
 func leaseNames(leases []compute.Lease) []string {
@@ -200,29 +200,9 @@ func (a *app) sourceName() (string, error) {
 	return cmp.Or(cfg.Defaults.Source, "local"), nil
 }
 
-// progress tells on a terminal how far a request has come, once it has lasted for more than a second.
-func (a *app) progress() func(compute.Progress) {
-	if a.flags.quiet || a.compat || !isTerminal(a.errs) {
-		return nil
-	}
-	start, said := time.Now(), ""
-	return func(p compute.Progress) {
-		text := progressText(p)
-		if text == "" || text == said || time.Since(start) < time.Second && p.Phase != "wait" {
-			return
-		}
-		said = text
-		_ = fprintf(a.errs, "%s\n", text)
-	}
-}
-
+// progressText says on a terminal what is being done for a request.
 func progressText(p compute.Progress) string {
 	switch p.Phase {
-	case "wait":
-		if p.Position <= 0 {
-			return ""
-		}
-		return fmt.Sprintf("waiting: %d before you", p.Position-1)
 	case "create":
 		return fmt.Sprintf("making %s", p.Instance)
 	case "connect":

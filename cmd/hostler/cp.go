@@ -44,7 +44,7 @@ func (a *app) cp(ctx context.Context, sources []string, to string, recursive, an
 	if err != nil {
 		return err
 	}
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := a.untilSignal(ctx)
 	defer stop()
 	c := copies{app: a, engine: engine, anyones: anyones, conns: map[string]compute.Conn{}}
 	defer c.close()
@@ -61,6 +61,9 @@ func (a *app) cp(ctx context.Context, sources []string, to string, recursive, an
 		}
 		if err != nil && len(sources) > 1 {
 			err = fmt.Errorf("%s: %w", s, err)
+		}
+		if ctx.Err() != nil {
+			return a.interrupted(err, "what was copied stays; "+s+" is not")
 		}
 		errs = append(errs, err)
 	}

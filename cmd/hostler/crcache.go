@@ -98,12 +98,17 @@ func runCrcache(ctx context.Context, a *app, args []string) int {
 	default:
 		err = cmd.run(a, ctx, o, words)
 	}
+	err = a.interrupted(err, "")
 	var own status
+	var ended *errInterrupted
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &own):
 		return int(own)
+	case errors.As(err, &ended):
+		_ = fprintf(a.errs, "crcache: %s\n", ended)
+		return ended.status()
 	case errors.As(err, &bad):
 		_ = fprintf(a.errs, "crcache: %s\n", bad.text)
 		return crcacheBadArgument
@@ -253,9 +258,9 @@ func (a *app) crcacheAcquire(ctx context.Context, o *crcacheOptions, words []str
 	if err != nil {
 		return err
 	}
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := a.untilSignal(ctx)
 	defer stop()
-	leases, err := engine.Acquire(ctx, compute.Request{Source: o.source, Count: count, Owner: a.owner(), TTL: -1, Idle: -1})
+	leases, err := a.take(ctx, engine, compute.Request{Source: o.source, Count: count, Owner: a.owner(), TTL: -1, Idle: -1})
 	if err != nil {
 		return err
 	}

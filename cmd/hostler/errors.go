@@ -44,11 +44,14 @@ var kindStatus = []struct {
 // exitStatus returns the status for an error, nil included.
 func exitStatus(err error) int {
 	var s status
+	var i *errInterrupted
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &s):
 		return int(s)
+	case errors.As(err, &i):
+		return i.status()
 	case errors.Is(err, context.DeadlineExceeded):
 		return 4
 	}
@@ -62,6 +65,9 @@ func exitStatus(err error) int {
 
 // kindName names an error's kind for machines.
 func kindName(err error) string {
+	if i := (*errInterrupted)(nil); errors.As(err, &i) {
+		return "interrupted"
+	}
 	for _, k := range kindStatus {
 		if errors.Is(err, k.kind) {
 			return k.name

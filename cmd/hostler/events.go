@@ -74,7 +74,7 @@ func (a *app) about(ctx context.Context, engine *pool.Pool, name string, q *comp
 }
 
 func (a *app) events(ctx context.Context, engine *pool.Pool, q compute.EventQuery, follow bool) error {
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := a.untilSignal(ctx)
 	defer stop()
 	for {
 		found, err := engine.Events(ctx, q)

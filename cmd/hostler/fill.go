@@ -20,10 +20,11 @@ maximum. Prints the names of what was made. Without a controller nothing else ma
 			if err != nil {
 				return err
 			}
-			ctx, stop := untilSignal(cmd.Context())
+			ctx, stop := a.untilSignal(cmd.Context())
 			defer stop()
 			made, err := engine.Fill(ctx, args...)
 			a.ring(ctx)
+			err = a.interrupted(err, "what is made stays")
 			if a.flags.json {
 				if made == nil {
 					made = []compute.ID{}

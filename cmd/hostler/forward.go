@@ -52,7 +52,7 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 	}
 	who := a.who(ctx, engine, name)
 	who.Admin = anyones
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := a.untilSignal(ctx)
 	defer stop()
 	i, _, err := engine.Resolve(ctx, name)
 	if err != nil {

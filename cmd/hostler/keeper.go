@@ -75,7 +75,7 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := a.untilSignal(ctx)
 	defer stop()
 	owner := a.owner() // once, and not beside others who read the environment
 	err = keeper.Serve(ctx, keeper.Options{

@@ -79,7 +79,7 @@ func (a *app) release(ctx context.Context, names []string, everything, anyones b
 			return nil
 		}
 	}
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := a.untilSignal(ctx)
 	defer stop()
 	var all []compute.ID
 	if a.now {
@@ -90,7 +90,7 @@ func (a *app) release(ctx context.Context, names []string, everything, anyones b
 		err = a.atRest(ctx, engine, all)
 	}
 	a.ring(ctx)
-	return err
+	return a.interrupted(err, "what was given back stays so; what is not clean or gone yet goes on later")
 }
 
 // withBehind adds to names the instances that are behind pools'.

@@ -36,6 +36,7 @@ func runHostler(ctx context.Context, a *app, args []string) int {
 	root.SetOut(a.out)
 	root.SetErr(a.errs)
 	cmd, err := root.ExecuteContextC(ctx)
+	err = a.interrupted(err, "")
 	if err != nil && !isTold(err) {
 		err = a.usageError(cmd, err)
 	}
@@ -51,7 +52,8 @@ func isTold(err error) bool {
 	var e *compute.Error
 	var s status
 	var k *compute.Kind
-	return errors.As(err, &e) || errors.As(err, &s) || errors.As(err, &k) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	var i *errInterrupted
+	return errors.As(err, &i) || errors.As(err, &e) || errors.As(err, &s) || errors.As(err, &k) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // usageError gives cobra's own complaints (unknown verbs and the numbers of arguments) their kind and a hint.

@@ -105,9 +105,12 @@ func ownStatuses(cmd *cobra.Command) bool {
 // runStatus is exitStatus for run and shell.
 func runStatus(err error) int {
 	var s status
+	var i *errInterrupted
 	switch {
 	case errors.As(err, &s):
 		return int(s)
+	case errors.As(err, &i):
+		return i.status()
 	case errors.Is(err, compute.ErrLost):
 		return exitLost
 	case errors.Is(err, compute.ErrNoCommand):

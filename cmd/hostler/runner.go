@@ -91,7 +91,7 @@ func (r *runner) obtain(ctx context.Context, name string) error {
 	} else if req.For, err = pool.ProcessOf(os.Getpid()); err != nil {
 		return err
 	}
-	leases, err := engine.Acquire(ctx, req)
+	leases, err := a.take(ctx, engine, req)
 	if err != nil {
 		return err
 	}

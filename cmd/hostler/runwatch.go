@@ -105,6 +105,9 @@ func (r *runner) setRunning(b bool) {
 func (r *runner) interrupted(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.signal != "" && errors.Is(err, context.Canceled) && r.begun.IsZero() {
+		return &errInterrupted{r.signal, "the command has not begun"}
+	}
 	if r.signal != "" && errors.Is(err, context.Canceled) {
 		return status(128 + compute.SignalNumber(r.signal))
 	}

@@ -123,6 +123,8 @@ func TestSignalInQueue(t *testing.T) {
 	m := newMachine(t)
 	m.must("acquire")
 	cmd := m.command("run", "local", "--", "echo", "never")
+	var errs strings.Builder
+	cmd.Stderr = &errs
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -132,6 +134,20 @@ func TestSignalInQueue(t *testing.T) {
 		t.Errorf("exit status %d", exitOf(err))
 	}
 	until(t, "an empty queue", func() bool { return !strings.Contains(m.must("status"), "waiting") })
+	if text := errs.String(); !strings.Contains(text, "hostler: interrupted: the command has not begun") || strings.Contains(text, "context") {
+		t.Errorf("it says %q", text)
+	}
+	cmd = m.command("acquire", "-q")
+	errs.Reset()
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "a waiter", func() bool { return strings.Contains(m.must("status"), "1 waiting") })
+	_ = cmd.Process.Signal(syscall.SIGINT)
+	if err := cmd.Wait(); exitOf(err) != 130 || errs.String() != "hostler: interrupted: nothing is acquired\n" {
+		t.Errorf("exit status %d, %q", exitOf(err), errs.String())
+	}
 }
 
 // TestKilled kills hostler itself while it runs a command on a source: the next command finds the instance free.

@@ -166,12 +166,13 @@ func (a *app) sourceTest(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := a.untilSignal(ctx)
 	defer stop()
 	res, err := engine.Test(ctx, name)
 	if err == nil {
 		err = a.atRest(ctx, engine, slices.Compact([]compute.ID{res.Instance, res.Leaf}))
 	}
+	err = a.interrupted(err, "what was made for it is discarded")
 	v := testView{
 		Source: name, Instance: string(res.Instance), OK: err == nil,
 		Create: res.Create.Seconds(), Connect: res.Connect.Seconds(), Run: res.Run.Seconds(), Discard: res.Destroy.Seconds(),

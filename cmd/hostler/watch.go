@@ -11,7 +11,7 @@ const watchEvery = time.Second
 
 // watchStatus shows the status again whenever it has changed: on a terminal in place of the last one, else below it.
 func (a *app) watchStatus(ctx context.Context, names []string, verbose bool, query string) error {
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := a.untilSignal(ctx)
 	defer stop()
 	out := a.out
 	defer func() { a.out = out }()

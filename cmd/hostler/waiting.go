@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
+)
+
+const (
+	sayAfter   = time.Second // of waiting it is said for what and for whom
+	namedUsers = 3           // so many instances are named with each who has some
+)
+
+// errVain says that all that could be given is held aside, so that waiting ends by nobody's release.
+var errVain = errors.New("all of it is held aside")
+
+// take acquires. A request that waits says on standard error for what, and is not let wait in vain.
+func (a *app) take(ctx context.Context, engine *pool.Pool, req compute.Request) ([]compute.Lease, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	w := &waiting{app: a, engine: engine, req: req, asked: time.Now(), began: make(chan struct{})}
+	req.Notify = w.notify
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.watch(ctx, cancel)
+	}()
+	leases, err := engine.Acquire(ctx, req)
+	vain := errors.Is(context.Cause(ctx), errVain)
+	cancel(nil)
+	<-ended
+	if err == nil {
+		return leases, nil
+	}
+	held := w.held(context.WithoutCancel(ctx))
+	if vain {
+		err = &compute.Error{ID: compute.ID(req.Source), Kind: compute.ErrNoCapacity, Err: fmt.Errorf("%w: %s", errVain, strings.Join(held, ", "))}
+	}
+	if len(held) > 0 && (errors.Is(err, compute.ErrNoCapacity) || errors.Is(err, compute.ErrTimeout)) {
+		kind := compute.ErrNoCapacity
+		if errors.Is(err, compute.ErrTimeout) {
+			kind = compute.ErrTimeout
+		}
+		err = &compute.Error{Kind: kind, Err: err, Hint: "`hostler discard " + strings.Join(held, " ") + "` ends that it is held"}
+	}
+	return leases, err
+}
+
+// waiting watches one request.
+type waiting struct {
+	app    *app
+	engine *pool.Pool
+	req    compute.Request
+	asked  time.Time
+	began  chan struct{} // closed when it has to wait
+	start  time.Time     // set before that
+
+	mu    sync.Mutex
+	place int // in the queue
+	said  string
+}
+
+// notify hears from the engine how the request comes on.
+func (w *waiting) notify(p compute.Progress) {
+	if p.Phase == "wait" {
+		w.mu.Lock()
+		w.place = p.Position
+		w.mu.Unlock()
+		if w.start.IsZero() {
+			w.start = time.Now()
+			close(w.began)
+		}
+		return
+	}
+	if text := progressText(p); text != "" && time.Since(w.asked) > sayAfter && !w.app.flags.quiet && !w.app.compat && isTerminal(w.app.errs) {
+		w.say(text)
+	}
+}
+
+// say prints what was not the last that was said.
+func (w *waiting) say(text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if text != "" && text != w.said {
+		w.said = text
+		_ = fprintf(w.app.errs, "%s: %s\n", w.app.program, text)
+	}
+}
+
+// watch says for what a request waits, once where nobody sees it change, until the context ends.
+func (w *waiting) watch(ctx context.Context, cancel context.CancelCauseFunc) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-w.began:
+	}
+	for first := true; ; first = false {
+		if w.vain(ctx) {
+			cancel(errVain)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(sayAfter):
+		}
+		if !w.app.flags.quiet && !w.app.compat && (first || isTerminal(w.app.errs)) {
+			w.say(w.text(ctx))
+		}
+	}
+}
+
+// text is the line that says for what.
+func (w *waiting) text(ctx context.Context) string {
+	users, mine := w.users(ctx)
+	w.mu.Lock()
+	place := w.place
+	w.mu.Unlock()
+	text := w.req.Source + ": waiting"
+	if w.req.Count > 1 {
+		text += fmt.Sprintf(" for %d", w.req.Count)
+	}
+	if w.req.Wait > 0 {
+		text += " up to " + span(w.req.Wait)
+	}
+	if place > 1 {
+		users = append(users, fmt.Sprintf("%d before you", place-1))
+	}
+	if len(users) > 0 {
+		text += ": " + strings.Join(users, ", ")
+	}
+	if mine {
+		text += ": all of them yours, and waiting gives none back"
+	}
+	return text
+}
+
+// users says who has what of the source and those below it; mine: the request's own owner has it all, and nothing is on its way back.
+func (w *waiting) users(ctx context.Context) (lines []string, mine bool) {
+	names := w.leaves(w.req.Source)
+	leases, err := w.engine.Leases(ctx, compute.LeaseQuery{})
+	if err != nil {
+		return nil, false
+	}
+	fronts := map[compute.ID]string{} // whose a pool's instance is
+	for _, l := range leases {
+		fronts[l.Instance] = l.Owner
+	}
+	by := map[string][]string{}
+	var owners []string
+	for _, l := range leases {
+		if !slices.Contains(names, l.Source) {
+			continue
+		}
+		owner := l.Owner
+		if l.Pool != "" && fronts[l.Pool] != "" {
+			owner = fronts[l.Pool]
+		}
+		if by[owner] == nil {
+			owners = append(owners, owner)
+		}
+		by[owner] = append(by[owner], string(l.Instance))
+	}
+	slices.Sort(owners)
+	for _, o := range owners {
+		ids := by[o]
+		n, more := len(ids), ""
+		if n > namedUsers {
+			ids, more = ids[:namedUsers], " ..."
+		}
+		lines = append(lines, fmt.Sprintf("%d in use by %s (%s%s)", n, printable(o), strings.Join(ids, " "), more))
+	}
+	mine = len(owners) == 1 && owners[0] == w.req.Owner
+	all, err := w.engine.Status(ctx)
+	if err != nil {
+		return lines, false
+	}
+	for _, s := range all {
+		if !slices.Contains(names, s.Name) {
+			continue
+		}
+		if n := s.Counts.Cleaning + s.Counts.Discarding; n > 0 {
+			lines, mine = append(lines, fmt.Sprintf("%d on the way back", n)), false
+		}
+		if s.Counts.Held > 0 {
+			lines = append(lines, fmt.Sprintf("%d held aside", s.Counts.Held))
+		}
+	}
+	return lines, mine
+}
+
+// leaves are the sources that a source's instances are really of: itself, or those below a pool.
+func (w *waiting) leaves(name string) []string {
+	cfg, err := w.app.configuration()
+	if err != nil {
+		return []string{name}
+	}
+	s, err := cfg.Source(name)
+	if err != nil || s.Type != "pool" {
+		return []string{name}
+	}
+	var out []string
+	for _, c := range s.Sources {
+		out = append(out, w.leaves(c)...)
+	}
+	return out
+}
+
+// held lists the instances of a source whose computers are given that are held aside, and take the place of others.
+func (w *waiting) held(ctx context.Context) (names []string) {
+	all, err := w.engine.Instances(ctx, compute.InstanceQuery{States: []compute.State{compute.Held}})
+	if err != nil {
+		return nil
+	}
+	leaves := w.leaves(w.req.Source)
+	for _, i := range all {
+		if slices.Contains(leaves, i.Source) && w.fixed(ctx, i.Source) > 0 {
+			names = append(names, string(i.ID))
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// fixed is how many computers a source has that makes none; 0: it makes them.
+func (w *waiting) fixed(ctx context.Context, source string) int {
+	p, err := w.engine.Provider(ctx, source)
+	if err != nil {
+		return 0
+	}
+	if f, ok := compute.As[compute.Fixed](p); ok {
+		return len(f.Names())
+	}
+	return 0
+}
+
+// vain reports whether fewer than are asked for are left beside those that are held.
+func (w *waiting) vain(ctx context.Context) bool {
+	held := w.held(ctx)
+	if len(held) == 0 {
+		return false
+	}
+	can := -len(held)
+	for _, source := range w.leaves(w.req.Source) {
+		n := w.fixed(ctx, source)
+		if n == 0 {
+			return false // it may make one
+		}
+		can += n
+	}
+	return can < w.req.Count
+}
+
+// span is a duration that somebody gave, as he would write it.
+func span(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
