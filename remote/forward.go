@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -144,8 +145,17 @@ func Forward(ctx context.Context, conn compute.Conn, spec ForwardSpec, log *slog
 	var open sync.WaitGroup
 	defer open.Wait()
 	defer cancel(nil)
-	for {
+	for pause := time.Duration(0); ; {
 		near, err := ln.Accept()
+		if err != nil && passing(err) && ctx.Err() == nil {
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			log.Warn("forward: cannot accept just now", "err", err)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+			continue
+		}
 		if err != nil {
 			_ = ln.Close()
 			if ctx.Err() != nil {
@@ -153,6 +163,7 @@ func Forward(ctx context.Context, conn compute.Conn, spec ForwardSpec, log *slog
 			}
 			return &compute.Error{Op: "forward", Kind: compute.ErrFailed, Err: err}
 		}
+		pause = 0
 		open.Go(func() {
 			defer func() { _ = near.Close() }()
 			other, err := dial(ctx, spec.DialNetwork, spec.Dial)
@@ -169,6 +180,16 @@ func Forward(ctx context.Context, conn compute.Conn, spec ForwardSpec, log *slog
 			join(ctx, near, other)
 		})
 	}
+}
+
+// passing reports whether a listener that could not accept may do so later: it was one connection's trouble, or there is too little of something.
+func passing(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EINTR, syscall.EAGAIN} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // join copies both ways until both have ended, or ctx.

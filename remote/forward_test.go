@@ -6,8 +6,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -170,5 +172,73 @@ func TestForwardRefused(t *testing.T) {
 	}
 	if err := <-done; !errors.Is(err, compute.ErrLost) {
 		t.Errorf("got %v, want ErrLost", err)
+	}
+}
+
+// strained is a computer whose listeners cannot accept at first.
+type strained struct {
+	compute.Conn
+	errs []error
+}
+
+func (s *strained) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, network, address)
+	return &strainedListener{Listener: l, errs: s.errs}, err
+}
+
+type strainedListener struct {
+	net.Listener
+	errs []error
+}
+
+func (l *strainedListener) Accept() (net.Conn, error) {
+	if len(l.errs) > 0 {
+		err := l.errs[0]
+		l.errs = l.errs[1:]
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", err)}
+	}
+	return l.Listener.Accept()
+}
+
+// Too many open files for a moment, or one who hung up too early, do not end a forward; what is broken does.
+func TestForwardGoesOn(t *testing.T) {
+	to := echo(t, "tcp", "127.0.0.1:0")
+	for _, c := range []struct {
+		name string
+		errs []error
+		ends bool
+	}{
+		{"passing", []error{syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.EMFILE}, false},
+		{"broken", []error{syscall.EMFILE, syscall.EBADF}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			addr, done := make(chan net.Addr, 1), make(chan error, 1)
+			spec := remote.ForwardSpec{Reverse: true, ListenNetwork: "tcp", Listen: "127.0.0.1:0", DialNetwork: "tcp", Dial: to, Listening: func(a net.Addr) { addr <- a }}
+			go func() { done <- remote.Forward(ctx, &strained{errs: c.errs}, spec, slog.New(slog.DiscardHandler)) }()
+			at := <-addr
+			if c.ends {
+				if err := <-done; !errors.Is(err, syscall.EBADF) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			nc, err := net.Dial("tcp", at.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = nc.Close() }()
+			_, _ = io.WriteString(nc, "hello")
+			_ = nc.(*net.TCPConn).CloseWrite()
+			if b, err := io.ReadAll(nc); string(b) != "HELLO" {
+				t.Errorf("got %q, %v", b, err)
+			}
+			cancel()
+			if err := <-done; !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
