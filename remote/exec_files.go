@@ -171,9 +171,12 @@ func (e *Exec) Dial(ctx context.Context, network, address string) (net.Conn, err
 	if err := e.open("exec.Dial"); err != nil {
 		return nil, err
 	}
-	address, err := e.address("exec.Dial", network, address)
+	address, held, err := e.address("exec.Dial", network, address, false)
 	if err != nil {
 		return nil, err
+	}
+	if held != nil {
+		defer func() { _ = held.Close() }()
 	}
 	var d net.Dialer
 	c, err := d.DialContext(ctx, network, address)
@@ -189,20 +192,23 @@ func (e *Exec) Listen(ctx context.Context, network, address string) (net.Listene
 		return nil, err
 	}
 	asked := address
-	address, err := e.address("exec.Listen", network, address)
+	address, held, err := e.address("exec.Listen", network, address, true)
 	if err != nil {
 		return nil, err
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, network, address)
 	if err != nil {
+		if held != nil {
+			_ = held.Close()
+		}
 		kind := compute.ErrFailed
 		if errors.Is(err, syscall.EADDRINUSE) {
 			kind = compute.ErrConflict
 		}
 		return nil, &compute.Error{Op: "exec.Listen", Kind: kind, Err: err}
 	}
-	t := &tiedListener{Listener: l, e: e, addr: l.Addr(), gone: make(chan struct{})}
+	t := &tiedListener{Listener: l, e: e, addr: l.Addr(), held: held, gone: make(chan struct{})}
 	if network == "unix" {
 		t.addr = &net.UnixAddr{Net: network, Name: asked} // as it is called there
 	}
@@ -210,23 +216,35 @@ func (e *Exec) Listen(ctx context.Context, network, address string) (net.Listene
 	return t, nil
 }
 
-func (e *Exec) address(op, network, address string) (string, error) {
+// address returns what to connect to or to listen on, and a file that the address needs as long as it is in use; nil: none.
+func (e *Exec) address(op, network, address string, listen bool) (string, *os.File, error) {
 	if len(e.opt.Prefix) > 0 {
-		return "", &compute.Error{Op: op, Kind: compute.ErrInvalid, Err: errors.New("nobody knows which network is behind a prefix command")}
+		return "", nil, &compute.Error{Op: op, Kind: compute.ErrInvalid, Err: errors.New("nobody knows which network is behind a prefix command")}
 	}
 	if network != "tcp" && network != "unix" {
-		return "", &compute.Error{Op: op, Kind: compute.ErrInvalid, Err: errors.New("no such network: " + network)}
+		return "", nil, &compute.Error{Op: op, Kind: compute.ErrInvalid, Err: errors.New("no such network: " + network)}
 	}
 	if network == "tcp" || e.opt.Root == "" {
-		return address, nil
+		return address, nil, nil
 	}
 	s, err := e.openSight()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	defer s.close()
 	in, err := inside(s.root, address, true)
-	return filepath.Join(e.opt.Root, in), err
+	if err != nil {
+		return "", nil, fileError(op, err)
+	}
+	address, held, err := socketIn(s.root, in, listen)
+	if err != nil {
+		kind := compute.ErrUnavailable
+		if listen {
+			kind = compute.ErrFailed
+		}
+		return "", nil, &compute.Error{Op: op, Kind: kind, Err: &fs.PathError{Op: "open", Path: in, Err: cause(err)}}
+	}
+	return address, held, nil
 }
 
 // tiedConn is a connection that ends with its Exec.
@@ -265,6 +283,7 @@ type tiedListener struct {
 	net.Listener
 	e    *Exec
 	addr net.Addr
+	held *os.File // the directory that its address stands in; may be nil
 	gone chan struct{}
 	once sync.Once
 }
@@ -274,9 +293,18 @@ func (t *tiedListener) Addr() net.Addr { return t.addr }
 func (t *tiedListener) watch() {
 	select {
 	case <-t.e.done:
-		_ = t.Listener.Close()
+		_ = t.end()
 	case <-t.gone:
 	}
+}
+
+// end closes the listener, which removes its socket by the address, and only then the directory.
+func (t *tiedListener) end() error {
+	err := t.Listener.Close()
+	if t.held != nil {
+		_ = t.held.Close()
+	}
+	return err
 }
 
 func (t *tiedListener) Accept() (net.Conn, error) {
@@ -289,5 +317,5 @@ func (t *tiedListener) Accept() (net.Conn, error) {
 
 func (t *tiedListener) Close() error {
 	t.once.Do(func() { close(t.gone) })
-	return t.Listener.Close()
+	return t.end()
 }

@@ -2,7 +2,10 @@ package remote
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
+	"path"
 	"runtime"
 	"strconv"
 
@@ -53,6 +56,29 @@ func setTerminalGroup(f *os.File, group int) {
 	if raw, err := f.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { _ = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPGRP, group) })
 	}
+}
+
+// socketIn returns an address for the socket that name is in r, which stays in r whatever somebody makes of the way to it meanwhile: it goes by
+// the number of an open file, the socket itself or, where it is to be made, its directory. That must stay open while the address is used.
+func socketIn(r *os.Root, name string, listen bool) (string, *os.File, error) {
+	dir, err := r.OpenFile(path.Dir(name), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	if listen { // a link in the last place is not followed
+		return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), path.Base(name)), dir, nil
+	}
+	defer func() { _ = dir.Close() }()
+	fd, err := unix.Openat(int(dir.Fd()), path.Base(name), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if fi, err := f.Stat(); err != nil || fi.Mode()&os.ModeSocket == 0 {
+		_ = f.Close()
+		return "", nil, errors.Join(err, unix.ECONNREFUSED)
+	}
+	return fmt.Sprintf("/proc/self/fd/%d", fd), f, nil
 }
 
 // killSession kills every process of a session but its leader, whatever groups a shell has sorted them into. It looks again while it finds some:

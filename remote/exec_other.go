@@ -5,6 +5,7 @@ package remote
 import (
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -44,6 +45,12 @@ func setTerminalGroup(f *os.File, group int) {
 	if raw, err := f.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { _ = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPGRP, group) })
 	}
+}
+
+// socketIn returns an address for the socket that name is in r. There is no way here to name an open directory, so somebody who may change the
+// way to it meanwhile can lead it out of r.
+func socketIn(r *os.Root, name string, _ bool) (string, *os.File, error) {
+	return filepath.Join(r.Name(), name), nil, nil
 }
 
 // killSession can do no more here than the groups that its caller kills anyway.
