@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -128,14 +131,7 @@ unused for 24 hours, unless --idle or the source says otherwise.`,
 			if err != nil {
 				return err
 			}
-			if a.flags.json {
-				views := make([]leaseView, len(leases))
-				for i, l := range leases {
-					views[i] = viewLease(l)
-				}
-				return a.printJSON(views)
-			}
-			return fprintf(a.out, "%s\n", strings.Join(leaseNames(leases), " "))
+			return a.hand(cmd.Context(), leases)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -175,6 +171,38 @@ func (a *app) acquire(ctx context.Context, w *want, count, pid int) ([]compute.L
 	leases, err := a.take(ctx, engine, req)
 	a.ring(ctx)
 	return leases, a.interrupted(err, "nothing is acquired")
+}
+
+// hand tells the caller what he got. Where that cannot be told it is given back: nobody else would do so.
+func (a *app) hand(ctx context.Context, leases []compute.Lease) error {
+	gone := make(chan os.Signal, 1)
+	signal.Notify(gone, syscall.SIGPIPE) // so that a reader who has gone makes the write fail, and not us end
+	defer signal.Stop(gone)
+	var err error
+	if a.flags.json {
+		views := make([]leaseView, len(leases))
+		for i, l := range leases {
+			views[i] = viewLease(l)
+		}
+		err = a.printJSON(views)
+	} else {
+		err = fprintf(a.out, "%s\n", strings.Join(leaseNames(leases), " "))
+	}
+	if err == nil || len(leases) == 0 {
+		return err
+	}
+	engine, e := a.engine(ctx)
+	for _, l := range leases {
+		if engine != nil {
+			e = errors.Join(e, engine.Release(ctx, compute.Who{Owner: l.Owner, Lease: l.ID}, compute.ReleaseOptions{}, l.Instance))
+		}
+	}
+	a.ring(ctx)
+	names := strings.Join(leaseNames(leases), " ")
+	if e != nil {
+		return errors.Join(fmt.Errorf("the names cannot be printed: %w", err), fmt.Errorf("%s: not given back: %w", names, e))
+	}
+	return fmt.Errorf("the names cannot be printed: %w; %s: given back", err, names)
 }
 
 func leaseNames(leases []compute.Lease) []string {

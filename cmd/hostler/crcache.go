@@ -264,7 +264,7 @@ func (a *app) crcacheAcquire(ctx context.Context, o *crcacheOptions, words []str
 	if err != nil {
 		return err
 	}
-	return fprintf(a.out, "%s\n", strings.Join(leaseNames(leases), " "))
+	return a.hand(ctx, leases)
 }
 
 func (a *app) crcacheRelease(ctx context.Context, o *crcacheOptions, words []string) error {
