@@ -97,6 +97,14 @@ type statusView struct {
 	Instances []instanceView `json:"instances"`
 }
 
+// releasedView is what became of a name, in `release --json` and `discard --json`.
+type releasedView struct {
+	Name     string `json:"name"`
+	Instance string `json:"instance"`
+	State    string `json:"state"`
+	Already  bool   `json:"already"`
+}
+
 // errorView is how an error is printed with --json, on standard error.
 type errorView struct {
 	Error string `json:"error"`

@@ -18,7 +18,7 @@ var documents = map[string]any{
 	"version": versionView{}, "status": statusView{}, "source": sourceView{}, "states": stateView{}, "instance": instanceView{}, "lease": leaseView{},
 	"phases": phasesView{}, "config": configView{}, "root": rootView{}, "configured": configuredView{}, "defaults": defaultsView{},
 	"source-detail": sourceDetail{}, "test": testView{}, "trust": trustView{}, "risk": riskView{}, "check": checkView{}, "forward": forwardView{},
-	"event": compute.Event{}, "report": runReport{}, "error": errorView{},
+	"event": compute.Event{}, "report": runReport{}, "error": errorView{}, "released": releasedView{},
 }
 
 // TestSchema holds docs/json.md and the documents together, field by field and type by type.

@@ -75,22 +75,71 @@ func (a *app) release(ctx context.Context, names []string, everything, anyones b
 		for _, l := range leases {
 			ids = append(ids, l.Instance)
 		}
-		if len(ids) == 0 {
+		if len(ids) == 0 && !a.flags.json {
 			return nil
 		}
 	}
 	ctx, stop := a.untilSignal(ctx)
 	defer stop()
+	done := make([]releasedView, len(ids))
+	for i, id := range ids {
+		if done[i], err = a.before(ctx, engine, id, opt); err != nil {
+			return err
+		}
+	}
 	var all []compute.ID
 	if a.now {
 		all = withBehind(ctx, engine, ids)
 	}
 	err = engine.Release(ctx, who, opt, ids...)
-	if err == nil {
+	released := err == nil
+	if released {
 		err = a.atRest(ctx, engine, all)
 	}
 	a.ring(ctx)
+	if released {
+		err = errors.Join(err, a.sayReleased(ctx, engine, done, opt))
+	}
 	return a.interrupted(err, "what was given back stays so; what is not clean or gone yet goes on later")
+}
+
+// before looks at what a name means before it is given back. What is held is not: that takes a word that says so.
+func (a *app) before(ctx context.Context, engine *pool.Pool, name compute.ID, opt compute.ReleaseOptions) (releasedView, error) {
+	i, l, err := engine.Resolve(ctx, string(name))
+	v := releasedView{Name: string(name), Instance: string(name), Already: l == nil && !opt.Discard}
+	switch {
+	case errors.Is(err, compute.ErrNotFound):
+		v.Already = true // or it never was, which giving it back says
+	case err != nil:
+		return v, err
+	default:
+		v.Instance = string(i.ID)
+		if i.State == compute.Held && !opt.Discard {
+			return v, &compute.Error{ID: i.ID, Kind: compute.ErrConflict, Err: errors.New("it is held"), Hint: "`hostler discard " + v.Instance + "` ends that"}
+		}
+	}
+	return v, nil
+}
+
+// sayReleased says what became of each name: nothing where that is what was asked for.
+func (a *app) sayReleased(ctx context.Context, engine *pool.Pool, done []releasedView, opt compute.ReleaseOptions) error {
+	for n, v := range done {
+		done[n].State = "gone"
+		if i, _, err := engine.Resolve(context.WithoutCancel(ctx), v.Instance); err == nil {
+			done[n].State = string(i.State)
+		}
+		if v.Already && !a.flags.quiet && !a.flags.json && !a.compat {
+			word := "released already"
+			if opt.Discard {
+				word = "gone already"
+			}
+			_ = fprintf(a.errs, "%s: %s: %s\n", a.program, v.Name, word)
+		}
+	}
+	if a.flags.json {
+		return a.printJSON(done)
+	}
+	return nil
 }
 
 // withBehind adds to names the instances that are behind pools'.
