@@ -116,7 +116,7 @@ func (p *Pool) recover(ctx context.Context, s *source) error {
 		}
 		due = append(due, ids...)
 	}
-	return p.after(ctx, due, false)
+	return p.after(ctx, due)
 }
 
 // due lists the instances of a source (0: of all) that wait for work that nobody does, and when the next one comes due.

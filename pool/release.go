@@ -13,8 +13,11 @@ import (
 // or nothing changes.
 func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.ReleaseOptions, names ...compute.ID) error {
 	var due []compute.ID
+	var jobs []job
+	defer func() { p.desk.leave(keysOfJobs(jobs)...) }()
 	err := p.withOpen(ctx, func(tx compute.Tx) error {
-		due = nil
+		p.desk.leave(keysOfJobs(jobs)...)
+		due, jobs = nil, nil
 		var back []taken
 		var other []*compute.Instance
 		seen := map[compute.ID]bool{}
@@ -39,14 +42,45 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 				return err
 			}
 		}
-		return p.giveBack(tx, back, "released", opt.Force || opt.Discard, &due)
+		if err := p.giveBack(tx, back, "released", opt.Force || opt.Discard, &due); err != nil {
+			return err
+		}
+		for _, id := range due { // what is done here and now is claimed in the same transaction
+			if now, err := p.ours(tx, id); err != nil {
+				return err
+			} else if !now && !opt.Discard {
+				continue
+			}
+			i, rec, err := p.claim(tx, id)
+			if err != nil {
+				return err
+			}
+			if i != nil {
+				jobs = append(jobs, job{i, rec})
+			}
+		}
+		p.desk.take(keysOfJobs(jobs)...)
+		return nil
 	})
 	if err != nil {
 		return err
 	}
 	p.step("release:recorded")
 	p.ring()
-	return p.after(ctx, due, opt.Discard)
+	return p.carry(ctx, jobs)
+}
+
+// ours tells whether an instance that waits for work is to be worked on here and now, and nobody else will.
+func (p *Pool) ours(tx compute.Tx, id compute.ID) (bool, error) {
+	if p.opt.Later == nil {
+		return true, nil
+	}
+	i, err := tx.Instance(id)
+	if err != nil {
+		return false, err
+	}
+	rec, err := tx.SourceByKey(i.SourceKey)
+	return err == nil && !p.opt.Later(rec.Name, rec.Type), err
 }
 
 // errNotOpen asks for a provider to be opened outside of the transaction, and for another try.
@@ -363,24 +397,18 @@ func (p *Pool) gone(tx compute.Tx, i *compute.Instance, text string) error {
 	return err
 }
 
-// after does what a release left to do, or leaves it to who does such things in the background.
-func (p *Pool) after(ctx context.Context, ids []compute.ID, now bool) error {
-	if !now && p.opt.Later != nil {
+// after does what is due here and now, and leaves the rest to who does such things in the background.
+func (p *Pool) after(ctx context.Context, ids []compute.ID) error {
+	if p.opt.Later != nil {
 		var mine []compute.ID
 		err := p.store.View(ctx, func(tx compute.Tx) error {
 			mine = nil
 			for _, id := range ids {
-				i, err := tx.Instance(id)
-				if errors.Is(err, compute.ErrNotFound) {
-					continue
-				} else if err != nil {
+				now, err := p.ours(tx, id)
+				if err != nil && !errors.Is(err, compute.ErrNotFound) {
 					return err
 				}
-				rec, err := tx.SourceByKey(i.SourceKey)
-				if err != nil {
-					return err
-				}
-				if !p.opt.Later(rec.Name, rec.Type) {
+				if now {
 					mine = append(mine, id)
 				}
 			}

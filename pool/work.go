@@ -18,17 +18,42 @@ const (
 	retryMost       = 10 * time.Minute // at most
 )
 
-// workOn does what each of the instances waits for, several at a time. Instances that somebody else works on, or that wait for nothing, are
-// passed over. A failure to discard is recorded and tried again later; it is not this caller's error.
+// job is an instance that this worker has claimed, to carry it to its next resting place.
+type job struct {
+	inst *compute.Instance
+	rec  *compute.SourceRecord
+}
+
+func keysOfJobs(jobs []job) (keys []string) {
+	for _, j := range jobs {
+		keys = append(keys, string(j.inst.ID))
+	}
+	return keys
+}
+
+// workOn does what each of the instances waits for. Instances that somebody else works on, or that wait for nothing, are passed over.
 func (p *Pool) workOn(ctx context.Context, ids []compute.ID) error {
+	return p.abreast(len(ids), func(n int) error { return p.workOne(ctx, ids[n]) })
+}
+
+// carry does jobs.
+func (p *Pool) carry(ctx context.Context, jobs []job) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	return p.abreast(len(jobs), func(n int) error { return p.carryOne(ctx, jobs[n]) })
+}
+
+// abreast does several things at a time. A failure to discard is recorded and tried again later.
+func (p *Pool) abreast(n int, do func(int) error) error {
 	gate := make(chan struct{}, atOnce)
-	errs := make([]error, len(ids))
+	errs := make([]error, n)
 	var wg sync.WaitGroup
-	for n, id := range ids {
+	for k := range n {
 		gate <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-gate }()
-			errs[n] = p.workOne(ctx, id)
+			errs[k] = do(k)
 		})
 	}
 	wg.Wait()
@@ -36,16 +61,15 @@ func (p *Pool) workOn(ctx context.Context, ids []compute.ID) error {
 	return errors.Join(errs...)
 }
 
-// workOne claims an instance and carries it to its next resting place.
+// workOne claims an instance and carries it on.
 func (p *Pool) workOne(ctx context.Context, id compute.ID) error {
-	var i *compute.Instance
-	var rec *compute.SourceRecord
+	var j job
 	var taken []string
 	err := p.store.Update(ctx, func(tx compute.Tx) (err error) {
 		p.desk.leave(taken...)
 		taken = nil
-		if i, rec, err = p.claim(tx, id); err == nil && i != nil {
-			taken = []string{string(i.ID)}
+		if j.inst, j.rec, err = p.claim(tx, id); err == nil && j.inst != nil {
+			taken = []string{string(j.inst.ID)}
 			p.desk.take(taken...)
 		}
 		return err
@@ -54,15 +78,20 @@ func (p *Pool) workOne(ctx context.Context, id compute.ID) error {
 	if errors.Is(err, compute.ErrNotFound) {
 		return nil
 	}
-	if err != nil || i == nil {
+	if err != nil || j.inst == nil {
 		return err
 	}
 	p.step("work:claimed")
-	switch i.State {
+	return p.carryOne(ctx, j)
+}
+
+// carryOne carries a claimed instance to its next resting place.
+func (p *Pool) carryOne(ctx context.Context, j job) (err error) {
+	switch j.inst.State {
 	case compute.Cleaning:
-		err = p.clean(ctx, i, rec)
+		err = p.clean(ctx, j.inst, j.rec)
 	case compute.Discarding:
-		err = p.discard(ctx, i, rec)
+		err = p.discard(ctx, j.inst, j.rec)
 	}
 	if errors.Is(err, compute.ErrStale) {
 		err = nil // somebody else went on with it
