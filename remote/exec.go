@@ -19,7 +19,7 @@ import (
 // ExecOptions say how commands become processes of this machine. The zero value runs them as they are, with a small environment.
 type ExecOptions struct {
 	Prefix  []string          // put before every command: "docker", "exec", "-i", NAME; it must hand on stdin, and have a POSIX shell behind it
-	Root    string            // the directory that is / behind the prefix, or with Chroot; file names are resolved inside it. "": our own /
+	Root    string            // the directory that is / behind the prefix or with Chroot, and needs one of them; file names are resolved in it. "": our own
 	Chroot  bool              // make Root the root directory of every command; only root may
 	Dir     string            // where commands start; "": our own directory, or with a prefix or a root the user's home
 	KeepEnv bool              // commands get our whole environment; else PATH, HOME, USER, LOGNAME, SHELL, LANG, TERM
@@ -61,8 +61,19 @@ func (e *Exec) Close() error {
 	return nil
 }
 
+// sound refuses options under which files and commands would not be in the same place.
+func (e *Exec) sound(op string) error {
+	if e.opt.Root != "" && !e.opt.Chroot && len(e.opt.Prefix) == 0 {
+		return &compute.Error{Op: op, Kind: compute.ErrInvalid, Err: errors.New("a root directory needs a prefix that leads into it, or Chroot")}
+	}
+	return nil
+}
+
 // enter counts a process in, unless the connection is closed. The caller must call e.running.Done.
 func (e *Exec) enter(op string) error {
+	if err := e.sound(op); err != nil {
+		return err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -78,7 +89,7 @@ func (e *Exec) open(op string) error {
 	case <-e.done:
 		return errClosed(op)
 	default:
-		return nil
+		return e.sound(op)
 	}
 }
 

@@ -251,6 +251,15 @@ func TestBrokenPlaces(t *testing.T) {
 			t.Errorf("%+v: got %v", opt, err)
 		}
 	}
+	alone := remote.NewExec(remote.ExecOptions{Root: t.TempDir()}) // commands would be here, files there
+	_, rerr := alone.Run(t.Context(), &compute.Command{Args: []string{"true"}})
+	_, lerr := alone.Listen(t.Context(), "unix", "/s")
+	perr := alone.Put(t.Context(), "/", bytes.NewReader(entriesOf("f")))
+	for _, err := range []error{rerr, lerr, perr, alone.Get(t.Context(), "/", io.Discard)} {
+		if !errors.Is(err, compute.ErrInvalid) {
+			t.Errorf("a root alone: got %v", err)
+		}
+	}
 	e := remote.NewExec(remote.ExecOptions{Prefix: []string{"env"}})
 	if err := e.Put(t.Context(), "/tmp", bytes.NewReader(entriesOf("f"))); !errors.Is(err, compute.ErrInvalid) {
 		t.Errorf("files behind a prefix without a root: got %v", err)
