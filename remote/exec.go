@@ -18,7 +18,7 @@ import (
 
 // ExecOptions say how commands become processes of this machine. The zero value runs them as they are, with a small environment.
 type ExecOptions struct {
-	Prefix  []string          // put before every command: "docker", "exec", "-i", NAME; it must hand on stdin, and have a POSIX shell behind it
+	Prefix  []string          // put before every command: "docker", "exec", "-i", NAME; it must hand on stdin, have a POSIX shell behind it, and wait
 	Root    string            // the directory that is / behind the prefix or with Chroot, and needs one of them; file names are resolved in it. "": our own
 	Chroot  bool              // make Root the root directory of every command; only root may
 	Dir     string            // where commands start; "": our own directory, or with a prefix or a root the user's home
@@ -99,7 +99,8 @@ func errClosed(op string) error {
 
 // Run runs a command as a process group of its own, or a session with a terminal. See compute.Conn. Output that processes left behind by the
 // command write later than a moment after its end is not waited for. When our own process dies, even by SIGKILL, a command that has run for a
-// fifth of a second is killed with its group, or session.
+// fifth of a second is killed with its group, or session; but not what a prefix runs elsewhere (docker exec), which only a cancelled ctx, Close
+// and signals reach, by the prefix used once more.
 func (e *Exec) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	if err := ctx.Err(); err != nil {
 		return compute.Exit{}, err
@@ -161,7 +162,7 @@ func (e *Exec) runPlain(ctx context.Context, cmd *compute.Command, p *program) (
 		return compute.Exit{}, cannotStart(p, err)
 	}
 	pipes.started()
-	j := &job{pid: c.Process.Pid, terminal: term, reaped: p.reaped}
+	j := &job{pid: c.Process.Pid, terminal: term, behind: p.behind, reaped: p.reaped}
 	if lend || !seesStops {
 		j.foreground()
 	}

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -17,6 +18,7 @@ type job struct {
 	session  bool     // it leads a session, with a terminal of ours
 	ptmx     *os.File // our side of that terminal
 	terminal *os.File // the caller's own terminal, lent to the group while it runs; nil: none
+	behind   *behind  // what it runs on the other side of a prefix; nil: there is none
 	reaped   func()   // to be called when it is gone
 
 	mu    sync.Mutex
@@ -25,6 +27,9 @@ type job struct {
 
 // signal sends to the group, if it still has its leader; with a terminal, to the terminal's foreground group, as the keyboard would.
 func (j *job) signal(s syscall.Signal) {
+	if j.far(strings.TrimPrefix(unix.SignalName(s), "SIG")) {
+		return
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.ended {
@@ -43,6 +48,10 @@ func (j *job) signal(s syscall.Signal) {
 
 // kill ends the whole group, or session, at once.
 func (j *job) kill() {
+	if j.behind != nil {
+		j.behind.soon()
+		j.far("KILL")
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.ended {
@@ -55,6 +64,14 @@ func (j *job) kill() {
 		}
 	}
 	_ = unix.Kill(-j.pid, unix.SIGKILL)
+}
+
+// far sends to the group behind a prefix, and reports whether it did: where the group is the prefix command's own there is no need to.
+func (j *job) far(name string) bool {
+	j.mu.Lock()
+	ended := j.ended
+	j.mu.Unlock()
+	return !ended && j.behind != nil && isClosed(j.behind.started) && j.behind.group != j.pid && j.behind.signal(name, j.session)
 }
 
 func (j *job) resize(s compute.Size) {

@@ -1,13 +1,17 @@
 package remote
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,10 +22,11 @@ import (
 // (docker exec), so the command goes as it goes over ssh: a script of one line that its shell reads before anything else, and that is on nobody's
 // list of processes. See sshScript.
 type behind struct {
-	nonce string
-	line  string
-	out   *preamble
-	said  tail // the last words before the command began
+	nonce  string
+	prefix []string
+	line   string
+	out    *preamble
+	said   tail // the last words before the command began
 
 	once    sync.Once
 	started chan struct{} // closed when the script has told who it is, or never will
@@ -56,7 +61,7 @@ func (e *Exec) behindPrefix(p *program, cmd *compute.Command, env map[string]str
 	if cmd.TTY != nil {
 		line = `_hl_t=;stty icanon echo 2>/dev/null&&_hl_t=" t";` + line
 	}
-	p.behind = &behind{nonce: s.nonce, line: line + "\n", started: make(chan struct{})}
+	p.behind = &behind{nonce: s.nonce, prefix: e.opt.Prefix, line: line + "\n", started: make(chan struct{})}
 	p.args = append(append([]string{}, e.opt.Prefix...), "/bin/sh", "-c", sshBoot)
 	p.name, p.env = p.args[0], flatten(env)
 	var err error
@@ -98,6 +103,37 @@ func (b *behind) stdout(w io.Writer, restore func()) io.Writer {
 
 // ended says that nothing more will be learned of how the command started.
 func (b *behind) ended() { b.once.Do(func() { close(b.started) }) }
+
+// soon waits a moment for a command that is about to start, so that there is something to kill.
+func (b *behind) soon() {
+	select {
+	case <-b.started:
+	case <-time.After(lateOutput):
+	}
+}
+
+// farScript sends $1 to the group $2, or to the process $3 where the group is not known; with "s" for $4 to all of the session $3 as well.
+const farScript = `if [ "$4" = s ];then for f in /proc/[0-9]*;do r=;{ read -r r <"$f/stat";} 2>/dev/null;[ -n "$r" ]||continue
+set -- "$1" "$2" "$3" s ${r##*) };[ "$8" != "$3" ]||[ "${f#/proc/}" = $$ ]||kill -"$1" "${f#/proc/}" 2>/dev/null;done;fi
+kill -"$1" "-$2" 2>/dev/null||kill -"$1" "$3" 2>/dev/null`
+
+// signal sends to the group, and with KILL and session to the whole session, by the prefix once more. It reports whether that did anything.
+func (b *behind) signal(name string, session bool) bool {
+	if b.pid <= 1 || b.group <= 1 {
+		return false
+	}
+	kind := "g"
+	if session && name == "KILL" {
+		kind = "s"
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), dyingTime)
+	defer cancel()
+	args := append(append([]string{}, b.prefix...), "/bin/sh", "-c", farScript, "sh", name, strconv.Itoa(b.group), strconv.Itoa(b.pid), kind)
+	c := exec.CommandContext(ctx, args[0], args[1:]...)
+	c.WaitDelay = time.Second
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // not for the keys of our terminal
+	return c.Run() == nil
+}
 
 // result is what the end of the prefix command means.
 func (b *behind) result(cmd *compute.Command, dir, prefix string, exit compute.Exit) (compute.Exit, error) {

@@ -55,6 +55,24 @@ func TestConnPrefix(t *testing.T) {
 	})
 }
 
+// A prefix that starts another session, as docker exec does in another place: what runs there has neither our group nor our terminal.
+func TestConnPrefixSession(t *testing.T) {
+	if _, err := exec.LookPath("setsid"); err != nil {
+		t.Skip("session: no setsid program")
+	}
+	const network, terminal = "nobody knows a prefix's network", "setsid leaves the terminal behind"
+	computetest.Conn(t, computetest.ConnOptions{
+		New: func(*testing.T) compute.Conn {
+			return remote.NewExec(remote.ExecOptions{Prefix: []string{"setsid", "-w"}, Root: "/"})
+		},
+		Dir: scratch(t), Shell: true,
+		Skip: map[string]string{
+			"DialListenTCP": network, "DialListenUnix": network, "DialRefused": network, "ControlC": terminal, "Resize": terminal,
+			"DeadlySignal": "setsid tells no signals", "DeathBySignal": "setsid tells no signals",
+		},
+	})
+}
+
 // tinyRoot returns a copy of the lab's busybox root, with the devices that the suite reads.
 func tinyRoot(t *testing.T) string {
 	t.Helper()

@@ -38,7 +38,7 @@ func (e *Exec) runTerminal(ctx context.Context, cmd *compute.Command, p *program
 	if err != nil {
 		return compute.Exit{}, cannotStart(p, err)
 	}
-	j := &job{pid: c.Process.Pid, session: true, ptmx: ptmx, reaped: p.reaped}
+	j := &job{pid: c.Process.Pid, session: true, ptmx: ptmx, behind: p.behind, reaped: p.reaped}
 	var line string
 	var ready chan struct{}
 	w := orDiscard(cmd.Stdout)
