@@ -38,8 +38,12 @@ func zombie(pid int) bool {
 	return err != nil
 }
 
-// setTerminalGroup makes group the foreground group of a terminal.
+// setTerminalGroup makes group the foreground group of a terminal. From the background that would stop us unless the signal is ignored; here no
+// library blocks it for one thread. What is ignored is inherited, so no child is started meanwhile: whoever starts one takes the other side of
+// this lock.
 func setTerminalGroup(f *os.File, group int) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	signal.Ignore(syscall.SIGTTOU)
 	defer signal.Reset(syscall.SIGTTOU)
 	if raw, err := f.SyscallConn(); err == nil {
