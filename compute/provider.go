@@ -38,6 +38,12 @@ type Fixed interface {
 	Names() []string
 }
 
+// Standing is a Fixed provider whose computers need no making: they can be handed out without asking anybody.
+type Standing interface {
+	// Standing tells what is known of a computer, without I/O on it or for it. ok is false when there is none of that name.
+	Standing(id ID) (i Instance, ok bool)
+}
+
 // Cleaner is a provider that can make a used computer as if newly made. Where a provider cannot, a used computer is discarded, unless the
 // source says reuse = as-is.
 type Cleaner interface {

@@ -261,6 +261,12 @@ func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(
 			return units, err
 		}
 		i := &compute.Instance{ID: id, Source: s.Name, SourceKey: r.Key, Created: d.now, Worker: d.p.store.Worker()}
+		if u, err := d.standing(s, i, lend); err != nil {
+			return nil, err
+		} else if u != nil {
+			units = append(units, u)
+			continue
+		}
 		u := &unit{src: s, inst: i, fresh: true, least: d.least}
 		u.lease = lend(i)
 		i.Wanted = u.lease.ID
@@ -270,6 +276,26 @@ func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(
 		units = append(units, u)
 	}
 	return units, nil
+}
+
+// standing hands out a machine that stands there anyway, with nothing to make or set up, or returns nil: then it is made as others are.
+func (d *draw) standing(s *source, i *compute.Instance, lend func(*compute.Instance) *compute.Lease) (*unit, error) {
+	o := d.p.ready(i.SourceKey)
+	if o == nil || o.standing == nil || s.has("provision") || d.least != (size{}) {
+		return nil, nil
+	}
+	known, ok := o.standing.Standing(i.ID)
+	if !ok {
+		return nil, nil
+	}
+	i.ProviderID, i.Address, i.Facts, i.ReadyAt = known.ProviderID, known.Address, known.Facts, d.now
+	basis, err := d.tx.Append(&compute.Event{Time: d.now, Kind: "made", Source: i.Source, Instance: i.ID, Text: "it stands there anyway"})
+	if err != nil {
+		return nil, err
+	}
+	i.Basis = basis
+	u := &unit{src: s, inst: i, lease: lend(i), look: d.hooked}
+	return u, d.p.hand(d.tx, u, d.pending || u.look)
 }
 
 // newID names a new instance: by the provider's own names where they are fixed, else by the next number. "" when all names are taken.

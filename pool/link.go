@@ -123,7 +123,8 @@ type opened struct {
 	reuse    string // what it can: "clean", "as-is" or "no"
 	stays    bool   // a machine that stays: its Clean takes away what hostler put there and the lease's processes, and no more
 	checks   bool
-	lingers  time.Duration // a Create may take effect so long after it was asked for
+	standing compute.Standing // its machines need no making; nil: they do
+	lingers  time.Duration    // a Create may take effect so long after it was asked for
 }
 
 // open returns the provider of a source's record, opening it at first use.
@@ -151,6 +152,7 @@ func (p *Pool) open(ctx context.Context, rec *compute.SourceRecord) *opened {
 			o.reuse = "as-is"
 		}
 		_, o.checks = compute.As[compute.Checker](o.provider)
+		o.standing, _ = compute.As[compute.Standing](o.provider)
 		if l, ok := compute.As[compute.Lingerer](o.provider); ok {
 			o.lingers = l.Lingers()
 		}

@@ -258,7 +258,7 @@ func TestFollow(t *testing.T) {
 	m := newMachine(t)
 	m.must("run", "local", "--", "true")
 	cmd, line, out := m.start("events", "--follow", "--json")
-	if !strings.Contains(line, `"kind":"creating"`) {
+	if !strings.Contains(line, `"kind":"made"`) {
 		t.Errorf("the first event: %s", line)
 	}
 	m.must("acquire", "--name", "seen")

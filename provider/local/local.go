@@ -43,6 +43,7 @@ var (
 	_ compute.Fixed    = (*Provider)(nil)
 	_ compute.AsIs     = (*Provider)(nil)
 	_ compute.Cleaner  = (*Provider)(nil)
+	_ compute.Standing = (*Provider)(nil)
 )
 
 // Open returns the provider of this machine. It does nothing and cannot fail.
@@ -96,6 +97,9 @@ func (p *Provider) Create(_ context.Context, spec compute.Spec) (compute.Instanc
 	}
 	return p.instance(), nil
 }
+
+// Standing tells of this machine, which needs no making.
+func (p *Provider) Standing(id compute.ID) (compute.Instance, bool) { return p.instance(), id == p.id }
 
 // List returns this machine, which is always there.
 func (p *Provider) List(context.Context) ([]compute.Instance, error) {

@@ -31,6 +31,7 @@ var (
 	_ compute.Fixed    = (*Provider)(nil)
 	_ compute.AsIs     = (*Provider)(nil)
 	_ compute.Cleaner  = (*Provider)(nil)
+	_ compute.Standing = (*Provider)(nil)
 )
 
 // Open returns the provider of the hosts. It connects to none. No hosts, or one twice, is ErrInvalid.
@@ -85,6 +86,15 @@ func (p *Provider) Create(_ context.Context, spec compute.Spec) (compute.Instanc
 		return compute.Instance{}, err
 	}
 	return p.instance(h), nil
+}
+
+// Standing tells of a host, which needs no making. Nothing is asked of it.
+func (p *Provider) Standing(id compute.ID) (compute.Instance, bool) {
+	h, err := p.host("Standing", id)
+	if err != nil {
+		return compute.Instance{}, false
+	}
+	return p.instance(h), true
 }
 
 // List returns all hosts: they are always there.
