@@ -195,21 +195,29 @@ func (w *waiting) users(ctx context.Context) (lines []string, mine bool) {
 	return lines, mine
 }
 
-// leaves are the sources that a source's instances are really of: itself, or those below a pool.
+// leaves are the sources that a source's instances are really of: itself, or those below a pool. In a ring of pools there are none.
 func (w *waiting) leaves(name string) []string {
 	cfg, err := w.app.configuration()
 	if err != nil {
 		return []string{name}
 	}
-	s, err := cfg.Source(name)
-	if err != nil || s.Type != "pool" {
-		return []string{name}
+	seen := map[string]bool{}
+	var below func(string) []string
+	below = func(name string) (out []string) {
+		if seen[name] {
+			return nil
+		}
+		seen[name] = true
+		s, err := cfg.Source(name)
+		if err != nil || s.Type != "pool" {
+			return []string{name}
+		}
+		for _, c := range s.Sources {
+			out = append(out, below(c)...)
+		}
+		return out
 	}
-	var out []string
-	for _, c := range s.Sources {
-		out = append(out, w.leaves(c)...)
-	}
-	return out
+	return below(name)
 }
 
 // held lists the instances of a source whose computers are given that are held aside, and take the place of others.
