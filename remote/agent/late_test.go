@@ -2,9 +2,12 @@ package agent_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"io"
 	"net"
+	"os"
+	"syscall"
 	"testing"
 
 	"github.com/hostler-project/hostler/remote/agent"
@@ -66,5 +69,50 @@ func TestLateAccept(t *testing.T) {
 	_, _ = io.WriteString(b, frame(9, 0, id, "\x01x"))
 	if err := <-dialled; err != nil {
 		t.Errorf("the connection is broken: %v", err)
+	}
+}
+
+// strained is a computer whose listeners cannot accept at first.
+type strained struct{ *fake }
+
+type strainedListener struct {
+	net.Listener
+	errs []error
+}
+
+func (l *strainedListener) Accept() (net.Conn, error) {
+	if len(l.errs) > 0 {
+		err := l.errs[0]
+		l.errs = l.errs[1:]
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", err)}
+	}
+	return l.Listener.Accept()
+}
+
+func (f strained) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	l, err := f.fake.Listen(ctx, network, address)
+	return &strainedListener{l, []error{syscall.EMFILE, syscall.ECONNABORTED}}, err
+}
+
+// Too many open files for a moment do not end a listener.
+func TestListenGoesOn(t *testing.T) {
+	leaks(t)
+	c, _ := connect(t, strained{newFake()})
+	l, err := c.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for range 20 {
+		there, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		here, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		here.Close()
+		there.Close()
 	}
 }

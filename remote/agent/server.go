@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -406,14 +407,24 @@ func (v *server) listen(ctx context.Context, st *stream, req *request) error {
 		st.out[1].close(context.Canceled)
 	})()
 	v.s.post(kindReply, 0, st.id, appendString(nil, addressOf(l.Addr())))
-	for {
+	for pause := time.Duration(0); ; {
 		if _, err := st.out[1].reserve(1); err != nil {
 			return err
 		}
 		nc, err := l.Accept()
+		if err != nil && passing(err) && ctx.Err() == nil {
+			st.out[1].refund(1)
+			pause = min(max(2*pause, 5*time.Millisecond), drain)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}
+		pause = 0
 		if err := v.begin(0); err != nil { // as if nobody had accepted: the next may find room
 			nc.Close()
 			st.out[1].refund(1)
@@ -437,6 +448,16 @@ func (v *server) listen(ctx context.Context, st *stream, req *request) error {
 			v.result(conn, compute.Exit{}, pipe(ctx, conn, nc))
 		}()
 	}
+}
+
+// passing reports whether a listener that could not accept may do so later: it was one connection's trouble, or there is too little of something.
+func passing(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EINTR} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // refund gives back what was reserved and not used.
