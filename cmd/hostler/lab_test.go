@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/hostler-project/hostler/compute/computetest"
 )
 
 // labRunner runs the tests and takes down what they brought up of the lab.
@@ -30,29 +32,7 @@ func (r labRunner) Run() int {
 
 // labScript runs one of the lab's scripts and returns the keys that it printed.
 func labScript(name string, args ...string) (map[string]string, error) {
-	shared := os.Getenv("HOSTLER_SHARED")
-	if shared == "" {
-		dir, err := os.Getwd()
-		if err != nil {
-			return nil, err
-		}
-		for dir != "/" {
-			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-				break
-			}
-			dir = filepath.Dir(dir)
-		}
-		shared = filepath.Join(filepath.Dir(dir), "shared")
-	}
-	cmd := exec.Command(filepath.Join(shared, "lab", name), args...)
-	cmd.Env = append(os.Environ(), "HOSTLER_LAB_SET=cmd", "HOSTLER_LAB_NET=91")
-	out, err := cmd.Output()
-	kv := map[string]string{}
-	for line := range strings.Lines(string(out)) {
-		k, v, _ := strings.Cut(strings.TrimSpace(line), "=")
-		kv[k] = v
-	}
-	return kv, err
+	return computetest.Lab{Set: "cmd", Net: 91}.Try(name, args...)
 }
 
 // lab brings something of the lab up, or skips the test by name; where the lab is required, it fails.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -42,22 +41,8 @@ var hosts struct {
 	up   bool
 }
 
-func script(args ...string) (string, error) {
-	shared := os.Getenv("HOSTLER_SHARED")
-	if shared == "" {
-		dir, _ := os.Getwd()
-		for dir != "/" {
-			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-				break
-			}
-			dir = filepath.Dir(dir)
-		}
-		shared = filepath.Join(dir, "..", "shared")
-	}
-	cmd := exec.Command(filepath.Join(shared, "lab", "ssh-hosts"), args...)
-	cmd.Env = append(os.Environ(), "HOSTLER_LAB_SET=provider-sshhost", "HOSTLER_LAB_NET=22")
-	out, err := cmd.Output()
-	return string(out), err
+func script(args ...string) (map[string]string, error) {
+	return computetest.Lab{Set: "provider-sshhost", Net: 22}.Try("ssh-hosts", args...)
 }
 
 func lab(t *testing.T) map[string]string {
@@ -68,12 +53,8 @@ func lab(t *testing.T) map[string]string {
 			hosts.kv["skip"] = "needs root"
 			return
 		}
-		out, err := script("up", "2")
-		for line := range strings.Lines(out) {
-			k, v, _ := strings.Cut(strings.TrimSpace(line), "=")
-			hosts.kv[k] = v
-		}
-		hosts.up = err == nil
+		kv, err := script("up", "2")
+		hosts.kv, hosts.up = kv, err == nil
 	})
 	if !hosts.up && os.Getenv("HOSTLER_REQUIRE_LAB") != "" {
 		t.Fatalf("ssh-hosts: the lab is required: %s", hosts.kv["skip"])
