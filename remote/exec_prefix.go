@@ -32,8 +32,7 @@ type behind struct {
 	started chan struct{} // closed when the script has told who it is, or never will
 	pid     int           // valid once started is closed, as the others; 0: it did not start
 	group   int
-	tty     bool // it has brought the terminal back to its usual mode
-	failed  int  // the script's own status when it could not start the command
+	failed  int // the script's own status when it could not start the command
 }
 
 // behindPrefix fills in p for a command behind the prefix.
