@@ -107,9 +107,25 @@ func (a *app) checkName(ctx context.Context, engine *pool.Pool, name string) err
 	return err // of the same name as another lease it is refused when it is given
 }
 
+// processOf finds the process that --for names; "": none is.
+func processOf(pid string) (compute.Process, error) {
+	if pid == "" {
+		return compute.Process{}, nil
+	}
+	n, err := strconv.ParseUint(pid, 10, 31)
+	if err != nil || n == 0 {
+		return compute.Process{}, invalid("in a shell $$ is its own", "--for %q: not the number of a process", pid)
+	}
+	p, err := pool.ProcessOf(int(n))
+	if errors.Is(err, compute.ErrNotFound) {
+		return p, invalid("", "--for %s: no such process", pid)
+	}
+	return p, err
+}
+
 func newAcquire(a *app) *cobra.Command {
 	var w want
-	var pid int
+	var pid string
 	cmd := &cobra.Command{
 		Use:   "acquire [COUNT]",
 		Short: "Take instances; prints their names, sorted, on one line",
@@ -121,11 +137,15 @@ unused for 24 hours, unless --idle or the source says otherwise.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			count := 1
 			if len(args) == 1 {
-				n, err := strconv.Atoi(args[0])
-				if err != nil || n < 0 {
-					return invalid("hostler acquire -s SOURCE COUNT", "COUNT %q is not a number of instances", args[0])
+				n, err := strconv.ParseUint(args[0], 10, 31)
+				if err != nil {
+					hint := "hostler acquire -s SOURCE COUNT"
+					if a.isSource(args[0]) {
+						hint = "hostler acquire -s " + args[0]
+					}
+					return invalid(hint, "COUNT %q is not a number of instances", args[0])
 				}
-				count = n
+				count = int(n)
 			}
 			leases, err := a.acquire(cmd.Context(), &w, count, pid)
 			if err != nil {
@@ -136,11 +156,11 @@ unused for 24 hours, unless --idle or the source says otherwise.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	w.flags(a, cmd)
-	cmd.Flags().IntVar(&pid, "for", 0, "the lease ends with the process `PID`")
+	cmd.Flags().StringVar(&pid, "for", "", "the lease ends with the process `PID`")
 	return cmd
 }
 
-func (a *app) acquire(ctx context.Context, w *want, count, pid int) ([]compute.Lease, error) {
+func (a *app) acquire(ctx context.Context, w *want, count int, pid string) ([]compute.Lease, error) {
 	source, err := a.sourceName()
 	if err != nil {
 		return nil, err
@@ -153,10 +173,8 @@ func (a *app) acquire(ctx context.Context, w *want, count, pid int) ([]compute.L
 	if w.name != "" && count != 1 {
 		return nil, invalid("", "--name %s: a name is for one instance, not %d", w.name, count)
 	}
-	if pid != 0 {
-		if req.For, err = pool.ProcessOf(pid); err != nil {
-			return nil, invalid("", "--for %d: %v", pid, err)
-		}
+	if req.For, err = processOf(pid); err != nil {
+		return nil, err
 	}
 	a.leaseIdle = idleAcquired
 	engine, err := a.engine(ctx)

@@ -116,14 +116,22 @@ func (a *app) tell(err error) {
 
 // plain is an error's text for people: without our rooms' operation names, and without the kind's name where the cause says more.
 func plain(err error) string {
-	var e *compute.Error
-	if !errors.As(err, &e) {
-		return oneLine(err.Error())
-	}
-	if outer, ok := err.(*compute.Error); ok {
-		e = outer
-	} else {
-		return oneLine(err.Error())
+	e, ours := err.(*compute.Error)
+	if !ours {
+		text := err.Error()
+		var inside []error
+		switch w := err.(type) {
+		case interface{ Unwrap() error }:
+			inside = []error{w.Unwrap()}
+		case interface{ Unwrap() []error }:
+			inside = w.Unwrap()
+		}
+		for _, i := range inside {
+			if i != nil && i.Error() != "" {
+				text = strings.Replace(text, i.Error(), plain(i), 1)
+			}
+		}
+		return oneLine(text)
 	}
 	var parts []string
 	if e.ID != "" {

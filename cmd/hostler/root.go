@@ -37,6 +37,10 @@ func runHostler(ctx context.Context, a *app, args []string) int {
 	root.SetErr(a.errs)
 	cmd, err := root.ExecuteContextC(ctx)
 	err = a.interrupted(err, "")
+	if errors.Is(err, compute.ErrInvalid) && cmd != nil && cmd.Name() != "run" { // the option may stand behind the one that is wrong
+		own, _, _ := cutWords(args, "--")
+		a.flags.json = a.flags.json || slices.Contains(own, "--json")
+	}
 	if err != nil && !isTold(err) {
 		err = a.usageError(cmd, err)
 	}
@@ -45,6 +49,14 @@ func runHostler(ctx context.Context, a *app, args []string) int {
 		return runStatus(err)
 	}
 	return exitStatus(err)
+}
+
+// cutWords cuts words around the first that is sep.
+func cutWords(words []string, sep string) (before, after []string, found bool) {
+	if i := slices.Index(words, sep); i >= 0 {
+		return words[:i], words[i+1:], true
+	}
+	return words, nil, false
 }
 
 // isTold reports whether an error has one of our kinds or is a mere status; what cobra itself says has not.
@@ -61,18 +73,53 @@ func (a *app) usageError(cmd *cobra.Command, err error) error {
 	text := strings.TrimSuffix(strings.SplitN(err.Error(), "\n", 2)[0], ".")
 	if name, ok := strings.CutPrefix(text, "unknown command "); ok {
 		name, _, _ = strings.Cut(strings.TrimPrefix(name, `"`), `"`)
-		var verbs []string
-		for _, c := range cmd.Commands() {
-			if !c.Hidden {
-				verbs = append(verbs, c.Name())
-			}
-		}
-		return invalid(nearestHint(name, verbs, cmd.CommandPath()+" "), "unknown command %q", name)
+		return unknownCommand(cmd, name)
 	}
 	if strings.Contains(text, "arg(s)") || strings.Contains(text, "invalid argument") || strings.Contains(text, "flag") {
 		return invalid("hostler help "+strings.TrimPrefix(cmd.CommandPath(), "hostler "), "%s", text)
 	}
 	return err
+}
+
+// unknownCommand is the error for a word that is none of a command's own.
+func unknownCommand(cmd *cobra.Command, name string) error {
+	var verbs []string
+	for _, c := range cmd.Commands() {
+		if !c.Hidden {
+			verbs = append(verbs, c.Name())
+		}
+	}
+	return invalid(nearestHint(name, verbs, cmd.CommandPath()+" "), "unknown command %q", name)
+}
+
+// newHelp is cobra's own, which takes an unknown word for a wish to see the usage.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Explain a command",
+		Example: "  hostler help run",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, rest, err := cmd.Root().Find(args)
+			if err == nil && c != nil && (len(rest) == 0 || !c.HasSubCommands()) {
+				c.InitDefaultHelpFlag()
+				return c.Help()
+			}
+			if c == nil {
+				c = cmd.Root()
+			}
+			return unknownCommand(c, first(append(rest, args...)))
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) (out candidates, _ cobra.ShellCompDirective) {
+			if c, _, err := cmd.Root().Find(args); err == nil {
+				for _, sub := range c.Commands() {
+					if sub.IsAvailableCommand() {
+						out = append(out, cobra.CompletionWithDesc(sub.Name(), sub.Short))
+					}
+				}
+			}
+			return out, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
 }
 
 // newRoot makes the tree of commands. It opens nothing: what a command needs is opened when it runs.
@@ -90,6 +137,9 @@ func newRoot(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("unknown command %q for %q", args[0], "hostler")
+			}
+			if asked, _ := cmd.Flags().GetBool("version"); asked {
+				return a.printVersion()
 			}
 			return a.shortHelp(cmd)
 		},
@@ -125,6 +175,8 @@ func newRoot(a *app) *cobra.Command {
 			root.AddCommand(cmd)
 		}
 	}
+	root.Flags().BoolP("version", "v", false, "print the version")
+	root.SetHelpCommand(newHelp())
 	root.SetHelpCommandGroupID("set")
 	return root
 }
@@ -170,6 +222,10 @@ func flagError(cmd *cobra.Command, err error) error {
 		text = "unknown option --" + name
 	} else if strings.HasPrefix(text, "unknown shorthand flag: ") {
 		text = strings.Replace(text, "unknown shorthand flag: ", "unknown option ", 1)
+	}
+	if before, _, ours := strings.Cut(text, ": strconv."); ours { // invalid argument "x" for "--cores" flag: strconv...
+		value, option, _ := strings.Cut(strings.TrimPrefix(before, "invalid argument "), " for ")
+		text = strings.Trim(strings.TrimSuffix(option, " flag"), `"`) + ": " + value + " is not a number that it takes"
 	}
 	return invalid(hint, "%s", text)
 }

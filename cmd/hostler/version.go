@@ -40,11 +40,13 @@ func newVersion(a *app) *cobra.Command {
 		Short:   "Print the version",
 		Example: "  hostler version --json",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if a.flags.json {
-				return a.printJSON(thisVersion())
-			}
-			return fprintf(a.out, "%s\n", versionLine())
-		},
+		RunE:    func(*cobra.Command, []string) error { return a.printVersion() },
 	}
+}
+
+func (a *app) printVersion() error {
+	if a.flags.json {
+		return a.printJSON(thisVersion())
+	}
+	return fprintf(a.out, "%s\n", versionLine())
 }
