@@ -89,8 +89,8 @@ func TestManPages(t *testing.T) {
 			t.Errorf("hostler-run.1 has no %q", want)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(dir, "hostler-keeper.1")); err == nil {
-		t.Error("a page for the hidden keeper")
+	if _, err := os.Stat(filepath.Join(dir, "hostler-keeper-serve.1")); err == nil {
+		t.Error("a page for what is hidden")
 	}
 	groff, err := exec.LookPath("groff")
 	if err != nil {

@@ -24,31 +24,26 @@ import (
 
 // newKeeper is the background process that commands start for themselves; see the README.
 func newKeeper(a *app) *cobra.Command {
-	var tree string
-	var idle durationFlag
 	cmd := &cobra.Command{
 		Use:     "keeper",
-		Short:   "The background process: keeps connections open, and does what commands leave",
+		Short:   "The background process that keeps connections open and does what commands leave",
+		Long:    "Commands start the keeper when they need it, and it ends by itself when it has had nothing to do for a while.",
 		Example: "  hostler keeper status",
-		Hidden:  true,
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.keep(cmd.Context(), tree, idle.d) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.Flags().StringVar(&tree, "tree", "", "read the configuration as a command in `DIR` does")
-	cmd.Flags().Var(&idle, "idle", "end after so long with nothing to do")
+	var tree string
+	var idle durationFlag
+	serve := &cobra.Command{
+		Use: "serve", Short: "Be the keeper", Example: "  hostler keeper serve", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.keep(cmd.Context(), tree, idle.d) },
+	}
+	serve.Flags().StringVar(&tree, "tree", "", "read the configuration as a command in `DIR` does")
+	serve.Flags().Var(&idle, "idle", "end after so long with nothing to do")
 	cmd.AddCommand(
+		serve,
 		&cobra.Command{Use: "status", Short: "Say what the keeper has", Example: "  hostler keeper status", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				socket, err := keeperSocket()
-				if err != nil {
-					return err
-				}
-				st, err := keeper.Ask(cmd.Context(), socket)
-				if err != nil {
-					return err
-				}
-				return a.printJSON(st)
-			}},
+			RunE: func(cmd *cobra.Command, _ []string) error { return a.keeperStatus(cmd.Context()) }},
 		&cobra.Command{Use: "stop", Short: "Tell the keeper to end when nothing runs through it", Example: "  hostler keeper stop", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				socket, err := keeperSocket()
@@ -61,6 +56,58 @@ func newKeeper(a *app) *cobra.Command {
 				return nil
 			}})
 	return cmd
+}
+
+// keeperStatus shows the keeper and what it keeps open. None is a good answer too: it starts when it is needed.
+func (a *app) keeperStatus(ctx context.Context) error {
+	socket, err := keeperSocket()
+	if err != nil {
+		return err
+	}
+	st, err := keeper.Ask(ctx, socket)
+	none := errors.Is(err, keeper.ErrNone)
+	switch {
+	case none && a.flags.json:
+		return a.printJSON(nil)
+	case none:
+		return fprintf(a.out, "no keeper is running\n")
+	case err != nil:
+		return err
+	case a.flags.json:
+		return a.printJSON(st)
+	}
+	now := time.Now()
+	line := fmt.Sprintf("process %d, for %s", st.PID, short(now.Sub(st.Started)))
+	switch {
+	case st.Ending:
+		line += ", ending"
+	case st.Busy:
+		line += ", at work"
+	case !st.Due.IsZero():
+		line += ", looks for work in " + short(st.Due.Sub(now))
+	}
+	if st.Error != "" {
+		line += "; its last work: " + printable(st.Error)
+	}
+	if err := fprintf(a.out, "%s\n", line); err != nil || len(st.Kept) == 0 {
+		return err
+	}
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, k := range st.Kept {
+		source := ""
+		if i, _, err := engine.Resolve(ctx, string(k.Instance)); err == nil {
+			source = i.Source
+		}
+		rows = append(rows, []string{source, string(k.Instance), fmt.Sprint(k.Users), short(now.Sub(k.Since)), short(now.Sub(k.Used))})
+	}
+	if err := fprintf(a.out, "\n"); err != nil {
+		return err
+	}
+	return table(a.out, []string{"source", "instance", "users", "open for", "used before"}, rows)
 }
 
 // keep is the keeper, until it has nothing to do.
@@ -160,7 +207,7 @@ func (a *app) keeperStart() (keeper.StartOptions, error) {
 	if err != nil {
 		return keeper.StartOptions{}, err
 	}
-	opt := keeper.StartOptions{Executable: self, Args: []string{"keeper"}, Socket: socket, Log: filepath.Join(state, "keeper.log")}
+	opt := keeper.StartOptions{Executable: self, Args: []string{"keeper", "serve"}, Socket: socket, Log: filepath.Join(state, "keeper.log")}
 	if wd, err := os.Getwd(); err == nil {
 		opt.Args = append(opt.Args, "--tree", wd)
 	}

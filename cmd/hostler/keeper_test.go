@@ -34,7 +34,7 @@ func TestKeepersPlace(t *testing.T) {
 	m.must("--config", extra, "-C", tree, "run", "local", "--", "hostler", "--config", extra, "release", "web-1") // what is left is the keeper's
 	var status struct{ PID int }
 	until(t, "a keeper", func() bool {
-		out, _, exit := m.run("keeper", "status")
+		out, _, exit := m.run("keeper", "status", "--json")
 		return exit == 0 && json.Unmarshal([]byte(out), &status) == nil && status.PID > 1
 	})
 	t.Cleanup(func() { _ = syscall.Kill(status.PID, syscall.SIGKILL) })
@@ -66,7 +66,7 @@ func TestKeepersPlace(t *testing.T) {
 	var again keeper.Status
 	until(t, "the end of its work", func() bool {
 		again = keeper.Status{}
-		if err := json.Unmarshal([]byte(m.must("keeper", "status")), &again); err != nil {
+		if err := json.Unmarshal([]byte(m.must("keeper", "status", "--json")), &again); err != nil {
 			t.Fatal(err)
 		}
 		return !again.Busy

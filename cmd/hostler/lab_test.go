@@ -102,12 +102,12 @@ func TestSSH(t *testing.T) {
 	if _, _, exit := m.run("run", "web-lab1", "--", "no-such-command"); exit != 127 {
 		t.Errorf("no command: exit status %d", exit)
 	}
-	if got := m.must("keeper", "status"); strings.Count(got, `"generation"`) != 2 {
+	if got := m.must("keeper", "status", "--json"); strings.Count(got, `"generation"`) != 2 {
 		t.Errorf("the keeper has not two connections: %s", got)
 	}
 	// Killing the keeper loses nothing: the next command starts another.
 	var keeper struct{ PID int }
-	if err := json.Unmarshal([]byte(m.must("keeper", "status")), &keeper); err != nil || keeper.PID <= 1 {
+	if err := json.Unmarshal([]byte(m.must("keeper", "status", "--json")), &keeper); err != nil || keeper.PID <= 1 {
 		t.Fatalf("keeper status: %v", err)
 	}
 	if err := syscall.Kill(keeper.PID, syscall.SIGKILL); err != nil {
@@ -259,7 +259,7 @@ func TestKeeperOfAnotherTree(t *testing.T) {
 	if got := m.must("-C", project, "run", name, "--", "hostname"); got != "lab1\n" {
 		t.Errorf("run: %q", got)
 	}
-	if got := m.must("keeper", "status"); strings.Count(got, `"generation"`) != 2 {
+	if got := m.must("keeper", "status", "--json"); strings.Count(got, `"generation"`) != 2 {
 		t.Errorf("it did not go by the one keeper: %s", got)
 	}
 	m.must("-C", project, "release", "--all")
@@ -305,7 +305,7 @@ func TestKeeperInTrouble(t *testing.T) {
 	if got := m.must("run", "web-lab2", "--", "hostname"); got != "lab2\n" {
 		t.Errorf("run: %q", got)
 	}
-	if got := m.must("keeper", "status"); strings.Count(got, `"generation"`) != 1 {
+	if got := m.must("keeper", "status", "--json"); strings.Count(got, `"generation"`) != 1 {
 		t.Errorf("the keeper has another connection, so this tests nothing: %s", got)
 	}
 	if _, errs, exit := m.run("run", "web-lab3", "--", "true"); exit != exitNotBegun || !strings.Contains(errs, "no instance") {

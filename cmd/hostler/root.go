@@ -166,8 +166,8 @@ func newRoot(a *app) *cobra.Command {
 	for group, commands := range map[string][]func(*app) *cobra.Command{
 		"use":  {newAcquire, newRun, newShell, newCp, newForward, newRelease, newExtend, newStatus},
 		"keep": {newFill, newHold, newDiscard, newEvents},
-		"set":  {newSource, newConfig, newTrust, newDoctor, newCompat, newCompletion, newVersion},
-		"":     {newKeeper, newDocs},
+		"set":  {newSource, newConfig, newTrust, newDoctor, newKeeper, newCompat, newCompletion, newVersion},
+		"":     {newDocs},
 	} {
 		for _, make := range commands {
 			cmd := make(a)
