@@ -74,7 +74,7 @@ func (f Failures) asError(instance compute.ID) error {
 	if len(f) == 0 {
 		return nil
 	}
-	e := &compute.Error{Op: "hook.Run", ID: instance, Kind: compute.ErrFailed, Err: f}
+	e := &compute.Error{ID: instance, Kind: compute.ErrFailed, Err: f}
 	if len(f) == 1 && errors.Is(f[0], compute.ErrTimeout) {
 		e.Kind = compute.ErrTimeout
 	}

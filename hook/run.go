@@ -120,7 +120,7 @@ func (c *Call) script(ctx context.Context, path string, env []string, out *outpu
 	cmd, err := start(path, string(c.Instance), env, write)
 	write.Close()
 	if err != nil {
-		return &ScriptError{Path: path, Err: startError(err)}
+		return &ScriptError{Path: path, Err: startError(path, err)}
 	}
 	drained := make(chan struct{})
 	go func() { // ends when the last writer of the pipe has gone, or when we stop reading below
@@ -185,7 +185,7 @@ func start(path, arg string, env []string, out *os.File) (*exec.Cmd, error) {
 	}
 }
 
-func startError(err error) error {
+func startError(path string, err error) error {
 	kind := compute.ErrCannotStart
 	hint := ""
 	switch {
@@ -200,7 +200,28 @@ func startError(err error) error {
 	if errors.As(err, &errno) {
 		err = errno
 	}
+	if name := interpreter(path); kind == compute.ErrNoCommand && name != "" {
+		if _, e := os.Stat(name); errors.Is(e, os.ErrNotExist) {
+			return &compute.Error{Kind: kind, Err: fmt.Errorf("its interpreter %s does not exist", name), Hint: "mend its first line, or install it"}
+		}
+	}
 	return &compute.Error{Kind: kind, Err: err, Hint: hint}
+}
+
+// interpreter is what a script's first line names; "": nothing.
+func interpreter(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	line := make([]byte, 256) // as much as kernels read
+	n, _ := io.ReadFull(f, line)
+	text, _, _ := strings.Cut(string(line[:n]), "\n")
+	if words := strings.Fields(strings.TrimPrefix(text, "#!")); strings.HasPrefix(text, "#!") && len(words) > 0 {
+		return words[0]
+	}
+	return ""
 }
 
 func signalName(s syscall.Signal) string {

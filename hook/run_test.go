@@ -68,7 +68,7 @@ func TestFailures(t *testing.T) {
 		{"status", "for i in 1 2 3 4 5 6 7; do echo line $i; done; exit 3", "exit status 3: line 3 / line 4 / line 5 / line 6 / line 7", compute.ErrFailed},
 		{"signal", "kill -TERM $$", "ended by signal TERM", compute.ErrFailed},
 		{"escape", `printf '\033[31mred\000\n'; exit 1`, "exit status 1: [31mred", compute.ErrFailed},
-		{"interpreter", "", "no such file or directory", compute.ErrNoCommand},
+		{"interpreter", "", "its interpreter /nowhere/sh does not exist", compute.ErrNoCommand},
 		{"format", "", "exec format error", compute.ErrNotExecutable},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -79,6 +79,10 @@ func (a *app) configShow() error {
 	for _, w := range cfg.Warnings {
 		v.Warnings = append(v.Warnings, w.Error())
 	}
+	for _, s := range cfg.Sources {
+		v.Warnings = append(v.Warnings, deadHooks(s)...)
+		v.Warnings = append(v.Warnings, a.oddNumbers(s)...)
+	}
 	v.State, _ = stateDir()
 	if a.flags.json {
 		return a.printJSON(v)

@@ -87,6 +87,11 @@ func (a *app) checkConfig() []checkView {
 	for _, w := range cfg.Warnings {
 		out = append(out, checkView{"warn", "configuration", text(w), ""})
 	}
+	for _, s := range cfg.Sources {
+		for _, line := range append(deadHooks(s), a.oddNumbers(s)...) {
+			out = append(out, checkView{"warn", "configuration", line, ""})
+		}
+	}
 	for _, d := range cfg.NeedsTrust() {
 		if !d.Trusted {
 			out = append(out, checkView{"warn", "trust", d.Root + " waits for your approval", "hostler trust show"})

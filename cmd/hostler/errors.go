@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
@@ -116,6 +117,9 @@ func (a *app) tell(err error) {
 
 // plain is an error's text for people: without our rooms' operation names, and without the kind's name where the cause says more.
 func plain(err error) string {
+	if p, ok := err.(*fs.PathError); ok { // which call it was says nothing to people
+		return oneLine(p.Path + ": " + plain(p.Err))
+	}
 	e, ours := err.(*compute.Error)
 	if !ours {
 		text := err.Error()

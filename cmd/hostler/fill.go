@@ -22,6 +22,7 @@ maximum. Prints the names of what was made. Without a controller nothing else ma
 			}
 			ctx, stop := a.untilSignal(cmd.Context())
 			defer stop()
+			a.warnOfHooks(args...)
 			made, err := engine.Fill(ctx, args...)
 			a.ring(ctx)
 			err = a.interrupted(err, "what is made stays")

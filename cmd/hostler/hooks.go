@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,10 +34,14 @@ func (a *app) hooks(state string) func(context.Context, pool.HookCall) error {
 			return err
 		}
 		defer log.Close()
-		return hook.Run(ctx, hook.Call{
+		err = hook.Run(ctx, hook.Call{
 			Dir: def.Hooks[c.Event], Event: c.Event, Instance: c.Instance.ID, Env: a.hookEnv(ctx, c, def, state), StopAtFirst: c.Event != "discard",
 			Timeout: def.HookTimeout, Resume: c.Resume, Record: filepath.Join(dir, string(c.Instance.ID)+"."+c.Event+".done"), Done: c.Done, Output: log,
 		})
+		if err != nil {
+			return fmt.Errorf("%w; its output is in %s", err, log.Name())
+		}
+		return nil
 	}
 }
 
@@ -61,6 +67,47 @@ func (a *app) trusts(tree string) error {
 		}
 	}
 	return nil
+}
+
+// deadHooks says of each file that lies where hooks do, and looks like one, why it is not run.
+func deadHooks(s *config.Source) (lines []string) {
+	for _, event := range config.Events {
+		dir := s.Hooks[event]
+		if dir == "" {
+			continue
+		}
+		_, skipped, err := hook.List(dir)
+		if err != nil {
+			lines = append(lines, fmt.Sprintf("source %s: %s.d: %s", s.Name, event, plain(err)))
+		}
+		for _, f := range skipped {
+			if f.Warn || !hook.ValidName(f.Name) && !leftBehind(f.Name) {
+				lines = append(lines, fmt.Sprintf("source %s: %s/%s is not run: %s", s.Name, filepath.Base(dir), printable(f.Name), f.Why))
+			}
+		}
+	}
+	return lines
+}
+
+// leftBehind reports whether a file is what editors and packages leave, which nobody takes for a hook.
+func leftBehind(name string) bool {
+	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") || strings.Contains(name, ".dpkg-") || strings.Contains(name, ".rpm")
+}
+
+// warnOfHooks tells of such files of the sources that are about to be used; of all without names.
+func (a *app) warnOfHooks(names ...string) {
+	cfg, err := a.configuration()
+	if err != nil || a.flags.quiet || a.compat {
+		return
+	}
+	for _, s := range cfg.Sources {
+		if len(names) > 0 && !slices.Contains(names, s.Name) {
+			continue
+		}
+		for _, line := range deadHooks(s) {
+			_ = fprintf(a.errs, "%s: warning: %s\n", a.program, line)
+		}
+	}
 }
 
 // hookEnv is what a hook finds in its environment beside our own.

@@ -114,6 +114,11 @@ func (a *app) sourceShow(name string) error {
 	if a.flags.json {
 		return a.printJSON(v)
 	}
+	for _, line := range a.oddNumbers(s) {
+		if err := fprintf(a.errs, "%s: warning: %s\n", a.program, line); err != nil {
+			return err
+		}
+	}
 	w := a.out
 	for _, line := range [][2]string{{"source", s.Name}, {"type", s.Type}, {"file", s.File}, {"error", v.Error}, {"shadows", strings.Join(s.Shadowed, ", ")}, {"digest", s.Digest}} {
 		if line[1] != "" {
@@ -133,6 +138,23 @@ func (a *app) sourceShow(name string) error {
 		}
 	}
 	return nil
+}
+
+// oddNumbers says which numbers of a source cannot be meant so. Nothing is opened for it.
+func (a *app) oddNumbers(s *config.Source) (lines []string) {
+	if s.Err != nil {
+		return nil
+	}
+	if s.Maximum > 0 && s.Reserve > s.Maximum {
+		lines = append(lines, fmt.Sprintf("source %s: reserve %d is more than maximum %d: so many there never are", s.Name, s.Reserve, s.Maximum))
+	}
+	if s.Type == "local" && s.Maximum > 1 {
+		lines = append(lines, fmt.Sprintf("source %s: maximum %d, and there is one of type local: this machine", s.Name, s.Maximum))
+	}
+	if s.Type == "local" && s.Reserve > 1 && s.Maximum == 0 {
+		lines = append(lines, fmt.Sprintf("source %s: reserve %d, and there is one of type local: this machine", s.Name, s.Reserve))
+	}
+	return lines
 }
 
 // showHooks lists what a hook directory would run, and what looks as if it was meant to and will not.
@@ -168,6 +190,12 @@ func (a *app) sourceTest(ctx context.Context, name string) error {
 	}
 	ctx, stop := a.untilSignal(ctx)
 	defer stop()
+	a.warnOfHooks(name)
+	if s, err := a.configured(name); err == nil && !a.flags.quiet {
+		for _, line := range a.oddNumbers(s) {
+			_ = fprintf(a.errs, "%s: warning: %s\n", a.program, line)
+		}
+	}
 	res, err := engine.Test(ctx, name)
 	if err == nil {
 		err = a.atRest(ctx, engine, slices.Compact([]compute.ID{res.Instance, res.Leaf}))
@@ -185,6 +213,9 @@ func (a *app) sourceTest(ctx context.Context, name string) error {
 			return e
 		}
 		return err
+	}
+	if err != nil && res.Instance == "" {
+		return err // nothing was timed
 	}
 	var rows [][]string
 	for _, p := range []struct {

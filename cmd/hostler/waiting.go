@@ -26,6 +26,7 @@ func (a *app) take(ctx context.Context, engine *pool.Pool, req compute.Request) 
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &waiting{app: a, engine: engine, req: req, asked: time.Now(), began: make(chan struct{})}
 	req.Notify = w.notify
+	a.warnOfHooks(append(w.leaves(req.Source), req.Source)...)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
