@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +28,11 @@ at that moment.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch root := cmd.Root(); args[0] {
 			case "bash":
-				return root.GenBashCompletionV2(a.out, true)
+				var script bytes.Buffer
+				if err := root.GenBashCompletionV2(&script, true); err != nil {
+					return err
+				}
+				return fprintf(a.out, "%s%s", strings.ReplaceAll(script.String(), "_get_comp_words_by_ref \"$@\" cur prev words cword", "__hostler_words \"$@\""), bashWords)
 			case "zsh":
 				return root.GenZshCompletion(a.out)
 			case "fish":
@@ -37,6 +43,28 @@ at that moment.
 		},
 	}
 }
+
+// bashWords finds the words of the command line where the package bash-completion, which does it better, is not installed.
+const bashWords = `
+__hostler_words()
+{
+    if declare -F _get_comp_words_by_ref >/dev/null 2>&1; then
+        _get_comp_words_by_ref "$@" cur prev words cword
+        return
+    fi
+    local IFS=$' \t\n' line="${COMP_LINE:0:COMP_POINT}"
+    read -r -a words <<<"$line"
+    if [[ -z $line || $line == *[[:space:]] ]]; then
+        words+=("")
+    fi
+    cword=$((${#words[@]} - 1))
+    cur=${words[cword]}
+    prev=
+    if ((cword > 0)); then
+        prev=${words[cword - 1]}
+    fi
+}
+`
 
 // What may be completed is read from configuration and state as they are. Completion changes nothing and says nothing of errors: a shell's prompt
 // is no place for them.
