@@ -122,7 +122,7 @@ func (a *app) configTables(v configView) error {
 	if err := fprintf(a.out, "\n"); err != nil {
 		return err
 	}
-	if err := table(a.out, []string{"source", "type", "file", "note"}, rows); err != nil {
+	if err := a.table([]string{"source", "type", "file", "note"}, rows); err != nil {
 		return err
 	}
 	if err := fprintf(a.out, "\ndefaults: source %s, wait %vs\nstate: %s\n", v.Defaults.Source, v.Defaults.Wait, v.State); err != nil {

@@ -70,7 +70,7 @@ func (a *app) status(ctx context.Context, names []string, verbose bool, query st
 	for i, s := range sources {
 		rows[i] = append(crcacheRow(s), s.Type, note(s, time.Now()))
 	}
-	if err := table(a.out, []string{"source", "cached", "in-use", "max", "type", "note"}, rows); err != nil || !verbose {
+	if err := a.table([]string{"source", "cached", "in-use", "max", "type", "note"}, rows); err != nil || !verbose {
 		return err
 	}
 	instances, leases, err := instancesOf(ctx, engine, sources)
@@ -84,7 +84,7 @@ func (a *app) status(ctx context.Context, names []string, verbose bool, query st
 	if err := fprintf(a.out, "\n"); err != nil {
 		return err
 	}
-	return table(a.out, []string{"instance", "state", "since", "lease", "owner", "ends", "note"}, rows)
+	return a.table([]string{"instance", "state", "since", "lease", "owner", "ends", "note"}, rows)
 }
 
 func (a *app) statusJSON(ctx context.Context, engine *pool.Pool, sources []pool.SourceStatus) error {
@@ -108,8 +108,16 @@ func (a *app) statusJSON(ctx context.Context, engine *pool.Pool, sources []pool.
 // selected returns the status of the named sources, sorted by name; of all without names.
 func selected(ctx context.Context, engine *pool.Pool, names []string) ([]pool.SourceStatus, error) {
 	all, err := engine.Status(ctx)
-	if err != nil || len(names) == 0 {
-		return all, err
+	if err != nil {
+		return nil, err
+	}
+	return choose(all, names)
+}
+
+// choose leaves those of the names; without names all.
+func choose(all []pool.SourceStatus, names []string) ([]pool.SourceStatus, error) {
+	if len(names) == 0 {
+		return all, nil
 	}
 	known := make([]string, len(all))
 	for i, s := range all {

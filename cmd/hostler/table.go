@@ -3,8 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/term"
 )
 
 // table prints rows under a header and a rule: columns as wide as their widest cell, two spaces between, nothing after the last word of a line.
@@ -35,6 +39,39 @@ func table(w io.Writer, header []string, rows [][]string) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// table prints to standard output; on a terminal the last column, a note, is cut to what is left of the line.
+func (a *app) table(header []string, rows [][]string) error {
+	if out, ok := a.out.(*os.File); ok && isTerminal(out) {
+		if cols, _, err := term.GetSize(int(out.Fd())); err == nil {
+			rows = fit(header, rows, cols)
+		}
+	}
+	return table(a.out, header, rows)
+}
+
+// noteLeast is what is left of a note, however narrow the terminal.
+const noteLeast = 24
+
+// fit cuts the last column so that lines are no longer than cols, as far as that can be.
+func fit(header []string, rows [][]string, cols int) [][]string {
+	last, left := len(header)-1, cols
+	for i := range last {
+		width := utf8.RuneCountInString(header[i])
+		for _, row := range rows {
+			width = max(width, utf8.RuneCountInString(row[i]))
+		}
+		left -= width + 2
+	}
+	left = max(left, noteLeast)
+	out := slices.Clone(rows)
+	for i, row := range out {
+		if note := []rune(row[last]); len(note) > left {
+			out[i] = append(slices.Clone(row[:last]), string(note[:left-3])+"...")
+		}
+	}
+	return out
 }
 
 // printable replaces what could drive a terminal in text that comes from elsewhere.

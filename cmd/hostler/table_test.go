@@ -1,0 +1,21 @@
+package main
+
+import "testing"
+
+func TestFit(t *testing.T) {
+	header := []string{"source", "note"}
+	rows := [][]string{{"web", "short"}, {"demo", "a note that goes on for longer than anybody's terminal is wide"}}
+	got := fit(header, rows, 40)
+	if got[0][1] != "short" || len(got[1][1]) != 32 || got[1][1][29:] != "..." {
+		t.Errorf("%q", got)
+	}
+	if rows[1][1][:7] != "a note " || len(rows[1][1]) < 40 {
+		t.Error("the rows themselves were changed")
+	}
+	if got := fit(header, rows, 3); len(got[1][1]) != noteLeast {
+		t.Errorf("on a narrow terminal %q", got)
+	}
+	if got := fit(header, rows, 200); got[1][1] != rows[1][1] {
+		t.Errorf("on a wide one %q", got)
+	}
+}
