@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,11 +55,14 @@ func (a *app) cp(ctx context.Context, sources []string, to string, recursive, an
 		return err
 	}
 	opt := remote.CopyOptions{Recursive: recursive, DstMustBeDir: len(sources) > 1, Stdin: a.in, Stdout: a.out}
+	if info, e := os.Stat(to); len(sources) > 1 && dst.Conn == nil && (e != nil || !info.IsDir()) {
+		return invalid("several files want a directory, which has to be there", "no such directory: %s", to)
+	}
 	var errs []error
 	for _, s := range sources {
 		src, err := c.side(ctx, s)
 		if err == nil {
-			err = remote.Copy(ctx, src, dst, opt)
+			err = onWhich(s, to, src, dst, remote.Copy(ctx, src, dst, opt))
 		}
 		if err != nil && len(sources) > 1 {
 			err = fmt.Errorf("%s: %w", s, err)
@@ -68,6 +73,23 @@ func (a *app) cp(ctx context.Context, sources []string, to string, recursive, an
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// onWhich names the instance in an error of a copy to or from it, unless it is the side here that is not there.
+func onWhich(from, to string, src, dst remote.Side, err error) error {
+	var e *compute.Error
+	if err == nil || errors.As(err, &e) && e.ID != "" || (src.Conn == nil) == (dst.Conn == nil) {
+		return err
+	}
+	side, here := to, src.Path
+	if src.Conn != nil {
+		side, here = from, filepath.Dir(dst.Path)
+	}
+	if _, missing := os.Stat(here); missing != nil && here != "-" {
+		return err
+	}
+	name, _, _ := splitSide(side)
+	return fmt.Errorf("%s: %w", name, err)
 }
 
 // copies are the connections of one cp: one to each instance.

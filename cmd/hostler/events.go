@@ -22,9 +22,13 @@ func newEvents(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "events [INSTANCE | SOURCE]",
 		Short:   "Show what happened, and on what each hand-out rests",
+		Long:    "Show what happened, the oldest first, and on what each hand-out rests. With --json it is one document a line.",
 		Example: "  hostler events web-3\n  hostler events --follow --json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if newest < 0 {
+				return invalid("", "--newest %d: less than none", newest)
+			}
 			engine, err := a.engine(cmd.Context())
 			if err != nil {
 				return err
@@ -36,6 +40,15 @@ func newEvents(a *app) *cobra.Command {
 			if len(args) == 1 {
 				if err := a.about(cmd.Context(), engine, args[0], &q); err != nil {
 					return err
+				}
+			}
+			if newest == 0 && cmd.Flags().Changed("newest") { // none of what was
+				last, err := engine.Events(cmd.Context(), compute.EventQuery{Newest: 1})
+				if err != nil || !follow {
+					return err
+				}
+				if q.Newest = 0; len(last) > 0 {
+					q.After = last[0].ID
 				}
 			}
 			return a.events(cmd.Context(), engine, q, follow)

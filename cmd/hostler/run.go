@@ -154,6 +154,9 @@ func (a *app) run(ctx context.Context, o *runOptions, name string, words []strin
 	if o.shell {
 		words = scriptWords(o.script, words)
 	}
+	if o.report == "-" {
+		return invalid("a file, or fd:3 with 3>file", "--report -: it would stand between what the command prints")
+	}
 	r := &runner{app: a, opt: o, started: time.Now()}
 	defer func() { err = errors.Join(err, a.writeReport(o.report, r, err)) }()
 	if o.detach && (len(words) == 0 || o.tty || o.timeout.set || o.stdin != "") {

@@ -139,5 +139,13 @@ func (a *app) trustRevoke(dangers []config.Danger, root string) error {
 		}
 		root = d.Root
 	}
-	return configError(store.Revoke(root))
+	if err := store.Revoke(root); err != nil || a.flags.quiet {
+		return configError(err)
+	}
+	for _, d := range dangers {
+		if d.Root == root && d.Trusted {
+			return fprintf(a.out, "%s: approved no more\n", root)
+		}
+	}
+	return fprintf(a.out, "%s: was not approved, and is not\n", root)
 }

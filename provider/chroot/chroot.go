@@ -50,7 +50,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	case o.Dir == "":
 		return fail(compute.ErrInvalid, "", "no directory to keep instances in")
 	case os.Geteuid() != 0:
-		return fail(compute.ErrDenied, "run hostler as root for this source, or use one of type sandbox or local", "only root may change the root directory")
+		return fail(compute.ErrDenied, "run hostler as root for this source, or use one of type local", "only root may change the root directory")
 	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
