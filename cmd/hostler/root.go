@@ -188,7 +188,7 @@ func (a *app) begin(cmd *cobra.Command) error {
 	}
 	if a.flags.dir != "" {
 		if err := os.Chdir(a.flags.dir); err != nil {
-			return invalid("", "-C: %v", err)
+			return invalid("", "-C: %w", err)
 		}
 		_ = os.Unsetenv("PWD") // what it said is true no more
 	}
