@@ -13,8 +13,8 @@ A NAME is looked up as an instance, then as a lease's name, then as a source. Wi
 were read, `hostler source list` which there are, `hostler doctor` what works on this machine.
 
 Exit status: 0 done, 1 failed or unavailable, 2 usage or configuration, 3 no capacity, 4 timed out, 5 not found, 6 conflict (not leased, not now),
-7 denied, 130 interrupted (128+n by signal n). run and shell exit as their command did (128+n for signal n); their own: 121 contact lost, 124 --timeout, 125 hostler failed before the
-command began, 126 not executable, 127 not found.
+7 denied, 130 interrupted (128+n by signal n). run and shell exit as their command did (128+n for signal n); their own: 121 contact lost, 124
+--timeout, 125 hostler failed before the command began, 126 not executable, 127 not found.
 
 Called by the name crcache (hostler compat install makes the link), it takes that program's verbs and options and answers as it did.
 */
