@@ -63,13 +63,16 @@ type change struct {
 
 var (
 	serial   atomic.Int64
-	registry sync.Map // the address of a VFS, or of an open file: its *Disk or *file. C code knows addresses alone
+	listing  sync.Mutex // SQLite's list of file systems is read and written under it; SQLite's own lock is not ours to take
+	registry sync.Map   // the address of a VFS, or of an open file: its *Disk or *file. C code knows addresses alone
 )
 
 // New registers a Disk.
 func New(plan Plan) (*Disk, error) {
 	tls := libc.NewTLS()
 	defer tls.Close()
+	listing.Lock()
+	defer listing.Unlock()
 	base := sqlite3.Xsqlite3_vfs_find(tls, 0)
 	if base == 0 {
 		return nil, errors.New("SQLite has no file system")
@@ -97,7 +100,9 @@ func New(plan Plan) (*Disk, error) {
 func (d *Disk) Close() {
 	tls := libc.NewTLS()
 	defer tls.Close()
+	listing.Lock()
 	sqlite3.Xsqlite3_vfs_unregister(tls, d.vfs)
+	listing.Unlock()
 	registry.Delete(d.vfs)
 	libc.Xfree(tls, vfsAt(d.vfs).FzName)
 	libc.Xfree(tls, d.vfs)
