@@ -54,19 +54,28 @@ type Error struct {
 	Hint string // what the user may do, a sentence without a full stop; may be empty
 }
 
-// Error returns "op: id: kind: cause", leaving out what is empty. The hint is not part of it.
+// Error returns "op: id: kind: cause", leaving out what is empty, and what the cause says again. The hint is not part of it.
 func (e *Error) Error() string {
+	id, kind := string(e.ID), ""
+	if e.Kind != nil {
+		kind = e.Kind.Error()
+	}
+	cause := ""
+	if e.Err != nil {
+		cause = e.Err.Error()
+		var inner *Error
+		if errors.As(e.Err, &inner) && inner.ID == e.ID {
+			id = ""
+		}
+		if strings.HasPrefix(cause, kind) || inner != nil && errors.Is(inner, e.Kind) {
+			kind = ""
+		}
+	}
 	var parts []string
-	for _, s := range []string{e.Op, string(e.ID)} {
+	for _, s := range []string{e.Op, id, kind, cause} {
 		if s != "" {
 			parts = append(parts, s)
 		}
-	}
-	if e.Kind != nil && !(e.Err != nil && strings.HasPrefix(e.Err.Error(), e.Kind.Error())) {
-		parts = append(parts, e.Kind.Error())
-	}
-	if e.Err != nil {
-		parts = append(parts, e.Err.Error())
 	}
 	return strings.Join(parts, ": ")
 }

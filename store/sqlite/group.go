@@ -141,7 +141,7 @@ func (s *Store) gather() {
 }
 
 // rounds is how often gather yields at most: on an idle machine some microseconds, on a busy one a share of time for each of its callers.
-const rounds = 64
+const rounds = 256
 
 // handOn gives the lead to the next who waits. The caller holds mu.
 func (s *Store) handOn() {

@@ -8,20 +8,18 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-const leaseColumns = `id, name, instance, source, owner, purpose, labels, generation, given, used, ttl, idle, expires, ended, why, pid,
- pid_start, worker, pool`
+const leaseColumns = "id, name, instance, owner, generation, given, used, expires, ended, why, pid, worker, detail"
 
-func scanLease(s scanner) (*compute.Lease, error) {
+func (t *tx) scanLease(s scanner) (*compute.Lease, error) {
 	var l compute.Lease
-	var labels string
-	var given, used, expires, ended, start int64
-	err := s.Scan(&l.ID, &l.Name, &l.Instance, &l.Source, &l.Owner, &l.Purpose, &labels, &l.Generation, &given, &used, (*int64)(&l.TTL),
-		(*int64)(&l.Idle), &expires, &ended, &l.Why, &l.For.PID, &start, &l.Worker, &l.Pool)
+	var text string
+	var given, used, expires, ended int64
+	err := s.Scan(&l.ID, &l.Name, &l.Instance, &l.Owner, &l.Generation, &given, &used, &expires, &ended, &l.Why, &l.For.PID, &l.Worker, &text)
 	if err != nil {
 		return nil, err
 	}
-	l.Given, l.Used, l.Expires, l.Ended, l.For.Start = instant(given), instant(used), instant(expires), instant(ended), uint64(start)
-	if err := unpack(labels, &l.Labels); err != nil {
+	l.Given, l.Used, l.Expires, l.Ended = instant(given), instant(used), instant(expires), instant(ended)
+	if err := t.s.terms.give(text, &l); err != nil {
 		return nil, fmt.Errorf("record of lease %s: %w", l.ID, err)
 	}
 	return &l, nil
@@ -29,16 +27,16 @@ func scanLease(s scanner) (*compute.Lease, error) {
 
 // Lease returns a lease by its id.
 func (t *tx) Lease(id string) (*compute.Lease, error) {
-	l, err := scanLease(t.row("SELECT "+leaseColumns+" FROM leases WHERE id = ? AND ended = 0", id))
+	l, err := t.scanLease(t.row("SELECT "+leaseColumns+" FROM leases INDEXED BY leases_live WHERE id = ? AND ended = 0", id))
 	if errors.Is(err, errNoRow) {
-		l, err = scanLease(t.row("SELECT "+leaseColumns+" FROM leases WHERE id = ? AND ended > 0", id))
+		l, err = t.scanLease(t.row("SELECT "+leaseColumns+" FROM leases WHERE id = ? AND ended > 0", id))
 	}
 	return l, t.read(err, id)
 }
 
 // LeaseOf returns the living lease of an instance.
 func (t *tx) LeaseOf(id compute.ID) (*compute.Lease, error) {
-	l, err := scanLease(t.row("SELECT "+leaseColumns+" FROM leases WHERE instance = ? AND ended = 0", string(id)))
+	l, err := t.scanLease(t.row("SELECT "+leaseColumns+" FROM leases WHERE instance = ? AND ended = 0", string(id)))
 	return l, t.read(err, string(id))
 }
 
@@ -70,7 +68,7 @@ func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
 	if !q.Ended && q.Instance == "" && q.Name == "" && q.Due.IsZero() {
 		from += " INDEXED BY leases_live" // else all that ever were would be read, to have them in order
 	}
-	return collect(t, scanLease, "SELECT "+leaseColumns+from+w.text+order+limit(q.Limit), w.args...)
+	return collect(t, t.scanLease, "SELECT "+leaseColumns+from+w.text+order+limit(q.Limit), w.args...)
 }
 
 // InsertLease adds a lease.
@@ -83,11 +81,14 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 				Err: fmt.Errorf("a lease of this name holds %s", same[0].Instance), Hint: "release it, or choose another name"}
 		}
 	}
-	_, err := t.write(`INSERT INTO leases (id, name, instance, source, owner, purpose, labels, generation, given, used, ttl, idle, expires,
- deadline, ended, why, pid, pid_start, worker, pool) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		l.ID, l.Name, string(l.Instance), l.Source, l.Owner, l.Purpose, pack(l.Labels), l.Generation, nanos(l.Given), nanos(l.Used),
-		int64(l.TTL), int64(l.Idle), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), l.Why, l.For.PID, int64(l.For.Start), l.Worker,
-		string(l.Pool))
+	text, err := t.s.terms.text(l)
+	if err != nil {
+		return err
+	}
+	_, err = t.write(`INSERT INTO leases (id, name, instance, owner, generation, given, used, expires, deadline, ended, why, pid, worker, detail)
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		l.ID, l.Name, string(l.Instance), l.Owner, l.Generation, nanos(l.Given), nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended),
+		l.Why, l.For.PID, l.Worker, text)
 	if unique(err) {
 		return &compute.Error{ID: l.Instance, Kind: compute.ErrConflict, Err: errors.Join(errors.New("it has a lease"), err)}
 	}
@@ -96,9 +97,13 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 
 // SaveLease updates what may change of a lease.
 func (t *tx) SaveLease(l *compute.Lease) error {
-	const set = "UPDATE leases SET used = ?, ttl = ?, idle = ?, expires = ?, deadline = ?, ended = ?, why = ?, worker = ? WHERE id = ? AND ended "
-	args := []any{nanos(l.Used), int64(l.TTL), int64(l.Idle), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), l.Why, l.Worker, l.ID}
-	err := t.update(l.ID, set+"= 0", args...)
+	text, err := t.s.terms.text(l)
+	if err != nil {
+		return err
+	}
+	const set = "UPDATE leases SET used = ?, expires = ?, deadline = ?, ended = ?, why = ?, worker = ?, detail = ? WHERE instance = ? AND id = ? AND ended "
+	args := []any{nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), l.Why, l.Worker, text, string(l.Instance), l.ID}
+	err = t.update(l.ID, set+"= 0", args...)
 	if errors.Is(err, compute.ErrNotFound) {
 		err = t.update(l.ID, set+"> 0", args...)
 	}

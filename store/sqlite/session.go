@@ -18,6 +18,7 @@ type session struct {
 	conn    driver.Conn
 	stmts   map[string]*stmt
 	details map[string]*detail
+	terms   termsMemory
 }
 
 type stmt struct {

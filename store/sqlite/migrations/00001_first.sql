@@ -53,27 +53,20 @@ CREATE TABLE leases (
   id TEXT NOT NULL,
   name TEXT NOT NULL,
   instance TEXT NOT NULL,
-  source TEXT NOT NULL,
   owner TEXT NOT NULL,
-  purpose TEXT NOT NULL,
-  labels TEXT NOT NULL,
   generation INTEGER NOT NULL,
   given INTEGER NOT NULL,
   used INTEGER NOT NULL,
-  ttl INTEGER NOT NULL,
-  idle INTEGER NOT NULL,
   expires INTEGER NOT NULL,
   deadline INTEGER NOT NULL,
   ended INTEGER NOT NULL,
   why TEXT NOT NULL,
   pid INTEGER NOT NULL,
-  pid_start INTEGER NOT NULL,
   worker INTEGER NOT NULL,
-  pool TEXT NOT NULL
+  detail TEXT NOT NULL -- what no query asks for, as JSON
 );
--- The indexes are of the living ones only: of those that ended there are many, an index over them is written at a different place with each
+-- A lease is found by its instance; the indexes are of the living ones only: of those that ended there are many, an index over them is written at a different place with each
 -- hand-out, and a person who asks for one can wait for the table to be read.
-CREATE UNIQUE INDEX leases_id ON leases (id) WHERE ended = 0;
 CREATE UNIQUE INDEX leases_live ON leases (instance) WHERE ended = 0;
 CREATE UNIQUE INDEX leases_name ON leases (name) WHERE ended = 0 AND name <> '';
 CREATE INDEX leases_deadline ON leases (deadline) WHERE ended = 0 AND deadline > 0;
