@@ -45,7 +45,11 @@ func (a *app) engine(ctx context.Context) (*pool.Pool, error) {
 			return nil, err
 		}
 		a.store = store
-		a.closers = append(a.closers, func() { _ = store.Leave() })
+		a.closers = append(a.closers, func() {
+			if store.Long() { // else the end of the process closes it, and nobody waits for that
+				_ = store.Close()
+			}
+		})
 	}
 	opt := pool.Options{
 		Store: a.store, Open: a.opener(cfg, state), Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle, Step: failpoint,

@@ -157,7 +157,7 @@ func (opt Options) dsn(path string) string {
 // Leave is Close for commands: where this process is the last to have the file open, SQLite would work the log in and sync twice, which the next
 // command would then do again. Leave does so only when the log has grown long. Until then the file alone, without its -wal, is not the whole state.
 func (s *Store) Leave() error {
-	if s.long() {
+	if s.Long() {
 		return s.Close()
 	}
 	return s.leave()
@@ -172,9 +172,9 @@ func (s *Store) leave() error {
 	return errors.Join(s.Close(), stay.Close())
 }
 
-// long tells whether the log is worth cutting. The first to open a file reads all of its log, whether it was worked in or not, and appends to it:
+// Long tells whether the log is worth cutting, by Close; else a process that ends may leave the store as it is. The first to open a file reads all of its log, whether it was worked in or not, and appends to it:
 // 256 pages cost it a quarter of a millisecond. A process that stays pays for none of this, and works in a thousand pages at a time.
-func (s *Store) long() bool {
+func (s *Store) Long() bool {
 	const pages, frame = 256, 4096 + 24
 	info, err := os.Stat(s.path + "-wal")
 	return err == nil && info.Size() >= pages*frame
