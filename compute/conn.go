@@ -27,6 +27,7 @@ type Command struct {
 	Dir    string            // working directory; "": the connection's default
 	Env    map[string]string // added to the environment that the connection gives
 	User   string            // run as this user; "": the connection's own
+	Stay   bool              // what it leaves running when it ends may stay, where a connection ends the descendants of a run
 	Stdin  io.Reader         // nil: empty
 	Stdout io.Writer         // nil: discarded
 	Stderr io.Writer         // nil: discarded; unused with a terminal
@@ -44,6 +45,7 @@ type Size struct{ Rows, Cols int }
 type Exit struct {
 	Code   int    // 0 to 255; unused when Signal is set
 	Signal string // without "SIG": "KILL"; "": it was not a signal that ended it
+	Reason string // what is known beside that: "out of memory"; "": nothing
 }
 
 // Status returns the exit status as a shell shows it: the code, or 128 and the signal's number.

@@ -1,0 +1,42 @@
+package compute
+
+import (
+	"context"
+	"time"
+)
+
+// Facts are what a computer is, as it sees itself from inside.
+type Facts struct {
+	OS       string            `json:"os"`                 // as Go names it: "linux"
+	Arch     string            `json:"arch"`               // as Go names it: "amd64"
+	Kernel   string            `json:"kernel,omitempty"`   // its release
+	System   string            `json:"system,omitempty"`   // the distribution and its version, "debian 12"; "": unknown
+	Hostname string            `json:"hostname,omitempty"` // its own
+	Cores    int               `json:"cores,omitempty"`    // that may be used, limits counted; 0: unknown
+	Memory   int64             `json:"memory,omitempty"`   // bytes that may be used, limits counted; 0: unknown
+	Disk     int64             `json:"disk,omitempty"`     // bytes of the file system of /; 0: unknown
+	Tools    map[string]string `json:"tools,omitempty"`    // paths of the well-known programs that are there, by name: "git", "python3"
+}
+
+// Usage is what a computer uses now.
+type Usage struct {
+	CPU       time.Duration `json:"cpu"`                 // of all processes since the computer began
+	Memory    int64         `json:"memory"`              // bytes in use
+	Disk      int64         `json:"disk"`                // bytes in use on the file system of /
+	Processes int           `json:"processes"`           // how many there are
+	OOMKills  int           `json:"oom_kills,omitempty"` // how many were ended for want of memory
+}
+
+// Informer is a Conn that can tell about its computer.
+type Informer interface {
+	Facts(ctx context.Context) (Facts, error)
+	Usage(ctx context.Context) (Usage, error)
+}
+
+// Finding is what was found out about one ability of this machine, for `hostler doctor`.
+type Finding struct {
+	Result string `json:"result"` // ok, warn (works in part), skip (not here, and nobody asked for it) or fail
+	What   string `json:"what"`   // the ability: "sandbox: limits"
+	Detail string `json:"detail"` // what works; or what does not, and why
+	Hint   string `json:"hint,omitempty"`
+}

@@ -1,0 +1,28 @@
+package agent
+
+// Program is the guest side of a connection as a file of this machine: hostler-agent, or hostler itself.
+//
+// Its first own argument says what to do, its last where the bytes go:
+//
+//	serve [--stay] stdio            standard input and output: a pipe, an ssh session, an exec of a container
+//	serve [--stay] fd:N             accept connections on a listening socket that it was born with
+//	serve [--stay] unix:PATH        listen there
+//	serve [--stay] port:PATH        a virtio-serial port, or another character device
+//	serve [--stay] vsock:PORT       listen there
+//	init [--] COMMAND...            the first process of a container: start it, hand on signals, bury orphans
+//	sandbox                         become the first process of a sandbox
+//	version                         print the version and end
+//
+// Without --stay it ends with its (first) connection.
+type Program struct {
+	Path string   // an executable file
+	Args []string // what comes before the first own argument: none, or "agent" for hostler itself
+}
+
+// Command is the argument vector that starts the program.
+func (p Program) Command(args ...string) []string {
+	return append(append([]string{p.Path}, p.Args...), args...)
+}
+
+// Finder finds the program for an architecture, as Go names it. An error says why there is none.
+type Finder func(arch string) (Program, error)
