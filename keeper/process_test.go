@@ -20,7 +20,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/keeper"
-	"github.com/hostler-project/hostler/remote"
+	"github.com/hostler-project/hostler/remote/process"
 )
 
 // The test's binary is the keeper and its clients too, as hostler's is.
@@ -103,7 +103,7 @@ func options(dir, build string, idle time.Duration) keeper.Options {
 			if strings.HasPrefix(string(key.Instance), "bad") {
 				return nil, &compute.Error{Op: "test.Open", ID: key.Instance, Kind: compute.ErrNotReady, Hint: "wait"}
 			}
-			return &noted{Exec: remote.NewExec(remote.ExecOptions{}), dir: dir}, nil
+			return &noted{Conn: process.New(process.Options{}), dir: dir}, nil
 		},
 		Due: func(context.Context) (time.Time, error) {
 			note(dir, "due", "")
@@ -118,12 +118,12 @@ func options(dir, build string, idle time.Duration) keeper.Options {
 
 // noted is a connection whose end can be counted.
 type noted struct {
-	*remote.Exec
+	*process.Conn
 	dir string
 }
 
 func (n *noted) Close() error {
-	err := n.Exec.Close()
+	err := n.Conn.Close()
 	note(n.dir, "closed", "")
 	return err
 }
@@ -469,7 +469,7 @@ func TestOtherBuild(t *testing.T) {
 	output(t, c2, "true")
 	fmt.Fprintln(pw, "all well") // the old one's command was left alone
 	pw.Close()
-	if got := <-ended; got != "all well\n{0 } <nil>" {
+	if got := <-ended; got != "all well\n{0  } <nil>" {
 		t.Errorf("got %q", got)
 	}
 	c.Close()

@@ -11,6 +11,9 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/process"
+	"github.com/hostler-project/hostler/remote/shell"
+	"github.com/hostler-project/hostler/remote/tree"
 )
 
 // Side is one end of a copy: a path on a computer. A relative path starts in the directory that the connection's commands start in, "~" and
@@ -33,7 +36,7 @@ type CopyOptions struct {
 // file appears by rename. It goes on after a file that cannot be copied; the error names each. Nothing is kept on disk or in memory on the way.
 func Copy(ctx context.Context, from, to Side, opt CopyOptions) error {
 	if from.Conn == nil && from.Path != "-" || to.Conn == nil && to.Path != "-" {
-		here := NewExec(ExecOptions{KeepEnv: true})
+		here := process.New(process.Options{KeepEnv: true})
 		defer func() { _ = here.Close() }()
 		if from.Conn == nil && from.Path != "-" {
 			from.Conn = here
@@ -77,17 +80,17 @@ func (c *copier) look(s Side) (place, error) {
 	if s.Path == "" {
 		return place{}, invalid("an empty path")
 	}
-	var out answer
-	var errs tail
+	var out shell.Answer
+	var errs shell.Tail
 	exit, err := s.Conn.Run(c.ctx, &compute.Command{Args: []string{"sh", "-c", placeScript, "sh", s.Path}, Stdout: &out, Stderr: &errs})
 	said := out.String()
 	switch {
 	case err != nil:
 		return place{}, err
-	case out.err != nil:
-		return place{}, fmt.Errorf("%s: cannot be looked at: %w", s.Path, out.err)
+	case out.Err != nil:
+		return place{}, fmt.Errorf("%s: cannot be looked at: %w", s.Path, out.Err)
 	case exit != compute.Exit{} || len(said) < 2:
-		return place{}, fmt.Errorf("%s: cannot be looked at: %s", s.Path, errs.text())
+		return place{}, fmt.Errorf("%s: cannot be looked at: %s", s.Path, errs.Text())
 	}
 	return place{said[0], said[1:]}, nil
 }
@@ -178,10 +181,10 @@ func beneath(a, b string) bool {
 
 // follow returns where a link leads.
 func (c *copier) follow() (string, error) {
-	var out answer
+	var out shell.Answer
 	exit, err := c.from.Conn.Run(c.ctx, &compute.Command{Args: []string{"readlink", "-f", c.dashed(c.from.Path)}, Stdout: &out})
-	if err == nil && out.err != nil {
-		err = fmt.Errorf("%s: %w", c.from.Path, out.err)
+	if err == nil && out.Err != nil {
+		err = fmt.Errorf("%s: %w", c.from.Path, out.Err)
 	}
 	if err == nil && exit != (compute.Exit{}) {
 		err = &compute.Error{Op: "copy", Kind: compute.ErrNotFound, Err: errors.New(c.from.Path + ": the link leads nowhere")}
@@ -225,14 +228,14 @@ var errStopped = errors.New("the other side has stopped")
 func (c *copier) rename(src *source, first *tar.Header, base string, w io.Writer) error {
 	tw := tar.NewWriter(w)
 	old := strings.TrimSuffix(first.Name, "/")
-	var bad failures
+	var bad tree.Failures
 	for h := first; ; {
 		name, ok := renamed(h.Name, old, base)
 		if ok && h.Typeflag == tar.TypeLink {
 			h.Linkname, ok = renamed(h.Linkname, old, base)
 		}
 		if !ok || h != first && first.Typeflag != tar.TypeDir {
-			bad.add(fmt.Errorf("%q: was not asked for, and is left out", h.Name))
+			bad.Add(fmt.Errorf("%q: was not asked for, and is left out", h.Name))
 		} else {
 			out := &tar.Header{
 				Name: name, Typeflag: h.Typeflag, Linkname: h.Linkname, Size: h.Size, Mode: h.Mode, Uid: h.Uid, Gid: h.Gid, ModTime: h.ModTime, Format: tar.FormatPAX,
@@ -257,7 +260,7 @@ func (c *copier) rename(src *source, first *tar.Header, base string, w io.Writer
 	if err := tw.Close(); err != nil {
 		return err
 	}
-	return errors.Join(bad.err(), src.rest())
+	return errors.Join(bad.Err(), src.rest())
 }
 
 func renamed(name, old, base string) (string, bool) {
@@ -297,6 +300,10 @@ func orDiscard(w io.Writer) io.Writer {
 	return w
 }
 
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
 // fromInput writes standard input to a file. Its size is not known, so it cannot go as an archive: it goes through cat.
 func (c *copier) fromInput() error {
 	to, err := c.look(c.to)
@@ -323,11 +330,11 @@ func (c *copier) fromInput() error {
 		return n, err
 	})
 	script := func(text string, stdin io.Reader, args ...string) error {
-		var errs tail
+		var errs shell.Tail
 		cmd := &compute.Command{Args: append([]string{"sh", "-c", text, "sh"}, args...), Stdin: stdin, Stderr: &errs}
 		exit, err := c.to.Conn.Run(c.ctx, cmd)
 		if err == nil && exit != (compute.Exit{}) {
-			err = fmt.Errorf("%s: %s", c.to.Path, errs.text())
+			err = fmt.Errorf("%s: %s", c.to.Path, errs.Text())
 		}
 		return err
 	}

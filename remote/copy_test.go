@@ -15,13 +15,14 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote"
+	"github.com/hostler-project/hostler/remote/process"
 )
 
 // far returns a connection to another place, whose / is a directory of its own where that is possible, and that directory.
 func far(t *testing.T) (compute.Conn, string) {
 	t.Helper()
 	root := t.TempDir()
-	c := remote.NewExec(remote.ExecOptions{Dir: root})
+	c := process.New(process.Options{Dir: root})
 	t.Cleanup(func() { _ = c.Close() })
 	return c, root
 }
@@ -147,12 +148,12 @@ func TestCopyRules(t *testing.T) {
 				}
 				from, to := remote.Side{Path: abs(src, c.from)}, remote.Side{Path: abs(dst, c.to)}
 				if way != "out" {
-					conn := remote.NewExec(remote.ExecOptions{Dir: src})
+					conn := process.New(process.Options{Dir: src})
 					t.Cleanup(func() { _ = conn.Close() })
 					from = remote.Side{Conn: conn, Path: c.from}
 				}
 				if way != "in" {
-					conn := remote.NewExec(remote.ExecOptions{Dir: dst})
+					conn := process.New(process.Options{Dir: dst})
 					t.Cleanup(func() { _ = conn.Close() })
 					to = remote.Side{Conn: conn, Path: c.to}
 				}
@@ -211,7 +212,7 @@ func (readFails) Read([]byte) (int, error) { return 0, errRead }
 func TestCopyHome(t *testing.T) {
 	_, root := far(t)
 	t.Setenv("HOME", root)
-	conn := remote.NewExec(remote.ExecOptions{KeepEnv: true})
+	conn := process.New(process.Options{KeepEnv: true})
 	defer func() { _ = conn.Close() }()
 	src := filepath.Join(t.TempDir(), "f")
 	write(t, src, "F", 0o600)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote"
+	"github.com/hostler-project/hostler/remote/process"
 )
 
 func TestParseForward(t *testing.T) {
@@ -96,7 +97,7 @@ func TestForward(t *testing.T) {
 					dir := t.TempDir()
 					at := map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(dir, "l")}[from]
 					dial := echo(t, to, map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(dir, "d")}[to])
-					conn := remote.NewExec(remote.ExecOptions{})
+					conn := process.New(process.Options{})
 					defer func() { _ = conn.Close() }()
 					ctx, cancel := context.WithCancel(t.Context())
 					ready, done := make(chan net.Addr, 1), make(chan error, 1)
@@ -142,7 +143,7 @@ func TestForward(t *testing.T) {
 }
 
 func TestForwardRefused(t *testing.T) {
-	conn := remote.NewExec(remote.ExecOptions{})
+	conn := process.New(process.Options{})
 	taken := echo(t, "tcp", "127.0.0.1:0")
 	spec := remote.ForwardSpec{ListenNetwork: "tcp", Listen: taken, DialNetwork: "tcp", Dial: "127.0.0.1:1"}
 	log := slog.New(slog.DiscardHandler)

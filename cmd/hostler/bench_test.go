@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/remote"
+	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
 // The benchmarks here measure whole processes against a floor in the same run, one after the other in turn, and print ratios. Their first loop is
@@ -116,7 +116,7 @@ func BenchmarkSSH(b *testing.B) {
 	hostler, _ := built(b)
 	config := filepath.Join(m.dir, "ssh_config")
 	ctx := context.Background()
-	conn, err := remote.DialSSH(ctx, remote.SSHOptions{Host: "lab1", ConfigFile: config})
+	conn, err := sshconn.Dial(ctx, sshconn.Options{Host: "lab1", ConfigFile: config})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/remote"
+	"github.com/hostler-project/hostler/remote/process"
 )
 
 // Mark is the environment variable that tells a process which instance it is on. By it, and by their root, Clean and Destroy find them.
@@ -156,7 +156,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if err := p.up(ctx, &own); err != nil {
 		return nil, fault("Connect", id, err)
 	}
-	return remote.NewExec(remote.ExecOptions{
+	return process.New(process.Options{
 		Root: p.root(id), Chroot: true, Owner: true, Mark: map[string]string{Mark: p.mark(id)},
 	}), nil
 }

@@ -85,12 +85,12 @@ func (g *guests) any() (bool, error) {
 	return len(all) > 0, err
 }
 
-// process is one that is known by a descriptor, so that its number cannot become another's meanwhile.
-type process struct{ pid, fd int }
+// running is a process that is known by a descriptor, so that its number cannot become another's meanwhile.
+type running struct{ pid, fd int }
 
 // look returns the processes of an instance, but for our own and, among the marked, those that we descend from. The caller closes their
 // descriptors.
-func (g *guests) look() ([]process, error) {
+func (g *guests) look() ([]running, error) {
 	proc, err := os.Open("/proc")
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (g *guests) look() ([]process, error) {
 	}
 	inside, spared, buf := g.inside(), ancestors(), make([]byte, 256<<10)
 	is := func(name string, pid int) bool { return inside(name) || !spared[pid] && has(proc, name, g.mark, buf) }
-	var out []process
+	var out []running
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
 		if err != nil || pid == os.Getpid() || !is(name, pid) {
@@ -116,7 +116,7 @@ func (g *guests) look() ([]process, error) {
 			_ = unix.Close(fd)
 			continue
 		}
-		out = append(out, process{pid, fd})
+		out = append(out, running{pid, fd})
 	}
 	return out, nil
 }

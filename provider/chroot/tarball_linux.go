@@ -21,7 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/remote"
+	"github.com/hostler-project/hostler/remote/tree"
 )
 
 // baseLock keeps bases from being unpacked twice at once, and from being deleted between being chosen and being recorded.
@@ -212,7 +212,7 @@ func unpack(ctx context.Context, tarball, to string) error {
 		pw.CloseWithError(err)
 		filtered <- err
 	}()
-	err = remote.Unpack(ctx, root, pr, remote.UnpackOptions{Owner: true})
+	err = tree.Unpack(ctx, root, pr, tree.Options{Owner: true})
 	pr.CloseWithError(errors.New("unpacking ended"))
 	if ferr := <-filtered; err == nil {
 		err = ferr

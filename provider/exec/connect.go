@@ -10,7 +10,8 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/remote"
+	"github.com/hostler-project/hostler/remote/process"
+	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
 // overExec opens a way in by local processes behind the prefix that the executable gave.
@@ -27,12 +28,12 @@ func (p *Provider) overExec(t *execTarget, id compute.ID) (compute.Conn, error) 
 			return nil, p.wrong("connect", id, fmt.Sprintf("a path that is not absolute, %q", path))
 		}
 	}
-	return remote.NewExec(remote.ExecOptions{Prefix: t.Prefix, Root: t.Root, Dir: t.Dir}), nil
+	return process.New(process.Options{Prefix: t.Prefix, Root: t.Root, Dir: t.Dir}), nil
 }
 
 // overSSH opens a way in by ssh.
 func (p *Provider) overSSH(ctx context.Context, t *sshTarget, id compute.ID) (compute.Conn, error) {
-	o := remote.SSHOptions{Host: t.Host, User: t.User, Port: t.Port, ConfigFile: t.ConfigFile}
+	o := sshconn.Options{Host: t.Host, User: t.User, Port: t.Port, ConfigFile: t.ConfigFile}
 	if t.KeyFile != "" {
 		o.IdentityFiles = []string{t.KeyFile}
 	}
@@ -43,7 +44,7 @@ func (p *Provider) overSSH(ctx context.Context, t *sshTarget, id compute.ID) (co
 		}
 		o.ConfigFile = config
 	}
-	conn, err := remote.DialSSH(ctx, o)
+	conn, err := sshconn.Dial(ctx, o)
 	if err != nil {
 		return nil, &compute.Error{Op: p.o.Type + ".connect", ID: id, Err: err, Hint: compute.Hint(err)}
 	}

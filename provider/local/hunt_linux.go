@@ -52,11 +52,11 @@ func hunt(ctx context.Context, mark string) (int, error) {
 	return len(seen), fmt.Errorf("processes with %s do not end", mark)
 }
 
-// process is one that is known by a descriptor, so that its number cannot become another's meanwhile.
-type process struct{ pid, fd int }
+// running is a process that is known by a descriptor, so that its number cannot become another's meanwhile.
+type running struct{ pid, fd int }
 
 // wait returns when all have ended, or after d, or when ctx ends.
-func wait(ctx context.Context, all []process, d time.Duration) {
+func wait(ctx context.Context, all []running, d time.Duration) {
 	end := time.Now().Add(d)
 	for _, p := range all {
 		for ctx.Err() == nil {
@@ -92,7 +92,7 @@ func ancestors() map[int]bool {
 }
 
 // marked returns the processes with mark in their environment. The caller closes their descriptors.
-func marked(mark string, spared map[int]bool) ([]process, error) {
+func marked(mark string, spared map[int]bool) ([]running, error) {
 	proc, err := os.Open("/proc")
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func marked(mark string, spared map[int]bool) ([]process, error) {
 		return nil, err
 	}
 	uid := os.Geteuid()
-	var out []process
+	var out []running
 	buf := make([]byte, 256<<10)
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
@@ -127,7 +127,7 @@ func marked(mark string, spared map[int]bool) ([]process, error) {
 			_ = unix.Close(fd)
 			continue
 		}
-		out = append(out, process{pid, fd})
+		out = append(out, running{pid, fd})
 	}
 	return out, nil
 }

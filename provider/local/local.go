@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/remote"
+	"github.com/hostler-project/hostler/remote/process"
 )
 
 // Mark is the environment variable by which the processes of an instance are known.
@@ -142,24 +142,24 @@ func (p *Provider) Connect(_ context.Context, id compute.ID) (compute.Conn, erro
 	if err := p.known("Connect", id); err != nil {
 		return nil, err
 	}
-	exec := remote.NewExec(remote.ExecOptions{KeepEnv: true, Mark: map[string]string{Mark: p.mark()}})
-	return &conn{Exec: exec, p: p}, nil
+	exec := process.New(process.Options{KeepEnv: true, Mark: map[string]string{Mark: p.mark()}})
+	return &conn{Conn: exec, p: p}, nil
 }
 
 func (p *Provider) mark() string { return p.o.Installation + "/" + string(p.id) }
 
 // conn remembers that something was run.
 type conn struct {
-	*remote.Exec
+	*process.Conn
 	p *Provider
 }
 
-// Run is remote.Exec's.
+// Run is process.Conn's.
 func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	if err := c.p.remember(); err != nil {
 		return compute.Exit{}, &compute.Error{Op: "local.Run", ID: c.p.id, Kind: compute.ErrCannotStart, Err: err}
 	}
-	return c.Exec.Run(ctx, cmd)
+	return c.Conn.Run(ctx, cmd)
 }
 
 // The files that say that processes may have been started since the last Clean: used, and while Clean is at work, ending. Run writes the first

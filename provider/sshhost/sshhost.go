@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/remote"
+	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
 // Mark is the environment variable by which the processes of an instance are known on its host.
@@ -147,17 +147,17 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	s, err := remote.DialSSH(ctx, p.options(h, map[string]string{Mark: p.mark(h)}))
+	s, err := sshconn.Dial(ctx, p.options(h, map[string]string{Mark: p.mark(h)}))
 	if err != nil {
 		return nil, err
 	}
-	return &conn{SSH: s, p: p, host: h}, nil
+	return &conn{Conn: s, p: p, host: h}, nil
 }
 
 func (p *Provider) mark(host string) string { return p.o.Installation + "/" + string(p.id(host)) }
 
-func (p *Provider) options(host string, mark map[string]string) remote.SSHOptions {
-	o := remote.SSHOptions{Host: host, ConfigFile: p.o.ConfigFile, Timeout: p.o.Timeout, KeepAlive: p.o.KeepAlive, Mark: mark}
+func (p *Provider) options(host string, mark map[string]string) sshconn.Options {
+	o := sshconn.Options{Host: host, ConfigFile: p.o.ConfigFile, Timeout: p.o.Timeout, KeepAlive: p.o.KeepAlive, Mark: mark}
 	if i := strings.LastIndexByte(o.Host, '@'); i >= 0 {
 		o.User, o.Host = o.Host[:i], o.Host[i+1:]
 	}
@@ -171,17 +171,17 @@ func (p *Provider) options(host string, mark map[string]string) remote.SSHOption
 
 // conn remembers that something was run.
 type conn struct {
-	*remote.SSH
+	*sshconn.Conn
 	p    *Provider
 	host string
 }
 
-// Run is remote.SSH's.
+// Run is sshconn.Conn's.
 func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	if err := c.p.remember(c.host); err != nil {
 		return compute.Exit{}, &compute.Error{Op: "sshhost.Run", ID: c.p.id(c.host), Kind: compute.ErrCannotStart, Err: err}
 	}
-	return c.SSH.Run(ctx, cmd)
+	return c.Conn.Run(ctx, cmd)
 }
 
 // The files that say that processes may have been started since the last Clean: used, and while Clean is at work, ending. Run writes the first
@@ -237,7 +237,7 @@ func (p *Provider) end(ctx context.Context, host string) (string, error) {
 	} else if err != nil {
 		return "", err
 	}
-	s, err := remote.DialSSH(ctx, p.options(host, nil)) // unmarked, so that the search does not find itself
+	s, err := sshconn.Dial(ctx, p.options(host, nil)) // unmarked, so that the search does not find itself
 	if err != nil {
 		return "", err
 	}

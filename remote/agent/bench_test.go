@@ -12,8 +12,8 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/remote"
 	"github.com/hostler-project/hostler/remote/agent"
+	"github.com/hostler-project/hostler/remote/process"
 )
 
 // The peak of the heap while a gigabyte runs through it is a small part of that.
@@ -134,7 +134,7 @@ func BenchmarkInput(b *testing.B) {
 
 // Processes of this machine, through the protocol and without it.
 func BenchmarkProcess(b *testing.B) {
-	local := remote.NewExec(remote.ExecOptions{})
+	local := process.New(process.Options{})
 	defer local.Close()
 	through, _ := connect(b, local)
 	cmd := &compute.Command{Args: []string{"true"}, Stdout: io.Discard, Stderr: io.Discard}

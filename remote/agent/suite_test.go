@@ -5,7 +5,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
-	"github.com/hostler-project/hostler/remote"
+	"github.com/hostler-project/hostler/remote/process"
 )
 
 func TestConn(t *testing.T) {
@@ -13,7 +13,7 @@ func TestConn(t *testing.T) {
 		Dir:   t.TempDir(),
 		Shell: true,
 		New: func(t *testing.T) compute.Conn {
-			local := remote.NewExec(remote.ExecOptions{})
+			local := process.New(process.Options{})
 			t.Cleanup(func() { local.Close() })
 			c, _ := connect(t, local)
 			return c

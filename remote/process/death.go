@@ -1,0 +1,79 @@
+package process
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// deathDelay is how long a command runs before somebody watches over us for it: most commands are shorter, and need not pay for that.
+const deathDelay = 200 * time.Millisecond
+
+// deathScript waits for the end of its input, which is our own end, whatever it was, and kills the group $1, or with "s" for $2 all of the
+// session $1.
+const deathScript = `trap "" HUP INT TERM QUIT TSTP;read -r x
+if [ "$2" = s ];then for f in /proc/[0-9]*;do r=;{ read -r r <"$f/stat";} 2>/dev/null;[ -n "$r" ]||continue
+set -- "$1" s ${r##*) };[ "$6" = "$1" ]&&kill -9 "${f#/proc/}" 2>/dev/null;done;fi
+kill -9 "-$1" 2>/dev/null`
+
+// deathWatch ends a command's group when this process dies without a chance to do so itself, by SIGKILL for one. A process of its own does it,
+// as the kernel's way (PR_SET_PDEATHSIG) is for one process alone, and for the end of a mere thread of ours.
+type deathWatch struct {
+	timer *time.Timer
+
+	mu   sync.Mutex
+	over bool
+	cmd  *exec.Cmd // nil: not started
+	held *os.File  // whose end it waits for
+}
+
+// watchDeath watches over the group, or session, that pid leads. Where it cannot be done it is left out. stop must be called before the number
+// can be another's.
+func watchDeath(pid int, session bool) *deathWatch {
+	w := &deathWatch{}
+	w.timer = time.AfterFunc(deathDelay, func() { w.start(pid, session) })
+	return w
+}
+
+func (w *deathWatch) start(pid int, session bool) {
+	w.mu.Lock() // held while a process starts: stop needs to know whether there is one
+	defer w.mu.Unlock()
+	if w.over {
+		return
+	}
+	r, held, err := os.Pipe()
+	if err != nil {
+		return
+	}
+	kind := "g"
+	if session {
+		kind = "s"
+	}
+	c := exec.Command("/bin/sh", "-c", deathScript, "sh", strconv.Itoa(pid), kind)
+	c.Env, c.Dir, c.Stdin = []string{}, "/", r
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // neither a terminal's end nor its keys are for it
+	err = c.Start()
+	_ = r.Close()
+	if err != nil {
+		_ = held.Close()
+		return
+	}
+	w.cmd, w.held = c, held
+}
+
+// stop ends the watch.
+func (w *deathWatch) stop() {
+	w.timer.Stop()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+	if w.cmd != nil {
+		_ = w.cmd.Process.Kill() // before the end of its input, or it would do its work
+		_ = w.cmd.Wait()
+		_ = w.held.Close()
+		w.cmd = nil
+	}
+}

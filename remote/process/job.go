@@ -1,0 +1,166 @@
+package process
+
+import (
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// job is a started process with its group.
+type job struct {
+	pid      int
+	session  bool     // it leads a session, with a terminal of ours
+	ptmx     *os.File // our side of that terminal
+	terminal *os.File // the caller's own terminal, lent to the group while it runs; nil: none
+	behind   *behind  // what it runs on the other side of a prefix; nil: there is none
+	reaped   func()   // to be called when it is gone
+
+	mu    sync.Mutex
+	ended bool // from then on its number may be another's
+}
+
+// signal sends to the group, if it still has its leader; with a terminal, to the terminal's foreground group, as the keyboard would.
+func (j *job) signal(s syscall.Signal) {
+	if j.far(strings.TrimPrefix(unix.SignalName(s), "SIG")) {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.ended {
+		return
+	}
+	group := j.pid
+	if j.session {
+		if fg := terminalGroup(j.ptmx); fg > 1 {
+			group = fg
+		}
+	}
+	if unix.Kill(-group, s) != nil && group != j.pid {
+		_ = unix.Kill(-j.pid, s)
+	}
+}
+
+// kill ends the whole group, or session, at once.
+func (j *job) kill() {
+	if j.behind != nil {
+		j.behind.soon()
+		j.far("KILL")
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.ended {
+		return
+	}
+	if j.session {
+		killSession(j.pid)
+		if fg := terminalGroup(j.ptmx); fg > 1 {
+			_ = unix.Kill(-fg, unix.SIGKILL)
+		}
+	}
+	_ = unix.Kill(-j.pid, unix.SIGKILL)
+}
+
+// far sends to the group behind a prefix, and reports whether it did: where the group is the prefix command's own there is no need to.
+func (j *job) far(name string) bool {
+	j.mu.Lock()
+	ended := j.ended
+	j.mu.Unlock()
+	return !ended && j.behind != nil && isClosed(j.behind.started) && j.behind.group != j.pid && j.behind.signal(name, j.session)
+}
+
+func (j *job) resize(s compute.Size) {
+	if j.ptmx != nil {
+		_ = pty.Setsize(j.ptmx, winsize(s))
+	}
+}
+
+func winsize(s compute.Size) *pty.Winsize {
+	return &pty.Winsize{Rows: uint16(s.Rows), Cols: uint16(s.Cols)}
+}
+
+// wait returns when the leader has ended; it is not reaped yet, so that its number, and its group's, is nobody else's.
+func (j *job) wait() {
+	waitEnd(j.pid, j.stopped)
+	j.mu.Lock()
+	j.ended = true
+	j.mu.Unlock()
+}
+
+// ownTerminal returns our controlling terminal if we are in its foreground and a command is to get it as one of its streams, else nil; and
+// whether both its input and its output are it.
+func ownTerminal(cmd *compute.Command) (own *os.File, both bool) {
+	n := 0
+	for i, s := range []any{cmd.Stdin, cmd.Stdout, cmd.Stderr} {
+		if f, ok := s.(*os.File); ok && f != nil && terminalGroup(f) == unix.Getpgrp() {
+			own = f
+			if i < 2 {
+				n++
+			}
+		}
+	}
+	return own, n == 2
+}
+
+// terminalGroup returns the foreground group of a terminal, or 0.
+func terminalGroup(f *os.File) (group int) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if g, err := unix.IoctlGetInt(int(fd), unix.TIOCGPGRP); err == nil {
+			group = g
+		}
+	})
+	return group
+}
+
+// foreground lends our terminal to the group: otherwise it would be stopped as soon as it reads from it. What it tried before is tried again.
+// Where we are a part of a pipeline this waits until it is stopped: others of our group, a pager behind us, may be reading.
+func (j *job) foreground() {
+	if j.terminal == nil {
+		return
+	}
+	setTerminalGroup(j.terminal, j.pid)
+	_ = unix.Kill(-j.pid, unix.SIGCONT)
+}
+
+// background takes our terminal back.
+func (j *job) background() {
+	if j.terminal != nil {
+		setTerminalGroup(j.terminal, unix.Getpgrp())
+	}
+}
+
+// stopped is called when the leader was stopped, by Ctrl-Z for one: with our own terminal we stop too, so that the shell that started us gets
+// its terminal, and go on together. Elsewhere whoever stopped it may go on with it.
+func (j *job) stopped() {
+	if j.terminal == nil {
+		return
+	}
+	if terminalGroup(j.terminal) == unix.Getpgrp() {
+		j.foreground() // it asked for the terminal, from the background
+		return
+	}
+	j.background()
+	_ = unix.Kill(0, unix.SIGTSTP)
+	if terminalGroup(j.terminal) == unix.Getpgrp() {
+		setTerminalGroup(j.terminal, j.pid)
+	}
+	_ = unix.Kill(-j.pid, unix.SIGCONT)
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,213 @@
+package process
+
+import (
+	"errors"
+	"io"
+	"os"
+	"reflect"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// lateOutput is how long after a command's end its output is waited for: processes that it left in the background may hold the pipe for ever.
+const lateOutput = 300 * time.Millisecond
+
+// mostLate bounds what is taken from a pipe after that: more than any pipe holds by default, and no end to what a chatty daemon writes.
+const mostLate = 1 << 20
+
+// plumbing is what stands between a child's three streams and the caller's readers and writers. Files go to the child as they are.
+type plumbing struct {
+	child   []*os.File // our copies of the child's ends
+	outputs []*os.File // the ends that we read
+	stdin   *os.File   // the end that we write; nil: none
+	woken   *os.File   // the other end of wake, closed by who waits for it
+	wake    *os.File   // closed at the end, so that nothing more is read of a caller's file; nil: none is read
+	copies  []func()
+	begun   bool // the child runs, and the copies have their ends
+	writing sync.WaitGroup
+}
+
+// in returns the child's end for line and, after it, r.
+func (p *plumbing) in(line string, r io.Reader) (*os.File, error) {
+	f, isFile := r.(*os.File)
+	isFile = isFile && f != nil
+	if isFile && line == "" {
+		return f, nil
+	}
+	if r == nil && line == "" {
+		return p.null(os.O_RDONLY)
+	}
+	var wake *os.File
+	if isFile {
+		var err error
+		if wake, p.wake, err = os.Pipe(); err != nil {
+			return nil, err
+		}
+		p.woken = wake
+	}
+	pr, pw, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	p.child, p.stdin = append(p.child, pr), pw
+	p.copies = append(p.copies, func() {
+		// Not counted in writing: the caller's reader may never end, and the command does not wait for it.
+		go func() {
+			_, err := io.WriteString(pw, line)
+			switch {
+			case err != nil || r == nil: // a child that does not read is no error
+			case isFile:
+				copyReady(pw, f, wake)
+			default:
+				_, _ = io.Copy(pw, r)
+			}
+			_ = pw.Close()
+			if wake != nil {
+				_ = wake.Close()
+			}
+		}()
+	})
+	return pr, nil
+}
+
+// out returns the child's end for w.
+func (p *plumbing) out(w io.Writer) (*os.File, error) {
+	if f, ok := w.(*os.File); ok && f != nil {
+		return f, nil
+	}
+	if w == nil {
+		return p.null(os.O_WRONLY)
+	}
+	pr, pw, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	p.child, p.outputs = append(p.child, pw), append(p.outputs, pr)
+	p.copies = append(p.copies, func() {
+		p.writing.Go(func() {
+			drain(pr, w)
+			_ = pr.Close() // so that a child whose reader has gone gets SIGPIPE, as in a shell
+		})
+	})
+	return pw, nil
+}
+
+func (p *plumbing) null(flag int) (*os.File, error) {
+	f, err := os.OpenFile(os.DevNull, flag, 0)
+	if err == nil {
+		p.child = append(p.child, f)
+	}
+	return f, err
+}
+
+// started begins to copy, and leaves the child's ends to the child.
+func (p *plumbing) started() {
+	for _, f := range p.child {
+		_ = f.Close()
+	}
+	p.begun = true
+	for _, c := range p.copies {
+		c()
+	}
+}
+
+// finish takes the rest of the output of a child that has ended.
+func (p *plumbing) finish() {
+	if p.stdin != nil {
+		_ = p.stdin.Close()
+	}
+	if p.wake != nil {
+		_ = p.wake.Close()
+	}
+	for _, f := range p.outputs {
+		_ = f.SetReadDeadline(time.Now().Add(lateOutput))
+	}
+	p.writing.Wait()
+}
+
+// close is for the case that the child never started; it may follow started and finish.
+func (p *plumbing) close() {
+	if p.begun {
+		return
+	}
+	if p.stdin != nil {
+		_ = p.stdin.Close()
+	}
+	for _, f := range slices.Concat(p.child, p.outputs, []*os.File{p.wake, p.woken}) {
+		_ = f.Close() // of a nil file as well
+	}
+}
+
+// copyReady copies a file that others may read after us: nothing is taken from it once wake has ended.
+func copyReady(w io.Writer, f, wake *os.File) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, ok := readReady(f, wake, buf)
+		if !ok || n <= 0 {
+			return
+		}
+		if _, err := w.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// drain copies r to w until the end, until w fails, or, when r's read deadline has passed, until there is nothing more in it.
+func drain(r *os.File, w io.Writer) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := r.Read(buf)
+		if n > 0 {
+			if _, werr := w.Write(buf[:n]); werr != nil {
+				return
+			}
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			drainNow(r, w, buf)
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// drainNow takes what is in r without waiting. A slow w must not lose what was written before the command's end, which a deadline alone would do.
+func drainNow(r *os.File, w io.Writer, buf []byte) {
+	raw, err := r.SyscallConn()
+	if err != nil {
+		return
+	}
+	for total := 0; total < mostLate; {
+		n := 0
+		err := raw.Control(func(fd uintptr) {
+			for {
+				n, err = syscall.Read(int(fd), buf)
+				if err != syscall.EINTR {
+					return
+				}
+			}
+		})
+		if err != nil || n <= 0 {
+			return
+		}
+		if _, err := w.Write(buf[:n]); err != nil {
+			return
+		}
+		total += n
+	}
+}
+
+// same reports whether two writers are one, so that their output keeps its order and the writer is called by one goroutine.
+func same(a, b io.Writer) bool {
+	return a != nil && reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.TypeOf(a).Comparable() && a == b
+}
+
+func orDiscard(w io.Writer) io.Writer {
+	if w == nil {
+		return io.Discard
+	}
+	return w
+}

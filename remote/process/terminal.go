@@ -1,0 +1,171 @@
+package process
+
+import (
+	"context"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// runTerminal runs a command in a new terminal, as the leader of a new session. Everything that it writes goes to cmd.Stdout.
+func (e *Conn) runTerminal(ctx context.Context, cmd *compute.Command, p *program) (compute.Exit, error) {
+	ptmx, tty, err := pty.Open()
+	if err != nil {
+		return compute.Exit{}, cannotStart(p, err)
+	}
+	defer func() { _ = ptmx.Close() }()
+	err = pty.Setsize(ptmx, winsize(*cmd.TTY))
+	if cred := p.attr.Credential; err == nil && cred != nil {
+		err = os.Chown(tty.Name(), int(cred.Uid), -1)
+	}
+	restore := func() {}
+	if err == nil && p.behind != nil {
+		restore, err = quiet(ptmx)
+	}
+	c := p.command()
+	c.Stdin, c.Stdout, c.Stderr = tty, tty, tty
+	c.SysProcAttr.Setsid, c.SysProcAttr.Setctty = true, true
+	if err == nil {
+		err = c.Start()
+	}
+	_ = tty.Close()
+	if err != nil {
+		return compute.Exit{}, cannotStart(p, err)
+	}
+	j := &job{pid: c.Process.Pid, session: true, ptmx: ptmx, behind: p.behind, reaped: p.reaped}
+	var line string
+	var ready chan struct{}
+	w := orDiscard(cmd.Stdout)
+	if b := p.behind; b != nil {
+		line, ready = b.line, b.started
+		w = b.stdout(w, restore)
+	}
+	out := make(chan struct{})
+	go func() {
+		defer close(out)
+		drain(ptmx, w)
+	}()
+	stop := typeInto(ptmx, line, ready, cmd.Stdin)
+	return e.await(ctx, cmd, c, j, func() {
+		stop()
+		_ = ptmx.SetReadDeadline(time.Now().Add(lateOutput))
+		<-out
+	})
+}
+
+// endOfFile is the character that a terminal in its usual mode takes for the end of the input.
+const endOfFile = "\x04"
+
+// typeInto types a line, if there is one, waits until ready is closed, and copies what the caller types into a terminal, and at its end the
+// end-of-file character. The function that it returns ends that; a reader that is no file ends by itself.
+func typeInto(ptmx *os.File, line string, ready <-chan struct{}, r io.Reader) (stop func()) {
+	quit := make(chan struct{})
+	begin := func() bool {
+		if line == "" {
+			return true
+		}
+		if _, err := io.WriteString(ptmx, line); err != nil {
+			return false
+		}
+		select {
+		case <-ready:
+			return true
+		case <-quit:
+			return false
+		}
+	}
+	f, isFile := r.(*os.File)
+	if !isFile {
+		typing := func() {
+			if !begin() {
+				return
+			}
+			if r != nil {
+				if _, err := io.Copy(ptmx, r); err != nil {
+					return
+				}
+			}
+			_, _ = io.WriteString(ptmx, endOfFile)
+		}
+		if r == nil && line == "" {
+			typing()
+		} else {
+			go typing()
+		}
+		return func() { close(quit) }
+	}
+	wakeR, wakeW, err := os.Pipe()
+	if err != nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if begin() {
+			typeFile(ptmx, f, wakeR)
+		}
+		_ = wakeR.Close()
+	}()
+	return func() {
+		close(quit)
+		_ = wakeW.Close()
+		_ = ptmx.SetWriteDeadline(time.Now())
+		<-done
+	}
+}
+
+// typeFile reads f only when there is something to read, so that what is typed after the command's end is left to whoever reads next.
+func typeFile(ptmx, f, wake *os.File) {
+	buf := make([]byte, 4096)
+	for {
+		n, ok := readReady(f, wake, buf)
+		if !ok {
+			return
+		}
+		if n <= 0 {
+			_, _ = io.WriteString(ptmx, endOfFile)
+			return
+		}
+		if _, err := ptmx.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// readReady waits for f or wake and reads f. It reports false when wake has ended, or nothing can be said.
+func readReady(f, wake *os.File, buf []byte) (n int, ok bool) {
+	rawF, err := f.SyscallConn()
+	if err != nil {
+		return 0, false
+	}
+	rawWake, err := wake.SyscallConn()
+	if err != nil {
+		return 0, false
+	}
+	_ = rawF.Control(func(fd uintptr) {
+		_ = rawWake.Control(func(wakeFD uintptr) {
+			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(wakeFD), Events: unix.POLLIN}}
+			for {
+				fds[0].Revents, fds[1].Revents = 0, 0
+				if _, err := unix.Poll(fds, -1); err == unix.EINTR {
+					continue
+				} else if err != nil || fds[1].Revents != 0 {
+					return
+				}
+				n, err = syscall.Read(int(fd), buf)
+				if err == syscall.EINTR || err == syscall.EAGAIN {
+					continue
+				}
+				ok = true
+				return
+			}
+		})
+	})
+	return n, ok
+}

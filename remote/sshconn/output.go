@@ -1,0 +1,108 @@
+package sshconn
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// writer makes the first error of the caller's writer the end of the command, as a closed pipe would be.
+func (r *sshRun) writer(w io.Writer) io.Writer {
+	if w == nil {
+		return io.Discard
+	}
+	return sshWriter(func(b []byte) (int, error) {
+		if _, err := w.Write(b); err != nil {
+			r.broken.Do(func() { close(r.unread) })
+		}
+		return len(b), nil
+	})
+}
+
+type oneAtATime struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (o *oneAtATime) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.w.Write(b)
+}
+
+type sshWriter func([]byte) (int, error)
+
+func (f sshWriter) Write(b []byte) (int, error) { return f(b) }
+
+// sshOutput copies one stream of the far side.
+type sshOutput struct {
+	done    chan struct{}
+	reads   atomic.Int64
+	since   atomic.Int64  // when the read that goes on was begun, Unix nanoseconds; 0: none goes on
+	writing chan struct{} // holds a token while the caller's writer is at work
+	over    chan struct{} // closed when Run is about to return
+}
+
+func (o *sshOutput) start(r io.Reader, w io.Writer) {
+	o.done, o.writing, o.over = make(chan struct{}), make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		defer close(o.done)
+		buf := make([]byte, 32<<10)
+		for {
+			o.since.Store(time.Now().UnixNano())
+			n, err := r.Read(buf)
+			o.since.Store(0)
+			o.reads.Add(1)
+			if n > 0 {
+				o.pass(w, buf[:n])
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+}
+
+func (o *sshOutput) pass(w io.Writer, b []byte) {
+	select {
+	case o.writing <- struct{}{}:
+		select {
+		case <-o.over:
+		default:
+			_, _ = w.Write(b)
+		}
+		<-o.writing
+	case <-o.over:
+	}
+}
+
+// shut makes sure that the caller's writer is not called any more. A call that does not return is left alone.
+func (o *sshOutput) shut() {
+	close(o.over)
+	select {
+	case o.writing <- struct{}{}:
+		<-o.writing
+	case <-time.After(answerTime):
+	}
+}
+
+// idle is how long nothing has come; a stream that has ended is idle for ever.
+func (o *sshOutput) idle() time.Duration {
+	select {
+	case <-o.done:
+		return time.Hour
+	default:
+	}
+	if at := o.since.Load(); at != 0 {
+		return time.Since(time.Unix(0, at))
+	}
+	return 0
+}
+
+func (o *sshOutput) wait(d time.Duration) {
+	select {
+	case <-o.done:
+	case <-time.After(d):
+	}
+}

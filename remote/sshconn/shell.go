@@ -1,0 +1,126 @@
+package sshconn
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/shell"
+	"github.com/hostler-project/hostler/remote/tree"
+)
+
+// shellFiles are the far side's files where there is no SFTP: a short script for each act, with cat, chmod, touch, mv, ln, mkdir.
+type shellFiles struct {
+	ssh   *Conn
+	owner bool
+}
+
+// sh runs a script with words as its arguments. A status of 44 says that what was named is not there, 45 that it is no directory.
+func (f *shellFiles) sh(ctx context.Context, in io.Reader, script string, words ...string) (string, error) {
+	var out shell.Answer
+	var bad shell.Tail
+	exit, err := f.ssh.Run(ctx, &compute.Command{
+		Args: append([]string{"sh", "-c", script, "sh"}, words...), Env: map[string]string{"LC_ALL": "C"}, Stdin: in, Stdout: &out, Stderr: &bad,
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case out.Err != nil:
+		return "", out.Err
+	case exit.Code == 44 && exit.Signal == "":
+		return "", fs.ErrNotExist
+	case exit.Code == 45:
+		return "", errNotDirectory
+	case exit.Status() != 0 && strings.Contains(bad.LastLine(), "Permission denied"):
+		return "", fmt.Errorf("%w: %s", fs.ErrPermission, bad.LastLine())
+	case exit.Status() != 0:
+		return "", fmt.Errorf("status %d: %s", exit.Status(), bad.LastLine())
+	}
+	return out.String(), nil
+}
+
+func (f *shellFiles) real(ctx context.Context, dir string) (string, error) {
+	out, err := f.sh(ctx, nil, `[ -e "$1" ]||exit 44;[ -d "$1" ]||exit 45;cd -P -- "$1"&&pwd -P&&echo .`, dir)
+	return strings.TrimSuffix(out, "\n.\n"), err
+}
+
+func (f *shellFiles) mkdir(ctx context.Context, dir string) error {
+	_, err := f.sh(ctx, nil, `mkdir -- "$1"`, dir)
+	return err
+}
+
+func (f *shellFiles) close() {}
+
+// setFar gives $1 the time $2 (UTC, as POSIX touch reads it; $3 is what others read to the nanosecond), the owner $4 if it is not "-" and the
+// mode $5, of four digits; of setuid, setgid and sticky it gets the last alone where it does not get its owner (see ModeFor). A directory keeps
+// setgid in spite of a numeric mode, so that is taken away by name.
+const setFar = `m=$5;{ [ "$4" != - ]&&chown -h -- "$4" "$1" 2>/dev/null;}||{ case $m in [1357]???) m=1${m#?};;*) m=0${m#?};;esac;chmod ug-s -- "$1"||exit;}
+chmod -- "$m" "$1"||exit
+touch -d "$3" -- "$1" 2>/dev/null||TZ=UTC0 touch -t "$2" -- "$1"||exit
+`
+
+// moveFar puts $1 in the place of $6, which may be a link to a directory: that is replaced, not entered.
+const moveFar = `{ [ ! -d "$6" ]||[ -h "$6" ];}||{ echo "Is a directory" >&2;exit 1;}
+if [ -h "$6" ]&&[ -d "$6" ];then mv -fT -- "$1" "$6" 2>/dev/null||{ rm -f -- "$6"&&mv -f -- "$1" "$6";};else mv -f -- "$1" "$6";fi
+`
+
+func (f *shellFiles) words(temp, name string, h *tar.Header) []string {
+	t := h.ModTime.UTC()
+	owner := "-"
+	if f.owner {
+		owner = strconv.Itoa(h.Uid) + ":" + strconv.Itoa(h.Gid)
+	}
+	return []string{temp, t.Format("200601021504.05"), t.Format("2006-01-02T15:04:05.000000000Z"), owner, fmt.Sprintf("%04o", h.Mode&0o7777), name}
+}
+
+func (f *shellFiles) write(ctx context.Context, temp, name string, h *tar.Header, body io.Reader) error {
+	// Standard input may end early because the stream broke, so the size is checked before the file gets its name.
+	script := `trap 'rm -f -- "$1"' 0;(umask 077;set -C;cat >"$1")||exit
+[ "$(wc -c <"$1")" -eq "$7" ]||{ echo "it came short" >&2;exit 1;}
+` + setFar + moveFar + `trap - 0`
+	in := &exactReader{r: io.LimitReader(body, h.Size)}
+	_, err := f.sh(ctx, in, script, append(f.words(temp, name, h), strconv.FormatInt(h.Size, 10))...)
+	if err == nil && in.n != h.Size || in.err != nil && in.err != io.EOF {
+		return &tree.ReadError{Err: errors.Join(io.ErrUnexpectedEOF, in.err)}
+	}
+	return err
+}
+
+// exactReader counts what is read and keeps the error.
+type exactReader struct {
+	r   io.Reader
+	n   int64
+	err error
+}
+
+func (e *exactReader) Read(b []byte) (int, error) {
+	n, err := e.r.Read(b)
+	e.n, e.err = e.n+int64(n), err
+	return n, err
+}
+
+func (f *shellFiles) special(ctx context.Context, temp, name string, h *tar.Header) error {
+	words := append(f.words(temp, name, h), h.Linkname)
+	script := `trap 'rm -f -- "$1"' 0;`
+	switch h.Typeflag {
+	case tar.TypeSymlink:
+		script += `ln -s -- "$7" "$1"||exit;touch -h -d "$3" -- "$1" 2>/dev/null;` + moveFar + `trap - 0`
+	case tar.TypeLink:
+		script += `[ -h "$7" ]||[ -e "$7" ]||exit 44;ln -P -- "$7" "$1" 2>/dev/null||ln -- "$7" "$1"||exit;` + moveFar
+	default:
+		script += `mkfifo -- "$1"||exit;` + setFar + moveFar + `trap - 0`
+	}
+	_, err := f.sh(ctx, nil, script, words...)
+	return err
+}
+
+func (f *shellFiles) attributes(ctx context.Context, dir string, h *tar.Header) error {
+	_, err := f.sh(ctx, nil, setFar, f.words(dir, dir, h)...)
+	return err
+}
