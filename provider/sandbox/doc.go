@@ -1,0 +1,20 @@
+// Package sandbox is the provider of type sandbox: isolated Linux environments, made on this machine by the kernel alone. Each has a root of its own,
+// which is the host's own, a directory's, or an image's, seen through a private copy-on-write layer; its own processes, users, host name and
+// network; limits; and the agent as its first process, on a unix socket. It is thrown away, never scrubbed: clean means made anew.
+//
+// It works for root, whose sandboxes have users that are nobody on the host, and for an ordinary user where the kernel lets it, whose sandboxes have
+// but one user, himself under the name of root. What is no boundary against determined attackers is said in docs/sandbox.md.
+//
+// Everything is in Options.Dir:
+//
+//	instances/ID/owner   whose it is; without it, or with another installation's, nothing here is touched
+//	instances/ID/life    its first process; life.new until that is ready
+//	instances/ID/agent   the socket of the agent; log: what that says besides
+//	instances/ID/layer   what is written, with upper = disk
+//	masks/               the layers that hide secrets of the host
+//	new-* trash/*        what is being made and what is being deleted
+//
+// and /run/hostler/sandbox-uids, whose locked bytes are the ranges of user ids in use (root's only). Mounts, name spaces and addresses end with the
+// first process, whatever kills it. Each step is repeated harmlessly, in any process, so a kill at any point leaves nothing that the next Create or
+// Destroy does not finish.
+package sandbox

@@ -1,0 +1,164 @@
+package enter
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// stepError is what went wrong, and at which step.
+type stepError struct {
+	step string
+	err  error
+}
+
+func (e *stepError) Error() string { return e.step + ": " + e.err.Error() }
+func (e *stepError) Unwrap() error { return e.err }
+
+func at(err error, step string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	var e *stepError
+	if errors.As(err, &e) {
+		return err
+	}
+	return &stepError{fmt.Sprintf(step, args...), err}
+}
+
+// First makes the process that calls it the first of a sandbox, by the plan that comes over ControlFD. When it returns nil the answer has been
+// given and what remains is to serve on ListenFD, by the plan. An error has been told to the maker.
+func First() (*Plan, error) {
+	plan, fds, err := receive()
+	if err != nil {
+		return nil, err
+	}
+	if err = build(plan, fds); err == nil {
+		err = settle(plan)
+	}
+	a := Answer{}
+	if err != nil {
+		a.Error = err.Error()
+		var e *stepError
+		if errors.As(err, &e) {
+			a.Step, a.Error = e.step, e.err.Error()
+		}
+		var n syscall.Errno
+		if errors.As(err, &n) {
+			a.Errno = int(n)
+		}
+	}
+	b, _ := json.Marshal(a) // strings and a number cannot fail
+	_, werr := unix.Write(ControlFD, b)
+	_ = unix.Close(ControlFD)
+	return plan, errors.Join(err, werr)
+}
+
+// receive gets the plan, and the descriptors that come with it. An end of the socket without a plan is the end of the maker.
+func receive() (*Plan, []int, error) {
+	buf, oob := make([]byte, MaxPlan), make([]byte, unix.CmsgSpace(4*253))
+	var n, on int
+	var err error
+	for {
+		n, on, _, _, err = unix.Recvmsg(ControlFD, buf, oob, unix.MSG_CMSG_CLOEXEC)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil || n == 0 {
+		return nil, nil, errors.Join(errors.New("no plan came"), err)
+	}
+	var fds []int
+	messages, err := unix.ParseSocketControlMessage(oob[:on])
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, m := range messages {
+		some, err := unix.ParseUnixRights(&m)
+		if err != nil {
+			return nil, nil, err
+		}
+		fds = append(fds, some...)
+	}
+	var plan Plan
+	if err := json.Unmarshal(buf[:n], &plan); err != nil {
+		return nil, nil, fmt.Errorf("the plan: %w", err)
+	}
+	return &plan, fds, nil
+}
+
+// settle does what is left when the root stands: name, network, limits, what the process gives up.
+func settle(p *Plan) error {
+	if err := unix.Sethostname([]byte(p.Hostname)); err != nil {
+		return at(err, "set the host name")
+	}
+	if err := loopback(); err != nil {
+		return at(err, "bring up the loopback network")
+	}
+	unix.Umask(0o022)
+	if p.NoFile > 0 {
+		if err := limit(unix.RLIMIT_NOFILE, p.NoFile); err != nil {
+			return at(err, "limit open files")
+		}
+	}
+	if p.NProc > 0 {
+		if err := limit(unix.RLIMIT_NPROC, p.NProc); err != nil {
+			return at(err, "limit processes")
+		}
+	}
+	return nil
+}
+
+// limit lowers a limit; it never raises one.
+func limit(resource int, n uint64) error {
+	var r unix.Rlimit
+	if err := unix.Getrlimit(resource, &r); err != nil {
+		return err
+	}
+	r.Max, r.Cur = min(r.Max, n), min(r.Max, n)
+	return unix.Setrlimit(resource, &r)
+}
+
+// loopback brings up lo.
+func loopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	r, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	r.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, r)
+}
+
+// has reports whether a defence is switched on.
+func (p *Plan) has(defence string) bool {
+	for _, w := range p.Without {
+		if w == defence {
+			return false
+		}
+	}
+	return true
+}
+
+// descriptor returns the tree as an open path.
+func (t Tree) open(fds []int) (fd int, owned bool, err error) {
+	if t.FD > 0 {
+		if t.FD > len(fds) {
+			return -1, false, errors.New("the plan names a descriptor that did not come")
+		}
+		return fds[t.FD-1], false, nil
+	}
+	fd, err = unix.Open(t.Path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		err = &os.PathError{Op: "open", Path: t.Path, Err: err}
+	}
+	return fd, true, err
+}

@@ -1,0 +1,161 @@
+package enter
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// The devices of a sandbox: the host's own nodes, as none can be made in a user name space.
+var devices = [...]string{"null", "zero", "full", "random", "urandom", "tty"}
+
+// takeDevices takes mounts of the devices, as long as the host's are in sight. One that is missing is -1.
+func takeDevices() [len(devices)]int {
+	var out [len(devices)]int
+	for i, name := range devices {
+		fd, err := unix.OpenTree(unix.AT_FDCWD, "/dev/"+name, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		if err != nil {
+			fd = -1
+		}
+		out[i] = fd
+	}
+	return out
+}
+
+// closed are the places of /proc that tell or change something of the whole machine, and what they become: they are not a sandbox's business, though
+// its root, who is nobody outside, could open few of them.
+var closed = [...]struct {
+	path string
+	mask bool // hidden; else it can be read only
+}{
+	{"/proc/sys", false}, {"/proc/sysrq-trigger", false}, {"/proc/irq", false}, {"/proc/bus", false}, {"/proc/fs", false},
+	{"/proc/kcore", true}, {"/proc/keys", true}, {"/proc/timer_list", true}, {"/proc/sched_debug", true}, {"/proc/latency_stats", true},
+	{"/proc/kmsg", true}, {"/proc/acpi", true}, {"/proc/scsi", true}, {"/sys/firmware", true},
+}
+
+// furnish mounts /proc, /sys and /dev and writes the sandbox's own files. It works in the new root, so whatever links an image has lead nowhere else.
+func furnish(p *Plan, nodes [len(devices)]int) error {
+	// An image may lack the directories; where it has links in their place the mount is where the link leads, inside.
+	for _, dir := range []string{"/proc", "/sys", "/dev"} {
+		if err := unix.Mkdir(dir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+			return at(err, "make %s", dir)
+		}
+	}
+	const safe = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	if err := unix.Mount("proc", "/proc", "proc", safe, ""); err != nil {
+		return at(err, "mount /proc")
+	}
+	if err := unix.Mount("sysfs", "/sys", "sysfs", safe|unix.MS_RDONLY, ""); err != nil {
+		// Where the host's /sys is not whole in sight the kernel refuses it; programs do without.
+		if err := unix.Mount("tmpfs", "/sys", "tmpfs", safe|unix.MS_RDONLY, "size=0,mode=0555"); err != nil {
+			return at(err, "mount /sys")
+		}
+	}
+	if err := dev(p, nodes); err != nil {
+		return at(err, "make /dev")
+	}
+	if p.has("proc") {
+		for _, c := range closed {
+			if err := closeOff(c.path, c.mask, nodes[0]); err != nil && !errors.Is(err, unix.ENOENT) {
+				return at(err, "close off %s", c.path)
+			}
+		}
+	}
+	for name, text := range p.Files {
+		if err := write(name, text); err != nil {
+			return at(err, "write %s", name)
+		}
+	}
+	return nil
+}
+
+// closeOff makes a path unchangeable, or puts nothing in its place.
+func closeOff(name string, mask bool, null int) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(name, &st); err != nil {
+		return err
+	}
+	var fd int
+	var err error
+	switch {
+	case mask && st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		return unix.Mount("tmpfs", name, "tmpfs", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "size=0,mode=0555")
+	case mask:
+		fd, err = unix.OpenTree(unix.AT_FDCWD, "/dev/null", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	default:
+		fd, err = unix.OpenTree(unix.AT_FDCWD, name, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if !mask {
+		if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+			return err
+		}
+	}
+	return unix.MoveMount(fd, "", unix.AT_FDCWD, name, unix.MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+// The links of /dev.
+var links = [...][2]string{
+	{"/dev/ptmx", "pts/ptmx"}, {"/dev/fd", "/proc/self/fd"}, {"/dev/stdin", "/proc/self/fd/0"}, {"/dev/stdout", "/proc/self/fd/1"},
+	{"/dev/stderr", "/proc/self/fd/2"},
+}
+
+func dev(p *Plan, nodes [len(devices)]int) error {
+	size := p.Shm
+	if size <= 0 {
+		size = 64 << 20
+	}
+	err := unix.Mount("tmpfs", "/dev", "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, fmt.Sprintf("mode=755,size=%d,nr_inodes=4096", size))
+	if err != nil {
+		return err
+	}
+	for i, fd := range nodes {
+		if fd < 0 {
+			return fmt.Errorf("the host has no /dev/%s", devices[i])
+		}
+		name := "/dev/" + devices[i]
+		node, err := unix.Open(name, unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o666)
+		if err != nil {
+			return err
+		}
+		_ = unix.Close(node)
+		if err := unix.MoveMount(fd, "", unix.AT_FDCWD, name, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		_ = unix.Close(fd)
+	}
+	for _, l := range links {
+		if err := unix.Symlink(l[1], l[0]); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{"/dev/shm", "/dev/pts"} {
+		if err := unix.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := unix.Chmod("/dev/shm", 0o1777); err != nil {
+		return err
+	}
+	if err := unix.Mount("devpts", "/dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"); err != nil {
+		return fmt.Errorf("/dev/pts: %w", err)
+	}
+	return nil
+}
+
+// write puts a file of the sandbox's own in the place of whatever is there.
+func write(name, text string) error {
+	if err := unix.Unlink(name); err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	if err := os.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(name, []byte(text), 0o644)
+}

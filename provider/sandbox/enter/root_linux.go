@@ -1,0 +1,301 @@
+package enter
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// builder builds a root in the scratch directory: u/N, w/N are what is written to overlay N and its working directory, l/N the layers that came as
+// descriptors, r the root.
+type builder struct {
+	plan    *Plan
+	fds     []int
+	scratch int // the scratch file system
+	store   string
+	root    int // r
+	layers  int
+	written int
+}
+
+// build makes the root of the plan and makes it this process's own.
+func build(p *Plan, fds []int) error {
+	b := &builder{plan: p, fds: fds, root: -1}
+	// What is needed of the host later is taken now: there is no way back.
+	trees := make(map[string]int) // by path
+	for _, piece := range p.Pieces {
+		for _, t := range piece.Layers {
+			if t.FD == 0 {
+				fd, _, err := t.open(nil)
+				if err != nil {
+					if piece.Optional {
+						continue
+					}
+					return at(err, "open what lies below the root")
+				}
+				trees[t.Path] = fd
+			}
+		}
+	}
+	devices := takeDevices()
+	defer func() {
+		for _, fd := range trees {
+			_ = unix.Close(fd)
+		}
+		for _, fd := range fds {
+			if fd != 0 {
+				_ = unix.Close(fd)
+			}
+		}
+	}()
+	if err := b.begin(); err != nil {
+		return err
+	}
+	for _, piece := range p.Pieces {
+		if err := b.add(piece, trees); err != nil {
+			if piece.Optional {
+				err = b.dir(piece.At, 0o755)
+			}
+			if err != nil {
+				return at(err, "%s at %s", piece.Kind, piece.At)
+			}
+		}
+	}
+	if err := unix.Fchdir(b.root); err != nil {
+		return at(err, "enter the root")
+	}
+	// The root that was opened first may have been mounted over since.
+	if err := unix.Chdir(b.store + "/r"); err != nil {
+		return at(err, "enter the root")
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return at(err, "change the root")
+	}
+	// The host's root lies over ours now, and is what "." is; ours is "/". /proc can only be mounted while another one is in sight.
+	if err := furnish(p, devices); err != nil {
+		return err
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return at(err, "leave the host's root")
+	}
+	return at(unix.Chdir("/"), "enter the new root")
+}
+
+// begin mounts the scratch file system.
+func (b *builder) begin() error {
+	options := "mode=0755"
+	if b.plan.Size > 0 && b.plan.Disk == 0 {
+		options += ",size=" + strconv.FormatInt(b.plan.Size, 10) + ",nr_inodes=" + strconv.FormatInt(max(b.plan.Size>>12, 1024), 10)
+	}
+	b.store = b.plan.Scratch
+	if err := unix.Mount("tmpfs", b.store, "tmpfs", unix.MS_NODEV|unix.MS_NOATIME, options); err != nil {
+		return at(err, "mount a file system in memory at %s", b.store)
+	}
+	if err := unix.Mkdir(b.store+"/r", 0o755); err != nil {
+		return at(err, "make the root")
+	}
+	if b.plan.Disk > 0 {
+		if err := unix.Mkdir(b.store+"/d", 0o755); err != nil {
+			return at(err, "make a place for the disk")
+		}
+		if b.plan.Disk > len(b.fds) {
+			return at(errors.New("its descriptor did not come"), "mount the disk")
+		}
+		if err := unix.MoveMount(b.fds[b.plan.Disk-1], "", unix.AT_FDCWD, b.store+"/d", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return at(err, "mount the disk")
+		}
+	}
+	if len(b.plan.Pieces) == 0 || b.plan.Pieces[0].At != "/" {
+		// It is made of parts: the root itself is in memory, and has to be a mount to be changed to.
+		if err := unix.Mount(b.store+"/r", b.store+"/r", "", unix.MS_BIND, ""); err != nil {
+			return at(err, "make the root")
+		}
+	}
+	return b.open()
+}
+
+// open opens the root as it is now.
+func (b *builder) open() (err error) {
+	if b.root >= 0 {
+		_ = unix.Close(b.root)
+	}
+	b.root, err = unix.Open(b.store+"/r", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return at(err, "open the root")
+}
+
+// add puts a piece in its place.
+func (b *builder) add(piece Piece, trees map[string]int) error {
+	switch piece.Kind {
+	case Overlay:
+		return b.overlay(piece, trees)
+	case Bind:
+		return b.bind(piece, trees)
+	case Dir:
+		return b.dir(piece.At, piece.Mode)
+	case Link:
+		dir, err := b.inside(path.Dir(piece.At), true)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(dir)
+		return unix.Symlinkat(piece.Target, dir, path.Base(piece.At))
+	}
+	return fmt.Errorf("the plan has a piece of kind %q", piece.Kind)
+}
+
+// overlay mounts layers, and over them one that is written to.
+func (b *builder) overlay(piece Piece, trees map[string]int) error {
+	top := b.store
+	if b.plan.Disk > 0 {
+		top += "/d"
+	}
+	n := strconv.Itoa(b.written)
+	b.written++
+	upper, work := top+"/u"+n, top+"/w"+n
+	var lower []string
+	for _, t := range piece.Layers {
+		if t.FD == 0 {
+			if fd, ok := trees[t.Path]; ok {
+				lower = append(lower, "/proc/self/fd/"+strconv.Itoa(fd))
+			}
+			continue
+		}
+		at := b.store + "/l" + strconv.Itoa(b.layers)
+		b.layers++
+		if t.FD > len(b.fds) {
+			return errors.New("a layer's descriptor did not come")
+		}
+		if err := unix.Mkdir(at, 0o755); err != nil {
+			return err
+		}
+		if err := unix.MoveMount(b.fds[t.FD-1], "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return fmt.Errorf("attach a layer: %w", err)
+		}
+		lower = append(lower, at)
+	}
+	if len(lower) == 0 {
+		return errors.New("no layers")
+	}
+	// What is written to looks, at its top, as what it lies over.
+	var st unix.Stat_t
+	if err := unix.Stat(lower[0], &st); err != nil {
+		return err
+	}
+	for _, dir := range []string{upper, work} {
+		if err := unix.Mkdir(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	_ = unix.Chown(upper, int(st.Uid), int(st.Gid)) // one who is nobody here keeps nobody's
+	if err := unix.Chmod(upper, st.Mode&0o7777); err != nil {
+		return err
+	}
+	target := b.store + "/r"
+	if piece.At != "/" {
+		fd, err := b.inside(piece.At, true)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		target = "/proc/self/fd/" + strconv.Itoa(fd)
+	}
+	options := "userxattr,upperdir=" + upper + ",workdir=" + work + ",lowerdir=" + strings.Join(lower, ":")
+	if b.plan.Disk > 0 {
+		options = "volatile," + options
+	}
+	if err := unix.Mount("overlay", target, "overlay", unix.MS_NODEV, options); err != nil {
+		return fmt.Errorf("mount an overlay: %w", err)
+	}
+	if piece.At == "/" {
+		return b.open()
+	}
+	return nil
+}
+
+// bind shows a tree of the host's.
+func (b *builder) bind(piece Piece, trees map[string]int) error {
+	if len(piece.Layers) != 1 {
+		return errors.New("a bind of more than one tree")
+	}
+	t := piece.Layers[0]
+	fd := -1
+	if t.FD == 0 {
+		tree, ok := trees[t.Path]
+		if !ok {
+			return unix.ENOENT
+		}
+		var err error
+		if fd, err = unix.OpenTree(tree, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE); err != nil {
+			return fmt.Errorf("clone %s: %w", t.Path, err)
+		}
+		defer unix.Close(fd)
+	} else if t.FD > len(b.fds) {
+		return errors.New("its descriptor did not come")
+	} else {
+		fd = b.fds[t.FD-1]
+	}
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV}
+	if !piece.Writable {
+		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
+	}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr); err != nil {
+		return fmt.Errorf("restrict it: %w", err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	on, err := b.inside(piece.At, st.Mode&unix.S_IFMT == unix.S_IFDIR)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(on)
+	return unix.MoveMount(fd, "", on, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+}
+
+// dir makes an empty directory.
+func (b *builder) dir(name string, mode uint32) error {
+	fd, err := b.inside(name, true)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
+}
+
+// inside opens a path in the new root, and makes what is missing of it: directories, and at its end a directory or an empty file. Links in an image
+// lead nowhere but into the image.
+func (b *builder) inside(name string, directory bool) (int, error) {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	fd, err := unix.Openat2(b.root, name, &how)
+	if !errors.Is(err, unix.ENOENT) || name == "/" || name == "." {
+		if err != nil {
+			err = &os.PathError{Op: "open", Path: name, Err: err}
+		}
+		return fd, err
+	}
+	parent, err := b.inside(path.Dir(name), true)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(parent)
+	base := path.Base(name)
+	if directory {
+		err = unix.Mkdirat(parent, base, 0o755)
+	} else if fd, err = unix.Openat(parent, base, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644); err == nil {
+		_ = unix.Close(fd)
+	}
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return -1, &os.PathError{Op: "make", Path: name, Err: err}
+	}
+	fd, err = unix.Openat(parent, base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		err = &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return fd, err
+}

@@ -1,0 +1,156 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// life is a sandbox's first process, so that it cannot be taken for another of the same number.
+type life struct {
+	PID   int    `json:"pid"`
+	Start string `json:"start"` // when it began, in the kernel's ticks since boot
+	Boot  string `json:"boot"`  // the id of that boot
+}
+
+// bootID is the id of this boot of the machine.
+var bootID = sync.OnceValues(func() (string, error) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return string(bytes.TrimSpace(b)), err
+})
+
+// lifeOf describes a process that runs.
+func lifeOf(pid int) (life, error) {
+	boot, err := bootID()
+	if err != nil {
+		return life{}, err
+	}
+	start, err := startOf(pid)
+	return life{PID: pid, Start: start, Boot: boot}, err
+}
+
+// startOf returns when a process began; fs.ErrNotExist when there is none of that number.
+func startOf(pid int) (string, error) {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if errors.Is(err, unix.ESRCH) {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return "", err
+	}
+	// The name in parentheses may hold anything. After it: state, and the start is the 22nd field of all.
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 20 {
+		return "", fmt.Errorf("/proc/%d/stat is not as expected", pid)
+	}
+	if string(fields[0]) == "Z" || string(fields[0]) == "X" { // it has ended, and its parent has not looked yet
+		return "", fs.ErrNotExist
+	}
+	return string(fields[19]), nil
+}
+
+// open returns a descriptor of the process, or fs.ErrNotExist when it is gone.
+func (l life) open() (int, error) {
+	boot, err := bootID()
+	if err != nil {
+		return -1, err
+	}
+	if l.Boot != boot || l.PID <= 1 {
+		return -1, fs.ErrNotExist
+	}
+	fd, err := unix.PidfdOpen(l.PID, 0)
+	if errors.Is(err, unix.ESRCH) {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return -1, err
+	}
+	// Now its number cannot become another's, so what /proc says is said of this one.
+	start, err := startOf(l.PID)
+	if err == nil && start != l.Start {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// alive reports whether it runs.
+func (l life) alive() (bool, error) {
+	fd, err := l.open()
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, unix.Close(fd)
+}
+
+// kill ends the process, and with it all that is in its name spaces, and waits until none is left.
+func (l life) kill(ctx context.Context) error {
+	fd, err := l.open()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 100)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		if n > 0 {
+			var status unix.WaitStatus
+			_, _ = unix.Wait4(l.PID, &status, unix.WNOHANG, nil) // if it is a child of ours; else another's business
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("process %d does not end", l.PID)
+}
+
+// readLife reads who is, or was, a sandbox's first process, and whether its making was finished. fs.ErrNotExist: there never was one.
+func (p *Provider) readLife(id compute.ID) (l life, made bool, err error) {
+	for _, name := range []string{"life", "life.new"} {
+		b, err := os.ReadFile(filepath.Join(p.home(id), name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = json.Unmarshal(b, &l)
+		}
+		return l, name == "life", err
+	}
+	return l, false, fs.ErrNotExist
+}
+
+// writeLife records the first process before it gets its plan: from then on it is found, whatever happens to us.
+func (p *Provider) writeLife(id compute.ID, l life) error {
+	b, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(p.home(id), "life.new"), b, 0o600)
+}

@@ -1,0 +1,318 @@
+package sandbox
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/sandbox/enter"
+)
+
+// making is a sandbox that is being made.
+type making struct {
+	p    *Provider
+	own  owner
+	home *os.File // its directory, locked
+	pid  int
+	life life
+	t    trees
+}
+
+// make makes the sandbox of a directory that has none. When it fails the process is ended, and the directory left to be tried again or destroyed.
+func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err error) {
+	m := &making{p: p, own: own, home: home, t: trees{users: -1}}
+	control, err := m.start()
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+	defer m.t.close()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.life.kill(context.WithoutCancel(ctx)))
+		}
+	}()
+	if m.life, err = lifeOf(m.pid); err != nil {
+		return m.died(err)
+	}
+	if err := p.writeLife(compute.ID(own.ID), m.life); err != nil {
+		return err
+	}
+	if err := p.at("plan"); err != nil {
+		return err
+	}
+	plan, err := m.plan()
+	if err != nil {
+		return err
+	}
+	if err := m.send(control, plan); err != nil {
+		return m.died(err)
+	}
+	if err := m.answer(ctx, control); err != nil {
+		return err
+	}
+	if err := p.at("made"); err != nil {
+		return err
+	}
+	dir := p.home(compute.ID(own.ID))
+	return os.Rename(filepath.Join(dir, "life.new"), filepath.Join(dir, "life"))
+}
+
+// start starts the first process in its name spaces. It waits for its plan; our end of the socket that it waits on is returned.
+func (m *making) start() (*os.File, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	control, theirs := os.NewFile(uintptr(pair[0]), "control"), os.NewFile(uintptr(pair[1]), "control")
+	defer theirs.Close()
+	fail := func(err error) (*os.File, error) {
+		control.Close()
+		return nil, err
+	}
+	listener, err := m.listen()
+	if err != nil {
+		return fail(err)
+	}
+	defer listener.Close()
+	program, err := m.p.o.Agent(runtime.GOARCH)
+	if err != nil {
+		return fail(err)
+	}
+	self, err := os.Open(program.Path)
+	if err != nil {
+		return fail(err)
+	}
+	defer self.Close()
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err != nil {
+		return fail(err)
+	}
+	defer null.Close()
+	log, err := os.OpenFile(filepath.Join(m.p.home(compute.ID(m.own.ID)), "log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fail(err)
+	}
+	defer log.Close()
+	attr := &os.ProcAttr{
+		Env:   []string{},
+		Files: []*os.File{null, log, log, theirs, listener, self},
+		Sys: &syscall.SysProcAttr{
+			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET,
+			Setsid:     true,
+			Credential: &syscall.Credential{},
+		},
+	}
+	if m.p.root {
+		h := fnv.New32a()
+		h.Write([]byte(m.own.Installation + m.own.ID))
+		first, lock, err := takeUIDs(int(h.Sum32() % uidSlots))
+		if err != nil {
+			return fail(err)
+		}
+		defer lock.Close()
+		attr.Files = append(attr.Files, lock)
+		ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: first, Size: uidCount}}
+		attr.Sys.UidMappings, attr.Sys.GidMappings, attr.Sys.GidMappingsEnableSetgroups = ids, ids, true
+	} else {
+		attr.Sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+		attr.Sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+		attr.Sys.Credential.NoSetGroups = true
+	}
+	if err := m.p.at("start"); err != nil {
+		return fail(err)
+	}
+	// By its descriptor, as the sandbox's user may not reach the path.
+	process, err := os.StartProcess("/proc/self/fd/5", program.Command("sandbox"), attr)
+	if err != nil {
+		return fail(startError(err))
+	}
+	m.pid = process.Pid
+	_ = process.Release() // it is known by its record, and reaped by whoever is its parent when it ends
+	return control, nil
+}
+
+// listen makes the socket of the agent, by a name that is short enough for the kernel wherever the state is.
+func (m *making) listen() (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "agent")
+	name := "agent"
+	if err := unix.Unlinkat(int(m.home.Fd()), name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		f.Close()
+		return nil, err
+	}
+	err = unix.Bind(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(m.home.Fd())) + "/" + name})
+	if err == nil {
+		err = unix.Listen(fd, 1024)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("the agent's socket: %w", err)
+	}
+	return f, nil
+}
+
+// startError says what the kernel does not let us do.
+func startError(err error) error {
+	hint := "run hostler doctor"
+	switch {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		hint = "this kernel, or its security modules, does not let this user make user name spaces; run hostler doctor"
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EUSERS):
+		return &compute.Error{Kind: compute.ErrNoCapacity, Err: fmt.Errorf("start its first process: %w", err),
+			Hint: "the kernel's limit of name spaces is reached: see /proc/sys/user/max_*_namespaces"}
+	}
+	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("start its first process: %w", err), Hint: hint}
+}
+
+// plan composes what the first process is to do.
+func (m *making) plan() (*enter.Plan, error) {
+	p := m.p
+	if p.root {
+		fd, err := unix.Open("/proc/"+strconv.Itoa(m.pid)+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, err
+		}
+		m.t.users = fd
+		defer func() {
+			_ = unix.Close(fd)
+			m.t.users = -1
+		}()
+	}
+	id, err := machineID()
+	if err != nil {
+		return nil, err
+	}
+	plan := &enter.Plan{
+		Hostname: hostname(m.own.ID), Scratch: "/tmp", Size: p.disk(), Nesting: p.o.Nesting, User: p.o.User, Without: p.o.without,
+		Files: map[string]string{"/etc/hostname": hostname(m.own.ID) + "\n", "/etc/machine-id": id + "\n"},
+	}
+	if m.own.Image == hostImage {
+		hidden, err := p.hidden()
+		if err != nil {
+			return nil, err
+		}
+		if plan.Pieces, err = m.t.hostPieces(hidden); err != nil {
+			return nil, err
+		}
+		plan.Env = map[string]string{"HOME": p.o.Home}
+		plan.Dir = p.o.Home
+	} else {
+		tree, err := m.t.tree(m.own.Image)
+		if err != nil {
+			return nil, err
+		}
+		plan.Pieces = append(plan.Pieces, enter.Piece{At: "/", Kind: enter.Overlay, Layers: []enter.Tree{tree}})
+	}
+	return plan, nil
+}
+
+// disk is how much may be written.
+func (p *Provider) disk() int64 {
+	if p.o.Disk > 0 || p.o.Upper == "disk" {
+		return p.o.Disk
+	}
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil {
+		return 1 << 30
+	}
+	return int64(info.Totalram) * int64(info.Unit) / 4
+}
+
+func machineID() (string, error) {
+	var b [16]byte
+	_, err := rand.Read(b[:])
+	return hex.EncodeToString(b[:]), err
+}
+
+// hostname is an instance's name as a host's: 63 characters, letters, digits and hyphens.
+func hostname(id string) string {
+	out := []byte(id)
+	for i, c := range out {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9') {
+			out[i] = '-'
+		}
+	}
+	return string(out[:min(len(out), 63)])
+}
+
+// send hands the plan over, with the descriptors that go with it.
+func (m *making) send(control *os.File, plan *enter.Plan) error {
+	b, err := json.Marshal(plan)
+	if err != nil {
+		return err
+	}
+	if len(b) > enter.MaxPlan {
+		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("its root has too many parts")}
+	}
+	var rights []byte
+	if len(m.t.fds) > 0 {
+		rights = unix.UnixRights(m.t.fds...)
+	}
+	return unix.Sendmsg(int(control.Fd()), b, rights, nil, 0)
+}
+
+// patience is how long the first process may take: as a rule it takes a millisecond, but machines are suspended and disks are slow.
+const patience = time.Minute
+
+// answer waits for what the first process says.
+func (m *making) answer(ctx context.Context, control *os.File) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { _ = unix.Shutdown(int(control.Fd()), unix.SHUT_RDWR) })()
+	buf := make([]byte, 16<<10)
+	var n int
+	var err error
+	for {
+		if n, err = unix.Read(int(control.Fd()), buf); err != unix.EINTR {
+			break
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil || n == 0 {
+		return m.died(err)
+	}
+	var a enter.Answer
+	if err := json.Unmarshal(buf[:n], &a); err != nil {
+		return m.died(err)
+	}
+	if a.Error == "" {
+		return nil
+	}
+	text := a.Error
+	if a.Step != "" {
+		text = a.Step + ": " + text
+	}
+	out := &compute.Error{Kind: compute.ErrFailed, Err: errors.New(text), Hint: "run hostler doctor"}
+	if errno := syscall.Errno(a.Errno); errors.Is(errno, unix.ENOSPC) || errors.Is(errno, unix.ENOMEM) {
+		out.Kind, out.Hint = compute.ErrNoCapacity, "give it more disk or memory"
+	}
+	return out
+}
+
+// died is for a first process that ended without a word; what it said goes to its log.
+func (m *making) died(err error) error {
+	text := "its first process ended before it was ready"
+	if b, rerr := os.ReadFile(filepath.Join(m.p.home(compute.ID(m.own.ID)), "log")); rerr == nil && len(b) > 0 {
+		text += ": " + string(b[:min(len(b), 300)])
+	}
+	return &compute.Error{Kind: compute.ErrFailed, Err: errors.Join(errors.New(text), err)}
+}

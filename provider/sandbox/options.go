@@ -1,0 +1,28 @@
+package sandbox
+
+import "github.com/hostler-project/hostler/remote/agent"
+
+// Options of a source of type sandbox.
+type Options struct {
+	Upper   string   `conf:"upper"`       // ram or disk: where what is written goes; "": ram
+	Cores   float64  `conf:"cores"`       // of processor time, at most; 0: all
+	Memory  int64    `conf:"memory,size"` // bytes, at most, with what is written to upper = ram; 0: no limit
+	Disk    int64    `conf:"disk,size"`   // bytes that may be written, at most; 0: in memory a quarter of the machine's, else no limit
+	PIDs    int      `conf:"pids"`        // processes and threads, at most; 0: 16384
+	Network string   `conf:"network"`     // none or nat; "": nat where it can be, else none
+	Ports   []string `conf:"ports"`       // [ADDRESS:]PORT:PORT[/udp] of this machine that lead in
+	Mounts  []string `conf:"mounts"`      // PATH[:PATH-INSIDE][:ro|:rw], read-only unless it says otherwise
+	Hide    []string `conf:"hide"`        // more paths of the host that are not there inside
+	Show    []string `conf:"show"`        // paths that are, though they would be hidden
+	User    string   `conf:"user"`        // whom commands run as; "": the image's, else root of the sandbox
+	Nesting bool     `conf:"nesting"`     // name spaces and mounts are allowed inside
+
+	Source       string       // the source's name
+	Installation string       // the installation's id
+	Dir          string       // where the instances are; required
+	Home         string       // the caller's; "": none
+	State        []string     // hostler's own directories, which no sandbox sees
+	Agent        agent.Finder // the guest side; required
+
+	without []string // defences that tests switch off
+}

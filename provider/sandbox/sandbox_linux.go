@@ -1,0 +1,290 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/agent"
+)
+
+// hostImage is the image that is the host's own root.
+const hostImage = "host"
+
+// Provider makes sandboxes.
+type Provider struct {
+	o    Options
+	log  *slog.Logger
+	root bool               // we are root
+	step func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
+}
+
+var (
+	_ compute.Provider = (*Provider)(nil)
+	_ compute.Cleaner  = (*Provider)(nil)
+	_ compute.Checker  = (*Provider)(nil)
+)
+
+// Open returns the provider for one source. ErrInvalid: the options are wrong. What the kernel refuses is seen at Create.
+func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
+	fail := func(text string, args ...any) (*Provider, error) {
+		return nil, &compute.Error{Op: "sandbox.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...)}
+	}
+	switch {
+	case o.Upper != "" && o.Upper != "ram" && o.Upper != "disk":
+		return fail("upper = %s: not ram or disk", o.Upper)
+	case o.Network != "" && o.Network != "none" && o.Network != "nat":
+		return fail("network = %s: not none or nat", o.Network)
+	case o.Dir == "":
+		return fail("no directory to keep instances in")
+	case o.Agent == nil:
+		return fail("no agent")
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return fail("%w", err)
+	}
+	o.Dir = dir
+	return &Provider{o: o, log: log, root: os.Geteuid() == 0}, nil
+}
+
+// at says that a step begins.
+func (p *Provider) at(step string) error {
+	if p.step == nil {
+		return nil
+	}
+	return p.step(step)
+}
+
+// fault gives an error its place, and a kind unless it has one.
+func fault(op string, id compute.ID, err error) error {
+	if err == nil {
+		return nil
+	}
+	var e *compute.Error
+	if errors.As(err, &e) {
+		if e.Op == "" {
+			e.Op, e.ID = "sandbox."+op, id
+		}
+		return err
+	}
+	kind := error(compute.ErrFailed)
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		kind = nil
+	case errors.Is(err, errNoInstance):
+		kind = compute.ErrNotFound
+	case errors.Is(err, errForeign):
+		kind = compute.ErrConflict
+	case errors.Is(err, errNoUIDs), errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT), errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+		kind = compute.ErrNoCapacity
+	case errors.Is(err, fs.ErrPermission):
+		kind = compute.ErrDenied
+	}
+	return &compute.Error{Op: "sandbox." + op, ID: id, Kind: kind, Err: err}
+}
+
+func (p *Provider) instance(o owner) compute.Instance {
+	facts := map[string]string{"os": "linux", "arch": runtime.GOARCH, "image": o.Image}
+	for k, v := range o.Facts {
+		facts[k] = v
+	}
+	return compute.Instance{ID: compute.ID(o.ID), Source: p.o.Source, ProviderID: p.home(compute.ID(o.ID)), Facts: facts}
+}
+
+// Create makes a sandbox, or finishes one that was begun, or returns the one that is there.
+func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
+	if !plain(spec.ID) {
+		return compute.Instance{}, &compute.Error{Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory")}
+	}
+	own := owner{Installation: p.o.Installation, Source: p.o.Source, ID: string(spec.ID), Image: spec.Image}
+	if own.Image == "" {
+		own.Image = hostImage
+	}
+	for {
+		in, err := p.create(ctx, own)
+		if !errors.Is(err, errNoInstance) { // destroyed by another while we waited for its lock
+			return in, fault("Create", spec.ID, err)
+		}
+	}
+}
+
+func (p *Provider) create(ctx context.Context, own owner) (compute.Instance, error) {
+	if err := ctx.Err(); err != nil {
+		return compute.Instance{}, err
+	}
+	if err := p.begin(own); err != nil {
+		return compute.Instance{}, err
+	}
+	home, own, err := p.lock(ctx, compute.ID(own.ID))
+	if err != nil {
+		return compute.Instance{}, err
+	}
+	defer home.Close()
+	l, made, err := p.readLife(compute.ID(own.ID))
+	if err == nil && made {
+		if ok, err := l.alive(); ok || err != nil {
+			return p.instance(own), err
+		}
+	}
+	if err := p.down(ctx, compute.ID(own.ID)); err != nil { // what was half made
+		return compute.Instance{}, err
+	}
+	if err := p.make(ctx, home, own); err != nil {
+		return compute.Instance{}, err
+	}
+	return p.instance(own), nil
+}
+
+// errEnded: the sandbox was there once.
+func (p *Provider) ended(op string, id compute.ID) error {
+	return &compute.Error{Op: "sandbox." + op, ID: id, Kind: compute.ErrFailed,
+		Err: errors.New("the sandbox has ended: its first process was killed, or this machine was restarted"), Hint: "release it and take another"}
+}
+
+// Connect opens a way into a sandbox.
+func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
+	if _, err := p.owner(id); err != nil {
+		if errors.Is(err, errForeign) {
+			err = errNoInstance
+		}
+		return nil, fault("Connect", id, err)
+	}
+	home, err := os.Open(p.home(id))
+	if err != nil {
+		return nil, fault("Connect", id, err)
+	}
+	defer home.Close()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", "/proc/self/fd/"+strconv.Itoa(int(home.Fd()))+"/agent")
+	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) {
+		return nil, p.ended("Connect", id)
+	}
+	if err != nil {
+		return nil, fault("Connect", id, err)
+	}
+	return agent.New(conn), nil
+}
+
+// Check returns nil when the sandbox's first process runs.
+func (p *Provider) Check(_ context.Context, id compute.ID) error {
+	if _, err := p.owner(id); err != nil {
+		return fault("Check", id, err)
+	}
+	l, made, err := p.readLife(id)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fault("Check", id, err)
+	}
+	if err == nil && made {
+		if ok, err := l.alive(); ok || err != nil {
+			return fault("Check", id, err)
+		}
+	}
+	return p.ended("Check", id)
+}
+
+// Destroy ends a sandbox and all that is in it.
+func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
+	home, _, err := p.mine(ctx, id)
+	if err != nil {
+		return fault("Destroy", id, err)
+	}
+	defer home.Close()
+	if err := p.down(ctx, id); err != nil {
+		return fault("Destroy", id, err)
+	}
+	if err := p.at("trash"); err != nil {
+		return err
+	}
+	trash := filepath.Join(p.o.Dir, "trash")
+	if err := os.Mkdir(trash, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fault("Destroy", id, err)
+	}
+	to := filepath.Join(trash, fmt.Sprintf("%s-%d", id, home.Fd()))
+	if err := os.RemoveAll(to); err != nil {
+		return fault("Destroy", id, err)
+	}
+	if err := os.Rename(p.home(id), to); err != nil {
+		return fault("Destroy", id, err)
+	}
+	if err := p.at("delete"); err != nil {
+		return err
+	}
+	return fault("Destroy", id, os.RemoveAll(to))
+}
+
+// Clean makes a sandbox anew: what was in it is thrown away whole.
+func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
+	home, own, err := p.mine(ctx, id)
+	if err != nil {
+		return "", fault("Clean", id, err)
+	}
+	defer home.Close()
+	if err := p.down(ctx, id); err != nil {
+		return "", fault("Clean", id, err)
+	}
+	if err := p.make(ctx, home, own); err != nil {
+		return "", fault("Clean", id, err)
+	}
+	return "its name spaces ended with all processes, and its layer; made anew from " + own.Image, nil
+}
+
+// down ends what there is of a sandbox but its directory and marker.
+func (p *Provider) down(ctx context.Context, id compute.ID) error {
+	l, _, err := p.readLife(id)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err == nil {
+		if err := p.at("kill"); err != nil {
+			return err
+		}
+		if err := l.kill(ctx); err != nil {
+			return err
+		}
+	}
+	if err := p.at("clear"); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(p.home(id))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == "owner" {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(p.home(id), e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// List returns this installation's sandboxes of this source.
+func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fault("List", "", err)
+	}
+	entries, err := os.ReadDir(filepath.Join(p.o.Dir, "instances"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fault("List", "", err)
+	}
+	var out []compute.Instance
+	for _, e := range entries {
+		if own, err := p.owner(compute.ID(e.Name())); err == nil {
+			out = append(out, p.instance(own))
+		}
+	}
+	return out, nil
+}
