@@ -1,0 +1,171 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/agent"
+)
+
+// conn is a way into a container: our program there as the user who commands run as, and one more for each other user that was asked for.
+type conn struct {
+	*entry
+	p         *Provider
+	id        compute.ID
+	container string
+	program   []string
+	root      bool // the first one's user is root, and becomes others by itself
+
+	mu     sync.Mutex
+	others map[string]*entry
+	closed bool
+}
+
+// entry is one connection to our program, as one user.
+type entry struct {
+	*agent.Client
+	streams *streams
+}
+
+var (
+	_ compute.Conn     = (*conn)(nil)
+	_ compute.Dialer   = (*conn)(nil)
+	_ compute.Listener = (*conn)(nil)
+)
+
+// enter starts our program in the container as a user; "": whom the container is for.
+func (c *conn) enter(ctx context.Context, user string) (*entry, error) {
+	request := struct {
+		AttachStdin, AttachStdout, AttachStderr bool
+		User                                    string `json:",omitempty"`
+		Cmd                                     []string
+	}{true, true, true, user, append(append([]string{}, c.program...), "serve", "stdio")}
+	var made struct{ ID string }
+	if err := c.p.eng.do(ctx, http.MethodPost, "/containers/"+c.container+"/exec", nil, request, &made); err != nil {
+		return nil, err
+	}
+	s, err := c.p.eng.attach(ctx, made.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &entry{agent.New(s), s}, nil
+}
+
+// as returns the connection for a user, opened at the first call.
+func (c *conn) as(ctx context.Context, user string) (*entry, error) {
+	if user == "" || user == c.p.o.User || c.root {
+		return c.entry, nil
+	}
+	c.mu.Lock()
+	e := c.others[user]
+	c.mu.Unlock()
+	if e != nil {
+		return e, nil
+	}
+	e, err := c.enter(ctx, user)
+	if err != nil {
+		return nil, &compute.Error{Op: "container.Run", ID: c.id, Kind: compute.ErrCannotStart, Err: err}
+	}
+	c.mu.Lock()
+	other, keep := c.others[user], !c.closed
+	if keep && other == nil {
+		c.others[user] = e
+	}
+	c.mu.Unlock()
+	switch {
+	case !keep:
+		e.Close()
+	case other != nil: // another call was faster
+		e.Close()
+		return other, nil
+	}
+	return e, nil
+}
+
+// Run runs a command; what ended it from outside of it is asked of the engine.
+func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+	e, err := c.as(ctx, cmd.User)
+	if err != nil {
+		return compute.Exit{}, err
+	}
+	if cmd.User != "" && !c.root {
+		same := *cmd
+		same.User = ""
+		cmd = &same
+	}
+	exit, err := e.Run(ctx, cmd)
+	switch {
+	case err != nil:
+		err = c.why(e, err)
+	case exit.Signal == "KILL" && exit.Reason == "" && c.starved():
+		exit.Reason = oomReason
+	}
+	return exit, err
+}
+
+// Put unpacks a tar stream into a directory.
+func (c *conn) Put(ctx context.Context, dir string, tar io.Reader) error {
+	return c.why(c.entry, c.entry.Put(ctx, dir, tar))
+}
+
+// Get writes a tree as a tar stream.
+func (c *conn) Get(ctx context.Context, path string, w io.Writer) error {
+	return c.why(c.entry, c.entry.Get(ctx, path, w))
+}
+
+// why adds to a lost contact what is known of its reason.
+func (c *conn) why(e *entry, err error) error {
+	if err == nil || !errors.Is(err, compute.ErrLost) {
+		return err
+	}
+	text := e.streams.said()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	switch in, look := c.p.mine(ctx, c.id); {
+	case errors.Is(look, errNone), errors.Is(look, errForeign):
+		text = "the container was removed. " + text
+	case look != nil:
+		text = "the engine does not answer. " + text
+	case in.ID != c.container:
+		text = "another container is in its place. " + text
+	case !in.State.Running && in.State.OOMKilled:
+		text = fmt.Sprintf("the container has ended: %s. %s", oomReason, text)
+	case !in.State.Running:
+		text = fmt.Sprintf("the container has ended with status %d. %s", in.State.ExitCode, text)
+	}
+	if text = strings.TrimSuffix(strings.TrimSpace(text), "."); text == "" {
+		return err
+	}
+	return &compute.Error{Op: "container.Run", ID: c.id, Kind: compute.ErrLost, Err: errors.New(text)}
+}
+
+// starved asks whether the kernel ended something in this container for want of memory.
+func (c *conn) starved() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	in, err := c.p.mine(ctx, c.id)
+	return err == nil && in.ID == c.container && in.State.OOMKilled
+}
+
+// Close ends all connections, and what runs through them.
+func (c *conn) Close() error {
+	c.mu.Lock()
+	all := []*entry{c.entry}
+	for _, e := range c.others {
+		all = append(all, e)
+	}
+	c.others, c.closed = map[string]*entry{}, true
+	c.mu.Unlock()
+	var errs []error
+	for _, e := range all {
+		errs = append(errs, e.Close())
+	}
+	return errors.Join(errs...)
+}

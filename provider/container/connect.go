@@ -1,0 +1,94 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// oomReason is compute.Exit's reason for what the kernel ended for want of memory.
+const oomReason = "out of memory"
+
+// Connect starts our program inside of a container and returns the way in through it. A container that was stopped with its engine is started.
+func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
+	c, err := p.mine(ctx, id)
+	if err != nil {
+		return nil, p.fault("Connect", id, err)
+	}
+	switch status := c.State.Status; {
+	case c.State.Paused:
+		err = &compute.Error{Kind: compute.ErrNotReady, Err: errors.New("it is paused"), Hint: "somebody did that by hand: `docker unpause` ends it"}
+	case c.State.Running:
+	case status == "exited", status == "stopped":
+		p.log.Warn("starting a container that had stopped", "instance", id, "code", c.State.ExitCode, "oom", c.State.OOMKilled)
+		err = p.start(ctx, c)
+	case status == "removing", status == "dead":
+		err = errNone
+	default: // created, restarting
+		err = &compute.Error{Kind: compute.ErrNotReady, Err: fmt.Errorf("it is %s", status)}
+	}
+	if err != nil {
+		return nil, p.fault("Connect", id, err)
+	}
+	conn, err := p.connect(ctx, id, c)
+	if err != nil {
+		return nil, p.fault("Connect", id, err)
+	}
+	return conn, nil
+}
+
+// connect is Connect for a container that was started.
+func (p *Provider) connect(ctx context.Context, id compute.ID, c *inspection) (*conn, error) {
+	out := &conn{p: p, id: id, container: c.ID, program: shapeOf(c.Config.Labels).Agent, others: map[string]*entry{}}
+	user, _, _ := strings.Cut(c.Config.User, ":")
+	out.root = user == "" || user == "root" || user == "0"
+	first, err := out.enter(ctx, p.o.User)
+	if err != nil {
+		return nil, p.ended(ctx, id, err)
+	}
+	out.entry = first
+	return out, nil
+}
+
+// ended finds the reason why a container cannot be entered: it may have ended by itself.
+func (p *Provider) ended(ctx context.Context, id compute.ID, err error) error {
+	c, e := p.mine(ctx, id)
+	if e != nil || c.State.Running {
+		return err
+	}
+	said, _ := p.Console(ctx, id)
+	lines := strings.Split(strings.TrimSpace(said), "\n")
+	text := fmt.Sprintf("it has ended with status %d", c.State.ExitCode)
+	if c.State.OOMKilled {
+		text += ", " + oomReason
+	}
+	if last := oneLine([]byte(lines[len(lines)-1])); last != "" {
+		text += ": " + last
+	}
+	kind, hint := kindOf(errors.New(text))
+	return &compute.Error{Kind: kind, Err: errors.New(text), Hint: hint}
+}
+
+// Console returns the last of what the container's first processes printed.
+func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
+	c, err := p.mine(ctx, id)
+	if err != nil {
+		return "", p.fault("Console", id, err)
+	}
+	query := url.Values{"stdout": {"1"}, "stderr": {"1"}, "tail": {"1000"}}
+	resp, err := p.eng.call(ctx, http.MethodGet, "/containers/"+c.ID+"/logs", query, nil, "")
+	if err != nil {
+		return "", p.fault("Console", id, err)
+	}
+	defer resp.Body.Close()
+	text, err := unframe(resp.Body)
+	if err != nil {
+		return "", p.fault("Console", id, broken(ctx, err))
+	}
+	return text, nil
+}

@@ -1,0 +1,160 @@
+package container
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// image returns what the engine knows of an image, which is pulled as the source's pull says.
+func (p *Provider) image(ctx context.Context, ref string) (imageInfo, error) {
+	var img imageInfo
+	if _, err := name.ParseReference(ref, name.WeakValidation); err != nil {
+		return img, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("image = %s: %w", ref, err)}
+	}
+	inspect := func() error { return p.eng.do(ctx, http.MethodGet, "/images/"+ref+"/json", nil, nil, &img) }
+	if p.o.Pull == "always" {
+		if err := p.pull(ctx, ref); err != nil {
+			return img, err
+		}
+		return img, inspect()
+	}
+	err := inspect()
+	if status(err) != http.StatusNotFound {
+		return img, err
+	}
+	if p.o.Pull == "never" {
+		return img, &compute.Error{
+			Kind: compute.ErrNotFound, Err: fmt.Errorf("image %s is not at the engine, and pull = never", ref), Hint: "pull or build it there, or leave pull out",
+		}
+	}
+	if err := p.pull(ctx, ref); err != nil {
+		return img, err
+	}
+	return img, inspect()
+}
+
+// pull lets the engine fetch an image, with what the user's docker configuration says of the registry's credentials.
+func (p *Provider) pull(ctx context.Context, ref string) error {
+	begin := time.Now()
+	r, err := name.ParseReference(ref, name.WeakValidation)
+	if err != nil {
+		return err
+	}
+	if err := p.at("pull " + ref); err != nil {
+		return err
+	}
+	p.log.Info("pulling an image", "source", p.o.Source, "image", ref)
+	// The tag apart: without one an engine fetches all there are.
+	query := url.Values{"fromImage": {r.Context().Name()}, "tag": {r.Identifier()}}
+	auth, err := credentials(ctx, r)
+	if err != nil {
+		p.log.Warn("pulling without credentials", "source", p.o.Source, "image", ref, "err", err)
+	}
+	var header []string
+	if auth != "" {
+		header = []string{"X-Registry-Auth", auth}
+	}
+	resp, err := p.eng.call(ctx, http.MethodPost, "/images/create", query, nil, "", header...)
+	if err != nil {
+		return pullError(ref, err)
+	}
+	defer resp.Body.Close()
+	if err := p.progress(ctx, ref, resp.Body); err != nil {
+		return pullError(ref, err)
+	}
+	p.log.Info("pulled an image", "source", p.o.Source, "image", ref, "took", time.Since(begin).Round(time.Millisecond))
+	return nil
+}
+
+// progress reads what an engine tells while it pulls: a JSON document for each step. The answer began with 200, so errors come in here too.
+func (p *Provider) progress(ctx context.Context, ref string, body io.Reader) error {
+	dec := json.NewDecoder(body)
+	for {
+		var step struct {
+			Status, ID, Error string
+			ErrorDetail       struct{ Message string } `json:"errorDetail"`
+		}
+		err := dec.Decode(&step)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return broken(ctx, err)
+		}
+		if text := step.Error; text != "" || step.ErrorDetail.Message != "" {
+			if text == "" {
+				text = step.ErrorDetail.Message
+			}
+			return errors.New(oneLine([]byte(text)))
+		}
+		if step.Status != "Downloading" && step.Status != "Extracting" { // those are many a second
+			p.log.Debug("pulling", "source", p.o.Source, "image", ref, "layer", step.ID, "status", step.Status)
+		}
+	}
+}
+
+// pullError gives the error of a pull its kind: engines say 404 and 500 for nearly everything, so the registry's words are looked at.
+func pullError(ref string, err error) error {
+	var e *compute.Error
+	if errors.As(err, &e) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	text := strings.ToLower(err.Error())
+	out := &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("pull %s: %w", ref, err)}
+	has := func(words ...string) bool {
+		for _, w := range words {
+			if strings.Contains(text, w) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("no matching manifest", "no image found in manifest list", "no image found in image index", "does not match the specified platform"):
+		out.Kind, out.Hint = compute.ErrInvalid, "the registry has this image for other kinds of machine only"
+	case has("no space left"):
+		out.Kind, out.Hint = kindOf(err)
+	// Before "denied": for an image that is not there, registries say that access is denied, or that it does not exist, or both.
+	case has("unauthorized", "authentication required", "no basic auth", "denied"):
+		out.Kind, out.Hint = compute.ErrDenied, "is the image's name right? For a private one log in with `docker login` as the user who runs hostler"
+	case has("manifest unknown", "not found", "name unknown", "does not exist", "repository name not known"):
+		out.Kind, out.Hint = compute.ErrNotFound, "is the image's name right?"
+	case has("connection refused", "no such host", "timeout", "timed out", "eof", "connection reset", "unreachable", "temporary failure", "500 internal",
+		"502 bad", "503 service", "toomanyrequests", "server misbehaving", "lookup ", "client.timeout"):
+		out.Kind, out.Hint = compute.ErrUnavailable, "the registry cannot be reached, or breaks off; what the engine has already is used with pull = never"
+	}
+	return out
+}
+
+// credentials are what the user's docker (or podman) configuration has for an image's registry, as the API wants them; "": nothing.
+func credentials(ctx context.Context, r name.Reference) (string, error) {
+	found, err := authn.Resolve(ctx, authn.DefaultKeychain, r.Context())
+	if err != nil || found == authn.Anonymous {
+		return "", err
+	}
+	c, err := authn.Authorization(ctx, found)
+	if err != nil {
+		return "", err
+	}
+	server := r.Context().RegistryStr()
+	if server == name.DefaultRegistry {
+		server = authn.DefaultAuthKey
+	}
+	b, err := json.Marshal(map[string]string{
+		"username": c.Username, "password": c.Password, "identitytoken": c.IdentityToken, "registrytoken": c.RegistryToken, "serveraddress": server,
+	})
+	return base64.URLEncoding.EncodeToString(b), err
+}

@@ -1,0 +1,166 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hostler-project/hostler/remote/agent"
+)
+
+// Options of a source of type container.
+type Options struct {
+	Socket     string   `conf:"socket"`      // the engine's, a path; "": $DOCKER_HOST, else the first one found of Docker's and Podman's usual places
+	Image      string   `conf:"image"`       // what containers are made from; required, unless each request names one
+	Pull       string   `conf:"pull"`        // missing (the default), always or never
+	Network    string   `conf:"network"`     // none, bridge, host, or a network's name; "": the engine's default
+	Ports      []string `conf:"ports"`       // forwarded: [[ADDRESS:]PORT:]PORT[/udp]; without ADDRESS on 127.0.0.1, without the first PORT on a free one
+	Cores      float64  `conf:"cores"`       // at most so much of the processors' time; 0: no limit
+	Memory     int64    `conf:"memory,size"` // bytes at most; there is no swap beside it; 0: no limit
+	PIDs       int64    `conf:"pids"`        // processes and threads at most; 0: no limit but the engine's
+	Disk       int64    `conf:"disk,size"`   // bytes at most in the container's own layer, where the storage driver can; 0: no limit
+	Mounts     []string `conf:"mounts"`      // SRC:DST[:rw]; SRC is an absolute path of this machine, or a volume's name; read-only without :rw
+	User       string   `conf:"user"`        // who commands run as, name or number; "": as the image says
+	Env        []string `conf:"env"`         // NAME=VALUE
+	Ulimits    []string `conf:"ulimits"`     // NAME=SOFT[:HARD], as nofile=1024:4096
+	Entrypoint bool     `conf:"entrypoint"`  // start the image's own entry point and command too; the container ends with it
+	CopyAgent  bool     `conf:"copy-agent"`  // copy our program into each container, and do not even try to mount it
+
+	Source       string       // the source's name
+	Installation string       // the installation's id
+	Dir          string       // unused: all state is at the engine
+	Agent        agent.Finder // finds our guest program; required for Create
+}
+
+// plan is what the lists of Options mean.
+type plan struct {
+	mounts  []mount
+	ports   []port
+	ulimits []ulimit
+}
+
+type port struct {
+	inside   string // as the API has it: "80/tcp"
+	address  string // on this machine
+	hostPort string // "": a free one
+}
+
+// read takes the options apart. Its errors name the key.
+func (o *Options) read() (p plan, err error) {
+	if !slices.Contains([]string{"", "missing", "always", "never"}, o.Pull) {
+		return p, fmt.Errorf("pull = %s: not missing, always or never", o.Pull)
+	}
+	if o.Cores < 0 || o.Memory < 0 || o.PIDs < 0 || o.Disk < 0 {
+		return p, errors.New("a limit is below 0")
+	}
+	if strings.ContainsAny(o.Network, " \t/") {
+		return p, fmt.Errorf("network = %s: not none, bridge, host or a network's name", o.Network)
+	}
+	for _, e := range o.Env {
+		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
+			return p, fmt.Errorf("env: %q is not NAME=VALUE", name) // not the value, which may be a secret
+		}
+	}
+	for _, text := range o.Mounts {
+		m, err := readMount(text)
+		if err != nil {
+			return p, fmt.Errorf("mounts: %w", err)
+		}
+		p.mounts = append(p.mounts, m)
+	}
+	for _, text := range o.Ports {
+		one, err := readPort(text)
+		if err != nil {
+			return p, fmt.Errorf("ports: %w", err)
+		}
+		p.ports = append(p.ports, one)
+	}
+	for _, text := range o.Ulimits {
+		u, err := readUlimit(text)
+		if err != nil {
+			return p, fmt.Errorf("ulimits: %w", err)
+		}
+		p.ulimits = append(p.ulimits, u)
+	}
+	return p, nil
+}
+
+// readMount takes SRC:DST[:rw|:ro].
+func readMount(text string) (mount, error) {
+	f := strings.Split(text, ":")
+	m := mount{Type: "bind", ReadOnly: true}
+	switch {
+	case len(f) == 3 && f[2] == "rw":
+		m.ReadOnly = false
+	case len(f) == 3 && f[2] == "ro", len(f) == 2:
+	default:
+		return m, fmt.Errorf("%q is not SRC:DST or SRC:DST:rw", text)
+	}
+	m.Source, m.Target = f[0], f[1]
+	switch {
+	case path.IsAbs(m.Source):
+	case m.Source == "" || strings.ContainsAny(m.Source, "/~$") || m.Source[0] == '.':
+		return m, fmt.Errorf("%q: %s is neither an absolute path nor a volume's name", text, m.Source)
+	default:
+		m.Type = "volume"
+	}
+	if !path.IsAbs(m.Target) || path.Clean(m.Target) == "/" {
+		return m, fmt.Errorf("%q: %s is no absolute path below /", text, m.Target)
+	}
+	return m, nil
+}
+
+// readPort takes [[ADDRESS:]PORT:]PORT[/PROTOCOL]; an IPv6 address stands in brackets.
+func readPort(text string) (port, error) {
+	bad := fmt.Errorf("%q is not [[ADDRESS:]PORT:]PORT[/udp]", text)
+	rest, protocol, ok := strings.Cut(text, "/")
+	if !ok {
+		protocol = "tcp"
+	}
+	if !slices.Contains([]string{"tcp", "udp", "sctp"}, protocol) {
+		return port{}, bad
+	}
+	p := port{address: "127.0.0.1"}
+	inside := rest
+	if i := strings.LastIndexByte(rest, ':'); i >= 0 {
+		inside, rest = rest[i+1:], rest[:i]
+		p.hostPort = rest
+		if i := strings.LastIndexByte(rest, ':'); i >= 0 {
+			p.hostPort = rest[i+1:]
+			a, err := netip.ParseAddr(strings.Trim(rest[:i], "[]"))
+			if err != nil {
+				return port{}, bad
+			}
+			p.address = a.String()
+		}
+	}
+	if n, err := strconv.ParseUint(inside, 10, 16); err != nil || n == 0 {
+		return port{}, bad
+	}
+	if _, err := strconv.ParseUint(p.hostPort, 10, 16); err != nil && p.hostPort != "" {
+		return port{}, bad
+	}
+	p.inside = inside + "/" + protocol
+	return p, nil
+}
+
+// readUlimit takes NAME=SOFT[:HARD].
+func readUlimit(text string) (ulimit, error) {
+	name, values, ok := strings.Cut(text, "=")
+	soft, hard, two := strings.Cut(values, ":")
+	if !two {
+		hard = soft
+	}
+	u := ulimit{Name: name}
+	var err, err2 error
+	u.Soft, err = strconv.ParseInt(soft, 10, 64)
+	u.Hard, err2 = strconv.ParseInt(hard, 10, 64)
+	if !ok || name == "" || err != nil || err2 != nil || u.Soft < -1 || u.Hard < -1 || u.Hard >= 0 && u.Soft > u.Hard {
+		return u, fmt.Errorf("%q is not NAME=SOFT or NAME=SOFT:HARD", text)
+	}
+	return u, nil
+}

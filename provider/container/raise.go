@@ -1,0 +1,242 @@
+package container
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// inside is where our program is in a container.
+const inside = "/.hostler-agent"
+
+// shape is how a container was made, as far as Options do not say it: kept in its label, so that Clean makes the same again.
+type shape struct {
+	Image  string   `json:"image"`
+	Arch   string   `json:"arch"`            // of the image, as Go names it
+	Cores  float64  `json:"cores,omitempty"` // the limits
+	Memory int64    `json:"memory,omitempty"`
+	Disk   int64    `json:"disk,omitempty"`
+	Agent  []string `json:"agent"` // our program inside, and what comes before its own arguments
+	way
+}
+
+// way is what was needed to make a container start, where not all engines agree.
+type way struct {
+	Copy bool `json:"copy,omitempty"` // the program cannot be mounted: copy it
+	Rung int  `json:"rung,omitempty"` // of the ladder of ulimits
+}
+
+func shapeOf(labels map[string]string) shape {
+	var s shape
+	_ = json.Unmarshal([]byte(labels[labelShape]), &s) // ours, or nothing is known
+	return s
+}
+
+// shape says what to make for a request: what it asks for at least, or the source's own where that is more. No limit stays none.
+func (p *Provider) shape(spec compute.Spec) shape {
+	s := shape{Image: cmp.Or(spec.Image, p.o.Image), Cores: p.o.Cores, Memory: p.o.Memory, Disk: p.o.Disk}
+	if s.Cores > 0 {
+		s.Cores = max(s.Cores, float64(spec.Cores))
+	}
+	if s.Memory > 0 {
+		s.Memory = max(s.Memory, spec.Memory)
+	}
+	if s.Disk > 0 {
+		s.Disk = max(s.Disk, spec.Disk)
+	}
+	return s
+}
+
+// raise makes a container and starts it, whatever of that is done already. Where the engine cannot mount our program, or grants no limits as high
+// as it would set by itself, the next way is tried, and kept for the next container.
+func (p *Provider) raise(ctx context.Context, id compute.ID, s shape) (*inspection, error) {
+	p.mu.Lock()
+	s.way = way{Copy: s.Copy || p.way.Copy || p.o.CopyAgent, Rung: max(s.Rung, p.way.Rung)}
+	p.mu.Unlock()
+	for {
+		c, err := p.prepare(ctx, id, p.name(id), &s)
+		if err == nil {
+			err = p.start(ctx, c)
+		}
+		if err == nil {
+			p.mu.Lock()
+			p.way = way{Copy: p.way.Copy || s.Copy, Rung: max(p.way.Rung, s.Rung)}
+			p.mu.Unlock()
+			return p.settle(ctx, id)
+		}
+		next, ok := s.other(err)
+		if !ok {
+			return nil, err
+		}
+		p.log.Info("a container did not start, trying another way", "instance", id, "err", err, "copy-agent", next.Copy, "rung", next.Rung)
+		if c != nil {
+			if err := p.remove(ctx, c.ID); err != nil {
+				return nil, err
+			}
+		}
+		s.way = next
+	}
+}
+
+// other says in which way to try again after an error, if there is one.
+func (s shape) other(err error) (way, bool) {
+	w := s.way
+	var at *pathError
+	switch text := strings.ToLower(err.Error()); {
+	case strings.Contains(text, "rlimit") && w.Rung+1 < len(ladder):
+		w.Rung++
+	case !w.Copy && errors.As(err, &at):
+		w.Copy = true
+	default:
+		return w, false
+	}
+	return w, true
+}
+
+// pathError is an engine's error that names our program's file: it does not see it, or may not.
+type pathError struct{ error }
+
+func (e *pathError) Unwrap() error { return e.error }
+
+// about gives an error that names the program's file its type.
+func aboutPath(err error, path string) error {
+	if err != nil && path != "" && strings.Contains(err.Error(), path) {
+		return &pathError{err}
+	}
+	return err
+}
+
+// prepare makes a container that is not started yet, or returns the one of this name.
+func (p *Provider) prepare(ctx context.Context, id compute.ID, name string, s *shape) (*inspection, error) {
+	c, err := p.look(ctx, id, name)
+	if errors.Is(err, errNone) {
+		if err = p.make(ctx, id, name, s); err == nil {
+			c, err = p.look(ctx, id, name)
+		}
+	} else if err == nil {
+		*s = shapeOf(c.Config.Labels)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.Copy && c.State.Status == "created" { // whoever made it may have died before or in the middle of this
+		if err := p.copyAgent(ctx, c.ID, *s); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// make creates a container. One of this name that appears meanwhile is no error; whose it is the next look says.
+func (p *Provider) make(ctx context.Context, id compute.ID, name string, s *shape) error {
+	if s.Image == "" {
+		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no image"), Hint: "set image in the source, as image = debian:13"}
+	}
+	img, err := p.image(ctx, s.Image)
+	if err != nil {
+		return err
+	}
+	s.Arch = cmp.Or(img.Architecture, runtime.GOARCH)
+	if p.o.Agent == nil {
+		return errors.New("no guest program for containers")
+	}
+	prog, err := p.o.Agent(s.Arch)
+	if err != nil {
+		return err
+	}
+	s.Agent = append([]string{inside}, prog.Args...)
+	req, err := p.request(ctx, id, *s, img, prog.Path)
+	if err != nil {
+		return err
+	}
+	if err := p.at("create " + name); err != nil {
+		return err
+	}
+	err = p.eng.do(ctx, http.MethodPost, "/containers/create", url.Values{"name": {name}}, req, nil)
+	switch {
+	case status(err) == http.StatusConflict:
+		return nil
+	case status(err) == http.StatusNotFound && !strings.Contains(strings.ToLower(err.Error()), "image"):
+		return &compute.Error{Kind: compute.ErrInvalid, Err: err}
+	}
+	if !s.Copy {
+		err = aboutPath(err, prog.Path)
+	}
+	return err
+}
+
+// request says to the engine what to make.
+func (p *Provider) request(ctx context.Context, id compute.ID, s shape, img imageInfo, program string) (*createRequest, error) {
+	note, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	r := &createRequest{
+		Image: s.Image, Hostname: string(id[:min(len(id), 63)]), User: p.o.User, Env: p.o.Env, Labels: map[string]string{
+			labelInstallation: p.o.Installation, labelSource: p.o.Source, labelID: string(id), labelShape: string(note),
+		},
+		// The first process waits for nothing: a second one of our program, whose input nobody ever writes to, or the image's own.
+		OpenStdin: true, Entrypoint: append(append([]string{}, s.Agent...), "init", "--"), Cmd: append(append([]string{}, s.Agent...), "serve", "stdio"),
+		HostConfig: hostConfig{
+			NetworkMode: p.o.Network, NanoCpus: int64(s.Cores * 1e9), Memory: s.Memory, MemorySwap: s.Memory, PidsLimit: p.o.PIDs,
+			Mounts: append([]mount{}, p.plan.mounts...), PortBindings: map[string][]binding{}, Ulimits: p.ulimits(ctx, s.Rung),
+		},
+		ExposedPorts: map[string]struct{}{},
+	}
+	if p.o.Entrypoint {
+		if r.Cmd = append(append([]string{}, img.Config.Entrypoint...), img.Config.Cmd...); len(r.Cmd) == 0 {
+			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("image %s has no entry point and no command", s.Image), Hint: "leave entrypoint out"}
+		}
+	}
+	if s.Disk > 0 {
+		r.HostConfig.StorageOpt = map[string]string{"size": fmt.Sprint(s.Disk)}
+	}
+	if !s.Copy {
+		r.HostConfig.Mounts = append(r.HostConfig.Mounts, mount{Type: "bind", Source: program, Target: inside, ReadOnly: true})
+	}
+	for _, port := range p.plan.ports {
+		r.ExposedPorts[port.inside] = struct{}{}
+		r.HostConfig.PortBindings[port.inside] = append(r.HostConfig.PortBindings[port.inside], binding{port.address, port.hostPort})
+	}
+	return r, nil
+}
+
+// start starts a container; one that runs is success.
+func (p *Provider) start(ctx context.Context, c *inspection) error {
+	if c.State.Running {
+		return nil
+	}
+	if err := p.at("start " + c.ID); err != nil {
+		return err
+	}
+	err := p.eng.do(ctx, http.MethodPost, "/containers/"+c.ID+"/start", nil, nil, nil)
+	s := shapeOf(c.Config.Labels)
+	if prog, e := p.o.Agent(cmp.Or(s.Arch, runtime.GOARCH)); e == nil && !s.Copy {
+		err = aboutPath(err, prog.Path)
+	}
+	return err
+}
+
+// settle returns a container that was started. One for another kind of processor may have ended at once: engines see that only afterwards.
+func (p *Provider) settle(ctx context.Context, id compute.ID) (*inspection, error) {
+	c, err := p.mine(ctx, id)
+	if err != nil || shapeOf(c.Config.Labels).Arch == runtime.GOARCH {
+		return c, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	conn, err := p.connect(ctx, id, c)
+	if err != nil {
+		return nil, err
+	}
+	return c, conn.Close()
+}

@@ -1,0 +1,104 @@
+package container
+
+// What is used of the Engine API's bodies, under its names.
+
+type mount struct {
+	Type     string
+	Source   string
+	Target   string
+	ReadOnly bool
+}
+
+type ulimit struct {
+	Name string
+	Soft int64
+	Hard int64
+}
+
+type binding struct {
+	HostIP   string `json:"HostIp"`
+	HostPort string
+}
+
+type hostConfig struct {
+	NetworkMode  string               `json:",omitempty"`
+	PortBindings map[string][]binding `json:",omitempty"`
+	NanoCpus     int64                `json:",omitempty"`
+	Memory       int64                `json:",omitempty"`
+	MemorySwap   int64                `json:",omitempty"`
+	PidsLimit    int64                `json:",omitempty"`
+	StorageOpt   map[string]string    `json:",omitempty"`
+	Mounts       []mount              `json:",omitempty"`
+	Ulimits      []ulimit             `json:",omitempty"`
+}
+
+type createRequest struct {
+	Image        string
+	Hostname     string `json:",omitempty"`
+	User         string `json:",omitempty"`
+	Env          []string
+	Entrypoint   []string
+	Cmd          []string
+	Labels       map[string]string
+	ExposedPorts map[string]struct{} `json:",omitempty"`
+	OpenStdin    bool
+	StopSignal   string `json:",omitempty"`
+	HostConfig   hostConfig
+}
+
+// inspection is what an engine knows of a container.
+type inspection struct {
+	ID      string `json:"Id"`
+	Image   string // the image's digest
+	Created string
+	State   struct {
+		Status    string // created, running, paused, restarting, removing, exited, dead; podman: stopped, configured, ... too
+		Running   bool
+		Paused    bool
+		OOMKilled bool
+		ExitCode  int
+		Error     string
+		Pid       int
+	}
+	Config struct {
+		Image  string
+		User   string
+		Labels map[string]string
+	}
+	NetworkSettings struct {
+		IPAddress string
+		Ports     map[string][]binding
+		Networks  map[string]struct{ IPAddress string }
+	}
+}
+
+// listed is what an engine lists of a container.
+type listed struct {
+	ID     string `json:"Id"`
+	Names  []string
+	Image  string
+	State  string
+	Labels map[string]string
+	Ports  []struct {
+		IP          string
+		PrivatePort int
+		PublicPort  int
+		Type        string
+	}
+	ImageID         string
+	NetworkSettings struct {
+		Networks map[string]struct{ IPAddress string }
+	}
+}
+
+// imageInfo is what an engine knows of an image.
+type imageInfo struct {
+	ID           string `json:"Id"`
+	RepoDigests  []string
+	Architecture string
+	Os           string
+	Config       struct {
+		Entrypoint []string
+		Cmd        []string
+	}
+}
