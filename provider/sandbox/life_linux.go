@@ -131,26 +131,40 @@ func (l life) kill(ctx context.Context) error {
 	return fmt.Errorf("process %d does not end", l.PID)
 }
 
+// finished is what stands behind a record of a life whose making was finished.
+const finished = "\nmade\n"
+
 // readLife reads who is, or was, a sandbox's first process, and whether its making was finished. fs.ErrNotExist: there never was one.
 func (p *Provider) readLife(id compute.ID) (l life, made bool, err error) {
-	for _, name := range []string{"life", "life.new"} {
-		b, err := os.ReadFile(filepath.Join(p.home(id), name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			err = json.Unmarshal(b, &l)
-		}
-		return l, name == "life", err
+	b, err := os.ReadFile(filepath.Join(p.home(id), "life"))
+	if err != nil {
+		return l, false, err
 	}
-	return l, false, fs.ErrNotExist
+	b, made = bytes.CutSuffix(b, []byte(finished))
+	if len(b) == 0 { // we died over writing it, so the process never got its plan
+		return l, false, fs.ErrNotExist
+	}
+	return l, made, json.Unmarshal(b, &l)
 }
 
 // writeLife records the first process before it gets its plan: from then on it is found, whatever happens to us.
-func (p *Provider) writeLife(id compute.ID, l life) error {
+func (p *Provider) writeLife(home *os.File, l life) error {
 	b, err := json.Marshal(l)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(p.home(id), "life.new"), b, 0o600)
+	return appendTo(home, string(b), unix.O_EXCL)
+}
+
+// finishLife records that the making was finished.
+func finishLife(home *os.File) error { return appendTo(home, finished, 0) }
+
+func appendTo(home *os.File, text string, flags int) error {
+	fd, err := unix.Openat(int(home.Fd()), "life", unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND|unix.O_CLOEXEC|flags, 0o600)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: "life", Err: err}
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, []byte(text)) // a few bytes are written whole or not
+	return err
 }

@@ -211,12 +211,12 @@ func cover(dir string, all []mountPoint, hidden *hidden, shown func(mountPoint) 
 }
 
 // mode is a directory's, for an empty one in its place.
-func mode(e os.DirEntry) uint32 {
+func mode(e os.DirEntry) int64 {
 	fi, err := e.Info()
 	if err != nil {
 		return 0o755
 	}
-	m := uint32(fi.Mode().Perm())
+	m := int64(fi.Mode().Perm())
 	if fi.Mode()&os.ModeSticky != 0 {
 		m |= unix.S_ISVTX
 	}

@@ -1,15 +1,14 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -26,69 +25,89 @@ type making struct {
 	p    *Provider
 	own  owner
 	home *os.File // its directory, locked
-	pid  int
 	life life
 	t    trees
 }
 
-// make makes the sandbox of a directory that has none. When it fails the process is ended, and the directory left to be tried again or destroyed.
-func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err error) {
-	m := &making{p: p, own: own, home: home, t: trees{users: -1}}
-	control, err := m.start()
-	if err != nil {
-		return err
+// begun is a first process that waits for its plan.
+type begun struct {
+	life    life
+	control *os.File // our end of the socket that it waits on
+	err     error
+}
+
+// make makes a sandbox in the directory that prepare makes ready and locks; the directory stays locked for the caller to close. While it is made ready the
+// first process is started: it takes a moment to get to the point where it wants its plan, and until then the rest can be done. When making fails the
+// process is ended, and the directory left to be tried again or destroyed.
+func (p *Provider) make(ctx context.Context, id compute.ID, prepare func() (*os.File, owner, error)) (_ *os.File, _ owner, err error) {
+	if err := p.at("start"); err != nil {
+		return nil, owner{}, err
 	}
-	defer control.Close()
+	starting := make(chan begun, 1)
+	go func() { starting <- p.start(id) }()
+	home, own, err := prepare()
+	b := <-starting
+	if err = cmp.Or(err, b.err); err != nil {
+		b.end(ctx)
+		return home, own, err
+	}
+	defer b.control.Close()
+	m := &making{p: p, own: own, home: home, life: b.life, t: trees{users: -1}}
 	defer m.t.close()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, m.life.kill(context.WithoutCancel(ctx)))
 		}
 	}()
-	if m.life, err = lifeOf(m.pid); err != nil {
-		return m.died(err)
+	if err := p.at("life"); err != nil {
+		return home, own, err
 	}
-	if err := p.writeLife(compute.ID(own.ID), m.life); err != nil {
-		return err
+	if err := p.writeLife(home, m.life); err != nil {
+		return home, own, err
 	}
 	if err := p.at("plan"); err != nil {
-		return err
+		return home, own, err
 	}
 	plan, err := m.plan()
 	if err != nil {
-		return err
+		return home, own, err
 	}
-	if err := m.send(control, plan); err != nil {
-		return m.died(err)
+	if err := p.at("send"); err != nil {
+		return home, own, err
 	}
-	if err := m.answer(ctx, control); err != nil {
-		return err
+	if err := m.send(b.control, plan); err != nil {
+		return home, own, m.died(err)
+	}
+	if err := m.answer(ctx, b.control); err != nil {
+		return home, own, err
 	}
 	if err := p.at("made"); err != nil {
-		return err
+		return home, own, err
 	}
-	dir := p.home(compute.ID(own.ID))
-	return os.Rename(filepath.Join(dir, "life.new"), filepath.Join(dir, "life"))
+	return home, own, finishLife(home)
 }
 
-// start starts the first process in its name spaces. It waits for its plan; our end of the socket that it waits on is returned.
-func (m *making) start() (*os.File, error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
+// end ends a process that gets no plan.
+func (b begun) end(ctx context.Context) {
+	if b.control == nil {
+		return
 	}
-	control, theirs := os.NewFile(uintptr(pair[0]), "control"), os.NewFile(uintptr(pair[1]), "control")
+	b.control.Close()
+	_ = b.life.kill(context.WithoutCancel(ctx)) // it ends by itself too, now that nobody holds the socket
+}
+
+// start starts a first process in its name spaces. It waits for its plan.
+func (p *Provider) start(id compute.ID) begun {
+	control, theirs, err := socketpair()
+	if err != nil {
+		return begun{err: err}
+	}
 	defer theirs.Close()
-	fail := func(err error) (*os.File, error) {
+	fail := func(err error) begun {
 		control.Close()
-		return nil, err
+		return begun{err: err}
 	}
-	listener, err := m.listen()
-	if err != nil {
-		return fail(err)
-	}
-	defer listener.Close()
-	program, err := m.p.o.Agent(runtime.GOARCH)
+	program, err := p.o.Agent(runtime.GOARCH)
 	if err != nil {
 		return fail(err)
 	}
@@ -102,23 +121,18 @@ func (m *making) start() (*os.File, error) {
 		return fail(err)
 	}
 	defer null.Close()
-	log, err := os.OpenFile(filepath.Join(m.p.home(compute.ID(m.own.ID)), "log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return fail(err)
-	}
-	defer log.Close()
 	attr := &os.ProcAttr{
 		Env:   []string{},
-		Files: []*os.File{null, log, log, theirs, listener, self},
+		Files: []*os.File{null, null, null, theirs, self},
 		Sys: &syscall.SysProcAttr{
 			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET,
 			Setsid:     true,
 			Credential: &syscall.Credential{},
 		},
 	}
-	if m.p.root {
+	if p.root {
 		h := fnv.New32a()
-		h.Write([]byte(m.own.Installation + m.own.ID))
+		h.Write([]byte(p.o.Installation + string(id)))
 		first, lock, err := takeUIDs(int(h.Sum32() % uidSlots))
 		if err != nil {
 			return fail(err)
@@ -132,40 +146,46 @@ func (m *making) start() (*os.File, error) {
 		attr.Sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 		attr.Sys.Credential.NoSetGroups = true
 	}
-	if err := m.p.at("start"); err != nil {
-		return fail(err)
-	}
 	// By its descriptor, as the sandbox's user may not reach the path.
-	process, err := os.StartProcess("/proc/self/fd/5", program.Command("sandbox"), attr)
+	process, err := os.StartProcess("/proc/self/fd/"+strconv.Itoa(enter.ProgramFD), program.Command("sandbox"), attr)
 	if err != nil {
 		return fail(startError(err))
 	}
-	m.pid = process.Pid
+	l, err := lifeOf(process.Pid)
 	_ = process.Release() // it is known by its record, and reaped by whoever is its parent when it ends
-	return control, nil
+	if err != nil {
+		return fail(fmt.Errorf("its first process: %w", err))
+	}
+	return begun{life: l, control: control}
 }
 
-// listen makes the socket of the agent, by a name that is short enough for the kernel wherever the state is.
-func (m *making) listen() (*os.File, error) {
+// socketpair makes the socket that a first process waits on.
+func socketpair() (ours, theirs *os.File, err error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(pair[0]), "control"), os.NewFile(uintptr(pair[1]), "control"), nil
+}
+
+// listen makes the socket of the agent, by a name that is short enough for the kernel wherever the state is. It goes along with the plan.
+func (m *making) listen() error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	f := os.NewFile(uintptr(fd), "agent")
-	name := "agent"
-	if err := unix.Unlinkat(int(m.home.Fd()), name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
-		f.Close()
-		return nil, err
+	m.t.fds = append(m.t.fds, fd)
+	if err := unix.Unlinkat(int(m.home.Fd()), "agent", 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
 	}
-	err = unix.Bind(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(m.home.Fd())) + "/" + name})
+	err = unix.Bind(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(m.home.Fd())) + "/agent"})
 	if err == nil {
 		err = unix.Listen(fd, 1024)
 	}
 	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("the agent's socket: %w", err)
+		return fmt.Errorf("the agent's socket: %w", err)
 	}
-	return f, nil
+	return nil
 }
 
 // startError says what the kernel does not let us do.
@@ -184,8 +204,11 @@ func startError(err error) error {
 // plan composes what the first process is to do.
 func (m *making) plan() (*enter.Plan, error) {
 	p := m.p
+	if err := m.listen(); err != nil {
+		return nil, err
+	}
 	if p.root {
-		fd, err := unix.Open("/proc/"+strconv.Itoa(m.pid)+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open("/proc/"+strconv.Itoa(m.life.PID)+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -254,18 +277,11 @@ func hostname(id string) string {
 
 // send hands the plan over, with the descriptors that go with it.
 func (m *making) send(control *os.File, plan *enter.Plan) error {
-	b, err := json.Marshal(plan)
-	if err != nil {
-		return err
-	}
+	b := plan.Bytes()
 	if len(b) > enter.MaxPlan {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("its root has too many parts")}
 	}
-	var rights []byte
-	if len(m.t.fds) > 0 {
-		rights = unix.UnixRights(m.t.fds...)
-	}
-	return unix.Sendmsg(int(control.Fd()), b, rights, nil, 0)
+	return unix.Sendmsg(int(control.Fd()), b, unix.UnixRights(m.t.fds...), nil, 0)
 }
 
 // patience is how long the first process may take: as a rule it takes a millisecond, but machines are suspended and disks are slow.
@@ -290,8 +306,8 @@ func (m *making) answer(ctx context.Context, control *os.File) error {
 	if err != nil || n == 0 {
 		return m.died(err)
 	}
-	var a enter.Answer
-	if err := json.Unmarshal(buf[:n], &a); err != nil {
+	a, err := enter.ReadAnswer(buf[:n])
+	if err != nil {
 		return m.died(err)
 	}
 	if a.Error == "" {
@@ -308,11 +324,7 @@ func (m *making) answer(ctx context.Context, control *os.File) error {
 	return out
 }
 
-// died is for a first process that ended without a word; what it said goes to its log.
+// died is for a first process that ended without a word.
 func (m *making) died(err error) error {
-	text := "its first process ended before it was ready"
-	if b, rerr := os.ReadFile(filepath.Join(m.p.home(compute.ID(m.own.ID)), "log")); rerr == nil && len(b) > 0 {
-		text += ": " + string(b[:min(len(b), 300)])
-	}
-	return &compute.Error{Kind: compute.ErrFailed, Err: errors.Join(errors.New(text), err)}
+	return &compute.Error{Kind: compute.ErrFailed, Err: errors.Join(errors.New("its first process ended before it was ready"), err), Hint: "run hostler doctor"}
 }

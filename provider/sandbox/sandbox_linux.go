@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,30 +124,56 @@ func (p *Provider) create(ctx context.Context, own owner) (compute.Instance, err
 	if err := ctx.Err(); err != nil {
 		return compute.Instance{}, err
 	}
-	if err := p.begin(own); err != nil {
-		return compute.Instance{}, err
+	id := compute.ID(own.ID)
+	prepare := func() (*os.File, owner, error) {
+		if err := p.begin(own); err != nil {
+			return nil, own, err
+		}
+		home, own, err := p.lock(ctx, id)
+		if err != nil {
+			return nil, own, err
+		}
+		if ok, err := p.stands(id); ok || err != nil {
+			return home, own, cmp.Or(err, errStands)
+		}
+		return home, own, p.down(ctx, home, id) // what was half made
 	}
-	home, own, err := p.lock(ctx, compute.ID(own.ID))
-	if err != nil {
-		return compute.Instance{}, err
-	}
-	defer home.Close()
-	l, made, err := p.readLife(compute.ID(own.ID))
-	if err == nil && made {
-		if ok, err := l.alive(); ok || err != nil {
-			return p.instance(own), err
+	var home *os.File
+	_, err := os.Lstat(p.home(id))
+	if err == nil { // as a rule it stands, and nothing is to be started
+		home, own, err = prepare()
+		if err == nil {
+			home.Close()
 		}
 	}
-	if err := p.down(ctx, compute.ID(own.ID)); err != nil { // what was half made
-		return compute.Instance{}, err
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		home, own, err = p.make(ctx, id, prepare)
 	}
-	if err := p.make(ctx, home, own); err != nil {
+	if home != nil {
+		defer home.Close()
+	}
+	if err != nil && !errors.Is(err, errStands) {
 		return compute.Instance{}, err
 	}
 	return p.instance(own), nil
 }
 
-// errEnded: the sandbox was there once.
+// errStands: the sandbox that was to be made is there.
+var errStands = errors.New("it stands")
+
+// stands reports whether a sandbox was made whole and lives.
+func (p *Provider) stands(id compute.ID) (bool, error) {
+	l, made, err := p.readLife(id)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !made {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return l.alive()
+}
+
+// ended is for a sandbox that was there once.
 func (p *Provider) ended(op string, id compute.ID) error {
 	return &compute.Error{Op: "sandbox." + op, ID: id, Kind: compute.ErrFailed,
 		Err: errors.New("the sandbox has ended: its first process was killed, or this machine was restarted"), Hint: "release it and take another"}
@@ -181,14 +208,8 @@ func (p *Provider) Check(_ context.Context, id compute.ID) error {
 	if _, err := p.owner(id); err != nil {
 		return fault("Check", id, err)
 	}
-	l, made, err := p.readLife(id)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if ok, err := p.stands(id); ok || err != nil {
 		return fault("Check", id, err)
-	}
-	if err == nil && made {
-		if ok, err := l.alive(); ok || err != nil {
-			return fault("Check", id, err)
-		}
 	}
 	return p.ended("Check", id)
 }
@@ -200,7 +221,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 		return fault("Destroy", id, err)
 	}
 	defer home.Close()
-	if err := p.down(ctx, id); err != nil {
+	if err := p.down(ctx, home, id); err != nil {
 		return fault("Destroy", id, err)
 	}
 	if err := p.at("trash"); err != nil {
@@ -230,41 +251,33 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 		return "", fault("Clean", id, err)
 	}
 	defer home.Close()
-	if err := p.down(ctx, id); err != nil {
-		return "", fault("Clean", id, err)
-	}
-	if err := p.make(ctx, home, own); err != nil {
+	_, _, err = p.make(ctx, id, func() (*os.File, owner, error) { return home, own, p.down(ctx, home, id) })
+	if err != nil {
 		return "", fault("Clean", id, err)
 	}
 	return "its name spaces ended with all processes, and its layer; made anew from " + own.Image, nil
 }
 
 // down ends what there is of a sandbox but its directory and marker.
-func (p *Provider) down(ctx context.Context, id compute.ID) error {
+func (p *Provider) down(ctx context.Context, home *os.File, id compute.ID) error {
 	l, _, err := p.readLife(id)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // without a record of a process there was nothing else
 	}
-	if err == nil {
-		if err := p.at("kill"); err != nil {
-			return err
-		}
-		if err := l.kill(ctx); err != nil {
-			return err
-		}
-	}
-	if err := p.at("clear"); err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(p.home(id))
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if e.Name() == "owner" {
-			continue
+	if err := p.at("kill"); err != nil {
+		return err
+	}
+	if err := l.kill(ctx); err != nil {
+		return err
+	}
+	for _, name := range []string{"agent", "layer", "life"} { // the record goes last
+		if err := p.at("clear " + name); err != nil {
+			return err
 		}
-		if err := os.RemoveAll(filepath.Join(p.home(id), e.Name())); err != nil {
+		if err := os.RemoveAll(filepath.Join(p.home(id), name)); err != nil {
 			return err
 		}
 	}

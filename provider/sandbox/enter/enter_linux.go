@@ -1,10 +1,8 @@
 package enter
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -30,12 +28,12 @@ func at(err error, step string, args ...any) error {
 	return &stepError{fmt.Sprintf(step, args...), err}
 }
 
-// First makes the process that calls it the first of a sandbox, by the plan that comes over ControlFD. When it returns nil the answer has been
-// given and what remains is to serve on ListenFD, by the plan. An error has been told to the maker.
-func First() (*Plan, error) {
+// first makes the process that calls it the first of a sandbox, by the plan that comes over ControlFD. When it returns nil the answer has been
+// given and what remains is to serve on the listening socket, by the plan. An error has been told to the maker.
+func first() (*Plan, int, error) {
 	plan, fds, err := receive()
 	if err != nil {
-		return nil, err
+		return nil, -1, err
 	}
 	if err = build(plan, fds); err == nil {
 		err = settle(plan)
@@ -52,19 +50,21 @@ func First() (*Plan, error) {
 			a.Errno = int(n)
 		}
 	}
-	b, _ := json.Marshal(a) // strings and a number cannot fail
-	_, werr := unix.Write(ControlFD, b)
+	_, werr := unix.Write(ControlFD, a.bytes())
 	_ = unix.Close(ControlFD)
-	return plan, errors.Join(err, werr)
+	return plan, fds[0], errors.Join(err, werr)
 }
+
+// space is where the plan is read to: not made anew, so only what it fills is ever touched.
+var space [MaxPlan]byte
 
 // receive gets the plan, and the descriptors that come with it. An end of the socket without a plan is the end of the maker.
 func receive() (*Plan, []int, error) {
-	buf, oob := make([]byte, MaxPlan), make([]byte, unix.CmsgSpace(4*253))
+	oob := make([]byte, unix.CmsgSpace(4*253))
 	var n, on int
 	var err error
 	for {
-		n, on, _, _, err = unix.Recvmsg(ControlFD, buf, oob, unix.MSG_CMSG_CLOEXEC)
+		n, on, _, _, err = unix.Recvmsg(ControlFD, space[:], oob, unix.MSG_CMSG_CLOEXEC)
 		if err != unix.EINTR {
 			break
 		}
@@ -84,11 +84,11 @@ func receive() (*Plan, []int, error) {
 		}
 		fds = append(fds, some...)
 	}
-	var plan Plan
-	if err := json.Unmarshal(buf[:n], &plan); err != nil {
-		return nil, nil, fmt.Errorf("the plan: %w", err)
+	plan, err := readPlan(space[:n])
+	if err == nil && len(fds) == 0 {
+		err = errors.New("no socket came with the plan")
 	}
-	return &plan, fds, nil
+	return plan, fds, err
 }
 
 // settle does what is left when the root stands: name, network, limits, what the process gives up.
@@ -114,8 +114,9 @@ func settle(p *Plan) error {
 }
 
 // limit lowers a limit; it never raises one.
-func limit(resource int, n uint64) error {
+func limit(resource int, most int64) error {
 	var r unix.Rlimit
+	n := uint64(most)
 	if err := unix.Getrlimit(resource, &r); err != nil {
 		return err
 	}
@@ -146,19 +147,4 @@ func (p *Plan) has(defence string) bool {
 		}
 	}
 	return true
-}
-
-// descriptor returns the tree as an open path.
-func (t Tree) open(fds []int) (fd int, owned bool, err error) {
-	if t.FD > 0 {
-		if t.FD > len(fds) {
-			return -1, false, errors.New("the plan names a descriptor that did not come")
-		}
-		return fds[t.FD-1], false, nil
-	}
-	fd, err = unix.Open(t.Path, unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		err = &os.PathError{Op: "open", Path: t.Path, Err: err}
-	}
-	return fd, true, err
 }

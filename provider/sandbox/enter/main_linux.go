@@ -22,11 +22,11 @@ func Main([]string) int {
 		return complain(err)
 	}
 	_ = unix.Close(ProgramFD)
-	plan, err := First()
+	plan, listener, err := first()
 	if err != nil {
 		return complain(err)
 	}
-	l, err := net.FileListener(os.NewFile(ListenFD, "agent"))
+	l, err := net.FileListener(os.NewFile(uintptr(listener), "agent"))
 	if err != nil {
 		return complain(err)
 	}

@@ -1,45 +1,50 @@
 package enter
 
+import (
+	"encoding/binary"
+	"errors"
+)
+
 // The descriptors that the first process is born with.
 const (
 	ControlFD = 3 // a seqpacket socket: the plan with its descriptors comes in, an Answer goes out
-	ListenFD  = 4 // the listening socket to serve on
-	ProgramFD = 5 // its own program, not needed any more
-	FirstFD   = 6 // what else there is, if there is: held open as long as it lives
+	ProgramFD = 4 // its own program, not needed any more
+	FirstFD   = 5 // what else there is, if there is: held open as long as it lives
 )
 
 // MaxPlan is the largest plan, in bytes.
-const MaxPlan = 128 << 10
+const MaxPlan = 64 << 10
 
-// Plan says what a sandbox looks like from inside.
+// Plan says what a sandbox looks like from inside. The first descriptor that comes with it is the listening socket to serve on; the fields name others
+// by their place, counted from 1.
 type Plan struct {
-	Hostname string            `json:"hostname"`
-	Scratch  string            `json:"scratch"`           // a directory of the host's to mount on, out of sight of all others
-	Size     int64             `json:"size"`              // bytes that may be written to the root; 0: no limit of ours
-	Disk     int               `json:"disk,omitempty"`    // descriptor of the directory that what is written goes to; 0: to memory
-	Pieces   []Piece           `json:"pieces"`            // what the root is made of, in order
-	Files    map[string]string `json:"files,omitempty"`   // contents of files in it that are the sandbox's own, by path
-	Shm      int64             `json:"shm"`               // bytes of /dev, with /dev/shm
-	Env      map[string]string `json:"env,omitempty"`     // of every command
-	Dir      string            `json:"dir,omitempty"`     // where commands start
-	User     string            `json:"user,omitempty"`    // whom commands run as; "": the root of the sandbox
-	NoFile   uint64            `json:"nofile,omitempty"`  // most open files of a process; 0: as it is
-	NProc    uint64            `json:"nproc,omitempty"`   // most processes, where no control group counts them; 0: as it is
-	Nesting  bool              `json:"nesting,omitempty"` // name spaces and mounts of the user's own are allowed inside
-	Group    int               `json:"group,omitempty"`   // descriptor of the sandbox's control group, for those of its runs; 0: none
-	OOM      int               `json:"oom,omitempty"`     // descriptor of the file that counts what was killed for want of memory; 0: none
-	Without  []string          `json:"without,omitempty"` // defences that are off; tests alone ask for that
+	Hostname string
+	Scratch  string            // a directory of the host's to mount on, out of sight of all others
+	Size     int64             // bytes that may be written to the root; 0: no limit of ours
+	Shm      int64             // bytes of /dev, with /dev/shm
+	Disk     int               // descriptor of the directory that what is written goes to; 0: to memory
+	Group    int               // descriptor of the sandbox's control group, for those of its runs; 0: none
+	OOM      int               // descriptor of the file that counts what was killed for want of memory; 0: none
+	Pieces   []Piece           // what the root is made of, in order
+	Files    map[string]string // contents of files in it that are the sandbox's own, by path
+	Env      map[string]string // of every command
+	Dir      string            // where commands start
+	User     string            // whom commands run as; "": the root of the sandbox
+	NoFile   int64             // most open files of a process; 0: as it is
+	NProc    int64             // most processes, where no control group counts them; 0: as it is
+	Nesting  bool              // name spaces and mounts of the user's own are allowed inside
+	Without  []string          // defences that are off; tests alone ask for that
 }
 
 // Piece is a part of the root.
 type Piece struct {
-	At       string `json:"at"`                 // where, from the new root
-	Kind     Kind   `json:"kind"`               // what
-	Layers   []Tree `json:"layers,omitempty"`   // of an overlay: the top first; of a bind: one
-	Writable bool   `json:"writable,omitempty"` // bind
-	Target   string `json:"target,omitempty"`   // link
-	Mode     uint32 `json:"mode,omitempty"`     // dir
-	Optional bool   `json:"optional,omitempty"` // where it cannot be had, an empty directory will do
+	At       string // where, from the new root
+	Kind     Kind   // what
+	Layers   []Tree // of an overlay: the top first; of a bind: one
+	Writable bool   // bind
+	Optional bool   // where it cannot be had, an empty directory will do
+	Target   string // link
+	Mode     int64  // dir
 }
 
 // Kind is a kind of Piece.
@@ -55,13 +60,165 @@ const (
 
 // Tree is a directory or file of the host's.
 type Tree struct {
-	FD   int    `json:"fd,omitempty"`   // a mount of it that came with the plan, counted from 1; 0: Path
-	Path string `json:"path,omitempty"` // of the host's
+	FD   int    // a mount of it that came with the plan; 0: Path
+	Path string // of the host's
 }
 
 // Answer is what the first process says when its plan is done, or cannot be.
 type Answer struct {
-	Step  string `json:"step,omitempty"`  // what failed
-	Error string `json:"error,omitempty"` // why; "": the sandbox is ready
-	Errno int    `json:"errno,omitempty"` // the kernel's word for it; 0: not the kernel's
+	Step  string // what failed
+	Error string // why; "": the sandbox is ready
+	Errno int    // the kernel's word for it; 0: not the kernel's
+}
+
+// A plan is read once by a process that has just begun, where a millisecond counts: it travels as its fields in order, strings and lists with their
+// lengths before them. Both ends are of one build.
+
+// coder writes or reads fields in order: what one method does for both cannot get out of step.
+type coder struct {
+	b    []byte
+	read bool
+	bad  bool
+}
+
+func (c *coder) int(p *int64) {
+	if !c.read {
+		c.b = binary.AppendVarint(c.b, *p)
+		return
+	}
+	v, n := binary.Varint(c.b)
+	if n <= 0 {
+		c.b, c.bad = nil, true
+		return
+	}
+	c.b, *p = c.b[n:], v
+}
+
+func (c *coder) small(p *int) {
+	v := int64(*p)
+	c.int(&v)
+	*p = int(v)
+}
+
+func (c *coder) bool(p *bool) {
+	var v int64
+	if *p {
+		v = 1
+	}
+	c.int(&v)
+	*p = v == 1
+}
+
+func (c *coder) string(p *string) {
+	n := len(*p)
+	c.small(&n)
+	if !c.read {
+		c.b = append(c.b, *p...)
+		return
+	}
+	if n < 0 || n > len(c.b) {
+		c.b, c.bad = nil, true
+		return
+	}
+	*p, c.b = string(c.b[:n]), c.b[n:]
+}
+
+// list handles a list's length, and each of its elements.
+func list[T any](c *coder, p *[]T, each func(*T)) {
+	n := len(*p)
+	c.small(&n)
+	if c.read {
+		if n < 0 || n > len(c.b) {
+			c.b, c.bad = nil, true
+			return
+		}
+		*p = make([]T, n)
+	}
+	for i := range *p {
+		each(&(*p)[i])
+	}
+}
+
+func (c *coder) words(p *map[string]string) {
+	type pair struct{ k, v string }
+	var all []pair
+	for k, v := range *p {
+		all = append(all, pair{k, v})
+	}
+	list(c, &all, func(e *pair) { c.string(&e.k); c.string(&e.v) })
+	if c.read {
+		*p = make(map[string]string, len(all))
+		for _, e := range all {
+			(*p)[e.k] = e.v
+		}
+	}
+}
+
+func (c *coder) plan(p *Plan) {
+	c.string(&p.Hostname)
+	c.string(&p.Scratch)
+	c.int(&p.Size)
+	c.int(&p.Shm)
+	c.small(&p.Disk)
+	c.small(&p.Group)
+	c.small(&p.OOM)
+	list(c, &p.Pieces, func(e *Piece) {
+		c.string(&e.At)
+		c.string((*string)(&e.Kind))
+		list(c, &e.Layers, func(t *Tree) { c.small(&t.FD); c.string(&t.Path) })
+		c.bool(&e.Writable)
+		c.bool(&e.Optional)
+		c.string(&e.Target)
+		c.int(&e.Mode)
+	})
+	c.words(&p.Files)
+	c.words(&p.Env)
+	c.string(&p.Dir)
+	c.string(&p.User)
+	c.int(&p.NoFile)
+	c.int(&p.NProc)
+	c.bool(&p.Nesting)
+	list(c, &p.Without, c.string)
+}
+
+func (c *coder) answer(a *Answer) {
+	c.string(&a.Step)
+	c.string(&a.Error)
+	c.small(&a.Errno)
+}
+
+// Bytes is the plan as it travels.
+func (p *Plan) Bytes() []byte {
+	c := &coder{}
+	c.plan(p)
+	return c.b
+}
+
+// errForm: the other side is of another build, or no agent at all.
+var errForm = errors.New("what came is not well formed")
+
+// readPlan is the inverse of Bytes.
+func readPlan(b []byte) (*Plan, error) {
+	p, c := &Plan{}, &coder{b: b, read: true}
+	c.plan(p)
+	if c.bad || len(c.b) > 0 {
+		return nil, errForm
+	}
+	return p, nil
+}
+
+func (a *Answer) bytes() []byte {
+	c := &coder{}
+	c.answer(a)
+	return c.b
+}
+
+// ReadAnswer reads what the first process said. It may be a hostile one's.
+func ReadAnswer(b []byte) (Answer, error) {
+	a, c := Answer{}, &coder{b: b, read: true}
+	c.answer(&a)
+	if c.bad || len(c.b) > 0 {
+		return Answer{}, errForm
+	}
+	return a, nil
 }

@@ -31,12 +31,12 @@ func build(p *Plan, fds []int) error {
 	for _, piece := range p.Pieces {
 		for _, t := range piece.Layers {
 			if t.FD == 0 {
-				fd, _, err := t.open(nil)
+				fd, err := unix.Open(t.Path, unix.O_PATH|unix.O_CLOEXEC, 0)
 				if err != nil {
 					if piece.Optional {
 						continue
 					}
-					return at(err, "open what lies below the root")
+					return at(err, "open %s", t.Path)
 				}
 				trees[t.Path] = fd
 			}
@@ -47,8 +47,8 @@ func build(p *Plan, fds []int) error {
 		for _, fd := range trees {
 			_ = unix.Close(fd)
 		}
-		for _, fd := range fds {
-			if fd != 0 {
+		for i, fd := range fds {
+			if i > 0 && i != p.Group-1 && i != p.OOM-1 {
 				_ = unix.Close(fd)
 			}
 		}
@@ -259,13 +259,13 @@ func (b *builder) bind(piece Piece, trees map[string]int) error {
 }
 
 // dir makes an empty directory.
-func (b *builder) dir(name string, mode uint32) error {
+func (b *builder) dir(name string, mode int64) error {
 	fd, err := b.inside(name, true)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
+	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), uint32(mode))
 }
 
 // inside opens a path in the new root, and makes what is missing of it: directories, and at its end a directory or an empty file. Links in an image
