@@ -1,0 +1,534 @@
+//go:build linux
+
+package mask_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/provider/sandbox/mask"
+)
+
+const passwd = `root:x:0:0:root:/root:/bin/bash
+daemon:x:1:1::/usr/sbin:/usr/sbin/nologin
+systemd-network:x:998:998::/:/usr/sbin/nologin
+postgres:x:101:104::/var/lib/postgresql:/bin/bash
+www-data:x:33:33::/var/www:/usr/sbin/nologin
+ghost:x:34:34::/var/ghost:/usr/sbin/nologin
+irc:x:39:39::/run/ircd:/usr/sbin/nologin
+alice:x:12345:12345::/home/alice:/bin/bash
+bob:x:1001:1001::/home/bob:/bin/bash
+carol:x:1002:1002::/data/people/carol:/bin/bash
+sys:x:1003:1003::/usr/bin:/bin/bash
+broken:line
+nobody:x:65534:65534::/nonexistent:/usr/sbin/nologin
+`
+
+// host is a made-up host's file system: what is secret holds the word SECRET.
+type host struct {
+	t    *testing.T
+	root string
+}
+
+func newHost(t *testing.T, root string) *host {
+	h := &host{t, root}
+	h.file("/etc/passwd", passwd)
+	for _, p := range []string{"/usr/bin/true", "/etc/hosts", "/etc/ssh/ssh_host_rsa_key.pub", "/etc/ssh/sshd_config", "/var/lib/dpkg/status", "/opt/app/run",
+		"/home/alice/work/main.go", "/home/alice/.profile", "/var/www/index.html", "/var/lib/apt/list", "/etc/ssl/certs/ca.pem", "/data/open", "/boot/vmlinuz"} {
+		h.file(p, "plain "+p)
+	}
+	for _, p := range []string{"/etc/ssl/private", "/var/log", "/var/mail", "/home/bob", "/root"} {
+		h.dir(p)
+	}
+	h.link("../mail", "/var/spool/mail")
+	h.file("/home/bob/letter", "SECRET of bob's")
+	h.file("/data/people/carol/letter", "SECRET of carol's")
+	return h
+}
+
+func (h *host) dir(p string) {
+	h.t.Helper()
+	if err := os.MkdirAll(h.root+p, 0o755); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *host) file(p, text string) {
+	h.t.Helper()
+	h.dir(path.Dir(p))
+	if err := os.WriteFile(h.root+p, []byte(text), 0o644); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *host) link(target, p string) {
+	h.t.Helper()
+	h.dir(path.Dir(p))
+	if err := os.Symlink(target, h.root+p); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// secrets makes everything that the table names, as files and as directories by turns.
+func (h *host) secrets(homes ...string) (n int) {
+	h.t.Helper()
+	put := func(p string) {
+		p = strings.ReplaceAll(p, "*", "")
+		n++
+		if fi, err := os.Stat(h.root + p); err == nil && fi.IsDir() || n%2 == 0 {
+			h.file(p+"/token", "SECRET "+p)
+		} else {
+			h.file(p, "SECRET "+p)
+		}
+	}
+	for _, home := range homes {
+		for _, e := range mask.InHomes() {
+			if home == "/" && e.Path[0] != '.' {
+				continue
+			}
+			put(path.Join(home, e.Path))
+		}
+	}
+	for _, e := range mask.OnHost() {
+		if !strings.Contains(e.Path, "*_") && !strings.Contains(e.Path, "/*") { // what is found by a pattern in the middle must be there before
+			put(e.Path)
+		}
+	}
+	return n
+}
+
+// giveTo lets a user have the whole tree.
+func giveTo(t *testing.T, uid int, dirs ...string) {
+	t.Helper()
+	for _, dir := range dirs {
+		err := filepath.WalkDir(dir, func(p string, _ os.DirEntry, err error) error {
+			if err == nil {
+				err = os.Lchown(p, uid, uid)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// person is who makes a sandbox.
+type person struct {
+	name string
+	uid  int
+	home string
+}
+
+func people(t *testing.T) []person {
+	if os.Geteuid() != 0 {
+		return []person{{"this user", os.Geteuid(), "/home/alice"}}
+	}
+	return []person{{"root", 0, "/root"}, {"alice", 12345, "/home/alice"}}
+}
+
+// options of a sandbox that p makes over h. Alice's own uid is not this test's when an ordinary user runs it.
+func (p person) options(h *host) mask.Options {
+	return mask.Options{Home: p.home, UID: p.uid, Root: h.root, State: []string{p.home + "/.local/state/hostler"}}
+}
+
+// ground returns a directory for a host's tree and one for layers, both with a user's access.
+func ground(t *testing.T) (tree, layers string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mask")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				return os.Chmod(p, 0o700)
+			}
+			return nil
+		})
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	tree, layers = filepath.Join(dir, "tree"), filepath.Join(dir, "layers")
+	for _, d := range []string{tree, filepath.Join(dir, "mnt")} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(layers, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return tree, layers
+}
+
+// TestSecretsAreHidden makes every secret of the table on a host, before and after the layer is made, mounts the layer over it in a sandbox of
+// root's and of an ordinary user's, and tries from inside to see a single one of them.
+func TestSecretsAreHidden(t *testing.T) {
+	for _, who := range people(t) {
+		for _, late := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s late=%v", who.name, late), func(t *testing.T) {
+				tree, layers := ground(t)
+				h := newHost(t, tree)
+				homes := []string{who.home, "/var/www", "/", "/home/bob", "/data/people/carol", "/var/ghost"}
+				secret := 0
+				if !late {
+					secret = h.secrets(homes...)
+					h.file("/etc/ssh/ssh_host_strange_key", "SECRET")
+					h.file("/etc/bind/x.key", "SECRET")
+					h.file("/etc/shadow.orig", "SECRET")
+				}
+				plain := []string{"/etc/hosts", "/etc/ssh/ssh_host_rsa_key.pub", "/etc/ssh/sshd_config", "/var/lib/dpkg/status", "/usr/bin/true", "/var/www/index.html",
+					"/etc/ssl/certs/ca.pem", "/data/open", "/boot/vmlinuz", "/opt/app/run"}
+				if who.uid != 0 {
+					plain = append(plain, "/home/alice/work/main.go", "/home/alice/.profile")
+				}
+				if os.Geteuid() == 0 {
+					giveTo(t, who.uid, tree, layers, filepath.Join(filepath.Dir(tree), "mnt"))
+				}
+				m := make_(t, who, layers, who.options(h))
+				if late {
+					secret = h.secrets(homes...)
+				}
+				if os.Geteuid() == 0 {
+					giveTo(t, who.uid, tree)
+				}
+				saw := enter(t, who, sandbox{Lower: tree, Layer: m.Layer, Apart: apart(m), Attack: true})
+				if len(saw.Secrets) > 0 {
+					t.Errorf("%d secrets are seen: %v", len(saw.Secrets), saw.Secrets)
+				}
+				for _, p := range plain {
+					if !slices.Contains(saw.Plain, p) {
+						t.Errorf("%s is not seen", p)
+					}
+				}
+				if saw.Attacks < 400 {
+					t.Errorf("only %d attacks were tried", saw.Attacks)
+				}
+				// Without the layer they are all there, so the above means something.
+				if saw := enter(t, who, sandbox{Lower: tree, Apart: apart(m)}); len(saw.Secrets) < secret-20 { // those in fresh places are not counted twice
+					t.Errorf("without the layer only %d of %d secrets are seen", len(saw.Secrets), secret)
+				}
+			})
+		}
+	}
+}
+
+func apart(m mask.Mask) (out []string) {
+	for _, r := range m.Rules {
+		if r.Kind == mask.Apart {
+			out = append(out, r.Path)
+		}
+	}
+	return out
+}
+
+func kinds(rules []mask.Rule) map[string]mask.Kind {
+	out := map[string]mask.Kind{}
+	for _, r := range rules {
+		out[r.Path] = r.Kind
+	}
+	return out
+}
+
+// TestRules looks at single rules for their kinds, on a host with links.
+func TestRules(t *testing.T) {
+	tree, _ := ground(t)
+	h := newHost(t, tree)
+	h.file("/data/keys/alice/id", "SECRET")
+	h.link("/data/keys/alice", "/home/alice/.ssh")
+	h.link("/dev/null", "/home/alice/.bash_history")
+	h.link("/", "/home/alice/.docker")
+	h.link("loop", "/home/alice/.aws")
+	h.link("loop", "/home/alice/loop")
+	h.dir("/srv/real")
+	h.link("/srv/real", "/home/alice/.kube")
+	h.file("/home/alice/.config/gh/hosts.yml", "SECRET")
+	h.dir("/home/alice/show/me")
+	h.file("/root/x", "SECRET")
+	o := mask.Options{
+		Home: "/home/alice", UID: 12345, Root: h.root, State: []string{"/home/alice/.local/state/hostler", "/srv/state"}, Extra: []string{"~/work/keys", "/opt/app"},
+		Show: []string{"~/.kube", "/var/log"},
+	}
+	rules, err := mask.Rules(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := kinds(rules)
+	for p, want := range map[string]mask.Kind{
+		"/home": mask.Empty, "/home/alice": mask.Apart, "/home/bob": 0, "/root": mask.Empty, "/data/people/carol": mask.Empty,
+		"/home/alice/.ssh": mask.Hide, "/data/keys/alice": mask.Hide, "/home/alice/.bash_history": mask.Hide, "/dev/null": 0, "/home/alice/.docker": mask.Hide, "/": 0,
+		"/home/alice/.aws": mask.Hide, "/home/alice/loop": 0, "/home/alice/.config/gh": mask.Hide, "/home/alice/.config/gcloud": mask.Hide, "/home/alice/.config": 0,
+		"/home/alice/.local": mask.Hide, "/home/alice/.local/state": 0, "/srv/state": mask.Hide, "/home/alice/work/keys": mask.Hide, "/opt/app": mask.Hide,
+		"/home/alice/.kube": 0, "/srv/real": 0, "/var/log": 0, "/etc/shadow": mask.Hide, "/etc/ssl/private": mask.Empty, "/etc/kubernetes": mask.Hide,
+		"/etc/NetworkManager": mask.Hide, "/var/mail": mask.Empty, "/var/spool/mail": 0, "/usr/bin": 0, "/usr/sbin": 0, "/run": 0, "/run/ircd": 0,
+		"/var/www/.ssh": mask.Hide, "/.ssh": mask.Hide, "/snap": 0, "/var/ghost": mask.Hide, "/nonexistent": mask.Hide, "/var/lib/postgresql": mask.Hide,
+	} {
+		if got[p] != want {
+			t.Errorf("%s: %q, want %q", p, got[p], want)
+		}
+	}
+	if !slices.IsSortedFunc(rules, func(a, b mask.Rule) int { return strings.Compare(a.Path, b.Path) }) {
+		t.Error("not sorted")
+	}
+	for p, want := range map[string]bool{
+		"/home": true, "/home/bob": true, "/home/alice": false, "/home/alice/work": false, "/home/alice/.ssh/x": true, "/": false, "/usr/bin/true": false, "/opt/app/run": true,
+	} {
+		if mask.Covers(rules, p) != want {
+			t.Errorf("Covers %s: %v", p, !want)
+		}
+	}
+
+	// A part of what is hidden can be shown if it is a directory; what is secret in a shown home stays so.
+	o.Show = []string{"/home/bob", "~/.config/gh"}
+	if rules, err = mask.Rules(o); err != nil {
+		t.Fatal(err)
+	}
+	got = kinds(rules)
+	if got["/home/bob"] != mask.Apart || got["/home"] != mask.Empty || got["/home/alice/.config/gh"] != 0 {
+		t.Errorf("shown: %q %q %q", got["/home/bob"], got["/home"], got["/home/alice/.config/gh"])
+	}
+	// When it is another's home that the caller has, the caller's is what matters.
+	o = mask.Options{Home: "/var/lib/postgresql", UID: 101, Root: h.root}
+	h.dir("/var/lib/postgresql/data")
+	if rules, err = mask.Rules(o); err != nil {
+		t.Fatal(err)
+	}
+	if got = kinds(rules); got["/var/lib/postgresql"] != 0 || got["/var/lib/postgresql/.ssh"] != mask.Hide {
+		t.Errorf("postgres: %q %q", got["/var/lib/postgresql"], got["/var/lib/postgresql/.ssh"])
+	}
+	for name, bad := range map[string]mask.Options{
+		"relative home": {Home: "x", Root: h.root}, "relative extra": {Extra: []string{"x"}, Root: h.root}, "relative state": {State: []string{"x"}, Root: h.root},
+		"the system": {Extra: []string{"/usr"}, Root: h.root}, "a hidden file": {Home: "/root", Show: []string{"/root/x"}, UID: 5, Extra: []string{"/root"}, Root: h.root},
+		"the home": {Home: "/home/alice", Extra: []string{"/home/alice"}, Root: h.root},
+		"a part":   {Home: "/home/alice", UID: 12345, Show: []string{"/home/bob/letter"}, Root: h.root},
+	} {
+		if _, err := mask.Rules(bad); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// TestBuild: a layer looks as the host, is made once, and anew when the host changes.
+func TestBuild(t *testing.T) {
+	tree, layers := ground(t)
+	h := newHost(t, tree)
+	o := mask.Options{Home: "/root", UID: os.Geteuid(), Root: h.root}
+	when := time.Date(2020, 1, 2, 3, 4, 5, 600, time.UTC)
+	if err := os.Chmod(h.root+"/etc/ssl/private", 0o710); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(h.root+"/etc/ssl/private", when, when); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Lchown(h.root+"/etc/ssl/private", 3, 4); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := mask.Make(t.Context(), layers, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a, b unix.Stat_t
+	if err := unix.Lstat(h.root+"/etc/ssl/private", &a); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Lstat(m.Layer+"/etc/ssl/private", &b); err != nil {
+		t.Fatal(err)
+	}
+	if a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid || a.Mtim != b.Mtim {
+		t.Errorf("%+v\n%+v", a, b)
+	}
+	if err := unix.Lstat(m.Layer+"/etc/shadow", &b); err != nil || b.Mode != unix.S_IFCHR || b.Rdev != 0 {
+		t.Errorf("%+v %v", b, err)
+	}
+	if again, err := mask.Make(t.Context(), layers, o); err != nil || again.Layer != m.Layer || !slices.Equal(again.Rules, m.Rules) {
+		t.Errorf("%v %v", again, err)
+	}
+	time.Sleep(60 * time.Millisecond) // now the stamp is written, and read
+	for range 2 {
+		if again, err := mask.Make(t.Context(), layers, o); err != nil || again.Layer != m.Layer || !slices.Equal(again.Rules, m.Rules) {
+			t.Errorf("%v %v", again, err)
+		}
+	}
+	stamps, _ := filepath.Glob(layers + "/stamp-*")
+	if len(stamps) != 1 {
+		t.Errorf("stamps: %v", stamps)
+	}
+	h.dir("/root/.config/other") // so .config is no longer to be hidden as a whole
+	next, err := mask.Make(t.Context(), layers, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next.Layer == m.Layer || kinds(next.Rules)["/root/.config"] != 0 || kinds(next.Rules)["/root/.config/gh"] != mask.Hide {
+		t.Errorf("%v", next)
+	}
+	if err := os.WriteFile(stamps[0], []byte("rubbish that is longer than a sum of 32 bytes, by a few"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := mask.Make(t.Context(), layers, o); err != nil || again.Layer != next.Layer {
+		t.Errorf("%v %v", again, err)
+	}
+	if err := os.Chmod(h.root+"/etc", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if third, err := mask.Make(t.Context(), layers, o); err != nil || third.Layer == next.Layer {
+		t.Errorf("%v %v", third, err)
+	}
+	// What is not asked for and not in use goes, also what a dead process left.
+	if err := os.MkdirAll(layers+"/new-dead/root", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(layers+"/new-dead", when, when); err != nil {
+		t.Fatal(err)
+	}
+	if err := mask.Prune(layers, time.Now().Add(-time.Minute), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(m.Layer); err != nil {
+		t.Error("a layer that was used just now is gone")
+	}
+	if err := mask.Prune(layers, time.Now().Add(time.Minute), func(l string) bool { return l == next.Layer }); err != nil {
+		t.Fatal(err)
+	}
+	entries, _ := os.ReadDir(layers)
+	if len(entries) != 1 || entries[0].Name() != filepath.Base(filepath.Dir(next.Layer)) {
+		t.Errorf("left: %v", entries)
+	}
+}
+
+// TestManyAtOnce: any number of processes may make the same layer, and a stranger's directory is not used.
+func TestManyAtOnce(t *testing.T) {
+	tree, layers := ground(t)
+	h := newHost(t, tree)
+	o := mask.Options{Home: "/root", Root: h.root}
+	got := make(chan string)
+	for range 8 {
+		go func() {
+			m, err := mask.Make(t.Context(), layers, o)
+			got <- fmt.Sprint(m.Layer, err)
+		}()
+	}
+	first := <-got
+	for range 7 {
+		if next := <-got; next != first {
+			t.Errorf("%s, %s", first, next)
+		}
+	}
+	entries, _ := os.ReadDir(layers)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "new-") {
+			t.Errorf("left: %s", e.Name())
+		}
+	}
+	if err := os.Chmod(layers, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mask.Make(t.Context(), layers, o); err == nil {
+		t.Error("a directory that all may write is used")
+	}
+	link := filepath.Join(filepath.Dir(layers), "link")
+	if err := os.Symlink(layers, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mask.Make(t.Context(), link, o); err == nil {
+		t.Error("a link is used")
+	}
+}
+
+func TestTable(t *testing.T) {
+	seen := map[string]bool{}
+	for _, e := range append(mask.InHomes(), mask.OnHost()...) {
+		if seen[e.Path] || e.Why == "" || path.Clean(e.Path) != e.Path {
+			t.Errorf("%+v", e)
+		}
+		seen[e.Path] = true
+	}
+}
+
+func TestPlace(t *testing.T) {
+	var a, b unix.Stat_t
+	if unix.Lstat("/dev/shm", &a) != nil || unix.Lstat("/", &b) != nil || a.Dev == b.Dev {
+		t.Skip("place: no file system in memory at /dev/shm")
+	}
+	first, err := os.MkdirTemp("/dev/shm", "mask")
+	if err != nil {
+		t.Skip("place: " + err.Error())
+	}
+	defer os.RemoveAll(first)
+	if dir, err := mask.Place("/", filepath.Join(first, "x")); err != nil || dir != filepath.Join(first, "x") {
+		t.Errorf("%s %v", dir, err)
+	}
+	if dir, err := mask.Place("/", t.TempDir()); err == nil && !strings.HasPrefix(dir, "/dev/shm/") {
+		var c unix.Stat_t
+		if unix.Lstat(dir, &c); c.Dev == b.Dev {
+			t.Errorf("%s is on the file system of /", dir)
+		}
+	}
+}
+
+func BenchmarkMake(b *testing.B) {
+	dir, err := os.MkdirTemp("/dev/shm", "mask")
+	if err != nil {
+		b.Skip(err)
+	}
+	defer os.RemoveAll(dir)
+	o := mask.Options{Home: os.Getenv("HOME"), UID: os.Getuid()}
+	m, err := mask.Make(b.Context(), dir, o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("hit", func(b *testing.B) {
+		b.ReportMetric(float64(len(m.Rules)), "rules")
+		for b.Loop() {
+			if _, err := mask.Make(b.Context(), dir, o); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("unsure", func(b *testing.B) { // a directory changed, the layer is the same
+		for b.Loop() {
+			rules, err := mask.Rules(o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := mask.Build(b.Context(), dir, "", rules); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("made", func(b *testing.B) {
+		for b.Loop() {
+			if err := os.RemoveAll(filepath.Dir(m.Layer)); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := mask.Build(b.Context(), dir, "", m.Rules); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// make_ makes a mask as who would, in a process of his own.
+func make_(t *testing.T, who person, layers string, o mask.Options) mask.Mask {
+	t.Helper()
+	var m mask.Mask
+	out := child(t, who, false, "make", map[string]any{"dir": layers, "options": o})
+	if err := json.Unmarshal(out, &m); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return m
+}

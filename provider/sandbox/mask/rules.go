@@ -1,0 +1,407 @@
+//go:build linux
+
+package mask
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Kind is what becomes of a path.
+type Kind byte
+
+const (
+	Hide  Kind = 'h' // it is not there
+	Empty Kind = 'e' // it is a directory with nothing of the host's in it
+	Apart Kind = 'a' // a directory below an emptied one, to be mounted over by itself, with the layer's directory of this path over the host's
+)
+
+// A Rule says what becomes of a path of the host; no element of the path above the last is a symbolic link.
+type Rule struct {
+	Path string
+	Kind Kind
+}
+
+// Options say whose sandbox it is, and what is to be hidden beside the table's entries.
+type Options struct {
+	Home  string   // the caller's home directory, absolute; "": none
+	UID   int      // the caller's
+	Root  string   // the host's root; "": "/"
+	State []string // hostler's own directories, absolute: state, configuration, cache, runtime
+	Extra []string // what the user wants hidden, absolute or beginning with ~/
+	Show  []string // what the user does not want hidden, the same; what is inside of it stays hidden
+}
+
+// firstUID is the first user id that people get.
+const firstUID, nobodyUID = 1000, 65534
+
+// maxPasswd is how much of /etc/passwd is read.
+const maxPasswd = 64 << 20
+
+// Rules returns what is to be hidden, sorted by path. What does not exist gets a rule as well: the first part of its path that is not there is
+// hidden, so no directory is made up to hide something in it. It fails when o is wrong, or /etc/passwd cannot be read.
+func Rules(o Options) ([]Rule, error) {
+	rules, _, err := find(o)
+	return rules, err
+}
+
+// wish is a path that is to be hidden, before it is looked for.
+type wish struct {
+	path string
+	kind Kind
+}
+
+// find returns the rules and the directories that they rest on.
+func find(o Options) ([]Rule, []dirSign, error) {
+	if o.Root == "" {
+		o.Root = "/"
+	}
+	for _, p := range append([]string{o.Root}, o.State...) {
+		if !path.IsAbs(p) {
+			return nil, nil, fmt.Errorf("%q is not an absolute path", p)
+		}
+	}
+	w := newWalker(o.Root)
+	if o.Home != "" {
+		if !path.IsAbs(o.Home) {
+			return nil, nil, fmt.Errorf("the home directory %q is not an absolute path", o.Home)
+		}
+		o.Home = path.Clean(o.Home)
+		if p, what, err := w.find(o.Home, true); err == nil && what == isDir {
+			o.Home = p
+		}
+	}
+	extra, err := expand(o.Extra, o.Home)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, p := range extra {
+		if q, what, err := w.find(p, true); err == nil && what == isDir && (vital(q) || q == o.Home) {
+			return nil, nil, fmt.Errorf("%s cannot be hidden: without it there is nothing to work in", p)
+		}
+	}
+	show, err := expand(o.Show, o.Home)
+	if err != nil {
+		return nil, nil, err
+	}
+	wishes, err := o.wishes(w)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, p := range append(extra, o.State...) {
+		wishes = append(wishes, wish{path.Clean(p), Hide})
+	}
+	for i, p := range show {
+		if show[i], err = w.canonical(p); err != nil {
+			return nil, nil, err
+		}
+	}
+	b := &book{w: w, home: o.Home, show: show, rules: map[string]Kind{}}
+	for _, wish := range wishes {
+		if err := b.add(wish); err != nil {
+			return nil, nil, err
+		}
+	}
+	rules, err := b.rest()
+	return rules, w.signs(), err
+}
+
+// expand makes the user's paths absolute.
+func expand(paths []string, home string) ([]string, error) {
+	out := make([]string, 0, len(paths))
+	for _, p := range paths {
+		q := p
+		if rest, ok := strings.CutPrefix(p, "~"); ok && home != "" && (rest == "" || rest[0] == '/') {
+			q = home + rest
+		}
+		if !path.IsAbs(q) {
+			return nil, fmt.Errorf("%q is neither an absolute path nor one that begins with ~/", p)
+		}
+		out = append(out, path.Clean(q))
+	}
+	return out, nil
+}
+
+// wishes returns what the table and the accounts ask for.
+func (o *Options) wishes(w *walker) ([]wish, error) {
+	var out []wish
+	for _, e := range OnHost() {
+		out = append(out, wish{e.Path, kindOf(e.Empty)})
+	}
+	homes, err := o.accounts(w)
+	if err != nil {
+		return nil, err
+	}
+	table := InHomes()
+	done := map[string]bool{}
+	for _, h := range append([]account{{home: o.Home, own: true}, {home: "/root", own: o.UID == 0}}, homes...) {
+		if h.home == "" || done[h.home] {
+			continue
+		}
+		done[h.home] = true
+		if !h.own {
+			out = append(out, wish{h.home, Empty})
+			continue
+		}
+		if _, what, err := w.find(h.home, true); err != nil {
+			return nil, err
+		} else if what != isDir {
+			out = append(out, wish{h.home, Hide})
+			continue
+		}
+		for _, e := range table {
+			if h.home == "/" && e.Path[0] != '.' {
+				continue // a service without a home gets / in many systems; its Mail and snap are nobody's
+			}
+			out = append(out, wish{path.Join(h.home, e.Path), kindOf(e.Empty)})
+		}
+	}
+	return out, nil
+}
+
+func kindOf(empty bool) Kind {
+	if empty {
+		return Empty
+	}
+	return Hide
+}
+
+// account is a line of /etc/passwd.
+type account struct {
+	home string
+	own  bool // only secrets in it are hidden: it is the caller's, or the system's
+}
+
+// accounts reads the homes of /etc/passwd. Homes that are somebody's and the system's too are taken for the system's.
+func (o *Options) accounts(w *walker) ([]account, error) {
+	text, err := readPasswd(w.real("/etc/passwd"))
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	w.note("/etc") // a new passwd is a rename in /etc
+	var system, people []account
+	for line := range strings.Lines(text) {
+		f := strings.Split(strings.TrimRight(line, "\n"), ":")
+		if len(f) < 7 || !path.IsAbs(f[5]) {
+			continue
+		}
+		uid, err := strconv.Atoi(f[2])
+		if err != nil {
+			continue
+		}
+		a := account{home: path.Clean(f[5]), own: true}
+		if vital(a.home) && a.home != "/" {
+			continue // the system's programs, or a sandbox's own: nobody's home
+		}
+		switch {
+		case uid == o.UID:
+			system = append(system, a)
+		case uid == 0, uid >= firstUID && uid != nobodyUID && a.home != "/":
+			a.own = false
+			people = append(people, a)
+		default:
+			system = append(system, a)
+		}
+	}
+	return append(system, people...), nil
+}
+
+func readPasswd(file string) (string, error) {
+	fi, err := os.Stat(file)
+	if err != nil {
+		return "", err
+	}
+	if !fi.Mode().IsRegular() || fi.Size() > maxPasswd {
+		return "", fmt.Errorf("%s is not a file of accounts", file)
+	}
+	text, err := os.ReadFile(file)
+	return string(text), err
+}
+
+// book gathers rules.
+type book struct {
+	w     *walker
+	home  string
+	show  []string // in their canonical form
+	rules map[string]Kind
+}
+
+// add looks for what a wish means and writes down its rules.
+func (b *book) add(o wish) error {
+	if dir, name := path.Split(o.path); strings.ContainsAny(name, "*") {
+		names, err := b.w.match(path.Clean(dir), name)
+		if err != nil {
+			return err
+		}
+		if names == nil { // no such directory: nothing in it must ever show
+			return b.add(wish{path.Clean(dir), Hide})
+		}
+		for _, n := range names {
+			if err := b.add(wish{path.Join(dir, n), o.kind}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(b.show) > 0 {
+		if p, err := b.w.canonical(o.path); err != nil || slices.Contains(b.show, p) {
+			return err
+		}
+	}
+	place, what, err := b.w.find(o.path, false)
+	if err != nil {
+		return err
+	}
+	if what == isLink {
+		if o.kind == Hide {
+			b.put(place, Hide, what)
+		}
+		if place, what, err = b.w.find(o.path, true); err != nil {
+			return err
+		}
+	}
+	switch what {
+	case isLoop:
+		return nil
+	case isDir:
+		b.put(place, o.kind, what)
+	case isBlocked: // a file where a directory should be: nothing can be in it
+		return nil
+	default:
+		b.put(place, Hide, what)
+	}
+	return nil
+}
+
+// put adds a rule, unless it would take the system or the caller's own home away. What is missing may be hidden always.
+func (b *book) put(place string, kind Kind, what what) {
+	if vital(place) && what != isMissing || fresh(place) || place == b.home {
+		return
+	}
+	if below(b.home, place) {
+		kind = Empty // so that there is a place for it
+	}
+	if old, ok := b.rules[place]; !ok || old == Empty {
+		b.rules[place] = kind
+	}
+}
+
+// rest takes out what is shown, adds the places that stand apart, drops rules that others make needless, and sorts.
+func (b *book) rest() ([]Rule, error) {
+	apart := []string{b.home}
+	for _, s := range b.show {
+		place, what, err := b.w.find(s, false)
+		if err != nil {
+			return nil, err
+		}
+		if what == isLink {
+			delete(b.rules, place)
+			place, what, err = b.w.find(s, true)
+			if err != nil {
+				return nil, err
+			}
+		}
+		if what == isMissing {
+			continue
+		}
+		delete(b.rules, place)
+		switch above := b.above(place); {
+		case above == "":
+		case what != isDir:
+			return nil, fmt.Errorf("%s cannot be shown, because %s is hidden: show that, or let it be a mount", s, above)
+		default:
+			apart = append(apart, place)
+			for p := above; p != ""; p = b.above(p) {
+				b.rules[p] = Empty
+			}
+		}
+	}
+	slices.Sort(apart) // so what is above comes first
+	for _, p := range apart {
+		if p == "" || !b.needless(p) {
+			continue
+		}
+		if _, what, err := b.w.find(p, false); err == nil && what == isDir {
+			b.rules[p] = Apart
+		}
+	}
+	var out []Rule
+	for p, kind := range b.rules {
+		if kind == Apart || !b.needless(p) {
+			out = append(out, Rule{p, kind})
+		}
+	}
+	slices.SortFunc(out, func(a, b Rule) int { return strings.Compare(a.Path, b.Path) })
+	return out, nil
+}
+
+// above returns the nearest hidden or emptied place that p is below, or "".
+func (b *book) above(p string) string {
+	for q := p; q != "/" && q != ""; {
+		q = path.Dir(q)
+		if k, ok := b.rules[q]; ok && k != Apart {
+			return q
+		}
+	}
+	return ""
+}
+
+// needless reports whether another rule covers p already: the nearest rule above it hides or empties.
+func (b *book) needless(p string) bool {
+	for q := p; q != "/"; {
+		q = path.Dir(q)
+		if k, ok := b.rules[q]; ok {
+			return k != Apart
+		}
+	}
+	return false
+}
+
+// Covers reports whether nothing of the host's may show at p, because a rule hides or empties it or a directory above it. What mounts a
+// host's other file systems into a sandbox asks for each. The path of a rule of kind Empty counts as covered.
+func Covers(rules []Rule, p string) bool {
+	for p = path.Clean(p); ; p = path.Dir(p) {
+		i, ok := slices.BinarySearchFunc(rules, p, func(r Rule, p string) int { return strings.Compare(r.Path, p) })
+		if ok {
+			return rules[i].Kind != Apart
+		}
+		if p == "/" || p == "." {
+			return false
+		}
+	}
+}
+
+// below reports whether p is inside of dir.
+func below(p, dir string) bool {
+	return dir == "/" && p != "/" && p != "" || strings.HasPrefix(p, dir+"/")
+}
+
+// fresh reports whether p is where a sandbox has nothing of the host's anyway.
+func fresh(p string) bool {
+	for _, d := range []string{"/dev", "/proc", "/run", "/sys", "/tmp"} {
+		if p == d || below(p, d) {
+			return true
+		}
+	}
+	return false
+}
+
+// vital reports whether a system without p would be none.
+func vital(p string) bool {
+	switch p {
+	case "/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr", "/var",
+		"/usr/bin", "/usr/games", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/libx32", "/usr/local", "/usr/local/bin", "/usr/local/lib",
+		"/usr/local/sbin", "/usr/sbin", "/usr/share", "/var/cache", "/var/lib", "/var/spool", "/var/opt":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,198 @@
+//go:build linux
+
+package mask
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Mask is a layer and the rules that it was made of.
+type Mask struct {
+	Layer string // the directory that goes over the host's root
+	Rules []Rule // sorted by path
+}
+
+// settled is how long a directory must have been left alone for its times to tell of the next change: the kernel's clock for them has a
+// grain, and two changes within one grain look like one.
+const settled = 50 * time.Millisecond
+
+// Make returns the mask for o, whose layer is below dir. When none of the directories changed that the rules rest on, which is looked up in a
+// small file beside the layers, it costs one lstat for each of them; else it is Rules and Build.
+func Make(ctx context.Context, dir string, o Options) (Mask, error) {
+	if err := own(dir); err != nil {
+		return Mask{}, err
+	}
+	stamp := filepath.Join(dir, "stamp-"+o.key())
+	if m, ok := known(stamp, dir, newWalker(rootOf(o))); ok {
+		return m, nil
+	}
+	now := time.Now()
+	rules, signs, err := find(o)
+	if err != nil {
+		return Mask{}, err
+	}
+	layer, err := Build(ctx, dir, rootOf(o), rules)
+	if err != nil {
+		return Mask{}, err
+	}
+	m := Mask{Layer: layer, Rules: rules}
+	for _, s := range signs {
+		if s.newest() > now.Add(-settled).UnixNano() {
+			return m, nil // too fresh to rely on
+		}
+	}
+	// A disk that is full or a stamp that cannot be written costs time, nothing else.
+	_ = writeStamp(stamp, filepath.Base(filepath.Dir(layer)), m.Rules, signs)
+	return m, nil
+}
+
+func rootOf(o Options) string {
+	if o.Root == "" {
+		return "/"
+	}
+	return o.Root
+}
+
+// key names the options.
+func (o *Options) key() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s%q %d %q %q %q %q", format, o.Home, o.UID, o.Root, o.State, o.Extra, o.Show)
+	return hex.EncodeToString(h.Sum(nil)[:12])
+}
+
+// dirSign is what a directory looked like; as long as it looks so, nothing in it was made, removed or renamed.
+type dirSign struct {
+	path         string
+	there        bool
+	dev, ino     uint64
+	mode         uint32
+	uid, gid     uint32
+	mtime, ctime int64 // nanoseconds
+	size         int64 // not a part of the stamp
+}
+
+// signSize is the size of a dirSign in the stamp, without its path.
+const signSize = 1 + 8 + 8 + 4 + 4 + 4 + 8 + 8
+
+func sign(dir string) (dirSign, error) {
+	var st unix.Stat_t
+	if err := lstat(dir, &st); err != nil {
+		return dirSign{}, err
+	}
+	return dirSign{"", true, st.Dev, st.Ino, st.Mode, st.Uid, st.Gid, st.Mtim.Nano(), st.Ctim.Nano(), st.Size}, nil
+}
+
+func (s *dirSign) newest() int64 { return max(s.mtime, s.ctime) }
+
+func (s *dirSign) append(b []byte) []byte {
+	there := byte(0)
+	if s.there {
+		there = 1
+	}
+	b = append(b, there)
+	b = binary.BigEndian.AppendUint64(b, s.dev)
+	b = binary.BigEndian.AppendUint64(b, s.ino)
+	b = binary.BigEndian.AppendUint32(b, s.mode)
+	b = binary.BigEndian.AppendUint32(b, s.uid)
+	b = binary.BigEndian.AppendUint32(b, s.gid)
+	b = binary.BigEndian.AppendUint64(b, uint64(s.mtime))
+	return binary.BigEndian.AppendUint64(b, uint64(s.ctime))
+}
+
+// writeStamp replaces a stamp as a whole: the digest, the rules, the directories, and a sum over it all, each string with a 0 after it.
+func writeStamp(stamp, digest string, rules []Rule, signs []dirSign) error {
+	b := append([]byte(digest), 0)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(rules)))
+	for _, r := range rules {
+		b = append(b, byte(r.Kind))
+		b = append(append(b, r.Path...), 0)
+	}
+	b = binary.BigEndian.AppendUint32(b, uint32(len(signs)))
+	for _, s := range signs {
+		b = append(append(b, s.path...), 0)
+		b = s.append(b)
+	}
+	sum := sha256.Sum256(b)
+	f, err := os.CreateTemp(filepath.Dir(stamp), "new-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(b, sum[:]...))
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), stamp)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
+
+// known reads a stamp and returns its mask if all is as it was then.
+func known(stamp, dir string, w *walker) (Mask, bool) {
+	text, err := readStamp(stamp)
+	if err != nil || len(text) < sha256.Size {
+		return Mask{}, false
+	}
+	body := text[:len(text)-sha256.Size]
+	if sum := sha256.Sum256(body); !bytes.Equal(sum[:], text[len(body):]) {
+		return Mask{}, false
+	}
+	r := reader{body}
+	digest := r.str()
+	m := Mask{Layer: filepath.Join(dir, digest, "root"), Rules: make([]Rule, r.count())}
+	for i := range m.Rules {
+		m.Rules[i].Kind = Kind(r.bytes(1)[0])
+		m.Rules[i].Path = r.str()
+	}
+	var buf [signSize]byte
+	for range r.count() {
+		at := w.real(r.str())
+		now, _ := sign(at)
+		if !bytes.Equal(now.append(buf[:0]), r.bytes(signSize)) {
+			return Mask{}, false
+		}
+	}
+	return m, use(filepath.Join(dir, digest)) == nil
+}
+
+// maxStamp is how much of a stamp is read.
+const maxStamp = 64 << 20
+
+func readStamp(stamp string) ([]byte, error) {
+	f, err := os.OpenFile(stamp, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxStamp))
+}
+
+// reader takes a stamp apart. Its sum was right, so it is what writeStamp wrote.
+type reader struct{ rest []byte }
+
+func (r *reader) str() string {
+	i := bytes.IndexByte(r.rest, 0)
+	s := string(r.rest[:i])
+	r.rest = r.rest[i+1:]
+	return s
+}
+
+func (r *reader) bytes(n int) []byte {
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *reader) count() int { return int(binary.BigEndian.Uint32(r.bytes(4))) }
