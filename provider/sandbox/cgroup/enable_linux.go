@@ -1,0 +1,59 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// enable gives the groups of a tree of version 2 the controllers that settings need: on the way down from the place, which may hold ourselves.
+func (t *Tree) enable(p *place, settings []setting) error {
+	var words []string
+	for _, s := range settings {
+		if s.place == p && !s.optional {
+			words = append(words, "+"+s.controller)
+		}
+	}
+	text := strings.Join(words, " ")
+	err := write(p.dir+"/cgroup.subtree_control", text)
+	for range 10 { // processes may be born between the moving and the writing
+		if err != unix.EBUSY {
+			break
+		}
+		if err = t.vacate(p.dir); err == nil {
+			err = write(p.dir+"/cgroup.subtree_control", text)
+		}
+	}
+	if err == nil {
+		err = write(p.dir+"/"+t.name+"/cgroup.subtree_control", text)
+	}
+	if err != nil {
+		return fmt.Errorf("enable %s in %s: %w", text, p.dir, err)
+	}
+	return nil
+}
+
+// vacate moves the processes of a group into one below it, as a group with limited children may have none of its own.
+func (t *Tree) vacate(dir string) error {
+	others := dir + "/" + t.name + ".others"
+	if err := unix.Mkdir(others, 0o755); err != nil && err != unix.EEXIST {
+		return &os.PathError{Op: "mkdir", Path: others, Err: err}
+	}
+	pids, err := processes(dir)
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		if pid == 0 { // to write 0 would move ourselves
+			return errors.New("it holds processes that cannot be seen from here")
+		}
+		if err := write(others+"/cgroup.procs", strconv.Itoa(pid)); err != nil && err != unix.ESRCH {
+			return fmt.Errorf("move process %d to %s: %w", pid, others, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Processes returns the ids of the processes in the group and below it, sorted, as seen from our own process name space. A process that cannot be
+// seen from there is 0.
+func (g *Group) Processes() ([]int, error) {
+	var out []int
+	if g.v2 != "" {
+		err := walk(g.v2, func(dir string) error {
+			pids, err := processes(dir)
+			out = append(out, pids...)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, d := range g.v1 {
+		pids, err := processes(d.dir)
+		if err != nil && !gone(err) {
+			return nil, err
+		}
+		out = append(out, pids...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// walk calls f for a directory and those below it. What goes away meanwhile is passed over. Depth is bounded: what is deeper was made by somebody
+// to whom we gave no right to.
+func walk(dir string, f func(dir string) error) error {
+	if err := f(dir); err != nil && !gone(err) && !errors.Is(err, unix.EOPNOTSUPP) { // a threaded group's processes are listed above it
+		return err
+	}
+	if strings.Count(dir, "/") > 64 || len(dir) > unix.PathMax-256 {
+		return nil
+	}
+	if n, err := field(dir+"/cgroup.stat", "nr_descendants"); err == nil && n == 0 {
+		return nil // the usual case, and cheaper than to list the files
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil && !gone(err) {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := walk(dir+"/"+e.Name(), f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// gone reports whether an error says that a group was removed meanwhile.
+func gone(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV)
+}
+
+// Kill ends all processes of the group and of those below it, also those that are being born, and waits until they are gone or ctx ends.
+func (g *Group) Kill(ctx context.Context) error {
+	pause := 200 * time.Microsecond
+	for round := 0; ; round++ {
+		atOnce := g.v2 != "" && write(g.v2+"/cgroup.kill", "1") == nil // since Linux 5.14
+		pids, err := g.Processes()
+		if err != nil {
+			return g.error("Kill", compute.ErrFailed, err)
+		}
+		if len(pids) == 0 {
+			return nil
+		}
+		if !atOnce || round > 3 { // some are in version 1 alone
+			g.killEach(pids)
+		}
+		select {
+		case <-ctx.Done():
+			return g.error("Kill", compute.ErrTimeout, fmt.Errorf("%d processes do not end: %w", len(pids), ctx.Err()))
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, 20*time.Millisecond)
+	}
+}
+
+// killEach ends processes one by one, frozen meanwhile if possible, so that none can bear another.
+func (g *Group) killEach(pids []int) {
+	if g.freezer.dir != "" {
+		file, freeze, thaw := "/freezer.state", "FROZEN", "THAWED"
+		if g.freezer.v2 {
+			file, freeze, thaw = "/cgroup.freeze", "1", "0"
+		}
+		if write(g.freezer.dir+file, freeze) == nil {
+			defer func() { _ = write(g.freezer.dir+file, thaw) }()
+			if now, err := g.Processes(); err == nil {
+				pids = now
+			}
+		}
+	}
+	handles := make(map[int]int, len(pids))
+	for _, pid := range pids {
+		if pid <= 0 {
+			continue
+		}
+		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+			handles[pid] = fd
+		} else if err == unix.ENOSYS { // before Linux 5.3
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
+	// A number may have gone to another process before it was opened: only what is still listed is ours.
+	still, _ := g.Processes()
+	for pid, fd := range handles {
+		if slices.Contains(still, pid) {
+			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		}
+		_ = unix.Close(fd)
+	}
+}
+
+func (g *Group) error(op string, kind *compute.Kind, err error) error {
+	return &compute.Error{Op: "cgroup." + op, ID: compute.ID(g.id), Kind: kind, Err: err}
+}

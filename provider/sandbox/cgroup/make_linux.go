@@ -1,0 +1,199 @@
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Limits are what the processes of a group may use together; zero limits nothing.
+type Limits struct {
+	CPU    float64 // cores, at least 0.01
+	Memory int64   // bytes, files in memory included; none may go to swap beyond it
+	PIDs   int     // processes and threads
+}
+
+const period = 100000 // µs of the cpu quota, the kernel's default
+
+// least is the memory below which no program starts.
+const least = 512 << 10
+
+func (l Limits) check() error {
+	switch {
+	case l.CPU != 0 && !(l.CPU >= 0.01 && l.CPU <= 1e6):
+		return fmt.Errorf("%v cores is no limit: at least 0.01", l.CPU)
+	case l.Memory != 0 && l.Memory < least:
+		return fmt.Errorf("%d bytes of memory is no limit: at least %d", l.Memory, least)
+	case l.PIDs < 0 || l.PIDs > 4194304:
+		return fmt.Errorf("%d processes is no limit", l.PIDs)
+	}
+	return nil
+}
+
+// setting is a file to be written in the group's directory in one place.
+type setting struct {
+	place      *place
+	controller string
+	file, text string
+	optional   bool // not an error where the kernel does not have it
+}
+
+// settings lists what limits need, or tells which of them cannot be.
+func (t *Tree) settings(l Limits) ([]setting, error) {
+	var out []setting
+	if l.CPU != 0 {
+		p, err := t.where("cpu")
+		if err != nil {
+			return nil, fmt.Errorf("cores cannot be limited here: %w", err)
+		}
+		quota := strconv.FormatInt(int64(l.CPU*period), 10)
+		if p.v2 {
+			out = append(out, setting{p, "cpu", "cpu.max", quota + " " + strconv.Itoa(period), false})
+		} else {
+			out = append(out, setting{p, "cpu", "cpu.cfs_quota_us", quota, false})
+		}
+	}
+	if l.Memory != 0 {
+		p, err := t.where("memory")
+		if err != nil {
+			return nil, fmt.Errorf("memory cannot be limited here: %w", err)
+		}
+		bytes := strconv.FormatInt(l.Memory, 10)
+		if p.v2 {
+			out = append(out, setting{p, "memory", "memory.max", bytes, false}, setting{p, "memory", "memory.swap.max", "0", true})
+		} else {
+			out = append(out, setting{p, "memory", "memory.limit_in_bytes", bytes, false},
+				setting{p, "memory", "memory.memsw.limit_in_bytes", bytes, true}) // the order matters: it may not be below the former
+		}
+	}
+	if l.PIDs != 0 {
+		p, err := t.where("pids")
+		if err != nil {
+			return nil, fmt.Errorf("processes cannot be limited here: %w", err)
+		}
+		out = append(out, setting{p, "pids", "pids.max", strconv.Itoa(l.PIDs), false})
+	}
+	return out, nil
+}
+
+// Make makes a group with limits, or nothing. Without limits and where none can be made, it returns a group without directories, whose methods
+// all work: then nothing is gathered. The error is ErrInvalid for the id or a limit, ErrConflict when the group is there, or ErrUnavailable when
+// a limit cannot be enforced here, saying why. Close the group.
+func (t *Tree) Make(ctx context.Context, id string, l Limits) (*Group, error) {
+	if !valid(id) {
+		return nil, t.error("Make", id, compute.ErrInvalid, fmt.Errorf("%q is no name for a group", id))
+	}
+	if err := l.check(); err != nil {
+		return nil, t.error("Make", id, compute.ErrInvalid, err)
+	}
+	settings, err := t.settings(l)
+	if err != nil {
+		return nil, t.error("Make", id, compute.ErrUnavailable, err)
+	}
+	g := &Group{id: id, fd: -1}
+	if err = t.fill(ctx, g, settings); err != nil {
+		g.Close()
+		_ = g.Remove(context.WithoutCancel(ctx)) // only what was made here
+		kind := compute.ErrUnavailable
+		if errors.Is(err, os.ErrExist) {
+			kind = compute.ErrConflict
+		}
+		return nil, t.error("Make", id, kind, err)
+	}
+	return g, nil
+}
+
+// fill makes the directories of a group and writes its settings.
+func (t *Tree) fill(ctx context.Context, g *Group, settings []setting) error {
+	for _, p := range t.needed(settings) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		dir := p.dir + "/" + t.name + "/" + g.id
+		err := unix.Mkdir(dir, 0o755)
+		for range 3 { // another process may remove the empty directory of the tree in between
+			if err != unix.ENOENT {
+				break
+			}
+			if err = unix.Mkdir(p.dir+"/"+t.name, 0o755); err == nil || err == unix.EEXIST {
+				err = unix.Mkdir(dir, 0o755)
+			}
+		}
+		if err != nil {
+			return &os.PathError{Op: "mkdir", Path: dir, Err: err}
+		}
+		g.take(p, dir)
+	}
+	if err := g.open(); err != nil {
+		return err
+	}
+	for _, s := range settings {
+		file := s.place.dir + "/" + t.name + "/" + g.id + "/" + s.file
+		err := write(file, s.text)
+		if err == unix.ENOENT && s.place.v2 && !s.optional {
+			if err = t.enable(s.place, settings); err == nil {
+				err = write(file, s.text)
+			}
+		}
+		if err == unix.ENOENT && s.optional {
+			continue // no swap, or the kernel does not count it
+		}
+		if err == unix.EINVAL && s.file == "cpu.cfs_quota_us" && narrower(s.place.dir+"/"+t.name, s.text) {
+			continue // version 1 refuses more than a group above has: so it is limited already
+		}
+		if err != nil {
+			return &os.PathError{Op: "write " + s.text + " to", Path: file, Err: err}
+		}
+	}
+	return nil
+}
+
+// needed lists the places where a group needs a directory: of version 2 always, of version 1 where there is something to write, and, where
+// version 2 cannot be had, to end the group by (freezer) and to count its time (cpuacct).
+func (t *Tree) needed(settings []setting) []*place {
+	var out []*place
+	add := func(p *place) {
+		for _, q := range out {
+			if q == p {
+				return
+			}
+		}
+		out = append(out, p)
+	}
+	if v2 := t.v2(); v2 != nil && v2.err == nil {
+		add(v2)
+	} else {
+		for _, c := range []string{"freezer", "cpuacct"} {
+			if p, err := t.where(c); err == nil {
+				add(p)
+			}
+		}
+	}
+	for _, s := range settings {
+		add(s.place)
+	}
+	return out
+}
+
+// narrower reports whether a group of version 1, or one above it, has a cpu quota that is not more than the one asked for.
+func narrower(dir, quota string) bool {
+	want, _ := strconv.ParseFloat(quota, 64)
+	for ; strings.Count(dir, "/") > 1; dir = dir[:strings.LastIndexByte(dir, '/')] {
+		has, err := number(dir + "/cpu.cfs_quota_us")
+		if err != nil {
+			return false
+		}
+		per, err := number(dir + "/cpu.cfs_period_us")
+		if err == nil && has > 0 && per > 0 && float64(has)/float64(per) <= want/period {
+			return true
+		}
+	}
+	return false
+}
