@@ -150,3 +150,26 @@ func flock(ctx context.Context, f *os.File) error {
 		}
 	}
 }
+
+// sweep deletes what calls that were killed left: directories in the trash for longer than age, and those that were begun long ago.
+func (p *Provider) sweep(ctx context.Context, age time.Duration) {
+	trash := filepath.Join(p.o.Dir, "trash")
+	old := func(dir, prefix string, age time.Duration) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return
+		}
+		for _, e := range entries {
+			info, err := e.Info()
+			if err != nil || ctx.Err() != nil || !strings.HasPrefix(e.Name(), prefix) || time.Since(info.ModTime()) < age {
+				continue
+			}
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				p.log.Warn("the trash cannot be deleted", "source", p.o.Source, "path", e.Name(), "err", err)
+			}
+		}
+	}
+	old(trash, "", age)
+	old(p.o.Dir, "new-", time.Hour)
+	_ = os.Remove(trash) // if it is empty
+}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -218,6 +219,9 @@ func (p *Provider) Check(_ context.Context, id compute.ID) error {
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	home, _, err := p.mine(ctx, id)
 	if err != nil {
+		if errors.Is(err, errNoInstance) {
+			p.sweep(ctx, 0) // a Destroy of before may have died over it
+		}
 		return fault("Destroy", id, err)
 	}
 	defer home.Close()
@@ -241,7 +245,11 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if err := p.at("delete"); err != nil {
 		return err
 	}
-	return fault("Destroy", id, os.RemoveAll(to))
+	if err := os.RemoveAll(to); err != nil {
+		return fault("Destroy", id, err)
+	}
+	p.sweep(ctx, time.Hour)
+	return nil
 }
 
 // Clean makes a sandbox anew: what was in it is thrown away whole.

@@ -3,13 +3,17 @@
 package sandbox_test
 
 import (
-	"bytes"
+	"context"
 	"log/slog"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
-	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/sandbox"
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 	"github.com/hostler-project/hostler/remote/agent"
@@ -22,38 +26,155 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// finder makes the test's own program the agent.
-func finder(string) (agent.Program, error) {
-	self, err := os.Executable()
-	return agent.Program{Path: self}, err
+// self makes the test's own program the agent.
+func self(string) (agent.Program, error) {
+	path, err := os.Executable()
+	return agent.Program{Path: path}, err
 }
 
-func TestRun(t *testing.T) {
-	p, err := sandbox.Open(t.Context(), slog.Default(), sandbox.Options{Source: "sandbox", Installation: "i", Dir: t.TempDir(), Agent: finder, Home: os.Getenv("HOME")})
+// nobody is an ordinary user, whom no system has.
+const nobody = 12345
+
+// asUser runs a test once more as an ordinary user, when we are root, and reports whether this is that run.
+func asUser(t *testing.T) bool {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return true
+	}
+	path, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 3 {
-		begun := time.Now()
-		if _, err := p.Create(t.Context(), compute.Spec{ID: "sandbox-1"}); err != nil {
+	dir := t.TempDir()
+	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) { // the way there has to be open
+		if err := os.Chmod(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		t.Log("created", time.Since(begun))
-		begun = time.Now()
-		c, err := p.Connect(t.Context(), "sandbox-1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out bytes.Buffer
-		exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"true"}, Stdout: &out, Stderr: &out})
-		t.Log("run", time.Since(begun), exit, err)
-		exit, err = c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "id; ls -la / /dev; ls /proc | head -3; hostname; cat /proc/mounts; ls -la /proc/1/; touch /etc/x; pwd; ls /sys; cat /proc/self/status | grep Cap"}, Stdout: &out, Stderr: &out})
-		t.Log(exit, err, out.String())
-		c.Close()
-		begun = time.Now()
-		if err := p.Destroy(t.Context(), "sandbox-1"); err != nil {
-			t.Fatal(err)
-		}
-		t.Log("destroyed", time.Since(begun))
 	}
+	program := filepath.Join(dir, "test")
+	for _, step := range []func() error{
+		func() error { return exec.CommandContext(t.Context(), "cp", path, program).Run() },
+		func() error { return os.Mkdir(filepath.Join(dir, "home"), 0o700) },
+		func() error { return os.Chown(filepath.Join(dir, "home"), nobody, nobody) },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), program, "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Dir = filepath.Join(dir, "home")
+	cmd.Env = append(os.Environ(), "HOME="+cmd.Dir, "TMPDIR="+cmd.Dir, "USER=nobody")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("as an ordinary user: %v\n%s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "SKIP") {
+			t.Log(strings.TrimSpace(line))
+		}
+	}
+	return false
+}
+
+func open(t testing.TB, o sandbox.Options) *sandbox.Provider {
+	t.Helper()
+	if o.Source == "" {
+		o.Source, o.Installation = "suite", "mine"
+	}
+	if o.Home == "" {
+		o.Home = os.Getenv("HOME")
+	}
+	if o.Agent == nil {
+		o.Agent = self
+	}
+	p, err := sandbox.Open(t.Context(), slog.New(slog.DiscardHandler), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// provider is the suite on the host's own root.
+func provider(t *testing.T) {
+	dir := t.TempDir()
+	computetest.Provider(t, computetest.ProviderOptions{
+		New: func(t *testing.T) compute.Provider { return open(t, sandbox.Options{Dir: dir}) },
+		Foreign: func(t *testing.T) compute.Provider {
+			return open(t, sandbox.Options{Dir: dir, Source: "suite", Installation: "theirs"})
+		},
+		Installation: "mine",
+		Leak:         func() []string { return left(t, dir) },
+	})
+}
+
+func TestProvider(t *testing.T) { provider(t) }
+
+func TestProviderAsUser(t *testing.T) {
+	if asUser(t) {
+		provider(t)
+	}
+}
+
+// conn is the suite on one sandbox.
+func conn(t *testing.T) {
+	p := open(t, sandbox.Options{Dir: t.TempDir()})
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "conn"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Destroy(context.WithoutCancel(t.Context()), "conn"); err != nil {
+			t.Error(err)
+		}
+	})
+	computetest.Conn(t, computetest.ConnOptions{
+		New: func(t *testing.T) compute.Conn {
+			c, err := p.Connect(t.Context(), "conn")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		},
+		Dir: "/tmp", Shell: true,
+	})
+}
+
+func TestConn(t *testing.T) { conn(t) }
+
+func TestConnAsUser(t *testing.T) {
+	if asUser(t) {
+		conn(t)
+	}
+}
+
+// left names what there is of sandboxes: mounts, processes, files.
+func left(t *testing.T, dir string) []string {
+	t.Helper()
+	var out []string
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, dir) {
+			out = append(out, line)
+		}
+	}
+	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range processes {
+		words, err := os.ReadFile(name)
+		if err == nil && strings.HasSuffix(string(words), "\x00sandbox\x00") {
+			out = append(out, name)
+		}
+	}
+	_ = filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if err == nil && path != dir && path != filepath.Join(dir, "instances") {
+			out = append(out, path)
+		}
+		return nil
+	})
+	return out
 }
