@@ -3,6 +3,8 @@ package cgroup
 import (
 	"context"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 )
 
@@ -50,15 +52,12 @@ func (t *Tree) Parents() []string {
 	return out
 }
 
-// Only returns the tree with places of version 1 only, or of version 2 only.
+// Only returns the tree as it would be with version 1 only, or version 2 only.
 func (t *Tree) Only(version int) *Tree {
-	n := &Tree{name: t.name, known: t.known}
-	for _, p := range t.places {
-		if p.v2 == (version == 2) {
-			n.places = append(n.places, p)
-		}
-	}
-	return n
+	mountinfo, _ := read("/proc/self/mountinfo")
+	groups, _ := read("/proc/self/cgroup")
+	all := slices.DeleteFunc(parse(mountinfo, groups), func(h hierarchy) bool { return h.v2 != (version == 2) })
+	return find(t.name, all, os.Geteuid())
 }
 
 // MakeWith makes a group with a setting of any controller: version 2 on a machine whose usual controllers are in version 1.

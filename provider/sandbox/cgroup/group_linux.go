@@ -34,7 +34,7 @@ func (g *Group) take(p *place, dir string) {
 	s := spot{dir, p.v2}
 	if p.v2 {
 		g.v2 = dir
-		g.time = s // its cpu.stat counts time without any controller
+		g.time, g.freezer = s, s // these need no controller
 	} else {
 		g.v1 = append(g.v1, v1dir{dir, p.own})
 	}
@@ -45,7 +45,9 @@ func (g *Group) take(p *place, dir string) {
 		case "pids":
 			g.pids = s
 		case "freezer":
-			g.freezer = s
+			if g.freezer.dir == "" {
+				g.freezer = s
+			}
 		case "cpuacct":
 			if g.time.dir == "" {
 				g.time = s
@@ -131,10 +133,29 @@ func write(path, text string) error {
 	return err
 }
 
-// read reads a small file.
+// read reads a file of the kernel's in as few calls as can be: they are made anew for each, and os.ReadFile begins with small ones.
 func read(path string) (string, error) {
-	b, err := os.ReadFile(path)
-	return string(b), err
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer func() { _ = unix.Close(fd) }()
+	buf, n := make([]byte, 8192), 0
+	for {
+		got, err := unix.Read(fd, buf[n:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return "", &os.PathError{Op: "read", Path: path, Err: err}
+		}
+		if got == 0 {
+			return string(buf[:n]), nil
+		}
+		if n += got; n == len(buf) {
+			buf = append(buf, make([]byte, n)...)
+		}
+	}
 }
 
 // number reads a file that holds one number.

@@ -45,42 +45,47 @@ func Find(name string) (*Tree, error) {
 	if !valid(name) {
 		return nil, &compute.Error{Op: "cgroup.Find", Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is no name for a group", name)}
 	}
-	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
+	mountinfo, err := read("/proc/self/mountinfo")
 	if err != nil {
 		return nil, &compute.Error{Op: "cgroup.Find", Kind: compute.ErrUnavailable, Err: err}
 	}
-	groups, err := os.ReadFile("/proc/self/cgroup")
+	groups, err := read("/proc/self/cgroup")
 	if err != nil && !errors.Is(err, os.ErrNotExist) { // not there: a kernel without control groups
 		return nil, &compute.Error{Op: "cgroup.Find", Kind: compute.ErrUnavailable, Err: err}
 	}
-	return find(name, parse(string(mountinfo), string(groups)), os.Geteuid()), nil
+	return find(name, parse(mountinfo, groups), os.Geteuid()), nil
 }
 
 func find(name string, all []hierarchy, uid int) *Tree {
 	t := &Tree{name: name}
+	gathers := false
 	for i := range all {
-		h := &all[i]
-		t.known = append(t.known, h.controllers...)
-		if h.mount == "" || !h.v2 && !h.wanted() {
-			continue
-		}
-		p := h.settle(uid)
-		if h.v2 && p.dir != "" {
-			s, err := read(p.dir + "/cgroup.controllers")
-			if err == nil {
+		if h := &all[i]; h.v2 && h.mount != "" {
+			p := h.settle(uid)
+			if p.dir != "" {
+				s, _ := read(p.dir + "/cgroup.controllers")
 				p.controllers = strings.Fields(s)
 				t.known = append(t.known, p.controllers...)
 			}
+			t.places = append(t.places, p)
+			gathers = p.err == nil
 		}
-		t.places = append(t.places, p)
+	}
+	for i := range all {
+		h := &all[i]
+		t.known = append(t.known, h.controllers...)
+		if !h.v2 && h.mount != "" && h.wanted(gathers) {
+			t.places = append(t.places, h.settle(uid))
+		}
 	}
 	return t
 }
 
-// wanted reports whether a hierarchy of version 1 controls anything that we use.
-func (h *hierarchy) wanted() bool {
+// wanted reports whether a hierarchy of version 1 controls anything that we use. Where version 2 gathers processes, the freezer, and the counter
+// of time are of no use.
+func (h *hierarchy) wanted(gathers bool) bool {
 	return slices.ContainsFunc(h.controllers, func(c string) bool {
-		return c == "cpu" || c == "memory" || c == "pids" || c == "freezer" || c == "cpuacct"
+		return c == "cpu" || c == "memory" || c == "pids" || !gathers && (c == "freezer" || c == "cpuacct")
 	})
 }
 
@@ -122,14 +127,8 @@ func (h *hierarchy) writable(dir string) error {
 		return fmt.Errorf("%s is mounted read-only", h.mount)
 	}
 	err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
-	if err == nil && h.v2 {
+	if err == nil { // a file that the directory of another mount in this place would not have
 		err = unix.Faccessat(unix.AT_FDCWD, dir+"/cgroup.procs", unix.W_OK, unix.AT_EACCESS)
-	}
-	if err == nil {
-		var st unix.Statfs_t // another mount may hide it
-		if err = unix.Statfs(dir, &st); err == nil && st.Type != unix.CGROUP_SUPER_MAGIC && st.Type != unix.CGROUP2_SUPER_MAGIC {
-			err = errors.New("hidden by another mount")
-		}
 	}
 	if err == nil {
 		return nil
