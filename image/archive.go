@@ -1,0 +1,349 @@
+package image
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// openArchive looks into a tar file: what docker save writes, an OCI layout, or a root file system.
+func (s *Store) openArchive(ctx context.Context, r reference, opt PullOptions, o *offer) error {
+	f, err := os.Open(r.path)
+	if err != nil {
+		return err
+	}
+	o.closers = append(o.closers, func() { _ = f.Close() })
+	var head [6]byte
+	n, err := f.ReadAt(head[:], 0)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if !isPlain(head[:n]) {
+		image, err := beginsAsImage(f)
+		if err != nil {
+			return err
+		}
+		if !image && r.want == "" {
+			return s.openRoot(ctx, r, opt, o)
+		}
+		if f, err = s.plainCopy(ctx, f, o); err != nil { // its layers are read out of order
+			return err
+		}
+	}
+	x, err := indexTar(ctx, f, r.want == "")
+	if err != nil {
+		return err
+	}
+	switch {
+	case x == nil:
+		return s.openRoot(ctx, r, opt, o)
+	case x.files["manifest.json"].size > 0 && r.want != "oci":
+		return o.readDockerArchive(r, x)
+	case x.files["index.json"].size > 0 && r.want != "docker":
+		index, err := x.read("index.json")
+		if err != nil {
+			return err
+		}
+		return o.readIndex(ctx, r, x, index, opt.Platform.here())
+	}
+	return contentf("the archive holds no image: neither manifest.json nor index.json is in it")
+}
+
+// isOfImage reports whether an archive with an entry of this name may be an image rather than a root file system.
+func isOfImage(entry string) bool {
+	entry = path.Clean(entry)
+	top, _, _ := strings.Cut(entry, "/")
+	switch top {
+	case "manifest.json", "repositories", "oci-layout", "index.json", "blobs", ".":
+		return true
+	}
+	top = strings.TrimPrefix(top, "sha256:")
+	hex := strings.TrimRight(top[:min(64, len(top))], "0123456789abcdef") == ""
+	rest := top[min(64, len(top)):]
+	return len(top) >= 64 && hex && (rest == "" || rest == ".json" || rest == ".tar" || rest == ".tar.gz")
+}
+
+// beginsAsImage looks at the first entries of a compressed archive.
+func beginsAsImage(f *os.File) (bool, error) {
+	defer func() { _, _ = f.Seek(0, io.SeekStart) }()
+	z, done, err := decompress(io.NewSectionReader(f, 0, 1<<62))
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	tr := tar.NewReader(z)
+	for range 4 { // "./" alone says nothing
+		h, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+			return false, streamError(err)
+		}
+		if path.Clean(h.Name) != "." {
+			return isOfImage(h.Name), nil
+		}
+	}
+	return false, nil
+}
+
+// plainCopy unpacks a compressed archive into a file that is gone with o.
+func (s *Store) plainCopy(ctx context.Context, f *os.File, o *offer) (*os.File, error) {
+	z, done, err := decompress(f)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	out, err := s.tempFile(o)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(out, whileAlive(ctx, z)); err != nil {
+		return nil, err
+	}
+	_, err = out.Seek(0, io.SeekStart)
+	return out, err
+}
+
+// whileAlive reads r until ctx ends.
+func whileAlive(ctx context.Context, r io.Reader) io.Reader {
+	return readerFunc(func(b []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return r.Read(b)
+	})
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
+// tarIndex says where the files of a tar archive that is not compressed are in it.
+type tarIndex struct {
+	f     *os.File
+	files map[string]piece
+	links map[string]string // names that lead to other names
+}
+
+type piece struct{ at, size int64 }
+
+// mostFiles bounds the index: an image has a few for each layer.
+const mostFiles = 100_000
+
+// indexTar indexes an image's archive. With sniff it returns nil at the first entry that no image's archive has.
+func indexTar(ctx context.Context, f *os.File, sniff bool) (*tarIndex, error) {
+	x := &tarIndex{f, map[string]piece{}, map[string]string{}}
+	tr := tar.NewReader(f) // which seeks over what it passes by
+	for {
+		h, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+			return nil, streamError(err)
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if sniff && !isOfImage(h.Name) {
+			return nil, nil
+		}
+		if len(x.files) > mostFiles {
+			return nil, contentf("the archive has more than %d files, too many for an image", mostFiles)
+		}
+		name := path.Clean("/" + h.Name)[1:]
+		switch h.Typeflag {
+		case tar.TypeReg:
+			at, err := f.Seek(0, io.SeekCurrent)
+			if err != nil {
+				return nil, err
+			}
+			x.files[name] = piece{at, h.Size}
+		case tar.TypeLink:
+			x.links[name] = path.Clean("/" + h.Linkname)[1:]
+		case tar.TypeSymlink: // docker once wrote a layer that comes twice so
+			x.links[name] = path.Join("/", path.Dir(name), h.Linkname)[1:]
+		}
+	}
+	if len(x.files) == 0 {
+		if sniff {
+			return nil, nil
+		}
+		return nil, contentf("the archive is empty")
+	}
+	if _, docker := x.files["manifest.json"]; sniff && !docker {
+		if _, oci := x.files["index.json"]; !oci {
+			return nil, nil
+		}
+	}
+	return x, nil
+}
+
+func (x *tarIndex) find(name string) (piece, bool) {
+	name = path.Clean("/" + name)[1:]
+	for range 8 {
+		if p, ok := x.files[name]; ok {
+			return p, true
+		}
+		to, ok := x.links[name]
+		if !ok {
+			break
+		}
+		name = to
+	}
+	return piece{}, false
+}
+
+func (x *tarIndex) reader(p piece) io.ReadCloser {
+	return io.NopCloser(io.NewSectionReader(x.f, p.at, p.size))
+}
+
+func (x *tarIndex) read(name string) ([]byte, error) {
+	p, ok := x.find(name)
+	if !ok {
+		return nil, contentf("the archive lacks %q, which it names", name)
+	}
+	if p.size > biggestManifest {
+		return nil, contentf("%s is of more than %d bytes", name, biggestManifest)
+	}
+	return io.ReadAll(x.reader(p))
+}
+
+// open finds a blob of an OCI layout.
+func (x *tarIndex) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+	if d.Data != nil {
+		return io.NopCloser(bytes.NewReader(d.Data)), nil
+	}
+	p, ok := x.find("blobs/" + d.Digest.Algorithm + "/" + d.Digest.Hex)
+	if !ok {
+		return nil, contentf("the archive lacks %s, which it names", d.Digest)
+	}
+	return x.reader(p), nil
+}
+
+// readDockerArchive fills o from what docker save writes.
+func (o *offer) readDockerArchive(r reference, x *tarIndex) error {
+	p := x.files["manifest.json"]
+	all, err := tarball.LoadManifest(func() (io.ReadCloser, error) {
+		return io.NopCloser(io.NewSectionReader(x.f, 0, p.at+p.size)), nil // it looks for the file itself
+	})
+	if err != nil {
+		return contentf("manifest.json cannot be read: %w", err)
+	}
+	one, err := pick(r, all)
+	if err != nil {
+		return err
+	}
+	config, err := x.read(one.Config)
+	if err != nil {
+		return err
+	}
+	want := ""
+	if hex := strings.TrimSuffix(path.Base(one.Config), ".json"); len(strings.TrimPrefix(hex, "sha256:")) == 64 {
+		want = "sha256:" + strings.TrimPrefix(hex, "sha256:")
+	}
+	if err := o.readConfig(config, want); err != nil {
+		return err
+	}
+	ids := o.file.RootFS.DiffIDs
+	if len(ids) != len(one.Layers) {
+		return contentf("manifest.json names %d layers, and the configuration %d", len(one.Layers), len(ids))
+	}
+	for i, file := range one.Layers {
+		p, ok := x.find(file)
+		if !ok {
+			return contentf("the archive lacks %q, which it names", file)
+		}
+		o.layers = append(o.layers, blob{
+			diffID: ids[i].String(), size: p.size, open: func(context.Context) (io.ReadCloser, error) { return x.reader(p), nil },
+		})
+	}
+	return nil
+}
+
+// pick finds the image of a tag in an archive.
+func pick(r reference, all tarball.Manifest) (tarball.Descriptor, error) {
+	var names []string
+	for _, d := range all {
+		names = append(names, d.RepoTags...)
+	}
+	if r.tag == "" {
+		if len(all) == 1 {
+			return all[0], nil
+		}
+		return tarball.Descriptor{}, failed("Pull", r.name, compute.ErrInvalid, fmt.Errorf("the archive holds %d images: %s", len(all), join(names)), "name one: "+r.name+":NAME:TAG")
+	}
+	want := fullTag(r.tag)
+	for _, d := range all {
+		if slices.ContainsFunc(d.RepoTags, func(t string) bool { return t == r.tag || fullTag(t) == want }) {
+			return d, nil
+		}
+	}
+	if r.kind == fromDaemon && len(all) == 1 { // asked for by its digest, it comes without a name
+		return all[0], nil
+	}
+	return tarball.Descriptor{}, failed("Pull", r.name, compute.ErrNotFound, fmt.Errorf("the archive has no %q; it has %s", r.tag, join(names)), "")
+}
+
+func fullTag(s string) string {
+	if n, err := name.ParseReference(s); err == nil {
+		return n.Name()
+	}
+	return s
+}
+
+// openRoot makes an image of one layer of a root file system's archive. Its digest is known once it is unpacked.
+func (s *Store) openRoot(ctx context.Context, r reference, opt PullOptions, o *offer) error {
+	b := blob{size: -1, open: func(context.Context) (io.ReadCloser, error) { return os.Open(r.path) }}
+	if info, err := os.Stat(r.path); err == nil {
+		b.size = info.Size()
+	}
+	if p := opt.Progress; p != nil {
+		p.Layers.Store(1)
+		p.Size.Store(b.size)
+	}
+	key := layerLock("file-" + short(r.path))
+	l, err := s.lock(ctx, key, exclusive)
+	if err != nil {
+		return err
+	}
+	o.locks = append(o.locks, l)
+	if img, err := s.find(r); err == nil { // by whoever had the lock before us
+		b.diffID = img.Layers[0].DiffID
+	} else if b.diffID, err = s.fetchLayer(ctx, key, b, opt.Progress); err != nil {
+		return err
+	}
+	hash, err := v1.NewHash(b.diffID)
+	if err != nil {
+		return err
+	}
+	want := opt.Platform.here()
+	config, err := json.Marshal(v1.ConfigFile{
+		OS: want.OS, Architecture: want.Arch, Variant: want.Variant, RootFS: v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{hash}},
+	})
+	if err != nil {
+		return err
+	}
+	if err := o.readConfig(config, ""); err != nil {
+		return err
+	}
+	o.made, o.platform = true, Platform{}
+	b.size = -1 // what follows only finds it
+	o.layers = []blob{b}
+	return nil
+}

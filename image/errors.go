@@ -1,0 +1,85 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"syscall"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// failed makes an error of this package. What is one already keeps its kind and hint.
+func failed(op, ref string, kind error, err error, hint string) error {
+	var e *compute.Error
+	if errors.As(err, &e) {
+		return err
+	}
+	return &compute.Error{Op: "image." + op, ID: compute.ID(ref), Kind: kind, Err: err, Hint: hint}
+}
+
+// errCorrupt is content that is not what its digest says.
+type errCorrupt struct{ what, want, got string }
+
+func (e *errCorrupt) Error() string {
+	return fmt.Sprintf("%s is corrupt: its digest is %s, and should be %s", e.what, e.got, e.want)
+}
+
+// errContent is content that nobody should unpack, or that is not what it claims to be.
+type errContent struct{ err error }
+
+func (e *errContent) Error() string { return e.err.Error() }
+func (e *errContent) Unwrap() error { return e.err }
+
+func contentf(format string, args ...any) error { return &errContent{fmt.Errorf(format, args...)} }
+
+// classify gives what went wrong while an image came in its kind and a hint.
+func (s *Store) classify(ref reference, err error) error {
+	var (
+		ours    *compute.Error
+		answer  *transport.Error
+		corrupt *errCorrupt
+		content *errContent
+		network net.Error
+	)
+	if err == nil || errors.As(err, &ours) {
+		return err
+	}
+	kind, hint := error(compute.ErrFailed), ""
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &network):
+		return err
+	case errors.Is(err, context.DeadlineExceeded):
+		kind, hint = compute.ErrUnavailable, again
+	case errors.As(err, &corrupt), errors.As(err, &content):
+		// as it is
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		err = fmt.Errorf("the disk of %s is full: %w", s.dir, err)
+		hint = "hostler image gc --older-than 1h makes room; what has come so far is not fetched again"
+	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		kind = compute.ErrDenied
+	case errors.As(err, &answer):
+		kind, hint = kindOfAnswer(ref, answer)
+	case ref.kind == fromRegistry, ref.kind == fromDaemon:
+		kind, hint = compute.ErrUnavailable, again
+	}
+	return failed("Pull", ref.name, kind, err, hint)
+}
+
+const again = "try again: layers that are here already are not fetched again"
+
+func kindOfAnswer(ref reference, answer *transport.Error) (error, string) {
+	switch code := answer.StatusCode; {
+	case code == http.StatusNotFound:
+		return compute.ErrNotFound, "no such image or tag there, or one that needs a login"
+	case code == http.StatusUnauthorized, code == http.StatusForbidden:
+		return compute.ErrDenied, "docker login " + ref.host() + " (or podman login): its file of credentials is read; or there is no such image"
+	case code == http.StatusTooManyRequests:
+		return compute.ErrUnavailable, "the registry limits how much one may fetch: try later, or log in"
+	}
+	return compute.ErrUnavailable, again
+}

@@ -1,0 +1,254 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// GCOptions say what may go. What is in use never does.
+type GCOptions struct {
+	OlderThan time.Duration    // also images that nobody took for so long; 0: only those that lost their name
+	Keep      func(Image) bool // images that stay whatever their age; nil: none
+	DryRun    bool             // only say what would go
+}
+
+// Collected says what went.
+type Collected struct {
+	Images []Image // with the name that each had
+	Layers int     // directories of layers, those of images that went before included
+	Size   int64   // bytes of their files
+}
+
+// GC removes images that are of no use, the layers that no image needs any more, and what killed processes left.
+func (s *Store) GC(ctx context.Context, opt GCOptions) (Collected, error) {
+	var out Collected
+	if !opt.DryRun {
+		s.sweep()
+	}
+	images, names, err := s.read()
+	if err != nil {
+		return out, failed("GC", "", compute.ErrFailed, err, "")
+	}
+	name := map[string]string{}
+	for _, n := range names {
+		name[n.Digest] = n.Name
+	}
+	for digest, img := range images {
+		img.Name = name[digest]
+		old := opt.OlderThan > 0 && time.Since(img.Used) > opt.OlderThan
+		if img.Name != "" && !old || opt.Keep != nil && opt.Keep(img) {
+			continue
+		}
+		gone, err := s.drop(ctx, img, opt.DryRun)
+		if err != nil {
+			return out, err
+		}
+		if gone {
+			out.Images = append(out.Images, img)
+		}
+	}
+	slices.SortFunc(out.Images, func(a, b Image) int { return strings.Compare(a.Name+a.Digest, b.Name+b.Digest) })
+	if !opt.DryRun {
+		for digest := range images {
+			if err := s.settle(digest); err != nil {
+				return out, failed("GC", "", compute.ErrFailed, err, "")
+			}
+		}
+	}
+	out.Layers, out.Size, err = s.dropLayers(out.Images, opt.DryRun)
+	if err != nil {
+		return out, failed("GC", "", compute.ErrFailed, err, "")
+	}
+	return out, nil
+}
+
+// drop removes the record of an image and its names, unless it is used or was touched meanwhile.
+func (s *Store) drop(ctx context.Context, img Image, dry bool) (bool, error) {
+	l, err := s.lock(ctx, storeLock, exclusive)
+	if err != nil {
+		return false, err
+	}
+	defer l.unlock()
+	users, err := s.Users(img.Digest)
+	if err != nil {
+		return false, failed("GC", img.Digest, compute.ErrFailed, err, "")
+	}
+	now, err := s.image(img.Digest)
+	if len(users) > 0 || err != nil || now.Used.After(img.Used) {
+		return false, nil
+	}
+	if dry {
+		return true, nil
+	}
+	return true, s.forget(img.Digest)
+}
+
+// forget removes the record of an image, its names and its marks. The caller has storeLock alone.
+func (s *Store) forget(digest string) error {
+	if err := os.Remove(s.imageFile(digest)); err != nil {
+		return err
+	}
+	_ = os.RemoveAll(s.usesDir(digest))
+	_, names, err := s.read()
+	for _, n := range names {
+		if n.Digest == digest {
+			err = errors.Join(err, os.Remove(s.nameFile(n.Name)))
+		}
+	}
+	return err
+}
+
+// Remove takes a name away, and with the last name the image and the layers that nobody else needs. The error is compute.ErrConflict while it is in
+// use, and names the user.
+func (s *Store) Remove(ctx context.Context, ref string) error {
+	img, err := s.Find(ref)
+	if err != nil {
+		return err
+	}
+	if img.Digest == "" {
+		return failed("Remove", img.Name, compute.ErrInvalid, errors.New("it is a directory of yours, not one of the store's"), "rm removes it")
+	}
+	if err := s.removeName(ctx, ref, img); err != nil {
+		return failed("Remove", ref, compute.ErrFailed, err, "")
+	}
+	if _, _, err := s.dropLayers(nil, false); err != nil {
+		return failed("Remove", ref, compute.ErrFailed, err, "")
+	}
+	return nil
+}
+
+func (s *Store) removeName(ctx context.Context, ref string, img Image) error {
+	l, err := s.lock(ctx, storeLock, exclusive)
+	if err != nil {
+		return err
+	}
+	defer l.unlock()
+	_, names, err := s.read()
+	if err != nil {
+		return err
+	}
+	others := slices.ContainsFunc(names, func(n nameRecord) bool { return n.Digest == img.Digest && n.Name != img.Name })
+	if others && !strings.HasPrefix(ref, "sha256:") {
+		return os.Remove(s.nameFile(img.Name))
+	}
+	users, err := s.Users(img.Digest)
+	if err != nil {
+		return err
+	}
+	if len(users) > 0 {
+		return failed("Remove", img.Name, compute.ErrConflict, errors.New("it is in use: "+strings.Join(users, ", ")), "discard these instances first")
+	}
+	return s.forget(img.Digest)
+}
+
+// dropLayers removes the layers that no image needs. With dry it only counts, as if the images in without were gone.
+func (s *Store) dropLayers(without []Image, dry bool) (n int, size int64, err error) {
+	files, err := os.ReadDir(filepath.Join(s.dir, "layers"))
+	if err != nil {
+		return 0, 0, err
+	}
+	// Whoever pulls has his layers' locks until they are in a record. So first the locks, then the records.
+	locks := map[string]*lock{}
+	defer func() {
+		for _, l := range locks {
+			l.unlock()
+		}
+	}()
+	for _, f := range files {
+		if diffID := strings.Replace(f.Name(), "-", ":", 1); strings.HasPrefix(diffID, "sha256:") {
+			if l, err := s.tryLock(layerLock(diffID), exclusive); err != nil {
+				return 0, 0, err
+			} else if l != nil {
+				locks[diffID] = l
+			}
+		}
+	}
+	needed, err := s.needed(without)
+	if err != nil {
+		return 0, 0, err
+	}
+	var gone []string
+	for diffID, l := range locks {
+		if needed[diffID] {
+			continue
+		}
+		rec, _ := s.readLayer(diffID)
+		n, size = n+1, size+rec.Size
+		if dry {
+			continue
+		}
+		old := filepath.Join(s.dir, "layers", "old-"+fileOf(diffID)+"-"+randomName())
+		if err := os.Rename(s.layerDir(diffID), old); err != nil {
+			return n, size, err
+		}
+		l.remove()
+		delete(locks, diffID)
+		gone = append(gone, old)
+	}
+	for _, dir := range gone {
+		err = errors.Join(err, removeTree(dir))
+	}
+	return n, size, err
+}
+
+// needed returns the layers that images name.
+func (s *Store) needed(without []Image) (map[string]bool, error) {
+	images, _, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	for _, img := range without {
+		delete(images, img.Digest)
+	}
+	needed := map[string]bool{}
+	for _, img := range images {
+		for _, l := range img.Layers {
+			needed[l.DiffID] = true
+		}
+	}
+	return needed, nil
+}
+
+// sweep removes what killed processes left: half-made layers whose lock nobody holds, half-removed ones, and files on their way that nobody works on.
+func (s *Store) sweep() {
+	layers := filepath.Join(s.dir, "layers")
+	files, _ := os.ReadDir(layers)
+	for _, f := range files {
+		name := f.Name()
+		if strings.HasPrefix(name, "old-") {
+			_ = removeTree(filepath.Join(layers, name))
+		}
+		key, ok := strings.CutPrefix(name, "new-")
+		if at := strings.LastIndexByte(key, '-'); ok && at > 0 {
+			if l, _ := s.tryLock("layer-"+key[:at], exclusive); l != nil {
+				_ = removeTree(filepath.Join(layers, name))
+				l.remove()
+			}
+		}
+	}
+	tmp := filepath.Join(s.dir, "tmp")
+	files, _ = os.ReadDir(tmp)
+	for _, f := range files {
+		if info, err := f.Info(); err != nil || time.Since(info.ModTime()) < staleAfter {
+			continue
+		}
+		file, err := os.Open(filepath.Join(tmp, f.Name()))
+		if err != nil {
+			continue
+		}
+		if flock(file, exclusive|lockNow) == nil {
+			_ = os.Remove(file.Name())
+		}
+		_ = file.Close()
+	}
+}
+
+// staleAfter is the age from which a temporary file that nobody has locked is nobody's: the time between making and locking one.
+const staleAfter = time.Minute

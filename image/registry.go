@@ -1,0 +1,75 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// openRegistry asks a registry.
+func (s *Store) openRegistry(ctx context.Context, r reference, opt PullOptions, o *offer) error {
+	stall := s.opt.Stall
+	if stall <= 0 {
+		stall = time.Minute
+	}
+	base := remote.DefaultTransport.(*http.Transport).Clone()
+	o.closers = append(o.closers, base.CloseIdleConnections)
+	puller, err := remote.NewPuller(
+		remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithUserAgent("hostler"),
+		remote.WithTransport(&resuming{inner: base, stall: stall, tries: 5}), remote.WithJobs(16),
+	)
+	if err != nil {
+		return err
+	}
+	top, err := puller.Get(ctx, r.reg)
+	if err != nil {
+		return err
+	}
+	c := registryContent{puller, r.reg.Context()}
+	d := top.Descriptor
+	if d.MediaType.IsIndex() {
+		var index v1.IndexManifest
+		if err := json.Unmarshal(top.Manifest, &index); err != nil {
+			return contentf("the index cannot be read: %w", err)
+		}
+		if d, err = choose(ctx, r, c, index.Manifests, opt.Platform.here(), 0); err != nil {
+			return err
+		}
+	} else {
+		d.Data = top.Manifest
+	}
+	return o.readManifest(ctx, c, d)
+}
+
+// registryContent reads the blobs and manifests of a repository.
+type registryContent struct {
+	puller *remote.Puller
+	repo   name.Repository
+}
+
+func (c registryContent) open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+	if d.Data != nil {
+		return io.NopCloser(bytes.NewReader(d.Data)), nil
+	}
+	at := c.repo.Digest(d.Digest.String())
+	if d.MediaType.IsImage() || d.MediaType.IsIndex() {
+		m, err := c.puller.Get(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		return io.NopCloser(bytes.NewReader(m.Manifest)), nil
+	}
+	l, err := c.puller.Layer(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	return l.Compressed()
+}

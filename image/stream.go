@@ -1,0 +1,163 @@
+package image
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"io"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// decompress looks at how a stream begins and returns what it holds. close gives back what reading took; it does not close r.
+func decompress(r io.Reader) (_ io.Reader, close func(), err error) {
+	b := bufio.NewReaderSize(r, 256<<10)
+	head, err := b.Peek(6)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, err
+	}
+	switch {
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(b)
+		if err != nil {
+			return nil, nil, contentf("not a whole gzip stream: %w", err)
+		}
+		return z, func() { _ = z.Close() }, nil
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}), len(head) > 3 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:4], []byte{0x2a, 0x4d, 0x18}):
+		z, err := zstd.NewReader(b, zstd.WithDecoderMaxWindow(128<<20))
+		if err != nil {
+			return nil, nil, err
+		}
+		return z, z.Close, nil
+	case bytes.HasPrefix(head, []byte("BZh")):
+		return bzip2.NewReader(b), func() {}, nil
+	case bytes.HasPrefix(head, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
+		return nil, nil, contentf("it is compressed by xz, which is not read here: unpack it first, or compress it by gzip or zstd")
+	}
+	return b, func() {}, nil
+}
+
+// isPlain reports whether a stream that begins so is not compressed.
+func isPlain(head []byte) bool {
+	for _, magic := range [...]string{"\x1f\x8b", "\x28\xb5\x2f\xfd", "BZh", "\xfd7zXZ"} {
+		if bytes.HasPrefix(head, []byte(magic)) {
+			return false
+		}
+	}
+	return true
+}
+
+// hashing reads r through h, and counts.
+type hashing struct {
+	r   io.Reader
+	h   hash.Hash
+	n   int64
+	err error // of r
+}
+
+func (h *hashing) Read(b []byte) (int, error) {
+	n, err := h.r.Read(b)
+	_, _ = h.h.Write(b[:n])
+	h.n += int64(n)
+	if err != nil {
+		h.err = err
+	}
+	return n, err
+}
+
+func digestOf(h hash.Hash) string { return "sha256:" + hex.EncodeToString(h.Sum(nil)) }
+
+// ahead reads a stream in a goroutine of its own, a few pieces ahead of its reader, and hashes what it read: the archive is decompressed and summed
+// up on one core while its files are made on another. It must be stopped; that waits for the goroutine, which waits for r.
+type ahead struct {
+	full, free chan []byte
+	stop       chan struct{}
+	once       sync.Once
+	done       sync.WaitGroup
+	err        error // of r, to be read when full is closed
+	now, whole []byte
+}
+
+const (
+	aheadPieces = 6
+	aheadPiece  = 256 << 10
+)
+
+func newAhead(r io.Reader, h hash.Hash) *ahead {
+	a := &ahead{full: make(chan []byte, aheadPieces), free: make(chan []byte, aheadPieces), stop: make(chan struct{})}
+	for range aheadPieces {
+		a.free <- nil
+	}
+	a.done.Go(func() {
+		defer close(a.full)
+		for {
+			var b []byte
+			select {
+			case b = <-a.free:
+			case <-a.stop:
+				return
+			}
+			if b == nil {
+				b = make([]byte, aheadPiece)
+			}
+			n, err := 0, error(nil)
+			for n < aheadPiece && err == nil {
+				var k int
+				k, err = r.Read(b[n:aheadPiece])
+				n += k
+			}
+			_, _ = h.Write(b[:n])
+			if n > 0 {
+				select {
+				case a.full <- b[:n]:
+				case <-a.stop:
+					return
+				}
+			}
+			if err != nil {
+				a.err = err
+				return
+			}
+		}
+	})
+	return a
+}
+
+func (a *ahead) Read(b []byte) (int, error) {
+	if len(a.now) == 0 {
+		if a.whole != nil {
+			a.free <- a.whole
+			a.whole = nil
+		}
+		next, ok := <-a.full
+		if !ok {
+			if a.err == nil {
+				return 0, io.ErrClosedPipe
+			}
+			return 0, a.err
+		}
+		a.now, a.whole = next, next[:cap(next)]
+	}
+	n := copy(b, a.now)
+	a.now = a.now[n:]
+	return n, nil
+}
+
+func (a *ahead) close() {
+	a.once.Do(func() { close(a.stop) })
+	a.done.Wait()
+}
+
+// streamError tells a broken archive from a stream that broke.
+func streamError(err error) error {
+	if errors.Is(err, tar.ErrHeader) || errors.Is(err, tar.ErrFieldTooLong) {
+		return contentf("a layer is not a tar archive: %w", err)
+	}
+	return err
+}

@@ -1,0 +1,148 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Take returns the image of a name, pulled if it is not here, and marks it as used by dir, as Use does, before anybody could remove it.
+func (s *Store) Take(ctx context.Context, ref, dir string, opt PullOptions) (Image, error) {
+	for range 3 { // it may be removed between the two steps, though hardly thrice
+		img, err := s.Find(ref)
+		if errors.Is(err, compute.ErrNotFound) || err == nil && !opt.Platform.accepts(img.Platform) {
+			img, err = s.Pull(ctx, ref, opt)
+		}
+		if err != nil {
+			return Image{}, err
+		}
+		err = s.Use(ctx, img.Digest, dir)
+		if !errors.Is(err, compute.ErrNotFound) {
+			return img, err
+		}
+	}
+	return Image{}, failed("Take", ref, compute.ErrConflict, errors.New("it is removed again and again"), "")
+}
+
+// accepts reports whether what is here under a name will do where p is asked for.
+func (p Platform) accepts(have Platform) bool { return have == (Platform{}) || have.suits(p.here()) }
+
+// Use marks an image as used by dir, the directory of an instance, which must exist. Nothing of the image is removed until Release, or until dir is
+// gone: so a mark needs no cleaning after a crash. Marking twice is marking once. The error is compute.ErrNotFound when the image is not here.
+func (s *Store) Use(ctx context.Context, digest, dir string) error {
+	if digest == "" { // a plain directory, which is not ours to keep or to remove
+		return nil
+	}
+	l, err := s.lock(ctx, storeLock, shared)
+	if err != nil {
+		return failed("Use", digest, compute.ErrFailed, err, "")
+	}
+	defer l.unlock()
+	if _, err := os.Lstat(s.imageFile(digest)); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return failed("Use", digest, compute.ErrNotFound, errors.New("no image of this digest here"), "")
+		}
+		return failed("Use", digest, compute.ErrFailed, err, "")
+	}
+	if !filepath.IsAbs(dir) {
+		return failed("Use", digest, compute.ErrInvalid, errors.New("the user's directory is not absolute: "+dir), "")
+	}
+	if err := os.MkdirAll(s.usesDir(digest), 0o700); err != nil {
+		return failed("Use", digest, compute.ErrFailed, err, "")
+	}
+	if err := s.writeJSON(filepath.Join(s.usesDir(digest), short(dir)), dir); err != nil {
+		return failed("Use", digest, compute.ErrFailed, err, "")
+	}
+	return s.Touch(digest)
+}
+
+// Release takes the mark of Use away. It is not an error if there is none. It may write what is in memory to the disk, so it belongs into the
+// background.
+func (s *Store) Release(digest, dir string) error {
+	if digest == "" {
+		return nil
+	}
+	err := os.Remove(filepath.Join(s.usesDir(digest), short(dir)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return failed("Release", digest, compute.ErrFailed, err, "")
+	}
+	return s.settle(digest)
+}
+
+// Users returns the directories that an image is marked as used by and that still exist.
+func (s *Store) Users(digest string) ([]string, error) {
+	files, err := os.ReadDir(s.usesDir(digest))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, f := range files {
+		var dir string
+		mark := filepath.Join(s.usesDir(digest), f.Name())
+		if readJSON(mark, &dir) != nil {
+			continue
+		}
+		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+			_ = os.Remove(mark)
+			continue
+		}
+		out = append(out, dir)
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+func (s *Store) usesDir(digest string) string { return filepath.Join(s.dir, "uses", fileOf(digest)) }
+
+// storeLock is held for moments: shared by who adds a mark or a record, alone by who removes one.
+const storeLock = "store"
+
+// settle writes an image to the disk for good if that was not done yet: until then it would not be believed after the next start of the machine.
+// Pull does not wait for the disk, as what it makes can be had again.
+func (s *Store) settle(digest string) error {
+	var r record
+	file := s.imageFile(digest)
+	if readJSON(file, &r) != nil || r.Synced || !r.counts(s.boot) {
+		return nil
+	}
+	if err := syncDisk(s.dir); err != nil {
+		return err
+	}
+	l, err := s.tryLock(storeLock, exclusive)
+	if l == nil {
+		return err // another time
+	}
+	defer l.unlock()
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil // removed meanwhile
+	}
+	r.Synced = true
+	for _, layer := range r.Layers {
+		s.settleLayer(layer.DiffID)
+	}
+	if err := s.writeJSON(file, r); err != nil {
+		return err
+	}
+	return os.Chtimes(file, info.ModTime(), info.ModTime())
+}
+
+func (s *Store) settleLayer(diffID string) {
+	l, err := s.tryLock(layerLock(diffID), shared)
+	if l == nil || err != nil {
+		return
+	}
+	defer l.unlock()
+	if rec, ok := s.readLayer(diffID); ok && !rec.Synced {
+		rec.Synced = true
+		_ = s.writeJSON(filepath.Join(s.layerDir(diffID), "record.json"), rec)
+	}
+}
