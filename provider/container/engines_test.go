@@ -48,7 +48,7 @@ var (
 	docker = &daemon{name: "docker", script: `ip link set lo up && exec dockerd --data-root "$1/data" --exec-root "$1/run" -p "$1/pid" -H "unix://$2" ` +
 		`--cgroup-parent hostler-container --userland-proxy=false --bip 10.213.7.1/24 --registry-mirror http://127.0.0.1:1`}
 	podman = &daemon{name: "podman", script: `ip link set lo up && if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi &&
-		export CONTAINERS_REGISTRIES_CONF="$1/registries.conf" && exec podman --root "$1/data" --runroot "$1/run" --tmpdir "$1/tmp" --cgroup-manager=cgroupfs ` +
+		export CONTAINERS_REGISTRIES_CONF="$1/registries.conf" CONTAINERS_CONF="$1/containers.conf" && exec podman --root "$1/data" --runroot "$1/run" --tmpdir "$1/tmp" --cgroup-manager=cgroupfs ` +
 		`--events-backend=file system service --time=0 "unix://$2"`}
 )
 
@@ -115,8 +115,10 @@ func (d *daemon) open(t testing.TB) string {
 	if err := os.Mkdir(d.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(d.dir, "registries.conf"), []byte(registries), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{"registries.conf": registries, "containers.conf": containers} {
+		if err := os.WriteFile(filepath.Join(d.dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := d.start(); err != nil {
 		return err.Error()
@@ -132,6 +134,9 @@ func (d *daemon) open(t testing.TB) string {
 
 // registries makes podman take images by plain HTTP from this machine.
 const registries = "unqualified-search-registries = [\"docker.io\"]\n[[registry]]\nlocation = \"127.0.0.1\"\ninsecure = true\n"
+
+// containers lets podman forget an exec that has ended at once: it keeps two small processes for each, for 5 minutes.
+const containers = "[engine]\nexit_command_delay = 0\n"
 
 // start starts the program and waits until it answers.
 func (d *daemon) start() error {
@@ -194,7 +199,7 @@ func (d *daemon) left() []string {
 		b, _ := os.ReadFile(file)
 		text := strings.ReplaceAll(string(b), "\x00", " ")
 		if strings.Contains(text, d.dir) && (strings.Contains(text, "shim") || strings.Contains(text, "conmon")) || strings.Contains(text, inside) {
-			out = append(out, "process "+file+" "+text)
+			out = append(out, "process "+file+" "+text[:min(len(text), 150)])
 		}
 	}
 	for _, glob := range []string{"/sys/fs/cgroup/*/hostler-container/*", "/sys/fs/cgroup/*/libpod_parent/libpod-*"} {

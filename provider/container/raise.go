@@ -120,7 +120,7 @@ func (p *Provider) prepare(ctx context.Context, id compute.ID, name string, s *s
 	c, err := p.look(ctx, id, name)
 	if errors.Is(err, errNone) {
 		if err = p.make(ctx, id, name, s); err == nil {
-			c, err = p.look(ctx, id, name)
+			c, err = p.appear(ctx, id, name)
 		}
 	} else if err == nil {
 		*s = shapeOf(c.Config.Labels)
@@ -134,6 +134,24 @@ func (p *Provider) prepare(ctx context.Context, id compute.ID, name string, s *s
 		}
 	}
 	return c, nil
+}
+
+// appear is look for a container that was just made, by us or by another: Docker refuses a name a moment before it shows who has it.
+func (p *Provider) appear(ctx context.Context, id compute.ID, name string) (*inspection, error) {
+	for end := time.Now().Add(10 * time.Second); ; {
+		c, err := p.look(ctx, id, name)
+		if !errors.Is(err, errNone) {
+			return c, err
+		}
+		if time.Now().After(end) {
+			return nil, &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("the engine has no container %s, and does not let us make one", name)}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // make creates a container. One of this name that appears meanwhile is no error; whose it is the next look says.
@@ -163,7 +181,7 @@ func (p *Provider) make(ctx context.Context, id compute.ID, name string, s *shap
 	}
 	err = p.eng.do(ctx, http.MethodPost, "/containers/create", url.Values{"name": {name}}, req, nil)
 	switch {
-	case status(err) == http.StatusConflict:
+	case status(err) == http.StatusConflict, err != nil && strings.Contains(err.Error(), "name") && strings.Contains(err.Error(), "already in use"): // podman: 500
 		return nil
 	case status(err) == http.StatusNotFound && !strings.Contains(strings.ToLower(err.Error()), "image"):
 		return &compute.Error{Kind: compute.ErrInvalid, Err: err}
