@@ -9,6 +9,9 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "agent" { // many are started in a moment: without all that the other verbs need
+		os.Exit(runAgent(os.Args[2:]))
+	}
 	os.Exit(Main(os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
 

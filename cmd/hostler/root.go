@@ -167,7 +167,7 @@ func newRoot(a *app) *cobra.Command {
 		"use":  {newAcquire, newRun, newShell, newCp, newForward, newRelease, newExtend, newStatus},
 		"keep": {newFill, newHold, newDiscard, newEvents},
 		"set":  {newSource, newConfig, newTrust, newDoctor, newKeeper, newCompat, newCompletion, newVersion},
-		"":     {newDocs},
+		"":     {newDocs, newAgent},
 	} {
 		for _, make := range commands {
 			cmd := make(a)

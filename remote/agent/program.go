@@ -7,13 +7,14 @@ package agent
 //	serve [--stay] stdio            standard input and output: a pipe, an ssh session, an exec of a container
 //	serve [--stay] fd:N             accept connections on a listening socket that it was born with
 //	serve [--stay] unix:PATH        listen there
-//	serve [--stay] port:PATH        a virtio-serial port, or another character device
+//	serve [--stay] port:PATH        a virtio-serial port, or another character device; the other end is to use Attach
 //	serve [--stay] vsock:PORT       listen there
 //	init [--] COMMAND...            the first process of a container: start it, hand on signals, bury orphans
 //	sandbox                         become the first process of a sandbox
 //	version                         print the version and end
 //
-// Without --stay it ends with its (first) connection.
+// Without --stay it ends with its (first) connection. Other options of serve: --keep-env (commands get the environment that it has itself, else
+// a small one), --dir=DIR (where commands start and relative names begin), --owner (files get the owners that a stream names).
 type Program struct {
 	Path string   // an executable file
 	Args []string // what comes before the first own argument: none, or "agent" for hostler itself

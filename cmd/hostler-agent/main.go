@@ -1,0 +1,18 @@
+// Command hostler-agent is hostler's program inside of a computer: what `hostler agent` does, without all the rest, so that it is small, starts
+// in a moment and needs little memory. See docs/agent.md.
+package main
+
+import (
+	"os"
+
+	"github.com/hostler-project/hostler/provider/sandbox/enter"
+	"github.com/hostler-project/hostler/remote/guest"
+)
+
+// version is set by the linker; see the Makefile.
+var version = "unknown"
+
+func main() { os.Exit(guest.Main(os.Args[1:], version, verbs)) }
+
+// verbs are those of other packages.
+var verbs = map[string]guest.Verb{"sandbox": enter.Main}

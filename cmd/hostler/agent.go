@@ -1,0 +1,27 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/provider/sandbox/enter"
+	"github.com/hostler-project/hostler/remote/guest"
+)
+
+// newAgent is the guest side, for where there is no hostler-agent. It is not for people; docs/agent.md has its words.
+func newAgent(*app) *cobra.Command {
+	return &cobra.Command{
+		Use: "agent", Short: "Be hostler's program inside of a computer", Hidden: true, Example: "  hostler agent serve stdio", DisableFlagParsing: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if n := runAgent(args); n != 0 {
+				return status(n)
+			}
+			return nil
+		},
+	}
+}
+
+// runAgent is all of it.
+func runAgent(args []string) int { return guest.Main(args, thisVersion().Version, agentVerbs) }
+
+// agentVerbs are those of other packages; cmd/hostler-agent has the same.
+var agentVerbs = map[string]guest.Verb{"sandbox": enter.Main}

@@ -1,0 +1,308 @@
+package agent
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io"
+	"sync"
+)
+
+// A character device, such as a virtio-serial port, is one stream of bytes for as long as the machine lives. Who is at its other end may go
+// in the middle of a frame, or of nothing, and somebody else may come, without a word from the kernel on either side: a machine that is
+// paused notices neither. So on such a stream each connection begins with a word that cannot come up within one: an escape byte, the letter b
+// and a number of the client's choice, which the server's first bytes repeat. Whoever reads it knows that all before it was another connection's.
+const (
+	escape     = 0xD3 // rare in text, in numbers and in tar streams; within data it goes as escape and escapeData
+	escapeData = 'x'
+	escapeBy   = 'b' // begin: nonceLen characters follow
+	escapeEnd  = 'e'
+	nonceLen   = 16
+)
+
+// Attach makes rwc, the host's side of a character device, fit for a connection: for New, with a Port at the other end. It sends nothing by
+// itself. Closing it tells the other end, and closes rwc.
+func Attach(rwc io.ReadWriteCloser) io.ReadWriteCloser {
+	b := make([]byte, nonceLen/2)
+	_, _ = rand.Read(b) // never fails
+	return &portConn{p: &Port{rw: rwc, reading: make(chan struct{}, 1)}, nonce: hex.EncodeToString(b), client: true}
+}
+
+// Port is the guest's side of a character device, on which one connection comes after the other. A client that does not use Attach is served
+// too; but where it goes in the middle of something and the device does not tell, the next is not understood.
+type Port struct {
+	rw      io.ReadWriteCloser
+	reading chan struct{} // holds a token while rw is being read
+	writing sync.Mutex    // held while rw is written, whose bytes must not mix
+
+	mu      sync.Mutex
+	current *portConn // nil: none
+	raw     []byte    // what was read and not taken apart
+	stale   bool      // something was read since the device was last found empty, so that no plain client can begin here
+}
+
+// NewPort makes a port of a device, which is the port's from then on.
+func NewPort(rw io.ReadWriteCloser) *Port { return &Port{rw: rw, reading: make(chan struct{}, 1)} }
+
+// Accept waits for the next connection, which ends the one before. The error is the device's: io.EOF where nobody is at its other end, and
+// then Accept may be called again.
+func (p *Port) Accept() (io.ReadWriteCloser, error) {
+	for {
+		c, full := p.begin()
+		if c != nil {
+			return c, nil
+		}
+		if err := p.fill(full); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Close closes the device.
+func (p *Port) Close() error { return p.rw.Close() }
+
+// begin looks for the beginning of a connection in what was read, and throws away what is before it. Otherwise it says how much there is.
+func (p *Port) begin() (*portConn, int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.stale && bytes.HasPrefix(p.raw, []byte(magic)) {
+		p.current = &portConn{p: p, plain: true}
+		return p.current, 0
+	}
+	for {
+		at := bytes.IndexByte(p.raw, escape)
+		if !p.stale && len(p.raw) < len(magic) && bytes.HasPrefix([]byte(magic), p.raw) {
+			return nil, len(p.raw) // may become one
+		}
+		p.stale = p.stale || len(p.raw) > 0 && at != 0
+		if at < 0 {
+			p.raw = p.raw[:0]
+			return nil, 0
+		}
+		p.raw = p.raw[at:]
+		nonce, whole, ok := beginning(p.raw)
+		switch {
+		case ok:
+			p.raw = p.raw[2+nonceLen:]
+			p.current = &portConn{p: p, nonce: nonce}
+			return p.current, 0
+		case !whole:
+			return nil, len(p.raw)
+		}
+		p.raw, p.stale = p.raw[1:], true
+	}
+}
+
+// beginning reads the beginning of a connection, which starts with an escape byte. whole is false where more must be read to know.
+func beginning(b []byte) (nonce string, whole, ok bool) {
+	for i := 1; i < 2+nonceLen; i++ {
+		switch {
+		case i == len(b):
+			return "", false, false
+		case i == 1 && b[i] != escapeBy, i > 1 && b[i] == escape:
+			return "", true, false
+		}
+	}
+	return string(b[2 : 2+nonceLen]), true, true
+}
+
+// fill reads more, unless somebody else has meanwhile: there were full bytes.
+func (p *Port) fill(full int) error {
+	p.reading <- struct{}{}
+	defer func() { <-p.reading }()
+	p.mu.Lock()
+	changed := len(p.raw) != full
+	p.mu.Unlock()
+	if changed {
+		return nil
+	}
+	buf := make([]byte, readAhead)
+	n, err := p.rw.Read(buf)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.raw = append(p.raw, buf[:n]...)
+	if n > 0 {
+		return nil
+	}
+	if err != nil {
+		p.raw, p.stale = p.raw[:0], false
+	}
+	return err
+}
+
+// portConn is one connection on a port.
+type portConn struct {
+	p      *Port
+	nonce  string
+	client bool
+	plain  bool // of a client that knows nothing of ports: all bytes are its
+
+	greeted bool // guarded by p.writing: the beginning was written
+
+	// guarded by p.mu
+	begun bool  // client: the answer has begun
+	over  error // why it has ended; nil: it has not
+}
+
+var errReplaced = errors.New("another client has taken the line")
+
+// Read returns io.EOF when the other end has ended the connection, or another one has begun.
+func (c *portConn) Read(b []byte) (int, error) {
+	for {
+		n, full, err := c.take(b)
+		if n > 0 || err != nil || len(b) == 0 {
+			return n, err
+		}
+		if err := c.p.fill(full); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// take takes from what was read. Where there is nothing to take it returns how much is there.
+func (c *portConn) take(b []byte) (n, full int, err error) {
+	p := c.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.over == nil && !c.client && p.current != c {
+		c.over = io.EOF
+	}
+	if c.over != nil {
+		return 0, 0, c.over
+	}
+	if c.plain {
+		n = copy(b, p.raw)
+		p.raw = p.raw[n:]
+		return n, 0, nil
+	}
+	if c.client && !c.begun && !c.answered() {
+		return 0, len(p.raw), nil
+	}
+	for n < len(b) && len(p.raw) > 0 {
+		if p.raw[0] != escape {
+			end := bytes.IndexByte(p.raw, escape)
+			if end < 0 {
+				end = len(p.raw)
+			}
+			k := copy(b[n:], p.raw[:end])
+			n, p.raw = n+k, p.raw[k:]
+			continue
+		}
+		if len(p.raw) == 1 {
+			break
+		}
+		switch p.raw[1] {
+		case escapeData:
+			b[n] = escape
+			n, p.raw = n+1, p.raw[2:]
+			continue
+		case escapeEnd:
+			p.raw, c.over = p.raw[2:], io.EOF
+		case escapeBy:
+			if _, whole, ok := beginning(p.raw); !whole {
+				return n, len(p.raw), nil
+			} else if ok { // stays, for Accept
+				if c.over = io.EOF; c.client {
+					c.over = errReplaced
+				}
+				break
+			}
+			fallthrough
+		default: // what was cut short by another's beginning, or is nobody's
+			p.raw = p.raw[1:]
+			continue
+		}
+		if n == 0 {
+			return 0, 0, c.over
+		}
+		return n, 0, nil
+	}
+	return n, len(p.raw), nil
+}
+
+// answered throws away what is before the server's answer to this connection.
+func (c *portConn) answered() bool {
+	p := c.p
+	for {
+		at := bytes.IndexByte(p.raw, escape)
+		if at < 0 {
+			p.raw = p.raw[:0]
+			return false
+		}
+		p.raw = p.raw[at:]
+		nonce, whole, ok := beginning(p.raw)
+		if !whole {
+			return false
+		}
+		p.raw = p.raw[1:]
+		if ok && nonce == c.nonce {
+			p.raw, c.begun = p.raw[1+nonceLen:], true
+			return true
+		}
+	}
+}
+
+func (c *portConn) Write(b []byte) (int, error) {
+	if c.plain {
+		return c.send(b, len(b))
+	}
+	out := make([]byte, 0, len(b)+len(b)/64+32)
+	for rest := b; ; {
+		at := bytes.IndexByte(rest, escape)
+		if at < 0 {
+			out = append(out, rest...)
+			break
+		}
+		out = append(append(out, rest[:at]...), escape, escapeData)
+		rest = rest[at+1:]
+	}
+	return c.send(out, len(b))
+}
+
+// send writes bytes as they are, which stand for n of the caller's, as long as the connection lives.
+func (c *portConn) send(out []byte, n int) (int, error) {
+	p := c.p
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	p.mu.Lock()
+	gone := c.over != nil || !c.client && p.current != c
+	p.mu.Unlock()
+	if gone {
+		return 0, io.ErrClosedPipe
+	}
+	if !c.greeted && !c.plain {
+		c.greeted = true
+		out = append([]byte{escape, escapeBy}, append([]byte(c.nonce), out...)...)
+	}
+	if _, err := p.rw.Write(out); err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// Close ends the connection; the client closes its side of the device too. The other end is told where that is possible without waiting.
+func (c *portConn) Close() error {
+	p := c.p
+	if !c.plain && p.writing.TryLock() {
+		p.mu.Lock()
+		tell := c.over == nil && c.greeted && (c.client || p.current == c)
+		p.mu.Unlock()
+		if tell {
+			_, _ = p.rw.Write([]byte{escape, escapeEnd})
+		}
+		p.writing.Unlock()
+	}
+	p.mu.Lock()
+	if c.over == nil {
+		c.over = io.ErrClosedPipe
+	}
+	if p.current == c {
+		p.current = nil
+	}
+	p.mu.Unlock()
+	if c.client {
+		return p.rw.Close()
+	}
+	return nil
+}

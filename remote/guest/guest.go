@@ -1,0 +1,63 @@
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/agent"
+)
+
+// Verb is what a first word does: it gets the words behind it, and returns the exit status.
+type Verb func(args []string) int
+
+// usage is what the program says of itself; agent.Program has the whole of it.
+const usage = `usage: serve [--stay] [--keep-env] [--owner] [--dir=DIR] stdio|fd:N|unix:PATH|port:PATH|vsock:PORT
+       init [--] COMMAND...
+       version
+`
+
+// Main runs a command line of which args are the words, without the program's own name, and returns the exit status. Verbs are those that other
+// packages add; may be nil.
+func Main(args []string, version string, verbs map[string]Verb) int {
+	word := ""
+	if len(args) > 0 {
+		word = args[0]
+	}
+	if v := verbs[word]; v != nil {
+		return v(args[1:])
+	}
+	var err error
+	switch word {
+	case "serve":
+		err = serve(args[1:])
+	case "init":
+		return first(args[1:])
+	case "version":
+		fmt.Printf("hostler-agent %s protocol %d\n", version, agent.Version)
+	case "help", "-h", "--help":
+		fmt.Print(usage)
+	default:
+		fmt.Fprint(os.Stderr, usage)
+		return 2
+	}
+	return told(err)
+}
+
+// told says what went wrong, and returns the exit status of that.
+func told(err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "hostler-agent:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	if errors.Is(err, compute.ErrInvalid) {
+		return 2
+	}
+	return 1
+}
+
+func invalid(format string, args ...any) error {
+	return &compute.Error{Op: "agent", Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...)}
+}
