@@ -1,25 +1,42 @@
 package sandbox
 
 import (
+	"context"
 	"os"
 	"path/filepath"
-	"slices"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
+// fresh are the places of a sandbox of the host's root that begin empty.
+var fresh = []string{"/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp"}
+
 // hidden knows what a sandbox of the host's root does not show.
-type hidden struct {
-	dir     string   // of the layer that hides; "": nothing is hidden by one
-	gone    []string // paths that are not there
-	emptied []string // directories that are empty
-	home    string   // the caller's home, if it lies in one of these; else ""
+type hidden struct{ mask.Mask }
+
+// hidden returns what is not shown of the host, and makes the layer that hides it unless it is there.
+func (p *Provider) hidden(ctx context.Context) (*hidden, error) {
+	if p.without("mask") {
+		return &hidden{}, nil
+	}
+	place, err := p.maskPlace()
+	if err != nil {
+		return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: err, Hint: "run hostler doctor"}
+	}
+	m, err := mask.Make(ctx, place, mask.Options{Home: p.o.Home, UID: os.Geteuid(), State: p.o.State, Fresh: fresh, Extra: p.o.Hide, Show: p.o.Show})
+	if err != nil {
+		return nil, err
+	}
+	return &hidden{m}, nil
 }
 
 // layer returns the part of the layer that lies over a directory of the host's, or "".
 func (h *hidden) layer(path string) string {
-	if h.dir == "" {
+	if h.Layer == "" {
 		return ""
 	}
-	at := filepath.Join(h.dir, path)
+	at := filepath.Join(h.Layer, path)
 	if fi, err := os.Lstat(at); err != nil || !fi.IsDir() {
 		return ""
 	}
@@ -27,13 +44,25 @@ func (h *hidden) layer(path string) string {
 }
 
 // hides reports whether a path, or what it lies in, is not shown.
-func (h *hidden) hides(path string) bool {
-	in := func(dir string) bool { return below(path, dir) }
-	return slices.ContainsFunc(h.gone, in) || slices.ContainsFunc(h.emptied, in)
+func (h *hidden) hides(path string) bool { return mask.Covers(h.Rules, path) }
+
+// is reports whether there is a rule of that kind for a path.
+func (h *hidden) is(path string, kind mask.Kind) bool {
+	for _, r := range h.Rules {
+		if r.Path == path {
+			return r.Kind == kind
+		}
+	}
+	return false
 }
 
-// empty reports whether a path is a directory that is there, with nothing in it.
-func (h *hidden) empty(path string) bool { return slices.Contains(h.emptied, path) }
-
-// hidden returns what is not shown of the host.
-func (p *Provider) hidden() (*hidden, error) { return &hidden{}, nil }
+// apart lists the directories that are shown below emptied ones: the caller's home among them.
+func (h *hidden) apart() []string {
+	var out []string
+	for _, r := range h.Rules {
+		if r.Kind == mask.Apart {
+			out = append(out, r.Path)
+		}
+	}
+	return out
+}

@@ -22,11 +22,13 @@ var (
 
 // owner is the marker in an instance's directory.
 type owner struct {
-	Installation string            `json:"installation"`
-	Source       string            `json:"source"`
-	ID           string            `json:"id"`
-	Image        string            `json:"image"`
-	Facts        map[string]string `json:"facts,omitempty"`
+	Installation string `json:"installation"`
+	Source       string `json:"source"`
+	ID           string `json:"id"`
+	Image        string `json:"image"`
+	Cores        int    `json:"cores,omitempty"`  // at least, as asked for when it was made; 0: any
+	Memory       int64  `json:"memory,omitempty"` // bytes, at least
+	Disk         int64  `json:"disk,omitempty"`   // bytes, at least
 }
 
 func (p *Provider) home(id compute.ID) string { return filepath.Join(p.o.Dir, "instances", string(id)) }
@@ -53,50 +55,56 @@ func (p *Provider) owner(id compute.ID) (o owner, err error) {
 	if err != nil {
 		return o, err
 	}
+	if len(b) == 0 { // it is about to be written, or was
+		return o, errNoInstance
+	}
 	if json.Unmarshal(b, &o) != nil || o.ID != string(id) || !p.ours(o) {
 		return o, errForeign
 	}
 	return o, nil
 }
 
-// begin makes an instance's directory with its marker in it, both at once, unless it is there.
-func (p *Provider) begin(o owner) error {
-	home := p.home(compute.ID(o.ID))
-	if _, err := os.Lstat(home); err == nil {
-		return nil
-	}
+// begin makes an instance's directory, unless it is there.
+func (p *Provider) begin(id compute.ID) error {
 	if err := p.at("begin"); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(p.o.Dir, "instances"), 0o700); err != nil {
-		return err
+	err := os.Mkdir(p.home(id), 0o700)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(filepath.Dir(p.home(id)), 0o700); err == nil {
+			err = os.Mkdir(p.home(id), 0o700)
+		}
 	}
-	made, err := os.MkdirTemp(p.o.Dir, "new-*")
-	if err != nil {
-		return err
-	}
-	b, err := json.Marshal(o)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(made, "owner"), b, 0o600)
-	}
-	if err != nil {
-		return errors.Join(err, os.RemoveAll(made))
-	}
-	if err := p.at("name"); err != nil {
-		return err
-	}
-	err = unix.Renameat2(unix.AT_FDCWD, made, unix.AT_FDCWD, home, unix.RENAME_NOREPLACE)
-	if err != nil {
-		err = &os.LinkError{Op: "rename", Old: made, New: home, Err: err}
-	}
-	if errors.Is(err, fs.ErrExist) { // another was faster
-		return os.RemoveAll(made)
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
 	}
 	return err
 }
 
-// lock waits for an instance's lock: an open directory whose Close lets it go. errNoInstance: it is not there, or not any more; errForeign: not ours.
-func (p *Provider) lock(ctx context.Context, id compute.ID) (*os.File, owner, error) {
+// mark writes the marker of an instance whose directory, which is locked, has none.
+func (p *Provider) mark(home *os.File, o owner) error {
+	if names, err := home.Readdirnames(2); len(names) > 1 || len(names) == 1 && names[0] != "owner" {
+		return errors.Join(errForeign, err)
+	}
+	if err := p.at("mark"); err != nil {
+		return err
+	}
+	b, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Openat(int(home.Fd()), "owner", unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: "owner", Err: err}
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, b)
+	return err
+}
+
+// lock waits for an instance's lock: an open directory whose Close lets it go. A directory that a call left without a marker, dying at that, gets fresh;
+// may be nil. errNoInstance: it is not there, or not any more; errForeign: not ours.
+func (p *Provider) lock(ctx context.Context, id compute.ID, fresh *owner) (*os.File, owner, error) {
 	if !plain(id) {
 		return nil, owner{}, errNoInstance
 	}
@@ -113,8 +121,10 @@ func (p *Provider) lock(ctx context.Context, id compute.ID) (*os.File, owner, er
 		var a, b unix.Stat_t
 		if unix.Fstat(int(f.Fd()), &a) != nil || unix.Lstat(p.home(id), &b) != nil || a.Ino != b.Ino || a.Dev != b.Dev {
 			err = errNoInstance
-		} else if o, err = p.owner(id); errors.Is(err, errNoInstance) {
-			err = errForeign // a directory without a marker was never ours
+		} else if o, err = p.owner(id); errors.Is(err, errNoInstance) && fresh != nil {
+			o, err = *fresh, p.mark(f, *fresh)
+		} else if errors.Is(err, errNoInstance) && os.Remove(p.home(id)) != nil {
+			err = errForeign // one with something in it and no marker was never ours
 		}
 	}
 	if err != nil {
@@ -129,7 +139,7 @@ func (p *Provider) mine(ctx context.Context, id compute.ID) (*os.File, owner, er
 	if err := ctx.Err(); err != nil {
 		return nil, owner{}, err
 	}
-	f, o, err := p.lock(ctx, id)
+	f, o, err := p.lock(ctx, id, nil)
 	if errors.Is(err, errForeign) {
 		err = errNoInstance
 	}
@@ -151,25 +161,21 @@ func flock(ctx context.Context, f *os.File) error {
 	}
 }
 
-// sweep deletes what calls that were killed left: directories in the trash for longer than age, and those that were begun long ago.
+// sweep deletes what a Destroy that was killed left in the trash, longer than age ago.
 func (p *Provider) sweep(ctx context.Context, age time.Duration) {
 	trash := filepath.Join(p.o.Dir, "trash")
-	old := func(dir, prefix string, age time.Duration) {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			return
+	entries, err := os.ReadDir(trash)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || ctx.Err() != nil || time.Since(info.ModTime()) < age {
+			continue
 		}
-		for _, e := range entries {
-			info, err := e.Info()
-			if err != nil || ctx.Err() != nil || !strings.HasPrefix(e.Name(), prefix) || time.Since(info.ModTime()) < age {
-				continue
-			}
-			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-				p.log.Warn("the trash cannot be deleted", "source", p.o.Source, "path", e.Name(), "err", err)
-			}
+		if err := os.RemoveAll(filepath.Join(trash, e.Name())); err != nil {
+			p.log.Warn("the trash cannot be deleted", "source", p.o.Source, "path", e.Name(), "err", err)
 		}
 	}
-	old(trash, "", age)
-	old(p.o.Dir, "new-", time.Hour)
 	_ = os.Remove(trash) // if it is empty
 }

@@ -148,7 +148,7 @@ func (p *Provider) readLife(id compute.ID) (l life, made bool, err error) {
 }
 
 // writeLife records the first process before it gets its plan: from then on it is found, whatever happens to us.
-func (p *Provider) writeLife(home *os.File, l life) error {
+func writeLife(home *os.File, l life) error {
 	b, err := json.Marshal(l)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
+	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
 // trees gathers the mounts that go along with a plan.
@@ -112,9 +113,6 @@ func below(path, dir string) bool {
 	return path == dir || dir == "/" || strings.HasPrefix(path, dir) && path[len(dir)] == '/'
 }
 
-// fresh are the places of a sandbox of the host's root that begin empty, or are made anew.
-var fresh = []string{"/dev", "/proc", "/sys", "/run", "/tmp", "/var/tmp"}
-
 // hostPieces composes the host's own root, as seen through a layer that hides what is not a sandbox's business.
 func (t *trees) hostPieces(hidden *hidden) ([]enter.Piece, error) {
 	all, err := mounts()
@@ -158,11 +156,9 @@ func (t *trees) hostPieces(hidden *hidden) ([]enter.Piece, error) {
 	} else if pieces, err = cover("/", all, hidden, shown, over, &pieces); err != nil {
 		return nil, err
 	}
-	if hidden.home != "" { // the caller's own home, where others' are hidden
-		if fi, err := os.Stat(hidden.home); err == nil && fi.IsDir() {
-			if err := over(hidden.home); err != nil {
-				return nil, err
-			}
+	for _, path := range hidden.apart() { // the caller's own home, where others' are hidden
+		if err := over(path); err != nil {
+			return nil, err
 		}
 	}
 	return pieces, nil
@@ -185,7 +181,7 @@ func cover(dir string, all []mountPoint, hidden *hidden, shown func(mountPoint) 
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		if hidden.hides(path) {
-			if hidden.empty(path) {
+			if hidden.is(path, mask.Empty) {
 				*pieces = append(*pieces, enter.Piece{At: path, Kind: enter.Dir, Mode: mode(e)})
 			}
 			continue

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/sandbox/cgroup"
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
 
@@ -25,87 +25,74 @@ type making struct {
 	p    *Provider
 	own  owner
 	home *os.File // its directory, locked
-	life life
-	t    trees
+	life
+	limits
+	t trees
 }
 
-// begun is a first process that waits for its plan.
-type begun struct {
-	life    life
-	control *os.File // our end of the socket that it waits on
-	err     error
-}
-
-// make makes a sandbox in the directory that prepare makes ready and locks; the directory stays locked for the caller to close. While it is made ready the
-// first process is started: it takes a moment to get to the point where it wants its plan, and until then the rest can be done. When making fails the
-// process is ended, and the directory left to be tried again or destroyed.
-func (p *Provider) make(ctx context.Context, id compute.ID, prepare func() (*os.File, owner, error)) (_ *os.File, _ owner, err error) {
+// make makes a sandbox in its directory, which is locked and has none. When it fails the process is ended, and the directory left to be tried again or
+// destroyed.
+func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err error) {
 	if err := p.at("start"); err != nil {
-		return nil, owner{}, err
+		return err
 	}
-	starting := make(chan begun, 1)
-	go func() { starting <- p.start(id) }()
-	home, own, err := prepare()
-	b := <-starting
-	if err = cmp.Or(err, b.err); err != nil {
-		b.end(ctx)
-		return home, own, err
-	}
-	defer b.control.Close()
-	m := &making{p: p, own: own, home: home, life: b.life, t: trees{users: -1}}
-	defer m.t.close()
+	m := &making{p: p, own: own, home: home, t: trees{users: -1}}
+	control, err := m.start(ctx)
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, m.life.kill(context.WithoutCancel(ctx)))
+			err = errors.Join(err, m.end(context.WithoutCancel(ctx)))
 		}
 	}()
-	if err := p.at("life"); err != nil {
-		return home, own, err
+	if err != nil {
+		return err
 	}
-	if err := p.writeLife(home, m.life); err != nil {
-		return home, own, err
+	defer control.Close()
+	defer m.t.close()
+	// It takes a moment to get to where it wants its plan. Until then it is recorded, and the plan made.
+	if err := p.at("life"); err != nil {
+		return err
+	}
+	if err := writeLife(home, m.life); err != nil {
+		return err
 	}
 	if err := p.at("plan"); err != nil {
-		return home, own, err
+		return err
 	}
-	plan, err := m.plan()
+	plan, err := m.plan(ctx)
 	if err != nil {
-		return home, own, err
+		return err
 	}
 	if err := p.at("send"); err != nil {
-		return home, own, err
+		return err
 	}
-	if err := m.send(b.control, plan); err != nil {
-		return home, own, m.died(err)
+	if err := m.send(control, plan); err != nil {
+		return m.died(err)
 	}
-	if err := m.answer(ctx, b.control); err != nil {
-		return home, own, err
+	if err := m.answer(ctx, control); err != nil {
+		return err
 	}
 	if err := p.at("made"); err != nil {
-		return home, own, err
+		return err
 	}
-	return home, own, finishLife(home)
+	return finishLife(home)
 }
 
-// end ends a process that gets no plan.
-func (b begun) end(ctx context.Context) {
-	if b.control == nil {
-		return
-	}
-	b.control.Close()
-	_ = b.life.kill(context.WithoutCancel(ctx)) // it ends by itself too, now that nobody holds the socket
+// end ends a process that is not to become a sandbox, and its group.
+func (m *making) end(ctx context.Context) error {
+	return errors.Join(m.kill(ctx), m.p.ungroup(ctx, compute.ID(m.own.ID)))
 }
 
-// start starts a first process in its name spaces. It waits for its plan.
-func (p *Provider) start(id compute.ID) begun {
+// start starts a first process in its name spaces and its control group. It waits for its plan on the socket whose other end is returned.
+func (m *making) start(ctx context.Context) (_ *os.File, err error) {
+	p, own := m.p, m.own
 	control, theirs, err := socketpair()
 	if err != nil {
-		return begun{err: err}
+		return nil, err
 	}
 	defer theirs.Close()
-	fail := func(err error) begun {
+	fail := func(err error) (*os.File, error) {
 		control.Close()
-		return begun{err: err}
+		return nil, err
 	}
 	program, err := p.o.Agent(runtime.GOARCH)
 	if err != nil {
@@ -132,7 +119,7 @@ func (p *Provider) start(id compute.ID) begun {
 	}
 	if p.root {
 		h := fnv.New32a()
-		h.Write([]byte(p.o.Installation + string(id)))
+		h.Write([]byte(p.o.Installation + own.ID))
 		first, lock, err := takeUIDs(int(h.Sum32() % uidSlots))
 		if err != nil {
 			return fail(err)
@@ -146,17 +133,34 @@ func (p *Provider) start(id compute.ID) begun {
 		attr.Sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 		attr.Sys.Credential.NoSetGroups = true
 	}
+	var group *cgroup.Group
+	if group, m.limits, err = p.group(ctx, own); err != nil {
+		return fail(err)
+	}
+	defer group.Close()
+	if fd := group.FD(); fd >= 0 {
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, fd
+	}
+	if uids := attr.Sys.UidMappings[0]; p.root {
+		if err := group.Delegate(uids.HostID, uids.HostID); err != nil {
+			return fail(err)
+		}
+	}
 	// By its descriptor, as the sandbox's user may not reach the path.
-	process, err := os.StartProcess("/proc/self/fd/"+strconv.Itoa(enter.ProgramFD), program.Command("sandbox"), attr)
+	var process *os.Process
+	err = group.Start(func() (err error) {
+		process, err = os.StartProcess("/proc/self/fd/"+strconv.Itoa(enter.ProgramFD), program.Command("sandbox"), attr)
+		return err
+	})
 	if err != nil {
 		return fail(startError(err))
 	}
-	l, err := lifeOf(process.Pid)
+	m.life, err = lifeOf(process.Pid)
 	_ = process.Release() // it is known by its record, and reaped by whoever is its parent when it ends
 	if err != nil {
 		return fail(fmt.Errorf("its first process: %w", err))
 	}
-	return begun{life: l, control: control}
+	return control, nil
 }
 
 // socketpair makes the socket that a first process waits on.
@@ -202,7 +206,7 @@ func startError(err error) error {
 }
 
 // plan composes what the first process is to do.
-func (m *making) plan() (*enter.Plan, error) {
+func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 	p := m.p
 	if err := m.listen(); err != nil {
 		return nil, err
@@ -223,11 +227,11 @@ func (m *making) plan() (*enter.Plan, error) {
 		return nil, err
 	}
 	plan := &enter.Plan{
-		Hostname: hostname(m.own.ID), Scratch: "/tmp", Size: p.disk(), Nesting: p.o.Nesting, User: p.o.User, Without: p.o.without,
+		Hostname: hostname(m.own.ID), Scratch: "/tmp", Size: p.disk(m.own), NProc: int64(m.pids), Nesting: p.o.Nesting, User: p.o.User, Without: p.o.Without,
 		Files: map[string]string{"/etc/hostname": hostname(m.own.ID) + "\n", "/etc/machine-id": id + "\n"},
 	}
 	if m.own.Image == hostImage {
-		hidden, err := p.hidden()
+		hidden, err := p.hidden(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -246,16 +250,12 @@ func (m *making) plan() (*enter.Plan, error) {
 	return plan, nil
 }
 
-// disk is how much may be written.
-func (p *Provider) disk() int64 {
+// disk is how much may be written, in bytes; 0: no limit.
+func (p *Provider) disk(own owner) int64 {
 	if p.o.Disk > 0 || p.o.Upper == "disk" {
-		return p.o.Disk
+		return max(p.o.Disk, own.Disk)
 	}
-	var info unix.Sysinfo_t
-	if unix.Sysinfo(&info) != nil {
-		return 1 << 30
-	}
-	return int64(info.Totalram) * int64(info.Unit) / 4
+	return max(installed()/4, own.Disk)
 }
 
 func machineID() (string, error) {

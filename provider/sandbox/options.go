@@ -22,7 +22,8 @@ type Options struct {
 	Dir          string       // where the instances are; required
 	Home         string       // the caller's; "": none
 	State        []string     // hostler's own directories, which no sandbox sees
+	Runtime      string       // a directory of the user's in memory, for what hides secrets; "": one in /dev/shm
 	Agent        agent.Finder // the guest side; required
 
-	without []string // defences that tests switch off
+	Without []string // defences that are off: for tests alone, and no key
 }

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,12 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/sandbox/mask"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -25,10 +27,11 @@ const hostImage = "host"
 
 // Provider makes sandboxes.
 type Provider struct {
-	o    Options
-	log  *slog.Logger
-	root bool               // we are root
-	step func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	o         Options
+	log       *slog.Logger
+	root      bool                   // we are root
+	maskPlace func() (string, error) // where the layers that hide secrets are; looked for once
+	step      func(string) error     // told of each step before it is done; an error ends the call as a kill would. nil but in tests
 }
 
 var (
@@ -57,8 +60,14 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		return fail("%w", err)
 	}
 	o.Dir = dir
-	return &Provider{o: o, log: log, root: os.Geteuid() == 0}, nil
+	return &Provider{
+		o: o, log: log, root: os.Geteuid() == 0,
+		maskPlace: sync.OnceValues(func() (string, error) { return mask.Place("/", o.Runtime) }),
+	}, nil
 }
+
+// without reports whether a test switched a defence off.
+func (p *Provider) without(defence string) bool { return slices.Contains(p.o.Without, defence) }
 
 // at says that a step begins.
 func (p *Provider) at(step string) error {
@@ -98,8 +107,14 @@ func fault(op string, id compute.ID, err error) error {
 
 func (p *Provider) instance(o owner) compute.Instance {
 	facts := map[string]string{"os": "linux", "arch": runtime.GOARCH, "image": o.Image}
-	for k, v := range o.Facts {
-		facts[k] = v
+	l := p.limits(o)
+	cores := runtime.NumCPU()
+	if l.cores > 0 {
+		cores = min(cores, max(1, int(l.cores)))
+	}
+	facts["cores"], facts["memory"] = strconv.Itoa(cores), strconv.FormatInt(l.memory, 10)
+	if disk := p.disk(o); disk > 0 {
+		facts["disk"] = strconv.FormatInt(disk, 10)
 	}
 	return compute.Instance{ID: compute.ID(o.ID), Source: p.o.Source, ProviderID: p.home(compute.ID(o.ID)), Facts: facts}
 }
@@ -109,7 +124,11 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	if !plain(spec.ID) {
 		return compute.Instance{}, &compute.Error{Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory")}
 	}
-	own := owner{Installation: p.o.Installation, Source: p.o.Source, ID: string(spec.ID), Image: spec.Image}
+	if n := runtime.NumCPU(); spec.Cores > n || spec.Memory > installed() {
+		return compute.Instance{}, &compute.Error{Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrNoCapacity, Hint: "ask for less, or another source",
+			Err: fmt.Errorf("this machine has %d cores and %d bytes of memory", n, installed())}
+	}
+	own := owner{Installation: p.o.Installation, Source: p.o.Source, ID: string(spec.ID), Image: spec.Image, Cores: spec.Cores, Memory: spec.Memory, Disk: spec.Disk}
 	if own.Image == "" {
 		own.Image = hostImage
 	}
@@ -126,41 +145,25 @@ func (p *Provider) create(ctx context.Context, own owner) (compute.Instance, err
 		return compute.Instance{}, err
 	}
 	id := compute.ID(own.ID)
-	prepare := func() (*os.File, owner, error) {
-		if err := p.begin(own); err != nil {
-			return nil, own, err
-		}
-		home, own, err := p.lock(ctx, id)
-		if err != nil {
-			return nil, own, err
-		}
-		if ok, err := p.stands(id); ok || err != nil {
-			return home, own, cmp.Or(err, errStands)
-		}
-		return home, own, p.down(ctx, home, id) // what was half made
+	if err := p.begin(id); err != nil {
+		return compute.Instance{}, err
 	}
-	var home *os.File
-	_, err := os.Lstat(p.home(id))
-	if err == nil { // as a rule it stands, and nothing is to be started
-		home, own, err = prepare()
-		if err == nil {
-			home.Close()
-		}
+	home, own, err := p.lock(ctx, id, &own)
+	if err != nil {
+		return compute.Instance{}, err
 	}
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		home, own, err = p.make(ctx, id, prepare)
+	defer home.Close()
+	if ok, err := p.stands(id); ok || err != nil {
+		return p.instance(own), err
 	}
-	if home != nil {
-		defer home.Close()
+	if err := p.down(ctx, home, id); err != nil { // what was half made
+		return compute.Instance{}, err
 	}
-	if err != nil && !errors.Is(err, errStands) {
+	if err := p.make(ctx, home, own); err != nil {
 		return compute.Instance{}, err
 	}
 	return p.instance(own), nil
 }
-
-// errStands: the sandbox that was to be made is there.
-var errStands = errors.New("it stands")
 
 // stands reports whether a sandbox was made whole and lives.
 func (p *Provider) stands(id compute.ID) (bool, error) {
@@ -220,7 +223,10 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	home, _, err := p.mine(ctx, id)
 	if err != nil {
 		if errors.Is(err, errNoInstance) {
-			p.sweep(ctx, 0) // a Destroy of before may have died over it
+			p.sweep(ctx, 0)                                           // a Destroy of before may have died over it
+			if gerr := p.ungroup(ctx, id); gerr != nil && plain(id) { // or a Create
+				err = gerr
+			}
 		}
 		return fault("Destroy", id, err)
 	}
@@ -259,8 +265,10 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 		return "", fault("Clean", id, err)
 	}
 	defer home.Close()
-	_, _, err = p.make(ctx, id, func() (*os.File, owner, error) { return home, own, p.down(ctx, home, id) })
-	if err != nil {
+	if err := p.down(ctx, home, id); err != nil {
+		return "", fault("Clean", id, err)
+	}
+	if err := p.make(ctx, home, own); err != nil {
 		return "", fault("Clean", id, err)
 	}
 	return "its name spaces ended with all processes, and its layer; made anew from " + own.Image, nil
@@ -279,6 +287,12 @@ func (p *Provider) down(ctx context.Context, home *os.File, id compute.ID) error
 		return err
 	}
 	if err := l.kill(ctx); err != nil {
+		return err
+	}
+	if err := p.at("ungroup"); err != nil {
+		return err
+	}
+	if err := p.ungroup(ctx, id); err != nil {
 		return err
 	}
 	for _, name := range []string{"agent", "layer", "life"} { // the record goes last

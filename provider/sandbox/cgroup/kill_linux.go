@@ -110,7 +110,7 @@ func (g *Group) killEach(pids []int) {
 	}
 	handles := make(map[int]int, len(pids))
 	for _, pid := range pids {
-		if pid <= 0 {
+		if pid <= 0 || pid == os.Getpid() { // our own thread may be in there for a moment: see Start
 			continue
 		}
 		if fd, err := unix.PidfdOpen(pid, 0); err == nil {

@@ -34,7 +34,6 @@ func (g *Group) Start(f func() error) error {
 		home = append(home, fd)
 	}
 	call := func() error {
-		runtime.LockOSThread()
 		err := g.enter(inside)
 		if err == nil {
 			err = f()
@@ -45,15 +44,26 @@ func (g *Group) Start(f func() error) error {
 			}
 		}
 		if back {
-			runtime.UnlockOSThread() // else the thread ends with the goroutine
+			runtime.UnlockOSThread() // else it ends with the goroutine
 		}
 		return err
 	}
-	if back {
-		return call()
-	}
+	return apart(call)
+}
+
+// apart calls f in a goroutine of its own, and not on the process's first thread: /proc says of the process what is true of that one, and others may
+// be looking for their own group just now.
+func apart(f func() error) error {
 	done := make(chan error, 1)
-	go func() { done <- call() }()
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() != unix.Getpid() {
+			done <- f() // which lets go of the thread, if it can be of use to others
+			return
+		}
+		defer runtime.UnlockOSThread() // as long as we hold it nobody else gets it
+		done <- apart(f)
+	}()
 	return <-done
 }
 

@@ -34,6 +34,7 @@ type Options struct {
 	UID   int      // the caller's
 	Root  string   // the host's root; "": "/"
 	State []string // hostler's own directories, absolute: state, configuration, cache, runtime
+	Fresh []string // directories that begin empty, absolute
 	Extra []string // what the user wants hidden, absolute or beginning with ~/
 	Show  []string // what the user does not want hidden, the same; what is inside of it stays hidden
 }
@@ -62,7 +63,7 @@ func find(o Options) ([]Rule, []dirSign, error) {
 	if o.Root == "" {
 		o.Root = "/"
 	}
-	for _, p := range append([]string{o.Root}, o.State...) {
+	for _, p := range slices.Concat([]string{o.Root}, o.State, o.Fresh) {
 		if !path.IsAbs(p) {
 			return nil, nil, fmt.Errorf("%q is not an absolute path", p)
 		}
@@ -106,6 +107,13 @@ func find(o Options) ([]Rule, []dirSign, error) {
 	for _, wish := range wishes {
 		if err := b.add(wish); err != nil {
 			return nil, nil, err
+		}
+	}
+	for _, p := range o.Fresh {
+		if p, what, err := w.find(p, true); err != nil {
+			return nil, nil, err
+		} else if what == isDir {
+			b.rules[p] = Empty
 		}
 	}
 	rules, err := b.rest()
@@ -284,7 +292,7 @@ func (b *book) add(o wish) error {
 
 // put adds a rule, unless it would take the system or the caller's own home away. What is missing may be hidden always.
 func (b *book) put(place string, kind Kind, what what) {
-	if vital(place) && what != isMissing || fresh(place) || place == b.home {
+	if vital(place) && what != isMissing || fresh(place) && !below(place, b.home) || place == b.home {
 		return
 	}
 	if below(b.home, place) {

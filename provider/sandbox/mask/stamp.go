@@ -68,7 +68,7 @@ func rootOf(o Options) string {
 // key names the options.
 func (o *Options) key() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s%q %d %q %q %q %q", format, o.Home, o.UID, o.Root, o.State, o.Extra, o.Show)
+	fmt.Fprintf(h, "%s%q %d %q %q %q %q %q", format, o.Home, o.UID, o.Root, o.State, o.Fresh, o.Extra, o.Show)
 	return hex.EncodeToString(h.Sum(nil)[:12])
 }
 

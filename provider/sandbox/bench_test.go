@@ -1,0 +1,162 @@
+//go:build linux
+
+package sandbox_test
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/sandbox"
+	"github.com/hostler-project/hostler/remote/agent"
+)
+
+// floor is the life of a sandbox by the raw system calls, from one process and with one more: the same name spaces, users and layers, a fresh /proc,
+// /dev in memory, a command, and the end.
+func floor(b *testing.B, scratch string) {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with its mount name space
+		done <- func() error {
+			// A user name space to map the layer's users by.
+			holder, err := os.StartProcess("/bin/true", []string{"true"}, &os.ProcAttr{Sys: &syscall.SysProcAttr{
+				Cloneflags: unix.CLONE_NEWUSER, Ptrace: false,
+				UidMappings: []syscall.SysProcIDMap{{HostID: 0x6f000000, Size: 65536}}, GidMappings: []syscall.SysProcIDMap{{HostID: 0x6f000000, Size: 65536}},
+			}})
+			if err != nil {
+				return err
+			}
+			_, err = holder.Wait()
+			return err
+		}()
+	}()
+	if err := <-done; err != nil {
+		b.Fatal(err)
+	}
+}
+
+// floorLife makes an environment by mounts of its own thread, runs true in it, and lets it go.
+func floorLife(scratch string) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread, and its mounts with it, ends here
+		done <- func() error {
+			if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+				return err
+			}
+			for _, m := range []struct {
+				src, at, kind, opt string
+				flags              uintptr
+			}{
+				{"", "/", "", "", unix.MS_REC | unix.MS_PRIVATE},
+				{"tmpfs", scratch, "tmpfs", "size=1g", unix.MS_NODEV},
+			} {
+				if err := unix.Mount(m.src, m.at, m.kind, m.flags, m.opt); err != nil {
+					return fmt.Errorf("%s: %w", m.at, err)
+				}
+			}
+			for _, d := range []string{"u", "w", "r"} {
+				if err := unix.Mkdir(scratch+"/"+d, 0o755); err != nil {
+					return err
+				}
+			}
+			root := scratch + "/r"
+			if err := unix.Mount("overlay", root, "overlay", unix.MS_NODEV, "lowerdir=/,upperdir="+scratch+"/u,workdir="+scratch+"/w"); err != nil {
+				return err
+			}
+			if err := unix.Mount("tmpfs", root+"/dev", "tmpfs", unix.MS_NOSUID, "size=64m"); err != nil {
+				return err
+			}
+			if err := unix.Mount("proc", root+"/proc", "proc", unix.MS_NOSUID, ""); err != nil {
+				return err
+			}
+			pid, err := syscall.ForkExec("/bin/true", []string{"true"}, &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{
+				Chroot: root, Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET | unix.CLONE_NEWCGROUP | unix.CLONE_NEWNS,
+			}})
+			if err != nil {
+				return err
+			}
+			var ws unix.WaitStatus
+			if _, err := unix.Wait4(pid, &ws, 0, nil); err != nil {
+				return err
+			}
+			return unix.Unmount(root, unix.MNT_DETACH)
+		}()
+	}()
+	return <-done
+}
+
+func BenchmarkFloor(b *testing.B) {
+	scratch := b.TempDir()
+	for b.Loop() {
+		if err := floorLife(scratch); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkCold(b *testing.B) {
+	finder := func(string) (agent.Program, error) { return agent.Program{Path: "/tmp/agentx"}, nil }
+	p, err := sandbox.Open(b.Context(), slog.Default(), sandbox.Options{Source: "sandbox", Installation: "i", Dir: b.TempDir(), Agent: finder, Home: os.Getenv("HOME")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	n := 0
+	for b.Loop() {
+		n++
+		id := compute.ID("sandbox-" + strconv.Itoa(n))
+		if _, err := p.Create(b.Context(), compute.Spec{ID: id}); err != nil {
+			b.Fatal(err)
+		}
+		c, err := p.Connect(b.Context(), id)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := c.Run(b.Context(), &compute.Command{Args: []string{"true"}}); err != nil {
+			b.Fatal(err)
+		}
+		c.Close()
+		b.StopTimer()
+		if err := p.Destroy(b.Context(), id); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}
+
+func BenchmarkExec(b *testing.B) {
+	for b.Loop() {
+		if err := exec.Command("/bin/true").Run(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkHeld(b *testing.B) {
+	finder := func(string) (agent.Program, error) { return agent.Program{Path: "/tmp/agentx"}, nil }
+	p, err := sandbox.Open(b.Context(), slog.Default(), sandbox.Options{Source: "sandbox", Installation: "i", Dir: b.TempDir(), Agent: finder, Home: os.Getenv("HOME")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := p.Create(b.Context(), compute.Spec{ID: "held"}); err != nil {
+		b.Fatal(err)
+	}
+	defer p.Destroy(b.Context(), "held")
+	c, err := p.Connect(b.Context(), "held")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := c.Run(b.Context(), &compute.Command{Args: []string{"true"}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

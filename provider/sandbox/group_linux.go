@@ -1,0 +1,132 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/sandbox/cgroup"
+)
+
+// defaultPIDs is how many processes and threads a sandbox may have unless its source says.
+const defaultPIDs = 16384
+
+// limits are a sandbox's: what it asks for itself, else enough for all that is reasonable and too little to take the machine along.
+type limits struct {
+	cores  float64
+	memory int64
+	pids   int
+	asked  bool // the source or the request asks for one of them
+}
+
+// limits returns those for a request. More than the source gives as a rule is given to who asks for more.
+func (p *Provider) limits(own owner) limits {
+	l := limits{cores: p.o.Cores, memory: max(p.o.Memory, own.Memory), pids: p.o.PIDs}
+	if l.cores > 0 {
+		l.cores = max(l.cores, float64(own.Cores))
+	}
+	l.asked = l.cores > 0 || l.memory > 0 || l.pids > 0
+	if l.pids == 0 {
+		l.pids = defaultPIDs
+	}
+	if l.memory == 0 {
+		l.memory = installed() / 4 * 3
+	}
+	return l
+}
+
+// installed is how many bytes of memory this machine has.
+func installed() int64 {
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil {
+		return 4 << 30
+	}
+	return int64(info.Totalram) * int64(info.Unit)
+}
+
+// groups is where the control groups of this installation's sandboxes are.
+func (p *Provider) groups() (*cgroup.Tree, error) {
+	return cgroup.Find("hostler-" + label(p.o.Installation))
+}
+
+// label makes a word of a name that may have any characters. Different names give different words.
+func label(name string) string {
+	bad := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+	}
+	if name != "" && len(name) <= 100 && !strings.ContainsFunc(name, bad) {
+		return name
+	}
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	short := strings.Map(func(r rune) rune {
+		if bad(r) {
+			return '_'
+		}
+		return r
+	}, name[:min(len(name), 60)])
+	return short + "_" + strconv.FormatUint(h.Sum64(), 36)
+}
+
+// group makes the control group of a sandbox. One that a crash left is ended first.
+func (p *Provider) group(ctx context.Context, own owner) (*cgroup.Group, limits, error) {
+	l := p.limits(own)
+	if p.without("limits") {
+		l = limits{}
+	}
+	tree, err := p.groups()
+	if err != nil {
+		return nil, l, err
+	}
+	can := tree.Can()
+	want := cgroup.Limits{CPU: l.cores, Memory: l.memory, PIDs: l.pids}
+	if !l.asked { // what nobody asked for is left out where it cannot be
+		if can.Memory != nil {
+			want.Memory = 0
+		}
+		if can.PIDs != nil {
+			want.PIDs = 0
+		}
+	}
+	id := label(own.ID)
+	g, err := tree.Make(ctx, id, want)
+	if errors.Is(err, compute.ErrConflict) {
+		if err = endGroup(ctx, tree, id); err == nil {
+			g, err = tree.Make(ctx, id, want)
+		}
+	}
+	if can.PIDs == nil {
+		l.pids = 0 // counted by the group
+	}
+	return g, l, err
+}
+
+// endGroup ends what is in a group, and the group. One that is not there is ended.
+func endGroup(ctx context.Context, tree *cgroup.Tree, id string) error {
+	g, err := tree.Open(id)
+	if errors.Is(err, compute.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	if err := g.Kill(ctx); err != nil {
+		return err
+	}
+	return g.Remove(ctx)
+}
+
+// ungroup ends a sandbox's control group.
+func (p *Provider) ungroup(ctx context.Context, id compute.ID) error {
+	tree, err := p.groups()
+	if err != nil {
+		return err
+	}
+	return endGroup(ctx, tree, label(string(id)))
+}
