@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -74,14 +75,24 @@ func Load(opt LoadOptions) (*Config, error) {
 			err = e
 		}
 	}
-	if g.byName["local"] == nil {
-		g.add(implicitLocal())
+	for _, name := range opt.implicit() {
+		if g.byName[name] == nil {
+			g.add(implicit(name))
+		}
 	}
 	slices.SortFunc(c.Sources, func(a, b *Source) int { return strings.Compare(a.Name, b.Name) })
 	g.checkPools()
 	g.applyTrust()
 	g.closeTrees()
 	return c, err
+}
+
+// implicit names the sources that are there without configuration. crcache had no sandboxes, and only Linux makes them.
+func (o *LoadOptions) implicit() []string {
+	if o.Compat || runtime.GOOS != "linux" {
+		return []string{"local"}
+	}
+	return []string{"local", "sandbox"}
 }
 
 // Source returns the source of that name, or an *Error that names the nearest.
@@ -99,7 +110,7 @@ func (c *Config) Source(name string) (*Source, error) {
 // KnownType reports whether sources of that type can be made without an outside executable.
 func (c *Config) KnownType(name string) bool {
 	_, ok := c.opt.TypeKeys[name]
-	return ok || name == "pool" || c.opt.TypeKeys == nil && slices.Contains([]string{"local", "ssh", "chroot", "fake"}, name)
+	return ok || name == "pool" || c.opt.TypeKeys == nil && slices.Contains([]string{"local", "sandbox", "ssh", "chroot", "fake"}, name)
 }
 
 // gathering is the state of one Load.

@@ -71,8 +71,9 @@ func topKeys(kind string) []string {
 	return commonKeys
 }
 
-func implicitLocal() *Source {
-	s := &Source{Name: "local", Type: "local", OnFailure: "discard", Settings: map[string]string{}, Values: map[string]Value{}, Hooks: map[string]string{}}
+// implicit is a source that is there without configuration; its name is its type's too.
+func implicit(name string) *Source {
+	s := &Source{Name: name, Type: name, OnFailure: "discard", Settings: map[string]string{}, Values: map[string]Value{}, Hooks: map[string]string{}}
 	s.Digest = s.digest()
 	return s
 }
@@ -141,8 +142,8 @@ func readSource(r *Root, p *place, name string, opt *LoadOptions) (*Source, []er
 		}
 	}
 	switch {
-	case s.Type == "" && name == "local":
-		s.Type = "local"
+	case s.Type == "" && slices.Contains(opt.implicit(), name):
+		s.Type = name
 	case s.Type == "":
 		fail(&Error{File: s.File, Key: "type", Msg: "is required"})
 		return s, nil

@@ -179,9 +179,10 @@ func (g *gathering) hooks(p *place, s *Source, note func(*Source, Risk)) {
 
 // What a tree's source of a type may set without asking: where machines are, and nothing that is run, read or forwarded here.
 var harmless = map[string][]string{
-	"ssh":    {"ssh_host", "hosts", "user", "port"},
-	"chroot": {}, // a base too: whoever names the directory says whose programs run here as root
-	"local":  nil, "pool": nil,
+	"ssh":     {"ssh_host", "hosts", "user", "port"},
+	"chroot":  {},                                                                      // a base too: whoever names the directory says whose programs run here as root
+	"sandbox": {"upper", "cores", "memory", "disk", "pids", "network", "hide", "user"}, // not what it shows of this machine, or may reach from outside
+	"local":   nil, "pool": nil,
 }
 
 // settings notes what in a source.conf itself would do harm.

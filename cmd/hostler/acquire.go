@@ -243,7 +243,7 @@ func (a *app) sourceName() (string, error) {
 	if cfg.Defaults.Err != nil {
 		return "", configError(cfg.Defaults.Err)
 	}
-	return cmp.Or(cfg.Defaults.Source, "local"), nil
+	return cmp.Or(cfg.Defaults.Source, defaultSource), nil
 }
 
 // progressText says on a terminal what is being done for a request.

@@ -63,7 +63,7 @@ func (a *app) configShow() error {
 	if err != nil {
 		return err
 	}
-	v := configView{Roots: []rootView{}, Sources: []configuredView{}, Warnings: []string{}, Defaults: defaultsView{"local", waitDefault.Seconds()}}
+	v := configView{Roots: []rootView{}, Sources: []configuredView{}, Warnings: []string{}, Defaults: defaultsView{defaultSource, waitDefault.Seconds()}}
 	for _, r := range cfg.Roots {
 		v.Roots = append(v.Roots, rootView{r.Path, r.Kind, r.Exists, text(r.Err)})
 	}

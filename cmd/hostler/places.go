@@ -71,3 +71,24 @@ func private(dir string) error {
 	}
 	return nil
 }
+
+// ownPlaces are what a sandbox of this machine's own root has to know: the user's home, our own directories, which no sandbox sees, and one of ours in
+// memory, if there is one.
+func ownPlaces() (home string, own []string, memory string) {
+	home = os.Getenv("HOME")
+	if !filepath.IsAbs(home) {
+		home = ""
+	}
+	if dir, err := stateDir(); err == nil {
+		own = append(own, dir)
+	}
+	if dir, err := runtimeDir(); err == nil {
+		own, memory = append(own, dir), filepath.Join(dir, "masks")
+	}
+	for _, v := range []string{"XDG_CONFIG_HOME", "XDG_CACHE_HOME"} {
+		if d := os.Getenv(v); filepath.IsAbs(d) {
+			own = append(own, filepath.Join(d, "hostler"))
+		}
+	}
+	return home, own, memory
+}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +17,9 @@ import (
 	"github.com/hostler-project/hostler/provider/exec"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/provider/local"
+	"github.com/hostler-project/hostler/provider/sandbox"
 	"github.com/hostler-project/hostler/provider/sshhost"
+	"github.com/hostler-project/hostler/remote/agent"
 )
 
 // site is what a provider is told beside its own keys.
@@ -37,7 +41,11 @@ func kinds() map[string]kind {
 		"chroot": slow(open(chroot.Open, func(o *chroot.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir })),
 		"local":  open(local.Open, func(o *local.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
 		"fake":   open(fake.Open, func(o *fake.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
-		"ssh":    open(openSSH, func(o *sshKeys, s site) { o.site = s }),
+		"sandbox": slow(open(sandbox.Open, func(o *sandbox.Options, s site) {
+			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
+			o.Home, o.State, o.Runtime = ownPlaces()
+		})),
+		"ssh": open(openSSH, func(o *sshKeys, s site) { o.site = s }),
 	}
 	return all
 }
@@ -128,4 +136,13 @@ func openExternal(ctx context.Context, log *slog.Logger, s site, settings map[st
 // siteOf is where a source's provider is.
 func siteOf(state, name, typ, installation string) site {
 	return site{source: name, typ: typ, installation: installation, dir: filepath.Join(state, "instances", name, "computers")}
+}
+
+// defaultSource is where computers come from when nobody says: the source that needs nothing.
+var defaultSource = map[bool]string{true: "sandbox", false: "local"}[runtime.GOOS == "linux"]
+
+// findAgent finds the guest side for an architecture.
+func findAgent(arch string) (agent.Program, error) {
+	self, err := os.Executable()
+	return agent.Program{Path: self, Args: []string{"agent"}}, err
 }

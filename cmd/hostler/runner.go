@@ -143,13 +143,14 @@ func (r *runner) giveBack(ctx context.Context) {
 func (r *runner) command(ctx context.Context, words []string) error {
 	a, o := r.app, r.opt
 	r.who.Lease = r.lease.ID // from here on it is this lease or none, though the same user may get the instance again
-	conn, local, err := r.connect(ctx)
+	conn, typ, err := r.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	local := typ == "local"
 	cmd := &compute.Command{Args: words, User: o.user, Stdout: a.out, Stderr: a.errs, Signals: r.signals}
-	if cmd.Dir, err = o.workDir(local); err != nil {
+	if cmd.Dir, err = o.workDir(local || typ == "sandbox" && a.hostRoot(r.instance.Source)); err != nil {
 		return err
 	}
 	if cmd.Env, err = o.environment(local, os.Environ()); err != nil {
@@ -197,27 +198,36 @@ func (r *runner) slot(ctx context.Context) (free func(), err error) {
 	return free, err
 }
 
-// connect opens the way in, and says whether it leads to this machine itself.
-func (r *runner) connect(ctx context.Context) (compute.Conn, bool, error) {
+// connect opens the way in, and says which type of source it leads to.
+func (r *runner) connect(ctx context.Context) (compute.Conn, string, error) {
 	if r.early != nil {
 		conn := <-r.early
 		r.early = nil
 		typ, err := r.app.typeOf(ctx, r.engine, r.instance)
 		if conn != nil && err == nil && typ == "ssh" && r.asked == string(r.instance.ID) {
-			return conn, false, nil
+			return conn, typ, nil
 		}
 		closeIf(conn)
 	}
 	if r.direct == "" {
-		conn, typ, err := r.app.connect(ctx, r.engine, r.who, r.instance)
-		return conn, typ == "local", err
+		return r.app.connect(ctx, r.engine, r.who, r.instance)
 	}
 	p, err := r.engine.Provider(ctx, r.direct)
 	if err != nil {
-		return nil, true, err
+		return nil, "", err
 	}
 	conn, err := p.Connect(ctx, r.instance.ID)
-	return conn, true, err
+	return conn, "local", err
+}
+
+// hostRoot reports whether the sandboxes of a source have this machine's own files, so that commands can start where the user is.
+func (a *app) hostRoot(source string) bool {
+	cfg, err := a.configuration()
+	if err != nil {
+		return false
+	}
+	s, err := cfg.Source(source)
+	return err == nil && (s.Image == "" || s.Image == "host")
 }
 
 // await runs the command and watches its time and its lease.
