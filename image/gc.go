@@ -15,6 +15,7 @@ import (
 // GCOptions say what may go. What is in use never does.
 type GCOptions struct {
 	OlderThan time.Duration    // also images that nobody took for so long; 0: only those that lost their name
+	Unused    bool             // all images, whatever their age
 	Keep      func(Image) bool // images that stay whatever their age; nil: none
 	DryRun    bool             // only say what would go
 }
@@ -42,7 +43,7 @@ func (s *Store) GC(ctx context.Context, opt GCOptions) (Collected, error) {
 	}
 	for digest, img := range images {
 		img.Name = name[digest]
-		old := opt.OlderThan > 0 && time.Since(img.Used) > opt.OlderThan
+		old := opt.Unused || opt.OlderThan > 0 && time.Since(img.Used) > opt.OlderThan
 		if img.Name != "" && !old || opt.Keep != nil && opt.Keep(img) {
 			continue
 		}

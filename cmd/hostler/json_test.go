@@ -19,6 +19,7 @@ var documents = map[string]any{
 	"phases": phasesView{}, "config": configView{}, "root": rootView{}, "configured": configuredView{}, "defaults": defaultsView{},
 	"source-detail": sourceDetail{}, "test": testView{}, "trust": trustView{}, "risk": riskView{}, "check": checkView{}, "forward": forwardView{},
 	"event": compute.Event{}, "report": runReport{}, "error": errorView{}, "released": releasedView{},
+	"image": imageView{}, "image-config": imageConfigView{}, "image-layer": imageLayerView{}, "collected": collectedView{},
 }
 
 // TestSchema holds docs/json.md and the documents together, field by field and type by type.

@@ -166,7 +166,7 @@ func newRoot(a *app) *cobra.Command {
 	for group, commands := range map[string][]func(*app) *cobra.Command{
 		"use":  {newAcquire, newRun, newShell, newCp, newForward, newRelease, newExtend, newStatus},
 		"keep": {newFill, newHold, newDiscard, newEvents},
-		"set":  {newSource, newConfig, newTrust, newDoctor, newKeeper, newCompat, newCompletion, newVersion},
+		"set":  {newSource, newImage, newConfig, newTrust, newDoctor, newKeeper, newCompat, newCompletion, newVersion},
 		"":     {newDocs, newAgent},
 	} {
 		for _, make := range commands {

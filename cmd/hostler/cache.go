@@ -1,0 +1,18 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+)
+
+// cacheDir is the directory of what can be had again: $XDG_CACHE_HOME/hostler, else ~/.cache/hostler. It is not made here.
+func cacheDir() (string, error) {
+	if d := os.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(d) { // a relative one is to be ignored, says its specification
+		return filepath.Join(d, "hostler"), nil
+	}
+	h, err := home()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(h, ".cache", "hostler"), nil
+}

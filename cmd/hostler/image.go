@@ -1,0 +1,302 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/image"
+)
+
+func newImage(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "image",
+		Short: "Bring images here, look at them, remove them",
+		Long: `Images are root file systems for computers made on this machine. They come from a registry, an OCI layout, an archive, the local docker daemon or a
+directory; each layer is unpacked once, for all that use it. What a source names as its image is brought here when it is first needed; pull does so
+ahead. docs/images.md says more.`,
+		Example: "  hostler image pull debian:12\n  hostler image list",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use: "list", Short: "List the images that are here", Example: "  hostler image list", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return a.imageList() },
+	}, newImagePull(a), &cobra.Command{
+		Use: "remove IMAGE...", Short: "Take names of images away, and with the last one the image", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeImages,
+		Long: `Take names of images away. An image that has no name left goes, and of its layers those that no other image needs. One that an instance uses stays: that
+is an error. IMAGE may be sha256: and the first digits of a digest: then it goes with all its names.`,
+		Example: "  hostler image remove debian:12",
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.imageRemove(cmd.Context(), args) },
+	}, newImageGC(a), &cobra.Command{
+		Use: "inspect IMAGE", Short: "Show what an image is made of, and what it says of itself", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeImages,
+		Example: "  hostler image inspect debian:12\n  hostler image inspect --json debian:12",
+		RunE:    func(_ *cobra.Command, args []string) error { return a.imageInspect(args[0]) },
+	})
+	return cmd
+}
+
+func newImagePull(a *app) *cobra.Command {
+	var platform string
+	cmd := &cobra.Command{
+		Use:   "pull IMAGE...",
+		Short: "Bring images here, or bring them up to date",
+		Long: `Bring images here. Layers that are here already are not fetched; after an interruption the next pull goes on. IMAGE is one of
+
+  NAME[:TAG|@DIGEST]             in a registry, docker.io if none is named; credentials are those of docker login or podman login
+  oci:DIR[:TAG]                  in an OCI layout;  oci-archive:FILE[:TAG]: in a tar file of one
+  docker-archive:FILE[:NAME]     in what docker save wrote
+  docker-daemon:NAME             in the local docker daemon
+  FILE.tar, .tar.gz, .tar.zst    a file with an image or a root file system in it`,
+		Example: "  hostler image pull debian:12\n  hostler image pull --platform linux/arm64 registry.example.com/team/tool@sha256:...\n  hostler image pull ./root.tar.gz",
+		Args:    cobra.MinimumNArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) (candidates, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveDefault
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opt := image.PullOptions{}
+			if platform != "" {
+				p, ok := image.ParsePlatform(platform)
+				if !ok {
+					return invalid("--platform linux/arm64", "--platform: %s is not OS/ARCH", platform)
+				}
+				opt.Platform = p
+			}
+			return a.imagePull(cmd.Context(), args, opt)
+		},
+	}
+	cmd.Flags().StringVar(&platform, "platform", "", "for `OS/ARCH[/VARIANT]` and not for this machine")
+	return cmd
+}
+
+func newImageGC(a *app) *cobra.Command {
+	var older durationFlag
+	var dry bool
+	cmd := &cobra.Command{
+		Use:   "gc",
+		Short: "Remove images that lost their name, layers that no image needs, and what was interrupted",
+		Long: `Remove images that lost their name to a newer one, layers that no image needs any more, and what an interrupted pull left. With --older-than also
+images that nothing was made from for so long. What an instance uses stays.`,
+		Example: "  hostler image gc --older-than 30d --dry-run",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.imageGC(cmd.Context(), image.GCOptions{OlderThan: older.d, Unused: older.set && older.d == 0, DryRun: dry})
+		},
+	}
+	cmd.Flags().Var(&older, "older-than", "also images not used for `D`; 0: all that are not in use")
+	cmd.Flags().BoolVarP(&dry, "dry-run", "n", false, "only say what would go")
+	return cmd
+}
+
+// images opens the store of images.
+func (a *app) images() (*image.Store, error) {
+	dir, err := cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	return image.Open(filepath.Join(dir, "images"), image.Options{})
+}
+
+func (a *app) imageList() error {
+	s, err := a.images()
+	if err != nil {
+		return err
+	}
+	all, err := s.List()
+	if err != nil {
+		return err
+	}
+	views, rows := []imageView{}, [][]string{}
+	for _, img := range all {
+		users, err := s.Users(img.Digest)
+		if err != nil {
+			return err
+		}
+		views = append(views, viewImage(img, users))
+		name := img.Name
+		if name == "" {
+			name = "-"
+		}
+		rows = append(rows, []string{printable(name), shortDigest(img.Digest), img.Platform.String(), fmt.Sprint(len(img.Layers)), shortSize(img.Size), fmt.Sprint(len(users)), ago(img.Used)})
+	}
+	if a.flags.json {
+		return a.printJSON(views)
+	}
+	return a.table([]string{"image", "digest", "platform", "layers", "size", "in-use", "used"}, rows)
+}
+
+func (a *app) imagePull(ctx context.Context, refs []string, opt image.PullOptions) error {
+	s, err := a.images()
+	if err != nil {
+		return err
+	}
+	ctx, stop := a.untilSignal(ctx)
+	defer stop()
+	views := []imageView{}
+	for _, ref := range refs {
+		opt.Progress = &image.Progress{}
+		quiet := a.sayProgress(ref, opt.Progress)
+		img, err := s.Pull(ctx, ref, opt)
+		quiet()
+		if err != nil {
+			return a.interrupted(err, "layers that were whole stay, and the next pull goes on with them")
+		}
+		users, err := s.Users(img.Digest)
+		if err != nil {
+			return err
+		}
+		views = append(views, viewImage(img, users))
+		if !a.flags.json {
+			if err := fprintf(a.out, "%s %s\n", printable(img.Name), shortDigest(img.Digest)); err != nil {
+				return err
+			}
+		}
+	}
+	if a.flags.json {
+		return a.printJSON(views)
+	}
+	return nil
+}
+
+// sayProgress tells a terminal how far a pull is, until what it returns is called.
+func (a *app) sayProgress(ref string, p *image.Progress) (stop func()) {
+	if a.flags.quiet || !isTerminal(a.errs) {
+		return func() {}
+	}
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for said := false; ; said = true {
+			select {
+			case <-end:
+				if said {
+					_ = fprintf(a.errs, "\r\x1b[K")
+				}
+				return
+			case <-tick.C:
+				_ = fprintf(a.errs, "\r\x1b[K%s: %s", printable(ref), progressLine(p))
+			}
+		}
+	}()
+	return func() {
+		close(end)
+		<-ended
+	}
+}
+
+func progressLine(p *image.Progress) string {
+	text := fmt.Sprintf("%d of %d layers, %s", p.Ready.Load(), p.Layers.Load(), shortSize(p.Done.Load()))
+	if size := p.Size.Load(); size > 0 {
+		text += " of " + shortSize(size)
+	}
+	return text
+}
+
+func (a *app) imageRemove(ctx context.Context, refs []string) error {
+	s, err := a.images()
+	if err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		if err := s.Remove(ctx, ref); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) imageGC(ctx context.Context, opt image.GCOptions) error {
+	s, err := a.images()
+	if err != nil {
+		return err
+	}
+	got, err := s.GC(ctx, opt)
+	if err != nil {
+		return err
+	}
+	v := collectedView{Images: []string{}, Layers: got.Layers, Size: got.Size, DryRun: opt.DryRun}
+	for _, img := range got.Images {
+		name := img.Name
+		if name == "" {
+			name = img.Digest
+		}
+		v.Images = append(v.Images, name)
+	}
+	if a.flags.json {
+		return a.printJSON(v)
+	}
+	verb := "removed"
+	if opt.DryRun {
+		verb = "would remove"
+	}
+	for _, name := range v.Images {
+		if err := fprintf(a.out, "%s %s\n", verb, printable(name)); err != nil {
+			return err
+		}
+	}
+	if a.flags.quiet {
+		return nil
+	}
+	return fprintf(a.out, "%s %d images, %d layers, %s\n", verb, len(v.Images), v.Layers, shortSize(v.Size))
+}
+
+func (a *app) imageInspect(ref string) error {
+	s, err := a.images()
+	if err != nil {
+		return err
+	}
+	img, err := s.Find(ref)
+	if err != nil {
+		return err
+	}
+	users, err := s.Users(img.Digest)
+	if err != nil {
+		return err
+	}
+	v := viewImage(img, users)
+	if a.flags.json {
+		return a.printJSON(v)
+	}
+	lines := [][2]string{
+		{"image", v.Name}, {"digest", v.Digest}, {"manifest", v.Manifest}, {"platform", v.Platform}, {"size", shortSize(v.Size)}, {"user", v.Config.User},
+		{"directory", v.Config.WorkingDir}, {"entrypoint", strings.Join(v.Config.Entrypoint, " ")}, {"command", strings.Join(v.Config.Cmd, " ")},
+		{"ports", strings.Join(v.Config.ExposedPorts, " ")}, {"in use by", strings.Join(v.Users, " ")},
+	}
+	if !v.Owners {
+		lines = append(lines, [2]string{"owners", "all files belong to this user"})
+	}
+	for _, e := range v.Config.Env {
+		lines = append(lines, [2]string{"env", e})
+	}
+	for _, l := range v.Layers {
+		lines = append(lines, [2]string{"layer", strings.TrimSpace(fmt.Sprintf("%8s  %s", shortSize(l.Size), l.Dir))})
+	}
+	for _, line := range lines {
+		if line[1] != "" {
+			if err := fprintf(a.out, "%-11s %s\n", line[0]+":", printable(line[1])); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// completeImages offers the images that are here.
+func (a *app) completeImages(cmd *cobra.Command, _ []string, _ string) (out candidates, _ cobra.ShellCompDirective) {
+	_ = a.begin(cmd)
+	if s, err := a.images(); err == nil {
+		all, _ := s.List()
+		for _, img := range all {
+			if img.Name != "" {
+				out = append(out, cobra.CompletionWithDesc(img.Name, img.Platform.String()))
+			}
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
