@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"github.com/hostler-project/hostler/provider/sandbox"
 )
 
 // The files that hostler keeps, below two directories of the user's.
@@ -72,23 +74,22 @@ func private(dir string) error {
 	return nil
 }
 
-// ownPlaces are what a sandbox of this machine's own root has to know: the user's home, our own directories, which no sandbox sees, and one of ours in
-// memory, if there is one.
-func ownPlaces() (home string, own []string, memory string) {
-	home = os.Getenv("HOME")
-	if !filepath.IsAbs(home) {
-		home = ""
+// atHome tells a sandbox what it has to know of this user: the home, our own directories, which no sandbox sees, one of ours in memory, if there is
+// one, and the store of images.
+func atHome(o *sandbox.Options) {
+	if h := os.Getenv("HOME"); filepath.IsAbs(h) {
+		o.Home = h
 	}
 	if dir, err := stateDir(); err == nil {
-		own = append(own, dir)
+		o.State = append(o.State, dir)
+	}
+	if dir, err := cacheDir(); err == nil {
+		o.State, o.Images = append(o.State, dir), filepath.Join(dir, "images")
 	}
 	if dir, err := runtimeDir(); err == nil {
-		own, memory = append(own, dir), filepath.Join(dir, "masks")
+		o.State, o.Runtime = append(o.State, dir), filepath.Join(dir, "masks")
 	}
-	for _, v := range []string{"XDG_CONFIG_HOME", "XDG_CACHE_HOME"} {
-		if d := os.Getenv(v); filepath.IsAbs(d) {
-			own = append(own, filepath.Join(d, "hostler"))
-		}
+	if d := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(d) {
+		o.State = append(o.State, filepath.Join(d, "hostler"))
 	}
-	return home, own, memory
 }

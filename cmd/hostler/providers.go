@@ -43,7 +43,7 @@ func kinds() map[string]kind {
 		"fake":   open(fake.Open, func(o *fake.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
 		"sandbox": slow(open(sandbox.Open, func(o *sandbox.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
-			o.Home, o.State, o.Runtime = ownPlaces()
+			atHome(o)
 		})),
 		"ssh": open(openSSH, func(o *sshKeys, s site) { o.site = s }),
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -27,7 +28,9 @@ type making struct {
 	home *os.File // its directory, locked
 	life
 	limits
-	t trees
+	base  *base
+	users int // the first of its user ids, for root
+	t     trees
 }
 
 // make makes a sandbox in its directory, which is locked and has none. When it fails the process is ended, and the directory left to be tried again or
@@ -37,6 +40,9 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 		return err
 	}
 	m := &making{p: p, own: own, home: home, t: trees{users: -1}}
+	if m.base, err = p.base(ctx, own); err != nil {
+		return err
+	}
 	control, err := m.start(ctx)
 	defer func() {
 		if err != nil {
@@ -120,13 +126,14 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 	if p.root {
 		h := fnv.New32a()
 		h.Write([]byte(p.o.Installation + own.ID))
-		first, lock, err := takeUIDs(int(h.Sum32() % uidSlots))
+		var lock *os.File
+		m.users, lock, err = takeUIDs(int(h.Sum32() % uidSlots))
 		if err != nil {
 			return fail(err)
 		}
 		defer lock.Close()
 		attr.Files = append(attr.Files, lock)
-		ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: first, Size: uidCount}}
+		ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: m.users, Size: uidCount}}
 		attr.Sys.UidMappings, attr.Sys.GidMappings, attr.Sys.GidMappingsEnableSetgroups = ids, ids, true
 	} else {
 		attr.Sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
@@ -141,8 +148,8 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 	if fd := group.FD(); fd >= 0 {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, fd
 	}
-	if uids := attr.Sys.UidMappings[0]; p.root {
-		if err := group.Delegate(uids.HostID, uids.HostID); err != nil {
+	if p.root {
+		if err := group.Delegate(m.users, m.users); err != nil {
 			return fail(err)
 		}
 	}
@@ -227,35 +234,64 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 		return nil, err
 	}
 	plan := &enter.Plan{
-		Hostname: hostname(m.own.ID), Scratch: "/tmp", Size: p.disk(m.own), NProc: int64(m.pids), Nesting: p.o.Nesting, User: p.o.User, Without: p.o.Without,
+		Hostname: hostname(m.own.ID), Scratch: "/tmp", Size: p.disk(m.own), NProc: int64(m.pids), Shm: m.shm(), Nesting: p.o.Nesting, Without: p.o.Without,
 		Files: map[string]string{"/etc/hostname": hostname(m.own.ID) + "\n", "/etc/machine-id": id + "\n"},
+		Env:   m.base.Env, Dir: m.base.Dir,
+	}
+	if plan.Disk, err = m.layer(); err != nil {
+		return nil, err
 	}
 	if m.own.Image == hostImage {
-		hidden, err := p.hidden(ctx)
-		if err != nil {
-			return nil, err
+		hidden, herr := p.hidden(ctx)
+		if herr != nil {
+			return nil, herr
 		}
-		if plan.Pieces, err = m.t.hostPieces(hidden); err != nil {
-			return nil, err
-		}
-		plan.Env = map[string]string{"HOME": p.o.Home}
-		plan.Dir = p.o.Home
+		plan.Pieces, err = m.t.hostPieces(hidden)
 	} else {
-		tree, err := m.t.tree(m.own.Image)
-		if err != nil {
-			return nil, err
-		}
-		plan.Pieces = append(plan.Pieces, enter.Piece{At: "/", Kind: enter.Overlay, Layers: []enter.Tree{tree}})
+		plan.Pieces, err = m.t.imagePieces(m.base)
 	}
-	return plan, nil
+	if err != nil {
+		return nil, err
+	}
+	shared, err := m.t.sharePieces(p.shares)
+	plan.Pieces = append(plan.Pieces, shared...)
+	return plan, err
 }
 
-// disk is how much may be written, in bytes; 0: no limit.
+// layer makes the directory that what is written goes to, with upper = disk.
+func (m *making) layer() (enter.Tree, error) {
+	if m.p.o.Upper != "disk" {
+		return enter.Tree{}, nil
+	}
+	dir := filepath.Join(m.p.home(compute.ID(m.own.ID)), "layer")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return enter.Tree{}, err
+	}
+	if !m.p.root {
+		return enter.Tree{Path: dir}, nil
+	}
+	if err := os.Chown(dir, m.users, m.users); err != nil {
+		return enter.Tree{}, err
+	}
+	// Its files keep the numbers of the sandbox's users: a set-uid program in it is nobody's.
+	return m.t.mount(dir, nil, 0)
+}
+
+// disk is how much may be written, in bytes; 0: no limit. What is written to memory counts as memory, so by itself it gets no more than half of that:
+// then programs see a full disk, and are not killed.
 func (p *Provider) disk(own owner) int64 {
 	if p.o.Disk > 0 || p.o.Upper == "disk" {
 		return max(p.o.Disk, own.Disk)
 	}
-	return max(installed()/4, own.Disk)
+	return max(min(installed()/4, p.limits(own).memory/2), own.Disk)
+}
+
+// shm is how much may be written to /dev/shm, in bytes.
+func (l limits) shm() int64 {
+	if l.memory == 0 {
+		return 64 << 20
+	}
+	return min(64<<20, l.memory/4)
 }
 
 func machineID() (string, error) {

@@ -15,6 +15,7 @@ type Options struct {
 	Hide    []string `conf:"hide"`        // more paths of the host that are not there inside
 	Show    []string `conf:"show"`        // paths that are, though they would be hidden
 	User    string   `conf:"user"`        // whom commands run as; "": the image's, else root of the sandbox
+	Entry   bool     `conf:"entrypoint"`  // commands are the arguments of the image's entry point, and its own command takes the place of none
 	Nesting bool     `conf:"nesting"`     // name spaces and mounts are allowed inside
 
 	Source       string       // the source's name
@@ -22,6 +23,7 @@ type Options struct {
 	Dir          string       // where the instances are; required
 	Home         string       // the caller's; "": none
 	State        []string     // hostler's own directories, which no sandbox sees
+	Images       string       // the store of images; required for any but the host's root and directories
 	Runtime      string       // a directory of the user's in memory, for what hides secrets; "": one in /dev/shm
 	Agent        agent.Finder // the guest side; required
 

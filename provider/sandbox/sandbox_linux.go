@@ -29,6 +29,7 @@ const hostImage = "host"
 type Provider struct {
 	o         Options
 	log       *slog.Logger
+	shares    []share
 	root      bool                   // we are root
 	maskPlace func() (string, error) // where the layers that hide secrets are; looked for once
 	step      func(string) error     // told of each step before it is done; an error ends the call as a kill would. nil but in tests
@@ -55,13 +56,17 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	case o.Agent == nil:
 		return fail("no agent")
 	}
+	shares, err := shares(o.Mounts, o.Home)
+	if err != nil {
+		return fail("%w", err)
+	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return fail("%w", err)
 	}
 	o.Dir = dir
 	return &Provider{
-		o: o, log: log, root: os.Geteuid() == 0,
+		o: o, log: log, shares: shares, root: os.Geteuid() == 0,
 		maskPlace: sync.OnceValues(func() (string, error) { return mask.Place("/", o.Runtime) }),
 	}, nil
 }
@@ -185,7 +190,8 @@ func (p *Provider) ended(op string, id compute.ID) error {
 
 // Connect opens a way into a sandbox.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
-	if _, err := p.owner(id); err != nil {
+	own, err := p.owner(id)
+	if err != nil {
 		if errors.Is(err, errForeign) {
 			err = errNoInstance
 		}
@@ -204,7 +210,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if err != nil {
 		return nil, fault("Connect", id, err)
 	}
-	return agent.New(conn), nil
+	return p.way(id, own, agent.New(conn))
 }
 
 // Check returns nil when the sandbox's first process runs.
@@ -232,6 +238,9 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	}
 	defer home.Close()
 	if err := p.down(ctx, home, id); err != nil {
+		return fault("Destroy", id, err)
+	}
+	if err := p.release(id); err != nil {
 		return fault("Destroy", id, err)
 	}
 	if err := p.at("trash"); err != nil {

@@ -22,7 +22,7 @@ type Plan struct {
 	Scratch  string            // a directory of the host's to mount on, out of sight of all others
 	Size     int64             // bytes that may be written to the root; 0: no limit of ours
 	Shm      int64             // bytes of /dev, with /dev/shm
-	Disk     int               // descriptor of the directory that what is written goes to; 0: to memory
+	Disk     Tree              // the directory that what is written goes to; zero: to memory
 	Group    int               // descriptor of the sandbox's control group, for those of its runs; 0: none
 	OOM      int               // descriptor of the file that counts what was killed for want of memory; 0: none
 	Pieces   []Piece           // what the root is made of, in order
@@ -154,18 +154,23 @@ func (c *coder) words(p *map[string]string) {
 	}
 }
 
+func (c *coder) tree(t *Tree) {
+	c.small(&t.FD)
+	c.string(&t.Path)
+}
+
 func (c *coder) plan(p *Plan) {
 	c.string(&p.Hostname)
 	c.string(&p.Scratch)
 	c.int(&p.Size)
 	c.int(&p.Shm)
-	c.small(&p.Disk)
+	c.tree(&p.Disk)
 	c.small(&p.Group)
 	c.small(&p.OOM)
 	list(c, &p.Pieces, func(e *Piece) {
 		c.string(&e.At)
 		c.string((*string)(&e.Kind))
-		list(c, &e.Layers, func(t *Tree) { c.small(&t.FD); c.string(&t.Path) })
+		list(c, &e.Layers, c.tree)
 		c.bool(&e.Writable)
 		c.bool(&e.Optional)
 		c.string(&e.Target)

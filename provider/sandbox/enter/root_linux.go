@@ -19,6 +19,7 @@ type builder struct {
 	scratch int // the scratch file system
 	store   string
 	root    int // r
+	onDisk  bool
 	layers  int
 	written int
 }
@@ -43,6 +44,15 @@ func build(p *Plan, fds []int) error {
 		}
 	}
 	devices := takeDevices()
+	b.onDisk = p.Disk != Tree{}
+	if p.Disk.Path != "" {
+		fd, err := unix.OpenTree(unix.AT_FDCWD, p.Disk.Path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		if err != nil {
+			return at(err, "open %s", p.Disk.Path)
+		}
+		b.fds = append(b.fds, fd)
+		p.Disk.FD = len(b.fds)
+	}
 	defer func() {
 		for _, fd := range trees {
 			_ = unix.Close(fd)
@@ -89,7 +99,7 @@ func build(p *Plan, fds []int) error {
 // begin mounts the scratch file system.
 func (b *builder) begin() error {
 	options := "mode=0755"
-	if b.plan.Size > 0 && b.plan.Disk == 0 {
+	if b.plan.Size > 0 && !b.onDisk {
 		options += ",size=" + strconv.FormatInt(b.plan.Size, 10) + ",nr_inodes=" + strconv.FormatInt(max(b.plan.Size>>12, 1024), 10)
 	}
 	b.store = b.plan.Scratch
@@ -99,14 +109,14 @@ func (b *builder) begin() error {
 	if err := unix.Mkdir(b.store+"/r", 0o755); err != nil {
 		return at(err, "make the root")
 	}
-	if b.plan.Disk > 0 {
+	if b.onDisk {
 		if err := unix.Mkdir(b.store+"/d", 0o755); err != nil {
 			return at(err, "make a place for the disk")
 		}
-		if b.plan.Disk > len(b.fds) {
+		if b.plan.Disk.FD > len(b.fds) {
 			return at(errors.New("its descriptor did not come"), "mount the disk")
 		}
-		if err := unix.MoveMount(b.fds[b.plan.Disk-1], "", unix.AT_FDCWD, b.store+"/d", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		if err := unix.MoveMount(b.fds[b.plan.Disk.FD-1], "", unix.AT_FDCWD, b.store+"/d", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 			return at(err, "mount the disk")
 		}
 	}
@@ -151,7 +161,7 @@ func (b *builder) add(piece Piece, trees map[string]int) error {
 // overlay mounts layers, and over them one that is written to.
 func (b *builder) overlay(piece Piece, trees map[string]int) error {
 	top := b.store
-	if b.plan.Disk > 0 {
+	if b.onDisk {
 		top += "/d"
 	}
 	n := strconv.Itoa(b.written)
@@ -205,7 +215,7 @@ func (b *builder) overlay(piece Piece, trees map[string]int) error {
 		target = "/proc/self/fd/" + strconv.Itoa(fd)
 	}
 	options := "userxattr,upperdir=" + upper + ",workdir=" + work + ",lowerdir=" + strings.Join(lower, ":")
-	if b.plan.Disk > 0 {
+	if b.onDisk {
 		options = "volatile," + options
 	}
 	if err := unix.Mount("overlay", target, "overlay", unix.MS_NODEV, options); err != nil {

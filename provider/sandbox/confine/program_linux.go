@@ -1,0 +1,154 @@
+package confine
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// What the filter may answer; the low 16 bits of retErrno are the error.
+const (
+	retAllow uint32 = 0x7fff0000
+	retErrno uint32 = 0x00050000
+	retKill  uint32 = 0x80000000
+)
+
+// Codes of classic BPF.
+const (
+	load     = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+	ret      = unix.BPF_RET | unix.BPF_K
+	jump     = unix.BPF_JMP | unix.BPF_JA
+	jumpEq   = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+	jumpGe   = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K
+	jumpSet  = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
+	atNumber = 0 // offsets in struct seccomp_data
+	atArch   = 4
+	atArg    = 16 // the low half of argument 0; each next one is 8 further
+)
+
+const (
+	// spaces are the flags of clone for name spaces: NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET.
+	spaces uint32 = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
+	// newTime is one more for unshare; to clone it is part of a signal's number.
+	newTime uint32 = 0x80
+)
+
+// Filter returns the seccomp program for an architecture as Go names it, or nil for one that has none.
+//
+// A binary search over the numbers finds the answer in about 8 comparisons. What depends on the number alone is looked at once by kernels since
+// 5.11, which then do not run the program for it at all.
+func Filter(arch string, nesting bool) []unix.SockFilter {
+	audit := uint32(unix.AUDIT_ARCH_X86_64)
+	switch arch {
+	case "amd64":
+	case "arm64":
+		audit = unix.AUDIT_ARCH_AARCH64
+	default:
+		return nil
+	}
+	return append([]unix.SockFilter{
+		{Code: load, K: atArch},
+		{Code: jumpEq, K: audit, Jt: 1},
+		{Code: ret, K: retKill},
+		{Code: load, K: atNumber},
+	}, search(segments(arch), nesting)...)
+}
+
+// segment is the numbers from first to below the next segment's, which have one rule.
+type segment struct {
+	first uint32
+	rule  rule
+}
+
+// segments cuts all numbers into ranges of one rule each. Numbers of x32 have bit 30 set, so they are beyond all that are known.
+func segments(arch string) []segment {
+	refused := calls()
+	number := func(c call) uint32 {
+		if arch == "arm64" {
+			return uint32(int32(c.arm64))
+		}
+		return uint32(int32(c.amd64))
+	}
+	refused = slices.DeleteFunc(refused, func(c call) bool { return int32(number(c)) < 0 })
+	slices.SortFunc(refused, func(a, b call) int { return cmp.Compare(number(a), number(b)) })
+
+	out := []segment{{0, enosys}}
+	from := func(n uint32, r rule) {
+		switch last := &out[len(out)-1]; {
+		case last.rule == r:
+		case last.first == n:
+			last.rule = r
+			if len(out) > 1 && out[len(out)-2].rule == r {
+				out = out[:len(out)-1]
+			}
+		default:
+			out = append(out, segment{n, r})
+		}
+	}
+	i := 0
+	for _, s := range known(arch) {
+		from(s.first, allow)
+		for ; i < len(refused) && number(refused[i]) <= s.last; i++ {
+			from(number(refused[i]), refused[i].rule)
+			from(number(refused[i])+1, allow)
+		}
+		from(s.last+1, enosys)
+	}
+	return out
+}
+
+// search is the binary search over segments, the number being loaded.
+func search(s []segment, nesting bool) []unix.SockFilter {
+	if len(s) == 1 {
+		return s[0].rule.program(nesting)
+	}
+	half := len(s) / 2
+	below, above := search(s[:half], nesting), search(s[half:], nesting)
+	test := []unix.SockFilter{{Code: jumpGe, K: s[half].first, Jt: uint8(len(below))}}
+	if len(below) > 255 { // further than a comparison can jump
+		test = []unix.SockFilter{{Code: jumpGe, K: s[half].first, Jf: 1}, {Code: jump, K: uint32(len(below))}}
+	}
+	return slices.Concat(test, below, above)
+}
+
+// program is what is done for a call of a rule.
+func (r rule) program(nesting bool) []unix.SockFilter {
+	errno := func(e unix.Errno) unix.SockFilter { return unix.SockFilter{Code: ret, K: retErrno | uint32(e)} }
+	yes := unix.SockFilter{Code: ret, K: retAllow}
+	no := errno(unix.EPERM)
+	arg := func(n uint32) unix.SockFilter { return unix.SockFilter{Code: load, K: atArg + 8*n} }
+	// oneOf goes on with the first answer when the argument is one of the values, else with the second.
+	oneOf := func(n uint32, is, other unix.SockFilter, values ...uint32) []unix.SockFilter {
+		out := []unix.SockFilter{arg(n)}
+		for i, v := range values {
+			out = append(out, unix.SockFilter{Code: jumpEq, K: v, Jt: uint8(len(values) - i)})
+		}
+		return append(out, other, is)
+	}
+	if nesting && (r == nested || r == hidden || r == cloned || r == unshared) {
+		r = allow
+	}
+	switch r {
+	case allow:
+		return []unix.SockFilter{yes}
+	case eperm, nested:
+		return []unix.SockFilter{no}
+	case enosys, hidden:
+		return []unix.SockFilter{errno(unix.ENOSYS)}
+	case cloned:
+		return []unix.SockFilter{arg(0), {Code: jumpSet, K: spaces, Jt: 1}, yes, no}
+	case unshared:
+		return []unix.SockFilter{arg(0), {Code: jumpSet, K: spaces | newTime, Jt: 1}, yes, no}
+	case families:
+		return oneOf(0, yes, errno(unix.EAFNOSUPPORT), unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK, unix.AF_PACKET)
+	case terminals:
+		return oneOf(1, no, yes, unix.TIOCSTI, tiocLinux, unix.TIOCSETD)
+	case personalities: // Linux, as an old kernel calls itself (setarch --uname-2.6), for 32 bits, without random addresses (gdb), and the question
+		return oneOf(0, yes, no, 0, 0x8, 0x20000, 0x20008, 0x40000, 0xffffffff)
+	}
+	panic(fmt.Sprintf("confine: rule %d has no program", r))
+}
+
+const tiocLinux = 0x541c

@@ -1,0 +1,189 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/provider/sandbox/enter"
+)
+
+// base is what an image is to a sandbox. It is kept beside the sandbox's marker, so that it is cleaned and used by what it was made from.
+type base struct {
+	Digest string            `json:"digest,omitempty"` // "": a directory of the host's
+	Layers []string          `json:"layers"`           // directories, bottom first
+	Env    map[string]string `json:"env,omitempty"`
+	User   string            `json:"user,omitempty"` // whom commands run as; "": root
+	Dir    string            `json:"dir,omitempty"`  // where they start; "": their home
+	Entry  []string          `json:"entry,omitempty"`
+	Cmd    []string          `json:"cmd,omitempty"`
+}
+
+// base returns what a sandbox's image is, from its record or, the first time, from the store of images, pulled if it is not there.
+func (p *Provider) base(ctx context.Context, own owner) (*base, error) {
+	if own.Image == hostImage {
+		return &base{Env: map[string]string{"HOME": p.o.Home}}, nil
+	}
+	if b, err := p.readBase(compute.ID(own.ID)); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return b, err
+	}
+	if err := p.at("image"); err != nil {
+		return nil, err
+	}
+	store, err := image.Open(p.o.Images, image.Options{})
+	if err != nil {
+		return nil, err
+	}
+	home := p.home(compute.ID(own.ID))
+	img, err := store.Take(ctx, own.Image, home, image.PullOptions{})
+	if err != nil {
+		return nil, err
+	}
+	b := &base{Digest: img.Digest, Layers: img.Dirs(), Env: map[string]string{}, Dir: img.Config.WorkingDir, Entry: img.Config.Entrypoint, Cmd: img.Config.Cmd}
+	for _, kv := range img.Config.Env {
+		if k, v, ok := strings.Cut(kv, "="); ok && k != "" {
+			b.Env[k] = v
+		}
+	}
+	if img.Digest == "" { // the links on the way are followed once, now
+		for i, dir := range b.Layers {
+			if b.Layers[i], err = filepath.EvalSymlinks(dir); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := p.user(b, img.Config.User); err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(b)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.at("base"); err != nil {
+		return nil, err
+	}
+	made := filepath.Join(home, "base.new")
+	if err := os.WriteFile(made, text, 0o600); err != nil {
+		return nil, err
+	}
+	return b, os.Rename(made, filepath.Join(home, "base"))
+}
+
+// user finds out whom commands run as. An ordinary user's sandboxes have but one user.
+func (p *Provider) user(b *base, spec string) error {
+	if spec == "" || !p.root {
+		return nil
+	}
+	u, err := image.LookupUser(b.Layers, spec)
+	if err != nil {
+		return err
+	}
+	if u.UID != 0 {
+		b.User = u.Name
+		if b.User == "" {
+			b.User = strconv.Itoa(u.UID)
+		}
+	}
+	return nil
+}
+
+func (p *Provider) readBase(id compute.ID) (*base, error) {
+	text, err := os.ReadFile(filepath.Join(p.home(id), "base"))
+	if err != nil {
+		return nil, err
+	}
+	b := &base{}
+	return b, json.Unmarshal(text, b)
+}
+
+// release takes the mark from an image that a sandbox used.
+func (p *Provider) release(id compute.ID) error {
+	b, err := p.readBase(id)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && b.Digest == "" {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	store, err := image.Open(p.o.Images, image.Options{})
+	if err != nil {
+		return err
+	}
+	return store.Release(b.Digest, p.home(id))
+}
+
+// imagePieces composes the root of an image.
+func (t *trees) imagePieces(b *base) ([]enter.Piece, error) {
+	root := enter.Piece{At: "/", Kind: enter.Overlay}
+	for _, dir := range slices.Backward(b.Layers) {
+		tree, err := t.tree(dir)
+		if err != nil {
+			return nil, err
+		}
+		root.Layers = append(root.Layers, tree)
+	}
+	return []enter.Piece{root}, nil
+}
+
+// share is a directory or file of the host's that is shown inside.
+type share struct {
+	from, to string
+	writable bool
+}
+
+// shares reads `mounts`: PATH[:PATH-INSIDE][:ro|:rw].
+func shares(words []string, home string) ([]share, error) {
+	var out []share
+	for _, w := range words {
+		parts := strings.Split(w, ":")
+		s := share{}
+		switch last := parts[len(parts)-1]; {
+		case len(parts) > 1 && (last == "ro" || last == "rw"):
+			s.writable = last == "rw"
+			parts = parts[:len(parts)-1]
+		}
+		s.from = parts[0]
+		if rest, ok := strings.CutPrefix(s.from, "~/"); ok && home != "" {
+			s.from = filepath.Join(home, rest)
+		}
+		s.to = s.from
+		if len(parts) == 2 {
+			s.to = parts[1]
+		}
+		if len(parts) > 2 || !filepath.IsAbs(s.from) || !filepath.IsAbs(s.to) {
+			return nil, fmt.Errorf("mounts = %s: not PATH[:PATH-INSIDE][:ro|:rw] with absolute paths", w)
+		}
+		s.from, s.to = filepath.Clean(s.from), filepath.Clean(s.to)
+		if s.to == "/" || slices.ContainsFunc([]string{"/proc", "/sys", "/dev"}, func(dir string) bool { return below(s.to, dir) }) {
+			return nil, fmt.Errorf("mounts = %s: %s is the sandbox's own", w, s.to)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// sharePieces shows what the source shares.
+func (t *trees) sharePieces(all []share) ([]enter.Piece, error) {
+	var out []enter.Piece
+	for _, s := range all {
+		from, err := filepath.EvalSymlinks(s.from)
+		if err != nil {
+			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("mounts = %s: %w", s.from, err)}
+		}
+		tree, err := t.tree(from)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, enter.Piece{At: s.to, Kind: enter.Bind, Layers: []enter.Tree{tree}, Writable: s.writable})
+	}
+	return out, nil
+}

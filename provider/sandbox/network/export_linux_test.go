@@ -1,0 +1,15 @@
+package network
+
+// ErrCrash is what a step returns to look like the death of the process.
+var ErrCrash = errCrash
+
+// SetStep calls f before each step.
+func (n *Network) SetStep(f func(string) error) { n.step = f }
+
+// Off switches defences off.
+func (n *Network) Off(defences ...string) {
+	n.off = map[string]bool{}
+	for _, d := range defences {
+		n.off[d] = true
+	}
+}

@@ -1,0 +1,392 @@
+//go:build linux
+
+package network
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+const (
+	tablePrefix = "hostler-"
+	linkPrefix  = "hs"
+	inside      = "eth0" // the sandbox's end of the pair
+	aliasWord   = "hostler"
+)
+
+// Network makes and unmakes the networks of one installation's sandboxes. Its methods may be called at once from many goroutines, and from many
+// processes with the same Dir; they take turns. Nothing is kept open between calls.
+type Network struct {
+	o       Options
+	rng     netip.Prefix
+	mtu     int // of the way out
+	table   string
+	links   string // the beginning of the names of all our links
+	turn    chan struct{}
+	uplinks []int                   // interfaces that lead to gateways
+	off     map[string]bool         // defences that a test has switched off
+	step    func(name string) error // a test's crash
+}
+
+// Address is what a sandbox got.
+type Address struct {
+	Addr    netip.Addr // its own, a /32
+	Gateway netip.Addr // this machine's side
+	Link    string     // the link on this machine's side
+}
+
+// Attachment is a sandbox that has a network.
+type Attachment struct {
+	ID compute.ID
+	Address
+}
+
+// Open chooses the range and looks at the host's routes. It changes nothing. The error is ErrInvalid for wrong options, ErrConflict if the range
+// overlaps a route of the host.
+func Open(ctx context.Context, o Options) (*Network, error) {
+	if err := o.check(); err != nil {
+		return nil, &compute.Error{Op: "network.Open", Kind: compute.ErrInvalid, Err: err}
+	}
+	if err := os.Mkdir(o.Dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, &compute.Error{Op: "network.Open", Kind: compute.ErrFailed, Err: err}
+	}
+	tag := hash(o.Installation)
+	n := &Network{o: o, table: tablePrefix + tag[:8], links: linkPrefix + tag[:4] + "-", turn: make(chan struct{}, 1)}
+	unlock, err := n.lock(ctx)
+	if err != nil {
+		return nil, &compute.Error{Op: "network.Open", Kind: compute.ErrUnavailable, Err: err}
+	}
+	defer unlock()
+	s, err := dial(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, &compute.Error{Op: "network.Open", Kind: compute.ErrFailed, Err: err}
+	}
+	defer s.close()
+	if err := n.survey(s); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// hash returns 16 letters and digits of a link's alphabet.
+func hash(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:10]))
+}
+
+func (n *Network) link(id compute.ID) string { return n.links + hash(n.o.Installation, string(id))[:8] }
+
+func (n *Network) alias(id compute.ID, addr netip.Addr) string {
+	return strings.Join([]string{aliasWord, n.o.Installation, string(id), addr.String()}, " ")
+}
+
+// owned reads an alias. ours is false for another installation's, and for anything else.
+func (n *Network) owned(alias string) (id compute.ID, addr netip.Addr, ours bool) {
+	f := strings.Split(alias, " ")
+	if len(f) != 4 || f[0] != aliasWord || f[1] != n.o.Installation {
+		return "", addr, false
+	}
+	addr, err := netip.ParseAddr(f[3])
+	return compute.ID(f[2]), addr, err == nil
+}
+
+func (n *Network) gateway() netip.Addr { return n.rng.Masked().Addr().Next() }
+
+func (n *Network) at(step string) error {
+	if n.step == nil {
+		return nil
+	}
+	return n.step(step)
+}
+
+func (n *Network) plan() *plan { return &plan{n.o.Allow, n.o.Deny, n.o.Nameservers, n.off} }
+
+// Attach gives the network name space ns an address, a default route and the forwarded ports, and brings its lo up. Called again for the same
+// sandbox, name space and ports it returns the same address; for another name space or other ports it begins anew. What a dead process began is
+// begun anew as well. The error is ErrConflict if a port is in use, ErrNoCapacity if the range is full, ErrDenied if the caller may not.
+func (n *Network) Attach(ctx context.Context, id compute.ID, ns *os.File, ports []Forward) (Address, error) {
+	if s := string(id); s == "" || len(s) > 128 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 127 }) {
+		return Address{}, &compute.Error{Op: "network.Attach", ID: id, Kind: compute.ErrInvalid, Err: errors.New("not a name")}
+	}
+	unlock, err := n.lock(ctx)
+	if err != nil {
+		return Address{}, &compute.Error{Op: "network.Attach", ID: id, Kind: compute.ErrUnavailable, Err: err}
+	}
+	defer unlock()
+	a, err := n.attach(id, ns, ports)
+	if err != nil {
+		return Address{}, opError("network.Attach", id, err)
+	}
+	return a, nil
+}
+
+// opError gives an error its kind.
+func opError(op string, id compute.ID, err error) error {
+	e := &compute.Error{Op: op, ID: id, Kind: compute.ErrFailed, Err: err}
+	var taken errTaken
+	var inner *compute.Error
+	switch {
+	case errors.As(err, &inner):
+		e.Kind, e.Hint = inner.Kind, inner.Hint
+	case errors.As(err, &taken):
+		e.Kind, e.Hint = compute.ErrConflict, "choose another port, or end what uses it"
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		e.Kind, e.Hint = compute.ErrDenied, "networks of their own are made by root; use network = none"
+	}
+	return e
+}
+
+func (n *Network) attach(id compute.ID, ns *os.File, ports []Forward) (Address, error) {
+	s, err := dial(unix.NETLINK_ROUTE)
+	if err != nil {
+		return Address{}, err
+	}
+	defer s.close()
+	in, err := dialIn(ns)
+	if err != nil {
+		return Address{}, fmt.Errorf("enter the sandbox's network: %w", err)
+	}
+	defer in.close()
+	t, err := openTable(n.table, n.links)
+	if err != nil {
+		return Address{}, err
+	}
+	defer t.close()
+
+	name := n.link(id)
+	have, err := t.ports()
+	if err != nil {
+		return Address{}, err
+	}
+	mine := slices.DeleteFunc(slices.Clone(have), func(p port) bool { return p.owner != name })
+	l, ok, err := s.link(name)
+	if err != nil {
+		return Address{}, err
+	}
+	if ok {
+		owner, addr, ours := n.owned(l.alias)
+		switch {
+		case l.alias == "": // half-made
+		case !ours || owner != id:
+			return Address{}, &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("link %s is not ours: %q", name, l.alias)}
+		default:
+			other, ok, err := in.link(inside)
+			if err == nil && ok && other.index == l.peer && other.peer == l.index && same(mine, ports) {
+				return Address{addr, n.gateway(), name}, t.ensure(n.plan())
+			}
+		}
+		if err := n.unmake(s, t, l, mine); err != nil {
+			return Address{}, err
+		}
+		mine = nil
+	}
+	if err := t.vacant(ports, have, name); err != nil {
+		return Address{}, err
+	}
+	if err := n.at("table"); err != nil {
+		return Address{}, err
+	}
+	if err := t.ensure(n.plan()); err != nil {
+		return Address{}, err
+	}
+	if err := n.at("forwarding"); err != nil {
+		return Address{}, err
+	}
+	if err := n.forwarding(s); err != nil {
+		return Address{}, err
+	}
+	addr, err := n.pair(s, in, name, ns, slices.ContainsFunc(ports, Forward.local))
+	if err == nil {
+		err = n.lead(t, have, ports, addr, name)
+	}
+	if err == nil {
+		err = n.finish(s, name, n.alias(id, addr))
+	}
+	if err != nil && !crashed(err) {
+		if l, ok, lerr := s.link(name); lerr == nil && ok {
+			_ = n.unmake(s, t, l, nil)
+		}
+	}
+	return Address{addr, n.gateway(), name}, err
+}
+
+// errCrash is what a test's step returns to look like the death of the process: nothing is tidied up.
+var errCrash = errors.New("crashed")
+
+func crashed(err error) bool { return errors.Is(err, errCrash) }
+
+// same reports whether exactly the wanted ports are forwarded.
+func same(have []port, want []Forward) bool {
+	if len(have) != len(want) {
+		return false
+	}
+	for _, p := range have {
+		if !slices.Contains(want, p.Forward) {
+			return false
+		}
+	}
+	return true
+}
+
+// pair makes the links and everything on them.
+func (n *Network) pair(s, in *socket, name string, ns *os.File, local bool) (addr netip.Addr, err error) {
+	if err := n.at("veth"); err != nil {
+		return addr, err
+	}
+	if err := s.all("make links", newVeth(name, ns, n.mtu)); err != nil {
+		return addr, err
+	}
+	l, ok, err := s.link(name)
+	if err != nil || !ok {
+		return addr, fmt.Errorf("the link %s is gone again: %w", name, errors.Join(err))
+	}
+	if err := n.at("address"); err != nil {
+		return addr, err
+	}
+	conf := map[int]uint32{confForwarding: 1, confRPFilter: 1, confAcceptRedirects: 0, confSendRedirects: 0}
+	if n.off["source"] {
+		conf[confRPFilter] = 0
+	}
+	if local {
+		conf[confRouteLocalnet] = 1
+	}
+	replies, err := s.do(setLink(l.index, false, noIPv6()), setLink(l.index, false, conf4(conf)), setLink(l.index, true), newAddr(l.index, n.gateway(), netip.Addr{}))
+	for i := 1; err == nil && i < len(replies); i++ { // without IPv6 in the kernel the first is refused
+		err = replies[i].err
+	}
+	if err != nil {
+		return addr, fmt.Errorf("set up link %s: %w", name, err)
+	}
+	if err := n.at("route"); err != nil {
+		return addr, err
+	}
+	if addr, err = n.route(s, l.index); err != nil {
+		return addr, err
+	}
+	if err := n.at("inside"); err != nil {
+		return addr, err
+	}
+	replies, err = in.do(setLink(1, true), setLink(l.peer, false, noIPv6()), setLink(l.peer, true), newAddr(l.peer, addr, n.gateway()), newRoute(l.peer, netip.Addr{}, n.gateway()))
+	for i := range replies {
+		if i != 1 && err == nil {
+			err = replies[i].err
+		}
+	}
+	if err != nil {
+		return addr, fmt.Errorf("set up %s inside: %w", inside, err)
+	}
+	return addr, nil
+}
+
+// lead makes the forwarded ports. Ports that lead to the address still, a former sandbox's, go first.
+func (n *Network) lead(t *table, have []port, want []Forward, addr netip.Addr, name string) error {
+	if err := n.at("ports"); err != nil {
+		return err
+	}
+	stale := slices.DeleteFunc(slices.Clone(have), func(p port) bool { return p.to != addr && p.owner != name })
+	if len(stale)+len(want) == 0 {
+		return nil
+	}
+	if err := t.dropPorts(stale); err != nil {
+		return err
+	}
+	var ports []port
+	for _, f := range want {
+		ports = append(ports, port{f, addr, name})
+	}
+	if err := t.addPorts(ports); err != nil {
+		return err
+	}
+	return t.flush("forward ports")
+}
+
+// finish marks a link as complete.
+func (n *Network) finish(s *socket, name, alias string) error {
+	if err := n.at("alias"); err != nil {
+		return err
+	}
+	l, ok, err := s.link(name)
+	if err != nil || !ok {
+		return fmt.Errorf("the link %s is gone again: %w", name, errors.Join(err))
+	}
+	return s.all("name link "+name, setLink(l.index, false, aliasAttr(alias)))
+}
+
+// Detach takes a sandbox's network away; if it has none that is no error. The end of a link waits for all processors, which can take tens of
+// milliseconds, so callers who are waited for do it in the background.
+func (n *Network) Detach(ctx context.Context, id compute.ID) error {
+	unlock, err := n.lock(ctx)
+	if err != nil {
+		return &compute.Error{Op: "network.Detach", ID: id, Kind: compute.ErrUnavailable, Err: err}
+	}
+	defer unlock()
+	if err := n.detach(id); err != nil {
+		return opError("network.Detach", id, err)
+	}
+	return nil
+}
+
+func (n *Network) detach(id compute.ID) error {
+	s, err := dial(unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	t, err := openTable(n.table, n.links)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	name := n.link(id)
+	l, ok, err := s.link(name)
+	if err != nil {
+		return err
+	}
+	if owner, _, ours := n.owned(l.alias); ok && l.alias != "" && (!ours || owner != id) {
+		return nil // another's
+	}
+	ports, err := t.ports()
+	if err != nil {
+		return err
+	}
+	return n.unmake(s, t, l, slices.DeleteFunc(ports, func(p port) bool { return p.owner != name }))
+}
+
+// unmake removes forwarded ports, a link if it has an index, and what the kernel remembers of its connections.
+func (n *Network) unmake(s *socket, t *table, l link, ports []port) error {
+	if err := n.at("unlead"); err != nil {
+		return err
+	}
+	if len(ports) > 0 {
+		if err := t.dropPorts(ports); err != nil {
+			return err
+		}
+		if err := t.flush("remove forwarded ports"); err != nil {
+			return err
+		}
+	}
+	if err := n.at("unlink"); err != nil {
+		return err
+	}
+	if l.index == 0 {
+		return nil
+	}
+	if err := s.all("remove link "+l.name, delLink(l.index)); err != nil && !errors.Is(err, unix.ENODEV) {
+		return err
+	}
+	if _, addr, ours := n.owned(l.alias); ours {
+		forget(addr)
+	}
+	return nil
+}

@@ -1,0 +1,285 @@
+//go:build linux
+
+package network
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	mdnetlink "github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// rulesFormat is a part of the name of the chain that tells whether a table is as this program would make it; raise it with every change below.
+const rulesFormat = "2\n"
+
+// refused returns what no sandbox reaches by NAT, whatever the options say: link-local addresses, where clouds have their metadata services, those
+// services elsewhere, and addresses that mean this machine or nobody.
+func refused() []netip.Prefix {
+	return []netip.Prefix{
+		netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),
+		netip.MustParsePrefix("100.100.100.200/32"), // Alibaba Cloud
+		netip.MustParsePrefix("168.63.129.16/32"),   // Azure
+		netip.MustParsePrefix("192.0.0.192/32"),     // Oracle Cloud
+		netip.MustParsePrefix("224.0.0.0/3"),        // groups, and what is reserved
+	}
+}
+
+// table speaks to nftables about our table. It is used by one goroutine, and closed.
+type table struct {
+	conn *nftables.Conn
+	t    *nftables.Table
+	own  string // the beginning of our links' names
+}
+
+func openTable(name, own string) (*table, error) {
+	deadline := nftables.WithSockOptions(func(c *mdnetlink.Conn) error { return c.SetDeadline(time.Now().Add(patience)) })
+	conn, err := nftables.New(nftables.AsLasting(), deadline)
+	if err != nil {
+		return nil, fmt.Errorf("nftables: %w", err)
+	}
+	return &table{conn, &nftables.Table{Name: name, Family: nftables.TableFamilyINet}, own}, nil
+}
+
+func (t *table) close() { _ = t.conn.CloseLasting() }
+
+// flush sends what was asked for, as one transaction.
+func (t *table) flush(what string) error {
+	if err := t.conn.Flush(); err != nil {
+		return fmt.Errorf("nftables: %s: %w", what, err)
+	}
+	return nil
+}
+
+// plan is what the rules depend on.
+type plan struct {
+	allow, deny []netip.Prefix
+	servers     []netip.Addr
+	off         map[string]bool // defences that a test has switched off
+}
+
+// mark returns the name of an empty chain that stands for the plan.
+func (p *plan) mark() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s%v\n%v\n%v\n%v", rulesFormat, p.allow, p.deny, p.servers, p.off))
+	return "rules-" + hex.EncodeToString(sum[:8])
+}
+
+// ensure makes the table if it is not there as planned; the forwarded ports in it stay.
+func (t *table) ensure(p *plan) error {
+	if _, err := t.conn.ListChain(t.t, p.mark()); err == nil {
+		return nil
+	}
+	ports, err := t.ports()
+	if err != nil {
+		return err
+	}
+	t.conn.AddTable(t.t) // so that there is one to delete
+	t.conn.DelTable(t.t)
+	t.conn.AddTable(t.t)
+	t.conn.AddChain(&nftables.Chain{Table: t.t, Name: p.mark()})
+	any, at := t.maps()
+	if err := errors.Join(t.conn.AddSet(any, nil), t.conn.AddSet(at, nil)); err != nil {
+		return err
+	}
+	t.guard(p)
+	t.input(p)
+	t.forward(p)
+	t.nat(any, at)
+	if err := t.addPorts(ports); err != nil {
+		return err
+	}
+	return t.flush("make the table " + t.t.Name)
+}
+
+// remove takes the table away, if it is there.
+func (t *table) remove() error {
+	t.conn.AddTable(t.t)
+	t.conn.DelTable(t.t)
+	return t.flush("remove the table " + t.t.Name)
+}
+
+// others returns the tables of other installations.
+func (t *table) others() ([]*nftables.Table, error) {
+	all, err := t.conn.ListTablesOfFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return nil, fmt.Errorf("nftables: list tables: %w", err)
+	}
+	return slices.DeleteFunc(all, func(o *nftables.Table) bool { return o.Name == t.t.Name || !strings.HasPrefix(o.Name, tablePrefix) }), nil
+}
+
+// chain makes a chain that packets come through.
+func (t *table) chain(name string, kind nftables.ChainType, hook *nftables.ChainHook, priority nftables.ChainPriority) func(parts ...[]expr.Any) {
+	accept := nftables.ChainPolicyAccept
+	c := t.conn.AddChain(&nftables.Chain{Table: t.t, Name: name, Type: kind, Hooknum: hook, Priority: &priority, Policy: &accept})
+	return func(parts ...[]expr.Any) {
+		t.conn.AddRule(&nftables.Rule{Table: t.t, Chain: c, Exprs: slices.Concat(parts...)})
+	}
+}
+
+// guard drops what a sandbox should not even be able to send.
+func (t *table) guard(p *plan) {
+	rule := t.chain("guard", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw)
+	if !p.off["ipv6"] {
+		rule(t.from(), protocol(unix.NFPROTO_IPV6), verdict(expr.VerdictDrop))
+	}
+	if !p.off["source"] { // there must be a way back through the same link: nobody has another's address, nor this machine's
+		rule(t.from(), protocol(unix.NFPROTO_IPV4), fib(&expr.Fib{Register: 1, FlagSADDR: true, FlagIIF: true, ResultOIF: true}, 0), verdict(expr.VerdictDrop))
+	}
+	if !p.off["loopback"] { // 127.0.0.1 may be routed on links with a forwarded port, but only outwards
+		rule(t.from(), to(netip.MustParsePrefix("127.0.0.0/8"), expr.CmpOpEq), verdict(expr.VerdictDrop))
+	}
+}
+
+// input keeps sandboxes from this machine.
+func (t *table) input(p *plan) {
+	rule := t.chain("input", nftables.ChainTypeFilter, nftables.ChainHookInput, *nftables.ChainPriorityFilter)
+	rule(t.from(), established(), verdict(expr.VerdictAccept))
+	t.nameservers(p, rule)
+	if !p.off["host"] {
+		rule(t.from(), reject())
+	}
+}
+
+// forward says what passes between sandboxes and others.
+func (t *table) forward(p *plan) {
+	rule := t.chain("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, *nftables.ChainPriorityFilter)
+	if !p.off["neighbours"] {
+		rule(t.from(), t.toward(), reject())
+	}
+	rule(t.from(), established(), verdict(expr.VerdictAccept))
+	t.nameservers(p, rule)
+	if !p.off["metadata"] {
+		for _, r := range refused() {
+			rule(t.from(), to(r, expr.CmpOpEq), reject())
+		}
+	}
+	for _, r := range p.deny {
+		if r.Addr().Is4() {
+			rule(t.from(), to(r, expr.CmpOpEq), reject())
+		}
+	}
+	for _, r := range p.allow {
+		if r.Addr().Is4() {
+			rule(t.from(), to(r, expr.CmpOpEq), verdict(expr.VerdictAccept))
+		}
+	}
+	if len(p.allow) > 0 {
+		rule(t.from(), reject())
+	}
+	rule(t.toward(), established(), verdict(expr.VerdictAccept))
+	rule(t.toward(), translated(), verdict(expr.VerdictAccept))
+	if !p.off["inbound"] {
+		rule(t.toward(), verdict(expr.VerdictDrop))
+	}
+}
+
+// nameservers lets port 53 of the name servers be reached.
+func (t *table) nameservers(p *plan, rule func(...[]expr.Any)) {
+	for _, s := range p.servers {
+		if !s.Is4() {
+			continue
+		}
+		for _, proto := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
+			rule(t.from(), to(netip.PrefixFrom(s, 32), expr.CmpOpEq), []expr.Any{
+				&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{proto}},
+				&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+				&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(53)},
+			}, verdict(expr.VerdictAccept))
+		}
+	}
+}
+
+// nat translates addresses: of what goes out, to this machine's; of what comes for a forwarded port, to the sandbox's.
+func (t *table) nat(any, at *nftables.Set) {
+	in := t.chain("ports", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, *nftables.ChainPriorityNATDest)
+	in(t.from(), verdict(expr.VerdictReturn))
+	out := t.chain("own-ports", nftables.ChainTypeNAT, nftables.ChainHookOutput, *nftables.ChainPriorityNATDest)
+	const first, second, third = 8, 9, 10 // NFT_REG32_00 and so on: register 1 in pieces of 4 bytes
+	for _, rule := range []func(...[]expr.Any){in, out} {
+		here := fib(&expr.Fib{Register: 1, FlagDADDR: true, ResultADDRTYPE: true}, unix.RTN_LOCAL)
+		dnat := &expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: 1, RegProtoMin: second, Specified: true}
+		port := &expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}
+		port2, port3 := *port, *port
+		port2.DestRegister, port3.DestRegister = second, third
+		rule(protocol(unix.NFPROTO_IPV4), here, []expr.Any{
+			&expr.Payload{DestRegister: first, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4}, &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: second}, &port3,
+			&expr.Lookup{SourceRegister: first, DestRegister: 1, IsDestRegSet: true, SetName: at.Name, SetID: at.ID}, dnat,
+		})
+		rule(protocol(unix.NFPROTO_IPV4), here, []expr.Any{
+			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: first}, &port2,
+			&expr.Lookup{SourceRegister: first, DestRegister: 1, IsDestRegSet: true, SetName: any.Name, SetID: any.ID}, dnat,
+		})
+	}
+	post := t.chain("outgoing", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, *nftables.ChainPriorityNATSource)
+	post(t.from(), not(t.toward()), []expr.Any{&expr.Masq{}})
+	post(t.toward(), source(netip.MustParsePrefix("127.0.0.0/8")), []expr.Any{&expr.Masq{}})
+}
+
+// from matches packets that come from a sandbox, toward those that go to one, by the beginning of their links' names.
+func (t *table) from() []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte(t.own)}}
+}
+
+func (t *table) toward() []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte(t.own)}}
+}
+
+// not turns the last comparison round.
+func not(e []expr.Any) []expr.Any {
+	e[len(e)-1].(*expr.Cmp).Op = expr.CmpOpNeq
+	return e
+}
+
+func protocol(family byte) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}}}
+}
+
+func to(p netip.Prefix, op expr.CmpOp) []expr.Any { return address(p, 16, op) }
+
+func source(p netip.Prefix) []expr.Any { return address(p, 12, expr.CmpOpEq) }
+
+func address(p netip.Prefix, offset uint32, op expr.CmpOp) []expr.Any {
+	mask := make([]byte, 4)
+	for i := range p.Bits() {
+		mask[i/8] |= 0x80 >> (i % 8)
+	}
+	return append(protocol(unix.NFPROTO_IPV4),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 4},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: mask, Xor: make([]byte, 4)},
+		&expr.Cmp{Op: op, Register: 1, Data: p.Masked().Addr().AsSlice()})
+}
+
+func fib(f *expr.Fib, want uint32) []expr.Any {
+	return []expr.Any{f, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.NativeEndian.PutUint32(want)}}
+}
+
+func established() []expr.Any {
+	return conntrack(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)
+}
+
+// translated matches what came for a forwarded port.
+func translated() []expr.Any { return conntrack(expr.CtKeySTATUS, 1<<5) } // IPS_DST_NAT
+
+func conntrack(key expr.CtKey, bits uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Ct{Key: key, Register: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(bits), Xor: make([]byte, 4)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
+	}
+}
+
+func verdict(kind expr.VerdictKind) []expr.Any { return []expr.Any{&expr.Verdict{Kind: kind}} }
+
+// reject answers that it is forbidden.
+func reject() []expr.Any {
+	return []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}}
+}

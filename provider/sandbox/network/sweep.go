@@ -1,0 +1,110 @@
+//go:build linux
+
+package network
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// List returns the sandboxes of this installation that have a network.
+func (n *Network) List(ctx context.Context) ([]Attachment, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, opError("network.List", "", err)
+	}
+	s, err := dial(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, opError("network.List", "", err)
+	}
+	defer s.close()
+	links, err := s.links()
+	if err != nil {
+		return nil, opError("network.List", "", err)
+	}
+	var out []Attachment
+	for _, l := range links {
+		if id, addr, ours := n.owned(l.alias); ours && strings.HasPrefix(l.name, n.links) {
+			out = append(out, Attachment{id, Address{addr, n.gateway(), l.name}})
+		}
+	}
+	return out, nil
+}
+
+// Sweep removes the networks of sandboxes that live denies, links that a dead process began, and forwarded ports whose link is gone (a name space
+// takes its links along). When no sandbox is left, the table goes too, and what was switched on is switched off. It returns how many networks it
+// removed. A nil live denies all.
+func (n *Network) Sweep(ctx context.Context, live func(compute.ID) bool) (int, error) {
+	unlock, err := n.lock(ctx)
+	if err != nil {
+		return 0, &compute.Error{Op: "network.Sweep", Kind: compute.ErrUnavailable, Err: err}
+	}
+	defer unlock()
+	gone, err := n.sweep(ctx, live)
+	if err != nil {
+		return gone, opError("network.Sweep", "", err)
+	}
+	return gone, nil
+}
+
+func (n *Network) sweep(ctx context.Context, live func(compute.ID) bool) (gone int, err error) {
+	s, err := dial(unix.NETLINK_ROUTE)
+	if err != nil {
+		return 0, err
+	}
+	defer s.close()
+	t, err := openTable(n.table, n.links)
+	if err != nil {
+		return 0, err
+	}
+	defer t.close()
+	links, err := s.links()
+	if err != nil {
+		return 0, err
+	}
+	ports, err := t.ports()
+	if err != nil {
+		return 0, err
+	}
+	var errs []error
+	var stay []string
+	for _, l := range links {
+		if !strings.HasPrefix(l.name, n.links) {
+			continue
+		}
+		id, _, ours := n.owned(l.alias)
+		if l.alias != "" && !ours || ours && live != nil && live(id) { // another's whose name begins like ours; or one that lives
+			stay = append(stay, l.name)
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return gone, errors.Join(append(errs, err)...)
+		}
+		if err := n.unmake(s, t, l, slices.DeleteFunc(slices.Clone(ports), func(p port) bool { return p.owner != l.name })); err != nil {
+			errs = append(errs, err)
+			stay = append(stay, l.name)
+			continue
+		}
+		gone++
+	}
+	if len(stay) == 0 {
+		if err := n.at("table"); err != nil {
+			return gone, err
+		}
+		return gone, errors.Join(append(errs, t.remove(), n.restore(t))...)
+	}
+	if ports, err = t.ports(); err == nil {
+		ports = slices.DeleteFunc(ports, func(p port) bool { return slices.Contains(stay, p.owner) })
+	}
+	if len(ports) > 0 && err == nil {
+		if err = t.dropPorts(ports); err == nil {
+			err = t.flush("remove forwarded ports")
+		}
+	}
+	return gone, errors.Join(append(errs, err)...)
+}
