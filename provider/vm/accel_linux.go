@@ -1,0 +1,207 @@
+package vm
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// program is a qemu.
+type program struct {
+	Path    string `json:"path"`
+	Version string `json:"version"` // "7.2.22 (Debian ...)"
+	Sandbox bool   `json:"sandbox"` // it can give up rights by seccomp
+}
+
+// digest returns a name made of all parts. Strings up to a "\x00" are paths of files, which count with the signs that they were not changed.
+func digest(parts ...any) (string, error) {
+	h := sha256.New()
+	files := true
+	for _, x := range parts {
+		path, ok := x.(string)
+		if ok && path == "\x00" {
+			files = false
+		}
+		if ok && files && path != "" {
+			var st unix.Stat_t
+			if err := unix.Stat(path, &st); err != nil {
+				return "", &os.PathError{Op: "stat", Path: path, Err: err}
+			}
+			x = fmt.Sprintf("%s %d %d %d %d.%d", path, st.Dev, st.Ino, st.Size, st.Mtim.Sec, st.Mtim.Nsec)
+		}
+		fmt.Fprintf(h, "%v\x00", x)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:20]), nil
+}
+
+// program finds qemu, and asks it once what it is.
+func (p *Provider) program(ctx context.Context) (q program, err error) {
+	path, err := p.qemu()
+	if err != nil {
+		return q, err
+	}
+	key, err := digest(path)
+	if err != nil {
+		return q, err
+	}
+	err = p.fact("qemu-"+key, &q, func() error {
+		q, err = ask(ctx, path)
+		return err
+	})
+	return q, err
+}
+
+// ask asks a qemu for its version and abilities.
+func ask(ctx context.Context, path string) (q program, err error) {
+	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	first, _, _ := strings.Cut(string(out), "\n")
+	_, version, ok := strings.Cut(first, "version ")
+	if err != nil || !ok {
+		return q, &compute.Error{Op: "vm.Create", Kind: compute.ErrUnavailable, Err: fmt.Errorf("%s does not tell its version: %v %.100s", path, err, first)}
+	}
+	q = program{Path: path, Version: version}
+	q.Sandbox = exec.CommandContext(ctx, path, "-sandbox", "on,obsolete=deny", "--version").Run() == nil
+	return q, ctx.Err()
+}
+
+// fact returns what is known under a name, or finds it out and keeps it.
+func (p *Provider) fact(name string, out any, find func() error) error {
+	path := filepath.Join(p.o.Dir, "facts", name)
+	if b, err := os.ReadFile(path); err == nil && json.Unmarshal(b, out) == nil {
+		return nil
+	}
+	if err := find(); err != nil {
+		return err
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		return err
+	}
+	return atomically(path, func(name string) error { return os.WriteFile(name, b, 0o600) })
+}
+
+// probePatience is how long a kernel under KVM may take to its first words. It needs a tenth of a second where KVM works.
+const probePatience = 8 * time.Second
+
+// kvm is what the probe found.
+type kvm struct {
+	Works bool   `json:"works"`
+	Why   string `json:"why"`
+}
+
+// accelerator decides what a machine runs by.
+func (p *Provider) accelerator(ctx context.Context, q program, own *owner) (string, error) {
+	switch p.o.Accel {
+	case "kvm":
+		if err := openKVM(); err != nil {
+			return "", &compute.Error{Op: "vm.Create", Kind: compute.ErrUnavailable, Err: fmt.Errorf("accel = kvm: %w", err), Hint: "set accel = tcg, which is slow"}
+		}
+		return "kvm", nil
+	case "tcg":
+		return "tcg", nil
+	}
+	found, err := p.probeKVM(ctx, q, own.Kernel, own.Initrd, own.Image)
+	if err != nil || !found.Works {
+		return "tcg", err
+	}
+	return "kvm", nil
+}
+
+func openKVM() error {
+	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// probeKVM boots the kernel, or the disk, under KVM until it says something. The device node alone proves nothing: where this machine is a virtual
+// one itself, a guest may stand still there for ever. What it found is true until the next boot of this machine, for this qemu and this kernel.
+func (p *Provider) probeKVM(ctx context.Context, q program, kernel, initrd, image string) (found kvm, err error) {
+	if err := openKVM(); err != nil {
+		return kvm{Why: err.Error()}, nil
+	}
+	key, err := digest(kernel, initrd, image, "\x00", q.Version, bootID())
+	if err != nil {
+		return found, err
+	}
+	err = p.fact("kvm-"+key, &found, func() error {
+		found, err = tryKVM(ctx, q, kernel, initrd, image)
+		return err
+	})
+	return found, err
+}
+
+// tryKVM does it.
+func tryKVM(ctx context.Context, q program, kernel, initrd, image string) (kvm, error) {
+	dir, err := os.MkdirTemp("", "hostler-kvm-*")
+	if err != nil {
+		return kvm{}, err
+	}
+	defer os.RemoveAll(dir)
+	args := []string{"-machine", "q35,accel=kvm", "-cpu", "host,-arch-capabilities", "-m", "256M", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"}
+	if kernel != "" {
+		args = append(args, "-kernel", kernel, "-append", "console=ttyS0 earlyprintk=ttyS0 panic=-1")
+		if initrd != "" {
+			args = append(args, "-initrd", initrd)
+		}
+	} else {
+		below, err := inspect(image)
+		if err != nil {
+			return kvm{}, imageError("image", image, err)
+		}
+		args = append(args, "-snapshot", "-drive", "if=virtio,format="+below.format+",file="+quote(image))
+	}
+	short, cancel := context.WithTimeout(ctx, probePatience)
+	defer cancel()
+	heard := &listener{word: []byte("Linux version"), heard: cancel}
+	var said bytes.Buffer
+	cmd := exec.CommandContext(short, q.Path, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, heard, &said
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "TMPDIR=" + dir}
+	cmd.WaitDelay = time.Second
+	err = cmd.Run()
+	switch {
+	case heard.found:
+		return kvm{Works: true, Why: "a kernel was booted"}, nil
+	case ctx.Err() != nil:
+		return kvm{}, ctx.Err()
+	case errors.Is(err, exec.ErrNotFound):
+		return kvm{}, err
+	case short.Err() != nil:
+		return kvm{Why: "the kernel said nothing within " + strconv.Itoa(int(probePatience/time.Second)) + " s"}, nil
+	}
+	return kvm{Why: fmt.Sprintf("qemu: %v: %s", err, lastLines(said.Bytes()))}, nil
+}
+
+// listener waits for a word among what is written to it.
+type listener struct {
+	word  []byte
+	heard func()
+	tail  []byte
+	found bool
+}
+
+func (l *listener) Write(b []byte) (int, error) {
+	l.tail = append(l.tail, b...)
+	if !l.found && bytes.Contains(l.tail, l.word) {
+		l.found = true
+		l.heard()
+	}
+	l.tail = l.tail[max(0, len(l.tail)-len(l.word)):]
+	return len(b), nil
+}

@@ -1,0 +1,288 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/vm/guest"
+	"github.com/hostler-project/hostler/remote/agent"
+)
+
+// How long is waited for a guest's greeting on a port.
+const (
+	glance   = 150 * time.Millisecond // while it may be booting
+	patience = 3 * time.Second        // when it was there before
+)
+
+// line is a port of a machine that is ours alone until it is closed.
+type line struct {
+	net.Conn
+	lock *os.File
+}
+
+// Close lets another have the port.
+func (l *line) Close() error { return errors.Join(l.Conn.Close(), l.lock.Close()) }
+
+// errBusy is for a machine all of whose ports are in use.
+var errBusy = errors.New("all of its ports are in use by other processes")
+
+// turn makes the next line begin with another port: one that was just hung up needs a moment in the guest.
+var turn atomic.Uint32
+
+// call takes a free port of the machine in a directory.
+func call(ctx context.Context, dir string, skip int) (*line, error) {
+	d, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(d)
+	start := int(turn.Add(1)) + os.Getpid() + skip
+	for i := range guest.Ports {
+		n := (start + i) % guest.Ports
+		fd, err := unix.Openat(d, fmt.Sprintf("agent.%d.lock", n), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		lock := os.NewFile(uintptr(fd), "lock")
+		if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
+			_ = lock.Close()
+			continue
+		}
+		var dial net.Dialer
+		c, err := dial.DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/agent.%d", d, n))
+		if err != nil {
+			_ = lock.Close()
+			return nil, err
+		}
+		return &line{c, lock}, nil
+	}
+	return nil, errBusy
+}
+
+// greet waits for the guest's greeting, at most for limit. The line is closed when it does not come.
+func (l *line) greet(ctx context.Context, limit time.Duration) error {
+	defer context.AfterFunc(ctx, func() { _ = l.SetReadDeadline(time.Unix(1, 0)) })()
+	_ = l.SetReadDeadline(deadline(ctx, limit))
+	err := guest.Greet(l)
+	if err != nil {
+		_ = l.Close()
+		return err
+	}
+	return l.SetReadDeadline(time.Time{})
+}
+
+// reach takes a port on which the guest greets, trying for limit.
+func reach(ctx context.Context, dir string, limit time.Duration) (*line, error) {
+	end := deadline(ctx, limit)
+	for try, wait := 0, glance; ; try, wait = try+1, wait*2 {
+		l, err := call(ctx, dir, try)
+		if err == nil {
+			if err = l.greet(ctx, min(wait, time.Until(end))); err == nil {
+				return l, nil
+			}
+		} else if !errors.Is(err, errBusy) {
+			return nil, err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if time.Now().After(end) {
+			return nil, fmt.Errorf("the agent in the machine does not answer: %w", err)
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// probe looks whether the machine in a directory has booted.
+func (p *Provider) probe(ctx context.Context, dir string, sync bool) error {
+	l, err := reach(ctx, dir, glance)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return &compute.Error{Op: "vm.Connect", Kind: compute.ErrNotReady, Err: err}
+	}
+	c := agent.New(l)
+	defer c.Close()
+	words := strings.Fields(p.o.Ready)
+	if len(words) == 0 {
+		words = []string{"sh", "-c", services}
+	}
+	var said strings.Builder
+	exit, err := c.Run(ctx, &compute.Command{Args: words, Stderr: &said})
+	if errors.Is(err, compute.ErrNoCommand) && p.o.Ready == "" {
+		exit, err = compute.Exit{}, nil // nothing to ask it by
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil || exit.Status() != 0 {
+		return &compute.Error{Op: "vm.Connect", Kind: compute.ErrNotReady, Err: fmt.Errorf("it is booting: %.200s %w", said.String(), err)}
+	}
+	if sync {
+		_, _ = c.Run(ctx, &compute.Command{Args: []string{"sync"}})
+	}
+	return nil
+}
+
+// services succeeds when systemd and cloud-init, where there are any, have done their work.
+const services = `if test -d /run/cloud-init && ! test -e /run/cloud-init/disabled && command -v cloud-init >/dev/null; then
+test -e /var/lib/cloud/instance/boot-finished || exit 1; fi
+if test -d /run/systemd/system; then case $(systemctl is-system-running) in initializing|starting) exit 1; esac; fi`
+
+// wake brings an instance to where it can be used, and returns a line to it on which the guest has greeted. With agent = ssh there is no line.
+func (p *Provider) wake(ctx context.Context, id compute.ID) (*line, error) {
+	l, own, err := p.mine(ctx, id)
+	if err != nil {
+		return nil, fault("Connect", id, err)
+	}
+	defer l.Close()
+	if err := p.usable(own); err != nil {
+		return nil, err
+	}
+	home := p.home(id)
+	switch own.Stage {
+	case named:
+		return p.again(ctx, id)
+	case booting:
+		if err := p.probe(ctx, home, false); err != nil {
+			return nil, fault("Connect", id, err)
+		}
+		out, err := reach(ctx, home, patience)
+		if err != nil {
+			return nil, &compute.Error{Op: "vm.Connect", ID: id, Kind: compute.ErrNotReady, Err: err}
+		}
+		return p.name(ctx, own, out)
+	}
+	if err := p.at("wake"); err != nil {
+		return nil, err
+	}
+	if err := p.record(&own, waking); err != nil {
+		return nil, fault("Connect", id, err)
+	}
+	out, err := call(ctx, home, 0) // before it runs, so that it finds somebody there at once
+	if err != nil {
+		return nil, fault("Connect", id, err)
+	}
+	m, done, err := p.monitor(ctx, id)
+	if err == nil {
+		err = m.do(ctx, "cont", nil, nil)
+		done()
+	}
+	if err != nil {
+		_ = out.Close()
+		return nil, fault("Connect", id, err)
+	}
+	if err := p.at("cont"); err != nil {
+		_ = out.Close()
+		return nil, err
+	}
+	if err := out.greet(ctx, patience); err != nil { // bytes of before, or a busy host: others will do
+		if out, err = reach(ctx, home, patience); err != nil {
+			return nil, fault("Connect", id, err)
+		}
+	}
+	return p.name(ctx, own, out)
+}
+
+// name makes a machine its own, before anything is run in it.
+func (p *Provider) name(ctx context.Context, own owner, l *line) (*line, error) {
+	id := compute.ID(own.ID)
+	key, err := newKey("root@" + hostname(own.ID))
+	if err == nil {
+		_ = l.SetDeadline(deadline(ctx, 20*time.Second))
+		err = guest.Identify(l, guest.Identity{
+			Hostname: hostname(own.ID), MachineID: strings.ReplaceAll(own.UUID, "-", ""), Entropy: entropy(), HostKey: key.private, HostPub: key.public, Time: time.Now(),
+		})
+	}
+	if err == nil {
+		err = l.SetDeadline(time.Time{})
+	}
+	if err == nil {
+		if err = p.at("named"); err == nil {
+			err = p.record(&own, named)
+		}
+	}
+	if err != nil {
+		_ = l.Close()
+		return nil, fault("Connect", id, err)
+	}
+	return l, nil
+}
+
+// again takes a line to a machine that is in use.
+func (p *Provider) again(ctx context.Context, id compute.ID) (*line, error) {
+	out, err := reach(ctx, p.home(id), patience)
+	if err == nil || ctx.Err() != nil {
+		return out, fault("Connect", id, err)
+	}
+	if errors.Is(err, errBusy) {
+		return nil, &compute.Error{Op: "vm.Connect", ID: id, Kind: compute.ErrUnavailable, Err: errBusy}
+	}
+	if err := p.trouble(ctx, "Connect", id); err != nil {
+		return nil, err
+	}
+	return nil, &compute.Error{Op: "vm.Connect", ID: id, Kind: compute.ErrNotReady, Err: err}
+}
+
+// usable refuses instances that cannot be connected to as they are.
+func (p *Provider) usable(own owner) error {
+	id := compute.ID(own.ID)
+	switch {
+	case own.Stage == begun || own.Stage == starting:
+		return &compute.Error{Op: "vm.Connect", ID: id, Kind: compute.ErrNotReady, Err: errors.New("it is being made")}
+	case own.Stage == stopped:
+		return &compute.Error{Op: "vm.Connect", ID: id, Kind: compute.ErrUnavailable, Err: errors.New("it is shut down")}
+	case !own.alive():
+		return p.dead("Connect", id)
+	}
+	return nil
+}
+
+// Connect opens a way into a machine. One that is paused stays so until the first use of the connection.
+func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fault("Connect", id, err)
+	}
+	own, err := p.owner(id)
+	if err == nil && !p.ours(own) || errors.Is(err, errForeign) {
+		err = errNoInstance
+	}
+	if err != nil {
+		return nil, fault("Connect", id, err)
+	}
+	if err := p.usable(own); err != nil {
+		return nil, err
+	}
+	p.trim(id)
+	if p.o.Access == "ssh" {
+		return p.connectSSH(ctx, own)
+	}
+	c := newConn(p, id)
+	switch own.Stage {
+	case paused:
+		return c, nil
+	case named:
+		c.line, err = p.again(ctx, id)
+	default:
+		c.line, err = p.wake(ctx, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.client = agent.New(c.line)
+	return c, nil
+}

@@ -1,0 +1,52 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Examine tells what of virtual machines works here. Of o it heeds the qemu, kernel, initrd and image that are set.
+func Examine(ctx context.Context, o Options) []compute.Finding {
+	p := &Provider{o: o, log: slog.New(slog.DiscardHandler)}
+	path, err := p.qemu()
+	if err != nil {
+		return []compute.Finding{{Result: "skip", What: "vm: qemu", Detail: err.Error(), Hint: compute.Hint(err)}}
+	}
+	q, err := ask(ctx, path)
+	if err != nil {
+		return []compute.Finding{{Result: "fail", What: "vm: qemu", Detail: err.Error(), Hint: "install qemu anew"}}
+	}
+	out := []compute.Finding{{Result: "ok", What: "vm: qemu", Detail: q.Path + " " + q.Version}}
+	if !q.Sandbox {
+		out = append(out, compute.Finding{Result: "warn", What: "vm: qemu's own sandbox", Detail: "this qemu cannot give up rights by seccomp", Hint: "install a qemu that is built with seccomp"})
+	}
+	slow := "machines are emulated, which is about ten times slower"
+	fast := compute.Finding{Result: "ok", What: "vm: KVM"}
+	switch err := openKVM(); {
+	case errors.Is(err, os.ErrNotExist):
+		fast.Result, fast.Detail, fast.Hint = "warn", "there is no /dev/kvm: "+slow, "switch virtualization on in the firmware, or in the machine around this one"
+	case err != nil:
+		fast.Result, fast.Detail, fast.Hint = "warn", err.Error()+": "+slow, "become a member of the group kvm"
+	case o.Kernel == "" && o.Image == "":
+		fast.Result, fast.Detail = "warn", "/dev/kvm is there; whether it boots a kernel is tried when a source of type vm has one"
+	default:
+		found, err := tryKVM(ctx, q, o.Kernel, o.Initrd, o.Image)
+		if fast.Detail = found.Why; err != nil {
+			fast.Result, fast.Detail = "fail", err.Error()
+		} else if !found.Works {
+			fast.Result, fast.Detail, fast.Hint = "warn", "/dev/kvm is there, but "+found.Why+": "+slow, "set accel = tcg to spare the attempt; a machine that is virtual itself may not be able to"
+		}
+	}
+	out = append(out, fast)
+	if path, err := exec.LookPath("qemu-img"); err == nil {
+		out = append(out, compute.Finding{Result: "ok", What: "vm: qemu-img", Detail: path})
+	} else {
+		out = append(out, compute.Finding{Result: "skip", What: "vm: qemu-img", Detail: "not installed; hostler needs it not, people make images by it", Hint: "install qemu-utils"})
+	}
+	return out
+}

@@ -1,0 +1,152 @@
+package guest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/process"
+)
+
+// Where things are in the part of the initrd that hostler adds.
+const (
+	Dir     = "/hostler"       // a directory that is there, and only for this
+	Program = Dir + "/agent"   // the agent's program
+	First   = Dir + "/init"    // what the kernel is told to start: it starts Program with the word BootWord
+	Places  = Dir + "/mnt"     // where the kernel's file systems are mounted for a moment
+	child   = "@hostler-agent" // systemd spares processes with an @ when it switches the root
+)
+
+// BootWord and ServeWord are the first arguments that Program gets for Boot and for Serve.
+const (
+	BootWord  = "guest-boot"
+	ServeWord = "guest"
+)
+
+// Boot is the first process of a machine. It starts a child and becomes the initrd's own first process. It returns only when it cannot.
+func Boot(args []string) error {
+	_, err := syscall.ForkExec(Program, []string{child, ServeWord, BootWord}, &syscall.ProcAttr{Files: []uintptr{0, 1, 2}})
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "hostler: the agent does not start: %v\n", err)
+	}
+	var words []string
+	for _, a := range args { // a script's own path comes among the arguments
+		if a != First {
+			words = append(words, a)
+		}
+	}
+	for _, init := range []string{"/init", "/sbin/init", "/bin/sh"} {
+		err = unix.Exec(init, append([]string{init}, words...), os.Environ())
+	}
+	return fmt.Errorf("/init: %w", err)
+}
+
+// Follow is Boot's child: it waits until the first process has gone to the machine's real root, goes there itself, and serves.
+func Follow(ctx context.Context, conn compute.Conn) error {
+	console() // for what there is to complain of
+	d, proc, err := kernel()
+	if err != nil {
+		return err
+	}
+	for pause := 5 * time.Millisecond; ; pause = min(pause*5/4, 200*time.Millisecond) {
+		moved, err := follow(proc)
+		if err != nil {
+			return err
+		}
+		if moved {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+	_ = unix.Close(proc)
+	return d.serve(ctx, conn)
+}
+
+// kernel opens the kernel's file systems, which may not be mounted anywhere yet, and leaves no mounts.
+func kernel() (d devices, proc int, err error) {
+	open := func(kind string) int {
+		if err != nil {
+			return -1
+		}
+		fd := -1
+		if err = unix.Mount(kind, Places, kind, unix.MS_NOSUID|unix.MS_NOEXEC, ""); err == nil {
+			fd, err = unix.Open(Places, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+			_ = unix.Unmount(Places, unix.MNT_DETACH)
+		}
+		if err != nil {
+			err = fmt.Errorf("mount %s: %w", kind, err)
+		}
+		return fd
+	}
+	d.sys, d.dev, proc = open("sysfs"), open("devtmpfs"), open("proc")
+	return d, proc, err
+}
+
+// follow changes to the first process's root, if that is another than ours and set up as far as /proc.
+func follow(proc int) (bool, error) {
+	var ours, theirs, real unix.Stat_t
+	fd, err := unix.Openat(proc, "1/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false, fmt.Errorf("the first process's root: %w", err)
+	}
+	defer unix.Close(fd)
+	if err := errors.Join(unix.Stat("/", &ours), unix.Fstat(fd, &theirs)); err != nil {
+		return false, err
+	}
+	if ours.Dev == theirs.Dev && ours.Ino == theirs.Ino {
+		return false, nil
+	}
+	if unix.Fstatat(fd, "proc/1", &real, 0) != nil || unix.Fstatat(fd, "dev/null", &real, 0) != nil {
+		return false, nil
+	}
+	if err := unix.Fchdir(fd); err != nil {
+		return false, err
+	}
+	if err := unix.Chroot("."); err != nil {
+		return false, err
+	}
+	return true, unix.Chdir("/")
+}
+
+// console puts standard error where people see it, and leaves the first process's session.
+func console() {
+	_, _ = unix.Setsid()
+	for fd, flags := range []int{unix.O_RDONLY, unix.O_WRONLY, unix.O_WRONLY} {
+		path := "/dev/null"
+		if fd == 2 {
+			path = "/dev/console"
+		}
+		if n, err := unix.Open(path, flags|unix.O_NOCTTY, 0); err == nil && n != fd {
+			_ = unix.Dup3(n, fd, 0)
+			_ = unix.Close(n)
+		}
+	}
+}
+
+// Verbs are the words that the agent's program has to know for virtual machines, and what they do with the words behind them.
+func Verbs() map[string]func(args []string) int {
+	told := func(err error) int {
+		fmt.Fprintln(os.Stderr, "hostler-agent:", err)
+		return 1
+	}
+	return map[string]func(args []string) int{
+		BootWord: func(args []string) int { return told(Boot(args)) },
+		ServeWord: func(args []string) int {
+			conn := process.New(process.Options{Owner: true, Dir: "/"})
+			if len(args) > 0 && args[0] == BootWord {
+				return told(Follow(context.Background(), conn))
+			}
+			return told(Serve(context.Background(), conn))
+		},
+	}
+}

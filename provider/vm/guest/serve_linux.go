@@ -1,0 +1,111 @@
+package guest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/agent"
+)
+
+// Serve answers on the machine's ports until ctx ends, doing with conn what clients ask for. It waits for ports that are not there yet.
+func Serve(ctx context.Context, conn compute.Conn) error {
+	sys, err := unix.Open("/sys", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("/sys: %w", err)
+	}
+	dev, err := unix.Open("/dev", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("/dev: %w", err)
+	}
+	return devices{sys, dev}.serve(ctx, conn)
+}
+
+func (d devices) serve(ctx context.Context, conn compute.Conn) error {
+	var ports sync.WaitGroup
+	defer ports.Wait()
+	served := map[int]bool{}
+	for pause := 10 * time.Millisecond; len(served) < Ports; pause = min(pause*5/4, time.Second) {
+		for n, name := range d.find() {
+			if !served[n] {
+				served[n] = true
+				ports.Go(func() { d.attend(ctx, name, conn) })
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// attend serves one client after the other on a port.
+func (d devices) attend(ctx context.Context, name string, conn compute.Conn) {
+	for ctx.Err() == nil {
+		p, err := openPort(d.dev, name)
+		if err == nil {
+			err = converse(ctx, p, conn)
+			_ = p.Close()
+		}
+		if err != nil && ctx.Err() == nil {
+			time.Sleep(20 * time.Millisecond) // a port that is in use, or a client that breaks the rules
+		}
+	}
+}
+
+// converse serves the next client.
+func converse(ctx context.Context, p *port, conn compute.Conn) error {
+	defer context.AfterFunc(ctx, func() { _ = p.Close() })()
+	if err := p.await(); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(p, Greeting); err != nil {
+		return err
+	}
+	r := bufio.NewReaderSize(p, 32<<10)
+	for {
+		head, err := r.Peek(len(identify))
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		if string(head) != identify {
+			return agent.Serve(ctx, &joined{r, p}, conn, agent.Options{})
+		}
+		_, _ = r.Discard(len(identify))
+		b, err := unframe(r)
+		if err != nil {
+			return err
+		}
+		var id Identity
+		answer := ""
+		if err := id.decode(b); err != nil {
+			answer = err.Error()
+		} else if err := id.take("/"); err != nil {
+			answer = err.Error()
+		}
+		if _, err := p.Write(frame([]byte(answer[:min(len(answer), 4<<10)]))); err != nil {
+			return err
+		}
+	}
+}
+
+// joined is a port of which something was read already.
+type joined struct {
+	r *bufio.Reader
+	*port
+}
+
+func (j *joined) Read(b []byte) (int, error) { return j.r.Read(b) }

@@ -1,0 +1,154 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/agent"
+)
+
+// conn is a compute.Conn to a machine, which it wakes at its first use.
+type conn struct {
+	p  *Provider
+	id compute.ID
+
+	turn   chan struct{} // one slot: who has it may look at and change what is below
+	line   *line
+	client *agent.Client
+	closed bool
+}
+
+var (
+	_ compute.Conn     = (*conn)(nil)
+	_ compute.Dialer   = (*conn)(nil)
+	_ compute.Listener = (*conn)(nil)
+	_ compute.Informer = (*conn)(nil)
+)
+
+func newConn(p *Provider, id compute.ID) *conn {
+	return &conn{p: p, id: id, turn: make(chan struct{}, 1)}
+}
+
+// get returns the client, after waking the machine if that was not done yet.
+func (c *conn) get(ctx context.Context) (*agent.Client, error) {
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-c.turn }()
+	if c.closed {
+		return nil, &compute.Error{Op: "vm", ID: c.id, Kind: compute.ErrLost, Err: errors.New("the connection was closed")}
+	}
+	if c.client == nil {
+		l, err := c.p.wake(ctx, c.id)
+		if err != nil {
+			if errors.Is(err, compute.ErrNotFound) { // it was there when we connected
+				err = &compute.Error{Op: "vm", ID: c.id, Kind: compute.ErrLost, Err: err}
+			}
+			return nil, err
+		}
+		c.line, c.client = l, agent.New(l)
+	}
+	return c.client, nil
+}
+
+// Run implements compute.Conn.
+func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+	a, err := c.get(ctx)
+	if err != nil {
+		return compute.Exit{}, err
+	}
+	if user := c.p.o.User; cmd.User == "" && user != "root" {
+		as := *cmd
+		as.User = user
+		cmd = &as
+	}
+	return a.Run(ctx, cmd)
+}
+
+// Put implements compute.Conn.
+func (c *conn) Put(ctx context.Context, dir string, tar io.Reader) error {
+	a, err := c.get(ctx)
+	if err != nil {
+		return err
+	}
+	return a.Put(ctx, dir, tar)
+}
+
+// Get implements compute.Conn.
+func (c *conn) Get(ctx context.Context, path string, w io.Writer) error {
+	a, err := c.get(ctx)
+	if err != nil {
+		return err
+	}
+	return a.Get(ctx, path, w)
+}
+
+// Dial implements compute.Dialer.
+func (c *conn) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	a, err := c.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return a.Dial(ctx, network, address)
+}
+
+// Listen implements compute.Listener.
+func (c *conn) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	a, err := c.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return a.Listen(ctx, network, address)
+}
+
+// informer is the client's ability to tell about its computer.
+func (c *conn) informer(ctx context.Context) (compute.Informer, error) {
+	a, err := c.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i, ok := compute.As[compute.Informer](a)
+	if !ok {
+		return nil, &compute.Error{Op: "vm", ID: c.id, Kind: compute.ErrInvalid, Err: errors.New("the agent in the machine cannot tell")}
+	}
+	return i, nil
+}
+
+// Facts implements compute.Informer.
+func (c *conn) Facts(ctx context.Context) (compute.Facts, error) {
+	i, err := c.informer(ctx)
+	if err != nil {
+		return compute.Facts{}, err
+	}
+	return i.Facts(ctx)
+}
+
+// Usage implements compute.Informer.
+func (c *conn) Usage(ctx context.Context) (compute.Usage, error) {
+	i, err := c.informer(ctx)
+	if err != nil {
+		return compute.Usage{}, err
+	}
+	return i.Usage(ctx)
+}
+
+// Close implements compute.Conn. A machine that was not used stays paused.
+func (c *conn) Close() error {
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
+	if c.closed {
+		return nil
+	}
+	c.closed = true
+	if c.client == nil {
+		return nil
+	}
+	err := c.client.Close()
+	_ = c.line.lock.Close() // if the client did not come so far
+	return err
+}

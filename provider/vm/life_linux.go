@@ -1,0 +1,395 @@
+package vm
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// newUUID returns a random one, of version 4.
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	s := hex.EncodeToString(b[:])
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+}
+
+// hostname makes a host's name of an instance's.
+func hostname(id string) string {
+	s := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		}
+		return '-'
+	}, id)
+	return cmp.Or(strings.Trim(s[:min(len(s), 63)], "-"), "vm")
+}
+
+// imageError is a base that cannot be used, for the user to mend.
+func imageError(key, path string, err error) error {
+	return &compute.Error{Op: "vm.Create", Kind: compute.ErrInvalid, Err: fmt.Errorf("%s %s: %w", key, path, err), Hint: "set " + key + " to a file that is there and can be read"}
+}
+
+// up starts an instance's qemu, unless that was done already. The instance's lock is held.
+func (p *Provider) up(ctx context.Context, own *owner) error {
+	id := compute.ID(own.ID)
+	if own.Stage != begun && own.Stage != starting {
+		return nil
+	}
+	if own.Stage == starting {
+		if err := strays(ctx, p.mark(id)); err != nil {
+			return err
+		}
+	}
+	q, err := p.program(ctx)
+	if err != nil {
+		return err
+	}
+	for key, path := range map[string]string{"kernel": own.Kernel, "initrd": own.Initrd} {
+		if path == "" {
+			continue
+		}
+		if f, err := os.Open(path); err != nil {
+			return imageError(key, path, err)
+		} else {
+			_ = f.Close()
+		}
+	}
+	below, err := inspect(own.Image)
+	if err != nil {
+		return imageError("image", own.Image, err)
+	}
+	own.Disk = max(own.Disk, below.size)
+	if own.Accel, err = p.accelerator(ctx, q, own); err != nil {
+		return err
+	}
+	for try := 1; ; try++ {
+		if p.o.Warm {
+			err = p.upWarm(ctx, q, own, below)
+		} else {
+			err = p.upCold(ctx, q, own, below)
+		}
+		if !taken(err) || try == 5 {
+			return err
+		}
+	}
+}
+
+// upCold starts an instance that boots.
+func (p *Provider) upCold(ctx context.Context, q program, own *owner, below disk) (err error) {
+	id := compute.ID(own.ID)
+	home := p.home(id)
+	if err := p.at("disk"); err != nil {
+		return err
+	}
+	if err := overlay(filepath.Join(home, "disk.qcow2"), own.Image, below, own.Disk); err != nil {
+		return err
+	}
+	if own.Ports, own.SSH, err = p.forwards(ctx); err != nil {
+		return err
+	}
+	if err := p.at("seed"); err != nil {
+		return err
+	}
+	s, err := p.seed(own, home)
+	if err != nil {
+		return err
+	}
+	if err := s.write(filepath.Join(home, "seed.iso")); err != nil {
+		return err
+	}
+	m := machine{name: own.ID, uuid: own.UUID, own: own, seed: filepath.Join(home, "seed.iso"), sandbox: q.Sandbox}
+	if m.initrd, m.append, err = p.bootFiles(own); err != nil {
+		return err
+	}
+	if err := p.start(ctx, q, own, m); err != nil {
+		return err
+	}
+	return p.record(own, booting)
+}
+
+// start starts qemu, recording first that it will.
+func (p *Provider) start(ctx context.Context, q program, own *owner, m machine) (err error) {
+	id := compute.ID(own.ID)
+	own.process = process{}
+	if err := p.record(own, starting); err != nil {
+		return err
+	}
+	if err := p.at("qemu"); err != nil {
+		return err
+	}
+	if own.process, err = launch(ctx, q.Path, p.home(id), p.mark(id), p.args(m)); err != nil {
+		_ = strays(context.WithoutCancel(ctx), p.mark(id))
+		return err
+	}
+	return p.at("started")
+}
+
+// bootFiles returns what qemu has to be given besides the kernel: the initrd with the agent in it, made once for all, and the command line.
+func (p *Provider) bootFiles(own *owner) (initrd, append string, err error) {
+	if own.Kernel == "" {
+		return "", "", nil
+	}
+	if p.o.Access == "ssh" || own.Initrd == "" {
+		return own.Initrd, p.o.Append, nil
+	}
+	agent, err := p.agent()
+	if err != nil {
+		return "", "", err
+	}
+	key, err := digest(1, own.Initrd, agent.path)
+	if err != nil {
+		return "", "", err
+	}
+	initrd = filepath.Join(p.o.Dir, "boot", key)
+	if _, err := os.Stat(initrd); err != nil {
+		err := atomically(initrd, func(name string) error { return writeInitrd(name, own.Initrd, agent.path) })
+		if err != nil {
+			return "", "", err
+		}
+	}
+	return initrd, p.o.Append + " rdinit=/hostler/init", nil
+}
+
+// guestProgram is the agent that goes into the machine.
+type guestProgram struct {
+	path  string
+	words []string
+}
+
+func (p *Provider) agent() (guestProgram, error) {
+	fail := func(err error) (guestProgram, error) {
+		return guestProgram{}, &compute.Error{Op: "vm.Create", Kind: compute.ErrUnavailable, Err: err, Hint: "build hostler with make, or set agent = ssh"}
+	}
+	if p.o.Agent == nil {
+		return fail(errors.New("there is no program to put into the machine"))
+	}
+	found, err := p.o.Agent(runtime.GOARCH)
+	if err != nil {
+		return fail(err)
+	}
+	if len(found.Args) > 0 && p.o.Kernel != "" {
+		return fail(errors.New("the small program for machines is not built into this hostler"))
+	}
+	return guestProgram{found.Path, found.Args}, nil
+}
+
+// seed says what is on an instance's seed, and makes the keys for it.
+func (p *Provider) seed(own *owner, home string) (s seed, err error) {
+	s = seed{id: own.UUID, hostname: hostname(own.ID), user: p.o.User}
+	if p.o.Seed != "" {
+		if s.extra, err = os.ReadFile(p.o.Seed); err != nil {
+			return s, imageError("seed", p.o.Seed, err)
+		}
+	}
+	if p.o.Access == "ssh" {
+		return s, p.sshSeed(&s, own, home)
+	}
+	if own.Kernel == "" || own.Initrd == "" {
+		agent, err := p.agent()
+		if err != nil {
+			return s, err
+		}
+		s.program, s.words = agent.path, agent.words
+	}
+	return s, nil
+}
+
+// Check looks whether a machine's qemu lives and has no trouble. It wakes nothing.
+func (p *Provider) Check(ctx context.Context, id compute.ID) error {
+	own, err := p.owner(id)
+	if err == nil && !p.ours(own) {
+		err = errNoInstance
+	}
+	if err != nil {
+		return fault("Check", id, err)
+	}
+	if own.Stage == begun || own.Stage == starting {
+		return &compute.Error{Op: "vm.Check", ID: id, Kind: compute.ErrNotReady, Err: errors.New("it is being made")}
+	}
+	if own.Stage == stopped {
+		return &compute.Error{Op: "vm.Check", ID: id, Kind: compute.ErrUnavailable, Err: errors.New("it is shut down")}
+	}
+	if !own.alive() {
+		return p.dead("Check", id)
+	}
+	p.trim(id)
+	return p.trouble(ctx, "Check", id)
+}
+
+// trouble asks qemu what is wrong; nil: nothing.
+func (p *Provider) trouble(ctx context.Context, op string, id compute.ID) error {
+	m, done, err := p.monitor(ctx, id)
+	if err != nil {
+		return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrLost, Err: fmt.Errorf("its qemu does not answer: %w", err)}
+	}
+	defer done()
+	status, err := m.status(ctx)
+	switch {
+	case err != nil:
+		return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrLost, Err: fmt.Errorf("its qemu does not answer: %w", err)}
+	case status == "io-error":
+		return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrNoCapacity, Err: errors.New("it was halted, as its disk could not be written to"),
+			Hint: "make room where " + p.o.Dir + " is"}
+	case status != "running" && status != "paused" && status != "prelaunch" && status != "inmigrate":
+		return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrLost, Err: fmt.Errorf("its qemu says that it is %s", status)}
+	}
+	return nil
+}
+
+// monitor begins a conversation with an instance's qemu, which done ends.
+func (p *Provider) monitor(ctx context.Context, id compute.ID) (m *monitor, done func(), err error) {
+	return monitorIn(ctx, p.home(id))
+}
+
+// monitorIn goes through a descriptor of the directory, as the paths of sockets may not be long.
+func monitorIn(ctx context.Context, dir string) (m *monitor, done func(), err error) {
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer unix.Close(fd)
+	if m, err = dialMonitor(ctx, fmt.Sprintf("/proc/self/fd/%d/qmp", fd)); err != nil {
+		return nil, nil, err
+	}
+	return m, func() { _ = m.close() }, nil
+}
+
+// How much of a console's output is kept.
+const (
+	consoleMost = 4 << 20
+	consoleKept = 1 << 20
+)
+
+// Console returns the last of what a machine said on its serial console, at most 1 MiB.
+func (p *Provider) Console(_ context.Context, id compute.ID) (string, error) {
+	own, err := p.owner(id)
+	if err == nil && !p.ours(own) {
+		err = errNoInstance
+	}
+	if err != nil {
+		return "", fault("Console", id, err)
+	}
+	p.trim(id)
+	b, err := tail(filepath.Join(p.home(id), "console.log"))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	return string(b), fault("Console", id, err)
+}
+
+// tail reads the last of a file.
+func tail(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, min(fi.Size(), consoleKept))
+	n, err := f.ReadAt(b, fi.Size()-int64(len(b)))
+	if n < len(b) && err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// trim cuts a console's log that has become long: qemu appends to it without a limit.
+func (p *Provider) trim(id compute.ID) {
+	path := filepath.Join(p.home(id), "console.log")
+	if fi, err := os.Stat(path); err != nil || fi.Size() < consoleMost {
+		return
+	}
+	b, err := tail(path)
+	if err == nil && os.Truncate(path, 0) == nil {
+		if f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0); err == nil {
+			_, _ = f.Write(b)
+			_ = f.Close()
+		}
+	}
+}
+
+// Stop shuts a machine down: it is asked by its power button, and after grace qemu is told to quit; a qemu that does not is killed.
+func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration) error {
+	l, own, err := p.mine(ctx, id)
+	if err != nil {
+		return fault("Stop", id, err)
+	}
+	defer l.Close()
+	if fd := own.process.open(); fd >= 0 {
+		defer unix.Close(fd)
+		for _, step := range []struct {
+			command string
+			wait    time.Duration
+		}{{"system_powerdown", grace}, {"quit", 5 * time.Second}} {
+			m, done, err := p.monitor(ctx, id)
+			if err != nil {
+				break
+			}
+			err = m.do(ctx, step.command, nil, nil)
+			done()
+			if err == nil && own.process.wait(ctx, fd, time.Now().Add(step.wait)) == nil {
+				break
+			}
+		}
+		if err := own.process.kill(ctx); err != nil {
+			return fault("Stop", id, err)
+		}
+	}
+	own.process = process{}
+	return fault("Stop", id, p.record(&own, stopped))
+}
+
+// Start boots a machine that was shut down, with its disk as it was then.
+func (p *Provider) Start(ctx context.Context, id compute.ID) error {
+	l, own, err := p.mine(ctx, id)
+	if err != nil {
+		return fault("Start", id, err)
+	}
+	defer l.Close()
+	if own.Stage != stopped {
+		return nil
+	}
+	q, err := p.program(ctx)
+	if err != nil {
+		return err
+	}
+	m := machine{name: own.ID, uuid: own.UUID, own: &own, sandbox: q.Sandbox, seed: p.seedOf(own)}
+	if m.initrd, m.append, err = p.bootFiles(&own); err != nil {
+		return fault("Start", id, err)
+	}
+	was := own
+	if err := p.start(ctx, q, &own, m); err != nil {
+		own.process = process{}
+		_ = was.write(p.home(id)) // or the next Create would make its disk anew
+		return fault("Start", id, err)
+	}
+	return fault("Start", id, p.record(&own, booting))
+}
+
+// seedOf is where an instance's seed is.
+func (p *Provider) seedOf(own owner) string {
+	if own.Template != "" {
+		return filepath.Join(p.o.Dir, "templates", own.Template, "seed.iso")
+	}
+	return filepath.Join(p.home(compute.ID(own.ID)), "seed.iso")
+}

@@ -1,0 +1,191 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/vm/guest"
+)
+
+// machine is what qemu has to be told.
+type machine struct {
+	name    string
+	uuid    string
+	own     *owner
+	initrd  string
+	append  string
+	memory  string // the file that is its memory; "": memory of the process
+	shared  bool   // what is written to memory goes to the file
+	restore bool   // wait for a saved state, and stay paused with it
+	seed    string // a disk beside the first
+	sandbox bool   // this qemu knows how to give up rights
+}
+
+// args is qemu's command line. Paths of sockets are relative to the instance's directory, as the kernel takes 107 bytes of them at most.
+func (p *Provider) args(m machine) []string {
+	own := m.own
+	kind := p.o.Machine
+	if kind == "auto" {
+		kind = "q35"
+	}
+	bus, options := "pci", ",vmport=off"
+	if kind == "microvm" {
+		bus, options = "device", ",rtc=on"
+	}
+	a := []string{
+		"-name", "hostler-" + quote(m.name), "-uuid", m.uuid, "-machine", kind + ",memory-backend=ram" + options, "-m", strconv.FormatInt(own.Memory>>20, 10) + "M",
+		"-smp", strconv.Itoa(own.Cores), "-nodefaults", "-no-user-config", "-display", "none", "-msg", "timestamp=on",
+	}
+	if own.Accel == "kvm" {
+		a = append(a, "-accel", "kvm", "-cpu", "host,-arch-capabilities") // which not every kernel lets a guest see
+	} else {
+		a = append(a, "-accel", "tcg,tb-size=128", "-cpu", "max") // without a size, translated code alone can take more than a gigabyte
+	}
+	if m.memory == "" {
+		a = append(a, "-object", fmt.Sprintf("memory-backend-ram,id=ram,size=%d", own.Memory))
+	} else {
+		share := "off"
+		if m.shared {
+			share = "on"
+		}
+		a = append(a, "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%d,mem-path=%s,share=%s", own.Memory, quote(m.memory), share))
+	}
+	if m.sandbox {
+		a = append(a, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+	}
+	if own.Kernel != "" {
+		a = append(a, "-kernel", own.Kernel, "-append", m.append)
+		if m.initrd != "" {
+			a = append(a, "-initrd", m.initrd)
+		}
+	}
+	// Nothing is flushed: when this machine crashes, the instance is gone anyway.
+	a = append(a, "-drive", "if=none,id=disk,file=disk.qcow2,format=qcow2,cache=unsafe,discard=unmap", "-device", "virtio-blk-"+bus+",drive=disk",
+		"-drive", "if=none,id=seed,format=raw,readonly=on,file="+quote(m.seed), "-device", "virtio-blk-"+bus+",drive=seed",
+		"-device", "virtio-rng-"+bus, "-device", "virtio-serial-"+bus)
+	for n := range guest.Ports {
+		a = append(a, "-chardev", fmt.Sprintf("socket,id=agent%d,path=agent.%d,server=on,wait=off", n, n),
+			"-device", fmt.Sprintf("virtserialport,chardev=agent%d,name=%s", n, guest.PortName(n)))
+	}
+	rom := ""
+	if bus == "pci" {
+		rom = ",romfile=" // nothing is booted from the network
+	}
+	if link, ok := strings.CutPrefix(p.o.Network, "tap:"); ok {
+		a = append(a, "-netdev", "tap,id=net,script=no,downscript=no,ifname="+quote(link))
+	} else if p.o.Network == "user" {
+		net := "user,id=net"
+		for _, f := range own.Ports {
+			outside, inside, _ := strings.Cut(f, ":")
+			inside, proto, _ := strings.Cut(inside, "/")
+			net += fmt.Sprintf(",hostfwd=%s:127.0.0.1:%s-:%s", proto, outside, inside)
+		}
+		a = append(a, "-netdev", net)
+	}
+	if p.o.Network != "none" {
+		a = append(a, "-device", "virtio-net-"+bus+",netdev=net,mac="+mac(m.name)+rom)
+	}
+	a = append(a, "-chardev", "file,id=console,path=console.log,append=on", "-serial", "chardev:console", "-qmp", "unix:qmp,server=on,wait=off")
+	if m.restore {
+		a = append(a, "-S", "-incoming", "defer")
+	}
+	return a
+}
+
+// quote is for values in qemu's lists, where a comma is written twice.
+func quote(s string) string { return strings.ReplaceAll(s, ",", ",,") }
+
+// mac is an address of the range that qemu has, by a name.
+func mac(name string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	n := h.Sum32()
+	return fmt.Sprintf("52:54:00:%02x:%02x:%02x", byte(n>>16), byte(n>>8), byte(n))
+}
+
+// forwards returns the forwarded ports, HOST:GUEST/PROTOCOL, with free ones of this machine where none was named.
+func (p *Provider) forwards(ctx context.Context) (out []string, ssh int, err error) {
+	words := p.o.Ports
+	if p.o.Access == "ssh" {
+		words = append([]string{"22"}, words...)
+	}
+	for i, w := range words {
+		outside, inside, proto, err := forward(w)
+		if err != nil {
+			return nil, 0, err
+		}
+		if outside == 0 {
+			if outside, err = free(ctx, proto); err != nil {
+				return nil, 0, err
+			}
+		}
+		if i == 0 && p.o.Access == "ssh" {
+			ssh = outside
+		}
+		out = append(out, fmt.Sprintf("%d:%d/%s", outside, inside, proto))
+	}
+	return out, ssh, nil
+}
+
+// forward reads [PORT:]PORT[/udp].
+func forward(word string) (outside, inside int, proto string, err error) {
+	ports, proto, _ := strings.Cut(word, "/")
+	if proto == "" {
+		proto = "tcp"
+	}
+	a, b, two := strings.Cut(ports, ":")
+	if !two {
+		a, b = "", a
+	}
+	number := func(s string) int {
+		n, e := strconv.ParseUint(s, 10, 16)
+		if e != nil || n == 0 {
+			err = fmt.Errorf("ports = %s: not [PORT:]PORT[/udp]", word)
+		}
+		return int(n)
+	}
+	if two {
+		outside = number(a)
+	}
+	inside = number(b)
+	if proto != "tcp" && proto != "udp" {
+		err = fmt.Errorf("ports = %s: neither tcp nor udp", word)
+	}
+	return outside, inside, proto, err
+}
+
+// free finds a port of this machine that nobody has. Another may take it before qemu does: then qemu says so, and Create tries others.
+func free(ctx context.Context, proto string) (int, error) {
+	var lc net.ListenConfig
+	if proto == "udp" {
+		c, err := lc.ListenPacket(ctx, "udp4", "127.0.0.1:0")
+		if err != nil {
+			return 0, err
+		}
+		defer c.Close()
+		return c.LocalAddr().(*net.UDPAddr).Port, nil
+	}
+	l, err := lc.Listen(ctx, "tcp4", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// taken reports whether qemu refused because of a port that another had.
+func taken(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "host forwarding rule")
+}
+
+// dead is the error of an instance whose qemu is not there any more.
+func (p *Provider) dead(op string, id compute.ID) error {
+	return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrLost, Err: errors.New("its qemu has ended: it crashed, was killed, or the machine shut itself down"),
+		Hint: "see what it said last with `hostler logs`, or discard it"}
+}

@@ -1,0 +1,29 @@
+package vm
+
+import "github.com/hostler-project/hostler/remote/agent"
+
+// Options of a source of type vm.
+type Options struct {
+	Image   string   `conf:"image"`       // the base disk, qcow2 or raw: an absolute path. Nothing is written to it
+	Kernel  string   `conf:"kernel"`      // booted directly: an absolute path; "": the disk boots by itself
+	Initrd  string   `conf:"initrd"`      // with a kernel
+	Append  string   `conf:"append"`      // the kernel's command line; "": console=ttyS0
+	Cores   int      `conf:"cores"`       // 0: 1
+	Memory  int64    `conf:"memory,size"` // bytes; 0: 512 MiB
+	Disk    int64    `conf:"disk,size"`   // bytes, at least; 0: the image's size
+	Machine string   `conf:"machine"`     // auto, q35, pc or microvm; "": auto, which is q35
+	Accel   string   `conf:"accel"`       // auto, kvm or tcg; "": auto, which is kvm where it boots the kernel
+	Network string   `conf:"network"`     // user, none, or tap:LINK; "": user
+	Ports   []string `conf:"ports"`       // [PORT:]PORT[/udp]: of 127.0.0.1, and inside; without the first a free one
+	Access  string   `conf:"agent"`       // virtio-serial or ssh; "": virtio-serial
+	User    string   `conf:"user"`        // whom commands run as, and who logs in; "": root
+	Seed    string   `conf:"seed"`        // a file of user-data for cloud-init, beside ours
+	Ready   string   `conf:"ready"`       // a command, split at spaces: the machine is ready when it succeeds; "": when its services are started
+	Warm    bool     `conf:"warm"`        // instances are copies of one booted machine, and paused until they are used
+	Qemu    string   `conf:"qemu"`        // the program; "": qemu-system-x86_64 or this machine's kind of it, on PATH
+
+	Agent        agent.Finder // finds the guest's program; nil: only ssh leads in
+	Source       string       // the source's name
+	Installation string       // the installation's id
+	Dir          string       // where the instances are; required
+}

@@ -1,0 +1,169 @@
+package vm
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"mime/multipart"
+	"net/textproto"
+	"os"
+	"strings"
+
+	"github.com/kdomanski/iso9660"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/hostler-project/hostler/provider/vm/guest"
+)
+
+// seed is what an instance is told by a small disk that cloud-init, and those who do as it does, read.
+type seed struct {
+	id       string // never the same for two machines
+	hostname string
+	user     string   // who may log in with keys
+	keys     []string // public, a line each
+	hostKey  keyPair  // sshd's; empty: its own affair
+	extra    []byte   // the user's own user-data
+	program  string   // the agent, for images that boot by themselves; "": not there
+	words    []string // before its own
+}
+
+// keyPair is an ssh key.
+type keyPair struct {
+	private []byte // PEM, OpenSSH's
+	public  []byte // a line
+}
+
+func newKey(comment string) (k keyPair, err error) {
+	pub, priv, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return k, err
+	}
+	block, err := ssh.MarshalPrivateKey(priv, comment)
+	if err != nil {
+		return k, err
+	}
+	p, err := ssh.NewPublicKey(pub)
+	if err != nil {
+		return k, err
+	}
+	return keyPair{pem.EncodeToMemory(block), append(bytes.TrimSuffix(ssh.MarshalAuthorizedKey(p), []byte("\n")), " "+comment+"\n"...)}, nil
+}
+
+// files are those on the seed, but for the agent.
+func (s seed) files() (map[string][]byte, error) {
+	out := map[string][]byte{
+		"meta-data":      fmt.Appendf(nil, "instance-id: %s\nlocal-hostname: %s\n", s.id, s.hostname),
+		"network-config": []byte("version: 2\nethernets:\n  all:\n    match: {name: \"e*\"}\n    dhcp4: true\n"),
+	}
+	var b strings.Builder
+	b.WriteString("#cloud-config\n")
+	if len(s.keys) > 0 {
+		if s.user == "root" {
+			b.WriteString("disable_root: false\nusers:\n  - name: root\n    ssh_authorized_keys:\n")
+		} else {
+			fmt.Fprintf(&b, "users:\n  - default\n  - name: %s\n    shell: /bin/bash\n    sudo: \"ALL=(ALL) NOPASSWD:ALL\"\n    ssh_authorized_keys:\n", s.user)
+		}
+		for _, k := range s.keys {
+			fmt.Fprintf(&b, "      - %s\n", strings.TrimSpace(k))
+		}
+	}
+	if len(s.hostKey.private) > 0 {
+		b.WriteString("ssh_deletekeys: true\nssh_keys:\n  ed25519_private: |\n    ")
+		b.WriteString(strings.ReplaceAll(strings.TrimSpace(string(s.hostKey.private)), "\n", "\n    "))
+		fmt.Fprintf(&b, "\n  ed25519_public: %s\n", strings.TrimSpace(string(s.hostKey.public)))
+		out["ssh_host_ed25519_key"], out["ssh_host_ed25519_key.pub"] = s.hostKey.private, s.hostKey.public
+	}
+	out["user-data"] = []byte(b.String())
+	if len(s.extra) > 0 {
+		both, err := join(out["user-data"], s.extra)
+		if err != nil {
+			return nil, err
+		}
+		out["user-data"] = both
+	}
+	if s.program != "" {
+		out["vendor-data"] = []byte(s.hook())
+	}
+	return out, nil
+}
+
+// hook is a script that cloud-init runs early at each boot: it starts the agent. That is not among user-data, so that nothing there replaces it.
+func (s seed) hook() string {
+	return `#cloud-boothook
+#!/bin/sh
+test -e /run/hostler/agent && exit 0
+mkdir -p /run/hostler/seed && chmod 700 /run/hostler || exit 1
+mount -t iso9660 -o ro /dev/disk/by-label/cidata /run/hostler/seed || mount -t iso9660 -o ro LABEL=cidata /run/hostler/seed || exit 1
+cp /run/hostler/seed/hostler-agent /run/hostler/agent && chmod 755 /run/hostler/agent
+umount /run/hostler/seed
+test -d /run/systemd/system && systemd-run --quiet --unit=hostler-agent --property=Restart=always --property=KillMode=process /run/hostler/agent ` + s.command() + ` && exit 0
+setsid /run/hostler/agent ` + s.command() + ` </dev/null >/dev/null 2>&1 &
+`
+}
+
+func (s seed) command() string { return strings.Join(append(s.words, guest.ServeWord), " ") }
+
+// join makes one of several user-data, as mail does it.
+func join(all ...[]byte) ([]byte, error) {
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=%q\nMIME-Version: 1.0\n\n", w.Boundary())
+	for _, data := range all {
+		kind := ""
+		for start, k := range map[string]string{
+			"#cloud-config": "cloud-config", "#!": "x-shellscript", "#cloud-boothook": "cloud-boothook", "#include": "x-include-url", "## template: jinja": "jinja2",
+		} {
+			if bytes.HasPrefix(data, []byte(start)) {
+				kind = "text/" + k
+			}
+		}
+		if kind == "" {
+			return nil, errors.New("the seed is no user-data: it begins neither with #cloud-config nor with #!")
+		}
+		p, err := w.CreatePart(textproto.MIMEHeader{"Content-Type": {kind + "; charset=\"utf-8\""}})
+		if err == nil {
+			_, err = p.Write(data)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	err := w.Close()
+	return b.Bytes(), err
+}
+
+// write writes the disk.
+func (s seed) write(path string) error {
+	files, err := s.files()
+	if err != nil {
+		return err
+	}
+	w, err := iso9660.NewWriter()
+	if err != nil {
+		return err
+	}
+	defer w.Cleanup()
+	for name, b := range files {
+		if err := w.AddFile(bytes.NewReader(b), name); err != nil {
+			return err
+		}
+	}
+	if s.program != "" {
+		f, err := os.Open(s.program)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := w.AddFile(f, "hostler-agent"); err != nil {
+			return err
+		}
+	}
+	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(w.WriteTo(out, "cidata"), out.Close())
+}

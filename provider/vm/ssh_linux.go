@@ -1,0 +1,102 @@
+package vm
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/sshconn"
+)
+
+// entropy is what a machine is given to begin its random numbers with.
+func entropy() []byte {
+	b := make([]byte, 64)
+	_, _ = rand.Read(b)
+	return b
+}
+
+// sshSeed makes an instance's keys: one to log in with, and the host's own, and writes what is needed on this side.
+func (p *Provider) sshSeed(s *seed, own *owner, home string) error {
+	login, err := newKey("hostler")
+	if err != nil {
+		return err
+	}
+	if s.hostKey, err = newKey("root@" + s.hostname); err != nil {
+		return err
+	}
+	s.keys = []string{string(login.public)}
+	where := fmt.Sprintf("[127.0.0.1]:%d", own.SSH)
+	kind, rest, _ := strings.Cut(string(s.hostKey.public), " ")
+	key, _, _ := strings.Cut(rest, " ")
+	for name, text := range map[string]string{
+		"key": string(login.private), "known_hosts": where + " " + kind + " " + key + "\n",
+		"ssh_config": fmt.Sprintf(`Host vm
+  HostName 127.0.0.1
+  Port %d
+  User %s
+  IdentityFile "%s"
+  IdentitiesOnly yes
+  IdentityAgent none
+  UserKnownHostsFile "%s"
+  GlobalKnownHostsFile /dev/null
+  StrictHostKeyChecking yes
+`, own.SSH, s.user, filepath.Join(home, "key"), filepath.Join(home, "known_hosts")),
+	} {
+		if err := os.WriteFile(filepath.Join(home, name), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// connectSSH logs in to a machine.
+func (p *Provider) connectSSH(ctx context.Context, own owner) (compute.Conn, error) {
+	id := compute.ID(own.ID)
+	notReady := func(err error) error {
+		if ctx.Err() != nil {
+			return fault("Connect", id, ctx.Err())
+		}
+		if err := p.trouble(ctx, "Connect", id); err != nil {
+			return err
+		}
+		return &compute.Error{Op: "vm.Connect", ID: id, Kind: compute.ErrNotReady, Err: err}
+	}
+	if err := banner(ctx, own.SSH); err != nil {
+		return nil, notReady(err)
+	}
+	c, err := sshconn.Dial(ctx, sshconn.Options{Host: "vm", ConfigFile: filepath.Join(p.home(id), "ssh_config"), Owner: p.o.User == "root", Timeout: 20 * time.Second})
+	if err == nil {
+		return c, nil
+	}
+	// While it boots a host key or a user may not be there yet.
+	if own.Stage == booting || errors.Is(err, compute.ErrUnavailable) || errors.Is(err, compute.ErrTimeout) {
+		return nil, notReady(err)
+	}
+	return nil, fault("Connect", id, err)
+}
+
+// banner waits a moment for sshd's first word: qemu accepts connections long before anybody listens inside.
+func banner(ctx context.Context, port int) error {
+	d := net.Dialer{Timeout: time.Second}
+	c, err := d.DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_ = c.SetReadDeadline(deadline(ctx, 300*time.Millisecond))
+	var b [4]byte
+	if _, err := c.Read(b[:]); err != nil {
+		return fmt.Errorf("sshd does not answer: %w", err)
+	}
+	if string(b[:]) != "SSH-" {
+		return errors.New("what answers is no sshd")
+	}
+	return nil
+}

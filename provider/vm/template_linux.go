@@ -1,0 +1,404 @@
+package vm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// savedVersion is part of what a saved machine depends on: it grows with each change of the guest's side or of the command line.
+const savedVersion = 1
+
+// saved is a booted machine that instances are copies of.
+type saved struct {
+	key string
+	dir string
+}
+
+func (s saved) file(name string) string { return filepath.Join(s.dir, name) }
+
+// done is what is written last into a saved machine's directory.
+type done struct {
+	State int64 `json:"state"` // bytes of each file, so that one that was cut short is seen
+	RAM   int64 `json:"ram"`
+	Disk  int64 `json:"disk"`
+}
+
+// whole reports whether nothing is missing.
+func (s saved) whole() bool {
+	var d done
+	b, err := os.ReadFile(s.file("done"))
+	return err == nil && json.Unmarshal(b, &d) == nil && d == s.sizes() && d.State > 0
+}
+
+func (s saved) sizes() (d done) {
+	for name, n := range map[string]*int64{"state": &d.State, "ram": &d.RAM, "disk.qcow2": &d.Disk} {
+		if fi, err := os.Stat(s.file(name)); err == nil {
+			*n = fi.Size()
+		}
+	}
+	return d
+}
+
+// key is a digest of all that a saved machine depends on.
+func (p *Provider) key(q program, own *owner) (string, error) {
+	agent, err := p.agent()
+	if err != nil {
+		return "", err
+	}
+	return digest(savedVersion, own.Image, own.Kernel, own.Initrd, p.o.Seed, agent.path, q.Path, "\x00", q.Version, p.o.Append, own.Cores, own.Memory, own.Disk, own.Accel,
+		p.o.Machine, p.o.Network, p.o.Ready, q.Sandbox, p.o.Installation, p.o.Source)
+}
+
+// template returns the saved machine for an instance, and makes it if there is none. Only one at a time makes it.
+func (p *Provider) template(ctx context.Context, q program, own *owner, below disk) (saved, error) {
+	key, err := p.key(q, own)
+	if err != nil {
+		return saved{}, err
+	}
+	all := filepath.Join(p.o.Dir, "templates")
+	s := saved{key, filepath.Join(all, key)}
+	if s.whole() {
+		return s, nil
+	}
+	if err := os.MkdirAll(all, 0o700); err != nil {
+		return s, err
+	}
+	l, err := os.OpenFile(filepath.Join(all, key+".lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return s, err
+	}
+	defer l.Close()
+	if err := flock(ctx, l); err != nil {
+		return s, err
+	}
+	if s.whole() {
+		return s, nil
+	}
+	mark := p.mark(compute.ID("saved/" + key))
+	if err := strays(ctx, mark); err != nil { // of one who died while he made it
+		return s, err
+	}
+	if err := p.at("template"); err != nil {
+		return s, err
+	}
+	dir, err := os.MkdirTemp(p.o.Dir, "new-saved-*")
+	if err != nil {
+		return s, err
+	}
+	held, err := os.Open(dir) // so that nobody takes it for a dead one's
+	if err != nil {
+		return s, err
+	}
+	defer held.Close()
+	if err := flock(ctx, held); err != nil {
+		return s, err
+	}
+	err = p.save(ctx, q, own, below, saved{key, dir}, mark)
+	if err == nil {
+		_ = p.discard(s.dir) // what was there was not whole
+		if err = p.at("saved"); err == nil {
+			err = os.Rename(dir, s.dir)
+		}
+	}
+	if p.died(err) {
+		return s, err
+	}
+	if err != nil {
+		_ = os.RemoveAll(dir)
+		return s, err
+	}
+	p.stale(key)
+	return s, nil
+}
+
+// save boots a machine and saves it into a directory.
+func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, s saved, mark string) error {
+	began := time.Now()
+	if err := overlay(s.file("disk.qcow2"), own.Image, below, own.Disk); err != nil {
+		return err
+	}
+	first := *own
+	first.ID, first.UUID, first.Ports = "hostler", newUUID(), nil
+	disk, err := p.seed(&first, s.dir)
+	if err != nil {
+		return err
+	}
+	if err := disk.write(s.file("seed.iso")); err != nil {
+		return err
+	}
+	m := machine{name: first.ID, uuid: first.UUID, own: &first, memory: s.file("ram"), shared: true, seed: s.file("seed.iso"), sandbox: q.Sandbox}
+	if m.initrd, m.append, err = p.bootFiles(own); err != nil {
+		return err
+	}
+	run, err := launch(ctx, q.Path, s.dir, mark, p.args(m))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = run.kill(context.WithoutCancel(ctx)) }()
+	if err := p.at("template booting"); err != nil {
+		if p.died(err) {
+			run = process{} // the dead kill nobody
+		}
+		return err
+	}
+	if err := p.awaitReady(ctx, run, s.dir); err != nil {
+		return err
+	}
+	if err := p.at("template booted"); err != nil {
+		if p.died(err) {
+			run = process{}
+		}
+		return err
+	}
+	if err := migrateOut(ctx, s.dir, s.file("state")); err != nil {
+		return fmt.Errorf("save the machine: %w", err)
+	}
+	if err := run.kill(ctx); err != nil {
+		return err
+	}
+	for _, name := range []string{"ram", "state", "disk.qcow2"} {
+		f, err := os.Open(s.file(name))
+		if err == nil {
+			err = errors.Join(f.Sync(), f.Close())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	b, err := json.Marshal(s.sizes())
+	if err != nil {
+		return err
+	}
+	p.log.Info("a machine was booted and saved, for others to be copies of", "source", p.o.Source, "took", time.Since(began).Round(time.Millisecond))
+	return os.WriteFile(s.file("done"), b, 0o600)
+}
+
+// awaitReady waits until the machine in dir is ready, and has written everything to its disk.
+func (p *Provider) awaitReady(ctx context.Context, run process, dir string) error {
+	for pause := 20 * time.Millisecond; ; pause = min(pause*5/4, 200*time.Millisecond) {
+		if !run.alive() {
+			b, _ := tail(filepath.Join(dir, "console.log"))
+			return &compute.Error{Op: "vm.Create", Kind: compute.ErrFailed, Err: fmt.Errorf("the machine to be saved ended while it booted; it said last: %s", lastLines(b))}
+		}
+		err := p.probe(ctx, dir, true)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, compute.ErrNotReady) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			b, _ := tail(filepath.Join(dir, "console.log"))
+			return fmt.Errorf("%w before the machine to be saved was ready; it said last: %s", ctx.Err(), lastLines(b))
+		case <-time.After(pause):
+		}
+	}
+}
+
+// lastLines is the end of a console's output, on one line.
+func lastLines(b []byte) string {
+	s := strings.Join(strings.Fields(string(b)), " ")
+	return s[max(0, len(s)-300):]
+}
+
+// ignoreShared has qemu leave out of the saved state, or not expect in it, the memory that is a file.
+func (m *monitor) ignoreShared(ctx context.Context) error {
+	return m.do(ctx, "migrate-set-capabilities", map[string]any{"capabilities": []any{map[string]any{"capability": "x-ignore-shared", "state": true}}}, nil)
+}
+
+// migrateOut saves the state of a running machine, but for its memory. It is halted afterwards, and comes back running: one that was halted before
+// would come back halted.
+func migrateOut(ctx context.Context, dir, path string) error {
+	m, done, err := monitorIn(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer done()
+	_ = m.c.SetDeadline(deadline(ctx, 5*time.Minute))
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	err = m.ignoreShared(ctx)
+	if err == nil {
+		err = m.do(ctx, "migrate-set-parameters", map[string]any{"max-bandwidth": int64(10e9)}, nil)
+	}
+	if err == nil {
+		err = m.hand(ctx, "state", w)
+	}
+	_ = w.Close()
+	if err == nil {
+		err = m.do(ctx, "migrate", map[string]any{"uri": "fd:state"}, nil)
+	}
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_ = r.SetReadDeadline(deadline(ctx, 5*time.Minute))
+	_, err = io.Copy(f, r)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	for {
+		var s struct {
+			Status string `json:"status"`
+			Desc   string `json:"error-desc"`
+		}
+		if err := m.do(ctx, "query-migrate", nil, &s); err != nil {
+			return err
+		}
+		switch s.Status {
+		case "completed":
+			return nil
+		case "failed", "cancelled":
+			return errors.New(s.Status + " " + s.Desc)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// migrateIn gives a qemu that waits for it the saved state. It is halted then.
+func migrateIn(ctx context.Context, dir, path string) error {
+	m, done, err := monitorIn(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer done()
+	state, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	err = m.ignoreShared(ctx)
+	if err == nil {
+		err = m.hand(ctx, "state", r)
+	}
+	_ = r.Close()
+	if err == nil {
+		err = m.do(ctx, "migrate-incoming", map[string]any{"uri": "fd:state"}, nil)
+	}
+	if err != nil {
+		return err
+	}
+	_ = w.SetWriteDeadline(deadline(ctx, 20*time.Second))
+	if _, err := w.Write(state); err != nil {
+		return err
+	}
+	_ = w.Close()
+	for {
+		status, err := m.status(ctx)
+		if err != nil || status == "paused" {
+			return err
+		}
+		if status != "inmigrate" {
+			return errors.New("qemu says that the machine is " + status)
+		}
+		time.Sleep(500 * time.Microsecond)
+	}
+}
+
+// upWarm starts an instance as a copy of a saved machine. What turns out to be damaged is made anew, once.
+func (p *Provider) upWarm(ctx context.Context, q program, own *owner, below disk) error {
+	for try := 1; ; try++ {
+		s, err := p.template(ctx, q, own, below)
+		if err != nil {
+			return err
+		}
+		err = p.restore(ctx, q, own, s)
+		if err == nil || try == 2 || ctx.Err() != nil || p.died(err) || taken(err) || full(err) {
+			return err
+		}
+		p.log.Warn("a saved machine cannot be restored, and is made anew", "source", p.o.Source, "instance", own.ID, "err", err)
+		if err := p.discard(s.dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+}
+
+func (p *Provider) restore(ctx context.Context, q program, own *owner, s saved) (err error) {
+	id := compute.ID(own.ID)
+	home := p.home(id)
+	own.Template = s.key
+	if err := p.record(own, starting); err != nil { // from now on the saved machine is kept for it
+		return err
+	}
+	if err := p.at("disk"); err != nil {
+		return err
+	}
+	if err := overlay(filepath.Join(home, "disk.qcow2"), s.file("disk.qcow2"), disk{"qcow2", own.Disk}, own.Disk); err != nil {
+		return err
+	}
+	if own.Ports, own.SSH, err = p.forwards(ctx); err != nil {
+		return err
+	}
+	m := machine{name: own.ID, uuid: own.UUID, own: own, memory: s.file("ram"), restore: true, seed: s.file("seed.iso"), sandbox: q.Sandbox}
+	if m.initrd, m.append, err = p.bootFiles(own); err != nil {
+		return err
+	}
+	if err := p.start(ctx, q, own, m); err != nil {
+		return err
+	}
+	if err := migrateIn(ctx, home, s.file("state")); err != nil {
+		_ = own.process.kill(context.WithoutCancel(ctx))
+		own.process = process{}
+		words, _ := os.ReadFile(filepath.Join(home, "qemu.log"))
+		return fmt.Errorf("restore: %w %s", err, lastLines(words))
+	}
+	if err := p.at("restored"); err != nil {
+		return err
+	}
+	return p.record(own, paused)
+}
+
+// stale throws away this source's saved machines of which no instance is a copy and none will be.
+func (p *Provider) stale(current string) {
+	used := map[string]bool{current: true}
+	instances, _ := os.ReadDir(filepath.Join(p.o.Dir, "instances"))
+	for _, e := range instances {
+		if own, err := p.owner(compute.ID(e.Name())); err == nil {
+			used[own.Template] = true
+		}
+	}
+	all := filepath.Join(p.o.Dir, "templates")
+	entries, _ := os.ReadDir(all)
+	for _, e := range entries {
+		key, isLock := strings.CutSuffix(e.Name(), ".lock")
+		if isLock || used[key] {
+			continue
+		}
+		l, err := os.OpenFile(filepath.Join(all, key+".lock"), os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			continue
+		}
+		if unix.Flock(int(l.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			_ = p.discard(filepath.Join(all, key))
+		}
+		_ = l.Close()
+	}
+}
+
+// died reports whether an error is that of a test's kill: the dead clean up nothing.
+func (p *Provider) died(err error) bool { return p.step != nil && errors.Is(err, errKilled) }
+
+// errKilled is what a test's step returns to end a call as a kill would.
+var errKilled = errors.New("killed")

@@ -1,0 +1,312 @@
+//go:build linux
+
+package vm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Provider makes virtual machines.
+type Provider struct {
+	o    Options
+	log  *slog.Logger
+	step func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
+}
+
+var (
+	_ compute.Provider = (*Provider)(nil)
+	_ compute.Cleaner  = (*Provider)(nil)
+	_ compute.Checker  = (*Provider)(nil)
+	_ compute.Consoler = (*Provider)(nil)
+)
+
+// Open returns the provider for one source. ErrInvalid: the options are wrong. Whether qemu and the image are there is seen at Create, so that
+// instances can be unmade without them.
+func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
+	fail := func(hint, text string, args ...any) (*Provider, error) {
+		return nil, &compute.Error{Op: "vm.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...), Hint: hint}
+	}
+	o.Machine, o.Accel, o.Network = cmp.Or(o.Machine, "auto"), cmp.Or(o.Accel, "auto"), cmp.Or(o.Network, "user")
+	o.Access, o.User, o.Append = cmp.Or(o.Access, "virtio-serial"), cmp.Or(o.User, "root"), cmp.Or(o.Append, "console=ttyS0")
+	o.Cores, o.Memory = cmp.Or(o.Cores, 1), cmp.Or(o.Memory, 512<<20)
+	for key, path := range map[string]string{"image": o.Image, "kernel": o.Kernel, "initrd": o.Initrd, "seed": o.Seed} {
+		if path != "" && !filepath.IsAbs(path) {
+			return fail("", "%s = %s: no absolute path", key, path)
+		}
+	}
+	for _, w := range o.Ports {
+		if _, _, _, err := forward(w); err != nil {
+			return fail("ports = 8080:80, 53/udp", "%w", err)
+		}
+	}
+	link, tap := strings.CutPrefix(o.Network, "tap:")
+	switch {
+	case o.Image == "":
+		return fail("set image to the absolute path of a qcow2 or raw disk", "no image")
+	case o.Initrd != "" && o.Kernel == "":
+		return fail("", "an initrd without a kernel")
+	case !slices.Contains([]string{"auto", "q35", "pc", "microvm"}, o.Machine):
+		return fail("", "machine = %s: not auto, q35, pc or microvm", o.Machine)
+	case o.Machine == "microvm" && o.Kernel == "":
+		return fail("set kernel and initrd, or take machine = q35", "machine = microvm needs a kernel")
+	case !slices.Contains([]string{"auto", "kvm", "tcg"}, o.Accel):
+		return fail("", "accel = %s: not auto, kvm or tcg", o.Accel)
+	case o.Network != "user" && o.Network != "none" && (!tap || link == ""):
+		return fail("", "network = %s: not user, none or tap:LINK", o.Network)
+	case len(o.Ports) > 0 && o.Network != "user":
+		return fail("", "ports are forwarded with network = user only")
+	case o.Access != "virtio-serial" && o.Access != "ssh":
+		return fail("", "agent = %s: not virtio-serial or ssh", o.Access)
+	case o.Access == "ssh" && o.Network != "user":
+		return fail("", "agent = ssh needs network = user")
+	case o.Warm && (o.Access == "ssh" || tap):
+		return fail("take network = user or none, and agent = virtio-serial", "warm = yes: copies would have one address, or one host key")
+	case o.Cores < 0 || o.Cores > 255:
+		return fail("", "cores = %d", o.Cores)
+	case o.Memory < 32<<20 || o.Disk < 0:
+		return fail("", "memory = %d: less than 32 MiB; or a disk of less than nothing", o.Memory)
+	case strings.ContainsFunc(o.User, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`:"'{}[]#&*!|>%@\`, r) }):
+		return fail("", "user = %q: no name of a user", o.User)
+	case o.Dir == "":
+		return fail("", "no directory to keep instances in")
+	}
+	o.Memory &^= 1<<20 - 1
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return fail("", "%w", err)
+	}
+	o.Dir = dir
+	return &Provider{o: o, log: log}, nil
+}
+
+// at says that a step begins.
+func (p *Provider) at(step string) error {
+	if p.step == nil {
+		return nil
+	}
+	return p.step(step)
+}
+
+// fault gives an error its place, and a kind unless it has one.
+func fault(op string, id compute.ID, err error) error {
+	var e *compute.Error
+	if err == nil || errors.As(err, &e) {
+		return err
+	}
+	kind := error(compute.ErrFailed)
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		kind = nil
+	case errors.Is(err, errNoInstance):
+		kind = compute.ErrNotFound
+	case full(err):
+		kind = compute.ErrNoCapacity
+	case errors.Is(err, fs.ErrPermission):
+		kind = compute.ErrDenied
+	}
+	return &compute.Error{Op: "vm." + op, ID: id, Kind: kind, Err: err}
+}
+
+// place refuses a directory of instances that others may write to.
+func (p *Provider) place() error {
+	var st unix.Stat_t
+	if err := unix.Lstat(p.o.Dir, &st); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it is made where it is needed
+		}
+		return fault("Open", "", err)
+	}
+	if int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return &compute.Error{Op: "vm.Open", Kind: compute.ErrDenied, Err: fmt.Errorf("%s is not a directory of ours alone", p.o.Dir)}
+	}
+	return nil
+}
+
+// qemu finds the program.
+func (p *Provider) qemu() (string, error) {
+	name := cmp.Or(p.o.Qemu, map[string]string{"amd64": "qemu-system-x86_64", "arm64": "qemu-system-aarch64"}[runtime.GOARCH], "qemu-system-"+runtime.GOARCH)
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", &compute.Error{Op: "vm.Create", Kind: compute.ErrUnavailable, Err: fmt.Errorf("%s is not installed here", name),
+			Hint: "install qemu (on Debian the package qemu-system-x86), or set qemu to the path of the program"}
+	}
+	return filepath.Abs(path)
+}
+
+func (p *Provider) instance(o owner) compute.Instance {
+	facts := map[string]string{
+		"os": "linux", "arch": runtime.GOARCH, "image": o.Image, "cores": strconv.Itoa(o.Cores), "memory": strconv.FormatInt(o.Memory, 10),
+		"disk": strconv.FormatInt(o.Disk, 10),
+	}
+	if o.Accel != "" {
+		facts["accel"] = o.Accel
+	}
+	if len(o.Ports) > 0 {
+		facts["ports"] = strings.Join(o.Ports, " ")
+	}
+	address := ""
+	if p.o.Network == "user" {
+		address = "127.0.0.1"
+	}
+	return compute.Instance{ID: compute.ID(o.ID), Source: p.o.Source, ProviderID: o.UUID, Address: address, Facts: facts}
+}
+
+// plain reports whether a name can be a directory's.
+func plain(id compute.ID) bool {
+	s := string(id)
+	return s != "" && len(s) <= 200 && s[0] != '.' && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool { return r == '/' || r < ' ' || r == 127 })
+}
+
+// List returns this installation's machines of this source.
+func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fault("List", "", err)
+	}
+	if err := p.place(); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(filepath.Join(p.o.Dir, "instances"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fault("List", "", err)
+	}
+	var out []compute.Instance
+	for _, e := range entries {
+		if own, err := p.owner(compute.ID(e.Name())); err == nil && p.ours(own) {
+			out = append(out, p.instance(own))
+		}
+	}
+	return out, nil
+}
+
+// Create makes a machine and starts it, or finishes one that was begun, or returns the one that is there. With warm = yes the first one takes as
+// long as the machine boots, and a little more.
+func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
+	none := compute.Instance{}
+	if !plain(spec.ID) {
+		return none, &compute.Error{Op: "vm.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory")}
+	}
+	if err := p.place(); err != nil {
+		return none, err
+	}
+	p.sweep(ctx, 10*time.Minute) // whoever waits for a new one shall not wait for another's deletion
+	for {
+		in, err := p.create(ctx, spec)
+		if !errors.Is(err, errNoInstance) { // destroyed by another while we waited for its lock
+			return in, fault("Create", spec.ID, err)
+		}
+	}
+}
+
+func (p *Provider) create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
+	none := compute.Instance{}
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
+	own := owner{
+		Installation: p.o.Installation, Source: p.o.Source, ID: string(spec.ID), UUID: newUUID(), Image: cmp.Or(spec.Image, p.o.Image), Kernel: p.o.Kernel, Initrd: p.o.Initrd,
+		Cores: max(p.o.Cores, spec.Cores), Memory: max(p.o.Memory, (spec.Memory+1<<20-1)&^(1<<20-1)), Disk: max(p.o.Disk, spec.Disk),
+	}
+	if err := p.begin(own); err != nil {
+		return none, err
+	}
+	l, own, err := p.lock(ctx, spec.ID)
+	if errors.Is(err, errForeign) {
+		return none, &compute.Error{Op: "vm.Create", ID: spec.ID, Kind: compute.ErrConflict, Err: err}
+	}
+	if err != nil {
+		return none, err
+	}
+	defer l.Close()
+	if err := p.up(ctx, &own); err != nil {
+		return none, err
+	}
+	return p.instance(own), nil
+}
+
+// Destroy ends a machine, at once, and deletes what there is of it.
+func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
+	l, own, err := p.mine(ctx, id)
+	if err != nil {
+		if errors.Is(err, errNoInstance) {
+			p.sweep(ctx, 0) // a Destroy of before may have died over it
+		}
+		return fault("Destroy", id, err)
+	}
+	defer l.Close()
+	if err := p.end(ctx, own); err != nil {
+		return fault("Destroy", id, err)
+	}
+	if err := p.at("trash"); err != nil {
+		return err
+	}
+	if err := p.discard(p.home(id)); err != nil {
+		return fault("Destroy", id, err)
+	}
+	if err := p.at("delete"); err != nil {
+		return err
+	}
+	p.forget()
+	p.sweep(ctx, 0)
+	return nil
+}
+
+// forget removes the directory of instances, when it is empty.
+func (p *Provider) forget() { _ = os.Remove(filepath.Join(p.o.Dir, "instances")) }
+
+// Clean ends a machine and makes it anew, on a new disk layer: from what was saved, with warm = yes, else it boots.
+func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
+	l, own, err := p.mine(ctx, id)
+	if err != nil {
+		return "", fault("Clean", id, err)
+	}
+	defer l.Close()
+	if err := p.at("end"); err != nil {
+		return "", err
+	}
+	if err := p.end(ctx, own); err != nil {
+		return "", fault("Clean", id, err)
+	}
+	if err := p.at("drop"); err != nil {
+		return "", err
+	}
+	own.process = process{}
+	own.UUID = newUUID()
+	if err := p.record(&own, begun); err != nil { // from now on its disk counts as not made
+		return "", fault("Clean", id, err)
+	}
+	if err := p.up(ctx, &own); err != nil {
+		return "", fault("Clean", id, err)
+	}
+	if own.Template != "" {
+		return "its qemu ended, memory and disk restored from the machine saved as " + own.Template[:12], nil
+	}
+	return "its qemu ended, booted on a new disk layer over " + own.Image, nil
+}
+
+// end ends whatever runs of an instance.
+func (p *Provider) end(ctx context.Context, own owner) error {
+	if err := own.process.kill(ctx); err != nil {
+		return err
+	}
+	if own.Stage == starting || own.Stage == begun { // nobody knows what was started
+		return strays(ctx, p.mark(compute.ID(own.ID)))
+	}
+	return nil
+}
