@@ -173,9 +173,40 @@ func (p *Provider) sweep(ctx context.Context, age time.Duration) {
 		if err != nil || ctx.Err() != nil || time.Since(info.ModTime()) < age {
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(trash, e.Name())); err != nil {
+		if err := remove(filepath.Join(trash, e.Name())); err != nil {
 			p.log.Warn("the trash cannot be deleted", "source", p.o.Source, "path", e.Name(), "err", err)
 		}
 	}
 	_ = os.Remove(trash) // if it is empty
+}
+
+// remove deletes a tree, also where its directories' modes forbid it to their owner, as those of an overlay's working directory and whatever a
+// command made.
+func remove(tree string) error {
+	err := os.RemoveAll(tree)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	root, err := os.OpenRoot(filepath.Dir(tree)) // what is in the tree is somebody else's idea: no link of it leads anywhere
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	var open func(name string)
+	open = func(name string) {
+		_ = root.Chmod(name, 0o700)
+		d, err := root.Open(name)
+		if err != nil {
+			return
+		}
+		entries, _ := d.ReadDir(-1)
+		d.Close()
+		for _, e := range entries {
+			if e.IsDir() {
+				open(filepath.Join(name, e.Name()))
+			}
+		}
+	}
+	open(filepath.Base(tree))
+	return os.RemoveAll(tree)
 }

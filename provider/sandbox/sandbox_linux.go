@@ -251,7 +251,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 		return fault("Destroy", id, err)
 	}
 	to := filepath.Join(trash, fmt.Sprintf("%s-%d", id, home.Fd()))
-	if err := os.RemoveAll(to); err != nil {
+	if err := remove(to); err != nil {
 		return fault("Destroy", id, err)
 	}
 	if err := os.Rename(p.home(id), to); err != nil {
@@ -260,7 +260,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if err := p.at("delete"); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(to); err != nil {
+	if err := remove(to); err != nil {
 		return fault("Destroy", id, err)
 	}
 	p.sweep(ctx, time.Hour)
@@ -308,7 +308,7 @@ func (p *Provider) down(ctx context.Context, home *os.File, id compute.ID) error
 		if err := p.at("clear " + name); err != nil {
 			return err
 		}
-		if err := os.RemoveAll(filepath.Join(p.home(id), name)); err != nil {
+		if err := remove(filepath.Join(p.home(id), name)); err != nil {
 			return err
 		}
 	}

@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "sandbox" {
 		os.Exit(enter.Main(os.Args[2:]))
 	}
+	if text := os.Getenv(crashEnv); text != "" {
+		os.Exit(crashing(text))
+	}
 	os.Exit(m.Run())
 }
 

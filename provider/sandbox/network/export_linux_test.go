@@ -1,6 +1,6 @@
 package network
 
-// ErrCrash is what a step returns to look like the death of the process.
+// ErrCrash is what a step of SetStep returns to look like the death of the process.
 var ErrCrash = errCrash
 
 // SetStep calls f before each step.

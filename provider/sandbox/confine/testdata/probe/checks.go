@@ -57,11 +57,11 @@ func check(what string) string {
 	case "status":
 		return status("/proc/self/status") + " euid:" + strconv.Itoa(os.Geteuid())
 	case "mount":
-		return name(unix.Mount("tmpfs", "/mnt", "tmpfs", 0, ""))
+		return name(unix.Mount("tmpfs", "/mnt/over", "tmpfs", 0, ""))
 	case "umount":
-		return name(unix.Unmount("/proc", unix.MNT_DETACH))
+		return name(unix.Unmount("/mnt/full", unix.MNT_DETACH))
 	case "bind":
-		return name(unix.Mount("/proc", "/mnt", "", unix.MS_BIND, ""))
+		return name(unix.Mount("/proc", "/mnt/over", "", unix.MS_BIND, ""))
 	case "pivot_root":
 		return name(unix.PivotRoot("/nowhere", "/nowhere"))
 	case "fsopen":
@@ -141,14 +141,14 @@ func check(what string) string {
 	case "/proc/1/root/etc":
 		return open(what)
 	case "ptrace 1":
-		return name(syscall.PtraceAttach(1))
+		return raw(unix.SYS_PTRACE, 0x4206, 1) // PTRACE_SEIZE, which does not stop it
 	case "ptrace child":
 		cmd := exec.Command("/bin/sleep", "5")
 		if err := cmd.Start(); err != nil {
 			return err.Error()
 		}
 		defer cmd.Process.Kill()
-		return name(syscall.PtraceAttach(cmd.Process.Pid))
+		return raw(unix.SYS_PTRACE, 0x4206, uintptr(cmd.Process.Pid))
 	case "inherit": // all capabilities made inheritable, then exec
 		h := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 		var d [2]unix.CapUserData

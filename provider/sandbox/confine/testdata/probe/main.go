@@ -57,6 +57,7 @@ func launch(text string) {
 		UidMappings:                []syscall.SysProcIDMap{{HostID: base, Size: p.Map}},
 		GidMappings:                []syscall.SysProcIDMap{{HostID: group, Size: p.Map}},
 		GidMappingsEnableSetgroups: p.Map > 1,
+		Credential:                 &syscall.Credential{NoSetGroups: p.Map == 1},
 		Pdeathsig:                  syscall.SIGKILL,
 	}
 	must(cmd.Run())
@@ -75,6 +76,9 @@ func first(text string) {
 	must(json.Unmarshal([]byte(text), &p))
 	must(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 	must(unix.Mount("tmpfs", "/mnt", "tmpfs", 0, "mode=1777"))
+	must(os.Mkdir("/mnt/over", 0o755))
+	must(os.Mkdir("/mnt/full", 0o755))
+	must(unix.Mount("tmpfs", "/mnt/full", "tmpfs", 0, ""))
 	self, err := os.ReadFile("/proc/self/exe")
 	must(err)
 	must(unix.Mount("proc", "/proc", "proc", 0, ""))
