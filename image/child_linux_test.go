@@ -8,12 +8,18 @@ import (
 	"github.com/hostler-project/hostler/image"
 )
 
-// child is this test's program called again, as another process on a store.
+// child is this test's program called again, as another process on a store: child-VERB DIR REF.
 func child(args []string) {
 	s, err := image.Open(args[1], image.Options{})
 	if err == nil {
 		var img image.Image
-		if img, err = s.Pull(context.Background(), args[2], image.PullOptions{}); err == nil {
+		switch args[0] {
+		case "child-pull":
+			img, err = s.Pull(context.Background(), args[2], image.PullOptions{})
+		case "child-remove":
+			err = s.Remove(context.Background(), args[2])
+		}
+		if err == nil {
 			fmt.Println(img.Digest)
 			return
 		}

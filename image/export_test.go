@@ -22,3 +22,10 @@ func (s *Store) SetBoot(id string) { s.boot = id }
 
 // Sweep is sweep for tests.
 func (s *Store) Sweep() { s.sweep() }
+
+// OpenAnyones opens a store whoever it belongs to.
+func OpenAnyones(dir string) (*Store, error) {
+	s := &Store{dir: dir, boot: bootID()}
+	_, err := s.List()
+	return s, err
+}
