@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -21,7 +22,8 @@ type conn struct {
 	id        compute.ID
 	container string
 	program   []string
-	root      bool // the first one's user is root, and becomes others by itself
+	root      bool         // the first one's user is root, and becomes others by itself
+	oom       atomic.Int64 // how often memory was short, as last seen
 
 	mu     sync.Mutex
 	others map[string]*entry
@@ -104,8 +106,8 @@ func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	switch {
 	case err != nil:
 		err = c.why(e, err)
-	case exit.Signal == "KILL" && exit.Reason == "" && c.starved():
-		exit.Reason = oomReason
+	case exit != compute.Exit{} && exit.Reason == "" && c.starved():
+		exit.Reason = reason
 	}
 	return exit, err
 }
@@ -136,7 +138,7 @@ func (c *conn) why(e *entry, err error) error {
 	case in.ID != c.container:
 		text = "another container is in its place. " + text
 	case !in.State.Running && in.State.OOMKilled:
-		text = fmt.Sprintf("the container has ended: %s. %s", oomReason, text)
+		text = fmt.Sprintf("the container has ended: %s. %s", reason, text)
 	case !in.State.Running:
 		text = fmt.Sprintf("the container has ended with status %d. %s", in.State.ExitCode, text)
 	}
@@ -146,12 +148,12 @@ func (c *conn) why(e *entry, err error) error {
 	return &compute.Error{Op: "container.Run", ID: c.id, Kind: compute.ErrLost, Err: errors.New(text)}
 }
 
-// starved asks whether the kernel ended something in this container for want of memory.
+// starved reports whether the kernel ended something in this container for want of memory since it was last asked.
 func (c *conn) starved() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	in, err := c.p.mine(ctx, c.id)
-	return err == nil && in.ID == c.container && in.State.OOMKilled
+	now, err := c.entry.kills(ctx)
+	return err == nil && c.oom.Swap(now) < now
 }
 
 // Close ends all connections, and what runs through them.

@@ -11,9 +11,6 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// oomReason is compute.Exit's reason for what the kernel ended for want of memory.
-const oomReason = "out of memory"
-
 // Connect starts our program inside of a container and returns the way in through it. A container that was stopped with its engine is started.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	c, err := p.mine(ctx, id)
@@ -47,12 +44,37 @@ func (p *Provider) connect(ctx context.Context, id compute.ID, c *inspection) (*
 	out := &conn{p: p, id: id, container: c.ID, program: shapeOf(c.Config.Labels).Agent, others: map[string]*entry{}}
 	user, _, _ := strings.Cut(c.Config.User, ":")
 	out.root = user == "" || user == "root" || user == "0"
-	first, err := out.enter(ctx, p.o.User)
+	first, kills, err := out.meet(ctx)
+	if errors.Is(err, compute.ErrConflict) { // our program there is of another version than we are: bring the one that fits
+		p.log.Info("copying the guest program into a container that was made by another version", "instance", id)
+		out.program = append([]string{inside + fresh}, out.program[1:]...)
+		if err = p.copyAgent(ctx, c.ID, shapeOf(c.Config.Labels), out.program[0]); err == nil {
+			first, kills, err = out.meet(ctx)
+		}
+	}
 	if err != nil {
 		return nil, p.ended(ctx, id, err)
 	}
 	out.entry = first
+	out.oom.Store(kills)
 	return out, nil
+}
+
+// meet starts our program and has it answer once, which also says how often memory was short until now.
+func (c *conn) meet(ctx context.Context) (*entry, int64, error) {
+	e, err := c.enter(ctx, c.p.o.User)
+	if err != nil {
+		return nil, 0, err
+	}
+	kills, err := e.kills(ctx)
+	if err == nil {
+		return e, kills, nil
+	}
+	e.Close()
+	if said := e.streams.said(); said != "" && !errors.Is(err, compute.ErrConflict) {
+		err = errors.New(said)
+	}
+	return nil, 0, err
 }
 
 // ended finds the reason why a container cannot be entered: it may have ended by itself.
@@ -65,7 +87,7 @@ func (p *Provider) ended(ctx context.Context, id compute.ID, err error) error {
 	lines := strings.Split(strings.TrimSpace(said), "\n")
 	text := fmt.Sprintf("it has ended with status %d", c.State.ExitCode)
 	if c.State.OOMKilled {
-		text += ", " + oomReason
+		text += ", " + reason
 	}
 	if last := oneLine([]byte(lines[len(lines)-1])); last != "" {
 		text += ": " + last

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// copyAgent puts our program into a container that is not started yet.
-func (p *Provider) copyAgent(ctx context.Context, container string, s shape) error {
+// copyAgent puts our program into a container, at a path in its root directory.
+func (p *Provider) copyAgent(ctx context.Context, container string, s shape, path string) error {
 	prog, err := p.o.Agent(cmp.Or(s.Arch, runtime.GOARCH))
 	if err != nil {
 		return err
@@ -35,7 +35,7 @@ func (p *Provider) copyAgent(ctx context.Context, container string, s shape) err
 	go func() {
 		defer close(done)
 		t := tar.NewWriter(w)
-		err := t.WriteHeader(&tar.Header{Name: strings.TrimPrefix(inside, "/"), Typeflag: tar.TypeReg, Mode: 0o755, Size: fi.Size()})
+		err := t.WriteHeader(&tar.Header{Name: strings.TrimPrefix(path, "/"), Typeflag: tar.TypeReg, Mode: 0o755, Size: fi.Size()})
 		if err == nil {
 			_, err = io.Copy(t, f)
 		}

@@ -129,7 +129,7 @@ func (p *Provider) prepare(ctx context.Context, id compute.ID, name string, s *s
 		return nil, err
 	}
 	if s.Copy && c.State.Status == "created" { // whoever made it may have died before or in the middle of this
-		if err := p.copyAgent(ctx, c.ID, *s); err != nil {
+		if err := p.copyAgent(ctx, c.ID, *s, inside); err != nil {
 			return c, err
 		}
 	}
