@@ -139,6 +139,8 @@ func opError(op string, id compute.ID, err error) error {
 	switch {
 	case errors.As(err, &inner):
 		e.Kind, e.Hint = inner.Kind, inner.Hint
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		e.Kind, e.Hint = compute.ErrInvalid, "a port is forwarded from an address that this machine has"
 	case errors.As(err, &taken):
 		e.Kind, e.Hint = compute.ErrConflict, "choose another port, or end what uses it"
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
@@ -169,7 +171,7 @@ func (n *Network) attach(id compute.ID, ns *os.File, ports []Forward) (Address, 
 	if err != nil {
 		return Address{}, err
 	}
-	mine := slices.DeleteFunc(slices.Clone(have), func(p port) bool { return p.owner != name })
+	mine := ownedBy(have, name)
 	l, ok, err := s.link(name)
 	if err != nil {
 		return Address{}, err
@@ -189,7 +191,7 @@ func (n *Network) attach(id compute.ID, ns *os.File, ports []Forward) (Address, 
 		if err := n.unmake(s, t, l, mine); err != nil {
 			return Address{}, err
 		}
-		mine = nil
+		have = slices.DeleteFunc(have, func(p port) bool { return p.owner == name })
 	}
 	if err := t.vacant(ports, have, name); err != nil {
 		return Address{}, err
@@ -360,7 +362,7 @@ func (n *Network) detach(id compute.ID) error {
 	if err != nil {
 		return err
 	}
-	return n.unmake(s, t, l, slices.DeleteFunc(ports, func(p port) bool { return p.owner != name }))
+	return n.unmake(s, t, l, ownedBy(ports, name))
 }
 
 // unmake removes forwarded ports, a link if it has an index, and what the kernel remembers of its connections.

@@ -71,18 +71,22 @@ func TestOutside(t *testing.T) {
 // TestWalls: each of the things that a sandbox must not reach, and that it does when the defence is off.
 func TestWalls(t *testing.T) {
 	outside := world(t)
-	serve(t, ":7777", "host")
+	serve(t, hostAddr+":7777", "host")
+	serve(t, ":7779", "host")
 	serve(t, "127.0.0.1:7778", "host")
 	uplink, err := netlink.LinkByName("uplink")
 	must(t, err)
 	reach := func(addr string) func(t *testing.T, a, b box) string {
-		return func(t *testing.T, a, b box) string {
-			got, err := a.ask("tcp4", strings.NewReplacer("B", b.Addr.String(), "G", a.Gateway.String()).Replace(addr))
-			if err != nil && strings.Contains(err.Error(), "timeout") {
-				t.Errorf("%s: no answer, where it should be refused", addr)
+		return func(t *testing.T, a, b box) (all string) {
+			at := strings.NewReplacer("B", b.Addr.String(), "G", a.Gateway.String()).Replace(addr)
+			for _, proto := range []string{"tcp4", "udp4"} {
+				got, err := a.ask(proto, at)
+				if err != nil && strings.Contains(err.Error(), "timeout") {
+					t.Errorf("%s %s: no answer, where it should be refused", proto, addr)
+				}
+				all += got
 			}
-			udp, _ := a.ask("udp4", strings.NewReplacer("B", b.Addr.String(), "G", a.Gateway.String()).Replace(addr))
-			return got + udp
+			return all
 		}
 	}
 	for _, wall := range []struct {
@@ -91,8 +95,8 @@ func TestWalls(t *testing.T) {
 		try       func(t *testing.T, a, b box) string
 	}{
 		{name: "the host by its address", off: "host", try: reach(hostAddr + ":7777")},
-		{name: "the host by the gateway", off: "host", try: reach("G:7777")},
-		{name: "another sandbox", off: "neighbours", try: reach("B:99")},
+		{name: "the host by the gateway", off: "host", try: reach("G:7779")},
+		{name: "another sandbox", off: "neighbours inbound", try: reach("B:99")},
 		{name: "metadata", off: "metadata", try: reach(metadata + ":80")},
 		{name: "denied", o: network.Options{Deny: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}, try: reach(worldAddr + ":80")},
 		{name: "not allowed", o: network.Options{Allow: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}, try: reach(worldAddr + ":80")},
@@ -176,13 +180,14 @@ func TestNoIPv6(t *testing.T) {
 	for _, off := range []bool{false, true} {
 		n := open(t, options(t))
 		if off {
-			n.Off("ipv6")
+			n.Off("ipv6", "host") // either would be enough
 		}
 		a := attach(t, n, "a")
 		l, err := netlink.LinkByName(a.Link)
 		must(t, err)
 		_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+a.Link+"/disable_ipv6", []byte("0"), 0)
 		addr, _ := netlink.ParseAddr("fe80::1/64")
+		addr.Flags = unix.IFA_F_NODAD
 		if err := netlink.AddrAdd(l, addr); err != nil {
 			t.Skip("network: no IPv6 here: " + err.Error())
 		}
@@ -251,6 +256,9 @@ func TestPorts(t *testing.T) {
 			t.Errorf("%v: %v", c.ports, err)
 		}
 	}
+	if _, err := n.Attach(t.Context(), "b", newSpace(t).file, []network.Forward{{Address: netip.MustParseAddr("192.0.2.77"), HostPort: 1, Port: 1}}); !errors.Is(err, compute.ErrInvalid) {
+		t.Errorf("not our address: %v", err)
+	}
 	if list, err := n.List(t.Context()); err != nil || len(list) != 1 {
 		t.Errorf("%v %v", list, err)
 	}
@@ -279,7 +287,7 @@ func census(t *testing.T) string {
 	for _, l := range links {
 		names = append(names, l.Attrs().Name)
 	}
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 	must(t, err)
 	c, err := nftables.New()
 	must(t, err)
@@ -328,6 +336,7 @@ func TestNothingIsLeft(t *testing.T) {
 				}
 				if died == "" {
 					must(t, err)
+					n.SetStep(nil)
 					if want := map[string]int{"attach": 8, "detach": 2, "sweep": 3}[verb]; len(steps) < want {
 						t.Errorf("only %d steps: %v", len(steps), steps)
 					}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
@@ -34,6 +35,11 @@ func (t *table) maps() (any, at *nftables.Set) {
 		KeyType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService),
 	}
 	return any, at
+}
+
+// ownedBy returns those of a link.
+func ownedBy(ports []port, link string) []port {
+	return slices.DeleteFunc(slices.Clone(ports), func(p port) bool { return p.owner != link })
 }
 
 // element returns a port as nftables has it, each value in four bytes.
@@ -81,7 +87,7 @@ func (t *table) portsIn(in *nftables.Table) ([]port, error) {
 	for _, s := range []*nftables.Set{any, at} {
 		s.Table = in
 		elements, err := t.conn.GetSetElements(s)
-		if err != nil && errors.Is(err, unix.ENOENT) || err != nil && missing(err) {
+		if missing(err) {
 			continue
 		}
 		if err != nil {
@@ -96,9 +102,9 @@ func (t *table) portsIn(in *nftables.Table) ([]port, error) {
 	return out, nil
 }
 
-// missing reports whether an error of the library, which hides the kernel's number, says that a table or set is not there.
+// missing reports whether an error says that a table or a set is not there. The library hides the kernel's number in a text.
 func missing(err error) bool {
-	return err != nil && len(err.Error()) > 0 && slices.Contains([]string{"receiveAckAware: netlink receive: " + unix.ENOENT.Error()}, err.Error())
+	return errors.Is(err, unix.ENOENT) || err != nil && strings.HasSuffix(err.Error(), ": "+unix.ENOENT.Error())
 }
 
 // addPorts asks for elements; a flush makes them.

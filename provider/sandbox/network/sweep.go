@@ -85,7 +85,7 @@ func (n *Network) sweep(ctx context.Context, live func(compute.ID) bool) (gone i
 		if err := ctx.Err(); err != nil {
 			return gone, errors.Join(append(errs, err)...)
 		}
-		if err := n.unmake(s, t, l, slices.DeleteFunc(slices.Clone(ports), func(p port) bool { return p.owner != l.name })); err != nil {
+		if err := n.unmake(s, t, l, ownedBy(ports, l.name)); err != nil {
 			errs = append(errs, err)
 			stay = append(stay, l.name)
 			continue

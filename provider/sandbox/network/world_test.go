@@ -128,8 +128,10 @@ func world(t testing.TB) *space {
 	outside.in(func() {
 		up("uplink", outsideAddr+"/24")
 		up("lo", worldAddr+"/32", metadata+"/32")
-		serve(t, ":80", "world")
-		serve(t, ":53", "names")
+		for _, a := range []string{worldAddr, outsideAddr, metadata} { // one by one, so that each answers from where it was asked
+			serve(t, a+":80", "world")
+			serve(t, a+":53", "names")
+		}
 	})
 	gw := net.ParseIP(outsideAddr)
 	must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: uplink.Index, Gw: gw}))
