@@ -81,7 +81,7 @@ func atHome(o *sandbox.Options) {
 		o.Home = h
 	}
 	if dir, err := stateDir(); err == nil {
-		o.State = append(o.State, dir)
+		o.State, o.NetworkDir = append(o.State, dir), filepath.Join(dir, "network")
 	}
 	if dir, err := cacheDir(); err == nil {
 		o.State, o.Images = append(o.State, dir), filepath.Join(dir, "images")

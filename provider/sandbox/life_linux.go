@@ -55,9 +55,6 @@ func startOf(pid int) (string, error) {
 	if len(fields) < 20 {
 		return "", fmt.Errorf("/proc/%d/stat is not as expected", pid)
 	}
-	if string(fields[0]) == "Z" || string(fields[0]) == "X" { // it has ended, and its parent has not looked yet
-		return "", fs.ErrNotExist
-	}
 	return string(fields[19]), nil
 }
 
@@ -79,7 +76,7 @@ func (l life) open() (int, error) {
 	}
 	// Now its number cannot become another's, so what /proc says is said of this one.
 	start, err := startOf(l.PID)
-	if err == nil && start != l.Start {
+	if err == nil && (start != l.Start || ended(fd, 0)) {
 		err = fs.ErrNotExist
 	}
 	if err != nil {
@@ -87,6 +84,12 @@ func (l life) open() (int, error) {
 		return -1, err
 	}
 	return fd, nil
+}
+
+// ended reports whether the last thread of a process has ended, and waits for that so many milliseconds. Its parent need not have looked.
+func ended(fd, wait int) bool {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, wait)
+	return err == nil && n > 0
 }
 
 // alive reports whether it runs.
@@ -115,11 +118,7 @@ func (l life) kill(ctx context.Context) error {
 		return err
 	}
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 100)
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return err
-		}
-		if n > 0 {
+		if ended(fd, 100) {
 			var status unix.WaitStatus
 			_, _ = unix.Wait4(l.PID, &status, unix.WNOHANG, nil) // if it is a child of ours; else another's business
 			return nil

@@ -64,9 +64,14 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 	if err := p.at("plan"); err != nil {
 		return err
 	}
+	attaching := m.attach(ctx)
 	plan, err := m.plan(ctx)
-	if err != nil {
+	net := <-attaching
+	if err = errors.Join(err, net.err); err != nil {
 		return err
+	}
+	if net.resolv != "" {
+		plan.Files["/etc/resolv.conf"] = net.resolv
 	}
 	if err := p.at("send"); err != nil {
 		return err
@@ -85,7 +90,8 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 
 // end ends a process that is not to become a sandbox, and its group.
 func (m *making) end(ctx context.Context) error {
-	return errors.Join(m.kill(ctx), m.p.ungroup(ctx, compute.ID(m.own.ID)))
+	id := compute.ID(m.own.ID)
+	return errors.Join(m.kill(ctx), m.p.ungroup(ctx, id), m.p.detach(ctx, id))
 }
 
 // start starts a first process in its name spaces and its control group. It waits for its plan on the socket whose other end is returned.

@@ -21,6 +21,7 @@ type Options struct {
 	Source       string       // the source's name
 	Installation string       // the installation's id
 	Dir          string       // where the instances are; required
+	NetworkDir   string       // what is kept of the networks of all sources' sandboxes; "": they have none
 	Home         string       // the caller's; "": none
 	State        []string     // hostler's own directories, which no sandbox sees
 	Images       string       // the store of images; required for any but the host's root and directories

@@ -19,6 +19,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
+	"github.com/hostler-project/hostler/provider/sandbox/network"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -30,6 +31,7 @@ type Provider struct {
 	o         Options
 	log       *slog.Logger
 	shares    []share
+	ports     []network.Forward
 	root      bool                   // we are root
 	maskPlace func() (string, error) // where the layers that hide secrets are; looked for once
 	step      func(string) error     // told of each step before it is done; an error ends the call as a kill would. nil but in tests
@@ -60,13 +62,24 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	if err != nil {
 		return fail("%w", err)
 	}
+	var ports []network.Forward
+	for _, w := range o.Ports {
+		f, err := network.ParseForward(w)
+		if err != nil {
+			return fail("ports = %s: %w", w, err)
+		}
+		ports = append(ports, f)
+	}
+	if len(ports) > 0 && (o.Network == "none" || os.Geteuid() != 0) {
+		return fail("ports lead into a sandbox with network = nat, which only root can make")
+	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return fail("%w", err)
 	}
 	o.Dir = dir
 	return &Provider{
-		o: o, log: log, shares: shares, root: os.Geteuid() == 0,
+		o: o, log: log, shares: shares, ports: ports, root: os.Geteuid() == 0,
 		maskPlace: sync.OnceValues(func() (string, error) { return mask.Place("/", o.Runtime) }),
 	}, nil
 }
@@ -229,9 +242,9 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	home, _, err := p.mine(ctx, id)
 	if err != nil {
 		if errors.Is(err, errNoInstance) {
-			p.sweep(ctx, 0)                                           // a Destroy of before may have died over it
-			if gerr := p.ungroup(ctx, id); gerr != nil && plain(id) { // or a Create
-				err = gerr
+			p.sweep(ctx, 0)                                                                           // a Destroy of before may have died over it
+			if more := errors.Join(p.ungroup(ctx, id), p.detach(ctx, id)); more != nil && plain(id) { // or a Create
+				err = more
 			}
 		}
 		return fault("Destroy", id, err)
@@ -302,6 +315,12 @@ func (p *Provider) down(ctx context.Context, home *os.File, id compute.ID) error
 		return err
 	}
 	if err := p.ungroup(ctx, id); err != nil {
+		return err
+	}
+	if err := p.at("detach"); err != nil {
+		return err
+	}
+	if err := p.detach(ctx, id); err != nil {
 		return err
 	}
 	for _, name := range []string{"agent", "layer", "life"} { // the record goes last

@@ -1,0 +1,69 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/sandbox/network"
+)
+
+// net is the network of this installation's sandboxes.
+func (p *Provider) net(ctx context.Context) (*network.Network, string, error) {
+	resolv, servers, _ := network.Resolver("") // a host without servers has a text that is usable, and doctor says so
+	n, err := network.Open(ctx, network.Options{Installation: p.o.Installation, Dir: p.o.NetworkDir, Nameservers: servers})
+	return n, resolv, err
+}
+
+// attached is what became of a sandbox's network.
+type attached struct {
+	resolv string // what its resolv.conf is; "": as its image has it
+	err    error
+}
+
+// attach gives a sandbox its network, in a goroutine that ends with what it sends: it takes as long as the first process needs to begin.
+func (m *making) attach(ctx context.Context) <-chan attached {
+	out := make(chan attached, 1)
+	p := m.p
+	if p.o.Network == "none" || p.o.Network == "" && (!p.root || p.o.NetworkDir == "") {
+		out <- attached{}
+		return out
+	}
+	pid := m.PID
+	go func() {
+		n, resolv, err := p.net(ctx)
+		if err == nil {
+			var ns *os.File
+			if ns, err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net"); err == nil {
+				_, err = n.Attach(ctx, compute.ID(m.own.ID), ns, p.ports)
+				ns.Close()
+			}
+		}
+		if err != nil && p.o.Network == "" && (errors.Is(err, compute.ErrDenied) || errors.Is(err, compute.ErrUnavailable)) && len(p.ports) == 0 {
+			p.log.Info("no network here for sandboxes but lo; see hostler doctor", "instance", m.own.ID, "err", err)
+			resolv, err = "", nil
+		}
+		out <- attached{resolv, err}
+	}()
+	return out
+}
+
+// detach takes a sandbox's network away, if it has one.
+func (p *Provider) detach(ctx context.Context, id compute.ID) error {
+	if !p.root || p.o.NetworkDir == "" {
+		return nil
+	}
+	if _, err := os.Stat(p.o.NetworkDir); errors.Is(err, os.ErrNotExist) {
+		return nil // none was ever made
+	}
+	n, _, err := p.net(ctx)
+	if err == nil {
+		err = n.Detach(ctx, id)
+	}
+	if err == nil { // the last one takes along what all shared
+		_, err = n.Sweep(ctx, func(compute.ID) bool { return true })
+	}
+	return err
+}
