@@ -21,6 +21,7 @@ type plan struct {
 	Options confine.Options
 	Map     int
 	Checks  []string
+	Time    bool
 }
 
 var programs struct {
@@ -81,7 +82,7 @@ func users(t *testing.T) []as {
 func try(t testing.TB, u as, o confine.Options, checks ...string) map[string]string {
 	t.Helper()
 	exe := probe(t)
-	text, err := json.Marshal(plan{Options: o, Map: u.ids, Checks: checks})
+	text, err := json.Marshal(plan{Options: o, Map: u.ids, Checks: checks, Time: len(checks) == 0})
 	if err != nil {
 		t.Fatal(err)
 	}

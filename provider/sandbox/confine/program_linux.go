@@ -2,7 +2,6 @@ package confine
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -48,12 +47,10 @@ func Filter(arch string, nesting bool) []unix.SockFilter {
 	default:
 		return nil
 	}
-	return append([]unix.SockFilter{
-		{Code: load, K: atArch},
-		{Code: jumpEq, K: audit, Jt: 1},
-		{Code: ret, K: retKill},
-		{Code: load, K: atNumber},
-	}, search(segments(arch), nesting)...)
+	program := make([]unix.SockFilter, 0, 256)
+	program = append(program, unix.SockFilter{Code: load, K: atArch}, unix.SockFilter{Code: jumpEq, K: audit, Jt: 1},
+		unix.SockFilter{Code: ret, K: retKill}, unix.SockFilter{Code: load, K: atNumber})
+	return search(program, segments(arch), nesting)
 }
 
 // segment is the numbers from first to below the next segment's, which have one rule.
@@ -99,56 +96,60 @@ func segments(arch string) []segment {
 	return out
 }
 
-// search is the binary search over segments, the number being loaded.
-func search(s []segment, nesting bool) []unix.SockFilter {
+// search appends the binary search over segments, the number being loaded.
+func search(out []unix.SockFilter, s []segment, nesting bool) []unix.SockFilter {
 	if len(s) == 1 {
-		return s[0].rule.program(nesting)
+		return s[0].rule.append(out, nesting)
 	}
-	half := len(s) / 2
-	below, above := search(s[:half], nesting), search(s[half:], nesting)
-	test := []unix.SockFilter{{Code: jumpGe, K: s[half].first, Jt: uint8(len(below))}}
-	if len(below) > 255 { // further than a comparison can jump
-		test = []unix.SockFilter{{Code: jumpGe, K: s[half].first, Jf: 1}, {Code: jump, K: uint32(len(below))}}
+	half, test := len(s)/2, len(out)
+	out = search(append(out, unix.SockFilter{Code: jumpGe, K: s[half].first}), s[:half], nesting)
+	if far := len(out) - test - 1; far <= 255 {
+		out[test].Jt = uint8(far)
+	} else { // further than a comparison can jump
+		out[test].Jf = 1
+		out = slices.Insert(out, test+1, unix.SockFilter{Code: jump, K: uint32(far)})
 	}
-	return slices.Concat(test, below, above)
+	return search(out, s[half:], nesting)
 }
 
-// program is what is done for a call of a rule.
-func (r rule) program(nesting bool) []unix.SockFilter {
-	errno := func(e unix.Errno) unix.SockFilter { return unix.SockFilter{Code: ret, K: retErrno | uint32(e)} }
-	yes := unix.SockFilter{Code: ret, K: retAllow}
-	no := errno(unix.EPERM)
-	arg := func(n uint32) unix.SockFilter { return unix.SockFilter{Code: load, K: atArg + 8*n} }
-	// oneOf goes on with the first answer when the argument is one of the values, else with the second.
-	oneOf := func(n uint32, is, other unix.SockFilter, values ...uint32) []unix.SockFilter {
-		out := []unix.SockFilter{arg(n)}
-		for i, v := range values {
-			out = append(out, unix.SockFilter{Code: jumpEq, K: v, Jt: uint8(len(values) - i)})
-		}
-		return append(out, other, is)
-	}
+// append appends what is done for a call of a rule.
+func (r rule) append(out []unix.SockFilter, nesting bool) []unix.SockFilter {
+	const yes, no = retAllow, retErrno | uint32(unix.EPERM)
 	if nesting && (r == nested || r == hidden || r == cloned || r == unshared) {
 		r = allow
 	}
 	switch r {
 	case allow:
-		return []unix.SockFilter{yes}
-	case eperm, nested:
-		return []unix.SockFilter{no}
+		return append(out, unix.SockFilter{Code: ret, K: yes})
 	case enosys, hidden:
-		return []unix.SockFilter{errno(unix.ENOSYS)}
+		return append(out, unix.SockFilter{Code: ret, K: retErrno | uint32(unix.ENOSYS)})
 	case cloned:
-		return []unix.SockFilter{arg(0), {Code: jumpSet, K: spaces, Jt: 1}, yes, no}
+		return flags(out, spaces)
 	case unshared:
-		return []unix.SockFilter{arg(0), {Code: jumpSet, K: spaces | newTime, Jt: 1}, yes, no}
+		return flags(out, spaces|newTime)
 	case families:
-		return oneOf(0, yes, errno(unix.EAFNOSUPPORT), unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK, unix.AF_PACKET)
+		return oneOf(out, 0, yes, retErrno|uint32(unix.EAFNOSUPPORT), unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK, unix.AF_PACKET)
 	case terminals:
-		return oneOf(1, no, yes, unix.TIOCSTI, tiocLinux, unix.TIOCSETD)
-	case personalities: // Linux, as an old kernel calls itself (setarch --uname-2.6), for 32 bits, without random addresses (gdb), and the question
-		return oneOf(0, yes, no, 0, 0x8, 0x20000, 0x20008, 0x40000, 0xffffffff)
+		return oneOf(out, 1, no, yes, unix.TIOCSTI, tiocLinux, unix.TIOCSETD)
+	case personalities: // Linux, for 32 bits, as an old kernel calls itself (setarch --uname-2.6), without random addresses (gdb), and the question
+		return oneOf(out, 0, yes, no, 0, 0x8, 0x20000, 0x20008, 0x40000, 0xffffffff)
 	}
-	panic(fmt.Sprintf("confine: rule %d has no program", r))
+	return append(out, unix.SockFilter{Code: ret, K: no}) // eperm, nested
+}
+
+// flags allows what has none of the flags in its first argument.
+func flags(out []unix.SockFilter, mask uint32) []unix.SockFilter {
+	return append(out, unix.SockFilter{Code: load, K: atArg}, unix.SockFilter{Code: jumpSet, K: mask, Jt: 1},
+		unix.SockFilter{Code: ret, K: retAllow}, unix.SockFilter{Code: ret, K: retErrno | uint32(unix.EPERM)})
+}
+
+// oneOf answers with is when an argument is one of the values, else with other. The kernel looks at the low half of these arguments only, too.
+func oneOf(out []unix.SockFilter, arg, is, other uint32, values ...uint32) []unix.SockFilter {
+	out = append(out, unix.SockFilter{Code: load, K: atArg + 8*arg})
+	for i, v := range values {
+		out = append(out, unix.SockFilter{Code: jumpEq, K: v, Jt: uint8(len(values) - i)})
+	}
+	return append(out, unix.SockFilter{Code: ret, K: other}, unix.SockFilter{Code: ret, K: is})
 }
 
 const tiocLinux = 0x541c
