@@ -3,7 +3,10 @@ package image_test
 import (
 	"archive/tar"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -125,4 +128,28 @@ func serveDaemon(t testing.TB, archives map[string]string) string {
 	srv.Start()
 	t.Cleanup(srv.Close)
 	return socket
+}
+
+// lyingArchive writes a docker archive of an image's layers with another configuration.
+func lyingArchive(t testing.TB, file string, img v1.Image, cf *v1.ConfigFile) {
+	t.Helper()
+	config, err := json.Marshal(cf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(config)
+	id := hex.EncodeToString(sum[:])
+	layers, _ := img.Layers()
+	var entries []entry
+	var names []string
+	for i := range layers {
+		b := compressed(t, img, i)
+		names = append(names, fmt.Sprintf("%064d/layer.tar", i))
+		entries = append(entries, entry{tar.Header{Name: names[i], Typeflag: tar.TypeReg}, string(b)})
+	}
+	manifest, _ := json.Marshal([]any{map[string]any{"Config": id + ".json", "Layers": names}})
+	entries = append(entries, entry{tar.Header{Name: id + ".json", Typeflag: tar.TypeReg}, string(config)}, entry{tar.Header{Name: "manifest.json", Typeflag: tar.TypeReg}, string(manifest)})
+	if err := os.WriteFile(file, archive(t, entries...), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

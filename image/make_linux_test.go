@@ -205,6 +205,25 @@ func read(t testing.TB, img image.Image, name string) string {
 	return string(b)
 }
 
+// compressed is a layer as a registry sends it.
+func compressed(t testing.TB, img v1.Image, n int) []byte {
+	t.Helper()
+	layers, err := img.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := layers[n].Compressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // leftovers lists what a store should not hold when nothing is under way.
 func leftovers(t testing.TB, s *image.Store) (out []string) {
 	t.Helper()

@@ -45,6 +45,7 @@ type resumedBody struct {
 	timer  *time.Timer        // that calls it
 	at     int64
 	size   int64 // -1: not known
+	whole  bool  // it knows no ranges
 	failed int
 	err    error
 }
@@ -54,8 +55,8 @@ func (b *resumedBody) ask(at int64) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(b.req.Context())
 	timer := time.AfterFunc(b.t.stall, cancel)
 	req := b.req.Clone(ctx)
-	if at > 0 {
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", at))
+	if at > 0 && !b.whole {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", at, b.size-1))
 	}
 	resp, err := b.t.inner.RoundTrip(req)
 	if stalled := !timer.Stop(); stalled && b.req.Context().Err() == nil {
@@ -130,6 +131,10 @@ func (b *resumedBody) again(err error) error {
 			if _, e := io.CopyN(io.Discard, watched{b}, b.at); e == nil {
 				return nil
 			}
+			continue
+		}
+		if resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && !b.whole {
+			b.whole = true
 			continue
 		}
 		return fmt.Errorf("%w, and then the registry said %s", err, resp.Status)
