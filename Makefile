@@ -6,19 +6,29 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 SEEDS   ?= 10000
 TESTS   ?= ./...
 
-.PHONY: build run test bench simulate man deps fmt vet staticcheck cross race clean
+.PHONY: build agents run test bench simulate man deps fmt vet staticcheck cross race clean
 
 build: bin/hostler
 
 # Always asked: go itself knows best what is new.
 .PHONY: bin/hostler
-bin/hostler:
+bin/hostler: agents
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/hostler
+
+# The guest side, for the machines that hostler makes or is let into; the README there says more. Only what has changed is packed again.
+AGENTS = cmd/hostler/agents
+agents:
+	@for arch in amd64 arm64; do \
+		GOOS=linux GOARCH=$$arch CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/hostler-agent-$$arch ./cmd/hostler-agent || exit 1; \
+		name=$(AGENTS)/linux-$$arch-$$(($$(wc -c <bin/hostler-agent-$$arch)))-$$(sha256sum bin/hostler-agent-$$arch | cut -c 1-64).gz; \
+		if [ -e $$name ]; then continue; fi; \
+		rm -f $(AGENTS)/linux-$$arch-*.gz && gzip -9 -n -c bin/hostler-agent-$$arch >$$name.new && mv $$name.new $$name || exit 1; \
+	done
 
 run: bin/hostler
 	@docs/first-session bin/hostler
 
-test: deps fmt vet staticcheck cross race
+test: deps agents fmt vet staticcheck cross race
 
 # What the tests need beside Go, by the names of Debian and Ubuntu. Whoever is not root gets a line and sees the tests skip by name.
 PACKAGES = gcc libc6-dev mmdebstrap busybox-static openssh-client util-linux procps nftables iproute2 python3-minimal
@@ -60,4 +70,4 @@ man: bin/hostler
 	for s in bash zsh fish powershell; do bin/hostler completion $$s >dist/completion/hostler.$$s || exit 1; done
 
 clean:
-	rm -rf bin dist
+	rm -rf bin dist $(AGENTS)/*.gz

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -19,7 +18,6 @@ import (
 	"github.com/hostler-project/hostler/provider/local"
 	"github.com/hostler-project/hostler/provider/sandbox"
 	"github.com/hostler-project/hostler/provider/sshhost"
-	"github.com/hostler-project/hostler/remote/agent"
 )
 
 // site is what a provider is told beside its own keys.
@@ -140,9 +138,3 @@ func siteOf(state, name, typ, installation string) site {
 
 // defaultSource is where computers come from when nobody says: the source that needs nothing.
 var defaultSource = map[bool]string{true: "sandbox", false: "local"}[runtime.GOOS == "linux"]
-
-// findAgent finds the guest side for an architecture.
-func findAgent(arch string) (agent.Program, error) {
-	self, err := os.Executable()
-	return agent.Program{Path: self, Args: []string{"agent"}}, err
-}

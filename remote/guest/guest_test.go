@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -113,8 +114,29 @@ func overPort(t *testing.T, attach func(io.ReadWriteCloser) io.ReadWriteCloser) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _, _ = ptmx.Close(), tty.Close() })
+	raw := exec.Command("stty", "raw", "-echo") // as devices are that were never terminals; or what comes before the agent has done so is lost
+	raw.Stdin = tty
+	if out, err := raw.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 	program(t, nil, "serve", "--stay", "port:"+tty.Name())
-	return func(t *testing.T) compute.Conn { return closing(t, agent.New(attach(kept{ptmx}))) }
+	ours := woken(t, ptmx)
+	return func(t *testing.T) compute.Conn { return closing(t, agent.New(attach(kept{ours}))) }
+}
+
+// woken returns the same file with reads that deadlines can end.
+func woken(t *testing.T, f *os.File) *os.File {
+	t.Helper()
+	fd, err := syscall.Dup(int(f.Fd()))
+	if err == nil {
+		err = syscall.SetNonblock(fd, true)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := os.NewFile(uintptr(fd), f.Name())
+	t.Cleanup(func() { _ = out.Close() })
+	return out
 }
 
 // kept is one end of a line that stays when a client closes it. Its reader is woken then, as that of a socket is.
@@ -137,7 +159,7 @@ func TestConn(t *testing.T) {
 	suite("pipe", func(t *testing.T) func(*testing.T) compute.Conn {
 		return func(t *testing.T) compute.Conn { return overPipe(t) }
 	})
-	//suite("port", func(t *testing.T) func(*testing.T) compute.Conn { return overPort(t, agent.Attach) })
+	suite("port", func(t *testing.T) func(*testing.T) compute.Conn { return overPort(t, agent.Attach) })
 }
 
 // A listening socket that the agent was born with.
