@@ -135,23 +135,26 @@ func TestPIDs(t *testing.T) {
 
 func TestCPU(t *testing.T) {
 	each(t, func(t *testing.T, tr *cgroup.Tree) {
-		g := group(t, tr, cgroup.Limits{CPU: 0.2})
-		if out, err := run(g, "spin", "500"); err != nil {
-			t.Fatal(err, out)
-		}
+		g := group(t, tr, cgroup.Limits{CPU: 0.05})
 		throttled := 0
-		for _, dir := range g.Dirs() {
-			b, _ := os.ReadFile(dir + "/cpu.stat")
-			for line := range strings.Lines(string(b)) {
-				if n, ok := strings.CutPrefix(strings.TrimSpace(line), "nr_throttled "); ok {
-					i, _ := strconv.Atoi(n)
-					throttled += i
+		for range 20 { // on a busy machine it may not get what it is limited to
+			if out, err := run(g, "spin", "300"); err != nil {
+				t.Fatal(err, out)
+			}
+			for _, dir := range g.Dirs() {
+				b, _ := os.ReadFile(dir + "/cpu.stat")
+				for line := range strings.Lines(string(b)) {
+					if n, ok := strings.CutPrefix(strings.TrimSpace(line), "nr_throttled "); ok {
+						i, _ := strconv.Atoi(n)
+						throttled += i
+					}
 				}
 			}
+			if throttled > 0 {
+				return
+			}
 		}
-		if throttled == 0 {
-			t.Error("a busy process under a fifth of a core was never throttled")
-		}
+		t.Error("a busy process under a twentieth of a core was never throttled")
 	})
 }
 
@@ -210,7 +213,7 @@ func TestStart(t *testing.T) {
 	before, _ := os.ReadFile("/proc/thread-self/cgroup")
 	boom := errors.New("boom")
 	if err := g.Start(func() error {
-		if b, _ := os.ReadFile("/proc/thread-self/cgroup"); !strings.Contains(string(b), "/one") {
+		if b, _ := os.ReadFile("/proc/thread-self/cgroup"); len(g.Dirs()) > 1 && !strings.Contains(string(b), "/one") {
 			t.Errorf("inside: %s", b)
 		}
 		return boom

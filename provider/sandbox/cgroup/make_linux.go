@@ -135,6 +135,9 @@ func (t *Tree) fill(ctx context.Context, g *Group, settings []setting) error {
 		return err
 	}
 	for _, s := range settings {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		file := s.place.dir + "/" + t.name + "/" + g.id + "/" + s.file
 		err := write(file, s.text)
 		if err == unix.ENOENT && s.place.v2 && !s.optional {
