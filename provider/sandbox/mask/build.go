@@ -231,7 +231,7 @@ func (p *plan) whiteouts(root string) error {
 		if first != "" && unix.Link(first, at) == nil {
 			continue
 		}
-		if err := unix.Mknod(at, unix.S_IFCHR|0o000, 0); err != nil {
+		if err := unix.Mknod(at, unix.S_IFCHR, 0); err != nil {
 			return &os.PathError{Op: "mknod 0:0", Path: at, Err: err}
 		}
 		first = at

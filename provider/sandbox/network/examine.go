@@ -26,11 +26,26 @@ func Probe(ctx context.Context) error {
 		return err
 	}
 	got := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with this goroutine, and its name space with it
-		got <- probe()
-	}()
+	go elsewhere(func() { got <- probe() })
 	return <-got
+}
+
+// elsewhere runs f on a thread that ends with it, with the name spaces that f made. The process's first thread cannot end, and /proc/self shows what
+// it has, so it is never that one.
+func elsewhere(f func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		f()
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		f()
+	}()
+	<-done
+	runtime.UnlockOSThread()
 }
 
 func probe() error {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -33,6 +34,7 @@ type Network struct {
 	mtu     int // of the way out
 	table   string
 	links   string // the beginning of the names of all our links
+	group   uint32 // of links that are to be removed
 	turn    chan struct{}
 	uplinks []int                   // interfaces that lead to gateways
 	off     map[string]bool         // defences that a test has switched off
@@ -63,6 +65,7 @@ func Open(ctx context.Context, o Options) (*Network, error) {
 	}
 	tag := hash(o.Installation)
 	n := &Network{o: o, table: tablePrefix + tag[:8], links: linkPrefix + tag[:4] + "-", turn: make(chan struct{}, 1)}
+	n.group = binary.BigEndian.Uint32([]byte(tag[8:])) // some number that nobody gives a group of his own
 	unlock, err := n.lock(ctx)
 	if err != nil {
 		return nil, &compute.Error{Op: "network.Open", Kind: compute.ErrUnavailable, Err: err}
@@ -141,6 +144,8 @@ func opError(op string, id compute.ID, err error) error {
 		e.Kind, e.Hint = inner.Kind, inner.Hint
 	case errors.Is(err, unix.EADDRNOTAVAIL):
 		e.Kind, e.Hint = compute.ErrInvalid, "a port is forwarded from an address that this machine has"
+	case errors.Is(err, errOwn):
+		e.Kind = compute.ErrInvalid
 	case errors.As(err, &taken):
 		e.Kind, e.Hint = compute.ErrConflict, "choose another port, or end what uses it"
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
@@ -325,48 +330,56 @@ func (n *Network) finish(s *socket, name, alias string) error {
 	return s.all("name link "+name, setLink(l.index, false, aliasAttr(alias)))
 }
 
-// Detach takes a sandbox's network away; if it has none that is no error. The end of a link waits for all processors, which can take tens of
-// milliseconds, so callers who are waited for do it in the background.
+// Detach takes a sandbox's network away; if it has none that is no error. The end of a link waits for all processors, which takes some tens of
+// milliseconds in which others may attach and detach, so callers who are waited for do it in the background. Where the sandbox's processes have
+// ended before, the kernel may have done that part already.
 func (n *Network) Detach(ctx context.Context, id compute.ID) error {
 	unlock, err := n.lock(ctx)
 	if err != nil {
 		return &compute.Error{Op: "network.Detach", ID: id, Kind: compute.ErrUnavailable, Err: err}
 	}
-	defer unlock()
-	if err := n.detach(id); err != nil {
+	s, err := dial(unix.NETLINK_ROUTE)
+	if err != nil {
+		unlock()
+		return opError("network.Detach", id, err)
+	}
+	defer s.close()
+	l, err := n.detach(s, id)
+	unlock()
+	if err == nil {
+		err = n.bury(s, l)
+	}
+	if err != nil {
 		return opError("network.Detach", id, err)
 	}
 	return nil
 }
 
-func (n *Network) detach(id compute.ID) error {
-	s, err := dial(unix.NETLINK_ROUTE)
-	if err != nil {
-		return err
-	}
-	defer s.close()
+// detach returns the links that have only to be removed.
+func (n *Network) detach(s *socket, id compute.ID) ([]link, error) {
 	t, err := openTable(n.table, n.links)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer t.close()
 	name := n.link(id)
 	l, ok, err := s.link(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if owner, _, ours := n.owned(l.alias); ok && l.alias != "" && (!ours || owner != id) {
-		return nil // another's
+		return nil, nil // another's
 	}
 	ports, err := t.ports()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return n.unmake(s, t, l, ownedBy(ports, name))
+	return []link{l}, n.doom(s, t, l, ownedBy(ports, name))
 }
 
-// unmake removes forwarded ports, a link if it has an index, and what the kernel remembers of its connections.
-func (n *Network) unmake(s *socket, t *table, l link, ports []port) error {
+// doom removes forwarded ports, and marks a link, if it has an index, as one that is to be removed: it loses its name's meaning, and joins the
+// group of those.
+func (n *Network) doom(s *socket, t *table, l link, ports []port) error {
 	if err := n.at("unlead"); err != nil {
 		return err
 	}
@@ -378,17 +391,42 @@ func (n *Network) unmake(s *socket, t *table, l link, ports []port) error {
 			return err
 		}
 	}
-	if err := n.at("unlink"); err != nil {
+	if err := n.at("doom"); err != nil {
 		return err
 	}
 	if l.index == 0 {
 		return nil
 	}
-	if err := s.all("remove link "+l.name, delLink(l.index)); err != nil && !errors.Is(err, unix.ENODEV) {
+	if err := s.all("mark link "+l.name, setLink(l.index, false, aliasAttr(""), groupAttr(n.group))); !errors.Is(err, unix.ENODEV) {
 		return err
 	}
-	if _, addr, ours := n.owned(l.alias); ours {
-		forget(addr)
+	return nil
+}
+
+// bury removes all links that are marked, at one go, and what the kernel remembers of the connections of the given ones.
+func (n *Network) bury(s *socket, links []link) error {
+	if err := n.at("bury"); err != nil {
+		return err
+	}
+	links = slices.DeleteFunc(slices.Clone(links), func(l link) bool { return l.index == 0 })
+	if len(links) == 0 {
+		return nil
+	}
+	if err := s.all("remove links", delGroup(n.group)); err != nil && !errors.Is(err, unix.ENODEV) {
+		return err
+	}
+	for _, l := range links {
+		if _, addr, ours := n.owned(l.alias); ours {
+			forget(addr)
+		}
 	}
 	return nil
+}
+
+// unmake is doom and bury.
+func (n *Network) unmake(s *socket, t *table, l link, ports []port) error {
+	if err := n.doom(s, t, l, ports); err != nil {
+		return err
+	}
+	return n.bury(s, []link{l})
 }

@@ -26,12 +26,12 @@ type port struct {
 // maps returns the two maps of forwarded ports: of all addresses of this machine, and of one.
 func (t *table) maps() (any, at *nftables.Set) {
 	data := nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)
-	any = &nftables.Set{
-		Table: t.t, Name: "ports-any", IsMap: true, Concatenation: true, DataType: data,
+	any = &nftables.Set{ // the numbers serve within one transaction; the library would count them up without a lock
+		ID: 1, Table: t.t, Name: "ports-any", IsMap: true, Concatenation: true, DataType: data,
 		KeyType: nftables.MustConcatSetType(nftables.TypeInetProto, nftables.TypeInetService),
 	}
 	at = &nftables.Set{
-		Table: t.t, Name: "ports-at", IsMap: true, Concatenation: true, DataType: data,
+		ID: 2, Table: t.t, Name: "ports-at", IsMap: true, Concatenation: true, DataType: data,
 		KeyType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService),
 	}
 	return any, at
@@ -87,7 +87,7 @@ func (t *table) portsIn(in *nftables.Table) ([]port, error) {
 	for _, s := range []*nftables.Set{any, at} {
 		s.Table = in
 		elements, err := t.conn.GetSetElements(s)
-		if missing(err) {
+		if err = numbered(err); errors.Is(err, unix.ENOENT) {
 			continue
 		}
 		if err != nil {
@@ -102,9 +102,14 @@ func (t *table) portsIn(in *nftables.Table) ([]port, error) {
 	return out, nil
 }
 
-// missing reports whether an error says that a table or a set is not there. The library hides the kernel's number in a text.
-func missing(err error) bool {
-	return errors.Is(err, unix.ENOENT) || err != nil && strings.HasSuffix(err.Error(), ": "+unix.ENOENT.Error())
+// numbered gives an error of the library, which hides the kernel's number in a text when it reads, its number back.
+func numbered(err error) error {
+	for _, no := range []unix.Errno{unix.ENOENT, unix.EPERM, unix.EOPNOTSUPP} {
+		if err != nil && !errors.Is(err, no) && strings.HasSuffix(err.Error(), ": "+no.Error()) {
+			return no
+		}
+	}
+	return err
 }
 
 // addPorts asks for elements; a flush makes them.

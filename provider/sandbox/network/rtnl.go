@@ -56,6 +56,11 @@ func dialIn(ns *os.File) (*socket, error) {
 			return
 		}
 		defer home.Close()
+		if err := strange(home, ns); err != nil {
+			runtime.UnlockOSThread()
+			got <- answer{nil, err}
+			return
+		}
 		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
 			runtime.UnlockOSThread()
 			got <- answer{nil, os.NewSyscallError("setns", err)}
@@ -70,6 +75,21 @@ func dialIn(ns *os.File) (*socket, error) {
 	a := <-got
 	return a.s, a.err
 }
+
+// strange refuses a name space that is this process's own, whose eth0 may be the machine's.
+func strange(home, ns *os.File) error {
+	a, err := home.Stat()
+	if err != nil {
+		return err
+	}
+	b, err := ns.Stat()
+	if err == nil && os.SameFile(a, b) {
+		err = errOwn
+	}
+	return err
+}
+
+var errOwn = errors.New("this is hostler's own network name space")
 
 func (s *socket) close() { _ = unix.Close(s.fd) }
 
@@ -244,11 +264,11 @@ func newVeth(name string, ns *os.File, mtu int) *nl.NetlinkRequest {
 	return r
 }
 
-func delLink(index int) *nl.NetlinkRequest {
+// delGroup asks for the end of all links of a group.
+func delGroup(group uint32) *nl.NetlinkRequest {
 	r := nl.NewNetlinkRequest(unix.RTM_DELLINK, 0)
-	m := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	m.Index = int32(index)
-	r.AddData(m)
+	r.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	r.AddData(groupAttr(group))
 	return r
 }
 
@@ -330,3 +350,5 @@ func newRoute(index int, to, gateway netip.Addr) *nl.NetlinkRequest {
 }
 
 func aliasAttr(alias string) *nl.RtAttr { return nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(alias)) }
+
+func groupAttr(group uint32) *nl.RtAttr { return nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(group)) }

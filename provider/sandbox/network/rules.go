@@ -111,7 +111,7 @@ func (t *table) remove() error {
 func (t *table) others() ([]*nftables.Table, error) {
 	all, err := t.conn.ListTablesOfFamily(nftables.TableFamilyINet)
 	if err != nil {
-		return nil, fmt.Errorf("nftables: list tables: %w", err)
+		return nil, fmt.Errorf("nftables: list tables: %w", numbered(err))
 	}
 	return slices.DeleteFunc(all, func(o *nftables.Table) bool { return o.Name == t.t.Name || !strings.HasPrefix(o.Name, tablePrefix) }), nil
 }

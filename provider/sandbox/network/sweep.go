@@ -73,6 +73,7 @@ func (n *Network) sweep(ctx context.Context, live func(compute.ID) bool) (gone i
 	}
 	var errs []error
 	var stay []string
+	var dead []link
 	for _, l := range links {
 		if !strings.HasPrefix(l.name, n.links) {
 			continue
@@ -85,13 +86,17 @@ func (n *Network) sweep(ctx context.Context, live func(compute.ID) bool) (gone i
 		if err := ctx.Err(); err != nil {
 			return gone, errors.Join(append(errs, err)...)
 		}
-		if err := n.unmake(s, t, l, ownedBy(ports, l.name)); err != nil {
+		if err := n.doom(s, t, l, ownedBy(ports, l.name)); err != nil {
 			errs = append(errs, err)
 			stay = append(stay, l.name)
 			continue
 		}
-		gone++
+		dead = append(dead, l)
 	}
+	if err := n.bury(s, dead); err != nil { // before the table: without it they would have no walls
+		return 0, errors.Join(append(errs, err)...)
+	}
+	gone = len(dead)
 	if len(stay) == 0 {
 		if err := n.at("table"); err != nil {
 			return gone, err

@@ -47,7 +47,7 @@ type space struct {
 func newSpace(t testing.TB) *space {
 	t.Helper()
 	s := &space{t: t, todo: make(chan func())}
-	ready := make(chan error)
+	ready, todo := make(chan error), s.todo
 	go func() {
 		runtime.LockOSThread() // for good: the thread ends with the name space
 		err := unix.Unshare(unix.CLONE_NEWNET)
@@ -58,7 +58,7 @@ func newSpace(t testing.TB) *space {
 		if err != nil {
 			return
 		}
-		for f := range s.todo {
+		for f := range todo {
 			f()
 		}
 	}()
