@@ -3,7 +3,6 @@ package container
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -21,6 +20,7 @@ type conn struct {
 	p         *Provider
 	id        compute.ID
 	container string
+	pid       int // of its first process, as seen from here
 	program   []string
 	root      bool         // the first one's user is root, and becomes others by itself
 	oom       atomic.Int64 // how often memory was short, as last seen
@@ -48,7 +48,11 @@ func (c *conn) enter(ctx context.Context, user string) (*entry, error) {
 		AttachStdin, AttachStdout, AttachStderr bool
 		User                                    string `json:",omitempty"`
 		Cmd                                     []string
-	}{true, true, true, user, append(append([]string{}, c.program...), "serve", "stdio")}
+	}{true, true, true, user, append(append([]string{}, c.program...), "serve", "--keep-env")} // the image's and the source's own
+	if c.root || user == "root" {
+		request.Cmd = append(request.Cmd, "--owner")
+	}
+	request.Cmd = append(request.Cmd, "stdio")
 	var made struct{ ID string }
 	if err := c.p.eng.do(ctx, http.MethodPost, "/containers/"+c.container+"/exec", nil, request, &made); err != nil {
 		return nil, err
@@ -71,7 +75,7 @@ func (c *conn) as(ctx context.Context, user string) (*entry, error) {
 	if e != nil {
 		return e, nil
 	}
-	e, err := c.enter(ctx, user)
+	e, err := c.meet(ctx, user)
 	if err != nil {
 		return nil, &compute.Error{Op: "container.Run", ID: c.id, Kind: compute.ErrCannotStart, Err: err}
 	}
@@ -106,7 +110,7 @@ func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	switch {
 	case err != nil:
 		err = c.why(e, err)
-	case exit != compute.Exit{} && exit.Reason == "" && c.starved():
+	case exit != compute.Exit{} && exit.Reason == "" && c.pid > 0 && c.starved():
 		exit.Reason = reason
 	}
 	return exit, err
@@ -137,23 +141,13 @@ func (c *conn) why(e *entry, err error) error {
 		text = "the engine does not answer. " + text
 	case in.ID != c.container:
 		text = "another container is in its place. " + text
-	case !in.State.Running && in.State.OOMKilled:
-		text = fmt.Sprintf("the container has ended: %s. %s", reason, text)
 	case !in.State.Running:
-		text = fmt.Sprintf("the container has ended with status %d. %s", in.State.ExitCode, text)
+		text = ending(in) + ". " + text
 	}
 	if text = strings.TrimSuffix(strings.TrimSpace(text), "."); text == "" {
 		return err
 	}
 	return &compute.Error{Op: "container.Run", ID: c.id, Kind: compute.ErrLost, Err: errors.New(text)}
-}
-
-// starved reports whether the kernel ended something in this container for want of memory since it was last asked.
-func (c *conn) starved() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	now, err := c.entry.kills(ctx)
-	return err == nil && c.oom.Swap(now) < now
 }
 
 // Close ends all connections, and what runs through them.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,7 +24,9 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	case c.State.Running:
 	case status == "exited", status == "stopped":
 		p.log.Warn("starting a container that had stopped", "instance", id, "code", c.State.ExitCode, "oom", c.State.OOMKilled)
-		err = p.start(ctx, c)
+		if err = p.start(ctx, c); err == nil {
+			c, err = p.mine(ctx, id)
+		}
 	case status == "removing", status == "dead":
 		err = errNone
 	default: // created, restarting
@@ -41,40 +44,41 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 
 // connect is Connect for a container that was started.
 func (p *Provider) connect(ctx context.Context, id compute.ID, c *inspection) (*conn, error) {
-	out := &conn{p: p, id: id, container: c.ID, program: shapeOf(c.Config.Labels).Agent, others: map[string]*entry{}}
+	out := &conn{p: p, id: id, container: c.ID, pid: c.State.Pid, program: shapeOf(c.Config.Labels).Agent, others: map[string]*entry{}}
 	user, _, _ := strings.Cut(c.Config.User, ":")
 	out.root = user == "" || user == "root" || user == "0"
-	first, kills, err := out.meet(ctx)
+	first, err := out.meet(ctx, p.o.User)
 	if errors.Is(err, compute.ErrConflict) { // our program there is of another version than we are: bring the one that fits
 		p.log.Info("copying the guest program into a container that was made by another version", "instance", id)
 		out.program = append([]string{inside + fresh}, out.program[1:]...)
 		if err = p.copyAgent(ctx, c.ID, shapeOf(c.Config.Labels), out.program[0]); err == nil {
-			first, kills, err = out.meet(ctx)
+			first, err = out.meet(ctx, p.o.User)
 		}
 	}
 	if err != nil {
 		return nil, p.ended(ctx, id, err)
 	}
 	out.entry = first
-	out.oom.Store(kills)
+	out.oom.Store(kills(out.pid))
 	return out, nil
 }
 
-// meet starts our program and has it answer once, which also says how often memory was short until now.
-func (c *conn) meet(ctx context.Context) (*entry, int64, error) {
-	e, err := c.enter(ctx, c.p.o.User)
+// meet starts our program as a user and has it answer once.
+func (c *conn) meet(ctx context.Context, user string) (*entry, error) {
+	e, err := c.enter(ctx, user)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	kills, err := e.kills(ctx)
-	if err == nil {
-		return e, kills, nil
+	// Whatever path we ask for, an answer proves that our program runs there and speaks our version.
+	err = e.Get(ctx, inside+".none", io.Discard)
+	if err == nil || ctx.Err() == nil && !errors.Is(err, compute.ErrLost) && !errors.Is(err, compute.ErrConflict) {
+		return e, nil
 	}
 	e.Close()
-	if said := e.streams.said(); said != "" && !errors.Is(err, compute.ErrConflict) {
+	if said := e.streams.said(); said != "" && errors.Is(err, compute.ErrLost) {
 		err = errors.New(said)
 	}
-	return nil, 0, err
+	return nil, err
 }
 
 // ended finds the reason why a container cannot be entered: it may have ended by itself.
@@ -85,10 +89,7 @@ func (p *Provider) ended(ctx context.Context, id compute.ID, err error) error {
 	}
 	said, _ := p.Console(ctx, id)
 	lines := strings.Split(strings.TrimSpace(said), "\n")
-	text := fmt.Sprintf("it has ended with status %d", c.State.ExitCode)
-	if c.State.OOMKilled {
-		text += ", " + reason
-	}
+	text := ending(c)
 	if last := oneLine([]byte(lines[len(lines)-1])); last != "" {
 		text += ": " + last
 	}

@@ -233,18 +233,27 @@ func (p *Provider) remove(ctx context.Context, container string) error {
 	return err
 }
 
-// Check returns nil for a container that runs, or that the engine only has to start again.
+// Check returns nil for a container that runs. One that has ended, by itself or with its engine, Connect would start again, but nobody knows in
+// which state its files are.
 func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	c, err := p.mine(ctx, id)
 	switch {
 	case err != nil:
-	case c.State.OOMKilled:
-		err = errors.New("its first process was ended: out of memory")
-	case c.State.Running && !c.State.Paused:
-	case c.State.Status == "exited", c.State.Status == "stopped":
-		err = p.start(ctx, c)
-	default:
-		err = fmt.Errorf("it is %s", c.State.Status)
+	case c.State.Paused:
+		err = errors.New("it is paused")
+	case !c.State.Running:
+		err = errors.New(ending(c))
 	}
 	return p.fault("Check", id, err)
+}
+
+// ending says how a container came to its end.
+func ending(c *inspection) string {
+	switch status := c.State.Status; {
+	case status != "exited" && status != "stopped" && status != "":
+		return "it is " + status
+	case c.State.OOMKilled:
+		return fmt.Sprintf("it has ended with status %d, %s", c.State.ExitCode, reason)
+	}
+	return fmt.Sprintf("it has ended with status %d", c.State.ExitCode)
 }

@@ -46,9 +46,9 @@ type daemon struct {
 var (
 	place  string // the directory of all this
 	docker = &daemon{name: "docker", script: `ip link set lo up && exec dockerd --data-root "$1/data" --exec-root "$1/run" -p "$1/pid" -H "unix://$2" ` +
-		`--cgroup-parent hostler-container --userland-proxy=false --bip 10.213.7.1/24 --registry-mirror http://127.0.0.1:1`}
+		`--cgroup-parent hostler-container --bip 10.213.7.1/24 --registry-mirror http://127.0.0.1:1`}
 	podman = &daemon{name: "podman", script: `ip link set lo up && if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi &&
-		export CONTAINERS_REGISTRIES_CONF="$1/registries.conf" CONTAINERS_CONF="$1/containers.conf" && exec podman --root "$1/data" --runroot "$1/run" --tmpdir "$1/tmp" --cgroup-manager=cgroupfs ` +
+		export CONTAINERS_REGISTRIES_CONF="$1/registries.conf" CONTAINERS_CONF="$1/containers.conf" TMPDIR="$1" && exec podman --root "$1/data" --runroot "$1/run" --tmpdir "$1/tmp" --cgroup-manager=cgroupfs ` +
 		`--events-backend=file system service --time=0 "unix://$2"`}
 )
 
@@ -229,7 +229,7 @@ func (d *daemon) request(method, path string, body io.Reader) ([]byte, error) {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	if strings.HasPrefix(path, "/images/create") {
+	if strings.HasPrefix(path, "/images/create") || path == "/images/load" {
 		req.Header.Set("Content-Type", "application/x-tar")
 	}
 	resp, err := transport.RoundTrip(req)

@@ -107,6 +107,10 @@ func kindOf(err error) (kind error, hint string) {
 		return compute.ErrUnavailable, "its runtime refuses a machine with cgroup v1 and v2: start it where the v2 mount is hidden, or use runc"
 	case has("setrlimit", "rlimit"):
 		return compute.ErrInvalid, "set ulimits lower than what the engine itself has, as ulimits = nofile=1000:1000, nproc=1000:1000"
+	case has("network") && has("not found"):
+		return compute.ErrInvalid, "make the network first (docker network create NAME), or leave network out"
+	case has("bind source path does not exist"):
+		return compute.ErrInvalid, "a directory of mounts is not there"
 	case has("exec format error"):
 		return compute.ErrInvalid, "the image is for another kind of machine"
 	}

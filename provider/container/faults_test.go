@@ -69,7 +69,7 @@ func TestStopped(t *testing.T) {
 		}
 
 		again()
-		if err := p.Check(t.Context(), "suite-1"); err != nil {
+		if err := p.Check(t.Context(), "suite-1"); (err == nil) != (d == podman) {
 			t.Errorf("Check when it is back: %v", err)
 		}
 		conn = connect(t, p, "suite-1")

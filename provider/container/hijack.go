@@ -15,6 +15,9 @@ import (
 	"sync"
 )
 
+// agentHello begins what our program says.
+const agentHello = "HsAg"
+
 // maxFrame bounds what is read of a stream that is none: no engine sends more at once.
 const maxFrame = 16 << 20
 
@@ -26,6 +29,7 @@ type streams struct {
 	left uint32 // of the piece of standard output that is being read; one reader at a time
 
 	mu     sync.Mutex
+	first  []byte // the first of what came on standard output: engines say there too why a program could not be started
 	stderr []byte // the last of what came on standard error
 	end    error  // why reading ended
 }
@@ -87,6 +91,11 @@ func (s *streams) Read(b []byte) (int, error) {
 	}
 	n, err := s.r.Read(b[:min(len(b), int(s.left))])
 	s.left -= uint32(n)
+	if len(s.first) < 8 {
+		s.mu.Lock()
+		s.first = append(s.first, b[:min(n, 300)]...)
+		s.mu.Unlock()
+	}
 	return n, err
 }
 
@@ -161,6 +170,9 @@ func (s *streams) said() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	text := oneLine(s.stderr)
+	if len(s.first) > 0 && !bytes.HasPrefix(s.first, []byte(agentHello)) {
+		text = oneLine(s.first) + " " + text
+	}
 	if s.end != nil && s.end != io.EOF && !errors.Is(s.end, net.ErrClosed) {
 		text = strings.TrimSpace(fmt.Sprintf("%s %v", text, s.end))
 	}

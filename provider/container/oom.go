@@ -1,67 +1,47 @@
 package container
 
 import (
-	"archive/tar"
-	"bytes"
-	"context"
-	"errors"
-	"fmt"
-	"io"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
-
-	"github.com/hostler-project/hostler/compute"
 )
 
 // reason is compute.Exit's for what the kernel ended for want of memory.
 const reason = "out of memory"
 
-// counters are where a container finds how often the kernel did: with version 1 of cgroups, and with version 2.
-var counters = [...]string{"/sys/fs/cgroup/memory/memory.oom_control", "/sys/fs/cgroup/memory.events"}
-
-// kills asks inside of the container how often the kernel ended something there for want of memory; 0 too where that cannot be known. An error
-// means that our program does not answer.
-func (e *entry) kills(ctx context.Context) (int64, error) {
-	for _, path := range counters {
-		var b bytes.Buffer
-		err := e.Client.Get(ctx, path, &limited{&b, 64 << 10})
-		switch {
-		case err == nil:
-			return count(&b), nil
-		case ctx.Err() != nil:
-			return 0, ctx.Err()
-		case errors.Is(err, compute.ErrLost), errors.Is(err, compute.ErrConflict):
-			return 0, err
-		}
-	}
-	return 0, nil
-}
-
-// count finds the counter in a tar stream with one file.
-func count(r io.Reader) int64 {
-	t := tar.NewReader(r)
-	if _, err := t.Next(); err != nil {
+// kills returns how often the kernel ended something in a container for want of memory, by the control group of its first process; 0 too where
+// that cannot be known from here, as the engine is in a virtual machine. Engines themselves tell it of the first process only.
+func kills(pid int) int64 {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil || pid <= 0 {
 		return 0
 	}
-	text, _ := io.ReadAll(t)
+	files := []string{}
 	for line := range strings.Lines(string(text)) {
-		if n, ok := strings.CutPrefix(line, "oom_kill "); ok {
-			i, _ := strconv.ParseInt(strings.TrimSpace(n), 10, 64)
-			return i
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		switch {
+		case len(f) != 3:
+		case f[1] == "memory" || strings.HasPrefix(f[1], "memory,") || strings.HasSuffix(f[1], ",memory"):
+			files = append(files, filepath.Join("/sys/fs/cgroup/memory", f[2], "memory.oom_control"))
+		case f[0] == "0" && f[1] == "":
+			files = append(files, filepath.Join("/sys/fs/cgroup", f[2], "memory.events"))
+		}
+	}
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		for line := range strings.Lines(string(text)) {
+			if n, ok := strings.CutPrefix(line, "oom_kill "); ok {
+				i, _ := strconv.ParseInt(strings.TrimSpace(n), 10, 64)
+				return i
+			}
 		}
 	}
 	return 0
 }
 
-// limited refuses more than so many bytes.
-type limited struct {
-	w    io.Writer
-	left int
-}
-
-func (l *limited) Write(b []byte) (int, error) {
-	if l.left -= len(b); l.left < 0 {
-		return 0, fmt.Errorf("more than it can be")
-	}
-	return l.w.Write(b)
+// starved reports whether the kernel ended something in this container for want of memory since it was last asked. It counts before it kills.
+func (c *conn) starved() bool {
+	now := kills(c.pid)
+	return c.oom.Swap(now) < now
 }

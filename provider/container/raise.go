@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/url"
+	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -172,6 +174,9 @@ func (p *Provider) make(ctx context.Context, id compute.ID, name string, s *shap
 		return err
 	}
 	s.Agent = append([]string{inside}, prog.Args...)
+	if err := p.places(ctx); err != nil {
+		return err
+	}
 	req, err := p.request(ctx, id, *s, img, prog.Path)
 	if err != nil {
 		return err
@@ -190,6 +195,20 @@ func (p *Provider) make(ctx context.Context, id compute.ID, name string, s *shap
 		err = aboutPath(err, prog.Path)
 	}
 	return err
+}
+
+// places looks that the directories to mount are there: podman would make what is missing, as root.
+func (p *Provider) places(ctx context.Context) error {
+	a, err := p.eng.ask(ctx)
+	if err != nil || a.name != "podman" {
+		return err
+	}
+	for _, m := range p.plan.mounts {
+		if _, err := os.Stat(m.Source); m.Type == "bind" && errors.Is(err, fs.ErrNotExist) {
+			return &compute.Error{Kind: compute.ErrInvalid, Err: err, Hint: "a directory of mounts is not there"}
+		}
+	}
+	return nil
 }
 
 // request says to the engine what to make.
