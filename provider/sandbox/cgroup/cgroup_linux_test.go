@@ -80,6 +80,11 @@ func each(t *testing.T, f func(t *testing.T, tr *cgroup.Tree)) {
 		if err := errors.Join(can.CPU, can.Memory, can.PIDs, can.Gather); err != nil {
 			t.Skipf("cgroup: no version 1 here: %v", err)
 		}
+		t.Cleanup(func() { // the groups are removed before, by the cleanup of group
+			if err := tr.Remove(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
 		f(t, tr)
 	})
 }

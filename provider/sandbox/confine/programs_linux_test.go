@@ -136,6 +136,22 @@ func TestProgramsRun(t *testing.T) {
 	}
 }
 
+// A compiler: hundreds of processes, threads, mappings and locks.
+func TestGoBuilds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("confine: builds the runtime of Go")
+	}
+	compiler, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("confine: ", err)
+	}
+	build := "run " + compiler + " run /mnt/three.go"
+	u := users(t)[0]
+	if got := try(t, u, confine.Options{}, build)[build]; !strings.HasSuffix(got, "three\n") {
+		t.Errorf("%s: %s", u.name, got)
+	}
+}
+
 // With Nesting, a sandbox inside of the sandbox can be made, and its own mounts; and the rest is still refused.
 func TestNesting(t *testing.T) {
 	for _, u := range users(t) {

@@ -86,6 +86,7 @@ func first(text string) {
 		must(os.WriteFile("/mnt/"+name, self, 0o755))
 		must(os.Chmod("/mnt/"+name, mode))
 	}
+	must(os.WriteFile("/mnt/three.go", []byte("package main\n\nfunc main() { println(\"three\") }\n"), 0o644))
 	// CAP_NET_BIND_SERVICE, permitted and effective, in the second version of the format.
 	attr := []byte{1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 	must(unix.Setxattr("/mnt/filecap", "security.capability", attr, 0))
@@ -175,7 +176,7 @@ func run(c string) string {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
 	}
 	cmd.Dir = "/mnt"
-	cmd.Env = append(os.Environ(), "HOME=/mnt", "TMPDIR=/mnt")
+	cmd.Env = append(os.Environ(), "HOME=/mnt", "TMPDIR=/mnt", "GOCACHE=/mnt/cache", "GOFLAGS=-p=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "error: " + err.Error() + ": " + string(out)
