@@ -21,6 +21,25 @@ import (
 	"github.com/hostler-project/hostler/image"
 )
 
+// BenchmarkTake is what an image that is here costs each instance: Take, and Release later.
+func BenchmarkTake(b *testing.B) {
+	w, s, dir := serve(b), open(b), b.TempDir()
+	var layers []v1.Layer
+	for i := range 10 {
+		layers = append(layers, layer(b, file(fmt.Sprint(i), "x")))
+	}
+	ref := w.push(b, "ten", imageOf(b, "", layers...))
+	for b.Loop() {
+		img, err := s.Take(b.Context(), ref, dir, image.PullOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Release(img.Digest, dir); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkUnpack sets pulling an image of a Debian root in a layout beside `tar -x` of its layers, one after the other in turn in one run, and prints
 // the ratio. Its first loop is the measurement; b.N is not used. Neither side waits for the disk.
 func BenchmarkUnpack(b *testing.B) {
@@ -71,7 +90,7 @@ func BenchmarkUnpack(b *testing.B) {
 				b.Fatal(err)
 			}
 			start = time.Now()
-			if _, err := s.Pull(b.Context(), "oci:"+tmp+"/layout", image.PullOptions{}); err != nil {
+			if _, err := s.Pull(b.Context(), "oci:"+tmp+"/layout", image.PullOptions{Unsynced: true}); err != nil {
 				b.Fatal(err)
 			}
 			mine := time.Since(start)

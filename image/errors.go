@@ -63,7 +63,7 @@ func (s *Store) classify(ref reference, err error) error {
 	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		kind = compute.ErrDenied
 	case errors.As(err, &answer):
-		kind, hint = kindOfAnswer(ref, answer)
+		hint, kind = kindOfAnswer(ref, answer)
 	case ref.kind == fromRegistry, ref.kind == fromDaemon:
 		kind, hint = compute.ErrUnavailable, again
 	}
@@ -72,14 +72,14 @@ func (s *Store) classify(ref reference, err error) error {
 
 const again = "try again: layers that are here already are not fetched again"
 
-func kindOfAnswer(ref reference, answer *transport.Error) (error, string) {
+func kindOfAnswer(ref reference, answer *transport.Error) (hint string, kind error) {
 	switch code := answer.StatusCode; {
 	case code == http.StatusNotFound:
-		return compute.ErrNotFound, "no such image or tag there, or one that needs a login"
+		return "no such image or tag there, or one that needs a login", compute.ErrNotFound
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:
-		return compute.ErrDenied, "docker login " + ref.host() + " (or podman login): its file of credentials is read; or there is no such image"
+		return "docker login " + ref.host() + " (or podman login): its file of credentials is read; or there is no such image", compute.ErrDenied
 	case code == http.StatusTooManyRequests:
-		return compute.ErrUnavailable, "the registry limits how much one may fetch: try later, or log in"
+		return "the registry limits how much one may fetch: try later, or log in", compute.ErrUnavailable
 	}
-	return compute.ErrUnavailable, again
+	return again, compute.ErrUnavailable
 }

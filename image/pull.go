@@ -23,6 +23,7 @@ import (
 type PullOptions struct {
 	Platform Platform  // zero: this machine's
 	Progress *Progress // nil: nobody looks
+	Unsynced bool      // do not wait for the disk: the image is forgotten if the power fails before Release or GC, which do
 }
 
 // Pull brings an image here and returns it. The name is one of
@@ -46,6 +47,9 @@ func (s *Store) Pull(ctx context.Context, ref string, opt PullOptions) (Image, e
 		return s.directory(r)
 	}
 	img, err := s.pull(ctx, r, opt)
+	if err == nil && !opt.Unsynced {
+		err = s.settle(img.Digest)
+	}
 	return img, s.classify(r, err)
 }
 

@@ -319,10 +319,14 @@ func TestPowerLoss(t *testing.T) {
 	w, s, dir := serve(t), open(t), t.TempDir()
 	lost := w.push(t, "lost", imageOf(t, "", layer(t, file("l", "x"))))
 	kept := w.push(t, "kept", imageOf(t, "", layer(t, file("k", "x"))))
-	if _, err := s.Pull(t.Context(), lost, image.PullOptions{}); err != nil {
+	safe := w.push(t, "safe", imageOf(t, "", layer(t, file("s", "x"))))
+	if _, err := s.Pull(t.Context(), safe, image.PullOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	img, err := s.Take(t.Context(), kept, dir, image.PullOptions{})
+	if _, err := s.Pull(t.Context(), lost, image.PullOptions{Unsynced: true}); err != nil {
+		t.Fatal(err)
+	}
+	img, err := s.Take(t.Context(), kept, dir, image.PullOptions{Unsynced: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,8 +335,10 @@ func TestPowerLoss(t *testing.T) {
 	}
 	s = openIn(t, s.Dir())
 	s.SetBoot("another")
-	if _, err := s.Find(kept); err != nil {
-		t.Errorf("what was on the disk: %v", err)
+	for _, ref := range []string{safe, kept} {
+		if _, err := s.Find(ref); err != nil {
+			t.Errorf("what was on the disk: %v", err)
+		}
 	}
 	if _, err := s.Find(lost); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("what may be half on the disk counts: %v", err)
@@ -340,7 +346,7 @@ func TestPowerLoss(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(s.Dir(), "names", "cut.json"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.Pull(t.Context(), lost, image.PullOptions{}); err != nil || read(t, got, "l") != "x" {
+	if got, err := s.Pull(t.Context(), lost, image.PullOptions{Unsynced: true}); err != nil || read(t, got, "l") != "x" {
 		t.Errorf("%v", err)
 	}
 	if _, err := s.GC(t.Context(), image.GCOptions{}); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -106,7 +107,6 @@ func (s *Store) usesDir(digest string) string { return filepath.Join(s.dir, "use
 const storeLock = "store"
 
 // settle writes an image to the disk for good if that was not done yet: until then it would not be believed after the next start of the machine.
-// Pull does not wait for the disk, as what it makes can be had again.
 func (s *Store) settle(digest string) error {
 	var r record
 	file := s.imageFile(digest)
@@ -116,9 +116,14 @@ func (s *Store) settle(digest string) error {
 	if err := syncDisk(s.dir); err != nil {
 		return err
 	}
-	l, err := s.tryLock(storeLock, exclusive)
-	if l == nil {
-		return err // another time
+	ctx, cancel := context.WithTimeout(context.Background(), settlePatience)
+	defer cancel()
+	l, err := s.lock(ctx, storeLock, exclusive)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil // another time
+	}
+	if err != nil {
+		return err
 	}
 	defer l.unlock()
 	info, err := os.Stat(file)
@@ -134,6 +139,9 @@ func (s *Store) settle(digest string) error {
 	}
 	return os.Chtimes(file, info.ModTime(), info.ModTime())
 }
+
+// settlePatience is how long settle waits for a lock that is held for moments, unless its holder was stopped.
+const settlePatience = 5 * time.Second
 
 func (s *Store) settleLayer(diffID string) {
 	l, err := s.tryLock(layerLock(diffID), shared)
