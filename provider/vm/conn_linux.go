@@ -26,6 +26,7 @@ const (
 // line is a port of a machine that is ours alone until it is closed.
 type line struct {
 	net.Conn
+	port int
 	lock *os.File
 }
 
@@ -38,16 +39,19 @@ var errBusy = errors.New("all of its ports are in use by other processes")
 // turn makes the next line begin with another port: one that was just hung up needs a moment in the guest.
 var turn atomic.Uint32
 
-// call takes a free port of the machine in a directory.
-func call(ctx context.Context, dir string, skip int) (*line, error) {
+// call takes a free port of the machine in a directory, and not the port avoid.
+func call(ctx context.Context, dir string, avoid int) (*line, error) {
 	d, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(d)
-	start := int(turn.Add(1)) + os.Getpid() + skip
+	start := int(turn.Add(1)) + os.Getpid()
 	for i := range guest.Ports {
 		n := (start + i) % guest.Ports
+		if n == avoid {
+			continue
+		}
 		fd, err := unix.Openat(d, fmt.Sprintf("agent.%d.lock", n), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
 		if err != nil {
 			return nil, err
@@ -63,7 +67,7 @@ func call(ctx context.Context, dir string, skip int) (*line, error) {
 			_ = lock.Close()
 			return nil, err
 		}
-		return &line{c, lock}, nil
+		return &line{c, n, lock}, nil
 	}
 	return nil, errBusy
 }
@@ -83,8 +87,8 @@ func (l *line) greet(ctx context.Context, limit time.Duration) error {
 // reach takes a port on which the guest greets, trying for limit.
 func reach(ctx context.Context, dir string, limit time.Duration) (*line, error) {
 	end := deadline(ctx, limit)
-	for try, wait := 0, glance; ; try, wait = try+1, wait*2 {
-		l, err := call(ctx, dir, try)
+	for wait := glance; ; wait *= 2 {
+		l, err := call(ctx, dir, -1)
 		if err == nil {
 			if err = l.greet(ctx, min(wait, time.Until(end))); err == nil {
 				return l, nil
@@ -165,52 +169,68 @@ func (p *Provider) wake(ctx context.Context, id compute.ID) (*line, error) {
 		if err != nil {
 			return nil, &compute.Error{Op: "vm.Connect", ID: id, Kind: compute.ErrNotReady, Err: err}
 		}
-		return p.name(ctx, own, out)
+		i, err := identity(own)
+		if err != nil {
+			_ = out.Close()
+			return nil, fault("Connect", id, err)
+		}
+		return p.name(ctx, own, out, i)
 	}
 	if err := p.at("wake"); err != nil {
 		return nil, err
 	}
-	if err := p.record(&own, waking); err != nil {
-		return nil, fault("Connect", id, err)
-	}
-	out, err := call(ctx, home, 0) // before it runs, so that it finds somebody there at once
+	out, err := resume(ctx, home, own.Last)
 	if err != nil {
 		return nil, fault("Connect", id, err)
 	}
-	m, done, err := p.monitor(ctx, id)
+	if err := p.at("woken"); err != nil {
+		_ = out.Close()
+		return nil, err
+	}
+	return p.name(ctx, own, out, guest.Identity{}) // the rest of it was done before it was paused
+}
+
+// resume lets a paused machine run, and returns a line on which it greets.
+func resume(ctx context.Context, dir string, avoid int) (*line, error) {
+	out, err := call(ctx, dir, avoid) // before it runs, so that it finds somebody there at once
+	if err != nil {
+		return nil, err
+	}
+	m, done, err := monitorIn(ctx, dir)
 	if err == nil {
 		err = m.do(ctx, "cont", nil, nil)
 		done()
 	}
 	if err != nil {
 		_ = out.Close()
-		return nil, fault("Connect", id, err)
-	}
-	if err := p.at("cont"); err != nil {
-		_ = out.Close()
 		return nil, err
 	}
-	if err := out.greet(ctx, patience); err != nil { // bytes of before, or a busy host: others will do
-		if out, err = reach(ctx, home, patience); err != nil {
-			return nil, fault("Connect", id, err)
-		}
+	if out.greet(ctx, patience) != nil { // bytes of before, or a busy host: others will do
+		return reach(ctx, dir, patience)
 	}
-	return p.name(ctx, own, out)
+	return out, nil
 }
 
-// name makes a machine its own, before anything is run in it.
-func (p *Provider) name(ctx context.Context, own owner, l *line) (*line, error) {
-	id := compute.ID(own.ID)
+// identity is what makes a machine itself, but for what only counts at the moment of its use.
+func identity(own owner) (guest.Identity, error) {
 	key, err := newKey("root@" + hostname(own.ID))
-	if err == nil {
-		_ = l.SetDeadline(deadline(ctx, 20*time.Second))
-		err = guest.Identify(l, guest.Identity{
-			Hostname: hostname(own.ID), MachineID: strings.ReplaceAll(own.UUID, "-", ""), Entropy: entropy(), HostKey: key.private, HostPub: key.public, Time: time.Now(),
-		})
+	return guest.Identity{Hostname: hostname(own.ID), MachineID: strings.ReplaceAll(own.UUID, "-", ""), HostKey: key.private, HostPub: key.public}, err
+}
+
+// introduce gives a machine an identity, with the time of now and fresh random numbers.
+func (l *line) introduce(ctx context.Context, i guest.Identity) error {
+	defer context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Unix(1, 0)) })()
+	_ = l.SetDeadline(deadline(ctx, 20*time.Second))
+	i.Entropy, i.Time = entropy(), time.Now()
+	if err := guest.Identify(l, i); err != nil {
+		return err
 	}
-	if err == nil {
-		err = l.SetDeadline(time.Time{})
-	}
+	return l.SetDeadline(time.Time{})
+}
+
+// name gives a machine its identity before anything is run in it, and records that.
+func (p *Provider) name(ctx context.Context, own owner, l *line, i guest.Identity) (*line, error) {
+	err := l.introduce(ctx, i)
 	if err == nil {
 		if err = p.at("named"); err == nil {
 			err = p.record(&own, named)
@@ -218,7 +238,7 @@ func (p *Provider) name(ctx context.Context, own owner, l *line) (*line, error) 
 	}
 	if err != nil {
 		_ = l.Close()
-		return nil, fault("Connect", id, err)
+		return nil, fault("Connect", compute.ID(own.ID), err)
 	}
 	return l, nil
 }

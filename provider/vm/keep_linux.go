@@ -27,8 +27,7 @@ const (
 	begun    stage = ""         // it has a directory
 	starting stage = "starting" // its disk and seed are there, and qemu may have been started
 	booting  stage = "booting"  // qemu runs
-	paused   stage = "paused"   // it was restored, and has not run yet
-	waking   stage = "waking"   // it may run, and be still as what it is a copy of
+	paused   stage = "paused"   // it is itself, and was halted before anybody used it; it may run now, when one died who woke it
 	named    stage = "named"    // it is itself, and in use
 	stopped  stage = "stopped"  // it was shut down
 )
@@ -50,6 +49,7 @@ type owner struct {
 	Template string   `json:"template,omitempty"` // what it was restored from
 	Accel    string   `json:"accel,omitempty"`
 	Ports    []string `json:"ports,omitempty"` // HOST-PORT:GUEST-PORT/PROTOCOL
+	Last     int      `json:"last,omitempty"`  // the agent's port that was spoken on before it was halted
 	SSH      int      `json:"ssh,omitempty"`   // the port of this machine that leads to its sshd
 
 	process // that runs it

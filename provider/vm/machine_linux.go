@@ -45,7 +45,8 @@ func (p *Provider) args(m machine) []string {
 	if own.Accel == "kvm" {
 		a = append(a, "-accel", "kvm", "-cpu", "host,-arch-capabilities") // which not every kernel lets a guest see
 	} else {
-		a = append(a, "-accel", "tcg,tb-size=128", "-cpu", "max") // without a size, translated code alone can take more than a gigabyte
+		// Without a size, translated code alone can take more than a gigabyte. Wide vectors cost more than narrow ones where they are emulated.
+		a = append(a, "-accel", "tcg,tb-size=128", "-cpu", "max,-avx,-avx2")
 	}
 	if m.memory == "" {
 		a = append(a, "-object", fmt.Sprintf("memory-backend-ram,id=ram,size=%d", own.Memory))

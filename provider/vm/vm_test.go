@@ -5,6 +5,8 @@ package vm_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -14,10 +16,11 @@ import (
 	"testing"
 	"time"
 
-	"errors"
+	"go.uber.org/goleak"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/provider/guard"
 	"github.com/hostler-project/hostler/provider/vm"
 	"github.com/hostler-project/hostler/remote/agent"
 )
@@ -119,14 +122,167 @@ func sh(t testing.TB, c compute.Conn, script string) string {
 	return strings.TrimSpace(out.String())
 }
 
+// stable is a directory of instances with a saved machine in it, made once for all tests.
+var stable = struct {
+	sync.Mutex
+	dir string
+}{}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if stable.dir != "" {
+		_ = os.RemoveAll(filepath.Dir(stable.dir))
+	}
+	if path, err := built(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// warm returns options for copies of a saved machine, in a directory of the test's own, where it is saved already.
+func warm(t testing.TB) vm.Options {
+	t.Helper()
+	o := lab(t)
+	o.Warm = true
+	stable.Lock()
+	defer stable.Unlock()
+	if stable.dir == "" {
+		dir, err := os.MkdirTemp("", "hostler-vm-*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		stable.dir = filepath.Join(dir, "state")
+		o.Dir = stable.dir
+		p := open(t, o)
+		began := time.Now()
+		if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-first"}); err != nil {
+			stable.dir = ""
+			t.Fatal(err)
+		}
+		destroy(t, p, "suite-first")
+		t.Log("booted and saved a machine in", time.Since(began))
+	}
+	o.Dir = filepath.Join(t.TempDir(), "state")
+	for _, sub := range []string{"templates", "facts", "boot"} { // links: nobody writes to these files
+		if out, err := exec.Command("sh", "-c", `mkdir -p -m 700 "$2" && cp -al "$1" "$2"`, "sh", filepath.Join(stable.dir, sub), o.Dir).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	t.Cleanup(func() {
+		for _, x := range left(t, o.Dir) {
+			t.Errorf("left behind: %s", x)
+		}
+	})
+	return o
+}
+
+// left names what there is of instances in a directory: processes, files.
+func left(t testing.TB, dir string) []string {
+	t.Helper()
+	var out []string
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, l := range lines {
+		cwd, _ := os.Readlink(filepath.Join(filepath.Dir(l), "cwd"))
+		b, _ := os.ReadFile(l)
+		if strings.HasPrefix(cwd, dir) || bytes.Contains(b, []byte("qemu")) && bytes.Contains(b, []byte(dir)) {
+			out = append(out, "process "+l+" "+string(b))
+		}
+	}
+	for _, glob := range []string{"instances/*", "trash*", "trash/*/*", "new-*"} {
+		files, _ := filepath.Glob(filepath.Join(dir, glob))
+		out = append(out, files...)
+	}
+	return out
+}
+
+// TestBoot boots a machine, uses it, cleans it, shuts it down and starts it again.
 func TestBoot(t *testing.T) {
 	o := lab(t)
 	o.Dir = filepath.Join(t.TempDir(), "state")
 	p := open(t, o)
-	began := time.Now()
 	create(t, p, "suite-1")
-	t.Log("created", time.Since(began))
+	if _, err := p.Connect(t.Context(), "suite-1"); !errors.Is(err, compute.ErrNotReady) {
+		t.Errorf("Connect while it boots: %v", err)
+	}
 	c := connect(t, p, "suite-1")
-	t.Log("connected", time.Since(began))
-	t.Log(sh(t, c, "hostname; cat /etc/machine-id; id; ps aux | head -50; cat /proc/mounts"))
+	in, err := p.List(t.Context())
+	if err != nil || len(in) != 1 {
+		t.Fatal(in, err)
+	}
+	if got, want := sh(t, c, "hostname; cat /etc/hostname /etc/machine-id"), "suite-1\nsuite-1\n"+strings.ReplaceAll(in[0].ProviderID, "-", ""); got != want {
+		t.Errorf("it is %q, want %q", got, want)
+	}
+	if got := sh(t, c, "cat /proc/cmdline"); !strings.Contains(got, "console=ttyS0") {
+		t.Errorf("the command line is %q", got)
+	}
+	said, err := p.Console(t.Context(), "suite-1")
+	if err != nil || !strings.Contains(said, "lab-ready") {
+		t.Errorf("console: %q, %v", said, err)
+	}
+	sh(t, c, "echo kept > /root/kept; sync")
+	c.Close()
+	if err := p.Stop(t.Context(), "suite-1", 100*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Check(t.Context(), "suite-1"); !errors.Is(err, compute.ErrUnavailable) {
+		t.Errorf("Check of one that is shut down: %v", err)
+	}
+	if _, err := p.Connect(t.Context(), "suite-1"); !errors.Is(err, compute.ErrUnavailable) || errors.Is(err, compute.ErrNotReady) {
+		t.Errorf("Connect to one that is shut down: %v", err)
+	}
+	if pid, _ := p.PID("suite-1"); pid != 0 || len(left(t, o.Dir)) != 1 {
+		t.Errorf("after Stop there is %v", left(t, o.Dir))
+	}
+	if err := p.Start(t.Context(), "suite-1"); err != nil {
+		t.Fatal(err)
+	}
+	c = connect(t, p, "suite-1")
+	if got := sh(t, c, "cat /root/kept"); got != "kept" {
+		t.Errorf("after Stop and Start the disk has %q", got)
+	}
+	c.Close()
+	destroy(t, p, "suite-1")
+	for _, x := range left(t, o.Dir) {
+		t.Error("left behind:", x)
+	}
+}
+
+func TestProvider(t *testing.T) {
+	o := warm(t)
+	for name, wrap := range map[string]func(compute.Provider) compute.Provider{
+		"bare":    func(p compute.Provider) compute.Provider { return p },
+		"guarded": func(p compute.Provider) compute.Provider { return guard.New(p, guard.Options{}) },
+	} {
+		if name == "guarded" && testing.Verbose() == false {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			computetest.Provider(t, computetest.ProviderOptions{
+				New:      func(t *testing.T) compute.Provider { return wrap(open(t, o)) },
+				Foreign:  func(t *testing.T) compute.Provider { o := o; o.Installation = "another"; return wrap(open(t, o)) },
+				Source:   "suite",
+				Patience: time.Minute, Parallel: 3,
+				Leak: func() []string { return left(t, o.Dir) },
+			})
+		})
+	}
+}
+
+func TestConn(t *testing.T) {
+	p := open(t, warm(t))
+	create(t, p, "suite-1")
+	computetest.Conn(t, computetest.ConnOptions{
+		Dir: "/tmp", Shell: true,
+		New: func(t *testing.T) compute.Conn {
+			c, err := p.Connect(t.Context(), "suite-1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		},
+	})
 }

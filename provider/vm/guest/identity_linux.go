@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -82,9 +83,19 @@ func (id Identity) hostKey(dir, pidFile string) error {
 	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
 	comm, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
 	if err == nil && pid > 1 && strings.TrimSpace(string(comm)) == "sshd" {
-		return syscall.Kill(pid, syscall.SIGHUP)
+		return reload(pid)
 	}
 	return nil
+}
+
+// reload has sshd read its key. It starts itself anew for that, which shall not keep the machine's user waiting: it gets the last place for a while.
+// Whoever connects meanwhile waits, and sees the new key.
+func reload(pid int) error {
+	was, err := syscall.Getpriority(syscall.PRIO_PROCESS, pid) // as the kernel has it: 20 less the niceness
+	if err == nil && syscall.Setpriority(syscall.PRIO_PROCESS, pid, 19) == nil {
+		time.AfterFunc(2*time.Second, func() { _ = syscall.Setpriority(syscall.PRIO_PROCESS, pid, 20-was) })
+	}
+	return syscall.Kill(pid, syscall.SIGHUP)
 }
 
 // rewrite replaces what is in a file, if there is such a file.
