@@ -4,8 +4,6 @@ package sandbox_test
 
 import (
 	"fmt"
-	"log/slog"
-	"os"
 	"os/exec"
 	"runtime"
 	"strconv"
@@ -16,32 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/sandbox"
-	"github.com/hostler-project/hostler/remote/agent"
 )
-
-// floor is the life of a sandbox by the raw system calls, from one process and with one more: the same name spaces, users and layers, a fresh /proc,
-// /dev in memory, a command, and the end.
-func floor(b *testing.B, scratch string) {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with its mount name space
-		done <- func() error {
-			// A user name space to map the layer's users by.
-			holder, err := os.StartProcess("/bin/true", []string{"true"}, &os.ProcAttr{Sys: &syscall.SysProcAttr{
-				Cloneflags: unix.CLONE_NEWUSER, Ptrace: false,
-				UidMappings: []syscall.SysProcIDMap{{HostID: 0x6f000000, Size: 65536}}, GidMappings: []syscall.SysProcIDMap{{HostID: 0x6f000000, Size: 65536}},
-			}})
-			if err != nil {
-				return err
-			}
-			_, err = holder.Wait()
-			return err
-		}()
-	}()
-	if err := <-done; err != nil {
-		b.Fatal(err)
-	}
-}
 
 // floorLife makes an environment by mounts of its own thread, runs true in it, and lets it go.
 func floorLife(scratch string) error {
@@ -104,11 +77,7 @@ func BenchmarkFloor(b *testing.B) {
 }
 
 func BenchmarkCold(b *testing.B) {
-	finder := func(string) (agent.Program, error) { return agent.Program{Path: "/tmp/agentx"}, nil }
-	p, err := sandbox.Open(b.Context(), slog.Default(), sandbox.Options{Source: "sandbox", Installation: "i", Dir: b.TempDir(), Agent: finder, Home: os.Getenv("HOME")})
-	if err != nil {
-		b.Fatal(err)
-	}
+	p := open(b, sandbox.Options{Dir: b.TempDir()})
 	n := 0
 	for b.Loop() {
 		n++
@@ -141,11 +110,7 @@ func BenchmarkExec(b *testing.B) {
 }
 
 func BenchmarkHeld(b *testing.B) {
-	finder := func(string) (agent.Program, error) { return agent.Program{Path: "/tmp/agentx"}, nil }
-	p, err := sandbox.Open(b.Context(), slog.Default(), sandbox.Options{Source: "sandbox", Installation: "i", Dir: b.TempDir(), Agent: finder, Home: os.Getenv("HOME")})
-	if err != nil {
-		b.Fatal(err)
-	}
+	p := open(b, sandbox.Options{Dir: b.TempDir()})
 	if _, err := p.Create(b.Context(), compute.Spec{ID: "held"}); err != nil {
 		b.Fatal(err)
 	}

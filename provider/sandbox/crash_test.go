@@ -39,7 +39,7 @@ func crashing(text string) int {
 	}
 	ctx := context.Background()
 	p, err := sandbox.Open(ctx, slog.New(slog.DiscardHandler), sandbox.Options{
-		Source: "suite", Installation: "mine", Home: os.Getenv("HOME"), Agent: self, Dir: c.Dir, Upper: c.Upper,
+		Source: "suite", Installation: "mine", Home: os.Getenv("HOME"), Agent: built, Network: "none", Dir: c.Dir, Upper: c.Upper,
 	})
 	if err != nil {
 		panic(err)

@@ -4,6 +4,8 @@ package sandbox_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -15,25 +17,40 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/sandbox"
-	"github.com/hostler-project/hostler/provider/sandbox/enter"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "sandbox" {
-		os.Exit(enter.Main(os.Args[2:]))
-	}
+// agentEnv names the program hostler-agent to those that the tests start.
+const agentEnv = "HOSTLER_TEST_AGENT"
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+// run builds the agent as it is built for releases: without cgo, with which it cannot confine itself. It lies where ordinary users reach it.
+func run(m *testing.M) int {
 	if text := os.Getenv(crashEnv); text != "" {
-		os.Exit(crashing(text))
+		return crashing(text)
 	}
-	os.Exit(m.Run())
+	if os.Getenv(agentEnv) == "" {
+		dir, err := os.MkdirTemp("", "hostler-agent-*")
+		if err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(dir)
+		path := filepath.Join(dir, "hostler-agent")
+		cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "github.com/hostler-project/hostler/cmd/hostler-agent")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			panic(fmt.Sprintf("%v: %s", err, out))
+		}
+		if err := errors.Join(os.Chmod(dir, 0o755), os.Setenv(agentEnv, path)); err != nil {
+			panic(err)
+		}
+	}
+	return m.Run()
 }
 
-// self makes the test's own program the agent.
-func self(string) (agent.Program, error) {
-	path, err := os.Executable()
-	return agent.Program{Path: path}, err
-}
+// built finds the agent that run built.
+func built(string) (agent.Program, error) { return agent.Program{Path: os.Getenv(agentEnv)}, nil }
 
 // nobody is an ordinary user, whom no system has.
 const nobody = 12345
@@ -89,7 +106,10 @@ func open(t testing.TB, o sandbox.Options) *sandbox.Provider {
 		o.Home = os.Getenv("HOME")
 	}
 	if o.Agent == nil {
-		o.Agent = self
+		o.Agent = built
+	}
+	if o.Network == "" {
+		o.Network = "none" // this machine's own is not touched
 	}
 	p, err := sandbox.Open(t.Context(), slog.New(slog.DiscardHandler), o)
 	if err != nil {

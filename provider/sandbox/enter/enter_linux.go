@@ -6,6 +6,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/provider/sandbox/confine"
 )
 
 // stepError is what went wrong, and at which step.
@@ -110,7 +112,7 @@ func settle(p *Plan) error {
 			return at(err, "limit processes")
 		}
 	}
-	return nil
+	return at(confine.Self(confine.Options{Nesting: p.Nesting, Without: p.Without}), "give up what is not needed")
 }
 
 // limit lowers a limit; it never raises one.
