@@ -368,6 +368,30 @@ func TestBuild(t *testing.T) {
 	if len(stamps) != 1 {
 		t.Errorf("stamps: %v", stamps)
 	}
+	// What happens in places that are fresh in a sandbox does not matter, also if we have a directory there.
+	h.dir("/tmp")
+	o.State = []string{"/tmp/hostler"}
+	for range 2 {
+		if _, err := mask.Make(t.Context(), layers, o); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(60 * time.Millisecond)
+	}
+	stamps, _ = filepath.Glob(layers + "/stamp-*")
+	h.file("/tmp/x", "new")
+	var before, after unix.Stat_t
+	for _, st := range stamps {
+		if err := unix.Lstat(st, &before); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := mask.Make(t.Context(), layers, o); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Lstat(st, &after); err != nil || before.Ino != after.Ino {
+			t.Errorf("the stamp was written anew: %v", err)
+		}
+	}
+	o.State = nil
 	h.dir("/root/.config/other") // so .config is no longer to be hidden as a whole
 	next, err := mask.Make(t.Context(), layers, o)
 	if err != nil {
@@ -375,6 +399,9 @@ func TestBuild(t *testing.T) {
 	}
 	if next.Layer == m.Layer || kinds(next.Rules)["/root/.config"] != 0 || kinds(next.Rules)["/root/.config/gh"] != mask.Hide {
 		t.Errorf("%v", next)
+	}
+	if len(stamps) != 2 {
+		t.Errorf("stamps: %v", stamps)
 	}
 	if err := os.WriteFile(stamps[0], []byte("rubbish that is longer than a sum of 32 bytes, by a few"), 0o600); err != nil {
 		t.Fatal(err)

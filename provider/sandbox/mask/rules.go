@@ -260,6 +260,11 @@ func (b *book) add(o wish) error {
 		}
 		return nil
 	}
+	if fresh(o.path) && !below(o.path, b.home) { // not even looked at: these directories change all the time, and the stamp would never hold
+		if top, what, err := b.w.find("/"+elements(o.path)[0], false); err != nil || what == isDir && fresh(top) {
+			return err
+		}
+	}
 	if len(b.show) > 0 {
 		if p, err := b.w.canonical(o.path); err != nil || slices.Contains(b.show, p) {
 			return err

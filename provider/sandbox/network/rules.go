@@ -82,8 +82,9 @@ func (t *table) ensure(p *plan) error {
 	if err != nil {
 		return err
 	}
-	t.conn.AddTable(t.t) // so that there is one to delete
-	t.conn.DelTable(t.t)
+	if _, err := t.conn.ListTableOfFamily(t.t.Name, t.t.Family); err == nil { // of other rules; to replace it takes ten times as long as to make it
+		t.conn.DelTable(t.t)
+	}
 	t.conn.AddTable(t.t)
 	t.conn.AddChain(&nftables.Chain{Table: t.t, Name: p.mark()})
 	any, at := t.maps()
