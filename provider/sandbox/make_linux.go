@@ -129,6 +129,11 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 			Credential: &syscall.Credential{},
 		},
 	}
+	for name, flag := range map[string]uintptr{"pid": unix.CLONE_NEWPID, "ipc": unix.CLONE_NEWIPC, "net": unix.CLONE_NEWNET} {
+		if p.without(name) {
+			attr.Sys.Cloneflags &^= flag
+		}
+	}
 	if p.root {
 		h := fnv.New32a()
 		h.Write([]byte(p.o.Installation + own.ID))
@@ -139,6 +144,9 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 		}
 		defer lock.Close()
 		attr.Files = append(attr.Files, lock)
+		if p.without("users") {
+			m.users = 0
+		}
 		ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: m.users, Size: uidCount}}
 		attr.Sys.UidMappings, attr.Sys.GidMappings, attr.Sys.GidMappingsEnableSetgroups = ids, ids, true
 	} else {
@@ -286,6 +294,9 @@ func (m *making) layer() (enter.Tree, error) {
 // disk is how much may be written, in bytes; 0: no limit. What is written to memory counts as memory, so by itself it gets no more than half of that:
 // then programs see a full disk, and are not killed.
 func (p *Provider) disk(own owner) int64 {
+	if p.without("limits") {
+		return 0
+	}
 	if p.o.Disk > 0 || p.o.Upper == "disk" {
 		return max(p.o.Disk, own.Disk)
 	}

@@ -255,6 +255,27 @@ func TestStart(t *testing.T) {
 	}
 }
 
+// Who is starting something in a group is not ended with it.
+func TestKillSparesWhoStarts(t *testing.T) {
+	each(t, func(t *testing.T, tr *cgroup.Tree) {
+		g := group(t, tr, cgroup.Limits{Memory: 100 << 20, PIDs: 100})
+		if len(g.Dirs()) < 2 {
+			t.Skip("cgroup: nobody enters anything here")
+		}
+		err := g.Start(func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			return g.Kill(ctx)
+		})
+		if !errors.Is(err, compute.ErrTimeout) {
+			t.Errorf("Kill meanwhile = %v", err)
+		}
+		if err := g.Kill(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestMakeAgainAndWrong(t *testing.T) {
 	tr := tree(t)
 	g := group(t, tr, cgroup.Limits{Memory: 64 << 20})

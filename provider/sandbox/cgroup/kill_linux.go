@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -127,6 +128,26 @@ func (g *Group) killEach(pids []int) {
 		}
 		_ = unix.Close(fd)
 	}
+}
+
+// has reports whether a process is in the group itself, and not only a thread of it, which version 1 lists as the process: so is another hostler
+// that is starting something.
+func (g *Group) has(pid int) bool {
+	s, err := read("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return false
+	}
+	dir := g.v2
+	if dir == "" && len(g.v1) > 0 {
+		dir = g.v1[0].dir
+	}
+	name := dir[strings.LastIndexByte(dir[:strings.LastIndexByte(dir, '/')], '/'):] // the tree's name and the id
+	for line := range strings.Lines(s) {
+		if line = strings.TrimSpace(line); strings.HasSuffix(line, name) || strings.Contains(line, name+"/") || strings.HasSuffix(line, name+" (deleted)") {
+			return true
+		}
+	}
+	return false
 }
 
 func (g *Group) error(op string, kind *compute.Kind, err error) error {

@@ -98,8 +98,10 @@ func settle(p *Plan) error {
 	if err := unix.Sethostname([]byte(p.Hostname)); err != nil {
 		return at(err, "set the host name")
 	}
-	if err := loopback(); err != nil {
-		return at(err, "bring up the loopback network")
+	if p.has("net") {
+		if err := loopback(); err != nil {
+			return at(err, "bring up the loopback network")
+		}
 	}
 	unix.Umask(0o022)
 	if p.NoFile > 0 {
@@ -112,7 +114,13 @@ func settle(p *Plan) error {
 			return at(err, "limit processes")
 		}
 	}
-	return at(confine.Self(confine.Options{Nesting: p.Nesting, Without: p.Without}), "give up what is not needed")
+	o := confine.Options{Nesting: p.Nesting}
+	for _, defence := range []string{confine.Dumpable, confine.NoNewPrivs, confine.Seccomp, confine.Capabilities} {
+		if !p.has(defence) {
+			o.Without = append(o.Without, defence)
+		}
+	}
+	return at(confine.Self(o), "give up what is not needed")
 }
 
 // limit lowers a limit; it never raises one.

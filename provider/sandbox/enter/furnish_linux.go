@@ -37,7 +37,8 @@ var closed = [...]struct {
 }
 
 // furnish mounts /proc, /sys and /dev and writes the sandbox's own files. It works in the new root, so whatever links an image has lead nowhere else.
-func furnish(p *Plan, nodes [len(devices)]int) error {
+// hostProc is the host's own /proc, or -1: without a name space of processes there can be no other.
+func furnish(p *Plan, nodes [len(devices)]int, hostProc int) error {
 	// An image may lack the directories; where it has links in their place the mount is where the link leads, inside.
 	for _, dir := range []string{"/proc", "/sys", "/dev"} {
 		if err := unix.Mkdir(dir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
@@ -45,7 +46,11 @@ func furnish(p *Plan, nodes [len(devices)]int) error {
 		}
 	}
 	const safe = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-	if err := unix.Mount("proc", "/proc", "proc", safe, ""); err != nil {
+	if hostProc >= 0 {
+		if err := unix.MoveMount(hostProc, "", unix.AT_FDCWD, "/proc", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return at(err, "show the host's /proc")
+		}
+	} else if err := unix.Mount("proc", "/proc", "proc", safe, ""); err != nil {
 		return at(err, "mount /proc")
 	}
 	if err := unix.Mount("sysfs", "/sys", "sysfs", safe|unix.MS_RDONLY, ""); err != nil {

@@ -17,14 +17,16 @@ import (
 
 // Main is the agent's verb "sandbox": it becomes the first process of a sandbox, and serves until it is killed. It returns the exit status.
 func Main([]string) int {
-	// What we were born with is not for the commands.
-	if err := unix.CloseRange(ControlFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		return complain(err)
-	}
-	_ = unix.Close(ProgramFD)
 	plan, listener, err := first()
 	if err != nil {
 		return complain(err)
+	}
+	// What we were born with is not for the commands.
+	if plan.has("descriptors") {
+		if err := unix.CloseRange(ControlFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+			return complain(err)
+		}
+		_ = unix.Close(ProgramFD)
 	}
 	l, err := net.FileListener(os.NewFile(uintptr(listener), "agent"))
 	if err != nil {

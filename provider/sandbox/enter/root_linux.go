@@ -43,7 +43,13 @@ func build(p *Plan, fds []int) error {
 			}
 		}
 	}
-	devices := takeDevices()
+	devices, hostProc := takeDevices(), -1
+	if !p.has("pid") {
+		var err error
+		if hostProc, err = unix.OpenTree(unix.AT_FDCWD, "/proc", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE); err != nil {
+			return at(err, "take the host's /proc")
+		}
+	}
 	b.onDisk = p.Disk != Tree{}
 	if p.Disk.Path != "" {
 		fd, err := unix.OpenTree(unix.AT_FDCWD, p.Disk.Path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
@@ -87,7 +93,7 @@ func build(p *Plan, fds []int) error {
 		return at(err, "change the root")
 	}
 	// The host's root lies over ours now, and is what "." is; ours is "/". /proc can only be mounted while another one is in sight.
-	if err := furnish(p, devices); err != nil {
+	if err := furnish(p, devices, hostProc); err != nil {
 		return err
 	}
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {

@@ -1,0 +1,310 @@
+//go:build linux
+
+package sandbox_test
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/sandbox"
+)
+
+// jail is a sandbox that has this test's program in it, to be hostile there.
+type jail struct {
+	*testing.T
+	p    *sandbox.Provider
+	conn compute.Conn
+}
+
+const insideProgram = "/hostile/program"
+
+func newJail(t *testing.T, o sandbox.Options) *jail {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Dir = t.TempDir()
+	o.Mounts = append(o.Mounts, program+":"+insideProgram)
+	j := &jail{T: t, p: open(t, o)}
+	if _, err := j.p.Create(t.Context(), compute.Spec{ID: "jail"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(j.end)
+	if j.conn, err = j.p.Connect(t.Context(), "jail"); err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+func (j *jail) end() {
+	if j.conn != nil {
+		_ = j.conn.Close()
+	}
+	for range 10 {
+		if err := j.p.Destroy(j.T.Context(), "jail"); err != nil {
+			return
+		}
+	}
+}
+
+// try makes the program inside try something, and returns what it says.
+func (j *jail) try(user string, words ...string) string {
+	j.Helper()
+	var out bytes.Buffer
+	exit, err := j.conn.Run(j.T.Context(), &compute.Command{
+		Args: []string{insideProgram}, User: user, Dir: "/", Env: map[string]string{hostileEnv: strings.Join(words, " ")}, Stdout: &out, Stderr: &out,
+	})
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	if exit.Status() != 0 {
+		return "ended with " + strconv.Itoa(exit.Status()) + " " + exit.Reason + ": " + out.String()
+	}
+	return strings.TrimSpace(out.String())
+}
+
+// escape is a way out, or to what is the host's.
+type escape struct {
+	name    string
+	words   []string
+	without []string // the defences that keep it closed; with these off it is open. Empty: nothing that could be switched off does, the kernel itself does
+	options sandbox.Options
+	rooted  bool // it is root's way only
+	closed  string
+}
+
+func escapes(t *testing.T) []escape {
+	t.Helper()
+	home := os.Getenv("HOME")
+	state := t.TempDir()
+	for _, dir := range []string{".ssh", ".aws", ".kube"} {
+		if err := os.MkdirAll(filepath.Join(home, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key := filepath.Join(home, ".ssh", "hostler-test-key")
+	if err := os.WriteFile(key, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(key) })
+	// Something of ours, and of the host's, to reach for.
+	l, err := net.Listen("unix", filepath.Join(state, "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	name := "hostler-test-" + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	abstract, err := net.Listen("unix", "@"+name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { abstract.Close() })
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tcp.Close() })
+	shm := int(time.Now().UnixNano() & 0x3fffffff)
+	id, err := unix.SysvShmGet(shm, 4096, unix.IPC_CREAT|0o666)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = unix.SysvShmCtl(id, unix.IPC_RMID, nil) })
+	sleeper := exec.Command("/bin/sleep", "3599")
+	if err := sleeper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sleeper.Process.Kill(); _ = sleeper.Wait() })
+	privileges := []string{"seccomp", "capabilities"}
+	return []escape{
+		{name: "a key of the user's", words: []string{"exists", key}, without: []string{"mask"}},
+		{name: "passwords", words: []string{"exists", "/etc/shadow"}, without: []string{"mask"}},
+		{name: "hostler's own state", words: []string{"exists", filepath.Join(state, "socket")}, without: []string{"mask"}, options: sandbox.Options{State: []string{state}}},
+		{name: "hostler's own socket", words: []string{"fifo", filepath.Join(state, "socket")}, options: sandbox.Options{State: []string{state}, Show: []string{state}}},
+		{name: "a process of the host", words: []string{"signal", strconv.Itoa(sleeper.Process.Pid), "3599"}, without: []string{"pid"}},
+		{name: "an abstract socket", words: []string{"abstract", name}, without: []string{"net"}},
+		{name: "a port of the host", words: []string{"tcp", tcp.Addr().String()}, without: []string{"net"}},
+		{name: "metadata of a cloud", words: []string{"tcp", "169.254.169.254:80"}},
+		{name: "shared memory", words: []string{"shm", strconv.Itoa(shm)}, without: []string{"ipc"}},
+		{name: "mount", words: []string{"mount"}, without: privileges},
+		{name: "unmount what is closed off", words: []string{"umount"}, without: privileges},
+		{name: "remount", words: []string{"remount"}, without: privileges},
+		{name: "mount name space", words: []string{"pivot"}, without: privileges},
+		{name: "user name space", words: []string{"users"}, without: []string{"seccomp"}},
+		{name: "control groups", words: []string{"cgroup"}},
+		{name: "the first process", words: []string{"agent"}, without: []string{"dumpable"}},
+		{name: "trace the first process", words: []string{"ptrace"}, without: []string{"dumpable"}},
+		{name: "descriptors", words: []string{"descriptors"}, without: []string{"descriptors"}},
+		{name: "core pattern", words: []string{"writable", "/proc/sys/kernel/core_pattern"}, without: []string{"proc", "users"}, rooted: true},
+		{name: "sysrq", words: []string{"writable", "/proc/sysrq-trigger"}, without: []string{"proc", "users"}, rooted: true},
+		{name: "device nodes", words: []string{"device"}},
+		{name: "chroot", words: []string{"chroot"}},
+		{name: "processes", words: []string{"processes", "200"}, without: []string{"limits"}, options: sandbox.Options{PIDs: 100}, rooted: true},
+		{name: "memory", words: []string{"memory", strconv.Itoa(256 << 20)}, without: []string{"limits"}, options: sandbox.Options{Memory: 64 << 20}, rooted: true,
+			closed: "ended with 137 out of memory"},
+		{name: "disk", words: []string{"disk", strconv.Itoa(32 << 20)}, without: []string{"limits"}, options: sandbox.Options{Disk: 8 << 20}},
+	}
+}
+
+// TestEscapes tries the ways out that are known, with all defences, and then, to see that the attempt is a real one, without those that close it.
+func TestEscapes(t *testing.T) { tryEscapes(t) }
+
+func TestEscapesAsUser(t *testing.T) {
+	if asUser(t) {
+		tryEscapes(t)
+	}
+}
+
+func tryEscapes(t *testing.T) {
+	for _, e := range escapes(t) {
+		t.Run(e.name, func(t *testing.T) {
+			if e.rooted && os.Geteuid() != 0 {
+				t.Skipf("%s: an ordinary user cannot do it outside either, or has no control group", e.name)
+			}
+			if e.name == "sysrq" {
+				if _, err := os.Stat("/proc/sysrq-trigger"); err != nil {
+					t.Skip("sysrq: this kernel has none")
+				}
+			}
+			if got := newJail(t, e.options).try("", e.words...); !strings.HasPrefix(got, "refused") && (e.closed == "" || !strings.HasPrefix(got, e.closed)) {
+				t.Errorf("with all defences: %s", got)
+			}
+			if len(e.without) == 0 {
+				return
+			}
+			o := e.options
+			o.Without = e.without
+			if os.Geteuid() != 0 && e.name == "passwords" {
+				return // the host itself keeps them from an ordinary user
+			}
+			if got := newJail(t, o).try("", e.words...); got != "open" {
+				t.Errorf("without %v it is to be open: %s", e.without, got)
+			}
+		})
+	}
+}
+
+// TestSetUID: a set-uid program makes nobody root.
+func TestSetUID(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("setuid: an ordinary user's sandbox has one user")
+	}
+	for _, without := range [][]string{nil, {"no-new-privs"}} {
+		j := newJail(t, sandbox.Options{Without: without})
+		script := "cp " + insideProgram + " /usr/local/su && chmod 4755 /usr/local/su"
+		if exit, err := j.conn.Run(t.Context(), &compute.Command{Args: []string{"/bin/sh", "-c", script}}); err != nil || exit.Status() != 0 {
+			t.Fatal(exit, err)
+		}
+		got := j.try("daemon", "setuid", "/usr/local/su")
+		if open := got == "open"; open != (without != nil) {
+			t.Errorf("without %v: %s", without, got)
+		}
+	}
+}
+
+// TestHostUntouched: what root does inside stays there.
+func TestHostUntouched(t *testing.T) { untouched(t) }
+
+func TestHostUntouchedAsUser(t *testing.T) {
+	if asUser(t) {
+		untouched(t)
+	}
+}
+
+func untouched(t *testing.T) {
+	dirs := []string{"/", "/etc", "/usr", "/usr/bin", "/var", "/root", "/opt", "/dev", "/tmp", os.Getenv("HOME")}
+	j := newJail(t, sandbox.Options{})
+	if got := j.try("", append([]string{"write"}, dirs...)...); got != "open" {
+		t.Errorf("writing inside: %s", got)
+	}
+	for _, script := range []string{"rm -rf /etc /usr/share /var/lib 2>/dev/null; test ! -e /etc/passwd", "hostname changed; test \"$(hostname)\" != changed || true"} {
+		if exit, err := j.conn.Run(t.Context(), &compute.Command{Args: []string{"/bin/sh", "-c", script}}); err != nil || exit.Status() != 0 {
+			t.Errorf("%s: %v %v", script, exit, err)
+		}
+	}
+	for _, dir := range dirs {
+		if _, err := os.Lstat(filepath.Join(dir, "hostler-test-written")); err == nil {
+			t.Errorf("%s of the host was written to", dir)
+		}
+	}
+	if _, err := os.Stat("/etc/passwd"); err != nil {
+		t.Error(err)
+	}
+	if name, _ := os.Hostname(); name == "changed" {
+		t.Error("the host has another name")
+	}
+}
+
+// TestNothingStays: no process outlives its sandbox, and cleaning leaves nothing of the one before.
+func TestNothingStays(t *testing.T) { nothingStays(t) }
+
+func TestNothingStaysAsUser(t *testing.T) {
+	if asUser(t) {
+		nothingStays(t)
+	}
+}
+
+func nothingStays(t *testing.T) {
+	j := newJail(t, sandbox.Options{})
+	mark := strconv.Itoa(3600 + os.Getpid())
+	run := func(script string) string {
+		t.Helper()
+		var out bytes.Buffer
+		if _, err := j.conn.Run(t.Context(), &compute.Command{Args: []string{"/bin/sh", "-c", script}, Stdout: &out, Stderr: &out, Stay: true}); err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(out.String())
+	}
+	run("echo x >/var/last-user; echo y >~/last-user; mkdir -p /dev/shm/z")
+	if got := j.try("", "stay", mark); got != "open" {
+		t.Fatal(got)
+	}
+	if _, err := j.p.Clean(t.Context(), "jail"); err != nil {
+		t.Fatal(err)
+	}
+	if n := sleepers(t, mark); n != 0 {
+		t.Errorf("%d processes outlived their lease", n)
+	}
+	_ = j.conn.Close()
+	var err error
+	if j.conn, err = j.p.Connect(t.Context(), "jail"); err != nil {
+		t.Fatal(err)
+	}
+	if out := run("ls /var/last-user ~/last-user /dev/shm/z 2>/dev/null"); out != "" {
+		t.Errorf("of the last user there is %s", out)
+	}
+	if got := j.try("", "stay", mark); got != "open" {
+		t.Fatal(got)
+	}
+	j.end()
+	if n := sleepers(t, mark); n != 0 {
+		t.Errorf("%d processes outlived their sandbox", n)
+	}
+}
+
+// sleepers counts the processes `sleep N` of this machine.
+func sleepers(t *testing.T, n string) int {
+	t.Helper()
+	found := 0
+	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if b, err := os.ReadFile(name); err == nil && strings.HasSuffix(string(b), "sleep\x00"+n+"\x00") {
+			found++
+		}
+	}
+	return found
+}

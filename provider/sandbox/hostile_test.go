@@ -1,0 +1,237 @@
+//go:build linux
+
+package sandbox_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// hostileEnv makes the test's program a hostile one, which tries to get out of the sandbox that it runs in: its value is what to try, and with what.
+const hostileEnv = "HOSTLER_TEST_HOSTILE"
+
+// hostile prints "open" when what it tries works, else "refused" and why.
+func hostile(text string) int {
+	words := strings.Fields(text)
+	try, ok := attempts[words[0]]
+	if !ok {
+		panic("no attempt " + words[0])
+	}
+	if err := try(words[1:]); err != nil {
+		fmt.Println("refused:", err)
+		return 0
+	}
+	fmt.Println("open")
+	return 0
+}
+
+var attempts = map[string]func(args []string) error{
+	"exists": func(args []string) error { // one of the paths is there
+		var errs []error
+		for _, path := range args {
+			_, err := os.Lstat(path)
+			if err == nil {
+				return nil
+			}
+			errs = append(errs, err)
+		}
+		return errors.Join(errs...)
+	},
+	"signal": func(args []string) error { // a process of the host's, by its number there
+		pid, _ := strconv.Atoi(args[0])
+		if exe, err := os.Readlink("/proc/" + args[0] + "/exe"); err == nil && strings.HasSuffix(exe, args[1]) {
+			return nil
+		}
+		b, err := os.ReadFile("/proc/" + args[0] + "/cmdline")
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(string(b), args[1]) {
+			return fmt.Errorf("%d is another process", pid)
+		}
+		return nil
+	},
+	"abstract": func(args []string) error {
+		c, err := net.DialTimeout("unix", "@"+args[0], time.Second)
+		if err == nil {
+			c.Close()
+		}
+		return err
+	},
+	"tcp": func(args []string) error {
+		c, err := net.DialTimeout("tcp", args[0], time.Second)
+		if err == nil {
+			c.Close()
+		}
+		return err
+	},
+	"shm": func(args []string) error {
+		key, _ := strconv.Atoi(args[0])
+		_, err := unix.SysvShmGet(key, 4096, 0)
+		return err
+	},
+	"mount": func([]string) error { return unix.Mount("tmpfs", "/mnt", "tmpfs", 0, "") },
+	"remount": func([]string) error {
+		return unix.Mount("", "/proc/sys", "", unix.MS_REMOUNT|unix.MS_BIND, "")
+	},
+	"umount": func([]string) error { return unix.Unmount("/proc/sys", unix.MNT_DETACH) },
+	"pivot": func([]string) error {
+		if err := os.MkdirAll("/tmp/p/old", 0o755); err != nil {
+			return err
+		}
+		return unix.Unshare(unix.CLONE_NEWNS)
+	},
+	"users": func([]string) error {
+		cmd := exec.Command("/bin/true")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
+		return cmd.Run()
+	},
+	"agent": func([]string) error { // the first process's memory, root, files, program
+		var errs []error
+		for _, name := range []string{"root/etc", "cwd/etc", "fd/0", "exe", "environ", "maps"} {
+			f, err := os.Open("/proc/1/" + name)
+			if err == nil {
+				_, err = f.Read(make([]byte, 1))
+				f.Close()
+			}
+			if err == nil || errors.Is(err, syscall.EISDIR) {
+				return nil
+			}
+			errs = append(errs, err)
+		}
+		return errors.Join(errs...)
+	},
+	"ptrace": func([]string) error { return unix.PtraceSeize(1) },
+	"descriptors": func([]string) error { // that were somebody else's
+		for fd := 3; fd < 64; fd++ {
+			name, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+			if err == nil && !strings.HasPrefix(name, "anon_inode:") && !strings.HasPrefix(name, "pipe:") && !strings.HasPrefix(name, "/proc/") {
+				return nil
+			}
+		}
+		return errors.New("none but the standard ones")
+	},
+	"setuid": func(args []string) error { // a set-uid program, by somebody who is not root
+		out, err := exec.Command(args[0], "id").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		if strings.TrimSpace(string(out)) != "euid 0" {
+			return errors.New(strings.TrimSpace(string(out)))
+		}
+		return nil
+	},
+	"writable": func(args []string) error { // opened, and not written: it is the whole machine's
+		f, err := os.OpenFile(args[0], os.O_WRONLY, 0)
+		if err == nil {
+			f.Close()
+		}
+		return err
+	},
+	"device": func([]string) error {
+		if err := unix.Mknod("/tmp/disk", unix.S_IFBLK|0o666, int(unix.Mkdev(254, 0))); err != nil {
+			return err
+		}
+		_, err := os.Open("/tmp/disk")
+		return err
+	},
+	"cgroup": func([]string) error {
+		if err := os.MkdirAll("/tmp/cg", 0o755); err != nil {
+			return err
+		}
+		if err := unix.Mount("cgroup", "/tmp/cg", "cgroup", 0, "memory"); err != nil {
+			return errors.Join(err, unix.Mount("cgroup", "/tmp/cg", "cgroup2", 0, ""))
+		}
+		return nil
+	},
+	"chroot": func([]string) error { // the old way out: keep a directory open, change the root below it, and climb
+		here, err := os.Open("/")
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll("/tmp/deep", 0o755); err != nil {
+			return err
+		}
+		if err := unix.Chroot("/tmp/deep"); err != nil {
+			return err
+		}
+		if err := here.Chdir(); err != nil {
+			return err
+		}
+		for range 64 {
+			if err := unix.Chdir(".."); err != nil {
+				return err
+			}
+		}
+		if _, err := os.Lstat("etc/hostler-test-outside"); err != nil {
+			return err
+		}
+		return nil
+	},
+	"processes": func(args []string) error { // so many at once
+		n, _ := strconv.Atoi(args[0])
+		var all []*exec.Cmd
+		defer func() {
+			for _, c := range all {
+				_ = c.Process.Kill()
+				_ = c.Wait()
+			}
+		}()
+		for range n {
+			c := exec.Command("/bin/sleep", "60")
+			if err := c.Start(); err != nil {
+				return err
+			}
+			all = append(all, c)
+		}
+		return nil
+	},
+	"memory": func(args []string) error {
+		n, _ := strconv.Atoi(args[0])
+		b := make([]byte, n)
+		for i := 0; i < n; i += 4096 {
+			b[i] = 1
+		}
+		return nil
+	},
+	"disk": func(args []string) error {
+		n, _ := strconv.Atoi(args[0])
+		defer os.Remove("/var/full")
+		return os.WriteFile("/var/full", make([]byte, n), 0o644)
+	},
+	"fifo": func(args []string) error { // a socket of the host's, by its path
+		c, err := net.DialTimeout("unix", args[0], time.Second)
+		if err == nil {
+			c.Close()
+		}
+		return err
+	},
+	"stay": func(args []string) error { // a process that nothing ties to the command
+		cmd := exec.CommandContext(context.Background(), "/bin/sleep", args[0])
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		cmd.Env = []string{}
+		return cmd.Start()
+	},
+	"write": func(args []string) error { // wherever root may
+		var errs []error
+		for _, dir := range args {
+			err := os.WriteFile(filepath.Join(dir, "hostler-test-written"), []byte("x"), 0o644)
+			if err != nil && !errors.Is(err, fs.ErrPermission) {
+				errs = append(errs, err)
+			}
+		}
+		return errors.Join(errs...)
+	},
+}
