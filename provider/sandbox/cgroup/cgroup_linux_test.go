@@ -262,10 +262,16 @@ func TestKillSparesWhoStarts(t *testing.T) {
 		if len(g.Dirs()) < 2 {
 			t.Skip("cgroup: nobody enters anything here")
 		}
-		err := g.Start(func() error {
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		inside, killed := make(chan struct{}), make(chan error, 1)
+		go func() {
+			<-inside
+			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 			defer cancel()
-			return g.Kill(ctx)
+			killed <- g.Kill(ctx)
+		}()
+		err := g.Start(func() error {
+			close(inside)
+			return <-killed
 		})
 		if !errors.Is(err, compute.ErrTimeout) {
 			t.Errorf("Kill meanwhile = %v", err)
