@@ -33,6 +33,8 @@ type Provider struct {
 	eng  *engine
 	step func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
 
+	ceiling func(context.Context) (files, processes int64) // the engine's own hard limits
+
 	mu  sync.Mutex
 	way way // what was needed here to make a container start
 }
@@ -58,6 +60,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		}
 	}
 	p := &Provider{o: o, plan: read, log: log, eng: &engine{find: find}}
+	p.ceiling = p.eng.ceiling
 	if err != nil {
 		return nil, p.fault("Open", compute.ID(o.Source), err)
 	}

@@ -113,6 +113,31 @@ func TestLimits(t *testing.T) {
 	})
 }
 
+// TestLadder lets podman set limits that are higher than its own, as it does by default: lower ones are tried, and kept.
+func TestLadder(t *testing.T) {
+	d := podman.need(t)
+	normal := d.make(t, "by-default", map[string]any{"Image": "tiny", "Entrypoint": []string{"sleep", "1000"}, "HostConfig": map[string]any{"NetworkMode": "none"}})
+	if _, err := d.request(http.MethodPost, "/containers/"+normal+"/start", nil); err == nil {
+		t.Skip("podman: it may raise its limits here")
+	}
+	p := open(t, d, container.Options{})
+	container.HideLimits(p)
+	create(t, p, "suite-1")
+	if got := sh(t, connect(t, p, "suite-1"), "ulimit -n"); got != "4096" {
+		t.Errorf("ulimit -n is %s", got)
+	}
+	if _, err := p.Clean(t.Context(), "suite-1"); err != nil {
+		t.Fatal(err)
+	}
+	if got := sh(t, connect(t, p, "suite-1"), "ulimit -n"); got != "4096" {
+		t.Errorf("after Clean ulimit -n is %s", got)
+	}
+	p = open(t, d, container.Options{Ulimits: []string{"nofile=100000000"}})
+	_, err := p.Create(t.Context(), compute.Spec{ID: "suite-2"})
+	t.Cleanup(func() { destroy(t, p, "suite-2") })
+	want(t, "a limit that cannot be set", err, compute.ErrInvalid, "ulimits")
+}
+
 // TestPlaces mounts directories, a volume and what is not there.
 func TestPlaces(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon) {

@@ -18,7 +18,7 @@ func (p *Provider) ulimits(ctx context.Context, rung int) []ulimit {
 	}
 	want := ladder[min(max(rung, 0), len(ladder)-1)]
 	if rung == 0 {
-		want.files, want.processes = p.eng.ceiling(ctx)
+		want.files, want.processes = p.ceiling(ctx)
 	}
 	add := func(name string, n int64) {
 		if n > 0 && !slices.ContainsFunc(out, func(u ulimit) bool { return u.Name == name }) {
