@@ -403,8 +403,10 @@ func TestBuild(t *testing.T) {
 	if len(stamps) != 2 {
 		t.Errorf("stamps: %v", stamps)
 	}
-	if err := os.WriteFile(stamps[0], []byte("rubbish that is longer than a sum of 32 bytes, by a few"), 0o600); err != nil {
-		t.Fatal(err)
+	for _, st := range stamps {
+		if err := os.WriteFile(st, []byte("rubbish that is longer than a sum of 32 bytes, by a few"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if again, err := mask.Make(t.Context(), layers, o); err != nil || again.Layer != next.Layer {
 		t.Errorf("%v %v", again, err)
@@ -466,6 +468,16 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	if _, err := mask.Make(t.Context(), layers, o); err == nil {
 		t.Error("a directory that all may write is used")
+	}
+	if err := os.Chmod(layers, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		giveTo(t, 12345, layers)
+		if _, err := mask.Make(t.Context(), layers, o); err == nil {
+			t.Error("a directory of somebody else's is used")
+		}
+		giveTo(t, 0, layers)
 	}
 	link := filepath.Join(filepath.Dir(layers), "link")
 	if err := os.Symlink(layers, link); err != nil {

@@ -80,7 +80,7 @@ func probe() error {
 		return err
 	}
 	defer t.close()
-	if err := t.ensure(&plan{}); err != nil {
+	if err := t.ensure(&plan{flows: maxFlows}); err != nil {
 		return err
 	}
 	return setForwarding(name, "1")
@@ -99,7 +99,7 @@ func Examine(ctx context.Context) []compute.Finding {
 		if errors.Is(err, unix.EPERM) {
 			f.Hint = "root may not do this here, perhaps inside of a container; use network = none"
 		} else if missing := strings.Contains(err.Error(), "nftables"); missing || errors.Is(err, unix.EOPNOTSUPP) {
-			f.Hint = "the kernel needs veth and nftables with nat, masquerade, fib and reject; use network = none"
+			f.Hint = "the kernel needs veth and nftables with nat, masquerade, fib, connlimit and reject; use network = none"
 		}
 		return []compute.Finding{f}
 	}

@@ -13,3 +13,6 @@ func (n *Network) Off(defences ...string) {
 		n.off[d] = true
 	}
 }
+
+// SetFlows sets how many connections a sandbox may have.
+func (n *Network) SetFlows(most uint32) { n.flows = most }

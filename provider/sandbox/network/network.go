@@ -26,6 +26,10 @@ const (
 	aliasWord   = "hostler"
 )
 
+// maxFlows is how many connections to the outside a sandbox may have at once, closed ones not counted. The kernel remembers 262,144 for the
+// whole machine where there is memory, and when it is full, nobody gets a new one.
+const maxFlows = 8192
+
 // Network makes and unmakes the networks of one installation's sandboxes. Its methods may be called at once from many goroutines, and from many
 // processes with the same Dir; they take turns. Nothing is kept open between calls.
 type Network struct {
@@ -35,6 +39,7 @@ type Network struct {
 	table   string
 	links   string // the beginning of the names of all our links
 	group   uint32 // of links that are to be removed
+	flows   uint32 // how many connections a sandbox may have at once
 	turn    chan struct{}
 	uplinks []int                   // interfaces that lead to gateways
 	off     map[string]bool         // defences that a test has switched off
@@ -64,7 +69,7 @@ func Open(ctx context.Context, o Options) (*Network, error) {
 		return nil, &compute.Error{Op: "network.Open", Kind: compute.ErrFailed, Err: err}
 	}
 	tag := hash(o.Installation)
-	n := &Network{o: o, table: tablePrefix + tag[:8], links: linkPrefix + tag[:4] + "-", turn: make(chan struct{}, 1)}
+	n := &Network{o: o, table: tablePrefix + tag[:8], links: linkPrefix + tag[:4] + "-", turn: make(chan struct{}, 1), flows: maxFlows}
 	n.group = binary.BigEndian.Uint32([]byte(tag[8:])) // some number that nobody gives a group of his own
 	unlock, err := n.lock(ctx)
 	if err != nil {
@@ -113,7 +118,7 @@ func (n *Network) at(step string) error {
 	return n.step(step)
 }
 
-func (n *Network) plan() *plan { return &plan{n.o.Allow, n.o.Deny, n.o.Nameservers, n.off} }
+func (n *Network) plan() *plan { return &plan{n.o.Allow, n.o.Deny, n.o.Nameservers, n.flows, n.off} }
 
 // Attach gives the network name space ns an address, a default route and the forwarded ports, and brings its lo up. Called again for the same
 // sandbox, name space and ports it returns the same address; for another name space or other ports it begins anew. What a dead process began is

@@ -427,6 +427,33 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestFlows: one sandbox cannot fill the kernel's table of connections.
+func TestFlows(t *testing.T) {
+	world(t)
+	for _, off := range []bool{false, true} {
+		n := open(t, options(t))
+		n.SetFlows(10)
+		if off {
+			n.Off("flows")
+		}
+		a, b := attach(t, n, "a"), attach(t, n, "b")
+		served := 0
+		for range 20 {
+			if got, _ := a.ask("udp4", worldAddr+":80"); got != "" { // remembered for half a minute
+				served++
+			}
+		}
+		if want := map[bool]int{false: 10, true: 20}[off]; served != want {
+			t.Errorf("off %v: %d connections, want %d", off, served, want)
+		}
+		if got, err := b.ask("udp4", worldAddr+":80"); got == "" {
+			t.Errorf("another sandbox has none left: %v", err)
+		}
+		_, err := n.Sweep(t.Context(), nil)
+		must(t, err)
+	}
+}
+
 // TestForget: with a network go the connections that the kernel remembers of it, and no others.
 func TestForget(t *testing.T) {
 	world(t)

@@ -20,7 +20,7 @@ import (
 )
 
 // rulesFormat is a part of the name of the chain that tells whether a table is as this program would make it; raise it with every change below.
-const rulesFormat = "2\n"
+const rulesFormat = "3\n"
 
 // refused returns what no sandbox reaches by NAT, whatever the options say: link-local addresses, where clouds have their metadata services, those
 // services elsewhere, and addresses that mean this machine or nobody.
@@ -64,12 +64,13 @@ func (t *table) flush(what string) error {
 type plan struct {
 	allow, deny []netip.Prefix
 	servers     []netip.Addr
+	flows       uint32          // how many connections a sandbox may have at once
 	off         map[string]bool // defences that a test has switched off
 }
 
 // mark returns the name of an empty chain that stands for the plan.
 func (p *plan) mark() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s%v\n%v\n%v\n%v", rulesFormat, p.allow, p.deny, p.servers, p.off))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s%v\n%v\n%v\n%v\n%v", rulesFormat, p.allow, p.deny, p.servers, p.flows, p.off))
 	return "rules-" + hex.EncodeToString(sum[:8])
 }
 
@@ -88,12 +89,13 @@ func (t *table) ensure(p *plan) error {
 	t.conn.AddTable(t.t)
 	t.conn.AddChain(&nftables.Chain{Table: t.t, Name: p.mark()})
 	any, at := t.maps()
-	if err := errors.Join(t.conn.AddSet(any, nil), t.conn.AddSet(at, nil)); err != nil {
+	flows := &nftables.Set{ID: 3, Table: t.t, Name: "flows", KeyType: nftables.TypeIPAddr, Dynamic: true, Size: 1 << 16}
+	if err := errors.Join(t.conn.AddSet(any, nil), t.conn.AddSet(at, nil), t.conn.AddSet(flows, nil)); err != nil {
 		return err
 	}
 	t.guard(p)
 	t.input(p)
-	t.forward(p)
+	t.forward(p, flows)
 	t.nat(any, at)
 	if err := t.addPorts(ports); err != nil {
 		return err
@@ -151,12 +153,21 @@ func (t *table) input(p *plan) {
 }
 
 // forward says what passes between sandboxes and others.
-func (t *table) forward(p *plan) {
+func (t *table) forward(p *plan, flows *nftables.Set) {
 	rule := t.chain("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, *nftables.ChainPriorityFilter)
 	if !p.off["neighbours"] {
 		rule(t.from(), t.toward(), reject())
 	}
 	rule(t.from(), established(), verdict(expr.VerdictAccept))
+	if !p.off["flows"] { // the kernel's table of connections is the whole machine's
+		rule(t.from(), protocol(unix.NFPROTO_IPV4), []expr.Any{
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 12, Len: 4},
+			&expr.Dynset{
+				SrcRegKey: 1, SetName: flows.Name, SetID: flows.ID, Operation: unix.NFT_DYNSET_OP_ADD,
+				Exprs: []expr.Any{&expr.Connlimit{Count: p.flows, Flags: expr.NFT_CONNLIMIT_F_INV}},
+			},
+		}, reject())
+	}
 	t.nameservers(p, rule)
 	if !p.off["metadata"] {
 		for _, r := range refused() {
