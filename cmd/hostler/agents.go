@@ -48,6 +48,10 @@ func findAgentIn(files fs.FS, arch string) (agent.Program, error) {
 	if runtime.GOOS != "linux" || arch != runtime.GOARCH {
 		return fail("use a hostler that was released or made by `make build`, which has it", errors.New("not part of this program"))
 	}
+	if withCgo {
+		return fail("install hostler with CGO_ENABLED=0 in the environment, by `make build`, or as it was released",
+			errors.New("this hostler was built with cgo, so it cannot take the place of the agent"))
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return fail("", err)

@@ -95,6 +95,12 @@ func TestFindAgentNone(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	p, err := findAgentIn(fstest.MapFS{}, runtime.GOARCH)
+	if withCgo {
+		if err == nil || compute.Hint(err) == "" {
+			t.Errorf("a program with cgo: %+v %v", p, err)
+		}
+		return
+	}
 	if runtime.GOOS != "linux" {
 		t.Skip("agent: it is a program of Linux")
 	}

@@ -8,7 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +24,9 @@ import (
 
 // checkTime is how long a check may take.
 const checkTime = 10 * time.Second
+
+// engineTime is how long it may take to try all engines.
+const engineTime = 30 * time.Second
 
 // checkView is a line of `doctor`: result is ok, warn, skip or fail.
 type checkView struct {
@@ -47,6 +52,7 @@ func (a *app) doctor(ctx context.Context) error {
 	checks := []checkView{{"ok", "version", versionLine(), ""}, {"ok", "types", strings.Join(typeNames(), " ") + ", and each hostler-source-TYPE on PATH", ""}}
 	checks = append(checks, a.checkConfig()...)
 	checks = append(checks, a.checkKeeper(ctx), checkSSH(), checkChroot())
+	checks = append(checks, checkEngines(ctx)...)
 	if a.cfg != nil {
 		state := a.checkState(ctx)
 		checks = append(checks, state...)
@@ -171,6 +177,24 @@ func checkChroot() checkView {
 		}
 	}
 	return checkView{"warn", "chroot", "no overlay file system in this kernel: each instance is a whole copy of its base", "modprobe overlay"}
+}
+
+// checkEngines tries what makes computers on this machine, all at once.
+func checkEngines(ctx context.Context) []checkView {
+	ctx, cancel := context.WithTimeout(ctx, engineTime)
+	defer cancel()
+	examine := examiners()
+	found := make([][]compute.Finding, len(examine))
+	var all sync.WaitGroup
+	for i, f := range examine {
+		all.Go(func() { found[i] = f(ctx) })
+	}
+	all.Wait()
+	var out []checkView
+	for _, f := range slices.Concat(found...) {
+		out = append(out, checkView(f))
+	}
+	return out
 }
 
 func splitLines(data []byte) (lines []string) {

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/provider/local"
 	"github.com/hostler-project/hostler/provider/sandbox"
+	"github.com/hostler-project/hostler/provider/sandbox/network"
 	"github.com/hostler-project/hostler/provider/sshhost"
 )
 
@@ -46,6 +47,18 @@ func kinds() map[string]kind {
 		"ssh": open(openSSH, func(o *sshKeys, s site) { o.site = s }),
 	}
 	return all
+}
+
+// examiners try the engines that make computers on this machine; each looks at what it can do here as this user.
+func examiners() []func(context.Context) []compute.Finding {
+	return []func(context.Context) []compute.Finding{
+		func(ctx context.Context) []compute.Finding {
+			o := sandbox.Options{Installation: "doctor", Dir: "/tmp", Agent: findAgent}
+			atHome(&o)
+			return sandbox.Examine(ctx, o)
+		},
+		network.Examine,
+	}
 }
 
 // open makes a kind of a constructor and of what puts the site into its Options.

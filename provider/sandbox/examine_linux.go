@@ -44,6 +44,9 @@ func examineLife(ctx context.Context, o Options) compute.Finding {
 		if errors.As(err, &e) && e.Err != nil {
 			f.Detail = e.Err.Error()
 		}
+		if f.Hint == advice {
+			f.Hint = "" // that is what is being done
+		}
 		return f
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {

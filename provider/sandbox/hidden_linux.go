@@ -22,7 +22,7 @@ func (p *Provider) hidden(ctx context.Context) (*hidden, error) {
 	}
 	place, err := p.maskPlace()
 	if err != nil {
-		return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: err, Hint: "run hostler doctor"}
+		return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: err, Hint: advice}
 	}
 	m, err := mask.Make(ctx, place, mask.Options{Home: p.o.Home, UID: os.Geteuid(), State: p.o.State, Fresh: fresh, Extra: p.o.Hide, Show: p.o.Show})
 	if err != nil {

@@ -215,7 +215,7 @@ func (m *making) listen() error {
 
 // startError says what the kernel does not let us do.
 func startError(err error) error {
-	hint := "run hostler doctor"
+	hint := advice
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		hint = "this kernel, or its security modules, does not let this user make user name spaces; run hostler doctor"
@@ -370,7 +370,7 @@ func (m *making) answer(ctx context.Context, control *os.File) error {
 	if a.Step != "" {
 		text = a.Step + ": " + text
 	}
-	out := &compute.Error{Kind: compute.ErrFailed, Err: errors.New(text), Hint: "run hostler doctor"}
+	out := &compute.Error{Kind: compute.ErrFailed, Err: errors.New(text), Hint: advice}
 	if errno := syscall.Errno(a.Errno); errors.Is(errno, unix.ENOSPC) || errors.Is(errno, unix.ENOMEM) {
 		out.Kind, out.Hint = compute.ErrNoCapacity, "give it more disk or memory"
 	}
@@ -379,5 +379,5 @@ func (m *making) answer(ctx context.Context, control *os.File) error {
 
 // died is for a first process that ended without a word.
 func (m *making) died(err error) error {
-	return &compute.Error{Kind: compute.ErrFailed, Err: errors.Join(errors.New("its first process ended before it was ready"), err), Hint: "run hostler doctor"}
+	return &compute.Error{Kind: compute.ErrFailed, Err: errors.Join(errors.New("its first process ended before it was ready"), err), Hint: advice}
 }

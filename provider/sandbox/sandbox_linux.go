@@ -351,3 +351,6 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	}
 	return out, nil
 }
+
+// advice is what helps with what has many causes.
+const advice = "run hostler doctor"

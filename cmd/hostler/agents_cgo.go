@@ -1,0 +1,6 @@
+//go:build cgo
+
+package main
+
+// withCgo says that this program needs a C library, which another computer's root may lack, and has threads that Go does not know.
+const withCgo = true
