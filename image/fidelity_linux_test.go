@@ -310,6 +310,49 @@ cd "$1/m"; find . -type f | sort | while read -r f; do echo "${f#./}=$(cat "$f")
 	})
 }
 
+// TestLeftOutDirectories has layers that do not say what the directories of their files are: they are as the layers below have them.
+func TestLeftOutDirectories(t *testing.T) {
+	with := func(e entry, mode int64, uid int) entry { e.Mode, e.Uid, e.Gid = mode, uid, uid; return e }
+	base := layer(t, with(dir("."), 0o555, 0), with(dir("tmp"), 0o1777, 0), with(dir("home/me"), 0o750, 33), with(dir("home/me/.cache"), 0o700, 33), with(dir("root"), 0o700, 0), dir("usr"),
+		with(dir("changed"), 0o711, 0), with(dir("emptied"), 0o700, 0), with(dir("replaced"), 0o700, 0))
+	top := layer(t, file("tmp/x", "x"), file("home/me/.cache/x", "x"), file("root/x", "x"), file("usr/lib/x", "x"), file("changed/x", "x"), file("emptied/.wh..wh..opq", ""),
+		file(".wh.replaced", ""), file("replaced/x", "x"))
+	last := layer(t, file("tmp/y", "y"), with(dir("changed"), 0o733, 0))
+	w, s := serve(t), open(t)
+	ref := w.push(t, "left-out", imageOf(t, "", base, top, last))
+	img, err := s.Pull(t.Context(), ref, image.PullOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch := img.Dirs()[len(img.Layers)-1]
+	if len(img.Layers) != 4 || img.Layers[3].DiffID != "" {
+		t.Fatalf("%+v", img.Layers)
+	}
+	for name, want := range map[string]string{".": "555 0", "tmp": "1777 0", "home": "755 0", "home/me": "750 33", "home/me/.cache": "700 33", "root": "700 0", "usr": "", "usr/lib": "", "changed": "", "emptied": "", "replaced": "", "tmp/x": ""} {
+		var st unix.Stat_t
+		got := ""
+		if err := unix.Lstat(filepath.Join(patch, name), &st); err == nil {
+			got = fmt.Sprintf("%o %d", st.Mode&0o7777, st.Uid)
+		}
+		if os.Geteuid() != 0 && want != "" {
+			want, got = strings.Fields(want)[0], strings.Fields(got + " x")[0]
+		}
+		if got != want {
+			t.Errorf("%s: the patch has %q, want %q", name, got, want)
+		}
+	}
+	again, err := s.Pull(t.Context(), ref, image.PullOptions{})
+	if err != nil || !slices.Equal(again.Dirs(), img.Dirs()) {
+		t.Errorf("%+v %v", again, err)
+	}
+	if err := s.Remove(t.Context(), ref); err != nil {
+		t.Error(err)
+	}
+	if l, _ := filepath.Glob(filepath.Join(s.Dir(), "images/*")); len(l) > 0 {
+		t.Errorf("left: %q", l)
+	}
+}
+
 func TestAnothersStore(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("owners: only root may give files away")

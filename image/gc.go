@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -97,6 +98,7 @@ func (s *Store) forget(digest string) error {
 		return err
 	}
 	_ = os.RemoveAll(s.usesDir(digest))
+	_ = removeTree(s.patchDir(digest))
 	_, names, err := s.read()
 	for _, n := range names {
 		if n.Digest == digest {
@@ -234,6 +236,15 @@ func (s *Store) sweep() {
 			}
 		}
 	}
+	if l, _ := s.tryLock(storeLock, exclusive); l != nil {
+		tops, _ := filepath.Glob(filepath.Join(s.dir, "images", "*.top"))
+		for _, top := range tops {
+			if _, err := os.Lstat(strings.TrimSuffix(top, ".top") + ".json"); errors.Is(err, fs.ErrNotExist) {
+				_ = removeTree(top)
+			}
+		}
+		l.unlock()
+	}
 	tmp := filepath.Join(s.dir, "tmp")
 	files, _ = os.ReadDir(tmp)
 	for _, f := range files {
@@ -245,7 +256,7 @@ func (s *Store) sweep() {
 			continue
 		}
 		if flock(file, exclusive|lockNow) == nil {
-			_ = os.Remove(file.Name())
+			_ = removeTree(file.Name())
 		}
 		_ = file.Close()
 	}

@@ -24,7 +24,7 @@ type Image struct {
 
 // A Layer is one directory of an image.
 type Layer struct {
-	DiffID string // the digest of its uncompressed archive; "" of a plain directory
+	DiffID string // the digest of its uncompressed archive; "": a plain directory, or one that the store made, with the modes of others' directories
 	Dir    string // an absolute path; read only
 	Size   int64  // bytes of its files
 }

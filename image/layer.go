@@ -20,6 +20,8 @@ type unpacked struct {
 	Devices int   `json:"devices,omitempty"` // device nodes left out
 	Foreign int   `json:"foreign,omitempty"` // files that did not get the owner that the archive gives them
 	Refused int   `json:"refused,omitempty"` // extended attributes that this user may not set
+
+	Implied []string `json:"implied,omitempty"` // directories that were made without an entry of their own
 }
 
 // layerRecord is a layer as its file has it.

@@ -45,7 +45,11 @@ func (s *Store) read() (map[string]Image, []nameRecord, error) {
 		return nil, nil, err
 	}
 	for _, f := range files {
-		digest := strings.Replace(strings.TrimSuffix(f.Name(), ".json"), "-", ":", 1)
+		name, ok := strings.CutSuffix(f.Name(), ".json")
+		if !ok {
+			continue
+		}
+		digest := strings.Replace(name, "-", ":", 1)
 		img, err := s.image(digest)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // removed meanwhile, or lost with the power

@@ -193,14 +193,20 @@ func (s *Store) enter(ctx context.Context, r reference, o *offer, layers []layer
 	}
 	defer l.unlock()
 	rec := record{
-		Digest: o.digest, Manifest: o.manifest, Platform: o.platform, Layers: layers, Created: time.Now().UTC().Truncate(time.Second),
+		Digest: o.digest, Manifest: o.manifest, Platform: o.platform, Created: time.Now().UTC().Truncate(time.Second),
 		Config: configOf(o.file.Config), Built: o.file.Created.Time, durability: durability{Boot: s.boot},
 	}
 	if old, err := s.image(o.digest); err == nil {
-		rec.Created = old.Created
+		rec.Created, rec.Patched = old.Created, len(old.Layers) > len(layers)
 		if rec.Manifest == "" {
 			rec.Manifest = old.Manifest
 		}
+	} else if rec.Patched, err = s.makePatch(o.digest, layers); err != nil {
+		return Image{}, err
+	}
+	rec.Layers = slices.Clone(layers)
+	for i := range rec.Layers {
+		rec.Layers[i].Implied = nil // of use to whoever makes a patch, who reads the layer's own record
 	}
 	if err := s.writeJSON(s.imageFile(o.digest), rec); err != nil {
 		return Image{}, err

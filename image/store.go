@@ -83,6 +83,7 @@ type record struct {
 	Platform Platform      `json:"platform"`
 	Config   Config        `json:"config"`
 	Layers   []layerRecord `json:"layers"`
+	Patched  bool          `json:"patched,omitempty"` // it has a layer of its own on top
 	Built    time.Time     `json:"built,omitzero"`
 	Created  time.Time     `json:"created"`
 	durability
@@ -107,6 +108,9 @@ type nameRecord struct {
 func fileOf(digest string) string { return strings.Replace(digest, ":", "-", 1) }
 
 func (s *Store) layerDir(diffID string) string { return filepath.Join(s.dir, "layers", fileOf(diffID)) }
+func (s *Store) patchDir(digest string) string {
+	return filepath.Join(s.dir, "images", fileOf(digest)+".top")
+}
 func (s *Store) imageFile(digest string) string {
 	return filepath.Join(s.dir, "images", fileOf(digest)+".json")
 }
@@ -180,6 +184,9 @@ func (s *Store) image(digest string) (Image, error) {
 		img.Layers = append(img.Layers, Layer{l.DiffID, dir, l.Size})
 		img.Size += l.Size
 		img.Owners = img.Owners && l.Owners
+	}
+	if r.Patched {
+		img.Layers = append(img.Layers, Layer{Dir: filepath.Join(s.patchDir(digest), "fs")})
 	}
 	return img, nil
 }

@@ -357,3 +357,39 @@ func TestPowerLoss(t *testing.T) {
 		t.Errorf("after gc, which waits for the disk: %v", err)
 	}
 }
+
+// TestSweep lays about what killed processes leave.
+func TestSweep(t *testing.T) {
+	s := open(t)
+	old := time.Now().Add(-time.Hour)
+	for _, name := range []string{
+		"layers/new-sha256-aa-bb/fs/shut/x", "layers/old-sha256-aa-bb/fs/x", "tmp/new-1", "tmp/new-2/fs/x", "images/sha256-aa.top/fs/x", "tmp/new-young",
+	} {
+		file := filepath.Join(s.Dir(), name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"tmp/new-1", "tmp/new-2"} {
+		if err := os.Chtimes(filepath.Join(s.Dir(), name), old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(filepath.Join(s.Dir(), "layers/new-sha256-aa-bb/fs/shut"), 0); err != nil {
+		t.Fatal(err)
+	}
+	s.Sweep()
+	var left []string
+	for _, dir := range []string{"layers", "tmp", "images", "locks"} {
+		files, _ := os.ReadDir(filepath.Join(s.Dir(), dir))
+		for _, f := range files {
+			left = append(left, dir+"/"+f.Name())
+		}
+	}
+	if want := []string{"tmp/new-young", "locks/store"}; !slices.Equal(left, want) {
+		t.Errorf("left: %q, want %q", left, want)
+	}
+}

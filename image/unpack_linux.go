@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +34,7 @@ func unpack(ctx context.Context, dir string, stream io.Reader, owners bool) (unp
 		return unpacked{}, &fs.PathError{Op: "open", Path: dir, Err: err}
 	}
 	defer func() { _ = unix.Close(root) }()
-	u := &unpacker{root: root, owners: owners, last: -1, dirs: make(map[string]*tar.Header), buf: make([]byte, 256<<10)}
+	u := &unpacker{root: root, owners: owners, last: -1, dirs: make(map[string]*tar.Header), implied: map[string]bool{".": true}, buf: make([]byte, 256<<10)}
 	defer u.forget()
 	tr := tar.NewReader(stream)
 	for {
@@ -57,16 +59,18 @@ func unpack(ctx context.Context, dir string, stream io.Reader, owners bool) (unp
 	if err := u.finish(); err != nil {
 		return u.out, err
 	}
+	u.out.Implied = slices.Sorted(maps.Keys(u.implied))
 	return u.out, nil
 }
 
 type unpacker struct {
-	root   int
-	owners bool
-	dirs   map[string]*tar.Header // by name; their attributes are set when nothing more comes into them
-	order  []string
-	buf    []byte
-	out    unpacked
+	root    int
+	owners  bool
+	implied map[string]bool        // directories of which the archive has said nothing
+	dirs    map[string]*tar.Header // by name; their attributes are set when nothing more comes into them
+	order   []string
+	buf     []byte
+	out     unpacked
 
 	lastDir string // the directory that last is open on
 	last    int    // -1: none
@@ -161,8 +165,10 @@ func (u *unpacker) mkdirIn(dir, base string, h *tar.Header) error {
 		return err
 	}
 	if h == nil {
+		u.implied[name] = true
 		return unix.Fchmodat(at, base, 0o755, 0) // made by us a moment ago, so no link
 	}
+	delete(u.implied, name)
 	if _, known := u.dirs[name]; !known {
 		u.order = append(u.order, name)
 		u.out.Files++
@@ -190,6 +196,7 @@ func (u *unpacker) entry(ctx context.Context, h *tar.Header, body io.Reader) err
 			u.order = append(u.order, ".")
 		}
 		u.dirs["."] = h
+		delete(u.implied, ".")
 		return nil
 	}
 	dir, base := path.Dir(name), path.Base(name)

@@ -20,3 +20,5 @@ func syncDisk(string) error { return nil }
 func bootID() string { return "" }
 
 func readIn([]string, string) ([]byte, error) { return nil, errors.ErrUnsupported }
+
+func (s *Store) makePatch(string, []layerRecord) (bool, error) { return false, nil }
