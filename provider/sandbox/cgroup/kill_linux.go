@@ -111,7 +111,7 @@ func (g *Group) killEach(pids []int) {
 	}
 	handles := make(map[int]int, len(pids))
 	for _, pid := range pids {
-		if pid <= 0 || pid == os.Getpid() { // our own thread may be in there for a moment: see Start
+		if pid <= 0 || !g.has(pid) { // a thread of ours, or of another hostler, may be in there for a moment: see Start
 			continue
 		}
 		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
