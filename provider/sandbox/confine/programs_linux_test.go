@@ -164,6 +164,15 @@ func TestNesting(t *testing.T) {
 				t.Errorf("%s: %s: %s, want %s", u.name, check, r[check], want)
 			}
 		}
+		if unshare, err := exec.LookPath("unshare"); err == nil {
+			inner := "run " + unshare + " -Urmp --fork --mount-proc sh -c mount$IFS-t$IFS'tmpfs'$IFS'x'$IFS/mnt/over&&echo$IFS'inner'"
+			if got := try(t, u, confine.Options{Nesting: true}, inner)[inner]; got != "inner\n" {
+				t.Errorf("%s: unshare: %s", u.name, got)
+			}
+			if got := try(t, u, confine.Options{}, inner)[inner]; !strings.Contains(got, "Operation not permitted") {
+				t.Errorf("%s: unshare without Nesting: %s", u.name, got)
+			}
+		}
 	}
 }
 
