@@ -12,8 +12,10 @@
 //
 // One nftables table for each installation, inet hostler-TTTTTTTT, has all the rules: sandboxes go out masqueraded, and cannot reach each other, this
 // machine (also by its public addresses), link-local addresses and the clouds' metadata services, nor what Options.Deny lists; their packets must have
-// their own address; they have 8,192 connections at once at most, since the kernel's table of them is the whole machine's; nobody outside reaches them but by a forwarded port. What is forwarded is in two maps of the table, so a port costs one
-// element and no rule. Refused packets are answered (ICMP, administratively prohibited), so nothing inside waits for a time-out.
+// their own address; each may have 8,192 connections at once, since the kernel's table of them is the whole machine's; nobody outside reaches
+// them but by a forwarded port. What is forwarded is in two maps of the table, so a port costs one element and no rule. Refused packets are
+// answered (ICMP, administratively prohibited), so nothing inside waits for a time-out. Private networks that this machine reaches, a LAN or
+// other engines' containers, are reached as the rest of the world is; Options.Deny can say otherwise.
 //
 // Only IPv4: the links have no IPv6 address, and IPv6 packets of a sandbox that gives itself one are dropped.
 //
