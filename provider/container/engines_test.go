@@ -68,6 +68,14 @@ func TestMain(m *testing.M) {
 			}
 			d.net.Close()
 		}
+		for _, parent := range []string{"hostler-container", "libpod_parent/conmon", "libpod_parent"} { // the engines' own, empty now
+			dirs, _ := filepath.Glob("/sys/fs/cgroup/*/" + parent)
+			for _, dir := range dirs {
+				if place != "" {
+					_ = os.Remove(dir)
+				}
+			}
+		}
 		if place != "" {
 			if err := os.RemoveAll(place); err != nil {
 				fmt.Println(err)
@@ -198,7 +206,9 @@ func (d *daemon) left() []string {
 	for _, file := range procs {
 		b, _ := os.ReadFile(file)
 		text := strings.ReplaceAll(string(b), "\x00", " ")
-		if strings.Contains(text, d.dir) && (strings.Contains(text, "shim") || strings.Contains(text, "conmon")) || strings.Contains(text, inside) {
+		groups, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cgroup"))
+		within := strings.Contains(string(groups), "/hostler-container/") || strings.Contains(string(groups), "/libpod_parent/libpod-")
+		if within || strings.Contains(text, d.dir) && (strings.Contains(text, "shim") || strings.Contains(text, "conmon")) {
 			out = append(out, "process "+file+" "+text[:min(len(text), 150)])
 		}
 	}
@@ -212,9 +222,6 @@ func (d *daemon) left() []string {
 	}
 	return out
 }
-
-// inside is a word of the command line of what runs in containers.
-const inside = "/.hostler-agent"
 
 // request asks the daemon something past the provider.
 func (d *daemon) request(method, path string, body io.Reader) ([]byte, error) {

@@ -82,6 +82,39 @@ func TestStopped(t *testing.T) {
 	})
 }
 
+// TestKilled ends the guest program, and podman's service as a crash would, and both are used again.
+func TestKilled(t *testing.T) {
+	both(t, func(t *testing.T, d *daemon) {
+		p := open(t, d, container.Options{})
+		create(t, p, "suite-1")
+		conn := connect(t, p, "suite-1")
+		sh(t, conn, "echo kept > /root/file")
+		_, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "kill -9 $PPID; sleep 60"}})
+		want(t, "Run while the guest program is killed", err, compute.ErrLost)
+		conn = connect(t, p, "suite-1")
+		sh(t, conn, "test $(cat /root/file) = kept")
+		if d == docker {
+			return // killed without its containerd, which is its child here and a service of its own elsewhere, it does not come back in time
+		}
+		if err := d.stop(syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		_, err = p.List(t.Context())
+		want(t, "List", err, compute.ErrUnavailable)
+		if err := d.start(); err != nil {
+			t.Fatal(err)
+		}
+		if all, err := p.List(t.Context()); err != nil || len(all) != 1 {
+			t.Errorf("List: %v, %v", all, err)
+		}
+		sh(t, connect(t, p, "suite-1"), "test $(cat /root/file) = kept")
+		if _, err := p.Clean(t.Context(), "suite-1"); err != nil {
+			t.Fatal(err)
+		}
+		sh(t, connect(t, p, "suite-1"), "! test -e /root/file")
+	})
+}
+
 // TestBehindOurBack kills and removes containers past the provider.
 func TestBehindOurBack(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon) {
