@@ -89,7 +89,7 @@ func Load(opt LoadOptions) (*Config, error) {
 
 // implicit names the sources that are there without configuration. crcache had no sandboxes, and only Linux makes them.
 func (o *LoadOptions) implicit() []string {
-	if o.Compat || runtime.GOOS != "linux" {
+	if _, known := o.TypeKeys["sandbox"]; !known || o.Compat || runtime.GOOS != "linux" {
 		return []string{"local"}
 	}
 	return []string{"local", "sandbox"}
@@ -110,7 +110,7 @@ func (c *Config) Source(name string) (*Source, error) {
 // KnownType reports whether sources of that type can be made without an outside executable.
 func (c *Config) KnownType(name string) bool {
 	_, ok := c.opt.TypeKeys[name]
-	return ok || name == "pool" || c.opt.TypeKeys == nil && slices.Contains([]string{"local", "sandbox", "ssh", "chroot", "fake"}, name)
+	return ok || name == "pool" || c.opt.TypeKeys == nil && slices.Contains([]string{"local", "sandbox", "container", "vm", "ssh", "chroot", "fake"}, name)
 }
 
 // gathering is the state of one Load.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -84,6 +85,29 @@ func TestNothing(t *testing.T) {
 }
 
 // Each root in its order hides all the later ones, source by source.
+// A sandbox is there without configuration too, where sandboxes can be made; not for crcache, which had none.
+func TestImplicitSandbox(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("sandbox: only Linux makes them")
+	}
+	keys := map[string][]string{"sandbox": {"memory"}, "local": {}}
+	opt := config.LoadOptions{Home: t.TempDir(), Dir: t.TempDir(), System: t.TempDir(), Env: func(string) string { return "" }, TypeKeys: keys}
+	c, err := config.Load(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := names(c); !slices.Equal(got, []string{"local", "sandbox"}) {
+		t.Errorf("sources %q", got)
+	}
+	if s, err := c.Source("sandbox"); err != nil || s.Type != "sandbox" || s.Err != nil || s.Digest == "" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	opt.Compat = true
+	if c, err = config.Load(opt); err != nil || len(c.Sources) != 1 {
+		t.Errorf("for crcache: %q, %v", names(c), err)
+	}
+}
+
 func TestRootsInOrder(t *testing.T) {
 	w := newWorld(t)
 	w.env["HOSTLER_CONFIG"] = filepath.Join(w.home, "env")

@@ -180,8 +180,8 @@ func (g *gathering) hooks(p *place, s *Source, note func(*Source, Risk)) {
 // What a tree's source of a type may set without asking: where machines are, and nothing that is run, read or forwarded here.
 var harmless = map[string][]string{
 	"ssh":     {"ssh_host", "hosts", "user", "port"},
-	"chroot":  {},                                                                      // a base too: whoever names the directory says whose programs run here as root
-	"sandbox": {"upper", "cores", "memory", "disk", "pids", "network", "hide", "user"}, // not what it shows of this machine, or may reach from outside
+	"chroot":  {},                                                                               // a base too: whoever names the directory says whose programs run here as root
+	"sandbox": {"image", "upper", "cores", "memory", "disk", "pids", "network", "hide", "user"}, // not what it shows of this machine, or may reach from outside
 	"local":   nil, "pool": nil,
 }
 
@@ -205,6 +205,8 @@ func (g *gathering) settings(s *Source, note func(*Source, Risk)) {
 			at(v.Key + " runs a program on this machine")
 		case ref:
 			at(v.Key + " reads a secret of yours and uses it")
+		case own == "image" && localImage(s.Type, v.Text):
+			at(v.Key + " shows files of this machine to what runs there")
 		case !section:
 		case listed && !slices.Contains(allowed, own):
 			at(v.Key + " decides what runs or is read on this machine")
@@ -215,6 +217,16 @@ func (g *gathering) settings(s *Source, note func(*Source, Risk)) {
 			at(v.Key + " may run a program or send your environment")
 		}
 	}
+}
+
+// localImage reports whether an image is files of this machine: whoever names a directory names what commands see of it, with nothing hidden.
+func localImage(typ, image string) bool {
+	if typ != "sandbox" && typ != "chroot" {
+		return false
+	}
+	scheme, _, ok := strings.Cut(image, ":")
+	return strings.HasPrefix(image, "/") || strings.HasPrefix(image, "~") ||
+		ok && slices.Contains([]string{"dir", "oci", "oci-archive", "docker-archive", "docker-daemon"}, scheme)
 }
 
 // within reports whether an absolute path is in the tree around top.

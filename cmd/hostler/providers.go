@@ -13,12 +13,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/provider/chroot"
+	"github.com/hostler-project/hostler/provider/container"
 	"github.com/hostler-project/hostler/provider/exec"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/provider/local"
 	"github.com/hostler-project/hostler/provider/sandbox"
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 	"github.com/hostler-project/hostler/provider/sshhost"
+	"github.com/hostler-project/hostler/provider/vm"
 )
 
 // site is what a provider is told beside its own keys.
@@ -58,6 +60,8 @@ func examiners() []func(context.Context) []compute.Finding {
 			return sandbox.Examine(ctx, o)
 		},
 		network.Examine,
+		func(ctx context.Context) []compute.Finding { return container.Examine(ctx, findAgent) },
+		func(ctx context.Context) []compute.Finding { return vm.Examine(ctx, vm.Options{}) },
 	}
 }
 

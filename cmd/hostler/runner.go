@@ -227,7 +227,11 @@ func (a *app) hostRoot(source string) bool {
 		return false
 	}
 	s, err := cfg.Source(source)
-	return err == nil && (s.Image == "" || s.Image == "host")
+	if err != nil {
+		return false
+	}
+	image := cmp.Or(s.Image, s.Settings["image"], "host")
+	return image == "host"
 }
 
 // await runs the command and watches its time and its lease.

@@ -4,6 +4,7 @@ import "github.com/hostler-project/hostler/remote/agent"
 
 // Options of a source of type sandbox.
 type Options struct {
+	Image   string   `conf:"image"`       // host (this machine's own root), an absolute path of a directory or an archive, or what an image is called; "": host
 	Upper   string   `conf:"upper"`       // ram or disk: where what is written goes; "": ram
 	Cores   float64  `conf:"cores"`       // of processor time, at most; 0: all
 	Memory  int64    `conf:"memory,size"` // bytes, at most, with what is written to upper = ram; 0: no limit

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -147,9 +148,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 			Err: fmt.Errorf("this machine has %d cores and %d bytes of memory", n, installed())}
 	}
 	own := owner{Installation: p.o.Installation, Source: p.o.Source, ID: string(spec.ID), Image: spec.Image, Cores: spec.Cores, Memory: spec.Memory, Disk: spec.Disk}
-	if own.Image == "" {
-		own.Image = hostImage
-	}
+	own.Image = cmp.Or(own.Image, p.o.Image, hostImage)
 	for {
 		in, err := p.create(ctx, own)
 		if !errors.Is(err, errNoInstance) { // destroyed by another while we waited for its lock

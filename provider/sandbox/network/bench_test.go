@@ -3,9 +3,12 @@
 package network_test
 
 import (
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 )
 
@@ -41,4 +44,35 @@ func BenchmarkAttach(b *testing.B) {
 			must(b, err)
 		}
 	})
+}
+
+// BenchmarkManyAtOnce is 32 that want a network in the same moment, as different processes would; the time is until the last one has it.
+func BenchmarkManyAtOnce(b *testing.B) {
+	world(b)
+	o := network.Options{Installation: "bench", Dir: b.TempDir()}
+	var spaces []*space
+	for range 32 {
+		spaces = append(spaces, newSpace(b))
+	}
+	for b.Loop() {
+		var all sync.WaitGroup
+		at := time.Now()
+		for i, s := range spaces {
+			all.Go(func() {
+				n, err := network.Open(bg(), o)
+				if err == nil {
+					_, err = n.Attach(bg(), compute.ID(fmt.Sprintf("box-%d", i)), s.file, nil)
+				}
+				if err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		b.ReportMetric(float64(time.Since(at).Microseconds())/32, "µs/attach")
+		n, err := network.Open(b.Context(), o)
+		must(b, err)
+		_, err = n.Sweep(b.Context(), nil)
+		must(b, err)
+	}
 }

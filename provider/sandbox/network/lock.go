@@ -7,7 +7,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,20 +27,33 @@ func (n *Network) lock(ctx context.Context) (unlock func(), err error) {
 		_ = f.Close()
 		<-n.turn
 	}
-	for pause := 100 * time.Microsecond; ; pause = min(2*pause, 5*time.Millisecond) {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		switch {
-		case err == nil:
-			return unlock, nil
-		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
+	got := make(chan error, 1)
+	if err := flock(f, unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
+		got <- err
+	} else { // the kernel queues who waits; asking again and again would let the luckiest have it
+		go func() { got <- flock(f, unix.LOCK_EX) }()
+	}
+	select {
+	case err := <-got:
+		if err != nil {
 			unlock()
 			return nil, os.NewSyscallError("flock", err)
 		}
-		select {
-		case <-ctx.Done():
-			unlock()
-			return nil, context.Cause(ctx)
-		case <-time.After(pause):
+		return unlock, nil
+	case <-ctx.Done():
+		go func() { // as long as the other has it; nothing can call a waiting flock back
+			<-got
+			_ = f.Close()
+		}()
+		<-n.turn
+		return nil, context.Cause(ctx)
+	}
+}
+
+func flock(f *os.File, how int) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
+			return err
 		}
 	}
 }
