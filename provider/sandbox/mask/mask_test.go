@@ -495,6 +495,9 @@ func TestTable(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 		seen[e.Path] = true
+		if !strings.Contains(mask.Markdown(), "`"+e.Path+"`") || strings.Contains(e.Why, "|") {
+			t.Errorf("%s is not in the documentation", e.Path)
+		}
 	}
 }
 

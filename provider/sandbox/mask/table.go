@@ -2,11 +2,36 @@
 
 package mask
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Entry is a line of the table of what is hidden, for the rules and for the documentation.
 type Entry struct {
 	Path  string // in homes relative to each home, else absolute; its last element may have a *
 	Empty bool   // the directory itself stays, because programs expect it; only what is in it goes
 	Why   string
+}
+
+// Markdown returns the whole table for the documentation.
+func Markdown() string {
+	var b strings.Builder
+	for _, part := range []struct {
+		title   string
+		entries []Entry
+	}{{"In each home", InHomes()}, {"On the host", OnHost()}} {
+		fmt.Fprintf(&b, "| %s | why |\n|---|---|\n", part.title)
+		for _, e := range part.entries {
+			what := ""
+			if e.Empty {
+				what = " (emptied)"
+			}
+			fmt.Fprintf(&b, "| `%s`%s | %s |\n", e.Path, what, e.Why)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
 }
 
 // InHomes returns what is hidden in every account's home directory, the caller's own among them. Other people's homes are hidden as a whole,

@@ -8,10 +8,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
@@ -230,4 +232,22 @@ func TestExamine(t *testing.T) {
 	if after := census(t); after != before {
 		t.Errorf("%s, before %s", after, before)
 	}
+}
+
+// TestTurn: who waits for another process's turn can give up, and the next one has it.
+func TestTurn(t *testing.T) {
+	world(t)
+	o := options(t)
+	n := open(t, o)
+	lock, err := os.Open(filepath.Join(o.Dir, "lock"))
+	must(t, err)
+	defer lock.Close()
+	must(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := n.Attach(ctx, "a", newSpace(t).file, nil); !errors.Is(err, compute.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	must(t, unix.Flock(int(lock.Fd()), unix.LOCK_UN))
+	attach(t, n, "a")
 }
