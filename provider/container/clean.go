@@ -39,6 +39,7 @@ func (p *Provider) renew(ctx context.Context, id compute.ID) (string, error) {
 			}
 		}
 		s = shapeOf(old.Config.Labels)
+		s.again = true
 		if next, err = p.prepare(ctx, id, name+fresh, &s); err != nil {
 			return "", err
 		}

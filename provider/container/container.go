@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -44,6 +45,7 @@ var (
 	_ compute.Cleaner  = (*Provider)(nil)
 	_ compute.Checker  = (*Provider)(nil)
 	_ compute.Consoler = (*Provider)(nil)
+	_ compute.Lingerer = (*Provider)(nil)
 )
 
 // Open returns the provider for one source. ErrInvalid: the options are wrong. It asks no engine: one that is down, or refuses us, is the affair of
@@ -58,6 +60,9 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		if err != nil {
 			err = &compute.Error{Kind: compute.ErrInvalid, Err: err}
 		}
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
 	}
 	p := &Provider{o: o, plan: read, log: log, eng: &engine{find: find}}
 	p.ceiling = p.eng.ceiling
@@ -131,11 +136,38 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	if !plain(spec.ID) {
 		return compute.Instance{}, p.fault("Create", spec.ID, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("not a name for a container")})
 	}
-	c, err := p.raise(ctx, spec.ID, p.shape(spec))
+	err := p.room(ctx, spec)
+	var c *inspection
+	if err == nil {
+		c, err = p.raise(ctx, spec.ID, p.shape(spec))
+	}
 	if err != nil {
 		return compute.Instance{}, p.fault("Create", spec.ID, err)
 	}
 	return p.instance(ctx, c), nil
+}
+
+// room looks that the engine's machine has as much as is asked for.
+func (p *Provider) room(ctx context.Context, spec compute.Spec) error {
+	if spec.Cores <= 0 && spec.Memory <= 0 {
+		return nil
+	}
+	var info struct {
+		NCPU     int
+		MemTotal int64
+	}
+	err := p.eng.do(ctx, http.MethodGet, "/info", nil, nil, &info)
+	switch {
+	case err != nil:
+		return err
+	case spec.Cores > info.NCPU:
+		err = fmt.Errorf("%d cores are asked for, the engine has %d", spec.Cores, info.NCPU)
+	case spec.Memory > info.MemTotal:
+		err = fmt.Errorf("%d bytes of memory are asked for, the engine has %d", spec.Memory, info.MemTotal)
+	default:
+		return nil
+	}
+	return &compute.Error{Kind: compute.ErrNoCapacity, Err: err}
 }
 
 // instance tells about a container.
@@ -249,6 +281,9 @@ func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	}
 	return p.fault("Check", id, err)
 }
+
+// Lingers is how long an engine may still be making a container that nobody waits for any more.
+func (p *Provider) Lingers() time.Duration { return 15 * time.Second }
 
 // ending says how a container came to its end.
 func ending(c *inspection) string {

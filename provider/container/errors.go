@@ -109,10 +109,12 @@ func kindOf(err error) (kind error, hint string) {
 		return compute.ErrInvalid, "set ulimits lower than what the engine itself has, as ulimits = nofile=1000:1000, nproc=1000:1000"
 	case has("network") && has("not found"):
 		return compute.ErrInvalid, "make the network first (docker network create NAME), or leave network out"
-	case has("bind source path does not exist"):
-		return compute.ErrInvalid, "a directory of mounts is not there"
 	case has("exec format error"):
 		return compute.ErrInvalid, "the image is for another kind of machine"
+	case has(inside):
+		return compute.ErrFailed, "hostler's guest program on this machine was moved or removed since the container was made: discard the instance, or set copy-agent = yes"
+	case has("bind source path does not exist"):
+		return compute.ErrInvalid, "a directory of mounts is not there"
 	}
 	switch status(err) {
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:

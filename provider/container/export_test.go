@@ -1,9 +1,27 @@
 package container
 
-import "context"
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+)
 
 // OnStep has a function called before each step; its error ends the call as a kill would.
 func OnStep(p *Provider, step func(string) error) { p.step = step }
 
 // HideLimits keeps a provider from looking at the limits of the engine's own process.
 func HideLimits(p *Provider) { p.ceiling = func(context.Context) (int64, int64) { return 0, 0 } }
+
+// KindOf is what kind an engine's words are.
+func KindOf(err error) error { kind, _ := kindOf(err); return kind }
+
+// ReadStreams reads a hijacked connection to its end.
+func ReadStreams(conn net.Conn) (out, said string, err error) {
+	s := &streams{conn: conn, r: bufio.NewReader(conn)}
+	b, err := io.ReadAll(s)
+	return string(b), s.said(), err
+}
+
+// Unframe takes a container's log apart.
+func Unframe(r io.Reader) (string, error) { return unframe(r) }

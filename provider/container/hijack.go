@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"unicode"
 )
 
 // agentHello begins what our program says.
@@ -46,7 +47,13 @@ func (e *engine) attach(ctx context.Context, exec string) (*streams, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	s, err := hijack(conn, "/v"+a.api+"/exec/"+exec+"/start")
-	if !stop() || err != nil {
+	switch {
+	case !stop(): // ctx has ended, and the connection with it
+		return nil, ctx.Err()
+	case status(err) != 0:
+		conn.Close()
+		return nil, err
+	case err != nil:
 		conn.Close()
 		return nil, broken(ctx, err)
 	}
@@ -158,7 +165,7 @@ func unframe(r io.Reader) (string, error) {
 // oneLine makes one line of what a program or an engine said.
 func oneLine(b []byte) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 127 || r == 0xfffd {
+		if unicode.IsControl(r) || r == unicode.ReplacementChar {
 			return ' '
 		}
 		return r

@@ -18,14 +18,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// image returns what the engine knows of an image, which is pulled as the source's pull says.
-func (p *Provider) image(ctx context.Context, ref string) (imageInfo, error) {
+// image returns what the engine knows of an image, which is pulled first where always is set, or where the source's pull lets us and it is missing.
+func (p *Provider) image(ctx context.Context, ref string, always bool) (imageInfo, error) {
 	var img imageInfo
 	if _, err := name.ParseReference(ref, name.WeakValidation); err != nil {
 		return img, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("image = %s: %w", ref, err)}
 	}
 	inspect := func() error { return p.eng.do(ctx, http.MethodGet, "/images/"+ref+"/json", nil, nil, &img) }
-	if p.o.Pull == "always" {
+	if always {
 		if err := p.pull(ctx, ref); err != nil {
 			return img, err
 		}

@@ -102,11 +102,10 @@ func TestLimits(t *testing.T) {
 		if in.Facts["image"] != "tiny" || in.Facts["arch"] != runtime.GOARCH || !strings.HasPrefix(in.Facts["engine"], d.name+" ") || len(in.Facts["image-digest"]) < 64 {
 			t.Errorf("facts: %v", in.Facts)
 		}
-		_, err = p.Create(t.Context(), compute.Spec{ID: "suite-2", Cores: 10000})
-		if d == docker {
-			want(t, "more cores than there are", err, compute.ErrNoCapacity)
+		for _, spec := range []compute.Spec{{ID: "suite-2", Cores: 10000}, {ID: "suite-2", Memory: 1 << 60}} {
+			_, err = open(t, d, container.Options{}).Create(t.Context(), spec)
+			want(t, "more than there is", err, compute.ErrNoCapacity, "asked for")
 		}
-		destroy(t, p, "suite-2")
 		_, err = open(t, d, container.Options{Disk: 100 << 20}).Create(t.Context(), compute.Spec{ID: "suite-3"})
 		want(t, "disk on a driver that cannot", err, compute.ErrInvalid, "disk")
 		destroy(t, p, "suite-3")

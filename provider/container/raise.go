@@ -29,6 +29,7 @@ type shape struct {
 	Disk   int64    `json:"disk,omitempty"`
 	Agent  []string `json:"agent"` // our program inside, and what comes before its own arguments
 	way
+	again bool // in place of a used one: what the engine has of the image is good enough
 }
 
 // way is what was needed to make a container start, where not all engines agree.
@@ -161,7 +162,7 @@ func (p *Provider) make(ctx context.Context, id compute.ID, name string, s *shap
 	if s.Image == "" {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no image"), Hint: "set image in the source, as image = debian:13"}
 	}
-	img, err := p.image(ctx, s.Image)
+	img, err := p.image(ctx, s.Image, p.o.Pull == "always" && !s.again)
 	if err != nil {
 		return err
 	}
@@ -218,7 +219,7 @@ func (p *Provider) request(ctx context.Context, id compute.ID, s shape, img imag
 		return nil, err
 	}
 	r := &createRequest{
-		Image: s.Image, Hostname: string(id[:min(len(id), 63)]), User: p.o.User, Env: p.o.Env, Labels: map[string]string{
+		Image: s.Image, Hostname: hostname(id), User: p.o.User, Env: p.o.Env, Labels: map[string]string{
 			labelInstallation: p.o.Installation, labelSource: p.o.Source, labelID: string(id), labelShape: string(note),
 		},
 		// The first process waits for nothing: a second one of our program, whose input nobody ever writes to, or the image's own.
@@ -245,6 +246,16 @@ func (p *Provider) request(ctx context.Context, id compute.ID, s shape, img imag
 		r.HostConfig.PortBindings[port.inside] = append(r.HostConfig.PortBindings[port.inside], binding{port.address, port.hostPort})
 	}
 	return r, nil
+}
+
+// hostname is the id as far as it can be one.
+func hostname(id compute.ID) string {
+	return strings.Trim(strings.Map(func(r rune) rune {
+		if r == '.' || r == '_' {
+			return '-'
+		}
+		return r
+	}, string(id[:min(len(id), 63)])), "-")
 }
 
 // start starts a container; one that runs is success.
