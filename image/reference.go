@@ -44,7 +44,7 @@ func (r reference) host() string {
 }
 
 // archiveEnds are the ends of names that are taken for archives where a file of that name exists.
-var archiveEnds = [...]string{".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.bz2"}
+var archiveEnds = [...]string{".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"}
 
 // parse takes a reference apart. insecure are the registries that are spoken to without TLS.
 func parse(ref string, insecure []string) (reference, error) {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"hash"
 	"io"
+	"os/exec"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -38,9 +39,40 @@ func decompress(r io.Reader) (_ io.Reader, close func(), err error) {
 	case bytes.HasPrefix(head, []byte("BZh")):
 		return bzip2.NewReader(b), func() {}, nil
 	case bytes.HasPrefix(head, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
-		return nil, nil, contentf("it is compressed by xz, which is not read here: unpack it first, or compress it by gzip or zstd")
+		return unxz(b)
 	}
 	return b, func() {}, nil
+}
+
+// unxz has the program xz decompress a stream: root file systems are often packed so, images never.
+func unxz(r io.Reader) (io.Reader, func(), error) {
+	cmd := exec.Command("xz", "-dc")
+	var said bytes.Buffer
+	cmd.Stdin, cmd.Stderr = r, &said
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if errors.Is(err, exec.ErrNotFound) {
+		return nil, nil, contentf("it is compressed by xz, and there is no program xz here to unpack it: install xz-utils")
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	ended := sync.OnceValue(cmd.Wait)
+	read := readerFunc(func(b []byte) (int, error) {
+		n, err := out.Read(b)
+		if err == io.EOF {
+			if e := ended(); e != nil {
+				return n, contentf("xz: %w: %s", e, bytes.TrimSpace(said.Bytes()))
+			}
+		}
+		return n, err
+	})
+	return read, func() {
+		_ = cmd.Process.Kill()
+		_ = ended()
+	}, nil
 }
 
 // isPlain reports whether a stream that begins so is not compressed.
