@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
 )
@@ -22,8 +20,8 @@ const savedVersion = 1
 
 // saved is a booted machine that instances are copies of.
 type saved struct {
-	key string
-	dir string
+	name string // of its directory: the key, and a word that no other has
+	dir  string
 }
 
 func (s saved) file(name string) string { return filepath.Join(s.dir, name) }
@@ -67,25 +65,26 @@ func (p *Provider) template(ctx context.Context, q program, own *owner, below di
 	if err != nil {
 		return saved{}, err
 	}
-	all := filepath.Join(p.o.Dir, "templates")
-	s := saved{key, filepath.Join(all, key)}
-	if s.whole() {
+	if s, ok := p.find(key); ok {
 		return s, nil
 	}
+	all := filepath.Join(p.o.Dir, "templates")
 	if err := os.MkdirAll(all, 0o700); err != nil {
-		return s, err
+		return saved{}, err
 	}
 	l, err := os.OpenFile(filepath.Join(all, key+".lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return s, err
+		return saved{}, err
 	}
 	defer l.Close()
 	if err := flock(ctx, l); err != nil {
-		return s, err
+		return saved{}, err
 	}
-	if s.whole() {
+	if s, ok := p.find(key); ok {
 		return s, nil
 	}
+	name := key + "-" + newUUID()[:8]
+	s := saved{name, filepath.Join(all, name)}
 	mark := p.mark(compute.ID("saved/" + key))
 	if err := strays(ctx, mark); err != nil { // of one who died while he made it
 		return s, err
@@ -105,9 +104,8 @@ func (p *Provider) template(ctx context.Context, q program, own *owner, below di
 	if err := flock(ctx, held); err != nil {
 		return s, err
 	}
-	err = p.save(ctx, q, own, below, saved{key, dir}, mark)
+	err = p.save(ctx, q, own, below, saved{name, dir}, mark)
 	if err == nil {
-		_ = p.discard(s.dir) // what was there was not whole
 		if err = p.at("saved"); err == nil {
 			err = os.Rename(dir, s.dir)
 		}
@@ -119,8 +117,20 @@ func (p *Provider) template(ctx context.Context, q program, own *owner, below di
 		_ = os.RemoveAll(dir)
 		return s, err
 	}
-	p.stale(key)
+	p.stale(name)
 	return s, nil
+}
+
+// find looks for a saved machine that is whole.
+func (p *Provider) find(key string) (saved, bool) {
+	all := filepath.Join(p.o.Dir, "templates")
+	entries, _ := os.ReadDir(all)
+	for _, e := range entries {
+		if s := (saved{e.Name(), filepath.Join(all, e.Name())}); strings.HasPrefix(s.name, key+"-") && s.whole() {
+			return s, true
+		}
+	}
+	return saved{}, false
 }
 
 // save boots a machine and saves it into a directory.
@@ -330,7 +340,7 @@ func (p *Provider) upWarm(ctx context.Context, q program, own *owner, below disk
 			return err
 		}
 		p.log.Warn("a saved machine cannot be restored, and is made anew", "source", p.o.Source, "instance", own.ID, "err", err)
-		if err := p.discard(s.dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.Remove(s.file("done")); err != nil && !errors.Is(err, os.ErrNotExist) { // it stays for those that are copies of it already
 			return err
 		}
 	}
@@ -339,7 +349,7 @@ func (p *Provider) upWarm(ctx context.Context, q program, own *owner, below disk
 func (p *Provider) restore(ctx context.Context, q program, own *owner, s saved) (err error) {
 	id := compute.ID(own.ID)
 	home := p.home(id)
-	own.Template = s.key
+	own.Template = s.name
 	if err := p.record(own, starting); err != nil { // from now on the saved machine is kept for it
 		return err
 	}
@@ -420,18 +430,9 @@ func (p *Provider) stale(current string) {
 	all := filepath.Join(p.o.Dir, "templates")
 	entries, _ := os.ReadDir(all)
 	for _, e := range entries {
-		key, isLock := strings.CutSuffix(e.Name(), ".lock")
-		if isLock || used[key] {
-			continue
+		if e.IsDir() && !used[e.Name()] {
+			_ = p.discard(filepath.Join(all, e.Name()))
 		}
-		l, err := os.OpenFile(filepath.Join(all, key+".lock"), os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			continue
-		}
-		if unix.Flock(int(l.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-			_ = p.discard(filepath.Join(all, key))
-		}
-		_ = l.Close()
 	}
 }
 

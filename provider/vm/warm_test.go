@@ -3,46 +3,214 @@
 package vm_test
 
 import (
-	"path/filepath"
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/vm"
 )
 
-func TestWarm(t *testing.T) {
-	o := lab(t)
-	o.Warm, o.Dir = true, filepath.Join(t.TempDir(), "state")
-	p := open(t, o)
-	began := time.Now()
+// paused reports whether an instance was not used yet.
+func paused(t *testing.T, p *vm.Provider, id compute.ID) bool {
+	t.Helper()
+	_, stage := p.PID(id)
+	return stage == "paused"
+}
+
+// TestCopies makes two copies of one saved machine: they are paused until they are used, and nothing that makes one a computer of its own is the
+// same on both.
+func TestCopies(t *testing.T) {
+	p := open(t, warm(t))
+	type self struct{ id, hostname, machine, key, fingerprint, random, clock string }
+	look := func(id compute.ID) self {
+		c, err := p.Connect(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := p.Check(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		if !paused(t, p, id) {
+			t.Errorf("%s runs although nobody used it", id)
+		}
+		s := self{id: string(id), hostname: sh(t, c, "hostname; cat /etc/hostname"), machine: sh(t, c, "cat /etc/machine-id"), key: sh(t, c, "cat /etc/ssh/*.pub")}
+		if paused(t, p, id) {
+			t.Errorf("%s counts as paused although it is used", id)
+		}
+		// What sshd itself says, which it read anew.
+		for range 50 {
+			s.fingerprint = sh(t, c, "ssh-keyscan -t ed25519 127.0.0.1 2>/dev/null | cut -d' ' -f2,3; true")
+			if s.fingerprint != "" {
+				break
+			}
+		}
+		s.random = sh(t, c, "head -c 16 /dev/urandom | od -An -tx1; cat /proc/sys/kernel/random/uuid")
+		s.clock = sh(t, c, "date +%s")
+		return s
+	}
 	create(t, p, "suite-1")
-	t.Log("saved and restored", time.Since(began))
-	began = time.Now()
 	create(t, p, "suite-2")
-	pid2, _ := p.PID("suite-2")
-	t.Log("restored", time.Since(began), spent(pid2))
-	for _, id := range []compute.ID{"suite-1", "suite-2"} {
-		pid, _ := p.PID(id)
-		cpu := spent(pid)
-		began = time.Now()
-		c := connect(t, p, id)
-		connected := time.Since(began)
-		if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"true"}}); err != nil {
+	pid, _ := p.PID("suite-2")
+	before := ticks(t, pid)
+	time.Sleep(1500 * time.Millisecond)
+	if n := ticks(t, pid) - before; n > 300*time.Millisecond {
+		t.Errorf("a paused machine used %v of 1.5 s", n)
+	}
+	a, b := look("suite-1"), look("suite-2")
+	for _, x := range []struct{ what, a, b string }{
+		{"machine-id", a.machine, b.machine}, {"host key", a.key, b.key}, {"sshd's key", a.fingerprint, b.fingerprint}, {"random numbers", a.random, b.random}, {"hostname", a.hostname, b.hostname},
+	} {
+		if x.a == x.b || x.a == "" {
+			t.Errorf("%s of both copies: %q", x.what, x.a)
+		}
+	}
+	for _, s := range []self{a, b} {
+		if s.hostname != s.id+"\n"+s.id || len(s.machine) != 32 || !strings.HasPrefix(s.key, s.fingerprint) {
+			t.Errorf("%+v", s)
+		}
+		now, err := time.Parse(time.DateOnly, "1970-01-01")
+		if err != nil {
 			t.Fatal(err)
 		}
-		t.Log("connected", connected, "true", time.Since(began), "cpu", spent(pid)-cpu)
-		cpu = spent(pid)
-		began = time.Now()
-		if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"true"}}); err != nil {
+		d, _ := time.ParseDuration(s.clock + "s")
+		if off := time.Since(now.Add(d)).Abs(); off > time.Minute {
+			t.Errorf("%s: the clock is off by %v", s.id, off)
+		}
+	}
+}
+
+// ticks is the processor time that a process used.
+func ticks(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	d, err := spent(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestManyUsers lets more processes' connections be open than there are ports, and each does its work.
+func TestManyUsers(t *testing.T) {
+	o := warm(t)
+	p := open(t, o)
+	create(t, p, "suite-1")
+	var wg sync.WaitGroup
+	for n := range 12 { // more than there are ports
+		wg.Go(func() {
+			q := p
+			if n%2 == 0 {
+				q, _ = vm.Open(context.Background(), nil, o)
+			}
+			for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+				c, err := q.Connect(t.Context(), "suite-1")
+				if err == nil {
+					var out bytes.Buffer
+					_, err = c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "sleep 0.2; cat"}, Stdin: strings.NewReader("x"), Stdout: &out})
+					c.Close()
+					if err == nil && out.String() == "x" {
+						return
+					}
+				}
+				if time.Now().After(end) {
+					t.Errorf("user %d: %v", n, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestBulk sends 16 MiB in each direction and compares.
+func TestBulk(t *testing.T) {
+	p := open(t, warm(t))
+	create(t, p, "suite-1")
+	c := connect(t, p, "suite-1")
+	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
+	var out bytes.Buffer
+	if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"cat"}, Stdin: bytes.NewReader(data), Stdout: &out}); err != nil || !bytes.Equal(out.Bytes(), data) {
+		t.Errorf("%d bytes came back of %d, %v", out.Len(), len(data), err)
+	}
+}
+
+// TestHungUp hangs up in the middle of output, again and again: whoever comes next gets nothing of it.
+func TestHungUp(t *testing.T) {
+	p := open(t, warm(t))
+	create(t, p, "suite-1")
+	for range 20 {
+		c, err := p.Connect(t.Context(), "suite-1")
+		if err != nil {
 			t.Fatal(err)
 		}
-		t.Log("true again", time.Since(began), "cpu", spent(pid)-cpu)
-		t.Log(sh(t, c, "hostname; cat /etc/machine-id /etc/ssh/*.pub /etc/hostname; date; ls -la /etc/ssh; uptime; head -c 8 /dev/urandom | od -x"))
-		began = time.Now()
-		if _, err := p.Clean(t.Context(), id); err != nil {
+		r, w := io.Pipe()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_, _ = c.Run(t.Context(), &compute.Command{Args: []string{"cat", "/dev/zero"}, Stdout: w})
+		}()
+		if _, err := io.ReadFull(r, make([]byte, 100<<10)); err != nil {
 			t.Fatal(err)
 		}
-		pid, _ = p.PID(id)
-		t.Log("cleaned", time.Since(began), "cpu", spent(pid))
+		r.Close()
+		c.Close()
+		<-ended
+	}
+	c := connect(t, p, "suite-1")
+	if got := sh(t, c, "echo good"); got != "good" {
+		t.Errorf("got %q", got)
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		n := sh(t, c, "ps ax | grep -c '[c]at /dev/zero' || true")
+		if n == "0" {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s commands of those who hung up live", n)
+		}
+	}
+}
+
+// TestSSH boots a machine that is reached by ssh only, with a key of its own and a host key that is checked.
+func TestSSH(t *testing.T) {
+	o := lab(t)
+	o.Access, o.Agent, o.Ports = "ssh", nil, []string{"7"}
+	o.Dir = t.TempDir() + "/state"
+	p := open(t, o)
+	create(t, p, "suite-1")
+	c := connect(t, p, "suite-1")
+	if got := sh(t, c, "hostname; id -un"); got != "suite-1\nroot" {
+		t.Errorf("it is %q", got)
+	}
+	c.Close()
+	in, err := p.List(t.Context())
+	if err != nil || len(in) != 1 || !strings.Contains(in[0].Facts["ports"], ":7/tcp") {
+		t.Errorf("List: %+v, %v", in, err)
+	}
+	// Another host key than the one that it was given: nobody is let in.
+	known := p.Home("suite-1") + "/known_hosts"
+	b, err := os.ReadFile(known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	where, _, _ := strings.Cut(string(b), " ")
+	other := t.TempDir() + "/other"
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other).CombinedOutput(); err != nil {
+		t.Skipf("ssh: %s", out)
+	}
+	pub, _ := os.ReadFile(other + ".pub")
+	if err := os.WriteFile(known, append([]byte(where+" "), pub...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := p.Connect(t.Context(), "suite-1"); err == nil {
+		c.Close()
+		t.Error("a machine with another host key is trusted")
 	}
 }
