@@ -415,9 +415,9 @@ func TestOtherPeers(t *testing.T) {
 		a, b := net.Pipe()
 		served := make(chan error, 1)
 		go func() { served <- agent.Serve(t.Context(), b, newFake(), agent.Options{}) }()
-		go io.WriteString(a, "HsAg\x00\x02\x00\x00")
+		go io.WriteString(a, "HsAg\x00\x01\x00\x00")
 		got, err := io.ReadAll(a)
-		if string(got) != "HsAg\x00\x01\x00\x00" {
+		if string(got) != "HsAg\x00\x02\x00\x00" {
 			t.Errorf("it was told %q, %v", got, err)
 		}
 		if err := <-served; !errors.Is(err, compute.ErrConflict) {

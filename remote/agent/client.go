@@ -205,7 +205,7 @@ func (st *stream) outcome() (compute.Exit, error) {
 		}
 		return compute.Exit{}, err
 	}
-	exit := compute.Exit{Code: d.int(255), Signal: d.string()}
+	exit := compute.Exit{Code: d.int(255), Signal: d.string(), Reason: d.string()}
 	if !d.end() {
 		return compute.Exit{}, protocolError("a result that is not well formed")
 	}

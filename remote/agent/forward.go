@@ -34,12 +34,16 @@ func (c *Client) Dial(ctx context.Context, network, addr string) (net.Conn, erro
 	return &netConn{c: c, st: st, network: network, remote: addr}, nil
 }
 
-// request opens a stream that is answered by a reply.
+// request opens a stream for a connection or a listener.
 func (c *Client) request(ctx context.Context, op byte, network, addr string, accepted func(*netConn) error) (*stream, string, error) {
+	return c.await(ctx, appendString(appendString([]byte{op}, network), addr), accepted)
+}
+
+// await opens a stream that is answered by a reply, and waits for that.
+func (c *Client) await(ctx context.Context, body []byte, accepted func(*netConn) error) (*stream, string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, "", err
 	}
-	body := appendString(appendString([]byte{op}, network), addr)
 	st, err := c.open(body, func(st *stream) {
 		st.reply, st.accepted = make(chan string, 1), accepted
 	})

@@ -34,7 +34,7 @@ func frame(kind, ch byte, id uint32, body string) string {
 }
 
 const (
-	greeting = "HsAg\x00\x01\x00\x00"
+	greeting = "HsAg\x00\x02\x00\x00"
 	tooLong  = 20 * time.Second
 )
 
@@ -67,6 +67,14 @@ func (l limited) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, e
 		}
 	}
 	return compute.Exit{Code: len(cmd.Args)}, nil
+}
+
+func (limited) Facts(context.Context) (compute.Facts, error) {
+	return compute.Facts{OS: "linux", Cores: 2, Tools: map[string]string{"git": "/usr/bin/git"}}, nil
+}
+
+func (limited) Usage(context.Context) (compute.Usage, error) {
+	return compute.Usage{CPU: 1, Processes: 3}, nil
 }
 
 func (limited) Get(_ context.Context, path string, w io.Writer) error {
@@ -111,6 +119,7 @@ func FuzzServe(f *testing.F) {
 	f.Add(greeting + frame(1, 0, 1, "\x02\x02/d") + frame(2, 0, 1, "tar") + frame(3, 0, 1, "") + frame(1, 0, 3, "\x03\x02/d"))
 	f.Add(greeting + frame(1, 0, 1, "\x04\x03tcp\x01a") + frame(2, 0, 1, "x") + frame(5, 1, 1, "") + frame(3, 0, 1, ""))
 	f.Add(greeting + frame(1, 0, 1, "\x05\x03tcp\x01a") + frame(4, 1, 1, "\x00\x00\x00\x10") + frame(2, 0, 2, "x") + frame(8, 0, 2, "") + frame(8, 0, 1, ""))
+	f.Add(greeting + frame(1, 0, 1, "\x06") + frame(1, 0, 3, "\x07") + frame(1, 0, 5, "\x08") + frame(8, 0, 3, ""))
 	f.Add("HsAg\x00\x09\x00\x00")
 	f.Add("GET / HTTP/1.1\r\n\r\n")
 	f.Fuzz(func(t *testing.T, in string) {
@@ -121,11 +130,12 @@ func FuzzServe(f *testing.F) {
 }
 
 func FuzzClient(f *testing.F) {
-	f.Add(greeting + frame(2, 1, 1, "out") + frame(2, 2, 1, "err") + frame(11, 0, 1, "\x00\x05\x00"))
-	f.Add(greeting + frame(11, 0, 1, "\x01\x01o\x01i\x06failed\x01h\x02\x01t\x00\x00\x00") + frame(11, 0, 3, "\x00\x00\x04KILL"))
-	f.Add(greeting + frame(11, 0, 3, "\x00\x00\x00") + frame(2, 1, 5, "tar") + frame(11, 0, 5, "\x00\x00\x00"))
+	f.Add(greeting + frame(2, 1, 1, "out") + frame(2, 2, 1, "err") + frame(11, 0, 1, "\x00\x05\x00\x00"))
+	f.Add(greeting + frame(11, 0, 1, "\x01\x01o\x01i\x06failed\x01h\x02\x01t\x00\x00\x00") + frame(11, 0, 3, "\x00\x00\x04KILL\x0dout of memory"))
+	f.Add(greeting + frame(11, 0, 3, "\x00\x00\x00\x00") + frame(2, 1, 5, "tar") + frame(11, 0, 5, "\x00\x00\x00\x00"))
 	f.Add(greeting + frame(9, 0, 7, "\x01a") + frame(2, 1, 7, "x") + frame(3, 1, 7, "") + frame(9, 0, 9, "\x01a") + frame(10, 0, 9, "\x00\x00\x00\x02\x01b") + frame(2, 1, 2, "y"))
 	f.Add(greeting + frame(4, 0, 1, "\x00\x10\x00\x00") + frame(5, 0, 1, "") + frame(4, 0, 1, "\xff\xff\xff\xff"))
+	f.Add(greeting + frame(9, 0, 11, "\x0c\x02os\x05linux\x01a\x01b") + frame(11, 0, 11, "\x00\x00\x00\x00") + frame(9, 0, 13, "\x08\x03cpu\x03-12") + frame(11, 0, 15, "\x00\x00\x00\x00"))
 	f.Add("bash: no\n")
 	f.Fuzz(func(t *testing.T, in string) {
 		within(t, func() {
@@ -139,6 +149,9 @@ func FuzzClient(f *testing.F) {
 			})
 			wg.Go(func() { c.Put(ctx, "/d", strings.NewReader("tar")) })
 			wg.Go(func() { c.Get(ctx, "/d", io.Discard) })
+			wg.Go(func() { c.Facts(ctx) })
+			wg.Go(func() { c.Usage(ctx) })
+			wg.Go(func() { c.Ping(ctx) })
 			wg.Go(func() {
 				if nc, err := c.Dial(ctx, "tcp", "a:1"); err == nil {
 					nc.Write([]byte("x"))

@@ -44,7 +44,7 @@ func TestLateAccept(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, id, _ := next(t, r)
-	_, _ = io.WriteString(b, "HsAg\x00\x01\x00\x00"+frame(9, 0, id, "\x01x"))
+	_, _ = io.WriteString(b, greeting+frame(9, 0, id, "\x01x"))
 	l := <-listening
 	if l == nil {
 		t.Fatal("no listener")
@@ -53,7 +53,7 @@ func TestLateAccept(t *testing.T) {
 	if kind, of, _ := next(t, r); kind != 8 || of != id {
 		t.Fatalf("got a frame of kind %d for %d, want the listener cancelled", kind, of)
 	}
-	_, _ = io.WriteString(b, frame(10, 0, id, "\x00\x00\x00\x02\x01y")+frame(2, 1, 2, "data")+frame(11, 0, id, "\x00\x00\x00"))
+	_, _ = io.WriteString(b, frame(10, 0, id, "\x00\x00\x00\x02\x01y")+frame(2, 1, 2, "data")+frame(11, 0, id, "\x00\x00\x00\x00"))
 	if kind, of, _ := next(t, r); kind != 8 || of != 2 {
 		t.Errorf("got a frame of kind %d for %d, want the new connection cancelled", kind, of)
 	}

@@ -34,11 +34,14 @@ func Attach(rwc io.ReadWriteCloser) io.ReadWriteCloser {
 type Port struct {
 	rw      io.ReadWriteCloser
 	reading chan struct{} // holds a token while rw is being read
+	in      []byte        // what is read into, by who has the token
 	writing sync.Mutex    // held while rw is written, whose bytes must not mix
+	out     []byte        // what is written, by who holds that
 
 	mu      sync.Mutex
 	current *portConn // nil: none
 	raw     []byte    // what was read and not taken apart
+	back    []byte    // where raw is
 	stale   bool      // something was read since the device was last found empty, so that no plain client can begin here
 }
 
@@ -100,7 +103,7 @@ func beginning(b []byte) (nonce string, whole, ok bool) {
 		switch {
 		case i == len(b):
 			return "", false, false
-		case i == 1 && b[i] != escapeBy, i > 1 && b[i] == escape:
+		case i == 1 && b[i] != escapeBy, i > 1 && bytes.IndexByte([]byte("0123456789abcdef"), b[i]) < 0:
 			return "", true, false
 		}
 	}
@@ -117,11 +120,13 @@ func (p *Port) fill(full int) error {
 	if changed {
 		return nil
 	}
-	buf := make([]byte, readAhead)
-	n, err := p.rw.Read(buf)
+	if p.in == nil {
+		p.in, p.back = make([]byte, maxData), make([]byte, 2*maxData)
+	}
+	n, err := p.rw.Read(p.in)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.raw = append(p.raw, buf[:n]...)
+	p.raw = append(append(p.back[:0], p.raw...), p.in[:n]...)
 	if n > 0 {
 		return nil
 	}
@@ -172,9 +177,7 @@ func (c *portConn) take(b []byte) (n, full int, err error) {
 		return 0, 0, c.over
 	}
 	if c.plain {
-		n = copy(b, p.raw)
-		p.raw = p.raw[n:]
-		return n, 0, nil
+		return c.takePlain(b)
 	}
 	if c.client && !c.begun && !c.answered() {
 		return 0, len(p.raw), nil
@@ -221,6 +224,29 @@ func (c *portConn) take(b []byte) (n, full int, err error) {
 	return n, len(p.raw), nil
 }
 
+// takePlain takes what is there as it is, up to the beginning of a connection by Attach: these bytes come up within data by intent alone.
+func (c *portConn) takePlain(b []byte) (n, full int, err error) {
+	p := c.p
+	end := len(p.raw)
+	for at := 0; at < len(p.raw); at++ {
+		i := bytes.IndexByte(p.raw[at:], escape)
+		if i < 0 {
+			break
+		}
+		at += i
+		if _, _, ok := beginning(p.raw[at:]); ok { // half of one is the data's: who waits for an answer sends no other half
+			if end = at; at == 0 {
+				c.over = io.EOF
+				return 0, 0, c.over
+			}
+			break
+		}
+	}
+	n = copy(b, p.raw[:end])
+	p.raw = p.raw[n:]
+	return n, len(p.raw), nil
+}
+
 // answered throws away what is before the server's answer to this connection.
 func (c *portConn) answered() bool {
 	p := c.p
@@ -244,10 +270,16 @@ func (c *portConn) answered() bool {
 }
 
 func (c *portConn) Write(b []byte) (int, error) {
+	p := c.p
+	p.writing.Lock()
+	defer p.writing.Unlock()
 	if c.plain {
 		return c.send(b, len(b))
 	}
-	out := make([]byte, 0, len(b)+len(b)/64+32)
+	out := p.out[:0]
+	if !c.greeted {
+		out = append(append(out, escape, escapeBy), c.nonce...)
+	}
 	for rest := b; ; {
 		at := bytes.IndexByte(rest, escape)
 		if at < 0 {
@@ -257,24 +289,20 @@ func (c *portConn) Write(b []byte) (int, error) {
 		out = append(append(out, rest[:at]...), escape, escapeData)
 		rest = rest[at+1:]
 	}
+	p.out = out
 	return c.send(out, len(b))
 }
 
-// send writes bytes as they are, which stand for n of the caller's, as long as the connection lives.
+// send writes bytes as they are, which stand for n of the caller's, as long as the connection lives. p.writing is held.
 func (c *portConn) send(out []byte, n int) (int, error) {
 	p := c.p
-	p.writing.Lock()
-	defer p.writing.Unlock()
 	p.mu.Lock()
 	gone := c.over != nil || !c.client && p.current != c
 	p.mu.Unlock()
 	if gone {
 		return 0, io.ErrClosedPipe
 	}
-	if !c.greeted && !c.plain {
-		c.greeted = true
-		out = append([]byte{escape, escapeBy}, append([]byte(c.nonce), out...)...)
-	}
+	c.greeted = true
 	if _, err := p.rw.Write(out); err != nil {
 		return 0, err
 	}

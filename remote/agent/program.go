@@ -9,12 +9,16 @@ package agent
 //	serve [--stay] unix:PATH        listen there
 //	serve [--stay] port:PATH        a virtio-serial port, or another character device; the other end is to use Attach
 //	serve [--stay] vsock:PORT       listen there
+//	reap                            what serve starts between itself and a command, where it has no cgroup; not for others
 //	init [--] COMMAND...            the first process of a container: start it, hand on signals, bury orphans
 //	sandbox                         become the first process of a sandbox
 //	version                         print the version and end
 //
 // Without --stay it ends with its (first) connection. Other options of serve: --keep-env (commands get the environment that it has itself, else
-// a small one), --dir=DIR (where commands start and relative names begin), --owner (files get the owners that a stream names).
+// a small one), --dir=DIR (where commands start and relative names begin), --owner (files get the owners that a stream names),
+// --cgroup=auto|none|DIR|fd:N (a directory of a cgroup v2 that it may make a group in for each command, so that what that leaves behind ends with
+// it; auto: its own where it may, else a process between it and each command does it), --oom=FILE|fd:N (memory.events of a cgroup v2 or
+// memory.oom_control of a v1, so that a command killed for want of memory is told from others).
 type Program struct {
 	Path string   // an executable file
 	Args []string // what comes before the first own argument: none, or "agent" for hostler itself

@@ -23,13 +23,14 @@ const (
 	hasResize
 	hasSignals
 	hasOne
+	mayStay
 )
 
 func appendCommand(b []byte, cmd *compute.Command) []byte {
 	b = append(b, opRun)
 	var flags byte
 	for i, has := range [...]bool{cmd.Stdin != nil, cmd.Stdout != nil, cmd.Stderr != nil, cmd.TTY != nil, cmd.Resize != nil, cmd.Signals != nil,
-		same(cmd.Stdout, cmd.Stderr)} {
+		same(cmd.Stdout, cmd.Stderr), cmd.Stay} {
 		if has {
 			flags |= 1 << i
 		}
@@ -67,9 +68,9 @@ func decodeRequest(body []byte) *request {
 	r := &request{op: d.int(255)}
 	switch r.op {
 	case opRun:
-		flags := d.int(hasStdin | hasStdout | hasStderr | hasTTY | hasResize | hasSignals | hasOne)
+		flags := d.int(hasStdin | hasStdout | hasStderr | hasTTY | hasResize | hasSignals | hasOne | mayStay)
 		r.stdin, r.stdout, r.stderr = flags&hasStdin != 0, flags&hasStdout != 0, flags&hasStderr != 0
-		r.one = flags&hasOne != 0
+		r.one, r.cmd.Stay = flags&hasOne != 0, flags&mayStay != 0
 		r.resize, r.signals = flags&hasResize != 0, flags&hasSignals != 0
 		if n := d.int(maxWords); n > 0 {
 			r.cmd.Args = make([]string, 0, min(n, len(d.b)))
@@ -94,6 +95,7 @@ func decodeRequest(body []byte) *request {
 		r.path = d.string()
 	case opDial, opListen:
 		r.network, r.address = d.string(), d.string()
+	case opFacts, opUsage, opPing:
 	default:
 		return nil
 	}

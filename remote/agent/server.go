@@ -21,6 +21,7 @@ type Options struct {
 }
 
 const (
+	maxReason   = 1 << 10                // bytes of Exit.Reason
 	maxRequests = 64 << 20               // bytes of all requests that are being served
 	backlog     = 16                     // connections that a listener's client has not accepted yet
 	drain       = time.Second            // for the last answers to be read, and for a byte stream that does not end when it is closed
@@ -287,6 +288,8 @@ func (v *server) serve(ctx context.Context, st *stream, req *request) {
 		err = v.dial(ctx, st, req)
 	case opListen:
 		err = v.listen(ctx, st, req)
+	case opFacts, opUsage:
+		err = v.inform(ctx, st, req.op)
 	}
 	if err != nil && v.ctx.Err() != nil {
 		err = &compute.Error{Op: "agent", Kind: compute.ErrLost, Err: errors.New("the other side is ending")}
@@ -301,6 +304,7 @@ func (v *server) result(st *stream, exit compute.Exit, err error) {
 	if err == nil {
 		body = appendUint(body, uint64(min(max(exit.Code, 0), 255)))
 		body = appendString(body, exit.Signal)
+		body = appendString(body, exit.Reason[:min(len(exit.Reason), maxReason)])
 	}
 	if len(body) > maxControl {
 		body = appendError(body[:0], &plainError{text: err.Error(), is: []error{err}}, 0)

@@ -10,7 +10,7 @@ import (
 )
 
 // Version is the version of the protocol.
-const Version = 1
+const Version = 2
 
 const (
 	magic      = "HsAg"
@@ -43,6 +43,9 @@ const (
 	opGet    = 3
 	opDial   = 4
 	opListen = 5
+	opFacts  = 6
+	opUsage  = 7
+	opPing   = 8
 )
 
 // protocolError is a peer that breaks the rules.

@@ -8,13 +8,15 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
+	"github.com/hostler-project/hostler/remote/process"
 )
 
 // Verb is what a first word does: it gets the words behind it, and returns the exit status.
 type Verb func(args []string) int
 
 // usage is what the program says of itself; agent.Program has the whole of it.
-const usage = `usage: serve [--stay] [--keep-env] [--owner] [--dir=DIR] stdio|fd:N|unix:PATH|port:PATH|vsock:PORT
+const usage = `usage: serve [--stay] [--keep-env] [--owner] [--dir=DIR] [--cgroup=auto|none|DIR|fd:N] [--oom=FILE|fd:N]
+             stdio|fd:N|unix:PATH|port:PATH|vsock:PORT
        init [--] COMMAND...
        version
 `
@@ -35,6 +37,8 @@ func Main(args []string, version string, verbs map[string]Verb) int {
 		err = serve(args[1:])
 	case "init":
 		return first(args[1:])
+	case "reap":
+		return process.Reap()
 	case "version":
 		fmt.Printf("hostler-agent %s protocol %d\n", version, agent.Version)
 	case "help", "-h", "--help":

@@ -21,6 +21,7 @@ import (
 // serve is the verb: it serves on the stream of bytes that its last word names.
 func serve(args []string) error {
 	var stay bool
+	group := "auto"
 	opt := process.Options{}
 	for len(args) > 0 && strings.HasPrefix(args[0], "--") {
 		name, value, _ := strings.Cut(args[0], "=")
@@ -33,6 +34,14 @@ func serve(args []string) error {
 			opt.Owner = true
 		case "--dir":
 			opt.Dir = value
+		case "--cgroup":
+			group = value
+		case "--oom":
+			f, err := openFile(value)
+			if err != nil {
+				return invalid("--oom: %w", err)
+			}
+			opt.OOMKills = process.OOMKills(f)
 		default:
 			return invalid("no such option: %s", args[0])
 		}
@@ -46,6 +55,12 @@ func serve(args []string) error {
 	place, err := open(ctx, args[0])
 	if err != nil {
 		return err
+	}
+	if err := adopt(&opt, group); err != nil {
+		return err
+	}
+	if opt.Orphans != nil {
+		go opt.Orphans.Run(context.Background()) // to our own end
 	}
 	conn := process.New(opt)
 	err = Serve(ctx, place, conn, stay)
@@ -155,6 +170,19 @@ func open(ctx context.Context, word string) (Place, error) {
 		return listenVsock(uint32(n))
 	}
 	return nil, invalid("no place to serve on: %s", word)
+}
+
+// openFile opens a file or directory by its name, or by its number: fd:N.
+func openFile(word string) (*os.File, error) {
+	if n, ok := strings.CutPrefix(word, "fd:"); ok {
+		fd, err := strconv.ParseUint(n, 10, 20)
+		if err != nil {
+			return nil, err
+		}
+		syscall.CloseOnExec(int(fd))
+		return os.NewFile(uintptr(fd), word), nil
+	}
+	return os.Open(word)
 }
 
 // listenUnix makes a socket that only we may connect to, in place of one that nobody listens on any more.

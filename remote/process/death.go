@@ -66,6 +66,9 @@ func (w *deathWatch) start(pid int, session bool) {
 
 // stop ends the watch.
 func (w *deathWatch) stop() {
+	if w == nil {
+		return
+	}
 	w.timer.Stop()
 	w.mu.Lock()
 	defer w.mu.Unlock()

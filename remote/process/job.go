@@ -15,6 +15,7 @@ import (
 // job is a started process with its group.
 type job struct {
 	pid      int
+	kin      *kin
 	session  bool     // it leads a session, with a terminal of ours
 	ptmx     *os.File // our side of that terminal
 	terminal *os.File // the caller's own terminal, lent to the group while it runs; nil: none
@@ -51,6 +52,9 @@ func (j *job) kill() {
 	if j.behind != nil {
 		j.behind.soon()
 		j.far("KILL")
+	}
+	if j.kin.kill(j.over) {
+		return
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -154,6 +158,13 @@ func (j *job) stopped() {
 		setTerminalGroup(j.terminal, j.pid)
 	}
 	_ = unix.Kill(-j.pid, unix.SIGCONT)
+}
+
+// over reports whether the leader has ended.
+func (j *job) over() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.ended
 }
 
 func isClosed(c <-chan struct{}) bool {

@@ -25,6 +25,13 @@ type Options struct {
 	KeepEnv bool              // commands get our whole environment; else PATH, HOME, USER, LOGNAME, SHELL, LANG, TERM
 	Mark    map[string]string // environment that every process gets, so that it is found again
 	Owner   bool              // Put gives files the owners, by number, that the stream names; only root may
+
+	// What a command leaves running when it ends, however it has hidden that, ends too unless Command.Stay, where one of the first two is given.
+	Cgroup   *os.File   // a directory of a cgroup v2 that we may make groups in: each command gets one. nil: none
+	Reaper   []string   // else: a program that calls Reap, in between us and each command; no processes behind a prefix, or in a root. nil: none
+	OOMKills func() int // how many were killed for want of memory until now, where the groups do not count it; nil: nobody knows
+	Orphans  *Orphans   // buries orphans, so that commands must be known to it; nil: nobody does here
+	NoWatch  bool       // nobody watches over us to end commands when we are killed, as the kernel does: we are a name space's first process
 }
 
 // Conn is a compute.Conn whose commands are processes of this machine. It is also a compute.Dialer and a compute.Listener, which say ErrInvalid
@@ -32,6 +39,7 @@ type Options struct {
 type Conn struct {
 	opt     Options
 	done    chan struct{} // closed by Close
+	groups  *groups       // nil: no cgroup
 	running sync.WaitGroup
 
 	mu     sync.Mutex
@@ -46,7 +54,11 @@ var (
 
 // New returns a connection that runs local processes. It does nothing yet; what opt asks for and this machine refuses shows at the first use.
 func New(opt Options) *Conn {
-	return &Conn{opt: opt, done: make(chan struct{})}
+	e := &Conn{opt: opt, done: make(chan struct{})}
+	if opt.Cgroup != nil {
+		e.groups = &groups{dir: opt.Cgroup}
+	}
+	return e
 }
 
 // Close kills what runs and waits for its end; not for those who still read or write for it.
@@ -58,6 +70,9 @@ func (e *Conn) Close() error {
 	}
 	e.mu.Unlock()
 	e.running.Wait()
+	if e.groups != nil {
+		e.groups.close()
+	}
 	return nil
 }
 
@@ -158,11 +173,12 @@ func (e *Conn) runPlain(ctx context.Context, cmd *compute.Command, p *program) (
 	} else if c.Stderr, err = pipes.out(stderr); err != nil {
 		return compute.Exit{}, cannotStart(p, err)
 	}
-	if err := c.Start(); err != nil {
+	k, err := e.launch(c, cmd, p)
+	if err != nil {
 		return compute.Exit{}, cannotStart(p, err)
 	}
 	pipes.started()
-	j := &job{pid: c.Process.Pid, terminal: term, behind: p.behind, reaped: p.reaped}
+	j := &job{pid: c.Process.Pid, kin: k, terminal: term, behind: p.behind, reaped: p.reaped}
 	if lend || !seesStops {
 		j.foreground()
 	}
@@ -202,27 +218,35 @@ func (e *Conn) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *
 			}
 		}
 	}()
-	death := watchDeath(j.pid, j.session)
+	var death *deathWatch
+	if !e.opt.NoWatch && len(e.opt.Reaper) == 0 {
+		death = watchDeath(j.pid, j.session)
+	}
 	j.wait()
 	death.stop()
 	close(ended)
-	err := <-cause // and nobody sends signals any more
-	_ = c.Wait()   // reaps; the status is read below, and there are no copying goroutines to fail
+	err := <-cause        // and nobody sends signals any more
+	j.kin.ended()         // while the number is still the command's
+	e.opt.Orphans.wait(c) // reaps; the status is read below, and there are no copying goroutines to fail
 	j.reaped()
 	j.background()
 	finish()
+	ws, reason := j.kin.outcome(unix.WaitStatus(c.ProcessState.Sys().(syscall.WaitStatus)))
 	if err != nil {
 		return compute.Exit{}, err
 	}
-	ws, ok := c.ProcessState.Sys().(syscall.WaitStatus)
-	if ok && ws.Signaled() {
-		return compute.Exit{Signal: strings.TrimPrefix(unix.SignalName(ws.Signal()), "SIG")}, nil
+	if ws.Signaled() {
+		return compute.Exit{Signal: strings.TrimPrefix(unix.SignalName(ws.Signal()), "SIG"), Reason: reason}, nil
 	}
-	return compute.Exit{Code: c.ProcessState.ExitCode()}, nil
+	return compute.Exit{Code: ws.ExitStatus(), Reason: reason}, nil
 }
 
 // cannotStart tells the ways apart in which a process does not come to be.
 func cannotStart(p *program, err error) error {
+	var told *compute.Error
+	if errors.As(err, &told) {
+		return err
+	}
 	out := &compute.Error{Op: "exec.Run", Kind: compute.ErrCannotStart, Err: err}
 	var pe *fs.PathError
 	if errors.As(err, &pe) {

@@ -31,14 +31,15 @@ func (e *Conn) runTerminal(ctx context.Context, cmd *compute.Command, p *program
 	c := p.command()
 	c.Stdin, c.Stdout, c.Stderr = tty, tty, tty
 	c.SysProcAttr.Setsid, c.SysProcAttr.Setctty = true, true
+	var k *kin
 	if err == nil {
-		err = c.Start()
+		k, err = e.launch(c, cmd, p)
 	}
 	_ = tty.Close()
 	if err != nil {
 		return compute.Exit{}, cannotStart(p, err)
 	}
-	j := &job{pid: c.Process.Pid, session: true, ptmx: ptmx, behind: p.behind, reaped: p.reaped}
+	j := &job{pid: c.Process.Pid, kin: k, session: true, ptmx: ptmx, behind: p.behind, reaped: p.reaped}
 	var line string
 	var ready chan struct{}
 	w := orDiscard(cmd.Stdout)
