@@ -3,14 +3,15 @@ package tree
 import (
 	"archive/tar"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -122,7 +123,7 @@ func (u *unpacker) entry(h *tar.Header, body io.Reader) error {
 		return Cause(err)
 	}
 	base := path.Base(name)
-	temp := ".hostler-" + rand.Text()[:12]
+	temp := ".hostler-" + strconv.FormatUint(rand.Uint64(), 36) // the runtime's own: crypto/rand would cost the agent a fifth of a millisecond at its start
 	if err := u.make(dir, temp, name, h, body); err != nil {
 		_ = dir.Remove(temp)
 		var re *ReadError
