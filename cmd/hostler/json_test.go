@@ -18,6 +18,7 @@ var documents = map[string]any{
 	"version": versionView{}, "status": statusView{}, "source": sourceView{}, "states": stateView{}, "instance": instanceView{}, "lease": leaseView{},
 	"phases": phasesView{}, "config": configView{}, "root": rootView{}, "configured": configuredView{}, "defaults": defaultsView{},
 	"source-detail": sourceDetail{}, "test": testView{}, "trust": trustView{}, "risk": riskView{}, "check": checkView{}, "forward": forwardView{},
+	"facts": factsView{}, "facts-of": compute.Facts{}, "usage": usageView{},
 	"event": compute.Event{}, "report": runReport{}, "error": errorView{}, "released": releasedView{},
 	"image": imageView{}, "image-config": imageConfigView{}, "image-layer": imageLayerView{}, "collected": collectedView{},
 }

@@ -277,6 +277,10 @@ func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 		return fmt.Errorf("%w", err)
 	}
 	r.exit = &exit
+	if exit.Reason != "" {
+		restore()
+		_ = fprintf(r.app.errs, "%s: %s: the command was ended: %s\n", r.app.program, r.instance.ID, exit.Reason)
+	}
 	if n := exit.Status(); n != 0 {
 		return status(n)
 	}
@@ -296,7 +300,7 @@ echo $!`
 // detached starts the command and leaves it to itself.
 func (r *runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.Command) error {
 	cmd.Args = append([]string{"sh", "-c", detachScript, "sh"}, cmd.Args...)
-	cmd.Stdin = nil
+	cmd.Stdin, cmd.Stay = nil, true
 	r.begun = time.Now()
 	exit, err := conn.Run(ctx, cmd)
 	r.ended = time.Now()

@@ -212,6 +212,7 @@ type runReport struct {
 	Begun    bool       `json:"begun"` // the command was started
 	Exit     int        `json:"exit_status"`
 	Signal   string     `json:"signal,omitempty"` // that ended the command
+	Reason   string     `json:"reason,omitempty"` // why, where that is known: "out of memory"
 	Kind     string     `json:"kind,omitempty"`   // of the error, where it was not the command's own status
 	Error    string     `json:"error,omitempty"`
 	Hint     string     `json:"hint,omitempty"`
@@ -241,7 +242,7 @@ func (a *app) writeReport(name string, r *runner, err error) error {
 	var own status
 	switch {
 	case r.exit != nil:
-		v.Signal = r.exit.Signal
+		v.Signal, v.Reason = r.exit.Signal, r.exit.Reason
 	case errors.As(err, &own):
 		v.Begun = !r.begun.IsZero()
 		v.Kind = map[status]string{exitTimeout: "timeout"}[own]

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+func newFacts(a *app) *cobra.Command {
+	var anyones bool
+	cmd := &cobra.Command{
+		Use:   "facts INSTANCE|LEASE",
+		Short: "Tell what an instance is and what it uses, as seen from inside",
+		Long: `Ask an instance for its system, processors, memory, disk and well-known programs, and for what it uses of these now. Instances that are reached by
+ssh cannot tell.`,
+		Example: "  hostler facts local-local\n  hostler facts build --json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.facts(cmd.Context(), args[0], anyones)
+		},
+		ValidArgsFunction: a.completeLeased,
+	}
+	cmd.Flags().BoolVar(&anyones, "any", false, "ask the instance whoever has the lease; for administrators")
+	return cmd
+}
+
+// factsView is what `facts --json` prints.
+type factsView struct {
+	Instance string        `json:"instance"`
+	Facts    compute.Facts `json:"facts"`
+	Usage    usageView     `json:"usage"`
+}
+
+// usageView is compute.Usage with its time in seconds, as everywhere.
+type usageView struct {
+	CPU       float64 `json:"cpu"`
+	Memory    int64   `json:"memory"`
+	Disk      int64   `json:"disk"`
+	Processes int     `json:"processes"`
+	OOMKills  int     `json:"oom_kills,omitempty"`
+}
+
+func (a *app) facts(ctx context.Context, name string, anyones bool) error {
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return err
+	}
+	who := a.who(ctx, engine, name)
+	who.Admin = anyones
+	ctx, stop := a.untilSignal(ctx)
+	defer stop()
+	i, _, err := engine.Resolve(ctx, name)
+	if err != nil {
+		return err
+	}
+	lease, err := engine.Use(ctx, who, i.ID)
+	if err != nil {
+		return err
+	}
+	who.Lease = lease.ID // this lease or none
+	conn, _, err := a.connect(ctx, engine, who, i)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	v := factsView{Instance: string(i.ID)}
+	informer, ok := compute.As[compute.Informer](conn)
+	if !ok {
+		return &compute.Error{ID: i.ID, Kind: compute.ErrInvalid, Err: errors.New("this way into the computer cannot tell about it")}
+	}
+	if v.Facts, err = informer.Facts(ctx); err != nil {
+		return err
+	}
+	u, err := informer.Usage(ctx)
+	if err != nil {
+		return err
+	}
+	v.Usage = usageView{u.CPU.Seconds(), u.Memory, u.Disk, u.Processes, u.OOMKills}
+	if a.flags.json {
+		return a.printJSON(v)
+	}
+	return a.printFacts(v)
+}
+
+func (a *app) printFacts(v factsView) error {
+	f, u := v.Facts, v.Usage
+	for _, line := range [][2]string{
+		{"system", f.System}, {"kernel", f.OS + " " + f.Kernel + " " + f.Arch}, {"hostname", f.Hostname}, {"cores", strconv.Itoa(f.Cores)},
+		{"memory", shortSize(u.Memory) + " of " + shortSize(f.Memory)}, {"disk", shortSize(u.Disk) + " of " + shortSize(f.Disk)},
+		{"cpu", strconv.FormatFloat(u.CPU, 'f', 3, 64) + "s"}, {"processes", strconv.Itoa(u.Processes)}, {"oom kills", strconv.Itoa(u.OOMKills)},
+	} {
+		if err := fprintf(a.out, "%-10s %s\n", line[0], line[1]); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Tools)) {
+		if err := fprintf(a.out, "%-10s %s\n", name, f.Tools[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
