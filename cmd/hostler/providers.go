@@ -46,6 +46,12 @@ func kinds() map[string]kind {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
 			atHome(o)
 		})),
+		"container": slow(open(container.Open, func(o *container.Options, s site) {
+			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
+		})),
+		"vm": slow(open(vm.Open, func(o *vm.Options, s site) {
+			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
+		})),
 		"ssh": open(openSSH, func(o *sshKeys, s site) { o.site = s }),
 	}
 	return all
