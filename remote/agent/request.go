@@ -35,7 +35,7 @@ func appendCommand(b []byte, cmd *compute.Command) []byte {
 			flags |= 1 << i
 		}
 	}
-	b = append(b, flags)
+	b = appendUint(b, uint64(flags))
 	b = appendUint(b, uint64(len(cmd.Args)))
 	for _, a := range cmd.Args {
 		b = appendString(b, a)
