@@ -262,7 +262,7 @@ func nothingStays(t *testing.T) {
 		t.Helper()
 		var out bytes.Buffer
 		if _, err := j.conn.Run(t.Context(), &compute.Command{Args: []string{"/bin/sh", "-c", script}, Stdout: &out, Stderr: &out, Stay: true}); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", script, err)
 		}
 		return strings.TrimSpace(out.String())
 	}

@@ -3,8 +3,6 @@ package enter
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,18 +23,14 @@ func takeDevices() [len(devices)]int {
 	return out
 }
 
-// closed are the places of /proc that tell or change something of the whole machine, and what they become: they are not a sandbox's business, though
-// its root, who is nobody outside, could open few of them.
+// closed are the places of /proc that change the whole machine, or tell of it, to whom the kernel takes for root or lets look: the sandbox's root is
+// nobody outside, so the rest of /proc refuses him by itself.
 var closed = [...]struct {
 	path string
 	mask bool // hidden; else it can be read only
-}{
-	{"/proc/sys", false}, {"/proc/sysrq-trigger", false}, {"/proc/irq", false}, {"/proc/bus", false}, {"/proc/fs", false},
-	{"/proc/kcore", true}, {"/proc/keys", true}, {"/proc/timer_list", true}, {"/proc/sched_debug", true}, {"/proc/latency_stats", true},
-	{"/proc/kmsg", true}, {"/proc/acpi", true}, {"/proc/scsi", true}, {"/sys/firmware", true},
-}
+}{{"/proc/sys", false}, {"/proc/sysrq-trigger", false}, {"/proc/kcore", true}, {"/proc/keys", true}}
 
-// furnish mounts /proc, /sys and /dev and writes the sandbox's own files. It works in the new root, so whatever links an image has lead nowhere else.
+// furnish mounts /proc, /sys and /dev. It works in the new root, so whatever links an image has lead nowhere else.
 // hostProc is the host's own /proc, or -1: without a name space of processes there can be no other.
 func furnish(p *Plan, nodes [len(devices)]int, hostProc int) error {
 	// An image may lack the directories; where it has links in their place the mount is where the link leads, inside.
@@ -67,11 +61,6 @@ func furnish(p *Plan, nodes [len(devices)]int, hostProc int) error {
 			if err := closeOff(c.path, c.mask, nodes[0]); err != nil && !errors.Is(err, unix.ENOENT) {
 				return at(err, "close off %s", c.path)
 			}
-		}
-	}
-	for name, text := range p.Files {
-		if err := write(name, text); err != nil {
-			return at(err, "write %s", name)
 		}
 	}
 	return nil
@@ -152,15 +141,4 @@ func dev(p *Plan, nodes [len(devices)]int) error {
 		return fmt.Errorf("/dev/pts: %w", err)
 	}
 	return nil
-}
-
-// write puts a file of the sandbox's own in the place of whatever is there.
-func write(name, text string) error {
-	if err := unix.Unlink(name); err != nil && !errors.Is(err, unix.ENOENT) {
-		return err
-	}
-	if err := os.MkdirAll(path.Dir(name), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(name, []byte(text), 0o644)
 }

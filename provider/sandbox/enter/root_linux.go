@@ -211,6 +211,9 @@ func (b *builder) overlay(piece Piece, trees map[string]int) error {
 	if err := unix.Chmod(upper, st.Mode&0o7777); err != nil {
 		return err
 	}
+	if err := b.seed(piece.At, upper, lower); err != nil {
+		return err
+	}
 	target := b.store + "/r"
 	if piece.At != "/" {
 		fd, err := b.inside(piece.At, true)
@@ -229,6 +232,64 @@ func (b *builder) overlay(piece Piece, trees map[string]int) error {
 	}
 	if piece.At == "/" {
 		return b.open()
+	}
+	return nil
+}
+
+// seed writes those of the sandbox's own files that lie in an overlay into what will be written to: there it costs less than in the overlay, where
+// whatever is in their place would have to go first. The directories on the way look as they do below.
+func (b *builder) seed(at, upper string, lower []string) error {
+	for name, text := range b.plan.Files {
+		rel, ok := strings.CutPrefix(name, strings.TrimSuffix(at, "/")+"/")
+		if !ok || b.within(name) != at {
+			continue
+		}
+		place := upper
+		for dir := range strings.SplitSeq(path.Dir(rel), "/") {
+			if dir == "." {
+				break
+			}
+			place += "/" + dir
+			if err := like(place, strings.TrimPrefix(place, upper), lower); err != nil {
+				return err
+			}
+		}
+		if err := os.WriteFile(upper+"/"+rel, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// within returns where the innermost overlay is that a path lies in.
+func (b *builder) within(name string) string {
+	best := ""
+	for _, p := range b.plan.Pieces {
+		if p.Kind == Overlay && len(p.At) > len(best) && strings.HasPrefix(name, strings.TrimSuffix(p.At, "/")+"/") {
+			best = p.At
+		}
+	}
+	return best
+}
+
+// like makes a directory that looks as the topmost of the layers' has it, unless it is there. Where that is none, or there is none, programs get one.
+func like(place, rel string, lower []string) error {
+	if err := unix.Mkdir(place, 0o755); err != nil {
+		if errors.Is(err, unix.EEXIST) {
+			return nil
+		}
+		return err
+	}
+	for _, dir := range lower {
+		var st unix.Stat_t
+		if unix.Lstat(dir+rel, &st) != nil {
+			continue
+		}
+		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			_ = unix.Chown(place, int(st.Uid), int(st.Gid)) // one who is nobody here keeps nobody's
+			return unix.Chmod(place, st.Mode&0o7777)
+		}
+		break
 	}
 	return nil
 }
