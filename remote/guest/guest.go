@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
@@ -24,6 +25,7 @@ const usage = `usage: serve [--stay] [--keep-env] [--owner] [--dir=DIR] [--cgrou
 // Main runs a command line of which args are the words, without the program's own name, and returns the exit status. Verbs are those that other
 // packages add; may be nil.
 func Main(args []string, version string, verbs map[string]Verb) int {
+	debug.SetGCPercent(25) // there may be a thousand of us, with little to do each: memory counts for more than a collection now and then
 	word := ""
 	if len(args) > 0 {
 		word = args[0]

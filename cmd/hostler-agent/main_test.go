@@ -1,0 +1,259 @@
+package main_test
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/agent"
+)
+
+const mostBytes = 6_000_000 // of the file
+
+// heavy are packages of the standard library that would make it large, or slow to start.
+const heavy = "net/http crypto/tls text/template html/template regexp encoding/gob database/sql go/ast testing flag log/slog mime compress/flate"
+
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "hostler-agent")
+	if err != nil {
+		return "", err
+	}
+	name := filepath.Join(dir, "hostler-agent")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", name, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", &exec.Error{Name: string(out), Err: err}
+	}
+	return name, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if name, err := built(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(name))
+	}
+	os.Exit(code)
+}
+
+// program builds it, as `make agents` does.
+func program(t testing.TB) string {
+	t.Helper()
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("go: there is no compiler")
+	}
+	name, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// TestImports holds the program to what is in testdata/imports, package by package but for the standard library's.
+func TestImports(t *testing.T) {
+	program(t)
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{.ImportPath}} {{.Standard}} {{.Dir}}", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		if words[1] == "false" {
+			got = append(got, words[0])
+			files, _ := filepath.Glob(words[2] + "/*.go")
+			for _, f := range files {
+				_, _ = os.ReadFile(f) // what a test opens the test cache watches
+			}
+		} else if slices.Contains(strings.Fields(heavy), words[0]) {
+			t.Errorf("%s is linked", words[0])
+		}
+	}
+	slices.Sort(got)
+	const list = "testdata/imports"
+	want, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := strings.Join(got, "\n") + "\n"; text != string(want) {
+		t.Errorf("%s has\n%sand it is\n%s", list, want, text)
+	}
+}
+
+func TestSize(t *testing.T) {
+	fi, err := os.Stat(program(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fi.Size() >= mostBytes {
+		t.Errorf("%d bytes, of %d", fi.Size(), mostBytes)
+	}
+}
+
+// started runs the program on a socket, and returns it with the socket's name.
+func started(t testing.TB) (*exec.Cmd, string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	name := filepath.Join(dir, "s")
+	l, err := net.Listen("unix", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := l.(*net.UnixListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	_ = l.Close()
+	cmd := exec.Command(program(t), "serve", "--stay", "fd:3")
+	cmd.ExtraFiles = []*os.File{f}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+	})
+	return cmd, name
+}
+
+func connected(t testing.TB, name string) *agent.Client {
+	t.Helper()
+	nc, err := net.Dial("unix", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := agent.New(nc)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// resident is how many bytes of memory a process has that another of the same program would not share with it: what it has written to.
+func resident(t testing.TB, pid int) int64 {
+	t.Helper()
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup")
+	if err != nil {
+		t.Skip("memory: the kernel does not tell it")
+	}
+	var own int64
+	for line := range strings.Lines(string(b)) {
+		if words := strings.Fields(line); len(words) > 1 && words[0] == "Private_Dirty:" {
+			n, _ := strconv.ParseInt(words[1], 10, 64)
+			own += n << 10
+		}
+	}
+	return own
+}
+
+func TestMemory(t *testing.T) {
+	cmd, name := started(t)
+	c := connected(t, name)
+	for range 20 {
+		if exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"true"}}); err != nil || exit != (compute.Exit{}) {
+			t.Fatal(exit, err)
+		}
+	}
+	const most = 6 << 20
+	if n := resident(t, cmd.Process.Pid); n <= 0 || n > most {
+		t.Errorf("%d KiB of its own", n>>10)
+	} else {
+		t.Logf("%d KiB of its own", n>>10)
+	}
+}
+
+// One program on standard streams from its start to its first answer.
+func TestFirstAnswer(t *testing.T) {
+	for range 3 {
+		answer(t)
+	}
+}
+
+func answer(t testing.TB) {
+	t.Helper()
+	cmd := exec.Command(program(t), "serve", "stdio")
+	in, _ := cmd.StdinPipe()
+	out, _ := cmd.StdoutPipe()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := in.Write([]byte("HsAg\x00\x02\x00\x00"))
+	hello := make([]byte, 8)
+	if err == nil {
+		_, err = out.Read(hello)
+	}
+	if err != nil || !bytes.HasPrefix(hello, []byte("HsAg")) {
+		t.Errorf("got %q, %v", hello, err)
+	}
+	_ = in.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// BenchmarkAgent has the promises as ratios of the same run: a command beside a bare fork and exec, a start beside that of true.
+func BenchmarkAgent(b *testing.B) {
+	bare := func(b *testing.B) time.Duration {
+		return each(b, func() {
+			if err := exec.Command("/bin/true").Run(); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+	b.Run("command", func(b *testing.B) {
+		cmd, name := started(b)
+		c := connected(b, name)
+		run := func() {
+			if exit, err := c.Run(b.Context(), &compute.Command{Args: []string{"/bin/true"}}); err != nil || exit != (compute.Exit{}) {
+				b.Fatal(exit, err)
+			}
+		}
+		for range 20 {
+			run()
+		}
+		floor := bare(b)
+		for b.Loop() {
+			run()
+		}
+		per := b.Elapsed() / time.Duration(b.N)
+		b.ReportMetric(float64(per-floor)/1e6, "ms-above-fork")
+		b.ReportMetric(float64(per)/float64(floor), "x-fork")
+		b.ReportMetric(float64(resident(b, cmd.Process.Pid))/(1<<20), "MiB-own")
+	})
+	b.Run("start", func(b *testing.B) {
+		program(b)
+		floor := bare(b)
+		for b.Loop() {
+			answer(b)
+		}
+		b.ReportMetric(float64(b.Elapsed()/time.Duration(b.N))/float64(floor), "x-fork")
+	})
+}
+
+// each is the middle one of a hundred times that f takes.
+func each(b *testing.B, f func()) time.Duration {
+	b.Helper()
+	b.StopTimer()
+	defer b.StartTimer()
+	var all []time.Duration
+	for range 100 {
+		begun := time.Now()
+		f()
+		all = append(all, time.Since(begun))
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
