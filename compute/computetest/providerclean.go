@@ -51,8 +51,12 @@ func (s *providerSuite) clean(t *testing.T) {
 		}
 		var pid string
 		if s.o.Reply == "" {
-			out, _ := s.run(t, conn, "sh", "-c", "sleep 3987 </dev/null >/dev/null 2>&1 & echo $!")
-			pid = strings.TrimSpace(out)
+			var out bytes.Buffer
+			leave := &compute.Command{Args: []string{"sh", "-c", "sleep 3987 </dev/null >/dev/null 2>&1 & echo $!"}, Stay: true, Stdout: &out}
+			if _, err := conn.Run(s.context(t), leave); err != nil {
+				t.Fatal(err)
+			}
+			pid = strings.TrimSpace(out.String())
 			if _, exit := s.run(t, conn, "kill", "-0", pid); exit.Status() != 0 {
 				t.Fatalf("the process %s that shall be left behind does not live", pid)
 			}

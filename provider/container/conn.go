@@ -40,6 +40,7 @@ var (
 	_ compute.Conn     = (*conn)(nil)
 	_ compute.Dialer   = (*conn)(nil)
 	_ compute.Listener = (*conn)(nil)
+	_ compute.Informer = (*conn)(nil)
 )
 
 // enter starts our program in the container as a user; "": whom the container is for.

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,21 +41,28 @@ type daemon struct {
 	once sync.Once
 	skip string // why it cannot be had here
 	cmd  *exec.Cmd
+	ends []int          // other processes of its own, that do not end with the one we started
 	net  netns.NsHandle // where it is
 }
 
 var (
-	place  string // the directory of all this
+	place  string                                             // the directory of all this
+	group  = fmt.Sprintf("hostler-container-%d", os.Getpid()) // the control group above docker's containers
 	docker = &daemon{name: "docker", script: `ip link set lo up && exec dockerd --data-root "$1/data" --exec-root "$1/run" -p "$1/pid" -H "unix://$2" ` +
-		`--cgroup-parent hostler-container --bip 10.213.7.1/24 --registry-mirror http://127.0.0.1:1`}
+		`--cgroup-parent "$3" --bip 10.213.7.1/24 --registry-mirror http://127.0.0.1:1`}
 	podman = &daemon{name: "podman", script: `ip link set lo up && if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi &&
 		export CONTAINERS_REGISTRIES_CONF="$1/registries.conf" CONTAINERS_CONF="$1/containers.conf" TMPDIR="$1" && exec podman --root "$1/data" --runroot "$1/run" --tmpdir "$1/tmp" --cgroup-manager=cgroupfs ` +
 		`--events-backend=file system service --time=0 "unix://$2"`}
+	// rootless is podman of an ordinary user, who maps nobody but himself: no limits where control groups are not delegated.
+	rootless = &daemon{name: "rootless", script: `ip link set lo up && if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi &&
+		chown -R 65534:65534 "$1" && export CONTAINERS_CONF="$1/containers.conf" TMPDIR="$1" HOME="$1" XDG_RUNTIME_DIR="$1/run" &&
+		mkdir "$1/run" "$1/socket"; chown 65534:65534 "$1/run" "$1/socket" &&
+		exec setpriv --reuid 65534 --regid 65534 --clear-groups podman --cgroup-manager=cgroupfs --events-backend=file system service --time=0 "unix://$2"`}
 )
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		for _, d := range []*daemon{docker, podman} {
+		for _, d := range []*daemon{docker, podman, rootless} {
 			if d.cmd == nil {
 				continue
 			}
@@ -68,7 +76,7 @@ func TestMain(m *testing.M) {
 			}
 			d.net.Close()
 		}
-		for _, parent := range []string{"hostler-container", "libpod_parent/conmon", "libpod_parent"} { // the engines' own, empty now
+		for _, parent := range []string{group, "libpod_parent/conmon", "libpod_parent"} { // the engines' own, empty now
 			dirs, _ := filepath.Glob("/sys/fs/cgroup/*/" + parent)
 			for _, dir := range dirs {
 				if place != "" {
@@ -105,7 +113,7 @@ func (d *daemon) open(t testing.TB) string {
 	if os.Geteuid() != 0 {
 		return "only root starts it"
 	}
-	for _, program := range []string{map[string]string{"docker": "dockerd", "podman": "podman"}[d.name], "ip", "unshare"} {
+	for _, program := range []string{map[string]string{"docker": "dockerd", "podman": "podman", "rootless": "podman"}[d.name], "ip", "unshare", "setpriv"} {
 		if _, err := exec.LookPath(program); err != nil {
 			return err.Error()
 		}
@@ -119,7 +127,13 @@ func (d *daemon) open(t testing.TB) string {
 			t.Fatal(err)
 		}
 	}
+	if err := os.Chmod(place, 0o711); err != nil {
+		t.Fatal(err)
+	}
 	d.dir, d.socket = filepath.Join(place, d.name), filepath.Join(place, d.name+".sock")
+	if d == rootless {
+		d.socket = filepath.Join(d.dir, "socket/podman.sock")
+	}
 	if err := os.Mkdir(d.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -153,8 +167,8 @@ func (d *daemon) start() error {
 		return err
 	}
 	defer log.Close()
-	d.cmd = exec.Command("unshare", "--net", "--", "sh", "-c", d.script, "sh", d.dir, d.socket)
-	if d.name == "podman" {
+	d.cmd = exec.Command("unshare", "--net", "--", "sh", "-c", d.script, "sh", d.dir, d.socket, group)
+	if d != docker {
 		d.cmd.Args = slices.Insert(d.cmd.Args, 1, "--mount", "--propagation", "slave")
 	}
 	d.cmd.Stdout, d.cmd.Stderr = log, log
@@ -164,6 +178,7 @@ func (d *daemon) start() error {
 	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		_, err := d.request(http.MethodGet, "/_ping", nil)
 		if err == nil {
+			d.ends = d.processes()
 			d.net, err = netns.GetFromPid(d.cmd.Process.Pid)
 			return err
 		}
@@ -175,9 +190,33 @@ func (d *daemon) start() error {
 	}
 }
 
+// processes finds the other ones of rootless podman: it starts itself again in a user name space, and keeps that by a process that waits.
+func (d *daemon) processes() (pids []int) {
+	if d != rootless {
+		return nil
+	}
+	stats, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range stats {
+		b, _ := os.ReadFile(file)
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if strings.HasPrefix(string(b), "podman\x00") && strings.Contains(string(b), d.socket) && pid != d.cmd.Process.Pid {
+			pids = append(pids, pid)
+		}
+	}
+	if b, err := os.ReadFile(filepath.Join(d.dir, "run/libpod/tmp/pause.pid")); err == nil {
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
 // stop ends the program and waits for its end.
 func (d *daemon) stop(s syscall.Signal) error {
-	if err := d.cmd.Process.Signal(s); err != nil {
+	for _, pid := range d.ends { // before the one that we started, which would not see to it
+		_ = syscall.Kill(pid, s)
+	}
+	if err := d.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	done := make(chan error, 1)
@@ -207,12 +246,18 @@ func (d *daemon) left() []string {
 		b, _ := os.ReadFile(file)
 		text := strings.ReplaceAll(string(b), "\x00", " ")
 		groups, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cgroup"))
-		within := strings.Contains(string(groups), "/hostler-container/") || strings.Contains(string(groups), "/libpod_parent/libpod-")
+		if d == rootless {
+			groups = nil // not delegated
+			if strings.HasPrefix(text, "/.hostler-agent ") {
+				out = append(out, "process "+file+" "+text)
+			}
+		}
+		within := strings.Contains(string(groups), "/"+group+"/") || strings.Contains(string(groups), "/libpod_parent/libpod-")
 		if within || strings.Contains(text, d.dir) && (strings.Contains(text, "shim") || strings.Contains(text, "conmon")) {
 			out = append(out, "process "+file+" "+text[:min(len(text), 150)])
 		}
 	}
-	for _, glob := range []string{"/sys/fs/cgroup/*/hostler-container/*", "/sys/fs/cgroup/*/libpod_parent/libpod-*"} {
+	for _, glob := range []string{"/sys/fs/cgroup/*/" + group + "/*", "/sys/fs/cgroup/*/libpod_parent/libpod-*"} {
 		dirs, _ := filepath.Glob(glob)
 		for _, dir := range dirs {
 			if fi, err := os.Stat(dir); err == nil && fi.IsDir() && filepath.Base(dir) != "libpod-conmon" {
