@@ -64,7 +64,11 @@ func (s *Store) GC(ctx context.Context, opt GCOptions) (Collected, error) {
 			}
 		}
 	}
-	out.Layers, out.Size, err = s.dropLayers(out.Images, opt.DryRun)
+	var without []Image
+	if opt.DryRun { // else their records are gone, or somebody has pulled one of them anew
+		without = out.Images
+	}
+	out.Layers, out.Size, err = s.dropLayers(without, opt.DryRun)
 	if err != nil {
 		return out, failed("GC", "", compute.ErrFailed, err, "")
 	}
@@ -151,7 +155,7 @@ func (s *Store) removeName(ctx context.Context, ref string, img Image) error {
 	return s.forget(img.Digest)
 }
 
-// dropLayers removes the layers that no image needs. With dry it only counts, as if the images in without were gone.
+// dropLayers removes the layers that no image needs. With dry it only counts. The images in without are counted as gone.
 func (s *Store) dropLayers(without []Image, dry bool) (n int, size int64, err error) {
 	files, err := os.ReadDir(filepath.Join(s.dir, "layers"))
 	if err != nil {

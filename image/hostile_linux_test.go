@@ -3,6 +3,8 @@ package image_test
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -192,6 +194,36 @@ func FuzzEntries(f *testing.F) {
 		_ = w.Close()
 		layer, check := outside(t)
 		_ = image.Unpack(t.Context(), layer, &b, false)
+		check()
+	})
+}
+
+// FuzzManifests reads an image whose index, manifest and configuration come from somebody who means harm. Nothing may panic, and nothing may come of it
+// outside of the store.
+func FuzzManifests(f *testing.F) {
+	const none = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	f.Add(`{"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:MANIFEST"}]}`, `{"config":{"digest":"sha256:CONFIG"},"layers":[{"digest":"sha256:`+none+`"}]}`,
+		`{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":["sha256:`+none+`"]}}`)
+	f.Add(`{"manifests":[null]}`, `null`, `{}`)
+	f.Add(`{"manifests":[{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"sha256:MANIFEST"}]}`, `{"manifests":[{"platform":null,"digest":"sha256:CONFIG"}]}`, `{"config":null,"layers":[null]}`)
+	f.Add(`[{"Config":"x.json","Layers":["../../x"]}]`, `x`, `{"rootfs":{"type":"layers","diff_ids":["sha256:../../../../x"]}}`)
+	f.Fuzz(func(t *testing.T, index, manifest, config string) {
+		sum := func(s string) string { h := sha256.Sum256([]byte(s)); return hex.EncodeToString(h[:]) }
+		manifest = strings.ReplaceAll(manifest, "CONFIG", sum(config))
+		index = strings.ReplaceAll(index, "MANIFEST", sum(manifest))
+		blob := func(s string) entry {
+			return entry{tar.Header{Name: "blobs/sha256/" + sum(s), Typeflag: tar.TypeReg}, s}
+		}
+		reg := func(name, s string) entry { return entry{tar.Header{Name: name, Typeflag: tar.TypeReg}, s} }
+		layer, check := outside(t)
+		file := filepath.Join(layer, "image.tar")
+		if err := os.WriteFile(file, archive(t, blob(manifest), blob(config), blob(""), reg("x.json", config), reg("index.json", index), reg("manifest.json", index)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := openIn(t, filepath.Join(layer, "store"))
+		for _, ref := range []string{"oci-archive:" + file, "docker-archive:" + file} {
+			_, _ = s.Pull(t.Context(), ref, image.PullOptions{Unsynced: true})
+		}
 		check()
 	})
 }

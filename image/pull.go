@@ -24,6 +24,8 @@ type PullOptions struct {
 	Platform Platform  // zero: this machine's
 	Progress *Progress // nil: nobody looks
 	Unsynced bool      // do not wait for the disk: the image is forgotten if the power fails before Release or GC, which do
+
+	user string // the directory that uses it from the moment that it is here; "": none
 }
 
 // Pull brings an image here and returns it. The name is one of
@@ -110,7 +112,7 @@ func (s *Store) pull(ctx context.Context, r reference, opt PullOptions) (Image, 
 	if err != nil {
 		return Image{}, err
 	}
-	return s.enter(ctx, r, o, layers, stamp)
+	return s.enter(ctx, r, o, layers, stamp, opt.user)
 }
 
 // fits refuses what would not run.
@@ -186,7 +188,7 @@ func (s *Store) fetchAll(ctx context.Context, o *offer, p *Progress) ([]layerRec
 }
 
 // enter writes the record of an image whose layers are here, and its name.
-func (s *Store) enter(ctx context.Context, r reference, o *offer, layers []layerRecord, stamp string) (Image, error) {
+func (s *Store) enter(ctx context.Context, r reference, o *offer, layers []layerRecord, stamp, user string) (Image, error) {
 	l, err := s.lock(ctx, storeLock, shared)
 	if err != nil {
 		return Image{}, err
@@ -213,6 +215,11 @@ func (s *Store) enter(ctx context.Context, r reference, o *offer, layers []layer
 	}
 	if err := s.writeJSON(s.nameFile(r.name), nameRecord{r.name, o.digest, stamp}); err != nil {
 		return Image{}, err
+	}
+	if user != "" {
+		if err := s.mark(o.digest, user); err != nil {
+			return Image{}, err
+		}
 	}
 	img, err := s.image(o.digest)
 	img.Name = r.name

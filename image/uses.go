@@ -14,7 +14,8 @@ import (
 
 // Take returns the image of a name, pulled if it is not here, and marks it as used by dir, as Use does, before anybody could remove it.
 func (s *Store) Take(ctx context.Context, ref, dir string, opt PullOptions) (Image, error) {
-	for range 3 { // it may be removed between the two steps, though hardly thrice
+	opt.user = dir
+	for range 3 { // what is found may be removed before it is marked; what is pulled is marked at once
 		img, err := s.Find(ref)
 		if errors.Is(err, compute.ErrNotFound) || err == nil && !opt.Platform.accepts(img.Platform) {
 			img, err = s.Pull(ctx, ref, opt)
@@ -50,16 +51,21 @@ func (s *Store) Use(ctx context.Context, digest, dir string) error {
 		}
 		return failed("Use", digest, compute.ErrFailed, err, "")
 	}
+	if err := s.mark(digest, dir); err != nil {
+		return failed("Use", digest, compute.ErrFailed, err, "")
+	}
+	return s.Touch(digest)
+}
+
+// mark writes the mark of a user. The caller has storeLock.
+func (s *Store) mark(digest, dir string) error {
 	if !filepath.IsAbs(dir) {
 		return failed("Use", digest, compute.ErrInvalid, errors.New("the user's directory is not absolute: "+dir), "")
 	}
 	if err := os.MkdirAll(s.usesDir(digest), 0o700); err != nil {
-		return failed("Use", digest, compute.ErrFailed, err, "")
+		return err
 	}
-	if err := s.writeJSON(filepath.Join(s.usesDir(digest), short(dir)), dir); err != nil {
-		return failed("Use", digest, compute.ErrFailed, err, "")
-	}
-	return s.Touch(digest)
+	return s.writeJSON(filepath.Join(s.usesDir(digest), short(dir)), dir)
 }
 
 // Release takes the mark of Use away. It is not an error if there is none. It may write what is in memory to the disk, so it belongs into the

@@ -117,11 +117,7 @@ func (a *app) imageList() error {
 			return err
 		}
 		views = append(views, viewImage(img, users))
-		name := img.Name
-		if name == "" {
-			name = "-"
-		}
-		rows = append(rows, []string{printable(name), shortDigest(img.Digest), img.Platform.String(), fmt.Sprint(len(img.Layers)), shortSize(img.Size), fmt.Sprint(len(users)), ago(img.Used)})
+		rows = append(rows, []string{printable(orDash(img.Name)), shortDigest(img.Digest), orDash(img.Platform.String()), fmt.Sprint(len(img.Layers)), shortSize(img.Size), fmt.Sprint(len(users)), ago(img.Used)})
 	}
 	if a.flags.json {
 		return a.printJSON(views)
@@ -243,7 +239,7 @@ func (a *app) imageGC(ctx context.Context, opt image.GCOptions) error {
 	if a.flags.quiet {
 		return nil
 	}
-	return fprintf(a.out, "%s %d images, %d layers, %s\n", verb, len(v.Images), v.Layers, shortSize(v.Size))
+	return fprintf(a.out, "%s %s, %s, %s\n", verb, counted(len(v.Images), "image"), counted(v.Layers, "layer"), shortSize(v.Size))
 }
 
 func (a *app) imageInspect(ref string) error {
