@@ -60,6 +60,8 @@ func (s *Store) classify(ref reference, err error) error {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		err = fmt.Errorf("the disk of %s is full: %w", s.dir, err)
 		hint = "hostler image gc --older-than 1h makes room; what has come so far is not fetched again"
+	case errors.Is(err, syscall.EOPNOTSUPP):
+		hint = "set XDG_CACHE_HOME to a directory on another file system; hostler doctor tries it"
 	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		kind = compute.ErrDenied
 	case errors.As(err, &answer):

@@ -353,7 +353,7 @@ func (u *unpacker) whiteout(dir, base string) error {
 		return contentf("it takes away nothing that could be named")
 	}
 	u.out.Files++
-	err = unix.Mknodat(at, hidden, unix.S_IFCHR, 0)
+	err = makeWhiteout(at, hidden)
 	if !errors.Is(err, unix.EEXIST) {
 		return err
 	}
@@ -374,5 +374,5 @@ func (u *unpacker) makeOpaque(at int, base string) error {
 		return err
 	}
 	defer func() { _ = unix.Close(fd) }()
-	return setxattrFd(fd, opaqueXattr, []byte("y"))
+	return setOpaque(fd)
 }

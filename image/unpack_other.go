@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"os"
+
+	"github.com/hostler-project/hostler/compute"
 )
 
 func unpack(context.Context, string, io.Reader, bool) (unpacked, error) {
@@ -22,3 +24,8 @@ func bootID() string { return "" }
 func readIn([]string, string) ([]byte, error) { return nil, errors.ErrUnsupported }
 
 func (s *Store) makePatch(string, []layerRecord) (bool, error) { return false, nil }
+
+// Examine tells that images are unpacked on Linux only.
+func Examine(context.Context, string) []compute.Finding {
+	return []compute.Finding{{Result: "skip", What: "images", Detail: "they can be unpacked on Linux only"}}
+}
