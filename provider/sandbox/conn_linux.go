@@ -3,6 +3,10 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
@@ -16,11 +20,12 @@ type way struct {
 	user  string   // for commands that name none; "": root
 	entry []string // goes before every command
 	cmd   []string // in place of none; empty: the shell
+	host  bool     // its root is the host's
 }
 
 func (p *Provider) way(id compute.ID, own owner, c *agent.Client) (compute.Conn, error) {
 	w := &way{Client: c, p: p, id: id, user: p.o.User}
-	if own.Image == hostImage {
+	if w.host = own.Image == hostImage; w.host {
 		return w, nil
 	}
 	b, err := p.readBase(id)
@@ -61,7 +66,25 @@ func (w *way) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, erro
 		err = &compute.Error{Op: "sandbox.Run", ID: w.id, Kind: compute.ErrLost, Err: errors.New("the sandbox was ended, because its memory was used up"),
 			Hint: "give it more: memory = SIZE in its source, or --memory"}
 	}
-	return exit, err
+	return exit, w.unseen(c.Dir, err)
+}
+
+// unseen explains why a command could not start in a directory that is there for its user: the sandbox does not show all of the host.
+func (w *way) unseen(dir string, err error) error {
+	if !w.host || !filepath.IsAbs(dir) || !errors.Is(err, compute.ErrCannotStart) || !strings.Contains(err.Error(), "chdir ") {
+		return err
+	}
+	if fi, serr := os.Stat(dir); serr != nil || !fi.IsDir() {
+		return err
+	}
+	e := &compute.Error{ID: w.id, Kind: compute.ErrCannotStart, Err: fmt.Errorf("the sandbox does not show %s", dir),
+		Hint: fmt.Sprintf("start elsewhere with --cwd DIR, or share it: mounts = %s, in the section [sandbox] of its source", dir)}
+	for _, empty := range fresh {
+		if below(filepath.Clean(dir), empty) {
+			e.Err = fmt.Errorf("the sandbox does not show %s: %s begins empty there", dir, empty)
+		}
+	}
+	return e
 }
 
 // oomKills counts what was killed in a sandbox for want of memory.

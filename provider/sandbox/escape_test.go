@@ -142,6 +142,7 @@ func escapes(t *testing.T) []escape {
 		{name: "remount", words: []string{"remount"}, without: privileges},
 		{name: "mount name space", words: []string{"pivot"}, without: privileges},
 		{name: "user name space", words: []string{"users"}, without: []string{"seccomp"}},
+		{name: "user name space by another call", words: []string{"clone3"}, without: []string{"seccomp"}},
 		{name: "control groups", words: []string{"cgroup"}},
 		{name: "the first process", words: []string{"agent"}, without: []string{"dumpable"}},
 		{name: "trace the first process", words: []string{"ptrace"}, without: []string{"dumpable"}},
@@ -290,6 +291,31 @@ func nothingStays(t *testing.T) {
 	j.end()
 	if n := sleepers(t, mark); n != 0 {
 		t.Errorf("%d processes outlived their sandbox", n)
+	}
+}
+
+// TestRunEnds: what a command leaves behind ends with it, however it hides, unless it may stay.
+func TestRunEnds(t *testing.T) { runEnds(t) }
+
+func TestRunEndsAsUser(t *testing.T) {
+	if asUser(t) {
+		runEnds(t)
+	}
+}
+
+func runEnds(t *testing.T) {
+	j := newJail(t, sandbox.Options{})
+	for _, stay := range []bool{false, true} {
+		mark := strconv.Itoa(3_700_000 + 2*os.Getpid() + map[bool]int{true: 1}[stay])
+		exit, err := j.conn.Run(t.Context(), &compute.Command{
+			Args: []string{"/bin/sh", "-c", "setsid sh -c 'env -i sleep " + mark + " & env -i setsid sleep " + mark + " &' </dev/null >/dev/null 2>&1; sleep 0.1"}, Stay: stay,
+		})
+		if err != nil || exit.Status() != 0 {
+			t.Fatal(exit, err)
+		}
+		if n := sleepers(t, mark); n != map[bool]int{true: 2}[stay] {
+			t.Errorf("stay = %v: %d processes are left", stay, n)
+		}
 	}
 }
 

@@ -30,6 +30,7 @@ type making struct {
 	limits
 	base  *base
 	users int // the first of its user ids, for root
+	group int // descriptor of its control group; 0: none
 	t     trees
 }
 
@@ -91,6 +92,9 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 // end ends a process that is not to become a sandbox, and its group.
 func (m *making) end(ctx context.Context) error {
 	id := compute.ID(m.own.ID)
+	if m.group > 0 {
+		_ = unix.Close(m.group)
+	}
 	return errors.Join(m.kill(ctx), m.p.ungroup(ctx, id), m.p.detach(ctx, id))
 }
 
@@ -161,6 +165,9 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 	defer group.Close()
 	if fd := group.FD(); fd >= 0 {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, fd
+		if m.group, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3); err != nil {
+			return fail(err)
+		}
 	}
 	if p.root {
 		if err := group.Delegate(m.users, m.users); err != nil {
@@ -251,6 +258,10 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 		Hostname: hostname(m.own.ID), Scratch: "/tmp", Size: p.disk(m.own), NProc: int64(m.pids), Shm: m.shm(), Nesting: p.o.Nesting, Without: p.o.Without,
 		Files: map[string]string{"/etc/hostname": hostname(m.own.ID) + "\n", "/etc/machine-id": id + "\n"},
 		Env:   m.base.Env, Dir: m.base.Dir,
+	}
+	if m.group > 0 {
+		m.t.fds = append(m.t.fds, m.group)
+		plan.Group, m.group = len(m.t.fds), 0
 	}
 	if plan.Disk, err = m.layer(); err != nil {
 		return nil, err

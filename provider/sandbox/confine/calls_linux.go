@@ -8,7 +8,7 @@ const (
 	eperm              // refused, as to one who may not
 	enosys             // refused, as by a kernel that does not have it
 	nested             // eperm, but allowed with Options.Nesting
-	hidden             // enosys, but allowed with Options.Nesting
+	hidden             // enosys, but allowed with Options.Nesting or Options.Clone3
 	cloned             // allowed without flags for name spaces; all with Options.Nesting
 	unshared           // the same
 	families           // only usual families of sockets

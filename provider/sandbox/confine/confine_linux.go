@@ -14,6 +14,7 @@ import (
 // Options say how far to go.
 type Options struct {
 	Nesting bool     `json:"nesting,omitempty"` // allow name spaces and mounts inside, and the capabilities for them: the user's choice
+	Clone3  bool     `json:"clone3,omitempty"`  // allow clone3, whose flags no filter sees: ForbidUsers has forbidden what it could be misused for
 	NetRaw  bool     `json:"net_raw,omitempty"` // keep CAP_NET_RAW: a program may write any packet to its own network
 	Without []string `json:"without,omitempty"` // defences that are left out, by name; for tests, which show what they are good for
 }
@@ -49,7 +50,7 @@ func Self(o Options) error {
 		}
 	}
 	if with(Seccomp) { // before the capabilities: without no-new-privs, loading needs one
-		if err := loadFilter(Filter(runtime.GOARCH, o.Nesting)); err != nil {
+		if err := loadFilter(filter(runtime.GOARCH, permits{nesting: o.Nesting, clone3: o.Nesting || o.Clone3})); err != nil {
 			return fmt.Errorf("confine: filter of system calls: %w", err)
 		}
 	}
@@ -59,6 +60,18 @@ func Self(o Options) error {
 		}
 	}
 	return nil
+}
+
+// ForbidUsers forbids to make user name spaces in that of the calling process, its root, by the kernel's own limit, whatever the system call. All
+// other kinds of name spaces need a capability that Self gives up. It needs /proc, writable, and Linux 4.9.
+func ForbidUsers() error {
+	fd, err := unix.Open("/proc/sys/user/max_user_namespaces", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, []byte("0"))
+	return err
 }
 
 // noNewPrivs sets the flag on this thread, from which loading the filter brings it to all, or on all.

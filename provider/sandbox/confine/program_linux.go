@@ -39,6 +39,13 @@ const (
 // A binary search over the numbers finds the answer in about 8 comparisons. What depends on the number alone is looked at once by kernels since
 // 5.11, which then do not run the program for it at all.
 func Filter(arch string, nesting bool) []unix.SockFilter {
+	return filter(arch, permits{nesting: nesting, clone3: nesting})
+}
+
+// permits are what rules ask for.
+type permits struct{ nesting, clone3 bool }
+
+func filter(arch string, may permits) []unix.SockFilter {
 	audit := uint32(unix.AUDIT_ARCH_X86_64)
 	switch arch {
 	case "amd64":
@@ -50,7 +57,7 @@ func Filter(arch string, nesting bool) []unix.SockFilter {
 	program := make([]unix.SockFilter, 0, 256)
 	program = append(program, unix.SockFilter{Code: load, K: atArch}, unix.SockFilter{Code: jumpEq, K: audit, Jt: 1},
 		unix.SockFilter{Code: ret, K: retKill}, unix.SockFilter{Code: load, K: atNumber})
-	return search(program, segments(arch), nesting)
+	return search(program, segments(arch), may)
 }
 
 // segment is the numbers from first to below the next segment's, which have one rule.
@@ -97,25 +104,25 @@ func segments(arch string) []segment {
 }
 
 // search appends the binary search over segments, the number being loaded.
-func search(out []unix.SockFilter, s []segment, nesting bool) []unix.SockFilter {
+func search(out []unix.SockFilter, s []segment, may permits) []unix.SockFilter {
 	if len(s) == 1 {
-		return s[0].rule.append(out, nesting)
+		return s[0].rule.append(out, may)
 	}
 	half, test := len(s)/2, len(out)
-	out = search(append(out, unix.SockFilter{Code: jumpGe, K: s[half].first}), s[:half], nesting)
+	out = search(append(out, unix.SockFilter{Code: jumpGe, K: s[half].first}), s[:half], may)
 	if far := len(out) - test - 1; far <= 255 {
 		out[test].Jt = uint8(far)
 	} else { // further than a comparison can jump
 		out[test].Jf = 1
 		out = slices.Insert(out, test+1, unix.SockFilter{Code: jump, K: uint32(far)})
 	}
-	return search(out, s[half:], nesting)
+	return search(out, s[half:], may)
 }
 
 // append appends what is done for a call of a rule.
-func (r rule) append(out []unix.SockFilter, nesting bool) []unix.SockFilter {
+func (r rule) append(out []unix.SockFilter, may permits) []unix.SockFilter {
 	const yes, no = retAllow, retErrno | uint32(unix.EPERM)
-	if nesting && (r == nested || r == hidden || r == cloned || r == unshared) {
+	if may.nesting && (r == nested || r == cloned || r == unshared) || may.clone3 && r == hidden {
 		r = allow
 	}
 	switch r {

@@ -32,10 +32,10 @@ func at(err error, step string, args ...any) error {
 
 // first makes the process that calls it the first of a sandbox, by the plan that comes over ControlFD. When it returns nil the answer has been
 // given and what remains is to serve on the listening socket, by the plan. An error has been told to the maker.
-func first() (*Plan, int, error) {
+func first() (*Plan, []int, error) {
 	plan, fds, err := receive()
 	if err != nil {
-		return nil, -1, err
+		return nil, nil, err
 	}
 	if err = build(plan, fds); err == nil {
 		err = settle(plan)
@@ -54,7 +54,7 @@ func first() (*Plan, int, error) {
 	}
 	_, werr := unix.Write(ControlFD, a.bytes())
 	_ = unix.Close(ControlFD)
-	return plan, fds[0], errors.Join(err, werr)
+	return plan, fds, errors.Join(err, werr)
 }
 
 // space is where the plan is read to: not made anew, so only what it fills is ever touched.
@@ -114,7 +114,7 @@ func settle(p *Plan) error {
 			return at(err, "limit processes")
 		}
 	}
-	o := confine.Options{Nesting: p.Nesting}
+	o := confine.Options{Nesting: p.Nesting, Clone3: p.clone3}
 	for _, defence := range []string{confine.Dumpable, confine.NoNewPrivs, confine.Seccomp, confine.Capabilities} {
 		if !p.has(defence) {
 			o.Without = append(o.Without, defence)

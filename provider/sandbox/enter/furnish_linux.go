@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/provider/sandbox/confine"
 )
 
 // The devices of a sandbox: the host's own nodes, as none can be made in a user name space.
@@ -55,6 +57,9 @@ func furnish(p *Plan, nodes [len(devices)]int, hostProc int) error {
 	}
 	if err := dev(p, nodes); err != nil {
 		return at(err, "make /dev")
+	}
+	if !p.Nesting && p.has(confine.Seccomp) && p.has("pid") {
+		p.clone3 = confine.ForbidUsers() == nil
 	}
 	if p.has("proc") {
 		for _, c := range closed {

@@ -17,7 +17,7 @@ import (
 
 // Main is the agent's verb "sandbox": it becomes the first process of a sandbox, and serves until it is killed. It returns the exit status.
 func Main([]string) int {
-	plan, listener, err := first()
+	plan, fds, err := first()
 	if err != nil {
 		return complain(err)
 	}
@@ -28,7 +28,7 @@ func Main([]string) int {
 		}
 		_ = unix.Close(ProgramFD)
 	}
-	l, err := net.FileListener(os.NewFile(uintptr(listener), "agent"))
+	l, err := net.FileListener(os.NewFile(uintptr(fds[0]), "agent"))
 	if err != nil {
 		return complain(err)
 	}
@@ -42,7 +42,15 @@ func Main([]string) int {
 			return complain(err)
 		}
 	}
-	conn := process.New(process.Options{KeepEnv: true, Dir: plan.Dir, Owner: true})
+	opt := process.Options{KeepEnv: true, Dir: plan.Dir, Owner: true, Orphans: process.NewOrphans(), NoWatch: true}
+	if plan.Group > 0 && plan.clone3 { // to be born in a group takes clone3
+		opt.Cgroup = os.NewFile(uintptr(fds[plan.Group-1]), "cgroup")
+	} else {
+		opt.Reaper = append([]string{"/proc/self/exe"}, before(os.Args)...)
+		opt.Reaper = append(opt.Reaper, "reap")
+	}
+	go opt.Orphans.Run(context.Background()) // to our end
+	conn := process.New(opt)
 	for {
 		c, err := l.Accept()
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ECONNABORTED) {
@@ -53,6 +61,14 @@ func Main([]string) int {
 		}
 		go func() { _ = agent.Serve(context.Background(), c, conn, agent.Options{}) }() // ends with its connection, or with the sandbox
 	}
+}
+
+// before is what stands before our own first word: "agent" where hostler itself is the agent.
+func before(args []string) []string {
+	if len(args) > 1 && args[1] == "agent" {
+		return []string{"agent"}
+	}
+	return nil
 }
 
 func complain(err error) int {

@@ -24,7 +24,6 @@ type Plan struct {
 	Shm      int64             // bytes of /dev, with /dev/shm
 	Disk     Tree              // the directory that what is written goes to; zero: to memory
 	Group    int               // descriptor of the sandbox's control group, for those of its runs; 0: none
-	OOM      int               // descriptor of the file that counts what was killed for want of memory; 0: none
 	Pieces   []Piece           // what the root is made of, in order
 	Files    map[string]string // contents of files in it that are the sandbox's own, by path
 	Env      map[string]string // of every command
@@ -34,6 +33,8 @@ type Plan struct {
 	NProc    int64             // most processes, where no control group counts them; 0: as it is
 	Nesting  bool              // name spaces and mounts of the user's own are allowed inside
 	Without  []string          // defences that are off; tests alone ask for that
+
+	clone3 bool // user name spaces cannot be made, whatever the system call
 }
 
 // Piece is a part of the root.
@@ -166,7 +167,6 @@ func (c *coder) plan(p *Plan) {
 	c.int(&p.Shm)
 	c.tree(&p.Disk)
 	c.small(&p.Group)
-	c.small(&p.OOM)
 	list(c, &p.Pieces, func(e *Piece) {
 		c.string(&e.At)
 		c.string((*string)(&e.Kind))
