@@ -20,6 +20,7 @@ const mostLate = 1 << 20
 // plumbing is what stands between a child's three streams and the caller's readers and writers. Files go to the child as they are.
 type plumbing struct {
 	child   []*os.File // our copies of the child's ends
+	nothing *os.File   // one of them, for streams that are not wanted; nil: none yet
 	outputs []*os.File // the ends that we read
 	stdin   *os.File   // the end that we write; nil: none
 	woken   *os.File   // the other end of wake, closed by who waits for it
@@ -37,7 +38,7 @@ func (p *plumbing) in(line string, r io.Reader) (*os.File, error) {
 		return f, nil
 	}
 	if r == nil && line == "" {
-		return p.null(os.O_RDONLY)
+		return p.null()
 	}
 	var wake *os.File
 	if isFile {
@@ -78,7 +79,7 @@ func (p *plumbing) out(w io.Writer) (*os.File, error) {
 		return f, nil
 	}
 	if w == nil {
-		return p.null(os.O_WRONLY)
+		return p.null()
 	}
 	pr, pw, err := os.Pipe()
 	if err != nil {
@@ -94,12 +95,17 @@ func (p *plumbing) out(w io.Writer) (*os.File, error) {
 	return pw, nil
 }
 
-func (p *plumbing) null(flag int) (*os.File, error) {
-	f, err := os.OpenFile(os.DevNull, flag, 0)
-	if err == nil {
-		p.child = append(p.child, f)
+// null is one file for all streams that nobody wants.
+func (p *plumbing) null() (*os.File, error) {
+	if p.nothing == nil {
+		fd, err := syscall.Open(os.DevNull, syscall.O_RDWR|syscall.O_CLOEXEC, 0) // not by package os, which tries to watch what it opens
+		if err != nil {
+			return nil, &os.PathError{Op: "open", Path: os.DevNull, Err: err}
+		}
+		p.nothing = os.NewFile(uintptr(fd), os.DevNull)
+		p.child = append(p.child, p.nothing)
 	}
-	return f, err
+	return p.nothing, nil
 }
 
 // started begins to copy, and leaves the child's ends to the child.
