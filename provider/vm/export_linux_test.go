@@ -36,3 +36,17 @@ func ReadMessage(r io.Reader) error {
 	_, err := readMessage(bufio.NewReader(r))
 	return err
 }
+
+// WriteSeed writes a seed with everything on it, and returns the host's private key that it has.
+func WriteSeed(path, program, user string, extra []byte) (string, error) {
+	login, err := newKey("hostler")
+	if err != nil {
+		return "", err
+	}
+	host, err := newKey("root@web-1")
+	if err != nil {
+		return "", err
+	}
+	s := seed{id: newUUID(), hostname: "web-1", user: user, keys: []string{string(login.public)}, hostKey: host, extra: extra, program: program}
+	return string(host.private), s.write(path)
+}

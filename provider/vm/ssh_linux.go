@@ -90,7 +90,7 @@ func banner(ctx context.Context, port int) error {
 		return err
 	}
 	defer c.Close()
-	_ = c.SetReadDeadline(deadline(ctx, 300*time.Millisecond))
+	_ = c.SetReadDeadline(deadline(ctx, 1500*time.Millisecond))
 	var b [4]byte
 	if _, err := c.Read(b[:]); err != nil {
 		return fmt.Errorf("sshd does not answer: %w", err)

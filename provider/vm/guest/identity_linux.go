@@ -88,16 +88,20 @@ func (id Identity) hostKey(dir, pidFile string) error {
 	return nil
 }
 
-// reload has sshd read its key. It starts itself anew for that, which shall not keep the machine's user waiting: it gets the last place for a while.
-// Whoever connects meanwhile waits, and sees the new key.
+// reload has sshd read its key. It starts itself anew for that, which shall not keep the machine's user waiting: it gets the last place for a while,
+// among processes and among sessions. Whoever connects meanwhile waits, and sees the new key.
 func reload(pid int) error {
+	session := "/proc/" + strconv.Itoa(pid) + "/autogroup"
 	was, err := syscall.Getpriority(syscall.PRIO_PROCESS, pid) // as the kernel has it: 20 less the niceness
 	if err == nil && syscall.Setpriority(syscall.PRIO_PROCESS, pid, 19) == nil {
-		time.AfterFunc(2*time.Second, func() { _ = syscall.Setpriority(syscall.PRIO_PROCESS, pid, 20-was) })
+		_ = os.WriteFile(session, []byte("19"), 0)
+		time.AfterFunc(2*time.Second, func() {
+			_ = syscall.Setpriority(syscall.PRIO_PROCESS, pid, 20-was)
+			_ = os.WriteFile(session, []byte("0"), 0)
+		})
 	}
 	return syscall.Kill(pid, syscall.SIGHUP)
 }
-
 // rewrite replaces what is in a file, if there is such a file.
 func rewrite(path string, b []byte) error {
 	if fi, err := os.Lstat(path); err != nil || !fi.Mode().IsRegular() {
