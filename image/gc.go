@@ -241,12 +241,7 @@ func (s *Store) sweep() {
 		}
 	}
 	if l, _ := s.tryLock(storeLock, exclusive); l != nil {
-		tops, _ := filepath.Glob(filepath.Join(s.dir, "images", "*.top"))
-		for _, top := range tops {
-			if _, err := os.Lstat(strings.TrimSuffix(top, ".top") + ".json"); errors.Is(err, fs.ErrNotExist) {
-				_ = removeTree(top)
-			}
-		}
+		s.sweepRecords()
 		l.unlock()
 	}
 	tmp := filepath.Join(s.dir, "tmp")
@@ -263,6 +258,34 @@ func (s *Store) sweep() {
 			_ = removeTree(file.Name())
 		}
 		_ = file.Close()
+	}
+}
+
+// sweepRecords removes records of what is not here: lost with the power, or deleted by hand. The caller has storeLock alone.
+func (s *Store) sweepRecords() {
+	here := func(digest string) bool {
+		_, err := s.image(digest)
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	for dir, end := range map[string]string{"images": ".json", "uses": ""} {
+		files, _ := os.ReadDir(filepath.Join(s.dir, dir))
+		for _, f := range files {
+			name, ok := strings.CutSuffix(f.Name(), end)
+			if !ok {
+				name = strings.TrimSuffix(name, ".top")
+			}
+			if !here(strings.Replace(name, "-", ":", 1)) {
+				_ = removeTree(filepath.Join(s.dir, dir, f.Name()))
+			}
+		}
+	}
+	files, _ := os.ReadDir(filepath.Join(s.dir, "names"))
+	for _, f := range files {
+		var n nameRecord
+		file := filepath.Join(s.dir, "names", f.Name())
+		if err := readJSON(file, &n); errors.Is(err, fs.ErrNotExist) || err == nil && !here(n.Digest) {
+			_ = os.Remove(file)
+		}
 	}
 }
 

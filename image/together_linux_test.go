@@ -353,6 +353,29 @@ func TestPowerLoss(t *testing.T) {
 	if _, err := s.Find(lost); err != nil {
 		t.Errorf("after gc, which waits for the disk: %v", err)
 	}
+	if names, _ := filepath.Glob(filepath.Join(s.Dir(), "names/*")); len(names) != 3 {
+		t.Errorf("names: %q", names)
+	}
+	// A layer that somebody deleted by hand: the image is not here, and gc takes the rest of it.
+	img, err = s.Find(lost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Dir(img.Layers[0].Dir)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Find(lost); !errors.Is(err, compute.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	if _, err := s.GC(t.Context(), image.GCOptions{}); err != nil {
+		t.Error(err)
+	}
+	if files, _ := filepath.Glob(filepath.Join(s.Dir(), "images/*")); len(files) != 2 {
+		t.Errorf("records: %q", files)
+	}
+	if got, err := s.Pull(t.Context(), lost, image.PullOptions{}); err != nil || read(t, got, "l") != "x" {
+		t.Errorf("%v", err)
+	}
 }
 
 // TestSweep lays about what killed processes leave.

@@ -124,9 +124,16 @@ func (s *Store) settle(digest string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), settlePatience)
 	defer cancel()
+	for _, layer := range r.Layers { // all of them first: a layer that does not count is fetched anew, whoever uses it
+		if err := s.settleLayer(ctx, layer.DiffID); errors.Is(err, context.DeadlineExceeded) {
+			return nil // another time
+		} else if err != nil {
+			return err
+		}
+	}
 	l, err := s.lock(ctx, storeLock, exclusive)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return nil // another time
+		return nil
 	}
 	if err != nil {
 		return err
@@ -137,9 +144,6 @@ func (s *Store) settle(digest string) error {
 		return nil // removed meanwhile
 	}
 	r.Synced = true
-	for _, layer := range r.Layers {
-		s.settleLayer(layer.DiffID)
-	}
 	if err := s.writeJSON(file, r); err != nil {
 		return err
 	}
@@ -149,14 +153,16 @@ func (s *Store) settle(digest string) error {
 // settlePatience is how long settle waits for a lock that is held for moments, unless its holder was stopped.
 const settlePatience = 5 * time.Second
 
-func (s *Store) settleLayer(diffID string) {
-	l, err := s.tryLock(layerLock(diffID), shared)
-	if l == nil || err != nil {
-		return
+func (s *Store) settleLayer(ctx context.Context, diffID string) error {
+	l, err := s.lock(ctx, layerLock(diffID), shared)
+	if err != nil {
+		return err
 	}
 	defer l.unlock()
-	if rec, ok := s.readLayer(diffID); ok && !rec.Synced {
-		rec.Synced = true
-		_ = s.writeJSON(filepath.Join(s.layerDir(diffID), "record.json"), rec)
+	rec, ok := s.readLayer(diffID)
+	if !ok || rec.Synced {
+		return nil
 	}
+	rec.Synced = true
+	return s.writeJSON(filepath.Join(s.layerDir(diffID), "record.json"), rec)
 }
