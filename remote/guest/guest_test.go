@@ -103,27 +103,6 @@ func dialUnix(t testing.TB, name string) net.Conn {
 	}
 }
 
-// overPort returns a function that connects to an agent that stays on a character device, one client after the other.
-func overPort(t *testing.T, attach func(io.ReadWriteCloser) io.ReadWriteCloser) func(*testing.T) compute.Conn {
-	t.Helper()
-	if runtime.GOOS != "linux" {
-		t.Skip("port: the agent's ports are Linux's")
-	}
-	ptmx, tty, err := pty.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _, _ = ptmx.Close(), tty.Close() })
-	raw := exec.Command("stty", "raw", "-echo") // as devices are that were never terminals; or what comes before the agent has done so is lost
-	raw.Stdin = tty
-	if out, err := raw.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	program(t, nil, "serve", "--stay", "port:"+tty.Name())
-	ours := woken(t, ptmx)
-	return func(t *testing.T) compute.Conn { return closing(t, agent.New(attach(kept{ours}))) }
-}
-
 // woken returns the same file with reads that deadlines can end.
 func woken(t *testing.T, f *os.File) *os.File {
 	t.Helper()
@@ -144,8 +123,48 @@ type kept struct{ *os.File }
 
 func (k kept) Close() error {
 	_ = k.SetReadDeadline(time.Now())
-	time.Sleep(10 * time.Millisecond)
+	time.Sleep(20 * time.Millisecond)
 	return k.SetReadDeadline(time.Time{})
+}
+
+// A character device: one client after the other, politely and not; the suite goes over a faster line in remote/agent.
+func TestPort(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("port: the agent's ports are Linux's")
+	}
+	ptmx, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = ptmx.Close(), tty.Close() }()
+	raw := exec.Command("stty", "raw", "-echo") // as devices are that were never terminals; or what comes before the agent has done so is lost
+	raw.Stdin = tty
+	if out, err := raw.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	program(t, nil, "serve", "--stay", "port:"+tty.Name())
+	ours := kept{woken(t, ptmx)}
+	for i := range 3 {
+		c := agent.New(agent.Attach(ours))
+		says(t, c, fmt.Sprintln(i), "echo", fmt.Sprint(i))
+		ctx, cancel := context.WithCancel(t.Context())
+		cut := make(chan error, 1)
+		go func() {
+			_, err := c.Run(ctx, &compute.Command{Args: []string{"cat", "/dev/zero"}, Stdout: io.Discard})
+			cut <- err
+		}()
+		time.Sleep(50 * time.Millisecond)
+		if i == 1 {
+			_ = ours.Close() // it just goes, in the middle of a flood
+		} else {
+			_ = c.Close()
+		}
+		cancel()
+		if err := <-cut; err == nil {
+			t.Error("cat has ended")
+		}
+		_ = c.Close()
+	}
 }
 
 func TestConn(t *testing.T) {
@@ -159,7 +178,6 @@ func TestConn(t *testing.T) {
 	suite("pipe", func(t *testing.T) func(*testing.T) compute.Conn {
 		return func(t *testing.T) compute.Conn { return overPipe(t) }
 	})
-	suite("port", func(t *testing.T) func(*testing.T) compute.Conn { return overPort(t, agent.Attach) })
 }
 
 // A listening socket that the agent was born with.
