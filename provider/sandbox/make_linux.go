@@ -272,6 +272,9 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 			return nil, herr
 		}
 		plan.Pieces, err = m.t.hostPieces(hidden)
+		if !p.root {
+			plan.Mask = hidden.Layer // in a place that is cleared when its user logs out
+		}
 	} else {
 		plan.Pieces, err = m.t.imagePieces(m.base)
 	}

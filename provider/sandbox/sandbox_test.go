@@ -118,6 +118,9 @@ func open(t testing.TB, o sandbox.Options) *sandbox.Provider {
 	if o.Network == "" {
 		o.Network = "none" // this machine's own is not touched
 	}
+	if o.Images == "" {
+		o.Images = filepath.Join(o.Dir, "images")
+	}
 	p, err := sandbox.Open(t.Context(), slog.New(slog.DiscardHandler), o)
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -33,6 +34,7 @@ func at(err error, step string, args ...any) error {
 // first makes the process that calls it the first of a sandbox, by the plan that comes over ControlFD. When it returns nil the answer has been
 // given and what remains is to serve on the listening socket, by the plan. An error has been told to the maker.
 func first() (*Plan, []int, error) {
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&[]byte("hostler-agent\x00")[0])), 0, 0, 0) // it was started by a descriptor's number
 	plan, fds, err := receive()
 	if err != nil {
 		return nil, nil, err

@@ -29,9 +29,16 @@ func build(p *Plan, fds []int) error {
 	b := &builder{plan: p, fds: fds, root: -1}
 	// What is needed of the host later is taken now: there is no way back.
 	trees := make(map[string]int) // by path
+	mask := -1
+	if p.Mask != "" {
+		var err error
+		if mask, err = unix.Open(p.Mask, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+			return at(err, "open %s", p.Mask)
+		}
+	}
 	for _, piece := range p.Pieces {
 		for _, t := range piece.Layers {
-			if t.FD == 0 {
+			if _, copied := b.masked(t); t.FD == 0 && !copied {
 				fd, err := unix.Open(t.Path, unix.O_PATH|unix.O_CLOEXEC, 0)
 				if err != nil {
 					if piece.Optional {
@@ -71,6 +78,11 @@ func build(p *Plan, fds []int) error {
 	}()
 	if err := b.begin(); err != nil {
 		return err
+	}
+	if mask >= 0 {
+		if err := copyMask(mask, b.store+"/m"); err != nil {
+			return at(err, "copy what hides secrets")
+		}
 	}
 	for _, piece := range p.Pieces {
 		if err := b.add(piece, trees); err != nil {
@@ -175,6 +187,10 @@ func (b *builder) overlay(piece Piece, trees map[string]int) error {
 	upper, work := top+"/u"+n, top+"/w"+n
 	var lower []string
 	for _, t := range piece.Layers {
+		if own, ok := b.masked(t); ok {
+			lower = append(lower, own)
+			continue
+		}
 		if t.FD == 0 {
 			if fd, ok := trees[t.Path]; ok {
 				lower = append(lower, "/proc/self/fd/"+strconv.Itoa(fd))
@@ -234,6 +250,58 @@ func (b *builder) overlay(piece Piece, trees map[string]int) error {
 		return b.open()
 	}
 	return nil
+}
+
+// masked returns where a layer that is a part of the plan's mask has been copied to.
+func (b *builder) masked(t Tree) (string, bool) {
+	if t.FD > 0 || b.plan.Mask == "" {
+		return "", false
+	}
+	rel, ok := strings.CutPrefix(t.Path, b.plan.Mask)
+	return b.store + "/m" + rel, ok
+}
+
+// copyMask copies a layer that hides things: directories, some of them opaque, and whiteouts.
+func copyMask(from int, to string) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(from, &st); err != nil {
+		return err
+	}
+	if err := unix.Mkdir(to, 0o700); err != nil {
+		return err
+	}
+	const opaque = "user.overlay.opaque"
+	value := make([]byte, 4)
+	if n, err := unix.Fgetxattr(from, opaque, value); err == nil {
+		if err := unix.Setxattr(to, opaque, value[:n], 0); err != nil {
+			return err
+		}
+	}
+	dir := os.NewFile(uintptr(from), to)
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		var e unix.Stat_t
+		if err := unix.Fstatat(from, name, &e, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return err
+		}
+		switch e.Mode & unix.S_IFMT {
+		case unix.S_IFCHR:
+			err = unix.Mknod(to+"/"+name, unix.S_IFCHR, 0)
+		case unix.S_IFDIR:
+			var fd int
+			if fd, err = unix.Openat(from, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == nil {
+				err = copyMask(fd, to+"/"+name)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_ = dir.Close()
+	return unix.Chmod(to, st.Mode&0o7777)
 }
 
 // seed writes those of the sandbox's own files that lie in an overlay into what will be written to: there it costs less than in the overlay, where
