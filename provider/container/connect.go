@@ -90,7 +90,7 @@ func (p *Provider) ended(ctx context.Context, id compute.ID, err error) error {
 	if last := oneLine([]byte(lines[len(lines)-1])); last != "" {
 		text += ": " + last
 	}
-	kind, hint := kindOf(errors.New(text))
+	hint, kind := kindOf(errors.New(text))
 	return &compute.Error{Kind: kind, Err: errors.New(text), Hint: hint}
 }
 

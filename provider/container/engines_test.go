@@ -41,6 +41,7 @@ type daemon struct {
 	once sync.Once
 	skip string // why it cannot be had here
 	cmd  *exec.Cmd
+	dies *exec.Cmd      // ends the daemon when this process dies: a test that takes too long is no reason to leave it behind
 	ends []int          // other processes of its own, that do not end with the one we started
 	net  netns.NsHandle // where it is
 }
@@ -179,7 +180,9 @@ func (d *daemon) start() error {
 		_, err := d.request(http.MethodGet, "/_ping", nil)
 		if err == nil {
 			d.ends = d.processes()
-			d.net, err = netns.GetFromPid(d.cmd.Process.Pid)
+			if d.net, err = netns.GetFromPid(d.cmd.Process.Pid); err == nil {
+				err = d.watch()
+			}
 			return err
 		}
 		if syscall.Kill(d.cmd.Process.Pid, 0) != nil || time.Now().After(end) {
@@ -188,6 +191,18 @@ func (d *daemon) start() error {
 			return fmt.Errorf("it does not answer: %w: %s", err, b[max(0, len(b)-1000):])
 		}
 	}
+}
+
+// watch starts what waits for our end, by a pipe that nobody writes to.
+func (d *daemon) watch() error {
+	d.dies = exec.Command("sh", "-c", `cat >/dev/null; kill "$@"`, "sh", strconv.Itoa(d.cmd.Process.Pid))
+	for _, pid := range d.ends {
+		d.dies.Args = append(d.dies.Args, strconv.Itoa(pid))
+	}
+	if _, err := d.dies.StdinPipe(); err != nil { // closed with this process, and by Wait
+		return err
+	}
+	return d.dies.Start()
 }
 
 // processes finds the other ones of rootless podman: it starts itself again in a user name space, and keeps that by a process that waits.
@@ -213,6 +228,11 @@ func (d *daemon) processes() (pids []int) {
 
 // stop ends the program and waits for its end.
 func (d *daemon) stop(s syscall.Signal) error {
+	if d.dies != nil { // before its pids can be others'
+		_ = d.dies.Process.Kill()
+		_ = d.dies.Wait()
+		d.dies = nil
+	}
 	for _, pid := range d.ends { // before the one that we started, which would not see to it
 		_ = syscall.Kill(pid, s)
 	}

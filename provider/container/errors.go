@@ -75,14 +75,14 @@ func (p *Provider) fault(op string, id compute.ID, err error) error {
 			out.Kind, out.Hint = compute.ErrNotFound, ""
 		}
 	default:
-		out.Kind, out.Hint = kindOf(err)
+		out.Hint, out.Kind = kindOf(err)
 	}
 	return out
 }
 
 // kindOf reads an engine's refusal. The statuses of Docker and Podman say little (a full disk and a port in use are both 500), so the words are
 // looked at too; they have been the same for many versions.
-func kindOf(err error) (kind error, hint string) {
+func kindOf(err error) (hint string, kind error) {
 	text := strings.ToLower(err.Error())
 	has := func(words ...string) bool {
 		for _, w := range words {
@@ -94,39 +94,39 @@ func kindOf(err error) (kind error, hint string) {
 	}
 	switch {
 	case has("no space left on device", "disk quota exceeded"), errors.Is(err, syscall.ENOSPC):
-		return compute.ErrNoCapacity, "the disk under the engine is full: `docker system df` shows what takes it"
+		return "the disk under the engine is full: `docker system df` shows what takes it", compute.ErrNoCapacity
 	case has("port is already allocated", "address already in use"):
-		return compute.ErrNoCapacity, "leave the first port out of ports, and each container gets a free one"
+		return "leave the first port out of ports, and each container gets a free one", compute.ErrNoCapacity
 	case has("could not find an available", "predefined address pools"):
-		return compute.ErrNoCapacity, "the engine has no addresses left for networks"
+		return "the engine has no addresses left for networks", compute.ErrNoCapacity
 	case has("cannot allocate memory", "resource temporarily unavailable", "range of cpus is"):
-		return compute.ErrNoCapacity, ""
+		return "", compute.ErrNoCapacity
 	case has("storage-opt", "storage option", "storage opt"):
-		return compute.ErrInvalid, "the engine's storage driver cannot limit a container's disk (overlay2 needs xfs with pquota): leave disk out"
+		return "the engine's storage driver cannot limit a container's disk (overlay2 needs xfs with pquota): leave disk out", compute.ErrInvalid
 	case has("hybrid mode", "invalid file system type on '/sys/fs/cgroup"):
-		return compute.ErrUnavailable, "its runtime refuses a machine with cgroup v1 and v2: start it where the v2 mount is hidden, or use runc"
+		return "its runtime refuses a machine with cgroup v1 and v2: start it where the v2 mount is hidden, or use runc", compute.ErrUnavailable
 	case has("setrlimit", "rlimit"):
-		return compute.ErrInvalid, "set ulimits lower than what the engine itself has, as ulimits = nofile=1000:1000, nproc=1000:1000"
+		return "set ulimits lower than what the engine itself has, as ulimits = nofile=1000:1000, nproc=1000:1000", compute.ErrInvalid
 	case has("network") && has("not found"):
-		return compute.ErrInvalid, "make the network first (docker network create NAME), or leave network out"
+		return "make the network first (docker network create NAME), or leave network out", compute.ErrInvalid
 	case has("exec format error"):
-		return compute.ErrInvalid, "the image is for another kind of machine"
+		return "the image is for another kind of machine", compute.ErrInvalid
 	case has(inside):
-		return compute.ErrFailed, "hostler's guest program on this machine was moved or removed since the container was made: discard the instance, or set copy-agent = yes"
+		return "hostler's guest program on this machine was moved or removed since the container was made: discard the instance, or set copy-agent = yes", compute.ErrFailed
 	case has("bind source path does not exist"):
-		return compute.ErrInvalid, "a directory of mounts is not there"
+		return "a directory of mounts is not there", compute.ErrInvalid
 	}
 	switch status(err) {
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
-		return compute.ErrInvalid, ""
+		return "", compute.ErrInvalid
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return compute.ErrDenied, ""
+		return "", compute.ErrDenied
 	case http.StatusNotFound:
-		return compute.ErrNotFound, ""
+		return "", compute.ErrNotFound
 	case http.StatusConflict:
-		return compute.ErrConflict, ""
+		return "", compute.ErrConflict
 	case http.StatusServiceUnavailable:
-		return compute.ErrUnavailable, ""
+		return "", compute.ErrUnavailable
 	}
-	return compute.ErrFailed, ""
+	return "", compute.ErrFailed
 }

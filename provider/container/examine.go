@@ -75,7 +75,7 @@ func examine(ctx context.Context, socket string, find agent.Finder) compute.Find
 	defer cancel()
 	f := compute.Finding{Result: "warn", What: "container: " + socket}
 	bad := func(err error) compute.Finding {
-		kind, hint := kindOf(err)
+		hint, kind := kindOf(err)
 		f.Detail = strings.TrimSpace(f.Detail + " " + oneLine([]byte(err.Error())))
 		f.Hint = cmp.Or(compute.Hint(err), hint)
 		if errors.Is(kind, compute.ErrDenied) && f.Hint == "" {

@@ -14,7 +14,7 @@ func OnStep(p *Provider, step func(string) error) { p.step = step }
 func HideLimits(p *Provider) { p.ceiling = func(context.Context) (int64, int64) { return 0, 0 } }
 
 // KindOf is what kind an engine's words are.
-func KindOf(err error) error { kind, _ := kindOf(err); return kind }
+func KindOf(err error) error { _, kind := kindOf(err); return kind }
 
 // ReadStreams reads a hijacked connection to its end.
 func ReadStreams(conn net.Conn) (out, said string, err error) {

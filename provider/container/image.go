@@ -125,8 +125,10 @@ func pullError(ref string, err error) error {
 	switch {
 	case has("no matching manifest", "no image found in manifest list", "no image found in image index", "does not match the specified platform"):
 		out.Kind, out.Hint = compute.ErrInvalid, "the registry has this image for other kinds of machine only"
+	case has("verification failed", "did not match", "does not match expected", "digest mismatch"):
+		out.Hint = "the registry, or what is between, sent something else than it promised"
 	case has("no space left"):
-		out.Kind, out.Hint = kindOf(err)
+		out.Hint, out.Kind = kindOf(err)
 	// Before "denied": for an image that is not there, registries say that access is denied, or that it does not exist, or both.
 	case has("unauthorized", "authentication required", "no basic auth", "denied"):
 		out.Kind, out.Hint = compute.ErrDenied, "is the image's name right? For a private one log in with `docker login` as the user who runs hostler"

@@ -3,6 +3,7 @@
 package container_test
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -32,10 +33,11 @@ import (
 // hub is a registry in a daemon's network that misbehaves on request.
 type hub struct {
 	*httptest.Server
-	host string
-	asks atomic.Int64 // requests
-	cut  atomic.Bool  // layers end in the middle
-	user string       // not "": who may, with the password "secret"
+	host   string
+	asks   atomic.Int64 // requests
+	cut    atomic.Bool  // layers end in the middle
+	garble atomic.Bool  // and have a bit turned
+	user   string       // not "": who may, with the password "secret"
 }
 
 func (d *daemon) hub(t *testing.T) *hub {
@@ -59,6 +61,18 @@ func (d *daemon) hub(t *testing.T) *hub {
 			w.Header().Set("Content-Length", "1000000")
 			w.Write(make([]byte, 1000))
 			panic(http.ErrAbortHandler)
+		}
+		if h.garble.Load() && r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") {
+			rec := httptest.NewRecorder()
+			inner.ServeHTTP(rec, r)
+			for name, values := range rec.Header() {
+				w.Header()[name] = values
+			}
+			w.WriteHeader(rec.Code)
+			b := rec.Body.Bytes()
+			b[len(b)/2] ^= 1
+			_, _ = w.Write(b)
+			return
 		}
 		inner.ServeHTTP(w, r)
 	}))
@@ -89,7 +103,7 @@ func (h *hub) push(t *testing.T, d *daemon, ref string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := &http.Transport{DisableKeepAlives: true, Dial: func(network, addr string) (conn net.Conn, err error) {
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, network, addr string) (conn net.Conn, err error) {
 		d.within(t, func() { conn, err = net.Dial(network, addr) })
 		return conn, err
 	}}
@@ -140,6 +154,10 @@ func TestPull(t *testing.T) {
 		_, err = make(container.Options{Image: ref})
 		want(t, "a registry that breaks off", err, compute.ErrUnavailable, "some/image")
 		h.cut.Store(false)
+		h.garble.Store(true)
+		_, err = make(container.Options{Image: ref})
+		want(t, "a registry that garbles", err, compute.ErrFailed, "some/image", "promised")
+		h.garble.Store(false)
 
 		if _, err := make(container.Options{Image: ref}); err != nil {
 			t.Fatal(err)
