@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/provider/chroot"
 	"github.com/hostler-project/hostler/provider/container"
 	"github.com/hostler-project/hostler/provider/exec"
@@ -66,6 +67,13 @@ func examiners() []func(context.Context) []compute.Finding {
 			return sandbox.Examine(ctx, o)
 		},
 		network.Examine,
+		func(ctx context.Context) []compute.Finding {
+			dir, err := cacheDir()
+			if err != nil {
+				return nil // said elsewhere
+			}
+			return image.Examine(ctx, filepath.Join(dir, "images"))
+		},
 		func(ctx context.Context) []compute.Finding { return container.Examine(ctx, findAgent) },
 		func(ctx context.Context) []compute.Finding { return vm.Examine(ctx, vm.Options{}) },
 	}
