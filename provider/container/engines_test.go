@@ -48,6 +48,7 @@ type daemon struct {
 
 var (
 	place  string                                             // the directory of all this
+	tiny   string                                             // the tarball of the lab's tiny root file system
 	group  = fmt.Sprintf("hostler-container-%d", os.Getpid()) // the control group above docker's containers
 	docker = &daemon{name: "docker", script: `ip link set lo up && exec dockerd --data-root "$1/data" --exec-root "$1/run" -p "$1/pid" -H "unix://$2" ` +
 		`--cgroup-parent "$3" --bip 10.213.7.1/24 --registry-mirror http://127.0.0.1:1`}
@@ -123,6 +124,7 @@ func (d *daemon) open(t testing.TB) string {
 	if err != nil {
 		return err.Error()
 	}
+	tiny = kv["tarball"]
 	if place == "" {
 		if place, err = os.MkdirTemp("/var/tmp", "hostler-container-*"); err != nil {
 			t.Fatal(err)
@@ -146,7 +148,7 @@ func (d *daemon) open(t testing.TB) string {
 	if err := d.start(); err != nil {
 		return err.Error()
 	}
-	tar, err := os.Open(kv["tarball"])
+	tar, err := os.Open(tiny)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -274,7 +274,7 @@ func (d *daemon) variant(t *testing.T, name, query string, empty bool) {
 		w.Close()
 		body = &b
 	} else {
-		f, err := os.Open("/var/tmp/hostler-lab/rootfs/tiny.tar")
+		f, err := os.Open(tiny)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -313,6 +313,14 @@ func TestEntrypoint(t *testing.T) {
 		sh(t, connect(t, p, "suite-1"), "until cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -q 'sleep 398[4]'; do :; done")
 		if got, err := p.Console(t.Context(), "suite-1"); err != nil || got != "I am up\n" {
 			t.Errorf("Console: %q, %v", got, err)
+		}
+
+		if d == docker { // podman imports no image with one
+			d.variant(t, "sick", "&changes="+url.QueryEscape(`HEALTHCHECK --interval=1s CMD ["false"]`), false)
+			in := create(t, open(t, d, container.Options{Image: "sick", Pull: "never"}), "suite-4")
+			if b := d.api(t, http.MethodGet, "/containers/"+in.ProviderID+"/json", nil); bytes.Contains(b, []byte(`"Health":{`)) {
+				t.Errorf("the image's health check runs without what it looks at: %s", b)
+			}
 		}
 
 		d.variant(t, "hungry", "&changes="+url.QueryEscape(`CMD ["dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"]`), false)

@@ -230,7 +230,9 @@ func (p *Provider) request(ctx context.Context, id compute.ID, s shape, img imag
 		},
 		ExposedPorts: map[string]struct{}{},
 	}
-	if p.o.Entrypoint {
+	if !p.o.Entrypoint {
+		r.Healthcheck = &healthcheck{[]string{"NONE"}} // the image's would ask for what is not started
+	} else {
 		if r.Cmd = append(append([]string{}, img.Config.Entrypoint...), img.Config.Cmd...); len(r.Cmd) == 0 {
 			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("image %s has no entry point and no command", s.Image), Hint: "leave entrypoint out"}
 		}

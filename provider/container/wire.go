@@ -42,9 +42,11 @@ type createRequest struct {
 	Labels       map[string]string
 	ExposedPorts map[string]struct{} `json:",omitempty"`
 	OpenStdin    bool
-	StopSignal   string `json:",omitempty"`
+	Healthcheck  *healthcheck `json:",omitempty"`
 	HostConfig   hostConfig
 }
+
+type healthcheck struct{ Test []string }
 
 // inspection is what an engine knows of a container.
 type inspection struct {
