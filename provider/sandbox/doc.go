@@ -9,12 +9,14 @@
 //
 //	instances/ID/owner   whose it is; without it, or with another installation's, nothing here is touched
 //	instances/ID/life    its first process; life.new until that is ready
-//	instances/ID/agent   the socket of the agent; log: what that says besides
-//	instances/ID/layer   what is written, with upper = disk
-//	masks/               the layers that hide secrets of the host
+//	instances/ID/agent   the socket of the agent
+//	instances/ID/layer   what is written, with upper = disk: a directory, or with a limit a file system in a file
+//	instances/ID/base    what its image is
+//	disk-SIZE            an empty file system to copy for each
 //	new-* trash/*        what is being made and what is being deleted
 //
-// and /run/hostler/sandbox-uids, whose locked bytes are the ranges of user ids in use (root's only). Mounts, name spaces and addresses end with the
+// and in Options.Runtime, or in /dev/shm, the layers that hide secrets of the host; in Options.NetworkDir what sandboxes' networks share; and
+// /run/hostler/sandbox-uids, whose locked bytes are the ranges of user ids in use (root's only). Mounts, name spaces and addresses end with the
 // first process, whatever kills it. Each step is repeated harmlessly, in any process, so a kill at any point leaves nothing that the next Create or
 // Destroy does not finish.
 package sandbox

@@ -154,6 +154,7 @@ func escapes(t *testing.T) []escape {
 		{name: "processes", words: []string{"processes", "200"}, without: []string{"limits"}, options: sandbox.Options{PIDs: 100}, rooted: true},
 		{name: "memory", words: []string{"memory", strconv.Itoa(256 << 20)}, without: []string{"limits"}, options: sandbox.Options{Memory: 64 << 20}, rooted: true,
 			closed: "ended with 137 out of memory"},
+		{name: "a disk of its own", words: []string{"disk", strconv.Itoa(64 << 20)}, without: []string{"limits"}, options: sandbox.Options{Upper: "disk", Disk: 16 << 20}, rooted: true},
 		{name: "disk", words: []string{"disk", strconv.Itoa(32 << 20)}, without: []string{"limits"}, options: sandbox.Options{Disk: 8 << 20}},
 	}
 }
@@ -292,6 +293,47 @@ func nothingStays(t *testing.T) {
 	if n := sleepers(t, mark); n != 0 {
 		t.Errorf("%d processes outlived their sandbox", n)
 	}
+}
+
+// TestVolume: a limited disk is a device that goes with its sandbox, also when that is killed.
+func TestVolume(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("volume: only root makes loop devices")
+	}
+	dir := t.TempDir()
+	before := loops(t)
+	p := open(t, sandbox.Options{Dir: dir, Upper: "disk", Disk: 16 << 20})
+	for _, id := range []compute.ID{"volume-1", "volume-2"} {
+		if _, err := p.Create(t.Context(), compute.Spec{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+		works(t, p, id)
+	}
+	if n := loops(t) - before; n != 2 {
+		t.Errorf("%d devices for two sandboxes", n)
+	}
+	if _, err := p.Clean(t.Context(), "volume-1"); err != nil {
+		t.Error(err)
+	}
+	works(t, p, "volume-1")
+	gone(t, p, "volume-1")
+	gone(t, p, "volume-2")
+	for try := 0; loops(t) > before; try++ {
+		if try == 200 {
+			t.Fatalf("%d devices are left", loops(t)-before)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// loops counts the loop devices in use.
+func loops(t *testing.T) int {
+	t.Helper()
+	used, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(used)
 }
 
 // TestRunEnds: what a command leaves behind ends with it, however it hides, unless it may stay.

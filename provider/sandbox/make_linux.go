@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -263,7 +262,7 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 		m.t.fds = append(m.t.fds, m.group)
 		plan.Group, m.group = len(m.t.fds), 0
 	}
-	if plan.Disk, err = m.layer(); err != nil {
+	if plan.Disk, err = m.layer(ctx); err != nil {
 		return nil, err
 	}
 	if m.own.Image == hostImage {
@@ -284,25 +283,6 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 	shared, err := m.t.sharePieces(p.shares)
 	plan.Pieces = append(plan.Pieces, shared...)
 	return plan, err
-}
-
-// layer makes the directory that what is written goes to, with upper = disk.
-func (m *making) layer() (enter.Tree, error) {
-	if m.p.o.Upper != "disk" {
-		return enter.Tree{}, nil
-	}
-	dir := filepath.Join(m.p.home(compute.ID(m.own.ID)), "layer")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return enter.Tree{}, err
-	}
-	if !m.p.root {
-		return enter.Tree{Path: dir}, nil
-	}
-	if err := os.Chown(dir, m.users, m.users); err != nil {
-		return enter.Tree{}, err
-	}
-	// Its files keep the numbers of the sandbox's users: a set-uid program in it is nobody's.
-	return m.t.mount(dir, nil, 0)
 }
 
 // disk is how much may be written, in bytes; 0: no limit. What is written to memory counts as memory, so by itself it gets no more than half of that:

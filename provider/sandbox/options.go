@@ -8,7 +8,7 @@ type Options struct {
 	Upper   string   `conf:"upper"`       // ram or disk: where what is written goes; "": ram
 	Cores   float64  `conf:"cores"`       // of processor time, at most; 0: all
 	Memory  int64    `conf:"memory,size"` // bytes, at most, with what is written to upper = ram; 0: no limit
-	Disk    int64    `conf:"disk,size"`   // bytes that may be written, at most; 0: in memory a quarter of the machine's, else no limit
+	Disk    int64    `conf:"disk,size"`   // bytes that may be written, at most; 0: in memory a quarter of the machine's and half of the sandbox's, else no limit
 	PIDs    int      `conf:"pids"`        // processes and threads, at most; 0: 16384
 	Network string   `conf:"network"`     // none or nat; "": nat where it can be, else none
 	Ports   []string `conf:"ports"`       // [ADDRESS:]PORT:PORT[/udp] of this machine that lead in
