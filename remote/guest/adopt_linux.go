@@ -22,6 +22,7 @@ func adopt(opt *process.Options, group string) error {
 		return nil
 	case "auto":
 		opt.Cgroup = ownGroup()
+	case "alone": // as auto does where there is no cgroup
 	default:
 		f, err := openFile(group)
 		if err != nil {
@@ -30,6 +31,7 @@ func adopt(opt *process.Options, group string) error {
 		opt.Cgroup = f
 	}
 	if opt.Cgroup == nil {
+		opt.Alone = os.Getpid() == 1
 		// By the kernel's own name for us: our file may have been removed since we were started. Before "serve" may stand "agent".
 		opt.Reaper = []string{"/proc/self/exe"}
 		if len(os.Args) > 1 && os.Args[1] == "agent" {

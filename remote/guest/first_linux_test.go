@@ -1,6 +1,7 @@
 package guest_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -126,5 +127,98 @@ func TestInit(t *testing.T) {
 	_ = cmd.Process.Signal(unix.SIGTERM)
 	if got := status(); got != 9 {
 		t.Errorf("after TERM: %d", got)
+	}
+}
+
+// As the first process of a name space with its own /proc the agent needs neither cgroup nor reaper, and tells a run's leavings from those of
+// others that still run.
+func TestAlone(t *testing.T) {
+	unshare, err := exec.LookPath("unshare")
+	if err != nil {
+		t.Skip("unshare: it is not installed")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := []string{"--pid", "--fork", "--mount-proc", "--kill-child"}
+	if os.Geteuid() != 0 {
+		flags = append(flags, "--user", "--map-root-user")
+	}
+	if out, err := exec.Command(unshare, append(flags, "true")...).CombinedOutput(); err != nil {
+		t.Skipf("name spaces: %v: %s", err, out)
+	}
+	dir := t.TempDir()
+	name := filepath.Join(dir, "s")
+	cmd := program(t, func(cmd *exec.Cmd) {
+		cmd.Path, cmd.Args = unshare, append(append([]string{unshare}, flags...), append([]string{self}, cmd.Args[1:]...)...)
+	}, "serve", "--stay", "--cgroup=alone", "unix:"+name)
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it hands nothing on but its own death
+	c := closing(t, agent.New(dialUnix(t, name)))
+	leave := func(file string, stay bool) int {
+		t.Helper()
+		script := `setsid env -i /bin/sh -c '(setsid /bin/sh -c "echo \$\$ >$1; exec sleep 300") & ' sh "$0" </dev/null >/dev/null 2>&1; while [ ! -s "$0" ]; do sleep 0.01; done`
+		file = filepath.Join(dir, file)
+		if exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", script, file}, Stay: stay}); err != nil || exit != (compute.Exit{}) {
+			t.Fatal(exit, err)
+		}
+		b, _ := os.ReadFile(file)
+		var pid int
+		if _, err := fmt.Sscan(string(b), &pid); err != nil {
+			t.Fatalf("%q: %v", b, err)
+		}
+		return pid
+	}
+	alive := func(pid int) bool {
+		exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", `read -r a b s rest </proc/$1/stat && [ "$s" != Z ]`, "sh", fmt.Sprint(pid)}, Stay: false})
+		return err == nil && exit.Code == 0
+	}
+	dead := func(pid int) bool { // soon: it was told to, and must get a turn
+		for late := time.Now().Add(10 * time.Second); alive(pid); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(late) {
+				return false
+			}
+		}
+		return true
+	}
+	if pid := leave("one", false); alive(pid) {
+		t.Error("what a run left lives on")
+	}
+	// While another runs that was there before, what a run leaves may be that one's: it waits, and that one is not hurt.
+	ctx, cancel := context.WithCancel(t.Context())
+	other := make(chan error, 1)
+	ready := filepath.Join(dir, "ready")
+	go func() {
+		_, err := c.Run(ctx, &compute.Command{Args: []string{"sh", "-c", `sh -c 'sleep 300 & echo $! >"$0"' "$0"; sleep 300; true`, ready}})
+		other <- err
+	}()
+	for late := time.Now().Add(20 * time.Second); time.Now().Before(late); time.Sleep(5 * time.Millisecond) {
+		if fi, err := os.Stat(ready); err == nil && fi.Size() > 0 {
+			break
+		}
+	}
+	_ = leave("two", false)
+	b, _ := os.ReadFile(ready)
+	var theirs int
+	_, _ = fmt.Sscan(string(b), &theirs)
+	if !alive(theirs) {
+		t.Error("what another command has left, and still runs itself, was ended")
+	}
+	cancel()
+	if err := <-other; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if !dead(theirs) {
+		t.Error("what it had left lives on")
+	}
+	pid := leave("three", true)
+	if !alive(pid) {
+		t.Error("what may stay was ended")
+	}
+	if second := leave("four", false); !dead(second) {
+		t.Error("what a run left lives on, after one that might leave something")
+	}
+	if !alive(pid) {
+		t.Error("what may stay was ended by another run")
 	}
 }

@@ -17,7 +17,8 @@ type kin struct {
 	group   *group   // nil: none
 	control *os.File // our end of the line to the reaper that is its parent; nil: there is none
 	stay    bool
-	ooms    int // how many were killed for want of memory before it began
+	alone   bool // what it leaves is swept away
+	ooms    int  // how many were killed for want of memory before it began
 }
 
 // launch starts a command's process with what is needed to find its descendants again.
@@ -32,6 +33,10 @@ func (e *Conn) launch(c *exec.Cmd, cmd *compute.Command, p *program) (*kin, erro
 		}
 		k.group = g
 		c.SysProcAttr.UseCgroupFD, c.SysProcAttr.CgroupFD = true, int(g.dir.Fd())
+	case e.opt.Alone && e.opt.Orphans != nil && os.Getpid() == 1 && (cmd.Stay || !e.opt.Orphans.staying()):
+		if k.alone = !cmd.Stay; cmd.Stay {
+			e.opt.Orphans.stay()
+		}
 	case len(e.opt.Reaper) > 0 && !cmd.Stay:
 		return k, k.startReaped(c, p)
 	}
@@ -66,6 +71,13 @@ func (k *kin) ended() {
 		return
 	}
 	k.e.groups.put(k.group, k.stay)
+}
+
+// gone is called when the command has no number any more.
+func (k *kin) gone() {
+	if k.alone {
+		k.e.opt.Orphans.sweep()
+	}
 }
 
 // outcome is how the command ended, where a reaper knows it better than the kernel told us, and why, where that is known.

@@ -37,6 +37,8 @@ func (*kin) kill(func() bool) bool { return false }
 
 func (*kin) ended() {}
 
+func (*kin) gone() {}
+
 func (*kin) outcome(ws unix.WaitStatus) (unix.WaitStatus, string) { return ws, "" }
 
 // OOMKills is for Linux.

@@ -17,8 +17,9 @@ type Orphans struct {
 	bell   chan struct{} // 1 slot: look again
 	births sync.RWMutex  // read-held while a child is started or waited for, so that a number is never seen without its owner
 
-	mu  sync.Mutex
-	own map[int]int // by number, how many Conns have started it and not yet forgotten; two when it was given again at once
+	mu     sync.Mutex
+	stayed bool        // a command was started whose descendants may stay
+	own    map[int]int // by number, how many Conns have started it and not yet forgotten; two when it was given again at once
 }
 
 // NewOrphans starts nothing: Run does the work.

@@ -31,6 +31,7 @@ type Options struct {
 	Reaper   []string   // else: a program that calls Reap, in between us and each command; no processes behind a prefix, or in a root. nil: none
 	OOMKills func() int // how many were killed for want of memory until now, where the groups do not count it; nil: nobody knows
 	Orphans  *Orphans   // buries orphans, so that commands must be known to it; nil: nobody does here
+	Alone    bool       // with Orphans, where there is no Cgroup: we are the first process of a pid name space, and its others are all commands' descendants
 	NoWatch  bool       // nobody watches over us to end commands when we are killed, as the kernel does: we are a name space's first process
 }
 
@@ -228,6 +229,7 @@ func (e *Conn) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *
 	err := <-cause        // and nobody sends signals any more
 	j.kin.ended()         // while the number is still the command's
 	e.opt.Orphans.wait(c) // reaps; the status is read below, and there are no copying goroutines to fail
+	j.kin.gone()
 	j.reaped()
 	j.background()
 	finish()
