@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
@@ -21,6 +22,8 @@ type way struct {
 	entry []string // goes before every command
 	cmd   []string // in place of none; empty: the shell
 	host  bool     // its root is the host's
+
+	starvedBefore atomic.Int64 // how many were killed for want of memory when it was last asked
 }
 
 func (p *Provider) way(id compute.ID, own owner, c *agent.Client) (compute.Conn, error) {
@@ -57,12 +60,11 @@ func (w *way) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, erro
 	if len(w.entry) > 0 {
 		c.Args = append(w.entry[:len(w.entry):len(w.entry)], c.Args...)
 	}
-	before := w.p.oomKills(w.id)
 	exit, err := w.Client.Run(ctx, &c)
-	if err == nil && exit.Status() == 128+9 && exit.Reason == "" && w.p.oomKills(w.id) > before {
+	if err == nil && exit.Status() == 128+9 && exit.Reason == "" && w.starved() {
 		exit.Reason = "out of memory"
 	}
-	if errors.Is(err, compute.ErrLost) && ctx.Err() == nil && w.p.oomKills(w.id) > before {
+	if errors.Is(err, compute.ErrLost) && ctx.Err() == nil && w.starved() {
 		err = &compute.Error{Op: "sandbox.Run", ID: w.id, Kind: compute.ErrLost, Err: errors.New("the sandbox was ended, because its memory was used up"),
 			Hint: "give it more: memory = SIZE in its source, or --memory"}
 	}
@@ -85,6 +87,13 @@ func (w *way) unseen(dir string, err error) error {
 		}
 	}
 	return e
+}
+
+// starved reports whether something was killed in the sandbox for want of memory since this connection last asked, the first time: ever. It is asked
+// only when something was killed: to count before each command would cost every command.
+func (w *way) starved() bool {
+	n := int64(w.p.oomKills(w.id))
+	return n > w.starvedBefore.Swap(n)
 }
 
 // oomKills counts what was killed in a sandbox for want of memory.
