@@ -134,7 +134,10 @@ func list[T any](c *coder, p *[]T, each func(*T)) {
 			c.b, c.bad = nil, true
 			return
 		}
-		*p = make([]T, n)
+		*p = nil
+		if n > 0 {
+			*p = make([]T, n)
+		}
 	}
 	for i := range *p {
 		each(&(*p)[i])
