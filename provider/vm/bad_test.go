@@ -27,7 +27,6 @@ func TestOptions(t *testing.T) {
 		change func(*vm.Options)
 		words  string
 	}{
-		{func(o *vm.Options) { o.Image = "" }, "no image"},
 		{func(o *vm.Options) { o.Image = "relative" }, "absolute"},
 		{func(o *vm.Options) { o.Initrd = "/initrd" }, "without a kernel"},
 		{func(o *vm.Options) { o.Machine = "vax" }, "machine = vax"},
@@ -82,6 +81,16 @@ func TestMissing(t *testing.T) {
 				t.Errorf("image = %s: %v", path, err)
 			}
 			destroy(t, p, "suite-1")
+		}
+	})
+	t.Run("no image", func(t *testing.T) {
+		o := o
+		o.Image = ""
+		if _, err := open(t, o).Create(t.Context(), compute.Spec{ID: "suite-1"}); !errors.Is(err, compute.ErrInvalid) || compute.Hint(err) == "" {
+			t.Error(err)
+		}
+		if x := left(t, o.Dir); len(x) > 0 {
+			t.Error(x)
 		}
 	})
 	t.Run("kernel", func(t *testing.T) {

@@ -236,19 +236,24 @@ func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 // trouble asks qemu what is wrong; nil: nothing.
 func (p *Provider) trouble(ctx context.Context, op string, id compute.ID) error {
 	m, done, err := p.monitor(ctx, id)
-	if err != nil {
-		return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrLost, Err: fmt.Errorf("its qemu does not answer: %w", err)}
+	status := ""
+	if err == nil {
+		status, err = m.status(ctx)
+		done()
 	}
-	defer done()
-	status, err := m.status(ctx)
 	switch {
+	case err != nil && ctx.Err() != nil:
+		return fault(op, id, ctx.Err())
 	case err != nil:
-		return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrLost, Err: fmt.Errorf("its qemu does not answer: %w", err)}
+		if own, gone := p.owner(id); gone == nil && !own.alive() { // it ended just now
+			return p.dead(op, id)
+		}
+		return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrLost, Err: fmt.Errorf("its qemu does not answer: %w", err), Hint: "discard it"}
 	case status == "io-error":
 		return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrNoCapacity, Err: errors.New("it was halted, as its disk could not be written to"),
 			Hint: "make room where " + p.o.Dir + " is"}
 	case status != "running" && status != "paused" && status != "prelaunch" && status != "inmigrate":
-		return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrLost, Err: fmt.Errorf("its qemu says that it is %s", status)}
+		return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrLost, Err: fmt.Errorf("its qemu says that it is %s", status), Hint: "discard it"}
 	}
 	return nil
 }

@@ -58,8 +58,6 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	}
 	link, tap := strings.CutPrefix(o.Network, "tap:")
 	switch {
-	case o.Image == "":
-		return fail("set image to the absolute path of a qcow2 or raw disk", "no image")
 	case o.Initrd != "" && o.Kernel == "":
 		return fail("", "an initrd without a kernel")
 	case !slices.Contains([]string{"auto", "q35", "pc", "microvm"}, o.Machine):
@@ -222,6 +220,10 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (compute.Insta
 	own := owner{
 		Installation: p.o.Installation, Source: p.o.Source, ID: string(spec.ID), UUID: newUUID(), Image: cmp.Or(spec.Image, p.o.Image), Kernel: p.o.Kernel, Initrd: p.o.Initrd,
 		Cores: max(p.o.Cores, spec.Cores), Memory: max(p.o.Memory, (spec.Memory+1<<20-1)&^(1<<20-1)), Disk: max(p.o.Disk, spec.Disk),
+	}
+	if !filepath.IsAbs(own.Image) {
+		return none, &compute.Error{Op: "vm.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: fmt.Errorf("image = %s: no absolute path", own.Image),
+			Hint: "set image to the absolute path of a qcow2 or raw disk"}
 	}
 	if err := p.begin(own); err != nil {
 		return none, err

@@ -14,20 +14,8 @@ import (
 	"github.com/hostler-project/hostler/remote/process"
 )
 
-// Where things are in the part of the initrd that hostler adds.
-const (
-	Dir     = "/hostler"       // a directory that is there, and only for this
-	Program = Dir + "/agent"   // the agent's program
-	First   = Dir + "/init"    // what the kernel is told to start: it starts Program with the word BootWord
-	Places  = Dir + "/mnt"     // where the kernel's file systems are mounted for a moment
-	child   = "@hostler-agent" // systemd spares processes with an @ when it switches the root
-)
-
-// BootWord and ServeWord are the first arguments that Program gets for Boot and for Serve.
-const (
-	BootWord  = "guest-boot"
-	ServeWord = "guest"
-)
+// child is how Boot calls its child: systemd spares processes with an @ when it switches the root.
+const child = "@hostler-agent"
 
 // Boot is the first process of a machine. It starts a child and becomes the initrd's own first process. It returns only when it cannot.
 func Boot(args []string) error {
@@ -133,20 +121,19 @@ func console() {
 	}
 }
 
-// Verbs are the words that the agent's program has to know for virtual machines, and what they do with the words behind them.
-func Verbs() map[string]func(args []string) int {
-	told := func(err error) int {
-		fmt.Fprintln(os.Stderr, "hostler-agent:", err)
-		return 1
+// BootMain is Boot as a verb of the agent's program.
+func BootMain(args []string) int { return told(Boot(args)) }
+
+// ServeMain is Serve as a verb of the agent's program, or, with BootWord behind it, Follow.
+func ServeMain(args []string) int {
+	conn := process.New(process.Options{Owner: true, Dir: "/"})
+	if len(args) > 0 && args[0] == BootWord {
+		return told(Follow(context.Background(), conn))
 	}
-	return map[string]func(args []string) int{
-		BootWord: func(args []string) int { return told(Boot(args)) },
-		ServeWord: func(args []string) int {
-			conn := process.New(process.Options{Owner: true, Dir: "/"})
-			if len(args) > 0 && args[0] == BootWord {
-				return told(Follow(context.Background(), conn))
-			}
-			return told(Serve(context.Background(), conn))
-		},
-	}
+	return told(Serve(context.Background(), conn))
+}
+
+func told(err error) int {
+	fmt.Fprintln(os.Stderr, "hostler-agent:", err)
+	return 1
 }

@@ -102,6 +102,7 @@ func reload(pid int) error {
 	}
 	return syscall.Kill(pid, syscall.SIGHUP)
 }
+
 // rewrite replaces what is in a file, if there is such a file.
 func rewrite(path string, b []byte) error {
 	if fi, err := os.Lstat(path); err != nil || !fi.Mode().IsRegular() {

@@ -18,6 +18,20 @@ func PortName(n int) string { return "hostler.agent." + strconv.Itoa(n) }
 // Greeting is what the guest says first. Its end is the version of what follows.
 const Greeting = "hostler's guest\x01"
 
+// Where things are in the part of the initrd that hostler adds.
+const (
+	Dir     = "/hostler"     // a directory that is there, and only for this
+	Program = Dir + "/agent" // the agent's program
+	First   = Dir + "/init"  // what the kernel is told to start: it starts Program with the word BootWord
+	Places  = Dir + "/mnt"   // where the kernel's file systems are mounted for a moment
+)
+
+// BootWord and ServeWord are the verbs of the agent's program for Boot and for Serve.
+const (
+	BootWord  = "guest-boot"
+	ServeWord = "guest"
+)
+
 const (
 	identify    = "HsId"  // what a client says before an identity
 	maxIdentity = 1 << 16 // bytes of an identity, and of the guest's answer
