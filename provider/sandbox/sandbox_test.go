@@ -34,6 +34,9 @@ func run(m *testing.M) int {
 	if text := os.Getenv(hostileEnv); text != "" {
 		return hostile(text)
 	}
+	if text := os.Getenv(poorEnv); text != "" {
+		return poor(text)
+	}
 	if text := os.Getenv(crashEnv); text != "" {
 		return crashing(text)
 	}

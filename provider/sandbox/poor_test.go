@@ -1,0 +1,106 @@
+//go:build linux
+
+package sandbox_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/sandbox"
+	"github.com/hostler-project/hostler/provider/sandbox/confine"
+)
+
+// poorEnv makes the test's program one on a poor machine, which lacks what its value says, below the directory behind the colon.
+const poorEnv = "HOSTLER_TEST_POOR"
+
+// poor makes a sandbox where it cannot be, and prints what it is told.
+func poor(text string) int {
+	lack, dir, _ := strings.Cut(text, ":")
+	o := sandbox.Options{Source: "suite", Installation: "mine", Dir: dir, Network: "none", Agent: built, Home: os.Getenv("HOME")}
+	switch lack {
+	case "users":
+		if err := confine.ForbidUsers(); err != nil {
+			panic(err)
+		}
+	case "cgroups", "limit":
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil { // the machine keeps its own
+			panic(err)
+		}
+		if err := unix.Unmount("/sys/fs/cgroup", unix.MNT_DETACH); err != nil {
+			panic(err)
+		}
+		if lack == "limit" {
+			o.Memory = 64 << 20
+		}
+	}
+	ctx := context.Background()
+	p, err := sandbox.Open(ctx, slog.New(slog.DiscardHandler), o)
+	if err != nil {
+		panic(err)
+	}
+	_, err = p.Create(ctx, compute.Spec{ID: "poor"})
+	if err == nil {
+		err = once(p, "poor")
+	}
+	fmt.Println("error:", err)
+	fmt.Println("hint:", compute.Hint(err))
+	for _, kind := range []error{compute.ErrNoCapacity, compute.ErrUnavailable, compute.ErrFailed} {
+		if errors.Is(err, kind) {
+			fmt.Println("kind:", kind)
+		}
+	}
+	_ = p.Destroy(ctx, "poor")
+	for _, f := range sandbox.Examine(ctx, o) {
+		fmt.Println("found:", f.Result, f.What, f.Detail, f.Hint)
+	}
+	return 0
+}
+
+// TestPoorMachines: where the kernel lacks something, it is said what, and what may help; by doctor too.
+func TestPoorMachines(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("poor: only root can take things away")
+	}
+	for _, c := range []struct {
+		lack  string
+		flags uintptr
+		want  []string
+	}{
+		{"users", unix.CLONE_NEWUSER | unix.CLONE_NEWNS, []string{"kind: no capacity", "max_*_namespaces", "found: fail sandbox", "no user name spaces are allowed"}},
+		{"cgroups", unix.CLONE_NEWNS, []string{"error: <nil>", "found: ok sandbox made"}},
+		{"limit", unix.CLONE_NEWNS, []string{"kind: unavailable", "memory cannot be limited"}},
+	} {
+		t.Run(c.lack, func(t *testing.T) {
+			self, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), self)
+			cmd.Env = append(os.Environ(), poorEnv+"="+c.lack+":"+t.TempDir())
+			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: c.flags}
+			if c.flags&unix.CLONE_NEWUSER != 0 {
+				ids := []syscall.SysProcIDMap{{Size: 1 << 31}}
+				cmd.SysProcAttr.UidMappings, cmd.SysProcAttr.GidMappings = ids, ids
+			}
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			for _, w := range c.want {
+				if !strings.Contains(string(out), w) {
+					t.Errorf("without %s there is no %q in\n%s", c.lack, w, out)
+				}
+			}
+		})
+	}
+}
