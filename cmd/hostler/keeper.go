@@ -251,8 +251,8 @@ func (a *app) ring(ctx context.Context) {
 	}
 }
 
-// connect opens a way into an instance, and says which type of source it is really of. ssh connections are the keeper's, which has them open
-// already or keeps them open for the next command; the others are cheap to open.
+// connect opens a way into an instance, and says which type of source it is really of. Connections that take long to open are the keeper's, which
+// has them open already or keeps them open for the next command; the others are cheap.
 func (a *app) connect(ctx context.Context, engine *pool.Pool, who compute.Who, i compute.Instance) (compute.Conn, string, error) {
 	id := i.ID
 	typ, err := a.typeOf(ctx, engine, i)
@@ -265,7 +265,7 @@ func (a *app) connect(ctx context.Context, engine *pool.Pool, who compute.Who, i
 	if err != nil {
 		return nil, "", err
 	}
-	if typ != "ssh" {
+	if !isDear(typ) {
 		conn, err := engine.Connect(ctx, who, id)
 		return conn, typ, err
 	}
@@ -282,13 +282,13 @@ func (a *app) connect(ctx context.Context, engine *pool.Pool, who compute.Who, i
 	return conn, typ, err
 }
 
-// dialEarly asks the keeper, if one runs, for its connection to what looks like an instance of a source of type ssh, while this process still opens the
+// dialEarly asks the keeper, if one runs, for its connection to what looks like an instance that is dear to connect to, while this process still opens the
 // state; both take about as long. It is but a guess: whoever wants the connection looks first what the name means. The channel gives one
 // connection, or nil.
 func (a *app) dialEarly(ctx context.Context, who compute.Who, name string) <-chan compute.Conn {
 	cfg, err := a.configuration()
 	if err != nil || !slices.ContainsFunc(cfg.Sources, func(s *config.Source) bool {
-		return s.Type == "ssh" && strings.HasPrefix(name, s.Name+"-")
+		return isDear(s.Type) && strings.HasPrefix(name, s.Name+"-")
 	}) {
 		return nil
 	}

@@ -35,6 +35,7 @@ type kind struct {
 	keys func() []string // of its section
 	open func(ctx context.Context, log *slog.Logger, s site, decode func(any) error) (compute.Provider, error)
 	slow bool // cleaning and discarding take long enough to leave them to the keeper
+	dear bool // so does opening a connection: the keeper has it open already, or keeps it open for the next command
 }
 
 // kinds is the table of providers.
@@ -47,13 +48,13 @@ func kinds() map[string]kind {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
 			atHome(o)
 		})),
-		"container": slow(open(container.Open, func(o *container.Options, s site) {
+		"container": dear(slow(open(container.Open, func(o *container.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
-		})),
+		}))),
 		"vm": slow(open(vm.Open, func(o *vm.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
 		})),
-		"ssh": open(openSSH, func(o *sshKeys, s site) { o.site = s }),
+		"ssh": dear(open(openSSH, func(o *sshKeys, s site) { o.site = s })),
 	}
 	return all
 }
@@ -121,6 +122,15 @@ func slow(k kind) kind {
 	k.slow = true
 	return k
 }
+
+// dear marks a kind whose connections take long to open.
+func dear(k kind) kind {
+	k.dear = true
+	return k
+}
+
+// isDear reports whether a type's connections are the keeper's.
+func isDear(typ string) bool { return kinds()[typ].dear }
 
 // typeKeys has the known types with the keys of their sections, as config wants them.
 func typeKeys() map[string][]string {

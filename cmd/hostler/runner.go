@@ -204,7 +204,7 @@ func (r *runner) connect(ctx context.Context) (compute.Conn, string, error) {
 		conn := <-r.early
 		r.early = nil
 		typ, err := r.app.typeOf(ctx, r.engine, r.instance)
-		if conn != nil && err == nil && typ == "ssh" && r.asked == string(r.instance.ID) {
+		if conn != nil && err == nil && isDear(typ) && r.asked == string(r.instance.ID) {
 			return conn, typ, nil
 		}
 		closeIf(conn)
@@ -279,7 +279,7 @@ func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 	r.exit = &exit
 	if exit.Reason != "" {
 		restore()
-		_ = fprintf(r.app.errs, "%s: %s: the command was ended: %s\n", r.app.program, r.instance.ID, exit.Reason)
+		_ = fprintf(r.app.errs, "%s: %s: the command was killed: %s\n", r.app.program, r.instance.ID, exit.Reason)
 	}
 	if n := exit.Status(); n != 0 {
 		return status(n)

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,6 +55,8 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		return fail("upper = %s: not ram or disk", o.Upper)
 	case o.Network != "" && o.Network != "none" && o.Network != "nat":
 		return fail("network = %s: not none or nat", o.Network)
+	case strings.HasPrefix(o.Image, "."):
+		return fail("image = %s: from which directory? give an absolute path", o.Image)
 	case o.Upper == "disk" && o.Disk > 0 && os.Geteuid() != 0:
 		return fail("disk = %d bytes: only root can limit what is written with upper = disk", o.Disk)
 	case o.Dir == "":
