@@ -158,13 +158,23 @@ func (p *Provider) bootFiles(own *owner) (initrd, append string, err error) {
 		return "", "", err
 	}
 	initrd = filepath.Join(p.o.Dir, "boot", key)
-	if _, err := os.Stat(initrd); err != nil {
-		err := atomically(initrd, func(name string) error { return writeInitrd(name, own.Initrd, agent.path) })
-		if err != nil {
+	if now := time.Now(); os.Chtimes(initrd, now, now) != nil {
+		if err := atomically(initrd, func(name string) error { return writeInitrd(name, own.Initrd, agent.path) }); err != nil {
 			return "", "", err
 		}
+		unused(filepath.Dir(initrd), 7*24*time.Hour)
 	}
 	return initrd, p.o.Append + " rdinit=/hostler/init", nil
+}
+
+// unused deletes the files in a directory that nobody wanted for so long.
+func unused(dir string, age time.Duration) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if fi, err := e.Info(); err == nil && time.Since(fi.ModTime()) > age {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
 }
 
 // guestProgram is the agent that goes into the machine.
