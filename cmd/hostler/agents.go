@@ -91,6 +91,8 @@ func unpackAgent(files fs.FS, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	syscall.ForkLock.RLock() // a process that starts meanwhile would have it open for writing until its exec: "text file busy" for whoever runs it
+	defer syscall.ForkLock.RUnlock()
 	f, err := os.CreateTemp(dir, ".new-")
 	if err != nil {
 		return "", err

@@ -22,6 +22,8 @@ type machine struct {
 	env     []string
 	program string // "": the test binary as hostler
 	uid     int    // 0: ours
+	home    string
+	work    string // where its commands are started
 }
 
 func newMachine(t testing.TB) *machine {
@@ -30,7 +32,7 @@ func newMachine(t testing.TB) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &machine{t: t, dir: dir, env: append(os.Environ(), environment(t, dir)...)}
+	m := &machine{t: t, dir: dir, env: append(os.Environ(), environment(t, dir)...), home: filepath.Join(dir, "home"), work: filepath.Join(dir, "work")}
 	t.Cleanup(func() {
 		stopKeeper(t, m.env)
 		os.RemoveAll(dir)
@@ -38,12 +40,12 @@ func newMachine(t testing.TB) *machine {
 	return m
 }
 
-func (m *machine) state() string { return filepath.Join(m.dir, "home", ".local", "state", "hostler") }
+func (m *machine) state() string { return filepath.Join(m.home, ".local", "state", "hostler") }
 
 // source configures one.
 func (m *machine) source(name, text string) {
 	m.t.Helper()
-	dir := filepath.Join(m.dir, "home", ".config", "hostler", "sources", name)
+	dir := filepath.Join(m.home, ".config", "hostler", "sources", name)
 	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "source.conf"), []byte(text), 0o644)); err != nil {
 		m.t.Fatal(err)
 	}
@@ -51,7 +53,7 @@ func (m *machine) source(name, text string) {
 
 func (m *machine) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(cmp.Or(m.program, "hostler"), args...)
-	cmd.Dir, cmd.Env = filepath.Join(m.dir, "work"), m.env
+	cmd.Dir, cmd.Env = m.work, m.env
 	if m.uid != 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(m.uid), Gid: uint32(m.uid)}}
 	}
@@ -122,7 +124,7 @@ func TestUnreadableState(t *testing.T) {
 	}
 	defer os.Chmod(m.state(), 0o700)
 	m.said("permission denied", "status")
-	m.said("permission denied", "acquire")
+	m.said("permission denied", "acquire", "-s", "local")
 }
 
 // said runs hostler, which must fail with a text that names the state and a hint.
@@ -142,7 +144,7 @@ func TestReadOnlyState(t *testing.T) {
 	}
 	mountTmpfs(t, m.state(), "64m", true)
 	m.said("read-only", "status")
-	m.said("read-only", "acquire")
+	m.said("read-only", "acquire", "-s", "local")
 	_, errs, exit := m.run("run", "local", "--", "touch", filepath.Join(m.dir, "ran"))
 	if exit != exitNotBegun || !strings.Contains(errs, "read-only") {
 		t.Errorf("run: exit status %d, %q", exit, errs)

@@ -21,8 +21,9 @@ func newCp(a *app) *cobra.Command {
 		Use:   "cp SRC... DST",
 		Short: "Copy files and trees to, from and between instances: NAME:PATH",
 		Long: `Copy files, with their modes and times. A side that begins with an instance's or a lease's name and a colon is on that instance; a relative path there
-starts in the login directory. - is standard input or output. A directory as DST keeps the base names. Each file appears whole, by
-rename; it goes on after one that cannot be copied, and names it. Write ./a:b for a file here with a colon in its name.`,
+starts where run starts commands: in the current directory on local and in a sandbox of this machine's own root, else in the login directory.
+- is standard input or output. A directory as DST keeps the base names. Each file appears whole, by rename; it goes on after one that cannot be
+copied, and names it. Write ./a:b for a file here with a colon in its name.`,
 		Example: "  hostler cp Makefile web-3:\n  hostler cp -r web-3:/var/log/app logs\n  tar c . | hostler cp - web-3:tree.tar",
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,7 +49,7 @@ func (a *app) cp(ctx context.Context, sources []string, to string, recursive, an
 	}
 	ctx, stop := a.untilSignal(ctx)
 	defer stop()
-	c := copies{app: a, engine: engine, anyones: anyones, conns: map[string]compute.Conn{}}
+	c := copies{app: a, engine: engine, anyones: anyones, conns: map[string]compute.Conn{}, here: map[string]string{}}
 	defer c.close()
 	dst, err := c.side(ctx, to)
 	if err != nil {
@@ -98,6 +99,7 @@ type copies struct {
 	engine  *pool.Pool
 	anyones bool // --any
 	conns   map[string]compute.Conn
+	here    map[string]string // of sandboxes with this machine's own root: what paths there are relative to
 }
 
 func (c *copies) close() {
@@ -123,10 +125,19 @@ func (c *copies) side(ctx context.Context, s string) (remote.Side, error) {
 		}
 		who := c.app.who(ctx, c.engine, name)
 		who.Admin = c.anyones
-		if conn, _, err = c.app.connect(ctx, c.engine, who, i); err != nil {
+		var typ string
+		if conn, typ, err = c.app.connect(ctx, c.engine, who, i); err != nil {
 			return remote.Side{}, err
 		}
 		c.conns[name] = conn
+		if typ == "sandbox" && c.app.hostRoot(i.Source) { // where run starts its commands
+			if c.here[name], err = os.Getwd(); err != nil {
+				return remote.Side{}, invalid("", "the current directory: %v", err)
+			}
+		}
+	}
+	if here := c.here[name]; here != "" && !filepath.IsAbs(path) {
+		path = filepath.Join(here, path) + path[len(strings.TrimRight(path, "/")):]
 	}
 	return remote.Side{Conn: conn, Path: path}, nil
 }

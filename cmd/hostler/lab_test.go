@@ -24,8 +24,8 @@ func (r labRunner) Run() int {
 	if sshHosts.up {
 		_, _ = labScript("ssh-hosts", "down")
 	}
-	if unracedMade != "" {
-		_ = os.RemoveAll(unracedMade)
+	if programsMade != "" {
+		_ = os.RemoveAll(programsMade)
 	}
 	return code
 }
@@ -152,9 +152,11 @@ func TestSSH(t *testing.T) {
 	if got := m.must("source", "test", "web"); !strings.Contains(got, "connect") {
 		t.Errorf("source test: %q", got)
 	}
+	m.program = lookIn(plainPath(t), "hostler") // one with an agent; without it, doctor finds that wrong
 	if got := m.must("doctor"); !strings.Contains(got, "source web") {
 		t.Errorf("doctor: %q", got)
 	}
+	m.program = ""
 	// What the keeper kept under a lease that has ended is no way in any more.
 	m.must("acquire", "-s", "web")
 	m.must("run", "web-lab1", "--", "true")

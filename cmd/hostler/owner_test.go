@@ -2,8 +2,6 @@ package main
 
 import (
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -14,15 +12,10 @@ func TestOwner(t *testing.T) {
 		t.Skip("TestOwner: only root can be somebody else")
 	}
 	m := newMachine(t)
-	m.program = filepath.Join(t.TempDir(), "hostler") // without C it is another function that knows users
-	build := exec.Command("go", "build", "-o", m.program, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	m.program = lookIn(plainPath(t), "hostler") // without C it is another function that knows users
 	m.as(54321)
 	m.env = append(m.env, "USER=root")
-	m.must("acquire")
+	m.must("acquire", "-s", "local")
 	if got := m.must("status", "--json"); !strings.Contains(got, `"owner": "uid-54321"`) {
 		t.Errorf("whose it is: %s", got)
 	}

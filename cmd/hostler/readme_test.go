@@ -37,12 +37,11 @@ func TestReadme(t *testing.T) {
 func playSessions(t *testing.T, text string) string {
 	var out strings.Builder
 	var m *machine
-	path := plainPath(t)
 	inBlock := false
 	for line := range strings.Lines(text) {
 		switch {
 		case strings.HasPrefix(line, "```console"):
-			inBlock, m = true, newMachine(t)
+			inBlock, m = true, shownMachine(t)
 			out.WriteString(line)
 		case strings.HasPrefix(line, "```"):
 			inBlock = false
@@ -52,12 +51,12 @@ func playSessions(t *testing.T, text string) string {
 		case strings.HasPrefix(line, "$ "):
 			out.WriteString(line)
 			cmd := exec.Command("sh", "-c", strings.TrimPrefix(line, "$ "))
-			cmd.Dir, cmd.Env = filepath.Join(m.dir, "work"), append(m.env, "PATH="+path)
+			cmd.Dir, cmd.Env = m.work, m.env
 			printed, err := cmd.CombinedOutput()
 			if e := (*exec.ExitError)(nil); err != nil && !errors.As(err, &e) {
 				t.Fatal(err)
 			}
-			out.WriteString(strings.ReplaceAll(string(printed), filepath.Join(m.dir, "home"), "/home/you"))
+			out.WriteString(strings.ReplaceAll(string(printed), m.home, "/home/you"))
 		}
 	}
 	return out.String()

@@ -132,7 +132,7 @@ func newRoot(a *app) *cobra.Command {
 		SilenceUsage:      true,
 		TraverseChildren:  true, // -s before the verb
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		Example:           "  hostler run local -- uname -a\n  hostler acquire -s web && hostler status",
+		Example:           "  hostler run sandbox -- make test\n  hostler acquire -s web && hostler status",
 		Args:              cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -279,11 +279,11 @@ func (a *app) shortHelp(cmd *cobra.Command) error {
 	return fprintf(a.out, `%s
 Hostler keeps computers ready: ask for one, use it as if it were local, give it back.
 
-  hostler run local -- uname -a   obtain a computer, run a command on it, give it back
-  hostler status                  what there is
-  hostler help                    all commands
-  hostler doctor                  what works on this machine
-`, versionLine())
+  %-33s obtain a computer, run a command on it, give it back
+  hostler status                    what there is
+  hostler help                      all commands
+  hostler doctor                    what works on this machine
+`, versionLine(), "hostler run "+defaultSource+" -- make test")
 }
 
 // manualText is the comment of this package, doc.go, as the text of `hostler help`.

@@ -40,12 +40,13 @@ func newRun(a *app) *cobra.Command {
 acquired for the command and given back after it, whatever happens. Without COMMAND it is a shell.
 
 Arguments arrive as they are given here: no shell takes them apart, unless asked for with -c. Options after COMMAND are the command's; with -- before any
-NAME the default source is meant. On local, the command starts in the current directory with the whole environment; elsewhere in the
-login directory, with CI, LANG, LC_* and what -e names. Signals and the terminal's size are passed on.
+NAME the default source is meant. On local and in a sandbox of this machine's own root, the command starts in the current directory, elsewhere
+in the login directory; on local with the whole environment, elsewhere with CI, LANG, LC_* and what -e names. Signals and the terminal's size
+are passed on.
 
 Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 124 --timeout passed, 125 hostler failed before the command began,
 126 not executable, 127 not found. --report says which it was.`,
-		Example: `  hostler run local -- uname -a
+		Example: `  hostler run sandbox -- make test
   hostler run web -e TOKEN -c 'make test | tail'
   hostler run pool --keep --name build -- make
   hostler run build -t -- top`,

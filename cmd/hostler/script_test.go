@@ -2,11 +2,9 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -14,40 +12,13 @@ import (
 
 // TestMain makes the test binary hostler and crcache when it is called by these names, so that the scripts run the real program.
 func TestMain(m *testing.M) {
+	if name := filepath.Base(os.Args[0]); name != "hostler" && name != "crcache" {
+		if code, again := ownNetwork(); !again {
+			os.Exit(code)
+		}
+	}
 	program := func() { os.Exit(Main(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 	testscript.Main(labRunner{m}, map[string]func(){"hostler": program, "crcache": program})
-}
-
-// unraced is a directory with hostler and crcache to put before PATH, for tests that run hundreds of processes; "": nothing needs to be. With the race
-// detector each start takes half a second, and these tests are about what is said and done; those of signals, labs and bad days keep it.
-var unraced = sync.OnceValues(func() (string, error) {
-	if !raced {
-		return "", nil
-	}
-	dir, err := os.MkdirTemp("", "hostler-plain")
-	if err != nil {
-		return "", err
-	}
-	unracedMade = dir
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "hostler"), ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w: %s", err, out)
-	}
-	return dir, os.Symlink("hostler", filepath.Join(dir, "crcache"))
-})
-
-var unracedMade string // by unraced, to be removed at the end
-
-// plainPath is PATH with unraced first.
-func plainPath(t testing.TB) string {
-	t.Helper()
-	dir, err := unraced()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if dir == "" {
-		return os.Getenv("PATH")
-	}
-	return dir + string(os.PathListSeparator) + os.Getenv("PATH")
 }
 
 // environment gives a script or a vector a home of its own; nothing of the user's is read or written.

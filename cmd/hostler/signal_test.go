@@ -121,7 +121,7 @@ func TestSignalThatKills(t *testing.T) {
 // TestSignalInQueue interrupts a run that waits.
 func TestSignalInQueue(t *testing.T) {
 	m := newMachine(t)
-	m.must("acquire")
+	m.must("acquire", "-s", "local")
 	cmd := m.command("run", "local", "--", "echo", "never")
 	var errs strings.Builder
 	cmd.Stderr = &errs
@@ -137,7 +137,7 @@ func TestSignalInQueue(t *testing.T) {
 	if text := errs.String(); !strings.Contains(text, "hostler: interrupted: the command has not begun") || strings.Contains(text, "context") {
 		t.Errorf("it says %q", text)
 	}
-	cmd = m.command("acquire", "-q")
+	cmd = m.command("acquire", "-q", "-s", "local")
 	errs.Reset()
 	cmd.Stderr = &errs
 	if err := cmd.Start(); err != nil {
@@ -180,7 +180,7 @@ func TestReaderGoes(t *testing.T) {
 // TestLeaseEnds lets the lease of another's making run out under a command: warned, and ended with it.
 func TestLeaseEnds(t *testing.T) {
 	m := newMachine(t)
-	m.must("acquire", "--ttl", "6s")
+	m.must("acquire", "-s", "local", "--ttl", "6s")
 	_, errs, exit := m.run("run", "local-local", "--", "sleep", "600")
 	if exit != 137 || !strings.Contains(errs, "hostler extend local-local") || !strings.Contains(errs, "the lease has ended") {
 		t.Errorf("exit status %d, %q", exit, errs)
@@ -197,7 +197,7 @@ func TestDetach(t *testing.T) {
 	if _, _, exit := m.run("run", "local", "--detach", "--", "true"); exit != exitNotBegun {
 		t.Errorf("a detached run on an instance that is given back: exit status %d", exit)
 	}
-	m.must("acquire")
+	m.must("acquire", "-s", "local")
 	pid := strings.TrimSpace(m.must("run", "local-local", "--detach", "--", "sleep", "600"))
 	if !alive(pid) {
 		t.Errorf("process %s does not live on", pid)
@@ -261,7 +261,7 @@ func TestFollow(t *testing.T) {
 	if !strings.Contains(line, `"kind":"made"`) {
 		t.Errorf("the first event: %s", line)
 	}
-	m.must("acquire", "--name", "seen")
+	m.must("acquire", "-s", "local", "--name", "seen")
 	for given := 0; given < 2; { // to run, and now
 		line, err := out.ReadString('\n')
 		if err != nil {

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// somebody is a user in no list.
+const somebody = 54321
+
+// sandboxes skips the test by name where none can be made, with what hostler says.
+func sandboxes(t testing.TB) {
+	t.Helper()
+	m := shownMachine(t)
+	m.program = lookIn(plainPath(t), "hostler")
+	if _, errs, exit := m.run("run", "sandbox", "--", "true"); exit != 0 {
+		if os.Getenv("HOSTLER_REQUIRE_LAB") != "" {
+			t.Fatalf("sandbox: required: %s", errs)
+		}
+		t.Skipf("sandbox: none here: %s", strings.SplitN(errs, "\n", 2)[0])
+	}
+}
+
+// TestSandboxes plays the scripts of sandboxes.
+func TestSandboxes(t *testing.T) {
+	path := plainPath(t)
+	sandboxes(t)
+	m := shownMachine(t)
+	m.program = lookIn(path, "hostler")
+	_, _, exit := m.run("run", "--memory", "64M", "--cores", "1", "sandbox", "--", "true")
+	busybox, static := staticBusybox()
+	conditions := map[string]bool{"limits": exit == 0, "root": os.Getuid() == 0, "busybox": static}
+	commands := scriptCommands()
+	commands["rootfs"] = func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) != 1 {
+			ts.Fatalf("usage: rootfs DIR")
+		}
+		ts.Check(rootfs(ts.MkAbs(args[0]), busybox))
+	}
+	commands["oci"] = func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) != 2 {
+			ts.Fatalf("usage: oci DIR ARCHIVE")
+		}
+		ts.Check(ociArchive(ts.MkAbs(args[0]), ts.MkAbs(args[1])))
+	}
+	commands["fetched"], commands["settled"] = fetched, settled
+	testscript.Run(t, testscript.Params{
+		Dir:         "testdata/sandbox",
+		WorkdirRoot: shownDir(t),
+		Setup: func(env *testscript.Env) error {
+			run, err := os.MkdirTemp("", "hostler")
+			if err != nil {
+				return err
+			}
+			home := filepath.Join(env.WorkDir, "you")
+			env.Cd = filepath.Join(home, "project")
+			if err := os.MkdirAll(env.Cd, 0o700); err != nil {
+				return err
+			}
+			for _, name := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "HOSTLER_LEASE", "HOSTLER_CONFIG"} {
+				env.Setenv(name, "")
+			}
+			for _, kv := range [][2]string{{"HOME", home}, {"XDG_RUNTIME_DIR", run}, {"SHELL", "/bin/sh"}, {"PATH", path}} {
+				env.Setenv(kv[0], kv[1])
+			}
+			env.Defer(func() {
+				discardAll(t, env.Vars)
+				stopKeeper(t, env.Vars)
+				os.RemoveAll(run)
+			})
+			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			is, known := conditions[name]
+			if !known {
+				return false, fmt.Errorf("unknown condition %s", name)
+			}
+			return is, nil
+		},
+		Cmds: commands,
+	})
+}
+
+// discardAll ends what a script has left, also one that failed.
+func discardAll(t testing.TB, env []string) {
+	path := ""
+	for _, kv := range env {
+		if rest, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = rest
+		}
+	}
+	hostler := func(args ...string) string {
+		cmd := exec.Command(lookIn(path, "hostler"), args...)
+		cmd.Env, cmd.Dir = env, "/"
+		out, err := cmd.Output()
+		if err != nil {
+			t.Logf("hostler %q: %v", args, err)
+		}
+		return string(out)
+	}
+	hostler("release", "--all", "--wait")
+	_, instances, _ := strings.Cut(hostler("status", "-v"), "\n\n")
+	for line := range strings.Lines(instances) {
+		if words := strings.Fields(line); len(words) > 1 && (words[1] == "ready" || words[1] == "failed") {
+			hostler("discard", words[0])
+		}
+	}
+}
+
+// fetched ADDRESS gets http://ADDRESS/ and prints it; whoever is to answer may still be starting.
+func fetched(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: fetched ADDRESS")
+	}
+	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	var last error
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		resp, err := client.Get("http://" + args[0] + "/")
+		if err == nil {
+			_, err = io.Copy(ts.Stdout(), resp.Body)
+			resp.Body.Close()
+		}
+		if last = err; err == nil {
+			return
+		}
+	}
+	ts.Fatalf("%s: %v", args[0], last)
+}
+
+// settled SOURCE waits until nothing of a source is being made, cleaned or discarded.
+func settled(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: settled SOURCE")
+	}
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec("hostler", "status", args[0]))
+		if !strings.Contains(ts.ReadFile("stdout"), "being") {
+			return
+		}
+	}
+	ts.Fatalf("%s does not settle", args[0])
+}
+
+// TestSandboxesOfSomebody plays the same scripts as an ordinary user, if we are root.
+func TestSandboxesOfSomebody(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("TestSandboxesOfSomebody: only root can be somebody else")
+	}
+	programs, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := shownDir(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(dir, "tests")
+	if err := errors.Join(copyFile(self, binary, 0o755), os.Chown(dir, somebody, somebody)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, "-test.run=^TestSandboxes$", "-test.v")
+	cmd.Env = append(os.Environ(), shownRoot+"="+dir, "HOSTLER_TEST_PROGRAMS="+programs, "HOME="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: somebody, Gid: somebody}, Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err != nil:
+		t.Errorf("%v\n%s", err, out)
+	case strings.Contains(string(out), "--- SKIP: TestSandboxes ("):
+		t.Skipf("TestSandboxesOfSomebody: %s", out)
+	}
+}
+
+func copyFile(from, to string, mode os.FileMode) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// staticBusybox finds a busybox that needs no library.
+var staticBusybox = sync.OnceValues(func() (string, bool) {
+	path, err := exec.LookPath("busybox")
+	if err != nil {
+		return "", false
+	}
+	f, err := elf.Open(path)
+	if err != nil {
+		return "", false
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return "", false
+		}
+	}
+	return path, true
+})
+
+// rootfs makes a small root file system.
+func rootfs(dir, busybox string) error {
+	for _, d := range []string{"bin", "etc", "home/app", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			return err
+		}
+	}
+	errs := []error{
+		copyFile(busybox, filepath.Join(dir, "bin", "busybox"), 0o755),
+		os.WriteFile(filepath.Join(dir, "etc", "passwd"), []byte("root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n"), 0o644),
+		os.WriteFile(filepath.Join(dir, "etc", "made"), []byte("by a test\n"), 0o644),
+	}
+	for _, name := range []string{"sh", "cat", "echo", "id", "ls", "rm", "touch", "true"} {
+		errs = append(errs, os.Symlink("busybox", filepath.Join(dir, "bin", name)))
+	}
+	return errors.Join(errs...)
+}
