@@ -129,7 +129,9 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 		Sys: &syscall.SysProcAttr{
 			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET,
 			Setsid:     true,
-			Credential: &syscall.Credential{},
+			// Go can map users for us, but then it copies our memory's tables for the fork, which takes longer than all the rest. So the process begins
+			// as nobody, and keeps over exec what lets it become root when it has been mapped.
+			AmbientCaps: needed[:],
 		},
 	}
 	for name, flag := range map[string]uintptr{"pid": unix.CLONE_NEWPID, "ipc": unix.CLONE_NEWIPC, "net": unix.CLONE_NEWNET} {
@@ -137,6 +139,7 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 			attr.Sys.Cloneflags &^= flag
 		}
 	}
+	m.users = os.Geteuid()
 	if p.root {
 		h := fnv.New32a()
 		h.Write([]byte(p.o.Installation + own.ID))
@@ -150,12 +153,6 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 		if p.without("users") {
 			m.users = 0
 		}
-		ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: m.users, Size: uidCount}}
-		attr.Sys.UidMappings, attr.Sys.GidMappings, attr.Sys.GidMappingsEnableSetgroups = ids, ids, true
-	} else {
-		attr.Sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
-		attr.Sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
-		attr.Sys.Credential.NoSetGroups = true
 	}
 	var group *cgroup.Group
 	if group, m.limits, err = p.group(ctx, own); err != nil {
@@ -184,10 +181,44 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 	}
 	m.life, err = lifeOf(process.Pid)
 	_ = process.Release() // it is known by its record, and reaped by whoever is its parent when it ends
+	if err == nil {
+		err = m.mapUsers()
+	}
 	if err != nil {
 		return fail(fmt.Errorf("its first process: %w", err))
 	}
 	return control, nil
+}
+
+// needed are the capabilities by which a first process builds a sandbox, and those that it keeps.
+var needed = [...]uintptr{
+	unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_KILL, unix.CAP_SETGID, unix.CAP_SETUID,
+	unix.CAP_SETPCAP, unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_IPC_OWNER, unix.CAP_SYS_CHROOT, unix.CAP_SYS_ADMIN,
+	unix.CAP_SYS_NICE, unix.CAP_SYS_RESOURCE, unix.CAP_MKNOD, unix.CAP_AUDIT_WRITE, unix.CAP_SETFCAP,
+}
+
+// mapUsers says who the sandbox's users are on the host. The process gets its plan after that.
+func (m *making) mapUsers() error {
+	ids, proc := "0 "+strconv.Itoa(m.users)+" "+strconv.Itoa(uidCount), "/proc/"+strconv.Itoa(m.PID)
+	if m.p.root {
+		return errors.Join(writeProc(proc+"/uid_map", ids), writeProc(proc+"/gid_map", ids))
+	}
+	return errors.Join(
+		writeProc(proc+"/uid_map", "0 "+strconv.Itoa(os.Geteuid())+" 1"),
+		writeProc(proc+"/setgroups", "deny"), // or else he could lose a group that keeps him from something
+		writeProc(proc+"/gid_map", "0 "+strconv.Itoa(os.Getegid())+" 1"))
+}
+
+func writeProc(name, text string) error {
+	fd, err := unix.Open(name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, []byte(text)); err != nil {
+		return &os.PathError{Op: "write", Path: name, Err: err}
+	}
+	return nil
 }
 
 // socketpair makes the socket that a first process waits on.
