@@ -131,6 +131,28 @@ func TestDescendantsEnd(t *testing.T) {
 			t.Errorf("exit %v", exit)
 		}
 		dies(t, hidden(t, file))
+		// Signals are the command's, and the reaper lives to see how that takes them.
+		for _, name := range []string{"HUP", "INT", "QUIT", "ABRT", "TERM", "USR1", "ALRM", "XCPU", "IO"} {
+			signals := make(chan string)
+			var out bytes.Buffer
+			script := `trap "echo got >&3" ` + name + `; exec 3>&1; : >"$0"; i=0; while [ $i -lt 400 ] && ! [ -s "$1" ]; do i=$((i+1)); sleep 0.01; done; exit 5`
+			ready := filepath.Join(dir, name)
+			go func() {
+				for range 2000 {
+					if _, err := os.Stat(ready); err == nil {
+						break
+					}
+					time.Sleep(5 * time.Millisecond)
+				}
+				signals <- name
+				time.Sleep(50 * time.Millisecond)
+				_ = os.WriteFile(ready+".end", []byte("x"), 0o600)
+			}()
+			exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", script, ready, ready + ".end"}, Signals: signals, Stdout: &out})
+			if err != nil || exit != (compute.Exit{Code: 5}) || out.String() != "got\n" {
+				t.Errorf("%s: %v %v %q", name, exit, err, out.String())
+			}
+		}
 		exit, file = run("terminal", hiding+"; tty >&2; exit 3", compute.Command{TTY: &compute.Size{Rows: 5, Cols: 40}})
 		if exit != (compute.Exit{Code: 3}) {
 			t.Errorf("exit %v", exit)
