@@ -73,6 +73,13 @@ func (s *groups) get() (*group, error) {
 	}
 }
 
+// prepare makes a group for the first command.
+func (s *groups) prepare() {
+	if g, err := s.get(); err == nil {
+		s.put(g, false)
+	}
+}
+
 func openAt(dir *os.File, name string, flags int) (*os.File, error) {
 	fd, err := unix.Openat(int(dir.Fd()), name, flags|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -25,6 +25,8 @@ func (o *Orphans) wait(c *exec.Cmd) { _ = c.Wait() }
 
 type groups struct{ dir *os.File }
 
+func (*groups) prepare() {}
+
 func (*groups) close() {}
 
 type kin struct{}

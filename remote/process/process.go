@@ -62,6 +62,13 @@ func New(opt Options) *Conn {
 	return e
 }
 
+// Prepare makes ready what the first command would else wait for. What cannot be made ready shows at that command.
+func (e *Conn) Prepare() {
+	if e.groups != nil {
+		e.groups.prepare()
+	}
+}
+
 // Close kills what runs and waits for its end; not for those who still read or write for it.
 func (e *Conn) Close() error {
 	e.mu.Lock()

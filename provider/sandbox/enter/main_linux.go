@@ -48,10 +48,13 @@ func Main([]string) int {
 	} else {
 		opt.Alone = true // all that is here but us comes of commands
 		opt.Reaper = append([]string{"/proc/self/exe"}, before(os.Args)...)
-		opt.Reaper = append(opt.Reaper, "reap")
+		opt.Reaper, opt.Alone = append(opt.Reaper, "reap"), true
 	}
-	go opt.Orphans.Run(context.Background()) // to our end
 	conn := process.New(opt)
+	go func() {
+		conn.Prepare()
+		opt.Orphans.Run(context.Background()) // to our end
+	}()
 	for {
 		c, err := l.Accept()
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ECONNABORTED) {
