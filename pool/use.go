@@ -130,7 +130,7 @@ func (p *Pool) Authorize(ctx context.Context, who compute.Who, name compute.ID) 
 // Use says that an instance is used now under who's lease. The time is written when it matters: at most at every twentieth of the idle limit.
 func (p *Pool) Use(ctx context.Context, who compute.Who, name compute.ID) (compute.Lease, error) {
 	l, err := p.Authorize(ctx, who, name)
-	if err != nil || l.Idle <= 0 || time.Since(l.Used) < l.Idle/20 {
+	if err != nil || !unused(&l) {
 		return l, err
 	}
 	ls, err := p.renew(ctx, who, []compute.ID{name}, func(*compute.Lease, *source) error { return nil })
@@ -139,6 +139,9 @@ func (p *Pool) Use(ctx context.Context, who compute.Who, name compute.ID) (compu
 	}
 	return ls[0], nil
 }
+
+// unused reports whether it is time to write down that a lease is used.
+func unused(l *compute.Lease) bool { return l.Idle > 0 && time.Since(l.Used) >= l.Idle/20 }
 
 // renew counts leases as used now and changes them, all or none.
 func (p *Pool) renew(ctx context.Context, who compute.Who, names []compute.ID, change func(*compute.Lease, *source) error) ([]compute.Lease, error) {
@@ -215,14 +218,34 @@ func (p *Pool) Leaf(ctx context.Context, id compute.ID) (compute.Instance, error
 
 // Connect opens a way into an instance under who's lease.
 func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (compute.Conn, error) {
-	if _, err := p.Use(ctx, who, name); err != nil {
-		return nil, err
+	var leaf *compute.Instance
+	var rec *compute.SourceRecord
+	var stale bool
+	err := p.store.View(ctx, func(tx compute.Tx) error { // one reading of all, as a command waits for it
+		i, l, err := p.authorize(tx, who, name)
+		if err == nil && i.ID != name { // a hook's token, or the name of a lease
+			i, _, err = p.lookUp(tx, string(name))
+		}
+		if err != nil {
+			return err
+		}
+		stale = unused(l)
+		inner, err := chainOf(tx, i.Child)
+		if err != nil {
+			return err
+		}
+		if leaf = i; len(inner) > 0 {
+			leaf = inner[len(inner)-1]
+		}
+		if leaf.Child != "" {
+			return errHollow(i.ID)
+		}
+		rec, err = tx.SourceByKey(leaf.SourceKey)
+		return err
+	})
+	if err == nil && stale {
+		_, err = p.Use(ctx, who, name)
 	}
-	leaf, err := p.Leaf(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	rec, err := p.recordOf(ctx, leaf.SourceKey)
 	if err != nil {
 		return nil, err
 	}

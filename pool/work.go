@@ -414,7 +414,12 @@ func (p *Pool) behind(ctx context.Context, i *compute.Instance) (chain []*comput
 		return err
 	})
 	if err == nil && chain[len(chain)-1].Child != "" {
-		err = &compute.Error{ID: i.ID, Kind: compute.ErrNotFound, Err: errors.New("the instance behind it is gone")}
+		err = errHollow(i.ID)
 	}
 	return chain, err
+}
+
+// errHollow is for a pool's instance that has lost the real one.
+func errHollow(id compute.ID) error {
+	return &compute.Error{ID: id, Kind: compute.ErrNotFound, Err: errors.New("the instance behind it is gone")}
 }
