@@ -96,10 +96,12 @@ func (r *runner) obtain(ctx context.Context, name string) error {
 		return err
 	}
 	r.lease, r.temporary = leases[0], !kept
-	i, _, err := engine.Resolve(ctx, string(r.lease.Instance))
-	r.instance = i
+	r.instance = compute.Instance{ID: r.lease.Instance, Source: r.lease.Source}
+	if r.opt.report != "" { // which tells more of it
+		r.instance, _, err = engine.Resolve(ctx, string(r.lease.Instance))
+	}
 	if err == nil && kept && !a.flags.quiet {
-		_ = fprintf(a.errs, "%s is yours until `hostler release %s`\n", i.ID, i.ID)
+		_ = fprintf(a.errs, "%s is yours until `hostler release %s`\n", r.instance.ID, r.instance.ID)
 	}
 	return err
 }
