@@ -19,6 +19,12 @@ func TestReadme(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if _, err := exec.LookPath("make"); err != nil {
+				t.Skip("readme: no make here")
+			}
+			if strings.Contains(string(text), "hostler run sandbox") {
+				sandboxes(t)
+			}
 			played := playSessions(t, string(text))
 			switch {
 			case played == string(text):

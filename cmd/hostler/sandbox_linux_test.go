@@ -21,19 +21,6 @@ import (
 // somebody is a user in no list.
 const somebody = 54321
 
-// sandboxes skips the test by name where none can be made, with what hostler says.
-func sandboxes(t testing.TB) {
-	t.Helper()
-	m := shownMachine(t)
-	m.program = lookIn(plainPath(t), "hostler")
-	if _, errs, exit := m.run("run", "sandbox", "--", "true"); exit != 0 {
-		if os.Getenv("HOSTLER_REQUIRE_LAB") != "" {
-			t.Fatalf("sandbox: required: %s", errs)
-		}
-		t.Skipf("sandbox: none here: %s", strings.SplitN(errs, "\n", 2)[0])
-	}
-}
-
 // TestSandboxes plays the scripts of sandboxes.
 func TestSandboxes(t *testing.T) {
 	path := plainPath(t)
@@ -172,7 +159,7 @@ func TestSandboxesOfSomebody(t *testing.T) {
 	if err := errors.Join(copyFile(self, binary, 0o755), os.Chown(dir, somebody, somebody)); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary, "-test.run=^TestSandboxes$", "-test.v")
+	cmd := exec.Command(binary, "-test.run=^(TestSandboxes|TestReadme)$", "-test.v")
 	cmd.Env = append(os.Environ(), shownRoot+"="+dir, "HOSTLER_TEST_PROGRAMS="+programs, "HOME="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: somebody, Gid: somebody}, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()

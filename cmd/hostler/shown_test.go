@@ -69,3 +69,16 @@ func shownMachine(t testing.TB) *machine {
 	m.env = append(m.env, "HOME="+m.home, "PATH="+plainPath(t))
 	return m
 }
+
+// sandboxes skips the test by name where none can be made, with what hostler says.
+func sandboxes(t testing.TB) {
+	t.Helper()
+	m := shownMachine(t)
+	m.program = lookIn(plainPath(t), "hostler")
+	if _, errs, exit := m.run("run", "sandbox", "--", "true"); exit != 0 {
+		if os.Getenv("HOSTLER_REQUIRE_LAB") != "" {
+			t.Fatalf("sandbox: required: %s", errs)
+		}
+		t.Skipf("sandbox: none here: %s", strings.SplitN(errs, "\n", 2)[0])
+	}
+}
