@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -61,21 +62,35 @@ func (a *app) doctor(ctx context.Context) error {
 		}
 	}
 	bad := false
-	rows := make([][]string, len(checks))
-	for i, c := range checks {
+	for _, c := range checks {
 		bad = bad || c.Result == "fail"
-		rows[i] = []string{c.Result, c.What, printable(c.Detail), printable(c.Hint)}
 	}
 	var err error
 	if a.flags.json {
 		err = a.printJSON(checks)
 	} else {
-		err = table(a.out, []string{"result", "what", "detail", "hint"}, rows)
+		err = fprintf(a.out, "%s", checkLines(checks))
 	}
 	if err == nil && bad {
 		return status(1)
 	}
 	return err
+}
+
+// checkLines is what people read: a line for each check, and one below it with what to do. A table with a column for that would be as wide as the longest.
+func checkLines(checks []checkView) string {
+	width := 0
+	for _, c := range checks {
+		width = max(width, utf8.RuneCountInString(c.What))
+	}
+	var b strings.Builder
+	for _, c := range checks {
+		fmt.Fprintf(&b, "%-4s  %-*s  %s\n", c.Result, width, c.What, printable(c.Detail))
+		if c.Hint != "" {
+			fmt.Fprintf(&b, "%*s  hint: %s\n", width+6, "", printable(c.Hint))
+		}
+	}
+	return b.String()
 }
 
 func (a *app) checkConfig() []checkView {
