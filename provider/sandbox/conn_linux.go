@@ -68,6 +68,9 @@ func (w *way) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, erro
 		err = &compute.Error{Op: "sandbox.Run", ID: w.id, Kind: compute.ErrLost, Err: errors.New("the sandbox was ended, because its memory was used up"),
 			Hint: "give it more: memory = SIZE in its source, or --memory"}
 	}
+	if e := (*compute.Error)(nil); errors.Is(err, compute.ErrNotExecutable) && c.Dir != "" && c.User != "" && errors.As(err, &e) && e.Hint == "" {
+		e.Hint = fmt.Sprintf("%s has to be one that the user %s may enter: --cwd DIR starts elsewhere", c.Dir, c.User)
+	}
 	return exit, w.unseen(c.Dir, err)
 }
 
