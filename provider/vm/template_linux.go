@@ -195,8 +195,13 @@ func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, 
 	return os.WriteFile(s.file("done"), b, 0o600)
 }
 
+// bootPatience is how long a machine that shall be saved may boot: one that stands still would keep all others waiting for ever.
+const bootPatience = 10 * time.Minute
+
 // awaitReady waits until the machine in dir is ready, and has written everything to its disk.
 func (p *Provider) awaitReady(ctx context.Context, run process, dir string) error {
+	ctx, cancel := context.WithTimeout(ctx, bootPatience)
+	defer cancel()
 	for pause := 20 * time.Millisecond; ; pause = min(pause*5/4, 200*time.Millisecond) {
 		if !run.alive() {
 			b, _ := tail(filepath.Join(dir, "console.log"))
@@ -212,7 +217,11 @@ func (p *Provider) awaitReady(ctx context.Context, run process, dir string) erro
 		select {
 		case <-ctx.Done():
 			b, _ := tail(filepath.Join(dir, "console.log"))
-			return fmt.Errorf("%w before the machine to be saved was ready; it said last: %s", ctx.Err(), lastLines(b))
+			err := fmt.Errorf("%w before the machine to be saved was ready; it said last: %s", ctx.Err(), lastLines(b))
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return &compute.Error{Op: "vm.Create", ID: compute.ID(p.o.Source), Kind: compute.ErrTimeout, Err: err, Hint: "look whether the image boots without warm = yes, and what ready asks for"}
+			}
+			return err
 		case <-time.After(pause):
 		}
 	}

@@ -5,6 +5,7 @@ package vm_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -59,6 +60,12 @@ func TestCopies(t *testing.T) {
 	create(t, p, "suite-1")
 	create(t, p, "suite-2")
 	pid, _ := p.PID("suite-2")
+	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err != nil || !strings.Contains(string(b), "Seccomp:\t2\n") {
+		t.Errorf("qemu has not given up its rights: %v", err)
+	}
+	if fi, err := os.Stat(p.Home("suite-2")); err != nil || fi.Mode().Perm() != 0o700 { // its sockets are in it
+		t.Errorf("others may enter the directory of an instance: %v, %v", fi.Mode(), err)
+	}
 	before := ticks(t, pid)
 	time.Sleep(1500 * time.Millisecond)
 	if n := ticks(t, pid) - before; n > 300*time.Millisecond {
