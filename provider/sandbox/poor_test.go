@@ -90,7 +90,7 @@ func TestPoorMachines(t *testing.T) {
 			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: c.flags}
 			if c.flags&unix.CLONE_NEWUSER != 0 {
 				ids := []syscall.SysProcIDMap{{Size: 1 << 31}}
-				cmd.SysProcAttr.UidMappings, cmd.SysProcAttr.GidMappings = ids, ids
+				cmd.SysProcAttr.UidMappings, cmd.SysProcAttr.GidMappings, cmd.SysProcAttr.GidMappingsEnableSetgroups = ids, ids, true
 			}
 			out, err := cmd.CombinedOutput()
 			if err != nil {

@@ -85,7 +85,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	}
 	o.Dir = dir
 	return &Provider{
-		o: o, log: log, shares: shares, ports: ports, root: os.Geteuid() == 0,
+		o: o, log: log, shares: shares, ports: ports, root: os.Geteuid() == 0 && rangesMapped(),
 		maskPlace: sync.OnceValues(func() (string, error) { return mask.Place("/", o.Runtime) }),
 	}, nil
 }

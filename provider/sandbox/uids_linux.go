@@ -2,7 +2,9 @@ package sandbox
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,4 +49,26 @@ func takeUIDs(hint int) (int, *os.File, error) {
 	}
 	f.Close()
 	return 0, nil, errNoUIDs
+}
+
+// rangesMapped reports whether the ranges are user ids of ours to give: the root of a container often has but a few, and is no more than an ordinary
+// user to the kernel.
+func rangesMapped() bool {
+	for _, name := range []string{"/proc/self/uid_map", "/proc/self/gid_map"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return false
+		}
+		covered := false
+		for line := range strings.Lines(string(text)) {
+			var first, outside, count int64
+			if n, _ := fmt.Sscan(line, &first, &outside, &count); n == 3 {
+				covered = covered || first <= uidFirst && first+count >= uidFirst+uidSlots*uidCount
+			}
+		}
+		if !covered {
+			return false
+		}
+	}
+	return true
 }

@@ -11,8 +11,14 @@ import (
 // and takes the thread back. f starts a process and nothing else: no goroutines. The process is in the group of version 2 only if it is cloned
 // with FD. The error is f's, or that the thread could not enter; then f was not called. Where our own group is not ours to go back to, the
 // thread ends after f, and with it a process that was started with Pdeathsig.
-func (g *Group) Start(f func() error) error {
-	if len(g.v1) == 0 {
+func (g *Group) Start(f func() error) error { return g.start(f, false) }
+
+// StartLast is Start on a thread that ends after f, so that f may change what is the thread's own, such as who it acts as. A process that was started
+// with Pdeathsig ends with it.
+func (g *Group) StartLast(f func() error) error { return g.start(f, true) }
+
+func (g *Group) start(f func() error, last bool) error {
+	if len(g.v1) == 0 && !last {
 		return f()
 	}
 	inside, home := make([]int, 0, 8), make([]int, 0, 8)
@@ -27,6 +33,9 @@ func (g *Group) Start(f func() error) error {
 			return &os.PathError{Op: "enter", Path: d.dir, Err: err}
 		}
 		inside = append(inside, fd)
+		if last {
+			continue
+		}
 		if fd, err = unix.Open(d.home+"/tasks", unix.O_WRONLY|unix.O_CLOEXEC, 0); err != nil {
 			back = false
 			continue
@@ -43,7 +52,7 @@ func (g *Group) Start(f func() error) error {
 				back = false
 			}
 		}
-		if back {
+		if back && !last {
 			runtime.UnlockOSThread() // else it ends with the goroutine
 		}
 		return err

@@ -39,10 +39,7 @@ func first() (*Plan, []int, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err = becomeRoot(); err == nil {
-		err = build(plan, fds)
-	}
-	if err == nil {
+	if err = build(plan, fds); err == nil {
 		err = settle(plan)
 	}
 	a := Answer{}
@@ -60,17 +57,6 @@ func first() (*Plan, []int, error) {
 	_, werr := unix.Write(ControlFD, a.bytes())
 	_ = unix.Close(ControlFD)
 	return plan, fds, errors.Join(err, werr)
-}
-
-// becomeRoot makes us root of our user name space. We were started as nobody, before our maker could say who is whom.
-func becomeRoot() error {
-	if err := syscall.Setgroups(nil); err != nil && !errors.Is(err, unix.EPERM) { // an ordinary user's sandbox keeps his groups: the kernel insists
-		return at(err, "leave the host's groups")
-	}
-	if err := syscall.Setresgid(0, 0, 0); err != nil {
-		return at(err, "take the group of root")
-	}
-	return at(syscall.Setresuid(0, 0, 0), "become root")
 }
 
 // space is where the plan is read to: not made anew, so only what it fills is ever touched.
@@ -129,9 +115,6 @@ func settle(p *Plan) error {
 		if err := limit(unix.RLIMIT_NPROC, p.NProc); err != nil {
 			return at(err, "limit processes")
 		}
-	}
-	if !p.has(confine.Dumpable) { // else the kernel has closed it already, when we became another user
-		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
 	}
 	o := confine.Options{Nesting: p.Nesting, Clone3: p.clone3}
 	for _, defence := range []string{confine.Dumpable, confine.NoNewPrivs, confine.Seccomp, confine.Capabilities} {
