@@ -19,7 +19,6 @@ import (
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/provider/local"
 	"github.com/hostler-project/hostler/provider/sandbox"
-	"github.com/hostler-project/hostler/provider/sandbox/network"
 	"github.com/hostler-project/hostler/provider/sshhost"
 	"github.com/hostler-project/hostler/provider/vm"
 )
@@ -67,7 +66,7 @@ func examiners() []func(context.Context) []compute.Finding {
 			atHome(&o)
 			return sandbox.Examine(ctx, o)
 		},
-		network.Examine,
+		examineNetwork,
 		func(ctx context.Context) []compute.Finding {
 			dir, err := cacheDir()
 			if err != nil {

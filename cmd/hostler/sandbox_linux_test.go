@@ -48,7 +48,7 @@ func TestSandboxes(t *testing.T) {
 		Dir:         "testdata/sandbox",
 		WorkdirRoot: shownDir(t),
 		Setup: func(env *testscript.Env) error {
-			run, err := os.MkdirTemp("", "hostler")
+			run, err := socketDir()
 			if err != nil {
 				return err
 			}
@@ -79,32 +79,6 @@ func TestSandboxes(t *testing.T) {
 		},
 		Cmds: commands,
 	})
-}
-
-// discardAll ends what a script has left, also one that failed.
-func discardAll(t testing.TB, env []string) {
-	path := ""
-	for _, kv := range env {
-		if rest, ok := strings.CutPrefix(kv, "PATH="); ok {
-			path = rest
-		}
-	}
-	hostler := func(args ...string) string {
-		cmd := exec.Command(lookIn(path, "hostler"), args...)
-		cmd.Env, cmd.Dir = env, "/"
-		out, err := cmd.Output()
-		if err != nil {
-			t.Logf("hostler %q: %v", args, err)
-		}
-		return string(out)
-	}
-	hostler("release", "--all", "--wait")
-	_, instances, _ := strings.Cut(hostler("status", "-v"), "\n\n")
-	for line := range strings.Lines(instances) {
-		if words := strings.Fields(line); len(words) > 1 && (words[1] == "ready" || words[1] == "failed") {
-			hostler("discard", words[0])
-		}
-	}
 }
 
 // fetched ADDRESS gets http://ADDRESS/ and prints it; whoever is to answer may still be starting.

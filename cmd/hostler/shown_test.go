@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -57,17 +58,52 @@ func removeAll(dir string) error {
 	return os.RemoveAll(dir)
 }
 
+// socketDir makes a directory for sockets, which have short names. In memory, where there is some: what hides secrets from sandboxes is in it as well then,
+// and goes with it.
+func socketDir() (string, error) {
+	if dir, err := os.MkdirTemp("/dev/shm", "hostler"); err == nil {
+		return dir, nil
+	}
+	return os.MkdirTemp("", "hostler")
+}
+
 // shownMachine is one whose user is in a directory of his home that sandboxes show.
 func shownMachine(t testing.TB) *machine {
 	t.Helper()
-	m := newMachine(t) // its sockets stay in /tmp: they have short names
-	m.home = filepath.Join(shownDir(t), "you")
-	m.work = filepath.Join(m.home, "project")
+	home := filepath.Join(shownDir(t), "you")
+	run, err := socketDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(run) })
+	m := newMachine(t)
+	m.home, m.work = home, filepath.Join(home, "project")
 	if err := os.MkdirAll(m.work, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	m.env = append(m.env, "HOME="+m.home, "PATH="+plainPath(t))
+	m.env = append(m.env, "HOME="+m.home, "PATH="+plainPath(t), "XDG_RUNTIME_DIR="+run)
+	t.Cleanup(func() { discardAll(t, m.env) })
 	return m
+}
+
+// discardAll ends what a script has left, also one that failed.
+func discardAll(t testing.TB, env []string) {
+	hostler := func(args ...string) string {
+		cmd := exec.Command(lookIn(plainPath(t), "hostler"), args...)
+		cmd.Env, cmd.Dir = env, "/"
+		out, err := cmd.Output()
+		if err != nil {
+			t.Logf("hostler %q: %v", args, err)
+		}
+		return string(out)
+	}
+	hostler("release", "--all", "--wait")
+	_, instances, _ := strings.Cut(hostler("status", "-v"), "\n\n")
+	for line := range strings.Lines(instances) {
+		if words := strings.Fields(line); len(words) > 1 && (words[1] == "ready" || words[1] == "failed") {
+			hostler("discard", words[0])
+		}
+	}
 }
 
 // sandboxes skips the test by name where none can be made, with what hostler says.
