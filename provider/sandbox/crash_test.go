@@ -253,3 +253,29 @@ func TestFirstProcessKilled(t *testing.T) {
 	gone(t, p, "agent")
 	settled(t, dir, before, "the first process was killed")
 }
+
+// TestForgotten: a sandbox whose record is removed, with all of the state for one, ends by itself.
+func TestForgotten(t *testing.T) {
+	if testing.Short() {
+		t.Skip("forgotten: takes as long as a sandbox takes to notice")
+	}
+	dir := t.TempDir()
+	p := open(t, sandbox.Options{Dir: dir})
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "forgotten"}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := p.Connect(t.Context(), "forgotten")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := os.RemoveAll(dir + "/instances"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"/bin/sleep", "600"}}); !errors.Is(err, compute.ErrLost) {
+		t.Errorf("it goes on: %v", err)
+	}
+	if err := p.Destroy(t.Context(), "forgotten"); !errors.Is(err, compute.ErrNotFound) {
+		t.Error(err)
+	}
+}

@@ -327,6 +327,12 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 		m.t.fds = append(m.t.fds, m.group)
 		plan.Group, m.group = len(m.t.fds), 0
 	}
+	record, err := unix.Openat(int(m.home.Fd()), "life", unix.O_PATH|unix.O_CLOEXEC, 0) // a path leads to no other file
+	if err != nil {
+		return nil, err
+	}
+	m.t.fds = append(m.t.fds, record)
+	plan.Record = len(m.t.fds)
 	if plan.Disk, err = m.layer(ctx); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -55,6 +56,9 @@ func Main([]string) int {
 		conn.Prepare()
 		opt.Orphans.Run(context.Background()) // to our end
 	}()
+	if plan.Record > 0 {
+		go forgotten(fds[plan.Record-1], func() { _ = l.Close() }) // to our end
+	}
 	for {
 		c, err := l.Accept()
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ECONNABORTED) {
@@ -64,6 +68,20 @@ func Main([]string) int {
 			return complain(err)
 		}
 		go func() { _ = agent.Serve(context.Background(), c, conn, agent.Options{}) }() // ends with its connection, or with the sandbox
+	}
+}
+
+// forgetting is how often it is looked whether anybody still knows of us.
+const forgetting = 20 * time.Second
+
+// forgotten calls end when the file is removed: with its state a hostler loses all that could end us.
+func forgotten(fd int, end func()) {
+	for range time.Tick(forgetting) {
+		var st unix.Stat_t
+		if unix.Fstat(fd, &st) == nil && st.Nlink == 0 {
+			end()
+			return
+		}
 	}
 }
 

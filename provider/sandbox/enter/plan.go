@@ -25,6 +25,7 @@ type Plan struct {
 	Disk     Tree              // the directory that what is written goes to; zero: to memory
 	Group    int               // descriptor of the sandbox's control group, for those of its runs; 0: none
 	Mask     string            // a directory, of which layers are parts, to be copied before it is used: who may remove it could show what it hides
+	Record   int               // descriptor of the file that says of this sandbox: when that is removed, nobody knows of it any more, and it ends; 0: none
 	Pieces   []Piece           // what the root is made of, in order
 	Files    map[string]string // contents of files in it that are the sandbox's own, by path
 	Env      map[string]string // of every command
@@ -171,6 +172,7 @@ func (c *coder) plan(p *Plan) {
 	c.int(&p.Shm)
 	c.tree(&p.Disk)
 	c.small(&p.Group)
+	c.small(&p.Record)
 	c.string(&p.Mask)
 	list(c, &p.Pieces, func(e *Piece) {
 		c.string(&e.At)

@@ -71,7 +71,7 @@ func build(p *Plan, fds []int) error {
 			_ = unix.Close(fd)
 		}
 		for i, fd := range fds {
-			if i > 0 && i != p.Group-1 {
+			if i > 0 && i != p.Group-1 && i != p.Record-1 {
 				_ = unix.Close(fd)
 			}
 		}
