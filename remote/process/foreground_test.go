@@ -26,7 +26,9 @@ func TestMain(m *testing.M) {
 	}
 	script := os.Getenv("HOSTLER_TEST_SCRIPT")
 	if script == "" {
-		os.Exit(m.Run())
+		code := m.Run()
+		cleanUp()
+		os.Exit(code)
 	}
 	conn := process.New(process.Options{KeepEnv: true})
 	cmd := &compute.Command{

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -51,9 +52,30 @@ func cgroupDir(t testing.TB) *os.File {
 	return nil
 }
 
-// reaper is this test program, as TestMain has it.
+// built is the agent's program, which starts in a moment also where this one has the race detector in it.
+var built = sync.OnceValue(func() string {
+	dir, err := os.MkdirTemp("", "reaper")
+	if err != nil {
+		return ""
+	}
+	name := filepath.Join(dir, "hostler-agent")
+	cmd := exec.Command("go", "build", "-o", name, "../../cmd/hostler-agent")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	builtName.Store(name)
+	if cmd.Run() != nil {
+		return ""
+	}
+	return name
+})
+
+var builtName atomic.Value // where it is, for cleanUp
+
+// reaper is the agent's, or where there is no compiler this test program, as TestMain has it.
 func reaper(t testing.TB) []string {
 	t.Helper()
+	if name := built(); name != "" {
+		return []string{name, "reap"}
+	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -301,4 +323,11 @@ func BenchmarkTrue(b *testing.B) {
 	bench("unwatched", func() process.Options { return process.Options{NoWatch: true, KeepEnv: true} })
 	bench("cgroup", func() process.Options { return process.Options{NoWatch: true, KeepEnv: true, Cgroup: cgroupDir(b)} })
 	bench("reaper", func() process.Options { return process.Options{NoWatch: true, Reaper: reaper(b)} })
+}
+
+// cleanUp removes what was built; see TestMain.
+func cleanUp() {
+	if name, _ := builtName.Load().(string); name != "" {
+		_ = os.RemoveAll(filepath.Dir(name))
+	}
 }
