@@ -130,7 +130,7 @@ func (c *copies) side(ctx context.Context, s string) (remote.Side, error) {
 			return remote.Side{}, err
 		}
 		c.conns[name] = conn
-		if typ == "sandbox" && c.app.hostRoot(i.Source) { // where run starts its commands
+		if typ == "sandbox" && c.app.hostRoot(ctx, c.engine, i) { // where run starts its commands
 			if c.here[name], err = os.Getwd(); err != nil {
 				return remote.Side{}, invalid("", "the current directory: %v", err)
 			}

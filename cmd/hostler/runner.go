@@ -152,7 +152,7 @@ func (r *runner) command(ctx context.Context, words []string) error {
 	defer conn.Close()
 	local := typ == "local"
 	cmd := &compute.Command{Args: words, User: o.user, Stdout: a.out, Stderr: a.errs, Signals: r.signals}
-	if cmd.Dir, err = o.workDir(local || typ == "sandbox" && a.hostRoot(r.instance.Source)); err != nil {
+	if cmd.Dir, err = o.workDir(local || typ == "sandbox" && a.hostRoot(ctx, r.engine, r.instance)); err != nil {
 		return err
 	}
 	if cmd.Env, err = o.environment(local, os.Environ()); err != nil {
@@ -222,18 +222,23 @@ func (r *runner) connect(ctx context.Context) (compute.Conn, string, error) {
 	return conn, "local", err
 }
 
-// hostRoot reports whether the sandboxes of a source have this machine's own files, so that commands can start where the user is.
-func (a *app) hostRoot(source string) bool {
+// hostRoot reports whether a sandbox, a pool's too, has this machine's own files, so that commands can start where the user is.
+func (a *app) hostRoot(ctx context.Context, engine *pool.Pool, i compute.Instance) bool {
 	cfg, err := a.configuration()
 	if err != nil {
 		return false
 	}
-	s, err := cfg.Source(source)
+	s, err := cfg.Source(i.Source)
+	if err == nil && s.Type == "pool" {
+		var leaf compute.Instance
+		if leaf, err = engine.Leaf(ctx, i.ID); err == nil {
+			s, err = cfg.Source(leaf.Source)
+		}
+	}
 	if err != nil {
 		return false
 	}
-	image := cmp.Or(s.Image, s.Settings["image"], "host")
-	return image == "host"
+	return cmp.Or(s.Image, s.Settings["image"], "host") == "host"
 }
 
 // await runs the command and watches its time and its lease.
