@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -95,6 +98,9 @@ func (p *Provider) group(ctx context.Context, own owner) (*cgroup.Group, limits,
 	}
 	id := label(own.ID)
 	g, err := tree.Make(ctx, id, want)
+	if errors.Is(err, fs.ErrNotExist) { // the last sandbox of another source ended just now: see leaveGroups
+		g, err = tree.Make(ctx, id, want)
+	}
 	if errors.Is(err, compute.ErrConflict) {
 		if err = endGroup(ctx, tree, id); err == nil {
 			g, err = tree.Make(ctx, id, want)
@@ -129,4 +135,14 @@ func (p *Provider) ungroup(ctx context.Context, id compute.ID) error {
 		return err
 	}
 	return endGroup(ctx, tree, label(string(id)))
+}
+
+// leaveGroups removes what all groups of this installation are in, when the source's last sandbox has ended and no other's has one.
+func (p *Provider) leaveGroups(ctx context.Context) {
+	if entries, err := os.ReadDir(filepath.Join(p.o.Dir, "instances")); err != nil || len(entries) > 0 {
+		return
+	}
+	if tree, err := p.groups(); err == nil {
+		_ = tree.Remove(ctx) // not while there are groups
+	}
 }

@@ -281,6 +281,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 		return fault("Destroy", id, err)
 	}
 	p.sweep(ctx, time.Hour)
+	p.leaveGroups(ctx)
 	return nil
 }
 
