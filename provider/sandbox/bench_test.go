@@ -322,13 +322,13 @@ func BenchmarkMany(b *testing.B) {
 	row(b, "64 commands at once in 64 of 1000 sandboxes / fork and exec at 64", ratio(ours, bare), "x", "<= 3")
 }
 
-// at64 does something in so many goroutines at once, and notes how long each took.
+// at64 does something in so many goroutines at once, and notes how long each took from when all were asked for.
 func at64(t *timed, n int, f func(i int) error) {
 	var mu sync.Mutex
 	var all sync.WaitGroup
+	start := time.Now()
 	for i := range n {
 		all.Go(func() {
-			start := time.Now()
 			if f(i) != nil {
 				return
 			}
