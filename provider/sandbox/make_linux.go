@@ -127,10 +127,12 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 		Env:   []string{},
 		Files: []*os.File{null, null, null, theirs, self},
 		Sys: &syscall.SysProcAttr{
-			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET,
+			// With a user name space Go copies our memory's tables for the fork, as it may have to map users meanwhile, which takes longer than all the
+			// rest. We map them later; so, as ever, it shares our memory until exec.
+			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET |
+				unix.CLONE_VFORK | unix.CLONE_VM,
 			Setsid:     true,
-			// Go can map users for us, but then it copies our memory's tables for the fork, which takes longer than all the rest. So the process begins
-			// as nobody: it is root as soon as we have said who is, and keeps its capabilities over exec until then.
+			// It begins as nobody, is root as soon as we have said who is, and keeps its capabilities over exec until then.
 			AmbientCaps: needed[:],
 		},
 	}
