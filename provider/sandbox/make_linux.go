@@ -131,7 +131,7 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 			// rest. We map them later; so, as ever, it shares our memory until exec.
 			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET |
 				unix.CLONE_VFORK | unix.CLONE_VM,
-			Setsid:     true,
+			Setsid: true,
 			// It begins as nobody, is root as soon as we have said who is, and keeps its capabilities over exec until then.
 			AmbientCaps: needed[:],
 		},
