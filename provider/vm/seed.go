@@ -121,7 +121,7 @@ func join(all ...[]byte) ([]byte, error) {
 			}
 		}
 		if kind == "" {
-			return nil, errors.New("the seed is no user-data: it begins neither with #cloud-config nor with #!")
+			return nil, errors.New("the seed is no user-data: it begins with neither of #! and #cloud-config")
 		}
 		p, err := w.CreatePart(textproto.MIMEHeader{"Content-Type": {kind + "; charset=\"utf-8\""}})
 		if err == nil {

@@ -16,7 +16,6 @@ import (
 type builder struct {
 	plan    *Plan
 	fds     []int
-	scratch int // the scratch file system
 	store   string
 	root    int // r
 	onDisk  bool
