@@ -24,17 +24,18 @@ func (k *Kind) Unwrap() error {
 
 // The kinds of error. The comments name the exit status of each.
 var (
-	ErrFailed      = &Kind{name: "failed"}              // 1
-	ErrUnavailable = &Kind{name: "unavailable"}         // 1: try again later
-	ErrInvalid     = &Kind{name: "invalid"}             // 2: usage, configuration
-	ErrNoCapacity  = &Kind{name: "no capacity"}         // 3
-	ErrTimeout     = &Kind{name: "timed out"}           // 4
-	ErrNotFound    = &Kind{name: "not found"}           // 5
-	ErrConflict    = &Kind{name: "conflict"}            // 6
-	ErrDenied      = &Kind{name: "permission denied"}   // 7
-	ErrNotLeased   = &Kind{"not acquired", ErrConflict} // nobody's, or the lease has ended
-	ErrStale       = &Kind{"stale", ErrConflict}        // the generation has moved on
-	ErrNotReady    = &Kind{"not ready", ErrUnavailable} // made, but not to be reached yet
+	ErrFailed      = &Kind{name: "failed"}               // 1
+	ErrUnavailable = &Kind{name: "unavailable"}          // 1: try again later
+	ErrInvalid     = &Kind{name: "invalid"}              // 2: usage, configuration
+	ErrNoCapacity  = &Kind{name: "no capacity"}          // 3
+	ErrTimeout     = &Kind{name: "timed out"}            // 4
+	ErrNotFound    = &Kind{name: "not found"}            // 5
+	ErrConflict    = &Kind{name: "conflict"}             // 6
+	ErrDenied      = &Kind{name: "permission denied"}    // 7
+	ErrNotLeased   = &Kind{"not acquired", ErrConflict}  // nobody's, or the lease has ended
+	ErrStale       = &Kind{"stale", ErrConflict}         // the generation has moved on
+	ErrNotReady    = &Kind{"not ready", ErrUnavailable}  // made, but not to be reached yet
+	ErrTooLarge    = &Kind{"no capacity", ErrNoCapacity} // more than there can ever be, so that it does not help to wait
 )
 
 // The ways in which a command can fail before it has an exit status of its own, or without one.

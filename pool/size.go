@@ -56,11 +56,11 @@ type errSmall struct{ why string }
 
 func (e *errSmall) Error() string { return e.why }
 
-// small returns the first error that has an errSmall in it, or nil.
+// small returns the first error that has an errSmall in it, or a provider's word for the same, or nil.
 func small(errs ...error) error {
 	for _, err := range errs {
 		var e *errSmall
-		if errors.As(err, &e) {
+		if errors.As(err, &e) || errors.Is(err, compute.ErrTooLarge) {
 			return err
 		}
 	}

@@ -167,7 +167,7 @@ func (p *Provider) room(ctx context.Context, spec compute.Spec) error {
 	default:
 		return nil
 	}
-	return &compute.Error{Kind: compute.ErrNoCapacity, Err: err}
+	return &compute.Error{Kind: compute.ErrTooLarge, Err: err}
 }
 
 // instance tells about a container.

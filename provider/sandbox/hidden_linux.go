@@ -2,6 +2,8 @@ package sandbox
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -25,6 +27,10 @@ func (p *Provider) hidden(ctx context.Context) (*hidden, error) {
 		return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: err, Hint: advice}
 	}
 	m, err := mask.Make(ctx, place, mask.Options{Home: p.o.Home, UID: os.Geteuid(), State: p.o.State, Fresh: fresh, Extra: p.o.Hide, Show: p.o.Show})
+	var system *fs.PathError
+	if err != nil && !errors.As(err, &system) && ctx.Err() == nil { // it is what is to be hidden or shown that is wrong
+		err = &compute.Error{Kind: compute.ErrInvalid, Err: err, Hint: "mend hide or show in the source's section [sandbox]"}
+	}
 	if err != nil {
 		return nil, err
 	}

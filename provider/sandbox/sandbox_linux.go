@@ -55,6 +55,8 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		return fail("upper = %s: not ram or disk", o.Upper)
 	case o.Network != "" && o.Network != "none" && o.Network != "nat":
 		return fail("network = %s: not none or nat", o.Network)
+	case o.Memory > 0 && o.Memory < leastMemory:
+		return fail("memory = %d bytes: at least %d, as the sandbox's own process needs some", o.Memory, leastMemory)
 	case strings.HasPrefix(o.Image, "."):
 		return fail("image = %s: from which directory? give an absolute path", o.Image)
 	case o.Upper == "disk" && o.Disk > 0 && os.Geteuid() != 0:
@@ -149,7 +151,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 		return compute.Instance{}, &compute.Error{Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory")}
 	}
 	if n := runtime.NumCPU(); spec.Cores > n || spec.Memory > installed() {
-		return compute.Instance{}, &compute.Error{Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrNoCapacity, Hint: "ask for less, or another source",
+		return compute.Instance{}, &compute.Error{Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Hint: "ask for less, or another source",
 			Err: fmt.Errorf("this machine has %d cores and %d bytes of memory", n, installed())}
 	}
 	own := owner{Installation: p.o.Installation, Source: p.o.Source, ID: string(spec.ID), Image: spec.Image, Cores: spec.Cores, Memory: spec.Memory, Disk: spec.Disk}

@@ -7,11 +7,13 @@ import (
 	"maps"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
 	"github.com/hostler-project/hostler/remote/process"
 )
@@ -52,9 +54,14 @@ func Main([]string) int {
 		opt.Reaper, opt.Alone = append(opt.Reaper, "reap"), true
 	}
 	conn := process.New(opt)
+	go opt.Orphans.Run(context.Background()) // to our end
+	var used atomic.Bool
 	go func() {
 		conn.Prepare()
-		opt.Orphans.Run(context.Background()) // to our end
+		time.Sleep(rehearsal)
+		if !used.Load() {
+			rehearse(conn)
+		}
 	}()
 	if plan.Record > 0 {
 		go forgotten(fds[plan.Record-1], func() { _ = l.Close() }) // to our end
@@ -67,8 +74,29 @@ func Main([]string) int {
 		if err != nil {
 			return complain(err)
 		}
+		used.Store(true)
 		go func() { _ = agent.Serve(context.Background(), c, conn, agent.Options{}) }() // ends with its connection, or with the sandbox
 	}
+}
+
+// rehearsal is how long we wait for somebody to come before we rehearse: who wants a sandbox that has just been made comes at once, and shall not be
+// in our way.
+const rehearsal = 30 * time.Millisecond
+
+// rehearse runs a command as if somebody had come, so that who comes later does not wait for what a program does at its first time.
+func rehearse(conn compute.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	ours, theirs := net.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = agent.Serve(ctx, theirs, conn, agent.Options{})
+	}()
+	c := agent.New(ours)
+	_, _ = c.Run(ctx, &compute.Command{Args: append(append([]string{"/proc/self/exe"}, before(os.Args)...), "version")})
+	_ = c.Close()
+	<-done
 }
 
 // forgetting is how often it is looked whether anybody still knows of us.
