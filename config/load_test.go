@@ -23,7 +23,8 @@ type world struct {
 	opt       config.LoadOptions
 }
 
-var typeKeys = map[string][]string{"local": {}, "chroot": {"base"}, "ssh": {"ssh_host", "hosts", "config", "user"}, "fake": {"delay", "fail"}, "exec": {"*"}}
+var typeKeys = map[string][]string{"local": {}, "chroot": {"base"}, "ssh": {"ssh_host", "hosts", "config", "user"}, "fake": {"delay", "fail"}, "exec": {"*"}, "vm": {"*"}, "container": {"*"},
+	"odd": {"size"}}
 
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, home: t.TempDir(), dir: t.TempDir(), env: map[string]string{}}

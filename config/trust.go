@@ -177,12 +177,15 @@ func (g *gathering) hooks(p *place, s *Source, note func(*Source, Risk)) {
 	}
 }
 
-// What a tree's source of a type may set without asking: where machines are, and nothing that is run, read or forwarded here.
+// What a tree's source of a type may set without asking: where machines are and how large they are, and nothing that is run, read, shown or
+// forwarded here. Of a type of ours that is not in the table, nothing.
 var harmless = map[string][]string{
-	"ssh":     {"ssh_host", "hosts", "user", "port"},
-	"chroot":  {},                                                                               // a base too: whoever names the directory says whose programs run here as root
-	"sandbox": {"image", "upper", "cores", "memory", "disk", "pids", "network", "hide", "user"}, // not what it shows of this machine, or may reach from outside
-	"local":   nil, "pool": nil,
+	"ssh":       {"ssh_host", "hosts", "user", "port"},
+	"chroot":    {}, // a base too: whoever names the directory says whose programs run here as root
+	"sandbox":   {"image", "upper", "cores", "memory", "disk", "pids", "network", "hide", "user", "entrypoint"},
+	"container": {"image", "pull", "cores", "memory", "disk", "pids", "user", "entrypoint"},
+	"vm":        {"cores", "memory", "disk", "machine", "accel", "user", "warm"},
+	"local":     nil, "pool": nil, "fake": {"*"},
 }
 
 // settings notes what in a source.conf itself would do harm.
@@ -199,6 +202,7 @@ func (g *gathering) settings(s *Source, note func(*Source, Risk)) {
 			section = true
 		}
 		allowed, listed := harmless[s.Type]
+		listed = listed || g.builtIn(s.Type)
 		kind, _, ref := reference(v.Text)
 		switch {
 		case ref && kind == "command":
@@ -208,7 +212,7 @@ func (g *gathering) settings(s *Source, note func(*Source, Risk)) {
 		case own == "image" && localImage(s.Type, v.Text):
 			at(v.Key + " shows files of this machine to what runs there")
 		case !section:
-		case listed && !slices.Contains(allowed, own):
+		case listed && !slices.Contains(allowed, own) && !slices.Contains(allowed, "*"):
 			at(v.Key + " decides what runs or is read on this machine")
 		case (own == "ssh_host" || own == "hosts") && slices.ContainsFunc(list(v.Text), func(h string) bool { return strings.HasPrefix(h, "-") }):
 			at(v.Key + " looks like an option of ssh")
@@ -219,9 +223,18 @@ func (g *gathering) settings(s *Source, note func(*Source, Risk)) {
 	}
 }
 
+// builtIn reports whether a type is the program's own, rather than an outside executable's.
+func (g *gathering) builtIn(typ string) bool {
+	_, ok := g.opt.TypeKeys[typ]
+	return ok
+}
+
 // localImage reports whether an image is files of this machine: whoever names a directory names what commands see of it, with nothing hidden.
 func localImage(typ, image string) bool {
-	if typ != "sandbox" && typ != "chroot" {
+	if typ == "vm" || typ == "chroot" {
+		return true
+	}
+	if typ != "sandbox" {
 		return false
 	}
 	scheme, _, ok := strings.Cut(image, ":")
