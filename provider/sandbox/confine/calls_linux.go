@@ -108,6 +108,7 @@ func calls() []call {
 		{"ustat", 136, -1, enosys},
 		// those of which only some uses are refused
 		{"socket", 41, 198, families},
+		{"socketpair", 53, 199, families}, // the kernel makes both ends, and loads the family's module, before it asks whether the family has pairs
 		{"ioctl", 16, 29, terminals},
 		{"personality", 135, 92, personalities},
 	}

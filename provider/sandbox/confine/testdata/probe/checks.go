@@ -46,6 +46,11 @@ func socket(family, kind int) string {
 	return name(err)
 }
 
+func socketpair(family, kind int) string {
+	_, err := unix.Socketpair(family, kind, 0)
+	return name(err)
+}
+
 func open(path string) string {
 	_, err := unix.Open(path, unix.O_RDONLY, 0)
 	return name(err)
@@ -126,6 +131,12 @@ func check(what string) string {
 		return socket(unix.AF_VSOCK, unix.SOCK_STREAM)
 	case "AF_ALG":
 		return socket(unix.AF_ALG, unix.SOCK_SEQPACKET)
+	case "pair AF_UNIX":
+		return socketpair(unix.AF_UNIX, unix.SOCK_STREAM)
+	case "pair AF_VSOCK":
+		return socketpair(unix.AF_VSOCK, unix.SOCK_STREAM)
+	case "pair AF_ALG":
+		return socketpair(unix.AF_ALG, unix.SOCK_SEQPACKET)
 	case "future":
 		return raw(999)
 	case "x32":
