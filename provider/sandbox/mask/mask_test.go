@@ -258,6 +258,10 @@ func TestRules(t *testing.T) {
 	h.file("/home/alice/.config/gh/hosts.yml", "SECRET")
 	h.dir("/home/alice/show/me")
 	h.file("/root/x", "SECRET")
+	h.file("/var/cache/debconf/passwords.dat-old", "SECRET")
+	h.file("/.snapshots/1/snapshot/etc/shadow", "SECRET")
+	h.file("/sysroot/ostree/deploy/one/etc/shadow", "SECRET")
+	h.link("sysroot/ostree", "/ostree")
 	o := mask.Options{
 		Home: "/home/alice", UID: 12345, Root: h.root, State: []string{"/home/alice/.local/state/hostler", "/srv/state"}, Extra: []string{"~/work/keys", "/opt/app"},
 		Show: []string{"~/.kube", "/var/log"},
@@ -275,6 +279,8 @@ func TestRules(t *testing.T) {
 		"/home/alice/.kube": 0, "/srv/real": 0, "/var/log": 0, "/etc/shadow": mask.Hide, "/etc/ssl/private": mask.Empty, "/etc/kubernetes": mask.Hide,
 		"/etc/NetworkManager": mask.Hide, "/var/mail": mask.Empty, "/var/spool/mail": 0, "/usr/bin": 0, "/usr/sbin": 0, "/run": 0, "/run/ircd": 0,
 		"/var/www/.ssh": mask.Hide, "/.ssh": mask.Hide, "/snap": 0, "/var/ghost": mask.Hide, "/nonexistent": mask.Hide, "/var/lib/postgresql": mask.Hide,
+		"/var/cache/debconf/passwords.dat": mask.Hide, "/var/cache/debconf/passwords.dat-old": mask.Hide, "/var/cache/debconf": 0, "/.snapshots": mask.Hide,
+		"/.zfs": mask.Hide, "/var/.zfs": mask.Hide, "/home/alice/.zfs": mask.Hide, "/sysroot": mask.Hide, "/ostree": mask.Hide, "/timeshift": mask.Hide,
 	} {
 		if got[p] != want {
 			t.Errorf("%s: %q, want %q", p, got[p], want)
