@@ -39,7 +39,7 @@ func crashing(text string) int {
 	}
 	ctx := context.Background()
 	p, err := sandbox.Open(ctx, slog.New(slog.DiscardHandler), sandbox.Options{
-		Source: "suite", Installation: "mine", Home: os.Getenv("HOME"), Agent: built, Network: "none", Dir: c.Dir, Upper: c.Upper,
+		Source: "suite", Installation: mine(), Home: os.Getenv("HOME"), Agent: built, Network: "none", Dir: c.Dir, Upper: c.Upper,
 	})
 	if err != nil {
 		panic(err)
@@ -180,7 +180,7 @@ func traces(t *testing.T, dir string) []string {
 // groups lists the control groups of this test's installation.
 func groups(t *testing.T) []string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "find", "/sys/fs/cgroup", "-path", "*/hostler-mine/*", "-type", "d").Output()
+	out, err := exec.CommandContext(t.Context(), "find", "/sys/fs/cgroup", "-path", "*/hostler-"+mine()+"/*", "-type", "d").Output()
 	if err != nil {
 		return nil
 	}

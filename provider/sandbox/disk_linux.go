@@ -40,7 +40,7 @@ func (m *making) layer(ctx context.Context) (enter.Tree, error) {
 		return enter.Tree{}, err
 	}
 	// Its files keep the numbers of the sandbox's users: a set-uid program in it is nobody's.
-	return m.t.mount(dir, nil, 0)
+	return m.t.mount(dir, &unix.MountAttr{Propagation: unix.MS_PRIVATE}, 0)
 }
 
 // volume makes a file system of a size in a file, and mounts it where nobody sees it.

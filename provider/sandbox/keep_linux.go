@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -161,52 +164,115 @@ func flock(ctx context.Context, f *os.File) error {
 	}
 }
 
+// throw puts a directory into the trash, and says where it is there.
+func (p *Provider) throw(dir string) (string, error) {
+	trash := filepath.Join(p.o.Dir, "trash")
+	for try := 0; ; try++ {
+		to := filepath.Join(trash, filepath.Base(dir)+"-"+strconv.FormatUint(rand.Uint64(), 36))
+		if err := os.Mkdir(trash, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", err
+		}
+		err := os.Rename(dir, to)
+		if errors.Is(err, fs.ErrNotExist) && try < 100 { // whoever sweeps takes the trash away when it is empty
+			if _, serr := os.Lstat(dir); serr == nil {
+				continue
+			}
+		}
+		return to, err
+	}
+}
+
 // sweep deletes what a Destroy that was killed left in the trash, longer than age ago.
 func (p *Provider) sweep(ctx context.Context, age time.Duration) {
 	trash := filepath.Join(p.o.Dir, "trash")
-	entries, err := os.ReadDir(trash)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil || ctx.Err() != nil || time.Since(info.ModTime()) < age {
-			continue
-		}
-		if err := remove(filepath.Join(trash, e.Name())); err != nil {
-			p.log.Warn("the trash cannot be deleted", "source", p.o.Source, "path", e.Name(), "err", err)
-		}
-	}
-	_ = os.Remove(trash) // if it is empty
-}
-
-// remove deletes a tree, also where its directories' modes forbid it to their owner, as those of an overlay's working directory and whatever a
-// command made.
-func remove(tree string) error {
-	err := os.RemoveAll(tree)
-	if !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	root, err := os.OpenRoot(filepath.Dir(tree)) // what is in the tree is somebody else's idea: no link of it leads anywhere
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	var open func(name string)
-	open = func(name string) {
-		_ = root.Chmod(name, 0o700)
-		d, err := root.Open(name)
+	old := func(dir, prefix string, age time.Duration) {
+		entries, err := os.ReadDir(dir)
 		if err != nil {
 			return
 		}
-		entries, _ := d.ReadDir(-1)
-		d.Close()
 		for _, e := range entries {
-			if e.IsDir() {
-				open(filepath.Join(name, e.Name()))
+			info, err := e.Info()
+			if err != nil || ctx.Err() != nil || !strings.HasPrefix(e.Name(), prefix) || time.Since(info.ModTime()) < age {
+				continue
+			}
+			if err := remove(filepath.Join(dir, e.Name())); err != nil {
+				p.log.Warn("the trash cannot be deleted", "source", p.o.Source, "path", e.Name(), "err", err)
 			}
 		}
 	}
-	open(filepath.Base(tree))
-	return os.RemoveAll(tree)
+	old(trash, "", age)
+	old(p.o.Dir, "new-", time.Hour) // an empty disk that somebody died over making
+	_ = os.Remove(trash)            // if it is empty
+}
+
+// remove deletes a tree that may be anybody's idea of one: deeper than there are descriptors, or names of a length, and with directories whose modes
+// forbid it to their owner. No link in it leads anywhere. What is in a directory is moved up into the tree's top before it is looked into, so that nothing
+// is ever far down.
+func remove(tree string) error {
+	fd, err := unix.Open(tree, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if errors.Is(err, unix.EACCES) && unix.Chmod(tree, 0o700) == nil {
+		fd, err = unix.Open(tree, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	}
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return os.Remove(tree)
+	}
+	if err != nil {
+		return &os.PathError{Op: "open", Path: tree, Err: err}
+	}
+	top := os.NewFile(uintptr(fd), tree)
+	defer top.Close()
+	for {
+		names, err := top.Readdirnames(1000)
+		for _, name := range names {
+			if err := removeFrom(fd, fd, name); err != nil {
+				return &os.PathError{Op: "delete", Path: filepath.Join(tree, name), Err: err}
+			}
+		}
+		if len(names) == 0 {
+			if err != nil && !errors.Is(err, io.EOF) {
+				return err
+			}
+			if err := os.Remove(tree); !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EEXIST) {
+				return err
+			}
+		}
+		if _, err := top.Seek(0, io.SeekStart); err != nil { // what was moved up has come
+			return err
+		}
+	}
+}
+
+// removeFrom deletes an entry of a directory. The directories in a directory are moved to the top, and wait there for their turn.
+func removeFrom(top, dir int, name string) error {
+	err := unix.Unlinkat(dir, name, 0)
+	if !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	if err = unix.Unlinkat(dir, name, unix.AT_REMOVEDIR); !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	if dir != top {
+		return unix.Renameat(dir, name, top, "up-"+strconv.FormatUint(rand.Uint64(), 36))
+	}
+	_ = unix.Fchmodat(dir, name, 0o700, 0) // it was seen to be a directory, and nobody else is at it any more
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	d := os.NewFile(uintptr(fd), name)
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		_ = unix.Fchmodat(fd, n, 0o700, unix.AT_SYMLINK_NOFOLLOW) // to rename a directory is to write to it
+		if err := removeFrom(top, fd, n); err != nil {
+			return err
+		}
+	}
+	return unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
 }

@@ -86,6 +86,14 @@ func (l life) open() (int, error) {
 	return fd, nil
 }
 
+// bury takes note of the end of a process, if it is a child of ours; else it is another's business. A number of a process that has not ended, or is
+// another's now, is left alone by the kernel.
+func (l life) bury() {
+	if l.PID > 1 {
+		_, _ = unix.Wait4(l.PID, nil, unix.WNOHANG, nil)
+	}
+}
+
 // ended reports whether the last thread of a process has ended, and waits for that so many milliseconds. Its parent need not have looked.
 func ended(fd, wait int) bool {
 	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, wait)
@@ -96,6 +104,7 @@ func ended(fd, wait int) bool {
 func (l life) alive() (bool, error) {
 	fd, err := l.open()
 	if errors.Is(err, fs.ErrNotExist) {
+		l.bury()
 		return false, nil
 	}
 	if err != nil {
@@ -106,6 +115,7 @@ func (l life) alive() (bool, error) {
 
 // kill ends the process, and with it all that is in its name spaces, and waits until none is left.
 func (l life) kill(ctx context.Context) error {
+	defer l.bury()
 	fd, err := l.open()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -119,8 +129,6 @@ func (l life) kill(ctx context.Context) error {
 	}
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 		if ended(fd, 100) {
-			var status unix.WaitStatus
-			_, _ = unix.Wait4(l.PID, &status, unix.WNOHANG, nil) // if it is a child of ours; else another's business
 			return nil
 		}
 		if err := ctx.Err(); err != nil {
@@ -140,10 +148,12 @@ func (p *Provider) readLife(id compute.ID) (l life, made bool, err error) {
 		return l, false, err
 	}
 	b, made = bytes.CutSuffix(b, []byte(finished))
-	if len(b) == 0 { // we died over writing it, so the process never got its plan
-		return l, false, fs.ErrNotExist
+	if json.Unmarshal(b, &l) != nil {
+		// We died over writing it, or the machine did. Then the process never got its plan and has ended, or has ended with the machine; if not, what is
+		// in its control group is ended.
+		return life{}, false, fs.ErrNotExist
 	}
-	return l, made, json.Unmarshal(b, &l)
+	return l, made, nil
 }
 
 // writeLife records the first process before it gets its plan: from then on it is found, whatever happens to us.

@@ -35,18 +35,17 @@ func (t *trees) tree(path string) (enter.Tree, error) {
 	if t.users < 0 {
 		return enter.Tree{Path: path}, nil
 	}
-	return t.mount(path, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(t.users)}, 0)
+	return t.mount(path, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(t.users), Propagation: unix.MS_PRIVATE}, 0)
 }
 
-// mount clones a mount and changes its attributes.
+// mount clones a mount and changes its attributes. It must be private: of a clone that is a peer of the host's, what is mounted on the one appears on the
+// other.
 func (t *trees) mount(path string, attr *unix.MountAttr, recursive uint) (enter.Tree, error) {
 	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|recursive)
 	if err != nil {
 		return enter.Tree{}, &os.PathError{Op: "clone the mount of", Path: path, Err: err}
 	}
-	if attr != nil {
-		err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|recursive, attr)
-	}
+	err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|recursive, attr)
 	if err != nil {
 		_ = unix.Close(fd)
 		if errors.Is(err, unix.EINVAL) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -40,6 +41,9 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 		return err
 	}
 	m := &making{p: p, own: own, home: home, t: trees{users: -1}}
+	if own.Disk > 0 && p.o.Upper == "disk" && !p.root {
+		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("only root can limit what is written with upper = disk"), Hint: "ask for no disk, or set upper = ram"}
+	}
 	if m.base, err = p.base(ctx, own); err != nil {
 		return err
 	}
@@ -209,10 +213,9 @@ var needed = [...]uintptr{
 func actAs(id int) error {
 	var caps [2]unix.CapUserData
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
-	if err == nil {
-		err = unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0)
-	}
+	// What the kernel takes from the whole process here it is given back. As it was before the first time: two threads at it would see each other's.
+	defer func(was int) { _ = unix.Prctl(unix.PR_SET_DUMPABLE, uintptr(was), 0, 0, 0) }(dumpable())
+	err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0)
 	if err == nil {
 		err = unix.Capget(&header, &caps[0])
 	}
@@ -227,11 +230,17 @@ func actAs(id int) error {
 		}
 	}
 	caps[0].Effective, caps[1].Effective = caps[0].Permitted, caps[1].Permitted
-	if err := unix.Capset(&header, &caps[0]); err != nil {
-		return err
-	}
-	return unix.Prctl(unix.PR_SET_DUMPABLE, uintptr(dumpable), 0, 0, 0) // which the kernel takes from the whole process
+	return unix.Capset(&header, &caps[0])
 }
+
+// dumpable is whether this process may be looked into by others of its user.
+var dumpable = sync.OnceValue(func() int {
+	n, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	if err != nil || n != 1 {
+		return 0
+	}
+	return 1
+})
 
 // mapUsers says who the sandbox's users are on the host. The process gets its plan after that.
 func (m *making) mapUsers() error {
@@ -395,11 +404,17 @@ func hostname(id string) string {
 	return string(out[:min(len(out), 63)])
 }
 
+// maxTrees is how many descriptors the kernel hands on at once.
+const maxTrees = 253
+
 // send hands the plan over, with the descriptors that go with it.
 func (m *making) send(control *os.File, plan *enter.Plan) error {
 	b := plan.Bytes()
 	if len(b) > enter.MaxPlan {
-		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("its root has too many parts")}
+		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("its root and environment take %d bytes to describe, and %d is the most", len(b), enter.MaxPlan)}
+	}
+	if len(m.t.fds) > maxTrees {
+		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("its root has %d parts, and %d is the most", len(m.t.fds), maxTrees)}
 	}
 	return unix.Sendmsg(int(control.Fd()), b, unix.UnixRights(m.t.fds...), nil, 0)
 }
@@ -411,10 +426,15 @@ const patience = time.Minute
 func (m *making) answer(ctx context.Context, control *os.File) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { _ = unix.Shutdown(int(control.Fd()), unix.SHUT_RDWR) })()
+	raw, err := control.SyscallConn() // which knows when it is closed
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() {
+		_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+	})()
 	buf := make([]byte, 16<<10)
 	var n int
-	var err error
 	for {
 		if n, err = unix.Read(int(control.Fd()), buf); err != unix.EINTR {
 			break

@@ -26,7 +26,7 @@ const poorEnv = "HOSTLER_TEST_POOR"
 // poor makes a sandbox where it cannot be, and prints what it is told.
 func poor(text string) int {
 	lack, dir, _ := strings.Cut(text, ":")
-	o := sandbox.Options{Source: "suite", Installation: "mine", Dir: dir, Network: "none", Agent: built, Home: os.Getenv("HOME")}
+	o := sandbox.Options{Source: "suite", Installation: mine(), Dir: dir, Network: "none", Agent: built, Home: os.Getenv("HOME")}
 	switch lack {
 	case "users":
 		if err := confine.ForbidUsers(); err != nil {

@@ -306,11 +306,14 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 // down ends what there is of a sandbox but its directory and marker.
 func (p *Provider) down(ctx context.Context, home *os.File, id compute.ID) error {
 	l, _, err := p.readLife(id)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // without a record of a process there was nothing else
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if _, lerr := os.Lstat(filepath.Join(p.home(id), "life")); err != nil && errors.Is(lerr, fs.ErrNotExist) {
+		if err := p.ungroup(ctx, id); err != nil { // which was made before there was a process
+			return err
+		}
+		return nil
 	}
 	if err := p.at("kill"); err != nil {
 		return err

@@ -59,6 +59,9 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+// mine is the tests' installation, which no other run of them has at the same time.
+func mine() string { return "test-" + filepath.Base(filepath.Dir(os.Getenv(agentEnv))) }
+
 // built finds the agent that run built.
 func built(string) (agent.Program, error) { return agent.Program{Path: os.Getenv(agentEnv)}, nil }
 
@@ -110,7 +113,7 @@ func asUser(t *testing.T) bool {
 func open(t testing.TB, o sandbox.Options) *sandbox.Provider {
 	t.Helper()
 	if o.Source == "" {
-		o.Source, o.Installation = "suite", "mine"
+		o.Source, o.Installation = "suite", mine()
 	}
 	if o.Home == "" {
 		o.Home = os.Getenv("HOME")
@@ -139,7 +142,7 @@ func provider(t *testing.T) {
 		Foreign: func(t *testing.T) compute.Provider {
 			return open(t, sandbox.Options{Dir: dir, Source: "suite", Installation: "theirs"})
 		},
-		Installation: "mine",
+		Installation: mine(),
 		Leak:         func() []string { return left(t, dir) },
 	})
 }
@@ -202,7 +205,7 @@ func left(t *testing.T, dir string) []string {
 	}
 	for _, name := range processes {
 		words, err := os.ReadFile(name)
-		if err == nil && strings.HasSuffix(string(words), "\x00sandbox\x00") {
+		if err == nil && string(words) == os.Getenv(agentEnv)+"\x00sandbox\x00" { // not another test's
 			out = append(out, name)
 		}
 	}

@@ -113,8 +113,11 @@ func build(p *Plan, fds []int) error {
 	return at(unix.Chdir("/"), "enter the new root")
 }
 
-// begin mounts the scratch file system.
+// begin mounts the scratch file system. The host's mounts are followed no more: what it mounts later is not for here.
 func (b *builder) begin() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return at(err, "part from the host's mounts")
+	}
 	options := "mode=0755"
 	if b.plan.Size > 0 && !b.onDisk {
 		options += ",size=" + strconv.FormatInt(b.plan.Size, 10) + ",nr_inodes=" + strconv.FormatInt(max(b.plan.Size>>12, 1024), 10)
@@ -383,7 +386,8 @@ func (b *builder) bind(piece Piece, trees map[string]int) error {
 	} else {
 		fd = b.fds[t.FD-1]
 	}
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV}
+	// Private: a peer of the host's mount would show on the host what is mounted here, and here what the host mounts.
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV, Propagation: unix.MS_PRIVATE}
 	if !piece.Writable {
 		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
 	}

@@ -1,0 +1,6 @@
+//go:build linux
+
+package mask
+
+// PlaceIn is Place with other directories of the system.
+func PlaceIn(root, first, run, shm string) (string, error) { return place(root, first, run, shm) }
