@@ -295,6 +295,50 @@ func nothingStays(t *testing.T) {
 	}
 }
 
+// TestDeepTree: a tree that is deeper than we have descriptors is deleted all the same.
+func TestDeepTree(t *testing.T) { deepTree(t) }
+
+func TestDeepTreeAsUser(t *testing.T) {
+	if asUser(t) {
+		deepTree(t)
+	}
+}
+
+func deepTree(t *testing.T) {
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		t.Fatal(err)
+	}
+	few := files
+	few.Cur = 512
+	j := newJail(t, sandbox.Options{Upper: "disk"})
+	if got := j.try("", "deep", "3000"); got != "open" {
+		t.Fatal(got)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &files) }()
+	if _, err := j.p.Clean(t.Context(), "jail"); err != nil {
+		t.Error(err)
+	}
+	_ = j.conn.Close()
+	j.conn = nil
+	gone(t, j.p, "jail")
+}
+
+// TestCgroupNamespace: inside, the sandbox's control group is the root of all.
+func TestCgroupNamespace(t *testing.T) {
+	j := newJail(t, sandbox.Options{})
+	var out bytes.Buffer
+	if exit, err := j.conn.Run(t.Context(), &compute.Command{Args: []string{"/bin/cat", "/proc/self/cgroup"}, Stdout: &out}); err != nil || exit.Status() != 0 {
+		t.Fatal(exit, err)
+	}
+	if strings.Contains(out.String(), "hostler") || !strings.Contains(out.String(), ":/") {
+		t.Errorf("it sees\n%s", out.String())
+	}
+}
+
 // TestVolume: a limited disk is a device that goes with its sandbox, also when that is killed.
 func TestVolume(t *testing.T) {
 	if os.Geteuid() != 0 {

@@ -223,6 +223,21 @@ var attempts = map[string]func(args []string) error{
 		defer os.Remove("/var/full")
 		return os.WriteFile("/var/full", make([]byte, n), 0o644)
 	},
+	"deep": func(args []string) error { // directories deeper than anybody has descriptors
+		n, _ := strconv.Atoi(args[0])
+		if err := os.Chdir("/var"); err != nil {
+			return err
+		}
+		for range n {
+			if err := unix.Mkdir("d", 0o700); err != nil {
+				return err
+			}
+			if err := unix.Chdir("d"); err != nil {
+				return err
+			}
+		}
+		return unix.Mkdir("closed", 0)
+	},
 	"fifo": func(args []string) error { // a socket of the host's, by its path
 		c, err := net.DialTimeout("unix", args[0], time.Second)
 		if err == nil {

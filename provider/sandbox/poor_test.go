@@ -42,6 +42,22 @@ func poor(text string) int {
 		if lack == "limit" {
 			o.Memory = 64 << 20
 		}
+	case "privacy": // as systemd has it: what is mounted in one name space appears in others
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
+			panic(err)
+		}
+		for _, name := range []string{"a/b", "c"} {
+			if err := os.MkdirAll(dir+"/"+name, 0o755); err != nil {
+				panic(err)
+			}
+		}
+		if err := unix.Mount("tmpfs", dir+"/a", "tmpfs", 0, ""); err != nil {
+			panic(err)
+		}
+		if err := os.Mkdir(dir+"/a/b", 0o755); err != nil {
+			panic(err)
+		}
+		o.Mounts = []string{dir + "/a:/srv:rw", dir + "/c:/srv/b"}
 	}
 	ctx := context.Background()
 	p, err := sandbox.Open(ctx, slog.New(slog.DiscardHandler), o)
@@ -51,6 +67,10 @@ func poor(text string) int {
 	_, err = p.Create(ctx, compute.Spec{ID: "poor"})
 	if err == nil {
 		err = once(p, "poor")
+	}
+	if lack == "privacy" {
+		mounts, _ := os.ReadFile("/proc/self/mountinfo")
+		fmt.Println("mounts:", strings.Count(string(mounts), dir))
 	}
 	fmt.Println("error:", err)
 	fmt.Println("hint:", compute.Hint(err))
@@ -78,6 +98,7 @@ func TestPoorMachines(t *testing.T) {
 	}{
 		{"users", unix.CLONE_NEWUSER | unix.CLONE_NEWNS, []string{"kind: no capacity", "max_*_namespaces", "found: fail sandbox", "no user name spaces are allowed"}},
 		{"cgroups", unix.CLONE_NEWNS, []string{"error: <nil>", "found: ok sandbox made"}},
+		{"privacy", unix.CLONE_NEWNS, []string{"error: <nil>", "mounts: 1\n"}},
 		{"limit", unix.CLONE_NEWNS, []string{"kind: unavailable", "memory cannot be limited"}},
 	} {
 		t.Run(c.lack, func(t *testing.T) {
