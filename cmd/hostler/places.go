@@ -91,5 +91,7 @@ func atHome(o *sandbox.Options) {
 	}
 	if d := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(d) {
 		o.State = append(o.State, filepath.Join(d, "hostler"))
+	} else if o.Home != "" {
+		o.State = append(o.State, filepath.Join(o.Home, ".config", "hostler"))
 	}
 }

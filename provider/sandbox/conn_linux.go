@@ -74,6 +74,51 @@ func (w *way) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, erro
 	return exit, w.unseen(c.Dir, err)
 }
 
+// Facts tells of the sandbox as the agent sees it, but for what is limited from outside.
+func (w *way) Facts(ctx context.Context) (compute.Facts, error) {
+	f, err := w.Client.Facts(ctx)
+	if err != nil {
+		return f, err
+	}
+	own, err := w.p.owner(w.id)
+	if err != nil {
+		return f, fault("Facts", w.id, err)
+	}
+	l := w.p.limits(own)
+	if l.cores > 0 {
+		f.Cores = min(f.Cores, max(1, int(l.cores)))
+	}
+	f.Memory = min(f.Memory, l.memory)
+	return f, nil
+}
+
+// Usage tells what the sandbox uses: what its control group counts, and the rest as the agent sees it.
+func (w *way) Usage(ctx context.Context) (compute.Usage, error) {
+	u, err := w.Client.Usage(ctx)
+	if err != nil {
+		return u, err
+	}
+	tree, err := w.p.groups()
+	if err != nil {
+		return u, nil
+	}
+	g, err := tree.Open(label(string(w.id)))
+	if err != nil {
+		return u, nil // nobody counts
+	}
+	defer g.Close()
+	counted, err := g.Usage()
+	if err != nil {
+		return u, fault("Usage", w.id, err)
+	}
+	u.CPU, u.Processes = counted.CPU, counted.Processes
+	if counted.Memory > 0 {
+		u.Memory = counted.Memory
+	}
+	u.OOMKills, _ = g.OOMKills() // where nobody counts there is nothing to tell
+	return u, nil
+}
+
 // unseen explains why a command could not start in a directory that is there for its user: the sandbox does not show all of the host.
 func (w *way) unseen(dir string, err error) error {
 	if !w.host || !filepath.IsAbs(dir) || !errors.Is(err, compute.ErrCannotStart) || !strings.Contains(err.Error(), "chdir ") {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
@@ -172,12 +173,23 @@ func shares(words []string, home string) ([]share, error) {
 }
 
 // sharePieces shows what the source shares.
-func (t *trees) sharePieces(all []share) ([]enter.Piece, error) {
+func (t *trees) sharePieces(all []share, own []string) ([]enter.Piece, error) {
 	var out []enter.Piece
 	for _, s := range all {
+		fail := func(err error, hint string) ([]enter.Piece, error) {
+			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("mounts = %s: %w", s.from, err), Hint: hint}
+		}
 		from, err := filepath.EvalSymlinks(s.from)
+		if err == nil && t.users >= 0 {
+			err = ownLinks(s.from)
+		}
 		if err != nil {
-			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("mounts = %s: %w", s.from, err)}
+			return fail(err, "")
+		}
+		for _, dir := range own {
+			if real, err := filepath.EvalSymlinks(dir); err == nil && (below(real, from) || below(from, real)) {
+				return fail(fmt.Errorf("hostler's own %s is in it", dir), "share directories beside that: who can write there decides what hostler does on this machine")
+			}
 		}
 		tree, err := t.tree(from)
 		if err != nil {
@@ -186,4 +198,26 @@ func (t *trees) sharePieces(all []share) ([]enter.Piece, error) {
 		out = append(out, enter.Piece{At: s.to, Kind: enter.Bind, Layers: []enter.Tree{tree}, Writable: s.writable})
 	}
 	return out, nil
+}
+
+// ownLinks refuses links on the way to what root shares that somebody else could have put there, a sandbox with a writable share for one: they would
+// lead to wherever he likes.
+func ownLinks(path string) error {
+	for at := path; at != "/"; at = filepath.Dir(at) {
+		info, err := os.Lstat(at)
+		if err != nil {
+			return err
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			continue
+		}
+		dir, err := os.Stat(filepath.Dir(at))
+		if err != nil {
+			return err
+		}
+		if st, ok := dir.Sys().(*syscall.Stat_t); !ok || st.Uid != 0 || dir.Mode().Perm()&0o022 != 0 {
+			return fmt.Errorf("%s is a link in a directory that others than root can write to", at)
+		}
+	}
+	return nil
 }

@@ -144,18 +144,22 @@ func (t *trees) hostPieces(hidden *hidden) ([]enter.Piece, error) {
 		fi, err := os.Stat(m.path)
 		return err == nil && fi.IsDir()
 	}
-	if t.users >= 0 {
-		for _, m := range all {
-			if m.path == "/" || shown(m) {
-				if err := over(m.path); err != nil {
-					return nil, err
-				}
+	if t.users < 0 {
+		for _, path := range append([]string{"/"}, hidden.apart()...) { // the caller's own home, where others' are hidden
+			if pieces, err = cover(path, all, hidden, shown, over, &pieces); err != nil {
+				return nil, err
 			}
 		}
-	} else if pieces, err = cover("/", all, hidden, shown, over, &pieces); err != nil {
-		return nil, err
+		return pieces, nil
 	}
-	for _, path := range hidden.apart() { // the caller's own home, where others' are hidden
+	paths := append([]string{"/"}, hidden.apart()...)
+	for _, m := range all {
+		if m.path != "/" && shown(m) {
+			paths = append(paths, m.path)
+		}
+	}
+	slices.Sort(paths) // what is in another comes after it
+	for _, path := range slices.Compact(paths) {
 		if err := over(path); err != nil {
 			return nil, err
 		}

@@ -362,7 +362,7 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	shared, err := m.t.sharePieces(p.shares)
+	shared, err := m.t.sharePieces(p.shares, p.o.State)
 	plan.Pieces = append(plan.Pieces, shared...)
 	return plan, err
 }

@@ -49,9 +49,8 @@ func Main([]string) int {
 	if plan.Group > 0 && plan.clone3 { // to be born in a group takes clone3
 		opt.Cgroup = os.NewFile(uintptr(fds[plan.Group-1]), "cgroup")
 	} else {
-		opt.Alone = true // all that is here but us comes of commands
 		opt.Reaper = append([]string{"/proc/self/exe"}, before(os.Args)...)
-		opt.Reaper, opt.Alone = append(opt.Reaper, "reap"), true
+		opt.Reaper, opt.Alone = append(opt.Reaper, "reap"), true // all that is here but us comes of commands
 	}
 	conn := process.New(opt)
 	go opt.Orphans.Run(context.Background()) // to our end
