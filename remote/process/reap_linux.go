@@ -136,6 +136,11 @@ func (s *spec) readWords() []string {
 
 // Reap is the reaper: the program that Options.Reaper names calls it, does nothing else, and exits with its result.
 func Reap() int {
+	// First of all: else who is the same user as we, as a command in a sandbox, reaches our program's file by /proc/PID/exe, which may be on a file
+	// system that he does not see, and changes its mode. A child shares this until it is another program.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return 1
+	}
 	line := os.NewFile(3, "reaper")
 	unix.CloseOnExec(3)
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
