@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -252,6 +253,30 @@ func TestFirstProcessKilled(t *testing.T) {
 	}
 	gone(t, p, "agent")
 	settled(t, dir, before, "the first process was killed")
+	if n := zombies(t); n > 0 {
+		t.Errorf("%d children of ours have ended, and nobody took note", n)
+	}
+}
+
+// zombies counts our children that have ended and wait for us.
+func zombies(t *testing.T) int {
+	t.Helper()
+	all, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, name := range all {
+		stat, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		if len(fields) > 1 && fields[0] == "Z" && fields[1] == strconv.Itoa(os.Getpid()) {
+			n++
+		}
+	}
+	return n
 }
 
 // TestForgotten: a sandbox whose record is removed, with all of the state for one, ends by itself.
