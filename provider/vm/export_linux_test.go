@@ -2,6 +2,7 @@ package vm
 
 import (
 	"bufio"
+	"context"
 	"io"
 
 	"github.com/hostler-project/hostler/compute"
@@ -49,4 +50,19 @@ func WriteSeed(path, program, user string, extra []byte) (string, error) {
 	}
 	s := seed{id: newUUID(), hostname: "web-1", user: user, keys: []string{string(login.public)}, hostKey: host, extra: extra, program: program}
 	return string(host.private), s.write(path)
+}
+
+// Launch starts a qemu as instances' are, and returns its number and what ends it.
+func Launch(ctx context.Context, qemu, dir, mark string, args []string) (int, func() error, error) {
+	q, err := launch(ctx, qemu, dir, mark, args)
+	return q.PID, func() error { return q.kill(context.WithoutCancel(ctx)) }, err
+}
+
+// Strays ends what has a mark.
+func Strays(ctx context.Context, mark string) error { return strays(ctx, mark) }
+
+// Marked tells how many processes have a mark.
+func Marked(mark string) (int, error) {
+	all, err := marked(mark)
+	return len(all), err
 }

@@ -114,7 +114,7 @@ func strays(ctx context.Context, mark string) error {
 	}
 }
 
-// marked returns the processes with a mark in their environment.
+// marked returns this user's processes with a mark in their environment: with others' anybody could keep strays busy for ever.
 func marked(mark string) ([]process, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -132,6 +132,9 @@ func marked(mark string) ([]process, error) {
 		if err != nil || pid == self {
 			continue
 		}
+		if !ownUser(name) {
+			continue
+		}
 		env, err := os.ReadFile("/proc/" + name + "/environ")
 		if err != nil || !bytes.Contains(append([]byte{0}, env...), want) {
 			continue
@@ -143,6 +146,40 @@ func marked(mark string) ([]process, error) {
 	return out, nil
 }
 
+// ownUser reports whether a process is all of this user. Who owns its directory in /proc does not tell: that is root when a process has closed itself.
+func ownUser(pid string) bool {
+	status, err := os.ReadFile("/proc/" + pid + "/status")
+	if err != nil {
+		return false
+	}
+	_, line, _ := bytes.Cut(status, []byte("\nUid:"))
+	line, _, _ = bytes.Cut(line, []byte("\n"))
+	ids, us := bytes.Fields(line), strconv.Itoa(os.Geteuid())
+	for _, id := range ids { // real, effective, saved, of files
+		if string(id) != us {
+			return false
+		}
+	}
+	return len(ids) == 4
+}
+
+// starter starts qemu, tells its number, and leaves a watcher behind.
+const starter = `umask 077; watch=$1; shift
+"$@" </dev/null >&2 & echo $!
+(exec 3>>console.log 4>>qemu.log 5<>.kept && rm -f .kept && cd / && exec env -i PATH="$PATH" LC_ALL=C sh -c "$watch" sh $!) >/dev/null 2>&1 </dev/null &`
+
+// watcher is a shell's script that keeps the logs of a qemu within bounds while it lives: what a guest says on its console would fill the disk.
+// It looks every ten seconds, and cuts what is longer than 4 MiB to its last MiB, as trim does. It names no file: the directory may be
+// gone when it looks, and another's process may have qemu's number then.
+const watcher = `since() { read -r stat 2>/dev/null </proc/$pid/stat || exit; set -- ${stat##*) }; [ "$1" != Z ] || exit; start=${20}; }
+pid=$1; since; first=$start
+while sleep 10; do
+	since; [ "$start" = "$first" ] || exit
+	for f in $(find -L /proc/self/fd/3 /proc/self/fd/4 -size +8192); do
+		tail -c 1048576 "$f" >/proc/self/fd/5; : >"$f"; cat /proc/self/fd/5 >>"$f"; : >/proc/self/fd/5
+	done
+done`
+
 // launch starts a qemu in dir and waits until it is set up. It is a process of its own: a shell starts it and ends, so that it is nobody's child,
 // and nobody has to wait for its end. Its own words are in the error when it refuses.
 func launch(ctx context.Context, qemu, dir, mark string, args []string) (q process, err error) {
@@ -152,7 +189,7 @@ func launch(ctx context.Context, qemu, dir, mark string, args []string) (q proce
 		return q, err
 	}
 	defer log.Close()
-	cmd := exec.Command("/bin/sh", append([]string{"-c", `"$@" </dev/null >&2 & echo $!`, "sh", qemu}, args...)...)
+	cmd := exec.Command("/bin/sh", append([]string{"-c", starter, "sh", watcher, qemu}, args...)...)
 	cmd.Dir, cmd.Stderr, cmd.SysProcAttr = dir, log, &syscall.SysProcAttr{Setsid: true}
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "TMPDIR=" + dir, Mark + "=" + mark}
 	out, err := cmd.Output()

@@ -110,7 +110,8 @@ func connect(t testing.TB, p *vm.Provider, id compute.ID) compute.Conn {
 		}
 		if !errors.Is(err, compute.ErrNotReady) || time.Now().After(end) {
 			said, _ := p.Console(t.Context(), id)
-			t.Fatalf("Connect: %v\nconsole: %s", err, said)
+			words, _ := os.ReadFile(filepath.Join(p.Home(id), "qemu.log"))
+			t.Fatalf("Connect: %v\nconsole: %s\nqemu: %s", err, said, words)
 		}
 	}
 }
