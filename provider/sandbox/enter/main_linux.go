@@ -93,7 +93,7 @@ func rehearse(conn compute.Conn) {
 		_ = agent.Serve(ctx, theirs, conn, agent.Options{})
 	}()
 	c := agent.New(ours)
-	_, _ = c.Run(ctx, &compute.Command{Args: append(append([]string{"/proc/self/exe"}, before(os.Args)...), "version")})
+	_, _ = c.Run(ctx, &compute.Command{Args: []string{"/bin/true"}}) // not our own program, which is the host's; that there may be none here is as good
 	_ = c.Close()
 	<-done
 }
