@@ -265,15 +265,8 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if err := p.at("trash"); err != nil {
 		return err
 	}
-	trash := filepath.Join(p.o.Dir, "trash")
-	if err := os.Mkdir(trash, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fault("Destroy", id, err)
-	}
-	to := filepath.Join(trash, fmt.Sprintf("%s-%d", id, home.Fd()))
-	if err := remove(to); err != nil {
-		return fault("Destroy", id, err)
-	}
-	if err := os.Rename(p.home(id), to); err != nil {
+	to, err := p.throw(p.home(id))
+	if err != nil {
 		return fault("Destroy", id, err)
 	}
 	if err := p.at("delete"); err != nil {
