@@ -86,11 +86,31 @@ func (l life) open() (int, error) {
 	return fd, nil
 }
 
-// bury takes note of the end of a process, if it is a child of ours; else it is another's business. A number of a process that has not ended, or is
-// another's now, is left alone by the kernel.
-func (l life) bury() {
-	if l.PID > 1 {
-		_, _ = unix.Wait4(l.PID, nil, unix.WNOHANG, nil)
+// children are the first processes that this process has started, of whatever provider: as a process's children they are all of it, whoever ends them,
+// and wait for it to take note.
+var children struct {
+	mu   sync.Mutex
+	pids map[int]bool
+}
+
+// bear notes a child.
+func bear(pid int) {
+	children.mu.Lock()
+	defer children.mu.Unlock()
+	if children.pids == nil {
+		children.pids = map[int]bool{}
+	}
+	children.pids[pid] = true
+}
+
+// buryAll takes note of the children that have ended, whoever ended them.
+func buryAll() {
+	children.mu.Lock()
+	defer children.mu.Unlock()
+	for pid := range children.pids {
+		if n, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); n == pid || errors.Is(err, unix.ECHILD) {
+			delete(children.pids, pid)
+		}
 	}
 }
 
@@ -104,7 +124,7 @@ func ended(fd, wait int) bool {
 func (l life) alive() (bool, error) {
 	fd, err := l.open()
 	if errors.Is(err, fs.ErrNotExist) {
-		l.bury()
+		buryAll()
 		return false, nil
 	}
 	if err != nil {
@@ -115,7 +135,7 @@ func (l life) alive() (bool, error) {
 
 // kill ends the process, and with it all that is in its name spaces, and waits until none is left.
 func (l life) kill(ctx context.Context) error {
-	defer l.bury()
+	defer buryAll()
 	fd, err := l.open()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -37,6 +37,7 @@ type making struct {
 // make makes a sandbox in its directory, which is locked and has none. When it fails the process is ended, and the directory left to be tried again or
 // destroyed.
 func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err error) {
+	buryAll()
 	if err := p.at("start"); err != nil {
 		return err
 	}
@@ -190,6 +191,7 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 	if err != nil {
 		return fail(startError(err))
 	}
+	bear(process.Pid)
 	m.life, err = lifeOf(process.Pid)
 	_ = process.Release() // it is known by its record, and reaped by whoever is its parent when it ends
 	if err == nil {

@@ -245,6 +245,7 @@ func (p *Provider) Check(_ context.Context, id compute.ID) error {
 
 // Destroy ends a sandbox and all that is in it.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
+	defer buryAll()
 	home, _, err := p.mine(ctx, id)
 	if err != nil {
 		if errors.Is(err, errNoInstance) {
