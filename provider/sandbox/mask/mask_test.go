@@ -4,7 +4,6 @@ package mask_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -44,7 +43,7 @@ func newHost(t *testing.T, root string) *host {
 	h := &host{t, root}
 	h.file("/etc/passwd", passwd)
 	for _, p := range []string{"/usr/bin/true", "/etc/hosts", "/etc/ssh/ssh_host_rsa_key.pub", "/etc/ssh/sshd_config", "/var/lib/dpkg/status", "/opt/app/run",
-		"/home/alice/work/main.go", "/home/alice/.profile", "/var/www/index.html", "/var/lib/apt/list", "/etc/ssl/certs/ca.pem", "/data/open", "/boot/vmlinuz"} {
+		"/home/alice/project/main.go", "/home/alice/.profile", "/var/www/index.html", "/var/lib/apt/list", "/etc/ssl/certs/ca.pem", "/data/open", "/boot/vmlinuz"} {
 		h.file(p, "plain "+p)
 	}
 	for _, p := range []string{"/etc/ssl/private", "/var/log", "/var/mail", "/home/bob", "/root"} {
@@ -194,7 +193,7 @@ func TestSecretsAreHidden(t *testing.T) {
 				plain := []string{"/etc/hosts", "/etc/ssh/ssh_host_rsa_key.pub", "/etc/ssh/sshd_config", "/var/lib/dpkg/status", "/usr/bin/true", "/var/www/index.html",
 					"/etc/ssl/certs/ca.pem", "/data/open", "/boot/vmlinuz", "/opt/app/run"}
 				if who.uid != 0 {
-					plain = append(plain, "/home/alice/work/main.go", "/home/alice/.profile")
+					plain = append(plain, "/home/alice/project/main.go", "/home/alice/.profile")
 				}
 				if os.Geteuid() == 0 {
 					giveTo(t, who.uid, tree, layers, filepath.Join(filepath.Dir(tree), "mnt"))
@@ -264,7 +263,7 @@ func TestRules(t *testing.T) {
 	h.file("/sysroot/ostree/deploy/one/etc/shadow", "SECRET")
 	h.link("sysroot/ostree", "/ostree")
 	o := mask.Options{
-		Home: "/home/alice", UID: 12345, Root: h.root, State: []string{"/home/alice/.local/state/hostler", "/srv/state"}, Extra: []string{"~/work/keys", "/opt/app"},
+		Home: "/home/alice", UID: 12345, Root: h.root, State: []string{"/home/alice/.local/state/hostler", "/srv/state"}, Extra: []string{"~/project/keys", "/opt/app"},
 		Show: []string{"~/.kube", "/var/log"},
 	}
 	rules, err := mask.Rules(o)
@@ -276,7 +275,7 @@ func TestRules(t *testing.T) {
 		"/home": mask.Empty, "/home/alice": mask.Apart, "/home/bob": 0, "/root": mask.Empty, "/data/people/carol": mask.Empty,
 		"/home/alice/.ssh": mask.Hide, "/data/keys/alice": mask.Hide, "/home/alice/.bash_history": mask.Hide, "/dev/null": 0, "/home/alice/.docker": mask.Hide, "/": 0,
 		"/home/alice/.aws": mask.Hide, "/home/alice/loop": 0, "/home/alice/.config/gh": mask.Hide, "/home/alice/.config/gcloud": mask.Hide, "/home/alice/.config": 0,
-		"/home/alice/.local": mask.Hide, "/home/alice/.local/state": 0, "/srv/state": mask.Hide, "/home/alice/work/keys": mask.Hide, "/opt/app": mask.Hide,
+		"/home/alice/.local": mask.Hide, "/home/alice/.local/state": 0, "/srv/state": mask.Hide, "/home/alice/project/keys": mask.Hide, "/opt/app": mask.Hide,
 		"/home/alice/.kube": 0, "/srv/real": 0, "/var/log": 0, "/etc/shadow": mask.Hide, "/etc/ssl/private": mask.Empty, "/etc/kubernetes": mask.Hide,
 		"/etc/NetworkManager": mask.Hide, "/var/mail": mask.Empty, "/var/spool/mail": 0, "/usr/bin": 0, "/usr/sbin": 0, "/run": 0, "/run/ircd": 0,
 		"/var/www/.ssh": mask.Hide, "/.ssh": mask.Hide, "/snap": 0, "/var/ghost": mask.Hide, "/nonexistent": mask.Hide, "/var/lib/postgresql": mask.Hide,
@@ -291,7 +290,7 @@ func TestRules(t *testing.T) {
 		t.Error("not sorted")
 	}
 	for p, want := range map[string]bool{
-		"/home": true, "/home/bob": true, "/home/alice": false, "/home/alice/work": false, "/home/alice/.ssh/x": true, "/": false, "/usr/bin/true": false, "/opt/app/run": true,
+		"/home": true, "/home/bob": true, "/home/alice": false, "/home/alice/project": false, "/home/alice/.ssh/x": true, "/": false, "/usr/bin/true": false, "/opt/app/run": true,
 	} {
 		if mask.Covers(rules, p) != want {
 			t.Errorf("Covers %s: %v", p, !want)
@@ -505,72 +504,6 @@ func TestTable(t *testing.T) {
 		if !strings.Contains(mask.Markdown(), "`"+e.Path+"`") || strings.Contains(e.Why, "|") {
 			t.Errorf("%s is not in the documentation", e.Path)
 		}
-	}
-}
-
-func TestPlace(t *testing.T) {
-	var a, b unix.Stat_t
-	if unix.Lstat("/dev/shm", &a) != nil || unix.Lstat("/", &b) != nil || a.Dev == b.Dev {
-		t.Skip("place: no file system in memory at /dev/shm")
-	}
-	first, err := os.MkdirTemp("/dev/shm", "mask")
-	if err != nil {
-		t.Skip("place: " + err.Error())
-	}
-	defer os.RemoveAll(first)
-	if dir, err := mask.Place("/", filepath.Join(first, "x")); err != nil || dir != filepath.Join(first, "x") {
-		t.Errorf("%s %v", dir, err)
-	}
-	if dir, err := mask.Place("/", t.TempDir()); err == nil && !strings.HasPrefix(dir, "/dev/shm/") {
-		var c unix.Stat_t
-		if unix.Lstat(dir, &c); c.Dev == b.Dev {
-			t.Errorf("%s is on the file system of /", dir)
-		}
-	}
-}
-
-// TestPlaceOfRoot finds another's directory where root's should be, and takes the one that nobody else can make.
-func TestPlaceOfRoot(t *testing.T) {
-	var a, b unix.Stat_t
-	if os.Geteuid() != 0 || unix.Lstat("/dev/shm", &a) != nil || unix.Lstat("/", &b) != nil || a.Dev == b.Dev {
-		t.Skip("place of root: needs root, and a file system in memory at /dev/shm")
-	}
-	dir, err := os.MkdirTemp("/dev/shm", "mask")
-	if err != nil {
-		t.Skip("place of root: " + err.Error())
-	}
-	defer os.RemoveAll(dir)
-	run, shm, theirs := filepath.Join(dir, "run"), filepath.Join(dir, "shm"), filepath.Join(dir, "shm", "hostler-mask-0")
-	if err := errors.Join(os.Mkdir(run, 0o755), os.Mkdir(shm, 0o755), os.Mkdir(theirs, 0o700), os.Chown(theirs, 12345, 12345)); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := mask.PlaceIn("/", "", run, shm); err != nil || got != filepath.Join(run, "hostler", "masks") {
-		t.Errorf("%s %v", got, err)
-	}
-	if fi, err := os.Stat(filepath.Join(run, "hostler")); err != nil || fi.Mode().Perm() != 0o700 {
-		t.Errorf("%v %v", fi, err)
-	}
-	if got, err := mask.PlaceIn("/", "", "", shm); err == nil || !strings.Contains(err.Error(), "belongs to user 12345") || !strings.Contains(err.Error(), "remove it") {
-		t.Errorf("%s %v", got, err)
-	}
-	if err := os.Chmod(run, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := mask.PlaceIn("/", "", run, shm); err == nil || !strings.Contains(err.Error(), "for others to write to") {
-		t.Errorf("in a directory of everybody's: %s %v", got, err)
-	}
-	if err := errors.Join(os.Chmod(run, 0o755), os.Chown(run, 12345, 12345)); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := mask.PlaceIn("/", filepath.Join(run, "masks"), "", ""); err == nil || !strings.Contains(err.Error(), "belongs to user 12345") {
-		t.Errorf("in a directory of another's: %s %v", got, err)
-	}
-	// Nothing is made on the file system that is hidden from.
-	if got, err := mask.PlaceIn(dir, "", shm, ""); err == nil {
-		t.Errorf("on the same file system: %s", got)
-	}
-	if _, err := os.Stat(filepath.Join(shm, "hostler")); err == nil {
-		t.Error("it made a directory that it does not want")
 	}
 }
 
