@@ -1,9 +1,7 @@
 package chroot
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -11,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/proc"
 )
 
 // guests knows which processes are an instance's: those with their root in it, and those that were started there, by their mark, wherever they
@@ -60,15 +60,12 @@ func (g *guests) kill(ctx context.Context) (int, error) {
 		if err != nil || len(all) == 0 {
 			return len(seen), err
 		}
-		for _, p := range all {
-			_ = unix.PidfdSendSignal(p.fd, unix.SIGKILL, nil, 0)
-			seen[p.pid] = true
+		for _, h := range all {
+			_ = h.Signal(unix.SIGKILL)
+			seen[h.PID] = true
 		}
-		end := time.Now().Add(100 * time.Millisecond)
-		for _, p := range all {
-			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}, max(1, int(time.Until(end).Milliseconds())))
-			_ = unix.Close(p.fd)
-		}
+		proc.Wait(ctx, all, 100*time.Millisecond)
+		proc.Close(all)
 		if err := ctx.Err(); err != nil {
 			return len(seen), err
 		}
@@ -79,46 +76,14 @@ func (g *guests) kill(ctx context.Context) (int, error) {
 // any reports whether there are processes of an instance.
 func (g *guests) any() (bool, error) {
 	all, err := g.look()
-	for _, p := range all {
-		_ = unix.Close(p.fd)
-	}
+	proc.Close(all)
 	return len(all) > 0, err
 }
 
-// running is a process that is known by a descriptor, so that its number cannot become another's meanwhile.
-type running struct{ pid, fd int }
-
-// look returns the processes of an instance, but for our own and, among the marked, those that we descend from. The caller closes their
-// descriptors.
-func (g *guests) look() ([]running, error) {
-	proc, err := os.Open("/proc")
-	if err != nil {
-		return nil, err
-	}
-	defer proc.Close()
-	names, err := proc.Readdirnames(-1)
-	if err != nil {
-		return nil, err
-	}
-	inside, spared, buf := g.inside(), ancestors(), make([]byte, 256<<10)
-	is := func(name string, pid int) bool { return inside(name) || !spared[pid] && has(proc, name, g.mark, buf) }
-	var out []running
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil || pid == os.Getpid() || !is(name, pid) {
-			continue
-		}
-		fd, err := unix.PidfdOpen(pid, 0)
-		if err != nil {
-			continue
-		}
-		if !is(name, pid) { // it was another's number already
-			_ = unix.Close(fd)
-			continue
-		}
-		out = append(out, running{pid, fd})
-	}
-	return out, nil
+// look returns the processes of an instance, but for our own and, among the marked, those that we descend from. The caller closes them.
+func (g *guests) look() ([]*proc.Handle, error) {
+	inside, spared, marked, self := g.inside(), proc.Ancestors(), proc.Marked(g.mark), os.Getpid()
+	return proc.Find(func(pid int) bool { return pid != self && (inside(strconv.Itoa(pid)) || !spared[pid] && marked(pid)) })
 }
 
 // inside returns a judge of whether a process, by its name in /proc, has its root in the instance.
@@ -148,54 +113,5 @@ func (g *guests) inside() func(name string) bool {
 			}
 		}
 		return there && st.Dev == own.Dev && (overlay || st.Ino == own.Ino)
-	}
-}
-
-// ancestors returns this process and those from which it descends.
-func ancestors() map[int]bool {
-	out := map[int]bool{}
-	for pid := os.Getpid(); pid > 1 && !out[pid]; {
-		out[pid] = true
-		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-		if err != nil {
-			break
-		}
-		// The name in parentheses may hold anything; after it: state, parent.
-		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-		if len(fields) < 2 {
-			break
-		}
-		pid, _ = strconv.Atoi(string(fields[1]))
-	}
-	return out
-}
-
-// has reports whether a process has mark in its environment. One that has ended has not.
-func has(proc *os.File, pid, mark string, buf []byte) bool {
-	fd, err := unix.Openat(int(proc.Fd()), pid+"/environ", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(fd)
-	// The window keeps enough of what was read before to find a mark that lies across two reads.
-	needle := []byte("\x00" + mark + "\x00")
-	keep := copy(buf, "\x00") // the first entry too has a zero before it
-	for {
-		n, err := unix.Read(fd, buf[keep:])
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return false
-		}
-		if n == 0 {
-			return bytes.HasSuffix(buf[:keep], needle[:len(needle)-1])
-		}
-		if bytes.Contains(buf[:keep+n], needle) {
-			return true
-		}
-		tail := min(len(needle)-1, keep+n)
-		copy(buf, buf[keep+n-tail:keep+n])
-		keep = tail
 	}
 }

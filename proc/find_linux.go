@@ -1,0 +1,96 @@
+package proc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Find opens the processes that is says yes of, and the caller closes them. Each is asked about twice, before and after it is opened: its number may have
+// become another's between. One that cannot be opened though it is there is an error, as nobody could say that there is none.
+func Find(is func(pid int) bool) ([]*Handle, error) {
+	pids, err := PIDs()
+	if err != nil {
+		return nil, err
+	}
+	var out []*Handle
+	for _, pid := range pids {
+		if !is(pid) {
+			continue
+		}
+		h, err := Open(pid)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			Close(out)
+			return nil, err
+		}
+		if !is(pid) {
+			_ = h.Close()
+			continue
+		}
+		out = append(out, h)
+	}
+	return out, nil
+}
+
+// Close lets all of them go.
+func Close(all []*Handle) {
+	for _, h := range all {
+		_ = h.Close()
+	}
+}
+
+// Wait returns when all of them have ended, or after so long, or when ctx ends.
+func Wait(ctx context.Context, all []*Handle, most time.Duration) {
+	end := time.Now().Add(most)
+	for _, h := range all {
+		if h.Wait(ctx, time.Until(end)) != nil {
+			return
+		}
+	}
+}
+
+// Marked returns a judge of who has entry, as KEY=VALUE, in the environment that it was started with. One that has ended, or may not be read, has not.
+// It is for one goroutine at a time.
+func Marked(entry string) func(pid int) bool {
+	needle, buf := []byte("\x00"+entry+"\x00"), make([]byte, 256<<10)
+	return func(pid int) bool {
+		fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/environ", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return false
+		}
+		defer unix.Close(fd)
+		return holds(func(b []byte) (int, error) { return unix.Read(fd, b) }, needle, buf)
+	}
+}
+
+// holds reports whether a needle, an entry with a zero at both its ends, is in what is read. The window buf, which is longer, keeps enough of what was read
+// before to find one that lies across two reads.
+func holds(read func([]byte) (int, error), needle, buf []byte) bool {
+	keep := copy(buf, "\x00") // the first entry too has a zero before it
+	for {
+		n, err := read(buf[keep:])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return false
+		}
+		if n == 0 { // the last one may end without a zero
+			return bytes.HasSuffix(buf[:keep], needle[:len(needle)-1])
+		}
+		if bytes.Contains(buf[:keep+n], needle) {
+			return true
+		}
+		tail := min(len(needle)-1, keep+n)
+		copy(buf, buf[keep+n-tail:keep+n])
+		keep = tail
+	}
+}

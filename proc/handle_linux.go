@@ -1,0 +1,84 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Handle is a process that is open: until it is closed its number means this process alone, though it may end. It is for one goroutine at a time.
+type Handle struct {
+	PID int
+	fd  int
+}
+
+// Open opens the process that has a number now. fs.ErrNotExist: there is none.
+func Open(pid int) (*Handle, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) || pid > 0 && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT)) { // the number is a mere thread's by now
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open process %d: %w", pid, err)
+	}
+	return &Handle{PID: pid, fd: fd}, nil
+}
+
+// Close lets it go.
+func (h *Handle) Close() error { return unix.Close(h.fd) }
+
+// Signal sends a signal. One that has ended hears nothing, which is no error.
+func (h *Handle) Signal(sig unix.Signal) error {
+	if err := unix.PidfdSendSignal(h.fd, sig, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return os.NewSyscallError("pidfd_send_signal", err)
+	}
+	return nil
+}
+
+// Ended reports whether its last thread has ended. Its parent need not have taken note.
+func (h *Handle) Ended() bool {
+	ended, err := h.poll(0)
+	return ended && err == nil
+}
+
+func (h *Handle) poll(wait time.Duration) (bool, error) {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN}}, int((wait+time.Millisecond-1)/time.Millisecond))
+	if errors.Is(err, unix.EINTR) {
+		return false, nil
+	}
+	return n > 0, os.NewSyscallError("poll", err)
+}
+
+// Wait waits until it has ended, so long at most: then, or when ctx ends, it is an error.
+func (h *Handle) Wait(ctx context.Context, most time.Duration) error {
+	const look = 50 * time.Millisecond // how late the end of ctx may be seen
+	for end := time.Now().Add(most); ; {
+		ended, err := h.poll(min(look, max(0, time.Until(end))))
+		switch {
+		case ended:
+			return nil
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !time.Now().Before(end):
+			return fmt.Errorf("process %d does not end", h.PID)
+		}
+	}
+}
+
+// patience is how long a process may take to end after it was killed: it may be in the middle of something that the kernel does for it.
+const patience = 20 * time.Second
+
+// Kill ends it, and waits for its end.
+func (h *Handle) Kill(ctx context.Context) error {
+	if err := h.Signal(unix.SIGKILL); err != nil {
+		return err
+	}
+	return h.Wait(ctx, patience)
+}

@@ -1,0 +1,104 @@
+package proc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+)
+
+// Process tells a process from all others that ever were on this machine, so that it can be recorded. The zero one is none.
+type Process struct {
+	PID   int    `json:"pid,omitempty"`
+	Start uint64 `json:"start,omitempty"` // when it began, in the kernel's ticks since the boot
+	Boot  string `json:"boot,omitempty"`  // which boot that was
+}
+
+// boot is this boot of the machine: its name does not change while we run.
+var boot struct {
+	once sync.Once
+	id   string
+	err  error
+}
+
+// Boot names this boot of the machine.
+func Boot() (string, error) {
+	boot.once.Do(func() {
+		const name = "/proc/sys/kernel/random/boot_id"
+		var buf [64]byte
+		n, err := read(name, buf[:])
+		if boot.id = string(bytes.TrimSpace(buf[:max(n, 0)])); err == nil && boot.id == "" {
+			err = errors.New("it is empty")
+		}
+		if err != nil {
+			boot.err = &fs.PathError{Op: "read", Path: name, Err: err}
+		}
+	})
+	return boot.id, boot.err
+}
+
+// Of describes the process that has a number now; it may have ended and wait for its parent to take note. fs.ErrNotExist: there is none.
+func Of(pid int) (Process, error) {
+	id, err := Boot()
+	if err != nil {
+		return Process{}, err
+	}
+	s, err := Look(pid)
+	if err != nil {
+		return Process{}, err
+	}
+	return Process{PID: pid, Start: s.Start, Boot: id}, nil
+}
+
+// Open opens the process. fs.ErrNotExist: it has ended, whoever has its number now.
+func (p Process) Open() (*Handle, error) {
+	id, err := Boot()
+	if err != nil {
+		return nil, err
+	}
+	gone := func() error { return fmt.Errorf("process %d: %w", p.PID, fs.ErrNotExist) }
+	if p.Boot != id || p.PID <= 1 {
+		return nil, gone()
+	}
+	h, err := Open(p.PID)
+	if err != nil {
+		return nil, err
+	}
+	// Now its number cannot become another's, so what /proc says is said of this one.
+	s, err := Look(p.PID)
+	if err == nil && (s.Start != p.Start || h.Ended()) {
+		err = gone()
+	}
+	if err != nil {
+		_ = h.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// Alive reports whether the process runs.
+func (p Process) Alive() (bool, error) {
+	h, err := p.Open()
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, h.Close()
+}
+
+// Kill ends the process, and waits for its end. One that has ended is ended.
+func (p Process) Kill(ctx context.Context) error {
+	h, err := p.Open()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return h.Kill(ctx)
+}
