@@ -50,7 +50,7 @@ var attempts = map[string]func(args []string) error{
 		}
 		return errors.Join(errs...)
 	},
-	"signal": func(args []string) error { // a process of the host's, by its number there
+	"see": func(args []string) error { // a process of the host's, by its number there
 		pid, _ := strconv.Atoi(args[0])
 		if exe, err := os.Readlink("/proc/" + args[0] + "/exe"); err == nil && strings.HasSuffix(exe, args[1]) {
 			return nil
@@ -63,6 +63,22 @@ var attempts = map[string]func(args []string) error{
 			return fmt.Errorf("%d is another process", pid)
 		}
 		return nil
+	},
+	"signal": func(args []string) error { // none is sent, but it is asked whether one could be
+		pid, err := strconv.Atoi(args[0])
+		if err != nil {
+			return err
+		}
+		return unix.Kill(pid, 0)
+	},
+	"read": func(args []string) error {
+		f, err := os.Open(args[0])
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = f.Read(make([]byte, 1))
+		return err
 	},
 	"abstract": func(args []string) error {
 		c, err := net.DialTimeout("unix", "@"+args[0], time.Second)
@@ -125,7 +141,13 @@ var attempts = map[string]func(args []string) error{
 		}
 		return errors.Join(errs...)
 	},
-	"ptrace": func([]string) error { return unix.PtraceSeize(1) },
+	"ptrace": func(args []string) error {
+		pid, err := strconv.Atoi(args[0])
+		if err != nil {
+			return err
+		}
+		return unix.PtraceSeize(pid)
+	},
 	"descriptors": func([]string) error { // that were somebody else's
 		for fd := 3; fd < 64; fd++ {
 			name, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
@@ -152,23 +174,35 @@ var attempts = map[string]func(args []string) error{
 		}
 		return err
 	},
-	"device": func([]string) error {
-		if err := unix.Mknod("/tmp/disk", unix.S_IFBLK|0o666, int(unix.Mkdev(254, 0))); err != nil {
+	"device": func(args []string) error { // the host's disk
+		dev, err := strconv.Atoi(args[0])
+		if err != nil {
 			return err
 		}
-		_, err := os.Open("/tmp/disk")
+		if err := unix.Mknod("/dev/disk", unix.S_IFBLK|0o666, dev); err != nil {
+			return err
+		}
+		if _, err = os.Open("/dev/disk"); errors.Is(err, unix.ENXIO) { // the root is on no disk: then it was asked for
+			return nil
+		}
 		return err
 	},
 	"cgroup": func([]string) error {
-		if err := os.MkdirAll("/tmp/cg", 0o755); err != nil {
+		_, err := cgroups()
+		return err
+	},
+	"release-agent": func([]string) error { // opened, and not written: it is the whole machine's
+		dir, err := cgroups()
+		if err != nil {
 			return err
 		}
-		if err := unix.Mount("cgroup", "/tmp/cg", "cgroup", 0, "memory"); err != nil {
-			return errors.Join(err, unix.Mount("cgroup", "/tmp/cg", "cgroup2", 0, ""))
+		f, err := os.OpenFile(dir+"/release_agent", os.O_WRONLY, 0)
+		if err == nil {
+			f.Close()
 		}
-		return nil
+		return err
 	},
-	"chroot": func([]string) error { // the old way out: keep a directory open, change the root below it, and climb
+	"chroot": func(args []string) error { // the old way out: keep a directory open, change the root below it, and climb
 		here, err := os.Open("/")
 		if err != nil {
 			return err
@@ -187,10 +221,18 @@ var attempts = map[string]func(args []string) error{
 				return err
 			}
 		}
-		if _, err := os.Lstat("etc/hostler-test-outside"); err != nil {
-			return err
+		_, err = os.Lstat("." + args[0])
+		return err
+	},
+	"by-name": func(args []string) error { // a copy into and out of a directory by the names of paths, as no copy should be, until both were led astray
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+			_ = os.WriteFile(args[0]+"/planted", nil, 0o644)
+			text, _ := os.ReadFile(args[0] + "/file")
+			if _, err := os.Lstat(args[1] + "/planted"); err == nil && strings.Contains(string(text), args[2]) {
+				return os.Remove(args[1] + "/planted")
+			}
 		}
-		return nil
+		return errors.New("nothing led astray")
 	},
 	"processes": func(args []string) error { // so many at once
 		n, _ := strconv.Atoi(args[0])
@@ -261,4 +303,25 @@ var attempts = map[string]func(args []string) error{
 		}
 		return errors.Join(errs...)
 	},
+}
+
+// cgroups mounts control groups, of version 1 if there are any.
+func cgroups() (string, error) {
+	const at = "/tmp/cg"
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		return "", err
+	}
+	var errs []error
+	for _, controller := range []string{"memory", "pids", "cpu", "freezer"} {
+		err := unix.Mount("cgroup", at, "cgroup", 0, controller)
+		if err == nil {
+			return at, nil
+		}
+		errs = append(errs, err)
+	}
+	err := unix.Mount("cgroup", at, "cgroup2", 0, "")
+	if err == nil {
+		return at, nil
+	}
+	return "", errors.Join(append(errs, err)...)
 }

@@ -167,6 +167,15 @@ func (t *trees) hostPieces(hidden *hidden) ([]enter.Piece, error) {
 	return pieces, nil
 }
 
+// bare turns overlays into what lies at their bottom, to be written to: for tests, which show what the layers are good for.
+func bare(pieces []enter.Piece) {
+	for i := range pieces {
+		if p := &pieces[i]; p.Kind == enter.Overlay {
+			p.Kind, p.Layers, p.Writable = enter.Bind, p.Layers[len(p.Layers)-1:], true
+		}
+	}
+}
+
 // cover puts overlays over the parts of a directory that no mount lies in: an ordinary user may not look below mounts, so the kernel lets him lay nothing
 // over a directory with some. What lies between is made again, in memory.
 func cover(dir string, all []mountPoint, hidden *hidden, shown func(mountPoint) bool, over func(string) error, pieces *[]enter.Piece) ([]enter.Piece, error) {

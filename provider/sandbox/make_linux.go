@@ -364,6 +364,9 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.without("layer") {
+		bare(plan.Pieces)
+	}
 	shared, err := m.t.sharePieces(p.shares, p.o.State)
 	plan.Pieces = append(plan.Pieces, shared...)
 	return plan, err

@@ -13,7 +13,7 @@ import (
 // net is the network of this installation's sandboxes.
 func (p *Provider) net(ctx context.Context) (*network.Network, string, error) {
 	resolv, servers, _ := network.Resolver("") // a host without servers has a text that is usable, and doctor says so
-	n, err := network.Open(ctx, network.Options{Installation: p.o.Installation, Dir: p.o.NetworkDir, Nameservers: servers})
+	n, err := network.Open(ctx, network.Options{Installation: p.o.Installation, Dir: p.o.NetworkDir, Nameservers: servers, Without: p.o.Without})
 	return n, resolv, err
 }
 

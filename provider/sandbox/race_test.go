@@ -76,6 +76,9 @@ func copyRaces(t *testing.T) {
 			}
 		}
 	}
+	if got := j.try("", "by-name", "/w/d", "/secret", "secret-of-the-link"); got != "open" {
+		t.Errorf("a copy that goes by names is not led astray, so this proves nothing: %s", got)
+	}
 	stop()
 	if err := <-swapping; !errors.Is(err, context.Canceled) {
 		t.Errorf("the race: %v", err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -29,6 +30,11 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 func run(m *testing.M) int {
 	if len(os.Args) == 2 && os.Args[1] == "id" { // as a set-uid program
 		fmt.Println("euid", os.Geteuid())
+		return 0
+	}
+	if len(os.Args) == 3 && os.Args[1] == "hold" { // the same, to be looked at from outside
+		fmt.Println("held")
+		_, _ = io.Copy(io.Discard, os.Stdin)
 		return 0
 	}
 	if text := os.Getenv(hostileEnv); text != "" {
@@ -94,11 +100,17 @@ func asUser(t *testing.T) bool {
 			t.Fatal(err)
 		}
 	}
+	if t.Name() == "TestSetUIDAsUser" {
+		su := filepath.Join(dir, "home", "su")
+		if err := errors.Join(exec.CommandContext(t.Context(), "cp", path, su).Run(), os.Chmod(su, os.ModeSetuid|0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	cmd := exec.CommandContext(t.Context(), program, "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Dir = filepath.Join(dir, "home")
 	cmd.Env = append(os.Environ(), "HOME="+cmd.Dir, "TMPDIR="+cmd.Dir, "USER=nobody")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	out, err := cmd.CombinedOutput()
+	out, err := groupOutput(cmd)
 	if err != nil {
 		t.Errorf("as an ordinary user: %v\n%s", err, out)
 	}

@@ -106,8 +106,10 @@ func settle(p *Plan) error {
 		}
 	}
 	// Only now, as the name space's root is where we are, and on all threads, as each has its own.
-	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP, 0, 0); errno != 0 && errno != unix.EINVAL {
-		return at(errno, "make a name space of control groups")
+	if p.has("cgroup") {
+		if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP, 0, 0); errno != 0 && errno != unix.EINVAL {
+			return at(errno, "make a name space of control groups")
+		}
 	}
 	unix.Umask(0o022)
 	if p.NoFile > 0 {

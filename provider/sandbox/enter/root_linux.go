@@ -107,8 +107,10 @@ func build(p *Plan, fds []int) error {
 	if err := furnish(p, devices, hostProc); err != nil {
 		return err
 	}
-	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-		return at(err, "leave the host's root")
+	if p.has("detach") {
+		if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+			return at(err, "leave the host's root")
+		}
 	}
 	return at(unix.Chdir("/"), "enter the new root")
 }
@@ -391,6 +393,9 @@ func (b *builder) bind(piece Piece, trees map[string]int) error {
 	if !piece.Writable {
 		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
 	}
+	if !b.plan.has("nodev") {
+		attr.Attr_set &^= unix.MOUNT_ATTR_NODEV
+	}
 	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr); err != nil {
 		return fmt.Errorf("restrict it: %w", err)
 	}
@@ -403,7 +408,10 @@ func (b *builder) bind(piece Piece, trees map[string]int) error {
 		return err
 	}
 	defer unix.Close(on)
-	return unix.MoveMount(fd, "", on, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+	if err := unix.MoveMount(fd, "", on, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH); err != nil || piece.At != "/" {
+		return err
+	}
+	return b.open()
 }
 
 // dir makes an empty directory.

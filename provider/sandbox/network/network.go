@@ -70,6 +70,12 @@ func Open(ctx context.Context, o Options) (*Network, error) {
 	}
 	tag := hash(o.Installation)
 	n := &Network{o: o, table: tablePrefix + tag[:8], links: linkPrefix + tag[:4] + "-", turn: make(chan struct{}, 1), flows: maxFlows}
+	for _, defence := range o.Without {
+		if n.off == nil {
+			n.off = map[string]bool{}
+		}
+		n.off[defence] = true
+	}
 	n.group = binary.BigEndian.Uint32([]byte(tag[8:])) // some number that nobody gives a group of his own
 	unlock, err := n.lock(ctx)
 	if err != nil {

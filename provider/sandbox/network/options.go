@@ -20,6 +20,7 @@ type Options struct {
 	Allow        []netip.Prefix // if there are any, sandboxes reach these alone; else all but what is always refused
 	Deny         []netip.Prefix // what sandboxes do not reach, also if Allow has it
 	Nameservers  []netip.Addr   // name servers, which sandboxes reach at port 53, whatever else is refused there: those that Resolv returned
+	Without      []string       // defences that are off: for tests alone
 }
 
 // Forward is a port of this machine that leads into a sandbox.
