@@ -94,6 +94,9 @@ var settings = []struct{ file, want, why string }{
 	{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "0", "AppArmor takes the capabilities from user name spaces of ordinary users"},
 }
 
+// overlayHint is what helps where the kernel has no overlay file system.
+const overlayHint = "modprobe overlay; or a kernel with CONFIG_OVERLAY_FS, or a source of another type"
+
 // examineKernel looks for the reasons why sandboxes do not work.
 func examineKernel() []compute.Finding {
 	var out []compute.Finding
@@ -115,8 +118,16 @@ func examineKernel() []compute.Finding {
 			}
 		}
 	}
+	fd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err == nil {
+		_ = unix.Close(fd)
+	}
+	missing := errors.Is(err, unix.ENODEV)
 	if b, err := os.ReadFile("/proc/filesystems"); err == nil && !strings.Contains(string(b), "\toverlay\n") {
-		add("this kernel has no overlay file system", "modprobe overlay")
+		missing = true
+	}
+	if missing {
+		add("this kernel has no overlay file system", overlayHint)
 	}
 	var st unix.Statfs_t
 	if unix.Statfs("/proc", &st) == nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -465,6 +466,11 @@ func (m *making) answer(ctx context.Context, control *os.File) error {
 	out := &compute.Error{Kind: compute.ErrFailed, Err: errors.New(text), Hint: advice}
 	if errno := syscall.Errno(a.Errno); errors.Is(errno, unix.ENOSPC) || errors.Is(errno, unix.ENOMEM) {
 		out.Kind, out.Hint = compute.ErrNoCapacity, "give it more disk or memory"
+	} else if errors.Is(errno, unix.ENODEV) { // there is no file system of that kind
+		out.Kind = compute.ErrUnavailable
+		if strings.Contains(text, "overlay") {
+			out.Hint = overlayHint
+		}
 	}
 	return out
 }

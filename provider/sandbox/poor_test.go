@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/local"
 	"github.com/hostler-project/hostler/provider/sandbox"
 	"github.com/hostler-project/hostler/provider/sandbox/confine"
 )
@@ -30,6 +31,10 @@ func poor(text string) int {
 	switch lack {
 	case "users":
 		if err := confine.ForbidUsers(); err != nil {
+			panic(err)
+		}
+	case "overlay":
+		if err := noOverlay(); err != nil {
 			panic(err)
 		}
 	case "cgroups", "limit":
@@ -80,10 +85,33 @@ func poor(text string) int {
 		}
 	}
 	_ = p.Destroy(ctx, "poor")
+	fmt.Println("other engine:", otherEngine(ctx))
 	for _, f := range sandbox.Examine(ctx, o) {
 		fmt.Println("found:", f.Result, f.What, f.Detail, f.Hint)
 	}
 	return 0
+}
+
+// otherEngine runs a command by an engine that needs nothing of what sandboxes need.
+func otherEngine(ctx context.Context) error {
+	p, err := local.Open(ctx, slog.New(slog.DiscardHandler), local.Options{Installation: mine()})
+	if err != nil {
+		return err
+	}
+	in, err := p.Create(ctx, compute.Spec{ID: "local-local"})
+	if err != nil {
+		return err
+	}
+	c, err := p.Connect(ctx, in.ID)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	exit, err := c.Run(ctx, &compute.Command{Args: []string{"/bin/true"}})
+	if err == nil && exit.Status() != 0 {
+		err = fmt.Errorf("it ended with %d", exit.Status())
+	}
+	return err
 }
 
 // TestPoorMachines: where the kernel lacks something, it is said what, and what may help; by doctor too.
@@ -97,6 +125,7 @@ func TestPoorMachines(t *testing.T) {
 		want  []string
 	}{
 		{"users", unix.CLONE_NEWUSER | unix.CLONE_NEWNS, []string{"kind: no capacity", "max_*_namespaces", "found: fail sandbox", "no user name spaces are allowed"}},
+		{"overlay", unix.CLONE_NEWNS, []string{"kind: unavailable", "mount an overlay: no such device", "hint: modprobe overlay", "found: fail sandbox", "found: warn sandbox: kernel"}},
 		{"cgroups", unix.CLONE_NEWNS, []string{"error: <nil>", "found: ok sandbox made"}},
 		{"privacy", unix.CLONE_NEWNS, []string{"error: <nil>", "mounts: 1\n"}},
 		{"limit", unix.CLONE_NEWNS, []string{"kind: unavailable", "memory cannot be limited"}},
@@ -106,8 +135,10 @@ func TestPoorMachines(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			dir := t.TempDir()
+			before := traces(t, dir)
 			cmd := exec.CommandContext(t.Context(), self)
-			cmd.Env = append(os.Environ(), poorEnv+"="+c.lack+":"+t.TempDir())
+			cmd.Env = append(os.Environ(), poorEnv+"="+c.lack+":"+dir)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: c.flags}
 			if c.flags&unix.CLONE_NEWUSER != 0 {
 				ids := []syscall.SysProcIDMap{{Size: 1 << 31}}
@@ -117,7 +148,10 @@ func TestPoorMachines(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			for _, w := range c.want {
+			if c.lack != "privacy" { // which makes directories of its own
+				settled(t, dir, before, "a machine without "+c.lack)
+			}
+			for _, w := range append(c.want, "other engine: <nil>\n") {
 				if !strings.Contains(string(out), w) {
 					t.Errorf("without %s there is no %q in\n%s", c.lack, w, out)
 				}
