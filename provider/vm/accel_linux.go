@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/proc"
 )
 
 // program is a qemu.
@@ -135,7 +136,11 @@ func (p *Provider) probeKVM(ctx context.Context, q program, kernel, initrd, imag
 	if err := openKVM(); err != nil {
 		return kvm{Why: err.Error()}, nil
 	}
-	key, err := digest(kernel, initrd, image, "\x00", q.Version, bootID())
+	boot, err := proc.Boot()
+	if err != nil {
+		return found, err
+	}
+	key, err := digest(kernel, initrd, image, "\x00", q.Version, boot)
 	if err != nil {
 		return found, err
 	}

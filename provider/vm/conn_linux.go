@@ -261,15 +261,17 @@ func (p *Provider) again(ctx context.Context, id compute.ID) (*line, error) {
 // usable refuses instances that cannot be connected to as they are.
 func (p *Provider) usable(own owner) error {
 	id := compute.ID(own.ID)
-	switch {
-	case own.Stage == begun || own.Stage == starting:
+	switch own.Stage {
+	case begun, starting:
 		return &compute.Error{Op: "vm.Connect", ID: id, Kind: compute.ErrNotReady, Err: errors.New("it is being made")}
-	case own.Stage == stopped:
+	case stopped:
 		return &compute.Error{Op: "vm.Connect", ID: id, Kind: compute.ErrUnavailable, Err: errors.New("it is shut down")}
-	case !own.alive():
+	}
+	ok, err := own.Alive()
+	if err == nil && !ok {
 		return p.dead("Connect", id)
 	}
-	return nil
+	return fault("Connect", id, err)
 }
 
 // Connect opens a way into a machine. One that is paused stays so until the first use of the connection.

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/proc"
 )
 
 // ErrKilled ends a call at a step as a kill would.
@@ -55,7 +56,7 @@ func WriteSeed(path, program, user string, extra []byte) (string, error) {
 // Launch starts a qemu as instances' are, and returns its number and what ends it.
 func Launch(ctx context.Context, qemu, dir, mark string, args []string) (int, func() error, error) {
 	q, err := launch(ctx, qemu, dir, mark, args)
-	return q.PID, func() error { return q.kill(context.WithoutCancel(ctx)) }, err
+	return q.PID, func() error { return q.Kill(context.WithoutCancel(ctx)) }, err
 }
 
 // Strays ends what has a mark.
@@ -64,5 +65,6 @@ func Strays(ctx context.Context, mark string) error { return strays(ctx, mark) }
 // Marked tells how many processes have a mark.
 func Marked(mark string) (int, error) {
 	all, err := marked(mark)
+	proc.Close(all)
 	return len(all), err
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/proc"
 )
 
 var (
@@ -52,14 +53,7 @@ type owner struct {
 	Last     int      `json:"last,omitempty"`  // the agent's port that was spoken on before it was halted
 	SSH      int      `json:"ssh,omitempty"`   // the port of this machine that leads to its sshd
 
-	process // that runs it
-}
-
-// process is a process that can be told from all others that ever were.
-type process struct {
-	PID   int    `json:"pid,omitempty"`
-	Start uint64 `json:"start,omitempty"` // ticks since the boot
-	Boot  string `json:"boot,omitempty"`  // of which boot
+	proc.Process // that runs it
 }
 
 func (p *Provider) home(id compute.ID) string { return filepath.Join(p.o.Dir, "instances", string(id)) }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/proc"
 )
 
 // newUUID returns a random one, of version 4.
@@ -127,14 +129,14 @@ func (p *Provider) upCold(ctx context.Context, q program, own *owner, below disk
 // start starts qemu, recording first that it will.
 func (p *Provider) start(ctx context.Context, q program, own *owner, m machine) (err error) {
 	id := compute.ID(own.ID)
-	own.process = process{}
+	own.Process = proc.Process{}
 	if err := p.record(own, starting); err != nil {
 		return err
 	}
 	if err := p.at("qemu"); err != nil {
 		return err
 	}
-	if own.process, err = launch(ctx, q.Path, p.home(id), p.mark(id), p.args(m)); err != nil {
+	if own.Process, err = launch(ctx, q.Path, p.home(id), p.mark(id), p.args(m)); err != nil {
 		_ = strays(context.WithoutCancel(ctx), p.mark(id))
 		return err
 	}
@@ -236,7 +238,9 @@ func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	if own.Stage == stopped {
 		return &compute.Error{Op: "vm.Check", ID: id, Kind: compute.ErrUnavailable, Err: errors.New("it is shut down")}
 	}
-	if !own.alive() {
+	if ok, err := own.Alive(); err != nil {
+		return fault("Check", id, err)
+	} else if !ok {
 		return p.dead("Check", id)
 	}
 	p.trim(id)
@@ -255,8 +259,10 @@ func (p *Provider) trouble(ctx context.Context, op string, id compute.ID) error 
 	case err != nil && ctx.Err() != nil:
 		return fault(op, id, ctx.Err())
 	case err != nil:
-		if own, gone := p.owner(id); gone == nil && !own.alive() { // it ended just now
-			return p.dead(op, id)
+		if own, gone := p.owner(id); gone == nil {
+			if ok, gone := own.Alive(); gone == nil && !ok { // it ended just now
+				return p.dead(op, id)
+			}
 		}
 		return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrLost, Err: fmt.Errorf("its qemu does not answer: %w", err), Hint: "discard it"}
 	case status == "io-error":
@@ -350,8 +356,12 @@ func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration)
 		return fault("Stop", id, err)
 	}
 	defer l.Close()
-	if fd := own.process.open(); fd >= 0 {
-		defer unix.Close(fd)
+	q, err := own.Open()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fault("Stop", id, err)
+	}
+	if err == nil {
+		defer q.Close()
 		for _, step := range []struct {
 			command string
 			wait    time.Duration
@@ -362,15 +372,15 @@ func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration)
 			}
 			err = m.do(ctx, step.command, nil, nil)
 			done()
-			if err == nil && own.process.wait(ctx, fd, time.Now().Add(step.wait)) == nil {
+			if err == nil && q.Wait(ctx, step.wait) == nil {
 				break
 			}
 		}
-		if err := own.process.kill(ctx); err != nil {
+		if err := q.Kill(ctx); err != nil {
 			return fault("Stop", id, err)
 		}
 	}
-	own.process = process{}
+	own.Process = proc.Process{}
 	return fault("Stop", id, p.record(&own, stopped))
 }
 
@@ -394,7 +404,7 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 	}
 	was := own
 	if err := p.start(ctx, q, &own, m); err != nil {
-		own.process = process{}
+		own.Process = proc.Process{}
 		_ = was.write(p.home(id)) // or the next Create would make its disk anew
 		return fault("Start", id, err)
 	}

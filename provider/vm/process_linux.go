@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,9 +14,8 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/proc"
 )
 
 // Mark is the environment variable that tells a qemu whose it is: what was started and not yet recorded is found by it.
@@ -26,79 +26,6 @@ func (p *Provider) mark(id compute.ID) string {
 	return p.o.Installation + "/" + p.o.Source + "/" + string(id)
 }
 
-// bootID tells one boot of this machine from all others.
-func bootID() string {
-	b, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(b))
-}
-
-// look returns the process with a number as it is now; it is the zero one when there is none.
-func look(pid int) process {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return process{}
-	}
-	// The name in parentheses may hold anything; after it: state, parent, ... The time of start is the 22nd of all.
-	f := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(f) < 20 || f[0][0] == 'Z' || f[0][0] == 'X' {
-		return process{}
-	}
-	start, err := strconv.ParseUint(string(f[19]), 10, 64)
-	if err != nil {
-		return process{}
-	}
-	return process{PID: pid, Start: start, Boot: bootID()}
-}
-
-// alive reports whether the process lives.
-func (q process) alive() bool { return q.PID > 1 && look(q.PID) == q }
-
-// open returns a descriptor of the process, which cannot become another's; -1 when it has ended.
-func (q process) open() int {
-	if q.PID <= 1 {
-		return -1
-	}
-	fd, err := unix.PidfdOpen(q.PID, 0)
-	if err != nil {
-		return -1
-	}
-	if !q.alive() { // the number was another's already
-		_ = unix.Close(fd)
-		return -1
-	}
-	return fd
-}
-
-// kill ends the process and waits for its end.
-func (q process) kill(ctx context.Context) error {
-	fd := q.open()
-	if fd < 0 {
-		return nil
-	}
-	defer unix.Close(fd)
-	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-		return os.NewSyscallError("pidfd_send_signal", err)
-	}
-	return q.wait(ctx, fd, time.Now().Add(20*time.Second))
-}
-
-// wait waits until a process that is open has ended, at most until end.
-func (q process) wait(ctx context.Context, fd int, end time.Time) error {
-	for {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 100)
-		switch {
-		case n > 0:
-			return nil
-		case err != nil && !errors.Is(err, unix.EINTR):
-			return os.NewSyscallError("poll", err)
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case time.Now().After(end):
-			return fmt.Errorf("qemu, process %d, does not end", q.PID)
-		}
-	}
-}
-
 // strays ends all processes with a mark: those that were started by one who died before he could record it.
 func strays(ctx context.Context, mark string) error {
 	for {
@@ -106,49 +33,27 @@ func strays(ctx context.Context, mark string) error {
 		if err != nil || len(all) == 0 {
 			return err
 		}
-		for _, q := range all {
-			if err := q.kill(ctx); err != nil {
-				return err
+		for _, h := range all {
+			if err = h.Kill(ctx); err != nil {
+				break
 			}
+		}
+		proc.Close(all)
+		if err != nil {
+			return err
 		}
 	}
 }
 
-// marked returns this user's processes with a mark in their environment: with others' anybody could keep strays busy for ever.
-func marked(mark string) ([]process, error) {
-	dir, err := os.Open("/proc")
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, err
-	}
-	want, self := []byte("\x00"+Mark+"="+mark+"\x00"), os.Getpid()
-	var out []process
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil || pid == self {
-			continue
-		}
-		if !ownUser(name) {
-			continue
-		}
-		env, err := os.ReadFile("/proc/" + name + "/environ")
-		if err != nil || !bytes.Contains(append([]byte{0}, env...), want) {
-			continue
-		}
-		if q := look(pid); q.PID != 0 {
-			out = append(out, q)
-		}
-	}
-	return out, nil
+// marked opens this user's processes with a mark in their environment: with others' anybody could keep strays busy for ever. The caller closes them.
+func marked(mark string) ([]*proc.Handle, error) {
+	has, self := proc.Marked(Mark+"="+mark), os.Getpid()
+	return proc.Find(func(pid int) bool { return pid != self && ownUser(pid) && has(pid) })
 }
 
 // ownUser reports whether a process is all of this user. Who owns its directory in /proc does not tell: that is root when a process has closed itself.
-func ownUser(pid string) bool {
-	status, err := os.ReadFile("/proc/" + pid + "/status")
+func ownUser(pid int) bool {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		return false
 	}
@@ -182,7 +87,7 @@ done`
 
 // launch starts a qemu in dir and waits until it is set up. It is a process of its own: a shell starts it and ends, so that it is nobody's child,
 // and nobody has to wait for its end. Its own words are in the error when it refuses.
-func launch(ctx context.Context, qemu, dir, mark string, args []string) (q process, err error) {
+func launch(ctx context.Context, qemu, dir, mark string, args []string) (q proc.Process, err error) {
 	_ = os.Remove(filepath.Join(dir, "qmp"))
 	log, err := os.OpenFile(filepath.Join(dir, "qemu.log"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
 	if err != nil {
@@ -200,11 +105,15 @@ func launch(ctx context.Context, qemu, dir, mark string, args []string) (q proce
 	if err != nil {
 		return q, err
 	}
-	q = look(pid)
+	if q, err = proc.Of(pid); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return q, err
+	}
 	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		if !q.alive() {
+		if ok, err := q.Alive(); err != nil {
+			return proc.Process{}, errors.Join(err, q.Kill(context.WithoutCancel(ctx)))
+		} else if !ok {
 			words, _ := tail(log.Name())
-			return process{}, fmt.Errorf("qemu has ended at once: %s", lastLines(words))
+			return proc.Process{}, fmt.Errorf("qemu has ended at once: %s", lastLines(words))
 		}
 		_, done, err := monitorIn(ctx, dir)
 		if err == nil {
@@ -212,7 +121,7 @@ func launch(ctx context.Context, qemu, dir, mark string, args []string) (q proce
 			return q, nil
 		}
 		if ctx.Err() != nil || time.Now().After(end) {
-			return process{}, errors.Join(ctx.Err(), err, q.kill(context.WithoutCancel(ctx)))
+			return proc.Process{}, errors.Join(ctx.Err(), err, q.Kill(context.WithoutCancel(ctx)))
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/proc"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -156,10 +157,10 @@ func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, 
 	if err != nil {
 		return err
 	}
-	defer func() { _ = run.kill(context.WithoutCancel(ctx)) }()
+	defer func() { _ = run.Kill(context.WithoutCancel(ctx)) }()
 	if err := p.at("template booting"); err != nil {
 		if p.died(err) {
-			run = process{} // the dead kill nobody
+			run = proc.Process{} // the dead kill nobody
 		}
 		return err
 	}
@@ -168,14 +169,14 @@ func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, 
 	}
 	if err := p.at("template booted"); err != nil {
 		if p.died(err) {
-			run = process{}
+			run = proc.Process{}
 		}
 		return err
 	}
 	if err := migrateOut(ctx, s.dir, s.file("state")); err != nil {
 		return fmt.Errorf("save the machine: %w", err)
 	}
-	if err := run.kill(ctx); err != nil {
+	if err := run.Kill(ctx); err != nil {
 		return err
 	}
 	for _, name := range []string{"ram", "state", "disk.qcow2"} {
@@ -199,11 +200,13 @@ func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, 
 const bootPatience = 10 * time.Minute
 
 // awaitReady waits until the machine in dir is ready, and has written everything to its disk.
-func (p *Provider) awaitReady(ctx context.Context, run process, dir string) error {
+func (p *Provider) awaitReady(ctx context.Context, run proc.Process, dir string) error {
 	ctx, cancel := context.WithTimeout(ctx, bootPatience)
 	defer cancel()
 	for pause := 20 * time.Millisecond; ; pause = min(pause*5/4, 200*time.Millisecond) {
-		if !run.alive() {
+		if ok, err := run.Alive(); err != nil {
+			return err
+		} else if !ok {
 			b, _ := tail(filepath.Join(dir, "console.log"))
 			return &compute.Error{Op: "vm.Create", Kind: compute.ErrFailed, Err: fmt.Errorf("the machine to be saved ended while it booted; it said last: %s", lastLines(b))}
 		}
@@ -379,8 +382,8 @@ func (p *Provider) restore(ctx context.Context, q program, own *owner, s saved) 
 		return err
 	}
 	if err := migrateIn(ctx, home, s.file("state")); err != nil {
-		_ = own.process.kill(context.WithoutCancel(ctx))
-		own.process = process{}
+		_ = own.Process.Kill(context.WithoutCancel(ctx))
+		own.Process = proc.Process{}
 		words, _ := os.ReadFile(filepath.Join(home, "qemu.log"))
 		return fmt.Errorf("restore: %w %s", err, lastLines(words))
 	}

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/proc"
 )
 
 // Provider makes virtual machines.
@@ -288,7 +289,7 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	if err := p.at("drop"); err != nil {
 		return "", err
 	}
-	own.process = process{}
+	own.Process = proc.Process{}
 	own.UUID = newUUID()
 	if err := p.record(&own, begun); err != nil { // from now on its disk counts as not made
 		return "", fault("Clean", id, err)
@@ -304,7 +305,7 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 
 // end ends whatever runs of an instance.
 func (p *Provider) end(ctx context.Context, own owner) error {
-	if err := own.process.kill(ctx); err != nil {
+	if err := own.Process.Kill(ctx); err != nil {
 		return err
 	}
 	if own.Stage == starting || own.Stage == begun { // nobody knows what was started
