@@ -22,7 +22,7 @@ import (
 // Examine finds out what sandboxes can do on this machine, by making one in a directory of its own below o.Dir and looking into it. o needs what Open
 // needs.
 func Examine(ctx context.Context, o Options) []compute.Finding {
-	out := []compute.Finding{examineLife(ctx, o)}
+	out := examineLife(ctx, o)
 	if out[0].Result == "fail" || out[0].Result == "skip" {
 		out = append(out, examineKernel()...)
 	}
@@ -36,9 +36,9 @@ func Examine(ctx context.Context, o Options) []compute.Finding {
 }
 
 // examineLife makes a sandbox, runs a command in it, and ends it.
-func examineLife(ctx context.Context, o Options) compute.Finding {
+func examineLife(ctx context.Context, o Options) []compute.Finding {
 	f := compute.Finding{What: "sandbox"}
-	fail := func(err error) compute.Finding {
+	fail := func(err error) []compute.Finding {
 		f.Result, f.Detail, f.Hint = "fail", err.Error(), compute.Hint(err)
 		var e *compute.Error
 		if errors.As(err, &e) && e.Err != nil {
@@ -47,7 +47,7 @@ func examineLife(ctx context.Context, o Options) compute.Finding {
 		if f.Hint == advice {
 			f.Hint = "" // that is what is being done
 		}
-		return f
+		return []compute.Finding{f}
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return fail(err)
@@ -85,7 +85,12 @@ func examineLife(ctx context.Context, o Options) compute.Finding {
 	if !p.root {
 		f.Detail += "; as an ordinary user it has one user, and images keep no owners"
 	}
-	return f
+	out := []compute.Finding{f}
+	for _, l := range p.lacks.all() {
+		out = append(out, compute.Finding{Result: "warn", What: "sandbox: files", Detail: l.At + " is empty in sandboxes of this machine's own root: " + l.Why,
+			Hint: "use an image, or have the directory on another file system; docs/sandbox.md says which"})
+	}
+	return out
 }
 
 // The kernel's settings that keep ordinary users from making sandboxes, and what they must be.

@@ -20,6 +20,7 @@ import (
 type trees struct {
 	users int // descriptor of the sandbox's user name space, for root; else -1
 	fds   []int
+	lacks []enter.Lack // what could not be had
 }
 
 func (t *trees) close() {
@@ -128,7 +129,8 @@ func (t *trees) hostPieces(hidden *hidden) ([]enter.Piece, error) {
 			tree, err := t.tree(dir)
 			if err != nil {
 				if path != "/" && t.users >= 0 {
-					return nil // a file system without id-mapped mounts: its place is empty
+					t.lacks = append(t.lacks, enter.Lack{At: path, Why: err.Error()}) // a file system without id-mapped mounts: its place is empty
+					return nil
 				}
 				return err
 			}

@@ -456,6 +456,7 @@ func (m *making) answer(ctx context.Context, control *os.File) error {
 	if err != nil {
 		return m.died(err)
 	}
+	m.p.tell(append(m.t.lacks, a.Lacks...))
 	if a.Error == "" {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,15 +25,36 @@ import (
 // poorEnv makes the test's program one on a poor machine, which lacks what its value says, below the directory behind the colon.
 const poorEnv = "HOSTLER_TEST_POOR"
 
+// userEnv, if it is not empty, makes it an ordinary user's.
+const userEnv = "HOSTLER_TEST_POOR_USER"
+
 // poor makes a sandbox where it cannot be, and prints what it is told.
 func poor(text string) int {
 	lack, dir, _ := strings.Cut(text, ":")
 	o := sandbox.Options{Source: "suite", Installation: mine(), Dir: dir, Network: "none", Agent: built, Home: os.Getenv("HOME")}
+	log := slog.New(slog.DiscardHandler)
 	switch lack {
 	case "users":
 		if err := confine.ForbidUsers(); err != nil {
 			panic(err)
 		}
+	case "maps": // a home whose file system has no id-mapped mounts, and cannot be a layer
+		if os.Geteuid() == 0 {
+			if err := stacked(dir, o.Home); err != nil {
+				panic(err)
+			}
+			if os.Getenv(userEnv) != "" { // it is his
+				cmd := exec.Command("/proc/self/exe")
+				cmd.Env = append(os.Environ(), userEnv+"=")
+				cmd.Stdout, cmd.Stderr, cmd.Dir = os.Stdout, os.Stderr, "/"
+				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+				if err := cmd.Run(); err != nil {
+					panic(err)
+				}
+				return 0
+			}
+		}
+		log = slog.New(slog.NewTextHandler(os.Stdout, nil))
 	case "overlay":
 		if err := noOverlay(); err != nil {
 			panic(err)
@@ -65,7 +87,7 @@ func poor(text string) int {
 		o.Mounts = []string{dir + "/a:/srv:rw", dir + "/c:/srv/b"}
 	}
 	ctx := context.Background()
-	p, err := sandbox.Open(ctx, slog.New(slog.DiscardHandler), o)
+	p, err := sandbox.Open(ctx, log, o)
 	if err != nil {
 		panic(err)
 	}
@@ -85,11 +107,75 @@ func poor(text string) int {
 		}
 	}
 	_ = p.Destroy(ctx, "poor")
+	if lack == "maps" { // once more, and nothing is said twice
+		if _, err := p.Create(ctx, compute.Spec{ID: "poor"}); err != nil {
+			panic(err)
+		}
+		_ = p.Destroy(ctx, "poor")
+	}
 	fmt.Println("other engine:", otherEngine(ctx))
 	for _, f := range sandbox.Examine(ctx, o) {
 		fmt.Println("found:", f.Result, f.What, f.Detail, f.Hint)
 	}
 	return 0
+}
+
+// stacked mounts overlays over a directory, as many as the kernel puts one over the other.
+func stacked(dir, at string) error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	for _, n := range []string{"1", "2"} {
+		for _, name := range []string{"/u", "/w"} {
+			if err := os.MkdirAll(dir+name+n, 0o755); err != nil {
+				return err
+			}
+		}
+		if err := unix.Mount("overlay", at, "overlay", 0, "lowerdir="+at+",upperdir="+dir+"/u"+n+",workdir="+dir+"/w"+n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestNotSilent: where a directory cannot be shown that is said, once, and by doctor.
+func TestNotSilent(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not silent: only root makes such a directory")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range []bool{false, true} {
+		base, err := os.MkdirTemp("", "hostler-test-*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(base) })
+		home, dir, env := filepath.Join(base, "home"), filepath.Join(base, "state"), userEnv+"="
+		steps := []error{os.Chmod(base, 0o755), os.Mkdir(home, 0o755), os.Mkdir(dir, 0o755)}
+		if user {
+			steps = append(steps, os.Chown(home, nobody, nobody), os.Chown(dir, nobody, nobody))
+			env += "1"
+		}
+		if err := errors.Join(steps...); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), self)
+		cmd.Env = append(os.Environ(), poorEnv+"=maps:"+dir, "HOME="+home, "TMPDIR="+dir, env)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if n := strings.Count(string(out), "level=WARN"); n != 1 || !strings.Contains(string(out), "path="+home+" err=") || !strings.Contains(string(out), "error: <nil>") {
+			t.Errorf("user %v: %d warnings in\n%s", user, n, out)
+		}
+		if !strings.Contains(string(out), "found: warn sandbox: files "+home+" is empty") {
+			t.Errorf("user %v: doctor says\n%s", user, out)
+		}
+	}
 }
 
 // otherEngine runs a command by an engine that needs nothing of what sandboxes need.

@@ -36,6 +36,7 @@ type Provider struct {
 	ports     []network.Forward
 	root      bool                   // we are root
 	maskPlace func() (string, error) // where the layers that hide secrets are; looked for once
+	lacks     lacks                  // what its sandboxes do not show of the host, though they should
 	step      func(string) error     // told of each step before it is done; an error ends the call as a kill would. nil but in tests
 }
 

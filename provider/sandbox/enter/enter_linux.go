@@ -42,7 +42,7 @@ func first() (*Plan, []int, error) {
 	if err = build(plan, fds); err == nil {
 		err = settle(plan)
 	}
-	a := Answer{}
+	a := Answer{Lacks: plan.lacks}
 	if err != nil {
 		a.Error = err.Error()
 		var e *stepError

@@ -36,7 +36,8 @@ type Plan struct {
 	Nesting  bool              // name spaces and mounts of the user's own are allowed inside
 	Without  []string          // defences that are off; tests alone ask for that
 
-	clone3 bool // user name spaces cannot be made, whatever the system call
+	clone3 bool   // user name spaces cannot be made, whatever the system call
+	lacks  []Lack // what could not be had
 }
 
 // Piece is a part of the root.
@@ -72,7 +73,20 @@ type Answer struct {
 	Step  string // what failed
 	Error string // why; "": the sandbox is ready
 	Errno int    // the kernel's word for it; 0: not the kernel's
+	Lacks []Lack // what could not be had and did not have to be; the first of them
 }
+
+// Lack is a piece of the root that is an empty directory instead.
+type Lack struct {
+	At  string // where
+	Why string
+}
+
+// How many lacks are told, and with how many characters each, so that an answer is small.
+const (
+	maxLacks = 20
+	maxLack  = 300
+)
 
 // A plan is read once by a process that has just begun, where a millisecond counts: it travels as its fields in order, strings and lists with their
 // lengths before them. Both ends are of one build.
@@ -197,6 +211,7 @@ func (c *coder) answer(a *Answer) {
 	c.string(&a.Step)
 	c.string(&a.Error)
 	c.small(&a.Errno)
+	list(c, &a.Lacks, func(e *Lack) { c.string(&e.At); c.string(&e.Why) })
 }
 
 // Bytes is the plan as it travels.

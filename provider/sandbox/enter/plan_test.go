@@ -42,11 +42,11 @@ func TestPlan(t *testing.T) {
 }
 
 func TestAnswer(t *testing.T) {
-	want := Answer{Step: "mount", Error: "no", Errno: 1}
-	if got, err := ReadAnswer(want.bytes()); err != nil || got != want {
+	want := Answer{Step: "mount", Error: "no", Errno: 1, Lacks: []Lack{{"/home/x", "not here"}}}
+	if got, err := ReadAnswer(want.bytes()); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if got, err := ReadAnswer((&Answer{}).bytes()); err != nil || got != (Answer{}) {
+	if got, err := ReadAnswer((&Answer{}).bytes()); err != nil || !reflect.DeepEqual(got, Answer{}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

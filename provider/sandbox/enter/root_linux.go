@@ -86,6 +86,7 @@ func build(p *Plan, fds []int) error {
 	for _, piece := range p.Pieces {
 		if err := b.add(piece, trees); err != nil {
 			if piece.Optional {
+				p.lack(piece.At, err)
 				err = b.dir(piece.At, 0o755)
 			}
 			if err != nil {
@@ -113,6 +114,13 @@ func build(p *Plan, fds []int) error {
 		}
 	}
 	return at(unix.Chdir("/"), "enter the new root")
+}
+
+// lack notes what could not be had.
+func (p *Plan) lack(at string, err error) {
+	if why := err.Error(); len(p.lacks) < maxLacks {
+		p.lacks = append(p.lacks, Lack{at[:min(len(at), maxLack)], why[:min(len(why), maxLack)]})
+	}
 }
 
 // begin mounts the scratch file system. The host's mounts are followed no more: what it mounts later is not for here.
@@ -196,9 +204,11 @@ func (b *builder) overlay(piece Piece, trees map[string]int) error {
 			continue
 		}
 		if t.FD == 0 {
-			if fd, ok := trees[t.Path]; ok {
-				lower = append(lower, "/proc/self/fd/"+strconv.Itoa(fd))
+			fd, ok := trees[t.Path]
+			if !ok {
+				return &os.PathError{Op: "open", Path: t.Path, Err: unix.ENOENT}
 			}
+			lower = append(lower, "/proc/self/fd/"+strconv.Itoa(fd))
 			continue
 		}
 		at := b.store + "/l" + strconv.Itoa(b.layers)

@@ -1,0 +1,55 @@
+package sandbox
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+
+	"github.com/hostler-project/hostler/provider/sandbox/enter"
+)
+
+// lacks are places of the host that sandboxes should show and cannot, so that they are empty inside: a file system whose users cannot be mapped, one
+// that no layer can be laid over, something that was mounted meanwhile.
+type lacks struct {
+	mu  sync.Mutex
+	why map[string]string // by path
+}
+
+// note adds those that are new, and returns them.
+func (l *lacks) note(all []enter.Lack) []enter.Lack {
+	if len(all) == 0 {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.why == nil {
+		l.why = map[string]string{}
+	}
+	var fresh []enter.Lack
+	for _, one := range all {
+		if _, known := l.why[one.At]; !known {
+			l.why[one.At] = one.Why
+			fresh = append(fresh, one)
+		}
+	}
+	return fresh
+}
+
+// all lists them by path.
+func (l *lacks) all() []enter.Lack {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []enter.Lack
+	for at, why := range l.why {
+		out = append(out, enter.Lack{At: at, Why: why})
+	}
+	slices.SortFunc(out, func(a, b enter.Lack) int { return cmp.Compare(a.At, b.At) })
+	return out
+}
+
+// tell says what a sandbox lacks, each thing once.
+func (p *Provider) tell(all []enter.Lack) {
+	for _, l := range p.lacks.note(all) {
+		p.log.Warn("sandboxes do not show a directory of this machine, it is empty there", "source", p.o.Source, "path", l.At, "err", l.Why)
+	}
+}
