@@ -2,5 +2,19 @@
 
 package sandbox
 
+import "os"
+
 // SetStep lets a test look at each step before it is done.
 func (p *Provider) SetStep(f func(string) error) { p.step = f }
+
+// TakeUIDs takes a range of user ids as a sandbox does, and returns the first of them and what lets go of them.
+func TakeUIDs(hint int) (int, func() error, error) {
+	u, err := takeUIDs(hint)
+	if err != nil {
+		return 0, nil, err
+	}
+	return u.first, u.file.Close, nil
+}
+
+// OpenUIDs opens the file by which such ranges are taken.
+func OpenUIDs(dir, name string) (*os.File, error) { return openUIDs(dir, name) }

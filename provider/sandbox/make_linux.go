@@ -148,16 +148,16 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 		}
 	}
 	m.users = os.Geteuid()
+	var ids uids
 	if p.root {
 		h := fnv.New32a()
 		h.Write([]byte(p.o.Installation + own.ID))
-		var lock *os.File
-		m.users, lock, err = takeUIDs(int(h.Sum32() % uidSlots))
+		ids, err = takeUIDs(int(h.Sum32() % uidSlots))
 		if err != nil {
 			return fail(err)
 		}
-		defer lock.Close()
-		attr.Files = append(attr.Files, lock)
+		defer ids.file.Close()
+		m.users, attr.Files = ids.first, append(attr.Files, ids.file)
 		if p.without("users") {
 			m.users = 0
 		}
@@ -195,6 +195,9 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 	bear(process.Pid)
 	m.life, err = lifeOf(process.Pid)
 	_ = process.Release() // it is known by its record, and reaped by whoever is its parent when it ends
+	if err == nil && p.root {
+		err = ids.keep(m.Process)
+	}
 	if err == nil {
 		err = m.mapUsers()
 	}

@@ -1,12 +1,16 @@
 package sandbox
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/proc"
 )
 
 // The user ids of root's sandboxes: ranges that no system and no container manager gives out (systemd documents what is taken), so that whoever gets
@@ -16,39 +20,116 @@ const (
 	uidCount = 1 << 16
 	uidSlots = 4093
 	uidDir   = "/run/hostler"
-	uidFile  = "/run/hostler/sandbox-uids"
+	uidFile  = "sandbox-uids"
 )
 
 // errNoUIDs: all ranges are in use.
 var errNoUIDs = errors.New("there are 4093 sandboxes on this machine already, and no user ids for more")
 
-// takeUIDs returns the first of a range of user ids that is nobody's, beginning to look at hint, and the file whose lock keeps it: as long as anybody
-// has that open, the range is taken.
-func takeUIDs(hint int) (int, *os.File, error) {
-	f, err := os.OpenFile(uidFile, os.O_RDWR|os.O_CREATE, 0o600)
-	if errors.Is(err, os.ErrNotExist) {
-		if err = os.MkdirAll(uidDir, 0o755); err == nil {
-			f, err = os.OpenFile(uidFile, os.O_RDWR|os.O_CREATE, 0o600)
-		}
-	}
+// uids is a range of user ids that is taken, as long as anybody has its file open.
+type uids struct {
+	first int
+	file  *os.File // whose lock keeps the range; the sandbox's first process inherits it
+}
+
+// takeUIDs takes a range that is nobody's, beginning to look at hint. Close its file.
+func takeUIDs(hint int) (uids, error) {
+	f, err := openUIDs(uidDir, uidFile)
 	if err != nil {
-		return 0, nil, err
+		return uids{}, err
 	}
 	for i := range uidSlots {
 		slot := (hint + i) % uidSlots
 		// The lock belongs to the open file, not to a process: the sandbox's own process inherits it.
 		lock := unix.Flock_t{Type: unix.F_WRLCK, Start: int64(slot), Len: 1}
 		err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock)
+		if err == nil && dying(f, slot) {
+			lock.Type = unix.F_UNLCK
+			err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock)
+			if err == nil {
+				continue
+			}
+		}
 		if err == nil {
-			return uidFirst + slot*uidCount, f, nil
+			return uids{uidFirst + slot*uidCount, f}, nil
 		}
 		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) {
 			f.Close()
-			return 0, nil, err
+			return uids{}, err
 		}
 	}
 	f.Close()
-	return 0, nil, errNoUIDs
+	return uids{}, errNoUIDs
+}
+
+// openUIDs opens the file of locks, which has to be root's, in a directory that only root writes to: what others made there they could take away again,
+// and then two sandboxes would have the same users.
+func openUIDs(dir, name string) (*os.File, error) {
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, err
+	}
+	at, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	defer unix.Close(at)
+	if err := rootsAlone(at, unix.S_IFDIR); err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	fd, err := unix.Openat(at, name, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: dir + "/" + name, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), dir+"/"+name)
+	if err := rootsAlone(fd, unix.S_IFREG); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return f, nil
+}
+
+// rootsAlone refuses what is of another kind, not root's, or for others to write to.
+func rootsAlone(fd int, kind uint32) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != kind || st.Uid != 0 || st.Mode&0o022 != 0 {
+		return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("it is not root's alone (user %d, mode %o)", st.Uid, st.Mode),
+			Hint: "somebody else has had his hands in it: look at what it is, and remove it"}
+	}
+	return nil
+}
+
+// The file has a record for each range: the number of the first process that had it last, and when that began. Its lock goes a moment before the
+// last processes of its name space do, as it closes its files before it ends them.
+const uidRecord = 16
+
+// keep records whose range it is.
+func (u uids) keep(l proc.Process) error {
+	var b [uidRecord]byte
+	binary.NativeEndian.PutUint64(b[:], uint64(l.PID))
+	binary.NativeEndian.PutUint64(b[8:], l.Start)
+	_, err := u.file.WriteAt(b[:], int64((u.first-uidFirst)/uidCount*uidRecord))
+	return err
+}
+
+// dying reports whether processes of the range's last sandbox may still be there.
+func dying(f *os.File, slot int) bool {
+	var b [uidRecord]byte
+	if n, _ := f.ReadAt(b[:], int64(slot*uidRecord)); n < uidRecord {
+		return false // there never was one
+	}
+	pid := binary.NativeEndian.Uint64(b[:])
+	if pid == 0 || pid > 1<<30 || unix.Kill(int(pid), 0) == unix.ESRCH {
+		return false
+	}
+	boot, err := proc.Boot()
+	if err != nil {
+		return true
+	}
+	alive, err := proc.Process{PID: int(pid), Start: binary.NativeEndian.Uint64(b[8:]), Boot: boot}.Alive()
+	return alive || err != nil
 }
 
 // rangesMapped reports whether the ranges are user ids of ours to give: the root of a container often has but a few, and is no more than an ordinary
