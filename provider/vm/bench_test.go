@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,58 +14,110 @@ import (
 )
 
 // BenchmarkVM measures what a warm machine costs against the cold boot of the same image in the same run. Times depend on how busy the machine is, and
-// without KVM on its processor: the ratios count. cpu-ms are of qemu's own.
+// without KVM on its processor: the ratios count.
 func BenchmarkVM(b *testing.B) {
 	cold := lab(b)
 	cold.Dir = filepath.Join(b.TempDir(), "state")
 	c := open(b, cold)
-	began := time.Now()
-	create(b, c, "suite-cold")
-	first(b, connect(b, c, "suite-cold"))
-	boot := time.Since(began)
-
 	o := warm(b)
 	o.Memory = cold.Memory
 	p := open(b, o)
-	var restored, used, again, cleaned, cpu []time.Duration
-	for b.Loop() {
-		for n := range 5 {
-			id := compute.ID(fmt.Sprintf("suite-%d", n))
-			began := time.Now()
+	defer p.Close()
+	names := []string{"cold boot", "restored", "first command, after that at once", "first command, paused warm machine", "next command", "reset to clean"}
+	all := map[string]*timed{}
+	for _, name := range names {
+		all[name] = &timed{name: name}
+	}
+	boot := func(n int) {
+		id := compute.ID(fmt.Sprintf("suite-cold-%d", n))
+		all["cold boot"].time(func() {
+			if _, err := c.Create(b.Context(), compute.Spec{ID: id}); err != nil {
+				b.Fatal(err)
+			}
+			first(b, connect(b, c, id))
+		})
+		destroy(b, c, id)
+	}
+	restore := func(id compute.ID) {
+		all["restored"].time(func() {
 			if _, err := p.Create(b.Context(), compute.Spec{ID: id}); err != nil {
 				b.Fatal(err)
 			}
-			restored = append(restored, time.Since(began))
-			pid, _ := p.PID(id)
-			before, _ := spent(pid)
-			began = time.Now()
-			conn, err := p.Connect(b.Context(), id)
-			if err != nil {
+		})
+	}
+	use := func(name string, id compute.ID) {
+		var conn compute.Conn
+		all[name].time(func() {
+			var err error
+			if conn, err = p.Connect(b.Context(), id); err != nil {
 				b.Fatal(err)
 			}
 			first(b, conn)
-			used = append(used, time.Since(began))
-			after, _ := spent(pid)
-			cpu = append(cpu, after-before)
-			began = time.Now()
-			first(b, conn)
-			again = append(again, time.Since(began))
-			conn.Close()
-			began = time.Now()
-			if _, err := p.Clean(b.Context(), id); err != nil {
-				b.Fatal(err)
-			}
-			cleaned = append(cleaned, time.Since(began))
+		})
+		for range 3 {
+			all["next command"].time(func() { first(b, conn) })
+		}
+		conn.Close()
+	}
+	boot(0)
+	for b.Loop() {
+		for n := range 11 {
+			id := compute.ID(fmt.Sprintf("suite-%d", n))
+			restore(id)
+			rehearsed(b, p, id)
+			use("first command, paused warm machine", id)
+			all["reset to clean"].time(func() {
+				if _, err := p.Clean(b.Context(), id); err != nil {
+					b.Fatal(err)
+				}
+			})
+			rehearsed(b, p, id)
+			use("first command, paused warm machine", id)
 			destroy(b, p, id)
+			if n%4 == 0 {
+				restore(id)
+				use("first command, after that at once", id)
+				destroy(b, p, id)
+			}
 		}
 	}
-	b.ReportMetric(boot.Seconds()*1000, "boot-ms")
-	for name, all := range map[string][]time.Duration{"restored": restored, "first-command": used, "command": again, "cleaned": cleaned} {
-		b.ReportMetric(median(all).Seconds()*1000, name+"-ms")
-		b.ReportMetric(boot.Seconds()/median(all).Seconds(), name+"-times-faster")
+	boot(1)
+	boot(2)
+	fmt.Println()
+	for _, name := range names {
+		fmt.Printf("median: %-40s %8.1f ms, of %d\n", name, ms(all[name].median()), len(all[name].took))
 	}
-	b.ReportMetric(median(cpu).Seconds()*1000, "first-command-cpu-ms")
+	row(b, "paused warm machine, to the first command's end", ms(all["first command, paused warm machine"].median()), "ms", "<= 25")
+	row(b, "restored from file", ms(all["restored"].median()), "ms", "<= 150")
+	row(b, "reset to clean", ms(all["reset to clean"].median()), "ms", "<= 150")
+	for _, name := range []string{"first command, paused warm machine", "restored", "reset to clean"} {
+		row(b, "cold boot / "+name, float64(all["cold boot"].median())/float64(all[name].median()), "x", ">= 20")
+	}
 }
+
+// timed is what something took.
+type timed struct {
+	name string
+	took []time.Duration
+}
+
+func (t *timed) time(f func()) {
+	start := time.Now()
+	f()
+	t.took = append(t.took, time.Since(start))
+}
+
+func (t *timed) median() time.Duration {
+	s := slices.Sorted(slices.Values(t.took))
+	return s[len(s)/2]
+}
+
+func row(b *testing.B, name string, value float64, unit, promise string) {
+	fmt.Printf("%-64s %8.2f %-6s %s\n", name, value, unit, promise)
+	b.ReportMetric(value, strings.ReplaceAll(name, " ", "_")+"_"+unit)
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // BenchmarkMemory compares ten paused copies with three booted machines.
 func BenchmarkMemory(b *testing.B) {
@@ -81,6 +134,9 @@ func BenchmarkMemory(b *testing.B) {
 		for i := range 10 {
 			create(b, p, compute.ID(fmt.Sprintf("suite-paused-%d", i)))
 		}
+		for i := range 10 {
+			rehearsed(b, p, compute.ID(fmt.Sprintf("suite-paused-%d", i)))
+		}
 		paused := sum(10, "paused", func(id compute.ID) int { pid, _ := p.PID(id); return pid })
 		for i := range 3 {
 			id := compute.ID(fmt.Sprintf("suite-booted-%d", i))
@@ -88,8 +144,10 @@ func BenchmarkMemory(b *testing.B) {
 			first(b, connect(b, c, id))
 		}
 		booted := sum(3, "booted", func(id compute.ID) int { pid, _ := c.PID(id); return pid })
-		b.ReportMetric(float64(paused)/(1<<20), "10-paused-MiB")
-		b.ReportMetric(float64(booted)/(1<<20), "3-booted-MiB")
+		fmt.Println()
+		row(b, "memory of 10 paused copies / of 3 booted machines", float64(paused)/float64(booted), "x", "< 1")
+		row(b, "memory of a paused copy", float64(paused)/10/(1<<20), "MiB", "")
+		row(b, "memory of a booted machine", float64(booted)/3/(1<<20), "MiB", "")
 		for i := range 10 {
 			destroy(b, p, compute.ID(fmt.Sprintf("suite-paused-%d", i)))
 		}
@@ -104,9 +162,4 @@ func first(b *testing.B, c compute.Conn) {
 	if exit, err := c.Run(b.Context(), &compute.Command{Args: []string{"true"}}); err != nil || exit.Status() != 0 {
 		b.Fatal(exit, err)
 	}
-}
-
-func median(all []time.Duration) time.Duration {
-	s := slices.Sorted(slices.Values(all))
-	return s[len(s)/2]
 }

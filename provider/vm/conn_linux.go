@@ -187,7 +187,14 @@ func (p *Provider) wake(ctx context.Context, id compute.ID) (*line, error) {
 		_ = out.Close()
 		return nil, err
 	}
-	return p.name(ctx, own, out, guest.Identity{}) // the rest of it was done before it was paused
+	var i guest.Identity // else the rest of it was done when it was rehearsed
+	if own.Stage == restored {
+		if i, err = identity(own); err != nil {
+			_ = out.Close()
+			return nil, fault("Connect", id, err)
+		}
+	}
+	return p.name(ctx, own, out, i)
 }
 
 // resume lets a paused machine run, and returns a line on which it greets.
@@ -295,7 +302,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	}
 	c := newConn(p, id)
 	switch own.Stage {
-	case paused:
+	case restored, awake, paused:
 		return c, nil
 	case named:
 		c.line, err = p.again(ctx, id)

@@ -34,15 +34,15 @@ func killedAt(p *vm.Provider, n int) *string {
 	return &died
 }
 
-// TestKilledAtEachStep ends create, clean, first use and destroy at each of their steps, as kill -9 would, and lets another opening go on.
+// TestKilledAtEachStep ends create, clean, rehearsal, first use and destroy at each of their steps, as kill -9 would, and lets another opening go on.
 func TestKilledAtEachStep(t *testing.T) {
 	o := warm(t)
-	most := map[string]int{"create": 7, "clean": 7, "use": 3, "destroy": 2}
-	for _, verb := range []string{"create", "clean", "use", "destroy"} {
+	most := map[string]int{"create": 6, "clean": 6, "rehearse": 5, "use": 3, "use at once": 3, "destroy": 2}
+	for _, verb := range []string{"create", "clean", "rehearse", "use", "use at once", "destroy"} {
 		t.Run(verb, func(t *testing.T) {
 			var steps []string
 			for n := 0; ; n++ {
-				p, id := open(t, o), compute.ID("suite-"+verb)
+				p, id := silent(t, o), compute.ID("suite-"+strings.ReplaceAll(verb, " ", "-"))
 				do := func(p *vm.Provider) error {
 					switch verb {
 					case "create":
@@ -51,7 +51,9 @@ func TestKilledAtEachStep(t *testing.T) {
 					case "clean":
 						_, err := p.Clean(t.Context(), id)
 						return err
-					case "use":
+					case "rehearse":
+						return p.Rehearse(t.Context(), id)
+					case "use", "use at once":
 						c, err := p.Connect(t.Context(), id)
 						if err != nil {
 							return err
@@ -64,6 +66,11 @@ func TestKilledAtEachStep(t *testing.T) {
 				}
 				if verb != "create" {
 					create(t, p, id)
+				}
+				if verb == "use" {
+					if err := p.Rehearse(t.Context(), id); err != nil {
+						t.Fatal(err)
+					}
 				}
 				if verb == "clean" {
 					c := connect(t, p, id)

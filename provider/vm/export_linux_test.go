@@ -12,13 +12,35 @@ import (
 // ErrKilled ends a call at a step as a kill would.
 var ErrKilled = errKilled
 
-// SetStep has f told of each step before it is done.
-func (p *Provider) SetStep(f func(step string) error) { p.step = f }
+// SetStep has f told of each step before it is done. Nothing is rehearsed behind it any more.
+func (p *Provider) SetStep(f func(step string) error) {
+	_ = p.Close()
+	p.step = f
+}
+
+// Rehearse rehearses a machine.
+func (p *Provider) Rehearse(ctx context.Context, id compute.ID) error {
+	own, err := p.owner(id)
+	if err != nil {
+		return err
+	}
+	return p.rehearse(ctx, id, own.UUID)
+}
 
 // PID returns the number of an instance's qemu, and its stage.
 func (p *Provider) PID(id compute.ID) (int, string) {
 	own, _ := p.owner(id)
 	return own.PID, string(own.Stage)
+}
+
+// State is what qemu says of an instance's machine.
+func (p *Provider) State(ctx context.Context, id compute.ID) (string, error) {
+	m, done, err := p.monitor(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	return m.status(ctx)
 }
 
 // Home is an instance's directory.

@@ -28,6 +28,8 @@ const (
 	begun    stage = ""         // it has a directory
 	starting stage = "starting" // its disk and seed are there, and qemu may have been started
 	booting  stage = "booting"  // qemu runs
+	restored stage = "restored" // it was restored and is halted, a copy of another still; it may run now, when one died who let it
+	awake    stage = "awake"    // it is itself, and runs for its rehearsal, or is halted by now
 	paused   stage = "paused"   // it is itself, and was halted before anybody used it; it may run now, when one died who woke it
 	named    stage = "named"    // it is itself, and in use
 	stopped  stage = "stopped"  // it was shut down
@@ -157,7 +159,7 @@ func (p *Provider) lock(ctx context.Context, id compute.ID) (*os.File, owner, er
 	return f, o, nil
 }
 
-// mine is lock where what is foreign is as good as not there.
+// mine is lock where what is foreign is as good as not there. It ends the instance's rehearsal.
 func (p *Provider) mine(ctx context.Context, id compute.ID) (*os.File, owner, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, owner{}, err
@@ -165,6 +167,7 @@ func (p *Provider) mine(ctx context.Context, id compute.ID) (*os.File, owner, er
 	if err := p.place(); err != nil {
 		return nil, owner{}, err
 	}
+	p.rehearsals.drop(id)
 	f, o, err := p.lock(ctx, id)
 	if errors.Is(err, errForeign) {
 		err = errNoInstance

@@ -13,11 +13,10 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/proc"
-	"github.com/hostler-project/hostler/remote/agent"
 )
 
 // savedVersion is part of what a saved machine depends on: it grows with each change of the guest's side or of the command line.
-const savedVersion = 1
+const savedVersion = 2
 
 // saved is a booted machine that instances are copies of.
 type saved struct {
@@ -390,44 +389,7 @@ func (p *Provider) restore(ctx context.Context, q program, own *owner, s saved) 
 	if err := p.at("restored"); err != nil {
 		return err
 	}
-	if err := p.rehearse(ctx, own); err != nil {
-		return err
-	}
-	if err := p.at("paused"); err != nil {
-		return err
-	}
-	return p.record(own, paused)
-}
-
-// rehearse lets a machine that was just restored run for a moment: it becomes itself, and a first command is run. So what its user waits for later
-// is all in memory, and without KVM translated. Then it is halted.
-func (p *Provider) rehearse(ctx context.Context, own *owner) error {
-	home := p.home(compute.ID(own.ID))
-	i, err := identity(*own)
-	if err != nil {
-		return err
-	}
-	l, err := resume(ctx, home, -1)
-	if err != nil {
-		return err
-	}
-	own.Last = l.port
-	if err = l.introduce(ctx, i); err != nil {
-		_ = l.Close()
-		return err
-	}
-	c := agent.New(l)
-	_, err = c.Run(ctx, &compute.Command{Args: []string{"true"}})
-	_ = c.Close()
-	if err != nil && !errors.Is(err, compute.ErrNoCommand) {
-		return err
-	}
-	m, done, err := monitorIn(ctx, home)
-	if err != nil {
-		return err
-	}
-	defer done()
-	return m.do(ctx, "stop", nil, nil)
+	return p.record(own, restored)
 }
 
 // stale throws away this source's saved machines of which no instance is a copy and none will be.

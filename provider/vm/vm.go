@@ -26,9 +26,10 @@ import (
 
 // Provider makes virtual machines.
 type Provider struct {
-	o    Options
-	log  *slog.Logger
-	step func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	o          Options
+	log        *slog.Logger
+	rehearsals *rehearsals
+	step       func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
 }
 
 var (
@@ -92,7 +93,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		return fail("", "%w", err)
 	}
 	o.Dir = dir
-	return &Provider{o: o, log: log}, nil
+	return &Provider{o: o, log: log, rehearsals: newRehearsals()}, nil
 }
 
 // at says that a step begins.
@@ -189,6 +190,9 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	for _, e := range entries {
 		if own, err := p.owner(compute.ID(e.Name())); err == nil && p.ours(own) {
 			out = append(out, p.instance(own))
+			if own.Stage == restored || own.Stage == awake {
+				p.later(own, adoption)
+			}
 		}
 	}
 	return out, nil
@@ -239,6 +243,9 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (compute.Insta
 	defer l.Close()
 	if err := p.up(ctx, &own); err != nil {
 		return none, err
+	}
+	if own.Stage == restored {
+		p.later(own, breath)
 	}
 	return p.instance(own), nil
 }
@@ -296,6 +303,9 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	}
 	if err := p.up(ctx, &own); err != nil {
 		return "", fault("Clean", id, err)
+	}
+	if own.Stage == restored {
+		p.later(own, breath)
 	}
 	if own.Template != "" {
 		return "its qemu ended, memory and disk restored from the machine saved as " + own.Template[:12], nil

@@ -18,13 +18,6 @@ import (
 	"github.com/hostler-project/hostler/provider/vm"
 )
 
-// paused reports whether an instance was not used yet.
-func paused(t *testing.T, p *vm.Provider, id compute.ID) bool {
-	t.Helper()
-	_, stage := p.PID(id)
-	return stage == "paused"
-}
-
 // TestCopies makes two copies of one saved machine: they are paused until they are used, and nothing that makes one a computer of its own is the
 // same on both.
 func TestCopies(t *testing.T) {
@@ -39,12 +32,12 @@ func TestCopies(t *testing.T) {
 		if err := p.Check(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
-		if !paused(t, p, id) {
-			t.Errorf("%s runs although nobody used it", id)
+		if s := state(t, p, id); s != "paused" {
+			t.Errorf("%s is %s although nobody used it", id, s)
 		}
 		s := self{id: string(id), hostname: sh(t, c, "hostname; cat /etc/hostname"), machine: sh(t, c, "cat /etc/machine-id"), key: sh(t, c, "cat /etc/ssh/*.pub")}
-		if paused(t, p, id) {
-			t.Errorf("%s counts as paused although it is used", id)
+		if s := state(t, p, id); s != "running" {
+			t.Errorf("%s is %s although it is used", id, s)
 		}
 		// What sshd itself says, which it read anew.
 		for range 50 {
@@ -59,6 +52,8 @@ func TestCopies(t *testing.T) {
 	}
 	create(t, p, "suite-1")
 	create(t, p, "suite-2")
+	rehearsed(t, p, "suite-1")
+	rehearsed(t, p, "suite-2")
 	pid, _ := p.PID("suite-2")
 	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err != nil || !strings.Contains(string(b), "Seccomp:\t2\n") {
 		t.Errorf("qemu has not given up its rights: %v", err)

@@ -36,15 +36,15 @@ func (id Identity) take(root string) error {
 	if id.Hostname != "" {
 		old, _ := os.Hostname()
 		try(os.NewSyscallError("sethostname", unix.Sethostname([]byte(id.Hostname))))
-		try(os.WriteFile(at("/etc/hostname"), []byte(id.Hostname+"\n"), 0o644))
+		try(put(at("/etc/hostname"), []byte(id.Hostname+"\n"), 0o644))
 		if b, err := os.ReadFile(at("/etc/hosts")); err == nil && old != "" {
 			if now := rename(b, old, id.Hostname); !bytes.Equal(now, b) {
-				try(os.WriteFile(at("/etc/hosts"), now, 0o644))
+				try(put(at("/etc/hosts"), now, 0o644))
 			}
 		}
 	}
 	if id.MachineID != "" {
-		try(os.WriteFile(at("/etc/machine-id"), []byte(id.MachineID+"\n"), 0o444))
+		try(put(at("/etc/machine-id"), []byte(id.MachineID+"\n"), 0o444))
 		try(rewrite(at("/var/lib/dbus/machine-id"), []byte(id.MachineID+"\n")))
 	}
 	if len(id.HostKey) > 0 {
@@ -108,7 +108,23 @@ func rewrite(path string, b []byte) error {
 	if fi, err := os.Lstat(path); err != nil || !fi.Mode().IsRegular() {
 		return nil
 	}
-	return os.WriteFile(path, b, 0o600)
+	return put(path, b, 0o600)
+}
+
+// put makes b what is in a file. It writes over what was there: what comes into a file that was emptied, file systems write to the disk at once.
+func put(path string, b []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		var fi fs.FileInfo
+		if fi, err = f.Stat(); err == nil && fi.Size() > int64(len(b)) {
+			err = f.Truncate(int64(len(b)))
+		}
+	}
+	return errors.Join(err, f.Close())
 }
 
 // rename replaces a host's name by another, where it stands as a word of its own.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"time"
 
@@ -31,12 +32,13 @@ func Serve(ctx context.Context, conn compute.Conn) error {
 func (d devices) serve(ctx context.Context, conn compute.Conn) error {
 	var ports sync.WaitGroup
 	defer ports.Wait()
+	var self sync.Mutex
 	served := map[int]bool{}
 	for pause := 10 * time.Millisecond; len(served) < Ports; pause = min(pause*5/4, time.Second) {
 		for n, name := range d.find() {
 			if !served[n] {
 				served[n] = true
-				ports.Go(func() { d.attend(ctx, name, conn) })
+				ports.Go(func() { d.attend(ctx, name, conn, &self) })
 			}
 		}
 		select {
@@ -49,12 +51,12 @@ func (d devices) serve(ctx context.Context, conn compute.Conn) error {
 	return ctx.Err()
 }
 
-// attend serves one client after the other on a port.
-func (d devices) attend(ctx context.Context, name string, conn compute.Conn) {
+// attend serves one client after the other on a port. Whoever changes who the machine is holds self.
+func (d devices) attend(ctx context.Context, name string, conn compute.Conn, self *sync.Mutex) {
 	for ctx.Err() == nil {
 		p, err := openPort(d.dev, name)
 		if err == nil {
-			err = converse(ctx, p, conn)
+			err = converse(ctx, p, conn, self)
 			_ = p.Close()
 		}
 		if err != nil && ctx.Err() == nil {
@@ -64,7 +66,7 @@ func (d devices) attend(ctx context.Context, name string, conn compute.Conn) {
 }
 
 // converse serves the next client.
-func converse(ctx context.Context, p *port, conn compute.Conn) error {
+func converse(ctx context.Context, p *port, conn compute.Conn, self *sync.Mutex) error {
 	defer context.AfterFunc(ctx, func() { _ = p.Close() })()
 	if err := p.await(); err != nil {
 		return err
@@ -73,6 +75,12 @@ func converse(ctx context.Context, p *port, conn compute.Conn) error {
 		return err
 	}
 	r := bufio.NewReaderSize(p, 32<<10)
+	becomes := false
+	defer func() {
+		if becomes { // nobody waits for us now: so that the next collection is not in the middle of a user's first command
+			runtime.GC()
+		}
+	}()
 	for {
 		head, err := r.Peek(len(identify))
 		if err != nil {
@@ -93,9 +101,14 @@ func converse(ctx context.Context, p *port, conn compute.Conn) error {
 		answer := ""
 		if err := id.decode(b); err != nil {
 			answer = err.Error()
-		} else if err := id.take("/"); err != nil {
-			answer = err.Error()
+		} else {
+			self.Lock() // a client before may have gone in the middle of it
+			if err := id.take("/"); err != nil {
+				answer = err.Error()
+			}
+			self.Unlock()
 		}
+		becomes = becomes || id.MachineID != ""
 		if _, err := p.Write(frame([]byte(answer[:min(len(answer), 4<<10)]))); err != nil {
 			return err
 		}

@@ -1,0 +1,314 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/vm/guest"
+	"github.com/hostler-project/hostler/remote/agent"
+)
+
+// A machine that was restored is halted, and as cold as a machine can be: without KVM every instruction is translated when it is met for the first
+// time in this qemu, and nothing that was written since the boot is in memory of its own. So it is let run for a moment, behind the back of whoever
+// asked for it: it becomes itself, does what it will do for its user, and is halted again. That is its rehearsal. Nobody waits for it: who wants the
+// machine meanwhile ends the rehearsal and has the machine as it is.
+const (
+	breath    = 100 * time.Millisecond // before a rehearsal: who made a machine for himself uses it at once
+	adoption  = time.Second            // before the rehearsal of a machine that another made, and did not rehearse: he may be at it
+	atMost    = 20 * time.Second       // for each of its parts
+	quietMost = 3 * time.Second        // for the machine to come to rest
+)
+
+// rehearsals owns the rehearsals of a provider's machines, which end with it.
+type rehearsals struct {
+	gate chan struct{} // whoever is in it may run: they take processors from those who wait for something
+
+	mu     sync.Mutex
+	closed bool
+	all    map[compute.ID]*rehearsal
+	work   sync.WaitGroup
+}
+
+// rehearsal is that of one machine.
+type rehearsal struct {
+	uuid   string // of the machine as it was made: the next of that name is another
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+}
+
+// errWanted ends the rehearsal of a machine that somebody has work for, in whose hands it is then.
+var errWanted = errors.New("the machine is wanted")
+
+func newRehearsals() *rehearsals {
+	return &rehearsals{gate: make(chan struct{}, max(1, runtime.NumCPU()/2)), all: map[compute.ID]*rehearsal{}}
+}
+
+// later rehearses a machine in a while, unless that is about to happen already.
+func (p *Provider) later(own owner, wait time.Duration) {
+	r, id := p.rehearsals, compute.ID(own.ID)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.all[id]
+	if r.closed || old != nil && old.uuid == own.UUID {
+		return
+	}
+	if old != nil {
+		old.cancel(errWanted)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background()) // until drop or Close
+	n := &rehearsal{own.UUID, cancel, make(chan struct{})}
+	r.all[id] = n
+	r.work.Go(func() {
+		defer func() {
+			cancel(nil)
+			r.mu.Lock()
+			if r.all[id] == n {
+				delete(r.all, id)
+			}
+			r.mu.Unlock()
+			close(n.done)
+		}()
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case r.gate <- struct{}{}:
+			defer func() { <-r.gate }()
+		case <-ctx.Done():
+			return
+		}
+		if err := p.rehearse(ctx, id, own.UUID); err != nil && ctx.Err() == nil {
+			p.log.Info("a machine was not rehearsed: its first use takes longer", "source", p.o.Source, "instance", id, "err", err)
+		}
+	})
+}
+
+// drop ends a machine's rehearsal here, and waits for its end: for whoever works on the machine.
+func (r *rehearsals) drop(id compute.ID) {
+	r.mu.Lock()
+	n := r.all[id]
+	r.mu.Unlock()
+	if n != nil {
+		n.cancel(errWanted)
+		<-n.done
+	}
+}
+
+// Close ends the rehearsals that go on here, and waits for their end. Nothing else of a provider needs to be closed, and it can be used as before.
+func (p *Provider) Close() error {
+	r := p.rehearsals
+	r.mu.Lock()
+	r.closed = true
+	for _, n := range r.all {
+		n.cancel(context.Canceled)
+	}
+	r.mu.Unlock()
+	r.work.Wait()
+	return nil
+}
+
+// rehearse rehearses the machine that was made as uuid, unless another does or it is in use. Its lock is held for what may not meet with
+// others' work only. Whoever dies in the middle leaves a machine that runs and does nothing; the next rehearsal halts it.
+func (p *Provider) rehearse(ctx context.Context, id compute.ID, uuid string) error {
+	turn, err := p.alone(id)
+	if turn == nil || err != nil {
+		return err
+	}
+	defer turn.Close()
+	own, line, err := p.stir(ctx, id, uuid)
+	if line != nil {
+		err = p.practise(ctx, &own, line)
+	} else if err == nil {
+		return nil
+	}
+	if p.died(err) || context.Cause(ctx) == errWanted {
+		return err
+	}
+	// Also when that failed, or the provider is closed: a machine that runs costs something.
+	return errors.Join(err, p.halt(context.WithoutCancel(ctx), own))
+}
+
+// alone takes the right to rehearse a machine; nil: another has it.
+func (p *Provider) alone(id compute.ID) (*os.File, error) {
+	fd, err := unix.Open(filepath.Join(p.home(id), "rehearsal.lock"), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "rehearsal.lock")
+	if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
+		_ = f.Close()
+		return nil, nil
+	}
+	return f, nil
+}
+
+// stir lets a machine run that nobody has used, and makes it itself unless it is. It returns a line to it; nil: there is nothing to rehearse.
+func (p *Provider) stir(ctx context.Context, id compute.ID, uuid string) (own owner, out *line, err error) {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	l, own, err := p.lock(ctx, id)
+	if err != nil {
+		if errors.Is(err, errNoInstance) || errors.Is(err, errForeign) {
+			err = nil
+		}
+		return own, nil, err
+	}
+	defer l.Close()
+	if own.UUID != uuid || own.Stage != restored && own.Stage != awake {
+		return own, nil, nil
+	}
+	if ok, err := own.Alive(); !ok || err != nil {
+		return own, nil, err
+	}
+	if err := p.at("stir"); err != nil {
+		return own, nil, err
+	}
+	if out, err = resume(ctx, p.home(id), own.Last); err != nil {
+		return own, nil, err
+	}
+	own.Last = out.port
+	if own.Stage == restored {
+		i, err := identity(own)
+		if err == nil {
+			err = out.introduce(ctx, i)
+		}
+		if err == nil {
+			err = p.at("itself")
+		}
+		if err != nil {
+			_ = out.Close()
+			return own, nil, err
+		}
+	}
+	if err := p.record(&own, awake); err != nil {
+		_ = out.Close()
+		return own, nil, err
+	}
+	return own, out, nil
+}
+
+// practise does with a machine what its user will do: first all that has never been done in this qemu, with time to come to rest, as sshd may be
+// reading its new key; then what a hand-out is.
+func (p *Provider) practise(ctx context.Context, own *owner, l *line) error {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	id := compute.ID(own.ID)
+	if err := p.at("practise"); err != nil {
+		_ = l.Close()
+		return err
+	}
+	if err := try(ctx, l); err != nil {
+		return err
+	}
+	rest(ctx, own.PID)
+	l, err := reach(ctx, p.home(id), patience)
+	if err != nil {
+		return err
+	}
+	own.Last = l.port
+	if now, err := p.owner(id); err != nil || now.UUID != own.UUID || now.Stage != awake {
+		return l.Close() // it is somebody's
+	}
+	if err := l.introduce(ctx, guest.Identity{}); err != nil {
+		_ = l.Close()
+		return err
+	}
+	err = try(ctx, l)
+	rest(ctx, own.PID)
+	return err
+}
+
+// try runs a command over a line, which it closes.
+func try(ctx context.Context, l *line) error {
+	c := agent.New(l)
+	_, err := c.Run(ctx, &compute.Command{Args: []string{"true"}})
+	_ = c.Close()
+	_ = l.lock.Close()
+	if errors.Is(err, compute.ErrNoCommand) {
+		err = nil
+	}
+	return err
+}
+
+// halt halts a machine that was rehearsed, unless it is in use by now.
+func (p *Provider) halt(ctx context.Context, was owner) error {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	id := compute.ID(was.ID)
+	l, own, err := p.lock(ctx, id)
+	if err != nil {
+		if errors.Is(err, errNoInstance) || errors.Is(err, errForeign) {
+			err = nil
+		}
+		return err
+	}
+	defer l.Close()
+	if own.UUID != was.UUID || own.Process != was.Process || own.Stage != restored && own.Stage != awake {
+		return nil
+	}
+	if err := p.at("halt"); err != nil {
+		return err
+	}
+	m, done, err := p.monitor(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := m.do(ctx, "stop", nil, nil); err != nil || own.Stage == restored { // which did not become itself
+		return err
+	}
+	if err := p.at("paused"); err != nil {
+		return err
+	}
+	own.Last = was.Last
+	return p.record(&own, paused)
+}
+
+// rest waits until a machine's qemu uses next to no processor time, for a while.
+func rest(ctx context.Context, pid int) {
+	ctx, cancel := context.WithTimeout(ctx, quietMost)
+	defer cancel()
+	const glance = 20 * time.Millisecond
+	for was, quiet := used(pid), 0; quiet < 3; {
+		select {
+		case <-time.After(glance):
+		case <-ctx.Done():
+			return
+		}
+		now := used(pid)
+		if quiet++; now-was > glance/10 {
+			quiet = 0
+		}
+		was = now
+	}
+}
+
+// used is the processor time of all threads of a process.
+func used(pid int) (sum time.Duration) {
+	dir := "/proc/" + strconv.Itoa(pid) + "/task"
+	threads, _ := os.ReadDir(dir)
+	for _, t := range threads {
+		b, _ := os.ReadFile(filepath.Join(dir, t.Name(), "schedstat"))
+		words := strings.Fields(string(b))
+		if len(words) > 0 {
+			ns, _ := strconv.ParseInt(words[0], 10, 64)
+			sum += time.Duration(ns)
+		}
+	}
+	return sum
+}
