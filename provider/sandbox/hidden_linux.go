@@ -15,18 +15,31 @@ import (
 var fresh = []string{"/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp"}
 
 // hidden knows what a sandbox of the host's root does not show.
-type hidden struct{ mask.Mask }
+type hidden struct {
+	mask.Mask
+	held int // a descriptor by which the layer stays; -1: there is none
+}
 
-// hidden returns what is not shown of the host, and makes the layer that hides it unless it is there.
+// hidden returns what is not shown of the host, and makes the layer that hides it unless it is there. Close what it is held by.
 func (p *Provider) hidden(ctx context.Context) (*hidden, error) {
 	if p.without("mask") {
-		return &hidden{}, nil
+		return &hidden{held: -1}, nil
 	}
 	place, err := p.maskPlace()
 	if err != nil {
 		return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: err, Hint: advice}
 	}
-	m, err := mask.Make(ctx, place, mask.Options{Home: p.o.Home, UID: os.Geteuid(), State: p.o.State, Fresh: fresh, Extra: p.o.Hide, Show: p.o.Show})
+	var m mask.Mask
+	held := -1
+	for range 10 { // it may be pruned before it is held
+		m, err = mask.Make(ctx, place, mask.Options{Home: p.o.Home, UID: os.Geteuid(), State: p.o.State, Fresh: fresh, Extra: p.o.Hide, Show: p.o.Show})
+		if err == nil {
+			held, err = mask.Hold(m.Layer)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
 	var system *fs.PathError
 	if err != nil && !errors.As(err, &system) && ctx.Err() == nil { // it is what is to be hidden or shown that is wrong
 		err = &compute.Error{Kind: compute.ErrInvalid, Err: err, Hint: "mend hide or show in the source's section [sandbox]"}
@@ -34,7 +47,7 @@ func (p *Provider) hidden(ctx context.Context) (*hidden, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &hidden{m}, nil
+	return &hidden{m, held}, nil
 }
 
 // layer returns the part of the layer that lies over a directory of the host's, or "".

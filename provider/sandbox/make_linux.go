@@ -358,6 +358,12 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 		if herr != nil {
 			return nil, herr
 		}
+		if hidden.held >= 0 {
+			m.t.fds = append(m.t.fds, hidden.held)
+			if p.root { // an ordinary user's sandbox copies it
+				plan.Hold = len(m.t.fds)
+			}
+		}
 		plan.Pieces, err = m.t.hostPieces(hidden)
 		if !p.root {
 			plan.Mask = hidden.Layer // in a place that is cleared when its user logs out

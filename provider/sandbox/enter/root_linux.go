@@ -70,7 +70,7 @@ func build(p *Plan, fds []int) error {
 			_ = unix.Close(fd)
 		}
 		for i, fd := range fds {
-			if i > 0 && i != p.Group-1 && i != p.Record-1 {
+			if i > 0 && i != p.Group-1 && i != p.Record-1 && i != p.Hold-1 {
 				_ = unix.Close(fd)
 			}
 		}
@@ -199,8 +199,13 @@ func (b *builder) overlay(piece Piece, trees map[string]int) error {
 	upper, work := top+"/u"+n, top+"/w"+n
 	var lower []string
 	for _, t := range piece.Layers {
-		if own, ok := b.masked(t); ok {
-			lower = append(lower, own)
+		if own, ok := b.masked(t); ok { // by a number, as in a path's name some characters mean something to the kernel
+			fd, err := unix.Open(own, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+			if err != nil {
+				return &os.PathError{Op: "open", Path: own, Err: err}
+			}
+			defer unix.Close(fd)
+			lower = append(lower, "/proc/self/fd/"+strconv.Itoa(fd))
 			continue
 		}
 		if t.FD == 0 {

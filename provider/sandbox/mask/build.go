@@ -14,6 +14,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,10 +22,16 @@ import (
 )
 
 // format is part of every digest: a change of what a layer looks like changes it.
-const format = "hostler mask 1\n"
+const format = "hostler mask 2\n"
 
-// newAge is how old a half-made layer must be to be taken for a dead process's.
+// newAge is how old a half-made layer must be to be taken for a dead process's, and a pruned one to be deleted.
 const newAge = time.Hour
+
+// unwanted is how long nobody must have asked for a layer before it is pruned, which is done when another is made: so there are never many.
+const unwanted = 24 * time.Hour
+
+// lockName is the file beside a layer that whoever uses it holds.
+const lockName = "lock"
 
 // Build returns the directory of the layer that has these rules, below dir, and makes it if it is not there: whole or not at all, in any number
 // of processes. Its name is the digest of the rules and of how the host's directories in it look, which Root ("": "/") has. dir is made if it is
@@ -61,7 +68,31 @@ func Build(ctx context.Context, dir, root string, rules []Rule) (layer string, e
 			return "", err
 		}
 	}
+	_ = Prune(dir, time.Now().Add(-unwanted)) // what cannot be removed takes a few kilobytes
 	return filepath.Join(home, "root"), nil
+}
+
+// Hold keeps Prune from a layer that Make or Build returned, as long as anybody has the descriptor open: for all of the time in which the layer lies
+// over something, as with it gone all that it hides would show. fs.ErrNotExist: it has been pruned just now, so make it again. Close it.
+func Hold(layer string) (int, error) {
+	name := filepath.Join(filepath.Dir(layer), lockName)
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	var held, there unix.Stat_t
+	err = unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB)
+	if err == nil {
+		err = errors.Join(unix.Fstat(fd, &held), lstat(name, &there))
+	}
+	if err == nil && (held.Ino != there.Ino || held.Dev != there.Dev) || errors.Is(err, unix.EWOULDBLOCK) {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, &os.PathError{Op: "hold", Path: name, Err: err}
+	}
+	return fd, nil
 }
 
 // own makes dir if need be and makes sure that nobody else has his hands in it.
@@ -219,6 +250,9 @@ func (p *plan) write(home string) error {
 	if err := p.whiteouts(root); err != nil {
 		return err
 	}
+	if err := os.WriteFile(filepath.Join(home, lockName), nil, 0o600); err != nil {
+		return err
+	}
 	for _, d := range slices.Backward(p.dirs) {
 		if err := d.dress(root + d.path); err != nil {
 			return err
@@ -292,9 +326,9 @@ func remove(home string) error {
 	return os.RemoveAll(home)
 }
 
-// Prune removes the layers below dir that nobody asked for since the given time and that inUse, called with a layer's directory as Build
-// returned it, denies. The first error is returned after all were tried.
-func Prune(dir string, before time.Time, inUse func(layer string) bool) error {
+// Prune removes the layers below dir that nobody asked for since the given time and that nobody holds. They are put aside, and deleted when a layer is
+// made an hour later: whoever held one may have let go of it a moment before his last use of it. The first error is returned after all were tried.
+func Prune(dir string, before time.Time) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -311,17 +345,37 @@ func Prune(dir string, before time.Time, inUse func(layer string) bool) error {
 		switch {
 		case strings.HasPrefix(e.Name(), "stamp-"):
 			ierr = os.Remove(home)
-		case !e.IsDir() || inUse != nil && inUse(filepath.Join(home, "root")):
+		case !e.IsDir() || strings.HasPrefix(e.Name(), "new-") || strings.HasPrefix(e.Name(), "old-"):
 			continue
 		default:
-			old := filepath.Join(dir, "old-"+e.Name()) // whole until it has another name
-			if ierr = os.Rename(home, old); ierr == nil {
-				ierr = remove(old)
-			}
+			ierr = aside(home, before)
 		}
 		if err == nil && !errors.Is(ierr, fs.ErrNotExist) {
 			err = ierr
 		}
 	}
 	return err
+}
+
+// aside gives a layer that nobody holds another name. One without a file to hold it by, an earlier hostler's, stays.
+func aside(home string, before time.Time) error {
+	fd, err := unix.Open(filepath.Join(home, lockName), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return &os.PathError{Op: "open", Path: home, Err: err}
+	}
+	defer unix.Close(fd) // and till then nobody can hold it
+	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil // somebody holds it
+	}
+	if fi, err := os.Lstat(home); err != nil || !fi.ModTime().Before(before) { // somebody asked for it just now
+		return err
+	}
+	old := filepath.Join(filepath.Dir(home), "old-"+filepath.Base(home)+"-"+strconv.FormatInt(time.Now().UnixNano(), 36))
+	if err := os.Rename(home, old); err != nil {
+		return err
+	}
+	return use(old) // now its time is when that was
 }

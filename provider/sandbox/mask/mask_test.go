@@ -4,7 +4,9 @@ package mask_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -430,67 +432,72 @@ func TestBuild(t *testing.T) {
 	if err := os.Chtimes(layers+"/new-dead", when, when); err != nil {
 		t.Fatal(err)
 	}
-	if err := mask.Prune(layers, time.Now().Add(-time.Minute), nil); err != nil {
+	if err := mask.Prune(layers, time.Now().Add(-time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(m.Layer); err != nil {
 		t.Error("a layer that was used just now is gone")
 	}
-	if err := mask.Prune(layers, time.Now().Add(time.Minute), func(l string) bool { return l == next.Layer }); err != nil {
+	held, err := mask.Hold(next.Layer)
+	if err != nil {
 		t.Fatal(err)
 	}
-	entries, _ := os.ReadDir(layers)
-	if len(entries) != 1 || entries[0].Name() != filepath.Base(filepath.Dir(next.Layer)) {
-		t.Errorf("left: %v", entries)
-	}
-}
-
-// TestManyAtOnce: any number of processes may make the same layer, and a stranger's directory is not used.
-func TestManyAtOnce(t *testing.T) {
-	tree, layers := ground(t)
-	h := newHost(t, tree)
-	o := mask.Options{Home: "/root", Root: h.root}
-	got := make(chan string)
-	for range 8 {
-		go func() {
-			m, err := mask.Make(t.Context(), layers, o)
-			got <- fmt.Sprint(m.Layer, err)
-		}()
-	}
-	first := <-got
-	for range 7 {
-		if next := <-got; next != first {
-			t.Errorf("%s, %s", first, next)
+	prune := func(want ...string) {
+		t.Helper()
+		if err := mask.Prune(layers, time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		entries, _ := os.ReadDir(layers)
+		var got []string
+		for _, e := range entries {
+			if strings.HasPrefix(e.Name(), "old-") {
+				if _, err := os.Stat(layers + "/" + e.Name() + "/root/etc"); err != nil {
+					t.Errorf("it is not whole any more: %v", err)
+				}
+				continue
+			}
+			got = append(got, e.Name())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("left: %v, want %v", got, want)
 		}
 	}
-	entries, _ := os.ReadDir(layers)
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), "new-") {
-			t.Errorf("left: %s", e.Name())
+	prune(filepath.Base(filepath.Dir(next.Layer)), "new-dead")
+	if err := unix.Close(held); err != nil {
+		t.Fatal(err)
+	}
+	prune("new-dead")
+	if _, err := mask.Hold(next.Layer); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("hold what is pruned: %v", err)
+	}
+	aside, _ := filepath.Glob(layers + "/old-*")
+	if len(aside) < 3 {
+		t.Errorf("aside: %v", aside)
+	}
+	for _, dir := range aside {
+		if err := os.Chtimes(dir, when, when); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(layers, 0o777); err != nil {
+	// With the next that is made goes what nobody wanted for a day, and what was put aside an hour ago.
+	again, err := mask.Make(t.Context(), layers, o)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := mask.Make(t.Context(), layers, o); err == nil {
-		t.Error("a directory that all may write is used")
-	}
-	if err := os.Chmod(layers, 0o700); err != nil {
+	if err := os.Chtimes(filepath.Dir(again.Layer), when, when); err != nil {
 		t.Fatal(err)
 	}
-	if os.Geteuid() == 0 {
-		giveTo(t, 12345, layers)
-		if _, err := mask.Make(t.Context(), layers, o); err == nil {
-			t.Error("a directory of somebody else's is used")
-		}
-		giveTo(t, 0, layers)
-	}
-	link := filepath.Join(filepath.Dir(layers), "link")
-	if err := os.Symlink(layers, link); err != nil {
+	if err := os.Chmod(h.root+"/etc", 0o711); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := mask.Make(t.Context(), link, o); err == nil {
-		t.Error("a link is used")
+	if _, err := mask.Make(t.Context(), layers, o); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(again.Layer); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a layer that nobody wanted is still there: %v", err)
+	}
+	if now, _ := filepath.Glob(layers + "/[on][le][dw]-*"); len(now) != 1 {
+		t.Errorf("put aside long ago: %v", now)
 	}
 }
 
