@@ -244,15 +244,6 @@ func TestStart(t *testing.T) {
 	if pids, _ := g.Processes(); slices.Contains(pids, cmd.Process.Pid) {
 		t.Error("a process started outside is in the group")
 	}
-	if err := g.Add(cmd.Process.Pid); err != nil {
-		t.Fatal(err)
-	}
-	if pids, _ := g.Processes(); !slices.Contains(pids, cmd.Process.Pid) {
-		t.Error("an added process is not in the group")
-	}
-	if err := g.Add(0); err == nil {
-		t.Error("Add(0) moved us")
-	}
 }
 
 // Who is starting something in a group is not ended with it.

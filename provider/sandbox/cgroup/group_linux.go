@@ -69,9 +69,6 @@ func (g *Group) open() error {
 	return nil
 }
 
-// ID returns the id that the group was made by.
-func (g *Group) ID() string { return g.id }
-
 // FD returns a descriptor of the group's directory of version 2, for clone's CLONE_INTO_CGROUP (SysProcAttr.CgroupFD), or -1 where there is none.
 // It lives until Close.
 func (g *Group) FD() int { return g.fd }
@@ -84,26 +81,6 @@ func (g *Group) Close() error {
 	fd := g.fd
 	g.fd = -1
 	return unix.Close(fd)
-}
-
-// Add moves a process, all its threads, into the group, in all hierarchies. It costs about 10 ms for each: it is for what could not be born there.
-func (g *Group) Add(pid int) error {
-	if pid <= 0 {
-		return errors.New("no process")
-	}
-	dirs := []string{}
-	for _, d := range g.v1 {
-		dirs = append(dirs, d.dir)
-	}
-	if g.v2 != "" {
-		dirs = append(dirs, g.v2)
-	}
-	for _, dir := range dirs {
-		if err := write(dir+"/cgroup.procs", strconv.Itoa(pid)); err != nil {
-			return &os.PathError{Op: "move process " + strconv.Itoa(pid) + " to", Path: dir, Err: err}
-		}
-	}
-	return nil
 }
 
 // Delegate gives the group's directory of version 2 to a user, so that he may make groups below it and move the group's processes between them:

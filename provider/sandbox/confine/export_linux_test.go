@@ -1,5 +1,7 @@
 package confine
 
+import "golang.org/x/sys/unix"
+
 // Call is a row of the table.
 type Call struct {
 	Name         string
@@ -16,4 +18,9 @@ func Calls() []Call {
 		out = append(out, Call{c.name, int(c.amd64), int(c.arm64), names[c.rule]})
 	}
 	return out
+}
+
+// Filter returns the program for an architecture.
+func Filter(arch string, nesting bool) []unix.SockFilter {
+	return filter(arch, permits{nesting: nesting, clone3: nesting})
 }

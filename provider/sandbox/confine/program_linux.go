@@ -34,17 +34,13 @@ const (
 	newTime uint32 = 0x80
 )
 
-// Filter returns the seccomp program for an architecture as Go names it, or nil for one that has none.
-//
-// A binary search over the numbers finds the answer in about 8 comparisons. What depends on the number alone is looked at once by kernels since
-// 5.11, which then do not run the program for it at all.
-func Filter(arch string, nesting bool) []unix.SockFilter {
-	return filter(arch, permits{nesting: nesting, clone3: nesting})
-}
-
 // permits are what rules ask for.
 type permits struct{ nesting, clone3 bool }
 
+// filter returns the seccomp program for an architecture as Go names it, or nil for one that has none.
+//
+// A binary search over the numbers finds the answer in about 8 comparisons. What depends on the number alone is looked at once by kernels since
+// 5.11, which then do not run the program for it at all.
 func filter(arch string, may permits) []unix.SockFilter {
 	audit := uint32(unix.AUDIT_ARCH_X86_64)
 	switch arch {

@@ -112,11 +112,6 @@ func settle(p *Plan) error {
 		}
 	}
 	unix.Umask(0o022)
-	if p.NoFile > 0 {
-		if err := limit(unix.RLIMIT_NOFILE, p.NoFile); err != nil {
-			return at(err, "limit open files")
-		}
-	}
 	if p.NProc > 0 {
 		if err := limit(unix.RLIMIT_NPROC, p.NProc); err != nil {
 			return at(err, "limit processes")

@@ -31,8 +31,6 @@ type Plan struct {
 	Files    map[string]string // contents of files in it that are the sandbox's own, by path
 	Env      map[string]string // of every command
 	Dir      string            // where commands start
-	User     string            // whom commands run as; "": the root of the sandbox
-	NoFile   int64             // most open files of a process; 0: as it is
 	NProc    int64             // most processes, where no control group counts them; 0: as it is
 	Nesting  bool              // name spaces and mounts of the user's own are allowed inside
 	Without  []string          // defences that are off; tests alone ask for that
@@ -202,8 +200,6 @@ func (c *coder) plan(p *Plan) {
 	c.words(&p.Files)
 	c.words(&p.Env)
 	c.string(&p.Dir)
-	c.string(&p.User)
-	c.int(&p.NoFile)
 	c.int(&p.NProc)
 	c.bool(&p.Nesting)
 	list(c, &p.Without, c.string)

@@ -13,7 +13,7 @@ func whole() *Plan {
 			{At: "/a b", Kind: Bind, Layers: []Tree{{Path: "/c\nd"}}, Writable: true, Optional: true},
 			{At: "/l", Kind: Link, Target: "../x"}, {At: "/d", Kind: Dir, Mode: 0o1777},
 		},
-		Files: map[string]string{"/etc/hostname": "box-1\n"}, Env: map[string]string{"HOME": "/root", "EMPTY": ""}, Dir: "/root", User: "u", NoFile: -1, NProc: 9,
+		Files: map[string]string{"/etc/hostname": "box-1\n"}, Env: map[string]string{"HOME": "/root", "EMPTY": ""}, Dir: "/root", NProc: 9,
 		Nesting: true, Without: []string{"seccomp"},
 	}
 }

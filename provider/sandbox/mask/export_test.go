@@ -4,3 +4,9 @@ package mask
 
 // PlaceIn is Place with other directories of the system.
 func PlaceIn(root, first, run, shm string) (string, error) { return place(root, first, run, shm) }
+
+// Rules returns what is to be hidden, sorted by path.
+func Rules(o Options) ([]Rule, error) {
+	rules, _, err := find(o)
+	return rules, err
+}

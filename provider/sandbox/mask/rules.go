@@ -45,20 +45,14 @@ const firstUID, nobodyUID = 1000, 65534
 // maxPasswd is how much of /etc/passwd is read.
 const maxPasswd = 64 << 20
 
-// Rules returns what is to be hidden, sorted by path. What does not exist gets a rule as well: the first part of its path that is not there is
-// hidden, so no directory is made up to hide something in it. It fails when o is wrong, or /etc/passwd cannot be read.
-func Rules(o Options) ([]Rule, error) {
-	rules, _, err := find(o)
-	return rules, err
-}
-
 // wish is a path that is to be hidden, before it is looked for.
 type wish struct {
 	path string
 	kind Kind
 }
 
-// find returns the rules and the directories that they rest on.
+// find returns what is to be hidden, sorted by path, and the directories that it rests on. What does not exist gets a rule as well: the first part of its
+// path that is not there is hidden, so no directory is made up to hide something in it. It fails when o is wrong, or /etc/passwd cannot be read.
 func find(o Options) ([]Rule, []dirSign, error) {
 	if o.Root == "" {
 		o.Root = "/"

@@ -29,7 +29,7 @@ type Mask struct {
 const settled = 50 * time.Millisecond
 
 // Make returns the mask for o, whose layer is below dir. When none of the directories changed that the rules rest on, which is looked up in a
-// small file beside the layers, it costs one lstat for each of them; else it is Rules and Build.
+// small file beside the layers, it costs one lstat for each of them; else the rules are found and it is Build.
 func Make(ctx context.Context, dir string, o Options) (Mask, error) {
 	if err := own(dir); err != nil {
 		return Mask{}, err

@@ -53,12 +53,6 @@ type Address struct {
 	Link    string     // the link on this machine's side
 }
 
-// Attachment is a sandbox that has a network.
-type Attachment struct {
-	ID compute.ID
-	Address
-}
-
 // Open chooses the range and looks at the host's routes. It changes nothing. The error is ErrInvalid for wrong options, ErrConflict if the range
 // overlaps a route of the host.
 func Open(ctx context.Context, o Options) (*Network, error) {

@@ -13,29 +13,6 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// List returns the sandboxes of this installation that have a network.
-func (n *Network) List(ctx context.Context) ([]Attachment, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, opError("network.List", "", err)
-	}
-	s, err := dial(unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, opError("network.List", "", err)
-	}
-	defer s.close()
-	links, err := s.links()
-	if err != nil {
-		return nil, opError("network.List", "", err)
-	}
-	var out []Attachment
-	for _, l := range links {
-		if id, addr, ours := n.owned(l.alias); ours && strings.HasPrefix(l.name, n.links) {
-			out = append(out, Attachment{id, Address{addr, n.gateway(), l.name}})
-		}
-	}
-	return out, nil
-}
-
 // Sweep removes the networks of sandboxes that live denies, links that a dead process began, and forwarded ports whose link is gone (a name space
 // takes its links along). When no sandbox is left, the table goes too, and what was switched on is switched off. It returns how many networks it
 // removed. A nil live denies all.
