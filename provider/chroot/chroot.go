@@ -13,10 +13,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/homes"
 	"github.com/hostler-project/hostler/remote/process"
 )
 
@@ -25,9 +25,10 @@ const Mark = "HOSTLER_INSTANCE_MARK"
 
 // Provider makes chroots.
 type Provider struct {
-	o    Options
-	log  *slog.Logger
-	step func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	o     Options
+	log   *slog.Logger
+	homes *homes.Dir[owner]
+	step  func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
 }
 
 var (
@@ -67,7 +68,9 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		}
 		rest = filepath.Join(filepath.Base(at), rest)
 	}
-	return &Provider{o: o, log: log}, nil
+	p := &Provider{o: o, log: log}
+	p.homes = p.keep()
+	return p, nil
 }
 
 // at says that a step begins.
@@ -88,9 +91,11 @@ func fault(op string, id compute.ID, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		kind = nil
-	case errors.Is(err, errNoInstance):
+	case errors.Is(err, homes.ErrNone):
 		kind = compute.ErrNotFound
-	case full(err):
+	case errors.Is(err, homes.ErrForeign):
+		kind = compute.ErrConflict
+	case homes.Full(err):
 		kind = compute.ErrNoCapacity
 	case errors.Is(err, fs.ErrPermission):
 		kind = compute.ErrDenied
@@ -110,45 +115,27 @@ func (p *Provider) mark(id compute.ID) string { return p.o.Installation + "/" + 
 
 // Create makes a chroot, or finishes one that was begun, or returns the one that is there.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
-	if !plain(spec.ID) {
+	if !homes.Plain(spec.ID) {
 		return compute.Instance{}, &compute.Error{Op: "chroot.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory")}
 	}
 	if err := p.place(); err != nil {
 		return compute.Instance{}, err
 	}
-	p.sweep(ctx, 10*time.Minute) // whoever waits for a new one shall not wait for another's deletion
-	for {
-		in, err := p.create(ctx, spec.ID)
-		if !errors.Is(err, errNoInstance) { // destroyed by another while we waited for its lock
-			return in, fault("Create", spec.ID, err)
-		}
-	}
-}
-
-func (p *Provider) create(ctx context.Context, id compute.ID) (compute.Instance, error) {
-	if err := ctx.Err(); err != nil {
-		return compute.Instance{}, err
-	}
-	if err := p.begin(id); err != nil {
-		return compute.Instance{}, err
-	}
-	l, own, err := p.lock(ctx, id)
-	if errors.Is(err, errForeign) {
-		return compute.Instance{}, &compute.Error{Op: "chroot.Create", ID: id, Kind: compute.ErrConflict, Err: err}
-	}
+	p.homes.Sweep(ctx, 10*time.Minute) // whoever waits for a new one shall not wait for another's deletion
+	l, own, err := p.homes.Make(ctx, owner{Owner: p.homes.Owner(spec.ID), Base: p.o.Base})
 	if err != nil {
-		return compute.Instance{}, err
+		return compute.Instance{}, fault("Create", spec.ID, err)
 	}
 	defer l.Close()
 	if err := p.up(ctx, &own); err != nil {
-		return compute.Instance{}, err
+		return compute.Instance{}, fault("Create", spec.ID, err)
 	}
 	return p.instance(own), nil
 }
 
 // Connect opens a way into a chroot, which is mounted again where a reboot or a kill left it unmounted.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
-	l, own, err := p.mine(ctx, id)
+	l, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
 		return nil, fault("Connect", id, err)
 	}
@@ -163,10 +150,10 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 
 // Destroy ends what runs in a chroot, unmounts and deletes it.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
-	l, _, err := p.mine(ctx, id)
+	l, _, err := p.homes.Lock(ctx, id)
 	if err != nil {
-		if errors.Is(err, errNoInstance) {
-			p.sweep(ctx, 0) // a Destroy of before may have died over it
+		if errors.Is(err, homes.ErrNone) {
+			p.homes.Sweep(ctx, 0) // a Destroy of before may have died over it
 		}
 		return fault("Destroy", id, err)
 	}
@@ -177,7 +164,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if err := p.at("trash"); err != nil {
 		return err
 	}
-	if err := p.discard(p.home(id)); err != nil {
+	if _, err := p.homes.Throw(p.home(id)); err != nil {
 		return fault("Destroy", id, err)
 	}
 	if err := p.at("delete"); err != nil {
@@ -187,13 +174,13 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 		return fault("Destroy", id, err)
 	}
 	p.forget()
-	p.sweep(ctx, 0)
+	p.homes.Sweep(ctx, 0)
 	return nil
 }
 
 // Clean ends what runs in a chroot and gives it a new layer.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
-	l, own, err := p.mine(ctx, id)
+	l, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
 		return "", fault("Clean", id, err)
 	}
@@ -207,7 +194,7 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 		if err := p.at("drop " + name); err != nil {
 			return "", err
 		}
-		if err := p.discard(filepath.Join(p.home(id), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if _, err := p.homes.Throw(filepath.Join(p.home(id), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", fault("Clean", id, err)
 		}
 	}
@@ -219,7 +206,7 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	if err := p.up(ctx, &own); err != nil {
 		return "", fault("Clean", id, err)
 	}
-	p.sweep(ctx, 0)
+	p.homes.Sweep(ctx, 0)
 	return fmt.Sprintf("%d processes ended, a new layer (%s) over %s", n, own.Layer, own.Base), nil
 }
 
@@ -231,21 +218,10 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	if err := p.place(); err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(filepath.Join(p.o.Dir, "instances"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fault("List", "", err)
-	}
+	all, err := p.homes.List()
 	var out []compute.Instance
-	for _, e := range entries {
-		if own, err := p.owner(compute.ID(e.Name())); err == nil && p.ours(own) {
-			out = append(out, p.instance(own))
-		}
+	for _, own := range all {
+		out = append(out, p.instance(own))
 	}
-	return out, nil
-}
-
-// plain reports whether a name can be a directory's.
-func plain(id compute.ID) bool {
-	s := string(id)
-	return s != "" && len(s) <= 200 && s[0] != '.' && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool { return r == '/' || r < ' ' || r == 127 })
+	return out, fault("List", "", err)
 }

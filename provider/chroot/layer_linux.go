@@ -25,7 +25,7 @@ func (p *Provider) up(ctx context.Context, own *owner) error {
 	_, err := os.Lstat(filepath.Join(home, "done"))
 	fresh := err != nil
 	if fresh && !overlaid(root) {
-		if err := p.choose(ctx, home, own); err != nil {
+		if err := p.choose(ctx, own); err != nil {
 			return err
 		}
 	}
@@ -59,7 +59,7 @@ func (p *Provider) up(ctx context.Context, own *owner) error {
 }
 
 // choose decides what a new layer stands on, and records it before it is used.
-func (p *Provider) choose(ctx context.Context, home string, own *owner) error {
+func (p *Provider) choose(ctx context.Context, own *owner) error {
 	l, err := p.baseLock(ctx)
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func (p *Provider) choose(ctx context.Context, home string, own *owner) error {
 	if err := p.at("choose"); err != nil {
 		return err
 	}
-	return own.write(home)
+	return p.homes.Write(*own)
 }
 
 // overlaid reports whether root is a mounted overlay.
@@ -130,7 +130,7 @@ func (p *Provider) overlay(ctx context.Context, home, root string, own *owner) e
 	if p.o.Layer == "auto" && !p.written(upper) {
 		p.log.Info("no overlay here, so each instance is a copy", "source", p.o.Source, "err", err)
 		own.Layer = "copy"
-		if err := own.write(home); err != nil {
+		if err := p.homes.Write(*own); err != nil {
 			return err
 		}
 		if err := os.Remove(root); err != nil {
@@ -155,7 +155,7 @@ func (p *Provider) copied(ctx context.Context, home, root, lower string) error {
 		return bindRoot(root)
 	}
 	half := filepath.Join(home, "root.new")
-	if err := p.discard(half); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if _, err := p.homes.Throw(half); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := p.at("copy"); err != nil {

@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hostler-project/hostler/provider/homes"
 	"github.com/hostler-project/hostler/remote/tree"
 )
 
@@ -34,7 +35,7 @@ func (p *Provider) baseLock(ctx context.Context) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := flock(ctx, f); err != nil {
+	if err := homes.Flock(ctx, f); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -67,19 +68,19 @@ func (p *Provider) lower(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(made) // empty by then, unless it went wrong
+	defer func() { _ = homes.Remove(made) }() // empty by then, unless it went wrong
 	// It may take longer than what is left behind may lie: as long as this is locked, sweep knows that somebody is at it.
 	l, err := os.Open(made)
 	if err != nil {
 		return "", err
 	}
 	defer l.Close()
-	if err := flock(ctx, l); err != nil {
+	if err := homes.Flock(ctx, l); err != nil {
 		return "", err
 	}
 	start := time.Now()
 	if err := unpack(ctx, p.o.Base, filepath.Join(made, "x")); err != nil {
-		if ctx.Err() != nil || full(err) {
+		if ctx.Err() != nil || homes.Full(err) {
 			return "", err
 		}
 		return "", baseError(p.o.Base, err)
@@ -124,7 +125,7 @@ func (p *Provider) forget() {
 		if e.Name() == "" || !e.IsDir() {
 			continue
 		}
-		own, err := p.readOwner(e.Name())
+		own, err := p.homes.Look(e.Name())
 		if err != nil {
 			return // whoever's it is, it may stand on any of them
 		}
@@ -133,7 +134,7 @@ func (p *Provider) forget() {
 	bases, _ := os.ReadDir(dir)
 	for _, e := range bases {
 		if b := filepath.Join(dir, e.Name()); !keep[b] {
-			_ = p.discard(b)
+			_, _ = p.homes.Throw(b)
 		}
 	}
 }

@@ -1,0 +1,219 @@
+package homes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+var (
+	ErrNone    = errors.New("there is no such instance")
+	ErrForeign = errors.New("the directory is there, and not this installation's")
+)
+
+// Owner says whose a home is. The markers of providers embed it.
+type Owner struct {
+	Installation string `json:"installation"`
+	Source       string `json:"source"`
+	ID           string `json:"id"`
+}
+
+// Whose returns the owner: a struct that embeds one is a Marker.
+func (o Owner) Whose() Owner { return o }
+
+// Marker is what a provider writes of an instance, as JSON.
+type Marker interface{ Whose() Owner }
+
+// Dir is the directory of a source's instances. It is for any number of goroutines and processes at once.
+type Dir[M Marker] struct {
+	Place                string // an absolute path; made when it is needed
+	Installation, Source string // whose homes in it are ours
+	Log                  *slog.Logger
+
+	// InPlace has homes made where they stay, and marked then: that is quicker than to make them elsewhere and rename them. One that its maker died over
+	// has no marker; it is as good as none, and whoever locks it next marks it or takes it away.
+	InPlace bool
+	Trust   func() error            // says what is wrong with Place, asked before a home is locked; nil: nothing
+	Before  func(path string) error // is called before something in the trash is deleted; nil: nothing
+	Step    func(name string) error // told of each step before it is done; an error ends the call as a kill would; nil: nobody
+}
+
+// Path is where an instance's home is.
+func (d *Dir[M]) Path(id compute.ID) string { return filepath.Join(d.instances(), string(id)) }
+
+func (d *Dir[M]) instances() string { return filepath.Join(d.Place, "instances") }
+
+// Owner is who owns an instance of ours.
+func (d *Dir[M]) Owner(id compute.ID) Owner { return Owner{d.Installation, d.Source, string(id)} }
+
+// Plain reports whether a name can be a home's.
+func Plain(id compute.ID) bool {
+	s := string(id)
+	return s != "" && len(s) <= 200 && s[0] != '.' && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool { return r == '/' || r < ' ' || r == 127 })
+}
+
+// Full reports whether an error means that there is no room.
+func Full(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
+}
+
+// Look reads the marker in one of the homes, whoever's it is. ErrNone: there is none; ErrForeign: it is none of this kind.
+func (d *Dir[M]) Look(name string) (m M, err error) {
+	b, err := os.ReadFile(filepath.Join(d.instances(), name, "owner"))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || err == nil && len(b) == 0 { // an empty one is about to be written, or was
+		return m, ErrNone
+	}
+	if err != nil {
+		return m, err
+	}
+	if json.Unmarshal(b, &m) != nil {
+		return m, ErrForeign
+	}
+	return m, nil
+}
+
+func (d *Dir[M]) ours(id compute.ID) (M, error) {
+	if !Plain(id) {
+		var none M
+		return none, ErrNone
+	}
+	m, err := d.Look(string(id))
+	if err == nil && m.Whose() != d.Owner(id) {
+		err = ErrForeign
+	}
+	return m, err
+}
+
+// Read reads the marker of an instance. ErrNone: there is none that is ours.
+func (d *Dir[M]) Read(id compute.ID) (M, error) {
+	m, err := d.ours(id)
+	if errors.Is(err, ErrForeign) {
+		err = ErrNone
+	}
+	return m, err
+}
+
+// List returns the markers of all instances that are ours.
+func (d *Dir[M]) List() ([]M, error) {
+	entries, err := os.ReadDir(d.instances())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var out []M
+	for _, e := range entries {
+		if m, err := d.ours(compute.ID(e.Name())); err == nil {
+			out = append(out, m)
+		}
+	}
+	return out, nil
+}
+
+// Write replaces an instance's marker at once. The caller has its lock.
+func (d *Dir[M]) Write(m M) error { return write(d.Path(compute.ID(m.Whose().ID)), m) }
+
+func write(home string, marker any) error {
+	b, err := json.Marshal(marker)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(home, "owner.new"), b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(filepath.Join(home, "owner.new"), filepath.Join(home, "owner"))
+}
+
+// Make makes an instance's home, unless it is there, and locks it: Close of what is returned lets it go. The marker that is returned is that of the one who
+// made it first. ErrForeign: there is a home of that name, and not ours.
+func (d *Dir[M]) Make(ctx context.Context, m M) (*os.File, M, error) {
+	id := compute.ID(m.Whose().ID)
+	if m.Whose() != d.Owner(id) || !Plain(id) {
+		return nil, m, fmt.Errorf("%w: %+v", ErrForeign, m.Whose())
+	}
+	for {
+		err := ctx.Err()
+		if err == nil && d.InPlace {
+			err = d.beginInPlace(id)
+		} else if err == nil {
+			err = d.begin(id, m)
+		}
+		if err != nil {
+			return nil, m, err
+		}
+		f, got, err := d.lock(ctx, id, &m)
+		if !errors.Is(err, ErrNone) { // destroyed by another while we waited for its lock
+			return f, got, err
+		}
+	}
+}
+
+// begin makes a home with its marker in it, both at once, unless it is there.
+func (d *Dir[M]) begin(id compute.ID, m M) error {
+	if _, err := os.Lstat(d.Path(id)); err == nil {
+		return nil
+	}
+	if err := d.at("begin"); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(d.instances(), 0o700); err != nil {
+		return err
+	}
+	if err := d.trusted(); err != nil { // another may have been faster
+		return err
+	}
+	made, err := os.MkdirTemp(d.Place, "new-*")
+	if err != nil {
+		return err
+	}
+	if err := write(made, m); err != nil {
+		return err
+	}
+	if err := d.at("name"); err != nil {
+		return err
+	}
+	err = unix.Renameat2(unix.AT_FDCWD, made, unix.AT_FDCWD, d.Path(id), unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EEXIST) { // another was faster
+		return os.RemoveAll(made)
+	}
+	return err
+}
+
+// beginInPlace makes a home without its marker, unless it is there.
+func (d *Dir[M]) beginInPlace(id compute.ID) error {
+	if err := d.at("begin"); err != nil {
+		return err
+	}
+	err := os.Mkdir(d.Path(id), 0o700)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(d.instances(), 0o700); err == nil {
+			err = os.Mkdir(d.Path(id), 0o700)
+		}
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	return err
+}
+
+func (d *Dir[M]) at(step string) error {
+	if d.Step == nil {
+		return nil
+	}
+	return d.Step(step)
+}
+
+func (d *Dir[M]) trusted() error {
+	if d.Trust == nil {
+		return nil
+	}
+	return d.Trust()
+}

@@ -1,0 +1,119 @@
+package homes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Lock waits for the lock of an instance's home: an open directory whose Close lets it go. ErrNone: there is none that is ours, or not any more.
+func (d *Dir[M]) Lock(ctx context.Context, id compute.ID) (*os.File, M, error) {
+	var none M
+	if err := ctx.Err(); err != nil {
+		return nil, none, err
+	}
+	if err := d.trusted(); err != nil {
+		return nil, none, err
+	}
+	f, m, err := d.lock(ctx, id, nil)
+	if errors.Is(err, ErrForeign) {
+		err = ErrNone
+	}
+	return f, m, err
+}
+
+// lock is Lock that tells ErrForeign from ErrNone. A home in place that has no marker gets fresh; nil: it is taken away.
+func (d *Dir[M]) lock(ctx context.Context, id compute.ID, fresh *M) (*os.File, M, error) {
+	var m M
+	if !Plain(id) {
+		return nil, m, ErrNone
+	}
+	home := d.Path(id)
+	fd, err := unix.Open(home, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, m, ErrNone
+	}
+	if err != nil {
+		return nil, m, &os.PathError{Op: "open", Path: home, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), home)
+	if err = Flock(ctx, f); err == nil {
+		// While we waited it may have been destroyed, or even made again; then this lock is of something else.
+		var a, b unix.Stat_t
+		if unix.Fstat(fd, &a) != nil || unix.Lstat(home, &b) != nil || a.Ino != b.Ino || a.Dev != b.Dev {
+			err = ErrNone
+		} else if m, err = d.ours(id); errors.Is(err, ErrNone) {
+			m, err = d.unmarked(f, fresh)
+		}
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, m, err
+	}
+	return f, m, nil
+}
+
+// unmarked is for a home, which is locked, without a marker. It was never ours, if homes are renamed when they are whole, or if there is anything else in it.
+func (d *Dir[M]) unmarked(home *os.File, fresh *M) (m M, err error) {
+	if !d.InPlace {
+		return m, ErrForeign
+	}
+	names, err := home.Readdirnames(2)
+	if len(names) > 1 || len(names) == 1 && names[0] != "owner" {
+		return m, errors.Join(ErrForeign, err)
+	}
+	if fresh == nil { // its maker died
+		if len(names) == 1 {
+			_ = unix.Unlinkat(int(home.Fd()), "owner", 0)
+		}
+		if os.Remove(home.Name()) != nil {
+			return m, ErrForeign
+		}
+		return m, ErrNone
+	}
+	if err := d.at("mark"); err != nil {
+		return m, err
+	}
+	b, err := json.Marshal(*fresh)
+	if err != nil {
+		return m, err
+	}
+	fd, err := unix.Openat(int(home.Fd()), "owner", unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return m, &os.PathError{Op: "open", Path: home.Name() + "/owner", Err: err}
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, b) // a few bytes are written whole or not
+	return *fresh, err
+}
+
+// Flock locks an open file or directory against all others, and waits for that until ctx ends. Its Close lets it go.
+func Flock(ctx context.Context, f *os.File) error {
+	for pause := 500 * time.Microsecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// locked reports whether somebody holds the lock of a directory.
+func locked(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
