@@ -174,12 +174,16 @@ func (p *Provider) wake(ctx context.Context, id compute.ID) (*line, error) {
 			_ = out.Close()
 			return nil, fault("Connect", id, err)
 		}
-		return p.name(ctx, own, out, i)
+		return p.name(own, out, out.introduce(ctx, i))
 	}
 	if err := p.at("wake"); err != nil {
 		return nil, err
 	}
-	out, err := resume(ctx, home, own.Last)
+	awaken := p.renew
+	if own.Stage == restored {
+		awaken = p.become
+	}
+	out, err := awaken(ctx, own)
 	if err != nil {
 		return nil, fault("Connect", id, err)
 	}
@@ -187,14 +191,61 @@ func (p *Provider) wake(ctx context.Context, id compute.ID) (*line, error) {
 		_ = out.Close()
 		return nil, err
 	}
-	var i guest.Identity // else the rest of it was done when it was rehearsed
-	if own.Stage == restored {
-		if i, err = identity(own); err != nil {
-			_ = out.Close()
-			return nil, fault("Connect", id, err)
-		}
+	return p.name(own, out, nil)
+}
+
+// become lets a machine run that is the copy of another still, makes it itself, and returns a line to it.
+func (p *Provider) become(ctx context.Context, own owner) (*line, error) {
+	i, err := identity(own)
+	if err != nil {
+		return nil, err
 	}
-	return p.name(ctx, own, out, i)
+	out, err := resume(ctx, p.home(compute.ID(own.ID)), own.Last)
+	if err != nil {
+		return nil, err
+	}
+	if err := out.introduce(ctx, i); err != nil {
+		_ = out.Close()
+		return nil, err
+	}
+	return out, nil
+}
+
+// renew lets a machine that is itself run, with the time of now and fresh random numbers, and returns a line to it. They are on their way before it
+// runs, so that it takes them with its first breath.
+func (p *Provider) renew(ctx context.Context, own owner) (*line, error) {
+	home := p.home(compute.ID(own.ID))
+	out, err := call(ctx, home, own.Last)
+	if err != nil {
+		return nil, err
+	}
+	err = moment().Send(out)
+	if err == nil {
+		err = proceed(ctx, home)
+	}
+	if err != nil {
+		_ = out.Close()
+		return nil, err
+	}
+	var refused *guest.Refusal
+	if err = out.greet(ctx, patience); err == nil {
+		if err = out.heed(ctx, patience, func() error { return guest.Taken(out) }); err == nil {
+			return out, nil
+		}
+		_ = out.Close()
+	}
+	if ctx.Err() != nil || errors.As(err, &refused) {
+		return nil, err
+	}
+	// Bytes of before, or a busy host: others will do.
+	if out, err = reach(ctx, home, patience); err != nil {
+		return nil, err
+	}
+	if err = out.introduce(ctx, guest.Identity{}); err != nil {
+		_ = out.Close()
+		return nil, err
+	}
+	return out, nil
 }
 
 // resume lets a paused machine run, and returns a line on which it greets.
@@ -203,12 +254,7 @@ func resume(ctx context.Context, dir string, avoid int) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, done, err := monitorIn(ctx, dir)
-	if err == nil {
-		err = m.do(ctx, "cont", nil, nil)
-		done()
-	}
-	if err != nil {
+	if err := proceed(ctx, dir); err != nil {
 		_ = out.Close()
 		return nil, err
 	}
@@ -218,26 +264,44 @@ func resume(ctx context.Context, dir string, avoid int) (*line, error) {
 	return out, nil
 }
 
+// proceed lets the machine in a directory run.
+func proceed(ctx context.Context, dir string) error {
+	m, done, err := monitorIn(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return m.do(ctx, "cont", nil, nil)
+}
+
 // identity is what makes a machine itself, but for what only counts at the moment of its use.
 func identity(own owner) (guest.Identity, error) {
 	key, err := newKey("root@" + hostname(own.ID))
 	return guest.Identity{Hostname: hostname(own.ID), MachineID: strings.ReplaceAll(own.UUID, "-", ""), HostKey: key.private, HostPub: key.public}, err
 }
 
+// moment is what only counts at the moment of a machine's use.
+func moment() guest.Identity { return guest.Identity{Entropy: entropy(), Time: time.Now()} }
+
 // introduce gives a machine an identity, with the time of now and fresh random numbers.
 func (l *line) introduce(ctx context.Context, i guest.Identity) error {
+	now := moment()
+	i.Entropy, i.Time = now.Entropy, now.Time
+	return l.heed(ctx, 20*time.Second, func() error { return guest.Identify(l, i) })
+}
+
+// heed does something with a line until it is done, ctx ends, or limit has passed.
+func (l *line) heed(ctx context.Context, limit time.Duration, do func() error) error {
 	defer context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Unix(1, 0)) })()
-	_ = l.SetDeadline(deadline(ctx, 20*time.Second))
-	i.Entropy, i.Time = entropy(), time.Now()
-	if err := guest.Identify(l, i); err != nil {
+	_ = l.SetDeadline(deadline(ctx, limit))
+	if err := do(); err != nil {
 		return err
 	}
 	return l.SetDeadline(time.Time{})
 }
 
-// name gives a machine its identity before anything is run in it, and records that.
-func (p *Provider) name(ctx context.Context, own owner, l *line, i guest.Identity) (*line, error) {
-	err := l.introduce(ctx, i)
+// name records that a machine is in use, after it got what it needs for that, or could not: err. Nothing was run in it for its user yet.
+func (p *Provider) name(own owner, l *line, err error) (*line, error) {
 	if err == nil {
 		if err = p.at("named"); err == nil {
 			err = p.record(&own, named)

@@ -178,22 +178,18 @@ func (p *Provider) stir(ctx context.Context, id compute.ID, uuid string) (own ow
 	if err := p.at("stir"); err != nil {
 		return own, nil, err
 	}
-	if out, err = resume(ctx, p.home(id), own.Last); err != nil {
+	if own.Stage == restored {
+		out, err = p.become(ctx, own)
+	} else {
+		out, err = resume(ctx, p.home(id), own.Last)
+	}
+	if err != nil {
 		return own, nil, err
 	}
 	own.Last = out.port
-	if own.Stage == restored {
-		i, err := identity(own)
-		if err == nil {
-			err = out.introduce(ctx, i)
-		}
-		if err == nil {
-			err = p.at("itself")
-		}
-		if err != nil {
-			_ = out.Close()
-			return own, nil, err
-		}
+	if err := p.at("itself"); err != nil {
+		_ = out.Close()
+		return own, nil, err
 	}
 	if err := p.record(&own, awake); err != nil {
 		_ = out.Close()

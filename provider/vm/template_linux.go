@@ -166,6 +166,7 @@ func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, 
 	if err := p.awaitReady(ctx, run, s.dir); err != nil {
 		return err
 	}
+	rest(ctx, run.PID) // what was started a moment ago would be started on in each copy
 	if err := p.at("template booted"); err != nil {
 		if p.died(err) {
 			run = proc.Process{}

@@ -222,6 +222,9 @@ func TestBoot(t *testing.T) {
 	if got := sh(t, c, "cat /proc/cmdline"); !strings.Contains(got, "console=ttyS0") {
 		t.Errorf("the command line is %q", got)
 	}
+	if got := sh(t, c, "cat /proc/sys/kernel/randomize_va_space"); got != "0" { // as it is emulated
+		t.Errorf("addresses in programs are random: %s", got)
+	}
 	said, err := p.Console(t.Context(), "suite-1")
 	if err != nil || !strings.Contains(said, "lab-ready") {
 		t.Errorf("console: %q, %v", said, err)

@@ -183,12 +183,12 @@ func TestHungUp(t *testing.T) {
 // TestSSH boots a machine that is reached by ssh only, with a key of its own and a host key that is checked.
 func TestSSH(t *testing.T) {
 	o := lab(t)
-	o.Access, o.Agent, o.Ports = "ssh", nil, []string{"7"}
+	o.Access, o.Agent, o.Ports, o.Append = "ssh", nil, []string{"7"}, o.Append+" sysctl.kernel.randomize_va_space=2"
 	o.Dir = t.TempDir() + "/state"
 	p := open(t, o)
 	create(t, p, "suite-1")
 	c := connect(t, p, "suite-1")
-	if got := sh(t, c, "hostname; id -un"); got != "suite-1\nroot" {
+	if got := sh(t, c, "hostname; id -un; cat /proc/sys/kernel/randomize_va_space"); got != "suite-1\nroot\n2" {
 		t.Errorf("it is %q", got)
 	}
 	c.Close()

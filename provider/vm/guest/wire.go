@@ -61,17 +61,36 @@ func Greet(r io.Reader) error {
 
 // Identify has the guest take an identity, and waits for its answer.
 func Identify(rw io.ReadWriter, id Identity) error {
-	if _, err := rw.Write(append([]byte(identify), frame(id.encode())...)); err != nil {
+	if err := id.Send(rw); err != nil {
 		return err
 	}
-	answer, err := unframe(rw)
+	return Taken(rw)
+}
+
+// Send tells the guest an identity. That may be before its greeting was read.
+func (id Identity) Send(w io.Writer) error {
+	_, err := w.Write(append([]byte(identify), frame(id.encode())...))
+	return err
+}
+
+// Taken waits for the guest's answer to an identity.
+func Taken(r io.Reader) error {
+	answer, err := unframe(r)
 	if err != nil {
 		return err
 	}
 	if len(answer) > 0 {
-		return fmt.Errorf("the guest could not take its identity: %q", answer)
+		return &Refusal{string(answer)}
 	}
 	return nil
+}
+
+// Refusal is the guest's answer when it could not take an identity.
+type Refusal struct{ Words string }
+
+// Error returns what the guest said.
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("the guest could not take its identity: %q", r.Words)
 }
 
 // encode writes the fields one after the other, each after its length.
