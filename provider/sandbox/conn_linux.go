@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
 )
@@ -71,6 +73,9 @@ func (w *way) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, erro
 	if e := (*compute.Error)(nil); errors.Is(err, compute.ErrNotExecutable) && c.Dir != "" && c.User != "" && errors.As(err, &e) && e.Hint == "" {
 		e.Hint = fmt.Sprintf("%s has to be one that the user %s may enter: --cwd DIR starts elsewhere", c.Dir, c.User)
 	}
+	if e := (*compute.Error)(nil); errors.Is(err, compute.ErrCannotStart) && errors.As(err, &e) && strings.HasSuffix(err.Error(), unix.EAGAIN.Error()) {
+		e.Hint = "the sandbox has all the processes that it may have: end some, or give it more with pids = NUMBER in the section [sandbox] of its source"
+	}
 	return exit, w.unseen(c.Dir, err)
 }
 
@@ -80,7 +85,7 @@ func (w *way) Facts(ctx context.Context) (compute.Facts, error) {
 	if err != nil {
 		return f, err
 	}
-	own, err := w.p.owner(w.id)
+	own, err := w.p.homes.Read(w.id)
 	if err != nil {
 		return f, fault("Facts", w.id, err)
 	}

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/homes"
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 	"github.com/hostler-project/hostler/remote/agent"
@@ -32,6 +33,7 @@ const hostImage = "host"
 type Provider struct {
 	o         Options
 	log       *slog.Logger
+	homes     *homes.Dir[owner]
 	shares    []share
 	ports     []network.Forward
 	root      bool                   // we are root
@@ -87,10 +89,12 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		return fail("%w", err)
 	}
 	o.Dir = dir
-	return &Provider{
+	p := &Provider{
 		o: o, log: log, shares: shares, ports: ports, root: os.Geteuid() == 0 && rangesMapped(),
 		maskPlace: sync.OnceValues(func() (string, error) { return mask.Place("/", o.Runtime) }),
-	}, nil
+	}
+	p.homes = p.keep()
+	return p, nil
 }
 
 // without reports whether a test switched a defence off.
@@ -120,11 +124,11 @@ func fault(op string, id compute.ID, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		kind = nil
-	case errors.Is(err, errNoInstance):
+	case errors.Is(err, homes.ErrNone):
 		kind = compute.ErrNotFound
-	case errors.Is(err, errForeign):
+	case errors.Is(err, homes.ErrForeign):
 		kind = compute.ErrConflict
-	case errors.Is(err, errNoUIDs), errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT), errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+	case errors.Is(err, errNoUIDs), homes.Full(err):
 		kind = compute.ErrNoCapacity
 	case errors.Is(err, fs.ErrPermission):
 		kind = compute.ErrDenied
@@ -148,36 +152,26 @@ func (p *Provider) instance(o owner) compute.Instance {
 
 // Create makes a sandbox, or finishes one that was begun, or returns the one that is there.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
-	if !plain(spec.ID) {
+	if !homes.Plain(spec.ID) {
 		return compute.Instance{}, &compute.Error{Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory")}
 	}
 	if n := runtime.NumCPU(); spec.Cores > n || spec.Memory > installed() {
 		return compute.Instance{}, &compute.Error{Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Hint: "ask for less, or another source",
 			Err: fmt.Errorf("this machine has %d cores and %d bytes of memory", n, installed())}
 	}
-	own := owner{Installation: p.o.Installation, Source: p.o.Source, ID: string(spec.ID), Image: spec.Image, Cores: spec.Cores, Memory: spec.Memory, Disk: spec.Disk}
+	own := owner{Owner: p.homes.Owner(spec.ID), Image: spec.Image, Cores: spec.Cores, Memory: spec.Memory, Disk: spec.Disk}
 	own.Image = cmp.Or(own.Image, p.o.Image, hostImage)
-	for {
-		in, err := p.create(ctx, own)
-		if !errors.Is(err, errNoInstance) { // destroyed by another while we waited for its lock
-			return in, fault("Create", spec.ID, err)
-		}
-	}
+	in, err := p.create(ctx, own)
+	return in, fault("Create", spec.ID, err)
 }
 
 func (p *Provider) create(ctx context.Context, own owner) (compute.Instance, error) {
-	if err := ctx.Err(); err != nil {
-		return compute.Instance{}, err
-	}
-	id := compute.ID(own.ID)
-	if err := p.begin(id); err != nil {
-		return compute.Instance{}, err
-	}
-	home, own, err := p.lock(ctx, id, &own)
+	home, own, err := p.homes.Make(ctx, own)
 	if err != nil {
 		return compute.Instance{}, err
 	}
 	defer home.Close()
+	id := compute.ID(own.ID)
 	if ok, err := p.stands(id); ok || err != nil {
 		return p.instance(own), err
 	}
@@ -210,11 +204,8 @@ func (p *Provider) ended(op string, id compute.ID) error {
 
 // Connect opens a way into a sandbox.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
-	own, err := p.owner(id)
+	own, err := p.homes.Read(id)
 	if err != nil {
-		if errors.Is(err, errForeign) {
-			err = errNoInstance
-		}
 		return nil, fault("Connect", id, err)
 	}
 	home, err := os.Open(p.home(id))
@@ -235,7 +226,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 
 // Check returns nil when the sandbox's first process runs.
 func (p *Provider) Check(_ context.Context, id compute.ID) error {
-	if _, err := p.owner(id); err != nil {
+	if _, err := p.homes.Read(id); err != nil {
 		return fault("Check", id, err)
 	}
 	if ok, err := p.stands(id); ok || err != nil {
@@ -247,11 +238,11 @@ func (p *Provider) Check(_ context.Context, id compute.ID) error {
 // Destroy ends a sandbox and all that is in it.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	defer buryAll()
-	home, _, err := p.mine(ctx, id)
+	home, _, err := p.homes.Lock(ctx, id)
 	if err != nil {
-		if errors.Is(err, errNoInstance) {
-			p.sweep(ctx, 0)                                                                           // a Destroy of before may have died over it
-			if more := errors.Join(p.ungroup(ctx, id), p.detach(ctx, id)); more != nil && plain(id) { // or a Create
+		if errors.Is(err, homes.ErrNone) {
+			p.homes.Sweep(ctx, 0)                                                                           // a Destroy of before may have died over it
+			if more := errors.Join(p.ungroup(ctx, id), p.detach(ctx, id)); more != nil && homes.Plain(id) { // or a Create
 				err = more
 			}
 		}
@@ -267,24 +258,24 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if err := p.at("trash"); err != nil {
 		return err
 	}
-	to, err := p.throw(p.home(id))
+	to, err := p.homes.Throw(p.home(id))
 	if err != nil {
 		return fault("Destroy", id, err)
 	}
 	if err := p.at("delete"); err != nil {
 		return err
 	}
-	if err := remove(to); err != nil {
+	if err := homes.Remove(to); err != nil {
 		return fault("Destroy", id, err)
 	}
-	p.sweep(ctx, time.Hour)
+	p.homes.Sweep(ctx, time.Hour)
 	p.leaveGroups(ctx)
 	return nil
 }
 
 // Clean makes a sandbox anew: what was in it is thrown away whole.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
-	home, own, err := p.mine(ctx, id)
+	home, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
 		return "", fault("Clean", id, err)
 	}
@@ -332,7 +323,7 @@ func (p *Provider) down(ctx context.Context, home *os.File, id compute.ID) error
 		if err := p.at("clear " + name); err != nil {
 			return err
 		}
-		if err := remove(filepath.Join(p.home(id), name)); err != nil {
+		if err := homes.Remove(filepath.Join(p.home(id), name)); err != nil {
 			return err
 		}
 	}
@@ -344,17 +335,12 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fault("List", "", err)
 	}
-	entries, err := os.ReadDir(filepath.Join(p.o.Dir, "instances"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fault("List", "", err)
-	}
+	all, err := p.homes.List()
 	var out []compute.Instance
-	for _, e := range entries {
-		if own, err := p.owner(compute.ID(e.Name())); err == nil {
-			out = append(out, p.instance(own))
-		}
+	for _, own := range all {
+		out = append(out, p.instance(own))
 	}
-	return out, nil
+	return out, fault("List", "", err)
 }
 
 // advice is what helps with what has many causes.
