@@ -252,6 +252,14 @@ var attempts = map[string]func(args []string) error{
 		}
 		return nil
 	},
+	"hoard": func([]string) error { // all the processes that there may be, and again when one ends; without threads, of which there are none then either
+		for {
+			pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+			for errno == 0 && pid == 0 {
+				_, _, _ = syscall.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0) // for ever
+			}
+		}
+	},
 	"memory": func(args []string) error {
 		n, _ := strconv.Atoi(args[0])
 		b := make([]byte, n)

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"net"
 	"os"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -58,6 +60,7 @@ func Main([]string) int {
 	go func() {
 		conn.Prepare()
 		time.Sleep(rehearsal)
+		spare(threads)
 		if !used.Load() {
 			rehearse(conn)
 		}
@@ -81,6 +84,27 @@ func Main([]string) int {
 // rehearsal is how long we wait for somebody to come before we rehearse: who wants a sandbox that has just been made comes at once, and shall not be
 // in our way.
 const rehearsal = 30 * time.Millisecond
+
+// threads are how many we keep in reserve: a program that has all the processes that there may be leaves none to us, and without a thread that it needs
+// Go's runtime ends the program.
+const threads = 8
+
+// spare has so many threads made. Those that are not needed wait, and are never ended.
+func spare(n int) {
+	var made, done sync.WaitGroup
+	done.Add(1)
+	for range n {
+		made.Add(1)
+		go func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			made.Done()
+			done.Wait() // each on its own
+		}()
+	}
+	made.Wait()
+	done.Done()
+}
 
 // rehearse runs a command as if somebody had come, so that who comes later does not wait for what a program does at its first time.
 func rehearse(conn compute.Conn) {
