@@ -107,7 +107,7 @@ func (w *way) Usage(ctx context.Context) (compute.Usage, error) {
 	if err != nil {
 		return u, nil
 	}
-	g, err := tree.Open(label(string(w.id)))
+	g, err := tree.Open(w.p.groupOf(w.id))
 	if err != nil {
 		return u, nil // nobody counts
 	}
@@ -155,7 +155,7 @@ func (p *Provider) oomKills(id compute.ID) int {
 	if err != nil {
 		return 0
 	}
-	g, err := tree.Open(label(string(id)))
+	g, err := tree.Open(p.groupOf(id))
 	if err != nil {
 		return 0
 	}

@@ -30,6 +30,7 @@ type crash struct {
 	Do    string // create, clean or destroy
 	Step  int
 	Upper string
+	Ahead bool // with a first process that was started ahead
 }
 
 // crashing is the program that is to be killed. It prints the steps.
@@ -44,6 +45,12 @@ func crashing(text string) int {
 	})
 	if err != nil {
 		panic(err)
+	}
+	if c.Ahead {
+		go func() { _ = p.Ahead(ctx) }()
+		for !p.HasAhead() {
+			time.Sleep(time.Millisecond)
+		}
 	}
 	n := 0
 	p.SetStep(func(step string) error {

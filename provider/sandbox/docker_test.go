@@ -34,7 +34,7 @@ func BenchmarkDocker(b *testing.B) {
 		}
 		return err
 	}}
-	ours := cold(b, "cold, the same root", sandbox.Options{}, kv["rootfs"])
+	ours := cold(b, "cold, the same root", sandbox.Options{}, kv["rootfs"], false)
 	b.ResetTimer()
 	inTurn(b, 15, peer, ours)
 	fmt.Println()

@@ -18,3 +18,10 @@ func TakeUIDs(hint int) (int, func() error, error) {
 
 // OpenUIDs opens the file by which such ranges are taken.
 func OpenUIDs(dir, name string) (*os.File, error) { return openUIDs(dir, name) }
+
+// HasAhead reports whether a first process is there ahead of need.
+func (p *Provider) HasAhead() bool {
+	p.ahead.mu.Lock()
+	defer p.ahead.mu.Unlock()
+	return p.ahead.spare != nil
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -56,11 +57,6 @@ func installed() int64 {
 	return int64(info.Totalram) * int64(info.Unit)
 }
 
-// groups is where the control groups of this installation's sandboxes are.
-func (p *Provider) groups() (*cgroup.Tree, error) {
-	return cgroup.Find("hostler-" + label(p.o.Installation))
-}
-
 // label makes a word of a name that may have any characters. Different names give different words.
 func label(name string) string {
 	bad := func(r rune) bool {
@@ -81,7 +77,7 @@ func label(name string) string {
 }
 
 // group makes the control group of a sandbox. One that a crash left is ended first.
-func (p *Provider) group(ctx context.Context, own owner) (*cgroup.Group, limits, error) {
+func (p *Provider) group(ctx context.Context, id string, own owner) (*cgroup.Group, limits, error) {
 	l := p.limits(own)
 	if p.without("limits") {
 		l = limits{}
@@ -100,7 +96,6 @@ func (p *Provider) group(ctx context.Context, own owner) (*cgroup.Group, limits,
 			want.PIDs = 0
 		}
 	}
-	id := label(own.ID)
 	g, err := tree.Make(ctx, id, want)
 	if errors.Is(err, fs.ErrNotExist) { // the last sandbox of another source ended just now: see leaveGroups
 		g, err = tree.Make(ctx, id, want)
@@ -133,7 +128,7 @@ func endGroup(ctx context.Context, tree *cgroup.Tree, id string) error {
 }
 
 // ungroup ends a sandbox's control group.
-func (p *Provider) ungroup(ctx context.Context, id compute.ID) error {
+func (p *Provider) ungroup(ctx context.Context, name string) error {
 	if p.without("gather") {
 		return nil
 	}
@@ -141,15 +136,21 @@ func (p *Provider) ungroup(ctx context.Context, id compute.ID) error {
 	if err != nil {
 		return err
 	}
-	return endGroup(ctx, tree, label(string(id)))
+	return endGroup(ctx, tree, name)
 }
 
 // leaveGroups removes what all groups of this installation are in, when the source's last sandbox has ended and no other's has one.
 func (p *Provider) leaveGroups(ctx context.Context) {
-	if entries, err := os.ReadDir(filepath.Join(p.o.Dir, "instances")); err != nil || len(entries) > 0 {
+	dir, err := os.Open(filepath.Join(p.o.Dir, "instances"))
+	if err == nil {
+		defer dir.Close()
+		_, err = dir.Readdirnames(1) // not all of them: it is asked at each end
+	}
+	if !errors.Is(err, io.EOF) && !errors.Is(err, fs.ErrNotExist) {
 		return
 	}
 	if tree, err := p.groups(); err == nil {
+		sweepAhead(ctx, tree)
 		_ = tree.Remove(ctx) // not while there are groups
 	}
 }

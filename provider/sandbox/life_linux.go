@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -16,13 +17,18 @@ import (
 	"github.com/hostler-project/hostler/proc"
 )
 
-// life is a sandbox's first process.
-type life struct{ proc.Process }
+// life is a sandbox's first process, and the control group that it was born in.
+type life struct {
+	proc.Process
+	Group string `json:"group"`
+}
 
-// lifeOf describes a process that runs.
-func lifeOf(pid int) (life, error) {
-	q, err := proc.Of(pid)
-	return life{q}, err
+// groupOf is the control group of a sandbox: as it was recorded, or, before that, as it would be called.
+func (p *Provider) groupOf(id compute.ID) string {
+	if l, _, err := p.readLife(id); err == nil && l.Group != "" {
+		return l.Group
+	}
+	return label(string(id))
 }
 
 // children are the first processes that this process has started, of whatever provider: as a process's children they are all of it, whoever ends them,
@@ -46,6 +52,23 @@ func bear(pid int) {
 func buryAll() {
 	children.mu.Lock()
 	defer children.mu.Unlock()
+	for len(children.pids) > 0 {
+		var next struct {
+			signo, errno, code, _ int32
+			pid                   int32
+			_                     [108]byte
+		}
+		// The first of all children that has ended: one question, however many live.
+		_, _, errno := unix.Syscall6(unix.SYS_WAITID, unix.P_ALL, 0, uintptr(unsafe.Pointer(&next)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, 0, 0)
+		if errno != 0 || next.pid == 0 {
+			return
+		}
+		if !children.pids[int(next.pid)] {
+			break // somebody else's, who has not taken note yet; ours may be behind it
+		}
+		_, _ = unix.Wait4(int(next.pid), nil, unix.WNOHANG, nil)
+		delete(children.pids, int(next.pid))
+	}
 	for pid := range children.pids {
 		if n, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); n == pid || errors.Is(err, unix.ECHILD) {
 			delete(children.pids, pid)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/proc"
 	"github.com/hostler-project/hostler/provider/sandbox/cgroup"
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
@@ -27,12 +28,29 @@ type making struct {
 	p    *Provider
 	own  owner
 	home *os.File // its directory, locked
+	first
+	base *base
+	t    trees
+}
+
+// first is a process that is to be the first of a sandbox. It waits for its plan, and ends when nobody is left who could send one.
+type first struct {
 	life
 	limits
-	base  *base
-	users int // the first of its user ids, for root
-	group int // descriptor of its control group; 0: none
-	t     trees
+	control *os.File // what it waits on
+	users   int      // the first of its user ids, for root
+	group   int      // descriptor of its control group; 0: none
+}
+
+// close lets go of the process.
+func (f *first) close() {
+	if f.control != nil {
+		_ = f.control.Close()
+	}
+	if f.group > 0 {
+		_ = unix.Close(f.group)
+	}
+	f.control, f.group = nil, 0
 }
 
 // make makes a sandbox in its directory, which is locked and has none. When it fails the process is ended, and the directory left to be tried again or
@@ -49,8 +67,13 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 	if m.base, err = p.base(ctx, own); err != nil {
 		return err
 	}
-	control, err := m.start(ctx)
+	var ready bool
+	if m.first, ready = p.ahead.take(p.limits(own), p.world()); !ready {
+		m.first, err = p.start(ctx, label(own.ID), own)
+	}
 	defer func() {
+		p.ahead.refill() // only now, so as not to be in the way
+		m.close()
 		if err != nil {
 			err = errors.Join(err, m.end(context.WithoutCancel(ctx)))
 		}
@@ -58,7 +81,6 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 	if err != nil {
 		return err
 	}
-	defer control.Close()
 	defer m.t.close()
 	// It takes a moment to get to where it wants its plan. Until then it is recorded, and the plan made.
 	if err := p.at("life"); err != nil {
@@ -82,10 +104,10 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 	if err := p.at("send"); err != nil {
 		return err
 	}
-	if err := m.send(control, plan); err != nil {
+	if err := m.send(plan); err != nil {
 		return m.died(err)
 	}
-	if err := m.answer(ctx, control); err != nil {
+	if err := m.answer(ctx); err != nil {
 		return err
 	}
 	if err := p.at("made"); err != nil {
@@ -96,24 +118,26 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 
 // end ends a process that is not to become a sandbox, and its group.
 func (m *making) end(ctx context.Context) error {
-	id := compute.ID(m.own.ID)
-	if m.group > 0 {
-		_ = unix.Close(m.group)
-	}
-	return errors.Join(m.kill(ctx), m.p.ungroup(ctx, id), m.p.detach(ctx, id))
+	return errors.Join(m.p.abandon(ctx, m.first), m.p.detach(ctx, compute.ID(m.own.ID)))
 }
 
-// start starts a first process in its name spaces and its control group. It waits for its plan on the socket whose other end is returned.
-func (m *making) start(ctx context.Context) (_ *os.File, err error) {
-	p, own := m.p, m.own
+// abandon ends a first process, and its group.
+func (p *Provider) abandon(ctx context.Context, f first) error {
+	return errors.Join(f.kill(ctx), p.ungroup(ctx, f.Group))
+}
+
+// start starts a first process in its name spaces and a control group of that name. After an error too it is to be abandoned.
+func (p *Provider) start(ctx context.Context, name string, own owner, words ...string) (m first, err error) {
+	m.Group = name
 	control, theirs, err := socketpair()
 	if err != nil {
-		return nil, err
+		return m, err
 	}
 	defer theirs.Close()
-	fail := func(err error) (*os.File, error) {
+	fail := func(err error) (first, error) {
 		control.Close()
-		return nil, err
+		m.close()
+		return m, err
 	}
 	program, err := p.o.Agent(runtime.GOARCH)
 	if err != nil {
@@ -130,7 +154,7 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 	}
 	defer null.Close()
 	attr := &os.ProcAttr{
-		Env:   []string{},
+		Env:   []string{"GOMAXPROCS=1"},
 		Files: []*os.File{null, null, null, theirs, self},
 		Sys: &syscall.SysProcAttr{
 			// With a user name space Go copies our memory's tables for the fork, as it may have to map users meanwhile, which takes longer than all the
@@ -151,7 +175,7 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 	var ids uids
 	if p.root {
 		h := fnv.New32a()
-		h.Write([]byte(p.o.Installation + own.ID))
+		h.Write([]byte(p.o.Installation + name))
 		ids, err = takeUIDs(int(h.Sum32() % uidSlots))
 		if err != nil {
 			return fail(err)
@@ -163,7 +187,7 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 		}
 	}
 	var group *cgroup.Group
-	if group, m.limits, err = p.group(ctx, own); err != nil {
+	if group, m.limits, err = p.group(ctx, name, own); err != nil {
 		return fail(err)
 	}
 	defer group.Close()
@@ -186,25 +210,26 @@ func (m *making) start(ctx context.Context) (_ *os.File, err error) {
 				return fmt.Errorf("act as the sandbox's root: %w", err)
 			}
 		}
-		process, err = os.StartProcess("/proc/self/fd/"+strconv.Itoa(enter.ProgramFD), program.Command("sandbox"), attr)
+		process, err = os.StartProcess("/proc/self/fd/"+strconv.Itoa(enter.ProgramFD), program.Command(append([]string{"sandbox"}, words...)...), attr)
 		return err
 	})
 	if err != nil {
 		return fail(startError(err))
 	}
 	bear(process.Pid)
-	m.life, err = lifeOf(process.Pid)
+	m.Process, err = proc.Of(process.Pid)
 	_ = process.Release() // it is known by its record, and reaped by whoever is its parent when it ends
 	if err == nil && p.root {
 		err = ids.keep(m.Process)
 	}
 	if err == nil {
-		err = m.mapUsers()
+		err = p.mapUsers(m)
 	}
 	if err != nil {
 		return fail(fmt.Errorf("its first process: %w", err))
 	}
-	return control, nil
+	m.control = control
+	return m, nil
 }
 
 // needed are the capabilities by which a first process builds a sandbox, and those that it keeps.
@@ -249,9 +274,9 @@ var dumpable = sync.OnceValue(func() int {
 })
 
 // mapUsers says who the sandbox's users are on the host. The process gets its plan after that.
-func (m *making) mapUsers() error {
+func (p *Provider) mapUsers(m first) error {
 	ids, proc := "0 "+strconv.Itoa(m.users)+" "+strconv.Itoa(uidCount), "/proc/"+strconv.Itoa(m.PID)
-	if m.p.root {
+	if p.root {
 		return errors.Join(writeProc(proc+"/uid_map", ids), writeProc(proc+"/gid_map", ids))
 	}
 	return errors.Join(
@@ -423,7 +448,7 @@ func hostname(id string) string {
 const maxTrees = 253
 
 // send hands the plan over, with the descriptors that go with it.
-func (m *making) send(control *os.File, plan *enter.Plan) error {
+func (m *making) send(plan *enter.Plan) error {
 	b := plan.Bytes()
 	if len(b) > enter.MaxPlan {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("its root and environment take %d bytes to describe, and %d is the most", len(b), enter.MaxPlan)}
@@ -431,17 +456,17 @@ func (m *making) send(control *os.File, plan *enter.Plan) error {
 	if len(m.t.fds) > maxTrees {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("its root has %d parts, and %d is the most", len(m.t.fds), maxTrees)}
 	}
-	return unix.Sendmsg(int(control.Fd()), b, unix.UnixRights(m.t.fds...), nil, 0)
+	return unix.Sendmsg(int(m.control.Fd()), b, unix.UnixRights(m.t.fds...), nil, 0)
 }
 
 // patience is how long the first process may take: as a rule it takes a millisecond, but machines are suspended and disks are slow.
 const patience = time.Minute
 
 // answer waits for what the first process says.
-func (m *making) answer(ctx context.Context, control *os.File) error {
+func (m *making) answer(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	raw, err := control.SyscallConn() // which knows when it is closed
+	raw, err := m.control.SyscallConn() // which knows when it is closed
 	if err != nil {
 		return err
 	}
@@ -451,7 +476,7 @@ func (m *making) answer(ctx context.Context, control *os.File) error {
 	buf := make([]byte, 16<<10)
 	var n int
 	for {
-		if n, err = unix.Read(int(control.Fd()), buf); err != unix.EINTR {
+		if n, err = unix.Read(int(m.control.Fd()), buf); err != unix.EINTR {
 			break
 		}
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/homes"
+	"github.com/hostler-project/hostler/provider/sandbox/cgroup"
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 	"github.com/hostler-project/hostler/remote/agent"
@@ -36,10 +37,12 @@ type Provider struct {
 	homes     *homes.Dir[owner]
 	shares    []share
 	ports     []network.Forward
-	root      bool                   // we are root
-	maskPlace func() (string, error) // where the layers that hide secrets are; looked for once
-	lacks     lacks                  // what its sandboxes do not show of the host, though they should
-	step      func(string) error     // told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	root      bool                         // we are root
+	maskPlace func() (string, error)       // where the layers that hide secrets are; looked for once
+	groups    func() (*cgroup.Tree, error) // where the control groups of this installation's sandboxes are; looked for once
+	ahead     ahead
+	lacks     lacks              // what its sandboxes do not show of the host, though they should
+	step      func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
 }
 
 var (
@@ -91,6 +94,8 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	o.Dir = dir
 	p := &Provider{
 		o: o, log: log, shares: shares, ports: ports, root: os.Geteuid() == 0 && rangesMapped(),
+		ahead:     ahead{wanted: make(chan struct{}, 1)},
+		groups:    sync.OnceValues(func() (*cgroup.Tree, error) { return cgroup.Find("hostler-" + label(o.Installation)) }),
 		maskPlace: sync.OnceValues(func() (string, error) { return mask.Place("/", o.Runtime) }),
 	}
 	p.homes = p.keep()
@@ -241,10 +246,11 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	home, _, err := p.homes.Lock(ctx, id)
 	if err != nil {
 		if errors.Is(err, homes.ErrNone) {
-			p.homes.Sweep(ctx, 0)                                                                           // a Destroy of before may have died over it
-			if more := errors.Join(p.ungroup(ctx, id), p.detach(ctx, id)); more != nil && homes.Plain(id) { // or a Create
+			p.homes.Sweep(ctx, 0)                                                                                          // a Destroy of before may have died over it
+			if more := errors.Join(p.ungroup(ctx, label(string(id))), p.detach(ctx, id)); more != nil && homes.Plain(id) { // or a Create
 				err = more
 			}
+			p.leaveGroups(ctx)
 		}
 		return fault("Destroy", id, err)
 	}
@@ -296,7 +302,7 @@ func (p *Provider) down(ctx context.Context, home *os.File, id compute.ID) error
 		return err
 	}
 	if _, lerr := os.Lstat(filepath.Join(p.home(id), "life")); err != nil && errors.Is(lerr, fs.ErrNotExist) {
-		if err := p.ungroup(ctx, id); err != nil { // which was made before there was a process
+		if err := p.ungroup(ctx, label(string(id))); err != nil { // which was made before there was a process
 			return err
 		}
 		return nil
@@ -310,7 +316,7 @@ func (p *Provider) down(ctx context.Context, home *os.File, id compute.ID) error
 	if err := p.at("ungroup"); err != nil {
 		return err
 	}
-	if err := p.ungroup(ctx, id); err != nil {
+	if err := p.ungroup(ctx, cmp.Or(l.Group, label(string(id)))); err != nil {
 		return err
 	}
 	if err := p.at("detach"); err != nil {

@@ -217,7 +217,7 @@ func left(t *testing.T, dir string) []string {
 	}
 	for _, name := range processes {
 		words, err := os.ReadFile(name)
-		if err == nil && string(words) == os.Getenv(agentEnv)+"\x00sandbox\x00" { // not another test's
+		if err == nil && strings.HasPrefix(string(words), os.Getenv(agentEnv)+"\x00sandbox\x00") { // not another test's
 			out = append(out, name)
 		}
 	}

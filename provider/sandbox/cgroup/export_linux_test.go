@@ -69,6 +69,3 @@ func (t *Tree) MakeWith(controller, id, file, text string) (*Group, error) {
 	g := &Group{id: id, fd: -1}
 	return g, t.fill(context.Background(), g, []setting{{p, controller, file, text, false}})
 }
-
-// List returns the ids of the groups that are there.
-func (t *Tree) List() []string { return t.list() }

@@ -194,8 +194,8 @@ func (t *Tree) Can() Abilities {
 	return a
 }
 
-// list returns the ids of all groups that are there in any hierarchy, whole or half made, sorted.
-func (t *Tree) list() []string {
+// List returns the ids of all groups that are there in any hierarchy, whole or half made, sorted.
+func (t *Tree) List() []string {
 	var out []string
 	for i := range t.places {
 		if t.places[i].dir == "" {
@@ -237,7 +237,7 @@ func (t *Tree) Open(id string) (*Group, error) {
 
 // Remove removes the tree's own directories. It is ErrConflict while groups are in them.
 func (t *Tree) Remove(ctx context.Context) error {
-	if ids := t.list(); len(ids) > 0 {
+	if ids := t.List(); len(ids) > 0 {
 		return t.error("Remove", ids[0], compute.ErrConflict, errors.New("there are still groups"))
 	}
 	for i := range t.places {

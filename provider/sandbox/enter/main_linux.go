@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -21,7 +23,10 @@ import (
 )
 
 // Main is the agent's verb "sandbox": it becomes the first process of a sandbox, and serves until it is killed. It returns the exit status.
-func Main([]string) int {
+func Main(words []string) int {
+	if slices.Contains(words, Ahead) {
+		ahead()
+	}
 	plan, fds, err := first()
 	if err != nil {
 		return complain(err)
@@ -62,7 +67,7 @@ func Main([]string) int {
 		time.Sleep(rehearsal)
 		spare(threads)
 		if !used.Load() {
-			rehearse(conn)
+			rehearse(conn, "/bin/true")
 		}
 	}()
 	if plan.Record > 0 {
@@ -76,9 +81,21 @@ func Main([]string) int {
 		if err != nil {
 			return complain(err)
 		}
-		used.Store(true)
+		if !used.Swap(true) {
+			time.AfterFunc(settled, func() { runtime.GOMAXPROCS(min(runtime.NumCPU(), 4)) })
+		}
 		go func() { _ = agent.Serve(context.Background(), c, conn, agent.Options{}) }() // ends with its connection, or with the sandbox
 	}
+}
+
+// Ahead is the word for a first process that is started before it is wanted.
+const Ahead = "ahead"
+
+// ahead does what a program does at its first time, so that whoever comes does not wait for it. We are no sandbox yet: what is run is our own program.
+func ahead() {
+	conn := process.New(process.Options{KeepEnv: true, NoWatch: true})
+	rehearse(conn, append(append([]string{"/proc/self/fd/" + strconv.Itoa(ProgramFD)}, before(os.Args)...), "version")...)
+	_ = conn.Close()
 }
 
 // rehearsal is how long we wait for somebody to come before we rehearse: who wants a sandbox that has just been made comes at once, and shall not be
@@ -106,8 +123,11 @@ func spare(n int) {
 	done.Done()
 }
 
+// settled is how long after the first has come we run on more than one processor: who comes for a moment does not wait for that to be arranged.
+const settled = 50 * time.Millisecond
+
 // rehearse runs a command as if somebody had come, so that who comes later does not wait for what a program does at its first time.
-func rehearse(conn compute.Conn) {
+func rehearse(conn compute.Conn, command ...string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	ours, theirs := net.Pipe()
@@ -117,7 +137,7 @@ func rehearse(conn compute.Conn) {
 		_ = agent.Serve(ctx, theirs, conn, agent.Options{})
 	}()
 	c := agent.New(ours)
-	_, _ = c.Run(ctx, &compute.Command{Args: []string{"/bin/true"}}) // not our own program, which is the host's; that there may be none here is as good
+	_, _ = c.Run(ctx, &compute.Command{Args: command}) // not our own program, which is the host's; that there may be none here is as good
 	_ = c.Close()
 	<-done
 }
