@@ -149,7 +149,7 @@ if test -d /run/systemd/system; then case $(systemctl is-system-running) in init
 
 // wake brings an instance to where it can be used, and returns a line to it on which the guest has greeted. With agent = ssh there is no line.
 func (p *Provider) wake(ctx context.Context, id compute.ID) (*line, error) {
-	l, own, err := p.mine(ctx, id)
+	l, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
 		return nil, fault("Connect", id, err)
 	}
@@ -350,10 +350,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if err := ctx.Err(); err != nil {
 		return nil, fault("Connect", id, err)
 	}
-	own, err := p.owner(id)
-	if err == nil && !p.ours(own) || errors.Is(err, errForeign) {
-		err = errNoInstance
-	}
+	own, err := p.homes.Read(id)
 	if err != nil {
 		return nil, fault("Connect", id, err)
 	}

@@ -20,7 +20,7 @@ func (p *Provider) SetStep(f func(step string) error) {
 
 // Rehearse rehearses a machine.
 func (p *Provider) Rehearse(ctx context.Context, id compute.ID) error {
-	own, err := p.owner(id)
+	own, err := p.homes.Read(id)
 	if err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func (p *Provider) Rehearse(ctx context.Context, id compute.ID) error {
 
 // PID returns the number of an instance's qemu, and its stage.
 func (p *Provider) PID(id compute.ID) (int, string) {
-	own, _ := p.owner(id)
+	own, _ := p.homes.Read(id)
 	return own.PID, string(own.Stage)
 }
 

@@ -229,10 +229,7 @@ func (p *Provider) seed(own *owner, home string) (s seed, err error) {
 
 // Check looks whether a machine's qemu lives and has no trouble. It wakes nothing.
 func (p *Provider) Check(ctx context.Context, id compute.ID) error {
-	own, err := p.owner(id)
-	if err == nil && !p.ours(own) {
-		err = errNoInstance
-	}
+	own, err := p.homes.Read(id)
 	if err != nil {
 		return fault("Check", id, err)
 	}
@@ -263,7 +260,7 @@ func (p *Provider) trouble(ctx context.Context, op string, id compute.ID) error 
 	case err != nil && ctx.Err() != nil:
 		return fault(op, id, ctx.Err())
 	case err != nil:
-		if own, gone := p.owner(id); gone == nil {
+		if own, gone := p.homes.Read(id); gone == nil {
 			if ok, gone := own.Alive(); gone == nil && !ok { // it ended just now
 				return p.dead(op, id)
 			}
@@ -304,11 +301,7 @@ const (
 
 // Console returns the last of what a machine said on its serial console, at most 1 MiB.
 func (p *Provider) Console(_ context.Context, id compute.ID) (string, error) {
-	own, err := p.owner(id)
-	if err == nil && !p.ours(own) {
-		err = errNoInstance
-	}
-	if err != nil {
+	if _, err := p.homes.Read(id); err != nil {
 		return "", fault("Console", id, err)
 	}
 	p.trim(id)
@@ -355,7 +348,7 @@ func (p *Provider) trim(id compute.ID) {
 
 // Stop shuts a machine down: it is asked by its power button, and after grace qemu is told to quit; a qemu that does not is killed.
 func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration) error {
-	l, own, err := p.mine(ctx, id)
+	l, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
 		return fault("Stop", id, err)
 	}
@@ -390,7 +383,7 @@ func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration)
 
 // Start boots a machine that was shut down, with its disk as it was then.
 func (p *Provider) Start(ctx context.Context, id compute.ID) error {
-	l, own, err := p.mine(ctx, id)
+	l, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
 		return fault("Start", id, err)
 	}
@@ -409,7 +402,7 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 	was := own
 	if err := p.start(ctx, q, &own, m); err != nil {
 		own.Process = proc.Process{}
-		_ = was.write(p.home(id)) // or the next Create would make its disk anew
+		_ = p.homes.Write(was) // or the next Create would make its disk anew
 		return fault("Start", id, err)
 	}
 	return fault("Start", id, p.record(&own, booting))

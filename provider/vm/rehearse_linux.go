@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/homes"
 	"github.com/hostler-project/hostler/provider/vm/guest"
 	"github.com/hostler-project/hostler/remote/agent"
 )
@@ -161,9 +162,9 @@ func (p *Provider) alone(id compute.ID) (*os.File, error) {
 func (p *Provider) stir(ctx context.Context, id compute.ID, uuid string) (own owner, out *line, err error) {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
-	l, own, err := p.lock(ctx, id)
+	l, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
-		if errors.Is(err, errNoInstance) || errors.Is(err, errForeign) {
+		if errors.Is(err, homes.ErrNone) {
 			err = nil
 		}
 		return own, nil, err
@@ -217,7 +218,7 @@ func (p *Provider) practise(ctx context.Context, own *owner, l *line) error {
 		return err
 	}
 	own.Last = l.port
-	if now, err := p.owner(id); err != nil || now.UUID != own.UUID || now.Stage != awake {
+	if now, err := p.homes.Read(id); err != nil || now.UUID != own.UUID || now.Stage != awake {
 		return l.Close() // it is somebody's
 	}
 	if err := l.introduce(ctx, guest.Identity{}); err != nil {
@@ -246,9 +247,9 @@ func (p *Provider) halt(ctx context.Context, was owner) error {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	id := compute.ID(was.ID)
-	l, own, err := p.lock(ctx, id)
+	l, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
-		if errors.Is(err, errNoInstance) || errors.Is(err, errForeign) {
+		if errors.Is(err, homes.ErrNone) {
 			err = nil
 		}
 		return err

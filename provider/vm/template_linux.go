@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/proc"
+	"github.com/hostler-project/hostler/provider/homes"
 )
 
 // savedVersion is part of what a saved machine depends on: it grows with each change of the guest's side or of the command line.
@@ -77,7 +78,7 @@ func (p *Provider) template(ctx context.Context, q program, own *owner, below di
 		return saved{}, err
 	}
 	defer l.Close()
-	if err := flock(ctx, l); err != nil {
+	if err := homes.Flock(ctx, l); err != nil {
 		return saved{}, err
 	}
 	if s, ok := p.find(key); ok {
@@ -101,7 +102,7 @@ func (p *Provider) template(ctx context.Context, q program, own *owner, below di
 		return s, err
 	}
 	defer held.Close()
-	if err := flock(ctx, held); err != nil {
+	if err := homes.Flock(ctx, held); err != nil {
 		return s, err
 	}
 	err = p.save(ctx, q, own, below, saved{name, dir}, mark)
@@ -348,7 +349,7 @@ func (p *Provider) upWarm(ctx context.Context, q program, own *owner, below disk
 			return err
 		}
 		err = p.restore(ctx, q, own, s)
-		if err == nil || try == 2 || ctx.Err() != nil || p.died(err) || taken(err) || full(err) {
+		if err == nil || try == 2 || ctx.Err() != nil || p.died(err) || taken(err) || homes.Full(err) {
 			return err
 		}
 		p.log.Warn("a saved machine cannot be restored, and is made anew", "source", p.o.Source, "instance", own.ID, "err", err)
@@ -398,7 +399,7 @@ func (p *Provider) stale(current string) {
 	used := map[string]bool{current: true}
 	instances, _ := os.ReadDir(filepath.Join(p.o.Dir, "instances"))
 	for _, e := range instances {
-		if own, err := p.owner(compute.ID(e.Name())); err == nil {
+		if own, err := p.homes.Look(e.Name()); err == nil {
 			used[own.Template] = true
 		}
 	}
@@ -406,7 +407,7 @@ func (p *Provider) stale(current string) {
 	entries, _ := os.ReadDir(all)
 	for _, e := range entries {
 		if e.IsDir() && !used[e.Name()] {
-			_ = p.discard(filepath.Join(all, e.Name()))
+			_, _ = p.homes.Throw(filepath.Join(all, e.Name()))
 		}
 	}
 }

@@ -22,12 +22,14 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/proc"
+	"github.com/hostler-project/hostler/provider/homes"
 )
 
 // Provider makes virtual machines.
 type Provider struct {
 	o          Options
 	log        *slog.Logger
+	homes      *homes.Dir[owner]
 	rehearsals *rehearsals
 	step       func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
 }
@@ -93,7 +95,9 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		return fail("", "%w", err)
 	}
 	o.Dir = dir
-	return &Provider{o: o, log: log, rehearsals: newRehearsals()}, nil
+	p := &Provider{o: o, log: log, rehearsals: newRehearsals()}
+	p.homes = p.keep()
+	return p, nil
 }
 
 // at says that a step begins.
@@ -114,9 +118,11 @@ func fault(op string, id compute.ID, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		kind = nil
-	case errors.Is(err, errNoInstance):
+	case errors.Is(err, homes.ErrNone):
 		kind = compute.ErrNotFound
-	case full(err):
+	case errors.Is(err, homes.ErrForeign):
+		kind = compute.ErrConflict
+	case homes.Full(err):
 		kind = compute.ErrNoCapacity
 	case errors.Is(err, fs.ErrPermission):
 		kind = compute.ErrDenied
@@ -168,12 +174,6 @@ func (p *Provider) instance(o owner) compute.Instance {
 	return compute.Instance{ID: compute.ID(o.ID), Source: p.o.Source, ProviderID: o.UUID, Address: address, Facts: facts}
 }
 
-// plain reports whether a name can be a directory's.
-func plain(id compute.ID) bool {
-	s := string(id)
-	return s != "" && len(s) <= 200 && s[0] != '.' && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool { return r == '/' || r < ' ' || r == 127 })
-}
-
 // List returns this installation's machines of this source.
 func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	if err := ctx.Err(); err != nil {
@@ -182,39 +182,30 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	if err := p.place(); err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(filepath.Join(p.o.Dir, "instances"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fault("List", "", err)
-	}
+	all, err := p.homes.List()
 	var out []compute.Instance
-	for _, e := range entries {
-		if own, err := p.owner(compute.ID(e.Name())); err == nil && p.ours(own) {
-			out = append(out, p.instance(own))
-			if own.Stage == restored || own.Stage == awake {
-				p.later(own, adoption)
-			}
+	for _, own := range all {
+		out = append(out, p.instance(own))
+		if own.Stage == restored || own.Stage == awake {
+			p.later(own, adoption)
 		}
 	}
-	return out, nil
+	return out, fault("List", "", err)
 }
 
 // Create makes a machine and starts it, or finishes one that was begun, or returns the one that is there. With warm = yes the first one takes as
 // long as the machine boots, and a little more.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	none := compute.Instance{}
-	if !plain(spec.ID) {
+	if !homes.Plain(spec.ID) {
 		return none, &compute.Error{Op: "vm.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory")}
 	}
 	if err := p.place(); err != nil {
 		return none, err
 	}
-	p.sweep(ctx, 10*time.Minute) // whoever waits for a new one shall not wait for another's deletion
-	for {
-		in, err := p.create(ctx, spec)
-		if !errors.Is(err, errNoInstance) { // destroyed by another while we waited for its lock
-			return in, fault("Create", spec.ID, err)
-		}
-	}
+	p.homes.Sweep(ctx, 10*time.Minute) // whoever waits for a new one shall not wait for another's deletion
+	in, err := p.create(ctx, spec)
+	return in, fault("Create", spec.ID, err)
 }
 
 func (p *Provider) create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
@@ -223,20 +214,14 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (compute.Insta
 		return none, err
 	}
 	own := owner{
-		Installation: p.o.Installation, Source: p.o.Source, ID: string(spec.ID), UUID: newUUID(), Image: cmp.Or(spec.Image, p.o.Image), Kernel: p.o.Kernel, Initrd: p.o.Initrd,
+		Owner: p.homes.Owner(spec.ID), UUID: newUUID(), Image: cmp.Or(spec.Image, p.o.Image), Kernel: p.o.Kernel, Initrd: p.o.Initrd,
 		Cores: max(p.o.Cores, spec.Cores), Memory: max(p.o.Memory, (spec.Memory+1<<20-1)&^(1<<20-1)), Disk: max(p.o.Disk, spec.Disk),
 	}
 	if !filepath.IsAbs(own.Image) {
 		return none, &compute.Error{Op: "vm.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: fmt.Errorf("image = %s: no absolute path", own.Image),
 			Hint: "set image to the absolute path of a qcow2 or raw disk"}
 	}
-	if err := p.begin(own); err != nil {
-		return none, err
-	}
-	l, own, err := p.lock(ctx, spec.ID)
-	if errors.Is(err, errForeign) {
-		return none, &compute.Error{Op: "vm.Create", ID: spec.ID, Kind: compute.ErrConflict, Err: err}
-	}
+	l, own, err := p.homes.Make(ctx, own)
 	if err != nil {
 		return none, err
 	}
@@ -252,10 +237,10 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (compute.Insta
 
 // Destroy ends a machine, at once, and deletes what there is of it.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
-	l, own, err := p.mine(ctx, id)
+	l, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
-		if errors.Is(err, errNoInstance) {
-			p.sweep(ctx, 0) // a Destroy of before may have died over it
+		if errors.Is(err, homes.ErrNone) {
+			p.homes.Sweep(ctx, 0) // a Destroy of before may have died over it
 		}
 		return fault("Destroy", id, err)
 	}
@@ -266,14 +251,14 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if err := p.at("trash"); err != nil {
 		return err
 	}
-	if err := p.discard(p.home(id)); err != nil {
+	if _, err := p.homes.Throw(p.home(id)); err != nil {
 		return fault("Destroy", id, err)
 	}
 	if err := p.at("delete"); err != nil {
 		return err
 	}
 	p.forget()
-	p.sweep(ctx, 0)
+	p.homes.Sweep(ctx, 0)
 	return nil
 }
 
@@ -282,7 +267,7 @@ func (p *Provider) forget() { _ = os.Remove(filepath.Join(p.o.Dir, "instances"))
 
 // Clean ends a machine and makes it anew, on a new disk layer: from what was saved, with warm = yes, else it boots.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
-	l, own, err := p.mine(ctx, id)
+	l, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
 		return "", fault("Clean", id, err)
 	}
