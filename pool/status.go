@@ -10,27 +10,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// SourceStatus is what a person wants to know of a source.
-type SourceStatus struct {
-	Name, Type  string
-	Counts      compute.Counts
-	Maximum     int // effective; 0: no limit
-	Reserve     int
-	Spare       int
-	Wanted      int
-	Concurrency int
-	Available   *int      // how many more may be in use; nil: no limit
-	Orphaned    bool      // not configured any more, or otherwise than when these instances were made
-	Broken      error     // why it cannot be used
-	Paused      time.Time // nothing is made before
-	LastError   string
-	Failures    int
-	Waiting     int
-	Children    []string
-}
-
 // Status tells of every configured source, and of every older definition that has instances, by name.
-func (p *Pool) Status(ctx context.Context) ([]SourceStatus, error) {
+func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 	var recs []*compute.SourceRecord
 	waiting := map[string]int{}
 	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
@@ -51,7 +32,7 @@ func (p *Pool) Status(ctx context.Context) ([]SourceStatus, error) {
 		return nil, err
 	}
 	byName := map[string]*compute.SourceRecord{}
-	var out []SourceStatus
+	var out []compute.SourceStatus
 	for _, r := range recs {
 		if s := p.configured(r); s != nil {
 			byName[r.Name] = r
@@ -59,11 +40,11 @@ func (p *Pool) Status(ctx context.Context) ([]SourceStatus, error) {
 			s.key = r.Key
 			p.mu.Unlock()
 		} else if r.Counts != (compute.Counts{}) {
-			out = append(out, SourceStatus{Name: r.Name, Type: r.Type, Counts: r.Counts, Orphaned: true, LastError: r.LastError})
+			out = append(out, compute.SourceStatus{Name: r.Name, Type: r.Type, Counts: r.Counts, Orphaned: true, LastError: r.LastError})
 		}
 	}
 	for _, s := range p.ordered {
-		st := SourceStatus{Name: s.Name, Type: s.Type, Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, Broken: s.Err,
+		st := compute.SourceStatus{Name: s.Name, Type: s.Type, Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, Broken: s.Err,
 			Children: s.Children, Waiting: waiting[s.Name]}
 		if r := byName[s.Name]; r != nil {
 			st.Counts, st.Paused, st.LastError, st.Failures = r.Counts, r.Paused, r.LastError, r.Failures
@@ -79,7 +60,7 @@ func (p *Pool) Status(ctx context.Context) ([]SourceStatus, error) {
 		}
 		out = append(out, st)
 	}
-	slices.SortFunc(out, func(a, b SourceStatus) int {
+	slices.SortFunc(out, func(a, b compute.SourceStatus) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(order(a.Orphaned), order(b.Orphaned)))
 	})
 	return out, nil
@@ -144,20 +125,9 @@ func values[T any](in []*T) []T {
 	return out
 }
 
-// TestResult is what `hostler source test` found.
-type TestResult struct {
-	Source   string
-	Instance compute.ID
-	Leaf     compute.ID // the real one, where Instance is a pool's; else the same
-	Create   time.Duration
-	Connect  time.Duration
-	Run      time.Duration
-	Destroy  time.Duration
-}
-
 // Test makes an instance of a source, runs `true` on it and discards it, each timed, whatever the breaker says.
-func (p *Pool) Test(ctx context.Context, name string) (TestResult, error) {
-	res := TestResult{Source: name}
+func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error) {
+	res := compute.TestResult{Source: name}
 	s, err := p.find(name)
 	if err != nil {
 		return res, err

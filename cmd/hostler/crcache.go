@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/pool"
 )
 
 // crcache's exit statuses. run's is that of the command.
@@ -289,7 +288,7 @@ func (a *app) crcacheStatus(ctx context.Context, o *crcacheOptions, words []stri
 		return err
 	}
 	// hostler's own sources have instances in the same state. Here they are not configured, so what there may be of them is not known.
-	sources = slices.DeleteFunc(sources, func(s pool.SourceStatus) bool { return s.Orphaned && !a.isSource(s.Name) })
+	sources = slices.DeleteFunc(sources, func(s compute.SourceStatus) bool { return s.Orphaned && !a.isSource(s.Name) })
 	if sources, err = choose(sources, words); err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/pool"
 )
 
 // The documents that --json prints. docs/json.md describes each field, and a test holds the two together: times are RFC 3339, durations seconds,
@@ -112,7 +111,7 @@ type errorView struct {
 	Hint  string `json:"hint,omitempty"`
 }
 
-func viewSource(s pool.SourceStatus) sourceView {
+func viewSource(s compute.SourceStatus) sourceView {
 	v := sourceView{
 		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), InUse: s.Counts.InUse(), Max: s.Maximum, Available: s.Available, Wanted: s.Wanted,
 		Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, States: stateView(s.Counts), Waiting: s.Waiting, Orphaned: s.Orphaned,

@@ -87,7 +87,7 @@ func (a *app) status(ctx context.Context, names []string, verbose bool, query st
 	return a.table([]string{"instance", "state", "since", "lease", "owner", "ends", "note"}, rows)
 }
 
-func (a *app) statusJSON(ctx context.Context, engine *pool.Pool, sources []pool.SourceStatus) error {
+func (a *app) statusJSON(ctx context.Context, engine *pool.Pool, sources []compute.SourceStatus) error {
 	v := statusView{Sources: []sourceView{}, Instances: []instanceView{}}
 	for _, s := range sources {
 		v.Sources = append(v.Sources, viewSource(s))
@@ -106,7 +106,7 @@ func (a *app) statusJSON(ctx context.Context, engine *pool.Pool, sources []pool.
 }
 
 // selected returns the status of the named sources, sorted by name; of all without names.
-func selected(ctx context.Context, engine *pool.Pool, names []string) ([]pool.SourceStatus, error) {
+func selected(ctx context.Context, engine *pool.Pool, names []string) ([]compute.SourceStatus, error) {
 	all, err := engine.Status(ctx)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func selected(ctx context.Context, engine *pool.Pool, names []string) ([]pool.So
 }
 
 // choose leaves those of the names; without names all.
-func choose(all []pool.SourceStatus, names []string) ([]pool.SourceStatus, error) {
+func choose(all []compute.SourceStatus, names []string) ([]compute.SourceStatus, error) {
 	if len(names) == 0 {
 		return all, nil
 	}
@@ -128,7 +128,7 @@ func choose(all []pool.SourceStatus, names []string) ([]pool.SourceStatus, error
 			return nil, unknownSource(n, known)
 		}
 	}
-	return slices.DeleteFunc(all, func(s pool.SourceStatus) bool { return !slices.Contains(names, s.Name) }), nil
+	return slices.DeleteFunc(all, func(s compute.SourceStatus) bool { return !slices.Contains(names, s.Name) }), nil
 }
 
 func unknownSource(name string, known []string) error {
@@ -140,7 +140,7 @@ func unknownSource(name string, known []string) error {
 }
 
 // ask sums one number over sources; nil: without limit.
-func ask(sources []pool.SourceStatus, query string) *int {
+func ask(sources []compute.SourceStatus, query string) *int {
 	sum := 0
 	for _, s := range sources {
 		switch query {
@@ -164,12 +164,12 @@ func ask(sources []pool.SourceStatus, query string) *int {
 }
 
 // crcacheRow is the part of a row that the old table has too.
-func crcacheRow(s pool.SourceStatus) []string {
+func crcacheRow(s compute.SourceStatus) []string {
 	return []string{s.Name, strconv.Itoa(s.Counts.Cached()), strconv.Itoa(s.Counts.InUse()), strconv.Itoa(s.Maximum)}
 }
 
 // note says what is out of the ordinary about a source.
-func note(s pool.SourceStatus, now time.Time) string {
+func note(s compute.SourceStatus, now time.Time) string {
 	var notes []string
 	add := func(n int, format string) {
 		if n > 0 {
@@ -195,13 +195,13 @@ func note(s pool.SourceStatus, now time.Time) string {
 }
 
 // instancesOf returns the instances of sources, sorted by name, and the leases that they are under.
-func instancesOf(ctx context.Context, engine *pool.Pool, sources []pool.SourceStatus) ([]compute.Instance, map[compute.ID]*compute.Lease, error) {
+func instancesOf(ctx context.Context, engine *pool.Pool, sources []compute.SourceStatus) ([]compute.Instance, map[compute.ID]*compute.Lease, error) {
 	all, err := engine.Instances(ctx, compute.InstanceQuery{})
 	if err != nil {
 		return nil, nil, err
 	}
 	all = slices.DeleteFunc(all, func(i compute.Instance) bool {
-		return !slices.ContainsFunc(sources, func(s pool.SourceStatus) bool { return s.Name == i.Source })
+		return !slices.ContainsFunc(sources, func(s compute.SourceStatus) bool { return s.Name == i.Source })
 	})
 	slices.SortFunc(all, func(a, b compute.Instance) int {
 		return strings.Compare(a.Source+"\x00"+string(a.ID), b.Source+"\x00"+string(b.ID))
