@@ -1,7 +1,6 @@
 package process
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/proc"
 )
 
 // seesStops: a child that was stopped is noticed.
@@ -86,37 +87,14 @@ func socketIn(r *os.Root, name string, listen bool) (string, *os.File, error) {
 func killSession(sid int) {
 	for range 10 {
 		found := false
-		for _, pid := range sessionMembers(sid) {
-			found = unix.Kill(pid, unix.SIGKILL) == nil || found
+		all, _ := proc.All()
+		for pid, s := range all {
+			if s.Session == sid && pid != sid && !s.Ended() {
+				found = unix.Kill(pid, unix.SIGKILL) == nil || found
+			}
 		}
 		if !found {
 			return
 		}
 	}
-}
-
-func sessionMembers(sid int) []int {
-	proc, err := os.Open("/proc")
-	if err != nil {
-		return nil
-	}
-	defer func() { _ = proc.Close() }()
-	names, _ := proc.Readdirnames(-1)
-	var out []int
-	for _, n := range names {
-		pid, err := strconv.Atoi(n)
-		if err != nil || pid == sid {
-			continue
-		}
-		stat, err := os.ReadFile("/proc/" + n + "/stat")
-		if err != nil {
-			continue
-		}
-		// The name in parentheses may hold anything; after it: state, parent, group, session.
-		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-		if len(fields) > 3 && string(fields[0]) != "Z" && string(fields[3]) == strconv.Itoa(sid) {
-			out = append(out, pid)
-		}
-	}
-	return out
 }

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/proc"
 )
 
 // A reaper is a process between us and a command, which inherits the command's orphans, however they have left its group, session and
@@ -232,14 +234,10 @@ func killChildren() {
 		return
 	}
 	// A kernel that does not list children.
-	us := strconv.Itoa(os.Getpid())
-	all, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, name := range all {
-		b, _ := os.ReadFile(name)
-		if fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:]); len(fields) > 1 && string(fields[1]) == us {
-			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil {
-				_ = unix.Kill(pid, unix.SIGKILL)
-			}
+	all, _ := proc.All()
+	for pid, s := range all {
+		if s.Parent == os.Getpid() {
+			_ = unix.Kill(pid, unix.SIGKILL)
 		}
 	}
 }

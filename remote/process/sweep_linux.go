@@ -1,12 +1,12 @@
 package process
 
 import (
-	"bytes"
 	"os"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/proc"
 )
 
 // sweep ends what commands that have ended left behind, where we are the first process of a pid name space that nobody else starts processes in.
@@ -48,20 +48,20 @@ func (o *Orphans) sweep() {
 	if self, err := os.Readlink("/proc/self"); err != nil || self != "1" {
 		return // another name space's
 	}
-	all := processes()
+	all, _ := proc.All() // without it nothing is left that could be known to be an orphan
 	first := ^uint64(0)
 	for pid := range live {
 		if p, ok := all[pid]; ok {
-			first = min(first, p.begun)
+			first = min(first, p.Start)
 		}
 	}
 	for pid, p := range all {
 		top := pid
-		for all[top].parent > 1 {
-			top = all[top].parent
+		for all[top].Parent > 1 {
+			top = all[top].Parent
 		}
 		t := all[top]
-		if pid != 1 && !live[top] && !live[t.group] && !live[t.session] && !live[p.group] && !live[p.session] && t.begun < first {
+		if pid != 1 && !live[top] && !live[t.Group] && !live[t.Session] && !live[p.Group] && !live[p.Session] && t.Start < first {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
 	}
@@ -78,43 +78,4 @@ func (o *Orphans) staying() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.stayed
-}
-
-// seen is what /proc says of a process.
-type seen struct {
-	parent, group, session int
-	begun                  uint64 // in ticks since the machine began
-}
-
-// processes lists all that there are.
-func processes() map[int]seen {
-	out := make(map[int]seen)
-	proc, err := os.Open("/proc")
-	if err != nil {
-		return out
-	}
-	defer func() { _ = proc.Close() }()
-	names, _ := proc.Readdirnames(-1)
-	for _, n := range names {
-		pid, err := strconv.Atoi(n)
-		if err != nil {
-			continue
-		}
-		stat, err := os.ReadFile("/proc/" + n + "/stat")
-		if err != nil {
-			continue
-		}
-		// The name in parentheses may hold anything; after it: state, parent, group, session, and the twentieth is when it was begun.
-		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-		if len(fields) < 20 {
-			continue
-		}
-		var s seen
-		s.parent, _ = strconv.Atoi(string(fields[1]))
-		s.group, _ = strconv.Atoi(string(fields[2]))
-		s.session, _ = strconv.Atoi(string(fields[3]))
-		s.begun, _ = strconv.ParseUint(string(fields[19]), 10, 64)
-		out[pid] = s
-	}
-	return out
 }
