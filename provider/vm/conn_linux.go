@@ -149,7 +149,7 @@ if test -d /run/systemd/system; then case $(systemctl is-system-running) in init
 
 // wake brings an instance to where it can be used, and returns a line to it on which the guest has greeted. With agent = ssh there is no line.
 func (p *Provider) wake(ctx context.Context, id compute.ID) (*line, error) {
-	l, own, err := p.homes.Lock(ctx, id)
+	l, own, err := p.lock(ctx, id)
 	if err != nil {
 		return nil, fault("Connect", id, err)
 	}

@@ -43,6 +43,9 @@ func (p *Provider) State(ctx context.Context, id compute.ID) (string, error) {
 	return m.status(ctx)
 }
 
+// TickRate is that of the time stamp counter.
+func TickRate() int64 { return tickRate() }
+
 // Home is an instance's directory.
 func (p *Provider) Home(id compute.ID) string { return p.home(id) }
 

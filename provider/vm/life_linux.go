@@ -152,6 +152,12 @@ func (p *Provider) bootFiles(own *owner) (initrd, append string, err error) {
 	if own.Accel == "tcg" && !strings.Contains(append, "randomize_va_space") {
 		append += " norandmaps" // what was translated is found again by its address, and starting a program is three times as quick when that is the same
 	}
+	if own.Accel == "tcg" && p.o.Machine == "microvm" && !strings.Contains(append, "tsc_early_khz") {
+		// It has no timer against which a kernel could measure this while the machine that emulates it is busy, and without any clock it stands still.
+		if khz := p.tickRate(); khz > 0 {
+			append += fmt.Sprintf(" tsc_early_khz=%d", khz)
+		}
+	}
 	if p.o.Access == "ssh" || own.Initrd == "" {
 		return own.Initrd, append, nil
 	}
@@ -348,7 +354,7 @@ func (p *Provider) trim(id compute.ID) {
 
 // Stop shuts a machine down: it is asked by its power button, and after grace qemu is told to quit; a qemu that does not is killed.
 func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration) error {
-	l, own, err := p.homes.Lock(ctx, id)
+	l, own, err := p.lock(ctx, id)
 	if err != nil {
 		return fault("Stop", id, err)
 	}
@@ -383,7 +389,7 @@ func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration)
 
 // Start boots a machine that was shut down, with its disk as it was then.
 func (p *Provider) Start(ctx context.Context, id compute.ID) error {
-	l, own, err := p.homes.Lock(ctx, id)
+	l, own, err := p.lock(ctx, id)
 	if err != nil {
 		return fault("Start", id, err)
 	}

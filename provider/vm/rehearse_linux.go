@@ -96,7 +96,13 @@ func (p *Provider) later(own owner, wait time.Duration) {
 	})
 }
 
-// drop ends a machine's rehearsal here, and waits for its end: for whoever works on the machine.
+// lock is for whoever works on a machine: it ends the machine's rehearsal, if that is one of ours, and waits for its lock, which Close lets go.
+func (p *Provider) lock(ctx context.Context, id compute.ID) (*os.File, owner, error) {
+	p.rehearsals.drop(id)
+	return p.homes.Lock(ctx, id)
+}
+
+// drop ends a machine's rehearsal here, and waits for its end.
 func (r *rehearsals) drop(id compute.ID) {
 	r.mu.Lock()
 	n := r.all[id]

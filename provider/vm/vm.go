@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,6 +32,7 @@ type Provider struct {
 	log        *slog.Logger
 	homes      *homes.Dir[owner]
 	rehearsals *rehearsals
+	tickRate   func() int64
 	step       func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
 }
 
@@ -95,7 +97,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		return fail("", "%w", err)
 	}
 	o.Dir = dir
-	p := &Provider{o: o, log: log, rehearsals: newRehearsals()}
+	p := &Provider{o: o, log: log, rehearsals: newRehearsals(), tickRate: sync.OnceValue(tickRate)}
 	p.homes = p.keep()
 	return p, nil
 }
@@ -237,7 +239,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (compute.Insta
 
 // Destroy ends a machine, at once, and deletes what there is of it.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
-	l, own, err := p.homes.Lock(ctx, id)
+	l, own, err := p.lock(ctx, id)
 	if err != nil {
 		if errors.Is(err, homes.ErrNone) {
 			p.homes.Sweep(ctx, 0) // a Destroy of before may have died over it
@@ -267,7 +269,7 @@ func (p *Provider) forget() { _ = os.Remove(filepath.Join(p.o.Dir, "instances"))
 
 // Clean ends a machine and makes it anew, on a new disk layer: from what was saved, with warm = yes, else it boots.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
-	l, own, err := p.homes.Lock(ctx, id)
+	l, own, err := p.lock(ctx, id)
 	if err != nil {
 		return "", fault("Clean", id, err)
 	}

@@ -1,0 +1,29 @@
+package vm
+
+import "time"
+
+// ticks is the processor's time stamp counter, which emulated machines have as theirs.
+func ticks() uint64
+
+// tickRate is how many thousand ticks it counts in a second, to a tenth of a thousandth. It takes a moment.
+func tickRate() int64 {
+	from, began := tickNow()
+	time.Sleep(30 * time.Millisecond)
+	to, ended := tickNow()
+	return (int64(float64(to-from)/float64(ended.Sub(began))*1e6) + 50) / 100 * 100
+}
+
+// tickNow reads the counter and the clock at one time: again and again, and the closest reading counts.
+func tickNow() (uint64, time.Time) {
+	var tick uint64
+	var at time.Time
+	least := time.Hour
+	for range 10 {
+		before := time.Now()
+		n := ticks()
+		if gap := time.Since(before); gap < least {
+			tick, at, least = n, before.Add(gap/2), gap
+		}
+	}
+	return tick, at
+}
