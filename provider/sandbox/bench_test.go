@@ -151,13 +151,17 @@ func cold(b *testing.B, name string, o sandbox.Options, image string, ahead bool
 }
 
 // once runs a command in a sandbox over a connection of its own.
-func once(p *sandbox.Provider, id compute.ID) error {
+func once(p *sandbox.Provider, id compute.ID, args ...string) error {
 	c, err := p.Connect(context.Background(), id)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	exit, err := c.Run(context.Background(), &compute.Command{Args: []string{"/bin/true"}})
+	cmd := &compute.Command{Args: []string{"/bin/true"}}
+	if len(args) > 0 {
+		cmd.Args = args
+	}
+	exit, err := c.Run(context.Background(), cmd)
 	if err == nil && exit.Status() != 0 {
 		err = fmt.Errorf("it ended with %d", exit.Status())
 	}

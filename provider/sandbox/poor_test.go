@@ -32,7 +32,7 @@ const userEnv = "HOSTLER_TEST_POOR_USER"
 func poor(text string) int {
 	lack, dir, _ := strings.Cut(text, ":")
 	o := sandbox.Options{Source: "suite", Installation: mine(), Dir: dir, Network: "none", Agent: built, Home: os.Getenv("HOME")}
-	log := slog.New(slog.DiscardHandler)
+	log, command := slog.New(slog.DiscardHandler), []string{"/bin/true"}
 	switch lack {
 	case "users":
 		if err := confine.ForbidUsers(); err != nil {
@@ -44,17 +44,23 @@ func poor(text string) int {
 				panic(err)
 			}
 			if os.Getenv(userEnv) != "" { // it is his
-				cmd := exec.Command("/proc/self/exe")
-				cmd.Env = append(os.Environ(), userEnv+"=")
-				cmd.Stdout, cmd.Stderr, cmd.Dir = os.Stdout, os.Stderr, "/"
-				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-				if err := cmd.Run(); err != nil {
-					panic(err)
-				}
-				return 0
+				return poorUser()
 			}
 		}
 		log = slog.New(slog.NewTextHandler(os.Stdout, nil))
+	case "below": // something is mounted below the home
+		if os.Geteuid() == 0 {
+			if err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("tmpfs", o.Home+"/mounted", "tmpfs", 0, "mode=755"),
+				os.WriteFile(o.Home+"/mounted/file", nil, 0o644)); err != nil {
+				panic(err)
+			}
+			if os.Getenv(userEnv) != "" {
+				return poorUser()
+			}
+		}
+		log = slog.New(slog.NewTextHandler(os.Stdout, nil))
+		command = []string{"/bin/sh", "-c", "cd && read -r a <file && read -r b <dir/file && echo changed >dir/file && read -r c <dir/file && echo new >new && " +
+			"test $a$b$c = onetwochanged && test -d mounted && test ! -e mounted/file"}
 	case "overlay":
 		if err := noOverlay(); err != nil {
 			panic(err)
@@ -93,7 +99,7 @@ func poor(text string) int {
 	}
 	_, err = p.Create(ctx, compute.Spec{ID: "poor"})
 	if err == nil {
-		err = once(p, "poor")
+		err = once(p, "poor", command...)
 	}
 	if lack == "privacy" {
 		mounts, _ := os.ReadFile("/proc/self/mountinfo")
@@ -120,6 +126,18 @@ func poor(text string) int {
 	return 0
 }
 
+// poorUser is the rest of it as an ordinary user.
+func poorUser() int {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), userEnv+"=")
+	cmd.Stdout, cmd.Stderr, cmd.Dir = os.Stdout, os.Stderr, "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	if err := cmd.Run(); err != nil {
+		panic(err)
+	}
+	return 0
+}
+
 // stacked mounts overlays over a directory, as many as the kernel puts one over the other.
 func stacked(dir, at string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
@@ -140,42 +158,66 @@ func stacked(dir, at string) error {
 
 // TestNotSilent: where a directory cannot be shown that is said, once, and by doctor.
 func TestNotSilent(t *testing.T) {
+	for _, user := range []bool{false, true} {
+		out, home := poorHome(t, "maps", user)
+		if n := strings.Count(out, "level=WARN"); n != 1 || !strings.Contains(out, "path="+home+" err=") || !strings.Contains(out, "error: <nil>") {
+			t.Errorf("user %v: %d warnings in\n%s", user, n, out)
+		}
+		if !strings.Contains(out, "found: warn sandbox: files "+home+" is empty") {
+			t.Errorf("user %v: doctor says\n%s", user, out)
+		}
+	}
+}
+
+// TestMountBelowHome: of a home in which something is mounted that is no disk all else is shown.
+func TestMountBelowHome(t *testing.T) {
+	for _, user := range []bool{false, true} {
+		out, home := poorHome(t, "below", user)
+		if strings.Contains(out, "level=WARN") || !strings.Contains(out, "error: <nil>") {
+			t.Errorf("user %v:\n%s", user, out)
+		}
+		if b, err := os.ReadFile(filepath.Join(home, "dir", "file")); err != nil || string(b) != "two\n" {
+			t.Errorf("user %v: on the host: %q, %v", user, b, err)
+		}
+	}
+}
+
+// poorHome runs poor in a home of its own, and returns what it says.
+func poorHome(t *testing.T, lack string, user bool) (out, home string) {
+	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("not silent: only root makes such a directory")
+		t.Skip("home: only root mounts something there")
 	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, user := range []bool{false, true} {
-		base, err := os.MkdirTemp("", "hostler-test-*")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = os.RemoveAll(base) })
-		home, dir, env := filepath.Join(base, "home"), filepath.Join(base, "state"), userEnv+"="
-		steps := []error{os.Chmod(base, 0o755), os.Mkdir(home, 0o755), os.Mkdir(dir, 0o755)}
-		if user {
-			steps = append(steps, os.Chown(home, nobody, nobody), os.Chown(dir, nobody, nobody))
-			env += "1"
-		}
-		if err := errors.Join(steps...); err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.CommandContext(t.Context(), self)
-		cmd.Env = append(os.Environ(), poorEnv+"=maps:"+dir, "HOME="+home, "TMPDIR="+dir, env)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		if n := strings.Count(string(out), "level=WARN"); n != 1 || !strings.Contains(string(out), "path="+home+" err=") || !strings.Contains(string(out), "error: <nil>") {
-			t.Errorf("user %v: %d warnings in\n%s", user, n, out)
-		}
-		if !strings.Contains(string(out), "found: warn sandbox: files "+home+" is empty") {
-			t.Errorf("user %v: doctor says\n%s", user, out)
-		}
+	base, err := os.MkdirTemp("", "hostler-test-*")
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = os.RemoveAll(base) })
+	dir, env := filepath.Join(base, "state"), userEnv+"="
+	home = filepath.Join(base, "home")
+	steps := []error{os.Chmod(base, 0o755), os.Mkdir(home, 0o755), os.Mkdir(dir, 0o755), os.Mkdir(home+"/mounted", 0o755), os.Mkdir(home+"/dir", 0o755),
+		os.WriteFile(home+"/file", []byte("one\n"), 0o644), os.WriteFile(home+"/dir/file", []byte("two\n"), 0o644)}
+	if user {
+		for _, name := range []string{home, dir, home + "/mounted", home + "/dir", home + "/file", home + "/dir/file"} {
+			steps = append(steps, os.Chown(name, nobody, nobody))
+		}
+		env += "1"
+	}
+	if err := errors.Join(steps...); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Env = append(os.Environ(), poorEnv+"="+lack+":"+dir, "HOME="+home, "TMPDIR="+dir, env)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
+	text, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return string(text), home
 }
 
 // otherEngine runs a command by an engine that needs nothing of what sandboxes need.
