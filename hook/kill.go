@@ -1,11 +1,10 @@
 package hook
 
 import (
-	"bytes"
-	"os"
-	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/hostler-project/hostler/proc"
 )
 
 // grace is what a script has for its traps after SIGTERM.
@@ -33,20 +32,13 @@ func kill(pid int, ended <-chan struct{}) {
 	}
 }
 
-// process is a line of the process table.
-type process struct {
-	parent, session int
-	start           string // with the number, this tells a process from a later one
-	dead            bool   // only waits to be waited for
-}
-
 // family returns the living processes of a session and the descendants of its leader and of those known already, by number, with their start.
-func family(leader int, known map[int]string) map[int]string {
-	table := processes()
-	in := map[int]string{}
+func family(leader int, known map[int]uint64) map[int]uint64 {
+	table, _ := proc.All() // elsewhere than on Linux there is none, and the process group is all that is killed
+	in := map[int]uint64{}
 	for pid, p := range table {
-		if p.session == leader || pid == leader && known == nil || known[pid] == p.start && p.start != "" {
-			in[pid] = p.start
+		if start, ok := known[pid]; p.Session == leader || pid == leader && known == nil || ok && start == p.Start {
+			in[pid] = p.Start
 		}
 	}
 	for grown := true; grown; {
@@ -55,49 +47,15 @@ func family(leader int, known map[int]string) map[int]string {
 			if _, ok := in[pid]; ok {
 				continue
 			}
-			if _, ok := in[p.parent]; ok {
-				in[pid], grown = p.start, true
+			if _, ok := in[p.Parent]; ok {
+				in[pid], grown = p.Start, true
 			}
 		}
 	}
 	for pid := range in {
-		if table[pid].dead {
+		if table[pid].Ended() {
 			delete(in, pid)
 		}
 	}
 	return in
-}
-
-// processes reads the process table of Linux. Elsewhere there is none, and the process group is all that is killed.
-func processes() map[int]process {
-	dir, err := os.Open("/proc")
-	if err != nil {
-		return nil
-	}
-	defer dir.Close()
-	names, _ := dir.Readdirnames(-1)
-	table := make(map[int]process, len(names))
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		stat, err := os.ReadFile("/proc/" + name + "/stat")
-		if err != nil {
-			continue
-		}
-		i := bytes.LastIndexByte(stat, ')') // the name before it may hold anything
-		if i < 0 {
-			continue
-		}
-		f := bytes.Fields(stat[i+1:]) // state ppid pgrp session ...; the start is the 22nd field of all
-		if len(f) < 20 {
-			continue
-		}
-		parent, _ := strconv.Atoi(string(f[1]))
-		session, _ := strconv.Atoi(string(f[3]))
-		state := f[0][0]
-		table[pid] = process{parent: parent, session: session, start: string(f[19]), dead: state == 'Z' || state == 'X'}
-	}
-	return table
 }

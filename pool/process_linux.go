@@ -1,25 +1,19 @@
 package pool
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
-	"os"
-	"strconv"
+	"io/fs"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/proc"
 )
 
-// ProcessOf returns what tells a living process from a later one with its number: the 22nd field of /proc/PID/stat, proc(5).
+// ProcessOf returns what tells a living process from a later one with its number. ErrNotFound: there is none.
 func ProcessOf(pid int) (compute.Process, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
+	s, err := proc.Look(pid)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && s.Ended() {
 		return compute.Process{}, &compute.Error{ID: compute.ID(fmt.Sprint("process ", pid)), Kind: compute.ErrNotFound, Err: err}
 	}
-	// The second field is the program's name in brackets, which may hold anything, brackets and spaces too.
-	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(f) < 20 || f[0][0] == 'Z' || f[0][0] == 'X' {
-		return compute.Process{}, &compute.Error{ID: compute.ID(fmt.Sprint("process ", pid)), Kind: compute.ErrNotFound}
-	}
-	start, err := strconv.ParseUint(string(f[19]), 10, 64)
-	return compute.Process{PID: pid, Start: start}, err
+	return compute.Process{PID: pid, Start: s.Start}, err
 }

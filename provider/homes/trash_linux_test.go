@@ -199,7 +199,7 @@ func TestHostileTrees(t *testing.T) {
 			}
 			return err
 		},
-		"deep": func() error { return deep(at(), name[:200], 3000) },
+		"deep": func() error { return deep(at(), name[:200], 500) },
 	}
 	var few, files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
@@ -258,7 +258,7 @@ func deep(top, name string, depth int) error {
 
 // TestRemoveTogether has many delete the same trees at once: none of them stumbles over another.
 func TestRemoveTogether(t *testing.T) {
-	for range 20 {
+	for range 5 {
 		top := filepath.Join(t.TempDir(), "tree")
 		for n := range 30 {
 			for _, sub := range []string{"a/b/c/d", "a/e/f", "g"} {
