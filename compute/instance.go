@@ -64,6 +64,7 @@ type Instance struct {
 	Resume     int       // hooks done of the step that it is in, so that a repeated step goes on after them
 	Basis      int64     // the event, of making or of cleaning, that the next hand-out rests on
 	Phases     Phases    // how long each phase of making it took
+	Cold       bool      // it is stopped: ready, and to be started before it is handed out
 }
 
 // Phases are the timed parts of a cold start.

@@ -15,6 +15,7 @@ type SourceRecord struct {
 	Failures  int       // to create, in a row
 	Paused    time.Time // no create before; zero: not paused
 	LastError string    // of the last failure to create
+	Aim       Aim       // what the director wants of it
 }
 
 // Counts are a source's instances by state.

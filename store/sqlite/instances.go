@@ -241,15 +241,16 @@ func (t *tx) DropInstance(i *compute.Instance) error {
 }
 
 const sourceColumns = `key, name, digest, type, place, definition, failures, paused, last_error,
- creating, setting_up, ready, leased, cleaning, failed, discarding, held`
+ creating, setting_up, ready, leased, cleaning, failed, discarding, held, aim_reserve, aim_spare, aim_until`
 
 func scanSource(s scanner) (*compute.SourceRecord, error) {
 	var r compute.SourceRecord
-	var paused int64
+	var paused, until int64
 	c := &r.Counts
 	err := s.Scan(&r.Key, &r.Name, &r.Digest, &r.Type, &r.Place, &r.Definition, &r.Failures, &paused, &r.LastError,
-		&c.Creating, &c.SettingUp, &c.Ready, &c.Leased, &c.Cleaning, &c.Failed, &c.Discarding, &c.Held)
-	r.Paused = instant(paused)
+		&c.Creating, &c.SettingUp, &c.Ready, &c.Leased, &c.Cleaning, &c.Failed, &c.Discarding, &c.Held,
+		&r.Aim.Reserve, &r.Aim.Spare, &until)
+	r.Paused, r.Aim.Until = instant(paused), instant(until)
 	return &r, err
 }
 
@@ -318,11 +319,13 @@ func (t *tx) SourcesNamed(name string) ([]*compute.SourceRecord, error) {
 func (t *tx) SaveSource(r *compute.SourceRecord) error {
 	t.sources = nil
 	if r.Key != 0 {
-		return t.update(r.Name, "UPDATE sources SET failures = ?, paused = ?, last_error = ?, definition = ?, type = ?, place = ? WHERE key = ?",
-			r.Failures, nanos(r.Paused), r.LastError, r.Definition, r.Type, r.Place, r.Key)
+		return t.update(r.Name, `UPDATE sources SET failures = ?, paused = ?, last_error = ?, definition = ?, type = ?, place = ?,
+ aim_reserve = ?, aim_spare = ?, aim_until = ? WHERE key = ?`,
+			r.Failures, nanos(r.Paused), r.LastError, r.Definition, r.Type, r.Place, r.Aim.Reserve, r.Aim.Spare, nanos(r.Aim.Until), r.Key)
 	}
-	res, err := t.write("INSERT INTO sources (name, digest, type, place, definition, failures, paused, last_error) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		r.Name, r.Digest, r.Type, r.Place, r.Definition, r.Failures, nanos(r.Paused), r.LastError)
+	res, err := t.write(`INSERT INTO sources (name, digest, type, place, definition, failures, paused, last_error, aim_reserve, aim_spare, aim_until)
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.Name, r.Digest, r.Type, r.Place, r.Definition, r.Failures, nanos(r.Paused), r.LastError, r.Aim.Reserve, r.Aim.Spare, nanos(r.Aim.Until))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -130,4 +131,32 @@ func limited(t *testing.T, st *sqlite.Store, n int) (got int) {
 		t.Fatal(err)
 	}
 	return got
+}
+
+// TestOlder: a file of the first format is brought to this one with what is in it.
+func TestOlder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	s, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Update(t.Context(), func(tx compute.Tx) error { return tx.SaveSource(&compute.SourceRecord{Name: "web", Digest: "d", Failures: 3}) })
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	raw(t, path, false, "ALTER TABLE sources DROP COLUMN aim_reserve", "ALTER TABLE sources DROP COLUMN aim_spare", "ALTER TABLE sources DROP COLUMN aim_until",
+		"DELETE FROM goose_db_version WHERE version_id = 2", "PRAGMA user_version = 1", "PRAGMA wal_checkpoint(TRUNCATE)")
+	s = mustOpen(t, path)
+	err = s.Update(t.Context(), func(tx compute.Tx) error {
+		r, err := tx.Source("web", "d")
+		if err != nil || r.Failures != 3 || r.Aim != (compute.Aim{}) {
+			t.Errorf("%+v %v", r, err)
+			return err
+		}
+		r.Aim.Spare = 2
+		return tx.SaveSource(r)
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }

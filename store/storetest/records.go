@@ -23,7 +23,7 @@ var odd = []string{"", " ", "it's", `"quoted" \ back`, "ein Wörtchen, 日本語
 func fullInstance(src *compute.SourceRecord, id compute.ID) *compute.Instance {
 	return &compute.Instance{ID: id, Source: src.Name, ProviderID: "i-1", Address: "10.1.2.3", Facts: map[string]string{"os": "x", "": "y"}, SourceKey: src.Key,
 		State: compute.Leased, Since: at(1), Created: at(2), ReadyAt: at(3), Generation: 1 << 40, Uses: 5, Worker: 1<<52 - 1, Wanted: "lease", Child: "web-3",
-		Attempts: 7, Retry: at(4), Reason: "because", Resume: 3, Basis: 99, Phases: compute.Phases{Wait: 1, Create: 2, Connect: 1 << 50, SetUp: 4}}
+		Attempts: 7, Retry: at(4), Reason: "because", Resume: 3, Basis: 99, Phases: compute.Phases{Wait: 1, Create: 2, Connect: 1 << 50, SetUp: 4}, Cold: true}
 }
 
 // instances puts and gets records with every field set and with none, and changes every field that may change.
@@ -204,7 +204,7 @@ func pickDisjoint(t *testing.T, r *rig) {
 // sources puts, gets and changes records of sources, whose counts stay the store's own.
 func sources(t *testing.T, r *rig) {
 	full := &compute.SourceRecord{Name: "web", Digest: "d1", Type: "fake", Definition: []byte("a\x00b\xff"), Failures: 3, Paused: at(1), LastError: "it's full",
-		Counts: compute.Counts{Ready: 77}}
+		Counts: compute.Counts{Ready: 77}, Aim: compute.Aim{Reserve: 5, Spare: 1 << 40, Until: at(2)}}
 	bare := &compute.SourceRecord{Name: "web", Digest: "d2"}
 	first := &compute.SourceRecord{Name: "a", Digest: ""}
 	for _, s := range []*compute.SourceRecord{full, bare, first} {

@@ -1,0 +1,93 @@
+package compute
+
+import (
+	"context"
+	"time"
+)
+
+// Aim is what the director wants of a source for some time, in place of the reserve and the spare ones that are configured. It is kept with the
+// source, so that all processes on one store keep at release what the director wants kept.
+type Aim struct {
+	Reserve int       `json:"reserve"`
+	Spare   int       `json:"spare"`
+	Until   time.Time `json:"until"` // it counts until then; zero: there is none
+}
+
+// Snapshot is what a director looks at: the sources as they stand at one moment, copied.
+type Snapshot struct {
+	Time    time.Time
+	Sources []SourceState // those that are configured, by name
+}
+
+// SourceState is a source as the director needs to know it.
+type SourceState struct {
+	Name    string
+	Type    string
+	Broken  error // why it cannot be used; nil
+	Counts  Counts
+	Present int // what takes a place under the maximum, with what older definitions of the source still have
+	Booked  int // of those being made, how many a request waits for: they are as good as in use
+	Cold    int // of Counts.Ready, how many are stopped
+	Waiting int // how many instances the requests in the queue ask for
+
+	Reserve  int           // as configured
+	Spare    int           // as configured
+	Maximum  int           // effective; 0: no limit
+	ColdMost int           // so many may be kept stopped, where the provider can stop and start; else 0
+	Idle     time.Duration // a surplus instance stays for so long
+	Aim      Aim           // as it stands
+	Idlers   []Idler       // ready instances, those that stand idle the longest first; left out where none can be too many
+	Demand   Demand
+
+	Paused    time.Time // nothing is made before
+	Failures  int       // to create, in a row
+	LastError string    // of these
+}
+
+// Idler is a ready instance.
+type Idler struct {
+	ID    ID
+	Since time.Time // when it became ready
+	Cold  bool      // it is stopped
+}
+
+// Demand is what is known of the leases of a source that were given lately, and of how long it takes to make an instance.
+type Demand struct {
+	Given  int           // leases given within Window
+	Window time.Duration // how far back is looked
+	Late   int           // of Given, those within the last tenth of it
+	Spread float64       // of the leases given in a sixtieth of Window, the variance over the mean; 1 for a Poisson process; 0: too few to tell
+	Held   time.Duration // how long a lease lasted, in the mean, until the instance could be used again; 0: not known, or it is not used again
+	Made   time.Duration // how long it took to make an instance, in the mean; 0: not known
+}
+
+// Verb is what a directive does.
+type Verb string
+
+// The verbs of directives.
+const (
+	VerbCreate  Verb = "create"  // Count instances for the cache
+	VerbStart   Verb = "start"   // a cold instance
+	VerbStop    Verb = "stop"    // a ready instance, which then is cold
+	VerbDiscard Verb = "discard" // a ready instance
+	VerbAim     Verb = "aim"     // what the source is to keep from now on
+)
+
+// Directive is one thing that the director wants done, and why.
+type Directive struct {
+	Verb     Verb
+	Source   string
+	Instance ID     // of start, stop and discard
+	Count    int    // of create
+	Total    int    // of create: no more than brings the source to so many, cached (cold ones left out) and in use together
+	Aim      Aim    // of aim
+	Reason   string // for people, a phrase
+}
+
+// Stopper is a provider whose computers can be stopped, and started again with what they have on their disks.
+type Stopper interface {
+	// Stop shuts a computer down; it has so long to do that itself. One that is stopped already is no error.
+	Stop(ctx context.Context, id ID, grace time.Duration) error
+	// Start starts it again; Connect says ErrNotReady until it has booted. One that runs is no error.
+	Start(ctx context.Context, id ID) error
+}
