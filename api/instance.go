@@ -1,0 +1,71 @@
+package api
+
+import (
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Instance is an instance.
+type Instance struct {
+	Name       string            `json:"name"`
+	Source     string            `json:"source" doc:"its source's name"`
+	State      string            `json:"state" enum:"creating,setting-up,ready,leased,cleaning,failed,discarding,held"`
+	Since      time.Time         `json:"since" doc:"when it got into this state"`
+	Created    time.Time         `json:"created" doc:"when it was recorded"`
+	Address    string            `json:"address,omitempty"`
+	ProviderID string            `json:"provider_id,omitempty" doc:"the provider's own identifier"`
+	Facts      map[string]string `json:"facts,omitempty" doc:"what the provider knows"`
+	Uses       int               `json:"uses" doc:"how often it was handed out"`
+	Generation int64             `json:"generation" doc:"grows with each hand-out"`
+	Behind     string            `json:"behind,omitempty" doc:"of a pool's instance: the child's instance"`
+	Reason     string            `json:"reason,omitempty" doc:"why it is failed or held, or why discarding it failed"`
+	Phases     Phases            `json:"phases"`
+	Lease      *Lease            `json:"lease,omitempty" doc:"that it is under"`
+}
+
+// Phases says how long the phases of making an instance took, in seconds; 0: it did not happen.
+type Phases struct {
+	Wait    float64 `json:"wait" doc:"in the queue"`
+	Create  float64 `json:"create" doc:"the provider made it"`
+	Connect float64 `json:"connect" doc:"until it answered"`
+	SetUp   float64 `json:"set_up" doc:"provision.d"`
+}
+
+// NewInstance is the document of an instance and the lease that it is under; nil: none.
+func NewInstance(i compute.Instance, lease *compute.Lease) Instance {
+	v := Instance{
+		Name: string(i.ID), Source: i.Source, State: string(i.State), Since: i.Since, Created: i.Created, Address: i.Address, ProviderID: i.ProviderID,
+		Facts: i.Facts, Uses: i.Uses, Generation: i.Generation, Behind: string(i.Child), Reason: i.Reason, Phases: NewPhases(i.Phases),
+	}
+	if lease != nil {
+		l := NewLease(*lease)
+		v.Lease = &l
+	}
+	return v
+}
+
+// NewPhases is the document of phases.
+func NewPhases(p compute.Phases) Phases {
+	return Phases{p.Wait.Seconds(), p.Create.Seconds(), p.Connect.Seconds(), p.SetUp.Seconds()}
+}
+
+// Compute is the instance of a document, as far as it is told, and its lease.
+func (v Instance) Compute() (compute.Instance, *compute.Lease) {
+	i := compute.Instance{
+		ID: compute.ID(v.Name), Source: v.Source, State: compute.State(v.State), Since: v.Since, Created: v.Created, Address: v.Address,
+		ProviderID: v.ProviderID, Facts: v.Facts, Uses: v.Uses, Generation: v.Generation, Child: compute.ID(v.Behind), Reason: v.Reason,
+		Phases: compute.Phases{Wait: span(v.Phases.Wait), Create: span(v.Phases.Create), Connect: span(v.Phases.Connect), SetUp: span(v.Phases.SetUp)},
+	}
+	if v.Lease == nil {
+		return i, nil
+	}
+	l := v.Lease.Compute()
+	return i, &l
+}
+
+// HoldRequest keeps instances aside.
+type HoldRequest struct {
+	Names  []string `json:"names" minItems:"1" doc:"of instances, or of their leases"`
+	Reason string   `json:"reason,omitempty" maxLength:"1000" doc:"why, for people to read"`
+}

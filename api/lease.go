@@ -1,0 +1,171 @@
+package api
+
+import (
+	"math"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Lease is a lease.
+type Lease struct {
+	ID         string            `json:"id" doc:"of the lease"`
+	Name       string            `json:"name,omitempty" doc:"unique among those that live"`
+	Instance   string            `json:"instance" doc:"the instance's name"`
+	Source     string            `json:"source"`
+	Owner      string            `json:"owner"`
+	Purpose    string            `json:"purpose,omitempty" doc:"for people to read"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	Generation int64             `json:"generation" doc:"the instance's, when the lease was given"`
+	Given      time.Time         `json:"given"`
+	Used       time.Time         `json:"used" doc:"last use known"`
+	TTL        float64           `json:"ttl" doc:"seconds; 0: none"`
+	Idle       float64           `json:"idle" doc:"seconds that it may be unused; 0: without limit"`
+	Expires    *time.Time        `json:"expires" doc:"by its ttl; null: never"`
+	Deadline   *time.Time        `json:"deadline" doc:"when it ends unless it is used or extended; null: never"`
+	PID        int               `json:"pid,omitempty" doc:"it ends with this process of the controller's machine"`
+	Pool       string            `json:"pool,omitempty" doc:"the pool's instance that holds it"`
+}
+
+// NewLease is the document of a lease.
+func NewLease(l compute.Lease) Lease {
+	return Lease{
+		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Purpose: l.Purpose, Labels: l.Labels,
+		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: l.TTL.Seconds(), Idle: l.Idle.Seconds(), Expires: when(l.Expires),
+		Deadline: when(l.Deadline()), PID: l.For.PID, Pool: string(l.Pool),
+	}
+}
+
+// Compute is the lease of a document. When its process began is not told.
+func (l Lease) Compute() compute.Lease {
+	out := compute.Lease{
+		ID: l.ID, Name: l.Name, Instance: compute.ID(l.Instance), Source: l.Source, Owner: l.Owner, Purpose: l.Purpose, Labels: l.Labels,
+		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: span(l.TTL), Idle: span(l.Idle), For: compute.Process{PID: l.PID}, Pool: compute.ID(l.Pool),
+	}
+	if l.Expires != nil {
+		out.Expires = *l.Expires
+	}
+	return out
+}
+
+// AcquireRequest asks for instances: all of them are given, or none. What is left out is as the source has it.
+type AcquireRequest struct {
+	Source  string            `json:"source" minLength:"1" doc:"the source's name"`
+	Count   *int              `json:"count,omitempty" minimum:"0" maximum:"100000" doc:"how many; 1 unless it is said"`
+	Owner   string            `json:"owner,omitempty" doc:"whose they are to be; for administrators: the caller's unless it is said"`
+	Purpose string            `json:"purpose,omitempty" maxLength:"1000" doc:"what for, for people to read"`
+	Name    string            `json:"name,omitempty" maxLength:"200" doc:"a name for the lease, unique among those that live; with a count of 1 only"`
+	TTL     *float64          `json:"ttl,omitempty" doc:"the lease ends so many seconds after it was given or extended; 0: it does not"`
+	Idle    *float64          `json:"idle,omitempty" doc:"it ends when unused for so many seconds; 0: it does not"`
+	Wait    *float64          `json:"wait,omitempty" doc:"at most so many seconds in the queue; 0: not at all; 600 unless it is said"`
+	Cores   int               `json:"cores,omitempty" minimum:"0" doc:"at least so many"`
+	Memory  int64             `json:"memory,omitempty" minimum:"0" doc:"bytes, at least"`
+	Disk    int64             `json:"disk,omitempty" minimum:"0" doc:"bytes, at least"`
+	Labels  map[string]string `json:"labels,omitempty" doc:"kept with the lease"`
+	For     *Process          `json:"for,omitempty" doc:"the leases end with this process; for callers on the controller's machine, by its socket"`
+	New     bool              `json:"new,omitempty" doc:"take nothing that stands ready: make all of them"`
+	Cached  bool              `json:"cached_only,omitempty" doc:"take what stands ready and make nothing; fewer are no error"`
+}
+
+// Process names a process on a machine.
+type Process struct {
+	PID   int    `json:"pid" minimum:"2"`
+	Start uint64 `json:"start" doc:"when it began, in the kernel's ticks since boot"`
+}
+
+// WaitDefault is how long a request waits in the queue that does not say.
+const WaitDefault = 10 * time.Minute
+
+// NewAcquireRequest is the document of a request.
+func NewAcquireRequest(r compute.Request) AcquireRequest {
+	wait := r.Wait.Seconds()
+	out := AcquireRequest{
+		Source: r.Source, Count: &r.Count, Owner: r.Owner, Purpose: r.Purpose, Name: r.Name, TTL: limit(r.TTL), Idle: limit(r.Idle), Wait: &wait,
+		Cores: r.Cores, Memory: r.Memory, Disk: r.Disk, Labels: r.Labels, New: r.New, Cached: r.CachedOnly,
+	}
+	if r.For.PID != 0 {
+		out.For = &Process{r.For.PID, r.For.Start}
+	}
+	return out
+}
+
+// Compute is the request of a document.
+func (r AcquireRequest) Compute() compute.Request {
+	out := compute.Request{
+		Source: r.Source, Count: 1, Owner: r.Owner, Purpose: r.Purpose, Name: r.Name, TTL: unlimit(r.TTL), Idle: unlimit(r.Idle), Wait: WaitDefault,
+		Cores: r.Cores, Memory: r.Memory, Disk: r.Disk, Labels: r.Labels, New: r.New, CachedOnly: r.Cached,
+	}
+	if r.Count != nil {
+		out.Count = *r.Count
+	}
+	if r.Wait != nil {
+		out.Wait = span(*r.Wait)
+	}
+	if r.For != nil {
+		out.For = compute.Process{PID: r.For.PID, Start: r.For.Start}
+	}
+	return out
+}
+
+// Acquired is what a request gave: the first lease, and where more or none were asked for, or fewer given, all of them.
+type Acquired struct {
+	Lease
+	Leases []Lease `json:"leases,omitempty" doc:"all of them, sorted by instance, where a count was given"`
+}
+
+// ExtendRequest asks for a longer lease.
+type ExtendRequest struct {
+	TTL *float64 `json:"ttl,omitempty" doc:"another ttl, in seconds; 0: none. Left out: that which it has, from now"`
+}
+
+// when is null for the zero time.
+func when(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// span is a number of seconds.
+func span(seconds float64) time.Duration {
+	d := seconds * float64(time.Second)
+	if d >= math.MaxInt64 || math.IsNaN(d) {
+		return math.MaxInt64
+	}
+	if d <= math.MinInt64 {
+		return math.MinInt64
+	}
+	return time.Duration(math.Round(d))
+}
+
+// limit is a limit of compute.Request's: 0 is the source's and negative is none.
+func limit(d time.Duration) *float64 {
+	if d == 0 {
+		return nil
+	}
+	s := max(0, d.Seconds())
+	return &s
+}
+
+func unlimit(s *float64) time.Duration {
+	if s == nil {
+		return 0
+	}
+	if d := span(*s); d > 0 {
+		return d
+	}
+	return -1
+}
+
+// ReleaseRequest gives instances back: all names are good or nothing changes.
+type ReleaseRequest struct {
+	Names   []string `json:"names" minItems:"1" maxItems:"100000" doc:"instances, or leases by id or name"`
+	Force   bool     `json:"force,omitempty" doc:"discard them, whatever their sources want to keep"`
+	Discard bool     `json:"discard,omitempty" doc:"discard also what is not leased: cached, failed, held and orphaned instances"`
+}
+
+// Compute is another ttl as compute.Leaser's Extend wants it.
+func (r ExtendRequest) Compute() time.Duration { return unlimit(r.TTL) }
+
+// NewExtendRequest is the document of another ttl as compute.Leaser's Extend has it.
+func NewExtendRequest(ttl time.Duration) ExtendRequest { return ExtendRequest{TTL: limit(ttl)} }

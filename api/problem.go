@@ -1,0 +1,87 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Problem is an error, as RFC 9457 has it. Code does not change; Detail is for people.
+type Problem struct {
+	Title  string `json:"title" doc:"the kind, for people"`
+	Status int    `json:"status" doc:"of HTTP"`
+	Code   string `json:"code" doc:"the kind, for programs: failed, unavailable, invalid, no-capacity, too-large, timeout, not-found, conflict, not-leased, stale, not-ready, denied"`
+	Detail string `json:"detail" doc:"what happened, and to which thing"`
+	Hint   string `json:"hint,omitempty" doc:"what the user may do"`
+	ID     string `json:"id,omitempty" doc:"the instance, or the source"`
+}
+
+// ProblemType is the media type of a Problem.
+const ProblemType = "application/problem+json"
+
+// kinds has the finer kinds before their parents. The statuses are design.md 7's.
+var kinds = []struct {
+	kind   *compute.Kind
+	code   string
+	status int
+}{
+	{compute.ErrTooLarge, "too-large", http.StatusTooManyRequests},
+	{compute.ErrNotLeased, "not-leased", http.StatusConflict},
+	{compute.ErrStale, "stale", http.StatusConflict},
+	{compute.ErrNotReady, "not-ready", http.StatusServiceUnavailable},
+	{compute.ErrInvalid, "invalid", http.StatusBadRequest},
+	{compute.ErrNoCapacity, "no-capacity", http.StatusTooManyRequests},
+	{compute.ErrTimeout, "timeout", http.StatusRequestTimeout},
+	{compute.ErrNotFound, "not-found", http.StatusNotFound},
+	{compute.ErrConflict, "conflict", http.StatusConflict},
+	{compute.ErrDenied, "denied", http.StatusForbidden},
+	{compute.ErrUnavailable, "unavailable", http.StatusServiceUnavailable},
+	{compute.ErrFailed, "failed", http.StatusInternalServerError},
+}
+
+// NewProblem is the document of an error of ours. What has no kind is not told to strangers: it is an internal one, and its text stays here.
+func NewProblem(err error) Problem {
+	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, compute.ErrTimeout) {
+		err = &compute.Error{Kind: compute.ErrTimeout, Err: err}
+	}
+	p := Problem{Title: compute.ErrFailed.Error(), Status: http.StatusInternalServerError, Code: "failed", Detail: "an internal error; the controller's log has more"}
+	for _, k := range kinds {
+		if errors.Is(err, k.kind) {
+			p.Title, p.Status, p.Code, p.Detail, p.Hint = k.kind.Error(), k.status, k.code, err.Error(), compute.Hint(err)
+			break
+		}
+	}
+	var e *compute.Error
+	if errors.As(err, &e) {
+		p.ID = string(e.ID)
+		if e.ID != "" && e.Err != nil && e.Op == "" {
+			p.Detail = e.Err.Error()
+		}
+	}
+	return p
+}
+
+// Err is the error of a document: errors.Is finds its kind.
+func (p Problem) Err() error {
+	e := &compute.Error{Kind: compute.ErrFailed, ID: compute.ID(p.ID), Err: errors.New(p.Detail), Hint: p.Hint}
+	if p.Detail == "" {
+		e.Err = errors.New(p.Title)
+	}
+	for _, k := range kinds {
+		if k.code == p.Code {
+			e.Kind = k.kind
+			return e
+		}
+	}
+	for _, k := range kinds { // of another version, or something on the way
+		if k.status == p.Status {
+			e.Kind = k.kind
+		}
+	}
+	if p.Status == http.StatusUnauthorized {
+		e.Kind = compute.ErrDenied
+	}
+	return e
+}

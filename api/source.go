@@ -1,0 +1,88 @@
+package api
+
+import (
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Source is a source, and how it stands.
+type Source struct {
+	Name        string     `json:"name"`
+	Type        string     `json:"type"`
+	Cached      int        `json:"cached" doc:"made, or being made or cleaned, and not in use"`
+	InUse       int        `json:"in_use" doc:"leased"`
+	Max         int        `json:"max" doc:"never more than so many, cached and in use together; 0: no limit"`
+	Available   *int       `json:"available" doc:"how many more may be in use; null: no limit"`
+	Wanted      int        `json:"wanted" doc:"min(max, max(reserve, in_use + spare))"`
+	Reserve     int        `json:"reserve" doc:"never fewer, cached and in use together"`
+	Spare       int        `json:"spare" doc:"so many ready beside those in use"`
+	Concurrency int        `json:"concurrency" doc:"runs at once on an instance; 0: no limit"`
+	States      States     `json:"states"`
+	Waiting     int        `json:"waiting" doc:"requests in the queue"`
+	Orphaned    bool       `json:"orphaned" doc:"its definition is not in the configuration, and it has instances"`
+	Error       string     `json:"error,omitempty" doc:"why it cannot be used"`
+	Failures    int        `json:"failures" doc:"to make an instance, in a row"`
+	LastError   string     `json:"last_error,omitempty" doc:"of these"`
+	PausedUntil *time.Time `json:"paused_until,omitempty" doc:"after failures, nothing is made before"`
+	Sources     []string   `json:"sources,omitempty" doc:"of a pool, in order of preference"`
+}
+
+// States counts a source's instances by state; they add up.
+type States struct {
+	Creating   int `json:"creating"`
+	SettingUp  int `json:"setting_up"`
+	Ready      int `json:"ready"`
+	Leased     int `json:"leased"`
+	Cleaning   int `json:"cleaning"`
+	Failed     int `json:"failed"`
+	Discarding int `json:"discarding"`
+	Held       int `json:"held" doc:"kept aside, counted nowhere"`
+}
+
+// NewSource is the document of a source. broken says why it cannot be used; "": it can.
+func NewSource(s compute.SourceStatus, broken string) Source {
+	return Source{
+		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), InUse: s.Counts.InUse(), Max: s.Maximum, Available: s.Available, Wanted: s.Wanted,
+		Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, States: States(s.Counts), Waiting: s.Waiting, Orphaned: s.Orphaned,
+		Error: broken, Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Sources: s.Children,
+	}
+}
+
+// Compute is the source of a document. Why it cannot be used is said as an error of kind compute.ErrInvalid.
+func (v Source) Compute() compute.SourceStatus {
+	s := compute.SourceStatus{
+		Name: v.Name, Type: v.Type, Counts: compute.Counts(v.States), Maximum: v.Max, Available: v.Available, Wanted: v.Wanted, Reserve: v.Reserve,
+		Spare: v.Spare, Concurrency: v.Concurrency, Waiting: v.Waiting, Orphaned: v.Orphaned, Failures: v.Failures, LastError: v.LastError, Children: v.Sources,
+	}
+	if v.PausedUntil != nil {
+		s.Paused = *v.PausedUntil
+	}
+	if v.Error != "" {
+		s.Broken = Problem{Title: compute.ErrInvalid.Error(), Code: "invalid", Detail: v.Error}.Err()
+	}
+	return s
+}
+
+// TestResult is what a test of a source found: how long each step took, in seconds.
+type TestResult struct {
+	Source   string  `json:"source"`
+	Instance string  `json:"instance" doc:"that was made"`
+	Leaf     string  `json:"leaf" doc:"the real one, where instance is a pool's; else the same"`
+	Create   float64 `json:"create"`
+	Connect  float64 `json:"connect"`
+	Run      float64 `json:"run"`
+	Destroy  float64 `json:"destroy"`
+}
+
+// NewTestResult is the document of a result.
+func NewTestResult(r compute.TestResult) TestResult {
+	return TestResult{r.Source, string(r.Instance), string(r.Leaf), r.Create.Seconds(), r.Connect.Seconds(), r.Run.Seconds(), r.Destroy.Seconds()}
+}
+
+// Compute is the result of a document.
+func (r TestResult) Compute() compute.TestResult {
+	return compute.TestResult{
+		Source: r.Source, Instance: compute.ID(r.Instance), Leaf: compute.ID(r.Leaf), Create: span(r.Create), Connect: span(r.Connect), Run: span(r.Run), Destroy: span(r.Destroy),
+	}
+}

@@ -1,0 +1,165 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Options say which controller, and who asks. Either URL or Socket is required.
+type Options struct {
+	URL    string      // https://HOST[:PORT], or http:// on loopback
+	Socket string      // path of a unix socket on this machine; the controller sees by itself who we are
+	Token  string      // presented with each request; "": none
+	TLS    *tls.Config // for URL; nil: the system's
+}
+
+// Client speaks to one controller. It may be used from many goroutines.
+type Client struct {
+	base  *url.URL
+	token string
+	http  *http.Client
+}
+
+var _ compute.Leaser = (*Client)(nil)
+
+// maxAnswer is the longest document that is read, in bytes: a page of a list.
+const maxAnswer = 256 << 20
+
+// New makes a client. It connects to nothing yet.
+func New(opt Options) (*Client, error) {
+	t := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, TLSClientConfig: opt.TLS, ForceAttemptHTTP2: opt.Socket == "", Proxy: http.ProxyFromEnvironment}
+	c := &Client{token: opt.Token, http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	if opt.Socket != "" {
+		t.Proxy = nil
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", opt.Socket)
+		}
+		c.base = &url.URL{Scheme: "http", Host: "hostler"}
+		return c, nil
+	}
+	u, err := url.Parse(opt.URL)
+	if err == nil && (u.Scheme != "https" && u.Scheme != "http" || u.Host == "") {
+		err = errors.New("not https://HOST")
+	}
+	if err == nil && u.Scheme == "http" && !loopback(u.Hostname()) {
+		err = errors.New("http without TLS is for this machine alone: use https")
+	}
+	if err != nil {
+		return nil, &compute.Error{Op: "client.New", Kind: compute.ErrInvalid, Err: fmt.Errorf("controller %s: %w", opt.URL, err)}
+	}
+	c.base = u
+	return c, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Close lets go of connections that are idle.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
+	return nil
+}
+
+// request makes a request of a path, with a document or none.
+func (c *Client) request(ctx context.Context, method, path string, query url.Values, in any) (*http.Request, error) {
+	u := *c.base
+	u.RawQuery = query.Encode()
+	rel, err := url.Parse(strings.TrimSuffix(u.Path, "/") + path) // the path is escaped as it is
+	if err != nil {
+		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: err}
+	}
+	u.Path, u.RawPath = rel.Path, rel.RawPath
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: err}
+		}
+		body = bytes.NewReader(b)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	if err != nil {
+		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: err}
+	}
+	if in != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return r, nil
+}
+
+// do asks, and reads the answer into out unless that is nil.
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, in, out any) error {
+	r, err := c.request(ctx, method, path, query, in)
+	if err != nil {
+		return err
+	}
+	answer, err := c.http.Do(r)
+	if err != nil {
+		return c.unreachable(ctx, err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode/100 != 2 {
+		return refusal(answer)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(out); err != nil {
+		return c.unreachable(ctx, fmt.Errorf("its answer: %w", err))
+	}
+	return nil
+}
+
+// unreachable is for a controller that does not answer.
+func (c *Client) unreachable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		err = ue.Err // the address is said once
+	}
+	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("the controller %s: %w", c.base.Host, err), Hint: "is `hostler serve` running there?"}
+}
+
+// refusal reads an error.
+func refusal(answer *http.Response) error {
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+	var p api.Problem
+	if !strings.HasPrefix(answer.Header.Get("Content-Type"), api.ProblemType) || json.Unmarshal(text, &p) != nil {
+		p = api.Problem{Detail: "the controller answers " + answer.Status}
+	}
+	p.Status = answer.StatusCode
+	return p.Err()
+}
+
+// as is on whose behalf something is done, where it is not the caller's own.
+func as(who compute.Who) url.Values {
+	q := url.Values{}
+	if who.Admin {
+		q.Set("any", "true")
+	}
+	if who.Lease != "" {
+		q.Set("token", who.Lease)
+	}
+	return q
+}

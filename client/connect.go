@@ -1,0 +1,57 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/coder/websocket"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/agent"
+)
+
+// subprotocol is what is spoken on the WebSocket into an instance.
+const subprotocol = "hostler-agent"
+
+// Connect opens a way into an instance under who's lease, through the controller. It ends with the lease.
+func (c *Client) Connect(ctx context.Context, who compute.Who, name compute.ID) (compute.Conn, error) {
+	r, err := c.request(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(string(name))+"/connect", as(who), nil)
+	if err != nil {
+		return nil, err
+	}
+	life, end := context.WithCancel(context.WithoutCancel(ctx)) // of the connection; ctx is of the opening alone
+	stop := context.AfterFunc(ctx, end)
+	socket, answer, err := websocket.Dial(life, r.URL.String(), &websocket.DialOptions{
+		HTTPClient: c.http, HTTPHeader: r.Header, Subprotocols: []string{subprotocol}, CompressionMode: websocket.CompressionDisabled,
+	})
+	if !stop() && err == nil {
+		_ = socket.CloseNow()
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		end()
+		if answer != nil && answer.Body != nil && answer.StatusCode != http.StatusSwitchingProtocols {
+			return nil, refusal(answer)
+		}
+		return nil, c.unreachable(ctx, err)
+	}
+	socket.SetReadLimit(-1)
+	return &conn{Client: agent.New(websocket.NetConn(life, socket, websocket.MessageBinary)), end: end}, nil
+}
+
+// conn is a connection through the controller.
+type conn struct {
+	*agent.Client
+	end context.CancelFunc
+}
+
+// Close ends it, and what runs through it.
+func (c *conn) Close() error {
+	err := c.Client.Close()
+	c.end()
+	return err
+}
+
+// Unwrap gives the agent's own connection.
+func (c *conn) Unwrap() compute.Conn { return c.Client }

@@ -1,0 +1,39 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Fill brings sources up to what is wanted, once. No names: all sources. It returns the names of what was made.
+func (c *Client) Fill(ctx context.Context, names ...string) ([]compute.ID, error) {
+	var out struct {
+		Made []string `json:"made"`
+	}
+	err := c.do(ctx, http.MethodPost, "/v1/fill", url.Values{"source": names}, nil, &out)
+	made := make([]compute.ID, len(out.Made))
+	for i, n := range out.Made {
+		made[i] = compute.ID(n)
+	}
+	return made, err
+}
+
+// Hold keeps instances aside for a person to look at.
+func (c *Client) Hold(ctx context.Context, who compute.Who, reason string, names ...compute.ID) error {
+	in := api.HoldRequest{Reason: reason, Names: make([]string, len(names))}
+	for i, n := range names {
+		in.Names[i] = string(n)
+	}
+	return c.do(ctx, http.MethodPost, "/v1/hold", as(who), in, nil)
+}
+
+// Test makes an instance of a source, runs `true` on it and discards it, each timed.
+func (c *Client) Test(ctx context.Context, name string) (compute.TestResult, error) {
+	var out api.TestResult
+	err := c.do(ctx, http.MethodPost, "/v1/sources/"+url.PathEscape(name)+"/test", nil, nil, &out)
+	return out.Compute(), err
+}

@@ -1,0 +1,121 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// pageSize is how many are asked for at once.
+const pageSize = 10000
+
+// Resolve finds an instance by its name, or by the name or id of a living lease; the lease is nil when it has none.
+func (c *Client) Resolve(ctx context.Context, name string) (compute.Instance, *compute.Lease, error) {
+	var out api.Instance
+	if err := c.do(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(name), nil, nil, &out); err != nil {
+		return compute.Instance{}, nil, err
+	}
+	i, l := out.Compute()
+	return i, l, nil
+}
+
+// Leaf returns the real instance behind a pool's; of others, the instance itself.
+func (c *Client) Leaf(ctx context.Context, id compute.ID) (compute.Instance, error) {
+	var out api.Instance
+	err := c.do(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(string(id))+"/leaf", nil, nil, &out)
+	i, _ := out.Compute()
+	return i, err
+}
+
+// Instances returns those that a query selects: by states, as the rest is the engine's own.
+func (c *Client) Instances(ctx context.Context, q compute.InstanceQuery) ([]compute.Instance, error) {
+	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
+	for _, s := range q.States {
+		query.Add("state", string(s))
+	}
+	var all []compute.Instance
+	for {
+		var out struct {
+			Instances []api.Instance `json:"instances"`
+			Next      string         `json:"next"`
+		}
+		if err := c.do(ctx, http.MethodGet, "/v1/instances", query, nil, &out); err != nil {
+			return nil, err
+		}
+		for _, v := range out.Instances {
+			i, _ := v.Compute()
+			all = append(all, i)
+		}
+		if out.Next == "" {
+			return all, nil
+		}
+		query.Set("after", out.Next)
+	}
+}
+
+// Leases returns those that live and that a query selects by instance, owner or name.
+func (c *Client) Leases(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error) {
+	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
+	for key, value := range map[string]string{"owner": q.Owner, "instance": string(q.Instance), "name": q.Name} {
+		if value != "" {
+			query.Set(key, value)
+		}
+	}
+	var all []compute.Lease
+	for {
+		var out struct {
+			Leases []api.Lease `json:"leases"`
+			Next   string      `json:"next"`
+		}
+		if err := c.do(ctx, http.MethodGet, "/v1/leases", query, nil, &out); err != nil {
+			return nil, err
+		}
+		for _, l := range out.Leases {
+			all = append(all, l.Compute())
+		}
+		if out.Next == "" || q.Limit > 0 && len(all) >= q.Limit {
+			return all, nil
+		}
+		query.Set("after", out.Next)
+	}
+}
+
+// Events returns those of the journal that a query selects, the oldest first.
+func (c *Client) Events(ctx context.Context, q compute.EventQuery) ([]compute.Event, error) {
+	query := url.Values{"limit": {strconv.Itoa(100000)}}
+	for key, value := range map[string]string{"source": q.Source, "instance": string(q.Instance), "lease": q.Lease} {
+		if value != "" {
+			query.Set(key, value)
+		}
+	}
+	if q.Newest > 0 {
+		query.Set("limit", strconv.Itoa(q.Newest))
+	}
+	if q.After > 0 {
+		query.Set("after", strconv.FormatInt(q.After, 10))
+	}
+	var out struct {
+		Events []compute.Event `json:"events"`
+	}
+	err := c.do(ctx, http.MethodGet, "/v1/events", query, nil, &out)
+	return out.Events, err
+}
+
+// Status tells of every source, by name.
+func (c *Client) Status(ctx context.Context) ([]compute.SourceStatus, error) {
+	var out struct {
+		Sources []api.Source `json:"sources"`
+	}
+	if err := c.do(ctx, http.MethodGet, "/v1/sources", nil, nil, &out); err != nil {
+		return nil, err
+	}
+	all := make([]compute.SourceStatus, len(out.Sources))
+	for i, v := range out.Sources {
+		all[i] = v.Compute()
+	}
+	return all, nil
+}

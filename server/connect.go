@@ -1,0 +1,104 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/agent"
+)
+
+// Subprotocol is what is spoken on the WebSocket into an instance: the protocol of remote/agent, in binary messages whose borders mean nothing.
+const Subprotocol = "hostler-agent"
+
+// recheck is how often it is asked whether a lease that is used through us still is the caller's; that counts as its use.
+const recheck = 2 * time.Second
+
+// connections are the ways into instances.
+func (s *server) connections(mux *http.ServeMux) {
+	const path = "/v1/instances/{name}/connect"
+	mux.HandleFunc("GET "+path, s.connect)
+	s.api.OpenAPI().AddOperation(&huma.Operation{
+		OperationID: "connect", Method: http.MethodGet, Path: path, Summary: "A way into an instance", Tags: []string{"instances"},
+		Description: "A WebSocket of the subprotocol " + Subprotocol + ": commands, terminals, copies and forwarding, as hostler's own agent speaks them. It ends with the lease.",
+		Parameters: []*huma.Param{
+			{Name: "name", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}, Description: "the instance's name, or its lease's"},
+			{Name: "any", In: "query", Schema: &huma.Schema{Type: huma.TypeBoolean}, Description: "whoever has the lease; for administrators"},
+			{Name: "token", In: "query", Schema: &huma.Schema{Type: huma.TypeString}, Description: "the lease that the caller holds, where he acts by that alone"},
+		},
+		Responses: map[string]*huma.Response{"101": {Description: "the protocol follows"}, "default": {Description: "an error", Content: map[string]*huma.MediaType{
+			"application/problem+json": {Schema: &huma.Schema{Type: huma.TypeObject}},
+		}}},
+	})
+}
+
+func (s *server) connect(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	by, err := who(r.Context(), query.Get("any") == "true", query.Get("token"))
+	if err != nil {
+		s.refuse(w, err)
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	name := compute.ID(r.PathValue("name"))
+	lease, err := s.Engine.Use(ctx, by, name)
+	if err != nil {
+		s.refuse(w, err)
+		return
+	}
+	by.Lease = lease.ID // from here on it is this lease or none
+	conn, err := s.Engine.Connect(ctx, by, lease.Instance)
+	if err != nil {
+		s.refuse(w, err)
+		return
+	}
+	defer conn.Close()
+	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{Subprotocol}, CompressionMode: websocket.CompressionDisabled})
+	if err != nil {
+		return // it has answered
+	}
+	defer func() { _ = socket.CloseNow() }()
+	if socket.Subprotocol() != Subprotocol {
+		_ = socket.Close(websocket.StatusPolicyViolation, "the subprotocol is "+Subprotocol)
+		return
+	}
+	socket.SetReadLimit(-1) // what is read is read in pieces
+	watching := make(chan error, 1)
+	go func() { watching <- s.watch(ctx, cancel, by, lease.Instance) }()
+	stream := websocket.NetConn(ctx, socket, websocket.MessageBinary)
+	err = agent.Serve(ctx, stream, conn, agent.Options{})
+	cancel()
+	if ended := <-watching; ended != nil {
+		_ = socket.Close(websocket.StatusPolicyViolation, "the lease has ended")
+		return
+	}
+	if err != nil {
+		s.Log.Debug("a connection into an instance ended", "instance", lease.Instance, "err", err)
+		return
+	}
+	_ = socket.Close(websocket.StatusNormalClosure, "")
+}
+
+// watch ends a connection whose lease has ended, and says why.
+func (s *server) watch(ctx context.Context, end context.CancelFunc, by compute.Who, name compute.ID) error {
+	t := time.NewTicker(recheck)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		_, err := s.Engine.Use(ctx, by, name)
+		if errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied) {
+			end()
+			return err
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// problem is an error as huma writes it.
+type problem struct{ api.Problem }
+
+func (p *problem) Error() string             { return p.Detail }
+func (p *problem) GetStatus() int            { return p.Status }
+func (p *problem) ContentType(string) string { return api.ProblemType }
+
+// fault makes a problem of an error; nil stays nil.
+func (s *server) fault(err error) error {
+	if err == nil {
+		return nil
+	}
+	p := api.NewProblem(err)
+	if p.Status == http.StatusInternalServerError {
+		s.Log.Error("a request failed", "err", err)
+	}
+	return &problem{p}
+}
+
+// refuse answers with an error, where huma does not.
+func (s *server) refuse(w http.ResponseWriter, err error) {
+	p := api.NewProblem(err)
+	if p.Status == http.StatusForbidden && w.Header().Get("WWW-Authenticate") != "" {
+		p.Status = http.StatusUnauthorized // nobody yet
+	}
+	w.Header().Set("Content-Type", api.ProblemType)
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // nobody is left to tell
+}
+
+// ourErrors gives what huma itself finds wrong with requests the form of all other errors. It is one function for the whole process.
+var ourErrors = sync.OnceFunc(func() {
+	huma.NewError = func(status int, text string, errs ...error) huma.StatusError {
+		p := api.Problem{Title: http.StatusText(status), Status: status, Code: "invalid", Detail: text}
+		for _, e := range errs {
+			if e != nil && !strings.Contains(p.Detail, e.Error()) {
+				p.Detail += ": " + e.Error()
+			}
+		}
+		switch {
+		case status >= 500:
+			p.Code = "failed"
+		case status == http.StatusNotFound:
+			p.Code = "not-found"
+		case status == http.StatusRequestTimeout:
+			p.Code = "timeout"
+		}
+		if status == http.StatusUnprocessableEntity || status == http.StatusBadRequest {
+			p.Title, p.Hint = compute.ErrInvalid.Error(), "GET /openapi.json says what a request has"
+		}
+		return &problem{p}
+	}
+})

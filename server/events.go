@@ -1,0 +1,154 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+)
+
+type eventList struct {
+	Body struct {
+		Events []compute.Event `json:"events" doc:"the oldest first"`
+	}
+}
+
+// Selection selects events.
+type Selection struct {
+	Instance string `query:"instance" doc:"only of this instance"`
+	Source   string `query:"source" doc:"only of this source"`
+	Lease    string `query:"lease" doc:"only of this lease, by its id"`
+}
+
+func (q Selection) compute() compute.EventQuery {
+	return compute.EventQuery{Instance: compute.ID(q.Instance), Source: q.Source, Lease: q.Lease}
+}
+
+// events are the paths of the journal.
+func (s *server) events() {
+	huma.Register(s.api, huma.Operation{
+		OperationID: "list-events", Method: http.MethodGet, Path: "/v1/events", Summary: "What happened", Tags: []string{"events"},
+	}, func(ctx context.Context, in *struct {
+		Selection
+		After int64 `query:"after" minimum:"0" doc:"only what follows the event of this id"`
+		Limit int   `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"so many at most; without after the newest"`
+	}) (*eventList, error) {
+		q := in.compute()
+		if q.After = in.After; q.After == 0 {
+			q.Newest = in.Limit
+		}
+		all, err := s.Engine.Events(ctx, q)
+		if err != nil {
+			return nil, s.fault(err)
+		}
+		out := &eventList{}
+		out.Body.Events = append([]compute.Event{}, all[:min(len(all), in.Limit)]...)
+		return out, nil
+	})
+	schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[compute.Event](), true, "Event")
+	huma.Register(s.api, huma.Operation{
+		OperationID: "watch-events", Method: http.MethodGet, Path: "/v1/events/watch", Summary: "What happens, as it happens", Tags: []string{"events"},
+		Description: "Server-Sent Events: the data of each is an event of the journal, its id the event's. With the header Last-Event-ID it goes on after that one, whichever controller is asked.",
+		Responses:   map[string]*huma.Response{"200": {Description: "a stream without end", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: schema}}}},
+	}, func(ctx context.Context, in *struct {
+		Selection
+		After string `query:"after" doc:"begin after the event of this id; 0: with the first. Left out: with what happens now"`
+		Last  string `header:"Last-Event-ID" doc:"the same, as browsers say it"`
+	}) (*huma.StreamResponse, error) {
+		q := in.compute()
+		after := in.Last
+		if after == "" {
+			after = in.After
+		}
+		if after != "" {
+			n, err := strconv.ParseInt(after, 10, 64)
+			if err != nil || n < 0 {
+				return nil, s.fault(&compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is no event's id", after)})
+			}
+			q.After = n
+		} else {
+			last, err := s.Engine.Events(ctx, compute.EventQuery{Newest: 1})
+			if err != nil {
+				return nil, s.fault(err)
+			}
+			for _, e := range last {
+				q.After = e.ID
+			}
+		}
+		return &huma.StreamResponse{Body: func(c huma.Context) { s.stream(c, q) }}, nil
+	})
+}
+
+const (
+	lookEvery = 200 * time.Millisecond // into the journal: other processes write to it too
+	sayEvery  = 15 * time.Second       // that the stream lives, when nothing happens
+	writeTime = 10 * time.Second       // that a reader may take for what is there
+)
+
+// stream writes events as they come, until the reader has gone or cannot keep up.
+func (s *server) stream(c huma.Context, q compute.EventQuery) {
+	ctx := c.Context()
+	c.SetHeader("Content-Type", "text/event-stream")
+	c.SetHeader("Cache-Control", "no-store")
+	w := c.BodyWriter()
+	rw, ok := w.(http.ResponseWriter)
+	if !ok {
+		return
+	}
+	flow := http.NewResponseController(rw)
+	say := func(text []byte) bool {
+		_ = flow.SetWriteDeadline(time.Now().Add(writeTime))
+		_, err := w.Write(text)
+		return err == nil && flow.Flush() == nil
+	}
+	if !say([]byte(": watching\n\n")) {
+		return
+	}
+	said := time.Now()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		found, err := s.Engine.Events(ctx, q)
+		if err != nil && ctx.Err() == nil {
+			s.Log.Warn("a watcher of events", "err", err)
+			_ = say([]byte("event: problem\ndata: " + problemLine(err) + "\n\n"))
+			return
+		}
+		var text []byte
+		for _, e := range found {
+			data, err := json.Marshal(e)
+			if err != nil {
+				continue // a time out of JSON's range: nothing of ours
+			}
+			text = fmt.Appendf(text, "id: %d\ndata: %s\n\n", e.ID, data)
+			q.After = e.ID
+		}
+		if len(text) == 0 && time.Since(said) > sayEvery {
+			text = []byte(": \n\n")
+		}
+		if len(text) > 0 {
+			if !say(text) {
+				return
+			}
+			said = time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+	}
+}
+
+func problemLine(err error) string {
+	b, _ := json.Marshal(api.NewProblem(err)) // strings and numbers cannot fail
+	return string(b)
+}

@@ -1,0 +1,222 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// acquired is the answer to a request for leases.
+type acquired struct{ Body api.Acquired }
+
+// leaseAnswer is one lease.
+type leaseAnswer struct{ Body api.Lease }
+
+// leases are the paths of leases.
+func (s *server) leases() {
+	huma.Register(s.api, huma.Operation{
+		OperationID: "acquire", Method: http.MethodPost, Path: "/v1/leases", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
+		Summary: "Take instances", Tags: []string{"leases"}, Errors: []int{400, 403, 404, 408, 409, 422, 429, 503},
+		Description: "What stands ready is taken, the rest is made; all are given or none. Where the source's maximum is reached the request waits.",
+	}, s.acquire)
+	huma.Register(s.api, huma.Operation{
+		OperationID: "list-leases", Method: http.MethodGet, Path: "/v1/leases", Summary: "The leases that live", Tags: []string{"leases"},
+	}, s.listLeases)
+	huma.Register(s.api, huma.Operation{
+		OperationID: "get-lease", Method: http.MethodGet, Path: "/v1/leases/{lease}", Summary: "A lease, by its id, its name or its instance", Tags: []string{"leases"}, Errors: []int{404},
+	}, s.getLease)
+	huma.Register(s.api, huma.Operation{
+		OperationID: "release", Method: http.MethodDelete, Path: "/v1/leases/{lease}", DefaultStatus: http.StatusNoContent, Summary: "Give an instance back",
+		Tags: []string{"leases"}, Errors: []int{403, 404, 409},
+	}, s.release)
+	huma.Register(s.api, huma.Operation{
+		OperationID: "release-many", Method: http.MethodPost, Path: "/v1/release", DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
+		Summary: "Give instances back, all or none", Tags: []string{"leases"}, Errors: []int{403, 404, 409},
+	}, s.releaseMany)
+	huma.Register(s.api, huma.Operation{
+		OperationID: "extend", Method: http.MethodPost, Path: "/v1/leases/{lease}/extend", MaxBodyBytes: maxBody, Summary: "Keep a lease longer", Tags: []string{"leases"},
+		Errors: []int{403, 404, 409},
+	}, s.extend)
+	huma.Register(s.api, huma.Operation{
+		OperationID: "use", Method: http.MethodPost, Path: "/v1/leases/{lease}/use", Summary: "Say that the instance is used now", Tags: []string{"leases"}, Errors: []int{403, 404, 409},
+	}, s.use)
+}
+
+func (s *server) acquire(ctx context.Context, in *struct{ Body api.AcquireRequest }) (*acquired, error) {
+	p := asker(ctx)
+	req := in.Body.Compute()
+	switch {
+	case req.Owner == "":
+		req.Owner = p.Name
+	case req.Owner != p.Name && !p.Admin:
+		return nil, s.fault(&compute.Error{ID: compute.ID(req.Source), Kind: compute.ErrDenied, Err: errors.New("only administrators take leases for others")})
+	}
+	if in.Body.For != nil && !p.Here {
+		return nil, s.fault(&compute.Error{ID: compute.ID(req.Source), Kind: compute.ErrInvalid, Err: errors.New("for names a process of the controller's machine, and you are elsewhere"),
+			Hint: "give idle, and say in time that the lease is used"})
+	}
+	leases, err := s.Engine.Acquire(ctx, req)
+	s.Ring()
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	if err := ctx.Err(); err != nil { // whoever asked has gone, and nobody else would give them back
+		s.giveBack(ctx, leases)
+		return nil, s.fault(err)
+	}
+	out := &acquired{}
+	if in.Body.Count != nil {
+		out.Body.Leases = make([]api.Lease, len(leases))
+		for i, l := range leases {
+			out.Body.Leases[i] = api.NewLease(l)
+		}
+	}
+	if len(leases) > 0 {
+		out.Body.Lease = api.NewLease(leases[0])
+	}
+	return out, nil
+}
+
+// giveBack releases what nobody took.
+func (s *server) giveBack(ctx context.Context, leases []compute.Lease) {
+	ctx = context.WithoutCancel(ctx)
+	for _, l := range leases {
+		if err := s.Engine.Release(ctx, compute.Who{Owner: l.Owner, Lease: l.ID}, compute.ReleaseOptions{}, l.Instance); err != nil {
+			s.Log.Warn("a lease that nobody took is not given back", "lease", l.ID, "err", err)
+		}
+	}
+	s.Ring()
+}
+
+type leaseList struct {
+	Body struct {
+		Leases []api.Lease `json:"leases" doc:"the oldest first"`
+		Next   string      `json:"next,omitempty" doc:"give it as after for those that follow; left out: there are no more"`
+	}
+}
+
+func (s *server) listLeases(ctx context.Context, in *struct {
+	Owner    string `query:"owner" doc:"only this one's"`
+	Instance string `query:"instance" doc:"only that of this instance"`
+	Name     string `query:"name" doc:"only that of this name"`
+	Page
+}) (*leaseList, error) {
+	all, err := s.Engine.Leases(ctx, compute.LeaseQuery{Owner: in.Owner, Instance: compute.ID(in.Instance), Name: in.Name})
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	out := &leaseList{}
+	some, next := cut(all, in.Page, func(l compute.Lease) string { return l.ID })
+	out.Body.Next, out.Body.Leases = next, make([]api.Lease, len(some))
+	for i, l := range some {
+		out.Body.Leases[i] = api.NewLease(l)
+	}
+	return out, nil
+}
+
+func (s *server) getLease(ctx context.Context, in *struct {
+	Lease string `path:"lease"`
+}) (*leaseAnswer, error) {
+	_, l, err := s.Engine.Resolve(ctx, in.Lease)
+	if err == nil && l == nil {
+		err = &compute.Error{ID: compute.ID(in.Lease), Kind: compute.ErrNotFound, Err: errors.New("nobody has a lease on it")}
+	}
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	return &leaseAnswer{api.NewLease(*l)}, nil
+}
+
+// Acting says as whom something is done to a lease.
+type Acting struct {
+	Any   bool   `query:"any" doc:"whoever has the lease; for administrators"`
+	Token string `query:"token" doc:"the lease that the caller holds, where he acts by that alone"`
+}
+
+func (s *server) release(ctx context.Context, in *struct {
+	Lease string `path:"lease" doc:"its id or name, or its instance's name"`
+	Force bool   `query:"force" doc:"discard the instance, whatever the source wants to keep"`
+	Acting
+}) (*struct{}, error) {
+	w, err := who(ctx, in.Any, in.Token)
+	if err == nil {
+		err = s.Engine.Release(ctx, w, compute.ReleaseOptions{Force: in.Force}, compute.ID(in.Lease))
+		s.Ring()
+	}
+	return nil, s.fault(err)
+}
+
+func (s *server) releaseMany(ctx context.Context, in *struct {
+	Body api.ReleaseRequest
+	Acting
+}) (*struct{}, error) {
+	w, err := who(ctx, in.Any, in.Token)
+	if err == nil {
+		err = s.Engine.Release(ctx, w, compute.ReleaseOptions{Force: in.Body.Force, Discard: in.Body.Discard}, ids(in.Body.Names)...)
+		s.Ring()
+	}
+	return nil, s.fault(err)
+}
+
+func (s *server) extend(ctx context.Context, in *struct {
+	Lease string `path:"lease"`
+	Body  api.ExtendRequest
+	Acting
+}) (*leaseAnswer, error) {
+	w, err := who(ctx, in.Any, in.Token)
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	all, err := s.Engine.Extend(ctx, w, in.Body.Compute(), compute.ID(in.Lease))
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	return &leaseAnswer{api.NewLease(all[0])}, nil
+}
+
+func (s *server) use(ctx context.Context, in *struct {
+	Lease string `path:"lease"`
+	Acting
+}) (*leaseAnswer, error) {
+	w, err := who(ctx, in.Any, in.Token)
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	l, err := s.Engine.Use(ctx, w, compute.ID(in.Lease))
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	return &leaseAnswer{api.NewLease(l)}, nil
+}
+
+// Page is the part of a list that is asked for.
+type Page struct {
+	After string `query:"after" doc:"what follows this: the next of the list before"`
+	Limit int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"so many at most"`
+}
+
+// cut returns the part of a list that is asked for, and the key of its last where more follow.
+func cut[T any](all []T, p Page, key func(T) string) (some []T, next string) {
+	if p.After != "" {
+		i := slices.IndexFunc(all, func(v T) bool { return key(v) == p.After })
+		all = all[i+1:] // what is gone since begins anew: better twice than not at all
+	}
+	if len(all) > p.Limit {
+		return all[:p.Limit], key(all[p.Limit-1])
+	}
+	return all, ""
+}
+
+func ids(names []string) []compute.ID {
+	out := make([]compute.ID, len(names))
+	for i, n := range names {
+		out[i] = compute.ID(n)
+	}
+	return out
+}

@@ -1,0 +1,166 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Engine is what the API is of.
+type Engine interface {
+	compute.Leaser
+	Book
+	Owner
+}
+
+// Book tells what there is.
+type Book interface {
+	Resolve(ctx context.Context, name string) (compute.Instance, *compute.Lease, error)
+	Instances(ctx context.Context, q compute.InstanceQuery) ([]compute.Instance, error)
+	Leases(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error)
+	Events(ctx context.Context, q compute.EventQuery) ([]compute.Event, error)
+	Status(ctx context.Context) ([]compute.SourceStatus, error)
+}
+
+// Owner is for those who look after the instances.
+type Owner interface {
+	Fill(ctx context.Context, names ...string) ([]compute.ID, error)
+	Hold(ctx context.Context, who compute.Who, reason string, names ...compute.ID) error
+	Test(ctx context.Context, name string) (compute.TestResult, error)
+	Leaf(ctx context.Context, id compute.ID) (compute.Instance, error)
+	Slot(ctx context.Context, name compute.ID) (free func(), err error)
+}
+
+// Options join a server to its surroundings. All but Log and Ring are required.
+type Options struct {
+	Engine  Engine
+	Version string // of hostler
+	// Authenticate says who makes a request. An error of kind compute.ErrDenied: nobody whom we know.
+	Authenticate func(r *http.Request) (auth.Principal, error)
+	// Ready says why requests cannot be served now; nil: they can.
+	Ready func(ctx context.Context) error
+	// Ring is called when a request may have left something to do. It must not block. nil: nobody needs that.
+	Ring func()
+	Log  *slog.Logger // nil: none
+}
+
+// The sizes that a request may have.
+const (
+	maxBody   = 1 << 20 // bytes
+	maxHeader = 64 << 10
+)
+
+type server struct {
+	Options
+	api huma.API
+}
+
+// New returns the handler of the API.
+func New(opt Options) http.Handler {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.Ring == nil {
+		opt.Ring = func() {}
+	}
+	ourErrors()
+	mux := http.NewServeMux()
+	config := huma.DefaultConfig("hostler", opt.Version)
+	config.Info.Description = "Hostler keeps computers ready: take a lease on an instance of a source, use the instance, give the lease back."
+	config.CreateHooks = nil // no $schema in our documents
+	config.DocsPath, config.SchemasPath = "", ""
+	config.Servers = []*huma.Server{{URL: "/"}}
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	config.Security = []map[string][]string{{"token": {}}}
+	s := &server{Options: opt, api: humago.New(mux, config)}
+	s.leases()
+	s.instances()
+	s.sources()
+	s.events()
+	s.connections(mux)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(w, &compute.Error{Kind: compute.ErrNotFound, Err: errors.New(r.Method + " " + r.URL.Path + ": no such path"), Hint: "GET /openapi.json has them all"})
+	})
+	return s.guard(mux)
+}
+
+// Serve serves a handler's requests on a listener until ctx ends; then it waits, so long at most, for those that are being served. conn, if it is not
+// nil, adds to the context of each connection.
+func Serve(ctx context.Context, srv *http.Server, serve func() error, grace time.Duration) error {
+	srv.MaxHeaderBytes = maxHeader
+	srv.ReadHeaderTimeout = 10 * time.Second
+	srv.IdleTimeout = 2 * time.Minute
+	done := make(chan error, 1)
+	go func() { done <- serve() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	short, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	err := srv.Shutdown(short)
+	if err != nil {
+		err = errors.Join(err, srv.Close())
+	}
+	<-done
+	return err
+}
+
+func (s *server) ready(w http.ResponseWriter, r *http.Request) {
+	if err := s.Ready(r.Context()); err != nil {
+		s.refuse(w, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("not ready")})
+		s.Log.Warn("not ready", "err", err)
+		return
+	}
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// open are the paths that need nobody.
+var open = map[string]bool{"/openapi.json": true, "/openapi.yaml": true, "/openapi-3.0.json": true, "/openapi-3.0.yaml": true, "/healthz": true, "/readyz": true}
+
+type principalKey struct{}
+
+// guard lets nobody through whom we do not know, whatever the path; a panic ends one request.
+func (s *server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if open[r.URL.Path] {
+			next.ServeHTTP(w, r)
+			return
+		}
+		p, err := s.Authenticate(r)
+		if err != nil {
+			if errors.Is(err, compute.ErrDenied) {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+			}
+			s.refuse(w, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, p)))
+	})
+}
+
+// asker is who makes a request.
+func asker(ctx context.Context) auth.Principal {
+	p, _ := ctx.Value(principalKey{}).(auth.Principal) // guard lets nobody through without
+	return p
+}
+
+// who is on whose behalf something is done: the asker's, or as an administrator anybody's if he says so; or by a lease's own id.
+func who(ctx context.Context, anyones bool, lease string) (compute.Who, error) {
+	p := asker(ctx)
+	if anyones && !p.Admin {
+		return compute.Who{}, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("only administrators act on what is another's")}
+	}
+	return compute.Who{Owner: p.Name, Admin: anyones, Lease: lease}, nil
+}

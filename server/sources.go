@@ -1,0 +1,123 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+)
+
+type sourceList struct {
+	Body struct {
+		Sources []api.Source `json:"sources" doc:"by name"`
+	}
+}
+
+type sourceAnswer struct{ Body api.Source }
+
+type madeList struct {
+	Body struct {
+		Made []string `json:"made" doc:"the names of what was made"`
+	}
+}
+
+type testAnswer struct{ Body api.TestResult }
+
+// sources are the paths of sources.
+func (s *server) sources() {
+	huma.Register(s.api, huma.Operation{
+		OperationID: "list-sources", Method: http.MethodGet, Path: "/v1/sources", Summary: "The sources, and how they stand", Tags: []string{"sources"},
+	}, s.listSources)
+	huma.Register(s.api, huma.Operation{
+		OperationID: "get-source", Method: http.MethodGet, Path: "/v1/sources/{source}", Summary: "A source, and how it stands", Tags: []string{"sources"}, Errors: []int{404},
+	}, s.getSource)
+	huma.Register(s.api, huma.Operation{
+		OperationID: "fill", Method: http.MethodPost, Path: "/v1/fill", Summary: "Bring sources up to what is wanted, once", Tags: []string{"sources"},
+		Errors: []int{403, 404, 429, 503},
+	}, s.fill)
+	huma.Register(s.api, huma.Operation{
+		OperationID: "test-source", Method: http.MethodPost, Path: "/v1/sources/{source}/test", Summary: "Make an instance, run true on it and discard it, each timed",
+		Tags: []string{"sources"}, Errors: []int{403, 404, 429, 503},
+	}, s.test)
+}
+
+func (s *server) listSources(ctx context.Context, _ *struct{}) (*sourceList, error) {
+	all, err := s.Engine.Status(ctx)
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	out := &sourceList{}
+	out.Body.Sources = make([]api.Source, len(all))
+	for i, v := range all {
+		out.Body.Sources[i] = source(v)
+	}
+	return out, nil
+}
+
+func source(v compute.SourceStatus) api.Source {
+	broken := ""
+	if v.Broken != nil {
+		broken = api.NewProblem(v.Broken).Detail
+	}
+	return api.NewSource(v, broken)
+}
+
+func (s *server) getSource(ctx context.Context, in *struct {
+	Source string `path:"source"`
+}) (*sourceAnswer, error) {
+	all, err := s.Engine.Status(ctx)
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	for _, v := range all {
+		if v.Name == in.Source && !v.Orphaned {
+			return &sourceAnswer{source(v)}, nil
+		}
+	}
+	return nil, s.fault(&compute.Error{ID: compute.ID(in.Source), Kind: compute.ErrNotFound, Err: errors.New("no such source"), Hint: "GET /v1/sources has them all"})
+}
+
+// administrator refuses whoever is none.
+func administrator(ctx context.Context, what string) error {
+	if asker(ctx).Admin {
+		return nil
+	}
+	return &compute.Error{Kind: compute.ErrDenied, Err: errors.New(what + " is for administrators")}
+}
+
+func (s *server) fill(ctx context.Context, in *struct {
+	Source []string `query:"source" doc:"only these; all unless it is said"`
+}) (*madeList, error) {
+	if err := administrator(ctx, "to fill sources"); err != nil {
+		return nil, s.fault(err)
+	}
+	made, err := s.Engine.Fill(ctx, in.Source...)
+	s.Ring()
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	out := &madeList{}
+	out.Body.Made = make([]string, len(made))
+	for i, id := range made {
+		out.Body.Made[i] = string(id)
+	}
+	return out, nil
+}
+
+func (s *server) test(ctx context.Context, in *struct {
+	Source string `path:"source"`
+}) (*testAnswer, error) {
+	if err := administrator(ctx, "to test a source"); err != nil {
+		return nil, s.fault(err)
+	}
+	res, err := s.Engine.Test(ctx, in.Source)
+	s.Ring()
+	if err != nil {
+		return nil, s.fault(err)
+	}
+	return &testAnswer{api.NewTestResult(res)}, nil
+}
