@@ -1,0 +1,226 @@
+package director
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Policy is what is configured of a source for the director alone.
+type Policy struct {
+	Strategy Strategy // nil: Reserve
+	Price    float64  // of one instance for an hour, in whatever money; 0: not known
+	Budget   float64  // for an hour, of all the instances of the source; 0: no limit
+	DryRun   bool     // nothing is done for this source
+}
+
+// Limits bound what is under way at a time, so that many creations at once do not storm a provider.
+type Limits struct {
+	PerSource   int // directives under way of a source, creations and discards apart; 0: 8
+	PerProvider int // and of all sources of a type; 0: 32
+}
+
+const (
+	usualPerSource   = 8
+	usualPerProvider = 32
+	// aimLasts is how long an aim counts without being said again: longer than another controller needs to take over, shorter than an instance that
+	// nobody needs should cost money after the last controller was switched off.
+	aimLasts = 10 * time.Minute
+)
+
+func (l Limits) perSource() int {
+	if l.PerSource > 0 {
+		return l.PerSource
+	}
+	return usualPerSource
+}
+
+func (l Limits) perProvider() int {
+	if l.PerProvider > 0 {
+		return l.PerProvider
+	}
+	return usualPerProvider
+}
+
+// Plan is what is decided of a source, and why.
+type Plan struct {
+	Source     string
+	Level      Level // of the strategy
+	Wanted     int   // so many are to be there, in use and not
+	Kept       int   // so many may be there
+	Have       int   // so many are there, cold ones left out
+	Reason     string
+	Directives []compute.Directive
+	DryRun     bool
+}
+
+// Decide says what is to be done, source by source, in the order of the snapshot.
+func Decide(policies map[string]Policy, limits Limits, snap compute.Snapshot) []Plan {
+	under := map[string]*underWay{}
+	for _, s := range snap.Sources {
+		u := under[s.Type]
+		if u == nil {
+			u = &underWay{}
+			under[s.Type] = u
+		}
+		u.making += s.Counts.Creating + s.Counts.SettingUp
+		u.leaving += s.Counts.Discarding
+	}
+	plans := make([]Plan, 0, len(snap.Sources))
+	for k := range snap.Sources {
+		s := &snap.Sources[k]
+		plans = append(plans, decide(policies[s.Name], limits, snap.Time, s, under[s.Type]))
+	}
+	return plans
+}
+
+// underWay counts what is under way at the sources of one type.
+type underWay struct{ making, leaving int }
+
+// sums are the numbers that a decision rests on.
+type sums struct {
+	level              Level
+	busy, have         int
+	wanted, kept, room int // room: more may be made under the maximum
+	why                string
+}
+
+// weigh finds what a source is to have, and what it has.
+func weigh(p Policy, now time.Time, s *compute.SourceState) sums {
+	strategy := p.Strategy
+	if strategy == nil {
+		strategy = Reserve{}
+	}
+	l := strategy.Level(now, *s)
+	l.Keep = max(l.Keep, l.Spare)
+	n := sums{level: l, busy: s.Counts.InUse() + s.Booked, have: s.Counts.InUse() + s.Counts.Cached() - s.Cold, why: l.Reason}
+	asked := n.busy + s.Waiting
+	n.wanted, n.kept, n.room = max(l.Reserve, asked+l.Spare), max(l.Reserve, asked+l.Keep), math.MaxInt32
+	if s.Waiting > 0 {
+		n.why += fmt.Sprintf("; %d are waited for", s.Waiting)
+	}
+	limit := func(most int, what string) {
+		if n.wanted > most {
+			n.why += fmt.Sprintf("; %s allows %d", what, most)
+		}
+		n.wanted, n.kept = min(n.wanted, most), min(n.kept, most)
+	}
+	if s.Maximum > 0 {
+		limit(s.Maximum, "maximum")
+		n.room = max(0, s.Maximum-s.Present)
+	}
+	if p.Budget > 0 && p.Price > 0 { // who has an instance keeps it, whatever it costs; nothing is made beside
+		limit(max(n.busy, int(math.Floor(p.Budget/p.Price+1e-9))), "the budget")
+	}
+	return n
+}
+
+// Surplus tells whether ready instances of a source may be too many, or cold ones be of use, so that the snapshot must say which there are.
+func Surplus(p Policy, now time.Time, s compute.SourceState) bool {
+	if s.Counts.Ready == 0 || s.Broken != nil {
+		return false
+	}
+	n := weigh(p, now, &s)
+	return n.have > n.kept || s.Cold > s.ColdMost || s.Cold > 0 && n.have < n.wanted
+}
+
+func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, under *underWay) Plan {
+	n := weigh(p, now, s)
+	plan := Plan{Source: s.Name, Level: n.level, Wanted: n.wanted, Kept: n.kept, Have: n.have, Reason: n.why, DryRun: p.DryRun}
+	if s.Broken != nil {
+		plan.Reason = "it cannot be used: " + s.Broken.Error()
+		return plan
+	}
+	do := func(d compute.Directive) {
+		d.Source = s.Name
+		plan.Directives = append(plan.Directives, d)
+	}
+	if aim, changed := aimed(n.level, now, s); changed {
+		do(compute.Directive{Verb: compute.VerbAim, Aim: aim, Reason: n.level.Reason})
+	}
+	switch {
+	case n.have < n.wanted:
+		grow(n, limits, now, s, under, &plan, do)
+	case n.have > n.kept:
+		shrink(n, limits, now, s, under, do)
+	}
+	for k, left := 0, s.Cold-s.ColdMost; k < len(s.Idlers) && left > 0 && room(limits, s.Counts.Discarding, under.leaving) > 0; k++ {
+		if i := s.Idlers[k]; i.Cold {
+			left--
+			under.leaving++
+			do(compute.Directive{Verb: compute.VerbDiscard, Instance: i.ID, Reason: fmt.Sprintf("%d are stopped, and %d may be", s.Cold, s.ColdMost)})
+		}
+	}
+	return plan
+}
+
+// aimed returns what the source is to be told that it aims at, if that is not what it does.
+func aimed(l Level, now time.Time, s *compute.SourceState) (aim compute.Aim, changed bool) {
+	aim = compute.Aim{Reserve: l.Reserve, Spare: l.Keep, Until: now.Add(aimLasts)}
+	alive := s.Aim.Until.After(now)
+	same := s.Aim.Reserve == aim.Reserve && s.Aim.Spare == aim.Spare
+	if aim.Reserve == s.Reserve && aim.Spare == s.Spare { // what is configured needs no saying
+		return aim, alive && !same
+	}
+	return aim, !alive || !same || s.Aim.Until.Sub(now) < aimLasts/2
+}
+
+// room is how many more directives may be under way, with so many at the source and so many at its provider.
+func room(limits Limits, source, provider int) int {
+	return max(0, min(limits.perSource()-source, limits.perProvider()-provider))
+}
+
+// grow starts cold instances, and makes what is then missing.
+func grow(n sums, limits Limits, now time.Time, s *compute.SourceState, under *underWay, plan *Plan, do func(compute.Directive)) {
+	missing := n.wanted - n.have
+	why := fmt.Sprintf("%d there and %d wanted: %s", n.have, n.wanted, n.why)
+	making := s.Counts.Creating + s.Counts.SettingUp
+	for k := len(s.Idlers) - 1; k >= 0 && missing > 0 && room(limits, making, under.making) > 0; k-- { // what was stopped last is the most like what is asked for now
+		if i := s.Idlers[k]; i.Cold {
+			do(compute.Directive{Verb: compute.VerbStart, Instance: i.ID, Reason: why})
+			missing--
+			making++
+			under.making++
+		}
+	}
+	count := min(missing, n.room, room(limits, making, under.making))
+	if missing > 0 && s.Paused.After(now) {
+		plan.Reason += fmt.Sprintf("; nothing is made for %v, as it failed: %s", s.Paused.Sub(now).Round(time.Second), s.LastError)
+		return
+	}
+	if s.Failures > 0 { // after a failure one is tried, and not many
+		count = min(count, 1-min(1, making))
+	}
+	if count > 0 {
+		under.making += count
+		do(compute.Directive{Verb: compute.VerbCreate, Count: count, Total: n.wanted, Reason: why})
+	} else if missing > 0 && n.room == 0 {
+		plan.Reason += "; there is no place under the maximum before others are gone"
+	}
+}
+
+// shrink takes away ready instances that have been idle for long enough, the longest first.
+func shrink(n sums, limits Limits, now time.Time, s *compute.SourceState, under *underWay, do func(compute.Directive)) {
+	surplus, cold, leaving := n.have-n.kept, s.Cold, s.Counts.Discarding
+	for _, i := range s.Idlers {
+		idle := now.Sub(i.Since)
+		if surplus <= 0 || room(limits, leaving, under.leaving) == 0 {
+			return
+		}
+		if i.Cold || idle < s.Idle {
+			continue
+		}
+		d := compute.Directive{Verb: compute.VerbDiscard, Instance: i.ID,
+			Reason: fmt.Sprintf("%d there and %d kept, and this one stood idle for %v: %s", n.have, n.kept, idle.Round(time.Second), n.why)}
+		if cold < s.ColdMost {
+			d.Verb = compute.VerbStop
+			cold++
+		}
+		surplus--
+		leaving++
+		under.leaving++
+		do(d)
+	}
+}

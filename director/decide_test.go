@@ -1,0 +1,281 @@
+package director_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/director"
+)
+
+var noon = time.Date(2031, 5, 14, 12, 0, 0, 0, time.UTC)
+
+// idlers are ready instances that stand idle for so many minutes, the longest first; a minus sign marks a cold one.
+func idlers(minutes ...int) (out []compute.Idler) {
+	for _, m := range minutes {
+		out = append(out, compute.Idler{ID: compute.ID(fmt.Sprintf("web-%d", max(m, -m))), Since: noon.Add(-time.Duration(max(m, -m)) * time.Minute), Cold: m < 0})
+	}
+	return out
+}
+
+// words are the directives of a plan in short.
+func words(ds []compute.Directive) string {
+	var out []string
+	for _, d := range ds {
+		switch d.Verb {
+		case compute.VerbCreate:
+			out = append(out, fmt.Sprintf("create %d", d.Count))
+		case compute.VerbAim:
+			out = append(out, fmt.Sprintf("aim %d %d", d.Aim.Reserve, d.Aim.Spare))
+		default:
+			out = append(out, fmt.Sprintf("%s %s", d.Verb, d.Instance))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// level is a strategy that says always the same.
+type level director.Level
+
+func (l level) Level(time.Time, compute.SourceState) director.Level { return director.Level(l) }
+
+func TestDecide(t *testing.T) {
+	counts := func(ready, leased int) compute.Counts { return compute.Counts{Ready: ready, Leased: leased} }
+	for _, c := range []struct {
+		name   string
+		policy director.Policy
+		state  compute.SourceState
+		want   string
+		reason string // is in the plan's reason, or in the first directive's
+	}{
+		{"nothing is wanted", director.Policy{}, compute.SourceState{}, "", ""},
+		{"one short", director.Policy{}, compute.SourceState{Reserve: 2, Counts: counts(1, 0)}, "create 1", "1 there and 2 wanted: reserve 2"},
+		{"spare ones beside those in use", director.Policy{}, compute.SourceState{Reserve: 2, Spare: 2, Counts: counts(1, 4)}, "create 1", "spare 2"},
+		{"maximum holds", director.Policy{}, compute.SourceState{Reserve: 9, Maximum: 3, Present: 2, Counts: counts(0, 2)}, "create 1", "maximum allows 3"},
+		{"those on the way out take places", director.Policy{}, compute.SourceState{Reserve: 3, Maximum: 3, Present: 3, Counts: compute.Counts{Discarding: 3}}, "", "no place under the maximum"},
+		{"what is being made counts", director.Policy{}, compute.SourceState{Reserve: 3, Counts: compute.Counts{Creating: 2, SettingUp: 1}}, "", ""},
+		{"what is made for a request is as good as in use", director.Policy{}, compute.SourceState{Spare: 1, Booked: 2, Counts: compute.Counts{Creating: 2}}, "create 1", ""},
+		{"what is waited for", director.Policy{}, compute.SourceState{Spare: 1, Waiting: 3}, "create 4", "3 are waited for"},
+		{"no storm", director.Policy{}, compute.SourceState{Reserve: 100}, "create 8", ""},
+		{"a storm under way", director.Policy{}, compute.SourceState{Reserve: 100, Counts: compute.Counts{Creating: 5}}, "create 3", ""},
+		{"paused", director.Policy{}, compute.SourceState{Reserve: 2, Paused: noon.Add(time.Minute), LastError: "quota"}, "", "nothing is made for 1m0s, as it failed: quota"},
+		{"after a failure one is tried", director.Policy{}, compute.SourceState{Reserve: 5, Failures: 4}, "create 1", ""},
+		{"and no second one", director.Policy{}, compute.SourceState{Reserve: 5, Failures: 4, Counts: compute.Counts{Creating: 1}}, "", ""},
+		{"broken", director.Policy{}, compute.SourceState{Reserve: 5, Broken: errors.New("no such key")}, "", "no such key"},
+
+		{"surplus, the longest idle first", director.Policy{}, compute.SourceState{Reserve: 1, Counts: counts(3, 0), Idlers: idlers(30, 20, 10)}, "discard web-30, discard web-20", "stood idle for 30m0s"},
+		{"not before idle", director.Policy{}, compute.SourceState{Reserve: 1, Idle: 25 * time.Minute, Counts: counts(3, 0), Idlers: idlers(30, 20, 10)}, "discard web-30", ""},
+		{"booting ones are no surplus to kill", director.Policy{}, compute.SourceState{Reserve: 1, Counts: compute.Counts{Creating: 4, Ready: 1}, Idlers: idlers(3)}, "discard web-3", ""},
+		{"only booting ones", director.Policy{}, compute.SourceState{Reserve: 1, Counts: compute.Counts{Creating: 4, SettingUp: 3}}, "", ""},
+		{"never what is in use", director.Policy{}, compute.SourceState{Counts: counts(0, 5)}, "", ""},
+		{"what waits for a request is not surplus", director.Policy{}, compute.SourceState{Waiting: 2, Counts: counts(2, 0), Idlers: idlers(9, 8)}, "", ""},
+		{"keep is above spare", director.Policy{Strategy: level{Spare: 1, Keep: 3}}, compute.SourceState{Aim: compute.Aim{Spare: 3, Until: noon.Add(9 * time.Minute)}, Counts: counts(4, 0), Idlers: idlers(9, 8, 7, 6)}, "discard web-9", ""},
+
+		{"stopped before discarded", director.Policy{}, compute.SourceState{ColdMost: 1, Counts: counts(2, 0), Idlers: idlers(9, 8)}, "stop web-9, discard web-8", ""},
+		{"cold ones are no surplus", director.Policy{}, compute.SourceState{Reserve: 1, ColdMost: 2, Cold: 2, Counts: counts(3, 0), Idlers: idlers(-9, -8, 7)}, "", ""},
+		{"started before made", director.Policy{}, compute.SourceState{Reserve: 3, ColdMost: 2, Cold: 2, Counts: counts(2, 0), Idlers: idlers(-9, -8)}, "start web-8, start web-9, create 1", ""},
+		{"started though it is paused", director.Policy{}, compute.SourceState{Reserve: 3, ColdMost: 2, Cold: 1, Counts: counts(1, 0), Idlers: idlers(-9), Paused: noon.Add(time.Hour)}, "start web-9", ""},
+		{"too many cold ones", director.Policy{}, compute.SourceState{ColdMost: 1, Cold: 2, Counts: counts(2, 0), Idlers: idlers(-9, -8)}, "discard web-9", "2 are stopped, and 1 may be"},
+
+		{"budget", director.Policy{Price: 0.5, Budget: 2}, compute.SourceState{Reserve: 10, Counts: counts(1, 1)}, "create 2", "the budget allows 4"},
+		{"a budget that is spent", director.Policy{Price: 1, Budget: 2}, compute.SourceState{Spare: 3, Counts: counts(1, 5), Idlers: idlers(9)}, "discard web-9", ""},
+		{"an exact budget", director.Policy{Price: 0.1, Budget: 0.3}, compute.SourceState{Reserve: 10}, "create 3", ""},
+		{"a price alone", director.Policy{Price: 1}, compute.SourceState{Reserve: 3}, "create 3", ""},
+
+		{"an aim is said", director.Policy{Strategy: level{Reserve: 2, Spare: 1, Reason: "so it is"}}, compute.SourceState{Counts: counts(2, 0)}, "aim 2 1", ""},
+		{"an aim stands", director.Policy{Strategy: level{Reserve: 2, Spare: 1, Reason: "so it is"}}, compute.SourceState{Aim: compute.Aim{Reserve: 2, Spare: 1, Until: noon.Add(6 * time.Minute)}, Counts: counts(2, 0)}, "", ""},
+		{"an aim ends soon", director.Policy{Strategy: level{Reserve: 2, Spare: 1, Reason: "so it is"}}, compute.SourceState{Aim: compute.Aim{Reserve: 2, Spare: 1, Until: noon.Add(4 * time.Minute)}, Counts: counts(2, 0)}, "aim 2 1", ""},
+		{"an aim is over", director.Policy{}, compute.SourceState{Reserve: 1, Aim: compute.Aim{Reserve: 9, Until: noon.Add(9 * time.Minute)}, Counts: counts(1, 0)}, "aim 1 0", ""},
+		{"an old aim does no harm", director.Policy{}, compute.SourceState{Reserve: 1, Aim: compute.Aim{Reserve: 9, Until: noon.Add(-time.Minute)}, Counts: counts(1, 0)}, "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.state.Name = "web"
+			plans := director.Decide(map[string]director.Policy{"web": c.policy}, director.Limits{}, compute.Snapshot{Time: noon, Sources: []compute.SourceState{c.state}})
+			if len(plans) != 1 || words(plans[0].Directives) != c.want {
+				t.Fatalf("got %s, want %s", words(plans[0].Directives), c.want)
+			}
+			said := plans[0].Reason
+			for _, d := range plans[0].Directives {
+				said += "; " + d.Reason
+				if d.Reason == "" || d.Source != "web" {
+					t.Errorf("%+v says no reason or no source", d)
+				}
+			}
+			if !strings.Contains(said, c.reason) {
+				t.Errorf("it says %q, and nothing of %q", said, c.reason)
+			}
+			wants := slices.ContainsFunc(plans[0].Directives, func(d compute.Directive) bool { return d.Instance != "" })
+			if c.state.Counts.Ready > 0 && wants && !director.Surplus(c.policy, noon, c.state) {
+				t.Error("the snapshot would not have been asked for its ready instances")
+			}
+		})
+	}
+}
+
+func TestLimitOfAProvider(t *testing.T) {
+	snap := compute.Snapshot{Time: noon}
+	for n := range 10 {
+		s := compute.SourceState{Name: fmt.Sprintf("s%d", n), Type: "vm", Reserve: 5}
+		if n == 9 {
+			s.Counts.Creating = 2
+		}
+		snap.Sources = append(snap.Sources, s)
+	}
+	snap.Sources = append(snap.Sources, compute.SourceState{Name: "other", Type: "fake", Reserve: 5})
+	sum, other := 0, 0
+	for _, p := range director.Decide(nil, director.Limits{PerProvider: 12}, snap) {
+		for _, d := range p.Directives {
+			if d.Source == "other" {
+				other += d.Count
+			} else {
+				sum += d.Count
+			}
+		}
+	}
+	if sum != 10 || other != 5 {
+		t.Errorf("%d of type vm and %d of another are made at once, want 10 and 5", sum, other)
+	}
+}
+
+// place is a source with instances that boot, for properties: it does at once what a director says, and at random what users do.
+type place struct {
+	state   compute.SourceState
+	booting []int // rounds that each needs
+	now     time.Time
+	made    int
+	flaps   int // directives that made or took something away
+}
+
+func (p *place) snapshot() compute.Snapshot {
+	s := p.state
+	s.Counts.Creating = len(p.booting)
+	s.Present = s.Counts.Present()
+	s.Idlers = slices.Clone(s.Idlers)
+	return compute.Snapshot{Time: p.now, Sources: []compute.SourceState{s}}
+}
+
+// round has the director look once and a minute pass.
+func (p *place) round(t interface{ Fatalf(string, ...any) }, policy director.Policy, boot int) {
+	for _, plan := range director.Decide(map[string]director.Policy{"web": policy}, director.Limits{}, p.snapshot()) {
+		for _, d := range plan.Directives {
+			if d.Verb != compute.VerbAim {
+				p.flaps++
+			}
+			find := func() int {
+				n := slices.IndexFunc(p.state.Idlers, func(i compute.Idler) bool { return i.ID == d.Instance })
+				if n < 0 {
+					t.Fatalf("%s of %s, which is not ready", d.Verb, d.Instance)
+				}
+				return n
+			}
+			switch d.Verb {
+			case compute.VerbAim:
+				p.state.Aim = d.Aim
+			case compute.VerbCreate:
+				for range d.Count {
+					p.booting = append(p.booting, boot)
+				}
+			case compute.VerbDiscard:
+				n := find()
+				if p.state.Idlers[n].Cold {
+					p.state.Cold--
+				}
+				p.state.Idlers = slices.Delete(p.state.Idlers, n, n+1)
+				p.state.Counts.Ready--
+			case compute.VerbStop, compute.VerbStart:
+				n := find()
+				p.state.Idlers[n].Cold = d.Verb == compute.VerbStop
+				if d.Verb == compute.VerbStop {
+					p.state.Cold++
+				} else {
+					p.state.Cold--
+				}
+			}
+		}
+	}
+	p.now = p.now.Add(time.Minute)
+	var still []int
+	for _, b := range p.booting {
+		if b > 1 {
+			still = append(still, b-1)
+			continue
+		}
+		p.made++
+		p.state.Counts.Ready++
+		p.state.Idlers = append(p.state.Idlers, compute.Idler{ID: compute.ID(fmt.Sprint("web-", p.made)), Since: p.now})
+	}
+	p.booting = still
+}
+
+// TestProperties: whatever users do, there are never more than the maximum, what is in use stays, and when they rest the source comes to what is
+// wanted and then nothing moves any more.
+func TestProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		number := func(name string, most int) int { return rapid.IntRange(0, most).Draw(t, name) }
+		p := &place{now: noon, state: compute.SourceState{Name: "web", Reserve: number("reserve", 12), Spare: number("spare", 6), Maximum: number("maximum", 15),
+			ColdMost: number("cold", 3), Idle: time.Duration(number("idle", 5)) * time.Minute}}
+		policy := director.Policy{Price: float64(number("price", 3)), Budget: float64(number("budget", 30))}
+		boot := 1 + number("boot", 4)
+		check := func() {
+			s := p.snapshot().Sources[0]
+			if n := s.Counts.Present(); s.Maximum > 0 && n > s.Maximum {
+				t.Fatalf("%d are there, and the maximum is %d", n, s.Maximum)
+			}
+			if s.Cold > s.ColdMost {
+				t.Fatalf("%d are stopped, and %d may be", s.Cold, s.ColdMost)
+			}
+		}
+		for range number("rounds", 40) {
+			c := &p.state.Counts
+			for range number("taken", 3) {
+				if n := slices.IndexFunc(p.state.Idlers, func(i compute.Idler) bool { return !i.Cold }); n >= 0 {
+					p.state.Idlers = slices.Delete(p.state.Idlers, n, n+1)
+					c.Ready--
+					c.Leased++
+				}
+			}
+			if back := min(number("back", 3), c.Leased); back > 0 {
+				for k := range back {
+					p.state.Idlers = append(p.state.Idlers, compute.Idler{ID: compute.ID(fmt.Sprint("web-back-", p.now.Unix(), "-", k)), Since: p.now})
+				}
+				c.Ready += back
+				c.Leased -= back
+			}
+			leased := c.Leased
+			p.round(t, policy, boot)
+			if c.Leased != leased {
+				t.Fatalf("%d were in use and %d are", leased, c.Leased)
+			}
+			check()
+		}
+		for range 60 {
+			p.round(t, policy, boot)
+			check()
+		}
+		before := p.flaps
+		plans := director.Decide(map[string]director.Policy{"web": policy}, director.Limits{}, p.snapshot())
+		for range 30 {
+			p.round(t, policy, boot)
+		}
+		if p.flaps != before {
+			t.Fatalf("%d directives after an hour of rest; the last plan was %+v", p.flaps-before, plans[0])
+		}
+		s := p.snapshot().Sources[0]
+		wanted := max(s.Reserve, s.Counts.Leased+s.Spare)
+		if s.Maximum > 0 {
+			wanted = min(wanted, s.Maximum)
+		}
+		if policy.Price > 0 && policy.Budget > 0 {
+			wanted = min(wanted, max(s.Counts.Leased, int(policy.Budget/policy.Price)))
+		}
+		if have := s.Counts.Ready + s.Counts.Leased - s.Cold; have != wanted && !(s.Maximum > 0 && s.Counts.Present() == s.Maximum && s.Cold > 0) {
+			t.Fatalf("%d are there and %d are wanted: %+v", have, wanted, plans[0])
+		}
+	})
+}
