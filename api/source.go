@@ -26,6 +26,8 @@ type Source struct {
 	LastError   string     `json:"last_error,omitempty" doc:"of these"`
 	PausedUntil *time.Time `json:"paused_until,omitempty" doc:"after failures, nothing is made before"`
 	Sources     []string   `json:"sources,omitempty" doc:"of a pool, in order of preference"`
+	TTL         float64    `json:"ttl" doc:"seconds, of leases that ask for none; 0: none"`
+	Image       string     `json:"image,omitempty" doc:"what its instances begin with"`
 }
 
 // States counts a source's instances by state; they add up.
@@ -45,7 +47,7 @@ func NewSource(s compute.SourceStatus, broken string) Source {
 	return Source{
 		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), InUse: s.Counts.InUse(), Max: s.Maximum, Available: s.Available, Wanted: s.Wanted,
 		Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, States: States(s.Counts), Waiting: s.Waiting, Orphaned: s.Orphaned,
-		Error: broken, Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Sources: s.Children,
+		Error: broken, Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Sources: s.Children, TTL: s.TTL.Seconds(), Image: s.Image,
 	}
 }
 
@@ -53,7 +55,7 @@ func NewSource(s compute.SourceStatus, broken string) Source {
 func (v Source) Compute() compute.SourceStatus {
 	s := compute.SourceStatus{
 		Name: v.Name, Type: v.Type, Counts: compute.Counts(v.States), Maximum: v.Max, Available: v.Available, Wanted: v.Wanted, Reserve: v.Reserve,
-		Spare: v.Spare, Concurrency: v.Concurrency, Waiting: v.Waiting, Orphaned: v.Orphaned, Failures: v.Failures, LastError: v.LastError, Children: v.Sources,
+		Spare: v.Spare, Concurrency: v.Concurrency, Waiting: v.Waiting, Orphaned: v.Orphaned, Failures: v.Failures, LastError: v.LastError, Children: v.Sources, TTL: span(v.TTL), Image: v.Image,
 	}
 	if v.PausedUntil != nil {
 		s.Paused = *v.PausedUntil

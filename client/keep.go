@@ -31,6 +31,11 @@ func (c *Client) Hold(ctx context.Context, who compute.Who, reason string, names
 	return c.do(ctx, http.MethodPost, "/v1/hold", as(who), in, nil)
 }
 
+// Reload has the controller read its configuration anew.
+func (c *Client) Reload(ctx context.Context) error {
+	return c.do(ctx, http.MethodPost, "/v1/reload", nil, nil, nil)
+}
+
 // Test makes an instance of a source, runs `true` on it and discards it, each timed.
 func (c *Client) Test(ctx context.Context, name string) (compute.TestResult, error) {
 	var out api.TestResult

@@ -105,6 +105,13 @@ func (c *Client) Events(ctx context.Context, q compute.EventQuery) ([]compute.Ev
 	return out.Events, err
 }
 
+// Self tells who we are to the controller.
+func (c *Client) Self(ctx context.Context) (api.Self, error) {
+	var out api.Self
+	err := c.do(ctx, http.MethodGet, "/v1/self", nil, nil, &out)
+	return out, err
+}
+
 // Status tells of every source, by name.
 func (c *Client) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 	var out struct {

@@ -19,6 +19,8 @@ type SourceStatus struct {
 	Failures    int
 	Waiting     int
 	Children    []string
+	TTL         time.Duration // of leases that ask for none; 0: none
+	Image       string        // "": the type's own
 }
 
 // TestResult is what `hostler source test` found.

@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// peer returns the user at the other end of a connection.
-func peer(c *net.UnixConn) (int, error) {
+// Peer returns the user at the other end of a connection.
+func Peer(c *net.UnixConn) (int, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return 0, err

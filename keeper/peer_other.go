@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peer returns the user at the other end of a connection.
-func peer(c *net.UnixConn) (int, error) {
+// Peer returns the user at the other end of a connection.
+func Peer(c *net.UnixConn) (int, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return 0, err

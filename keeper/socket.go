@@ -144,7 +144,7 @@ func listen(socket string) (*net.UnixListener, *os.File, error) {
 
 // trusted reports whether the process at the other end is our user's or root's.
 func trusted(c *net.UnixConn) error {
-	uid, err := peer(c)
+	uid, err := Peer(c)
 	if err != nil {
 		return denied(fmt.Errorf("ask who is at the other end: %w", err), "")
 	}

@@ -47,18 +47,19 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	name := compute.ID(r.PathValue("name"))
-	lease, err := s.Engine.Use(ctx, by, name)
+	lease, err := s.Engine().Use(ctx, by, name)
 	if err != nil {
 		s.refuse(w, err)
 		return
 	}
 	by.Lease = lease.ID // from here on it is this lease or none
-	conn, err := s.Engine.Connect(ctx, by, lease.Instance)
+	conn, err := s.Engine().Connect(ctx, by, lease.Instance)
 	if err != nil {
 		s.refuse(w, err)
 		return
 	}
 	defer conn.Close()
+	conn = turns{conn, s.Engine(), lease.Instance}
 	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{Subprotocol}, CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
 		return // it has answered
@@ -85,6 +86,25 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 	_ = socket.Close(websocket.StatusNormalClosure, "")
 }
 
+// turns is a connection whose commands wait for their turn, where the source limits how many run at once.
+type turns struct {
+	compute.Conn
+	engine Engine
+	name   compute.ID
+}
+
+func (c turns) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+	free, err := c.engine.Slot(ctx, c.name)
+	if err != nil {
+		return compute.Exit{}, err
+	}
+	defer free()
+	return c.Conn.Run(ctx, cmd)
+}
+
+// Unwrap gives the connection itself.
+func (c turns) Unwrap() compute.Conn { return c.Conn }
+
 // watch ends a connection whose lease has ended, and says why.
 func (s *server) watch(ctx context.Context, end context.CancelFunc, by compute.Who, name compute.ID) error {
 	t := time.NewTicker(recheck)
@@ -95,7 +115,7 @@ func (s *server) watch(ctx context.Context, end context.CancelFunc, by compute.W
 			return nil
 		case <-t.C:
 		}
-		_, err := s.Engine.Use(ctx, by, name)
+		_, err := s.Engine().Use(ctx, by, name)
 		if errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied) {
 			end()
 			return err

@@ -45,7 +45,7 @@ func (s *server) events() {
 		if q.After = in.After; q.After == 0 {
 			q.Newest = in.Limit
 		}
-		all, err := s.Engine.Events(ctx, q)
+		all, err := s.Engine().Events(ctx, q)
 		if err != nil {
 			return nil, s.fault(err)
 		}
@@ -75,7 +75,7 @@ func (s *server) events() {
 			}
 			q.After = n
 		} else {
-			last, err := s.Engine.Events(ctx, compute.EventQuery{Newest: 1})
+			last, err := s.Engine().Events(ctx, compute.EventQuery{Newest: 1})
 			if err != nil {
 				return nil, s.fault(err)
 			}
@@ -116,7 +116,7 @@ func (s *server) stream(c huma.Context, q compute.EventQuery) {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
-		found, err := s.Engine.Events(ctx, q)
+		found, err := s.Engine().Events(ctx, q)
 		if err != nil && ctx.Err() == nil {
 			s.Log.Warn("a watcher of events", "err", err)
 			_ = say([]byte("event: problem\ndata: " + problemLine(err) + "\n\n"))

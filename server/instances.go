@@ -45,7 +45,7 @@ func (s *server) listInstances(ctx context.Context, in *struct {
 	for _, st := range in.State {
 		q.States = append(q.States, compute.State(st))
 	}
-	all, err := s.Engine.Instances(ctx, q)
+	all, err := s.Engine().Instances(ctx, q)
 	if err != nil {
 		return nil, s.fault(err)
 	}
@@ -58,7 +58,7 @@ func (s *server) listInstances(ctx context.Context, in *struct {
 		}
 		all = kept
 	}
-	leases, err := s.Engine.Leases(ctx, compute.LeaseQuery{})
+	leases, err := s.Engine().Leases(ctx, compute.LeaseQuery{})
 	if err != nil {
 		return nil, s.fault(err)
 	}
@@ -78,7 +78,7 @@ func (s *server) listInstances(ctx context.Context, in *struct {
 func (s *server) getInstance(ctx context.Context, in *struct {
 	Name string `path:"name"`
 }) (*instanceAnswer, error) {
-	i, l, err := s.Engine.Resolve(ctx, in.Name)
+	i, l, err := s.Engine().Resolve(ctx, in.Name)
 	if err != nil {
 		return nil, s.fault(err)
 	}
@@ -88,7 +88,7 @@ func (s *server) getInstance(ctx context.Context, in *struct {
 func (s *server) getLeaf(ctx context.Context, in *struct {
 	Name string `path:"name"`
 }) (*instanceAnswer, error) {
-	i, err := s.Engine.Leaf(ctx, compute.ID(in.Name))
+	i, err := s.Engine().Leaf(ctx, compute.ID(in.Name))
 	if err != nil {
 		return nil, s.fault(err)
 	}
@@ -101,7 +101,7 @@ func (s *server) hold(ctx context.Context, in *struct {
 }) (*struct{}, error) {
 	w, err := who(ctx, in.Any, in.Token)
 	if err == nil {
-		err = s.Engine.Hold(ctx, w, in.Body.Reason, ids(in.Body.Names)...)
+		err = s.Engine().Hold(ctx, w, in.Body.Reason, ids(in.Body.Names)...)
 	}
 	return nil, s.fault(err)
 }

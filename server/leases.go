@@ -61,7 +61,7 @@ func (s *server) acquire(ctx context.Context, in *struct{ Body api.AcquireReques
 		return nil, s.fault(&compute.Error{ID: compute.ID(req.Source), Kind: compute.ErrInvalid, Err: errors.New("for names a process of the controller's machine, and you are elsewhere"),
 			Hint: "give idle, and say in time that the lease is used"})
 	}
-	leases, err := s.Engine.Acquire(ctx, req)
+	leases, err := s.Engine().Acquire(ctx, req)
 	s.Ring()
 	if err != nil {
 		return nil, s.fault(err)
@@ -87,7 +87,7 @@ func (s *server) acquire(ctx context.Context, in *struct{ Body api.AcquireReques
 func (s *server) giveBack(ctx context.Context, leases []compute.Lease) {
 	ctx = context.WithoutCancel(ctx)
 	for _, l := range leases {
-		if err := s.Engine.Release(ctx, compute.Who{Owner: l.Owner, Lease: l.ID}, compute.ReleaseOptions{}, l.Instance); err != nil {
+		if err := s.Engine().Release(ctx, compute.Who{Owner: l.Owner, Lease: l.ID}, compute.ReleaseOptions{}, l.Instance); err != nil {
 			s.Log.Warn("a lease that nobody took is not given back", "lease", l.ID, "err", err)
 		}
 	}
@@ -107,7 +107,7 @@ func (s *server) listLeases(ctx context.Context, in *struct {
 	Name     string `query:"name" doc:"only that of this name"`
 	Page
 }) (*leaseList, error) {
-	all, err := s.Engine.Leases(ctx, compute.LeaseQuery{Owner: in.Owner, Instance: compute.ID(in.Instance), Name: in.Name})
+	all, err := s.Engine().Leases(ctx, compute.LeaseQuery{Owner: in.Owner, Instance: compute.ID(in.Instance), Name: in.Name})
 	if err != nil {
 		return nil, s.fault(err)
 	}
@@ -123,7 +123,7 @@ func (s *server) listLeases(ctx context.Context, in *struct {
 func (s *server) getLease(ctx context.Context, in *struct {
 	Lease string `path:"lease"`
 }) (*leaseAnswer, error) {
-	_, l, err := s.Engine.Resolve(ctx, in.Lease)
+	_, l, err := s.Engine().Resolve(ctx, in.Lease)
 	if err == nil && l == nil {
 		err = &compute.Error{ID: compute.ID(in.Lease), Kind: compute.ErrNotFound, Err: errors.New("nobody has a lease on it")}
 	}
@@ -146,7 +146,7 @@ func (s *server) release(ctx context.Context, in *struct {
 }) (*struct{}, error) {
 	w, err := who(ctx, in.Any, in.Token)
 	if err == nil {
-		err = s.Engine.Release(ctx, w, compute.ReleaseOptions{Force: in.Force}, compute.ID(in.Lease))
+		err = s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Force}, compute.ID(in.Lease))
 		s.Ring()
 	}
 	return nil, s.fault(err)
@@ -158,7 +158,7 @@ func (s *server) releaseMany(ctx context.Context, in *struct {
 }) (*struct{}, error) {
 	w, err := who(ctx, in.Any, in.Token)
 	if err == nil {
-		err = s.Engine.Release(ctx, w, compute.ReleaseOptions{Force: in.Body.Force, Discard: in.Body.Discard}, ids(in.Body.Names)...)
+		err = s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Body.Force, Discard: in.Body.Discard}, ids(in.Body.Names)...)
 		s.Ring()
 	}
 	return nil, s.fault(err)
@@ -173,7 +173,7 @@ func (s *server) extend(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, s.fault(err)
 	}
-	all, err := s.Engine.Extend(ctx, w, in.Body.Compute(), compute.ID(in.Lease))
+	all, err := s.Engine().Extend(ctx, w, in.Body.Compute(), compute.ID(in.Lease))
 	if err != nil {
 		return nil, s.fault(err)
 	}
@@ -188,7 +188,7 @@ func (s *server) use(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, s.fault(err)
 	}
-	l, err := s.Engine.Use(ctx, w, compute.ID(in.Lease))
+	l, err := s.Engine().Use(ctx, w, compute.ID(in.Lease))
 	if err != nil {
 		return nil, s.fault(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -19,6 +20,8 @@ type Engine interface {
 	compute.Leaser
 	Book
 	Owner
+	// Slot waits for one of the places that the instance's source gives to commands at once, and takes it until free is called.
+	Slot(ctx context.Context, name compute.ID) (free func(), err error)
 }
 
 // Book tells what there is.
@@ -36,17 +39,18 @@ type Owner interface {
 	Hold(ctx context.Context, who compute.Who, reason string, names ...compute.ID) error
 	Test(ctx context.Context, name string) (compute.TestResult, error)
 	Leaf(ctx context.Context, id compute.ID) (compute.Instance, error)
-	Slot(ctx context.Context, name compute.ID) (free func(), err error)
 }
 
 // Options join a server to its surroundings. All but Log and Ring are required.
 type Options struct {
-	Engine  Engine
-	Version string // of hostler
+	Engine  func() Engine // the newest, as configurations change
+	Version string        // of hostler
 	// Authenticate says who makes a request. An error of kind compute.ErrDenied: nobody whom we know.
 	Authenticate func(r *http.Request) (auth.Principal, error)
 	// Ready says why requests cannot be served now; nil: they can.
 	Ready func(ctx context.Context) error
+	// Reload has the configuration read anew; what is wrong with it changes nothing.
+	Reload func(ctx context.Context) error
 	// Ring is called when a request may have left something to do. It must not block. nil: nobody needs that.
 	Ring func()
 	Log  *slog.Logger // nil: none
@@ -86,6 +90,7 @@ func New(opt Options) http.Handler {
 	s.sources()
 	s.events()
 	s.connections(mux)
+	s.self()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -94,14 +99,14 @@ func New(opt Options) http.Handler {
 	return s.guard(mux)
 }
 
-// Serve serves a handler's requests on a listener until ctx ends; then it waits, so long at most, for those that are being served. conn, if it is not
-// nil, adds to the context of each connection.
-func Serve(ctx context.Context, srv *http.Server, serve func() error, grace time.Duration) error {
+// Serve serves what comes on a listener until ctx ends; then it waits, so long at most, for the requests that are being served. It gives srv the limits
+// that it should have, and closes the listener.
+func Serve(ctx context.Context, srv *http.Server, l net.Listener, grace time.Duration) error {
 	srv.MaxHeaderBytes = maxHeader
 	srv.ReadHeaderTimeout = 10 * time.Second
 	srv.IdleTimeout = 2 * time.Minute
 	done := make(chan error, 1)
-	go func() { done <- serve() }()
+	go func() { done <- srv.Serve(l) }()
 	select {
 	case err := <-done:
 		return err

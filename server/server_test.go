@@ -61,7 +61,7 @@ func authenticate(r *http.Request) (auth.Principal, error) {
 func serve(t testing.TB, e server.Engine) string {
 	t.Helper()
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: e, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil },
+		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil },
 	}))
 	t.Cleanup(srv.Close)
 	return srv.URL
@@ -169,8 +169,9 @@ func TestUnixSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	e := engine(t)
 	srv := httptest.NewUnstartedServer(server.New(server.Options{
-		Engine: engine(t), Version: "test", Ready: func(context.Context) error { return nil },
+		Engine: func() server.Engine { return e }, Version: "test", Ready: func(context.Context) error { return nil },
 		Authenticate: func(*http.Request) (auth.Principal, error) { return auth.Principal{Name: "ann", Here: true}, nil },
 	}))
 	srv.Listener.Close()

@@ -46,7 +46,7 @@ func (s *server) sources() {
 }
 
 func (s *server) listSources(ctx context.Context, _ *struct{}) (*sourceList, error) {
-	all, err := s.Engine.Status(ctx)
+	all, err := s.Engine().Status(ctx)
 	if err != nil {
 		return nil, s.fault(err)
 	}
@@ -69,7 +69,7 @@ func source(v compute.SourceStatus) api.Source {
 func (s *server) getSource(ctx context.Context, in *struct {
 	Source string `path:"source"`
 }) (*sourceAnswer, error) {
-	all, err := s.Engine.Status(ctx)
+	all, err := s.Engine().Status(ctx)
 	if err != nil {
 		return nil, s.fault(err)
 	}
@@ -95,7 +95,7 @@ func (s *server) fill(ctx context.Context, in *struct {
 	if err := administrator(ctx, "to fill sources"); err != nil {
 		return nil, s.fault(err)
 	}
-	made, err := s.Engine.Fill(ctx, in.Source...)
+	made, err := s.Engine().Fill(ctx, in.Source...)
 	s.Ring()
 	if err != nil {
 		return nil, s.fault(err)
@@ -114,7 +114,7 @@ func (s *server) test(ctx context.Context, in *struct {
 	if err := administrator(ctx, "to test a source"); err != nil {
 		return nil, s.fault(err)
 	}
-	res, err := s.Engine.Test(ctx, in.Source)
+	res, err := s.Engine().Test(ctx, in.Source)
 	s.Ring()
 	if err != nil {
 		return nil, s.fault(err)

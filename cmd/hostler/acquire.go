@@ -83,7 +83,7 @@ func (a *app) request(w *want, source string) (compute.Request, error) {
 }
 
 // checkName refuses a name for a lease that could not be told from other names.
-func (a *app) checkName(ctx context.Context, engine *pool.Pool, name string) error {
+func (a *app) checkName(ctx context.Context, engine engine, name string) error {
 	if name == "" {
 		return nil
 	}

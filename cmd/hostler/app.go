@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/term"
 
+	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/pool"
@@ -37,9 +38,14 @@ type app struct {
 	stream    bool          // JSON documents a line each
 	tree      string        // the configuration is read as in this directory; "": the current one
 
-	cfg     *config.Config
-	store   *sqlite.Store
-	pool    *pool.Pool
+	cfg    *config.Config
+	store  *sqlite.Store
+	pool   *pool.Pool
+	remote *client.Client // the controller that is asked in place of our own engine; nil: none
+
+	statuses []compute.SourceStatus // the controller's sources, looked at once
+	name     string                 // whose our leases are to the controller; "": not asked yet
+
 	left    bool // something was left to the keeper
 	keeping bool // this is the keeper
 	desk    *pool.Desk
@@ -69,6 +75,9 @@ func (a *app) setLog() {
 // owner is whose the leases are that this process takes: the name of the user whose id it has. What the environment says is not asked, as it may
 // be another's, or change from one command to the next.
 func (a *app) owner() string {
+	if a.remote != nil {
+		return a.remoteName()
+	}
 	// A build without C takes $USER for the name of an id that is in no list, by whatever function of os/user it is asked. Not so without $USER.
 	if name, set := os.LookupEnv("USER"); set {
 		_ = os.Unsetenv("USER")
@@ -125,6 +134,10 @@ func configError(err error) error {
 
 // isSource reports whether a name is that of a configured source.
 func (a *app) isSource(name string) bool {
+	if a.remote != nil {
+		_, ok := a.remoteSource(name)
+		return ok
+	}
 	cfg, err := a.configuration()
 	if err != nil {
 		return false
@@ -135,6 +148,10 @@ func (a *app) isSource(name string) bool {
 
 // sourceTTL is the ttl that a source's configuration gives to leases; 0: none.
 func (a *app) sourceTTL(name string) time.Duration {
+	if a.remote != nil {
+		s, _ := a.remoteSource(name)
+		return s.TTL
+	}
 	cfg, err := a.configuration()
 	if err != nil {
 		return 0
@@ -148,6 +165,9 @@ func (a *app) sourceTTL(name string) time.Duration {
 
 // limited reports whether a source limits the runs at once on an instance.
 func (a *app) limited(name string) bool {
+	if a.remote != nil {
+		return false // the controller has commands wait
+	}
 	cfg, err := a.configuration()
 	if err != nil {
 		return true
@@ -159,7 +179,10 @@ func (a *app) limited(name string) bool {
 // unknownName is the error for a NAME that is no instance, no lease and no source.
 func (a *app) unknownName(ctx context.Context, name string) error {
 	var names []string
-	if cfg, err := a.configuration(); err == nil {
+	for _, s := range a.sources(ctx) {
+		names = append(names, s.Name)
+	}
+	if cfg, err := a.configuration(); err == nil && a.remote == nil {
 		for _, s := range cfg.Sources {
 			names = append(names, s.Name)
 		}

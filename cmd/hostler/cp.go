@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/remote"
 )
 
@@ -96,7 +95,7 @@ func onWhich(from, to string, src, dst remote.Side, err error) error {
 // copies are the connections of one cp: one to each instance.
 type copies struct {
 	app     *app
-	engine  *pool.Pool
+	engine  engine
 	anyones bool // --any
 	conns   map[string]compute.Conn
 	here    map[string]string // of sandboxes with this machine's own root: what paths there are relative to

@@ -125,7 +125,7 @@ func (a *app) checkConfig() []checkView {
 func (a *app) checkState(ctx context.Context) []checkView {
 	dir, err := stateDir()
 	if err == nil {
-		_, err = a.engine(ctx)
+		_, err = a.embedded(ctx)
 	}
 	if err != nil {
 		return []checkView{{"fail", "state", plain(err), compute.Hint(err)}}
@@ -224,7 +224,7 @@ func splitLines(data []byte) (lines []string) {
 
 // checkSources opens each source's provider and asks it what there is.
 func (a *app) checkSources(ctx context.Context) []checkView {
-	engine, err := a.engine(ctx)
+	engine, err := a.embedded(ctx)
 	if err != nil {
 		return nil
 	}

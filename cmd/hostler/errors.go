@@ -87,6 +87,11 @@ func denied(hint, format string, args ...any) error {
 	return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf(format, args...), Hint: hint}
 }
 
+// conflict makes an error about what cannot be now.
+func conflict(hint, format string, args ...any) error {
+	return &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf(format, args...), Hint: hint}
+}
+
 // tell prints an error: what happened and to which thing, on one line each for joined errors, and what the user may do about it.
 func tell(w io.Writer, program string, err error) {
 	var s status

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/pool"
 )
 
 // followEvery is how often --follow looks whether the journal has grown. The store is a file, and nobody calls.
@@ -61,7 +60,7 @@ func newEvents(a *app) *cobra.Command {
 }
 
 // about limits a query to what a name means: an instance (which may be gone), a lease's, or a source.
-func (a *app) about(ctx context.Context, engine *pool.Pool, name string, q *compute.EventQuery) error {
+func (a *app) about(ctx context.Context, engine engine, name string, q *compute.EventQuery) error {
 	i, _, err := engine.Resolve(ctx, name)
 	switch {
 	case err == nil:
@@ -86,7 +85,7 @@ func (a *app) about(ctx context.Context, engine *pool.Pool, name string, q *comp
 	return a.unknownName(ctx, name)
 }
 
-func (a *app) events(ctx context.Context, engine *pool.Pool, q compute.EventQuery, follow bool) error {
+func (a *app) events(ctx context.Context, engine engine, q compute.EventQuery, follow bool) error {
 	ctx, stop := a.untilSignal(ctx)
 	defer stop()
 	for {

@@ -118,7 +118,7 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 	if err != nil {
 		return err
 	}
-	engine, err := a.engine(ctx)
+	engine, err := a.embedded(ctx)
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func refused(err error) bool {
 func (a *app) anew(ctx context.Context) (*pool.Pool, error) {
 	b := *a
 	b.cfg, b.pool, b.closers = nil, nil, nil
-	return b.engine(ctx)
+	return b.embedded(ctx)
 }
 
 // keeperSocket is where the keeper of this user and this store listens.
@@ -246,15 +246,20 @@ func (a *app) ring(ctx context.Context) {
 		return
 	}
 	a.log.Warn("no keeper, so what is left is done now", "err", err)
-	if engine, err := a.engine(ctx); err == nil {
+	if engine, err := a.embedded(ctx); err == nil {
 		_, _ = engine.Work(ctx) // what fails is recorded, and tried again by whoever comes next
 	}
 }
 
 // connect opens a way into an instance, and says which type of source it is really of. Connections that take long to open are the keeper's, which
 // has them open already or keeps them open for the next command; the others are cheap.
-func (a *app) connect(ctx context.Context, engine *pool.Pool, who compute.Who, i compute.Instance) (compute.Conn, string, error) {
+func (a *app) connect(ctx context.Context, engine engine, who compute.Who, i compute.Instance) (compute.Conn, string, error) {
 	id := i.ID
+	if a.remote != nil {
+		s, _ := a.remoteSource(i.Source)
+		conn, err := engine.Connect(ctx, who, id)
+		return conn, s.Type, err
+	}
 	typ, err := a.typeOf(ctx, engine, i)
 	if err == nil && typ == "pool" {
 		var leaf compute.Instance
@@ -287,7 +292,7 @@ func (a *app) connect(ctx context.Context, engine *pool.Pool, who compute.Who, i
 // connection, or nil.
 func (a *app) dialEarly(ctx context.Context, who compute.Who, name string) <-chan compute.Conn {
 	cfg, err := a.configuration()
-	if err != nil || !slices.ContainsFunc(cfg.Sources, func(s *config.Source) bool {
+	if err != nil || a.remote != nil || !slices.ContainsFunc(cfg.Sources, func(s *config.Source) bool {
 		return isDear(s.Type) && strings.HasPrefix(name, s.Name+"-")
 	}) {
 		return nil
@@ -315,7 +320,7 @@ func noKeeper(err error) bool {
 }
 
 // typeOf is the type of an instance's source, which may be configured no more.
-func (a *app) typeOf(ctx context.Context, engine *pool.Pool, i compute.Instance) (string, error) {
+func (a *app) typeOf(ctx context.Context, engine engine, i compute.Instance) (string, error) {
 	cfg, err := a.configuration()
 	if err != nil {
 		return "", err

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/pool"
 )
 
 func newRelease(a *app) *cobra.Command {
@@ -104,7 +103,7 @@ func (a *app) release(ctx context.Context, names []string, everything, anyones b
 }
 
 // before looks at what a name means before it is given back. What is held is not: that takes a word that says so.
-func (a *app) before(ctx context.Context, engine *pool.Pool, name compute.ID, opt compute.ReleaseOptions) (releasedView, error) {
+func (a *app) before(ctx context.Context, engine engine, name compute.ID, opt compute.ReleaseOptions) (releasedView, error) {
 	i, l, err := engine.Resolve(ctx, string(name))
 	v := releasedView{Name: string(name), Instance: string(name), Already: l == nil && !opt.Discard}
 	switch {
@@ -122,7 +121,7 @@ func (a *app) before(ctx context.Context, engine *pool.Pool, name compute.ID, op
 }
 
 // sayReleased says what became of each name: nothing where that is what was asked for.
-func (a *app) sayReleased(ctx context.Context, engine *pool.Pool, done []releasedView, opt compute.ReleaseOptions) error {
+func (a *app) sayReleased(ctx context.Context, engine engine, done []releasedView, opt compute.ReleaseOptions) error {
 	for n, v := range done {
 		done[n].State = "gone"
 		if i, _, err := engine.Resolve(context.WithoutCancel(ctx), v.Instance); err == nil {
@@ -143,7 +142,7 @@ func (a *app) sayReleased(ctx context.Context, engine *pool.Pool, done []release
 }
 
 // withBehind adds to names the instances that are behind pools'.
-func withBehind(ctx context.Context, engine *pool.Pool, names []compute.ID) []compute.ID {
+func withBehind(ctx context.Context, engine engine, names []compute.ID) []compute.ID {
 	var out []compute.ID
 	for _, name := range names {
 		for name != "" {
@@ -159,11 +158,11 @@ func withBehind(ctx context.Context, engine *pool.Pool, names []compute.ID) []co
 }
 
 // atRest waits for instances that others clean or unmake at the moment, and returns an error for each that is neither clean nor gone then.
-func (a *app) atRest(ctx context.Context, engine *pool.Pool, ids []compute.ID) error {
+func (a *app) atRest(ctx context.Context, engine engine, ids []compute.ID) error {
 	var errs []error
 	for _, id := range ids {
 		i, _, err := engine.Resolve(ctx, string(id))
-		for err == nil && (i.State == compute.Cleaning || i.State == compute.Discarding) && i.Worker != 0 && a.store.Alive(i.Worker) {
+		for err == nil && a.moving(i) {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()

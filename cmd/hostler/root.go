@@ -26,6 +26,9 @@ type globals struct {
 	json   bool
 	quiet  bool
 	debug  bool
+
+	controller string // --controller
+	embedded   bool   // --embedded
 }
 
 // runHostler runs a command line of the name hostler.
@@ -157,6 +160,8 @@ func newRoot(a *app) *cobra.Command {
 	p.BoolVar(&a.flags.json, "json", false, "print JSON; see docs/json.md")
 	p.BoolVarP(&a.flags.quiet, "quiet", "q", false, "print only results and errors")
 	p.BoolVar(&a.flags.debug, "debug", false, "say on standard error what is done")
+	p.StringVar(&a.flags.controller, "controller", "", "ask the controller at `URL`, or at the socket unix:PATH")
+	p.BoolVar(&a.flags.embedded, "embedded", false, "ask no controller, though there is one")
 	root.Flags().StringVarP(&a.flags.source, "source", "s", "", "use the source `NAME`; goes before the verb or after it")
 	_ = root.RegisterFlagCompletionFunc("source", a.completeSources)
 	_ = root.MarkPersistentFlagDirname("directory")
@@ -166,7 +171,7 @@ func newRoot(a *app) *cobra.Command {
 	for group, commands := range map[string][]func(*app) *cobra.Command{
 		"use":  {newAcquire, newRun, newShell, newCp, newForward, newRelease, newExtend, newStatus},
 		"keep": {newFill, newHold, newDiscard, newEvents, newFacts},
-		"set":  {newSource, newImage, newConfig, newTrust, newDoctor, newKeeper, newCompat, newCompletion, newVersion},
+		"set":  {newSource, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newKeeper, newCompat, newCompletion, newVersion},
 		"":     {newDocs, newAgent},
 	} {
 		for _, make := range commands {

@@ -23,7 +23,7 @@ type runner struct {
 	opt     *runOptions
 	started time.Time
 
-	engine    *pool.Pool
+	engine    engine
 	who       compute.Who
 	instance  compute.Instance
 	lease     compute.Lease
@@ -185,7 +185,11 @@ func (r *runner) slot(ctx context.Context) (free func(), err error) {
 	if r.direct != "" || !r.app.limited(r.instance.Source) {
 		return func() {}, nil
 	}
-	free, err = r.engine.Slot(ctx, r.instance.ID)
+	local, err := r.app.embedded(ctx) // a controller's are not limited here
+	if err != nil {
+		return nil, err
+	}
+	free, err = local.Slot(ctx, r.instance.ID)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
@@ -214,7 +218,11 @@ func (r *runner) connect(ctx context.Context) (compute.Conn, string, error) {
 	if r.direct == "" {
 		return r.app.connect(ctx, r.engine, r.who, r.instance)
 	}
-	p, err := r.engine.Provider(ctx, r.direct)
+	local, err := r.app.embedded(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := local.Provider(ctx, r.direct)
 	if err != nil {
 		return nil, "", err
 	}
@@ -223,7 +231,10 @@ func (r *runner) connect(ctx context.Context) (compute.Conn, string, error) {
 }
 
 // hostRoot reports whether a sandbox, a pool's too, has this machine's own files, so that commands can start where the user is.
-func (a *app) hostRoot(ctx context.Context, engine *pool.Pool, i compute.Instance) bool {
+func (a *app) hostRoot(ctx context.Context, engine engine, i compute.Instance) bool {
+	if a.remote != nil {
+		return false // it is the controller's machine's
+	}
 	cfg, err := a.configuration()
 	if err != nil {
 		return false

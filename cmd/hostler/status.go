@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/pool"
 )
 
 func newStatus(a *app) *cobra.Command {
@@ -87,7 +86,7 @@ func (a *app) status(ctx context.Context, names []string, verbose bool, query st
 	return a.table([]string{"instance", "state", "since", "lease", "owner", "ends", "note"}, rows)
 }
 
-func (a *app) statusJSON(ctx context.Context, engine *pool.Pool, sources []compute.SourceStatus) error {
+func (a *app) statusJSON(ctx context.Context, engine engine, sources []compute.SourceStatus) error {
 	v := statusView{Sources: []sourceView{}, Instances: []instanceView{}}
 	for _, s := range sources {
 		v.Sources = append(v.Sources, viewSource(s))
@@ -106,7 +105,7 @@ func (a *app) statusJSON(ctx context.Context, engine *pool.Pool, sources []compu
 }
 
 // selected returns the status of the named sources, sorted by name; of all without names.
-func selected(ctx context.Context, engine *pool.Pool, names []string) ([]compute.SourceStatus, error) {
+func selected(ctx context.Context, engine engine, names []string) ([]compute.SourceStatus, error) {
 	all, err := engine.Status(ctx)
 	if err != nil {
 		return nil, err
@@ -195,7 +194,7 @@ func note(s compute.SourceStatus, now time.Time) string {
 }
 
 // instancesOf returns the instances of sources, sorted by name, and the leases that they are under.
-func instancesOf(ctx context.Context, engine *pool.Pool, sources []compute.SourceStatus) ([]compute.Instance, map[compute.ID]*compute.Lease, error) {
+func instancesOf(ctx context.Context, engine engine, sources []compute.SourceStatus) ([]compute.Instance, map[compute.ID]*compute.Lease, error) {
 	all, err := engine.Instances(ctx, compute.InstanceQuery{})
 	if err != nil {
 		return nil, nil, err

@@ -22,7 +22,7 @@ const (
 var errVain = errors.New("all of it is held aside")
 
 // take acquires. A request that waits says on standard error for what, and is not let wait in vain.
-func (a *app) take(ctx context.Context, engine *pool.Pool, req compute.Request) ([]compute.Lease, error) {
+func (a *app) take(ctx context.Context, engine engine, req compute.Request) ([]compute.Lease, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &waiting{app: a, engine: engine, req: req, asked: time.Now(), began: make(chan struct{})}
 	req.Notify = w.notify
@@ -56,7 +56,7 @@ func (a *app) take(ctx context.Context, engine *pool.Pool, req compute.Request) 
 // waiting watches one request.
 type waiting struct {
 	app    *app
-	engine *pool.Pool
+	engine engine
 	req    compute.Request
 	asked  time.Time
 	began  chan struct{} // closed when it has to wait
@@ -199,7 +199,7 @@ func (w *waiting) users(ctx context.Context) (lines []string, mine bool) {
 // leaves are the sources that a source's instances are really of: itself, or those below a pool. In a ring of pools there are none.
 func (w *waiting) leaves(name string) []string {
 	cfg, err := w.app.configuration()
-	if err != nil {
+	if err != nil || w.app.remote != nil {
 		return []string{name}
 	}
 	seen := map[string]bool{}
@@ -239,7 +239,11 @@ func (w *waiting) held(ctx context.Context) (names []string) {
 
 // fixed is how many computers a source has that makes none; 0: it makes them.
 func (w *waiting) fixed(ctx context.Context, source string) int {
-	p, err := w.engine.Provider(ctx, source)
+	local, ok := w.engine.(*pool.Pool)
+	if !ok {
+		return 0 // the controller knows
+	}
+	p, err := local.Provider(ctx, source)
 	if err != nil {
 		return 0
 	}

@@ -5,13 +5,12 @@ import (
 	"os"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/pool"
 )
 
 // who is on whose behalf something is done with the named instances or leases: the user's. In a hook, and in what run started, HOSTLER_LEASE is the
 // token of a lease on HOSTLER_INSTANCE; it is presented where that is what all the names mean, and nowhere else. Without an engine a name is taken
 // for an instance's.
-func (a *app) who(ctx context.Context, engine *pool.Pool, names ...string) compute.Who {
+func (a *app) who(ctx context.Context, engine engine, names ...string) compute.Who {
 	who := compute.Who{Owner: a.owner()}
 	token := os.Getenv("HOSTLER_LEASE")
 	if token == "" || len(names) == 0 {
@@ -28,7 +27,7 @@ func (a *app) who(ctx context.Context, engine *pool.Pool, names ...string) compu
 }
 
 // means reports whether a name means an instance that a token is of, a pool's in front of it, or what is behind it.
-func means(ctx context.Context, engine *pool.Pool, name string, own compute.ID, token string) bool {
+func means(ctx context.Context, engine engine, name string, own compute.ID, token string) bool {
 	i, l, err := engine.Resolve(ctx, name)
 	front, held := i, l
 	for err == nil {

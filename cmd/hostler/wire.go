@@ -26,8 +26,8 @@ type definition struct {
 	Tree        string            `json:"tree,omitempty"` // the root that the hooks came with, where that has to be trusted
 }
 
-// engine joins store, sources, providers and hooks to the lease engine, once.
-func (a *app) engine(ctx context.Context) (*pool.Pool, error) {
+// embedded joins store, sources, providers and hooks to the lease engine, once.
+func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 	if a.pool != nil {
 		return a.pool, nil
 	}
@@ -163,8 +163,7 @@ const dueTime = 2 * time.Second
 // due does what is due for sources before they are shown or used: ended leases, half-made and unclean instances. What goes wrong there is
 // recorded, and shown by status and events; here it is no reason to fail.
 func (a *app) due(ctx context.Context, names ...string) {
-	engine, err := a.engine(ctx)
-	if err != nil {
+	if _, err := a.engine(ctx); err != nil || a.remote != nil {
 		return
 	}
 	var known []string
@@ -178,7 +177,7 @@ func (a *app) due(ctx context.Context, names ...string) {
 	}
 	short, cancel := context.WithTimeout(ctx, dueTime)
 	defer cancel()
-	if _, err := engine.Work(short, known...); err != nil {
+	if err := a.work(short, known...); err != nil {
 		a.log.Warn("what was due", "err", err)
 	}
 	if short.Err() != nil && ctx.Err() == nil {

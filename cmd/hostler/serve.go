@@ -1,0 +1,302 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/server"
+)
+
+// serving are the options of serve.
+type serving struct {
+	socket    string
+	everyone  bool
+	listen    string
+	cert, key string
+	tokenFile string
+}
+
+const (
+	lookAround = 10 * time.Second // is how often a controller looks for work that nobody told it of
+	grace      = 30 * time.Second // for requests that are being served when it ends
+)
+
+func newServe(a *app) *cobra.Command {
+	var o serving
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Be the controller: keep the sources full, and answer the commands of others",
+		Long: `Keep what the sources want ready, clean and discard what is given back, end leases that are over, and answer the commands of this machine's users by a unix
+socket, and with --listen those of other programs by HTTP (/v1, described by /openapi.json). Commands find the socket by themselves and work as without it.
+It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler reload, has it read its configuration anew.`,
+		Example: "  hostler serve\n  hostler serve --listen 127.0.0.1:7070\n  curl -H \"Authorization: Bearer $(cat ~/.local/state/hostler/controller.token)\" localhost:7070/v1/sources",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context(), o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.socket, "socket", "", "listen on the unix socket `PATH`; "+socketName+" in the runtime directory unless it is said")
+	f.BoolVar(&o.everyone, "everyone", false, "let all users of this machine use the socket, each with leases of his own")
+	f.StringVar(&o.listen, "listen", "", "listen on `ADDR` too, HOST:PORT; without TLS only on loopback")
+	f.StringVar(&o.cert, "tls-cert", "", "the certificate in `FILE`")
+	f.StringVar(&o.key, "tls-key", "", "and its key in `FILE`")
+	f.StringVar(&o.tokenFile, "token-file", "", "who presents what is in `FILE` is an administrator; made if it is missing. controller.token in the state directory unless it is said")
+	_ = cmd.MarkFlagFilename("tls-cert")
+	_ = cmd.MarkFlagFilename("tls-key")
+	return cmd
+}
+
+func newReload(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "reload",
+		Short:   "Have the controller read its configuration anew",
+		Example: "  hostler reload",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.controller(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if c == nil {
+				return invalid("hostler serve starts one; without one each command reads it anew", "no controller runs here")
+			}
+			defer c.Close()
+			return c.Reload(cmd.Context())
+		},
+	}
+}
+
+// serve is the controller, until it is told to end.
+func (a *app) serve(ctx context.Context, o serving) error {
+	a.log = slog.New(slog.NewTextHandler(a.errs, nil))
+	a.now, a.keeping = true, true
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	first, err := a.embedded(ctx)
+	if err != nil {
+		return err
+	}
+	k := &controller{app: a, bell: make(chan struct{}, 1), ended: make(chan struct{})}
+	k.engine.Store(first)
+	listeners, err := a.listeners(o)
+	if err != nil {
+		return err
+	}
+	handler := server.New(server.Options{
+		Engine: func() server.Engine { return k.engine.Load() }, Version: thisVersion().Version, Authenticate: authenticate(listeners.token),
+		Ready: func(ctx context.Context) error { _, err := k.engine.Load().Status(ctx); return err }, Reload: k.reload, Ring: k.ring, Log: a.log,
+	})
+	var all sync.WaitGroup
+	defer all.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	all.Go(func() { k.look(ctx) })
+	all.Go(func() { k.hear(ctx) })
+	errs := make(chan error, len(listeners.all))
+	for _, l := range listeners.all {
+		srv := &http.Server{Handler: handler, ConnContext: withPeer, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
+		all.Go(func() {
+			errs <- server.Serve(ctx, srv, l, grace)
+			cancel() // one without the other is none
+		})
+	}
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	a.log.Info("serving", "listen", listeners.names(), "pid", os.Getpid())
+	<-ctx.Done()
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+	var failed error
+	for range listeners.all {
+		failed = errors.Join(failed, <-errs)
+	}
+	return failed
+}
+
+// controller is what serve keeps.
+type controller struct {
+	app    *app
+	engine atomic.Pointer[pool.Pool] // by the newest configuration
+	bell   chan struct{}             // 1 slot: there is something to do
+	ended  chan struct{}
+	mu     sync.Mutex // one reload at a time
+}
+
+// ring says that there is something to do.
+func (k *controller) ring() {
+	select {
+	case k.bell <- struct{}{}:
+	default:
+	}
+}
+
+// reload reads the configuration anew. One that cannot be read changes nothing.
+func (k *controller) reload(ctx context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	next, err := k.app.anew(ctx)
+	if err != nil {
+		return err
+	}
+	k.engine.Store(next)
+	k.app.log.Info("the configuration was read anew")
+	k.ring()
+	return nil
+}
+
+// hear reloads at SIGHUP.
+func (k *controller) hear(ctx context.Context) {
+	got := make(chan os.Signal, 1)
+	signal.Notify(got, syscall.SIGHUP)
+	defer signal.Stop(got)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-got:
+			if err := k.reload(ctx); err != nil {
+				k.app.log.Error("the configuration cannot be read anew, so the old one stays", "err", err)
+			}
+		}
+	}
+}
+
+// look does what is due, and brings sources up to what is wanted, whenever it is rung for and from time to time.
+func (k *controller) look(ctx context.Context) {
+	for {
+		e := k.engine.Load()
+		next, err := e.Work(ctx)
+		if err == nil {
+			_, err = e.Fill(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			k.app.log.Warn("what is due", "err", err) // it is recorded, and tried again
+		}
+		wait := lookAround
+		if !next.IsZero() {
+			wait = min(wait, max(time.Until(next), 10*time.Millisecond))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.bell:
+		case <-time.After(wait):
+		}
+	}
+}
+
+// listeners are where a controller listens.
+type listeners struct {
+	all   []net.Listener
+	token string // that makes an administrator; "": none does
+}
+
+func (l *listeners) names() (out []string) {
+	for _, one := range l.all {
+		out = append(out, one.Addr().Network()+":"+one.Addr().String())
+	}
+	return out
+}
+
+// listeners opens them: those that systemd has opened for us, or else the socket; and the address.
+func (a *app) listeners(o serving) (_ *listeners, err error) {
+	out := &listeners{}
+	defer func() {
+		if err != nil {
+			for _, l := range out.all {
+				_ = l.Close()
+			}
+		}
+	}()
+	if out.all, err = activation.Listeners(); err != nil {
+		return nil, fmt.Errorf("the sockets that systemd has opened: %w", err)
+	}
+	if len(out.all) == 0 {
+		l, err := a.ownSocket(o)
+		if err != nil {
+			return nil, err
+		}
+		out.all = append(out.all, l)
+	}
+	if o.listen == "" {
+		return out, nil
+	}
+	host, _, err := net.SplitHostPort(o.listen)
+	if err != nil {
+		return nil, invalid("127.0.0.1:7070, say", "--listen %s: %w", o.listen, err)
+	}
+	if (o.cert == "") != (o.key == "") {
+		return nil, invalid("", "--tls-cert and --tls-key go together")
+	}
+	if ip := net.ParseIP(host); o.cert == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, invalid("give --tls-cert and --tls-key, or listen on 127.0.0.1", "--listen %s: without TLS whoever is on the way could read and use tokens", o.listen)
+	}
+	if out.token, err = a.token(o.tokenFile); err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", o.listen)
+	if err != nil {
+		return nil, invalid("", "--listen %s: %w", o.listen, err)
+	}
+	if o.cert != "" {
+		pair, err := tls.LoadX509KeyPair(o.cert, o.key)
+		if err != nil {
+			_ = l.Close()
+			return nil, invalid("", "--tls-cert %s: %w", o.cert, err)
+		}
+		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
+	}
+	out.all = append(out.all, l)
+	return out, nil
+}
+
+// ownSocket listens on the controller's socket. One that a killed controller left is taken over.
+func (a *app) ownSocket(o serving) (net.Listener, error) {
+	path := o.socket
+	if path == "" {
+		dir, err := runtimeDir()
+		if err != nil {
+			return nil, err
+		}
+		path = filepath.Join(dir, socketName)
+	}
+	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, invalid("", "--socket %s: %w", path, err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = lock.Close()
+		return nil, conflict("stop it first, or give another --socket", "a controller listens on %s already", path)
+	}
+	a.closers = append(a.closers, func() { _ = lock.Close() })
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, invalid("", "--socket %s: %w", path, err)
+	}
+	old := syscall.Umask(0o177) // from its first moment on it is ours alone
+	l, err := net.Listen("unix", path)
+	syscall.Umask(old)
+	if err != nil {
+		return nil, invalid("", "--socket %s: %w", path, err)
+	}
+	if o.everyone {
+		if err := os.Chmod(path, 0o666); err != nil {
+			_ = l.Close()
+			return nil, err
+		}
+	}
+	return l, nil
+}

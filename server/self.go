@@ -1,0 +1,29 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hostler-project/hostler/api"
+)
+
+// self are the paths that are about who asks, and whom.
+func (s *server) self() {
+	huma.Register(s.api, huma.Operation{
+		OperationID: "self", Method: http.MethodGet, Path: "/v1/self", Summary: "Who the caller is", Tags: []string{"people"},
+	}, func(ctx context.Context, _ *struct{}) (*struct{ Body api.Self }, error) {
+		p := asker(ctx)
+		return &struct{ Body api.Self }{api.Self{Name: p.Name, Admin: p.Admin, Version: s.Version}}, nil
+	})
+	huma.Register(s.api, huma.Operation{
+		OperationID: "reload", Method: http.MethodPost, Path: "/v1/reload", DefaultStatus: http.StatusNoContent, Summary: "Read the controller's configuration anew",
+		Tags: []string{"people"}, Errors: []int{400, 403},
+	}, func(ctx context.Context, _ *struct{}) (*struct{}, error) {
+		if err := administrator(ctx, "to reload"); err != nil {
+			return nil, s.fault(err)
+		}
+		return nil, s.fault(s.Reload(ctx))
+	})
+}
