@@ -238,10 +238,11 @@ func (p *Provider) practise(ctx context.Context, own *owner, l *line) error {
 
 // try runs a command over a line, which it closes.
 func try(ctx context.Context, l *line) error {
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })() // without the waiting for its end that Run would do
 	c := agent.New(l)
 	_, err := c.Run(ctx, &compute.Command{Args: []string{"true"}})
 	_ = c.Close()
-	_ = l.lock.Close()
+	_ = l.lock.Close() // if the client did not come so far
 	if errors.Is(err, compute.ErrNoCommand) {
 		err = nil
 	}
