@@ -61,7 +61,11 @@ func (p *Pool) fit(ctx context.Context, u *unit, tell func(string)) error {
 	}
 	for _, i := range chain {
 		var err error
-		if o := p.ready(i.SourceKey); o != nil && o.checks {
+		if i.Cold {
+			tell("start")
+			err = p.wake(ctx, i)
+		}
+		if o := p.ready(i.SourceKey); err == nil && o != nil && o.checks {
 			tell("check")
 			if c, ok := compute.As[compute.Checker](o.provider); ok {
 				err = c.Check(ctx, i.ID)

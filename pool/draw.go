@@ -184,16 +184,25 @@ func (d *draw) take(s *source, n int, cached bool, lend func(*compute.Instance) 
 // fromCache takes ready instances. Those too old or too often used go.
 func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
 	var units []*unit
-	small := 0 // of those picked last; they stay where they are
+	small := 0            // of those picked last; they stay where they are
+	warm, cold := true, 0 // cold ones are left, as long as there are warm ones; so many of those picked last
 	for len(units) < n {
-		picks, err := d.tx.Pick(r.Key, n-len(units)+small)
-		if err != nil || len(picks) <= small {
+		picks, err := d.tx.Pick(r.Key, n-len(units)+small+cold)
+		if err == nil && len(picks) <= small+cold && cold > 0 {
+			warm, small, cold = false, 0, 0
+			continue
+		}
+		if err != nil || len(picks) <= small+cold {
 			return units, err
 		}
-		small = 0
+		small, cold = 0, 0
 		for _, i := range picks {
 			if len(units) == n {
 				break
+			}
+			if i.Cold && warm {
+				cold++
+				continue
 			}
 			if lacks, err := d.least.lackedBy(d.tx, i); err != nil {
 				return nil, err
@@ -209,7 +218,7 @@ func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*c
 				}
 				continue
 			}
-			u := &unit{src: s, inst: i, lease: lend(i), look: d.hooked || d.checked && d.now.Sub(i.ReadyAt) > proofLasts}
+			u := &unit{src: s, inst: i, lease: lend(i), look: d.hooked || i.Cold || d.checked && d.now.Sub(i.ReadyAt) > proofLasts}
 			d.wrote = true
 			if err := d.p.hand(d.tx, u, d.pending || u.look); err != nil {
 				return nil, err
@@ -392,7 +401,7 @@ func (d *draw) overChild(s *source, r *compute.SourceRecord, child *unit, lend f
 		return u, err
 	}
 	i.Basis, i.ReadyAt = child.inst.Basis, child.inst.ReadyAt
-	u.look = d.hooked || d.checked && d.now.Sub(i.ReadyAt) > proofLasts
+	u.look = d.hooked || child.look || d.checked && d.now.Sub(i.ReadyAt) > proofLasts
 	return u, d.p.hand(d.tx, u, d.pending || u.look)
 }
 

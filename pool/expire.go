@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -211,16 +212,18 @@ func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time) (ids []compute.I
 		if err != nil {
 			return nil, time.Time{}, err
 		}
-		extra := rec.Counts.Cached() + rec.Counts.InUse() - p.wanted(s, rec.Counts.InUse())
-		for n := len(ready) - 1; n >= 0; n-- { // the youngest go first: the oldest are handed out first
-			i := ready[n]
+		extra := rec.Counts.Cached() + rec.Counts.InUse() - p.keeps(s, rec, rec.Counts.InUse())
+		tired := p.tired(s, rec, ready)
+		slices.Reverse(ready) // of those that stand idle equally long the youngest go first: the oldest are handed out first
+		slices.SortStableFunc(ready, func(a, b *compute.Instance) int { return a.Since.Compare(b.Since) })
+		for _, i := range ready {
 			at := time.Time{}
 			if s.MaxAge > 0 {
 				at = i.Created.Add(s.MaxAge)
 			}
-			if s.Idle > 0 && extra > 0 {
+			if s.Idle > 0 && extra > 0 && !i.Cold && len(tired) > 0 {
 				extra--
-				at = sooner(at, i.Since.Add(s.Idle))
+				at, tired = sooner(at, tired[0]), tired[1:]
 			}
 			if at.IsZero() {
 				continue
@@ -233,6 +236,25 @@ func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time) (ids []compute.I
 		}
 	}
 	return ids, next, nil
+}
+
+// tired returns the times at which one more of the ready instances of a source may go: when so many more than its spare ones have stood idle for
+// long enough. How many are in use at this moment says little: the next one may be taken in a second, and what goes now would be made anew.
+func (p *Pool) tired(s *source, rec *compute.SourceRecord, ready []*compute.Instance) (at []time.Time) {
+	for _, i := range ready {
+		if !i.Cold {
+			at = append(at, i.Since.Add(s.Idle))
+		}
+	}
+	slices.SortFunc(at, time.Time.Compare)
+	spare := s.Spare
+	if rec.Aim.Until.After(time.Now()) {
+		spare = rec.Aim.Spare
+	}
+	if m := p.maximum(s); m > 0 {
+		spare = min(spare, max(0, m-rec.Counts.InUse()))
+	}
+	return at[min(len(at), spare):]
 }
 
 // Work does everything that is due for the named sources, or for all: leases that are over, what dead processes left half-done, cleaning,

@@ -45,9 +45,25 @@ func (p *Pool) fill(ctx context.Context, s *source) ([]compute.ID, error) {
 	if err := p.recover(ctx, s); err != nil {
 		return nil, err
 	}
-	var units []*unit
+	units, leave, err := p.order(ctx, s, func(_ compute.Tx, r *compute.SourceRecord) (int, error) {
+		return p.wanted(s, r, r.Counts.InUse()) - r.Counts.Cached() - r.Counts.InUse(), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	p.step("fill:recorded")
+	return p.raiseAll(ctx, units)
+}
+
+// forCache begins the token of an instance that is made for nobody yet.
+const forCache = "cache:"
+
+// order records instances for the cache, as many as missing says and as there is room for. They are to be raised before leave is called, which
+// then must be.
+func (p *Pool) order(ctx context.Context, s *source, missing func(compute.Tx, *compute.SourceRecord) (int, error)) (units []*unit, leave func(), err error) {
 	var taken []string
-	err := p.store.Update(ctx, func(tx compute.Tx) error {
+	err = p.store.Update(ctx, func(tx compute.Tx) error {
 		p.desk.leave(taken...)
 		units, taken = nil, nil
 		now := time.Now()
@@ -56,9 +72,9 @@ func (p *Pool) fill(ctx context.Context, s *source) ([]compute.ID, error) {
 		if err != nil {
 			return err
 		}
-		n := p.wanted(s, r.Counts.InUse()) - r.Counts.Cached() - r.Counts.InUse()
-		if n <= 0 {
-			return nil
+		n, err := missing(tx, r)
+		if err != nil || n <= 0 {
+			return err
 		}
 		if can, err := d.available(s); err != nil {
 			return err
@@ -69,7 +85,7 @@ func (p *Pool) fill(ctx context.Context, s *source) ([]compute.ID, error) {
 			n = can // as many as there is room for
 		}
 		nobody := func(i *compute.Instance) *compute.Lease {
-			return &compute.Lease{ID: p.opt.NewID(), Instance: i.ID, Source: i.Source, Purpose: "fill"}
+			return &compute.Lease{ID: forCache + p.opt.NewID(), Instance: i.ID, Source: i.Source, Purpose: "fill"}
 		}
 		if s.Type == poolType {
 			units, err = d.fromChildren(s, n, nobody)
@@ -80,12 +96,11 @@ func (p *Pool) fill(ctx context.Context, s *source) ([]compute.ID, error) {
 		p.desk.take(taken...)
 		return err
 	})
-	defer func() { p.desk.leave(taken...) }()
 	if err != nil {
-		return nil, err
+		p.desk.leave(taken...)
+		return nil, nil, err
 	}
-	p.step("fill:recorded")
-	return p.raiseAll(ctx, units)
+	return units, func() { p.desk.leave(taken...) }, nil
 }
 
 // raiseAll makes units for the cache. Each that succeeds is kept, whatever becomes of the others.

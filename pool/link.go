@@ -121,6 +121,7 @@ type opened struct {
 	err      error // it could not be opened
 	names    []string
 	reuse    string // what it can: "clean", "as-is" or "no"
+	stops    bool   // it can stop and start a computer
 	stays    bool   // a machine that stays: its Clean takes away what hostler put there and the lease's processes, and no more
 	checks   bool
 	standing compute.Standing // its machines need no making; nil: they do
@@ -152,6 +153,7 @@ func (p *Pool) open(ctx context.Context, rec *compute.SourceRecord) *opened {
 			o.reuse = "as-is"
 		}
 		_, o.checks = compute.As[compute.Checker](o.provider)
+		_, o.stops = compute.As[compute.Stopper](o.provider)
 		o.standing, _ = compute.As[compute.Standing](o.provider)
 		if l, ok := compute.As[compute.Lingerer](o.provider); ok {
 			o.lingers = l.Lingers()
@@ -279,11 +281,29 @@ func (p *Pool) maximum(s *source) int {
 	return s.Maximum
 }
 
-// wanted is how many instances a source should have, cached and in use together, when so many are in use.
-func (p *Pool) wanted(s *source, inUse int) int {
+// wanted is how many instances a source should have, cached and in use together, when so many are in use: as configured, or as the director aims.
+func (p *Pool) wanted(s *source, rec *compute.SourceRecord, inUse int) int {
 	w := max(s.Reserve, inUse+s.Spare)
+	if rec != nil && rec.Aim.Until.After(time.Now()) {
+		w = max(rec.Aim.Reserve, inUse+rec.Aim.Spare)
+	}
 	if m := p.maximum(s); m > 0 {
 		w = min(w, m)
+	}
+	return w
+}
+
+// keeps is how many instances of a source are not too many when so many are in use: the wanted ones, and those that may be stopped.
+func (p *Pool) keeps(s *source, rec *compute.SourceRecord, inUse int) int {
+	w := p.wanted(s, rec, inUse)
+	if s.Cold == 0 {
+		return w
+	}
+	if o := p.ready(rec.Key); o == nil || !o.stops {
+		return w
+	}
+	if w += s.Cold; p.maximum(s) > 0 {
+		w = min(w, p.maximum(s))
 	}
 	return w
 }

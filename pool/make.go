@@ -351,7 +351,7 @@ func (p *Pool) toReadyOrGone(tx compute.Tx, i *compute.Instance, u *unit) error 
 	if err != nil {
 		return err
 	}
-	if rec.Counts.Cached()+rec.Counts.InUse() > p.wanted(u.src, rec.Counts.InUse()) {
+	if rec.Counts.Cached()+rec.Counts.InUse() > p.keeps(u.src, rec, rec.Counts.InUse()) {
 		return p.toDiscarding(tx, i, "not needed any more")
 	}
 	i.Phases, i.ProviderID, i.Address, i.Facts = u.inst.Phases, u.inst.ProviderID, u.inst.Address, u.inst.Facts

@@ -43,6 +43,7 @@ type Source struct {
 	Maximum     int // never more; 0: no limit of its own
 	Concurrency int // runs at once on an instance; 0: no limit
 	MaxUses     int // hand-outs of one instance; 0: no limit
+	Cold        int // so many of those beyond what is wanted may be kept stopped by a director, where the provider can
 	Children    []string
 
 	Reuse     string        // "clean", "as-is", "rebuild", "no"; "": what the provider can
@@ -52,6 +53,7 @@ type Source struct {
 	LeaseIdle time.Duration // leases end when unused for so long; 0: the caller's default
 	Idle      time.Duration // an instance beyond what is wanted stays for so long
 	MaxAge    time.Duration // older ones are not handed out; 0: no limit
+	Window    time.Duration // a director is told of the leases of so long; 0: it asks for none
 
 	Image, Flavor string
 	Definition    []byte // what Open needs to open the provider, kept with the instances
@@ -108,6 +110,8 @@ type Pool struct {
 	providers map[int64]*opened // by source key
 	shut      map[int64]int     // source keys whose provider did not open for so many transactions under way
 	inventory time.Time         // when the providers' lists were last compared with the records
+	recent    recent            // what the journal says of the leases of the last time
+	cursor    map[int64]int64   // the row of a source after which ready instances were last looked at, where there are many
 	ghosts    []int64           // requests that could not be taken out of the queue
 	bell      chan struct{}     // closed when something may have come free
 }

@@ -267,7 +267,7 @@ func (p *Pool) kept(tx compute.Tx, key int64, k int) (int, error) {
 		return k, nil
 	}
 	held := rec.Counts.Cached() + rec.Counts.InUse()
-	return max(0, min(k, p.wanted(s, rec.Counts.InUse()-k)-(held-k))), nil
+	return max(0, min(k, p.keeps(s, rec, rec.Counts.InUse()-k)-(held-k))), nil
 }
 
 // putBack caches an instance that was in use, by way of cleaning where it needs that.

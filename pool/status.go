@@ -52,7 +52,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 		if s.Err == nil {
 			st.Broken = p.learn(ctx, s)
 			st.Maximum = p.maximum(s)
-			st.Wanted = p.wanted(s, st.Counts.InUse())
+			st.Wanted = p.wanted(s, byName[s.Name], st.Counts.InUse())
 			if st.Maximum > 0 {
 				n := max(0, st.Maximum-st.Counts.InUse())
 				st.Available = &n

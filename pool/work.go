@@ -185,6 +185,7 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 		return err
 	}
 	var checked []string
+	asIs := false
 	for stage, j := range chain {
 		var of *compute.SourceRecord
 		if of, err = p.recordOf(ctx, j.SourceKey); err != nil {
@@ -203,6 +204,7 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 		leaf := chain[len(chain)-1]
 		var what string
 		if what, err = p.cleanLeaf(ctx, leaf); what != "" {
+			asIs = what == "as-is"
 			checked = append(checked, what)
 		}
 	}
@@ -224,6 +226,7 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 		if err != nil {
 			return p.toFailed(tx, &j, p.sourceOf(rec).OnFailure, "cleaning: "+err.Error())
 		}
+		j.Cold = j.Cold && asIs
 		return p.toReady(tx, &j, compute.Event{Kind: "cleaned", Text: strings.Join(checked, "; ")})
 	})
 }

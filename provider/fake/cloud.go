@@ -13,7 +13,8 @@ type computer struct {
 	Source       string          `json:"source"`
 	Installation string          `json:"installation"`
 	ProviderID   string          `json:"provider_id"`
-	Up           time.Time       `json:"up"`             // when it has booted
+	Up           time.Time       `json:"up"` // when it has booted
+	Stopped      bool            `json:"stopped,omitempty"`
 	Gone         time.Time       `json:"gone,omitzero"`  // when it is gone; zero: it was not asked to go
 	Files        map[string]file `json:"files,omitzero"` // what was put on it, by path
 }

@@ -229,6 +229,8 @@ func (p *Provider) up(op string, id compute.ID) (computer, error) {
 		return c, trouble(op, id, err)
 	case !c.Gone.IsZero():
 		return c, fault(op, id, compute.ErrUnavailable, errors.New("it is being destroyed"))
+	case c.Stopped:
+		return c, fault(op, id, compute.ErrNotReady, errors.New("it is stopped"))
 	case now.Before(c.Up):
 		return c, fault(op, id, compute.ErrNotReady, fmt.Errorf("it boots for another %v", c.Up.Sub(now).Round(time.Millisecond)))
 	}

@@ -30,7 +30,7 @@ type Options struct {
 	Dir          string // where the computers are kept with state = disk
 	Cloud        *Cloud // where they are kept in memory; nil: in one of its own
 
-	// Fail, if not nil, is asked before "create", "destroy", "list", "connect", "clean" and "run", and after the effect as "create-answer",
+	// Fail, if not nil, is asked before "create", "destroy", "list", "connect", "clean", "stop", "start" and "run", and after the effect as "create-answer",
 	// "destroy-answer", "clean-answer". An error that it returns is the operation's. It may be called from many goroutines.
 	Fail func(op string, id compute.ID) error
 }

@@ -1,0 +1,164 @@
+package director
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Pool is what a director works on. A pool.Pool is one.
+type Pool interface {
+	// Snapshot copies the sources as they stand, with the ready instances of those for which idlers says yes.
+	Snapshot(ctx context.Context, idlers func(compute.SourceState) bool) (compute.Snapshot, error)
+	// Do records a directive and its reason, and returns what is left to do, which is then called once; nil: nothing is left.
+	Do(ctx context.Context, d compute.Directive) (finish func(context.Context) error, err error)
+}
+
+// Options join a director to its surroundings.
+type Options struct {
+	Pool     Pool
+	Policies map[string]Policy // by source; one that is not in it has the strategy Reserve
+	Limits   Limits
+	Tick     time.Duration   // between two looks where no bell rings; 0: 10 s
+	Bell     <-chan struct{} // a look is due now; of size 1, so that who rings never waits; nil: there is none
+	DryRun   bool            // say what would be done, and do nothing
+	Told     func([]Plan)    // is called with each round's plans, also a dry run's; nil: not. It must not keep the director waiting
+	Log      *slog.Logger    // nil: none
+}
+
+const (
+	usualTick = 10 * time.Second
+	// shortest is the least time between two looks, however often the bell rings.
+	shortest = 100 * time.Millisecond
+)
+
+// Director keeps sources at what is wanted of them. Only one is to run on a store at a time: more would do no harm, and the same work twice.
+type Director struct {
+	opt  Options
+	done chan struct{} // a directive has been carried out
+
+	mu       sync.Mutex
+	policies map[string]Policy
+	plans    []Plan
+	looked   time.Time
+}
+
+// New makes a director. It starts nothing.
+func New(opt Options) (*Director, error) {
+	if opt.Pool == nil {
+		return nil, errors.New("director: Pool is required")
+	}
+	opt.Tick = cmp.Or(opt.Tick, usualTick)
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Director{opt: opt, policies: maps.Clone(opt.Policies), done: make(chan struct{}, 1)}, nil
+}
+
+// SetPolicies changes what is configured, for the next look on.
+func (d *Director) SetPolicies(policies map[string]Policy) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.policies = maps.Clone(policies)
+}
+
+// Last returns the plans of the last look, and when that was; zero: there was none.
+func (d *Director) Last() ([]Plan, time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.plans), d.looked
+}
+
+// Plan looks and decides, and does nothing.
+func (d *Director) Plan(ctx context.Context) ([]Plan, error) {
+	d.mu.Lock()
+	policies := d.policies
+	d.mu.Unlock()
+	now := time.Now()
+	snap, err := d.opt.Pool.Snapshot(ctx, func(s compute.SourceState) bool { return Surplus(policies[s.Name], now, s) })
+	if err != nil {
+		return nil, err
+	}
+	plans := Decide(policies, d.opt.Limits, snap)
+	d.mu.Lock()
+	d.plans, d.looked = plans, snap.Time
+	d.mu.Unlock()
+	if d.opt.Told != nil {
+		d.opt.Told(plans)
+	}
+	return plans, nil
+}
+
+// Run looks, decides and has it done, at each tick and bell, until ctx ends; then it waits for what is under way to be put down. What goes wrong is
+// logged, and repaired by the next look. It returns nil.
+func (d *Director) Run(ctx context.Context) error {
+	var under sync.WaitGroup
+	defer under.Wait()
+	tick := time.NewTimer(0)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-d.opt.Bell:
+		case <-d.done:
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		d.round(ctx, &under)
+		select { // a bell that rings all the time is one look after the other, and not all that the machine does
+		case <-ctx.Done():
+			return nil
+		case <-time.After(shortest):
+		}
+		tick.Reset(d.opt.Tick)
+	}
+}
+
+// round looks once. Directives are recorded one after the other and carried out beside each other, as many as Limits let the plans have.
+func (d *Director) round(ctx context.Context, under *sync.WaitGroup) {
+	plans, err := d.Plan(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			d.opt.Log.Warn("the director cannot look", "err", err)
+		}
+		return
+	}
+	for _, plan := range plans {
+		for _, what := range plan.Directives {
+			log := d.opt.Log.With("source", what.Source, "do", what.Verb, "instance", what.Instance, "count", what.Count, "reason", what.Reason)
+			if d.opt.DryRun || plan.DryRun {
+				log.Info("would be done")
+				continue
+			}
+			finish, err := d.opt.Pool.Do(ctx, what)
+			if err != nil {
+				log.Warn("a directive cannot be begun", "err", err)
+				continue
+			}
+			if finish == nil {
+				continue
+			}
+			log.Info("directive")
+			under.Go(func() {
+				start := time.Now()
+				if err := finish(ctx); err != nil && ctx.Err() == nil {
+					log.Warn("a directive failed", "err", err, "took", time.Since(start))
+				}
+				select { // there may be room for more now
+				case d.done <- struct{}{}:
+				default:
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,409 @@
+package pool
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+const (
+	idlersRead = 4096 // ready instances of one source that a look reads; of more it reads others the next time
+	idlersMost = 256  // that it tells of, beside the cold ones
+	stopGrace  = time.Minute
+)
+
+// The reasons of instances that are being stopped and started, which both pass through the state of those being cleaned: whoever takes up the work of a
+// dead process cleans them, and what cannot be cleaned is discarded.
+const (
+	stopping = "it is being stopped"
+	starting = "it is being started"
+)
+
+// Snapshot copies the configured sources as they stand. Those for which idlers says yes are told with their ready instances; idlers may be nil, is called
+// inside of a transaction, and must be quick. Looking changes nothing, and nothing lives longer for it.
+func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bool) (compute.Snapshot, error) {
+	windows := map[string]time.Duration{}
+	for _, s := range p.ordered {
+		if s.Window > 0 {
+			windows[s.Name] = s.Window
+		}
+	}
+	opened := map[string]error{}
+	if err := p.acquaint(ctx, opened); err != nil {
+		return compute.Snapshot{}, err
+	}
+	query := p.recent.query()
+	var snap compute.Snapshot
+	var events []*compute.Event
+	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+		snap = compute.Snapshot{Time: time.Now()}
+		if events = nil; len(windows) > 0 {
+			if events, err = tx.Events(query); err != nil {
+				return err
+			}
+			p.recent.take(windows, events) // again does no harm
+		}
+		recs, err := tx.Sources()
+		if err != nil {
+			return err
+		}
+		waiting, booked, stirring, err := p.underWay(tx)
+		if err != nil {
+			return err
+		}
+		own, others := map[string]*compute.SourceRecord{}, map[string]int{}
+		for _, r := range recs {
+			if p.configured(r) != nil {
+				own[r.Name] = r
+			} else if s := p.sources[r.Name]; s != nil && s.Place == r.Place {
+				others[r.Name] += r.Counts.Present()
+			}
+		}
+		for _, s := range p.ordered {
+			st := compute.SourceState{Name: s.Name, Type: s.Type, Broken: cmp.Or(s.Err, opened[s.Name]), Reserve: s.Reserve, Spare: s.Spare, Idle: s.Idle,
+				Waiting: waiting[s.Name], Present: others[s.Name]}
+			if s.Err == nil {
+				st.Maximum = p.maximum(s)
+			}
+			if s.Window > 0 {
+				st.Demand = p.recent.of(s.Name, s.Window, snap.Time)
+			}
+			r := own[s.Name]
+			if r == nil {
+				snap.Sources = append(snap.Sources, st)
+				continue
+			}
+			st.Counts, st.Aim, st.Paused, st.Failures, st.LastError = r.Counts, r.Aim, r.Paused, r.Failures, r.LastError
+			st.Present += r.Counts.Present()
+			st.Booked, st.Cold = booked[r.Key], stirring[r.Key]
+			var ready []compute.Idler
+			if o := p.ready(r.Key); o != nil && o.stops && s.Cold > 0 {
+				st.ColdMost = s.Cold
+				if ready, err = p.standIdle(tx, r, &st); err != nil {
+					return err
+				}
+			}
+			if idlers != nil && idlers(st) {
+				if ready == nil {
+					if ready, err = p.standIdle(tx, r, &st); err != nil {
+						return err
+					}
+				}
+				st.Idlers = ready
+			}
+			snap.Sources = append(snap.Sources, st)
+		}
+		return nil
+	})
+	return snap, err
+}
+
+// acquaint opens the providers of sources that have instances or are to have some, as their maximum and what they can do is known only then. Those
+// that do not open are put into failed; the error is the store's.
+func (p *Pool) acquaint(ctx context.Context, failed map[string]error) error {
+	busy := map[string]bool{}
+	err := p.store.View(ctx, func(tx compute.Tx) error {
+		clear(busy)
+		recs, err := tx.Sources()
+		if err != nil {
+			return err
+		}
+		for _, r := range recs {
+			busy[r.Name] = busy[r.Name] || r.Counts != (compute.Counts{})
+		}
+		ws, err := tx.Waiters()
+		for _, w := range ws {
+			busy[w.Source] = true
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, s := range p.ordered {
+		if s.Err != nil || !(busy[s.Name] || s.Reserve > 0 || s.Spare > 0 || s.Window > 0) {
+			continue
+		}
+		if err := p.prepare(ctx, s); err != nil {
+			failed[s.Name] = err
+		}
+	}
+	return nil
+}
+
+// underWay returns how many instances are waited for, by source, how many of those being made a request waits for, and how many cold ones are on
+// their way there, by record.
+func (p *Pool) underWay(tx compute.Tx) (waiting map[string]int, booked, stirring map[int64]int, err error) {
+	waiting, booked, stirring = map[string]int{}, map[int64]int{}, map[int64]int{}
+	ws, err := tx.Waiters()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	for _, w := range ws {
+		if p.store.Alive(w.Worker) {
+			waiting[w.Source] += w.Count
+		}
+	}
+	is, err := tx.Instances(compute.InstanceQuery{Busy: true})
+	for _, i := range is {
+		switch i.State {
+		case compute.Creating, compute.SettingUp:
+			if i.Wanted != "" && !isForCache(i.Wanted) {
+				booked[i.SourceKey]++
+			}
+		case compute.Cleaning:
+			if i.Reason == stopping {
+				stirring[i.SourceKey]++
+			}
+		}
+	}
+	return waiting, booked, stirring, err
+}
+
+func isForCache(token string) bool {
+	return len(token) > len(forCache) && token[:len(forCache)] == forCache
+}
+
+// standIdle returns the ready instances of a source, those that stand idle the longest first, and counts the cold ones.
+func (p *Pool) standIdle(tx compute.Tx, r *compute.SourceRecord, st *compute.SourceState) ([]compute.Idler, error) {
+	q := compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}}
+	if r.Counts.Ready > idlersRead {
+		p.mu.Lock()
+		q.Limit, q.After = idlersRead, p.cursor[r.Key]
+		p.mu.Unlock()
+	}
+	is, err := tx.Instances(q)
+	if err != nil {
+		return nil, err
+	}
+	if q.Limit > 0 {
+		p.mu.Lock()
+		if p.cursor == nil {
+			p.cursor = map[int64]int64{}
+		}
+		p.cursor[r.Key] = 0
+		if len(is) == q.Limit {
+			p.cursor[r.Key] = is[len(is)-1].Row
+		}
+		p.mu.Unlock()
+	}
+	ready := make([]compute.Idler, 0, len(is))
+	for _, i := range is {
+		ready = append(ready, compute.Idler{ID: i.ID, Since: i.Since, Cold: i.Cold})
+		if i.Cold {
+			st.Cold++
+		}
+	}
+	slices.SortStableFunc(ready, func(a, b compute.Idler) int { return a.Since.Compare(b.Since) })
+	warm := 0
+	return slices.DeleteFunc(ready, func(i compute.Idler) bool {
+		if !i.Cold {
+			warm++
+		}
+		return !i.Cold && warm > idlersMost
+	}), nil
+}
+
+// Do records a directive, with the event that says why, and returns what is left to be done: finish takes as long as that takes and must be called once,
+// also with a context that has ended. It is nil where nothing is left, or things are not any more as the directive took them to be.
+func (p *Pool) Do(ctx context.Context, d compute.Directive) (finish func(context.Context) error, err error) {
+	s, err := p.find(d.Source)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.prepare(ctx, s); err != nil {
+		return nil, err
+	}
+	switch d.Verb {
+	case compute.VerbCreate:
+		return p.doCreate(ctx, s, d)
+	case compute.VerbAim:
+		return nil, p.store.Update(ctx, func(tx compute.Tx) error {
+			r, err := tx.Source(s.Name, s.Digest)
+			if err != nil {
+				return err
+			}
+			if alive := r.Aim.Until.After(time.Now()); !alive || r.Aim.Reserve != d.Aim.Reserve || r.Aim.Spare != d.Aim.Spare { // else it is but said again
+				if err := note(tx, d); err != nil {
+					return err
+				}
+			}
+			r.Aim = d.Aim
+			return tx.SaveSource(r)
+		})
+	case compute.VerbStart, compute.VerbStop, compute.VerbDiscard:
+		return p.doReady(ctx, s, d)
+	}
+	return nil, &compute.Error{ID: compute.ID(d.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf("no directive is called %q", d.Verb)}
+}
+
+// note writes a directive into the journal.
+func note(tx compute.Tx, d compute.Directive) error {
+	data := map[string]string{"do": string(d.Verb)}
+	switch d.Verb {
+	case compute.VerbCreate:
+		data["count"] = strconv.Itoa(d.Count)
+	case compute.VerbAim:
+		data["reserve"], data["spare"] = strconv.Itoa(d.Aim.Reserve), strconv.Itoa(d.Aim.Spare)
+	}
+	_, err := tx.Append(&compute.Event{Time: time.Now(), Kind: "directive", Source: d.Source, Instance: d.Instance, Text: d.Reason, Data: data})
+	return err
+}
+
+func (p *Pool) doCreate(ctx context.Context, s *source, d compute.Directive) (func(context.Context) error, error) {
+	units, leave, err := p.order(ctx, s, func(tx compute.Tx, r *compute.SourceRecord) (int, error) {
+		there := r.Counts.Cached() + r.Counts.InUse()
+		if s.Cold > 0 {
+			is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready, compute.Cleaning}})
+			if err != nil {
+				return 0, err
+			}
+			for _, i := range is {
+				if i.Cold && i.Reason != starting {
+					there--
+				}
+			}
+		}
+		now := d
+		if now.Count = min(d.Count, d.Total-there); now.Count <= 0 {
+			return 0, nil
+		}
+		return now.Count, note(tx, now)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(units) == 0 {
+		leave()
+		return nil, nil
+	}
+	p.step("director:create")
+	return func(ctx context.Context) error {
+		defer leave()
+		_, err := p.raiseAll(ctx, units)
+		return err
+	}, nil
+}
+
+// doReady starts, stops or discards an instance that is ready.
+func (p *Pool) doReady(ctx context.Context, s *source, d compute.Directive) (func(context.Context) error, error) {
+	var j job
+	var taken []string
+	err := p.store.Update(ctx, func(tx compute.Tx) error {
+		p.desk.leave(taken...)
+		j, taken = job{}, nil
+		i, err := tx.Instance(d.Instance)
+		if errors.Is(err, compute.ErrNotFound) {
+			return nil
+		} else if err != nil || i.State != compute.Ready || i.Source != s.Name || i.Cold != (d.Verb == compute.VerbStart) && d.Verb != compute.VerbDiscard {
+			return err
+		}
+		if err := note(tx, d); err != nil {
+			return err
+		}
+		if d.Verb == compute.VerbDiscard {
+			if err = p.toDiscarding(tx, i, d.Reason); err == nil {
+				j.inst, j.rec, err = p.claim(tx, i.ID)
+			}
+		} else {
+			i.Worker, i.Cold, i.Reason = p.store.Worker(), true, stopping
+			if d.Verb == compute.VerbStart {
+				i.Reason = starting
+			}
+			if _, err = p.set(tx, i, compute.Cleaning, compute.Event{Kind: string(d.Verb), Text: d.Reason}); err == nil {
+				j.inst = i
+				j.rec, err = tx.SourceByKey(i.SourceKey)
+			}
+		}
+		if err == nil && j.inst != nil {
+			taken = []string{string(i.ID)}
+			p.desk.take(taken...)
+		}
+		return err
+	})
+	if err != nil || j.inst == nil {
+		p.desk.leave(taken...)
+		return nil, err
+	}
+	p.step("director:" + string(d.Verb))
+	return func(ctx context.Context) error {
+		defer p.desk.leave(taken...)
+		defer p.ring()
+		if d.Verb == compute.VerbDiscard {
+			return p.carryOne(ctx, j)
+		}
+		return p.change(ctx, j, d.Verb)
+	}, nil
+}
+
+// change stops or starts an instance that was claimed for it.
+func (p *Pool) change(ctx context.Context, j job, verb compute.Verb) error {
+	var err error
+	if verb == compute.VerbStart {
+		err = p.wake(ctx, j.inst)
+	} else if o := p.open(ctx, j.rec); o.err != nil {
+		err = o.err
+	} else if c, ok := compute.As[compute.Stopper](o.provider); !ok {
+		err = &compute.Error{ID: j.inst.ID, Kind: compute.ErrInvalid, Err: errors.New("its type cannot stop")}
+	} else {
+		err = c.Stop(ctx, j.inst.ID, stopGrace)
+	}
+	if err != nil && ctx.Err() != nil {
+		return p.lay(ctx, j.inst)
+	}
+	p.step("director:done")
+	rest, cancel := mend(ctx)
+	defer cancel()
+	e := p.store.Update(rest, func(tx compute.Tx) error {
+		if e := p.mine(tx, j.inst); e != nil {
+			return e
+		}
+		i := *j.inst
+		if err != nil {
+			return p.toFailed(tx, &i, p.sourceOf(j.rec).OnFailure, string(verb)+": "+err.Error())
+		}
+		i.Cold, i.Worker, i.Reason = verb == compute.VerbStop, 0, ""
+		_, e := p.set(tx, &i, compute.Ready, compute.Event{}) // what the next hand-out rests on is as it was
+		return e
+	})
+	if errors.Is(e, compute.ErrStale) {
+		e = nil // somebody else went on with it
+	}
+	return errors.Join(err, e)
+}
+
+// wake starts a cold instance and waits until it answers.
+func (p *Pool) wake(ctx context.Context, i *compute.Instance) error {
+	rec, err := p.recordOf(ctx, i.SourceKey)
+	if err != nil {
+		return err
+	}
+	o := p.open(ctx, rec)
+	if o.err != nil {
+		return o.err
+	}
+	c, ok := compute.As[compute.Stopper](o.provider)
+	if !ok {
+		return &compute.Error{Op: "start", ID: i.ID, Kind: compute.ErrInvalid, Err: errors.New("its type cannot start what is stopped")}
+	}
+	if err := c.Start(ctx, i.ID); err != nil {
+		return &compute.Error{Op: "start", ID: i.ID, Kind: kindOf(err), Err: err}
+	}
+	err = await(ctx, bootPatience, func(ctx context.Context) error {
+		c, err := o.provider.Connect(ctx, i.ID)
+		if err == nil {
+			err = c.Close()
+		}
+		return err
+	})
+	if err == nil {
+		i.Cold = false
+	}
+	return err
+}

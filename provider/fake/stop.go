@@ -1,0 +1,38 @@
+package fake
+
+import (
+	"context"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+var _ compute.Stopper = (*Provider)(nil)
+
+// Stop stops a computer; it keeps what was put on it.
+func (p *Provider) Stop(ctx context.Context, id compute.ID, _ time.Duration) error {
+	return p.turn(ctx, "stop", id, func(c *computer) { c.Stopped = true })
+}
+
+// Start starts a computer that was stopped; it boots again.
+func (p *Provider) Start(ctx context.Context, id compute.ID) error {
+	return p.turn(ctx, "start", id, func(c *computer) {
+		if c.Stopped {
+			c.Stopped, c.Up = false, time.Now().Add(p.o.Boot)
+		}
+	})
+}
+
+func (p *Provider) turn(ctx context.Context, op string, id compute.ID, f func(*computer)) error {
+	if err := ctx.Err(); err != nil {
+		return fault(op, id, nil, err)
+	}
+	if err := p.fails(op, id); err != nil {
+		return err
+	}
+	_, err := p.place.change(p.key(id), time.Now(), func(c *computer) bool {
+		f(c)
+		return true
+	})
+	return trouble(op, id, err)
+}
