@@ -333,13 +333,14 @@ func processes(t *testing.T, r *rig) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	if r.Alive(worker) {
+	if !r.soon(func() bool { return !r.Alive(worker) }) {
 		t.Error("a killed process is said to live")
 	}
 	if err := <-waits; err != nil {
 		t.Error(err)
 	}
-	if f, ok, err := r.Slot(5, 1); !ok || err != nil {
+	var f func()
+	if !r.soon(func() (ok bool) { f, ok, err = r.Slot(5, 1); return ok || err != nil }) || err != nil {
 		t.Errorf("its place is not free again: %v", err)
 	} else {
 		f()

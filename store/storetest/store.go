@@ -29,6 +29,8 @@ type Options struct {
 	New func(t testing.TB) (place string)
 	// Open opens a handle on a place. The suite opens several on one.
 	Open func(place string) (Handle, error)
+	// Patience is how long it may take until a killed process is known to be dead, where the kernel does not tell at once; 0: no time.
+	Patience time.Duration
 }
 
 // Store runs the suite.
@@ -85,6 +87,16 @@ func view(t testing.TB, s Handle, fn func(tx compute.Tx) error) {
 	if err := s.View(context.Background(), fn); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// soon waits for what may take the store's patience, and tells whether it came.
+func (r *rig) soon(is func() bool) bool {
+	for limit := time.Now().Add(r.opt.Patience); !is(); time.Sleep(time.Millisecond) {
+		if !time.Now().Before(limit) {
+			return false
+		}
+	}
+	return true
 }
 
 // same fails unless two records are equal, but for the clock's and the location's own marks on times.

@@ -1,0 +1,372 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// commit runs a batch and leaves with each of its calls what became of it. While the server is not there, it is waited for some time.
+func (s *Store) commit(ops []*op) {
+	s.look(true)
+	defer s.look(false)
+	err := s.settle(ops)
+	for _, o := range ops {
+		if err != nil && o.panic == nil {
+			o.err = err
+		}
+		o.err = wrap(o.err)
+	}
+}
+
+// look begins and ends a time in which what Alive has found out holds.
+func (s *Store) look(begin bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.batch, s.alive = begin, nil
+}
+
+// settle runs a batch until it is known what became of it.
+func (s *Store) settle(ops []*op) error {
+	apart := false
+	limit := time.Now().Add(s.opt.Patience)
+	if !s.down.IsZero() {
+		limit = time.Now() // nobody waits twice; the next to come tries again
+	}
+	pause := 10 * time.Millisecond
+	for tries := 0; ; tries++ {
+		err := s.writer()
+		if err == nil {
+			err = s.transaction(ops, apart)
+			switch {
+			case err == nil:
+				s.down = time.Time{}
+				return nil
+			case errors.Is(err, errApart):
+				apart = true
+				continue
+			case errors.Is(err, errMoved):
+				s.rival = true
+				continue
+			case !errors.Is(err, errLost):
+				return err
+			}
+			s.lose(err)
+		}
+		switch {
+		case errors.Is(err, errClosed), errors.Is(err, errUnknown):
+			return err
+		case !broken(err) || tries > 0 && time.Now().After(limit):
+			s.down = time.Now()
+			return errors.Join(errLost, err)
+		}
+		time.Sleep(pause)
+		pause = min(2*pause, 500*time.Millisecond)
+	}
+}
+
+// errApart ends a batch in which a function failed after it had written: it is run again with a savepoint before each function. Savepoints for
+// all would cost each of them two statements.
+var errApart = errors.New("run apart")
+
+// transaction runs the functions of a batch. Its error is that of all of them. A function that has failed by what the database said has its error in
+// its op.
+func (s *Store) transaction(ops []*op, apart bool) (err error) {
+	if s.memory.full() {
+		s.memory.valid = false
+	}
+	t := &tx{s: s.write, m: s.memory, together: s.rival}
+	defer func() {
+		if err != nil {
+			s.memory.valid = false // it has what was taken back
+		}
+	}()
+	if s.rival || apart {
+		if err := t.open(); err != nil {
+			return s.back(t, err)
+		}
+	}
+	kept := 0
+	for _, o := range ops {
+		if o.panic != nil {
+			continue // it has run, and its caller will never know what it did
+		}
+		if !o.begun {
+			if o.err = o.ctx.Err(); o.err != nil {
+				continue
+			}
+		}
+		if apart {
+			if err := t.ask(query{text: "SAVEPOINT one"}); err != nil {
+				return s.back(t, err)
+			}
+		}
+		o.begun = true
+		t.writes = 0
+		o.run(t)
+		if t.fate != nil {
+			return s.back(t, t.fate)
+		}
+		if o.err == nil {
+			o.err = t.err // fn did not look at it
+		}
+		if apart && o.err == nil {
+			o.err = t.ask(query{text: "RELEASE one"})
+			if t.fate != nil {
+				return s.back(t, t.fate)
+			}
+		}
+		switch {
+		case o.err == nil, t.writes == 0 && t.err == nil && !apart:
+		case apart:
+			last := s.memory.last // numbers are not given twice
+			if err := t.s.run(query{text: "ROLLBACK TO one"}, query{text: "RELEASE one"}); err != nil {
+				return s.back(t, err)
+			}
+			s.memory.forget(s.memory.version, last)
+			t = &tx{s: s.write, m: s.memory, began: true}
+			continue
+		case len(ops) == 1:
+			return s.refuse(t)
+		default:
+			return s.back(t, errApart)
+		}
+		kept += t.writes
+	}
+	if kept == 0 {
+		return s.confirm(t)
+	}
+	return s.finish(t, len(ops) > 1 && !apart)
+}
+
+// refuse ends a transaction whose only function has failed after it wrote: that holds if what it has seen is still so.
+func (s *Store) refuse(t *tx) error {
+	err := s.confirm(t)
+	s.memory.valid = false
+	return err
+}
+
+// confirm ends a transaction that leaves nothing.
+func (s *Store) confirm(t *tx) error {
+	if t.began {
+		return s.back(t, nil)
+	}
+	if !t.served {
+		return nil // it has not looked at anything
+	}
+	return s.still(t)
+}
+
+// still tells whether what came from memory is true.
+func (s *Store) still(t *tx) error {
+	var version int64
+	if err := t.s.run(query{text: "SELECT version FROM turn WHERE one", rows: one(&version)}); err != nil {
+		return err
+	}
+	if version != t.m.version {
+		return errMoved
+	}
+	return nil
+}
+
+// back takes a transaction back on the server, after an error that goes on.
+func (s *Store) back(t *tx, err error) error {
+	if !t.began || errors.Is(err, errLost) {
+		return err
+	}
+	return errors.Join(err, t.s.rollback())
+}
+
+// finish writes what a transaction has left to write, and commits, in one round trip. The condition on the version makes an error of what is not as
+// it was, which the server takes for all of it.
+func (s *Store) finish(t *tx, many bool) error {
+	var qs []query
+	if !t.began {
+		qs = append(qs, query{text: "BEGIN"})
+	}
+	m := t.m
+	qs = append(qs, query{`WITH t AS (UPDATE turn SET version = $1::bigint + 1, instance = $2, lease = $3, waiter = $4, event = $5 WHERE version = $1 RETURNING one),
+ w AS (UPDATE workers SET version = $1 + 1 WHERE number = $6) SELECT 1 / count(*) FROM t`,
+		[]any{m.version, m.last.instance, m.last.lease, m.last.waiter, m.last.event, s.Worker()}, one(new(int64))})
+	qs = append(qs, t.flush()...)
+	err := t.s.run(append(qs, query{text: "COMMIT"})...)
+	switch {
+	case err == nil:
+		if t.began {
+			s.rival = t.moved
+		}
+		m.version++
+		s.wrote.Add(1)
+		return nil
+	case errors.Is(err, errLost):
+		return s.outcome(err, m.version+1)
+	}
+	t.began = true
+	if moved(err) {
+		return s.back(t, errMoved)
+	}
+	if many {
+		return s.back(t, errors.Join(errApart, err))
+	}
+	if name, ok := unique(err); ok {
+		err = conflict(name, err)
+	}
+	return s.back(t, err)
+}
+
+// outcome finds out, after the connection broke during a commit, what became of it: its own transaction of the worker's row tells. nil: it was
+// committed.
+func (s *Store) outcome(lost error, version int64) error {
+	number := s.Worker()
+	s.lose(lost)
+	limit := time.Now().Add(s.opt.Patience)
+	for {
+		err := s.writer() // which ends what the server may still be doing for the old connection
+		var last int64
+		if err == nil {
+			// Whoever has the turn has it until his end; so the old transaction, if it lives, is waited for.
+			err = s.write.run(query{text: "BEGIN"}, query{text: "SELECT FROM turn WHERE one FOR UPDATE", rows: func(pgx.Rows) error { return nil }},
+				query{"SELECT version FROM workers WHERE number = $1", []any{number}, one(&last)}, query{text: "COMMIT"})
+			switch {
+			case err == nil && last >= version:
+				s.memory.valid = false
+				s.wrote.Add(1)
+				return nil
+			case err == nil:
+				return errMoved // nothing has happened: once more
+			case errors.Is(err, errNoRow):
+				return errors.Join(errUnknown, lost, s.write.rollback())
+			case errors.Is(err, errLost):
+				s.lose(err)
+			default:
+				return errors.Join(errUnknown, err, s.write.rollback())
+			}
+		}
+		if errors.Is(err, errClosed) || time.Now().After(limit) {
+			s.down = time.Now()
+			return errors.Join(errUnknown, lost, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// lose gives the connection up. The caller holds wmu.
+func (s *Store) lose(err error) {
+	s.memory.valid = false
+	if s.write != nil {
+		s.log.Warn("the connection to the database was lost", "database", s.name(), "err", err)
+		s.write.conn.Close(ended())
+		s.write = nil
+	}
+}
+
+// abandon takes back what a function that ended its goroutine has left. The caller holds wmu.
+func (s *Store) abandon() {
+	if s.write == nil {
+		return
+	}
+	s.memory.valid = false
+	if s.write.conn.PgConn().TxStatus() != 'I' {
+		if err := s.write.rollback(); err != nil {
+			s.lose(err)
+		}
+	}
+}
+
+// View runs fn on a state of the store that does not change meanwhile. fn must not write.
+func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.done {
+		s.mu.Unlock()
+		return errClosed
+	}
+	s.viewing.Add(1)
+	s.mu.Unlock()
+	defer s.viewing.Done()
+	select {
+	case s.readers <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.readers }()
+	for tries := 0; ; tries++ {
+		err := s.view(ctx, fn)
+		// A connection that was cut while nobody used it is found out now.
+		if !errors.Is(err, errLost) || tries > 0 || ctx.Err() != nil {
+			return wrap(err)
+		}
+		s.mu.Lock()
+		idle := s.idle
+		s.idle = nil
+		s.mu.Unlock()
+		for _, r := range idle {
+			r.conn.Close(ended())
+		}
+	}
+}
+
+func (s *Store) view(ctx context.Context, fn func(compute.Tx) error) error {
+	var r *session
+	s.mu.Lock()
+	if n := len(s.idle); n > 0 {
+		r = s.idle[n-1]
+		s.idle = s.idle[:n-1]
+	}
+	s.mu.Unlock()
+	if r == nil {
+		var err error
+		if r, err = s.dial(ctx); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return errors.Join(errLost, err)
+		}
+	}
+	keep := false // also when fn does not return
+	defer func() {
+		s.mu.Lock()
+		keep = keep && !s.done
+		if keep {
+			s.idle = append(s.idle, r)
+		}
+		s.mu.Unlock()
+		if !keep {
+			r.close()
+		}
+	}()
+	t := &tx{s: r, m: &memory{}, readOnly: true}
+	t.m.forget(0, numbers{})
+	err := fn(t)
+	if t.fate != nil {
+		return t.fate
+	}
+	if t.err != nil && !errors.Is(err, t.err) {
+		err = errors.Join(err, t.err)
+	}
+	if !t.began {
+		keep = true
+		return err
+	}
+	if e := r.rollback(); e != nil {
+		if err == nil && errors.Is(e, errLost) {
+			return nil // what was read is read
+		}
+		return errors.Join(err, e)
+	}
+	keep = true
+	return err
+}
+
+// moved tells the error that the condition on the version makes.
+func moved(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "22012"
+}

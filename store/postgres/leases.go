@@ -1,0 +1,248 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+const leaseColumns = "row, id, name, instance, owner, generation, given, used, expires, ended, why, pid, worker, detail"
+
+func scanLease(s scanner) (*lease, error) {
+	var l lease
+	var text string
+	var given, used, expires, ended int64
+	err := s.Scan(&l.row, &l.ID, &l.Name, (*string)(&l.Instance), &l.Owner, &l.Generation, &given, &used, &expires, &ended, &l.Why, &l.For.PID, &l.Worker,
+		&text)
+	if err != nil {
+		return nil, err
+	}
+	l.ID, l.Name, l.Instance, l.Owner, l.Why = decode(l.ID), decode(l.Name), decode(l.Instance), decode(l.Owner), decode(l.Why)
+	l.Given, l.Used, l.Expires, l.Ended = instant(given), instant(used), instant(expires), instant(ended)
+	if err := unpackTerms(text, &l.Lease); err != nil {
+		return nil, fmt.Errorf("record of lease %s: %w", l.ID, err)
+	}
+	return &l, nil
+}
+
+// leaseOf is the question for the living lease of an instance.
+func leaseOf(ls *[]*lease, id compute.ID) query {
+	return collect(ls, scanLease, "SELECT "+leaseColumns+" FROM leases WHERE instance = $1 AND ended = 0", encode(id))
+}
+
+// lent1 remembers its answer.
+func (t *tx) lent1(id compute.ID, ls []*lease) {
+	t.m.leases[id] = nil
+	for _, l := range ls {
+		t.m.lend(l)
+	}
+}
+
+// lease finds a lease by its id, ended or not: nil where there is none. One that lives is remembered.
+func (t *tx) lease(id string) (*lease, error) {
+	if err := t.ready(); err != nil {
+		return nil, err
+	}
+	if l := t.m.lives[id]; l != nil {
+		return l, nil
+	}
+	var ls []*lease
+	err := t.ask(collect(&ls, scanLease, "SELECT "+leaseColumns+" FROM leases WHERE id = $1 ORDER BY ended > 0, row DESC LIMIT 1", encode(id)))
+	if err != nil || len(ls) == 0 {
+		return nil, err
+	}
+	if ls[0].Ended.IsZero() {
+		t.m.lend(ls[0])
+	}
+	return ls[0], nil
+}
+
+// Lease returns a lease by its id.
+func (t *tx) Lease(id string) (*compute.Lease, error) {
+	l, err := t.lease(id)
+	if err != nil {
+		return nil, err
+	}
+	if l == nil {
+		return nil, absent(errNoRow, id)
+	}
+	return l.own(), nil
+}
+
+// LeaseOf returns the living lease of an instance.
+func (t *tx) LeaseOf(id compute.ID) (*compute.Lease, error) {
+	if err := t.ready(); err != nil {
+		return nil, err
+	}
+	if _, known := t.m.leases[id]; !known {
+		var ls []*lease
+		if err := t.ask(leaseOf(&ls, id)); err != nil {
+			return nil, err
+		}
+		t.lent1(id, ls)
+	}
+	l := t.m.leases[id]
+	if l == nil {
+		return nil, absent(errNoRow, string(id))
+	}
+	return l.own(), nil
+}
+
+// Leases returns those that the query selects.
+func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
+	var w where
+	order := " ORDER BY row"
+	if q.Ended {
+		w.and("ended > 0")
+		order = " ORDER BY row DESC"
+	} else {
+		w.and("ended = 0")
+	}
+	if q.Instance != "" {
+		w.and("instance = ?", encode(q.Instance))
+	}
+	if q.Owner != "" {
+		w.and("owner = ?", encode(q.Owner))
+	}
+	if q.Name != "" {
+		w.and("name <> '' AND name = ?", encode(q.Name))
+	}
+	if !q.Due.IsZero() {
+		// Written as a union so that each half has its own index.
+		w.and(`row IN (SELECT row FROM leases WHERE ended = 0 AND deadline > 0 AND deadline <= ?
+ UNION ALL SELECT row FROM leases WHERE ended = 0 AND (pid > 0 OR worker <> 0))`, nanos(q.Due))
+	}
+	if err := t.ready(); err != nil {
+		return nil, err
+	}
+	var ls []*lease
+	if err := t.ask(collect(&ls, scanLease, "SELECT "+leaseColumns+" FROM leases"+w.text+order+limit(q.Limit), w.args...)); err != nil {
+		return nil, err
+	}
+	var out []*compute.Lease
+	for _, l := range ls {
+		out = append(out, &l.Lease) // memory has its own
+	}
+	return out, nil
+}
+
+// InsertLease adds a lease.
+func (t *tx) InsertLease(l *compute.Lease) error {
+	if err := t.writing(); err != nil {
+		return err
+	}
+	lives := l.Ended.IsZero()
+	if l.Name != "" && lives {
+		if same, err := t.Leases(compute.LeaseQuery{Name: l.Name, Limit: 1}); err != nil {
+			return err
+		} else if len(same) > 0 {
+			return &compute.Error{ID: compute.ID(l.Name), Kind: compute.ErrConflict,
+				Err: fmt.Errorf("a lease of this name holds %s", same[0].Instance), Hint: "release it, or choose another name"}
+		}
+	}
+	if lives && t.m.leases[l.Instance] != nil {
+		return t.fail(&compute.Error{ID: l.Instance, Kind: compute.ErrConflict, Err: errors.New("it has a lease")})
+	}
+	t.m.last.lease++
+	n := &lease{Lease: *l, row: t.m.last.lease}
+	n.Lease = *n.own()
+	t.m.lend(n)
+	t.mark(n)
+	t.lent = append(t.lent, n)
+	return nil
+}
+
+// SaveLease updates what may change of a lease.
+func (t *tx) SaveLease(l *compute.Lease) error {
+	if err := t.writing(); err != nil {
+		return err
+	}
+	now, err := t.lease(l.ID)
+	if err != nil {
+		return err
+	}
+	if now == nil || now.Instance != l.Instance {
+		return absent(errNoRow, l.ID)
+	}
+	born := now.Lease
+	now.Lease = *l
+	now.Lease = *now.own()
+	now.Name, now.Owner, now.Generation, now.Given, now.For.PID = born.Name, born.Owner, born.Generation, born.Given, born.For.PID
+	t.m.lend(now)
+	if t.mark(now) {
+		t.kept = append(t.kept, now)
+	}
+	return nil
+}
+
+// readQueue asks for the queue.
+func (t *tx) readQueue() query {
+	var all []*compute.Waiter
+	q := collect(&all, func(s scanner) (*compute.Waiter, error) {
+		var w compute.Waiter
+		var since int64
+		err := s.Scan(&w.ID, &w.Source, &w.Wants, &w.Count, &w.Owner, &w.Worker, &since)
+		w.Source, w.Owner, w.Since = decode(w.Source), decode(w.Owner), instant(since)
+		return &w, err
+	}, "SELECT id, source, wants, count, owner, worker, since FROM waiters ORDER BY id")
+	read := q.rows
+	q.rows = func(rows pgx.Rows) error {
+		err := read(rows)
+		if err == nil {
+			t.m.queue, t.m.queued = all, true
+		}
+		return err
+	}
+	return q
+}
+
+// Waiters returns the queue.
+func (t *tx) Waiters() (out []*compute.Waiter, err error) {
+	if err := t.ready(); err != nil {
+		return nil, err
+	}
+	if !t.m.queued {
+		if err := t.ask(t.readQueue()); err != nil {
+			return nil, err
+		}
+	}
+	for _, w := range t.m.queue {
+		c := *w
+		c.Wants = slices.Clone(w.Wants)
+		out = append(out, &c)
+	}
+	return out, nil
+}
+
+// Join puts a request at the end of the queue.
+func (t *tx) Join(w *compute.Waiter) error {
+	if err := t.writing(); err != nil {
+		return err
+	}
+	t.m.last.waiter++
+	w.ID = t.m.last.waiter
+	c := *w
+	c.Wants = slices.Clone(w.Wants)
+	t.m.queue = append(t.m.queue, &c)
+	t.joins = append(t.joins, &c)
+	return nil
+}
+
+// Leave takes a request out of the queue.
+func (t *tx) Leave(id int64) error {
+	if err := t.writing(); err != nil {
+		return err
+	}
+	is := func(w *compute.Waiter) bool { return w.ID == id }
+	t.m.queue = slices.DeleteFunc(t.m.queue, is)
+	if n := slices.IndexFunc(t.joins, is); n >= 0 {
+		t.joins = slices.Delete(t.joins, n, n+1)
+		return nil
+	}
+	t.leaves = append(t.leaves, id)
+	return nil
+}

@@ -1,0 +1,214 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// side is the connection for what is not a transaction: places, versions, who lives.
+type side struct {
+	turns chan struct{} // of one: held by who uses session and held
+	s     *session
+	held  map[int64]bool // places that this handle holds: a session is not kept out of its own
+
+	mu   sync.Mutex
+	free map[int64]time.Time // workers whose lock is free, and since when it was seen to be
+	next *asking             // of Version, not begun yet
+	last time.Time           // when Version was last asked
+}
+
+// forget that a worker's lock was free.
+func (d *side) forget(worker int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.free, worker)
+}
+
+// use gives the connection to f, and once more another where it was lost.
+func (d *side) use(s *Store, f func(*session) error) error {
+	d.turns <- struct{}{}
+	defer func() { <-d.turns }()
+	for tries := 0; ; tries++ {
+		if s.closed() {
+			return errClosed
+		}
+		err := d.connect(s)
+		if err == nil {
+			err = f(d.s)
+		}
+		if !errors.Is(err, errLost) {
+			return err
+		}
+		if d.s != nil {
+			d.s.conn.Close(ended())
+			d.s = nil
+		}
+		if tries > 0 {
+			return err
+		}
+	}
+}
+
+func (d *side) run(s *Store, qs ...query) error {
+	return d.use(s, func(n *session) error { return n.run(qs...) })
+}
+
+// connect sees that there is a connection, with the places on it. Its caller has the turn.
+func (d *side) connect(s *Store) error {
+	if d.s != nil {
+		return nil
+	}
+	n, err := s.dial(context.Background())
+	if err != nil {
+		return errors.Join(errLost, err)
+	}
+	for key := range d.held {
+		var ok bool
+		if err := n.run(query{"SELECT pg_try_advisory_lock($1)", []any{key}, one(&ok)}); err != nil {
+			n.close()
+			return err
+		}
+		if !ok { // whoever has it cannot be asked to go, nor can ours
+			s.log.Warn("a place was lost with the connection to the database, and is another's now", "database", s.name())
+			delete(d.held, key)
+		}
+	}
+	d.s = n
+	return nil
+}
+
+func (d *side) end() {
+	d.turns <- struct{}{}
+	defer func() { <-d.turns }()
+	if d.s != nil {
+		_ = d.s.run(query{text: "SELECT pg_advisory_unlock_all()", rows: drain})
+		d.s.close()
+		d.s = nil
+	}
+}
+
+// keepPlaces sees that places are not lost unnoticed.
+func (s *Store) keepPlaces() {
+	d := &s.side
+	select {
+	case d.turns <- struct{}{}:
+	default:
+		return // somebody uses it
+	}
+	defer func() { <-d.turns }()
+	if len(d.held) == 0 {
+		return
+	}
+	if d.s != nil && !d.s.alive() {
+		d.s.conn.Close(ended())
+		d.s = nil
+	}
+	_ = d.connect(s)
+}
+
+// places is how many an instance has at most.
+const places = 1024
+
+// Slot takes one of n places of a row of instances, until free is called or this process ends. ok is false when all are taken. A place whose
+// connection is lost is taken again; if another was faster, there is one too many for a time.
+func (s *Store) Slot(row int64, n int) (free func(), ok bool, err error) {
+	d := &s.side
+	var got int64
+	err = d.use(s, func(c *session) error {
+		var keys []int64
+		for i := range min(n, places) {
+			// The installation's mark keeps apart those that share a database; the row's number is smaller.
+			if key := int64(s.class)<<48 ^ (row*places + int64(i)); !d.held[key] {
+				keys = append(keys, key)
+			}
+		}
+		if len(keys) == 0 {
+			return nil
+		}
+		// Tried one after the other, until one can be had.
+		err := c.run(query{"SELECT key FROM unnest($1::bigint[]) AS key WHERE pg_try_advisory_lock(key) LIMIT 1", []any{keys}, one(&got)})
+		if errors.Is(err, errNoRow) {
+			return nil
+		}
+		if ok = err == nil; ok {
+			if d.held == nil {
+				d.held = map[int64]bool{}
+			}
+			d.held[got] = true
+		}
+		return err
+	})
+	if err != nil {
+		return nil, false, wrap(fmt.Errorf("lock a place: %w", err))
+	}
+	if !ok {
+		return nil, false, nil
+	}
+	return sync.OnceFunc(func() {
+		// Where it cannot be unlocked there is no connection that holds it.
+		_ = d.use(s, func(c *session) error {
+			if !d.held[got] {
+				return nil
+			}
+			delete(d.held, got)
+			return c.run(query{"SELECT pg_advisory_unlock($1)", []any{got}, drain})
+		})
+	}), true, nil
+}
+
+// asking is one look at the version, for all who came before it began.
+type asking struct {
+	done chan struct{}
+	v    int64
+	err  error
+}
+
+// every is how much time at least lies between two looks at the version: a thousand who wait in the queue look all the time.
+const every = 2 * time.Millisecond
+
+// Version changes when another handle, of this process or another, has written.
+func (s *Store) Version(ctx context.Context) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	d := &s.side
+	d.mu.Lock()
+	a := d.next
+	first := a == nil
+	if first {
+		a = &asking{done: make(chan struct{})}
+		d.next = a
+	}
+	pause := time.Until(d.last.Add(every))
+	d.mu.Unlock()
+	if first {
+		time.Sleep(pause)
+		a.err = d.use(s, func(n *session) error {
+			d.mu.Lock()
+			if d.next == a { // who comes from now on may ask for what this does not see
+				d.next, d.last = nil, time.Now()
+			}
+			d.mu.Unlock()
+			return n.run(query{text: "SELECT version FROM turn WHERE one", rows: one(&a.v)})
+		})
+		d.mu.Lock()
+		if d.next == a { // it could not be asked
+			d.next = nil
+		}
+		d.mu.Unlock()
+		a.v -= s.wrote.Load() // what this handle has written is no news
+		close(a.done)
+	}
+	select {
+	case <-a.done:
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	if a.err != nil {
+		return 0, wrap(a.err)
+	}
+	return a.v, nil
+}

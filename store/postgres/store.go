@@ -1,0 +1,179 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// schema is the newest migration; a database with a higher number was written by a newer hostler.
+const schema = 1
+
+// Options change what the zero value does.
+type Options struct {
+	// Busy is how long a transaction waits for other controllers, or for the server, and how long one may sleep in its midst; 0: 30 s.
+	Busy time.Duration
+	// Patience is how long a transaction waits for a server that is not there to come back; 0: 5 s.
+	Patience time.Duration
+	// Grace is for how long a worker's lock has to be seen free before it is taken for dead, as its connection may have been cut while it lives;
+	// 0: 3 s; less: none.
+	Grace time.Duration
+	// Readers is how many connections views may use at once; 0: 6.
+	Readers int
+	// Log hears of connections lost and found again. It may be nil.
+	Log *slog.Logger
+}
+
+// Store is an open database. It satisfies pool.Store. All methods may be called from many goroutines.
+type Store struct {
+	config       *pgx.ConnConfig
+	opt          Options
+	log          *slog.Logger
+	installation string
+	class        int32 // of our advisory locks, of workers and of places, among those of others
+	stop         context.CancelFunc
+	watched      sync.WaitGroup
+
+	wmu    sync.Mutex // held by the leader of a batch, who alone uses these
+	write  *session   // nil: not connected
+	memory *memory
+	crowd  int       // so many callers there were at the end of the last batch
+	rival  bool      // another controller wrote between our last transactions
+	down   time.Time // when the server was last found not to be there; zero: it was
+
+	wrote atomic.Int64 // transactions of this handle that wrote
+
+	side side // for what is not a transaction
+
+	readers chan struct{} // one for each view that runs
+	viewing sync.WaitGroup
+
+	mu     sync.Mutex
+	worker int64
+	queue  []*op
+	led    bool       // somebody leads, or is about to
+	idle   []*session // for readers
+	done   bool       // Close was called
+	alive  map[int64]bool
+	batch  bool // a batch runs, and alive holds for it
+}
+
+// Open opens the database at an address, "postgres://USER:PASSWORD@HOST/NAME" or "host=... dbname=...", makes its tables where there are none and
+// brings older ones up to date. It refuses, and does not touch, what a newer hostler wrote: ErrConflict. A server that does not answer is
+// ErrUnavailable. The password is in no error. Until Close, a goroutine looks after the connection that the worker's number depends on.
+func Open(ctx context.Context, address string, opt Options) (*Store, error) {
+	if opt.Busy == 0 {
+		opt.Busy = 30 * time.Second
+	}
+	if opt.Patience == 0 {
+		opt.Patience = 5 * time.Second
+	}
+	if opt.Grace == 0 {
+		opt.Grace = 3 * time.Second
+	}
+	if opt.Readers <= 0 {
+		opt.Readers = 6
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{opt: opt, log: opt.Log, readers: make(chan struct{}, opt.Readers)}
+	s.side.turns = make(chan struct{}, 1)
+	var err error
+	if s.config, err = pgx.ParseConfig(address); err != nil {
+		// Its text may have the password, as it cannot know where that begins and ends.
+		return nil, (&Store{}).openError(errAddress)
+	}
+	s.config.RuntimeParams["client_encoding"] = "UTF8"
+	if s.config.RuntimeParams["application_name"] == "" {
+		s.config.RuntimeParams["application_name"] = "hostler"
+	}
+	if err := s.start(ctx); err != nil {
+		s.end()
+		return nil, s.openError(err)
+	}
+	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s.watched.Go(func() { s.watch(ctx) })
+	return s, nil
+}
+
+// name is how errors call the database.
+func (s *Store) name() string {
+	if s.config == nil {
+		return ""
+	}
+	if strings.HasPrefix(s.config.Host, "/") {
+		return s.config.Host + "/" + s.config.Database
+	}
+	return net.JoinHostPort(s.config.Host, fmt.Sprint(s.config.Port)) + "/" + s.config.Database
+}
+
+func (s *Store) start(ctx context.Context) error {
+	w, err := s.dial(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.create(ctx, w); err != nil {
+		w.close()
+		return err
+	}
+	h := fnv.New32a()
+	h.Write([]byte(s.installation))
+	s.class = int32(h.Sum32())
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	s.write, s.memory = w, &memory{}
+	return s.enlist(w)
+}
+
+// Close ends the store; transactions that run are waited for. What they committed stays. Close may be called again.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	s.done = true
+	s.mu.Unlock()
+	s.stop()
+	s.watched.Wait()
+	s.viewing.Wait()
+	return s.end()
+}
+
+func (s *Store) end() error {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	s.mu.Lock()
+	idle := s.idle
+	s.idle = nil
+	s.mu.Unlock()
+	for _, r := range idle {
+		r.close()
+	}
+	var errs []error
+	if s.write != nil {
+		// So that whoever asks from now on hears that this worker has ended; the connection's end would be known some time later.
+		if err := s.resign(s.write); err != nil && !errors.Is(err, errLost) {
+			errs = append(errs, err)
+		}
+		s.write.close()
+		s.write = nil
+	}
+	s.side.end()
+	return errors.Join(errs...)
+}
+
+func (s *Store) closed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.done
+}
+
+// Installation is the random id of this database, which marks all that is made with it.
+func (s *Store) Installation() string { return s.installation }

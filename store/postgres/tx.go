@@ -1,0 +1,220 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// tx is a transaction on one session. An error of the database ends it, whatever its caller does with the error: PostgreSQL does nothing more in it.
+//
+// One of Update begins without the database, on the handle's memory. It is opened, with the turn taken, when something is asked that memory does not
+// know; else all that it wrote goes to the server with the commit.
+type tx struct {
+	s        *session
+	m        *memory // a View's is its own
+	readOnly bool
+	began    bool // on the server
+	served   bool // an answer came from memory
+	moved    bool // when it was opened, another had written since this handle's last
+	writes   int
+	err      error // of its use: what its functions did is taken back
+	fate     error // of the connection, or errMoved: its functions have to run again
+	together bool  // readers that are asked for now come along with the turn
+
+	// What is not on the server yet.
+	made    []*instance
+	changed []*instance
+	dropped []int64
+	lent    []*lease
+	kept    []*lease
+	joins   []*compute.Waiter
+	leaves  []int64
+	events  []compute.Event
+	counts  map[int64]*compute.Counts
+	marked  map[any]bool // those of changed, kept
+}
+
+var _ compute.Tx = (*tx)(nil)
+
+// errMoved ends a transaction that began on a memory which is not true any more.
+var errMoved = errors.New("another controller has written meanwhile")
+
+var errWrite = &compute.Error{Op: "state", Kind: compute.ErrInvalid, Err: errors.New("a write in a View")}
+
+// fail keeps the first error.
+func (t *tx) fail(err error) error {
+	if err == nil || errors.Is(err, errNoRow) {
+		return err
+	}
+	if name, ok := unique(err); ok {
+		err = conflict(name, err)
+	}
+	if t.fate == nil && (errors.Is(err, errMoved) || errors.Is(err, errLost)) {
+		t.fate = err
+	}
+	if t.err == nil {
+		t.err = err
+	}
+	return err
+}
+
+// opening are the statements that begin a transaction on the server.
+func (t *tx) opening() []query {
+	if t.began {
+		return nil
+	}
+	if t.readOnly {
+		return []query{{text: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}}
+	}
+	qs := []query{{text: "BEGIN"}, {text: "SELECT version, instance, lease, waiter, event FROM turn WHERE one FOR UPDATE", rows: t.turn}}
+	if !t.m.valid || t.together {
+		// Nearly all that follows asks for these.
+		qs = append(qs, t.readSources(), t.readQueue())
+	}
+	return qs
+}
+
+// turn is the answer to taking it.
+func (t *tx) turn(rows pgx.Rows) error {
+	var version int64
+	var last numbers
+	if err := one(&version, &last.instance, &last.lease, &last.waiter, &last.event)(rows); err != nil {
+		return err
+	}
+	t.moved = t.m.version != version
+	if t.m.valid && !t.moved {
+		return nil
+	}
+	if t.served {
+		return errMoved
+	}
+	t.m.forget(version, last)
+	return nil
+}
+
+// ask sends what is waiting to be written and then questions, in one round trip, and opens the transaction before if it has to.
+func (t *tx) ask(qs ...query) error {
+	if t.err != nil {
+		return t.err
+	}
+	all := append(append(t.opening(), t.flush()...), qs...)
+	if len(all) == 0 {
+		return nil
+	}
+	t.began = true
+	return t.fail(t.s.run(all...))
+}
+
+// open opens the transaction on the server.
+func (t *tx) open() error {
+	if t.began {
+		return t.err
+	}
+	return t.ask()
+}
+
+// ready sees that memory can be used.
+func (t *tx) ready() error {
+	if t.err == nil && !t.m.valid {
+		if err := t.open(); err != nil {
+			return err
+		}
+	}
+	t.served = t.served || !t.began
+	return t.err
+}
+
+// writing sees that the transaction can write.
+func (t *tx) writing() error {
+	if t.readOnly {
+		return t.fail(errWrite)
+	}
+	if err := t.ready(); err != nil {
+		return err
+	}
+	t.writes++
+	return nil
+}
+
+// collect is a question for all rows of a query.
+func collect[T any](out *[]T, scan func(scanner) (T, error), q string, args ...any) query {
+	return query{q, args, func(rows pgx.Rows) error {
+		*out = nil
+		for rows.Next() {
+			v, err := scan(rows)
+			if err != nil {
+				return err
+			}
+			*out = append(*out, v)
+		}
+		return rows.Err()
+	}}
+}
+
+// absent turns the absence of a row into ErrNotFound.
+func absent(err error, what string) error {
+	if errors.Is(err, errNoRow) {
+		return &compute.Error{ID: compute.ID(what), Kind: compute.ErrNotFound}
+	}
+	return err
+}
+
+// mark notes that a record has to be written, and tells whether that is new.
+func (t *tx) mark(record any) bool {
+	if t.marked[record] {
+		return false
+	}
+	if t.marked == nil {
+		t.marked = map[any]bool{}
+	}
+	t.marked[record] = true
+	return true
+}
+
+// Times are stored as nanoseconds since 1970, the zero time as 0.
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func instant(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n)
+}
+
+// where joins conditions. Each ? in them becomes the next parameter.
+type where struct {
+	text string
+	args []any
+}
+
+func (w *where) and(cond string, args ...any) {
+	if w.text == "" {
+		w.text = " WHERE "
+	} else {
+		w.text += " AND "
+	}
+	for _, a := range args {
+		w.args = append(w.args, a)
+		cond = strings.Replace(cond, "?", "$"+strconv.Itoa(len(w.args)), 1)
+	}
+	w.text += cond
+}
+
+func limit(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(" LIMIT %d", n)
+}
