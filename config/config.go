@@ -25,6 +25,8 @@ type LoadOptions struct {
 	// TypeKeys has the known types, each with the keys of its section; "*" among them lets any key pass. nil: all types, all keys.
 	// "pool" is known without being in it.
 	TypeKeys map[string][]string
+	// CheckWindow says what is wrong with the cron expressions of a window of [schedule]; nil: nothing ever is.
+	CheckWindow func(begin, end string) error
 	// Trust has what the user has approved; without Dir, that is nothing.
 	Trust TrustStore
 }

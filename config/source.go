@@ -42,6 +42,8 @@ type Source struct {
 	Bundles []string
 	Sources []string // of a pool: its children, in order of preference
 
+	Direction // how a controller keeps it filled
+
 	Settings map[string]string // the type's own section, and ssh's ssh_host and hosts; in keys "-" is "_"
 	Values   map[string]Value  // all keys with their places, "-" as "_"; the section's as SECTION.KEY
 	Hooks    map[string]string // the hook directories that exist, by event: "provision", "discard", "acquire", "release", "check"
@@ -57,7 +59,7 @@ var Events = []string{"provision", "discard", "acquire", "release", "check"}
 // the keys that every source may have, as they are documented.
 var commonKeys = []string{
 	"type", "reserve", "spare", "maximum", "concurrency", "share", "reuse", "ttl", "max-ttl", "lease-idle", "idle", "max-age", "max-uses",
-	"image", "flavor", "bundles", "on-failure", "hook-timeout",
+	"image", "flavor", "bundles", "on-failure", "hook-timeout", "strategy", "hit-rate", "window", "cold", "price", "budget", "dry-run",
 }
 
 // topKeys returns what may stand at the top of a source of that type.
@@ -182,6 +184,15 @@ func (s *Source) take(e entry, opt *LoadOptions) (unknown bool, err *Error) {
 	bad := func(msg string, nearest string) *Error {
 		return &Error{File: e.File, Line: e.Line, Source: s.Name, Key: e.Key, Msg: msg, Nearest: nearest}
 	}
+	if e.section == scheduleSection && s.Type != scheduleSection {
+		s.Values[e.section+"."+key] = e.Value
+		if msg := s.window(e.Key, e.Text, opt.CheckWindow); msg != nil {
+			wrong := bad("", "")
+			wrong.Err = msg
+			return false, wrong
+		}
+		return false, nil
+	}
 	if e.section != "" {
 		if e.section != s.Type {
 			return true, bad(fmt.Sprintf("is in section [%s], which a source of type %s does not have", e.section, s.Type), "["+s.Type+"]")
@@ -223,9 +234,9 @@ func (s *Source) take(e entry, opt *LoadOptions) (unknown bool, err *Error) {
 
 // set sets a field from a key at the top.
 func (s *Source) set(key, text string) error {
-	integers := map[string]*int{"reserve": &s.Reserve, "spare": &s.Spare, "maximum": &s.Maximum, "concurrency": &s.Concurrency, "max_uses": &s.MaxUses}
+	integers := map[string]*int{"reserve": &s.Reserve, "spare": &s.Spare, "maximum": &s.Maximum, "concurrency": &s.Concurrency, "max_uses": &s.MaxUses, "cold": &s.Cold}
 	durations := map[string]**time.Duration{"ttl": &s.TTL, "max_ttl": &s.MaxTTL, "lease_idle": &s.LeaseIdle, "idle": &s.Idle, "max_age": &s.MaxAge,
-		"hook_timeout": &s.HookTimeout}
+		"hook_timeout": &s.HookTimeout, "window": &s.Window}
 	if p, ok := integers[key]; ok {
 		n, err := strconv.Atoi(text)
 		if err != nil {
@@ -267,12 +278,15 @@ func (s *Source) set(key, text string) error {
 		s.Sources = list(text)
 	case "ssh_host", "hosts":
 		s.Settings[key] = text
+	default:
+		err = s.direct(key, text)
 	}
 	return err
 }
 
 // require says what is missing.
 func (s *Source) require(fail func(*Error)) {
+	s.requireDirection(fail)
 	switch s.Type {
 	case "pool":
 		at := s.Values["sources"]
