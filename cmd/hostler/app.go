@@ -96,7 +96,7 @@ func (a *app) configuration() (*config.Config, error) {
 	if a.cfg != nil {
 		return a.cfg, nil
 	}
-	opt := config.LoadOptions{Dir: a.tree, ConfigDir: a.flags.config, Compat: a.compat, TypeKeys: typeKeys()}
+	opt := config.LoadOptions{Dir: a.tree, ConfigDir: a.flags.config, Compat: a.compat, TypeKeys: typeKeys(), CheckWindow: checkWindow}
 	if info, err := os.Stat(a.tree); a.tree != "" && (err != nil || !info.IsDir()) {
 		opt.Dir = "/" // the keeper outlives the directory that it was started in
 	}

@@ -74,7 +74,7 @@ func engineSource(s *config.Source) pool.Source {
 		Name: s.Name, Type: s.Type, Digest: s.Digest, Place: s.Root, Err: configError(s.Err),
 		Reserve: s.Reserve, Spare: s.Spare, Maximum: s.Maximum, Concurrency: s.Concurrency, MaxUses: s.MaxUses, Children: s.Sources,
 		Reuse: s.Reuse, OnFailure: s.OnFailure, TTL: orZero(s.TTL), MaxTTL: orZero(s.MaxTTL), LeaseIdle: orZero(s.LeaseIdle), Idle: orZero(s.Idle),
-		MaxAge: orZero(s.MaxAge), Image: s.Image, Flavor: s.Flavor,
+		MaxAge: orZero(s.MaxAge), Image: s.Image, Flavor: s.Flavor, Cold: s.Cold, Window: demandWindow(s),
 	}
 	for event := range s.Hooks {
 		out.Hooks = append(out.Hooks, event)

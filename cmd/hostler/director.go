@@ -1,0 +1,84 @@
+package main
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/director"
+)
+
+// usualWindow is how far back strategy demand looks where its source does not say: long enough that a quiet quarter of an hour discards nothing.
+const usualWindow = time.Hour
+
+// demandWindow is for how long the leases of a source are measured; 0: not at all.
+func demandWindow(s *config.Source) time.Duration {
+	if s.Strategy != "demand" {
+		return 0
+	}
+	return cmp.Or(orZero(s.Window), usualWindow)
+}
+
+// checkWindow says what is wrong with a window's cron expressions.
+func checkWindow(begin, end string) error {
+	_, err := director.NewWindow("", begin, end)
+	return err
+}
+
+// policies are what the sources' configuration says to a director.
+func policies(cfg *config.Config) map[string]director.Policy {
+	out := map[string]director.Policy{}
+	for _, s := range cfg.Sources {
+		if s.Err == nil {
+			out[s.Name] = director.Policy{Strategy: strategyOf(s.Strategy, s), Price: s.Price, Budget: s.Budget, DryRun: s.DryRun}
+		}
+	}
+	return out
+}
+
+// strategyOf makes the strategy of a name with a source's settings.
+func strategyOf(name string, s *config.Source) director.Strategy {
+	schedule := director.Schedule{Zone: cmp.Or(s.TimeZone, time.Local)}
+	for _, w := range s.Schedule {
+		if made, err := director.NewWindow(w.Name, w.Begin, w.End); err == nil { // it was checked when it was read
+			made.Reserve, made.Spare = w.Reserve, w.Spare
+			schedule.Windows = append(schedule.Windows, made)
+		}
+	}
+	demand := director.Demand{HitRate: s.HitRate}
+	switch {
+	case name == "schedule":
+		return schedule
+	case name == "demand" && len(schedule.Windows) > 0:
+		return director.Larger{demand, schedule}
+	case name == "demand":
+		return demand
+	}
+	return director.Reserve{}
+}
+
+// directing is the section [director] of hostler.conf.
+type directing struct {
+	Tick        time.Duration `conf:"tick"`         // between two looks at which nothing has changed; 0: 10 s
+	PerSource   int           `conf:"per-source"`   // creations, and discards, at a time of a source; 0: 8
+	PerProvider int           `conf:"per-provider"` // and of all sources of a type; 0: 32
+	DryRun      bool          `conf:"dry-run"`      // do nothing, and say what would be done
+}
+
+// readDirecting reads it.
+func readDirecting(cfg *config.Config) (d directing, err error) {
+	section := cfg.Sections["director"]
+	settings := map[string]string{}
+	for key, v := range section {
+		settings[key] = v.Text
+	}
+	err = config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, &d)
+	return d, configError(err)
+}
+
+// directorOptions is all that the configuration says to a director; the caller puts in what it works on, its bell and whom it tells.
+func directorOptions(cfg *config.Config) (director.Options, error) {
+	d, err := readDirecting(cfg)
+	return director.Options{Policies: policies(cfg), Tick: d.Tick, DryRun: d.DryRun,
+		Limits: director.Limits{PerSource: d.PerSource, PerProvider: d.PerProvider}}, err
+}

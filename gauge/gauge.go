@@ -1,0 +1,103 @@
+// Package gauge measures what a strategy that follows demand has to know of a source: how many leases were given within a window of time, how they
+// spread, how long they last, and how long it takes to make an instance. It has no clock: every call says when. It remembers counts and not events, so
+// that its size does not depend on the load.
+package gauge
+
+import (
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+const (
+	bins = 60  // a window is counted in so many parts
+	late = 6   // of which these are its last tenth
+	last = 100 // a duration is the mean of the last so many
+	few  = 10  // leases that say nothing yet of how they spread
+)
+
+// Gauge is that of one source. It is used by one goroutine at a time.
+type Gauge struct {
+	width time.Duration // of a bin
+	count [bins]int
+	at    int64 // the number of the newest bin since the epoch; its place is the remainder
+	held  mean
+	made  mean
+}
+
+// New makes a gauge that looks so far back.
+func New(window time.Duration) *Gauge {
+	return &Gauge{width: max(time.Millisecond, window/bins)}
+}
+
+// advance makes the bin of a time the newest, if it is later.
+func (g *Gauge) advance(t time.Time) (bin int64) {
+	bin = t.UnixNano() / int64(g.width)
+	if bin-g.at >= bins {
+		g.count = [bins]int{}
+		g.at = bin
+	}
+	for g.at < bin {
+		g.at++
+		g.count[g.at%bins] = 0
+	}
+	return bin
+}
+
+// Given notes a lease that was given at a time. One from before the window is passed over.
+func (g *Gauge) Given(t time.Time) {
+	if bin := g.advance(t); bin > g.at-bins {
+		g.count[bin%bins]++
+	}
+}
+
+// Held notes how long a lease lasted, until its instance could be used again.
+func (g *Gauge) Held(d time.Duration) { g.held.add(d) }
+
+// Made notes how long it took to make an instance.
+func (g *Gauge) Made(d time.Duration) { g.made.add(d) }
+
+// Demand is what is known at a time.
+func (g *Gauge) Demand(now time.Time) compute.Demand {
+	g.advance(now)
+	d := compute.Demand{Window: g.width * bins, Held: g.held.value(), Made: g.made.value()}
+	squares := 0.0
+	for back := range int64(bins) {
+		n := g.count[(g.at-back)%bins]
+		d.Given += n
+		if back < late {
+			d.Late += n
+		}
+		squares += float64(n) * float64(n)
+	}
+	if d.Given >= few {
+		m := float64(d.Given) / bins
+		d.Spread = (squares/bins - m*m) / m
+	}
+	return d
+}
+
+// mean is of the last values.
+type mean struct {
+	values []time.Duration
+	next   int
+	sum    time.Duration
+}
+
+func (m *mean) add(d time.Duration) {
+	if len(m.values) < last {
+		m.values = append(m.values, d)
+	} else {
+		m.sum -= m.values[m.next]
+		m.values[m.next] = d
+		m.next = (m.next + 1) % last
+	}
+	m.sum += d
+}
+
+func (m *mean) value() time.Duration {
+	if len(m.values) == 0 {
+		return 0
+	}
+	return m.sum / time.Duration(len(m.values))
+}
