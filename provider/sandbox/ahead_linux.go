@@ -2,13 +2,16 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/proc"
 	"github.com/hostler-project/hostler/provider/sandbox/cgroup"
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
@@ -17,18 +20,20 @@ import (
 // ahead is a first process that was started before anybody wants it. It is no sandbox: it has name spaces, a control group and nothing else, and has
 // not been told what to become.
 type ahead struct {
+	kept   atomic.Bool   // somebody keeps one
 	wanted chan struct{} // told that it is not there, or no good
 	mu     sync.Mutex
 	spare  *first
-	like   limits // what it was made with
-	world  string // what was mounted when it was started
+	like   limits    // what it was made with
+	world  string    // what was mounted when it was started
+	since  time.Time // when that was
 }
 
 // take takes the process, if there is one and it is as one that is started now would be.
 func (a *ahead) take(want limits, world string) (first, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.spare == nil || a.like != want || a.world != world {
+	if !a.good(want, world) {
 		return first{}, false
 	}
 	f := *a.spare
@@ -36,7 +41,12 @@ func (a *ahead) take(want limits, world string) (first, bool) {
 	return f, true
 }
 
-// refill has another one started, if there is somebody to do that.
+// good reports whether the process is there and will do. It is called with mu held.
+func (a *ahead) good(want limits, world string) bool {
+	return a.spare != nil && a.like == want && a.world == world && !a.spare.handle.Ended()
+}
+
+// refill has another one started where this one will not do, if there is somebody to do that.
 func (a *ahead) refill() {
 	select {
 	case a.wanted <- struct{}{}:
@@ -56,25 +66,30 @@ func (p *Provider) world() string {
 // courtesy is how long we wait before we start another one: who has just got a sandbox uses it now, and we are not to be in his way.
 const courtesy = 10 * time.Millisecond
 
-// stale is how long a process is kept ahead before it is started anew.
+// stale is how long a process is kept ahead before it is started anew: until then it may keep a file system from being unmounted for good.
 const stale = time.Minute
 
 // Ahead keeps one first process started ahead of need until ctx ends, so that Create does not wait for that: for a program that makes sandboxes time and
-// again. It takes a megabyte of memory. Call it once. The error is that of ctx.
+// again. It takes a megabyte of memory. The error is that of ctx, or ErrConflict while another call does so.
 func (p *Provider) Ahead(ctx context.Context) error {
+	if !p.ahead.kept.CompareAndSwap(false, true) {
+		return &compute.Error{Op: "sandbox.Ahead", ID: compute.ID(p.o.Source), Kind: compute.ErrConflict, Err: errors.New("another call keeps one ahead")}
+	}
+	defer p.ahead.kept.Store(false)
+	ending := context.WithoutCancel(ctx)
 	if tree, err := p.groups(); err == nil {
 		sweepAhead(ctx, tree)
 	}
+	defer p.leaveGroups(ending)
+	defer p.putAway(ending)
 	for {
 		world, like := p.world(), p.limits(owner{})
-		f, err := p.start(ctx, aheadName(), owner{}, enter.Ahead)
-		if err != nil {
-			p.log.Debug("no process can be started ahead", "source", p.o.Source, "err", err)
-			_ = p.abandon(context.WithoutCancel(ctx), f)
-		} else {
-			p.ahead.mu.Lock()
-			p.ahead.spare, p.ahead.like, p.ahead.world = &f, like, world
-			p.ahead.mu.Unlock()
+		p.ahead.mu.Lock()
+		good := p.ahead.good(like, world) && time.Since(p.ahead.since) < stale
+		p.ahead.mu.Unlock()
+		if !good {
+			p.putAway(ending)
+			p.putOut(ctx, world, like)
 		}
 		select {
 		case <-ctx.Done():
@@ -85,19 +100,37 @@ func (p *Provider) Ahead(ctx context.Context) error {
 			}
 		case <-time.After(stale):
 		}
-		p.ahead.mu.Lock()
-		left := p.ahead.spare
-		p.ahead.spare = nil
-		p.ahead.mu.Unlock()
-		if left != nil {
-			left.close()
-			if err := p.abandon(context.WithoutCancel(ctx), *left); err != nil {
-				p.log.Warn("a process that was started ahead cannot be ended", "source", p.o.Source, "err", err)
-			}
-		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+	}
+}
+
+// putOut starts a process ahead.
+func (p *Provider) putOut(ctx context.Context, world string, like limits) {
+	f, err := p.start(ctx, aheadName(), owner{}, enter.Ahead)
+	if err != nil {
+		p.log.Debug("no process can be started ahead", "source", p.o.Source, "err", err)
+		_ = p.abandon(context.WithoutCancel(ctx), f)
+		return
+	}
+	p.ahead.mu.Lock()
+	defer p.ahead.mu.Unlock()
+	p.ahead.spare, p.ahead.like, p.ahead.world, p.ahead.since = &f, like, world, time.Now()
+}
+
+// putAway ends the process, if there is one.
+func (p *Provider) putAway(ctx context.Context) {
+	p.ahead.mu.Lock()
+	left := p.ahead.spare
+	p.ahead.spare = nil
+	p.ahead.mu.Unlock()
+	if left == nil {
+		return
+	}
+	left.close()
+	if err := p.abandon(ctx, *left); err != nil {
+		p.log.Warn("a process that was started ahead cannot be ended", "source", p.o.Source, "err", err)
 	}
 }
 

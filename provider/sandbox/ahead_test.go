@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -100,7 +101,6 @@ func madeAhead(t *testing.T) {
 	if p.HasAhead() {
 		t.Error("one is kept though nobody wants any")
 	}
-	gone(t, p, "never") // whoever destroys sweeps
 	settled(t, dir, before, "one was kept ahead")
 }
 
@@ -159,4 +159,93 @@ func most(t *testing.T) int64 {
 		t.Fatal(err)
 	}
 	return int64(info.Totalram) * int64(info.Unit)
+}
+
+// TestDeadAhead: a process that was killed while nobody wanted it is no reason that anybody gets none.
+func TestDeadAhead(t *testing.T) {
+	dir := t.TempDir()
+	p := open(t, sandbox.Options{Dir: dir})
+	defer keepAhead(t, p)()
+	for n := range 3 {
+		waitAhead(t, p)
+		if err := syscall.Kill(p.AheadPID(), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(n) * 5 * time.Millisecond)
+		id := compute.ID(fmt.Sprint("dead-", n))
+		if _, err := p.Create(t.Context(), compute.Spec{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+		works(t, p, id)
+		gone(t, p, id)
+	}
+}
+
+// TestAheadKept: one that will do is kept whatever else is made, and only one call keeps any.
+func TestAheadKept(t *testing.T) {
+	p := open(t, sandbox.Options{Dir: t.TempDir()})
+	defer keepAhead(t, p)()
+	if err := p.Ahead(t.Context()); !errors.Is(err, compute.ErrConflict) {
+		t.Errorf("a second call: %v", err)
+	}
+	if os.Geteuid() != 0 {
+		return // no limits of one's own
+	}
+	was := p.AheadPID()
+	for n := range 3 {
+		id := compute.ID(fmt.Sprint("other-", n))
+		if _, err := p.Create(t.Context(), compute.Spec{ID: id, Memory: most(t)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Millisecond) // for whoever would start another one
+		gone(t, p, id)
+	}
+	if now := p.AheadPID(); now != was {
+		t.Errorf("process %d is kept in place of %d, which would have done", now, was)
+	}
+}
+
+// TestSignals: what root inside sends to the first process does not end it.
+func TestSignals(t *testing.T) {
+	p := open(t, sandbox.Options{Dir: t.TempDir()})
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "signals"}); err != nil {
+		t.Fatal(err)
+	}
+	defer gone(t, p, "signals")
+	c, err := p.Connect(t.Context(), "signals")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "for s in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 24 25 26 30 31; do kill -$s 1; done"}})
+	if err != nil || exit.Status() != 0 {
+		t.Fatal(exit, err)
+	}
+	works(t, p, "signals")
+}
+
+// TestKilledUnder: who runs a command in a sandbox that is killed hears that.
+func TestKilledUnder(t *testing.T) {
+	p := open(t, sandbox.Options{Dir: t.TempDir()})
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "under"}); err != nil {
+		t.Fatal(err)
+	}
+	defer gone(t, p, "under")
+	c, err := p.Connect(t.Context(), "under")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := c.Run(t.Context(), &compute.Command{Args: []string{"sleep", "600"}})
+		ended <- err
+	}()
+	time.Sleep(50 * time.Millisecond)
+	if err := syscall.Kill(p.PID("under"), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, compute.ErrLost) || !strings.Contains(err.Error(), "under") || !strings.Contains(err.Error(), "has ended") || compute.Hint(err) == "" {
+		t.Errorf("it hears: %v (%s)", err, compute.Hint(err))
+	}
 }

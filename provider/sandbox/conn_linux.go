@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -66,6 +68,9 @@ func (w *way) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, erro
 	if err == nil && exit.Status() == 128+9 && exit.Reason == "" && w.starved() {
 		exit.Reason = "out of memory"
 	}
+	if errors.Is(err, compute.ErrLost) && ctx.Err() == nil {
+		err = w.lost(err)
+	}
 	if errors.Is(err, compute.ErrLost) && ctx.Err() == nil && w.starved() {
 		err = &compute.Error{Op: "sandbox.Run", ID: w.id, Kind: compute.ErrLost, Err: errors.New("the sandbox was ended, because its memory was used up"),
 			Hint: "give it more: memory = SIZE in its source, or --memory"}
@@ -77,6 +82,26 @@ func (w *way) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, erro
 		e.Hint = "the sandbox has all the processes that it may have: end some, or give it more with pids = NUMBER in the section [sandbox] of its source"
 	}
 	return exit, w.unseen(c.Dir, err)
+}
+
+// lost says what became of a sandbox that does not answer any more.
+func (w *way) lost(err error) error {
+	e := &compute.Error{Op: "sandbox.Run", ID: w.id, Kind: compute.ErrLost, Err: err}
+	l, _, lerr := w.p.readLife(w.id)
+	if errors.Is(lerr, fs.ErrNotExist) {
+		e.Err = errors.New("the sandbox was discarded meanwhile")
+		return e
+	}
+	for range 50 { // its connections end before it does
+		if ok, aerr := l.alive(); lerr != nil || aerr != nil {
+			return e
+		} else if !ok {
+			e.Err, e.Hint = errors.New("the sandbox has ended: its first process was killed"), "release it and take another"
+			return e
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return e
 }
 
 // Facts tells of the sandbox as the agent sees it, but for what is limited from outside.

@@ -2,7 +2,11 @@
 
 package sandbox
 
-import "os"
+import (
+	"os"
+
+	"github.com/hostler-project/hostler/compute"
+)
 
 // SetStep lets a test look at each step before it is done.
 func (p *Provider) SetStep(f func(string) error) { p.step = f }
@@ -23,5 +27,21 @@ func OpenUIDs(dir, name string) (*os.File, error) { return openUIDs(dir, name) }
 func (p *Provider) HasAhead() bool {
 	p.ahead.mu.Lock()
 	defer p.ahead.mu.Unlock()
-	return p.ahead.spare != nil
+	return p.ahead.spare != nil && !p.ahead.spare.handle.Ended()
+}
+
+// AheadPID is the number of the first process that is there ahead of need; 0: none is.
+func (p *Provider) AheadPID() int {
+	p.ahead.mu.Lock()
+	defer p.ahead.mu.Unlock()
+	if p.ahead.spare == nil {
+		return 0
+	}
+	return p.ahead.spare.PID
+}
+
+// PID is the number of a sandbox's first process.
+func (p *Provider) PID(id compute.ID) int {
+	l, _, _ := p.readLife(id)
+	return l.PID
 }

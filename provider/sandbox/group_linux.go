@@ -62,7 +62,8 @@ func label(name string) string {
 	bad := func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
 	}
-	if name != "" && len(name) <= 100 && !strings.ContainsFunc(name, bad) {
+	ours := strings.HasPrefix(name, aheadPrefix) // which is for groups of processes that are kept ahead
+	if name != "" && len(name) <= 100 && !ours && !strings.ContainsFunc(name, bad) {
 		return name
 	}
 	h := fnv.New64a()
@@ -73,6 +74,9 @@ func label(name string) string {
 		}
 		return r
 	}, name[:min(len(name), 60)])
+	if ours {
+		short = "_" + short
+	}
 	return short + "_" + strconv.FormatUint(h.Sum64(), 36)
 }
 

@@ -37,9 +37,10 @@ type making struct {
 type first struct {
 	life
 	limits
-	control *os.File // what it waits on
-	users   int      // the first of its user ids, for root
-	group   int      // descriptor of its control group; 0: none
+	control *os.File     // what it waits on
+	handle  *proc.Handle // what it is known by until it has answered: its number may become another's
+	users   int          // the first of its user ids, for root
+	group   int          // descriptor of its control group; 0: none
 }
 
 // close lets go of the process.
@@ -50,8 +51,26 @@ func (f *first) close() {
 	if f.group > 0 {
 		_ = unix.Close(f.group)
 	}
-	f.control, f.group = nil, 0
+	if f.handle != nil {
+		_ = f.handle.Close()
+	}
+	f.control, f.group, f.handle = nil, 0, nil
 }
+
+// space opens one of its name spaces.
+func (f *first) space(kind string) (*os.File, error) {
+	ns, err := os.Open("/proc/" + strconv.Itoa(f.PID) + "/ns/" + kind)
+	if f.handle.Ended() { // then whose that is nobody knows
+		if err == nil {
+			_ = ns.Close()
+		}
+		return nil, errEndedEarly
+	}
+	return ns, err
+}
+
+// errEndedEarly: the first process was killed before it became a sandbox.
+var errEndedEarly = errors.New("its first process ended before it was ready")
 
 // make makes a sandbox in its directory, which is locked and has none. When it fails the process is ended, and the directory left to be tried again or
 // destroyed.
@@ -60,28 +79,41 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 	if err := p.at("start"); err != nil {
 		return err
 	}
-	m := &making{p: p, own: own, home: home, t: trees{users: -1}}
 	if own.Disk > 0 && p.o.Upper == "disk" && !p.root {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("only root can limit what is written with upper = disk"), Hint: "ask for no disk, or set upper = ram"}
 	}
-	if m.base, err = p.base(ctx, own); err != nil {
+	base, err := p.base(ctx, own)
+	if err != nil {
 		return err
 	}
-	var ready bool
-	if m.first, ready = p.ahead.take(p.limits(own), p.world()); !ready {
-		m.first, err = p.start(ctx, label(own.ID), own)
+	defer p.ahead.refill() // only then, so as not to be in the way
+	f, ready := p.ahead.take(p.limits(own), p.world())
+	if ready {
+		err = (&making{p: p, own: own, home: home, base: base, first: f, t: trees{users: -1}}).make(ctx)
+		if !errors.Is(err, errEndedEarly) || ctx.Err() != nil {
+			return err
+		}
+		if err := p.down(ctx, home, compute.ID(own.ID)); err != nil { // it was killed while it waited: that is not this sandbox's affair
+			return err
+		}
 	}
+	if f, err = p.start(ctx, label(own.ID), own); err != nil {
+		f.close()
+		return errors.Join(err, p.abandon(context.WithoutCancel(ctx), f))
+	}
+	return (&making{p: p, own: own, home: home, base: base, first: f, t: trees{users: -1}}).make(ctx)
+}
+
+// make makes a sandbox of its first process, which is ended when that fails.
+func (m *making) make(ctx context.Context) (err error) {
+	p, home := m.p, m.home
 	defer func() {
-		p.ahead.refill() // only now, so as not to be in the way
+		m.t.close()
 		m.close()
 		if err != nil {
 			err = errors.Join(err, m.end(context.WithoutCancel(ctx)))
 		}
 	}()
-	if err != nil {
-		return err
-	}
-	defer m.t.close()
 	// It takes a moment to get to where it wants its plan. Until then it is recorded, and the plan made.
 	if err := p.at("life"); err != nil {
 		return err
@@ -216,8 +248,11 @@ func (p *Provider) start(ctx context.Context, name string, own owner, words ...s
 	if err != nil {
 		return fail(startError(err))
 	}
+	m.handle, err = proc.Open(process.Pid) // before anybody takes note of its end, so that it is this one
 	bear(process.Pid)
-	m.Process, err = proc.Of(process.Pid)
+	if err == nil {
+		m.Process, err = proc.Of(process.Pid)
+	}
 	_ = process.Release() // it is known by its record, and reaped by whoever is its parent when it ends
 	if err == nil && p.root {
 		err = ids.keep(m.Process)
@@ -346,13 +381,13 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 		return nil, err
 	}
 	if p.root {
-		fd, err := unix.Open("/proc/"+strconv.Itoa(m.life.PID)+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		ns, err := m.space("user")
 		if err != nil {
 			return nil, err
 		}
-		m.t.users = fd
+		m.t.users = int(ns.Fd())
 		defer func() {
-			_ = unix.Close(fd)
+			_ = ns.Close()
 			m.t.users = -1
 		}()
 	}
@@ -512,5 +547,5 @@ func (m *making) answer(ctx context.Context) error {
 
 // died is for a first process that ended without a word.
 func (m *making) died(err error) error {
-	return &compute.Error{Kind: compute.ErrFailed, Err: errors.Join(errors.New("its first process ended before it was ready"), err), Hint: advice}
+	return &compute.Error{Kind: compute.ErrFailed, Err: errors.Join(errEndedEarly, err), Hint: advice}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"strconv"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/sandbox/network"
@@ -31,12 +30,11 @@ func (m *making) attach(ctx context.Context) <-chan attached {
 		out <- attached{}
 		return out
 	}
-	pid := m.PID
 	go func() {
 		n, resolv, err := p.net(ctx)
 		if err == nil {
 			var ns *os.File
-			if ns, err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net"); err == nil {
+			if ns, err = m.space("net"); err == nil {
 				_, err = n.Attach(ctx, compute.ID(m.own.ID), ns, p.ports)
 				ns.Close()
 			}

@@ -95,11 +95,30 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	p := &Provider{
 		o: o, log: log, shares: shares, ports: ports, root: os.Geteuid() == 0 && rangesMapped(),
 		ahead:     ahead{wanted: make(chan struct{}, 1)},
-		groups:    sync.OnceValues(func() (*cgroup.Tree, error) { return cgroup.Find("hostler-" + label(o.Installation)) }),
-		maskPlace: sync.OnceValues(func() (string, error) { return mask.Place("/", o.Runtime) }),
+		groups:    found(func() (*cgroup.Tree, error) { return cgroup.Find("hostler-" + label(o.Installation)) }),
+		maskPlace: found(func() (string, error) { return mask.Place("/", o.Runtime) }),
 	}
 	p.homes = p.keep()
 	return p, nil
+}
+
+// found looks for something until it is found, and then no more.
+func found[T any](look func() (T, error)) func() (T, error) {
+	var mu sync.Mutex
+	var is T
+	done := false
+	return func() (T, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if done {
+			return is, nil
+		}
+		v, err := look()
+		if err == nil {
+			is, done = v, true
+		}
+		return v, err
+	}
 }
 
 // without reports whether a test switched a defence off.

@@ -32,13 +32,14 @@ func at(err error, step string, args ...any) error {
 }
 
 // first makes the process that calls it the first of a sandbox, by the plan that comes over ControlFD. When it returns nil the answer has been
-// given and what remains is to serve on the listening socket, by the plan. An error has been told to the maker.
-func first() (*Plan, []int, error) {
+// given and what remains is to serve on the listening socket, by the plan. An error has been told to the maker. early: what prepare does is done.
+func first(early bool) (*Plan, []int, error) {
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&[]byte("hostler-agent\x00")[0])), 0, 0, 0) // it was started by a descriptor's number
 	plan, fds, err := receive()
 	if err != nil {
 		return nil, nil, err
 	}
+	plan.early = early
 	if err = build(plan, fds); err == nil {
 		err = settle(plan)
 	}
@@ -100,15 +101,14 @@ func settle(p *Plan) error {
 	if err := unix.Sethostname([]byte(p.Hostname)); err != nil {
 		return at(err, "set the host name")
 	}
-	if p.has("net") {
+	if p.has("net") && !p.early {
 		if err := loopback(); err != nil {
 			return at(err, "bring up the loopback network")
 		}
 	}
-	// Only now, as the name space's root is where we are, and on all threads, as each has its own.
-	if p.has("cgroup") {
-		if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP, 0, 0); errno != 0 && errno != unix.EINVAL {
-			return at(errno, "make a name space of control groups")
+	if p.has("cgroup") && !p.early {
+		if err := groupSpace(); err != nil {
+			return at(err, "make a name space of control groups")
 		}
 	}
 	unix.Umask(0o022)
@@ -125,6 +125,17 @@ func settle(p *Plan) error {
 	}
 	return at(confine.Self(o), "give up what is not needed")
 }
+
+// groupSpace makes a name space of control groups. Its root is where we are, and it is made on all threads, as each has its own.
+func groupSpace() error {
+	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP, 0, 0); errno != 0 && errno != unix.EINVAL { // a kernel without
+		return errno
+	}
+	return nil
+}
+
+// prepare does what is the same whatever the plan will be, and reports whether it could.
+func prepare() bool { return loopback() == nil && groupSpace() == nil }
 
 // limit lowers a limit; it never raises one.
 func limit(resource int, most int64) error {

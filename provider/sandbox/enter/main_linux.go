@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"os/signal"
 	"runtime"
 	"slices"
 	"strconv"
@@ -24,10 +25,7 @@ import (
 
 // Main is the agent's verb "sandbox": it becomes the first process of a sandbox, and serves until it is killed. It returns the exit status.
 func Main(words []string) int {
-	if slices.Contains(words, Ahead) {
-		ahead()
-	}
-	plan, fds, err := first()
+	plan, fds, err := first(slices.Contains(words, Ahead) && ahead())
 	if err != nil {
 		return complain(err)
 	}
@@ -38,6 +36,7 @@ func Main(words []string) int {
 		}
 		_ = unix.Close(ProgramFD)
 	}
+	bear()
 	l, err := net.FileListener(os.NewFile(uintptr(fds[0]), "agent"))
 	if err != nil {
 		return complain(err)
@@ -88,14 +87,24 @@ func Main(words []string) int {
 	}
 }
 
+// bear takes the signals that would end us, and does nothing about them: who is root inside may send them, as to a first process of any system, which
+// has no handlers and so does not hear them. Go's runtime has some.
+func bear() {
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV,
+		unix.SIGSYS, unix.SIGTERM, unix.SIGSTKFLT)
+}
+
 // Ahead is the word for a first process that is started before it is wanted.
 const Ahead = "ahead"
 
-// ahead does what a program does at its first time, so that whoever comes does not wait for it. We are no sandbox yet: what is run is our own program.
-func ahead() {
+// ahead does what a program does at its first time, so that whoever comes does not wait for it, and prepares, which it reports. We are no sandbox yet:
+// what is run is our own program.
+func ahead() bool {
+	done := prepare()
 	conn := process.New(process.Options{KeepEnv: true, NoWatch: true})
 	rehearse(conn, append(append([]string{"/proc/self/fd/" + strconv.Itoa(ProgramFD)}, before(os.Args)...), "version")...)
 	_ = conn.Close()
+	return done
 }
 
 // rehearsal is how long we wait for somebody to come before we rehearse: who wants a sandbox that has just been made comes at once, and shall not be

@@ -35,6 +35,7 @@ type Plan struct {
 	Nesting  bool              // name spaces and mounts of the user's own are allowed inside
 	Without  []string          // defences that are off; tests alone ask for that
 
+	early  bool   // prepare was done
 	clone3 bool   // user name spaces cannot be made, whatever the system call
 	lacks  []Lack // what could not be had
 }
