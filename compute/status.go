@@ -20,7 +20,9 @@ type SourceStatus struct {
 	Waiting     int
 	Children    []string
 	TTL         time.Duration // of leases that ask for none; 0: none
+	LeaseIdle   time.Duration // of leases that ask for no limit on how long they are unused; 0: the caller's default
 	Image       string        // "": the type's own
+	Fixed       int           // computers that it has, where it makes none; 0: it makes them
 }
 
 // TestResult is what `hostler source test` found.

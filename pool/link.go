@@ -269,16 +269,22 @@ func (p *Pool) maximum(s *source) int {
 			intrinsic += m
 		}
 	} else {
-		p.mu.Lock()
-		if o := p.providers[s.key]; o != nil {
-			intrinsic = len(o.names)
-		}
-		p.mu.Unlock()
+		intrinsic = p.fixed(s)
 	}
 	if s.Maximum == 0 || intrinsic > 0 && intrinsic < s.Maximum {
 		return intrinsic
 	}
 	return s.Maximum
+}
+
+// fixed is how many computers a source has that makes none, as far as its provider was opened; 0: it makes them.
+func (p *Pool) fixed(s *source) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o := p.providers[s.key]; o != nil {
+		return len(o.names)
+	}
+	return 0
 }
 
 // wanted is how many instances a source should have, cached and in use together, when so many are in use: as configured, or as the director aims.

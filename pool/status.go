@@ -45,13 +45,13 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 	}
 	for _, s := range p.ordered {
 		st := compute.SourceStatus{Name: s.Name, Type: s.Type, Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, Broken: s.Err,
-			Children: s.Children, Waiting: waiting[s.Name]}
+			Children: s.Children, Waiting: waiting[s.Name], TTL: s.TTL, LeaseIdle: s.LeaseIdle, Image: s.Image}
 		if r := byName[s.Name]; r != nil {
 			st.Counts, st.Paused, st.LastError, st.Failures = r.Counts, r.Paused, r.LastError, r.Failures
 		}
 		if s.Err == nil {
 			st.Broken = p.learn(ctx, s)
-			st.Maximum = p.maximum(s)
+			st.Maximum, st.Fixed = p.maximum(s), p.fixed(s)
 			st.Wanted = p.wanted(s, byName[s.Name], st.Counts.InUse())
 			if st.Maximum > 0 {
 				n := max(0, st.Maximum-st.Counts.InUse())
