@@ -142,10 +142,12 @@ func (p *Provider) probe(ctx context.Context, dir string, sync bool) error {
 	return nil
 }
 
-// services succeeds when systemd and cloud-init, where there are any, have done their work.
-const services = `if test -d /run/cloud-init && ! test -e /run/cloud-init/disabled && command -v cloud-init >/dev/null; then
-test -e /var/lib/cloud/instance/boot-finished || exit 1; fi
-if test -d /run/systemd/system; then case $(systemctl is-system-running) in initializing|starting) exit 1; esac; fi`
+// services succeeds when systemd and cloud-init, where there are any, have done their work. That systemd is there is seen by what the first process
+// is: for a while after its start there is no other sign of it, and it does not answer.
+const services = `case $(readlink /proc/1/exe) in */systemd)
+case $(systemctl is-system-running 2>/dev/null) in running|degraded|maintenance) ;; *) exit 1; esac; esac
+if test -d /run/cloud-init && ! test -e /run/cloud-init/disabled && command -v cloud-init >/dev/null; then
+test -e /var/lib/cloud/instance/boot-finished || exit 1; fi`
 
 // wake brings an instance to where it can be used, and returns a line to it on which the guest has greeted. With agent = ssh there is no line.
 func (p *Provider) wake(ctx context.Context, id compute.ID) (*line, error) {

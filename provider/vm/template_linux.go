@@ -17,7 +17,7 @@ import (
 )
 
 // savedVersion is part of what a saved machine depends on: it grows with each change of the guest's side or of the command line.
-const savedVersion = 2
+const savedVersion = 3
 
 // saved is a booted machine that instances are copies of.
 type saved struct {

@@ -9,12 +9,14 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/vm"
 )
 
@@ -214,5 +216,27 @@ func TestSSH(t *testing.T) {
 	if c, err := p.Connect(t.Context(), "suite-1"); err == nil {
 		c.Close()
 		t.Error("a machine with another host key is trusted")
+	}
+}
+
+// TestSystemd saves a machine with systemd: not before all of its services are started.
+func TestSystemd(t *testing.T) {
+	o := lab(t)
+	kv := computetest.Lab{Set: "vm", Net: 71}.Run(t, "vm-image", "make", "systemd")
+	o.Image, o.Kernel, o.Initrd, o.Append, o.Ready = kv["disk"], kv["kernel"], kv["initrd"], kv["append"], ""
+	o.Warm, o.Dir = true, filepath.Join(t.TempDir(), "state")
+	p := open(t, o)
+	create(t, p, "suite-1")
+	c := connect(t, p, "suite-1")
+	if got := sh(t, c, "systemctl is-system-running; systemctl list-jobs --no-legend | wc -l; hostname"); got != "running\n0\nsuite-1" && got != "degraded\n0\nsuite-1" {
+		t.Errorf("right after it was made it says %q", got)
+	}
+	c.Close()
+	if _, err := p.Clean(t.Context(), "suite-1"); err != nil {
+		t.Fatal(err)
+	}
+	rehearsed(t, p, "suite-1")
+	if got := sh(t, connect(t, p, "suite-1"), "hostname; cat /etc/hostname"); got != "suite-1\nsuite-1" {
+		t.Errorf("cleaned it is %q", got)
 	}
 }
