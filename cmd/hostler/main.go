@@ -20,6 +20,7 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	if len(argv) == 0 {
 		argv = []string{"hostler"}
 	}
+	keepFiles()
 	a := newApp(in, out, errs)
 	defer a.close()
 	if strings.TrimSuffix(filepath.Base(argv[0]), ".exe") == "crcache" {

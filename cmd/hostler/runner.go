@@ -14,7 +14,6 @@ import (
 	"golang.org/x/term"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/pool"
 )
 
 // runner is one run: what it obtained, and how far it has come.
@@ -36,6 +35,7 @@ type runner struct {
 	asked   string              // the name
 	early   <-chan compute.Conn // what dialEarly found for the name; nil: nobody asked
 	signals chan string         // to the command
+	written []*written          // where what it writes goes
 
 	mu      sync.Mutex
 	running bool // signals go to the command
@@ -88,9 +88,10 @@ func (r *runner) obtain(ctx context.Context, name string) error {
 		if req.TTL == 0 && a.sourceTTL(source) == 0 {
 			req.TTL = ttlKept
 		}
-	} else if req.For, err = pool.ProcessOf(os.Getpid()); err != nil {
+	} else if err := a.bind(&req, os.Getpid()); err != nil {
 		return err
 	}
+	a.defaultIdle(&req, idleKept)
 	leases, err := a.take(ctx, engine, req)
 	if err != nil {
 		return err
@@ -152,6 +153,15 @@ func (r *runner) command(ctx context.Context, words []string) error {
 	defer conn.Close()
 	local := typ == "local"
 	cmd := &compute.Command{Args: words, User: o.user, Stdout: a.out, Stderr: a.errs, Signals: r.signals}
+	if !local { // whose commands write there themselves
+		for _, s := range []struct {
+			to   *io.Writer
+			name string
+		}{{&cmd.Stdout, "standard output"}, {&cmd.Stderr, "standard error"}} {
+			w := &written{to: *s.to, name: s.name}
+			*s.to, r.written = w, append(r.written, w)
+		}
+	}
 	if cmd.Dir, err = o.workDir(local || typ == "sandbox" && a.hostRoot(ctx, r.engine, r.instance)); err != nil {
 		return err
 	}
@@ -233,7 +243,8 @@ func (r *runner) connect(ctx context.Context) (compute.Conn, string, error) {
 // hostRoot reports whether a sandbox, a pool's too, has this machine's own files, so that commands can start where the user is.
 func (a *app) hostRoot(ctx context.Context, engine engine, i compute.Instance) bool {
 	if a.remote != nil {
-		return false // it is the controller's machine's
+		_, s, err := a.remoteLeaf(ctx, i)
+		return err == nil && a.self.Here && a.self.Own && cmp.Or(s.Image, "host") == "host"
 	}
 	cfg, err := a.configuration()
 	if err != nil {
@@ -299,7 +310,15 @@ func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 		restore()
 		_ = fprintf(r.app.errs, "%s: %s: the command was killed: %s\n", r.app.program, r.instance.ID, exit.Reason)
 	}
-	if n := exit.Status(); n != 0 {
+	n := exit.Status()
+	for _, w := range r.written {
+		if err := w.lost(); err != nil {
+			restore()
+			r.app.tell(err)
+			n = max(n, 1)
+		}
+	}
+	if n != 0 {
 		return status(n)
 	}
 	return nil

@@ -52,8 +52,15 @@ func newJail(t *testing.T, o sandbox.Options) *jail {
 		o.Mounts = append(o.Mounts[:len(o.Mounts):len(o.Mounts)], program+":"+insideProgram)
 	}
 	j.p = open(t, o)
+	ahead := os.Getenv(aheadEnv) != "" && o.Without == nil
+	if ahead {
+		t.Cleanup(keepAhead(t, j.p))
+	}
 	if _, err := j.p.Create(t.Context(), compute.Spec{ID: "jail"}); err != nil {
 		t.Fatal(err)
+	}
+	if ahead && os.Geteuid() == 0 && !bornAhead(t, o.Dir, "jail") && o.Memory == 0 && o.PIDs == 0 && o.Cores == 0 {
+		t.Error("the jail was made of a process of its own")
 	}
 	t.Cleanup(j.end)
 	if j.conn, err = j.p.Connect(t.Context(), "jail"); err != nil {
@@ -211,6 +218,22 @@ func escapes(t *testing.T) []escape {
 func TestEscapes(t *testing.T) { tryEscapes(t) }
 
 func TestEscapesAsUser(t *testing.T) {
+	if asUser(t) {
+		tryEscapes(t)
+	}
+}
+
+// aheadEnv has jails made of processes that were started ahead.
+const aheadEnv = "HOSTLER_TEST_AHEAD"
+
+// TestEscapesAhead: a sandbox made of a process that was there before holds as any other.
+func TestEscapesAhead(t *testing.T) {
+	t.Setenv(aheadEnv, "1")
+	tryEscapes(t)
+}
+
+func TestEscapesAheadAsUser(t *testing.T) {
+	t.Setenv(aheadEnv, "1")
 	if asUser(t) {
 		tryEscapes(t)
 	}
