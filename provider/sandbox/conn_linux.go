@@ -141,7 +141,7 @@ func (w *way) Usage(ctx context.Context) (compute.Usage, error) {
 	if err != nil {
 		return u, fault("Usage", w.id, err)
 	}
-	u.CPU, u.Processes = counted.CPU, counted.Processes
+	u.CPU = counted.CPU // of processes it counts the threads
 	if counted.Memory > 0 {
 		u.Memory = counted.Memory
 	}

@@ -32,6 +32,7 @@ type Options struct {
 	OOMKills func() int // how many were killed for want of memory until now, where the groups do not count it; nil: nobody knows
 	Orphans  *Orphans   // buries orphans, so that commands must be known to it; nil: nobody does here
 	Alone    bool       // with Orphans, where there is no Cgroup: we are the first process of a pid name space, and its others are all commands' descendants
+	Own      bool       // Usage counts the processes in sight: the machine has others too
 	NoWatch  bool       // nobody watches over us to end commands when we are killed, as the kernel does: we are a name space's first process
 }
 
