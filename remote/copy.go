@@ -65,34 +65,66 @@ type copier struct {
 
 // place is what is known of a path on a computer.
 type place struct {
-	kind byte // 'd' directory, 'f' something else, 'n' nothing, in a directory that exists, 'm' nothing, and no such directory either
+	kind byte // 'd' directory, 'f' something else, 'n' nothing, in a directory that exists, 'm' nothing, and no such directory either; or see special
+	in   bool // path is in the directory that was asked for
 	path string
 }
 
+// The script of look. $3 says that a file is to be written there: then $2, its name, is looked for in $1, should that be a directory, and a link
+// to a file is followed.
 const placeScript = `case $1 in "~") p=$HOME;; "~/"*) p=$HOME/${1#"~/"};; *) p=$1;; esac
+w=-; i=${p%/}/$2
+[ "$2" ] && [ -d "$p" ] && [ ! -d "$i" ] && { [ -e "$i" ] || [ -h "$i" ]; } && w=i p=$i
 q=$p; while :; do case $q in ?*/) q=${q%/};; *) break;; esac; done
 case $q in */*) d=${q%/*}/;; *) d=.;; esac
 if [ -d "$p" ]; then k=d; elif [ -e "$q" ] || [ -h "$q" ]; then k=f; elif [ -d "$d" ]; then k=n; else k=m; fi
-printf '%s%s' $k "$p"`
+if [ $k = f ] && [ "$3" ] && [ "$q" = "$p" ]; then
+if [ -b "$q" ] || [ -c "$q" ]; then k=b; elif [ -p "$q" ]; then k=p; elif [ -S "$q" ]; then k=s
+elif [ -h "$q" ] && [ ! -e "$q" ]; then k=x
+elif [ -h "$q" ]; then case $q in -*) q=./$q;; esac; p=$(readlink -f "$q" && echo .) || exit; p=${p%??}; fi
+fi
+printf '%s%s%s' $k $w "$p"`
 
-// look asks a computer about a path.
-func (c *copier) look(s Side) (place, error) {
+// special returns why a file is not copied onto what is at a place; nil: it is.
+func (p place) special() error {
+	var err error
+	switch p.kind {
+	case 'b':
+		err = tree.ErrDevice
+	case 'p':
+		err = tree.ErrPipe
+	case 's':
+		err = tree.ErrSocket
+	case 'x':
+		return &compute.Error{Op: "copy", Kind: compute.ErrInvalid, Err: errors.New(p.path + " is a symbolic link that leads nowhere"), Hint: "remove it, or name where it should lead"}
+	default:
+		return nil
+	}
+	return &compute.Error{Op: "copy", Kind: compute.ErrInvalid, Err: &tree.FileError{Path: p.path, Err: err}, Hint: "to write into it, copy to - and send that there"}
+}
+
+// look asks a computer about a path. With write, a file is to be written there: under the name file, should it be a directory; "": not into that.
+func (c *copier) look(s Side, write bool, file string) (place, error) {
 	if s.Path == "" {
 		return place{}, invalid("an empty path")
 	}
 	var out shell.Answer
 	var errs shell.Tail
-	exit, err := s.Conn.Run(c.ctx, &compute.Command{Args: []string{"sh", "-c", placeScript, "sh", s.Path}, Stdout: &out, Stderr: &errs})
+	args := []string{"sh", "-c", placeScript, "sh", s.Path, file}
+	if write {
+		args = append(args, "write")
+	}
+	exit, err := s.Conn.Run(c.ctx, &compute.Command{Args: args, Stdout: &out, Stderr: &errs})
 	said := out.String()
 	switch {
 	case err != nil:
 		return place{}, err
 	case out.Err != nil:
 		return place{}, fmt.Errorf("%s: cannot be looked at: %w", s.Path, out.Err)
-	case exit != compute.Exit{} || len(said) < 2:
+	case exit != compute.Exit{} || len(said) < 3:
 		return place{}, fmt.Errorf("%s: cannot be looked at: %s", s.Path, errs.Text())
 	}
-	return place{said[0], said[1:]}, nil
+	return place{said[0], said[1] == 'i', said[2:]}, nil
 }
 
 func invalid(text string) error {
@@ -102,7 +134,7 @@ func invalid(text string) error {
 // copy copies from a computer.
 func (c *copier) copy() error {
 	if strings.HasPrefix(c.from.Path, "~") {
-		p, err := c.look(c.from)
+		p, err := c.look(c.from, false, "")
 		if err != nil {
 			return err
 		}
@@ -138,29 +170,36 @@ func (c *copier) copy() error {
 		}
 		return src.rest()
 	}
-	dir, base, err := c.target(isDir)
+	dir, base, err := c.target(first.Typeflag)
 	if err != nil {
 		return err
 	}
 	return c.pour(src, first, dir, base)
 }
 
-// target returns the directory to put into, and the name there; "." merges a tree into the directory itself.
-func (c *copier) target(isDir bool) (dir, base string, err error) {
-	to, err := c.look(c.to)
+// target returns the directory to put into, and the name there; "." merges a tree into the directory itself. A file goes where a link at its
+// destination leads, as cp has it; it was asked for by name. Within a tree, and for what is no file, links are replaced.
+func (c *copier) target(kind byte) (dir, base string, err error) {
+	name, file, isDir := path.Base(c.from.Path), "", kind == tar.TypeDir
+	if kind == tar.TypeReg {
+		file = name
+	}
+	to, err := c.look(c.to, file != "", file)
 	if err != nil {
 		return "", "", err
 	}
-	name := path.Base(c.from.Path)
 	if isDir && c.from.Conn == c.to.Conn && beneath(to.path, c.from.Path) {
 		return "", "", invalid("cannot copy " + c.from.Path + " into itself")
+	}
+	if err := to.special(); err != nil {
+		return "", "", err
 	}
 	switch {
 	case to.kind == 'd' && (name == "." || name == ".." || name == "/"):
 		return to.path, ".", nil
 	case to.kind == 'd':
 		return to.path, name, nil
-	case c.opt.DstMustBeDir, to.kind == 'f' && (isDir || strings.HasSuffix(to.path, "/")), to.kind == 'n' && !isDir && strings.HasSuffix(to.path, "/"):
+	case c.opt.DstMustBeDir && !to.in, to.kind == 'f' && (isDir || strings.HasSuffix(to.path, "/")), to.kind == 'n' && !isDir && strings.HasSuffix(to.path, "/"):
 		return "", "", invalid(c.to.Path + " is not a directory")
 	case to.kind == 'm':
 		return "", "", &compute.Error{Op: "copy", Kind: compute.ErrNotFound, Err: errors.New("no such directory: " + path.Dir(path.Clean(to.path)))}
@@ -306,7 +345,10 @@ func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
 // fromInput writes standard input to a file. Its size is not known, so it cannot go as an archive: it goes through cat.
 func (c *copier) fromInput() error {
-	to, err := c.look(c.to)
+	to, err := c.look(c.to, true, "")
+	if err == nil {
+		err = to.special()
+	}
 	if err != nil {
 		return err
 	}

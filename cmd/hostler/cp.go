@@ -22,7 +22,8 @@ func newCp(a *app) *cobra.Command {
 		Long: `Copy files, with their modes and times. A side that begins with an instance's or a lease's name and a colon is on that instance; a relative path there
 starts where run starts commands: in the current directory on local and in a sandbox of this machine's own root, else in the login directory.
 - is standard input or output. A directory as DST keeps the base names. Each file appears whole, by rename; it goes on after one that cannot be
-copied, and names it. Write ./a:b for a file here with a colon in its name.`,
+copied, and names it. What comes belongs to whom the commands of run are, as in cp. A file whose destination is a symbolic link goes where the link leads, as that
+computer sees it; within a tree, links are replaced. Devices, named pipes and sockets at the destination are neither replaced nor written into. Write ./a:b for a file here with a colon in its name.`,
 		Example: "  hostler cp Makefile web-3:\n  hostler cp -r web-3:/var/log/app logs\n  tar c . | hostler cp - web-3:tree.tar",
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {

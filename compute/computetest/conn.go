@@ -32,7 +32,7 @@ type ConnOptions struct {
 	Skip  map[string]string               // cases of abilities that this kind lacks, and why
 }
 
-// Conn is the suite for ways into a computer. On the far side it needs sh, cat, printf, kill, sleep, test, head, wc, mkdir, rm, stty and du.
+// Conn is the suite for ways into a computer. On the far side it needs sh, cat, printf, kill, sleep, test, head, wc, mkdir, rm, ln, stty and du.
 func Conn(t *testing.T, opt ConnOptions) {
 	cases := slices.Concat(runCases, streamCases, stopCases, terminalCases, fileCases, escapeCases, netCases, endCases)
 	for name := range opt.Skip {

@@ -201,6 +201,43 @@ var fileCases = []connCase{
 		t.put(t.scratch(), file{name: "l/good", body: "now a file"}, file{name: "l/target", kind: tar.TypeSymlink, mode: 0o777, target: "good"})
 		t.same("a link replaced, not written through", t.must("cat", path.Join(t.scratch(), "l/target")), "now a file")
 	}},
+	{"KeepsSpecialFiles", func(t *connTest) { // devices, named pipes and sockets are known by their names: a file in their place would do harm
+		makes := map[string]string{
+			"named pipe": `mkfifo "$1" 2>/dev/null || mknod "$1" p`,
+			"device":     `mknod "$1" c 1 3 2>/dev/null || exit 3`, // for root alone
+		}
+		if l, ok := t.conn.(compute.Listener); ok {
+			makes["socket"] = ""
+			socket, err := l.Listen(t.ctx(), "unix", path.Join(t.scratch(), "x-socket"))
+			if err != nil {
+				delete(makes, "socket")
+			} else {
+				defer func() { _ = socket.Close() }()
+			}
+		}
+		for what, script := range makes {
+			word := strings.ReplaceAll(what, " ", "-")
+			name, test := path.Join(t.scratch(), "x-"+word), map[string]string{"named pipe": "-p", "device": "-c", "socket": "-S"}[what]
+			if script != "" {
+				if r := t.run(compute.Command{Args: []string{"sh", "-c", script, "sh", name}}); r.exit.Code != 0 {
+					continue
+				}
+			}
+			t.must("ln", name, path.Join(t.scratch(), "y-"+word)) // by which it is told from another that took its place
+			for kind, f := range map[string]file{
+				"file": {body: "x"}, "big file": {body: strings.Repeat("x", 1<<20)}, "link": {kind: tar.TypeSymlink, target: "other"},
+			} {
+				f.name = path.Base(name)
+				err := t.conn.Put(t.ctx(), t.scratch(), bytes.NewReader(archive(file{name: "other", body: "o"}, f, file{name: "after " + word + kind, body: "A"})))
+				if err == nil || !strings.Contains(err.Error(), f.name+": is a "+what) {
+					t.Errorf("a %s onto a %s: got %v", kind, what, err)
+				}
+				t.sh(`test "$3" "$1" && test ! -h "$1" && test "$1" -ef "$2"`, name, path.Join(t.scratch(), "y-"+word), test)
+				t.same("what came after it", t.must("cat", path.Join(t.scratch(), "after "+word+kind)), "A")
+			}
+		}
+		t.same("what is left over", t.sh(`cd "$1"; for f in .[!.]*; do test -e "$f" && echo "$f"; done; :`, t.scratch()), "")
+	}},
 	{"HardLinks", func(t *connTest) {
 		t.put(t.scratch(), file{name: "h/a", body: "first"}, file{name: "h/b", kind: tar.TypeLink, target: "h/a"}, file{name: "h/c", body: "apart"})
 		t.sh(`cd "$1" && echo more >> a`, path.Join(t.scratch(), "h"))

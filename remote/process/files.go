@@ -133,7 +133,7 @@ func (e *Conn) openDir(dir string) (*os.Root, error) {
 // openParent opens the directory that holds name. A name with a slash at its end is what a link leads to.
 func (e *Conn) openParent(name string) (*os.Root, string, error) {
 	if name == "" {
-		return nil, "", &fs.PathError{Op: "get", Path: name, Err: fs.ErrNotExist}
+		return nil, "", &tree.FileError{Path: name, Err: fs.ErrNotExist}
 	}
 	s, err := e.openSight()
 	if err != nil {

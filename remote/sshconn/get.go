@@ -31,7 +31,7 @@ func (s *Conn) Get(ctx context.Context, name string, w io.Writer) error {
 		return errClosed("ssh.Get")
 	}
 	if name == "" {
-		return fileError("ssh.Get", &fs.PathError{Op: "get", Path: name, Err: fs.ErrNotExist})
+		return fileError("ssh.Get", &tree.FileError{Path: name, Err: fs.ErrNotExist})
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -46,7 +46,7 @@ func (s *Conn) Get(ctx context.Context, name string, w io.Writer) error {
 	case err != nil:
 		return err
 	case exit.Code == 44 && out.n == 0:
-		return fileError("ssh.Get", &fs.PathError{Op: "get", Path: name, Err: fs.ErrNotExist})
+		return fileError("ssh.Get", &tree.FileError{Path: name, Err: fs.ErrNotExist})
 	case exit.Code == 45 && out.n == 0:
 		return s.getOverSFTP(ctx, name, w)
 	case exit.Status() != 0:
@@ -94,7 +94,7 @@ func (s *Conn) getOverSFTP(ctx context.Context, name string, w io.Writer) error 
 	}
 	fi, err := f.Lstat(name)
 	if err != nil {
-		return s.fileError(ctx, "ssh.Get", &fs.PathError{Op: "get", Path: name, Err: tree.Cause(err)})
+		return s.fileError(ctx, "ssh.Get", &tree.FileError{Path: name, Err: tree.Cause(err)})
 	}
 	base := path.Base(name)
 	if name == "/" {
@@ -118,7 +118,7 @@ type sftpPacker struct {
 }
 
 func (p *sftpPacker) fail(name string, err error) {
-	p.failed.Add(&fs.PathError{Op: "pack", Path: name, Err: tree.Cause(err)})
+	p.failed.Add(&tree.FileError{Path: name, Err: tree.Cause(err)})
 }
 
 // add writes an entry and all below it. Its error means that the stream is broken.

@@ -19,7 +19,7 @@ import (
 )
 
 // farFiles are the few acts of which unpacking on the far side is made; all may be called at once. Files and links are made under a temporary
-// name, so that what is at path before is replaced by rename.
+// name, so that what is at path before is replaced by rename; what tree.Special names is not, and is an error.
 type farFiles interface {
 	// real returns the directory that a path leads to, without links; fs.ErrNotExist where there is none.
 	real(ctx context.Context, dir string) (string, error)
@@ -95,7 +95,7 @@ type sshPutter struct {
 func (p *sshPutter) fail(name string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.failed.Add(&fs.PathError{Op: "unpack", Path: name, Err: tree.Cause(err)})
+	p.failed.Add(&tree.FileError{Path: name, Err: tree.Cause(err)})
 }
 
 // root makes dir and the directories above it.
@@ -108,7 +108,7 @@ func (p *sshPutter) root(dir string) error {
 			break
 		}
 		if !errors.Is(err, fs.ErrNotExist) || d == "/" || d == "." {
-			return &fs.PathError{Op: "unpack into", Path: dir, Err: tree.Cause(err)}
+			return &tree.FileError{Path: dir, Err: tree.Cause(err)}
 		}
 		missing = append(missing, d)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ type sftpFiles struct {
 	owner bool
 	stop  func() bool
 	once  sync.Once
+	made  sync.Map // directories by their paths that this call made: there is nothing in them that it did not put there
 }
 
 var errNoSFTP = errors.New("the host has no SFTP")
@@ -88,10 +90,23 @@ func (f *sftpFiles) real(_ context.Context, dir string) (string, error) {
 	return f.RealPath(dir)
 }
 
-func (f *sftpFiles) mkdir(_ context.Context, dir string) error { return f.Mkdir(dir) }
+func (f *sftpFiles) mkdir(_ context.Context, dir string) error {
+	err := f.Mkdir(dir)
+	if err == nil {
+		f.made.Store(dir, true)
+	}
+	return err
+}
 
 // replace renames atomically where the server can; else what was there before goes first.
 func (f *sftpFiles) replace(temp, name string) error {
+	if _, new := f.made.Load(path.Dir(name)); !new {
+		if fi, err := f.Lstat(name); err == nil {
+			if err := tree.Special(fi.Mode()); err != nil {
+				return err
+			}
+		}
+	}
 	if _, ok := f.HasExtension("posix-rename@openssh.com"); ok {
 		return f.PosixRename(temp, name)
 	}

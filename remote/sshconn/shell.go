@@ -21,7 +21,8 @@ type shellFiles struct {
 	owner bool
 }
 
-// sh runs a script with words as its arguments. A status of 44 says that what was named is not there, 45 that it is no directory.
+// sh runs a script with words as its arguments. A status of 44 says that what was named is not there, 45 that it is no directory, 46 to 48 that
+// it is what tree.Special names.
 func (f *shellFiles) sh(ctx context.Context, in io.Reader, script string, words ...string) (string, error) {
 	var out shell.Answer
 	var bad shell.Tail
@@ -37,6 +38,12 @@ func (f *shellFiles) sh(ctx context.Context, in io.Reader, script string, words 
 		return "", fs.ErrNotExist
 	case exit.Code == 45:
 		return "", errNotDirectory
+	case exit.Code == 46:
+		return "", tree.ErrDevice
+	case exit.Code == 47:
+		return "", tree.ErrPipe
+	case exit.Code == 48:
+		return "", tree.ErrSocket
 	case exit.Status() != 0 && strings.Contains(bad.LastLine(), "Permission denied"):
 		return "", fmt.Errorf("%w: %s", fs.ErrPermission, bad.LastLine())
 	case exit.Status() != 0:
@@ -65,6 +72,10 @@ chmod -- "$m" "$1"||exit
 touch -d "$3" -- "$1" 2>/dev/null||TZ=UTC0 touch -t "$2" -- "$1"||exit
 `
 
+// keepFar ends the script where $6 is something that no copy replaces.
+const keepFar = `if [ ! -h "$6" ];then if [ -b "$6" ]||[ -c "$6" ];then exit 46;elif [ -p "$6" ];then exit 47;elif [ -S "$6" ];then exit 48;fi;fi
+`
+
 // moveFar puts $1 in the place of $6, which may be a link to a directory: that is replaced, not entered.
 const moveFar = `{ [ ! -d "$6" ]||[ -h "$6" ];}||{ echo "Is a directory" >&2;exit 1;}
 if [ -h "$6" ]&&[ -d "$6" ];then mv -fT -- "$1" "$6" 2>/dev/null||{ rm -f -- "$6"&&mv -f -- "$1" "$6";};else mv -f -- "$1" "$6";fi
@@ -81,7 +92,7 @@ func (f *shellFiles) words(temp, name string, h *tar.Header) []string {
 
 func (f *shellFiles) write(ctx context.Context, temp, name string, h *tar.Header, body io.Reader) error {
 	// Standard input may end early because the stream broke, so the size is checked before the file gets its name.
-	script := `trap 'rm -f -- "$1"' 0;(umask 077;set -C;cat >"$1")||exit
+	script := keepFar + `trap 'rm -f -- "$1"' 0;(umask 077;set -C;cat >"$1")||exit
 [ "$(wc -c <"$1")" -eq "$7" ]||{ echo "it came short" >&2;exit 1;}
 ` + setFar + moveFar + `trap - 0`
 	in := &exactReader{r: io.LimitReader(body, h.Size)}
@@ -107,14 +118,16 @@ func (e *exactReader) Read(b []byte) (int, error) {
 
 func (f *shellFiles) special(ctx context.Context, temp, name string, h *tar.Header) error {
 	words := append(f.words(temp, name, h), h.Linkname)
-	script := `trap 'rm -f -- "$1"' 0;`
+	script := keepFar + `trap 'rm -f -- "$1"' 0;`
 	switch h.Typeflag {
 	case tar.TypeSymlink:
 		script += `ln -s -- "$7" "$1"||exit;touch -h -d "$3" -- "$1" 2>/dev/null;` + moveFar + `trap - 0`
 	case tar.TypeLink:
 		script += `[ -h "$7" ]||[ -e "$7" ]||exit 44;ln -P -- "$7" "$1" 2>/dev/null||ln -- "$7" "$1"||exit;` + moveFar
 	default:
-		script += `mkfifo -- "$1"||exit;` + setFar + moveFar + `trap - 0`
+		// One that is there already stays: somebody may wait at it.
+		script = `if [ -p "$6" ]&&[ ! -h "$6" ];then shift;set -- "$5" "$@";` + setFar + `exit;fi
+` + script + `mkfifo -- "$1"||exit;` + setFar + moveFar + `trap - 0`
 	}
 	_, err := f.sh(ctx, nil, script, words...)
 	return err

@@ -20,7 +20,7 @@ import (
 func Pack(ctx context.Context, r *os.Root, name string, w io.Writer) error {
 	fi, err := r.Lstat(name)
 	if err != nil {
-		return &fs.PathError{Op: "pack", Path: name, Err: Cause(err)}
+		return &FileError{Path: name, Err: Cause(err)}
 	}
 	p := &packer{ctx: ctx, w: w, tw: tar.NewWriter(w), links: make(map[inode]string), buf: make([]byte, 64<<10)}
 	if err := p.add(r, name, name, fi); err != nil {
@@ -204,7 +204,7 @@ func (p *packer) copyPart(w io.Writer, f io.Reader, name string, n int64) error 
 }
 
 func (p *packer) fail(name string, err error) {
-	p.failed.Add(&fs.PathError{Op: "pack", Path: name, Err: Cause(err)})
+	p.failed.Add(&FileError{Path: name, Err: Cause(err)})
 }
 
 // Mode returns a mode as tar and chmod have it.

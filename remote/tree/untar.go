@@ -23,7 +23,8 @@ type Options struct {
 }
 
 // Unpack makes the files of a tar stream in r. No entry lands outside of it: names that are absolute or hold "..", names that lead through a link
-// out of r, and hard links to what is outside, are errors and are not written. Every file appears by rename, so that nobody sees a half of one;
+// out of r, and hard links to what is outside, are errors and are not written. So is an entry in the place of a device, a named pipe or a socket: see
+// Special. Every file appears by rename, so that nobody sees a half of one;
 // directories get their times at the end. It goes on after an entry that cannot be made, and the error names each one. A broken stream or a full
 // disk ends it. It does not read beyond the end of the archive, and ctx cannot interrupt a Read of the stream.
 func Unpack(ctx context.Context, r *os.Root, stream io.Reader, opt Options) error {
@@ -41,7 +42,7 @@ func Unpack(ctx context.Context, r *os.Root, stream io.Reader, opt Options) erro
 			break
 		}
 		if err := u.entry(h, whileAlive(ctx, tr)); err != nil {
-			err = &fs.PathError{Op: "unpack", Path: h.Name, Err: err}
+			err = &FileError{Path: h.Name, Err: err}
 			if fatal(err) {
 				broken = err
 				break
@@ -123,6 +124,14 @@ func (u *unpacker) entry(h *tar.Header, body io.Reader) error {
 		return Cause(err)
 	}
 	base := path.Base(name)
+	if fi, err := dir.Lstat(base); err == nil {
+		if h.Typeflag == tar.TypeFifo && fi.Mode().Type() == fs.ModeNamedPipe {
+			return u.attributes(dir, base, h) // it is there already, and somebody may wait at it
+		}
+		if err := Special(fi.Mode()); err != nil {
+			return err
+		}
+	}
 	temp := ".hostler-" + strconv.FormatUint(rand.Uint64(), 36) // the runtime's own: crypto/rand would cost the agent a fifth of a millisecond at its start
 	if err := u.make(dir, temp, name, h, body); err != nil {
 		_ = dir.Remove(temp)
@@ -230,7 +239,7 @@ func (u *unpacker) finishDirs() {
 			err = u.attributes(u.root, h.Name, h)
 		}
 		if err != nil {
-			u.failed.Add(&fs.PathError{Op: "unpack", Path: h.Name, Err: Cause(err)})
+			u.failed.Add(&FileError{Path: h.Name, Err: Cause(err)})
 		}
 	}
 }
