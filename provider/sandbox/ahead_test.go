@@ -249,3 +249,24 @@ func TestKilledUnder(t *testing.T) {
 		t.Errorf("it hears: %v (%s)", err, compute.Hint(err))
 	}
 }
+
+// TestOwnName: a sandbox knows its own name without asking anybody.
+func TestOwnName(t *testing.T) {
+	p := open(t, sandbox.Options{Dir: t.TempDir()})
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "own-name"}); err != nil {
+		t.Fatal(err)
+	}
+	defer gone(t, p, "own-name")
+	c, err := p.Connect(t.Context(), "own-name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var out strings.Builder
+	if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "getent hosts $(cat /etc/hostname) localhost"}, Stdout: &out}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "127.0.1.1") || !strings.Contains(out.String(), "localhost") {
+		t.Errorf("the names that it knows: %q", out.String())
+	}
+}

@@ -51,7 +51,7 @@ func Main(words []string) int {
 			return complain(err)
 		}
 	}
-	opt := process.Options{KeepEnv: true, Dir: plan.Dir, Owner: true, Orphans: process.NewOrphans(), NoWatch: true, Own: true}
+	opt := process.Options{KeepEnv: true, Dir: plan.Dir, Orphans: process.NewOrphans(), NoWatch: true, Own: true}
 	if plan.Group > 0 && plan.clone3 { // to be born in a group takes clone3
 		opt.Cgroup = os.NewFile(uintptr(fds[plan.Group-1]), "cgroup")
 	} else {

@@ -1,0 +1,133 @@
+package sandbox
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/provider/sandbox/enter"
+)
+
+// plan composes what the first process is to do.
+func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
+	p := m.p
+	if err := m.listen(); err != nil {
+		return nil, err
+	}
+	if p.root {
+		ns, err := m.space("user")
+		if err != nil {
+			return nil, err
+		}
+		m.t.users = int(ns.Fd())
+		defer func() {
+			_ = ns.Close()
+			m.t.users = -1
+		}()
+	}
+	id, err := machineID()
+	if err != nil {
+		return nil, err
+	}
+	plan := &enter.Plan{
+		Hostname: hostname(m.own.ID), Scratch: "/tmp", Size: p.disk(m.own), NProc: int64(m.pids), Shm: m.shm(), Nesting: p.o.Nesting, Without: p.o.Without,
+		Files: map[string]string{"/etc/hostname": hostname(m.own.ID) + "\n", "/etc/machine-id": id + "\n", "/etc/hosts": hosts(m.own)},
+		Env:   m.base.Env, Dir: m.base.Dir,
+	}
+	if m.group > 0 {
+		m.t.fds = append(m.t.fds, m.group)
+		plan.Group, m.group = len(m.t.fds), 0
+	}
+	record, err := unix.Openat(int(m.home.Fd()), "life", unix.O_PATH|unix.O_CLOEXEC, 0) // a path leads to no other file
+	if err != nil {
+		return nil, err
+	}
+	m.t.fds = append(m.t.fds, record)
+	plan.Record = len(m.t.fds)
+	if plan.Disk, err = m.layer(ctx); err != nil {
+		return nil, err
+	}
+	if m.own.Image == hostImage {
+		hidden, herr := p.hidden(ctx)
+		if herr != nil {
+			return nil, herr
+		}
+		if hidden.held >= 0 {
+			m.t.fds = append(m.t.fds, hidden.held)
+			if p.root { // an ordinary user's sandbox copies it
+				plan.Hold = len(m.t.fds)
+			}
+		}
+		plan.Pieces, err = m.t.hostPieces(hidden)
+		if !p.root {
+			plan.Mask = hidden.Layer // in a place that is cleared when its user logs out
+		}
+	} else {
+		plan.Pieces, err = m.t.imagePieces(m.base)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p.without("layer") {
+		bare(plan.Pieces)
+	}
+	shared, err := m.t.sharePieces(p.shares, p.o.State)
+	plan.Pieces = append(plan.Pieces, shared...)
+	return plan, err
+}
+
+// disk is how much may be written, in bytes; 0: no limit. What is written to memory counts as memory, so by itself it gets no more than half of that:
+// then programs see a full disk, and are not killed.
+func (p *Provider) disk(own owner) int64 {
+	if p.without("limits") {
+		return 0
+	}
+	if p.o.Disk > 0 || p.o.Upper == "disk" {
+		return max(p.o.Disk, own.Disk)
+	}
+	return max(min(installed()/4, p.limits(own).memory/2), own.Disk)
+}
+
+// shm is how much may be written to /dev/shm, in bytes.
+func (l limits) shm() int64 {
+	if l.memory == 0 {
+		return 64 << 20
+	}
+	return min(64<<20, l.memory/4)
+}
+
+// hosts are the names that a sandbox knows of itself: without its own, programs that ask for that wait for a name server. Those that its machine knows
+// it knows too where it has its files.
+func hosts(own owner) string {
+	text := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+	if own.Image == hostImage {
+		if b, err := os.ReadFile("/etc/hosts"); err == nil && len(b) < mostHosts {
+			text = strings.TrimRight(string(b), "\n") + "\n"
+		}
+	}
+	return text + "127.0.1.1\t" + hostname(own.ID) + "\n"
+}
+
+// mostHosts is how long a list of hosts may be to go along with a plan, in bytes: some block half of the world by theirs.
+const mostHosts = 16 << 10
+
+func machineID() (string, error) {
+	var b [16]byte
+	_, err := rand.Read(b[:])
+	return hex.EncodeToString(b[:]), err
+}
+
+// hostname is an instance's name as a host's: 63 characters, letters, digits and hyphens.
+func hostname(id string) string {
+	out := []byte(id)
+	for i, c := range out {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9') {
+			out[i] = '-'
+		}
+	}
+	return string(out[:min(len(out), 63)])
+}
