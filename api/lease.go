@@ -169,3 +169,30 @@ func (r ExtendRequest) Compute() time.Duration { return unlimit(r.TTL) }
 
 // NewExtendRequest is the document of another ttl as compute.Leaser's Extend has it.
 func NewExtendRequest(ttl time.Duration) ExtendRequest { return ExtendRequest{TTL: limit(ttl)} }
+
+// Progress says how far a request for leases has come that is not answered at once.
+type Progress struct {
+	Phase    string `json:"phase" doc:"wait, create, connect, set-up, clean or check"`
+	Instance string `json:"instance,omitempty" doc:"that is being made"`
+	Position int    `json:"position,omitempty" doc:"in the queue, from 1, while it waits"`
+}
+
+// The events of a request for leases whose answer is a stream: as often as there is something to say the first, then one of the others, and the end.
+const (
+	EventProgress = "progress" // Progress
+	EventAcquired = "acquired" // Acquired
+	EventProblem  = "problem"  // Problem
+)
+
+// EventStream is the media type of Server-Sent Events.
+const EventStream = "text/event-stream"
+
+// NewProgress is the document of a progress.
+func NewProgress(p compute.Progress) Progress {
+	return Progress{p.Phase, string(p.Instance), p.Position}
+}
+
+// Compute is the progress of a document.
+func (p Progress) Compute() compute.Progress {
+	return compute.Progress{Phase: p.Phase, Instance: compute.ID(p.Instance), Position: p.Position}
+}

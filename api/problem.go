@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -21,12 +23,15 @@ type Problem struct {
 // ProblemType is the media type of a Problem.
 const ProblemType = "application/problem+json"
 
-// kinds has the finer kinds before their parents. The statuses are design.md 7's.
-var kinds = []struct {
+// kind is a kind of error as HTTP has it.
+type kind struct {
 	kind   *compute.Kind
 	code   string
 	status int
-}{
+}
+
+// kinds has the finer kinds before their parents. The statuses are design.md 7's.
+var kinds = []kind{
 	{compute.ErrTooLarge, "too-large", http.StatusTooManyRequests},
 	{compute.ErrNotLeased, "not-leased", http.StatusConflict},
 	{compute.ErrStale, "stale", http.StatusConflict},
@@ -43,31 +48,49 @@ var kinds = []struct {
 
 // NewProblem is the document of an error of ours. What has no kind is not told to strangers: it is an internal one, and its text stays here.
 func NewProblem(err error) Problem {
-	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, compute.ErrTimeout) {
+	p := PlainProblem(err)
+	if !known(err) {
+		p.Detail, p.ID = "an internal error; the controller's log has more", ""
+	}
+	return p
+}
+
+// PlainProblem is the document of any error, with its whole text: for those who may read the controller's log too.
+func PlainProblem(err error) Problem {
+	if late(err) {
 		err = &compute.Error{Kind: compute.ErrTimeout, Err: err}
 	}
-	p := Problem{Title: compute.ErrFailed.Error(), Status: http.StatusInternalServerError, Code: "failed", Detail: "an internal error; the controller's log has more"}
+	p := Problem{Title: compute.ErrFailed.Error(), Status: http.StatusInternalServerError, Code: "failed", Detail: Text(err), Hint: compute.Hint(err)}
 	for _, k := range kinds {
 		if errors.Is(err, k.kind) {
-			p.Title, p.Status, p.Code, p.Detail, p.Hint = k.kind.Error(), k.status, k.code, err.Error(), compute.Hint(err)
+			p.Title, p.Status, p.Code = k.kind.Error(), k.status, k.code
 			break
 		}
 	}
 	var e *compute.Error
 	if errors.As(err, &e) {
 		p.ID = string(e.ID)
-		if e.ID != "" && e.Err != nil && e.Op == "" {
-			p.Detail = e.Err.Error()
-		}
 	}
 	return p
 }
 
-// Err is the error of a document: errors.Is finds its kind.
+// known reports whether an error has a kind.
+func known(err error) bool {
+	return late(err) || slices.ContainsFunc(kinds, func(k kind) bool { return errors.Is(err, k.kind) })
+}
+
+func late(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, compute.ErrTimeout)
+}
+
+// Err is the error of a document: errors.Is finds its kind, and its Text is the one that it was made of.
 func (p Problem) Err() error {
-	e := &compute.Error{Kind: compute.ErrFailed, ID: compute.ID(p.ID), Err: errors.New(p.Detail), Hint: p.Hint}
+	e := &compute.Error{Kind: compute.ErrFailed, Err: errors.New(p.Detail), Hint: p.Hint}
 	if p.Detail == "" {
 		e.Err = errors.New(p.Title)
+	}
+	if rest, ok := strings.CutPrefix(p.Detail, p.ID+": "); ok && p.ID != "" {
+		e.ID, e.Err = compute.ID(p.ID), errors.New(rest)
 	}
 	for _, k := range kinds {
 		if k.code == p.Code {

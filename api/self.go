@@ -4,5 +4,14 @@ package api
 type Self struct {
 	Name    string `json:"name" doc:"whose the leases are that the caller takes"`
 	Admin   bool   `json:"admin" doc:"he may act on anybody's"`
+	Here    bool   `json:"here" doc:"he is on the controller's own machine, by its socket"`
+	Own     bool   `json:"own" doc:"he is the user that the controller runs as"`
 	Version string `json:"version" doc:"of the controller"`
+	Identity
+}
+
+// Identity is what tells a controller from others.
+type Identity struct {
+	Installation  string `json:"installation" doc:"that all it makes is marked with"`
+	Configuration string `json:"configuration,omitempty" doc:"names the directories that its configuration and its state are in; for its own user"`
 }

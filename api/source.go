@@ -27,6 +27,8 @@ type Source struct {
 	PausedUntil *time.Time `json:"paused_until,omitempty" doc:"after failures, nothing is made before"`
 	Sources     []string   `json:"sources,omitempty" doc:"of a pool, in order of preference"`
 	TTL         float64    `json:"ttl" doc:"seconds, of leases that ask for none; 0: none"`
+	LeaseIdle   float64    `json:"lease_idle" doc:"seconds that leases which ask for nothing else may be unused; 0: it says nothing"`
+	Fixed       int        `json:"fixed,omitempty" doc:"computers that it has, where it makes none"`
 	Image       string     `json:"image,omitempty" doc:"what its instances begin with"`
 }
 
@@ -47,7 +49,8 @@ func NewSource(s compute.SourceStatus, broken string) Source {
 	return Source{
 		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), InUse: s.Counts.InUse(), Max: s.Maximum, Available: s.Available, Wanted: s.Wanted,
 		Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, States: States(s.Counts), Waiting: s.Waiting, Orphaned: s.Orphaned,
-		Error: broken, Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Sources: s.Children, TTL: s.TTL.Seconds(), Image: s.Image,
+		Error: broken, Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Sources: s.Children, TTL: s.TTL.Seconds(),
+		LeaseIdle: s.LeaseIdle.Seconds(), Fixed: s.Fixed, Image: s.Image,
 	}
 }
 
@@ -55,7 +58,8 @@ func NewSource(s compute.SourceStatus, broken string) Source {
 func (v Source) Compute() compute.SourceStatus {
 	s := compute.SourceStatus{
 		Name: v.Name, Type: v.Type, Counts: compute.Counts(v.States), Maximum: v.Max, Available: v.Available, Wanted: v.Wanted, Reserve: v.Reserve,
-		Spare: v.Spare, Concurrency: v.Concurrency, Waiting: v.Waiting, Orphaned: v.Orphaned, Failures: v.Failures, LastError: v.LastError, Children: v.Sources, TTL: span(v.TTL), Image: v.Image,
+		Spare: v.Spare, Concurrency: v.Concurrency, Waiting: v.Waiting, Orphaned: v.Orphaned, Failures: v.Failures, LastError: v.LastError, Children: v.Sources, TTL: span(v.TTL),
+		LeaseIdle: span(v.LeaseIdle), Fixed: v.Fixed, Image: v.Image,
 	}
 	if v.PausedUntil != nil {
 		s.Paused = *v.PausedUntil

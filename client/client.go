@@ -123,6 +123,11 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	if out == nil {
 		return nil
 	}
+	return c.read(ctx, answer, out)
+}
+
+// read reads an answer's document.
+func (c *Client) read(ctx context.Context, answer *http.Response, out any) error {
 	if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(out); err != nil {
 		return c.unreachable(ctx, fmt.Errorf("its answer: %w", err))
 	}

@@ -2,6 +2,9 @@ package client
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -10,10 +13,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Acquire asks for leases. How it goes on (compute.Request.Notify) is not told.
+// Acquire asks for leases. Where it has to wait, req.Notify hears how it comes on. When ctx ends the request is given up.
 func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 	var out api.Acquired
-	if err := c.do(ctx, http.MethodPost, "/v1/leases", nil, api.NewAcquireRequest(req), &out); err != nil {
+	if err := c.ask(ctx, req, &out); err != nil {
 		return nil, err
 	}
 	leases := make([]compute.Lease, len(out.Leases))
@@ -21,6 +24,47 @@ func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Le
 		leases[i] = l.Compute()
 	}
 	return leases, nil
+}
+
+// ask makes a request for leases. The answer is a document at once, or a stream of events that ends with it.
+func (c *Client) ask(ctx context.Context, req compute.Request, out *api.Acquired) error {
+	r, err := c.request(ctx, http.MethodPost, "/v1/leases", nil, api.NewAcquireRequest(req))
+	if err != nil {
+		return err
+	}
+	if req.Notify != nil {
+		r.Header.Set("Accept", "application/json, "+api.EventStream)
+	}
+	answer, err := c.http.Do(r)
+	if err != nil {
+		return c.unreachable(ctx, err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode/100 != 2 {
+		return refusal(answer)
+	}
+	if !isStream(answer) {
+		return c.read(ctx, answer, out)
+	}
+	for e, err := range events(answer.Body) {
+		switch {
+		case err != nil:
+			return c.unreachable(ctx, err)
+		case e.name == api.EventProgress:
+			var p api.Progress
+			if json.Unmarshal(e.data, &p) == nil {
+				req.Notify(p.Compute())
+			}
+		case e.name == api.EventAcquired:
+			if err := json.Unmarshal(e.data, out); err != nil {
+				return c.unreachable(ctx, fmt.Errorf("its answer: %w", err))
+			}
+			return nil
+		case e.name == api.EventProblem:
+			return problem(e.data)
+		}
+	}
+	return c.unreachable(ctx, io.ErrUnexpectedEOF)
 }
 
 // Release gives back what the leases of instances gave: all names are good or nothing changes.

@@ -41,7 +41,7 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	by, err := who(r.Context(), query.Get("any") == "true", query.Get("token"))
 	if err != nil {
-		s.refuse(w, err)
+		s.refuse(w, r, err)
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
@@ -49,13 +49,13 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 	name := compute.ID(r.PathValue("name"))
 	lease, err := s.Engine().Use(ctx, by, name)
 	if err != nil {
-		s.refuse(w, err)
+		s.refuse(w, r, err)
 		return
 	}
 	by.Lease = lease.ID // from here on it is this lease or none
 	conn, err := s.Engine().Connect(ctx, by, lease.Instance)
 	if err != nil {
-		s.refuse(w, err)
+		s.refuse(w, r, err)
 		return
 	}
 	defer conn.Close()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -20,20 +21,28 @@ func (p *problem) GetStatus() int            { return p.Status }
 func (p *problem) ContentType(string) string { return api.ProblemType }
 
 // fault makes a problem of an error; nil stays nil.
-func (s *server) fault(err error) error {
+func (s *server) fault(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
+	return &problem{s.problem(ctx, err)}
+}
+
+// problem is the document of an error, as far as the asker may know it.
+func (s *server) problem(ctx context.Context, err error) api.Problem {
 	p := api.NewProblem(err)
 	if p.Status == http.StatusInternalServerError {
 		s.Log.Error("a request failed", "err", err)
 	}
-	return &problem{p}
+	if asker(ctx).Own {
+		p = api.PlainProblem(err) // he has the log
+	}
+	return p
 }
 
 // refuse answers with an error, where huma does not.
-func (s *server) refuse(w http.ResponseWriter, err error) {
-	p := api.NewProblem(err)
+func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	p := s.problem(r.Context(), err)
 	if p.Status == http.StatusForbidden && w.Header().Get("WWW-Authenticate") != "" {
 		p.Status = http.StatusUnauthorized // nobody yet
 	}

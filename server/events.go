@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -47,7 +46,7 @@ func (s *server) events() {
 		}
 		all, err := s.Engine().Events(ctx, q)
 		if err != nil {
-			return nil, s.fault(err)
+			return nil, s.fault(ctx, err)
 		}
 		out := &eventList{}
 		out.Body.Events = append([]compute.Event{}, all[:min(len(all), in.Limit)]...)
@@ -71,13 +70,13 @@ func (s *server) events() {
 		if after != "" {
 			n, err := strconv.ParseInt(after, 10, 64)
 			if err != nil || n < 0 {
-				return nil, s.fault(&compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is no event's id", after)})
+				return nil, s.fault(ctx, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is no event's id", after)})
 			}
 			q.After = n
 		} else {
 			last, err := s.Engine().Events(ctx, compute.EventQuery{Newest: 1})
 			if err != nil {
-				return nil, s.fault(err)
+				return nil, s.fault(ctx, err)
 			}
 			for _, e := range last {
 				q.After = e.ID
@@ -87,29 +86,16 @@ func (s *server) events() {
 	})
 }
 
-const (
-	lookEvery = 200 * time.Millisecond // into the journal: other processes write to it too
-	sayEvery  = 15 * time.Second       // that the stream lives, when nothing happens
-	writeTime = 10 * time.Second       // that a reader may take for what is there
-)
+// lookEvery is how often a watcher looks into the journal: other processes write to it too.
+const lookEvery = 200 * time.Millisecond
 
 // stream writes events as they come, until the reader has gone or cannot keep up.
 func (s *server) stream(c huma.Context, q compute.EventQuery) {
 	ctx := c.Context()
-	c.SetHeader("Content-Type", "text/event-stream")
+	c.SetHeader("Content-Type", api.EventStream)
 	c.SetHeader("Cache-Control", "no-store")
-	w := c.BodyWriter()
-	rw, ok := w.(http.ResponseWriter)
-	if !ok {
-		return
-	}
-	flow := http.NewResponseController(rw)
-	say := func(text []byte) bool {
-		_ = flow.SetWriteDeadline(time.Now().Add(writeTime))
-		_, err := w.Write(text)
-		return err == nil && flow.Flush() == nil
-	}
-	if !say([]byte(": watching\n\n")) {
+	out := newStream(c)
+	if !out.say([]byte(": watching\n\n")) {
 		return
 	}
 	said := time.Now()
@@ -119,23 +105,19 @@ func (s *server) stream(c huma.Context, q compute.EventQuery) {
 		found, err := s.Engine().Events(ctx, q)
 		if err != nil && ctx.Err() == nil {
 			s.Log.Warn("a watcher of events", "err", err)
-			_ = say([]byte("event: problem\ndata: " + problemLine(err) + "\n\n"))
+			_ = out.event("", api.EventProblem, s.problem(ctx, err))
 			return
 		}
 		var text []byte
 		for _, e := range found {
-			data, err := json.Marshal(e)
-			if err != nil {
-				continue // a time out of JSON's range: nothing of ours
-			}
-			text = fmt.Appendf(text, "id: %d\ndata: %s\n\n", e.ID, data)
+			text = appendEvent(text, strconv.FormatInt(e.ID, 10), "", e)
 			q.After = e.ID
 		}
 		if len(text) == 0 && time.Since(said) > sayEvery {
 			text = []byte(": \n\n")
 		}
 		if len(text) > 0 {
-			if !say(text) {
+			if !out.say(text) {
 				return
 			}
 			said = time.Now()
@@ -146,9 +128,4 @@ func (s *server) stream(c huma.Context, q compute.EventQuery) {
 		case <-look.C:
 		}
 	}
-}
-
-func problemLine(err error) string {
-	b, _ := json.Marshal(api.NewProblem(err)) // strings and numbers cannot fail
-	return string(b)
 }

@@ -47,7 +47,7 @@ func (s *server) listInstances(ctx context.Context, in *struct {
 	}
 	all, err := s.Engine().Instances(ctx, q)
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.fault(ctx, err)
 	}
 	if in.Source != "" {
 		kept := all[:0]
@@ -60,7 +60,7 @@ func (s *server) listInstances(ctx context.Context, in *struct {
 	}
 	leases, err := s.Engine().Leases(ctx, compute.LeaseQuery{})
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.fault(ctx, err)
 	}
 	of := make(map[compute.ID]*compute.Lease, len(leases))
 	for i := range leases {
@@ -80,7 +80,7 @@ func (s *server) getInstance(ctx context.Context, in *struct {
 }) (*instanceAnswer, error) {
 	i, l, err := s.Engine().Resolve(ctx, in.Name)
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.fault(ctx, err)
 	}
 	return &instanceAnswer{api.NewInstance(i, l)}, nil
 }
@@ -90,7 +90,7 @@ func (s *server) getLeaf(ctx context.Context, in *struct {
 }) (*instanceAnswer, error) {
 	i, err := s.Engine().Leaf(ctx, compute.ID(in.Name))
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.fault(ctx, err)
 	}
 	return &instanceAnswer{api.NewInstance(i, nil)}, nil
 }
@@ -103,5 +103,5 @@ func (s *server) hold(ctx context.Context, in *struct {
 	if err == nil {
 		err = s.Engine().Hold(ctx, w, in.Body.Reason, ids(in.Body.Names)...)
 	}
-	return nil, s.fault(err)
+	return nil, s.fault(ctx, err)
 }

@@ -12,19 +12,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// acquired is the answer to a request for leases.
-type acquired struct{ Body api.Acquired }
-
 // leaseAnswer is one lease.
 type leaseAnswer struct{ Body api.Lease }
 
 // leases are the paths of leases.
 func (s *server) leases() {
-	huma.Register(s.api, huma.Operation{
-		OperationID: "acquire", Method: http.MethodPost, Path: "/v1/leases", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
-		Summary: "Take instances", Tags: []string{"leases"}, Errors: []int{400, 403, 404, 408, 409, 422, 429, 503},
-		Description: "What stands ready is taken, the rest is made; all are given or none. Where the source's maximum is reached the request waits.",
-	}, s.acquire)
+	s.acquiring()
 	huma.Register(s.api, huma.Operation{
 		OperationID: "list-leases", Method: http.MethodGet, Path: "/v1/leases", Summary: "The leases that live", Tags: []string{"leases"},
 	}, s.listLeases)
@@ -46,41 +39,6 @@ func (s *server) leases() {
 	huma.Register(s.api, huma.Operation{
 		OperationID: "use", Method: http.MethodPost, Path: "/v1/leases/{lease}/use", Summary: "Say that the instance is used now", Tags: []string{"leases"}, Errors: []int{403, 404, 409},
 	}, s.use)
-}
-
-func (s *server) acquire(ctx context.Context, in *struct{ Body api.AcquireRequest }) (*acquired, error) {
-	p := asker(ctx)
-	req := in.Body.Compute()
-	switch {
-	case req.Owner == "":
-		req.Owner = p.Name
-	case req.Owner != p.Name && !p.Admin:
-		return nil, s.fault(&compute.Error{ID: compute.ID(req.Source), Kind: compute.ErrDenied, Err: errors.New("only administrators take leases for others")})
-	}
-	if in.Body.For != nil && !p.Here {
-		return nil, s.fault(&compute.Error{ID: compute.ID(req.Source), Kind: compute.ErrInvalid, Err: errors.New("for names a process of the controller's machine, and you are elsewhere"),
-			Hint: "give idle, and say in time that the lease is used"})
-	}
-	leases, err := s.Engine().Acquire(ctx, req)
-	s.Ring()
-	if err != nil {
-		return nil, s.fault(err)
-	}
-	if err := ctx.Err(); err != nil { // whoever asked has gone, and nobody else would give them back
-		s.giveBack(ctx, leases)
-		return nil, s.fault(err)
-	}
-	out := &acquired{}
-	if in.Body.Count != nil {
-		out.Body.Leases = make([]api.Lease, len(leases))
-		for i, l := range leases {
-			out.Body.Leases[i] = api.NewLease(l)
-		}
-	}
-	if len(leases) > 0 {
-		out.Body.Lease = api.NewLease(leases[0])
-	}
-	return out, nil
 }
 
 // giveBack releases what nobody took.
@@ -109,7 +67,7 @@ func (s *server) listLeases(ctx context.Context, in *struct {
 }) (*leaseList, error) {
 	all, err := s.Engine().Leases(ctx, compute.LeaseQuery{Owner: in.Owner, Instance: compute.ID(in.Instance), Name: in.Name})
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.fault(ctx, err)
 	}
 	out := &leaseList{}
 	some, next := cut(all, in.Page, func(l compute.Lease) string { return l.ID })
@@ -128,7 +86,7 @@ func (s *server) getLease(ctx context.Context, in *struct {
 		err = &compute.Error{ID: compute.ID(in.Lease), Kind: compute.ErrNotFound, Err: errors.New("nobody has a lease on it")}
 	}
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.fault(ctx, err)
 	}
 	return &leaseAnswer{api.NewLease(*l)}, nil
 }
@@ -149,7 +107,7 @@ func (s *server) release(ctx context.Context, in *struct {
 		err = s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Force}, compute.ID(in.Lease))
 		s.Ring()
 	}
-	return nil, s.fault(err)
+	return nil, s.fault(ctx, err)
 }
 
 func (s *server) releaseMany(ctx context.Context, in *struct {
@@ -161,7 +119,7 @@ func (s *server) releaseMany(ctx context.Context, in *struct {
 		err = s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Body.Force, Discard: in.Body.Discard}, ids(in.Body.Names)...)
 		s.Ring()
 	}
-	return nil, s.fault(err)
+	return nil, s.fault(ctx, err)
 }
 
 func (s *server) extend(ctx context.Context, in *struct {
@@ -171,11 +129,11 @@ func (s *server) extend(ctx context.Context, in *struct {
 }) (*leaseAnswer, error) {
 	w, err := who(ctx, in.Any, in.Token)
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.fault(ctx, err)
 	}
 	all, err := s.Engine().Extend(ctx, w, in.Body.Compute(), compute.ID(in.Lease))
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.fault(ctx, err)
 	}
 	return &leaseAnswer{api.NewLease(all[0])}, nil
 }
@@ -186,11 +144,11 @@ func (s *server) use(ctx context.Context, in *struct {
 }) (*leaseAnswer, error) {
 	w, err := who(ctx, in.Any, in.Token)
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.fault(ctx, err)
 	}
 	l, err := s.Engine().Use(ctx, w, compute.ID(in.Lease))
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.fault(ctx, err)
 	}
 	return &leaseAnswer{api.NewLease(l)}, nil
 }

@@ -15,15 +15,19 @@ func (s *server) self() {
 		OperationID: "self", Method: http.MethodGet, Path: "/v1/self", Summary: "Who the caller is", Tags: []string{"people"},
 	}, func(ctx context.Context, _ *struct{}) (*struct{ Body api.Self }, error) {
 		p := asker(ctx)
-		return &struct{ Body api.Self }{api.Self{Name: p.Name, Admin: p.Admin, Version: s.Version}}, nil
+		out := api.Self{Name: p.Name, Admin: p.Admin, Here: p.Here, Own: p.Own, Version: s.Version, Identity: s.Identity()}
+		if !p.Own {
+			out.Configuration = "" // says where things lie here
+		}
+		return &struct{ Body api.Self }{out}, nil
 	})
 	huma.Register(s.api, huma.Operation{
 		OperationID: "reload", Method: http.MethodPost, Path: "/v1/reload", DefaultStatus: http.StatusNoContent, Summary: "Read the controller's configuration anew",
 		Tags: []string{"people"}, Errors: []int{400, 403},
 	}, func(ctx context.Context, _ *struct{}) (*struct{}, error) {
 		if err := administrator(ctx, "to reload"); err != nil {
-			return nil, s.fault(err)
+			return nil, s.fault(ctx, err)
 		}
-		return nil, s.fault(s.Reload(ctx))
+		return nil, s.fault(ctx, s.Reload(ctx))
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 )
@@ -41,12 +42,16 @@ type Owner interface {
 	Leaf(ctx context.Context, id compute.ID) (compute.Instance, error)
 }
 
-// Options join a server to its surroundings. All but Log and Ring are required.
+// Options join a server to its surroundings. All but Private, Log and Ring are required.
 type Options struct {
 	Engine  func() Engine // the newest, as configurations change
 	Version string        // of hostler
 	// Authenticate says who makes a request. An error of kind compute.ErrDenied: nobody whom we know.
 	Authenticate func(r *http.Request) (auth.Principal, error)
+	// Identity tells this controller from others.
+	Identity func() api.Identity
+	// Private says that a source is for the controller's own user alone; nil: none is.
+	Private func(source string) bool
 	// Ready says why requests cannot be served now; nil: they can.
 	Ready func(ctx context.Context) error
 	// Reload has the configuration read anew; what is wrong with it changes nothing.
@@ -94,7 +99,7 @@ func New(opt Options) http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.refuse(w, &compute.Error{Kind: compute.ErrNotFound, Err: errors.New(r.Method + " " + r.URL.Path + ": no such path"), Hint: "GET /openapi.json has them all"})
+		s.refuse(w, r, &compute.Error{Kind: compute.ErrNotFound, Err: errors.New(r.Method + " " + r.URL.Path + ": no such path"), Hint: "GET /openapi.json has them all"})
 	})
 	return s.guard(mux)
 }
@@ -124,7 +129,7 @@ func Serve(ctx context.Context, srv *http.Server, l net.Listener, grace time.Dur
 
 func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	if err := s.Ready(r.Context()); err != nil {
-		s.refuse(w, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("not ready")})
+		s.refuse(w, r, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("not ready")})
 		s.Log.Warn("not ready", "err", err)
 		return
 	}
@@ -148,7 +153,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 			if errors.Is(err, compute.ErrDenied) {
 				w.Header().Set("WWW-Authenticate", "Bearer")
 			}
-			s.refuse(w, err)
+			s.refuse(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, p)))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
@@ -61,7 +62,7 @@ func authenticate(r *http.Request) (auth.Principal, error) {
 func serve(t testing.TB, e server.Engine) string {
 	t.Helper()
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil },
+		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
 	}))
 	t.Cleanup(srv.Close)
 	return srv.URL
@@ -171,7 +172,7 @@ func TestUnixSocket(t *testing.T) {
 	}
 	e := engine(t)
 	srv := httptest.NewUnstartedServer(server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Ready: func(context.Context) error { return nil },
+		Engine: func() server.Engine { return e }, Version: "test", Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
 		Authenticate: func(*http.Request) (auth.Principal, error) { return auth.Principal{Name: "ann", Here: true}, nil },
 	}))
 	srv.Listener.Close()

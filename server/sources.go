@@ -48,7 +48,7 @@ func (s *server) sources() {
 func (s *server) listSources(ctx context.Context, _ *struct{}) (*sourceList, error) {
 	all, err := s.Engine().Status(ctx)
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.fault(ctx, err)
 	}
 	out := &sourceList{}
 	out.Body.Sources = make([]api.Source, len(all))
@@ -61,7 +61,7 @@ func (s *server) listSources(ctx context.Context, _ *struct{}) (*sourceList, err
 func source(v compute.SourceStatus) api.Source {
 	broken := ""
 	if v.Broken != nil {
-		broken = api.NewProblem(v.Broken).Detail
+		broken = api.Text(v.Broken)
 	}
 	return api.NewSource(v, broken)
 }
@@ -71,14 +71,14 @@ func (s *server) getSource(ctx context.Context, in *struct {
 }) (*sourceAnswer, error) {
 	all, err := s.Engine().Status(ctx)
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.fault(ctx, err)
 	}
 	for _, v := range all {
 		if v.Name == in.Source && !v.Orphaned {
 			return &sourceAnswer{source(v)}, nil
 		}
 	}
-	return nil, s.fault(&compute.Error{ID: compute.ID(in.Source), Kind: compute.ErrNotFound, Err: errors.New("no such source"), Hint: "GET /v1/sources has them all"})
+	return nil, s.fault(ctx, &compute.Error{ID: compute.ID(in.Source), Kind: compute.ErrNotFound, Err: errors.New("no such source"), Hint: "GET /v1/sources has them all"})
 }
 
 // administrator refuses whoever is none.
@@ -93,12 +93,12 @@ func (s *server) fill(ctx context.Context, in *struct {
 	Source []string `query:"source" doc:"only these; all unless it is said"`
 }) (*madeList, error) {
 	if err := administrator(ctx, "to fill sources"); err != nil {
-		return nil, s.fault(err)
+		return nil, s.fault(ctx, err)
 	}
 	made, err := s.Engine().Fill(ctx, in.Source...)
 	s.Ring()
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.fault(ctx, err)
 	}
 	out := &madeList{}
 	out.Body.Made = make([]string, len(made))
@@ -112,12 +112,12 @@ func (s *server) test(ctx context.Context, in *struct {
 	Source string `path:"source"`
 }) (*testAnswer, error) {
 	if err := administrator(ctx, "to test a source"); err != nil {
-		return nil, s.fault(err)
+		return nil, s.fault(ctx, err)
 	}
 	res, err := s.Engine().Test(ctx, in.Source)
 	s.Ring()
 	if err != nil {
-		return nil, s.fault(err)
+		return nil, s.fault(ctx, err)
 	}
 	return &testAnswer{api.NewTestResult(res)}, nil
 }

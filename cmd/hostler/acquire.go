@@ -173,7 +173,8 @@ func (a *app) acquire(ctx context.Context, w *want, count int, pid string) ([]co
 	if w.name != "" && count != 1 {
 		return nil, invalid("", "--name %s: a name is for one instance, not %d", w.name, count)
 	}
-	if req.For, err = processOf(pid); err != nil {
+	bound, err := processOf(pid)
+	if err != nil {
 		return nil, err
 	}
 	a.leaseIdle = idleAcquired
@@ -184,10 +185,19 @@ func (a *app) acquire(ctx context.Context, w *want, count int, pid string) ([]co
 	if err := a.checkName(ctx, engine, w.name); err != nil {
 		return nil, err
 	}
+	if bound.PID != 0 {
+		if err := a.bind(&req, bound.PID); err != nil {
+			return nil, err
+		}
+	}
 	ctx, stop := a.untilSignal(ctx)
 	defer stop()
 	leases, err := a.take(ctx, engine, req)
+	err = a.unread(source, err)
 	a.ring(ctx)
+	if err == nil && bound.PID != 0 && req.For.PID == 0 {
+		err = a.standFor(bound, leases)
+	}
 	return leases, a.interrupted(err, "nothing is acquired")
 }
 

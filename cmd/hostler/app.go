@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/term"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
@@ -35,6 +36,7 @@ type app struct {
 
 	leaseIdle time.Duration // of leases where neither the request nor the source says one; set before engine
 	now       bool          // what a release leaves is done here and not by the keeper
+	serving   bool          // this is a controller
 	stream    bool          // JSON documents a line each
 	tree      string        // the configuration is read as in this directory; "": the current one
 
@@ -44,7 +46,7 @@ type app struct {
 	remote *client.Client // the controller that is asked in place of our own engine; nil: none
 
 	statuses []compute.SourceStatus // the controller's sources, looked at once
-	name     string                 // whose our leases are to the controller; "": not asked yet
+	self     api.Self               // who we are to it
 
 	left    bool // something was left to the keeper
 	keeping bool // this is the keeper
@@ -76,7 +78,7 @@ func (a *app) setLog() {
 // be another's, or change from one command to the next.
 func (a *app) owner() string {
 	if a.remote != nil {
-		return a.remoteName()
+		return a.self.Name
 	}
 	// A build without C takes $USER for the name of an id that is in no list, by whatever function of os/user it is asked. Not so without $USER.
 	if name, set := os.LookupEnv("USER"); set {
@@ -165,8 +167,9 @@ func (a *app) sourceTTL(name string) time.Duration {
 
 // limited reports whether a source limits the runs at once on an instance.
 func (a *app) limited(name string) bool {
-	if a.remote != nil {
-		return false // the controller has commands wait
+	if a.remote != nil { // the controller has commands wait, but for those that do not go through it
+		s, _ := a.remoteSource(name)
+		return s.Concurrency > 0 && a.self.Here && a.self.Own
 	}
 	cfg, err := a.configuration()
 	if err != nil {
@@ -198,6 +201,9 @@ func (a *app) unknownName(ctx context.Context, name string) error {
 				names = append(names, l.Name)
 			}
 		}
+	}
+	if err := a.unread(name, compute.ErrNotFound); errors.As(err, new(*compute.Error)) {
+		return err
 	}
 	hint := nearestHint(name, names, "")
 	if hint == "" {

@@ -140,7 +140,7 @@ func text(err error) string {
 	if err == nil {
 		return ""
 	}
-	return oneLine(err.Error())
+	return plain(err)
 }
 
 // danger finds the root of a tree that a user means: its path, or the only one.

@@ -3,12 +3,20 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/client"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/provider/local"
 )
 
 // socketName is a controller's socket in a directory for such things.
@@ -17,17 +25,23 @@ const socketName = "controller.sock"
 // machineDir is where the machine's controller has its socket.
 const machineDir = "/run/hostler"
 
-// controller finds the controller to ask: that of --controller, of $HOSTLER_CONTROLLER, else the user's own on this machine, else the machine's. nil:
-// there is none, or --embedded wants none.
-func (a *app) controller(ctx context.Context) (*client.Client, error) {
+// controller finds the controller to ask and who we are to it: that of --controller, of $HOSTLER_CONTROLLER, else the user's own on this machine, else the
+// machine's. nil: there is none, or --embedded wants none.
+func (a *app) controller(ctx context.Context) (*client.Client, api.Self, error) {
 	if a.flags.embedded {
-		return nil, nil
+		return nil, api.Self{}, nil
 	}
 	if where := cmp.Or(a.flags.controller, os.Getenv("HOSTLER_CONTROLLER")); where != "" {
+		opt := client.Options{URL: where, Token: os.Getenv("HOSTLER_TOKEN")}
 		if socket, ok := strings.CutPrefix(where, "unix:"); ok || filepath.IsAbs(where) {
-			return client.New(client.Options{Socket: cmp.Or(socket, where)})
+			opt = client.Options{Socket: cmp.Or(socket, where)}
 		}
-		return client.New(client.Options{URL: where, Token: os.Getenv("HOSTLER_TOKEN")})
+		c, err := client.New(opt)
+		if err != nil {
+			return nil, api.Self{}, err
+		}
+		self, err := c.Self(ctx)
+		return c, self, err
 	}
 	var dirs []string
 	if dir, err := runtimeDir(); err == nil {
@@ -38,23 +52,115 @@ func (a *app) controller(ctx context.Context) (*client.Client, error) {
 		if _, err := os.Lstat(socket); err != nil {
 			continue
 		}
-		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket) // one that nobody listens on is of a controller that was killed
+		c, err := client.New(client.Options{Socket: socket})
 		if err != nil {
-			a.log.Debug("a controller's socket without a controller", "socket", socket, "err", err)
-			continue
+			return nil, api.Self{}, err
 		}
-		_ = conn.Close()
-		return client.New(client.Options{Socket: socket})
+		self, err := c.Self(ctx)
+		if err == nil {
+			return c, self, nil
+		}
+		_ = c.Close()
+		if dial := (*net.OpError)(nil); !errors.As(err, &dial) || dial.Op != "dial" {
+			return nil, api.Self{}, err
+		}
+		a.log.Debug("a controller's socket without a controller, or for others", "socket", socket, "err", err) // one that was killed
 	}
-	return nil, nil
+	return nil, api.Self{}, nil
 }
 
-// remoteName is whose our leases are to the controller.
-func (a *app) remoteName() string {
-	if a.name == "" {
-		if self, err := a.remote.Self(context.Background()); err == nil { // else what is asked next says why not
-			a.name = self.Name
+// fits reports whether a controller that nobody named has the configuration and the state that this command is about. Our own may have another: then the
+// command is in a tree with sources of its own, or was told of another directory, and works by itself, beside the controller.
+func (a *app) fits(self api.Self) (bool, error) {
+	if !self.Own || a.flags.controller != "" || os.Getenv("HOSTLER_CONTROLLER") != "" {
+		return true, nil
+	}
+	cfg, err := a.configuration()
+	if err != nil {
+		return false, err
+	}
+	return self.Configuration == configurationName(cfg), nil
+}
+
+// configurationName names the directories that a configuration was read from, and that of the state.
+func configurationName(cfg *config.Config) string {
+	h := sha256.New()
+	state, _ := stateDir() // where there is none there is no engine either
+	words := []string{state}
+	for _, r := range cfg.Roots {
+		if r.Exists {
+			words = append(words, r.Path)
 		}
 	}
-	return a.name
+	h.Write([]byte(strings.Join(words, "\x00")))
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// sources tells how all sources stand, where a controller has them.
+func (a *app) sources(ctx context.Context) []compute.SourceStatus {
+	if a.statuses == nil && a.remote != nil {
+		a.statuses, _ = a.remote.Status(ctx) // what is asked of it next says why not
+	}
+	return a.statuses
+}
+
+// remoteSource is a source of the controller's.
+func (a *app) remoteSource(name string) (compute.SourceStatus, bool) {
+	all := a.sources(context.Background())
+	i := slices.IndexFunc(all, func(s compute.SourceStatus) bool { return s.Name == name && !s.Orphaned })
+	if i < 0 {
+		return compute.SourceStatus{}, false
+	}
+	return all[i], true
+}
+
+// remoteLeaf is the real instance behind one of the controller's, and its source.
+func (a *app) remoteLeaf(ctx context.Context, i compute.Instance) (compute.Instance, compute.SourceStatus, error) {
+	s, ok := a.remoteSource(i.Source)
+	if !ok || s.Type != "pool" {
+		return i, s, nil
+	}
+	leaf, err := a.remote.Leaf(ctx, i.ID)
+	s, _ = a.remoteSource(leaf.Source)
+	return leaf, s, err
+}
+
+// connectRemote opens a way into a controller's instance, and says which type of source it is really of. This machine itself, where the controller is our
+// own, is used from this process: with our environment, terminal and limits.
+func (a *app) connectRemote(ctx context.Context, who compute.Who, i compute.Instance) (compute.Conn, string, error) {
+	leaf, s, err := a.remoteLeaf(ctx, i)
+	if err != nil {
+		return nil, "", err
+	}
+	if s.Type != "local" || !a.self.Here || !a.self.Own {
+		conn, err := a.remote.Connect(ctx, who, i.ID)
+		return conn, s.Type, err
+	}
+	if _, err := a.remote.Use(ctx, who, i.ID); err != nil {
+		return nil, "", err
+	}
+	p, err := local.Open(ctx, a.log, local.Options{Source: leaf.Source, Installation: a.self.Installation})
+	if err != nil {
+		return nil, "", err
+	}
+	conn, err := p.Connect(ctx, leaf.ID)
+	return conn, "local", err
+}
+
+// unread adds a hint to an error about a source that is configured here and that our own controller does not know.
+func (a *app) unread(name string, err error) error {
+	if a.remote == nil || !a.self.Own || !errors.Is(err, compute.ErrNotFound) {
+		return err
+	}
+	cfg, cfgErr := a.configuration()
+	if cfgErr != nil {
+		return err
+	}
+	if _, cfgErr = cfg.Source(name); cfgErr != nil {
+		return err
+	}
+	if _, known := a.remoteSource(name); known {
+		return err
+	}
+	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("the controller has not read the configuration since this source is in it"), Hint: "hostler reload"}
 }

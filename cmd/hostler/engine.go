@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"slices"
 
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
@@ -28,35 +27,23 @@ func (a *app) engine(ctx context.Context) (engine, error) {
 		return a.remote, nil
 	}
 	if a.pool == nil && !a.compat && !a.keeping {
-		c, err := a.controller(ctx)
+		c, self, err := a.controller(ctx)
+		if c != nil {
+			a.closers = append(a.closers, func() { _ = c.Close() })
+		}
+		fits := false
+		if err == nil && c != nil {
+			fits, err = a.fits(self)
+		}
 		if err != nil {
 			return nil, err
 		}
-		if c != nil {
-			a.remote = c
-			a.closers = append(a.closers, func() { _ = c.Close() })
+		if fits {
+			a.remote, a.self = c, self
 			return c, nil
 		}
 	}
 	return a.embedded(ctx)
-}
-
-// sources tells how all sources stand, where a controller has them.
-func (a *app) sources(ctx context.Context) []compute.SourceStatus {
-	if a.statuses == nil && a.remote != nil {
-		a.statuses, _ = a.remote.Status(ctx) // what is asked of it next says why not
-	}
-	return a.statuses
-}
-
-// remoteSource is a source of the controller's.
-func (a *app) remoteSource(name string) (compute.SourceStatus, bool) {
-	all := a.sources(context.Background())
-	i := slices.IndexFunc(all, func(s compute.SourceStatus) bool { return s.Name == name && !s.Orphaned })
-	if i < 0 {
-		return compute.SourceStatus{}, false
-	}
-	return all[i], true
 }
 
 // work has the engine in this process do what is due; a controller does so by itself.

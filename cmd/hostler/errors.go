@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"strings"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -120,56 +120,8 @@ func (a *app) tell(err error) {
 	}
 }
 
-// plain is an error's text for people: without our rooms' operation names, and without the kind's name where the cause says more.
-func plain(err error) string {
-	if p, ok := err.(*fs.PathError); ok { // which call it was says nothing to people
-		return oneLine(p.Path + ": " + plain(p.Err))
-	}
-	e, ours := err.(*compute.Error)
-	if !ours {
-		text := err.Error()
-		var inside []error
-		switch w := err.(type) {
-		case interface{ Unwrap() error }:
-			inside = []error{w.Unwrap()}
-		case interface{ Unwrap() []error }:
-			inside = w.Unwrap()
-		}
-		for _, i := range inside {
-			if i != nil && i.Error() != "" {
-				text = strings.Replace(text, i.Error(), plain(i), 1)
-			}
-		}
-		return oneLine(text)
-	}
-	var parts []string
-	if e.ID != "" {
-		parts = append(parts, string(e.ID))
-	}
-	switch {
-	case e.Err == nil && e.Kind != nil:
-		parts = append(parts, e.Kind.Error())
-	case e.Err != nil:
-		cause := plain(e.Err)
-		if e.ID != "" {
-			cause = strings.TrimPrefix(cause, string(e.ID)+": ")
-		}
-		if tellsKind(e.Kind) && !strings.Contains(cause, e.Kind.Error()) {
-			parts = append(parts, e.Kind.Error())
-		}
-		parts = append(parts, cause)
-	}
-	return oneLine(strings.Join(parts, ": "))
-}
-
-// tellsKind reports whether a kind's name says something to people. "invalid" and "failed" before a reason do not.
-func tellsKind(kind error) bool {
-	return kind != nil && kind != compute.ErrInvalid && kind != compute.ErrFailed && kind != compute.ErrUnavailable
-}
-
-func oneLine(s string) string {
-	return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ")
-}
+// plain is an error's text for people, the same as a controller answers with.
+func plain(err error) string { return api.Text(err) }
 
 // unjoin takes apart what errors.Join put together, so that each is told with its own hint.
 func unjoin(err error) []error {

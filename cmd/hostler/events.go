@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// followEvery is how often --follow looks whether the journal has grown. The store is a file, and nobody calls.
+// followEvery is how often --follow looks whether the journal has grown, where there is no controller. The store is a file, and nobody calls.
 const followEvery = 300 * time.Millisecond
 
 func newEvents(a *app) *cobra.Command {
@@ -106,6 +106,13 @@ func (a *app) events(ctx context.Context, engine engine, q compute.EventQuery, f
 			return nil
 		}
 		q.Newest = 0
+		if a.remote != nil {
+			err := a.remote.Watch(ctx, q, a.printEvent)
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			return nil

@@ -163,9 +163,14 @@ func refused(err error) bool {
 
 // anew returns an engine by the configuration as it is now, on the same store.
 func (a *app) anew(ctx context.Context) (*pool.Pool, error) {
+	return a.afresh().embedded(ctx)
+}
+
+// afresh is the same with nothing read yet, on the same store.
+func (a *app) afresh() *app {
 	b := *a
 	b.cfg, b.pool, b.closers = nil, nil, nil
-	return b.embedded(ctx)
+	return &b
 }
 
 // keeperSocket is where the keeper of this user and this store listens.
@@ -256,9 +261,7 @@ func (a *app) ring(ctx context.Context) {
 func (a *app) connect(ctx context.Context, engine engine, who compute.Who, i compute.Instance) (compute.Conn, string, error) {
 	id := i.ID
 	if a.remote != nil {
-		s, _ := a.remoteSource(i.Source)
-		conn, err := engine.Connect(ctx, who, id)
-		return conn, s.Type, err
+		return a.connectRemote(ctx, who, i)
 	}
 	typ, err := a.typeOf(ctx, engine, i)
 	if err == nil && typ == "pool" {

@@ -44,12 +44,12 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 func authenticate(token string) func(*http.Request) (auth.Principal, error) {
 	return func(r *http.Request) (auth.Principal, error) {
 		if p, ok := r.Context().Value(peerKey{}).(peer); ok {
-			return auth.Principal{Name: userName(p.uid), Admin: p.uid == os.Geteuid() || p.uid == 0, Here: true}, nil
+			return auth.Principal{Name: userName(p.uid), Admin: p.uid == os.Geteuid() || p.uid == 0, Here: true, Own: p.uid == os.Geteuid()}, nil
 		}
 		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(token))
 		if ok && token != "" && subtle.ConstantTimeCompare(a[:], b[:]) == 1 {
-			return auth.Principal{Name: userName(os.Geteuid()), Admin: true}, nil
+			return auth.Principal{Name: userName(os.Geteuid()), Admin: true, Own: true}, nil
 		}
 		return auth.Principal{}, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("nobody whom this controller knows"), Hint: "present a token: Authorization: Bearer TOKEN"}
 	}

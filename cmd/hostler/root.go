@@ -172,7 +172,7 @@ func newRoot(a *app) *cobra.Command {
 		"use":  {newAcquire, newRun, newShell, newCp, newForward, newRelease, newExtend, newStatus},
 		"keep": {newFill, newHold, newDiscard, newEvents, newFacts},
 		"set":  {newSource, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newKeeper, newCompat, newCompletion, newVersion},
-		"":     {newDocs, newAgent},
+		"":     {newDocs, newAgent, newStand},
 	} {
 		for _, make := range commands {
 			cmd := make(a)

@@ -35,10 +35,13 @@ func environment(t testing.TB, dir string) []string {
 	}
 }
 
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { scripts(t, "testdata/script", nil) }
+
+// scripts runs those of a directory, each in a home of its own. prepare is done when that is there; nil: nothing.
+func scripts(t *testing.T, dir string, prepare func(env *testscript.Env)) {
 	path := plainPath(t)
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			// Sockets have short names, and $WORK may be long.
 			run, err := os.MkdirTemp("", "hostler")
@@ -58,6 +61,9 @@ func TestScripts(t *testing.T) {
 			}
 			env.Setenv("PATH", path)
 			env.Defer(func() { stopKeeper(t, env.Vars) })
+			if prepare != nil {
+				prepare(env)
+			}
 			return nil
 		},
 		Cmds: scriptCommands(),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,6 +22,8 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/server"
 )
@@ -31,11 +35,13 @@ type serving struct {
 	listen    string
 	cert, key string
 	tokenFile string
+	noFill    bool
 }
 
 const (
 	lookAround = 10 * time.Second // is how often a controller looks for work that nobody told it of
 	grace      = 30 * time.Second // for requests that are being served when it ends
+	looks      = 4                // at once: what takes long holds nobody up
 )
 
 func newServe(a *app) *cobra.Command {
@@ -56,6 +62,7 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 	f.StringVar(&o.listen, "listen", "", "listen on `ADDR` too, HOST:PORT; without TLS only on loopback")
 	f.StringVar(&o.cert, "tls-cert", "", "the certificate in `FILE`")
 	f.StringVar(&o.key, "tls-key", "", "and its key in `FILE`")
+	f.BoolVar(&o.noFill, "no-fill", false, "make nothing ahead of need: only what commands ask for")
 	f.StringVar(&o.tokenFile, "token-file", "", "who presents what is in `FILE` is an administrator; made if it is missing. controller.token in the state directory unless it is said")
 	_ = cmd.MarkFlagFilename("tls-cert")
 	_ = cmd.MarkFlagFilename("tls-key")
@@ -69,14 +76,16 @@ func newReload(a *app) *cobra.Command {
 		Example: "  hostler reload",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.controller(cmd.Context())
+			c, _, err := a.controller(cmd.Context())
+			if c == nil && err == nil {
+				err = invalid("hostler serve starts one; without one each command reads it anew", "no controller runs here")
+			}
+			if c != nil {
+				defer c.Close()
+			}
 			if err != nil {
 				return err
 			}
-			if c == nil {
-				return invalid("hostler serve starts one; without one each command reads it anew", "no controller runs here")
-			}
-			defer c.Close()
 			return c.Reload(cmd.Context())
 		},
 	}
@@ -85,28 +94,30 @@ func newReload(a *app) *cobra.Command {
 // serve is the controller, until it is told to end.
 func (a *app) serve(ctx context.Context, o serving) error {
 	a.log = slog.New(slog.NewTextHandler(a.errs, nil))
-	a.now, a.keeping = true, true
+	a.serving = true
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	first, err := a.embedded(ctx)
+	engine, err := a.embedded(ctx)
 	if err != nil {
 		return err
 	}
-	k := &controller{app: a, bell: make(chan struct{}, 1), ended: make(chan struct{})}
-	k.engine.Store(first)
+	k := &controller{app: a, bell: make(chan struct{}, 1), fill: !o.noFill}
+	k.now.Store(&served{engine, a.cfg})
 	listeners, err := a.listeners(o)
 	if err != nil {
 		return err
 	}
 	handler := server.New(server.Options{
-		Engine: func() server.Engine { return k.engine.Load() }, Version: thisVersion().Version, Authenticate: authenticate(listeners.token),
-		Ready: func(ctx context.Context) error { _, err := k.engine.Load().Status(ctx); return err }, Reload: k.reload, Ring: k.ring, Log: a.log,
+		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version, Authenticate: authenticate(listeners.token),
+		Identity: k.identity, Private: func(source string) bool { return ownOnly(k.now.Load().cfg, source) },
+		Ready: func(ctx context.Context) error { _, err := k.now.Load().engine.Status(ctx); return err }, Reload: k.reload, Ring: k.ring, Log: a.log,
 	})
 	var all sync.WaitGroup
 	defer all.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	all.Go(func() { k.look(ctx) })
+	all.Go(func() { k.keepAhead(ctx) })
 	all.Go(func() { k.hear(ctx) })
 	errs := make(chan error, len(listeners.all))
 	for _, l := range listeners.all {
@@ -129,11 +140,40 @@ func (a *app) serve(ctx context.Context, o serving) error {
 
 // controller is what serve keeps.
 type controller struct {
-	app    *app
-	engine atomic.Pointer[pool.Pool] // by the newest configuration
-	bell   chan struct{}             // 1 slot: there is something to do
-	ended  chan struct{}
-	mu     sync.Mutex // one reload at a time
+	app  *app
+	fill bool                   // what is wanted is made ahead of need
+	now  atomic.Pointer[served] // by the newest configuration
+	bell chan struct{}          // 1 slot: there is something to do
+	mu   sync.Mutex             // one reload at a time
+}
+
+// served is a configuration, and the engine by it.
+type served struct {
+	engine *pool.Pool
+	cfg    *config.Config
+}
+
+// identity tells this controller from others.
+func (k *controller) identity() api.Identity {
+	return api.Identity{Installation: k.app.store.Installation(), Configuration: configurationName(k.now.Load().cfg)}
+}
+
+// ownOnly reports whether a source is for the controller's own user alone: it shows, or is, what that user sees of this machine.
+func ownOnly(cfg *config.Config, name string) bool {
+	var below func(name string, seen []string) bool
+	below = func(name string, seen []string) bool {
+		s, err := cfg.Source(name)
+		switch {
+		case err != nil || slices.Contains(seen, name):
+			return false
+		case s.Type == "pool":
+			return slices.ContainsFunc(s.Sources, func(child string) bool { return below(child, append(seen, name)) })
+		case s.Type == "sandbox":
+			return cmp.Or(s.Image, s.Settings["image"], "host") == "host"
+		}
+		return s.Type == "local"
+	}
+	return below(name, nil)
 }
 
 // ring says that there is something to do.
@@ -148,11 +188,12 @@ func (k *controller) ring() {
 func (k *controller) reload(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	next, err := k.app.anew(ctx)
+	b := k.app.afresh()
+	engine, err := b.embedded(ctx)
 	if err != nil {
 		return err
 	}
-	k.engine.Store(next)
+	k.now.Store(&served{engine, b.cfg})
 	k.app.log.Info("the configuration was read anew")
 	k.ring()
 	return nil
@@ -175,28 +216,56 @@ func (k *controller) hear(ctx context.Context) {
 	}
 }
 
-// look does what is due, and brings sources up to what is wanted, whenever it is rung for and from time to time.
+// look does what is due, and brings sources up to what is wanted, whenever it is rung for, when there will be something to do, and from time to time.
 func (k *controller) look(ctx context.Context) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	gate, soon := make(chan struct{}, looks), make(chan time.Time, looks)
+	timer := time.NewTimer(lookAround)
+	defer timer.Stop()
 	for {
-		e := k.engine.Load()
-		next, err := e.Work(ctx)
-		if err == nil {
-			_, err = e.Fill(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
-			k.app.log.Warn("what is due", "err", err) // it is recorded, and tried again
-		}
-		wait := lookAround
-		if !next.IsZero() {
-			wait = min(wait, max(time.Until(next), 10*time.Millisecond))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-k.bell:
-		case <-time.After(wait):
+		gate <- struct{}{}
+		all.Go(func() {
+			next := k.round(ctx)
+			<-gate
+			if !next.IsZero() {
+				select {
+				case soon <- next:
+				default: // as many are on the way
+				}
+			}
+		})
+		at := time.Now().Add(lookAround)
+		timer.Reset(lookAround)
+		for again := false; !again; {
+			select {
+			case <-ctx.Done():
+				return
+			case next := <-soon:
+				if next.Before(at) {
+					at = next
+					timer.Reset(max(time.Until(next), 10*time.Millisecond))
+				}
+			case <-k.bell:
+				again = true
+			case <-timer.C:
+				again = true
+			}
 		}
 	}
+}
+
+// round looks once, and tells when there will be more to do; zero: not as far as is known.
+func (k *controller) round(ctx context.Context) time.Time {
+	e := k.now.Load().engine
+	next, err := e.Work(ctx)
+	if err == nil && k.fill {
+		_, err = e.Fill(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		k.app.log.Warn("what is due", "err", err) // it is recorded, and tried again
+	}
+	return next
 }
 
 // listeners are where a controller listens.

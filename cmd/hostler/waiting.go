@@ -198,10 +198,7 @@ func (w *waiting) users(ctx context.Context) (lines []string, mine bool) {
 
 // leaves are the sources that a source's instances are really of: itself, or those below a pool. In a ring of pools there are none.
 func (w *waiting) leaves(name string) []string {
-	cfg, err := w.app.configuration()
-	if err != nil || w.app.remote != nil {
-		return []string{name}
-	}
+	children := w.children()
 	seen := map[string]bool{}
 	var below func(string) []string
 	below = func(name string) (out []string) {
@@ -209,16 +206,39 @@ func (w *waiting) leaves(name string) []string {
 			return nil
 		}
 		seen[name] = true
-		s, err := cfg.Source(name)
-		if err != nil || s.Type != "pool" {
+		some, pool := children[name]
+		if !pool {
 			return []string{name}
 		}
-		for _, c := range s.Sources {
+		for _, c := range some {
 			out = append(out, below(c)...)
 		}
 		return out
 	}
 	return below(name)
+}
+
+// children are the sources of each pool.
+func (w *waiting) children() map[string][]string {
+	out := map[string][]string{}
+	if w.app.remote != nil {
+		for _, s := range w.app.sources(context.Background()) {
+			if s.Type == "pool" && !s.Orphaned {
+				out[s.Name] = s.Children
+			}
+		}
+		return out
+	}
+	cfg, err := w.app.configuration()
+	if err != nil {
+		return nil
+	}
+	for _, s := range cfg.Sources {
+		if s.Type == "pool" {
+			out[s.Name] = s.Sources
+		}
+	}
+	return out
 }
 
 // held lists the instances of a source whose computers are given that are held aside, and take the place of others.
@@ -241,7 +261,8 @@ func (w *waiting) held(ctx context.Context) (names []string) {
 func (w *waiting) fixed(ctx context.Context, source string) int {
 	local, ok := w.engine.(*pool.Pool)
 	if !ok {
-		return 0 // the controller knows
+		s, _ := w.app.remoteSource(source)
+		return s.Fixed
 	}
 	p, err := local.Provider(ctx, source)
 	if err != nil {

@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"context"
 	"time"
+
+	"github.com/hostler-project/hostler/compute"
 )
 
-// watchEvery is how often --watch looks. The store is a file, and nobody calls.
-const watchEvery = time.Second
+const (
+	watchEvery  = time.Second      // --watch looks so often, without a controller: the store is a file, and nobody calls
+	watchRemote = 10 * time.Second // and so often beside what a controller tells by itself
+)
 
 // watchStatus shows the status again whenever it has changed: on a terminal in place of the last one, else below it.
 func (a *app) watchStatus(ctx context.Context, names []string, verbose bool, query string) error {
@@ -18,6 +22,12 @@ func (a *app) watchStatus(ctx context.Context, names []string, verbose bool, que
 	clear := isTerminal(out) && !a.flags.json
 	a.stream = true
 	var last []byte
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return err
+	}
+	changed, every, end := a.changes(ctx, engine)
+	defer end()
 	for {
 		var now bytes.Buffer
 		a.out = &now
@@ -43,7 +53,32 @@ func (a *app) watchStatus(ctx context.Context, names []string, verbose bool, que
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(watchEvery):
+		case <-changed:
+		case <-time.After(every):
 		}
 	}
+}
+
+// changes tells of each change that a controller knows of, until end is called, and how often to look beside that.
+func (a *app) changes(ctx context.Context, engine engine) (changed <-chan struct{}, every time.Duration, end func()) {
+	if a.remote == nil {
+		return nil, watchEvery, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	bell, done := make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		defer close(done)
+		var q compute.EventQuery
+		if last, err := engine.Events(ctx, compute.EventQuery{Newest: 1}); err == nil && len(last) > 0 {
+			q.After = last[0].ID
+		}
+		_ = a.remote.Watch(ctx, q, func(compute.Event) error { // where it ends early there is the clock
+			select {
+			case bell <- struct{}{}:
+			default:
+			}
+			return nil
+		})
+	}()
+	return bell, watchRemote, func() { cancel(); <-done }
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -58,8 +59,16 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 	if a.compat {
 		opt.LeaseIdle = 0
 	}
-	if !a.now {
-		opt.Later = a.later(cfg)
+	switch {
+	case a.serving:
+		opt.Later = slowIn(cfg)
+	case !a.now:
+		slow := slowIn(cfg)
+		opt.Later = func(name, typ string) bool {
+			later := slow(name, typ)
+			a.left = a.left || later
+			return later
+		}
 	}
 	for _, s := range cfg.Sources {
 		opt.Sources = append(opt.Sources, engineSource(s))
@@ -74,7 +83,7 @@ func engineSource(s *config.Source) pool.Source {
 		Name: s.Name, Type: s.Type, Digest: s.Digest, Place: s.Root, Err: configError(s.Err),
 		Reserve: s.Reserve, Spare: s.Spare, Maximum: s.Maximum, Concurrency: s.Concurrency, MaxUses: s.MaxUses, Children: s.Sources,
 		Reuse: s.Reuse, OnFailure: s.OnFailure, TTL: orZero(s.TTL), MaxTTL: orZero(s.MaxTTL), LeaseIdle: orZero(s.LeaseIdle), Idle: orZero(s.Idle),
-		MaxAge: orZero(s.MaxAge), Image: s.Image, Flavor: s.Flavor, Cold: s.Cold, Window: demandWindow(s),
+		MaxAge: orZero(s.MaxAge), Image: cmp.Or(s.Image, s.Settings["image"]), Flavor: s.Flavor, Cold: s.Cold, Window: demandWindow(s),
 	}
 	for event := range s.Hooks {
 		out.Hooks = append(out.Hooks, event)
@@ -144,16 +153,14 @@ func position(cfg *config.Config, name, typ string) func(string) (string, int) {
 	return nil
 }
 
-// later says which sources' leftovers are the keeper's work: those that take long.
-func (a *app) later(cfg *config.Config) func(name, typ string) bool {
+// slowIn says which sources' leftovers are the keeper's work, or are done behind a controller's back: those that take long.
+func slowIn(cfg *config.Config) func(name, typ string) bool {
 	return func(name, typ string) bool {
 		k, known := kinds()[typ]
-		slow := !known && typ != "pool" || k.slow
 		if s, err := cfg.Source(name); err == nil && (s.Hooks["discard"] != "" || s.Hooks["release"] != "") {
-			slow = true
+			return true
 		}
-		a.left = a.left || slow
-		return slow
+		return !known && typ != "pool" || k.slow
 	}
 }
 

@@ -1,0 +1,158 @@
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+)
+
+const (
+	maxEvent   = 4 << 20          // bytes of one event
+	silence    = 45 * time.Second // without a word a stream is dead: a controller says every 15 s that it lives
+	againFirst = 100 * time.Millisecond
+	againMost  = 5 * time.Second
+)
+
+// Watch calls f for each event of the journal that a query selects, those after q.After first and then each as it happens, until ctx ends or f returns an
+// error, which Watch returns. Where the connection breaks, or the controller is another one for a while, it goes on after the last event that f had:
+// none is lost and none comes twice. An error of the controller's own ends it, unless that is unavailable.
+func (c *Client) Watch(ctx context.Context, q compute.EventQuery, f func(compute.Event) error) error {
+	pause := againFirst
+	for {
+		after := q.After
+		err := c.watch(ctx, &q, f)
+		var own *stopped
+		switch {
+		case errors.As(err, &own):
+			return own.error
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !errors.Is(err, compute.ErrUnavailable):
+			return err
+		case q.After > after:
+			pause = againFirst // it worked in between
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, againMost)
+	}
+}
+
+// stopped is an error of whom the events are for.
+type stopped struct{ error }
+
+// watch watches by one connection, and moves q.After on.
+func (c *Client) watch(ctx context.Context, q *compute.EventQuery, f func(compute.Event) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	query := url.Values{"after": {strconv.FormatInt(q.After, 10)}}
+	for key, value := range map[string]string{"source": q.Source, "instance": string(q.Instance), "lease": q.Lease} {
+		if value != "" {
+			query.Set(key, value)
+		}
+	}
+	r, err := c.request(ctx, http.MethodGet, "/v1/events/watch", query, nil)
+	if err != nil {
+		return err
+	}
+	quiet := time.AfterFunc(silence, func() { cancel(nil) })
+	defer quiet.Stop()
+	lost := func(err error) error { return &compute.Error{Kind: compute.ErrUnavailable, Err: err} }
+	answer, err := c.http.Do(r)
+	if err != nil {
+		return lost(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode/100 != 2 {
+		return refusal(answer)
+	}
+	for e, err := range events(answer.Body) {
+		if err != nil {
+			return lost(err)
+		}
+		quiet.Reset(silence)
+		switch {
+		case e.name == api.EventProblem:
+			return problem(e.data)
+		case len(e.data) == 0:
+			continue
+		}
+		var event compute.Event
+		if err := json.Unmarshal(e.data, &event); err != nil {
+			return lost(err)
+		}
+		if err := f(event); err != nil {
+			return &stopped{err}
+		}
+		q.After = max(q.After, event.ID)
+	}
+	return lost(io.ErrUnexpectedEOF)
+}
+
+// sent is one of the Server-Sent Events; without data it says that the stream lives.
+type sent struct {
+	name string
+	data []byte
+}
+
+// isStream reports whether an answer is a stream of them.
+func isStream(answer *http.Response) bool {
+	return strings.HasPrefix(answer.Header.Get("Content-Type"), api.EventStream)
+}
+
+// events reads them until the stream ends.
+func events(in io.Reader) iter.Seq2[sent, error] {
+	return func(yield func(sent, error) bool) {
+		lines := bufio.NewScanner(in)
+		lines.Buffer(make([]byte, 0, 4096), maxEvent)
+		var e sent
+		for lines.Scan() {
+			line := lines.Bytes()
+			if len(line) == 0 {
+				if !yield(e, nil) {
+					return
+				}
+				e = sent{}
+				continue
+			}
+			field, value, _ := bytes.Cut(line, []byte(":"))
+			value = bytes.TrimPrefix(value, []byte(" "))
+			switch string(field) {
+			case "event":
+				e.name = string(value)
+			case "data":
+				if e.data != nil {
+					e.data = append(e.data, '\n')
+				}
+				e.data = append(e.data, value...)
+			}
+		}
+		if err := lines.Err(); err != nil {
+			yield(sent{}, err)
+		}
+	}
+}
+
+// problem is the error that an event tells.
+func problem(data []byte) error {
+	var p api.Problem
+	if err := json.Unmarshal(data, &p); err != nil {
+		return &compute.Error{Kind: compute.ErrUnavailable, Err: err}
+	}
+	return p.Err()
+}

@@ -1,0 +1,169 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// acquiring is the path on which leases are taken.
+func (s *server) acquiring() {
+	schema := func(v any, name string) *huma.Schema {
+		return s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(v), true, name)
+	}
+	huma.Register(s.api, huma.Operation{
+		OperationID: "acquire", Method: http.MethodPost, Path: "/v1/leases", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
+		Summary: "Take instances", Tags: []string{"leases"}, Errors: []int{400, 403, 404, 408, 409, 422, 429, 503},
+		Description: "What stands ready is taken, the rest is made; all are given or none. Where the source's maximum is reached the request waits. " +
+			"Who accepts " + api.EventStream + " and has to wait hears meanwhile how it comes on: Server-Sent Events named " + api.EventProgress + ", and at the end one named " +
+			api.EventAcquired + " or " + api.EventProblem + ". Who hangs up gives up, and keeps nothing.",
+		Responses: map[string]*huma.Response{
+			"201": {Description: "They are given", Content: map[string]*huma.MediaType{"application/json": {Schema: schema(api.Acquired{}, "Acquired")}}},
+			"200": {Description: "It takes a while", Content: map[string]*huma.MediaType{api.EventStream: {Schema: schema(api.Progress{}, "Progress")}}},
+		},
+	}, s.acquire)
+}
+
+// taken is what came of a request.
+type taken struct {
+	leases []compute.Lease
+	err    error
+}
+
+func (s *server) acquire(ctx context.Context, in *struct {
+	Accept string `header:"Accept" hidden:"true"`
+	Body   api.AcquireRequest
+}) (*huma.StreamResponse, error) {
+	req, err := s.wish(ctx, in.Body)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	told := make(chan compute.Progress, 16)
+	if strings.Contains(in.Accept, api.EventStream) {
+		req.Notify = func(p compute.Progress) { newest(told, p) }
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan taken, 1)
+	go func() { // ends with ctx at the latest, and who follows waits for it
+		leases, err := s.Engine().Acquire(ctx, req)
+		s.Ring()
+		done <- taken{leases, err}
+	}()
+	var t taken
+	select {
+	case t = <-done:
+	case p := <-told:
+		return &huma.StreamResponse{Body: func(c huma.Context) {
+			defer cancel()
+			s.tellProgress(c, p, told, done, cancel, in.Body.Count != nil)
+		}}, nil
+	}
+	defer cancel()
+	if t.err != nil {
+		return nil, s.fault(ctx, t.err)
+	}
+	if err := ctx.Err(); err != nil { // whoever asked has gone, and nobody else would give them back
+		s.giveBack(ctx, t.leases)
+		return nil, s.fault(ctx, err)
+	}
+	return &huma.StreamResponse{Body: func(c huma.Context) {
+		c.SetHeader("Content-Type", "application/json")
+		c.SetStatus(http.StatusCreated)
+		if err := json.NewEncoder(c.BodyWriter()).Encode(newAcquired(t.leases, in.Body.Count != nil)); err != nil {
+			s.giveBack(ctx, t.leases)
+		}
+	}}, nil
+}
+
+// wish is what is asked for, if the asker may.
+func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Request, error) {
+	p := asker(ctx)
+	req := doc.Compute()
+	refusal := func(kind error, text, hint string) error {
+		return &compute.Error{ID: compute.ID(req.Source), Kind: kind, Err: errors.New(text), Hint: hint}
+	}
+	if req.Owner == "" {
+		req.Owner = p.Name
+	}
+	switch {
+	case req.Owner != p.Name && !p.Admin:
+		return req, refusal(compute.ErrDenied, "only administrators take leases for others", "")
+	case doc.For != nil && !p.Here:
+		return req, refusal(compute.ErrInvalid, "for names a process of the controller's machine, and you are elsewhere", "give idle, and say in time that the lease is used")
+	case !p.Own && s.Private != nil && s.Private(req.Source):
+		return req, refusal(compute.ErrDenied, "it shows the files of the controller's own user, so it is for him alone", "hostler --embedded takes one of your own machine and user")
+	}
+	return req, nil
+}
+
+// newest adds to a queue that nobody may have to wait for: where it is full the oldest is forgotten.
+func newest[T any](queue chan T, v T) {
+	for {
+		select {
+		case queue <- v:
+			return
+		default:
+		}
+		select {
+		case <-queue:
+		default:
+		}
+	}
+}
+
+// tellProgress writes how a request comes on, and at the end what came of it. Who does not hear that any more has nothing.
+func (s *server) tellProgress(c huma.Context, p compute.Progress, told <-chan compute.Progress, done <-chan taken, giveUp func(), many bool) {
+	c.SetHeader("Content-Type", api.EventStream)
+	c.SetHeader("Cache-Control", "no-store")
+	c.SetStatus(http.StatusOK)
+	out := newStream(c)
+	defer out.end()
+	ok := out.event("", api.EventProgress, api.NewProgress(p))
+	quiet := time.NewTicker(sayEvery)
+	defer quiet.Stop()
+	for {
+		if !ok {
+			giveUp()
+			if t := <-done; t.err == nil {
+				s.giveBack(c.Context(), t.leases)
+			}
+			return
+		}
+		select {
+		case p := <-told:
+			ok = out.event("", api.EventProgress, api.NewProgress(p))
+		case <-quiet.C:
+			ok = out.say([]byte(": \n\n"))
+		case t := <-done:
+			if t.err != nil {
+				_ = out.event("", api.EventProblem, s.problem(c.Context(), t.err)) // nobody is left to tell
+			} else if c.Context().Err() != nil || !out.event("", api.EventAcquired, newAcquired(t.leases, many)) {
+				s.giveBack(c.Context(), t.leases)
+			}
+			return
+		}
+	}
+}
+
+// newAcquired is the answer to a request. many: it said how many.
+func newAcquired(leases []compute.Lease, many bool) (out api.Acquired) {
+	if many {
+		out.Leases = make([]api.Lease, len(leases))
+		for i, l := range leases {
+			out.Leases[i] = api.NewLease(l)
+		}
+	}
+	if len(leases) > 0 {
+		out.Lease = api.NewLease(leases[0])
+	}
+	return out
+}

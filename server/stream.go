@@ -1,0 +1,58 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+const (
+	sayEvery  = 15 * time.Second // that a stream lives, when there is nothing to tell
+	writeTime = 10 * time.Second // that a reader may take for what is there
+)
+
+// stream writes Server-Sent Events to a reader, each at once.
+type stream struct {
+	w    io.Writer
+	flow *http.ResponseController
+}
+
+func newStream(c huma.Context) stream {
+	w := c.BodyWriter()
+	rw, _ := w.(http.ResponseWriter) // humago's always is one
+	return stream{w, http.NewResponseController(rw)}
+}
+
+// say writes, and reports whether the reader is there and keeps up.
+func (s stream) say(text []byte) bool {
+	_ = s.flow.SetWriteDeadline(time.Now().Add(writeTime))
+	_, err := s.w.Write(text)
+	return err == nil && s.flow.Flush() == nil
+}
+
+// event writes one; id and name may be empty.
+func (s stream) event(id, name string, v any) bool {
+	return s.say(appendEvent(nil, id, name, v))
+}
+
+// end leaves the connection as it was, for the next request.
+func (s stream) end() { _ = s.flow.SetWriteDeadline(time.Time{}) }
+
+// appendEvent adds an event to a text.
+func appendEvent(text []byte, id, name string, v any) []byte {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return text // a time out of JSON's range: nothing of ours
+	}
+	if id != "" {
+		text = fmt.Appendf(text, "id: %s\n", id)
+	}
+	if name != "" {
+		text = fmt.Appendf(text, "event: %s\n", name)
+	}
+	return fmt.Appendf(text, "data: %s\n\n", data)
+}
