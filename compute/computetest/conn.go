@@ -28,6 +28,7 @@ const patience = 60 * time.Second
 type ConnOptions struct {
 	New   func(t *testing.T) compute.Conn // opens a new connection, always to the same computer; it may t.Skip. The suite closes it
 	Dir   string                          // a directory there that exists and is writable; the suite works in one of its own below it
+	Owner bool                            // what is put belongs to whom the stream says; else to whom commands run as
 	Shell bool                            // empty Args start a shell that reads commands from its input
 	Skip  map[string]string               // cases of abilities that this kind lacks, and why
 }

@@ -165,6 +165,22 @@ var fileCases = []connCase{
 			}
 		}
 	}},
+	{"Owners", func(t *connTest) { // numbers of one computer mean nothing on another
+		const other = 23456
+		t.sh(`echo > "$1/ours"`, t.scratch())
+		t.put(t.scratch(), file{name: "d/", kind: tar.TypeDir, mode: 0o755, owner: other}, file{name: "d/f", body: "F", owner: other},
+			file{name: "d/l", kind: tar.TypeSymlink, mode: 0o777, target: "f", owner: other})
+		want := t.get(path.Join(t.scratch(), "ours"))["ours"].owner
+		if want == 0 && t.opt.Owner {
+			want = other
+		}
+		for name, f := range t.get(path.Join(t.scratch(), "d")) {
+			if t.opt.Owner && f.kind == tar.TypeSymlink {
+				continue // SFTP sets no owner of a link
+			}
+			t.same("the owner of "+name, f.owner, want)
+		}
+	}},
 	{"Times", func(t *connTest) {
 		old := time.Unix(86_400, 0)
 		t.put(t.scratch(), file{name: "t/", kind: tar.TypeDir, mode: 0o755, time: whole}, file{name: "t/f", time: old}, file{name: "t/d/", kind: tar.TypeDir, mode: 0o755, time: old},

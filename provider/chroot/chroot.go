@@ -144,7 +144,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 		return nil, fault("Connect", id, err)
 	}
 	return process.New(process.Options{
-		Root: p.root(id), Chroot: true, Owner: true, Mark: map[string]string{Mark: p.mark(id)},
+		Root: p.root(id), Chroot: true, Mark: map[string]string{Mark: p.mark(id)},
 	}), nil
 }
 

@@ -49,11 +49,7 @@ func (c *conn) enter(ctx context.Context, user string) (*entry, error) {
 		AttachStdin, AttachStdout, AttachStderr bool
 		User                                    string `json:",omitempty"`
 		Cmd                                     []string
-	}{true, true, true, user, append(append([]string{}, c.program...), "serve", "--keep-env")} // the image's and the source's own
-	if c.root || user == "root" {
-		request.Cmd = append(request.Cmd, "--owner")
-	}
-	request.Cmd = append(request.Cmd, "stdio")
+	}{true, true, true, user, append(append([]string{}, c.program...), "serve", "--keep-env", "stdio")} // the image's and the source's own
 	var made struct{ ID string }
 	if err := c.p.eng.do(ctx, http.MethodPost, "/containers/"+c.container+"/exec", nil, request, &made); err != nil {
 		return nil, err

@@ -71,7 +71,7 @@ func (p *Provider) connectSSH(ctx context.Context, own owner) (compute.Conn, err
 	if err := banner(ctx, own.SSH); err != nil {
 		return nil, notReady(err)
 	}
-	c, err := sshconn.Dial(ctx, sshconn.Options{Host: "vm", ConfigFile: filepath.Join(p.home(id), "ssh_config"), Owner: p.o.User == "root", Timeout: 20 * time.Second})
+	c, err := sshconn.Dial(ctx, sshconn.Options{Host: "vm", ConfigFile: filepath.Join(p.home(id), "ssh_config"), Timeout: 20 * time.Second})
 	if err == nil {
 		return c, nil
 	}

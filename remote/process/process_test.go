@@ -38,7 +38,7 @@ func TestConnChroot(t *testing.T) {
 		New: func(*testing.T) compute.Conn {
 			return process.New(process.Options{Root: root, Chroot: true, Owner: true})
 		},
-		Dir: "/tmp", Shell: true,
+		Dir: "/tmp", Shell: true, Owner: true,
 	})
 }
 

@@ -133,7 +133,7 @@ func TestConnSSHRoot(t *testing.T) {
 		New: func(t *testing.T) compute.Conn {
 			return dialSSH(t, sshconn.Options{Host: "lab1", ConfigFile: kv["ssh_config"], Owner: true})
 		},
-		Dir: "/tmp", Shell: true,
+		Dir: "/tmp", Shell: true, Owner: true,
 		Skip: map[string]string{"Nanoseconds": "SFTP has whole seconds"},
 	})
 }

@@ -128,7 +128,7 @@ func BootMain(args []string) int { return told(Boot(args)) }
 // ServeMain is Serve as a verb of the agent's program, or, with BootWord behind it, Follow.
 func ServeMain(args []string) int {
 	debug.SetGCPercent(100) // there is one of us in a machine, and what a collection costs is more where instructions are emulated
-	conn := process.New(process.Options{Owner: true, Dir: "/"})
+	conn := process.New(process.Options{Dir: "/"})
 	if len(args) > 0 && args[0] == BootWord {
 		return told(Follow(context.Background(), conn))
 	}
