@@ -34,8 +34,8 @@ type Window struct {
 const (
 	scheduleSection = "schedule"
 	zoneKey         = "time_zone"
-	// demandIdle is how long surplus instances stay under strategy demand where the source says nothing: the load that it follows comes and goes.
-	demandIdle = 10 * time.Minute
+	// DemandIdle is how long surplus instances stay under strategy demand where the source says nothing: the load that it follows comes and goes.
+	DemandIdle = 10 * time.Minute
 )
 
 // direct sets a field from a key at the top.
@@ -157,7 +157,7 @@ func (s *Source) requireDirection(fail func(*Error)) {
 		wrong("cold", errors.New("a pool stops nothing: write it to its sources"))
 	}
 	if s.Strategy == "demand" && s.Idle == nil {
-		idle := demandIdle
+		idle := DemandIdle
 		s.Idle = &idle
 	}
 }

@@ -52,6 +52,7 @@ type Plan struct {
 	Kept       int   // so many may be there
 	Have       int   // so many are there, cold ones left out
 	Reason     string
+	Broken     bool // the source cannot be used
 	Directives []compute.Directive
 	DryRun     bool
 }
@@ -130,6 +131,7 @@ func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, unde
 	n := weigh(p, now, s)
 	plan := Plan{Source: s.Name, Level: n.level, Wanted: n.wanted, Kept: n.kept, Have: n.have, Reason: n.why, DryRun: p.DryRun}
 	if s.Broken != nil {
+		plan.Broken = true
 		plan.Reason = "it cannot be used: " + s.Broken.Error()
 		return plan
 	}

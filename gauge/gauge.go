@@ -39,15 +39,18 @@ func (g *Gauge) advance(t time.Time) (bin int64) {
 	}
 	for g.at < bin {
 		g.at++
-		g.count[g.at%bins] = 0
+		g.count[place(g.at)] = 0
 	}
 	return bin
 }
 
+// place is where a bin is counted; there are times before the epoch.
+func place(bin int64) int64 { return (bin%bins + bins) % bins }
+
 // Given notes a lease that was given at a time. One from before the window is passed over.
 func (g *Gauge) Given(t time.Time) {
 	if bin := g.advance(t); bin > g.at-bins {
-		g.count[bin%bins]++
+		g.count[place(bin)]++
 	}
 }
 
@@ -63,7 +66,7 @@ func (g *Gauge) Demand(now time.Time) compute.Demand {
 	d := compute.Demand{Window: g.width * bins, Held: g.held.value(), Made: g.made.value()}
 	squares := 0.0
 	for back := range int64(bins) {
-		n := g.count[(g.at-back)%bins]
+		n := g.count[place(g.at-back)]
 		d.Given += n
 		if back < late {
 			d.Late += n

@@ -43,3 +43,14 @@ func TestGauge(t *testing.T) {
 		t.Errorf("the mean of the last hundred: %+v", d)
 	}
 }
+
+// TestBeforeTheEpoch: a trace may count its seconds from nought, and a director looks a little before its first.
+func TestBeforeTheEpoch(t *testing.T) {
+	g := gauge.New(time.Hour)
+	for n := -90; n < 90; n++ {
+		g.Given(time.Unix(int64(n)*60, 0))
+	}
+	if d := g.Demand(time.Unix(89*60, 0)); d.Given < 59 || d.Given > 61 || d.Late < 6 || d.Late > 7 {
+		t.Errorf("%+v", d)
+	}
+}

@@ -21,6 +21,7 @@ var documents = map[string]any{
 	"facts": factsView{}, "facts-of": compute.Facts{}, "usage": usageView{},
 	"event": compute.Event{}, "report": runReport{}, "error": errorView{}, "released": releasedView{},
 	"image": imageView{}, "image-config": imageConfigView{}, "image-layer": imageLayerView{}, "collected": collectedView{},
+	"plan": planView{}, "directive": directiveView{}, "simulation": simulationView{}, "wait": waitView{},
 }
 
 // TestSchema holds docs/json.md and the documents together, field by field and type by type.
@@ -31,7 +32,7 @@ func TestSchema(t *testing.T) {
 	}
 	written := map[string][]string{} // lines "field type" by document
 	name := ""
-	title, row := regexp.MustCompile("^### `([a-z-]+)`"), regexp.MustCompile("^\\| `([a-z_]+)` \\| ([^|]+?) \\|")
+	title, row := regexp.MustCompile("^### `([a-z-]+)`"), regexp.MustCompile("^\\| `([a-z0-9_]+)` \\| ([^|]+?) \\|")
 	for _, line := range strings.Split(string(data), "\n") {
 		if m := title.FindStringSubmatch(line); m != nil {
 			name = m[1]

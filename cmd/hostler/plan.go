@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/director"
+)
+
+// planView is what a director would do about a source, in `plan --json`.
+type planView struct {
+	Source     string          `json:"source"`
+	Have       int             `json:"have"`
+	Wanted     int             `json:"wanted"`
+	Kept       int             `json:"kept"`
+	Reason     string          `json:"reason"`
+	DryRun     bool            `json:"dry_run"`
+	Directives []directiveView `json:"directives"`
+}
+
+// directiveView is one thing in it.
+type directiveView struct {
+	Do       string `json:"do"`
+	Count    int    `json:"count,omitempty"`
+	Instance string `json:"instance,omitempty"`
+	Reserve  *int   `json:"reserve,omitempty"`
+	Spare    *int   `json:"spare,omitempty"`
+	Reason   string `json:"reason"`
+}
+
+func newPlan(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "plan [SOURCE...]",
+		Short: "Show what would be made, started, stopped and discarded now, and why",
+		Long: `Show what the director of a controller would do now about each source, and why: how many instances it has (have), how many its strategy wants (wanted)
+and how many may stay (kept), in use and not, and the directives that follow. Nothing is done. Without a controller hostler fill makes what is missing.`,
+		Example: "  hostler plan\n  hostler plan web --json",
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.plan(cmd.Context(), args) },
+
+		ValidArgsFunction: a.completeSources,
+	}
+}
+
+func (a *app) plan(ctx context.Context, names []string) error {
+	for _, name := range names {
+		if _, err := a.configured(name); err != nil {
+			return err
+		}
+	}
+	engine, err := a.embedded(ctx) // also where a controller runs: what it has is in the store
+	if err != nil {
+		return err
+	}
+	opt, err := directorOptions(a.cfg)
+	if err != nil {
+		return err
+	}
+	opt.Pool = engine
+	d, err := director.New(opt)
+	if err != nil {
+		return err
+	}
+	plans, err := d.Plan(ctx)
+	if err != nil {
+		return err
+	}
+	views := []planView{}
+	for _, p := range plans {
+		if len(names) == 0 && p.Wanted == 0 && p.Have == 0 && len(p.Directives) == 0 && !p.Broken { // nothing is to be said of it
+			continue
+		}
+		if len(names) == 0 || slices.Contains(names, p.Source) {
+			p.DryRun = p.DryRun || opt.DryRun
+			views = append(views, viewPlan(p))
+		}
+	}
+	if a.flags.json {
+		return a.printJSON(views)
+	}
+	var rows [][]string
+	for _, v := range views {
+		rows = append(rows, []string{v.Source, strconv.Itoa(v.Have), strconv.Itoa(v.Wanted), strconv.Itoa(v.Kept), printable(v.Reason)})
+	}
+	if err := a.table([]string{"source", "have", "wanted", "kept", "why"}, rows); err != nil {
+		return err
+	}
+	gap := "\n"
+	for _, v := range views {
+		for _, d := range v.Directives {
+			if err := fprintf(a.out, "%s%s: %s\n", gap, v.Source, printable(d.words(v.DryRun))); err != nil {
+				return err
+			}
+			gap = ""
+		}
+	}
+	return nil
+}
+
+// words is a directive for people.
+func (d directiveView) words(dry bool) string {
+	what := d.Do
+	switch {
+	case d.Instance != "":
+		what += " " + d.Instance
+	case d.Reserve != nil:
+		what += " at reserve " + strconv.Itoa(*d.Reserve) + " and spare " + strconv.Itoa(*d.Spare)
+	default:
+		what += " " + strconv.Itoa(d.Count)
+	}
+	if dry {
+		what += " (dry run)"
+	}
+	return what + ": " + d.Reason
+}
+
+func viewPlan(p director.Plan) planView {
+	v := planView{Source: p.Source, Have: p.Have, Wanted: p.Wanted, Kept: p.Kept, Reason: p.Reason, DryRun: p.DryRun, Directives: []directiveView{}}
+	for _, d := range p.Directives {
+		w := directiveView{Do: string(d.Verb), Count: d.Count, Instance: string(d.Instance), Reason: d.Reason}
+		if d.Verb == compute.VerbAim {
+			w.Reserve, w.Spare = &d.Aim.Reserve, &d.Aim.Spare
+		}
+		v.Directives = append(v.Directives, w)
+	}
+	return v
+}
