@@ -20,6 +20,8 @@ type Instance struct {
 	Generation int64             `json:"generation" doc:"grows with each hand-out"`
 	Behind     string            `json:"behind,omitempty" doc:"of a pool's instance: the child's instance"`
 	Reason     string            `json:"reason,omitempty" doc:"why it is failed or held, or why discarding it failed"`
+	Attempts   int               `json:"attempts,omitempty" doc:"failed tries to discard it"`
+	Retry      *time.Time        `json:"retry,omitempty" doc:"not before this is discarding it tried again"`
 	Phases     Phases            `json:"phases"`
 	Lease      *Lease            `json:"lease,omitempty" doc:"that it is under"`
 }
@@ -37,6 +39,7 @@ func NewInstance(i compute.Instance, lease *compute.Lease) Instance {
 	v := Instance{
 		Name: string(i.ID), Source: i.Source, State: string(i.State), Since: i.Since, Created: i.Created, Address: i.Address, ProviderID: i.ProviderID,
 		Facts: i.Facts, Uses: i.Uses, Generation: i.Generation, Behind: string(i.Child), Reason: i.Reason, Phases: NewPhases(i.Phases),
+		Attempts: i.Attempts, Retry: when(i.Retry),
 	}
 	if lease != nil {
 		l := NewLease(*lease)
@@ -54,8 +57,11 @@ func NewPhases(p compute.Phases) Phases {
 func (v Instance) Compute() (compute.Instance, *compute.Lease) {
 	i := compute.Instance{
 		ID: compute.ID(v.Name), Source: v.Source, State: compute.State(v.State), Since: v.Since, Created: v.Created, Address: v.Address,
-		ProviderID: v.ProviderID, Facts: v.Facts, Uses: v.Uses, Generation: v.Generation, Child: compute.ID(v.Behind), Reason: v.Reason,
+		ProviderID: v.ProviderID, Facts: v.Facts, Uses: v.Uses, Generation: v.Generation, Child: compute.ID(v.Behind), Reason: v.Reason, Attempts: v.Attempts,
 		Phases: compute.Phases{Wait: span(v.Phases.Wait), Create: span(v.Phases.Create), Connect: span(v.Phases.Connect), SetUp: span(v.Phases.SetUp)},
+	}
+	if v.Retry != nil {
+		i.Retry = *v.Retry
 	}
 	if v.Lease == nil {
 		return i, nil

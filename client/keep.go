@@ -36,6 +36,11 @@ func (c *Client) Reload(ctx context.Context) error {
 	return c.do(ctx, http.MethodPost, "/v1/reload", nil, nil, nil)
 }
 
+// Work has the controller do now what is due: end leases that are over, clean, discard.
+func (c *Client) Work(ctx context.Context) error {
+	return c.do(ctx, http.MethodPost, "/v1/work", nil, nil, nil)
+}
+
 // Test makes an instance of a source, runs `true` on it and discards it, each timed.
 func (c *Client) Test(ctx context.Context, name string) (compute.TestResult, error) {
 	var out api.TestResult

@@ -22,6 +22,19 @@ func (s *server) self() {
 		return &struct{ Body api.Self }{out}, nil
 	})
 	huma.Register(s.api, huma.Operation{
+		OperationID: "work", Method: http.MethodPost, Path: "/v1/work", DefaultStatus: http.StatusNoContent, Summary: "Do now what is due",
+		Description: "Ends leases that are over, and cleans and discards what waits for that. It is done by itself too, a little later; who asks for it sees no more of it when this is answered.",
+		Tags:        []string{"people"}, Errors: []int{403},
+	}, func(ctx context.Context, _ *struct{}) (*struct{}, error) {
+		if err := administrator(ctx, "to have work done"); err != nil {
+			return nil, s.fault(ctx, err)
+		}
+		if s.Work != nil {
+			return nil, s.fault(ctx, s.Work(ctx))
+		}
+		return nil, nil
+	})
+	huma.Register(s.api, huma.Operation{
 		OperationID: "reload", Method: http.MethodPost, Path: "/v1/reload", DefaultStatus: http.StatusNoContent, Summary: "Read the controller's configuration anew",
 		Tags: []string{"people"}, Errors: []int{400, 403},
 	}, func(ctx context.Context, _ *struct{}) (*struct{}, error) {

@@ -42,7 +42,7 @@ type Owner interface {
 	Leaf(ctx context.Context, id compute.ID) (compute.Instance, error)
 }
 
-// Options join a server to its surroundings. All but Private, Log and Ring are required.
+// Options join a server to its surroundings. All but Private, Work, Log and Ring are required.
 type Options struct {
 	Engine  func() Engine // the newest, as configurations change
 	Version string        // of hostler
@@ -56,6 +56,8 @@ type Options struct {
 	Ready func(ctx context.Context) error
 	// Reload has the configuration read anew; what is wrong with it changes nothing.
 	Reload func(ctx context.Context) error
+	// Work does what is due, such as ending leases that are over, and returns when that is done. nil: what is due is done in time anyway.
+	Work func(ctx context.Context) error
 	// Ring is called when a request may have left something to do. It must not block. nil: nobody needs that.
 	Ring func()
 	Log  *slog.Logger // nil: none

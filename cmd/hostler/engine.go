@@ -65,7 +65,7 @@ func (a *app) moving(i compute.Instance) bool {
 		return false
 	}
 	if a.remote != nil {
-		return i.Reason == ""
+		return i.Attempts == 0 // else it failed before, and rests
 	}
 	return i.Worker != 0 && a.store.Alive(i.Worker)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,6 +66,12 @@ func scripts(t *testing.T, dir string, prepare func(env *testscript.Env)) {
 				prepare(env)
 			}
 			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "served" {
+				return false, fmt.Errorf("there is no condition %q", cond)
+			}
+			return prepare != nil, nil
 		},
 		Cmds: scriptCommands(),
 	})

@@ -111,6 +111,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version, Authenticate: authenticate(listeners.token),
 		Identity: k.identity, Private: func(source string) bool { return ownOnly(k.now.Load().cfg, source) },
 		Ready: func(ctx context.Context) error { _, err := k.now.Load().engine.Status(ctx); return err }, Reload: k.reload, Ring: k.ring, Log: a.log,
+		Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
 	})
 	var all sync.WaitGroup
 	defer all.Wait()

@@ -170,7 +170,15 @@ const dueTime = 2 * time.Second
 // due does what is due for sources before they are shown or used: ended leases, half-made and unclean instances. What goes wrong there is
 // recorded, and shown by status and events; here it is no reason to fail.
 func (a *app) due(ctx context.Context, names ...string) {
-	if _, err := a.engine(ctx); err != nil || a.remote != nil {
+	if _, err := a.engine(ctx); err != nil {
+		return
+	}
+	if a.remote != nil {
+		if a.self.Own {
+			short, cancel := context.WithTimeout(ctx, dueTime)
+			defer cancel()
+			_ = a.remote.Work(short) // what it does not come to it does later
+		}
 		return
 	}
 	var known []string

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// embeddedAlone are scripts that are about what happens without a controller.
+var embeddedAlone = map[string]string{
+	"keeper":    "it is about the process that does a controller's work where there is none",
+	"leftovers": "it takes the state's file away, and a controller keeps that open",
+	"state":     "it puts other files in place of the state's, and a controller keeps that open",
+}
+
+// TestScriptsServed runs the scripts again, with a controller that the commands find: they work as without it. It makes nothing ahead of need, as that would
+// be seen.
+func TestScriptsServed(t *testing.T) {
+	dir := t.TempDir()
+	all, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range all {
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		if why := embeddedAlone[name]; why != "" {
+			t.Run(name, func(t *testing.T) { t.Skipf("%s: %s", name, why) })
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scripts(t, dir, func(env *testscript.Env) {
+		startController(t, env.Vars, env.WorkDir, env.Getenv("XDG_RUNTIME_DIR"), env.Defer, "--no-fill")
+	})
+}
+
+// TestServe runs the scripts that are about a controller.
+func TestServe(t *testing.T) {
+	scripts(t, "testdata/served", func(env *testscript.Env) {
+		startController(t, env.Vars, env.WorkDir, env.Getenv("XDG_RUNTIME_DIR"), env.Defer)
+	})
+}
+
+// startController has a controller serve until the test ends.
+func startController(t testing.TB, vars []string, dir, run string, end func(func()), options ...string) {
+	t.Helper()
+	cmd := exec.Command("hostler", append([]string{"serve"}, options...)...)
+	cmd.Env, cmd.Dir = vars, dir
+	log, err := os.CreateTemp(t.TempDir(), "serve")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			text, _ := os.ReadFile(log.Name())
+			t.Errorf("serve: %v\n%s", err, text)
+		}
+		_ = log.Close()
+	})
+	socket := filepath.Join(run, "hostler", socketName)
+	for limit := time.Now().Add(time.Minute); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(socket); err == nil {
+			return
+		}
+	}
+	text, _ := os.ReadFile(log.Name())
+	t.Fatalf("no controller: %s", text)
+}
