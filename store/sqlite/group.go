@@ -169,8 +169,28 @@ func (s *Store) withdraw(o *op) bool {
 	return true
 }
 
-// commit runs a batch and leaves with each of its calls what became of it.
+// commit runs a batch and leaves with each of its calls what became of it. Those for which the disk had no room have a second try.
 func (s *Store) commit(ops []*op) {
+	s.attempt(ops)
+	var again []*op
+	for _, o := range ops {
+		if o.panic == nil && o.err != nil && isFull(o.err) {
+			again = append(again, o)
+		}
+	}
+	if len(again) > 0 {
+		s.yield()
+		s.attempt(again)
+	} else {
+		s.provide()
+	}
+	for _, o := range ops {
+		o.err = wrap(o.err)
+	}
+}
+
+// attempt runs a batch in a transaction, or in two.
+func (s *Store) attempt(ops []*op) {
 	err := s.writer()
 	if err == nil {
 		err = s.transaction(ops, false)
@@ -184,7 +204,6 @@ func (s *Store) commit(ops []*op) {
 		if err != nil && o.panic == nil {
 			o.err = err
 		}
-		o.err = wrap(o.err)
 	}
 }
 

@@ -40,9 +40,10 @@ type Store struct {
 	locks        *locks
 	dsn          string
 
-	wmu   sync.Mutex // held by the leader of a batch, who alone uses write
-	write *session
-	crowd int // so many callers there were at the end of the last batch
+	wmu    sync.Mutex // held by the leader of a batch, who alone uses write
+	write  *session
+	spared time.Time // the last look at the spare
+	crowd  int       // so many callers there were at the end of the last batch
 
 	viewing sync.WaitGroup
 
@@ -60,12 +61,25 @@ func Open(ctx context.Context, path string, opt Options) (*Store, error) {
 	if opt.Busy == 0 {
 		opt.Busy = 30 * time.Second
 	}
-	s := &Store{path: path, opt: opt}
-	if err := s.start(ctx); err != nil {
-		_ = s.leave() // what is refused is not to be changed by the close either
+	s, err := begin(ctx, path, opt)
+	if err != nil && isFull(err) && os.Remove(s.path+"-spare") == nil {
+		s, err = begin(ctx, path, opt)
+	}
+	if err != nil {
 		return nil, openError(path, err)
 	}
+	s.provide()
 	return s, nil
+}
+
+// begin starts a store. With an error it is closed, and tells its path alone.
+func begin(ctx context.Context, path string, opt Options) (*Store, error) {
+	s := &Store{path: path, opt: opt}
+	err := s.start(ctx)
+	if err != nil {
+		_ = s.leave() // what is refused is not to be changed by the close either
+	}
+	return s, err
 }
 
 func (s *Store) start(ctx context.Context) error {

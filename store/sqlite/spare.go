@@ -1,0 +1,64 @@
+package sqlite
+
+import (
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"syscall"
+	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// The spare is a file beside the state that holds some room on the disk. It goes when a write finds the disk full: that computers are given back,
+// which makes room, has to be recorded first. It is made again when there is room for it, and for as much again.
+const (
+	spareSize = 512 << 10
+	spareWait = 10 * time.Second // between two looks at it
+)
+
+// isFull tells whether an error is of a disk that has no room.
+func isFull(err error) bool {
+	var code interface{ Code() int }
+	if errors.As(err, &code) {
+		return code.Code() == sqlite3.SQLITE_IOERR_SHMSIZE || code.Code()&0xff == sqlite3.SQLITE_FULL
+	}
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// yield gives the spare up, and lets the log begin anew where nobody reads it. The caller holds wmu, and tries once more.
+func (s *Store) yield() {
+	s.spared = time.Now()
+	_ = os.Remove(s.path + "-spare")
+	if s.write != nil {
+		_ = s.write.exec("PRAGMA wal_checkpoint(PASSIVE)")
+	}
+}
+
+// provide makes the spare where it is missing and there is room. That it cannot be made is no error. The caller holds wmu, or has s for himself.
+func (s *Store) provide() {
+	if s.opt.Unsafe || time.Since(s.spared) < spareWait {
+		return
+	}
+	s.spared = time.Now()
+	name := s.path + "-spare"
+	if fi, err := os.Lstat(name); err == nil {
+		if fi.Size() == spareSize || time.Since(fi.ModTime()) < time.Minute { // somebody may be at it
+			return
+		}
+		_ = os.Remove(name)
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return
+	}
+	// Bytes that no file system packs, as not each of them can set room aside.
+	_, err = io.CopyN(f, rand.NewChaCha8([32]byte{}), 2*spareSize)
+	if err == nil {
+		err = f.Truncate(spareSize)
+	}
+	if errors.Join(err, f.Close()) != nil {
+		_ = os.Remove(name)
+	}
+}
