@@ -169,7 +169,7 @@ func (a *app) sourceTTL(name string) time.Duration {
 func (a *app) limited(name string) bool {
 	if a.remote != nil { // the controller has commands wait, but for those that do not go through it
 		s, _ := a.remoteSource(name)
-		return s.Concurrency > 0 && a.self.Here && a.self.Own
+		return s.Concurrency > 0 && s.Type == "local" && a.here()
 	}
 	cfg, err := a.configuration()
 	if err != nil {

@@ -125,6 +125,9 @@ func (a *app) remoteLeaf(ctx context.Context, i compute.Instance) (compute.Insta
 	return leaf, s, err
 }
 
+// here reports whether the machine and the user that an engine's local instance means are this process's own.
+func (a *app) here() bool { return a.remote == nil || a.self.Here && a.self.Own }
+
 // connectRemote opens a way into a controller's instance, and says which type of source it is really of. This machine itself, where the controller is our
 // own, is used from this process: with our environment, terminal and limits.
 func (a *app) connectRemote(ctx context.Context, who compute.Who, i compute.Instance) (compute.Conn, string, error) {
@@ -132,7 +135,7 @@ func (a *app) connectRemote(ctx context.Context, who compute.Who, i compute.Inst
 	if err != nil {
 		return nil, "", err
 	}
-	if s.Type != "local" || !a.self.Here || !a.self.Own {
+	if s.Type != "local" || !a.here() {
 		conn, err := a.remote.Connect(ctx, who, i.ID)
 		return conn, s.Type, err
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // idleBound is how long a lease lives on whose process is not there to say that it uses it, where the controller cannot see the process by itself.
-const idleBound = time.Minute
+const idleBound = 30 * time.Second
 
 // bind has a lease end with a process of this machine. A controller elsewhere cannot see that: there the lease ends when nobody has said for a while that
 // it is used, and as long as the process lives it is said.

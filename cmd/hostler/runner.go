@@ -151,7 +151,7 @@ func (r *runner) command(ctx context.Context, words []string) error {
 		return err
 	}
 	defer conn.Close()
-	local := typ == "local"
+	local := typ == "local" && a.here()
 	cmd := &compute.Command{Args: words, User: o.user, Stdout: a.out, Stderr: a.errs, Signals: r.signals}
 	if !local { // whose commands write there themselves
 		for _, s := range []struct {
@@ -244,7 +244,7 @@ func (r *runner) connect(ctx context.Context) (compute.Conn, string, error) {
 func (a *app) hostRoot(ctx context.Context, engine engine, i compute.Instance) bool {
 	if a.remote != nil {
 		_, s, err := a.remoteLeaf(ctx, i)
-		return err == nil && a.self.Here && a.self.Own && cmp.Or(s.Image, "host") == "host"
+		return err == nil && a.here() && cmp.Or(s.Image, "host") == "host"
 	}
 	cfg, err := a.configuration()
 	if err != nil {

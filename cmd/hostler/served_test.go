@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -49,12 +50,12 @@ func TestScriptsServed(t *testing.T) {
 // TestServe runs the scripts that are about a controller.
 func TestServe(t *testing.T) {
 	scripts(t, "testdata/served", func(env *testscript.Env) {
-		startController(t, env.Vars, env.WorkDir, env.Getenv("XDG_RUNTIME_DIR"), env.Defer)
+		env.Setenv("TCP", startController(t, env.Vars, env.WorkDir, env.Getenv("XDG_RUNTIME_DIR"), env.Defer, "--listen", "127.0.0.1:0"))
 	})
 }
 
-// startController has a controller serve until the test ends.
-func startController(t testing.TB, vars []string, dir, run string, end func(func()), options ...string) {
+// startController has a controller serve until the test ends, and returns the URL that it listens on; "": none.
+func startController(t testing.TB, vars []string, dir, run string, end func(func()), options ...string) (url string) {
 	t.Helper()
 	cmd := exec.Command("hostler", append([]string{"serve"}, options...)...)
 	cmd.Env, cmd.Dir = vars, dir
@@ -75,11 +76,24 @@ func startController(t testing.TB, vars []string, dir, run string, end func(func
 		_ = log.Close()
 	})
 	socket := filepath.Join(run, "hostler", socketName)
+	said := regexp.MustCompile(`msg=serving listen="?\[(.*)\]`)
 	for limit := time.Now().Add(time.Minute); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(socket); err == nil {
-			return
+		text, _ := os.ReadFile(log.Name())
+		m := said.FindSubmatch(text)
+		if m == nil {
+			continue
 		}
+		if _, err := os.Stat(socket); err != nil {
+			t.Fatalf("it serves, and there is no socket: %v", err)
+		}
+		for _, at := range strings.Fields(string(m[1])) {
+			if at, tcp := strings.CutPrefix(at, "tcp:"); tcp {
+				url = "http://" + at
+			}
+		}
+		return url
 	}
 	text, _ := os.ReadFile(log.Name())
 	t.Fatalf("no controller: %s", text)
+	return ""
 }
