@@ -163,7 +163,7 @@ func (p *Provider) room(ctx context.Context, spec compute.Spec) error {
 	case spec.Cores > info.NCPU:
 		err = fmt.Errorf("%d cores are asked for, the engine has %d", spec.Cores, info.NCPU)
 	case spec.Memory > info.MemTotal:
-		err = fmt.Errorf("%d bytes of memory are asked for, the engine has %d", spec.Memory, info.MemTotal)
+		err = fmt.Errorf("%s of memory are asked for, the engine has %s", size(spec.Memory), size(info.MemTotal))
 	default:
 		return nil
 	}

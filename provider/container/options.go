@@ -1,7 +1,6 @@
 package container
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"path"
@@ -54,8 +53,8 @@ func (o *Options) read() (p plan, err error) {
 	if !slices.Contains([]string{"", "missing", "always", "never"}, o.Pull) {
 		return p, fmt.Errorf("pull = %s: not missing, always or never", o.Pull)
 	}
-	if o.Cores < 0 || o.Memory < 0 || o.PIDs < 0 || o.Disk < 0 {
-		return p, errors.New("a limit is below 0")
+	if err := o.bounds(); err != nil {
+		return p, err
 	}
 	if strings.ContainsAny(o.Network, " \t/") {
 		return p, fmt.Errorf("network = %s: not none, bridge, host or a network's name", o.Network)

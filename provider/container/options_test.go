@@ -52,7 +52,14 @@ func TestOptions(t *testing.T) {
 		{container.Options{Ulimits: []string{"nofile"}}, "ulimits"},
 		{container.Options{Ulimits: []string{"nofile=2:1"}}, "ulimits"},
 		{container.Options{Env: []string{"secret"}}, "env"},
-		{container.Options{Memory: -1}, "limit"},
+		{container.Options{Memory: -1}, "memory = -1"},
+		{container.Options{Memory: 1 << 20}, "memory = 1M: at least 6M"},
+		{container.Options{Memory: 1 << 60}, "memory = 1E: at most"},
+		{container.Options{Disk: -1}, "disk = -1"},
+		{container.Options{Cores: -1}, "cores = -1"},
+		{container.Options{Cores: 100_000}, "that this machine has"},
+		{container.Options{PIDs: 31}, "pids = 31: at least 32"},
+		{container.Options{PIDs: -1}, "pids = -1: at least 32"},
 		{container.Options{Network: "a b"}, "network"},
 	} {
 		c.o.Source, c.o.Installation = "suite", "mine"

@@ -20,9 +20,6 @@ import (
 // defaultPIDs is how many processes and threads a sandbox may have unless its source says.
 const defaultPIDs = 16384
 
-// leastMemory is what a sandbox needs to begin at all, with something left for a command, in bytes.
-const leastMemory = 32 << 20
-
 // limits are a sandbox's: what it asks for itself, else enough for all that is reasonable and too little to take the machine along.
 type limits struct {
 	cores  float64

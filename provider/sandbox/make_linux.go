@@ -427,8 +427,11 @@ func (m *making) answer(ctx context.Context) error {
 		text = a.Step + ": " + text
 	}
 	out := &compute.Error{Kind: compute.ErrFailed, Err: errors.New(text), Hint: advice}
-	if errno := syscall.Errno(a.Errno); errors.Is(errno, unix.ENOSPC) || errors.Is(errno, unix.ENOMEM) {
-		out.Kind, out.Hint = compute.ErrNoCapacity, "give it more disk or memory"
+	// A full layer is its own: nothing that others give back makes it larger, so there is nothing to wait for.
+	if errno := syscall.Errno(a.Errno); errors.Is(errno, unix.ENOSPC) {
+		out.Hint = "give it more disk"
+	} else if errors.Is(errno, unix.ENOMEM) {
+		out.Kind, out.Hint = compute.ErrNoCapacity, "give it more memory"
 	} else if errors.Is(errno, unix.ENODEV) { // there is no file system of that kind
 		out.Kind = compute.ErrUnavailable
 		if strings.Contains(text, "overlay") {

@@ -87,7 +87,10 @@ func (p *Provider) disk(own owner) int64 {
 		return 0
 	}
 	if p.o.Disk > 0 || p.o.Upper == "disk" {
-		return max(p.o.Disk, own.Disk)
+		if own.Disk > 0 {
+			return max(p.o.Disk, own.Disk, leastDisk)
+		}
+		return p.o.Disk
 	}
 	return max(min(installed()/4, p.limits(own).memory/2), own.Disk)
 }

@@ -61,16 +61,15 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		return fail("upper = %s: not ram or disk", o.Upper)
 	case o.Network != "" && o.Network != "none" && o.Network != "nat":
 		return fail("network = %s: not none or nat", o.Network)
-	case o.Memory > 0 && o.Memory < leastMemory:
-		return fail("memory = %d bytes: at least %d, as the sandbox's own process needs some", o.Memory, leastMemory)
 	case strings.HasPrefix(o.Image, "."):
 		return fail("image = %s: from which directory? give an absolute path", o.Image)
-	case o.Upper == "disk" && o.Disk > 0 && os.Geteuid() != 0:
-		return fail("disk = %d bytes: only root can limit what is written with upper = disk", o.Disk)
 	case o.Dir == "":
 		return fail("no directory to keep instances in")
 	case o.Agent == nil:
 		return fail("no agent")
+	}
+	if err := o.bounds(); err != nil {
+		return fail("%w", err)
 	}
 	shares, err := shares(o.Mounts, o.Home)
 	if err != nil {
@@ -181,7 +180,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	}
 	if n := runtime.NumCPU(); spec.Cores > n || spec.Memory > installed() {
 		return compute.Instance{}, &compute.Error{Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Hint: "ask for less, or another source",
-			Err: fmt.Errorf("this machine has %d cores and %d bytes of memory", n, installed())}
+			Err: fmt.Errorf("this machine has %d cores and %s of memory", n, size(installed()))}
 	}
 	own := owner{Owner: p.homes.Owner(spec.ID), Image: spec.Image, Cores: spec.Cores, Memory: spec.Memory, Disk: spec.Disk}
 	own.Image = cmp.Or(own.Image, p.o.Image, hostImage)

@@ -1,0 +1,62 @@
+package container
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+const (
+	leastMemory = 6 << 20 // bytes; engines refuse less
+	leastPIDs   = 32      // our own program's threads are among them
+)
+
+// bounds says which limit cannot be. The engine's machine is this one, or a virtual one on it.
+func (o *Options) bounds() error {
+	cores := runtime.NumCPU()
+	switch have := installed(); {
+	case o.Cores < 0 || o.Cores > float64(cores):
+		return fmt.Errorf("cores = %v: more than 0, up to the %d that this machine has", o.Cores, cores)
+	case o.Memory != 0 && o.Memory < leastMemory:
+		return fmt.Errorf("memory = %s: at least %s", size(o.Memory), size(leastMemory))
+	case o.Memory > have:
+		return fmt.Errorf("memory = %s: at most the %s that this machine has", size(o.Memory), size(have))
+	case o.Disk < 0:
+		return fmt.Errorf("disk = %s: it cannot be below 0", size(o.Disk))
+	case o.PIDs != 0 && o.PIDs < leastPIDs:
+		return fmt.Errorf("pids = %d: at least %d, as the threads of hostler's own program in it are counted too", o.PIDs, leastPIDs)
+	}
+	return nil
+}
+
+// installed is how many bytes of memory this machine has, as far as it says.
+func installed() int64 {
+	b, _ := os.ReadFile("/proc/meminfo")
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "MemTotal:" {
+			if kib, err := strconv.ParseInt(f[1], 10, 64); err == nil {
+				return kib << 10
+			}
+		}
+	}
+	return math.MaxInt64
+}
+
+// size writes a number of bytes for people, as sources have it: 512M, 1.5G.
+func size(n int64) string {
+	const units = "KMGTPE"
+	if n < 0 {
+		return "-" + size(-n)
+	}
+	v, unit := float64(n), ""
+	for i := 0; v >= 1024 && i < len(units); i++ {
+		v, unit = v/1024, units[i:i+1]
+	}
+	if v == float64(int64(v)) {
+		return strconv.FormatInt(int64(v), 10) + unit
+	}
+	return strconv.FormatFloat(v, 'f', 1, 64) + unit
+}
