@@ -36,7 +36,8 @@ type SourceState struct {
 	ColdMost int           // so many may be kept stopped, where the provider can stop and start; else 0
 	Idle     time.Duration // a surplus instance stays for so long
 	Aim      Aim           // as it stands
-	Idlers   []Idler       // ready instances, those that stand idle the longest first; left out where none can be too many
+	Tired    int           // ready and running instances that have stood idle for Idle or longer; told with Idlers
+	Idlers   []Idler       // the ready instances that stand idle the longest, these first, and the cold ones; left out where none can be too many
 	Demand   Demand
 
 	Paused    time.Time // nothing is made before

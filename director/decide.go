@@ -207,13 +207,7 @@ func grow(n sums, limits Limits, now time.Time, s *compute.SourceState, under *u
 func shrink(n sums, limits Limits, now time.Time, s *compute.SourceState, under *underWay, do func(compute.Directive)) {
 	surplus, cold, leaving := n.have-n.kept, s.Cold, s.Counts.Discarding
 	if s.Idle > 0 { // how many are in use at this moment says little: only what nobody wanted for so long, beside the spare ones, is too much
-		tired := -min(n.level.Keep, max(0, n.kept-n.busy))
-		for _, i := range s.Idlers {
-			if !i.Cold && now.Sub(i.Since) >= s.Idle {
-				tired++
-			}
-		}
-		surplus = min(surplus, tired)
+		surplus = min(surplus, s.Tired-min(n.level.Keep, max(0, n.kept-n.busy)))
 	}
 	for _, i := range s.Idlers {
 		idle := now.Sub(i.Since)

@@ -24,6 +24,16 @@ func idlers(minutes ...int) (out []compute.Idler) {
 	return out
 }
 
+// tired counts the running ones that have been idle for long enough.
+func tired(s compute.SourceState, now time.Time) (n int) {
+	for _, i := range s.Idlers {
+		if !i.Cold && now.Sub(i.Since) >= s.Idle {
+			n++
+		}
+	}
+	return n
+}
+
 // words are the directives of a plan in short.
 func words(ds []compute.Directive) string {
 	var out []string
@@ -95,7 +105,7 @@ func TestDecide(t *testing.T) {
 		{"an old aim does no harm", director.Policy{}, compute.SourceState{Reserve: 1, Aim: compute.Aim{Reserve: 9, Until: noon.Add(-time.Minute)}, Counts: counts(1, 0)}, "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.state.Name = "web"
+			c.state.Name, c.state.Tired = "web", tired(c.state, noon)
 			plans := director.Decide(map[string]director.Policy{"web": c.policy}, director.Limits{}, compute.Snapshot{Time: noon, Sources: []compute.SourceState{c.state}})
 			if len(plans) != 1 || words(plans[0].Directives) != c.want {
 				t.Fatalf("got %s, want %s", words(plans[0].Directives), c.want)
@@ -157,6 +167,7 @@ func (p *place) snapshot() compute.Snapshot {
 	s.Counts.Creating = len(p.booting)
 	s.Present = s.Counts.Present()
 	s.Idlers = slices.Clone(s.Idlers)
+	s.Tired = tired(s, p.now)
 	return compute.Snapshot{Time: p.now, Sources: []compute.SourceState{s}}
 }
 

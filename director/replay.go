@@ -401,6 +401,9 @@ func (r *replay) look() {
 		s.Idlers = make([]compute.Idler, 0, len(r.ready))
 		for _, b := range r.ready {
 			s.Idlers = append(s.Idlers, b.Idler)
+			if !b.Cold && r.now.Sub(b.Since) >= s.Idle {
+				s.Tired++
+			}
 		}
 		slices.SortStableFunc(s.Idlers, func(a, b compute.Idler) int { return a.Since.Compare(b.Since) })
 	}

@@ -105,6 +105,27 @@ var crashOps = map[string]func(ctx context.Context, p *pool.Pool) error{
 		}
 		return err
 	},
+	"direct": func(ctx context.Context, p *pool.Pool) error {
+		for _, d := range []compute.Directive{
+			{Verb: compute.VerbAim, Aim: compute.Aim{Reserve: 2, Until: time.Now().Add(time.Hour)}},
+			{Verb: compute.VerbCreate, Count: 2, Total: 2},
+			{Verb: compute.VerbStop, Instance: "leaf-1"},
+			{Verb: compute.VerbStart, Instance: "leaf-1"},
+			{Verb: compute.VerbStop, Instance: "leaf-2"},
+			{Verb: compute.VerbDiscard, Instance: "leaf-2"},
+			{Verb: compute.VerbStop, Instance: "leaf-1"},
+		} {
+			d.Source, d.Reason = "leaf", "so it is wanted"
+			finish, err := p.Do(ctx, d)
+			if err == nil && finish != nil {
+				err = finish(ctx)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	},
 	"fill": func(ctx context.Context, p *pool.Pool) error {
 		_, err := p.Fill(ctx, "leaf")
 		return err
@@ -227,6 +248,20 @@ func killedAt(t *testing.T, op string, at int) (died bool, out string) {
 		}
 		if l.Pool != "" && !slices.ContainsFunc(is, func(j compute.Instance) bool { return j.ID == l.Pool && j.Child == l.Instance }) {
 			t.Fatalf("%s: %s is leased to %s, which does not hold it", what, l.Instance, l.Pool)
+		}
+	}
+	// What runs by the records runs, and what is stopped is started for who asks for it.
+	if op == "direct" {
+		ls, err := p.Acquire(ctx, compute.Request{Source: "leaf", Count: 4, Owner: "bob"})
+		if err != nil {
+			t.Fatalf("%s: then acquiring all: %v", what, err)
+		}
+		for _, l := range ls {
+			c, err := p.Connect(ctx, compute.Who{Owner: "bob"}, l.Instance)
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			must(t, c.Close())
 		}
 	}
 	// All of it can be used: nothing is lost under the maximum.

@@ -111,7 +111,7 @@ type Pool struct {
 	shut      map[int64]int     // source keys whose provider did not open for so many transactions under way
 	inventory time.Time         // when the providers' lists were last compared with the records
 	recent    recent            // what the journal says of the leases of the last time
-	cursor    map[int64]int64   // the row of a source after which ready instances were last looked at, where there are many
+	sweeps    map[int64]*sweep  // looks at the ready instances of sources that have many, by source key
 	ghosts    []int64           // requests that could not be taken out of the queue
 	bell      chan struct{}     // closed when something may have come free
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -13,9 +12,7 @@ import (
 )
 
 const (
-	idlersRead = 4096 // ready instances of one source that a look reads; of more it reads others the next time
-	idlersMost = 256  // that it tells of, beside the cold ones
-	stopGrace  = time.Minute
+	stopGrace = time.Minute
 )
 
 // The reasons of instances that are being stopped and started, which both pass through the state of those being cleaned: whoever takes up the work of a
@@ -53,7 +50,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 		if err != nil {
 			return err
 		}
-		waiting, booked, stirring, err := p.underWay(tx)
+		waiting, booked, stirring, err := p.underWay(tx, recs)
 		if err != nil {
 			return err
 		}
@@ -82,24 +79,18 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 			st.Counts, st.Aim, st.Paused, st.Failures, st.LastError = r.Counts, r.Aim, r.Paused, r.Failures, r.LastError
 			st.Present += r.Counts.Present()
 			st.Booked, st.Cold = booked[r.Key], stirring[r.Key]
-			var ready []compute.Idler
-			if o := p.ready(r.Key); o != nil && o.stops && s.Cold > 0 {
+			if o := p.ready(r.Key); o != nil && o.stops && s.Cold > 0 { // how many of the ready ones run must be known always
 				st.ColdMost = s.Cold
-				if ready, err = p.standIdle(tx, r, &st); err != nil {
+				if err := p.seeAll(tx, r, &st, snap.Time); err != nil {
 					return err
 				}
 			}
-			if idlers != nil && idlers(st) {
-				if ready == nil {
-					if ready, err = p.standIdle(tx, r, &st); err != nil {
-						return err
-					}
-				}
-				st.Idlers = ready
-			}
 			snap.Sources = append(snap.Sources, st)
 		}
-		return nil
+		if idlers == nil {
+			return nil
+		}
+		return p.see(tx, own, snap, idlers)
 	})
 	return snap, err
 }
@@ -139,7 +130,7 @@ func (p *Pool) acquaint(ctx context.Context, failed map[string]error) error {
 
 // underWay returns how many instances are waited for, by source, how many of those being made a request waits for, and how many cold ones are on
 // their way there, by record.
-func (p *Pool) underWay(tx compute.Tx) (waiting map[string]int, booked, stirring map[int64]int, err error) {
+func (p *Pool) underWay(tx compute.Tx, recs []*compute.SourceRecord) (waiting map[string]int, booked, stirring map[int64]int, err error) {
 	waiting, booked, stirring = map[string]int{}, map[int64]int{}, map[int64]int{}
 	ws, err := tx.Waiters()
 	if err != nil {
@@ -150,64 +141,32 @@ func (p *Pool) underWay(tx compute.Tx) (waiting map[string]int, booked, stirring
 			waiting[w.Source] += w.Count
 		}
 	}
-	is, err := tx.Instances(compute.InstanceQuery{Busy: true})
-	for _, i := range is {
-		switch i.State {
-		case compute.Creating, compute.SettingUp:
-			if i.Wanted != "" && !isForCache(i.Wanted) {
-				booked[i.SourceKey]++
-			}
-		case compute.Cleaning:
-			if i.Reason == stopping {
-				stirring[i.SourceKey]++
+	for _, r := range recs {
+		if r.Counts.Creating+r.Counts.SettingUp+r.Counts.Cleaning == 0 {
+			continue
+		}
+		is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, Busy: true})
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		for _, i := range is {
+			switch i.State {
+			case compute.Creating, compute.SettingUp:
+				if i.Wanted != "" && !isForCache(i.Wanted) {
+					booked[r.Key]++
+				}
+			case compute.Cleaning:
+				if i.Reason == stopping {
+					stirring[r.Key]++
+				}
 			}
 		}
 	}
-	return waiting, booked, stirring, err
+	return waiting, booked, stirring, nil
 }
 
 func isForCache(token string) bool {
 	return len(token) > len(forCache) && token[:len(forCache)] == forCache
-}
-
-// standIdle returns the ready instances of a source, those that stand idle the longest first, and counts the cold ones.
-func (p *Pool) standIdle(tx compute.Tx, r *compute.SourceRecord, st *compute.SourceState) ([]compute.Idler, error) {
-	q := compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}}
-	if r.Counts.Ready > idlersRead {
-		p.mu.Lock()
-		q.Limit, q.After = idlersRead, p.cursor[r.Key]
-		p.mu.Unlock()
-	}
-	is, err := tx.Instances(q)
-	if err != nil {
-		return nil, err
-	}
-	if q.Limit > 0 {
-		p.mu.Lock()
-		if p.cursor == nil {
-			p.cursor = map[int64]int64{}
-		}
-		p.cursor[r.Key] = 0
-		if len(is) == q.Limit {
-			p.cursor[r.Key] = is[len(is)-1].Row
-		}
-		p.mu.Unlock()
-	}
-	ready := make([]compute.Idler, 0, len(is))
-	for _, i := range is {
-		ready = append(ready, compute.Idler{ID: i.ID, Since: i.Since, Cold: i.Cold})
-		if i.Cold {
-			st.Cold++
-		}
-	}
-	slices.SortStableFunc(ready, func(a, b compute.Idler) int { return a.Since.Compare(b.Since) })
-	warm := 0
-	return slices.DeleteFunc(ready, func(i compute.Idler) bool {
-		if !i.Cold {
-			warm++
-		}
-		return !i.Cold && warm > idlersMost
-	}), nil
 }
 
 // Do records a directive, with the event that says why, and returns what is left to be done: finish takes as long as that takes and must be called once,
@@ -303,6 +262,9 @@ func (p *Pool) doReady(ctx context.Context, s *source, d compute.Directive) (fun
 			return nil
 		} else if err != nil || i.State != compute.Ready || i.Source != s.Name || i.Cold != (d.Verb == compute.VerbStart) && d.Verb != compute.VerbDiscard {
 			return err
+		}
+		if d.Verb != compute.VerbStart && !i.Cold && time.Since(i.Since) < s.Idle {
+			return nil // it was used meanwhile
 		}
 		if err := note(tx, d); err != nil {
 			return err
