@@ -32,7 +32,7 @@ type rig struct {
 	fake     *fake.Provider
 	director *director.Director
 	bell     chan struct{}
-	fail     func(op string, id compute.ID) error
+	fail     atomic.Pointer[func(op string, id compute.ID) error]
 	end      func()
 }
 
@@ -64,10 +64,10 @@ func directed(t *testing.T, set setting, f func(ctx context.Context, r *rig)) {
 				o := set.fake
 				o.Source, o.Installation, o.Cloud = name, st.Installation(), fake.NewCloud()
 				o.Fail = func(op string, id compute.ID) error {
-					if r.fail == nil {
-						return nil
+					if f := r.fail.Load(); f != nil {
+						return (*f)(op, id)
 					}
-					return r.fail(op, id)
+					return nil
 				}
 				p, err := fake.Open(ctx, slog.New(slog.DiscardHandler), o)
 				if name == "web" {
@@ -95,6 +95,8 @@ func directed(t *testing.T, set setting, f func(ctx context.Context, r *rig)) {
 		f(ctx, r)
 	})
 }
+
+func (r *rig) fails(f func(op string, id compute.ID) error) { r.fail.Store(&f) }
 
 func (r *rig) counts() compute.Counts {
 	r.t.Helper()
@@ -191,7 +193,7 @@ func TestFills(t *testing.T) {
 func TestStorm(t *testing.T) {
 	var now, most atomic.Int32
 	directed(t, setting{source: pool.Source{Reserve: 40}, fake: fake.Options{CreateTime: time.Minute}, limits: director.Limits{PerSource: 3}}, func(ctx context.Context, r *rig) {
-		r.fail = func(op string, _ compute.ID) error {
+		r.fails(func(op string, _ compute.ID) error {
 			switch op {
 			case "create":
 				most.Store(max(most.Load(), now.Add(1)))
@@ -199,7 +201,7 @@ func TestStorm(t *testing.T) {
 				now.Add(-1)
 			}
 			return nil
-		}
+		})
 		time.Sleep(20 * time.Minute)
 		r.want("in the end", compute.Counts{Ready: 40})
 	})
@@ -214,13 +216,13 @@ func TestFailing(t *testing.T) {
 		var broken atomic.Bool
 		var tries atomic.Int32
 		broken.Store(true)
-		r.fail = func(op string, _ compute.ID) error {
+		r.fails(func(op string, _ compute.ID) error {
 			if op == "create" && broken.Load() {
 				tries.Add(1)
 				return errors.New("quota is nought")
 			}
 			return nil
-		}
+		})
 		time.Sleep(time.Hour)
 		if n := tries.Load(); n < 5 || n > 30 {
 			t.Errorf("it was tried %d times in an hour", n)
@@ -334,12 +336,12 @@ func TestColdOnes(t *testing.T) {
 // TestStopFails: one that cannot be stopped is no use to anybody.
 func TestStopFails(t *testing.T) {
 	directed(t, setting{source: pool.Source{Cold: 2, Idle: time.Minute}}, func(ctx context.Context, r *rig) {
-		r.fail = func(op string, _ compute.ID) error {
+		r.fails(func(op string, _ compute.ID) error {
 			if op == "stop" {
 				return errors.New("it hangs")
 			}
 			return nil
-		}
+		})
 		r.give(ctx, r.take(ctx, 1)...)
 		time.Sleep(5 * time.Minute)
 		if _, err := r.Work(ctx); err != nil {
