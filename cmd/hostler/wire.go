@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -52,8 +54,10 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 			}
 		})
 	}
+	ends := &ends{}
+	a.closers = append(a.closers, ends.close)
 	opt := pool.Options{
-		Store: a.store, Open: a.opener(cfg, state), Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle, Step: failpoint,
+		Store: a.store, Open: a.opener(cfg, state, ends), Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle, Step: failpoint,
 		Kept: kept, Inventory: a.keeping, Desk: a.desk,
 	}
 	if a.compat {
@@ -124,8 +128,30 @@ func readDefinition(name string, data []byte) (definition, error) {
 	return d, nil
 }
 
+// ends are the providers that have something to end.
+type ends struct {
+	mu  sync.Mutex
+	all []io.Closer
+}
+
+func (e *ends) add(p compute.Provider) {
+	if c, ok := compute.As[io.Closer](p); ok {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.all = append(e.all, c)
+	}
+}
+
+func (e *ends) close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.all {
+		_ = c.Close() // what it could not end it says
+	}
+}
+
 // opener makes providers of definitions, each behind a guard.
-func (a *app) opener(cfg *config.Config, state string) func(context.Context, string, string, []byte) (compute.Provider, error) {
+func (a *app) opener(cfg *config.Config, state string, ends *ends) func(context.Context, string, string, []byte) (compute.Provider, error) {
 	return func(ctx context.Context, name, typ string, data []byte) (compute.Provider, error) {
 		def, err := readDefinition(name, data)
 		if err != nil {
@@ -141,6 +167,7 @@ func (a *app) opener(cfg *config.Config, state string) func(context.Context, str
 		if err != nil {
 			return nil, err
 		}
+		ends.add(p)
 		return guard.New(p, guard.Options{Source: name, Log: a.log}), nil
 	}
 }
