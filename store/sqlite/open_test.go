@@ -140,7 +140,9 @@ func TestOlder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.Update(t.Context(), func(tx compute.Tx) error { return tx.SaveSource(&compute.SourceRecord{Name: "web", Digest: "d", Failures: 3}) })
+	err = s.Update(t.Context(), func(tx compute.Tx) error {
+		return tx.SaveSource(&compute.SourceRecord{Name: "web", Digest: "d", Failures: 3})
+	})
 	if err := errors.Join(err, s.Close()); err != nil {
 		t.Fatal(err)
 	}
