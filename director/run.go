@@ -41,13 +41,12 @@ const (
 
 // Director keeps sources at what is wanted of them. Only one is to run on a store at a time: more would do no harm, and the same work twice.
 type Director struct {
-	opt  Options
 	done chan struct{} // a directive has been carried out
 
-	mu       sync.Mutex
-	policies map[string]Policy
-	plans    []Plan
-	looked   time.Time
+	mu     sync.Mutex
+	opt    Options
+	plans  []Plan
+	looked time.Time
 }
 
 // New makes a director. It starts nothing.
@@ -55,18 +54,28 @@ func New(opt Options) (*Director, error) {
 	if opt.Pool == nil {
 		return nil, errors.New("director: Pool is required")
 	}
-	opt.Tick = cmp.Or(opt.Tick, usualTick)
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Director{opt: opt, policies: maps.Clone(opt.Policies), done: make(chan struct{}, 1)}, nil
+	opt.Policies = maps.Clone(opt.Policies)
+	return &Director{opt: opt, done: make(chan struct{}, 1)}, nil
 }
 
-// SetPolicies changes what is configured, for the next look on.
-func (d *Director) SetPolicies(policies map[string]Policy) {
+// Change has the director go on, from its next look on, with another configuration and the pool by that; what is under way is carried out. Bell, Told
+// and Log stay what they were.
+func (d *Director) Change(opt Options) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.policies = maps.Clone(policies)
+	d.opt.Pool, d.opt.Policies, d.opt.Limits, d.opt.Tick, d.opt.DryRun = opt.Pool, maps.Clone(opt.Policies), opt.Limits, opt.Tick, opt.DryRun
+}
+
+// options are those of now.
+func (d *Director) options() Options {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	opt := d.opt
+	opt.Tick = cmp.Or(opt.Tick, usualTick)
+	return opt
 }
 
 // Last returns the plans of the last look, and when that was; zero: there was none.
@@ -77,21 +86,20 @@ func (d *Director) Last() ([]Plan, time.Time) {
 }
 
 // Plan looks and decides, and does nothing.
-func (d *Director) Plan(ctx context.Context) ([]Plan, error) {
-	d.mu.Lock()
-	policies := d.policies
-	d.mu.Unlock()
+func (d *Director) Plan(ctx context.Context) ([]Plan, error) { return d.plan(ctx, d.options()) }
+
+func (d *Director) plan(ctx context.Context, opt Options) ([]Plan, error) {
 	now := time.Now()
-	snap, err := d.opt.Pool.Snapshot(ctx, func(s compute.SourceState) bool { return Surplus(policies[s.Name], now, s) })
+	snap, err := opt.Pool.Snapshot(ctx, func(s compute.SourceState) bool { return Surplus(opt.Policies[s.Name], now, s) })
 	if err != nil {
 		return nil, err
 	}
-	plans := Decide(policies, d.opt.Limits, snap)
+	plans := Decide(opt.Policies, opt.Limits, snap)
 	d.mu.Lock()
 	d.plans, d.looked = plans, snap.Time
 	d.mu.Unlock()
-	if d.opt.Told != nil {
-		d.opt.Told(plans)
+	if opt.Told != nil {
+		opt.Told(plans)
 	}
 	return plans, nil
 }
@@ -103,12 +111,13 @@ func (d *Director) Run(ctx context.Context) error {
 	defer under.Wait()
 	tick := time.NewTimer(0)
 	defer tick.Stop()
+	bell := d.options().Bell
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-		case <-d.opt.Bell:
+		case <-bell:
 		case <-d.done:
 		}
 		if ctx.Err() != nil {
@@ -120,27 +129,28 @@ func (d *Director) Run(ctx context.Context) error {
 			return nil
 		case <-time.After(shortest):
 		}
-		tick.Reset(d.opt.Tick)
+		tick.Reset(d.options().Tick)
 	}
 }
 
 // round looks once. Directives are recorded one after the other and carried out beside each other, as many as Limits let the plans have.
 func (d *Director) round(ctx context.Context, under *sync.WaitGroup) {
-	plans, err := d.Plan(ctx)
+	opt := d.options()
+	plans, err := d.plan(ctx, opt)
 	if err != nil {
 		if ctx.Err() == nil {
-			d.opt.Log.Warn("the director cannot look", "err", err)
+			opt.Log.Warn("the director cannot look", "err", err)
 		}
 		return
 	}
 	for _, plan := range plans {
 		for _, what := range plan.Directives {
-			log := d.opt.Log.With("source", what.Source, "do", what.Verb, "instance", what.Instance, "count", what.Count, "reason", what.Reason)
-			if d.opt.DryRun || plan.DryRun {
+			log := opt.Log.With("source", what.Source, "do", what.Verb, "instance", what.Instance, "count", what.Count, "reason", what.Reason)
+			if opt.DryRun || plan.DryRun {
 				log.Info("would be done")
 				continue
 			}
-			finish, err := d.opt.Pool.Do(ctx, what)
+			finish, err := opt.Pool.Do(ctx, what)
 			if err != nil {
 				log.Warn("a directive cannot be begun", "err", err)
 				continue

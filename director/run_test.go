@@ -415,6 +415,23 @@ func TestDryRun(t *testing.T) {
 		})
 }
 
+// TestChange: another configuration counts from the next look on, and what was under way is carried out.
+func TestChange(t *testing.T) {
+	directed(t, setting{source: pool.Source{Reserve: 2}, fake: fake.Options{CreateTime: 10 * time.Minute}}, func(ctx context.Context, r *rig) {
+		time.Sleep(time.Minute)
+		r.want("under way", compute.Counts{Creating: 2})
+		always := window(t, "always", "* * * * *", "0 0 1 7 *", 3, 0)
+		r.director.Change(director.Options{Pool: r.Pool, Policies: map[string]director.Policy{"web": {Strategy: director.Schedule{Windows: []director.Window{always}}}}})
+		time.Sleep(30 * time.Second)
+		r.want("with another reserve", compute.Counts{Creating: 3})
+		time.Sleep(9 * time.Minute)
+		r.want("what was under way", compute.Counts{Ready: 2, Creating: 1})
+		r.director.Change(director.Options{Pool: r.Pool, DryRun: true, Policies: map[string]director.Policy{"web": {Strategy: level{Reserve: 9, Reason: "more"}}}})
+		time.Sleep(30 * time.Minute)
+		r.want("of a dry run", compute.Counts{Ready: 3})
+	})
+}
+
 // TestEnds: Run ends soon and puts down what it was at; the next director goes on.
 func TestEnds(t *testing.T) {
 	directed(t, setting{source: pool.Source{Reserve: 3}, fake: fake.Options{CreateTime: 10 * time.Minute}}, func(ctx context.Context, r *rig) {
