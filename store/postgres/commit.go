@@ -3,9 +3,9 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/hostler-project/hostler/compute"
@@ -80,7 +80,7 @@ func (s *Store) transaction(ops []*op, apart bool) (err error) {
 	if s.memory.full() {
 		s.memory.valid = false
 	}
-	t := &tx{s: s.write, m: s.memory, together: s.rival}
+	t := &tx{s: s.write, m: s.memory, together: s.rival, class: s.class}
 	defer func() {
 		if err != nil {
 			s.memory.valid = false // it has what was taken back
@@ -129,7 +129,7 @@ func (s *Store) transaction(ops []*op, apart bool) (err error) {
 				return s.back(t, err)
 			}
 			s.memory.forget(s.memory.version, last)
-			t = &tx{s: s.write, m: s.memory, began: true}
+			t = &tx{s: s.write, m: s.memory, began: true, moved: t.moved, class: s.class}
 			continue
 		case len(ops) == 1:
 			return s.refuse(t)
@@ -165,7 +165,7 @@ func (s *Store) confirm(t *tx) error {
 // still tells whether what came from memory is true.
 func (s *Store) still(t *tx) error {
 	var version int64
-	if err := t.s.run(query{text: "SELECT version FROM turn WHERE one", rows: one(&version)}); err != nil {
+	if err := t.s.run(query{text: "SELECT version FROM turn", rows: one(&version)}); err != nil {
 		return err
 	}
 	if version != t.m.version {
@@ -190,9 +190,9 @@ func (s *Store) finish(t *tx, many bool) error {
 		qs = append(qs, query{text: "BEGIN"})
 	}
 	m := t.m
-	qs = append(qs, query{`WITH t AS (UPDATE turn SET version = $1::bigint + 1, instance = $2, lease = $3, waiter = $4, event = $5 WHERE version = $1 RETURNING one),
- w AS (UPDATE workers SET version = $1 + 1 WHERE number = $6) SELECT 1 / count(*) FROM t`,
-		[]any{m.version, m.last.instance, m.last.lease, m.last.waiter, m.last.event, s.Worker()}, one(new(int64))})
+	qs = append(qs, query{text: `UPDATE turn SET version = $1::bigint + 1 / (version = $1::bigint)::integer, instance = $2, lease = $3, waiter = $4, event = $5,
+ done = done || jsonb_build_object($6::bigint, version + 1)`,
+		args: []any{m.version, m.last.instance, m.last.lease, m.last.waiter, m.last.event, s.Worker()}})
 	qs = append(qs, t.flush()...)
 	err := t.s.run(append(qs, query{text: "COMMIT"})...)
 	switch {
@@ -201,6 +201,7 @@ func (s *Store) finish(t *tx, many bool) error {
 			s.rival = t.moved
 		}
 		m.version++
+		s.proven = true
 		s.wrote.Add(1)
 		return nil
 	case errors.Is(err, errLost):
@@ -219,10 +220,9 @@ func (s *Store) finish(t *tx, many bool) error {
 	return s.back(t, err)
 }
 
-// outcome finds out, after the connection broke during a commit, what became of it: its own transaction of the worker's row tells. nil: it was
-// committed.
+// outcome finds out, after the connection broke during a commit, what became of it. nil: it was committed.
 func (s *Store) outcome(lost error, version int64) error {
-	number := s.Worker()
+	number, proven := s.Worker(), s.proven
 	s.lose(lost)
 	limit := time.Now().Add(s.opt.Patience)
 	for {
@@ -230,21 +230,20 @@ func (s *Store) outcome(lost error, version int64) error {
 		var last int64
 		if err == nil {
 			// Whoever has the turn has it until his end; so the old transaction, if it lives, is waited for.
-			err = s.write.run(query{text: "BEGIN"}, query{text: "SELECT FROM turn WHERE one FOR UPDATE", rows: func(pgx.Rows) error { return nil }},
-				query{"SELECT version FROM workers WHERE number = $1", []any{number}, one(&last)}, query{text: "COMMIT"})
+			err = s.write.run(query{"SELECT coalesce((done ->> $1::text)::bigint, -1) FROM turn FOR UPDATE", []any{fmt.Sprint(number)}, one(&last)})
 			switch {
 			case err == nil && last >= version:
 				s.memory.valid = false
 				s.wrote.Add(1)
 				return nil
-			case err == nil:
+			case err == nil && (last >= 0 || !proven):
 				return errMoved // nothing has happened: once more
-			case errors.Is(err, errNoRow):
-				return errors.Join(errUnknown, lost, s.write.rollback())
+			case err == nil: // we were taken for dead, and forgotten
+				return errors.Join(errUnknown, lost)
 			case errors.Is(err, errLost):
 				s.lose(err)
 			default:
-				return errors.Join(errUnknown, err, s.write.rollback())
+				return errors.Join(errUnknown, err)
 			}
 		}
 		if errors.Is(err, errClosed) || time.Now().After(limit) {

@@ -71,6 +71,12 @@ func (s *Store) migrate(ctx context.Context, w *session) error {
 	if version, err := s.inspect(ctx, w); err != nil || version == schema {
 		return err // another was first
 	}
+	may := false
+	if err := w.conn.QueryRow(ctx, "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)").Scan(&may); err != nil {
+		return err
+	} else if !may { // goose would try for some seconds
+		return errRights
+	}
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err

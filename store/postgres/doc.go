@@ -14,7 +14,7 @@
 // happened, memory is dropped, and the functions run again, this time with the turn taken first. What a function refuses is told only when it was
 // refused by a state that is still the newest. Who changes the tables by hand must raise turn.version too.
 //
-// A handle's worker number is a row of table workers and an advisory lock, held by the session that writes. So it is the connection that decides: as
+// A handle's worker number is an advisory lock, held by the session that writes. So it is the connection that decides: as
 // long as it stands, the number is held and transactions commit; when it is cut, the server takes back what was not committed and lets the number
 // go, so nothing is ever written under a number that others may think dead. The handle looks after its connection once a second and with each use.
 // When it is lost, the handle opens another, ends what the server may still hold for the old one, and takes its number again: what others have taken
@@ -23,7 +23,7 @@
 // server's restart, which cuts everybody, kills nobody's work.
 //
 // A process that sleeps in the midst of a transaction is cut off by the server after Options.Busy: nothing was changed, and when it wakes, it finds
-// its connection gone and begins anew. A COMMIT whose answer was lost is looked up in table workers: it is never run twice, and told as what it was.
+// its connection gone and begins anew. A COMMIT whose answer was lost is looked up in turn.done: it is never run twice, and told as what it was.
 //
 // Sessions are prepared statements, advisory locks and transactions; a pooler between would mix them up, and is refused.
 package postgres

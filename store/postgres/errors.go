@@ -20,6 +20,7 @@ var (
 	errPooler   = errors.New("a connection pooler stands before the server")
 	errEncoding = errors.New("the database's encoding is")
 	errStandby  = errors.New("the server is a standby, which cannot be written")
+	errRights   = errors.New("its user may not make tables in it")
 	errAddress  = errors.New("the address of the database cannot be read")
 	errUnknown  = errors.New("the connection broke while the change was being committed, and it is not known whether it was")
 )
@@ -29,9 +30,10 @@ func newer(version int) error {
 }
 
 const (
-	hintDown = "see that the PostgreSQL server runs and can be reached; hostler goes on by itself when it is back"
-	hintFull = "the database server has no room: free some space there and try again; nothing was changed"
-	hintBusy = "another controller, or the server, held the database for long; try again"
+	hintDown   = "see that the PostgreSQL server runs and can be reached; hostler goes on by itself when it is back"
+	hintFull   = "the database server has no room: free some space there and try again; nothing was changed"
+	hintRights = "the database's user must own the tables, or be allowed to make them"
+	hintBusy   = "another controller, or the server, held the database for long; try again"
 )
 
 // openError says what is wrong with a database and what to do about it.
@@ -46,56 +48,65 @@ func (s *Store) openError(err error) error {
 		e.Kind, e.Hint = compute.ErrInvalid, "make the database with ENCODING 'UTF8' TEMPLATE template0"
 	case errors.Is(err, errStandby):
 		e.Kind, e.Hint = compute.ErrUnavailable, "name the primary, or several hosts and target_session_attrs=read-write"
+	case errors.Is(err, errRights):
+		e.Kind, e.Hint = compute.ErrDenied, hintRights
+	case errors.Is(err, errAddress):
+		e.Kind, e.Hint = compute.ErrInvalid, "it is like postgres://USER:PASSWORD@HOST/DATABASE, or host=HOST dbname=DATABASE user=USER"
 	case errors.Is(err, context.Canceled):
 		return err
 	default:
-		e.Kind, e.Hint = advice(err)
+		e.Hint, e.Kind = advice(err)
 	}
 	return e
 }
 
 // advice maps what PostgreSQL and the network say to a kind and to what the user may do.
-func advice(err error) (kind error, hint string) {
+func advice(err error) (hint string, kind error) {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
 		if broken(err) {
-			return compute.ErrUnavailable, hintDown
+			return hintDown, compute.ErrUnavailable
 		}
-		return compute.ErrFailed, ""
+		return "", compute.ErrFailed
 	}
 	switch pg.Code {
 	case "53100":
-		return compute.ErrUnavailable, hintFull
+		return hintFull, compute.ErrUnavailable
 	case "53300":
-		return compute.ErrUnavailable, "the server has no connection left: raise its max_connections; a controller needs up to ten"
+		return "the server has no connection left: raise its max_connections; a controller needs up to ten", compute.ErrUnavailable
 	case "55P03", "57014", "40001", "40P01":
-		return compute.ErrUnavailable, hintBusy
+		return hintBusy, compute.ErrUnavailable
 	case "25006":
-		return compute.ErrUnavailable, "the server cannot be written: it is a standby, or set to read only"
+		return "the server cannot be written: it is a standby, or set to read only", compute.ErrUnavailable
 	case "3D000":
-		return compute.ErrInvalid, "make the database: createdb -E UTF8 NAME"
+		return "make the database: createdb -E UTF8 NAME", compute.ErrInvalid
 	case "42501":
-		return compute.ErrDenied, "the database's user must own the tables, or be allowed to make them"
+		return hintRights, compute.ErrDenied
 	case "54000":
-		return compute.ErrInvalid, "a name is too long"
+		return "a name is too long", compute.ErrInvalid
 	}
 	switch pg.Code[:min(2, len(pg.Code))] {
 	case "08", "57", "25":
-		return compute.ErrUnavailable, hintDown
+		return hintDown, compute.ErrUnavailable
 	case "53":
-		return compute.ErrUnavailable, "the database server is short of " + pg.Message + "; try again"
+		return "the database server is short of " + pg.Message + "; try again", compute.ErrUnavailable
 	case "58":
-		return compute.ErrUnavailable, "the database server's disk gave an error, see its log"
+		return "the database server's disk gave an error, see its log", compute.ErrUnavailable
 	case "28":
-		return compute.ErrDenied, "see the user and the password that the setting's reference gives, and the server's pg_hba.conf"
+		return "see the user and the password that the setting's reference gives, and the server's pg_hba.conf", compute.ErrDenied
 	case "XX":
-		return compute.ErrFailed, "the database is damaged, see the server's log"
+		return "the database is damaged, see the server's log", compute.ErrFailed
 	}
-	return compute.ErrFailed, ""
+	return "", compute.ErrFailed
 }
 
-// broken tells errors of the connection.
+// broken tells errors of the connection, which may be well the next time.
 func broken(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		class := pg.Code[:min(2, len(pg.Code))]
+		return fatal(err) && (class == "08" || class == "57" || class == "53")
+	}
 	var ne net.Error
 	var ce *pgconn.ConnectError
 	return errors.Is(err, errLost) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &ne) ||
@@ -109,7 +120,7 @@ func wrap(err error) error {
 	if err == nil || errors.As(err, &known) || !errors.As(err, &pg) && !errors.Is(err, errLost) && !errors.Is(err, errUnknown) {
 		return err
 	}
-	kind, hint := advice(err)
+	hint, kind := advice(err)
 	if errors.Is(err, errUnknown) {
 		kind, hint = compute.ErrUnavailable, "look with `hostler status` before you try again"
 	}

@@ -65,5 +65,5 @@ func (t *tx) Prune(before time.Time) error {
 		return err
 	}
 	return t.ask(query{text: "DELETE FROM events WHERE time < $1", args: []any{nanos(before)}},
-		query{text: "DELETE FROM leases WHERE ended > 0 AND ended < $1", args: []any{nanos(before)}})
+		query{text: "DELETE FROM leases WHERE ended > 0 AND ended < $1", args: []any{nanos(before)}}, tidy(t.class))
 }

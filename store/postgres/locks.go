@@ -12,10 +12,7 @@ import (
 // enlist gives this handle a number that none had before, and locks it for as long as the connection stands.
 func (s *Store) enlist(w *session) error {
 	var number int64
-	// Those that have long been dead are forgotten; only their rows tell what became of a last commit, which nobody will ask any more.
-	err := w.run(query{text: "DELETE FROM workers WHERE opened < now() - interval '7 days' AND pg_try_advisory_xact_lock_shared($1, number::integer)",
-		args: []any{s.class}},
-		query{text: "INSERT INTO workers DEFAULT VALUES RETURNING number", rows: one(&number)})
+	err := w.run(query{text: "SELECT nextval('workers')", rows: one(&number)})
 	if err == nil && number > math.MaxInt32 {
 		err = errors.New("no worker's number is left")
 	}
@@ -28,7 +25,7 @@ func (s *Store) enlist(w *session) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.worker = number
+	s.worker, s.proven = number, false
 	return nil
 }
 
@@ -42,9 +39,10 @@ func drain(rows pgx.Rows) error {
 // is there any more. ok is false when the number cannot be had.
 func (s *Store) reclaim(w *session) (ok bool, err error) {
 	number := s.Worker()
+	lock := query{"SELECT pg_try_advisory_lock($1, $2)", []any{s.class, number}, one(&ok)}
 	limit := time.Now().Add(2 * time.Second)
 	for {
-		err := w.run(query{"SELECT pg_try_advisory_lock($1, $2) AND EXISTS (SELECT FROM workers WHERE number = $2)", []any{s.class, number}, one(&ok)})
+		err := w.run(lock)
 		if err != nil || ok || time.Now().After(limit) {
 			return ok, err
 		}
@@ -61,7 +59,7 @@ func (s *Store) reclaim(w *session) (ok bool, err error) {
 
 // resign gives the number up at once.
 func (s *Store) resign(w *session) error {
-	return w.run(query{text: "DELETE FROM workers WHERE number = $1", args: []any{s.Worker()}}, query{text: "SELECT pg_advisory_unlock_all()", rows: drain})
+	return w.run(query{text: "SELECT pg_advisory_unlock_all()", rows: drain})
 }
 
 // writer sees that there is a connection to write with, and that it holds this worker's number. The caller holds wmu.
@@ -173,4 +171,11 @@ func (s *Store) missed(worker int64) bool {
 		d.free[worker] = since
 	}
 	return time.Since(since) < s.opt.Grace
+}
+
+// tidy is the statement that forgets what workers that have ended did last. A living one whose connection is just cut, if it is among them, tells
+// that it does not know what became of its last commit.
+func tidy(class int32) query {
+	return query{text: `UPDATE turn SET done = done - ARRAY(SELECT k FROM jsonb_object_keys(done) AS k WHERE pg_try_advisory_xact_lock_shared($1, k::integer))
+ WHERE (SELECT count(*) FROM jsonb_object_keys(done)) > 20`, args: []any{class}}
 }

@@ -192,7 +192,7 @@ func (s *Store) Version(ctx context.Context) (int64, error) {
 				d.next, d.last = nil, time.Now()
 			}
 			d.mu.Unlock()
-			return n.run(query{text: "SELECT version FROM turn WHERE one", rows: one(&a.v)})
+			return n.run(query{text: "SELECT version FROM turn", rows: one(&a.v)})
 		})
 		d.mu.Lock()
 		if d.next == a { // it could not be asked

@@ -44,6 +44,7 @@ type Store struct {
 	watched      sync.WaitGroup
 
 	wmu    sync.Mutex // held by the leader of a batch, who alone uses these
+	proven bool       // something was committed under this worker's number
 	write  *session   // nil: not connected
 	memory *memory
 	crowd  int       // so many callers there were at the end of the last batch

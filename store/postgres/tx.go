@@ -20,9 +20,10 @@ type tx struct {
 	s        *session
 	m        *memory // a View's is its own
 	readOnly bool
-	began    bool // on the server
-	served   bool // an answer came from memory
-	moved    bool // when it was opened, another had written since this handle's last
+	class    int32 // the store's
+	began    bool  // on the server
+	served   bool  // an answer came from memory
+	moved    bool  // when it was opened, another had written since this handle's last
 	writes   int
 	err      error // of its use: what its functions did is taken back
 	fate     error // of the connection, or errMoved: its functions have to run again
@@ -73,7 +74,7 @@ func (t *tx) opening() []query {
 	if t.readOnly {
 		return []query{{text: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}}
 	}
-	qs := []query{{text: "BEGIN"}, {text: "SELECT version, instance, lease, waiter, event FROM turn WHERE one FOR UPDATE", rows: t.turn}}
+	qs := []query{{text: "BEGIN"}, {text: "SELECT version, instance, lease, waiter, event FROM turn FOR UPDATE", rows: t.turn}}
 	if !t.m.valid || t.together {
 		// Nearly all that follows asks for these.
 		qs = append(qs, t.readSources(), t.readQueue())

@@ -325,8 +325,8 @@ func processes(t *testing.T, r *rig) {
 		t.Errorf("events before a commit: %s", got)
 	}
 	select {
-	case <-waits:
-		t.Error("a transaction ran beside another process's")
+	case err := <-waits:
+		t.Fatalf("a transaction ran beside another process's: %v", err)
 	case <-time.After(50 * time.Millisecond):
 	}
 	if err := cmd.Process.Kill(); err != nil {

@@ -2,25 +2,22 @@
 -- Text is compared byte for byte, whatever the database's own order. Times are nanoseconds since 1970, 0: none.
 CREATE TABLE meta (name text PRIMARY KEY, value text NOT NULL);
 
+-- The numbers of handles. None is given twice.
+CREATE SEQUENCE workers;
+
 -- One row, which whoever writes holds until his end: the number of transactions that have written, and the last numbers
--- that were given to records, all of which only grow.
+-- that were given to records, all of which only grow. done has for each worker the version of its last
+-- transaction, by which one whose connection broke while it committed finds out what became of it.
 CREATE TABLE turn (
   one boolean PRIMARY KEY DEFAULT true CHECK (one),
   version bigint NOT NULL DEFAULT 0,
   instance bigint NOT NULL DEFAULT 0,
   lease bigint NOT NULL DEFAULT 0,
   waiter bigint NOT NULL DEFAULT 0,
-  event bigint NOT NULL DEFAULT 0
-) WITH (fillfactor = 10);
-INSERT INTO turn DEFAULT VALUES;
-
--- The handles that there are and were: their numbers are never given again. version is that of their last transaction, by
--- which one whose connection broke while it committed finds out what became of it.
-CREATE TABLE workers (
-  number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  version bigint NOT NULL DEFAULT 0,
-  opened timestamptz NOT NULL DEFAULT now()
+  event bigint NOT NULL DEFAULT 0,
+  done jsonb NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 50);
+INSERT INTO turn DEFAULT VALUES;
 
 -- One row for each definition that a source's name was ever given.
 CREATE TABLE sources (
@@ -51,7 +48,7 @@ CREATE TABLE counts (
   failed bigint NOT NULL DEFAULT 0,
   discarding bigint NOT NULL DEFAULT 0,
   held bigint NOT NULL DEFAULT 0
-) WITH (fillfactor = 30);
+) WITH (fillfactor = 50);
 
 -- The last number given to an instance of a source of this name.
 CREATE TABLE numbers (name text COLLATE "C" PRIMARY KEY, last bigint NOT NULL);
@@ -130,6 +127,6 @@ DROP TABLE instances;
 DROP TABLE numbers;
 DROP TABLE counts;
 DROP TABLE sources;
-DROP TABLE workers;
 DROP TABLE turn;
+DROP SEQUENCE workers;
 DROP TABLE meta;
