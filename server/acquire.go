@@ -48,9 +48,7 @@ func (s *server) acquire(ctx context.Context, in *struct {
 		return nil, s.fault(ctx, err)
 	}
 	told := make(chan compute.Progress, 16)
-	if strings.Contains(in.Accept, api.EventStream) {
-		req.Notify = func(p compute.Progress) { newest(told, p) }
-	}
+	req.Notify = func(p compute.Progress) { newest(told, p) }
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan taken, 1)
 	go func() { // ends with ctx at the latest, and who follows waits for it
@@ -58,16 +56,26 @@ func (s *server) acquire(ctx context.Context, in *struct {
 		s.Ring()
 		done <- taken{leases, err}
 	}()
+	end := &ending{when: s.Ending, giveUp: cancel}
 	var t taken
-	select {
-	case t = <-done:
-	case p := <-told:
-		return &huma.StreamResponse{Body: func(c huma.Context) {
-			defer cancel()
-			s.tellProgress(c, p, told, done, cancel, in.Body.Count != nil)
-		}}, nil
+	for waits := true; waits; {
+		select {
+		case t = <-done:
+			waits = false
+		case <-end.when:
+			end.begins()
+		case p := <-told:
+			end.at(p)
+			if strings.Contains(in.Accept, api.EventStream) {
+				return &huma.StreamResponse{Body: func(c huma.Context) {
+					defer cancel()
+					s.tellProgress(c, p, told, done, end, in.Body.Count != nil)
+				}}, nil
+			}
+		}
 	}
 	defer cancel()
+	t.err = end.cause(t.err)
 	if t.err != nil {
 		return nil, s.fault(ctx, t.err)
 	}
@@ -120,8 +128,43 @@ func newest[T any](queue chan T, v T) {
 	}
 }
 
+// ending gives up a request that waits in the queue when the controller is about to end. One whose instances are being made is let go on.
+type ending struct {
+	when    <-chan struct{} // nil: never, or it has begun
+	giveUp  func()
+	begun   bool
+	waiting bool
+	given   bool // up
+}
+
+// at hears how the request comes on.
+func (e *ending) at(p compute.Progress) {
+	e.waiting = p.Phase == "wait"
+	e.look()
+}
+
+func (e *ending) begins() {
+	e.begun, e.when = true, nil
+	e.look()
+}
+
+func (e *ending) look() {
+	if e.begun && e.waiting && !e.given {
+		e.given = true
+		e.giveUp()
+	}
+}
+
+// cause is why a request that was given up failed.
+func (e *ending) cause(err error) error {
+	if err != nil && e.given {
+		return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("the controller is being stopped"), Hint: "ask again in a moment"}
+	}
+	return err
+}
+
 // tellProgress writes how a request comes on, and at the end what came of it. Who does not hear that any more has nothing.
-func (s *server) tellProgress(c huma.Context, p compute.Progress, told <-chan compute.Progress, done <-chan taken, giveUp func(), many bool) {
+func (s *server) tellProgress(c huma.Context, p compute.Progress, told <-chan compute.Progress, done <-chan taken, end *ending, many bool) {
 	c.SetHeader("Content-Type", api.EventStream)
 	c.SetHeader("Cache-Control", "no-store")
 	c.SetStatus(http.StatusOK)
@@ -132,20 +175,23 @@ func (s *server) tellProgress(c huma.Context, p compute.Progress, told <-chan co
 	defer quiet.Stop()
 	for {
 		if !ok {
-			giveUp()
+			end.giveUp()
 			if t := <-done; t.err == nil {
 				s.giveBack(c.Context(), t.leases)
 			}
 			return
 		}
 		select {
+		case <-end.when:
+			end.begins()
 		case p := <-told:
+			end.at(p)
 			ok = out.event("", api.EventProgress, api.NewProgress(p))
 		case <-quiet.C:
 			ok = out.say([]byte(": \n\n"))
 		case t := <-done:
-			if t.err != nil {
-				_ = out.event("", api.EventProblem, s.problem(c.Context(), t.err)) // nobody is left to tell
+			if err := end.cause(t.err); err != nil {
+				_ = out.event("", api.EventProblem, s.problem(c.Context(), err)) // nobody is left to tell
 			} else if c.Context().Err() != nil || !out.event("", api.EventAcquired, newAcquired(t.leases, many)) {
 				s.giveBack(c.Context(), t.leases)
 			}

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -93,6 +94,50 @@ func TestProgress(t *testing.T) {
 	_, err = c.Acquire(t.Context(), compute.Request{Source: "wbe", Count: 1, Notify: func(compute.Progress) {}})
 	if !errors.Is(err, compute.ErrNotFound) || !strings.HasPrefix(api.Text(err), "wbe: ") {
 		t.Errorf("a source that is not there: %v", err)
+	}
+}
+
+// TestEnding: when a controller is about to end, who waits is told so and leaves the queue, and streams end.
+func TestEnding(t *testing.T) {
+	e, end := engine(t), make(chan struct{})
+	srv := httptest.NewServer(server.New(server.Options{
+		Engine: func() server.Engine { return e }, Version: "test", Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
+		Authenticate: authenticate, Ending: end,
+	}))
+	t.Cleanup(srv.Close)
+	c := connect(t, srv.URL, "ann")
+	if _, err := c.Acquire(t.Context(), compute.Request{Source: "web", Count: maximum}); err != nil {
+		t.Fatal(err)
+	}
+	errs := make(chan error, 2)
+	for _, notify := range []func(compute.Progress){nil, func(compute.Progress) {}} {
+		go func() {
+			_, err := c.Acquire(t.Context(), compute.Request{Source: "web", Count: 1, Wait: time.Hour, Notify: notify})
+			errs <- err
+		}()
+	}
+	eventually(t, "two wait", func() bool { return waitingFor(t, c) == 2 })
+	watch, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL+"/v1/events/watch", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch.Header.Set("Authorization", "Bearer ann")
+	answer, err := http.DefaultClient.Do(watch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	close(end)
+	for range 2 {
+		if err := <-errs; !errors.Is(err, compute.ErrUnavailable) || !strings.Contains(err.Error(), "being stopped") {
+			t.Errorf("who waited hears %v", err)
+		}
+	}
+	if _, err := io.ReadAll(answer.Body); err != nil {
+		t.Errorf("the stream ends with %v", err)
+	}
+	if n := waitingFor(t, c); n != 0 {
+		t.Errorf("%d wait still", n)
 	}
 }
 

@@ -125,6 +125,8 @@ func (s *server) stream(c huma.Context, q compute.EventQuery) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-s.Ending:
+			return
 		case <-look.C:
 		}
 	}

@@ -42,7 +42,7 @@ type Owner interface {
 	Leaf(ctx context.Context, id compute.ID) (compute.Instance, error)
 }
 
-// Options join a server to its surroundings. All but Private, Work, Log and Ring are required.
+// Options join a server to its surroundings. All but Private, Work, Ending, Log and Ring are required.
 type Options struct {
 	Engine  func() Engine // the newest, as configurations change
 	Version string        // of hostler
@@ -58,6 +58,8 @@ type Options struct {
 	Reload func(ctx context.Context) error
 	// Work does what is due, such as ending leases that are over, and returns when that is done. nil: what is due is done in time anyway.
 	Work func(ctx context.Context) error
+	// Ending is closed when the controller is about to end: streams of events end, and so do requests that wait in the queue. nil: it never is.
+	Ending <-chan struct{}
 	// Ring is called when a request may have left something to do. It must not block. nil: nobody needs that.
 	Ring func()
 	Log  *slog.Logger // nil: none

@@ -24,6 +24,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/director"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/server"
 )
@@ -101,24 +102,31 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	if err != nil {
 		return err
 	}
-	k := &controller{app: a, bell: make(chan struct{}, 1), fill: !o.noFill}
-	k.now.Store(&served{engine, a.cfg})
+	k := &controller{app: a, bell: make(chan struct{}, 1), wanted: make(chan struct{}, 1)}
+	first, err := newServed(engine, a.cfg)
+	if err != nil {
+		return err
+	}
+	k.now.Store(first)
 	listeners, err := a.listeners(o)
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	handler := server.New(server.Options{
 		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version, Authenticate: authenticate(listeners.token),
 		Identity: k.identity, Private: func(source string) bool { return ownOnly(k.now.Load().cfg, source) },
 		Ready: func(ctx context.Context) error { _, err := k.now.Load().engine.Status(ctx); return err }, Reload: k.reload, Ring: k.ring, Log: a.log,
-		Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
+		Ending: ctx.Done(), Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
 	})
 	var all sync.WaitGroup
 	defer all.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	all.Go(func() { k.look(ctx) })
-	all.Go(func() { k.keepAhead(ctx) })
+	if !o.noFill {
+		all.Go(func() { k.direct(ctx) })
+		all.Go(func() { k.keepAhead(ctx) })
+	}
 	all.Go(func() { k.hear(ctx) })
 	errs := make(chan error, len(listeners.all))
 	for _, l := range listeners.all {
@@ -141,17 +149,24 @@ func (a *app) serve(ctx context.Context, o serving) error {
 
 // controller is what serve keeps.
 type controller struct {
-	app  *app
-	fill bool                   // what is wanted is made ahead of need
-	now  atomic.Pointer[served] // by the newest configuration
-	bell chan struct{}          // 1 slot: there is something to do
-	mu   sync.Mutex             // one reload at a time
+	app    *app
+	now    atomic.Pointer[served] // by the newest configuration
+	bell   chan struct{}          // 1 slot: there is something to do
+	wanted chan struct{}          // 1 slot: there may be something to make
+	mu     sync.Mutex             // one reload at a time
 }
 
 // served is a configuration, and the engine by it.
 type served struct {
 	engine *pool.Pool
 	cfg    *config.Config
+	direct director.Options // what it says to the director
+	over   chan struct{}    // closed when another takes its place
+}
+
+func newServed(engine *pool.Pool, cfg *config.Config) (*served, error) {
+	opt, err := directorOptions(cfg)
+	return &served{engine, cfg, opt, make(chan struct{})}, err
 }
 
 // identity tells this controller from others.
@@ -179,9 +194,11 @@ func ownOnly(cfg *config.Config, name string) bool {
 
 // ring says that there is something to do.
 func (k *controller) ring() {
-	select {
-	case k.bell <- struct{}{}:
-	default:
+	for _, bell := range []chan struct{}{k.bell, k.wanted} {
+		select {
+		case bell <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -194,7 +211,11 @@ func (k *controller) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	k.now.Store(&served{engine, b.cfg})
+	next, err := newServed(engine, b.cfg)
+	if err != nil {
+		return err
+	}
+	close(k.now.Swap(next).over)
 	k.app.log.Info("the configuration was read anew")
 	k.ring()
 	return nil
@@ -217,7 +238,7 @@ func (k *controller) hear(ctx context.Context) {
 	}
 }
 
-// look does what is due, and brings sources up to what is wanted, whenever it is rung for, when there will be something to do, and from time to time.
+// look does what is due whenever it is rung for, when there will be something to do, and from time to time.
 func (k *controller) look(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -258,10 +279,10 @@ func (k *controller) look(ctx context.Context) {
 
 // round looks once, and tells when there will be more to do; zero: not as far as is known.
 func (k *controller) round(ctx context.Context) time.Time {
-	e := k.now.Load().engine
-	next, err := e.Work(ctx)
-	if err == nil && k.fill {
-		_, err = e.Fill(ctx)
+	next, err := k.now.Load().engine.Work(ctx)
+	select { // what was cleaned or is gone makes a difference to what is wanted
+	case k.wanted <- struct{}{}:
+	default:
 	}
 	if err != nil && ctx.Err() == nil {
 		k.app.log.Warn("what is due", "err", err) // it is recorded, and tried again

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"sync"
+
+	"github.com/hostler-project/hostler/director"
+)
+
+// direct has a director keep the sources of the newest configuration at what they want, until ctx ends. What is under way when the configuration
+// changes is carried out.
+func (k *controller) direct(ctx context.Context) {
+	now := k.now.Load()
+	opt := now.direct
+	opt.Pool, opt.Bell, opt.Log = now.engine, k.wanted, k.app.log
+	d, err := director.New(opt)
+	if err != nil {
+		k.app.log.Error("no director", "err", err) // of a mistake of ours alone
+		return
+	}
+	var changes sync.WaitGroup
+	defer changes.Wait()
+	changes.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-now.over:
+			}
+			now = k.now.Load()
+			next := now.direct
+			next.Pool = now.engine
+			d.Change(next)
+		}
+	})
+	_ = d.Run(ctx)
+}
