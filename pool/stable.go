@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -13,6 +14,8 @@ import (
 
 const (
 	stopGrace = time.Minute
+	// openPatience is how long a look waits for providers to open, all at once: one that hangs is no reason to leave the others alone.
+	openPatience = 5 * time.Second
 )
 
 // The reasons of instances that are being stopped and started, which both pass through the state of those being cleaned: whoever takes up the work of a
@@ -117,15 +120,36 @@ func (p *Pool) acquaint(ctx context.Context, failed map[string]error) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, openPatience)
+	defer cancel()
+	var mu sync.Mutex
+	var all sync.WaitGroup
 	for _, s := range p.ordered {
-		if s.Err != nil || !(busy[s.Name] || s.Reserve > 0 || s.Spare > 0 || s.Window > 0) {
+		if s.Err != nil || !(busy[s.Name] || s.Reserve > 0 || s.Spare > 0 || s.Window > 0) || p.isOpen(s) {
 			continue
 		}
-		if err := p.prepare(ctx, s); err != nil {
-			failed[s.Name] = err
+		all.Go(func() {
+			if err := p.prepare(ctx, s); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed[s.Name] = err
+			}
+		})
+	}
+	all.Wait()
+	return nil
+}
+
+// isOpen tells whether everything below a source is known and open.
+func (p *Pool) isOpen(s *source) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range s.all() {
+		if c.key == 0 || c.Type != poolType && p.providers[c.key] == nil {
+			return false
 		}
 	}
-	return nil
+	return true
 }
 
 // underWay returns how many instances are waited for, by source, how many of those being made a request waits for, and how many cold ones are on

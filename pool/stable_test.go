@@ -225,6 +225,29 @@ func TestStopped(t *testing.T) {
 	})
 }
 
+// TestHangingProvider: one source whose provider does not open is told as broken, and keeps the others waiting for a moment only.
+func TestHangingProvider(t *testing.T) {
+	sources := append(web(func(s *pool.Source) { s.Reserve = 1 }), pool.Source{Name: "bad", Type: "fake", Digest: "d", Reserve: 1})
+	change := func(o *pool.Options) {
+		open := o.Open
+		o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
+			if name == "bad" {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return open(ctx, name, typ, def)
+		}
+	}
+	inBubble(t, change, sources, func(t *testing.T, ctx context.Context, r *rig) {
+		start := time.Now()
+		snap, err := r.Snapshot(ctx, nil)
+		must(t, err)
+		if took := time.Since(start); took > 10*time.Second || snap.Sources[0].Broken == nil || snap.Sources[1].Broken != nil {
+			t.Errorf("after %v: %+v", took, snap.Sources)
+		}
+	})
+}
+
 // TestSweep: of many ready instances each look reads some, and in the end those that stood idle the longest are told, once all were seen.
 func TestSweep(t *testing.T) {
 	inBubble(t, nil, web(func(s *pool.Source) { s.Idle = time.Minute }), func(t *testing.T, ctx context.Context, r *rig) {

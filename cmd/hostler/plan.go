@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 
@@ -54,6 +55,17 @@ func (a *app) plan(ctx context.Context, names []string) error {
 	engine, err := a.embedded(ctx) // also where a controller runs: what it has is in the store
 	if err != nil {
 		return err
+	}
+	c, self, err := a.controller(ctx)
+	if err != nil {
+		return err
+	}
+	if c != nil {
+		_ = c.Close()
+		if self.Installation != a.store.Installation() {
+			return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("the controller keeps its state elsewhere, and tells its plan there only"),
+				Hint: "hostler plan, as the controller's user on its machine; or --embedded, for what is kept here"}
+		}
 	}
 	opt, err := directorOptions(a.cfg)
 	if err != nil {
