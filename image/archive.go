@@ -32,6 +32,9 @@ func (s *Store) openArchive(ctx context.Context, r reference, opt PullOptions, o
 	if err != nil && err != io.EOF {
 		return err
 	}
+	if n == 0 {
+		return contentf("the file is empty")
+	}
 	if !isPlain(head[:n]) {
 		image, err := beginsAsImage(f)
 		if err != nil {

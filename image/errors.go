@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"syscall"
@@ -50,6 +51,12 @@ func (s *Store) classify(ref reference, err error) error {
 		return err
 	}
 	kind, hint := error(compute.ErrFailed), ""
+	switch cut := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF); {
+	case cut && ref.kind != fromRegistry && ref.kind != fromDaemon:
+		err = fmt.Errorf("it is no tar archive, or its end is missing: %w", err)
+	case cut && ref.kind == fromRegistry && !errors.As(err, &answer) && !errors.As(err, &corrupt) && !errors.As(err, &content):
+		err = fmt.Errorf("%s broke the connection off: %w", ref.host(), err)
+	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &network):
 		return err

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type PullOptions struct {
 
 // Pull brings an image here and returns it. The name is one of
 //
+//	sha256:DIGITS                        one that is here already
 //	NAME[:TAG|@DIGEST], docker://NAME    of a registry, docker.io if none is named; credentials are docker's or podman's
 //	oci:DIR[:TAG]                        an OCI layout
 //	oci-archive:FILE[:TAG]               one in a tar file
@@ -41,6 +43,9 @@ type PullOptions struct {
 // All that comes is checked against its digest. Layers that are here already are not fetched; several calls, of several processes too, fetch a layer
 // once. After an error or the end of ctx nothing half-made counts, and the next call goes on with the layers that were whole.
 func (s *Store) Pull(ctx context.Context, ref string, opt PullOptions) (Image, error) {
+	if strings.HasPrefix(ref, "sha256:") { // of what is here alone: a registry's image has a name too
+		return s.findDigest(ref)
+	}
 	r, err := parse(ref, s.opt.Insecure)
 	if err != nil {
 		return Image{}, err
@@ -80,6 +85,9 @@ func (o *offer) close() {
 func (s *Store) pull(ctx context.Context, r reference, opt PullOptions) (Image, error) {
 	stamp, err := stampOf(r)
 	if errors.Is(err, fs.ErrNotExist) {
+		if _, there := os.Stat(r.path); there == nil {
+			return Image{}, failed("Pull", r.name, compute.ErrInvalid, errors.New("it is no OCI layout: there is no index.json in it"), "dir:"+r.path+" for a root file system as it is")
+		}
 		return Image{}, failed("Pull", r.name, compute.ErrNotFound, errors.New("no such file"), "")
 	}
 	if err != nil {

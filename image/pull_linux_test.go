@@ -207,7 +207,7 @@ func TestRootFileSystems(t *testing.T) {
 	}
 	for ref, kind := range map[string]error{
 		root + "/none": compute.ErrNotFound, tmp + "/none.tar": compute.ErrNotFound, "oci:": compute.ErrInvalid, "UPPER": compute.ErrInvalid,
-		"": compute.ErrInvalid, "a b": compute.ErrInvalid, "dir:" + tarred: compute.ErrInvalid, "docker-archive:" + tarred: compute.ErrFailed, "oci:" + root: compute.ErrNotFound,
+		"": compute.ErrInvalid, "a b": compute.ErrInvalid, "dir:" + tarred: compute.ErrInvalid, "docker-archive:" + tarred: compute.ErrFailed, "oci:" + root: compute.ErrInvalid,
 	} {
 		if _, err := s.Pull(t.Context(), ref, image.PullOptions{}); !errors.Is(err, kind) {
 			t.Errorf("%q: %v, want %v", ref, err, kind)

@@ -55,6 +55,9 @@ func parse(ref string, insecure []string) (reference, error) {
 	if ref == "" || strings.ContainsFunc(ref, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return bad(errors.New("not the name of an image"), hint)
 	}
+	if home, err := os.UserHomeDir(); err == nil {
+		ref = InHome(ref, home)
+	}
 	scheme, rest, _ := strings.Cut(ref, ":")
 	switch scheme {
 	case "oci", "oci-archive", "docker-archive", "dir":
@@ -85,7 +88,7 @@ func parse(ref string, insecure []string) (reference, error) {
 	case "docker-daemon":
 		n, err := name.ParseReference(rest)
 		if err != nil {
-			return bad(plainName(err), hint)
+			return bad(plainName(rest, err), hint)
 		}
 		return reference{kind: fromDaemon, tag: familiar(n), name: "docker-daemon:" + familiar(n)}, nil
 	case "docker":
@@ -99,15 +102,27 @@ func parse(ref string, insecure []string) (reference, error) {
 	}
 	n, err := name.ParseReference(ref)
 	if err != nil {
-		return bad(plainName(err), hint)
+		return bad(plainName(ref, err), hint)
 	}
 	if slices.Contains(insecure, n.Context().RegistryStr()) {
 		n, err = name.ParseReference(ref, name.Insecure)
 		if err != nil {
-			return bad(plainName(err), hint)
+			return bad(plainName(ref, err), hint)
 		}
 	}
 	return reference{kind: fromRegistry, reg: n, name: familiar(n)}, nil
+}
+
+// InHome writes a name of files that begin with "~/" out in full; others are left as they are, and so are all where home is "".
+func InHome(ref, home string) string {
+	scheme, path := "", ref
+	if s, rest, ok := strings.Cut(ref, ":"); ok && slices.Contains([]string{"oci", "oci-archive", "docker-archive", "dir"}, s) {
+		scheme, path = s+":", rest
+	}
+	if rest, ok := strings.CutPrefix(path, "~/"); ok && home != "" {
+		return scheme + filepath.Join(home, rest)
+	}
+	return ref
 }
 
 // parsePath is for what names a file or directory without a scheme.
@@ -123,7 +138,7 @@ func parsePath(ref string) (reference, bool, error) {
 	}
 	info, err := os.Stat(abs)
 	switch {
-	case err != nil && !isPath: // the name of a repository may end so too
+	case err != nil && !isPath && ofRegistry(ref): // the name of a repository may end so too
 		return reference{}, false, nil
 	case errors.Is(err, fs.ErrNotExist) && isTar:
 		return reference{kind: fromArchive, path: abs, name: abs}, true, nil // one that was here may be asked for by its name
@@ -140,6 +155,12 @@ func parsePath(ref string) (reference, bool, error) {
 		return reference{kind: fromLayout, path: abs, name: "oci:" + abs}, true, nil
 	}
 	return reference{kind: fromDir, path: abs, name: "dir:" + abs}, true, nil
+}
+
+// ofRegistry reports whether a name begins with a registry's host.
+func ofRegistry(ref string) bool {
+	host, _, more := strings.Cut(ref, "/")
+	return more && (host == "localhost" || strings.ContainsAny(host, ".:"))
 }
 
 // cutTag cuts PATH[:TAG], where both may hold colons: a path that exists is one.
@@ -162,7 +183,11 @@ func familiar(n name.Reference) string {
 	return full
 }
 
-// plainName shortens what the library says of a bad name.
-func plainName(err error) error {
-	return errors.New(strings.TrimPrefix(err.Error(), "could not parse reference: "))
+// plainName shortens what the library says of a bad name, which may be the name alone.
+func plainName(ref string, err error) error {
+	text := strings.TrimPrefix(err.Error(), "could not parse reference: ")
+	if text == ref {
+		return errors.New("not the name of an image: of small letters, digits, dots, dashes and slashes, with a host before it and a tag behind")
+	}
+	return errors.New(text)
 }

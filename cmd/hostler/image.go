@@ -51,7 +51,9 @@ func newImagePull(a *app) *cobra.Command {
   oci:DIR[:TAG]                  in an OCI layout;  oci-archive:FILE[:TAG]: in a tar file of one
   docker-archive:FILE[:NAME]     in what docker save wrote
   docker-daemon:NAME             in the local docker daemon
-  FILE.tar, .tar.gz, .tar.zst    a file with an image or a root file system in it`,
+  FILE.tar, .tar.gz, .tar.zst    a file with an image or a root file system in it
+
+~/ before FILE or DIR is your home.`,
 		Example: "  hostler image pull debian:12\n  hostler image pull --platform linux/arm64 registry.example.com/team/tool@sha256:...\n  hostler image pull ./root.tar.gz",
 		Args:    cobra.MinimumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) (candidates, cobra.ShellCompDirective) {
@@ -239,7 +241,11 @@ func (a *app) imageGC(ctx context.Context, opt image.GCOptions) error {
 	if a.flags.quiet {
 		return nil
 	}
-	return fprintf(a.out, "%s %s, %s, %s\n", verb, counted(len(v.Images), "image"), counted(v.Layers, "layer"), shortSize(v.Size))
+	size := shortSize(v.Size)
+	if v.Size < 1024 {
+		size = counted(int(v.Size), "byte")
+	}
+	return fprintf(a.out, "%s %s, %s: %s of disk\n", verb, counted(len(v.Images), "image"), counted(v.Layers, "layer"), size)
 }
 
 func (a *app) imageInspect(ref string) error {

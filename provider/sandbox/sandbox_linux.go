@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/provider/homes"
 	"github.com/hostler-project/hostler/provider/sandbox/cgroup"
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
@@ -183,7 +184,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 			Err: fmt.Errorf("this machine has %d cores and %s of memory", n, size(installed()))}
 	}
 	own := owner{Owner: p.homes.Owner(spec.ID), Image: spec.Image, Cores: spec.Cores, Memory: spec.Memory, Disk: spec.Disk}
-	own.Image = cmp.Or(own.Image, p.o.Image, hostImage)
+	own.Image = image.InHome(cmp.Or(own.Image, p.o.Image, hostImage), p.o.Home)
 	in, err := p.create(ctx, own)
 	return in, fault("Create", spec.ID, err)
 }
