@@ -93,6 +93,26 @@ func (e *Error) Unwrap() []error {
 	return out
 }
 
+// asking says whether a Create that failed may have begun to make something.
+type asking struct {
+	error
+	asked bool
+}
+
+func (a *asking) Unwrap() error { return a.error }
+
+// Unasked marks an error of Create: it came before anybody was asked for anything, so nothing was made and there is nothing to destroy.
+func Unasked(err error) error { return &asking{err, false} }
+
+// Asked takes such a mark away, for who knows of an earlier call.
+func Asked(err error) error { return &asking{err, true} }
+
+// WasUnasked reports whether an error of Create says that nothing was made.
+func WasUnasked(err error) bool {
+	var a *asking
+	return errors.As(err, &a) && !a.asked
+}
+
 // Hint returns the first hint found in err's tree, or "".
 func Hint(err error) string {
 	var e *Error

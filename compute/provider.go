@@ -21,7 +21,8 @@ type Spec struct {
 // not have: everything comes by argument or was given to its constructor. All methods may be called at once from many goroutines.
 type Provider interface {
 	// Create starts a computer named spec.ID; called again with that ID it returns the same one.
-	// It returns ErrNoCapacity when a quota or the place is full. The computer may still be booting on return.
+	// It returns ErrNoCapacity when a quota or the place is full. The computer may still be booting on return. An error of before anybody was asked
+	// is marked by Unasked: then there is nothing to destroy.
 	Create(ctx context.Context, spec Spec) (Instance, error)
 	// Destroy asks. nil means asked; only ErrNotFound proves the end, so callers repeat.
 	Destroy(ctx context.Context, id ID) error

@@ -266,7 +266,7 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 				case x.fresh && i.Worker != p.store.Worker():
 					// Somebody took it for the work of a dead process.
 				case x.err != nil && x.child != nil && x.child.err != nil:
-					err = p.forgo(tx, i) // the pool's own part was not begun
+					err = p.forgo(tx, i, "what is behind it could not be made, or was not fit") // the pool's own part was not begun
 				case x.fresh && x.child != nil:
 					// The pool may have done something to its child, so the child stays behind it until it is discarded, and is then cleaned.
 					if err = p.settle(tx, x); errors.Is(err, compute.ErrStale) || errors.Is(err, compute.ErrNotFound) {
@@ -302,8 +302,8 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 	return p.workOn(ctx, due)
 }
 
-// forgo forgets a pool's instance before a child that could not be made or is not fit.
-func (p *Pool) forgo(tx compute.Tx, i *compute.Instance) error {
+// forgo forgets an instance of which nothing was made.
+func (p *Pool) forgo(tx compute.Tx, i *compute.Instance, why string) error {
 	l, err := tx.LeaseOf(i.ID)
 	if err == nil {
 		err = endLease(tx, l, "not given")
@@ -311,7 +311,7 @@ func (p *Pool) forgo(tx compute.Tx, i *compute.Instance) error {
 	if err != nil && !errors.Is(err, compute.ErrNotFound) {
 		return err
 	}
-	return p.gone(tx, i, "what is behind it could not be made, or was not fit")
+	return p.gone(tx, i, why)
 }
 
 // spoil records that making or checking an instance failed, and counts failures to create against its source.
@@ -334,6 +334,9 @@ func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
 		if err := p.failed(tx, i, u.err); err != nil {
 			return err
 		}
+	}
+	if u.fresh && u.child == nil && i.ProviderID == "" && compute.WasUnasked(u.err) {
+		return p.forgo(tx, i, why) // who is not there cannot say that he made nothing
 	}
 	if u.fresh && i.ProviderID == "" && u.child == nil && (kindOf(u.err) == compute.ErrTimeout || errors.Is(u.err, context.Canceled)) {
 		why = lostAnswer + ": " + why

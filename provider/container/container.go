@@ -136,6 +136,9 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	if !plain(spec.ID) {
 		return compute.Instance{}, p.fault("Create", spec.ID, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("not a name for a container")})
 	}
+	if err := p.eng.meet(ctx); err != nil {
+		return compute.Instance{}, compute.Unasked(p.fault("Create", spec.ID, err))
+	}
 	err := p.room(ctx, spec)
 	var c *inspection
 	if err == nil {

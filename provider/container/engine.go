@@ -52,6 +52,15 @@ func (e *engine) dial(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
+// meet looks whether somebody is there to be asked.
+func (e *engine) meet(ctx context.Context) error {
+	conn, err := e.dial(ctx)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
 func (e *engine) forget() {
 	e.mu.Lock()
 	e.known = nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -80,5 +81,20 @@ func TestKinds(t *testing.T) {
 		if got := container.KindOf(errors.New(text)); got != kind {
 			t.Errorf("%s: %v, want %v", text, got, kind)
 		}
+	}
+}
+
+// TestNobodyThere: a Create that never reached an engine has made nothing, and says so.
+func TestNobodyThere(t *testing.T) {
+	p, err := container.Open(t.Context(), nil, container.Options{Source: "suite", Installation: "mine", Image: "x", Socket: filepath.Join(t.TempDir(), "nope.sock")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.Create(t.Context(), compute.Spec{ID: "one"})
+	if !errors.Is(err, compute.ErrUnavailable) || !compute.WasUnasked(err) {
+		t.Errorf("Create: %v, unasked: %v", err, compute.WasUnasked(err))
+	}
+	if err := p.Destroy(t.Context(), "one"); !errors.Is(err, compute.ErrUnavailable) || errors.Is(err, compute.ErrNotFound) {
+		t.Errorf("Destroy claims to know: %v", err) // of what was made earlier
 	}
 }

@@ -136,12 +136,16 @@ func (g *guarded) call(ctx context.Context, op string, id compute.ID, limited bo
 			return g.fault(op, id, nil, ctx.Err())
 		}
 	}
-	wait := g.o.Pause
+	wait, asked := g.o.Pause, false
 	for try := 0; ; try++ {
 		if err := g.turn(ctx); err != nil {
 			return g.fault(op, id, nil, err)
 		}
 		err := g.try(ctx, op, id, f)
+		if asked && compute.WasUnasked(err) {
+			err = compute.Asked(err) // this try did nothing, but one before it may have
+		}
+		asked = asked || err != nil && !compute.WasUnasked(err)
 		if try >= g.o.Retries || !passing(err) || ctx.Err() != nil {
 			return err
 		}

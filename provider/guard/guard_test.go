@@ -259,3 +259,23 @@ func TestFlaky(t *testing.T) {
 		}
 	})
 }
+
+// TestRetriedUnasked: a try that did nothing says nothing of the one before it.
+func TestRetriedUnasked(t *testing.T) {
+	gone := &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("broke off")}
+	for name, c := range map[string]struct {
+		errs    []error
+		unasked bool
+	}{
+		"never": {[]error{compute.Unasked(gone), compute.Unasked(gone)}, true},
+		"first": {[]error{gone, compute.Unasked(gone)}, false},
+		"last":  {[]error{compute.Unasked(gone), gone}, false},
+	} {
+		n := -1
+		p := guard.New(plain{func(context.Context, string) error { n++; return c.errs[n] }}, guard.Options{Retries: 1, Pause: time.Millisecond})
+		_, err := p.Create(t.Context(), compute.Spec{ID: "a"})
+		if !errors.Is(err, compute.ErrUnavailable) || compute.WasUnasked(err) != c.unasked || n != 1 {
+			t.Errorf("%s: %v, %v, after %d tries", name, err, compute.WasUnasked(err), n+1)
+		}
+	}
+}
