@@ -18,7 +18,7 @@ func newFacts(a *app) *cobra.Command {
 		Use:   "facts INSTANCE|LEASE",
 		Short: "Tell what an instance is and what it uses, as seen from inside",
 		Long: `Ask an instance for its system, processors, memory, disk and well-known programs, and for what it uses of these now. Instances that are reached by
-ssh cannot tell.`,
+ssh cannot tell. It shows too what is known of it from outside: its image, and which ports of this machine lead in.`,
 		Example: "  hostler facts local-local\n  hostler facts build --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -32,9 +32,10 @@ ssh cannot tell.`,
 
 // factsView is what `facts --json` prints.
 type factsView struct {
-	Instance string        `json:"instance"`
-	Facts    compute.Facts `json:"facts"`
-	Usage    usageView     `json:"usage"`
+	Instance string            `json:"instance"`
+	Known    map[string]string `json:"known,omitempty"`
+	Facts    compute.Facts     `json:"facts"`
+	Usage    usageView         `json:"usage"`
 }
 
 // usageView is compute.Usage with its time in seconds, as everywhere.
@@ -69,7 +70,7 @@ func (a *app) facts(ctx context.Context, name string, anyones bool) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	v := factsView{Instance: string(i.ID)}
+	v := factsView{Instance: string(i.ID), Known: i.Facts}
 	informer, ok := compute.As[compute.Informer](conn)
 	if !ok {
 		return &compute.Error{ID: i.ID, Kind: compute.ErrInvalid, Err: errors.New("this way into the computer cannot tell about it")}
@@ -96,6 +97,15 @@ func (a *app) printFacts(v factsView) error {
 		{"cpu", strconv.FormatFloat(u.CPU, 'f', 3, 64) + "s"}, {"processes", strconv.Itoa(u.Processes)}, {"oom kills", strconv.Itoa(u.OOMKills)},
 	} {
 		if err := fprintf(a.out, "%-10s %s\n", line[0], line[1]); err != nil {
+			return err
+		}
+	}
+	// What comes from outside and is not said by the inside already.
+	for _, name := range slices.Sorted(maps.Keys(v.Known)) {
+		if slices.Contains([]string{"os", "arch", "cores", "memory", "disk"}, name) {
+			continue
+		}
+		if err := fprintf(a.out, "%-10s %s\n", printable(name), printable(v.Known[name])); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,20 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+// TestFactsNamePorts: a free port that was taken is of no use to who cannot find it.
+func TestFactsNamePorts(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{out: &out}
+	v := factsView{Instance: "box-1", Known: map[string]string{"port 8080/tcp": "127.0.0.1:49153", "image": "tiny\x1b[31m", "cores": "64"}}
+	if err := a.printFacts(v); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); !strings.Contains(text, "\nport 8080/tcp 127.0.0.1:49153\n") || strings.ContainsRune(text, 27) || strings.Contains(text, "64\n") {
+		t.Errorf("%q", text)
+	}
+}
