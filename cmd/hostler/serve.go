@@ -206,6 +206,8 @@ func (k *controller) ring() {
 func (k *controller) reload(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReloading)
+	defer func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyReady) }()
 	b := k.app.afresh()
 	engine, err := b.embedded(ctx)
 	if err != nil {
