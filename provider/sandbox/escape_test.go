@@ -256,6 +256,9 @@ func tryEscapes(t *testing.T) {
 			if got := newJail(t, e.options).try("", e.words...); !refused(got) {
 				t.Errorf("with all defences: %s", got)
 			}
+			if os.Getenv(aheadEnv) != "" {
+				return // without defences it is as without that
+			}
 			o, kernel := e.options, e.kernel == "all"
 			o.Without = e.without
 			if os.Geteuid() != 0 {
