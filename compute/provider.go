@@ -39,6 +39,13 @@ type Fixed interface {
 	Names() []string
 }
 
+// Prober is a provider that can say, before it makes anything, what would keep it from that.
+type Prober interface {
+	// Probe looks, cheaply and changing nothing, for what a computer of spec needs; spec.ID is not looked at. An error says why no computer could be made now; note is what is to be known where one could, as that
+	// something has to be fetched first; "": nothing. What is not looked at may still go wrong.
+	Probe(ctx context.Context, spec Spec) (note string, err error)
+}
+
 // Standing is a Fixed provider whose computers need no making: they can be handed out without asking anybody.
 type Standing interface {
 	// Standing tells what is known of a computer, without I/O on it or for it. ok is false when there is none of that name.

@@ -41,8 +41,8 @@ func newDoctor(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what works on this machine, what does not and why, and how to mend it",
-		Long: `Look at this machine, the configuration, the state and each source, and change nothing. A source's provider is opened, and its machines are
-listed where it has any; none is made. Exit status 1 when something fails that is configured here or that everything needs.`,
+		Long: `Look at this machine, the configuration, the state and each source, and change nothing. A source's provider is opened, what it
+needs (image, mounts) is looked for, and its machines are listed where it has any; none is made. Exit status 1 when something fails that is configured here or that everything needs.`,
 		Example: "  hostler doctor",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context()) },
@@ -262,6 +262,10 @@ func (a *app) checkSource(ctx context.Context, engine *pool.Pool, s *config.Sour
 	if err == nil {
 		_, err = p.List(ctx)
 	}
+	note := ""
+	if prober, ok := compute.As[compute.Prober](p); ok && err == nil {
+		note, err = prober.Probe(ctx, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor})
+	}
 	if err != nil {
 		hint := compute.Hint(err)
 		if hint == "" {
@@ -272,6 +276,9 @@ func (a *app) checkSource(ctx context.Context, engine *pool.Pool, s *config.Sour
 	if _, known := kinds()[s.Type]; !known {
 		path, _ := exec.LookPath("hostler-source-" + s.Type)
 		return checkView{"ok", what, s.Type + ", by " + path, ""}
+	}
+	if note != "" {
+		return checkView{"warn", what, s.Type + ": " + note, ""}
 	}
 	return checkView{"ok", what, s.Type, ""}
 }

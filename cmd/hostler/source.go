@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/hook"
+	"github.com/hostler-project/hostler/provider/exec"
 )
 
 // sourceDetail is what `source show --json` prints; values that could be secrets are not in it.
@@ -73,8 +74,14 @@ func (a *app) sourceList() error {
 	views := []configuredView{}
 	var rows [][]string
 	for _, s := range cfg.Sources {
-		views = append(views, configuredView{s.Name, s.Type, s.File, append([]string{}, s.Shadowed...), text(s.Err)})
-		rows = append(rows, []string{s.Name, s.Type, printable(text(s.Err))})
+		wrong := text(s.Err)
+		if _, known := kinds()[s.Type]; !known && s.Type != "pool" && wrong == "" {
+			if _, err := exec.Find("", s.Type); err != nil {
+				wrong = plain(err)
+			}
+		}
+		views = append(views, configuredView{s.Name, s.Type, s.File, append([]string{}, s.Shadowed...), wrong})
+		rows = append(rows, []string{s.Name, s.Type, printable(wrong)})
 	}
 	if a.flags.json {
 		return a.printJSON(views)

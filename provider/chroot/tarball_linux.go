@@ -44,14 +44,8 @@ func (p *Provider) baseLock(ctx context.Context) (*os.File, error) {
 
 // lower returns the directory that an instance of now is made over: the base itself, or the base tarball unpacked. The caller has the base lock.
 func (p *Provider) lower(ctx context.Context) (string, error) {
-	fi, err := os.Stat(p.o.Base)
+	fi, err := p.baseInfo()
 	if err != nil {
-		return "", baseError(p.o.Base, err)
-	}
-	if !fi.IsDir() && !fi.Mode().IsRegular() {
-		return "", baseError(p.o.Base, errors.New("neither a directory nor a file"))
-	}
-	if err := trustBase(p.o.Base); err != nil {
 		return "", err
 	}
 	if fi.IsDir() {

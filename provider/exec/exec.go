@@ -25,23 +25,31 @@ type Provider struct {
 
 var _ compute.Provider = (*Provider)(nil)
 
+// Find finds the executable of a source's type.
+func Find(source, typ string) (string, error) {
+	name := "hostler-source-" + typ
+	path, err := exec.LookPath(name)
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if typ == "" || strings.ContainsAny(typ, "/\x00") || err != nil {
+		return "", &compute.Error{
+			Op: "exec.Open", ID: compute.ID(source), Kind: compute.ErrInvalid, Err: fmt.Errorf("there is no source type %q, and no executable %s on PATH", typ, name),
+			Hint: "`hostler doctor` lists the types; an executable of that name makes a new one",
+		}
+	}
+	return path, nil
+}
+
 // Open finds the executable and asks it what it can do. ErrInvalid: there is none, or none that can be started.
 func Open(ctx context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	o.Timeout = cmp.Or(o.Timeout, 10*time.Minute)
 	p := &Provider{o: o, log: log, path: o.Path}
 	if p.path == "" {
-		name := "hostler-source-" + o.Type
-		path, err := exec.LookPath(name)
-		if err == nil {
-			path, err = filepath.Abs(path)
+		var err error
+		if p.path, err = Find(o.Source, o.Type); err != nil {
+			return nil, err
 		}
-		if o.Type == "" || strings.ContainsAny(o.Type, "/\x00") || err != nil {
-			return nil, &compute.Error{
-				Op: "exec.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf("there is no source type %q, and no executable %s on PATH", o.Type, name),
-				Hint: "`hostler doctor` lists the types; an executable of that name makes a new one",
-			}
-		}
-		p.path = path
 	}
 	p.o.Type = cmp.Or(o.Type, strings.TrimPrefix(filepath.Base(p.path), "hostler-source-"))
 	a, err := p.call(ctx, "describe", "", nil)

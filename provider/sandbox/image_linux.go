@@ -172,24 +172,33 @@ func shares(words []string, home string) ([]share, error) {
 	return out, nil
 }
 
+// real returns where a share really is, if it may be shared. own are directories of hostler's.
+func (s share) real(own []string, root bool) (string, error) {
+	fail := func(err error, hint string) (string, error) {
+		return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("mounts = %s: %w", s.from, err), Hint: hint}
+	}
+	from, err := filepath.EvalSymlinks(s.from)
+	if err == nil && root {
+		err = ownLinks(s.from)
+	}
+	if err != nil {
+		return fail(err, "")
+	}
+	for _, dir := range own {
+		if real, err := filepath.EvalSymlinks(dir); err == nil && (below(real, from) || below(from, real)) {
+			return fail(fmt.Errorf("hostler's own %s is in it", dir), "share directories beside that: who can write there decides what hostler does on this machine")
+		}
+	}
+	return from, nil
+}
+
 // sharePieces shows what the source shares.
 func (t *trees) sharePieces(all []share, own []string) ([]enter.Piece, error) {
 	var out []enter.Piece
 	for _, s := range all {
-		fail := func(err error, hint string) ([]enter.Piece, error) {
-			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("mounts = %s: %w", s.from, err), Hint: hint}
-		}
-		from, err := filepath.EvalSymlinks(s.from)
-		if err == nil && t.users >= 0 {
-			err = ownLinks(s.from)
-		}
+		from, err := s.real(own, t.users >= 0)
 		if err != nil {
-			return fail(err, "")
-		}
-		for _, dir := range own {
-			if real, err := filepath.EvalSymlinks(dir); err == nil && (below(real, from) || below(from, real)) {
-				return fail(fmt.Errorf("hostler's own %s is in it", dir), "share directories beside that: who can write there decides what hostler does on this machine")
-			}
+			return nil, err
 		}
 		tree, err := t.tree(from)
 		if err != nil {

@@ -1,0 +1,34 @@
+package image
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Probe reports whether an image is here, to be used as it is. Where it is not, the error says why it could not be pulled, as far as that is seen
+// without asking anybody: its files are not there. The same names as for Pull.
+func (s *Store) Probe(ref string) (here bool, err error) {
+	_, err = s.Find(ref)
+	if err == nil {
+		return true, nil
+	}
+	if !errors.Is(err, compute.ErrNotFound) {
+		return false, err
+	}
+	r, perr := parse(ref, s.opt.Insecure)
+	if perr != nil || r.kind == fromDir {
+		return false, err // a digest that is not here is nowhere
+	}
+	if _, err := stampOf(r); errors.Is(err, fs.ErrNotExist) {
+		if _, there := os.Stat(r.path); there == nil {
+			return false, failed("Probe", r.name, compute.ErrInvalid, errors.New("it is no OCI layout: there is no index.json in it"), "")
+		}
+		return false, failed("Probe", r.name, compute.ErrNotFound, errors.New("no such file"), "")
+	} else if err != nil {
+		return false, failed("Probe", r.name, compute.ErrFailed, err, "")
+	}
+	return false, nil
+}

@@ -1,0 +1,29 @@
+package chroot
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+var _ compute.Prober = (*Provider)(nil)
+
+// Probe looks at the base.
+func (p *Provider) Probe(context.Context, compute.Spec) (note string, err error) {
+	_, err = p.baseInfo()
+	return "", fault("Probe", compute.ID(p.o.Source), err)
+}
+
+// baseInfo says what the base is, if it can be one.
+func (p *Provider) baseInfo() (os.FileInfo, error) {
+	fi, err := os.Stat(p.o.Base)
+	if err != nil {
+		return nil, baseError(p.o.Base, err)
+	}
+	if !fi.IsDir() && !fi.Mode().IsRegular() {
+		return nil, baseError(p.o.Base, errors.New("neither a directory nor a file"))
+	}
+	return fi, trustBase(p.o.Base)
+}

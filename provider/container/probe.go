@@ -1,0 +1,47 @@
+package container
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+var _ compute.Prober = (*Provider)(nil)
+
+// Probe asks the engine for the image, and looks for what is to be shown inside.
+func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, err error) {
+	fail := func(kind, err error, hint string) (string, error) {
+		return "", p.fault("Probe", compute.ID(p.o.Source), &compute.Error{Kind: kind, Err: err, Hint: hint})
+	}
+	if err := p.eng.meet(ctx); err != nil {
+		return "", p.fault("Probe", compute.ID(p.o.Source), err)
+	}
+	for _, m := range p.plan.mounts {
+		if _, err := os.Stat(m.Source); m.Type == "bind" && filepath.IsAbs(m.Source) && os.IsNotExist(err) {
+			return fail(compute.ErrInvalid, fmt.Errorf("mounts: %w", err), "")
+		}
+	}
+	image := cmp.Or(spec.Image, p.o.Image)
+	if image == "" {
+		return "no image is set: each request has to name one", nil
+	}
+	if _, err := name.ParseReference(image, name.WeakValidation); err != nil {
+		return fail(compute.ErrInvalid, fmt.Errorf("image = %s: %w", image, err), "")
+	}
+	var img imageInfo
+	err = p.eng.do(ctx, http.MethodGet, "/images/"+image+"/json", nil, nil, &img)
+	switch {
+	case status(err) == http.StatusNotFound && p.o.Pull == "never":
+		return fail(compute.ErrNotFound, fmt.Errorf("image %s is not at the engine, and pull = never", image), "pull or build it there, or leave pull out")
+	case status(err) == http.StatusNotFound:
+		return "the image " + image + " is not pulled yet", nil
+	}
+	return "", p.fault("Probe", compute.ID(p.o.Source), err)
+}

@@ -1,0 +1,34 @@
+package sandbox
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image"
+)
+
+var _ compute.Prober = (*Provider)(nil)
+
+// Probe looks for the image and for what is to be shown inside.
+func (p *Provider) Probe(_ context.Context, spec compute.Spec) (note string, err error) {
+	fail := func(err error) (string, error) { return "", fault("Probe", compute.ID(p.o.Source), err) }
+	for _, s := range p.shares {
+		if _, err := s.real(p.o.State, p.root); err != nil {
+			return fail(err)
+		}
+	}
+	name := image.InHome(cmp.Or(spec.Image, p.o.Image, hostImage), p.o.Home)
+	if name == hostImage {
+		return "", nil
+	}
+	store, err := image.Open(p.o.Images, image.Options{})
+	if err != nil {
+		return fail(err)
+	}
+	here, err := store.Probe(name)
+	if err == nil && !here {
+		note = "the image " + name + " is not pulled yet"
+	}
+	return note, err
+}

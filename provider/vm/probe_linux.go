@@ -1,0 +1,37 @@
+package vm
+
+import (
+	"cmp"
+	"context"
+	"os"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+var _ compute.Prober = (*Provider)(nil)
+
+// Probe looks for qemu and for the files that machines are made from.
+func (p *Provider) Probe(_ context.Context, spec compute.Spec) (note string, err error) {
+	if err := p.place(); err != nil {
+		return "", err
+	}
+	if _, err := p.qemu(); err != nil {
+		return "", err
+	}
+	for key, path := range map[string]string{"kernel": p.o.Kernel, "initrd": p.o.Initrd, "seed": p.o.Seed} {
+		if path == "" {
+			continue
+		}
+		if _, err := os.Stat(path); err != nil {
+			return "", imageError(key, path, err)
+		}
+	}
+	image := cmp.Or(spec.Image, p.o.Image)
+	if image == "" {
+		return "no image is set: each request has to name one", nil
+	}
+	if _, err := inspect(image); err != nil {
+		return "", imageError("image", image, err)
+	}
+	return "", nil
+}
