@@ -59,7 +59,13 @@ func onDisk(dir string, sources []pool.Source, step func(string)) (*pool.Pool, *
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := pool.New(pool.Options{Store: st, Sources: sources, NewID: uuid.NewString, Step: step,
+	p, err := engineOn(dir, st, sources, step)
+	return p, st, err
+}
+
+// engineOn is an engine on an open store, with its fakes in a directory.
+func engineOn(dir string, st pool.Store, sources []pool.Source, step func(string)) (*pool.Pool, error) {
+	return pool.New(pool.Options{Store: st, Sources: sources, NewID: uuid.NewString, Step: step,
 		Open: func(ctx context.Context, name, _ string, _ []byte) (compute.Provider, error) {
 			return fake.Open(ctx, slog.New(slog.DiscardHandler), fake.Options{Source: name, Installation: st.Installation(),
 				Dir: filepath.Join(dir, "fakes", name), State: "disk"})
@@ -77,7 +83,6 @@ func onDisk(dir string, sources []pool.Source, step func(string)) (*pool.Pool, *
 			}
 			return nil
 		}})
-	return p, st, err
 }
 
 // crashOps are what the dying process does.
@@ -310,7 +315,7 @@ func inventory(t *testing.T, what, dir string, st *sqlite.Store, records map[com
 }
 
 // stock compares what is at the provider's with the records.
-func stock(t *testing.T, what, dir, source string, st *sqlite.Store, records map[compute.ID]bool) {
+func stock(t *testing.T, what, dir, source string, st pool.Store, records map[compute.ID]bool) {
 	t.Helper()
 	there := listed(t, dir, source, st.Installation())
 	for _, id := range there {

@@ -3,11 +3,15 @@ package pool_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +23,9 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store/postgres"
+	"github.com/hostler-project/hostler/store/postgres/pgtest"
+	"github.com/hostler-project/hostler/store/storetest"
 )
 
 func init() { children["history"] = historyChild }
@@ -38,9 +45,25 @@ func monotonic() int64 {
 	return ts.Nano()
 }
 
+// onAny opens an engine on the store that a directory is for: a database where it has an address, else a file.
+func onAny(dir string, sources []pool.Source) (*pool.Pool, storetest.Handle, error) {
+	dsn, err := os.ReadFile(filepath.Join(dir, "postgres"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return onDisk(dir, sources, nil)
+	} else if err != nil {
+		return nil, nil, err
+	}
+	st, err := postgres.Open(context.Background(), string(dsn), postgres.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := engineOn(dir, st, sources, nil)
+	return p, st, err
+}
+
 // historyChild takes and gives back, and prints when.
 func historyChild(dir string, args []string) error {
-	p, st, err := onDisk(dir, historySources, nil)
+	p, st, err := onAny(dir, historySources)
 	if err != nil {
 		return err
 	}
@@ -104,9 +127,35 @@ var leaseModel = porcupine.Model{
 }
 
 // TestHistory lets processes compete, kills some at any moment, and checks that what all of them saw can have happened one after the other.
-func TestHistory(t *testing.T) {
+func TestHistory(t *testing.T) { history(t, t.TempDir(), 10, 25, nil) }
+
+// TestHistoryPostgres has the processes share a database, whose connections are cut too.
+func TestHistoryPostgres(t *testing.T) {
+	server := pgtest.Start(t)
 	dir := t.TempDir()
-	const processes, rounds = 10, 25
+	must(t, os.WriteFile(filepath.Join(dir, "postgres"), []byte(server.Database(t)), 0o600))
+	history(t, dir, 6, 25, func() error { return server.Cut(t.Context()) })
+}
+
+// history has so many processes, at any time, take and give back so many times; disturb, if there is one, is called now and then.
+func history(t *testing.T, dir string, processes, rounds int, disturb func() error) {
+	if disturb != nil {
+		stop, over := make(chan struct{}), make(chan struct{})
+		defer func() { close(stop); <-over }()
+		go func() {
+			defer close(over)
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Duration(200+rand.IntN(600)) * time.Millisecond):
+					if err := disturb(); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		}()
+	}
 	var mu sync.Mutex
 	var ops []porcupine.Operation
 	var wg sync.WaitGroup
@@ -164,14 +213,22 @@ func TestHistory(t *testing.T) {
 	}
 	t.Logf("%d leases by %d processes, some of them killed", given, processes*3)
 
-	p, st, err := onDisk(dir, historySources, nil)
+	p, st, err := onAny(dir, historySources)
 	must(t, err)
 	defer st.Close()
-	_, err = p.Work(t.Context())
-	must(t, err)
+	// Where a worker whose connection is cut may come back, what the killed have left is theirs for some seconds.
+	var is []compute.Instance
+	for limit := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		_, err = p.Work(t.Context())
+		must(t, err)
+		is, err = p.Instances(t.Context(), compute.InstanceQuery{})
+		must(t, err)
+		busy := func(i compute.Instance) bool { return i.State != compute.Ready }
+		if !slices.ContainsFunc(is, busy) || disturb == nil || time.Now().After(limit) {
+			break
+		}
+	}
 	records := map[compute.ID]bool{}
-	is, err := p.Instances(t.Context(), compute.InstanceQuery{})
-	must(t, err)
 	for _, i := range is {
 		if i.Source != "few" || i.State != compute.Ready {
 			t.Errorf("in the end %s is %s", i.ID, i.State)

@@ -176,15 +176,12 @@ func BenchmarkPair(b *testing.B) {
 			}
 			floor := bare(b, dsn, 10_000, c.callers)
 			ours := func(n int) error { return pair(sts[n%c.handles]) }
-			n := 200 * c.callers
-			if c.callers > 8 {
-				n = 3000
-			}
-			each(b, c.callers, n/4, floor)
-			each(b, c.callers, n/4, ours)
+			n := max(100, 20*c.callers) // short, so that some rounds are not disturbed
+			each(b, c.callers, n, floor)
+			each(b, c.callers, n, ours)
 			for b.Loop() {
 				var bareTime, ourTime time.Duration
-				for range 5 { // the best of each: what else the machine does befalls both
+				for range 20 { // the best of each: what else the machine does befalls both
 					if d := each(b, c.callers, n, floor); bareTime == 0 || d < bareTime {
 						bareTime = d
 					}

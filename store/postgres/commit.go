@@ -185,16 +185,15 @@ func (s *Store) back(t *tx, err error) error {
 // finish writes what a transaction has left to write, and commits, in one round trip. The condition on the version makes an error of what is not as
 // it was, which the server takes for all of it.
 func (s *Store) finish(t *tx, many bool) error {
-	var qs []query
-	if !t.began {
-		qs = append(qs, query{text: "BEGIN"})
-	}
 	m := t.m
-	qs = append(qs, query{text: `UPDATE turn SET version = $1::bigint + 1 / (version = $1::bigint)::integer, instance = $2, lease = $3, waiter = $4, event = $5,
+	qs := []query{{text: `UPDATE turn SET version = $1::bigint + 1 / (version = $1::bigint)::integer, instance = $2, lease = $3, waiter = $4, event = $5,
  done = done || jsonb_build_object($6::bigint, version + 1)`,
-		args: []any{m.version, m.last.instance, m.last.lease, m.last.waiter, m.last.event, s.Worker()}})
+		args: []any{m.version, m.last.instance, m.last.lease, m.last.waiter, m.last.event, s.Worker()}}}
 	qs = append(qs, t.flush()...)
-	err := t.s.run(append(qs, query{text: "COMMIT"})...)
+	if t.began { // else what is sent together is a transaction by itself
+		qs = append(qs, query{text: "COMMIT"})
+	}
+	err := t.s.run(qs...)
 	switch {
 	case err == nil:
 		if t.began {
@@ -207,7 +206,6 @@ func (s *Store) finish(t *tx, many bool) error {
 	case errors.Is(err, errLost):
 		return s.outcome(err, m.version+1)
 	}
-	t.began = true
 	if moved(err) {
 		return s.back(t, errMoved)
 	}
@@ -299,7 +297,7 @@ func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
 	for tries := 0; ; tries++ {
 		err := s.view(ctx, fn)
 		// A connection that was cut while nobody used it is found out now.
-		if !errors.Is(err, errLost) || tries > 0 || ctx.Err() != nil {
+		if !errors.Is(err, errLost) || tries == again || ctx.Err() != nil {
 			return wrap(err)
 		}
 		s.mu.Lock()
@@ -311,6 +309,9 @@ func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
 		}
 	}
 }
+
+// again is how often what only reads is tried once more on another connection, without a pause: for cuts, not for a server that is not there.
+const again = 3
 
 func (s *Store) view(ctx context.Context, fn func(compute.Tx) error) error {
 	var r *session

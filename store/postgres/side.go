@@ -27,7 +27,7 @@ func (d *side) forget(worker int64) {
 	delete(d.free, worker)
 }
 
-// use gives the connection to f, and once more another where it was lost.
+// use gives the connection to f, and another where it was lost.
 func (d *side) use(s *Store, f func(*session) error) error {
 	d.turns <- struct{}{}
 	defer func() { <-d.turns }()
@@ -46,7 +46,7 @@ func (d *side) use(s *Store, f func(*session) error) error {
 			d.s.conn.Close(ended())
 			d.s = nil
 		}
-		if tries > 0 {
+		if tries == again {
 			return err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // schema is the newest migration; a database with a higher number was written by a newer hostler.
@@ -98,9 +99,16 @@ func Open(ctx context.Context, address string, opt Options) (*Store, error) {
 	if s.config.RuntimeParams["application_name"] == "" {
 		s.config.RuntimeParams["application_name"] = "hostler"
 	}
-	if err := s.start(ctx); err != nil {
+	for tries := 0; ; tries++ {
+		err := s.start(ctx)
+		if err == nil {
+			break
+		}
 		s.end()
-		return nil, s.openError(err)
+		var refused *pgconn.ConnectError
+		if tries == again || ctx.Err() != nil || !broken(err) || errors.As(err, &refused) {
+			return nil, s.openError(err)
+		}
 	}
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.watched.Go(func() { s.watch(ctx) })
