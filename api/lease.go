@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"math"
 	"time"
 
@@ -27,10 +28,30 @@ type Lease struct {
 	Pool       string            `json:"pool,omitempty" doc:"the pool's instance that holds it"`
 }
 
+// KeyHeader is the header by which a request that makes something has a key of its asker's choice: the same request again is answered the same, and another
+// one with that key is a conflict.
+const KeyHeader = "Idempotency-Key"
+
+// KeyLabel is the label of leases that were given to a request with a key. It is not shown.
+const KeyLabel = "hostler.request"
+
+// ShownLabels are the labels of a lease that people are told of.
+func ShownLabels(labels map[string]string) map[string]string {
+	if _, ok := labels[KeyLabel]; !ok {
+		return labels
+	}
+	if len(labels) == 1 {
+		return nil
+	}
+	labels = maps.Clone(labels)
+	delete(labels, KeyLabel)
+	return labels
+}
+
 // NewLease is the document of a lease.
 func NewLease(l compute.Lease) Lease {
 	return Lease{
-		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Purpose: l.Purpose, Labels: l.Labels,
+		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Purpose: l.Purpose, Labels: ShownLabels(l.Labels),
 		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: l.TTL.Seconds(), Idle: l.Idle.Seconds(), Expires: when(l.Expires),
 		Deadline: when(l.Deadline()), PID: l.For.PID, Pool: string(l.Pool),
 	}

@@ -108,9 +108,22 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 
 // do asks, and reads the answer into out unless that is nil.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, in, out any) error {
+	return c.doAs(ctx, "", method, path, query, in, out)
+}
+
+// create asks with a key by which the same request again makes nothing a second time.
+func (c *Client) create(ctx context.Context, path string, query url.Values, in, out any) error {
+	return c.repeat(ctx, func(key string) error { return c.doAs(ctx, key, http.MethodPost, path, query, in, out) })
+}
+
+// doAs is do, with a key or "".
+func (c *Client) doAs(ctx context.Context, key, method, path string, query url.Values, in, out any) error {
 	r, err := c.request(ctx, method, path, query, in)
 	if err != nil {
 		return err
+	}
+	if key != "" {
+		r.Header.Set(api.KeyHeader, key)
 	}
 	answer, err := c.http.Do(r)
 	if err != nil {
@@ -142,6 +155,9 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	var ue *url.Error
 	if errors.As(err, &ue) {
 		err = ue.Err // the address is said once
+	}
+	if dial := (*net.OpError)(nil); !errors.As(err, &dial) || dial.Op != "dial" {
+		err = &lost{err}
 	}
 	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("the controller %s: %w", c.base.Host, err), Hint: "is `hostler serve` running there?"}
 }

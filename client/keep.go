@@ -14,7 +14,7 @@ func (c *Client) Fill(ctx context.Context, names ...string) ([]compute.ID, error
 	var out struct {
 		Made []string `json:"made"`
 	}
-	err := c.do(ctx, http.MethodPost, "/v1/fill", url.Values{"source": names}, nil, &out)
+	err := c.create(ctx, "/v1/fill", url.Values{"source": names}, nil, &out)
 	made := make([]compute.ID, len(out.Made))
 	for i, n := range out.Made {
 		made[i] = compute.ID(n)
@@ -44,6 +44,6 @@ func (c *Client) Work(ctx context.Context) error {
 // Test makes an instance of a source, runs `true` on it and discards it, each timed.
 func (c *Client) Test(ctx context.Context, name string) (compute.TestResult, error) {
 	var out api.TestResult
-	err := c.do(ctx, http.MethodPost, "/v1/sources/"+url.PathEscape(name)+"/test", nil, nil, &out)
+	err := c.create(ctx, "/v1/sources/"+url.PathEscape(name)+"/test", nil, nil, &out)
 	return out.Compute(), err
 }

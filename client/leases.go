@@ -16,7 +16,8 @@ import (
 // Acquire asks for leases. Where it has to wait, req.Notify hears how it comes on. When ctx ends the request is given up.
 func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 	var out api.Acquired
-	if err := c.ask(ctx, req, &out); err != nil {
+	err := c.repeat(ctx, func(key string) error { return c.ask(ctx, req, key, &out) })
+	if err != nil {
 		return nil, err
 	}
 	leases := make([]compute.Lease, len(out.Leases))
@@ -26,12 +27,13 @@ func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Le
 	return leases, nil
 }
 
-// ask makes a request for leases. The answer is a document at once, or a stream of events that ends with it.
-func (c *Client) ask(ctx context.Context, req compute.Request, out *api.Acquired) error {
+// ask makes a request for leases once. The answer is a document at once, or a stream of events that ends with it.
+func (c *Client) ask(ctx context.Context, req compute.Request, key string, out *api.Acquired) error {
 	r, err := c.request(ctx, http.MethodPost, "/v1/leases", nil, api.NewAcquireRequest(req))
 	if err != nil {
 		return err
 	}
+	r.Header.Set(api.KeyHeader, key)
 	if req.Notify != nil {
 		r.Header.Set("Accept", "application/json, "+api.EventStream)
 	}
@@ -84,7 +86,7 @@ func (c *Client) Extend(ctx context.Context, who compute.Who, ttl time.Duration,
 	out := make([]compute.Lease, 0, len(names))
 	for _, n := range names {
 		var l api.Lease
-		if err := c.do(ctx, http.MethodPost, "/v1/leases/"+url.PathEscape(string(n))+"/extend", as(who), api.NewExtendRequest(ttl), &l); err != nil {
+		if err := c.create(ctx, "/v1/leases/"+url.PathEscape(string(n))+"/extend", as(who), api.NewExtendRequest(ttl), &l); err != nil {
 			return out, err
 		}
 		out = append(out, l.Compute())

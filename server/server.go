@@ -42,7 +42,7 @@ type Owner interface {
 	Leaf(ctx context.Context, id compute.ID) (compute.Instance, error)
 }
 
-// Options join a server to its surroundings. All but Private, Work, Ending, Log and Ring are required.
+// Options join a server to its surroundings. All but Private, Memory, Work, Ending, Log and Ring are required.
 type Options struct {
 	Engine  func() Engine // the newest, as configurations change
 	Version string        // of hostler
@@ -56,6 +56,8 @@ type Options struct {
 	Ready func(ctx context.Context) error
 	// Reload has the configuration read anew; what is wrong with it changes nothing.
 	Reload func(ctx context.Context) error
+	// Memory keeps what was answered to requests with the header Idempotency-Key. nil: such keys mean nothing.
+	Memory Memory
 	// Work does what is due, such as ending leases that are over, and returns when that is done. nil: what is due is done in time anyway.
 	Work func(ctx context.Context) error
 	// Ending is closed when the controller is about to end: streams of events end, and so do requests that wait in the queue. nil: it never is.
@@ -73,7 +75,9 @@ const (
 
 type server struct {
 	Options
-	api huma.API
+	api     huma.API
+	flights flights
+	given   given
 }
 
 // New returns the handler of the API.
@@ -105,7 +109,7 @@ func New(opt Options) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, &compute.Error{Kind: compute.ErrNotFound, Err: errors.New(r.Method + " " + r.URL.Path + ": no such path"), Hint: "GET /openapi.json has them all"})
 	})
-	return s.guard(mux)
+	return s.guard(s.once(mux))
 }
 
 // Serve serves what comes on a listener until ctx ends; then it waits, so long at most, for the requests that are being served. It gives srv the limits

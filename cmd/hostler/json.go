@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -141,7 +142,7 @@ func viewPhases(p compute.Phases) phasesView {
 
 func viewLease(l compute.Lease) leaseView {
 	return leaseView{
-		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Purpose: l.Purpose, Labels: l.Labels,
+		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Purpose: l.Purpose, Labels: api.ShownLabels(l.Labels),
 		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: l.TTL.Seconds(), Idle: l.Idle.Seconds(), Expires: when(l.Expires),
 		Deadline: when(l.Deadline()), PID: l.For.PID, Pool: string(l.Pool),
 	}

@@ -102,7 +102,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	if err != nil {
 		return err
 	}
-	k := &controller{app: a, bell: make(chan struct{}, 1), wanted: make(chan struct{}, 1)}
+	k := &controller{app: a, bell: make(chan struct{}, 1), wanted: make(chan struct{}, 1), answers: newAnswers(a.store, a.log)}
 	first, err := newServed(engine, a.cfg)
 	if err != nil {
 		return err
@@ -118,10 +118,13 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version, Authenticate: authenticate(listeners.token),
 		Identity: k.identity, Private: func(source string) bool { return ownOnly(k.now.Load().cfg, source) },
 		Ready: func(ctx context.Context) error { _, err := k.now.Load().engine.Status(ctx); return err }, Reload: k.reload, Ring: k.ring, Log: a.log,
-		Ending: ctx.Done(), Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
+		Ending: ctx.Done(), Memory: k.answers, Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
 	})
 	var all sync.WaitGroup
 	defer all.Wait()
+	answering, quiet := context.WithCancel(context.WithoutCancel(ctx))
+	defer quiet() // when nothing is answered any more
+	all.Go(func() { k.answers.run(answering) })
 	all.Go(func() { k.look(ctx) })
 	if !o.noFill {
 		all.Go(func() { k.direct(ctx) })
@@ -154,6 +157,8 @@ type controller struct {
 	bell   chan struct{}          // 1 slot: there is something to do
 	wanted chan struct{}          // 1 slot: there may be something to make
 	mu     sync.Mutex             // one reload at a time
+
+	answers *answers // to requests with a key
 }
 
 // served is a configuration, and the engine by it.

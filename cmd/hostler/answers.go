@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
+)
+
+const (
+	answersKept   = 24 * time.Hour
+	answersLook   = time.Hour             // for those that are older
+	answersGather = 20 * time.Millisecond // so that many share a transaction
+)
+
+// answers keeps in the store what a controller answered to requests with a key. It writes behind their back: that leases were given is in the store before,
+// with the requests' keys.
+type answers struct {
+	store pool.Store
+	log   *slog.Logger
+	bell  chan struct{} // 1 slot: there is something to write
+
+	mu      sync.Mutex
+	pending map[[2]string]compute.Answer
+}
+
+func newAnswers(store pool.Store, log *slog.Logger) *answers {
+	return &answers{store: store, log: log, bell: make(chan struct{}, 1), pending: map[[2]string]compute.Answer{}}
+}
+
+// errForgetful is for a store that keeps no answers.
+var errForgetful = errors.New("this store keeps no answers to requests with a key")
+
+// Answer returns what was answered.
+func (k *answers) Answer(ctx context.Context, owner, key string) (out compute.Answer, err error) {
+	k.mu.Lock()
+	out, ok := k.pending[[2]string{owner, key}]
+	k.mu.Unlock()
+	if ok {
+		return out, nil
+	}
+	err = k.store.View(ctx, func(tx compute.Tx) error {
+		at, ok := tx.(compute.AnswerTx)
+		if !ok {
+			return errForgetful
+		}
+		a, err := at.Answer(owner, key)
+		if err == nil {
+			out = *a
+		}
+		return err
+	})
+	return out, err
+}
+
+// Remember has an answer written soon.
+func (k *answers) Remember(a compute.Answer) {
+	k.mu.Lock()
+	k.pending[[2]string{a.Owner, a.Key}] = a
+	k.mu.Unlock()
+	select {
+	case k.bell <- struct{}{}:
+	default:
+	}
+}
+
+// run writes what there is to write until ctx ends, and what is left then.
+func (k *answers) run(ctx context.Context) {
+	old := time.NewTicker(answersLook)
+	defer old.Stop()
+	k.write(ctx, func(tx compute.AnswerTx) error { return tx.DropAnswers(time.Now().Add(-answersKept)) })
+	for {
+		select {
+		case <-ctx.Done():
+			k.flush(context.WithoutCancel(ctx))
+			return
+		case <-old.C:
+			k.write(ctx, func(tx compute.AnswerTx) error { return tx.DropAnswers(time.Now().Add(-answersKept)) })
+		case <-k.bell:
+			select {
+			case <-ctx.Done():
+			case <-time.After(answersGather):
+			}
+			k.flush(ctx)
+		}
+	}
+}
+
+// flush writes what is pending. What cannot be written stays, and is told from memory.
+func (k *answers) flush(ctx context.Context) {
+	k.mu.Lock()
+	some := maps.Clone(k.pending)
+	k.mu.Unlock()
+	if len(some) == 0 {
+		return
+	}
+	ok := k.write(ctx, func(tx compute.AnswerTx) error {
+		for _, a := range some {
+			if err := tx.SaveAnswer(&a); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if !ok {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for id, a := range some {
+		if k.pending[id].Time.Equal(a.Time) {
+			delete(k.pending, id)
+		}
+	}
+}
+
+func (k *answers) write(ctx context.Context, f func(compute.AnswerTx) error) bool {
+	err := k.store.Update(ctx, func(tx compute.Tx) error {
+		at, ok := tx.(compute.AnswerTx)
+		if !ok {
+			return errForgetful
+		}
+		return f(at)
+	})
+	if err != nil && ctx.Err() == nil {
+		k.log.Warn("answers to requests with a key are not written", "err", err)
+	}
+	return err == nil
+}

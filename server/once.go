@@ -1,0 +1,253 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Memory keeps what was answered to requests with a key.
+type Memory interface {
+	// Answer returns what was answered; compute.ErrNotFound: nothing, or it is long ago.
+	Answer(ctx context.Context, owner, key string) (compute.Answer, error)
+	// Remember has an answer kept, soon: it does not wait for that. From now on Answer tells it.
+	Remember(a compute.Answer)
+}
+
+const (
+	maxKey    = 255     // bytes of a key
+	maxAnswer = 8 << 20 // bytes of an answer that is kept
+)
+
+// creates reports whether a request of a path makes something that a second one would make again.
+func creates(path string) bool {
+	rest, ok := strings.CutPrefix(path, "/v1/")
+	switch {
+	case !ok:
+		return false
+	case rest == "leases", rest == "fill":
+		return true
+	}
+	return strings.HasPrefix(rest, "leases/") && strings.HasSuffix(rest, "/extend") || strings.HasPrefix(rest, "sources/") && strings.HasSuffix(rest, "/test")
+}
+
+// flight is a request with a key that is being served.
+type flight struct {
+	digest string
+	done   chan struct{}
+}
+
+// flights are those of this process.
+type flights struct {
+	mu  sync.Mutex
+	now map[[2]string]*flight
+}
+
+// take begins one, or returns that which is on its way.
+func (f *flights) take(owner, key, digest string) (other *flight, end func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id := [2]string{owner, key}
+	if other := f.now[id]; other != nil {
+		return other, nil
+	}
+	mine := &flight{digest, make(chan struct{})}
+	if f.now == nil {
+		f.now = map[[2]string]*flight{}
+	}
+	f.now[id] = mine
+	return nil, func() {
+		f.mu.Lock()
+		delete(f.now, id)
+		f.mu.Unlock()
+		close(mine.done)
+	}
+}
+
+type markKey struct{}
+
+// once answers a request with a key that was answered before as then. One that failed has changed nothing, and is tried anew.
+func (s *server) once(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key := r.Header.Get(api.KeyHeader)
+		if key == "" || s.Memory == nil || r.Method != http.MethodPost || !creates(r.URL.Path) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		refuse := func(kind error, text string) { s.refuse(w, r, &compute.Error{Kind: kind, Err: errors.New(text)}) }
+		if len(key) > maxKey {
+			refuse(compute.ErrInvalid, api.KeyHeader+": at most 255 bytes")
+			return
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		if err != nil {
+			refuse(compute.ErrInvalid, "the request's body: "+err.Error())
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		owner := asker(r.Context()).Name
+		digest := digestOf(r.URL.Path, r.URL.RawQuery, string(body))
+		for {
+			other, end := s.flights.take(owner, key, digest)
+			if other == nil {
+				defer end()
+				break
+			}
+			if other.digest != digest {
+				refuse(compute.ErrConflict, "another request with this "+api.KeyHeader+" is being served")
+				return
+			}
+			select {
+			case <-other.done: // which may have failed
+			case <-r.Context().Done():
+				return
+			}
+		}
+		mark := digestOf(owner, key)
+		a, err := s.answered(r.Context(), owner, key, mark, digest, body)
+		switch {
+		case err != nil && !errors.Is(err, compute.ErrNotFound):
+			s.refuse(w, r, err)
+			return
+		case err == nil && a.Digest != digest:
+			refuse(compute.ErrConflict, "another request had this "+api.KeyHeader)
+			return
+		case err == nil:
+			w.Header().Set("Content-Type", a.Type)
+			w.Header().Set("Idempotency-Replayed", "true")
+			w.WriteHeader(a.Status)
+			_, _ = w.Write(a.Body) // nobody is left to tell
+			return
+		}
+		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), markKey{}, mark+" "+digest)))
+		if a, ok := rec.answer(); ok {
+			a.Owner, a.Key, a.Digest, a.Time = owner, key, digest, time.Now()
+			s.Memory.Remember(a)
+		}
+	})
+}
+
+// digestOf tells words from others.
+func digestOf(words ...string) string {
+	h := sha256.New()
+	for _, w := range words {
+		n := sha256.Sum256([]byte(w))
+		h.Write(n[:])
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// answered is what was answered to a request. A controller that died may have given leases and not kept that it said so; then they tell it.
+func (s *server) answered(ctx context.Context, owner, key, mark, digest string, body []byte) (compute.Answer, error) {
+	a, err := s.Memory.Answer(ctx, owner, key)
+	if err == nil || !errors.Is(err, compute.ErrNotFound) {
+		return a, err
+	}
+	before, err := s.given.find(ctx, s.Engine(), mark)
+	if err != nil || len(before) == 0 {
+		return a, errors.Join(err, &compute.Error{Kind: compute.ErrNotFound})
+	}
+	a = compute.Answer{Owner: owner, Key: key, Time: time.Now(), Status: http.StatusCreated, Type: "application/json"}
+	if _, a.Digest, _ = strings.Cut(before[0].Labels[api.KeyLabel], " "); a.Digest == digest {
+		var in api.AcquireRequest
+		if err := json.Unmarshal(body, &in); err != nil {
+			return a, &compute.Error{Kind: compute.ErrInvalid, Err: err}
+		}
+		if a.Body, err = json.Marshal(newAcquired(before, in.Count != nil)); err != nil {
+			return a, err
+		}
+		s.Memory.Remember(a)
+	}
+	return a, nil
+}
+
+// given are the leases that were given to requests with a key before this process served its first.
+type given struct {
+	mu     sync.Mutex
+	looked bool
+	byMark map[string][]compute.Lease
+}
+
+// find returns those of one request, sorted by instance.
+func (g *given) find(ctx context.Context, e Engine, mark string) ([]compute.Lease, error) {
+	g.mu.Lock()
+	looked, found := g.looked, g.byMark[mark]
+	g.mu.Unlock()
+	if looked {
+		return found, nil
+	}
+	all, err := e.Leases(ctx, compute.LeaseQuery{})
+	if err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.looked {
+		g.looked, g.byMark = true, marked(all)
+	}
+	return g.byMark[mark], nil
+}
+
+// marked gathers leases by the request that they were given to. Those that nobody was told of end with who made them.
+func marked(all []compute.Lease) map[string][]compute.Lease {
+	out := map[string][]compute.Lease{}
+	for _, l := range all {
+		if mark, _, ok := strings.Cut(l.Labels[api.KeyLabel], " "); ok && l.Worker == 0 {
+			out[mark] = append(out[mark], l)
+		}
+	}
+	for _, ls := range out {
+		slices.SortFunc(ls, func(a, b compute.Lease) int { return strings.Compare(string(a.Instance), string(b.Instance)) })
+	}
+	return out
+}
+
+// recorder passes an answer on, and keeps a copy.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	body   bytes.Buffer
+	failed bool // not all of it went out, or it is too long
+}
+
+func (r *recorder) WriteHeader(status int) {
+	r.status = status
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	n, err := r.ResponseWriter.Write(b)
+	r.failed = r.failed || err != nil || r.body.Len()+n > maxAnswer
+	if !r.failed {
+		r.body.Write(b[:n])
+	}
+	return n, err
+}
+
+// Unwrap lets http.ResponseController find what the writer can.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// answer is the whole answer, if it was a good one. Of a stream it is what it ended with.
+func (r *recorder) answer() (compute.Answer, bool) {
+	a := compute.Answer{Status: r.status, Type: r.Header().Get("Content-Type"), Body: r.body.Bytes()}
+	if a.Type == api.EventStream {
+		text := bytes.TrimSuffix(a.Body, []byte("\n\n"))
+		last := text[bytes.LastIndex(text, []byte("\n\n"))+1:]
+		data, ok := bytes.CutPrefix(bytes.TrimSpace(last), []byte("event: "+api.EventAcquired+"\ndata: "))
+		return compute.Answer{Status: http.StatusCreated, Type: "application/json", Body: data}, ok && !r.failed
+	}
+	return a, a.Status/100 == 2 && !r.failed
+}

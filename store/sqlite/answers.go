@@ -1,0 +1,31 @@
+package sqlite
+
+import (
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+var _ compute.AnswerTx = (*tx)(nil)
+
+// Answer returns what was answered to a request.
+func (t *tx) Answer(owner, key string) (*compute.Answer, error) {
+	a := compute.Answer{Owner: owner, Key: key}
+	var at int64
+	err := t.row("SELECT digest, time, status, type, body FROM answers WHERE owner = ? AND key = ?", owner, key).Scan(&a.Digest, &at, &a.Status, &a.Type, &a.Body)
+	a.Time = instant(at)
+	return &a, t.read(err, key)
+}
+
+// SaveAnswer adds an answer, in place of an older one with its key.
+func (t *tx) SaveAnswer(a *compute.Answer) error {
+	_, err := t.write("INSERT OR REPLACE INTO answers (owner, key, digest, time, status, type, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		a.Owner, a.Key, a.Digest, nanos(a.Time), a.Status, a.Type, a.Body)
+	return err
+}
+
+// DropAnswers forgets those older than a time.
+func (t *tx) DropAnswers(before time.Time) error {
+	_, err := t.write("DELETE FROM answers WHERE time < ?", nanos(before))
+	return err
+}
