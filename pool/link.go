@@ -153,7 +153,8 @@ func (p *Pool) open(ctx context.Context, rec *compute.SourceRecord) *opened {
 			o.reuse = "as-is"
 		}
 		_, o.checks = compute.As[compute.Checker](o.provider)
-		_, o.stops = compute.As[compute.Stopper](o.provider)
+		_, stops := compute.As[compute.Stopper](o.provider)
+		o.stops = stops && len(o.names) == 0 // machines that stay are nobody's to switch off
 		o.standing, _ = compute.As[compute.Standing](o.provider)
 		if l, ok := compute.As[compute.Lingerer](o.provider); ok {
 			o.lingers = l.Lingers()

@@ -129,6 +129,14 @@ func (c *simProvider) Connect(ctx context.Context, id compute.ID) (conn compute.
 	return conn, nil
 }
 
+func (c *simProvider) Stop(ctx context.Context, id compute.ID, grace time.Duration) error {
+	return c.call(ctx, "stop", id, func() error { return c.f.Stop(ctx, id, grace) })
+}
+
+func (c *simProvider) Start(ctx context.Context, id compute.ID) error {
+	return c.call(ctx, "start", id, func() error { return c.f.Start(ctx, id) })
+}
+
 func (c simCleaner) Clean(ctx context.Context, id compute.ID) (what string, err error) {
 	err = c.call(ctx, "clean", id, func() error {
 		c.p.w.mayClean(id)

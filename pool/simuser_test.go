@@ -145,9 +145,37 @@ func (u *user) act(p *process) {
 			})
 		}
 		wg.Wait()
+	case n < 97:
+		u.direct(ctx, p)
 	default:
 		w.sleep(p, u.upTo(20*time.Second))
 	}
+}
+
+// direct does what a director would: it looks, and has something done that may not fit any more when it is.
+func (u *user) direct(ctx context.Context, p *process) {
+	snap, err := p.pool.Snapshot(ctx, func(compute.SourceState) bool { return true })
+	u.tell(p, err, "looked at %d sources", len(snap.Sources))
+	if err != nil {
+		return
+	}
+	s := pick(u.dice, snap.Sources...)
+	d := compute.Directive{Source: s.Name, Verb: pick(u.dice, compute.VerbCreate, compute.VerbDiscard, compute.VerbStop, compute.VerbStart, compute.VerbAim), Reason: "to see"}
+	switch {
+	case d.Verb == compute.VerbCreate:
+		d.Count, d.Total = 1+u.dice.IntN(3), 1+u.dice.IntN(5)
+	case d.Verb == compute.VerbAim:
+		d.Aim = compute.Aim{Reserve: u.dice.IntN(3), Spare: u.dice.IntN(3), Until: snap.Time.Add(u.upTo(time.Minute))}
+	case len(s.Idlers) == 0:
+		return
+	default:
+		d.Instance = pick(u.dice, s.Idlers...).ID
+	}
+	finish, err := p.pool.Do(ctx, d)
+	if finish != nil {
+		err = finish(ctx)
+	}
+	u.tell(p, err, "had done %s of %s %s", d.Verb, d.Source, d.Instance)
 }
 
 func (u *user) acquire(ctx context.Context, p *process) {

@@ -142,6 +142,7 @@ func (w *world) draw() {
 		s := &simSource{cloud: fake.NewCloud(), fails: map[string]float64{}}
 		s.Name, s.Type, s.Digest = fmt.Sprintf("l%d", n), "fake", "d"
 		s.Reserve, s.Spare, s.Maximum = pick(d, 0, 0, 1, 2), pick(d, 0, 0, 0, 1), pick(d, 0, 1, 2, 3, 4)
+		s.Cold = pick(d, 0, 0, 1, 2)
 		s.Idle, s.MaxAge = span(0.7, 20*time.Second), span(0.8, 60*time.Second)
 		s.MaxUses, s.OnFailure = pick(d, 0, 0, 0, 1, 3), pick(d, "", "", "hold")
 		s.TTL, s.MaxTTL, s.LeaseIdle = span(0.7, 30*time.Second), span(0.8, 60*time.Second), span(0.6, 20*time.Second)
@@ -158,7 +159,7 @@ func (w *world) draw() {
 			s.Reuse = pick(d, "", "", "", "as-is", "clean", "no")
 		}
 		s.checks = d.IntN(2) == 0
-		for _, op := range []string{"create", "create-answer", "destroy", "destroy-answer", "connect", "clean", "clean-answer", "check", "hook", "open"} {
+		for _, op := range []string{"create", "create-answer", "destroy", "destroy-answer", "connect", "clean", "clean-answer", "check", "hook", "open", "stop", "start", "start-answer"} {
 			if d.IntN(3) == 0 {
 				s.fails[op] = pick(d, 0.02, 0.1, 0.3)
 			}

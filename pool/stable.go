@@ -220,7 +220,15 @@ func (p *Pool) Do(ctx context.Context, d compute.Directive) (finish func(context
 			r.Aim = d.Aim
 			return tx.SaveSource(r)
 		})
-	case compute.VerbStart, compute.VerbStop, compute.VerbDiscard:
+	case compute.VerbStop:
+		p.mu.Lock()
+		o := p.providers[s.key]
+		p.mu.Unlock()
+		if o == nil || !o.stops {
+			return nil, &compute.Error{ID: d.Instance, Kind: compute.ErrInvalid, Err: errors.New("its type cannot stop")}
+		}
+		return p.doReady(ctx, s, d)
+	case compute.VerbStart, compute.VerbDiscard:
 		return p.doReady(ctx, s, d)
 	}
 	return nil, &compute.Error{ID: compute.ID(d.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf("no directive is called %q", d.Verb)}
