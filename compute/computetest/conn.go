@@ -30,6 +30,7 @@ type ConnOptions struct {
 	Dir   string                          // a directory there that exists and is writable; the suite works in one of its own below it
 	Owner bool                            // what is put belongs to whom the stream says; else to whom commands run as
 	Shell bool                            // empty Args start a shell that reads commands from its input
+	Huge  int64                           // bytes of what is to be long; 0: 1 GiB. Less where each byte is dear and the rest of the way is another's, that has the whole test
 	Skip  map[string]string               // cases of abilities that this kind lacks, and why
 }
 

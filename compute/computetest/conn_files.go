@@ -298,7 +298,7 @@ var fileCases = []connCase{
 	}},
 	{"Sparse", func(t *connTest) {
 		const tail = "the end"
-		size := huge()
+		size := t.huge()
 		pr, pw := io.Pipe()
 		m := newMeter()
 		go func() {

@@ -2,6 +2,7 @@ package computetest
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -13,11 +14,11 @@ import (
 )
 
 // huge is how much the large streams carry: more than would be kept in memory unnoticed.
-func huge() int64 {
+func (t *connTest) huge() int64 {
 	if testing.Short() {
 		return 64 << 20
 	}
-	return 1 << 30
+	return cmp.Or(t.opt.Huge, 1<<30)
 }
 
 // mostGrowth is how much memory a stream of any length may take.
@@ -111,17 +112,17 @@ var streamCases = []connCase{
 	}},
 	{"HugeOutput", func(t *connTest) {
 		m := newMeter()
-		t.run(compute.Command{Args: []string{"head", "-c", fmt.Sprint(huge()), "/dev/zero"}, Stdout: m})
-		m.check(t, huge())
+		t.run(compute.Command{Args: []string{"head", "-c", fmt.Sprint(t.huge()), "/dev/zero"}, Stdout: m})
+		m.check(t, t.huge())
 		if m.nonzero {
 			t.Error("what came is not what was sent")
 		}
 	}},
 	{"HugeInput", func(t *connTest) {
 		m := newMeter()
-		r := t.run(compute.Command{Args: []string{"wc", "-c"}, Stdin: &zeroReader{huge(), m}})
-		t.same("bytes that arrived", strings.TrimSpace(r.out), fmt.Sprint(huge()))
-		m.check(t, huge())
+		r := t.run(compute.Command{Args: []string{"wc", "-c"}, Stdin: &zeroReader{t.huge(), m}})
+		t.same("bytes that arrived", strings.TrimSpace(r.out), fmt.Sprint(t.huge()))
+		m.check(t, t.huge())
 	}},
 	{"EndlessInput", func(t *connTest) {
 		r := t.run(compute.Command{Args: []string{"sh", "-c", "echo done; exit 3"}, Stdin: endless(t)})
