@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -77,6 +79,28 @@ func (t *tx) Instance(id compute.ID) (*compute.Instance, error) {
 	return i.own(), nil
 }
 
+// readReady asks for the first ready instances of a source.
+func (t *tx) readReady(sourceKey int64, look int) query {
+	var is []*instance
+	q := collect(&is, scanInstance, "SELECT "+instanceColumns+" FROM instances WHERE source_key = $1 AND state = 'ready' ORDER BY row LIMIT $2", sourceKey, look)
+	read := q.rows
+	q.rows = func(rows pgx.Rows) error {
+		if err := read(rows); err != nil {
+			return err
+		}
+		w := &window{upto: math.MaxInt64}
+		if len(is) == look {
+			w.upto = is[look-1].Row
+		}
+		for _, i := range is {
+			w.rows = append(w.rows, t.met(i).Row)
+		}
+		t.m.ready[sourceKey] = w
+		return nil
+	}
+	return q
+}
+
 // glances is how many ready instances are read at once at the most.
 const glances = 256
 
@@ -88,24 +112,17 @@ func (t *tx) Pick(sourceKey int64, n int) ([]*compute.Instance, error) {
 	if err := t.ready(); err != nil {
 		return nil, err
 	}
+	if len(t.m.drawn) < 4 && !slices.Contains(t.m.drawn, sourceKey) {
+		t.m.drawn = append(t.m.drawn, sourceKey)
+	}
 	w := t.m.ready[sourceKey]
 	if w == nil || len(w.rows) < n && w.upto < math.MaxInt64 {
 		look := max(n, t.m.glance)
 		t.m.glance = min(4*t.m.glance, glances)
-		var is []*instance
-		err := t.ask(collect(&is, scanInstance, "SELECT "+instanceColumns+
-			" FROM instances WHERE source_key = $1 AND state = 'ready' ORDER BY row LIMIT $2", sourceKey, look))
-		if err != nil {
+		if err := t.ask(t.readReady(sourceKey, look)); err != nil {
 			return nil, err
 		}
-		w = &window{upto: math.MaxInt64}
-		if len(is) == look {
-			w.upto = is[look-1].Row
-		}
-		for _, i := range is {
-			w.rows = append(w.rows, t.met(i).Row)
-		}
-		t.m.ready[sourceKey] = w
+		w = t.m.ready[sourceKey]
 	}
 	var out []*compute.Instance
 	for _, row := range w.rows[:min(n, len(w.rows))] {

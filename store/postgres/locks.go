@@ -84,6 +84,8 @@ func (s *Store) writer() error {
 		return err
 	}
 	s.write, s.memory.valid = w, false
+	w.watched = true
+	s.writing.Store(w)
 	s.log.Info("the database is connected again", "database", s.name(), "worker", s.Worker(), "before", old)
 	return nil
 }
@@ -100,6 +102,9 @@ func (s *Store) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+		if w := s.writing.Load(); w != nil {
+			w.late()
 		}
 		if s.wmu.TryLock() { // else somebody uses it
 			if s.write != nil && !s.write.alive() {

@@ -24,6 +24,7 @@ type memory struct {
 	leases    map[compute.ID]*lease // those that live, by their instance; nil: there is none
 	lives     map[string]*lease     // the same, by their ids
 	ready     map[int64]*window     // by source
+	drawn     []int64               // sources that were drawn from lately, a few
 	glance    int                   // how many ready ones are read at once
 }
 
@@ -49,7 +50,7 @@ type window struct {
 
 // forget drops everything but the numbers, at a version.
 func (m *memory) forget(version int64, last numbers) {
-	*m = memory{valid: true, version: version, last: last, instances: map[compute.ID]*instance{}, rows: map[int64]*instance{},
+	*m = memory{drawn: m.drawn, valid: true, version: version, last: last, instances: map[compute.ID]*instance{}, rows: map[int64]*instance{},
 		leases: map[compute.ID]*lease{}, lives: map[string]*lease{}, ready: map[int64]*window{}, glance: 8}
 }
 

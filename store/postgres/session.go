@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +16,18 @@ type session struct {
 	conn     *pgx.Conn
 	busy     time.Duration
 	password string
+	watched  bool         // somebody else ends what takes too long: a timer for each call would cost a tenth of it
+	since    atomic.Int64 // when it was asked what it has not answered yet, in nanoseconds since 1970; 0: nothing
+}
+
+// patience is how long an answer may take. The server's own limits come first, if it lives.
+func (n *session) patience() time.Duration { return 2*n.busy + dialPatience }
+
+// late ends a connection whose answer takes too long.
+func (n *session) late() {
+	if since := n.since.Load(); since != 0 && time.Since(time.Unix(0, since)) > n.patience() {
+		n.conn.PgConn().Conn().Close()
+	}
 }
 
 // query is a statement on its way, with what becomes of its answer.
@@ -88,9 +101,15 @@ func (n *session) run(qs ...query) error {
 			queued.Query(q.rows)
 		}
 	}
-	// The server's own limits come first, if it lives.
-	ctx, cancel := context.WithTimeout(context.Background(), 2*n.busy+dialPatience)
-	defer cancel()
+	ctx := context.Background()
+	if n.watched {
+		n.since.Store(time.Now().UnixNano())
+		defer n.since.Store(0)
+	} else {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, n.patience())
+		defer cancel()
+	}
 	return n.judge(n.conn.SendBatch(ctx, &b).Close())
 }
 

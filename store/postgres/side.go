@@ -99,7 +99,7 @@ func (s *Store) keepPlaces() {
 		return // somebody uses it
 	}
 	defer func() { <-d.turns }()
-	if len(d.held) == 0 {
+	if len(d.held) == 0 || s.closed() {
 		return
 	}
 	if d.s != nil && !d.s.alive() {

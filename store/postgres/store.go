@@ -52,7 +52,8 @@ type Store struct {
 	rival  bool      // another controller wrote between our last transactions
 	down   time.Time // when the server was last found not to be there; zero: it was
 
-	wrote atomic.Int64 // transactions of this handle that wrote
+	writing atomic.Pointer[session] // the same as write, for watch
+	wrote   atomic.Int64            // transactions of this handle that wrote
 
 	side side // for what is not a transaction
 
@@ -110,6 +111,8 @@ func Open(ctx context.Context, address string, opt Options) (*Store, error) {
 			return nil, s.openError(err)
 		}
 	}
+	s.write.watched = true
+	s.writing.Store(s.write)
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.watched.Go(func() { s.watch(ctx) })
 	return s, nil
@@ -149,10 +152,11 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	s.done = true
 	s.mu.Unlock()
-	s.stop()
-	s.watched.Wait()
 	s.viewing.Wait()
-	return s.end()
+	err := s.end()
+	s.stop() // not before, as what hangs is ended by it
+	s.watched.Wait()
+	return err
 }
 
 func (s *Store) end() error {

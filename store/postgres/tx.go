@@ -78,9 +78,18 @@ func (t *tx) opening() []query {
 	if !t.m.valid || t.together {
 		// Nearly all that follows asks for these.
 		qs = append(qs, t.readSources(), t.readQueue())
+		if t.together {
+			for _, key := range t.m.drawn {
+				qs = append(qs, t.readReady(key, rivals))
+			}
+			t.m.drawn = nil
+		}
 	}
 	return qs
 }
+
+// rivals is how many ready ones of each source that was drawn from lately come along with the turn, while others write too.
+const rivals = 8
 
 // turn is the answer to taking it.
 func (t *tx) turn(rows pgx.Rows) error {
