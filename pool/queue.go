@@ -172,7 +172,7 @@ func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *comp
 
 func (p *Pool) timedOut(s *source, req compute.Request, start time.Time, short *errShort) error {
 	e := &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrTimeout,
-		Err:  fmt.Errorf("waited %v for %d of it", time.Since(start).Round(time.Millisecond), req.Count),
+		Err:  fmt.Errorf("%s free within %v", map[bool]string{true: "no instance came", false: fmt.Sprintf("%d instances did not come", req.Count)}[req.Count == 1], time.Since(start).Round(100*time.Millisecond)),
 		Hint: fmt.Sprintf("`hostler status -v %s` shows who has them", s.Name)}
 	if short != nil {
 		e.Err = fmt.Errorf("%w: %s", e.Err, short.text)

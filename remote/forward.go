@@ -26,6 +26,7 @@ type ForwardSpec struct {
 	Dial          string
 
 	Listening func(net.Addr) // called once it listens; may be nil. The way to learn a port that was given as 0
+	Failed    func(error)    // called for each connection that came and could not be made on the other side, at once from many goroutines; may be nil
 }
 
 // ParseForward reads what ssh's -L and -R take: [BIND:]PORT:HOST:PORT, where either end may be the path of a socket instead. PORT alone is the
@@ -103,7 +104,7 @@ func splitColons(s string) ([]string, bool) {
 }
 
 // Forward listens and forwards until ctx ends, whose error it returns then, or until the connection is lost or the listener fails. A connection
-// that cannot be made on the other side is logged and closed. All that it opened is closed when it returns.
+// that cannot be made on the other side is logged, told to spec.Failed, and closed. All that it opened is closed when it returns.
 func Forward(ctx context.Context, conn compute.Conn, spec ForwardSpec, log *slog.Logger) error {
 	far, ok := compute.As[compute.Dialer](conn)
 	farListen, okListen := compute.As[compute.Listener](conn)
@@ -170,6 +171,9 @@ func Forward(ctx context.Context, conn compute.Conn, spec ForwardSpec, log *slog
 			if err != nil {
 				if ctx.Err() == nil {
 					log.Warn("forward: cannot connect", "to", spec.Dial, "err", err)
+					if spec.Failed != nil {
+						spec.Failed(err)
+					}
 				}
 				if errors.Is(err, compute.ErrLost) {
 					cancel(err)

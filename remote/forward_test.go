@@ -156,6 +156,8 @@ func TestForwardRefused(t *testing.T) {
 	// One that nobody answers on the other side is closed, and the next is tried; a lost connection ends it.
 	ready, done := make(chan net.Addr, 1), make(chan error, 1)
 	spec.Listen, spec.Listening = "127.0.0.1:0", func(a net.Addr) { ready <- a }
+	refused := make(chan error, 3)
+	spec.Failed = func(err error) { refused <- err }
 	go func() { done <- remote.Forward(t.Context(), conn, spec, log) }()
 	addr := <-ready
 	for i := range 3 {
@@ -170,6 +172,9 @@ func TestForwardRefused(t *testing.T) {
 			t.Errorf("read %q", b)
 		}
 		_ = c.Close()
+		if err := <-refused; err == nil {
+			t.Error("nothing is told of a connection that leads nowhere")
+		}
 	}
 	if err := <-done; !errors.Is(err, compute.ErrLost) {
 		t.Errorf("got %v, want ErrLost", err)

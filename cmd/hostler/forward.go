@@ -72,7 +72,7 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	for n := range specs {
-		specs[n].Listening = a.sayListening(specs[n])
+		specs[n].Listening, specs[n].Failed = a.sayListening(specs[n]), a.sayRefused(specs[n])
 	}
 	r := &runner{app: a, opt: &runOptions{}, engine: engine, who: who, instance: i, lease: lease}
 	watched := make(chan struct{})
@@ -112,6 +112,16 @@ func (a *app) sayListening(spec remote.ForwardSpec) func(net.Addr) {
 			_ = fprintf(a.out, "%s there -> %s here\n", at, spec.Dial)
 		default:
 			_ = fprintf(a.out, "%s here -> %s there\n", at, spec.Dial)
+		}
+	}
+}
+
+// sayRefused tells that a connection came and leads nowhere: who made it sees only that it ends.
+func (a *app) sayRefused(spec remote.ForwardSpec) func(error) {
+	where := map[bool]string{true: "here", false: "there"}[spec.Reverse]
+	return func(err error) {
+		if !a.flags.quiet {
+			_ = fprintf(a.errs, "%s: a connection came, and %s %s cannot be reached: %s\n", a.program, spec.Dial, where, plain(err))
 		}
 	}
 }

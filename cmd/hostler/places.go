@@ -19,10 +19,15 @@ import (
 
 // home is the user's home directory, or an error that says what to set.
 func home() (string, error) {
-	if h := os.Getenv("HOME"); filepath.IsAbs(h) {
-		return h, nil
+	const hint = "set HOME, or XDG_STATE_HOME"
+	h := os.Getenv("HOME")
+	if !filepath.IsAbs(h) {
+		return "", invalid(hint, "HOME is not set to a directory, so there is no place for the state")
 	}
-	return "", invalid("set HOME, or XDG_STATE_HOME", "HOME is not set to a directory, so there is no place for the state")
+	if info, err := os.Stat(h); errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() { // as users of the system have it, on purpose
+		return "", invalid(hint, "HOME is %s, and there is no such directory, so there is no place for the state", h)
+	}
+	return h, nil
 }
 
 // stateDir is the directory of what must not be lost. It is not made here.

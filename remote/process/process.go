@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/tree"
 )
 
 // Options say how commands become processes of this machine. The zero value runs them as they are, with a small environment.
@@ -260,7 +261,7 @@ func cannotStart(p *program, err error) error {
 	out := &compute.Error{Op: "exec.Run", Kind: compute.ErrCannotStart, Err: err}
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
-		out.Err = &fs.PathError{Op: "start", Path: p.name, Err: pe.Err}
+		out.Err = &tree.FileError{Path: p.name, Err: pe.Err}
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -193,7 +193,7 @@ func (e *Conn) absolute(dir string) (string, error) {
 // look finds the file of a command, as execvp would.
 func (s *sight) look(name, dir, list string) (string, error) {
 	bad := func(kind error, err error) error {
-		return &compute.Error{Op: "exec.Run", Kind: kind, Err: &fs.PathError{Op: "start", Path: name, Err: err}}
+		return &compute.Error{Op: "exec.Run", Kind: kind, Err: &tree.FileError{Path: name, Err: err}}
 	}
 	if name == "" {
 		return "", bad(compute.ErrNoCommand, fs.ErrNotExist)

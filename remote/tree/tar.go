@@ -218,13 +218,13 @@ func Mode(m fs.FileMode) int64 {
 	return n
 }
 
-// Failures collects errors of single files, of a tree that may have millions.
+// Failures collects errors of single files, of a tree that may have millions: the first few, and how many more there were.
 type Failures struct {
 	errs []error
 	more int
 }
 
-const mostFailures = 100
+const mostFailures = 10
 
 // Add keeps one error, or counts it where there are many already.
 func (f *Failures) Add(err error) {

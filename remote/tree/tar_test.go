@@ -310,7 +310,7 @@ func TestUnpackManyFailures(t *testing.T) {
 	hs = append(hs, &tar.Header{Name: "good", Typeflag: tar.TypeReg, Mode: 0o644}, &tar.Header{Name: "dev", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3})
 	dst := t.TempDir()
 	err := tree.Unpack(t.Context(), openRoot(t, dst), bytes.NewReader(entries(hs...)), tree.Options{})
-	if err == nil || !strings.Contains(err.Error(), "../evil99:") || !strings.HasSuffix(err.Error(), "and 901 more") {
+	if err == nil || !strings.Contains(err.Error(), "../evil9:") || !strings.HasSuffix(err.Error(), "and 991 more") {
 		t.Errorf("got %.200v", err)
 	}
 	sameTree(t, dst, map[string]string{"good": "good"})
