@@ -251,6 +251,12 @@ func TestPaused(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err := st.View(short, func(tx compute.Tx) error { _, err := tx.Sources(); return err })
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a view with a short patience: %v", err)
+	}
 	unavailable(t, write(st, "paused"))
 	if d := time.Since(start); d > time.Minute {
 		t.Errorf("it took %v", d)

@@ -275,7 +275,7 @@ func (s *Store) abandon() {
 	}
 }
 
-// View runs fn on a state of the store that does not change meanwhile. fn must not write.
+// View runs fn on a state of the store that does not change meanwhile. fn must not write. When ctx ends, so does what fn asks.
 func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -296,8 +296,11 @@ func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
 	defer func() { <-s.readers }()
 	for tries := 0; ; tries++ {
 		err := s.view(ctx, fn)
+		if errors.Is(err, errLost) && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		// A connection that was cut while nobody used it is found out now.
-		if !errors.Is(err, errLost) || tries == again || ctx.Err() != nil {
+		if !errors.Is(err, errLost) || tries == again {
 			return wrap(err)
 		}
 		s.mu.Lock()
@@ -342,6 +345,9 @@ func (s *Store) view(ctx context.Context, fn func(compute.Tx) error) error {
 			r.close()
 		}
 	}()
+	// Nobody loses anything but the connection when who asks goes away in the midst.
+	stop := context.AfterFunc(ctx, func() { r.conn.PgConn().Conn().Close() })
+	defer func() { keep = stop() && keep }()
 	t := &tx{s: r, m: &memory{}, readOnly: true}
 	t.m.forget(0, numbers{})
 	err := fn(t)
