@@ -47,6 +47,8 @@ type app struct {
 
 	statuses []compute.SourceStatus // the controller's sources, looked at once
 	self     api.Self               // who we are to it
+	machine  bool                   // it is the machine's
+	same     bool                   // it has our configuration and our state
 
 	left    bool // something was left to the keeper
 	keeping bool // this is the keeper
@@ -169,7 +171,7 @@ func (a *app) sourceTTL(name string) time.Duration {
 func (a *app) limited(name string) bool {
 	if a.remote != nil { // the controller has commands wait, but for those that do not go through it
 		s, _ := a.remoteSource(name)
-		return s.Concurrency > 0 && s.Type == "local" && a.here()
+		return s.Concurrency > 0 && s.Type == "local" && a.here() && a.same
 	}
 	cfg, err := a.configuration()
 	if err != nil {

@@ -58,6 +58,7 @@ func (a *app) controller(ctx context.Context) (*client.Client, api.Self, error) 
 		}
 		self, err := c.Self(ctx)
 		if err == nil {
+			a.machine = dir == machineDir
 			return c, self, nil
 		}
 		_ = c.Close()
@@ -69,17 +70,24 @@ func (a *app) controller(ctx context.Context) (*client.Client, api.Self, error) 
 	return nil, api.Self{}, nil
 }
 
-// fits reports whether a controller that nobody named has the configuration and the state that this command is about. Our own may have another: then the
-// command is in a tree with sources of its own, or was told of another directory, and works by itself, beside the controller.
+// fits reports whether a controller that nobody named has the configuration that this command is about, and its state. Our own may have another: then the
+// command is in a tree with sources of its own, or was told of another directory, and works by itself. The machine's has its own state and what is
+// configured for the machine; to it the same goes for trees and directories that were named.
 func (a *app) fits(self api.Self) (bool, error) {
-	if !self.Own || a.flags.controller != "" || os.Getenv("HOSTLER_CONTROLLER") != "" {
+	if a.flags.controller != "" || os.Getenv("HOSTLER_CONTROLLER") != "" {
 		return true, nil
 	}
 	cfg, err := a.configuration()
 	if err != nil {
 		return false, err
 	}
-	return self.Configuration == configurationName(cfg), nil
+	a.same = self.Own && self.Configuration == configurationName(cfg)
+	if a.same || !a.machine {
+		return a.same || !self.Own, nil
+	}
+	return !slices.ContainsFunc(cfg.Roots, func(r config.Root) bool {
+		return r.Exists && (r.Tree || r.Kind == "flag" || r.Kind == "env")
+	}), nil
 }
 
 // configurationName names the directories that a configuration was read from, and that of the state.
