@@ -33,8 +33,8 @@ func newAnswers(store pool.Store, log *slog.Logger) *answers {
 	return &answers{store: store, log: log, bell: make(chan struct{}, 1), pending: map[[2]string]compute.Answer{}}
 }
 
-// errForgetful is for a store that keeps no answers.
-var errForgetful = errors.New("this store keeps no answers to requests with a key")
+// errForgetful is for a store that keeps no answers: then they are told from memory, and from the leases.
+var errForgetful = &compute.Error{Kind: compute.ErrNotFound, Err: errors.New("this store keeps no answers to requests with a key")}
 
 // Answer returns what was answered.
 func (k *answers) Answer(ctx context.Context, owner, key string) (out compute.Answer, err error) {
@@ -107,13 +107,10 @@ func (k *answers) flush(ctx context.Context) {
 		}
 		return nil
 	})
-	if !ok {
-		return
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for id, a := range some {
-		if k.pending[id].Time.Equal(a.Time) {
+		if (ok || time.Since(a.Time) > answersKept) && k.pending[id].Time.Equal(a.Time) {
 			delete(k.pending, id)
 		}
 	}
@@ -127,7 +124,7 @@ func (k *answers) write(ctx context.Context, f func(compute.AnswerTx) error) boo
 		}
 		return f(at)
 	})
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, errForgetful) {
 		k.log.Warn("answers to requests with a key are not written", "err", err)
 	}
 	return err == nil
