@@ -95,25 +95,48 @@ func (f *shellFiles) write(ctx context.Context, temp, name string, h *tar.Header
 	script := keepFar + `trap 'rm -f -- "$1"' 0;(umask 077;set -C;cat >"$1")||exit
 [ "$(wc -c <"$1")" -eq "$7" ]||{ echo "it came short" >&2;exit 1;}
 ` + setFar + moveFar + `trap - 0`
-	in := &exactReader{r: io.LimitReader(body, h.Size)}
+	in := &exactReader{r: io.LimitReader(body, h.Size), turn: make(chan struct{}, 1)}
 	_, err := f.sh(ctx, in, script, append(f.words(temp, name, h), strconv.FormatInt(h.Size, 10))...)
-	if err == nil && in.n != h.Size || in.err != nil && in.err != io.EOF {
-		return &tree.ReadError{Err: errors.Join(io.ErrUnexpectedEOF, in.err)}
+	n, rerr := in.end(ctx)
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
+	if err == nil && n != h.Size || rerr != nil && rerr != io.EOF {
+		return &tree.ReadError{Err: errors.Join(io.ErrUnexpectedEOF, rerr)}
 	}
 	return err
 }
 
-// exactReader counts what is read and keeps the error.
+// exactReader counts what is read and keeps the error. A command that ends before it has read all leaves somebody reading for it: until end.
 type exactReader struct {
-	r   io.Reader
-	n   int64
-	err error
+	r     io.Reader
+	turn  chan struct{} // 1 slot: who has put something there may look at what follows
+	ended bool
+	n     int64
+	err   error
 }
 
 func (e *exactReader) Read(b []byte) (int, error) {
+	e.turn <- struct{}{}
+	defer func() { <-e.turn }()
+	if e.ended {
+		return 0, io.EOF
+	}
 	n, err := e.r.Read(b)
 	e.n, e.err = e.n+int64(n), err
 	return n, err
+}
+
+// end has nothing be read any more, and tells how much was, and with which error. Whoever reads now is waited for, until ctx ends.
+func (e *exactReader) end(ctx context.Context) (int64, error) {
+	select {
+	case e.turn <- struct{}{}:
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	defer func() { <-e.turn }()
+	e.ended = true
+	return e.n, e.err
 }
 
 func (f *shellFiles) special(ctx context.Context, temp, name string, h *tar.Header) error {
