@@ -12,7 +12,7 @@ import (
 const (
 	leastMemory = 32 << 20 // bytes
 	leastDisk   = 1 << 20  // bytes
-	leastPIDs   = 32
+	leastPIDs   = 64
 )
 
 // bounds says which limit of a source cannot be.
@@ -27,7 +27,7 @@ func (o *Options) bounds() error {
 	case o.Disk != 0 && o.Disk < leastDisk:
 		return fmt.Errorf("disk = %s: at least %s, as the sandbox's own files need some", size(o.Disk), size(leastDisk))
 	case o.PIDs != 0 && o.PIDs < leastPIDs:
-		return fmt.Errorf("pids = %d: at least %d, as the sandbox's own process needs some twenty", o.PIDs, leastPIDs)
+		return fmt.Errorf("pids = %d: at least %d, as the sandbox's own process needs some thirty", o.PIDs, leastPIDs)
 	case o.Upper == "disk" && o.Disk > 0 && os.Geteuid() != 0:
 		return errors.New("disk = " + size(o.Disk) + ": only root can limit what is written with upper = disk")
 	}

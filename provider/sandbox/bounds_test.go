@@ -24,8 +24,8 @@ func TestBounds(t *testing.T) {
 		{sandbox.Options{Memory: 1 << 60}, "memory = 1E: at most"},
 		{sandbox.Options{Cores: -0.5}, "cores = -0.5: more than 0"},
 		{sandbox.Options{Cores: 100_000}, "that this machine has"},
-		{sandbox.Options{PIDs: 31}, "pids = 31: at least 32"},
-		{sandbox.Options{PIDs: -1}, "pids = -1: at least 32"},
+		{sandbox.Options{PIDs: 31}, "pids = 31: at least 64"},
+		{sandbox.Options{PIDs: -1}, "pids = -1: at least 64"},
 	} {
 		c.o.Source, c.o.Installation, c.o.Dir, c.o.Agent = "suite", mine(), t.TempDir(), built
 		_, err := sandbox.Open(t.Context(), slog.New(slog.DiscardHandler), c.o)

@@ -11,8 +11,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -252,7 +255,21 @@ var attempts = map[string]func(args []string) error{
 		}
 		return nil
 	},
-	"hoard": func([]string) error { // all the processes that there may be, and again when one ends; without threads, of which there are none then either
+	"hoard": func([]string) error { // all the processes that there may be, and again when one ends; without new threads, of which there are none then either
+		debug.SetGCPercent(-1)
+		var made, done sync.WaitGroup
+		done.Add(1)
+		for range 8 { // what Go's runtime needs beside us, or it ends us
+			made.Add(1)
+			go func() {
+				runtime.LockOSThread()
+				defer runtime.UnlockOSThread()
+				made.Done()
+				done.Wait()
+			}()
+		}
+		made.Wait()
+		done.Done()
 		for {
 			pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
 			for errno == 0 && pid == 0 {

@@ -35,7 +35,7 @@ func TestPIDsUsedUp(t *testing.T) {
 			}
 		}
 	}
-	until("it keeps threads in reserve", func() bool { return firstThreads(t, j.p) >= 10 })
+	until("it keeps threads in reserve", func() bool { return firstThreads(t, j.p) >= 26 })
 	ctx, end := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {

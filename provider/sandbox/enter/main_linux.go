@@ -112,8 +112,8 @@ func ahead() bool {
 const rehearsal = 30 * time.Millisecond
 
 // threads are how many we keep in reserve: a program that has all the processes that there may be leaves none to us, and without a thread that it needs
-// Go's runtime ends the program.
-const threads = 8
+// Go's runtime ends the program. Each file that is read or written at the moment may need one, and on a slow machine longer: so many copies at once are safe.
+const threads = 24
 
 // spare has so many threads made. Those that are not needed wait, and are never ended.
 func spare(n int) {
