@@ -182,7 +182,7 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 		}
 		var self int64
 		if waiter != nil {
-			self = waiter.ID
+			self, d.waited = waiter.ID, max(time.Microsecond, now.Sub(waiter.Since))
 		}
 		if before, err := d.blocked(s, self); err != nil {
 			return err

@@ -18,7 +18,9 @@ type unit struct {
 	fresh bool // recorded, and to be made
 	look  bool // to be looked at before it is handed out
 	least size // that it must have
-	err   error
+
+	waited time.Duration // of its request, in the queue; told by the journal
+	err    error
 }
 
 // each calls f for the unit and those behind it, the innermost first.
@@ -44,6 +46,7 @@ type draw struct {
 	wrote   bool            // counts read before are not true any more
 	fresh   bool            // take nothing that stands ready
 	least   size            // that each must have
+	waited  time.Duration   // in the queue
 	wanted  map[int64]bool  // records of sources that somebody waits for who came before
 	fronts  []string        // the names of the pools that draw, the outermost first
 	records map[*source]*compute.SourceRecord
@@ -218,7 +221,7 @@ func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*c
 				}
 				continue
 			}
-			u := &unit{src: s, inst: i, lease: lend(i), look: d.hooked || i.Cold || d.checked && d.now.Sub(i.ReadyAt) > proofLasts}
+			u := &unit{src: s, inst: i, lease: lend(i), waited: d.waited, look: d.hooked || i.Cold || d.checked && d.now.Sub(i.ReadyAt) > proofLasts}
 			d.wrote = true
 			if err := d.p.hand(d.tx, u, d.pending || u.look); err != nil {
 				return nil, err
@@ -303,7 +306,7 @@ func (d *draw) standing(s *source, i *compute.Instance, lend func(*compute.Insta
 		return nil, err
 	}
 	i.Basis = basis
-	u := &unit{src: s, inst: i, lease: lend(i), look: d.hooked}
+	u := &unit{src: s, inst: i, lease: lend(i), waited: d.waited, look: d.hooked}
 	return u, d.p.hand(d.tx, u, d.pending || u.look)
 }
 
@@ -393,7 +396,7 @@ func poolOwner(name string) string { return "pool:" + name }
 func (d *draw) overChild(s *source, r *compute.SourceRecord, child *unit, lend func(*compute.Instance) *compute.Lease) (*unit, error) {
 	i := &compute.Instance{ID: poolID(s.Name, child.inst.ID), Source: s.Name, SourceKey: r.Key, Created: d.now, Child: child.inst.ID,
 		Address: child.inst.Address}
-	u := &unit{src: s, inst: i, child: child, fresh: child.fresh || s.has("provision")}
+	u := &unit{src: s, inst: i, child: child, waited: d.waited, fresh: child.fresh || s.has("provision")}
 	u.lease = lend(i)
 	if u.fresh {
 		i.Worker, i.Wanted = d.p.store.Worker(), u.lease.ID
@@ -417,14 +420,28 @@ func (p *Pool) hand(tx compute.Tx, u *unit, pending bool) error {
 	if pending {
 		l.Worker = p.store.Worker()
 	}
-	e := compute.Event{Lease: l.ID, Owner: l.Owner, Text: l.Purpose}
-	if i.Basis != 0 {
-		e.Data = map[string]string{"rests_on": fmt.Sprint(i.Basis)}
-	}
+	e := compute.Event{Lease: l.ID, Owner: l.Owner, Text: l.Purpose, Data: u.told()}
 	if _, err := p.set(tx, i, compute.Leased, e); err != nil {
 		return err
 	}
 	return tx.InsertLease(l)
+}
+
+// told is what the journal says of a hand-out: what it rests on, and how long its request waited where it did not get what stood ready at once.
+func (u *unit) told() map[string]string {
+	data := make(map[string]string, 2)
+	if u.inst.Basis != 0 {
+		data["rests_on"] = fmt.Sprint(u.inst.Basis)
+	}
+	waited := u.waited
+	if u.fresh { // its phases have the time in the queue too
+		ph := u.inst.Phases
+		waited = max(waited, ph.Wait+ph.Create+ph.Connect+ph.SetUp)
+	}
+	if waited > 0 {
+		data["waited"] = waited.Round(time.Microsecond).String()
+	}
+	return data
 }
 
 // advance raises an instance's generation. Machines that stay, and what pools put in front of them, are recorded anew under their old names: there
