@@ -1,5 +1,9 @@
 package api
 
+// ProjectHeader is the header by which a request names the project that it is about. Without it the request is about all that its asker is in; and where it
+// makes something, about the only one.
+const ProjectHeader = "Hostler-Project"
+
 // Self is who asks, and whom he asks.
 type Self struct {
 	Name    string `json:"name" doc:"whose the leases are that the caller takes"`

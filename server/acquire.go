@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -22,7 +23,7 @@ func (s *server) acquiring() {
 		return s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(v), true, name)
 	}
 	huma.Register(s.api, huma.Operation{
-		OperationID: "acquire", Method: http.MethodPost, Path: "/v1/leases", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
+		OperationID: "acquire", Extensions: needs(auth.Take), Method: http.MethodPost, Path: "/v1/leases", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
 		Summary: "Take instances", Tags: []string{"leases"}, Errors: []int{400, 403, 404, 408, 409, 422, 429, 503},
 		Description: "What stands ready is taken, the rest is made; all are given or none. Where the source's maximum is reached the request waits. " +
 			"Who accepts " + api.EventStream + " and has to wait hears meanwhile how it comes on: Server-Sent Events named " + api.EventProgress + ", and at the end one named " +
@@ -112,7 +113,7 @@ func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Requ
 		req.Labels[api.KeyLabel] = mark
 	}
 	switch {
-	case req.Owner != p.Name && !p.Admin:
+	case req.Owner != p.Name && !p.Admin():
 		return req, refusal(compute.ErrDenied, "only administrators take leases for others", "")
 	case doc.For != nil && !p.Here:
 		return req, refusal(compute.ErrInvalid, "for names a process of the controller's machine, and you are elsewhere", "give idle, and say in time that the lease is used")

@@ -9,6 +9,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
 )
@@ -24,7 +25,7 @@ func (s *server) connections(mux *http.ServeMux) {
 	const path = "/v1/instances/{name}/connect"
 	mux.HandleFunc("GET "+path, s.connect)
 	s.api.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "connect", Method: http.MethodGet, Path: path, Summary: "A way into an instance", Tags: []string{"instances"},
+		OperationID: "connect", Extensions: needs(auth.Use), Method: http.MethodGet, Path: path, Summary: "A way into an instance", Tags: []string{"instances"},
 		Description: "A WebSocket of the subprotocol " + Subprotocol + ": commands, terminals, copies and forwarding, as hostler's own agent speaks them. It ends with the lease.",
 		Parameters: []*huma.Param{
 			{Name: "name", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}, Description: "the instance's name, or its lease's"},
@@ -39,7 +40,7 @@ func (s *server) connections(mux *http.ServeMux) {
 
 func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	by, err := who(r.Context(), query.Get("any") == "true", query.Get("token"))
+	by, err := who(r.Context(), query.Get("any") == "true", query.Get("token"), auth.Use)
 	if err != nil {
 		s.refuse(w, r, err)
 		return

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -34,7 +35,7 @@ func (q Selection) compute() compute.EventQuery {
 // events are the paths of the journal.
 func (s *server) events() {
 	huma.Register(s.api, huma.Operation{
-		OperationID: "list-events", Method: http.MethodGet, Path: "/v1/events", Summary: "What happened", Tags: []string{"events"},
+		OperationID: "list-events", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/events", Summary: "What happened", Tags: []string{"events"},
 	}, func(ctx context.Context, in *struct {
 		Selection
 		After int64 `query:"after" minimum:"0" doc:"only what follows the event of this id"`
@@ -54,7 +55,7 @@ func (s *server) events() {
 	})
 	schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[compute.Event](), true, "Event")
 	huma.Register(s.api, huma.Operation{
-		OperationID: "watch-events", Method: http.MethodGet, Path: "/v1/events/watch", Summary: "What happens, as it happens", Tags: []string{"events"},
+		OperationID: "watch-events", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/events/watch", Summary: "What happens, as it happens", Tags: []string{"events"},
 		Description: "Server-Sent Events: the data of each is an event of the journal, its id the event's. With the header Last-Event-ID it goes on after that one, whichever controller is asked.",
 		Responses:   map[string]*huma.Response{"200": {Description: "a stream without end", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: schema}}}},
 	}, func(ctx context.Context, in *struct {

@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -22,16 +23,16 @@ type instanceList struct {
 // instances are the paths of instances.
 func (s *server) instances() {
 	huma.Register(s.api, huma.Operation{
-		OperationID: "list-instances", Method: http.MethodGet, Path: "/v1/instances", Summary: "The instances that there are", Tags: []string{"instances"},
+		OperationID: "list-instances", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/instances", Summary: "The instances that there are", Tags: []string{"instances"},
 	}, s.listInstances)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "get-instance", Method: http.MethodGet, Path: "/v1/instances/{name}", Summary: "An instance, by its name or that of its lease", Tags: []string{"instances"}, Errors: []int{404},
+		OperationID: "get-instance", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/instances/{name}", Summary: "An instance, by its name or that of its lease", Tags: []string{"instances"}, Errors: []int{404},
 	}, s.getInstance)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "get-leaf", Method: http.MethodGet, Path: "/v1/instances/{name}/leaf", Summary: "The real instance behind a pool's", Tags: []string{"instances"}, Errors: []int{404},
+		OperationID: "get-leaf", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/instances/{name}/leaf", Summary: "The real instance behind a pool's", Tags: []string{"instances"}, Errors: []int{404},
 	}, s.getLeaf)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "hold", Method: http.MethodPost, Path: "/v1/hold", DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
+		OperationID: "hold", Extensions: needs(auth.Release), Method: http.MethodPost, Path: "/v1/hold", DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
 		Summary: "Keep instances aside for a person to look at", Tags: []string{"instances"}, Errors: []int{403, 404, 409},
 	}, s.hold)
 }
@@ -99,7 +100,7 @@ func (s *server) hold(ctx context.Context, in *struct {
 	Body api.HoldRequest
 	Acting
 }) (*struct{}, error) {
-	w, err := who(ctx, in.Any, in.Token)
+	w, err := who(ctx, in.Any, in.Token, auth.Release)
 	if err == nil {
 		err = s.Engine().Hold(ctx, w, in.Body.Reason, ids(in.Body.Names)...)
 	}

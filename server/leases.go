@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -19,25 +20,25 @@ type leaseAnswer struct{ Body api.Lease }
 func (s *server) leases() {
 	s.acquiring()
 	huma.Register(s.api, huma.Operation{
-		OperationID: "list-leases", Method: http.MethodGet, Path: "/v1/leases", Summary: "The leases that live", Tags: []string{"leases"},
+		OperationID: "list-leases", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/leases", Summary: "The leases that live", Tags: []string{"leases"},
 	}, s.listLeases)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "get-lease", Method: http.MethodGet, Path: "/v1/leases/{lease}", Summary: "A lease, by its id, its name or its instance", Tags: []string{"leases"}, Errors: []int{404},
+		OperationID: "get-lease", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/leases/{lease}", Summary: "A lease, by its id, its name or its instance", Tags: []string{"leases"}, Errors: []int{404},
 	}, s.getLease)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "release", Method: http.MethodDelete, Path: "/v1/leases/{lease}", DefaultStatus: http.StatusNoContent, Summary: "Give an instance back",
+		OperationID: "release", Extensions: needs(auth.Release), Method: http.MethodDelete, Path: "/v1/leases/{lease}", DefaultStatus: http.StatusNoContent, Summary: "Give an instance back",
 		Tags: []string{"leases"}, Errors: []int{403, 404, 409},
 	}, s.release)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "release-many", Method: http.MethodPost, Path: "/v1/release", DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
+		OperationID: "release-many", Extensions: needs(auth.Release), Method: http.MethodPost, Path: "/v1/release", DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
 		Summary: "Give instances back, all or none", Tags: []string{"leases"}, Errors: []int{403, 404, 409},
 	}, s.releaseMany)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "extend", Method: http.MethodPost, Path: "/v1/leases/{lease}/extend", MaxBodyBytes: maxBody, Summary: "Keep a lease longer", Tags: []string{"leases"},
+		OperationID: "extend", Extensions: needs(auth.Extend), Method: http.MethodPost, Path: "/v1/leases/{lease}/extend", MaxBodyBytes: maxBody, Summary: "Keep a lease longer", Tags: []string{"leases"},
 		Errors: []int{403, 404, 409},
 	}, s.extend)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "use", Method: http.MethodPost, Path: "/v1/leases/{lease}/use", Summary: "Say that the instance is used now", Tags: []string{"leases"}, Errors: []int{403, 404, 409},
+		OperationID: "use", Extensions: needs(auth.Use), Method: http.MethodPost, Path: "/v1/leases/{lease}/use", Summary: "Say that the instance is used now", Tags: []string{"leases"}, Errors: []int{403, 404, 409},
 	}, s.use)
 }
 
@@ -102,7 +103,7 @@ func (s *server) release(ctx context.Context, in *struct {
 	Force bool   `query:"force" doc:"discard the instance, whatever the source wants to keep"`
 	Acting
 }) (*struct{}, error) {
-	w, err := who(ctx, in.Any, in.Token)
+	w, err := who(ctx, in.Any, in.Token, auth.Release)
 	if err == nil {
 		err = s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Force}, compute.ID(in.Lease))
 		s.Ring()
@@ -114,7 +115,7 @@ func (s *server) releaseMany(ctx context.Context, in *struct {
 	Body api.ReleaseRequest
 	Acting
 }) (*struct{}, error) {
-	w, err := who(ctx, in.Any, in.Token)
+	w, err := who(ctx, in.Any, in.Token, auth.Release)
 	if err == nil {
 		err = s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Body.Force, Discard: in.Body.Discard}, ids(in.Body.Names)...)
 		s.Ring()
@@ -127,7 +128,7 @@ func (s *server) extend(ctx context.Context, in *struct {
 	Body  api.ExtendRequest
 	Acting
 }) (*leaseAnswer, error) {
-	w, err := who(ctx, in.Any, in.Token)
+	w, err := who(ctx, in.Any, in.Token, auth.Extend)
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
@@ -142,7 +143,7 @@ func (s *server) use(ctx context.Context, in *struct {
 	Lease string `path:"lease"`
 	Acting
 }) (*leaseAnswer, error) {
-	w, err := who(ctx, in.Any, in.Token)
+	w, err := who(ctx, in.Any, in.Token, auth.Use)
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}

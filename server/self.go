@@ -7,40 +7,35 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
 )
 
 // self are the paths that are about who asks, and whom.
 func (s *server) self() {
 	huma.Register(s.api, huma.Operation{
-		OperationID: "self", Method: http.MethodGet, Path: "/v1/self", Summary: "Who the caller is", Tags: []string{"people"},
+		OperationID: "self", Extensions: needs(auth.Known), Method: http.MethodGet, Path: "/v1/self", Summary: "Who the caller is", Tags: []string{"people"},
 	}, func(ctx context.Context, _ *struct{}) (*struct{ Body api.Self }, error) {
 		p := asker(ctx)
-		out := api.Self{Name: p.Name, Admin: p.Admin, Here: p.Here, Own: p.Own, Version: s.Version, Identity: s.Identity()}
+		out := api.Self{Name: p.Name, Admin: p.Admin(), Here: p.Here, Own: p.Own, Version: s.Version, Identity: s.Identity()}
 		if !p.Own {
 			out.Configuration = "" // says where things lie here
 		}
 		return &struct{ Body api.Self }{out}, nil
 	})
 	huma.Register(s.api, huma.Operation{
-		OperationID: "work", Method: http.MethodPost, Path: "/v1/work", DefaultStatus: http.StatusNoContent, Summary: "Do now what is due",
+		OperationID: "work", Extensions: needs(auth.Manage), Method: http.MethodPost, Path: "/v1/work", DefaultStatus: http.StatusNoContent, Summary: "Do now what is due",
 		Description: "Ends leases that are over, and cleans and discards what waits for that. It is done by itself too, a little later; who asks for it sees no more of it when this is answered.",
 		Tags:        []string{"people"}, Errors: []int{403},
 	}, func(ctx context.Context, _ *struct{}) (*struct{}, error) {
-		if err := administrator(ctx, "to have work done"); err != nil {
-			return nil, s.fault(ctx, err)
-		}
 		if s.Work != nil {
 			return nil, s.fault(ctx, s.Work(ctx))
 		}
 		return nil, nil
 	})
 	huma.Register(s.api, huma.Operation{
-		OperationID: "reload", Method: http.MethodPost, Path: "/v1/reload", DefaultStatus: http.StatusNoContent, Summary: "Read the controller's configuration anew",
+		OperationID: "reload", Extensions: needs(auth.Manage), Method: http.MethodPost, Path: "/v1/reload", DefaultStatus: http.StatusNoContent, Summary: "Read the controller's configuration anew",
 		Tags: []string{"people"}, Errors: []int{400, 403},
 	}, func(ctx context.Context, _ *struct{}) (*struct{}, error) {
-		if err := administrator(ctx, "to reload"); err != nil {
-			return nil, s.fault(ctx, err)
-		}
 		return nil, s.fault(ctx, s.Reload(ctx))
 	})
 }

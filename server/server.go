@@ -106,10 +106,10 @@ func New(opt Options) http.Handler {
 	s.self()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.ready)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc(nowhere, func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, &compute.Error{Kind: compute.ErrNotFound, Err: errors.New(r.Method + " " + r.URL.Path + ": no such path"), Hint: "GET /openapi.json has them all"})
 	})
-	return s.guard(s.once(mux))
+	return s.guard(mux, s.once(mux))
 }
 
 // Serve serves what comes on a listener until ctx ends; then it waits, so long at most, for the requests that are being served. It gives srv the limits
@@ -144,41 +144,14 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-// open are the paths that need nobody.
-var open = map[string]bool{"/openapi.json": true, "/openapi.yaml": true, "/openapi-3.0.json": true, "/openapi-3.0.yaml": true, "/healthz": true, "/readyz": true}
-
-type principalKey struct{}
-
-// guard lets nobody through whom we do not know, whatever the path; a panic ends one request.
-func (s *server) guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if open[r.URL.Path] {
-			next.ServeHTTP(w, r)
-			return
-		}
-		p, err := s.Authenticate(r)
-		if err != nil {
-			if errors.Is(err, compute.ErrDenied) {
-				w.Header().Set("WWW-Authenticate", "Bearer")
-			}
-			s.refuse(w, r, err)
-			return
-		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, p)))
-	})
-}
-
-// asker is who makes a request.
-func asker(ctx context.Context) auth.Principal {
-	p, _ := ctx.Value(principalKey{}).(auth.Principal) // guard lets nobody through without
-	return p
-}
-
-// who is on whose behalf something is done: the asker's, or as an administrator anybody's if he says so; or by a lease's own id.
-func who(ctx context.Context, anyones bool, lease string) (compute.Who, error) {
+// who is on whose behalf something is done that needs a permission: the asker's, or anybody's if he says so and may; or by a lease's own id.
+func who(ctx context.Context, anyones bool, lease string, what auth.Permission) (compute.Who, error) {
 	p := asker(ctx)
-	if anyones && !p.Admin {
-		return compute.Who{}, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("only administrators act on what is another's")}
+	if anyones {
+		what = auth.Others
+	}
+	if !p.Somewhere(what) {
+		return compute.Who{}, lacks(p, what)
 	}
 	return compute.Who{Owner: p.Name, Admin: anyones, Lease: lease}, nil
 }

@@ -55,7 +55,11 @@ func authenticate(r *http.Request) (auth.Principal, error) {
 	if !ok || name == "" {
 		return auth.Principal{}, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("who are you?")}
 	}
-	return auth.Principal{Name: name, Admin: name == "root"}, nil
+	p := auth.Principal{Name: name, Roles: map[string]auth.Role{"": auth.User}}
+	if name == "root" {
+		p.Everywhere = auth.Administrator
+	}
+	return p, nil
 }
 
 // serve has a handler answer on a loopback address, and returns its URL.
@@ -173,7 +177,9 @@ func TestUnixSocket(t *testing.T) {
 	e := engine(t)
 	srv := httptest.NewUnstartedServer(server.New(server.Options{
 		Engine: func() server.Engine { return e }, Version: "test", Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
-		Authenticate: func(*http.Request) (auth.Principal, error) { return auth.Principal{Name: "ann", Here: true}, nil },
+		Authenticate: func(*http.Request) (auth.Principal, error) {
+			return auth.Principal{Name: "ann", Here: true, Roles: map[string]auth.Role{"": auth.User}}, nil
+		},
 	}))
 	srv.Listener.Close()
 	srv.Listener = l

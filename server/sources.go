@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -30,17 +31,17 @@ type testAnswer struct{ Body api.TestResult }
 // sources are the paths of sources.
 func (s *server) sources() {
 	huma.Register(s.api, huma.Operation{
-		OperationID: "list-sources", Method: http.MethodGet, Path: "/v1/sources", Summary: "The sources, and how they stand", Tags: []string{"sources"},
+		OperationID: "list-sources", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/sources", Summary: "The sources, and how they stand", Tags: []string{"sources"},
 	}, s.listSources)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "get-source", Method: http.MethodGet, Path: "/v1/sources/{source}", Summary: "A source, and how it stands", Tags: []string{"sources"}, Errors: []int{404},
+		OperationID: "get-source", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/sources/{source}", Summary: "A source, and how it stands", Tags: []string{"sources"}, Errors: []int{404},
 	}, s.getSource)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "fill", Method: http.MethodPost, Path: "/v1/fill", Summary: "Bring sources up to what is wanted, once", Tags: []string{"sources"},
+		OperationID: "fill", Extensions: needs(auth.Manage), Method: http.MethodPost, Path: "/v1/fill", Summary: "Bring sources up to what is wanted, once", Tags: []string{"sources"},
 		Errors: []int{403, 404, 429, 503},
 	}, s.fill)
 	huma.Register(s.api, huma.Operation{
-		OperationID: "test-source", Method: http.MethodPost, Path: "/v1/sources/{source}/test", Summary: "Make an instance, run true on it and discard it, each timed",
+		OperationID: "test-source", Extensions: needs(auth.Manage), Method: http.MethodPost, Path: "/v1/sources/{source}/test", Summary: "Make an instance, run true on it and discard it, each timed",
 		Tags: []string{"sources"}, Errors: []int{403, 404, 429, 503},
 	}, s.test)
 }
@@ -81,20 +82,9 @@ func (s *server) getSource(ctx context.Context, in *struct {
 	return nil, s.fault(ctx, &compute.Error{ID: compute.ID(in.Source), Kind: compute.ErrNotFound, Err: errors.New("no such source"), Hint: "GET /v1/sources has them all"})
 }
 
-// administrator refuses whoever is none.
-func administrator(ctx context.Context, what string) error {
-	if asker(ctx).Admin {
-		return nil
-	}
-	return &compute.Error{Kind: compute.ErrDenied, Err: errors.New(what + " is for administrators")}
-}
-
 func (s *server) fill(ctx context.Context, in *struct {
 	Source []string `query:"source" doc:"only these; all unless it is said"`
 }) (*madeList, error) {
-	if err := administrator(ctx, "to fill sources"); err != nil {
-		return nil, s.fault(ctx, err)
-	}
 	made, err := s.Engine().Fill(ctx, in.Source...)
 	s.Ring()
 	if err != nil {
@@ -111,9 +101,6 @@ func (s *server) fill(ctx context.Context, in *struct {
 func (s *server) test(ctx context.Context, in *struct {
 	Source string `path:"source"`
 }) (*testAnswer, error) {
-	if err := administrator(ctx, "to test a source"); err != nil {
-		return nil, s.fault(ctx, err)
-	}
 	res, err := s.Engine().Test(ctx, in.Source)
 	s.Ring()
 	if err != nil {

@@ -39,17 +39,24 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, peerKey{}, peer{uid})
 }
 
+// anybody is what users of this machine are where no projects are configured.
+var anybody = map[string]auth.Role{"": auth.User}
+
 // authenticate knows the users of this machine by its socket, who are themselves, and whoever presents the token. Our own user and root are
 // administrators.
 func authenticate(token string) func(*http.Request) (auth.Principal, error) {
 	return func(r *http.Request) (auth.Principal, error) {
 		if p, ok := r.Context().Value(peerKey{}).(peer); ok {
-			return auth.Principal{Name: userName(p.uid), Admin: p.uid == os.Geteuid() || p.uid == 0, Here: true, Own: p.uid == os.Geteuid()}, nil
+			out := auth.Principal{Name: userName(p.uid), Here: true, Own: p.uid == os.Geteuid(), Via: "socket", Roles: anybody}
+			if out.Own || p.uid == 0 {
+				out.Everywhere = auth.Administrator
+			}
+			return out, nil
 		}
 		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(token))
 		if ok && token != "" && subtle.ConstantTimeCompare(a[:], b[:]) == 1 {
-			return auth.Principal{Name: userName(os.Geteuid()), Admin: true, Own: true}, nil
+			return auth.Principal{Name: userName(os.Geteuid()), Own: true, Via: "token file", From: r.RemoteAddr, Everywhere: auth.Administrator}, nil
 		}
 		return auth.Principal{}, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("nobody whom this controller knows"), Hint: "present a token: Authorization: Bearer TOKEN"}
 	}
