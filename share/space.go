@@ -1,0 +1,114 @@
+package share
+
+import (
+	"math"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// idlersPerCore is how many parts without cores lie on each core, idlersOnNone how many on an instance that has no core.
+const (
+	idlersPerCore = 2
+	idlersOnNone  = 4
+)
+
+// Space is a computer with what is booked of it. It is used by one goroutine at a time.
+type Space struct {
+	size   compute.Amount
+	cores  int64 // booked, in millionths: sums of tenths are exact
+	memory int64
+	disk   int64
+	gpus   int
+	idlers int // parts without cores
+	parts  int
+}
+
+// Of is the space of a computer of a size, with parts booked. They are not asked whether they fit: they are there.
+func Of(size compute.Amount, parts ...compute.Amount) *Space {
+	s := &Space{size: size}
+	for _, p := range parts {
+		s.add(p, 1)
+	}
+	return s
+}
+
+// Has tells whether a part fits.
+func (s *Space) Has(part compute.Amount) bool {
+	if part.Check() != nil {
+		return false
+	}
+	if part.Memory > s.size.Memory-s.memory || part.Disk > s.size.Disk-s.disk || part.GPUs > s.size.GPUs-s.gpus {
+		return false
+	}
+	if part.Micro() == 0 {
+		return s.idlePlaces() > 0
+	}
+	return part.Micro() <= s.size.Micro()-s.cores
+}
+
+// idlePlaces is how many more parts without cores there may be.
+func (s *Space) idlePlaces() int {
+	if s.size.Micro() == 0 {
+		return idlersOnNone - s.idlers
+	}
+	return int(math.Floor(idlersPerCore*s.size.Cores)) - s.idlers
+}
+
+// Fits is how many parts of a size fit, for planning: by the plain quotients, so where these are a hair below a whole number it is one less than
+// could be booked one after the other; never more, and never none where Has says that one fits.
+func (s *Space) Fits(part compute.Amount) int {
+	if !s.Has(part) {
+		return 0
+	}
+	n := float64(s.idlePlaces())
+	if part.Micro() > 0 {
+		n = math.Floor(float64(s.size.Micro()-s.cores) / 1e6 / part.Cores)
+	}
+	for _, of := range [][2]int64{{s.size.Memory - s.memory, part.Memory}, {s.size.Disk - s.disk, part.Disk}, {int64(s.size.GPUs - s.gpus), int64(part.GPUs)}} {
+		if of[1] > 0 {
+			n = min(n, float64(of[0]/of[1]))
+		}
+	}
+	return max(1, int(min(n, math.MaxInt32)))
+}
+
+// Book takes a part if it fits, and tells whether it does.
+func (s *Space) Book(part compute.Amount) bool {
+	if !s.Has(part) {
+		return false
+	}
+	s.add(part, 1)
+	return true
+}
+
+// Unbook gives back a part that was booked.
+func (s *Space) Unbook(part compute.Amount) { s.add(part, -1) }
+
+func (s *Space) add(part compute.Amount, n int) {
+	s.parts += n
+	s.cores += int64(n) * part.Micro()
+	s.memory += int64(n) * part.Memory
+	s.disk += int64(n) * part.Disk
+	s.gpus += n * part.GPUs
+	if part.Micro() == 0 {
+		s.idlers += n
+	}
+}
+
+// Parts is how many parts are booked.
+func (s *Space) Parts() int { return s.parts }
+
+// Booked is their sum.
+func (s *Space) Booked() compute.Amount {
+	return compute.Amount{Cores: float64(s.cores) / 1e6, Memory: s.memory, Disk: s.disk, GPUs: s.gpus}
+}
+
+// Free is what is left. Places for parts without cores are not told by it.
+func (s *Space) Free() compute.Amount {
+	return compute.Amount{Cores: float64(s.size.Micro()-s.cores) / 1e6, Memory: s.size.Memory - s.memory, Disk: s.size.Disk - s.disk, GPUs: s.size.GPUs - s.gpus}
+}
+
+// Over tells whether more is booked than there is, which never may be.
+func (s *Space) Over() bool {
+	return s.cores > s.size.Micro() || s.memory > s.size.Memory || s.disk > s.size.Disk || s.gpus > s.size.GPUs || s.idlePlaces() < 0
+}
