@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
@@ -14,7 +15,11 @@ func (c *Client) Fill(ctx context.Context, names ...string) ([]compute.ID, error
 	var out struct {
 		Made []string `json:"made"`
 	}
-	err := c.create(ctx, "/v1/fill", url.Values{"source": names}, nil, &out)
+	query := url.Values{}
+	if len(names) > 0 {
+		query.Set("source", strings.Join(names, ",")) // only the first of several would count
+	}
+	err := c.create(ctx, "/v1/fill", query, nil, &out)
 	made := make([]compute.ID, len(out.Made))
 	for i, n := range out.Made {
 		made[i] = compute.ID(n)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
@@ -31,11 +32,20 @@ func (c *Client) Leaf(ctx context.Context, id compute.ID) (compute.Instance, err
 	return i, err
 }
 
-// Instances returns those that a query selects: by states, as the rest is the engine's own.
+// Instances returns those that a query selects: by states, source and owner, as the rest is the engine's own.
 func (c *Client) Instances(ctx context.Context, q compute.InstanceQuery) ([]compute.Instance, error) {
-	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
-	for _, s := range q.States {
-		query.Add("state", string(s))
+	query := pages(q.After, q.Limit)
+	for key, value := range map[string]string{"source": q.Source, "owner": q.Owner} {
+		if value != "" {
+			query.Set(key, value)
+		}
+	}
+	if len(q.States) > 0 {
+		names := make([]string, len(q.States))
+		for i, s := range q.States {
+			names[i] = string(s)
+		}
+		query.Set("state", strings.Join(names, ",")) // only the first of several would count
 	}
 	var all []compute.Instance
 	for {
@@ -50,17 +60,30 @@ func (c *Client) Instances(ctx context.Context, q compute.InstanceQuery) ([]comp
 			i, _ := v.Compute()
 			all = append(all, i)
 		}
-		if out.Next == "" {
+		if out.Next == "" || q.Limit > 0 && len(all) >= q.Limit {
 			return all, nil
 		}
 		query.Set("after", out.Next)
 	}
 }
 
-// Leases returns those that live and that a query selects by instance, owner or name.
+// pages asks for a list page by page, those after a row first; with a limit for no more than that, which is less work for both.
+func pages(after int64, limit int) url.Values {
+	size := pageSize
+	if limit > 0 {
+		size = min(limit, pageSize)
+	}
+	query := url.Values{"limit": {strconv.Itoa(size)}}
+	if after > 0 {
+		query.Set("after", strconv.FormatInt(after, 10))
+	}
+	return query
+}
+
+// Leases returns those that live and that a query selects by instance, source, owner or name.
 func (c *Client) Leases(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error) {
-	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
-	for key, value := range map[string]string{"owner": q.Owner, "instance": string(q.Instance), "name": q.Name} {
+	query := pages(q.After, q.Limit)
+	for key, value := range map[string]string{"owner": q.Owner, "source": q.Source, "instance": string(q.Instance), "name": q.Name} {
 		if value != "" {
 			query.Set(key, value)
 		}
@@ -92,8 +115,8 @@ func (c *Client) Events(ctx context.Context, q compute.EventQuery) ([]compute.Ev
 			query.Set(key, value)
 		}
 	}
-	if q.Newest > 0 {
-		query.Set("limit", strconv.Itoa(q.Newest))
+	if n := max(q.Newest, q.Limit); n > 0 {
+		query.Set("limit", strconv.Itoa(n))
 	}
 	if q.After > 0 {
 		query.Set("after", strconv.FormatInt(q.After, 10))

@@ -61,6 +61,7 @@ type Lease struct {
 	For        Process           `json:"-"`              // ends with this process
 	Worker     int64             `json:"-"`              // not yet told to its user: ends with this worker
 	Pool       ID                `json:"pool,omitempty"` // the pool's instance that holds it, where a pool does
+	Row        int64             `json:"-"`              // the record's key in the store; 0: not stored yet
 }
 
 // Deadline is when the lease ends unless it is used or extended; zero: never.

@@ -46,6 +46,8 @@ type Waiter struct {
 // InstanceQuery selects instances; zero fields select all.
 type InstanceQuery struct {
 	SourceKey int64
+	Source    string // of the source of this name, whatever its definition
+	Owner     string // under a living lease of this owner's
 	States    []State
 	Child     ID    // the pool's instance in front of this one
 	Busy      bool  // only those that are being worked on, or wait for it: Creating, SettingUp, Cleaning, Discarding
@@ -55,12 +57,15 @@ type InstanceQuery struct {
 
 // LeaseQuery selects leases, oldest first; zero fields select all that live.
 type LeaseQuery struct {
-	Instance ID
-	Owner    string
-	Name     string
-	Due      time.Time // only those that may have to end: deadline passed at this time, or bound to a process or worker
-	Ended    bool      // those that ended, newest first, in place of those that live
-	Limit    int
+	Instance  ID
+	Instances []ID // only those of these instances; nil: of all
+	Source    string
+	Owner     string
+	Name      string
+	Due       time.Time // only those that may have to end: deadline passed at this time, or bound to a process or worker
+	Ended     bool      // those that ended, newest first, in place of those that live
+	After     int64     // rows after this one; of those that live
+	Limit     int       // at most; 0: all
 }
 
 // EventQuery selects events, oldest first; zero fields select all.
@@ -70,6 +75,7 @@ type EventQuery struct {
 	Source   string
 	Lease    string
 	Newest   int // only the newest so many
+	Limit    int // at most, the oldest of them; 0: all
 }
 
 // A Tx is a transaction on the store. It is used by one goroutine, inside of the function that was given it, and not after. Records returned
@@ -101,7 +107,7 @@ type LeaseTx interface {
 	// LeaseOf returns the lease that an instance is under now.
 	LeaseOf(id ID) (*Lease, error)
 	Leases(q LeaseQuery) ([]*Lease, error)
-	// InsertLease adds one; a living lease of the same name is ErrConflict.
+	// InsertLease adds one and sets Row; a living lease of the same name is ErrConflict.
 	InsertLease(l *Lease) error
 	SaveLease(l *Lease) error
 }

@@ -17,7 +17,8 @@ import (
 
 type eventList struct {
 	Body struct {
-		Events []compute.Event `json:"events" doc:"the oldest first"`
+		Events chosen[compute.Event] `json:"events" doc:"the oldest first"`
+		Next   string                `json:"next,omitempty" doc:"give it as after for those that follow; left out: there are none yet"`
 	}
 }
 
@@ -38,20 +39,25 @@ func (s *server) events() {
 		OperationID: "list-events", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/events", Summary: "What happened", Tags: []string{"events"},
 	}, func(ctx context.Context, in *struct {
 		Selection
-		After int64 `query:"after" minimum:"0" doc:"only what follows the event of this id"`
-		Limit int   `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"so many at most; without after the newest"`
+		After  int64  `query:"after" minimum:"0" doc:"only what follows the event of this id; left out: the newest"`
+		Limit  int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"so many at most"`
+		Fields Fields `query:"fields" example:"id,kind,instance" doc:"only these fields of each; those that are left out are not there, whatever the schema requires. None: all"`
 	}) (*eventList, error) {
 		q := in.compute()
 		if q.After = in.After; q.After == 0 {
 			q.Newest = in.Limit
+		} else {
+			q.Limit = in.Limit + 1
 		}
 		all, err := s.Engine().Events(ctx, q)
 		if err != nil {
 			return nil, s.fault(ctx, err)
 		}
 		out := &eventList{}
-		out.Body.Events = append([]compute.Event{}, all[:min(len(all), in.Limit)]...)
-		return out, nil
+		page, next := cut(all, in.Limit, func(e compute.Event) int64 { return e.ID })
+		out.Body.Next = next
+		out.Body.Events, err = choose(page, in.Fields)
+		return out, s.fault(ctx, err)
 	})
 	schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[compute.Event](), true, "Event")
 	huma.Register(s.api, huma.Operation{
@@ -90,6 +96,9 @@ func (s *server) events() {
 // lookEvery is how often a watcher looks into the journal: other processes write to it too.
 const lookEvery = 200 * time.Millisecond
 
+// atOnce is how many events a watcher is given at once: who begins far back does not have the whole journal in memory.
+const atOnce = 1000
+
 // stream writes events as they come, until the reader has gone or cannot keep up.
 func (s *server) stream(c huma.Context, q compute.EventQuery) {
 	ctx := c.Context()
@@ -102,6 +111,9 @@ func (s *server) stream(c huma.Context, q compute.EventQuery) {
 	said := time.Now()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
+	q.Limit = atOnce
+	now := make(chan time.Time)
+	close(now)
 	for {
 		found, err := s.Engine().Events(ctx, q)
 		if err != nil && ctx.Err() == nil {
@@ -123,12 +135,16 @@ func (s *server) stream(c huma.Context, q compute.EventQuery) {
 			}
 			said = time.Now()
 		}
+		pause := look.C
+		if len(found) == atOnce {
+			pause = now // there is more
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.Ending:
 			return
-		case <-look.C:
+		case <-pause:
 		}
 	}
 }

@@ -15,8 +15,8 @@ type instanceAnswer struct{ Body api.Instance }
 
 type instanceList struct {
 	Body struct {
-		Instances []api.Instance `json:"instances" doc:"the oldest first"`
-		Next      string         `json:"next,omitempty" doc:"give it as after for those that follow; left out: there are no more"`
+		Instances chosen[api.Instance] `json:"instances" doc:"the oldest first"`
+		Next      string               `json:"next,omitempty" doc:"give it as after for those that follow; left out: there are no more"`
 	}
 }
 
@@ -39,10 +39,15 @@ func (s *server) instances() {
 
 func (s *server) listInstances(ctx context.Context, in *struct {
 	Source string   `query:"source" doc:"only this source's"`
+	Owner  string   `query:"owner" doc:"only those that he has leased"`
 	State  []string `query:"state" enum:"creating,setting-up,ready,leased,cleaning,failed,discarding,held" doc:"only those in these states"`
 	Page
 }) (*instanceList, error) {
-	q := compute.InstanceQuery{}
+	after, err := in.row()
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	q := compute.InstanceQuery{Source: in.Source, Owner: in.Owner, After: after, Limit: in.Limit + 1}
 	for _, st := range in.State {
 		q.States = append(q.States, compute.State(st))
 	}
@@ -50,30 +55,41 @@ func (s *server) listInstances(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
-	if in.Source != "" {
-		kept := all[:0]
-		for _, i := range all {
-			if i.Source == in.Source {
-				kept = append(kept, i)
-			}
-		}
-		all = kept
-	}
-	leases, err := s.Engine().Leases(ctx, compute.LeaseQuery{})
+	page, next := cut(all, in.Limit, func(i compute.Instance) int64 { return i.Row })
+	of, err := s.leasesOf(ctx, page)
 	if err != nil {
 		return nil, s.fault(ctx, err)
+	}
+	list := make([]api.Instance, len(page))
+	for n, i := range page {
+		list[n] = api.NewInstance(i, of[i.ID])
+	}
+	out := &instanceList{}
+	out.Body.Next = next
+	out.Body.Instances, err = choose(list, in.Fields)
+	return out, s.fault(ctx, err)
+}
+
+// leasesOf finds the leases that instances are under.
+func (s *server) leasesOf(ctx context.Context, instances []compute.Instance) (map[compute.ID]*compute.Lease, error) {
+	var leased []compute.ID
+	for _, i := range instances {
+		if i.State == compute.Leased {
+			leased = append(leased, i.ID)
+		}
+	}
+	if len(leased) == 0 {
+		return nil, nil
+	}
+	leases, err := s.Engine().Leases(ctx, compute.LeaseQuery{Instances: leased})
+	if err != nil {
+		return nil, err
 	}
 	of := make(map[compute.ID]*compute.Lease, len(leases))
 	for i := range leases {
 		of[leases[i].Instance] = &leases[i]
 	}
-	out := &instanceList{}
-	some, next := cut(all, in.Page, func(i compute.Instance) string { return string(i.ID) })
-	out.Body.Next, out.Body.Instances = next, make([]api.Instance, len(some))
-	for n, i := range some {
-		out.Body.Instances[n] = api.NewInstance(i, of[i.ID])
-	}
-	return out, nil
+	return of, nil
 }
 
 func (s *server) getInstance(ctx context.Context, in *struct {

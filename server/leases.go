@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -55,28 +54,37 @@ func (s *server) giveBack(ctx context.Context, leases []compute.Lease) {
 
 type leaseList struct {
 	Body struct {
-		Leases []api.Lease `json:"leases" doc:"the oldest first"`
-		Next   string      `json:"next,omitempty" doc:"give it as after for those that follow; left out: there are no more"`
+		Leases chosen[api.Lease] `json:"leases" doc:"the oldest first"`
+		Next   string            `json:"next,omitempty" doc:"give it as after for those that follow; left out: there are no more"`
 	}
 }
 
 func (s *server) listLeases(ctx context.Context, in *struct {
 	Owner    string `query:"owner" doc:"only this one's"`
+	Source   string `query:"source" doc:"only of this source's instances"`
 	Instance string `query:"instance" doc:"only that of this instance"`
 	Name     string `query:"name" doc:"only that of this name"`
 	Page
 }) (*leaseList, error) {
-	all, err := s.Engine().Leases(ctx, compute.LeaseQuery{Owner: in.Owner, Instance: compute.ID(in.Instance), Name: in.Name})
+	after, err := in.row()
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	all, err := s.Engine().Leases(ctx, compute.LeaseQuery{
+		Owner: in.Owner, Source: in.Source, Instance: compute.ID(in.Instance), Name: in.Name, After: after, Limit: in.Limit + 1,
+	})
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
 	out := &leaseList{}
-	some, next := cut(all, in.Page, func(l compute.Lease) string { return l.ID })
-	out.Body.Next, out.Body.Leases = next, make([]api.Lease, len(some))
-	for i, l := range some {
-		out.Body.Leases[i] = api.NewLease(l)
+	page, next := cut(all, in.Limit, func(l compute.Lease) int64 { return l.Row })
+	list := make([]api.Lease, len(page))
+	for i, l := range page {
+		list[i] = api.NewLease(l)
 	}
-	return out, nil
+	out.Body.Next = next
+	out.Body.Leases, err = choose(list, in.Fields)
+	return out, s.fault(ctx, err)
 }
 
 func (s *server) getLease(ctx context.Context, in *struct {
@@ -152,24 +160,6 @@ func (s *server) use(ctx context.Context, in *struct {
 		return nil, s.fault(ctx, err)
 	}
 	return &leaseAnswer{api.NewLease(l)}, nil
-}
-
-// Page is the part of a list that is asked for.
-type Page struct {
-	After string `query:"after" doc:"what follows this: the next of the list before"`
-	Limit int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"so many at most"`
-}
-
-// cut returns the part of a list that is asked for, and the key of its last where more follow.
-func cut[T any](all []T, p Page, key func(T) string) (some []T, next string) {
-	if p.After != "" {
-		i := slices.IndexFunc(all, func(v T) bool { return key(v) == p.After })
-		all = all[i+1:] // what is gone since begins anew: better twice than not at all
-	}
-	if len(all) > p.Limit {
-		return all[:p.Limit], key(all[p.Limit-1])
-	}
-	return all, ""
 }
 
 func ids(names []string) []compute.ID {

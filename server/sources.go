@@ -14,7 +14,7 @@ import (
 
 type sourceList struct {
 	Body struct {
-		Sources []api.Source `json:"sources" doc:"by name"`
+		Sources chosen[api.Source] `json:"sources" doc:"by name"`
 	}
 }
 
@@ -46,17 +46,20 @@ func (s *server) sources() {
 	}, s.test)
 }
 
-func (s *server) listSources(ctx context.Context, _ *struct{}) (*sourceList, error) {
+func (s *server) listSources(ctx context.Context, in *struct {
+	Fields Fields `query:"fields" example:"name,cached,in_use" doc:"only these fields of each; those that are left out are not there, whatever the schema requires. None: all"`
+}) (*sourceList, error) {
 	all, err := s.Engine().Status(ctx)
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
 	out := &sourceList{}
-	out.Body.Sources = make([]api.Source, len(all))
+	list := make([]api.Source, len(all))
 	for i, v := range all {
-		out.Body.Sources[i] = source(v)
+		list[i] = source(v)
 	}
-	return out, nil
+	out.Body.Sources, err = choose(list, in.Fields)
+	return out, s.fault(ctx, err)
 }
 
 func source(v compute.SourceStatus) api.Source {

@@ -89,7 +89,7 @@ func (t *tx) flushLeases() (qs []query) {
 		l := t.kept[0]
 		detail, _ := packTerms(&l.Lease)
 		qs = append(qs, query{text: "UPDATE leases SET used = $2, expires = $3, deadline = $4, ended = $5, why = $6, worker = $7, detail = $8 WHERE row = $1",
-			args: []any{l.row, nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), encode(l.Why), l.Worker, detail}})
+			args: []any{l.Row, nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), encode(l.Why), l.Worker, detail}})
 	} else if len(t.kept) > 0 {
 		c := leaseColumnsOf(t.kept)
 		qs = append(qs, query{text: `UPDATE leases AS l SET used = u.used, expires = u.expires, deadline = u.deadline, ended = u.ended, why = u.why,
@@ -103,7 +103,7 @@ func (t *tx) flushLeases() (qs []query) {
 		detail, _ := packTerms(&l.Lease)
 		qs = append(qs, query{text: `INSERT INTO leases (row, used, expires, deadline, ended, why, worker, detail, id, name, instance, owner, generation, given, pid)
  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
-			args: []any{l.row, nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), encode(l.Why), l.Worker, detail, encode(l.ID),
+			args: []any{l.Row, nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), encode(l.Why), l.Worker, detail, encode(l.ID),
 				encode(l.Name), encode(l.Instance), encode(l.Owner), l.Generation, nanos(l.Given), l.For.PID}})
 	} else if len(t.lent) > 0 {
 		c := leaseColumnsOf(t.lent)
@@ -124,7 +124,7 @@ type leaseArrays struct {
 func leaseColumnsOf(ls []*lease) (c leaseArrays) {
 	for _, l := range ls {
 		detail, _ := packTerms(&l.Lease) // strings and numbers cannot fail
-		c.row = append(c.row, l.row)
+		c.row = append(c.row, l.Row)
 		c.used = append(c.used, nanos(l.Used))
 		c.expires = append(c.expires, nanos(l.Expires))
 		c.deadline = append(c.deadline, nanos(l.Deadline()))

@@ -137,6 +137,12 @@ func (t *tx) Instances(q compute.InstanceQuery) ([]*compute.Instance, error) {
 	if q.SourceKey != 0 {
 		w.and("source_key = ?", q.SourceKey)
 	}
+	if q.Source != "" {
+		w.and("source = ?", encode(q.Source))
+	}
+	if q.Owner != "" {
+		w.and("id IN (SELECT instance FROM leases WHERE ended = 0 AND owner = ?)", encode(q.Owner))
+	}
 	if q.Busy {
 		w.and("state NOT IN ('ready', 'leased') AND state IN ('creating', 'setting-up', 'cleaning', 'discarding')")
 	}

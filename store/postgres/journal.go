@@ -55,7 +55,7 @@ func (t *tx) Events(q compute.EventQuery) ([]*compute.Event, error) {
 		return nil, err
 	}
 	var out []*compute.Event
-	err := t.ask(collect(&out, scanEvent, text+" ORDER BY id", w.args...))
+	err := t.ask(collect(&out, scanEvent, text+" ORDER BY id"+limit(q.Limit), w.args...))
 	return out, err
 }
 

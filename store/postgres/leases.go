@@ -16,7 +16,7 @@ func scanLease(s scanner) (*lease, error) {
 	var l lease
 	var text string
 	var given, used, expires, ended int64
-	err := s.Scan(&l.row, &l.ID, &l.Name, (*string)(&l.Instance), &l.Owner, &l.Generation, &given, &used, &expires, &ended, &l.Why, &l.For.PID, &l.Worker,
+	err := s.Scan(&l.Row, &l.ID, &l.Name, (*string)(&l.Instance), &l.Owner, &l.Generation, &given, &used, &expires, &ended, &l.Why, &l.For.PID, &l.Worker,
 		&text)
 	if err != nil {
 		return nil, err
@@ -116,6 +116,19 @@ func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
 		w.and(`row IN (SELECT row FROM leases WHERE ended = 0 AND deadline > 0 AND deadline <= ?
  UNION ALL SELECT row FROM leases WHERE ended = 0 AND (pid > 0 OR worker <> 0))`, nanos(q.Due))
 	}
+	if len(q.Instances) > 0 {
+		names := make([]string, len(q.Instances))
+		for n, id := range q.Instances {
+			names[n] = string(encode(id))
+		}
+		w.and("instance = ANY (?)", names)
+	}
+	if q.Source != "" {
+		w.and("instance IN (SELECT id FROM instances WHERE source = ?)", encode(q.Source))
+	}
+	if q.After != 0 {
+		w.and("row > ?", q.After)
+	}
 	if err := t.ready(); err != nil {
 		return nil, err
 	}
@@ -148,7 +161,8 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 		return t.fail(&compute.Error{ID: l.Instance, Kind: compute.ErrConflict, Err: errors.New("it has a lease")})
 	}
 	t.m.last.lease++
-	n := &lease{Lease: *l, row: t.m.last.lease}
+	l.Row = t.m.last.lease
+	n := &lease{*l}
 	n.Lease = *n.own()
 	t.m.lend(n)
 	t.mark(n)
@@ -171,6 +185,7 @@ func (t *tx) SaveLease(l *compute.Lease) error {
 	born := now.Lease
 	now.Lease = *l
 	now.Lease = *now.own()
+	now.Row = born.Row
 	now.Name, now.Owner, now.Generation, now.Given, now.For.PID = born.Name, born.Owner, born.Generation, born.Given, born.For.PID
 	t.m.lend(now)
 	if t.mark(now) {

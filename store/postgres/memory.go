@@ -39,7 +39,6 @@ type instance struct {
 
 type lease struct {
 	compute.Lease
-	row int64
 }
 
 // window is the beginning of a source's ready instances: all of them with rows up to a bound.

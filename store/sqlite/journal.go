@@ -83,6 +83,7 @@ func (t *tx) Events(q compute.EventQuery) ([]*compute.Event, error) {
 		text = "SELECT * FROM (" + text + " ORDER BY id DESC LIMIT ?)"
 		w.args = append(w.args, q.Newest)
 	}
+	text += " ORDER BY id" + limit(q.Limit)
 	return collect(t, func(s scanner) (*compute.Event, error) {
 		var e compute.Event
 		var at int64
@@ -92,5 +93,5 @@ func (t *tx) Events(q compute.EventQuery) ([]*compute.Event, error) {
 		}
 		e.Time = instant(at)
 		return &e, unpack(data, &e.Data)
-	}, text+" ORDER BY id", w.args...)
+	}, text, w.args...)
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-const leaseColumns = "id, name, instance, owner, generation, given, used, expires, ended, why, pid, worker, detail"
+const leaseColumns = "row, id, name, instance, owner, generation, given, used, expires, ended, why, pid, worker, detail"
 
 func (t *tx) scanLease(s scanner) (*compute.Lease, error) {
 	var l compute.Lease
 	var text string
 	var given, used, expires, ended int64
-	err := s.Scan(&l.ID, &l.Name, &l.Instance, &l.Owner, &l.Generation, &given, &used, &expires, &ended, &l.Why, &l.For.PID, &l.Worker, &text)
+	err := s.Scan(&l.Row, &l.ID, &l.Name, &l.Instance, &l.Owner, &l.Generation, &given, &used, &expires, &ended, &l.Why, &l.For.PID, &l.Worker, &text)
 	if err != nil {
 		return nil, err
 	}
@@ -64,9 +64,27 @@ func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
 		w.and(`row IN (SELECT row FROM leases WHERE ended = 0 AND deadline > 0 AND deadline <= ?
  UNION ALL SELECT row FROM leases WHERE ended = 0 AND (pid > 0 OR worker <> 0))`, nanos(q.Due))
 	}
+	if len(q.Instances) > 0 {
+		names, err := json.Marshal(q.Instances)
+		if err != nil {
+			return nil, err
+		}
+		w.and("instance IN (SELECT value FROM json_each(?))", string(names))
+	}
+	if q.Source != "" {
+		w.and("instance IN (SELECT id FROM instances WHERE source = ?)", q.Source)
+	}
+	if q.After != 0 {
+		w.and("row > ?", q.After)
+	}
 	from := " FROM leases"
-	if !q.Ended && q.Instance == "" && q.Name == "" && q.Due.IsZero() {
+	if !q.Ended && q.Instance == "" && q.Name == "" && q.Due.IsZero() && len(q.Instances) == 0 && q.Source == "" {
 		from += " INDEXED BY leases_live" // else all that ever were would be read, to have them in order
+		if q.Owner == "" && q.Limit > 0 {
+			// The index has the rows' numbers: only those of the page are read themselves.
+			w.text = " WHERE row IN (SELECT row" + from + w.text + order + limit(q.Limit) + ")"
+			from = " FROM leases"
+		}
 	}
 	return collect(t, t.scanLease, "SELECT "+leaseColumns+from+w.text+order+limit(q.Limit), w.args...)
 }
@@ -85,12 +103,15 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.write(`INSERT INTO leases (id, name, instance, owner, generation, given, used, expires, deadline, ended, why, pid, worker, detail)
+	r, err := t.write(`INSERT INTO leases (id, name, instance, owner, generation, given, used, expires, deadline, ended, why, pid, worker, detail)
  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		l.ID, l.Name, string(l.Instance), l.Owner, l.Generation, nanos(l.Given), nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended),
 		l.Why, l.For.PID, l.Worker, text)
 	if unique(err) {
 		return &compute.Error{ID: l.Instance, Kind: compute.ErrConflict, Err: errors.Join(errors.New("it has a lease"), err)}
+	}
+	if err == nil {
+		l.Row, err = r.LastInsertId()
 	}
 	return err
 }

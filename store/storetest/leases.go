@@ -53,11 +53,15 @@ func leases(t *testing.T, r *rig) {
 		check()
 	}
 	// Names are free again, and so are the instances.
+	var second int64
 	update(t, r, func(tx compute.Tx) error {
 		for _, l := range []*compute.Lease{{ID: "l-2", Name: "n-l-0", Instance: "i-0", Owner: "ann"}, {ID: "l-3", Instance: "i-1", Owner: "bob"},
 			{ID: "l-4", Instance: "i-2", Owner: "bob"}} {
 			if err := tx.InsertLease(l); err != nil {
 				return err
+			}
+			if l.ID == "l-3" {
+				second = l.Row
 			}
 		}
 		return nil
@@ -73,6 +77,12 @@ func leases(t *testing.T, r *rig) {
 		{compute.LeaseQuery{Name: "n-l-0"}, "l-2"},
 		{compute.LeaseQuery{Instance: "i-1"}, "l-3"},
 		{compute.LeaseQuery{Instance: "i-1", Owner: "ann"}, ""},
+		{compute.LeaseQuery{Instances: []compute.ID{"i-2", "i-0", "i-9"}}, "l-2 l-4"},
+		{compute.LeaseQuery{Instances: []compute.ID{"i-2", "i-0"}, Owner: "bob", Limit: 1}, "l-4"},
+		{compute.LeaseQuery{After: second}, "l-4"},
+		{compute.LeaseQuery{After: second - 1, Limit: 1}, "l-3"},
+		{compute.LeaseQuery{After: second, Limit: 1, Owner: "ann"}, ""},
+		{compute.LeaseQuery{Source: "none", Limit: 1}, ""},
 		{compute.LeaseQuery{Ended: true}, "l-1 l-0"},
 		{compute.LeaseQuery{Ended: true, Limit: 1}, "l-1"},
 		{compute.LeaseQuery{Ended: true, Instance: "i-0"}, "l-0"},
@@ -254,6 +264,9 @@ func events(t *testing.T, r *rig) {
 		{compute.EventQuery{Newest: 2}, []int{3, 4}},
 		{compute.EventQuery{Newest: 99}, []int{0, 1, 2, 3, 4}},
 		{compute.EventQuery{Newest: 3, After: all[3].ID}, []int{4}},
+		{compute.EventQuery{After: all[0].ID, Limit: 2}, []int{1, 2}},
+		{compute.EventQuery{Newest: 3, Limit: 1}, []int{2}},
+		{compute.EventQuery{Source: "s", Limit: 2}, []int{0, 1}},
 		{compute.EventQuery{Source: "s"}, []int{0, 1, 4}},
 		{compute.EventQuery{Source: "s", Newest: 2}, []int{1, 4}},
 		{compute.EventQuery{Instance: "i-1"}, []int{0, 2, 4}},

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,6 +72,10 @@ func instances(t *testing.T, r *rig) {
 	update(t, r, func(tx compute.Tx) error { child.Row = 0; return tx.SaveInstance(child) })
 	other := source(t, r, "other")
 	instance(t, r, other, "other-1", compute.Ready)
+	update(t, r, func(tx compute.Tx) error {
+		return errors.Join(tx.InsertLease(&compute.Lease{ID: "l-1", Instance: "web-2", Owner: "ann"}), tx.InsertLease(&compute.Lease{ID: "l-2", Instance: "other-1", Owner: "ann"}),
+			tx.InsertLease(&compute.Lease{ID: "l-3", Instance: "web-1", Owner: "ann", Ended: at(0)}))
+	})
 	for _, c := range []struct {
 		q    compute.InstanceQuery
 		want string
@@ -84,6 +89,12 @@ func instances(t *testing.T, r *rig) {
 		{compute.InstanceQuery{Busy: true, States: []compute.State{compute.Cleaning}}, "web-3"},
 		{compute.InstanceQuery{Child: "x"}, "web-4"},
 		{compute.InstanceQuery{Limit: 2}, "web-1 web-2"},
+		{compute.InstanceQuery{Source: "web"}, "web-1 web-2 web-3 web-4"},
+		{compute.InstanceQuery{Source: "web", States: []compute.State{compute.Ready}, Limit: 1}, "web-1"},
+		{compute.InstanceQuery{Source: "we"}, ""},
+		{compute.InstanceQuery{Owner: "ann"}, "web-2 other-1"},
+		{compute.InstanceQuery{Owner: "ann", Source: "other"}, "other-1"},
+		{compute.InstanceQuery{Owner: "bob"}, ""},
 		{compute.InstanceQuery{After: child.Row - 1, Limit: 1}, "web-4"},
 		{compute.InstanceQuery{After: child.Row}, "other-1"},
 	} {

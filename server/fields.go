@@ -1,0 +1,151 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Fields are the names of fields that a caller wants, and no others.
+type Fields []string
+
+// picker writes the wanted fields of documents of one type.
+type picker struct {
+	all  bool
+	want []pick
+}
+
+// pick is a field: where it is, its name as it is written, whether it is left out when it is empty, and what is wanted of it.
+type pick struct {
+	index int
+	key   []byte // with its quotes and colon
+	omit  bool
+	inner *picker
+}
+
+// picker finds the fields of a type; none: all. A name that the type has not is an error that tells which it has.
+func (f Fields) picker(of reflect.Type) (*picker, error) {
+	names := slices.DeleteFunc(slices.Clone(f), func(n string) bool { return n == "" })
+	if len(names) == 0 {
+		return &picker{all: true}, nil
+	}
+	for of.Kind() == reflect.Pointer {
+		of = of.Elem()
+	}
+	out := &picker{}
+	var known []string
+	wanted := map[string]bool{}
+	for _, n := range names {
+		wanted[n] = true
+	}
+	met := map[string]bool{}
+	for i := 0; of.Kind() == reflect.Struct && i < of.NumField(); i++ {
+		name, rest, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		known = append(known, name)
+		var below Fields
+		for n := range wanted {
+			if sub, ok := strings.CutPrefix(n, name+"."); ok {
+				below, met[n] = append(below, sub), true
+			}
+		}
+		if !wanted[name] && below == nil {
+			continue
+		}
+		met[name] = true
+		p := pick{index: i, key: []byte(`"` + name + `":`), omit: strings.Contains(rest, "omit"), inner: &picker{all: true}}
+		if !wanted[name] {
+			slices.Sort(below)
+			inner, err := below.picker(of.Field(i).Type)
+			if err != nil {
+				return nil, err
+			}
+			p.inner = inner
+		}
+		out.want = append(out.want, p)
+	}
+	for _, n := range names {
+		if !met[n] {
+			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("fields: there is no %q", n), Hint: "there are " + strings.Join(known, ", ")}
+		}
+	}
+	return out, nil
+}
+
+// add writes the wanted fields of a document.
+func (p *picker) add(to *bytes.Buffer, v reflect.Value) error {
+	for v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	if p.all || v.Kind() != reflect.Struct {
+		text, err := json.Marshal(v.Interface())
+		to.Write(text)
+		return err
+	}
+	to.WriteByte('{')
+	first := true
+	for _, w := range p.want {
+		f := v.Field(w.index)
+		if w.omit && (f.IsZero() || (f.Kind() == reflect.Map || f.Kind() == reflect.Slice) && f.Len() == 0) {
+			continue
+		}
+		if !first {
+			to.WriteByte(',')
+		}
+		first = false
+		to.Write(w.key)
+		if err := w.inner.add(to, f); err != nil {
+			return err
+		}
+	}
+	to.WriteByte('}')
+	return nil
+}
+
+// chosen is a list of documents, of which the wanted fields are written. In the API's description it is a list of them.
+type chosen[T any] struct {
+	list []T
+	pick *picker
+}
+
+// choose joins a list and the fields that are wanted.
+func choose[T any](list []T, f Fields) (chosen[T], error) {
+	p, err := f.picker(reflect.TypeFor[T]())
+	return chosen[T]{list, p}, err
+}
+
+// MarshalJSON writes the list.
+func (c chosen[T]) MarshalJSON() ([]byte, error) {
+	if c.list == nil {
+		return []byte("[]"), nil
+	}
+	if c.pick == nil || c.pick.all {
+		return json.Marshal(c.list)
+	}
+	var out bytes.Buffer
+	out.WriteByte('[')
+	for i := range c.list {
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		if err := c.pick.add(&out, reflect.ValueOf(&c.list[i])); err != nil {
+			return nil, err
+		}
+	}
+	out.WriteByte(']')
+	return out.Bytes(), nil
+}
+
+// Schema describes it.
+func (c chosen[T]) Schema(r huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeArray, Items: r.Schema(reflect.TypeFor[T](), true, "")}
+}
