@@ -23,6 +23,12 @@ func reference(s string) (kind, rest string, ok bool) {
 	return kind, rest, ok && slices.Contains(references, kind)
 }
 
+// IsReference tells a reference to a secret from a value.
+func IsReference(s string) bool {
+	_, _, ok := reference(s)
+	return ok
+}
+
 // secretTimeout is how long a command may take to tell a secret: long enough to type a passphrase.
 const secretTimeout = time.Minute
 

@@ -20,7 +20,6 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/pool"
-	"github.com/hostler-project/hostler/store/sqlite"
 )
 
 // app is one command line at work: its streams and options, and what it has opened so far. Nothing is opened before it is needed. It is used by
@@ -41,7 +40,8 @@ type app struct {
 	tree      string        // the configuration is read as in this directory; "": the current one
 
 	cfg    *config.Config
-	store  *sqlite.Store
+	store  pool.Store
+	at     string // where the store is
 	pool   *pool.Pool
 	remote *client.Client // the controller that is asked in place of our own engine; nil: none
 

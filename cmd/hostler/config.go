@@ -13,6 +13,7 @@ type configView struct {
 	Defaults defaultsView     `json:"defaults"`
 	Warnings []string         `json:"warnings"`
 	State    string           `json:"state"`
+	Store    string           `json:"store"`
 }
 
 // rootView is a directory that configuration is read from.
@@ -84,6 +85,7 @@ func (a *app) configShow() error {
 		v.Warnings = append(v.Warnings, a.oddNumbers(s)...)
 	}
 	v.State, _ = stateDir()
+	v.Store = storeName(cfg, v.State)
 	if a.flags.json {
 		return a.printJSON(v)
 	}
@@ -125,7 +127,7 @@ func (a *app) configTables(v configView) error {
 	if err := a.table([]string{"source", "type", "file", "note"}, rows); err != nil {
 		return err
 	}
-	if err := fprintf(a.out, "\ndefaults: source %s, wait %vs\nstate: %s\n", v.Defaults.Source, v.Defaults.Wait, v.State); err != nil {
+	if err := fprintf(a.out, "\ndefaults: source %s, wait %vs\nstate: %s\nstore: %s\n", v.Defaults.Source, v.Defaults.Wait, v.State, v.Store); err != nil {
 		return err
 	}
 	for _, w := range v.Warnings {

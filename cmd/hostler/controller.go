@@ -90,11 +90,11 @@ func (a *app) fits(self api.Self) (bool, error) {
 	}), nil
 }
 
-// configurationName names the directories that a configuration was read from, and that of the state.
+// configurationName names the directories that a configuration was read from, and that of the state, with its store.
 func configurationName(cfg *config.Config) string {
 	h := sha256.New()
 	state, _ := stateDir() // where there is none there is no engine either
-	words := []string{state}
+	words := []string{storeName(cfg, state), state}
 	for _, r := range cfg.Roots {
 		if r.Exists {
 			words = append(words, r.Path)

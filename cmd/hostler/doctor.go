@@ -130,7 +130,7 @@ func (a *app) checkState(ctx context.Context) []checkView {
 	if err != nil {
 		return []checkView{{"fail", "state", plain(err), compute.Hint(err)}}
 	}
-	out := []checkView{{"ok", "state", dir, ""}}
+	out := []checkView{{"ok", "state", dir, ""}, {"ok", "store", a.at, ""}}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err == nil {
 		free := int64(fs.Bavail) * int64(fs.Bsize)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,7 +16,6 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/guard"
-	"github.com/hostler-project/hostler/store/sqlite"
 )
 
 // definition is what is kept with a source's instances, so that they can still be cleaned and discarded when the configuration is gone.
@@ -43,16 +41,9 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 		return nil, err
 	}
 	if a.store == nil {
-		store, err := sqlite.Open(ctx, filepath.Join(state, "state.db"), sqlite.Options{})
-		if err != nil {
+		if a.store, err = a.openStore(ctx, cfg, state); err != nil {
 			return nil, err
 		}
-		a.store = store
-		a.closers = append(a.closers, func() {
-			if store.Long() { // else the end of the process closes it, and nobody waits for that
-				_ = store.Close()
-			}
-		})
 	}
 	ends := &ends{}
 	a.closers = append(a.closers, ends.close)

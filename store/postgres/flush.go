@@ -45,6 +45,7 @@ func (t *tx) flush() (qs []query) {
 	if len(t.events) > 0 {
 		qs = append(qs, t.flushEvents())
 	}
+	qs = append(qs, t.flushAnswers()...)
 	for _, key := range slices.Sorted(maps.Keys(t.counts)) {
 		if c := t.counts[key]; *c != (compute.Counts{}) {
 			add(`UPDATE counts SET creating = creating + $1, setting_up = setting_up + $2, ready = ready + $3, leased = leased + $4, cleaning = cleaning + $5,

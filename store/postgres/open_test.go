@@ -265,3 +265,25 @@ func TestLongNames(t *testing.T) {
 		}
 	}
 }
+
+// TestOlder: a database of the first format is brought up to date, and keeps what is in it.
+func TestOlder(t *testing.T) {
+	dsn := place(t)
+	st := mustOpen(t, dsn, postgres.Options{})
+	mustWrite(t, st, "old")
+	installation := st.Installation()
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{"DROP TABLE answers", "DELETE FROM goose_db_version WHERE version_id > 1", "UPDATE meta SET value = '1' WHERE name = 'format'"} {
+		sql(t, dsn, q)
+	}
+	st = mustOpen(t, dsn, postgres.Options{})
+	if got := kinds(t, st); len(got) != 1 || st.Installation() != installation {
+		t.Errorf("%v of %s", got, st.Installation())
+	}
+	err := st.Update(t.Context(), func(tx compute.Tx) error { return tx.(compute.AnswerTx).SaveAnswer(&compute.Answer{Owner: "ann", Key: "k"}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+}

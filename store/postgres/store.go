@@ -17,7 +17,7 @@ import (
 )
 
 // schema is the newest migration; a database with a higher number was written by a newer hostler.
-const schema = 1
+const schema = 2
 
 // Options change what the zero value does.
 type Options struct {
@@ -117,6 +117,9 @@ func Open(ctx context.Context, address string, opt Options) (*Store, error) {
 	s.watched.Go(func() { s.watch(ctx) })
 	return s, nil
 }
+
+// Name is how the database is called for people: HOST:PORT/DATABASE, and no password.
+func (s *Store) Name() string { return s.name() }
 
 // name is how errors call the database.
 func (s *Store) name() string {

@@ -38,6 +38,7 @@ type tx struct {
 	joins   []*compute.Waiter
 	leaves  []int64
 	events  []compute.Event
+	answers []compute.Answer
 	counts  map[int64]*compute.Counts
 	marked  map[any]bool // those of changed, kept
 }

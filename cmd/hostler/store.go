@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store/postgres"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// storing is the section [store] of hostler.conf.
+type storing struct {
+	URL string `conf:"url"` // of a PostgreSQL database, or a reference to it; "": the file state.db in the state directory
+}
+
+// readStoring reads it.
+func readStoring(cfg *config.Config) (s storing, err error) {
+	section := cfg.Sections["store"]
+	settings := map[string]string{}
+	for key, v := range section {
+		settings[key] = v.Text
+	}
+	err = config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, &s)
+	return s, configError(err)
+}
+
+// storeName is how the store is called before it is open: its reference tells nothing that is secret.
+func storeName(cfg *config.Config, state string) string {
+	if s, err := readStoring(cfg); err == nil && s.URL != "" {
+		return shownAddress(s.URL)
+	}
+	return filepath.Join(state, "state.db")
+}
+
+// shownAddress is an address as it may be shown. One with a password in it is refused, and shown all the same by what says so.
+func shownAddress(address string) string {
+	if hasPassword(address) {
+		return "(hidden)"
+	}
+	return address
+}
+
+// hasPassword tells whether an address of a database is one with a password in it, or cannot be known not to be.
+func hasPassword(address string) bool {
+	if config.IsReference(address) {
+		return false
+	}
+	if u, err := url.Parse(address); err == nil && u.Scheme != "" {
+		_, in := u.User.Password()
+		q, err := url.ParseQuery(u.RawQuery)
+		return in || err != nil || q.Has("password") || q.Has("sslpassword")
+	}
+	return !strings.Contains(address, "=") || strings.Contains(strings.ToLower(address), "password")
+}
+
+// addressHint says how the setting is to be.
+const addressHint = "url = env:NAME, file:PATH or command:WORDS, which give an address like postgres://USER:PASSWORD@HOST/DATABASE; one without a password may stand there itself"
+
+// openStore opens what keeps the state: the file, or the database of [store]. Nothing of PostgreSQL is touched where it is not configured.
+func (a *app) openStore(ctx context.Context, cfg *config.Config, state string) (pool.Store, error) {
+	said, err := readStoring(cfg)
+	if err != nil {
+		return nil, err
+	}
+	v, set := cfg.Sections["store"]["url"]
+	if !set {
+		a.at = filepath.Join(state, "state.db")
+		store, err := sqlite.Open(ctx, a.at, sqlite.Options{})
+		if err != nil {
+			return nil, err
+		}
+		a.closers = append(a.closers, func() {
+			if store.Long() { // else the end of the process closes it, and nobody waits for that
+				_ = store.Close()
+			}
+		})
+		return store, nil
+	}
+	address := said.URL
+	switch {
+	case config.IsReference(address):
+		if address, err = config.Secret(ctx, said.URL); err == nil && address == "" {
+			err = errors.New("it is empty")
+		}
+		if err != nil {
+			return nil, invalid(addressHint, "%s:%d: [store] url: %w", v.File, v.Line, err)
+		}
+	case hasPassword(address):
+		return nil, invalid(addressHint, "%s:%d: [store] url: a password does not belong in this file", v.File, v.Line)
+	}
+	store, err := postgres.Open(ctx, address, postgres.Options{Log: a.log})
+	if err != nil {
+		return nil, err
+	}
+	a.at = "PostgreSQL at " + store.Name()
+	a.closers = append(a.closers, func() { _ = store.Close() })
+	return store, nil
+}
