@@ -282,7 +282,9 @@ func TestOlder(t *testing.T) {
 	if got := kinds(t, st); len(got) != 1 || st.Installation() != installation {
 		t.Errorf("%v of %s", got, st.Installation())
 	}
-	err := st.Update(t.Context(), func(tx compute.Tx) error { return tx.(compute.AnswerTx).SaveAnswer(&compute.Answer{Owner: "ann", Key: "k"}) })
+	err := st.Update(t.Context(), func(tx compute.Tx) error {
+		return tx.(compute.AnswerTx).SaveAnswer(&compute.Answer{Owner: "ann", Key: "k"})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
