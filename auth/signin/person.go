@@ -1,0 +1,90 @@
+package signin
+
+import (
+	"slices"
+	"strings"
+)
+
+// Person is somebody who has signed in and is let in.
+type Person struct {
+	Name    string   // whose the leases are that he takes
+	Email   string   // verified; "": not known
+	Groups  []string // as the provider has them, sorted
+	Subject string   // who he is to the provider, whatever his name is
+	Proof   string   // tells the token that he presented from all others; no secret
+}
+
+const (
+	emailClaim    = "email"
+	verifiedClaim = "email_verified"
+	maxName       = 128
+	maxGroups     = 500 // more than that is no list that an administrator could have meant
+)
+
+// person makes one of what the provider says, if he is let in.
+func (p *Provider) person(claims map[string]any) (Person, error) {
+	out := Person{Groups: words(claims[p.GroupsClaim])}
+	address, _ := claims[emailClaim].(string)
+	if verified(claims[verifiedClaim]) {
+		out.Email = strings.ToLower(address)
+	}
+	name, _ := claims[p.NameClaim].(string)
+	if p.NameClaim == emailClaim {
+		if name != "" && out.Email == "" {
+			return Person{}, p.refused("have the provider verify it", "the provider has not verified the address %q", short40(name))
+		}
+		name = out.Email
+	}
+	switch {
+	case name == "":
+		return Person{}, p.refused("an administrator may say another name-claim, or ask for more scopes", "the provider does not tell the claim %s", p.NameClaim)
+	case !goodName(name):
+		return Person{}, p.refused("an administrator may say another name-claim", "the claim %s is %q, which is no name here: letters, digits and .-_+@ are", p.NameClaim, short40(name))
+	case slices.ContainsFunc(p.Reserved, func(r string) bool { return strings.EqualFold(r, name) }):
+		return Person{}, p.refused("an administrator may say another name-claim", "the name %s is not to be had by signing in", name)
+	}
+	out.Name = name
+	if !p.admits(out) {
+		return Person{}, p.refused("ask the administrators of the controller", "%s is in none of the domains and groups that are let in", name)
+	}
+	return out, nil
+}
+
+// admits reports whether somebody is of those who are let in.
+func (p *Provider) admits(who Person) bool {
+	if slices.Contains(p.Domains, everybody) || slices.ContainsFunc(p.Options.Groups, func(g string) bool { return slices.Contains(who.Groups, g) }) {
+		return true
+	}
+	local, domain, ok := strings.Cut(who.Email, "@")
+	return ok && local != "" && !strings.Contains(domain, "@") && slices.Contains(p.Domains, domain)
+}
+
+// verified reads email_verified, which some providers write as a word.
+func verified(claim any) bool { return claim == true || claim == "true" }
+
+// words reads a list of words, or a single one.
+func words(claim any) (out []string) {
+	if one, ok := claim.(string); ok {
+		claim = []any{one}
+	}
+	list, _ := claim.([]any)
+	for _, each := range list {
+		if word, ok := each.(string); ok && word != "" && len(out) < maxGroups {
+			out = append(out, word)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// goodName reports whether a name looks the same to everybody: no letter that looks like another's, and nothing that a terminal or a list would take for more.
+func goodName(name string) bool {
+	if name == "" || len(name) > maxName || strings.HasPrefix(name, "-") || strings.HasPrefix(name, ".") {
+		return false
+	}
+	return !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune(".-_+@", r)
+	})
+}
+
+func short40(s string) string { return s[:min(len(s), 40)] }
