@@ -113,3 +113,24 @@ func ParseRole(name string) (Role, error) {
 
 // MarshalText is String, for the API's own description.
 func (p Permission) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (p *Permission) UnmarshalText(text []byte) (err error) {
+	*p = 0
+	if len(text) > 0 {
+		*p, err = ParsePermissions(strings.Split(string(text), ",")...)
+	}
+	return err
+}
+
+// MarshalText is String.
+func (r Role) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (r *Role) UnmarshalText(text []byte) (err error) {
+	*r = Nobody
+	if s := string(text); s != "" && s != roleNames[Nobody] {
+		*r, err = ParseRole(s)
+	}
+	return err
+}

@@ -275,7 +275,7 @@ func TestOlder(t *testing.T) {
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, q := range []string{"DROP TABLE answers", "DELETE FROM goose_db_version WHERE version_id > 1", "UPDATE meta SET value = '1' WHERE name = 'format'"} {
+	for _, q := range []string{"DROP TABLE answers", "DROP TABLE tokens", "DROP TABLE audit", "DELETE FROM goose_db_version WHERE version_id > 1", "UPDATE meta SET value = '1' WHERE name = 'format'"} {
 		sql(t, dsn, q)
 	}
 	st = mustOpen(t, dsn, postgres.Options{})

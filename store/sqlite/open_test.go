@@ -147,7 +147,7 @@ func TestOlder(t *testing.T) {
 		t.Fatal(err)
 	}
 	raw(t, path, false, "ALTER TABLE sources DROP COLUMN aim_reserve", "ALTER TABLE sources DROP COLUMN aim_spare", "ALTER TABLE sources DROP COLUMN aim_until",
-		"DROP TABLE answers", "DELETE FROM goose_db_version WHERE version_id >= 2", "PRAGMA user_version = 1", "PRAGMA wal_checkpoint(TRUNCATE)")
+		"DROP TABLE answers", "DROP TABLE tokens", "DROP TABLE audit", "DELETE FROM goose_db_version WHERE version_id >= 2", "PRAGMA user_version = 1", "PRAGMA wal_checkpoint(TRUNCATE)")
 	s = mustOpen(t, path)
 	err = s.Update(t.Context(), func(tx compute.Tx) error {
 		r, err := tx.Source("web", "d")

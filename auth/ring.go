@@ -1,0 +1,341 @@
+package auth
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// RingOptions say how a Ring works. All but Members may be zero.
+type RingOptions struct {
+	Members Members       // what people are now
+	Life    time.Duration // of a token that asks for none; 0: 90 days
+	MaxLife time.Duration // the longest that may be asked for; 0: a year
+	Fresh   time.Duration // how long a token is taken for good without asking the store again, so that what another controller revoked ends; 0: 2 s
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// Ring makes tokens, and knows who comes with one. All methods may be called at once.
+type Ring struct {
+	store Store
+	opt   RingOptions
+
+	mu    sync.Mutex
+	known map[Hash]known
+	used  map[string]use // by ID, not written yet
+}
+
+// known is a token that was good a moment ago.
+type known struct {
+	Token
+	who  Principal
+	seen time.Time
+}
+
+// use is when and from where a token was used.
+type use struct {
+	at   time.Time
+	from string
+}
+
+const (
+	mostKnown = 10000            // tokens in memory
+	coarse    = 10 * time.Minute // how exactly the last use is recorded
+	sweep     = time.Hour        // how often tokens that are over are forgotten
+	writeUses = 30 * time.Second
+)
+
+// NewRing makes a Ring on a store.
+func NewRing(store Store, opt RingOptions) *Ring {
+	opt.Life, opt.MaxLife = cmp.Or(opt.Life, 90*24*time.Hour), cmp.Or(opt.MaxLife, 365*24*time.Hour)
+	opt.Fresh = cmp.Or(opt.Fresh, 2*time.Second)
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Ring{store: store, opt: opt, known: map[Hash]known{}, used: map[string]use{}}
+}
+
+// errForgetful is for a store that keeps no tokens.
+var errForgetful = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("this store keeps no tokens")}
+
+func (k *Ring) view(ctx context.Context, fn func(compute.Tx, TokenTx) error) error {
+	return k.store.View(ctx, func(tx compute.Tx) error {
+		tt, ok := tx.(TokenTx)
+		if !ok {
+			return errForgetful
+		}
+		return fn(tx, tt)
+	})
+}
+
+func (k *Ring) update(ctx context.Context, fn func(TokenTx) error) error {
+	return k.store.Update(ctx, func(tx compute.Tx) error {
+		tt, ok := tx.(TokenTx)
+		if !ok {
+			return errForgetful
+		}
+		return fn(tt)
+	})
+}
+
+// Make keeps a token as it is described, and returns it: the only time that it can be seen. Whoever calls has checked that its maker may have it made (see
+// Token.Check). Its ID, its hash and its times are set here.
+func (k *Ring) Make(ctx context.Context, t *Token, life time.Duration) (secret string, err error) {
+	secret = newSecret()
+	now := k.opt.Now()
+	t.ID, t.Hash, t.Created = newID(), HashOf(secret), now
+	t.Kind = cmp.Or(t.Kind, TokenOf)
+	if t.Kind != TokenLease {
+		life = cmp.Or(life, min(k.opt.Life, k.opt.MaxLife))
+		if life < 0 || life > k.opt.MaxLife {
+			return "", &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("a token ends after " + k.opt.MaxLife.String() + " at the latest"), Hint: "ask for less, or see token-max-life of [auth] in hostler.conf"}
+		}
+		t.Expires = now.Add(life)
+	}
+	err = k.update(ctx, func(tx TokenTx) error {
+		if t.Parent != "" {
+			parent, err := byID(tx, t.Parent)
+			if err != nil {
+				return err
+			}
+			if parent.Kind == TokenOf && t.Kind == TokenOf && t.Expires.After(parent.Expires) {
+				t.Expires = parent.Expires // what was made with a token ends with it
+			}
+		}
+		return tx.SaveToken(t)
+	})
+	return secret, err
+}
+
+func byID(tx TokenTx, id string) (*Token, error) {
+	all, err := tx.Tokens()
+	if err != nil {
+		return nil, err
+	}
+	if i := slices.IndexFunc(all, func(t *Token) bool { return t.ID == id }); i >= 0 {
+		return all[i], nil
+	}
+	return nil, &compute.Error{ID: compute.ID(id), Kind: compute.ErrNotFound, Err: errors.New("no such token")}
+}
+
+// errUnknown is said of every token that is not good, whatever is wrong with it.
+var errUnknown = &compute.Error{Kind: compute.ErrDenied, Err: errors.New("the token is not known, or has expired or been revoked"), Hint: "hostler token create, or hostler login, makes another"}
+
+// Who is who comes with a token, from an address. What is wrong with a token is compute.ErrDenied.
+func (k *Ring) Who(ctx context.Context, secret, from string) (Principal, error) {
+	hash, now := HashOf(secret), k.opt.Now()
+	k.mu.Lock()
+	e, ok := k.known[hash]
+	k.mu.Unlock()
+	if !ok || now.Sub(e.seen) >= k.opt.Fresh || now.Before(e.seen) {
+		t, err := k.read(ctx, hash)
+		if err != nil {
+			k.forget(hash)
+			if errors.Is(err, compute.ErrNotFound) {
+				err = errUnknown
+			}
+			return Principal{}, err
+		}
+		e = known{*t, t.principal(k.opt.Members), now}
+		k.remember(hash, &e)
+	}
+	if e.over(now) {
+		k.forget(hash)
+		return Principal{}, errUnknown
+	}
+	if now.Sub(e.Used) >= coarse {
+		k.use(hash, &e, now, from)
+	}
+	e.who.From = from
+	return e.who, nil
+}
+
+func (t *Token) over(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }
+
+// read asks the store. A lease's token whose lease has ended is none.
+func (k *Ring) read(ctx context.Context, hash Hash) (t *Token, err error) {
+	err = k.view(ctx, func(tx compute.Tx, tt TokenTx) error {
+		if t, err = tt.Token(hash); err != nil || t.Lease == "" {
+			return err
+		}
+		l, err := tx.Lease(t.Lease)
+		if err == nil && !l.Ended.IsZero() {
+			err = &compute.Error{Kind: compute.ErrNotFound}
+		}
+		return err
+	})
+	return t, err
+}
+
+func (k *Ring) remember(hash Hash, e *known) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if u, ok := k.used[e.ID]; ok {
+		e.Used, e.From = u.at, u.from
+	}
+	if len(k.known) >= mostKnown {
+		for old := range k.known { // any: it is read again when it is used again
+			delete(k.known, old)
+			break
+		}
+	}
+	k.known[hash] = *e
+}
+
+func (k *Ring) forget(hash Hash) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.known, hash)
+}
+
+// use notes that a token was used.
+func (k *Ring) use(hash Hash, e *known, now time.Time, from string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e.Used, e.From = now, from
+	k.used[e.ID] = use{now, from}
+	if _, ok := k.known[hash]; ok {
+		k.known[hash] = *e
+	}
+}
+
+// List returns the tokens that are good, the oldest first. Leases' own and sessions are among them.
+func (k *Ring) List(ctx context.Context) (out []*Token, err error) {
+	err = k.view(ctx, func(_ compute.Tx, tt TokenTx) error {
+		out, err = tt.Tokens()
+		return err
+	})
+	now := k.opt.Now()
+	out = slices.DeleteFunc(out, func(t *Token) bool { return t.over(now) })
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, t := range out {
+		if u, ok := k.used[t.ID]; ok {
+			t.Used, t.From = u.at, u.from
+		}
+	}
+	return out, err
+}
+
+// Revoke ends a token at once, with all that were made with it, if may agrees. Here it is good for nothing any more when this returns; on other controllers
+// it is so within 2 seconds.
+func (k *Ring) Revoke(ctx context.Context, id string, may func(*Token) error) (gone []*Token, err error) {
+	err = k.update(ctx, func(tx TokenTx) error {
+		gone = nil
+		t, err := byID(tx, id)
+		if err == nil && may != nil {
+			err = may(t)
+		}
+		if err != nil {
+			return err
+		}
+		all, err := tx.Tokens()
+		if err != nil {
+			return err
+		}
+		for todo := []*Token{t}; len(todo) > 0; todo = todo[1:] {
+			if err := tx.DropToken(todo[0].ID); err != nil {
+				return err
+			}
+			gone = append(gone, todo[0])
+			for _, child := range all {
+				if child.Parent == todo[0].ID {
+					todo = append(todo, child)
+				}
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		for _, t := range gone {
+			k.forget(t.Hash)
+		}
+	}
+	return gone, err
+}
+
+// Run records uses, and forgets tokens that are over, until ctx ends.
+func (k *Ring) Run(ctx context.Context) {
+	write, old := time.NewTicker(writeUses), time.NewTicker(sweep)
+	defer write.Stop()
+	defer old.Stop()
+	k.sweep(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			k.record(context.WithoutCancel(ctx))
+			return
+		case <-write.C:
+			k.record(ctx)
+		case <-old.C:
+			k.sweep(ctx)
+		}
+	}
+}
+
+// record writes what was used.
+func (k *Ring) record(ctx context.Context) {
+	k.mu.Lock()
+	some := k.used
+	k.used = map[string]use{}
+	k.mu.Unlock()
+	if len(some) == 0 {
+		return
+	}
+	err := k.update(ctx, func(tx TokenTx) error {
+		all, err := tx.Tokens()
+		for _, t := range all {
+			if u, ok := some[t.ID]; ok && err == nil {
+				t.Used, t.From = u.at, u.from
+				err = tx.SaveToken(t)
+			}
+		}
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		k.opt.Log.Warn("when tokens were used is not recorded", "err", err) // it is when they are used again
+	}
+}
+
+// sweep forgets tokens that are over, and those of leases that have ended.
+func (k *Ring) sweep(ctx context.Context) {
+	now := k.opt.Now()
+	var over []string
+	err := k.view(ctx, func(tx compute.Tx, tt TokenTx) error {
+		all, err := tt.Tokens()
+		for _, t := range all {
+			gone := t.over(now)
+			if t.Lease != "" {
+				l, err := tx.Lease(t.Lease)
+				gone = gone || errors.Is(err, compute.ErrNotFound) || err == nil && !l.Ended.IsZero()
+			}
+			if gone {
+				over = append(over, t.ID)
+			}
+		}
+		return err
+	})
+	if err == nil && len(over) > 0 {
+		err = k.update(ctx, func(tx TokenTx) error {
+			for _, id := range over {
+				if err := tx.DropToken(id); err != nil && !errors.Is(err, compute.ErrNotFound) {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err != nil && ctx.Err() == nil && !errors.Is(err, errForgetful) {
+		k.opt.Log.Warn("tokens that are over are not forgotten yet", "err", err)
+	}
+}
