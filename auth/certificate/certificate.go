@@ -1,0 +1,209 @@
+package certificate
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Files are a controller's certificates. They may be used from many goroutines.
+type Files struct{ now atomic.Pointer[state] }
+
+// Load reads them.
+func Load(opt Options) (*Files, error) {
+	f := &Files{}
+	return f, f.Reload(opt)
+}
+
+// Reload reads them anew. An error changes nothing.
+func (f *Files) Reload(opt Options) error {
+	s, err := read(opt)
+	if err == nil {
+		f.now.Store(s)
+	}
+	return err
+}
+
+// TLS is the configuration of a listener, which follows what is read anew.
+func (f *Files) TLS() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return f.now.Load().config, nil },
+	}
+}
+
+// Client is somebody who is known by a certificate.
+type Client struct {
+	Name   string
+	Serial string // of the certificate, in hexadecimal digits
+	until  time.Time
+}
+
+// Client returns who is at the other end of a connection. ok: he has shown a certificate, and certificates are asked for. The error, of kind compute.ErrDenied,
+// says why it does not count.
+func (f *Files) Client(c *tls.ConnectionState) (who Client, ok bool, err error) {
+	s := f.now.Load()
+	if c == nil || len(c.PeerCertificates) == 0 || s.roots == nil {
+		return Client{}, false, nil
+	}
+	who, err = s.client(c.PeerCertificates)
+	return who, true, err
+}
+
+// list is an authority's list of revoked certificates.
+type list struct {
+	issuer  *x509.Certificate
+	until   time.Time
+	serials map[string]bool // in decimal digits
+}
+
+// known are the clients whose certificates were checked by one state, by the certificates' sums.
+type known struct {
+	mu  sync.Mutex
+	all map[[32]byte]Client
+}
+
+const maxKnown = 4096
+
+func refused(format string, args ...any) error {
+	return &compute.Error{Op: "certificate", Kind: compute.ErrDenied, Err: fmt.Errorf(format, args...), Hint: "ask who signs the certificates for another one"}
+}
+
+// client checks a chain of certificates, and says whose it is.
+func (s *state) client(chain []*x509.Certificate) (Client, error) {
+	sum := sha256.Sum256(chain[0].Raw)
+	s.known.mu.Lock()
+	who, seen := s.known.all[sum]
+	s.known.mu.Unlock()
+	if seen && time.Now().Before(who.until) {
+		return who, nil
+	}
+	who, err := s.check(chain)
+	if err != nil {
+		return Client{}, err
+	}
+	s.known.mu.Lock()
+	defer s.known.mu.Unlock()
+	if len(s.known.all) >= maxKnown {
+		s.known.all = nil
+	}
+	if s.known.all == nil {
+		s.known.all = map[[32]byte]Client{}
+	}
+	s.known.all[sum] = who
+	return who, nil
+}
+
+func (s *state) check(chain []*x509.Certificate) (Client, error) {
+	leaf := chain[0]
+	between := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	paths, err := leaf.Verify(x509.VerifyOptions{Roots: s.roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	if err != nil {
+		return Client{}, refused("the certificate: %w", err)
+	}
+	var why error
+	for _, path := range paths {
+		until, err := s.unrevoked(path)
+		if err != nil {
+			why = err
+			continue
+		}
+		name, err := s.name(leaf)
+		return Client{Name: name, Serial: leaf.SerialNumber.Text(16), until: until}, err
+	}
+	return Client{}, why
+}
+
+// unrevoked returns until when all of a path is good: from a certificate to an authority that we know.
+func (s *state) unrevoked(path []*x509.Certificate) (until time.Time, err error) {
+	until = path[0].NotAfter
+	for i, c := range path {
+		if c.NotAfter.Before(until) {
+			until = c.NotAfter
+		}
+		if i == len(path)-1 {
+			break
+		}
+		listed := false
+		for _, l := range s.lists {
+			if !l.issuer.Equal(path[i+1]) {
+				continue
+			}
+			listed = true
+			switch {
+			case l.serials[c.SerialNumber.String()]:
+				return until, refused("the certificate %s is revoked", c.SerialNumber.Text(16))
+			case !l.until.IsZero() && time.Now().After(l.until):
+				return until, &compute.Error{Op: "certificate", Kind: compute.ErrDenied, Err: fmt.Errorf("the list of revoked certificates of %s ran out at %s", l.issuer.Subject, l.until.Format(time.RFC3339)),
+					Hint: "an administrator puts a new one there, and: hostler reload"}
+			case !l.until.IsZero() && l.until.Before(until):
+				until = l.until
+			}
+		}
+		if i == 0 && s.strict && !listed {
+			return until, refused("there is no list of revoked certificates of %s", path[1].Subject)
+		}
+	}
+	return until, nil
+}
+
+// name is the one value of the field that names clients.
+func (s *state) name(c *x509.Certificate) (string, error) {
+	var values []string
+	switch s.field {
+	case "email":
+		for _, v := range c.EmailAddresses {
+			values = append(values, strings.ToLower(v))
+		}
+	case "dns":
+		for _, v := range c.DNSNames {
+			values = append(values, strings.ToLower(v))
+		}
+	case "uri":
+		for _, v := range c.URIs {
+			values = append(values, v.String())
+		}
+	default:
+		for _, v := range c.Subject.Names {
+			if v.Type.Equal([]int{2, 5, 4, 3}) {
+				text, _ := v.Value.(string)
+				values = append(values, text)
+			}
+		}
+	}
+	if len(values) != 1 {
+		return "", refused("the certificate has %d values of %s, and one is needed", len(values), s.field)
+	}
+	if err := goodName(values[0], s.field == "uri"); err != nil {
+		return "", refused("the certificate's %s %.60q: %w", s.field, values[0], err)
+	}
+	return values[0], nil
+}
+
+// goodName says why something is no name: it must look the same to everybody.
+func goodName(name string, uri bool) error {
+	more := ".-_+@"
+	if uri {
+		more += ":/"
+	}
+	if name == "" || len(name) > 128 || strings.HasPrefix(name, "-") || strings.HasPrefix(name, ".") {
+		return errors.New("no name here")
+	}
+	if strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune(more, r)
+	}) {
+		return errors.New("letters, digits and " + more + " are in names here")
+	}
+	return nil
+}
