@@ -50,18 +50,19 @@ type Lease struct {
 	Owner      string            `json:"owner"`
 	Purpose    string            `json:"purpose,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
-	Generation int64             `json:"generation"`     // the instance's when it was given; only the newest is good
-	Given      time.Time         `json:"given"`          // when
-	Used       time.Time         `json:"used"`           // last use known
-	TTL        time.Duration     `json:"-"`              // as granted; 0: none
-	Idle       time.Duration     `json:"-"`              // as granted; 0: none
-	Expires    time.Time         `json:"expires"`        // by its ttl; zero: never
-	Ended      time.Time         `json:"ended,omitzero"` // zero: it lives
-	Why        string            `json:"why,omitempty"`  // how it ended: "released", "expired", "idle", "its process ended", ...
-	For        Process           `json:"-"`              // ends with this process
-	Worker     int64             `json:"-"`              // not yet told to its user: ends with this worker
-	Pool       ID                `json:"pool,omitempty"` // the pool's instance that holds it, where a pool does
-	Row        int64             `json:"-"`              // the record's key in the store; 0: not stored yet
+	Generation int64             `json:"generation"`      // the instance's when it was given; only the newest is good. Shares that lie on it at a time have the same
+	Given      time.Time         `json:"given"`           // when
+	Used       time.Time         `json:"used"`            // last use known
+	TTL        time.Duration     `json:"-"`               // as granted; 0: none
+	Idle       time.Duration     `json:"-"`               // as granted; 0: none
+	Expires    time.Time         `json:"expires"`         // by its ttl; zero: never
+	Ended      time.Time         `json:"ended,omitzero"`  // zero: it lives
+	Why        string            `json:"why,omitempty"`   // how it ended: "released", "expired", "idle", "its process ended", ...
+	For        Process           `json:"-"`               // ends with this process
+	Worker     int64             `json:"-"`               // not yet told to its user: ends with this worker
+	Pool       ID                `json:"pool,omitempty"`  // the pool's instance that holds it, where a pool does
+	Share      *Amount           `json:"share,omitempty"` // the part of the instance that it books, with others beside it; nil: it has all of it
+	Row        int64             `json:"-"`               // the record's key in the store; 0: not stored yet
 }
 
 // Deadline is when the lease ends unless it is used or extended; zero: never.

@@ -83,6 +83,7 @@ type EventQuery struct {
 type Tx interface {
 	InstanceTx
 	LeaseTx
+	ShareTx
 	SourceTx
 	QueueTx
 	JournalTx
@@ -104,12 +105,21 @@ type InstanceTx interface {
 type LeaseTx interface {
 	// Lease returns a lease by its id, ended or not.
 	Lease(id string) (*Lease, error)
-	// LeaseOf returns the lease that an instance is under now.
+	// LeaseOf returns the lease that has all of an instance now. Leases of parts are no answer to it: those are asked for by Leases.
 	LeaseOf(id ID) (*Lease, error)
 	Leases(q LeaseQuery) ([]*Lease, error)
-	// InsertLease adds one and sets Row; a living lease of the same name is ErrConflict.
+	// InsertLease adds one and sets Row; a living lease of the same name is ErrConflict, and so is one of the same instance, unless both are of parts.
 	InsertLease(l *Lease) error
 	SaveLease(l *Lease) error
+}
+
+// ShareTx keeps what is free on instances that leases have parts of, so that one with room is found among many. It is for finding alone: whether a
+// part fits is decided by the leases that live.
+type ShareTx interface {
+	// SetRoom notes what is free on an instance; nil: it is not looked for any more.
+	SetRoom(i *Instance, free *Amount) error
+	// Rooms returns up to n (0: all) instances of a source with at least so much free, those first that have the least free: fewest cores, then least memory.
+	Rooms(sourceKey int64, least Amount, n int) ([]*Instance, error)
 }
 
 // SourceTx reads and writes the records of sources.

@@ -58,10 +58,17 @@ type terms struct {
 	Idle    time.Duration `json:"idle,omitempty"`
 	Start   uint64        `json:"start,omitempty"` // of the process that it ends with
 	Pool    compute.ID    `json:"pool,omitempty"`
+	Part    bool          `json:"part,omitempty"` // it has a part of the instance: Share
+
+	Share compute.Amount `json:"share,omitzero"`
 }
 
 func packTerms(l *compute.Lease) (string, error) {
-	b, err := json.Marshal(terms{Source: l.Source, Purpose: l.Purpose, Labels: pack(l.Labels), TTL: l.TTL, Idle: l.Idle, Start: l.For.Start, Pool: l.Pool})
+	t := terms{Source: l.Source, Purpose: l.Purpose, Labels: pack(l.Labels), TTL: l.TTL, Idle: l.Idle, Start: l.For.Start, Pool: l.Pool}
+	if l.Share != nil {
+		t.Part, t.Share = true, *l.Share
+	}
+	b, err := json.Marshal(t)
 	return string(b), err
 }
 
@@ -71,5 +78,8 @@ func unpackTerms(text string, l *compute.Lease) error {
 		return err
 	}
 	l.Source, l.Purpose, l.TTL, l.Idle, l.For.Start, l.Pool = t.Source, t.Purpose, t.TTL, t.Idle, t.Start, t.Pool
+	if t.Part {
+		l.Share = &t.Share
+	}
 	return unpack(t.Labels, &l.Labels)
 }

@@ -35,6 +35,7 @@ func (t *tx) flush() (qs []query) {
 			c.row, c.state, c.since, c.generation, c.uses, c.worker, c.basis, c.readyAt, c.detail, c.id, c.source, c.sourceKey, c.child, c.created)
 	}
 	qs = append(qs, t.flushLeases()...)
+	qs = append(qs, t.flushRooms()...)
 	if len(t.leaves) > 0 {
 		add("DELETE FROM waiters WHERE id = ANY ($1::bigint[])", t.leaves)
 	}
@@ -102,16 +103,16 @@ func (t *tx) flushLeases() (qs []query) {
 	if len(t.lent) == 1 {
 		l := t.lent[0]
 		detail, _ := packTerms(&l.Lease)
-		qs = append(qs, query{text: `INSERT INTO leases (row, used, expires, deadline, ended, why, worker, detail, id, name, instance, owner, generation, given, pid)
- VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		qs = append(qs, query{text: `INSERT INTO leases (row, used, expires, deadline, ended, why, worker, detail, id, name, instance, owner, generation, given, pid, share)
+ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
 			args: []any{l.Row, nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), encode(l.Why), l.Worker, detail, encode(l.ID),
-				encode(l.Name), encode(l.Instance), encode(l.Owner), l.Generation, nanos(l.Given), l.For.PID}})
+				encode(l.Name), encode(l.Instance), encode(l.Owner), l.Generation, nanos(l.Given), l.For.PID, l.share()}})
 	} else if len(t.lent) > 0 {
 		c := leaseColumnsOf(t.lent)
-		qs = append(qs, query{text: `INSERT INTO leases (row, used, expires, deadline, ended, why, worker, detail, id, name, instance, owner, generation, given, pid)
+		qs = append(qs, query{text: `INSERT INTO leases (row, used, expires, deadline, ended, why, worker, detail, id, name, instance, owner, generation, given, pid, share)
  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[],
- $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[])`,
-			args: []any{c.row, c.used, c.expires, c.deadline, c.ended, c.why, c.worker, c.detail, c.id, c.name, c.instance, c.owner, c.generation, c.given, c.pid}})
+ $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[], $16::text[])`,
+			args: []any{c.row, c.used, c.expires, c.deadline, c.ended, c.why, c.worker, c.detail, c.id, c.name, c.instance, c.owner, c.generation, c.given, c.pid, c.share}})
 	}
 	return qs
 }
@@ -119,7 +120,7 @@ func (t *tx) flushLeases() (qs []query) {
 // leaseArrays are the columns of some leases.
 type leaseArrays struct {
 	row, used, expires, deadline, ended, worker, generation, given, pid []int64
-	why, detail, id, name, instance, owner                              []string
+	why, detail, id, name, instance, owner, share                       []string
 }
 
 func leaseColumnsOf(ls []*lease) (c leaseArrays) {
@@ -140,6 +141,7 @@ func leaseColumnsOf(ls []*lease) (c leaseArrays) {
 		c.generation = append(c.generation, l.Generation)
 		c.given = append(c.given, nanos(l.Given))
 		c.pid = append(c.pid, int64(l.For.PID))
+		c.share = append(c.share, l.share())
 	}
 	return c
 }

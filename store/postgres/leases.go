@@ -29,9 +29,9 @@ func scanLease(s scanner) (*lease, error) {
 	return &l, nil
 }
 
-// leaseOf is the question for the living lease of an instance.
+// leaseOf is the question for the living lease that has all of an instance.
 func leaseOf(ls *[]*lease, id compute.ID) query {
-	return collect(ls, scanLease, "SELECT "+leaseColumns+" FROM leases WHERE instance = $1 AND ended = 0", encode(id))
+	return collect(ls, scanLease, "SELECT "+leaseColumns+" FROM leases WHERE instance = $1 AND share = '' AND ended = 0", encode(id))
 }
 
 // lent1 remembers its answer.
@@ -73,7 +73,7 @@ func (t *tx) Lease(id string) (*compute.Lease, error) {
 	return l.own(), nil
 }
 
-// LeaseOf returns the living lease of an instance.
+// LeaseOf returns the living lease that has all of an instance.
 func (t *tx) LeaseOf(id compute.ID) (*compute.Lease, error) {
 	if err := t.ready(); err != nil {
 		return nil, err
@@ -157,7 +157,13 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 				Err: fmt.Errorf("a lease of this name holds %s", same[0].Instance), Hint: "release it, or choose another name"}
 		}
 	}
-	if lives && t.m.leases[l.Instance] != nil {
+	if lives && l.Share != nil {
+		if whole, err := t.LeaseOf(l.Instance); err == nil {
+			return t.fail(&compute.Error{ID: l.Instance, Kind: compute.ErrConflict, Err: fmt.Errorf("lease %s has all of it", whole.ID)})
+		} else if !errors.Is(err, compute.ErrNotFound) {
+			return err
+		}
+	} else if lives && t.m.leases[l.Instance] != nil {
 		return t.fail(&compute.Error{ID: l.Instance, Kind: compute.ErrConflict, Err: errors.New("it has a lease")})
 	}
 	t.m.last.lease++
@@ -186,7 +192,7 @@ func (t *tx) SaveLease(l *compute.Lease) error {
 	now.Lease = *l
 	now.Lease = *now.own()
 	now.Row = born.Row
-	now.Name, now.Owner, now.Generation, now.Given, now.For.PID = born.Name, born.Owner, born.Generation, born.Given, born.For.PID
+	now.Name, now.Owner, now.Generation, now.Given, now.For.PID, now.Share = born.Name, born.Owner, born.Generation, born.Given, born.For.PID, born.Share
 	t.m.lend(now)
 	if t.mark(now) {
 		t.kept = append(t.kept, now)

@@ -21,8 +21,8 @@ type memory struct {
 	queued    bool                     // queue was read
 	instances map[compute.ID]*instance // nil: there is none of this name
 	rows      map[int64]*instance
-	leases    map[compute.ID]*lease // those that live, by their instance; nil: there is none
-	lives     map[string]*lease     // the same, by their ids
+	leases    map[compute.ID]*lease // those that live and have all of an instance, by that; nil: there is none
+	lives     map[string]*lease     // those that live, by their ids
 	ready     map[int64]*window     // by source
 	drawn     []int64               // sources that were drawn from lately, a few
 	glance    int                   // how many ready ones are read at once
@@ -56,7 +56,7 @@ func (m *memory) forget(version int64, last numbers) {
 // most is how many records are remembered; then it begins anew.
 const most = 20_000
 
-func (m *memory) full() bool { return len(m.instances)+len(m.leases) > most }
+func (m *memory) full() bool { return len(m.instances)+max(len(m.leases), len(m.lives)) > most }
 
 // know notes a record as it stands.
 func (m *memory) know(i *instance) {
@@ -72,10 +72,16 @@ func (m *memory) lose(i *instance) {
 
 // lend notes a lease as it stands.
 func (m *memory) lend(l *lease) {
+	whole := l.Share == nil
 	if l.Ended.IsZero() {
-		m.leases[l.Instance], m.lives[l.ID] = l, l
+		m.lives[l.ID] = l
+		if whole {
+			m.leases[l.Instance] = l
+		}
 	} else if m.lives[l.ID] == l {
-		m.leases[l.Instance] = nil
+		if whole {
+			m.leases[l.Instance] = nil
+		}
 		delete(m.lives, l.ID)
 	}
 }

@@ -275,7 +275,8 @@ func TestOlder(t *testing.T) {
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, q := range []string{"DROP TABLE answers", "DROP TABLE tokens", "DROP TABLE audit", "DELETE FROM goose_db_version WHERE version_id > 1", "UPDATE meta SET value = '1' WHERE name = 'format'"} {
+	for _, q := range []string{"DROP TABLE answers", "DROP TABLE tokens", "DROP TABLE audit", "DROP TABLE rooms", "ALTER TABLE leases DROP COLUMN share", // and the index with it
+		"CREATE UNIQUE INDEX leases_live ON leases (instance) WHERE ended = 0", "DELETE FROM goose_db_version WHERE version_id > 1", "UPDATE meta SET value = '1' WHERE name = 'format'"} {
 		sql(t, dsn, q)
 	}
 	st = mustOpen(t, dsn, postgres.Options{})

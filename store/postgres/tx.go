@@ -39,6 +39,7 @@ type tx struct {
 	leaves  []int64
 	events  []compute.Event
 	answers []compute.Answer
+	rooms   []room
 	counts  map[int64]*compute.Counts
 	marked  map[any]bool // those of changed, kept
 }

@@ -34,9 +34,9 @@ func (t *tx) Lease(id string) (*compute.Lease, error) {
 	return l, t.read(err, id)
 }
 
-// LeaseOf returns the living lease of an instance.
+// LeaseOf returns the living lease that has all of an instance.
 func (t *tx) LeaseOf(id compute.ID) (*compute.Lease, error) {
-	l, err := t.scanLease(t.row("SELECT "+leaseColumns+" FROM leases WHERE instance = ? AND ended = 0", string(id)))
+	l, err := t.scanLease(t.row("SELECT "+leaseColumns+" FROM leases WHERE instance = ? AND share = '' AND ended = 0", string(id)))
 	return l, t.read(err, string(id))
 }
 
@@ -103,10 +103,19 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 	if err != nil {
 		return err
 	}
-	r, err := t.write(`INSERT INTO leases (id, name, instance, owner, generation, given, used, expires, deadline, ended, why, pid, worker, detail)
- VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	share := ""
+	if l.Share != nil && l.Ended.IsZero() {
+		share = l.ID
+		if whole, err := t.LeaseOf(l.Instance); err == nil {
+			return t.fail(&compute.Error{ID: l.Instance, Kind: compute.ErrConflict, Err: fmt.Errorf("lease %s has all of it", whole.ID)})
+		} else if !errors.Is(err, compute.ErrNotFound) {
+			return err
+		}
+	}
+	r, err := t.write(`INSERT INTO leases (id, name, instance, owner, generation, given, used, expires, deadline, ended, why, pid, worker, detail, share)
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		l.ID, l.Name, string(l.Instance), l.Owner, l.Generation, nanos(l.Given), nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended),
-		l.Why, l.For.PID, l.Worker, text)
+		l.Why, l.For.PID, l.Worker, text, share)
 	if unique(err) {
 		return &compute.Error{ID: l.Instance, Kind: compute.ErrConflict, Err: errors.Join(errors.New("it has a lease"), err)}
 	}

@@ -141,13 +141,17 @@ func TestOlder(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = s.Update(t.Context(), func(tx compute.Tx) error {
+		if err := tx.InsertLease(&compute.Lease{ID: "whole", Instance: "web-1"}); err != nil {
+			return err
+		}
 		return tx.SaveSource(&compute.SourceRecord{Name: "web", Digest: "d", Failures: 3})
 	})
 	if err := errors.Join(err, s.Close()); err != nil {
 		t.Fatal(err)
 	}
 	raw(t, path, false, "ALTER TABLE sources DROP COLUMN aim_reserve", "ALTER TABLE sources DROP COLUMN aim_spare", "ALTER TABLE sources DROP COLUMN aim_until",
-		"DROP TABLE answers", "DROP TABLE tokens", "DROP TABLE audit", "DELETE FROM goose_db_version WHERE version_id >= 2", "PRAGMA user_version = 1", "PRAGMA wal_checkpoint(TRUNCATE)")
+		"DROP TABLE answers", "DROP TABLE tokens", "DROP TABLE audit", "DROP TABLE rooms", "DROP INDEX leases_live", "CREATE UNIQUE INDEX leases_live ON leases (instance) WHERE ended = 0",
+		"ALTER TABLE leases DROP COLUMN share", "DELETE FROM goose_db_version WHERE version_id >= 2", "PRAGMA user_version = 1", "PRAGMA wal_checkpoint(TRUNCATE)")
 	s = mustOpen(t, path)
 	err = s.Update(t.Context(), func(tx compute.Tx) error {
 		r, err := tx.Source("web", "d")
@@ -160,5 +164,14 @@ func TestOlder(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+	err = s.Update(t.Context(), func(tx compute.Tx) error {
+		if l, err := tx.LeaseOf("web-1"); err != nil || l.ID != "whole" || l.Share != nil {
+			t.Errorf("%+v %v", l, err)
+		}
+		return tx.InsertLease(&compute.Lease{ID: "part", Instance: "web-1", Share: &compute.Amount{Cores: 1}})
+	})
+	if !errors.Is(err, compute.ErrConflict) {
+		t.Errorf("a part beside an older lease of all: %v", err)
 	}
 }

@@ -16,6 +16,9 @@ type terms struct {
 	Idle    time.Duration `json:"idle,omitempty"`
 	Start   uint64        `json:"start,omitempty"` // of the process that it ends with
 	Pool    compute.ID    `json:"pool,omitempty"`
+	Part    bool          `json:"part,omitempty"` // it has a part of the instance: Share
+
+	Share compute.Amount `json:"share,omitzero"`
 }
 
 // termsMemory remembers how terms are written, both ways.
@@ -27,6 +30,9 @@ type termsMemory struct {
 // text writes a lease's terms.
 func (m *termsMemory) text(l *compute.Lease) (string, error) {
 	t := terms{Source: l.Source, Purpose: l.Purpose, Labels: pack(l.Labels), TTL: l.TTL, Idle: l.Idle, Start: l.For.Start, Pool: l.Pool}
+	if l.Share != nil {
+		t.Part, t.Share = true, *l.Share
+	}
 	if text, ok := m.texts[t]; ok {
 		return text, nil
 	}
@@ -48,6 +54,9 @@ func (m *termsMemory) give(text string, l *compute.Lease) error {
 		m.remember(t, text)
 	}
 	l.Source, l.Purpose, l.TTL, l.Idle, l.For.Start, l.Pool = t.Source, t.Purpose, t.TTL, t.Idle, t.Start, t.Pool
+	if t.Part {
+		l.Share = &t.Share
+	}
 	return unpack(t.Labels, &l.Labels)
 }
 

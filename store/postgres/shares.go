@@ -1,0 +1,71 @@
+package postgres
+
+import (
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// share is what tells the leases of parts of an instance apart: the id; "" where a lease has all of it, or has ended.
+func (l *lease) share() string {
+	if l.Share == nil || !l.Ended.IsZero() {
+		return ""
+	}
+	return encode(l.ID)
+}
+
+// room is what is free on an instance; nil: it is not looked for.
+type room struct {
+	row, source int64
+	free        *compute.Amount
+}
+
+// SetRoom notes what is free on an instance that leases have parts of.
+func (t *tx) SetRoom(i *compute.Instance, free *compute.Amount) error {
+	if err := t.writing(); err != nil {
+		return err
+	}
+	r := room{row: i.Row, source: i.SourceKey}
+	if free != nil {
+		now := *free
+		r.free = &now
+	}
+	t.rooms = append(t.rooms, r)
+	return nil
+}
+
+// flushRooms writes what was noted: of each instance the last.
+func (t *tx) flushRooms() (qs []query) {
+	last := map[int64]int{}
+	for n, r := range t.rooms {
+		last[r.row] = n
+	}
+	for n, r := range t.rooms {
+		switch {
+		case last[r.row] != n:
+		case r.free == nil:
+			qs = append(qs, query{text: "DELETE FROM rooms WHERE row = $1", args: []any{r.row}})
+		default:
+			qs = append(qs, query{text: `INSERT INTO rooms (row, source_key, cores, memory, disk, gpus) VALUES ($1, $2, $3, $4, $5, $6)
+ ON CONFLICT (row) DO UPDATE SET source_key = excluded.source_key, cores = excluded.cores, memory = excluded.memory, disk = excluded.disk, gpus = excluded.gpus`,
+				args: []any{r.row, r.source, r.free.Micro(), r.free.Memory, r.free.Disk, r.free.GPUs}})
+		}
+	}
+	t.rooms = nil
+	return qs
+}
+
+// Rooms returns the instances of a source with so much free, the fullest first.
+func (t *tx) Rooms(sourceKey int64, least compute.Amount, n int) (out []*compute.Instance, err error) {
+	if err := t.ready(); err != nil {
+		return nil, err
+	}
+	var is []*instance
+	err = t.ask(collect(&is, scanInstance, "SELECT i."+strings.ReplaceAll(instanceColumns, ", ", ", i.")+" FROM rooms AS r JOIN instances AS i ON i.row = r.row"+
+		" WHERE r.source_key = $1 AND r.cores >= $2 AND r.memory >= $3 AND r.disk >= $4 AND r.gpus >= $5 ORDER BY r.cores, r.memory, r.row"+limit(n),
+		sourceKey, least.Micro(), least.Memory, least.Disk, least.GPUs))
+	for _, i := range is {
+		out = append(out, t.met(i).own())
+	}
+	return out, err
+}
