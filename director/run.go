@@ -28,6 +28,7 @@ type Options struct {
 	Limits   Limits
 	Tick     time.Duration   // between two looks where no bell rings; 0: 10 s
 	Bell     <-chan struct{} // a look is due now; of size 1, so that who rings never waits; nil: there is none
+	Leads    func() bool     // tells whether it is to look and decide now, as of several on a store one does; nil: it is
 	DryRun   bool            // say what would be done, and do nothing
 	Told     func([]Plan)    // is called with each round's plans, also a dry run's; nil: not. It must not keep the director waiting
 	Log      *slog.Logger    // nil: none
@@ -61,8 +62,8 @@ func New(opt Options) (*Director, error) {
 	return &Director{opt: opt, done: make(chan struct{}, 1)}, nil
 }
 
-// Change has the director go on, from its next look on, with another configuration and the pool by that; what is under way is carried out. Bell, Told
-// and Log stay what they were.
+// Change has the director go on, from its next look on, with another configuration and the pool by that; what is under way is carried out. Bell, Told,
+// Leads and Log stay what they were.
 func (d *Director) Change(opt Options) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -136,6 +137,9 @@ func (d *Director) Run(ctx context.Context) error {
 // round looks once. Directives are recorded one after the other and carried out beside each other, as many as Limits let the plans have.
 func (d *Director) round(ctx context.Context, under *sync.WaitGroup) {
 	opt := d.options()
+	if opt.Leads != nil && !opt.Leads() {
+		return
+	}
 	plans, err := d.plan(ctx, opt)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -149,6 +153,9 @@ func (d *Director) round(ctx context.Context, under *sync.WaitGroup) {
 			if opt.DryRun || plan.DryRun {
 				log.Info("would be done")
 				continue
+			}
+			if opt.Leads != nil && !opt.Leads() {
+				return // another decides now, by what is now
 			}
 			finish, err := opt.Pool.Do(ctx, what)
 			if err != nil {

@@ -33,6 +33,7 @@ type rig struct {
 	director *director.Director
 	bell     chan struct{}
 	fail     atomic.Pointer[func(op string, id compute.ID) error]
+	follows  atomic.Bool // another leads
 	end      func()
 }
 
@@ -78,7 +79,7 @@ func directed(t *testing.T, set setting, f func(ctx context.Context, r *rig)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.director, err = director.New(director.Options{Pool: r.Pool, Policies: map[string]director.Policy{"web": set.policy}, Limits: set.limits, Bell: r.bell, DryRun: set.dry})
+		r.director, err = director.New(director.Options{Pool: r.Pool, Policies: map[string]director.Policy{"web": set.policy}, Limits: set.limits, Bell: r.bell, DryRun: set.dry, Leads: func() bool { return !r.follows.Load() }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -502,5 +503,24 @@ func TestWaiting(t *testing.T) {
 				t.Errorf("one had to wait for %v", took)
 			}
 		}
+	})
+}
+
+// TestLeads: who does not lead does nothing, though the bell rings; what he had begun he ends.
+func TestLeads(t *testing.T) {
+	directed(t, setting{source: pool.Source{Spare: 1}, fake: fake.Options{CreateTime: 10 * time.Minute}}, func(ctx context.Context, r *rig) {
+		time.Sleep(time.Minute)
+		r.want("while it leads", compute.Counts{Creating: 1})
+		r.follows.Store(true)
+		time.Sleep(time.Hour)
+		r.want("what was begun", compute.Counts{Ready: 1})
+		r.take(ctx, 1)
+		r.bell <- struct{}{}
+		time.Sleep(time.Hour)
+		r.want("while another leads", compute.Counts{Leased: 1})
+		r.follows.Store(false)
+		r.bell <- struct{}{}
+		time.Sleep(time.Hour)
+		r.want("when it leads again", compute.Counts{Leased: 1, Ready: 1})
 	})
 }

@@ -92,7 +92,10 @@ func endLease(tx compute.Tx, l *compute.Lease, why string) error {
 }
 
 // ring wakes those of this process that wait for something to come free.
-func (p *Pool) ring() {
+func (p *Pool) ring() { p.Ring() }
+
+// Ring has all who wait look again: something may have come free, also by another handle of the store.
+func (p *Pool) Ring() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	close(p.bell)

@@ -12,7 +12,7 @@ import (
 func (k *controller) direct(ctx context.Context) {
 	now := k.now.Load()
 	opt := now.direct
-	opt.Pool, opt.Bell, opt.Log = now.engine, k.wanted, k.app.log
+	opt.Pool, opt.Bell, opt.Log, opt.Leads = now.engine, k.wanted, k.app.log, k.leads
 	d, err := director.New(opt)
 	if err != nil {
 		k.app.log.Error("no director", "err", err) // of a mistake of ours alone

@@ -131,6 +131,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		all.Go(func() { k.keepAhead(ctx) })
 	}
 	all.Go(func() { k.hear(ctx) })
+	all.Go(func() { k.share(ctx, !o.noFill) })
 	errs := make(chan error, len(listeners.all))
 	for _, l := range listeners.all {
 		srv := &http.Server{Handler: handler, ConnContext: withPeer, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}

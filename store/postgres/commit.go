@@ -190,6 +190,9 @@ func (s *Store) finish(t *tx, many bool) error {
  done = done || jsonb_build_object($6::bigint, version + 1)`,
 		args: []any{m.version, m.last.instance, m.last.lease, m.last.waiter, m.last.event, s.Worker()}}}
 	qs = append(qs, t.flush()...)
+	if s.urgent(m) {
+		qs = append(qs, s.notice("wait"))
+	}
 	if t.began { // else what is sent together is a transaction by itself
 		qs = append(qs, query{text: "COMMIT"})
 	}

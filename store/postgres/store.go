@@ -55,6 +55,10 @@ type Store struct {
 	writing atomic.Pointer[session] // the same as write, for watch
 	wrote   atomic.Int64            // transactions of this handle that wrote
 
+	leading atomic.Pointer[time.Time] // until when the lead is ours; nil: it is not
+	hearing atomic.Bool               // Listen hears what others write
+	others  atomic.Int64              // so often they were heard
+
 	side side // for what is not a transaction
 
 	readers chan struct{} // one for each view that runs

@@ -1,0 +1,126 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Handles tell each other that they have written, by NOTIFY on a channel that is named for the installation: at once, with the commit itself, where a request of
+// another handle waits in the queue; else a moment later, once for all that was written in it, on another connection, so that no commit pays for it. What was
+// told may be lost with a connection, or with its teller, so who listens looks by himself now and then too.
+
+// tellEvery is how often a handle tells at most that it has written, where nobody waits in the queue.
+const tellEvery = 50 * time.Millisecond
+
+// listenPing is how often a connection on which nothing is heard is tried.
+const listenPing = 5 * time.Second
+
+// channel is the name of ours.
+func (s *Store) channel() string { return "hostler_" + strconv.FormatUint(uint64(uint32(s.class)), 16) }
+
+// notice is the statement that tells others that this handle has written.
+func (s *Store) notice(what string) query {
+	return query{"SELECT pg_notify($1, $2)", []any{s.channel(), fmt.Sprintf("%d %s", s.Worker(), what)}, drain}
+}
+
+// urgent tells whether a request of another handle waits for what a transaction changes.
+func (s *Store) urgent(m *memory) bool {
+	if !m.queued {
+		return true // as far as is known
+	}
+	own := s.Worker()
+	for _, w := range m.queue {
+		if w.Worker != own {
+			return true
+		}
+	}
+	return false
+}
+
+// Listen calls heard when other handles have written, soon after, and at once where requests wait in the queue, until ctx ends. heard must not block. Others
+// are told meanwhile what this handle writes.
+func (s *Store) Listen(ctx context.Context, heard func()) {
+	telling := make(chan struct{})
+	go func() {
+		defer close(telling)
+		s.tell(ctx)
+	}()
+	defer func() { <-telling }()
+	pause := 50 * time.Millisecond
+	for ctx.Err() == nil {
+		start := time.Now()
+		err := s.hear(ctx, heard)
+		s.hearing.Store(false)
+		if ctx.Err() != nil {
+			return
+		}
+		s.log.Debug("what others write is not heard for a moment", "database", s.name(), "err", err)
+		if time.Since(start) > 10*time.Second {
+			pause = 50 * time.Millisecond
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, 2*time.Second)
+	}
+}
+
+// hear listens on one connection, until that is lost.
+func (s *Store) hear(ctx context.Context, heard func()) error {
+	w, err := s.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	if _, err := w.conn.Exec(ctx, "LISTEN "+s.channel()); err != nil {
+		return err
+	}
+	// What was written before is heard of now.
+	s.others.Add(1)
+	s.hearing.Store(true)
+	heard()
+	for {
+		short, cancel := context.WithTimeout(ctx, listenPing)
+		n, err := w.conn.WaitForNotification(short)
+		quiet := err != nil && short.Err() != nil && ctx.Err() == nil
+		cancel()
+		if quiet {
+			short, cancel := context.WithTimeout(ctx, dialPatience)
+			err := w.conn.Ping(short)
+			cancel()
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if who, _, _ := strings.Cut(n.Payload, " "); who == strconv.FormatInt(s.Worker(), 10) {
+			continue
+		}
+		s.others.Add(1)
+		heard()
+	}
+}
+
+// tell tells others from time to time that this handle has written, if it has.
+func (s *Store) tell(ctx context.Context) {
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
+	told := s.wrote.Load()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if now := s.wrote.Load(); now != told && s.side.run(s, s.notice("wrote")) == nil {
+			told = now
+		}
+	}
+}
