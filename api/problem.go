@@ -18,6 +18,8 @@ type Problem struct {
 	Detail string `json:"detail" doc:"what happened, and to which thing"`
 	Hint   string `json:"hint,omitempty" doc:"what the user may do"`
 	ID     string `json:"id,omitempty" doc:"the instance, or the source"`
+
+	Request string `json:"request,omitempty" doc:"the id of the request, as the controller's log has it"`
 }
 
 // ProblemType is the media type of a Problem.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/trace"
 )
 
 // Options say which controller, and who asks. Either URL or Socket is required.
@@ -99,6 +100,12 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 	}
 	if in != nil {
 		r.Header.Set("Content-Type", "application/json")
+	}
+	if p, state := trace.Here(ctx); p.Valid() {
+		r.Header.Set("Traceparent", p.String())
+		if state != "" {
+			r.Header.Set("Tracestate", state)
+		}
 	}
 	if c.token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.token)

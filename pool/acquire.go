@@ -29,8 +29,8 @@ func (e *errShort) Error() string {
 
 func (e *errShort) Unwrap() []error { return append([]error{compute.ErrNoCapacity}, e.causes...) }
 
-// Acquire gives leases on req.Count instances of a source, or none. Where enough are ready it costs one durable transaction.
-func (p *Pool) Acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
+// acquire is Acquire, watched by nobody.
+func (p *Pool) acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 	s, err := p.find(req.Source)
 	if err != nil {
 		return nil, err

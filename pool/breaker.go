@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/trace"
 )
 
 // After breakAt failures to create in a row a source is paused, first for pauseFirst, then twice as long each time up to pauseMost. Three: one
@@ -124,6 +125,7 @@ func (p *Pool) hooksFor(ctx context.Context, s *source, i, seen *compute.Instanc
 		resume = i.Resume % stages
 	}
 	p.step("hook:" + event)
+	ctx, span := trace.Start(ctx, "hooks", append(about(seen), trace.Attr{Key: "hostler.hook", Value: event})...)
 	err := p.opt.Hooks(ctx, HookCall{Event: event, Source: s.Name, Definition: s.Definition, Instance: *seen, Lease: lease, Resume: resume,
 		Done: func(n int, name string) error {
 			if event == "check" || event == "acquire" {
@@ -137,6 +139,7 @@ func (p *Pool) hooksFor(ctx context.Context, s *source, i, seen *compute.Instanc
 				return tx.SaveInstance(i)
 			})
 		}})
+	span.End(err)
 	if err != nil && !errors.Is(err, compute.ErrStale) {
 		return &compute.Error{Op: event + ".d", ID: seen.ID, Kind: compute.ErrFailed, Err: err}
 	}

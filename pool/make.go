@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/trace"
 )
 
 const (
@@ -79,6 +80,7 @@ func (p *Pool) raise(ctx context.Context, u *unit, notify func(compute.Progress)
 		return u.err
 	}
 	u.inst.Phases.Wait = waited
+	defer p.sawMade(u, time.Now())
 	if u.child == nil {
 		u.err = p.create(ctx, u, tell)
 	} else {
@@ -102,10 +104,12 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(string)) error {
 	tell("create")
 	p.step("create:before")
 	start := time.Now()
-	made, err := o.provider.Create(ctx, compute.Spec{ID: u.inst.ID, Source: u.src.Name, Installation: p.store.Installation(), Image: u.src.Image, Flavor: u.src.Flavor,
+	asking, span := trace.Start(ctx, "create", about(u.inst)...)
+	made, err := o.provider.Create(asking, compute.Spec{ID: u.inst.ID, Source: u.src.Name, Installation: p.store.Installation(), Image: u.src.Image, Flavor: u.src.Flavor,
 		Cores: u.least.cores, Memory: u.least.memory, Disk: u.least.disk})
 	p.step("create:answered")
 	u.inst.Phases.Create = time.Since(start)
+	span.End(err)
 	if err != nil {
 		return &compute.Error{Op: "create", ID: u.inst.ID, Kind: kindOf(err), Err: err}
 	}
@@ -122,7 +126,8 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(string)) error {
 	p.step("create:recorded")
 	tell("connect")
 	start = time.Now()
-	err = await(ctx, bootPatience, func(ctx context.Context) error {
+	reaching, span := trace.Start(ctx, "connect", about(u.inst)...)
+	err = await(reaching, bootPatience, func(ctx context.Context) error {
 		c, err := o.provider.Connect(ctx, u.inst.ID)
 		if err == nil {
 			err = c.Close()
@@ -130,6 +135,7 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(string)) error {
 		return err
 	})
 	u.inst.Phases.Connect = time.Since(start)
+	span.End(err)
 	if err != nil {
 		return &compute.Error{Op: "connect", ID: u.inst.ID, Kind: kindOf(err), Err: err}
 	}
@@ -148,8 +154,10 @@ func (p *Pool) setUp(ctx context.Context, u *unit, tell func(string)) error {
 	}
 	tell("set-up")
 	start := time.Now()
+	ctx, span := trace.Start(ctx, "set-up", about(u.inst)...)
 	err := p.hooks(ctx, u.src, u.inst, "provision", u.inst.Wanted)
 	u.inst.Phases.SetUp = time.Since(start)
+	span.End(err)
 	return err
 }
 

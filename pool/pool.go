@@ -90,6 +90,8 @@ type Options struct {
 	Later func(source, typ string) bool
 	// Step is called at each recorded step, for tests that end the process there. It may be nil.
 	Step func(name string)
+	// Observe hears what the engine has done, for who measures it; nil: nobody. It must not block.
+	Observe func(Sight)
 	// NewID makes random ids for leases.
 	NewID func() string
 	Log   *slog.Logger

@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
+	"github.com/hostler-project/hostler/trace"
 )
 
 // Subprotocol is what is spoken on the WebSocket into an instance: the protocol of remote/agent, in binary messages whose borders mean nothing.
@@ -81,7 +82,7 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		s.Log.Debug("a connection into an instance ended", "instance", lease.Instance, "err", err)
+		s.log(ctx).Debug("a connection into an instance ended", "instance", lease.Instance, "err", err)
 		return
 	}
 	_ = socket.Close(websocket.StatusNormalClosure, "")
@@ -100,7 +101,11 @@ func (c turns) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 		return compute.Exit{}, err
 	}
 	defer free()
-	return c.Conn.Run(ctx, cmd)
+	ctx, span := trace.Start(ctx, "run", trace.Attr{Key: "hostler.instance", Value: string(c.name)})
+	exit, err := c.Conn.Run(ctx, cmd)
+	span.Set(trace.Attr{Key: "process.exit.code", Value: exit.Status()})
+	span.End(err)
+	return exit, err
 }
 
 // Unwrap gives the connection itself.

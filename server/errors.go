@@ -32,11 +32,12 @@ func (s *server) fault(ctx context.Context, err error) error {
 func (s *server) problem(ctx context.Context, err error) api.Problem {
 	p := api.NewProblem(err)
 	if p.Status == http.StatusInternalServerError {
-		s.Log.Error("a request failed", "err", err)
+		s.log(ctx).Error("a request failed", "err", err)
 	}
 	if asker(ctx).Own {
 		p = api.PlainProblem(err) // he has the log
 	}
+	p.Request, _ = ctx.Value(requestKey{}).(string)
 	return p
 }
 

@@ -117,7 +117,7 @@ func (s *server) stream(c huma.Context, q compute.EventQuery) {
 	for {
 		found, err := s.Engine().Events(ctx, q)
 		if err != nil && ctx.Err() == nil {
-			s.Log.Warn("a watcher of events", "err", err)
+			s.log(ctx).Warn("a watcher of events", "err", err)
 			_ = out.event("", api.EventProblem, s.problem(ctx, err))
 			return
 		}

@@ -46,7 +46,7 @@ func (s *server) giveBack(ctx context.Context, leases []compute.Lease) {
 	ctx = context.WithoutCancel(ctx)
 	for _, l := range leases {
 		if err := s.Engine().Release(ctx, compute.Who{Owner: l.Owner, Lease: l.ID}, compute.ReleaseOptions{}, l.Instance); err != nil {
-			s.Log.Warn("a lease that nobody took is not given back", "lease", l.ID, "err", err)
+			s.log(ctx).Warn("a lease that nobody took is not given back", "lease", l.ID, "err", err)
 		}
 	}
 	s.Ring()

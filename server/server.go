@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/trace"
 )
 
 // Engine is what the API is of.
@@ -64,7 +65,13 @@ type Options struct {
 	Ending <-chan struct{}
 	// Ring is called when a request may have left something to do. It must not block. nil: nobody needs that.
 	Ring func()
-	Log  *slog.Logger // nil: none
+	// Metrics answers scrapes of /metrics; nil: there is no such path.
+	Metrics http.Handler
+	// Observe hears of each request, by the method and path that are described, "none" for what is not. nil: nobody does. It must not block.
+	Observe func(method, route string, status int, took time.Duration)
+	// Tracer makes the spans of requests; nil: there are none.
+	Tracer *trace.Tracer
+	Log    *slog.Logger // nil: none
 }
 
 // The sizes that a request may have.
@@ -78,6 +85,8 @@ type server struct {
 	api     huma.API
 	flights flights
 	given   given
+
+	readiness readiness
 }
 
 // New returns the handler of the API.
@@ -104,12 +113,13 @@ func New(opt Options) http.Handler {
 	s.events()
 	s.connections(mux)
 	s.self()
+	s.metrics(mux)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc(nowhere, func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, &compute.Error{Kind: compute.ErrNotFound, Err: errors.New(r.Method + " " + r.URL.Path + ": no such path"), Hint: "GET /openapi.json has them all"})
 	})
-	return s.guard(mux, s.once(mux))
+	return s.see(mux, s.guard(mux, s.once(mux)))
 }
 
 // Serve serves what comes on a listener until ctx ends; then it waits, so long at most, for the requests that are being served. It gives srv the limits
@@ -133,15 +143,6 @@ func Serve(ctx context.Context, srv *http.Server, l net.Listener, grace time.Dur
 	}
 	<-done
 	return err
-}
-
-func (s *server) ready(w http.ResponseWriter, r *http.Request) {
-	if err := s.Ready(r.Context()); err != nil {
-		s.refuse(w, r, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("not ready")})
-		s.Log.Warn("not ready", "err", err)
-		return
-	}
-	_, _ = w.Write([]byte("ok\n"))
 }
 
 // who is on whose behalf something is done that needs a permission: the asker's, or anybody's if he says so and may; or by a lease's own id.

@@ -55,6 +55,9 @@ type app struct {
 	desk    *pool.Desk
 	closers []func()
 
+	meters *meters  // of a controller; nil: nothing is measured
+	traces *tracing // nil: nothing is followed
+
 	signal *atomic.Pointer[string] // that ended what was done; nil: none
 }
 

@@ -12,7 +12,7 @@ import (
 func (k *controller) direct(ctx context.Context) {
 	now := k.now.Load()
 	opt := now.direct
-	opt.Pool, opt.Bell, opt.Log, opt.Leads = now.engine, k.wanted, k.app.log, k.leads
+	opt.Pool, opt.Bell, opt.Log, opt.Leads = k.app.meters.directed(now.engine), k.wanted, k.app.log, k.leads
 	d, err := director.New(opt)
 	if err != nil {
 		k.app.log.Error("no director", "err", err) // of a mistake of ours alone
@@ -29,7 +29,7 @@ func (k *controller) direct(ctx context.Context) {
 			}
 			now = k.now.Load()
 			next := now.direct
-			next.Pool = now.engine
+			next.Pool = k.app.meters.directed(now.engine)
 			d.Change(next)
 		}
 	})

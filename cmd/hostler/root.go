@@ -48,10 +48,12 @@ func runHostler(ctx context.Context, a *app, args []string) int {
 		err = a.usageError(cmd, err)
 	}
 	a.tell(err)
+	n := exitStatus(err)
 	if err != nil && cmd != nil && ownStatuses(cmd) {
-		return runStatus(err)
+		n = runStatus(err)
 	}
-	return exitStatus(err)
+	a.traces.end(err, n)
+	return n
 }
 
 // cutWords cuts words around the first that is sep.
@@ -198,6 +200,7 @@ func (a *app) begin(cmd *cobra.Command) error {
 		_ = os.Unsetenv("PWD") // what it said is true no more
 	}
 	a.setLog()
+	a.follow(cmd)
 	return nil
 }
 

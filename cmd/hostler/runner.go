@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/trace"
 )
 
 // runner is one run: what it obtained, and how far it has come.
@@ -287,7 +288,10 @@ func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 
 	r.setRunning(true)
 	r.begun = time.Now()
-	exit, err := conn.Run(ctx, cmd)
+	running, span := trace.Start(ctx, "run", trace.Attr{Key: "hostler.instance", Value: string(r.instance.ID)})
+	exit, err := conn.Run(running, cmd)
+	span.Set(trace.Attr{Key: "process.exit.code", Value: exit.Status()})
+	span.End(err)
 	r.ended = time.Now()
 	r.setRunning(false)
 	if cause := context.Cause(ctx); err != nil && cause != nil {

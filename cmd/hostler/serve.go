@@ -37,6 +37,7 @@ type serving struct {
 	cert, key string
 	tokenFile string
 	noFill    bool
+	looking
 }
 
 const (
@@ -65,6 +66,7 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 	f.StringVar(&o.key, "tls-key", "", "and its key in `FILE`")
 	f.BoolVar(&o.noFill, "no-fill", false, "make nothing ahead of need: only what commands ask for")
 	f.StringVar(&o.tokenFile, "token-file", "", "who presents what is in `FILE` is an administrator; made if it is missing. controller.token in the state directory unless it is said")
+	o.looking.flags(cmd)
 	_ = cmd.MarkFlagFilename("tls-cert")
 	_ = cmd.MarkFlagFilename("tls-key")
 	return cmd
@@ -94,8 +96,11 @@ func newReload(a *app) *cobra.Command {
 
 // serve is the controller, until it is told to end.
 func (a *app) serve(ctx context.Context, o serving) error {
-	a.log = slog.New(slog.NewTextHandler(a.errs, nil))
-	a.serving = true
+	log, err := o.logger(a.errs, a.flags.debug)
+	if err != nil {
+		return err
+	}
+	a.log, a.meters, a.serving = log, newMeters(), true
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	engine, err := a.embedded(ctx)
@@ -112,12 +117,18 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	if err != nil {
 		return err
 	}
+	scraped, err := o.scraped()
+	if err != nil {
+		listeners.close()
+		return err
+	}
+	a.meters.watch(k.standing)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	handler := server.New(server.Options{
 		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version, Authenticate: authenticate(listeners.token),
 		Identity: k.identity, Private: func(source string) bool { return ownOnly(k.now.Load().cfg, source) },
-		Ready: func(ctx context.Context) error { _, err := k.now.Load().engine.Status(ctx); return err }, Reload: k.reload, Ring: k.ring, Log: a.log,
+		Ready: k.ready, Metrics: a.meters.handler(), Observe: a.meters.asked, Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.log,
 		Ending: ctx.Done(), Memory: k.answers, Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
 	})
 	var all sync.WaitGroup
@@ -125,6 +136,11 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	answering, quiet := context.WithCancel(context.WithoutCancel(ctx))
 	defer quiet() // when nothing is answered any more
 	all.Go(func() { k.answers.run(answering) })
+	all.Go(func() { a.traces.run(answering) })
+	if scraped != nil {
+		all.Go(func() { k.serveMetrics(ctx, scraped) })
+		a.log.Info("metrics", "listen", scraped.Addr().String())
+	}
 	all.Go(func() { k.look(ctx) })
 	if !o.noFill {
 		all.Go(func() { k.direct(ctx) })
@@ -304,6 +320,12 @@ type listeners struct {
 	token string // that makes an administrator; "": none does
 }
 
+func (l *listeners) close() {
+	for _, one := range l.all {
+		_ = one.Close()
+	}
+}
+
 func (l *listeners) names() (out []string) {
 	for _, one := range l.all {
 		out = append(out, one.Addr().Network()+":"+one.Addr().String())
@@ -316,9 +338,7 @@ func (a *app) listeners(o serving) (_ *listeners, err error) {
 	out := &listeners{}
 	defer func() {
 		if err != nil {
-			for _, l := range out.all {
-				_ = l.Close()
-			}
+			out.close()
 		}
 	}()
 	if out.all, err = activation.Listeners(); err != nil {

@@ -48,7 +48,7 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 	ends := &ends{}
 	a.closers = append(a.closers, ends.close)
 	opt := pool.Options{
-		Store: a.store, Open: a.opener(cfg, state, ends), Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle, Step: failpoint,
+		Store: a.meters.store(a.store), Observe: a.meters.sight(), Open: a.opener(cfg, state, ends), Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle, Step: failpoint,
 		Kept: kept, Inventory: a.keeping, Desk: a.desk,
 	}
 	if a.compat {
@@ -159,7 +159,7 @@ func (a *app) opener(cfg *config.Config, state string, ends *ends) func(context.
 			return nil, err
 		}
 		ends.add(p)
-		return guard.New(p, guard.Options{Source: name, Log: a.log}), nil
+		return guard.New(p, guard.Options{Source: name, Log: a.log, Observe: a.meters.provider(name)}), nil
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/trace"
 )
 
 // guarded is a provider behind a guard.
@@ -123,7 +124,9 @@ func (c checker) Check(ctx context.Context, id compute.ID) error {
 // call runs one operation under the guard.
 func (g *guarded) call(ctx context.Context, op string, id compute.ID, limited bool, f func(context.Context) error) (err error) {
 	start := time.Now()
+	ctx, span := trace.StartKind(ctx, trace.Client, "provider "+op, trace.Attr{Key: "hostler.source", Value: g.o.Source}, trace.Attr{Key: "hostler.instance", Value: string(id)})
 	defer func() {
+		span.End(err)
 		if g.o.Observe != nil {
 			g.o.Observe(op, time.Since(start), err)
 		}

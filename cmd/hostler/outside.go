@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/server"
+)
+
+// looking are the options of serve that say how it is seen from outside.
+type looking struct {
+	metrics   string
+	logFormat string
+	logLevel  string
+}
+
+func (o *looking) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.metrics, "metrics", "", "answer scrapes of /metrics on `ADDR` too, on loopback, to whoever asks")
+	f.StringVar(&o.logFormat, "log-format", "text", "write the log as `FORMAT`: text or json")
+	f.StringVar(&o.logLevel, "log-level", "info", "write what is as grave as `LEVEL` or graver: debug, info, warn or error")
+	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// logger is a controller's log.
+func (o *looking) logger(w io.Writer, debug bool) (*slog.Logger, error) {
+	level := slog.LevelInfo
+	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil || strings.ContainsAny(o.logLevel, "+-") {
+		return nil, invalid("one of debug, info, warn, error", "--log-level %s: no such level", o.logLevel)
+	}
+	if debug {
+		level = slog.LevelDebug
+	}
+	opt := &slog.HandlerOptions{Level: level}
+	switch o.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opt)), nil
+	case "json":
+		opt.ReplaceAttr = func(_ []string, at slog.Attr) slog.Attr {
+			if at.Value.Kind() == slog.KindDuration { // seconds, as in all our documents
+				at.Value = slog.Float64Value(at.Value.Duration().Seconds())
+			}
+			return at
+		}
+		return slog.New(slog.NewJSONHandler(w, opt)), nil
+	}
+	return nil, invalid("text or json", "--log-format %s: no such format", o.logFormat)
+}
+
+// scraped listens where scrapes come that present nothing; nil: nowhere.
+func (o *looking) scraped() (net.Listener, error) {
+	if o.metrics == "" {
+		return nil, nil
+	}
+	return metricsListener(o.metrics)
+}
+
+// serveMetrics answers those until ctx ends.
+func (k *controller) serveMetrics(ctx context.Context, l net.Listener) {
+	srv := &http.Server{Handler: metricsServer(k.app.meters), ErrorLog: slog.NewLogLogger(k.app.log.Handler(), slog.LevelDebug)}
+	if err := server.Serve(ctx, srv, l, grace); err != nil && ctx.Err() == nil {
+		k.app.log.Error("metrics are not answered any more", "err", err)
+	}
+}
+
+// standing is whom metrics are asked of.
+func (k *controller) standing() (server.Book, *config.Config) {
+	now := k.now.Load()
+	return now.engine, now.cfg
+}
+
+// ready says why requests cannot be served now: the state cannot be read, or not be written, be it that it hangs.
+func (k *controller) ready(ctx context.Context) error {
+	if _, err := k.now.Load().engine.Status(ctx); err != nil {
+		return err
+	}
+	return k.app.store.Update(ctx, func(compute.Tx) error { return nil })
+}

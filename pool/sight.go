@@ -1,0 +1,115 @@
+package pool
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/trace"
+)
+
+// Sight is something that the engine has done, for who measures it.
+type Sight struct {
+	What   string         // "acquire": a request was answered; "make": an instance was made, or could not be
+	Source string         // whose
+	Class  string         // the kind of its failure, "no-capacity" and so on; "": it did not fail
+	Took   time.Duration  // altogether
+	Waited time.Duration  // of acquire: in the queue
+	Hit    bool           // of acquire: all stood ready
+	Count  int            // of acquire: leases given
+	Phases compute.Phases // of make
+}
+
+// Acquire gives leases on req.Count instances of a source, or none. Where enough are ready it costs one durable transaction.
+func (p *Pool) Acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
+	ctx, span := trace.Start(ctx, "acquire", trace.Attr{Key: "hostler.source", Value: req.Source}, trace.Attr{Key: "hostler.count", Value: req.Count})
+	if p.opt.Observe == nil && span == nil {
+		return p.acquire(ctx, req)
+	}
+	w := &watched{ctx: ctx, begin: time.Now(), notify: req.Notify}
+	req.Notify = w.hear
+	leases, err := p.acquire(ctx, req)
+	hit := w.end()
+	span.Set(trace.Attr{Key: "hostler.hit", Value: err == nil && hit})
+	if len(leases) > 0 {
+		span.Set(trace.Attr{Key: "hostler.instance", Value: string(leases[0].Instance)})
+	}
+	span.End(err)
+	if p.opt.Observe != nil {
+		source := req.Source
+		if _, ok := p.sources[source]; !ok {
+			source = "" // whoever asks may make names up
+		}
+		p.opt.Observe(Sight{What: "acquire", Source: source, Class: classOf(err), Took: time.Since(w.begin), Waited: w.waited, Hit: err == nil && hit, Count: len(leases)})
+	}
+	return leases, err
+}
+
+// watched is a request as it comes on.
+type watched struct {
+	ctx    context.Context
+	begin  time.Time
+	notify func(compute.Progress) // who else hears it; nil: nobody
+
+	mu     sync.Mutex
+	since  time.Time // it began to wait; zero: it does not
+	waited time.Duration
+	span   *trace.Span // of waiting
+	missed bool
+}
+
+func (w *watched) hear(p compute.Progress) {
+	w.mu.Lock()
+	switch {
+	case p.Phase == "wait" && w.since.IsZero():
+		w.missed, w.since = true, time.Now()
+		_, w.span = trace.Start(w.ctx, "wait", trace.Attr{Key: "hostler.position", Value: p.Position})
+	case p.Phase != "wait":
+		w.missed = w.missed || slices.Contains([]string{"create", "connect", "set-up", "start"}, p.Phase)
+		w.over()
+	}
+	w.mu.Unlock()
+	if w.notify != nil {
+		w.notify(p)
+	}
+}
+
+// over ends waiting. The caller holds mu.
+func (w *watched) over() {
+	if !w.since.IsZero() {
+		w.waited += time.Since(w.since)
+		w.since = time.Time{}
+		w.span.End(nil)
+	}
+}
+
+// end reports whether all stood ready.
+func (w *watched) end() (hit bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over()
+	return !w.missed
+}
+
+// sawMade tells of an instance that was made, or could not be.
+func (p *Pool) sawMade(u *unit, begin time.Time) {
+	if p.opt.Observe != nil {
+		p.opt.Observe(Sight{What: "make", Source: u.src.Name, Class: classOf(u.err), Took: time.Since(begin), Phases: u.inst.Phases})
+	}
+}
+
+// classOf is the kind of an error, in one word; "": there is none.
+func classOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return strings.ReplaceAll(kindOf(err).Error(), " ", "-")
+}
+
+// about says of a span which instance it is about.
+func about(i *compute.Instance) []trace.Attr {
+	return []trace.Attr{{Key: "hostler.source", Value: i.Source}, {Key: "hostler.instance", Value: string(i.ID)}}
+}
