@@ -15,6 +15,7 @@ type Lease struct {
 	Instance   string            `json:"instance" doc:"the instance's name"`
 	Source     string            `json:"source"`
 	Owner      string            `json:"owner"`
+	Project    string            `json:"project,omitempty" doc:"whose it is; left out: the default one's"`
 	Purpose    string            `json:"purpose,omitempty" doc:"for people to read"`
 	Labels     map[string]string `json:"labels,omitempty"`
 	Generation int64             `json:"generation" doc:"the instance's, when the lease was given"`
@@ -51,7 +52,7 @@ func ShownLabels(labels map[string]string) map[string]string {
 // NewLease is the document of a lease.
 func NewLease(l compute.Lease) Lease {
 	return Lease{
-		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Purpose: l.Purpose, Labels: ShownLabels(l.Labels),
+		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Project: l.Project, Purpose: l.Purpose, Labels: ShownLabels(l.Labels),
 		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: l.TTL.Seconds(), Idle: l.Idle.Seconds(), Expires: when(l.Expires),
 		Deadline: when(l.Deadline()), PID: l.For.PID, Pool: string(l.Pool),
 	}
@@ -60,7 +61,7 @@ func NewLease(l compute.Lease) Lease {
 // Compute is the lease of a document. When its process began is not told.
 func (l Lease) Compute() compute.Lease {
 	out := compute.Lease{
-		ID: l.ID, Name: l.Name, Instance: compute.ID(l.Instance), Source: l.Source, Owner: l.Owner, Purpose: l.Purpose, Labels: l.Labels,
+		ID: l.ID, Name: l.Name, Instance: compute.ID(l.Instance), Source: l.Source, Owner: l.Owner, Project: l.Project, Purpose: l.Purpose, Labels: l.Labels,
 		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: span(l.TTL), Idle: span(l.Idle), For: compute.Process{PID: l.PID}, Pool: compute.ID(l.Pool),
 	}
 	if l.Expires != nil {
@@ -71,21 +72,23 @@ func (l Lease) Compute() compute.Lease {
 
 // AcquireRequest asks for instances: all of them are given, or none. What is left out is as the source has it.
 type AcquireRequest struct {
-	Source  string            `json:"source" minLength:"1" doc:"the source's name"`
-	Count   *int              `json:"count,omitempty" minimum:"0" maximum:"100000" doc:"how many; 1 unless it is said"`
-	Owner   string            `json:"owner,omitempty" doc:"whose they are to be; for administrators: the caller's unless it is said"`
-	Purpose string            `json:"purpose,omitempty" maxLength:"1000" doc:"what for, for people to read"`
-	Name    string            `json:"name,omitempty" maxLength:"200" doc:"a name for the lease, unique among those that live; with a count of 1 only"`
-	TTL     *float64          `json:"ttl,omitempty" doc:"the lease ends so many seconds after it was given or extended; 0: it does not"`
-	Idle    *float64          `json:"idle,omitempty" doc:"it ends when unused for so many seconds; 0: it does not"`
-	Wait    *float64          `json:"wait,omitempty" doc:"at most so many seconds in the queue; 0: not at all; 600 unless it is said"`
-	Cores   int               `json:"cores,omitempty" minimum:"0" doc:"at least so many"`
-	Memory  int64             `json:"memory,omitempty" minimum:"0" doc:"bytes, at least"`
-	Disk    int64             `json:"disk,omitempty" minimum:"0" doc:"bytes, at least"`
-	Labels  map[string]string `json:"labels,omitempty" doc:"kept with the lease"`
-	For     *Process          `json:"for,omitempty" doc:"the leases end with this process; for callers on the controller's machine, by its socket"`
-	New     bool              `json:"new,omitempty" doc:"take nothing that stands ready: make all of them"`
-	Cached  bool              `json:"cached_only,omitempty" doc:"take what stands ready and make nothing; fewer are no error"`
+	Source   string            `json:"source" minLength:"1" doc:"the source's name"`
+	Count    *int              `json:"count,omitempty" minimum:"0" maximum:"100000" doc:"how many; 1 unless it is said"`
+	Owner    string            `json:"owner,omitempty" doc:"whose they are to be; for administrators: the caller's unless it is said"`
+	Project  string            `json:"project,omitempty" maxLength:"200" doc:"of the caller's, for which they are; the default one unless it is said"`
+	Priority int               `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"in the queue, where a higher number goes first; 0 unless it is said, and at most what the project may have"`
+	Purpose  string            `json:"purpose,omitempty" maxLength:"1000" doc:"what for, for people to read"`
+	Name     string            `json:"name,omitempty" maxLength:"200" doc:"a name for the lease, unique among those that live; with a count of 1 only"`
+	TTL      *float64          `json:"ttl,omitempty" doc:"the lease ends so many seconds after it was given or extended; 0: it does not"`
+	Idle     *float64          `json:"idle,omitempty" doc:"it ends when unused for so many seconds; 0: it does not"`
+	Wait     *float64          `json:"wait,omitempty" doc:"at most so many seconds in the queue; 0: not at all; 600 unless it is said"`
+	Cores    int               `json:"cores,omitempty" minimum:"0" doc:"at least so many"`
+	Memory   int64             `json:"memory,omitempty" minimum:"0" doc:"bytes, at least"`
+	Disk     int64             `json:"disk,omitempty" minimum:"0" doc:"bytes, at least"`
+	Labels   map[string]string `json:"labels,omitempty" doc:"kept with the lease"`
+	For      *Process          `json:"for,omitempty" doc:"the leases end with this process; for callers on the controller's machine, by its socket"`
+	New      bool              `json:"new,omitempty" doc:"take nothing that stands ready: make all of them"`
+	Cached   bool              `json:"cached_only,omitempty" doc:"take what stands ready and make nothing; fewer are no error"`
 }
 
 // Process names a process on a machine.
@@ -101,7 +104,7 @@ const WaitDefault = 10 * time.Minute
 func NewAcquireRequest(r compute.Request) AcquireRequest {
 	wait := r.Wait.Seconds()
 	out := AcquireRequest{
-		Source: r.Source, Count: &r.Count, Owner: r.Owner, Purpose: r.Purpose, Name: r.Name, TTL: limit(r.TTL), Idle: limit(r.Idle), Wait: &wait,
+		Source: r.Source, Count: &r.Count, Owner: r.Owner, Project: r.Project, Priority: r.Priority, Purpose: r.Purpose, Name: r.Name, TTL: limit(r.TTL), Idle: limit(r.Idle), Wait: &wait,
 		Cores: r.Cores, Memory: r.Memory, Disk: r.Disk, Labels: r.Labels, New: r.New, Cached: r.CachedOnly,
 	}
 	if r.For.PID != 0 {
@@ -113,7 +116,7 @@ func NewAcquireRequest(r compute.Request) AcquireRequest {
 // Compute is the request of a document.
 func (r AcquireRequest) Compute() compute.Request {
 	out := compute.Request{
-		Source: r.Source, Count: 1, Owner: r.Owner, Purpose: r.Purpose, Name: r.Name, TTL: unlimit(r.TTL), Idle: unlimit(r.Idle), Wait: WaitDefault,
+		Source: r.Source, Count: 1, Owner: r.Owner, Project: r.Project, Priority: r.Priority, Purpose: r.Purpose, Name: r.Name, TTL: unlimit(r.TTL), Idle: unlimit(r.Idle), Wait: WaitDefault,
 		Cores: r.Cores, Memory: r.Memory, Disk: r.Disk, Labels: r.Labels, New: r.New, CachedOnly: r.Cached,
 	}
 	if r.Count != nil {
@@ -193,9 +196,11 @@ func NewExtendRequest(ttl time.Duration) ExtendRequest { return ExtendRequest{TT
 
 // Progress says how far a request for leases has come that is not answered at once.
 type Progress struct {
-	Phase    string `json:"phase" doc:"wait, create, connect, set-up, clean or check"`
-	Instance string `json:"instance,omitempty" doc:"that is being made"`
-	Position int    `json:"position,omitempty" doc:"in the queue, from 1, while it waits"`
+	Phase    string  `json:"phase" doc:"wait, create, connect, set-up, clean or check"`
+	Instance string  `json:"instance,omitempty" doc:"that is being made"`
+	Position int     `json:"position,omitempty" doc:"in the queue, from 1, while it waits"`
+	Estimate float64 `json:"estimate,omitempty" doc:"seconds until it is served, as far as can be told; left out: not known"`
+	Reason   string  `json:"reason,omitempty" doc:"why it waits"`
 }
 
 // The events of a request for leases whose answer is a stream: as often as there is something to say the first, then one of the others, and the end.
@@ -210,10 +215,10 @@ const EventStream = "text/event-stream"
 
 // NewProgress is the document of a progress.
 func NewProgress(p compute.Progress) Progress {
-	return Progress{p.Phase, string(p.Instance), p.Position}
+	return Progress{p.Phase, string(p.Instance), p.Position, p.Estimate.Seconds(), p.Reason}
 }
 
 // Compute is the progress of a document.
 func (p Progress) Compute() compute.Progress {
-	return compute.Progress{Phase: p.Phase, Instance: compute.ID(p.Instance), Position: p.Position}
+	return compute.Progress{Phase: p.Phase, Instance: compute.ID(p.Instance), Position: p.Position, Estimate: span(p.Estimate), Reason: p.Reason}
 }

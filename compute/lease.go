@@ -10,13 +10,16 @@ type Request struct {
 	Source  string // the source's name
 	Count   int    // how many; 0 gives none
 	Owner   string // whose the leases are; required
+	Project string // of which project of his; "": the default one
 	Purpose string // for people to read; may be empty
 	Name    string // a name for the lease, unique among those that live; with Count 1 only; "": none
 
 	TTL  time.Duration // ends that long after it was given or extended; 0: the source's; negative: none
 	Idle time.Duration // ends when unused for so long; 0: the source's; negative: never
 	Wait time.Duration // at most so long in the queue; 0: not at all; negative: without limit
-	For  Process       // ends with this process; zero: with none
+	// Priority orders the queue before all else: a higher number goes first, within MinPriority and MaxPriority and what the project may have at most.
+	Priority int
+	For      Process // ends with this process; zero: with none
 
 	Cores  int               // at least so many; 0: any
 	Memory int64             // bytes, at least
@@ -28,6 +31,22 @@ type Request struct {
 	Notify     func(Progress) // called as it goes on; nil: not. It must not block
 }
 
+// The priorities that requests may have. The ones between are the user's to give: nothing else is made of them.
+const (
+	MinPriority = -100
+	MaxPriority = 100
+	// PersonPriority is that of a command at a terminal, unless it says another: people go before batch work, whose priority is 0.
+	PersonPriority = 10
+)
+
+// Capacity is what leases take, as far as it is known.
+type Capacity struct {
+	Count  int     `json:"count,omitempty"`
+	Cores  float64 `json:"cores,omitempty"`
+	Memory int64   `json:"memory,omitempty"` // bytes
+	Cost   float64 `json:"cost,omitempty"`   // for an hour, in whatever money the sources' prices are in
+}
+
 // Process names a process on this machine so that another one with its number later is not taken for it.
 type Process struct {
 	PID   int
@@ -36,9 +55,11 @@ type Process struct {
 
 // Progress says how far a request has come.
 type Progress struct {
-	Phase    string // "wait", "create", "connect", "set-up", "clean", "check"
-	Instance ID     // "" while waiting
-	Position int    // in the queue, from 1, while waiting
+	Phase    string        // "wait", "create", "connect", "set-up", "clean", "check"
+	Instance ID            // "" while waiting
+	Position int           // in the queue, from 1, while waiting
+	Estimate time.Duration // until it is served, while waiting; 0: not known
+	Reason   string        // why it waits, for people; may be empty
 }
 
 // Lease is the right to use an instance until it is released or runs out.
@@ -48,6 +69,7 @@ type Lease struct {
 	Instance   ID                `json:"instance"`
 	Source     string            `json:"source"`
 	Owner      string            `json:"owner"`
+	Project    string            `json:"project,omitempty"` // "": the default one
 	Purpose    string            `json:"purpose,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
 	Generation int64             `json:"generation"`      // the instance's when it was given; only the newest is good. Shares that lie on it at a time have the same
@@ -63,6 +85,7 @@ type Lease struct {
 	Pool       ID                `json:"pool,omitempty"`  // the pool's instance that holds it, where a pool does
 	Share      *Amount           `json:"share,omitempty"` // the part of the instance that it books, with others beside it; nil: it has all of it
 	Row        int64             `json:"-"`               // the record's key in the store; 0: not stored yet
+	Holds      Capacity          `json:"-"`               // what it counts under quotas and between projects
 }
 
 // Deadline is when the lease ends unless it is used or extended; zero: never.
@@ -115,6 +138,7 @@ type Event struct {
 	Instance ID                `json:"instance,omitempty"`
 	Lease    string            `json:"lease,omitempty"`
 	Owner    string            `json:"owner,omitempty"`
+	Project  string            `json:"project,omitempty"`
 	Text     string            `json:"text,omitempty"` // for people: the reason, what was checked
 	Data     map[string]string `json:"data,omitempty"`
 }

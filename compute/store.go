@@ -34,13 +34,22 @@ func (c Counts) Present() int { return c.Cached() + c.InUse() + c.Discarding + c
 
 // Waiter is a request that waits in the queue. It dies with its worker.
 type Waiter struct {
-	ID     int64 // grows: first come, first served
+	ID     int64 // grows
 	Source string
 	Wants  []int64 // records of the sources that could serve it, pools' children included
 	Count  int
 	Owner  string
 	Worker int64
 	Since  time.Time
+
+	Project  string // "": the default one
+	Priority int    // a higher number goes first
+	Purpose  string // for people
+	Cores    int    // each instance's at least, as asked for
+	Memory   int64  // bytes
+	Disk     int64  // bytes
+	Passed   int    // so many that came later went before it, since it is the one that has waited longest
+	Reason   string // why it waits, for people; "": its turn has not come
 }
 
 // InstanceQuery selects instances; zero fields select all.
@@ -62,6 +71,7 @@ type LeaseQuery struct {
 	Source    string
 	Owner     string
 	Name      string
+	Projects  []string  // only of these; nil: of all
 	Due       time.Time // only those that may have to end: deadline passed at this time, or bound to a process or worker
 	Ended     bool      // those that ended, newest first, in place of those that live
 	After     int64     // rows after this one; of those that live
@@ -74,8 +84,9 @@ type EventQuery struct {
 	Instance ID
 	Source   string
 	Lease    string
-	Newest   int // only the newest so many
-	Limit    int // at most, the oldest of them; 0: all
+	Projects []string // only of these; nil: of all
+	Newest   int      // only the newest so many
+	Limit    int      // at most, the oldest of them; 0: all
 }
 
 // A Tx is a transaction on the store. It is used by one goroutine, inside of the function that was given it, and not after. Records returned
@@ -139,6 +150,8 @@ type SourceTx interface {
 type QueueTx interface {
 	Waiters() ([]*Waiter, error) // first come first
 	Join(w *Waiter) error        // sets ID
+	// SaveWaiter updates Passed and Reason. One that has left is ErrNotFound.
+	SaveWaiter(w *Waiter) error
 	Leave(id int64) error
 }
 

@@ -282,7 +282,7 @@ func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(
 		u := &unit{src: s, inst: i, fresh: true, least: d.least}
 		u.lease = lend(i)
 		i.Wanted = u.lease.ID
-		if _, err := d.p.set(d.tx, i, compute.Creating, compute.Event{Lease: i.Wanted, Owner: u.lease.Owner}); err != nil {
+		if _, err := d.p.set(d.tx, i, compute.Creating, compute.Event{Lease: i.Wanted, Owner: u.lease.Owner, Project: u.lease.Project}); err != nil {
 			return nil, err
 		}
 		units = append(units, u)
@@ -400,7 +400,7 @@ func (d *draw) overChild(s *source, r *compute.SourceRecord, child *unit, lend f
 	u.lease = lend(i)
 	if u.fresh {
 		i.Worker, i.Wanted = d.p.store.Worker(), u.lease.ID
-		_, err := d.p.set(d.tx, i, compute.Creating, compute.Event{Lease: i.Wanted, Owner: u.lease.Owner, Data: map[string]string{"child": string(i.Child)}})
+		_, err := d.p.set(d.tx, i, compute.Creating, compute.Event{Lease: i.Wanted, Owner: u.lease.Owner, Project: u.lease.Project, Data: map[string]string{"child": string(i.Child)}})
 		return u, err
 	}
 	i.Basis, i.ReadyAt = child.inst.Basis, child.inst.ReadyAt
@@ -420,7 +420,7 @@ func (p *Pool) hand(tx compute.Tx, u *unit, pending bool) error {
 	if pending {
 		l.Worker = p.store.Worker()
 	}
-	e := compute.Event{Lease: l.ID, Owner: l.Owner, Text: l.Purpose, Data: u.told()}
+	e := compute.Event{Lease: l.ID, Owner: l.Owner, Project: l.Project, Text: l.Purpose, Data: u.told()}
 	if _, err := p.set(tx, i, compute.Leased, e); err != nil {
 		return err
 	}

@@ -32,7 +32,8 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 		return nil, &compute.Error{Kind: compute.ErrNoCapacity, Err: short,
 			Hint: fmt.Sprintf("release one, or wait for one with --wait; `hostler status -v %s` shows who has them", s.Name)}
 	}
-	w := &compute.Waiter{Source: s.Name, Count: req.Count, Owner: req.Owner, Worker: p.store.Worker(), Since: start}
+	w := &compute.Waiter{Source: s.Name, Count: req.Count, Owner: req.Owner, Worker: p.store.Worker(), Since: start,
+		Project: req.Project, Priority: req.Priority, Purpose: req.Purpose, Cores: req.Cores, Memory: req.Memory, Disk: req.Disk}
 	for _, c := range s.all() {
 		rec, _, err := p.record(ctx, c)
 		if err != nil {

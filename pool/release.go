@@ -237,7 +237,7 @@ func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due
 			if err := endLease(tx, l, why); err != nil {
 				return err
 			}
-			e.Lease, e.Owner = l.ID, l.Owner
+			e.Lease, e.Owner, e.Project = l.ID, l.Owner, l.Project
 		}
 		i.Worker = 0
 		if force || keep[i.SourceKey] <= 0 {

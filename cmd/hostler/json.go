@@ -78,6 +78,7 @@ type leaseView struct {
 	Instance   string            `json:"instance"`
 	Source     string            `json:"source"`
 	Owner      string            `json:"owner"`
+	Project    string            `json:"project,omitempty"`
 	Purpose    string            `json:"purpose,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
 	Generation int64             `json:"generation"`
@@ -142,7 +143,7 @@ func viewPhases(p compute.Phases) phasesView {
 
 func viewLease(l compute.Lease) leaseView {
 	return leaseView{
-		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Purpose: l.Purpose, Labels: api.ShownLabels(l.Labels),
+		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Project: l.Project, Purpose: l.Purpose, Labels: api.ShownLabels(l.Labels),
 		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: l.TTL.Seconds(), Idle: l.Idle.Seconds(), Expires: when(l.Expires),
 		Deadline: when(l.Deadline()), PID: l.For.PID, Pool: string(l.Pool),
 	}

@@ -60,11 +60,12 @@ type terms struct {
 	Pool    compute.ID    `json:"pool,omitempty"`
 	Part    bool          `json:"part,omitempty"` // it has a part of the instance: Share
 
-	Share compute.Amount `json:"share,omitzero"`
+	Share compute.Amount   `json:"share,omitzero"`
+	Holds compute.Capacity `json:"holds,omitzero"`
 }
 
 func packTerms(l *compute.Lease) (string, error) {
-	t := terms{Source: l.Source, Purpose: l.Purpose, Labels: pack(l.Labels), TTL: l.TTL, Idle: l.Idle, Start: l.For.Start, Pool: l.Pool}
+	t := terms{Source: l.Source, Purpose: l.Purpose, Labels: pack(l.Labels), TTL: l.TTL, Idle: l.Idle, Start: l.For.Start, Pool: l.Pool, Holds: l.Holds}
 	if l.Share != nil {
 		t.Part, t.Share = true, *l.Share
 	}
@@ -77,7 +78,7 @@ func unpackTerms(text string, l *compute.Lease) error {
 	if err := json.Unmarshal([]byte(text), &t); err != nil {
 		return err
 	}
-	l.Source, l.Purpose, l.TTL, l.Idle, l.For.Start, l.Pool = t.Source, t.Purpose, t.TTL, t.Idle, t.Start, t.Pool
+	l.Source, l.Purpose, l.TTL, l.Idle, l.For.Start, l.Pool, l.Holds = t.Source, t.Purpose, t.TTL, t.Idle, t.Start, t.Pool, t.Holds
 	if t.Part {
 		l.Share = &t.Share
 	}

@@ -40,8 +40,11 @@ func (t *tx) flush() (qs []query) {
 		add("DELETE FROM waiters WHERE id = ANY ($1::bigint[])", t.leaves)
 	}
 	for _, w := range t.joins {
-		add("INSERT INTO waiters (id, source, wants, count, owner, worker, since) VALUES ($1, $2, coalesce($3::bigint[], '{}'), $4, $5, $6, $7)",
-			w.ID, encode(w.Source), w.Wants, w.Count, encode(w.Owner), w.Worker, nanos(w.Since))
+		add("INSERT INTO waiters (id, source, wants, count, owner, worker, since, project, detail) VALUES ($1, $2, coalesce($3::bigint[], '{}'), $4, $5, $6, $7, $8, $9)",
+			w.ID, encode(w.Source), w.Wants, w.Count, encode(w.Owner), w.Worker, nanos(w.Since), encode(w.Project), packWaiter(w))
+	}
+	for _, w := range t.waits {
+		add("UPDATE waiters SET detail = $1 WHERE id = $2", packWaiter(w), w.ID)
 	}
 	if len(t.events) > 0 {
 		qs = append(qs, t.flushEvents())
@@ -54,7 +57,7 @@ func (t *tx) flush() (qs []query) {
 				c.Creating, c.SettingUp, c.Ready, c.Leased, c.Cleaning, c.Failed, c.Discarding, c.Held, key)
 		}
 	}
-	t.dropped, t.changed, t.made, t.lent, t.kept, t.leaves, t.joins, t.events = nil, nil, nil, nil, nil, nil, nil, nil
+	t.dropped, t.changed, t.made, t.lent, t.kept, t.leaves, t.joins, t.waits, t.events = nil, nil, nil, nil, nil, nil, nil, nil, nil
 	clear(t.counts)
 	clear(t.marked)
 	return qs
@@ -103,16 +106,16 @@ func (t *tx) flushLeases() (qs []query) {
 	if len(t.lent) == 1 {
 		l := t.lent[0]
 		detail, _ := packTerms(&l.Lease)
-		qs = append(qs, query{text: `INSERT INTO leases (row, used, expires, deadline, ended, why, worker, detail, id, name, instance, owner, generation, given, pid, share)
- VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+		qs = append(qs, query{text: `INSERT INTO leases (row, used, expires, deadline, ended, why, worker, detail, id, name, instance, owner, generation, given, pid, share, project)
+ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
 			args: []any{l.Row, nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), encode(l.Why), l.Worker, detail, encode(l.ID),
-				encode(l.Name), encode(l.Instance), encode(l.Owner), l.Generation, nanos(l.Given), l.For.PID, l.share()}})
+				encode(l.Name), encode(l.Instance), encode(l.Owner), l.Generation, nanos(l.Given), l.For.PID, l.share(), encode(l.Project)}})
 	} else if len(t.lent) > 0 {
 		c := leaseColumnsOf(t.lent)
-		qs = append(qs, query{text: `INSERT INTO leases (row, used, expires, deadline, ended, why, worker, detail, id, name, instance, owner, generation, given, pid, share)
+		qs = append(qs, query{text: `INSERT INTO leases (row, used, expires, deadline, ended, why, worker, detail, id, name, instance, owner, generation, given, pid, share, project)
  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[],
- $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[], $16::text[])`,
-			args: []any{c.row, c.used, c.expires, c.deadline, c.ended, c.why, c.worker, c.detail, c.id, c.name, c.instance, c.owner, c.generation, c.given, c.pid, c.share}})
+ $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[], $16::text[], $17::text[])`,
+			args: []any{c.row, c.used, c.expires, c.deadline, c.ended, c.why, c.worker, c.detail, c.id, c.name, c.instance, c.owner, c.generation, c.given, c.pid, c.share, c.project}})
 	}
 	return qs
 }
@@ -120,7 +123,7 @@ func (t *tx) flushLeases() (qs []query) {
 // leaseArrays are the columns of some leases.
 type leaseArrays struct {
 	row, used, expires, deadline, ended, worker, generation, given, pid []int64
-	why, detail, id, name, instance, owner, share                       []string
+	why, detail, id, name, instance, owner, share, project              []string
 }
 
 func leaseColumnsOf(ls []*lease) (c leaseArrays) {
@@ -142,6 +145,7 @@ func leaseColumnsOf(ls []*lease) (c leaseArrays) {
 		c.given = append(c.given, nanos(l.Given))
 		c.pid = append(c.pid, int64(l.For.PID))
 		c.share = append(c.share, l.share())
+		c.project = append(c.project, encode(l.Project))
 	}
 	return c
 }
@@ -149,17 +153,17 @@ func leaseColumnsOf(ls []*lease) (c leaseArrays) {
 func (t *tx) flushEvents() query {
 	if len(t.events) == 1 {
 		e := &t.events[0]
-		return query{text: "INSERT INTO events (id, time, kind, source, instance, lease, owner, text, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-			args: []any{e.ID, nanos(e.Time), encode(e.Kind), encode(e.Source), encode(e.Instance), encode(e.Lease), encode(e.Owner), encode(e.Text), pack(e.Data)}}
+		return query{text: "INSERT INTO events (id, time, kind, source, instance, lease, owner, text, data, project) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+			args: []any{e.ID, nanos(e.Time), encode(e.Kind), encode(e.Source), encode(e.Instance), encode(e.Lease), encode(e.Owner), encode(e.Text), pack(e.Data), encode(e.Project)}}
 	}
 	n := len(t.events)
 	ids, times := make([]int64, n), make([]int64, n)
-	kind, source, inst, lent, owner, text, data := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	kind, source, inst, lent, owner, text, data, project := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	for k, e := range t.events {
 		ids[k], times[k], kind[k], source[k], inst[k] = e.ID, nanos(e.Time), encode(e.Kind), encode(e.Source), string(encode(e.Instance))
-		lent[k], owner[k], text[k], data[k] = encode(e.Lease), encode(e.Owner), encode(e.Text), pack(e.Data)
+		lent[k], owner[k], text[k], data[k], project[k] = encode(e.Lease), encode(e.Owner), encode(e.Text), pack(e.Data), encode(e.Project)
 	}
-	return query{text: `INSERT INTO events (id, time, kind, source, instance, lease, owner, text, data)
- SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])`,
-		args: []any{ids, times, kind, source, inst, lent, owner, text, data}}
+	return query{text: `INSERT INTO events (id, time, kind, source, instance, lease, owner, text, data, project)
+ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])`,
+		args: []any{ids, times, kind, source, inst, lent, owner, text, data, project}}
 }

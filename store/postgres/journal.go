@@ -24,10 +24,11 @@ func scanEvent(s scanner) (*compute.Event, error) {
 	var e compute.Event
 	var at int64
 	var data string
-	if err := s.Scan(&e.ID, &at, &e.Kind, &e.Source, (*string)(&e.Instance), &e.Lease, &e.Owner, &e.Text, &data); err != nil {
+	if err := s.Scan(&e.ID, &at, &e.Kind, &e.Source, (*string)(&e.Instance), &e.Lease, &e.Owner, &e.Text, &data, &e.Project); err != nil {
 		return nil, err
 	}
 	e.Kind, e.Source, e.Instance, e.Lease = decode(e.Kind), decode(e.Source), decode(e.Instance), decode(e.Lease)
+	e.Project = decode(e.Project)
 	e.Owner, e.Text, e.Time = decode(e.Owner), decode(e.Text), instant(at)
 	return &e, unpack(data, &e.Data)
 }
@@ -47,7 +48,8 @@ func (t *tx) Events(q compute.EventQuery) ([]*compute.Event, error) {
 	if q.Lease != "" {
 		w.and("lease = ?", encode(q.Lease))
 	}
-	text := "SELECT id, time, kind, source, instance, lease, owner, text, data FROM events" + w.text
+	w.among("project", q.Projects)
+	text := "SELECT id, time, kind, source, instance, lease, owner, text, data, project FROM events" + w.text
 	if q.Newest > 0 {
 		text = "SELECT * FROM (" + text + " ORDER BY id DESC" + limit(q.Newest) + ") AS newest"
 	}

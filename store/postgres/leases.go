@@ -3,25 +3,23 @@ package postgres
 import (
 	"errors"
 	"fmt"
-	"slices"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
 )
 
-const leaseColumns = "row, id, name, instance, owner, generation, given, used, expires, ended, why, pid, worker, detail"
+const leaseColumns = "row, id, name, instance, owner, generation, given, used, expires, ended, why, pid, worker, project, detail"
 
 func scanLease(s scanner) (*lease, error) {
 	var l lease
 	var text string
 	var given, used, expires, ended int64
 	err := s.Scan(&l.Row, &l.ID, &l.Name, (*string)(&l.Instance), &l.Owner, &l.Generation, &given, &used, &expires, &ended, &l.Why, &l.For.PID, &l.Worker,
-		&text)
+		&l.Project, &text)
 	if err != nil {
 		return nil, err
 	}
 	l.ID, l.Name, l.Instance, l.Owner, l.Why = decode(l.ID), decode(l.Name), decode(l.Instance), decode(l.Owner), decode(l.Why)
+	l.Project = decode(l.Project)
 	l.Given, l.Used, l.Expires, l.Ended = instant(given), instant(used), instant(expires), instant(ended)
 	if err := unpackTerms(text, &l.Lease); err != nil {
 		return nil, fmt.Errorf("record of lease %s: %w", l.ID, err)
@@ -108,6 +106,7 @@ func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
 	if q.Owner != "" {
 		w.and("owner = ?", encode(q.Owner))
 	}
+	w.among("project", q.Projects)
 	if q.Name != "" {
 		w.and("name <> '' AND name = ?", encode(q.Name))
 	}
@@ -192,78 +191,10 @@ func (t *tx) SaveLease(l *compute.Lease) error {
 	now.Lease = *l
 	now.Lease = *now.own()
 	now.Row = born.Row
-	now.Name, now.Owner, now.Generation, now.Given, now.For.PID, now.Share = born.Name, born.Owner, born.Generation, born.Given, born.For.PID, born.Share
+	now.Name, now.Owner, now.Generation, now.Given, now.For.PID, now.Project, now.Share = born.Name, born.Owner, born.Generation, born.Given, born.For.PID, born.Project, born.Share
 	t.m.lend(now)
 	if t.mark(now) {
 		t.kept = append(t.kept, now)
 	}
-	return nil
-}
-
-// readQueue asks for the queue.
-func (t *tx) readQueue() query {
-	var all []*compute.Waiter
-	q := collect(&all, func(s scanner) (*compute.Waiter, error) {
-		var w compute.Waiter
-		var since int64
-		err := s.Scan(&w.ID, &w.Source, &w.Wants, &w.Count, &w.Owner, &w.Worker, &since)
-		w.Source, w.Owner, w.Since = decode(w.Source), decode(w.Owner), instant(since)
-		return &w, err
-	}, "SELECT id, source, wants, count, owner, worker, since FROM waiters ORDER BY id")
-	read := q.rows
-	q.rows = func(rows pgx.Rows) error {
-		err := read(rows)
-		if err == nil {
-			t.m.queue, t.m.queued = all, true
-		}
-		return err
-	}
-	return q
-}
-
-// Waiters returns the queue.
-func (t *tx) Waiters() (out []*compute.Waiter, err error) {
-	if err := t.ready(); err != nil {
-		return nil, err
-	}
-	if !t.m.queued {
-		if err := t.ask(t.readQueue()); err != nil {
-			return nil, err
-		}
-	}
-	for _, w := range t.m.queue {
-		c := *w
-		c.Wants = slices.Clone(w.Wants)
-		out = append(out, &c)
-	}
-	return out, nil
-}
-
-// Join puts a request at the end of the queue.
-func (t *tx) Join(w *compute.Waiter) error {
-	if err := t.writing(); err != nil {
-		return err
-	}
-	t.m.last.waiter++
-	w.ID = t.m.last.waiter
-	c := *w
-	c.Wants = slices.Clone(w.Wants)
-	t.m.queue = append(t.m.queue, &c)
-	t.joins = append(t.joins, &c)
-	return nil
-}
-
-// Leave takes a request out of the queue.
-func (t *tx) Leave(id int64) error {
-	if err := t.writing(); err != nil {
-		return err
-	}
-	is := func(w *compute.Waiter) bool { return w.ID == id }
-	t.m.queue = slices.DeleteFunc(t.m.queue, is)
-	if n := slices.IndexFunc(t.joins, is); n >= 0 {
-		t.joins = slices.Delete(t.joins, n, n+1)
-		return nil
-	}
-	t.leaves = append(t.leaves, id)
 	return nil
 }

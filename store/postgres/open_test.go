@@ -271,19 +271,32 @@ func TestOlder(t *testing.T) {
 	dsn := place(t)
 	st := mustOpen(t, dsn, postgres.Options{})
 	mustWrite(t, st, "old")
+	err := st.Update(t.Context(), func(tx compute.Tx) error {
+		return errors.Join(tx.InsertLease(&compute.Lease{ID: "l", Instance: "web-1"}), tx.Join(&compute.Waiter{Source: "web", Count: 2}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	installation := st.Installation()
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for _, q := range []string{"DROP TABLE answers", "DROP TABLE tokens", "DROP TABLE audit", "DROP TABLE rooms", "ALTER TABLE leases DROP COLUMN share", // and the index with it
-		"CREATE UNIQUE INDEX leases_live ON leases (instance) WHERE ended = 0", "DELETE FROM goose_db_version WHERE version_id > 1", "UPDATE meta SET value = '1' WHERE name = 'format'"} {
+		"CREATE UNIQUE INDEX leases_live ON leases (instance) WHERE ended = 0", "ALTER TABLE leases DROP COLUMN project", "ALTER TABLE events DROP COLUMN project", "ALTER TABLE waiters DROP COLUMN project", "ALTER TABLE waiters DROP COLUMN detail",
+		"DELETE FROM goose_db_version WHERE version_id > 1", "UPDATE meta SET value = '1' WHERE name = 'format'"} {
 		sql(t, dsn, q)
 	}
 	st = mustOpen(t, dsn, postgres.Options{})
 	if got := kinds(t, st); len(got) != 1 || st.Installation() != installation {
 		t.Errorf("%v of %s", got, st.Installation())
 	}
-	err := st.Update(t.Context(), func(tx compute.Tx) error {
+	err = st.Update(t.Context(), func(tx compute.Tx) error {
+		if l, err := tx.Lease("l"); err != nil || l.Project != "" || l.Instance != "web-1" {
+			t.Errorf("lease %+v %v", l, err)
+		}
+		if ws, err := tx.Waiters(); err != nil || len(ws) != 1 || ws[0].Count != 2 || ws[0].Project != "" || ws[0].Priority != 0 {
+			t.Errorf("queue %v %v", ws, err)
+		}
 		return tx.(compute.AnswerTx).SaveAnswer(&compute.Answer{Owner: "ann", Key: "k"})
 	})
 	if err != nil {

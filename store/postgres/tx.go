@@ -37,6 +37,7 @@ type tx struct {
 	kept    []*lease
 	joins   []*compute.Waiter
 	leaves  []int64
+	waits   []*compute.Waiter // changed
 	events  []compute.Event
 	answers []compute.Answer
 	rooms   []room
@@ -222,6 +223,18 @@ func (w *where) and(cond string, args ...any) {
 		cond = strings.Replace(cond, "?", "$"+strconv.Itoa(len(w.args)), 1)
 	}
 	w.text += cond
+}
+
+// among is a condition on a column that may have one of some values; nil: any.
+func (w *where) among(column string, values []string) {
+	if values == nil {
+		return
+	}
+	texts := make([]string, 0, len(values))
+	for _, v := range values {
+		texts = append(texts, encode(v))
+	}
+	w.and(column+" = ANY (?::text[])", texts)
 }
 
 func limit(n int) string {

@@ -35,9 +35,9 @@ func (t *tx) Append(e *compute.Event) (int64, error) {
 // together is how many events one statement writes: each statement has its price, whatever it writes.
 const together = 16
 
-const insertEvents = "INSERT INTO events (id, time, kind, source, instance, lease, owner, text, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+const insertEvents = "INSERT INTO events (id, time, kind, source, instance, lease, owner, text, data, project) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
-var insertMany = insertEvents + strings.Repeat(", (?, ?, ?, ?, ?, ?, ?, ?, ?)", together-1)
+var insertMany = insertEvents + strings.Repeat(", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", together-1)
 
 // writeEvents writes what was appended.
 func (t *tx) writeEvents() error {
@@ -48,9 +48,9 @@ func (t *tx) writeEvents() error {
 		if len(events) >= together {
 			n, q = together, insertMany
 		}
-		args := make([]any, 0, 9*n)
+		args := make([]any, 0, 10*n)
 		for _, e := range events[:n] {
-			args = append(args, e.ID, nanos(e.Time), e.Kind, e.Source, string(e.Instance), e.Lease, e.Owner, e.Text, pack(e.Data))
+			args = append(args, e.ID, nanos(e.Time), e.Kind, e.Source, string(e.Instance), e.Lease, e.Owner, e.Text, pack(e.Data), e.Project)
 		}
 		if _, err := t.write(q, args...); err != nil {
 			return err
@@ -78,7 +78,8 @@ func (t *tx) Events(q compute.EventQuery) ([]*compute.Event, error) {
 	if q.Lease != "" {
 		w.and("lease = ?", q.Lease)
 	}
-	text := "SELECT id, time, kind, source, instance, lease, owner, text, data FROM events" + w.text
+	w.among("project", q.Projects)
+	text := "SELECT id, time, kind, source, instance, lease, owner, text, data, project FROM events" + w.text
 	if q.Newest > 0 {
 		text = "SELECT * FROM (" + text + " ORDER BY id DESC LIMIT ?)"
 		w.args = append(w.args, q.Newest)
@@ -88,7 +89,7 @@ func (t *tx) Events(q compute.EventQuery) ([]*compute.Event, error) {
 		var e compute.Event
 		var at int64
 		var data string
-		if err := s.Scan(&e.ID, &at, &e.Kind, &e.Source, &e.Instance, &e.Lease, &e.Owner, &e.Text, &data); err != nil {
+		if err := s.Scan(&e.ID, &at, &e.Kind, &e.Source, &e.Instance, &e.Lease, &e.Owner, &e.Text, &data, &e.Project); err != nil {
 			return nil, err
 		}
 		e.Time = instant(at)

@@ -8,13 +8,13 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-const leaseColumns = "row, id, name, instance, owner, generation, given, used, expires, ended, why, pid, worker, detail"
+const leaseColumns = "row, id, name, instance, owner, generation, given, used, expires, ended, why, pid, worker, project, detail"
 
 func (t *tx) scanLease(s scanner) (*compute.Lease, error) {
 	var l compute.Lease
 	var text string
 	var given, used, expires, ended int64
-	err := s.Scan(&l.Row, &l.ID, &l.Name, &l.Instance, &l.Owner, &l.Generation, &given, &used, &expires, &ended, &l.Why, &l.For.PID, &l.Worker, &text)
+	err := s.Scan(&l.Row, &l.ID, &l.Name, &l.Instance, &l.Owner, &l.Generation, &given, &used, &expires, &ended, &l.Why, &l.For.PID, &l.Worker, &l.Project, &text)
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +56,7 @@ func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
 	if q.Owner != "" {
 		w.and("owner = ?", q.Owner)
 	}
+	w.among("project", q.Projects)
 	if q.Name != "" {
 		w.and("name <> '' AND name = ?", q.Name)
 	}
@@ -112,10 +113,10 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 			return err
 		}
 	}
-	r, err := t.write(`INSERT INTO leases (id, name, instance, owner, generation, given, used, expires, deadline, ended, why, pid, worker, detail, share)
- VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	r, err := t.write(`INSERT INTO leases (id, name, instance, owner, generation, given, used, expires, deadline, ended, why, pid, worker, detail, share, project)
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		l.ID, l.Name, string(l.Instance), l.Owner, l.Generation, nanos(l.Given), nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended),
-		l.Why, l.For.PID, l.Worker, text, share)
+		l.Why, l.For.PID, l.Worker, text, share, l.Project)
 	if unique(err) {
 		return &compute.Error{ID: l.Instance, Kind: compute.ErrConflict, Err: errors.Join(errors.New("it has a lease"), err)}
 	}
@@ -137,46 +138,5 @@ func (t *tx) SaveLease(l *compute.Lease) error {
 	if errors.Is(err, compute.ErrNotFound) {
 		err = t.update(l.ID, set+"> 0", args...)
 	}
-	return err
-}
-
-// Waiters returns the queue.
-func (t *tx) Waiters() ([]*compute.Waiter, error) {
-	if t.idle {
-		return nil, nil
-	}
-	ws, err := collect(t, func(s scanner) (*compute.Waiter, error) {
-		var w compute.Waiter
-		var wants string
-		var since int64
-		if err := s.Scan(&w.ID, &w.Source, &wants, &w.Count, &w.Owner, &w.Worker, &since); err != nil {
-			return nil, err
-		}
-		w.Since = instant(since)
-		return &w, json.Unmarshal([]byte(wants), &w.Wants)
-	}, "SELECT id, source, wants, count, owner, worker, since FROM waiters ORDER BY id")
-	t.idle = err == nil && len(ws) == 0
-	return ws, err
-}
-
-// Join puts a request at the end of the queue.
-func (t *tx) Join(w *compute.Waiter) error {
-	wants, err := json.Marshal(w.Wants)
-	if err != nil {
-		return err
-	}
-	t.idle = false
-	r, err := t.write("INSERT INTO waiters (source, wants, count, owner, worker, since) VALUES (?, ?, ?, ?, ?, ?)",
-		w.Source, string(wants), w.Count, w.Owner, w.Worker, nanos(w.Since))
-	if err != nil {
-		return err
-	}
-	w.ID, err = r.LastInsertId()
-	return err
-}
-
-// Leave takes a request out of the queue.
-func (t *tx) Leave(id int64) error {
-	_, err := t.write("DELETE FROM waiters WHERE id = ?", id)
 	return err
 }

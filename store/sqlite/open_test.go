@@ -144,20 +144,27 @@ func TestOlder(t *testing.T) {
 		if err := tx.InsertLease(&compute.Lease{ID: "whole", Instance: "web-1"}); err != nil {
 			return err
 		}
-		return tx.SaveSource(&compute.SourceRecord{Name: "web", Digest: "d", Failures: 3})
+		return errors.Join(tx.SaveSource(&compute.SourceRecord{Name: "web", Digest: "d", Failures: 3}), tx.Join(&compute.Waiter{Source: "web", Count: 2}))
 	})
 	if err := errors.Join(err, s.Close()); err != nil {
 		t.Fatal(err)
 	}
 	raw(t, path, false, "ALTER TABLE sources DROP COLUMN aim_reserve", "ALTER TABLE sources DROP COLUMN aim_spare", "ALTER TABLE sources DROP COLUMN aim_until",
 		"DROP TABLE answers", "DROP TABLE tokens", "DROP TABLE audit", "DROP TABLE rooms", "DROP INDEX leases_live", "CREATE UNIQUE INDEX leases_live ON leases (instance) WHERE ended = 0",
-		"ALTER TABLE leases DROP COLUMN share", "DELETE FROM goose_db_version WHERE version_id >= 2", "PRAGMA user_version = 1", "PRAGMA wal_checkpoint(TRUNCATE)")
+		"ALTER TABLE leases DROP COLUMN share", "ALTER TABLE leases DROP COLUMN project", "ALTER TABLE events DROP COLUMN project", "ALTER TABLE waiters DROP COLUMN project", "ALTER TABLE waiters DROP COLUMN detail",
+		"DELETE FROM goose_db_version WHERE version_id >= 2", "PRAGMA user_version = 1", "PRAGMA wal_checkpoint(TRUNCATE)")
 	s = mustOpen(t, path)
 	err = s.Update(t.Context(), func(tx compute.Tx) error {
 		r, err := tx.Source("web", "d")
 		if err != nil || r.Failures != 3 || r.Aim != (compute.Aim{}) {
 			t.Errorf("%+v %v", r, err)
 			return err
+		}
+		if l, err := tx.Lease("whole"); err != nil || l.Project != "" || l.Instance != "web-1" {
+			t.Errorf("lease %+v %v", l, err)
+		}
+		if ws, err := tx.Waiters(); err != nil || len(ws) != 1 || ws[0].Count != 2 || ws[0].Project != "" || ws[0].Priority != 0 {
+			t.Errorf("queue %v %v", ws, err)
 		}
 		r.Aim.Spare = 2
 		return tx.SaveSource(r)

@@ -18,7 +18,8 @@ type terms struct {
 	Pool    compute.ID    `json:"pool,omitempty"`
 	Part    bool          `json:"part,omitempty"` // it has a part of the instance: Share
 
-	Share compute.Amount `json:"share,omitzero"`
+	Share compute.Amount   `json:"share,omitzero"`
+	Holds compute.Capacity `json:"holds,omitzero"`
 }
 
 // termsMemory remembers how terms are written, both ways.
@@ -29,7 +30,7 @@ type termsMemory struct {
 
 // text writes a lease's terms.
 func (m *termsMemory) text(l *compute.Lease) (string, error) {
-	t := terms{Source: l.Source, Purpose: l.Purpose, Labels: pack(l.Labels), TTL: l.TTL, Idle: l.Idle, Start: l.For.Start, Pool: l.Pool}
+	t := terms{Source: l.Source, Purpose: l.Purpose, Labels: pack(l.Labels), TTL: l.TTL, Idle: l.Idle, Start: l.For.Start, Pool: l.Pool, Holds: l.Holds}
 	if l.Share != nil {
 		t.Part, t.Share = true, *l.Share
 	}
@@ -53,7 +54,7 @@ func (m *termsMemory) give(text string, l *compute.Lease) error {
 		}
 		m.remember(t, text)
 	}
-	l.Source, l.Purpose, l.TTL, l.Idle, l.For.Start, l.Pool = t.Source, t.Purpose, t.TTL, t.Idle, t.Start, t.Pool
+	l.Source, l.Purpose, l.TTL, l.Idle, l.For.Start, l.Pool, l.Holds = t.Source, t.Purpose, t.TTL, t.Idle, t.Start, t.Pool, t.Holds
 	if t.Part {
 		l.Share = &t.Share
 	}

@@ -166,6 +166,15 @@ func (w *where) and(cond string, args ...any) {
 	w.args = append(w.args, args...)
 }
 
+// among is a condition on a column that may have one of some values; nil: any.
+func (w *where) among(column string, values []string) {
+	if values == nil {
+		return
+	}
+	text, _ := json.Marshal(values) // strings cannot fail
+	w.and(column+" IN (SELECT value FROM json_each(?))", string(text))
+}
+
 // limit is written out: SQLite prepares a statement with a bound one anew at each run.
 func limit(n int) string {
 	if n <= 0 {

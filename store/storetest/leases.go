@@ -13,7 +13,7 @@ import (
 func fullLease(id string, of compute.ID) *compute.Lease {
 	return &compute.Lease{ID: id, Name: "n-" + id, Instance: of, Source: "s", Owner: "ann", Purpose: "p", Labels: map[string]string{"k": "v"}, Generation: 1 << 40,
 		Given: at(1), Used: at(2), TTL: time.Hour + 1, Idle: time.Minute + 1, Expires: at(3), For: compute.Process{PID: 1 << 22, Start: 1<<64 - 2},
-		Worker: 1<<52 - 1, Pool: "pool-1"}
+		Worker: 1<<52 - 1, Pool: "pool-1", Project: "p-1", Holds: compute.Capacity{Count: 1, Cores: 2.5, Memory: 1 << 40, Cost: 0.125}}
 }
 
 // leases puts and gets records with every field set and with none, changes what may change, and selects.
@@ -55,7 +55,7 @@ func leases(t *testing.T, r *rig) {
 	// Names are free again, and so are the instances.
 	var second int64
 	update(t, r, func(tx compute.Tx) error {
-		for _, l := range []*compute.Lease{{ID: "l-2", Name: "n-l-0", Instance: "i-0", Owner: "ann"}, {ID: "l-3", Instance: "i-1", Owner: "bob"},
+		for _, l := range []*compute.Lease{{ID: "l-2", Name: "n-l-0", Instance: "i-0", Owner: "ann"}, {ID: "l-3", Instance: "i-1", Owner: "bob", Project: "p-3"},
 			{ID: "l-4", Instance: "i-2", Owner: "bob"}} {
 			if err := tx.InsertLease(l); err != nil {
 				return err
@@ -74,6 +74,9 @@ func leases(t *testing.T, r *rig) {
 		{compute.LeaseQuery{Limit: 1}, "l-2"},
 		{compute.LeaseQuery{Owner: "bob"}, "l-3 l-4"},
 		{compute.LeaseQuery{Owner: "eve"}, ""},
+		{compute.LeaseQuery{Projects: []string{"p-3", "p-4"}}, "l-3"},
+		{compute.LeaseQuery{Projects: []string{""}, Owner: "bob"}, "l-4"},
+		{compute.LeaseQuery{Projects: []string{}}, ""},
 		{compute.LeaseQuery{Name: "n-l-0"}, "l-2"},
 		{compute.LeaseQuery{Instance: "i-1"}, "l-3"},
 		{compute.LeaseQuery{Instance: "i-1", Owner: "ann"}, ""},
@@ -195,7 +198,8 @@ func leaseConflicts(t *testing.T, r *rig) {
 
 // queue joins and leaves.
 func queue(t *testing.T, r *rig) {
-	full := &compute.Waiter{Source: "s", Wants: []int64{3, 1 << 40, -1}, Count: 4, Owner: "ann", Worker: 1<<52 - 1, Since: at(1)}
+	full := &compute.Waiter{Source: "s", Wants: []int64{3, 1 << 40, -1}, Count: 4, Owner: "ann", Worker: 1<<52 - 1, Since: at(1),
+		Project: "p-1", Priority: -7, Purpose: "p", Cores: 2, Memory: 1 << 40, Disk: 1 << 41, Passed: 3, Reason: "full"}
 	bare := &compute.Waiter{}
 	third := &compute.Waiter{Source: "t"}
 	update(t, r, func(tx compute.Tx) error {
@@ -218,6 +222,16 @@ func queue(t *testing.T, r *rig) {
 			return err
 		})
 	}
+	check(full, bare, third)
+	bare.Passed, bare.Reason = 2, "later"
+	moved := *bare
+	moved.Owner, moved.Priority = "eve", 0 // what it was born with stays
+	update(t, r, func(tx compute.Tx) error {
+		if err := tx.SaveWaiter(&compute.Waiter{ID: 4711}); !errors.Is(err, compute.ErrNotFound) {
+			return fmt.Errorf("one that is not there is saved: %v", err)
+		}
+		return tx.SaveWaiter(&moved)
+	})
 	check(full, bare, third)
 	update(t, r, func(tx compute.Tx) error { return errors.Join(tx.Leave(third.ID), tx.Leave(full.ID), tx.Leave(4711)) })
 	check(bare)
@@ -244,7 +258,7 @@ func queue(t *testing.T, r *rig) {
 
 // events appends and selects.
 func events(t *testing.T, r *rig) {
-	full := &compute.Event{Time: at(1), Kind: "k", Source: "s", Instance: "i-1", Lease: "l", Owner: "ann", Text: "text", Data: map[string]string{"a": "b"}}
+	full := &compute.Event{Time: at(1), Kind: "k", Source: "s", Instance: "i-1", Lease: "l", Owner: "ann", Text: "text", Data: map[string]string{"a": "b"}, Project: "p-1"}
 	all := []*compute.Event{full, {Time: at(2), Kind: "2", Source: "s"}, {Time: at(0), Kind: "3", Instance: "i-1"}, {Time: at(4), Kind: "4", Lease: "l"},
 		{Time: at(5), Kind: "5", Source: "s", Instance: "i-1"}}
 	for _, e := range all {
@@ -272,6 +286,9 @@ func events(t *testing.T, r *rig) {
 		{compute.EventQuery{Instance: "i-1"}, []int{0, 2, 4}},
 		{compute.EventQuery{Instance: "i-1", Source: "s", After: full.ID}, []int{4}},
 		{compute.EventQuery{Lease: "l"}, []int{0, 3}},
+		{compute.EventQuery{Projects: []string{"p-1", "p-2"}}, []int{0}},
+		{compute.EventQuery{Projects: []string{""}, Newest: 3}, []int{2, 3, 4}},
+		{compute.EventQuery{Projects: []string{}}, nil},
 		{compute.EventQuery{Lease: "none"}, nil},
 	} {
 		var want []*compute.Event

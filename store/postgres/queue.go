@@ -1,0 +1,127 @@
+package postgres
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// wait is the part of a waiter that no query asks for. It is one column, and the same text as in package sqlite.
+type wait struct {
+	Priority int    `json:"priority,omitempty"`
+	Purpose  string `json:"purpose,omitempty"`
+	Cores    int    `json:"cores,omitempty"`
+	Memory   int64  `json:"memory,omitempty"`
+	Disk     int64  `json:"disk,omitempty"`
+	Passed   int    `json:"passed,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+func packWaiter(w *compute.Waiter) string {
+	d := wait{w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason}
+	if d == (wait{}) {
+		return ""
+	}
+	text, _ := json.Marshal(d) // strings and numbers cannot fail
+	return string(text)
+}
+
+// readQueue asks for the queue.
+func (t *tx) readQueue() query {
+	var all []*compute.Waiter
+	q := collect(&all, func(s scanner) (*compute.Waiter, error) {
+		var w compute.Waiter
+		var since int64
+		var text string
+		if err := s.Scan(&w.ID, &w.Source, &w.Wants, &w.Count, &w.Owner, &w.Worker, &since, &w.Project, &text); err != nil {
+			return nil, err
+		}
+		w.Source, w.Owner, w.Project, w.Since = decode(w.Source), decode(w.Owner), decode(w.Project), instant(since)
+		var d wait
+		err := unpack(text, &d)
+		w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason = d.Priority, d.Purpose, d.Cores, d.Memory, d.Disk, d.Passed, d.Reason
+		return &w, err
+	}, "SELECT id, source, wants, count, owner, worker, since, project, detail FROM waiters ORDER BY id")
+	read := q.rows
+	q.rows = func(rows pgx.Rows) error {
+		err := read(rows)
+		if err == nil {
+			t.m.queue, t.m.queued = all, true
+		}
+		return err
+	}
+	return q
+}
+
+// Waiters returns the queue.
+func (t *tx) Waiters() (out []*compute.Waiter, err error) {
+	if err := t.ready(); err != nil {
+		return nil, err
+	}
+	if !t.m.queued {
+		if err := t.ask(t.readQueue()); err != nil {
+			return nil, err
+		}
+	}
+	for _, w := range t.m.queue {
+		c := *w
+		c.Wants = slices.Clone(w.Wants)
+		out = append(out, &c)
+	}
+	return out, nil
+}
+
+// Join puts a request at the end of the queue.
+func (t *tx) Join(w *compute.Waiter) error {
+	if err := t.writing(); err != nil {
+		return err
+	}
+	t.m.last.waiter++
+	w.ID = t.m.last.waiter
+	c := *w
+	c.Wants = slices.Clone(w.Wants)
+	t.m.queue = append(t.m.queue, &c)
+	t.joins = append(t.joins, &c)
+	return nil
+}
+
+// SaveWaiter updates what may change of a request that waits.
+func (t *tx) SaveWaiter(w *compute.Waiter) error {
+	if err := t.writing(); err != nil {
+		return err
+	}
+	if !t.m.queued {
+		if err := t.ask(t.readQueue()); err != nil {
+			return err
+		}
+	}
+	n := slices.IndexFunc(t.m.queue, func(o *compute.Waiter) bool { return o.ID == w.ID })
+	if n < 0 {
+		return absent(errNoRow, "request")
+	}
+	now := t.m.queue[n]
+	now.Passed, now.Reason = w.Passed, w.Reason
+	if t.mark(now) && !slices.Contains(t.joins, now) {
+		t.waits = append(t.waits, now)
+	}
+	return nil
+}
+
+// Leave takes a request out of the queue.
+func (t *tx) Leave(id int64) error {
+	if err := t.writing(); err != nil {
+		return err
+	}
+	is := func(w *compute.Waiter) bool { return w.ID == id }
+	t.m.queue = slices.DeleteFunc(t.m.queue, is)
+	t.waits = slices.DeleteFunc(t.waits, is)
+	if n := slices.IndexFunc(t.joins, is); n >= 0 {
+		t.joins = slices.Delete(t.joins, n, n+1)
+		return nil
+	}
+	t.leaves = append(t.leaves, id)
+	return nil
+}
