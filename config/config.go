@@ -34,7 +34,8 @@ type LoadOptions struct {
 // Config is what was found.
 type Config struct {
 	Roots    []Root
-	Sources  []*Source // sorted by name
+	Sources  []*Source  // sorted by name
+	Projects []*Project // sorted by name
 	Defaults Defaults
 	Sections map[string]map[string]Value // the further sections of hostler.conf, by name and key ("-" as "_"): each part decodes its own
 	Warnings []error                     // what is odd and breaks nothing
@@ -83,7 +84,9 @@ func Load(opt LoadOptions) (*Config, error) {
 		}
 	}
 	slices.SortFunc(c.Sources, func(a, b *Source) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(c.Projects, func(a, b *Project) int { return strings.Compare(a.Name, b.Name) })
 	g.checkPools()
+	g.checkProjects()
 	g.applyTrust()
 	g.closeTrees()
 	return c, err
@@ -156,6 +159,7 @@ func (g *gathering) root(r *Root) error {
 	if r.crcache() {
 		return nil
 	}
+	g.projects(r, p)
 	if entries, err := p.list("bundles"); err == nil {
 		for _, e := range entries {
 			if _, ok := g.bundles[e.Name()]; !ok {

@@ -37,10 +37,11 @@ type Source struct {
 	// Durations are nil when not set. "none" is negative: no limit at all.
 	TTL, MaxTTL, LeaseIdle, Idle, MaxAge, HookTimeout *time.Duration
 
-	Image   string
-	Flavor  string
-	Bundles []string
-	Sources []string // of a pool: its children, in order of preference
+	Image    string
+	Flavor   string
+	Bundles  []string
+	Sources  []string // of a pool: its children, in order of preference
+	Projects []string // it is for these alone; none: for all
 
 	Direction // how a controller keeps it filled
 
@@ -59,7 +60,7 @@ var Events = []string{"provision", "discard", "acquire", "release", "check"}
 // the keys that every source may have, as they are documented.
 var commonKeys = []string{
 	"type", "reserve", "spare", "maximum", "concurrency", "share", "reuse", "ttl", "max-ttl", "lease-idle", "idle", "max-age", "max-uses",
-	"image", "flavor", "bundles", "on-failure", "hook-timeout", "strategy", "hit-rate", "window", "cold", "price", "budget", "dry-run",
+	"image", "flavor", "bundles", "on-failure", "hook-timeout", "strategy", "hit-rate", "window", "cold", "price", "budget", "dry-run", "projects",
 }
 
 // topKeys returns what may stand at the top of a source of that type.
@@ -276,6 +277,10 @@ func (s *Source) set(key, text string) error {
 		s.Bundles = list(text)
 	case "sources":
 		s.Sources = list(text)
+	case "projects":
+		if s.Projects = list(text); len(s.Projects) == 0 {
+			err = errors.New("names no project; leave it out for all")
+		}
 	case "ssh_host", "hosts":
 		s.Settings[key] = text
 	default:

@@ -16,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/keeper"
 )
@@ -39,27 +38,34 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, peerKey{}, peer{uid})
 }
 
-// anybody is what users of this machine are where no projects are configured.
-var anybody = map[string]auth.Role{"": auth.User}
-
-// authenticate knows the users of this machine by its socket, who are themselves, and whoever presents the token. Our own user and root are
-// administrators.
-func authenticate(token string) func(*http.Request) (auth.Principal, error) {
-	return func(r *http.Request) (auth.Principal, error) {
-		if p, ok := r.Context().Value(peerKey{}).(peer); ok {
-			out := auth.Principal{Name: userName(p.uid), Here: true, Own: p.uid == os.Geteuid(), Via: "socket", Roles: anybody}
-			if out.Own || p.uid == 0 {
-				out.Everywhere = auth.Administrator
-			}
-			return out, nil
-		}
-		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(token))
-		if ok && token != "" && subtle.ConstantTimeCompare(a[:], b[:]) == 1 {
-			return auth.Principal{Name: userName(os.Geteuid()), Own: true, Via: "token file", From: r.RemoteAddr, Everywhere: auth.Administrator}, nil
-		}
-		return auth.Principal{}, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("nobody whom this controller knows"), Hint: "present a token: Authorization: Bearer TOKEN"}
+// bearer is the token that a request presents.
+func bearer(r *http.Request) (token string, ok bool) {
+	const scheme = "Bearer "
+	given := r.Header.Get("Authorization")
+	if len(given) <= len(scheme) || !strings.EqualFold(given[:len(scheme)], scheme) {
+		return "", false
 	}
+	return given[len(scheme):], true
+}
+
+// sameToken compares tokens in a time that tells nothing of where they differ.
+func sameToken(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+// unknown is for those whom we do not know.
+func unknown(text, hint string) error {
+	return &compute.Error{Kind: compute.ErrDenied, Err: errors.New(text), Hint: hint}
+}
+
+// address is the host that a request comes from.
+func address(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
 }
 
 // userName is the name of a user of this machine.

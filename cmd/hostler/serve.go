@@ -23,6 +23,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director"
 	"github.com/hostler-project/hostler/pool"
@@ -108,11 +109,14 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		return err
 	}
 	k := &controller{app: a, bell: make(chan struct{}, 1), wanted: make(chan struct{}, 1), answers: newAnswers(a.store, a.log)}
-	first, err := newServed(engine, a.cfg)
+	first, err := newServed(engine, a.cfg, false)
 	if err != nil {
 		return err
 	}
 	k.now.Store(first)
+	if err := k.openAuth(); err != nil {
+		return err
+	}
 	listeners, err := a.listeners(o)
 	if err != nil {
 		return err
@@ -126,7 +130,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	handler := server.New(server.Options{
-		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version, Authenticate: authenticate(listeners.token),
+		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version, Authenticate: k.authenticate(listeners.token),
 		Identity: k.identity, Private: func(source string) bool { return ownOnly(k.now.Load().cfg, source) },
 		Ready: k.ready, Metrics: a.meters.handler(), Observe: a.meters.asked, Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.log,
 		Ending: ctx.Done(), Memory: k.answers, Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
@@ -141,6 +145,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		all.Go(func() { k.serveMetrics(ctx, scraped) })
 		a.log.Info("metrics", "listen", scraped.Addr().String())
 	}
+	all.Go(func() { k.tokens.Run(answering) })
 	all.Go(func() { k.look(ctx) })
 	if !o.noFill {
 		all.Go(func() { k.direct(ctx) })
@@ -176,6 +181,7 @@ type controller struct {
 	mu     sync.Mutex             // one reload at a time
 
 	answers *answers // to requests with a key
+	tokens  *auth.Ring
 }
 
 // served is a configuration, and the engine by it.
@@ -184,11 +190,17 @@ type served struct {
 	cfg    *config.Config
 	direct director.Options // what it says to the director
 	over   chan struct{}    // closed when another takes its place
+	people *people
 }
 
-func newServed(engine *pool.Pool, cfg *config.Config) (*served, error) {
+// newServed reads what a controller needs besides the engine. strict: also what only takes something from somebody is an error.
+func newServed(engine *pool.Pool, cfg *config.Config, strict bool) (*served, error) {
 	opt, err := directorOptions(cfg)
-	return &served{engine, cfg, opt, make(chan struct{})}, err
+	if err != nil {
+		return nil, err
+	}
+	who, err := newPeople(cfg, strict)
+	return &served{engine, cfg, opt, make(chan struct{}), who}, err
 }
 
 // identity tells this controller from others.
@@ -235,7 +247,7 @@ func (k *controller) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	next, err := newServed(engine, b.cfg)
+	next, err := newServed(engine, b.cfg, true)
 	if err != nil {
 		return err
 	}

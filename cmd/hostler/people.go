@@ -1,0 +1,142 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/config"
+)
+
+// authorizing is the section [auth] of hostler.conf.
+type authorizing struct {
+	Admins       []string      `conf:"admins"`         // users who may do everything, besides the controller's own and root
+	TokenLife    time.Duration `conf:"token-life"`     // of tokens that ask for none; 0: 90 days
+	TokenMaxLife time.Duration `conf:"token-max-life"` // the longest that may be asked for; 0: 365 days
+}
+
+// readAuthorizing reads it.
+func readAuthorizing(cfg *config.Config) (s authorizing, err error) {
+	section := cfg.Sections["auth"]
+	settings := map[string]string{}
+	for key, v := range section {
+		settings[key] = v.Text
+	}
+	err = config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, &s)
+	return s, configError(err)
+}
+
+// people says who is what, as it is configured.
+type people struct {
+	admins   []string
+	projects []*config.Project
+	roles    map[string]map[string]auth.Role // of members, by name and project
+	only     map[string][]string             // projects that sources are for, by source
+}
+
+// anybody is what everybody is where no projects are configured.
+var anybody = map[string]auth.Role{"": auth.User}
+
+// newPeople reads projects and administrators. strict: a project that cannot be read is an error; else nobody is in it.
+func newPeople(cfg *config.Config, strict bool) (*people, error) {
+	said, err := readAuthorizing(cfg)
+	if err != nil {
+		return nil, err
+	}
+	p := &people{admins: append([]string{userName(os.Geteuid()), userName(0)}, said.Admins...), projects: cfg.Projects, roles: map[string]map[string]auth.Role{}, only: map[string][]string{}}
+	for _, one := range cfg.Projects {
+		if one.Err != nil && strict {
+			return nil, configError(one.Err)
+		}
+		for name, role := range one.Members {
+			if p.roles[name] == nil {
+				p.roles[name] = map[string]auth.Role{}
+			}
+			p.roles[name][one.Name], _ = auth.ParseRole(role) // config knows the same roles
+		}
+	}
+	for _, s := range cfg.Sources {
+		if len(s.Projects) > 0 {
+			p.only[s.Name] = s.Projects
+		}
+	}
+	return p, nil
+}
+
+// members says what somebody is.
+func (p *people) members(name string, groups []string) (everywhere auth.Role, in map[string]auth.Role) {
+	if slices.Contains(p.admins, name) {
+		everywhere = auth.Administrator
+	}
+	if len(p.projects) == 0 {
+		return everywhere, anybody
+	}
+	in = p.roles[name]
+	if len(groups) == 0 {
+		return everywhere, in
+	}
+	all := map[string]auth.Role{}
+	for project, role := range in {
+		all[project] = role
+	}
+	for _, one := range p.projects {
+		for _, g := range groups {
+			role, _ := auth.ParseRole(one.Groups[g]) // nobody, where the group is not in it
+			if role > all[one.Name] {
+				all[one.Name] = role
+			}
+		}
+	}
+	return everywhere, all
+}
+
+// members says what somebody is now.
+func (k *controller) members(name string, groups []string) (auth.Role, map[string]auth.Role) {
+	return k.now.Load().people.members(name, groups)
+}
+
+// authenticate says who makes a request: a user of this machine by its socket, who is himself; whoever presents the token of the token file, who is the
+// controller's own user; whoever presents another token. Nobody else is known.
+func (k *controller) authenticate(file string) func(*http.Request) (auth.Principal, error) {
+	return func(r *http.Request) (auth.Principal, error) {
+		if p, ok := r.Context().Value(peerKey{}).(peer); ok {
+			return k.local(p.uid), nil
+		}
+		given, ok := bearer(r)
+		switch {
+		case !ok:
+			return auth.Principal{}, unknown("nobody whom this controller knows", "present a token: Authorization: Bearer TOKEN")
+		case file != "" && sameToken(given, file):
+			own := userName(os.Geteuid())
+			return auth.Principal{Name: own, Own: true, Via: "token file", From: address(r), Everywhere: auth.Administrator}, nil
+		}
+		return k.tokens.Who(r.Context(), given, address(r))
+	}
+}
+
+// local is a user of this machine.
+func (k *controller) local(uid int) auth.Principal {
+	out := auth.Principal{Name: userName(uid), Here: true, Own: uid == os.Geteuid(), Via: "socket"}
+	out.Everywhere, out.Roles = k.members(out.Name, nil)
+	if out.Own || uid == 0 {
+		out.Everywhere = auth.Administrator
+	}
+	return out
+}
+
+// openAuth makes what keeps tokens.
+func (k *controller) openAuth() error {
+	said, err := readAuthorizing(k.now.Load().cfg)
+	if err != nil {
+		return err
+	}
+	k.tokens = auth.NewRing(k.app.store, auth.RingOptions{Members: k.members, Life: said.TokenLife, MaxLife: said.TokenMaxLife, Log: k.app.log})
+	for _, p := range k.now.Load().people.projects {
+		if p.Err != nil {
+			k.app.log.Error("a project cannot be read, so nobody is in it", "project", p.Name, "err", p.Err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,229 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"unicode"
+)
+
+// Project is what users, quotas and leases of a controller belong to: projects/NAME/project.conf.
+type Project struct {
+	Name string
+	Root string // the root's path
+	File string
+
+	Members map[string]string // what users are in it: viewer, user or operator
+	Groups  map[string]string // the same of groups of the identity provider
+
+	Weight    float64  // its share beside other projects'; 1 unless it is said
+	Priority  *int     // the highest that its requests may have; nil: any
+	Quota     Quota    // of the project
+	UserQuota Quota    // of each of its users
+	Sources   []string // those that are for some projects, this one among them
+	Shadowed  []string // files that define the same name and do not count
+	Err       error    // why it cannot be used: then nobody is in it; nil
+}
+
+// Quota says how much may be leased at once. 0: no limit.
+type Quota struct {
+	Count  int
+	Cores  float64
+	Memory int64   // bytes
+	Cost   float64 // for an hour, by the sources' prices
+}
+
+// MemberRoles are the roles that a project's members may have.
+var MemberRoles = []string{"viewer", "user", "operator"}
+
+// what stands in a project.conf: keys by section; nil: any.
+var projectKeys = map[string][]string{
+	"": {"weight", "highest-priority"}, "members": nil, "groups": nil, "quota": quotaKeys, "user-quota": quotaKeys,
+}
+
+var quotaKeys = []string{"count", "cores", "memory", "cost"}
+
+// Project returns the project of that name, or an *Error that names the nearest.
+func (c *Config) Project(name string) (*Project, error) {
+	var names []string
+	for _, p := range c.Projects {
+		if p.Name == name {
+			return p, nil
+		}
+		names = append(names, p.Name)
+	}
+	return nil, &Error{Key: "project " + name, Msg: "there is no such project", Nearest: Nearest(name, names)}
+}
+
+// projects reads those of one root. A tree's say nothing: whoever wrote the tree would let himself in.
+func (g *gathering) projects(r *Root, p *place) {
+	entries, err := p.list("projects")
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			g.warn(&Error{File: r.Path + "/projects", Err: bare(err)})
+		}
+		return
+	}
+	if r.Tree {
+		g.warn(&Error{File: r.Path + "/projects", Msg: "does not count: projects are not read from trees of files"})
+		return
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		file := filepath.Join(r.Path, "projects", e.Name(), "project.conf")
+		if i := slices.IndexFunc(g.Projects, func(o *Project) bool { return o.Name == e.Name() }); i >= 0 {
+			g.Projects[i].Shadowed = append(g.Projects[i].Shadowed, file)
+			continue
+		}
+		g.Projects = append(g.Projects, readProject(r, p, e.Name(), file))
+	}
+}
+
+func readProject(r *Root, p *place, name, file string) *Project {
+	out := &Project{Name: name, Root: r.Path, File: file, Members: map[string]string{}, Groups: map[string]string{}, Weight: 1}
+	fail := func(e *Error) {
+		if out.Err == nil {
+			out.Err, out.Members, out.Groups = e, nil, nil
+		}
+	}
+	if !ProjectName(name) {
+		fail(&Error{File: filepath.Dir(file), Msg: fmt.Sprintf("%q cannot be a project's name: letters, digits and . _ - that begin with a letter or a digit, 63 at most", name)})
+		return out
+	}
+	data, err := p.read(filepath.Join("projects", name, "project.conf"), maxFile)
+	if err != nil {
+		if errors.Is(err, syscall.ENOTDIR) {
+			file, err = filepath.Dir(file), errors.New("is not a directory with a project.conf")
+		}
+		fail(&Error{File: file, Err: bare(err)})
+		return out
+	}
+	entries, err := parse(file, data, false, false)
+	if err != nil {
+		e, _ := errors.AsType[*Error](err)
+		fail(e)
+		return out
+	}
+	for _, e := range entries {
+		if err := out.take(e); err != nil {
+			err.File, err.Line, err.Key = e.File, e.Line, e.Key
+			fail(err)
+		}
+	}
+	return out
+}
+
+// ProjectName reports whether a project may have that name.
+func ProjectName(name string) bool {
+	plain := func(c rune) bool {
+		return c < unicode.MaxASCII && (unicode.IsLetter(c) || unicode.IsDigit(c)) || strings.ContainsRune("._-", c)
+	}
+	return name != "" && len(name) <= 63 && !strings.ContainsAny(name[:1], "._-") && !strings.ContainsFunc(name, func(c rune) bool { return !plain(c) })
+}
+
+// take puts one key in its place.
+func (p *Project) take(e entry) *Error {
+	section := strings.ReplaceAll(e.section, "_", "-")
+	known, ok := projectKeys[section]
+	if !ok {
+		var names []string
+		for n := range projectKeys {
+			if n != "" {
+				names = append(names, "["+n+"]")
+			}
+		}
+		return &Error{Msg: fmt.Sprintf("is in the unknown section [%s]", e.section), Nearest: Nearest("["+e.section+"]", names)}
+	}
+	key := strings.ReplaceAll(e.Key, "_", "-")
+	if known != nil && !slices.Contains(known, key) {
+		return &Error{Msg: "unknown key", Nearest: Nearest(key, known)}
+	}
+	var err error
+	switch section {
+	case "members":
+		err = member(p.Members, e.Key, e.Text)
+	case "groups":
+		err = member(p.Groups, e.Key, e.Text)
+	case "quota":
+		err = p.Quota.take(key, e.Text)
+	case "user-quota":
+		err = p.UserQuota.take(key, e.Text)
+	default:
+		if key == "weight" {
+			p.Weight, err = positive(e.Text, "a weight")
+			break
+		}
+		n, bad := strconv.Atoi(e.Text)
+		if bad != nil {
+			err = fmt.Errorf("%q is not a whole number", e.Text)
+		}
+		p.Priority = &n
+	}
+	if err != nil {
+		return &Error{Err: err}
+	}
+	return nil
+}
+
+func member(of map[string]string, name, role string) error {
+	switch {
+	case role == "admin":
+		return errors.New("an administrator is one of the whole controller: admins in [auth] of hostler.conf has them")
+	case !slices.Contains(MemberRoles, role):
+		return fmt.Errorf("%q is none of %s", role, strings.Join(MemberRoles, ", "))
+	}
+	of[name] = role
+	return nil
+}
+
+func (q *Quota) take(key, text string) (err error) {
+	switch key {
+	case "count":
+		q.Count, err = strconv.Atoi(text)
+		if err != nil || q.Count <= 0 {
+			err = fmt.Errorf("%q is not a whole number above 0; leave it out for no limit", text)
+		}
+	case "cores":
+		q.Cores, err = positive(text, "a number of cores")
+	case "memory":
+		q.Memory, err = ParseSize(text)
+		if err == nil && q.Memory <= 0 {
+			err = fmt.Errorf("%q is not above 0; leave it out for no limit", text)
+		}
+	case "cost":
+		q.Cost, err = positive(text, "a price for an hour")
+	}
+	return err
+}
+
+func positive(text, what string) (float64, error) {
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n > 0) || math.IsInf(n, 0) {
+		return 0, fmt.Errorf("%q is not %s, a number above 0", text, what)
+	}
+	return n, nil
+}
+
+// checkProjects looks for sources that are for projects which are not there, and tells projects of their sources.
+func (g *gathering) checkProjects() {
+	for _, s := range g.Sources {
+		at := s.Values["projects"]
+		for _, name := range s.Projects {
+			p, err := g.Project(name)
+			if near, ok := errors.AsType[*Error](err); ok {
+				// Who shares the configuration may have no projects of his own: the source is then for nobody, and works for him alone.
+				g.warn(&Error{File: at.File, Line: at.Line, Source: s.Name, Key: "projects", Msg: fmt.Sprintf("there is no project %s", name), Nearest: near.Nearest})
+				continue
+			}
+			p.Sources = append(p.Sources, s.Name)
+		}
+	}
+}
