@@ -73,6 +73,7 @@ type LeaseQuery struct {
 	Name      string
 	Projects  []string  // only of these; nil: of all
 	Due       time.Time // only those that may have to end: deadline passed at this time, or bound to a process or worker
+	Soonest   bool      // of those with a deadline the one that comes first, of those bound to a process or worker any one
 	Ended     bool      // those that ended, newest first, in place of those that live
 	After     int64     // rows after this one; of those that live
 	Limit     int       // at most; 0: all

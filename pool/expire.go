@@ -142,7 +142,7 @@ func (p *Pool) due(ctx context.Context, key int64) (ids []compute.ID, next time.
 				ids = append(ids, i.ID)
 			}
 		}
-		worn, at, err := p.surplus(tx, key, now)
+		worn, at, err := p.surplus(tx, key, now, true)
 		if err != nil {
 			return err
 		}
@@ -195,8 +195,14 @@ func (p *Pool) outdated(tx compute.Tx, key int64) (ids []compute.ID, err error) 
 	return ids, nil
 }
 
-// surplus lists ready instances that are worn, or beyond what is wanted for longer than their source's idle.
-func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time) (ids []compute.ID, next time.Time, err error) {
+const (
+	many      = 1000            // ready instances of a source: they are not all read whenever something happens, but
+	manyEvery = 5 * time.Second // so often
+)
+
+// surplus lists ready instances that are worn, or beyond what is wanted for longer than their source's idle. seldom: sources that have many and were
+// looked at a moment ago come later.
+func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time, seldom bool) (ids []compute.ID, next time.Time, err error) {
 	for _, s := range p.ordered {
 		p.mu.Lock()
 		k := s.key
@@ -207,6 +213,18 @@ func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time) (ids []compute.I
 		rec, err := tx.SourceByKey(k)
 		if err != nil {
 			return nil, time.Time{}, err
+		}
+		if seldom && rec.Counts.Ready > many {
+			p.mu.Lock()
+			at := s.counted.Add(manyEvery)
+			if !at.After(now) {
+				s.counted = now
+			}
+			p.mu.Unlock()
+			if at.After(now) {
+				next = sooner(next, at)
+				continue
+			}
 		}
 		ready, err := tx.Instances(compute.InstanceQuery{SourceKey: k, States: []compute.State{compute.Ready}})
 		if err != nil {
@@ -303,7 +321,7 @@ func (p *Pool) Work(ctx context.Context, names ...string) (next time.Time, err e
 		errs = append(errs, err)
 	}
 	err = p.store.View(ctx, func(tx compute.Tx) error {
-		ls, err := tx.Leases(compute.LeaseQuery{})
+		ls, err := tx.Leases(compute.LeaseQuery{Soonest: true})
 		for _, l := range ls {
 			next = sooner(next, l.Deadline())
 			if l.For.PID > 0 || l.Worker != 0 {

@@ -124,6 +124,7 @@ type source struct {
 	Source
 	key      int64     // of its record; 0: not known yet; guarded by Pool.mu
 	looked   time.Time // when what is due was last looked for; guarded by Pool.mu
+	counted  time.Time // when all its ready instances were last looked at; guarded by Pool.mu
 	children []*source
 }
 

@@ -130,17 +130,11 @@ func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.
 		} else if s == nil {
 			return nil, nil, nil
 		}
-		ids, _, e := p.surplus(tx, i.SourceKey, time.Now())
-		if err = e; err == nil {
-			if !contains(ids, id) {
-				return nil, nil, nil
-			}
-			why := s.worn(i, time.Now())
-			if why == "" {
-				why = fmt.Sprintf("not wanted for %v", s.Idle)
-			}
-			err = p.toDiscarding(tx, i, why)
+		why, e := p.unwanted(tx, s, rec, i, time.Now())
+		if e != nil || why == "" {
+			return nil, nil, e
 		}
+		err = p.toDiscarding(tx, i, why)
 	case compute.Cleaning, compute.Discarding:
 	default:
 		return nil, nil, nil
@@ -153,6 +147,26 @@ func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.
 		i.Wanted = p.opt.NewID() // the token by which hooks may use it
 	}
 	return i, rec, tx.SaveInstance(i)
+}
+
+// unwanted says why a ready instance is to go now, or "".
+func (p *Pool) unwanted(tx compute.Tx, s *source, rec *compute.SourceRecord, i *compute.Instance, now time.Time) (string, error) {
+	if why := s.worn(i, now); why != "" {
+		return why, nil
+	}
+	why := fmt.Sprintf("not wanted for %v", s.Idle)
+	if rec.Counts.Ready > many { // to read them all for each that goes would take the square of their number
+		extra := rec.Counts.Cached() + rec.Counts.InUse() - p.keeps(s, rec, rec.Counts.InUse())
+		if s.Idle > 0 && extra > 0 && !i.Cold && !i.Since.Add(s.Idle).After(now) {
+			return why, nil
+		}
+		return "", nil
+	}
+	ids, _, err := p.surplus(tx, i.SourceKey, now, false)
+	if err != nil || !contains(ids, i.ID) {
+		return "", err
+	}
+	return why, nil
 }
 
 // begun returns the pool's instance before one that was never finished, if the pool had begun its own part, or nil.

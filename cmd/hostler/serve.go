@@ -42,9 +42,10 @@ type serving struct {
 }
 
 const (
-	lookAround = 10 * time.Second // is how often a controller looks for work that nobody told it of
-	grace      = 30 * time.Second // for requests that are being served when it ends
-	looks      = 4                // at once: what takes long holds nobody up
+	lookAround = 10 * time.Second     // is how often a controller looks for work that nobody told it of
+	grace      = 30 * time.Second     // for requests that are being served when it ends
+	looks      = 4                    // at once: what takes long holds nobody up
+	lookRest   = 5 * time.Millisecond // between two: a bell that rings all the time is not all that the machine does
 )
 
 func newServe(a *app) *cobra.Command {
@@ -293,6 +294,11 @@ func (k *controller) look(ctx context.Context) {
 				}
 			}
 		})
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(lookRest):
+		}
 		at := time.Now().Add(lookAround)
 		timer.Reset(lookAround)
 		for again := false; !again; {

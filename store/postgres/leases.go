@@ -115,6 +115,10 @@ func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
 		w.and(`row IN (SELECT row FROM leases WHERE ended = 0 AND deadline > 0 AND deadline <= ?
  UNION ALL SELECT row FROM leases WHERE ended = 0 AND (pid > 0 OR worker <> 0))`, nanos(q.Due))
 	}
+	if q.Soonest {
+		w.and(`row IN (SELECT row FROM (SELECT row FROM leases WHERE ended = 0 AND deadline > 0 ORDER BY deadline LIMIT 1) AS first
+ UNION ALL SELECT row FROM (SELECT row FROM leases WHERE ended = 0 AND (pid > 0 OR worker <> 0) LIMIT 1) AS bound)`)
+	}
 	if len(q.Instances) > 0 {
 		names := make([]string, len(q.Instances))
 		for n, id := range q.Instances {

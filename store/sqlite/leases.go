@@ -65,6 +65,10 @@ func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
 		w.and(`row IN (SELECT row FROM leases WHERE ended = 0 AND deadline > 0 AND deadline <= ?
  UNION ALL SELECT row FROM leases WHERE ended = 0 AND (pid > 0 OR worker <> 0))`, nanos(q.Due))
 	}
+	if q.Soonest {
+		w.and(`row IN (SELECT row FROM (SELECT row FROM leases WHERE ended = 0 AND deadline > 0 ORDER BY deadline LIMIT 1) AS first
+ UNION ALL SELECT row FROM (SELECT row FROM leases WHERE ended = 0 AND (pid > 0 OR worker <> 0) LIMIT 1) AS bound)`)
+	}
 	if len(q.Instances) > 0 {
 		names, err := json.Marshal(q.Instances)
 		if err != nil {
@@ -79,7 +83,7 @@ func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
 		w.and("row > ?", q.After)
 	}
 	from := " FROM leases"
-	if !q.Ended && q.Instance == "" && q.Name == "" && q.Due.IsZero() && len(q.Instances) == 0 && q.Source == "" {
+	if !q.Ended && q.Instance == "" && q.Name == "" && q.Due.IsZero() && !q.Soonest && len(q.Instances) == 0 && q.Source == "" {
 		from += " INDEXED BY leases_live" // else all that ever were would be read, to have them in order
 		if q.Owner == "" && q.Limit > 0 {
 			// The index has the rows' numbers: only those of the page are read themselves.

@@ -140,6 +140,13 @@ func leasesDue(t *testing.T, r *rig) {
 	if got, want := due(now.Add(2*time.Minute)), "past now later unused used bound untold both"; got != want {
 		t.Errorf("due later are %q, want %q", got, want)
 	}
+	view(t, r, func(tx compute.Tx) error {
+		ls, err := tx.Leases(compute.LeaseQuery{Soonest: true})
+		if ids := leaseIDs(ls); ids != "bound both" && ids != "untold both" && ids != "both" {
+			t.Errorf("the soonest is %q, want both, and one that is bound", ids)
+		}
+		return err
+	})
 	// The deadline moves with use.
 	update(t, r, func(tx compute.Tx) error {
 		l, err := tx.Lease("unused")
