@@ -43,7 +43,7 @@ type Owner interface {
 	Leaf(ctx context.Context, id compute.ID) (compute.Instance, error)
 }
 
-// Options join a server to its surroundings. All but Private, Memory, Work, Ending, Log and Ring are required.
+// Options join a server to its surroundings. All but Private, Memory, Work, Ending, Foresight, Log and Ring are required.
 type Options struct {
 	Engine  func() Engine // the newest, as configurations change
 	Version string        // of hostler
@@ -63,6 +63,8 @@ type Options struct {
 	Work func(ctx context.Context) error
 	// Ending is closed when the controller is about to end: streams of events end, and so do requests that wait in the queue. nil: it never is.
 	Ending <-chan struct{}
+	// Foresight tells what is done ahead of need. nil: nobody knows.
+	Foresight Foresight
 	// Ring is called when a request may have left something to do. It must not block. nil: nobody needs that.
 	Ring func()
 	// Metrics answers scrapes of /metrics; nil: there is no such path.
@@ -112,6 +114,8 @@ func New(opt Options) http.Handler {
 	s.sources()
 	s.events()
 	s.connections(mux)
+	s.terminals(mux)
+	s.foresight()
 	s.self()
 	s.metrics(mux)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })

@@ -18,6 +18,7 @@ func (k *controller) direct(ctx context.Context) {
 		k.app.log.Error("no director", "err", err) // of a mistake of ours alone
 		return
 	}
+	k.ahead.director.Store(d)
 	var changes sync.WaitGroup
 	defer changes.Wait()
 	changes.Go(func() {

@@ -2,36 +2,21 @@ package main
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/director"
 )
 
 // planView is what a director would do about a source, in `plan --json`.
-type planView struct {
-	Source     string          `json:"source"`
-	Have       int             `json:"have"`
-	Wanted     int             `json:"wanted"`
-	Kept       int             `json:"kept"`
-	Reason     string          `json:"reason"`
-	DryRun     bool            `json:"dry_run"`
-	Directives []directiveView `json:"directives"`
-}
+type planView = api.Plan
 
 // directiveView is one thing in it.
-type directiveView struct {
-	Do       string `json:"do"`
-	Count    int    `json:"count,omitempty"`
-	Instance string `json:"instance,omitempty"`
-	Reserve  *int   `json:"reserve,omitempty"`
-	Spare    *int   `json:"spare,omitempty"`
-	Reason   string `json:"reason"`
-}
+type directiveView = api.Directive
 
 func newPlan(a *app) *cobra.Command {
 	return &cobra.Command{
@@ -47,36 +32,7 @@ and how many may stay (kept), in use and not, and the directives that follow. No
 }
 
 func (a *app) plan(ctx context.Context, names []string) error {
-	for _, name := range names {
-		if _, err := a.configured(name); err != nil {
-			return err
-		}
-	}
-	engine, err := a.embedded(ctx) // also where a controller runs: what it has is in the store
-	if err != nil {
-		return err
-	}
-	c, self, err := a.controller(ctx)
-	if err != nil {
-		return err
-	}
-	if c != nil {
-		_ = c.Close()
-		if self.Installation != a.store.Installation() {
-			return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("the controller keeps its state elsewhere, and tells its plan there only"),
-				Hint: "hostler plan, as the controller's user on its machine; or --embedded, for what is kept here"}
-		}
-	}
-	opt, err := directorOptions(a.cfg)
-	if err != nil {
-		return err
-	}
-	opt.Pool = engine
-	d, err := director.New(opt)
-	if err != nil {
-		return err
-	}
-	plans, err := d.Plan(ctx)
+	plans, err := a.plans(ctx, names)
 	if err != nil {
 		return err
 	}
@@ -86,8 +42,7 @@ func (a *app) plan(ctx context.Context, names []string) error {
 			continue
 		}
 		if len(names) == 0 || slices.Contains(names, p.Source) {
-			p.DryRun = p.DryRun || opt.DryRun
-			views = append(views, viewPlan(p))
+			views = append(views, p)
 		}
 	}
 	if a.flags.json {
@@ -103,7 +58,7 @@ func (a *app) plan(ctx context.Context, names []string) error {
 	gap := "\n"
 	for _, v := range views {
 		for _, d := range v.Directives {
-			if err := fprintf(a.out, "%s%s: %s\n", gap, v.Source, printable(d.words(v.DryRun))); err != nil {
+			if err := fprintf(a.out, "%s%s: %s\n", gap, v.Source, printable(words(d, v.DryRun))); err != nil {
 				return err
 			}
 			gap = ""
@@ -112,8 +67,56 @@ func (a *app) plan(ctx context.Context, names []string) error {
 	return nil
 }
 
+// plans asks the controller, or a director of our own that does nothing.
+func (a *app) plans(ctx context.Context, names []string) ([]planView, error) {
+	if _, err := a.engine(ctx); err != nil {
+		return nil, err
+	}
+	if a.remote != nil {
+		all, err := a.remote.Plan(ctx)
+		if err != nil {
+			return nil, err
+		}
+		known := make([]string, len(all.Plans))
+		for n, p := range all.Plans {
+			known[n] = p.Source
+		}
+		for _, name := range names {
+			if !slices.Contains(known, name) {
+				return nil, unknownSource(name, known)
+			}
+		}
+		return all.Plans, nil
+	}
+	for _, name := range names {
+		if _, err := a.configured(name); err != nil {
+			return nil, err
+		}
+	}
+	engine, err := a.embedded(ctx)
+	if err != nil {
+		return nil, err
+	}
+	opt, err := directorOptions(a.cfg)
+	if err != nil {
+		return nil, err
+	}
+	opt.Pool = engine
+	d, err := director.New(opt)
+	if err != nil {
+		return nil, err
+	}
+	plans, err := d.Plan(ctx)
+	views := make([]planView, len(plans))
+	for n, p := range plans {
+		p.DryRun = p.DryRun || opt.DryRun
+		views[n] = viewPlan(p)
+	}
+	return views, err
+}
+
 // words is a directive for people.
-func (d directiveView) words(dry bool) string {
+func words(d directiveView, dry bool) string {
 	what := d.Do
 	switch {
 	case d.Instance != "":
@@ -130,7 +133,7 @@ func (d directiveView) words(dry bool) string {
 }
 
 func viewPlan(p director.Plan) planView {
-	v := planView{Source: p.Source, Have: p.Have, Wanted: p.Wanted, Kept: p.Kept, Reason: p.Reason, DryRun: p.DryRun, Directives: []directiveView{}}
+	v := planView{Source: p.Source, Have: p.Have, Wanted: p.Wanted, Kept: p.Kept, Reason: p.Reason, DryRun: p.DryRun, Broken: p.Broken, Directives: []directiveView{}}
 	for _, d := range p.Directives {
 		w := directiveView{Do: string(d.Verb), Count: d.Count, Instance: string(d.Instance), Reason: d.Reason}
 		if d.Verb == compute.VerbAim {

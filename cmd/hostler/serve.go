@@ -118,6 +118,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	if err := k.openAuth(); err != nil {
 		return err
 	}
+	k.ahead = &foresight{k: k}
 	listeners, err := a.listeners(o)
 	if err != nil {
 		return err
@@ -135,6 +136,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		Identity: k.identity, Private: func(source string) bool { return ownOnly(k.now.Load().cfg, source) },
 		Ready: k.ready, Metrics: a.meters.handler(), Observe: a.meters.asked, Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.log,
 		Ending: ctx.Done(), Memory: k.answers, Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
+		Foresight: k.ahead,
 	})
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -148,6 +150,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	}
 	all.Go(func() { k.tokens.Run(answering) })
 	all.Go(func() { k.look(ctx) })
+	all.Go(func() { k.ahead.follow(ctx) })
 	if !o.noFill {
 		all.Go(func() { k.direct(ctx) })
 		all.Go(func() { k.keepAhead(ctx) })
@@ -183,6 +186,7 @@ type controller struct {
 
 	answers *answers // to requests with a key
 	tokens  *auth.Ring
+	ahead   *foresight
 }
 
 // served is a configuration, and the engine by it.

@@ -1,0 +1,101 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Foresight is what the controller knows beside its engine: what it would do ahead of need, what it did, and how it went.
+type Foresight interface {
+	// Plan returns what would be done now. fresh: it is looked anew; else what was seen in the last seconds does.
+	Plan(ctx context.Context, fresh bool) (api.Plans, error)
+	// Directives returns the newest directives that were recorded of sources for which may says yes, the newest first.
+	Directives(most int, may func(source string) bool) []api.Directed
+	// History returns how the sources for which may says yes were used in the last hour, or the last day.
+	History(day bool, may func(source string) bool) api.History
+}
+
+type plansAnswer struct{ Body api.Plans }
+
+type historyAnswer struct{ Body api.History }
+
+// foresight are the paths of what is done ahead of need.
+func (s *server) foresight() {
+	huma.Register(s.api, huma.Operation{
+		OperationID: "plan", Method: http.MethodGet, Path: "/v1/plan", Summary: "What would be made, started, stopped and discarded now, and why", Tags: []string{"sources"}, Extensions: needs(auth.See),
+		Description: "Nothing is done by asking. The directives that were recorded lately are told too.", Errors: []int{404, 503},
+	}, s.plan)
+	huma.Register(s.api, huma.Operation{
+		OperationID: "history", Method: http.MethodGet, Path: "/v1/history", Summary: "How sources were used in the last hour or day", Tags: []string{"sources"}, Extensions: needs(auth.See), Errors: []int{404, 503},
+	}, s.history)
+}
+
+// Sources selects sources.
+type Sources struct {
+	Source []string `query:"source" maxItems:"1000" doc:"only these; all unless it is said"`
+}
+
+// may is a function that selects sources, of those that the asker may see.
+func (s *server) may(ctx context.Context, in Sources) (func(string) bool, error) {
+	if s.Foresight == nil {
+		return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("this controller keeps no plan and no history")}
+	}
+	all, err := s.Engine().Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known, pools := map[string]bool{}, map[string]bool{}
+	for _, v := range all {
+		known[v.Name] = true
+		pools[v.Name] = v.Type == "pool"
+	}
+	for _, name := range in.Source {
+		if !known[name] {
+			return nil, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no such source"), Hint: "GET /v1/sources has them all"}
+		}
+	}
+	return func(name string) bool {
+		if len(in.Source) == 0 {
+			return known[name] && !pools[name] // what a pool gives is counted by whose it is
+		}
+		return slices.Contains(in.Source, name)
+	}, nil
+}
+
+func (s *server) plan(ctx context.Context, in *struct {
+	Sources
+	Fresh bool `query:"fresh" doc:"look anew; else what was seen in the last seconds does"`
+	Limit int  `query:"limit" minimum:"0" maximum:"500" default:"100" doc:"so many directives at most"`
+}) (*plansAnswer, error) {
+	may, err := s.may(ctx, in.Sources)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	out, err := s.Foresight.Plan(ctx, in.Fresh)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	asked := func(name string) bool { return len(in.Source) == 0 || may(name) }
+	out.Plans = slices.DeleteFunc(slices.Clone(out.Plans), func(p api.Plan) bool { return !asked(p.Source) })
+	out.Directives = s.Foresight.Directives(in.Limit, asked)
+	return &plansAnswer{out}, nil
+}
+
+func (s *server) history(ctx context.Context, in *struct {
+	Sources
+	Span string `query:"span" enum:"hour,day" default:"hour" doc:"how far back: an hour by the minute, a day by the quarter of an hour"`
+}) (*historyAnswer, error) {
+	may, err := s.may(ctx, in.Sources)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	return &historyAnswer{s.Foresight.History(in.Span == "day", may)}, nil
+}

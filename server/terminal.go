@@ -1,0 +1,136 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/coder/websocket"
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// TerminalProtocol is what is spoken on the WebSocket of a terminal. Each message is binary; its first byte says what it is:
+//
+//	0 input    from the browser: what was typed
+//	1 size     from the browser: rows and columns, two bytes each, the higher first
+//	2 shown    from the browser: so many bytes of output were shown since the last time; four bytes
+//	3 output   to the browser
+//	4 end      to the browser, once, the last: a JSON object, api.TerminalEnd
+//
+// Output stops while terminalWindow bytes of it were not shown.
+const TerminalProtocol = "hostler-terminal"
+
+const (
+	terminalInput = iota
+	terminalSize
+	terminalShown
+	terminalOutput
+	terminalEnd
+
+	terminalWindow  = 256 << 10 // bytes of output that may be on the way: what a browser draws in a moment
+	terminalMessage = 1 << 20   // the longest message of a browser: a large paste
+	terminalPiece   = 32 << 10  // of output in a message
+	terminalKeys    = 8 << 20   // that may be typed before the shell reads
+	mostRows        = 1000
+	mostColumns     = 1000
+)
+
+// terminals are the terminals for browsers.
+func (s *server) terminals(mux *http.ServeMux) {
+	const path = "/v1/instances/{name}/terminal"
+	mux.HandleFunc("GET "+path, s.terminal)
+	number := &huma.Schema{Type: huma.TypeInteger}
+	s.api.OpenAPI().AddOperation(&huma.Operation{
+		OperationID: "terminal", Method: http.MethodGet, Path: path, Summary: "A login shell on an instance, in a terminal", Tags: []string{"instances"}, Extensions: needs(auth.Use),
+		Description: "A WebSocket of the subprotocol " + TerminalProtocol + ", for browsers: binary messages, of which the first byte says what follows. To the controller: 0 what was typed; " +
+			"1 rows and columns of the terminal, two bytes each, the higher first; 2 how many bytes of output were shown since the last time, four bytes. From it: 3 output; " +
+			"4 how it ended, as JSON, the last. It ends with the lease. Pages of other origins are refused.",
+		Parameters: []*huma.Param{
+			{Name: "name", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}, Description: "the instance's name, or its lease's"},
+			{Name: "rows", In: "query", Schema: number, Description: "of the terminal; 24 unless it is said"},
+			{Name: "columns", In: "query", Schema: number, Description: "of the terminal; 80 unless it is said"},
+			{Name: "any", In: "query", Schema: &huma.Schema{Type: huma.TypeBoolean}, Description: "whoever has the lease; for administrators"},
+		},
+		Responses: map[string]*huma.Response{"101": {Description: "the protocol follows"}, "default": {Description: "an error", Content: map[string]*huma.MediaType{
+			api.ProblemType: {Schema: &huma.Schema{Type: huma.TypeObject}},
+		}}},
+	})
+}
+
+// terminal is a way into an instance as connect is, with the same checks, of which a browser sees a login shell.
+func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	size, err := terminalOf(query.Get("rows"), query.Get("columns"))
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	by, err := who(r.Context(), query.Get("any") == "true", "", auth.Use)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	lease, err := s.Engine().Use(ctx, by, compute.ID(r.PathValue("name")))
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	by.Lease = lease.ID // from here on it is this lease or none
+	conn, err := s.Engine().Connect(ctx, by, lease.Instance)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	defer conn.Close()
+	// Accept refuses a browser's page of another origin.
+	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{TerminalProtocol}, CompressionMode: websocket.CompressionDisabled})
+	if err != nil {
+		return // it has answered
+	}
+	defer func() { _ = socket.CloseNow() }()
+	if socket.Subprotocol() != TerminalProtocol {
+		_ = socket.Close(websocket.StatusPolicyViolation, "the subprotocol is "+TerminalProtocol)
+		return
+	}
+	watching := make(chan error, 1)
+	go func() { watching <- s.watch(ctx, cancel, by, lease.Instance) }()
+	end := (&terminal{socket: socket, conn: turns{conn, s.Engine(), lease.Instance}}).run(r.Context(), ctx, size)
+	cancel()
+	if ended := <-watching; ended != nil {
+		end = api.TerminalEnd{Reason: "the lease has ended"}
+	}
+	last, stop := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
+	defer stop()
+	text, _ := json.Marshal(end) // strings and a number
+	if socket.Write(last, websocket.MessageBinary, append([]byte{terminalEnd}, text...)) == nil {
+		_ = socket.Close(websocket.StatusNormalClosure, "")
+	}
+}
+
+// terminalOf is the size that was asked for.
+func terminalOf(rows, columns string) (compute.Size, error) {
+	size := compute.Size{Rows: 24, Cols: 80}
+	for _, of := range []struct {
+		text string
+		out  *int
+		most int
+	}{{rows, &size.Rows, mostRows}, {columns, &size.Cols, mostColumns}} {
+		if of.text == "" {
+			continue
+		}
+		n, err := strconv.Atoi(of.text)
+		if err != nil || n < 1 || n > of.most {
+			return size, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("rows and columns are numbers from 1 to 1000")}
+		}
+		*of.out = n
+	}
+	return size, nil
+}
