@@ -181,8 +181,7 @@ func TestTerminalWindow(t *testing.T) {
 		t.Errorf("%d bytes came, and none was shown", got)
 	}
 	s.shown(got)
-	s.until("1048576")
-	s.until("done")
+	s.until("1048576\r\ndone")
 }
 
 // TestTerminalOfAnEndedLease: it ends with the lease, and says so.
