@@ -34,7 +34,7 @@ type Lease struct {
 const KeyHeader = "Idempotency-Key"
 
 // KeyLabel is the label of leases that were given to a request with a key. It is not shown.
-const KeyLabel = "hostler.request"
+const KeyLabel = compute.RequestLabel
 
 // ShownLabels are the labels of a lease that people are told of.
 func ShownLabels(labels map[string]string) map[string]string {

@@ -21,3 +21,14 @@ type AnswerTx interface {
 	// DropAnswers forgets those older than a time.
 	DropAnswers(before time.Time) error
 }
+
+// RequestLabel is the label of leases that were given to a request with a key: the request's mark, which is its asker's and its key's, and behind a blank
+// the digest of what it asked for.
+const RequestLabel = "hostler.request"
+
+// GivenTx is a Tx of a store on which several give leases to requests with keys: of those that live, no two are the same one of one request. To insert such a
+// one is ErrGiven.
+type GivenTx interface {
+	// Given returns the living leases that were given to the request of a mark, also those that nobody was told of yet, and the worker that gave them.
+	Given(mark string) (leases []*Lease, giver int64, err error)
+}

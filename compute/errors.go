@@ -34,6 +34,7 @@ var (
 	ErrDenied      = &Kind{name: "permission denied"}    // 7
 	ErrNotLeased   = &Kind{"not acquired", ErrConflict}  // nobody's, or the lease has ended
 	ErrStale       = &Kind{"stale", ErrConflict}         // the generation has moved on
+	ErrGiven       = &Kind{"given already", ErrConflict} // to this request, by another controller
 	ErrNotReady    = &Kind{"not ready", ErrUnavailable}  // made, but not to be reached yet
 	ErrTooLarge    = &Kind{"no capacity", ErrNoCapacity} // more than there can ever be, so that it does not help to wait
 )

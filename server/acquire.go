@@ -55,7 +55,7 @@ func (s *server) acquire(ctx context.Context, in *struct {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan taken, 1)
 	go func() { // ends with ctx at the latest, and who follows waits for it
-		leases, err := s.Engine().Acquire(ctx, req)
+		leases, err := s.take(ctx, req)
 		s.Ring()
 		done <- taken{leases, err}
 	}()

@@ -26,6 +26,14 @@ type Memory interface {
 	Remember(a compute.Answer)
 }
 
+// Common is a Memory that several controllers share: none gives to a request what another has given to it, which is compute.ErrGiven to the engine.
+type Common interface {
+	Memory
+	// Given returns the living leases that were given to the request of a mark, and whether the controller that gave them lives; if so, it may yet take
+	// them back, or answer.
+	Given(ctx context.Context, mark string) (leases []compute.Lease, lives bool, err error)
+}
+
 const (
 	maxKey    = 255     // bytes of a key
 	maxAnswer = 8 << 20 // bytes of an answer that is kept
@@ -76,7 +84,10 @@ func (f *flights) take(owner, key, digest string) (other *flight, end func()) {
 	}
 }
 
-type markKey struct{}
+type (
+	markKey struct{}
+	keyKey  struct{}
+)
 
 // once answers a request with a key that was answered before as then. One that failed has changed nothing, and is tried anew.
 func (s *server) once(next http.Handler) http.Handler {
@@ -132,7 +143,8 @@ func (s *server) once(next http.Handler) http.Handler {
 			return
 		}
 		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
-		next.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), markKey{}, mark+" "+digest)))
+		ctx := context.WithValue(context.WithValue(r.Context(), keyKey{}, key), markKey{}, mark+" "+digest)
+		next.ServeHTTP(rec, r.WithContext(ctx))
 		if a, ok := rec.answer(); ok {
 			a.Owner, a.Key, a.Digest, a.Time = owner, key, digest, time.Now()
 			s.Memory.Remember(a)
@@ -155,6 +167,9 @@ func (s *server) answered(ctx context.Context, owner, key, mark, digest string, 
 	a, err := s.Memory.Answer(ctx, owner, key)
 	if err == nil || !errors.Is(err, compute.ErrNotFound) {
 		return a, err
+	}
+	if _, ok := s.Memory.(Common); ok {
+		return a, &compute.Error{Kind: compute.ErrNotFound} // the engine will say so
 	}
 	before, err := s.given.find(ctx, s.Engine(), mark)
 	if err != nil || len(before) == 0 {

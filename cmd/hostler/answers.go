@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/server"
 )
 
 const (
@@ -56,6 +57,39 @@ func (k *answers) Answer(ctx context.Context, owner, key string) (out compute.An
 		return err
 	})
 	return out, err
+}
+
+// commonAnswers are those of a store that several controllers share.
+type commonAnswers struct{ *answers }
+
+// Given returns what was given to the request of a mark, and whether who gave it lives.
+func (k commonAnswers) Given(ctx context.Context, mark string) (leases []compute.Lease, lives bool, err error) {
+	var giver int64
+	err = k.store.View(ctx, func(tx compute.Tx) error {
+		leases = nil
+		gt, ok := tx.(compute.GivenTx)
+		if !ok {
+			return nil
+		}
+		all, by, err := gt.Given(mark)
+		for _, l := range all {
+			leases = append(leases, *l)
+		}
+		giver = by
+		return err
+	})
+	if err == nil && len(leases) > 0 {
+		lives = k.store.Alive(giver)
+	}
+	return leases, lives, err
+}
+
+// memory is what a server asks.
+func (k *answers) memory() server.Memory {
+	if _, ok := k.store.(common); ok {
+		return commonAnswers{k}
+	}
+	return k
 }
 
 // Remember has an answer written soon.

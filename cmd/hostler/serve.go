@@ -135,7 +135,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version, Authenticate: k.authenticate(listeners.token),
 		Identity: k.identity, Private: func(source string) bool { return ownOnly(k.now.Load().cfg, source) },
 		Ready: k.ready, Metrics: a.meters.handler(), Observe: a.meters.asked, Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.log,
-		Ending: ctx.Done(), Memory: k.answers, Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
+		Ending: ctx.Done(), Memory: k.answers.memory(), Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
 		Foresight: k.ahead,
 	})
 	var all sync.WaitGroup

@@ -80,7 +80,7 @@ func (s *Store) transaction(ops []*op, apart bool) (err error) {
 	if s.memory.full() {
 		s.memory.valid = false
 	}
-	t := &tx{s: s.write, m: s.memory, together: s.rival, class: s.class}
+	t := &tx{s: s.write, m: s.memory, together: s.rival, class: s.class, worker: s.Worker()}
 	defer func() {
 		if err != nil {
 			s.memory.valid = false // it has what was taken back
@@ -129,7 +129,7 @@ func (s *Store) transaction(ops []*op, apart bool) (err error) {
 				return s.back(t, err)
 			}
 			s.memory.forget(s.memory.version, last)
-			t = &tx{s: s.write, m: s.memory, began: true, moved: t.moved, class: s.class}
+			t = &tx{s: s.write, m: s.memory, began: true, moved: t.moved, class: s.class, worker: t.worker}
 			continue
 		case len(ops) == 1:
 			return s.refuse(t)

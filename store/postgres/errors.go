@@ -163,9 +163,13 @@ func unique(err error) (constraint string, ok bool) {
 
 // conflict says what a constraint has refused.
 func conflict(constraint string, err error) error {
-	what := map[string]string{"leases_live": "it has a lease", "leases_name": "a lease of this name lives", "instances_id_key": "an instance of this name exists"}[constraint]
+	what := map[string]string{"leases_live": "it has a lease", "leases_name": "a lease of this name lives", "instances_id_key": "an instance of this name exists",
+		"leases_mark": "another controller is serving this request, or has served it"}[constraint]
 	if what == "" {
 		return err
+	}
+	if constraint == "leases_mark" {
+		return &compute.Error{Kind: compute.ErrGiven, Err: errors.Join(errors.New(what), err)}
 	}
 	return &compute.Error{Kind: compute.ErrConflict, Err: errors.Join(errors.New(what), err)}
 }

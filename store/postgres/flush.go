@@ -106,24 +106,25 @@ func (t *tx) flushLeases() (qs []query) {
 	if len(t.lent) == 1 {
 		l := t.lent[0]
 		detail, _ := packTerms(&l.Lease)
-		qs = append(qs, query{text: `INSERT INTO leases (row, used, expires, deadline, ended, why, worker, detail, id, name, instance, owner, generation, given, pid, share, project)
- VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+		qs = append(qs, query{text: `INSERT INTO leases (row, used, expires, deadline, ended, why, worker, detail, id, name, instance, owner, generation, given, pid, share, project,
+ mark, nth, giver) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
 			args: []any{l.Row, nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), encode(l.Why), l.Worker, detail, encode(l.ID),
-				encode(l.Name), encode(l.Instance), encode(l.Owner), l.Generation, nanos(l.Given), l.For.PID, l.share(), encode(l.Project)}})
+				encode(l.Name), encode(l.Instance), encode(l.Owner), l.Generation, nanos(l.Given), l.For.PID, l.share(), encode(l.Project), encode(l.mark), l.nth, l.giver}})
 	} else if len(t.lent) > 0 {
 		c := leaseColumnsOf(t.lent)
-		qs = append(qs, query{text: `INSERT INTO leases (row, used, expires, deadline, ended, why, worker, detail, id, name, instance, owner, generation, given, pid, share, project)
- SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[],
- $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[], $16::text[], $17::text[])`,
-			args: []any{c.row, c.used, c.expires, c.deadline, c.ended, c.why, c.worker, c.detail, c.id, c.name, c.instance, c.owner, c.generation, c.given, c.pid, c.share, c.project}})
+		qs = append(qs, query{text: `INSERT INTO leases (row, used, expires, deadline, ended, why, worker, detail, id, name, instance, owner, generation, given, pid, share, project,
+ mark, nth, giver) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[],
+ $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[], $16::text[], $17::text[], $18::text[], $19::bigint[], $20::bigint[])`,
+			args: []any{c.row, c.used, c.expires, c.deadline, c.ended, c.why, c.worker, c.detail, c.id, c.name, c.instance, c.owner, c.generation, c.given, c.pid, c.share, c.project,
+				c.mark, c.nth, c.giver}})
 	}
 	return qs
 }
 
 // leaseArrays are the columns of some leases.
 type leaseArrays struct {
-	row, used, expires, deadline, ended, worker, generation, given, pid []int64
-	why, detail, id, name, instance, owner, share, project              []string
+	row, used, expires, deadline, ended, worker, generation, given, pid, nth, giver []int64
+	why, detail, id, name, instance, owner, share, project, mark                    []string
 }
 
 func leaseColumnsOf(ls []*lease) (c leaseArrays) {
@@ -146,6 +147,9 @@ func leaseColumnsOf(ls []*lease) (c leaseArrays) {
 		c.pid = append(c.pid, int64(l.For.PID))
 		c.share = append(c.share, l.share())
 		c.project = append(c.project, encode(l.Project))
+		c.mark = append(c.mark, encode(l.mark))
+		c.nth = append(c.nth, l.nth)
+		c.giver = append(c.giver, l.giver)
 	}
 	return c
 }

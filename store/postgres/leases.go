@@ -171,8 +171,9 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 	}
 	t.m.last.lease++
 	l.Row = t.m.last.lease
-	n := &lease{*l}
+	n := &lease{Lease: *l}
 	n.Lease = *n.own()
+	t.stamp(n)
 	t.m.lend(n)
 	t.mark(n)
 	t.lent = append(t.lent, n)

@@ -39,6 +39,9 @@ type instance struct {
 
 type lease struct {
 	compute.Lease
+
+	mark       string // of the request that it is given to, while it is new; "": of one without a key
+	nth, giver int64
 }
 
 // window is the beginning of a source's ready instances: all of them with rows up to a bound.

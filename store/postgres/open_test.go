@@ -8,6 +8,9 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -266,6 +269,25 @@ func TestLongNames(t *testing.T) {
 	}
 }
 
+// undone are the statements that take back all migrations but the first, the last first.
+func undone(t testing.TB) (out []string) {
+	t.Helper()
+	files, err := filepath.Glob("migrations/*.sql")
+	if err != nil || len(files) < 2 {
+		t.Fatal(files, err)
+	}
+	slices.Sort(files)
+	for _, f := range slices.Backward(files[1:]) {
+		_, down, _ := strings.Cut(string(must(os.ReadFile(f))), "-- +goose Down\n")
+		for q := range strings.SplitSeq(down, ";\n") {
+			if strings.TrimSpace(q) != "" {
+				out = append(out, q)
+			}
+		}
+	}
+	return out
+}
+
 // TestOlder: a database of the first format is brought up to date, and keeps what is in it.
 func TestOlder(t *testing.T) {
 	dsn := place(t)
@@ -281,9 +303,7 @@ func TestOlder(t *testing.T) {
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, q := range []string{"DROP TABLE answers", "DROP TABLE tokens", "DROP TABLE audit", "DROP TABLE rooms", "ALTER TABLE leases DROP COLUMN share", // and the index with it
-		"CREATE UNIQUE INDEX leases_live ON leases (instance) WHERE ended = 0", "ALTER TABLE leases DROP COLUMN project", "ALTER TABLE events DROP COLUMN project", "ALTER TABLE waiters DROP COLUMN project", "ALTER TABLE waiters DROP COLUMN detail",
-		"DELETE FROM goose_db_version WHERE version_id > 1", "UPDATE meta SET value = '1' WHERE name = 'format'"} {
+	for _, q := range append(undone(t), "UPDATE meta SET value = '1' WHERE name = 'format'", "DELETE FROM goose_db_version WHERE version_id > 1") {
 		sql(t, dsn, q)
 	}
 	st = mustOpen(t, dsn, postgres.Options{})

@@ -21,6 +21,7 @@ type tx struct {
 	m        *memory // a View's is its own
 	readOnly bool
 	class    int32 // the store's
+	worker   int64 // that writes
 	began    bool  // on the server
 	served   bool  // an answer came from memory
 	moved    bool  // when it was opened, another had written since this handle's last
@@ -40,6 +41,7 @@ type tx struct {
 	waits   []*compute.Waiter // changed
 	events  []compute.Event
 	answers []compute.Answer
+	nth     map[string]int64 // so many leases were given to the request of a mark
 	rooms   []room
 	counts  map[int64]*compute.Counts
 	marked  map[any]bool // those of changed, kept

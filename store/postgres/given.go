@@ -1,0 +1,52 @@
+package postgres
+
+import (
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+var _ compute.GivenTx = (*tx)(nil)
+
+// Given returns the living leases of a request, and who gave them.
+func (t *tx) Given(mark string) (leases []*compute.Lease, giver int64, err error) {
+	if err := t.ready(); err != nil {
+		return nil, 0, err
+	}
+	err = t.ask(query{"SELECT " + leaseColumns + ", giver FROM leases WHERE mark = $1 AND mark <> '' AND ended = 0 ORDER BY nth", []any{encode(mark)},
+		func(rows pgx.Rows) error {
+			leases = nil
+			for rows.Next() {
+				l, err := scanLease(withMore{rows, &giver})
+				if err != nil {
+					return err
+				}
+				leases = append(leases, &l.Lease)
+			}
+			return rows.Err()
+		}})
+	return leases, giver, err
+}
+
+// withMore is a row with a column behind those that its reader knows.
+type withMore struct {
+	scanner
+	more any
+}
+
+func (w withMore) Scan(to ...any) error { return w.scanner.Scan(append(to, w.more)...) }
+
+// stamp notes on a lease which request it is for.
+func (t *tx) stamp(l *lease) {
+	mark, _, _ := strings.Cut(l.Labels[compute.RequestLabel], " ")
+	if mark == "" {
+		return
+	}
+	if t.nth == nil {
+		t.nth = map[string]int64{}
+	}
+	t.nth[mark]++
+	l.mark, l.nth, l.giver = mark, t.nth[mark], t.worker
+}
