@@ -21,7 +21,7 @@ var documents = map[string]any{
 	"facts": factsView{}, "facts-of": compute.Facts{}, "usage": usageView{},
 	"event": compute.Event{}, "report": runReport{}, "error": errorView{}, "released": releasedView{},
 	"image": imageView{}, "image-config": imageConfigView{}, "image-layer": imageLayerView{}, "collected": collectedView{},
-	"plan": planView{}, "directive": directiveView{}, "simulation": simulationView{}, "wait": waitView{},
+	"ssh": sshView{}, "gitlab": gitlabView{}, "plan": planView{}, "directive": directiveView{}, "simulation": simulationView{}, "wait": waitView{},
 }
 
 // TestSchema holds docs/json.md and the documents together, field by field and type by type.

@@ -61,6 +61,11 @@ func scripts(t *testing.T, dir string, prepare func(env *testscript.Env)) {
 				env.Setenv(name, "")
 			}
 			env.Setenv("PATH", path)
+			examples, err := filepath.Abs("../../docs/examples")
+			if err != nil {
+				return err
+			}
+			env.Setenv("EXAMPLES", examples)
 			env.Defer(func() { stopKeeper(t, env.Vars) })
 			if prepare != nil {
 				prepare(env)
