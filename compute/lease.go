@@ -121,6 +121,15 @@ type Who struct {
 	Owner string // leases of this owner are his
 	Lease string // the id of a lease, as a token that a hook was given; "": none
 	Admin bool   // may act on anybody's
+	// Within says how far all that reaches; nil: as far as there are leases.
+	Within *Bounds
+}
+
+// Bounds are what somebody may act on who may not act on everything. Within them a lease's id lets nobody in whose lease it is not, and what is under no lease
+// is not touched. What is outside is ErrNotFound.
+type Bounds struct {
+	Projects []string // leases of these projects alone; nil: of all
+	Source   string   // of this source's instances alone; "": of all
 }
 
 // ReleaseOptions say how to give back.

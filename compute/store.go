@@ -86,6 +86,7 @@ type EventQuery struct {
 	Source   string
 	Lease    string
 	Projects []string // only of these; nil: of all
+	Common   bool     // with Projects: also those that are nobody's, such as that an instance was made ahead of need
 	Newest   int      // only the newest so many
 	Limit    int      // at most, the oldest of them; 0: all
 }

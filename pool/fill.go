@@ -218,6 +218,9 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 					return err
 				}
 			}
+			if l == nil && who.Within != nil {
+				return &compute.Error{ID: i.ID, Kind: compute.ErrDenied, Err: fmt.Errorf("it is %s, and only administrators hold what is not in use", i.State)}
+			}
 			if i.State == compute.Held {
 				continue
 			}
@@ -225,7 +228,11 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 				return &compute.Error{ID: i.ID, Kind: compute.ErrConflict, Err: fmt.Errorf("it is %s", i.State), Hint: "only what is in use, ready or failed can be held"}
 			}
 			i.Worker, i.Wanted, i.Reason = 0, "", reason
-			if _, err := p.set(tx, i, compute.Held, compute.Event{Owner: who.Owner, Text: reason}); err != nil {
+			e := compute.Event{Owner: who.Owner, Text: reason}
+			if l != nil {
+				e.Project = l.Project
+			}
+			if _, err := p.set(tx, i, compute.Held, e); err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -130,11 +131,14 @@ func (p *Pool) releasable(tx compute.Tx, who compute.Who, opt compute.ReleaseOpt
 		return nil, nil, err
 	}
 	if l == nil || i.State != compute.Leased {
-		if opt.Discard {
+		if opt.Discard && who.Within == nil {
 			return i, nil, p.discardable(i)
 		}
 		if had, e := p.hadLease(tx, who, i.ID); e != nil || had {
 			return nil, nil, e
+		}
+		if opt.Discard {
+			return nil, nil, &compute.Error{ID: i.ID, Kind: compute.ErrDenied, Err: fmt.Errorf("it is %s, and only administrators discard what is not in use", i.State)}
 		}
 		return nil, nil, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("it is %s", i.State), Hint: "`hostler discard` takes also what is not in use"}
 	}
@@ -156,6 +160,14 @@ func (p *Pool) hadLease(tx compute.Tx, who compute.Who, id compute.ID) (bool, er
 // allowed tells whether somebody may act under a lease. Who presents a lease's id acts under that one alone: a process that slept through the end
 // of its lease must not go on under another's, be it the same user's.
 func allowed(who compute.Who, l *compute.Lease) error {
+	if b := who.Within; b != nil {
+		if b.Projects != nil && !slices.Contains(b.Projects, l.Project) || b.Source != "" && b.Source != l.Source {
+			return &compute.Error{ID: l.Instance, Kind: compute.ErrNotFound, Err: errors.New("no instance or lease of this name")}
+		}
+		if who.Lease != "" && who.Owner != l.Owner && !who.Admin {
+			return &compute.Error{ID: l.Instance, Kind: compute.ErrDenied, Err: fmt.Errorf("it is %s's", l.Owner)}
+		}
+	}
 	switch {
 	case who.Lease != "" && who.Lease == l.ID:
 		return nil

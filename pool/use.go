@@ -87,7 +87,7 @@ func (p *Pool) authorize(tx compute.Tx, who compute.Who, name compute.ID) (*comp
 	if err != nil {
 		return nil, nil, err
 	}
-	if who.Lease != "" && i.Wanted == who.Lease {
+	if who.Lease != "" && i.Wanted == who.Lease && who.Within == nil {
 		switch i.State { // a hook's token
 		case compute.Creating, compute.SettingUp, compute.Cleaning, compute.Discarding: // a machine that stays is never set up
 			return i, &compute.Lease{ID: i.Wanted, Instance: i.ID, Source: i.Source, Owner: who.Owner, Generation: i.Generation}, nil

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -112,9 +113,25 @@ func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Requ
 		}
 		req.Labels[api.KeyLabel] = mark
 	}
+	if req.Project == "" {
+		home, ok := p.Home(auth.Take)
+		if !ok && p.Somewhere(auth.Take) {
+			names, _ := p.Projects(auth.Take)
+			return req, refusal(compute.ErrInvalid, "you are in several projects: which is it for?", "name one: "+strings.Join(names, ", "))
+		}
+		req.Project = home
+	}
+	known := s.Projects == nil || req.Project == "" || slices.Contains(s.Projects(), req.Project)
 	switch {
-	case req.Owner != p.Name && !p.Admin():
-		return req, refusal(compute.ErrDenied, "only administrators take leases for others", "")
+	case !p.May(auth.Take, req.Project) || !known:
+		if req.Project == "" {
+			return req, lacks(p, auth.Take)
+		}
+		return req, refusal(compute.ErrDenied, "you may take no leases in the project "+req.Project, "GET /v1/self says what you may")
+	case !s.seesSource(p, req.Source) || !s.isFor(p, req.Source, req.Project):
+		return req, noSource(req.Source)
+	case req.Owner != p.Name && !p.May(auth.Others, req.Project):
+		return req, refusal(compute.ErrDenied, "only operators and administrators take leases for others", "")
 	case doc.For != nil && !p.Here:
 		return req, refusal(compute.ErrInvalid, "for names a process of the controller's machine, and you are elsewhere", "give idle, and say in time that the lease is used")
 	case !p.Own && s.Private != nil && s.Private(req.Source):

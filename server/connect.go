@@ -51,7 +51,7 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 	name := compute.ID(r.PathValue("name"))
 	lease, err := s.Engine().Use(ctx, by, name)
 	if err != nil {
-		s.refuse(w, r, err)
+		s.refuse(w, r, s.acted(ctx, by, err, name))
 		return
 	}
 	by.Lease = lease.ID // from here on it is this lease or none

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"time"
 
@@ -43,7 +44,8 @@ func (s *server) events() {
 		Limit  int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"so many at most"`
 		Fields Fields `query:"fields" example:"id,kind,instance" doc:"only these fields of each; those that are left out are not there, whatever the schema requires. None: all"`
 	}) (*eventList, error) {
-		q := in.compute()
+		q, p := in.compute(), asker(ctx)
+		q.Projects, q.Common = seenProjects(p), true
 		if q.After = in.After; q.After == 0 {
 			q.Newest = in.Limit
 		} else {
@@ -56,6 +58,7 @@ func (s *server) events() {
 		out := &eventList{}
 		page, next := cut(all, in.Limit, func(e compute.Event) int64 { return e.ID })
 		out.Body.Next = next
+		page = slices.DeleteFunc(page, func(e compute.Event) bool { return !s.seesEvent(p, &e) })
 		out.Body.Events, err = choose(page, in.Fields)
 		return out, s.fault(ctx, err)
 	})
@@ -102,6 +105,7 @@ const atOnce = 1000
 // stream writes events as they come, until the reader has gone or cannot keep up.
 func (s *server) stream(c huma.Context, q compute.EventQuery) {
 	ctx := c.Context()
+	p := asker(ctx)
 	c.SetHeader("Content-Type", api.EventStream)
 	c.SetHeader("Cache-Control", "no-store")
 	out := newStream(c)
@@ -123,8 +127,9 @@ func (s *server) stream(c huma.Context, q compute.EventQuery) {
 		}
 		var text []byte
 		for _, e := range found {
-			text = appendEvent(text, strconv.FormatInt(e.ID, 10), "", e)
-			q.After = e.ID
+			if q.After = e.ID; s.seesEvent(p, &e) {
+				text = appendEvent(text, strconv.FormatInt(e.ID, 10), "", e)
+			}
 		}
 		if len(text) == 0 && time.Since(said) > sayEvery {
 			text = []byte(": \n\n")

@@ -48,6 +48,7 @@ func (s *server) listInstances(ctx context.Context, in *struct {
 		return nil, s.fault(ctx, err)
 	}
 	q := compute.InstanceQuery{Source: in.Source, Owner: in.Owner, After: after, Limit: in.Limit + 1}
+	p := asker(ctx)
 	for _, st := range in.State {
 		q.States = append(q.States, compute.State(st))
 	}
@@ -60,9 +61,11 @@ func (s *server) listInstances(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
-	list := make([]api.Instance, len(page))
-	for n, i := range page {
-		list[n] = api.NewInstance(i, of[i.ID])
+	list := make([]api.Instance, 0, len(page))
+	for _, i := range page {
+		if s.seesInstance(p, &i, of[i.ID]) {
+			list = append(list, api.NewInstance(i, of[i.ID]))
+		}
 	}
 	out := &instanceList{}
 	out.Body.Next = next
@@ -86,8 +89,11 @@ func (s *server) leasesOf(ctx context.Context, instances []compute.Instance) (ma
 		return nil, err
 	}
 	of := make(map[compute.ID]*compute.Lease, len(leases))
+	p := asker(ctx)
 	for i := range leases {
-		of[leases[i].Instance] = &leases[i]
+		if s.seesLease(p, &leases[i]) {
+			of[leases[i].Instance] = &leases[i]
+		}
 	}
 	return of, nil
 }
@@ -95,7 +101,7 @@ func (s *server) leasesOf(ctx context.Context, instances []compute.Instance) (ma
 func (s *server) getInstance(ctx context.Context, in *struct {
 	Name string `path:"name"`
 }) (*instanceAnswer, error) {
-	i, l, err := s.Engine().Resolve(ctx, in.Name)
+	i, l, err := s.resolve(ctx, in.Name)
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
@@ -105,7 +111,10 @@ func (s *server) getInstance(ctx context.Context, in *struct {
 func (s *server) getLeaf(ctx context.Context, in *struct {
 	Name string `path:"name"`
 }) (*instanceAnswer, error) {
-	i, err := s.Engine().Leaf(ctx, compute.ID(in.Name))
+	i, _, err := s.resolve(ctx, in.Name)
+	if err == nil {
+		i, err = s.Engine().Leaf(ctx, i.ID)
+	}
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
@@ -118,7 +127,8 @@ func (s *server) hold(ctx context.Context, in *struct {
 }) (*struct{}, error) {
 	w, err := who(ctx, in.Any, in.Token, auth.Release)
 	if err == nil {
-		err = s.Engine().Hold(ctx, w, in.Body.Reason, ids(in.Body.Names)...)
+		names := ids(in.Body.Names)
+		err = s.acted(ctx, w, s.Engine().Hold(ctx, w, in.Body.Reason, names...), names...)
 	}
 	return nil, s.fault(ctx, err)
 }

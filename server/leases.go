@@ -70,17 +70,20 @@ func (s *server) listLeases(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
+	p := asker(ctx)
 	all, err := s.Engine().Leases(ctx, compute.LeaseQuery{
-		Owner: in.Owner, Source: in.Source, Instance: compute.ID(in.Instance), Name: in.Name, After: after, Limit: in.Limit + 1,
+		Owner: in.Owner, Source: in.Source, Instance: compute.ID(in.Instance), Name: in.Name, Projects: seenProjects(p), After: after, Limit: in.Limit + 1,
 	})
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
 	out := &leaseList{}
 	page, next := cut(all, in.Limit, func(l compute.Lease) int64 { return l.Row })
-	list := make([]api.Lease, len(page))
-	for i, l := range page {
-		list[i] = api.NewLease(l)
+	list := make([]api.Lease, 0, len(page))
+	for _, l := range page {
+		if s.seesLease(p, &l) {
+			list = append(list, api.NewLease(l))
+		}
 	}
 	out.Body.Next = next
 	out.Body.Leases, err = choose(list, in.Fields)
@@ -90,7 +93,7 @@ func (s *server) listLeases(ctx context.Context, in *struct {
 func (s *server) getLease(ctx context.Context, in *struct {
 	Lease string `path:"lease"`
 }) (*leaseAnswer, error) {
-	_, l, err := s.Engine().Resolve(ctx, in.Lease)
+	_, l, err := s.resolve(ctx, in.Lease)
 	if err == nil && l == nil {
 		err = &compute.Error{ID: compute.ID(in.Lease), Kind: compute.ErrNotFound, Err: errors.New("nobody has a lease on it")}
 	}
@@ -113,7 +116,7 @@ func (s *server) release(ctx context.Context, in *struct {
 }) (*struct{}, error) {
 	w, err := who(ctx, in.Any, in.Token, auth.Release)
 	if err == nil {
-		err = s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Force}, compute.ID(in.Lease))
+		err = s.acted(ctx, w, s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Force}, compute.ID(in.Lease)), compute.ID(in.Lease))
 		s.Ring()
 	}
 	return nil, s.fault(ctx, err)
@@ -125,7 +128,8 @@ func (s *server) releaseMany(ctx context.Context, in *struct {
 }) (*struct{}, error) {
 	w, err := who(ctx, in.Any, in.Token, auth.Release)
 	if err == nil {
-		err = s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Body.Force, Discard: in.Body.Discard}, ids(in.Body.Names)...)
+		names := ids(in.Body.Names)
+		err = s.acted(ctx, w, s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Body.Force, Discard: in.Body.Discard}, names...), names...)
 		s.Ring()
 	}
 	return nil, s.fault(ctx, err)
@@ -142,7 +146,7 @@ func (s *server) extend(ctx context.Context, in *struct {
 	}
 	all, err := s.Engine().Extend(ctx, w, in.Body.Compute(), compute.ID(in.Lease))
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, s.fault(ctx, s.acted(ctx, w, err, compute.ID(in.Lease)))
 	}
 	return &leaseAnswer{api.NewLease(all[0])}, nil
 }
@@ -157,7 +161,7 @@ func (s *server) use(ctx context.Context, in *struct {
 	}
 	l, err := s.Engine().Use(ctx, w, compute.ID(in.Lease))
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, s.fault(ctx, s.acted(ctx, w, err, compute.ID(in.Lease)))
 	}
 	return &leaseAnswer{api.NewLease(l)}, nil
 }

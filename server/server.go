@@ -51,6 +51,10 @@ type Options struct {
 	Authenticate func(r *http.Request) (auth.Principal, error)
 	// Identity tells this controller from others.
 	Identity func() api.Identity
+	// Limited tells for which projects alone a source is; nil: for all. nil itself: all sources are for all.
+	Limited func(source string) []string
+	// Projects tells which projects there are; nil: nobody knows.
+	Projects func() []string
 	// Private says that a source is for the controller's own user alone; nil: none is.
 	Private func(source string) bool
 	// Ready says why requests cannot be served now; nil: they can.
@@ -147,16 +151,4 @@ func Serve(ctx context.Context, srv *http.Server, l net.Listener, grace time.Dur
 	}
 	<-done
 	return err
-}
-
-// who is on whose behalf something is done that needs a permission: the asker's, or anybody's if he says so and may; or by a lease's own id.
-func who(ctx context.Context, anyones bool, lease string, what auth.Permission) (compute.Who, error) {
-	p := asker(ctx)
-	if anyones {
-		what = auth.Others
-	}
-	if !p.Somewhere(what) {
-		return compute.Who{}, lacks(p, what)
-	}
-	return compute.Who{Owner: p.Name, Admin: anyones, Lease: lease}, nil
 }

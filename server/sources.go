@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -54,9 +53,12 @@ func (s *server) listSources(ctx context.Context, in *struct {
 		return nil, s.fault(ctx, err)
 	}
 	out := &sourceList{}
-	list := make([]api.Source, len(all))
-	for i, v := range all {
-		list[i] = source(v)
+	sees := s.seenSources(ctx)
+	list := make([]api.Source, 0, len(all))
+	for _, v := range all {
+		if sees(v.Name) {
+			list = append(list, source(v))
+		}
 	}
 	out.Body.Sources, err = choose(list, in.Fields)
 	return out, s.fault(ctx, err)
@@ -77,12 +79,13 @@ func (s *server) getSource(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
+	sees := s.seenSources(ctx)
 	for _, v := range all {
-		if v.Name == in.Source && !v.Orphaned {
+		if v.Name == in.Source && !v.Orphaned && sees(v.Name) {
 			return &sourceAnswer{source(v)}, nil
 		}
 	}
-	return nil, s.fault(ctx, &compute.Error{ID: compute.ID(in.Source), Kind: compute.ErrNotFound, Err: errors.New("no such source"), Hint: "GET /v1/sources has them all"})
+	return nil, s.fault(ctx, noSource(in.Source))
 }
 
 func (s *server) fill(ctx context.Context, in *struct {

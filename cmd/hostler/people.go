@@ -92,6 +92,14 @@ func (p *people) members(name string, groups []string) (everywhere auth.Role, in
 	return everywhere, all
 }
 
+// names are the projects' names.
+func (p *people) names() (out []string) {
+	for _, one := range p.projects {
+		out = append(out, one.Name)
+	}
+	return out
+}
+
 // members says what somebody is now.
 func (k *controller) members(name string, groups []string) (auth.Role, map[string]auth.Role) {
 	return k.now.Load().people.members(name, groups)

@@ -48,7 +48,11 @@ func (t *tx) Events(q compute.EventQuery) ([]*compute.Event, error) {
 	if q.Lease != "" {
 		w.and("lease = ?", encode(q.Lease))
 	}
-	w.among("project", q.Projects)
+	common := ""
+	if q.Common {
+		common = "owner = '' AND lease = ''"
+	}
+	w.amongOr("project", q.Projects, common)
 	text := "SELECT id, time, kind, source, instance, lease, owner, text, data, project FROM events" + w.text
 	if q.Newest > 0 {
 		text = "SELECT * FROM (" + text + " ORDER BY id DESC" + limit(q.Newest) + ") AS newest"

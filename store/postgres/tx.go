@@ -228,7 +228,10 @@ func (w *where) and(cond string, args ...any) {
 }
 
 // among is a condition on a column that may have one of some values; nil: any.
-func (w *where) among(column string, values []string) {
+func (w *where) among(column string, values []string) { w.amongOr(column, values, "") }
+
+// amongOr wants one of some values in a column, or that a condition holds; no values, nil: any.
+func (w *where) amongOr(column string, values []string, or string) {
 	if values == nil {
 		return
 	}
@@ -236,7 +239,11 @@ func (w *where) among(column string, values []string) {
 	for _, v := range values {
 		texts = append(texts, encode(v))
 	}
-	w.and(column+" = ANY (?::text[])", texts)
+	cond := column + " = ANY (?::text[])"
+	if or != "" {
+		cond = "(" + cond + " OR " + or + ")"
+	}
+	w.and(cond, texts)
 }
 
 func limit(n int) string {

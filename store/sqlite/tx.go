@@ -167,12 +167,19 @@ func (w *where) and(cond string, args ...any) {
 }
 
 // among is a condition on a column that may have one of some values; nil: any.
-func (w *where) among(column string, values []string) {
+func (w *where) among(column string, values []string) { w.amongOr(column, values, "") }
+
+// amongOr wants one of some values in a column, or that a condition holds; no values, nil: any.
+func (w *where) amongOr(column string, values []string, or string) {
 	if values == nil {
 		return
 	}
 	text, _ := json.Marshal(values) // strings cannot fail
-	w.and(column+" IN (SELECT value FROM json_each(?))", string(text))
+	cond := column + " IN (SELECT value FROM json_each(?))"
+	if or != "" {
+		cond = "(" + cond + " OR " + or + ")"
+	}
+	w.and(cond, string(text))
 }
 
 // limit is written out: SQLite prepares a statement with a bound one anew at each run.

@@ -296,6 +296,8 @@ func events(t *testing.T, r *rig) {
 		{compute.EventQuery{Projects: []string{"p-1", "p-2"}}, []int{0}},
 		{compute.EventQuery{Projects: []string{""}, Newest: 3}, []int{2, 3, 4}},
 		{compute.EventQuery{Projects: []string{}}, nil},
+		{compute.EventQuery{Projects: []string{"p-1"}, Common: true}, []int{0, 1, 2, 4}},
+		{compute.EventQuery{Projects: []string{"p-2"}, Common: true, Newest: 2}, []int{2, 4}},
 		{compute.EventQuery{Lease: "none"}, nil},
 	} {
 		var want []*compute.Event
