@@ -223,7 +223,7 @@ func (g *gathering) hostlerConf(r *Root, p *place) error {
 // setting takes one key of a hostler.conf.
 func (g *gathering) setting(r *Root, e entry) error {
 	known, ok := sections[e.section]
-	if !ok {
+	if !ok && !named(e.section) {
 		var names []string
 		for n := range sections {
 			names = append(names, "["+n+"]")
@@ -264,6 +264,12 @@ func (g *gathering) setting(r *Root, e entry) error {
 		}
 	}
 	return nil
+}
+
+// named reports whether a section is one of several of a kind, each with its name: [webhook NAME].
+func named(section string) bool {
+	kind, name, ok := strings.Cut(section, " ")
+	return ok && kind == "webhook" && strings.TrimSpace(name) != ""
 }
 
 // section keeps a key for the part that reads it, unless an earlier root has it.

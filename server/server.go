@@ -71,6 +71,8 @@ type Options struct {
 	Foresight Foresight
 	// Ring is called when a request may have left something to do. It must not block. nil: nobody needs that.
 	Ring func()
+	// Webhooks are the receivers of events; nil: there are no such paths.
+	Webhooks Webhooks
 	// Metrics answers scrapes of /metrics; nil: there is no such path.
 	Metrics http.Handler
 	// Observe hears of each request, by the method and path that are described, "none" for what is not. nil: nobody does. It must not block.
@@ -122,6 +124,7 @@ func New(opt Options) http.Handler {
 	s.foresight()
 	s.self()
 	s.metrics(mux)
+	s.hooks()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc(nowhere, func(w http.ResponseWriter, r *http.Request) {

@@ -22,9 +22,9 @@ import (
 type meters struct {
 	reg *metric.Registry
 
-	acquires, creations, calls, rounds, directives, requests, transactions       metric.Counter
-	acquire, wait, phase, call, look, request, transaction                       metric.Histogram
-	instances, leases, wanted, most, waiting, broken, paused, failures, cost, ok metric.Gauge
+	acquires, creations, calls, rounds, directives, requests, transactions, deliveries metric.Counter
+	acquire, wait, phase, call, look, request, transaction, delivery                   metric.Histogram
+	instances, leases, wanted, most, waiting, broken, paused, failures, cost, ok       metric.Gauge
 }
 
 // The bounds of the histograms, in seconds: of what is done here, and of what makes people wait.
@@ -57,6 +57,8 @@ func newMeters() *meters {
 		request:      r.Histogram("hostler_api_request_seconds", "How long requests to the API took; streams take as long as somebody listens.", lengthy, "method", "route"),
 		transactions: r.Counter("hostler_store_transactions_total", "Transactions on the state.", "op", "result"),
 		transaction:  r.Histogram("hostler_store_transaction_seconds", "How long transactions on the state took, waiting for each other included.", quick, "op"),
+		deliveries:   r.Counter("hostler_webhook_deliveries_total", "Tries to deliver to webhooks.", "webhook", "result"),
+		delivery:     r.Histogram("hostler_webhook_delivery_seconds", "How long tries to deliver to webhooks took.", lengthy, "webhook"),
 		instances:    r.Gauge("hostler_instances", "Instances, by what they are doing.", "source", "state"),
 		leases:       r.Gauge("hostler_leases", "Instances that are leased.", "source"),
 		wanted:       r.Gauge("hostler_wanted_instances", "Instances that are wanted, in use and not.", "source"),
@@ -204,6 +206,14 @@ func (m *meters) provider(source string) func(op string, took time.Duration, err
 func (m *meters) asked(method, route string, status int, took time.Duration) {
 	m.requests.Add(1, method, route, strconv.Itoa(status))
 	m.request.Observe(took.Seconds(), method, route)
+}
+
+// told takes tries to deliver to webhooks.
+func (m *meters) told(hook, result string, took time.Duration) {
+	if m != nil {
+		m.deliveries.Add(1, hook, result)
+		m.delivery.Observe(took.Seconds(), hook)
+	}
 }
 
 // measuredStore is a store whose transactions are measured.

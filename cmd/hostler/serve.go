@@ -28,6 +28,7 @@ import (
 	"github.com/hostler-project/hostler/director"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/server"
+	"github.com/hostler-project/hostler/webhook"
 )
 
 // serving are the options of serve.
@@ -135,7 +136,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version, Authenticate: k.authenticate(listeners.token),
 		Identity: k.identity, Private: func(source string) bool { return ownOnly(k.now.Load().cfg, source) },
 		Limited: func(source string) []string { return k.now.Load().people.only[source] }, Projects: func() []string { return k.now.Load().people.names() },
-		Ready: k.ready, Metrics: a.meters.handler(), Observe: a.meters.asked, Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.log,
+		Ready: k.ready, Webhooks: k, Metrics: a.meters.handler(), Observe: a.meters.asked, Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.log,
 		Ending: ctx.Done(), Memory: k.answers.memory(), Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
 		Foresight: k.ahead,
 	})
@@ -145,6 +146,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	defer quiet() // when nothing is answered any more
 	all.Go(func() { k.answers.run(answering) })
 	all.Go(func() { a.traces.run(answering) })
+	all.Go(func() { k.deliver(ctx) })
 	if scraped != nil {
 		all.Go(func() { k.serveMetrics(ctx, scraped) })
 		a.log.Info("metrics", "listen", scraped.Addr().String())
@@ -197,6 +199,7 @@ type served struct {
 	direct director.Options // what it says to the director
 	over   chan struct{}    // closed when another takes its place
 	people *people
+	hooks  []webhook.Hook // that are told what happens
 }
 
 // newServed reads what a controller needs besides the engine. strict: also what only takes something from somebody is an error.
@@ -205,8 +208,12 @@ func newServed(engine *pool.Pool, cfg *config.Config, strict bool) (*served, err
 	if err != nil {
 		return nil, err
 	}
+	hooks, err := readHooks(context.Background(), cfg)
+	if err != nil {
+		return nil, err
+	}
 	who, err := newPeople(cfg, strict)
-	return &served{engine, cfg, opt, make(chan struct{}), who}, err
+	return &served{engine, cfg, opt, make(chan struct{}), who, hooks}, err
 }
 
 // identity tells this controller from others.

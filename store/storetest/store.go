@@ -43,7 +43,7 @@ func Store(t *testing.T, opt Options) {
 		{"LeaseConflicts", leaseConflicts}, {"Shares", shares}, {"Rooms", rooms}, {"Queue", queue}, {"Events", events}, {"Prune", prune}, {"NotFound", notFound}, {"OddStrings", oddStrings},
 		{"UpdateFails", updateFails}, {"UpdateFailsAmongMany", failsAmongMany}, {"UpdatePanics", panics}, {"UpdateContext", contexts},
 		{"UpdateNested", nested}, {"SwallowedError", swallowed}, {"View", views}, {"Handles", handles}, {"Numbers", numbers}, {"Version", versions},
-		{"Workers", workers}, {"Slots", slots}, {"Processes", processes}, {"Close", closing}, {"Counts", counts}, {"Answers", answers},
+		{"Workers", workers}, {"Slots", slots}, {"Processes", processes}, {"Close", closing}, {"Counts", counts}, {"Answers", answers}, {"Notes", notes},
 		{"Tokens", tokens}, {"Audit", audits},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, newRig(t, opt)) })

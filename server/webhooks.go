@@ -1,0 +1,55 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
+)
+
+// Webhooks are the receivers of events.
+type Webhooks interface {
+	Webhooks(ctx context.Context) ([]api.Webhook, error)
+	TestWebhook(ctx context.Context, name string) (api.WebhookTest, error)
+	SkipWebhook(ctx context.Context, name string) error
+}
+
+// webhooks are their paths, where there may be some.
+func (s *server) hooks() {
+	if s.Options.Webhooks == nil {
+		return
+	}
+	type named struct {
+		Webhook string `path:"webhook"`
+	}
+	type list struct {
+		Body struct {
+			Webhooks []api.Webhook `json:"webhooks" doc:"by name"`
+		}
+	}
+	huma.Register(s.api, huma.Operation{
+		OperationID: "list-webhooks", Extensions: needs(auth.Manage), Method: http.MethodGet, Path: "/v1/webhooks", Summary: "The receivers of events, and how far each has come",
+		Tags: []string{"events"}, Errors: []int{403},
+	}, func(ctx context.Context, _ *struct{}) (*list, error) {
+		all, err := s.Options.Webhooks.Webhooks(ctx)
+		out := &list{}
+		out.Body.Webhooks = append([]api.Webhook{}, all...)
+		return out, s.fault(ctx, err)
+	})
+	huma.Register(s.api, huma.Operation{
+		OperationID: "test-webhook", Extensions: needs(auth.Manage), Method: http.MethodPost, Path: "/v1/webhooks/{webhook}/test", Summary: "Make a delivery of nothing, once, and say what came of it",
+		Tags: []string{"events"}, Errors: []int{403, 404},
+	}, func(ctx context.Context, in *named) (*struct{ Body api.WebhookTest }, error) {
+		out, err := s.Options.Webhooks.TestWebhook(ctx, in.Webhook)
+		return &struct{ Body api.WebhookTest }{out}, s.fault(ctx, err)
+	})
+	huma.Register(s.api, huma.Operation{
+		OperationID: "skip-webhook", Extensions: needs(auth.Manage), Method: http.MethodPost, Path: "/v1/webhooks/{webhook}/skip", DefaultStatus: http.StatusNoContent,
+		Summary: "Give up what it was not told yet, and go on with what happens from now on", Tags: []string{"events"}, Errors: []int{403, 404},
+	}, func(ctx context.Context, in *named) (*struct{}, error) {
+		return nil, s.fault(ctx, s.Options.Webhooks.SkipWebhook(ctx, in.Webhook))
+	})
+}

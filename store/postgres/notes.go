@@ -1,0 +1,31 @@
+package postgres
+
+import "github.com/hostler-project/hostler/compute"
+
+var _ compute.NoteTx = (*tx)(nil)
+
+// notes stand beside what the database says of itself, under names of their own.
+const note = "note:"
+
+// Note returns a part's text.
+func (t *tx) Note(name string) (string, error) {
+	all, err := ask(t, func(s scanner) (text string, err error) { return text, s.Scan(&text) }, "SELECT value FROM meta WHERE name = $1", encode(note+name))
+	if err == nil && len(all) == 0 {
+		err = &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound}
+	}
+	if err != nil {
+		return "", err
+	}
+	return decode(all[0]), nil
+}
+
+// SaveNote keeps one.
+func (t *tx) SaveNote(name, text string) error {
+	if err := t.writing(); err != nil {
+		return err
+	}
+	if text == "" {
+		return t.ask(query{text: "DELETE FROM meta WHERE name = $1", args: []any{encode(note + name)}})
+	}
+	return t.ask(query{text: "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", args: []any{encode(note + name), encode(text)}})
+}

@@ -1,0 +1,35 @@
+package storetest
+
+import (
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// notes: a part's text is there for other handles too, the last that was kept.
+func notes(t *testing.T, r *rig) {
+	keep := func(h Handle, name, text string) {
+		update(t, h, func(tx compute.Tx) error { return tx.(compute.NoteTx).SaveNote(name, text) })
+	}
+	other := r.open()
+	keep(r, "one", "first")
+	keep(r, "o\x00dd", "t\x00\xffext")
+	keep(other, "one", "second")
+	keep(r, "gone", "x")
+	keep(other, "gone", "")
+	keep(other, "never", "")
+	for _, h := range []Handle{r, other} {
+		view(t, h, func(tx compute.Tx) error {
+			for name, want := range map[string]string{"one": "second", "o\x00dd": "t\x00\xffext"} {
+				if got, err := tx.(compute.NoteTx).Note(name); err != nil || got != want {
+					t.Errorf("%q is %q, %v", name, got, err)
+				}
+			}
+			for _, name := range []string{"gone", "never", "installation", ""} {
+				_, err := tx.(compute.NoteTx).Note(name)
+				is(t, name, err, compute.ErrNotFound)
+			}
+			return nil
+		})
+	}
+}
