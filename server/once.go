@@ -252,6 +252,9 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// SetReadDeadline does nothing: the body has been read, and a deadline that is set then ends the request when it has passed, however that comes on.
+func (r *recorder) SetReadDeadline(time.Time) error { return nil }
+
 // Unwrap lets http.ResponseController find what the writer can.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
