@@ -6,7 +6,7 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 SEEDS   ?= 10000
 TESTS   ?= ./...
 
-.PHONY: build agents run test bench simulate man deps fmt vet staticcheck cross race clean
+.PHONY: build agents page run test bench simulate man deps fmt vet staticcheck cross race clean
 
 build: bin/hostler
 
@@ -24,6 +24,10 @@ agents:
 		if [ -e $$name ]; then continue; fi; \
 		rm -f $(AGENTS)/linux-$$arch-*.gz && gzip -9 -n -c bin/hostler-agent-$$arch >$$name.new && mv $$name.new $$name || exit 1; \
 	done
+
+# The controller's page, from web/ui, with packages of npm. What comes of it, web/dist, is in the tree: hostler is built without npm.
+page:
+	$(GO) run -C tools ./webpage
 
 run: bin/hostler
 	@docs/first-session bin/hostler

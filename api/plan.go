@@ -19,6 +19,7 @@ type Plans struct {
 type Plan struct {
 	Source     string      `json:"source"`
 	Have       int         `json:"have" doc:"so many are there, in use and not, stopped ones left out"`
+	Cold       int         `json:"cold" doc:"and so many are stopped"`
 	Wanted     int         `json:"wanted" doc:"so many are to be there"`
 	Kept       int         `json:"kept" doc:"so many may be there"`
 	Reason     string      `json:"reason" doc:"why, for people"`

@@ -51,6 +51,7 @@ type Plan struct {
 	Wanted     int   // so many are to be there, in use and not
 	Kept       int   // so many may be there
 	Have       int   // so many are there, cold ones left out
+	Cold       int   // and so many are stopped
 	Reason     string
 	Broken     bool // the source cannot be used
 	Directives []compute.Directive
@@ -129,7 +130,7 @@ func Surplus(p Policy, now time.Time, s compute.SourceState) bool {
 
 func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, under *underWay) Plan {
 	n := weigh(p, now, s)
-	plan := Plan{Source: s.Name, Level: n.level, Wanted: n.wanted, Kept: n.kept, Have: n.have, Reason: n.why, DryRun: p.DryRun}
+	plan := Plan{Source: s.Name, Level: n.level, Wanted: n.wanted, Kept: n.kept, Have: n.have, Cold: s.Cold, Reason: n.why, DryRun: p.DryRun}
 	if s.Broken != nil {
 		plan.Broken = true
 		plan.Reason = "it cannot be used: " + s.Broken.Error()

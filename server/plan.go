@@ -52,9 +52,9 @@ func (s *server) may(ctx context.Context, in Sources) (func(string) bool, error)
 	if err != nil {
 		return nil, err
 	}
-	known, pools := map[string]bool{}, map[string]bool{}
+	known, pools, sees := map[string]bool{}, map[string]bool{}, s.seenSources(ctx)
 	for _, v := range all {
-		known[v.Name] = true
+		known[v.Name] = sees(v.Name)
 		pools[v.Name] = v.Type == "pool"
 	}
 	for _, name := range in.Source {
@@ -83,7 +83,8 @@ func (s *server) plan(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
-	asked := func(name string) bool { return len(in.Source) == 0 || may(name) }
+	sees := s.seenSources(ctx)
+	asked := func(name string) bool { return sees(name) && (len(in.Source) == 0 || may(name)) }
 	out.Plans = slices.DeleteFunc(slices.Clone(out.Plans), func(p api.Plan) bool { return !asked(p.Source) })
 	out.Directives = s.Foresight.Directives(in.Limit, asked)
 	return &plansAnswer{out}, nil

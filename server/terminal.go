@@ -78,9 +78,10 @@ func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	lease, err := s.Engine().Use(ctx, by, compute.ID(r.PathValue("name")))
+	name := compute.ID(r.PathValue("name"))
+	lease, err := s.Engine().Use(ctx, by, name)
 	if err != nil {
-		s.refuse(w, r, err)
+		s.refuse(w, r, s.acted(ctx, by, err, name))
 		return
 	}
 	by.Lease = lease.ID // from here on it is this lease or none

@@ -133,7 +133,7 @@ func words(d directiveView, dry bool) string {
 }
 
 func viewPlan(p director.Plan) planView {
-	v := planView{Source: p.Source, Have: p.Have, Wanted: p.Wanted, Kept: p.Kept, Reason: p.Reason, DryRun: p.DryRun, Broken: p.Broken, Directives: []directiveView{}}
+	v := planView{Source: p.Source, Have: p.Have, Cold: p.Cold, Wanted: p.Wanted, Kept: p.Kept, Reason: p.Reason, DryRun: p.DryRun, Broken: p.Broken, Directives: []directiveView{}}
 	for _, d := range p.Directives {
 		w := directiveView{Do: string(d.Verb), Count: d.Count, Instance: string(d.Instance), Reason: d.Reason}
 		if d.Verb == compute.VerbAim {

@@ -28,6 +28,7 @@ import (
 	"github.com/hostler-project/hostler/director"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/server"
+	"github.com/hostler-project/hostler/web"
 	"github.com/hostler-project/hostler/webhook"
 )
 
@@ -132,14 +133,14 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	a.meters.watch(k.standing)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	handler := server.New(server.Options{
+	handler := web.Handler(server.New(server.Options{
 		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version, Authenticate: k.authenticate(listeners.token),
 		Identity: k.identity, Private: func(source string) bool { return ownOnly(k.now.Load().cfg, source) },
 		Limited: func(source string) []string { return k.now.Load().people.only[source] }, Projects: func() []string { return k.now.Load().people.names() },
 		Ready: k.ready, Webhooks: k, Metrics: a.meters.handler(), Observe: a.meters.asked, Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.log,
 		Ending: ctx.Done(), Memory: k.answers.memory(), Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
 		Foresight: k.ahead,
-	})
+	}))
 	var all sync.WaitGroup
 	defer all.Wait()
 	answering, quiet := context.WithCancel(context.WithoutCancel(ctx))
