@@ -173,7 +173,7 @@ func newRoot(a *app) *cobra.Command {
 	for group, commands := range map[string][]func(*app) *cobra.Command{
 		"use":  {newAcquire, newRun, newShell, newCp, newForward, newSSH, newSSHConfig, newInventory, newGitlab, newRelease, newExtend, newStatus},
 		"keep": {newFill, newPlan, newDirector, newHold, newDiscard, newEvents, newWebhook, newFacts},
-		"set":  {newSource, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newKeeper, newCompat, newCompletion, newVersion},
+		"set":  {newSource, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newKeeper, newCompat, newTop, newCompletion, newVersion},
 		"":     {newDocs, newAgent, newStand, newSSHProxy},
 	} {
 		for _, make := range commands {

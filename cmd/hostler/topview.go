@@ -1,0 +1,264 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// topView is what there is at a moment, as top shows it.
+type topView struct {
+	at      time.Time
+	where   string // who was asked
+	sources []compute.SourceStatus
+	moving  []compute.Instance // being made, cleaned or discarded, or failed
+	leases  []compute.Lease
+	more    bool // there are more leases than these
+	events  []compute.Event
+	given   int   // leases given in the last minute
+	ended   int   // and taken back
+	failed  int   // failures in it
+	err     error // why this is what was before
+}
+
+// topWish is how a user wants to see it.
+type topWish struct {
+	sort   int // into topSorts
+	filter string
+	typing bool // the filter is being typed
+	paused bool
+	help   bool
+}
+
+// topSorts are the orders of leases.
+var topSorts = []struct {
+	name string
+	by   func(a, b compute.Lease) int
+}{
+	{"last use", func(a, b compute.Lease) int { return b.Used.Compare(a.Used) }},
+	{"longest unused", func(a, b compute.Lease) int { return a.Used.Compare(b.Used) }},
+	{"age", func(a, b compute.Lease) int { return a.Given.Compare(b.Given) }},
+	{"owner", func(a, b compute.Lease) int { return cmp.Compare(a.Owner, b.Owner) }},
+	{"source", func(a, b compute.Lease) int { return cmp.Compare(a.Source, b.Source) }},
+}
+
+const topHelp = "q quit   space pause   s sort leases   / filter   esc no filter   h help"
+
+// filtered leaves what has the filter's words somewhere.
+func filtered[T any](all []T, filter string, text func(T) string) []T {
+	words := strings.Fields(strings.ToLower(filter))
+	if len(words) == 0 {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(v T) bool {
+		t := strings.ToLower(text(v))
+		return slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(t, w) })
+	})
+}
+
+// topBlock is a table, or lines, under a title.
+type topBlock struct {
+	title  string
+	header []string
+	rows   [][]string
+	share  int // of the height, in hundredths
+}
+
+// picture draws a view in so many lines of so many columns; 0: as many as it takes.
+func (v *topView) picture(w topWish, height, width int) []string {
+	lines := []string{v.headline(w)}
+	blocks := v.blocks(w)
+	room := 0
+	if height > 0 {
+		room = max(height-2, 0) // without the first line and the last
+	}
+	for i, n := range shares(blocks, room) {
+		lines = append(lines, blocks[i].draw(n)...)
+	}
+	if height > 0 {
+		lines = lines[:min(len(lines), max(height-1, 0))]
+		for len(lines) < height-1 {
+			lines = append(lines, "")
+		}
+		lines = append(lines, v.footer(w))
+	}
+	for i, l := range lines {
+		lines[i] = cut(strings.TrimRight(l, " "), width)
+	}
+	return lines
+}
+
+// cut shortens a line to so many characters.
+func cut(s string, width int) string {
+	if width <= 0 || utf8.RuneCountInString(s) <= width {
+		return s
+	}
+	return string([]rune(s)[:width])
+}
+
+func (v *topView) headline(w topWish) string {
+	var used, cached, waiting, broken int
+	for _, s := range v.sources {
+		used += s.Counts.InUse()
+		cached += s.Counts.Cached()
+		waiting += s.Waiting
+		if s.Broken != nil {
+			broken++
+		}
+	}
+	line := fmt.Sprintf("hostler  %s  %s  %d in use, %d cached, %d waiting  last minute: %d given, %d back", v.at.Local().Format(time.TimeOnly), printable(v.where), used, cached, waiting, v.given, v.ended)
+	if v.failed > 0 {
+		line += fmt.Sprintf(", %d failed", v.failed)
+	}
+	if broken > 0 {
+		line += fmt.Sprintf("  %d broken", broken)
+	}
+	if w.paused {
+		line += "  PAUSED"
+	}
+	return line
+}
+
+func (v *topView) footer(w topWish) string {
+	switch {
+	case w.typing:
+		return "filter: " + printable(w.filter) + "_"
+	case v.err != nil:
+		return "as of " + v.at.Local().Format(time.TimeOnly) + ": " + printable(plain(v.err))
+	case w.help:
+		return topHelp
+	}
+	line := "leases by " + topSorts[w.sort].name
+	if w.filter != "" {
+		line += "   filter: " + printable(w.filter)
+	}
+	return line + "   h help"
+}
+
+// blocks are what stands below the first line.
+func (v *topView) blocks(w topWish) []topBlock {
+	sources := topBlock{header: []string{"source", "cached", "in-use", "max", "wanted", "waiting", "note"}, share: 35}
+	for _, s := range filtered(v.sources, w.filter, func(s compute.SourceStatus) string { return s.Name + " " + s.Type }) {
+		most := ""
+		if s.Maximum > 0 {
+			most = strconv.Itoa(s.Maximum)
+		}
+		sources.rows = append(sources.rows, []string{s.Name, strconv.Itoa(s.Counts.Cached()), strconv.Itoa(s.Counts.InUse()), most, strconv.Itoa(s.Wanted), strconv.Itoa(s.Waiting), note(s, v.at)})
+	}
+	moving := topBlock{title: "in motion", header: []string{"instance", "state", "for", "note"}, share: 15}
+	for _, i := range filtered(v.moving, w.filter, func(i compute.Instance) string { return string(i.ID) + " " + i.Source + " " + string(i.State) }) {
+		moving.rows = append(moving.rows, []string{string(i.ID), string(i.State), short(v.at.Sub(i.Since)), printable(i.Reason)})
+	}
+	leases := topBlock{title: "leases", header: []string{"instance", "owner", "used", "held", "ends", "purpose"}, share: 30}
+	all := filtered(v.leases, w.filter, func(l compute.Lease) string {
+		return string(l.Instance) + " " + l.Source + " " + l.Owner + " " + l.Name + " " + l.Purpose + " " + l.Project
+	})
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b compute.Lease) int {
+		return cmp.Or(topSorts[w.sort].by(a, b), cmp.Compare(a.Instance, b.Instance))
+	})
+	for _, l := range all {
+		ends := ""
+		if d := l.Deadline(); !d.IsZero() {
+			ends = "in " + short(d.Sub(v.at))
+		}
+		leases.rows = append(leases.rows, []string{string(l.Instance), printable(l.Owner), short(v.at.Sub(l.Used)) + " ago", short(v.at.Sub(l.Given)), ends, printable(cmp.Or(l.Name, l.Purpose))})
+	}
+	if v.more {
+		leases.title += " (of more)"
+	}
+	events := topBlock{title: "events", share: 20}
+	for _, e := range slices.Backward(filtered(v.events, w.filter, func(e compute.Event) string {
+		return e.Kind + " " + string(e.Instance) + " " + e.Source + " " + e.Owner + " " + e.Text
+	})) {
+		about := cmp.Or(string(e.Instance), e.Source)
+		events.rows = append(events.rows, []string{e.Time.Local().Format(time.TimeOnly) + "  " + strings.TrimSpace(e.Kind+"  "+about+"  "+printable(e.Owner)+"  "+printable(e.Text))})
+	}
+	return []topBlock{sources, moving, leases, events}
+}
+
+// lines is how many it takes to draw it whole; none where there is nothing to show.
+func (b *topBlock) lines() int {
+	switch {
+	case len(b.rows) == 0:
+		return 0
+	case b.header == nil:
+		return len(b.rows) + 2
+	case b.title == "":
+		return len(b.rows) + 2
+	}
+	return len(b.rows) + 3
+}
+
+// shares says how many lines each block gets of a height; 0: as many as it takes. What one does not need is for the next that do.
+func shares(blocks []topBlock, height int) []int {
+	out := make([]int, len(blocks))
+	left := 0
+	for i := range blocks {
+		out[i] = blocks[i].lines()
+		if height > 0 {
+			out[i] = min(out[i], height*blocks[i].share/100)
+			left += out[i]
+		}
+	}
+	if height == 0 {
+		return out
+	}
+	left = height - left
+	for i := range blocks {
+		more := min(left, blocks[i].lines()-out[i])
+		out[i] += more
+		left -= more
+	}
+	return out
+}
+
+// draw draws a block in so many lines: as many rows as there is room for, and how many there are more.
+func (b *topBlock) draw(n int) []string {
+	if n < 3 || len(b.rows) == 0 {
+		return nil
+	}
+	lines := []string{""}
+	head := 1
+	if b.title != "" && b.header != nil {
+		head = 2
+	}
+	fit := min(len(b.rows), n-1-head)
+	if b.title != "" {
+		title := b.title
+		if rest := len(b.rows) - fit; rest > 0 {
+			title += fmt.Sprintf("  (%d more)", rest)
+		}
+		lines = append(lines, title)
+	}
+	if fit < 0 {
+		return lines
+	}
+	widths := make([]int, 16)
+	rows := b.rows[:fit]
+	if b.header != nil {
+		rows = append([][]string{b.header}, rows...)
+	}
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			line.WriteString(cell)
+			if i < len(row)-1 {
+				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+			}
+		}
+		lines = append(lines, line.String())
+	}
+	return lines
+}
