@@ -28,6 +28,7 @@ func (t *tx) Answer(owner, key string) (*compute.Answer, error) {
 			}
 			return rows.Err()
 		}})
+	t.told = t.told || found
 	if err == nil && !found {
 		err = errNoRow
 	}

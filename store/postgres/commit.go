@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/hostler-project/hostler/compute"
@@ -51,7 +52,7 @@ func (s *Store) settle(ops []*op) error {
 				apart = true
 				continue
 			case errors.Is(err, errMoved):
-				s.rival = true
+				s.rival = rivalry
 				continue
 			case !errors.Is(err, errLost):
 				return err
@@ -80,13 +81,13 @@ func (s *Store) transaction(ops []*op, apart bool) (err error) {
 	if s.memory.full() {
 		s.memory.valid = false
 	}
-	t := &tx{s: s.write, m: s.memory, together: s.rival, class: s.class, worker: s.Worker()}
+	t := &tx{s: s.write, m: s.memory, together: s.rival > 0, crowd: len(ops), class: s.class, worker: s.Worker()}
 	defer func() {
 		if err != nil {
 			s.memory.valid = false // it has what was taken back
 		}
 	}()
-	if s.rival || apart {
+	if s.rival > 0 || apart {
 		if err := t.open(); err != nil {
 			return s.back(t, err)
 		}
@@ -125,11 +126,16 @@ func (s *Store) transaction(ops []*op, apart bool) (err error) {
 		case o.err == nil, t.writes == 0 && t.err == nil && !apart:
 		case apart:
 			last := s.memory.last // numbers are not given twice
-			if err := t.s.run(query{text: "ROLLBACK TO one"}, query{text: "RELEASE one"}); err != nil {
+			// One after the other: in a transaction that has failed nothing else can be prepared.
+			err := t.s.run(query{text: "ROLLBACK TO one"})
+			if err == nil {
+				err = t.s.run(query{text: "RELEASE one"})
+			}
+			if err != nil {
 				return s.back(t, err)
 			}
 			s.memory.forget(s.memory.version, last)
-			t = &tx{s: s.write, m: s.memory, began: true, moved: t.moved, class: s.class, worker: t.worker}
+			t = &tx{s: s.write, m: s.memory, began: true, moved: t.moved, together: t.together, touched: t.touched, class: s.class, worker: t.worker}
 			continue
 		case len(ops) == 1:
 			return s.refuse(t)
@@ -190,23 +196,32 @@ func (s *Store) finish(t *tx, many bool) error {
  done = done || jsonb_build_object($6::bigint, version + 1)`,
 		args: []any{m.version, m.last.instance, m.last.lease, m.last.waiter, m.last.event, s.Worker()}}}
 	qs = append(qs, t.flush()...)
+	if t.together {
+		qs = append(qs, t.tellChanges(m.version+1)...)
+	}
 	if s.urgent(m) {
 		qs = append(qs, s.notice("wait"))
 	}
+	committed := false
 	if t.began { // else what is sent together is a transaction by itself
-		qs = append(qs, query{text: "COMMIT"})
+		qs = append(qs, query{text: "COMMIT", rows: func(rows pgx.Rows) error { committed = true; return drain(rows) }})
+	}
+	if t.began && t.together {
+		qs = append(qs, t.s.flushed())
 	}
 	err := t.s.run(qs...)
 	switch {
 	case err == nil:
-		if t.began {
-			s.rival = t.moved
+		if t.moved {
+			s.rival = rivalry
+		} else if t.began {
+			s.rival = max(0, s.rival-1)
 		}
 		m.version++
 		s.proven = true
 		s.wrote.Add(1)
 		return nil
-	case errors.Is(err, errLost):
+	case errors.Is(err, errLost), committed: // it may be there, and may be there and not durable
 		return s.outcome(err, m.version+1)
 	}
 	if moved(err) {
@@ -234,6 +249,10 @@ func (s *Store) outcome(lost error, version int64) error {
 			err = s.write.run(query{"SELECT coalesce((done ->> $1::text)::bigint, -1) FROM turn FOR UPDATE", []any{fmt.Sprint(number)}, one(&last)})
 			switch {
 			case err == nil && last >= version:
+				if err = s.write.run(s.write.flushed()); err != nil {
+					s.lose(err)
+					break
+				}
 				s.memory.valid = false
 				s.wrote.Add(1)
 				return nil
@@ -364,8 +383,17 @@ func (s *Store) view(ctx context.Context, fn func(compute.Tx) error) error {
 		keep = true
 		return err
 	}
-	if e := r.rollback(); e != nil {
-		if err == nil && errors.Is(e, errLost) {
+	late := false
+	end := []query{{text: "ROLLBACK"}}
+	if t.told {
+		end = []query{behind(&late), {text: "ROLLBACK"}}
+	}
+	e := r.run(end...)
+	if e == nil && late {
+		e = r.run(r.flushed())
+	}
+	if e != nil {
+		if err == nil && !t.told && errors.Is(e, errLost) {
 			return nil // what was read is read
 		}
 		return errors.Join(err, e)

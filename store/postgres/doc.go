@@ -14,6 +14,13 @@
 // happened, memory is dropped, and the functions run again, this time with the turn taken first. What a function refuses is told only when it was
 // refused by a state that is still the newest. Who changes the tables by hand must raise turn.version too.
 //
+// Where several write in turns, each takes the turn first, and hears with it which instances the others have changed since, so that it forgets these alone.
+// It gives the turn away before the disk has what it wrote, by a commit that is not waited for, and then waits, in the same round trip, for a transaction
+// behind it that is durable: what is behind in the server's log is on the disk when that is. So nothing is acknowledged that could be lost, though others may
+// have seen it before; what is told of that, events and what was answered to requests, is told when it is on the disk too.
+//
+// One handle of all has the lead, for what one of several controllers is to do; see Lead. Listen hears what others write.
+//
 // A handle's worker number is an advisory lock, held by the session that writes. So it is the connection that decides: as
 // long as it stands, the number is held and transactions commit; when it is cut, the server takes back what was not committed and lets the number
 // go, so nothing is ever written under a number that others may think dead. The handle looks after its connection once a second and with each use.

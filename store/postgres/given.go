@@ -27,6 +27,7 @@ func (t *tx) Given(mark string) (leases []*compute.Lease, giver int64, err error
 			}
 			return rows.Err()
 		}})
+	t.told = t.told || len(leases) > 0
 	return leases, giver, err
 }
 

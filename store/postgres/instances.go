@@ -224,6 +224,7 @@ func (t *tx) SaveInstance(i *compute.Instance) error {
 	now.Instance, now.detail = *i, text
 	now.ID, now.Source, now.SourceKey, now.Child, now.Created = born.ID, born.Source, born.SourceKey, born.Child, born.Created
 	now.Facts = maps.Clone(i.Facts)
+	t.touch(now.ID)
 	t.count(now, was, now.State)
 	if t.mark(now) {
 		t.changed = append(t.changed, now)
@@ -243,6 +244,7 @@ func (t *tx) insert(i *compute.Instance, text string) error {
 	n := &instance{Instance: *i, detail: text}
 	n.Facts = maps.Clone(i.Facts)
 	t.m.know(n)
+	t.touch(n.ID)
 	t.mark(n)
 	t.made = append(t.made, n)
 	t.count(n, "", n.State)
@@ -259,6 +261,7 @@ func (t *tx) DropInstance(i *compute.Instance) error {
 		return err
 	}
 	t.count(now, now.State, "")
+	t.touch(now.ID)
 	t.m.lose(now)
 	isNow := func(o *instance) bool { return o == now }
 	if n := slices.IndexFunc(t.made, isNow); n >= 0 {

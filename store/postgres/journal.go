@@ -62,6 +62,7 @@ func (t *tx) Events(q compute.EventQuery) ([]*compute.Event, error) {
 	}
 	var out []*compute.Event
 	err := t.ask(collect(&out, scanEvent, text+" ORDER BY id"+limit(q.Limit), w.args...))
+	t.told = t.told || len(out) > 0
 	return out, err
 }
 

@@ -175,6 +175,7 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 	n.Lease = *n.own()
 	t.stamp(n)
 	t.m.lend(n)
+	t.touch(n.Instance)
 	t.mark(n)
 	t.lent = append(t.lent, n)
 	return nil
@@ -198,6 +199,7 @@ func (t *tx) SaveLease(l *compute.Lease) error {
 	now.Row = born.Row
 	now.Name, now.Owner, now.Generation, now.Given, now.For.PID, now.Project, now.Share = born.Name, born.Owner, born.Generation, born.Given, born.For.PID, born.Project, born.Share
 	t.m.lend(now)
+	t.touch(now.Instance)
 	if t.mark(now) {
 		t.kept = append(t.kept, now)
 	}

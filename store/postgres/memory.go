@@ -26,6 +26,7 @@ type memory struct {
 	ready     map[int64]*window     // by source
 	drawn     []int64               // sources that were drawn from lately, a few
 	glance    int                   // how many ready ones are read at once
+	parts     bool                  // leases have parts of instances
 }
 
 // numbers are the last that were given, of each kind.
@@ -73,9 +74,25 @@ func (m *memory) lose(i *instance) {
 	m.leave(i)
 }
 
+// drop forgets what is known of an instance and its leases.
+func (m *memory) drop(id compute.ID) {
+	if i := m.instances[id]; i != nil {
+		delete(m.rows, i.Row)
+	}
+	delete(m.instances, id)
+	if l := m.leases[id]; l != nil {
+		delete(m.lives, l.ID)
+	}
+	delete(m.leases, id)
+	if m.parts {
+		maps.DeleteFunc(m.lives, func(_ string, l *lease) bool { return l.Instance == id })
+	}
+}
+
 // lend notes a lease as it stands.
 func (m *memory) lend(l *lease) {
 	whole := l.Share == nil
+	m.parts = m.parts || !whole
 	if l.Ended.IsZero() {
 		m.lives[l.ID] = l
 		if whole {

@@ -16,6 +16,7 @@ type session struct {
 	conn     *pgx.Conn
 	busy     time.Duration
 	password string
+	level    string       // of synchronous_commit: what was committed by it is durable
 	watched  bool         // somebody else ends what takes too long: a timer for each call would cost a tenth of it
 	since    atomic.Int64 // when it was asked what it has not answered yet, in nanoseconds since 1970; 0: nothing
 }
@@ -87,8 +88,8 @@ func (n *session) prepare(ctx context.Context) error {
 		return errStandby
 	}
 	// What was committed survives a crash, whatever the database's own default; more than that, such as waiting for a standby, stays.
-	_, err = n.conn.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
-	return err
+	return n.conn.QueryRow(ctx, `SELECT CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false)
+ ELSE current_setting('synchronous_commit') END`).Scan(&n.level)
 }
 
 // run sends queries together and reads their answers. An error leaves out those behind it. It does not take its caller's context: what ends a query

@@ -2,10 +2,14 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/store/postgres"
@@ -106,4 +110,62 @@ func TestListen(t *testing.T) {
 	before = heard[b].Load()
 	mustWrite(t, a, "after")
 	eventually(t, "after a cut", func() bool { return heard[b].Load() > before })
+}
+
+// TestGiven: what was given to a request is not given to it again by another handle, and that takes nothing of what others do in the same transaction.
+func TestGiven(t *testing.T) {
+	dsn := place(t)
+	a, b := mustOpen(t, dsn, postgres.Options{}), mustOpen(t, dsn, postgres.Options{})
+	warm(t, a, 10)
+	give := func(st *postgres.Store, n int, key string) error {
+		return st.Update(context.Background(), func(tx compute.Tx) error {
+			id := compute.ID(fmt.Sprint("web-", n))
+			return tx.InsertLease(&compute.Lease{ID: uuid.NewString(), Instance: id, Source: "web", Owner: "ann", Labels: map[string]string{compute.RequestLabel: key + " digest"}})
+		})
+	}
+	if err := give(a, 0, "k"); err != nil {
+		t.Fatal(err)
+	}
+	if err := give(b, 1, "k"); !errors.Is(err, compute.ErrGiven) || !errors.Is(err, compute.ErrConflict) {
+		t.Errorf("alone: %v", err)
+	}
+	for round := range 3 {
+		begun, goOn := make(chan struct{}), make(chan struct{})
+		var all sync.WaitGroup
+		all.Go(func() {
+			err := b.Update(context.Background(), func(compute.Tx) error {
+				select {
+				case <-begun:
+				default:
+					close(begun)
+				}
+				<-goOn
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		<-begun
+		errs := make([]error, 3)
+		for n, key := range []string{"k", fmt.Sprint("other", round), "k"} {
+			all.Go(func() { errs[n] = give(b, 1+round*3+n%3, key) })
+		}
+		time.Sleep(20 * time.Millisecond) // so that they meet
+		close(goOn)
+		all.Wait()
+		if !errors.Is(errs[0], compute.ErrGiven) || errs[1] != nil || !errors.Is(errs[2], compute.ErrGiven) {
+			t.Fatalf("together: %v", errs)
+		}
+	}
+	err := b.View(t.Context(), func(tx compute.Tx) error {
+		ls, giver, err := tx.(compute.GivenTx).Given("k")
+		if err == nil && (len(ls) != 1 || ls[0].Instance != "web-0" || giver != a.Worker()) {
+			t.Errorf("%v by %d", ls, giver)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

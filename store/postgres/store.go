@@ -17,7 +17,7 @@ import (
 )
 
 // schema is the newest migration; a database with a higher number was written by a newer hostler.
-const schema = 6
+const schema = 7
 
 // Options change what the zero value does.
 type Options struct {
@@ -49,7 +49,7 @@ type Store struct {
 	write  *session   // nil: not connected
 	memory *memory
 	crowd  int       // so many callers there were at the end of the last batch
-	rival  bool      // another controller wrote between our last transactions
+	rival  int       // above 0: another controller wrote between our last transactions, see rivalry
 	down   time.Time // when the server was last found not to be there; zero: it was
 
 	writing atomic.Pointer[session] // the same as write, for watch

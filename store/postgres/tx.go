@@ -28,7 +28,9 @@ type tx struct {
 	writes   int
 	err      error // of its use: what its functions did is taken back
 	fate     error // of the connection, or errMoved: its functions have to run again
-	together bool  // readers that are asked for now come along with the turn
+	together bool  // others write too: what is asked for nearly always comes along with the turn, and that is given away before the disk has it
+	crowd    int   // functions that it runs
+	told     bool  // something durable was read, and is told
 
 	// What is not on the server yet.
 	made    []*instance
@@ -41,6 +43,7 @@ type tx struct {
 	waits   []*compute.Waiter // changed
 	events  []compute.Event
 	answers []compute.Answer
+	touched map[compute.ID]bool
 	nth     map[string]int64 // so many leases were given to the request of a mark
 	rooms   []room
 	counts  map[int64]*compute.Counts
@@ -79,13 +82,20 @@ func (t *tx) opening() []query {
 	if t.readOnly {
 		return []query{{text: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}}
 	}
-	qs := []query{{text: "BEGIN"}, {text: "SELECT version, instance, lease, waiter, event FROM turn FOR UPDATE", rows: t.turn}}
+	take := query{text: "SELECT version, instance, lease, waiter, event FROM turn FOR UPDATE", rows: t.turn}
+	if t.together {
+		take.text = "SELECT version, instance, lease, waiter, event, set_config('synchronous_commit', 'off', true) FROM turn FOR UPDATE"
+	}
+	qs := []query{{text: "BEGIN"}, take}
+	if t.m.valid && t.together {
+		qs = append(qs, t.readChanges())
+	}
 	if !t.m.valid || t.together {
 		// Nearly all that follows asks for these.
 		qs = append(qs, t.readSources(), t.readQueue())
 		if t.together {
 			for _, key := range t.m.drawn {
-				qs = append(qs, t.readReady(key, rivals))
+				qs = append(qs, t.readReady(key, max(rivals, 2*t.crowd)))
 			}
 			t.m.drawn = nil
 		}
@@ -100,7 +110,11 @@ const rivals = 8
 func (t *tx) turn(rows pgx.Rows) error {
 	var version int64
 	var last numbers
-	if err := one(&version, &last.instance, &last.lease, &last.waiter, &last.event)(rows); err != nil {
+	to := []any{&version, &last.instance, &last.lease, &last.waiter, &last.event}
+	if t.together {
+		to = append(to, new(string))
+	}
+	if err := one(to...)(rows); err != nil {
 		return err
 	}
 	t.moved = t.m.version != version
@@ -109,6 +123,12 @@ func (t *tx) turn(rows pgx.Rows) error {
 	}
 	if t.served {
 		return errMoved
+	}
+	if t.m.valid && t.together { // what the others have changed comes next
+		t.m.version, t.m.last = version, last
+		t.m.queued, t.m.listed = false, false
+		clear(t.m.ready)
+		return nil
 	}
 	t.m.forget(version, last)
 	return nil
