@@ -51,6 +51,7 @@ type Capacity struct {
 type Process struct {
 	PID   int
 	Start uint64 // when it started, in the kernel's ticks since boot
+	Host  string // where it is, where that may be elsewhere: only there it can be seen; "": here
 }
 
 // Progress says how far a request has come.

@@ -242,6 +242,9 @@ func tell(tx compute.Tx, units []*unit) error {
 func (p *Pool) newLease(req compute.Request, i *compute.Instance, now time.Time) *compute.Lease {
 	l := &compute.Lease{ID: p.opt.NewID(), Name: req.Name, Instance: i.ID, Source: i.Source, Owner: req.Owner, Project: req.Project, Purpose: req.Purpose, Labels: req.Labels,
 		Given: now, Used: now, TTL: req.TTL, Idle: req.Idle, For: req.For}
+	if l.For.PID > 0 {
+		l.For.Host = p.opt.Host
+	}
 	if l.TTL > 0 {
 		l.Expires = now.Add(l.TTL)
 	}

@@ -93,7 +93,7 @@ func (p *Pool) over(l *compute.Lease, now time.Time) string {
 		return fmt.Sprintf("its ttl of %v is over", l.TTL)
 	case l.Idle > 0 && !now.Before(l.Used.Add(l.Idle)):
 		return fmt.Sprintf("unused for %v", l.Idle)
-	case l.For.PID > 0 && !alive(l.For):
+	case l.For.PID > 0 && (l.For.Host == "" || l.For.Host == p.opt.Host) && !alive(l.For):
 		return fmt.Sprintf("its process %d ended", l.For.PID)
 	case l.Worker != 0 && !p.atWork(l.Worker, l.ID):
 		return "it was never told to its user: the process that took it died"

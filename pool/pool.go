@@ -92,6 +92,8 @@ type Options struct {
 	Step func(name string)
 	// Observe hears what the engine has done, for who measures it; nil: nobody. It must not block.
 	Observe func(Sight)
+	// Host names the place whose processes this one sees, where the store is shared with others; "": all who use the store see the same.
+	Host string
 	// NewID makes random ids for leases.
 	NewID func() string
 	Log   *slog.Logger

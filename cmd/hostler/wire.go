@@ -51,6 +51,9 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 		Store: a.meters.store(a.store), Observe: a.meters.sight(), Open: a.opener(cfg, state, ends), Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle, Step: failpoint,
 		Kept: kept, Inventory: a.keeping, Desk: a.desk,
 	}
+	if _, ok := a.store.(common); ok {
+		opt.Host = whereabouts()
+	}
 	if a.compat {
 		opt.LeaseIdle = 0
 	}

@@ -57,6 +57,7 @@ type terms struct {
 	TTL     time.Duration `json:"ttl,omitempty"`
 	Idle    time.Duration `json:"idle,omitempty"`
 	Start   uint64        `json:"start,omitempty"` // of the process that it ends with
+	Host    string        `json:"host,omitempty"`  // and where that is
 	Pool    compute.ID    `json:"pool,omitempty"`
 	Part    bool          `json:"part,omitempty"` // it has a part of the instance: Share
 
@@ -65,7 +66,7 @@ type terms struct {
 }
 
 func packTerms(l *compute.Lease) (string, error) {
-	t := terms{Source: l.Source, Purpose: l.Purpose, Labels: pack(l.Labels), TTL: l.TTL, Idle: l.Idle, Start: l.For.Start, Pool: l.Pool, Holds: l.Holds}
+	t := terms{Source: l.Source, Purpose: l.Purpose, Labels: pack(l.Labels), TTL: l.TTL, Idle: l.Idle, Start: l.For.Start, Host: l.For.Host, Pool: l.Pool, Holds: l.Holds}
 	if l.Share != nil {
 		t.Part, t.Share = true, *l.Share
 	}
@@ -78,7 +79,7 @@ func unpackTerms(text string, l *compute.Lease) error {
 	if err := json.Unmarshal([]byte(text), &t); err != nil {
 		return err
 	}
-	l.Source, l.Purpose, l.TTL, l.Idle, l.For.Start, l.Pool, l.Holds = t.Source, t.Purpose, t.TTL, t.Idle, t.Start, t.Pool, t.Holds
+	l.Source, l.Purpose, l.TTL, l.Idle, l.For.Start, l.For.Host, l.Pool, l.Holds = t.Source, t.Purpose, t.TTL, t.Idle, t.Start, t.Host, t.Pool, t.Holds
 	if t.Part {
 		l.Share = &t.Share
 	}

@@ -15,6 +15,7 @@ type terms struct {
 	TTL     time.Duration `json:"ttl,omitempty"`
 	Idle    time.Duration `json:"idle,omitempty"`
 	Start   uint64        `json:"start,omitempty"` // of the process that it ends with
+	Host    string        `json:"host,omitempty"`  // and where that is
 	Pool    compute.ID    `json:"pool,omitempty"`
 	Part    bool          `json:"part,omitempty"` // it has a part of the instance: Share
 
@@ -30,7 +31,7 @@ type termsMemory struct {
 
 // text writes a lease's terms.
 func (m *termsMemory) text(l *compute.Lease) (string, error) {
-	t := terms{Source: l.Source, Purpose: l.Purpose, Labels: pack(l.Labels), TTL: l.TTL, Idle: l.Idle, Start: l.For.Start, Pool: l.Pool, Holds: l.Holds}
+	t := terms{Source: l.Source, Purpose: l.Purpose, Labels: pack(l.Labels), TTL: l.TTL, Idle: l.Idle, Start: l.For.Start, Host: l.For.Host, Pool: l.Pool, Holds: l.Holds}
 	if l.Share != nil {
 		t.Part, t.Share = true, *l.Share
 	}
@@ -54,7 +55,7 @@ func (m *termsMemory) give(text string, l *compute.Lease) error {
 		}
 		m.remember(t, text)
 	}
-	l.Source, l.Purpose, l.TTL, l.Idle, l.For.Start, l.Pool, l.Holds = t.Source, t.Purpose, t.TTL, t.Idle, t.Start, t.Pool, t.Holds
+	l.Source, l.Purpose, l.TTL, l.Idle, l.For.Start, l.For.Host, l.Pool, l.Holds = t.Source, t.Purpose, t.TTL, t.Idle, t.Start, t.Host, t.Pool, t.Holds
 	if t.Part {
 		l.Share = &t.Share
 	}

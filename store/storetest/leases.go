@@ -12,7 +12,7 @@ import (
 
 func fullLease(id string, of compute.ID) *compute.Lease {
 	return &compute.Lease{ID: id, Name: "n-" + id, Instance: of, Source: "s", Owner: "ann", Purpose: "p", Labels: map[string]string{"k": "v"}, Generation: 1 << 40,
-		Given: at(1), Used: at(2), TTL: time.Hour + 1, Idle: time.Minute + 1, Expires: at(3), For: compute.Process{PID: 1 << 22, Start: 1<<64 - 2},
+		Given: at(1), Used: at(2), TTL: time.Hour + 1, Idle: time.Minute + 1, Expires: at(3), For: compute.Process{PID: 1 << 22, Start: 1<<64 - 2, Host: "elsewhere"},
 		Worker: 1<<52 - 1, Pool: "pool-1", Project: "p-1", Holds: compute.Capacity{Count: 1, Cores: 2.5, Memory: 1 << 40, Cost: 0.125}}
 }
 
