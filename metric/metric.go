@@ -75,6 +75,17 @@ func (r *Registry) Before(f func()) {
 	r.before = append(r.before, f)
 }
 
+// Names returns the names of all families, sorted.
+func (r *Registry) Names() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]string, len(r.families))
+	for i, f := range r.families {
+		out[i] = f.name
+	}
+	return out
+}
+
 func (r *Registry) add(f *family) *family {
 	f.series = map[string]*series{}
 	if len(f.labels) == 0 && f.kind != "gauge" { // what was never counted is 0; a gauge that was never set is not known

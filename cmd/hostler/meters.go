@@ -119,6 +119,10 @@ func (m *meters) stand(s compute.SourceStatus, price float64) {
 	if s.Orphaned {
 		return
 	}
+	for _, result := range []string{"hit", "miss"} { // a share of what is not there is nothing, and not 0
+		m.acquires.Add(0, s.Name, result)
+	}
+	m.creations.Add(0, s.Name, "ok")
 	m.wanted.Set(float64(s.Wanted), s.Name)
 	if s.Maximum > 0 {
 		m.most.Set(float64(s.Maximum), s.Name)
