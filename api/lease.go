@@ -86,6 +86,7 @@ type AcquireRequest struct {
 	Memory   int64             `json:"memory,omitempty" minimum:"0" doc:"bytes, at least"`
 	Disk     int64             `json:"disk,omitempty" minimum:"0" doc:"bytes, at least"`
 	Labels   map[string]string `json:"labels,omitempty" doc:"kept with the lease"`
+	Token    bool              `json:"token,omitempty" doc:"the answer has a token for each lease, which is for that lease alone"`
 	For      *Process          `json:"for,omitempty" doc:"the leases end with this process; for callers on the controller's machine, by its socket"`
 	New      bool              `json:"new,omitempty" doc:"take nothing that stands ready: make all of them"`
 	Cached   bool              `json:"cached_only,omitempty" doc:"take what stands ready and make nothing; fewer are no error"`
@@ -135,6 +136,9 @@ func (r AcquireRequest) Compute() compute.Request {
 type Acquired struct {
 	Lease
 	Leases []Lease `json:"leases,omitempty" doc:"all of them, sorted by instance, where a count was given"`
+	// Token and Tokens are secrets, told this once.
+	Token  string            `json:"token,omitempty" doc:"the lease's own token, if one was asked for: for that lease alone. The same request again is answered without; POST /v1/leases/{lease}/token makes another"`
+	Tokens map[string]string `json:"tokens,omitempty" doc:"those of all leases, by their ids, where a count was given"`
 }
 
 // ExtendRequest asks for a longer lease.

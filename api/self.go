@@ -6,11 +6,17 @@ const ProjectHeader = "Hostler-Project"
 
 // Self is who asks, and whom he asks.
 type Self struct {
-	Name    string `json:"name" doc:"whose the leases are that the caller takes"`
-	Admin   bool   `json:"admin" doc:"he may act on anybody's"`
-	Here    bool   `json:"here" doc:"he is on the controller's own machine, by its socket"`
-	Own     bool   `json:"own" doc:"he is the user that the controller runs as"`
-	Version string `json:"version" doc:"of the controller"`
+	Name        string            `json:"name" doc:"whose the leases are that the caller takes"`
+	Admin       bool              `json:"admin" doc:"he may act on anybody's"`
+	Here        bool              `json:"here" doc:"he is on the controller's own machine, by its socket"`
+	Own         bool              `json:"own" doc:"he is the user that the controller runs as"`
+	Role        string            `json:"role,omitempty" doc:"what he is in all projects; left out: nothing"`
+	Roles       map[string]string `json:"roles" doc:"what he is in each of his projects; the default one has no name"`
+	Permissions []string          `json:"permissions" doc:"what he may somewhere, as far as his token goes"`
+	Source      string            `json:"source,omitempty" doc:"his token is for this source alone"`
+	Lease       string            `json:"lease,omitempty" doc:"his token is for this lease alone"`
+	Via         string            `json:"via" doc:"how he is known"`
+	Version     string            `json:"version" doc:"of the controller"`
 	Identity
 }
 

@@ -44,6 +44,9 @@ func (p Permission) String() string {
 	return strings.Join(out, ",")
 }
 
+// AllPermissions are those that a token may be limited to.
+func AllPermissions() Permissions { return all &^ (Anyone | Known) }
+
 // Single reports whether p is one permission that there is.
 func (p Permission) Single() bool { return bits.OnesCount32(uint32(p)) == 1 && p&all == p }
 

@@ -7,12 +7,13 @@ import (
 
 // Principal is somebody whom a controller knows, and what he may do. The zero Principal may do nothing.
 type Principal struct {
-	Name  string // whose the leases are that he takes
-	Here  bool   // is a process of the controller's own machine, seen by its socket
-	Own   bool   // is the user that the controller runs as
-	Via   string // how he is known: "socket", "token ID", "certificate SERIAL", "session ID"
-	From  string // the address that he comes from; "": this machine's socket
-	Token string // the ID of the token that he came with, or of that which opened his session; "": none
+	Name   string   // whose the leases are that he takes
+	Here   bool     // is a process of the controller's own machine, seen by its socket
+	Own    bool     // is the user that the controller runs as
+	Via    string   // how he is known: "socket", "token ID", "certificate SERIAL", "session ID"
+	From   string   // the address that he comes from; "": this machine's socket
+	Groups []string // in which he is by his identity provider
+	Token  string   // the ID of the token that he came with, or of that which opened his session; "": none
 
 	Project string // that he has chosen, see Choose
 	Chosen  bool
@@ -27,6 +28,11 @@ type Principal struct {
 // Admin reports whether he may do anything, with anybody's.
 func (p Principal) Admin() bool {
 	return p.Everywhere == Administrator && p.Only == 0 && p.Source == "" && p.Lease == ""
+}
+
+// Same reports whether two may do the same.
+func (p Principal) Same(q Principal) bool {
+	return p.Name == q.Name && p.Everywhere == q.Everywhere && p.Only == q.Only && p.Source == q.Source && p.Lease == q.Lease && maps.Equal(p.Roles, q.Roles)
 }
 
 // Choose is the same principal where he has named a project: he sees and does what is of that project, and of others nothing. ok: he is somebody there.

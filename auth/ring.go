@@ -89,7 +89,7 @@ func (k *Ring) update(ctx context.Context, fn func(TokenTx) error) error {
 }
 
 // Make keeps a token as it is described, and returns it: the only time that it can be seen. Whoever calls has checked that its maker may have it made (see
-// Token.Check). Its ID, its hash and its times are set here.
+// Check). Its ID, its hash and its times are set here.
 func (k *Ring) Make(ctx context.Context, t *Token, life time.Duration) (secret string, err error) {
 	secret = newSecret()
 	now := k.opt.Now()
@@ -108,7 +108,10 @@ func (k *Ring) Make(ctx context.Context, t *Token, life time.Duration) (secret s
 			if err != nil {
 				return err
 			}
-			if parent.Kind == TokenOf && t.Kind == TokenOf && t.Expires.After(parent.Expires) {
+			switch {
+			case parent.Kind == Session: // who signs out goes on to have what he made
+				t.Parent = ""
+			case t.Kind == TokenOf && t.Expires.After(parent.Expires):
 				t.Expires = parent.Expires // what was made with a token ends with it
 			}
 		}

@@ -184,6 +184,17 @@ func TestExpiry(t *testing.T) {
 	if _, err := r.Make(t.Context(), &child, 2*time.Hour); err != nil || !child.Expires.Equal(tok.Expires) {
 		t.Errorf("made with one that ends at %v: %v, %v", tok.Expires, child.Expires, err)
 	}
+	session := auth.Token{Owner: "ann", Kind: auth.Session}
+	if _, err := r.Make(t.Context(), &session, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	long := auth.Token{Owner: "ann", Parent: session.ID}
+	if _, err := r.Make(t.Context(), &long, 2*time.Hour); err != nil || long.Parent != "" || !long.Expires.After(tok.Expires) {
+		t.Errorf("made by who has signed in: %+v, %v", long, err)
+	}
+	if _, err := r.Revoke(t.Context(), long.ID, nil); err != nil {
+		t.Fatal(err)
+	}
 	usual := auth.Token{Owner: "ann"}
 	if _, err := r.Make(t.Context(), &usual, 0); err != nil || usual.Expires.Sub(usual.Created) != 90*24*time.Hour {
 		t.Errorf("%v to %v, %v", usual.Created, usual.Expires, err)
@@ -312,7 +323,7 @@ func TestGivesNoMore(t *testing.T) {
 		{"an administrator's weak token for another", half, auth.Token{Owner: "bob"}, compute.ErrDenied},
 		{"an administrator's weak token's same", half, auth.Token{Owner: "root", Role: auth.Operator}, nil},
 	} {
-		if err := test.token.Check(test.maker, r.members); !errors.Is(err, test.want) {
+		if err := r.Check(test.maker, &test.token); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v, not %v", test.name, err, test.want)
 		}
 	}

@@ -51,14 +51,14 @@ type Hash [sha256.Size]byte
 // HashOf hashes a token.
 func HashOf(secret string) Hash { return sha256.Sum256([]byte(secret)) }
 
-// prefix marks our tokens, for those who search files for secrets.
-const prefix = "hst_"
+// Prefix begins our tokens, for those who search files for secrets.
+const Prefix = "hst_"
 
 // newSecret makes a token.
 func newSecret() string {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // it never fails, and ends the program rather than being less than random
-	return prefix + base64.RawURLEncoding.EncodeToString(b[:])
+	return Prefix + base64.RawURLEncoding.EncodeToString(b[:])
 }
 
 // newID makes a name for a token, which tells nothing of it.
@@ -77,7 +77,7 @@ type Members func(name string, groups []string) (everywhere Role, roles map[stri
 
 // principal is who comes with a token: its owner, as far as the token goes.
 func (t *Token) principal(members Members) Principal {
-	p := Principal{Name: t.Owner, Via: t.Kind + " " + t.ID, Token: t.ID, Only: t.Only, Source: t.Source, Lease: t.Lease}
+	p := Principal{Name: t.Owner, Via: t.Kind + " " + t.ID, Token: t.ID, Groups: t.Groups, Only: t.Only, Source: t.Source, Lease: t.Lease}
 	if t.Kind == TokenLease {
 		p.Via = "lease token " + t.ID
 	}
@@ -98,7 +98,8 @@ func (t *Token) principal(members Members) Principal {
 }
 
 // Check says what is wrong with a token that somebody wants to make: nobody gives more than he has.
-func (t *Token) Check(maker Principal, members Members) error {
+func (k *Ring) Check(maker Principal, t *Token) error {
+	members := k.opt.Members
 	wrong := func(text string, args ...any) error {
 		return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf(text, args...), Hint: "GET /v1/self says what you may"}
 	}

@@ -21,17 +21,19 @@ import (
 
 // Options say which controller, and who asks. Either URL or Socket is required.
 type Options struct {
-	URL    string      // https://HOST[:PORT], or http:// on loopback
-	Socket string      // path of a unix socket on this machine; the controller sees by itself who we are
-	Token  string      // presented with each request; "": none
-	TLS    *tls.Config // for URL; nil: the system's
+	URL     string      // https://HOST[:PORT], or http:// on loopback
+	Socket  string      // path of a unix socket on this machine; the controller sees by itself who we are
+	Token   string      // presented with each request; "": none
+	Project *string     // that all requests are about; nil: they do not say
+	TLS     *tls.Config // for URL; nil: the system's
 }
 
 // Client speaks to one controller. It may be used from many goroutines.
 type Client struct {
-	base  *url.URL
-	token string
-	http  *http.Client
+	base    *url.URL
+	token   string
+	project *string
+	http    *http.Client
 }
 
 var _ compute.Leaser = (*Client)(nil)
@@ -42,7 +44,7 @@ const maxAnswer = 256 << 20
 // New makes a client. It connects to nothing yet.
 func New(opt Options) (*Client, error) {
 	t := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, TLSClientConfig: opt.TLS, ForceAttemptHTTP2: opt.Socket == "", Proxy: http.ProxyFromEnvironment}
-	c := &Client{token: opt.Token, http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	c := &Client{token: opt.Token, project: opt.Project, http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	if opt.Socket != "" {
 		t.Proxy = nil
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -109,6 +111,9 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 	}
 	if c.token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	if c.project != nil {
+		r.Header.Set(api.ProjectHeader, *c.project)
 	}
 	return r, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -59,17 +60,22 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 			s.refuse(w, r, err)
 			return
 		}
+		ctx, end := context.WithCancelCause(r.Context())
+		defer end(nil)
+		again := time.AfterFunc(recheck, func() { s.recheck(ctx, r, p, end) })
+		defer again.Stop()
+		asked := p
 		if name := r.Header[api.ProjectHeader]; len(name) > 0 {
 			ok := false
-			if p, ok = p.Choose(name[0]); !ok {
+			if asked, ok = p.Choose(name[0]); !ok {
 				s.refuse(w, r, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("you are not in the project " + name[0]), Hint: "GET /v1/self says in which you are"})
 				return
 			}
 		}
-		r = r.WithContext(context.WithValue(r.Context(), principalKey{}, p))
+		r = r.WithContext(context.WithValue(ctx, principalKey{}, asked))
 		switch {
-		case declared && !p.Somewhere(what):
-			s.refuse(w, r, lacks(p, what))
+		case declared && !asked.Somewhere(what):
+			s.refuse(w, r, lacks(asked, what))
 		case !declared && pattern != nowhere && pattern != "":
 			s.Log.Error("a route that does not say which permission it needs is refused", "route", pattern)
 			s.refuse(w, r, &compute.Error{Kind: compute.ErrDenied, Err: errors.New(pattern + " does not say who may")})
@@ -77,6 +83,26 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// recheck looks from time to time whether a request that takes long, such as a stream, may still be made by whom it was made, and ends it if not: a token may
+// be revoked in the midst of it, or its owner be put out of a project.
+func (s *server) recheck(ctx context.Context, r *http.Request, was auth.Principal, end context.CancelCauseFunc) {
+	t := time.NewTicker(recheck)
+	defer t.Stop()
+	for {
+		now, err := s.Authenticate(r)
+		if errors.Is(err, compute.ErrDenied) || err == nil && !was.Same(now) {
+			s.log(ctx).Info("a request is ended, as what its asker may has changed", "who", was.Name, "via", was.Via, "path", r.URL.Path)
+			end(&compute.Error{Kind: compute.ErrDenied, Err: errors.New("what you may has changed"), Hint: "ask again"})
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
 }
 
 // nowhere is the pattern of all paths that there are not.

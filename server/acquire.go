@@ -73,7 +73,7 @@ func (s *server) acquire(ctx context.Context, in *struct {
 			if strings.Contains(in.Accept, api.EventStream) {
 				return &huma.StreamResponse{Body: func(c huma.Context) {
 					defer cancel()
-					s.tellProgress(c, p, told, done, end, in.Body.Count != nil)
+					s.tellProgress(c, p, told, done, end, in.Body)
 				}}, nil
 			}
 		}
@@ -87,10 +87,18 @@ func (s *server) acquire(ctx context.Context, in *struct {
 		s.giveBack(ctx, t.leases)
 		return nil, s.fault(ctx, err)
 	}
+	doc, err := s.withTokens(ctx, newAcquired(t.leases, in.Body.Count != nil), t.leases, in.Body.Token)
+	if err != nil {
+		s.giveBack(ctx, t.leases)
+		return nil, s.fault(ctx, err)
+	}
 	return &huma.StreamResponse{Body: func(c huma.Context) {
 		c.SetHeader("Content-Type", "application/json")
+		if in.Body.Token {
+			c.SetHeader("Cache-Control", "no-store")
+		}
 		c.SetStatus(http.StatusCreated)
-		if err := json.NewEncoder(c.BodyWriter()).Encode(newAcquired(t.leases, in.Body.Count != nil)); err != nil {
+		if err := json.NewEncoder(c.BodyWriter()).Encode(doc); err != nil {
 			s.giveBack(ctx, t.leases)
 		}
 	}}, nil
@@ -120,6 +128,9 @@ func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Requ
 			return req, refusal(compute.ErrInvalid, "you are in several projects: which is it for?", "name one: "+strings.Join(names, ", "))
 		}
 		req.Project = home
+	}
+	if doc.Token && s.Tokens == nil {
+		return req, refusal(compute.ErrInvalid, "this controller keeps no tokens", "")
 	}
 	known := s.Projects == nil || req.Project == "" || slices.Contains(s.Projects(), req.Project)
 	switch {
@@ -191,7 +202,7 @@ func (e *ending) cause(err error) error {
 }
 
 // tellProgress writes how a request comes on, and at the end what came of it. Who does not hear that any more has nothing.
-func (s *server) tellProgress(c huma.Context, p compute.Progress, told <-chan compute.Progress, done <-chan taken, end *ending, many bool) {
+func (s *server) tellProgress(c huma.Context, p compute.Progress, told <-chan compute.Progress, done <-chan taken, end *ending, asked api.AcquireRequest) {
 	c.SetHeader("Content-Type", api.EventStream)
 	c.SetHeader("Cache-Control", "no-store")
 	c.SetStatus(http.StatusOK)
@@ -219,12 +230,41 @@ func (s *server) tellProgress(c huma.Context, p compute.Progress, told <-chan co
 		case t := <-done:
 			if err := end.cause(t.err); err != nil {
 				_ = out.event("", api.EventProblem, s.problem(c.Context(), err)) // nobody is left to tell
-			} else if c.Context().Err() != nil || !out.event("", api.EventAcquired, newAcquired(t.leases, many)) {
+			} else if doc, err := s.withTokens(c.Context(), newAcquired(t.leases, asked.Count != nil), t.leases, asked.Token); err != nil {
+				s.giveBack(c.Context(), t.leases)
+				_ = out.event("", api.EventProblem, s.problem(c.Context(), err)) // nobody is left to tell
+			} else if c.Context().Err() != nil || !out.event("", api.EventAcquired, doc) {
 				s.giveBack(c.Context(), t.leases)
 			}
 			return
 		}
 	}
+}
+
+// withTokens adds the leases' own tokens to an answer that is to have them. They are not among what is kept for the same request again.
+func (s *server) withTokens(ctx context.Context, doc api.Acquired, leases []compute.Lease, wanted bool) (api.Acquired, error) {
+	if !wanted {
+		return doc, nil
+	}
+	for i, l := range leases {
+		secret, _, err := s.leaseToken(ctx, l, false)
+		if err != nil {
+			return doc, err
+		}
+		if rec, ok := ctx.Value(recorderKey{}).(*recorder); ok {
+			rec.hidden = append(rec.hidden, secret)
+		}
+		if i == 0 {
+			doc.Token = secret
+		}
+		if doc.Leases != nil {
+			if doc.Tokens == nil {
+				doc.Tokens = map[string]string{}
+			}
+			doc.Tokens[l.ID] = secret
+		}
+	}
+	return doc, nil
 }
 
 // newAcquired is the answer to a request. many: it said how many.

@@ -18,7 +18,8 @@ import (
 // Subprotocol is what is spoken on the WebSocket into an instance: the protocol of remote/agent, in binary messages whose borders mean nothing.
 const Subprotocol = "hostler-agent"
 
-// recheck is how often it is asked whether a lease that is used through us still is the caller's; that counts as its use.
+// recheck is how often it is asked whether a request that takes long still may be made, and whether a lease that is used through us still is the caller's; that
+// counts as its use.
 const recheck = 2 * time.Second
 
 // connections are the ways into instances.

@@ -85,8 +85,9 @@ func (f *flights) take(owner, key, digest string) (other *flight, end func()) {
 }
 
 type (
-	markKey struct{}
-	keyKey  struct{}
+	markKey     struct{}
+	keyKey      struct{}
+	recorderKey struct{}
 )
 
 // once answers a request with a key that was answered before as then. One that failed has changed nothing, and is tried anew.
@@ -109,7 +110,7 @@ func (s *server) once(next http.Handler) http.Handler {
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		owner := asker(r.Context()).Name
-		digest := digestOf(r.URL.Path, r.URL.RawQuery, string(body))
+		digest := digestOf(r.URL.Path, r.URL.RawQuery, string(body), r.Header.Get(api.ProjectHeader))
 		for {
 			other, end := s.flights.take(owner, key, digest)
 			if other == nil {
@@ -144,7 +145,7 @@ func (s *server) once(next http.Handler) http.Handler {
 		}
 		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 		ctx := context.WithValue(context.WithValue(r.Context(), keyKey{}, key), markKey{}, mark+" "+digest)
-		next.ServeHTTP(rec, r.WithContext(ctx))
+		next.ServeHTTP(rec, r.WithContext(context.WithValue(ctx, recorderKey{}, rec)))
 		if a, ok := rec.answer(); ok {
 			a.Owner, a.Key, a.Digest, a.Time = owner, key, digest, time.Now()
 			s.Memory.Remember(a)
@@ -235,7 +236,8 @@ type recorder struct {
 	http.ResponseWriter
 	status int
 	body   bytes.Buffer
-	failed bool // not all of it went out, or it is too long
+	failed bool     // not all of it went out, or it is too long
+	hidden []string // secrets in it, which are not kept
 }
 
 func (r *recorder) WriteHeader(status int) {
@@ -261,6 +263,9 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 // answer is the whole answer, if it was a good one. Of a stream it is what it ended with.
 func (r *recorder) answer() (compute.Answer, bool) {
 	a := compute.Answer{Status: r.status, Type: r.Header().Get("Content-Type"), Body: r.body.Bytes()}
+	for _, secret := range r.hidden {
+		a.Body = bytes.ReplaceAll(a.Body, []byte(secret), nil)
+	}
 	if a.Type == api.EventStream {
 		text := bytes.TrimSuffix(a.Body, []byte("\n\n"))
 		last := text[bytes.LastIndex(text, []byte("\n\n"))+1:]

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -16,7 +17,17 @@ func (s *server) self() {
 		OperationID: "self", Extensions: needs(auth.Known), Method: http.MethodGet, Path: "/v1/self", Summary: "Who the caller is", Tags: []string{"people"},
 	}, func(ctx context.Context, _ *struct{}) (*struct{ Body api.Self }, error) {
 		p := asker(ctx)
-		out := api.Self{Name: p.Name, Admin: p.Admin(), Here: p.Here, Own: p.Own, Version: s.Version, Identity: s.Identity()}
+		out := api.Self{Name: p.Name, Admin: p.Admin(), Here: p.Here, Own: p.Own, Version: s.Version, Identity: s.Identity(),
+			Roles: map[string]string{}, Permissions: []string{}, Source: p.Source, Lease: p.Lease, Via: p.Via}
+		if p.Everywhere != auth.Nobody {
+			out.Role = p.Everywhere.String()
+		}
+		for project, role := range p.Roles {
+			out.Roles[project] = role.String()
+		}
+		if may := p.Permissions().String(); may != "" {
+			out.Permissions = strings.Split(may, ",")
+		}
 		if !p.Own {
 			out.Configuration = "" // says where things lie here
 		}

@@ -53,6 +53,8 @@ type Options struct {
 	Identity func() api.Identity
 	// Limited tells for which projects alone a source is; nil: for all. nil itself: all sources are for all.
 	Limited func(source string) []string
+	// Tokens makes tokens and knows them; nil: there are none.
+	Tokens Tokens
 	// Projects tells which projects there are; nil: nobody knows.
 	Projects func() []string
 	// Private says that a source is for the controller's own user alone; nil: none is.
@@ -123,6 +125,7 @@ func New(opt Options) http.Handler {
 	s.terminals(mux)
 	s.foresight()
 	s.self()
+	s.tokens()
 	s.metrics(mux)
 	s.hooks()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })

@@ -125,7 +125,7 @@ func processOf(pid string) (compute.Process, error) {
 
 func newAcquire(a *app) *cobra.Command {
 	var w want
-	var pid string
+	var pid, token string
 	cmd := &cobra.Command{
 		Use:   "acquire [COUNT]",
 		Short: "Take instances; prints their names, sorted, on one line",
@@ -147,15 +147,34 @@ unused for 24 hours, unless --idle or the source says otherwise.`,
 				}
 				count = int(n)
 			}
+			if token == "-" && a.flags.json {
+				return invalid("--token=FILE writes it there", "--token and --json both say what is printed")
+			}
+			if token != "" {
+				if engine, err := a.engine(cmd.Context()); err != nil || engine != a.remote {
+					return cmp.Or(err, invalid("hostler serve starts one; --controller names one elsewhere", "--token: a lease's own token needs a controller, and this command works by itself"))
+				}
+			}
 			leases, err := a.acquire(cmd.Context(), &w, count, pid)
 			if err != nil {
 				return err
 			}
-			return a.hand(cmd.Context(), leases)
+			var secrets string
+			if token != "" {
+				if secrets, err = a.handTokens(cmd.Context(), leases, token); err != nil {
+					return err
+				}
+			}
+			if err := a.hand(cmd.Context(), leases); err != nil || secrets == "" {
+				return err
+			}
+			return fprintf(a.out, "%s\n", secrets)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	w.flags(a, cmd)
+	cmd.Flags().StringVar(&token, "token", "", "print the lease's own token on a line of its own, or write it to `FILE`: who has it may use and give back that lease, and nothing else")
+	cmd.Flags().Lookup("token").NoOptDefVal = "-"
 	cmd.Flags().StringVar(&pid, "for", "", "the lease ends with the process `PID`")
 	return cmd
 }

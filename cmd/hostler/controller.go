@@ -32,9 +32,13 @@ func (a *app) controller(ctx context.Context) (*client.Client, api.Self, error) 
 		return nil, api.Self{}, nil
 	}
 	if where := cmp.Or(a.flags.controller, os.Getenv("HOSTLER_CONTROLLER")); where != "" {
-		opt := client.Options{URL: where, Token: os.Getenv("HOSTLER_TOKEN")}
+		token, err := presented()
+		if err != nil {
+			return nil, api.Self{}, err
+		}
+		opt := client.Options{URL: where, Token: token, Project: a.project()}
 		if socket, ok := strings.CutPrefix(where, "unix:"); ok || filepath.IsAbs(where) {
-			opt = client.Options{Socket: cmp.Or(socket, where)}
+			opt.URL, opt.Socket = "", cmp.Or(socket, where)
 		}
 		c, err := client.New(opt)
 		if err != nil {
@@ -52,7 +56,7 @@ func (a *app) controller(ctx context.Context) (*client.Client, api.Self, error) 
 		if _, err := os.Lstat(socket); err != nil {
 			continue
 		}
-		c, err := client.New(client.Options{Socket: socket})
+		c, err := client.New(client.Options{Socket: socket, Project: a.project()})
 		if err != nil {
 			return nil, api.Self{}, err
 		}

@@ -105,14 +105,14 @@ func (k *controller) members(name string, groups []string) (auth.Role, map[strin
 	return k.now.Load().people.members(name, groups)
 }
 
-// authenticate says who makes a request: a user of this machine by its socket, who is himself; whoever presents the token of the token file, who is the
-// controller's own user; whoever presents another token. Nobody else is known.
+// authenticate says who makes a request: a user of this machine by its socket, who is himself, unless he presents a token; whoever presents that of
+// the token file, who is the controller's own user; whoever presents another token. Nobody else is known.
 func (k *controller) authenticate(file string) func(*http.Request) (auth.Principal, error) {
 	return func(r *http.Request) (auth.Principal, error) {
-		if p, ok := r.Context().Value(peerKey{}).(peer); ok {
+		given, ok := bearer(r)
+		if p, here := r.Context().Value(peerKey{}).(peer); here && !ok {
 			return k.local(p.uid), nil
 		}
-		given, ok := bearer(r)
 		switch {
 		case !ok:
 			return auth.Principal{}, unknown("nobody whom this controller knows", "present a token: Authorization: Bearer TOKEN")

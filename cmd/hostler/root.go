@@ -29,6 +29,7 @@ type globals struct {
 
 	controller string // --controller
 	embedded   bool   // --embedded
+	project    string // --project
 }
 
 // runHostler runs a command line of the name hostler.
@@ -164,6 +165,8 @@ func newRoot(a *app) *cobra.Command {
 	p.BoolVar(&a.flags.debug, "debug", false, "say on standard error what is done")
 	p.StringVar(&a.flags.controller, "controller", "", "ask the controller at `URL`, or at the socket unix:PATH")
 	p.BoolVar(&a.flags.embedded, "embedded", false, "ask no controller, though there is one")
+	p.StringVar(&a.flags.project, "project", "", "work in the project `NAME` of the controller; $HOSTLER_PROJECT unless it is said")
+	_ = root.RegisterFlagCompletionFunc("project", a.completeProjects)
 	root.Flags().StringVarP(&a.flags.source, "source", "s", "", "use the source `NAME`; goes before the verb or after it")
 	_ = root.RegisterFlagCompletionFunc("source", a.completeSources)
 	_ = root.MarkPersistentFlagDirname("directory")
@@ -173,7 +176,7 @@ func newRoot(a *app) *cobra.Command {
 	for group, commands := range map[string][]func(*app) *cobra.Command{
 		"use":  {newAcquire, newRun, newShell, newCp, newForward, newSSH, newSSHConfig, newInventory, newGitlab, newRelease, newExtend, newStatus},
 		"keep": {newFill, newPlan, newDirector, newHold, newDiscard, newEvents, newWebhook, newFacts},
-		"set":  {newSource, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newKeeper, newCompat, newTop, newCompletion, newVersion},
+		"set":  {newSource, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newToken, newKeeper, newCompat, newTop, newCompletion, newVersion},
 		"":     {newDocs, newAgent, newStand, newSSHProxy},
 	} {
 		for _, make := range commands {

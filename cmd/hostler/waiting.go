@@ -23,6 +23,7 @@ var errVain = errors.New("all of it is held aside")
 
 // take acquires. A request that waits says on standard error for what, and is not let wait in vain.
 func (a *app) take(ctx context.Context, engine engine, req compute.Request) ([]compute.Lease, error) {
+	req.Owner = a.owner() // who we are to a controller is known by now
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &waiting{app: a, engine: engine, req: req, asked: time.Now(), began: make(chan struct{})}
 	req.Notify = w.notify

@@ -1,0 +1,196 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Tokens makes tokens, and knows them. auth.Ring does.
+type Tokens interface {
+	Make(ctx context.Context, t *auth.Token, life time.Duration) (secret string, err error)
+	List(ctx context.Context) ([]*auth.Token, error)
+	Revoke(ctx context.Context, id string, may func(*auth.Token) error) ([]*auth.Token, error)
+	// Check says what is wrong with a token that somebody wants to make.
+	Check(maker auth.Principal, t *auth.Token) error
+}
+
+type newTokenAnswer struct {
+	Cache string `header:"Cache-Control"`
+	Body  api.NewToken
+}
+
+type tokenList struct {
+	Body struct {
+		Tokens []api.Token `json:"tokens" doc:"the oldest first"`
+	}
+}
+
+// tokens are the paths of tokens.
+func (s *server) tokens() {
+	if s.Tokens == nil {
+		return
+	}
+	const never = "The answer has the token, which is not kept: who loses the answer revokes the token and makes another. " + api.KeyHeader + " means nothing here."
+	huma.Register(s.api, huma.Operation{
+		OperationID: "create-token", Extensions: needs(auth.Tokens), Method: http.MethodPost, Path: "/v1/tokens", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
+		Summary: "Make a token", Description: never, Tags: []string{"people"}, Errors: []int{400, 403},
+	}, s.createToken)
+	huma.Register(s.api, huma.Operation{
+		OperationID: "list-tokens", Extensions: needs(auth.Tokens), Method: http.MethodGet, Path: "/v1/tokens", Summary: "The tokens that are good", Tags: []string{"people"},
+		Description: "One's own; for operators those that are for their projects alone too, for administrators all.",
+	}, s.listTokens)
+	huma.Register(s.api, huma.Operation{
+		OperationID: "revoke-token", Extensions: needs(auth.Tokens), Method: http.MethodDelete, Path: "/v1/tokens/{id}", DefaultStatus: http.StatusNoContent, Summary: "Revoke a token at once",
+		Description: "With it end those that were made with it, and what is open by it: streams within a few seconds.", Tags: []string{"people"}, Errors: []int{403, 404},
+	}, s.revokeToken)
+	huma.Register(s.api, huma.Operation{
+		OperationID: "create-lease-token", Extensions: needs(auth.Use), Method: http.MethodPost, Path: "/v1/leases/{lease}/token", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
+		Summary: "Make a lease's own token", Description: "Who has it may use that lease and give it back, and nothing else. It ends with the lease. " + never, Tags: []string{"leases"}, Errors: []int{403, 404, 409},
+	}, s.createLeaseToken)
+}
+
+func (s *server) createToken(ctx context.Context, in *struct{ Body api.TokenRequest }) (*newTokenAnswer, error) {
+	p, b := asker(ctx), in.Body
+	t := &auth.Token{Name: b.Name, Owner: b.Owner, Source: b.Source}
+	if t.Owner == "" {
+		t.Owner, t.Groups = p.Name, p.Groups
+	}
+	if p.Token != "" && t.Owner == p.Name {
+		t.Parent = p.Token
+	}
+	var err error
+	if b.Role != "" {
+		t.Role, err = auth.ParseRole(b.Role)
+	}
+	if err == nil {
+		t.Only, err = auth.ParsePermissions(b.Permissions...)
+	}
+	if err != nil {
+		return nil, s.fault(ctx, &compute.Error{Kind: compute.ErrInvalid, Err: err})
+	}
+	if b.Project != nil {
+		t.Bound, t.Project = true, *b.Project
+	} else if p.Chosen {
+		t.Bound, t.Project = true, p.Project
+	}
+	if err := s.Tokens.Check(p, t); err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	secret, err := s.Tokens.Make(ctx, t, time.Duration(b.Life*float64(time.Second)))
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	return &newTokenAnswer{"no-store", api.NewToken{Secret: secret, Token: token(t)}}, nil
+}
+
+// token is the document of a token.
+func token(t *auth.Token) api.Token {
+	out := api.Token{ID: t.ID, Kind: t.Kind, Name: t.Name, Owner: t.Owner, Source: t.Source, Lease: t.Lease, Parent: t.Parent, Created: t.Created, From: t.From}
+	if t.Bound {
+		out.Project = &t.Project
+	}
+	if t.Role != auth.Nobody {
+		out.Role = t.Role.String()
+	}
+	if t.Only != 0 {
+		out.Permissions = strings.Split(t.Only.String(), ",")
+	}
+	if !t.Expires.IsZero() {
+		out.Expires = &t.Expires
+	}
+	if !t.Used.IsZero() {
+		out.Used = &t.Used
+	}
+	return out
+}
+
+// managesToken reports whether somebody may look at a token, and revoke it.
+func managesToken(p auth.Principal, t *auth.Token) bool {
+	switch {
+	case p.Chosen && (!t.Bound || t.Project != p.Project):
+		return false
+	case t.Owner == p.Name && p.Source == "", p.Admin():
+		return true
+	case t.Owner == p.Name:
+		return t.Source == p.Source
+	}
+	return t.Bound && p.May(auth.Others, t.Project) && p.Source == ""
+}
+
+func (s *server) listTokens(ctx context.Context, _ *struct{}) (*tokenList, error) {
+	p := asker(ctx)
+	all, err := s.Tokens.List(ctx)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	out := &tokenList{}
+	out.Body.Tokens = []api.Token{}
+	for _, t := range all {
+		if managesToken(p, t) {
+			out.Body.Tokens = append(out.Body.Tokens, token(t))
+		}
+	}
+	return out, nil
+}
+
+func (s *server) revokeToken(ctx context.Context, in *struct {
+	ID string `path:"id" doc:"the token's id, which is not the token"`
+}) (*struct{}, error) {
+	p := asker(ctx)
+	_, err := s.Tokens.Revoke(ctx, in.ID, func(t *auth.Token) error {
+		if !managesToken(p, t) {
+			return &compute.Error{ID: compute.ID(in.ID), Kind: compute.ErrNotFound, Err: errors.New("no such token")}
+		}
+		return nil
+	})
+	return nil, s.fault(ctx, err)
+}
+
+func (s *server) createLeaseToken(ctx context.Context, in *struct {
+	Lease string                 `path:"lease" doc:"its id or name, or its instance's name"`
+	Body  *api.LeaseTokenRequest `required:"false"`
+}) (*newTokenAnswer, error) {
+	w, err := who(ctx, false, "", auth.Use)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	l, err := s.Engine().Use(ctx, w, compute.ID(in.Lease))
+	if err != nil {
+		return nil, s.fault(ctx, s.acted(ctx, w, err, compute.ID(in.Lease)))
+	}
+	secret, t, err := s.leaseToken(ctx, l, in.Body != nil && in.Body.Extend)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	return &newTokenAnswer{"no-store", api.NewToken{Secret: secret, Token: token(t)}}, nil
+}
+
+// leaseToken makes a token of a lease of the asker's.
+func (s *server) leaseToken(ctx context.Context, l compute.Lease, extend bool) (secret string, t *auth.Token, err error) {
+	p := asker(ctx)
+	if s.Tokens == nil {
+		return "", nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("this controller keeps no tokens")}
+	}
+	if p.Lease != "" {
+		return "", nil, lacks(p, auth.Tokens)
+	}
+	t = &auth.Token{Kind: auth.TokenLease, Name: l.Purpose, Owner: l.Owner, Parent: p.Token, Bound: true, Project: l.Project, Role: auth.User, Lease: l.ID,
+		Only: auth.LeasePermissions(extend)}
+	if t.Owner == p.Name {
+		t.Groups = p.Groups
+	}
+	if p.Only != 0 {
+		t.Only &= p.Only
+	}
+	secret, err = s.Tokens.Make(ctx, t, 0)
+	return secret, t, err
+}
