@@ -88,6 +88,8 @@ type Options struct {
 	// Later is asked, when an instance waits to be cleaned or discarded, whether somebody else, such as the keeper, will do it for this source.
 	// nil: do it here and now. It is done here all the same when a request cannot be served before.
 	Later func(source, typ string) bool
+	// Left is called when something has been recorded that is left to them. It must not block. nil: they look by themselves.
+	Left func()
 	// Step is called at each recorded step, for tests that end the process there. It may be nil.
 	Step func(name string)
 	// Observe hears what the engine has done, for who measures it; nil: nobody. It must not block.
@@ -141,6 +143,9 @@ func New(opt Options) (*Pool, error) {
 	}
 	p := &Pool{opt: opt, store: opt.Store, log: opt.Log, sources: map[string]*source{}, providers: map[int64]*opened{}, shut: map[int64]int{},
 		bell: make(chan struct{})}
+	if p.opt.Left == nil {
+		p.opt.Left = func() {}
+	}
 	if p.desk = opt.Desk; p.desk == nil {
 		p.desk = &Desk{}
 	}

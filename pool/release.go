@@ -68,6 +68,9 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 	}
 	p.step("release:recorded")
 	p.ring()
+	if len(jobs) < len(due) {
+		p.opt.Left()
+	}
 	return p.carry(ctx, jobs)
 }
 
@@ -428,6 +431,9 @@ func (p *Pool) after(ctx context.Context, ids []compute.ID) error {
 		})
 		if err != nil {
 			return err
+		}
+		if len(mine) < len(ids) {
+			p.opt.Left()
 		}
 		ids = mine
 	}

@@ -51,6 +51,7 @@ type app struct {
 	same     bool                   // it has our configuration and our state
 
 	left    bool // something was left to the keeper
+	bell    bell // of a controller: something was left to its background
 	keeping bool // this is the keeper
 	desk    *pool.Desk
 	closers []func()

@@ -46,6 +46,7 @@ type serving struct {
 const (
 	lookAround = 10 * time.Second     // is how often a controller looks for work that nobody told it of
 	grace      = 30 * time.Second     // for requests that are being served when it ends
+	lookSoon   = time.Second          // after a request, as leases may be short
 	looks      = 4                    // at once: what takes long holds nobody up
 	lookRest   = 5 * time.Millisecond // between two: a bell that rings all the time is not all that the machine does
 )
@@ -104,14 +105,14 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	if err != nil {
 		return err
 	}
-	a.log, a.meters, a.serving = log, newMeters(), true
+	a.log, a.meters, a.serving, a.bell = log, newMeters(), true, newBell()
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	engine, err := a.embedded(ctx)
 	if err != nil {
 		return err
 	}
-	k := &controller{app: a, bell: make(chan struct{}, 1), wanted: make(chan struct{}, 1), answers: newAnswers(a.store, a.log)}
+	k := &controller{app: a, bell: a.bell, soon: newBell(), wanted: newBell(), answers: newAnswers(a.store, a.log)}
 	first, err := newServed(engine, a.cfg, false)
 	if err != nil {
 		return err
@@ -184,8 +185,9 @@ func (a *app) serve(ctx context.Context, o serving) error {
 type controller struct {
 	app    *app
 	now    atomic.Pointer[served] // by the newest configuration
-	bell   chan struct{}          // 1 slot: there is something to do
-	wanted chan struct{}          // 1 slot: there may be something to make
+	bell   bell                   // there is something to do
+	soon   bell                   // there may be something to do in a moment
+	wanted bell                   // there may be something to make
 	mu     sync.Mutex             // one reload at a time
 
 	answers *answers // to requests with a key
@@ -240,14 +242,22 @@ func ownOnly(cfg *config.Config, name string) bool {
 	return below(name, nil)
 }
 
-// ring says that there is something to do.
-func (k *controller) ring() {
-	for _, bell := range []chan struct{}{k.bell, k.wanted} {
-		select {
-		case bell <- struct{}{}:
-		default:
-		}
+// bell is a channel with one slot: who rings never waits.
+type bell chan struct{}
+
+func newBell() bell { return make(bell, 1) }
+
+func (b bell) ring() {
+	select {
+	case b <- struct{}{}:
+	default:
 	}
+}
+
+// ring says that something has been asked for or given back. What it has left to do the engine rings for itself; when a lease ends is looked at soon.
+func (k *controller) ring() {
+	k.wanted.ring()
+	k.soon.ring()
 }
 
 // reload reads the configuration anew. One that cannot be read changes nothing.
@@ -267,6 +277,7 @@ func (k *controller) reload(ctx context.Context) error {
 	}
 	close(k.now.Swap(next).over)
 	k.app.log.Info("the configuration was read anew")
+	k.bell.ring()
 	k.ring()
 	return nil
 }
@@ -325,6 +336,11 @@ func (k *controller) look(ctx context.Context) {
 				}
 			case <-k.bell:
 				again = true
+			case <-k.soon:
+				if next := time.Now().Add(lookSoon); next.Before(at) {
+					at = next
+					timer.Reset(lookSoon)
+				}
 			case <-timer.C:
 				again = true
 			}
@@ -335,10 +351,7 @@ func (k *controller) look(ctx context.Context) {
 // round looks once, and tells when there will be more to do; zero: not as far as is known.
 func (k *controller) round(ctx context.Context) time.Time {
 	next, err := k.now.Load().engine.Work(ctx)
-	select { // what was cleaned or is gone makes a difference to what is wanted
-	case k.wanted <- struct{}{}:
-	default:
-	}
+	k.wanted.ring() // what was cleaned or is gone makes a difference to that
 	if err != nil && ctx.Err() == nil {
 		k.app.log.Warn("what is due", "err", err) // it is recorded, and tried again
 	}

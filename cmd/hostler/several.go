@@ -57,10 +57,7 @@ func (k *controller) leads() bool {
 
 // want says that there may be something to make.
 func (k *controller) want() {
-	select {
-	case k.wanted <- struct{}{}:
-	default:
-	}
+	k.wanted.ring()
 }
 
 // whereabouts names what sees the same processes as this one: a machine, or a container on it.

@@ -59,7 +59,7 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 	}
 	switch {
 	case a.serving:
-		opt.Later = slowIn(cfg)
+		opt.Later, opt.Left = slowIn(cfg), a.bell.ring
 	case !a.now:
 		slow := slowIn(cfg)
 		opt.Later = func(name, typ string) bool {
