@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -427,4 +428,83 @@ type statusOnly struct{ server.Book }
 
 func (statusOnly) Status(context.Context) ([]compute.SourceStatus, error) {
 	return []compute.SourceStatus{{Name: "big", Counts: compute.Counts{Ready: 1_000_000}}, {Name: "big", Orphaned: true, Counts: compute.Counts{Held: 3}}}, nil
+}
+
+// fail runs a command line that must fail, and returns what it says.
+func (o *yard) fail(args ...string) string {
+	o.t.Helper()
+	cmd := exec.Command("hostler", args...)
+	cmd.Env, cmd.Dir = o.vars, o.dir
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		o.t.Errorf("%q does not fail: %s", args, out)
+	}
+	return string(out)
+}
+
+// TestLog: each line of a log as JSON is a document with the same keys, and tells which request it is of.
+func TestLog(t *testing.T) {
+	o := newYard(t, outsideSources)
+	k := o.serve("--no-fill", "--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug")
+	api := "http://" + k.said(`"listen":.*tcp:([0-9.:]+)`)
+	_, header, body := get(t, api+"/v1/sources", "", "X-Request-Id", "my-request.1")
+	if header.Get("X-Request-Id") != "my-request.1" || !strings.Contains(body, `"request":"my-request.1"`) {
+		t.Errorf("%v: %s", header, body)
+	}
+	_, header, _ = get(t, api+"/healthz", "", "X-Request-Id", "not a plain word\t")
+	if id := header.Get("X-Request-Id"); len(id) != 16 || strings.Contains(id, "plain") {
+		t.Errorf("%q", id)
+	}
+	k.said(`"request":"my-request.1"`)
+	k.stop()
+	text, err := os.ReadFile(k.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var doc struct {
+			Time       time.Time
+			Level, Msg string
+			Took       *float64
+			Path       string
+		}
+		if err := json.Unmarshal([]byte(line), &doc); err != nil || doc.Time.IsZero() || doc.Level == "" || doc.Msg == "" {
+			t.Errorf("%v: %s", err, line)
+		}
+		if doc.Msg == "request" && (doc.Took == nil || *doc.Took > 60 || doc.Path == "") {
+			t.Errorf("of a request: %s", line)
+		}
+	}
+	for _, args := range [][]string{{"serve", "--log-format", "xml"}, {"serve", "--log-level", "loud"}, {"serve", "--metrics", "0.0.0.0:0"}} {
+		o.fail(args...)
+	}
+}
+
+// TestReady has another process keep the state for itself: whoever asks whether the controller is ready hears no, in time, and yes afterwards. It lives all
+// the while.
+func TestReady(t *testing.T) {
+	o := newYard(t, outsideSources)
+	k := o.serve("--no-fill", "--listen", "127.0.0.1:0")
+	api := "http://" + k.said(`serving listen=.*tcp:([0-9.:]+)`)
+	if status, _, _ := get(t, api+"/readyz", ""); status != 200 {
+		t.Errorf("%d", status)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(o.dir, ".local/state/hostler/state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	if _, err := db.Exec("PRAGMA busy_timeout = 60000; BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "it is not ready", func() bool { status, _, _ := get(t, api+"/readyz", ""); return status == 503 })
+	if status, _, _ := get(t, api+"/healthz", ""); status != 200 {
+		t.Errorf("it does not live: %d", status)
+	}
+	if _, err := db.Exec("ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "it is ready again", func() bool { status, _, _ := get(t, api+"/readyz", ""); return status == 200 })
+	k.stop()
 }
