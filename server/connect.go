@@ -41,6 +41,10 @@ func (s *server) connections(mux *http.ServeMux) {
 }
 
 func (s *server) connect(w http.ResponseWriter, r *http.Request) {
+	if !isSocket(r) {
+		s.refuse(w, r, errNoSocket)
+		return
+	}
 	query := r.URL.Query()
 	by, err := who(r.Context(), query.Get("any") == "true", query.Get("token"), auth.Use)
 	if err != nil {
@@ -63,9 +67,9 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.Close()
 	conn = turns{conn, s.Engine(), lease.Instance}
-	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{Subprotocol}, CompressionMode: websocket.CompressionDisabled})
-	if err != nil {
-		return // it has answered
+	socket := s.accept(w, r, Subprotocol)
+	if socket == nil {
+		return
 	}
 	defer func() { _ = socket.CloseNow() }()
 	if socket.Subprotocol() != Subprotocol {

@@ -65,6 +65,10 @@ func (s *server) terminals(mux *http.ServeMux) {
 
 // terminal is a way into an instance as connect is, with the same checks, of which a browser sees a login shell.
 func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
+	if !isSocket(r) {
+		s.refuse(w, r, errNoSocket)
+		return
+	}
 	query := r.URL.Query()
 	size, err := terminalOf(query.Get("rows"), query.Get("columns"))
 	if err != nil {
@@ -91,10 +95,9 @@ func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer conn.Close()
-	// Accept refuses a browser's page of another origin.
-	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{TerminalProtocol}, CompressionMode: websocket.CompressionDisabled})
-	if err != nil {
-		return // it has answered
+	socket := s.accept(w, r, TerminalProtocol)
+	if socket == nil {
+		return
 	}
 	defer func() { _ = socket.CloseNow() }()
 	if socket.Subprotocol() != TerminalProtocol {

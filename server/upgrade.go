@@ -1,0 +1,65 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/coder/websocket"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// isSocket reports whether a request asks for a WebSocket at all, before anything is done for it. What else may be wrong with it accept finds.
+func isSocket(r *http.Request) bool {
+	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") && strings.Contains(strings.ToLower(r.Header.Get("Connection")), "upgrade")
+}
+
+var errNoSocket = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("this path is a WebSocket, and the request asks for none"), Hint: "GET /openapi.json says more"}
+
+// accept makes a WebSocket of a request. nil: it was refused, as a problem like all others.
+func (s *server) accept(w http.ResponseWriter, r *http.Request, protocol string) *websocket.Conn {
+	held := &refusalWriter{ResponseWriter: w}
+	// A browser's page of another origin is refused.
+	socket, err := websocket.Accept(held, r, &websocket.AcceptOptions{Subprotocols: []string{protocol}, CompressionMode: websocket.CompressionDisabled})
+	if err == nil {
+		return socket
+	}
+	if held.status != 0 {
+		kind := compute.ErrInvalid
+		if held.status == http.StatusForbidden {
+			kind = compute.ErrDenied
+		}
+		for _, h := range []string{"Connection", "Upgrade"} {
+			w.Header().Del(h)
+		}
+		s.refuse(w, r, &compute.Error{Kind: kind, Err: errors.New(strings.TrimSpace(held.text.String()))})
+	}
+	return nil
+}
+
+// refusalWriter keeps back an answer that is an error.
+type refusalWriter struct {
+	http.ResponseWriter
+	status int
+	text   bytes.Buffer
+}
+
+func (w *refusalWriter) WriteHeader(status int) {
+	if status >= 400 {
+		w.status = status
+		return
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *refusalWriter) Write(b []byte) (int, error) {
+	if w.status != 0 {
+		return w.text.Write(b)
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap gives the writer below, whose connection a WebSocket takes over.
+func (w *refusalWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
