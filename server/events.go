@@ -108,6 +108,9 @@ func (s *server) stream(c huma.Context, q compute.EventQuery) {
 	p := asker(ctx)
 	c.SetHeader("Content-Type", api.EventStream)
 	c.SetHeader("Cache-Control", "no-store")
+	if c.Method() == http.MethodHead {
+		return // the client takes the connection for free when it has the header, and its next request would wait for our end
+	}
 	out := newStream(c)
 	if !out.say([]byte(": watching\n\n")) {
 		return
