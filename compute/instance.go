@@ -57,6 +57,7 @@ type Instance struct {
 	Uses       int       // how often it was handed out
 	Worker     int64     // the process that is at work on it; 0: none
 	Wanted     string    // the lease that it is being made for; "": for the cache
+	Booked     Booking   // what that lease will count, and for whom
 	Child      ID        // of a pool's instance: the child's instance behind it
 	Attempts   int       // failed tries to discard it
 	Retry      time.Time // not before this is discarding tried again

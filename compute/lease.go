@@ -47,6 +47,30 @@ type Capacity struct {
 	Cost   float64 `json:"cost,omitempty"`   // for an hour, in whatever money the sources' prices are in
 }
 
+// Booking is what somebody takes who has no lease on it yet.
+type Booking struct {
+	Project string   `json:"project,omitempty"`
+	Owner   string   `json:"owner,omitempty"`
+	Holds   Capacity `json:"holds,omitzero"`
+}
+
+// Add returns the sum.
+func (c Capacity) Add(o Capacity) Capacity {
+	return Capacity{c.Count + o.Count, c.Cores + o.Cores, c.Memory + o.Memory, c.Cost + o.Cost}
+}
+
+// Less returns the difference.
+func (c Capacity) Less(o Capacity) Capacity {
+	return Capacity{c.Count - o.Count, c.Cores - o.Cores, c.Memory - o.Memory, c.Cost - o.Cost}
+}
+
+// Queued is a request that waits, as people see it.
+type Queued struct {
+	Waiter
+	Position int           // among those that wait for the same source, from 1
+	Estimate time.Duration // until it is served; 0: not known
+}
+
 // Process names a process on this machine so that another one with its number later is not taken for it.
 type Process struct {
 	PID   int

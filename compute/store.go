@@ -124,6 +124,8 @@ type LeaseTx interface {
 	// InsertLease adds one and sets Row; a living lease of the same name is ErrConflict, and so is one of the same instance, unless both are of parts.
 	InsertLease(l *Lease) error
 	SaveLease(l *Lease) error
+	// Held sums what living leases count, of a project and one of its users; owner "": of all of them. Those that pools hold do not count.
+	Held(project, owner string) (Capacity, error)
 }
 
 // ShareTx keeps what is free on instances that leases have parts of, so that one with room is found among many. It is for finding alone: whether a

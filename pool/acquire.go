@@ -180,14 +180,11 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 		if err != nil {
 			return err
 		}
-		var self int64
 		if waiter != nil {
-			self, d.waited = waiter.ID, max(time.Microsecond, now.Sub(waiter.Since))
+			d.waited = max(time.Microsecond, now.Sub(waiter.Since))
 		}
-		if before, err := d.blocked(s, self); err != nil {
+		if err := d.turn(s, req, waiter); err != nil {
 			return err
-		} else if before && !req.CachedOnly {
-			return &errShort{source: s, text: "others wait for it"}
 		}
 		if n, err := d.available(s); err != nil {
 			return err
@@ -201,6 +198,9 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 		}
 		if len(units) < req.Count && !req.CachedOnly {
 			return d.short(s, req.Count, len(units))
+		}
+		if err := d.settleTurn(req, units); err != nil {
+			return err
 		}
 		if waiter != nil {
 			if err := tx.Leave(waiter.ID); err != nil {

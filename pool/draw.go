@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -38,17 +39,20 @@ type draw struct {
 	p       *Pool
 	tx      compute.Tx
 	now     time.Time
-	cached  bool            // take what stands ready only
-	skip    map[string]bool // sources that failed this request already
-	pending bool            // leases are not told yet: they end with this worker
-	hooked  bool            // hooks run at each hand-out
-	checked bool            // what was not found fit for some time is looked at
-	wrote   bool            // counts read before are not true any more
-	fresh   bool            // take nothing that stands ready
-	least   size            // that each must have
-	waited  time.Duration   // in the queue
-	wanted  map[int64]bool  // records of sources that somebody waits for who came before
-	fronts  []string        // the names of the pools that draw, the outermost first
+	cached  bool                           // take what stands ready only
+	skip    map[string]bool                // sources that failed this request already
+	pending bool                           // leases are not told yet: they end with this worker
+	hooked  bool                           // hooks run at each hand-out
+	checked bool                           // what was not found fit for some time is looked at
+	wrote   bool                           // counts read before are not true any more
+	fresh   bool                           // take nothing that stands ready
+	least   size                           // that each must have
+	waited  time.Duration                  // in the queue
+	wanted  map[int64][]size               // what those ask for who come before, by the records of sources
+	passed  []*compute.Waiter              // who waits for longer, and comes after all the same
+	booked  map[[2]string]compute.Capacity // what is being made for requests, by project and user, and with the user "" by project; nil: not known
+	failed  error                          // of a look in the midst of sorting
+	fronts  []string                       // the names of the pools that draw, the outermost first
 	records map[*source]*compute.SourceRecord
 	paused  []error         // why sources were passed over
 	others  map[*source]int // present instances of older definitions
@@ -75,7 +79,7 @@ func (d *draw) record(s *source) (*compute.SourceRecord, error) {
 func (d *draw) room(s *source, r *compute.SourceRecord) int {
 	o := d.p.ready(r.Key)
 	switch {
-	case d.skip[s.Name], d.wanted[r.Key]:
+	case d.skip[s.Name], len(d.wanted[r.Key]) > 0:
 		return 0
 	case o == nil:
 		d.paused = append(d.paused, &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrUnavailable, Err: errors.New("its provider does not open")})
@@ -150,7 +154,7 @@ func (d *draw) available(s *source) (int, error) {
 			more = 0
 		}
 	}
-	if d.fresh || d.wanted[r.Key] {
+	if d.fresh || d.shut(r.Key) {
 		return more, nil
 	}
 	return min(unlimited, r.Counts.Ready+more), nil
@@ -169,7 +173,7 @@ func (d *draw) take(s *source, n int, cached bool, lend func(*compute.Instance) 
 		return nil, err
 	}
 	var units []*unit
-	if !d.fresh && !d.wanted[r.Key] {
+	if !d.fresh && !d.shut(r.Key) {
 		units, err = d.fromCache(s, r, n, lend)
 	}
 	if err != nil || len(units) == n || cached {
@@ -209,7 +213,9 @@ func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*c
 			}
 			if lacks, err := d.least.lackedBy(d.tx, i); err != nil {
 				return nil, err
-			} else if lacks {
+			} else if kept, err := d.kept(i); err != nil {
+				return nil, err
+			} else if lacks || kept {
 				small++
 				continue
 			}
@@ -282,6 +288,7 @@ func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(
 		u := &unit{src: s, inst: i, fresh: true, least: d.least}
 		u.lease = lend(i)
 		i.Wanted = u.lease.ID
+		d.book(u)
 		if _, err := d.p.set(d.tx, i, compute.Creating, compute.Event{Lease: i.Wanted, Owner: u.lease.Owner, Project: u.lease.Project}); err != nil {
 			return nil, err
 		}
@@ -400,6 +407,7 @@ func (d *draw) overChild(s *source, r *compute.SourceRecord, child *unit, lend f
 	u.lease = lend(i)
 	if u.fresh {
 		i.Worker, i.Wanted = d.p.store.Worker(), u.lease.ID
+		d.book(u)
 		_, err := d.p.set(d.tx, i, compute.Creating, compute.Event{Lease: i.Wanted, Owner: u.lease.Owner, Project: u.lease.Project, Data: map[string]string{"child": string(i.Child)}})
 		return u, err
 	}
@@ -415,8 +423,14 @@ func (p *Pool) hand(tx compute.Tx, u *unit, pending bool) error {
 		return err
 	}
 	i.Uses++
-	i.Worker, i.Wanted, i.Resume = 0, "", 0
+	i.Worker, i.Wanted, i.Resume, i.Booked = 0, "", 0, compute.Booking{}
 	l.Generation = i.Generation
+	if !strings.HasPrefix(l.Owner, "pool:") {
+		var err error
+		if l.Holds, err = p.count(tx, u, l); err != nil {
+			return err
+		}
+	}
 	if pending {
 		l.Worker = p.store.Worker()
 	}
@@ -454,34 +468,4 @@ func (p *Pool) advance(tx compute.Tx, u *unit) error {
 	n, err := tx.NextNumber("generation of " + string(u.inst.ID))
 	u.inst.Generation = n
 	return err
-}
-
-// blocked tells whether somebody who came before waits for this source itself. What others wait for of the sources below it is left to them.
-func (d *draw) blocked(s *source, self int64) (bool, error) {
-	ws, err := d.tx.Waiters()
-	if err != nil || len(ws) == 0 {
-		return false, err
-	}
-	r, err := d.record(s)
-	if err != nil {
-		return false, err
-	}
-	for _, w := range ws {
-		if w.ID == self {
-			break
-		}
-		if !d.p.store.Alive(w.Worker) {
-			if err := d.tx.Leave(w.ID); err != nil {
-				return false, err
-			}
-			continue
-		}
-		if d.wanted == nil {
-			d.wanted = map[int64]bool{}
-		}
-		for _, key := range w.Wants {
-			d.wanted[key] = true
-		}
-	}
-	return d.wanted[r.Key], nil
 }

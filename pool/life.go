@@ -32,7 +32,7 @@ func (p *Pool) set(tx compute.Tx, i *compute.Instance, to compute.State, e compu
 
 // toReady puts an instance into the cache. The event says what the next hand-out rests on.
 func (p *Pool) toReady(tx compute.Tx, i *compute.Instance, e compute.Event) error {
-	i.Worker, i.Wanted, i.Resume, i.Reason = 0, "", 0, ""
+	i.Worker, i.Wanted, i.Booked, i.Resume, i.Reason = 0, "", compute.Booking{}, 0, ""
 	i.ReadyAt = time.Now()
 	basis, err := p.set(tx, i, compute.Ready, e)
 	if err != nil {
@@ -49,7 +49,7 @@ func (p *Pool) toDiscarding(tx compute.Tx, i *compute.Instance, why string) erro
 			return err
 		}
 	}
-	i.Worker, i.Wanted, i.Resume, i.Attempts, i.Retry, i.Reason = 0, "", 0, 0, time.Time{}, why
+	i.Worker, i.Wanted, i.Booked, i.Resume, i.Attempts, i.Retry, i.Reason = 0, "", compute.Booking{}, 0, 0, time.Time{}, why
 	_, err := p.set(tx, i, compute.Discarding, compute.Event{Text: why})
 	return err
 }
@@ -77,7 +77,7 @@ func (p *Pool) unfront(tx compute.Tx, i *compute.Instance, why string) error {
 
 // toFailed takes an instance out of use, or aside if its source says so.
 func (p *Pool) toFailed(tx compute.Tx, i *compute.Instance, onFailure, why string) error {
-	i.Worker, i.Wanted, i.Resume, i.Reason = 0, "", 0, why
+	i.Worker, i.Wanted, i.Booked, i.Resume, i.Reason = 0, "", compute.Booking{}, 0, why
 	if _, err := p.set(tx, i, compute.Failed, compute.Event{Text: why}); err != nil || onFailure != "hold" {
 		return err
 	}

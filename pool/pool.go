@@ -55,6 +55,8 @@ type Source struct {
 	MaxAge    time.Duration // older ones are not handed out; 0: no limit
 	Window    time.Duration // a director is told of the leases of so long; 0: it asks for none
 
+	Price float64 // of an instance for an hour; 0: none
+
 	Image, Flavor string
 	Definition    []byte // what Open needs to open the provider, kept with the instances
 }
@@ -83,6 +85,8 @@ type Options struct {
 	Kept func(definition []byte) (hooks []string, onFailure string)
 	// Inventory has Work compare what the providers list with the records: for the process that does what others left, such as the keeper.
 	Inventory bool
+	// Projects tells what a project's requests may have and count beside others'; nil: all alike, without quotas. It is called within transactions.
+	Projects func(name string) Project
 	// Desk is shared by the engines on one handle of the store; nil: this engine is the only one.
 	Desk *Desk
 	// Later is asked, when an instance waits to be cleaned or discarded, whether somebody else, such as the keeper, will do it for this source.
@@ -120,6 +124,8 @@ type Pool struct {
 	sweeps    map[int64]*sweep  // looks at the ready instances of sources that have many, by source key
 	ghosts    []int64           // requests that could not be taken out of the queue
 	bell      chan struct{}     // closed when something may have come free
+
+	hall hall
 }
 
 var _ compute.Leaser = (*Pool)(nil)
@@ -129,6 +135,7 @@ type source struct {
 	key      int64     // of its record; 0: not known yet; guarded by Pool.mu
 	looked   time.Time // when what is due was last looked for; guarded by Pool.mu
 	counted  time.Time // when all its ready instances were last looked at; guarded by Pool.mu
+	tended   time.Time // when what is due was last done for somebody who waits; guarded by Pool.mu
 	children []*source
 }
 

@@ -20,10 +20,11 @@ const (
 // wait for what is on its way into or out of the cache, as that ends by itself.
 func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short *errShort) ([]compute.Lease, error) {
 	start := time.Now()
-	if _, err := p.Work(ctx, s.Name); err != nil {
-		p.log.Warn("what was due could not be done", "source", s.Name, "err", err)
+	if req.Wait == 0 || p.tended(s) { // of many who come at once one is enough, if they wait: the usher goes on with it
+		if _, err := p.Work(ctx, s.Name); err != nil {
+			p.log.Warn("what was due could not be done", "source", s.Name, "err", err)
+		}
 	}
-	rung, seen := p.rung(), p.version(ctx)
 	leases, err := p.attempt(ctx, s, req, nil, 0)
 	if !errors.As(err, &short) {
 		return leases, err
@@ -33,7 +34,7 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 			Hint: fmt.Sprintf("release one, or wait for one with --wait; `hostler status -v %s` shows who has them", s.Name)}
 	}
 	w := &compute.Waiter{Source: s.Name, Count: req.Count, Owner: req.Owner, Worker: p.store.Worker(), Since: start,
-		Project: req.Project, Priority: req.Priority, Purpose: req.Purpose, Cores: req.Cores, Memory: req.Memory, Disk: req.Disk}
+		Project: req.Project, Priority: p.project(req.Project).priority(req.Priority), Purpose: req.Purpose, Cores: req.Cores, Memory: req.Memory, Disk: req.Disk}
 	for _, c := range s.all() {
 		rec, _, err := p.record(ctx, c)
 		if err != nil {
@@ -45,7 +46,7 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 		return nil, err
 	}
 	p.step("queue:joined")
-	leases, err = p.wait(ctx, s, req, w, start, rung, seen)
+	leases, err = p.wait(ctx, s, req, w, start)
 	if err != nil {
 		rest, cancel := mend(ctx)
 		defer cancel()
@@ -53,6 +54,17 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 		p.ring()
 	}
 	return leases, err
+}
+
+// tended tells whether it is time to do what is due for a source that is to be waited for, and notes that it is done.
+func (p *Pool) tended(s *source) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(s.tended) < chores {
+		return false
+	}
+	s.tended = time.Now()
+	return true
 }
 
 func (p *Pool) join(ctx context.Context, w *compute.Waiter) error {
@@ -99,64 +111,54 @@ func (p *Pool) version(ctx context.Context) int64 {
 	return v
 }
 
-// wait tries again whenever something has changed.
-func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *compute.Waiter, start time.Time, rung <-chan struct{}, seen int64) ([]compute.Lease, error) {
+// wait tries again whenever its turn may have come.
+func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *compute.Waiter, start time.Time) ([]compute.Lease, error) {
 	var over <-chan time.Time
 	if req.Wait > 0 {
 		t := time.NewTimer(req.Wait)
 		defer t.Stop()
 		over = t.C
 	}
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	worked, place := time.Now(), 0
+	st := p.sit(s, w.ID, req)
+	defer p.rise(st)
+	var told compute.Progress
 	var short *errShort
 	for {
-		if req.Notify != nil {
-			if n := p.place(ctx, s, w); n != place {
-				place = n
-				req.Notify(compute.Progress{Phase: "wait", Position: n})
-			}
-		}
-		late := false
-		for idle := true; idle; {
-			select {
-			case <-ctx.Done():
-				idle = false
-			case <-over:
-				idle, late = false, true
-			case <-rung:
-				idle = false
-			case <-ticker.C:
-				idle = p.version(ctx) == seen && time.Since(worked) < chores
-			}
-		}
-		p.step("queue:woken")
-		// Of several reasons to wake select takes any; from here on their order is ours, so that a simulation replays.
 		select {
-		case <-ticker.C:
-		default:
-		}
-		select {
+		case <-ctx.Done():
 		case <-over:
-			late = true
-		default:
+		case <-st.wake:
+		case <-st.ended: // its usher is no more
+			p.step("queue:alone")
+			p.attend(st)
+			continue
+		}
+		// Of several reasons to wake select takes any; from here on their order is ours, so that a simulation replays.
+		p.step("queue:woken")
+		late := false
+		if over != nil {
+			late = time.Since(start) >= req.Wait
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		} else if late {
 			return nil, p.timedOut(s, req, start, short)
 		}
-		seen = p.version(ctx)
-		if time.Since(worked) >= chores {
-			worked = time.Now()
-			if _, err := p.Work(ctx, s.Name); err != nil {
-				p.log.Warn("what was due could not be done", "source", s.Name, "err", err)
-			}
-			seen = p.version(ctx)
+		turn, gone, place := st.called(&p.hall)
+		if gone {
+			return nil, p.takenOut(ctx, s, w)
 		}
-		rung = p.rung()
+		if place != told && req.Notify != nil {
+			told = place
+			req.Notify(place)
+		}
+		if !turn {
+			continue
+		}
 		leases, err := p.attempt(ctx, s, req, w, time.Since(start))
+		if errors.Is(err, errTaken) {
+			return nil, p.takenOut(ctx, s, w)
+		}
 		if !errors.As(err, &short) {
 			return leases, err
 		}
@@ -167,6 +169,7 @@ func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *comp
 			if err := p.join(ctx, w); err != nil {
 				return nil, err
 			}
+			p.again(st, w.ID)
 		}
 	}
 }
@@ -179,21 +182,6 @@ func (p *Pool) timedOut(s *source, req compute.Request, start time.Time, short *
 		e.Err = fmt.Errorf("%w: %s", e.Err, short.text)
 	}
 	return e
-}
-
-// place is a waiter's position, counted among those who wait for the same source.
-func (p *Pool) place(ctx context.Context, s *source, w *compute.Waiter) (n int) {
-	_ = p.store.View(ctx, func(tx compute.Tx) error {
-		n = 1
-		ws, err := tx.Waiters()
-		for _, o := range ws {
-			if o.ID < w.ID && o.Source == s.Name {
-				n++
-			}
-		}
-		return err
-	})
-	return n
 }
 
 // moving tells whether instances of a source are being cleaned or discarded, so that there will be room without anybody's release.

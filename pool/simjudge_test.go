@@ -306,16 +306,18 @@ func (l *ledger) judge(now time.Time) {
 // turnOf judges that nobody who waited longer for the same was passed over. What was cached is taken when its lease is made, what was not when
 // its record is; a request of cached ones only may pass.
 func (l *ledger) turnOf(p *process, did []any, before map[compute.ID]compute.State, leaves map[int64]*compute.Waiter) {
-	count := map[string]int{}
+	count, project := map[string]int{}, ""
 	for _, d := range did {
 		switch d := d.(type) {
 		case lent:
 			if s := before[d.l.Instance]; strings.HasPrefix(d.l.Purpose, "acquire") && s != compute.Creating && s != compute.SettingUp {
 				count[d.l.Source]++
+				project = d.l.Project
 			}
 		case appended:
 			if d.e.Kind == "creating" && strings.HasPrefix(d.e.Owner, "u") {
 				count[d.e.Source]++
+				project = d.e.Project
 			}
 		}
 	}
@@ -326,6 +328,10 @@ func (l *ledger) turnOf(p *process, did []any, before map[compute.ID]compute.Sta
 		}
 	}
 	for _, w := range l.waiters {
+		// Of the same priority and project, so that nothing but time decides. Who does not wait has the priority that most have.
+		if project != w.Project || own != nil && own.Priority != w.Priority || own == nil && w.Priority < 0 {
+			continue
+		}
 		if n := count[w.Source]; n > 0 && n == w.Count && !l.owners[w.ID].dead.Load() && (own == nil || own.ID > w.ID) {
 			l.w.sched.fail("%d of %s were given while waiter %d waits for as many", n, w.Source, w.ID)
 		}
@@ -342,7 +348,7 @@ func (l *ledger) starving() {
 		s := l.w.source(w.Source)
 		first := s.cloud != nil
 		for o, ow := range l.waiters {
-			if o < id && slices.ContainsFunc(ow.Wants, func(k int64) bool { return slices.Contains(w.Wants, k) }) {
+			if o != id && slices.ContainsFunc(ow.Wants, func(k int64) bool { return slices.Contains(w.Wants, k) }) {
 				first = false
 			}
 		}

@@ -209,10 +209,11 @@ func (r *record) SaveSource(s *compute.SourceRecord) error {
 }
 
 func (r *record) Waiters() ([]*compute.Waiter, error) {
-	if r.bend.noQueue {
-		return nil, nil
+	ws, err := r.Tx.Waiters()
+	if r.bend.noQueue && len(ws) > 0 { // it knows of one alone who asks: the last to come
+		ws = ws[len(ws)-1:]
 	}
-	return r.Tx.Waiters()
+	return ws, err
 }
 
 func (r *record) Join(w *compute.Waiter) error {

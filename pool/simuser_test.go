@@ -180,6 +180,12 @@ func (u *user) direct(ctx context.Context, p *process) {
 
 func (u *user) acquire(ctx context.Context, p *process) {
 	req := compute.Request{Source: pick(u.dice, u.w.sources...).Name, Count: pick(u.dice, 1, 1, 1, 2, 3), Owner: u.name, Purpose: "acquire " + u.name}
+	if u.dice.IntN(2) == 0 {
+		req.Project = "red"
+	}
+	if u.dice.IntN(4) == 0 {
+		req.Priority = -5
+	}
 	switch u.dice.IntN(10) {
 	case 0:
 		req.Wait = -1 // but not for ever: what it waits for may be held aside

@@ -61,12 +61,12 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 		out = append(out, st)
 	}
 	slices.SortFunc(out, func(a, b compute.SourceStatus) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(order(a.Orphaned), order(b.Orphaned)))
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(rank(a.Orphaned), rank(b.Orphaned)))
 	})
 	return out, nil
 }
 
-func order(later bool) int {
+func rank(later bool) int {
 	if later {
 		return 1
 	}

@@ -22,6 +22,8 @@ type detail struct {
 	Connect    time.Duration     `json:"connect,omitempty"`
 	SetUp      time.Duration     `json:"set_up,omitempty"`
 	Cold       bool              `json:"cold,omitempty"`
+
+	Booked compute.Booking `json:"booked,omitzero"`
 }
 
 // unpackDetail reads the column.
@@ -34,7 +36,7 @@ func unpackDetail(text string, i *compute.Instance) error {
 		return err
 	}
 	i.Wanted, i.Reason, i.ProviderID, i.Address, i.Facts = d.Wanted, d.Reason, d.ProviderID, d.Address, d.Facts
-	i.Retry, i.Attempts, i.Resume, i.Cold = instant(d.Retry), d.Attempts, d.Resume, d.Cold
+	i.Retry, i.Attempts, i.Resume, i.Cold, i.Booked = instant(d.Retry), d.Attempts, d.Resume, d.Cold, d.Booked
 	i.Phases = compute.Phases{Wait: d.Wait, Create: d.Create, Connect: d.Connect, SetUp: d.SetUp}
 	return nil
 }
@@ -42,7 +44,7 @@ func unpackDetail(text string, i *compute.Instance) error {
 // packDetail writes the column.
 func packDetail(i *compute.Instance) (string, error) {
 	text, err := json.Marshal(detail{Wanted: i.Wanted, Reason: i.Reason, ProviderID: i.ProviderID, Address: i.Address, Facts: i.Facts, Retry: nanos(i.Retry),
-		Attempts: i.Attempts, Resume: i.Resume, Wait: i.Phases.Wait, Create: i.Phases.Create, Connect: i.Phases.Connect, SetUp: i.Phases.SetUp, Cold: i.Cold})
+		Attempts: i.Attempts, Resume: i.Resume, Wait: i.Phases.Wait, Create: i.Phases.Create, Connect: i.Phases.Connect, SetUp: i.Phases.SetUp, Cold: i.Cold, Booked: i.Booked})
 	if string(text) == "{}" {
 		return "", err
 	}

@@ -176,6 +176,9 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 	t.stamp(n)
 	t.m.lend(n)
 	t.touch(n.Instance)
+	if lives {
+		t.m.held.add(&n.Lease, 1)
+	}
 	t.mark(n)
 	t.lent = append(t.lent, n)
 	return nil
@@ -198,6 +201,9 @@ func (t *tx) SaveLease(l *compute.Lease) error {
 	now.Lease = *now.own()
 	now.Row = born.Row
 	now.Name, now.Owner, now.Generation, now.Given, now.For.PID, now.Project, now.Share = born.Name, born.Owner, born.Generation, born.Given, born.For.PID, born.Project, born.Share
+	if born.Ended.IsZero() && !now.Ended.IsZero() {
+		t.m.held.add(&born, -1)
+	}
 	t.m.lend(now)
 	t.touch(now.Instance)
 	if t.mark(now) {

@@ -19,6 +19,7 @@ type memory struct {
 	listed    bool                     // sources were read
 	queue     []*compute.Waiter        // in order
 	queued    bool                     // queue was read
+	held      held                     // what leases count
 	instances map[compute.ID]*instance // nil: there is none of this name
 	rows      map[int64]*instance
 	leases    map[compute.ID]*lease // those that live and have all of an instance, by that; nil: there is none

@@ -126,7 +126,7 @@ func (t *tx) turn(rows pgx.Rows) error {
 	}
 	if t.m.valid && t.together { // what the others have changed comes next
 		t.m.version, t.m.last = version, last
-		t.m.queued, t.m.listed = false, false
+		t.m.queued, t.m.listed, t.m.held = false, false, nil
 		clear(t.m.ready)
 		return nil
 	}

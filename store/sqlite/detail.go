@@ -24,24 +24,26 @@ type detail struct {
 	Connect    time.Duration     `json:"connect,omitempty"`
 	SetUp      time.Duration     `json:"set_up,omitempty"`
 	Cold       bool              `json:"cold,omitempty"`
+
+	Booked compute.Booking `json:"booked,omitzero"`
 }
 
 func (d *detail) give(i *compute.Instance) {
 	i.Wanted, i.Reason, i.ProviderID, i.Address, i.Facts = d.Wanted, d.Reason, d.ProviderID, d.Address, maps.Clone(d.Facts)
 	i.Retry, i.Attempts, i.Resume = instant(d.Retry), d.Attempts, d.Resume
 	i.Phases = compute.Phases{Wait: d.Wait, Create: d.Create, Connect: d.Connect, SetUp: d.SetUp}
-	i.Cold = d.Cold
+	i.Cold, i.Booked = d.Cold, d.Booked
 }
 
 func detailOf(i *compute.Instance) detail {
 	return detail{Wanted: i.Wanted, Reason: i.Reason, ProviderID: i.ProviderID, Address: i.Address, Facts: i.Facts, Retry: nanos(i.Retry),
-		Attempts: i.Attempts, Resume: i.Resume, Wait: i.Phases.Wait, Create: i.Phases.Create, Connect: i.Phases.Connect, SetUp: i.Phases.SetUp, Cold: i.Cold}
+		Attempts: i.Attempts, Resume: i.Resume, Wait: i.Phases.Wait, Create: i.Phases.Create, Connect: i.Phases.Connect, SetUp: i.Phases.SetUp, Cold: i.Cold, Booked: i.Booked}
 }
 
 func (d *detail) equal(o *detail) bool {
 	return d.Wanted == o.Wanted && d.Reason == o.Reason && d.ProviderID == o.ProviderID && d.Address == o.Address && maps.Equal(d.Facts, o.Facts) &&
 		d.Retry == o.Retry && d.Attempts == o.Attempts && d.Resume == o.Resume &&
-		d.Wait == o.Wait && d.Create == o.Create && d.Connect == o.Connect && d.SetUp == o.SetUp && d.Cold == o.Cold
+		d.Wait == o.Wait && d.Create == o.Create && d.Connect == o.Connect && d.SetUp == o.SetUp && d.Cold == o.Cold && d.Booked == o.Booked
 }
 
 // details is how many decoded ones a session remembers; then it begins anew.

@@ -247,6 +247,7 @@ func (s *Store) transaction(ops []*op, apart bool) error {
 				return errors.Join(t.err, err, s.rollback())
 			}
 			t = &tx{s: s.write}
+			s.write.held = nil
 			continue
 		case len(ops) == 1:
 			return s.rollback()
@@ -255,8 +256,13 @@ func (s *Store) transaction(ops []*op, apart bool) error {
 		}
 		kept += t.writes
 	}
-	if kept == 0 {
-		return s.rollback()
+	if kept == 0 { // nothing was written, so what is known stays true
+		known := s.write.held
+		err := s.rollback()
+		if s.write != nil {
+			s.write.held = known
+		}
+		return err
 	}
 	if err := t.settle(); err != nil {
 		return errors.Join(err, s.rollback())
@@ -282,6 +288,9 @@ func (s *Store) writer() (err error) {
 // rollback ends a transaction, also one that SQLite has ended itself after an error. A connection that cannot is given up for a new one, which
 // has the same effect. The caller holds wmu.
 func (s *Store) rollback() error {
+	if s.write != nil {
+		s.write.held = nil
+	}
 	if s.write.exec("ROLLBACK") == nil || !s.write.inTransaction() {
 		return nil
 	}

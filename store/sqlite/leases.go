@@ -126,6 +126,9 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 	}
 	if err == nil {
 		l.Row, err = r.LastInsertId()
+		if l.Ended.IsZero() {
+			t.s.held.add(l, 1)
+		}
 	}
 	return err
 }
@@ -139,6 +142,9 @@ func (t *tx) SaveLease(l *compute.Lease) error {
 	const set = "UPDATE leases SET used = ?, expires = ?, deadline = ?, ended = ?, why = ?, worker = ?, detail = ? WHERE instance = ? AND id = ? AND ended "
 	args := []any{nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), l.Why, l.Worker, text, string(l.Instance), l.ID}
 	err = t.update(l.ID, set+"= 0", args...)
+	if err == nil && !l.Ended.IsZero() {
+		t.s.held.add(l, -1)
+	}
 	if errors.Is(err, compute.ErrNotFound) {
 		err = t.update(l.ID, set+"> 0", args...)
 	}

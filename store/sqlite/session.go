@@ -19,6 +19,7 @@ type session struct {
 	stmts   map[string]*stmt
 	details map[string]*detail
 	terms   termsMemory
+	held    *held // nil: not known
 }
 
 type stmt struct {

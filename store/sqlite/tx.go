@@ -23,6 +23,7 @@ type tx struct {
 	events   []compute.Event           // appended, and not written yet
 	last     int64                     // the newest event's id; 0: not known
 	idle     bool                      // nobody waits in the queue
+	summed   bool                      // the session's sums are true
 }
 
 var _ compute.Tx = (*tx)(nil)

@@ -1,0 +1,126 @@
+package pool
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// patience is how many that came later may go before the request that has waited longest for something. Then nobody does: so an eighth of what comes free
+// goes by time alone, whatever the priorities and projects, and everybody is served at last. More would let low priorities starve for longer, less would
+// make people wait behind batch work.
+const patience = 7
+
+// claim is what a project has and may have beside others.
+type claim struct {
+	held   float64 // cores of its living leases; what does not tell its cores counts one
+	weight float64 // above 0
+}
+
+// capacityOf is what somebody's leases count between projects.
+func capacityOf(c compute.Capacity) float64 { return max(c.Cores, float64(c.Count)) }
+
+// asks is what a request will count between projects.
+func asks(w *compute.Waiter) float64 { return float64(w.Count * max(1, w.Cores)) }
+
+// order sorts requests by whose turn it is:
+//
+//  1. who has waited longest for something, and was passed by as many as patience allows; the oldest of them first;
+//  2. the highest priority;
+//  3. of the projects with requests of that priority, the one that has least for its weight, what it would be given before counted;
+//  4. who came first.
+//
+// It is one order for all sources, so that of several who keep others from what they want there is always a first. It has no clock and changes nothing.
+func order(ws []*compute.Waiter, claims func(project string) claim) []*compute.Waiter {
+	ws = slices.Clone(ws)
+	slices.SortFunc(ws, func(a, b *compute.Waiter) int { return cmp.Compare(a.ID, b.ID) })
+	due := passedOver(ws)
+	lines := map[int]map[string][]*compute.Waiter{} // by priority and project, in the order of their coming
+	out := make([]*compute.Waiter, 0, len(ws))
+	var priorities []int
+	known := map[string]*claim{}
+	serve := func(w *compute.Waiter) {
+		out = append(out, w)
+		known[w.Project].held += asks(w)
+	}
+	for _, w := range ws {
+		if known[w.Project] == nil {
+			known[w.Project] = &claim{weight: 1}
+		}
+	}
+	if len(known) > 1 {
+		for name, k := range known {
+			if *k = claims(name); k.weight <= 0 {
+				k.weight = 1
+			}
+		}
+	}
+	for _, w := range ws {
+		if due[w.ID] {
+			serve(w)
+			continue
+		}
+		if lines[w.Priority] == nil {
+			lines[w.Priority] = map[string][]*compute.Waiter{}
+			priorities = append(priorities, w.Priority)
+		}
+		lines[w.Priority][w.Project] = append(lines[w.Priority][w.Project], w)
+	}
+	slices.Sort(priorities)
+	for _, p := range slices.Backward(priorities) {
+		for projects := lines[p]; len(projects) > 0; {
+			var next *compute.Waiter
+			for name, line := range projects {
+				if next == nil {
+					next = line[0]
+					continue
+				}
+				a, b := known[name], known[next.Project]
+				if c := cmp.Compare(a.held/a.weight, b.held/b.weight); c < 0 || c == 0 && line[0].ID < next.ID {
+					next = line[0]
+				}
+			}
+			serve(next)
+			if projects[next.Project] = projects[next.Project][1:]; len(projects[next.Project]) == 0 {
+				delete(projects, next.Project)
+			}
+		}
+	}
+	return out
+}
+
+// passedOver tells of requests, which are in the order of their coming, who has waited longest for something and was passed often enough.
+func passedOver(ws []*compute.Waiter) map[int64]bool {
+	due, seen := map[int64]bool{}, map[int64]bool{}
+	for _, w := range ws {
+		for _, key := range w.Wants {
+			if !seen[key] && w.Passed >= patience {
+				due[w.ID] = true
+			}
+			seen[key] = true
+		}
+	}
+	return due
+}
+
+// passes returns those who are passed when a request of an order is served: who has waited longer than it for something that it wants, longest of all, and
+// stands behind it.
+func passes(ordered []*compute.Waiter, served int64) (out []*compute.Waiter) {
+	at := slices.IndexFunc(ordered, func(w *compute.Waiter) bool { return w.ID == served })
+	if at < 0 {
+		return nil
+	}
+	for _, key := range ordered[at].Wants {
+		var oldest *compute.Waiter
+		for _, w := range ordered {
+			if slices.Contains(w.Wants, key) && (oldest == nil || w.ID < oldest.ID) {
+				oldest = w
+			}
+		}
+		if oldest.ID < served && !slices.Contains(out, oldest) && slices.Index(ordered, oldest) > at {
+			out = append(out, oldest)
+		}
+	}
+	return out
+}

@@ -1,0 +1,169 @@
+package pool
+
+import (
+	"cmp"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+const (
+	paceEvents = 2000 // of the journal that a process reads which has just begun to wait: some milliseconds' work
+	paceLast   = 100  // so many durations count, as with a gauge
+)
+
+// pace is how fast sources come free and are made, by the journal. The zero value has read nothing.
+type pace struct {
+	mu      sync.Mutex
+	read    bool
+	last    int64
+	sources map[string]*tempo
+}
+
+// tempo is that of one source.
+type tempo struct {
+	held []time.Duration // leases that ended, the last so many
+	next int
+	out  map[compute.ID]time.Time
+	made time.Duration // the last creation; 0: not known
+}
+
+// learnPace reads what the journal has that was not read yet.
+func (p *Pool) learnPace(ctx context.Context) {
+	pc := &p.hall.pace
+	pc.mu.Lock()
+	q := compute.EventQuery{After: pc.last}
+	if !pc.read {
+		q = compute.EventQuery{Newest: paceEvents}
+	}
+	pc.mu.Unlock()
+	var events []*compute.Event
+	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+		events, err = tx.Events(q)
+		return err
+	})
+	if err == nil {
+		pc.take(events)
+	}
+}
+
+func (pc *pace) of(source string) *tempo {
+	t := pc.sources[source]
+	if t == nil {
+		t = &tempo{out: map[compute.ID]time.Time{}}
+		pc.sources[source] = t
+	}
+	return t
+}
+
+// take reads events, in their order. Those that were read before are passed over.
+func (pc *pace) take(events []*compute.Event) {
+	pc.mu.Lock()
+	defer pc.mu.Unlock()
+	pc.read = true
+	if pc.sources == nil {
+		pc.sources = map[string]*tempo{}
+	}
+	for _, e := range events {
+		if e.ID <= pc.last {
+			continue
+		}
+		pc.last = e.ID
+		t := pc.of(e.Source)
+		switch e.Kind {
+		case string(compute.Leased):
+			t.out[e.Instance] = e.Time
+		case "released", "gone", string(compute.Held):
+			if at, ok := t.out[e.Instance]; ok {
+				t.ended(e.Time.Sub(at))
+				delete(t.out, e.Instance)
+			}
+		case "made":
+			var sum time.Duration
+			for _, phase := range []string{"create", "connect", "set_up"} {
+				d, _ := time.ParseDuration(cmp.Or(e.Data[phase], "0"))
+				sum += d
+			}
+			t.made = cmp.Or(sum, t.made)
+		}
+	}
+}
+
+func (t *tempo) ended(d time.Duration) {
+	if len(t.held) < paceLast {
+		t.held = append(t.held, d)
+		return
+	}
+	t.held[t.next] = d
+	t.next = (t.next + 1) % paceLast
+}
+
+// hold is how long a lease lasts: the most likely mean where some have ended and others have not, which is the time that all of them lasted so far
+// divided by how many ended (of durations that are exponential, which those of many users nearly are); as if one had where none has. 0: nothing is known.
+func (t *tempo) hold(now time.Time) time.Duration {
+	var sum time.Duration
+	for _, d := range t.held {
+		sum += d
+	}
+	for _, at := range t.out {
+		sum += max(0, now.Sub(at))
+	}
+	return sum / time.Duration(max(1, len(t.held)))
+}
+
+// estimate is until so many instances, those for the people ahead and for the request itself, have come free or are made; 0: not known.
+//
+// c leases that last H each end at a rate of c/H (Little's law), so n of them take n·H/c. Where there is room for m more, each takes as long to make as
+// the last one did, m at a time. What is faster counts; behind a quota only the leases do.
+func (d *draw) estimate(s *source, n int, quota bool) (time.Duration, error) {
+	pc := &d.p.hall.pace
+	best := time.Duration(0)
+	for _, c := range s.all() {
+		r, err := d.record(c)
+		if err != nil {
+			return 0, err
+		}
+		pc.mu.Lock()
+		t := pc.sources[c.Name]
+		if t == nil {
+			pc.mu.Unlock()
+			continue
+		}
+		hold, made := t.hold(d.now), t.made
+		pc.mu.Unlock()
+		if leased := r.Counts.InUse(); leased > 0 && hold > 0 {
+			best = shorter(best, scale(hold, n, leased))
+		}
+		under := r.Counts.Creating + r.Counts.SettingUp + r.Counts.Cleaning
+		if made > 0 && under > 0 && !quota {
+			best = shorter(best, scale(made, (n+under-1)/under, 1))
+		}
+	}
+	return best, nil
+}
+
+func shorter(a, b time.Duration) time.Duration {
+	if a == 0 || b < a {
+		return b
+	}
+	return a
+}
+
+// scale is d·n/c, and a year where that is longer: it is an estimate.
+func scale(d time.Duration, n, c int) time.Duration {
+	const year = 365 * 24 * time.Hour
+	f := float64(d) * float64(n) / float64(c)
+	if f > float64(year) {
+		return year
+	}
+	return max(time.Millisecond, time.Duration(f))
+}
+
+// known tells whether the journal was read.
+func (pc *pace) known() bool {
+	pc.mu.Lock()
+	defer pc.mu.Unlock()
+	return pc.read
+}

@@ -1,0 +1,220 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Project is what its requests count beside those of others, and may have.
+type Project struct {
+	Weight  float64          // its share beside other projects'; 0: 1
+	Highest *int             // its requests' priority at most; nil: any
+	Quota   compute.Capacity // of all its leases together; 0 in it: no limit
+	Users   compute.Capacity // the same of those of each of its users
+}
+
+// project is how the configuration has a project; "" is the default one.
+func (p *Pool) project(name string) Project {
+	if p.opt.Projects == nil {
+		return Project{}
+	}
+	return p.opt.Projects(name)
+}
+
+func (p Project) limited() bool {
+	return p.Quota != compute.Capacity{} || p.Users != compute.Capacity{}
+}
+
+// priority is what a request gets of the one that it asks for.
+func (p Project) priority(asked int) int {
+	if p.Highest != nil {
+		asked = min(asked, *p.Highest)
+	}
+	return max(compute.MinPriority, min(compute.MaxPriority, asked))
+}
+
+// errQuota says that what is asked for is beyond a quota now. What ends meanwhile makes room.
+type errQuota struct {
+	key  string // whose quota
+	text string
+}
+
+func (e *errQuota) Error() string { return e.text }
+
+// errTaken says that a request is not in the queue any more, though it waits.
+var errTaken = errors.New("was taken out of the queue")
+
+// count is what an instance counts under quotas: its own size, or the part of it that is leased. Where cores are not known they count one.
+func (p *Pool) count(tx compute.Tx, u *unit, l *compute.Lease) (compute.Capacity, error) {
+	leaf := u
+	for leaf.child != nil {
+		leaf = leaf.child
+	}
+	i, src := leaf.inst, leaf.src
+	for i.Child != "" && p.opt.Projects != nil {
+		child, err := tx.Instance(i.Child)
+		if errors.Is(err, compute.ErrNotFound) {
+			break
+		} else if err != nil {
+			return compute.Capacity{}, err
+		}
+		i = child
+		src = p.sources[i.Source]
+	}
+	c := compute.Capacity{Count: 1, Cores: 1}
+	if i.Facts != nil {
+		if n, err := strconv.ParseFloat(i.Facts["cores"], 64); err == nil && n > 0 && n < 1e9 {
+			c.Cores = n
+		}
+		c.Memory, _ = strconv.ParseInt(i.Facts["memory"], 10, 64)
+	}
+	if src != nil {
+		c.Cost = src.Price
+	}
+	if l.Share != nil {
+		if c.Cores > 0 {
+			c.Cost *= min(1, l.Share.Cores/c.Cores)
+		}
+		c.Cores, c.Memory = l.Share.Cores, l.Share.Memory
+	}
+	return c, nil
+}
+
+// asked is what a request counts before it is known what it gets: its own sizes, and the least that its source can cost.
+func (p *Pool) asked(source string, n, cores int, memory int64) compute.Capacity {
+	cost, known := 0.0, false
+	if s := p.sources[source]; s != nil {
+		for _, c := range s.all() {
+			if c.Type != poolType && (!known || c.Price < cost) {
+				cost, known = c.Price, true
+			}
+		}
+	}
+	return compute.Capacity{Count: n, Cores: float64(n * max(1, cores)), Memory: int64(n) * memory, Cost: float64(n) * cost}
+}
+
+// book notes with an instance that is to be made what its lease will count.
+func (d *draw) book(u *unit) {
+	if l := u.lease; l.Owner != "" && !strings.HasPrefix(l.Owner, "pool:") {
+		u.inst.Booked = compute.Booking{Project: l.Project, Owner: l.Owner, Holds: d.p.asked(u.src.Name, 1, d.least.cores, d.least.memory)}
+	}
+}
+
+// held is what a project, or one user of it, has and is being given.
+func (d *draw) held(project, owner string) (compute.Capacity, error) {
+	sum, err := d.tx.Held(project, owner)
+	if err != nil {
+		return sum, err
+	}
+	if d.booked == nil {
+		if err := d.bookings(); err != nil {
+			return sum, err
+		}
+	}
+	return sum.Add(d.booked[[2]string{project, owner}]), nil
+}
+
+// bookings sums what is being made for requests.
+func (d *draw) bookings() error {
+	d.booked = map[[2]string]compute.Capacity{}
+	recs, err := d.tx.Sources()
+	if err != nil {
+		return err
+	}
+	for _, r := range recs {
+		if r.Counts.Creating+r.Counts.SettingUp == 0 {
+			continue
+		}
+		is, err := d.tx.Instances(compute.InstanceQuery{SourceKey: r.Key, Busy: true})
+		if err != nil {
+			return err
+		}
+		for _, i := range is {
+			if b := i.Booked; i.Wanted != "" && (i.State == compute.Creating || i.State == compute.SettingUp) {
+				for _, key := range [][2]string{{b.Project, b.Owner}, {b.Project, ""}} {
+					d.booked[key] = d.booked[key].Add(b.Holds)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// within judges whether a project and one of its users may have so much more: *errQuota when not now, ErrTooLarge when never.
+func (d *draw) within(project, owner string, more compute.Capacity) error {
+	pr := d.p.project(project)
+	for _, l := range []struct {
+		whose, key, owner string
+		limit             compute.Capacity
+	}{
+		{called(project), project, "", pr.Quota},
+		{owner + " in " + called(project), project + "\x00" + owner, owner, pr.Users},
+	} {
+		if l.limit == (compute.Capacity{}) {
+			continue
+		}
+		if what := beyond(more, l.limit); what != "" {
+			return &compute.Error{Kind: compute.ErrTooLarge, Err: &errSmall{fmt.Sprintf("%s may have %s, and %s asked for", l.whose, limited(what, l.limit), amount(what, more))},
+				Hint: "ask for less, or have the quota raised in its project.conf"}
+		}
+		has, err := d.held(project, l.owner)
+		if err != nil {
+			return err
+		}
+		if what := beyond(has.Add(more), l.limit); what != "" {
+			return &errQuota{l.key, fmt.Sprintf("%s has %s of %s, and %s asked for", l.whose, plain(what, has), limited(what, l.limit), amount(what, more))}
+		}
+	}
+	return nil
+}
+
+func called(project string) string {
+	if project == "" {
+		return "the default project"
+	}
+	return "project " + project
+}
+
+// beyond names the first thing of which there is more than a limit, or "".
+func beyond(c, limit compute.Capacity) string {
+	const rounding = 1e-6
+	switch {
+	case limit.Count > 0 && c.Count > limit.Count:
+		return "count"
+	case limit.Cores > 0 && c.Cores > limit.Cores+rounding:
+		return "cores"
+	case limit.Memory > 0 && c.Memory > limit.Memory:
+		return "memory"
+	case limit.Cost > 0 && c.Cost > limit.Cost+rounding:
+		return "cost"
+	}
+	return ""
+}
+
+// plain writes one thing of a capacity.
+func plain(what string, c compute.Capacity) string {
+	switch what {
+	case "count":
+		return strconv.Itoa(c.Count)
+	case "cores":
+		return strconv.FormatFloat(c.Cores, 'f', -1, 64)
+	case "memory":
+		return compute.Bytes(c.Memory)
+	}
+	return strconv.FormatFloat(c.Cost, 'f', -1, 64)
+}
+
+func limited(what string, c compute.Capacity) string {
+	return plain(what, c) + map[string]string{"count": " instances", "cores": " cores", "memory": " of memory", "cost": " an hour"}[what]
+}
+
+func amount(what string, c compute.Capacity) string {
+	if what == "count" && c.Count == 1 {
+		return "1 is"
+	}
+	return plain(what, c) + " are"
+}

@@ -1,0 +1,305 @@
+package pool
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// seat is where a request of this process waits.
+type seat struct {
+	source *source
+	fresh  bool          // it wants newly made ones
+	eager  bool          // it does not wait in earnest: it looks at every change whether what it waits for is still to come
+	wake   chan struct{} // of one
+
+	// Guarded by hall.mu.
+	id    int64
+	turn  bool // it may be its turn
+	gone  bool // it is not in the queue any more
+	place compute.Progress
+	told  time.Time     // when place was last told
+	ended chan struct{} // of its usher
+}
+
+// hall is where the requests of this process wait. While anybody does, an usher looks what has changed, for all of them at once, and wakes those whose turn
+// it is: a release costs one look, however many wait. The zero value is empty.
+type hall struct {
+	mu    sync.Mutex
+	seats map[*seat]bool
+	stop  context.CancelFunc // of the usher; nil: there is none
+	ended chan struct{}      // closed when he has ended
+	pace  pace
+}
+
+// newsEvery is how often somebody who waits is told of a new place at most: on the way forward there are as many as there are people before him.
+const newsEvery = time.Second
+
+// sit takes a seat for a request that is in the queue.
+func (p *Pool) sit(s *source, id int64, req compute.Request) *seat {
+	st := &seat{source: s, fresh: req.New, eager: req.Wait == 0, wake: make(chan struct{}, 1), id: id}
+	h := &p.hall
+	h.mu.Lock()
+	if h.seats == nil {
+		h.seats = map[*seat]bool{}
+	}
+	h.seats[st] = true
+	h.mu.Unlock()
+	p.attend(st)
+	return st
+}
+
+// attend sees that there is an usher for a seat.
+func (p *Pool) attend(st *seat) {
+	h := &p.hall
+	h.mu.Lock()
+	begin := h.stop == nil
+	if !begin {
+		select {
+		case <-h.ended: // it was not he who was to end
+			begin = true
+			h.stop()
+		default:
+		}
+	}
+	var ctx context.Context
+	if begin {
+		ctx, h.stop = context.WithCancel(context.Background())
+		h.ended = make(chan struct{})
+	}
+	st.ended = h.ended
+	ended := h.ended
+	h.mu.Unlock()
+	if begin { // it ends when nobody sits any more
+		go func() {
+			defer close(ended)
+			p.usher(ctx)
+		}()
+	} else {
+		p.ring()
+	}
+}
+
+// rise gives a seat up.
+func (p *Pool) rise(st *seat) {
+	h := &p.hall
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.seats, st)
+	if len(h.seats) == 0 && h.stop != nil {
+		h.stop()
+		h.stop = nil
+	}
+}
+
+// again seats a request that joined the queue anew.
+func (p *Pool) again(st *seat, id int64) {
+	p.hall.mu.Lock()
+	st.id, st.gone, st.turn, st.place = id, false, false, compute.Progress{}
+	p.hall.mu.Unlock()
+	p.ring()
+}
+
+// called tells a request that was woken why.
+func (st *seat) called(h *hall) (turn, gone bool, place compute.Progress) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	turn, gone, place = st.turn, st.gone, st.place
+	st.turn = false
+	return turn, gone, place
+}
+
+func (st *seat) call() {
+	select {
+	case st.wake <- struct{}{}:
+	default:
+	}
+}
+
+// usher looks after those who wait in this process until ctx ends.
+func (p *Pool) usher(ctx context.Context) {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	done := make(chan struct{}, 1)
+	worked, working := time.Now(), false
+	for ctx.Err() == nil {
+		rung, seen := p.rung(), p.version(ctx)
+		due := time.Since(worked) >= chores
+		p.callUp(ctx, due)
+		if due {
+			worked = time.Now()
+			if !working { // what is due may take its time, and nobody is to wait for it who could be served meanwhile
+				working = true
+				go func() {
+					defer func() { done <- struct{}{} }()
+					p.tend(ctx)
+				}()
+			}
+		}
+		for idle := true; idle; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-rung:
+				idle = false
+			case <-done:
+				working, idle = false, false
+			case <-ticker.C:
+				idle = p.version(ctx) == seen && time.Since(worked) < chores
+			}
+		}
+		// Of several reasons select takes any; so that a simulation replays, all that there are count.
+		select {
+		case <-done:
+			working = false
+		default:
+		}
+		select {
+		case <-ticker.C:
+		default:
+		}
+	}
+}
+
+// tend does what is due for the sources that are waited for.
+func (p *Pool) tend(ctx context.Context) {
+	names := map[string]bool{}
+	p.hall.mu.Lock()
+	for st := range p.hall.seats {
+		names[st.source.Name] = true
+	}
+	p.hall.mu.Unlock()
+	if len(names) == 0 {
+		return
+	}
+	if _, err := p.Work(ctx, slices.Sorted(maps.Keys(names))...); err != nil && ctx.Err() == nil {
+		p.log.Warn("what was due could not be done", "sources", slices.Sorted(maps.Keys(names)), "err", err)
+	}
+}
+
+// callUp wakes those whose turn it seems to be, and tells the others their places. Whether it is their turn is decided when they take what they want.
+func (p *Pool) callUp(ctx context.Context, due bool) {
+	h := &p.hall
+	h.mu.Lock()
+	seats := make(map[int64]*seat, len(h.seats))
+	for st := range h.seats {
+		seats[st.id] = st
+	}
+	h.mu.Unlock()
+	if due || !h.pace.known() {
+		p.learnPace(ctx)
+	}
+	var found []found
+	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+		found, err = p.survey(tx, seats)
+		return err
+	})
+	if err != nil {
+		if ctx.Err() == nil {
+			p.log.Warn("the queue could not be looked at", "err", err)
+		}
+		return
+	}
+	now := time.Now()
+	seen := map[int64]bool{}
+	first := map[*source]bool{}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, f := range found {
+		st := f.seat
+		seen[f.id] = true
+		if st == nil || st.id != f.id {
+			continue
+		}
+		turn := f.turn || st.eager
+		if due && !first[st.source] { // what was looked at may not be all that there is to it
+			first[st.source], turn = true, true
+		}
+		news := st.place.Position == 0 || now.Sub(st.told) >= newsEvery && differs(st.place, f.place)
+		if news {
+			st.place, st.told = f.place, now
+		}
+		if st.turn = st.turn || turn; turn || news {
+			st.call()
+		}
+	}
+	for id, st := range seats {
+		if !seen[id] && st.id == id && h.seats[st] {
+			st.gone = true
+			st.call()
+		}
+	}
+}
+
+// differs tells whether a place is news: estimates move all the time.
+func differs(a, b compute.Progress) bool {
+	d := (a.Estimate - b.Estimate).Abs()
+	return a.Position != b.Position || (a.Estimate == 0) != (b.Estimate == 0) || a.Reason != b.Reason || d > time.Second && d > b.Estimate/5
+}
+
+// found is what a look at the queue says of a request.
+type found struct {
+	id    int64
+	w     *compute.Waiter
+	seat  *seat
+	turn  bool
+	place compute.Progress
+}
+
+// survey goes along the queue: who may have his turn, at which place the others stand, and for how long.
+func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
+	ws, err := tx.Waiters()
+	if err != nil {
+		return nil, err
+	}
+	d := &draw{p: p, tx: tx, now: time.Now(), records: map[*source]*compute.SourceRecord{}}
+	if ws, err = d.living(ws, false); err != nil {
+		return nil, err
+	}
+	l, err := d.line(ws)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]found, 0, len(ws))
+	places, ahead, promised := map[string]int{}, map[string]int{}, map[string]int{}
+	for _, w := range l.ordered {
+		places[w.Source]++
+		ahead[w.Source] += w.Count
+		f := found{id: w.ID, w: w, seat: seats[w.ID], place: compute.Progress{Phase: "wait", Position: places[w.Source]}}
+		s := p.sources[w.Source]
+		over := l.over(w)
+		if over != nil {
+			f.place.Reason = over.Error()
+		}
+		if s != nil && s.Err == nil {
+			if f.place.Estimate, err = d.estimate(s, ahead[w.Source], over != nil); err != nil {
+				return nil, err
+			}
+		}
+		if over == nil && s != nil && f.seat != nil && !d.shutFor(s) {
+			d.fresh = f.seat.fresh
+			n, err := d.available(s)
+			if err != nil {
+				return nil, err
+			}
+			f.turn = n-promised[w.Source] >= w.Count
+		}
+		if f.turn && s.Type != poolType {
+			promised[w.Source] += w.Count
+		} else if over == nil {
+			l.keep(w)
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// shutFor tells whether somebody who comes before waits for whatever a source has.
+func (d *draw) shutFor(s *source) bool {
+	r, err := d.record(s)
+	return err != nil || d.shut(r.Key)
+}

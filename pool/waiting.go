@@ -1,0 +1,80 @@
+package pool
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// unqueued is the kind of the event of a request that was taken out of the queue.
+const unqueued = "unqueued"
+
+// Queue returns the requests that wait, of all processes, by their sources and there in the order of their turns.
+func (p *Pool) Queue(ctx context.Context) ([]compute.Queued, error) {
+	p.learnPace(ctx)
+	var out []compute.Queued
+	err := p.store.View(ctx, func(tx compute.Tx) error {
+		out = nil
+		all, err := p.survey(tx, nil)
+		for _, f := range all {
+			q := compute.Queued{Waiter: *f.w, Position: f.place.Position, Estimate: f.place.Estimate}
+			q.Reason = f.place.Reason
+			out = append(out, q)
+		}
+		return err
+	})
+	slices.SortStableFunc(out, func(a, b compute.Queued) int { return cmp.Compare(a.Source, b.Source) })
+	return out, err
+}
+
+// Cancel takes a request out of the queue, whichever process it waits in; whoever made it gets an error, ErrConflict, that says by whom. Refused:
+// ErrNotFound, ErrDenied.
+func (p *Pool) Cancel(ctx context.Context, who compute.Who, id int64) error {
+	err := p.store.Update(ctx, func(tx compute.Tx) error {
+		ws, err := tx.Waiters()
+		if err != nil {
+			return err
+		}
+		n := slices.IndexFunc(ws, func(w *compute.Waiter) bool { return w.ID == id })
+		if n < 0 {
+			return &compute.Error{ID: compute.ID(strconv.FormatInt(id, 10)), Kind: compute.ErrNotFound, Err: errors.New("no request of this number waits"),
+				Hint: "`hostler status -v` lists those that do"}
+		}
+		w := ws[n]
+		if !who.Admin && who.Owner != w.Owner {
+			return &compute.Error{ID: compute.ID(strconv.FormatInt(id, 10)), Kind: compute.ErrDenied, Err: fmt.Errorf("it is the request of %s", w.Owner)}
+		}
+		if err := tx.Leave(id); err != nil {
+			return err
+		}
+		_, err = tx.Append(&compute.Event{Time: time.Now(), Kind: unqueued, Source: w.Source, Owner: w.Owner, Project: w.Project,
+			Text: fmt.Sprintf("the request for %d was taken out of the queue by %s", w.Count, cmp.Or(who.Owner, "an administrator")),
+			Data: map[string]string{"request": strconv.FormatInt(id, 10)}})
+		return err
+	})
+	if err == nil {
+		p.ring()
+	}
+	return err
+}
+
+// takenOut is the error of a request that is not in the queue any more.
+func (p *Pool) takenOut(ctx context.Context, s *source, w *compute.Waiter) error {
+	e := &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrConflict, Err: fmt.Errorf("the request %w", errTaken), Hint: "ask again if you still want it"}
+	events, err := p.Events(ctx, compute.EventQuery{Source: s.Name, Newest: 200})
+	if err != nil {
+		return e
+	}
+	for _, ev := range events {
+		if ev.Kind == unqueued && ev.Data["request"] == strconv.FormatInt(w.ID, 10) {
+			e.Err = errors.New(ev.Text)
+		}
+	}
+	return e
+}
