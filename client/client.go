@@ -168,10 +168,13 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	if errors.As(err, &ue) {
 		err = ue.Err // the address is said once
 	}
-	if dial := (*net.OpError)(nil); !errors.As(err, &dial) || dial.Op != "dial" {
+	hint := "is `hostler serve` running there?"
+	if why, text := distrust(err); text != nil {
+		err, hint = text, why
+	} else if dial := (*net.OpError)(nil); !errors.As(err, &dial) || dial.Op != "dial" {
 		err = &lost{err}
 	}
-	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("the controller %s: %w", c.base.Host, err), Hint: "is `hostler serve` running there?"}
+	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("the controller %s: %w", c.base.Host, err), Hint: hint}
 }
 
 // refusal reads an error.

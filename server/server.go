@@ -61,6 +61,11 @@ type Options struct {
 	Private func(source string) bool
 	// Ready says why requests cannot be served now; nil: they can.
 	Ready func(ctx context.Context) error
+	// SignIn is how people sign in now, and Sessions makes their tokens. nil: they do not.
+	SignIn   func() SignIn
+	Sessions Sessions
+	// Spend notes that a proof was shown; the second time it is compute.ErrDenied. nil: a proof is good until it is old.
+	Spend func(ctx context.Context, proof string) error
 	// Reload has the configuration read anew; what is wrong with it changes nothing.
 	Reload func(ctx context.Context) error
 	// Memory keeps what was answered to requests with the header Idempotency-Key. nil: such keys mean nothing.
@@ -97,6 +102,7 @@ type server struct {
 	given   given
 
 	readiness readiness
+	entering  chan struct{} // has as many slots as sign-ins may be under way
 }
 
 // New returns the handler of the API.
@@ -128,6 +134,7 @@ func New(opt Options) http.Handler {
 	s.tokens()
 	s.metrics(mux)
 	s.hooks()
+	s.login(mux)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc(nowhere, func(w http.ResponseWriter, r *http.Request) {

@@ -48,6 +48,7 @@ type app struct {
 	statuses []compute.SourceStatus // the controller's sources, looked at once
 	self     api.Self               // who we are to it
 	machine  bool                   // it is the machine's
+	chosen   bool                   // it was named, or signed in to
 	same     bool                   // it has our configuration and our state
 
 	left    bool // something was left to the keeper

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -25,27 +24,18 @@ const socketName = "controller.sock"
 // machineDir is where the machine's controller has its socket.
 const machineDir = "/run/hostler"
 
-// controller finds the controller to ask and who we are to it: that of --controller, of $HOSTLER_CONTROLLER, else the user's own on this machine, else the
-// machine's. nil: there is none, or --embedded wants none.
+// controller finds the controller to ask and who we are to it: that of --controller, of $HOSTLER_CONTROLLER, of hostler login, else the user's own on this
+// machine, else the machine's. nil: there is none, or --embedded wants none.
 func (a *app) controller(ctx context.Context) (*client.Client, api.Self, error) {
 	if a.flags.embedded {
 		return nil, api.Self{}, nil
 	}
-	if where := cmp.Or(a.flags.controller, os.Getenv("HOSTLER_CONTROLLER")); where != "" {
-		token, err := presented()
+	if t, err := a.named(); err != nil || t.where != "" {
 		if err != nil {
 			return nil, api.Self{}, err
 		}
-		opt := client.Options{URL: where, Token: token, Project: a.project()}
-		if socket, ok := strings.CutPrefix(where, "unix:"); ok || filepath.IsAbs(where) {
-			opt.URL, opt.Socket = "", cmp.Or(socket, where)
-		}
-		c, err := client.New(opt)
-		if err != nil {
-			return nil, api.Self{}, err
-		}
-		self, err := c.Self(ctx)
-		return c, self, err
+		a.chosen = true
+		return t.ask(ctx)
 	}
 	var dirs []string
 	if dir, err := runtimeDir(); err == nil {
@@ -78,7 +68,7 @@ func (a *app) controller(ctx context.Context) (*client.Client, api.Self, error) 
 // command is in a tree with sources of its own, or was told of another directory, and works by itself. The machine's has its own state and what is
 // configured for the machine; to it the same goes for trees and directories that were named.
 func (a *app) fits(self api.Self) (bool, error) {
-	if a.flags.controller != "" || os.Getenv("HOSTLER_CONTROLLER") != "" {
+	if a.chosen {
 		return true, nil
 	}
 	cfg, err := a.configuration()

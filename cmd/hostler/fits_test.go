@@ -59,7 +59,7 @@ func TestFits(t *testing.T) {
 		}
 	}
 	a := at(tree, "")
-	a.flags.controller = "unix:/x"
+	a.chosen = true
 	if fits, err := a.fits(service); err != nil || !fits {
 		t.Errorf("one that was named: %v, %v", fits, err)
 	}

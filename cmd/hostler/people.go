@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/http"
 	"os"
 	"slices"
 	"time"
@@ -15,6 +14,7 @@ type authorizing struct {
 	Admins       []string      `conf:"admins"`         // users who may do everything, besides the controller's own and root
 	TokenLife    time.Duration `conf:"token-life"`     // of tokens that ask for none; 0: 90 days
 	TokenMaxLife time.Duration `conf:"token-max-life"` // the longest that may be asked for; 0: 365 days
+	signingIn
 }
 
 // readAuthorizing reads it.
@@ -103,25 +103,6 @@ func (p *people) names() (out []string) {
 // members says what somebody is now.
 func (k *controller) members(name string, groups []string) (auth.Role, map[string]auth.Role) {
 	return k.now.Load().people.members(name, groups)
-}
-
-// authenticate says who makes a request: a user of this machine by its socket, who is himself, unless he presents a token; whoever presents that of
-// the token file, who is the controller's own user; whoever presents another token. Nobody else is known.
-func (k *controller) authenticate(file string) func(*http.Request) (auth.Principal, error) {
-	return func(r *http.Request) (auth.Principal, error) {
-		given, ok := bearer(r)
-		if p, here := r.Context().Value(peerKey{}).(peer); here && !ok {
-			return k.local(p.uid), nil
-		}
-		switch {
-		case !ok:
-			return auth.Principal{}, unknown("nobody whom this controller knows", "present a token: Authorization: Bearer TOKEN")
-		case file != "" && sameToken(given, file):
-			own := userName(os.Geteuid())
-			return auth.Principal{Name: own, Own: true, Via: "token file", From: address(r), Everywhere: auth.Administrator}, nil
-		}
-		return k.tokens.Who(r.Context(), given, address(r))
-	}
 }
 
 // local is a user of this machine.

@@ -54,6 +54,13 @@ func (a *app) standFor(p compute.Process, leases []compute.Lease) error {
 	if a.flags.controller != "" {
 		args = append(args, "--controller", a.flags.controller)
 	}
+	if a.flags.ca != "" {
+		ca, err := absolute(a.flags.ca) // it stands at /
+		if err != nil {
+			return err
+		}
+		args = append(args, "--ca", ca)
+	}
 	for _, l := range leases {
 		args = append(args, l.ID)
 	}

@@ -30,6 +30,7 @@ type globals struct {
 	controller string // --controller
 	embedded   bool   // --embedded
 	project    string // --project
+	ca         string // --ca
 }
 
 // runHostler runs a command line of the name hostler.
@@ -167,6 +168,8 @@ func newRoot(a *app) *cobra.Command {
 	p.BoolVar(&a.flags.embedded, "embedded", false, "ask no controller, though there is one")
 	p.StringVar(&a.flags.project, "project", "", "work in the project `NAME` of the controller; $HOSTLER_PROJECT unless it is said")
 	_ = root.RegisterFlagCompletionFunc("project", a.completeProjects)
+	p.StringVar(&a.flags.ca, "ca", "", "trust the authority in `FILE` for the certificate of --controller; $HOSTLER_CA unless it is said")
+	_ = root.MarkPersistentFlagFilename("ca")
 	root.Flags().StringVarP(&a.flags.source, "source", "s", "", "use the source `NAME`; goes before the verb or after it")
 	_ = root.RegisterFlagCompletionFunc("source", a.completeSources)
 	_ = root.MarkPersistentFlagDirname("directory")
@@ -176,7 +179,7 @@ func newRoot(a *app) *cobra.Command {
 	for group, commands := range map[string][]func(*app) *cobra.Command{
 		"use":  {newAcquire, newRun, newShell, newCp, newForward, newSSH, newSSHConfig, newInventory, newGitlab, newRelease, newExtend, newStatus},
 		"keep": {newFill, newPlan, newDirector, newHold, newDiscard, newEvents, newWebhook, newFacts},
-		"set":  {newSource, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newToken, newKeeper, newCompat, newTop, newCompletion, newVersion},
+		"set":  {newSource, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newLogin, newLogout, newToken, newKeeper, newCompat, newTop, newCompletion, newVersion},
 		"":     {newDocs, newAgent, newStand, newSSHProxy},
 	} {
 		for _, make := range commands {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
+	certs "github.com/hostler-project/hostler/auth/certificate"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director"
 	"github.com/hostler-project/hostler/pool"
@@ -39,6 +40,7 @@ type serving struct {
 	listen    string
 	cert, key string
 	tokenFile string
+	clientCA  string
 	noFill    bool
 	looking
 }
@@ -69,11 +71,13 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 	f.StringVar(&o.listen, "listen", "", "listen on `ADDR` too, HOST:PORT; without TLS only on loopback")
 	f.StringVar(&o.cert, "tls-cert", "", "the certificate in `FILE`")
 	f.StringVar(&o.key, "tls-key", "", "and its key in `FILE`")
+	f.StringVar(&o.clientCA, "client-ca", "", "know clients by certificates of the authorities in `FILE`; with TLS")
 	f.BoolVar(&o.noFill, "no-fill", false, "make nothing ahead of need: only what commands ask for")
 	f.StringVar(&o.tokenFile, "token-file", "", "who presents what is in `FILE` is an administrator; made if it is missing. controller.token in the state directory unless it is said")
 	o.looking.flags(cmd)
 	_ = cmd.MarkFlagFilename("tls-cert")
 	_ = cmd.MarkFlagFilename("tls-key")
+	_ = cmd.MarkFlagFilename("client-ca")
 	return cmd
 }
 
@@ -113,7 +117,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		return err
 	}
 	k := &controller{app: a, bell: a.bell, soon: newBell(), wanted: newBell(), answers: newAnswers(a.store, a.log)}
-	first, err := newServed(engine, a.cfg, false)
+	first, err := newServed(ctx, engine, a.cfg, false)
 	if err != nil {
 		return err
 	}
@@ -122,7 +126,10 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		return err
 	}
 	k.ahead = &foresight{k: k}
-	listeners, err := a.listeners(o)
+	if err := k.openCertificates(o); err != nil {
+		return err
+	}
+	listeners, err := a.listeners(o, k.files)
 	if err != nil {
 		return err
 	}
@@ -141,6 +148,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		Ready: k.ready, Webhooks: k, Metrics: a.meters.handler(), Observe: a.meters.asked, Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.log,
 		Ending: ctx.Done(), Memory: k.answers.memory(), Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
 		Foresight: k.ahead,
+		SignIn:    func() server.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: k.spend,
 	}))
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -193,6 +201,8 @@ type controller struct {
 	answers *answers // to requests with a key
 	tokens  *auth.Ring
 	ahead   *foresight
+	options serving
+	files   *certs.Files // nil: it does not listen with TLS
 }
 
 // served is a configuration, and the engine by it.
@@ -203,10 +213,11 @@ type served struct {
 	over   chan struct{}    // closed when another takes its place
 	people *people
 	hooks  []webhook.Hook // that are told what happens
+	signIn server.SignIn
 }
 
 // newServed reads what a controller needs besides the engine. strict: also what only takes something from somebody is an error.
-func newServed(engine *pool.Pool, cfg *config.Config, strict bool) (*served, error) {
+func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, strict bool) (*served, error) {
 	opt, err := directorOptions(cfg)
 	if err != nil {
 		return nil, err
@@ -216,7 +227,15 @@ func newServed(engine *pool.Pool, cfg *config.Config, strict bool) (*served, err
 		return nil, err
 	}
 	who, err := newPeople(cfg, strict)
-	return &served{engine, cfg, opt, make(chan struct{}), who, hooks}, err
+	if err != nil {
+		return nil, err
+	}
+	said, err := readAuthorizing(cfg)
+	if err != nil {
+		return nil, err
+	}
+	how, err := said.provider(ctx)
+	return &served{engine, cfg, opt, make(chan struct{}), who, hooks, how}, err
 }
 
 // identity tells this controller from others.
@@ -271,8 +290,11 @@ func (k *controller) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	next, err := newServed(engine, b.cfg, true)
+	next, err := newServed(ctx, engine, b.cfg, true)
 	if err != nil {
+		return err
+	}
+	if err := k.reloadCertificates(next.cfg); err != nil {
 		return err
 	}
 	close(k.now.Swap(next).over)
@@ -378,7 +400,7 @@ func (l *listeners) names() (out []string) {
 }
 
 // listeners opens them: those that systemd has opened for us, or else the socket; and the address.
-func (a *app) listeners(o serving) (_ *listeners, err error) {
+func (a *app) listeners(o serving, files *certs.Files) (_ *listeners, err error) {
 	out := &listeners{}
 	defer func() {
 		if err != nil {
@@ -402,9 +424,6 @@ func (a *app) listeners(o serving) (_ *listeners, err error) {
 	if err != nil {
 		return nil, invalid("127.0.0.1:7070, say", "--listen %s: %w", o.listen, err)
 	}
-	if (o.cert == "") != (o.key == "") {
-		return nil, invalid("", "--tls-cert and --tls-key go together")
-	}
 	if ip := net.ParseIP(host); o.cert == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return nil, invalid("give --tls-cert and --tls-key, or listen on 127.0.0.1", "--listen %s: without TLS whoever is on the way could read and use tokens", o.listen)
 	}
@@ -415,13 +434,8 @@ func (a *app) listeners(o serving) (_ *listeners, err error) {
 	if err != nil {
 		return nil, invalid("", "--listen %s: %w", o.listen, err)
 	}
-	if o.cert != "" {
-		pair, err := tls.LoadX509KeyPair(o.cert, o.key)
-		if err != nil {
-			_ = l.Close()
-			return nil, invalid("", "--tls-cert %s: %w", o.cert, err)
-		}
-		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
+	if files != nil {
+		l = tls.NewListener(l, files.TLS())
 	}
 	out.all = append(out.all, l)
 	return out, nil

@@ -1,0 +1,376 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/client/device"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// loginOptions are those of hostler login.
+type loginOptions struct {
+	withToken bool
+	cert, key string
+	status    bool
+}
+
+// loginView is what `login --json` and `login --status --json` print of a controller.
+type loginView struct {
+	Controller string     `json:"controller"`
+	Name       string     `json:"name"`
+	By         string     `json:"by"`
+	Since      time.Time  `json:"since"`
+	Expires    *time.Time `json:"expires"`
+	Current    bool       `json:"current"`
+	Error      string     `json:"error,omitempty"`
+}
+
+// codeView is the line that `login --json` prints before, for whoever types the code.
+type codeView struct {
+	Code    string    `json:"code"`
+	Address string    `json:"address"`
+	Direct  string    `json:"direct,omitempty"`
+	Expires time.Time `json:"expires"`
+}
+
+func newLogin(a *app) *cobra.Command {
+	var o loginOptions
+	cmd := &cobra.Command{
+		Use:   "login [URL]",
+		Short: "Sign in to a controller, which commands ask from then on",
+		Long: `Sign in to the controller at URL, or again to the one that commands ask now. It shows an address and a code to type there, in a browser on any machine, and waits until
+that is done. What it gets is kept in logins.json in the state directory, which only you can read; commands that are told of no other controller ask this one.
+Where the controller knows no provider to sign in with, bring a token, --with-token, or a certificate, --cert and --key.`,
+		Example: "  hostler login https://hostler.example.org:7070\n  cat token | hostler login --with-token hostler.example.org\n  hostler login --status",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.status {
+				return a.loginStatus(cmd.Context(), first(args))
+			}
+			return a.login(cmd.Context(), first(args), o)
+		},
+		ValidArgsFunction: completeLogins,
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.withToken, "with-token", false, "read a token from standard input, in place of signing in")
+	f.StringVar(&o.cert, "cert", "", "show the certificate in `FILE`, in place of signing in")
+	f.StringVar(&o.key, "key", "", "and its key in `FILE`")
+	f.BoolVar(&o.status, "status", false, "say who you are, and where; exit status 7 where that is nobody any more")
+	_ = cmd.MarkFlagFilename("cert")
+	_ = cmd.MarkFlagFilename("key")
+	return cmd
+}
+
+func newLogout(a *app) *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:     "logout [URL]",
+		Short:   "Sign out from a controller",
+		Long:    "Sign out from the controller at URL, or from the one that commands ask now: what was kept of it is removed, and what signing in has made is good for nothing any more.",
+		Example: "  hostler logout\n  hostler logout --all",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.logout(cmd.Context(), first(args), all)
+		},
+		ValidArgsFunction: completeLogins,
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "from all")
+	return cmd
+}
+
+// completeLogins are the controllers that somebody has signed in to.
+func completeLogins(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	all, _ := readLogins()
+	return all.addresses(), cobra.ShellCompDirectiveNoFileComp
+}
+
+// which is the address of the controller that is meant: the one that was typed, else that of --controller, else the one that commands ask.
+func (a *app) which(typed string, all logins) (string, error) {
+	switch where := cmp.Or(typed, a.flags.controller, os.Getenv("HOSTLER_CONTROLLER"), all.Current); {
+	case where == "":
+		return "", invalid("hostler login https://HOST:PORT", "no controller is named, and you are signed in to none")
+	case strings.HasPrefix(where, "unix:") || strings.HasPrefix(where, "/"):
+		return "", invalid("", "%s: nobody signs in by a socket: the controller sees by itself who you are", where)
+	default:
+		return controllerAddress(where)
+	}
+}
+
+// login signs in.
+func (a *app) login(ctx context.Context, typed string, o loginOptions) error {
+	all, err := readLogins()
+	if err != nil {
+		return err
+	}
+	address, err := a.which(typed, all)
+	if err != nil {
+		return err
+	}
+	old := all.Controllers[address]
+	t := target{where: address}
+	t.Since = time.Now().Round(time.Second)
+	if t.CA, err = absolute(cmp.Or(a.flags.ca, os.Getenv("HOSTLER_CA"), old.CA)); err != nil {
+		return err
+	}
+	if t.Cert, err = absolute(cmp.Or(o.cert, os.Getenv("HOSTLER_CERT"))); err != nil {
+		return err
+	}
+	if t.Key, err = absolute(cmp.Or(o.key, os.Getenv("HOSTLER_KEY"))); err != nil {
+		return err
+	}
+	switch {
+	case o.withToken && o.cert != "":
+		return invalid("", "--with-token and --cert are two ways to be known: one is enough")
+	case o.withToken:
+		if t.Token, err = a.readToken(); err != nil {
+			return err
+		}
+	case t.Cert == "":
+		got, err := a.signIn(ctx, &t)
+		if err != nil {
+			return err
+		}
+		t.Token, t.Expires = got.Token, &got.Expires
+	}
+	c, err := t.dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	self, err := c.Self(ctx)
+	if err != nil {
+		return err
+	}
+	t.Name = self.Name
+	if err := changeLogins(func(l *logins) { l.Controllers[address], l.Current = t.login, address }); err != nil {
+		return err
+	}
+	if old.Token != "" && old.Token != t.Token {
+		was := target{where: address, login: old}
+		was.CA, was.Cert, was.Key = t.CA, t.Cert, t.Key
+		a.signOut(ctx, &was) // nobody has it any more; that it ends by itself later is no harm
+	}
+	view := viewLogin(address, t.login, true)
+	if a.flags.json {
+		return a.printLine(view)
+	}
+	until := ""
+	if t.Expires != nil {
+		until = ", until " + t.Expires.Local().Format(time.DateTime)
+	}
+	return fprintf(a.out, "You are %s at %s%s.\n", t.Name, address, until)
+}
+
+// signIn takes the user to the provider.
+func (a *app) signIn(ctx context.Context, t *target) (api.Session, error) {
+	c, err := t.dial()
+	if err != nil {
+		return api.Session{}, err
+	}
+	defer c.Close()
+	how, err := c.HowToSignIn(ctx)
+	if err != nil {
+		return api.Session{}, err
+	}
+	if how.Issuer == "" {
+		return api.Session{}, invalid("ask its administrators for a token (hostler token create), and: hostler login --with-token "+t.where,
+			"%s knows no provider that one could sign in with", t.where)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if transport.TLSClientConfig, err = clientTLS(t.CA, "", ""); err != nil {
+		return api.Session{}, err
+	}
+	if t.CA != "" { // the provider's authority may be the same private one, or any that this machine trusts
+		if err := trustAlso(transport.TLSClientConfig, t.CA); err != nil {
+			return api.Session{}, err
+		}
+	}
+	defer transport.CloseIdleConnections()
+	flow, err := device.Begin(ctx, device.Options{Issuer: how.Issuer, ClientID: how.ClientID, Scopes: how.Scopes, Transport: transport})
+	if err != nil {
+		return api.Session{}, err
+	}
+	if a.flags.json {
+		err = a.printLine(codeView{flow.Code, flow.Address, flow.Direct, flow.Expires})
+	} else {
+		err = fprintf(a.errs, "To sign in to %s, open\n\n    %s\n\nin a browser, on any machine, and type the code\n\n    %s\n\n", t.where, printable(flow.Address), printable(flow.Code))
+		if err == nil && flow.Direct != "" {
+			err = fprintf(a.errs, "or open %s\n\n", printable(flow.Direct))
+		}
+	}
+	if err != nil {
+		return api.Session{}, err
+	}
+	got, err := flow.Wait(ctx)
+	if err != nil {
+		return api.Session{}, err
+	}
+	return c.Exchange(ctx, api.Proof{IDToken: got.ID, AccessToken: got.Access, Verifier: got.Verifier})
+}
+
+// readToken reads a token from standard input.
+func (a *app) readToken() (string, error) {
+	var text string
+	if in, ok := a.in.(*os.File); ok && isTerminal(in) {
+		if err := fprintf(a.errs, "token: "); err != nil {
+			return "", err
+		}
+		b, err := term.ReadPassword(int(in.Fd()))
+		_ = fprintf(a.errs, "\n")
+		if err != nil {
+			return "", err
+		}
+		text = string(b)
+	} else {
+		line, err := bufio.NewReader(io.LimitReader(a.in, 64<<10)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", err
+		}
+		text = line
+	}
+	text = strings.TrimSpace(text)
+	if text == "" || strings.ContainsAny(text, " \t") {
+		return "", invalid("hostler login --with-token URL <FILE", "what is on standard input is no token")
+	}
+	return text, nil
+}
+
+// signOut has what signing in made end there.
+func (a *app) signOut(ctx context.Context, t *target) (revoked bool, err error) {
+	if t.Expires != nil && time.Now().After(*t.Expires) {
+		return true, nil
+	}
+	c, err := t.dial()
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	revoked, err = c.SignOut(ctx)
+	if errors.Is(err, compute.ErrDenied) {
+		return true, nil // it is good for nothing there already
+	}
+	return revoked, err
+}
+
+// logout signs out.
+func (a *app) logout(ctx context.Context, typed string, every bool) error {
+	all, err := readLogins()
+	if err != nil {
+		return err
+	}
+	some := all.addresses()
+	if !every {
+		address, err := a.which(typed, all)
+		if err != nil {
+			return err
+		}
+		if _, ok := all.Controllers[address]; !ok {
+			return &compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf("%s: you are not signed in there", address), Hint: nearestHint(address, some, "")}
+		}
+		some = []string{address}
+	}
+	for _, address := range some {
+		if err := changeLogins(func(l *logins) {
+			delete(l.Controllers, address)
+			if l.Current == address {
+				l.Current = ""
+			}
+		}); err != nil {
+			return err
+		}
+		t := target{where: address, login: all.Controllers[address]}
+		if t.Token == "" {
+			continue
+		}
+		revoked, err := a.signOut(ctx, &t)
+		switch {
+		case err != nil:
+			err = fprintf(a.errs, "hostler: %s: what was kept here is removed; there it may go on to be good until it ends: %s\n", address, plain(err))
+		case !revoked && !a.flags.quiet:
+			err = fprintf(a.errs, "hostler: %s: the token is removed here, and is good until it ends or is revoked there: hostler token revoke\n", address)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// viewLogin is how a login is shown.
+func viewLogin(address string, l login, current bool) loginView {
+	by := "token"
+	switch {
+	case l.Token == "":
+		by = "certificate"
+	case l.Expires != nil:
+		by = "sign-in"
+	}
+	return loginView{Controller: address, Name: l.Name, By: by, Since: l.Since, Expires: l.Expires, Current: current}
+}
+
+// loginStatus asks each controller whether we still are somebody there.
+func (a *app) loginStatus(ctx context.Context, typed string) error {
+	all, err := readLogins()
+	if err != nil {
+		return err
+	}
+	some, asked := all.addresses(), all.Current
+	if typed != "" {
+		if asked, err = a.which(typed, all); err != nil {
+			return err
+		}
+		if _, ok := all.Controllers[asked]; !ok {
+			return denied("hostler login "+asked, "you are not signed in to %s", asked)
+		}
+		some = []string{asked}
+	}
+	if len(some) == 0 {
+		return denied("hostler login https://HOST:PORT", "you are signed in to no controller")
+	}
+	views, rows, bad := []loginView{}, [][]string{}, false
+	for _, address := range some {
+		l := all.Controllers[address]
+		t := target{where: address, login: l, known: true}
+		t.CA = cmp.Or(a.flags.ca, os.Getenv("HOSTLER_CA"), t.CA)
+		view := viewLogin(address, l, address == all.Current)
+		short, cancel := context.WithTimeout(ctx, 20*time.Second)
+		c, self, err := t.ask(short)
+		cancel()
+		if err != nil {
+			view.Error, bad = plain(err), bad || address == asked
+		} else {
+			view.Name = self.Name
+			_ = c.Close()
+		}
+		views = append(views, view)
+		until := "-"
+		if l.Expires != nil {
+			until = l.Expires.Local().Format(time.DateTime)
+		}
+		rows = append(rows, []string{address, view.Name, view.By, until, map[bool]string{true: "yes"}[view.Current], view.Error})
+	}
+	if a.flags.json {
+		err = a.printJSON(views)
+	} else {
+		err = a.table([]string{"controller", "name", "by", "until", "current", "note"}, rows)
+	}
+	if err == nil && bad {
+		err = status(7)
+	}
+	return err
+}

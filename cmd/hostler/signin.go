@@ -1,0 +1,93 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	certs "github.com/hostler-project/hostler/auth/certificate"
+	"github.com/hostler-project/hostler/auth/signin"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/server"
+)
+
+// signingIn are the keys of [auth] about signing in, and about certificates.
+type signingIn struct {
+	signin.Options
+	SecretRef   string        `conf:"client-secret"` // a reference; "": the client is public
+	Address     string        `conf:"address"`       // of the controller as browsers see it; "": as they say
+	LoginLife   time.Duration `conf:"login-life"`    // of what hostler login gets; 0: 7 days
+	SessionLife time.Duration `conf:"session-life"`  // of a browser's session; 0: 12 hours
+
+	ClientCA   string `conf:"client-ca"`   // file
+	ClientCRL  string `conf:"client-crl"`  // file
+	ClientName string `conf:"client-name"` // of package certificate: its Fields
+}
+
+const (
+	usualLogin   = 7 * 24 * time.Hour
+	usualSession = 12 * time.Hour
+)
+
+// provider is how people sign in, as a configuration says.
+func (s *signingIn) provider(ctx context.Context) (out server.SignIn, err error) {
+	out = server.SignIn{Address: s.Address, Life: cmp.Or(s.LoginLife, usualLogin), PageLife: cmp.Or(s.SessionLife, usualSession)}
+	if u, err := url.Parse(s.Address); s.Address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Path != "" && u.Path != "/") {
+		return out, invalid("address = https://hostler.example.org", "[auth] address: %q is not where browsers find a controller", s.Address)
+	}
+	if s.Issuer == "" {
+		return out, nil
+	}
+	if s.SecretRef != "" {
+		if s.Secret, err = config.Secret(ctx, s.SecretRef); err != nil {
+			return out, configError(err)
+		}
+	}
+	s.Reserved = reservedNames()
+	out.Provider, err = signin.New(s.Options)
+	return out, err
+}
+
+// certificates are the files that a controller's TLS is made of: by the options of serve, then by the configuration.
+func (o *serving) certificates(cfg *config.Config) (certs.Options, error) {
+	said, err := readAuthorizing(cfg)
+	if err != nil {
+		return certs.Options{}, err
+	}
+	near := func(key, file string) string { // what is relative lies beside the file that says it
+		if file == "" || filepath.IsAbs(file) {
+			return file
+		}
+		return filepath.Join(filepath.Dir(cfg.Sections["auth"][key].File), file)
+	}
+	out := certs.Options{Cert: o.cert, Key: o.key, ClientCA: cmp.Or(o.clientCA, near("client_ca", said.ClientCA)), Revoked: near("client_crl", said.ClientCRL), Field: said.ClientName}
+	if o.cert == "" && o.clientCA != "" {
+		return out, invalid("give --tls-cert and --tls-key too", "--client-ca: clients show certificates by TLS alone")
+	}
+	return out, nil
+}
+
+// openCertificates reads them, where there is TLS.
+func (k *controller) openCertificates(o serving) error {
+	k.options = o
+	if (o.cert == "") != (o.key == "") {
+		return invalid("", "--tls-cert and --tls-key go together")
+	}
+	opt, err := o.certificates(k.now.Load().cfg)
+	if err != nil || o.cert == "" {
+		return err
+	}
+	k.files, err = certs.Load(opt)
+	return err
+}
+
+// reloadCertificates reads them anew, as a configuration says. An error changes nothing.
+func (k *controller) reloadCertificates(cfg *config.Config) error {
+	opt, err := k.options.certificates(cfg)
+	if err != nil || k.files == nil {
+		return err
+	}
+	return k.files.Reload(opt)
+}

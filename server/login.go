@@ -1,0 +1,318 @@
+package server
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/auth/signin"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// SignIn is how people sign in, as the configuration has it now.
+type SignIn struct {
+	Provider *signin.Provider // nil: they do not
+	Address  string           // of the controller as browsers see it, where that is not as they say: https://HOST; "": as they say
+	Life     time.Duration    // of what hostler login gets
+	PageLife time.Duration    // of a browser's session
+}
+
+// Sessions makes the tokens of those who have signed in.
+type Sessions interface {
+	// Make keeps a token as it is described, and returns it.
+	Make(ctx context.Context, t *auth.Token, life time.Duration) (secret string, err error)
+	// Revoke ends one, and all that were made with it, if may agrees.
+	Revoke(ctx context.Context, id string, may func(*auth.Token) error) (gone []*auth.Token, err error)
+}
+
+const (
+	tripLife  = 10 * time.Minute // for which a browser may be at the provider's page
+	exchanges = 16               // sign-ins at once: strangers may ask for them, and each may be a question to the provider
+)
+
+// The browser's cookies. With TLS their names begin with hostPrefix: then no other host can have set them.
+const (
+	hostPrefix    = "__Host-"
+	sessionCookie = "hostler-session"
+	tripCookie    = "hostler-signing-in"
+)
+
+// login are the paths by which people sign in and out.
+func (s *server) login(mux *http.ServeMux) {
+	s.entering = make(chan struct{}, exchanges)
+	huma.Register(s.api, huma.Operation{
+		OperationID: "how-to-sign-in", Extensions: needs(auth.Anyone), Method: http.MethodGet, Path: "/v1/login", Summary: "How people sign in", Tags: []string{"people"},
+		Security: []map[string][]string{{}},
+	}, func(context.Context, *struct{}) (*struct{ Body api.SignIn }, error) {
+		out := api.SignIn{Scopes: []string{}}
+		if p := s.signIn().Provider; p != nil {
+			out = api.SignIn{Issuer: p.Issuer, ClientID: p.LoginClientID, Scopes: p.Scopes}
+		}
+		return &struct{ Body api.SignIn }{out}, nil
+	})
+	huma.Register(s.api, huma.Operation{
+		OperationID: "sign-in", Extensions: needs(auth.Anyone), Method: http.MethodPost, Path: "/v1/login", Summary: "Show what the provider says, and get a token", Tags: []string{"people"},
+		Description: "The ID token is that of the client of GET /v1/login, was given within the last 10 minutes, and is good once.",
+		Security:    []map[string][]string{{}}, Errors: []int{400, 403, 429, 503},
+	}, func(ctx context.Context, in *struct{ Body api.Proof }) (*struct{ Body api.Session }, error) {
+		proof := signin.Proof{IDToken: in.Body.IDToken, AccessToken: in.Body.AccessToken, Verifier: in.Body.Verifier}
+		out, err := s.enter(ctx, s.signIn().Life, func(p *signin.Provider) (signin.Person, error) { return p.Verify(ctx, proof) })
+		return &struct{ Body api.Session }{out}, s.fault(ctx, err)
+	})
+	for _, route := range []struct {
+		id, method, path, summary string
+		needs                     auth.Permission
+		handler                   http.HandlerFunc
+	}{
+		{"open-session", http.MethodPost, "/v1/session", "Have the browser keep the token that comes with this request, in a cookie", auth.Known, s.openSession},
+		{"sign-out", http.MethodDelete, "/v1/session", "Sign out: end the session, and have the browser forget it", auth.Known, s.signOut},
+		{"login-page", http.MethodGet, "/login", "Sign in with a browser: goes to the provider's page", auth.Anyone, s.leave},
+		{"login-callback", http.MethodGet, "/login/callback", "Where the provider's page sends a browser back to", auth.Anyone, s.comeBack},
+	} {
+		mux.HandleFunc(route.method+" "+route.path, route.handler)
+		op := &huma.Operation{
+			OperationID: route.id, Extensions: needs(route.needs), Method: route.method, Path: route.path, Summary: route.summary, Tags: []string{"people"},
+			Responses: map[string]*huma.Response{"default": {Description: "the answer, or an error"}},
+		}
+		if route.needs == auth.Anyone {
+			op.Security = []map[string][]string{{}}
+		}
+		s.api.OpenAPI().AddOperation(op)
+	}
+}
+
+// signIn is how people sign in now.
+func (s *server) signIn() SignIn {
+	if s.SignIn == nil || s.Sessions == nil {
+		return SignIn{}
+	}
+	return s.SignIn()
+}
+
+// enter lets somebody in who can be verified, for so long.
+func (s *server) enter(ctx context.Context, life time.Duration, verify func(*signin.Provider) (signin.Person, error)) (api.Session, error) {
+	p := s.signIn().Provider
+	if p == nil {
+		return api.Session{}, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("nobody signs in to this controller: it knows no provider"), Hint: "present a token or a certificate"}
+	}
+	select {
+	case s.entering <- struct{}{}:
+		defer func() { <-s.entering }()
+	default:
+		return api.Session{}, &compute.Error{Kind: compute.ErrNoCapacity, Err: errors.New("too many sign in at once"), Hint: "try again in a moment"}
+	}
+	who, err := verify(p)
+	if err != nil {
+		s.Log.Info("a sign-in is refused", "err", err)
+		return api.Session{}, err
+	}
+	if s.Spend != nil {
+		if err := s.Spend(ctx, who.Proof); err != nil {
+			s.Log.Warn("a sign-in is shown twice", "owner", who.Name, "err", err)
+			return api.Session{}, err
+		}
+	}
+	t := &auth.Token{Kind: auth.Session, Name: "signed in at " + p.Issuer + " as " + clean(who.Subject), Owner: who.Name, Groups: who.Groups}
+	secret, err := s.Sessions.Make(ctx, t, life)
+	if err != nil {
+		return api.Session{}, err
+	}
+	s.Log.Info("signed in", "owner", who.Name, "subject", who.Subject, "session", t.ID)
+	return api.Session{Token: secret, Name: who.Name, Expires: t.Expires}, nil
+}
+
+// clean is a provider's word as far as it can be shown.
+func clean(word string) string {
+	out := strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, word)
+	return out[:min(len(out), 100)]
+}
+
+// secure reports whether a browser comes by TLS, to us or to a proxy before us.
+func (s *server) secure(r *http.Request) bool {
+	return r.TLS != nil || strings.HasPrefix(s.signIn().Address, "https://")
+}
+
+// cookie is one of ours; life 0: until the browser is closed, less: gone.
+func (s *server) cookie(r *http.Request, name, value string, life time.Duration, same http.SameSite) *http.Cookie {
+	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, SameSite: same, MaxAge: int(life.Seconds())}
+	if life < 0 {
+		c.MaxAge = -1
+	}
+	if s.secure(r) {
+		c.Name, c.Secure = hostPrefix+name, true
+	}
+	return c
+}
+
+// cookieOf is the value of one of ours; "": there is none. One without the prefix is none where it could have it.
+func cookieOf(r *http.Request, name string, secure bool) string {
+	if secure {
+		name = hostPrefix + name
+	}
+	if c, err := r.Cookie(name); err == nil {
+		return c.Value
+	}
+	return ""
+}
+
+// SessionOf is the token that a browser comes with in its cookie; "": there is none. What would change something is refused unless it has api.PageHeader, which
+// our page sends, and other sites' cannot have sent.
+func SessionOf(r *http.Request) (string, error) {
+	secret := cookieOf(r, sessionCookie, true)
+	if secret == "" && r.TLS == nil {
+		secret = cookieOf(r, sessionCookie, false)
+	}
+	if secret == "" {
+		return "", nil
+	}
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	site := r.Header.Get("Sec-Fetch-Site")
+	if !reads && (r.Header.Get(api.PageHeader) == "" || site != "" && site != "same-origin") || r.Header.Get("Upgrade") != "" && site != "" && site != "same-origin" {
+		return "", &compute.Error{Kind: compute.ErrDenied, Err: errors.New("what changes something needs the header " + api.PageHeader + " when it comes with a browser's session"),
+			Hint: "other programs present a token: Authorization: Bearer TOKEN"}
+	}
+	return secret, nil
+}
+
+// openSession has a browser keep the token that it presents.
+func (s *server) openSession(w http.ResponseWriter, r *http.Request) {
+	secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || secret == "" {
+		s.refuse(w, r, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("a session is opened with a token"), Hint: "Authorization: Bearer TOKEN"})
+		return
+	}
+	if asker(r.Context()).Lease != "" {
+		s.refuse(w, r, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("a lease's own token opens no session")})
+		return
+	}
+	http.SetCookie(w, s.cookie(r, sessionCookie, secret, 0, http.SameSiteStrictMode))
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// errKept is why a token that signing in has not made stays when somebody signs out.
+var errKept = errors.New("no session")
+
+func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
+	var out api.SignedOut
+	if id := asker(r.Context()).Token; id != "" && s.Sessions != nil {
+		_, err := s.Sessions.Revoke(r.Context(), id, func(t *auth.Token) error {
+			if t.Kind != auth.Session {
+				return errKept
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errKept) && !errors.Is(err, compute.ErrNotFound) {
+			s.refuse(w, r, err)
+			return
+		}
+		out.Revoked = err == nil
+	}
+	for _, name := range []string{sessionCookie, hostPrefix + sessionCookie} {
+		if _, err := r.Cookie(name); err == nil {
+			http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, HttpOnly: true, Secure: strings.HasPrefix(name, hostPrefix), SameSite: http.SameSiteStrictMode})
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(out)
+}
+
+// trip is what a browser takes along to the provider's page.
+type trip struct {
+	signin.Trip
+	Next string `json:"next"` // where it wanted to go
+}
+
+// leave sends a browser to the provider's page; where there is none, to ours.
+func (s *server) leave(w http.ResponseWriter, r *http.Request) {
+	how, next := s.signIn(), local(r.URL.Query().Get("next"))
+	if how.Provider == nil {
+		http.Redirect(w, r, next, http.StatusSeeOther)
+		return
+	}
+	back := how.Address
+	if back == "" {
+		back = map[bool]string{true: "https://", false: "http://"}[r.TLS != nil] + r.Host
+	}
+	address, begun, err := how.Provider.Begin(r.Context(), strings.TrimSuffix(back, "/")+"/login/callback")
+	if err != nil {
+		s.Log.Warn("nobody can sign in", "err", err)
+		page(w, http.StatusServiceUnavailable, saying{Text: api.Text(err), Next: "/login", Link: "Try again"})
+		return
+	}
+	text, _ := json.Marshal(trip{begun, next}) // strings alone
+	http.SetCookie(w, s.cookie(r, tripCookie, base64.RawURLEncoding.EncodeToString(text), tripLife, http.SameSiteLaxMode))
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, address, http.StatusSeeOther)
+}
+
+// comeBack lets in whom the provider's page sends back.
+func (s *server) comeBack(w http.ResponseWriter, r *http.Request) {
+	var was trip
+	text, _ := base64.RawURLEncoding.DecodeString(cookieOf(r, tripCookie, s.secure(r)))
+	if json.Unmarshal(text, &was) != nil {
+		was = trip{} // which Finish refuses
+	}
+	http.SetCookie(w, s.cookie(r, tripCookie, "", -1, http.SameSiteLaxMode))
+	got, err := s.enter(r.Context(), s.signIn().PageLife, func(p *signin.Provider) (signin.Person, error) {
+		return p.Finish(r.Context(), was.Trip, r.URL.Query())
+	})
+	if err != nil {
+		p := s.problem(r.Context(), err)
+		page(w, p.Status, saying{Text: p.Detail, Hint: p.Hint, Next: "/login?next=" + url.QueryEscape(local(was.Next)), Link: "Sign in again"})
+		return
+	}
+	http.SetCookie(w, s.cookie(r, sessionCookie, got.Token, time.Until(got.Expires), http.SameSiteStrictMode))
+	// Not a redirect: the browser comes from the provider's site, and would not send a strict cookie along on the rest of that way.
+	page(w, http.StatusOK, saying{Text: "You are " + got.Name + ".", Next: local(was.Next), Link: "Go on", Go: true})
+}
+
+// local is a path of ours: what leads elsewhere is /.
+func local(path string) string {
+	if u, err := url.Parse(path); err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\\r\n\t") {
+		return "/"
+	}
+	return path
+}
+
+// saying is a little page.
+type saying struct {
+	Text, Hint string
+	Next, Link string // where it leads
+	Go         bool   // at once
+}
+
+const little = `<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>hostler</title><meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
+%s</head><body><p>%s</p><p>%s</p><p><a href="%s">%s</a></p></body></html>
+`
+
+func page(w http.ResponseWriter, status int, what saying) {
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	next, at := html.EscapeString(what.Next), ""
+	if what.Go {
+		at = `<meta http-equiv="refresh" content="0;url=` + next + `">`
+	}
+	_, _ = fmt.Fprintf(w, little, at, html.EscapeString(what.Text), html.EscapeString(what.Hint), next, html.EscapeString(what.Link))
+}
