@@ -22,6 +22,7 @@ type Engine interface {
 	compute.Leaser
 	Book
 	Owner
+	Line
 	// Slot waits for one of the places that the instance's source gives to commands at once, and takes it until free is called.
 	Slot(ctx context.Context, name compute.ID) (free func(), err error)
 }
@@ -126,6 +127,7 @@ func New(opt Options) http.Handler {
 	s.leases()
 	s.instances()
 	s.sources()
+	s.queue()
 	s.events()
 	s.connections(mux)
 	s.terminals(mux)

@@ -31,9 +31,10 @@ const (
 type want struct {
 	ttl, idle, wait durationFlag
 	memory, disk    sizeFlag
-	cores           int
+	cores, priority int
 	labels          []string
 	name, purpose   string
+	first           func() int // the priority, by who asks where no other is said
 }
 
 func (w *want) flags(a *app, cmd *cobra.Command) {
@@ -45,6 +46,13 @@ func (w *want) flags(a *app, cmd *cobra.Command) {
 	f.Var(&w.ttl, "ttl", "the lease ends after so long: 90m, 2d (0: it does not)")
 	f.Var(&w.idle, "idle", "the lease ends when unused for so long (0: it does not)")
 	f.Var(&w.wait, "wait", "wait in the queue for so long (0: not at all)")
+	f.IntVar(&w.priority, "priority", 0, "go before requests of lower priority in the queue, -100 to 100 (unless it is said 10 at a terminal, else 0)")
+	w.first = func() int {
+		if f.Changed("priority") || !isTerminal(a.errs) {
+			return w.priority
+		}
+		return compute.PersonPriority
+	}
 	f.StringVar(&w.name, "name", "", "give the lease a `NAME`")
 	f.StringVar(&w.purpose, "purpose", "", "say what for, in `WORDS` that status and events show")
 	f.StringArrayVarP(&w.labels, "label", "l", nil, "keep `KEY=VALUE` with the lease; may be repeated")
@@ -55,6 +63,15 @@ func (a *app) request(w *want, source string) (compute.Request, error) {
 	req := compute.Request{
 		Source: source, Count: 1, Owner: a.owner(), Purpose: w.purpose, Name: w.name, Wait: waitDefault,
 		TTL: w.ttl.orNone(), Idle: w.idle.orNone(), Cores: w.cores, Memory: w.memory.n, Disk: w.disk.n,
+	}
+	if name := a.project(); name != nil {
+		req.Project = *name
+	}
+	if w.first != nil {
+		req.Priority = w.first()
+	}
+	if req.Priority < compute.MinPriority || req.Priority > compute.MaxPriority {
+		return req, invalid("", "--priority %d: not from %d to %d", req.Priority, compute.MinPriority, compute.MaxPriority)
 	}
 	if w.cores < 0 {
 		return req, invalid("", "--cores %d: less than none", w.cores)

@@ -14,6 +14,7 @@ type engine interface {
 	compute.Leaser
 	server.Book
 	server.Owner
+	server.Line
 }
 
 var (

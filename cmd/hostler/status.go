@@ -83,7 +83,10 @@ func (a *app) status(ctx context.Context, names []string, verbose bool, query st
 	if err := fprintf(a.out, "\n"); err != nil {
 		return err
 	}
-	return a.table([]string{"instance", "state", "since", "lease", "owner", "ends", "note"}, rows)
+	if err := a.table([]string{"instance", "state", "since", "lease", "owner", "ends", "note"}, rows); err != nil {
+		return err
+	}
+	return a.statusQueue(ctx, engine, sources)
 }
 
 func (a *app) statusJSON(ctx context.Context, engine engine, sources []compute.SourceStatus) error {

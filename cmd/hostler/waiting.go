@@ -64,7 +64,7 @@ type waiting struct {
 	start  time.Time     // set before that
 
 	mu    sync.Mutex
-	place int // in the queue
+	place compute.Progress // in the queue
 	said  string
 }
 
@@ -72,7 +72,7 @@ type waiting struct {
 func (w *waiting) notify(p compute.Progress) {
 	if p.Phase == "wait" {
 		w.mu.Lock()
-		w.place = p.Position
+		w.place = p
 		w.mu.Unlock()
 		if w.start.IsZero() {
 			w.start = time.Now()
@@ -131,8 +131,17 @@ func (w *waiting) text(ctx context.Context) string {
 	if w.req.Wait > 0 {
 		text += " up to " + span(w.req.Wait)
 	}
-	if place > 1 {
-		users = append(users, fmt.Sprintf("%d before you", place-1))
+	at := ""
+	if place.Position > 1 {
+		at = fmt.Sprintf("position %d", place.Position)
+	}
+	if s := about(place.Estimate); s != "" && !mine {
+		at = strings.TrimPrefix(at+", about "+s, ", ")
+	}
+	for _, s := range []string{place.Reason, at} {
+		if s != "" {
+			users = append(users, s)
+		}
 	}
 	if len(users) > 0 {
 		text += ": " + strings.Join(users, ", ")

@@ -49,7 +49,7 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 	a.closers = append(a.closers, ends.close)
 	opt := pool.Options{
 		Store: a.meters.store(a.store), Observe: a.meters.sight(), Open: a.opener(cfg, state, ends), Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle, Step: failpoint,
-		Kept: kept, Inventory: a.keeping, Desk: a.desk,
+		Kept: kept, Inventory: a.keeping, Desk: a.desk, Projects: quotas(cfg.Projects),
 	}
 	if _, ok := a.store.(common); ok {
 		opt.Host = whereabouts()
@@ -81,7 +81,7 @@ func engineSource(s *config.Source) pool.Source {
 		Name: s.Name, Type: s.Type, Digest: s.Digest, Place: s.Root, Err: configError(s.Err),
 		Reserve: s.Reserve, Spare: s.Spare, Maximum: s.Maximum, Concurrency: s.Concurrency, MaxUses: s.MaxUses, Children: s.Sources,
 		Reuse: s.Reuse, OnFailure: s.OnFailure, TTL: orZero(s.TTL), MaxTTL: orZero(s.MaxTTL), LeaseIdle: orZero(s.LeaseIdle), Idle: orZero(s.Idle),
-		MaxAge: orZero(s.MaxAge), Image: cmp.Or(s.Image, s.Settings["image"]), Flavor: s.Flavor, Cold: s.Cold, Window: demandWindow(s),
+		MaxAge: orZero(s.MaxAge), Image: cmp.Or(s.Image, s.Settings["image"]), Flavor: s.Flavor, Cold: s.Cold, Window: demandWindow(s), Price: s.Price,
 	}
 	for event := range s.Hooks {
 		out.Hooks = append(out.Hooks, event)

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/pool"
+)
+
+// quotas tells the engine what the configured projects may have; nil: there are none.
+func quotas(projects []*config.Project) func(string) pool.Project {
+	if len(projects) == 0 {
+		return nil
+	}
+	all := map[string]pool.Project{}
+	for _, p := range projects {
+		if p.Err == nil {
+			all[p.Name] = pool.Project{Weight: p.Weight, Highest: p.Priority, Quota: capacity(p.Quota), Users: capacity(p.UserQuota)}
+		}
+	}
+	return func(name string) pool.Project { return all[name] }
+}
+
+func capacity(q config.Quota) compute.Capacity {
+	return compute.Capacity{Count: q.Count, Cores: q.Cores, Memory: q.Memory, Cost: q.Cost}
+}
+
+func newQueue(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "queue",
+		Short: "List the requests that wait, in the order of their turns",
+		Long: `List who waits for what, since when, at which place, and how long that may take. The order is by priority, then the project goes first that has least
+for its weight, then who came first; of eight instances that come free one goes to who has waited longest, whatever else.`,
+		Example: "  hostler queue\n  hostler queue cancel 17",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.queue(cmd.Context())
+		},
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:     "cancel REQUEST...",
+		Short:   "Take requests out of the queue, by their numbers",
+		Long:    "Take requests out of the queue, by the numbers that `hostler queue` lists. Whoever waits for them is told by whom, and ends with an error.",
+		Example: "  hostler queue cancel 17",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.cancelRequests(cmd.Context(), args)
+		},
+		ValidArgsFunction: a.completeRequests,
+	})
+	return cmd
+}
+
+func (a *app) queue(ctx context.Context) error {
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := engine.Queue(ctx)
+	if err != nil {
+		return err
+	}
+	if a.flags.json {
+		views := []api.Waiter{}
+		for _, q := range all {
+			views = append(views, api.NewWaiter(q))
+		}
+		return a.printJSON(views)
+	}
+	return a.table(queueHeads, queueRows(all, time.Now()))
+}
+
+// statusQueue lists those who wait for some sources, if anybody does.
+func (a *app) statusQueue(ctx context.Context, engine engine, sources []compute.SourceStatus) error {
+	if !slices.ContainsFunc(sources, func(s compute.SourceStatus) bool { return s.Waiting > 0 }) {
+		return nil
+	}
+	all, err := engine.Queue(ctx)
+	if err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(q compute.Queued) bool {
+		return !slices.ContainsFunc(sources, func(s compute.SourceStatus) bool { return s.Name == q.Source })
+	})
+	if err := fprintf(a.out, "\n"); err != nil {
+		return err
+	}
+	return a.table(queueHeads, queueRows(all, time.Now()))
+}
+
+var queueHeads = []string{"request", "source", "place", "count", "owner", "project", "priority", "since", "about", "note"}
+
+// queueRows are the requests that wait, for a table.
+func queueRows(all []compute.Queued, now time.Time) [][]string {
+	rows := make([][]string, len(all))
+	for i, q := range all {
+		rows[i] = []string{strconv.FormatInt(q.ID, 10), q.Source, strconv.Itoa(q.Position), strconv.Itoa(q.Count), printable(q.Owner), printable(q.Project),
+			strconv.Itoa(q.Priority), max(0, now.Sub(q.Since)).Round(time.Second).String(), about(q.Estimate), printable(cmp.Or(q.Reason, q.Purpose))}
+	}
+	return rows
+}
+
+// about is an estimate for people, who are not told more digits than it has; "": not known.
+func about(d time.Duration) string {
+	switch {
+	case d <= 0:
+		return ""
+	case d < 10*time.Second:
+		return span(d.Round(time.Second) + map[bool]time.Duration{true: time.Second}[d < time.Second/2])
+	case d < time.Minute:
+		return span(d.Round(5 * time.Second))
+	case d < time.Hour:
+		return span(d.Round(time.Minute))
+	}
+	return span(d.Round(10 * time.Minute))
+}
+
+func (a *app) cancelRequests(ctx context.Context, args []string) error {
+	ids := make([]int64, len(args))
+	for i, arg := range args {
+		n, err := strconv.ParseInt(arg, 10, 64)
+		if err != nil {
+			return invalid("`hostler queue` lists them", "%s: not the number of a request", arg)
+		}
+		ids[i] = n
+	}
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := engine.Cancel(ctx, compute.Who{Owner: a.owner(), Admin: a.remote == nil}, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) completeRequests(cmd *cobra.Command, _ []string, _ string) (out candidates, _ cobra.ShellCompDirective) {
+	if a.begin(cmd) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	engine, err := a.engine(cmd.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	all, _ := engine.Queue(cmd.Context())
+	for _, q := range all {
+		out = append(out, fmt.Sprintf("%d\t%s of %s", q.ID, q.Source, q.Owner))
+	}
+	slices.Sort(out)
+	return out, cobra.ShellCompDirectiveNoFileComp
+}

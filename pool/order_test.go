@@ -1,0 +1,194 @@
+package pool_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
+)
+
+func TestOrder(t *testing.T) {
+	w := func(id int64, project string, priority int) *compute.Waiter {
+		return &compute.Waiter{ID: id, Project: project, Priority: priority, Count: 1, Wants: []int64{1}}
+	}
+	big := func(w *compute.Waiter, count, cores int) *compute.Waiter { w.Count, w.Cores = count, cores; return w }
+	passed := func(w *compute.Waiter, n int) *compute.Waiter { w.Passed = n; return w }
+	wants := func(w *compute.Waiter, keys ...int64) *compute.Waiter { w.Wants = keys; return w }
+	for _, c := range []struct {
+		name         string
+		ws           []*compute.Waiter
+		held, weight map[string]float64
+		want         string
+	}{
+		{"nobody", nil, nil, nil, ""},
+		{"first come", []*compute.Waiter{w(2, "", 0), w(1, "", 0), w(3, "", 0)}, nil, nil, "1 2 3"},
+		{"priority before time", []*compute.Waiter{w(1, "", 0), w(2, "", 10), w(3, "", -5), w(4, "", 10)}, nil, nil, "2 4 1 3"},
+		{"priority before fairness", []*compute.Waiter{w(1, "a", 0), w(2, "b", 1)}, map[string]float64{"b": 99}, nil, "2 1"},
+		{"who has least", []*compute.Waiter{w(1, "a", 0), w(2, "b", 0)}, map[string]float64{"a": 2, "b": 1}, nil, "2 1"},
+		{"as much: in turns", []*compute.Waiter{w(1, "a", 0), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0)}, nil, nil, "1 3 2 4"},
+		{"by weight", []*compute.Waiter{w(1, "a", 0), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0), w(5, "b", 0)}, nil, map[string]float64{"a": 1, "b": 2}, "1 3 4 2 5"},
+		{"a large one counts as such", []*compute.Waiter{big(w(1, "a", 0), 4, 0), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0)}, nil, nil, "1 3 4 2"},
+		{"cores count", []*compute.Waiter{big(w(1, "a", 0), 1, 8), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0)}, nil, nil, "1 3 4 2"},
+		{"passed too often", []*compute.Waiter{passed(w(1, "", -5), 7), w(2, "", 10)}, nil, nil, "1 2"},
+		{"passed often", []*compute.Waiter{passed(w(1, "", -5), 6), w(2, "", 10)}, nil, nil, "2 1"},
+		{"passed, and not the oldest", []*compute.Waiter{w(1, "", 0), passed(w(2, "", -5), 9), w(3, "", 0)}, nil, nil, "1 3 2"},
+		{"the oldest of another source", []*compute.Waiter{w(1, "", 0), passed(wants(w(2, "", -5), 2), 7), w(3, "", 0)}, nil, nil, "2 1 3"},
+	} {
+		before := fmt.Sprint(values(c.ws))
+		var got []string
+		for _, w := range pool.Order(c.ws, c.held, c.weight) {
+			got = append(got, fmt.Sprint(w.ID))
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%s: %s, want %s", c.name, s, c.want)
+		}
+		if after := fmt.Sprint(values(c.ws)); after != before {
+			t.Errorf("%s: it changed %s into %s", c.name, before, after)
+		}
+	}
+}
+
+func values(ws []*compute.Waiter) (out []compute.Waiter) {
+	for _, w := range ws {
+		out = append(out, *w)
+	}
+	return out
+}
+
+// queueModel is a queue for some sources, of which one computer at a time comes free, with leases that end in any order.
+type queueModel struct {
+	next   int64
+	ws     []*compute.Waiter
+	held   map[string]float64
+	weight map[string]float64
+	out    []string // the projects that have what
+}
+
+func (m *queueModel) join(project string, priority int, wants ...int64) *compute.Waiter {
+	m.next++
+	w := &compute.Waiter{ID: m.next, Project: project, Priority: priority, Count: 1, Wants: wants}
+	m.ws = append(m.ws, w)
+	return w
+}
+
+// serve gives what came free at a source to the first who wants it, as the engine does.
+func (m *queueModel) serve(key int64) (served *compute.Waiter, before []*compute.Waiter) {
+	ordered := pool.Order(m.ws, m.held, m.weight)
+	n := slices.IndexFunc(ordered, func(w *compute.Waiter) bool { return slices.Contains(w.Wants, key) })
+	if n < 0 {
+		return nil, nil
+	}
+	served = ordered[n]
+	for _, w := range pool.Passes(ordered, served.ID) {
+		w.Passed++
+	}
+	before = m.ws
+	m.ws = slices.DeleteFunc(slices.Clone(m.ws), func(w *compute.Waiter) bool { return w == served })
+	m.held[served.Project]++
+	m.out = append(m.out, served.Project)
+	return served, before
+}
+
+func (m *queueModel) release(n int) {
+	m.held[m.out[n]]--
+	m.out = slices.Delete(m.out, n, n+1)
+}
+
+// TestOrderProperties: whatever comes, nobody is passed by one of equal priority and project that came later and wants what he wants, and whoever waits is
+// served after at most eight hand-outs of what he wants for each who was there before him, and himself.
+func TestOrderProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &queueModel{held: map[string]float64{}, weight: map[string]float64{"a": rapid.Float64Range(0.1, 10).Draw(t, "a"), "b": 1, "c": rapid.Float64Range(0.1, 10).Draw(t, "c")}}
+		type wait struct{ older, served int }
+		waits := map[int64]*wait{}
+		for range rapid.IntRange(1, 100).Draw(t, "steps") {
+			switch rapid.IntRange(0, 4).Draw(t, "do") {
+			case 0, 1:
+				wants := rapid.SampledFrom([][]int64{{1}, {2}, {1, 2}}).Draw(t, "wants")
+				w := m.join(rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "project"), rapid.SampledFrom([]int{-5, 0, 0, 10}).Draw(t, "priority"), wants...)
+				n := 0
+				for _, o := range m.ws {
+					if o != w {
+						n++ // by way of others also those who want something else may come before
+					}
+				}
+				waits[w.ID] = &wait{older: n}
+			case 2, 3:
+				key := rapid.Int64Range(1, 2).Draw(t, "source")
+				served, before := m.serve(key)
+				if served == nil {
+					continue
+				}
+				for _, w := range before {
+					if w.ID < served.ID && w.Project == served.Project && w.Priority == served.Priority && subset(served.Wants, w.Wants) {
+						t.Fatalf("%d was passed by %d", w.ID, served.ID)
+					}
+					if at := waits[w.ID]; w != served && slices.Contains(w.Wants, key) {
+						if at.served++; at.served > (pool.Patience+1)*(at.older+1) {
+							t.Fatalf("%d with %d before it waits after %d hand-outs", w.ID, at.older, at.served)
+						}
+					}
+				}
+			default:
+				if len(m.out) > 0 {
+					m.release(rapid.IntRange(0, len(m.out)-1).Draw(t, "ends"))
+				}
+			}
+		}
+	})
+}
+
+func subset(a, b []int64) bool {
+	return !slices.ContainsFunc(a, func(k int64) bool { return !slices.Contains(b, k) })
+}
+
+// TestOrderFair: while all projects want more, what they have is as their weights, but for one instance and the eighth that goes by time alone.
+func TestOrderFair(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &queueModel{held: map[string]float64{}, weight: map[string]float64{"a": float64(rapid.IntRange(1, 3).Draw(t, "a")), "b": float64(rapid.IntRange(1, 3).Draw(t, "b"))}}
+		for range 60 { // the first project's flood came before
+			m.join("a", 0, 1)
+		}
+		const all = 12
+		for step := range 160 {
+			m.join("b", 0, 1)
+			m.join("a", 0, 1)
+			if len(m.out) == all {
+				m.release(rapid.IntRange(0, all-1).Draw(t, "ends"))
+			}
+			m.serve(1)
+			if step < 80 {
+				continue
+			}
+			sum := m.weight["a"] + m.weight["b"]
+			want := all * m.weight["b"] / sum
+			if d := m.held["b"] - want; d > 2 || d < -2 {
+				t.Fatalf("b has %v of %d, and its part is %v: %v", m.held["b"], all, want, maps.Clone(m.held))
+			}
+		}
+	})
+}
+
+func TestHold(t *testing.T) {
+	s := time.Second
+	for _, c := range []struct {
+		ended, living []time.Duration
+		want          time.Duration
+	}{
+		{nil, nil, 0},
+		{nil, []time.Duration{4 * s, 2 * s}, 6 * s}, // no sign yet that any ends
+		{[]time.Duration{4 * s, 2 * s}, nil, 3 * s},
+		{[]time.Duration{4 * s, 2 * s}, []time.Duration{6 * s}, 6 * s},
+	} {
+		if got := pool.Hold(c.ended, c.living); got != c.want {
+			t.Errorf("%v ended, %v live: %v, want %v", c.ended, c.living, got, c.want)
+		}
+	}
+}
