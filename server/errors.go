@@ -37,6 +37,7 @@ func (s *server) problem(ctx context.Context, err error) api.Problem {
 	if asker(ctx).Own {
 		p = api.PlainProblem(err) // he has the log
 	}
+	p.Detail, p.ID = clipped(p.Detail), clipped(p.ID)
 	p.Request, _ = ctx.Value(requestKey{}).(string)
 	return p
 }
@@ -72,6 +73,16 @@ var ourErrors = sync.OnceFunc(func() {
 		if status == http.StatusUnprocessableEntity || status == http.StatusBadRequest {
 			p.Title, p.Hint = compute.ErrInvalid.Error(), "GET /openapi.json says what a request has"
 		}
+		p.Detail = clipped(p.Detail)
 		return &problem{p}
 	}
 })
+
+// clipped is a text as it is told: what a request brought along comes back in it, and that may be long.
+func clipped(text string) string {
+	const most = 2000
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + " ..."
+}

@@ -1,0 +1,151 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider/fake"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// stuck is a provider whose Create does not come back until its context ends.
+type stuck struct {
+	compute.Provider
+	inside atomic.Int32
+}
+
+func (s *stuck) Create(ctx context.Context, _ compute.Spec) (compute.Instance, error) {
+	s.inside.Add(1)
+	defer s.inside.Add(-1)
+	<-ctx.Done()
+	return compute.Instance{}, ctx.Err()
+}
+
+func (s *stuck) Unwrap() compute.Provider { return s.Provider }
+
+// TestProviderHangs: other sources go on beside a provider that hangs, and a request for one of its instances ends when its asker hangs up.
+func TestProviderHangs(t *testing.T) {
+	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	log := slog.New(slog.DiscardHandler)
+	var hang *stuck
+	var mu sync.Mutex
+	p, err := pool.New(pool.Options{
+		Store: st, NewID: uuid.NewString, Log: log,
+		Sources: []pool.Source{{Name: "web", Type: "fake", Digest: "d"}, {Name: "hangs", Type: "fake", Digest: "d"}},
+		Open: func(ctx context.Context, name, _ string, _ []byte) (compute.Provider, error) {
+			f, err := fake.Open(ctx, log, fake.Options{Source: name, Installation: st.Installation(), Exec: "exec"})
+			if err != nil || name == "web" {
+				return f, err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			hang = &stuck{Provider: f}
+			return hang, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := served(t, p)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			_, err := connect(t, "http://"+at, "bob").Acquire(ctx, compute.Request{Source: "hangs", Count: 1})
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("a request that hangs: %v", err)
+			}
+		})
+	}
+	inside := func() int32 {
+		mu.Lock()
+		defer mu.Unlock()
+		if hang == nil {
+			return 0
+		}
+		return hang.inside.Load()
+	}
+	for limit := time.Now().Add(time.Minute); inside() == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal("it was not asked")
+		}
+	}
+	for range 5 {
+		works(t, at)
+	}
+	if s, err := connect(t, "http://"+at, "root").Status(t.Context()); err != nil || len(s) != 2 {
+		t.Errorf("status: %v, %v", s, err)
+	}
+	cancel()
+	all.Wait()
+	for limit := time.Now().Add(time.Minute); inside() > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("%d still hang, whose askers have gone", inside())
+		}
+	}
+	leases, err := p.Leases(t.Context(), compute.LeaseQuery{Source: "hangs"})
+	if err != nil || len(leases) != 0 {
+		t.Errorf("leases of it: %v, %v", leases, err)
+	}
+}
+
+// TestManyWatchers: five hundred of them hear everything, while leases are taken and given back.
+func TestManyWatchers(t *testing.T) {
+	const watchers, rounds = 500, 20
+	p := engine(t)
+	at := served(t, p)
+	c := connect(t, "http://"+at, "root")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var all sync.WaitGroup
+	var heard [watchers]atomic.Int64
+	for n := range watchers {
+		all.Go(func() {
+			_ = c.Watch(ctx, compute.EventQuery{}, func(e compute.Event) error {
+				if e.Kind == "leased" {
+					heard[n].Add(1)
+				}
+				return nil
+			})
+		})
+	}
+	for range rounds {
+		works(t, at)
+	}
+	for limit := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		late := 0
+		for n := range heard {
+			if heard[n].Load() < rounds {
+				late++
+			}
+		}
+		if late == 0 {
+			break
+		}
+		if time.Now().After(limit) {
+			t.Fatalf("%d of %d have not heard all", late, watchers)
+		}
+	}
+	cancel()
+	all.Wait()
+	for n := range heard {
+		if got := heard[n].Load(); got != rounds {
+			t.Errorf("watcher %d heard of %d leases, there were %d", n, got, rounds)
+		}
+	}
+}
