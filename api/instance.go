@@ -23,7 +23,9 @@ type Instance struct {
 	Attempts   int               `json:"attempts,omitempty" doc:"failed tries to discard it"`
 	Retry      *time.Time        `json:"retry,omitempty" doc:"not before this is discarding it tried again"`
 	Phases     Phases            `json:"phases"`
-	Lease      *Lease            `json:"lease,omitempty" doc:"that it is under"`
+	Lease      *Lease            `json:"lease,omitempty" doc:"that it is under; where leases have parts of it, the one that was asked for, or the first"`
+	Shares     []Lease           `json:"shares,omitempty" doc:"where leases have parts of it: all of them, the oldest first"`
+	Booked     *compute.Amount   `json:"booked,omitempty" doc:"the sum of these parts; the facts tell of how much"`
 }
 
 // Phases says how long the phases of making an instance took, in seconds; 0: it did not happen.
@@ -45,6 +47,19 @@ func NewInstance(i compute.Instance, lease *compute.Lease) Instance {
 		l := NewLease(*lease)
 		v.Lease = &l
 	}
+	return v
+}
+
+// WithShares adds the leases that have parts of the instance.
+func (v Instance) WithShares(leases []*compute.Lease) Instance {
+	if len(leases) == 0 || leases[0].Share == nil {
+		return v
+	}
+	for _, l := range leases {
+		v.Shares = append(v.Shares, NewLease(*l))
+	}
+	booked := compute.Booked(leases)
+	v.Booked = &booked
 	return v
 }
 

@@ -27,6 +27,7 @@ type Lease struct {
 	Deadline   *time.Time        `json:"deadline" doc:"when it ends unless it is used or extended; null: never"`
 	PID        int               `json:"pid,omitempty" doc:"it ends with this process of the controller's machine"`
 	Pool       string            `json:"pool,omitempty" doc:"the pool's instance that holds it"`
+	Share      *compute.Amount   `json:"share,omitempty" doc:"the part of the instance that it has booked; left out: it has all of it"`
 }
 
 // KeyHeader is the header by which a request that makes something has a key of its asker's choice: the same request again is answered the same, and another
@@ -55,6 +56,7 @@ func NewLease(l compute.Lease) Lease {
 		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Project: l.Project, Purpose: l.Purpose, Labels: ShownLabels(l.Labels),
 		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: l.TTL.Seconds(), Idle: l.Idle.Seconds(), Expires: when(l.Expires),
 		Deadline: when(l.Deadline()), PID: l.For.PID, Pool: string(l.Pool),
+		Share: l.Share,
 	}
 }
 
@@ -63,6 +65,7 @@ func (l Lease) Compute() compute.Lease {
 	out := compute.Lease{
 		ID: l.ID, Name: l.Name, Instance: compute.ID(l.Instance), Source: l.Source, Owner: l.Owner, Project: l.Project, Purpose: l.Purpose, Labels: l.Labels,
 		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: span(l.TTL), Idle: span(l.Idle), For: compute.Process{PID: l.PID}, Pool: compute.ID(l.Pool),
+		Share: l.Share,
 	}
 	if l.Expires != nil {
 		out.Expires = *l.Expires
@@ -82,9 +85,10 @@ type AcquireRequest struct {
 	TTL      *float64          `json:"ttl,omitempty" doc:"the lease ends so many seconds after it was given or extended; 0: it does not"`
 	Idle     *float64          `json:"idle,omitempty" doc:"it ends when unused for so many seconds; 0: it does not"`
 	Wait     *float64          `json:"wait,omitempty" doc:"at most so many seconds in the queue; 0: not at all; 600 unless it is said"`
-	Cores    int               `json:"cores,omitempty" minimum:"0" doc:"at least so many"`
-	Memory   int64             `json:"memory,omitempty" minimum:"0" doc:"bytes, at least"`
-	Disk     int64             `json:"disk,omitempty" minimum:"0" doc:"bytes, at least"`
+	Cores    *float64          `json:"cores,omitempty" minimum:"0" doc:"at least so many; of a source that shares its instances, what the lease books of one: 1 unless it is said"`
+	Memory   int64             `json:"memory,omitempty" minimum:"0" doc:"bytes, at least or booked"`
+	Disk     int64             `json:"disk,omitempty" minimum:"0" doc:"bytes, at least or booked"`
+	GPUs     int               `json:"gpus,omitempty" minimum:"0" doc:"at least so many, or booked"`
 	Labels   map[string]string `json:"labels,omitempty" doc:"kept with the lease"`
 	Token    bool              `json:"token,omitempty" doc:"the answer has a token for each lease, which is for that lease alone"`
 	For      *Process          `json:"for,omitempty" doc:"the leases end with this process; for callers on the controller's machine, by its socket"`
@@ -106,7 +110,11 @@ func NewAcquireRequest(r compute.Request) AcquireRequest {
 	wait := r.Wait.Seconds()
 	out := AcquireRequest{
 		Source: r.Source, Count: &r.Count, Owner: r.Owner, Project: r.Project, Priority: r.Priority, Purpose: r.Purpose, Name: r.Name, TTL: limit(r.TTL), Idle: limit(r.Idle), Wait: &wait,
-		Cores: r.Cores, Memory: r.Memory, Disk: r.Disk, Labels: r.Labels, New: r.New, Cached: r.CachedOnly,
+		Memory: r.Memory, Disk: r.Disk, GPUs: r.GPUs, Labels: r.Labels, New: r.New, Cached: r.CachedOnly,
+	}
+	if r.Cores != 0 {
+		cores := max(0, r.Cores)
+		out.Cores = &cores
 	}
 	if r.For.PID != 0 {
 		out.For = &Process{r.For.PID, r.For.Start}
@@ -118,7 +126,14 @@ func NewAcquireRequest(r compute.Request) AcquireRequest {
 func (r AcquireRequest) Compute() compute.Request {
 	out := compute.Request{
 		Source: r.Source, Count: 1, Owner: r.Owner, Project: r.Project, Priority: r.Priority, Purpose: r.Purpose, Name: r.Name, TTL: unlimit(r.TTL), Idle: unlimit(r.Idle), Wait: WaitDefault,
-		Cores: r.Cores, Memory: r.Memory, Disk: r.Disk, Labels: r.Labels, New: r.New, CachedOnly: r.Cached,
+		Memory: r.Memory, Disk: r.Disk, GPUs: r.GPUs, Labels: r.Labels, New: r.New, CachedOnly: r.Cached,
+	}
+	switch {
+	case r.Cores == nil:
+	case *r.Cores == 0:
+		out.Cores = -1 // it was said that there be none
+	default:
+		out.Cores = *r.Cores
 	}
 	if r.Count != nil {
 		out.Count = *r.Count

@@ -19,7 +19,7 @@ type Waiter struct {
 	Purpose  string    `json:"purpose,omitempty"`
 	Since    time.Time `json:"since" doc:"when it was asked"`
 	Reason   string    `json:"reason,omitempty" doc:"why it waits, where that is not for its turn alone"`
-	Cores    int       `json:"cores,omitempty" doc:"each instance's at least"`
+	Cores    float64   `json:"cores,omitempty" doc:"each instance's at least"`
 	Memory   int64     `json:"memory,omitempty" doc:"bytes, each instance's at least"`
 	Disk     int64     `json:"disk,omitempty" doc:"bytes, each instance's at least"`
 }

@@ -33,6 +33,21 @@ func (a Amount) Check() error {
 	return nil
 }
 
+// Plus is the sum of both.
+func (a Amount) Plus(b Amount) Amount {
+	return Amount{Cores: float64(a.Micro()+b.Micro()) / 1e6, Memory: a.Memory + b.Memory, Disk: a.Disk + b.Disk, GPUs: a.GPUs + b.GPUs}
+}
+
+// Booked is the sum of what leases have booked of an instance that they share.
+func Booked(leases []*Lease) (sum Amount) {
+	for _, l := range leases {
+		if l.Share != nil {
+			sum = sum.Plus(*l.Share)
+		}
+	}
+	return sum
+}
+
 // AmountOf reads an instance's size from its facts "cores", "memory", "disk" and "gpus". What they do not tell is none. ok is false when they do not
 // tell the cores: then its size is not known.
 func AmountOf(facts map[string]string) (a Amount, ok bool) {

@@ -21,10 +21,12 @@ type Request struct {
 	Priority int
 	For      Process // ends with this process; zero: with none
 
-	Cores  int               // at least so many; 0: any
-	Memory int64             // bytes, at least
-	Disk   int64             // bytes, at least
-	Labels map[string]string // kept with the lease
+	// What each instance must have at the least or, of a source that shares its instances, what each lease books of one. Zeros ask for nothing, but that
+	// a share has one core unless it says; negative Cores are none.
+	Cores        float64
+	Memory, Disk int64 // bytes
+	GPUs         int
+	Labels       map[string]string // kept with the lease
 
 	CachedOnly bool           // take what stands ready and make nothing; fewer than Count is no error
 	New        bool           // take nothing that stands ready: make all of them

@@ -15,6 +15,7 @@ type Spec struct {
 	Cores        int    // at least so many; 0: any
 	Memory       int64  // bytes, at least; 0: any
 	Disk         int64  // bytes, at least; 0: any
+	GPUs         int    // at least so many; 0: any
 }
 
 // A Provider makes computers and unmakes them. Limits, reuse, queues and retries are not its work, and it keeps no state that the store does

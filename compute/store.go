@@ -42,14 +42,14 @@ type Waiter struct {
 	Worker int64
 	Since  time.Time
 
-	Project  string // "": the default one
-	Priority int    // a higher number goes first
-	Purpose  string // for people
-	Cores    int    // each instance's at least, as asked for
-	Memory   int64  // bytes
-	Disk     int64  // bytes
-	Passed   int    // so many that came later went before it, since it is the one that has waited longest
-	Reason   string // why it waits, for people; "": its turn has not come
+	Project  string  // "": the default one
+	Priority int     // a higher number goes first
+	Purpose  string  // for people
+	Cores    float64 // each instance's at least, as asked for
+	Memory   int64   // bytes
+	Disk     int64   // bytes
+	Passed   int     // so many that came later went before it, since it is the one that has waited longest
+	Reason   string  // why it waits, for people; "": its turn has not come
 }
 
 // InstanceQuery selects instances; zero fields select all.

@@ -336,7 +336,6 @@ func TestBrokenSources(t *testing.T) {
 		{"type = fake\nttl = 3", ":2: ", `ttl: "3" is not a duration`},
 		{"type = fake\nttl = -3s", ":2: ", `ttl: "-3s" is negative`},
 		{"type = fake\nshare = perhaps", ":2: ", `"perhaps" is neither yes nor no`},
-		{"type = fake\nshare = yes", ":2: ", "share: leases that book parts of an instance need a controller"},
 		{"type = fake\nreuse = often", ":2: ", `"often" is none of clean, as-is`},
 		{"type = fake\non-failure = cry", ":2: ", `"cry" is none of discard, hold`},
 		{"type = fake\nmax-age = 1s\nmax_age = 2s", ":3: ", "given a second time; the first is in line 2"},

@@ -260,9 +260,7 @@ func (s *Source) set(key, text string) error {
 	var err error
 	switch key {
 	case "share":
-		if s.Share, err = parseBool(text); s.Share {
-			err = errors.New("leases that book parts of an instance need a controller, which this hostler does not have yet: leave it out")
-		}
+		s.Share, err = parseBool(text)
 	case "reuse":
 		s.Reuse = strings.ReplaceAll(text, "_", "-")
 		err = oneOf(s.Reuse, "clean", "as-is", "rebuild", "no")

@@ -14,15 +14,17 @@ type Key struct {
 	Source     int64      `json:"source"` // the record of the source's definition
 	Instance   compute.ID `json:"instance"`
 	Generation int64      `json:"generation"`
+	Lease      string     `json:"lease,omitempty"` // of a part of the instance: a neighbour's connection ends with his own; "": the lease has all of it
 }
 
 // place is where there can be one connection at a time.
 type place struct {
 	source   int64
 	instance compute.ID
+	lease    string
 }
 
-func (k Key) place() place { return place{k.Source, k.Instance} }
+func (k Key) place() place { return place{k.Source, k.Instance, k.Lease} }
 
 // kept is a connection that clients share. The keeper's mu guards its fields; conn and err stand still once ready is closed.
 type kept struct {
@@ -90,7 +92,9 @@ func (k *keeper) join(ctx context.Context, key Key, who compute.Who) (*kept, err
 		k.work.Go(func() { k.open(e) })
 	}
 	e.users++
-	e.who = who
+	if e.who = who; key.Lease != "" { // looked at again, it is this lease that counts
+		e.who.Lease = key.Lease
+	}
 	k.mu.Unlock()
 	if old != nil {
 		k.discard(old)

@@ -44,7 +44,7 @@ func (p *Pool) acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 	if req.Count == 0 {
 		return nil, nil
 	}
-	if m := p.maximum(s); m > 0 && req.Count > m && !req.CachedOnly {
+	if m := p.maximum(s); m > 0 && req.Count > m && !req.CachedOnly && !s.Share {
 		return nil, &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity,
 			Err: fmt.Errorf("%d asked for, and its maximum is %d", req.Count, m), Hint: "ask for fewer, or raise `maximum` in its source.conf"}
 	}
@@ -87,6 +87,8 @@ func (p *Pool) check(s *source, req *compute.Request) error {
 		return bad("%d instances cannot be asked for", req.Count)
 	case req.Name != "" && req.Count != 1:
 		return bad("a name is for one lease, not for %d", req.Count)
+	case compute.Amount(sizeOf(*req)).Check() != nil:
+		return bad("%v", compute.Amount(sizeOf(*req)).Check())
 	case s.MaxTTL > 0 && req.TTL > s.MaxTTL:
 		return bad("a ttl of %v was asked for, and its max-ttl is %v", req.TTL, s.MaxTTL)
 	}
@@ -186,13 +188,12 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 		if err := d.turn(s, req, waiter); err != nil {
 			return err
 		}
-		if n, err := d.available(s); err != nil {
-			return err
-		} else if n < req.Count {
-			return d.short(s, req.Count, n)
+		lend := func(i *compute.Instance) *compute.Lease { return p.newLease(req, i, now) }
+		if s.Share {
+			units, err = d.seats(s, req, lend)
+		} else {
+			units, err = d.whole(s, r, req, lend)
 		}
-		d.pending = (req.New || r.Counts.Ready < req.Count) && !req.CachedOnly
-		units, err = d.take(s, req.Count, req.CachedOnly, func(i *compute.Instance) *compute.Lease { return p.newLease(req, i, now) })
 		if err != nil {
 			return err
 		}
@@ -210,7 +211,12 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 		taken = keysOf(units)
 		p.desk.take(taken...)
 		if d.pending && !unfinished(units) {
-			return tell(tx, units)
+			if err := tell(tx, units); err != nil {
+				return err
+			}
+		}
+		if s.Share {
+			return p.reroom(tx, units)
 		}
 		return nil
 	})
@@ -220,6 +226,17 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 	}
 	p.step("acquire:recorded")
 	return units, nil
+}
+
+// whole takes instances that their leases have all of.
+func (d *draw) whole(s *source, r *compute.SourceRecord, req compute.Request, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
+	if n, err := d.available(s); err != nil {
+		return nil, err
+	} else if n < req.Count {
+		return nil, d.short(s, req.Count, n)
+	}
+	d.pending = (req.New || r.Counts.Ready < req.Count) && !req.CachedOnly
+	return d.take(s, req.Count, req.CachedOnly, lend)
 }
 
 // tell marks leases as given for good.

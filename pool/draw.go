@@ -18,7 +18,11 @@ type unit struct {
 	child *unit
 	fresh bool // recorded, and to be made
 	look  bool // to be looked at before it is handed out
+	joins bool // it has a part of an instance that others have parts of, or will have: host, where that is not in use yet
+	host  *unit
 	least size // that it must have
+	// The computer is asked for its size, where its provider does not tell it.
+	measured bool
 
 	waited time.Duration // of its request, in the queue; told by the journal
 	err    error

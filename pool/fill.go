@@ -203,7 +203,7 @@ func (p *Pool) shelve(tx compute.Tx, u *unit) error {
 func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names ...compute.ID) error {
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		for _, name := range names {
-			i, l, err := p.lookUp(tx, string(name))
+			i, l, err := p.lookUp(tx, who, string(name))
 			if err != nil {
 				return err
 			}
@@ -214,8 +214,16 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 				if why := p.over(l, time.Now()); why != "" {
 					return &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("the lease has ended: %s", why)}
 				}
+				if err := p.alone(tx, i, l); err != nil {
+					return err
+				}
 				if err := endLease(tx, l, "held"); err != nil {
 					return err
+				}
+				if l.Share != nil {
+					if err := tx.SetRoom(i, nil); err != nil {
+						return err
+					}
 				}
 			}
 			if l == nil && who.Within != nil {

@@ -75,7 +75,7 @@ func (l *line) keep(w *compute.Waiter) {
 		l.d.wanted = map[int64][]size{}
 	}
 	for _, key := range w.Wants {
-		l.d.wanted[key] = append(l.d.wanted[key], size{w.Cores, w.Memory, w.Disk})
+		l.d.wanted[key] = append(l.d.wanted[key], sizeOf(compute.Request{Cores: w.Cores, Memory: w.Memory, Disk: w.Disk}))
 	}
 }
 
@@ -132,7 +132,7 @@ func (d *draw) turn(s *source, req compute.Request, waiter *compute.Waiter) erro
 		d.passed = passes(l.ordered, self.ID)
 	}
 	r, err := d.record(s)
-	if err == nil && d.shut(r.Key) && !req.CachedOnly {
+	if err == nil && (d.shut(r.Key) || s.Share && len(d.wanted[r.Key]) > 0) && !req.CachedOnly { // room that comes free for a large part would never last else
 		err = &errShort{source: s, text: "others wait for it"}
 	}
 	return err

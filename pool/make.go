@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -60,7 +61,11 @@ func (p *Pool) finish(ctx context.Context, units []*unit, req compute.Request, w
 
 // raise brings a unit to where it may be handed out: what is fresh is made and set up from the inside out, what was cached is checked.
 func (p *Pool) raise(ctx context.Context, u *unit, notify func(compute.Progress), waited time.Duration) error {
+	if u.joins {
+		return nil // it has what the others on it have
+	}
 	if u.child != nil {
+		u.child.measured = u.measured || u.src.Share
 		if u.err = p.raise(ctx, u.child, notify, waited); u.err != nil {
 			return u.err
 		}
@@ -82,7 +87,9 @@ func (p *Pool) raise(ctx context.Context, u *unit, notify func(compute.Progress)
 	u.inst.Phases.Wait = waited
 	defer p.sawMade(u, time.Now())
 	if u.child == nil {
-		u.err = p.create(ctx, u, tell)
+		if u.err = p.create(ctx, u, tell); u.err == nil && (u.src.Share || u.measured) {
+			u.err = p.measure(ctx, u)
+		}
 	} else {
 		u.inst.Address, u.inst.ProviderID = u.child.inst.Address, u.child.inst.ProviderID
 	}
@@ -106,7 +113,7 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(string)) error {
 	start := time.Now()
 	asking, span := trace.Start(ctx, "create", about(u.inst)...)
 	made, err := o.provider.Create(asking, compute.Spec{ID: u.inst.ID, Source: u.src.Name, Installation: p.store.Installation(), Image: u.src.Image, Flavor: u.src.Flavor,
-		Cores: u.least.cores, Memory: u.least.memory, Disk: u.least.disk})
+		Cores: int(math.Ceil(u.least.Cores)), Memory: u.least.Memory, Disk: u.least.Disk, GPUs: u.least.GPUs})
 	p.step("create:answered")
 	u.inst.Phases.Create = time.Since(start)
 	span.End(err)
@@ -207,6 +214,9 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 		now := time.Now()
 		for _, u := range units {
 			err := u.each(func(u *unit) error {
+				if u.joins {
+					return p.confirmShare(tx, u, now)
+				}
 				if err := p.mine(tx, u.inst); err != nil {
 					return err
 				}
@@ -216,10 +226,7 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 						return err
 					}
 					u.inst.Basis, u.inst.ReadyAt = basis, now
-					u.lease.Given, u.lease.Used = now, now
-					if u.lease.TTL > 0 {
-						u.lease.Expires = now.Add(u.lease.TTL)
-					}
+					begin(u.lease, now)
 					if err := p.hand(tx, u, false); err != nil {
 						return err
 					}
@@ -241,7 +248,7 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 				return err
 			}
 		}
-		return nil
+		return p.reroom(tx, units)
 	})
 	if err != nil {
 		for u, s := range was {
@@ -258,6 +265,14 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 		due = nil
 		var back []taken
 		for _, u := range units {
+			if u.joins {
+				if t, err := lies(tx, u); err != nil {
+					return err
+				} else if t != nil {
+					back = append(back, *t)
+				}
+				continue
+			}
 			for x := u; x != nil; x = x.child {
 				i, err := tx.Instance(x.inst.ID)
 				if errors.Is(err, compute.ErrNotFound) {
@@ -289,6 +304,11 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 					err = p.spoil(tx, x, i)
 				case x.fresh:
 					err = p.toReadyOrGone(tx, i, x)
+				case x.lease.Share != nil:
+					var t *taken
+					if t, err = lies(tx, x); t != nil {
+						back = append(back, *t)
+					}
 				case i.State == compute.Leased:
 					back = append(back, taken{inst: i})
 				}
@@ -312,11 +332,7 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 
 // forgo forgets an instance of which nothing was made.
 func (p *Pool) forgo(tx compute.Tx, i *compute.Instance, why string) error {
-	l, err := tx.LeaseOf(i.ID)
-	if err == nil {
-		err = endLease(tx, l, "not given")
-	}
-	if err != nil && !errors.Is(err, compute.ErrNotFound) {
+	if err := p.endAll(tx, i, "not given"); err != nil {
 		return err
 	}
 	return p.gone(tx, i, why)
@@ -326,11 +342,7 @@ func (p *Pool) forgo(tx compute.Tx, i *compute.Instance, why string) error {
 func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
 	why := u.err.Error()
 	if i.State == compute.Leased {
-		l, err := tx.LeaseOf(i.ID)
-		if err == nil {
-			err = endLease(tx, l, "not given: "+why)
-		}
-		if err != nil && !errors.Is(err, compute.ErrNotFound) {
+		if err := p.endAll(tx, i, "not given: "+why); err != nil {
 			return err
 		}
 	}

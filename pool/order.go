@@ -22,7 +22,7 @@ type claim struct {
 func capacityOf(c compute.Capacity) float64 { return max(c.Cores, float64(c.Count)) }
 
 // asks is what a request will count between projects.
-func asks(w *compute.Waiter) float64 { return float64(w.Count * max(1, w.Cores)) }
+func asks(w *compute.Waiter) float64 { return float64(w.Count) * max(1, w.Cores) }
 
 // order sorts requests by whose turn it is:
 //

@@ -18,7 +18,10 @@ func TestOrder(t *testing.T) {
 	w := func(id int64, project string, priority int) *compute.Waiter {
 		return &compute.Waiter{ID: id, Project: project, Priority: priority, Count: 1, Wants: []int64{1}}
 	}
-	big := func(w *compute.Waiter, count, cores int) *compute.Waiter { w.Count, w.Cores = count, cores; return w }
+	big := func(w *compute.Waiter, count, cores int) *compute.Waiter {
+		w.Count, w.Cores = count, float64(cores)
+		return w
+	}
 	passed := func(w *compute.Waiter, n int) *compute.Waiter { w.Passed = n; return w }
 	wants := func(w *compute.Waiter, keys ...int64) *compute.Waiter { w.Wants = keys; return w }
 	for _, c := range []struct {

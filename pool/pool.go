@@ -38,12 +38,13 @@ type Source struct {
 	Err    error    // it is broken: every use gives this error
 	Hooks  []string // those of provision, discard, acquire, release, check that it has
 
-	Reserve     int // never fewer, cached and in use together
-	Spare       int // so many ready beside those in use
-	Maximum     int // never more; 0: no limit of its own
-	Concurrency int // runs at once on an instance; 0: no limit
-	MaxUses     int // hand-outs of one instance; 0: no limit
-	Cold        int // so many of those beyond what is wanted may be kept stopped by a director, where the provider can
+	Reserve     int  // never fewer, cached and in use together
+	Spare       int  // so many ready beside those in use
+	Maximum     int  // never more; 0: no limit of its own
+	Concurrency int  // runs at once on an instance; 0: no limit
+	MaxUses     int  // hand-outs of one instance; 0: no limit
+	Share       bool // leases have parts of instances, as many beside each other as there is room for
+	Cold        int  // so many of those beyond what is wanted may be kept stopped by a director, where the provider can
 	Children    []string
 
 	Reuse     string        // "clean", "as-is", "rebuild", "no"; "": what the provider can

@@ -85,22 +85,30 @@ func (p *Pool) count(tx compute.Tx, u *unit, l *compute.Lease) (compute.Capacity
 }
 
 // asked is what a request counts before it is known what it gets: its own sizes, and the least that its source can cost.
-func (p *Pool) asked(source string, n, cores int, memory int64) compute.Capacity {
+func (p *Pool) asked(source string, n int, cores float64, memory int64) compute.Capacity {
 	cost, known := 0.0, false
-	if s := p.sources[source]; s != nil {
+	s := p.sources[source]
+	if s != nil && s.Share { // what a part costs is known when it is known of what
+		return compute.Capacity{Count: n, Cores: float64(n) * part(compute.Request{Cores: cores}).Cores, Memory: int64(n) * memory}
+	}
+	if s != nil {
 		for _, c := range s.all() {
 			if c.Type != poolType && (!known || c.Price < cost) {
 				cost, known = c.Price, true
 			}
 		}
 	}
-	return compute.Capacity{Count: n, Cores: float64(n * max(1, cores)), Memory: int64(n) * memory, Cost: float64(n) * cost}
+	return compute.Capacity{Count: n, Cores: float64(n) * max(1, cores), Memory: int64(n) * memory, Cost: float64(n) * cost}
 }
 
 // book notes with an instance that is to be made what its lease will count.
 func (d *draw) book(u *unit) {
 	if l := u.lease; l.Owner != "" && !strings.HasPrefix(l.Owner, "pool:") {
-		u.inst.Booked = compute.Booking{Project: l.Project, Owner: l.Owner, Holds: d.p.asked(u.src.Name, 1, d.least.cores, d.least.memory)}
+		cores := d.least.Cores
+		if l.Share != nil && cores == 0 {
+			cores = -1 // none, and not the one that is booked where nothing is said
+		}
+		u.inst.Booked = compute.Booking{Project: l.Project, Owner: l.Owner, Holds: d.p.asked(u.src.Name, 1, cores, d.least.Memory)}
 	}
 }
 

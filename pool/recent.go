@@ -45,6 +45,7 @@ func (r *recent) take(windows map[string]time.Duration, events []*compute.Event)
 			r.sources[e.Source] = of
 		}
 		switch {
+		case e.Data[beside] != "": // no instance changed hands
 		case e.Kind == string(compute.Leased):
 			of.Given(e.Time)
 			r.out[e.Instance] = e.Time

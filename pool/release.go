@@ -21,16 +21,16 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 		due, jobs = nil, nil
 		var back []taken
 		var other []*compute.Instance
-		seen := map[compute.ID]bool{}
+		seen := map[string]bool{}
 		for _, name := range names {
 			i, l, err := p.releasable(tx, who, opt, name)
 			if err != nil {
 				return err
 			}
-			if i == nil || seen[i.ID] {
+			if i == nil || seen[what(i, l)] {
 				continue
 			}
-			seen[i.ID] = true
+			seen[what(i, l)] = true
 			if i.State == compute.Leased {
 				back = append(back, taken{i, l})
 			} else {
@@ -124,9 +124,14 @@ func (p *Pool) withOpen(ctx context.Context, fn func(compute.Tx) error) error {
 
 // releasable returns the instance to take back, nil where that has happened already, or the reason why not.
 func (p *Pool) releasable(tx compute.Tx, who compute.Who, opt compute.ReleaseOptions, name compute.ID) (*compute.Instance, *compute.Lease, error) {
-	i, l, err := p.lookUp(tx, string(name))
+	i, l, err := p.lookUp(tx, who, string(name))
 	if errors.Is(err, compute.ErrNotFound) {
 		if had, e := p.hadLease(tx, who, name); e != nil || had {
+			return nil, nil, e
+		}
+		if l, e := tx.Lease(string(name)); e == nil && (who.Lease == l.ID || who.Lease == "" && who.Owner == l.Owner) { // that it has ended is why it was not found
+			return nil, nil, nil
+		} else if e != nil && !errors.Is(e, compute.ErrNotFound) {
 			return nil, nil, e
 		}
 		return nil, nil, err
@@ -145,7 +150,21 @@ func (p *Pool) releasable(tx compute.Tx, who compute.Who, opt compute.ReleaseOpt
 		}
 		return nil, nil, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("it is %s", i.State), Hint: "`hostler discard` takes also what is not in use"}
 	}
-	return i, l, allowed(who, l)
+	err = allowed(who, l)
+	if err != nil && l.Share != nil {
+		if had, e := p.hadShare(tx, who, i.ID); e != nil || had {
+			return nil, nil, e
+		}
+	}
+	return i, l, err
+}
+
+// what names that which a lease gives back: the instance, or the part of it.
+func what(i *compute.Instance, l *compute.Lease) string {
+	if l != nil && l.Share != nil {
+		return l.ID
+	}
+	return string(i.ID)
 }
 
 // hadLease tells whether the newest lease that the instance was under was the caller's, and has ended.
@@ -221,6 +240,10 @@ type taken struct {
 // giveBack ends the leases of instances in use and decides about each: of every source so many are kept as are wanted, the first ones first.
 // What then waits for work is added to due.
 func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due *[]compute.ID) error {
+	back, err := p.endShares(tx, back, why, force)
+	if err != nil {
+		return err
+	}
 	keep := map[int64]int{}
 	for n, t := range back {
 		i := t.inst

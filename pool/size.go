@@ -6,28 +6,31 @@ import (
 	"strconv"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/share"
 )
 
 // size is the least that an instance must have for a request; zeros ask for nothing.
-type size struct {
-	cores        int
-	memory, disk int64 // bytes
-}
+type size compute.Amount
 
-func sizeOf(req compute.Request) size { return size{req.Cores, req.Memory, req.Disk} }
+func sizeOf(req compute.Request) size {
+	return size{Cores: max(0, req.Cores), Memory: req.Memory, Disk: req.Disk, GPUs: req.GPUs}
+}
 
 // lacks says of what an instance is known to have too little, or "". What a provider does not tell may be enough.
 func (z size) lacks(facts map[string]string) string {
+	if has, ok := compute.AmountOf(facts); ok && has.Micro() < compute.Amount(z).Micro() {
+		return fmt.Sprintf("it has %v cores, and %v are asked for", has.Cores, z.Cores)
+	}
 	for _, part := range []struct {
 		name  string
 		asked int64
-	}{{"cores", int64(z.cores)}, {"memory", z.memory}, {"disk", z.disk}} {
+	}{{"memory", z.Memory}, {"disk", z.Disk}, {"gpus", int64(z.GPUs)}} {
 		has, err := strconv.ParseInt(facts[part.name], 10, 64)
 		if err != nil || has >= part.asked {
 			continue
 		}
-		if part.name == "cores" {
-			return fmt.Sprintf("it has %d cores, and %d are asked for", has, part.asked)
+		if part.name == "gpus" {
+			return fmt.Sprintf("it has %d GPUs, and %d are asked for", has, part.asked)
 		}
 		return fmt.Sprintf("it has %d bytes of %s, and %d are asked for", has, part.name, part.asked)
 	}
@@ -67,9 +70,21 @@ func small(errs ...error) error {
 	return nil
 }
 
+// mayDo tells whether an instance is, or may be, large enough.
+func (d *draw) mayDo(s *source, i *compute.Instance) bool {
+	if !s.Share {
+		return d.least.lacks(i.Facts) == ""
+	}
+	if i.State == compute.Creating || i.State == compute.SettingUp {
+		return true // it is not asked yet
+	}
+	has, known := compute.AmountOf(i.Facts)
+	return known && share.Of(has).Has(compute.Amount(d.least))
+}
+
 // outgrown returns an error when a source can make no more instances, and all that it has are known to be too small. Then it does not help to wait.
 func (d *draw) outgrown(s *source) error {
-	if d.least == (size{}) {
+	if d.least == (size{}) && !s.Share {
 		return nil
 	}
 	seen := 0
@@ -89,7 +104,7 @@ func (d *draw) outgrown(s *source) error {
 			return err
 		}
 		for _, i := range is {
-			if d.least.lacks(i.Facts) == "" {
+			if d.mayDo(s, i) {
 				return nil
 			}
 			seen++

@@ -18,8 +18,9 @@ func alive(pr compute.Process) bool {
 	return now.Start == pr.Start
 }
 
-// lookUp finds an instance by its name, or by the name or id of a living lease; the lease is nil when it has none.
-func (p *Pool) lookUp(tx compute.Tx, name string) (*compute.Instance, *compute.Lease, error) {
+// lookUp finds an instance by its name, or by the name or id of a living lease; the lease is nil when it has none. Where several have parts of an instance
+// that is named, it is who's own.
+func (p *Pool) lookUp(tx compute.Tx, who compute.Who, name string) (*compute.Instance, *compute.Lease, error) {
 	if name == "" { // leases without a name have this one
 		return nil, nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("an empty name"), Hint: "is a variable not set?"}
 	}
@@ -36,7 +37,10 @@ func (p *Pool) lookUp(tx compute.Tx, name string) (*compute.Instance, *compute.L
 	}
 	l, err := tx.LeaseOf(i.ID)
 	if errors.Is(err, compute.ErrNotFound) {
-		return i, nil, nil
+		l, err = nil, nil
+		if i.State == compute.Leased {
+			l, err = p.shareOf(tx, who, i)
+		}
 	}
 	return i, l, err
 }
@@ -72,7 +76,7 @@ func (p *Pool) Resolve(ctx context.Context, name string) (compute.Instance, *com
 	var i *compute.Instance
 	var l *compute.Lease
 	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
-		i, l, err = p.lookUp(tx, name)
+		i, l, err = p.lookUp(tx, compute.Who{}, name)
 		return err
 	})
 	if err != nil {
@@ -83,7 +87,7 @@ func (p *Pool) Resolve(ctx context.Context, name string) (compute.Instance, *com
 
 // authorize is the check of everything that acts under a lease: it lives, it is the caller's, and it is the newest.
 func (p *Pool) authorize(tx compute.Tx, who compute.Who, name compute.ID) (*compute.Instance, *compute.Lease, error) {
-	i, l, err := p.lookUp(tx, string(name))
+	i, l, err := p.lookUp(tx, who, string(name))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -224,7 +228,7 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 	err := p.store.View(ctx, func(tx compute.Tx) error { // one reading of all, as a command waits for it
 		i, l, err := p.authorize(tx, who, name)
 		if err == nil && i.ID != name { // a hook's token, or the name of a lease
-			i, _, err = p.lookUp(tx, string(name))
+			i, _, err = p.lookUp(tx, who, string(name))
 		}
 		if err != nil {
 			return err

@@ -282,11 +282,16 @@ func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 		}
 		if over == nil && s != nil && f.seat != nil && !d.shutFor(s) {
 			d.fresh = f.seat.fresh
-			n, err := d.available(s)
+			if s.Share {
+				f.turn, err = d.mayFit(s, w)
+			} else {
+				var n int
+				n, err = d.available(s)
+				f.turn = n-promised[w.Source] >= w.Count
+			}
 			if err != nil {
 				return nil, err
 			}
-			f.turn = n-promised[w.Source] >= w.Count
 		}
 		if f.turn && s.Type != poolType {
 			promised[w.Source] += w.Count
@@ -301,5 +306,5 @@ func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 // shutFor tells whether somebody who comes before waits for whatever a source has.
 func (d *draw) shutFor(s *source) bool {
 	r, err := d.record(s)
-	return err != nil || d.shut(r.Key)
+	return err != nil || d.shut(r.Key) || s.Share && len(d.wanted[r.Key]) > 0
 }

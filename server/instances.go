@@ -63,8 +63,8 @@ func (s *server) listInstances(ctx context.Context, in *struct {
 	}
 	list := make([]api.Instance, 0, len(page))
 	for _, i := range page {
-		if s.seesInstance(p, &i, of[i.ID]) {
-			list = append(list, api.NewInstance(i, of[i.ID]))
+		if l := first(of[i.ID]); s.seesInstance(p, &i, l) {
+			list = append(list, api.NewInstance(i, l).WithShares(of[i.ID]))
 		}
 	}
 	out := &instanceList{}
@@ -73,8 +73,16 @@ func (s *server) listInstances(ctx context.Context, in *struct {
 	return out, s.fault(ctx, err)
 }
 
-// leasesOf finds the leases that instances are under.
-func (s *server) leasesOf(ctx context.Context, instances []compute.Instance) (map[compute.ID]*compute.Lease, error) {
+// first is the lease that stands for all those of an instance; nil: there is none.
+func first(leases []*compute.Lease) *compute.Lease {
+	if len(leases) == 0 {
+		return nil
+	}
+	return leases[0]
+}
+
+// leasesOf finds the leases that instances are under and that the asker sees, the oldest first: one, or those that have parts of it.
+func (s *server) leasesOf(ctx context.Context, instances []compute.Instance) (map[compute.ID][]*compute.Lease, error) {
 	var leased []compute.ID
 	for _, i := range instances {
 		if i.State == compute.Leased {
@@ -88,11 +96,11 @@ func (s *server) leasesOf(ctx context.Context, instances []compute.Instance) (ma
 	if err != nil {
 		return nil, err
 	}
-	of := make(map[compute.ID]*compute.Lease, len(leases))
+	of := make(map[compute.ID][]*compute.Lease, len(leases))
 	p := asker(ctx)
-	for i := range leases {
+	for i, l := range leases {
 		if s.seesLease(p, &leases[i]) {
-			of[leases[i].Instance] = &leases[i]
+			of[l.Instance] = append(of[l.Instance], &leases[i])
 		}
 	}
 	return of, nil
@@ -105,7 +113,15 @@ func (s *server) getInstance(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
-	return &instanceAnswer{api.NewInstance(i, l)}, nil
+	v := api.NewInstance(i, l)
+	if l != nil && l.Share != nil {
+		of, err := s.leasesOf(ctx, []compute.Instance{i})
+		if err != nil {
+			return nil, s.fault(ctx, err)
+		}
+		v = v.WithShares(of[i.ID])
+	}
+	return &instanceAnswer{v}, nil
 }
 
 func (s *server) getLeaf(ctx context.Context, in *struct {

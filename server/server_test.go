@@ -37,9 +37,10 @@ func engine(t testing.TB) *pool.Pool {
 	t.Cleanup(func() { _ = st.Close() })
 	log := slog.New(slog.DiscardHandler)
 	p, err := pool.New(pool.Options{
-		Store: st, NewID: uuid.NewString, Log: log, Sources: []pool.Source{{Name: "web", Type: "fake", Digest: "d", Maximum: maximum}},
+		Store: st, NewID: uuid.NewString, Log: log,
+		Sources: []pool.Source{{Name: "web", Type: "fake", Digest: "d", Maximum: maximum}, {Name: "big", Type: "fake", Digest: "d", Maximum: 2, Reserve: 2, Share: true}},
 		Open: func(ctx context.Context, name, _ string, _ []byte) (compute.Provider, error) {
-			return fake.Open(ctx, log, fake.Options{Source: name, Installation: st.Installation(), Exec: "exec"})
+			return fake.Open(ctx, log, fake.Options{Source: name, Installation: st.Installation(), Exec: "exec", Cores: 4, Memory: 1 << 20})
 		},
 	})
 	if err != nil {
@@ -90,7 +91,7 @@ type atURL struct {
 // TestLeaser: through HTTP a controller is what its engine is.
 func TestLeaser(t *testing.T) {
 	computetest.Leaser(t, computetest.LeaserOptions{
-		Source: "web", Maximum: maximum,
+		Source: "web", Maximum: maximum, Shared: "big",
 		New: func(t *testing.T) compute.Leaser {
 			url := serve(t, engine(t))
 			return atURL{connect(t, url, "ann"), url}

@@ -83,11 +83,30 @@ func seenProjects(p auth.Principal) []string {
 
 // resolve finds an instance and its lease for somebody who sees them.
 func (s *server) resolve(ctx context.Context, name string) (compute.Instance, *compute.Lease, error) {
-	i, l, err := s.Engine().Resolve(ctx, name)
+	i, l, err := s.find(ctx, name)
 	if err == nil && !s.seesInstance(asker(ctx), &i, l) {
 		err = unseen(name)
 	}
 	return i, l, err
+}
+
+// find finds an instance and its lease. Of several that have parts of an instance which is named it is the asker's own, else one that he sees.
+func (s *server) find(ctx context.Context, name string) (compute.Instance, *compute.Lease, error) {
+	i, l, err := s.Engine().Resolve(ctx, name)
+	if err != nil || l == nil || l.Share == nil || name != string(i.ID) {
+		return i, l, err
+	}
+	of, err := s.leasesOf(ctx, []compute.Instance{i})
+	if err != nil {
+		return i, l, err
+	}
+	seen := of[i.ID]
+	if n := slices.IndexFunc(seen, func(l *compute.Lease) bool { return l.Owner == asker(ctx).Name }); n >= 0 {
+		return i, seen[n], nil
+	} else if len(seen) > 0 {
+		return i, seen[0], nil
+	}
+	return i, l, nil
 }
 
 // unseen is the error for what somebody does not see, which is that for what there is not.
@@ -146,7 +165,7 @@ func (s *server) acted(ctx context.Context, w compute.Who, err error, names ...c
 	}
 	p := asker(ctx)
 	for _, name := range names {
-		i, l, e := s.Engine().Resolve(ctx, string(name))
+		i, l, e := s.find(ctx, string(name))
 		if e == nil && !s.seesInstance(p, &i, l) {
 			return unseen(string(name))
 		}

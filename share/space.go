@@ -27,10 +27,13 @@ type Space struct {
 func Of(size compute.Amount, parts ...compute.Amount) *Space {
 	s := &Space{size: size}
 	for _, p := range parts {
-		s.add(p, 1)
+		s.Add(p)
 	}
 	return s
 }
+
+// Add books a part without asking whether it fits: it is there.
+func (s *Space) Add(part compute.Amount) { s.add(part, 1) }
 
 // Has tells whether a part fits.
 func (s *Space) Has(part compute.Amount) bool {

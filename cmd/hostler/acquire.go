@@ -31,7 +31,8 @@ const (
 type want struct {
 	ttl, idle, wait durationFlag
 	memory, disk    sizeFlag
-	cores, priority int
+	cores           coresFlag
+	gpus, priority  int
 	labels          []string
 	name, purpose   string
 	first           func() int // the priority, by who asks where no other is said
@@ -40,9 +41,10 @@ type want struct {
 func (w *want) flags(a *app, cmd *cobra.Command) {
 	a.withSource(cmd)
 	f := cmd.Flags()
-	f.IntVar(&w.cores, "cores", 0, "at least `N` processors")
-	f.Var(&w.memory, "memory", "at least so much memory: 512M, 4G")
-	f.Var(&w.disk, "disk", "at least so much disk")
+	f.Var(&w.cores, "cores", "at least `N` processors; book so many (1; 0.5 is half a one) where the source shares its instances")
+	f.Var(&w.memory, "memory", "at least so much memory, or book it: 512M, 4G")
+	f.Var(&w.disk, "disk", "at least so much disk, or book it")
+	f.IntVar(&w.gpus, "gpus", 0, "at least `N` GPUs, or book them")
 	f.Var(&w.ttl, "ttl", "the lease ends after so long: 90m, 2d (0: it does not)")
 	f.Var(&w.idle, "idle", "the lease ends when unused for so long (0: it does not)")
 	f.Var(&w.wait, "wait", "wait in the queue for so long (0: not at all)")
@@ -62,7 +64,7 @@ func (w *want) flags(a *app, cmd *cobra.Command) {
 func (a *app) request(w *want, source string) (compute.Request, error) {
 	req := compute.Request{
 		Source: source, Count: 1, Owner: a.owner(), Purpose: w.purpose, Name: w.name, Wait: waitDefault,
-		TTL: w.ttl.orNone(), Idle: w.idle.orNone(), Cores: w.cores, Memory: w.memory.n, Disk: w.disk.n,
+		TTL: w.ttl.orNone(), Idle: w.idle.orNone(), Cores: w.cores.orNone(), Memory: w.memory.n, Disk: w.disk.n, GPUs: w.gpus,
 	}
 	if name := a.project(); name != nil {
 		req.Project = *name
@@ -73,8 +75,8 @@ func (a *app) request(w *want, source string) (compute.Request, error) {
 	if req.Priority < compute.MinPriority || req.Priority > compute.MaxPriority {
 		return req, invalid("", "--priority %d: not from %d to %d", req.Priority, compute.MinPriority, compute.MaxPriority)
 	}
-	if w.cores < 0 {
-		return req, invalid("", "--cores %d: less than none", w.cores)
+	if w.gpus < 0 {
+		return req, invalid("", "--gpus %d: less than none", w.gpus)
 	}
 	for _, l := range w.labels {
 		key, value, ok := strings.Cut(l, "=")
@@ -145,11 +147,14 @@ func newAcquire(a *app) *cobra.Command {
 	var pid, token string
 	cmd := &cobra.Command{
 		Use:   "acquire [COUNT]",
-		Short: "Take instances; prints their names, sorted, on one line",
+		Short: "Take instances, or parts of them; prints their names, sorted, on one line",
 		Long: `Take COUNT instances (one, if not said otherwise) of a source: all of them or none. What stands ready is taken first, the rest is made.
 Where the source's maximum is reached the request waits in the queue. The lease ends with release; when its ttl has passed; or when
-unused for 24 hours, unless --idle or the source says otherwise.`,
-		Example: "  hostler acquire -s web\n  hostler acquire -s pool --ttl 2h --name build 1\n  NAMES=$(hostler acquire -s pool --for $$ 3)",
+unused for 24 hours, unless --idle or the source says otherwise.
+
+Of a source with ` + "`share = yes`" + ` each lease books a part of an instance: --cores (1, unless it is said), --memory, --disk and --gpus; several lie beside each other
+as long as there is room. Printed are the leases' names or ids then, which stand wherever an instance's name may.`,
+		Example: "  hostler acquire -s web\n  hostler acquire -s pool --ttl 2h --name build 1\n  NAMES=$(hostler acquire -s pool --for $$ 3)\n  hostler acquire -s big --cores 0.5 --memory 2G",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			count := 1
@@ -272,9 +277,17 @@ func (a *app) hand(ctx context.Context, leases []compute.Lease) error {
 func leaseNames(leases []compute.Lease) []string {
 	names := make([]string, len(leases))
 	for i, l := range leases {
-		names[i] = string(l.Instance)
+		names[i] = handle(l)
 	}
 	return names
+}
+
+// handle is what a user calls what he got: the instance's name or, where he has a part of it beside others, that lease's own name or id.
+func handle(l compute.Lease) string {
+	if l.Share == nil {
+		return string(l.Instance)
+	}
+	return cmp.Or(l.Name, l.ID)
 }
 
 // sourceName is the source meant when none is named: -s, else that of hostler.conf, else local.

@@ -105,8 +105,8 @@ func (a *app) leasedCandidates(cmd *cobra.Command) (out candidates) {
 		return nil
 	}
 	for _, l := range leases {
-		out = append(out, cobra.CompletionWithDesc(string(l.Instance), "leased"))
-		if l.Name != "" {
+		out = append(out, cobra.CompletionWithDesc(handle(l), "leased"))
+		if l.Name != "" && l.Share == nil {
 			out = append(out, cobra.CompletionWithDesc(l.Name, "lease of "+string(l.Instance)))
 		}
 	}

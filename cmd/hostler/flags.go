@@ -1,8 +1,10 @@
 package main
 
 import (
+	"strconv"
 	"time"
 
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 )
 
@@ -64,3 +66,38 @@ func (f *sizeFlag) Set(s string) error {
 }
 
 func (f *sizeFlag) Type() string { return "SIZE" }
+
+// coresFlag is an option with a number of processors, parts of one too.
+type coresFlag struct {
+	n   float64
+	set bool
+}
+
+func (f *coresFlag) String() string {
+	if !f.set {
+		return ""
+	}
+	return strconv.FormatFloat(f.n, 'f', -1, 64)
+}
+
+func (f *coresFlag) Set(s string) error {
+	n, err := strconv.ParseFloat(s, 64)
+	if err == nil {
+		err = compute.Amount{Cores: n}.Check()
+	}
+	if err != nil {
+		return invalid("", "%s: not a number of processors", s)
+	}
+	f.n, f.set = n, true
+	return nil
+}
+
+func (f *coresFlag) Type() string { return "N" }
+
+// orNone is the number as a request has it: 0 where nothing was said, negative where the user said 0.
+func (f *coresFlag) orNone() float64 {
+	if f.set && f.n == 0 {
+		return -1
+	}
+	return f.n
+}

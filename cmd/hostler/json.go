@@ -61,6 +61,16 @@ type instanceView struct {
 	Reason     string            `json:"reason,omitempty"`
 	Phases     phasesView        `json:"phases"`
 	Lease      *leaseView        `json:"lease,omitempty"`
+	Shares     []leaseView       `json:"shares,omitempty"`
+	Booked     *amountView       `json:"booked,omitempty"`
+}
+
+// amountView is how much of an instance.
+type amountView struct {
+	Cores  float64 `json:"cores"`
+	Memory int64   `json:"memory"`
+	Disk   int64   `json:"disk"`
+	GPUs   int     `json:"gpus"`
 }
 
 // phasesView says how long the phases of making an instance took, in seconds.
@@ -90,6 +100,7 @@ type leaseView struct {
 	Deadline   *time.Time        `json:"deadline"`
 	PID        int               `json:"pid,omitempty"`
 	Pool       string            `json:"pool,omitempty"`
+	Share      *amountView       `json:"share,omitempty"`
 }
 
 // statusView is `status --json`.
@@ -125,28 +136,42 @@ func viewSource(s compute.SourceStatus) sourceView {
 	return v
 }
 
-func viewInstance(i compute.Instance, lease *compute.Lease) instanceView {
+func viewInstance(i compute.Instance, leases []*compute.Lease) instanceView {
 	v := instanceView{
 		Name: string(i.ID), Source: i.Source, State: string(i.State), Since: i.Since, Created: i.Created, Address: i.Address, ProviderID: i.ProviderID,
 		Facts: i.Facts, Uses: i.Uses, Generation: i.Generation, Behind: string(i.Child), Reason: i.Reason, Phases: viewPhases(i.Phases),
 	}
-	if lease != nil {
-		l := viewLease(*lease)
-		v.Lease = &l
+	for _, l := range leases {
+		view := viewLease(*l)
+		if v.Lease == nil {
+			v.Lease = &view
+		}
+		if l.Share != nil {
+			v.Shares = append(v.Shares, view)
+		}
+	}
+	if len(v.Shares) > 0 {
+		v.Booked = viewAmount(compute.Booked(leases))
 	}
 	return v
 }
+
+func viewAmount(a compute.Amount) *amountView { return &amountView{a.Cores, a.Memory, a.Disk, a.GPUs} }
 
 func viewPhases(p compute.Phases) phasesView {
 	return phasesView{p.Wait.Seconds(), p.Create.Seconds(), p.Connect.Seconds(), p.SetUp.Seconds()}
 }
 
 func viewLease(l compute.Lease) leaseView {
-	return leaseView{
+	v := leaseView{
 		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Project: l.Project, Purpose: l.Purpose, Labels: api.ShownLabels(l.Labels),
 		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: l.TTL.Seconds(), Idle: l.Idle.Seconds(), Expires: when(l.Expires),
 		Deadline: when(l.Deadline()), PID: l.For.PID, Pool: string(l.Pool),
 	}
+	if l.Share != nil {
+		v.Share = viewAmount(*l.Share)
+	}
+	return v
 }
 
 // when is null for the zero time.

@@ -133,7 +133,11 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 				err = &compute.Error{Op: "keeper.Authorise", ID: id, Kind: compute.ErrUnavailable, Err: err}
 			}
 			// One read: the source need not be in the key, as no two instances of an installation have the same name.
-			return keeper.Key{Instance: lease.Instance, Generation: lease.Generation}, err
+			key := keeper.Key{Instance: lease.Instance, Generation: lease.Generation}
+			if lease.Share != nil {
+				key.Lease = lease.ID
+			}
+			return key, err
 		},
 		Open: func(ctx context.Context, key keeper.Key) (compute.Conn, error) {
 			now, err := a.anew(ctx)

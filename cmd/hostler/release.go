@@ -72,7 +72,7 @@ func (a *app) release(ctx context.Context, names []string, everything, anyones b
 			return err
 		}
 		for _, l := range leases {
-			ids = append(ids, l.Instance)
+			ids = append(ids, compute.ID(handle(l)))
 		}
 		if len(ids) == 0 && !a.flags.json {
 			return nil

@@ -103,7 +103,7 @@ func (r *runner) obtain(ctx context.Context, name string) error {
 		r.instance, _, err = engine.Resolve(ctx, string(r.lease.Instance))
 	}
 	if err == nil && kept && !a.flags.quiet {
-		_ = fprintf(a.errs, "%s is yours until `hostler release %s`\n", r.instance.ID, r.instance.ID)
+		_ = fprintf(a.errs, "%s is yours until `hostler release %s`\n", r.instance.ID, handle(r.lease))
 	}
 	return err
 }

@@ -140,7 +140,7 @@ func (r *runner) watch(ctx context.Context, cancel context.CancelCauseFunc, rest
 						cr = "\r" // the terminal is raw
 					}
 					_ = fprintf(r.app.errs, "%shostler: the lease of %s ends in %s, and this command with it: hostler extend %s%s\n",
-						cr, r.instance.ID, short(left.Round(time.Second)), r.instance.ID, cr)
+						cr, r.instance.ID, short(left.Round(time.Second)), handle(r.lease), cr)
 				}
 				every = min(every, max(left, 0))
 			}

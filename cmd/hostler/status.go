@@ -78,7 +78,7 @@ func (a *app) status(ctx context.Context, names []string, verbose bool, query st
 	}
 	rows = rows[:0]
 	for _, i := range instances {
-		rows = append(rows, instanceRow(i, leases[i.ID], time.Now()))
+		rows = append(rows, instanceRows(i, leases[i.ID], time.Now())...)
 	}
 	if err := fprintf(a.out, "\n"); err != nil {
 		return err
@@ -197,7 +197,7 @@ func note(s compute.SourceStatus, now time.Time) string {
 }
 
 // instancesOf returns the instances of sources, sorted by name, and the leases that they are under.
-func instancesOf(ctx context.Context, engine engine, sources []compute.SourceStatus) ([]compute.Instance, map[compute.ID]*compute.Lease, error) {
+func instancesOf(ctx context.Context, engine engine, sources []compute.SourceStatus) ([]compute.Instance, map[compute.ID][]*compute.Lease, error) {
 	all, err := engine.Instances(ctx, compute.InstanceQuery{})
 	if err != nil {
 		return nil, nil, err
@@ -212,11 +212,38 @@ func instancesOf(ctx context.Context, engine engine, sources []compute.SourceSta
 	if err != nil {
 		return nil, nil, err
 	}
-	byInstance := make(map[compute.ID]*compute.Lease, len(leases))
-	for i := range leases {
-		byInstance[leases[i].Instance] = &leases[i]
+	byInstance := make(map[compute.ID][]*compute.Lease, len(leases))
+	for i, l := range leases {
+		byInstance[l.Instance] = append(byInstance[l.Instance], &leases[i])
 	}
 	return all, byInstance, nil
+}
+
+// instanceRows are an instance's rows: one or, where leases have parts of it, one that says how much is booked and one for each of them.
+func instanceRows(i compute.Instance, ls []*compute.Lease, now time.Time) [][]string {
+	if len(ls) == 0 {
+		return [][]string{instanceRow(i, nil, now)}
+	}
+	if ls[0].Share == nil {
+		return [][]string{instanceRow(i, ls[0], now)}
+	}
+	row := instanceRow(i, nil, now)
+	booked := fmt.Sprintf("%v booked", compute.Booked(ls))
+	if has, ok := compute.AmountOf(i.Facts); ok {
+		booked += fmt.Sprintf(" of %v", has)
+	}
+	if row[6] == "" {
+		row[6] = booked
+	} else {
+		row[6] = booked + "; " + row[6]
+	}
+	rows := [][]string{row}
+	for _, l := range ls {
+		part := instanceRow(i, l, now)
+		part[1], part[2], part[6] = "", short(now.Sub(l.Given)), l.Share.String()
+		rows = append(rows, part)
+	}
+	return rows
 }
 
 func instanceRow(i compute.Instance, l *compute.Lease, now time.Time) []string {

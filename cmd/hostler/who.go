@@ -29,6 +29,9 @@ func (a *app) who(ctx context.Context, engine engine, names ...string) compute.W
 // means reports whether a name means an instance that a token is of, a pool's in front of it, or what is behind it.
 func means(ctx context.Context, engine engine, name string, own compute.ID, token string) bool {
 	i, l, err := engine.Resolve(ctx, name)
+	if err == nil && l != nil && l.Share != nil && name != string(i.ID) {
+		return l.ID == token // a neighbour's lease is another's, though on the same instance
+	}
 	front, held := i, l
 	for err == nil {
 		if front.ID == own || held != nil && held.ID == token {

@@ -79,7 +79,7 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 func engineSource(s *config.Source) pool.Source {
 	out := pool.Source{
 		Name: s.Name, Type: s.Type, Digest: s.Digest, Place: s.Root, Err: configError(s.Err),
-		Reserve: s.Reserve, Spare: s.Spare, Maximum: s.Maximum, Concurrency: s.Concurrency, MaxUses: s.MaxUses, Children: s.Sources,
+		Reserve: s.Reserve, Spare: s.Spare, Maximum: s.Maximum, Concurrency: s.Concurrency, MaxUses: s.MaxUses, Share: s.Share, Children: s.Sources,
 		Reuse: s.Reuse, OnFailure: s.OnFailure, TTL: orZero(s.TTL), MaxTTL: orZero(s.MaxTTL), LeaseIdle: orZero(s.LeaseIdle), Idle: orZero(s.Idle),
 		MaxAge: orZero(s.MaxAge), Image: cmp.Or(s.Image, s.Settings["image"]), Flavor: s.Flavor, Cold: s.Cold, Window: demandWindow(s), Price: s.Price,
 	}

@@ -18,6 +18,9 @@ type LeaserOptions struct {
 	New     func(t *testing.T) compute.Leaser
 	Source  string
 	Maximum int // at least 3
+	// Shared is another source, whose instances are shared: computers of four cores with a megabyte of memory, of which there are two at most; "": there
+	// is none.
+	Shared string
 	// As is the leaser as another owner sees it, where what he is is not said by the request alone; nil: it is.
 	As func(t *testing.T, l compute.Leaser, owner string) compute.Leaser
 }
@@ -29,7 +32,7 @@ func Leaser(t *testing.T, opt LeaserOptions) {
 	}
 	for name, f := range map[string]func(*testing.T, *leaserRig){
 		"Given": given, "AllOrNone": allOrNone, "GivenBack": givenBack, "Another's": anothers, "Ends": ends, "Extended": extended, "Used": used,
-		"Run": ranUnder, "Waits": waits, "WaitsInVain": waitsInVain, "GivesUp": givesUp, "Exclusive": exclusive, "Named": named, "Unknown": unknown,
+		"Shares": shares, "SharesOver": sharesOver, "SharesWhose": sharesWhose, "SharesWait": sharesWait, "Run": ranUnder, "Waits": waits, "WaitsInVain": waitsInVain, "GivesUp": givesUp, "Exclusive": exclusive, "Named": named, "Unknown": unknown,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &leaserRig{LeaserOptions: opt, ctx: t.Context(), ann: compute.Who{Owner: "ann"}, bob: compute.Who{Owner: "bob"}}

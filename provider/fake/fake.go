@@ -172,7 +172,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 }
 
 func (p *Provider) instance(c computer) compute.Instance {
-	return compute.Instance{ID: compute.ID(c.ID), Source: c.Source, ProviderID: c.ProviderID, Facts: map[string]string{"os": "fake"}}
+	return compute.Instance{ID: compute.ID(c.ID), Source: c.Source, ProviderID: c.ProviderID, Facts: p.o.facts()}
 }
 
 // Destroy asks a computer to go; it is gone after Options.DestroyTime.

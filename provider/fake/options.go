@@ -23,7 +23,11 @@ type Options struct {
 	Reply       string        `conf:"reply"`        // what a command prints, without the line's end; "": foo
 	Exec        string        `conf:"run"`          // "exec": commands run on this machine; "" or "reply": they are answered
 	State       string        `conf:"state"`        // memory or disk; "": disk if there is a Dir and no Cloud
-	Seed        int           `conf:"seed"`         // of the failures; 0: different each time
+	Cores       float64       `conf:"cores"`        // that a computer has; 0: it does not tell, and so with these:
+	Memory      int64         `conf:"memory,size"`  // bytes
+	Disk        int64         `conf:"disk,size"`    // bytes
+	GPUs        int           `conf:"gpus"`
+	Seed        int           `conf:"seed"` // of the failures; 0: different each time
 
 	Source       string // the source's name
 	Installation string // the installation's id: others' computers are not seen
@@ -57,6 +61,20 @@ func (o Options) rates() (rates, error) {
 		out[k.op] = f
 	}
 	return out, nil
+}
+
+// facts are what a computer tells of itself.
+func (o Options) facts() map[string]string {
+	out := map[string]string{"os": "fake"}
+	if o.Cores > 0 {
+		out["cores"] = strconv.FormatFloat(o.Cores, 'f', -1, 64)
+	}
+	for name, n := range map[string]int64{"memory": o.Memory, "disk": o.Disk, "gpus": int64(o.GPUs)} {
+		if n > 0 {
+			out[name] = strconv.FormatInt(n, 10)
+		}
+	}
+	return out
 }
 
 func (o Options) dice() *rand.Rand {

@@ -9,13 +9,13 @@ import (
 
 // wait is the part of a waiter that no query asks for. It is one column, as the detail of an instance.
 type wait struct {
-	Priority int    `json:"priority,omitempty"`
-	Purpose  string `json:"purpose,omitempty"`
-	Cores    int    `json:"cores,omitempty"`
-	Memory   int64  `json:"memory,omitempty"`
-	Disk     int64  `json:"disk,omitempty"`
-	Passed   int    `json:"passed,omitempty"`
-	Reason   string `json:"reason,omitempty"`
+	Priority int     `json:"priority,omitempty"`
+	Purpose  string  `json:"purpose,omitempty"`
+	Cores    float64 `json:"cores,omitempty"`
+	Memory   int64   `json:"memory,omitempty"`
+	Disk     int64   `json:"disk,omitempty"`
+	Passed   int     `json:"passed,omitempty"`
+	Reason   string  `json:"reason,omitempty"`
 }
 
 func packWaiter(w *compute.Waiter) (string, error) {

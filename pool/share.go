@@ -1,0 +1,512 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/share"
+)
+
+// Of a source with `share` several leases have parts of an instance. What is booked of it is what its living leases say, and nothing else: so no
+// booking can outlive its lease, and whether one more fits is decided by the transaction that gives it.
+//
+// The instance is in use from its first lease to the end of its last. Its generation counts these times, so the leases of one time have the same: what
+// compares generations refuses those of earlier times and none of a neighbour's, and within one time the lease's id tells who comes too late. Hooks
+// of acquire and release, checks and cleaning belong to the instance: they have their turn before the first and after the last.
+
+// part is what a lease books for a request: a core, unless it says.
+func part(req compute.Request) compute.Amount {
+	p := compute.Amount(sizeOf(req))
+	if req.Cores == 0 {
+		p.Cores = 1
+	}
+	return p
+}
+
+// spot is an instance that was chosen for some of a request's leases.
+type spot struct {
+	inst   *compute.Instance
+	n      int
+	beside bool // others have parts of it already
+}
+
+// seats places the leases of a request: on instances that others have parts of, the fullest first, so that the others may run empty and go; then on
+// those that are ready, then on new ones.
+func (d *draw) seats(s *source, req compute.Request, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
+	p := part(req)
+	d.least = size(p)
+	give := func(i *compute.Instance) *compute.Lease {
+		l, booked := lend(i), p
+		l.Share = &booked
+		return l
+	}
+	r, err := d.record(s)
+	if err != nil {
+		return nil, err
+	}
+	var chosen []spot
+	left := req.Count
+	if !d.fresh && len(d.wanted[r.Key]) == 0 {
+		if chosen, left, err = d.seatsBeside(s, r, p, left); err != nil {
+			return nil, err
+		}
+		var ready []spot
+		if ready, left, err = d.seatsReady(s, r, p, left); err != nil {
+			return nil, err
+		}
+		chosen = append(chosen, ready...)
+	}
+	d.pending = left > 0 && !d.cached
+	for _, c := range chosen {
+		d.pending = d.pending || !c.beside && d.looked(c.inst)
+	}
+	var units []*unit
+	for _, c := range chosen {
+		more, err := d.settleOn(s, c, give)
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, more...)
+	}
+	if left > 0 && !d.cached {
+		more, err := d.seatsNew(s, req, p, left, give)
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, more...)
+	}
+	for _, u := range units {
+		u.waited = d.waited
+	}
+	return units, nil
+}
+
+// looked tells whether a ready instance is looked at before it is handed out.
+func (d *draw) looked(i *compute.Instance) bool {
+	return d.hooked || i.Cold || d.checked && d.now.Sub(i.ReadyAt) > proofLasts
+}
+
+// glances is how many instances with room are looked at before all of them are. What is noted of them leaves out little: the places for parts
+// without cores, and what is worn.
+const glances = 16
+
+// seatsBeside chooses among instances that others have parts of.
+func (d *draw) seatsBeside(s *source, r *compute.SourceRecord, p compute.Amount, n int) (out []spot, left int, err error) {
+	left = n
+	for _, most := range []int{glances, 0} {
+		is, err := d.tx.Rooms(r.Key, p, most)
+		if err != nil {
+			return nil, 0, err
+		}
+		out, left = nil, n
+		for _, i := range is {
+			if left == 0 {
+				break
+			}
+			if i.State != compute.Leased || s.worn(i, d.now) != "" {
+				continue
+			}
+			_, space, err := d.p.space(d.tx, i)
+			if err != nil {
+				return nil, 0, err
+			} else if space == nil {
+				continue
+			}
+			if k := books(space, p, left); k > 0 {
+				out, left = append(out, spot{i, k, true}), left-k
+			}
+		}
+		if left == 0 || most == 0 || len(is) < most {
+			break
+		}
+	}
+	return out, left, nil
+}
+
+// books takes up to n parts and returns how many there was space for.
+func books(space *share.Space, p compute.Amount, n int) (k int) {
+	for k < n && space.Book(p) {
+		k++
+	}
+	return k
+}
+
+// seatsReady chooses among ready instances, the oldest first, those that run before those that are stopped. Those too old or too often used go.
+func (d *draw) seatsReady(s *source, r *compute.SourceRecord, p compute.Amount, n int) (out []spot, left int, err error) {
+	if n == 0 {
+		return nil, 0, nil
+	}
+	for most := n; ; most *= 2 {
+		picks, err := d.tx.Pick(r.Key, most)
+		if err != nil {
+			return nil, 0, err
+		}
+		out, left = nil, n
+		for _, cold := range []bool{false, true} {
+			if cold && len(picks) == most {
+				break // there may be more that run
+			}
+			for _, i := range picks {
+				if left == 0 {
+					break
+				}
+				if i.State != compute.Ready || i.Cold != cold {
+					continue
+				}
+				if why, err := d.p.wornOut(d.tx, s, i, d.now); err != nil {
+					return nil, 0, err
+				} else if why != "" {
+					d.wrote = true
+					if err := d.p.toDiscarding(d.tx, i, why); err != nil {
+						return nil, 0, err
+					}
+					continue
+				}
+				has, known, err := d.p.amount(d.tx, i)
+				if err != nil {
+					return nil, 0, err
+				} else if !known {
+					d.paused = append(d.paused, errNoSize(i.ID))
+					continue
+				}
+				if k := books(share.Of(has), p, left); k > 0 {
+					out, left = append(out, spot{i, k, false}), left-k
+				}
+			}
+		}
+		if left == 0 || len(picks) < most {
+			return out, left, nil
+		}
+	}
+}
+
+func errNoSize(id compute.ID) error {
+	return &compute.Error{ID: id, Kind: compute.ErrInvalid, Err: errors.New("its source has `share`, and it does not tell how many cores it has"),
+		Hint: "leave `share` out of its source.conf: leases then have whole instances"}
+}
+
+// settleOn gives leases on a chosen instance.
+func (d *draw) settleOn(s *source, c spot, give func(*compute.Instance) *compute.Lease) ([]*unit, error) {
+	d.wrote = true
+	var first *unit
+	var units []*unit
+	for range c.n {
+		u := &unit{src: s, inst: c.inst, lease: give(c.inst), host: first, waited: d.waited}
+		var err error
+		if c.beside || first != nil {
+			u.joins = true
+			err = d.p.handPart(d.tx, u, d.pending)
+		} else {
+			u.look = d.looked(c.inst)
+			err = d.p.hand(d.tx, u, d.pending)
+			first = u
+		}
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, u)
+	}
+	return units, nil
+}
+
+// seatsNew records new instances for the leases that found no room, each for as many as those before it had room for.
+func (d *draw) seatsNew(s *source, req compute.Request, p compute.Amount, left int, give func(*compute.Instance) *compute.Lease) ([]*unit, error) {
+	usual, err := d.usual(s, p, left)
+	if err != nil {
+		return nil, err
+	}
+	var units []*unit
+	for left > 0 {
+		if d.wrote {
+			delete(d.records, s)
+		}
+		r, err := d.record(s)
+		if err != nil {
+			return nil, err
+		}
+		can, err := d.available(s)
+		if err != nil {
+			return nil, err
+		}
+		if !d.fresh && !d.shut(r.Key) {
+			can -= r.Counts.Ready // those had their turn
+		}
+		each := usual
+		if each == 0 { // nobody can tell: one each, as long as there is room for so many
+			each = max(1, (left+can-1)/max(1, can))
+		}
+		hosts := (left + each - 1) / each
+		if can < hosts {
+			return nil, d.short(s, req.Count, req.Count-left+max(0, can)*each)
+		}
+		var made []*unit
+		if s.Type == poolType {
+			made, err = d.fromChildren(s, hosts, give)
+		} else {
+			made, err = d.fromNothing(s, r, hosts, give)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(made) == 0 {
+			return nil, d.short(s, req.Count, req.Count-left)
+		}
+		for k, u := range made {
+			most := left - (len(made) - 1 - k) // each of those that follow has a lease already
+			n := min(each, most)
+			if !u.fresh { // a machine that stands there anyway, or a child that is ready
+				has, known, err := d.p.amount(d.tx, u.inst)
+				if err != nil {
+					return nil, err
+				} else if !known {
+					return nil, errNoSize(u.inst.ID)
+				}
+				if n = books(share.Of(has), p, most); n == 0 {
+					return nil, &compute.Error{ID: u.inst.ID, Kind: compute.ErrNoCapacity, Err: &errSmall{fmt.Sprintf("it has %v, and %v is asked for", has, p)}}
+				}
+			}
+			units, left = append(units, u), left-1
+			for range n - 1 {
+				v := &unit{src: s, inst: u.inst, lease: give(u.inst), host: u, joins: true, waited: d.waited}
+				if !u.fresh {
+					if err := d.p.handPart(d.tx, v, d.pending); err != nil {
+						return nil, err
+					}
+				}
+				units, left = append(units, v), left-1
+			}
+			if b := &u.inst.Booked.Holds; u.fresh && n > 1 { // all of them count while it is made
+				one := *b
+				for range n - 1 {
+					*b = b.Add(one)
+				}
+				if err := d.tx.SaveInstance(u.inst); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return units, nil
+}
+
+// mayFit tells, cheaply and without changing anything, whether a request that waits may find room now; it finds out when it tries.
+func (d *draw) mayFit(s *source, w *compute.Waiter) (bool, error) {
+	n, err := d.available(s)
+	if err != nil || n > 0 {
+		return true, err
+	}
+	r, err := d.record(s)
+	if err != nil {
+		return false, err
+	}
+	_, left, err := d.seatsBeside(s, r, part(compute.Request{Cores: w.Cores, Memory: w.Memory, Disk: w.Disk}), w.Count)
+	return left == 0, err
+}
+
+// usual is how many of up to n parts of a size fit on an instance of a source, as far as those that it has tell; 0 where there is none to tell.
+func (d *draw) usual(s *source, p compute.Amount, n int) (int, error) {
+	if n == 1 {
+		return 1, nil
+	}
+	for _, c := range s.all() {
+		r, err := d.record(c)
+		if err != nil {
+			return 0, err
+		}
+		is, err := d.tx.Instances(compute.InstanceQuery{SourceKey: r.Key, Limit: glances})
+		if err != nil {
+			return 0, err
+		}
+		for _, i := range is {
+			has, known, err := d.p.amount(d.tx, i)
+			if err != nil {
+				return 0, err
+			} else if known {
+				return max(1, books(share.Of(has), p, n)), nil
+			}
+		}
+	}
+	return 0, nil
+}
+
+// amount is the size of an instance, or of the real one behind it. known is false where it does not tell its cores.
+func (p *Pool) amount(tx compute.Tx, i *compute.Instance) (has compute.Amount, known bool, err error) {
+	for i.Child != "" {
+		child, err := tx.Instance(i.Child)
+		if errors.Is(err, compute.ErrNotFound) {
+			return has, false, nil
+		} else if err != nil {
+			return has, false, err
+		}
+		i = child
+	}
+	has, known = compute.AmountOf(i.Facts)
+	return has, known, nil
+}
+
+// space is what is booked of an instance, and the leases that have booked it. It is nil where nobody may have a part: its size is not known, or somebody
+// has all of it.
+func (p *Pool) space(tx compute.Tx, i *compute.Instance) ([]*compute.Lease, *share.Space, error) {
+	ls, err := tx.Leases(compute.LeaseQuery{Instance: i.ID})
+	if err != nil {
+		return nil, nil, err
+	}
+	has, known, err := p.amount(tx, i)
+	if err != nil || !known {
+		return ls, nil, err
+	}
+	space := share.Of(has)
+	for _, l := range ls {
+		if l.Share == nil {
+			return ls, nil, nil
+		}
+		space.Add(*l.Share)
+	}
+	return ls, space, nil
+}
+
+// handPart gives a lease on an instance that others have parts of.
+func (p *Pool) handPart(tx compute.Tx, u *unit, pending bool) error {
+	i, l := u.inst, u.lease
+	i.Uses++
+	if err := tx.SaveInstance(i); err != nil {
+		return err
+	}
+	l.Generation = i.Generation
+	var err error
+	if l.Holds, err = p.count(tx, u, l); err != nil {
+		return err
+	}
+	if pending {
+		l.Worker = p.store.Worker()
+	}
+	data := u.told()
+	data[beside] = "yes"
+	e := compute.Event{Time: time.Now(), Kind: string(compute.Leased), Source: i.Source, Instance: i.ID, Lease: l.ID, Owner: l.Owner, Project: l.Project, Text: l.Purpose, Data: data}
+	if _, err := tx.Append(&e); err != nil {
+		return err
+	}
+	return tx.InsertLease(l)
+}
+
+// beside marks events of leases that began or ended while others had parts of the instance: it did not change hands.
+const beside = "beside"
+
+// reroom notes anew what is free on the instances of units that book parts.
+func (p *Pool) reroom(tx compute.Tx, units []*unit) error {
+	seen := map[compute.ID]bool{}
+	for _, u := range units {
+		if u.lease == nil || u.lease.Share == nil || seen[u.inst.ID] {
+			continue
+		}
+		seen[u.inst.ID] = true
+		if err := p.reroomOf(tx, u.inst); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reroomOf notes what is free on an instance, if others may be put there: when somebody was told that he has a part of it. Before that it may turn out
+// not to be fit.
+func (p *Pool) reroomOf(tx compute.Tx, i *compute.Instance) error {
+	if i.Row == 0 {
+		return nil // not recorded yet
+	}
+	ls, space, err := p.space(tx, i)
+	if err != nil {
+		return err
+	}
+	told := false
+	for _, l := range ls {
+		told = told || l.Worker == 0
+	}
+	if space == nil || !told {
+		return tx.SetRoom(i, nil)
+	}
+	free := space.Free()
+	return tx.SetRoom(i, &free)
+}
+
+// confirmShare tells a lease that lies beside others. What was made for it and its like has turned out to have the size that it has only now.
+func (p *Pool) confirmShare(tx compute.Tx, u *unit, now time.Time) error {
+	if u.host == nil || !u.host.fresh {
+		l, err := tx.Lease(u.lease.ID)
+		if err != nil {
+			return err
+		}
+		if !l.Ended.IsZero() {
+			return &compute.Error{ID: l.Instance, Kind: compute.ErrStale, Err: fmt.Errorf("its lease has ended meanwhile: %s", l.Why)}
+		}
+		u.lease.Worker, u.lease.Used = 0, now
+		return tx.SaveLease(u.lease)
+	}
+	_, space, err := p.space(tx, u.inst)
+	if err != nil {
+		return err
+	}
+	if space == nil || !space.Has(*u.lease.Share) {
+		return &compute.Error{ID: u.inst.ID, Kind: compute.ErrNoCapacity, Err: errors.New("it has less than those before it had, so not all that was asked for fits on it")}
+	}
+	begin(u.lease, now)
+	return p.handPart(tx, u, false)
+}
+
+// begin has a lease begin now.
+func begin(l *compute.Lease, now time.Time) {
+	l.Given, l.Used = now, now
+	if l.TTL > 0 {
+		l.Expires = now.Add(l.TTL)
+	}
+}
+
+// measure completes what is known of the size of a new instance whose source shares its instances, by asking the computer itself.
+func (p *Pool) measure(ctx context.Context, u *unit) error {
+	facts := u.inst.Facts
+	if facts["cores"] != "" && facts["memory"] != "" && facts["disk"] != "" {
+		return nil
+	}
+	_, known := compute.AmountOf(facts)
+	o := p.ready(u.inst.SourceKey)
+	if o == nil {
+		return nil // making it has said why
+	}
+	err := p.ask(ctx, o, u.inst)
+	if _, now := compute.AmountOf(u.inst.Facts); known || now {
+		return nil
+	}
+	return errors.Join(errNoSize(u.inst.ID), err)
+}
+
+// ask fills in facts that an instance's provider did not tell.
+func (p *Pool) ask(ctx context.Context, o *opened, i *compute.Instance) error {
+	return await(ctx, bootPatience, func(ctx context.Context) error {
+		c, err := o.provider.Connect(ctx, i.ID)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		inf, ok := compute.As[compute.Informer](c)
+		if !ok {
+			return nil
+		}
+		f, err := inf.Facts(ctx)
+		if err != nil {
+			return err
+		}
+		facts := map[string]string{}
+		for name, n := range map[string]int64{"cores": int64(f.Cores), "memory": f.Memory, "disk": f.Disk} {
+			if n > 0 {
+				facts[name] = fmt.Sprint(n)
+			}
+		}
+		for name, v := range i.Facts {
+			facts[name] = v
+		}
+		i.Facts = facts
+		return nil
+	})
+}

@@ -1,0 +1,216 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// endShares ends the leases of parts among those that come back, and returns what comes back whole: what had one lease alone, and each instance whose
+// last part this was, with that lease still to be ended. force asks for instances to be discarded, which others who have parts of them bear not.
+func (p *Pool) endShares(tx compute.Tx, back []taken, why string, force bool) ([]taken, error) {
+	var mine map[compute.ID][]*compute.Lease
+	for _, t := range back {
+		if t.lease != nil && t.lease.Share != nil {
+			if mine == nil {
+				mine = map[compute.ID][]*compute.Lease{}
+			}
+			mine[t.inst.ID] = append(mine[t.inst.ID], t.lease)
+		}
+	}
+	if mine == nil {
+		return back, nil
+	}
+	var whole []taken
+	for _, t := range back {
+		if t.lease == nil || t.lease.Share == nil {
+			whole = append(whole, t)
+			continue
+		}
+		ending := mine[t.inst.ID]
+		if len(ending) == 0 {
+			continue // it was seen to with the first of its leases
+		}
+		delete(mine, t.inst.ID)
+		all, err := tx.Leases(compute.LeaseQuery{Instance: t.inst.ID})
+		if err != nil {
+			return nil, err
+		}
+		left := without(all, ending)
+		if len(left) > 0 && force {
+			return nil, &compute.Error{ID: t.inst.ID, Kind: compute.ErrConflict, Err: errNeighbours(left),
+				Hint: "a plain release gives back your part alone"}
+		}
+		if len(left) == 0 { // the last one ends with the instance's use
+			whole = append(whole, taken{t.inst, ending[len(ending)-1]})
+			ending = ending[:len(ending)-1]
+		}
+		for _, l := range ending {
+			if err := endLease(tx, l, why); err != nil {
+				return nil, err
+			}
+			e := compute.Event{Time: time.Now(), Kind: "released", Source: t.inst.Source, Instance: t.inst.ID, Lease: l.ID, Owner: l.Owner, Project: l.Project, Text: why,
+				Data: map[string]string{beside: "yes"}}
+			if _, err := tx.Append(&e); err != nil {
+				return nil, err
+			}
+		}
+		if len(left) == 0 {
+			err = tx.SetRoom(t.inst, nil)
+		} else {
+			err = p.reroomOf(tx, t.inst)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return whole, nil
+}
+
+// without returns the leases that are not among others.
+func without(all, others []*compute.Lease) (left []*compute.Lease) {
+	ids := map[string]bool{}
+	for _, l := range others {
+		ids[l.ID] = true
+	}
+	for _, l := range all {
+		if !ids[l.ID] {
+			left = append(left, l)
+		}
+	}
+	return left
+}
+
+// errNeighbours says whose leases keep an instance from being taken away. Their ids are no business of others.
+func errNeighbours(ls []*compute.Lease) error {
+	var owners []string
+	for _, l := range ls {
+		if !slices.Contains(owners, l.Owner) {
+			owners = append(owners, l.Owner)
+		}
+	}
+	return fmt.Errorf("other leases have parts of it, of %s", strings.Join(owners, ", "))
+}
+
+// listed names leases for people, by name and id, a few of them.
+func listed(ls []*compute.Lease) string {
+	const most = 8
+	var out []string
+	for n, l := range ls {
+		if n == most {
+			out = append(out, fmt.Sprintf("and %d more", len(ls)-most))
+			break
+		}
+		word := l.ID
+		if l.Name != "" {
+			word = l.Name + " (" + l.ID + ")"
+		}
+		out = append(out, word)
+	}
+	return strings.Join(out, ", ")
+}
+
+// endAll ends the leases of an instance that turned out not to be fit: the one that has all of it, or those that have parts.
+func (p *Pool) endAll(tx compute.Tx, i *compute.Instance, why string) error {
+	l, err := tx.LeaseOf(i.ID)
+	if err == nil {
+		return endLease(tx, l, why)
+	} else if !errors.Is(err, compute.ErrNotFound) {
+		return err
+	}
+	ls, err := tx.Leases(compute.LeaseQuery{Instance: i.ID})
+	if err != nil || len(ls) == 0 {
+		return err
+	}
+	for _, l := range ls {
+		if err := endLease(tx, l, why); err != nil {
+			return err
+		}
+	}
+	return tx.SetRoom(i, nil)
+}
+
+// lies returns the lease of a unit that books a part with its instance, if it still lives.
+func lies(tx compute.Tx, u *unit) (*taken, error) {
+	l, err := tx.Lease(u.lease.ID)
+	if errors.Is(err, compute.ErrNotFound) || err == nil && !l.Ended.IsZero() {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	i, err := tx.Instance(l.Instance)
+	if err != nil {
+		return nil, err
+	}
+	return &taken{i, l}, nil
+}
+
+// shareOf returns which of the leases that have parts of an instance somebody means who names the instance: that whose id he presents, else his own, of
+// which there must be one. Where none is his he is told of another's, which he then may not use. nil: there is none at all.
+func (p *Pool) shareOf(tx compute.Tx, who compute.Who, i *compute.Instance) (*compute.Lease, error) {
+	ls, err := tx.Leases(compute.LeaseQuery{Instance: i.ID})
+	if err != nil || len(ls) == 0 {
+		return nil, err
+	}
+	if b := who.Within; b != nil {
+		inside := slices.DeleteFunc(slices.Clone(ls), func(l *compute.Lease) bool {
+			return b.Projects != nil && !slices.Contains(b.Projects, l.Project) || b.Source != "" && b.Source != l.Source
+		})
+		if len(inside) == 0 {
+			return ls[0], nil // he is told that it is not there
+		}
+		ls = inside
+	}
+	var own []*compute.Lease
+	for _, l := range ls {
+		if who.Lease != "" && l.ID == who.Lease {
+			return l, nil
+		}
+		if l.Owner == who.Owner {
+			own = append(own, l)
+		}
+	}
+	switch {
+	case who.Lease != "", len(own) == 0 && !who.Admin:
+		return ls[0], nil
+	case len(own) == 0:
+		own = ls
+	}
+	if len(own) > 1 {
+		return nil, &compute.Error{ID: i.ID, Kind: compute.ErrConflict, Err: fmt.Errorf("several leases have parts of it: %s", listed(own)),
+			Hint: "name the lease that is meant, and not the instance"}
+	}
+	return own[0], nil
+}
+
+// hadShare tells whether somebody had a part of an instance, by a lease that has ended, while others have theirs.
+func (p *Pool) hadShare(tx compute.Tx, who compute.Who, id compute.ID) (bool, error) {
+	if who.Lease != "" {
+		l, err := tx.Lease(who.Lease)
+		if errors.Is(err, compute.ErrNotFound) {
+			return false, nil
+		}
+		return err == nil && l.Instance == id && !l.Ended.IsZero(), err
+	}
+	ls, err := tx.Leases(compute.LeaseQuery{Instance: id, Owner: who.Owner, Ended: true, Limit: 1})
+	return len(ls) > 0, err
+}
+
+// alone refuses what would take an instance away from others who have parts of it.
+func (p *Pool) alone(tx compute.Tx, i *compute.Instance, l *compute.Lease) error {
+	if l.Share == nil {
+		return nil
+	}
+	all, err := tx.Leases(compute.LeaseQuery{Instance: i.ID})
+	if err != nil {
+		return err
+	}
+	if left := without(all, []*compute.Lease{l}); len(left) > 0 {
+		return &compute.Error{ID: i.ID, Kind: compute.ErrConflict, Err: errNeighbours(left), Hint: "try again when they have given them back"}
+	}
+	return nil
+}
