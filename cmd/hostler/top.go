@@ -93,11 +93,19 @@ func (w *watcher) look(ctx context.Context, now time.Time) (*topView, error) {
 	if v.sources, err = w.engine.Status(ctx); err != nil {
 		return nil, err
 	}
-	var stirring, used int
+	var stirring, used, waiting int
 	for _, s := range v.sources {
 		c := s.Counts
 		stirring += c.Creating + c.SettingUp + c.Cleaning + c.Discarding + c.Failed + c.Held
 		used += c.InUse()
+		waiting += s.Waiting
+	}
+	if q, ok := w.engine.(interface {
+		Queue(ctx context.Context) ([]compute.Queued, error)
+	}); ok && waiting > 0 {
+		if v.queue, err = q.Queue(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if stirring > 0 {
 		if v.moving, err = w.engine.Instances(ctx, compute.InstanceQuery{Limit: topLeases, States: []compute.State{compute.Creating, compute.SettingUp, compute.Cleaning,

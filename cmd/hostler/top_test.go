@@ -28,6 +28,7 @@ func someView(n int) *topView {
 		v.sources = append(v.sources, compute.SourceStatus{Name: fmt.Sprint("source-", i), Counts: compute.Counts{Leased: 1, Ready: 2}, Wanted: 3})
 		v.moving = append(v.moving, compute.Instance{ID: compute.ID(fmt.Sprint("moving-", i)), State: compute.Creating, Since: at.Add(-time.Minute)})
 		v.leases = append(v.leases, compute.Lease{Instance: compute.ID(fmt.Sprint("leased-", i)), Owner: fmt.Sprint("owner-", n-i), Given: at.Add(-time.Hour), Used: at.Add(-time.Duration(i) * time.Second)})
+		v.queue = append(v.queue, compute.Queued{Waiter: compute.Waiter{Source: "web", Owner: fmt.Sprint("waits-", i), Since: at.Add(-time.Minute)}, Position: i + 1, Estimate: time.Minute})
 		v.events = append(v.events, compute.Event{ID: int64(i), Time: at, Kind: "leased", Instance: compute.ID(fmt.Sprint("event-", i)), Text: "bad\x1b[2J"})
 	}
 	return v
@@ -51,7 +52,7 @@ func TestTopPicture(t *testing.T) {
 		}
 	}
 	all := strings.Join(someView(3).picture(topWish{}, 50, 200), "\n")
-	for _, want := range []string{"3 in use, 6 cached, 0 waiting", "3 given, 2 back", "source-2", "moving-0", "leased-1", "event-2", "h help"} {
+	for _, want := range []string{"3 in use, 6 cached, 0 waiting", "3 given, 2 back", "source-2", "moving-0", "leased-1", "waits-2", "event-2", "h help"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is not in\n%s", want, all)
 		}
@@ -140,10 +141,8 @@ func (s *screenOf) until(t *testing.T, what string) {
 // TestTopTerminal runs it on a terminal, embedded and with a controller: it follows the terminal's size and what happens, and leaves the terminal as it was
 // however it ends.
 func TestTopTerminal(t *testing.T) {
-	for _, served := range []bool{false, true} {
-		for _, how := range []string{"q", "ctrl-c", "term", "hup"} {
-			t.Run(fmt.Sprint(how, " ", served), func(t *testing.T) { topTerminal(t, how, served) })
-		}
+	for how, served := range map[string]bool{"q": false, "term": false, "ctrl-c": true, "hup": true} {
+		t.Run(how, func(t *testing.T) { topTerminal(t, how, served) })
 	}
 }
 

@@ -19,7 +19,8 @@ type topView struct {
 	sources []compute.SourceStatus
 	moving  []compute.Instance // being made, cleaned or discarded, or failed
 	leases  []compute.Lease
-	more    bool // there are more leases than these
+	more    bool             // there are more leases than these
+	queue   []compute.Queued // left out where who is asked does not tell it
 	events  []compute.Event
 	given   int   // leases given in the last minute
 	ended   int   // and taken back
@@ -143,7 +144,7 @@ func (v *topView) footer(w topWish) string {
 
 // blocks are what stands below the first line.
 func (v *topView) blocks(w topWish) []topBlock {
-	sources := topBlock{header: []string{"source", "cached", "in-use", "max", "wanted", "waiting", "note"}, share: 35}
+	sources := topBlock{header: []string{"source", "cached", "in-use", "max", "wanted", "waiting", "note"}, share: 30}
 	for _, s := range filtered(v.sources, w.filter, func(s compute.SourceStatus) string { return s.Name + " " + s.Type }) {
 		most := ""
 		if s.Maximum > 0 {
@@ -155,7 +156,7 @@ func (v *topView) blocks(w topWish) []topBlock {
 	for _, i := range filtered(v.moving, w.filter, func(i compute.Instance) string { return string(i.ID) + " " + i.Source + " " + string(i.State) }) {
 		moving.rows = append(moving.rows, []string{string(i.ID), string(i.State), short(v.at.Sub(i.Since)), printable(i.Reason)})
 	}
-	leases := topBlock{title: "leases", header: []string{"instance", "owner", "used", "held", "ends", "purpose"}, share: 30}
+	leases := topBlock{title: "leases", header: []string{"instance", "owner", "used", "held", "ends", "purpose"}, share: 25}
 	all := filtered(v.leases, w.filter, func(l compute.Lease) string {
 		return string(l.Instance) + " " + l.Source + " " + l.Owner + " " + l.Name + " " + l.Purpose + " " + l.Project
 	})
@@ -173,6 +174,14 @@ func (v *topView) blocks(w topWish) []topBlock {
 	if v.more {
 		leases.title += " (of more)"
 	}
+	queue := topBlock{title: "queue", header: []string{"source", "place", "count", "owner", "for", "in about", "why"}, share: 15}
+	for _, r := range filtered(v.queue, w.filter, func(r compute.Queued) string { return r.Source + " " + r.Owner + " " + r.Project }) {
+		about := ""
+		if r.Estimate > 0 {
+			about = short(r.Estimate)
+		}
+		queue.rows = append(queue.rows, []string{r.Source, strconv.Itoa(r.Position), strconv.Itoa(r.Count), printable(r.Owner), short(v.at.Sub(r.Since)), about, printable(r.Reason)})
+	}
 	events := topBlock{title: "events", share: 20}
 	for _, e := range slices.Backward(filtered(v.events, w.filter, func(e compute.Event) string {
 		return e.Kind + " " + string(e.Instance) + " " + e.Source + " " + e.Owner + " " + e.Text
@@ -180,7 +189,7 @@ func (v *topView) blocks(w topWish) []topBlock {
 		about := cmp.Or(string(e.Instance), e.Source)
 		events.rows = append(events.rows, []string{e.Time.Local().Format(time.TimeOnly) + "  " + strings.TrimSpace(e.Kind+"  "+about+"  "+printable(e.Owner)+"  "+printable(e.Text))})
 	}
-	return []topBlock{sources, moving, leases, events}
+	return []topBlock{sources, queue, moving, leases, events}
 }
 
 // lines is how many it takes to draw it whole; none where there is nothing to show.
