@@ -133,8 +133,9 @@ func (d *draw) estimate(s *source, n int, quota bool) (time.Duration, error) {
 		}
 		hold, made := t.hold(d.now), t.made
 		pc.mu.Unlock()
-		if leased := r.Counts.InUse(); leased > 0 && hold > 0 {
-			best = shorter(best, scale(hold, n, leased))
+		// What is ready while somebody waits is on its way to him, and what is being cleaned soon will be.
+		if among := r.Counts.InUse() + r.Counts.Ready + r.Counts.Cleaning; among > 0 && hold > 0 {
+			best = shorter(best, scale(hold, n, among))
 		}
 		under := r.Counts.Creating + r.Counts.SettingUp + r.Counts.Cleaning
 		if made > 0 && under > 0 && !quota {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -63,10 +64,13 @@ func authenticate(r *http.Request) (auth.Principal, error) {
 }
 
 // serve has a handler answer on a loopback address, and returns its URL.
-func serve(t testing.TB, e server.Engine) string {
+func serve(t testing.TB, e server.Engine) string { return serveObserved(t, e, nil) }
+
+// serveObserved is serve with somebody who hears of each request.
+func serveObserved(t testing.TB, e server.Engine, observe func(method, route string, status int, took time.Duration)) string {
 	t.Helper()
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
+		Engine: func() server.Engine { return e }, Observe: observe, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
 	}))
 	t.Cleanup(srv.Close)
 	return srv.URL
