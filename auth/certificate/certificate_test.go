@@ -176,6 +176,9 @@ func (p *place) ask(c *http.Client) string {
 	}
 	defer answer.Body.Close()
 	text, _ := io.ReadAll(answer.Body)
+	if answer.StatusCode == http.StatusForbidden {
+		return "refused: " + string(text)
+	}
 	return strings.TrimSpace(string(text))
 }
 
@@ -193,22 +196,22 @@ func TestClient(t *testing.T) {
 	p.want(p.browser(), "nobody")
 	ann := ca.client(name("ann"))
 	p.want(p.browser(ann), "ann 6") // its serial, in hexadecimal
-	p.want(p.browser(evil.client(name("ann"))), "error: ")
+	p.want(p.browser(evil.client(name("ann"))), "refused: ")
 	old := name("ann")
 	old.NotAfter = time.Now().Add(-time.Minute)
-	p.want(p.browser(ca.client(old)), "error: ")
+	p.want(p.browser(ca.client(old)), "refused: ")
 	wrong := name("ann")
 	wrong.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	p.want(p.browser(ca.client(wrong)), "error: ")
+	p.want(p.browser(ca.client(wrong)), "refused: ")
 	for _, bad := range []string{"", "a b", "-ann", "ann\n", "ann\u200b", strings.Repeat("a", 129)} {
-		p.want(p.browser(ca.client(name(bad))), "error: ")
+		p.want(p.browser(ca.client(name(bad))), "refused: ")
 	}
 	two := x509.Certificate{Subject: pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{{Type: []int{2, 5, 4, 3}, Value: "ann"}, {Type: []int{2, 5, 4, 3}, Value: "root"}}}}
-	p.want(p.browser(ca.client(two)), "error: ")
+	p.want(p.browser(ca.client(two)), "refused: ")
 
 	deep := newAuthority(t, "below", ca)
 	cert := deep.client(name("deep"))
-	p.want(p.browser(cert), "error: ")
+	p.want(p.browser(cert), "refused: ")
 	cert.Certificate = append(cert.Certificate, deep.cert.Raw)
 	p.want(p.browser(cert), "deep ")
 }
@@ -252,8 +255,8 @@ func TestRevoked(t *testing.T) {
 		t.Errorf("on an open connection: %q", got)
 	}
 	annOpen.CloseIdleConnections() // its session may be taken up again
-	p.want(annOpen, "error: ")
-	p.want(p.browser(ann), "error: ")
+	p.want(annOpen, "refused: ")
+	p.want(p.browser(ann), "refused: ")
 	p.want(bobOpen, "bob ")
 
 	p.write("crl.pem", ca.revoke(-time.Minute))
@@ -269,7 +272,7 @@ func TestRevoked(t *testing.T) {
 	below := newAuthority(t, "below", ca)
 	cert := below.client(x509.Certificate{Subject: pkix.Name{CommonName: "deep"}})
 	cert.Certificate = append(cert.Certificate, below.cert.Raw)
-	p.want(p.browser(cert), "error: ") // nobody says what is revoked of it
+	p.want(p.browser(cert), "refused: ") // nobody says what is revoked of it
 
 	for what, text := range map[string][]byte{"signed by none": newAuthority(t, "people", nil).revoke(time.Hour), "no list": []byte("x"), "no such": nil} {
 		if text == nil {

@@ -73,14 +73,8 @@ func read(opt Options) (*state, error) {
 		}
 		s.strict = true
 	}
-	s.config.ClientAuth, s.config.ClientCAs = tls.VerifyClientCertIfGiven, s.roots
-	s.config.VerifyConnection = func(c tls.ConnectionState) error {
-		if len(c.PeerCertificates) == 0 {
-			return nil
-		}
-		_, err := s.client(c.PeerCertificates)
-		return err
-	}
+	// TLS only has the client prove that the certificate is its own. Whether it counts is asked with each request, whose answer can say why not.
+	s.config.ClientAuth, s.config.ClientCAs = tls.RequestClientCert, s.roots
 	return s, nil
 }
 

@@ -235,6 +235,16 @@ func TestLoginEnds(t *testing.T) {
 	l.run(ann, 0, "", "status")
 	_, errs = l.run(ann, 0, "", "logout", "--all")
 	contains(t, errs, "the token is removed here")
+	made, _ := l.run(l.env, 0, "", "token", "create", "--name", "ci", "--json")
+	var got struct{ Token, ID string }
+	if err := json.Unmarshal([]byte(made), &got); err != nil || got.Token == "" {
+		t.Fatalf("%s: %v", made, err)
+	}
+	l.run(ann, 0, got.Token, "login", "--with-token", l.url)
+	l.run(l.env, 0, "", "token", "revoke", got.ID)
+	_, errs = l.run(ann, 7, "", "status")
+	contains(t, errs, "good no more")
+	contains(t, errs, "hostler login "+l.url)
 
 	// The provider is away: nobody comes in, who is in stays.
 	l.configure("allowed-groups = dev\nname-claim = sub\n")

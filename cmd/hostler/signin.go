@@ -77,6 +77,9 @@ func (k *controller) openCertificates(o serving) error {
 	}
 	opt, err := o.certificates(k.now.Load().cfg)
 	if err != nil || o.cert == "" {
+		if opt.ClientCA != "" && o.listen != "" {
+			k.app.log.Warn("[auth] client-ca is of no use without TLS: nobody is known by a certificate")
+		}
 		return err
 	}
 	k.files, err = certs.Load(opt)
