@@ -294,6 +294,9 @@ func (k *controller) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := sameStore(k.now.Load().cfg, b.cfg); err != nil {
+		return err
+	}
 	if err := k.reloadCertificates(next.cfg); err != nil {
 		return err
 	}

@@ -37,6 +37,16 @@ func storeName(cfg *config.Config, state string) string {
 	return filepath.Join(state, "state.db")
 }
 
+// sameStore refuses a configuration that is about another store than the one that is open.
+func sameStore(was, now *config.Config) error {
+	old, _ := readStoring(was) // it was opened by this one
+	next, err := readStoring(now)
+	if err == nil && old != next {
+		err = conflict("start the controller anew, or put [store] back as it was", "[store] is not as it was when the controller began, and it has the old one open")
+	}
+	return err
+}
+
 // shownAddress is an address as it may be shown. One with a password in it is refused, and shown all the same by what says so.
 func shownAddress(address string) string {
 	if hasPassword(address) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -133,5 +134,25 @@ func TestDatabaseRefused(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOtherStore: a controller does not go on with a configuration that names another store.
+func TestOtherStore(t *testing.T) {
+	m := newMachine(t)
+	f := newFleet(t, m, 1)
+	reload := func() (int, string) {
+		status, text, err := f.all[0].ask(t.Context(), http.MethodPost, "/v1/reload", "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return status, string(text)
+	}
+	if status, text := reload(); status/100 != 2 {
+		t.Fatalf("%d %s", status, text)
+	}
+	m.conf("[store]\nurl = env:SOMEWHERE_ELSE\n")
+	if status, text := reload(); status != http.StatusConflict || !strings.Contains(text, "start the controller anew") {
+		t.Errorf("%d %s", status, text)
 	}
 }
