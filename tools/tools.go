@@ -1,2 +1,3 @@
-// Package tools is a module of its own for what is needed to check hostler and not to build it: staticcheck, and the report of a test run.
+// Package tools is a module of its own for what is needed to check hostler and not to build it: staticcheck, the report of a test run, and what
+// bundles the page.
 package tools

@@ -155,7 +155,7 @@ export function cancel(id: number, whose: string) {
 }
 
 /** mayAct reports whether the user may do something to a lease; the controller decides. */
-export const mayAct = (lease?: Lease) => !!self.value && (self.value.admin || (!!lease && lease.owner === self.value.name));
+export const mayAct = (lease?: Lease) => !!self.value && !lease?.pool && (self.value.admin || (!!lease && lease.owner === self.value.name));
 
 export function Act(props: { on: () => void; of: string; children: ComponentChildren }) {
   return (

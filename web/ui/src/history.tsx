@@ -70,8 +70,8 @@ type Row = [kind: string, name: string, of: (p: Point) => number | null];
 const width = 560;
 const height = 170;
 const left = 8;
-const bottom = 20;
-const top = 16;
+const bottom = 24;
+const top = 24;
 
 /** nice is a round number that is not below another. */
 function nice(most: number): number {
@@ -112,8 +112,8 @@ function Plot(props: { title: string; unit: string; points: Point[]; step: numbe
         <text x={left} y={y(top_) - 4}>
           {format(top_)}
         </text>
-        {ticks.map((n) => (
-          <text x={x(n)} y={height - 5} class={n === 0 ? "" : "mid"}>
+        {ticks.map((n, k) => (
+          <text x={x(n)} y={height - 5} class={n === 0 ? "" : k % 2 ? "mid odd" : "mid"}>
             {new Date(points[n]!.time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}
           </text>
         ))}

@@ -72,7 +72,7 @@ export function One() {
             {lease && (
               <>
                 <Fact name="In use by">
-                  {lease.owner}
+                  {lease.pool ? <Link name={lease.pool} /> : lease.owner}
                   {lease.purpose && <span class="muted"> {lease.purpose}</span>}
                 </Fact>
                 <Fact name="Lease">

@@ -4,7 +4,7 @@ import { query, self } from "./ask";
 import { useAsked } from "./live";
 import { Pages, usePages } from "./pages";
 import { At, Instance, Table, View } from "./parts";
-import type { Lease, Waiter } from "./types";
+import type { Lease, Source, Waiter } from "./types";
 import { span, until } from "./words";
 import { useLocation } from "preact-iso/router";
 
@@ -14,7 +14,9 @@ export function Leases() {
   const list = "/v1/leases" + query({ limit: 50, owner: mine ? self.value?.name : "" });
   const at = usePages(list);
   const asked = useAsked<{ leases: Lease[] | null; next?: string }>(list + (at.after ? "&after=" + encodeURIComponent(at.after) : ""));
-  const queue = useAsked<{ waiters?: Waiter[] | null; queue?: Waiter[] | null }>("/v1/queue");
+  const sources = useAsked<{ sources: Pick<Source, "waiting">[] | null }>("/v1/sources?fields=waiting").data?.sources || [];
+  const waited = sources.some((s) => s.waiting > 0);
+  const queue = useAsked<{ waiters?: Waiter[] | null; queue?: Waiter[] | null }>(waited ? "/v1/queue" : undefined);
   const all = asked.data?.leases || [];
   const waiters = queue.data?.waiters || queue.data?.queue || [];
   return (
@@ -25,6 +27,7 @@ export function Leases() {
       ) : (
         <Table
           label="Queue"
+          class="stacks"
           head={
             <>
               <th scope="col" class="n">
@@ -79,6 +82,7 @@ export function Leases() {
       ) : (
         <Table
           label="Leases"
+          class="stacks"
           head={
             <>
               <th scope="col">Instance</th>
@@ -103,7 +107,7 @@ export function Leases() {
                 <Instance name={l.instance} />
                 {l.name && <span class="muted"> {l.name}</span>}
               </th>
-              <td>{l.owner}</td>
+              <td>{l.pool ? <Instance name={l.pool} /> : l.owner}</td>
               <td class="wide">{l.purpose}</td>
               <td class="wide">
                 <At time={l.given} />

@@ -73,6 +73,12 @@ export function Journal(props: { events: Event[]; of?: string; label: string }) 
           <span class="what">
             {e.instance && e.instance !== props.of ? <Instance name={e.instance} /> : !e.instance && e.source}
             {e.owner && <span class="muted"> {e.owner}</span>}
+            {e.kind === "directive" && (
+              <b>
+                {" "}
+                {e.data?.do} {e.data?.count}
+              </b>
+            )}
             {e.text && <span> {e.text}</span>}
             {e.data?.waited && <span class="muted"> waited {e.data.waited}</span>}
           </span>

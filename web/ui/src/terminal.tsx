@@ -158,7 +158,7 @@ export default function TerminalView() {
         {may.why || ended || "Tab is the shell's. To leave the terminal with the keyboard: Ctrl+Shift+Escape."}
       </p>
       <div
-        class="terminal"
+        class="screen"
         ref={place}
         onKeyDownCapture={(e) => {
           if (e.key === "Escape" && e.ctrlKey && e.shiftKey) {

@@ -52,6 +52,7 @@ export interface Lease {
   source: string;
   owner: string;
   purpose?: string;
+  pool?: string;
   given: string;
   used: string;
   ttl: number;

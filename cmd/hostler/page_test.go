@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/hostler-project/hostler/client"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// pageAt is a controller with a few sources, its page in a browser, signed in, and a client of the same user.
+func pageAt(t *testing.T, options ...string) (*machine, *browser, *client.Client) {
+	t.Helper()
+	chromium(t)
+	t.Setenv("PATH", plainPath(t))
+	m := newMachine(t)
+	m.source("web", "type = fake\nspare = 2\nmaximum = 6\nprice = 0.25\n[fake]\nrun = exec\nboot = 300ms\n")
+	m.source("broken", "type = fake\nreserve = 1\n[fake]\nfail-create = always\n")
+	m.source("stack", "type = pool\nsources = web\n")
+	url := startController(t, m.env, m.work, m.runtime(), t.Cleanup, append([]string{"--listen", "127.0.0.1:0"}, options...)...)
+	b := newBrowser(t, url)
+	token := m.token()
+	b.sees("Token")
+	b.shot("signing-in")
+	b.legible("signing in")
+	b.do(chromedp.Focus("input[type=password]"))
+	b.press("not the token of anybody\r")
+	b.sees("does not know this token")
+	b.run(`document.querySelector("input[type=password]").select()`)
+	b.press(token + "\r")
+	b.until("the sources", `document.querySelector("h1")?.innerText === "Sources"`)
+	b.quiet("401") // asking who one is, and the wrong token
+	c, err := client.New(client.Options{URL: url, Token: token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return m, b, c
+}
+
+// runtime is the directory for sockets.
+func (m *machine) runtime() string {
+	for _, v := range m.env {
+		if dir, ok := strings.CutPrefix(v, "XDG_RUNTIME_DIR="); ok {
+			return dir
+		}
+	}
+	m.t.Fatal("no XDG_RUNTIME_DIR")
+	return ""
+}
+
+func (m *machine) token() string {
+	m.t.Helper()
+	text, err := os.ReadFile(filepath.Join(m.state(), "controller.token"))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+func (b *browser) take(c *client.Client, source string) compute.Lease {
+	b.t.Helper()
+	ls, err := c.Acquire(b.t.Context(), compute.Request{Source: source, Count: 1, Purpose: "a test of the page", Wait: time.Minute})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return ls[0]
+}
+
+// inUse is an expression for how many of a source are in use, as the page has it.
+const webInUse = `[...document.querySelectorAll("tbody tr")].find(r => r.querySelector("th a")?.innerText === "web")?.cells[2].innerText`
+
+// TestPage: what a person does with the page, with a mouse and then with the keyboard alone; the page follows what others do.
+func TestPage(t *testing.T) {
+	_, b, c := pageAt(t)
+	b.until("two that stand ready", `[...document.querySelectorAll("tbody tr")].find(r => r.querySelector("th a")?.innerText === "web")?.cells[1].innerText === "2"`)
+	b.sees("live")
+	b.until("none in use", webInUse+` === "0"`)
+	b.run(`window.thisPage = true`)
+	l := b.take(c, "web")
+	b.until("one in use", webInUse+` === "1" && window.thisPage`)
+	b.sees("Paused after")
+	b.shot("sources")
+
+	b.do(chromedp.Click(`//a[.="Leases"]`))
+	b.sees("a test of the page")
+	b.shot("leases")
+	b.do(chromedp.Click(`//a[.="` + string(l.Instance) + `"]`))
+	b.sees("Booted, until it answered")
+	b.shot("instance")
+	b.do(chromedp.Click(`//a[.="Terminal"]`))
+	b.until("a prompt", `document.querySelector(".xterm-helper-textarea") === document.activeElement && /[$#] *$/m.test(document.querySelector(".xterm-rows").innerText)`)
+	b.press("echo it is $((6*7))\r")
+	b.until("the command's output", `document.querySelector(".xterm-rows").innerText.includes("it is 42")`)
+	b.press("printf '\\033[38;2;9;99;200mcolours\\033[0m \\033[31mred\\033[0m\\n'\r")
+	b.until("colours", `[...document.querySelectorAll(".xterm-rows span")].some(e => e.innerText.includes("colours") && e.style.color)`)
+	b.shot("terminal")
+	b.press("exit 3\r")
+	b.sees("ended with status 3")
+	b.quiet()
+
+	// And with the keyboard alone.
+	b.run(`document.querySelector("h1").focus()`)
+	b.tabTo("Close")
+	b.press("\r")
+	b.until("the instance", `document.querySelector("h1").innerText === "`+string(l.Instance)+`" && document.activeElement === document.querySelector("h1")`)
+	b.tabTo("Release " + string(l.Instance))
+	b.press("\r")
+	b.sees("Release " + string(l.Instance) + "?")
+	b.shot("asking")
+	b.legible("a question")
+	b.press("\x1b") // Escape
+	b.until("nothing asked", `!document.querySelector("dialog[open]")`)
+	if now := b.focused(); now != "Release "+string(l.Instance) {
+		t.Errorf("after Escape %q has the focus", now)
+	}
+	if _, _, err := c.Resolve(t.Context(), l.ID); err != nil {
+		t.Errorf("Escape released it: %v", err)
+	}
+	b.press("\r")
+	b.sees("Release " + string(l.Instance) + "?")
+	b.tabTo("Release")
+	b.press("\r")
+	b.sees(string(l.Instance) + " was released.")
+	leases, err := c.Leases(t.Context(), compute.LeaseQuery{})
+	if err != nil || len(leases) != 0 {
+		t.Errorf("leases: %v, %v", leases, err)
+	}
+
+	// What cannot be done is said.
+	l = b.take(c, "web")
+	b.do(chromedp.Navigate(b.url + "/instances/" + string(l.Instance)))
+	b.do(chromedp.Click(`//button[.="Hold"]`))
+	b.sees("Hold " + string(l.Instance) + "?")
+	b.do(chromedp.SendKeys("dialog input", "to look at it"), chromedp.Click("dialog button[type=submit]"))
+	b.sees(string(l.Instance) + " is held.")
+	b.sees("to look at it")
+	b.do(chromedp.Click(`//button[.="Discard"]`), chromedp.Click("dialog button[type=submit]"))
+	b.sees("This instance is gone")
+	b.do(chromedp.Click(`//button[.="Sign out"]`))
+	b.sees("Token")
+	b.do(chromedp.Reload())
+	b.sees("Token")
+	b.quiet("401", "404") // asked for an instance that is gone, and by nobody
+}
+
+// TestPageLooks: each view on a desk and on a phone, in light and dark: legible, within the window, every control with a name.
+func TestPageLooks(t *testing.T) {
+	_, b, c := pageAt(t)
+	l := b.take(c, "web")
+	b.take(c, "stack")
+	b.take(c, "web")
+	for _, view := range []struct{ name, path, sees string }{
+		{"sources", "/", "web"},
+		{"instances", "/instances", string(l.Instance)},
+		{"instance", "/instances/" + string(l.Instance), "What happened"},
+		{"terminal", "/instances/" + string(l.Instance) + "/terminal", "Tab is the shell's"},
+		{"leases", "/leases", string(l.Instance)},
+		{"director", "/director", "Lately"},
+		{"history", "/history?source=web", "at once from what stood ready"},
+		{"events", "/events", "leased"},
+		{"nowhere", "/history/none", "nothing here"},
+	} {
+		for _, how := range []struct {
+			name          string
+			width, height int64
+			dark          bool
+		}{{"desk-light", 1280, 800, false}, {"desk-dark", 1280, 800, true}, {"phone-light", 360, 740, false}, {"phone-dark", 360, 740, true}} {
+			b.do(b.size(how.width, how.height, how.dark))
+			if how.name == "desk-light" {
+				b.do(chromedp.Navigate(b.url + view.path))
+			}
+			b.sees(view.sees)
+			b.sees("live")
+			b.legible(view.name + " " + how.name)
+			b.shot(view.name + "-" + how.name)
+		}
+		b.quiet()
+	}
+}
+
+// TestPageFollows: the page goes on when the controller was killed and started anew, and misses nothing of what happened meanwhile.
+func TestPageFollows(t *testing.T) {
+	chromium(t)
+	t.Setenv("PATH", plainPath(t))
+	m := newMachine(t)
+	m.source("web", "type = fake\n")
+	address := ""
+	start := func() (stop func()) {
+		var ends []func()
+		url := startController(t, m.env, m.work, m.runtime(), func(f func()) { ends = append(ends, f) }, "--listen", address)
+		address = strings.TrimPrefix(url, "http://")
+		return func() {
+			for _, f := range ends {
+				f()
+			}
+		}
+	}
+	address = "127.0.0.1:0"
+	stop := start()
+	b := newBrowser(t, "http://"+address)
+	b.sees("Token")
+	b.do(chromedp.Focus("input[type=password]"))
+	b.press(m.token() + "\r")
+	b.sees("live")
+	b.do(chromedp.Click(`//a[.="Events"]`))
+	b.run(`window.thisPage = true`)
+	stop()
+	b.sees("not reached")
+	b.shot("not-reached")
+	if out, err := m.command("acquire", "-s", "web", "--purpose", "while it was down").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	stop = start()
+	defer stop()
+	answers200(t, "http://"+address)
+	b.sees("live")
+	b.sees("while it was down")
+	times := evaluate[int](b, `[...document.querySelectorAll(".journal li")].filter(e => e.innerText.includes("while it was down")).length`)
+	same := evaluate[bool](b, `!!window.thisPage`)
+	if times != 1 || !same {
+		t.Errorf("it is there %d times; the same page: %v", times, same)
+	}
+}
+
+// TestPageFiles: what a browser is told with the page's files, and that the rest is the API's.
+func TestPageFiles(t *testing.T) {
+	t.Setenv("PATH", plainPath(t))
+	m := newMachine(t)
+	url := startController(t, m.env, m.work, m.runtime(), t.Cleanup, "--listen", "127.0.0.1:0", "--no-fill")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for path, status := range map[string]int{"/": 200, "/instances/web-1/terminal": 200, "/LICENSES.txt": 200, "/v1/sources": 401, "/nothing": 401, "/assets/none.js": 401, "/openapi.json": 200} {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != status {
+			t.Errorf("%s: %s", path, answer.Status)
+		}
+	}
+}
