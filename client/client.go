@@ -24,6 +24,7 @@ type Options struct {
 	URL     string      // https://HOST[:PORT], or http:// on loopback
 	Socket  string      // path of a unix socket on this machine; the controller sees by itself who we are
 	Token   string      // presented with each request; "": none
+	Reason  string      // why all requests are made, for the audit log; "": they do not say
 	Project *string     // that all requests are about; nil: they do not say
 	TLS     *tls.Config // for URL; nil: the system's
 }
@@ -33,6 +34,7 @@ type Client struct {
 	base    *url.URL
 	token   string
 	project *string
+	reason  string
 	http    *http.Client
 }
 
@@ -44,7 +46,7 @@ const maxAnswer = 256 << 20
 // New makes a client. It connects to nothing yet.
 func New(opt Options) (*Client, error) {
 	t := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, TLSClientConfig: opt.TLS, ForceAttemptHTTP2: opt.Socket == "", Proxy: http.ProxyFromEnvironment}
-	c := &Client{token: opt.Token, project: opt.Project, http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	c := &Client{token: opt.Token, project: opt.Project, reason: opt.Reason, http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	if opt.Socket != "" {
 		t.Proxy = nil
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -111,6 +113,9 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 	}
 	if c.token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	if c.reason != "" {
+		r.Header.Set(api.ReasonHeader, c.reason)
 	}
 	if c.project != nil {
 		r.Header.Set(api.ProjectHeader, *c.project)

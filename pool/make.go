@@ -176,13 +176,21 @@ func (p *Pool) progress(ctx context.Context, u *unit, to compute.State) error {
 			return err
 		}
 		i = *u.inst
-		_, err := p.set(tx, &i, to, compute.Event{Data: phaseData(i.Phases)})
+		_, err := p.set(tx, &i, to, compute.Event{Data: phaseData(i.Phases), Project: u.project()})
 		return err
 	})
 	if err == nil { // not before, as a transaction may be run again
 		*u.inst = i
 	}
 	return err
+}
+
+// project is whose the instance is to be, so that others do not see what is told of it.
+func (u *unit) project() string {
+	if u.lease == nil {
+		return ""
+	}
+	return u.lease.Project
 }
 
 // mine refuses when a record is not any more as this worker left it.
@@ -221,7 +229,7 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 					return err
 				}
 				if u.fresh {
-					basis, err := tx.Append(&compute.Event{Time: now, Kind: "made", Source: u.src.Name, Instance: u.inst.ID, Data: phaseData(u.inst.Phases)})
+					basis, err := tx.Append(&compute.Event{Time: now, Kind: "made", Source: u.src.Name, Instance: u.inst.ID, Data: phaseData(u.inst.Phases), Project: u.project()})
 					if err != nil {
 						return err
 					}

@@ -22,19 +22,26 @@ const permission = "x-permission"
 func needs(p auth.Permission) map[string]any { return map[string]any{permission: p} }
 
 // rights are the permissions that routes need, by the patterns of the mux.
-func rights(doc *huma.OpenAPI) map[string]auth.Permission {
-	out := map[string]auth.Permission{}
+func rights(doc *huma.OpenAPI) map[string]right {
+	out := map[string]right{}
 	for path, item := range doc.Paths {
 		for _, op := range []*huma.Operation{item.Get, item.Put, item.Post, item.Delete, item.Options, item.Head, item.Patch, item.Trace} {
 			if op == nil {
 				continue
 			}
 			if p, ok := op.Extensions[permission].(auth.Permission); ok && p.Single() {
-				out[strings.ToUpper(op.Method)+" "+path] = p
+				out[strings.ToUpper(op.Method)+" "+path] = right{p, op.OperationID, isAct(op, p)}
 			}
 		}
 	}
 	return out
+}
+
+// right is what a route needs, what it is called, and whether it does something.
+type right struct {
+	what auth.Permission
+	id   string
+	act  bool
 }
 
 // open are the paths that need nobody and are not of the API.
@@ -47,24 +54,48 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 	need := rights(s.api.OpenAPI())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, pattern := mux.Handler(r)
-		what, declared := need[pattern]
-		if open[r.URL.Path] || what == auth.Anyone {
+		route, declared := need[pattern]
+		what := route.what
+		if open[r.URL.Path] {
 			next.ServeHTTP(w, r)
+			return
+		}
+		if what == auth.Anyone {
+			s.stranger(w, r, route, next)
+			return
+		}
+		from := address(r)
+		if wait, ok := s.Limits.Stranger(from); !ok {
+			s.tooMany(w, r, wait, "too many requests from here came with nothing that this controller knows")
 			return
 		}
 		p, err := s.Authenticate(r)
 		if err != nil {
+			a := s.begin(r, "sign-in", auth.Principal{From: from})
+			r = r.WithContext(context.WithValue(r.Context(), actKey{}, a))
 			if errors.Is(err, compute.ErrDenied) {
 				w.Header().Set("WWW-Authenticate", "Bearer")
+				s.Limits.Failed(from)
 			}
 			s.refuse(w, r, err)
+			s.end(a, http.StatusUnauthorized)
+			return
+		}
+		if wait, ok := s.Limits.Request(p); !ok {
+			s.tooMany(w, r, wait, p.Name+" makes too many requests")
 			return
 		}
 		ctx, end := context.WithCancelCause(r.Context())
 		defer end(nil)
 		again := time.AfterFunc(recheck, func() { s.recheck(ctx, r, p, end) })
 		defer again.Stop()
-		asked := p
+		asked, a := p, s.begin(r, route.id, p)
+		r = r.WithContext(context.WithValue(ctx, actKey{}, a))
+		defer func() {
+			if seen, ok := w.(*answered); ok && (route.act || a.Outcome == "denied") && declared {
+				s.end(a, seen.status)
+			}
+		}()
 		if name := r.Header[api.ProjectHeader]; len(name) > 0 {
 			ok := false
 			if asked, ok = p.Choose(name[0]); !ok {
@@ -72,7 +103,13 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 				return
 			}
 		}
-		r = r.WithContext(context.WithValue(ctx, principalKey{}, asked))
+		r = r.WithContext(context.WithValue(r.Context(), principalKey{}, asked))
+		if kind, name := named(pattern, r.URL.Path); name != "" && route.act {
+			a.Thing = name
+			if kind == "lease" || kind == "name" {
+				a.Project = s.projectOf(ctx, asked, what, name)
+			}
+		}
 		switch {
 		case declared && !asked.Somewhere(what):
 			s.refuse(w, r, lacks(asked, what))
@@ -83,6 +120,23 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// stranger serves a route that is open to strangers, who are to become somebody there: how often they fail is counted, and what becomes of it is in the audit log.
+func (s *server) stranger(w http.ResponseWriter, r *http.Request, route right, next http.Handler) {
+	from := address(r)
+	if wait, ok := s.Limits.Stranger(from); !ok {
+		s.tooMany(w, r, wait, "too many requests from here came with nothing that this controller knows")
+		return
+	}
+	a := s.begin(r, route.id, auth.Principal{From: from})
+	next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), actKey{}, a)))
+	if a.Outcome == "denied" {
+		s.Limits.Failed(from)
+	}
+	if seen, ok := w.(*answered); ok && (a.Who != "" || a.Outcome == "denied") {
+		s.end(a, seen.status)
+	}
 }
 
 // recheck looks from time to time whether a request that takes long, such as a stream, may still be made by whom it was made, and ends it if not: a token may

@@ -48,6 +48,8 @@ func (s *server) acquire(ctx context.Context, in *struct {
 	Body   api.AcquireRequest
 }) (*huma.StreamResponse, error) {
 	req, err := s.wish(ctx, in.Body)
+	about(ctx, req.Project, req.Source)
+	because(ctx, req.Purpose)
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
@@ -243,6 +245,9 @@ func (s *server) tellProgress(c huma.Context, p compute.Progress, told <-chan co
 
 // withTokens adds the leases' own tokens to an answer that is to have them. They are not among what is kept for the same request again.
 func (s *server) withTokens(ctx context.Context, doc api.Acquired, leases []compute.Lease, wanted bool) (api.Acquired, error) {
+	if len(leases) > 0 {
+		about(ctx, leases[0].Project, names(leases)...)
+	}
 	if !wanted {
 		return doc, nil
 	}
@@ -265,6 +270,14 @@ func (s *server) withTokens(ctx context.Context, doc api.Acquired, leases []comp
 		}
 	}
 	return doc, nil
+}
+
+func names(leases []compute.Lease) []string {
+	out := make([]string, len(leases))
+	for i, l := range leases {
+		out[i] = string(l.Instance)
+	}
+	return out
 }
 
 // newAcquired is the answer to a request. many: it said how many.

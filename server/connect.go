@@ -59,6 +59,7 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.acted(ctx, by, err, name))
 		return
 	}
+	s.begins(ctx, lease.Project, string(lease.Instance))
 	by.Lease = lease.ID // from here on it is this lease or none
 	conn, err := s.Engine().Connect(ctx, by, lease.Instance)
 	if err != nil {

@@ -38,6 +38,7 @@ func (s *server) problem(ctx context.Context, err error) api.Problem {
 		p = api.PlainProblem(err) // he has the log
 	}
 	p.Detail, p.ID = clipped(p.Detail), clipped(p.ID)
+	went(ctx, p)
 	p.Request, _ = ctx.Value(requestKey{}).(string)
 	return p
 }

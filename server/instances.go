@@ -144,6 +144,8 @@ func (s *server) hold(ctx context.Context, in *struct {
 	w, err := who(ctx, in.Any, in.Token, auth.Release)
 	if err == nil {
 		names := ids(in.Body.Names)
+		s.aboutThese(ctx, in.Body.Names)
+		because(ctx, in.Body.Reason)
 		err = s.acted(ctx, w, s.Engine().Hold(ctx, w, in.Body.Reason, names...), names...)
 	}
 	return nil, s.fault(ctx, err)

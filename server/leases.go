@@ -129,6 +129,7 @@ func (s *server) releaseMany(ctx context.Context, in *struct {
 	w, err := who(ctx, in.Any, in.Token, auth.Release)
 	if err == nil {
 		names := ids(in.Body.Names)
+		s.aboutThese(ctx, in.Body.Names)
 		err = s.acted(ctx, w, s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Body.Force, Discard: in.Body.Discard}, names...), names...)
 		s.Ring()
 	}

@@ -128,6 +128,7 @@ func (s *server) enter(ctx context.Context, life time.Duration, verify func(*sig
 	if err != nil {
 		return api.Session{}, err
 	}
+	known(ctx, who.Name, "session "+t.ID)
 	s.Log.Info("signed in", "owner", who.Name, "subject", who.Subject, "session", t.ID)
 	return api.Session{Token: secret, Name: who.Name, Expires: t.Expires}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -54,6 +55,10 @@ type Options struct {
 	Identity func() api.Identity
 	// Limited tells for which projects alone a source is; nil: for all. nil itself: all sources are for all.
 	Limited func(source string) []string
+	// Audit keeps who did what; nil: nobody does.
+	Audit Audit
+	// Limits says how often somebody may ask; nil: as is usual.
+	Limits *auth.Limits
 	// Tokens makes tokens and knows them; nil: there are none.
 	Tokens Tokens
 	// Projects tells which projects there are; nil: nobody knows.
@@ -104,6 +109,9 @@ type server struct {
 
 	readiness readiness
 	entering  chan struct{} // has as many slots as sign-ins may be under way
+
+	refused refused      // limits what the audit log has of refusals
+	missed  atomic.Int64 // refusals that it has not
 }
 
 // New returns the handler of the API.
@@ -123,7 +131,10 @@ func New(opt Options) http.Handler {
 	config.Servers = []*huma.Server{{URL: "/"}}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	config.Security = []map[string][]string{{"token": {}}}
-	s := &server{Options: opt, api: humago.New(mux, config)}
+	if opt.Limits == nil {
+		opt.Limits = auth.NewLimits(auth.LimitOptions{})
+	}
+	s := &server{Options: opt, api: humago.New(mux, config), refused: newRefused()}
 	s.leases()
 	s.instances()
 	s.sources()
@@ -134,6 +145,7 @@ func New(opt Options) http.Handler {
 	s.foresight()
 	s.self()
 	s.tokens()
+	s.audits()
 	s.metrics(mux)
 	s.hooks()
 	s.login(mux)

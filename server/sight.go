@@ -69,7 +69,7 @@ func (s *server) seesEvent(p auth.Principal, e *compute.Event) bool {
 		return e.Lease == p.Lease
 	case p.Source != "" && p.Source != e.Source:
 		return false
-	case e.Owner == "" && e.Lease == "":
+	case e.Owner == "" && e.Lease == "" && e.Project == "":
 		return e.Source == "" || s.seesSource(p, e.Source)
 	}
 	return p.May(auth.See, e.Project)

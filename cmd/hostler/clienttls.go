@@ -51,13 +51,13 @@ func clientTLS(ca, cert, key string) (*tls.Config, error) {
 // dial makes a client of a controller that was named.
 func (t *target) dial() (*client.Client, error) {
 	if socket, ok := strings.CutPrefix(t.where, "unix:"); ok || filepath.IsAbs(t.where) {
-		return client.New(client.Options{Socket: cmp.Or(socket, t.where), Token: t.Token, Project: t.project})
+		return client.New(client.Options{Socket: cmp.Or(socket, t.where), Token: t.Token, Project: t.project, Reason: t.reason})
 	}
 	config, err := clientTLS(t.CA, t.Cert, t.Key)
 	if err != nil {
 		return nil, err
 	}
-	return client.New(client.Options{URL: t.where, Token: t.Token, TLS: config, Project: t.project})
+	return client.New(client.Options{URL: t.where, Token: t.Token, TLS: config, Project: t.project, Reason: t.reason})
 }
 
 // ask finds out who we are to a controller that was named. Where we are nobody, or not any more, it says what to do.

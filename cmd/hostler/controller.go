@@ -46,7 +46,7 @@ func (a *app) controller(ctx context.Context) (*client.Client, api.Self, error) 
 		if _, err := os.Lstat(socket); err != nil {
 			continue
 		}
-		c, err := client.New(client.Options{Socket: socket, Project: a.project()})
+		c, err := client.New(client.Options{Socket: socket, Project: a.project(), Reason: a.reason()})
 		if err != nil {
 			return nil, api.Self{}, err
 		}

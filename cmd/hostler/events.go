@@ -17,16 +17,19 @@ const followEvery = 300 * time.Millisecond
 
 func newEvents(a *app) *cobra.Command {
 	var follow bool
-	newest := 0
+	newest, audit := 0, false
 	cmd := &cobra.Command{
 		Use:     "events [INSTANCE | SOURCE]",
 		Short:   "Show what happened, and on what each hand-out rests",
 		Long:    "Show what happened, the oldest first, and on what each hand-out rests. With --json it is one document a line.",
-		Example: "  hostler events web-3\n  hostler events --follow --json",
+		Example: "  hostler events web-3\n  hostler events --follow --json\n  hostler events --audit -n 20",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if newest < 0 {
 				return invalid("", "--newest %d: less than none", newest)
+			}
+			if audit {
+				return a.showAudit(cmd.Context(), newest, follow, args)
 			}
 			engine, err := a.engine(cmd.Context())
 			if err != nil {
@@ -54,6 +57,7 @@ func newEvents(a *app) *cobra.Command {
 		},
 		ValidArgsFunction: a.completeTargets,
 	}
+	cmd.Flags().BoolVar(&audit, "audit", false, "show who did what through the controller, and what was refused to whom: for operators that of their projects")
 	cmd.Flags().BoolVar(&follow, "follow", false, "go on with what happens, until interrupted")
 	cmd.Flags().IntVarP(&newest, "newest", "n", 0, "only the newest `N` (default: 100 of all, every one of an instance's or a source's)")
 	return cmd

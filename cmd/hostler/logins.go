@@ -137,6 +137,7 @@ type target struct {
 	env    bool   // the token is the environment's
 
 	project *string // that requests are about; nil: they do not say
+	reason  string  // why they are made; "": they do not say
 }
 
 // named is the controller that --controller, $HOSTLER_CONTROLLER or hostler login says; where is "" for none.
@@ -158,7 +159,7 @@ func (a *app) named() (t target, err error) {
 		}
 		t.Token, t.env = token, true
 	}
-	t.project = a.project()
+	t.project, t.reason = a.project(), a.reason()
 	t.CA = cmp.Or(a.flags.ca, os.Getenv("HOSTLER_CA"), t.CA)
 	if cert, key := os.Getenv("HOSTLER_CERT"), os.Getenv("HOSTLER_KEY"); cert != "" || key != "" {
 		t.Cert, t.Key = cert, key

@@ -14,6 +14,11 @@ type authorizing struct {
 	Admins       []string      `conf:"admins"`         // users who may do everything, besides the controller's own and root
 	TokenLife    time.Duration `conf:"token-life"`     // of tokens that ask for none; 0: 90 days
 	TokenMaxLife time.Duration `conf:"token-max-life"` // the longest that may be asked for; 0: 365 days
+	AuditKeep    time.Duration `conf:"audit-keep"`     // so long entries of the audit log are there; 0: 90 days
+	Requests     float64       `conf:"requests"`       // of one user, a second; 0: 1000; negative: without limit
+	RequestBurst int           `conf:"request-burst"`  // so many at once; 0: 2000
+	Failures     float64       `conf:"failures"`       // requests from one address that come with nothing that we know, a second; 0: 1; negative: without limit
+	FailureBurst int           `conf:"failure-burst"`  // so many at once; 0: 30
 	signingIn
 }
 
@@ -122,6 +127,8 @@ func (k *controller) openAuth() error {
 		return err
 	}
 	k.tokens = auth.NewRing(k.app.store, auth.RingOptions{Members: k.members, Life: said.TokenLife, MaxLife: said.TokenMaxLife, Log: k.app.log})
+	k.audit = auth.NewLog(k.app.store, auth.AuditOptions{Keep: said.AuditKeep, Log: k.app.log})
+	k.limits = auth.NewLimits(auth.LimitOptions{Requests: said.Requests, RequestBurst: said.RequestBurst, Failures: said.Failures, FailureBurst: said.FailureBurst})
 	for _, p := range k.now.Load().people.projects {
 		if p.Err != nil {
 			k.app.log.Error("a project cannot be read, so nobody is in it", "project", p.Name, "err", p.Err)

@@ -31,6 +31,7 @@ type globals struct {
 	embedded   bool   // --embedded
 	project    string // --project
 	ca         string // --ca
+	reason     string // --reason
 }
 
 // runHostler runs a command line of the name hostler.
@@ -167,6 +168,7 @@ func newRoot(a *app) *cobra.Command {
 	p.StringVar(&a.flags.controller, "controller", "", "ask the controller at `URL`, or at the socket unix:PATH")
 	p.BoolVar(&a.flags.embedded, "embedded", false, "ask no controller, though there is one")
 	p.StringVar(&a.flags.project, "project", "", "work in the project `NAME` of the controller; $HOSTLER_PROJECT unless it is said")
+	p.StringVar(&a.flags.reason, "reason", "", "say why, in `WORDS` that the controller's audit log keeps; $HOSTLER_REASON unless it is said")
 	_ = root.RegisterFlagCompletionFunc("project", a.completeProjects)
 	p.StringVar(&a.flags.ca, "ca", "", "trust the authority in `FILE` for the certificate of --controller; $HOSTLER_CA unless it is said")
 	_ = root.MarkPersistentFlagFilename("ca")

@@ -144,7 +144,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	handler := web.Handler(server.New(server.Options{
 		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version, Authenticate: k.authenticate(listeners.token),
 		Identity: k.identity, Private: func(source string) bool { return ownOnly(k.now.Load().cfg, source) },
-		Limited: func(source string) []string { return k.now.Load().people.only[source] }, Tokens: k.tokens, Projects: func() []string { return k.now.Load().people.names() },
+		Limited: func(source string) []string { return k.now.Load().people.only[source] }, Tokens: k.tokens, Audit: k.audit, Limits: k.limits, Projects: func() []string { return k.now.Load().people.names() },
 		Ready: k.ready, Webhooks: k, Metrics: a.meters.handler(), Observe: a.meters.asked, Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.log,
 		Ending: ctx.Done(), Memory: k.answers.memory(), Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
 		Foresight: k.ahead,
@@ -162,6 +162,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		a.log.Info("metrics", "listen", scraped.Addr().String())
 	}
 	all.Go(func() { k.tokens.Run(answering) })
+	all.Go(func() { k.audit.Run(answering) })
 	all.Go(func() { k.look(ctx) })
 	all.Go(func() { k.ahead.follow(ctx) })
 	if !o.noFill {
@@ -200,6 +201,8 @@ type controller struct {
 
 	answers *answers // to requests with a key
 	tokens  *auth.Ring
+	audit   *auth.Log
+	limits  *auth.Limits
 	ahead   *foresight
 	options serving
 	files   *certs.Files // nil: it does not listen with TLS

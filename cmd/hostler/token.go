@@ -42,6 +42,11 @@ func (a *app) project() *string {
 	return nil
 }
 
+// reason is why the command is given, on one line.
+func (a *app) reason() string {
+	return strings.Join(strings.Fields(cmp.Or(a.flags.reason, os.Getenv("HOSTLER_REASON"))), " ")
+}
+
 func (a *app) completeProjects(cmd *cobra.Command, _ []string, _ string) (out candidates, _ cobra.ShellCompDirective) {
 	if a.begin(cmd) == nil {
 		if cfg, err := a.configuration(); err == nil {

@@ -1,0 +1,43 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/hostler-project/hostler/api"
+)
+
+// AuditQuery selects entries of the audit log; zero fields select all.
+type AuditQuery struct {
+	Who    string
+	Act    string    // an operation of the API
+	Since  time.Time // only newer ones
+	Before int64     // only those with a smaller id
+	Limit  int       // at most; 0: 100
+}
+
+// Audit returns entries of the audit log, the newest first.
+func (c *Client) Audit(ctx context.Context, q AuditQuery) ([]api.Act, error) {
+	query := url.Values{}
+	for key, value := range map[string]string{"who": q.Who, "act": q.Act} {
+		if value != "" {
+			query.Set(key, value)
+		}
+	}
+	if !q.Since.IsZero() {
+		query.Set("since", q.Since.UTC().Format(time.RFC3339Nano))
+	}
+	for key, value := range map[string]int64{"before": q.Before, "limit": int64(q.Limit)} {
+		if value > 0 {
+			query.Set(key, strconv.FormatInt(value, 10))
+		}
+	}
+	var out struct {
+		Acts []api.Act `json:"acts"`
+	}
+	err := c.do(ctx, http.MethodGet, "/v1/audit", query, nil, &out)
+	return out.Acts, err
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/client"
+)
+
+// showAudit prints the controller's audit log, the oldest first.
+func (a *app) showAudit(ctx context.Context, newest int, follow bool, args []string) error {
+	switch {
+	case follow:
+		return invalid("hostler events --follow shows what happens", "--audit and --follow do not go together")
+	case len(args) > 0:
+		return invalid("", "--audit takes no name: it shows all")
+	case newest < 0:
+		return invalid("", "--newest %d: less than none", newest)
+	case newest == 0:
+		newest = 100
+	}
+	c, err := a.theController(ctx, "an audit log")
+	if err != nil {
+		return err
+	}
+	acts, err := c.Audit(ctx, client.AuditQuery{Limit: newest})
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, one := range slices.Backward(acts) {
+		if a.flags.json {
+			text, err := json.Marshal(one)
+			if err == nil {
+				err = fprintf(a.out, "%s\n", text)
+			}
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		note := one.Detail
+		if one.Reason != "" {
+			note = strings.TrimPrefix(note+"; "+one.Reason, "; ")
+		}
+		from := one.From
+		if from == "" {
+			from = "this machine"
+		}
+		rows = append(rows, []string{one.Time.Local().Format(time.DateTime), printable(one.Who), printable(one.Via), from, one.Project, one.Act, printable(one.Thing), one.Outcome, printable(note)})
+	}
+	if a.flags.json {
+		return nil
+	}
+	return a.table([]string{"time", "who", "via", "from", "project", "act", "on", "outcome", "note"}, rows)
+}
