@@ -54,6 +54,10 @@ func onAny(dir string, sources []pool.Source) (*pool.Pool, storetest.Handle, err
 		return nil, nil, err
 	}
 	st, err := postgres.Open(context.Background(), string(dsn), postgres.Options{})
+	for tries := 0; errors.Is(err, compute.ErrUnavailable) && tries < 20; tries++ { // its connection was cut as it began
+		time.Sleep(50 * time.Millisecond)
+		st, err = postgres.Open(context.Background(), string(dsn), postgres.Options{})
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -133,7 +137,11 @@ func TestHistory(t *testing.T) { history(t, t.TempDir(), 10, 25, nil) }
 func TestHistoryPostgres(t *testing.T) {
 	server := pgtest.Start(t)
 	dir := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(dir, "postgres"), []byte(server.Database(t)), 0o600))
+	dsn := server.Database(t)
+	must(t, os.WriteFile(filepath.Join(dir, "postgres"), []byte(dsn), 0o600))
+	st, err := postgres.Open(t.Context(), dsn, postgres.Options{}) // its tables are made before connections are cut
+	must(t, err)
+	must(t, st.Close())
 	history(t, dir, 6, 25, func() error { return server.Cut(t.Context()) })
 }
 
