@@ -238,9 +238,13 @@ func (m *machine) computers(source string) (ids []string) {
 }
 
 // instances are the records, by name, with their states.
-func (f *fleet) instances() map[string]string {
+func (f *fleet) instances() map[string]string { return f.all[0].instances() }
+
+// instances are those that one controller tells of.
+func (s *ship) instances() map[string]string {
+	f := s.f
 	f.t.Helper()
-	status, text, err := f.all[0].ask(f.t.Context(), http.MethodGet, "/v1/instances?limit=100000", "", "")
+	status, text, err := s.ask(f.t.Context(), http.MethodGet, "/v1/instances?limit=100000", "", "")
 	var doc struct {
 		Instances []struct{ Name, State string }
 	}
