@@ -293,7 +293,7 @@ func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 				return nil, err
 			}
 		}
-		if f.turn && s.Type != poolType {
+		if f.turn && s.Type != poolType && w.Cores == 0 && w.Memory == 0 && w.Disk == 0 { // else what is ready may be too small for it
 			promised[w.Source] += w.Count
 		} else if over == nil {
 			l.keep(w)

@@ -40,7 +40,7 @@ func Store(t *testing.T, opt Options) {
 		run  func(*testing.T, *rig)
 	}{
 		{"Instances", instances}, {"Pick", pick}, {"PickDisjoint", pickDisjoint}, {"Sources", sources}, {"Leases", leases}, {"LeasesDue", leasesDue},
-		{"LeaseConflicts", leaseConflicts}, {"Shares", shares}, {"Rooms", rooms}, {"Queue", queue}, {"Events", events}, {"Prune", prune}, {"NotFound", notFound}, {"OddStrings", oddStrings},
+		{"LeaseConflicts", leaseConflicts}, {"Shares", shares}, {"Rooms", rooms}, {"Queue", queue}, {"Held", heldSums}, {"Events", events}, {"Prune", prune}, {"NotFound", notFound}, {"OddStrings", oddStrings},
 		{"UpdateFails", updateFails}, {"UpdateFailsAmongMany", failsAmongMany}, {"UpdatePanics", panics}, {"UpdateContext", contexts},
 		{"UpdateNested", nested}, {"SwallowedError", swallowed}, {"View", views}, {"Handles", handles}, {"Numbers", numbers}, {"Version", versions},
 		{"Workers", workers}, {"Slots", slots}, {"Processes", processes}, {"Close", closing}, {"Counts", counts}, {"Answers", answers}, {"Notes", notes},
