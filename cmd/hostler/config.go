@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/config"
@@ -10,6 +12,7 @@ import (
 type configView struct {
 	Roots    []rootView       `json:"roots"`
 	Sources  []configuredView `json:"sources"`
+	Projects []projectView    `json:"projects"`
 	Defaults defaultsView     `json:"defaults"`
 	Warnings []string         `json:"warnings"`
 	State    string           `json:"state"`
@@ -31,6 +34,17 @@ type configuredView struct {
 	File     string   `json:"file,omitempty"`
 	Shadowed []string `json:"shadowed"`
 	Error    string   `json:"error,omitempty"`
+}
+
+// projectView is a project of the controller's.
+type projectView struct {
+	Name    string            `json:"name"`
+	File    string            `json:"file"`
+	Weight  float64           `json:"weight"`
+	Members map[string]string `json:"members"`
+	Groups  map[string]string `json:"groups"`
+	Sources []string          `json:"sources"`
+	Error   string            `json:"error,omitempty"`
 }
 
 // defaultsView is the section [defaults]; wait in seconds.
@@ -70,6 +84,10 @@ func (a *app) configShow() error {
 	}
 	for _, s := range cfg.Sources {
 		v.Sources = append(v.Sources, configuredView{s.Name, s.Type, s.File, append([]string{}, s.Shadowed...), text(s.Err)})
+	}
+	v.Projects = []projectView{}
+	for _, p := range cfg.Projects {
+		v.Projects = append(v.Projects, projectView{p.Name, p.File, p.Weight, p.Members, p.Groups, append([]string{}, p.Sources...), text(p.Err)})
 	}
 	if cfg.Defaults.Source != "" {
 		v.Defaults.Source = cfg.Defaults.Source
@@ -126,6 +144,21 @@ func (a *app) configTables(v configView) error {
 	}
 	if err := a.table([]string{"source", "type", "file", "note"}, rows); err != nil {
 		return err
+	}
+	rows = nil
+	for _, p := range v.Projects {
+		rows = append(rows, []string{p.Name, fmt.Sprint(len(p.Members), " and ", len(p.Groups), " groups"), p.File, ""})
+		if p.Error != "" {
+			rows[len(rows)-1][3] = "broken: " + printable(p.Error)
+		}
+	}
+	if len(rows) > 0 {
+		if err := fprintf(a.out, "\n"); err != nil {
+			return err
+		}
+		if err := a.table([]string{"project", "members", "file", "note"}, rows); err != nil {
+			return err
+		}
 	}
 	if err := fprintf(a.out, "\ndefaults: source %s, wait %vs\nstate: %s\nstore: %s\n", v.Defaults.Source, v.Defaults.Wait, v.State, v.Store); err != nil {
 		return err

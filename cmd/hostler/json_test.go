@@ -23,7 +23,7 @@ var documents = map[string]any{
 	"event": compute.Event{}, "report": runReport{}, "top": topJSON{}, "webhook": api.Webhook{}, "webhook-test": api.WebhookTest{}, "error": errorView{}, "released": releasedView{}, "waiter": api.Waiter{},
 	"image": imageView{}, "image-config": imageConfigView{}, "image-layer": imageLayerView{}, "collected": collectedView{},
 	"ssh": sshView{}, "gitlab": gitlabView{}, "plan": planView{}, "directive": directiveView{}, "simulation": simulationView{}, "wait": waitView{},
-	"login": loginView{}, "login-code": codeView{},
+	"token": api.NewToken{}, "act": api.Act{}, "project": projectView{}, "login": loginView{}, "login-code": codeView{},
 }
 
 // TestSchema holds docs/json.md and the documents together, field by field and type by type.
