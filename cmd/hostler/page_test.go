@@ -23,6 +23,7 @@ func pageAt(t *testing.T, options ...string) (*machine, *browser, *client.Client
 	m := newMachine(t)
 	m.source("web", "type = fake\nspare = 2\nmaximum = 6\nprice = 0.25\n[fake]\nrun = exec\nboot = 300ms\n")
 	m.source("broken", "type = fake\nreserve = 1\n[fake]\nfail-create = always\n")
+	m.source("tight", "type = fake\nmaximum = 1\n")
 	m.source("stack", "type = pool\nsources = web\n")
 	url := startController(t, m.env, m.work, m.runtime(), t.Cleanup, append([]string{"--listen", "127.0.0.1:0"}, options...)...)
 	b := newBrowser(t, url)
@@ -134,7 +135,24 @@ func TestPage(t *testing.T) {
 		t.Errorf("leases: %v, %v", leases, err)
 	}
 
-	// What cannot be done is said.
+	// Who waits is seen, and can be sent away.
+	b.take(c, "tight")
+	gone := make(chan error, 1)
+	go func() {
+		_, err := c.Acquire(t.Context(), compute.Request{Source: "tight", Count: 1, Wait: time.Hour})
+		gone <- err
+	}()
+	b.do(chromedp.Click(`//a[.="Leases"]`))
+	b.until("who waits", `document.querySelector("[aria-label=Queue] tbody tr")?.innerText.includes("tight")`)
+	b.shot("queue")
+	b.do(chromedp.Click(`//button[.="Cancel"]`), chromedp.Click("dialog button[type=submit]"))
+	b.sees("The request was cancelled.")
+	if err := <-gone; err == nil {
+		t.Error("a request that was cancelled has its lease")
+	}
+	b.sees("Nobody waits.")
+
+	// Others leave it, and more is done with an instance.
 	l = b.take(c, "web")
 	b.do(chromedp.Navigate(b.url + "/instances/" + string(l.Instance)))
 	b.do(chromedp.Click(`//button[.="Hold"]`))

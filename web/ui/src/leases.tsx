@@ -4,7 +4,7 @@ import { query, self } from "./ask";
 import { useAsked } from "./live";
 import { Pages, usePages } from "./pages";
 import { At, Instance, Table, View } from "./parts";
-import type { Lease, Source, Waiter } from "./types";
+import type { Lease, Waiter } from "./types";
 import { span, until } from "./words";
 import { useLocation } from "preact-iso/router";
 
@@ -14,11 +14,9 @@ export function Leases() {
   const list = "/v1/leases" + query({ limit: 50, owner: mine ? self.value?.name : "" });
   const at = usePages(list);
   const asked = useAsked<{ leases: Lease[] | null; next?: string }>(list + (at.after ? "&after=" + encodeURIComponent(at.after) : ""));
-  const sources = useAsked<{ sources: Pick<Source, "waiting">[] | null }>("/v1/sources?fields=waiting").data?.sources || [];
-  const waited = sources.some((s) => s.waiting > 0);
-  const queue = useAsked<{ waiters?: Waiter[] | null; queue?: Waiter[] | null }>(waited ? "/v1/queue" : undefined);
+  const queue = useAsked<{ queue: Waiter[] | null }>("/v1/queue");
   const all = asked.data?.leases || [];
-  const waiters = queue.data?.waiters || queue.data?.queue || [];
+  const waiters = queue.data?.queue || [];
   return (
     <View title="Leases" asked={asked}>
       <h2>Queue</h2>
@@ -46,16 +44,22 @@ export function Leases() {
             </>
           }
         >
-          {waiters.map((w, n) => (
+          {waiters.map((w) => (
             <tr key={w.id}>
-              <td class="n">{w.position || n + 1}</td>
+              <td class="n">{w.position}</td>
               <th scope="row">{w.source}</th>
-              <td>{w.owner}</td>
+              <td>
+                {w.owner}
+                {w.priority !== 0 && <span class="muted"> priority {w.priority}</span>}
+              </td>
               <td class="n wide">{w.count}</td>
               <td class="wide">
                 <At time={w.since} />
               </td>
-              <td>{w.estimate ? "about " + span(w.estimate) : <span class="muted">not known</span>}</td>
+              <td>
+                {w.estimate ? "about " + span(w.estimate) : <span class="muted">not known</span>}
+                {w.reason && <p class="muted">{w.reason}</p>}
+              </td>
               <td class="acts">
                 {(self.value?.admin || w.owner === self.value?.name) && (
                   <Act on={() => cancel(w.id, w.owner)} of={`the request of ${w.owner} for ${w.source}`}>

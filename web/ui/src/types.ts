@@ -156,8 +156,11 @@ export interface Waiter {
   count: number;
   owner: string;
   since: string;
-  position?: number;
-  estimate?: number;
+  position: number;
+  estimate: number | null;
+  priority: number;
+  purpose?: string;
+  reason?: string;
 }
 
 export interface TerminalEnd {
