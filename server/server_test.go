@@ -29,7 +29,7 @@ import (
 const maximum = 4
 
 // engine is a lease engine over one source of computers in memory.
-func engine(t testing.TB) *pool.Pool {
+func engine(t testing.TB, more ...pool.Source) *pool.Pool {
 	t.Helper()
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
 	if err != nil {
@@ -39,7 +39,7 @@ func engine(t testing.TB) *pool.Pool {
 	log := slog.New(slog.DiscardHandler)
 	p, err := pool.New(pool.Options{
 		Store: st, NewID: uuid.NewString, Log: log,
-		Sources: []pool.Source{{Name: "web", Type: "fake", Digest: "d", Maximum: maximum}, {Name: "big", Type: "fake", Digest: "d", Maximum: 2, Reserve: 2, Share: true}},
+		Sources: append([]pool.Source{{Name: "web", Type: "fake", Digest: "d", Maximum: maximum}}, more...),
 		Open: func(ctx context.Context, name, _ string, _ []byte) (compute.Provider, error) {
 			return fake.Open(ctx, log, fake.Options{Source: name, Installation: st.Installation(), Exec: "exec", Cores: 4, Memory: 1 << 20})
 		},
@@ -97,7 +97,7 @@ func TestLeaser(t *testing.T) {
 	computetest.Leaser(t, computetest.LeaserOptions{
 		Source: "web", Maximum: maximum, Shared: "big",
 		New: func(t *testing.T) compute.Leaser {
-			url := serve(t, engine(t))
+			url := serve(t, engine(t, pool.Source{Name: "big", Type: "fake", Digest: "d", Maximum: 2, Reserve: 2, Share: true}))
 			return atURL{connect(t, url, "ann"), url}
 		},
 		As: func(t *testing.T, l compute.Leaser, owner string) compute.Leaser {
