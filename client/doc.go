@@ -3,8 +3,7 @@
 //
 //	c, err := client.New(client.Options{URL: "https://hostler.example.org", Token: token})
 //	leases, err := c.Acquire(ctx, compute.Request{Source: "web", Count: 1})
-//	conn, err := c.Connect(ctx, compute.Who{Lease: leases[0].ID}, leases[0].Instance)
-//	exit, err := conn.Run(ctx, &compute.Command{Args: []string{"make"}, Stdout: os.Stdout})
+//	exit, err := c.Run(ctx, compute.Who{Lease: leases[0].ID}, leases[0].Instance, &compute.Command{Args: []string{"make"}, Stdout: os.Stdout})
 //	err = c.Release(ctx, compute.Who{Lease: leases[0].ID}, compute.ReleaseOptions{}, leases[0].Instance)
 //
 // Errors are of compute's kinds: errors.Is works across the wire.

@@ -52,7 +52,7 @@ needs (image, mounts) is looked for, and its machines are listed where it has an
 func (a *app) doctor(ctx context.Context) error {
 	checks := []checkView{{"ok", "version", versionLine(), ""}, {"ok", "types", strings.Join(typeNames(), " ") + ", and each hostler-source-TYPE on PATH", ""}}
 	checks = append(checks, a.checkConfig()...)
-	checks = append(checks, a.checkKeeper(ctx), checkSSH(), checkChroot())
+	checks = append(checks, a.checkController(ctx), a.checkKeeper(ctx), checkSSH(), checkChroot())
 	checks = append(checks, checkEngines(ctx)...)
 	if a.cfg != nil {
 		state := a.checkState(ctx)

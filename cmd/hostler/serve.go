@@ -461,7 +461,13 @@ func (a *app) ownSocket(o serving) (net.Listener, error) {
 	if err != nil {
 		return nil, invalid("", "--socket %s: %w", path, err)
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	for range 20 { // a child that one before us was killed over may have it for a moment
+		if err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if err != nil {
 		_ = lock.Close()
 		return nil, conflict("stop it first, or give another --socket", "a controller listens on %s already", path)
 	}

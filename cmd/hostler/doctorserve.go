@@ -1,0 +1,55 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// checkController says which controller commands ask, where it was found, and what it is.
+func (a *app) checkController(ctx context.Context) checkView {
+	if a.flags.embedded {
+		return checkView{"ok", "controller", "none is asked (--embedded)", ""}
+	}
+	where := "by its address, " + cmp.Or(a.flags.controller, os.Getenv("HOSTLER_CONTROLLER"))
+	if a.flags.controller == "" && os.Getenv("HOSTLER_CONTROLLER") != "" {
+		where += " (HOSTLER_CONTROLLER)"
+	}
+	named := cmp.Or(a.flags.controller, os.Getenv("HOSTLER_CONTROLLER")) != ""
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	c, self, err := a.controller(ctx)
+	if c != nil {
+		defer c.Close()
+	}
+	switch {
+	case err != nil:
+		return checkView{"fail", "controller", where + ": " + plain(err), cmp.Or(compute.Hint(err), "--embedded works without it")}
+	case c == nil:
+		return checkView{"ok", "controller", "none runs here; each command works by itself", "hostler serve starts one"}
+	}
+	if !named {
+		dir := machineDir
+		if own, err := runtimeDir(); err == nil && !a.machine {
+			dir = own
+		}
+		where = "by its socket, " + filepath.Join(dir, socketName)
+	}
+	out := checkView{"ok", "controller", where + ": version " + self.Version + ", installation " + self.Installation + "; you are " + self.Name, ""}
+	fits, err := a.fits(self)
+	switch ours := thisVersion().Version; {
+	case err != nil:
+		out.Result, out.Detail = "warn", out.Detail+"; "+plain(err)
+	case !fits:
+		out.Detail += "; it has another configuration or state than is meant here, so commands work by themselves"
+	case self.Version != ours:
+		out.Result, out.Detail, out.Hint = "warn", out.Detail+"; this hostler is "+ours, "restart the older of the two when it suits"
+	}
+	if err := c.Ready(ctx); err != nil {
+		out.Result, out.Detail, out.Hint = "fail", out.Detail+"; it is not ready: "+plain(err), "its log says why; its state may be out of reach"
+	}
+	return out
+}
