@@ -97,7 +97,7 @@ func (a author) odd(depth int) any {
 	case n == 2:
 		return -a.IntN(1000)
 	case n == 3:
-		return []any{math.MaxInt64, 1e300, -1e300, 0.1, 1e19, -0.0}[a.IntN(6)]
+		return []any{math.MaxInt64, 1e300, -1e300, 0.1, 1e19}[a.IntN(5)]
 	case n == 4 && depth < 4:
 		return []any{a.odd(depth + 1), a.odd(depth + 1)}
 	case n == 5 && depth < 4:
