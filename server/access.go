@@ -65,17 +65,20 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 			return
 		}
 		from := address(r)
-		if wait, ok := s.Limits.Stranger(from); !ok {
-			s.tooMany(w, r, wait, "too many requests from here came with nothing that this controller knows")
-			return
-		}
 		p, err := s.Authenticate(r)
 		if err != nil {
 			a := s.begin(r, "sign-in", auth.Principal{From: from})
 			r = r.WithContext(context.WithValue(r.Context(), actKey{}, a))
 			if errors.Is(err, compute.ErrDenied) {
+				// Who is known is served whatever others do that come from his address: it may be a proxy's. Who comes with nothing costs nothing.
+				if wait, ok := s.Limits.Stranger(from); !ok {
+					s.tooMany(w, r, wait, "too many requests from here came with what this controller does not know")
+					return
+				}
+				if r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != "" {
+					s.Limits.Failed(from)
+				}
 				w.Header().Set("WWW-Authenticate", "Bearer")
-				s.Limits.Failed(from)
 			}
 			s.refuse(w, r, err)
 			s.end(a, http.StatusUnauthorized)
