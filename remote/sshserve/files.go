@@ -153,7 +153,7 @@ func (f *files) Filewrite(r *sftp.Request) (io.WriterAt, error) {
 	if !flags.Trunc && !flags.Excl && !flags.Append {
 		if err := f.fetch(s, r.Filepath); err != nil {
 			_ = s.Close() // SFTP knows only plain errors
-		return nil, err
+			return nil, err
 		}
 	}
 	f.mu.Lock()
