@@ -106,7 +106,7 @@ func TestProviderHangs(t *testing.T) {
 
 // TestManyWatchers: five hundred of them hear everything, while leases are taken and given back.
 func TestManyWatchers(t *testing.T) {
-	const watchers, rounds = 500, 20
+	const watchers, rounds = 500, 4
 	p := engine(t)
 	at := served(t, p)
 	c := connect(t, "http://"+at, "root")
