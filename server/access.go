@@ -90,7 +90,8 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 		}
 		ctx, end := context.WithCancelCause(r.Context())
 		defer end(nil)
-		again := time.AfterFunc(recheck, func() { s.recheck(ctx, r, p, end) })
+		came := r // which is another one below
+		again := time.AfterFunc(recheck, func() { s.recheck(ctx, came, p, end) })
 		defer again.Stop()
 		asked, a := p, s.begin(r, route.id, p)
 		r = r.WithContext(context.WithValue(ctx, actKey{}, a))
