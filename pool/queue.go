@@ -146,7 +146,10 @@ func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *comp
 		}
 		turn, gone, place := st.called(&p.hall)
 		if gone {
-			return nil, p.takenOut(ctx, s, w)
+			if err := p.backIn(ctx, s, st, w); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		if place != told && req.Notify != nil {
 			told = place
@@ -157,7 +160,10 @@ func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *comp
 		}
 		leases, err := p.attempt(ctx, s, req, w, time.Since(start))
 		if errors.Is(err, errTaken) {
-			return nil, p.takenOut(ctx, s, w)
+			if err := p.backIn(ctx, s, st, w); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		if !errors.As(err, &short) {
 			return leases, err

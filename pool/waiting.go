@@ -64,17 +64,22 @@ func (p *Pool) Cancel(ctx context.Context, who compute.Who, id int64) error {
 	return err
 }
 
-// takenOut is the error of a request that is not in the queue any more.
-func (p *Pool) takenOut(ctx context.Context, s *source, w *compute.Waiter) error {
-	e := &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrConflict, Err: fmt.Errorf("the request %w", errTaken), Hint: "ask again if you still want it"}
+// backIn is for a request that is not in the queue any more. Either somebody took it out, which is its end; or this process was taken for dead, as its
+// connection to the store was cut for a moment: then it waits anew.
+func (p *Pool) backIn(ctx context.Context, s *source, st *seat, w *compute.Waiter) error {
 	events, err := p.Events(ctx, compute.EventQuery{Source: s.Name, Newest: 200})
 	if err != nil {
-		return e
+		return err
 	}
 	for _, ev := range events {
 		if ev.Kind == unqueued && ev.Data["request"] == strconv.FormatInt(w.ID, 10) {
-			e.Err = errors.New(ev.Text)
+			return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrConflict, Err: errors.New(ev.Text), Hint: "ask again if you still want it"}
 		}
 	}
-	return e
+	w.ID, w.Worker = 0, p.store.Worker()
+	if err := p.join(ctx, w); err != nil {
+		return err
+	}
+	p.again(st, w.ID)
+	return nil
 }
