@@ -82,10 +82,10 @@ func (f *coresFlag) String() string {
 
 func (f *coresFlag) Set(s string) error {
 	n, err := strconv.ParseFloat(s, 64)
-	if err == nil {
-		err = compute.Amount{Cores: n}.Check()
-	}
 	if err != nil {
+		return err // which is said in the words that all numbers have
+	}
+	if err := (compute.Amount{Cores: n}).Check(); err != nil {
 		return invalid("", "%s: not a number of processors", s)
 	}
 	f.n, f.set = n, true
