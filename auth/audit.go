@@ -124,6 +124,7 @@ func (l *Log) flush(ctx context.Context) error {
 		}
 		var text bytes.Buffer
 		to := json.NewEncoder(&text)
+		to.SetEscapeHTML(false) // it would make one character six
 		for _, a := range some {
 			_ = to.Encode(a) // strings and numbers
 		}

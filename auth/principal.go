@@ -60,8 +60,15 @@ func (p Principal) Wide(what Permission) bool {
 
 // Somewhere reports whether he may do something in any project, so that it depends on the thing whether he may.
 func (p Principal) Somewhere(what Permission) bool {
-	if what == Anyone || what == Known && p.Name != "" || p.Wide(what) {
+	switch {
+	case what == Anyone || what == Known && p.Name != "":
 		return true
+	case p.Source != "" && what&(Manage|Meter|Audit) != 0: // these are of all sources
+		return false
+	case p.Wide(what):
+		return true
+	case what == Manage || what == Meter: // what is the whole controller's is no project's
+		return false
 	}
 	names, _ := p.Projects(what)
 	return len(names) > 0

@@ -75,6 +75,11 @@ func (p *Pool) look(ctx context.Context, s *source) error {
 	return err
 }
 
+// isID reports whether a name has the form of the ids that leases have: a UUID's.
+func isID(name string) bool {
+	return len(name) == 36 && name[8] == '-' && name[13] == '-' && name[18] == '-' && name[23] == '-'
+}
+
 // check completes a request from its source, and refuses what cannot be.
 func (p *Pool) check(s *source, req *compute.Request) error {
 	bad := func(format string, args ...any) error {
@@ -87,6 +92,8 @@ func (p *Pool) check(s *source, req *compute.Request) error {
 		return bad("%d instances cannot be asked for", req.Count)
 	case req.Name != "" && req.Count != 1:
 		return bad("a name is for one lease, not for %d", req.Count)
+	case isID(req.Name):
+		return bad("a name that looks like a lease's id, such as %q, could be taken for another lease", req.Name)
 	case compute.Amount(sizeOf(*req)).Check() != nil:
 		return bad("%v", compute.Amount(sizeOf(*req)).Check())
 	case s.MaxTTL > 0 && req.TTL > s.MaxTTL:

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -84,6 +86,10 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 			s.end(a, http.StatusUnauthorized)
 			return
 		}
+		if err := sameSite(r); err != nil {
+			s.refuse(w, r, err)
+			return
+		}
 		if wait, ok := s.Limits.Request(p); !ok {
 			s.tooMany(w, r, wait, p.Name+" makes too many requests")
 			return
@@ -124,6 +130,24 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// sameSite refuses what a page of another site has a browser ask for: a browser shows its certificate, and its cookies, to whoever asks through it. What other
+// programs ask for does not say where it comes from, and who presents a token in a header has it himself.
+func sameSite(r *http.Request) error {
+	if r.Header.Get("Authorization") != "" {
+		return nil
+	}
+	err := http.NewCrossOriginProtection().Check(r)
+	if from := r.Header.Get("Origin"); err == nil && from != "" && isSocket(r) {
+		if u, e := url.Parse(from); e != nil || u.Host != r.Host {
+			err = errors.New(from + " is another origin")
+		}
+	}
+	if err != nil {
+		return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf("asked for by a page of another site: %w", err)}
+	}
+	return nil
 }
 
 // stranger serves a route that is open to strangers, who are to become somebody there: how often they fail is counted, and what becomes of it is in the audit log.

@@ -168,8 +168,17 @@ func TestPrivate(t *testing.T) {
 		}
 	}
 	me := connect(t, srv.URL, "me")
-	if _, err := me.Acquire(t.Context(), compute.Request{Source: "web", Count: 1}); err != nil {
-		t.Error(err)
+	ls, err := me.Acquire(t.Context(), compute.Request{Source: "web", Count: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := connect(t, srv.URL, "root").Connect(t.Context(), compute.Who{Admin: true}, ls[0].Instance); !errors.Is(err, compute.ErrDenied) {
+		t.Errorf("an administrator who is another user is let in: %v, %v", conn, err)
+	}
+	if conn, err := me.Connect(t.Context(), compute.Who{}, ls[0].Instance); err != nil {
+		t.Errorf("the own user is not let in: %v", err)
+	} else {
+		_ = conn.Close()
 	}
 	if self, err := me.Self(t.Context()); err != nil || !self.Own || self.Configuration != "here" {
 		t.Errorf("the own user is told %+v, %v", self, err)

@@ -82,8 +82,10 @@ func isAct(op *huma.Operation, what auth.Permission) bool {
 }
 
 const (
-	refusals   = 5   // that are written to the audit log, a second
+	refusals   = 5   // and other failures that are written to the audit log, a second
 	mostAtOnce = 200 // of them
+	unknowns   = 0.2 // of those refusals that are strangers', a second
+	mostOfThem = 50
 	maxReason  = 1000
 )
 
@@ -92,10 +94,15 @@ type refused struct{ *rate.Limiter }
 
 func newRefused() refused { return refused{rate.NewLimiter(refusals, mostAtOnce)} }
 
+func newStrangers() refused { return refused{rate.NewLimiter(unknowns, mostOfThem)} }
+
 // begin makes the entry of a request of somebody.
 func (s *server) begin(r *http.Request, id string, p auth.Principal) *act {
 	request, _ := r.Context().Value(requestKey{}).(string)
-	a := &act{Act: auth.Act{Time: time.Now(), Who: p.Name, Via: p.Via, From: p.From, Act: id, Reason: r.Header.Get(api.ReasonHeader), Request: request}}
+	a := &act{Act: auth.Act{Time: time.Now(), Who: p.Name, Via: p.Via, From: p.From, Act: id, Request: request}}
+	if p.Name != "" { // a stranger's words are not kept
+		a.Reason = r.Header.Get(api.ReasonHeader)
+	}
 	if a.Reason = strings.ToValidUTF8(a.Reason, "?"); len(a.Reason) > maxReason {
 		a.Reason = strings.ToValidUTF8(a.Reason[:maxReason], "")
 	}
@@ -116,11 +123,15 @@ func (s *server) end(a *act, status int) {
 	default:
 		a.Outcome = "failed"
 	}
-	if a.Outcome == "denied" && !s.refused.Allow() {
-		s.missed.Add(1)
-		return
-	}
-	if a.Outcome == "denied" {
+	if a.Outcome != "done" { // strangers do not drown what is refused to those who are known
+		few := s.refused
+		if a.Who == "" {
+			few = s.strangers
+		}
+		if !few.Allow() {
+			s.missed.Add(1)
+			return
+		}
 		a.Missed = int(s.missed.Swap(0))
 	}
 	s.Audit.Add(a.Act)

@@ -59,6 +59,10 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.acted(ctx, by, err, name))
 		return
 	}
+	if err := s.ownOnly(ctx, lease); err != nil {
+		s.refuse(w, r, err)
+		return
+	}
 	s.begins(ctx, lease.Project, string(lease.Instance))
 	by.Lease = lease.ID // from here on it is this lease or none
 	conn, err := s.Engine().Connect(ctx, by, lease.Instance)
@@ -92,6 +96,15 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_ = socket.Close(websocket.StatusNormalClosure, "")
+}
+
+// ownOnly refuses a way into what shows, or is, the machine of the controller's own user to everybody but him and who has that lease's own token: others who
+// may act on anybody's leases could act as he himself there.
+func (s *server) ownOnly(ctx context.Context, lease compute.Lease) error {
+	if p := asker(ctx); p.Own || p.Lease != "" || s.Private == nil || !s.Private(lease.Source) {
+		return nil
+	}
+	return &compute.Error{ID: lease.Instance, Kind: compute.ErrDenied, Err: errors.New("it shows the files of the controller's own user, so it is for him alone")}
 }
 
 // turns is a connection whose commands wait for their turn, where the source limits how many run at once.

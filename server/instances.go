@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -142,6 +143,9 @@ func (s *server) hold(ctx context.Context, in *struct {
 	Acting
 }) (*struct{}, error) {
 	w, err := who(ctx, in.Any, in.Token, auth.Release)
+	if err == nil && asker(ctx).Lease != "" {
+		err = &compute.Error{Kind: compute.ErrDenied, Err: errors.New("a lease's own token cannot have its instance held")}
+	}
 	if err == nil {
 		names := ids(in.Body.Names)
 		s.aboutThese(ctx, in.Body.Names)

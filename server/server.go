@@ -110,8 +110,9 @@ type server struct {
 	readiness readiness
 	entering  chan struct{} // has as many slots as sign-ins may be under way
 
-	refused refused      // limits what the audit log has of refusals
-	missed  atomic.Int64 // refusals that it has not
+	refused   refused      // limits what the audit log has of refusals
+	strangers refused      // the same of strangers
+	missed    atomic.Int64 // refusals that it has not
 }
 
 // New returns the handler of the API.
@@ -134,7 +135,7 @@ func New(opt Options) http.Handler {
 	if opt.Limits == nil {
 		opt.Limits = auth.NewLimits(auth.LimitOptions{})
 	}
-	s := &server{Options: opt, api: humago.New(mux, config), refused: newRefused()}
+	s := &server{Options: opt, api: humago.New(mux, config), refused: newRefused(), strangers: newStrangers()}
 	s.leases()
 	s.instances()
 	s.sources()

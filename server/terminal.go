@@ -88,6 +88,10 @@ func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, s.acted(ctx, by, err, name))
 		return
 	}
+	if err := s.ownOnly(ctx, lease); err != nil {
+		s.refuse(w, r, err)
+		return
+	}
 	s.begins(ctx, lease.Project, string(lease.Instance))
 	by.Lease = lease.ID // from here on it is this lease or none
 	conn, err := s.Engine().Connect(ctx, by, lease.Instance)

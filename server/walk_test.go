@@ -206,7 +206,7 @@ var walks = map[string]struct{ body, want, any string }{
 	"use":                {"", "?--0-++--", "?--0---++"},
 	"connect":            {"", "?--0-++--", "?--0---++"},
 	"terminal":           {"", "?--0-++--", "?--0---++"},
-	"hold":               {`{"names": ["NAME"], "reason": "look"}`, "?--0-++--", "?--0---++"},
+	"hold":               {`{"names": ["NAME"], "reason": "look"}`, "?--0-+---", "?--0---++"},
 	"create-lease-token": {"", "?--0-+---", ""},
 	"list-instances":     {"", "?-+++++++", ""},
 	"get-instance":       {"", "?-+0+++++", ""},

@@ -394,7 +394,9 @@ type listeners struct {
 
 func (l *listeners) close() {
 	for _, one := range l.all {
-		_ = one.Close()
+		if one != nil {
+			_ = one.Close()
+		}
 	}
 }
 
@@ -415,6 +417,17 @@ func (a *app) listeners(o serving, files *certs.Files) (_ *listeners, err error)
 	}()
 	if out.all, err = activation.Listeners(); err != nil {
 		return nil, fmt.Errorf("the sockets that systemd has opened: %w", err)
+	}
+	for n, l := range out.all {
+		switch {
+		case l == nil:
+			return nil, invalid("ListenStream= is for sockets that a controller serves", "a socket that systemd has opened is no stream")
+		case l.Addr().Network() == "unix":
+		case files != nil:
+			out.all[n] = tls.NewListener(l, files.TLS())
+		case !isLoopback(l.Addr()):
+			return nil, invalid("give --tls-cert and --tls-key, or have it listen on 127.0.0.1", "%s, which systemd has opened: without TLS whoever is on the way could read and use tokens", l.Addr())
+		}
 	}
 	if len(out.all) == 0 {
 		l, err := a.ownSocket(o)
@@ -445,6 +458,12 @@ func (a *app) listeners(o serving, files *certs.Files) (_ *listeners, err error)
 	}
 	out.all = append(out.all, l)
 	return out, nil
+}
+
+func isLoopback(at net.Addr) bool {
+	host, _, err := net.SplitHostPort(at.String())
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.IsLoopback()
 }
 
 // ownSocket listens on the controller's socket. One that a killed controller left is taken over.
