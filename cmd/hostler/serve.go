@@ -491,6 +491,10 @@ func (a *app) ownSocket(o serving) (net.Listener, error) {
 		return nil, conflict("stop it first, or give another --socket", "a controller listens on %s already", path)
 	}
 	a.closers = append(a.closers, func() { _ = lock.Close() })
+	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 {
+		_ = lock.Close()
+		return nil, conflict("give another --socket", "%s exists and is no socket", path)
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, invalid("", "--socket %s: %w", path, err)
 	}
