@@ -6,12 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
 
 // Lab starts and asks one of the lab's scripts, which make real things to test against. Each package gives its own Set and Net (1 to 254), so
-// that packages can be tested at once.
+// that packages can be tested at once. $HOSTLER_LAB_CLONE, a number, sets several clones of the project apart that are tested on one machine.
 type Lab struct {
 	Set string
 	Net int
@@ -40,6 +41,9 @@ func Shared() string {
 
 // Try runs a script of the lab and returns what it says as key and value.
 func (l Lab) Try(script string, args ...string) (map[string]string, error) {
+	if n, err := strconv.Atoi(os.Getenv("HOSTLER_LAB_CLONE")); err == nil {
+		l.Set, l.Net = fmt.Sprintf("%s-%d", l.Set, n), (l.Net+100+13*n)%254+1
+	}
 	cmd := exec.Command(filepath.Join(Shared(), "lab", script), args...)
 	cmd.Env = append(os.Environ(), "HOSTLER_LAB_SET="+l.Set, fmt.Sprintf("HOSTLER_LAB_NET=%d", l.Net))
 	out, err := cmd.Output()
