@@ -1,6 +1,9 @@
 // Testreport reads the events of `go test -json` from standard input and says what people want to know: a line for each package, the whole output
 // of what failed, and at the end the tests that were skipped, by name and with their reason. It exits with 1 when anything failed, or when there
 // was nothing at all.
+//
+// Its arguments are a command that runs tests. Up to three tests that failed are run by it again, three times each, and where they pass each time
+// they are listed as unsteady and fail nothing: a slow machine is no fault of the change that is looked at. A race, a panic, or a package that does not build is not asked again.
 package main
 
 import (
@@ -20,20 +23,21 @@ type event struct {
 }
 
 func main() {
-	failed, err := report(os.Stdin, os.Stdout)
+	f, packages, err := report(os.Stdin, os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testreport:", err)
 	}
-	if failed || err != nil {
+	if err != nil || packages == 0 || again(f, os.Args[1:], os.Stdout) {
 		os.Exit(1)
 	}
 }
 
 // report tells of all events. Output of a test is kept until it has ended and thrown away if it passed.
-func report(r io.Reader, w io.Writer) (failed bool, err error) {
+func report(r io.Reader, w io.Writer) (f failures, packages int, err error) {
+	f.tests = map[string][]string{}
 	output := map[string][]string{} // by package and test
 	var skips []string
-	packages, tests := 0, 0
+	tests := 0
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadString('\n')
@@ -50,10 +54,16 @@ func report(r io.Reader, w io.Writer) (failed bool, err error) {
 			case "build-output":
 				fmt.Fprint(w, e.Output)
 			case "build-fail":
-				failed = true
+				f.whole = true
 			case "fail":
-				failed = true
-				fmt.Fprintf(w, "FAIL  %s\n%s", strings.TrimSpace(key), strings.Join(output[key], ""))
+				text := strings.Join(output[key], "")
+				f.whole = f.whole || final.MatchString(text)
+				if e.Test == "" {
+					f.whole = f.whole || len(f.tests[e.Package]) == 0
+				} else if !strings.Contains(e.Test, "/") {
+					f.tests[e.Package] = append(f.tests[e.Package], e.Test)
+				}
+				fmt.Fprintf(w, "FAIL  %s\n%s", strings.TrimSpace(key), text)
 				packages += one(e.Test == "")
 			case "skip":
 				if e.Test != "" {
@@ -74,7 +84,7 @@ func report(r io.Reader, w io.Writer) (failed bool, err error) {
 			break
 		}
 		if err != nil {
-			return true, err
+			return f, packages, err
 		}
 	}
 	slices.Sort(skips)
@@ -82,7 +92,7 @@ func report(r io.Reader, w io.Writer) (failed bool, err error) {
 		fmt.Fprintln(w, "SKIP ", s)
 	}
 	fmt.Fprintf(w, "%d packages, %d tests passed, %d skipped\n", packages, tests, len(skips))
-	return failed || packages == 0, nil
+	return f, packages, nil
 }
 
 func one(b bool) int {
