@@ -245,9 +245,9 @@ func TestFailingDisk(t *testing.T) {
 	}
 }
 
-// stride is 1: every operation is to fail; with -short, some.
+// stride is 1: every operation is to fail; with -short some, and under the race detector, which looks for other faults: `make test` runs both.
 func stride() int {
-	if testing.Short() {
+	if testing.Short() || raced {
 		return 7
 	}
 	return 1
