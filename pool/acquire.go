@@ -17,6 +17,7 @@ type errShort struct {
 	source *source
 	text   string
 	causes []error
+	worn   bool // some that stand ready were found worn, and make room when they are gone
 }
 
 func (e *errShort) Error() string {
@@ -179,12 +180,14 @@ func (p *Pool) looksAt(s *source) (hooked, checked bool) {
 func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter *compute.Waiter, skip map[string]bool) ([]*unit, error) {
 	var units []*unit
 	var taken []string
+	var worn []compute.ID
 	hooked, checked := p.looksAt(s)
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		p.desk.leave(taken...)
-		units, taken = nil, nil
+		units, taken, worn = nil, nil, nil
 		now := time.Now()
 		d := &draw{p: p, tx: tx, now: now, skip: skip, cached: req.CachedOnly, fresh: req.New, least: sizeOf(req), hooked: hooked, checked: checked, records: map[*source]*compute.SourceRecord{}}
+		defer func() { worn = d.worn }()
 		r, err := d.record(s)
 		if err != nil {
 			return err
@@ -229,6 +232,10 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 	})
 	if err != nil {
 		p.desk.leave(taken...)
+		if short := (*errShort)(nil); len(worn) > 0 && errors.As(err, &short) {
+			short.worn = true
+			err = errors.Join(err, p.retire(ctx, worn))
+		}
 		return nil, err
 	}
 	p.step("acquire:recorded")

@@ -59,6 +59,7 @@ type draw struct {
 	fronts  []string                       // the names of the pools that draw, the outermost first
 	records map[*source]*compute.SourceRecord
 	paused  []error         // why sources were passed over
+	worn    []compute.ID    // ready instances that turned out not to be fit to be handed out again
 	others  map[*source]int // present instances of older definitions
 }
 
@@ -226,6 +227,7 @@ func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*c
 			if why, err := d.p.wornOut(d.tx, s, i, d.now); err != nil {
 				return nil, err
 			} else if why != "" {
+				d.worn = append(d.worn, i.ID)
 				if err := d.p.toDiscarding(d.tx, i, why); err != nil {
 					return nil, err
 				}
@@ -240,36 +242,6 @@ func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*c
 		}
 	}
 	return units, nil
-}
-
-// wornOut says why an instance, or one behind it, must not be handed out again, or "". The children that a pool keeps age behind it, and each
-// hand-out of the pool's instance is one of theirs.
-func (p *Pool) wornOut(tx compute.Tx, s *source, i *compute.Instance, now time.Time) (string, error) {
-	why := s.worn(i, now)
-	for uses := i.Uses; why == "" && i.Child != ""; {
-		child, err := tx.Instance(i.Child)
-		if err != nil {
-			return "", err
-		}
-		uses += child.Uses - 1
-		child.Uses = uses
-		i = child
-		if s = p.sources[i.Source]; s != nil {
-			why = s.worn(i, now)
-		}
-	}
-	return why, nil
-}
-
-// worn says why an instance must not be handed out again, or "".
-func (s *source) worn(i *compute.Instance, now time.Time) string {
-	switch {
-	case s.MaxAge > 0 && now.Sub(i.Created) >= s.MaxAge:
-		return fmt.Sprintf("older than max-age %v", s.MaxAge)
-	case s.MaxUses > 0 && i.Uses >= s.MaxUses:
-		return fmt.Sprintf("used %d times, as often as max-uses allows", i.Uses)
-	}
-	return ""
 }
 
 // fromNothing records new instances of a leaf source, to be made after the transaction.

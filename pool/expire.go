@@ -200,14 +200,14 @@ const (
 	manyEvery = 5 * time.Second // so often
 )
 
-// surplus lists ready instances that are worn, or beyond what is wanted for longer than their source's idle. seldom: sources that have many and were
+// surplus lists ready instances that are worn, themselves or in what is behind them, or beyond what is wanted for longer than their source's idle. seldom: sources that have many and were
 // looked at a moment ago come later.
 func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time, seldom bool) (ids []compute.ID, next time.Time, err error) {
 	for _, s := range p.ordered {
 		p.mu.Lock()
 		k := s.key
 		p.mu.Unlock()
-		if k == 0 || key != 0 && k != key || s.Err != nil || s.Idle == 0 && s.MaxAge == 0 {
+		if k == 0 || key != 0 && k != key || s.Err != nil || s.Idle == 0 && !s.ages() {
 			continue
 		}
 		rec, err := tx.SourceByKey(k)
@@ -235,9 +235,9 @@ func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time, seldom bool) (id
 		slices.Reverse(ready) // of those that stand idle equally long the youngest go first: the oldest are handed out first
 		slices.SortStableFunc(ready, func(a, b *compute.Instance) int { return a.Since.Compare(b.Since) })
 		for _, i := range ready {
-			at := time.Time{}
-			if s.MaxAge > 0 {
-				at = i.Created.Add(s.MaxAge)
+			at, err := p.wornAt(tx, s, i, now)
+			if err != nil {
+				return nil, time.Time{}, err
 			}
 			if s.Idle > 0 && extra > 0 && !i.Cold && len(tired) > 0 {
 				extra--

@@ -20,7 +20,7 @@ const (
 // wait for what is on its way into or out of the cache, as that ends by itself.
 func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short *errShort) ([]compute.Lease, error) {
 	start := time.Now()
-	if req.Wait == 0 || p.tended(s) { // of many who come at once one is enough, if they wait: the usher goes on with it
+	if req.Wait == 0 || short.worn || p.tended(s) { // of many who come at once one is enough, if they wait: the usher goes on with it
 		if _, err := p.Work(ctx, s.Name); err != nil {
 			p.log.Warn("what was due could not be done", "source", s.Name, "err", err)
 		}

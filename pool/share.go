@@ -160,6 +160,7 @@ func (d *draw) seatsReady(s *source, r *compute.SourceRecord, p compute.Amount, 
 					return nil, 0, err
 				} else if why != "" {
 					d.wrote = true
+					d.worn = append(d.worn, i.ID)
 					if err := d.p.toDiscarding(d.tx, i, why); err != nil {
 						return nil, 0, err
 					}

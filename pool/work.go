@@ -151,8 +151,8 @@ func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.
 
 // unwanted says why a ready instance is to go now, or "".
 func (p *Pool) unwanted(tx compute.Tx, s *source, rec *compute.SourceRecord, i *compute.Instance, now time.Time) (string, error) {
-	if why := s.worn(i, now); why != "" {
-		return why, nil
+	if why, err := p.wornOut(tx, s, i, now); err != nil || why != "" {
+		return why, err
 	}
 	why := fmt.Sprintf("not wanted for %v", s.Idle)
 	if rec.Counts.Ready > many { // to read them all for each that goes would take the square of their number
