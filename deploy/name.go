@@ -1,0 +1,76 @@
+package deploy
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+const (
+	letters  = "abcdefghijklmnopqrstuvwxyz0123456789"
+	made     = 6 // letters of a made-up name, each another: 1.4e9 names
+	maxLabel = 63
+	maxName  = 253
+)
+
+// MadeUp returns a name of the prefix and six letters or digits, none of them twice. intn returns a number from 0 to below n; nil: a random one.
+func MadeUp(prefix string, intn func(n int) int) string {
+	if intn == nil {
+		intn = rand.IntN
+	}
+	pool := []byte(letters)
+	for i := range made { // a partial shuffle
+		j := i + intn(len(pool)-i)
+		pool[i], pool[j] = pool[j], pool[i]
+	}
+	return prefix + string(pool[:made])
+}
+
+// CheckName refuses what cannot be a host's name (RFC 1123): labels of letters, digits and -, that begin and end with a letter or digit, with dots between.
+func CheckName(name string) error {
+	bad := func(format string, args ...any) error {
+		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%q cannot be a node's name: %s", name, fmt.Sprintf(format, args...)),
+			Hint: "letters, digits and -, with dots between the parts: web-1 or web-1.example.com"}
+	}
+	if len(name) > maxName {
+		return bad("it has %d letters, and %d are allowed", len(name), maxName)
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		switch {
+		case label == "":
+			return bad("a part of it is empty")
+		case len(label) > maxLabel:
+			return bad("%q has %d letters, and %d are allowed", label, len(label), maxLabel)
+		case strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-"):
+			return bad("%q begins or ends with -", label)
+		}
+		if i := strings.IndexFunc(label, func(c rune) bool { return !strings.ContainsRune(letters+"ABCDEFGHIJKLMNOPQRSTUVWXYZ-", c) }); i >= 0 {
+			return bad("%q is not allowed in it", string([]rune(label[i:])[0]))
+		}
+	}
+	return nil
+}
+
+// Numbered returns n names made of one: itself for one node, else with -1, -2, ... behind its first part.
+func Numbered(name string, n int) []string {
+	if n == 1 {
+		return []string{name}
+	}
+	head, tail, dot := strings.Cut(name, ".")
+	if dot {
+		tail = "." + tail
+	}
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("%s-%d%s", head, i+1, tail)
+	}
+	return out
+}
+
+// ShortName is a node's name up to the first dot.
+func ShortName(name string) string {
+	short, _, _ := strings.Cut(name, ".")
+	return short
+}

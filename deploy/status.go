@@ -1,0 +1,73 @@
+package deploy
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// The exit statuses of the old commands.
+const (
+	StatusRefused     = 1  // destroy-node: there is no such node, or it is not let go
+	StatusUnreadable  = 2  // destroy-node: test results that cannot be read; of all commands: usage
+	StatusTests       = 3  // destroy-node: not all tests passed
+	StatusUnexpected  = 11 // anything else
+	StatusMalformed   = 12 // a provider's answer cannot be read
+	StatusUnavailable = 13 // a provider is out of service
+	StatusDeploy      = 14 // a node was made, and setting it up failed
+	StatusSFTP        = 15 // and that because it could not be reached in time
+	mostOfScripts     = 9  // what scripts return together is at most this, as 256 would look like success
+)
+
+// The ways in which the gate keeps a node.
+var (
+	ErrUnreadable = errors.New("test results cannot be read")
+	ErrTests      = errors.New("not all tests passed")
+)
+
+// ScriptStatus is the old commands' exit status for what scripts returned: their sum, and 9 at most.
+func ScriptStatus(statuses []int) int {
+	sum := 0
+	for _, n := range statuses {
+		sum = min(sum+max(n, 0), mostOfScripts)
+	}
+	return sum
+}
+
+// SetupError is a failure after the node was made: it is there, and not as it should be.
+type SetupError struct{ Err error }
+
+func (e *SetupError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *SetupError) Unwrap() error { return e.Err }
+
+// OldStatus is the old commands' exit status for an error.
+func OldStatus(err error) int {
+	var setup *SetupError
+	var syntax *json.SyntaxError
+	var typ *json.UnmarshalTypeError
+	var markup *xml.SyntaxError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, ErrUnreadable):
+		return StatusUnreadable
+	case errors.Is(err, ErrTests):
+		return StatusTests
+	case errors.As(err, &setup):
+		if errors.Is(err, compute.ErrTimeout) || errors.Is(err, compute.ErrNotReady) {
+			return StatusSFTP
+		}
+		return StatusDeploy
+	case errors.As(err, &syntax), errors.As(err, &typ), errors.As(err, &markup):
+		return StatusMalformed
+	case errors.Is(err, compute.ErrUnavailable):
+		return StatusUnavailable
+	case errors.Is(err, compute.ErrInvalid):
+		return StatusUnreadable
+	}
+	return StatusUnexpected
+}
