@@ -1,0 +1,197 @@
+package deploy
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/junit"
+)
+
+// Gate lets nodes go only when tests have passed.
+type Gate struct {
+	Files      []string // files, or patterns of filepath.Match that each find one at least
+	AllowEmpty bool     // no test at all is fine, and so is a suite that does not say how many failed
+}
+
+// Tally is what test results say. Failed has the first tests that failed, by name.
+type Tally struct {
+	Tests, Bad, Skipped int
+	Failed              []string
+	Silent              string // a suite that does not say how many failed; "": none
+}
+
+// shownTests is how many failed tests an error names.
+const shownTests = 5
+
+func (t *Tally) fail(name string) {
+	t.Bad++
+	if len(t.Failed) < shownTests {
+		t.Failed = append(t.Failed, name)
+	}
+}
+
+// Check reads all files. It returns nil when there were tests and all passed; else an error that is ErrUnreadable (kind ErrInvalid) or ErrTests (kind ErrConflict).
+func (g Gate) Check() error {
+	var all Tally
+	for _, pattern := range g.Files {
+		files, err := expand(pattern)
+		if err != nil {
+			return unreadable(pattern, err)
+		}
+		for _, file := range files {
+			t, err := readFile(file)
+			if err != nil {
+				return unreadable(file, err)
+			}
+			all.Tests, all.Bad, all.Skipped = all.Tests+t.Tests, all.Bad+t.Bad, all.Skipped+t.Skipped
+			all.Failed = append(all.Failed, t.Failed...)
+			if t.Silent != "" && !g.AllowEmpty {
+				return refused(fmt.Errorf("%s: the suite %q does not say how many tests failed", file, t.Silent), "--allow-empty takes that for none")
+			}
+			if t.Tests == 0 && t.Bad == 0 && !g.AllowEmpty {
+				return refused(fmt.Errorf("%s: it has no tests", file), "--allow-empty takes that for passed")
+			}
+		}
+	}
+	if all.Bad == 0 {
+		return nil
+	}
+	names := strings.Join(all.Failed[:min(shownTests, len(all.Failed))], ", ")
+	if names != "" {
+		names = ": " + names
+	}
+	if len(all.Failed) < all.Bad && len(all.Failed) > 0 || len(all.Failed) > shownTests {
+		names += ", ..."
+	}
+	return refused(fmt.Errorf("%d of %d failed%s", all.Bad, all.Tests, names), "")
+}
+
+func unreadable(file string, err error) error {
+	return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w: %w", file, ErrUnreadable, err), Hint: "JUnit's XML, TAP and what go test -json prints can be read"}
+}
+
+func refused(err error, hint string) error {
+	return &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("%w: %w", ErrTests, err), Hint: hint}
+}
+
+// expand finds the files of a pattern. A name that is a file's as it stands is that file.
+func expand(pattern string) ([]string, error) {
+	if _, err := os.Stat(pattern); err == nil || !strings.ContainsAny(pattern, "*?[") {
+		return []string{pattern}, nil
+	}
+	files, err := filepath.Glob(pattern)
+	if err == nil && len(files) == 0 {
+		err = errors.New("no file is like this")
+	}
+	return files, err
+}
+
+func readFile(name string) (Tally, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // which does not wait for the other end of a pipe
+	if err != nil {
+		if bare := (*fs.PathError)(nil); errors.As(err, &bare) {
+			err = bare.Err
+		}
+		return Tally{}, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return Tally{}, errors.New("it is no regular file")
+	}
+	return ReadResults(f)
+}
+
+// ReadResults reads test results of one of three kinds, told by how they begin: JUnit's XML, TAP, and what `go test -json` prints.
+func ReadResults(r io.Reader) (Tally, error) {
+	in := bufio.NewReaderSize(r, 64<<10)
+	head, _ := in.Peek(4096)
+	head = bytes.TrimLeft(head, "\ufeff\xff\xfe\x00 \t\r\n")
+	switch {
+	case len(head) == 0:
+		return Tally{}, errors.New("it is empty")
+	case head[0] == '<':
+		return readJUnit(in)
+	case head[0] == '{':
+		return readGoTest(in)
+	case tapLine.Match(head):
+		return readTAP(in)
+	}
+	return Tally{}, errors.New("it is neither XML nor TAP nor JSON")
+}
+
+func readJUnit(in io.Reader) (t Tally, err error) {
+	data, err := io.ReadAll(io.LimitReader(in, junit.MaxFile+1))
+	if err != nil {
+		return t, err
+	}
+	report, err := junit.Read(bytes.NewReader(data))
+	if err != nil {
+		return t, err
+	}
+	t = Tally{Tests: report.Tests, Bad: report.Failures + report.Errors, Skipped: report.Skipped, Silent: silent(data)}
+	for _, c := range report.Failed(shownTests) {
+		t.Failed = append(t.Failed, c.FullName())
+	}
+	return t, nil
+}
+
+// silent finds a suite that neither counts its failures nor lists its tests. Of files that are not in UTF-8 it finds none.
+func silent(data []byte) string {
+	type suite struct {
+		name  string
+		tells bool
+	}
+	var open []suite
+	d := xml.NewDecoder(bytes.NewReader(data))
+	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
+	d.Strict = false
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return ""
+		}
+		switch e := token.(type) {
+		case xml.StartElement:
+			has := func(name string) bool {
+				return slices.ContainsFunc(e.Attr, func(a xml.Attr) bool { return a.Name.Local == name })
+			}
+			switch e.Name.Local {
+			case "testsuite":
+				for i := range open {
+					open[i].tells = true // by what is in it
+				}
+				s := suite{tells: has("errors") && has("failures")}
+				for _, a := range e.Attr {
+					if a.Name.Local == "name" {
+						s.name = a.Value
+					}
+				}
+				open = append(open, s)
+			case "testcase":
+				if len(open) > 0 {
+					open[len(open)-1].tells = true
+				}
+			}
+		case xml.EndElement:
+			if e.Name.Local != "testsuite" || len(open) == 0 {
+				continue
+			}
+			last := open[len(open)-1]
+			if open = open[:len(open)-1]; !last.tells {
+				return cmp.Or(last.name, "testsuite")
+			}
+		}
+	}
+}

@@ -1,0 +1,287 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// OnFailure says what becomes of a node that is there and not as it should be.
+type OnFailure string
+
+// What may become of it.
+const (
+	Keep    OnFailure = "keep"
+	Destroy OnFailure = "destroy"
+	Ask     OnFailure = "ask"
+)
+
+// Policies are all of them, as a user writes them.
+var Policies = []string{string(Keep), string(Destroy), string(Ask)}
+
+const (
+	atOnce      = 64              // nodes at work on at a time, unless it is said
+	endPatience = 2 * time.Minute // for giving a node back after an interrupt
+)
+
+// State is how far a node has come.
+type State string
+
+// The states of a node, in their order.
+const (
+	Waiting   State = "waiting"    // nothing is made
+	Making    State = "making"     // it has an instance's name; it ends with us
+	SettingUp State = "setting-up" // it is leased, and stays whatever becomes of us
+	Done      State = "ready"      // all that was to be put on it is there
+	Failed    State = "failed"     // it is there, and something went wrong
+	NotMade   State = "not-made"   // there is none
+	Destroyed State = "destroyed"  // it was there, and was given back
+)
+
+// Step is one thing that was done to a node.
+type Step struct {
+	Name   string // of a script: its file's
+	Script bool   // a script; else keys or files
+	Text   string // of a script, as it ran
+	Status int    // of a script: its exit status
+	Took   time.Duration
+	Output string // what it printed, as much as is kept
+	Same   bool   // it was done before, and is not done again
+}
+
+// Node is one node on its way. Run alone changes it while it runs; what Tell gets may be read within that call.
+type Node struct {
+	Name     string
+	State    State
+	Lease    compute.Lease
+	Instance compute.Instance // Lease's, with what is known of it
+	Steps    []Step
+	Bundles  []Bundle
+	Err      error // why it is Failed, NotMade or Destroyed
+	Left     error // why it could not be given back, though it should have been
+
+	Began, Ended time.Time
+}
+
+// Options say what to deploy, and by whom the parts of it are done.
+type Options struct {
+	Names        []string        // a node each
+	Request      compute.Request // for each node; its Count and Name are set for each, and the label Label
+	Parallel     int             // nodes at a time; 0: 64
+	AllOrNothing bool            // when one fails the others are destroyed too
+	OnFailure    OnFailure
+
+	// Acquire takes one lease.
+	Acquire func(ctx context.Context, req compute.Request) ([]compute.Lease, error)
+	// Look returns what is known of a lease's instance.
+	Look func(ctx context.Context, l compute.Lease) (compute.Instance, error)
+	// Connect opens a way into it.
+	Connect func(ctx context.Context, n *Node) (compute.Conn, error)
+	// Apply sets a node up: it fills Steps and Bundles. An error is a failure of the node. nil: there is nothing to do, and no way in is opened.
+	Apply func(ctx context.Context, conn compute.Conn, n *Node) error
+	// Release ends a node's lease and has its instance unmade.
+	Release func(ctx context.Context, n *Node) error
+	// Ask decides with OnFailure Ask whether a node is destroyed. One is asked for at a time.
+	Ask func(n *Node) bool
+	// Tell hears of each change of a node's state. One change is told at a time.
+	Tell func(n *Node)
+}
+
+// Run deploys, and returns the nodes in the order of their names with how each ended. The error joins those of all nodes that are not as they should be; where ctx ended
+// it is the context's. What was made and failed is kept or destroyed as OnFailure says, also when ctx ends.
+func Run(ctx context.Context, opt Options) ([]*Node, error) {
+	r := &run{Options: opt}
+	if r.Parallel <= 0 {
+		r.Parallel = atOnce
+	}
+	nodes := make([]*Node, len(opt.Names))
+	for i, name := range opt.Names {
+		nodes[i] = &Node{Name: name, State: Waiting}
+	}
+	work, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	r.each(nodes, func(n *Node) {
+		r.node(work, n)
+		if n.Err != nil && r.AllOrNothing {
+			stop(errOther)
+		}
+	})
+	failed := slices.ContainsFunc(nodes, func(n *Node) bool { return n.Err != nil })
+	rest := context.WithoutCancel(ctx)
+	r.each(nodes, func(n *Node) {
+		if n.State == Failed && r.goes(ctx, n) || failed && r.AllOrNothing && (n.State == Done || n.State == Failed) {
+			r.end(rest, n)
+		}
+	})
+	var errs []error
+	for _, n := range nodes {
+		if n.Err != nil && !errors.Is(n.Err, errOther) {
+			errs = append(errs, n.Err)
+		}
+		if n.Left != nil {
+			errs = append(errs, n.Left)
+		}
+	}
+	if ctx.Err() != nil {
+		errs = append(errs, ctx.Err())
+	}
+	return nodes, errors.Join(errs...)
+}
+
+// errOther is why a node ends whose own work went well.
+var errOther = errors.New("not all of the nodes could be deployed")
+
+// run is one Run.
+type run struct {
+	Options
+
+	mu sync.Mutex // of Tell
+	in sync.Mutex // of Ask
+}
+
+// each calls f for all nodes, so many at a time.
+func (r *run) each(nodes []*Node, f func(*Node)) {
+	var wg sync.WaitGroup
+	turn := make(chan struct{}, r.Parallel)
+	for _, n := range nodes {
+		turn <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-turn }()
+			f(n)
+		})
+	}
+	wg.Wait()
+}
+
+// set changes a node's state and tells of it.
+func (r *run) set(n *Node, s State) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n.State = s
+	if r.Tell != nil {
+		r.Tell(n)
+	}
+}
+
+// node deploys one.
+func (r *run) node(ctx context.Context, n *Node) {
+	n.Began = time.Now()
+	err := r.make(ctx, n)
+	if err != nil {
+		n.Ended = time.Now()
+		n.Err = because(ctx, n, err)
+		r.set(n, NotMade)
+		return
+	}
+	r.set(n, SettingUp)
+	if r.Apply != nil {
+		err = r.apply(ctx, n)
+	}
+	if err == nil && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	n.Ended = time.Now()
+	if err != nil {
+		n.Err = because(ctx, n, &SetupError{err})
+		r.set(n, Failed)
+		return
+	}
+	r.set(n, Done)
+}
+
+// because names the node in its error; a node that was stopped for another one's sake has that for its reason.
+func because(ctx context.Context, n *Node, err error) error {
+	if ctx.Err() != nil && errors.Is(context.Cause(ctx), errOther) {
+		return fmt.Errorf("%s: %w", n.Name, errOther)
+	}
+	return fmt.Errorf("%s: %w", n.Name, err)
+}
+
+// make takes a lease. Until that is given the engine ends with us what it makes.
+func (r *run) make(ctx context.Context, n *Node) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	req := r.Request
+	req.Count, req.Name = 1, n.Name
+	req.Labels = maps.Clone(req.Labels)
+	if req.Labels == nil {
+		req.Labels = map[string]string{}
+	}
+	req.Labels[Label] = "1"
+	req.Notify = func(p compute.Progress) {
+		r.mu.Lock()
+		news := p.Instance != "" && p.Instance != n.Instance.ID
+		if news {
+			n.Instance.ID = p.Instance
+		}
+		r.mu.Unlock()
+		if news {
+			r.set(n, Making)
+		}
+	}
+	leases, err := r.Acquire(ctx, req)
+	if err != nil {
+		return err
+	}
+	if len(leases) != 1 {
+		return &compute.Error{ID: compute.ID(n.Name), Kind: compute.ErrFailed, Err: fmt.Errorf("one lease was asked for, and %d came", len(leases))}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n.Lease = leases[0]
+	n.Instance = compute.Instance{ID: n.Lease.Instance, Source: n.Lease.Source}
+	return nil
+}
+
+func (r *run) apply(ctx context.Context, n *Node) error {
+	if r.Look != nil {
+		i, err := r.Look(ctx, n.Lease)
+		if err != nil {
+			return err
+		}
+		n.Instance = i
+	}
+	conn, err := r.Connect(ctx, n)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return r.Apply(ctx, conn, n)
+}
+
+// goes decides whether a failed node is destroyed.
+func (r *run) goes(ctx context.Context, n *Node) bool {
+	switch r.OnFailure {
+	case Destroy:
+		return true
+	case Ask:
+		if ctx.Err() != nil || r.Ask == nil {
+			return false
+		}
+		r.in.Lock()
+		defer r.in.Unlock()
+		return r.Ask(n)
+	}
+	return false
+}
+
+// end gives a node back.
+func (r *run) end(ctx context.Context, n *Node) {
+	ctx, cancel := context.WithTimeout(ctx, endPatience)
+	defer cancel()
+	if err := r.Release(ctx, n); err != nil && !errors.Is(err, compute.ErrNotLeased) && !errors.Is(err, compute.ErrNotFound) {
+		n.Left = fmt.Errorf("%s: it is not given back: %w", n.Name, err)
+		return
+	}
+	if n.Err == nil {
+		n.Err = fmt.Errorf("%s: %w", n.Name, errOther)
+	}
+	r.set(n, Destroyed)
+}
