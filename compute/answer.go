@@ -26,8 +26,8 @@ type AnswerTx interface {
 // the digest of what it asked for.
 const RequestLabel = "hostler.request"
 
-// GivenTx is a Tx of a store on which several give leases to requests with keys: of those that live, no two are the same one of one request. To insert such a
-// one is ErrGiven.
+// GivenTx is a Tx of a store on which several give leases to requests with keys: of those that live, no two are the same one (Lease.Nth) of one request. To
+// insert such a one is ErrGiven.
 type GivenTx interface {
 	// Given returns the living leases that were given to the request of a mark, also those that nobody was told of yet, and the worker that gave them.
 	Given(mark string) (leases []*Lease, giver int64, err error)

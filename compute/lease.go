@@ -113,6 +113,7 @@ type Lease struct {
 	Share      *Amount           `json:"share,omitempty"` // the part of the instance that it books, with others beside it; nil: it has all of it
 	Row        int64             `json:"-"`               // the record's key in the store; 0: not stored yet
 	Holds      Capacity          `json:"-"`               // what it counts under quotas and between projects
+	Nth        int               `json:"-"`               // of its request, from 1; told to the store when it is inserted; 0: the store counts those of a transaction
 }
 
 // Deadline is when the lease ends unless it is used or extended; zero: never.

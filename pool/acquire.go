@@ -198,7 +198,13 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 		if err := d.turn(s, req, waiter); err != nil {
 			return err
 		}
-		lend := func(i *compute.Instance) *compute.Lease { return p.newLease(req, i, now) }
+		nth := 0 // those of a request are told in two transactions where some of them are made first, and are the same ones in both
+		lend := func(i *compute.Instance) *compute.Lease {
+			nth++
+			l := p.newLease(req, i, now)
+			l.Nth = nth
+			return l
+		}
 		if s.Share {
 			units, err = d.seats(s, req, lend)
 		} else {

@@ -45,9 +45,13 @@ func (t *tx) stamp(l *lease) {
 	if mark == "" {
 		return
 	}
+	l.mark, l.nth, l.giver = mark, int64(l.Nth), t.worker
+	if l.nth > 0 {
+		return
+	}
 	if t.nth == nil {
 		t.nth = map[string]int64{}
 	}
 	t.nth[mark]++
-	l.mark, l.nth, l.giver = mark, t.nth[mark], t.worker
+	l.nth = t.nth[mark]
 }

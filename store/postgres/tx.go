@@ -44,7 +44,7 @@ type tx struct {
 	events  []compute.Event
 	answers []compute.Answer
 	touched map[compute.ID]bool
-	nth     map[string]int64 // so many leases were given to the request of a mark
+	nth     map[string]int64 // so many leases were given to the request of a mark that do not say which of it they are
 	rooms   []room
 	counts  map[int64]*compute.Counts
 	marked  map[any]bool // those of changed, kept
