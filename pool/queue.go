@@ -166,11 +166,15 @@ func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *comp
 			continue
 		}
 		if !errors.As(err, &short) {
+			if err == nil {
+				p.served(st)
+			}
 			return leases, err
 		}
 		if req.Wait == 0 && !p.moving(ctx, s) {
 			return nil, short
 		}
+		p.missed(st)
 		if w.ID == 0 { // what it got was not fit, and there is no more now: it waits as if it had just come
 			if err := p.join(ctx, w); err != nil {
 				return nil, err

@@ -213,3 +213,40 @@ func TestRestsOn(t *testing.T) {
 		}
 	})
 }
+
+// TestTwoComeFree: of several instances that come free at once each waiter has his at once, also where it is known only when the first has his whether
+// the second fits.
+func TestTwoComeFree(t *testing.T) {
+	big := pool.Source{Name: "big", Type: "fake", Digest: "d", Reserve: 2, Maximum: 2, Reuse: "as-is"}
+	front := pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"big"}, Reserve: 2}
+	for name, req := range map[string]compute.Request{
+		"of a pool":      {Source: "front", Count: 1, Owner: "ann", Wait: time.Hour},
+		"of a size":      {Source: "big", Count: 1, Owner: "ann", Wait: time.Hour, Memory: 1 << 10},
+		"whatever it is": {Source: "big", Count: 1, Owner: "ann", Wait: time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, []pool.Source{big, front}, func(t *testing.T, ctx context.Context, r *rig) {
+				had, err := r.Acquire(ctx, compute.Request{Source: req.Source, Count: 2, Owner: "ann"})
+				must(t, err)
+				var all sync.WaitGroup
+				served := make(chan time.Time, 2)
+				for range 2 {
+					all.Go(func() {
+						_, err := r.Acquire(ctx, req)
+						must(t, err)
+						served <- time.Now()
+					})
+				}
+				time.Sleep(10*time.Second + 500*time.Millisecond)
+				start := time.Now()
+				must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, had[0].Instance, had[1].Instance))
+				all.Wait()
+				for range 2 {
+					if took := (<-served).Sub(start); took > 100*time.Millisecond {
+						t.Errorf("one had it after %v", took)
+					}
+				}
+			})
+		})
+	}
+}

@@ -20,6 +20,8 @@ type seat struct {
 	// Guarded by hall.mu.
 	id    int64
 	turn  bool // it may be its turn
+	sure  bool // it is, and the turns of those behind it were judged with what it takes
+	after int  // so many had been served when it was called
 	gone  bool // it is not in the queue any more
 	place compute.Progress
 	told  time.Time     // when place was last told
@@ -34,6 +36,9 @@ type hall struct {
 	stop  context.CancelFunc // of the usher; nil: there is none
 	ended chan struct{}      // closed when he has ended
 	pace  pace
+
+	served int  // requests that had what they wanted after they waited
+	missed bool // one that was called found that somebody before it had not taken what he wanted yet
 }
 
 // newsEvery is how often somebody who waits is told of a new place at most: on the way forward there are as many as there are people before him.
@@ -111,6 +116,33 @@ func (st *seat) called(h *hall) (turn, gone bool, place compute.Progress) {
 	turn, gone, place = st.turn, st.gone, st.place
 	st.turn = false
 	return turn, gone, place
+}
+
+// served has those behind a request that has what it wanted looked at again, where it could not be said before what it would leave to them, or where
+// somebody of them was quicker and found it before him.
+func (p *Pool) served(st *seat) {
+	h := &p.hall
+	h.mu.Lock()
+	h.served++
+	again := !st.sure || h.missed
+	h.missed = false
+	h.mu.Unlock()
+	if again {
+		p.ring()
+	}
+}
+
+// missed notes that a request was called and had to sit down again.
+func (p *Pool) missed(st *seat) {
+	h := &p.hall
+	h.mu.Lock()
+	again := st.sure && h.served != st.after // by now those before it have theirs
+	h.missed = h.missed || st.sure && !again
+	st.sure = false
+	h.mu.Unlock()
+	if again {
+		p.ring()
+	}
 }
 
 func (st *seat) call() {
@@ -223,6 +255,9 @@ func (p *Pool) callUp(ctx context.Context, due bool) {
 		if news {
 			st.place, st.told = f.place, now
 		}
+		if turn {
+			st.sure, st.after = f.sure, h.served
+		}
 		if st.turn = st.turn || turn; turn || news {
 			st.call()
 		}
@@ -247,6 +282,7 @@ type found struct {
 	w     *compute.Waiter
 	seat  *seat
 	turn  bool
+	sure  bool // what it takes is known
 	place compute.Progress
 }
 
@@ -295,6 +331,7 @@ func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 		}
 		if f.turn && s.Type != poolType && w.Cores == 0 && w.Memory == 0 && w.Disk == 0 { // else what is ready may be too small for it
 			promised[w.Source] += w.Count
+			f.sure = true
 		} else if over == nil {
 			l.keep(w)
 		}
