@@ -1,0 +1,35 @@
+package runlog
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// takeLock has the file locked for as long as it is open here.
+func takeLock(f *os.File) error {
+	return flock(f, unix.LOCK_EX|unix.LOCK_NB)
+}
+
+// isLocked tells whether another has the file locked.
+func isLocked(f *os.File) bool {
+	return flock(f, unix.LOCK_SH|unix.LOCK_NB) != nil
+}
+
+func flock(f *os.File, how int) (err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	cerr := raw.Control(func(fd uintptr) {
+		for {
+			if err = unix.Flock(int(fd), how); err != unix.EINTR {
+				return
+			}
+		}
+	})
+	if cerr != nil {
+		return cerr
+	}
+	return err
+}
