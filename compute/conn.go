@@ -36,6 +36,8 @@ type Command struct {
 	Term    string        // the terminal's type; "": xterm
 	Resize  <-chan Size   // sizes that the terminal changes to; may be nil
 	Signals <-chan string // signals for the command's process group, without "SIG": "INT", "TERM"; may be nil
+
+	Hold *Hold // what becomes of it when contact is lost; nil: it ends. Where nobody is a Holder it ends too, unless Hold.Keep refuses that
 }
 
 // Size is a terminal's, in characters.

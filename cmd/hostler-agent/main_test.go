@@ -190,7 +190,7 @@ func answer(t testing.TB) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := in.Write([]byte("HsAg\x00\x02\x00\x00"))
+	_, err := in.Write([]byte("HsAg\x00\x03\x00\x00"))
 	hello := make([]byte, 8)
 	if err == nil {
 		_, err = out.Read(hello)

@@ -417,7 +417,7 @@ func TestOtherPeers(t *testing.T) {
 		go func() { served <- agent.Serve(t.Context(), b, newFake(), agent.Options{}) }()
 		go io.WriteString(a, "HsAg\x00\x01\x00\x00")
 		got, err := io.ReadAll(a)
-		if string(got) != "HsAg\x00\x02\x00\x00" {
+		if string(got) != "HsAg\x00\x03\x00\x00" {
 			t.Errorf("it was told %q, %v", got, err)
 		}
 		if err := <-served; !errors.Is(err, compute.ErrConflict) {

@@ -213,8 +213,8 @@ func (st *stream) outcome() (compute.Exit, error) {
 }
 
 // abort tells the server to end a stream by force and waits for its end, for a while.
-func (st *stream) abort() {
-	st.s.post(kindCancel, 0, st.id, nil)
+func (st *stream) abort(how ...byte) {
+	st.s.post(kindCancel, 0, st.id, how)
 	t := time.NewTimer(grace)
 	defer t.Stop()
 	select {
@@ -228,12 +228,16 @@ func (st *stream) abort() {
 	}
 }
 
-// settle waits until the stream has ended and all its output was written, or ctx ends; then it is aborted.
-func (st *stream) settle(ctx context.Context) error {
+// settle waits until the stream has ended and all its output was written, or ctx ends; then it is aborted, or left where it is held and contact was lost.
+func (st *stream) settle(ctx context.Context, held bool) error {
 	select {
 	case <-st.ended:
 	case <-ctx.Done():
-		st.abort()
+		if held && errors.Is(context.Cause(ctx), compute.ErrLost) {
+			st.abort(leave)
+		} else {
+			st.abort()
+		}
 		return ctx.Err()
 	}
 	var late <-chan time.Time
@@ -258,7 +262,13 @@ func (c *Client) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, e
 	if err := ctx.Err(); err != nil {
 		return compute.Exit{}, err
 	}
+	begun := cmd.Hold != nil && cmd.Hold.Begun != nil
+	var reply chan string
+	if begun {
+		reply = make(chan string, 1)
+	}
 	st, err := c.open(appendCommand(make([]byte, 0, 512), cmd), func(st *stream) {
+		st.reply = reply
 		st.in[1].sink, st.in[2].sink = cmd.Stdout, cmd.Stderr
 		st.in[1].closed, st.in[2].closed = cmd.Stdout == nil, cmd.Stderr == nil
 	})
@@ -267,12 +277,14 @@ func (c *Client) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, e
 	}
 	if cmd.Stdin != nil {
 		go func() {
-			st.out[0].ReadFrom(cmd.Stdin)
+			if _, err := st.out[0].ReadFrom(cmd.Stdin); err != nil && cmd.Hold != nil {
+				return // contact with him who types is lost, and others may type
+			}
 			st.out[0].eof(io.ErrClosedPipe)
 		}()
 	}
 	signals, resize := cmd.Signals, cmd.Resize
-	for waiting := signals != nil || resize != nil; waiting; {
+	for waiting := signals != nil || resize != nil || begun; waiting; {
 		select {
 		case name, ok := <-signals:
 			if !ok {
@@ -286,13 +298,16 @@ func (c *Client) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, e
 			} else {
 				c.s.post(kindResize, 0, st.id, appendSize(nil, size))
 			}
+		case <-reply:
+			cmd.Hold.Begun()
+			reply = nil
 		case <-st.ended:
 			waiting = false
 		case <-ctx.Done():
 			waiting = false
 		}
 	}
-	if err := st.settle(ctx); err != nil {
+	if err := st.settle(ctx, cmd.Hold != nil); err != nil {
 		return compute.Exit{}, err
 	}
 	return st.outcome()
@@ -337,7 +352,7 @@ func (c *Client) Put(ctx context.Context, dir string, tar io.Reader) error {
 	case <-st.ended:
 	case <-ctx.Done():
 	}
-	if err := st.settle(ctx); err != nil {
+	if err := st.settle(ctx, false); err != nil {
 		return err
 	}
 	_, err = st.outcome()
@@ -367,7 +382,7 @@ func (c *Client) Get(ctx context.Context, path string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := st.settle(ctx); err != nil {
+	if err := st.settle(ctx, false); err != nil {
 		return err
 	}
 	_, err = st.outcome()

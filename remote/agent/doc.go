@@ -15,8 +15,8 @@
 //	reset     both    0, 1, 2  no more data is wanted
 //	signal    client           a signal's name
 //	resize    client           rows and columns
-//	cancel    client           end what the stream does, by force
-//	reply     server           a dialled connection stands, or a listener listens: its address
+//	cancel    client           end what the stream does, by force; with a byte 1: leave it to itself, where it is held
+//	reply     server           a dialled connection stands, or a listener listens: its address; a command that is to be kept has begun
 //	accept    server           on a listener's stream: the number of the new stream, and who connected
 //	result    server           the end of the stream: an exit or an error; nothing follows
 //

@@ -34,7 +34,7 @@ func frame(kind, ch byte, id uint32, body string) string {
 }
 
 const (
-	greeting = "HsAg\x00\x02\x00\x00"
+	greeting = "HsAg\x00\x03\x00\x00"
 	tooLong  = 20 * time.Second
 )
 

@@ -85,7 +85,7 @@ func (c *Client) Ping(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := st.settle(ctx); err != nil {
+	if err := st.settle(ctx, false); err != nil {
 		return err
 	}
 	_, err = st.outcome()
@@ -101,16 +101,23 @@ func number(s string) int64 {
 	return n
 }
 
-// ask asks for pairs.
-func (c *Client) ask(ctx context.Context, op byte, take func(k, v string)) error {
+// answer asks for what is told in a reply.
+func (c *Client) answer(ctx context.Context, op byte) (string, error) {
 	st, reply, err := c.await(ctx, []byte{op}, nil)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if err := st.settle(ctx); err != nil {
-		return err
+	if err := st.settle(ctx, false); err != nil {
+		return "", err
 	}
-	if _, err := st.outcome(); err != nil {
+	_, err = st.outcome()
+	return reply, err
+}
+
+// ask asks for pairs.
+func (c *Client) ask(ctx context.Context, op byte, take func(k, v string)) error {
+	reply, err := c.answer(ctx, op)
+	if err != nil {
 		return err
 	}
 	for d := (&decoder{b: []byte(reply)}); len(d.b) > 0; {

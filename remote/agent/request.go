@@ -24,13 +24,14 @@ const (
 	hasSignals
 	hasOne
 	mayStay
+	hasHold
 )
 
 func appendCommand(b []byte, cmd *compute.Command) []byte {
 	b = append(b, opRun)
-	var flags byte
+	var flags int
 	for i, has := range [...]bool{cmd.Stdin != nil, cmd.Stdout != nil, cmd.Stderr != nil, cmd.TTY != nil, cmd.Resize != nil, cmd.Signals != nil,
-		same(cmd.Stdout, cmd.Stderr), cmd.Stay} {
+		same(cmd.Stdout, cmd.Stderr), cmd.Stay, cmd.Hold != nil} {
 		if has {
 			flags |= 1 << i
 		}
@@ -51,6 +52,9 @@ func appendCommand(b []byte, cmd *compute.Command) []byte {
 		b = appendSize(b, *cmd.TTY)
 		b = appendString(b, cmd.Term)
 	}
+	if cmd.Hold != nil {
+		b = appendHold(b, cmd.Hold)
+	}
 	return b
 }
 
@@ -68,7 +72,7 @@ func decodeRequest(body []byte) *request {
 	r := &request{op: d.int(255)}
 	switch r.op {
 	case opRun:
-		flags := d.int(hasStdin | hasStdout | hasStderr | hasTTY | hasResize | hasSignals | hasOne | mayStay)
+		flags := d.int(hasStdin | hasStdout | hasStderr | hasTTY | hasResize | hasSignals | hasOne | mayStay | hasHold)
 		r.stdin, r.stdout, r.stderr = flags&hasStdin != 0, flags&hasStdout != 0, flags&hasStderr != 0
 		r.one, r.cmd.Stay = flags&hasOne != 0, flags&mayStay != 0
 		r.resize, r.signals = flags&hasResize != 0, flags&hasSignals != 0
@@ -91,11 +95,14 @@ func decodeRequest(body []byte) *request {
 			size := d.size()
 			r.cmd.TTY, r.cmd.Term = &size, d.string()
 		}
+		if flags&hasHold != 0 {
+			r.cmd.Hold = d.hold()
+		}
 	case opPut, opGet:
 		r.path = d.string()
 	case opDial, opListen:
 		r.network, r.address = d.string(), d.string()
-	case opFacts, opUsage, opPing:
+	case opFacts, opUsage, opPing, opHeld:
 	default:
 		return nil
 	}

@@ -37,8 +37,8 @@ func Serve(ctx context.Context, rwc io.ReadWriteCloser, conn compute.Conn, opt O
 	}
 	s := newSession(rwc, true)
 	v := &server{s: s, conn: conn, opt: opt}
-	v.ctx, v.stop = context.WithCancel(ctx)
-	defer v.stop()
+	v.ctx, v.stop = context.WithCancelCause(ctx)
+	defer v.stop(nil)
 	s.control = v.control
 
 	read := make(chan error, 1)
@@ -62,8 +62,12 @@ func Serve(ctx context.Context, rwc io.ReadWriteCloser, conn compute.Conn, opt O
 		err = ctx.Err()
 	}
 	v.close()
-	v.stop()
-	v.cancelAll()
+	cause := context.Cause(ctx) // who wants an end, or
+	if cause == nil {
+		cause = lost(err) // nobody is there any more, and a command that is held stays
+	}
+	v.stop(cause)
+	v.cancelAll(cause)
 	v.work.Wait()
 	s.flush(drain)
 	s.fail(lost(err))
@@ -95,7 +99,7 @@ type server struct {
 	conn compute.Conn
 	opt  Options
 	ctx  context.Context // for all that is started
-	stop context.CancelFunc
+	stop context.CancelCauseFunc
 	work sync.WaitGroup
 
 	mu     sync.Mutex
@@ -177,7 +181,7 @@ func (v *server) control(s *session, st *stream, kind, ch byte, id uint32, body 
 			s.post(kindResult, 0, id, appendError(nil, err, 0))
 			return nil
 		}
-		ctx, cancel := context.WithCancel(v.ctx)
+		ctx, cancel := context.WithCancelCause(v.ctx)
 		st, err := s.add(id, func(st *stream) {
 			st.cancel = cancel
 			st.in[0].closed = req.op == opRun && !req.stdin
@@ -192,7 +196,7 @@ func (v *server) control(s *session, st *stream, kind, ch byte, id uint32, body 
 			}
 		}, nil)
 		if err != nil {
-			cancel()
+			cancel(nil)
 			v.finished(n)
 			return err
 		}
@@ -202,7 +206,11 @@ func (v *server) control(s *session, st *stream, kind, ch byte, id uint32, body 
 			v.serve(ctx, st, req)
 		}()
 	case kindCancel:
-		v.cancel(st)
+		var cause error
+		if len(body) > 0 && body[0] == leave {
+			cause = lost(errLeft)
+		}
+		v.cancel(st, cause)
 	case kindSignal:
 		if st.signals != nil && len(body) <= 16 {
 			select {
@@ -230,7 +238,7 @@ func (v *server) control(s *session, st *stream, kind, ch byte, id uint32, body 
 }
 
 // cancelAll ends what all streams do. Those that are being added just now see that v.ctx has ended.
-func (v *server) cancelAll() {
+func (v *server) cancelAll(cause error) {
 	v.s.mu.Lock()
 	var all []*stream
 	for _, st := range v.s.streams {
@@ -238,19 +246,19 @@ func (v *server) cancelAll() {
 	}
 	v.s.mu.Unlock()
 	for _, st := range all {
-		v.cancel(st)
+		v.cancel(st, cause)
 	}
 }
 
 // late cancels a stream that was added when all others had been cancelled already.
 func (v *server) late(st *stream) {
 	if v.ctx.Err() != nil {
-		v.cancel(st)
+		v.cancel(st, context.Cause(v.ctx))
 	}
 }
 
-// cancel ends what a stream does. What a command wrote until then still goes out, if the client takes it soon.
-func (v *server) cancel(st *stream) {
+// cancel ends what a stream does; why is the context's cause. What a command wrote until then still goes out, if the client takes it soon.
+func (v *server) cancel(st *stream, cause error) {
 	st.mu.Lock()
 	again := st.cancelled
 	st.cancelled = true
@@ -258,7 +266,7 @@ func (v *server) cancel(st *stream) {
 	if again {
 		return
 	}
-	st.cancel()
+	st.cancel(cause)
 	st.in[0].stop(context.Canceled)
 	t := time.AfterFunc(lastWords, func() {
 		for ch := range st.out {
@@ -290,6 +298,8 @@ func (v *server) serve(ctx context.Context, st *stream, req *request) {
 		err = v.listen(ctx, st, req)
 	case opFacts, opUsage:
 		err = v.inform(ctx, st, req.op)
+	case opHeld:
+		err = v.held(ctx, st)
 	}
 	if err != nil && v.ctx.Err() != nil {
 		err = &compute.Error{Op: "agent", Kind: compute.ErrLost, Err: errors.New("the other side is ending")}
@@ -299,7 +309,7 @@ func (v *server) serve(ctx context.Context, st *stream, req *request) {
 
 // result ends a stream.
 func (v *server) result(st *stream, exit compute.Exit, err error) {
-	st.cancel()
+	st.cancel(nil)
 	body := appendError(make([]byte, 0, 64), err, 0)
 	if err == nil {
 		body = appendUint(body, uint64(min(max(exit.Code, 0), 255)))
@@ -332,6 +342,9 @@ func (v *server) run(ctx context.Context, st *stream, req *request) (compute.Exi
 		}
 	}
 	cmd.Signals, cmd.Resize = st.signals, st.resize
+	if err := v.hold(st, cmd); err != nil {
+		return compute.Exit{}, err
+	}
 	return v.conn.Run(ctx, cmd)
 }
 
@@ -434,13 +447,13 @@ func (v *server) listen(ctx context.Context, st *stream, req *request) error {
 			st.out[1].refund(1)
 			continue
 		}
-		ctx, cancel := context.WithCancel(v.ctx)
+		ctx, cancel := context.WithCancelCause(v.ctx)
 		conn, err := v.s.add(0, func(conn *stream) { conn.cancel = cancel }, func(conn *stream) {
 			body := binary.BigEndian.AppendUint32(nil, conn.id)
 			v.s.postLocked(kindAccept, 0, st.id, appendString(body, addressOf(nc.RemoteAddr())), nil)
 		})
 		if err != nil {
-			cancel()
+			cancel(nil)
 			nc.Close()
 			v.finished(0)
 			return err

@@ -24,10 +24,10 @@ const (
 type stream struct {
 	s        *session
 	id       uint32
-	cancel   context.CancelFunc   // server: ends what is done for it; may be nil
-	reply    chan string          // client: what a reply said; nil: none is awaited
-	accepted func(*netConn) error // client: takes what a listener accepted; nil: no listener
-	onEnd    func()               // client: called once when it has ended; may be nil
+	cancel   context.CancelCauseFunc // server: ends what is done for it, and says why; may be nil
+	reply    chan string             // client: what a reply said; nil: none is awaited
+	accepted func(*netConn) error    // client: takes what a listener accepted; nil: no listener
+	onEnd    func()                  // client: called once when it has ended; may be nil
 
 	closing  atomic.Bool   // client: a connection that was closed, and may still have something to deliver
 	ended    chan struct{} // closed at the result, or when the session ended
@@ -90,7 +90,7 @@ func (st *stream) finish(result []byte, err error) {
 		close(st.finished)
 	}
 	if cancel != nil {
-		cancel()
+		cancel(err)
 	}
 	if onEnd != nil {
 		onEnd()

@@ -10,7 +10,7 @@ import (
 )
 
 // Version is the version of the protocol.
-const Version = 2
+const Version = 3
 
 const (
 	magic      = "HsAg"
@@ -46,6 +46,7 @@ const (
 	opFacts  = 6
 	opUsage  = 7
 	opPing   = 8
+	opHeld   = 9
 )
 
 // protocolError is a peer that breaks the rules.

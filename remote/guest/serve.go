@@ -15,6 +15,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
+	"github.com/hostler-project/hostler/remote/held"
 	"github.com/hostler-project/hostler/remote/process"
 )
 
@@ -62,7 +63,10 @@ func serve(args []string) error {
 	if opt.Orphans != nil {
 		go opt.Orphans.Run(context.Background()) // to our own end
 	}
-	conn := process.New(opt)
+	var conn compute.Conn = process.New(opt)
+	if stay {
+		conn = held.New(conn)
+	}
 	err = Serve(ctx, place, conn, stay)
 	_ = conn.Close()
 	if ctx.Err() != nil {

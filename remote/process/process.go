@@ -197,6 +197,9 @@ func (e *Conn) runPlain(ctx context.Context, cmd *compute.Command, p *program) (
 
 // await stays with a started process to its end: signals, sizes, cancellation. finish is called when it has ended and before it returns.
 func (e *Conn) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *job, finish func()) (compute.Exit, error) {
+	if h := cmd.Hold; h != nil && h.Begun != nil {
+		h.Begun()
+	}
 	ended, cause := make(chan struct{}), make(chan error, 1)
 	go func() {
 		signals, sizes := cmd.Signals, cmd.Resize

@@ -20,6 +20,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
+	"github.com/hostler-project/hostler/remote/held"
 	"github.com/hostler-project/hostler/remote/process"
 )
 
@@ -59,6 +60,7 @@ func Main(words []string) int {
 		opt.Reaper, opt.Alone = append(opt.Reaper, "reap"), true // all that is here but us comes of commands
 	}
 	conn := process.New(opt)
+	kept := held.New(conn)
 	go opt.Orphans.Run(context.Background()) // to our end
 	var used atomic.Bool
 	go func() {
@@ -83,7 +85,7 @@ func Main(words []string) int {
 		if !used.Swap(true) {
 			time.AfterFunc(settled, func() { runtime.GOMAXPROCS(min(runtime.NumCPU(), 4)) })
 		}
-		go func() { _ = agent.Serve(context.Background(), c, conn, agent.Options{}) }() // ends with its connection, or with the sandbox
+		go func() { _ = agent.Serve(context.Background(), c, kept, agent.Options{}) }() // ends with its connection, or with the sandbox
 	}
 }
 

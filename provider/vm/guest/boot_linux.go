@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/held"
 	"github.com/hostler-project/hostler/remote/process"
 )
 
@@ -128,7 +129,7 @@ func BootMain(args []string) int { return told(Boot(args)) }
 // ServeMain is Serve as a verb of the agent's program, or, with BootWord behind it, Follow.
 func ServeMain(args []string) int {
 	debug.SetGCPercent(100) // there is one of us in a machine, and what a collection costs is more where instructions are emulated
-	conn := process.New(process.Options{Dir: "/"})
+	conn := held.New(process.New(process.Options{Dir: "/"}))
 	if len(args) > 0 && args[0] == BootWord {
 		return told(Follow(context.Background(), conn))
 	}

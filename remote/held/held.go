@@ -1,0 +1,189 @@
+package held
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+const (
+	grace     = 30 * time.Second // after contact was lost, where nothing else is said
+	mostGrace = time.Hour
+	known     = time.Hour // how long it is known how a run ended
+	mostEnded = 32        // of so many
+	mostHeld  = 1024      // that run
+	mostName  = 128       // bytes of a run's id
+	lastWords = time.Second
+)
+
+// Conn is a compute.Conn that keeps the commands that want it. All who connect share one.
+type Conn struct {
+	compute.Conn
+	total atomic.Int64 // bytes of all rings
+
+	mu   sync.Mutex
+	runs map[string]*run
+}
+
+var _ compute.Holder = (*Conn)(nil)
+
+// New keeps what runs by inner, whose Close is the Conn's, and ends all.
+func New(inner compute.Conn) *Conn { return &Conn{Conn: inner, runs: map[string]*run{}} }
+
+// Unwrap gives what else inner can do.
+func (c *Conn) Unwrap() compute.Conn { return c.Conn }
+
+// Held implements compute.Holder.
+func (c *Conn) Held(context.Context) ([]compute.HeldRun, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forgetLocked(time.Now())
+	out := make([]compute.HeldRun, 0, len(c.runs))
+	for _, r := range c.runs {
+		out = append(out, r.view())
+	}
+	slices.SortFunc(out, func(a, b compute.HeldRun) int {
+		return cmp.Or(a.Started.Compare(b.Started), strings.Compare(a.Run, b.Run))
+	})
+	return out, nil
+}
+
+// Run implements compute.Conn.
+func (c *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+	h := cmd.Hold
+	if h == nil {
+		return c.Conn.Run(ctx, cmd)
+	}
+	if err := ctx.Err(); err != nil {
+		return compute.Exit{}, err
+	}
+	if h.Run == "" || len(h.Run) > mostName || h.Grace < 0 || h.Grace > mostGrace {
+		return compute.Exit{}, fault(compute.ErrInvalid, "a run that is to be held needs an id of up to %d bytes, and a grace of up to %s", mostName, mostGrace)
+	}
+	if h.Attach {
+		r := c.find(h.Run)
+		if r == nil {
+			return compute.Exit{}, fault(compute.ErrNotFound, "%s: no such run is held here", h.Run)
+		}
+		v, err := r.join(cmd, h.Look)
+		if err != nil {
+			return compute.Exit{}, err
+		}
+		return r.stay(ctx, v)
+	}
+	r, err := c.add(cmd)
+	if err != nil {
+		return compute.Exit{}, err
+	}
+	v, _ := r.join(cmd, false) // before it starts, and nobody else knows of it
+	go c.begin(r, cmd)
+	return r.stay(ctx, v)
+}
+
+func (c *Conn) find(id string) *run {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forgetLocked(time.Now())
+	return c.runs[id]
+}
+
+// add makes a run known.
+func (c *Conn) add(cmd *compute.Command) (*run, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.runs[cmd.Hold.Run] != nil {
+		return nil, fault(compute.ErrConflict, "%s: a run of this id is held here already", cmd.Hold.Run)
+	}
+	now := time.Now()
+	if len(c.runs) >= mostHeld/2 {
+		c.forgetLocked(now)
+	}
+	if len(c.runs) >= mostHeld+mostEnded {
+		return nil, fault(compute.ErrNoCapacity, "%d runs are held here", mostHeld)
+	}
+	r := newRun(c, cmd, now)
+	c.runs[r.id] = r
+	return r, nil
+}
+
+// begin runs the command to its end, whoever is there.
+func (c *Conn) begin(r *run, cmd *compute.Command) {
+	inner := *cmd
+	inner.Hold, inner.Signals, inner.Resize = nil, r.signals, r.resize
+	if cmd.Hold.Begun != nil {
+		inner.Hold = &compute.Hold{Begun: cmd.Hold.Begun} // of all that is said there that alone is left to do
+	}
+	inner.Stdin, inner.Stdout, inner.Stderr = nil, nil, nil
+	if cmd.Stdin != nil {
+		inner.Stdin = r.stdin
+	}
+	if cmd.Stdout != nil {
+		inner.Stdout = r.out[0]
+	}
+	switch {
+	case cmd.Stderr == nil:
+	case same(cmd.Stdout, cmd.Stderr):
+		inner.Stderr = inner.Stdout
+	default:
+		inner.Stderr = r.out[1]
+	}
+	exit, err := c.Conn.Run(r.ctx, &inner)
+	r.ended(exit, err)
+}
+
+// forget drops a run that has ended, and that nobody will ask for.
+func (c *Conn) forget(r *run) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropLocked(r)
+}
+
+func (c *Conn) dropLocked(r *run) {
+	if c.runs[r.id] == r {
+		delete(c.runs, r.id)
+		r.free()
+	}
+}
+
+// forgetLocked drops what ended long ago, and the oldest beyond so many.
+func (c *Conn) forgetLocked(now time.Time) {
+	var over []*run
+	for _, r := range c.runs {
+		if at := r.end(); !at.IsZero() {
+			if now.Sub(at) > known {
+				c.dropLocked(r)
+			} else {
+				over = append(over, r)
+			}
+		}
+	}
+	if len(over) > mostEnded {
+		slices.SortFunc(over, func(a, b *run) int { return a.end().Compare(b.end()) })
+		for _, r := range over[:len(over)-mostEnded] {
+			c.dropLocked(r)
+		}
+	}
+}
+
+var errLeft = errors.New("he has gone")
+
+func fault(kind *compute.Kind, format string, args ...any) error {
+	return &compute.Error{Op: "held", Kind: kind, Err: fmt.Errorf(format, args...)}
+}
+
+// same reports whether two writers are one.
+func same(a, b any) bool {
+	defer func() { _ = recover() }() // values that cannot be compared are not the same
+	return a != nil && a == b
+}
+
+// gone reports whether a context ended because contact was lost, and not because somebody wants an end.
+func gone(ctx context.Context) bool { return errors.Is(context.Cause(ctx), compute.ErrLost) }

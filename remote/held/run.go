@@ -1,0 +1,364 @@
+package held
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// run is a command that is held.
+type run struct {
+	c       *Conn
+	id      string
+	started time.Time
+	hold    compute.Hold
+	tty     bool
+	reads   bool
+	ctx     context.Context // ends the command
+	kill    context.CancelFunc
+	out     [2]*ring
+	stdin   *input
+	signals chan string
+	resize  chan compute.Size
+	done    chan struct{} // closed when it has ended
+
+	mu      sync.Mutex
+	viewers int
+	typist  *viewer     // who may type; nil: nobody
+	lost    bool        // contact was lost once, or it was left, so that somebody may ask how it ended
+	told    bool        // somebody heard how it ended
+	forgot  bool        // nobody finds it any more
+	timer   *time.Timer // the grace; nil: none runs
+	exit    compute.Exit
+	err     error
+	at      time.Time // when it ended
+}
+
+// viewer is somebody who is there.
+type viewer struct {
+	cmd    *compute.Command
+	first  bool // who started it
+	types  bool
+	out    [2]*reader
+	ousted chan struct{} // closed when another has taken it over
+	copies sync.WaitGroup
+}
+
+func newRun(c *Conn, cmd *compute.Command, now time.Time) *run {
+	r := &run{
+		c: c, id: cmd.Hold.Run, started: now, hold: *cmd.Hold, tty: cmd.TTY != nil, reads: cmd.Stdin != nil, stdin: newInput(),
+		signals: make(chan string, 16), resize: make(chan compute.Size, 1), done: make(chan struct{}),
+	}
+	r.out = [2]*ring{newRing(&c.total), newRing(&c.total)}
+	if r.hold.Grace == 0 {
+		r.hold.Grace = grace
+	}
+	r.ctx, r.kill = context.WithCancel(context.Background()) // of nobody's connection
+	return r
+}
+
+func (r *run) view() compute.HeldRun {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return compute.HeldRun{Run: r.id, Started: r.started, Keep: r.hold.Keep, TTY: r.tty, Stdin: r.reads, Typed: r.typist != nil, Watchers: r.viewers, Ended: !r.at.IsZero()}
+}
+
+// join lets somebody in, who reads from where he says.
+func (r *run) join(cmd *compute.Command, look bool) (*viewer, error) {
+	h := cmd.Hold
+	v := &viewer{cmd: cmd, first: !h.Attach, types: !look, ousted: make(chan struct{})}
+	r.mu.Lock()
+	if v.types && r.typist != nil && r.at.IsZero() {
+		if !h.Take {
+			r.mu.Unlock()
+			return nil, &compute.Error{Op: "held", Kind: compute.ErrConflict, Err: errors.New(r.id + ": somebody else is there and types"),
+				Hint: "only look, or take it over from him"}
+		}
+		close(r.typist.ousted)
+		r.typist = nil
+	}
+	if v.types {
+		r.typist = v
+	}
+	r.viewers++
+	if r.timer != nil {
+		r.timer.Stop()
+		r.timer = nil
+	}
+	r.mu.Unlock()
+	places := [2]int64{h.Out, h.Err}
+	for i, w := range v.writers() {
+		if w == nil {
+			continue
+		}
+		if v.first {
+			places[i] = 0
+		}
+		x := r.out[i].from(places[i], v.types)
+		v.out[i] = x
+		v.copies.Go(func() {
+			r.copied(v, i, x.copy(w))
+			x.leave() // who takes no more is not waited for
+		})
+	}
+	if v.types && r.reads && cmd.Stdin != nil {
+		r.stdin.from(v, cmd.Stdin)
+	}
+	return v, nil
+}
+
+func (v *viewer) writers() [2]io.Writer {
+	if same(v.cmd.Stdout, v.cmd.Stderr) && v.first { // the command writes to one
+		return [2]io.Writer{v.cmd.Stdout, nil}
+	}
+	return [2]io.Writer{v.cmd.Stdout, v.cmd.Stderr}
+}
+
+// copied is told why somebody's output ended. That the first wants no more is to the command what it is by a pipe.
+func (r *run) copied(v *viewer, i int, err error) {
+	if err == nil || err == errLeft || errors.Is(err, compute.ErrLost) || errors.Is(err, context.Canceled) || !v.first {
+		return // where contact is lost the context says so
+	}
+	r.out[i].fail(io.ErrClosedPipe)
+}
+
+// stay is with somebody until the run has ended, he goes, or another takes it over.
+func (r *run) stay(ctx context.Context, v *viewer) (compute.Exit, error) {
+	signals, sizes := v.cmd.Signals, v.cmd.Resize
+	if !v.types {
+		signals, sizes = nil, nil
+	}
+	if v.types && !v.first && r.tty && v.cmd.TTY != nil {
+		r.size(*v.cmd.TTY)
+	}
+	for {
+		select {
+		case <-r.done:
+			return r.result(ctx, v)
+		case <-v.ousted:
+			r.leave(v)
+			return compute.Exit{}, fault(compute.ErrLost, "%s: another has taken it over, and it goes on", r.id)
+		case <-ctx.Done():
+			if v.types && !gone(ctx) {
+				r.stop(v)
+				r.leave(v)
+				r.c.forget(r)
+				return compute.Exit{}, ctx.Err()
+			}
+			r.leave(v)
+			return compute.Exit{}, context.Cause(ctx)
+		case s, ok := <-signals:
+			if !ok {
+				signals = nil
+				continue
+			}
+			select {
+			case r.signals <- s:
+			default: // so many unread ones say nothing more
+			}
+		case s, ok := <-sizes:
+			if !ok {
+				sizes = nil
+				continue
+			}
+			r.size(s)
+		}
+	}
+}
+
+// stop ends the command, waits for that, and for a moment until its last words were taken.
+func (r *run) stop(v *viewer) {
+	r.kill()
+	<-r.done
+	t := time.NewTimer(lastWords)
+	defer t.Stop()
+	select {
+	case <-v.all():
+	case <-t.C:
+	}
+}
+
+// all is closed when somebody has all the output.
+func (v *viewer) all() <-chan struct{} {
+	all := make(chan struct{})
+	go func() { v.copies.Wait(); close(all) }() // ends when the viewer leaves
+	return all
+}
+
+// size tells the last size: only that counts.
+func (r *run) size(s compute.Size) {
+	select {
+	case <-r.resize:
+	default:
+	}
+	select {
+	case r.resize <- s:
+	default:
+	}
+}
+
+// result waits until somebody has all the output, and gives him how it ended.
+func (r *run) result(ctx context.Context, v *viewer) (compute.Exit, error) {
+	select {
+	case <-v.all():
+	case <-ctx.Done():
+		if gone(ctx) {
+			r.leave(v)
+			return compute.Exit{}, context.Cause(ctx)
+		}
+	}
+	r.mu.Lock()
+	exit, err := r.exit, r.err
+	r.told = true
+	forget := v.first && !r.lost // nobody else could know of it
+	r.mu.Unlock()
+	r.leave(v)
+	if forget {
+		r.c.forget(r)
+	}
+	return exit, err
+}
+
+// leave counts somebody out. When the last goes and it goes on, its time runs.
+func (r *run) leave(v *viewer) {
+	for _, x := range v.out {
+		if x != nil {
+			x.leave()
+		}
+	}
+	r.stdin.leave(v)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.viewers--
+	if r.typist == v {
+		r.typist = nil
+	}
+	if v.types && (r.at.IsZero() || !r.told) {
+		r.lost = true
+	}
+	if r.viewers == 0 && r.forgot {
+		r.freeLocked()
+	}
+	if r.viewers == 0 && r.at.IsZero() && !r.hold.Keep {
+		r.timer = time.AfterFunc(r.hold.Grace, r.late)
+	}
+}
+
+// late ends a run to which nobody has come back.
+func (r *run) late() {
+	r.mu.Lock()
+	alone := r.viewers == 0
+	r.mu.Unlock()
+	if alone {
+		r.kill()
+	}
+}
+
+// ended notes how it ended.
+func (r *run) ended(exit compute.Exit, err error) {
+	if err != nil && r.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		exit, err = compute.Exit{Signal: "KILL"}, nil // as whoever comes later sees it
+	}
+	r.stdin.close()
+	r.mu.Lock()
+	r.exit, r.err, r.at = exit, err, time.Now()
+	if r.timer != nil {
+		r.timer.Stop()
+		r.timer = nil
+	}
+	r.mu.Unlock()
+	for _, o := range r.out {
+		o.close()
+	}
+	close(r.done)
+	r.kill() // the context's resources
+}
+
+// end is when it ended; zero: it runs.
+func (r *run) end() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.at
+}
+
+// free gives back the memory, when nobody looks any more.
+func (r *run) free() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forgot = true
+	if r.viewers == 0 {
+		r.freeLocked()
+	}
+}
+
+func (r *run) freeLocked() {
+	for _, o := range r.out {
+		o.free()
+	}
+}
+
+// input hands a command what those who type write, one after the other.
+type input struct {
+	r *io.PipeReader
+	w *io.PipeWriter
+
+	mu  sync.Mutex
+	now *viewer // whose words count
+}
+
+func newInput() *input {
+	r, w := io.Pipe()
+	return &input{r: r, w: w}
+}
+
+// Read implements io.Reader.
+func (i *input) Read(p []byte) (int, error) { return i.r.Read(p) }
+
+// from has the words of somebody count until he leaves. The end of what he says is the command's; that contact with him is lost is not.
+func (i *input) from(v *viewer, in io.Reader) {
+	i.mu.Lock()
+	i.now = v
+	i.mu.Unlock()
+	go func() { // ends with the stream that it reads, or with the command
+		buf := make([]byte, 32<<10)
+		for {
+			n, err := in.Read(buf)
+			i.mu.Lock()
+			mine := i.now == v
+			i.mu.Unlock()
+			if !mine {
+				return
+			}
+			if n > 0 {
+				if _, werr := i.w.Write(buf[:n]); werr != nil {
+					if c, ok := in.(interface{ CloseWithError(error) error }); ok {
+						_ = c.CloseWithError(werr)
+					}
+					return
+				}
+			}
+			if err == io.EOF {
+				_ = i.w.Close()
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+}
+
+func (i *input) leave(v *viewer) {
+	i.mu.Lock()
+	if i.now == v {
+		i.now = nil
+	}
+	i.mu.Unlock()
+}
+
+// close is for the end of the command: nobody reads any more.
+func (i *input) close() { _ = i.r.CloseWithError(io.ErrClosedPipe) }
