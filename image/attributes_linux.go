@@ -101,7 +101,7 @@ func (u *unpacker) attributes(fd int, h *tar.Header) error {
 	}
 	for key, value := range h.PAXRecords {
 		attr, ok := strings.CutPrefix(key, paxXattr)
-		if !ok || !u.wanted(attr) {
+		if !ok || !wantedAttr(attr, u.owners) {
 			continue
 		}
 		if err := setxattrFd(fd, attr, []byte(value)); err != nil {
@@ -114,13 +114,13 @@ func (u *unpacker) attributes(fd int, h *tar.Header) error {
 	return nil
 }
 
-// wanted says which attributes an image may bring. Those of overlay itself would let it lead a mount astray, those of the host's security modules
+// wantedAttr says which attributes an image may bring. Those of overlay itself would let it lead a mount astray, those of the host's security modules
 // are not its to say.
-func (u *unpacker) wanted(attr string) bool {
+func wantedAttr(attr string, owners bool) bool {
 	if strings.HasPrefix(attr, "user.overlay.") {
 		return false
 	}
-	return strings.HasPrefix(attr, "user.") || attr == "security.capability" || u.owners && strings.HasPrefix(attr, "system.posix_acl_")
+	return strings.HasPrefix(attr, "user.") || attr == "security.capability" || owners && strings.HasPrefix(attr, "system.posix_acl_")
 }
 
 // notMapped reports whether an owner could not be given because this process may not, or its user name space does not know it.

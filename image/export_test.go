@@ -29,3 +29,8 @@ func OpenAnyones(dir string) (*Store, error) {
 	_, err := s.List()
 	return s, err
 }
+
+// Pack is pack for tests.
+func Pack(ctx context.Context, dir string, owners bool, w io.Writer) error {
+	return pack(ctx, dir, owners, w)
+}

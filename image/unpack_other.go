@@ -15,6 +15,10 @@ func unpack(context.Context, string, io.Reader, bool) (unpacked, error) {
 	return unpacked{}, errors.New("images can be unpacked on Linux only")
 }
 
+func pack(context.Context, string, bool, io.Writer) error {
+	return errors.New("images can be packed on Linux only")
+}
+
 func removeTree(name string) error { return os.RemoveAll(name) }
 
 func syncDisk(string) error { return nil }

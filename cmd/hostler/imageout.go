@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/image"
+)
+
+// exportedView is what `image export --json` prints.
+type exportedView struct {
+	Image    string `json:"image"`
+	To       string `json:"to"`
+	Manifest string `json:"manifest"`
+}
+
+func newImageExport(a *app) *cobra.Command {
+	opt := image.ExportOptions{}
+	cmd := &cobra.Command{
+		Use:   "export IMAGE TO",
+		Short: "Take an image to a registry or into a file",
+		Long: `Take an image that is here, or a directory with a root file system, to where others find it. TO is one of
+
+  NAME[:TAG]                     in a registry; credentials are those of docker login or podman login
+  oci:DIR[:TAG]                  an OCI layout, made where it is missing; an image of that tag is replaced
+  FILE.tar, oci-archive:FILE     a tar file with an OCI layout
+  docker-archive:FILE[:NAME]     what docker load reads
+
+Layers are packed anew, so the image is known there by another digest than the one that it came with; it is printed. A file appears whole or not at all.`,
+		Example:           "  hostler image export debian:12 debian.tar\n  hostler image export mine registry.example.com/team/mine:3\n  hostler image export /srv/root oci:./layout:root",
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: a.completeImages,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.imageExport(cmd.Context(), args[0], args[1], opt)
+		},
+	}
+	cmd.Flags().BoolVarP(&opt.Replace, "force", "f", false, "write over a file that is there already")
+	return cmd
+}
+
+func (a *app) imageExport(ctx context.Context, ref, to string, opt image.ExportOptions) error {
+	s, err := a.images()
+	if err != nil {
+		return err
+	}
+	ctx, stop := a.untilSignal(ctx)
+	defer stop()
+	opt.Progress = &image.Progress{}
+	quiet := a.sayProgress(ref, opt.Progress)
+	digest, err := s.Export(ctx, ref, to, opt)
+	quiet()
+	if err != nil {
+		return a.interrupted(err, "nothing is there that was not there before, but for layers in a registry or layout that no image names yet")
+	}
+	if a.flags.json {
+		return a.printJSON(exportedView{ref, to, digest})
+	}
+	return fprintf(a.out, "%s %s\n", printable(to), shortDigest(digest))
+}
+
+func newImageImport(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "import FROM NAME",
+		Short: "Bring an image here under a name of your own",
+		Long: `Bring an image here, as pull does, and give it a name of your own, as sources may have it in their image key. FROM is any name that pull takes, and
+also that of an image that is here already. The name is taken from the image that had it; that one stays, until gc, if no instance uses it.`,
+		Example: "  hostler image import ./root.tar.gz mine\n  hostler image import debian:12 base:stable",
+		Args:    cobra.ExactArgs(2),
+		ValidArgsFunction: func(*cobra.Command, []string, string) (candidates, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveDefault
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.imageImport(cmd.Context(), args[0], args[1]) },
+	}
+}
+
+func (a *app) imageImport(ctx context.Context, from, as string) error {
+	s, err := a.images()
+	if err != nil {
+		return err
+	}
+	if err := image.CheckTag(as); err != nil { // before anything is fetched
+		return err
+	}
+	ctx, stop := a.untilSignal(ctx)
+	defer stop()
+	p := &image.Progress{}
+	quiet := a.sayProgress(from, p)
+	img, err := s.Pull(ctx, from, image.PullOptions{Progress: p})
+	quiet()
+	if err != nil {
+		return a.interrupted(err, "layers that were whole stay, and the next import goes on with them")
+	}
+	if img.Digest != "" {
+		from = img.Digest
+	}
+	if img, err = s.Tag(ctx, from, as); err != nil {
+		return err
+	}
+	users, err := s.Users(img.Digest)
+	if err != nil {
+		return err
+	}
+	if a.flags.json {
+		return a.printJSON(viewImage(img, users))
+	}
+	return fprintf(a.out, "%s %s\n", printable(img.Name), shortDigest(img.Digest))
+}

@@ -1,0 +1,197 @@
+package image
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// pack writes a layer's directory, in the form that overlay takes, as the archive of a layer: what it removes and hides goes by the names that OCI gives
+// these. Without owners all files are root's. Sockets and device nodes are left out; so is what another file system has mounted below, and its directory stays.
+// The same tree gives the same bytes. It is an error if a file changes meanwhile.
+func pack(ctx context.Context, dir string, owners bool, w io.Writer) error {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: dir, Err: err}
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		_ = unix.Close(fd)
+		return &fs.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	p := &packer{ctx: ctx, tar: tar.NewWriter(w), owners: owners, dev: st.Dev, linked: map[uint64]string{}, buf: make([]byte, 256<<10)}
+	if err := p.dir(fd, ".", &st); err != nil {
+		return err
+	}
+	return p.tar.Close()
+}
+
+type packer struct {
+	ctx    context.Context
+	tar    *tar.Writer
+	owners bool
+	dev    uint64
+	linked map[uint64]string // by inode: the first name of what has several
+	buf    []byte
+}
+
+// dir writes a directory that is open, and closes it.
+func (p *packer) dir(fd int, name string, st *unix.Stat_t) error {
+	d := os.NewFile(uintptr(fd), name)
+	defer func() { _ = d.Close() }()
+	h := p.header(name+"/", tar.TypeDir, st)
+	if err := p.attributes(fd, h); err != nil {
+		return packing(name, err)
+	}
+	if err := p.tar.WriteHeader(h); err != nil {
+		return packing(name, err)
+	}
+	if st.Dev != p.dev {
+		return nil
+	}
+	if isOpaque(fd) {
+		if err := p.tar.WriteHeader(&tar.Header{Name: path.Join(name, whiteoutOpaque), Typeflag: tar.TypeReg, Mode: 0o600, Format: tar.FormatPAX}); err != nil {
+			return packing(name, err)
+		}
+	}
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return packing(name, err)
+	}
+	slices.Sort(names)
+	for _, base := range names {
+		if err := p.ctx.Err(); err != nil {
+			return err
+		}
+		if err := p.entry(fd, base, path.Join(name, base)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *packer) entry(at int, base, name string) error {
+	var st unix.Stat_t
+	if err := unix.Fstatat(at, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return packing(name, err)
+	}
+	kind := st.Mode & unix.S_IFMT
+	if kind != unix.S_IFDIR && st.Nlink > 1 && !isWhiteout(&st) {
+		if first, ok := p.linked[st.Ino]; ok {
+			h := p.header(name, tar.TypeLink, &st)
+			h.Linkname = first
+			return packing(name, p.tar.WriteHeader(h))
+		}
+		p.linked[st.Ino] = name
+	}
+	switch kind {
+	case unix.S_IFDIR, unix.S_IFREG:
+		fd, err := unix.Openat(at, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return packing(name, err)
+		}
+		if kind == unix.S_IFDIR {
+			return p.dir(fd, name, &st)
+		}
+		return p.file(fd, name, &st)
+	case unix.S_IFLNK:
+		to := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(at, base, to)
+		if err != nil {
+			return packing(name, err)
+		}
+		h := p.header(name, tar.TypeSymlink, &st)
+		h.Linkname = string(to[:n])
+		return packing(name, p.tar.WriteHeader(h))
+	case unix.S_IFIFO:
+		return packing(name, p.tar.WriteHeader(p.header(name, tar.TypeFifo, &st)))
+	}
+	if isWhiteout(&st) {
+		return packing(name, p.tar.WriteHeader(&tar.Header{Name: path.Join(path.Dir(name), whiteoutPrefix+base), Typeflag: tar.TypeReg, Mode: 0o600, Format: tar.FormatPAX}))
+	}
+	return nil
+}
+
+// file writes a regular file that is open, and closes it.
+func (p *packer) file(fd int, name string, st *unix.Stat_t) error {
+	f := os.NewFile(uintptr(fd), name)
+	defer func() { _ = f.Close() }()
+	h := p.header(name, tar.TypeReg, st)
+	h.Size = st.Size
+	if err := p.attributes(fd, h); err != nil {
+		return packing(name, err)
+	}
+	if err := p.tar.WriteHeader(h); err != nil {
+		return packing(name, err)
+	}
+	n, err := io.CopyBuffer(struct{ io.Writer }{p.tar}, &io.LimitedReader{R: contextReader{p.ctx, f}, N: st.Size}, p.buf)
+	if err == nil && n < st.Size {
+		err = errors.New("it was changed while it was read")
+	}
+	return packing(name, err)
+}
+
+func (p *packer) header(name string, kind byte, st *unix.Stat_t) *tar.Header {
+	h := &tar.Header{Name: name, Typeflag: kind, Mode: int64(st.Mode & 0o7777), ModTime: time.Unix(st.Mtim.Unix()), Format: tar.FormatPAX}
+	if p.owners {
+		h.Uid, h.Gid = int(st.Uid), int(st.Gid)
+	}
+	return h
+}
+
+// attributes puts the extended attributes of an open file into its header: those that unpack would take.
+func (p *packer) attributes(fd int, h *tar.Header) error {
+	list := make([]byte, 64<<10) // the most that the kernel has
+	n, err := unix.Flistxattr(fd, list)
+	if errors.Is(err, unix.EOPNOTSUPP) || n == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for attr := range strings.SplitSeq(strings.TrimSuffix(string(list[:n]), "\x00"), "\x00") {
+		if !wantedAttr(attr, p.owners) {
+			continue
+		}
+		value := make([]byte, 64<<10)
+		n, err := unix.Fgetxattr(fd, attr, value)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", attr, err)
+		}
+		if h.PAXRecords == nil {
+			h.PAXRecords = map[string]string{}
+		}
+		h.PAXRecords[paxXattr+attr] = string(value[:n])
+	}
+	return nil
+}
+
+func packing(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("pack %q: %w", name, err)
+}
+
+// contextReader ends with its context.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(b []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(b)
+}
