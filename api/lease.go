@@ -76,20 +76,20 @@ func (l Lease) Compute() compute.Lease {
 // AcquireRequest asks for instances: all of them are given, or none. What is left out is as the source has it.
 type AcquireRequest struct {
 	Source   string            `json:"source" minLength:"1" doc:"the source's name"`
-	Count    *int              `json:"count,omitempty" minimum:"0" maximum:"100000" doc:"how many; 1 unless it is said"`
+	Count    *int              `json:"count,omitempty" minimum:"1" maximum:"100000" doc:"how many; 1 unless it is said"`
 	Owner    string            `json:"owner,omitempty" doc:"whose they are to be; for administrators: the caller's unless it is said"`
 	Project  string            `json:"project,omitempty" maxLength:"200" doc:"of the caller's, for which they are; the default one unless it is said"`
 	Priority int               `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"in the queue, where a higher number goes first; 0 unless it is said, and at most what the project may have"`
 	Purpose  string            `json:"purpose,omitempty" maxLength:"1000" doc:"what for, for people to read"`
-	Name     string            `json:"name,omitempty" maxLength:"200" doc:"a name for the lease, unique among those that live; with a count of 1 only"`
-	TTL      *float64          `json:"ttl,omitempty" doc:"the lease ends so many seconds after it was given or extended; 0: it does not"`
-	Idle     *float64          `json:"idle,omitempty" doc:"it ends when unused for so many seconds; 0: it does not"`
+	Name     string            `json:"name,omitempty" maxLength:"200" doc:"a name for the lease, unique among those that live; with a count of 1 only. Letters, digits, dots, _ and -"`
+	TTL      *float64          `json:"ttl,omitempty" minimum:"0" doc:"the lease ends so many seconds after it was given or extended; 0: it does not"`
+	Idle     *float64          `json:"idle,omitempty" minimum:"0" doc:"it ends when unused for so many seconds; 0: it does not"`
 	Wait     *float64          `json:"wait,omitempty" doc:"at most so many seconds in the queue; 0: not at all; 600 unless it is said"`
 	Cores    *float64          `json:"cores,omitempty" minimum:"0" doc:"at least so many; of a source that shares its instances, what the lease books of one: 1 unless it is said"`
 	Memory   int64             `json:"memory,omitempty" minimum:"0" doc:"bytes, at least or booked"`
 	Disk     int64             `json:"disk,omitempty" minimum:"0" doc:"bytes, at least or booked"`
 	GPUs     int               `json:"gpus,omitempty" minimum:"0" doc:"at least so many, or booked"`
-	Labels   map[string]string `json:"labels,omitempty" doc:"kept with the lease"`
+	Labels   map[string]string `json:"labels,omitempty" doc:"kept with the lease: 64 at most, of 16 KiB together"`
 	Token    bool              `json:"token,omitempty" doc:"the answer has a token for each lease, which is for that lease alone"`
 	For      *Process          `json:"for,omitempty" doc:"the leases end with this process; for callers on the controller's machine, by its socket"`
 	New      bool              `json:"new,omitempty" doc:"take nothing that stands ready: make all of them"`
@@ -158,7 +158,7 @@ type Acquired struct {
 
 // ExtendRequest asks for a longer lease.
 type ExtendRequest struct {
-	TTL *float64 `json:"ttl,omitempty" doc:"another ttl, in seconds; 0: none. Left out: that which it has, from now"`
+	TTL *float64 `json:"ttl,omitempty" minimum:"0" doc:"another ttl, in seconds; 0: none. Left out: that which it has, from now"`
 }
 
 // when is null for the zero time.

@@ -28,3 +28,27 @@ type Identity struct {
 	Installation  string `json:"installation" doc:"that all it makes is marked with"`
 	Configuration string `json:"configuration,omitempty" doc:"names the directories that its configuration and its state are in; for its own user"`
 }
+
+// Reloaded is what came of reading the configuration anew.
+type Reloaded struct {
+	Broken   []Broken `json:"broken" doc:"sources that are broken, by name: each goes on as it was read before, if it was read well then"`
+	Warnings []string `json:"warnings" doc:"what is odd and breaks nothing"`
+	Several  bool     `json:"several,omitempty" doc:"other controllers on the same state read their own configuration when they are asked"`
+}
+
+// Broken is a source that is broken.
+type Broken struct {
+	Source string `json:"source"`
+	Code   string `json:"code" doc:"the kind, as a problem has it"`
+	Detail string `json:"detail" doc:"what is wrong, with file and line"`
+	Hint   string `json:"hint,omitempty" doc:"what counts meanwhile, or what to do"`
+}
+
+// NewBroken is the document of what is wrong with a source.
+func NewBroken(source string, err error) Broken {
+	p := NewProblem(err)
+	return Broken{source, p.Code, p.Detail, p.Hint}
+}
+
+// Err is the error of the document.
+func (b Broken) Err() error { return Problem{Code: b.Code, Detail: b.Detail, Hint: b.Hint}.Err() }

@@ -51,7 +51,8 @@ type Log struct {
 
 const (
 	auditGather = 20 * time.Millisecond
-	auditMost   = 50000 // entries that wait to be written
+	auditLast   = 10 * time.Second // for what is left at the end
+	auditMost   = 50000            // entries that wait to be written
 	auditPage   = 1 << 16
 	auditPages  = 64 // that are read at a time
 )
@@ -90,7 +91,9 @@ func (l *Log) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			_ = l.flush(context.WithoutCancel(ctx)) // it is logged
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditLast)
+			_ = l.flush(last) // it is logged
+			cancel()
 			return
 		case <-old.C:
 			l.prune(ctx)
@@ -99,7 +102,7 @@ func (l *Log) Run(ctx context.Context) {
 			case <-ctx.Done():
 			case <-time.After(auditGather):
 			}
-			if l.flush(ctx) != nil {
+			if l.flush(context.WithoutCancel(ctx)) != nil { // what is being written when it ends is not written twice
 				select {
 				case <-ctx.Done():
 				case <-time.After(time.Second):

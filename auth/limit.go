@@ -16,6 +16,7 @@ type LimitOptions struct {
 	RequestBurst int     // so many at once; 2000
 	Failures     float64 // requests of an address that come with nothing that the controller knows, a second; 1
 	FailureBurst int     // so many at once; 30
+	AtOnce       int     // requests of a principal that are being served, streams and those that wait among them; 2000
 	Remember     int     // so many principals, and addresses; 10000
 	now          func() time.Time
 }
@@ -25,12 +26,16 @@ type Limits struct {
 	opt      LimitOptions
 	requests buckets
 	failures buckets
+
+	mu   sync.Mutex
+	busy map[string]int // requests of principals that are being served
 }
 
 // NewLimits makes Limits.
 func NewLimits(opt LimitOptions) *Limits {
 	opt.Requests, opt.RequestBurst = cmp.Or(opt.Requests, 1000), cmp.Or(opt.RequestBurst, 2000)
 	opt.Failures, opt.FailureBurst = cmp.Or(opt.Failures, 1), cmp.Or(opt.FailureBurst, 30)
+	opt.AtOnce = cmp.Or(opt.AtOnce, 2000)
 	most := cmp.Or(opt.Remember, 10000)
 	if opt.now == nil {
 		opt.now = time.Now
@@ -44,6 +49,29 @@ func (l *Limits) Request(p Principal) (wait time.Duration, ok bool) {
 		return 0, true // the controller's own user
 	}
 	return l.requests.take(p.Name, l.opt.now(), 1)
+}
+
+// Enter counts a request of a principal's that is being served, until leave is called. ok: there may be one more.
+func (l *Limits) Enter(p Principal) (leave func(), ok bool) {
+	if p.Own || l.opt.AtOnce < 0 {
+		return func() {}, true // the controller's own user
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.busy[p.Name] >= l.opt.AtOnce {
+		return nil, false
+	}
+	if l.busy == nil {
+		l.busy = map[string]int{}
+	}
+	l.busy[p.Name]++
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.busy[p.Name]--; l.busy[p.Name] == 0 {
+			delete(l.busy, p.Name)
+		}
+	}, true
 }
 
 // Stranger tells whether an address may try to be known, after so many failures; else when it may.

@@ -71,3 +71,28 @@ func TestLimits(t *testing.T) {
 		}
 	})
 }
+
+// TestAtOnce: how much of one user's is served at once is bounded, and what has ended makes room.
+func TestAtOnce(t *testing.T) {
+	l := auth.NewLimits(auth.LimitOptions{AtOnce: 2})
+	ann, bob, own := auth.Principal{Name: "ann"}, auth.Principal{Name: "bob"}, auth.Principal{Name: "root", Own: true}
+	leave, ok := l.Enter(ann)
+	if _, second := l.Enter(ann); !ok || !second {
+		t.Fatal("two may")
+	}
+	if _, ok := l.Enter(ann); ok {
+		t.Error("a third")
+	}
+	if _, ok := l.Enter(bob); !ok {
+		t.Error("another does not wait for her")
+	}
+	for range 10 {
+		if _, ok := l.Enter(own); !ok {
+			t.Error("the controller's own user")
+		}
+	}
+	leave()
+	if _, ok := l.Enter(ann); !ok {
+		t.Error("when one has ended")
+	}
+}

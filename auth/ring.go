@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -30,6 +31,7 @@ type Ring struct {
 	mu    sync.Mutex
 	known map[Hash]known
 	used  map[string]use // by ID, not written yet
+	ended int            // so many times tokens were revoked here
 }
 
 // known is a token that was good a moment ago.
@@ -108,16 +110,43 @@ func (k *Ring) Make(ctx context.Context, t *Token, life time.Duration) (secret s
 			if err != nil {
 				return err
 			}
-			switch {
-			case parent.Kind == Session: // who signs out goes on to have what he made
+			if parent.Kind == Session { // who signs out goes on to have what he made
 				t.Parent = ""
-			case t.Kind == TokenOf && t.Expires.After(parent.Expires):
-				t.Expires = parent.Expires // what was made with a token ends with it
+			} else if err := t.within(parent); err != nil {
+				return err
 			}
 		}
 		return tx.SaveToken(t)
 	})
 	return secret, err
+}
+
+// within gives a token the limits of the one that it is made with, whatever its maker is now: he may be more tomorrow, and his token is not.
+func (t *Token) within(parent *Token) error {
+	if parent.Bound && t.Bound && t.Project != parent.Project || parent.Source != "" && t.Source != "" && t.Source != parent.Source || parent.Lease != "" && t.Lease != parent.Lease {
+		return &compute.Error{Kind: compute.ErrDenied, Err: errors.New("the token that you come with is for something else than the one that you make"), Hint: "`hostler token list` shows what it is for"}
+	}
+	if parent.Bound {
+		t.Bound, t.Project = true, parent.Project
+	}
+	t.Source = cmp.Or(t.Source, parent.Source)
+	if parent.Role != Nobody && (t.Role == Nobody || t.Role > parent.Role) {
+		t.Role = parent.Role
+	}
+	if parent.Only != 0 {
+		only := parent.Only
+		if t.Only != 0 {
+			only &= t.Only
+		}
+		if only == 0 {
+			return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf("the token that you come with has the permissions %v alone, and the one that you make would have others", parent.Only)}
+		}
+		t.Only = only
+	}
+	if !parent.Expires.IsZero() && (t.Expires.IsZero() || t.Expires.After(parent.Expires)) {
+		t.Expires = parent.Expires // what was made with a token ends with it
+	}
+	return nil
 }
 
 func byID(tx TokenTx, id string) (*Token, error) {
@@ -139,6 +168,7 @@ func (k *Ring) Who(ctx context.Context, secret, from string) (Principal, error) 
 	hash, now := HashOf(secret), k.opt.Now()
 	k.mu.Lock()
 	e, ok := k.known[hash]
+	ended := k.ended
 	k.mu.Unlock()
 	if !ok || now.Sub(e.seen) >= k.opt.Fresh || now.Before(e.seen) {
 		t, err := k.read(ctx, hash)
@@ -150,7 +180,7 @@ func (k *Ring) Who(ctx context.Context, secret, from string) (Principal, error) 
 			return Principal{}, err
 		}
 		e = known{*t, t.principal(k.opt.Members), now}
-		k.remember(hash, &e)
+		k.remember(hash, &e, ended)
 	}
 	if e.over(now) {
 		k.forget(hash)
@@ -180,9 +210,13 @@ func (k *Ring) read(ctx context.Context, hash Hash) (t *Token, err error) {
 	return t, err
 }
 
-func (k *Ring) remember(hash Hash, e *known) {
+// remember keeps a token that was read, unless some were revoked meanwhile: it may be one of them.
+func (k *Ring) remember(hash Hash, e *known, ended int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if ended != k.ended {
+		return
+	}
 	if u, ok := k.used[e.ID]; ok {
 		e.Used, e.From = u.at, u.from
 	}
@@ -260,9 +294,12 @@ func (k *Ring) Revoke(ctx context.Context, id string, may func(*Token) error) (g
 		return nil
 	})
 	if err == nil {
+		k.mu.Lock()
+		k.ended++
 		for _, t := range gone {
-			k.forget(t.Hash)
+			delete(k.known, t.Hash)
 		}
+		k.mu.Unlock()
 	}
 	return gone, err
 }

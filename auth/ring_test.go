@@ -346,3 +346,41 @@ func BenchmarkWho(b *testing.B) {
 		}
 	})
 }
+
+// TestWithin: what is made with a token goes no further than that, whatever its owner becomes later.
+func TestWithin(t *testing.T) {
+	r := newRig(t)
+	narrow := auth.Token{Owner: "bob", Bound: true, Project: "a", Role: auth.Viewer, Source: "web", Only: auth.See | auth.Tokens}
+	if _, err := r.Make(t.Context(), &narrow, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	child := auth.Token{Owner: "bob", Parent: narrow.ID}
+	secret, err := r.Make(t.Context(), &child, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease := auth.Token{Kind: auth.TokenLease, Owner: "bob", Parent: narrow.ID, Bound: true, Project: "a", Role: auth.User, Only: auth.LeasePermissions(false), Lease: "l"}
+	if _, err := r.Make(t.Context(), &lease, 0); err != nil {
+		t.Fatal(err)
+	}
+	if !lease.Expires.Equal(narrow.Expires) || lease.Only != auth.See || lease.Role != auth.Viewer {
+		t.Errorf("a lease's token: %+v", lease)
+	}
+	r.wide["bob"], r.in["bob"] = auth.Administrator, map[string]auth.Role{"a": auth.Operator, "b": auth.Operator}
+	p, err := r.Who(t.Context(), secret, "")
+	if err != nil || p.Everywhere != auth.Nobody || p.Role("a") != auth.Viewer || p.Role("b") != auth.Nobody || p.Source != "web" || p.Only != auth.See|auth.Tokens || !child.Expires.Equal(narrow.Expires) {
+		t.Errorf("when he is an administrator: %+v, %v", p, err)
+	}
+	for what, other := range map[string]auth.Token{
+		"another project":   {Owner: "bob", Parent: narrow.ID, Bound: true, Project: "b"},
+		"another source":    {Owner: "bob", Parent: narrow.ID, Source: "db"},
+		"other permissions": {Owner: "bob", Parent: narrow.ID, Only: auth.Take},
+	} {
+		if _, err := r.Make(t.Context(), &other, 0); !errors.Is(err, compute.ErrDenied) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := r.Revoke(t.Context(), narrow.ID, nil); err != nil || r.good(t, r.Ring, secret) {
+		t.Errorf("when it is revoked: %v", err)
+	}
+}

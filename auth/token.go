@@ -101,7 +101,7 @@ func (t *Token) principal(members Members) Principal {
 func (k *Ring) Check(maker Principal, t *Token) error {
 	members := k.opt.Members
 	wrong := func(text string, args ...any) error {
-		return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf(text, args...), Hint: "GET /v1/self says what you may"}
+		return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf(text, args...), Hint: "`hostler token list` shows what the token that you come with may"}
 	}
 	if t.Owner != maker.Name && !maker.Admin() {
 		return wrong("only administrators make tokens for others")

@@ -47,7 +47,7 @@ func controller() (url string, end func()) {
 		log.Fatal(err)
 	}
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return p }, Version: "example", Ready: func(context.Context) error { return nil }, Reload: func(context.Context) error { return nil },
+		Engine: func() server.Engine { return p }, Version: "example", Ready: func(context.Context) error { return nil }, Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
 		Identity: func() api.Identity { return api.Identity{} },
 		Authenticate: func(r *http.Request) (auth.Principal, error) {
 			if r.Header.Get("Authorization") != "Bearer secret" {

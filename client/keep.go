@@ -36,9 +36,10 @@ func (c *Client) Hold(ctx context.Context, who compute.Who, reason string, names
 	return c.do(ctx, http.MethodPost, "/v1/hold", as(who), in, nil)
 }
 
-// Reload has the controller read its configuration anew.
-func (c *Client) Reload(ctx context.Context) error {
-	return c.do(ctx, http.MethodPost, "/v1/reload", nil, nil, nil)
+// Reload has the controller read its configuration anew, and tells which sources are broken. After an error it goes on with the one that it had.
+func (c *Client) Reload(ctx context.Context) (out api.Reloaded, err error) {
+	err = c.do(ctx, http.MethodPost, "/v1/reload", nil, nil, &out)
+	return out, err
 }
 
 // Work has the controller do now what is due: end leases that are over, clean, discard.

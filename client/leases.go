@@ -15,6 +15,9 @@ import (
 
 // Acquire asks for leases. Where it has to wait, req.Notify hears how it comes on. When ctx ends the request is given up.
 func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
+	if req.Count == 0 { // which asks for nothing, of a source that there is
+		return nil, c.do(ctx, http.MethodGet, "/v1/sources/"+url.PathEscape(req.Source), nil, nil, nil)
+	}
 	var out api.Acquired
 	err := c.repeat(ctx, func(key string) error { return c.ask(ctx, req, key, &out) })
 	if err != nil {

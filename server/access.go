@@ -94,6 +94,12 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 			s.tooMany(w, r, wait, p.Name+" makes too many requests")
 			return
 		}
+		leave, ok := s.Limits.Enter(p)
+		if !ok {
+			s.tooMany(w, r, time.Second, p.Name+" has too many requests that are being served, or that wait")
+			return
+		}
+		defer leave()
 		ctx, end := context.WithCancelCause(r.Context())
 		defer end(nil)
 		came := r // which is another one below
@@ -109,7 +115,7 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 		if name := r.Header[api.ProjectHeader]; len(name) > 0 {
 			ok := false
 			if asked, ok = p.Choose(name[0]); !ok {
-				s.refuse(w, r, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("you are not in the project " + name[0]), Hint: "GET /v1/self says in which you are"})
+				s.refuse(w, r, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("you are not in the project " + name[0]), Hint: saysWho})
 				return
 			}
 		}
@@ -190,9 +196,12 @@ func (s *server) recheck(ctx context.Context, r *http.Request, was auth.Principa
 // nowhere is the pattern of all paths that there are not.
 const nowhere = "/"
 
+// saysWho is the hint for who may not do something.
+const saysWho = "ask an administrator of the controller: projects/NAME/project.conf has who may what in a project"
+
 // lacks is the refusal of somebody who has not the permission.
 func lacks(p auth.Principal, what auth.Permission) error {
-	text, hint := "your role does not have the permission "+what.String(), "hostler token list and GET /v1/self say what you may"
+	text, hint := "your role does not have the permission "+what.String(), saysWho
 	switch {
 	case p.Lease != "":
 		text, hint = "this is a lease's own token, which is for that lease alone", ""

@@ -134,13 +134,24 @@ func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Requ
 	if doc.Token && s.Tokens == nil {
 		return req, refusal(compute.ErrInvalid, "this controller keeps no tokens", "")
 	}
+	if req.Count < 1 {
+		return req, refusal(compute.ErrInvalid, "count: at least one is to be asked for", "")
+	}
+	if err := api.CheckRequest(unmarked(req)); err != nil {
+		return req, err
+	}
+	if s.Sources != nil {
+		if err := api.CheckFree(ctx, req.Name, s.Sources, s.Engine().Resolve); err != nil {
+			return req, err
+		}
+	}
 	known := s.Projects == nil || req.Project == "" || slices.Contains(s.Projects(), req.Project)
 	switch {
 	case !p.May(auth.Take, req.Project) || !known:
 		if req.Project == "" {
 			return req, lacks(p, auth.Take)
 		}
-		return req, refusal(compute.ErrDenied, "you may take no leases in the project "+req.Project, "GET /v1/self says what you may")
+		return req, refusal(compute.ErrDenied, "you may take no leases in the project "+req.Project, saysWho)
 	case !s.seesSource(p, req.Source) || !s.isFor(p, req.Source, req.Project):
 		return req, noSource(req.Source)
 	case req.Owner != p.Name && !p.May(auth.Others, req.Project):
@@ -151,6 +162,12 @@ func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Requ
 		return req, refusal(compute.ErrDenied, "it shows the files of the controller's own user, so it is for him alone", "hostler --embedded takes one of your own machine and user")
 	}
 	return req, nil
+}
+
+// unmarked is a request without the label that is ours.
+func unmarked(req compute.Request) compute.Request {
+	req.Labels = api.ShownLabels(req.Labels)
+	return req
 }
 
 // newest adds to a queue that nobody may have to wait for: where it is full the oldest is forgotten.

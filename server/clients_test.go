@@ -32,7 +32,7 @@ func served(t *testing.T, e server.Engine) string {
 	ctx, cancel := context.WithCancel(context.Background())
 	handler := server.New(server.Options{
 		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil },
-		Identity: func() api.Identity { return api.Identity{} }, Ending: ctx.Done(), Reload: func(context.Context) error { return nil },
+		Identity: func() api.Identity { return api.Identity{} }, Ending: ctx.Done(), Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
 	})
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(ctx, &http.Server{Handler: handler}, l, time.Second) }()

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -31,7 +32,11 @@ func (s *server) fault(ctx context.Context, err error) error {
 // problem is the document of an error, as far as the asker may know it.
 func (s *server) problem(ctx context.Context, err error) api.Problem {
 	p := api.NewProblem(err)
-	if p.Status == http.StatusInternalServerError {
+	switch {
+	case p.Status != http.StatusInternalServerError:
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()): // whoever asked has gone, or the controller is about to
+		s.log(ctx).Debug("a request was given up", "err", err)
+	default:
 		s.log(ctx).Error("a request failed", "err", err)
 	}
 	if asker(ctx).Own {
@@ -49,6 +54,10 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if p.Status == http.StatusForbidden && w.Header().Get("WWW-Authenticate") != "" {
 		p.Status = http.StatusUnauthorized // nobody yet
 	}
+	answerProblem(w, p)
+}
+
+func answerProblem(w http.ResponseWriter, p api.Problem) {
 	w.Header().Set("Content-Type", api.ProblemType)
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // nobody is left to tell
@@ -56,6 +65,14 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 // ourErrors gives what huma itself finds wrong with requests the form of all other errors. It is one function for the whole process.
 var ourErrors = sync.OnceFunc(func() {
+	huma.NewErrorWithContext = func(c huma.Context, status int, text string, errs ...error) huma.StatusError {
+		err := huma.NewError(status, text, errs...)
+		if p, ok := err.(*problem); ok && c != nil {
+			p.Request, _ = c.Context().Value(requestKey{}).(string)
+			went(c.Context(), p.Problem)
+		}
+		return err
+	}
 	huma.NewError = func(status int, text string, errs ...error) huma.StatusError {
 		p := api.Problem{Title: http.StatusText(status), Status: status, Code: "invalid", Detail: text}
 		for _, e := range errs {

@@ -274,7 +274,7 @@ func TestFuzzed(t *testing.T) {
 	p := engine(t)
 	srv := httptest.NewServer(server.New(server.Options{
 		Engine: func() server.Engine { return p }, Version: "test", Authenticate: authenticate, Ready: func(context.Context) error { return nil },
-		Identity: func() api.Identity { return api.Identity{} }, Reload: func(context.Context) error { return nil }, Work: func(context.Context) error { return nil },
+		Identity: func() api.Identity { return api.Identity{} }, Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil }, Work: func(context.Context) error { return nil },
 	}))
 	t.Cleanup(srv.Close)
 	base := srv.URL

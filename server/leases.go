@@ -137,15 +137,19 @@ func (s *server) releaseMany(ctx context.Context, in *struct {
 }
 
 func (s *server) extend(ctx context.Context, in *struct {
-	Lease string `path:"lease"`
-	Body  api.ExtendRequest
+	Lease string             `path:"lease"`
+	Body  *api.ExtendRequest `required:"false"`
 	Acting
 }) (*leaseAnswer, error) {
 	w, err := who(ctx, in.Any, in.Token, auth.Extend)
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
-	all, err := s.Engine().Extend(ctx, w, in.Body.Compute(), compute.ID(in.Lease))
+	var doc api.ExtendRequest // without a body as with an empty one
+	if in.Body != nil {
+		doc = *in.Body
+	}
+	all, err := s.Engine().Extend(ctx, w, doc.Compute(), compute.ID(in.Lease))
 	if err != nil {
 		return nil, s.fault(ctx, s.acted(ctx, w, err, compute.ID(in.Lease)))
 	}

@@ -50,7 +50,7 @@ const (
 
 // login are the paths by which people sign in and out.
 func (s *server) login(mux *http.ServeMux) {
-	s.entering = make(chan struct{}, exchanges)
+	s.entering, s.leaving = make(chan struct{}, exchanges), make(chan struct{}, exchanges)
 	huma.Register(s.api, huma.Operation{
 		OperationID: "how-to-sign-in", Extensions: needs(auth.Anyone), Method: http.MethodGet, Path: "/v1/login", Summary: "How people sign in", Tags: []string{"people"},
 		Security: []map[string][]string{{}},
@@ -249,6 +249,14 @@ func (s *server) leave(w http.ResponseWriter, r *http.Request) {
 	back := how.Address
 	if back == "" {
 		back = map[bool]string{true: "https://", false: "http://"}[r.TLS != nil] + r.Host
+	}
+	select {
+	case s.leaving <- struct{}{}:
+		defer func() { <-s.leaving }()
+	default: // the provider may hang, and strangers may ask
+		w.Header().Set("Retry-After", "5")
+		page(w, http.StatusTooManyRequests, saying{Text: "Too many sign in at once.", Next: "/login", Link: "Try again"})
+		return
 	}
 	address, begun, err := how.Provider.Begin(r.Context(), strings.TrimSuffix(back, "/")+"/login/callback")
 	if err != nil {

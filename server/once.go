@@ -26,6 +26,13 @@ type Memory interface {
 	Remember(a compute.Answer)
 }
 
+// Keeper is a Memory that can keep an answer before it is given. What gives leases needs no such thing: they have the keys of their requests.
+type Keeper interface {
+	Memory
+	// Keep has an answer kept when it returns.
+	Keep(ctx context.Context, a compute.Answer) error
+}
+
 // Common is a Memory that several controllers share: none gives to a request what another has given to it, which is compute.ErrGiven to the engine.
 type Common interface {
 	Memory
@@ -37,6 +44,7 @@ type Common interface {
 const (
 	maxKey    = 255     // bytes of a key
 	maxAnswer = 8 << 20 // bytes of an answer that is kept
+	keepTime  = 5 * time.Second
 )
 
 // creates reports whether a request of a path makes something that a second one would make again.
@@ -143,6 +151,10 @@ func (s *server) once(next http.Handler) http.Handler {
 			_, _ = w.Write(a.Body) // nobody is left to tell
 			return
 		}
+		if keeper, ok := s.Memory.(Keeper); ok && r.URL.Path != "/v1/leases" {
+			s.keepFirst(w, r, next, keeper, compute.Answer{Owner: owner, Key: key, Digest: digest})
+			return
+		}
 		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 		ctx := context.WithValue(context.WithValue(r.Context(), keyKey{}, key), markKey{}, mark+" "+digest)
 		next.ServeHTTP(rec, r.WithContext(context.WithValue(ctx, recorderKey{}, rec)))
@@ -152,6 +164,37 @@ func (s *server) once(next http.Handler) http.Handler {
 		}
 	})
 }
+
+// keepFirst keeps an answer before it gives it, so that nobody who had it gets another after the controller was killed.
+func (s *server) keepFirst(w http.ResponseWriter, r *http.Request, next http.Handler, keeper Keeper, a compute.Answer) {
+	out := &held{header: w.Header(), status: http.StatusOK}
+	next.ServeHTTP(out, r)
+	if out.status/100 == 2 && out.body.Len() <= maxAnswer {
+		a.Status, a.Type, a.Body, a.Time = out.status, w.Header().Get("Content-Type"), out.body.Bytes(), time.Now()
+		keep, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), keepTime)
+		defer cancel()
+		if err := keeper.Keep(keep, a); err != nil { // it is done, and who asked is told so
+			s.log(r.Context()).Warn("an answer to a request with a key is not kept yet", "err", err)
+			s.Memory.Remember(a)
+		}
+	}
+	w.WriteHeader(out.status)
+	_, _ = w.Write(out.body.Bytes()) // nobody is left to tell
+}
+
+// held is an answer that is not given yet.
+type held struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (h *held) Header() http.Header         { return h.header }
+func (h *held) WriteHeader(status int)      { h.status = status }
+func (h *held) Write(b []byte) (int, error) { return h.body.Write(b) }
+
+// SetReadDeadline does nothing, as of a recorder.
+func (h *held) SetReadDeadline(time.Time) error { return nil }
 
 // digestOf tells words from others.
 func digestOf(words ...string) string {

@@ -72,7 +72,7 @@ func TestObserve(t *testing.T) {
 		}
 		status(t, ask[0], url+ask[1], header...)
 	}
-	want := []string{"GET /v1/sources 401", "GET /v1/sources 200", "GET /v1/instances/{name} 404", " none 404", " none 401", " none 404", "GET /healthz 200"}
+	want := []string{"GET /v1/sources 401", "GET /v1/sources 200", "GET /v1/instances/{name} 404", " none 404", " none 401", " none 405", "GET /healthz 200"}
 	mu.Lock()
 	defer mu.Unlock()
 	if !slices.Equal(got, want) {

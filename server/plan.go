@@ -59,7 +59,7 @@ func (s *server) may(ctx context.Context, in Sources) (func(string) bool, error)
 	}
 	for _, name := range in.Source {
 		if !known[name] {
-			return nil, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no such source"), Hint: "GET /v1/sources has them all"}
+			return nil, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no such source"), Hint: "`hostler status` shows those that there are"}
 		}
 	}
 	return func(name string) bool {

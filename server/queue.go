@@ -68,7 +68,7 @@ func (s *server) cancel(ctx context.Context, in *struct {
 	n := slices.IndexFunc(all, func(q compute.Queued) bool { return q.ID == in.ID && s.seesWaiter(p, &q.Waiter) })
 	if n < 0 {
 		return nil, s.fault(ctx, &compute.Error{ID: compute.ID(strconv.FormatInt(in.ID, 10)), Kind: compute.ErrNotFound, Err: errors.New("no request of this number waits"),
-			Hint: "GET /v1/queue has those that do"})
+			Hint: "`hostler queue` shows those that do"})
 	}
 	w := all[n].Waiter
 	if own := w.Owner == p.Name && p.May(auth.Take, w.Project); !own && !p.May(auth.Others, w.Project) {

@@ -44,9 +44,11 @@ func (s *server) self() {
 		return nil, nil
 	})
 	huma.Register(s.api, huma.Operation{
-		OperationID: "reload", Extensions: needs(auth.Manage), Method: http.MethodPost, Path: "/v1/reload", DefaultStatus: http.StatusNoContent, Summary: "Read the controller's configuration anew",
-		Tags: []string{"people"}, Errors: []int{400, 403},
-	}, func(ctx context.Context, _ *struct{}) (*struct{}, error) {
-		return nil, s.fault(ctx, s.Reload(ctx))
+		OperationID: "reload", Extensions: needs(auth.Manage), Method: http.MethodPost, Path: "/v1/reload", Summary: "Read the controller's configuration anew",
+		Description: "What is wrong with hostler.conf or a project changes nothing, and is the answer. Sources that are broken are told, and go on as they were; all else is taken.",
+		Tags:        []string{"people"}, Errors: []int{400, 403, 409},
+	}, func(ctx context.Context, _ *struct{}) (*struct{ Body api.Reloaded }, error) {
+		out, err := s.Reload(ctx)
+		return &struct{ Body api.Reloaded }{out}, s.fault(ctx, err)
 	})
 }

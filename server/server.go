@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -63,6 +64,8 @@ type Options struct {
 	Tokens Tokens
 	// Projects tells which projects there are; nil: nobody knows.
 	Projects func() []string
+	// Sources tells whether there is a source of that name; nil: nobody knows.
+	Sources func(name string) bool
 	// Private says that a source is for the controller's own user alone; nil: none is.
 	Private func(source string) bool
 	// Ready says why requests cannot be served now; nil: they can.
@@ -72,8 +75,8 @@ type Options struct {
 	Sessions Sessions
 	// Spend notes that a proof was shown; the second time it is compute.ErrDenied. nil: a proof is good until it is old.
 	Spend func(ctx context.Context, proof string) error
-	// Reload has the configuration read anew; what is wrong with it changes nothing.
-	Reload func(ctx context.Context) error
+	// Reload has the configuration read anew, and tells what of it is broken. After an error nothing has changed.
+	Reload func(ctx context.Context) (api.Reloaded, error)
 	// Memory keeps what was answered to requests with the header Idempotency-Key. nil: such keys mean nothing.
 	Memory Memory
 	// Work does what is due, such as ending leases that are over, and returns when that is done. nil: what is due is done in time anyway.
@@ -109,6 +112,7 @@ type server struct {
 
 	readiness readiness
 	entering  chan struct{} // has as many slots as sign-ins may be under way
+	leaving   chan struct{} // the same of browsers that are to be sent to the provider
 
 	refused   refused      // limits what the audit log has of refusals
 	strangers refused      // the same of strangers
@@ -153,9 +157,16 @@ func New(opt Options) http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc(nowhere, func(w http.ResponseWriter, r *http.Request) {
+		if allowed := methods(mux, r); len(allowed) > 0 {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			p := s.problem(r.Context(), &compute.Error{Kind: compute.ErrInvalid, Err: errors.New(r.Method + " " + r.URL.Path + ": this path takes " + strings.Join(allowed, ", "))})
+			p.Title, p.Status = http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed
+			answerProblem(w, p)
+			return
+		}
 		s.refuse(w, r, &compute.Error{Kind: compute.ErrNotFound, Err: errors.New(r.Method + " " + r.URL.Path + ": no such path"), Hint: "GET /openapi.json has them all"})
 	})
-	return s.see(mux, s.guard(mux, s.once(mux)))
+	return s.see(mux, s.guard(mux, asJSON(s.once(mux))))
 }
 
 // Serve serves what comes on a listener until ctx ends; then it waits, so long at most, for the requests that are being served. It gives srv the limits

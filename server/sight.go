@@ -116,7 +116,7 @@ func unseen(name string) error {
 
 // noSource is the error for a source that there is not, or that the asker does not see.
 func noSource(name string) error {
-	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no such source"), Hint: "GET /v1/sources has them all"}
+	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no such source"), Hint: "`hostler status` shows those that there are"}
 }
 
 // who is on whose behalf something is done that needs a permission: the asker's, or anybody's if he says so and may; or by a lease's own id. The engine does

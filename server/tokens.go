@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -64,11 +66,12 @@ func (s *server) createToken(ctx context.Context, in *struct{ Body api.TokenRequ
 	if t.Owner == "" {
 		t.Owner, t.Groups = p.Name, p.Groups
 	}
-	if p.Token != "" && t.Owner == p.Name {
-		t.Parent = p.Token
-	}
+	t.Parent = p.Token // also of one for somebody else: who took the maker's token away takes away what was made with it
 	var err error
-	if b.Role != "" {
+	if t.Name != strings.ToValidUTF8(t.Name, "") || strings.ContainsFunc(t.Name+t.Owner, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		err = errors.New("a token's name and owner have no letters that cannot be seen")
+	}
+	if b.Role != "" && err == nil {
 		t.Role, err = auth.ParseRole(b.Role)
 	}
 	if err == nil {
@@ -82,6 +85,9 @@ func (s *server) createToken(ctx context.Context, in *struct{ Body api.TokenRequ
 	} else if p.Chosen {
 		t.Bound, t.Project = true, p.Project
 	}
+	if err := s.names(p, t); err != nil {
+		return nil, s.fault(ctx, err)
+	}
 	if err := s.Tokens.Check(p, t); err != nil {
 		return nil, s.fault(ctx, err)
 	}
@@ -90,6 +96,34 @@ func (s *server) createToken(ctx context.Context, in *struct{ Body api.TokenRequ
 		return nil, s.fault(ctx, err)
 	}
 	return &newTokenAnswer{"no-store", api.NewToken{Secret: secret, Token: token(t)}}, nil
+}
+
+// names refuses a token for a project or a source that there is not, or that its maker does not see.
+func (s *server) names(p auth.Principal, t *auth.Token) error {
+	if t.Bound && t.Project != "" && s.Projects != nil {
+		all := s.Projects()
+		if !slices.Contains(all, t.Project) {
+			seen := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return p.Role(name) == auth.Nobody })
+			return unknown("project", t.Project, seen)
+		}
+	}
+	if t.Source != "" && (s.Sources != nil && !s.Sources(t.Source) || !s.seesSource(p, t.Source)) {
+		return noSource(t.Source)
+	}
+	return nil
+}
+
+// unknown is the error for a name that there is not, with those that there are.
+func unknown(what, name string, known []string) error {
+	const some = 20
+	hint := "no " + what + " is configured; projects/NAME/project.conf makes one"
+	if len(known) > 0 {
+		hint = "there are " + strings.Join(known[:min(len(known), some)], ", ")
+	}
+	if len(known) > some {
+		hint += ", ..."
+	}
+	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("there is no such " + what), Hint: hint}
 }
 
 // token is the document of a token.

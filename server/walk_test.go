@@ -78,7 +78,7 @@ func newTown(t testing.TB, change func(*server.Options)) *town {
 	go func() { defer close(done); w.audit.Run(ctx) }()
 	opt := server.Options{
 		Engine: func() server.Engine { return w.engine }, Version: "test", Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
-		Reload: func(context.Context) error { return nil }, Tokens: w.ring, Audit: w.audit, Webhooks: webhooks{}, Projects: func() []string { return []string{"a", "b"} },
+		Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil }, Tokens: w.ring, Audit: w.audit, Webhooks: webhooks{}, Projects: func() []string { return []string{"a", "b"} },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}),
 		Limited: func(source string) []string {
 			if source == "alpha" {

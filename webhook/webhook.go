@@ -49,7 +49,29 @@ func (h *Hook) Check() error {
 			return fmt.Errorf("%q is no pattern", p)
 		}
 	}
+	for _, p := range h.Events {
+		if !slices.ContainsFunc(Kinds(), func(kind string) bool { ok, _ := path.Match(p, kind); return ok }) {
+			return &NoKind{p}
+		}
+	}
 	return nil
+}
+
+// NoKind is the error for a pattern that no event's kind will ever be like.
+type NoKind struct{ Pattern string }
+
+// Error says so.
+func (e *NoKind) Error() string {
+	return fmt.Sprintf("events: %q is no kind of event: there are %s", e.Pattern, strings.Join(Kinds(), ", "))
+}
+
+// Kinds are those of all events that there are.
+func Kinds() []string {
+	return []string{
+		string(compute.Creating), string(compute.SettingUp), "made", string(compute.Ready), string(compute.Leased), "released", string(compute.Cleaning), "cleaned",
+		string(compute.Failed), string(compute.Held), string(compute.Discarding), "gone", "discard-failed", "hook-failed", "paused", "stray", "unqueued",
+		"directive", string(compute.VerbStart), string(compute.VerbStop),
+	}
 }
 
 func loopback(host string) bool {

@@ -9,6 +9,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -403,5 +406,32 @@ func TestCheck(t *testing.T) {
 	h.URL = "https://user:pw@a.example/x?token=y#z"
 	if got := h.Where(); got != "https://a.example/x" {
 		t.Error(got)
+	}
+}
+
+// TestKinds: each kind of event that the engine writes down can be asked for, and no other.
+func TestKinds(t *testing.T) {
+	files, err := filepath.Glob("../pool/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	said := regexp.MustCompile(`(?:Event\{[^}\n]*Kind: |const unqueued = )"([a-z-]+)"`)
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range said.FindAllStringSubmatch(string(text), -1) {
+			if !strings.HasSuffix(name, "_test.go") && !slices.Contains(webhook.Kinds(), m[1]) {
+				t.Errorf("%s writes down %q, which is not among webhook.Kinds", name, m[1])
+			}
+		}
+	}
+	secret := func(context.Context) (string, error) { return "", nil }
+	for pattern, ok := range map[string]bool{"leased": true, "*-failed": true, "*": true, "relesed": false, "create-failed": false, "x*": false} {
+		h := webhook.Hook{Name: "x", URL: "https://example.org", Secret: secret, Events: []string{pattern}}
+		if err := h.Check(); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), pattern) {
+			t.Errorf("%s: %v", pattern, err)
+		}
 	}
 }

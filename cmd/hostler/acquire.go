@@ -11,10 +11,10 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
 )
@@ -88,6 +88,9 @@ func (a *app) request(w *want, source string) (compute.Request, error) {
 		}
 		req.Labels[key] = value
 	}
+	if err := api.CheckRequest(req); err != nil {
+		return req, err
+	}
 	cfg, err := a.configuration()
 	if err != nil {
 		return req, err
@@ -103,27 +106,10 @@ func (a *app) request(w *want, source string) (compute.Request, error) {
 
 // checkName refuses a name for a lease that could not be told from other names.
 func (a *app) checkName(ctx context.Context, engine engine, name string) error {
-	if name == "" {
+	if a.remote != nil { // a controller does so itself
 		return nil
 	}
-	odd := strings.ContainsFunc(name, func(c rune) bool {
-		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("._-", c)
-	})
-	if odd || strings.HasPrefix(name, "-") {
-		return invalid("", "--name %q: a name has letters, digits, dots, _ and -, and does not begin with -", name)
-	}
-	if a.isSource(name) {
-		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: errors.New("there is a source of this name"),
-			Hint: "take another for --name; -s names the source"}
-	}
-	i, _, err := engine.Resolve(ctx, name)
-	if err == nil && string(i.ID) == name {
-		return &compute.Error{ID: i.ID, Kind: compute.ErrConflict, Err: errors.New("there is an instance of this name"), Hint: "take another for --name"}
-	}
-	if errors.Is(err, compute.ErrNotFound) {
-		err = nil
-	}
-	return err // of the same name as another lease it is refused when it is given
+	return api.CheckFree(ctx, name, a.isSource, engine.Resolve)
 }
 
 // processOf finds the process that --for names; "": none is.

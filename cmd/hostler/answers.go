@@ -103,6 +103,21 @@ func (k *answers) Remember(a compute.Answer) {
 	}
 }
 
+// Keep has an answer written before it returns. A store that keeps none is no reason not to answer.
+func (k *answers) Keep(ctx context.Context, a compute.Answer) error {
+	err := k.store.Update(ctx, func(tx compute.Tx) error {
+		at, ok := tx.(compute.AnswerTx)
+		if !ok {
+			return errForgetful
+		}
+		return at.SaveAnswer(&a)
+	})
+	if errors.Is(err, errForgetful) {
+		return nil
+	}
+	return err
+}
+
 // run writes what there is to write until ctx ends, and what is left then.
 func (k *answers) run(ctx context.Context) {
 	old := time.NewTicker(answersLook)

@@ -17,6 +17,7 @@ type authorizing struct {
 	AuditKeep    time.Duration `conf:"audit-keep"`     // so long entries of the audit log are there; 0: 90 days
 	Requests     float64       `conf:"requests"`       // of one user, a second; 0: 1000; negative: without limit
 	RequestBurst int           `conf:"request-burst"`  // so many at once; 0: 2000
+	AtOnce       int           `conf:"at-once"`        // of one user that are being served, streams and those that wait among them; 0: 2000; negative: without limit
 	Failures     float64       `conf:"failures"`       // requests from one address that come with nothing that we know, a second; 0: 1; negative: without limit
 	FailureBurst int           `conf:"failure-burst"`  // so many at once; 0: 30
 	signingIn
@@ -128,7 +129,7 @@ func (k *controller) openAuth() error {
 	}
 	k.tokens = auth.NewRing(k.app.store, auth.RingOptions{Members: k.members, Life: said.TokenLife, MaxLife: said.TokenMaxLife, Log: k.app.log})
 	k.audit = auth.NewLog(k.app.store, auth.AuditOptions{Keep: said.AuditKeep, Log: k.app.log})
-	k.limits = auth.NewLimits(auth.LimitOptions{Requests: said.Requests, RequestBurst: said.RequestBurst, Failures: said.Failures, FailureBurst: said.FailureBurst})
+	k.limits = auth.NewLimits(auth.LimitOptions{Requests: said.Requests, RequestBurst: said.RequestBurst, AtOnce: said.AtOnce, Failures: said.Failures, FailureBurst: said.FailureBurst})
 	for _, p := range k.now.Load().people.projects {
 		if p.Err != nil {
 			k.app.log.Error("a project cannot be read, so nobody is in it", "project", p.Name, "err", p.Err)

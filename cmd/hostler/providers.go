@@ -31,10 +31,11 @@ type site struct {
 
 // kind is a type of source.
 type kind struct {
-	keys func() []string // of its section
-	open func(ctx context.Context, log *slog.Logger, s site, decode func(any) error) (compute.Provider, error)
-	slow bool // cleaning and discarding take long enough to leave them to the keeper
-	dear bool // so does opening a connection: the keeper has it open already, or keeps it open for the next command
+	keys  func() []string                    // of its section
+	check func(decode func(any) error) error // of their values
+	open  func(ctx context.Context, log *slog.Logger, s site, decode func(any) error) (compute.Provider, error)
+	slow  bool // cleaning and discarding take long enough to leave them to the keeper
+	dear  bool // so does opening a connection: the keeper has it open already, or keeps it open for the next command
 }
 
 // kinds is the table of providers.
@@ -82,7 +83,8 @@ func examiners() []func(context.Context) []compute.Finding {
 // open makes a kind of a constructor and of what puts the site into its Options.
 func open[O any, P compute.Provider](f func(context.Context, *slog.Logger, O) (P, error), place func(*O, site)) kind {
 	return kind{
-		keys: func() []string { return config.Keys(new(O)) },
+		keys:  func() []string { return config.Keys(new(O)) },
+		check: func(decode func(any) error) error { return decode(new(O)) },
 		open: func(ctx context.Context, log *slog.Logger, s site, decode func(any) error) (compute.Provider, error) {
 			var o O
 			if err := decode(&o); err != nil { // an unknown key is an error

@@ -81,28 +81,6 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 	return cmd
 }
 
-func newReload(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:     "reload",
-		Short:   "Have the controller read its configuration anew",
-		Example: "  hostler reload",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, _, err := a.controller(cmd.Context())
-			if c == nil && err == nil {
-				err = invalid("hostler serve starts one; without one each command reads it anew", "no controller runs here")
-			}
-			if c != nil {
-				defer c.Close()
-			}
-			if err != nil {
-				return err
-			}
-			return c.Reload(cmd.Context())
-		},
-	}
-}
-
 // serve is the controller, until it is told to end.
 func (a *app) serve(ctx context.Context, o serving) error {
 	log, err := o.logger(a.errs, a.flags.debug)
@@ -125,6 +103,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	if err := k.openAuth(); err != nil {
 		return err
 	}
+	k.tellFaults(faultsOf(a.cfg))
 	k.ahead = &foresight{k: k}
 	if err := k.openCertificates(o); err != nil {
 		return err
@@ -143,7 +122,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	defer cancel()
 	handler := web.Handler(server.New(server.Options{
 		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version, Authenticate: k.authenticate(listeners.token),
-		Identity: k.identity, Private: func(source string) bool { return ownOnly(k.now.Load().cfg, source) },
+		Identity: k.identity, Sources: func(name string) bool { _, err := k.now.Load().cfg.Source(name); return err == nil }, Private: func(source string) bool { return ownOnly(k.now.Load().cfg, source) },
 		Limited: func(source string) []string { return k.now.Load().people.only[source] }, Tokens: k.tokens, Audit: k.audit, Limits: k.limits, Projects: func() []string { return k.now.Load().people.names() },
 		Ready: k.ready, Webhooks: k, Metrics: a.meters.handler(), Observe: a.meters.asked, Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.log,
 		Ending: ctx.Done(), Memory: k.answers.memory(), Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
@@ -280,51 +259,6 @@ func (b bell) ring() {
 func (k *controller) ring() {
 	k.wanted.ring()
 	k.soon.ring()
-}
-
-// reload reads the configuration anew. One that cannot be read changes nothing.
-func (k *controller) reload(ctx context.Context) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReloading)
-	defer func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyReady) }()
-	b := k.app.afresh()
-	engine, err := b.embedded(ctx)
-	if err != nil {
-		return err
-	}
-	next, err := newServed(ctx, engine, b.cfg, true)
-	if err != nil {
-		return err
-	}
-	if err := sameStore(k.now.Load().cfg, b.cfg); err != nil {
-		return err
-	}
-	if err := k.reloadCertificates(next.cfg); err != nil {
-		return err
-	}
-	close(k.now.Swap(next).over)
-	k.app.log.Info("the configuration was read anew")
-	k.bell.ring()
-	k.ring()
-	return nil
-}
-
-// hear reloads at SIGHUP.
-func (k *controller) hear(ctx context.Context) {
-	got := make(chan os.Signal, 1)
-	signal.Notify(got, syscall.SIGHUP)
-	defer signal.Stop(got)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-got:
-			if err := k.reload(ctx); err != nil {
-				k.app.log.Error("the configuration cannot be read anew, so the old one stays", "err", err)
-			}
-		}
-	}
 }
 
 // look does what is due whenever it is rung for, when there will be something to do, and from time to time.

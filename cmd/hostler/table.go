@@ -5,7 +5,9 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/term"
@@ -19,6 +21,14 @@ func table(w io.Writer, header []string, rows [][]string) error {
 	for i, h := range header {
 		widths[i] = utf8.RuneCountInString(h)
 	}
+	shown := make([][]string, len(rows))
+	for n, row := range rows {
+		shown[n] = make([]string, len(row))
+		for i, cell := range row {
+			shown[n][i] = escaped(cell)
+		}
+	}
+	rows = shown
 	for _, row := range rows {
 		for i, cell := range row {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
@@ -82,6 +92,22 @@ func printable(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// escaped shows what could drive a terminal, or cannot be seen, as Go writes it: \x1b, \n, \u202e.
+func escaped(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+	}
+	return b.String()
 }
 
 func fprintf(w io.Writer, format string, args ...any) error {

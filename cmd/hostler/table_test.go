@@ -1,6 +1,9 @@
 package main
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestFit(t *testing.T) {
 	header := []string{"source", "note"}
@@ -17,5 +20,16 @@ func TestFit(t *testing.T) {
 	}
 	if got := fit(header, rows, 200); got[1][1] != rows[1][1] {
 		t.Errorf("on a wide one %q", got)
+	}
+}
+
+// TestTableEscapes: what comes from elsewhere drives no terminal, and breaks no line.
+func TestTableEscapes(t *testing.T) {
+	var out strings.Builder
+	if err := table(&out, []string{"name", "note"}, [][]string{{"a\x1b[2J", "one\ntwo\u202e"}, {"größe", "plain 'words'"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); strings.ContainsAny(got, "\x1b\u202e") || strings.Count(got, "\n") != 4 || !strings.Contains(got, `one\ntwo\u202e`) || !strings.Contains(got, "plain 'words'") {
+		t.Errorf("%q", got)
 	}
 }

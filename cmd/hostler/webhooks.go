@@ -62,7 +62,16 @@ func readHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 				return s, err
 			}}
 		if err := made.Check(); err != nil {
-			return nil, invalid("docs/watching.md has all keys", "[%s]: %w", title, err)
+			hint := "docs/watching.md has all keys"
+			if no := (*webhook.NoKind)(nil); errors.As(err, &no) {
+				hint = "did you mean " + config.Nearest(no.Pattern, webhook.Kinds()) + "?"
+			}
+			return nil, invalid(hint, "[%s]: %w", title, err)
+		}
+		for _, project := range made.Projects {
+			if _, err := cfg.Project(project); err != nil {
+				return nil, configError(fmt.Errorf("[%s]: projects: %w", title, err))
+			}
 		}
 		out = append(out, made)
 	}

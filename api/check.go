@@ -1,0 +1,93 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// The most that a request for leases may bring along: it is kept with each lease.
+const (
+	mostLabels = 64
+	mostKey    = 200      // bytes of a label's key
+	mostValue  = 4 << 10  // bytes of its value
+	mostInAll  = 16 << 10 // bytes of all labels together
+	mostName   = 200      // bytes
+	mostWords  = 1000     // bytes of a purpose
+)
+
+// CheckRequest says what is wrong with the words of a request for leases: too many, too long, or with letters that nobody can see and that could drive a terminal.
+func CheckRequest(r compute.Request) error {
+	bad := func(format string, args ...any) error {
+		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...)}
+	}
+	switch {
+	case len(r.Purpose) > mostWords:
+		return bad("the purpose has %d bytes, and at most %d are kept", len(r.Purpose), mostWords)
+	case unseen(r.Purpose):
+		return bad("the purpose %q has letters that cannot be seen", r.Purpose)
+	case len(r.Owner) > mostName || unseen(r.Owner):
+		return bad("the owner %.200q: at most %d bytes, all to be seen", r.Owner, mostName)
+	case len(r.Labels) > mostLabels:
+		return bad("%d labels, and at most %d are kept", len(r.Labels), mostLabels)
+	}
+	all := 0
+	for _, key := range slices.Sorted(maps.Keys(r.Labels)) {
+		value := r.Labels[key]
+		all += len(key) + len(value)
+		switch {
+		case key == "" || len(key) > mostKey || unseen(key) || strings.Contains(key, "="):
+			return bad("the label's key %.200q: from one to %d bytes, all to be seen, and no =", key, mostKey)
+		case len(value) > mostValue:
+			return bad("the label %s has %d bytes, and at most %d are kept", key, len(value), mostValue)
+		case unseen(value):
+			return bad("the label %s=%.200q has letters that cannot be seen", key, value)
+		case all > mostInAll:
+			return bad("the labels have more than %d bytes together", mostInAll)
+		}
+	}
+	return CheckName(r.Name)
+}
+
+// unseen reports whether a text has letters that cannot be seen.
+func unseen(s string) bool {
+	return strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) // a byte that is no letter is U+FFFD, which is seen
+}
+
+// CheckName says what is wrong with the letters of a lease's name; "" is none.
+func CheckName(name string) error {
+	odd := strings.ContainsFunc(name, func(c rune) bool {
+		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("._-", c)
+	})
+	if odd || strings.HasPrefix(name, "-") || len(name) > mostName {
+		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the name %.200q: a name has letters, digits, dots, _ and -, does not begin with -, and is no longer than %d bytes", name, mostName)}
+	}
+	return nil
+}
+
+// CheckFree says whether a lease's name could be taken for something else: a source, or an instance. That no other lease has it is seen when it is given.
+func CheckFree(ctx context.Context, name string, isSource func(name string) bool, resolve func(ctx context.Context, name string) (compute.Instance, *compute.Lease, error)) error {
+	taken := func(text string) error {
+		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: errors.New(text), Hint: "take another name for the lease"}
+	}
+	if name == "" {
+		return nil
+	}
+	if isSource(name) {
+		return taken("there is a source of this name")
+	}
+	i, _, err := resolve(ctx, name)
+	if err == nil && string(i.ID) == name {
+		return taken("there is an instance of this name")
+	}
+	if errors.Is(err, compute.ErrNotFound) {
+		err = nil
+	}
+	return err
+}

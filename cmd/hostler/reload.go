@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+)
+
+func newReload(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "reload",
+		Short: "Have the controller read its configuration anew",
+		Long: `Have the controller read its configuration anew. What is wrong with hostler.conf or a project changes nothing. A source that is broken is told with file and line,
+and goes on as it was before, if it was read well then; all else is taken. In both cases the exit status is not 0. Of several controllers on one database only
+the one that is asked reads its own files.`,
+		Example: "  hostler reload",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, _, err := a.controller(cmd.Context())
+			if c == nil && err == nil {
+				err = invalid("hostler serve starts one; without one each command reads it anew", "no controller runs here")
+			}
+			if c != nil {
+				defer c.Close()
+			}
+			if err != nil {
+				return err
+			}
+			out, err := c.Reload(cmd.Context())
+			if err != nil {
+				return err
+			}
+			for _, w := range out.Warnings {
+				fmt.Fprintf(a.errs, "%s: warning: %s\n", a.program, printable(w))
+			}
+			if out.Several {
+				fmt.Fprintf(a.errs, "%s: only the controller that was asked has read its configuration; others on this database read theirs when they are asked\n", a.program)
+			}
+			var broken []error
+			for _, p := range out.Broken {
+				broken = append(broken, p.Err())
+			}
+			return errors.Join(broken...)
+		},
+	}
+}
+
+// reload reads the configuration anew. One that cannot be read changes nothing; of a source that is broken the last good definition stays.
+func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReloading)
+	defer func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyReady) }()
+	b := k.app.afresh()
+	cfg, err := b.configuration()
+	if err != nil {
+		return out, err
+	}
+	faults := faultsOf(cfg)
+	keepGood(k.now.Load().cfg, cfg, faults)
+	engine, err := b.embedded(ctx)
+	if err != nil {
+		return out, err
+	}
+	next, err := newServed(ctx, engine, cfg, true)
+	if err != nil {
+		return out, err
+	}
+	if err := sameStore(k.now.Load().cfg, cfg); err != nil {
+		return out, err
+	}
+	if err := k.reloadCertificates(next.cfg); err != nil {
+		return out, err
+	}
+	close(k.now.Swap(next).over)
+	k.app.log.Info("the configuration was read anew", "broken", len(faults))
+	k.tellFaults(faults)
+	k.bell.ring()
+	k.ring()
+	_, out.Several = k.app.store.(common)
+	out.Broken, out.Warnings = []api.Broken{}, []string{}
+	for _, f := range faults {
+		out.Broken = append(out.Broken, api.NewBroken(f.source, f.err()))
+	}
+	for _, w := range cfg.Warnings {
+		out.Warnings = append(out.Warnings, w.Error())
+	}
+	return out, nil
+}
+
+// fault is a source that is broken.
+type fault struct {
+	source string
+	cause  error
+	kept   bool // it goes on as it was read before
+}
+
+// faultsOf are those of a configuration, by name.
+func faultsOf(cfg *config.Config) (out []*fault) {
+	for _, s := range cfg.Sources {
+		if err := faultOf(s); err != nil {
+			out = append(out, &fault{source: s.Name, cause: err})
+		}
+	}
+	return out
+}
+
+// faultOf is what is wrong with a source, the values of its type's keys included; nil: nothing that can be seen in its file.
+func faultOf(s *config.Source) error {
+	k, known := kinds()[s.Type]
+	if s.Err != nil || !known {
+		return s.Err
+	}
+	return k.check(s.Decode)
+}
+
+// err is a fault as people are told of it.
+func (f *fault) err() error {
+	err := configError(f.cause)
+	e, ok := err.(*compute.Error)
+	if !ok || e.Hint != "" {
+		return err
+	}
+	told := *e
+	if told.Hint = "the source " + f.source + " cannot be used until that is mended; all else was read"; f.kept {
+		told.Hint = "the source " + f.source + " goes on as it was until that is mended; all else was read"
+	}
+	return &told
+}
+
+// tellFaults writes them to the log.
+func (k *controller) tellFaults(faults []*fault) {
+	for _, f := range faults {
+		k.app.log.Error("a source is broken", "source", f.source, "err", f.cause, "goes_on", f.kept)
+	}
+}
+
+// keepGood has sources that are broken now go on as they were when they were read before. Not so where the user has to approve of what is new, or where what a
+// pool took from may not be there any more.
+func keepGood(was, now *config.Config, faults []*fault) {
+	for _, f := range faults {
+		old, err := was.Source(f.source)
+		at := slices.IndexFunc(now.Sources, func(s *config.Source) bool { return s.Name == f.source })
+		if err != nil || faultOf(old) != nil || old.File != now.Sources[at].File || errors.Is(f.cause, config.ErrUntrusted) {
+			continue
+		}
+		gone := slices.ContainsFunc(old.Sources, func(child string) bool {
+			s, err := now.Source(child)
+			return err != nil || s.Type == "pool"
+		})
+		if !gone {
+			now.Sources[at], f.kept = old, true
+		}
+	}
+}
+
+// hear reloads at SIGHUP.
+func (k *controller) hear(ctx context.Context) {
+	got := make(chan os.Signal, 1)
+	signal.Notify(got, syscall.SIGHUP)
+	defer signal.Stop(got)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-got:
+			if _, err := k.reload(ctx); err != nil {
+				k.app.log.Error("the configuration cannot be read anew, so the old one stays", "err", err)
+			}
+		}
+	}
+}
