@@ -118,8 +118,8 @@ func TestWebhooks(t *testing.T) {
 		"[webhook x]\nurl = http://192.0.2.1/\nsecret = SECRET":         "can be read on the way",
 		"[webhook x]\nurl = URL\nsecret = SECRET\nevent = leased":       "the nearest known is events",
 		"[webhook x]\nsecret = SECRET":                                  "url",
-		"[webhook x]\nurl = URL\nsecret = SECRET\nevents = relesed":    "did you mean released?",
-		"[webhook x]\nurl = URL\nsecret = SECRET\nprojects = web":      "there is no such project",
+		"[webhook x]\nurl = URL\nsecret = SECRET\nevents = relesed":     "did you mean released?",
+		"[webhook x]\nurl = URL\nsecret = SECRET\nprojects = web":       "there is no such project",
 		"[webhok x]\nurl = URL":                                         "unknown section",
 		"[webhook x]\nurl = ftp://127.0.0.1/?secret\nsecret = SECRET\n": "is not https://",
 	} {
