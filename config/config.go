@@ -36,6 +36,7 @@ type Config struct {
 	Roots    []Root
 	Sources  []*Source  // sorted by name
 	Projects []*Project // sorted by name
+	Bundles  []*Bundle  // sorted by name
 	Defaults Defaults
 	Sections map[string]map[string]Value // the further sections of hostler.conf, by name and key ("-" as "_"): each part decodes its own
 	Warnings []error                     // what is odd and breaks nothing
@@ -72,7 +73,7 @@ func Load(opt LoadOptions) (*Config, error) {
 	if c.Roots, err = findRoots(&opt); err != nil {
 		return nil, err
 	}
-	g := &gathering{Config: c, byName: map[string]*Source{}, trees: map[string]*tree{}, bundles: map[string]string{}}
+	g := &gathering{Config: c, byName: map[string]*Source{}, trees: map[string]*tree{}}
 	for i := range c.Roots {
 		if e := g.root(&c.Roots[i]); err == nil {
 			err = e
@@ -85,9 +86,11 @@ func Load(opt LoadOptions) (*Config, error) {
 	}
 	slices.SortFunc(c.Sources, func(a, b *Source) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(c.Projects, func(a, b *Project) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(c.Bundles, func(a, b *Bundle) int { return strings.Compare(a.Name, b.Name) })
 	g.checkPools()
 	g.checkProjects()
 	g.applyTrust()
+	g.checkBundles()
 	g.closeTrees()
 	return c, err
 }
@@ -121,9 +124,8 @@ func (c *Config) KnownType(name string) bool {
 // gathering is the state of one Load.
 type gathering struct {
 	*Config
-	byName  map[string]*Source
-	trees   map[string]*tree  // by root
-	bundles map[string]string // name to the first root that has it
+	byName map[string]*Source
+	trees  map[string]*tree // by root
 }
 
 func (g *gathering) add(s *Source) {
@@ -160,13 +162,7 @@ func (g *gathering) root(r *Root) error {
 		return nil
 	}
 	g.projects(r, p)
-	if entries, err := p.list("bundles"); err == nil {
-		for _, e := range entries {
-			if _, ok := g.bundles[e.Name()]; !ok {
-				g.bundles[e.Name()] = r.Path
-			}
-		}
-	}
+	g.readBundles(r, p)
 	return g.hostlerConf(r, p)
 }
 

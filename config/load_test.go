@@ -291,6 +291,8 @@ delay = 1s
 fail = create#2   # the second
 `)
 	os.MkdirAll(filepath.Join(w.dir, ".hostler/sources/s/check.d"), 0o755)
+	w.file("~/.config/hostler/bundles/a/bundle.conf", "")
+	w.file("~/.config/hostler/bundles/b/bundle.conf", "")
 	s := w.source("s")
 	if s.Err != nil {
 		t.Fatal(s.Err)
@@ -456,6 +458,7 @@ func TestDigest(t *testing.T) {
 	digest := func(name, text string) string {
 		w := newWorld(t)
 		w.file(".hostler/sources/"+name+"/source.conf", text)
+		w.file("~/.config/hostler/bundles/x/bundle.conf", "")
 		s := w.source(name)
 		if s.Err != nil || len(s.Digest) != 16 {
 			t.Fatalf("%+v", s)

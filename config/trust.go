@@ -38,6 +38,7 @@ func (c *Config) NeedsTrust() []Danger { return slices.Clone(c.dangers) }
 type tree struct {
 	place    *place
 	sources  []*Source // also those that are shadowed
+	bundles  []*Bundle // also those that are shadowed
 	settings []entry   // of its hostler.conf, beyond [defaults]
 	source   *entry    // [defaults] source; nil: not set
 	chosen   bool      // and no earlier root says another
@@ -70,6 +71,11 @@ func (g *gathering) applyTrust() {
 			for _, s := range g.Sources {
 				if risk, ok := blocked[s]; ok && s.Err == nil {
 					s.Err = &Error{File: risk.File, Line: risk.Line, Source: s.Name, Msg: risk.Why, Err: ErrUntrusted}
+				}
+			}
+			for _, b := range g.Bundles {
+				if b.Root == r.Path && b.Err == nil {
+					b.Err = &Error{File: b.File, Err: ErrUntrusted}
 				}
 			}
 			if len(t.settings) > 0 {
@@ -122,15 +128,16 @@ func (g *gathering) examine(t *tree) (risks []Risk, blocked map[*Source]Risk, su
 			b.source(s)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(g.bundles)) {
-		if g.bundles[name] != t.place.path {
+	for _, bundle := range t.bundles {
+		if errors.Is(bundle.Err, fs.ErrNotExist) {
 			continue
 		}
-		for _, s := range g.Sources {
-			if slices.Contains(s.Bundles, name) {
-				dir := filepath.Join("bundles", name)
-				note(s, Risk{File: filepath.Join(t.place.path, dir), Why: "its files and scripts are put on instances and run there"})
-				b.tree(dir)
+		note(nil, Risk{File: bundle.Dir, Why: "its files and scripts are put on instances and run there"})
+		dir := filepath.Join("bundles", bundle.Name)
+		b.file(filepath.Join(dir, "bundle.conf"))
+		for _, part := range bundleParts {
+			if _, err := t.place.stat(filepath.Join(dir, part)); err == nil {
+				b.tree(filepath.Join(dir, part))
 			}
 		}
 	}

@@ -154,6 +154,7 @@ func TestBundlesOfATree(t *testing.T) {
 	w.opt.Trust.Dir = filepath.Join(w.home, "trust")
 	w.file("~/.config/hostler/sources/mine/source.conf", "type = fake\nbundles = b\n")
 	script := w.file(".hostler/bundles/b/scripts/x", "id")
+	w.file(".hostler/bundles/b/bundle.conf", "scripts = x\n")
 	c := w.load()
 	if s, _ := c.Source("mine"); !errors.Is(s.Err, config.ErrUntrusted) {
 		t.Errorf("%v", s.Err)

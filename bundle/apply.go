@@ -1,0 +1,468 @@
+package bundle
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// What became of a step.
+const (
+	Same    = "unchanged" // it is as it should be already
+	Skipped = "skipped"   // its condition does not hold
+	Running = "running"   // told by Notify alone
+	Done    = "done"
+	Failed  = "failed"
+	Pending = "pending" // it is to be done: with DryRun, or because an earlier one failed
+)
+
+// Outcome is what became of one step.
+type Outcome struct {
+	Step   *Step
+	Action string        // Same, Skipped, Done, Failed or Pending
+	Why    string        // why it was done, or skipped
+	Exit   int           // of a script that ran: its status
+	Err    error         // of one that failed
+	Took   time.Duration // of a script that ran
+	Stdout string        // the end of it, secrets masked
+	Stderr string        // the end of it, secrets masked
+	Diff   string        // of a file, with Options.Diff
+}
+
+// Result is what became of all steps, in their order.
+type Result struct{ Outcomes []Outcome }
+
+// Changed counts the steps that were done, or are to be done.
+func (r *Result) Changed() (n int) {
+	for _, o := range r.Outcomes {
+		if o.Action == Done || o.Action == Pending || o.Action == Failed {
+			n++
+		}
+	}
+	return n
+}
+
+// kept is how much of a script's output a Result has.
+const kept = 64 << 10
+
+// ApplyOptions say how a plan is applied. The zero value applies it as root.
+type ApplyOptions struct {
+	Facts    Facts         // what the source knows of the computer; what it says of itself comes by itself
+	As       string        // "root": as root, by sudo if need be; "self": as the user that the connection is
+	State    string        // the record's directory there; "": /var/lib/hostler/bundle, or below the home of who is no root
+	DryRun   bool          // only say what is to be done
+	Diff     bool          // and what would change in files
+	Continue bool          // a script that fails does not keep the later ones from being run
+	LockWait time.Duration // for another Apply there to end; 0: one minute; negative: not at all
+
+	// Reconnect opens another connection when contact was lost; nil: that ends it. A script that went on there is waited for, one that ended is not
+	// run again. Tries bounds how often; 0: 3.
+	Reconnect func(ctx context.Context) (compute.Conn, error)
+	Tries     int
+
+	// Output returns where a script's output goes as it comes, secrets masked; nil: nowhere. Either may be nil.
+	Output func(*Step) (stdout, stderr io.Writer)
+	// Notify hears of each step that is begun (Running) and ended, one after the other; nil: nobody does.
+	Notify func(Outcome)
+}
+
+// Apply brings a computer to a plan: keys, files and then scripts, in order, only what is not as it should be. What was done is recorded there, so that
+// an Apply after one that failed goes on where that stopped. Where all is done it costs one command. Of two at a time on one computer the second waits.
+//
+// The Result is there with an error too. The error is about the first step that failed; it is of kind ErrFailed, ErrTimeout, ErrLost, ErrDenied (no way
+// to become root), ErrConflict (another Apply is at it) or what the connection says. When ctx ends, the script that runs is ended.
+func Apply(ctx context.Context, conn compute.Conn, p *Plan, opt ApplyOptions) (*Result, error) {
+	a := &applying{plan: p, opt: opt, begun: map[string]*run{}, over: map[string]bool{}}
+	tries := opt.Tries
+	if tries <= 0 {
+		tries = 3
+	}
+	for try := 1; ; try++ {
+		err := a.attempt(ctx, &link{conn, opt.As, opt.State})
+		if err == nil || !lostContact(err) || ctx.Err() != nil || opt.Reconnect == nil {
+			return a.result(), a.failure(ctx, err)
+		}
+		if try == tries {
+			return a.result(), fmt.Errorf("%w; contact was lost %d times", err, tries)
+		}
+		again, e := opt.Reconnect(ctx)
+		if e != nil {
+			return a.result(), errors.Join(err, e)
+		}
+		defer again.Close()
+		conn = again
+	}
+}
+
+// applying is the state of one Apply.
+type applying struct {
+	plan  *Plan
+	opt   ApplyOptions
+	steps []*Step
+	out   []Outcome
+	begun map[string]*run // scripts that were begun by us, by ID
+	over  map[string]bool // and whose end is told
+}
+
+func (a *applying) result() *Result { return &Result{a.out} }
+
+// failure returns the first error that a step had, if there is no other.
+func (a *applying) failure(ctx context.Context, err error) error {
+	if err != nil {
+		if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+			err = errors.Join(ctx.Err(), err)
+		}
+		return err
+	}
+	for _, o := range a.out {
+		if o.Err != nil {
+			return o.Err
+		}
+	}
+	return nil
+}
+
+// attempt does what is to be done, over one connection.
+func (a *applying) attempt(ctx context.Context, l *link) error {
+	s, err := l.check(ctx, a.plan)
+	if err != nil {
+		return err
+	}
+	if err := a.decide(s); err != nil {
+		return err
+	}
+	if a.opt.DryRun || a.opt.Diff {
+		if err := a.diffs(ctx, l); err != nil {
+			return err
+		}
+	}
+	if a.opt.DryRun || !a.pending() && len(a.unfinished()) == 0 {
+		return nil
+	}
+	h, s, err := l.hold(ctx, a.plan, a.opt.LockWait)
+	if err != nil {
+		return err
+	}
+	defer h.release()
+	return a.change(ctx, l, s)
+}
+
+// decide finds out what is to be done.
+func (a *applying) decide(s *seen) error {
+	facts := Facts{}
+	maps.Copy(facts, s.facts)
+	for k, v := range a.opt.Facts {
+		if v != "" {
+			facts[k] = v
+		}
+	}
+	if facts["os"] == "" {
+		facts["os"] = "linux" // nobody asked
+	}
+	steps, err := a.plan.Render(facts)
+	if err != nil {
+		return err
+	}
+	was := a.out
+	a.steps, a.out = steps, make([]Outcome, len(steps))
+	for i, st := range steps {
+		o := Outcome{Step: st, Action: Pending}
+		switch {
+		case st.Skip != "":
+			o.Action, o.Why = Skipped, "not "+st.Skip
+		case was != nil && was[i].Action == Done && st.Kind != KindScript, a.over[st.ID()]:
+			o = was[i]
+			o.Step = st
+		case st.Kind == KindKey:
+			o.Why = "new"
+			if s.keys[st.Key] {
+				o.Why = ""
+			}
+		case st.Kind == KindFile:
+			o.Why = s.wants(st)
+		default:
+			o.Why = s.due(st, steps)
+		}
+		if o.Why == "" && o.Action == Pending {
+			o.Action = Same
+		}
+		a.out[i] = o
+	}
+	return nil
+}
+
+func (a *applying) pending() bool {
+	for _, o := range a.out {
+		if o.Action == Pending {
+			return true
+		}
+	}
+	return false
+}
+
+// unfinished lists the scripts that we began and whose end we do not know.
+func (a *applying) unfinished() (out []*Outcome) {
+	for i := range a.out {
+		if st := a.out[i].Step; st.Kind == KindScript && a.begun[st.ID()] != nil && !a.over[st.ID()] {
+			out = append(out, &a.out[i])
+		}
+	}
+	return out
+}
+
+func (a *applying) tell(o *Outcome, action string) {
+	o.Action = action
+	if a.opt.Notify != nil {
+		told := *o
+		a.opt.Notify(told)
+	}
+}
+
+// change does it, while the lock is held.
+func (a *applying) change(ctx context.Context, l *link, s *seen) error {
+	if s.salt == "" {
+		s.salt = newToken() + newToken()
+		s.fresh = true
+	}
+	if err := a.decide(s); err != nil {
+		return err
+	}
+	waited := false
+	for i := range a.out {
+		st := a.out[i].Step
+		if st.Kind != KindScript || a.over[st.ID()] || !s.alive[st.ID()] && a.begun[st.ID()] == nil {
+			continue
+		}
+		if err := a.await(ctx, l, &a.out[i]); err != nil {
+			return err
+		}
+		waited = true
+		if a.stops(&a.out[i]) {
+			return nil
+		}
+	}
+	if waited {
+		again, err := l.check(ctx, a.plan)
+		if err != nil {
+			return err
+		}
+		if again.salt == "" {
+			again.salt, again.fresh = s.salt, true
+		}
+		if s = again; s != nil {
+			if err := a.decide(s); err != nil {
+				return err
+			}
+		}
+	}
+	if err := a.put(ctx, l, s); err != nil {
+		return err
+	}
+	for i := range a.out {
+		o := &a.out[i]
+		if o.Step.Kind != KindScript || o.Action != Pending {
+			continue
+		}
+		a.tell(o, Running)
+		err := a.script(ctx, l, s, o)
+		if err != nil {
+			o.Action = Pending
+			return err
+		}
+		if a.stops(o) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// stops reports whether a script's end is the end of all.
+func (a *applying) stops(o *Outcome) bool {
+	return o.Action == Failed && !o.Step.carryOn && !a.opt.Continue
+}
+
+// run is a script that was begun.
+type run struct {
+	began          time.Time
+	stdout, stderr *tail
+	out, err       int64 // bytes that came
+}
+
+// streams returns the ends of a script's output: to the caller, masked, and into what a Result has of it.
+func (a *applying) streams(st *Step, r *run) (stdout, stderr io.Writer, flush func()) {
+	var live [2]io.Writer
+	if a.opt.Output != nil {
+		live[0], live[1] = a.opt.Output(st)
+	}
+	join := func(t *tail, w io.Writer) *mask {
+		if w == nil {
+			return a.plan.masking(t)
+		}
+		return a.plan.masking(both{t, w})
+	}
+	o, e := join(r.stdout, live[0]), join(r.stderr, live[1])
+	return o, counting{e, &r.err}, func() { _ = o.Close(); _ = e.Close() }
+}
+
+// both writes to a tail and, as long as that goes well, to another.
+type both struct {
+	*tail
+	w io.Writer
+}
+
+func (b both) Write(p []byte) (int, error) {
+	_, _ = b.tail.Write(p)
+	_, _ = b.w.Write(p) // who reads no more does not fail a script
+	return len(p), nil
+}
+
+type counting struct {
+	io.Writer
+	n *int64
+}
+
+func (c counting) Write(p []byte) (int, error) {
+	*c.n += int64(len(p))
+	return c.Writer.Write(p)
+}
+
+// grace is how much longer than its time-out a script is waited for, as its end comes from there.
+const grace = time.Minute
+
+// script runs one. The error is about the connection; how the script ended is in o.
+func (a *applying) script(ctx context.Context, l *link, s *seen, o *Outcome) error {
+	st, token := o.Step, newToken()
+	r := &run{began: time.Now(), stdout: &tail{max: kept}, stderr: &tail{max: kept}}
+	a.begun[st.ID()] = r
+	stdout, stderr, flush := a.streams(st, r)
+	end := newTrailer(token, stdout)
+	running, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	guard := time.AfterFunc(st.Timeout+grace, func() { cancel(compute.ErrLost) })
+	defer guard.Stop()
+	stopped := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() { // a session of its own does not end with its connection
+		defer close(stopped)
+		rest, done := context.WithTimeout(running, grace/2)
+		defer done()
+		if err := l.call(rest, "stop", newToken(), farStop, nil, nil, st.ID()); err != nil {
+			cancel(err)
+		}
+	})
+	var stdin bytes.Buffer
+	stdin.WriteString(environment(st.Env) + "\n" + st.Text)
+	cmd := l.command(token, farRun, &stdin, end, stderr, st.ID(), fmt.Sprint(int(st.Timeout.Seconds())), s.scriptSum(st, a.steps), st.Bundle+"/"+st.Name)
+	exit, err := l.conn.Run(running, cmd)
+	if !unhook() {
+		<-stopped
+	}
+	flush()
+	status := end.status()
+	r.out = end.passed
+	if status == "" {
+		if cause := context.Cause(running); err != nil && cause != nil {
+			err = &compute.Error{Kind: compute.ErrLost, Err: fmt.Errorf("it did not end in its time: %w", cause)}
+		}
+		if err = refused("run it", exit, err, r.stderr.String()); err == nil {
+			err = &compute.Error{Kind: compute.ErrLost, Err: errors.New("it ended without saying how")}
+		}
+		if ctx.Err() != nil {
+			err = errors.Join(ctx.Err(), err)
+		} else if !lostContact(err) { // as when the disk there is full
+			a.ended(o, r, "", fmt.Errorf("%s: %w", st.Title(), err))
+			return nil
+		}
+		return fmt.Errorf("%s: %w", st.Title(), err)
+	}
+	a.end(ctx, o, r, status)
+	return ctx.Err()
+}
+
+// await waits for a script that runs there without us, or ended without us.
+func (a *applying) await(ctx context.Context, l *link, o *Outcome) error {
+	st, token := o.Step, newToken()
+	r := a.begun[st.ID()]
+	if r == nil {
+		r = &run{began: time.Now(), stdout: &tail{max: kept}, stderr: &tail{max: kept}}
+		a.begun[st.ID()] = r
+	}
+	a.tell(o, Running)
+	stdout, stderr, flush := a.streams(st, r)
+	end := newTrailer(token, stdout)
+	was := r.out
+	err := l.speak(ctx, "wait for it", token, farWait, end, stderr, st.ID(), fmt.Sprint(r.out+1), fmt.Sprint(r.err+1))
+	flush()
+	status := end.status()
+	r.out = was + end.passed
+	if err != nil {
+		return fmt.Errorf("%s: %w", st.Title(), err)
+	}
+	if status == "lost" || status == "" { // it was cut short, and is run again
+		delete(a.begun, st.ID())
+		o.Action, o.Why = Pending, "it was cut short"
+		return nil
+	}
+	a.end(ctx, o, r, status)
+	return nil
+}
+
+// end makes an outcome of a script's status.
+func (a *applying) end(ctx context.Context, o *Outcome, r *run, status string) {
+	var err error
+	st := o.Step
+	switch status {
+	case "0":
+	case "timeout":
+		err = &compute.Error{Kind: compute.ErrTimeout, Err: fmt.Errorf("%s: its time, %v, was up%s", st.Title(), st.Timeout, lastLine(r))}
+	case "stopped":
+		err = errors.Join(context.Cause(ctx), &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("%s: it was stopped", st.Title())})
+	default:
+		_, _ = fmt.Sscan(status, &o.Exit)
+		err = &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("%s: status %s%s", st.Title(), status, lastLine(r))}
+	}
+	a.ended(o, r, status, err)
+}
+
+func (a *applying) ended(o *Outcome, r *run, status string, err error) {
+	a.over[o.Step.ID()] = true
+	o.Took, o.Stdout, o.Stderr, o.Err = time.Since(r.began), r.stdout.String(), r.stderr.String(), err
+	if err != nil {
+		a.tell(o, Failed)
+		return
+	}
+	a.tell(o, Done)
+}
+
+// lastLine is what a script said in the end.
+func lastLine(r *run) string {
+	for _, t := range []*tail{r.stderr, r.stdout} {
+		lines := strings.Split(strings.TrimSpace(t.String()), "\n")
+		if last := strings.TrimSpace(lines[len(lines)-1]); last != "" {
+			return fmt.Sprintf(": %.300s", last)
+		}
+	}
+	return ""
+}
+
+// environment is one line of shell that exports variables.
+func environment(env map[string]string) string {
+	var b strings.Builder
+	for i, k := range sortedKeys(env) {
+		if i == 0 {
+			b.WriteString(`hl_n=$(printf '\nx'); hl_n=${hl_n%x}; `)
+		}
+		v := strings.ReplaceAll(strings.ReplaceAll(env[k], "'", `'\''`), "\n", `'"$hl_n"'`)
+		fmt.Fprintf(&b, "export %s='%s'; ", k, v)
+	}
+	if b.Len() > 0 {
+		b.WriteString("unset hl_n")
+	}
+	return b.String()
+}

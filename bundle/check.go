@@ -1,0 +1,291 @@
+package bundle
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// seen is what a check found on the computer.
+type seen struct {
+	facts Facts
+	sha   map[string]string // of files, by path
+	crc   map[string]string // "CRC SIZE" where there was no program for the other
+	modes map[string]mode
+	odd   map[string]string // what is no file at a file's path: "link", "directory", "special"
+	keys  map[string]bool
+	salt  string
+	fresh bool              // the salt is not there yet
+	files map[string]string // what the record has of files, by path
+
+	newFiles map[string]string // what it is to have
+	scripts  map[string]record
+	alive    map[string]bool // scripts that run
+	begun    map[string]bool // scripts that ran when their computer, or they, were ended
+}
+
+type mode struct {
+	perm     uint32
+	uid, gid string
+}
+
+type record struct{ sum, status string }
+
+// question asks a check about all that a plan may want to know.
+func (p *Plan) question() []byte {
+	var b bytes.Buffer
+	asked := map[string]bool{}
+	keys := len(p.keys) > 0
+	for _, part := range p.parts {
+		keys = keys || len(part.keys) > 0
+		for _, f := range part.Files {
+			if !asked[f.Path] {
+				asked[f.Path] = true
+				fmt.Fprintf(&b, "p %s\n", f.Path)
+			}
+		}
+	}
+	if keys {
+		b.WriteString("keys\n")
+	}
+	if p.asks {
+		b.WriteString("facts\n")
+	}
+	for _, t := range slices.Compact(slices.Sorted(slices.Values(p.tools))) {
+		fmt.Fprintf(&b, "t %s\n", t)
+	}
+	b.WriteString(".\n")
+	return b.Bytes()
+}
+
+// check asks, in one round trip.
+func (l *link) check(ctx context.Context, p *Plan) (*seen, error) {
+	token := newToken()
+	var out bytes.Buffer
+	if err := l.call(ctx, "look at what is there", token, farCheck, bytes.NewReader(p.question()), &out); err != nil {
+		return nil, err
+	}
+	return readSeen(&out, token)
+}
+
+// readSeen reads the answer.
+func readSeen(r io.Reader, token string) (*seen, error) {
+	s := &seen{facts: Facts{}, sha: map[string]string{}, crc: map[string]string{}, modes: map[string]mode{}, odd: map[string]string{}, keys: map[string]bool{},
+		files: map[string]string{}, scripts: map[string]record{}, alive: map[string]bool{}, begun: map[string]bool{}}
+	lines := bufio.NewReader(r)
+	section, head := "", false
+	for {
+		line, err := lines.ReadString('\n')
+		if line = strings.TrimSuffix(line, "\n"); err != nil {
+			return nil, &compute.Error{Kind: compute.ErrFailed, Err: errors.New("look at what is there: the answer breaks off; is there a POSIX shell?")}
+		}
+		switch {
+		case line == "hostler-bundle "+token:
+			head = true
+		case !head: // what a login shell says
+		case line == "end "+token:
+			s.finish()
+			return s, nil
+		case strings.HasPrefix(line, "= "):
+			section = line[2:]
+		default:
+			s.take(section, line)
+		}
+	}
+}
+
+func (s *seen) take(section, line string) {
+	one, rest, _ := strings.Cut(line, " ")
+	switch section {
+	case "sha":
+		if name, ok := strings.CutPrefix(one, `\`); ok { // a path with a backslash is written so
+			one, rest = name, strings.ReplaceAll(rest, `\\`, `\`)
+		}
+		if name := strings.TrimPrefix(strings.TrimPrefix(rest, " "), "*"); name != "" {
+			s.sha[name] = one
+		}
+	case "cksum":
+		if size, name, ok := strings.Cut(rest, " "); ok {
+			s.crc[name] = one + " " + size
+		}
+	case "ls":
+		f := strings.Fields(line)
+		i := strings.Index(line, " /")
+		if len(f) < 8 || i < 0 {
+			return
+		}
+		s.modes[line[i+1:]] = mode{perm: permissions(f[0]), uid: f[2], gid: f[3]}
+	case "odd":
+		s.odd[rest] = one
+	case "keys":
+		s.keys[strings.TrimSpace(line)] = true
+	case "facts":
+		if v := strings.Trim(rest, `"'`); v != "" {
+			s.facts[one] = v
+		}
+	case "record":
+		s.recorded(one, strings.SplitN(rest, " ", 4))
+	}
+}
+
+func (s *seen) recorded(kind string, f []string) {
+	switch kind {
+	case "salt":
+		s.salt = f[0]
+	case "file":
+		if len(f) > 1 {
+			s.files[strings.Join(f[1:], " ")] = f[0]
+		}
+	case "script":
+		if len(f) > 2 {
+			s.scripts[f[0]] = record{f[1], f[2]}
+		}
+	case "alive":
+		s.alive[f[0]] = true
+	case "begun":
+		s.begun[f[0]] = true
+	}
+}
+
+// finish brings the facts to the names that they have elsewhere.
+func (s *seen) finish() {
+	if s.facts["os"] != "" {
+		s.facts["os"] = strings.ToLower(s.facts["os"])
+	}
+	if a, ok := map[string]string{"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "i386": "386", "armv7l": "arm", "armv6l": "arm"}[s.facts["arch"]]; ok {
+		s.facts["arch"] = a
+	}
+	if d := s.facts["distribution"]; d != "" {
+		s.facts["system"] = strings.TrimSpace(d + " " + s.facts["release"])
+	}
+}
+
+// permissions reads "-rwsr-xr-t".
+func permissions(s string) (m uint32) {
+	if len(s) < 10 {
+		return 0
+	}
+	for i, c := range []byte(s[1:10]) {
+		if c != '-' && c != 'S' && c != 'T' {
+			m |= 1 << (8 - i)
+		}
+	}
+	for i, bit := range map[int]uint32{3: 0o4000, 6: 0o2000, 9: 0o1000} {
+		if strings.IndexByte("sStT", s[i]) >= 0 {
+			m |= bit
+		}
+	}
+	return m
+}
+
+// wants says why a file's step is to be done: "new", "content", "mode", "owner", ...; "": it is as it should be.
+func (s *seen) wants(st *Step) string {
+	sha, have := s.sha[st.Name]
+	crc, weak := s.crc[st.Name]
+	m := s.modes[st.Name]
+	switch {
+	case s.odd[st.Name] != "":
+		return "is a " + s.odd[st.Name]
+	case !have && !weak:
+		return "new"
+	case have && sha != hex.EncodeToString(st.sum[:]), !have && crc != fmt.Sprintf("%d %d", st.crc, st.size):
+		if was, ok := s.files[st.Name]; ok && was == s.fileSum(st) {
+			return "changed there by hand"
+		}
+		return "content"
+	case m.perm != st.Mode:
+		return fmt.Sprintf("mode %04o to %04o", m.perm, st.Mode)
+	case st.Owner != "" && s.files[st.Name] != s.fileSum(st):
+		return "owner"
+	}
+	if uid, gid, _ := strings.Cut(st.Owner, ":"); differs(uid, m.uid) || differs(gid, m.gid) {
+		return "owner"
+	}
+	return ""
+}
+
+// differs reports whether an owner given by number, or root, is another.
+func differs(want, have string) bool {
+	if want == "root" {
+		want = "0"
+	}
+	_, err := strconv.Atoi(want)
+	return err == nil && want != have
+}
+
+// sum is what the record says of something: nobody can find out from it what that was, secrets in it included, without the salt, which is root's.
+func (s *seen) sum(parts ...string) string {
+	key, _ := hex.DecodeString(s.salt)
+	h := hmac.New(sha256.New, key)
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s", len(p), p)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (s *seen) fileSum(st *Step) string {
+	return s.sum(KindFile, string(st.sum[:]), strconv.Itoa(int(st.Mode)), st.Owner)
+}
+
+// scriptSum covers all that a run of a script depends on and that we know.
+func (s *seen) scriptSum(st *Step, all []*Step) string {
+	parts := []string{KindScript, st.Text}
+	for _, k := range sortedKeys(st.Env) {
+		parts = append(parts, k, st.Env[k])
+	}
+	for _, w := range st.watch {
+		for _, o := range all {
+			if o.Kind == KindFile && path.Clean(w) == o.Name {
+				parts = append(parts, string(o.sum[:]), strconv.Itoa(int(o.Mode)))
+			}
+		}
+	}
+	return s.sum(parts...)
+}
+
+func sortedKeys(m map[string]string) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// due says why a script is to be run; "": it has run as it is now.
+func (s *seen) due(st *Step, all []*Step) string {
+	r, ran := s.scripts[st.ID()]
+	switch {
+	case s.alive[st.ID()]:
+		return "it runs there"
+	case s.begun[st.ID()] && !ran:
+		return "it was cut short"
+	case !ran:
+		return "new"
+	case r.status == "timeout":
+		return "its time was up when it last ran"
+	case r.status == "stopped":
+		return "it was stopped when it last ran"
+	case r.status != "0":
+		return "it failed with status " + r.status + " when it last ran"
+	case st.Run == "always":
+		return "it always runs"
+	case st.Run == "once":
+		return ""
+	case r.sum != s.scriptSum(st, all):
+		return "changed"
+	}
+	return ""
+}

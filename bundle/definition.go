@@ -1,0 +1,360 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// DefaultTimeout is how long a script may take unless its bundle says otherwise.
+const DefaultTimeout = 10 * time.Minute
+
+// Entry is one key of a bundle.conf.
+type Entry struct {
+	Section, Key, Text string
+	File               string
+	Line               int
+}
+
+// Definition is a bundle as it is configured.
+type Definition struct {
+	Name        string
+	File        string // its bundle.conf, for errors
+	Description string
+	Include     []Include
+	Args        []Arg
+	Scripts     []Script
+	Files       []File
+	Pubkeys     []string // names of files in pubkeys/
+	When        []Condition
+	OnError     string // "stop", "continue"; "": stop
+	Content     fs.FS  // its directory, with files/, scripts/ and pubkeys/
+	Digest      string // of all that it and its includes hold; "": not known
+	Err         error  // why it cannot be used; nil
+}
+
+// Include is a bundle that comes before another, with the arguments it is given by that.
+type Include struct {
+	Name string
+	Args []Arg
+	at   string
+}
+
+// Arg is a variable of a bundle: a default, or with Required none. A value that is a reference to a secret is looked up by whoever plans.
+type Arg struct {
+	Name, Value string
+	Required    bool
+	at          string
+}
+
+// Script is a script of a bundle.
+type Script struct {
+	Name    string        // the file in scripts/
+	Timeout time.Duration // 0: DefaultTimeout
+	Run     string        // "changed": when it has not run as it is now; "once": never again once it has run well; "always": at every Apply
+	When    []Condition
+	Watch   []string // target paths: it runs again when one of them has changed
+	at      string
+}
+
+// File is a file that a bundle puts in place.
+type File struct {
+	Path     string // where, absolute
+	Source   string // the file in files/
+	Mode     int64  // -1: as the file has it here
+	Owner    string // "USER", "USER:GROUP" or ":GROUP", as chown takes them; "": whoever writes it
+	Template bool   // it is a template if it has a marker, as scripts are
+	When     []Condition
+	at       string
+}
+
+var (
+	topKeys    = []string{"description", "include", "scripts", "files", "pubkeys", "when", "timeout", "on-error"}
+	scriptKeys = []string{"timeout", "run", "when", "watch"}
+	fileKeys   = []string{"source", "mode", "owner", "template", "when"}
+)
+
+// Parse makes a definition of the keys of a bundle.conf and the directory that it stands in. It reads no file but for the list of pubkeys/.
+func Parse(name, file string, entries []Entry, content fs.FS) *Definition {
+	d := &Definition{Name: name, File: file, Content: content, Pubkeys: []string{"*"}}
+	p := parsing{Definition: d, timeout: DefaultTimeout}
+	for _, e := range entries {
+		if err := p.take(e); err != nil && d.Err == nil {
+			d.Err = at(fmt.Sprintf("%s:%d", e.File, e.Line), name, e.Key, err)
+		}
+	}
+	if d.Err == nil {
+		d.Err = p.finish()
+	}
+	return d
+}
+
+// at is an error of a bundle's definition, of kind invalid.
+func at(place, bundle, key string, err error) error {
+	text := place
+	if bundle != "" {
+		text += ": bundle " + bundle
+	}
+	if key != "" {
+		text += ": " + key
+	}
+	return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w", strings.TrimPrefix(text, ": "), err)}
+}
+
+type parsing struct {
+	*Definition
+	timeout time.Duration
+}
+
+func (p *parsing) take(e Entry) error {
+	key := strings.ReplaceAll(e.Key, "_", "-")
+	place := fmt.Sprintf("%s:%d", e.File, e.Line)
+	kind, rest, _ := strings.Cut(e.Section, " ")
+	rest = strings.TrimSpace(rest)
+	switch {
+	case e.Section == "":
+		return p.top(key, e, place)
+	case e.Section == "args":
+		if !isName(e.Key) {
+			return errors.New("is no name of a variable: letters, digits and _ that begin with a letter or _")
+		}
+		p.Args = append(p.Args, Arg{Name: e.Key, Value: e.Text, Required: e.Text == "required", at: place})
+		return nil
+	case kind == "include" && rest != "":
+		for i := range p.Include {
+			if p.Include[i].Name == rest {
+				p.Include[i].Args = append(p.Include[i].Args, Arg{Name: e.Key, Value: e.Text, at: place})
+				return nil
+			}
+		}
+		var names []string
+		for _, i := range p.Include {
+			names = append(names, i.Name)
+		}
+		return fmt.Errorf("[%s]: include does not name %s before it%s", e.Section, rest, nearest(rest, names))
+	case kind == "script" && rest != "":
+		for i := range p.Scripts {
+			if p.Scripts[i].Name == rest {
+				return p.script(&p.Scripts[i], key, e.Text)
+			}
+		}
+		var names []string
+		for _, s := range p.Scripts {
+			names = append(names, s.Name)
+		}
+		return fmt.Errorf("[%s]: scripts does not name %s before it%s", e.Section, rest, nearest(rest, names))
+	case kind == "file" && rest != "":
+		for i := range p.Files {
+			if p.Files[i].Path == rest {
+				return p.file(&p.Files[i], key, e.Text)
+			}
+		}
+		var names []string
+		for _, f := range p.Files {
+			names = append(names, f.Path)
+		}
+		return fmt.Errorf("[%s]: files does not name %s before it%s", e.Section, rest, nearest(rest, names))
+	}
+	return fmt.Errorf("is in the unknown section [%s]%s", e.Section, nearest("["+e.Section+"]", []string{"[args]", "[include NAME]", "[script NAME]", "[file PATH]"}))
+}
+
+func (p *parsing) top(key string, e Entry, place string) (err error) {
+	switch key {
+	case "description":
+		p.Description = e.Text
+	case "include":
+		for _, n := range list(e.Text) {
+			p.Include = append(p.Include, Include{Name: n, at: place})
+		}
+	case "scripts":
+		for _, n := range list(e.Text) {
+			if !fs.ValidPath(n) || strings.ContainsFunc(n, unicode.IsControl) {
+				return fmt.Errorf("%q is no name of a file in scripts/", n)
+			}
+			if slices.ContainsFunc(p.Scripts, func(s Script) bool { return s.Name == n }) {
+				return fmt.Errorf("names %s twice", n)
+			}
+			p.Scripts = append(p.Scripts, Script{Name: n, Run: "changed", at: place})
+		}
+	case "files":
+		for _, n := range list(e.Text) {
+			if err := target(n); err != nil {
+				return err
+			}
+			if slices.ContainsFunc(p.Files, func(f File) bool { return f.Path == n }) {
+				return fmt.Errorf("names %s twice", n)
+			}
+			p.Files = append(p.Files, File{Path: n, Source: path.Base(n), Mode: -1, at: place})
+		}
+	case "pubkeys":
+		p.Pubkeys = list(e.Text)
+	case "when":
+		p.When, err = ParseConditions(e.Text)
+	case "timeout":
+		p.timeout, err = duration(e.Text)
+	case "on-error":
+		p.OnError, err = e.Text, oneOf(e.Text, "stop", "continue")
+	default:
+		err = errors.New("unknown key" + nearest(key, topKeys))
+	}
+	return err
+}
+
+func (p *parsing) script(s *Script, key, text string) (err error) {
+	switch key {
+	case "timeout":
+		s.Timeout, err = duration(text)
+	case "run":
+		s.Run, err = text, oneOf(text, "changed", "once", "always")
+	case "when":
+		s.When, err = ParseConditions(text)
+	case "watch":
+		if s.Watch = list(text); s.Run == "once" {
+			err = errors.New("a script that runs once has nothing to watch")
+		}
+	default:
+		err = errors.New("unknown key" + nearest(key, scriptKeys))
+	}
+	return err
+}
+
+func (p *parsing) file(f *File, key, text string) (err error) {
+	switch key {
+	case "source":
+		if f.Source = text; !fs.ValidPath(text) || text == "." {
+			err = fmt.Errorf("%q is no name of a file in files/", text)
+		}
+	case "mode":
+		if f.Mode, err = strconv.ParseInt(text, 8, 32); err != nil || f.Mode < 0 || f.Mode > 0o7777 {
+			err = fmt.Errorf("%q is no mode: octal digits, as 0644", text)
+		}
+	case "owner":
+		f.Owner = text
+		if text == "" || strings.HasPrefix(text, "-") || strings.ContainsFunc(text, func(c rune) bool {
+			return c > unicode.MaxASCII || !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("._-:$", c)
+		}) {
+			err = fmt.Errorf("%q is no owner: USER or USER:GROUP", text)
+		}
+	case "template":
+		switch strings.ToLower(text) {
+		case "yes", "true", "on", "1":
+			f.Template = true
+		case "no", "false", "off", "0":
+			f.Template = false
+		default:
+			err = fmt.Errorf("%q is neither yes nor no", text)
+		}
+	case "when":
+		f.When, err = ParseConditions(text)
+	default:
+		err = errors.New("unknown key" + nearest(key, fileKeys))
+	}
+	return err
+}
+
+// finish fills in what depends on several keys.
+func (p *parsing) finish() error {
+	for i := range p.Scripts {
+		s := &p.Scripts[i]
+		if s.Timeout == 0 {
+			s.Timeout = p.timeout
+		}
+		for _, w := range s.Watch {
+			if !slices.ContainsFunc(p.Files, func(f File) bool { return f.Path == w }) {
+				var names []string
+				for _, f := range p.Files {
+					names = append(names, f.Path)
+				}
+				return at(s.at, p.Name, "watch", fmt.Errorf("script %s: files does not name %s%s", s.Name, w, nearest(w, names)))
+			}
+		}
+	}
+	if slices.Equal(p.Pubkeys, []string{"*"}) {
+		p.Pubkeys = nil
+		entries, err := fs.ReadDir(p.Content, "pubkeys")
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return at(p.File, p.Name, "pubkeys", bare(err))
+		}
+		for _, e := range entries {
+			if !strings.HasPrefix(e.Name(), ".") && !strings.HasSuffix(e.Name(), "~") && !e.IsDir() {
+				p.Pubkeys = append(p.Pubkeys, e.Name())
+			}
+		}
+	} else if slices.Equal(p.Pubkeys, []string{"none"}) {
+		p.Pubkeys = nil
+	}
+	for _, n := range p.Pubkeys {
+		if !fs.ValidPath(n) {
+			return at(p.File, p.Name, "pubkeys", fmt.Errorf("%q is no name of a file in pubkeys/", n))
+		}
+	}
+	return nil
+}
+
+// target refuses what cannot be the path of a file there.
+func target(p string) error {
+	switch {
+	case !path.IsAbs(p) || path.Clean(p) != p || p == "/":
+		return fmt.Errorf("%q is not an absolute path without . and ..: it is where the file goes", p)
+	case strings.ContainsFunc(p, unicode.IsControl):
+		return fmt.Errorf("%q has a control character", p)
+	}
+	return nil
+}
+
+func isName(s string) bool {
+	for i, c := range []byte(s) {
+		if c != '_' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func list(s string) []string {
+	var out []string
+	for _, f := range strings.FieldsFunc(s, func(c rune) bool { return c == ',' || c == '\n' }) {
+		if f = strings.TrimSpace(f); f != "" {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func oneOf(s string, words ...string) error {
+	if slices.Contains(words, s) {
+		return nil
+	}
+	return fmt.Errorf("%q is none of %s", s, strings.Join(words, ", "))
+}
+
+func duration(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if days, ok := strings.CutSuffix(s, "d"); ok && err != nil {
+		var n float64
+		if n, err = strconv.ParseFloat(days, 64); err == nil {
+			d = time.Duration(n * 24 * float64(time.Hour))
+		}
+	}
+	if err != nil || d < time.Second {
+		return 0, fmt.Errorf("%q is no time of a second or more, as 90s or 5m", s)
+	}
+	return d, nil
+}
+
+// bare takes the operation and the path off an error that stands behind the path already.
+func bare(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}

@@ -1,0 +1,316 @@
+package bundle
+
+// What runs on the computer: a POSIX shell, and the utilities of POSIX. The texts are the same for all, so that the list of processes shows nothing
+// of a bundle; what they are about comes by standard input.
+
+// farBoot becomes root where that is asked for. Its arguments: the text to go on with, "root" or "self", the directory of the record or "", a word that
+// nobody can guess, and what the text wants.
+const farBoot = `u=$(id -u) || exit 1
+n=$(id -un 2>/dev/null) || n=$u
+h=$HOME
+[ -n "$h" ] || { [ "$u" = 0 ] && h=/root || h=/; }
+t=$1 a=$2 s=$3
+shift 3
+if [ "$a" = self ]; then : "${s:=${XDG_STATE_HOME:-$h/.local/state}/hostler/bundle}"; else : "${s:=/var/lib/hostler/bundle}"; fi
+if [ "$a" = self ] || [ "$u" = 0 ]; then exec sh -c "$t" hostler-bundle "$n" "$h" "$s" "$@"; fi
+command -v sudo >/dev/null 2>&1 || { echo "hostler-bundle: denied: $n is not root there, and there is no sudo" >&2; exit 1; }
+w=$(sudo -n true 2>&1) || { echo "hostler-bundle: denied: $n is not root there, and sudo says: $w" >&2; exit 1; }
+exec sudo -n -- sh -c "$t" hostler-bundle "$n" "$h" "$s" "$@"
+`
+
+// farCommon begins every text. A process of ours is known by its number together with the word that stands among its arguments.
+const farCommon = `login=$1 home=$2 S=$3 tok=$4
+shift 4
+umask 077
+alive() {
+	kill -0 "$1" 2>/dev/null || return 1
+	if [ -r "/proc/$1/cmdline" ]; then
+		case $(tr '\0' ' ' <"/proc/$1/cmdline") in *"$2"*) return 0;; esac
+		return 1
+	fi
+	a=$(ps -o args= -p "$1" 2>/dev/null) || return 0
+	case $a in *"$2"*) return 0;; esac
+	return 1
+}
+running() {
+	[ -r "$1/pid" ] && read -r r_id r_tok r_pid <"$1/pid" && alive "$r_pid" "$r_tok"
+}
+later() (
+	p=
+	trap '[ -z "$p" ] || kill "$p" 2>/dev/null; exit 0' TERM
+	sleep "$1" &
+	p=$!
+	wait "$p"
+	shift
+	"$@"
+)
+`
+
+// farLock takes the lock, or waits for it so many seconds, the argument. It is held until standard input ends. A lock whose holder is dead is taken
+// away by one alone: who makes the directory that is named for the dead one.
+const farLock = `mkdir -p "$S/run" "$S/stage" "$S/scripts" || exit 1
+L=$S/lock
+unlock() {
+	rm -f "$L.$tok"
+	if [ -n "$held" ] && read -r o_tok o_pid <"$L" && [ "$o_tok" = "$tok" ]; then
+		for d in "$S"/run/*; do [ ! -e "$d/ok" ] || rm -rf "$d"; done
+		rm -f "$L"
+	fi
+}
+held= left=$1
+trap unlock 0
+trap 'exit 1' HUP INT TERM PIPE
+echo "$tok $$" >"$L.$tok" || exit 1
+until ln "$L.$tok" "$L" 2>/dev/null; do
+	if read -r o_tok o_pid <"$L"; then
+		if alive "$o_pid" "$o_tok"; then
+			[ "$left" -gt 0 ] || { echo "hostler-bundle: busy: process $o_pid" >&2; exit 1; }
+			left=$((left-1))
+			sleep 1
+		elif mkdir "$L-$o_tok" 2>/dev/null; then
+			if read -r n_tok n_pid <"$L" && [ "$n_tok" = "$o_tok" ]; then rm -f "$L" "$L.$o_tok"; fi
+			rmdir "$L-$o_tok"
+		fi
+	elif [ -e "$L" ]; then
+		rm -f "$L"
+	elif [ ! -e "$L.$tok" ]; then
+		echo "$tok $$" >"$L.$tok" || exit 1
+	fi
+done
+held=1
+`
+
+// farCheck says what there is. Lines of standard input ask: "p PATH", "t TOOL", "facts", "keys", until ".".
+const farCheck = `LC_ALL=C QUOTING_STYLE=literal
+export LC_ALL QUOTING_STYLE
+echo "hostler-bundle $tok"
+if command -v sha256sum >/dev/null 2>&1; then sums() { echo "= sha"; sha256sum "$@"; }
+elif command -v shasum >/dev/null 2>&1; then sums() { echo "= sha"; shasum -a 256 "$@"; }
+else sums() { echo "= cksum"; cksum "$@"; }; fi
+flush() {
+	[ $# -gt 0 ] || return 0
+	sums "$@" 2>/dev/null
+	echo "= ls"
+	ls -ldn "$@" 2>/dev/null
+}
+facts() {
+	echo "= facts"
+	echo "os $(uname -s)"
+	echo "arch $(uname -m)"
+	echo "kernel $(uname -r)"
+	echo "hostname $(uname -n)"
+	echo "user $login"
+	[ ! -r /etc/os-release ] || sed -n -e 's/^ID=/distribution /p' -e 's/^VERSION_ID=/release /p' /etc/os-release
+	echo "cores $(getconf _NPROCESSORS_ONLN 2>/dev/null)"
+	[ ! -r /proc/meminfo ] || while read -r k v w; do [ "$k" != MemTotal: ] || echo "memory $((v*1024))"; done </proc/meminfo
+	df -kP / 2>/dev/null | { read -r k; read -r k v w; echo "disk $((v*1024))"; }
+}
+n=0
+set --
+while IFS= read -r l; do
+	case $l in
+	.) break;;
+	"p "*)
+		l=${l#p }
+		if [ -h "$l" ]; then printf '= odd\nlink %s\n' "$l"
+		elif [ -f "$l" ]; then
+			set -- "$@" "$l"
+			n=$((n+1))
+			[ $n -lt 500 ] || { flush "$@"; set --; n=0; }
+		elif [ -d "$l" ]; then printf '= odd\ndirectory %s\n' "$l"
+		elif [ -e "$l" ]; then printf '= odd\nspecial %s\n' "$l"; fi;;
+	"t "*) printf '= facts\ntool.%s %s\n' "${l#t }" "$(command -v "${l#t }" 2>/dev/null)";;
+	facts) facts;;
+	keys)
+		echo "= keys"
+		[ ! -r "$home/.ssh/authorized_keys" ] || cat "$home/.ssh/authorized_keys"
+		echo;;
+	esac
+done
+flush "$@"
+if [ -d "$S" ]; then
+	echo "= record"
+	[ ! -r "$S/salt" ] || cat "$S/salt"
+	[ ! -r "$S/files" ] || cat "$S/files"
+	set -- "$S"/scripts/*
+	[ ! -e "$1" ] || cat "$@"
+	for d in "$S"/run/*; do
+		[ ! -r "$d/pid" ] || read -r r_id r_tok r_pid <"$d/pid"
+		if running "$d"; then echo "alive $r_id"; elif [ -e "$d/pid" ]; then echo "begun $r_id"; fi
+	done
+fi
+echo "end $tok"
+`
+
+// farHold keeps the lock until standard input ends.
+const farHold = `cat >/dev/null
+`
+
+// farPut writes what standard input brings: lines that say what, until ".", and then all contents, each from a multiple of 512 bytes on. Of a line
+// "f OFFSET SIZE MODE OWNER PATH", OFFSET counts such blocks; -1 is a file whose content is all the rest.
+const farPut = `mkdir -p "$S/run" "$S/stage" "$S/scripts" || exit 1
+tmp=
+trap 'rm -f "$S/blob.$tok" "$S/list.$tok"; [ -z "$tmp" ] || rm -f "$tmp"' 0
+trap 'exit 1' HUP INT TERM PIPE
+fail() {
+	echo "hostler-bundle: cannot write $1" >&2
+	exit 1
+}
+exec 3>"$S/list.$tok" || fail "$S"
+rest=
+while IFS= read -r l; do
+	[ "$l" != . ] || break
+	case $l in "f -1 "*) rest=1;; esac
+	printf '%s\n' "$l" >&3 || fail "$S"
+done
+exec 3>&-
+[ -n "$rest" ] || cat >"$S/blob.$tok" || fail "$S"
+part() {
+	if [ "$1" = -1 ]; then
+		cat && return
+		return 1
+	fi
+	b=$(($2/512)) r=$(($2%512))
+	[ $b = 0 ] || dd if="$S/blob.$tok" bs=512 skip="$1" count=$b || return 1
+	[ $r = 0 ] || dd if="$S/blob.$tok" bs=1 skip=$((($1+b)*512)) count=$r
+}
+word() {
+	w=${l%% *}
+	l=${l#* }
+}
+place() {
+	d=${path%/*}
+	[ -n "$d" ] || d=/
+	[ -d "$d" ] || (umask 022; mkdir -p "$d") || fail "$path"
+	[ -h "$path" ] || [ ! -d "$path" ] || { echo "hostler-bundle: $path is a directory" >&2; exit 1; }
+	tmp=$d/.hostler-$tok
+	part "$off" "$size" 2>&4 >"$tmp" || fail "$path"
+	s=$(wc -c <"$tmp") && [ "$((s))" = "$size" ] || fail "$path: it got $s of $size bytes"
+	[ "$owner" = - ] || chown "$owner" "$tmp" || fail "$path: its owner cannot be $owner"
+	chmod "$mode" "$tmp" || fail "$path"
+	[ ! -h "$path" ] || rm -f "$path"
+	mv -f "$tmp" "$path" || fail "$path"
+	tmp=
+}
+exec 4>/dev/null 5<&0
+while IFS= read -r l; do
+	k=${l%% *}
+	l=${l#* }
+	case $k in
+	s)
+		[ -e "$S/salt" ] || echo "salt $l" >"$S/salt" || fail "$S/salt";;
+	k)
+		f=$home/.ssh/authorized_keys
+		new=
+		if [ ! -d "$home/.ssh" ]; then
+			mkdir -p "$home/.ssh" || fail "$home/.ssh"
+			new="$home/.ssh"
+		fi
+		[ -e "$f" ] || { : >"$f" || fail "$f"; new="$new $f"; }
+		if [ -n "$new" ] && [ "$(id -un)" != "$login" ]; then
+			g=$(id -g "$login") && chown "$login:$g" "$home/.ssh" "$f" || fail "$f"
+		fi
+		[ ! -s "$f" ] || [ -z "$(tail -c 1 "$f")" ] || echo >>"$f" || fail "$f"
+		printf '%s\n' "$l" >>"$f" || fail "$f";;
+	f)
+		word; off=$w; word; size=$w; word; mode=$w; word; owner=$w
+		path=$l
+		place <&5;;
+	r)
+		word; off=$w; word; size=$w
+		path=$S/files mode=600 owner=-
+		place;;
+	esac
+	echo ok
+done <"$S/list.$tok"
+`
+
+// farRun runs a script as a session of its own, so that it goes on when contact is lost, and writes down how it ended. Its arguments: the
+// step, the time-out in seconds, what the record is to say of the script, and a title. Standard input brings a line that sets its environment, and the
+// script. A line behind the script's output says the status.
+const farRun = `id=$1 limit=$2 sum=$3 title=$4
+d=$S/run/$id f=$S/stage/$id
+rm -rf "$d"
+mkdir -p "$d"
+echo "$id $tok $$" >"$d/pid"
+rm -f "$S/scripts/$id"
+trap : HUP PIPE INT TERM
+if ! { IFS= read -r env && printf '%s\n' "$env" >"$f.env" && cat >"$f" && chmod 700 "$f"; }; then
+	rm -f "$f" "$f.env" "$d/pid"
+	echo "hostler-bundle: cannot write the script to $f" >&2
+	exit 1
+fi
+go='umask 022; cd "$2" 2>/dev/null || cd /; [ ! -r "$1.env" ] || . "$1.env"; exec "$1"'
+IFS= read -r first <"$f" || :
+case $first in "#!"*) ;; *) go='umask 022; cd "$2" 2>/dev/null || cd /; [ ! -r "$1.env" ] || . "$1.env"; exec sh "$1"';; esac
+own=
+command -v setsid >/dev/null 2>&1 && own=setsid
+exec 3>&1 4>&2
+t1= t2=
+if mkfifo "$d/o" "$d/e" 2>/dev/null; then
+	(trap '' HUP PIPE; exec tee "$d/out" 2>/dev/null) <"$d/o" &
+	t1=$!
+	(trap '' HUP PIPE; exec tee "$d/err" 2>/dev/null) <"$d/e" >&2 &
+	t2=$!
+	exec 3>"$d/o" 4>"$d/e"
+fi
+$own sh -c "$go" hostler-script "$f" "${HOME:-/}" </dev/null >&3 2>&4 3>&- 4>&- &
+s=$!
+exec 3>&- 4>&- 5>&2 2>/dev/null
+echo "$s ${own:--}" >"$d/script"
+end() {
+	: >"$d/$1"
+	if [ -n "$own" ]; then kill -s KILL -- "-$s"; else kill -s KILL "$s"; fi
+}
+later "$limit" end timeout </dev/null >/dev/null 5>&- &
+w=$!
+wait "$s"
+st=$?
+while [ $st -gt 128 ] && kill -0 "$s" 2>/dev/null; do
+	wait "$s"
+	st=$?
+done
+kill "$w" 2>/dev/null
+if [ -n "$t1" ]; then
+	later 2 kill "$t1" "$t2" </dev/null >/dev/null 5>&- &
+	w=$!
+	wait "$t1"
+	wait "$t2"
+	kill "$w" 2>/dev/null
+fi
+[ ! -e "$d/stopped" ] || st=stopped
+[ ! -e "$d/timeout" ] || st=timeout
+echo "script $id $sum $st $title" >"$d/end" && mv -f "$d/end" "$S/scripts/$id" || echo "hostler-bundle: how it ended could not be written down in $S" >&5
+rm -f "$f" "$f.env" "$d/o" "$d/e" "$d/pid"
+[ "$st" != 0 ] || : >"$d/ok"
+printf '\036%s %s\n' "$tok" "$st"
+`
+
+// farStop ends the script of a step, the argument.
+const farStop = `d=$S/run/$1
+if running "$d" && read -r s own <"$d/script"; then
+	: >"$d/stopped"
+	if [ "$own" = - ]; then kill -s KILL "$s"; else kill -s KILL -- "-$s"; fi
+fi
+`
+
+// farWait waits for a script that went on when contact was lost. Its arguments: the step, and how much of its output and of its errors is known.
+const farWait = `d=$S/run/$1
+while running "$d"; do sleep 1; done
+[ ! -r "$d/out" ] || tail -c "+$2" "$d/out"
+[ ! -r "$d/err" ] || tail -c "+$3" "$d/err" >&2
+st=lost
+[ ! -r "$S/scripts/$1" ] || read -r k i sum st title <"$S/scripts/$1"
+printf '\036%s %s\n' "$tok" "$st"
+`
+
+// farShow prints files, for each path of standard input a line with its size before it.
+const farShow = `while IFS= read -r l; do
+	if [ -f "$l" ] && n=$(wc -c <"$l"); then
+		echo "$((n))"
+		cat "$l"
+	else
+		echo -1
+	fi
+done
+`

@@ -1,0 +1,94 @@
+package bundle
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"text/template"
+)
+
+// maxText is more than any script or template has, read or written.
+const maxText = 16 << 20
+
+// quotes are the filters by which values get into scripts and files unharmed.
+var quotes = template.FuncMap{
+	"sh":     func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" },
+	"json":   func(v any) (string, error) { b, err := json.Marshal(v); return string(b), err },
+	"base64": func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
+	"regexp": regexp.QuoteMeta,
+}
+
+// goTemplate is Go's text/template: variables by name, facts below .facts, and the filters of quotes.
+func goTemplate(text string, vars map[string]string, facts Facts) (string, error) {
+	t, err := template.New("").Option("missingkey=error").Funcs(quotes).Parse(text)
+	if err != nil {
+		return "", goError(err, ErrTemplate, "")
+	}
+	data := map[string]any{}
+	for k, v := range vars {
+		data[k] = v
+	}
+	known := map[string]any{}
+	for k, v := range facts {
+		kind, rest, nested := strings.Cut(k, ".")
+		switch n, err := strconv.ParseInt(v, 10, 64); {
+		case nested:
+			m, _ := known[kind].(map[string]any)
+			if m == nil {
+				m = map[string]any{}
+				known[kind] = m
+			}
+			m[rest] = v
+		case slices.Contains([]string{"cores", "memory", "disk"}, k) && err == nil:
+			known[k] = n
+		default:
+			known[k] = v
+		}
+	}
+	data["facts"] = known
+	out := &bounded{}
+	if err := t.Execute(out, data); err != nil {
+		class := ErrTemplate
+		near := ""
+		if _, after, ok := strings.Cut(err.Error(), "map has no entry for key "); ok {
+			class = ErrMissing
+			name := strings.Trim(after, `"`)
+			near = nearest(name, append(slices.Collect(maps.Keys(vars)), slices.Collect(maps.Keys(known))...))
+		}
+		return "", goError(err, class, near)
+	}
+	return out.String(), nil
+}
+
+// goError finds the line in an error of text/template, and takes the words off it that say nothing here.
+func goError(err error, class error, near string) error {
+	text := strings.TrimPrefix(err.Error(), "template: ")
+	text = strings.TrimPrefix(text, ":")
+	line, rest, ok := strings.Cut(text, ":")
+	n, bad := strconv.Atoi(line)
+	if !ok || bad != nil {
+		return &TemplateError{1, class, text + near}
+	}
+	if column, after, ok := strings.Cut(rest, ":"); ok {
+		if _, bad := strconv.Atoi(column); bad == nil {
+			rest = after
+		}
+	}
+	rest = strings.TrimPrefix(strings.TrimSpace(rest), `executing "" at `)
+	return &TemplateError{n, class, rest + near}
+}
+
+// bounded is a text that a template cannot make larger than maxText.
+type bounded struct{ strings.Builder }
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > maxText {
+		return 0, errors.New("makes more than 16 MiB")
+	}
+	return b.Builder.Write(p)
+}

@@ -1,0 +1,168 @@
+package bundle
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// link runs our texts on the computer.
+type link struct {
+	conn  compute.Conn
+	as    string
+	state string
+}
+
+// newToken returns a word that nobody can guess.
+func newToken() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+func (l *link) command(token, text string, stdin io.Reader, stdout, stderr io.Writer, args ...string) *compute.Command {
+	as := l.as
+	if as == "" {
+		as = "root"
+	}
+	return &compute.Command{Args: append([]string{"sh", "-c", farBoot, "hostler-bundle", farCommon + text, as, l.state, token}, args...), Stdin: stdin, Stdout: stdout, Stderr: stderr, Stay: true}
+}
+
+// call runs a text to its end. What it says when it fails is in the error.
+func (l *link) call(ctx context.Context, what, token, text string, stdin io.Reader, stdout io.Writer, args ...string) error {
+	said := &tail{max: 4096}
+	exit, err := l.conn.Run(ctx, l.command(token, text, stdin, stdout, said, args...))
+	return refused(what, exit, err, said.String())
+}
+
+// speak runs a text whose errors are the script's, not its own.
+func (l *link) speak(ctx context.Context, what, token, text string, stdout, stderr io.Writer, args ...string) error {
+	exit, err := l.conn.Run(ctx, l.command(token, text, nil, stdout, stderr, args...))
+	return refused(what, exit, err, "")
+}
+
+// refused makes an error of how one of our texts ended.
+func refused(what string, exit compute.Exit, err error, said string) error {
+	if err == nil && exit.Status() == 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	for line := range strings.Lines(said) {
+		line = strings.TrimSpace(line)
+		if why, ok := strings.CutPrefix(line, "hostler-bundle: denied: "); ok {
+			return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf("%s: %s", what, why), Hint: "let that user become root by sudo without a password, or apply what needs no root with --as self"}
+		}
+		if why, ok := strings.CutPrefix(line, "hostler-bundle: busy: "); ok {
+			return &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("%s: another apply is at work on it: %s there", what, why), Hint: "wait for it, or look at what it does"}
+		}
+	}
+	return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("%s: %s", what, lastWords(said, exit))}
+}
+
+// lastWords are what a failed command said in the end, or its status.
+func lastWords(said string, exit compute.Exit) string {
+	var out []string
+	for line := range strings.Lines(said) {
+		line = strings.TrimPrefix(strings.TrimSpace(line), "hostler-bundle: ")
+		if line != "" {
+			out = append(out, line)
+		}
+	}
+	if len(out) == 0 {
+		if exit.Signal != "" {
+			return "it was ended by signal " + exit.Signal
+		}
+		return "it ended with status " + strconv.Itoa(exit.Code)
+	}
+	return strings.Join(out[max(0, len(out)-3):], "; ")
+}
+
+// tail keeps the end of what is written to it. It is safe for use by several goroutines.
+type tail struct {
+	mu   sync.Mutex
+	max  int
+	kept []byte
+	all  int64
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.all += int64(len(p))
+	if len(p) >= t.max {
+		t.kept = append(t.kept[:0], p[len(p)-t.max:]...)
+		return len(p), nil
+	}
+	if n := len(t.kept) + len(p) - t.max; n > 0 {
+		t.kept = append(t.kept[:0], t.kept[n:]...)
+	}
+	t.kept = append(t.kept, p...)
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.kept)
+}
+
+// trailer takes the line with the status off the end of a script's output, and hands on the rest as it comes.
+type trailer struct {
+	to     io.Writer
+	mark   []byte
+	held   []byte
+	passed int64
+	bad    error // the first error of to, after which nothing is handed on
+}
+
+func newTrailer(token string, to io.Writer) *trailer {
+	return &trailer{to: to, mark: []byte("\x1e" + token + " ")}
+}
+
+func (t *trailer) Write(p []byte) (int, error) {
+	t.held = append(t.held, p...)
+	if i := bytes.Index(t.held, t.mark); i >= 0 {
+		t.pass(i)
+		return len(p), nil
+	}
+	keep := min(len(t.held), len(t.mark)-1)
+	for keep > 0 && !bytes.HasPrefix(t.mark, t.held[len(t.held)-keep:]) {
+		keep--
+	}
+	t.pass(len(t.held) - keep)
+	return len(p), nil
+}
+
+func (t *trailer) pass(n int) {
+	if n > 0 && t.bad == nil {
+		_, t.bad = t.to.Write(t.held[:n])
+	}
+	t.passed += int64(n)
+	t.held = append(t.held[:0], t.held[n:]...)
+}
+
+// status returns the word behind the mark; "" when it has not come.
+func (t *trailer) status() string {
+	rest, ok := bytes.CutPrefix(t.held, t.mark)
+	if !ok || !bytes.HasSuffix(rest, []byte("\n")) {
+		t.pass(len(t.held))
+		return ""
+	}
+	return strings.TrimSpace(string(rest))
+}
+
+// lostContact reports whether an error is about the way to the computer, so that another way may do.
+func lostContact(err error) bool {
+	return errors.Is(err, compute.ErrLost) || errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrDenied)
+}

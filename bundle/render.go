@@ -1,0 +1,267 @@
+package bundle
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The kinds of steps.
+const (
+	KindKey    = "key"
+	KindFile   = "file"
+	KindScript = "script"
+)
+
+// Step is one thing to be done on a computer.
+type Step struct {
+	Kind   string // KindKey, KindFile or KindScript
+	Bundle string // "": of no bundle
+	Name   string // the script's name, the file's path, the key's comment
+	Skip   string // the condition that does not hold; "": it is to be done
+
+	Key     string            // the line for authorized_keys
+	Text    string            // of a script, and of a file that is a template, with its variables in place
+	Secret  bool              // secrets may be in Text
+	Mode    uint32            // of a file
+	Owner   string            // of a file; "": whoever writes it
+	Timeout time.Duration     // of a script
+	Run     string            // of a script: see Script
+	Env     map[string]string // of a script, beside the computer's own: its bundle's arguments
+
+	watch    []string
+	carryOn  bool     // its failure does not keep later steps from being done
+	content  *content // of a file that is no template
+	size     int64
+	sum      [sha256.Size]byte
+	crc      uint32
+	position int // of all steps
+}
+
+// ID names the step in the record on the computer, the same whatever is in it.
+func (s *Step) ID() string {
+	sum := sha256.Sum256([]byte(s.Kind + "\x00" + s.Bundle + "\x00" + s.Name))
+	return hex.EncodeToString(sum[:10])
+}
+
+// Title names the step for people.
+func (s *Step) Title() string {
+	if s.Bundle == "" {
+		return s.Kind + " " + s.Name
+	}
+	return "bundle " + s.Bundle + ": " + s.Kind + " " + s.Name
+}
+
+// open returns a file's content.
+func (s *Step) open() (io.ReadCloser, error) {
+	if s.content == nil {
+		return io.NopCloser(strings.NewReader(s.Text)), nil
+	}
+	return s.content.open()
+}
+
+// Render returns the steps for a computer of which the facts are known: the keys, the files, the scripts, each in the order of the bundles. Of
+// several files with one path there is the last, in the place of the first. Steps whose conditions do not hold are there, and have Skip.
+func (p *Plan) Render(facts Facts) ([]*Step, error) {
+	var keys, files, scripts []*Step
+	key := func(bundle, line, skip string) {
+		if !slices.ContainsFunc(keys, func(s *Step) bool { return s.Key == line && s.Skip == "" }) {
+			keys = append(keys, &Step{Kind: KindKey, Bundle: bundle, Name: keyName(line), Key: line, Skip: skip})
+		}
+	}
+	for _, line := range p.keys {
+		key("", line, "")
+	}
+	for _, b := range p.parts {
+		none := firstFalse(b.When, facts)
+		for _, line := range b.keys {
+			key(b.Name, line, none)
+		}
+		vars := b.visible(facts)
+		for _, f := range b.Files {
+			s := &Step{Kind: KindFile, Bundle: b.Name, Name: f.Path, Skip: none, Owner: f.Owner, carryOn: b.OnError == "continue"}
+			if s.Skip == "" {
+				s.Skip = firstFalse(f.When, facts)
+			}
+			if err := b.fill(s, f, vars, facts); err != nil {
+				return nil, at(path.Join(path.Dir(b.File), b.files[f.Path].name), b.Name, "", err)
+			}
+			i := slices.IndexFunc(files, func(o *Step) bool { return o.Name == f.Path })
+			switch {
+			case i < 0:
+				files = append(files, s)
+			case s.Skip == "" || files[i].Skip != "":
+				files[i] = s
+			}
+		}
+		for _, sc := range b.Scripts {
+			s := &Step{Kind: KindScript, Bundle: b.Name, Name: sc.Name, Skip: none, Timeout: sc.Timeout, Run: sc.Run, watch: sc.Watch, carryOn: b.OnError == "continue", Env: map[string]string{}}
+			if s.Skip == "" {
+				s.Skip = firstFalse(sc.When, facts)
+			}
+			var err error
+			if s.Text, err = Expand(b.scripts[sc.Name], vars, facts); err != nil {
+				return nil, at(path.Join(path.Dir(b.File), "scripts", sc.Name), b.Name, "", err)
+			}
+			s.Secret = b.holdsSecret(b.scripts[sc.Name])
+			for _, a := range b.Args {
+				s.Env["HOSTLER_ARG_"+strings.ToUpper(a.Name)] = b.vars[a.Name]
+			}
+			s.size, s.sum = int64(len(s.Text)), sha256.Sum256([]byte(s.Text))
+			scripts = append(scripts, s)
+		}
+	}
+	steps := slices.Concat(keys, files, scripts)
+	for i, s := range steps {
+		s.position = i
+	}
+	return steps, nil
+}
+
+// visible are the variables of a bundle and those that stand for the computer.
+func (b *part) visible(facts Facts) map[string]string {
+	name := facts["name"]
+	if name == "" {
+		name = facts["id"]
+	}
+	short, _, _ := strings.Cut(name, ".")
+	out := map[string]string{"node_name": name, "node_shortname": short}
+	for k, v := range b.vars {
+		out[k] = v
+	}
+	return out
+}
+
+// fill gives a file's step its content.
+func (b *part) fill(s *Step, f File, vars map[string]string, facts Facts) error {
+	c := b.files[f.Path]
+	if f.Template {
+		var err error
+		if s.Text, err = Expand(c.text, vars, facts); err != nil {
+			return err
+		}
+		s.Secret = b.holdsSecret(c.text)
+		k := &cksum{}
+		_, _ = k.Write([]byte(s.Text))
+		s.size, s.sum, s.crc = int64(len(s.Text)), sha256.Sum256([]byte(s.Text)), k.sum()
+	} else {
+		if err := c.measure(); err != nil {
+			return err
+		}
+		s.content, s.size, s.sum, s.crc = c, c.size, c.sum, c.crc
+	}
+	s.Mode = uint32(c.mode)
+	if f.Mode >= 0 {
+		s.Mode = uint32(f.Mode)
+	}
+	return nil
+}
+
+// holdsSecret reports whether a template may have secrets in it when it is expanded.
+func (b *part) holdsSecret(text string) bool {
+	typ, _ := TemplateType(text)
+	for name := range b.secret {
+		if typ == "go-template" || typ != "" && strings.Contains(text, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// keyName returns the comment of a public key, or the end of the key.
+func keyName(line string) string {
+	words := strings.Fields(line)
+	for i, w := range words {
+		if i > 0 && strings.HasPrefix(w, "AAAA") {
+			if i+1 < len(words) {
+				return strings.Join(words[i+1:], " ")
+			}
+			return "..." + w[max(0, len(w)-8):]
+		}
+	}
+	return words[len(words)-1]
+}
+
+// Mask returns a text without the plan's secrets.
+func (p *Plan) Mask(text string) string {
+	var b bytes.Buffer
+	m := p.masking(&b)
+	_, _ = m.Write([]byte(text))
+	_ = m.Close()
+	return b.String()
+}
+
+// masking hands on what is written without the secrets. Close hands on the rest.
+func (p *Plan) masking(to io.Writer) *mask { return &mask{to: to, secrets: p.secrets} }
+
+type mask struct {
+	to      io.Writer
+	secrets []string // the longest first
+	held    []byte   // the beginning of a secret, perhaps
+}
+
+func (m *mask) Write(b []byte) (int, error) {
+	if len(m.secrets) == 0 {
+		return m.to.Write(b)
+	}
+	if err := m.pass(append(m.held, b...), false); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// Close hands on what was held back.
+func (m *mask) Close() error {
+	if len(m.held) == 0 {
+		return nil
+	}
+	return m.pass(m.held, true)
+}
+
+func (m *mask) pass(b []byte, end bool) error {
+	var out []byte
+	for len(b) > 0 {
+		i, found := len(b), ""
+		for _, s := range m.secrets {
+			if j := bytes.Index(b[:min(len(b), i+len(s))], []byte(s)); j >= 0 && j < i {
+				i, found = j, s
+			}
+		}
+		keep := len(b)
+		if !end {
+			keep = m.partial(b)
+		}
+		if found == "" || keep < i {
+			out = append(out, b[:keep]...)
+			b = b[keep:]
+			break
+		}
+		out = append(append(out, b[:i]...), "***"...)
+		b = b[i+len(found):]
+	}
+	m.held = append([]byte(nil), b...)
+	if len(out) == 0 {
+		return nil
+	}
+	_, err := m.to.Write(out)
+	return err
+}
+
+// partial returns where in b a secret may begin that goes on behind its end.
+func (m *mask) partial(b []byte) int {
+	at := len(b)
+	for _, s := range m.secrets {
+		for n := min(len(s)-1, len(b)); n > 0 && len(b)-n < at; n-- {
+			if strings.HasPrefix(s, string(b[len(b)-n:])) {
+				at = len(b) - n
+				break
+			}
+		}
+	}
+	return at
+}

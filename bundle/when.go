@@ -1,0 +1,149 @@
+package bundle
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Condition is one test of a fact: "os == linux", "system ~ debian*", "cores >= 4", "tool.git", "!tool.rpm". All of a list must hold.
+type Condition struct {
+	Fact, Op, Value string // Op "": the fact is there and not empty; "!": it is not
+}
+
+// Facts are what is known of a computer, by name. Beside those of FactNames there are tool.NAME, the path of a program there, and fact.NAME, what
+// its provider says.
+type Facts map[string]string
+
+// FactNames are the facts that a computer has, or may have: what its source knows, and what it says of itself.
+var FactNames = []string{
+	"id", "name", "source", "provider_id", "address", "region", "image", "flavor",
+	"os", "arch", "kernel", "hostname", "system", "distribution", "release", "cores", "memory", "disk", "user",
+}
+
+// inside are those that only the computer itself can tell.
+var inside = []string{"os", "arch", "kernel", "hostname", "system", "distribution", "release", "cores", "memory", "disk", "user"}
+
+// ParseConditions reads a list with commas between.
+func ParseConditions(text string) ([]Condition, error) {
+	var out []Condition
+	for _, s := range list(text) {
+		c := Condition{}
+		i := strings.IndexAny(s, "=!~<>")
+		switch {
+		case strings.HasPrefix(s, "!"):
+			c = Condition{Fact: strings.TrimSpace(s[1:]), Op: "!"}
+		case i < 0:
+			c = Condition{Fact: s}
+		default:
+			op := s[i : i+1]
+			if i+1 < len(s) && strings.ContainsRune("=~", rune(s[i+1])) {
+				op = s[i : i+2]
+			}
+			c = Condition{strings.TrimSpace(s[:i]), op, strings.TrimSpace(s[i+len(op):])}
+			if op == "=" {
+				c.Op = "=="
+			}
+		}
+		if !slices.Contains([]string{"", "!", "==", "!=", "~", "!~", "<", "<=", ">", ">="}, c.Op) {
+			return nil, fmt.Errorf("%q: there is no comparison %q; there are == != ~ !~ < <= > >=", s, c.Op)
+		}
+		if c.Op == "~" || c.Op == "!~" {
+			if _, err := path.Match(c.Value, ""); err != nil {
+				return nil, fmt.Errorf("%q: %q is no pattern", s, c.Value)
+			}
+		}
+		if strings.HasPrefix(c.Op, "<") || strings.HasPrefix(c.Op, ">") {
+			if _, ok := number(c.Value); !ok {
+				return nil, fmt.Errorf("%q: %q is no number, size or version", s, c.Value)
+			}
+		}
+		if !knownFact(c.Fact) {
+			return nil, fmt.Errorf("%q: there is no fact %q%s", s, c.Fact, nearest(c.Fact, append([]string{"tool.NAME", "fact.NAME"}, FactNames...)))
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+func knownFact(name string) bool {
+	kind, rest, ok := strings.Cut(name, ".")
+	if ok {
+		return (kind == "tool" || kind == "fact") && rest != "" && !strings.ContainsFunc(rest, func(c rune) bool {
+			return c <= ' ' || c == 0x7f || strings.ContainsRune("/'\"$`\\", c)
+		})
+	}
+	return slices.Contains(FactNames, name)
+}
+
+func (c Condition) String() string {
+	switch c.Op {
+	case "", "!":
+		return c.Op + c.Fact
+	}
+	return c.Fact + " " + c.Op + " " + c.Value
+}
+
+// holds reports whether the condition is true of a computer.
+func (c Condition) holds(f Facts) bool {
+	have := f[c.Fact]
+	switch c.Op {
+	case "":
+		return have != ""
+	case "!":
+		return have == ""
+	case "==":
+		return have == c.Value
+	case "!=":
+		return have != c.Value
+	case "~", "!~":
+		ok, _ := path.Match(c.Value, have)
+		return ok == (c.Op == "~")
+	}
+	a, ok := number(have)
+	if !ok {
+		return false // of what is not known, nothing is more or less
+	}
+	b, _ := number(c.Value)
+	switch n := slices.Compare(a, b); c.Op {
+	case "<":
+		return n < 0
+	case "<=":
+		return n <= 0
+	case ">":
+		return n > 0
+	}
+	return slices.Compare(a, b) >= 0
+}
+
+// firstFalse returns the first condition that does not hold, or "".
+func firstFalse(cs []Condition, f Facts) string {
+	for _, c := range cs {
+		if !c.holds(f) {
+			return c.String()
+		}
+	}
+	return ""
+}
+
+// number reads a number, a size (4G, in powers of 1024) or a version (22.04).
+func number(s string) ([]int64, bool) {
+	if s == "" {
+		return nil, false
+	}
+	if i := strings.IndexByte("KMGT", s[len(s)-1]); i >= 0 {
+		n, err := strconv.ParseInt(s[:len(s)-1], 10, 32)
+		return []int64{n << (10 * (i + 1))}, err == nil
+	}
+	var out []int64
+	for part := range strings.SplitSeq(s, ".") {
+		n, err := strconv.ParseInt(part, 10, 64)
+		if err != nil {
+			return nil, false
+		}
+		out = append(out, n)
+	}
+	return out, true
+}
