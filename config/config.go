@@ -22,6 +22,10 @@ type LoadOptions struct {
 
 	// Compat reads crcache's two roots alone, as crcache did: DIR/.crcache is not searched upward, and an unknown key is but a warning.
 	Compat bool
+	// Lenient takes an unknown key of a source for but a warning, and has no sandbox unless one is configured: for the other old programs, which find their sources in ours.
+	Lenient bool
+	// Dirs are read before all other roots, in their order. They exist.
+	Dirs []string
 	// TypeKeys has the known types, each with the keys of its section; "*" among them lets any key pass. nil: all types, all keys.
 	// "pool" is known without being in it.
 	TypeKeys map[string][]string
@@ -55,6 +59,7 @@ type Defaults struct {
 // hostler.conf's sections, with their keys where they are read here.
 var sections = map[string][]string{
 	"defaults": {"source", "wait"}, "controller": nil, "store": nil, "director": nil, "auth": nil, "run": nil, "sync": nil,
+	"deploy": nil, "deploy.vars": nil, "deploy.images": nil, "deploy.image-bundles": nil,
 }
 
 // Load reads the configuration. A source that is broken has its Err and breaks nothing else. The error, an *Error, is about a directory asked
@@ -97,7 +102,7 @@ func Load(opt LoadOptions) (*Config, error) {
 
 // implicit names the sources that are there without configuration. crcache had no sandboxes, and only Linux makes them.
 func (o *LoadOptions) implicit() []string {
-	if _, known := o.TypeKeys["sandbox"]; !known || o.Compat || runtime.GOOS != "linux" {
+	if _, known := o.TypeKeys["sandbox"]; !known || o.Compat || o.Lenient || runtime.GOOS != "linux" {
 		return []string{"local"}
 	}
 	return []string{"local", "sandbox"}

@@ -47,9 +47,12 @@ func findRoots(opt *LoadOptions) ([]Root, error) {
 		roots = append(roots, r)
 	}
 	if !opt.Compat {
+		for _, d := range opt.Dirs {
+			add("flag", d)
+		}
 		if opt.ConfigDir != "" {
 			add("flag", opt.ConfigDir)
-			if !roots[0].Exists {
+			if !roots[len(roots)-1].Exists {
 				return nil, &Error{File: opt.ConfigDir, Msg: "is not a directory"}
 			}
 		}

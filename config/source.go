@@ -112,7 +112,7 @@ func readSource(r *Root, p *place, name string, opt *LoadOptions) (*Source, []er
 		OnFailure: "discard", Settings: map[string]string{}, Values: map[string]Value{}, Hooks: map[string]string{},
 	}
 	var warnings []error
-	lenient := opt.Compat
+	lenient := opt.Compat || opt.Lenient
 	fail := func(e *Error) {
 		e.Source = name
 		if s.Err == nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
@@ -41,12 +42,18 @@ type want struct {
 func (w *want) flags(a *app, cmd *cobra.Command) {
 	a.withSource(cmd)
 	f := cmd.Flags()
+	w.common(a, f)
+	f.Var(&w.idle, "idle", "the lease ends when unused for so long (0: it does not)")
+	f.StringVar(&w.name, "name", "", "give the lease a `NAME`")
+}
+
+// common are those that deploy takes too.
+func (w *want) common(a *app, f *pflag.FlagSet) {
 	f.Var(&w.cores, "cores", "at least `N` processors; book so many (1; 0.5 is half a one) where the source shares its instances")
 	f.Var(&w.memory, "memory", "at least so much memory, or book it: 512M, 4G")
 	f.Var(&w.disk, "disk", "at least so much disk, or book it")
 	f.IntVar(&w.gpus, "gpus", 0, "at least `N` GPUs, or book them")
 	f.Var(&w.ttl, "ttl", "the lease ends after so long: 90m, 2d (0: it does not)")
-	f.Var(&w.idle, "idle", "the lease ends when unused for so long (0: it does not)")
 	f.Var(&w.wait, "wait", "wait in the queue for so long (0: not at all)")
 	f.IntVar(&w.priority, "priority", 0, "go before requests of lower priority in the queue, -100 to 100 (unless it is said 10 at a terminal, else 0)")
 	w.first = func() int {
@@ -55,7 +62,6 @@ func (w *want) flags(a *app, cmd *cobra.Command) {
 		}
 		return compute.PersonPriority
 	}
-	f.StringVar(&w.name, "name", "", "give the lease a `NAME`")
 	f.StringVar(&w.purpose, "purpose", "", "say what for, in `WORDS` that status and events show")
 	f.StringArrayVarP(&w.labels, "label", "l", nil, "keep `KEY=VALUE` with the lease; may be repeated")
 }

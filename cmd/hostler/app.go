@@ -28,8 +28,9 @@ type app struct {
 	in      io.Reader
 	out     io.Writer
 	errs    io.Writer
-	program string // what errors begin with
-	compat  bool   // called as crcache
+	program string   // what errors begin with
+	compat  bool     // called by an old name
+	paths   []string // directories of configuration that an old name was told, the one that counts first at the end
 	flags   globals
 	log     *slog.Logger
 
@@ -105,7 +106,7 @@ func (a *app) configuration() (*config.Config, error) {
 	if a.cfg != nil {
 		return a.cfg, nil
 	}
-	opt := config.LoadOptions{Dir: a.tree, ConfigDir: a.flags.config, Compat: a.compat, TypeKeys: typeKeys(), CheckWindow: checkWindow}
+	opt := config.LoadOptions{Dir: a.tree, ConfigDir: a.flags.config, Compat: a.program == "crcache", Lenient: a.compat, Dirs: a.paths, TypeKeys: typeKeys(), CheckWindow: checkWindow}
 	if info, err := os.Stat(a.tree); a.tree != "" && (err != nil || !info.IsDir()) {
 		opt.Dir = "/" // the keeper outlives the directory that it was started in
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // oldNames are the programs whose command lines this one takes when called by their names.
-var oldNames = []string{"crcache"}
+var oldNames = []string{"crcache", "deploy-node", "list-nodes", "destroy-node"}
 
 func newCompat(a *app) *cobra.Command {
 	cmd := &cobra.Command{
@@ -23,7 +23,7 @@ func newCompat(a *app) *cobra.Command {
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use:     "install DIR",
-		Short:   "Make links with the old names to hostler: crcache",
+		Short:   "Make links with the old names to hostler: crcache, deploy-node, list-nodes, destroy-node",
 		Example: "  hostler compat install ~/bin",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return a.compatInstall(args[0]) },

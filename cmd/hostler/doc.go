@@ -10,6 +10,10 @@ the next, or discarded.
 	hostler release web-3               give it back
 	hostler run web -- make             all of it: acquire, run, release
 
+	hostler deploy www -s web           make a node: an instance under a name of its own, with bundles put on it
+	hostler list                        which there are
+	hostler destroy www                 unmake it
+
 A NAME is looked up as an instance, then as a lease's name, then as a source. Without one it is the source that hostler.conf names under
 [defaults], else sandbox: this machine's files, seen through a private layer, with processes, users and a network of its own; made in
 milliseconds, and gone with all that was written in it. docs/sandbox.md says what it is, and what it is no boundary for. local is this
@@ -23,6 +27,6 @@ Exit status: 0 done, 1 failed or unavailable, 2 usage or configuration, 3 no cap
 7 denied, 130 interrupted (128+n by signal n). run and shell exit as their command did (128+n for signal n); their own: 121 contact lost, 124
 --timeout, 125 hostler failed before the command began, 126 not executable, 127 not found.
 
-Called by the name crcache (hostler compat install makes the link), it takes that program's verbs and options and answers as it did.
+Called by the name crcache, deploy-node, list-nodes or destroy-node (hostler compat install makes the links), it takes that program's verbs and options and answers as it did.
 */
 package main

@@ -50,7 +50,7 @@ func (a *app) trusts(tree string) error {
 	if tree == "" {
 		return nil
 	}
-	opt := config.LoadOptions{Dir: filepath.Dir(tree), Compat: a.compat, TypeKeys: typeKeys()}
+	opt := config.LoadOptions{Dir: filepath.Dir(tree), Compat: a.program == "crcache", Lenient: a.compat, TypeKeys: typeKeys()}
 	state, err := stateDir()
 	if err != nil {
 		return err

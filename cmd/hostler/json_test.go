@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/deploy"
 )
 
 // documents are all that --json prints, by their names in docs/json.md.
@@ -23,6 +24,7 @@ var documents = map[string]any{
 	"event": compute.Event{}, "report": runReport{}, "top": topJSON{}, "webhook": api.Webhook{}, "webhook-test": api.WebhookTest{}, "error": errorView{}, "released": releasedView{}, "waiter": api.Waiter{},
 	"image": imageView{}, "image-config": imageConfigView{}, "image-layer": imageLayerView{}, "collected": collectedView{}, "exported": exportedView{},
 	"ssh": sshView{}, "gitlab": gitlabView{}, "plan": planView{}, "directive": directiveView{}, "simulation": simulationView{}, "wait": waitView{},
+	"node": nodeView{}, "node-ssh": deploy.SSH{}, "node-bundle": deploy.Bundle{}, "node-script": deploy.Script{},
 	"token": api.NewToken{}, "act": api.Act{}, "project": projectView{}, "login": loginView{}, "login-code": codeView{},
 }
 

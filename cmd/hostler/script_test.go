@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -13,13 +14,17 @@ import (
 
 // TestMain makes the test binary hostler and crcache when it is called by these names, so that the scripts run the real program.
 func TestMain(m *testing.M) {
-	if name := filepath.Base(os.Args[0]); name != "hostler" && name != "crcache" {
+	if name := filepath.Base(os.Args[0]); !slices.Contains(append(oldNames, "hostler"), name) {
 		if code, again := ownNetwork(); !again {
 			os.Exit(code)
 		}
 	}
 	program := func() { os.Exit(Main(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
-	testscript.Main(labRunner{m}, map[string]func(){"hostler": program, "crcache": program})
+	programs := map[string]func(){"hostler": program}
+	for _, name := range oldNames {
+		programs[name] = program
+	}
+	testscript.Main(labRunner{m}, programs)
 }
 
 // environment gives a script or a vector a home of its own; nothing of the user's is read or written.

@@ -252,6 +252,9 @@ func (c *Config) change(file, setting string, p *parser) error {
 		return v, err
 	}
 	old := c.Settings[setting]
+	if _, set := c.Settings[setting]; setting == "DESTROYABLE_PREFIXES" && !set {
+		old = List{"deploy-test-"} // what provision begins with
+	}
 	switch {
 	case (setting == "add_bundle" || setting == "new_bundle") && p.take("("):
 		return c.bundle(file, setting, p)

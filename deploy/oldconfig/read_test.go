@@ -70,7 +70,7 @@ lines""", 'c': 'tab\there \x41 \u00e9',
 	delete(c.Settings, "MODE") // an octal number of old
 	want := map[string]oldconfig.Value{
 		"DEFAULT_PROVIDER": "rackspace", "DEFAULT_USERID": "username", "DEFAULT_SECRET_KEY": oldconfig.Reference("env:RACKSPACE_KEY"), "DEFAULT_LOCATION_ID": int64(0),
-		"DEFAULT_SIZE": "256 server", "DESTROYABLE_PREFIXES": oldconfig.List{"test-", "demo-", "old-"}, "DEFAULT_BUNDLES": oldconfig.List{"security"},
+		"DEFAULT_SIZE": "256 server", "DESTROYABLE_PREFIXES": oldconfig.List{"deploy-test-", "test-", "demo-", "old-"}, "DEFAULT_BUNDLES": oldconfig.List{"security"},
 		"IMAGE_NAMES": oldconfig.Dict{{"squeeze", "Debian 6.0"}, {"lenny", "Debian 5"}},
 		"SUBMAP":      oldconfig.Dict{{"a", `C:\new`}, {"b", "two\nlines"}, {"c", "tab\there A é"}},
 		"NOTHING":     nil, "RATIO": -1.5, "YES": true, "GROUPED": "one", "PATH": "/a/b", "DEFAULT_TARGETDIR": "/opt/deploy",

@@ -1,0 +1,398 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/deploy"
+)
+
+// ttlMadeUp is how long a node lives whose name was made up, unless something else is said.
+const ttlMadeUp = 24 * time.Hour
+
+// deployOptions are what deploy can be told.
+type deployOptions struct {
+	want
+	name, prefix            string
+	image, flavor, location string
+	bundles, vars           []string
+	count, parallel         int
+	allOrNothing            bool
+	onFailure               string
+	description, report     string
+	userID, secretKey       string
+	logs                    string
+
+	old bool // called as deploy-node
+}
+
+func newDeploy(a *app) *cobra.Command {
+	var o deployOptions
+	cmd := &cobra.Command{
+		Use:   "deploy [NAME]",
+		Short: "Make a node: a computer under a name, with bundles put on it",
+		Long: `Make a node of a source: take an instance under NAME, or a made-up name, put bundles on it, and leave it there. It is a lease like others: status shows it, run and
+shell take its name, list lists it, and destroy, release or its ttl end it. A made-up name has a ttl of 24 hours; one that is given none.
+
+Bundles are those of [deploy] in hostler.conf, those for the image, and those of -b, in this order. The name is printed the moment there is something under it; what scripts
+print comes on standard error, each line with the node's name where there are several, and is kept in a file. A script that fails fails its node.`,
+		Example: `  hostler deploy web-1 -s lab -b nginx -t port=8080
+  hostler deploy -s lab --count 20 --all-or-nothing --junit nodes.xml
+  hostler deploy --ttl 2h --on-failure destroy -d node.json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				if o.name != "" && o.name != args[0] {
+					return invalid("", "--name %s and %s: one name is enough", o.name, args[0])
+				}
+				o.name = args[0]
+			}
+			return a.deploy(cmd.Context(), &o)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	a.withSource(cmd)
+	f := cmd.Flags()
+	o.want.common(a, f)
+	f.StringVarP(&a.flags.source, "provider", "p", "", "as --source")
+	_ = f.MarkHidden("provider")
+	f.StringVarP(&o.name, "name", "n", "", "give the node a `NAME`; with --count NAME-1, NAME-2, ...")
+	f.StringVarP(&o.prefix, "prefix", "x", "", "begin a made-up name with `TEXT`")
+	f.StringArrayVarP(&o.bundles, "bundle", "b", nil, "put the bundle `NAME` on it too; may be repeated")
+	f.StringArrayVarP(&o.vars, "var", "t", nil, "set the variable `KEY=VALUE` of templates, VALUE or env:, file:, command:, keyring: with where it is; may be repeated")
+	f.StringVarP(&o.image, "image", "i", "", "make it of the image `NAME`: an alias, an id, a name, or the beginning of one")
+	f.StringVar(&o.flavor, "flavor", "", "make it of the size `NAME`: an id, a name, or the beginning of one")
+	f.StringVar(&o.location, "location", "", "make it at `NAME`: an id, a name, or the beginning of one")
+	f.IntVar(&o.count, "count", 1, "make `N` nodes")
+	f.IntVar(&o.parallel, "parallel", 0, "work on `N` nodes at a time (64)")
+	f.BoolVar(&o.allOrNothing, "all-or-nothing", false, "when one fails, destroy all of them")
+	f.StringVar(&o.onFailure, "on-failure", "", "what becomes of a node that fails: keep, destroy or ask (keep)")
+	f.StringVarP(&o.description, "description-file", "d", "", "write a description of the node to `FILE` as JSON; of several, a list")
+	f.StringVar(&o.report, "junit", "", "write the results of the scripts to `FILE` as JUnit's XML")
+	f.StringVar(&o.logs, "logs", "", "keep what scripts print in `DIR`")
+	f.StringVarP(&o.userID, "userid", "u", "", "the user `ID` for the provider, where the source takes it from env:"+envUserID)
+	f.StringVarP(&o.secretKey, "secret-key", "k", "", "the secret `KEY` for the provider, where the source takes it from env:"+envSecretKey+"; all users of this machine see it")
+	for _, name := range []string{"description-file", "junit"} {
+		_ = cmd.MarkFlagFilename(name)
+	}
+	_ = cmd.MarkFlagDirname("logs")
+	_ = cmd.RegisterFlagCompletionFunc("on-failure", cobra.FixedCompletions(deploy.Policies, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// The variables by which credentials that deploy was told reach a source that asks for them by reference.
+const (
+	envUserID    = "HOSTLER_DEPLOY_USERID"
+	envSecretKey = "HOSTLER_DEPLOY_SECRET_KEY"
+)
+
+// deploySettings are those of the configuration.
+func (a *app) deploySettings() (deploy.Settings, error) {
+	var s deploy.Settings
+	cfg, err := a.configuration()
+	if err != nil {
+		return s, err
+	}
+	section := cfg.Sections["deploy"]
+	settings := map[string]string{}
+	for k, v := range section {
+		settings[k] = v.Text
+	}
+	at := func(key string) (string, int) {
+		v := section[strings.ReplaceAll(key, "-", "_")]
+		return v.File, v.Line
+	}
+	err = config.Decode(settings, at, &s)
+	if err == nil && s.OnFailure != "" && !slices.Contains(deploy.Policies, s.OnFailure) {
+		v := section["on_failure"]
+		err = &config.Error{File: v.File, Line: v.Line, Key: v.Key, Msg: fmt.Sprintf("%q is none of %s", v.Text, strings.Join(deploy.Policies, ", "))}
+	}
+	return s, configError(err)
+}
+
+// table of the configuration: a further section of deploy's, by keys as they are written.
+func (a *app) deployTable(name string) (map[string]string, error) {
+	cfg, err := a.configuration()
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, v := range cfg.Sections["deploy."+name] {
+		out[v.Key] = v.Text
+	}
+	return out, nil
+}
+
+// deployment is one deploy at work.
+type deployment struct {
+	app      *app
+	opt      *deployOptions
+	settings deploy.Settings
+	engine   engine
+	owner    string
+	names    []string
+	madeUp   bool
+	source   string
+	image    string // as asked for, aliases resolved; "": the source's own
+	alias    string // as it was written
+	vars     map[string]string
+	secrets  []string // values that must not be shown
+	show     *shown
+	bundles  *nodeBundles
+}
+
+// deploy makes nodes.
+func (a *app) deploy(ctx context.Context, o *deployOptions) error {
+	d := &deployment{app: a, opt: o}
+	if err := d.prepare(ctx); err != nil {
+		return err
+	}
+	ctx, stop := a.untilSignal(ctx)
+	defer stop()
+	nodes, err := d.run(ctx)
+	a.ring(context.WithoutCancel(ctx))
+	err = errors.Join(err, d.reports(nodes))
+	if s := a.signal.Load(); s != nil && errors.Is(err, context.Canceled) {
+		return &errInterrupted{*s, became(nodes)}
+	}
+	return err
+}
+
+// prepare looks for all that can be wrong before anything is made.
+func (d *deployment) prepare(ctx context.Context) (err error) {
+	a, o := d.app, d.opt
+	if d.settings, err = a.deploySettings(); err != nil {
+		return err
+	}
+	if o.count < 1 {
+		return invalid("", "--count %d: there must be one node at least", o.count)
+	}
+	policy := cmp.Or(o.onFailure, d.settings.OnFailure, string(deploy.Keep))
+	if !slices.Contains(deploy.Policies, policy) {
+		return invalid("", "--on-failure %s: none of %s", policy, strings.Join(deploy.Policies, ", "))
+	}
+	o.onFailure = policy
+	if err := d.credentials(ctx); err != nil {
+		return err
+	}
+	if d.source, err = d.chooseSource(); err != nil {
+		return err
+	}
+	if err := d.name(); err != nil {
+		return err
+	}
+	if err := d.variables(ctx); err != nil {
+		return err
+	}
+	if err := d.chooseImage(); err != nil {
+		return err
+	}
+	if d.engine, err = a.engine(ctx); err != nil {
+		return err
+	}
+	if !a.isSource(d.source) {
+		return a.unread(d.source, a.noSource(ctx, d.source))
+	}
+	d.owner = a.owner()
+	for _, name := range d.names {
+		if err := a.checkName(ctx, d.engine, name); err != nil {
+			return err
+		}
+		if i, l, err := d.engine.Resolve(ctx, name); err == nil && l != nil && l.Name == name {
+			return conflict("hostler destroy "+name+", or take another name", "%s: there is a node of this name: %s", name, i.ID)
+		}
+	}
+	if d.bundles, err = d.planBundles(ctx); err != nil {
+		return err
+	}
+	d.show, err = d.open()
+	return err
+}
+
+// chooseSource is -s, else [deploy] source, else what other commands take.
+func (d *deployment) chooseSource() (string, error) {
+	if d.app.flags.source == "" && d.settings.Source != "" {
+		return d.settings.Source, nil
+	}
+	if d.opt.old && d.app.flags.source == "" {
+		return "", invalid("-p NAME, or [deploy] source in hostler.conf", "no provider is named")
+	}
+	return d.app.sourceName()
+}
+
+// name finds the nodes' names.
+func (d *deployment) name() error {
+	o := d.opt
+	if d.madeUp = o.name == ""; !d.madeUp {
+		if err := deploy.CheckName(o.name); err != nil {
+			return err
+		}
+		d.names = deploy.Numbered(o.name, o.count)
+		return nil
+	}
+	prefix := cmp.Or(o.prefix, d.settings.NamePrefix, deploy.DefaultPrefix)
+	for len(d.names) < o.count {
+		if name := deploy.MadeUp(prefix, nil); !slices.Contains(d.names, name) {
+			d.names = append(d.names, name)
+		}
+	}
+	return deploy.CheckName(d.names[0])
+}
+
+// variables are those of the configuration and then those of the command line; references are looked up, once.
+func (d *deployment) variables(ctx context.Context) error {
+	vars, err := d.app.deployTable("vars")
+	if err != nil {
+		return err
+	}
+	given, repeated, err := deploy.ParseVars(d.opt.vars)
+	if err != nil {
+		return err
+	}
+	for _, key := range repeated {
+		_ = fprintf(d.app.errs, "%s: -t %s is given more than once; the last one counts\n", d.app.program, printable(key))
+	}
+	for key, value := range vars {
+		if _, over := given[key]; over || !config.IsReference(value) {
+			continue
+		}
+		if vars[key], err = d.secret(ctx, "[deploy.vars] "+key, value); err != nil {
+			return err
+		}
+	}
+	for key, value := range given {
+		if config.IsReference(value) && !d.opt.old { // deploy-node took it as it stands
+			if value, err = d.secret(ctx, "-t "+key, value); err != nil {
+				return err
+			}
+		}
+		vars[key] = value
+	}
+	d.vars = vars
+	return nil
+}
+
+// secret looks a reference up, and notes that what it stands for is not to be shown.
+func (d *deployment) secret(ctx context.Context, what, ref string) (string, error) {
+	value, err := config.Secret(ctx, ref)
+	if err != nil {
+		return "", configError(fmt.Errorf("%s: %w", what, err))
+	}
+	d.secrets = append(d.secrets, value)
+	return value, nil
+}
+
+// credentials puts what was told of the provider where a source's references find it: not in the arguments of any process.
+func (d *deployment) credentials(ctx context.Context) error {
+	o := d.opt
+	if o.secretKey != "" {
+		_ = fprintf(d.app.errs, "%s: -k: all users of this machine can see it among this command's arguments; write a reference into the source's configuration\n", d.app.program)
+		d.secrets = append(d.secrets, o.secretKey)
+	}
+	for _, c := range []struct{ env, given, ref, key string }{{envUserID, o.userID, d.settings.UserID, "userid"}, {envSecretKey, o.secretKey, d.settings.SecretKey, "secret-key"}} {
+		value := c.given
+		if value == "" && c.ref != "" {
+			if value = c.ref; config.IsReference(c.ref) {
+				var err error
+				if value, err = d.secret(ctx, "[deploy] "+c.key, c.ref); err != nil {
+					return err
+				}
+			} else if c.env == envSecretKey {
+				return invalid("env:NAME, file:PATH, command:WORDS or keyring:NAME", "[deploy] %s: it is a secret, so it is a reference", c.key)
+			}
+		}
+		if value != "" {
+			if err := os.Setenv(c.env, value); err != nil {
+				return invalid("", "%s: %v", c.key, err)
+			}
+		}
+	}
+	return nil
+}
+
+// chooseImage resolves an alias.
+func (d *deployment) chooseImage() error {
+	aliases, err := d.app.deployTable("images")
+	if err != nil {
+		return err
+	}
+	d.alias = cmp.Or(d.opt.image, d.settings.Image)
+	d.image = d.alias
+	if name, ok := aliases[d.alias]; ok {
+		d.image = name
+	}
+	d.opt.flavor, d.opt.location = cmp.Or(d.opt.flavor, d.settings.Flavor), cmp.Or(d.opt.location, d.settings.Location)
+	return nil
+}
+
+// request is that of each node.
+func (d *deployment) request() (compute.Request, error) {
+	req, err := d.app.request(&d.opt.want, d.source)
+	if err != nil {
+		return req, err
+	}
+	req.Idle = -1 // a node stays until it is destroyed or its ttl has passed
+	switch {
+	case d.opt.old:
+		req.TTL, req.Wait = -1, 0
+	case d.opt.ttl.set:
+	case !d.madeUp:
+		req.TTL = -1
+	case d.settings.TTL != "":
+		if req.TTL, err = nodeTTL(d.settings.TTL); err != nil {
+			return req, err
+		}
+	case d.app.sourceTTL(d.source) == 0:
+		req.TTL = ttlMadeUp
+	}
+	if s := d.settings; req.Cores == 0 {
+		req.Cores = s.Cores
+	}
+	req.Memory, req.Disk = cmp.Or(req.Memory, d.settings.Memory), cmp.Or(req.Disk, d.settings.Disk)
+	req.Labels = maps.Clone(req.Labels)
+	return req, nil
+}
+
+// nodeTTL reads [deploy] ttl.
+func nodeTTL(text string) (time.Duration, error) {
+	if text == "none" {
+		return -1, nil
+	}
+	d, err := config.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, invalid("90m, 2d or none", "[deploy] ttl = %s: not a time", text)
+	}
+	return d, nil
+}
+
+// became says what there is after an interrupt.
+func became(nodes []*deploy.Node) string {
+	by := map[deploy.State][]string{}
+	for _, n := range nodes {
+		by[n.State] = append(by[n.State], n.Name)
+	}
+	var parts []string
+	for _, s := range []struct {
+		state deploy.State
+		text  string
+	}{{deploy.Done, "ready"}, {deploy.Failed, "kept, and not all is on it"}, {deploy.Destroyed, "destroyed"}} {
+		if names := by[s.state]; len(names) > 0 {
+			parts = append(parts, strings.Join(names, ", ")+": "+s.text)
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing is made"
+	}
+	return strings.Join(parts, "; ")
+}

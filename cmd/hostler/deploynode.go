@@ -1,0 +1,226 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/deploy"
+)
+
+// oldNode is a program of provision's.
+type oldNode struct {
+	usage, short string
+	run          func(*app, context.Context, *oldNodeOptions, []string) error
+}
+
+// oldNodeOptions are the options of all three.
+type oldNodeOptions struct {
+	paths                       []string
+	provider, userID, secretKey string
+	help                        bool
+
+	deploy  deployOptions
+	destroy destroyOptions
+}
+
+var oldNodePrograms = map[string]oldNode{
+	"deploy-node":  {"deploy-node [OPTION...]", "Make a node, and print what its scripts did.", (*app).deployNode},
+	"list-nodes":   {"list-nodes [OPTION...]", "List nodes, each with its address.", (*app).listNodes},
+	"destroy-node": {"destroy-node [OPTION...] NAME", "Unmake all nodes of exactly this name.", (*app).destroyNode},
+}
+
+// flags are a program's own. The old ones' spellings stay; what they had twice is there twice.
+func (o *oldNodeOptions) flags(program string) *pflag.FlagSet {
+	f := pflag.NewFlagSet(program, pflag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.Usage = func() {}
+	f.SortFlags = false
+	f.StringArrayVarP(&o.paths, "config_paths", "c", nil, "read the configuration in `DIR` too; may be repeated")
+	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		return pflag.NormalizedName(strings.ReplaceAll(name, "-", "_"))
+	})
+	f.StringVarP(&o.provider, "provider", "p", "", "the source `NAME`")
+	f.StringVarP(&o.userID, "userid", "u", "", "the user `ID` for the provider")
+	f.StringVarP(&o.secretKey, "secret_key", "k", "", "the secret `KEY` for the provider; all users of this machine see it")
+	f.BoolVarP(&o.help, "help", "h", false, "explain")
+	var verbose string
+	switch program {
+	case "deploy-node":
+		d := &o.deploy
+		f.StringArrayVarP(&d.bundles, "bundles", "b", nil, "put the bundle `NAME` on it too; may be repeated")
+		f.StringVarP(&d.description, "description_file", "d", "", "write a description of the node to `FILE` as JSON")
+		f.StringVarP(&d.image, "image", "i", "", "the image `NAME`")
+		f.StringVarP(&d.location, "location", "l", "", "the location, by its number in the provider's list, id or name")
+		f.StringVarP(&d.name, "name", "n", "", "the node's `NAME`")
+		f.StringVarP(&d.flavor, "size", "s", "", "the size, by its number in the provider's list, id or name")
+		f.StringArrayVarP(&d.vars, "subvars", "t", nil, "set the variable `KEY=VALUE` of templates; may be repeated")
+		f.StringVarP(&d.prefix, "prefix", "x", "", "begin a made-up name with `TEXT`")
+		f.StringVarP(&verbose, "verbose", "v", "", "anything; what is done is printed in any case")
+	case "destroy-node":
+		f.StringArrayVarP(&o.destroy.gate.Files, "testresults", "t", nil, "only if all tests in `FILE` have passed; may be repeated")
+		f.BoolVarP(&o.destroy.force, "force", "f", false, "also what deploy did not make and whose name is none of destroyable-prefixes")
+	}
+	return f
+}
+
+// runOldNode runs a command line of one of provision's names.
+func runOldNode(ctx context.Context, a *app, name string, args []string) int {
+	program := oldNodePrograms[name]
+	a.program, a.compat = name, true
+	o := &oldNodeOptions{}
+	f := o.flags(name)
+	if err := f.Parse(args); err != nil {
+		_ = fprintf(a.errs, "%s: %s\n", name, err)
+		return deploy.StatusUnreadable
+	}
+	if o.help {
+		_ = fprintf(a.out, "usage: %s\n\n%s\n\noptions:\n%s", program.usage, program.short, f.FlagUsages())
+		return 0
+	}
+	a.setLog()
+	a.flags.source = o.provider
+	err := a.oldPaths(o.paths)
+	if err == nil {
+		err = program.run(a, ctx, o, f.Args())
+	}
+	err = a.interrupted(err, "")
+	var own status
+	var ended *errInterrupted
+	switch {
+	case errors.As(err, &own):
+		return int(own)
+	case errors.As(err, &ended):
+		_ = fprintf(a.errs, "%s: %s\n", name, ended)
+		return ended.status()
+	}
+	tell(a.errs, name, err)
+	return deploy.OldStatus(err)
+}
+
+// oldPaths reads the directories of -c, and those where provision looked by itself.
+func (a *app) oldPaths(paths []string) error {
+	home, err := home()
+	if err != nil {
+		return err
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return invalid("", "the current directory: %v", err)
+	}
+	for _, p := range paths {
+		dir := deploy.ConfigPath(p, home, here)
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			_ = fprintf(a.errs, "%s: -c %s: it is not a directory, and does not count\n", a.program, p)
+			continue
+		}
+		a.paths = append(a.paths, dir)
+	}
+	return nil
+}
+
+// deployNode makes one node, as deploy does, and prints what its scripts did. The exit status is the sum of theirs.
+func (a *app) deployNode(ctx context.Context, o *oldNodeOptions, words []string) error {
+	if len(words) > 0 {
+		return invalid("", "deploy-node takes no words beside options: %q", words)
+	}
+	d := &deployment{app: a, opt: &o.deploy}
+	o.deploy.old, o.deploy.count, o.deploy.userID, o.deploy.secretKey = true, 1, o.userID, o.secretKey
+	if err := d.prepare(ctx); err != nil {
+		return err
+	}
+	ctx, stop := a.untilSignal(ctx)
+	defer stop()
+	nodes, err := d.run(ctx)
+	a.ring(context.WithoutCancel(ctx))
+	err = errors.Join(err, d.reports(nodes))
+	if s := a.signal.Load(); s != nil && errors.Is(err, context.Canceled) {
+		return &errInterrupted{*s, became(nodes)}
+	}
+	if err != nil {
+		return err
+	}
+	n := nodes[0]
+	public, private := node{n.Lease, n.Instance}.addresses()
+	if err := fprintf(a.out, "%s %s\n", n.Name, strings.Join(append(public, private...), " ")); err != nil {
+		return err
+	}
+	var statuses []int
+	for _, s := range n.Steps {
+		if !s.Script {
+			continue
+		}
+		statuses = append(statuses, s.Status)
+		if err := fprintf(a.out, "*%s: %d\n%s\n%s\n", s.Name, s.Status, d.show.mask(s.Text), d.show.mask(s.Output)); err != nil {
+			return err
+		}
+	}
+	if sum := deploy.ScriptStatus(statuses); sum != 0 {
+		return status(sum)
+	}
+	return nil
+}
+
+// listNodes prints a line for each node: its name and its first public address.
+func (a *app) listNodes(ctx context.Context, _ *oldNodeOptions, words []string) error {
+	if len(words) > 0 {
+		return invalid("", "list-nodes takes no words beside options: %q", words)
+	}
+	settings, err := a.deploySettings()
+	if err != nil {
+		return err
+	}
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return err
+	}
+	source := cmp.Or(a.flags.source, settings.Source)
+	if source != "" && !a.isSource(source) {
+		return a.noSource(ctx, source)
+	}
+	a.due(ctx)
+	all, err := a.nodes(ctx, engine, a.owner())
+	if err != nil {
+		return err
+	}
+	for _, n := range all {
+		if source != "" && n.lease.Source != source || n.lease.Name == "" {
+			continue
+		}
+		public, private := n.addresses()
+		if err := fprintf(a.out, "%s %s\n", n.name(), first(append(public, private...))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// destroyNode unmakes all nodes of exactly one name.
+func (a *app) destroyNode(ctx context.Context, o *oldNodeOptions, words []string) error {
+	if len(words) != 1 || words[0] == "" {
+		return invalid("destroy-node NAME", "one name is to be given")
+	}
+	o.destroy.old = true
+	err := a.destroy(ctx, &o.destroy, words)
+	if errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied) {
+		tell(a.errs, a.program, err)
+		return status(deploy.StatusRefused)
+	}
+	return err
+}
+
+// oldNodeName returns the program of provision's that a path calls, or "".
+func oldNodeName(argv0 string) string {
+	name := strings.TrimSuffix(filepath.Base(argv0), ".exe")
+	if _, ok := oldNodePrograms[name]; ok {
+		return name
+	}
+	return ""
+}

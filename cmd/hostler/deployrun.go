@@ -1,0 +1,239 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/deploy"
+)
+
+// run makes the nodes.
+func (d *deployment) run(ctx context.Context) ([]*deploy.Node, error) {
+	req, err := d.request()
+	if err != nil {
+		return nil, err
+	}
+	if req.Owner = d.owner; req.Wait == 0 && d.opt.wait.set {
+		req.Wait = d.opt.wait.d
+	}
+	defer d.show.close()
+	opt := deploy.Options{
+		Names: d.names, Request: req, Parallel: cmp.Or(d.opt.parallel, d.settings.Parallel), AllOrNothing: d.opt.allOrNothing, OnFailure: deploy.OnFailure(d.opt.onFailure),
+		Acquire: d.engine.Acquire, Release: d.release, Look: d.look, Connect: d.connect, Tell: d.show.tell,
+	}
+	if len(d.names) == 1 { // of one request it is said for what it waits
+		opt.Acquire = func(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
+			return d.app.take(ctx, d.engine, req)
+		}
+	}
+	if d.bundles != nil {
+		opt.Apply = d.apply
+	}
+	if d.app.canAsk() {
+		opt.Ask = func(n *deploy.Node) bool { return d.app.confirm(fmt.Sprintf("%s failed: destroy it?", n.Name)) }
+	}
+	return deploy.Run(ctx, opt)
+}
+
+func (d *deployment) who(n *deploy.Node) compute.Who {
+	return compute.Who{Owner: d.owner, Lease: n.Lease.ID}
+}
+
+// look returns the instance that a node is, with what is known of the real one where a pool is in front of it.
+func (d *deployment) look(ctx context.Context, l compute.Lease) (compute.Instance, error) {
+	i, _, err := d.engine.Resolve(ctx, string(l.Instance))
+	if err == nil && i.Child != "" {
+		var leaf compute.Instance
+		if leaf, err = d.engine.Leaf(ctx, i.ID); err == nil {
+			i.Facts, i.ProviderID = leaf.Facts, cmp.Or(i.ProviderID, leaf.ProviderID)
+			i.Address = cmp.Or(i.Address, leaf.Address)
+		}
+	}
+	return i, err
+}
+
+// connect opens a way into a node. It is not the keeper's: nobody uses it after us.
+func (d *deployment) connect(ctx context.Context, n *deploy.Node) (compute.Conn, error) {
+	if d.app.remote != nil {
+		d.show.mu.Lock() // what the app knows of the controller is found out once
+		defer d.show.mu.Unlock()
+		conn, _, err := d.app.connectRemote(ctx, d.who(n), n.Instance)
+		return conn, err
+	}
+	return d.engine.Connect(ctx, d.who(n), n.Instance.ID)
+}
+
+// release destroys a node.
+func (d *deployment) release(ctx context.Context, n *deploy.Node) error {
+	return d.engine.Release(ctx, d.who(n), compute.ReleaseOptions{Force: true}, n.Instance.ID)
+}
+
+// shown says how nodes come on, and keeps what scripts print.
+type shown struct {
+	app    *app
+	prefix bool   // lines begin with the node's name
+	dir    string // of logs
+	mask   func(string) string
+
+	mu   sync.Mutex
+	logs map[string]*os.File
+}
+
+// open prepares to show.
+func (d *deployment) open() (*shown, error) {
+	s := &shown{app: d.app, prefix: len(d.names) > 1, dir: d.opt.logs, logs: map[string]*os.File{}, mask: masking(d.secrets)}
+	if s.dir == "" {
+		state, err := stateDir()
+		if err != nil {
+			return nil, err
+		}
+		s.dir = filepath.Join(state, "deploy")
+		prune(s.dir)
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, invalid("--logs DIR names another directory", "what scripts print cannot be kept: %v", err)
+	}
+	return s, nil
+}
+
+// prune removes logs that are old.
+func prune(dir string) {
+	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !strings.HasSuffix(path, ".log") {
+			return nil //nolint:nilerr // what cannot be looked at stays
+		}
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > logsKept {
+			_ = os.Remove(path)
+		}
+		return nil
+	})
+}
+
+// masking replaces secrets in a text. Those of a letter or two would hide too much.
+func masking(secrets []string) func(string) string {
+	var pairs []string
+	for _, s := range secrets {
+		for line := range strings.Lines(s) {
+			if line = strings.TrimSpace(line); len(line) > 2 {
+				pairs = append(pairs, line, "***")
+			}
+		}
+	}
+	if len(pairs) == 0 {
+		return func(s string) string { return s }
+	}
+	return strings.NewReplacer(pairs...).Replace
+}
+
+func (s *shown) logFile(name string) string { return filepath.Join(s.dir, name+".log") }
+
+// tell says what became of a node.
+func (s *shown) tell(n *deploy.Node) {
+	a := s.app
+	say := func(format string, args ...any) {
+		if !a.flags.quiet && !a.flags.json {
+			_ = fprintf(a.errs, "%s: %s\n", n.Name, fmt.Sprintf(format, args...))
+		}
+	}
+	switch n.State {
+	case deploy.Making:
+		if isTerminal(a.errs) {
+			say("making %s", n.Instance.ID)
+		}
+	case deploy.SettingUp:
+		say("is %s", n.Instance.ID)
+	case deploy.Done:
+		say("ready after %s", n.Ended.Sub(n.Began).Round(time.Millisecond))
+	case deploy.Failed:
+		say("failed; it is %s still: hostler shell %s, hostler destroy %s", n.Instance.ID, n.Name, n.Name)
+	case deploy.Destroyed:
+		say("destroyed")
+	}
+}
+
+// writer is where what runs on a node prints: to standard error and into its log, a line at a time.
+func (s *shown) writer(n *deploy.Node) (*nodeWriter, error) {
+	f, err := os.OpenFile(s.logFile(n.Name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("what scripts print cannot be kept: %w", err), Hint: "--logs DIR names another directory"}
+	}
+	w := &nodeWriter{show: s, log: bufio.NewWriter(f), file: f}
+	if s.prefix {
+		w.prefix = n.Name + " | "
+	}
+	w.quiet = s.app.flags.quiet || s.app.flags.json
+	return w, nil
+}
+
+func (s *shown) close() {}
+
+// nodeWriter takes apart what is printed on one node. It may be written to from several goroutines.
+type nodeWriter struct {
+	show   *shown
+	prefix string
+	quiet  bool
+
+	mu   sync.Mutex
+	part []byte
+	log  *bufio.Writer
+	file *os.File
+	err  error
+}
+
+// maxPart is how long a line may be that is shown in one piece.
+const maxPart = 8 << 10
+
+func (w *nodeWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for rest := p; len(rest) > 0; {
+		i := strings.IndexByte(string(rest[:min(len(rest), maxPart)]), '\n')
+		n := i + 1
+		if i < 0 {
+			n = min(len(rest), maxPart-len(w.part))
+		}
+		w.part = append(w.part, rest[:n]...)
+		rest = rest[n:]
+		if i >= 0 || len(w.part) >= maxPart {
+			w.flush()
+		}
+	}
+	return len(p), nil
+}
+
+// flush shows the line that is there. The caller holds mu.
+func (w *nodeWriter) flush() {
+	if len(w.part) == 0 {
+		return
+	}
+	line := w.show.mask(strings.TrimSuffix(string(w.part), "\n")) + "\n"
+	w.part = w.part[:0]
+	if _, err := io.WriteString(w.log, line); err != nil && w.err == nil {
+		w.err = err
+	}
+	if w.quiet {
+		return
+	}
+	w.show.mu.Lock()
+	defer w.show.mu.Unlock()
+	_, _ = io.WriteString(w.show.app.errs, w.prefix+line) // a reader who has gone does not end the work
+}
+
+// Close writes what is left.
+func (w *nodeWriter) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.flush()
+	return errors.Join(w.err, w.log.Flush(), w.file.Close())
+}

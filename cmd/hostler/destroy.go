@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/deploy"
+)
+
+// destroyOptions are what destroy can be told.
+type destroyOptions struct {
+	gate            deploy.Gate
+	command         string
+	all, force, yes bool
+	anyones         bool
+	old             bool // called as destroy-node
+}
+
+func newDestroy(a *app) *cobra.Command {
+	var o destroyOptions
+	cmd := &cobra.Command{
+		Use:   "destroy NAME...",
+		Short: "Unmake nodes, if tests have passed where that is asked for",
+		Long: `Unmake nodes: give back what is under each NAME, which is a node's or an instance's, and have it discarded. Only what deploy made goes, or what has a name that begins with
+one of destroyable-prefixes in [deploy] of hostler.conf; anything else takes --force. Either all names are good or nothing is changed.
+
+With --junit, --if or both, nodes go only when all tests have passed. Files may be JUnit's XML, TAP, and what go test -json prints. A file without tests, or with a suite
+that does not say how many failed, keeps the nodes unless --allow-empty is given.`,
+		Example: "  hostler destroy web-1\n  hostler destroy web-1 --junit 'results/*.xml'\n  hostler destroy $(hostler list --json | jq -r '.[].name') --yes",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.destroy(cmd.Context(), &o, args)
+		},
+		ValidArgsFunction: a.completeNodes,
+	}
+	f := cmd.Flags()
+	f.StringArrayVarP(&o.gate.Files, "junit", "t", nil, "only if all tests in `FILE`, or in the files of a pattern, have passed; may be repeated")
+	f.BoolVar(&o.gate.AllowEmpty, "allow-empty", false, "take a file without tests for passed")
+	f.StringVar(&o.command, "if", "", "only if `COMMAND`, run by sh here, returns 0")
+	f.BoolVar(&o.all, "all", false, "all that a NAME can mean, where that is several")
+	f.BoolVarP(&o.force, "force", "f", false, "also what deploy did not make")
+	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask on a terminal")
+	f.BoolVar(&o.anyones, "any", false, "whoever has the lease; for administrators")
+	return cmd
+}
+
+func (a *app) destroy(ctx context.Context, o *destroyOptions, names []string) error {
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return err
+	}
+	settings, err := a.deploySettings()
+	if err != nil {
+		return err
+	}
+	owner := a.owner()
+	if o.anyones {
+		owner = ""
+	}
+	all, err := a.nodes(ctx, engine, owner)
+	if err != nil {
+		return err
+	}
+	chosen, err := chooseNodes(all, names, o, settings.Free())
+	if err != nil {
+		return err
+	}
+	if err := a.passed(ctx, o); err != nil {
+		return err
+	}
+	if !o.yes && !o.old && a.canAsk() && !a.askAll(chosen) {
+		return denied("--yes does not ask", "nothing is destroyed")
+	}
+	ctx, stop := a.untilSignal(ctx)
+	defer stop()
+	done := make([]releasedView, 0, len(chosen))
+	var ids []compute.ID
+	for _, n := range chosen {
+		ids = append(ids, n.lease.Instance)
+		if n.lease.Share != nil {
+			ids[len(ids)-1] = compute.ID(n.lease.ID) // a neighbour's part of the same instance stays
+		}
+		done = append(done, releasedView{Name: n.name(), Instance: string(n.lease.Instance)})
+	}
+	who := a.who(ctx, engine, names...)
+	who.Admin = o.anyones
+	opt := compute.ReleaseOptions{Force: true}
+	if err = engine.Release(ctx, who, opt, ids...); err == nil && !o.old {
+		err = a.sayReleased(ctx, engine, done, opt)
+	}
+	a.ring(context.WithoutCancel(ctx))
+	return a.interrupted(err, "what was given back goes all the same")
+}
+
+// chooseNodes finds what names mean, and refuses what they do not clearly mean and what is protected.
+func chooseNodes(all []node, names []string, o *destroyOptions, free []string) ([]node, error) {
+	var out []node
+	var errs []error
+	for _, name := range names {
+		var found []node
+		for _, n := range all {
+			if n.lease.Name == name || string(n.lease.Instance) == name || n.lease.ID == name {
+				found = append(found, n)
+			}
+		}
+		if i := slices.IndexFunc(found, func(n node) bool { return n.lease.ID == name }); i >= 0 {
+			found = found[i : i+1]
+		}
+		switch {
+		case len(found) == 0:
+			var known []string
+			for _, n := range all {
+				known = append(known, n.name())
+			}
+			errs = append(errs, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no node of this name"), Hint: cmp.Or(nearestHint(name, known, ""), "hostler list")})
+			continue
+		case len(found) > 1 && !o.all && !o.old:
+			var ids []string
+			for _, n := range found {
+				ids = append(ids, fmt.Sprintf("%s (%s)", n.lease.ID, n.lease.Instance))
+			}
+			errs = append(errs, conflict("say the id, or --all: "+strings.Join(ids, ", "), "%s: %d are called so", name, len(found)))
+			continue
+		}
+		for _, n := range found {
+			if !n.isNode() && !deploy.Destroyable(n.name(), free) && !o.force {
+				errs = append(errs, denied("--force destroys it all the same", "%s: deploy did not make it, and its name begins with none of %s", name, strings.Join(free, ", ")))
+				continue
+			}
+			if !slices.ContainsFunc(out, func(b node) bool { return b.lease.ID == n.lease.ID }) {
+				out = append(out, n)
+			}
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// passed asks the gate.
+func (a *app) passed(ctx context.Context, o *destroyOptions) error {
+	if err := o.gate.Check(); err != nil {
+		return err
+	}
+	if o.command == "" {
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, "sh", "-c", o.command)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, a.errs, a.errs // standard output is for what destroy says
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &exit):
+		return conflict("", "%w: --if ended with %s", deploy.ErrTests, exit.ProcessState)
+	case err != nil:
+		return invalid("", "--if: %v", err)
+	}
+	return nil
+}
+
+// canAsk reports whether a person can be asked.
+func (a *app) canAsk() bool {
+	return !a.compat && !a.flags.json && isTerminal(a.in) && isTerminal(a.errs)
+}
+
+// confirm asks a person, for whom no is the answer to everything but yes.
+func (a *app) confirm(question string) bool {
+	_ = fprintf(a.errs, "%s [y/N] ", question)
+	line, _ := bufio.NewReader(a.in).ReadString('\n')
+	return slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(line)))
+}
+
+// askAll asks about nodes together.
+func (a *app) askAll(nodes []node) bool {
+	var names []string
+	for _, n := range nodes {
+		names = append(names, fmt.Sprintf("%s (%s)", n.name(), n.lease.Instance))
+	}
+	return a.confirm("destroy " + strings.Join(names, ", ") + "?")
+}
