@@ -59,4 +59,3 @@ func factsOf(i *compute.Instance) bundle.Facts {
 	}
 	return f
 }
-
