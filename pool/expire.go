@@ -111,20 +111,20 @@ func (p *Pool) recover(ctx context.Context, s *source) error {
 		if key == 0 {
 			continue
 		}
-		ids, _, err := p.due(ctx, key)
+		is, _, err := p.due(ctx, key)
 		if err != nil {
 			return err
 		}
-		due = append(due, ids...)
+		due = append(due, idsOf(is)...)
 	}
 	return p.after(ctx, due)
 }
 
 // due lists the instances of a source (0: of all) that wait for work that nobody does, and when the next one comes due.
-func (p *Pool) due(ctx context.Context, key int64) (ids []compute.ID, next time.Time, err error) {
+func (p *Pool) due(ctx context.Context, key int64) (out []*compute.Instance, next time.Time, err error) {
 	now := time.Now()
 	err = p.store.View(ctx, func(tx compute.Tx) error {
-		ids, next = nil, time.Time{}
+		out, next = nil, time.Time{}
 		is, err := tx.Instances(compute.InstanceQuery{SourceKey: key, Busy: true})
 		if err != nil {
 			return err
@@ -139,7 +139,7 @@ func (p *Pool) due(ctx context.Context, key int64) (ids []compute.ID, next time.
 			case i.Retry.After(now):
 				next = sooner(next, i.Retry)
 			default:
-				ids = append(ids, i.ID)
+				out = append(out, i)
 			}
 		}
 		worn, at, err := p.surplus(tx, key, now, true)
@@ -147,10 +147,18 @@ func (p *Pool) due(ctx context.Context, key int64) (ids []compute.ID, next time.
 			return err
 		}
 		old, err := p.outdated(tx, key)
-		ids, next = append(append(ids, worn...), old...), sooner(next, at)
+		out, next = append(append(out, worn...), old...), sooner(next, at)
 		return err
 	})
-	return ids, next, err
+	return out, next, err
+}
+
+func idsOf(is []*compute.Instance) []compute.ID {
+	ids := make([]compute.ID, len(is))
+	for n, i := range is {
+		ids[n] = i.ID
+	}
+	return ids
 }
 
 func sooner(a, b time.Time) time.Time {
@@ -167,7 +175,7 @@ func (p *Pool) redefined(rec *compute.SourceRecord) bool {
 }
 
 // outdated lists the ready instances of older definitions of a source (0: of all).
-func (p *Pool) outdated(tx compute.Tx, key int64) (ids []compute.ID, err error) {
+func (p *Pool) outdated(tx compute.Tx, key int64) (out []*compute.Instance, err error) {
 	for _, s := range p.ordered {
 		p.mu.Lock()
 		k := s.key
@@ -187,12 +195,10 @@ func (p *Pool) outdated(tx compute.Tx, key int64) (ids []compute.ID, err error) 
 			if err != nil {
 				return nil, err
 			}
-			for _, i := range ready {
-				ids = append(ids, i.ID)
-			}
+			out = append(out, ready...)
 		}
 	}
-	return ids, nil
+	return out, nil
 }
 
 const (
@@ -202,7 +208,7 @@ const (
 
 // surplus lists ready instances that are worn, themselves or in what is behind them, or beyond what is wanted for longer than their source's idle. seldom: sources that have many and were
 // looked at a moment ago come later.
-func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time, seldom bool) (ids []compute.ID, next time.Time, err error) {
+func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time, seldom bool) (out []*compute.Instance, next time.Time, err error) {
 	for _, s := range p.ordered {
 		p.mu.Lock()
 		k := s.key
@@ -249,11 +255,11 @@ func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time, seldom bool) (id
 			if at.After(now) {
 				next = sooner(next, at)
 			} else {
-				ids = append(ids, i.ID)
+				out = append(out, i)
 			}
 		}
 	}
-	return ids, next, nil
+	return out, next, nil
 }
 
 // tired returns the times at which one more of the ready instances of a source may go: when so many more than its spare ones have stood idle for
@@ -302,25 +308,36 @@ func (p *Pool) Work(ctx context.Context, names ...string) (next time.Time, err e
 	}
 	var errs []error
 	if len(names) == 0 {
-		errs = append(errs, p.tidy(ctx))
+		err := p.tidy(ctx, func(rec *compute.SourceRecord) {
+			stray, err := p.takeStock(ctx, rec)
+			errs = append(errs, err, p.workOn(ctx, stray))
+		})
+		errs = append(errs, err)
 	}
 	for _, key := range keys {
 		for range 2 { // the end of a pool's instance makes work for its child's
-			ids, at, err := p.due(ctx, key)
+			is, at, err := p.due(ctx, key)
 			next = sooner(next, at)
 			if err != nil {
 				return next, err
 			}
-			if len(ids) == 0 {
+			if len(is) == 0 {
 				break
 			}
-			errs = append(errs, p.workOn(ctx, ids))
+			errs = append(errs, p.workOn(ctx, idsOf(is)))
 		}
 		_, at, err := p.due(ctx, key)
 		next = sooner(next, at)
 		errs = append(errs, err)
 	}
+	soonest, err := p.soonest(ctx)
+	return sooner(next, soonest), errors.Join(append(errs, err)...)
+}
+
+// soonest is when the next lease is over, as far as that is known before; zero: none will be.
+func (p *Pool) soonest(ctx context.Context) (next time.Time, err error) {
 	err = p.store.View(ctx, func(tx compute.Tx) error {
+		next = time.Time{}
 		ls, err := tx.Leases(compute.LeaseQuery{Soonest: true})
 		for _, l := range ls {
 			next = sooner(next, l.Deadline())
@@ -330,7 +347,7 @@ func (p *Pool) Work(ctx context.Context, names ...string) (next time.Time, err e
 		}
 		return err
 	})
-	return next, errors.Join(append(errs, err)...)
+	return next, err
 }
 
 // known learns the records of the configured sources that have any.

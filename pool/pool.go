@@ -84,7 +84,8 @@ type Options struct {
 	// Kept tells what counts at the end of instances whose source is not configured any more, or otherwise, from the definition kept with them:
 	// the hooks that there are, and what happens to failed ones. nil: none, and discarded.
 	Kept func(definition []byte) (hooks []string, onFailure string)
-	// Inventory has Work compare what the providers list with the records: for the process that does what others left, such as the keeper.
+	// Inventory has Work compare what the providers list with the records: for the process that does what others left, such as the keeper or a
+	// controller. It forgets what is old in the journal too.
 	Inventory bool
 	// Projects tells what a project's requests may have and count beside others'; nil: all alike, without quotas. It is called within transactions.
 	Projects func(name string) Project
@@ -122,9 +123,10 @@ type Pool struct {
 	shut      map[int64]int     // source keys whose provider did not open for so many transactions under way
 	inventory time.Time         // when the providers' lists were last compared with the records
 	recent    recent            // what the journal says of the leases of the last time
-	sweeps    map[int64]*sweep  // looks at the ready instances of sources that have many, by source key
-	ghosts    []int64           // requests that could not be taken out of the queue
-	bell      chan struct{}     // closed when something may have come free
+	lanes     lanes
+	sweeps    map[int64]*sweep // looks at the ready instances of sources that have many, by source key
+	ghosts    []int64          // requests that could not be taken out of the queue
+	bell      chan struct{}    // closed when something may have come free
 
 	hall hall
 }

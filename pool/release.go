@@ -110,7 +110,9 @@ func (p *Pool) withOpen(ctx context.Context, fn func(compute.Tx) error) error {
 		if !errors.As(err, &need) {
 			return err
 		}
-		o := p.open(ctx, need.rec)
+		opening, cancel := context.WithTimeout(ctx, openLong)
+		o := p.open(opening, need.rec)
+		cancel()
 		if o.err == nil {
 			continue
 		}

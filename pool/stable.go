@@ -16,6 +16,8 @@ const (
 	stopGrace = time.Minute
 	// openPatience is how long a look waits for providers to open, all at once: one that hangs is no reason to leave the others alone.
 	openPatience = 5 * time.Second
+	// openLong is how long one waits for it who takes instances back, and then has them discarded when it opens again.
+	openLong = 30 * time.Second
 )
 
 // The reasons of instances that are being stopped and started, which both pass through the state of those being cleaned: whoever takes up the work of a

@@ -13,8 +13,8 @@ const (
 	inventoryEvery = 10 * time.Minute
 )
 
-// tidy does what is due seldom: it forgets what is old in the journal, and compares what the providers have with the records.
-func (p *Pool) tidy(ctx context.Context) error {
+// tidy does what is due seldom: it forgets what is old in the journal, and has stock compare what the providers have with the records.
+func (p *Pool) tidy(ctx context.Context, stock func(*compute.SourceRecord)) error {
 	if !p.opt.Inventory {
 		return nil
 	}
@@ -35,26 +35,26 @@ func (p *Pool) tidy(ctx context.Context) error {
 		return err
 	})
 	for _, rec := range recs {
-		err = errors.Join(err, p.takeStock(ctx, rec))
+		if rec.Type != poolType {
+			stock(rec)
+		}
 	}
 	return err
 }
 
 // takeStock records what a provider lists as ours and no record is of, to be discarded: an instance is recorded before it is made and until its end
 // is proved, so such a one was made by a request whose answer, and whose asker, were lost.
-func (p *Pool) takeStock(ctx context.Context, rec *compute.SourceRecord) error {
-	if rec.Type == poolType {
-		return nil
-	}
+func (p *Pool) takeStock(ctx context.Context, rec *compute.SourceRecord) (stray []compute.ID, err error) {
+	ctx, cancel := context.WithTimeout(ctx, listPatience)
+	defer cancel()
 	o := p.open(ctx, rec)
 	if o.err != nil || len(o.names) > 0 {
-		return nil // status tells that it does not open; machines that stay are nobody's making
+		return nil, nil // status tells that it does not open; machines that stay are nobody's making
 	}
 	there, err := o.provider.List(ctx)
 	if err != nil {
-		return &compute.Error{Op: "list", ID: compute.ID(rec.Name), Kind: kindOf(err), Err: err}
+		return nil, &compute.Error{Op: "list", ID: compute.ID(rec.Name), Kind: kindOf(err), Err: err}
 	}
-	var stray []compute.ID
 	err = p.store.Update(ctx, func(tx compute.Tx) error {
 		stray = nil
 		for _, i := range there {
@@ -72,8 +72,5 @@ func (p *Pool) takeStock(ctx context.Context, rec *compute.SourceRecord) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return p.workOn(ctx, stray)
+	return stray, err
 }

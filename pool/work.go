@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +15,8 @@ import (
 const (
 	atOnce          = 8                // instances worked on at a time by one call
 	destroyPatience = 2 * time.Minute  // for the provider to prove the end, before it is tried again later
+	cleanPatience   = 30 * time.Minute // for it to clean, before the instance is taken for one that failed
+	listPatience    = 5 * time.Minute  // for it to list what there is
 	retryFirst      = 2 * time.Second  // pause after a failed discard, doubling
 	retryMost       = 10 * time.Minute // at most
 )
@@ -33,7 +36,7 @@ func keysOfJobs(jobs []job) (keys []string) {
 
 // workOn does what each of the instances waits for. Instances that somebody else works on, or that wait for nothing, are passed over.
 func (p *Pool) workOn(ctx context.Context, ids []compute.ID) error {
-	return p.abreast(len(ids), func(n int) error { return p.workOne(ctx, ids[n]) })
+	return p.abreast(len(ids), func(n int) error { _, err := p.workOne(ctx, ids[n]); return err })
 }
 
 // carry does jobs.
@@ -61,11 +64,11 @@ func (p *Pool) abreast(n int, do func(int) error) error {
 	return errors.Join(errs...)
 }
 
-// workOne claims an instance and carries it on.
-func (p *Pool) workOne(ctx context.Context, id compute.ID) error {
+// workOne claims an instance and carries it on. did is false where there was nothing to do, or somebody else does it.
+func (p *Pool) workOne(ctx context.Context, id compute.ID) (did bool, err error) {
 	var j job
 	var taken []string
-	err := p.store.Update(ctx, func(tx compute.Tx) (err error) {
+	err = p.store.Update(ctx, func(tx compute.Tx) (err error) {
 		p.desk.leave(taken...)
 		taken = nil
 		if j.inst, j.rec, err = p.claim(tx, id); err == nil && j.inst != nil {
@@ -76,13 +79,13 @@ func (p *Pool) workOne(ctx context.Context, id compute.ID) error {
 	})
 	defer func() { p.desk.leave(taken...) }()
 	if errors.Is(err, compute.ErrNotFound) {
-		return nil
+		return false, nil
 	}
 	if err != nil || j.inst == nil {
-		return err
+		return false, err
 	}
 	p.step("work:claimed")
-	return p.carryOne(ctx, j)
+	return true, p.carryOne(ctx, j)
 }
 
 // carryOne carries a claimed instance to its next resting place.
@@ -162,8 +165,8 @@ func (p *Pool) unwanted(tx compute.Tx, s *source, rec *compute.SourceRecord, i *
 		}
 		return "", nil
 	}
-	ids, _, err := p.surplus(tx, i.SourceKey, now, false)
-	if err != nil || !contains(ids, i.ID) {
+	out, _, err := p.surplus(tx, i.SourceKey, now, false)
+	if err != nil || !slices.ContainsFunc(out, func(o *compute.Instance) bool { return o.ID == i.ID }) {
 		return "", err
 	}
 	return why, nil
@@ -181,15 +184,6 @@ func begun(tx compute.Tx, i *compute.Instance) (*compute.Instance, error) {
 		}
 	}
 	return nil, nil
-}
-
-func contains(ids []compute.ID, id compute.ID) bool {
-	for _, x := range ids {
-		if x == id {
-			return true
-		}
-	}
-	return false
 }
 
 // clean makes an instance that was given back fit for the next: release hooks from the outside in, then the provider.
@@ -273,6 +267,8 @@ func (p *Pool) cleanLeaf(ctx context.Context, leaf *compute.Instance) (string, e
 		return "", &compute.Error{ID: leaf.ID, Kind: compute.ErrInvalid, Err: errors.New("its type cannot clean")}
 	}
 	p.step("clean:before")
+	ctx, cancel := context.WithTimeout(ctx, cleanPatience)
+	defer cancel()
 	return c.Clean(ctx, leaf.ID)
 }
 

@@ -49,7 +49,6 @@ const (
 	lookAround = 10 * time.Second     // is how often a controller looks for work that nobody told it of
 	grace      = 30 * time.Second     // for requests that are being served when it ends
 	lookSoon   = time.Second          // after a request, as leases may be short
-	looks      = 4                    // at once: what takes long holds nobody up
 	lookRest   = 5 * time.Millisecond // between two: a bell that rings all the time is not all that the machine does
 )
 
@@ -261,41 +260,28 @@ func (k *controller) ring() {
 	k.soon.ring()
 }
 
-// look does what is due whenever it is rung for, when there will be something to do, and from time to time.
+// look does what is due whenever it is rung for, when there will be something to do, and from time to time. What it begins is each source's by itself, and rings
+// when it has come to its end.
 func (k *controller) look(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
-	gate, soon := make(chan struct{}, looks), make(chan time.Time, looks)
 	timer := time.NewTimer(lookAround)
 	defer timer.Stop()
 	for {
-		gate <- struct{}{}
-		all.Go(func() {
-			next := k.round(ctx)
-			<-gate
-			if !next.IsZero() {
-				select {
-				case soon <- next:
-				default: // as many are on the way
-				}
-			}
-		})
+		at := time.Now().Add(lookAround)
+		if next := k.round(ctx, pool.Tending{Go: all.Go, Done: k.did}); !next.IsZero() && next.Before(at) {
+			at = next
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(lookRest):
 		}
-		at := time.Now().Add(lookAround)
-		timer.Reset(lookAround)
+		timer.Reset(max(time.Until(at), 2*lookRest))
 		for again := false; !again; {
 			select {
 			case <-ctx.Done():
 				return
-			case next := <-soon:
-				if next.Before(at) {
-					at = next
-					timer.Reset(max(time.Until(next), 10*time.Millisecond))
-				}
 			case <-k.bell:
 				again = true
 			case <-k.soon:
@@ -310,10 +296,16 @@ func (k *controller) look(ctx context.Context) {
 	}
 }
 
+// did says that something was cleaned or is gone: there may be more to do, and something to make.
+func (k *controller) did() {
+	k.bell.ring()
+	k.wanted.ring()
+}
+
 // round looks once, and tells when there will be more to do; zero: not as far as is known.
-func (k *controller) round(ctx context.Context) time.Time {
-	next, err := k.now.Load().engine.Work(ctx)
-	k.wanted.ring() // what was cleaned or is gone makes a difference to that
+func (k *controller) round(ctx context.Context, with pool.Tending) time.Time {
+	next, err := k.now.Load().engine.Tend(ctx, with)
+	k.wanted.ring() // leases that ended make a difference to that
 	if err != nil && ctx.Err() == nil {
 		k.app.log.Warn("what is due", "err", err) // it is recorded, and tried again
 	}

@@ -49,7 +49,7 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 	a.closers = append(a.closers, ends.close)
 	opt := pool.Options{
 		Store: a.meters.store(a.store), Observe: a.meters.sight(), Open: a.opener(cfg, state, ends), Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle, Step: failpoint,
-		Kept: kept, Inventory: a.keeping, Desk: a.desk, Projects: quotas(cfg.Projects),
+		Kept: kept, Inventory: a.keeping || a.serving, Desk: a.desk, Projects: quotas(cfg.Projects),
 	}
 	if _, ok := a.store.(common); ok {
 		opt.Host = whereabouts()
