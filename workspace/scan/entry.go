@@ -45,6 +45,7 @@ type Entry struct {
 // A Tree is what belongs in a workspace, and what was met on the way.
 type Tree struct {
 	Root    string   // the directory that was looked at, absolute
+	Sub     string   // the caller's directory below Root, with slashes; "": Root itself, or a directory outside of it
 	Git     bool     // whether git said what belongs to it
 	Entries []Entry  // sorted by the bytes of Path, each path once
 	ID      [32]byte // ID(Entries)

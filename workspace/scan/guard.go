@@ -1,0 +1,137 @@
+package scan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The guards: beyond the first of each two numbers somebody is warned, beyond the second asked whether he means it.
+const (
+	WarnFiles   = 20_000
+	WarnBytes   = 1 << 30
+	RefuseFiles = 200_000
+	RefuseBytes = 20 << 30
+
+	massDelete  = 200 // so many may vanish whatever their share is
+	biggestDirs = 5   // so many are named
+)
+
+// A Weight is how much some entries are to send.
+type Weight struct {
+	Files int
+	Bytes int64
+	Dirs  []DirWeight // where most of it is, at most five, the heaviest first
+}
+
+// A DirWeight is what lies in a directory and below it.
+type DirWeight struct {
+	Path  string // "." is the root
+	Files int
+	Bytes int64
+}
+
+// Weigh adds up the files among some entries. Directories are named where their contents part: not one of which all is in one below it, and none
+// below another.
+func Weigh(entries []Entry) Weight {
+	var w Weight
+	dirs := map[string]*DirWeight{}
+	for i := range entries {
+		if e := &entries[i]; e.Kind == File {
+			w.Files++
+			w.Bytes += e.Size
+			for dir := parent(e.Path); ; dir = parent(dir) {
+				if dirs[dir] == nil {
+					dirs[dir] = &DirWeight{Path: dir}
+				}
+				dirs[dir].Files++
+				dirs[dir].Bytes += e.Size
+				if dir == "." {
+					break
+				}
+			}
+		}
+	}
+	byFiles := w.Bytes <= WarnBytes && w.Files > WarnFiles
+	measure := func(d *DirWeight) int64 {
+		if byFiles {
+			return int64(d.Files)
+		}
+		return d.Bytes
+	}
+	passed := map[string]bool{} // directories with nearly all in one below them
+	for path, d := range dirs {
+		if up := parent(path); path != "." && (up == "." || measure(d) >= measure(dirs[up])*4/5) {
+			passed[up] = true
+		}
+	}
+	var all []*DirWeight
+	for path, d := range dirs {
+		if !passed[path] {
+			all = append(all, d)
+		}
+	}
+	slices.SortFunc(all, func(a, b *DirWeight) int {
+		return cmp.Or(cmp.Compare(measure(b), measure(a)), cmp.Compare(a.Path, b.Path))
+	})
+	for _, d := range all {
+		within := slices.ContainsFunc(w.Dirs, func(o DirWeight) bool {
+			return strings.HasPrefix(d.Path, o.Path+"/") || strings.HasPrefix(o.Path, d.Path+"/")
+		})
+		if !within && len(w.Dirs) < biggestDirs {
+			w.Dirs = append(w.Dirs, *d)
+		}
+	}
+	return w
+}
+
+// parent is the directory of a path; that of a name alone is ".".
+func parent(path string) string {
+	if dir, _, ok := cutLast(path); ok {
+		return dir
+	}
+	return "."
+}
+
+// Check looks at what is to be sent: an error where nobody should send so much without saying that he means it (large), else a warning, or "".
+func (w Weight) Check(large bool) (warning string, err error) {
+	switch {
+	case !large && (w.Files > RefuseFiles || w.Bytes > RefuseBytes):
+		return "", refused("take out what does not belong there by .hostlerignore, or say --large", "%s", w)
+	case w.Files > WarnFiles || w.Bytes > WarnBytes:
+		return w.String(), nil
+	}
+	return "", nil
+}
+
+// String says how much it is, and where.
+func (w Weight) String() string {
+	var dirs []string
+	for _, d := range w.Dirs {
+		dirs = append(dirs, fmt.Sprintf("%q %d files, %s", d.Path, d.Files, size(d.Bytes)))
+	}
+	return fmt.Sprintf("%d files, %s are to be sent; most of it: %s", w.Files, size(w.Bytes), strings.Join(dirs, "; "))
+}
+
+// CheckDeletes refuses to remove more than half, and more than 200, of what a workspace has by its last list.
+func CheckDeletes(had, vanish int, allow bool) error {
+	if allow || vanish <= massDelete || vanish*2 <= had {
+		return nil
+	}
+	return refused("if they are to go: --allow-mass-delete", "%d of %d files that are there would be removed", vanish, had)
+}
+
+// size is a number of bytes for people.
+func size(n int64) string {
+	const units = "KMGTPE"
+	if n < 1<<10 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	unit, value := 0, float64(n)/(1<<10)
+	for value >= 1<<10 && unit < len(units)-1 {
+		value /= 1 << 10
+		unit++
+	}
+	return fmt.Sprintf("%.1f %ciB", value, units[unit])
+}

@@ -1,0 +1,168 @@
+package scan
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Patterns are rules in gitignore's syntax, relative to a root. The last one that matches a path decides; below a directory that is out nothing
+// can be taken in again.
+type Patterns struct {
+	rules []rule
+}
+
+// rule is one line.
+type rule struct {
+	negated  bool   // takes in again
+	dirOnly  bool   // is for directories alone
+	nameOnly bool   // has no slash, and is for the last part of a path
+	prefix   string // what a path begins with, byte for byte
+	rest     glob   // what follows; nil: nothing
+}
+
+// ParsePatterns reads the text of a file such as .hostlerignore. Like git it refuses nothing: a pattern that is broken matches nothing.
+func ParsePatterns(text string) Patterns {
+	var p Patterns
+	text = strings.TrimPrefix(text, "\ufeff")
+	for line := range strings.Lines(text) {
+		full := strings.HasSuffix(line, "\n")
+		line = strings.TrimSuffix(line, "\n")
+		if full {
+			line = strings.TrimSuffix(line, "\r")
+		}
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		p.add(line)
+	}
+	return p
+}
+
+// NewPatterns makes rules of words, such as a key of the configuration has them. What a file takes as a comment is a pattern here.
+func NewPatterns(words []string) (Patterns, error) {
+	var p Patterns
+	for _, w := range words {
+		if strings.ContainsAny(w, "\x00\n") {
+			return p, fmt.Errorf("pattern %q: no pattern has a newline or a NUL", w)
+		}
+		p.add(w)
+	}
+	return p, nil
+}
+
+// Then returns the rules with those of another after them.
+func (p Patterns) Then(q Patterns) Patterns {
+	return Patterns{rules: append(p.rules[:len(p.rules):len(p.rules)], q.rules...)}
+}
+
+// Empty reports whether there are no rules.
+func (p Patterns) Empty() bool { return len(p.rules) == 0 }
+
+// add reads one pattern.
+func (p *Patterns) add(line string) {
+	var r rule
+	line = trimSpaces(line)
+	if line, r.negated = strings.CutPrefix(line, "!"); line == "" {
+		return
+	}
+	line, r.dirOnly = strings.CutSuffix(line, "/")
+	r.nameOnly = !strings.Contains(line, "/")
+	line = strings.TrimPrefix(line, "/")
+	r.prefix = line
+	if i := strings.IndexAny(line, wildcard); i >= 0 {
+		r.prefix = line[:i]
+		r.rest = parseGlob(line[i:])
+		if r.nameOnly {
+			r.prefix, r.rest = "", parseGlob(line)
+		}
+	}
+	p.rules = append(p.rules, r)
+}
+
+// trimSpaces takes spaces from the end, but not one behind a backslash.
+func trimSpaces(line string) string {
+	end := 0
+	for i := 0; i < len(line); i++ {
+		switch line[i] {
+		case ' ':
+		case '\\':
+			i++
+			end = min(i+1, len(line))
+		default:
+			end = i + 1
+		}
+	}
+	return line[:end]
+}
+
+// match reports whether a rule means a path whose last part is name.
+func (r *rule) match(path, name string, dir bool) bool {
+	if r.dirOnly && !dir {
+		return false
+	}
+	text := path
+	if r.nameOnly {
+		text = name
+	}
+	rest, ok := strings.CutPrefix(text, r.prefix)
+	if !ok {
+		return false
+	}
+	if r.rest == nil {
+		return rest == ""
+	}
+	return r.rest.match(rest)
+}
+
+// verdict is what the rules say of a path by itself, without those above it.
+func (p Patterns) verdict(path string, dir bool) (matched, out bool) {
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	for i := len(p.rules) - 1; i >= 0; i-- {
+		if r := &p.rules[i]; r.match(path, name, dir) {
+			return true, !r.negated
+		}
+	}
+	return false, false
+}
+
+// Match reports whether a path, relative to the root and of a directory or not, is meant: itself or something above it.
+func (p Patterns) Match(path string, dir bool) bool {
+	for i := range path {
+		if path[i] == '/' {
+			if _, out := p.verdict(path[:i], true); out {
+				return true
+			}
+		}
+	}
+	_, out := p.verdict(path, dir)
+	return out
+}
+
+// filter is Patterns for many paths in order: it remembers what was said of the directories above the last one.
+type filter struct {
+	Patterns
+	dirs map[string]bool // directories that were asked for: whether they are out
+}
+
+func (p Patterns) filter() *filter { return &filter{Patterns: p, dirs: map[string]bool{}} }
+
+// out is Match.
+func (f *filter) out(path string, dir bool) bool {
+	if f.Empty() {
+		return false
+	}
+	if parent, _, ok := cutLast(path); ok && f.dirOut(parent) {
+		return true
+	}
+	_, out := f.verdict(path, dir)
+	return out
+}
+
+func (f *filter) dirOut(dir string) bool {
+	out, known := f.dirs[dir]
+	if !known {
+		out = f.out(dir, true)
+		f.dirs[dir] = out
+	}
+	return out
+}

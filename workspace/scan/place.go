@@ -1,0 +1,132 @@
+package scan
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// place is where a tree begins.
+type place struct {
+	root string // what is sent
+	top  string // the top of the git work tree that root is in; "" if none
+	sub  string // the caller's directory below root, with slashes; "" for root itself
+}
+
+// place finds the root: what --root says, else the top of the git work tree around the caller's directory, else that directory.
+func (o *Options) place() (place, error) {
+	var p place
+	dir, err := real(o.Dir)
+	if err != nil {
+		return p, refused("", "the directory: %w", err)
+	}
+	p.root = dir
+	if o.Root != "" {
+		root := o.Root
+		if !filepath.IsAbs(root) {
+			root = filepath.Join(dir, root)
+		}
+		if p.root, err = real(root); err != nil {
+			return p, refused("", "--root: %w", err)
+		}
+	}
+	if !o.Plain {
+		p.top = workTree(p.root)
+		if p.top != "" && o.Root == "" {
+			p.root = p.top
+		}
+	}
+	if rel, err := filepath.Rel(p.root, dir); err == nil && rel != "." && rel != ".." && !strings.HasPrefix(rel, "../") {
+		p.sub = filepath.ToSlash(rel)
+	}
+	return p, o.known(p)
+}
+
+// known refuses roots that nobody means: the whole machine, and somebody's home unless he says so.
+func (o *Options) known(p place) error {
+	if p.root == "/" {
+		return refused("say --root DIR", "/ is no working tree")
+	}
+	home := o.Home
+	if home == "" {
+		home, _ = os.UserHomeDir()
+	}
+	if home, err := real(home); err != nil || home != p.root && !strings.HasPrefix(home, p.root+"/") {
+		return nil
+	}
+	switch {
+	case o.Plain, o.Root != "" && p.top != "":
+		return nil
+	case p.top != "":
+		return refused("say --root DIR for what is below it; --root "+p.root+" means all of it", "the git work tree %s is your home directory, or has it within", p.root)
+	}
+	return refused("change to the directory of your work, or say --sync=dir", "%s is your home directory, or has it within", p.root)
+}
+
+// real is a directory as an absolute path without links.
+func real(dir string) (string, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if abs, err = filepath.EvalSymlinks(abs); err != nil {
+		return "", err
+	}
+	info, err := os.Stat(abs)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is no directory", abs)
+	}
+	return abs, err
+}
+
+// workTree returns the top of the git work tree that a directory is in, or "".
+func workTree(dir string) string {
+	for {
+		if _, err := gitDir(dir); err == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return ""
+		}
+		dir = parent
+	}
+}
+
+var errNoGit = errors.New("no git directory")
+
+// gitDir returns the git directory of the work tree at top: .git itself, or what a file of that name says (linked work trees, submodules).
+func gitDir(top string) (string, error) {
+	dir := filepath.Join(top, ".git")
+	info, err := os.Stat(dir)
+	if err != nil {
+		return "", err
+	}
+	if info.Mode().IsRegular() && info.Size() < 64<<10 {
+		text, err := os.ReadFile(dir)
+		if err != nil {
+			return "", err
+		}
+		said, ok := strings.CutPrefix(string(text), "gitdir: ")
+		if !ok {
+			return "", errNoGit
+		}
+		if said = strings.TrimRight(said, "\r\n"); !filepath.IsAbs(said) {
+			said = filepath.Join(top, said)
+		}
+		dir = said
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "HEAD")); err != nil {
+		return "", errNoGit
+	}
+	return dir, nil
+}
+
+// refused is an error of kind invalid, with what to do about it.
+func refused(hint, format string, args ...any) error {
+	return &compute.Error{Op: "sync", Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...), Hint: hint}
+}

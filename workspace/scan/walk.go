@@ -1,0 +1,127 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+)
+
+// The most that a directory without git may hold to be sent without being asked for.
+const (
+	plainEntries = 2_000
+	plainBytes   = 64 << 20
+)
+
+// aside are the directories of version control, and ours, which are never sent.
+var aside = []string{".git", ".hg", ".svn", ".jj", ".hostler"}
+
+// walk lists a directory tree: all of a plain one but what is put aside and what rules take out, with its empty directories.
+func (s *scanner) walk(ctx context.Context) ([]sight, error) {
+	c := cursor{root: s.fd}
+	defer c.close()
+	var out []sight
+	count := 0
+	err := s.descend(ctx, &c, "", func(dir, name string, isDir bool) (into bool, err error) {
+		path := join(dir, name)
+		if slices.Contains(aside, name) || s.rules.out(path, isDir) {
+			return false, nil
+		}
+		if count++; count > plainEntries && !s.opt.Plain {
+			return false, s.tooMuch("more than %d files and directories", plainEntries)
+		}
+		out = append(out, sight{Entry: Entry{Path: path}})
+		return isDir, nil
+	})
+	return out, err
+}
+
+func (s *scanner) tooMuch(format string, args ...any) error {
+	return refused("if all of it belongs there: --sync=dir; what does not, take out by .hostlerignore",
+		"%s is no git work tree, and has "+format, append([]any{s.at.root}, args...)...)
+}
+
+// included lists the files that the rules of sync.include mean, whether git ignores them or not.
+func (s *scanner) included(ctx context.Context) ([]sight, error) {
+	c := cursor{root: s.fd}
+	defer c.close()
+	var out []sight
+	wanted := s.include.filter()
+	err := s.descend(ctx, &c, "", func(dir, name string, isDir bool) (into bool, err error) {
+		path := join(dir, name)
+		switch {
+		case alwaysOut(path, isDir), s.rules.out(path, isDir):
+			return false, nil
+		case isDir:
+			return wanted.out(path, true) || s.include.mayMean(path), nil
+		case wanted.out(path, false):
+			out = append(out, sight{Entry: Entry{Path: path}})
+		}
+		return false, nil
+	})
+	return out, err
+}
+
+// mayMean reports whether something below a directory can be meant by a rule.
+func (p Patterns) mayMean(dir string) bool {
+	return slices.ContainsFunc(p.rules, func(r rule) bool {
+		return !r.negated && (r.nameOnly || strings.HasPrefix(r.prefix, dir+"/") || r.rest != nil && strings.HasPrefix(dir+"/", r.prefix))
+	})
+}
+
+// alwaysOut reports whether a path of a git work tree is git's or ours.
+func alwaysOut(path string, dir bool) bool {
+	if !strings.Contains(path, ".git") && !strings.Contains(path, ".hostler") {
+		return false
+	}
+	for rest, more := path, true; more; {
+		var part string
+		part, rest, more = strings.Cut(rest, "/")
+		if part == ".git" || part == ".hostler" && (more || dir) {
+			return true
+		}
+	}
+	return false
+}
+
+// descend shows all that is below a directory, and goes into what it is told to.
+func (s *scanner) descend(ctx context.Context, c *cursor, dir string, show func(dir, name string, isDir bool) (into bool, err error)) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	entries, err := c.list(dir)
+	if gone(err) && dir != "" {
+		return nil
+	}
+	if err != nil {
+		var in *fs.PathError
+		if errors.As(err, &in) {
+			err = in.Err
+		}
+		return unreadable(join(dir, "."), err)
+	}
+	var into []string
+	for _, e := range entries {
+		yes, err := show(dir, e.Name(), e.IsDir())
+		if err != nil {
+			return err
+		}
+		if yes {
+			into = append(into, join(dir, e.Name()))
+		}
+	}
+	for _, sub := range into {
+		if err := s.descend(ctx, c, sub, show); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func join(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}
