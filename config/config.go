@@ -58,7 +58,7 @@ type Defaults struct {
 
 // hostler.conf's sections, with their keys where they are read here.
 var sections = map[string][]string{
-	"defaults": {"source", "wait"}, "controller": nil, "store": nil, "director": nil, "auth": nil, "run": nil, "sync": nil,
+	"defaults": {"source", "wait"}, "controller": nil, "store": nil, "director": nil, "auth": nil, "run": nil, "results": nil, "env": nil, "sync": nil,
 	"deploy": nil, "deploy.vars": nil, "deploy.images": nil, "deploy.image-bundles": nil,
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
+	"github.com/hostler-project/hostler/runlog"
 )
 
 // documents are all that --json prints, by their names in docs/json.md.
@@ -25,6 +26,8 @@ var documents = map[string]any{
 	"image": imageView{}, "image-config": imageConfigView{}, "image-layer": imageLayerView{}, "collected": collectedView{}, "exported": exportedView{},
 	"ssh": sshView{}, "gitlab": gitlabView{}, "plan": planView{}, "directive": directiveView{}, "simulation": simulationView{}, "wait": waitView{},
 	"node": nodeView{}, "node-ssh": deploy.SSH{}, "node-bundle": deploy.Bundle{}, "node-script": deploy.Script{},
+	"run": runlog.Record{}, "run-phases": runlog.Phases{}, "run-bytes": runlog.Bytes{}, "run-tests": runlog.Tests{}, "run-failure": runlog.Failure{},
+	"run-artifact": runlog.Artifact{}, "runs-pruned": prunedView{},
 	"token": api.NewToken{}, "act": api.Act{}, "project": projectView{}, "login": loginView{}, "login-code": codeView{},
 }
 

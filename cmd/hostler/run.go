@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,9 @@ type runOptions struct {
 	any     bool
 	detach  bool
 	report  string
+
+	verb  string   // of the record; "": run
+	given []string // the options, for the record
 }
 
 func newRun(a *app) *cobra.Command {
@@ -55,7 +59,7 @@ Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 
 			if err != nil || cmd.Flags().Changed("help") {
 				return errors.Join(err, helpIf(cmd, err == nil))
 			}
-			o.shell = cmd.Flags().Changed("command")
+			o.shell, o.given = cmd.Flags().Changed("command"), givenFlags(cmd)
 			return a.run(cmd.Context(), &o, name, words)
 		},
 		ValidArgsFunction: a.completeTargets,
@@ -86,11 +90,14 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 func newShell(a *app) *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{
-		Use:               "shell [INSTANCE | LEASE | SOURCE]",
-		Short:             "Open a shell on an instance; on a source's name: acquire, shell, release",
-		Example:           "  hostler shell web-3\n  hostler shell pool",
-		Args:              cobra.MaximumNArgs(1),
-		RunE:              func(cmd *cobra.Command, args []string) error { return a.run(cmd.Context(), &o, first(args), nil) },
+		Use:     "shell [INSTANCE | LEASE | SOURCE]",
+		Short:   "Open a shell on an instance; on a source's name: acquire, shell, release",
+		Example: "  hostler shell web-3\n  hostler shell pool",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.verb, o.given = "shell", givenFlags(cmd)
+			return a.run(cmd.Context(), &o, first(args), nil)
+		},
 		ValidArgsFunction: a.completeTargets,
 	}
 	o.want.flags(a, cmd)
@@ -100,7 +107,7 @@ func newShell(a *app) *cobra.Command {
 
 // ownStatuses reports whether a command exits by run's table and not by that of the kinds.
 func ownStatuses(cmd *cobra.Command) bool {
-	return cmd.Parent() != nil && cmd.Parent().Parent() == nil && (cmd.Name() == "run" || cmd.Name() == "shell")
+	return cmd.Parent() != nil && cmd.Parent().Parent() == nil && slices.Contains([]string{"run", "shell", "rerun"}, cmd.Name())
 }
 
 // runStatus is exitStatus for run and shell.
@@ -158,15 +165,26 @@ func (a *app) run(ctx context.Context, o *runOptions, name string, words []strin
 	if o.report == "-" {
 		return invalid("a file, or fd:3 with 3>file", "--report -: it would stand between what the command prints")
 	}
-	r := &runner{app: a, opt: o, started: time.Now()}
+	r := &runner{app: a, opt: o, started: time.Now(), words: words}
 	defer func() { err = errors.Join(err, a.writeReport(o.report, r, err)) }()
+	if cfg, err := a.configuration(); err == nil { // else the first who needs it says so
+		if r.settings, err = readRunSettings(cfg); err != nil {
+			return err
+		}
+	}
 	if o.detach && (len(words) == 0 || o.tty || o.timeout.set || o.stdin != "") {
 		return invalid("", "--detach wants a COMMAND, and takes no -t, --timeout or --stdin")
 	}
+	r.beginRecord(name, words)
+	defer func() { r.endRecord(err) }()
 	ctx, stop := r.listen(ctx)
 	defer r.closeEarly()
 	defer stop() // first, as it ends what is still being asked
-	if err := r.obtain(ctx, name); err != nil {
+	obtained := phase(&r.phases.Acquire)
+	err = r.obtain(ctx, name)
+	obtained()
+	r.phases.Acquire -= r.phases.Queue
+	if err != nil {
 		return r.interrupted(err)
 	}
 	defer r.giveBack(ctx)

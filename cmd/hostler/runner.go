@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/runlog"
 	"github.com/hostler-project/hostler/trace"
 )
 
@@ -37,6 +38,14 @@ type runner struct {
 	early   <-chan compute.Conn // what dialEarly found for the name; nil: nobody asked
 	signals chan string         // to the command
 	written []*written          // where what it writes goes
+	words   []string            // the command; empty: a shell
+
+	settings runSettings
+	rec      *runlog.Run // nil: it is not recorded
+	outputs  []*output
+	phases   runlog.Phases
+	hidden   []string       // values that are not recorded
+	pruning  sync.WaitGroup // of older records
 
 	mu      sync.Mutex
 	running bool // signals go to the command
@@ -93,7 +102,8 @@ func (r *runner) obtain(ctx context.Context, name string) error {
 		return err
 	}
 	a.defaultIdle(&req, idleKept)
-	leases, err := a.take(ctx, engine, req)
+	leases, queued, err := a.takeTimed(ctx, engine, req)
+	r.phases.Queue = queued.Seconds()
 	if err != nil {
 		return err
 	}
@@ -133,6 +143,7 @@ func (r *runner) giveBack(ctx context.Context) {
 	if !r.temporary {
 		return
 	}
+	defer phase(&r.phases.Release)()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	who := compute.Who{Owner: r.who.Owner, Lease: r.lease.ID}
@@ -147,29 +158,24 @@ func (r *runner) giveBack(ctx context.Context) {
 func (r *runner) command(ctx context.Context, words []string) error {
 	a, o := r.app, r.opt
 	r.who.Lease = r.lease.ID // from here on it is this lease or none, though the same user may get the instance again
+	connected := phase(&r.phases.Connect)
 	conn, typ, err := r.connect(ctx)
+	connected()
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	local := typ == "local" && a.here()
-	cmd := &compute.Command{Args: words, User: o.user, Stdout: a.out, Stderr: a.errs, Signals: r.signals}
-	if !local { // whose commands write there themselves
-		for _, s := range []struct {
-			to   *io.Writer
-			name string
-		}{{&cmd.Stdout, "standard output"}, {&cmd.Stderr, "standard error"}} {
-			w := &written{to: *s.to, name: s.name}
-			*s.to, r.written = w, append(r.written, w)
-		}
-	}
+	cmd := &compute.Command{Args: words, User: o.user, Signals: r.signals}
+	ownTerminal := o.tty || o.stdin == "" && !o.detach && isTerminal(a.in) && isTerminal(a.out)
+	r.join(cmd, local && !ownTerminal)
 	if cmd.Dir, err = o.workDir(local || typ == "sandbox" && a.hostRoot(ctx, r.engine, r.instance)); err != nil {
 		return err
 	}
 	if cmd.Env, err = o.environment(local, os.Environ()); err != nil {
 		return err
 	}
-	maps.Copy(cmd.Env, map[string]string{"HOSTLER_INSTANCE": string(r.instance.ID), "HOSTLER_LEASE": r.lease.ID, "HOSTLER_RUN": newID()})
+	maps.Copy(cmd.Env, map[string]string{"HOSTLER_INSTANCE": string(r.instance.ID), "HOSTLER_LEASE": r.lease.ID, "HOSTLER_RUN": r.id()})
 	if len(words) == 0 && local && os.Getenv("SHELL") != "" {
 		cmd.Args = []string{os.Getenv("SHELL")}
 	}
@@ -180,7 +186,7 @@ func (r *runner) command(ctx context.Context, words []string) error {
 	defer closeIn()
 	cmd.Stdin = in
 	restore := func() {}
-	if o.tty || o.stdin == "" && !o.detach && isTerminal(a.in) && isTerminal(a.out) {
+	if ownTerminal {
 		if restore, err = terminal(a, cmd); err != nil {
 			return err
 		}
@@ -286,6 +292,7 @@ func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 		defer context.AfterFunc(limit, func() { cancel(errTimeout) })()
 	}
 
+	r.recordCommand(cmd.Env)
 	r.setRunning(true)
 	r.begun = time.Now()
 	running, span := trace.Start(ctx, "run", trace.Attr{Key: "hostler.instance", Value: string(r.instance.ID)})
@@ -293,7 +300,9 @@ func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 	span.Set(trace.Attr{Key: "process.exit.code", Value: exit.Status()})
 	span.End(err)
 	r.ended = time.Now()
+	r.phases.Command = r.ended.Sub(r.begun).Seconds()
 	r.setRunning(false)
+	r.endOutputs()
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		switch {
 		case errors.Is(cause, errTimeout):
@@ -342,6 +351,7 @@ echo $!`
 func (r *runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.Command) error {
 	cmd.Args = append([]string{"sh", "-c", detachScript, "sh"}, cmd.Args...)
 	cmd.Stdin, cmd.Stay = nil, true
+	r.recordCommand(cmd.Env)
 	r.begun = time.Now()
 	exit, err := conn.Run(ctx, cmd)
 	r.ended = time.Now()

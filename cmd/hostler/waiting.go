@@ -23,6 +23,12 @@ var errVain = errors.New("all of it is held aside")
 
 // take acquires. A request that waits says on standard error for what, and is not let wait in vain.
 func (a *app) take(ctx context.Context, engine engine, req compute.Request) ([]compute.Lease, error) {
+	leases, _, err := a.takeTimed(ctx, engine, req)
+	return leases, err
+}
+
+// takeTimed also tells how long it was in the queue.
+func (a *app) takeTimed(ctx context.Context, engine engine, req compute.Request) ([]compute.Lease, time.Duration, error) {
 	req.Owner = a.owner() // who we are to a controller is known by now
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &waiting{app: a, engine: engine, req: req, asked: time.Now(), began: make(chan struct{})}
@@ -37,8 +43,9 @@ func (a *app) take(ctx context.Context, engine engine, req compute.Request) ([]c
 	vain := errors.Is(context.Cause(ctx), errVain)
 	cancel(nil)
 	<-ended
+	queued := w.queued()
 	if err == nil {
-		return leases, nil
+		return leases, queued, nil
 	}
 	held := w.held(context.WithoutCancel(ctx))
 	if vain {
@@ -51,7 +58,7 @@ func (a *app) take(ctx context.Context, engine engine, req compute.Request) ([]c
 		}
 		err = &compute.Error{Kind: kind, Err: err, Hint: "`hostler discard " + strings.Join(held, " ") + "` ends that it is held"}
 	}
-	return leases, err
+	return leases, queued, err
 }
 
 // waiting watches one request.
@@ -62,6 +69,7 @@ type waiting struct {
 	asked  time.Time
 	began  chan struct{} // closed when it has to wait
 	start  time.Time     // set before that
+	turn   time.Time     // when its turn had come
 
 	mu    sync.Mutex
 	place compute.Progress // in the queue
@@ -80,9 +88,23 @@ func (w *waiting) notify(p compute.Progress) {
 		}
 		return
 	}
+	if !w.start.IsZero() && w.turn.IsZero() {
+		w.turn = time.Now()
+	}
 	if text := progressText(p); text != "" && time.Since(w.asked) > sayAfter && !w.app.flags.quiet && !w.app.compat && isTerminal(w.app.errs) {
 		w.say(text)
 	}
+}
+
+// queued is how long it waited for its turn, once its asker has been answered.
+func (w *waiting) queued() time.Duration {
+	switch {
+	case w.start.IsZero():
+		return 0
+	case w.turn.IsZero():
+		return time.Since(w.start)
+	}
+	return w.turn.Sub(w.start)
 }
 
 // say prints what was not the last that was said.

@@ -14,12 +14,16 @@ import (
 // reader who has gone.
 type written struct {
 	to   io.Writer
+	also io.Writer // the record, which never fails; nil: none
 	name string
 	mu   sync.Mutex
 	err  error
 }
 
 func (w *written) Write(p []byte) (int, error) {
+	if w.also != nil {
+		_, _ = w.also.Write(p)
+	}
 	n, err := w.to.Write(p)
 	if err != nil {
 		w.mu.Lock()

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/runlog"
+)
+
+// logEvery is how often --follow looks whether the record has grown: it is files, and nobody calls.
+const logEvery = 200 * time.Millisecond
+
+func newLogs(a *app) *cobra.Command {
+	follow, tail := false, 0
+	cmd := &cobra.Command{
+		Use:   "logs RUN | INSTANCE",
+		Short: "Print what a run wrote, or the last one on an instance",
+		Long: `Print what a run wrote: its standard output here on standard output, its standard error on standard error. Of each the first MiB and the last seven are
+kept, with a line between that says how much is not. Values of --secret are *** in it.`,
+		Example: "  hostler logs last --tail 20\n  hostler logs web-3 -f",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if tail < 0 {
+				return invalid("", "--tail %d: less than none", tail)
+			}
+			lines := -1
+			if cmd.Flags().Changed("tail") {
+				lines = tail
+			}
+			return a.logs(cmd.Context(), args[0], lines, follow)
+		},
+		ValidArgsFunction: a.completeRuns,
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what it writes, until it ends")
+	cmd.Flags().IntVarP(&tail, "tail", "n", 0, "only the last `N` lines of each")
+	return cmd
+}
+
+// runOf finds a run by its own name, or the last one on what the name means.
+func runOf(name string) (*runlog.Log, runlog.Record, error) {
+	log, err := runs()
+	if err != nil {
+		return nil, runlog.Record{}, err
+	}
+	rec, err := findRun(name)
+	if !errors.Is(err, compute.ErrNotFound) || name == runlog.Last {
+		return log, rec, err
+	}
+	all, lerr := log.List()
+	if lerr != nil {
+		return log, rec, lerr
+	}
+	if i := slices.IndexFunc(all, func(r runlog.Record) bool { return isOn(r, name) }); i >= 0 {
+		return log, all[i], nil
+	}
+	names := log.IDs()
+	for _, r := range all {
+		names = append(names, r.Name, r.Instance)
+	}
+	hint := nearestHint(name, slices.DeleteFunc(names, func(s string) bool { return s == "" }), "")
+	if hint == "" {
+		hint = "hostler runs lists them"
+	}
+	return log, rec, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no run of this id, and none on an instance or lease of this name"), Hint: hint}
+}
+
+// logs prints both outputs, each to its own. lines: only so many; negative: all.
+func (a *app) logs(ctx context.Context, name string, lines int, follow bool) error {
+	log, rec, err := runOf(name)
+	if err != nil {
+		return err
+	}
+	ctx, stop := a.untilSignal(ctx)
+	defer stop()
+	outs := []struct {
+		name string
+		at   int64
+	}{{"stdout", 0}, {"stderr", 0}}
+	for i := range outs {
+		if lines >= 0 {
+			if outs[i].at, err = log.Tail(rec.ID, outs[i].name, lines); err != nil {
+				return err
+			}
+		}
+	}
+	for {
+		ended := rec.State != runlog.Running && rec.State != runlog.Held // before the look, so that nothing comes after it
+		for i := range outs {
+			w := a.out
+			if outs[i].name == "stderr" {
+				w = a.errs
+			}
+			if outs[i].at, err = log.Copy(w, rec.ID, outs[i].name, outs[i].at); err != nil {
+				return err
+			}
+		}
+		if !follow || ended {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil // as it is meant to end
+		case <-time.After(logEvery):
+		}
+		if rec, err = log.Find(rec.ID); err != nil {
+			return err
+		}
+	}
+}

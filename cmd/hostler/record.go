@@ -1,0 +1,295 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/redact"
+	"github.com/hostler-project/hostler/runlog"
+)
+
+// runs is where runs are recorded, with or without a controller: they are those of this user on this machine.
+func runs() (*runlog.Log, error) {
+	dir, err := stateDir()
+	if err != nil {
+		return nil, err
+	}
+	return &runlog.Log{Dir: filepath.Join(dir, "runs")}, nil
+}
+
+// notRecorded are the options that say nothing of the run itself, or that name what is there only now.
+var notRecorded = []string{"directory", "debug", "help", "json"}
+
+// givenFlags are the options of a command line, one word each, so that it can be given again. Of variables only the names are in it.
+func givenFlags(cmd *cobra.Command) (out []string) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Changed || slices.Contains(notRecorded, f.Name) {
+			return
+		}
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		for _, v := range values {
+			if f.Name == "env" {
+				v, _, _ = strings.Cut(v, "=")
+			}
+			if f.Name == "report" && strings.HasPrefix(v, "fd:") {
+				continue
+			}
+			out = append(out, "--"+f.Name+"="+v)
+		}
+	})
+	return out
+}
+
+// beginRecord records that a run begins, before anything is asked of anybody. That it cannot be recorded stops no run.
+func (r *runner) beginRecord(name string, words []string) {
+	o := r.opt
+	rec := runlog.Record{
+		Verb: cmp.Or(o.verb, "run"), Target: name, Args: append([]string{}, words...), Flags: slices.Clone(o.given), Owner: r.app.owner(), Started: r.started.Round(0),
+		Version: thisVersion().Version, Env: []string{},
+	}
+	if rec.Directory, _ = os.Getwd(); rec.Directory != "" {
+		rec.Head = gitHead(rec.Directory)
+	}
+	for _, list := range []*[]string{&rec.Args, &rec.Flags} {
+		for i, w := range *list {
+			(*list)[i] = redact.String(w, r.hidden)
+		}
+	}
+	log, err := runs()
+	if err != nil {
+		log = &runlog.Log{} // so that the run has an id
+	}
+	r.rec, _ = log.Begin(rec)
+	if err == nil && r.rec.Err() == nil && log.Due(r.rec.ID()) {
+		r.pruning.Go(func() { _, _ = log.Prune(context.Background(), r.settings.run.limits(), false) }) // the next one tries again
+	}
+}
+
+// endRecord records how it ended.
+func (r *runner) endRecord(err error) {
+	r.pruning.Wait()
+	r.noteLease()
+	r.rec.End(func(rec *runlog.Record) {
+		n := 0
+		if err != nil {
+			n = runStatus(err)
+		}
+		rec.Exit, rec.Begun, rec.Phases = &n, !r.begun.IsZero(), r.phases
+		for _, out := range r.outputs {
+			switch out.name {
+			case "stdout":
+				rec.Bytes.Stdout = out.stream.Bytes()
+			case "stderr":
+				rec.Bytes.Stderr = out.stream.Bytes()
+			}
+		}
+		var own status
+		switch {
+		case r.exit != nil:
+			rec.Signal, rec.Reason = r.exit.Signal, r.exit.Reason
+		case errors.As(err, &own):
+			rec.Kind = map[status]string{exitTimeout: "timeout"}[own]
+		case err != nil:
+			rec.Kind, rec.Error = kindName(err), redact.String(plain(err), r.hidden)
+		}
+	})
+	if err := r.rec.Err(); err != nil && !r.begun.IsZero() && !r.app.flags.quiet {
+		_ = fprintf(r.app.errs, "%s: the run goes on without its record: %v\n", r.app.program, err)
+	}
+}
+
+// noteLease tells the record where the run is.
+func (r *runner) noteLease() {
+	r.rec.Note(func(rec *runlog.Record) {
+		rec.Instance, rec.Source, rec.Lease, rec.Name = string(r.instance.ID), r.instance.Source, r.lease.ID, r.lease.Name
+		rec.Kept = r.lease.ID != "" && !r.temporary
+	})
+}
+
+// recordCommand records what is run, as it begins.
+func (r *runner) recordCommand(env map[string]string) {
+	if r.rec == nil {
+		return
+	}
+	r.noteLease()
+	r.rec.Update(func(rec *runlog.Record) {
+		rec.Begun, rec.Phases = true, r.phases
+		for _, name := range slices.Sorted(maps.Keys(env)) {
+			if !strings.HasPrefix(name, "HOSTLER_") {
+				rec.Env = append(rec.Env, name)
+			}
+		}
+	})
+}
+
+// phase adds the time until it is called to a phase.
+func phase(of *float64) func() {
+	start := time.Now()
+	return func() { *of += time.Since(start).Seconds() }
+}
+
+// output is what of a command's writing goes into the record.
+type output struct {
+	name   string
+	stream *runlog.Stream
+	to     *redact.Writer
+}
+
+// record returns a writer into the record; nil: nothing is recorded of it.
+func (r *runner) record(name string) io.Writer {
+	if r.rec == nil || r.settings.run.NoOutput || len(r.words) == 0 {
+		return nil
+	}
+	s := r.rec.Stream(name)
+	out := &output{name, s, redact.NewWriter(s, r.hidden)}
+	r.outputs = append(r.outputs, out)
+	return out.to
+}
+
+// join leads what the command writes to where ours goes, and into the record. bare: it gets our own terminal as it is, as commands of this machine do, and
+// keeps the order of both outputs where these are one file.
+func (r *runner) join(cmd *compute.Command, bare bool) {
+	to := func(w io.Writer, name, known string) io.Writer {
+		if bare && (r.rec == nil || isTerminal(w)) {
+			return w
+		}
+		also := r.record(known)
+		if bare && also == nil {
+			return w
+		}
+		out := &written{to: w, name: name, also: also}
+		r.written = append(r.written, out)
+		return out
+	}
+	cmd.Stdout = to(r.app.out, "standard output", "stdout")
+	if _, taken := cmd.Stdout.(*written); taken && bare && sameFile(r.app.out, r.app.errs) {
+		cmd.Stderr = cmd.Stdout
+		return
+	}
+	cmd.Stderr = to(r.app.errs, "standard error", "stderr")
+}
+
+// sameFile tells whether two streams are one.
+func sameFile(a, b io.Writer) bool {
+	f, ok := a.(*os.File)
+	g, also := b.(*os.File)
+	if !ok || !also {
+		return false
+	}
+	one, err := f.Stat()
+	other, err2 := g.Stat()
+	return err == nil && err2 == nil && os.SameFile(one, other)
+}
+
+// id is what the command knows the run by.
+func (r *runner) id() string {
+	if r.rec == nil {
+		return newID()
+	}
+	return r.rec.ID()
+}
+
+// endOutputs records what was held back as the possible beginning of a secret.
+func (r *runner) endOutputs() {
+	for _, out := range r.outputs {
+		_ = out.to.Close() // a stream takes all
+	}
+}
+
+// gitHead is the commit that is checked out in a directory, "" where there is none. No git is started for it.
+func gitHead(dir string) string {
+	for {
+		at := filepath.Join(dir, ".git")
+		info, err := os.Lstat(at)
+		if err == nil && info.Mode().IsRegular() { // of a linked work tree, or a submodule
+			text := readWord(at)
+			rest, ok := strings.CutPrefix(text, "gitdir: ")
+			if !ok {
+				return ""
+			}
+			if at = rest; !filepath.IsAbs(at) {
+				at = filepath.Join(dir, at)
+			}
+		}
+		if err == nil {
+			return readHead(at)
+		}
+		if dir == filepath.Dir(dir) {
+			return ""
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// readHead reads it out of a git directory.
+func readHead(git string) string {
+	head := readWord(filepath.Join(git, "HEAD"))
+	ref, ok := strings.CutPrefix(head, "ref: ")
+	if !ok {
+		return commitName(head)
+	}
+	if !filepath.IsLocal(ref) {
+		return ""
+	}
+	dirs := []string{git}
+	if shared := readWord(filepath.Join(git, "commondir")); shared != "" {
+		if !filepath.IsAbs(shared) {
+			shared = filepath.Join(git, shared)
+		}
+		dirs = append(dirs, shared)
+	}
+	for _, dir := range dirs {
+		if name := commitName(readWord(filepath.Join(dir, ref))); name != "" {
+			return name
+		}
+	}
+	for _, dir := range dirs {
+		for line := range strings.Lines(readText(filepath.Join(dir, "packed-refs"), 16<<20)) {
+			if name, r, _ := strings.Cut(strings.TrimSpace(line), " "); r == ref {
+				return commitName(name)
+			}
+		}
+	}
+	return ""
+}
+
+// readWord reads a small file that has one line.
+func readWord(file string) string { return strings.TrimSpace(readText(file, 4096)) }
+
+// readText reads the first bytes of a file, of one that is no file none.
+func readText(file string, most int64) string {
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	data, _ := io.ReadAll(io.LimitReader(f, most))
+	return string(data)
+}
+
+// commitName returns a name of a commit, and "" for what is none.
+func commitName(s string) string {
+	if (len(s) != 40 && len(s) != 64) || strings.Trim(s, "0123456789abcdef") != "" {
+		return ""
+	}
+	return s
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/hostler-project/hostler/redact"
+	"github.com/hostler-project/hostler/runlog"
+)
+
+func newRerun(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "rerun RUN",
+		Short: "Run the same again: the same command and options, in the same directory",
+		Long: `Run the command of an earlier run again, with its options, from the directory that it was given in (-C names another). Values of variables are not recorded:
+those of -e NAME=VALUE are taken from the environment here, or given once more with -e; secrets are asked for anew by their references.`,
+		Example: "  hostler rerun last\n  hostler rerun last -e TOKEN=x",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.rerun(cmd.Context(), cmd, args[0])
+		},
+		ValidArgsFunction: a.completeRuns,
+	}
+	cmd.Flags().StringArrayP("env", "e", nil, "set `NAME=VALUE` there, in place of what was set before; may be repeated")
+	return cmd
+}
+
+func (a *app) rerun(ctx context.Context, cmd *cobra.Command, name string) error {
+	rec, err := findRun(name)
+	if err != nil {
+		return err
+	}
+	env, err := cmd.Flags().GetStringArray("env")
+	if err != nil {
+		return err
+	}
+	words, err := againWords(rec, env)
+	if err != nil {
+		return err
+	}
+	if a.flags.dir == "" && rec.Directory != "" {
+		if err := os.Chdir(rec.Directory); err != nil {
+			return invalid("-C DIR runs it from another directory", "rerun %s: the directory in which it ran: %w", rec.ID, err)
+		}
+		_ = os.Unsetenv("PWD")
+	}
+	var own []string // options of hostler's that were given now
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed && f.Name != "env" && f.Name != "directory" {
+			own = append(own, "--"+f.Name+"="+f.Value.String())
+		}
+	})
+	root := newRoot(a)
+	root.SetArgs(slices.Concat(own, words))
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.errs)
+	return root.ExecuteContext(ctx)
+}
+
+// againWords is the command line that does the same again. env are the values that are given now.
+func againWords(rec runlog.Record, env []string) ([]string, error) {
+	if rec.Verb != "run" && rec.Verb != "shell" {
+		return nil, invalid("", "rerun %s: it was a run of `hostler %s`, which does not run alone", rec.ID, rec.Verb)
+	}
+	if len(rec.Secrets) > 0 && slices.ContainsFunc(slices.Concat(rec.Args, rec.Flags), func(w string) bool { return strings.Contains(w, redact.Mark) }) {
+		return nil, invalid("hostler runs show "+rec.ID, "rerun %s: a secret was among the words of its command line, which are not kept", rec.ID)
+	}
+	given := map[string]bool{}
+	for _, e := range env {
+		key, _, _ := strings.Cut(e, "=")
+		given[key] = true
+	}
+	words, script := []string{rec.Verb}, false
+	var missing []string
+	for _, f := range rec.Flags {
+		option, value, _ := strings.Cut(f, "=")
+		if option == "--env" {
+			if given[value] {
+				continue
+			}
+			if _, set := os.LookupEnv(value); !set && slices.Contains(rec.Env, value) {
+				missing = append(missing, value)
+			}
+		}
+		script = script || option == "--command"
+		words = append(words, f)
+	}
+	if len(missing) > 0 {
+		return nil, invalid("hostler rerun "+rec.ID+" -e "+missing[0]+"=...", "rerun %s: no value is kept of %s, and there is none in the environment here", rec.ID, strings.Join(missing, ", "))
+	}
+	for _, e := range env {
+		words = append(words, "--env="+e)
+	}
+	args := rec.Args
+	if script { // sh -c STRING [sh WORDS...]
+		args = args[min(4, len(args)):]
+	}
+	if rec.Target != "" {
+		words = append(words, rec.Target)
+	}
+	if rec.Verb == "run" && (len(args) > 0 || rec.Target == "") {
+		words = append(append(words, "--"), args...)
+	}
+	return words, nil
+}

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/shell"
+	"github.com/hostler-project/hostler/runlog"
+)
+
+func newRuns(a *app) *cobra.Command {
+	failed, lease := false, ""
+	cmd := &cobra.Command{
+		Use:   "runs",
+		Short: "List what ran, the newest first: where, how long, how it ended",
+		Long: `List the runs of this user on this machine, whichever kind of computer they ran on, with a controller or without, the newest first. A run is named by its
+id, or by the beginning of it that no other has; "last" is the newest. They are kept for 30 days, 1,000 of them, 2 GiB together, unless hostler.conf says
+otherwise: docs/runs.md.`,
+		Example: "  hostler runs --failed\n  hostler runs --lease build --json\n  hostler runs show last",
+		Args:    noWords,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.listRuns(failed, lease)
+		},
+	}
+	cmd.Flags().BoolVar(&failed, "failed", false, "only those that did not end with 0, or were lost")
+	cmd.Flags().StringVar(&lease, "lease", "", "only those on the `NAME` of a lease, or of an instance")
+	cmd.AddCommand(newRunsShow(a), newRunsPrune(a))
+	return cmd
+}
+
+// noWords refuses words that are none of a command's own commands.
+func noWords(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return unknownCommand(cmd, args[0])
+	}
+	return nil
+}
+
+func newRunsShow(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:               "show RUN",
+		Short:             "Show a run: the command, where and when, each phase, its tests and files",
+		Example:           "  hostler runs show last",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeRuns,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			rec, err := findRun(args[0])
+			if err != nil {
+				return err
+			}
+			if a.flags.json {
+				return a.printJSON(rec)
+			}
+			return a.showRun(rec)
+		},
+	}
+}
+
+// prunedView is what `runs prune --json` prints.
+type prunedView struct {
+	Runs  int   `json:"runs"`
+	Bytes int64 `json:"bytes"`
+}
+
+func newRunsPrune(a *app) *cobra.Command {
+	all := false
+	cmd := &cobra.Command{
+		Use:     "prune",
+		Short:   "Remove the records of old runs beyond what hostler.conf keeps, now",
+		Example: "  hostler runs prune\n  hostler runs prune --all",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.configuration()
+			if err != nil {
+				return err
+			}
+			settings, err := readRunSettings(cfg)
+			if err != nil {
+				return err
+			}
+			log, err := runs()
+			if err != nil {
+				return err
+			}
+			ctx, stop := a.untilSignal(cmd.Context())
+			defer stop()
+			p, err := log.Prune(ctx, settings.run.limits(), all)
+			if err != nil {
+				return a.interrupted(err, fmt.Sprintf("%s removed", counted(p.Runs, "run")))
+			}
+			if a.flags.json {
+				return a.printJSON(prunedView(p))
+			}
+			return fprintf(a.out, "%s removed, %s\n", counted(p.Runs, "run"), shortSize(p.Bytes))
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "remove all that have ended")
+	return cmd
+}
+
+// findRun finds a run by what was typed, and else names the nearest.
+func findRun(name string) (runlog.Record, error) {
+	log, err := runs()
+	if err != nil {
+		return runlog.Record{}, err
+	}
+	rec, err := log.Find(name)
+	if e := (*compute.Error)(nil); errors.Is(err, compute.ErrNotFound) && errors.As(err, &e) {
+		if hint := nearestHint(name, log.IDs(), ""); hint != "" {
+			e.Hint = hint
+		}
+	}
+	return rec, err
+}
+
+// isFailed tells whether something did not go well.
+func isFailed(rec runlog.Record) bool {
+	return rec.State == runlog.Lost || rec.Exit != nil && *rec.Exit != 0
+}
+
+// isOn tells whether a run was on what a name means.
+func isOn(rec runlog.Record, name string) bool {
+	return name != "" && slices.Contains([]string{rec.Name, rec.Lease, rec.Instance}, name)
+}
+
+func (a *app) listRuns(failed bool, lease string) error {
+	log, err := runs()
+	if err != nil {
+		return err
+	}
+	all, err := log.List()
+	if err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(r runlog.Record) bool { return failed && !isFailed(r) || lease != "" && !isOn(r, lease) })
+	if a.flags.json {
+		return a.printJSON(append([]runlog.Record{}, all...))
+	}
+	var rows [][]string
+	for _, r := range all {
+		rows = append(rows, []string{r.ID, r.Started.Local().Format(time.DateTime), took(r), orDash(printable(r.Instance)), endOf(r), commandLine(r)})
+	}
+	return a.table([]string{"run", "started", "took", "instance", "end", "command"}, rows)
+}
+
+// took is how long a run took, until now for one that goes on.
+func took(r runlog.Record) string {
+	switch {
+	case r.Ended != nil:
+		return seconds(r.Ended.Sub(r.Started))
+	case r.State == runlog.Lost:
+		return "-"
+	}
+	return seconds(time.Since(r.Started))
+}
+
+// seconds writes a short time with its fractions, and a long one without.
+func seconds(d time.Duration) string {
+	switch {
+	case d < 10*time.Second:
+		return max(d, 0).Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return short(d)
+}
+
+// endOf says in a word how a run ended.
+func endOf(r runlog.Record) string {
+	switch {
+	case r.State != runlog.Ended || r.Exit == nil:
+		return string(r.State)
+	case r.Kind != "":
+		return strconv.Itoa(*r.Exit) + " " + r.Kind
+	case r.Signal != "":
+		return strconv.Itoa(*r.Exit) + " " + r.Signal
+	}
+	return strconv.Itoa(*r.Exit)
+}
+
+// commandLine is the command as one would type it into a shell.
+func commandLine(r runlog.Record) string {
+	if len(r.Args) == 0 {
+		return "(a shell)"
+	}
+	words := make([]string, len(r.Args))
+	for i, w := range r.Args {
+		words[i] = shell.Word(w)
+	}
+	return printable(strings.Join(words, " "))
+}
+
+func (a *app) showRun(r runlog.Record) error {
+	log, err := runs()
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	line := func(name, format string, args ...any) {
+		if text := fmt.Sprintf(format, args...); text != "" {
+			fmt.Fprintf(&b, "%-10s %s\n", name, printable(text))
+		}
+	}
+	line("run", "%s", r.ID)
+	line("end", "%s", endOf(r))
+	line("reason", "%s", r.Reason)
+	line("error", "%s", r.Error)
+	line("command", "%s", commandLine(r))
+	line("options", "%s", strings.Join(r.Flags, " "))
+	line("directory", "%s", r.Directory)
+	line("commit", "%s%s", r.Head, map[bool]string{true: ", and changes"}[r.Dirty != nil && *r.Dirty])
+	line("tree", "%s", r.Tree)
+	line("instance", "%s", r.Instance)
+	line("lease", "%s", strings.TrimSpace(r.Name+" "+r.Lease))
+	line("owner", "%s", r.Owner)
+	line("variables", "%s", strings.Join(r.Env, " "))
+	line("secrets", "%s", strings.Join(r.Secrets, " "))
+	line("started", "%s", r.Started.Local().Format(time.DateTime))
+	line("took", "%s", took(r))
+	line("phases", "%s", phaseWords(r.Phases))
+	line("wrote", "%s to standard output, %s to standard error", shortSize(r.Bytes.Stdout), shortSize(r.Bytes.Stderr))
+	if r.Bytes.Sent > 0 {
+		line("sent", "%s", shortSize(r.Bytes.Sent))
+	}
+	if t := r.Tests; t != nil {
+		line("tests", "%s", testWords(t))
+		for _, f := range t.Failed {
+			line("", "%s", strings.TrimSuffix(f.Name+": "+f.Message, ": "))
+		}
+	}
+	for _, f := range r.Artifacts {
+		line("artifact", "%s  %s", shortSize(f.Bytes), f.File)
+	}
+	for _, w := range r.Warnings {
+		line("warning", "%s", w)
+	}
+	if r.Shard > 0 {
+		line("shard", "%d of %d of %s", r.Shard, r.Shards, r.Parent)
+	}
+	line("version", "%s", r.Version)
+	line("record", "%s", log.Dir+"/"+r.ID)
+	_, err = a.out.Write([]byte(b.String()))
+	return err
+}
+
+// phaseWords lists the phases that there were.
+func phaseWords(p runlog.Phases) string {
+	var words []string
+	for _, one := range []struct {
+		name    string
+		seconds float64
+	}{{"queue", p.Queue}, {"acquire", p.Acquire}, {"connect", p.Connect}, {"scan", p.Scan}, {"send", p.Send}, {"command", p.Command}, {"collect", p.Collect}, {"release", p.Release}} {
+		if d := time.Duration(one.seconds * float64(time.Second)); d >= time.Microsecond {
+			if d < 10*time.Second {
+				words = append(words, one.name+" "+d.Round(max(time.Microsecond*100, d/1000)).Round(time.Microsecond).String())
+			} else {
+				words = append(words, one.name+" "+seconds(d))
+			}
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// testWords sums up tests.
+func testWords(t *runlog.Tests) string {
+	words := []string{counted(t.Tests, "test")}
+	if n := t.Failures + t.Errors; n > 0 {
+		words = append(words, fmt.Sprintf("%d failed", n))
+	} else if t.Tests > 0 {
+		words = append(words, "none failed")
+	}
+	if t.Skipped > 0 {
+		words = append(words, fmt.Sprintf("%d skipped", t.Skipped))
+	}
+	return strings.Join(words, ", ")
+}
+
+// completeRuns offers the runs that there are, the newest first.
+func (a *app) completeRuns(cmd *cobra.Command, args []string, _ string) (out candidates, _ cobra.ShellCompDirective) {
+	if _ = a.begin(cmd); len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	log, err := runs()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	all, _ := log.List()
+	for _, r := range all {
+		out = append(out, cobra.CompletionWithDesc(r.ID, endOf(r)+", "+ago(r.Started)+": "+commandLine(r)))
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+}
