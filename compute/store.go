@@ -154,7 +154,7 @@ type SourceTx interface {
 type QueueTx interface {
 	Waiters() ([]*Waiter, error) // first come first
 	Join(w *Waiter) error        // sets ID
-	// SaveWaiter updates Passed and Reason. One that has left is ErrNotFound.
+	// SaveWaiter updates Passed, Reason and Wants. One that has left is ErrNotFound.
 	SaveWaiter(w *Waiter) error
 	Leave(id int64) error
 }

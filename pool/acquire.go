@@ -45,9 +45,8 @@ func (p *Pool) acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 	if req.Count == 0 {
 		return nil, nil
 	}
-	if m := p.maximum(s); m > 0 && req.Count > m && !req.CachedOnly && !s.Share {
-		return nil, &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity,
-			Err: fmt.Errorf("%d asked for, and its maximum is %d", req.Count, m), Hint: "ask for fewer, or raise `maximum` in its source.conf"}
+	if err := p.fits(s, req); err != nil {
+		return nil, err
 	}
 	if err := p.look(ctx, s); err != nil {
 		return nil, err

@@ -97,9 +97,12 @@ func (p *Pool) ring() { p.Ring() }
 // Ring has all who wait look again: something may have come free, also by another handle of the store.
 func (p *Pool) Ring() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	close(p.bell)
 	p.bell = make(chan struct{})
+	p.mu.Unlock()
+	if next := p.heir(); next != nil {
+		next.Ring()
+	}
 }
 
 // rung returns the channel that the next ring closes.

@@ -35,12 +35,8 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 	}
 	w := &compute.Waiter{Source: s.Name, Count: req.Count, Owner: req.Owner, Worker: p.store.Worker(), Since: start,
 		Project: req.Project, Priority: p.project(req.Project).priority(req.Priority), Purpose: req.Purpose, Cores: req.Cores, Memory: req.Memory, Disk: req.Disk}
-	for _, c := range s.all() {
-		rec, _, err := p.record(ctx, c)
-		if err != nil {
-			return nil, err
-		}
-		w.Wants = append(w.Wants, rec.Key)
+	if w.Wants, err = p.wants(ctx, s); err != nil {
+		return nil, err
 	}
 	if err := p.join(ctx, w); err != nil {
 		return nil, err
@@ -115,7 +111,7 @@ func (p *Pool) version(ctx context.Context) int64 {
 func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *compute.Waiter, start time.Time) ([]compute.Lease, error) {
 	var over <-chan time.Time
 	if req.Wait > 0 {
-		t := time.NewTimer(req.Wait)
+		t := time.NewTimer(max(0, req.Wait-time.Since(start)))
 		defer t.Stop()
 		over = t.C
 	}
@@ -124,6 +120,9 @@ func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *comp
 	var told compute.Progress
 	var short *errShort
 	for {
+		if next := p.heir(); next != nil {
+			return next.takeOver(ctx, req, w, start)
+		}
 		select {
 		case <-ctx.Done():
 		case <-over:

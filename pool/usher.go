@@ -37,8 +37,9 @@ type hall struct {
 	ended chan struct{}      // closed when he has ended
 	pace  pace
 
-	served int  // requests that had what they wanted after they waited
-	missed bool // one that was called found that somebody before it had not taken what he wanted yet
+	next   *Pool // where those who come here wait; nil: here
+	served int   // requests that had what they wanted after they waited
+	missed bool  // one that was called found that somebody before it had not taken what he wanted yet
 }
 
 // newsEvery is how often somebody who waits is told of a new place at most: on the way forward there are as many as there are people before him.

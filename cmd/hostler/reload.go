@@ -83,7 +83,9 @@ func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	if err := k.reloadCertificates(next.cfg); err != nil {
 		return out, err
 	}
-	close(k.now.Swap(next).over)
+	old := k.now.Swap(next)
+	close(old.over)
+	old.engine.HandOver(engine)
 	k.app.log.Info("the configuration was read anew", "broken", len(faults))
 	k.tellFaults(faults)
 	k.bell.ring()

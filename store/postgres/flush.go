@@ -44,7 +44,7 @@ func (t *tx) flush() (qs []query) {
 			w.ID, encode(w.Source), w.Wants, w.Count, encode(w.Owner), w.Worker, nanos(w.Since), encode(w.Project), packWaiter(w))
 	}
 	for _, w := range t.waits {
-		add("UPDATE waiters SET detail = $1 WHERE id = $2", packWaiter(w), w.ID)
+		add("UPDATE waiters SET detail = $1, wants = coalesce($2::bigint[], '{}') WHERE id = $3", packWaiter(w), w.Wants, w.ID)
 	}
 	if len(t.events) > 0 {
 		qs = append(qs, t.flushEvents())

@@ -103,7 +103,7 @@ func (t *tx) SaveWaiter(w *compute.Waiter) error {
 		return absent(errNoRow, "request")
 	}
 	now := t.m.queue[n]
-	now.Passed, now.Reason = w.Passed, w.Reason
+	now.Passed, now.Reason, now.Wants = w.Passed, w.Reason, slices.Clone(w.Wants)
 	if t.mark(now) && !slices.Contains(t.joins, now) {
 		t.waits = append(t.waits, now)
 	}

@@ -71,7 +71,12 @@ func (t *tx) Join(w *compute.Waiter) error {
 
 // SaveWaiter updates what may change of a request that waits.
 func (t *tx) SaveWaiter(w *compute.Waiter) error {
-	return t.update("request", "UPDATE waiters SET detail = json_set(iif(detail = '', '{}', detail), '$.passed', ?, '$.reason', ?) WHERE id = ?", w.Passed, w.Reason, w.ID)
+	wants, err := json.Marshal(w.Wants)
+	if err != nil {
+		return err
+	}
+	return t.update("request", "UPDATE waiters SET wants = ?, detail = json_set(iif(detail = '', '{}', detail), '$.passed', ?, '$.reason', ?) WHERE id = ?",
+		string(wants), w.Passed, w.Reason, w.ID)
 }
 
 // Leave takes a request out of the queue.

@@ -230,7 +230,7 @@ func queue(t *testing.T, r *rig) {
 		})
 	}
 	check(full, bare, third)
-	bare.Passed, bare.Reason = 2, "later"
+	bare.Passed, bare.Reason, bare.Wants = 2, "later", []int64{5, 7}
 	moved := *bare
 	moved.Owner, moved.Priority = "eve", 0 // what it was born with stays
 	update(t, r, func(tx compute.Tx) error {

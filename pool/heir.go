@@ -1,0 +1,84 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// HandOver has those who wait in p wait in next from now on, each at his place in the queue: an engine by another configuration, on the same handle of the
+// store. Who waits for a source that next does not have, or cannot use, is told so. What p is at goes on, and rings in next.
+func (p *Pool) HandOver(next *Pool) {
+	h := &p.hall
+	h.mu.Lock()
+	h.next = next
+	for st := range h.seats {
+		st.call()
+	}
+	h.mu.Unlock()
+	next.Ring()
+}
+
+// heir is the engine in which those wait who waited here; nil: there is none.
+func (p *Pool) heir() *Pool {
+	p.hall.mu.Lock()
+	defer p.hall.mu.Unlock()
+	return p.hall.next
+}
+
+// takeOver goes on with a request that waited in another engine.
+func (p *Pool) takeOver(ctx context.Context, req compute.Request, w *compute.Waiter, start time.Time) ([]compute.Lease, error) {
+	s, err := p.find(req.Source)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.prepare(ctx, s); err != nil {
+		return nil, err
+	}
+	if err := p.fits(s, req); err != nil {
+		return nil, err
+	}
+	wants, err := p.wants(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Equal(wants, w.Wants) {
+		err := p.store.Update(ctx, func(tx compute.Tx) error {
+			ws, err := tx.Waiters()
+			if n := slices.IndexFunc(ws, func(o *compute.Waiter) bool { return o.ID == w.ID }); err == nil && n >= 0 { // else it finds out when it looks
+				ws[n].Wants = wants
+				err = tx.SaveWaiter(ws[n])
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		w.Wants = wants
+	}
+	return p.wait(ctx, s, req, w, start)
+}
+
+// wants are the records of all that could serve a request for a source.
+func (p *Pool) wants(ctx context.Context, s *source) (keys []int64, err error) {
+	for _, c := range s.all() {
+		rec, _, err := p.record(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, rec.Key)
+	}
+	return keys, nil
+}
+
+// fits refuses a request for more than a source can ever have.
+func (p *Pool) fits(s *source, req compute.Request) error {
+	if m := p.maximum(s); m > 0 && req.Count > m && !req.CachedOnly && !s.Share {
+		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity,
+			Err: fmt.Errorf("%d asked for, and its maximum is %d", req.Count, m), Hint: "ask for fewer, or raise `maximum` in its source.conf"}
+	}
+	return nil
+}
