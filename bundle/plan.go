@@ -25,6 +25,7 @@ type Set map[string]*Definition
 type Var struct {
 	Name, Value string
 	Literal     bool // the value is what it says, and no reference to a secret
+	Standing    bool // it is for whatever bundles there are, so that it is not odd when none uses it
 }
 
 // PlanOptions say for what a plan is made. The zero value is good.
@@ -96,6 +97,9 @@ func (s Set) Plan(ctx context.Context, names []string, opt PlanOptions) (*Plan, 
 	}
 	used := map[string]bool{}
 	for _, b := range p.parts {
+		if err := p.read(b); err != nil {
+			return nil, err
+		}
 		if err := g.variables(ctx, b, opt); err != nil {
 			return nil, err
 		}
@@ -104,9 +108,6 @@ func (s Set) Plan(ctx context.Context, names []string, opt PlanOptions) (*Plan, 
 		}
 	}
 	for _, b := range p.parts {
-		if err := p.read(b); err != nil {
-			return nil, err
-		}
 		for _, text := range b.texts() {
 			for _, v := range opt.Vars {
 				used[v.Name] = used[v.Name] || strings.Contains(text, v.Name)
@@ -115,7 +116,7 @@ func (s Set) Plan(ctx context.Context, names []string, opt PlanOptions) (*Plan, 
 	}
 	seen := map[string]bool{}
 	for _, v := range opt.Vars {
-		if !used[v.Name] && !seen[v.Name] && len(p.parts) > 0 {
+		if !used[v.Name] && !seen[v.Name] && !v.Standing && len(p.parts) > 0 {
 			p.Warnings = append(p.Warnings, fmt.Sprintf("variable %q is used by none of the bundles", v.Name))
 		}
 		seen[v.Name] = true
@@ -231,7 +232,11 @@ func (g *joining) variables(ctx context.Context, b *part, opt PlanOptions) error
 		}
 	}
 	literal := map[string]bool{}
+	texts := b.texts()
 	for _, v := range opt.Vars {
+		if _, arg := values[v.Name]; v.Standing && !arg && !slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, v.Name) }) {
+			continue // nor is a secret looked up that nobody wants
+		}
 		values[v.Name] = Arg{Name: v.Name, Value: v.Value}
 		literal[v.Name] = v.Literal
 	}

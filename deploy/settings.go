@@ -16,7 +16,7 @@ type Settings struct {
 	Parallel            int      `conf:"parallel"` // nodes at a time
 	OnFailure           string   `conf:"on-failure"`
 	TTL                 string   `conf:"ttl"`        // of nodes with a made-up name; a duration or none
-	Via                 string   `conf:"via"`        // ssh, user-data or auto
+	As                  string   `conf:"as"`         // root or self
 	UserID              string   `conf:"userid"`     // a reference; what a source finds in the variable HOSTLER_DEPLOY_USERID
 	SecretKey           string   `conf:"secret-key"` // a reference; the same of HOSTLER_DEPLOY_SECRET_KEY
 }

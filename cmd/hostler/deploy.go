@@ -9,10 +9,12 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/deploy"
@@ -32,7 +34,7 @@ type deployOptions struct {
 	onFailure               string
 	description, report     string
 	userID, secretKey       string
-	logs                    string
+	logs, as                string
 
 	old bool // called as deploy-node
 }
@@ -81,6 +83,7 @@ print comes on standard error, each line with the node's name where there are se
 	f.StringVarP(&o.description, "description-file", "d", "", "write a description of the node to `FILE` as JSON; of several, a list")
 	f.StringVar(&o.report, "junit", "", "write the results of the scripts to `FILE` as JUnit's XML")
 	f.StringVar(&o.logs, "logs", "", "keep what scripts print in `DIR`")
+	f.StringVar(&o.as, "as", "", "set up as root, by sudo if need be, or as self: the user whom commands have (root)")
 	f.StringVarP(&o.userID, "userid", "u", "", "the user `ID` for the provider, where the source takes it from env:"+envUserID)
 	f.StringVarP(&o.secretKey, "secret-key", "k", "", "the secret `KEY` for the provider, where the source takes it from env:"+envSecretKey+"; all users of this machine see it")
 	for _, name := range []string{"description-file", "junit"} {
@@ -146,10 +149,11 @@ type deployment struct {
 	source   string
 	image    string // as asked for, aliases resolved; "": the source's own
 	alias    string // as it was written
-	vars     map[string]string
-	secrets  []string // values that must not be shown
+	vars     []bundle.Var
+	looked   map[string]string // what references stand for
 	show     *shown
-	bundles  *nodeBundles
+	one      sync.Mutex   // of what the app does for one at a time
+	plan     *bundle.Plan // nil: there is nothing to put on nodes
 }
 
 // deploy makes nodes.
@@ -183,6 +187,9 @@ func (d *deployment) prepare(ctx context.Context) (err error) {
 		return invalid("", "--on-failure %s: none of %s", policy, strings.Join(deploy.Policies, ", "))
 	}
 	o.onFailure = policy
+	if as := cmp.Or(o.as, d.settings.As); !slices.Contains([]string{"", "root", "self"}, as) {
+		return invalid("", "--as %s: neither root nor self", as)
+	}
 	if err := d.credentials(ctx); err != nil {
 		return err
 	}
@@ -213,7 +220,7 @@ func (d *deployment) prepare(ctx context.Context) (err error) {
 			return conflict("hostler destroy "+name+", or take another name", "%s: there is a node of this name: %s", name, i.ID)
 		}
 	}
-	if d.bundles, err = d.planBundles(ctx); err != nil {
+	if err = d.planBundles(ctx); err != nil {
 		return err
 	}
 	d.show, err = d.open()
@@ -250,9 +257,9 @@ func (d *deployment) name() error {
 	return deploy.CheckName(d.names[0])
 }
 
-// variables are those of the configuration and then those of the command line; references are looked up, once.
+// variables are those of the configuration and then those of the command line. References among the latter are looked up now, others when a bundle uses them.
 func (d *deployment) variables(ctx context.Context) error {
-	vars, err := d.app.deployTable("vars")
+	standing, err := d.app.deployTable("vars")
 	if err != nil {
 		return err
 	}
@@ -263,34 +270,37 @@ func (d *deployment) variables(ctx context.Context) error {
 	for _, key := range repeated {
 		_ = fprintf(d.app.errs, "%s: -t %s is given more than once; the last one counts\n", d.app.program, printable(key))
 	}
-	for key, value := range vars {
-		if _, over := given[key]; over || !config.IsReference(value) {
-			continue
-		}
-		if vars[key], err = d.secret(ctx, "[deploy.vars] "+key, value); err != nil {
-			return err
-		}
+	for _, key := range slices.Sorted(maps.Keys(standing)) {
+		d.vars = append(d.vars, bundle.Var{Name: key, Value: standing[key], Standing: true})
 	}
-	for key, value := range given {
-		if config.IsReference(value) && !d.opt.old { // deploy-node took it as it stands
-			if value, err = d.secret(ctx, "-t "+key, value); err != nil {
-				return err
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		v := bundle.Var{Name: key, Value: given[key], Literal: d.opt.old} // deploy-node took them as they stand
+		if d.vars = append(d.vars, v); !v.Literal {
+			if _, _, err := d.secret(ctx, v.Value); err != nil {
+				return configError(fmt.Errorf("-t %s: %w", printable(key), err))
 			}
 		}
-		vars[key] = value
 	}
-	d.vars = vars
 	return nil
 }
 
-// secret looks a reference up, and notes that what it stands for is not to be shown.
-func (d *deployment) secret(ctx context.Context, what, ref string) (string, error) {
-	value, err := config.Secret(ctx, ref)
-	if err != nil {
-		return "", configError(fmt.Errorf("%s: %w", what, err))
+// secret looks a reference up, once, and notes that what it stands for is not to be shown.
+func (d *deployment) secret(ctx context.Context, ref string) (value string, ok bool, err error) {
+	if value, ok := d.looked[ref]; ok {
+		return value, true, nil
 	}
-	d.secrets = append(d.secrets, value)
-	return value, nil
+	value, ok, err = bundleSecret(ctx, ref)
+	if ok && err == nil {
+		d.hide(ref, value)
+	}
+	return value, ok, err
+}
+
+func (d *deployment) hide(ref, value string) {
+	if d.looked == nil {
+		d.looked = map[string]string{}
+	}
+	d.looked[ref] = value
 }
 
 // credentials puts what was told of the provider where a source's references find it: not in the arguments of any process.
@@ -298,15 +308,15 @@ func (d *deployment) credentials(ctx context.Context) error {
 	o := d.opt
 	if o.secretKey != "" {
 		_ = fprintf(d.app.errs, "%s: -k: all users of this machine can see it among this command's arguments; write a reference into the source's configuration\n", d.app.program)
-		d.secrets = append(d.secrets, o.secretKey)
+		d.hide("-k", o.secretKey)
 	}
 	for _, c := range []struct{ env, given, ref, key string }{{envUserID, o.userID, d.settings.UserID, "userid"}, {envSecretKey, o.secretKey, d.settings.SecretKey, "secret-key"}} {
 		value := c.given
 		if value == "" && c.ref != "" {
 			if value = c.ref; config.IsReference(c.ref) {
 				var err error
-				if value, err = d.secret(ctx, "[deploy] "+c.key, c.ref); err != nil {
-					return err
+				if value, _, err = d.secret(ctx, c.ref); err != nil {
+					return configError(fmt.Errorf("[deploy] %s: %w", c.key, err))
 				}
 			} else if c.env == envSecretKey {
 				return invalid("env:NAME, file:PATH, command:WORDS or keyring:NAME", "[deploy] %s: it is a secret, so it is a reference", c.key)
@@ -360,7 +370,20 @@ func (d *deployment) request() (compute.Request, error) {
 		req.Cores = s.Cores
 	}
 	req.Memory, req.Disk = cmp.Or(req.Memory, d.settings.Memory), cmp.Or(req.Disk, d.settings.Disk)
-	req.Labels = maps.Clone(req.Labels)
+	labels := map[string]string{}
+	maps.Copy(labels, req.Labels)
+	var names []string
+	if d.plan != nil {
+		for _, b := range d.plan.Bundles() {
+			names = append(names, b.Name)
+		}
+	}
+	for key, value := range map[string]string{"bundles": strings.Join(names, ","), "image": d.image, "flavor": d.opt.flavor} {
+		if _, taken := labels[key]; value != "" && !taken {
+			labels[key] = value
+		}
+	}
+	req.Labels = labels
 	return req, nil
 }
 

@@ -1,23 +1,143 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
+	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
 )
 
-// nodeBundles are the bundles that are put on nodes.
-type nodeBundles struct{}
-
-// planBundles finds the bundles, and all that can be wrong with them. nil: there are none.
-func (d *deployment) planBundles(context.Context) (*nodeBundles, error) {
-	if names := append(d.settings.Bundles, d.opt.bundles...); len(names) > 0 {
-		return nil, &compute.Error{ID: compute.ID(names[0]), Kind: compute.ErrNotFound, Err: errors.New("no bundle of this name")}
+// planBundles finds the bundles, and all that can be wrong with them, before anything is made: those of every node, those for the image, and those that were asked for.
+func (d *deployment) planBundles(ctx context.Context) error {
+	cfg, err := d.app.configuration()
+	if err != nil {
+		return err
 	}
-	return nil, nil
+	forImage, err := d.app.deployTable("image-bundles")
+	if err != nil {
+		return err
+	}
+	names := slices.Clone(d.settings.Bundles)
+	for name := range strings.SplitSeq(cmp.Or(forImage[d.alias], forImage[d.image]), ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			names = append(names, name)
+		}
+	}
+	names = append(names, d.opt.bundles...)
+	keys, err := d.ownKey()
+	if err != nil {
+		return err
+	}
+	if len(names)+len(keys) == 0 {
+		return nil
+	}
+	d.plan, err = d.app.bundleSet(cfg).Plan(ctx, names, bundle.PlanOptions{Vars: d.vars, Keys: keys, Secret: d.secret})
+	if err != nil {
+		return err
+	}
+	for _, w := range d.plan.Warnings {
+		_ = fprintf(d.app.errs, "%s: %s\n", d.app.program, printable(w))
+	}
+	return nil
+}
+
+// ownKey is the public half of the key of [deploy]; deploy-node took the user's first one where none was configured.
+func (d *deployment) ownKey() ([]string, error) {
+	file := d.settings.Key
+	home, err := home()
+	if err != nil {
+		return nil, err
+	}
+	if file == "" && d.opt.old {
+		for _, name := range []string{"id_rsa.pub", "id_ed25519.pub"} {
+			if _, err := os.Stat(filepath.Join(home, ".ssh", name)); err == nil {
+				file = filepath.Join(home, ".ssh", name)
+				break
+			}
+		}
+	}
+	if file == "" {
+		return nil, nil
+	}
+	if rest, ok := strings.CutPrefix(file, "~/"); ok {
+		file = filepath.Join(home, rest)
+	}
+	if !strings.HasSuffix(file, ".pub") {
+		file += ".pub"
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		if e := (*fs.PathError)(nil); errors.As(err, &e) {
+			err = e.Err
+		}
+		return nil, invalid("ssh-keygen -y makes the public half of a key", "[deploy] key: %s: %v", file, err)
+	}
+	var keys []string
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			keys = append(keys, line)
+		}
+	}
+	return keys, nil
 }
 
 // apply puts the bundles on a node.
-func (d *deployment) apply(context.Context, compute.Conn, *deploy.Node) error { return nil }
+func (d *deployment) apply(ctx context.Context, conn compute.Conn, n *deploy.Node) error {
+	out, err := d.show.writer(n)
+	if err != nil {
+		return err
+	}
+	facts := factsOf(&n.Instance)
+	facts["name"] = n.Name
+	result, err := bundle.Apply(ctx, conn, d.plan, bundle.ApplyOptions{
+		Facts: facts, As: cmp.Or(d.opt.as, d.settings.As), Continue: d.opt.old,
+		Reconnect: func(ctx context.Context) (compute.Conn, error) { return d.connect(ctx, n) },
+		Output:    func(*bundle.Step) (stdout, stderr io.Writer) { return out, out },
+		Notify: func(o bundle.Outcome) {
+			if o.Action == bundle.Running {
+				out.say(o.Step.Title())
+			}
+		},
+	})
+	if result != nil {
+		n.Steps = steps(result)
+	}
+	for _, b := range d.plan.Bundles() {
+		n.Bundles = append(n.Bundles, deploy.Bundle{Name: b.Name, Digest: b.Digest})
+	}
+	if d.opt.old && result != nil && slices.ContainsFunc(result.Outcomes, func(o bundle.Outcome) bool { return o.Exit != 0 && o.Err == err }) {
+		err = nil // there it is the exit status that says so
+	}
+	return errors.Join(err, out.Close())
+}
+
+// steps are what became of a plan's steps, those left out that were not meant for this node.
+func steps(r *bundle.Result) (out []deploy.Step) {
+	for _, o := range r.Outcomes {
+		if o.Action == bundle.Skipped {
+			continue
+		}
+		s := deploy.Step{Name: o.Step.Name, Script: o.Step.Kind == bundle.KindScript, Status: o.Exit, Took: o.Took, Output: o.Stdout + o.Stderr}
+		s.Same = o.Action == bundle.Same || o.Action == bundle.Pending
+		if s.Script && !s.Same {
+			s.Text = o.Step.Text
+		}
+		if s.Script && o.Err != nil && s.Status == 0 {
+			s.Status = statusOfNone // it was killed, or took too long
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// statusOfNone stands for a script that has no exit status of its own.
+const statusOfNone = 1

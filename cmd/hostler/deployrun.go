@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,7 +29,6 @@ func (d *deployment) run(ctx context.Context) ([]*deploy.Node, error) {
 	if req.Owner = d.owner; req.Wait == 0 && d.opt.wait.set {
 		req.Wait = d.opt.wait.d
 	}
-	defer d.show.close()
 	opt := deploy.Options{
 		Names: d.names, Request: req, Parallel: cmp.Or(d.opt.parallel, d.settings.Parallel), AllOrNothing: d.opt.allOrNothing, OnFailure: deploy.OnFailure(d.opt.onFailure),
 		Acquire: d.engine.Acquire, Release: d.release, Look: d.look, Connect: d.connect, Tell: d.show.tell,
@@ -37,13 +38,19 @@ func (d *deployment) run(ctx context.Context) ([]*deploy.Node, error) {
 			return d.app.take(ctx, d.engine, req)
 		}
 	}
-	if d.bundles != nil {
+	if d.plan != nil {
 		opt.Apply = d.apply
 	}
 	if d.app.canAsk() {
 		opt.Ask = func(n *deploy.Node) bool { return d.app.confirm(fmt.Sprintf("%s failed: destroy it?", n.Name)) }
 	}
-	return deploy.Run(ctx, opt)
+	nodes, err := deploy.Run(ctx, opt)
+	for _, n := range nodes {
+		if n.State == deploy.Failed {
+			d.show.say(n, "it is kept as %s: hostler shell %s, hostler destroy %s", n.Instance.ID, n.Name, n.Name)
+		}
+	}
+	return nodes, err
 }
 
 func (d *deployment) who(n *deploy.Node) compute.Who {
@@ -66,8 +73,8 @@ func (d *deployment) look(ctx context.Context, l compute.Lease) (compute.Instanc
 // connect opens a way into a node. It is not the keeper's: nobody uses it after us.
 func (d *deployment) connect(ctx context.Context, n *deploy.Node) (compute.Conn, error) {
 	if d.app.remote != nil {
-		d.show.mu.Lock() // what the app knows of the controller is found out once
-		defer d.show.mu.Unlock()
+		d.one.Lock() // what the app knows of the controller is found out once
+		defer d.one.Unlock()
 		conn, _, err := d.app.connectRemote(ctx, d.who(n), n.Instance)
 		return conn, err
 	}
@@ -92,7 +99,7 @@ type shown struct {
 
 // open prepares to show.
 func (d *deployment) open() (*shown, error) {
-	s := &shown{app: d.app, prefix: len(d.names) > 1, dir: d.opt.logs, logs: map[string]*os.File{}, mask: masking(d.secrets)}
+	s := &shown{app: d.app, prefix: len(d.names) > 1, dir: d.opt.logs, logs: map[string]*os.File{}, mask: masking(maps.Values(d.looked))}
 	if s.dir == "" {
 		state, err := stateDir()
 		if err != nil {
@@ -121,9 +128,9 @@ func prune(dir string) {
 }
 
 // masking replaces secrets in a text. Those of a letter or two would hide too much.
-func masking(secrets []string) func(string) string {
+func masking(secrets iter.Seq[string]) func(string) string {
 	var pairs []string
-	for _, s := range secrets {
+	for s := range secrets {
 		for line := range strings.Lines(s) {
 			if line = strings.TrimSpace(line); len(line) > 2 {
 				pairs = append(pairs, line, "***")
@@ -140,15 +147,10 @@ func (s *shown) logFile(name string) string { return filepath.Join(s.dir, name+"
 
 // tell says what became of a node.
 func (s *shown) tell(n *deploy.Node) {
-	a := s.app
-	say := func(format string, args ...any) {
-		if !a.flags.quiet && !a.flags.json {
-			_ = fprintf(a.errs, "%s: %s\n", n.Name, fmt.Sprintf(format, args...))
-		}
-	}
+	say := func(format string, args ...any) { s.say(n, format, args...) }
 	switch n.State {
 	case deploy.Making:
-		if isTerminal(a.errs) {
+		if isTerminal(s.app.errs) {
 			say("making %s", n.Instance.ID)
 		}
 	case deploy.SettingUp:
@@ -156,10 +158,20 @@ func (s *shown) tell(n *deploy.Node) {
 	case deploy.Done:
 		say("ready after %s", n.Ended.Sub(n.Began).Round(time.Millisecond))
 	case deploy.Failed:
-		say("failed; it is %s still: hostler shell %s, hostler destroy %s", n.Instance.ID, n.Name, n.Name)
+		say("failed")
 	case deploy.Destroyed:
 		say("destroyed")
 	}
+}
+
+// say writes a line about a node.
+func (s *shown) say(n *deploy.Node, format string, args ...any) {
+	if s.app.flags.quiet || s.app.flags.json {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = fprintf(s.app.errs, "%s: %s\n", n.Name, fmt.Sprintf(format, args...))
 }
 
 // writer is where what runs on a node prints: to standard error and into its log, a line at a time.
@@ -176,7 +188,14 @@ func (s *shown) writer(n *deploy.Node) (*nodeWriter, error) {
 	return w, nil
 }
 
-func (s *shown) close() {}
+// say writes a line of ours.
+func (w *nodeWriter) say(text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.flush()
+	w.part = append(w.part, "* "+text+"\n"...)
+	w.flush()
+}
 
 // nodeWriter takes apart what is printed on one node. It may be written to from several goroutines.
 type nodeWriter struct {

@@ -51,8 +51,12 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	if o.Capacity < 0 {
 		return bad(fmt.Errorf("capacity = %d: below 0", o.Capacity), "")
 	}
-	if o.Exec != "" && o.Exec != "reply" && o.Exec != "exec" {
-		return bad(fmt.Errorf("run = %s: neither reply nor exec", o.Exec), "")
+	switch {
+	case o.Exec == "" || o.Exec == "reply" || o.Exec == "exec" || o.Exec == "home" && o.Dir != "":
+	case o.Exec == "home":
+		return bad(errors.New("run = home, and no directory"), "")
+	default:
+		return bad(fmt.Errorf("run = %s: none of reply, exec and home", o.Exec), "")
 	}
 	o.Reply = cmp.Or(o.Reply, "foo")
 	p := &Provider{o: o, log: log, rates: r, dice: o.dice()}
@@ -193,6 +197,9 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if err != nil {
 		return trouble("destroy", id, err)
 	}
+	if err := p.leave(id); err != nil {
+		return fault("destroy", id, compute.ErrFailed, err)
+	}
 	if first {
 		p.destroyed.Add(1)
 		p.log.Debug("a fake computer goes", "instance", id, "source", p.o.Source)
@@ -269,6 +276,9 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	})
 	if err != nil {
 		return "", trouble("clean", id, err)
+	}
+	if err := p.leave(id); err != nil {
+		return "", fault("clean", id, compute.ErrFailed, err)
 	}
 	if err := p.asked("clean-answer", id); err != nil {
 		return "", err

@@ -21,7 +21,7 @@ type Options struct {
 	FailClean   string        `conf:"fail-clean"`   // of Clean
 	Capacity    int           `conf:"capacity"`     // more computers than this are ErrNoCapacity; 0: no limit
 	Reply       string        `conf:"reply"`        // what a command prints, without the line's end; "": foo
-	Exec        string        `conf:"run"`          // "exec": commands run on this machine; "" or "reply": they are answered
+	Exec        string        `conf:"run"`          // "exec": commands run on this machine; "home": each computer has a home directory there too; "" or "reply": they are answered
 	State       string        `conf:"state"`        // memory or disk; "": disk if there is a Dir and no Cloud
 	Cores       float64       `conf:"cores"`        // that a computer has; 0: it does not tell, and so with these:
 	Memory      int64         `conf:"memory,size"`  // bytes
