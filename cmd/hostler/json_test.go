@@ -25,7 +25,7 @@ var documents = map[string]any{
 	"event": compute.Event{}, "report": runReport{}, "top": topJSON{}, "webhook": api.Webhook{}, "webhook-test": api.WebhookTest{}, "error": errorView{}, "released": releasedView{}, "waiter": api.Waiter{},
 	"image": imageView{}, "image-config": imageConfigView{}, "image-layer": imageLayerView{}, "collected": collectedView{}, "exported": exportedView{},
 	"ssh": sshView{}, "gitlab": gitlabView{}, "plan": planView{}, "directive": directiveView{}, "simulation": simulationView{}, "wait": waitView{},
-	"node": nodeView{}, "node-ssh": deploy.SSH{}, "node-bundle": deploy.Bundle{}, "node-script": deploy.Script{},
+	"tree-plan": treePlan{}, "heavy": heavyView{}, "node": nodeView{}, "node-ssh": deploy.SSH{}, "node-bundle": deploy.Bundle{}, "node-script": deploy.Script{},
 	"run": runlog.Record{}, "run-phases": runlog.Phases{}, "run-bytes": runlog.Bytes{}, "run-tests": runlog.Tests{}, "run-failure": runlog.Failure{},
 	"run-artifact": runlog.Artifact{}, "runs-pruned": prunedView{},
 	"token": api.NewToken{}, "act": api.Act{}, "project": projectView{}, "login": loginView{}, "login-code": codeView{},

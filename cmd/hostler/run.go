@@ -30,6 +30,7 @@ type runOptions struct {
 	any     bool
 	detach  bool
 	report  string
+	tree    treeOptions
 
 	verb  string   // of the record; "": run
 	given []string // the options, for the record
@@ -68,6 +69,7 @@ Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 
 	o.want.flags(a, cmd)
 	o.flags(cmd)
 	cmd.Flags().StringVarP(&o.script, "command", "c", "", "run `STRING` by sh -c on the instance")
+	o.tree.flags(cmd)
 	cmd.Flags().BoolVar(&o.keep, "keep", false, "do not give the instance back: the lease lasts 2 hours, and 30 minutes unused")
 	cmd.Flags().BoolVar(&o.detach, "detach", false, "start the command, print its process id there, and do not wait; its output is thrown away")
 	return cmd
@@ -164,6 +166,12 @@ func (a *app) run(ctx context.Context, o *runOptions, name string, words []strin
 	}
 	if o.report == "-" {
 		return invalid("a file, or fd:3 with 3>file", "--report -: it would stand between what the command prints")
+	}
+	if o.tree.plan {
+		return a.planTree(ctx, o, name)
+	}
+	if o.tree.sync != "" {
+		return invalid("look with --plan, and copy with `hostler cp`", "--sync: nothing is sent yet, in this version")
 	}
 	r := &runner{app: a, opt: o, started: time.Now(), words: words}
 	defer func() { err = errors.Join(err, a.writeReport(o.report, r, err)) }()

@@ -114,6 +114,36 @@ func (w Weight) String() string {
 	return fmt.Sprintf("%d files, %s are to be sent; most of it: %s", w.Files, size(w.Bytes), strings.Join(dirs, "; "))
 }
 
+// Changes compares a tree with the list that a workspace had last: what of it is to be sent, and how many paths are to go. Files that only look the
+// same count as the same. Hidden paths do not go.
+func (t *Tree) Changes(last []Entry) (send []Entry, gone int) {
+	same := func(a, b *Entry) bool {
+		return a.Kind == b.Kind && a.Mode == b.Mode && a.Size == b.Size && a.ModTime == b.ModTime && a.Target == b.Target
+	}
+	n := 0
+	vanished := func(e *Entry) {
+		if _, hidden := slices.BinarySearch(t.Hidden, e.Path); !hidden {
+			gone++
+		}
+	}
+	for i := range t.Entries {
+		e := &t.Entries[i]
+		for ; n < len(last) && last[n].Path < e.Path; n++ {
+			vanished(&last[n])
+		}
+		if n < len(last) && last[n].Path == e.Path {
+			if n++; same(e, &last[n-1]) {
+				continue
+			}
+		}
+		send = append(send, *e)
+	}
+	for ; n < len(last); n++ {
+		vanished(&last[n])
+	}
+	return send, gone
+}
+
 // CheckDeletes refuses to remove more than half, and more than 200, of what a workspace has by its last list.
 func CheckDeletes(had, vanish int, allow bool) error {
 	if allow || vanish <= massDelete || vanish*2 <= had {

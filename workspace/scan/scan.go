@@ -20,6 +20,7 @@ type Options struct {
 	Root      string   // the directory to send, instead of the top of the git work tree or of Dir; relative to Dir
 	Plain     bool     // take it as a plain directory, whatever git says, and however large it is
 	Large     bool     // read and send more than the guards let pass
+	Unread    bool     // read no file: all sums are 0, and no guard refuses; for who wants to know what there is
 	FullModes bool     // keep all permissions, not the owner's x alone
 	Exclude   []string // patterns in gitignore's syntax, after those of .hostlerignore: what they mean is out, tracked or not
 	Include   []string // patterns likewise: what they mean is in though git ignores it
@@ -112,7 +113,7 @@ func (s *scanner) once(ctx context.Context) (*Tree, error) {
 	var memory []known
 	var file string
 	group, within := errgroup.WithContext(ctx)
-	if s.opt.Cache != "" {
+	if s.opt.Cache != "" && !s.opt.Unread {
 		file = memoryFile(s.opt.Cache, s.at.root)
 		group.Go(func() error { memory = recall(file, s.at.root); return nil })
 	}
@@ -123,6 +124,9 @@ func (s *scanner) once(ctx context.Context) (*Tree, error) {
 	}
 	slices.SortFunc(sights, func(a, b sight) int { return cmp.Compare(a.Path, b.Path) })
 	sights = slices.CompactFunc(sights, func(a, b sight) bool { return a.Path == b.Path })
+	if s.opt.Unread {
+		return s.tree, s.build(sights)
+	}
 	unknown := match(sights, memory)
 	if err := s.guard(sights, unknown); err != nil {
 		return nil, err

@@ -452,6 +452,33 @@ func TestLargeTreesAreNotReadFirst(t *testing.T) {
 	l.write("big/a", "b")
 	l.must(os.Truncate(l.path("big/a"), 21<<30)) // a hole
 	l.refused(compute.ErrInvalid, "21.0 GiB")
+	l.opt.Unread = true
+	tree, err := scan.Scan(t.Context(), l.opt.WhenRead(func(path string) { t.Errorf("%s was read", path) }))
+	if err != nil || len(tree.Entries) != 2 || tree.Bytes != 21<<30+1 {
+		t.Errorf("%+v, %v", tree, err)
+	}
+}
+
+func TestChanges(t *testing.T) {
+	file := func(path string, size int64) scan.Entry { return scan.Entry{Path: path, Kind: scan.File, Size: size} }
+	tree := scan.Tree{Entries: []scan.Entry{file("a", 1), file("b", 2), file("d", 4)}, Hidden: []string{"c", "e"}}
+	for _, c := range []struct {
+		last []scan.Entry
+		send string
+		gone int
+	}{
+		{nil, "abd", 0}, {tree.Entries, "", 0}, {[]scan.Entry{file("a", 1), file("b", 3), file("b0", 1), file("c", 3), file("x", 1)}, "bd", 2},
+		{[]scan.Entry{file("0", 1), {Path: "a", Kind: scan.Link, Target: "x"}}, "abd", 1},
+	} {
+		send, gone := tree.Changes(c.last)
+		got := ""
+		for _, e := range send {
+			got += e.Path
+		}
+		if got != c.send || gone != c.gone {
+			t.Errorf("from %v: %q, %d gone", c.last, got, gone)
+		}
+	}
 }
 
 func TestManyFiles(t *testing.T) {
