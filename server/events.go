@@ -96,9 +96,6 @@ func (s *server) events() {
 	})
 }
 
-// lookEvery is how often a watcher looks into the journal: other processes write to it too.
-const lookEvery = 200 * time.Millisecond
-
 // atOnce is how many events a watcher is given at once: who begins far back does not have the whole journal in memory.
 const atOnce = 1000
 
@@ -115,13 +112,12 @@ func (s *server) stream(c huma.Context, q compute.EventQuery) {
 	if !out.say([]byte(": watching\n\n")) {
 		return
 	}
-	said := time.Now()
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
+	defer s.tail.join()()
+	quiet := time.NewTimer(sayEvery)
+	defer quiet.Stop()
 	q.Limit = atOnce
-	now := make(chan time.Time)
-	close(now)
 	for {
+		more := s.tail.next()
 		found, err := s.Engine().Events(ctx, q)
 		if err != nil && ctx.Err() == nil {
 			s.log(ctx).Warn("a watcher of events", "err", err)
@@ -134,25 +130,29 @@ func (s *server) stream(c huma.Context, q compute.EventQuery) {
 				text = appendEvent(text, strconv.FormatInt(e.ID, 10), "", e)
 			}
 		}
-		if len(text) == 0 && time.Since(said) > sayEvery {
-			text = []byte(": \n\n")
-		}
 		if len(text) > 0 {
 			if !out.say(text) {
 				return
 			}
-			said = time.Now()
+			quiet.Reset(sayEvery)
 		}
-		pause := look.C
 		if len(found) == atOnce {
-			pause = now // there is more
+			continue // there is more
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.Ending:
-			return
-		case <-pause:
+		for more != nil {
+			select {
+			case <-ctx.Done():
+				return
+			case <-s.Ending:
+				return
+			case <-more:
+				more = nil
+			case <-quiet.C:
+				if !out.say([]byte(": \n\n")) {
+					return
+				}
+				quiet.Reset(sayEvery)
+			}
 		}
 	}
 }

@@ -109,6 +109,7 @@ type server struct {
 	api     huma.API
 	flights flights
 	given   given
+	tail    tail
 
 	readiness readiness
 	entering  chan struct{} // has as many slots as sign-ins may be under way
@@ -139,7 +140,7 @@ func New(opt Options) http.Handler {
 	if opt.Limits == nil {
 		opt.Limits = auth.NewLimits(auth.LimitOptions{})
 	}
-	s := &server{Options: opt, api: humago.New(mux, config), refused: newRefused(), strangers: newStrangers()}
+	s := &server{Options: opt, api: humago.New(mux, config), refused: newRefused(), strangers: newStrangers(), tail: tail{engine: opt.Engine}}
 	s.leases()
 	s.instances()
 	s.sources()

@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/keeper"
@@ -68,8 +70,37 @@ func address(r *http.Request) string {
 	return host
 }
 
-// userName is the name of a user of this machine.
+// nameKept is how long a user's name is taken for his without asking the machine again.
+const nameKept = 10 * time.Second
+
+// userNames are those that were asked for.
+var userNames struct {
+	mu  sync.Mutex
+	all map[int]namedUser
+}
+
+// namedUser is a user's name, and when the machine was asked for it.
+type namedUser struct {
+	name  string
+	asked time.Time
+}
+
+// userName is the name of a user of this machine. It is asked for with each request by the socket, and the machine reads a file for it.
 func userName(uid int) string {
+	userNames.mu.Lock()
+	defer userNames.mu.Unlock()
+	if u, ok := userNames.all[uid]; ok && time.Since(u.asked) < nameKept {
+		return u.name
+	}
+	if userNames.all == nil || len(userNames.all) > 1000 {
+		userNames.all = map[int]namedUser{}
+	}
+	name := lookUserName(uid)
+	userNames.all[uid] = namedUser{name, time.Now()}
+	return name
+}
+
+func lookUserName(uid int) string {
 	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil && u.Username != "" {
 		return u.Username
 	}
