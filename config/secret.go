@@ -32,8 +32,9 @@ func IsReference(s string) bool {
 // secretTimeout is how long a command may take to tell a secret: long enough to type a passphrase.
 const secretTimeout = time.Minute
 
-// Secret returns what a reference stands for: env:NAME a variable, file:PATH a file's content, command:WORDS a program's output; of the last two
-// without the line end. WORDS are split as a shell splits them, quotes included, but no shell runs. The secret is in no error; nor is it kept.
+// Secret returns what a reference stands for: env:NAME a variable, file:PATH a file's content, command:WORDS a program's output, keyring:NAME what the
+// user's keyring has for the service hostler under that name; of the last three without the line end. WORDS are split as a shell splits them, quotes included,
+// but no shell runs. The secret is in no error; nor is it kept.
 func Secret(ctx context.Context, ref string) (string, error) {
 	kind, rest, _ := strings.Cut(ref, ":")
 	switch kind {
@@ -64,8 +65,14 @@ func Secret(ctx context.Context, ref string) (string, error) {
 			return "", &Error{Key: ref, Err: err}
 		}
 		return chomp(out), nil
+	case "keyring":
+		out, err := fromKeyring(ctx, rest)
+		if err != nil {
+			return "", &Error{Key: ref, Err: err}
+		}
+		return chomp(out), nil
 	}
-	e := &Error{Msg: "is not a reference that is known; there are env:NAME, file:PATH and command:WORDS"}
+	e := &Error{Msg: "is not a reference that is known; there are env:NAME, file:PATH, command:WORDS and keyring:NAME"}
 	if slices.Contains(references, kind) { // else it may be the secret itself, by mistake
 		e.Key = ref
 	}

@@ -53,7 +53,7 @@ func TestSecretErrors(t *testing.T) {
 		"command:nonexistent-program": "not found",
 		"command:sh -c 'echo hush; echo why >&2; exit 3'": `exit status 3: "why"`,
 		"command:head -c 2000000 /dev/zero":               "more than any secret",
-		"keyring:x":                                       "env:NAME, file:PATH and command:WORDS",
+		"keyring:":                                        "names nothing",
 		"hunter2":                                         "not a reference",
 	} {
 		got, err := config.Secret(t.Context(), ref)

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -156,7 +155,7 @@ func typeNames() []string {
 func openExternal(ctx context.Context, log *slog.Logger, s site, settings map[string]string) (compute.Provider, error) {
 	o := exec.Options{Type: s.typ, Source: s.source, Installation: s.installation, Dir: s.dir, Settings: map[string]string{}}
 	for key, value := range settings {
-		if scheme, _, ok := strings.Cut(value, ":"); ok && slices.Contains([]string{"env", "file", "command"}, scheme) {
+		if config.IsReference(value) {
 			secret, err := config.Secret(ctx, value)
 			if err != nil {
 				return nil, configError(fmt.Errorf("source %s: %s: %w", s.source, key, err))

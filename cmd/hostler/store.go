@@ -69,7 +69,7 @@ func hasPassword(address string) bool {
 }
 
 // addressHint says how the setting is to be.
-const addressHint = "url = env:NAME, file:PATH or command:WORDS, which give an address like postgres://USER:PASSWORD@HOST/DATABASE; one without a password may stand there itself"
+const addressHint = "url = env:NAME, file:PATH, command:WORDS or keyring:NAME, which give an address like postgres://USER:PASSWORD@HOST/DATABASE; one without a password may stand there itself"
 
 // openStore opens what keeps the state: the file, or the database of [store]. Nothing of PostgreSQL is touched where it is not configured.
 func (a *app) openStore(ctx context.Context, cfg *config.Config, state string) (pool.Store, error) {

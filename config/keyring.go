@@ -1,0 +1,45 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"runtime"
+)
+
+// keyringService is under what service our secrets are in a keyring.
+const keyringService = "hostler"
+
+// keyringProgram is the line that asks this machine's keyring for a name, and the one that puts a secret there, for people.
+func keyringProgram(system, name string) (words []string, put string) {
+	if system == "darwin" {
+		return []string{"security", "find-generic-password", "-s", keyringService, "-a", name, "-w"},
+			fmt.Sprintf("security add-generic-password -s %s -a %s -w", keyringService, name)
+	}
+	return []string{"secret-tool", "lookup", "service", keyringService, "name", name},
+		fmt.Sprintf("secret-tool store --label 'hostler %s' service %s name %s", name, keyringService, name)
+}
+
+// fromKeyring asks the user's keyring, by the program that the system has for it.
+func fromKeyring(ctx context.Context, name string) ([]byte, error) {
+	if name == "" {
+		return nil, errors.New("names nothing")
+	}
+	words, put := keyringProgram(runtime.GOOS, name)
+	if _, err := exec.LookPath(words[0]); err != nil {
+		return nil, fmt.Errorf("the program %s, which asks the keyring, is not here; say file:PATH or command:WORDS where there is no keyring", words[0])
+	}
+	out, err := output(ctx, words)
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	if err != nil || len(out) == 0 {
+		why := "the keyring has nothing under that name"
+		if err != nil {
+			why = fmt.Sprintf("the keyring has nothing under that name, or is not open: %v", err)
+		}
+		return nil, fmt.Errorf("%s; this puts it there: %s", why, put)
+	}
+	return out, nil
+}
