@@ -11,6 +11,7 @@ type Instance struct {
 	Name       string            `json:"name"`
 	Source     string            `json:"source" doc:"its source's name"`
 	State      string            `json:"state" enum:"creating,setting-up,ready,leased,cleaning,failed,discarding,held"`
+	Cold       bool              `json:"cold,omitempty" doc:"it is stopped: ready, and started before it is handed out"`
 	Since      time.Time         `json:"since" doc:"when it got into this state"`
 	Created    time.Time         `json:"created" doc:"when it was recorded"`
 	Address    string            `json:"address,omitempty"`
@@ -41,7 +42,7 @@ func NewInstance(i compute.Instance, lease *compute.Lease) Instance {
 	v := Instance{
 		Name: string(i.ID), Source: i.Source, State: string(i.State), Since: i.Since, Created: i.Created, Address: i.Address, ProviderID: i.ProviderID,
 		Facts: i.Facts, Uses: i.Uses, Generation: i.Generation, Behind: string(i.Child), Reason: i.Reason, Phases: NewPhases(i.Phases),
-		Attempts: i.Attempts, Retry: when(i.Retry),
+		Attempts: i.Attempts, Retry: when(i.Retry), Cold: i.Cold,
 	}
 	if lease != nil {
 		l := NewLease(*lease)
@@ -72,7 +73,7 @@ func NewPhases(p compute.Phases) Phases {
 func (v Instance) Compute() (compute.Instance, *compute.Lease) {
 	i := compute.Instance{
 		ID: compute.ID(v.Name), Source: v.Source, State: compute.State(v.State), Since: v.Since, Created: v.Created, Address: v.Address,
-		ProviderID: v.ProviderID, Facts: v.Facts, Uses: v.Uses, Generation: v.Generation, Child: compute.ID(v.Behind), Reason: v.Reason, Attempts: v.Attempts,
+		ProviderID: v.ProviderID, Facts: v.Facts, Uses: v.Uses, Generation: v.Generation, Child: compute.ID(v.Behind), Reason: v.Reason, Attempts: v.Attempts, Cold: v.Cold,
 		Phases: compute.Phases{Wait: span(v.Phases.Wait), Create: span(v.Phases.Create), Connect: span(v.Phases.Connect), SetUp: span(v.Phases.SetUp)},
 	}
 	if v.Retry != nil {

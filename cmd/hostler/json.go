@@ -50,6 +50,7 @@ type instanceView struct {
 	Name       string            `json:"name"`
 	Source     string            `json:"source"`
 	State      string            `json:"state"`
+	Cold       bool              `json:"cold,omitempty"`
 	Since      time.Time         `json:"since"`
 	Created    time.Time         `json:"created"`
 	Address    string            `json:"address,omitempty"`
@@ -139,7 +140,7 @@ func viewSource(s compute.SourceStatus) sourceView {
 func viewInstance(i compute.Instance, leases []*compute.Lease) instanceView {
 	v := instanceView{
 		Name: string(i.ID), Source: i.Source, State: string(i.State), Since: i.Since, Created: i.Created, Address: i.Address, ProviderID: i.ProviderID,
-		Facts: i.Facts, Uses: i.Uses, Generation: i.Generation, Behind: string(i.Child), Reason: i.Reason, Phases: viewPhases(i.Phases),
+		Facts: i.Facts, Uses: i.Uses, Generation: i.Generation, Behind: string(i.Child), Reason: i.Reason, Phases: viewPhases(i.Phases), Cold: i.Cold,
 	}
 	for _, l := range leases {
 		view := viewLease(*l)

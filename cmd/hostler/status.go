@@ -65,15 +65,24 @@ func (a *app) status(ctx context.Context, names []string, verbose bool, query st
 	if a.flags.json {
 		return a.statusJSON(ctx, engine, sources)
 	}
+	var instances []compute.Instance
+	var leases map[compute.ID][]*compute.Lease
+	cold := map[string]int{}
+	if verbose {
+		if instances, leases, err = instancesOf(ctx, engine, sources); err != nil {
+			return err
+		}
+		for _, i := range instances {
+			if i.Cold {
+				cold[i.Source]++
+			}
+		}
+	}
 	rows := make([][]string, len(sources))
 	for i, s := range sources {
-		rows[i] = append(crcacheRow(s), s.Type, note(s, time.Now()))
+		rows[i] = append(crcacheRow(s), s.Type, note(s, cold[s.Name], time.Now()))
 	}
 	if err := a.table([]string{"source", "cached", "in-use", "max", "type", "note"}, rows); err != nil || !verbose {
-		return err
-	}
-	instances, leases, err := instancesOf(ctx, engine, sources)
-	if err != nil {
 		return err
 	}
 	rows = rows[:0]
@@ -170,8 +179,8 @@ func crcacheRow(s compute.SourceStatus) []string {
 	return []string{s.Name, strconv.Itoa(s.Counts.Cached()), strconv.Itoa(s.Counts.InUse()), strconv.Itoa(s.Maximum)}
 }
 
-// note says what is out of the ordinary about a source.
-func note(s compute.SourceStatus, now time.Time) string {
+// note says what is out of the ordinary about a source, so many instances of which are cold, as far as they were looked at.
+func note(s compute.SourceStatus, cold int, now time.Time) string {
 	var notes []string
 	add := func(n int, format string) {
 		if n > 0 {
@@ -184,6 +193,7 @@ func note(s compute.SourceStatus, now time.Time) string {
 	if s.Orphaned {
 		notes = append(notes, "orphaned")
 	}
+	add(cold, "%d cold")
 	add(s.Counts.Creating+s.Counts.SettingUp, "%d being made")
 	add(s.Counts.Cleaning, "%d being cleaned")
 	add(s.Counts.Discarding, "%d being discarded")
@@ -248,6 +258,9 @@ func instanceRows(i compute.Instance, ls []*compute.Lease, now time.Time) [][]st
 
 func instanceRow(i compute.Instance, l *compute.Lease, now time.Time) []string {
 	row := []string{string(i.ID), string(i.State), short(now.Sub(i.Since)), "", "", "", printable(i.Reason)}
+	if i.Cold && row[6] == "" {
+		row[6] = "cold"
+	}
 	if l != nil {
 		row[3], row[4] = l.Name, printable(l.Owner)
 		if l.Name == "" {
