@@ -126,6 +126,7 @@ func (p *Pool) attempt(ctx context.Context, s *source, req compute.Request, wait
 			return nil, errors.Join(append(failures, err)...)
 		}
 		if waiter != nil {
+			p.desk.leave(seatKey(waiter.ID))
 			waiter.ID, waiter = 0, nil // its turn has come
 		}
 		if !unfinished(units) {

@@ -5,7 +5,8 @@ import (
 	"sync"
 )
 
-// Desk is what a process is at work on now: instances that are being made, cleaned or discarded, and leases not told yet. What is recorded as a
+// Desk is what a process is at work on now: instances that are being made, cleaned or discarded, leases not told yet, and
+// requests in the queue. What is recorded as a
 // worker's and does not lie on its desk was put down without a word, because the store could not take it: it is free for the next to look. Engines
 // on one handle of a store, which have one worker's number, share a desk. The zero value is ready.
 type Desk struct {

@@ -13,7 +13,7 @@ import (
 // expire ends the leases whose time is over, or whose process or worker is dead, and takes their instances back. It returns what then waits for
 // work.
 func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) {
-	if err := p.leave(ctx, p.ghostly()...); err != nil {
+	if err := p.exorcise(ctx); err != nil {
 		return nil, err
 	}
 	any := false

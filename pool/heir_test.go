@@ -79,7 +79,9 @@ func TestHandOver(t *testing.T) {
 
 // TestHandOverOfWhatIsGone: who waits for a source that is configured no more is told so, and waits for nothing.
 func TestHandOverOfWhatIsGone(t *testing.T) {
-	inBubble(t, nil, web(func(s *pool.Source) { s.Maximum = 2 }), func(t *testing.T, ctx context.Context, r *rig) {
+	desk := &pool.Desk{}
+	share := func(o *pool.Options) { o.Desk = desk }
+	inBubble(t, share, web(func(s *pool.Source) { s.Maximum = 2 }), func(t *testing.T, ctx context.Context, r *rig) {
 		for range 2 {
 			r.take(t, ctx, compute.Request{})
 		}
@@ -90,14 +92,14 @@ func TestHandOverOfWhatIsGone(t *testing.T) {
 			"gone":  {[]pool.Source{{Name: "other", Type: "fake", Digest: "d"}}, compute.ErrNotFound},
 			"small": {web(func(s *pool.Source) { s.Maximum = 1 }), compute.ErrNoCapacity},
 		} {
-			old := newRigOn(t, r.store, r.clouds, web(func(s *pool.Source) { s.Maximum = 2 }), nil)
+			old := newRigOn(t, r.store, r.clouds, web(func(s *pool.Source) { s.Maximum = 2 }), share)
 			heard := make(chan error, 1)
 			go func() {
 				_, err := old.Acquire(ctx, compute.Request{Source: "web", Count: 2, Owner: "bob", Wait: -1})
 				heard <- err
 			}()
 			time.Sleep(time.Minute)
-			old.HandOver(newRigOn(t, r.store, r.clouds, c.sources, nil).Pool)
+			old.HandOver(newRigOn(t, r.store, r.clouds, c.sources, share).Pool)
 			synctest.Wait()
 			select {
 			case err := <-heard:

@@ -16,15 +16,17 @@ func (d *draw) weigh(project string) claim {
 	return claim{held: capacityOf(c), weight: d.p.project(project).Weight}
 }
 
-// living takes those out of the queue whose process has ended.
+// living takes those out of the queue whose process has ended, or has nobody who waits for it.
 func (d *draw) living(ws []*compute.Waiter, leave bool) ([]*compute.Waiter, error) {
-	alive := map[int64]bool{}
+	others := map[int64]bool{} // processes that live
 	out := ws[:0]
 	for _, w := range ws {
-		is, known := alive[w.Worker]
-		if !known {
+		is, known := others[w.Worker]
+		if w.Worker == d.p.store.Worker() {
+			is = d.p.waits(w)
+		} else if !known {
 			is = d.p.store.Alive(w.Worker)
-			alive[w.Worker] = is
+			others[w.Worker] = is
 		}
 		if is {
 			out = append(out, w)

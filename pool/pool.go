@@ -125,7 +125,7 @@ type Pool struct {
 	recent    recent            // what the journal says of the leases of the last time
 	lanes     lanes
 	sweeps    map[int64]*sweep // looks at the ready instances of sources that have many, by source key
-	ghosts    []int64          // requests that could not be taken out of the queue
+	haunted   bool             // the queue may have requests of this process for which nobody waits
 	bell      chan struct{}    // closed when something may have come free
 
 	hall hall

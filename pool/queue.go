@@ -63,40 +63,82 @@ func (p *Pool) tended(s *source) bool {
 	return true
 }
 
+// seatKey is how a request in the queue lies on the desk.
+func seatKey(id int64) string { return fmt.Sprintf("request %d", id) }
+
+// join puts a request into the queue. Whether it is there is not known when the store could not say so: then it is a ghost.
 func (p *Pool) join(ctx context.Context, w *compute.Waiter) error {
-	return p.store.Update(ctx, func(tx compute.Tx) error { return tx.Join(w) })
+	var taken []string
+	err := p.store.Update(ctx, func(tx compute.Tx) error {
+		p.desk.leave(taken...)
+		taken = nil
+		if err := tx.Join(w); err != nil {
+			return err
+		}
+		taken = []string{seatKey(w.ID)}
+		p.desk.take(taken...)
+		return nil
+	})
+	if err != nil {
+		p.desk.leave(taken...)
+		p.haunt()
+	}
+	return err
 }
 
-// leave takes a request out of the queue. If the store cannot, it is tried again before the next thing that is done: a request that nobody
-// waits for any more would keep all others waiting for as long as this process lives.
-func (p *Pool) leave(ctx context.Context, ids ...int64) error {
-	if len(ids) == 0 {
+// leave takes a request out of the queue. If the store cannot, it is a ghost.
+func (p *Pool) leave(ctx context.Context, id int64) error {
+	if id == 0 {
+		return nil // it is not in there
+	}
+	p.desk.leave(seatKey(id))
+	err := p.store.Update(ctx, func(tx compute.Tx) error { return tx.Leave(id) })
+	if err != nil {
+		p.haunt()
+	}
+	return err
+}
+
+// haunt notes that there may be ghosts: requests in the queue for which nobody waits, though this process lives. They would keep all others waiting for as
+// long as it does, so they go before the next thing that is done.
+func (p *Pool) haunt() {
+	p.mu.Lock()
+	p.haunted = true
+	p.mu.Unlock()
+}
+
+// exorcise takes the ghosts out of the queue.
+func (p *Pool) exorcise(ctx context.Context) error {
+	p.mu.Lock()
+	haunted := p.haunted
+	p.haunted = false
+	p.mu.Unlock()
+	if !haunted {
 		return nil
 	}
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
-		for _, id := range ids {
-			if err := tx.Leave(id); err != nil {
-				return err
+		ws, err := tx.Waiters()
+		if err != nil {
+			return err
+		}
+		for _, w := range ws {
+			if w.Worker == p.store.Worker() && !p.waits(w) {
+				if err := tx.Leave(w.ID); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.ghosts = append(p.ghosts, ids...)
+		p.haunt()
 	}
+	p.ring()
 	return err
 }
 
-// ghostly returns the requests that could not be taken out of the queue.
-func (p *Pool) ghostly() []int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	ids := p.ghosts
-	p.ghosts = nil
-	return ids
-}
+// waits tells whether somebody waits for what a request in the queue asks for.
+func (p *Pool) waits(w *compute.Waiter) bool { return p.atWork(w.Worker, seatKey(w.ID)) }
 
 // version is the store's, or 0 when it cannot be read: the next transaction will say why.
 func (p *Pool) version(ctx context.Context) int64 {

@@ -163,7 +163,7 @@ func (p *Pool) underWay(tx compute.Tx, recs []*compute.SourceRecord) (waiting ma
 		return nil, nil, nil, err
 	}
 	for _, w := range ws {
-		if p.store.Alive(w.Worker) {
+		if p.waits(w) {
 			waiting[w.Source] += w.Count
 		}
 	}

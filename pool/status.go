@@ -21,7 +21,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 			return err
 		}
 		for _, w := range ws {
-			if p.store.Alive(w.Worker) {
+			if p.waits(w) {
 				waiting[w.Source]++
 			}
 		}

@@ -76,6 +76,7 @@ func (p *Pool) backIn(ctx context.Context, s *source, st *seat, w *compute.Waite
 			return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrConflict, Err: errors.New(ev.Text), Hint: "ask again if you still want it"}
 		}
 	}
+	p.desk.leave(seatKey(w.ID))
 	w.ID, w.Worker = 0, p.store.Worker()
 	if err := p.join(ctx, w); err != nil {
 		return err
