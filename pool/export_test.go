@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -22,12 +23,46 @@ func Order(ws []*compute.Waiter, held, weight map[string]float64) []*compute.Wai
 // Hold is how long leases last, of which some ended after so long and others have lasted so long.
 func Hold(ended, living []time.Duration) time.Duration {
 	now := time.Now()
-	t := &tempo{out: map[compute.ID]time.Time{}}
+	t := &tempo{out: map[compute.ID]int64{}}
 	for _, d := range ended {
 		t.ended(d)
 	}
 	for n, d := range living {
-		t.out[compute.ID(fmt.Sprint(n))] = now.Add(-d)
+		t.began(compute.ID(fmt.Sprint(n)), now.Add(-d))
 	}
 	return t.hold(now)
+}
+
+// PaceReads has the pace learnt, and returns how many events were read for that.
+func (p *Pool) PaceReads(ctx context.Context) (n int) {
+	st := p.store
+	defer func() { p.store = st }()
+	p.store = counting{st, &n}
+	p.learnPace(ctx)
+	return n
+}
+
+// PaceHold is how long leases of a source last, as far as is known.
+func (p *Pool) PaceHold(source string) time.Duration {
+	return p.hall.pace.of(source).hold(time.Now())
+}
+
+type counting struct {
+	Store
+	n *int
+}
+
+func (c counting) View(ctx context.Context, fn func(compute.Tx) error) error {
+	return c.Store.View(ctx, func(tx compute.Tx) error { return fn(countingTx{tx, c.n}) })
+}
+
+type countingTx struct {
+	compute.Tx
+	n *int
+}
+
+func (c countingTx) Events(q compute.EventQuery) ([]*compute.Event, error) {
+	es, err := c.Tx.Events(q)
+	*c.n += len(es)
+	return es, err
 }

@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -194,4 +195,28 @@ func TestHold(t *testing.T) {
 			t.Errorf("%v ended, %v live: %v, want %v", c.ended, c.living, got, c.want)
 		}
 	}
+}
+
+// TestPaceAfterAQuietTime: who begins to wait after much has happened reads the end of the journal and no more, and takes nobody for one who still has what
+// he had before.
+func TestPaceAfterAQuietTime(t *testing.T) {
+	inBubble(t, nil, web(func(s *pool.Source) { s.Reserve, s.Reuse = 1, "as-is" }), func(t *testing.T, ctx context.Context, r *rig) {
+		first := r.take(t, ctx, compute.Request{})
+		_, err := r.Queue(ctx)
+		must(t, err)
+		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, first.Instance))
+		for range 1200 { // two lines each
+			time.Sleep(time.Minute)
+			l := r.take(t, ctx, compute.Request{})
+			time.Sleep(time.Second)
+			must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance))
+		}
+		read := r.PaceReads(ctx)
+		if read > 2000 {
+			t.Errorf("%d lines of the journal were read", read)
+		}
+		if got := r.PaceHold("web"); got != time.Second {
+			t.Errorf("leases last for %v, want a second", got)
+		}
+	})
 }

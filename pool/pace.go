@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	paceEvents = 2000 // of the journal that a process reads which has just begun to wait: some milliseconds' work
+	paceEvents = 2000 // of the journal that is read at once, the newest: some milliseconds' work, also after a time in which nobody waited
 	paceLast   = 100  // so many durations count, as with a gauge
 )
 
@@ -24,20 +24,20 @@ type pace struct {
 
 // tempo is that of one source.
 type tempo struct {
-	held []time.Duration // leases that ended, the last so many
-	next int
-	out  map[compute.ID]time.Time
-	made time.Duration // the last creation; 0: not known
+	held  []time.Duration // leases that ended, the last so many
+	next  int
+	total time.Duration        // of held
+	out   map[compute.ID]int64 // when those that have not were given, in microseconds since base
+	given int64                // the sum of out
+	base  int64                // in microseconds since 1970
+	made  time.Duration        // the last creation; 0: not known
 }
 
 // learnPace reads what the journal has that was not read yet.
 func (p *Pool) learnPace(ctx context.Context) {
 	pc := &p.hall.pace
 	pc.mu.Lock()
-	q := compute.EventQuery{After: pc.last}
-	if !pc.read {
-		q = compute.EventQuery{Newest: paceEvents}
-	}
+	q := compute.EventQuery{After: pc.last, Newest: paceEvents}
 	pc.mu.Unlock()
 	var events []*compute.Event
 	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
@@ -52,7 +52,7 @@ func (p *Pool) learnPace(ctx context.Context) {
 func (pc *pace) of(source string) *tempo {
 	t := pc.sources[source]
 	if t == nil {
-		t = &tempo{out: map[compute.ID]time.Time{}}
+		t = &tempo{out: map[compute.ID]int64{}}
 		pc.sources[source] = t
 	}
 	return t
@@ -66,6 +66,11 @@ func (pc *pace) take(events []*compute.Event) {
 	if pc.sources == nil {
 		pc.sources = map[string]*tempo{}
 	}
+	if len(events) >= paceEvents && events[0].ID > pc.last+1 { // there was more, of which nothing is known: also not what of it has ended
+		for _, t := range pc.sources {
+			t.out, t.given = map[compute.ID]int64{}, 0
+		}
+	}
 	for _, e := range events {
 		if e.ID <= pc.last {
 			continue
@@ -74,10 +79,11 @@ func (pc *pace) take(events []*compute.Event) {
 		t := pc.of(e.Source)
 		switch e.Kind {
 		case string(compute.Leased):
-			t.out[e.Instance] = e.Time
+			t.began(e.Instance, e.Time)
 		case "released", "gone", string(compute.Held):
 			if at, ok := t.out[e.Instance]; ok {
-				t.ended(e.Time.Sub(at))
+				t.ended(time.Duration(e.Time.UnixMicro()-t.base-at) * time.Microsecond)
+				t.given -= at
 				delete(t.out, e.Instance)
 			}
 		case "made":
@@ -91,26 +97,35 @@ func (pc *pace) take(events []*compute.Event) {
 	}
 }
 
+func (t *tempo) began(id compute.ID, at time.Time) {
+	if t.base == 0 {
+		t.base = at.UnixMicro()
+	}
+	since := at.UnixMicro() - t.base
+	t.given += since - t.out[id]
+	t.out[id] = since
+}
+
+// ended counts a lease that lasted for so long. One that ended before it began, as the clock was set back meanwhile, lasted for no time.
 func (t *tempo) ended(d time.Duration) {
+	d = max(0, d)
+	t.total += d
 	if len(t.held) < paceLast {
 		t.held = append(t.held, d)
 		return
 	}
+	t.total -= t.held[t.next]
 	t.held[t.next] = d
 	t.next = (t.next + 1) % paceLast
 }
 
 // hold is how long a lease lasts: the most likely mean where some have ended and others have not, which is the time that all of them lasted so far
 // divided by how many ended (of durations that are exponential, which those of many users nearly are); as if one had where none has. 0: nothing is known.
+// It costs the same however many there are: it is asked for each request that waits.
 func (t *tempo) hold(now time.Time) time.Duration {
-	var sum time.Duration
-	for _, d := range t.held {
-		sum += d
-	}
-	for _, at := range t.out {
-		sum += max(0, now.Sub(at))
-	}
-	return sum / time.Duration(max(1, len(t.held)))
+	living := float64(len(t.out))*float64(now.UnixMicro()-t.base) - float64(t.given)
+	sum := float64(t.total) + max(0, living)*float64(time.Microsecond)
+	return time.Duration(sum / float64(max(1, len(t.held))))
 }
 
 // estimate is until so many instances, those for the people ahead and for the request itself, have come free or are made; 0: not known.

@@ -16,7 +16,6 @@ const recentEvents = 20000
 // the same for all processes on one store. The zero value has read nothing.
 type recent struct {
 	mu      sync.Mutex
-	read    bool  // the journal was read before
 	last    int64 // up to this event
 	sources map[string]*gauge.Gauge
 	out     map[compute.ID]time.Time // when instances were handed out that have not come back
@@ -26,9 +25,11 @@ type recent struct {
 func (r *recent) take(windows map[string]time.Duration, events []*compute.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.read = true
 	if r.out == nil {
 		r.out, r.sources = map[compute.ID]time.Time{}, map[string]*gauge.Gauge{}
+	}
+	if len(events) >= recentEvents && events[0].ID > r.last+1 { // what came between is not known, nor what of it ended
+		clear(r.out)
 	}
 	for _, e := range events {
 		if e.ID <= r.last {
@@ -73,10 +74,7 @@ func (r *recent) take(windows map[string]time.Duration, events []*compute.Event)
 func (r *recent) query() compute.EventQuery {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.read {
-		return compute.EventQuery{Newest: recentEvents}
-	}
-	return compute.EventQuery{After: r.last}
+	return compute.EventQuery{After: r.last, Newest: recentEvents}
 }
 
 // of is the demand of a source.
