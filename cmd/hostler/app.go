@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/deploy/oldconfig"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -39,6 +40,9 @@ type app struct {
 	serving   bool          // this is a controller
 	stream    bool          // JSON documents a line each
 	tree      string        // the configuration is read as in this directory; "": the current one
+
+	old       *oldconfig.Config    // provision's, under its names; nil: there is none
+	converted *oldconfig.Converted // the same in our words
 
 	cfg    *config.Config
 	store  pool.Store
@@ -123,6 +127,7 @@ func (a *app) configuration() (*config.Config, error) {
 	for _, w := range cfg.Warnings {
 		a.log.Warn("configuration", "err", w)
 	}
+	a.overlay(cfg)
 	a.cfg = cfg
 	return cfg, nil
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/deploy/oldconfig"
 )
 
 // oldNames are the programs whose command lines this one takes when called by their names.
@@ -28,7 +30,54 @@ func newCompat(a *app) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return a.compatInstall(args[0]) },
 	})
+	var to string
+	imports := &cobra.Command{
+		Use:   "import DIR...",
+		Short: "Make a configuration of provision's: directories with init(config)",
+		Long: `Read configuration directories of provision, in their order, and write a directory of hostler's: hostler.conf, bundles, and secrets in files of their own. No Python runs:
+what is literal is read, and what is not is listed with its line, for you to see to.`,
+		Example: "  hostler compat import ~/.provision/secrets ./site --to ~/.config/hostler",
+		Args:    cobra.MinimumNArgs(1),
+		RunE:    func(_ *cobra.Command, args []string) error { return a.compatImport(args, to) },
+	}
+	imports.Flags().StringVar(&to, "to", "", "write to the directory `DIR`, in which nothing of it is yet")
+	_ = imports.MarkFlagDirname("to")
+	cmd.AddCommand(imports)
 	return cmd
+}
+
+// compatImport converts old configuration directories.
+func (a *app) compatImport(dirs []string, to string) error {
+	if to == "" {
+		return invalid("--to ~/.config/hostler", "--to: say where to write it")
+	}
+	c := &oldconfig.Config{}
+	for _, dir := range dirs {
+		if err := c.Read(dir); err != nil {
+			return err
+		}
+	}
+	files, err := c.Write(to)
+	if err != nil {
+		return err
+	}
+	a.tellOld(c, c.Convert())
+	for _, f := range files {
+		if err := fprintf(a.out, "%s\n", f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellOld says what of an old configuration could not be taken over.
+func (a *app) tellOld(c *oldconfig.Config, conv oldconfig.Converted) {
+	for _, u := range c.Unread {
+		_ = fprintf(a.errs, "%s: %s\n", a.program, printable(u.String()))
+	}
+	for _, text := range conv.Odd {
+		_ = fprintf(a.errs, "%s: %s: %s\n", a.program, c.Dir, printable(text))
+	}
 }
 
 // compatInstall makes the links. What stands there under one of the names and is not a link to a hostler is left alone.

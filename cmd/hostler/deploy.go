@@ -273,6 +273,7 @@ func (d *deployment) variables(ctx context.Context) error {
 	for _, key := range slices.Sorted(maps.Keys(standing)) {
 		d.vars = append(d.vars, bundle.Var{Name: key, Value: standing[key], Standing: true})
 	}
+	d.vars = append(d.vars, d.app.oldVars()...)
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		v := bundle.Var{Name: key, Value: given[key], Literal: d.opt.old} // deploy-node took them as they stand
 		if d.vars = append(d.vars, v); !v.Literal {

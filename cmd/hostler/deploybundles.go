@@ -37,10 +37,17 @@ func (d *deployment) planBundles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	more, err := d.app.oldKeys()
+	if err != nil {
+		return err
+	}
+	keys = append(keys, more...)
 	if len(names)+len(keys) == 0 {
 		return nil
 	}
-	d.plan, err = d.app.bundleSet(cfg).Plan(ctx, names, bundle.PlanOptions{Vars: d.vars, Keys: keys, Secret: d.secret})
+	set := d.app.bundleSet(cfg)
+	d.app.oldBundles(set)
+	d.plan, err = set.Plan(ctx, names, bundle.PlanOptions{Vars: d.vars, Keys: keys, Secret: d.secret})
 	if err != nil {
 		return err
 	}
@@ -74,12 +81,21 @@ func (d *deployment) ownKey() ([]string, error) {
 	if !strings.HasSuffix(file, ".pub") {
 		file += ".pub"
 	}
+	keys, err := keysOf(file)
+	if err != nil {
+		return nil, invalid("ssh-keygen -y makes the public half of a key", "[deploy] key: %s: %v", file, err)
+	}
+	return keys, nil
+}
+
+// keysOf reads the lines of a file of public keys.
+func keysOf(file string) ([]string, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		if e := (*fs.PathError)(nil); errors.As(err, &e) {
 			err = e.Err
 		}
-		return nil, invalid("ssh-keygen -y makes the public half of a key", "[deploy] key: %s: %v", file, err)
+		return nil, err
 	}
 	var keys []string
 	for line := range strings.Lines(string(text)) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -103,27 +102,6 @@ func runOldNode(ctx context.Context, a *app, name string, args []string) int {
 	}
 	tell(a.errs, name, err)
 	return deploy.OldStatus(err)
-}
-
-// oldPaths reads the directories of -c, and those where provision looked by itself.
-func (a *app) oldPaths(paths []string) error {
-	home, err := home()
-	if err != nil {
-		return err
-	}
-	here, err := os.Getwd()
-	if err != nil {
-		return invalid("", "the current directory: %v", err)
-	}
-	for _, p := range paths {
-		dir := deploy.ConfigPath(p, home, here)
-		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-			_ = fprintf(a.errs, "%s: -c %s: it is not a directory, and does not count\n", a.program, p)
-			continue
-		}
-		a.paths = append(a.paths, dir)
-	}
-	return nil
 }
 
 // deployNode makes one node, as deploy does, and prints what its scripts did. The exit status is the sum of theirs.

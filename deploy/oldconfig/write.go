@@ -99,36 +99,24 @@ func (o output) write(dir string) error {
 	return errors.Join(err, f.Chmod(o.mode), f.Close())
 }
 
-// bundles writes those of the old configuration. Two files of one name in a bundle get other names here, and keep their places there.
+// bundles writes those of the old configuration.
 func (w *writing) bundles(c *Config, conv *Converted) {
 	for _, b := range c.Bundles {
-		var conf strings.Builder
 		base := path.Join("bundles", b.Name)
-		var scripts, files []string
-		used := map[string]bool{}
-		for _, s := range b.Scripts {
-			name := unused(path.Base(s.Remote), used)
-			scripts = append(scripts, name)
-			w.add(path.Join(base, "scripts", name), "", s.Local, 0)
+		keys, content := b.Layout()
+		for _, name := range slices.Sorted(maps.Keys(content)) {
+			w.add(path.Join(base, name), "", content[name], 0)
 		}
-		var sections strings.Builder
-		used = map[string]bool{}
-		for _, f := range b.Files {
-			name := unused(path.Base(f.Remote), used)
-			files = append(files, f.Remote)
-			if name != path.Base(f.Remote) {
-				fmt.Fprintf(&sections, "\n[file %s]\nsource = %s\n", f.Remote, name)
-			}
-			w.add(path.Join(base, "files", name), "", f.Local, 0)
-		}
+		var conf strings.Builder
 		conf.WriteString("# made of an old configuration, in which a script that failed did not stop those after it\n")
-		if len(scripts) > 0 {
-			fmt.Fprintf(&conf, "scripts = %s\n", strings.Join(scripts, ", "))
+		section := ""
+		for _, k := range keys {
+			if k.Section != section {
+				section = k.Section
+				fmt.Fprintf(&conf, "\n[%s]\n", section)
+			}
+			fmt.Fprintf(&conf, "%s = %s\n", k.Key, k.Text)
 		}
-		if len(files) > 0 {
-			fmt.Fprintf(&conf, "files = %s\n", strings.Join(files, ", "))
-		}
-		conf.WriteString("on-error = continue\n" + sections.String())
 		w.add(path.Join(base, "bundle.conf"), conf.String(), "", 0o644)
 	}
 	if len(c.Keys)+len(conv.Keys) == 0 {
