@@ -56,9 +56,9 @@ type app struct {
 	chosen   bool                   // it was named, or signed in to
 	same     bool                   // it has our configuration and our state
 
-	left    bool // something was left to the keeper
-	bell    bell // of a controller: something was left to its background
-	keeping bool // this is the keeper
+	left    *atomic.Bool // something was left to the keeper
+	bell    bell         // of a controller: something was left to its background
+	keeping bool         // this is the keeper
 	desk    *pool.Desk
 	closers []func()
 
@@ -69,7 +69,7 @@ type app struct {
 }
 
 func newApp(in io.Reader, out, errs io.Writer) *app {
-	return &app{in: in, out: out, errs: errs, program: "hostler", desk: &pool.Desk{}, log: slog.New(slog.DiscardHandler), leaseIdle: idleAcquired, signal: new(atomic.Pointer[string])}
+	return &app{in: in, out: out, errs: errs, program: "hostler", desk: &pool.Desk{}, left: new(atomic.Bool), log: slog.New(slog.DiscardHandler), leaseIdle: idleAcquired, signal: new(atomic.Pointer[string])}
 }
 
 // close ends what was opened, the last first.

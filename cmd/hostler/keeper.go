@@ -242,10 +242,9 @@ func (a *app) keeperStart() (keeper.StartOptions, error) {
 // ring tells the keeper of work that this command left, if it left any; it is started if need be. Where there cannot be a keeper the work is
 // done here and now.
 func (a *app) ring(ctx context.Context) {
-	if !a.left {
+	if !a.left.Swap(false) {
 		return
 	}
-	a.left = false
 	ctx = context.WithoutCancel(ctx)
 	opt, err := a.keeperStart()
 	if err == nil {

@@ -71,6 +71,9 @@ func (r *runner) beginRecord(name string, words []string) {
 			(*list)[i] = redact.String(w, r.hidden)
 		}
 	}
+	if r.part != nil {
+		r.part(&rec)
+	}
 	log, err := runs()
 	if err != nil {
 		log = &runlog.Log{} // so that the run has an id
@@ -201,6 +204,14 @@ func sameFile(a, b io.Writer) bool {
 func (r *runner) id() string {
 	if r.rec == nil {
 		return newID()
+	}
+	return r.rec.ID()
+}
+
+// recorded is the id of its record; "": there is none.
+func (r *runner) recorded() string {
+	if r.rec == nil || r.rec.Err() != nil {
+		return ""
 	}
 	return r.rec.ID()
 }

@@ -29,6 +29,7 @@ type runOptions struct {
 	keep    bool
 	any     bool
 	detach  bool
+	many    manyOptions
 	report  string
 	tree    treeOptions
 
@@ -71,6 +72,7 @@ Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 
 	cmd.Flags().StringVarP(&o.script, "command", "c", "", "run `STRING` by sh -c on the instance")
 	o.tree.flags(cmd)
 	cmd.Flags().BoolVar(&o.keep, "keep", false, "do not give the instance back: the lease lasts 2 hours, and 30 minutes unused")
+	o.many.flags(cmd)
 	cmd.Flags().BoolVar(&o.detach, "detach", false, "start the command, print its process id there, and do not wait; its output is thrown away")
 	return cmd
 }
@@ -173,7 +175,16 @@ func (a *app) run(ctx context.Context, o *runOptions, name string, words []strin
 	if o.tree.sync != "" {
 		return invalid("look with --plan, and copy with `hostler cp`", "--sync: nothing is sent yet, in this version")
 	}
+	if o.many.wanted() {
+		return a.runMany(ctx, o, name, words)
+	}
 	r := &runner{app: a, opt: o, started: time.Now(), words: words}
+	return r.whole(ctx, name)
+}
+
+// whole is a run from its beginning to its end.
+func (r *runner) whole(ctx context.Context, name string) (err error) {
+	a, o, words := r.app, r.opt, r.words
 	defer func() { err = errors.Join(err, a.writeReport(o.report, r, err)) }()
 	if cfg, err := a.configuration(); err == nil { // else the first who needs it says so
 		if r.settings, err = readRunSettings(cfg); err != nil {

@@ -34,11 +34,14 @@ type runner struct {
 	ended     time.Time
 	exit      *compute.Exit // nil: there is none
 
-	asked   string              // the name
-	early   <-chan compute.Conn // what dialEarly found for the name; nil: nobody asked
-	signals chan string         // to the command
-	written []*written          // where what it writes goes
-	words   []string            // the command; empty: a shell
+	part    func(*runlog.Record) // says in the record of which run it is a part; nil: of none
+	given   *compute.Lease       // what was acquired for it already; nil: it acquires
+	own     map[string]string    // variables of the command that are hostler's own
+	asked   string               // the name
+	early   <-chan compute.Conn  // what dialEarly found for the name; nil: nobody asked
+	signals chan string          // to the command
+	written []*written           // where what it writes goes
+	words   []string             // the command; empty: a shell
 
 	settings runSettings
 	rec      *runlog.Run // nil: it is not recorded
@@ -57,6 +60,10 @@ type runner struct {
 func (r *runner) obtain(ctx context.Context, name string) error {
 	a, w := r.app, &r.opt.want
 	kept := r.opt.keep || w.name != ""
+	if r.given != nil {
+		r.lease, r.temporary, r.instance = *r.given, !kept, compute.Instance{ID: r.given.Instance, Source: r.given.Source}
+		return nil
+	}
 	a.leaseIdle = idleKept
 	r.early, r.asked = a.dialEarly(ctx, a.who(ctx, nil, name), name), name
 	engine, err := a.engine(ctx)
@@ -176,6 +183,7 @@ func (r *runner) command(ctx context.Context, words []string) error {
 		return err
 	}
 	maps.Copy(cmd.Env, map[string]string{"HOSTLER_INSTANCE": string(r.instance.ID), "HOSTLER_LEASE": r.lease.ID, "HOSTLER_RUN": r.id()})
+	maps.Copy(cmd.Env, r.own)
 	if len(words) == 0 && local && os.Getenv("SHELL") != "" {
 		cmd.Args = []string{os.Getenv("SHELL")}
 	}

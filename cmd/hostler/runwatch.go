@@ -249,9 +249,17 @@ func (a *app) writeReport(name string, r *runner, err error) error {
 	case err != nil:
 		v.Kind, v.Error, v.Hint = kindName(err), plain(err), compute.Hint(err)
 	}
-	data, merr := json.MarshalIndent(v, "", "  ")
-	if merr != nil {
-		return merr
+	return writeDocument(name, v)
+}
+
+// writeDocument writes a JSON document to a file, or to a descriptor that is open already: fd:3. "": nowhere.
+func writeDocument(name string, v any) error {
+	if name == "" {
+		return nil
+	}
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
 	}
 	data = append(data, '\n')
 	if n, ok := strings.CutPrefix(name, "fd:"); ok {

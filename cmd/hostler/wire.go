@@ -64,7 +64,9 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 		slow := slowIn(cfg)
 		opt.Later = func(name, typ string) bool {
 			later := slow(name, typ)
-			a.left = a.left || later
+			if later {
+				a.left.Store(true)
+			}
 			return later
 		}
 	}
@@ -217,7 +219,7 @@ func (a *app) due(ctx context.Context, names ...string) {
 		a.log.Warn("what was due", "err", err)
 	}
 	if short.Err() != nil && ctx.Err() == nil {
-		a.left = true // it goes on in the keeper
+		a.left.Store(true) // it goes on in the keeper
 		a.ring(ctx)
 	}
 }

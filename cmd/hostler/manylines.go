@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"sync"
+)
+
+// lines puts what several commands write together, line by line, each with a label before it.
+type lines struct {
+	app *app
+	mu  sync.Mutex // one line at a time
+	all []*lineWriter
+}
+
+// longest is how long a line may be: longer ones become several.
+const longest = 64 << 10
+
+func newLines(a *app) *lines { return &lines{app: a} }
+
+// lineWriter is one stream of one command.
+type lineWriter struct {
+	of     *lines
+	part   *part
+	stream string
+	rest   []byte // of a line that has not ended
+}
+
+func (l *lines) of(p *part, stream string) *lineWriter {
+	out := &lineWriter{of: l, part: p, stream: stream}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, out)
+	return out
+}
+
+// flush writes what has no end of line.
+func (l *lines) flush() {
+	for _, one := range l.all {
+		one.end()
+	}
+}
+
+// lineView is a line that a command wrote, in --json of several at once.
+type lineView struct {
+	Index    int    `json:"index"`
+	Instance string `json:"instance"`
+	Stream   string `json:"stream"`
+	Line     string `json:"line"`
+}
+
+// Write implements io.Writer.
+func (w *lineWriter) Write(p []byte) (int, error) {
+	w.of.mu.Lock()
+	defer w.of.mu.Unlock()
+	n := len(p)
+	for len(p) > 0 {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			w.rest = append(w.rest, p...)
+			if len(w.rest) < longest {
+				return n, nil
+			}
+			i, p = 0, []byte{'\n'}
+		}
+		w.rest = append(w.rest, p[:i]...)
+		p = p[i+1:]
+		if err := w.line(); err != nil {
+			return 0, err
+		}
+	}
+	return n, nil
+}
+
+// end writes the line that has not ended.
+func (w *lineWriter) end() {
+	w.of.mu.Lock()
+	defer w.of.mu.Unlock()
+	if len(w.rest) > 0 {
+		_ = w.line() // who does not take it has said so before
+	}
+}
+
+// line writes what is there as a line. The lock is held.
+func (w *lineWriter) line() error {
+	var out io.Writer = w.of.app.out
+	if w.stream == "stderr" {
+		out = w.of.app.errs
+	}
+	var b []byte
+	if w.of.app.flags.json {
+		out = w.of.app.out
+		doc, err := json.Marshal(lineView{w.part.index, string(w.part.runner.instance.ID), w.stream, string(w.rest)})
+		if err != nil {
+			return err
+		}
+		b = append(doc, '\n')
+	} else {
+		b = append(append(append(b, w.part.label...), w.rest...), '\n')
+	}
+	w.rest = w.rest[:0]
+	_, err := out.Write(b)
+	return err
+}
