@@ -15,6 +15,7 @@ import (
 // The exit statuses of run and shell that are not the command's own.
 const (
 	exitLost     = 121 // contact lost; the command may still run
+	exitMissing  = 122 // the command went well, and a file that it was to make is missing
 	exitTimeout  = 124 // --timeout has passed
 	exitNotBegun = 125 // hostler failed before the command began
 	exitNotExec  = 126

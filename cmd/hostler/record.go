@@ -61,7 +61,7 @@ func (r *runner) beginRecord(name string, words []string) {
 	o := r.opt
 	rec := runlog.Record{
 		Verb: cmp.Or(o.verb, "run"), Target: name, Args: append([]string{}, words...), Flags: slices.Clone(o.given), Owner: r.app.owner(), Started: r.started.Round(0),
-		Version: thisVersion().Version, Env: []string{},
+		Version: thisVersion().Version, Env: []string{}, Secrets: o.secrets,
 	}
 	if rec.Directory, _ = os.Getwd(); rec.Directory != "" {
 		rec.Head = gitHead(rec.Directory)
@@ -107,14 +107,34 @@ func (r *runner) endRecord(err error) {
 		case r.exit != nil:
 			rec.Signal, rec.Reason = r.exit.Signal, r.exit.Reason
 		case errors.As(err, &own):
-			rec.Kind = map[status]string{exitTimeout: "timeout"}[own]
+			rec.Kind = ownKinds[own]
 		case err != nil:
 			rec.Kind, rec.Error = kindName(err), redact.String(plain(err), r.hidden)
 		}
 	})
+	if r.opt.verbose {
+		rec := r.rec.Record()
+		_ = fprintf(r.app.errs, "%s: %s: ended with %s after %s; %s; run %s\n", r.app.program, orDash(rec.Instance), endOf(rec), took(rec), phaseWords(rec.Phases), rec.ID)
+	}
 	if err := r.rec.Err(); err != nil && !r.begun.IsZero() && !r.app.flags.quiet {
 		_ = fprintf(r.app.errs, "%s: the run goes on without its record: %v\n", r.app.program, err)
 	}
+}
+
+// keepIt tells whether what was acquired for this run stays, as it failed, and says what to do with it.
+func (r *runner) keepIt(err error) bool {
+	if err == nil || !r.opt.keepFailed || !r.temporary {
+		return false
+	}
+	r.temporary = false
+	until := ""
+	if end := r.lease.Deadline(); !end.IsZero() {
+		until = " for " + short(time.Until(end).Round(time.Second)) + " unless it is used"
+	}
+	name := handle(r.lease)
+	again := "hostler rerun " + r.rec.ID() + " --on " + name
+	_ = fprintf(r.app.errs, "%s: the command failed, and %s is kept%s:\n  hostler shell %s\n  %s\n  hostler release %s\n", r.app.program, r.instance.ID, until, name, again, name)
+	return true
 }
 
 // noteLease tells the record where the run is.
@@ -156,7 +176,7 @@ type output struct {
 
 // record returns a writer into the record; nil: nothing is recorded of it.
 func (r *runner) record(name string) io.Writer {
-	if r.rec == nil || r.settings.run.NoOutput || len(r.words) == 0 {
+	if r.rec == nil || r.settings.run.NoOutput || r.isShell() {
 		return nil
 	}
 	s := r.rec.Stream(name)
@@ -215,6 +235,12 @@ func (r *runner) recorded() string {
 	}
 	return r.rec.ID()
 }
+
+// isShell tells whether there is no command.
+func (r *runner) isShell() bool { return len(r.words) == 0 && r.script == nil }
+
+// ownKinds are the kinds of the statuses that are told where they come about.
+var ownKinds = map[status]string{exitTimeout: "timeout", exitMissing: "missing"}
 
 // endOutputs records what was held back as the possible beginning of a secret.
 func (r *runner) endOutputs() {

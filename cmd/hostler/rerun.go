@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"slices"
@@ -26,6 +27,8 @@ those of -e NAME=VALUE are taken from the environment here, or given once more w
 		},
 		ValidArgsFunction: a.completeRuns,
 	}
+	cmd.Flags().String("on", "", "run it on the `NAME` of an instance or lease that is yours, in place of where it ran")
+	_ = cmd.RegisterFlagCompletionFunc("on", a.completeLeased)
 	cmd.Flags().StringArrayP("env", "e", nil, "set `NAME=VALUE` there, in place of what was set before; may be repeated")
 	return cmd
 }
@@ -39,7 +42,11 @@ func (a *app) rerun(ctx context.Context, cmd *cobra.Command, name string) error 
 	if err != nil {
 		return err
 	}
-	words, err := againWords(rec, env)
+	on, err := cmd.Flags().GetString("on")
+	if err != nil {
+		return err
+	}
+	words, err := againWords(rec, env, on)
 	if err != nil {
 		return err
 	}
@@ -51,7 +58,7 @@ func (a *app) rerun(ctx context.Context, cmd *cobra.Command, name string) error 
 	}
 	var own []string // options of hostler's that were given now
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if f.Changed && f.Name != "env" && f.Name != "directory" {
+		if f.Changed && f.Name != "env" && f.Name != "on" && f.Name != "directory" {
 			own = append(own, "--"+f.Name+"="+f.Value.String())
 		}
 	})
@@ -63,8 +70,8 @@ func (a *app) rerun(ctx context.Context, cmd *cobra.Command, name string) error 
 	return root.ExecuteContext(ctx)
 }
 
-// againWords is the command line that does the same again. env are the values that are given now.
-func againWords(rec runlog.Record, env []string) ([]string, error) {
+// againWords is the command line that does the same again. env are the values that are given now; on is where, "" as it was.
+func againWords(rec runlog.Record, env []string, on string) ([]string, error) {
 	if rec.Verb != "run" && rec.Verb != "shell" {
 		return nil, invalid("", "rerun %s: it was a run of `hostler %s`, which does not run alone", rec.ID, rec.Verb)
 	}
@@ -88,6 +95,9 @@ func againWords(rec runlog.Record, env []string) ([]string, error) {
 				missing = append(missing, value)
 			}
 		}
+		if on != "" && option == "--source" {
+			continue
+		}
 		script = script || option == "--command"
 		words = append(words, f)
 	}
@@ -101,10 +111,11 @@ func againWords(rec runlog.Record, env []string) ([]string, error) {
 	if script { // sh -c STRING [sh WORDS...]
 		args = args[min(4, len(args)):]
 	}
-	if rec.Target != "" {
-		words = append(words, rec.Target)
+	target := cmp.Or(on, rec.Target)
+	if target != "" {
+		words = append(words, target)
 	}
-	if rec.Verb == "run" && (len(args) > 0 || rec.Target == "") {
+	if rec.Verb == "run" && (len(args) > 0 || target == "") {
 		words = append(append(words, "--"), args...)
 	}
 	return words, nil

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,23 +17,33 @@ import (
 // runOptions are what run and shell can be told.
 type runOptions struct {
 	want
-	script  string
-	shell   bool // -c was given: script is it
-	dir     string
-	env     []string
-	timeout durationFlag
-	user    string
-	stdin   string
-	tty     bool
-	keep    bool
-	any     bool
-	detach  bool
-	many    manyOptions
-	report  string
-	tree    treeOptions
+	script     string
+	shell      bool // -c was given: script is it
+	dir        string
+	env        []string
+	timeout    durationFlag
+	user       string
+	stdin      string
+	tty        bool
+	keep       bool
+	keepFailed bool
+	any        bool
+	detach     bool
+	many       manyOptions
+	report     string
+	tree       treeOptions
 
-	verb  string   // of the record; "": run
-	given []string // the options, for the record
+	scriptFile string
+	envFiles   []string
+	secrets    []string
+	verbose    bool
+	forward    bool // standard input, though it is a terminal
+	results    resultOptions
+
+	verb  string            // of the record; "": run
+	given []string          // the options, for the record
+	allow []string          // variables that go along, by hostler.conf
+	set   map[string]string // variables by files and secrets
 }
 
 func newRun(a *app) *cobra.Command {
@@ -47,10 +56,12 @@ acquired for the command and given back after it, whatever happens. Without COMM
 
 Arguments arrive as they are given here: no shell takes them apart, unless asked for with -c. Options after COMMAND are the command's; with -- before any
 NAME the default source is meant. On local and in a sandbox of this machine's own root, the command starts in the current directory, elsewhere
-in the login directory; on local with the whole environment, elsewhere with CI, LANG, LC_* and what -e names. Signals and the terminal's size
+in the login directory; on local with the whole environment, elsewhere with CI, LANG, LC_* and what -e, --env-file, --secret and hostler.conf name. Signals and the terminal's size
 are passed on.
 
-Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 124 --timeout passed, 125 hostler failed before the command began,
+Files that the command makes are brought back by --artifact and --get, and reports of its tests read by --junit: docs/runs.md.
+
+Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 122 the command went well and a file of --require or --get is missing, 124 --timeout passed, 125 hostler failed before the command began,
 126 not executable, 127 not found. --report says which it was.`,
 		Example: `  hostler run sandbox -- make test
   hostler run web -e TOKEN -c 'make test | tail'
@@ -71,8 +82,12 @@ Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 
 	o.flags(cmd)
 	cmd.Flags().StringVarP(&o.script, "command", "c", "", "run `STRING` by sh -c on the instance")
 	o.tree.flags(cmd)
+	cmd.Flags().StringVar(&o.scriptFile, "script", "", "run a copy of `FILE` on the instance; COMMAND's words are its arguments")
+	_ = cmd.MarkFlagFilename("script")
+	o.results.flags(cmd)
 	cmd.Flags().BoolVar(&o.keep, "keep", false, "do not give the instance back: the lease lasts 2 hours, and 30 minutes unused")
 	o.many.flags(cmd)
+	cmd.Flags().BoolVar(&o.keepFailed, "keep-on-failure", false, "keep the instance if the command fails, and say what to do with it")
 	cmd.Flags().BoolVar(&o.detach, "detach", false, "start the command, print its process id there, and do not wait; its output is thrown away")
 	return cmd
 }
@@ -81,13 +96,18 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.dir, "cwd", "", "start in `DIR` on the instance")
 	f.StringArrayVarP(&o.env, "env", "e", nil, "set `NAME=VALUE` there, or send the value of NAME here; may be repeated")
+	f.StringArrayVar(&o.envFiles, "env-file", nil, "set the variables of `FILE` there, lines of NAME=VALUE; may be repeated")
+	f.StringArrayVar(&o.secrets, "secret", nil, "send the variable `NAME`, or NAME=REFERENCE (env:, file:, command:), whose value is not recorded; may be repeated")
 	f.Var(&o.timeout, "timeout", "kill the command after so long")
 	f.StringVar(&o.user, "user", "", "run as the user `NAME`")
 	f.StringVar(&o.stdin, "stdin", "", "read standard input from `FILE`; none: there is none")
 	f.BoolVarP(&o.tty, "tty", "t", false, "run in a terminal, even if standard input and output are none")
+	f.BoolVarP(&o.forward, "interactive", "i", false, "send standard input, though it is a terminal and the command has none")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "say at the end how long each part took")
 	f.BoolVar(&o.any, "any", false, "use the instance whoever has the lease; for administrators")
 	f.StringVar(&o.report, "report", "", "write a JSON record of the run to `FILE`")
 	_ = cmd.MarkFlagFilename("report")
+	_ = cmd.MarkFlagFilename("env-file")
 	_ = cmd.MarkFlagFilename("stdin")
 }
 
@@ -191,7 +211,10 @@ func (r *runner) whole(ctx context.Context, name string) (err error) {
 			return err
 		}
 	}
-	if o.detach && (len(words) == 0 || o.tty || o.timeout.set || o.stdin != "") {
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	if o.detach && (len(words) == 0 && o.scriptFile == "" || o.tty || o.timeout.set || o.stdin != "") {
 		return invalid("", "--detach wants a COMMAND, and takes no -t, --timeout or --stdin")
 	}
 	r.beginRecord(name, words)
@@ -206,11 +229,35 @@ func (r *runner) whole(ctx context.Context, name string) (err error) {
 	if err != nil {
 		return r.interrupted(err)
 	}
-	defer r.giveBack(ctx)
+	defer func() {
+		if !r.keepIt(err) {
+			r.giveBack(ctx)
+		}
+	}()
 	if o.detach && r.temporary {
 		return invalid("acquire it first, or say --keep", "--detach: %s would be given back while the command runs", r.instance.ID)
 	}
 	return r.interrupted(r.command(ctx, words))
+}
+
+// prepare reads what the options name and checks what they say, before anything is asked of anybody.
+func (r *runner) prepare(ctx context.Context) (err error) {
+	o := r.opt
+	if o.scriptFile != "" {
+		if o.shell {
+			return invalid("", "--script and -c both say what to run")
+		}
+		if r.script, err = readScript(o.scriptFile); err != nil {
+			return err
+		}
+	}
+	if r.want, err = newResults(o.results, r.settings.results); err != nil {
+		return err
+	}
+	if o.detach && (r.want.any() || o.scriptFile != "") {
+		return invalid("", "--detach does not wait, and so brings nothing back and has no --script")
+	}
+	return r.prepareEnv(ctx)
 }
 
 // scriptWords is the argument vector of -c STRING: further words are the script's $1 and so on.
@@ -235,35 +282,6 @@ func (o *runOptions) input(in io.Reader) (io.Reader, func(), error) {
 		return nil, nil, invalid("", "--stdin: %v", err)
 	}
 	return f, func() { f.Close() }, nil
-}
-
-// environment is what goes along with a command. local has the caller's own already; elsewhere nothing does but what makes programs speak
-// the user's language, and what -e names.
-func (o *runOptions) environment(local bool, env []string) (map[string]string, error) {
-	out := map[string]string{}
-	here := map[string]string{}
-	for _, kv := range env {
-		key, value, _ := strings.Cut(kv, "=")
-		here[key] = value
-		if !local && (key == "CI" || key == "LANG" || strings.HasPrefix(key, "LC_")) {
-			out[key] = value
-		}
-	}
-	for _, e := range o.env {
-		key, value, given := strings.Cut(e, "=")
-		if key == "" || strings.ContainsRune(e, 0) {
-			return nil, invalid("", "-e: %q has no name", e)
-		}
-		if !given {
-			v, ok := here[key]
-			if !ok {
-				continue // as env -u: what is not set here is not set there
-			}
-			value = v
-		}
-		out[key] = value
-	}
-	return out, nil
 }
 
 // workDir is where the command starts: here on local, else where --cwd or the log-in says.

@@ -48,6 +48,8 @@ type runner struct {
 	outputs  []*output
 	phases   runlog.Phases
 	hidden   []string       // values that are not recorded
+	want     results        // what is brought back
+	script   []byte         // of --script
 	pruning  sync.WaitGroup // of older records
 
 	mu      sync.Mutex
@@ -64,6 +66,7 @@ func (r *runner) obtain(ctx context.Context, name string) error {
 		r.lease, r.temporary, r.instance = *r.given, !kept, compute.Instance{ID: r.given.Instance, Source: r.given.Source}
 		return nil
 	}
+	bound := !kept && !r.opt.keepFailed // else it may outlive us
 	a.leaseIdle = idleKept
 	r.early, r.asked = a.dialEarly(ctx, a.who(ctx, nil, name), name), name
 	engine, err := a.engine(ctx)
@@ -101,7 +104,7 @@ func (r *runner) obtain(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if kept {
+	if !bound {
 		if req.TTL == 0 && a.sourceTTL(source) == 0 {
 			req.TTL = ttlKept
 		}
@@ -164,6 +167,7 @@ func (r *runner) giveBack(ctx context.Context) {
 // command runs it, with all that goes along.
 func (r *runner) command(ctx context.Context, words []string) error {
 	a, o := r.app, r.opt
+	r.words = words
 	r.who.Lease = r.lease.ID // from here on it is this lease or none, though the same user may get the instance again
 	connected := phase(&r.phases.Connect)
 	conn, typ, err := r.connect(ctx)
@@ -184,7 +188,7 @@ func (r *runner) command(ctx context.Context, words []string) error {
 	}
 	maps.Copy(cmd.Env, map[string]string{"HOSTLER_INSTANCE": string(r.instance.ID), "HOSTLER_LEASE": r.lease.ID, "HOSTLER_RUN": r.id()})
 	maps.Copy(cmd.Env, r.own)
-	if len(words) == 0 && local && os.Getenv("SHELL") != "" {
+	if r.isShell() && local && os.Getenv("SHELL") != "" {
 		cmd.Args = []string{os.Getenv("SHELL")}
 	}
 	in, closeIn, err := o.input(a.in)
@@ -198,11 +202,26 @@ func (r *runner) command(ctx context.Context, words []string) error {
 		if restore, err = terminal(a, cmd); err != nil {
 			return err
 		}
+	} else if isTerminal(in) && !local && !o.forward && o.stdin == "" {
+		cmd.Stdin = nil // nobody meant to type, as the command has no terminal
 	} else if isTerminal(in) {
 		cmd.Stdin = struct{ io.Reader }{in} // the command is not in the terminal's foreground, so it cannot read it itself
 	}
 	defer restore()
-	return r.await(ctx, conn, cmd, restore)
+	if o.scriptFile != "" {
+		remove, err := r.putScript(ctx, conn, cmd)
+		if err != nil {
+			return err
+		}
+		defer remove()
+	}
+	before, err := r.look(ctx, conn, cmd)
+	if err != nil {
+		return err
+	}
+	err = r.await(ctx, conn, cmd, restore)
+	restore() // what follows is said to a terminal as it was
+	return r.collect(ctx, conn, cmd, before, err)
 }
 
 // slot waits for the command's turn where the source limits how many run at once. The lease may have ended meanwhile, so it is asked again.

@@ -190,11 +190,16 @@ func commandLine(r runlog.Record) string {
 	if len(r.Args) == 0 {
 		return "(a shell)"
 	}
-	words := make([]string, len(r.Args))
-	for i, w := range r.Args {
-		words[i] = shell.Word(w)
+	return shellWords(r.Args)
+}
+
+// shellWords writes words as one would type them into a shell.
+func shellWords(words []string) string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = shell.Word(w)
 	}
-	return printable(strings.Join(words, " "))
+	return printable(strings.Join(out, " "))
 }
 
 func (a *app) showRun(r runlog.Record) error {
@@ -213,7 +218,7 @@ func (a *app) showRun(r runlog.Record) error {
 	line("reason", "%s", r.Reason)
 	line("error", "%s", r.Error)
 	line("command", "%s", commandLine(r))
-	line("options", "%s", strings.Join(r.Flags, " "))
+	line("options", "%s", shellWords(r.Flags))
 	line("directory", "%s", r.Directory)
 	line("commit", "%s%s", r.Head, map[bool]string{true: ", and changes"}[r.Dirty != nil && *r.Dirty])
 	line("tree", "%s", r.Tree)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/runlog"
 )
 
 const (
@@ -206,6 +207,7 @@ func sizes(out *os.File) (_ <-chan compute.Size, stop func()) {
 
 // runReport is what --report writes: one document for each run, whatever became of it.
 type runReport struct {
+	Run      string     `json:"run,omitempty"` // its id
 	Instance string     `json:"instance,omitempty"`
 	Source   string     `json:"source,omitempty"`
 	Lease    string     `json:"lease,omitempty"`
@@ -220,6 +222,9 @@ type runReport struct {
 	Before   float64    `json:"before"`  // seconds until the command began: obtaining and connecting
 	Command  float64    `json:"command"` // seconds that it ran
 	Phases   phasesView `json:"phases"`  // of making the instance, whenever that was
+
+	Tests     *runlog.Tests     `json:"tests,omitempty"`
+	Artifacts []runlog.Artifact `json:"artifacts,omitempty"`
 }
 
 // writeReport writes the record of a run to a file, or to a descriptor that is open already: fd:3.
@@ -234,6 +239,10 @@ func (a *app) writeReport(name string, r *runner, err error) error {
 	if err == nil {
 		v.Exit = 0
 	}
+	if r.rec != nil {
+		rec := r.rec.Record()
+		v.Run, v.Tests, v.Artifacts = rec.ID, rec.Tests, rec.Artifacts
+	}
 	if !r.begun.IsZero() {
 		v.Before, v.Command = r.begun.Sub(r.started).Seconds(), r.ended.Sub(r.begun).Seconds()
 	} else {
@@ -245,7 +254,7 @@ func (a *app) writeReport(name string, r *runner, err error) error {
 		v.Signal, v.Reason = r.exit.Signal, r.exit.Reason
 	case errors.As(err, &own):
 		v.Begun = !r.begun.IsZero()
-		v.Kind = map[status]string{exitTimeout: "timeout"}[own]
+		v.Kind = ownKinds[own]
 	case err != nil:
 		v.Kind, v.Error, v.Hint = kindName(err), plain(err), compute.Hint(err)
 	}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// maxScript is how large a file of --script may be: more is no script.
+const maxScript = 16 << 20
+
+// readScript reads the file of --script.
+func readScript(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, invalid("", "--script: %v", err)
+	case !info.Mode().IsRegular():
+		return nil, invalid("", "--script %s: is not a regular file", file)
+	case info.Size() > maxScript:
+		return nil, invalid("hostler cp copies files", "--script %s: is larger than %d MiB", file, maxScript>>20)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, invalid("", "--script: %v", err)
+	}
+	return data, nil
+}
+
+// interpreter returns the words that run a script: what its first line names, else sh. So it needs no leave to be executed where it lies.
+func interpreter(script []byte) []string {
+	line, _, _ := strings.Cut(string(script[:min(len(script), 512)]), "\n")
+	rest, ok := strings.CutPrefix(line, "#!")
+	if rest = strings.TrimSpace(rest); !ok || rest == "" {
+		return []string{"sh"}
+	}
+	program, arg, _ := strings.Cut(rest, " ")
+	if arg = strings.TrimSpace(arg); arg != "" {
+		return []string{program, arg} // one word, as the kernel has it
+	}
+	return []string{program}
+}
+
+// putScript copies the script to a directory of its own there, and makes the command run it. remove takes that away.
+func (r *runner) putScript(ctx context.Context, conn compute.Conn, cmd *compute.Command) (remove func(), err error) {
+	var out, said bytes.Buffer
+	exit, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", `umask 077; mktemp -d "${TMPDIR:-/tmp}/hostler-XXXXXXXX"`}, User: cmd.User, Stdout: &out, Stderr: &said})
+	dir := strings.TrimSuffix(out.String(), "\n")
+	if err == nil && (exit.Status() != 0 || !path.IsAbs(dir)) {
+		err = &compute.Error{Op: "--script", ID: r.instance.ID, Kind: compute.ErrCannotStart, Err: errors.New("no directory can be made for it there: " + strings.Join(strings.Fields(said.String()), " "))}
+	}
+	if err != nil {
+		return nil, err
+	}
+	remove = func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
+		_, _ = conn.Run(ctx, &compute.Command{Args: []string{"rm", "-rf", "--", dir}, User: cmd.User}) // else it goes with the instance
+	}
+	name := filepath.Base(r.opt.scriptFile)
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	err = w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(r.script)), ModTime: time.Now()})
+	if err == nil {
+		_, err = w.Write(r.script)
+	}
+	if err = errors.Join(err, w.Close()); err == nil {
+		err = conn.Put(ctx, dir, &archive)
+	}
+	if err != nil {
+		remove()
+		return nil, err
+	}
+	cmd.Args = append(append(interpreter(r.script), path.Join(dir, name)), cmd.Args...)
+	return remove, nil
+}
