@@ -13,7 +13,8 @@ interface Question {
   act: string; // on the button
   lost?: boolean;
   field?: { label: string; number?: boolean; value: string; hint?: string };
-  run: (field: string) => Promise<string>; // what was done
+  doing?: string; // on the button while it is done
+  run: (field: string, given: AbortSignal) => Promise<string>; // what was done
 }
 
 const question = signal<Question | undefined>(undefined);
@@ -23,6 +24,7 @@ export function Asking() {
   const q = question.value;
   const box = useRef<HTMLDialogElement>(null);
   const back = useRef<Element | null>(null);
+  const given = useRef<AbortController | null>(null); // up, where it is closed while it is done
   const [field, setField] = useState("");
   const [busy, setBusy] = useState(false);
   useEffect(() => {
@@ -34,6 +36,8 @@ export function Asking() {
   }, [q]);
   if (!q) return null;
   const close = () => {
+    given.current?.abort();
+    given.current = null;
     box.current?.close();
     question.value = undefined;
     if (back.current instanceof HTMLElement && back.current.isConnected) back.current.focus();
@@ -42,11 +46,15 @@ export function Asking() {
   const run = async (e: Event) => {
     e.preventDefault();
     setBusy(true);
+    const mine = new AbortController();
+    given.current = mine;
     try {
-      const done = await q.run(field);
+      const done = await q.run(field, mine.signal);
+      given.current = null;
       close();
       say(done);
     } catch (e) {
+      if (mine.signal.aborted) return ring();
       close();
       say((e as Refusal).message + ((e as Refusal).hint ? ` (${(e as Refusal).hint})` : ""), true);
     }
@@ -73,7 +81,7 @@ export function Asking() {
             Cancel
           </button>
           <button type="submit" class={q.lost ? "lost" : "main"} disabled={busy}>
-            {q.act}
+            {busy && q.doing ? q.doing : q.act}
           </button>
         </div>
       </form>
@@ -85,6 +93,20 @@ const others = (lease?: Lease) => !!lease && lease.owner !== self.value?.name;
 
 /** theirs is how an act on somebody else's is asked for. */
 const theirs = (lease?: Lease) => query({ any: others(lease) });
+
+export function take(source: string) {
+  question.value = {
+    title: `Take an instance of ${source}?`,
+    text: "It is yours until you release it, or its time is over. Where none is ready one is made, or you wait in the queue; Cancel gives that up.",
+    act: "Take",
+    doing: "Taking …",
+    field: { label: "What for", value: "", hint: "For people to read" },
+    run: async (purpose, signal) => {
+      const lease = await ask<Lease>("POST", "/v1/leases", { body: { source, ...(purpose && { purpose }) }, signal });
+      return `${lease.instance} is yours.`;
+    },
+  };
+}
 
 export function release(lease: Lease) {
   question.value = {

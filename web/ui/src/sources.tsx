@@ -1,4 +1,6 @@
 // The sources, and how they stand.
+import { signal } from "@preact/signals";
+import { self } from "./ask";
 import { useAsked } from "./live";
 import { Table, View } from "./parts";
 import type { Plans, Source } from "./types";
@@ -45,6 +47,7 @@ export function Sources() {
               <th scope="col" class="bar wide">
                 <span class="unseen">Share of states</span>
               </th>
+              <td />
             </>
           }
         >
@@ -53,8 +56,18 @@ export function Sources() {
           ))}
         </Table>
       )}
+      {asking.value && <asking.value />}
     </View>
   );
+}
+
+/** asking is what asks before something is done. It comes when it is wanted, so that the first view is small. */
+const asking = signal<(() => preact.JSX.Element | null) | undefined>(undefined);
+
+async function take(source: string) {
+  const acts = await import("./acts");
+  asking.value = acts.Asking;
+  acts.take(source);
 }
 
 const sources = (name: string) => "/instances?source=" + encodeURIComponent(name);
@@ -86,10 +99,17 @@ function Row({ s, cold }: { s: Source; cold: number }) {
         <td class="bar wide">
           <Bar s={s} />
         </td>
+        <td class="acts">
+          {self.value?.permissions?.includes("take") && !s.orphaned && !s.error && (
+            <button type="button" aria-label={"Take " + s.name} onClick={() => take(s.name)}>
+              Take
+            </button>
+          )}
+        </td>
       </tr>
       {notes.length > 0 && (
         <tr class="notes">
-          <td colSpan={9}>
+          <td colSpan={10}>
             {notes.map(([how, text]) => (
               <p class={how}>{text}</p>
             ))}
