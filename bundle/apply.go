@@ -80,6 +80,9 @@ type ApplyOptions struct {
 // to become root), ErrConflict (another Apply is at it) or what the connection says. When ctx ends, the script that runs is ended.
 func Apply(ctx context.Context, conn compute.Conn, p *Plan, opt ApplyOptions) (*Result, error) {
 	a := &applying{plan: p, opt: opt, begun: map[string]*run{}, over: map[string]bool{}}
+	if c, ok := compute.As[compute.Pretender](conn); ok && c.Pretends() {
+		return a.pretend(ctx, conn)
+	}
 	tries := opt.Tries
 	if tries <= 0 {
 		tries = 3
@@ -99,6 +102,43 @@ func Apply(ctx context.Context, conn compute.Conn, p *Plan, opt ApplyOptions) (*
 		defer again.Close()
 		conn = again
 	}
+}
+
+// pretend has all steps done by a computer that there is not: scripts are commands to it.
+func (a *applying) pretend(ctx context.Context, conn compute.Conn) (*Result, error) {
+	if err := a.decide(&seen{}); err != nil {
+		return a.result(), err
+	}
+	for i := range a.out {
+		o := &a.out[i]
+		if o.Action != Pending || a.opt.DryRun {
+			continue
+		}
+		a.tell(o, Running)
+		r := &run{began: time.Now(), stdout: &tail{max: kept}, stderr: &tail{max: kept}}
+		status := "0"
+		if o.Step.Kind == KindScript {
+			stdout, stderr, flush := a.streams(o.Step, r)
+			limited, cancel := context.WithTimeout(ctx, o.Step.Timeout)
+			exit, err := conn.Run(limited, &compute.Command{Args: []string{"/" + o.Step.Name}, Stdin: strings.NewReader(o.Step.Text), Stdout: stdout, Stderr: stderr})
+			cancel()
+			flush()
+			switch {
+			case ctx.Err() != nil:
+				return a.result(), fmt.Errorf("%s: %w", o.Step.Title(), ctx.Err())
+			case errors.Is(err, context.DeadlineExceeded):
+				status = "timeout"
+			case err != nil:
+				return a.result(), fmt.Errorf("%s: %w", o.Step.Title(), err)
+			default:
+				status = fmt.Sprint(exit.Status())
+			}
+		}
+		if a.end(ctx, o, r, status); a.stops(o) {
+			break
+		}
+	}
+	return a.result(), a.failure(ctx, nil)
 }
 
 // applying is the state of one Apply.

@@ -243,7 +243,9 @@ func (s *seen) fileSum(st *Step) string {
 func (s *seen) scriptSum(st *Step, all []*Step) string {
 	parts := []string{KindScript, st.Text}
 	for _, k := range sortedKeys(st.Env) {
-		parts = append(parts, k, st.Env[k])
+		if strings.Contains(st.Text, k) { // else a change of it changes nothing here
+			parts = append(parts, k, st.Env[k])
+		}
 	}
 	for _, w := range st.watch {
 		for _, o := range all {

@@ -3,13 +3,13 @@ package bundle
 // What runs on the computer: a POSIX shell, and the utilities of POSIX. The texts are the same for all, so that the list of processes shows nothing
 // of a bundle; what they are about comes by standard input.
 
-// farBoot becomes root where that is asked for. Its arguments: the text to go on with, "root" or "self", the directory of the record or "", a word that
-// nobody can guess, and what the text wants.
+// farBoot becomes root where that is asked for. Its arguments: the text to go on with, "root" or "self", the directory of the record or "" (then $HOSTLER_BUNDLES,
+// if that is set), a word that nobody can guess, and what the text wants.
 const farBoot = `u=$(id -u) || exit 1
 n=$(id -un 2>/dev/null) || n=$u
 h=$HOME
 [ -n "$h" ] || { [ "$u" = 0 ] && h=/root || h=/; }
-t=$1 a=$2 s=$3
+t=$1 a=$2 s=${3:-$HOSTLER_BUNDLES}
 shift 3
 if [ "$a" = self ]; then : "${s:=${XDG_STATE_HOME:-$h/.local/state}/hostler/bundle}"; else : "${s:=/var/lib/hostler/bundle}"; fi
 if [ "$a" = self ] || [ "$u" = 0 ]; then exec sh -c "$t" hostler-bundle "$n" "$h" "$s" "$@"; fi

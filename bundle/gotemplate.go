@@ -23,6 +23,9 @@ var quotes = template.FuncMap{
 	"regexp": regexp.QuoteMeta,
 }
 
+// numeric are the facts that are numbers to templates.
+var numeric = []string{"cores", "memory", "disk"}
+
 // goTemplate is Go's text/template: variables by name, facts below .facts, and the filters of quotes.
 func goTemplate(text string, vars map[string]string, facts Facts) (string, error) {
 	t, err := template.New("").Option("missingkey=error").Funcs(quotes).Parse(text)
@@ -33,7 +36,13 @@ func goTemplate(text string, vars map[string]string, facts Facts) (string, error
 	for k, v := range vars {
 		data[k] = v
 	}
-	known := map[string]any{}
+	known := map[string]any{"tool": map[string]any{}, "fact": map[string]any{}}
+	for _, k := range FactNames { // what nobody knows of a computer is empty
+		known[k] = ""
+	}
+	for _, k := range numeric {
+		known[k] = int64(0)
+	}
 	for k, v := range facts {
 		kind, rest, nested := strings.Cut(k, ".")
 		switch n, err := strconv.ParseInt(v, 10, 64); {
@@ -44,8 +53,9 @@ func goTemplate(text string, vars map[string]string, facts Facts) (string, error
 				known[kind] = m
 			}
 			m[rest] = v
-		case slices.Contains([]string{"cores", "memory", "disk"}, k) && err == nil:
+		case slices.Contains(numeric, k) && err == nil:
 			known[k] = n
+		case slices.Contains(numeric, k):
 		default:
 			known[k] = v
 		}
@@ -58,7 +68,9 @@ func goTemplate(text string, vars map[string]string, facts Facts) (string, error
 		if _, after, ok := strings.Cut(err.Error(), "map has no entry for key "); ok {
 			class = ErrMissing
 			name := strings.Trim(after, `"`)
-			near = nearest(name, append(slices.Collect(maps.Keys(vars)), slices.Collect(maps.Keys(known))...))
+			if near = nearest(name, slices.Collect(maps.Keys(vars))); strings.Contains(err.Error(), "<.facts.") {
+				near = nearest(name, slices.Collect(maps.Keys(known)))
+			}
 		}
 		return "", goError(err, class, near)
 	}

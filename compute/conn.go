@@ -89,3 +89,8 @@ type Listener interface {
 	// Listen announces on the computer. The same networks as Dial. Closing the listener or the Conn ends it.
 	Listen(ctx context.Context, network, address string) (net.Listener, error)
 }
+
+// Pretender is a Conn to a computer that there is not: commands are answered, and do nothing.
+type Pretender interface {
+	Pretends() bool
+}

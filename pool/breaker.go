@@ -127,6 +127,7 @@ func (p *Pool) hooksFor(ctx context.Context, s *source, i, seen *compute.Instanc
 	p.step("hook:" + event)
 	ctx, span := trace.Start(ctx, "hooks", append(about(seen), trace.Attr{Key: "hostler.hook", Value: event})...)
 	err := p.opt.Hooks(ctx, HookCall{Event: event, Source: s.Name, Definition: s.Definition, Instance: *seen, Lease: lease, Resume: resume,
+		Connect: func(ctx context.Context) (compute.Conn, error) { return p.into(ctx, seen) },
 		Done: func(n int, name string) error {
 			if event == "check" || event == "acquire" {
 				return nil
@@ -143,5 +144,19 @@ func (p *Pool) hooksFor(ctx context.Context, s *source, i, seen *compute.Instanc
 	if err != nil && !errors.Is(err, compute.ErrStale) {
 		return &compute.Error{Op: event + ".d", ID: seen.ID, Kind: compute.ErrFailed, Err: err}
 	}
+	return err
+}
+
+// bundlesAgain has a source's bundles applied to an instance that was made as new.
+func (p *Pool) bundlesAgain(ctx context.Context, s *source, i *compute.Instance) error {
+	if p.opt.Hooks == nil {
+		return nil
+	}
+	p.step("hook:bundles")
+	ctx, span := trace.Start(ctx, "bundles", about(i)...)
+	err := p.opt.Hooks(ctx, HookCall{Event: "bundles", Source: s.Name, Definition: s.Definition, Instance: *i,
+		Connect: func(ctx context.Context) (compute.Conn, error) { return p.into(ctx, i) },
+		Done:    func(int, string) error { return nil }})
+	span.End(err)
 	return err
 }

@@ -36,7 +36,7 @@ type Source struct {
 	Digest string   // of what determines how its instances are made
 	Place  string   // the root of configuration that defines it
 	Err    error    // it is broken: every use gives this error
-	Hooks  []string // those of provision, discard, acquire, release, check that it has
+	Hooks  []string // those of provision, discard, acquire, release, check that it has; bundles, and then provision too: it is set up by bundles
 
 	Reserve     int  // never fewer, cached and in use together
 	Spare       int  // so many ready beside those in use
@@ -64,13 +64,14 @@ type Source struct {
 
 // HookCall asks main to run a source's hooks for an instance.
 type HookCall struct {
-	Event      string // "provision", "discard", "acquire", "release", "check"
+	Event      string // "provision", "discard", "acquire", "release", "check"; "bundles": it was cleaned, and wants its bundles again
 	Source     string
 	Definition []byte // the source's
 	Instance   compute.Instance
 	Lease      string // the token with which a hook may use the instance
 	Resume     int    // skip so many, which are done
 	Done       func(n int, name string) error
+	Connect    func(ctx context.Context) (compute.Conn, error) // opens a way into the instance
 }
 
 // Options join an engine to its surroundings.

@@ -253,16 +253,34 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 	if err != nil {
 		return nil, err
 	}
+	return p.reach(ctx, rec, leaf.ID)
+}
+
+// reach opens a way into the computer of an instance that has none behind it.
+func (p *Pool) reach(ctx context.Context, rec *compute.SourceRecord, leaf compute.ID) (c compute.Conn, err error) {
 	o := p.open(ctx, rec)
 	if o.err != nil {
 		return nil, o.err
 	}
-	var c compute.Conn
 	err = await(ctx, bootPatience, func(ctx context.Context) (err error) {
-		c, err = o.provider.Connect(ctx, leaf.ID)
+		c, err = o.provider.Connect(ctx, leaf)
 		return err
 	})
 	return c, err
+}
+
+// into opens a way into an instance that this worker is at work on.
+func (p *Pool) into(ctx context.Context, i *compute.Instance) (compute.Conn, error) {
+	chain, err := p.behind(ctx, i)
+	if err != nil {
+		return nil, err
+	}
+	leaf := chain[len(chain)-1]
+	rec, err := p.recordOf(ctx, leaf.SourceKey)
+	if err != nil {
+		return nil, err
+	}
+	return p.reach(ctx, rec, leaf.ID)
 }
 
 // Slot waits for one of the places that `concurrency` gives an instance, and those behind it, and takes it. It is free again when free is called

@@ -216,6 +216,17 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 			checked = append(checked, what)
 		}
 	}
+	for _, j := range slices.Backward(chain) { // what was made as new has lost what its sources put on it
+		if err != nil || asIs {
+			break
+		}
+		var of *compute.SourceRecord
+		if of, err = p.recordOf(ctx, j.SourceKey); err == nil && p.sourceOf(of).has("bundles") {
+			if err = p.bundlesAgain(ctx, p.sourceOf(of), hookView(i, j)); err == nil {
+				checked = append(checked, "bundles of "+of.Name+" applied")
+			}
+		}
+	}
 	if err != nil && ctx.Err() != nil {
 		return p.lay(ctx, i) // interrupted: the next to look cleans it anew
 	}

@@ -61,6 +61,7 @@ type app struct {
 	keeping bool         // this is the keeper
 	desk    *pool.Desk
 	closers []func()
+	bundles *bundleCache
 
 	meters *meters  // of a controller; nil: nothing is measured
 	traces *tracing // nil: nothing is followed
@@ -69,7 +70,7 @@ type app struct {
 }
 
 func newApp(in io.Reader, out, errs io.Writer) *app {
-	return &app{in: in, out: out, errs: errs, program: "hostler", desk: &pool.Desk{}, left: new(atomic.Bool), log: slog.New(slog.DiscardHandler), leaseIdle: idleAcquired, signal: new(atomic.Pointer[string])}
+	return &app{in: in, out: out, errs: errs, program: "hostler", desk: &pool.Desk{}, left: new(atomic.Bool), log: slog.New(slog.DiscardHandler), leaseIdle: idleAcquired, signal: new(atomic.Pointer[string]), bundles: &bundleCache{}}
 }
 
 // close ends what was opened, the last first.
@@ -78,6 +79,7 @@ func (a *app) close() {
 		a.closers[i]()
 	}
 	a.closers = nil
+	a.bundles.close()
 }
 
 func (a *app) setLog() {

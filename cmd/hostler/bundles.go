@@ -2,23 +2,54 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"sync"
 
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/pool"
 )
 
-// bundleSet is all bundles that are configured. What is wrong with one shows when it is used.
-func (a *app) bundleSet(cfg *config.Config) bundle.Set {
-	set := bundle.Set{}
-	for _, b := range cfg.Bundles {
-		set[b.Name] = a.bundleOf(cfg, b)
+// bundleSet is all bundles that are configured; the caller may add to it. What is wrong with one shows when it is used.
+func (a *app) bundleSet() (bundle.Set, error) {
+	cfg, err := a.configuration()
+	if err != nil {
+		return nil, err
 	}
-	return set
+	c := a.bundles
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.set == nil {
+		c.set = bundle.Set{}
+		for _, b := range cfg.Bundles {
+			c.set[b.Name] = c.add(cfg, b)
+		}
+	}
+	return maps.Clone(c.set), nil
 }
 
-// bundleOf is a configured bundle as package bundle wants it.
-func (a *app) bundleOf(cfg *config.Config, b *config.Bundle) *bundle.Definition {
+// bundleCache has the bundles of one reading of the configuration.
+type bundleCache struct {
+	mu   sync.Mutex
+	set  bundle.Set
+	ends []func() error // of the directories
+}
+
+func (c *bundleCache) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, end := range c.ends {
+		_ = end()
+	}
+	c.set, c.ends = nil, nil
+}
+
+// add makes of a configured bundle what package bundle wants.
+func (c *bundleCache) add(cfg *config.Config, b *config.Bundle) *bundle.Definition {
 	broken := func(err error) *bundle.Definition {
 		return &bundle.Definition{Name: b.Name, File: b.File, Err: configError(err)}
 	}
@@ -29,7 +60,7 @@ func (a *app) bundleOf(cfg *config.Config, b *config.Bundle) *bundle.Definition 
 	if err != nil {
 		return broken(&config.Error{File: b.Dir, Err: err})
 	}
-	a.closers = append(a.closers, func() { _ = end() })
+	c.ends = append(c.ends, end)
 	var entries []bundle.Entry
 	for _, e := range b.Entries {
 		entries = append(entries, bundle.Entry{Section: e.Section, Key: e.Key, Text: e.Text, File: e.File, Line: e.Line})
@@ -58,4 +89,39 @@ func factsOf(i *compute.Instance) bundle.Facts {
 		f[k] = i.Facts[k]
 	}
 	return f
+}
+
+// setUp applies a source's bundles to an instance that is being made, or was cleaned. What scripts print goes to the instance's log.
+func (a *app) setUp(ctx context.Context, c pool.HookCall, def definition, state string) error {
+	set, err := a.bundleSet()
+	if err != nil {
+		return err
+	}
+	p, err := set.Plan(ctx, def.Bundles, bundle.PlanOptions{Secret: bundleSecret})
+	if err != nil {
+		return err
+	}
+	log, err := openHookLog(filepath.Join(state, "instances", c.Source, "log"), string(c.Instance.ID))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	conn, err := c.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = bundle.Apply(ctx, conn, p, bundle.ApplyOptions{
+		Facts: factsOf(&c.Instance), Reconnect: c.Connect,
+		Notify: func(o bundle.Outcome) {
+			if o.Action == bundle.Running {
+				_, _ = fmt.Fprintf(log, "== %s %s\n", o.Step.Title(), c.Instance.ID)
+			}
+		},
+		Output: func(*bundle.Step) (stdout, stderr io.Writer) { return log, log },
+	})
+	if err != nil {
+		return fmt.Errorf("%w; its output is in %s", err, log.Name())
+	}
+	return nil
 }

@@ -18,10 +18,6 @@ import (
 
 // planBundles finds the bundles, and all that can be wrong with them, before anything is made: those of every node, those for the image, and those that were asked for.
 func (d *deployment) planBundles(ctx context.Context) error {
-	cfg, err := d.app.configuration()
-	if err != nil {
-		return err
-	}
 	forImage, err := d.app.deployTable("image-bundles")
 	if err != nil {
 		return err
@@ -45,7 +41,10 @@ func (d *deployment) planBundles(ctx context.Context) error {
 	if len(names)+len(keys) == 0 {
 		return nil
 	}
-	set := d.app.bundleSet(cfg)
+	set, err := d.app.bundleSet()
+	if err != nil {
+		return err
+	}
 	d.app.oldBundles(set)
 	d.plan, err = set.Plan(ctx, names, bundle.PlanOptions{Vars: d.vars, Keys: keys, Secret: d.secret})
 	if err != nil {

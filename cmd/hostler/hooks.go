@@ -22,6 +22,9 @@ const logsKept = 30 * 24 * time.Hour
 func (a *app) hooks(state string) func(context.Context, pool.HookCall) error {
 	return func(ctx context.Context, c pool.HookCall) error {
 		def, err := readDefinition(c.Source, c.Definition)
+		if err == nil && len(def.Bundles) > 0 && (c.Event == "provision" || c.Event == "bundles") {
+			err = a.setUp(ctx, c, def, state)
+		}
 		if err != nil || def.Hooks[c.Event] == "" {
 			return err
 		}

@@ -173,7 +173,7 @@ func (a *app) anew(ctx context.Context) (*pool.Pool, error) {
 // afresh is the same with nothing read yet, on the same store.
 func (a *app) afresh() *app {
 	b := *a
-	b.cfg, b.pool, b.closers = nil, nil, nil
+	b.cfg, b.pool, b.closers, b.bundles = nil, nil, nil, &bundleCache{}
 	return &b
 }
 

@@ -182,7 +182,7 @@ func newRoot(a *app) *cobra.Command {
 		"use": {newAcquire, newRun, newShell, newCp, newForward, newSSH, newSSHConfig, newInventory, newGitlab, newRelease, newExtend, newStatus, newDeploy, newList, newDestroy,
 			newRuns, newLogs, newRerun},
 		"keep": {newFill, newPlan, newDirector, newHold, newDiscard, newQueue, newEvents, newWebhook, newFacts},
-		"set":  {newSource, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newLogin, newLogout, newToken, newKeeper, newCompat, newTop, newCompletion, newVersion},
+		"set":  {newSource, newBundle, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newLogin, newLogout, newToken, newKeeper, newCompat, newTop, newCompletion, newVersion},
 		"":     {newDocs, newAgent, newStand, newSSHProxy},
 	} {
 		for _, make := range commands {

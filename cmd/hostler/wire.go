@@ -24,6 +24,7 @@ type definition struct {
 	Hooks       map[string]string `json:"hooks,omitempty"`    // directories by event
 	HookTimeout time.Duration     `json:"hook_timeout,omitempty"`
 	OnFailure   string            `json:"on_failure,omitempty"`
+	Bundles     []string          `json:"bundles,omitempty"`
 	Tree        string            `json:"tree,omitempty"` // the root that the hooks came with, where that has to be trusted
 }
 
@@ -88,8 +89,14 @@ func engineSource(s *config.Source) pool.Source {
 	for event := range s.Hooks {
 		out.Hooks = append(out.Hooks, event)
 	}
+	if len(s.Bundles) > 0 {
+		out.Hooks = append(out.Hooks, "bundles")
+		if s.Hooks["provision"] == "" {
+			out.Hooks = append(out.Hooks, "provision")
+		}
+	}
 	slices.Sort(out.Hooks)
-	def := definition{Settings: s.Settings, Hooks: s.Hooks, HookTimeout: orZero(s.HookTimeout), OnFailure: s.OnFailure}
+	def := definition{Settings: s.Settings, Hooks: s.Hooks, HookTimeout: orZero(s.HookTimeout), OnFailure: s.OnFailure, Bundles: s.Bundles}
 	if s.Tree {
 		def.Tree = s.Root
 	}

@@ -20,7 +20,7 @@ func (p *Provider) open(id compute.ID) (compute.Conn, error) {
 		if err := os.MkdirAll(home, 0o700); err != nil {
 			return nil, fault("connect", id, compute.ErrFailed, err)
 		}
-		mark["HOME"], mark["XDG_STATE_HOME"] = home, ""
+		mark["HOME"], mark["XDG_STATE_HOME"], mark["HOSTLER_BUNDLES"] = home, "", filepath.Join(home, ".bundles")
 		return process.New(process.Options{KeepEnv: true, Dir: home, Mark: mark}), nil
 	}
 	return p.reply(id), nil

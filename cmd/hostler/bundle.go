@@ -1,0 +1,408 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+)
+
+// bundleView is a bundle in `bundle list` and `bundle show --json`.
+type bundleView struct {
+	Name        string            `json:"name"`
+	Description string            `json:"description,omitempty"`
+	File        string            `json:"file"`
+	Digest      string            `json:"digest,omitempty"`
+	Include     []string          `json:"include"`
+	Args        map[string]string `json:"args"`
+	Files       []string          `json:"files"`
+	Scripts     []string          `json:"scripts"`
+	Pubkeys     []string          `json:"pubkeys"`
+	Shadows     []string          `json:"shadows"`
+	Error       string            `json:"error,omitempty"`
+}
+
+// appliedView is what `bundle apply --json` prints.
+type appliedView struct {
+	Instance string     `json:"instance"`
+	Changed  int        `json:"changed"`
+	DryRun   bool       `json:"dry_run"`
+	Steps    []stepView `json:"steps"`
+	Error    string     `json:"error,omitempty"`
+}
+
+// stepView is a step of it.
+type stepView struct {
+	Kind    string  `json:"kind"`
+	Bundle  string  `json:"bundle,omitempty"`
+	Name    string  `json:"name"`
+	Action  string  `json:"action"`
+	Why     string  `json:"why,omitempty"`
+	Exit    int     `json:"exit"`
+	Seconds float64 `json:"seconds"`
+	Stdout  string  `json:"stdout,omitempty"`
+	Stderr  string  `json:"stderr,omitempty"`
+	Diff    string  `json:"diff,omitempty"`
+	Error   string  `json:"error,omitempty"`
+}
+
+func newBundle(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "bundle",
+		Short: "Put named sets of files, scripts and keys on instances",
+		Long: `A bundle is a directory bundles/NAME in the configuration: bundle.conf, and files, scripts and pubkeys beside it. It makes a computer fit for a
+purpose: by this command, or by each set-up of a source that lists it (bundles = NAME). docs/bundles.md says more.`,
+		Example: "  hostler bundle list\n  hostler bundle apply web --on build-3 --dry-run --diff",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use: "list", Short: "List the bundles that are configured", Example: "  hostler bundle list", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return a.bundleList() },
+	}, &cobra.Command{
+		Use: "show BUNDLE", Short: "Show what a bundle holds", Example: "  hostler bundle show web", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeBundles,
+		RunE: func(_ *cobra.Command, args []string) error { return a.bundleShow(args[0]) },
+	}, newBundleRender(a), newBundleApply(a))
+	return cmd
+}
+
+// completeBundles offers the bundles.
+func (a *app) completeBundles(cmd *cobra.Command, _ []string, _ string) (candidates, cobra.ShellCompDirective) {
+	_ = a.begin(cmd)
+	set, err := a.bundleSet()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out candidates
+	for name, d := range set {
+		out = append(out, cobra.CompletionWithDesc(name, d.Description))
+	}
+	slices.Sort(out)
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (a *app) viewBundle(b *config.Bundle, d *bundle.Definition) bundleView {
+	v := bundleView{
+		Name: b.Name, Description: d.Description, File: b.File, Digest: d.Digest, Include: []string{}, Args: map[string]string{}, Files: []string{}, Scripts: []string{},
+		Pubkeys: listed(d.Pubkeys), Shadows: listed(b.Shadowed), Error: text(d.Err),
+	}
+	for _, i := range d.Include {
+		v.Include = append(v.Include, i.Name)
+	}
+	for _, arg := range d.Args {
+		v.Args[arg.Name] = config.Shown(arg.Name, arg.Value)
+	}
+	for _, f := range d.Files {
+		v.Files = append(v.Files, f.Path)
+	}
+	for _, s := range d.Scripts {
+		v.Scripts = append(v.Scripts, s.Name)
+	}
+	return v
+}
+
+func (a *app) bundleList() error {
+	set, err := a.bundleSet()
+	if err != nil {
+		return err
+	}
+	views, rows := []bundleView{}, [][]string{}
+	for _, b := range a.cfg.Bundles {
+		v := a.viewBundle(b, set[b.Name])
+		views = append(views, v)
+		rows = append(rows, []string{b.Name, fmt.Sprint(len(v.Files)), fmt.Sprint(len(v.Scripts)), printable(v.Description), printable(v.Error)})
+	}
+	if a.flags.json {
+		return a.printJSON(views)
+	}
+	return table(a.out, []string{"bundle", "files", "scripts", "description", "error"}, rows)
+}
+
+func (a *app) bundleShow(name string) error {
+	set, err := a.bundleSet()
+	if err != nil {
+		return err
+	}
+	b, err := a.cfg.Bundle(name)
+	if err != nil {
+		return &compute.Error{Kind: compute.ErrNotFound, Err: err}
+	}
+	v := a.viewBundle(b, set[name])
+	if a.flags.json {
+		return a.printJSON(v)
+	}
+	var args []string
+	for _, arg := range set[name].Args {
+		args = append(args, arg.Name+" = "+v.Args[arg.Name])
+	}
+	for _, line := range [][]string{{"bundle", v.Name}, {"description", v.Description}, {"file", v.File}, {"digest", v.Digest}, {"error", v.Error},
+		append([]string{"shadows"}, v.Shadows...), append([]string{"include"}, v.Include...), append([]string{"argument"}, args...),
+		append([]string{"key"}, v.Pubkeys...), append([]string{"file"}, v.Files...), append([]string{"script"}, v.Scripts...)} {
+		for _, value := range line[1:] {
+			if value == "" {
+				continue
+			}
+			if err := fprintf(a.out, "%-12s %s\n", line[0]+":", printable(value)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// subvars reads -t K=V; of two with one name the later counts, with a warning.
+func (a *app) subvars(given []string) (out []bundle.Var, err error) {
+	for _, s := range given {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok || name == "" {
+			return nil, invalid("-t NAME=VALUE", "-t %s: is not NAME=VALUE", s)
+		}
+		if slices.ContainsFunc(out, func(v bundle.Var) bool { return v.Name == name }) {
+			_ = fprintf(a.errs, "%s: warning: -t %s is given more than once; the last counts\n", a.program, name)
+		}
+		out = append(out, bundle.Var{Name: name, Value: value})
+	}
+	return out, nil
+}
+
+// planBundles joins bundles, and tells what is odd.
+func (a *app) planBundles(ctx context.Context, names, vars []string) (*bundle.Plan, error) {
+	set, err := a.bundleSet()
+	if err != nil {
+		return nil, err
+	}
+	v, err := a.subvars(vars)
+	if err != nil {
+		return nil, err
+	}
+	p, err := set.Plan(ctx, names, bundle.PlanOptions{Vars: v, Secret: bundleSecret})
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range p.Warnings {
+		if !a.flags.quiet {
+			_ = fprintf(a.errs, "%s: warning: %s\n", a.program, printable(w))
+		}
+	}
+	return p, nil
+}
+
+func newBundleRender(a *app) *cobra.Command {
+	var vars, facts []string
+	cmd := &cobra.Command{
+		Use:   "render BUNDLE/SCRIPT|BUNDLE",
+		Short: "Print a script as it would be run, its variables in place",
+		Long: `Print a script of a bundle as it would be run, or a file that is a template as it would be written: BUNDLE/SCRIPT, BUNDLE/PATH; of a BUNDLE alone, all of them.
+What is wrong in it is said with its line. Secrets are shown as ***.`,
+		Example: "  hostler bundle render web/nginx.sh -t port=8080 --fact address=10.0.0.7",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: a.completeBundles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.bundleRender(cmd.Context(), args[0], vars, facts)
+		},
+	}
+	cmd.Flags().StringArrayVarP(&vars, "var", "t", nil, "give a variable a value: `NAME=VALUE`; VALUE may be env:NAME, file:PATH or command:WORDS")
+	cmd.Flags().StringArrayVar(&facts, "fact", nil, "take this for a fact of the computer: `NAME=VALUE`")
+	return cmd
+}
+
+func (a *app) bundleRender(ctx context.Context, name string, vars, facts []string) error {
+	known := bundle.Facts{"os": "linux"}
+	for _, f := range facts {
+		k, v, ok := strings.Cut(f, "=")
+		if !ok || !slices.Contains(bundle.FactNames, k) && !strings.HasPrefix(k, "fact.") && !strings.HasPrefix(k, "tool.") {
+			return invalid("--fact NAME=VALUE, where NAME is one of "+strings.Join(bundle.FactNames, ", "), "--fact %s: there is no such fact", f)
+		}
+		known[k] = v
+	}
+	b, rest, one := strings.Cut(name, "/")
+	p, err := a.planBundles(ctx, []string{b}, vars)
+	if err != nil {
+		return err
+	}
+	steps, err := p.Render(known)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, s := range steps {
+		if s.Kind == bundle.KindKey || s.Kind == bundle.KindFile && s.Text == "" || one && s.Bundle != b {
+			continue
+		}
+		names = append(names, s.Name)
+		if one && s.Name != rest && s.Name != "/"+rest {
+			continue
+		}
+		if !one {
+			if err := fprintf(a.out, "== %s\n", printable(s.Title())); err != nil {
+				return err
+			}
+		}
+		if err := fprintf(a.out, "%s", p.Mask(s.Text)); err != nil || one {
+			return err
+		}
+	}
+	if one {
+		return &compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf("bundle %s has no script or template %q: it has %s", b, rest, strings.Join(names, ", "))}
+	}
+	return nil
+}
+
+// applying is what `bundle apply` was asked for.
+type applying struct {
+	bundles []string
+	on      string
+	vars    []string
+	opt     bundle.ApplyOptions
+	anyones bool
+}
+
+func newBundleApply(a *app) *cobra.Command {
+	var r applying
+	cmd := &cobra.Command{
+		Use:   "apply BUNDLE... --on INSTANCE|LEASE",
+		Short: "Bring an instance to what bundles say",
+		Long: `Bring an instance that you have acquired to what bundles say: keys, then files, then scripts in order. Only what is not as it should be is done: a record on the
+instance says which scripts have run, and files are compared. After one that failed, the next apply goes on at the step that failed. It stops at the first
+failure unless --continue is given. What scripts print goes to standard error.`,
+		Example: "  hostler bundle apply web --on build-3\n  hostler bundle apply web dev --on build-3 --dry-run --diff -t port=8080",
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.completeBundles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r.bundles = args
+			if r.on == "" {
+				return invalid("say on which instance: --on INSTANCE", "bundle apply needs --on")
+			}
+			if !slices.Contains([]string{"root", "self"}, r.opt.As) {
+				return invalid("--as root, or --as self", "--as %s: is neither root nor self", r.opt.As)
+			}
+			return a.bundleApply(cmd.Context(), r)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&r.on, "on", "", "the instance, by its name or its lease's: `NAME`")
+	_ = cmd.RegisterFlagCompletionFunc("on", a.completeLeased)
+	f.StringArrayVarP(&r.vars, "var", "t", nil, "give a variable a value: `NAME=VALUE`; VALUE may be env:NAME, file:PATH or command:WORDS")
+	f.BoolVarP(&r.opt.DryRun, "dry-run", "n", false, "only say what would be done")
+	f.BoolVar(&r.opt.Diff, "diff", false, "show what changes in files")
+	f.BoolVar(&r.opt.Continue, "continue", false, "go on after a script that failed")
+	f.StringVar(&r.opt.As, "as", "root", "as `WHOM`: root, by sudo if need be, or self, who logs in there")
+	_ = cmd.RegisterFlagCompletionFunc("as", cobra.FixedCompletions([]string{"root", "self"}, cobra.ShellCompDirectiveNoFileComp))
+	f.BoolVar(&r.anyones, "any", false, "use the instance whoever has the lease; for administrators")
+	return cmd
+}
+
+// backPatience is how long an instance may take to come back when contact was lost.
+const backPatience = 5 * time.Minute
+
+func (a *app) bundleApply(ctx context.Context, r applying) error {
+	p, err := a.planBundles(ctx, r.bundles, r.vars)
+	if err != nil {
+		return err
+	}
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return err
+	}
+	who := a.who(ctx, engine, r.on)
+	who.Admin = r.anyones
+	ctx, stop := a.untilSignal(ctx)
+	defer stop()
+	i, _, err := engine.Resolve(ctx, r.on)
+	if err != nil {
+		return err
+	}
+	lease, err := engine.Use(ctx, who, i.ID)
+	if err != nil {
+		return err
+	}
+	who.Lease = lease.ID // this lease or none
+	conn, _, err := a.connect(ctx, engine, who, i)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	r.opt.Facts = factsOf(&i)
+	r.opt.Reconnect = func(ctx context.Context) (compute.Conn, error) {
+		return patiently(ctx, func() (compute.Conn, error) {
+			c, _, err := a.connect(ctx, engine, who, i)
+			return c, err
+		})
+	}
+	r.opt.Output = func(*bundle.Step) (stdout, stderr io.Writer) { return a.errs, a.errs }
+	if !a.flags.json && !a.flags.quiet {
+		r.opt.Notify = func(o bundle.Outcome) {
+			if o.Action == bundle.Running && o.Step.Kind == bundle.KindScript {
+				_ = fprintf(a.errs, "== %s\n", printable(o.Step.Title()))
+			}
+		}
+	}
+	res, err := bundle.Apply(ctx, conn, p, r.opt)
+	err = a.interrupted(err, "what was done stays, and the next apply goes on after it")
+	if e := a.applied(string(i.ID), res, r, err); e != nil {
+		return e
+	}
+	return err
+}
+
+// applied prints what became of the steps.
+func (a *app) applied(instance string, res *bundle.Result, r applying, err error) error {
+	v := appliedView{Instance: instance, Changed: res.Changed(), DryRun: r.opt.DryRun, Steps: []stepView{}, Error: text(err)}
+	for _, o := range res.Outcomes {
+		v.Steps = append(v.Steps, stepView{
+			o.Step.Kind, o.Step.Bundle, o.Step.Name, o.Action, o.Why, o.Exit, o.Took.Seconds(), o.Stdout, o.Stderr, o.Diff, text(o.Err),
+		})
+	}
+	if a.flags.json {
+		return a.printJSON(v)
+	}
+	var rows [][]string
+	same := 0
+	for _, s := range v.Steps {
+		if s.Action == bundle.Same || s.Action == bundle.Skipped {
+			same++
+			continue
+		}
+		rows = append(rows, []string{s.Action, s.Kind, s.Bundle, printable(s.Name), printable(s.Why)})
+	}
+	if len(rows) > 0 {
+		if err := table(a.out, []string{"", "step", "bundle", "name", "why"}, rows); err != nil {
+			return err
+		}
+	}
+	for _, s := range v.Steps {
+		if s.Diff != "" {
+			if err := fprintf(a.out, "%s", s.Diff); err != nil {
+				return err
+			}
+		}
+	}
+	if a.flags.quiet || len(v.Steps) == 0 {
+		return nil
+	}
+	return fprintf(a.out, "%d steps, %d of them were as they should be\n", len(v.Steps), same)
+}
+
+// patiently connects again, as an instance that restarts its network, or itself, takes a while.
+func patiently(ctx context.Context, connect func() (compute.Conn, error)) (compute.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, backPatience)
+	defer cancel()
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		c, err := connect()
+		if err == nil || !errors.Is(err, compute.ErrUnavailable) {
+			return c, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), err)
+		case <-time.After(pause):
+		}
+	}
+}
