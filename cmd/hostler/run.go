@@ -32,6 +32,7 @@ type runOptions struct {
 	many       manyOptions
 	report     string
 	tree       treeOptions
+	stop       <-chan struct{} // when closed, it is as if TERM came
 
 	scriptFile string
 	envFiles   []string

@@ -42,27 +42,33 @@ func (r *runner) listen(ctx context.Context) (_ context.Context, stop func()) {
 	go func() {
 		defer close(done)
 		var kill <-chan time.Time
+		stop := r.opt.stop
 		for {
+			var name string
+			var soon bool
 			select {
 			case <-ctx.Done():
 				return
 			case <-kill:
-				cancel()
+				name = "KILL"
+			case <-stop:
+				stop = nil
+				name, soon = r.onSignal("TERM")
 			case s := <-got:
-				name, soon := r.onSignal(passedOn[s])
-				switch {
-				case name == "":
-				case name == "KILL":
-					cancel()
-				default:
-					select {
-					case r.signals <- name:
-					default: // the command takes no more
-					}
+				name, soon = r.onSignal(passedOn[s])
+			}
+			switch name {
+			case "":
+			case "KILL":
+				cancel()
+			default:
+				select {
+				case r.signals <- name:
+				default: // the command takes no more
 				}
-				if soon && kill == nil {
-					kill = time.After(killAfter)
-				}
+			}
+			if soon && kill == nil {
+				kill = time.After(killAfter)
 			}
 		}
 	}()

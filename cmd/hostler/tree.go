@@ -25,10 +25,15 @@ type treeOptions struct {
 }
 
 func (o *treeOptions) flags(cmd *cobra.Command) {
+	o.shape(cmd)
+	cmd.Flags().BoolVar(&o.plan, "plan", false, "show what --sync would send, and to which computer; do nothing")
+}
+
+// shape are those that say what is sent, and that it is.
+func (o *treeOptions) shape(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.root, "root", "", "send `DIR`, and not all of the git work tree")
 	f.BoolVar(&o.large, "large", false, "send more than 200,000 files or 20G")
-	f.BoolVar(&o.plan, "plan", false, "show what --sync would send, and to which computer; do nothing")
 	f.StringVar(&o.sync, "sync", "", "send the working tree first; `HOW`=dir: all that is in the directory, whatever git says")
 	f.Lookup("sync").NoOptDefVal = "yes"
 	_ = cmd.MarkFlagDirname("root")

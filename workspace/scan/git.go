@@ -93,7 +93,7 @@ func fields(out []byte) []string {
 
 // gitQuiet are the settings by which a repository could have git run a program, or write, where it is only to list.
 var gitQuiet = []string{
-	"--no-pager", "--no-optional-locks", "--literal-pathspecs",
+	"--no-pager", "--no-optional-locks",
 	"-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.untrackedCache=keep", "-c", "core.sshCommand=false", "-c", "core.quotePath=false",
 	"-c", "core.pager=cat", "-c", "protocol.allow=never", "-c", "credential.helper=",
 }

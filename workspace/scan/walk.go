@@ -17,6 +17,8 @@ const (
 // aside are the directories of version control, and ours, which are never sent.
 var aside = []string{".git", ".hg", ".svn", ".jj", ".hostler"}
 
+func isAside(name string) bool { return slices.Contains(aside, name) }
+
 // walk lists a directory tree: all of a plain one but what is put aside and what rules take out, with its empty directories.
 func (s *scanner) walk(ctx context.Context) ([]sight, error) {
 	c := cursor{root: s.fd}
@@ -25,7 +27,7 @@ func (s *scanner) walk(ctx context.Context) ([]sight, error) {
 	count := 0
 	err := s.descend(ctx, &c, "", func(dir, name string, isDir bool) (into bool, err error) {
 		path := join(dir, name)
-		if slices.Contains(aside, name) || s.rules.out(path, isDir) {
+		if isAside(name) || s.rules.out(path, isDir) {
 			return false, nil
 		}
 		if count++; count > plainEntries && !s.opt.Plain {

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/workspace/scan"
+	"github.com/hostler-project/hostler/workspace/watch"
+)
+
+// watchOptions are what watch can be told beside what run can.
+type watchOptions struct {
+	runOptions
+	restart bool
+	noSync  bool
+}
+
+func newWatch(a *app) *cobra.Command {
+	var o watchOptions
+	cmd := &cobra.Command{
+		Use:   "watch [INSTANCE | LEASE | SOURCE] [--] COMMAND [ARG...]",
+		Short: "Run a command, and again whenever a file of the working tree changes",
+		Long: `Run COMMAND as run does, and again each time that the files around you change which run --sync would send: when nothing has changed for 150 ms. It never runs
+twice at once: what changes meanwhile is for the next run, or with --restart ends the one that is running (by TERM, after 10 s by KILL). With the name of a source, or none,
+one instance is acquired for all runs, and given back at the end. Ctrl-C ends it.`,
+		Example: "  hostler watch sandbox -- make test\n  hostler watch web --restart -c 'make && ./serve'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, words, err := splitRun(cmd, args)
+			if err != nil || cmd.Flags().Changed("help") {
+				return errors.Join(err, helpIf(cmd, err == nil))
+			}
+			o.shell = cmd.Flags().Changed("command")
+			o.given = slices.DeleteFunc(givenFlags(cmd), func(f string) bool { return strings.HasPrefix(f, "--restart=") || strings.HasPrefix(f, "--no-sync=") })
+			return a.watchTree(cmd.Context(), &o, name, words)
+		},
+		ValidArgsFunction: a.completeTargets,
+	}
+	cmd.Flags().SetInterspersed(false)
+	o.want.flags(a, cmd)
+	o.flags(cmd)
+	o.tree.shape(cmd)
+	cmd.Flags().StringVarP(&o.script, "command", "c", "", "run `STRING` by sh -c on the instance")
+	cmd.Flags().BoolVar(&o.restart, "restart", false, "a change ends the command that is running")
+	cmd.Flags().BoolVar(&o.noSync, "no-sync", false, "send nothing, and only run")
+	return cmd
+}
+
+// watchTree runs a command again and again.
+func (a *app) watchTree(ctx context.Context, o *watchOptions, name string, words []string) error {
+	if len(words) == 0 && !o.shell {
+		return invalid("", "watch wants a COMMAND")
+	}
+	if o.noSync && o.tree.sync != "" {
+		return invalid("", "--sync and --no-sync: one of them")
+	}
+	if !o.noSync && o.tree.sync == "" {
+		o.tree.sync = "yes"
+	}
+	if o.stdin == "" {
+		o.stdin = "none" // which of the runs should read it?
+	}
+	opt, err := a.scanOptions(&o.tree)
+	if err != nil {
+		return err
+	}
+	if o.noSync {
+		o.tree = treeOptions{}
+	}
+	hold := &runner{app: a, opt: &o.runOptions, started: time.Now()}
+	defer hold.closeEarly()
+	base := ctx
+	ctx, stop := a.untilSignal(ctx)
+	defer stop()
+	if err := hold.obtain(ctx, name); err != nil {
+		return a.interrupted(err, "the command has not begun")
+	}
+	defer hold.giveBack(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if hold.temporary {
+		renewing := make(chan struct{})
+		go func() { defer close(renewing); hold.watch(ctx, cancel, nil) }()
+		defer func() { cancel(nil); <-renewing }()
+	}
+	o.want = want{} // which is obtained
+	err = a.watchAnd(ctx, opt, o.restart, func(stop <-chan struct{}) {
+		each := o.runOptions
+		each.stop = stop
+		began := time.Now()
+		err := a.run(base, &each, string(hold.instance.ID), words)
+		select {
+		case <-stop: // a change ended it
+		case <-ctx.Done(): // and there will be no other
+		default:
+			a.told(err, began)
+		}
+	})
+	if cause := context.Cause(ctx); err == nil && errors.Is(cause, errLeaseEnded) {
+		err = cause
+	}
+	return err
+}
+
+// watchAnd runs something now, and again for each change of a tree, until ctx ends.
+func (a *app) watchAnd(ctx context.Context, opt scan.Options, restart bool, again func(stop <-chan struct{})) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ready, changed, ended := make(chan struct{}), make(chan struct{}, 1), make(chan error, 1)
+	go func() { // ends with ctx
+		defer cancel()
+		ended <- watch.Tree(ctx, opt, ready, changed)
+	}()
+	select {
+	case <-ready:
+		watch.Loop(ctx, changed, restart, again)
+		cancel()
+	case err := <-ended:
+		return err
+	}
+	return <-ended
+}
+
+// told says how a run ended, and that there will be another.
+func (a *app) told(err error, began time.Time) {
+	took := time.Since(began).Round(10 * time.Millisecond)
+	var s status
+	switch {
+	case err != nil && !errors.As(err, &s):
+		a.tell(err)
+	case a.flags.quiet:
+	case err == nil:
+		_ = fprintf(a.errs, "%s: done in %v; again at the next change\n", a.program, took)
+	default:
+		_ = fprintf(a.errs, "%s: exit status %d after %v; again at the next change\n", a.program, int(s), took)
+	}
+}

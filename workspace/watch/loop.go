@@ -1,0 +1,48 @@
+package watch
+
+import "context"
+
+// Loop calls run, and again for each change, until ctx ends; it then returns when the last run has. With restart a change closes the channel that run
+// was given, so that it ends early. run is not given ctx: it ends by itself.
+func Loop(ctx context.Context, changed <-chan struct{}, restart bool, run func(stop <-chan struct{})) {
+	for {
+		if changes := once(ctx, changed, restart, run); ctx.Err() != nil {
+			return
+		} else if changes {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+	}
+}
+
+// once calls run, and reports whether a change has stopped it.
+func once(ctx context.Context, changed <-chan struct{}, restart bool, run func(stop <-chan struct{})) (stopped bool) {
+	select {
+	case <-changed: // this run sees it
+	default:
+	}
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		run(stop)
+	}()
+	if !restart {
+		changed = nil
+	}
+	done := ctx.Done()
+	for {
+		select {
+		case <-ended:
+			return stopped
+		case <-done:
+			done, changed = nil, nil
+		case <-changed:
+			changed, stopped = nil, true
+			close(stop)
+		}
+	}
+}
