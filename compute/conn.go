@@ -23,14 +23,20 @@ type Conn interface {
 
 // Command is a program to run on a computer. Args is a vector: no shell takes it apart on the way.
 type Command struct {
-	Args   []string          // the program and its arguments; empty: the user's login shell
-	Dir    string            // working directory; "": the connection's default
-	Env    map[string]string // added to the environment that the connection gives
-	User   string            // run as this user; "": the connection's own
-	Stay   bool              // what it leaves running when it ends may stay, where a connection ends the descendants of a run
-	Stdin  io.Reader         // nil: empty
-	Stdout io.Writer         // nil: discarded
-	Stderr io.Writer         // nil: discarded; unused with a terminal
+	Args []string          // the program and its arguments; empty: the user's login shell
+	Dir  string            // working directory; "": the connection's default
+	Env  map[string]string // added to the environment that the connection gives
+	User string            // run as this user; "": the connection's own
+	Stay bool              // what it leaves running when it ends may stay, where a connection ends the descendants of a run
+
+	// Workspace is the token of a conversation that Workspacer.Workspace began, or is about to begin, on the same connection: the command waits
+	// until the workspace is complete and starts in it, Dir being a directory below it. It is not started when the conversation ends before
+	// that. "": no workspace. Only for a Conn that is a Workspacer.
+	Workspace string
+
+	Stdin  io.Reader // nil: empty
+	Stdout io.Writer // nil: discarded
+	Stderr io.Writer // nil: discarded; unused with a terminal
 
 	TTY     *Size         // not nil: run in a terminal of this size
 	Term    string        // the terminal's type; "": xterm
@@ -93,4 +99,13 @@ type Listener interface {
 // Pretender is a Conn to a computer that there is not: commands are answered, and do nothing.
 type Pretender interface {
 	Pretends() bool
+}
+
+// Workspacer is a Conn with a far side that keeps workspaces: copies of working trees.
+type Workspacer interface {
+	// Workspace begins a conversation about one, which package workspace knows the words of. What is written goes out at once, without waiting for
+	// an answer; where the other side keeps no workspaces, reading says so with ErrInvalid. The token is the caller's, and unique; by it commands
+	// say which workspace they want (Command.Workspace). As long as the conversation lasts the workspace is the caller's alone; closing it, or
+	// losing contact, ends that.
+	Workspace(ctx context.Context, token string) (net.Conn, error)
 }

@@ -9,7 +9,7 @@ type request struct {
 	stdin, stdout, stderr  bool            // opRun: which of them are wanted
 	resize, signals        bool            // opRun: whether they may come
 	one                    bool            // opRun: stderr goes where stdout goes
-	path, network, address string          // opPut and opGet; opDial and opListen
+	path, network, address string          // opPut, opGet and opSpace, whose path is the token; opDial and opListen
 }
 
 // maxWords is how many arguments, and variables, a request may have: more than the kernel takes with words of usual lengths.
@@ -25,18 +25,19 @@ const (
 	hasOne
 	mayStay
 	hasHold
+	inSpace
 )
 
 func appendCommand(b []byte, cmd *compute.Command) []byte {
 	b = append(b, opRun)
-	var flags int
+	var flags uint64
 	for i, has := range [...]bool{cmd.Stdin != nil, cmd.Stdout != nil, cmd.Stderr != nil, cmd.TTY != nil, cmd.Resize != nil, cmd.Signals != nil,
-		same(cmd.Stdout, cmd.Stderr), cmd.Stay, cmd.Hold != nil} {
+		same(cmd.Stdout, cmd.Stderr), cmd.Stay, cmd.Hold != nil, cmd.Workspace != ""} {
 		if has {
 			flags |= 1 << i
 		}
 	}
-	b = appendUint(b, uint64(flags))
+	b = appendUint(b, flags)
 	b = appendUint(b, uint64(len(cmd.Args)))
 	for _, a := range cmd.Args {
 		b = appendString(b, a)
@@ -55,6 +56,9 @@ func appendCommand(b []byte, cmd *compute.Command) []byte {
 	if cmd.Hold != nil {
 		b = appendHold(b, cmd.Hold)
 	}
+	if cmd.Workspace != "" {
+		b = appendString(b, cmd.Workspace)
+	}
 	return b
 }
 
@@ -72,7 +76,7 @@ func decodeRequest(body []byte) *request {
 	r := &request{op: d.int(255)}
 	switch r.op {
 	case opRun:
-		flags := d.int(hasStdin | hasStdout | hasStderr | hasTTY | hasResize | hasSignals | hasOne | mayStay | hasHold)
+		flags := d.int(hasStdin | hasStdout | hasStderr | hasTTY | hasResize | hasSignals | hasOne | mayStay | hasHold | inSpace)
 		r.stdin, r.stdout, r.stderr = flags&hasStdin != 0, flags&hasStdout != 0, flags&hasStderr != 0
 		r.one, r.cmd.Stay = flags&hasOne != 0, flags&mayStay != 0
 		r.resize, r.signals = flags&hasResize != 0, flags&hasSignals != 0
@@ -98,7 +102,10 @@ func decodeRequest(body []byte) *request {
 		if flags&hasHold != 0 {
 			r.cmd.Hold = d.hold()
 		}
-	case opPut, opGet:
+		if flags&inSpace != 0 {
+			r.cmd.Workspace = d.string()
+		}
+	case opPut, opGet, opSpace:
 		r.path = d.string()
 	case opDial, opListen:
 		r.network, r.address = d.string(), d.string()

@@ -296,6 +296,8 @@ func (v *server) serve(ctx context.Context, st *stream, req *request) {
 		err = v.dial(ctx, st, req)
 	case opListen:
 		err = v.listen(ctx, st, req)
+	case opSpace:
+		err = v.workspace(ctx, st, req)
 	case opFacts, opUsage:
 		err = v.inform(ctx, st, req.op)
 	case opHeld:

@@ -47,6 +47,7 @@ const (
 	opUsage  = 7
 	opPing   = 8
 	opHeld   = 9
+	opSpace  = 10 // a workspace
 )
 
 // protocolError is a peer that breaks the rules.
