@@ -46,6 +46,12 @@ func (o *Options) place() (place, error) {
 	return p, o.known(p)
 }
 
+// Where returns the directory that a scan would send, and the caller's directory below it: Tree.Root and Tree.Sub, before the tree is looked at.
+func (o *Options) Where() (root, sub string, err error) {
+	p, err := o.place()
+	return p.root, p.sub, err
+}
+
 // known refuses roots that nobody means: the whole machine, and somebody's home unless he says so.
 func (o *Options) known(p place) error {
 	if p.root == "/" {

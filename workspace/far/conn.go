@@ -1,0 +1,285 @@
+package far
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Options say where workspaces are. The zero value is good.
+type Options struct {
+	Dir   string                  // the directory of all workspaces, as commands see it: absolute. It is made at the first use. "": in the user's cache, or the machine's
+	Root  string                  // the directory that is / for the commands; "": our own
+	Folds func(int) bool          // reports whether the file system of an open directory takes names for one that differ in case; nil: it is tried
+	Fault func(step string) error // for tests: called before each step; nil: none
+}
+
+// Conn is a compute.Conn with workspaces.
+type Conn struct {
+	inner compute.Conn
+	opt   Options
+	life  context.Context // of the conversations
+	stop  context.CancelFunc
+	talks sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	spaces map[string]*space
+	locks  map[string]chan struct{} // by key: one slot each
+}
+
+var (
+	_ compute.Conn       = (*Conn)(nil)
+	_ compute.Workspacer = (*Conn)(nil)
+)
+
+// patience is how long a command waits for a conversation of which nothing was heard yet: the two may come in any order.
+const patience = 30 * time.Second
+
+// New gives inner, whose commands are processes of this machine, workspaces. Closing the Conn closes inner.
+func New(inner compute.Conn, opt Options) *Conn {
+	if opt.Dir == "" {
+		opt.Dir = defaultDir()
+	}
+	c := &Conn{inner: inner, opt: opt, spaces: make(map[string]*space), locks: make(map[string]chan struct{})}
+	c.life, c.stop = context.WithCancel(context.Background())
+	return c
+}
+
+// defaultDir is root's cache, which is the machine's, or the user's.
+func defaultDir() string {
+	if os.Geteuid() == 0 {
+		return "/var/cache/hostler/workspaces"
+	}
+	if cache, err := os.UserCacheDir(); err == nil && filepath.IsAbs(cache) {
+		return filepath.Join(cache, "hostler", "workspaces")
+	}
+	return filepath.Join(os.TempDir(), "hostler-"+strconv.Itoa(os.Geteuid()), "workspaces")
+}
+
+// Unwrap shows what else the connection can do.
+func (c *Conn) Unwrap() compute.Conn { return c.inner }
+
+// space is a workspace in the hands of a conversation, or one that a command waits for.
+type space struct {
+	begun chan struct{} // closed when there is a conversation
+	ready chan struct{} // closed when the workspace is complete, or never will be: then err says why
+	dir   string
+	tree  int // the workspace, open until runs is done
+	err   error
+	over  context.Context // ends with the conversation
+	end   context.CancelFunc
+	once  sync.Once
+	runs  sync.WaitGroup
+	users int  // commands that have it; the Conn's mu guards both
+	gone  bool // no command may enter any more
+}
+
+// settle says what became of it; the first word counts.
+func (s *space) settle(dir string, err error) {
+	s.once.Do(func() {
+		s.dir, s.err = dir, err
+		close(s.ready)
+	})
+}
+
+// ofLocked returns the space of a token, made by whoever comes first.
+func (c *Conn) ofLocked(token string) *space {
+	s := c.spaces[token]
+	if s == nil {
+		s = &space{begun: make(chan struct{}), ready: make(chan struct{})}
+		s.over, s.end = context.WithCancel(c.life)
+		c.spaces[token] = s
+	}
+	return s
+}
+
+func cannotStart(err error) error {
+	return &compute.Error{Op: "workspace", Kind: compute.ErrCannotStart, Err: err}
+}
+
+// Run implements compute.Conn.
+func (c *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+	if cmd.Workspace == "" {
+		return c.inner.Run(ctx, cmd)
+	}
+	c.mu.Lock()
+	s := c.ofLocked(cmd.Workspace)
+	if c.closed || s.gone {
+		c.mu.Unlock()
+		return compute.Exit{}, cannotStart(errors.New("the workspace was given back"))
+	}
+	s.users++
+	s.runs.Add(1)
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		s.users--
+		if s.users == 0 && !isClosed(s.begun) { // nobody else knows it
+			delete(c.spaces, cmd.Workspace)
+		}
+		c.mu.Unlock()
+		s.runs.Done()
+	}()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-s.begun:
+	case <-late.C:
+		return compute.Exit{}, cannotStart(errors.New("nothing was heard of its workspace"))
+	case <-ctx.Done():
+		return compute.Exit{}, ctx.Err()
+	}
+	select {
+	case <-s.ready:
+	case <-ctx.Done():
+		return compute.Exit{}, ctx.Err()
+	}
+	if s.err != nil {
+		return compute.Exit{}, cannotStart(s.err)
+	}
+	own := *cmd
+	own.Workspace, own.Env = "", maps.Clone(cmd.Env)
+	if !path.IsAbs(cmd.Dir) {
+		sub := strings.TrimPrefix(path.Clean("/"+cmd.Dir), "/")
+		own.Dir = path.Join(s.dir, sub)
+		s.provide(sub)
+	}
+	if own.Env == nil {
+		own.Env = make(map[string]string)
+	}
+	own.Env["HOSTLER_WORKSPACE"] = s.dir
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.over, cancel)()
+	exit, err := c.inner.Run(ctx, &own)
+	if err != nil && s.over.Err() != nil {
+		err = &compute.Error{Op: "workspace", Kind: compute.ErrLost, Err: errors.New("the workspace was given back while the command ran")}
+	}
+	return exit, err
+}
+
+// provide makes a directory of the workspace where a command is to start, if it is missing: one with no file in it is not of the tree.
+func (s *space) provide(sub string) {
+	d := dirs{top: s.tree}
+	defer d.close()
+	if _, err := d.open(sub, false); errors.Is(err, unix.ENOENT) {
+		_, _ = d.open(sub, true) // what is wrong with it the command's start tells
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// Workspace implements compute.Workspacer.
+func (c *Conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, &compute.Error{Op: "workspace", Kind: compute.ErrLost, Err: errors.New("the connection is closed")}
+	}
+	s := c.ofLocked(token)
+	if isClosed(s.begun) {
+		return nil, &compute.Error{Op: "workspace", Kind: compute.ErrConflict, Err: errors.New("a workspace of this token is open already")}
+	}
+	here, there, err := pair()
+	if err != nil {
+		return nil, &compute.Error{Op: "workspace", Kind: compute.ErrFailed, Err: err}
+	}
+	close(s.begun)
+	c.talks.Go(func() {
+		c.talk(s, here)
+		c.leave(token, s)
+		_ = here.Close()
+	})
+	return &end{there, s.end}, nil
+}
+
+// end is a conversation's end that is given out. To close it ends what goes on at the other one, also what reads nothing just then.
+type end struct {
+	net.Conn
+	over func()
+}
+
+func (e *end) Close() error {
+	e.over()
+	return e.Conn.Close()
+}
+
+// pair makes a conversation's two ends, with room for what is said while the other one speaks.
+func pair() (here, there net.Conn, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	var ends [2]net.Conn
+	for i, fd := range fds {
+		unix.CloseOnExec(fd)
+		f := os.NewFile(uintptr(fd), "workspace")
+		c, ferr := net.FileConn(f)
+		err = errors.Join(err, ferr, f.Close())
+		ends[i] = c
+	}
+	if err != nil {
+		for _, c := range ends {
+			if c != nil {
+				_ = c.Close()
+			}
+		}
+		return nil, nil, err
+	}
+	return ends[0], ends[1], nil
+}
+
+// leave forgets a space: no command enters it any more.
+func (c *Conn) leave(token string, s *space) {
+	c.mu.Lock()
+	delete(c.spaces, token)
+	s.gone = true
+	c.mu.Unlock()
+	s.settle("", errors.New("the workspace was given back"))
+	s.end()
+}
+
+// Close ends all conversations, and the inner Conn.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.stop()
+	err := c.inner.Close()
+	c.talks.Wait()
+	return err
+}
+
+// Put implements compute.Conn.
+func (c *Conn) Put(ctx context.Context, dir string, tar io.Reader) error {
+	return c.inner.Put(ctx, dir, tar)
+}
+
+// Get implements compute.Conn.
+func (c *Conn) Get(ctx context.Context, path string, w io.Writer) error {
+	return c.inner.Get(ctx, path, w)
+}
