@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/homes"
 	"github.com/hostler-project/hostler/remote/process"
+	"github.com/hostler-project/hostler/workspace/far"
 )
 
 // Mark is the environment variable that tells a process which instance it is on. By it, and by their root, Clean and Destroy find them.
@@ -143,9 +144,10 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if err := p.up(ctx, &own); err != nil {
 		return nil, fault("Connect", id, err)
 	}
-	return process.New(process.Options{
+	conn := process.New(process.Options{
 		Root: p.root(id), Chroot: true, Mark: map[string]string{Mark: p.mark(id)},
-	}), nil
+	})
+	return far.New(conn, far.Options{Root: p.root(id)}), nil
 }
 
 // Destroy ends what runs in a chroot, unmounts and deletes it.

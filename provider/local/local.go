@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/process"
+	"github.com/hostler-project/hostler/workspace/far"
 )
 
 // Mark is the environment variable by which the processes of an instance are known.
@@ -143,7 +145,11 @@ func (p *Provider) Connect(_ context.Context, id compute.ID) (compute.Conn, erro
 		return nil, err
 	}
 	exec := process.New(process.Options{KeepEnv: true, Mark: map[string]string{Mark: p.mark()}})
-	return &conn{Conn: exec, p: p}, nil
+	c := &conn{Conn: exec, p: p}
+	if p.o.Dir != "" {
+		c.spaces = far.New(exec, far.Options{Dir: p.workspaces()})
+	}
+	return c, nil
 }
 
 func (p *Provider) mark() string { return p.o.Installation + "/" + string(p.id) }
@@ -151,7 +157,8 @@ func (p *Provider) mark() string { return p.o.Installation + "/" + string(p.id) 
 // conn remembers that something was run.
 type conn struct {
 	*process.Conn
-	p *Provider
+	p      *Provider
+	spaces *far.Conn // with workspaces; nil: there are none
 }
 
 // Run is process.Conn's.
@@ -159,7 +166,29 @@ func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	if err := c.p.remember(); err != nil {
 		return compute.Exit{}, &compute.Error{Op: "local.Run", ID: c.p.id, Kind: compute.ErrCannotStart, Err: err}
 	}
+	if cmd.Workspace != "" && c.spaces != nil {
+		return c.spaces.Run(ctx, cmd)
+	}
 	return c.Conn.Run(ctx, cmd)
+}
+
+// Workspace implements compute.Workspacer.
+func (c *conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
+	if c.spaces == nil {
+		return nil, &compute.Error{Op: "local.Workspace", ID: c.p.id, Kind: compute.ErrInvalid, Err: errors.New("there is no directory for workspaces")}
+	}
+	if err := c.p.remember(); err != nil { // Clean removes them too
+		return nil, &compute.Error{Op: "local.Workspace", ID: c.p.id, Kind: compute.ErrFailed, Err: err}
+	}
+	return c.spaces.Workspace(ctx, token)
+}
+
+// Close ends what runs, and the workspaces' conversations.
+func (c *conn) Close() error {
+	if c.spaces != nil {
+		return c.spaces.Close()
+	}
+	return c.Conn.Close()
 }
 
 // The files that say that processes may have been started since the last Clean: used, and while Clean is at work, ending. Run writes the first
@@ -167,6 +196,9 @@ func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 // is cut short leaves the second.
 func (p *Provider) used() string   { return filepath.Join(p.o.Dir, "used") }
 func (p *Provider) ending() string { return filepath.Join(p.o.Dir, "ending") }
+
+// workspaces is the directory of copies of working trees.
+func (p *Provider) workspaces() string { return filepath.Join(p.o.Dir, "workspaces") }
 
 func (p *Provider) remember() error {
 	if p.o.Dir == "" {
@@ -182,6 +214,21 @@ func (p *Provider) remember() error {
 		return err
 	}
 	return f.Close()
+}
+
+// discard removes a directory and all in it, also what a command has made read-only.
+func discard(dir string) error {
+	err := os.RemoveAll(dir)
+	if err == nil || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	_ = filepath.WalkDir(dir, func(name string, d fs.DirEntry, _ error) error {
+		if d != nil && d.IsDir() {
+			_ = os.Chmod(name, 0o700) // then it can be read, and is
+		}
+		return nil
+	})
+	return os.RemoveAll(dir)
 }
 
 // end ends the marked processes and says what it found.
@@ -206,6 +253,9 @@ func (p *Provider) end(ctx context.Context) (string, error) {
 		p.log.Info("ended what a lease left running", "instance", p.id, "source", p.o.Source, "processes", n)
 	}
 	if p.o.Dir != "" {
+		if err := discard(p.workspaces()); err != nil {
+			return "", fmt.Errorf("copies of working trees cannot be removed: %w", err)
+		}
 		if err := os.Remove(p.ending()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}

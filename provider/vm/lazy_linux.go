@@ -152,3 +152,12 @@ func (c *conn) Close() error {
 	_ = c.line.lock.Close() // if the client did not come so far
 	return err
 }
+
+// Workspace implements compute.Workspacer.
+func (c *conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
+	a, err := c.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return a.Workspace(ctx, token)
+}

@@ -17,12 +17,13 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 	"github.com/hostler-project/hostler/remote/held"
 	"github.com/hostler-project/hostler/remote/process"
+	"github.com/hostler-project/hostler/workspace/far"
 )
 
 // serve is the verb: it serves on the stream of bytes that its last word names.
 func serve(args []string) error {
 	var stay bool
-	group := "auto"
+	group, work := "auto", ""
 	opt := process.Options{}
 	for len(args) > 0 && strings.HasPrefix(args[0], "--") {
 		name, value, _ := strings.Cut(args[0], "=")
@@ -35,6 +36,8 @@ func serve(args []string) error {
 			opt.Owner = true
 		case "--dir":
 			opt.Dir = value
+		case "--work":
+			work = value
 		case "--cgroup":
 			group = value
 		case "--oom":
@@ -67,6 +70,7 @@ func serve(args []string) error {
 	if stay {
 		conn = held.New(conn)
 	}
+	conn = far.New(conn, far.Options{Dir: work})
 	err = Serve(ctx, place, conn, stay)
 	_ = conn.Close()
 	if ctx.Err() != nil {

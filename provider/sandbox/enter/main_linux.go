@@ -22,6 +22,7 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 	"github.com/hostler-project/hostler/remote/held"
 	"github.com/hostler-project/hostler/remote/process"
+	"github.com/hostler-project/hostler/workspace/far"
 )
 
 // Main is the agent's verb "sandbox": it becomes the first process of a sandbox, and serves until it is killed. It returns the exit status.
@@ -62,6 +63,7 @@ func Main(words []string) int {
 	conn := process.New(opt)
 	kept := held.New(conn)
 	go opt.Orphans.Run(context.Background()) // to our end
+	spaces := far.New(kept, far.Options{})
 	var used atomic.Bool
 	go func() {
 		conn.Prepare()
@@ -85,7 +87,7 @@ func Main(words []string) int {
 		if !used.Swap(true) {
 			time.AfterFunc(settled, func() { runtime.GOMAXPROCS(min(runtime.NumCPU(), 4)) })
 		}
-		go func() { _ = agent.Serve(context.Background(), c, kept, agent.Options{}) }() // ends with its connection, or with the sandbox
+		go func() { _ = agent.Serve(context.Background(), c, spaces, agent.Options{}) }() // ends with its connection, or with the sandbox
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/held"
 	"github.com/hostler-project/hostler/remote/process"
+	"github.com/hostler-project/hostler/workspace/far"
 )
 
 // child is how Boot calls its child: systemd spares processes with an @ when it switches the root.
@@ -130,10 +131,11 @@ func BootMain(args []string) int { return told(Boot(args)) }
 func ServeMain(args []string) int {
 	debug.SetGCPercent(100) // there is one of us in a machine, and what a collection costs is more where instructions are emulated
 	conn := held.New(process.New(process.Options{Dir: "/"}))
+	spaces := far.New(conn, far.Options{})
 	if len(args) > 0 && args[0] == BootWord {
-		return told(Follow(context.Background(), conn))
+		return told(Follow(context.Background(), spaces))
 	}
-	return told(Serve(context.Background(), conn))
+	return told(Serve(context.Background(), spaces))
 }
 
 func told(err error) int {
