@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/agent"
+	"github.com/hostler-project/hostler/remote/resident"
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
@@ -151,7 +154,11 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: s, p: p, host: h}, nil
+	c := &conn{Conn: s, p: p, host: h}
+	if p.o.Agent != nil {
+		c.agent = resident.New(s, resident.Options{Find: p.o.Agent, Work: resident.Place(p.mark(h))})
+	}
+	return c, nil
 }
 
 func (p *Provider) mark(host string) string { return p.o.Installation + "/" + string(p.id(host)) }
@@ -172,16 +179,51 @@ func (p *Provider) options(host string, mark map[string]string) sshconn.Options 
 // conn remembers that something was run.
 type conn struct {
 	*sshconn.Conn
-	p    *Provider
-	host string
+	p     *Provider
+	host  string
+	agent *resident.Agent // nil: there are no workspaces
 }
 
-// Run is sshconn.Conn's.
+// Run is sshconn.Conn's; what runs in a workspace is the agent's.
 func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	if err := c.p.remember(c.host); err != nil {
 		return compute.Exit{}, &compute.Error{Op: "sshhost.Run", ID: c.p.id(c.host), Kind: compute.ErrCannotStart, Err: err}
 	}
-	return c.Conn.Run(ctx, cmd)
+	if cmd.Workspace == "" {
+		return c.Conn.Run(ctx, cmd)
+	}
+	a, err := c.client(ctx)
+	if err != nil {
+		return compute.Exit{}, err
+	}
+	return a.Run(ctx, cmd)
+}
+
+// Workspace implements compute.Workspacer.
+func (c *conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
+	if err := c.p.remember(c.host); err != nil { // Clean removes workspaces too
+		return nil, &compute.Error{Op: "sshhost.Workspace", ID: c.p.id(c.host), Kind: compute.ErrFailed, Err: err}
+	}
+	a, err := c.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return a.Workspace(ctx, token)
+}
+
+func (c *conn) client(ctx context.Context) (*agent.Client, error) {
+	if c.agent == nil {
+		return nil, &compute.Error{Op: "sshhost.Workspace", ID: c.p.id(c.host), Kind: compute.ErrInvalid, Err: errors.New("there is no agent to keep workspaces")}
+	}
+	return c.agent.Client(ctx)
+}
+
+// Close ends the agent and the connection.
+func (c *conn) Close() error {
+	if c.agent != nil {
+		_ = c.agent.Close()
+	}
+	return c.Conn.Close()
 }
 
 // The files that say that processes may have been started since the last Clean: used, and while Clean is at work, ending. Run writes the first
@@ -209,14 +251,16 @@ func (p *Provider) remember(host string) error {
 }
 
 // huntScript ends every process that has $1 in its environment: first they are asked, then ended and looked for again, until there are none.
-// It prints how many it ended. Status 3: there are always more; 4: no /proc.
-const huntScript = `[ -r /proc/self/environ ]||exit 4
+// It prints how many it ended. Status 3: there are always more; 4: no /proc; 5: the workspaces in $2 cannot be removed.
+const huntScript = `w=${XDG_CACHE_HOME:-$HOME/.cache}/hostler/$2
+sweep(){ [ -d "$w" ]||return 0;rm -rf -- "$w" 2>/dev/null||{ chmod -R u+rwx -- "$w";rm -rf -- "$w";}||exit 5;}
+[ -r /proc/self/environ ]||{ sweep;exit 4;}
 look(){ if [ -n "$z" ];then grep -slzxF -- "$1" /proc/[0-9]*/environ;else
 for f in /proc/[0-9]*/environ;do { tr "\000" "\n" <$f|grep -qxF -- "$1"&&echo $f;} 2>/dev/null;done;fi;}
 z=;[ "$(printf "a\000b\000"|grep -czxF b 2>/dev/null)" = 1 ]&&z=1
 s=TERM;n=0;i=0
 while [ $i -lt 20 ];do
-l=$(look "$1");[ -n "$l" ]||{ echo $n;exit 0;}
+l=$(look "$1");[ -n "$l" ]||{ sweep;echo $n;exit 0;}
 for f in $l;do p=${f#/proc/};kill -$s ${p%/environ} 2>/dev/null;kill -CONT ${p%/environ} 2>/dev/null;[ $i -gt 0 ]||n=$((n+1));done
 if [ $s = TERM ];then sleep 1;fi
 s=KILL;i=$((i+1));done
@@ -243,12 +287,14 @@ func (p *Provider) end(ctx context.Context, host string) (string, error) {
 	}
 	defer s.Close()
 	var out, bad few
-	exit, err := s.Run(ctx, &compute.Command{Args: []string{"sh", "-c", huntScript, "sh", Mark + "=" + p.mark(host)}, Stdout: &out, Stderr: &bad})
+	exit, err := s.Run(ctx, &compute.Command{Args: []string{"sh", "-c", huntScript, "sh", Mark + "=" + p.mark(host), resident.Place(p.mark(host))}, Stdout: &out, Stderr: &bad})
 	switch {
 	case err != nil:
 		return "", err
 	case exit.Code == 3:
 		return "", errors.New("processes that were left do not end")
+	case exit.Code == 5:
+		return "", fmt.Errorf("copies of working trees, in hostler's directory of the user's cache there, cannot be removed: %s", strings.TrimSpace(string(bad)))
 	case exit.Code == 4:
 		out = nil
 	case exit.Status() != 0:
