@@ -144,7 +144,13 @@ func (a *app) connectRemote(ctx context.Context, who compute.Who, i compute.Inst
 	if _, err := a.remote.Use(ctx, who, i.ID); err != nil {
 		return nil, "", err
 	}
-	p, err := local.Open(ctx, a.log, local.Options{Source: leaf.Source, Installation: a.self.Installation})
+	state, err := stateDir() // our own controller's too: it cleans what we put there
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := local.Open(ctx, a.log, local.Options{
+		Source: leaf.Source, Installation: a.self.Installation, Dir: siteOf(state, leaf.Source, s.Type, a.self.Installation).dir,
+	})
 	if err != nil {
 		return nil, "", err
 	}

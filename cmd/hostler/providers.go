@@ -113,7 +113,7 @@ type sshKeys struct {
 func openSSH(ctx context.Context, log *slog.Logger, k sshKeys) (*sshhost.Provider, error) {
 	return sshhost.Open(ctx, log, sshhost.Options{
 		Source: k.site.source, Installation: k.site.installation, Dir: k.site.dir,
-		Hosts: append(k.SSHHost, k.Hosts...), ConfigFile: k.ConfigFile, Timeout: k.Timeout, KeepAlive: k.KeepAlive,
+		Hosts: append(k.SSHHost, k.Hosts...), ConfigFile: k.ConfigFile, Timeout: k.Timeout, KeepAlive: k.KeepAlive, Agent: findAgent,
 	})
 }
 

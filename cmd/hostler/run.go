@@ -33,6 +33,7 @@ type runOptions struct {
 	report     string
 	tree       treeOptions
 	stop       <-chan struct{} // when closed, it is as if TERM came
+	sync       syncOptions
 
 	scriptFile string
 	envFiles   []string
@@ -81,6 +82,7 @@ Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 
 	cmd.Flags().SetInterspersed(false)
 	o.want.flags(a, cmd)
 	o.flags(cmd)
+	o.sync.flags(cmd)
 	cmd.Flags().StringVarP(&o.script, "command", "c", "", "run `STRING` by sh -c on the instance")
 	o.tree.flags(cmd)
 	cmd.Flags().StringVar(&o.scriptFile, "script", "", "run a copy of `FILE` on the instance; COMMAND's words are its arguments")
@@ -193,9 +195,6 @@ func (a *app) run(ctx context.Context, o *runOptions, name string, words []strin
 	if o.tree.plan {
 		return a.planTree(ctx, o, name)
 	}
-	if o.tree.sync != "" {
-		return invalid("look with --plan, and copy with `hostler cp`", "--sync: nothing is sent yet, in this version")
-	}
 	if o.many.wanted() {
 		return a.runMany(ctx, o, name, words)
 	}
@@ -215,6 +214,9 @@ func (r *runner) whole(ctx context.Context, name string) (err error) {
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
+	if o.detach && o.tree.sync != "" {
+		return invalid("", "--detach takes no --sync")
+	}
 	if o.detach && (len(words) == 0 && o.scriptFile == "" || o.tty || o.timeout.set || o.stdin != "") {
 		return invalid("", "--detach wants a COMMAND, and takes no -t, --timeout or --stdin")
 	}
@@ -222,7 +224,11 @@ func (r *runner) whole(ctx context.Context, name string) (err error) {
 	defer func() { r.endRecord(err) }()
 	ctx, stop := r.listen(ctx)
 	defer r.closeEarly()
+	defer r.scans.Wait()
 	defer stop() // first, as it ends what is still being asked
+	if err := r.beginScan(ctx); err != nil {
+		return err
+	}
 	obtained := phase(&r.phases.Acquire)
 	err = r.obtain(ctx, name)
 	obtained()

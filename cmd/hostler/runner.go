@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path"
 	"sync"
 	"time"
 
@@ -42,6 +43,9 @@ type runner struct {
 	signals chan string          // to the command
 	written []*written           // where what it writes goes
 	words   []string             // the command; empty: a shell
+	typ     string               // of the source that the connection leads to
+	sending *sending             // the tree that goes along; nil: none
+	scans   sync.WaitGroup       // of it, that go on
 
 	settings runSettings
 	rec      *runlog.Run // nil: it is not recorded
@@ -176,11 +180,16 @@ func (r *runner) command(ctx context.Context, words []string) error {
 		return err
 	}
 	defer conn.Close()
+	r.typ = typ
 	local := typ == "local" && a.here()
 	cmd := &compute.Command{Args: words, User: o.user, Signals: r.signals}
 	ownTerminal := o.tty || o.stdin == "" && !o.detach && isTerminal(a.in) && isTerminal(a.out)
 	r.join(cmd, local && !ownTerminal)
-	if cmd.Dir, err = o.workDir(local || typ == "sandbox" && a.hostRoot(ctx, r.engine, r.instance)); err != nil {
+	if r.sending != nil {
+		if cmd.Dir = path.Join(r.sending.sub, o.dir); path.IsAbs(o.dir) {
+			cmd.Dir = o.dir
+		}
+	} else if cmd.Dir, err = o.workDir(local || typ == "sandbox" && a.hostRoot(ctx, r.engine, r.instance)); err != nil {
 		return err
 	}
 	if cmd.Env, err = o.environment(local, os.Environ()); err != nil {
@@ -319,15 +328,24 @@ func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 		defer context.AfterFunc(limit, func() { cancel(errTimeout) })()
 	}
 
-	r.recordCommand(cmd.Env)
-	r.setRunning(true)
-	r.begun = time.Now()
+	run := conn.Run
+	if r.sending != nil {
+		run = func(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+			return r.runSynced(ctx, conn, cmd)
+		}
+	} else {
+		r.recordCommand(cmd.Env)
+		r.setRunning(true)
+		r.begun = time.Now()
+	}
 	running, span := trace.Start(ctx, "run", trace.Attr{Key: "hostler.instance", Value: string(r.instance.ID)})
-	exit, err := conn.Run(running, cmd)
+	exit, err := run(running, cmd)
 	span.Set(trace.Attr{Key: "process.exit.code", Value: exit.Status()})
 	span.End(err)
 	r.ended = time.Now()
-	r.phases.Command = r.ended.Sub(r.begun).Seconds()
+	if !r.begun.IsZero() {
+		r.phases.Command = r.ended.Sub(r.begun).Seconds()
+	}
 	r.setRunning(false)
 	r.endOutputs()
 	if cause := context.Cause(ctx); err != nil && cause != nil {

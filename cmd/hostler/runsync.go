@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/runlog"
+	"github.com/hostler-project/hostler/workspace/scan"
+	"github.com/hostler-project/hostler/workspace/send"
+)
+
+// syncOptions are what run can be told about the copy of the working tree that goes along.
+type syncOptions struct {
+	no     bool
+	clean  bool
+	fresh  bool
+	own    bool
+	delete bool
+}
+
+func (o *syncOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&o.no, "no-sync", false, "send no working tree, whatever the configuration says")
+	f.BoolVar(&o.clean, "clean", false, "with --sync: remove what commands have left in the copy")
+	f.BoolVar(&o.fresh, "fresh", false, "with --sync: begin with an empty copy")
+	f.BoolVar(&o.own, "own-workspace", false, "with --sync: where another run has the copy, make one for this run alone")
+	f.BoolVar(&o.delete, "allow-mass-delete", false, "with --sync: delete there however many files are gone here")
+}
+
+// syncs reports whether a tree goes along with a run. configured: it does where nothing else is said.
+func (o *runOptions) syncs(configured bool) (bool, error) {
+	s := &o.sync
+	switch {
+	case s.no:
+		return false, nil
+	case o.tree.sync == "" && !configured:
+		if s.clean || s.fresh || s.own || s.delete || o.tree.root != "" || o.tree.large {
+			return false, invalid("say --sync too", "--root, --large, --clean, --fresh, --own-workspace and --allow-mass-delete are about the tree that --sync sends")
+		}
+		return false, nil
+	}
+	return true, nil
+}
+
+// sending is a run's tree on its way.
+type sending struct {
+	opt  scan.Options
+	root string       // of the tree
+	sub  string       // where in it the caller is
+	tree chan scanned // one: what the scan came to
+}
+
+type scanned struct {
+	tree *scan.Tree
+	err  error
+	took time.Duration
+}
+
+// beginScan looks at the tree while the instance is being obtained.
+func (r *runner) beginScan(ctx context.Context) error {
+	ok, err := r.opt.syncs(r.settings.run.Sync && r.opt.verb == "" && len(r.words) > 0)
+	if err != nil || !ok {
+		return err
+	}
+	s := &sending{tree: make(chan scanned, 1)}
+	if s.opt, err = r.app.scanOptions(&r.opt.tree); err != nil {
+		return err
+	}
+	if s.root, s.sub, err = s.opt.Where(); err != nil {
+		return err
+	}
+	r.sending = s
+	r.scan(ctx)
+	return nil
+}
+
+// scan looks at the tree, beside what else goes on.
+func (r *runner) scan(ctx context.Context) {
+	r.scans.Go(func() {
+		began := time.Now()
+		t, err := scan.Scan(ctx, r.sending.opt)
+		r.sending.tree <- scanned{t, err, time.Since(began)}
+	})
+}
+
+// treeKey names a tree's copy on an instance: so that people know it, and no two trees of this machine are one.
+func treeKey(root string) string {
+	host, _ := os.Hostname()
+	sum := sha256.Sum256([]byte(host + "\x00" + root))
+	name := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' {
+			return c
+		}
+		return '-'
+	}, filepath.Base(root))
+	name = strings.TrimLeft(name[:min(len(name), 40)], "-")
+	return strings.TrimPrefix(name+"-"+hex.EncodeToString(sum[:4]), "-")
+}
+
+// send says what to do with the tree's copy on the runner's instance.
+func (r *runner) send() (send.Options, error) {
+	o := &r.opt.sync
+	host, _ := os.Hostname()
+	opt := send.Options{
+		Key: treeKey(r.sending.root), Who: fmt.Sprintf("%s@%s, process %d, since %s", r.app.owner(), host, os.Getpid(), time.Now().Format(time.DateTime)),
+		Clean: o.clean, Fresh: o.fresh, Own: o.own, Delete: o.delete, User: r.opt.user,
+		Compress: r.typ == "ssh" || r.app.remote != nil && !r.app.self.Here,
+		Waiting: func(who string) {
+			r.app.say("the copy of this tree on %s is in use by %s; waiting", r.instance.ID, who)
+		},
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return opt, err
+	}
+	sum := sha256.Sum256([]byte(string(r.instance.ID) + "\x00" + r.lease.ID + "\x00" + opt.Key))
+	opt.State = filepath.Join(cache, "sync", hex.EncodeToString(sum[:12]))
+	return opt, nil
+}
+
+// say tells people something while they wait.
+func (a *app) say(format string, args ...any) {
+	if !a.flags.quiet {
+		_ = fprintf(a.errs, a.program+": "+format+"\n", args...)
+	}
+}
+
+// mostScans is how often a tree is looked at that changes while it is sent.
+const mostScans = 3
+
+// runSynced brings the copy up to date and runs the command in it.
+func (r *runner) runSynced(ctx context.Context, conn compute.Conn, cmd *compute.Command) (compute.Exit, error) {
+	for try := 1; ; try++ {
+		exit, err := r.runOnce(ctx, conn, cmd)
+		if !errors.Is(err, send.ErrChanged) || try == mostScans || ctx.Err() != nil {
+			return exit, err
+		}
+		r.scan(ctx)
+	}
+}
+
+func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Command) (compute.Exit, error) {
+	opt, err := r.send()
+	if err != nil {
+		return compute.Exit{}, err
+	}
+	said := make(chan struct{})
+	opt.Said = func() { close(said) }
+	session, err := send.Begin(ctx, conn, opt)
+	if err != nil {
+		return compute.Exit{}, noWorkspaces(r.instance.ID, err)
+	}
+	defer session.Close()
+	var found scanned
+	select {
+	case found = <-r.sending.tree:
+	case <-ctx.Done():
+		return compute.Exit{}, ctx.Err()
+	}
+	if found.err != nil {
+		return compute.Exit{}, found.err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type outcome struct {
+		exit compute.Exit
+		err  error
+	}
+	ended := make(chan outcome, 1)
+	go func() {
+		select {
+		case <-said:
+		case <-ctx.Done():
+			ended <- outcome{err: ctx.Err()}
+			return
+		}
+		own := *cmd
+		own.Workspace = session.Token()
+		exit, err := conn.Run(ctx, &own)
+		ended <- outcome{exit, err}
+	}()
+	r.phases.Scan += found.took.Seconds()
+	sending := phase(&r.phases.Send)
+	res, err := session.Sync(ctx, found.tree)
+	sending()
+	if r.rec != nil {
+		r.rec.Update(func(rec *runlog.Record) {
+			rec.Tree = hex.EncodeToString(found.tree.ID[:])
+			rec.Bytes.Sent += res.Sent
+		})
+	}
+	if err != nil {
+		cancel()
+		<-ended
+		return compute.Exit{}, err
+	}
+	r.recordCommand(cmd.Env)
+	r.begun = time.Now()
+	r.setRunning(true)
+	o := <-ended
+	return o.exit, o.err
+}
+
+// noWorkspaces says of an instance without our guest side that trees cannot be taken there.
+func noWorkspaces(id compute.ID, err error) error {
+	if errors.Is(err, compute.ErrInvalid) {
+		return &compute.Error{ID: id, Kind: compute.ErrInvalid, Err: errors.New("--sync is not possible on this type of source yet")}
+	}
+	return err
+}
