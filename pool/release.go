@@ -246,7 +246,7 @@ func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due
 	if err != nil {
 		return err
 	}
-	keep := map[int64]int{}
+	keep, lend := map[int64]int{}, map[int64]int{}
 	for n, t := range back {
 		i := t.inst
 		if _, ok := keep[i.SourceKey]; ok {
@@ -258,11 +258,9 @@ func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due
 				k++
 			}
 		}
-		kept, err := p.kept(tx, i.SourceKey, k)
-		if err != nil {
+		if keep[i.SourceKey], lend[i.SourceKey], err = p.kept(tx, i.SourceKey, k); err != nil {
 			return err
 		}
-		keep[i.SourceKey] = kept
 	}
 	for _, t := range back {
 		i, l := t.inst, t.lease
@@ -280,10 +278,15 @@ func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due
 			e.Lease, e.Owner, e.Project = l.ID, l.Owner, l.Project
 		}
 		i.Worker = 0
-		if force || keep[i.SourceKey] <= 0 {
+		switch {
+		case force || keep[i.SourceKey]+lend[i.SourceKey] <= 0:
 			err = p.letGo(tx, i, e, due)
-		} else {
+		case keep[i.SourceKey] > 0:
 			keep[i.SourceKey]--
+			err = p.putBack(tx, i, e, due)
+		default:
+			lend[i.SourceKey]--
+			i.Reason = awaited
 			err = p.putBack(tx, i, e, due)
 		}
 		if err != nil {
@@ -293,21 +296,56 @@ func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due
 	return nil
 }
 
-// kept is how many of k instances in use that come back their source keeps.
-func (p *Pool) kept(tx compute.Tx, key int64, k int) (int, error) {
+// awaited is why an instance is cleaned that is wanted by nobody but somebody in the queue.
+const awaited = "somebody waits for it"
+
+// kept is how many of k instances in use that come back their source keeps, and how many more are for those who wait.
+func (p *Pool) kept(tx compute.Tx, key int64, k int) (keep, more int, err error) {
 	rec, err := tx.SourceByKey(key)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	s := p.configured(rec)
 	if s == nil || s.Err != nil {
-		return 0, nil
+		return 0, 0, nil
 	}
 	if s.Idle > 0 {
-		return k, nil
+		return k, 0, nil
 	}
 	held := rec.Counts.Cached() + rec.Counts.InUse()
-	return max(0, min(k, p.keeps(s, rec, rec.Counts.InUse()-k)-(held-k))), nil
+	if keep = max(0, min(k, p.keeps(s, rec, rec.Counts.InUse()-k)-(held-k))); keep == k {
+		return keep, 0, nil
+	}
+	n, err := p.awaits(tx, key)
+	return keep, max(0, min(k-keep, n-rec.Counts.Cached()-keep)), err
+}
+
+// awaits is how many instances of a source those in the queue may want.
+func (p *Pool) awaits(tx compute.Tx, key int64) (n int, err error) {
+	ws, err := tx.Waiters()
+	for _, w := range ws {
+		if slices.Contains(w.Wants, key) && p.waits(w) {
+			n += w.Count
+		}
+	}
+	return n, err
+}
+
+// inVain tells whether an instance was cleaned for somebody who waited, and nobody wants it any more.
+func (p *Pool) inVain(tx compute.Tx, i *compute.Instance) (bool, error) {
+	if i.Reason != awaited {
+		return false, nil
+	}
+	rec, err := tx.SourceByKey(i.SourceKey)
+	if err != nil {
+		return false, err
+	}
+	s := p.configured(rec)
+	if s == nil || s.Idle > 0 || rec.Counts.Cached()+rec.Counts.InUse() <= p.keeps(s, rec, rec.Counts.InUse()) {
+		return false, nil
+	}
+	n, err := p.awaits(tx, rec.Key)
+	return err == nil && n == 0, err
 }
 
 // putBack caches an instance that was in use, by way of cleaning where it needs that.
@@ -336,7 +374,7 @@ func (p *Pool) toReadyAsIs(tx compute.Tx, i *compute.Instance, e compute.Event) 
 	if err != nil {
 		return err
 	}
-	i.Worker, i.Wanted, i.Resume, i.Basis = 0, "", 0, basis
+	i.Worker, i.Wanted, i.Resume, i.Basis, i.Reason = 0, "", 0, basis, ""
 	i.State = compute.Ready
 	return tx.SaveInstance(i)
 }

@@ -235,9 +235,10 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 	}
 	p.step("clean:done")
 	defer p.ring()
-	ctx, cancel := mend(ctx)
+	rest, cancel := mend(ctx)
 	defer cancel()
-	return p.store.Update(ctx, func(tx compute.Tx) error {
+	unwanted := false
+	e := p.store.Update(rest, func(tx compute.Tx) (e error) {
 		if e := p.mine(tx, i); e != nil {
 			return e
 		}
@@ -245,9 +246,18 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 		if err != nil {
 			return p.toFailed(tx, &j, p.sourceOf(rec).OnFailure, "cleaning: "+err.Error())
 		}
+		if unwanted, e = p.inVain(tx, &j); e != nil {
+			return e
+		} else if unwanted {
+			return p.toDiscarding(tx, &j, "nobody waits for it any more")
+		}
 		j.Cold = j.Cold && asIs
 		return p.toReady(tx, &j, compute.Event{Kind: "cleaned", Text: strings.Join(checked, "; ")})
 	})
+	if e == nil && unwanted {
+		_, e = p.workOne(ctx, i.ID)
+	}
+	return e
 }
 
 // hookView is what a hook of an inner source sees, while the record that is worked on is the outer one.
