@@ -247,7 +247,7 @@ func (s *Store) transaction(ops []*op, apart bool) error {
 				return errors.Join(t.err, err, s.rollback())
 			}
 			t = &tx{s: s.write}
-			s.write.held = nil
+			s.write.forget()
 			continue
 		case len(ops) == 1:
 			return s.rollback()
@@ -257,10 +257,10 @@ func (s *Store) transaction(ops []*op, apart bool) error {
 		kept += t.writes
 	}
 	if kept == 0 { // nothing was written, so what is known stays true
-		known := s.write.held
+		held, waiting := s.write.held, s.write.waiting
 		err := s.rollback()
 		if s.write != nil {
-			s.write.held = known
+			s.write.held, s.write.waiting = held, waiting
 		}
 		return err
 	}
@@ -289,7 +289,7 @@ func (s *Store) writer() (err error) {
 // has the same effect. The caller holds wmu.
 func (s *Store) rollback() error {
 	if s.write != nil {
-		s.write.held = nil
+		s.write.forget()
 	}
 	if s.write.exec("ROLLBACK") == nil || !s.write.inTransaction() {
 		return nil

@@ -27,10 +27,7 @@ func (t *tx) scanLease(s scanner) (*compute.Lease, error) {
 
 // Lease returns a lease by its id.
 func (t *tx) Lease(id string) (*compute.Lease, error) {
-	l, err := t.scanLease(t.row("SELECT "+leaseColumns+" FROM leases INDEXED BY leases_live WHERE id = ? AND ended = 0", id))
-	if errors.Is(err, errNoRow) {
-		l, err = t.scanLease(t.row("SELECT "+leaseColumns+" FROM leases WHERE id = ? AND ended > 0", id))
-	}
+	l, err := t.scanLease(t.row("SELECT "+leaseColumns+" FROM leases INDEXED BY leases_id WHERE id = ? ORDER BY ended > 0 LIMIT 1", id))
 	return l, t.read(err, id)
 }
 

@@ -1,8 +1,10 @@
 package sqlite
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -27,26 +29,62 @@ func packWaiter(w *compute.Waiter) (string, error) {
 	return string(text), err
 }
 
-// Waiters returns the queue.
-func (t *tx) Waiters() ([]*compute.Waiter, error) {
-	if t.idle {
-		return nil, nil
+// waiting is the queue. A session keeps it, and the writer keeps it in step, from one transaction to the next, for as long as nobody else writes: it is asked
+// for at each hand-out.
+type waiting struct {
+	version int64 // of the data, at which it was read
+	all     []compute.Waiter
+}
+
+// queue is the session's, read anew where another has written since.
+func (t *tx) queue() (*waiting, error) {
+	if t.err != nil {
+		return nil, t.err
 	}
-	ws, err := collect(t, func(s scanner) (*compute.Waiter, error) {
-		var w compute.Waiter
-		var wants, text string
-		var since int64
-		if err := s.Scan(&w.ID, &w.Source, &wants, &w.Count, &w.Owner, &w.Worker, &since, &w.Project, &text); err != nil {
+	if t.queued && t.s.waiting != nil {
+		return t.s.waiting, nil
+	}
+	var version int64
+	if err := t.row("PRAGMA data_version").Scan(&version); err != nil {
+		return nil, err
+	}
+	if q := t.s.waiting; q == nil || q.version != version {
+		all, err := collect(t, scanWaiter, "SELECT id, source, wants, count, owner, worker, since, project, detail FROM waiters ORDER BY id")
+		if err != nil {
 			return nil, err
 		}
-		var d wait
-		err := errors.Join(json.Unmarshal([]byte(wants), &w.Wants), unpack(text, &d))
-		w.Since = instant(since)
-		w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason = d.Priority, d.Purpose, d.Cores, d.Memory, d.Disk, d.Passed, d.Reason
-		return &w, err
-	}, "SELECT id, source, wants, count, owner, worker, since, project, detail FROM waiters ORDER BY id")
-	t.idle = err == nil && len(ws) == 0
-	return ws, err
+		t.s.waiting = &waiting{version, all}
+	}
+	t.queued = true
+	return t.s.waiting, nil
+}
+
+func scanWaiter(s scanner) (w compute.Waiter, err error) {
+	var wants, text string
+	var since int64
+	if err := s.Scan(&w.ID, &w.Source, &wants, &w.Count, &w.Owner, &w.Worker, &since, &w.Project, &text); err != nil {
+		return w, err
+	}
+	var d wait
+	err = errors.Join(json.Unmarshal([]byte(wants), &w.Wants), unpack(text, &d))
+	w.Since = instant(since)
+	w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason = d.Priority, d.Purpose, d.Cores, d.Memory, d.Disk, d.Passed, d.Reason
+	return w, err
+}
+
+// Waiters returns the queue.
+func (t *tx) Waiters() ([]*compute.Waiter, error) {
+	q, err := t.queue()
+	if err != nil || len(q.all) == 0 {
+		return nil, err
+	}
+	own := slices.Clone(q.all)
+	out := make([]*compute.Waiter, len(own))
+	for n := range own {
+		own[n].Wants = slices.Clone(own[n].Wants)
+		out[n] = &own[n]
+	}
+	return out, nil
 }
 
 // Join puts a request at the end of the queue.
@@ -59,28 +97,59 @@ func (t *tx) Join(w *compute.Waiter) error {
 	if err != nil {
 		return err
 	}
-	t.idle = false
+	q, err := t.queue()
+	if err != nil {
+		return err
+	}
 	r, err := t.write("INSERT INTO waiters (source, wants, count, owner, worker, since, project, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 		w.Source, string(wants), w.Count, w.Owner, w.Worker, nanos(w.Since), w.Project, text)
 	if err != nil {
 		return err
 	}
-	w.ID, err = r.LastInsertId()
+	if w.ID, err = r.LastInsertId(); err == nil {
+		kept := *w
+		kept.Wants, kept.Since = slices.Clone(w.Wants), instant(nanos(w.Since))
+		q.all = append(q.all, kept)
+	}
 	return err
 }
 
 // SaveWaiter updates what may change of a request that waits.
 func (t *tx) SaveWaiter(w *compute.Waiter) error {
+	q, err := t.queue()
+	if err != nil {
+		return err
+	}
 	wants, err := json.Marshal(w.Wants)
 	if err != nil {
 		return err
 	}
-	return t.update("request", "UPDATE waiters SET wants = ?, detail = json_set(iif(detail = '', '{}', detail), '$.passed', ?, '$.reason', ?) WHERE id = ?",
+	err = t.update("request", "UPDATE waiters SET wants = ?, detail = json_set(iif(detail = '', '{}', detail), '$.passed', ?, '$.reason', ?) WHERE id = ?",
 		string(wants), w.Passed, w.Reason, w.ID)
+	if n := q.find(w.ID); err == nil && n >= 0 {
+		q.all[n].Wants, q.all[n].Passed, q.all[n].Reason = slices.Clone(w.Wants), w.Passed, w.Reason
+	}
+	return err
 }
 
 // Leave takes a request out of the queue.
 func (t *tx) Leave(id int64) error {
-	_, err := t.write("DELETE FROM waiters WHERE id = ?", id)
+	q, err := t.queue()
+	if err != nil {
+		return err
+	}
+	_, err = t.write("DELETE FROM waiters WHERE id = ?", id)
+	if n := q.find(id); err == nil && n >= 0 {
+		q.all = slices.Delete(q.all, n, n+1)
+	}
 	return err
+}
+
+// find tells where a request stands; -1: it is not there.
+func (q *waiting) find(id int64) int {
+	n, found := slices.BinarySearchFunc(q.all, id, func(w compute.Waiter, id int64) int { return cmp.Compare(w.ID, id) })
+	if !found {
+		return -1
+	}
+	return n
 }

@@ -19,7 +19,8 @@ type session struct {
 	stmts   map[string]*stmt
 	details map[string]*detail
 	terms   termsMemory
-	held    *held // nil: not known
+	held    *held    // nil: not known
+	waiting *waiting // nil: not known
 }
 
 type stmt struct {
@@ -43,6 +44,9 @@ func openSession(dsn string) (*session, error) {
 	}
 	return &session{conn: c, stmts: map[string]*stmt{}}, nil
 }
+
+// forget drops what is known of a transaction that is taken back.
+func (s *session) forget() { s.held, s.waiting = nil, nil }
 
 func (s *session) close() error {
 	for _, st := range s.stmts {

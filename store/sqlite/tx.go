@@ -22,7 +22,7 @@ type tx struct {
 	changes  map[int64]*compute.Counts // of sources' counts, not written yet
 	events   []compute.Event           // appended, and not written yet
 	last     int64                     // the newest event's id; 0: not known
-	idle     bool                      // nobody waits in the queue
+	queued   bool                      // the session's queue is true
 	summed   bool                      // the session's sums are true
 }
 
