@@ -28,6 +28,10 @@ type Request struct {
 	GPUs         int
 	Labels       map[string]string // kept with the lease
 
+	// What each instance is to be made of, where that is not as the source says: names, beginnings of names or ids of what its provider has to choose from. Then
+	// all of them are made, and go when they are given back. ErrInvalid: its provider lets nobody choose; ErrNotFound, ErrConflict: it has none of that name, or several.
+	Image, Flavor, Location string
+
 	CachedOnly bool           // take what stands ready and make nothing; fewer than Count is no error
 	New        bool           // take nothing that stands ready: make all of them
 	Notify     func(Progress) // called as it goes on; nil: not. It must not block

@@ -12,6 +12,7 @@ type Spec struct {
 	Installation string // the installation's id, put on whatever is made
 	Image        string // "" for the source's own
 	Flavor       string // "" for the source's own
+	Location     string // "" for the source's own
 	Cores        int    // at least so many; 0: any
 	Memory       int64  // bytes, at least; 0: any
 	Disk         int64  // bytes, at least; 0: any

@@ -180,9 +180,7 @@ func (r *run) node(ctx context.Context, n *Node) {
 		return
 	}
 	r.set(n, SettingUp)
-	if r.Apply != nil {
-		err = r.apply(ctx, n)
-	}
+	err = r.apply(ctx, n)
 	if err == nil && ctx.Err() != nil {
 		err = ctx.Err()
 	}
@@ -247,6 +245,9 @@ func (r *run) apply(ctx context.Context, n *Node) error {
 			return err
 		}
 		n.Instance = i
+	}
+	if r.Apply == nil {
+		return nil
 	}
 	conn, err := r.Connect(ctx, n)
 	if err != nil {

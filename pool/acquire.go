@@ -45,6 +45,9 @@ func (p *Pool) acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 	if req.Count == 0 {
 		return nil, nil
 	}
+	if err := p.checkChoice(ctx, s, &req); err != nil {
+		return nil, err
+	}
 	if err := p.fits(s, req); err != nil {
 		return nil, err
 	}
@@ -186,7 +189,7 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 		p.desk.leave(taken...)
 		units, taken, worn = nil, nil, nil
 		now := time.Now()
-		d := &draw{p: p, tx: tx, now: now, skip: skip, cached: req.CachedOnly, fresh: req.New, least: sizeOf(req), hooked: hooked, checked: checked, records: map[*source]*compute.SourceRecord{}}
+		d := &draw{p: p, tx: tx, now: now, skip: skip, cached: req.CachedOnly, fresh: req.New || choiceOf(req) != choice{}, least: sizeOf(req), choice: choiceOf(req), hooked: hooked, checked: checked, records: map[*source]*compute.SourceRecord{}}
 		defer func() { worn = d.worn }()
 		r, err := d.record(s)
 		if err != nil {
@@ -255,7 +258,7 @@ func (d *draw) whole(s *source, r *compute.SourceRecord, req compute.Request, le
 	} else if n < req.Count {
 		return nil, d.short(s, req.Count, n)
 	}
-	d.pending = (req.New || r.Counts.Ready < req.Count) && !req.CachedOnly
+	d.pending = (d.fresh || r.Counts.Ready < req.Count) && !req.CachedOnly
 	return d.take(s, req.Count, req.CachedOnly, lend)
 }
 

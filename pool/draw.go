@@ -12,15 +12,16 @@ import (
 
 // unit is one instance on its way to a request, with the child's behind it where a pool drew a new one.
 type unit struct {
-	src   *source
-	inst  *compute.Instance
-	lease *compute.Lease // the user's, or at a child the pool's
-	child *unit
-	fresh bool // recorded, and to be made
-	look  bool // to be looked at before it is handed out
-	joins bool // it has a part of an instance that others have parts of, or will have: host, where that is not in use yet
-	host  *unit
-	least size // that it must have
+	src    *source
+	inst   *compute.Instance
+	lease  *compute.Lease // the user's, or at a child the pool's
+	child  *unit
+	fresh  bool // recorded, and to be made
+	look   bool // to be looked at before it is handed out
+	joins  bool // it has a part of an instance that others have parts of, or will have: host, where that is not in use yet
+	host   *unit
+	least  size   // that it must have
+	choice choice // of what it is to be made
 	// The computer is asked for its size, where its provider does not tell it.
 	measured bool
 
@@ -51,6 +52,7 @@ type draw struct {
 	wrote   bool                           // counts read before are not true any more
 	fresh   bool                           // take nothing that stands ready
 	least   size                           // that each must have
+	choice  choice                         // of what each is to be made
 	waited  time.Duration                  // in the queue
 	wanted  map[int64][]size               // what those ask for who come before, by the records of sources
 	passed  []*compute.Waiter              // who waits for longer, and comes after all the same
@@ -261,7 +263,7 @@ func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(
 			units = append(units, u)
 			continue
 		}
-		u := &unit{src: s, inst: i, fresh: true, least: d.least}
+		u := &unit{src: s, inst: i, fresh: true, least: d.least, choice: d.choice}
 		u.lease = lend(i)
 		i.Wanted = u.lease.ID
 		d.book(u)
@@ -276,7 +278,7 @@ func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(
 // standing hands out a machine that stands there anyway, with nothing to make or set up, or returns nil: then it is made as others are.
 func (d *draw) standing(s *source, i *compute.Instance, lend func(*compute.Instance) *compute.Lease) (*unit, error) {
 	o := d.p.ready(i.SourceKey)
-	if o == nil || o.standing == nil || s.has("provision") || d.least != (size{}) {
+	if o == nil || o.standing == nil || s.has("provision") || d.least != (size{}) || d.choice != (choice{}) {
 		return nil, nil
 	}
 	known, ok := o.standing.Standing(i.ID)

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,11 +109,15 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(string)) error {
 	if o == nil {
 		return &compute.Error{ID: u.inst.ID, Kind: compute.ErrUnavailable, Err: errors.New("its provider is not open")}
 	}
+	what, err := u.choice.resolve(ctx, u.src.Name, o.provider)
+	if err != nil {
+		return compute.Unasked(err)
+	}
 	tell("create")
 	p.step("create:before")
 	start := time.Now()
 	asking, span := trace.Start(ctx, "create", about(u.inst)...)
-	made, err := o.provider.Create(asking, compute.Spec{ID: u.inst.ID, Source: u.src.Name, Installation: p.store.Installation(), Image: u.src.Image, Flavor: u.src.Flavor,
+	made, err := o.provider.Create(asking, compute.Spec{ID: u.inst.ID, Source: u.src.Name, Installation: p.store.Installation(), Image: cmp.Or(what.image, u.src.Image), Flavor: cmp.Or(what.flavor, u.src.Flavor), Location: what.location,
 		Cores: int(math.Ceil(u.least.Cores)), Memory: u.least.Memory, Disk: u.least.Disk, GPUs: u.least.GPUs})
 	p.step("create:answered")
 	u.inst.Phases.Create = time.Since(start)
@@ -121,6 +126,7 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(string)) error {
 		return &compute.Error{Op: "create", ID: u.inst.ID, Kind: kindOf(err), Err: err}
 	}
 	u.inst.ProviderID, u.inst.Address, u.inst.Facts = made.ProviderID, made.Address, made.Facts
+	what.note(u.inst)
 	if why := u.least.lacks(u.inst.Facts); why != "" {
 		return &compute.Error{ID: u.inst.ID, Kind: compute.ErrNoCapacity, Err: &errSmall{why}, Hint: "ask for less, or another source"}
 	}
@@ -382,7 +388,7 @@ func (p *Pool) toReadyOrGone(tx compute.Tx, i *compute.Instance, u *unit) error 
 	if err != nil {
 		return err
 	}
-	if rec.Counts.Cached()+rec.Counts.InUse() > p.keeps(u.src, rec, rec.Counts.InUse()) {
+	if u.choice != (choice{}) || rec.Counts.Cached()+rec.Counts.InUse() > p.keeps(u.src, rec, rec.Counts.InUse()) {
 		return p.toDiscarding(tx, i, "not needed any more")
 	}
 	i.Phases, i.ProviderID, i.Address, i.Facts = u.inst.Phases, u.inst.ProviderID, u.inst.Address, u.inst.Facts

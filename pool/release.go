@@ -381,6 +381,9 @@ func (p *Pool) toReadyAsIs(tx compute.Tx, i *compute.Instance, e compute.Event) 
 
 // cleaning says what has to happen before an instance can be used again: "clean", "as-is", or "no" where it cannot.
 func (p *Pool) cleaning(tx compute.Tx, i *compute.Instance) (string, error) {
+	if i.Facts[compute.FactChosen] != "" {
+		return "no", nil // it is not what the source's are
+	}
 	rec, err := tx.SourceByKey(i.SourceKey)
 	if err != nil {
 		return "", err

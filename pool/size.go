@@ -63,7 +63,8 @@ func (e *errSmall) Error() string { return e.why }
 func small(errs ...error) error {
 	for _, err := range errs {
 		var e *errSmall
-		if errors.As(err, &e) || errors.Is(err, compute.ErrTooLarge) {
+		var c *errChoice
+		if errors.As(err, &e) || errors.As(err, &c) || errors.Is(err, compute.ErrTooLarge) {
 			return err
 		}
 	}

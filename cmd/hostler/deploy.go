@@ -343,6 +343,9 @@ func (d *deployment) chooseImage() error {
 	if name, ok := aliases[d.alias]; ok {
 		d.image = name
 	}
+	if d.opt.old && d.opt.location == "0" {
+		d.opt.location = "" // the first one is there without a word
+	}
 	d.opt.flavor, d.opt.location = cmp.Or(d.opt.flavor, d.settings.Flavor), cmp.Or(d.opt.location, d.settings.Location)
 	return nil
 }
@@ -353,6 +356,7 @@ func (d *deployment) request() (compute.Request, error) {
 	if err != nil {
 		return req, err
 	}
+	req.Image, req.Flavor, req.Location = d.image, d.opt.flavor, d.opt.location
 	req.Idle = -1 // a node stays until it is destroyed or its ttl has passed
 	switch {
 	case d.opt.old:

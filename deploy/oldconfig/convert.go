@@ -43,7 +43,7 @@ func (c *Config) Convert() Converted {
 		key, plain := plainKeys[name]
 		why, dead := nothing[name]
 		switch {
-		case v == nil: // None: as if it were not there
+		case v == nil, name == "DEFAULT_LOCATION_ID" && v == int64(0): // None, and the first location, which is there without a word
 		case plain:
 			if s, ok := scalar(v); ok {
 				out.Deploy[key] = s

@@ -13,6 +13,9 @@ type computer struct {
 	Source       string          `json:"source"`
 	Installation string          `json:"installation"`
 	ProviderID   string          `json:"provider_id"`
+	Image        string          `json:"image,omitempty"`
+	Flavor       string          `json:"flavor,omitempty"`
+	Location     string          `json:"location,omitempty"`
 	Up           time.Time       `json:"up"` // when it has booted
 	Stopped      bool            `json:"stopped,omitempty"`
 	Gone         time.Time       `json:"gone,omitzero"`  // when it is gone; zero: it was not asked to go

@@ -32,6 +32,7 @@ var (
 	_ compute.Provider = (*Provider)(nil)
 	_ compute.Cleaner  = (*Provider)(nil)
 	_ compute.Checker  = (*Provider)(nil)
+	_ compute.Chooser  = (*Provider)(nil)
 )
 
 // Open returns a Provider of fake computers. It starts nothing. A wrong rate or state is ErrInvalid.
@@ -152,7 +153,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	now := time.Now()
 	c, made, err := p.place.add(computer{
 		ID: string(spec.ID), Source: p.o.Source, Installation: p.o.Installation, ProviderID: fmt.Sprintf("fake-%s-%x", spec.ID, now.UnixNano()),
-		Up: now.Add(p.o.CreateTime + p.o.Boot),
+		Up: now.Add(p.o.CreateTime + p.o.Boot), Image: spec.Image, Flavor: spec.Flavor, Location: spec.Location,
 	}, p.o.Capacity, now)
 	if err != nil {
 		return compute.Instance{}, trouble("create", spec.ID, err)
@@ -176,7 +177,25 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 }
 
 func (p *Provider) instance(c computer) compute.Instance {
-	return compute.Instance{ID: compute.ID(c.ID), Source: c.Source, ProviderID: c.ProviderID, Facts: p.o.facts()}
+	facts := p.o.facts()
+	for key, value := range map[string]string{"image": c.Image, "flavor": c.Flavor, "region": c.Location} {
+		if value != "" {
+			facts[key] = value
+		}
+	}
+	return compute.Instance{ID: compute.ID(c.ID), Source: c.Source, ProviderID: c.ProviderID, Facts: facts}
+}
+
+// Choices lists what is configured.
+func (p *Provider) Choices(_ context.Context, kind string) (all []compute.Named, open bool, err error) {
+	names := map[string][]string{compute.Images: p.o.Images, compute.Flavors: p.o.Flavors, compute.Locations: p.o.Locations}[kind]
+	if len(names) == 0 {
+		return nil, false, fault("choices", compute.ID(p.o.Source), compute.ErrInvalid, fmt.Errorf("it has no %s to choose from", kind))
+	}
+	for _, name := range names {
+		all = append(all, compute.Named{Name: name})
+	}
+	return all, false, nil
 }
 
 // Destroy asks a computer to go; it is gone after Options.DestroyTime.

@@ -27,7 +27,10 @@ type Options struct {
 	Memory      int64         `conf:"memory,size"`  // bytes
 	Disk        int64         `conf:"disk,size"`    // bytes
 	GPUs        int           `conf:"gpus"`
-	Seed        int           `conf:"seed"` // of the failures; 0: different each time
+	Images      []string      `conf:"images"`    // that a request may choose from; none: it may not
+	Flavors     []string      `conf:"flavors"`   // the same
+	Locations   []string      `conf:"locations"` // the same
+	Seed        int           `conf:"seed"`      // of the failures; 0: different each time
 
 	Source       string // the source's name
 	Installation string // the installation's id: others' computers are not seen

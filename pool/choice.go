@@ -1,0 +1,118 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// choice is what a request wants otherwise than its source says; "": as that says.
+type choice struct{ image, flavor, location string }
+
+func choiceOf(req compute.Request) choice { return choice{req.Image, req.Flavor, req.Location} }
+
+// String says it for people.
+func (c choice) String() string {
+	var parts []string
+	for _, p := range [][2]string{{"image", c.image}, {"flavor", c.flavor}, {"location", c.location}} {
+		if p[1] != "" {
+			parts = append(parts, p[0]+" "+p[1])
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// errChoice says that what was chosen cannot be had, now or later.
+type errChoice struct{ error }
+
+func (e *errChoice) Unwrap() error { return e.error }
+
+// resolve finds what is meant by the names in a choice.
+func (c choice) resolve(ctx context.Context, source string, p compute.Provider) (choice, error) {
+	for _, part := range []struct {
+		kind string
+		name *string
+	}{{compute.Images, &c.image}, {compute.Flavors, &c.flavor}, {compute.Locations, &c.location}} {
+		if *part.name == "" {
+			continue
+		}
+		id, err := pick(ctx, p, part.kind, *part.name)
+		if err != nil {
+			return c, &errChoice{&compute.Error{ID: compute.ID(source), Kind: kindOf(err), Err: err}}
+		}
+		*part.name = id
+	}
+	return c, nil
+}
+
+// pick returns the id of what a name means, or the name where any may be tried.
+func pick(ctx context.Context, p compute.Provider, kind, name string) (string, error) {
+	chooser, ok := compute.As[compute.Chooser](p)
+	if !ok {
+		return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("it has no %s to choose from", kind), Hint: "its source.conf says what its computers are"}
+	}
+	all, open, err := chooser.Choices(ctx, kind)
+	if err != nil {
+		return "", err
+	}
+	choose := func() (int, error) { return compute.Choose(all, kind, name) }
+	if kind == compute.Images {
+		choose = func() (int, error) { return compute.ChooseImage(all, name) }
+	}
+	i, err := choose()
+	if n, e := strconv.Atoi(name); err != nil && e == nil && kind != compute.Images && n >= 0 && n < len(all) {
+		i, err = n, nil // its number in the list
+	}
+	switch {
+	case err == nil && all[i].ID != "":
+		return all[i].ID, nil
+	case err == nil:
+		return all[i].Name, nil
+	case open && errors.Is(err, compute.ErrNotFound):
+		return name, nil
+	}
+	return "", err
+}
+
+// checkChoice refuses a choice that cannot be had, before anything is recorded. Of a pool it is found out as its sources are asked.
+func (p *Pool) checkChoice(ctx context.Context, s *source, req *compute.Request) error {
+	c := choiceOf(*req)
+	if c == (choice{}) {
+		return nil
+	}
+	if s.Share {
+		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: errors.New("its instances are shared, so nobody can choose their image, flavor or location")}
+	}
+	if s.Type == poolType {
+		return nil
+	}
+	_, o, err := p.record(ctx, s)
+	if err != nil || o == nil || o.provider == nil {
+		return err
+	}
+	if c, err = c.resolve(ctx, s.Name, o.provider); err == nil {
+		req.Image, req.Flavor, req.Location = c.image, c.flavor, c.location
+	}
+	return err
+}
+
+// note keeps on a new instance what was chosen.
+func (c choice) note(i *compute.Instance) {
+	if c == (choice{}) {
+		return
+	}
+	facts := map[string]string{}
+	for key, value := range map[string]string{"image": c.image, "flavor": c.flavor, "region": c.location} {
+		if value != "" {
+			facts[key] = value
+		}
+	}
+	maps.Copy(facts, i.Facts) // the provider knows better
+	facts[compute.FactChosen] = c.String()
+	i.Facts = facts
+}

@@ -1,0 +1,16 @@
+package vm
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Choices says that any image may be tried, and nothing else.
+func (p *Provider) Choices(_ context.Context, kind string) (all []compute.Named, open bool, err error) {
+	if kind != compute.Images {
+		return nil, false, &compute.Error{Op: "vm.choices", Kind: compute.ErrInvalid, Err: fmt.Errorf("there are no %s to choose from", kind)}
+	}
+	return nil, true, nil
+}
