@@ -5,6 +5,7 @@
 //	runs/ID/lock          held by the process that runs it for as long as it lives
 //	runs/ID/stdout        the first of the output; stdout.1, stdout.2, ... the rest in pieces, of which the last are kept; the same of stderr
 //	runs/ID/artifacts/    files that were brought back
+//	runs/ID/junit.xml     the reports of its tests in one
 //
 // A run is recorded before it begins. Its process holds a lock that the kernel drops when that ends, however it does, so a run whose process was killed is
 // seen as lost, with all that it had written by then. A record that cannot be written stops no run: the first error is kept for one warning.

@@ -32,6 +32,14 @@ func (r *Run) Artifacts() string {
 	return r.log.Artifacts(r.rec.ID)
 }
 
+// File is the path of a further file of the record; "": there is none.
+func (r *Run) File(name string) string {
+	if r.dir == "" {
+		return ""
+	}
+	return filepath.Join(r.dir, name)
+}
+
 // Err is the first reason why something of the run is not recorded; nil: all is.
 func (r *Run) Err() error {
 	r.mu.Lock()

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/junit"
 	"github.com/hostler-project/hostler/runlog"
 )
 
@@ -62,6 +63,8 @@ func (m *manyOptions) check(o *runOptions, words []string) (total, only int, err
 		return 0, 0, invalid("", "several runs at once want a COMMAND")
 	case o.tty, o.detach, o.stdin != "" && o.stdin != "none":
 		return 0, 0, invalid("", "several runs at once take no -t, --detach and --stdin: they have no terminal and no input")
+	case len(o.results.get) > 0:
+		return 0, 0, invalid("--artifact brings each one's into its own record", "--get: several runs would write to the same file")
 	case o.want.name != "":
 		return 0, 0, invalid("", "--name %s: a name is for one instance", o.want.name)
 	}
@@ -151,6 +154,9 @@ func (a *app) runMany(ctx context.Context, o *runOptions, name string, words []s
 	ctx, s.cancel = context.WithCancelCause(ctx)
 	defer s.cancel(nil)
 	s.whole = &runner{app: a, opt: o, started: s.begun, words: words}
+	if err := s.whole.prepare(ctx); err != nil {
+		return err
+	}
 	s.whole.beginRecord(asked, words)
 	defer func() { s.whole.endRecord(err) }()
 	if o.many.on > 0 {
@@ -414,6 +420,26 @@ func (p *part) exit() int {
 	return runStatus(p.err)
 }
 
+// tests adds up what the reports of tests say, for the record of all.
+func (s *several) tests() {
+	var sum junit.Report
+	files := 0
+	for _, p := range s.parts {
+		if p.runner.report != nil {
+			sum.Add(p.runner.report, strings.Trim(p.label, "| ")+" ")
+			files += p.runner.reports
+		}
+	}
+	if files == 0 {
+		return
+	}
+	t := recordedTests(&sum, files)
+	s.whole.keepReport(&sum, t)
+	if !s.app.flags.quiet {
+		_ = fprintf(s.app.errs, "%s: %s\n", s.app.program, testWords(t))
+	}
+}
+
 // finish says how all of them ended, by words and by the exit status.
 func (s *several) finish(err error) error {
 	v := manyView{Source: s.name, Started: s.begun, Seconds: time.Since(s.begun).Seconds(), Exit: s.status(), Runs: []partView{}}
@@ -453,6 +479,7 @@ func (s *several) finish(err error) error {
 		}
 		_ = fprintf(s.app.errs, "%s\n", text)
 	}
+	s.tests()
 	if s.app.flags.json {
 		doc, merr := json.Marshal(v)
 		err = errors.Join(err, merr, fprintf(s.app.out, "%s\n", doc))

@@ -177,7 +177,7 @@ func (r *runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		there = &collect.Listing{}
 	}
 	found, c.dir = there.Since(before), there.Dir
-	c.reports(ctx, match(found, r.want.junit))
+	c.read(ctx, match(found, r.want.junit))
 	keep := slices.Concat(r.want.artifacts, r.want.require)
 	if err != nil {
 		keep = slices.Concat(keep, r.want.onFailure)
@@ -192,8 +192,11 @@ func (r *runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		}
 	}
 	r.rec.Note(func(rec *runlog.Record) {
-		rec.Tests, rec.Artifacts, rec.Warnings, rec.Bytes.Collected = c.tests(), c.kept, c.warnings, c.bytes
+		rec.Artifacts, rec.Warnings, rec.Bytes.Collected = c.kept, c.warnings, c.bytes
 	})
+	if r.report != nil {
+		r.keepReport(r.report, recordedTests(r.report, r.reports))
+	}
 	c.tell()
 	switch {
 	case err == nil && len(c.missing) > 0:
@@ -221,8 +224,6 @@ type collection struct {
 	dir      string // there
 	left     int64  // bytes that may still come
 	bytes    int64
-	report   *junit.Report
-	files    int // that it is of
 	kept     []runlog.Artifact
 	missing  []string
 	warnings []string
@@ -238,7 +239,7 @@ func (c *collection) warn(format string, args ...any) {
 }
 
 // reports reads the reports of tests.
-func (c *collection) reports(ctx context.Context, files []collect.File) {
+func (c *collection) read(ctx context.Context, files []collect.File) {
 	if len(c.want.junit) == 0 {
 		return
 	}
@@ -264,24 +265,40 @@ func (c *collection) reports(ctx context.Context, files []collect.File) {
 			c.warn("%s: %s", f.Path, plain(err))
 			continue
 		}
-		c.files++
+		c.runner.reports++
 		c.report.Add(one, "")
 	}
-	if c.files == 0 && len(c.warnings) == 0 {
+	if c.runner.reports == 0 && len(c.warnings) == 0 {
 		c.warn("the command wrote no report of tests that matches --junit")
 	}
 }
 
-// tests is what is recorded of the reports.
-func (c *collection) tests() *runlog.Tests {
-	if c.report == nil {
-		return nil
-	}
-	t := &runlog.Tests{Files: c.files, Tests: c.report.Tests, Failures: c.report.Failures, Errors: c.report.Errors, Skipped: c.report.Skipped, Seconds: c.report.Time.Seconds()}
-	for _, f := range c.report.Failed(shownFailures) {
+// recordedTests is what is recorded of reports of tests.
+func recordedTests(r *junit.Report, files int) *runlog.Tests {
+	t := &runlog.Tests{Files: files, Tests: r.Tests, Failures: r.Failures, Errors: r.Errors, Skipped: r.Skipped, Seconds: r.Time.Seconds()}
+	for _, f := range r.Failed(shownFailures) {
 		t.Failed = append(t.Failed, runlog.Failure{Name: f.FullName(), Message: f.FirstLine()})
 	}
 	return t
+}
+
+// keepReport puts it into the record, and all of it as one file beside that.
+func (r *runner) keepReport(report *junit.Report, t *runlog.Tests) {
+	r.rec.Note(func(rec *runlog.Record) { rec.Tests = t })
+	file := r.rec.File("junit.xml")
+	if t.Files == 0 || file == "" {
+		return
+	}
+	var text bytes.Buffer
+	err := junit.Write(&text, report)
+	if err == nil {
+		err = os.WriteFile(file, text.Bytes(), 0o600)
+	}
+	if err != nil {
+		r.rec.Note(func(rec *runlog.Record) {
+			rec.Warnings = append(rec.Warnings, "the merged report of tests is not kept: "+err.Error())
+		})
+	}
 }
 
 // keep brings files back into the record.
@@ -368,7 +385,7 @@ func (c *collection) tell() {
 	if a.flags.quiet {
 		return
 	}
-	if t := c.tests(); t != nil && t.Files > 0 {
+	if t := c.rec.Record().Tests; t != nil && t.Files > 0 {
 		var b strings.Builder
 		for _, f := range t.Failed {
 			fmt.Fprintf(&b, "FAILED %s\n", printable(strings.TrimSuffix(f.Name+": "+f.Message, ": ")))

@@ -45,7 +45,8 @@ type runOptions struct {
 	verb  string            // of the record; "": run
 	given []string          // the options, for the record
 	allow []string          // variables that go along, by hostler.conf
-	set   map[string]string // variables by files and secrets
+	set   map[string]string // variables by files and secrets; nil: they are not read yet
+	hide  []string          // of these, what is not recorded
 }
 
 func newRun(a *app) *cobra.Command {
@@ -206,11 +207,6 @@ func (a *app) run(ctx context.Context, o *runOptions, name string, words []strin
 func (r *runner) whole(ctx context.Context, name string) (err error) {
 	a, o, words := r.app, r.opt, r.words
 	defer func() { err = errors.Join(err, a.writeReport(o.report, r, err)) }()
-	if cfg, err := a.configuration(); err == nil { // else the first who needs it says so
-		if r.settings, err = readRunSettings(cfg); err != nil {
-			return err
-		}
-	}
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
@@ -250,6 +246,11 @@ func (r *runner) whole(ctx context.Context, name string) (err error) {
 // prepare reads what the options name and checks what they say, before anything is asked of anybody.
 func (r *runner) prepare(ctx context.Context) (err error) {
 	o := r.opt
+	if cfg, err := r.app.configuration(); err == nil { // else the first who needs it says so
+		if r.settings, err = readRunSettings(cfg); err != nil {
+			return err
+		}
+	}
 	if o.scriptFile != "" {
 		if o.shell {
 			return invalid("", "--script and -c both say what to run")

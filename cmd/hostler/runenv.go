@@ -57,6 +57,10 @@ func allowed(allow []string, key string) bool {
 // prepareEnv reads what files and secrets say of variables. What they say is in no error.
 func (r *runner) prepareEnv(ctx context.Context) error {
 	o := r.opt
+	if o.set != nil { // for another part of the same run
+		r.hidden = o.hide
+		return nil
+	}
 	o.set, o.allow = map[string]string{}, r.settings.env.Allow
 	for _, name := range o.envFiles {
 		f, err := os.ReadFile(name)
@@ -85,8 +89,9 @@ func (r *runner) prepareEnv(ctx context.Context) error {
 			return invalid("", "--secret %s: a NUL cannot be in a variable", name)
 		}
 		o.set[name] = value
-		r.hidden = append(r.hidden, value)
+		o.hide = append(o.hide, value)
 	}
+	r.hidden = o.hide
 	return nil
 }
 

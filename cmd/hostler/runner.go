@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/junit"
 	"github.com/hostler-project/hostler/runlog"
 	"github.com/hostler-project/hostler/trace"
 )
@@ -53,6 +54,8 @@ type runner struct {
 	phases   runlog.Phases
 	hidden   []string       // values that are not recorded
 	want     results        // what is brought back
+	report   *junit.Report  // what the reports of tests say; nil: none was asked for
+	reports  int            // so many
 	script   []byte         // of --script
 	pruning  sync.WaitGroup // of older records
 
