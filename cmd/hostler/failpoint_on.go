@@ -10,12 +10,12 @@ import (
 	"syscall"
 )
 
-var steps atomic.Int64
+var failsteps atomic.Int64
 
 // failpoint, in programs built for the tests of crashes, writes the name of each recorded step to the file HOSTLER_STEPS and, at the step whose
 // number is HOSTLER_DIE, kills the process as nothing else can.
 var failpoint = func(step string) {
-	n := steps.Add(1) - 1
+	n := failsteps.Add(1) - 1
 	if name := os.Getenv("HOSTLER_STEPS"); name != "" {
 		f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		if err == nil {

@@ -92,7 +92,7 @@ Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 
 	cmd.Flags().BoolVar(&o.keep, "keep", false, "do not give the instance back: the lease lasts 2 hours, and 30 minutes unused")
 	o.many.flags(cmd)
 	cmd.Flags().BoolVar(&o.keepFailed, "keep-on-failure", false, "keep the instance if the command fails, and say what to do with it")
-	cmd.Flags().BoolVar(&o.detach, "detach", false, "start the command, print its process id there, and do not wait; its output is thrown away")
+	cmd.Flags().BoolVar(&o.detach, "detach", false, "start the command, print the id of the run, and do not wait; hostler attach goes on with it")
 	return cmd
 }
 

@@ -337,6 +337,7 @@ func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 			return r.runSynced(ctx, conn, cmd)
 		}
 	} else {
+		r.hold(conn, cmd)
 		r.recordCommand(cmd.Env)
 		r.setRunning(true)
 		r.begun = time.Now()
@@ -364,7 +365,7 @@ func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%w", err)
+		return fmt.Errorf("%w", r.whenLost(cmd, err))
 	}
 	r.exit = &exit
 	if exit.Reason != "" {
@@ -389,28 +390,6 @@ var (
 	errTimeout    = errors.New("--timeout")
 	errLeaseEnded = errors.New("the lease has ended")
 )
-
-// detachScript starts its arguments in a session of their own and prints the process id.
-const detachScript = `command -v -- "$1" >/dev/null || { echo "$1: not found" >&2; exit 127; }
-if command -v setsid >/dev/null; then setsid "$@" </dev/null >/dev/null 2>&1 & else nohup "$@" </dev/null >/dev/null 2>&1 & fi
-echo $!`
-
-// detached starts the command and leaves it to itself.
-func (r *runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.Command) error {
-	cmd.Args = append([]string{"sh", "-c", detachScript, "sh"}, cmd.Args...)
-	cmd.Stdin, cmd.Stay = nil, true
-	r.recordCommand(cmd.Env)
-	r.begun = time.Now()
-	exit, err := conn.Run(ctx, cmd)
-	r.ended = time.Now()
-	if err != nil {
-		return err
-	}
-	if n := exit.Status(); n != 0 {
-		return status(n)
-	}
-	return nil
-}
 
 // terminal gives the command a terminal of the size of ours, which it puts into raw mode until restore is called.
 func terminal(a *app, cmd *compute.Command) (restore func(), err error) {

@@ -192,21 +192,23 @@ func TestLeaseEnds(t *testing.T) {
 	}
 }
 
+// Where nobody keeps a command, --detach starts nothing, and says why.
 func TestDetach(t *testing.T) {
 	m := newMachine(t)
 	if _, _, exit := m.run("run", "local", "--detach", "--", "true"); exit != exitNotBegun {
 		t.Errorf("a detached run on an instance that is given back: exit status %d", exit)
 	}
 	m.must("acquire", "-s", "local")
-	pid := strings.TrimSpace(m.must("run", "local-local", "--detach", "--", "sleep", "600"))
-	if !alive(pid) {
-		t.Errorf("process %s does not live on", pid)
+	mark := filepath.Join(m.dir, "mark")
+	if _, errs, exit := m.run("run", "local-local", "--detach", "--", "touch", mark); exit != exitNotBegun || !strings.Contains(errs, "nobody there keeps a command") {
+		t.Errorf("exit status %d, %q", exit, errs)
 	}
-	if _, _, exit := m.run("run", "local-local", "--detach", "--", "no-such-command"); exit != exitNotFound {
-		t.Errorf("a detached run of nothing: exit status %d", exit)
+	if _, err := os.Stat(mark); err == nil {
+		t.Error("it was started")
 	}
-	m.must("release", "--wait", "local-local")
-	until(t, "the end of what hostler put there", func() bool { return !alive(pid) })
+	if _, errs, exit := m.run("attach", "last"); exit != 2 || !strings.Contains(errs, "nobody there keeps a command") {
+		t.Errorf("attach: exit status %d, %q", exit, errs)
+	}
 }
 
 // TestTerminal runs a command in a terminal: it has one, of the size of ours, which may change, and Ctrl-C reaches it as a character.

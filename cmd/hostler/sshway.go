@@ -27,30 +27,40 @@ type way struct {
 
 // sshWay makes it, with the options that this command was given.
 func (a *app) sshWay() (*way, error) {
-	self, err := os.Executable()
+	words, err := a.ownWords()
 	if err != nil {
 		return nil, err
 	}
-	w := &way{words: []string{self}}
-	if c := cmp.Or(a.flags.controller, os.Getenv("HOSTLER_CONTROLLER")); c != "" {
-		w.words = append(w.words, "--controller", c)
-	}
-	if a.flags.embedded {
-		w.words = append(w.words, "--embedded")
-	}
-	if a.flags.config != "" {
-		dir, err := filepath.Abs(a.flags.config)
-		if err != nil {
-			return nil, err
-		}
-		w.words = append(w.words, "--config", dir)
-	}
+	w := &way{words: words}
 	key, known, err := hostKey()
 	if err != nil {
 		return nil, err
 	}
 	w.known, w.key = known, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key.PublicKey())))
 	return w, nil
+}
+
+// ownWords are how a command of ours is begun that does as this one was told.
+func (a *app) ownWords() ([]string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	words := []string{self}
+	if c := cmp.Or(a.flags.controller, os.Getenv("HOSTLER_CONTROLLER")); c != "" {
+		words = append(words, "--controller", c)
+	}
+	if a.flags.embedded {
+		words = append(words, "--embedded")
+	}
+	if a.flags.config != "" {
+		dir, err := filepath.Abs(a.flags.config)
+		if err != nil {
+			return nil, err
+		}
+		words = append(words, "--config", dir)
+	}
+	return words, nil
 }
 
 // command is the one that ssh has to run to reach a name.
