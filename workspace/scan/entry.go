@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"strings"
 )
 
@@ -53,6 +54,22 @@ type Tree struct {
 	Special []string // sockets, fifos and devices, which are left out
 	Outside []string // links whose target is absolute or leads out of the tree: sent as they are
 	Bytes   int64    // the sizes of all files together
+}
+
+// Add puts more entries into a tree, such as those of Repository. A path that it has already is an error.
+func (t *Tree) Add(more []Entry) error {
+	all := slices.Concat(t.Entries, more)
+	slices.SortFunc(all, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
+	var order ordered
+	var sum int64
+	for i := range all {
+		if err := order.add(all[:i], &all[i]); err != nil {
+			return err
+		}
+		sum += all[i].Size
+	}
+	t.Entries, t.Bytes, t.ID = all, sum, ID(all)
+	return nil
 }
 
 // The limits of what a path and a link may say, those of Linux.
