@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/junit"
 	"github.com/hostler-project/hostler/runlog"
 	"github.com/hostler-project/hostler/trace"
+	"github.com/hostler-project/hostler/workspace/collect"
 )
 
 // runner is one run: what it obtained, and how far it has come.
@@ -45,6 +46,7 @@ type runner struct {
 	written []*written           // where what it writes goes
 	words   []string             // the command; empty: a shell
 	typ     string               // of the source that the connection leads to
+	before  *collect.Listing     // what there was before the command, of that which it may make; nil: nobody asks
 	sending *sending             // the tree that goes along; nil: none
 	scans   sync.WaitGroup       // of it, that go on
 
@@ -227,13 +229,14 @@ func (r *runner) command(ctx context.Context, words []string) error {
 		}
 		defer remove()
 	}
-	before, err := r.look(ctx, conn, cmd)
-	if err != nil {
+	if r.sending != nil {
+		defer r.sending.giveBack() // what the command made is collected first
+	} else if r.before, err = r.look(ctx, conn, cmd); err != nil {
 		return err
 	}
 	err = r.await(ctx, conn, cmd, restore)
 	restore() // what follows is said to a terminal as it was
-	return r.collect(ctx, conn, cmd, before, err)
+	return r.collect(ctx, conn, cmd, r.before, err)
 }
 
 // slot waits for the command's turn where the source limits how many run at once. The lease may have ended meanwhile, so it is asked again.

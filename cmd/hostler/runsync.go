@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -58,6 +59,16 @@ type sending struct {
 	root string       // of the tree
 	sub  string       // where in it the caller is
 	tree chan scanned // one: what the scan came to
+
+	session *send.Session // the copy is ours; nil: not yet
+}
+
+// giveBack lets others have the copy.
+func (s *sending) giveBack() {
+	if s.session != nil {
+		_ = s.session.Close()
+		s.session = nil
+	}
 }
 
 type scanned struct {
@@ -155,12 +166,16 @@ func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		return compute.Exit{}, err
 	}
 	said := make(chan struct{})
-	opt.Said = func() { close(said) }
+	looks := r.want.any() // then what is there is listed before the command starts, and that takes a copy that is complete
+	if !looks {
+		opt.Said = func() { close(said) }
+	}
+	r.sending.giveBack() // the one of an earlier try
 	session, err := send.Begin(ctx, conn, opt)
 	if err != nil {
 		return compute.Exit{}, noWorkspaces(r.instance.ID, err)
 	}
-	defer session.Close()
+	r.sending.session = session
 	var found scanned
 	select {
 	case found = <-r.sending.tree:
@@ -177,6 +192,7 @@ func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		err  error
 	}
 	ended := make(chan outcome, 1)
+	command := *cmd
 	go func() {
 		select {
 		case <-said:
@@ -184,7 +200,7 @@ func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 			ended <- outcome{err: ctx.Err()}
 			return
 		}
-		own := *cmd
+		own := command
 		own.Workspace = session.Token()
 		exit, err := conn.Run(ctx, &own)
 		ended <- outcome{exit, err}
@@ -203,6 +219,17 @@ func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		cancel()
 		<-ended
 		return compute.Exit{}, err
+	}
+	if !path.IsAbs(cmd.Dir) {
+		cmd.Dir = path.Join(res.Dir, cmd.Dir) // where what it makes is looked for
+	}
+	if looks {
+		if r.before, err = r.look(ctx, conn, cmd); err != nil {
+			cancel()
+			<-ended
+			return compute.Exit{}, err
+		}
+		close(said)
 	}
 	r.recordCommand(cmd.Env)
 	r.begun = time.Now()
