@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -199,19 +200,19 @@ func TestKeptFirst(t *testing.T) {
 	}
 }
 
+// hanging is a way to a provider that answers when it wants to, whatever who asks has in mind.
+type hanging func() error
+
+func (h hanging) RoundTrip(*http.Request) (*http.Response, error) { return nil, h() }
+
 // TestProviderOfSignInsHangs: strangers who ask for the provider's page while that does not answer are few, and nobody else waits for them.
 func TestProviderOfSignInsHangs(t *testing.T) {
 	asked, answer := make(chan struct{}, 100), make(chan struct{})
-	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	provider, err := signin.New(signin.Options{Issuer: "https://id.example.org", ClientID: "hostler", Domains: []string{"*"}, Transport: hanging(func() error {
 		asked <- struct{}{}
-		select {
-		case <-answer:
-		case <-r.Context().Done():
-		}
-		w.WriteHeader(http.StatusNotFound)
-	}))
-	t.Cleanup(issuer.Close)
-	provider, err := signin.New(signin.Options{Issuer: issuer.URL, ClientID: "hostler", Domains: []string{"*"}})
+		<-answer
+		return errors.New("it does not answer")
+	})})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -229,6 +229,7 @@ func TestPageFollows(t *testing.T) {
 	b.press(m.token() + "\r")
 	b.sees("live")
 	b.do(chromedp.Click(`//a[.="Events"]`))
+	b.until("the events", `document.querySelector("h1")?.innerText === "Events"`) // which are loaded when they are wanted
 	b.run(`window.thisPage = true`)
 	stop()
 	b.sees("not reached")
