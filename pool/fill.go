@@ -237,8 +237,10 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 			}
 			i.Worker, i.Wanted, i.Reason = 0, "", reason
 			e := compute.Event{Owner: who.Owner, Text: reason}
-			if l != nil {
+			i.Booked = compute.Booking{}
+			if l != nil { // it counts for as long as it is kept from others
 				e.Project = l.Project
+				i.Booked = compute.Booking{Project: l.Project, Owner: l.Owner, Holds: l.Holds}
 			}
 			if _, err := p.set(tx, i, compute.Held, e); err != nil {
 				return err

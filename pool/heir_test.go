@@ -40,19 +40,19 @@ func TestHandOver(t *testing.T) {
 				ask(r, "eve")
 				tired := make(chan error, 1)
 				all.Go(func() {
-					_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "joe", Wait: time.Minute})
+					_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "joe", Wait: 10 * time.Second})
 					tired <- err
 				})
-				time.Sleep(50 * time.Second)
+				time.Sleep(8 * time.Second)
 				later := newRigOn(t, r.store, r.clouds, web(func(s *pool.Source) { s.Maximum, s.Digest = 1, digest }), share)
 				r.HandOver(later.Pool)
 				ask(later, "zoe")
-				time.Sleep(20 * time.Second)
+				time.Sleep(4 * time.Second)
 				select {
 				case err := <-tired:
 					kind(t, err, compute.ErrTimeout)
 				default:
-					t.Error("who waits for a minute waits for longer, as the configuration was read anew")
+					t.Error("who waits for ten seconds waits for longer, as the configuration was read anew")
 				}
 				q, err := later.Queue(ctx)
 				must(t, err)
@@ -98,13 +98,13 @@ func TestHandOverOfWhatIsGone(t *testing.T) {
 				_, err := old.Acquire(ctx, compute.Request{Source: "web", Count: 2, Owner: "bob", Wait: -1})
 				heard <- err
 			}()
-			time.Sleep(time.Minute)
+			time.Sleep(2 * time.Second)
 			old.HandOver(newRigOn(t, r.store, r.clouds, c.sources, share).Pool)
 			synctest.Wait()
 			select {
 			case err := <-heard:
 				kind(t, err, c.want)
-			case <-time.After(time.Minute):
+			case <-time.After(10 * time.Second):
 				t.Fatalf("%s: he waits on", name)
 			}
 			must(t, r.store.View(ctx, func(tx compute.Tx) error {

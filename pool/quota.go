@@ -126,7 +126,7 @@ func (d *draw) held(project, owner string) (compute.Capacity, error) {
 	return sum.Add(d.booked[[2]string{project, owner}]), nil
 }
 
-// bookings sums what is being made for requests.
+// bookings sums what is being made for requests, and what users hold aside.
 func (d *draw) bookings() error {
 	d.booked = map[[2]string]compute.Capacity{}
 	recs, err := d.tx.Sources()
@@ -134,15 +134,22 @@ func (d *draw) bookings() error {
 		return err
 	}
 	for _, r := range recs {
-		if r.Counts.Creating+r.Counts.SettingUp == 0 {
+		var states []compute.State
+		if r.Counts.Creating+r.Counts.SettingUp > 0 {
+			states = append(states, compute.Creating, compute.SettingUp)
+		}
+		if r.Counts.Held > 0 {
+			states = append(states, compute.Held)
+		}
+		if len(states) == 0 {
 			continue
 		}
-		is, err := d.tx.Instances(compute.InstanceQuery{SourceKey: r.Key, Busy: true})
+		is, err := d.tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: states})
 		if err != nil {
 			return err
 		}
 		for _, i := range is {
-			if b := i.Booked; i.Wanted != "" && (i.State == compute.Creating || i.State == compute.SettingUp) {
+			if b := i.Booked; i.Wanted != "" || i.State == compute.Held {
 				for _, key := range [][2]string{{b.Project, b.Owner}, {b.Project, ""}} {
 					d.booked[key] = d.booked[key].Add(b.Holds)
 				}

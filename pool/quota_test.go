@@ -209,3 +209,115 @@ func TestCancel(t *testing.T) {
 		t.Errorf("there still wait %v %v", q, err)
 	}
 }
+
+// TestQuotaOfHeld: what somebody holds aside counts as what he has, until it is discarded.
+func TestQuotaOfHeld(t *testing.T) {
+	inBubble(t, limits(map[string]pool.Project{"red": {Quota: compute.Capacity{Count: 1}}}), web(func(s *pool.Source) { s.Maximum = 6 }), func(t *testing.T, ctx context.Context, r *rig) {
+		req := compute.Request{Source: "web", Count: 1, Owner: "ann", Project: "red"}
+		ls, err := r.Acquire(ctx, req)
+		must(t, err)
+		must(t, r.Hold(ctx, ann, "to look at", ls[0].Instance))
+		_, err = r.Acquire(ctx, req)
+		kind(t, err, compute.ErrNoCapacity)
+		must(t, r.Release(ctx, ann, compute.ReleaseOptions{Discard: true}, ls[0].Instance))
+		_, err = r.Acquire(ctx, req)
+		must(t, err)
+	})
+}
+
+// TestQuotaAndTheDirector: a director is not told of requests that a quota holds back, as they may not have what it would make for them.
+func TestQuotaAndTheDirector(t *testing.T) {
+	inBubble(t, limits(map[string]pool.Project{"red": {Quota: compute.Capacity{Count: 1}}}), web(func(s *pool.Source) { s.Maximum = 2 }), func(t *testing.T, ctx context.Context, r *rig) {
+		ask := func(project, owner string, wait time.Duration) ([]compute.Lease, error) {
+			return r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: owner, Project: project, Wait: wait})
+		}
+		had, err := ask("red", "ann", 0)
+		must(t, err)
+		_, err = ask("", "zoe", 0)
+		must(t, err)
+		var all sync.WaitGroup
+		for _, project := range []string{"red", ""} {
+			all.Go(func() {
+				_, err := ask(project, "bob", time.Minute)
+				kind(t, err, compute.ErrTimeout)
+			})
+		}
+		time.Sleep(time.Second)
+		if s := r.state1(t, ctx, nil); s.Waiting != 1 {
+			t.Errorf("the director hears that %d are waited for, want 1", s.Waiting)
+		}
+		all.Wait()
+		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, had[0].Instance))
+	})
+}
+
+// TestManyAtOnce: 500 requests, 100 at once, for fewer instances than are asked for: none fails, each is told its place and, once anything is known of how
+// long leases last, an estimate; and those of one user are served in the order in which they came.
+func TestManyAtOnce(t *testing.T) {
+	const requests, atOnce, ready = 500, 100, 10
+	inBubble(t, nil, web(func(s *pool.Source) { s.Reserve, s.Maximum, s.Reuse = ready, ready, "as-is" }), func(t *testing.T, ctx context.Context, r *rig) {
+		_, err := r.Fill(ctx, "web")
+		must(t, err)
+		for range 20 { // so that it is known
+			l := r.take(t, ctx, compute.Request{})
+			time.Sleep(200 * time.Millisecond)
+			must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance))
+		}
+		gate := make(chan struct{}, atOnce)
+		var mu sync.Mutex
+		served, inUse, placed, estimated := 0, 0, map[int]bool{}, map[int]bool{}
+		waited := map[int]bool{}
+		last := 0 // the newest of those who waited that was served
+		var all sync.WaitGroup
+		for n := range requests {
+			gate <- struct{}{}
+			all.Go(func() {
+				defer func() { <-gate }()
+				ls, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann", Wait: time.Hour, Notify: func(p compute.Progress) {
+					if p.Phase != "wait" {
+						return
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					waited[n] = true
+					placed[n] = placed[n] || p.Position > 0
+					estimated[n] = estimated[n] || p.Estimate > 0
+				}})
+				if err != nil {
+					t.Errorf("request %d: %v", n, err)
+					return
+				}
+				mu.Lock()
+				served++
+				if inUse++; inUse > ready {
+					t.Errorf("%d are in use", inUse)
+				}
+				// Those that are woken together may be heard of in another order.
+				if waited[n] {
+					if n < last-2*ready {
+						t.Errorf("request %d was served after request %d", n, last)
+					}
+					last = max(last, n)
+				}
+				mu.Unlock()
+				time.Sleep(200 * time.Millisecond)
+				mu.Lock()
+				inUse--
+				mu.Unlock()
+				must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, ls[0].Instance))
+			})
+			time.Sleep(time.Millisecond) // so that it is known who came first
+		}
+		all.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		if served != requests || len(waited) < requests-2*ready {
+			t.Errorf("%d were served, of whom %d had to wait", served, len(waited))
+		}
+		for n := range waited {
+			if !placed[n] || !estimated[n] {
+				t.Errorf("request %d was told a place: %v; an estimate: %v", n, placed[n], estimated[n])
+			}
+		}
+	})
+}

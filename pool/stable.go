@@ -154,7 +154,7 @@ func (p *Pool) isOpen(s *source) bool {
 	return true
 }
 
-// underWay returns how many instances are waited for, by source, how many of those being made a request waits for, and how many cold ones are on
+// underWay returns how many instances are waited for, by source, by requests that may have them, how many of those being made a request waits for, and how many cold ones are on
 // their way there, by record.
 func (p *Pool) underWay(tx compute.Tx, recs []*compute.SourceRecord) (waiting map[string]int, booked, stirring map[int64]int, err error) {
 	waiting, booked, stirring = map[string]int{}, map[int64]int{}, map[int64]int{}
@@ -162,8 +162,16 @@ func (p *Pool) underWay(tx compute.Tx, recs []*compute.SourceRecord) (waiting ma
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	for _, w := range ws {
-		if p.waits(w) {
+	d := &draw{p: p, tx: tx, now: time.Now(), records: map[*source]*compute.SourceRecord{}}
+	if ws, err = d.living(ws, false); err != nil {
+		return nil, nil, nil, err
+	}
+	l, err := d.line(ws)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	for _, w := range l.ordered {
+		if l.over(w) == nil { // to what is made now a quota does not let it come
 			waiting[w.Source] += w.Count
 		}
 	}
