@@ -130,13 +130,19 @@ func (r *runner) send() (send.Options, error) {
 			r.app.say("the copy of this tree on %s is in use by %s; waiting", r.instance.ID, who)
 		},
 	}
+	var err error
+	opt.State, err = syncState(r.instance.ID, r.lease.ID, opt.Key)
+	return opt, err
+}
+
+// syncState is the file in which is remembered what a tree's copy on an instance has.
+func syncState(instance compute.ID, lease, key string) (string, error) {
 	cache, err := cacheDir()
 	if err != nil {
-		return opt, err
+		return "", err
 	}
-	sum := sha256.Sum256([]byte(string(r.instance.ID) + "\x00" + r.lease.ID + "\x00" + opt.Key))
-	opt.State = filepath.Join(cache, "sync", hex.EncodeToString(sum[:12]))
-	return opt, nil
+	sum := sha256.Sum256([]byte(string(instance) + "\x00" + lease + "\x00" + key))
+	return filepath.Join(cache, "sync", hex.EncodeToString(sum[:12])), nil
 }
 
 // say tells people something while they wait.
@@ -184,6 +190,9 @@ func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	}
 	if found.err != nil {
 		return compute.Exit{}, found.err
+	}
+	if found.tree.Warning != "" {
+		r.app.say("%s", found.tree.Warning)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

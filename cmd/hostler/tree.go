@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/workspace/scan"
+	"github.com/hostler-project/hostler/workspace/send"
 )
 
 // treeOptions are what run can be told of the working tree that goes along.
@@ -90,6 +91,9 @@ type treePlan struct {
 	Files        int         `json:"files"`
 	Links        int         `json:"links"`
 	Bytes        int64       `json:"bytes"`
+	SendFiles    int         `json:"send_files"`
+	SendBytes    int64       `json:"send_bytes"`
+	Deletes      int         `json:"deletes"`
 	Hidden       []string    `json:"hidden"`
 	Special      []string    `json:"special"`
 	Outside      []string    `json:"outside"`
@@ -124,10 +128,18 @@ func (a *app) planTree(ctx context.Context, o *runOptions, name string) error {
 	if err != nil {
 		return err
 	}
-	p := viewTree(tree, o.tree.large)
-	if err := a.planTarget(ctx, &p, cmp.Or(name, o.want.name), name); err != nil {
+	p := viewTree(tree)
+	lease, err := a.planTarget(ctx, &p, cmp.Or(name, o.want.name), name)
+	if err != nil {
 		return err
 	}
+	var last []scan.Entry
+	if p.Instance != "" && !o.sync.fresh {
+		if state, err := syncState(compute.ID(p.Instance), lease, treeKey(tree.Root)); err == nil {
+			last, _ = send.Last(state)
+		}
+	}
+	p.changes(tree, last, o)
 	if a.flags.json {
 		return a.printJSON(p)
 	}
@@ -135,36 +147,50 @@ func (a *app) planTree(ctx context.Context, o *runOptions, name string) error {
 }
 
 // planTarget finds the instance that would be used, and takes nothing.
-func (a *app) planTarget(ctx context.Context, p *treePlan, name, named string) error {
+func (a *app) planTarget(ctx context.Context, p *treePlan, name, named string) (lease string, err error) {
 	engine, err := a.engine(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if name != "" {
-		i, lease, err := engine.Resolve(ctx, name)
+		i, l, err := engine.Resolve(ctx, name)
 		if err == nil {
 			p.Instance, p.Source = string(i.ID), i.Source
-			if lease != nil {
-				p.Lease = cmp.Or(lease.Name, string(lease.ID))
+			if l != nil {
+				p.Lease, lease = cmp.Or(l.Name, l.ID), l.ID
 			}
-			return nil
+			return lease, nil
 		}
 		if !errors.Is(err, compute.ErrNotFound) {
-			return err
+			return "", err
 		}
 	}
 	if p.Source = named; named == "" {
 		p.Source, err = a.sourceName()
-		return err
+		return "", err
 	}
 	if !a.isSource(named) {
-		return a.unknownName(ctx, named)
+		return "", a.unknownName(ctx, named)
 	}
-	return nil
+	return "", nil
+}
+
+// changes fills in what would be sent and removed where the copy has a list of entries, and what the guards say of that.
+func (p *treePlan) changes(tree *scan.Tree, last []scan.Entry, o *runOptions) {
+	changed, gone := tree.Changes(last)
+	weight := scan.Weigh(changed)
+	p.SendFiles, p.SendBytes, p.Deletes = weight.Files, weight.Bytes, gone
+	var err error
+	if p.Warning, err = weight.Check(o.tree.large); err == nil {
+		err = scan.CheckDeletes(len(last), gone, o.sync.delete)
+	}
+	if err != nil {
+		p.Refused, p.Hint = plain(err), compute.Hint(err)
+	}
 }
 
 // viewTree is a tree as a plan shows it.
-func viewTree(tree *scan.Tree, large bool) treePlan {
+func viewTree(tree *scan.Tree) treePlan {
 	p := treePlan{Root: tree.Root, Directory: cmp.Or(tree.Sub, "."), Mode: "dir", Bytes: tree.Bytes, Hidden: listed(tree.Hidden), Special: listed(tree.Special),
 		Outside: listed(tree.Outside), BiggestFiles: []heavyView{}, BiggestDirs: []heavyView{}}
 	if tree.Git {
@@ -179,13 +205,8 @@ func viewTree(tree *scan.Tree, large bool) treePlan {
 			p.BiggestFiles = heaviest(p.BiggestFiles, heavyView{Path: e.Path, Files: 1, Bytes: e.Size})
 		}
 	}
-	weight := scan.Weigh(tree.Entries)
-	for _, d := range weight.Dirs {
+	for _, d := range scan.Weigh(tree.Entries).Dirs {
 		p.BiggestDirs = append(p.BiggestDirs, heavyView{Path: d.Path, Files: d.Files, Bytes: d.Bytes})
-	}
-	var err error
-	if p.Warning, err = weight.Check(large); err != nil {
-		p.Refused, p.Hint = err.Error(), compute.Hint(err)
 	}
 	return p
 }
@@ -206,6 +227,7 @@ func (a *app) printPlan(p *treePlan) error {
 		{"root", p.Root + " (" + p.Mode + ")"},
 		{"directory", p.Directory},
 		{"tree", fmt.Sprintf("%d files, %s; %d links", p.Files, shortSize(p.Bytes), p.Links)},
+		{"to send", fmt.Sprintf("%d files, %s; %d to be removed", p.SendFiles, shortSize(p.SendBytes), p.Deletes)},
 	}
 	some := func(what string, paths []string) {
 		if len(paths) > 0 {
@@ -221,9 +243,9 @@ func (a *app) printPlan(p *treePlan) error {
 	for _, d := range p.BiggestDirs {
 		rows = append(rows, []string{"below", fmt.Sprintf("%-8s %s, %d files", shortSize(d.Bytes), d.Path, d.Files)})
 	}
-	for what, text := range map[string]string{"warning": p.Warning, "refused": p.Refused} {
-		if text != "" {
-			rows = append(rows, []string{what, text})
+	for _, r := range [][]string{{"warning", p.Warning}, {"refused", p.Refused}, {"hint", p.Hint}} {
+		if r[1] != "" {
+			rows = append(rows, r)
 		}
 	}
 	target := "one of " + p.Source + ", for this run"

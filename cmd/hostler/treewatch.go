@@ -17,7 +17,6 @@ import (
 type watchOptions struct {
 	runOptions
 	restart bool
-	noSync  bool
 }
 
 func newWatch(a *app) *cobra.Command {
@@ -44,9 +43,9 @@ one instance is acquired for all runs, and given back at the end. Ctrl-C ends it
 	o.want.flags(a, cmd)
 	o.flags(cmd)
 	o.tree.shape(cmd)
+	o.sync.flags(cmd)
 	cmd.Flags().StringVarP(&o.script, "command", "c", "", "run `STRING` by sh -c on the instance")
 	cmd.Flags().BoolVar(&o.restart, "restart", false, "a change ends the command that is running")
-	cmd.Flags().BoolVar(&o.noSync, "no-sync", false, "send nothing, and only run")
 	return cmd
 }
 
@@ -55,10 +54,10 @@ func (a *app) watchTree(ctx context.Context, o *watchOptions, name string, words
 	if len(words) == 0 && !o.shell {
 		return invalid("", "watch wants a COMMAND")
 	}
-	if o.noSync && o.tree.sync != "" {
+	if o.sync.no && o.tree.sync != "" {
 		return invalid("", "--sync and --no-sync: one of them")
 	}
-	if !o.noSync && o.tree.sync == "" {
+	if !o.sync.no && o.tree.sync == "" {
 		o.tree.sync = "yes"
 	}
 	if o.stdin == "" {
@@ -67,9 +66,6 @@ func (a *app) watchTree(ctx context.Context, o *watchOptions, name string, words
 	opt, err := a.scanOptions(&o.tree)
 	if err != nil {
 		return err
-	}
-	if o.noSync {
-		o.tree = treeOptions{}
 	}
 	hold := &runner{app: a, opt: &o.runOptions, started: time.Now()}
 	defer hold.closeEarly()

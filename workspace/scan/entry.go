@@ -53,6 +53,7 @@ type Tree struct {
 	Hidden  []string // paths that git tracks and does not show here (sparse checkout, skip-worktree): on the far side they stay as they are
 	Special []string // sockets, fifos and devices, which are left out
 	Outside []string // links whose target is absolute or leads out of the tree: sent as they are
+	Warning string   // of the guards: it is much that had to be read, and will have to be sent; else ""
 	Bytes   int64    // the sizes of all files together
 }
 

@@ -328,20 +328,19 @@ func match(sights []sight, memory []known) (unknown []int) {
 
 // guard looks at what has to be read, which is what will have to be sent as well, before the reading takes hours.
 func (s *scanner) guard(sights []sight, unknown []int) error {
+	var bytes int64
+	for _, i := range unknown {
+		bytes += sights[i].Size
+	}
+	if len(unknown) <= WarnFiles && bytes <= WarnBytes {
+		return nil
+	}
 	entries := make([]Entry, len(unknown))
 	for n, i := range unknown {
 		entries[n] = sights[i].Entry
 	}
-	if len(entries) <= RefuseFiles {
-		var bytes int64
-		for i := range entries {
-			bytes += entries[i].Size
-		}
-		if bytes <= RefuseBytes {
-			return nil
-		}
-	}
-	_, err := Weigh(entries).Check(s.opt.Large)
+	var err error
+	s.tree.Warning, err = Weigh(entries).Check(s.opt.Large)
 	return err
 }
 

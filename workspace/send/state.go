@@ -48,6 +48,12 @@ func readState(name string) (id workspace.Sum, load func() ([]scan.Entry, bool))
 	}
 }
 
+// Last returns the list that a workspace had after the last sync, by the file that Options.State names; ok is false where nothing is known of it.
+func Last(state string) (entries []scan.Entry, ok bool) {
+	_, load := readState(state)
+	return load()
+}
+
 // stale is after how long without use what is remembered of a workspace goes.
 const stale = 30 * 24 * time.Hour
 
