@@ -41,6 +41,7 @@ type Config struct {
 	Sources  []*Source  // sorted by name
 	Projects []*Project // sorted by name
 	Bundles  []*Bundle  // sorted by name
+	Jobs     []*Job     // the first of each name
 	Defaults Defaults
 	Sections map[string]map[string]Value // the further sections of hostler.conf, by name and key ("-" as "_"): each part decodes its own
 	Warnings []error                     // what is odd and breaks nothing
@@ -168,6 +169,7 @@ func (g *gathering) root(r *Root) error {
 	}
 	g.projects(r, p)
 	g.readBundles(r, p)
+	g.jobs(r, p)
 	return g.hostlerConf(r, p)
 }
 

@@ -38,6 +38,7 @@ func (c *Config) NeedsTrust() []Danger { return slices.Clone(c.dangers) }
 type tree struct {
 	place    *place
 	sources  []*Source // also those that are shadowed
+	jobs     []*Job    // also those
 	bundles  []*Bundle // also those that are shadowed
 	settings []entry   // of its hostler.conf, beyond [defaults]
 	source   *entry    // [defaults] source; nil: not set
@@ -68,6 +69,11 @@ func (g *gathering) applyTrust() {
 			g.dangers = append(g.dangers, d)
 		}
 		if len(risks) > 0 && !d.Trusted {
+			for _, j := range t.jobs {
+				if j.Err == nil {
+					j.Err = &Error{File: j.File, Err: ErrUntrusted}
+				}
+			}
 			for _, s := range g.Sources {
 				if risk, ok := blocked[s]; ok && s.Err == nil {
 					s.Err = &Error{File: risk.File, Line: risk.Line, Source: s.Name, Msg: risk.Why, Err: ErrUntrusted}
@@ -140,6 +146,10 @@ func (g *gathering) examine(t *tree) (risks []Risk, blocked map[*Source]Risk, su
 				b.tree(filepath.Join(dir, part))
 			}
 		}
+	}
+	for _, j := range t.jobs {
+		note(nil, Risk{File: j.File, Why: "is a job: it says what is run, where, and which variables of yours go along"})
+		b.file(filepath.Join("jobs", j.Name+".conf"))
 	}
 	for _, e := range t.settings {
 		note(nil, Risk{File: e.File, Line: e.Line, Why: fmt.Sprintf("sets %s of [%s]", e.Key, e.section)})

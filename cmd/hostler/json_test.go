@@ -22,7 +22,7 @@ var documents = map[string]any{
 	"phases": phasesView{}, "config": configView{}, "root": rootView{}, "configured": configuredView{}, "defaults": defaultsView{},
 	"source-detail": sourceDetail{}, "test": testView{}, "trust": trustView{}, "risk": riskView{}, "check": checkView{}, "forward": forwardView{},
 	"facts": factsView{}, "facts-of": compute.Facts{}, "usage": usageView{},
-	"runs-at-once": manyView{}, "run-at-once": partView{}, "line": lineView{}, "event": compute.Event{}, "report": runReport{}, "top": topJSON{}, "webhook": api.Webhook{}, "webhook-test": api.WebhookTest{}, "error": errorView{}, "released": releasedView{}, "waiter": api.Waiter{},
+	"job": jobView{}, "runs-at-once": manyView{}, "run-at-once": partView{}, "line": lineView{}, "event": compute.Event{}, "report": runReport{}, "top": topJSON{}, "webhook": api.Webhook{}, "webhook-test": api.WebhookTest{}, "error": errorView{}, "released": releasedView{}, "waiter": api.Waiter{},
 	"bundle": bundleView{}, "applied": appliedView{}, "step": stepView{}, "image": imageView{}, "image-config": imageConfigView{}, "image-layer": imageLayerView{}, "collected": collectedView{}, "exported": exportedView{},
 	"ssh": sshView{}, "gitlab": gitlabView{}, "plan": planView{}, "directive": directiveView{}, "simulation": simulationView{}, "wait": waitView{},
 	"tree-plan": treePlan{}, "heavy": heavyView{}, "node": nodeView{}, "node-ssh": deploy.SSH{}, "node-bundle": deploy.Bundle{}, "node-script": deploy.Script{},
