@@ -228,6 +228,14 @@ func (e *end) Close() error {
 	return e.Conn.Close()
 }
 
+// CloseWrite says that nothing more will be said.
+func (e *end) CloseWrite() error {
+	if c, ok := e.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
 // pair makes a conversation's two ends, with room for what is said while the other one speaks.
 func pair() (here, there net.Conn, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
