@@ -28,7 +28,7 @@ type place struct {
 	fail func(n int, cmd *compute.Command) error // before the nth command from 1; may be nil
 }
 
-func newPlace(t *testing.T) *place {
+func newPlace(t testing.TB) *place {
 	t.Helper()
 	dir := t.TempDir()
 	t.Setenv("HOME", filepath.Join(dir, "home"))
@@ -82,7 +82,7 @@ func (p *place) apply(t *testing.T, pl *bundle.Plan, opt bundle.ApplyOptions) (*
 }
 
 // conf makes a set of bundles of the texts of their bundle.conf, as simple as these tests write them, and of their files.
-func conf(t *testing.T, files map[string]string) bundle.Set {
+func conf(t testing.TB, files map[string]string) bundle.Set {
 	t.Helper()
 	set := bundle.Set{}
 	content := map[string]fstest.MapFS{}

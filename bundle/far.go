@@ -101,7 +101,7 @@ facts() {
 	echo "hostname $(uname -n)"
 	echo "user $login"
 	[ ! -r /etc/os-release ] || sed -n -e 's/^ID=/distribution /p' -e 's/^VERSION_ID=/release /p' /etc/os-release
-	echo "cores $(getconf _NPROCESSORS_ONLN 2>/dev/null)"
+	echo "cores $(getconf _NPROCESSORS_ONLN 2>/dev/null || nproc 2>/dev/null || sed -n '/^processor/p' /proc/cpuinfo 2>/dev/null | wc -l)"
 	[ ! -r /proc/meminfo ] || while read -r k v w; do [ "$k" != MemTotal: ] || echo "memory $((v*1024))"; done </proc/meminfo
 	df -kP / 2>/dev/null | { read -r k; read -r k v w; echo "disk $((v*1024))"; }
 }
