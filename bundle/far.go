@@ -19,6 +19,8 @@ exec sudo -n -- sh -c "$t" hostler-bundle "$n" "$h" "$s" "$@"
 `
 
 // farCommon begins every text. A process of ours is known by its number together with the word that stands among its arguments.
+//
+// after has a command done later, by two children that never undoes: a signal that can be caught is lost on a shell that has just been forked.
 const farCommon = `login=$1 home=$2 S=$3 tok=$4
 shift 4
 umask 077
@@ -35,15 +37,18 @@ alive() {
 running() {
 	[ -r "$1/pid" ] && read -r r_id r_tok r_pid <"$1/pid" && alive "$r_pid" "$r_tok"
 }
-later() (
-	p=
-	trap '[ -z "$p" ] || kill "$p" 2>/dev/null; exit 0' TERM
-	sleep "$1" &
-	p=$!
-	wait "$p"
-	shift
-	"$@"
-)
+after() {
+	mkfifo "$1" || return 0
+	sleep "$2" </dev/null >"$1" &
+	z=$!
+	(f=$1; shift 2; read -r x <"$f"; "$@") </dev/null >/dev/null &
+	w=$!
+}
+never() {
+	[ -z "$w" ] || kill -s KILL "$w" "$z"
+	[ -z "$w" ] || wait "$w" "$z"
+	w=
+}
 `
 
 // farLock takes the lock, or waits for it so many seconds, the argument. It is held until standard input ends. A lock whose holder is dead is taken
@@ -259,29 +264,29 @@ s=$!
 exec 3>&- 4>&- 5>&2 2>/dev/null
 echo "$s ${own:--}" >"$d/script"
 end() {
+	running "$d" && [ "$r_tok" = "$tok" ] || return 0
 	: >"$d/$1"
 	if [ -n "$own" ]; then kill -s KILL -- "-$s"; else kill -s KILL "$s"; fi
 }
-later "$limit" end timeout </dev/null >/dev/null 5>&- &
-w=$!
+w=
+after "$d/limit" "$limit" end timeout 5>&-
 wait "$s"
 st=$?
 while [ $st -gt 128 ] && kill -0 "$s" 2>/dev/null; do
 	wait "$s"
 	st=$?
 done
-kill "$w" 2>/dev/null
+never
 if [ -n "$t1" ]; then
-	later 2 kill "$t1" "$t2" </dev/null >/dev/null 5>&- &
-	w=$!
+	after "$d/drain" 2 kill -s KILL "$t1" "$t2" 5>&-
 	wait "$t1"
 	wait "$t2"
-	kill "$w" 2>/dev/null
+	never
 fi
 [ ! -e "$d/stopped" ] || st=stopped
 [ ! -e "$d/timeout" ] || st=timeout
 echo "script $id $sum $st $title" >"$d/end" && mv -f "$d/end" "$S/scripts/$id" || echo "hostler-bundle: how it ended could not be written down in $S" >&5
-rm -f "$f" "$f.env" "$d/o" "$d/e" "$d/pid"
+rm -f "$f" "$f.env" "$d/o" "$d/e" "$d/limit" "$d/drain" "$d/pid"
 [ "$st" != 0 ] || : >"$d/ok"
 printf '\036%s %s\n' "$tok" "$st"
 `
