@@ -128,7 +128,13 @@ func (r *runner) keepIt(err error) bool {
 	}
 	r.temporary = false
 	until := ""
-	if end := r.lease.Deadline(); !end.IsZero() {
+	r.mu.Lock()
+	lease := r.lease
+	if r.renewed.ID != "" {
+		lease = r.renewed
+	}
+	r.mu.Unlock()
+	if end := lease.Deadline(); !end.IsZero() {
 		until = " for " + short(time.Until(end).Round(time.Second)) + " unless it is used"
 	}
 	name := handle(r.lease)

@@ -65,6 +65,7 @@ type runner struct {
 	running bool // signals go to the command
 	signal  string
 	ints    int
+	renewed compute.Lease // the lease as watch has it; no ID: as it was
 }
 
 // obtain finds the instance by its name or its lease's, or acquires one of a source.

@@ -124,19 +124,20 @@ func (r *runner) interrupted(err error) error {
 // watch renews the lease while the command runs, warns before the end of one that is not ours to renew, and ends the run when the lease
 // has ended.
 func (r *runner) watch(ctx context.Context, cancel context.CancelCauseFunc, restore func()) {
-	if r.lease.ID == "" {
+	lease := r.lease
+	if lease.ID == "" {
 		return // crcache's local
 	}
 	warned := false
 	for {
 		every := useEvery
-		if r.lease.Idle > 0 {
-			every = min(every, r.lease.Idle/3)
+		if lease.Idle > 0 {
+			every = min(every, lease.Idle/3)
 		}
-		if left := time.Until(r.lease.Expires); !r.lease.Expires.IsZero() {
+		if left := time.Until(lease.Expires); !lease.Expires.IsZero() {
 			switch {
 			case r.temporary:
-				every = min(every, r.lease.TTL/3)
+				every = min(every, lease.TTL/3)
 			case left > warnAhead:
 				every = min(every, left-warnAhead)
 			default:
@@ -147,7 +148,7 @@ func (r *runner) watch(ctx context.Context, cancel context.CancelCauseFunc, rest
 						cr = "\r" // the terminal is raw
 					}
 					_ = fprintf(r.app.errs, "%shostler: the lease of %s ends in %s, and this command with it: hostler extend %s%s\n",
-						cr, r.instance.ID, short(left.Round(time.Second)), handle(r.lease), cr)
+						cr, r.instance.ID, short(left.Round(time.Second)), handle(lease), cr)
 				}
 				every = min(every, max(left, 0))
 			}
@@ -157,13 +158,16 @@ func (r *runner) watch(ctx context.Context, cancel context.CancelCauseFunc, rest
 			return
 		case <-time.After(max(every, 10*time.Millisecond)):
 		}
-		lease, err := r.renew(ctx)
+		next, err := r.renew(ctx, lease)
 		switch {
 		case err == nil:
-			if lease.Expires.After(r.lease.Expires) {
+			if next.Expires.After(lease.Expires) {
 				warned = false
 			}
-			r.lease = lease
+			lease = next
+			r.mu.Lock()
+			r.renewed = next
+			r.mu.Unlock()
 		case errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied):
 			cancel(errLeaseEnded)
 			return
@@ -171,11 +175,11 @@ func (r *runner) watch(ctx context.Context, cancel context.CancelCauseFunc, rest
 	}
 }
 
-func (r *runner) renew(ctx context.Context) (compute.Lease, error) {
-	if r.temporary && r.lease.TTL > 0 {
+func (r *runner) renew(ctx context.Context, lease compute.Lease) (compute.Lease, error) {
+	if r.temporary && lease.TTL > 0 {
 		leases, err := r.engine.Extend(ctx, r.who, 0, r.instance.ID)
 		if err != nil || len(leases) == 0 {
-			return r.lease, err
+			return lease, err
 		}
 		return leases[0], nil
 	}
