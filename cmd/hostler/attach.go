@@ -62,16 +62,16 @@ func (a *app) attach(ctx context.Context, o *attachOptions, name string) error {
 	if err != nil {
 		return err
 	}
-	r := &runner{app: a, opt: &runOptions{}, started: time.Now(), engine: engine, who: a.who(ctx, engine, rec.Instance)}
-	r.who.Lease = rec.Lease
-	if r.lease, err = engine.Use(ctx, r.who, compute.ID(rec.Instance)); err != nil {
+	c := &claim{app: a, engine: engine, who: a.who(ctx, engine, rec.Instance)}
+	c.who.Lease = rec.Lease
+	if c.lease, err = engine.Use(ctx, c.who, compute.ID(rec.Instance)); err != nil {
 		if errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) {
 			return notHeld(rec, "its lease has ended, and the run with it")
 		}
 		return err
 	}
-	r.instance = compute.Instance{ID: r.lease.Instance, Source: r.lease.Source}
-	conn, _, err := r.connect(ctx)
+	c.instance = compute.Instance{ID: c.lease.Instance, Source: c.lease.Source}
+	conn, _, err := c.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (a *app) attach(ctx context.Context, o *attachOptions, name string) error {
 			cmd.Hold.Err = n
 		}
 	}
-	return r.attached(ctx, conn, cmd, all[i])
+	return c.attached(ctx, conn, cmd, all[i])
 }
 
 // notHeld is the error for a run that cannot be gone on with.
@@ -117,12 +117,12 @@ func heldBy(ctx context.Context, conn compute.Conn) ([]compute.HeldRun, error) {
 var errNobody = errors.New("nobody there keeps a command when its caller has gone: that takes hostler's own agent, as in sandboxes and virtual machines")
 
 // attached is with a run until it has ended, or we leave.
-func (r *runner) attached(ctx context.Context, conn compute.Conn, cmd *compute.Command, of compute.HeldRun) (err error) {
-	a, look := r.app, cmd.Hold.Look
+func (c *claim) attached(ctx context.Context, conn compute.Conn, cmd *compute.Command, of compute.HeldRun) (err error) {
+	a, look := c.app, cmd.Hold.Look
 	restore := func() {}
+	signals := make(chan string, 8)
 	if !look {
-		signals := make(chan string, 8)
-		cmd.Signals, r.signals = signals, signals
+		cmd.Signals = signals
 		if of.Stdin || of.TTY {
 			cmd.Stdin = a.in
 			if isTerminal(a.in) {
@@ -142,12 +142,12 @@ func (r *runner) attached(ctx context.Context, conn compute.Conn, cmd *compute.C
 	defer cancel(nil)
 	ended := context.AfterFunc(ctx, restore) // what is said after that is read by people
 	defer ended()
-	loops.Go(func() { r.watch(ctx, cancel, restore) })
+	loops.Go(func() { c.watch(ctx, cancel) })
 	got := make(chan os.Signal, 8)
 	signal.Notify(got, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE)
 	defer signal.Stop(got)
 	var by string
-	loops.Go(func() { by = r.passOn(ctx, cancel, got, look) })
+	loops.Go(func() { by = passOn(ctx, cancel, got, signals, look) })
 	exit, err := conn.Run(ctx, cmd)
 	cause := context.Cause(ctx)
 	cancel(nil)
@@ -155,14 +155,14 @@ func (r *runner) attached(ctx context.Context, conn compute.Conn, cmd *compute.C
 	switch {
 	case err == nil:
 		if exit.Reason != "" {
-			_ = fprintf(a.errs, "%s: %s: the command was killed: %s\n", a.program, r.instance.ID, exit.Reason)
+			_ = fprintf(a.errs, "%s: %s: the command was killed: %s\n", a.program, c.instance.ID, exit.Reason)
 		}
 		if n := exit.Status(); n != 0 {
 			return status(n)
 		}
 		return nil
 	case errors.Is(cause, errLeaseEnded):
-		_ = fprintf(a.errs, "%s: %s: the lease has ended, and the command with it\n", a.program, r.instance.ID)
+		_ = fprintf(a.errs, "%s: %s: the lease has ended, and the command with it\n", a.program, c.instance.ID)
 		return status(128 + compute.SignalNumber("KILL"))
 	case cause == error(errLeft):
 		left := "it goes on"
@@ -179,7 +179,7 @@ func (r *runner) attached(ctx context.Context, conn compute.Conn, cmd *compute.C
 }
 
 // passOn hands signals to the command, or has us leave, until ctx ends. It returns the last that ended something.
-func (r *runner) passOn(ctx context.Context, cancel context.CancelCauseFunc, got <-chan os.Signal, look bool) (by string) {
+func passOn(ctx context.Context, cancel context.CancelCauseFunc, got <-chan os.Signal, signals chan<- string, look bool) (by string) {
 	ints := 0
 	for {
 		select {
@@ -205,7 +205,7 @@ func (r *runner) passOn(ctx context.Context, cancel context.CancelCauseFunc, got
 				name = [...]string{"INT", "TERM"}[ints-1]
 			}
 			select {
-			case r.signals <- name:
+			case signals <- name:
 			default: // the command takes no more
 			}
 		}
@@ -229,6 +229,20 @@ func (r *runner) whenLost(cmd *compute.Command, err error) error {
 		return err
 	}
 	return &compute.Error{Kind: compute.ErrLost, Err: err, Hint: "it may go on for 30 s: hostler attach " + r.id()}
+}
+
+// checkDetach refuses what goes with a run only while somebody waits for it.
+func (r *runner) checkDetach() error {
+	o := r.opt
+	switch {
+	case r.back.want.any() || o.scriptFile != "":
+		return invalid("", "--detach does not wait, and so brings nothing back and has no --script")
+	case o.tree.sync != "":
+		return invalid("", "--detach takes no --sync")
+	case len(r.words) == 0 || o.tty || o.timeout.set || o.stdin != "":
+		return invalid("", "--detach wants a COMMAND, and takes no -t, --timeout or --stdin")
+	}
+	return nil
 }
 
 // detached starts the command and leaves it to itself, where somebody keeps it.

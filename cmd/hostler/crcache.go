@@ -337,7 +337,7 @@ func (a *app) crcacheRun(ctx context.Context, _ *crcacheOptions, words []string)
 	if len(words) == 0 {
 		return usage("run where? NAME [COMMAND...]")
 	}
-	r := &runner{app: a, opt: &runOptions{}}
+	r := newRunner(a, task{opt: &runOptions{}, words: words[1:]})
 	ctx, stop := r.listen(ctx)
 	defer stop()
 	if r.engine, err = a.engine(ctx); err != nil {
@@ -354,9 +354,9 @@ func (a *app) crcacheRun(ctx context.Context, _ *crcacheOptions, words []string)
 		err = r.take(ctx, i) // which says that it is not acquired
 	}
 	if err != nil {
-		return r.interrupted(err)
+		return r.interrupted(err, false)
 	}
-	err = r.interrupted(r.command(ctx, words[1:]))
+	err = r.interrupted(r.command(ctx), !r.begun.IsZero())
 	var own status
 	if err != nil && !errors.As(err, &own) && (errors.Is(err, compute.ErrNoCommand) || errors.Is(err, compute.ErrNotExecutable)) {
 		_ = fprintf(a.errs, "crcache: %s\n", plain(err))

@@ -74,11 +74,11 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 	for n := range specs {
 		specs[n].Listening, specs[n].Failed = a.sayListening(specs[n]), a.sayRefused(specs[n])
 	}
-	r := &runner{app: a, opt: &runOptions{}, engine: engine, who: who, instance: i, lease: lease}
+	c := &claim{app: a, engine: engine, who: who, instance: i, lease: lease}
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		r.watch(ctx, cancel, func() {})
+		c.watch(ctx, cancel)
 	}()
 	var all errgroup.Group
 	for _, spec := range specs {

@@ -153,11 +153,11 @@ func (a *app) runMany(ctx context.Context, o *runOptions, name string, words []s
 	}
 	ctx, s.cancel = context.WithCancelCause(ctx)
 	defer s.cancel(nil)
-	s.whole = &runner{app: a, opt: o, started: s.begun, words: words}
+	s.whole = newRunner(a, task{opt: o, words: words})
 	if err := s.whole.prepare(ctx); err != nil {
 		return err
 	}
-	s.whole.beginRecord(asked, words)
+	s.whole.beginRecord(asked)
 	defer func() { s.whole.endRecord(err) }()
 	if o.many.on > 0 {
 		err = s.together(ctx, engine)
@@ -189,15 +189,14 @@ func (s *several) add(index int) *part {
 	if s.opt.many.on == 0 {
 		o.given = append(o.given, fmt.Sprintf("--shard=%d/%d", index, s.total))
 	}
-	p.runner = &runner{app: &a, opt: &o, started: time.Now(), own: own, part: func(rec *runlog.Record) {
+	p.runner = newRunner(&a, task{opt: &o, words: p.words(s), own: own, part: func(rec *runlog.Record) {
 		if s.whole != nil && s.whole.rec != nil {
 			rec.Parent = s.whole.rec.ID()
 		}
 		if s.opt.many.on == 0 {
 			rec.Shard, rec.Shards = index, s.total
 		}
-	}}
-	p.runner.words = p.words(s)
+	}})
 	s.parts = append(s.parts, p)
 	return p
 }
@@ -425,9 +424,9 @@ func (s *several) tests() {
 	var sum junit.Report
 	files := 0
 	for _, p := range s.parts {
-		if p.runner.report != nil {
-			sum.Add(p.runner.report, strings.Trim(p.label, "| ")+" ")
-			files += p.runner.reports
+		if p.runner.back.report != nil {
+			sum.Add(p.runner.back.report, strings.Trim(p.label, "| ")+" ")
+			files += p.runner.back.reports
 		}
 	}
 	if files == 0 {

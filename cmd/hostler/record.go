@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -57,18 +58,19 @@ func givenFlags(cmd *cobra.Command) (out []string) {
 }
 
 // beginRecord records that a run begins, before anything is asked of anybody. That it cannot be recorded stops no run.
-func (r *runner) beginRecord(name string, words []string) {
+func (r *runner) beginRecord(name string) {
 	o := r.opt
 	rec := runlog.Record{
-		Verb: cmp.Or(o.verb, "run"), Target: name, Args: append([]string{}, words...), Flags: slices.Clone(o.given), Owner: r.app.owner(), Started: r.started.Round(0),
+		Verb: cmp.Or(o.verb, "run"), Target: name, Args: append([]string{}, r.words...), Flags: slices.Clone(o.given), Owner: r.app.owner(), Started: r.started.Round(0),
 		Version: thisVersion().Version, Env: []string{}, Secrets: o.secrets,
 	}
 	if rec.Directory, _ = os.Getwd(); rec.Directory != "" {
 		rec.Head = gitHead(rec.Directory)
 	}
+	hidden := o.hide
 	for _, list := range []*[]string{&rec.Args, &rec.Flags} {
 		for i, w := range *list {
-			(*list)[i] = redact.String(w, r.hidden)
+			(*list)[i] = redact.String(w, hidden)
 		}
 	}
 	if r.part != nil {
@@ -78,15 +80,16 @@ func (r *runner) beginRecord(name string, words []string) {
 	if err != nil {
 		log = &runlog.Log{} // so that the run has an id
 	}
-	r.rec, _ = log.Begin(rec)
-	if err == nil && r.rec.Err() == nil && log.Due(r.rec.ID()) {
-		r.pruning.Go(func() { _, _ = log.Prune(context.Background(), r.settings.run.limits(), false) }) // the next one tries again
+	run, _ := log.Begin(rec)
+	r.rec = &recording{Run: run, hidden: hidden, silent: r.settings.run.NoOutput || r.isShell()}
+	if err == nil && run.Err() == nil && log.Due(run.ID()) {
+		r.rec.pruning.Go(func() { _, _ = log.Prune(context.Background(), r.settings.run.limits(), false) }) // the next one tries again
 	}
 }
 
 // endRecord records how it ended.
 func (r *runner) endRecord(err error) {
-	r.pruning.Wait()
+	r.rec.pruning.Wait()
 	r.noteLease()
 	r.rec.End(func(rec *runlog.Record) {
 		n := 0
@@ -94,7 +97,7 @@ func (r *runner) endRecord(err error) {
 			n = runStatus(err)
 		}
 		rec.Exit, rec.Begun, rec.Phases = &n, !r.begun.IsZero(), r.phases
-		for _, out := range r.outputs {
+		for _, out := range r.rec.outputs {
 			switch out.name {
 			case "stdout":
 				rec.Bytes.Stdout = out.stream.Bytes()
@@ -109,7 +112,7 @@ func (r *runner) endRecord(err error) {
 		case errors.As(err, &own):
 			rec.Kind = ownKinds[own]
 		case err != nil:
-			rec.Kind, rec.Error = kindName(err), redact.String(plain(err), r.hidden)
+			rec.Kind, rec.Error = kindName(err), redact.String(plain(err), r.rec.hidden)
 		}
 	})
 	if r.opt.verbose {
@@ -128,12 +131,7 @@ func (r *runner) keepIt(err error) bool {
 	}
 	r.temporary = false
 	until := ""
-	r.mu.Lock()
-	lease := r.lease
-	if r.renewed.ID != "" {
-		lease = r.renewed
-	}
-	r.mu.Unlock()
+	lease := r.current()
 	if end := lease.Deadline(); !end.IsZero() {
 		until = " for " + short(time.Until(end).Round(time.Second)) + " unless it is used"
 	}
@@ -180,15 +178,31 @@ type output struct {
 	to     *redact.Writer
 }
 
-// record returns a writer into the record; nil: nothing is recorded of it.
-func (r *runner) record(name string) io.Writer {
-	if r.rec == nil || r.settings.run.NoOutput || r.isShell() {
+// recording is a run's record while it is written.
+type recording struct {
+	*runlog.Run
+	hidden  []string // values that are not recorded
+	silent  bool     // nor what it writes
+	outputs []*output
+	pruning sync.WaitGroup // of older records
+}
+
+// output returns a writer into the record; nil: nothing is recorded of it.
+func (r *recording) output(name string) io.Writer {
+	if r == nil || r.silent {
 		return nil
 	}
-	s := r.rec.Stream(name)
+	s := r.Stream(name)
 	out := &output{name, s, redact.NewWriter(s, r.hidden)}
 	r.outputs = append(r.outputs, out)
 	return out.to
+}
+
+// endOutputs records what was held back as the possible beginning of a secret.
+func (r *recording) endOutputs() {
+	for _, out := range r.outputs {
+		_ = out.to.Close() // a stream takes all
+	}
 }
 
 // join leads what the command writes to where ours goes, and into the record. bare: it gets our own terminal as it is, as commands of this machine do, and
@@ -198,7 +212,7 @@ func (r *runner) join(cmd *compute.Command, bare bool) {
 		if bare && (r.rec == nil || isTerminal(w)) {
 			return w
 		}
-		also := r.record(known)
+		also := r.rec.output(known)
 		if bare && also == nil {
 			return w
 		}
@@ -242,18 +256,8 @@ func (r *runner) recorded() string {
 	return r.rec.ID()
 }
 
-// isShell tells whether there is no command.
-func (r *runner) isShell() bool { return len(r.words) == 0 && r.script == nil }
-
 // ownKinds are the kinds of the statuses that are told where they come about.
 var ownKinds = map[status]string{exitTimeout: "timeout", exitMissing: "missing"}
-
-// endOutputs records what was held back as the possible beginning of a secret.
-func (r *runner) endOutputs() {
-	for _, out := range r.outputs {
-		_ = out.to.Close() // a stream takes all
-	}
-}
 
 // gitHead is the commit that is checked out in a directory, "" where there is none. No git is started for it.
 func gitHead(dir string) string {

@@ -139,9 +139,17 @@ func landing(local, remote string) (string, error) {
 	return filepath.Abs(local)
 }
 
+// harvest is what a run brings back.
+type harvest struct {
+	want    results
+	before  *collect.Listing // what there was before the command, of that which it may make; nil: nobody asks
+	report  *junit.Report    // what the reports of tests say; nil: none was asked for
+	reports int              // so many
+}
+
 // look notes which files are there before the command, so that what it wrote is told from what was there.
 func (r *runner) look(ctx context.Context, conn compute.Conn, cmd *compute.Command) (*collect.Listing, error) {
-	patterns := slices.Concat(r.want.junit, r.want.artifacts, r.want.onFailure, r.want.require)
+	patterns := slices.Concat(r.back.want.junit, r.back.want.artifacts, r.back.want.onFailure, r.back.want.require)
 	if len(patterns) == 0 {
 		return nil, nil
 	}
@@ -154,21 +162,21 @@ func (r *runner) look(ctx context.Context, conn compute.Conn, cmd *compute.Comma
 }
 
 // collect brings back what the command made, and says how the run ended with that. A problem here is a warning, unless something was required.
-func (r *runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Command, before *collect.Listing, err error) error {
+func (r *runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Command, err error) error {
 	var own status
-	if !r.want.any() || r.begun.IsZero() || err != nil && !errors.As(err, &own) {
+	if !r.back.want.any() || r.begun.IsZero() || err != nil && !errors.As(err, &own) {
 		return err // it has not run, or nobody knows whether it still does
 	}
 	defer phase(&r.phases.Collect)()
 	ctx, cancel := context.WithTimeout(ctx, collectTime)
 	defer cancel()
-	c := &collection{runner: r, conn: conn, left: r.want.most}
+	c := &collection{harvest: &r.back, app: r.app, rec: r.rec, instance: r.instance.ID, conn: conn, left: r.back.want.most}
 	var found []collect.File
-	patterns := slices.Concat(r.want.junit, r.want.artifacts, r.want.require)
+	patterns := slices.Concat(r.back.want.junit, r.back.want.artifacts, r.back.want.require)
 	if err != nil {
-		patterns = slices.Concat(patterns, r.want.onFailure)
+		patterns = slices.Concat(patterns, r.back.want.onFailure)
 	}
-	for _, g := range r.want.get {
+	for _, g := range r.back.want.get {
 		patterns = append(patterns, g.there)
 	}
 	there, lerr := collect.List(ctx, conn, collect.Place{Dir: cmd.Dir, User: cmd.User}, patterns)
@@ -176,17 +184,17 @@ func (r *runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		c.warn("the files that it made are not known: %s", plain(lerr))
 		there = &collect.Listing{}
 	}
-	found, c.dir = there.Since(before), there.Dir
-	c.read(ctx, match(found, r.want.junit))
-	keep := slices.Concat(r.want.artifacts, r.want.require)
+	found, c.dir = there.Since(r.back.before), there.Dir
+	c.read(ctx, match(found, r.back.want.junit))
+	keep := slices.Concat(r.back.want.artifacts, r.back.want.require)
 	if err != nil {
-		keep = slices.Concat(keep, r.want.onFailure)
+		keep = slices.Concat(keep, r.back.want.onFailure)
 	}
 	c.keep(ctx, match(found, keep))
-	for _, g := range r.want.get {
+	for _, g := range r.back.want.get {
 		c.get(ctx, g, len(match(there.Files, []collect.Pattern{g.there})) > 0)
 	}
-	for _, p := range r.want.require {
+	for _, p := range r.back.want.require {
 		if len(match(found, []collect.Pattern{p})) == 0 {
 			c.missing = append(c.missing, p.String())
 		}
@@ -194,15 +202,15 @@ func (r *runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	r.rec.Note(func(rec *runlog.Record) {
 		rec.Artifacts, rec.Warnings, rec.Bytes.Collected = c.kept, c.warnings, c.bytes
 	})
-	if r.report != nil {
-		r.keepReport(r.report, recordedTests(r.report, r.reports))
+	if c.report != nil {
+		r.keepReport(c.report, recordedTests(c.report, c.reports))
 	}
 	c.tell()
 	switch {
 	case err == nil && len(c.missing) > 0:
 		_ = fprintf(r.app.errs, "%s: %s: the command went well, and this is missing: %s\n", r.app.program, r.instance.ID, printable(strings.Join(c.missing, ", ")))
 		return status(exitMissing)
-	case err == nil && r.want.failTests && c.report != nil && !c.report.OK():
+	case err == nil && r.back.want.failTests && c.report != nil && !c.report.OK():
 		return status(1)
 	}
 	return err
@@ -219,7 +227,10 @@ func match(files []collect.File, patterns []collect.Pattern) (out []collect.File
 
 // collection is what was brought back so far.
 type collection struct {
-	*runner
+	*harvest
+	app      *app
+	rec      *recording
+	instance compute.ID
 	conn     compute.Conn
 	dir      string // there
 	left     int64  // bytes that may still come
@@ -265,10 +276,10 @@ func (c *collection) read(ctx context.Context, files []collect.File) {
 			c.warn("%s: %s", f.Path, plain(err))
 			continue
 		}
-		c.runner.reports++
+		c.reports++
 		c.report.Add(one, "")
 	}
-	if c.runner.reports == 0 && len(c.warnings) == 0 {
+	if c.reports == 0 && len(c.warnings) == 0 {
 		c.warn("the command wrote no report of tests that matches --junit")
 	}
 }
@@ -380,7 +391,7 @@ func (c *collection) get(ctx context.Context, g got, there bool) {
 func (c *collection) tell() {
 	a := c.app
 	for _, w := range c.warnings {
-		_ = fprintf(a.errs, "%s: %s: %s\n", a.program, c.instance.ID, w)
+		_ = fprintf(a.errs, "%s: %s: %s\n", a.program, c.instance, w)
 	}
 	if a.flags.quiet {
 		return

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -199,73 +198,7 @@ func (a *app) run(ctx context.Context, o *runOptions, name string, words []strin
 	if o.many.wanted() {
 		return a.runMany(ctx, o, name, words)
 	}
-	r := &runner{app: a, opt: o, started: time.Now(), words: words}
-	return r.whole(ctx, name)
-}
-
-// whole is a run from its beginning to its end.
-func (r *runner) whole(ctx context.Context, name string) (err error) {
-	a, o, words := r.app, r.opt, r.words
-	defer func() { err = errors.Join(err, a.writeReport(o.report, r, err)) }()
-	if err := r.prepare(ctx); err != nil {
-		return err
-	}
-	if o.detach && o.tree.sync != "" {
-		return invalid("", "--detach takes no --sync")
-	}
-	if o.detach && (len(words) == 0 && o.scriptFile == "" || o.tty || o.timeout.set || o.stdin != "") {
-		return invalid("", "--detach wants a COMMAND, and takes no -t, --timeout or --stdin")
-	}
-	r.beginRecord(name, words)
-	defer func() { r.endRecord(err) }()
-	ctx, stop := r.listen(ctx)
-	defer r.closeEarly()
-	defer r.scans.Wait()
-	defer stop() // first, as it ends what is still being asked
-	if err := r.beginScan(ctx); err != nil {
-		return err
-	}
-	obtained := phase(&r.phases.Acquire)
-	err = r.obtain(ctx, name)
-	obtained()
-	r.phases.Acquire -= r.phases.Queue
-	if err != nil {
-		return r.interrupted(err)
-	}
-	defer func() {
-		if !r.keepIt(err) {
-			r.giveBack(ctx)
-		}
-	}()
-	if o.detach && r.temporary {
-		return invalid("acquire it first, or say --keep", "--detach: %s would be given back while the command runs", r.instance.ID)
-	}
-	return r.interrupted(r.command(ctx, words))
-}
-
-// prepare reads what the options name and checks what they say, before anything is asked of anybody.
-func (r *runner) prepare(ctx context.Context) (err error) {
-	o := r.opt
-	if cfg, err := r.app.configuration(); err == nil { // else the first who needs it says so
-		if r.settings, err = readRunSettings(cfg); err != nil {
-			return err
-		}
-	}
-	if o.scriptFile != "" {
-		if o.shell {
-			return invalid("", "--script and -c both say what to run")
-		}
-		if r.script, err = readScript(o.scriptFile); err != nil {
-			return err
-		}
-	}
-	if r.want, err = newResults(o.results, r.settings.results); err != nil {
-		return err
-	}
-	if o.detach && (r.want.any() || o.scriptFile != "") {
-		return invalid("", "--detach does not wait, and so brings nothing back and has no --script")
-	}
-	return r.prepareEnv(ctx)
+	return newRunner(a, task{opt: o, words: words}).whole(ctx, name)
 }
 
 // scriptWords is the argument vector of -c STRING: further words are the script's $1 and so on.
@@ -275,6 +208,11 @@ func scriptWords(script string, words []string) []string {
 		args = append(append(args, "sh"), words...)
 	}
 	return args
+}
+
+// claim is how the options want their instance.
+func (o *runOptions) claim() claimOptions {
+	return claimOptions{want: o.want, keep: o.keep, keepFailed: o.keepFailed, any: o.any, describe: o.report != "", raw: o.tty}
 }
 
 // input opens what the command reads.

@@ -58,7 +58,6 @@ func allowed(allow []string, key string) bool {
 func (r *runner) prepareEnv(ctx context.Context) error {
 	o := r.opt
 	if o.set != nil { // for another part of the same run
-		r.hidden = o.hide
 		return nil
 	}
 	o.set, o.allow = map[string]string{}, r.settings.env.Allow
@@ -91,7 +90,6 @@ func (r *runner) prepareEnv(ctx context.Context) error {
 		o.set[name] = value
 		o.hide = append(o.hide, value)
 	}
-	r.hidden = o.hide
 	return nil
 }
 

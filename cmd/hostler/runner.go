@@ -12,172 +12,114 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/term"
-
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/junit"
 	"github.com/hostler-project/hostler/runlog"
 	"github.com/hostler-project/hostler/trace"
-	"github.com/hostler-project/hostler/workspace/collect"
 )
 
-// runner is one run: what it obtained, and how far it has come.
-type runner struct {
-	app     *app
-	opt     *runOptions
-	started time.Time
-
-	engine    engine
-	who       compute.Who
-	instance  compute.Instance
-	lease     compute.Lease
-	temporary bool   // acquired for this run alone
-	direct    string // the source of type local that is used without a lease, as crcache did; "": none
-	begun     time.Time
-	ended     time.Time
-	exit      *compute.Exit // nil: there is none
-
-	part    func(*runlog.Record) // says in the record of which run it is a part; nil: of none
-	given   *compute.Lease       // what was acquired for it already; nil: it acquires
-	own     map[string]string    // variables of the command that are hostler's own
-	asked   string               // the name
-	early   <-chan compute.Conn  // what dialEarly found for the name; nil: nobody asked
-	signals chan string          // to the command
-	written []*written           // where what it writes goes
-	words   []string             // the command; empty: a shell
-	typ     string               // of the source that the connection leads to
-	before  *collect.Listing     // what there was before the command, of that which it may make; nil: nobody asks
-	sending *sending             // the tree that goes along; nil: none
-	scans   sync.WaitGroup       // of it, that go on
-
+// task is what a run is to do, as it was told and read, before anything is asked of anybody.
+type task struct {
+	opt      *runOptions
+	words    []string // the command; empty: a shell
+	script   []byte   // of --script
 	settings runSettings
-	rec      *runlog.Run // nil: it is not recorded
-	outputs  []*output
-	phases   runlog.Phases
-	hidden   []string       // values that are not recorded
-	want     results        // what is brought back
-	report   *junit.Report  // what the reports of tests say; nil: none was asked for
-	reports  int            // so many
-	script   []byte         // of --script
-	pruning  sync.WaitGroup // of older records
-
-	mu      sync.Mutex
-	running bool // signals go to the command
-	signal  string
-	ints    int
-	renewed compute.Lease // the lease as watch has it; no ID: as it was
+	own      map[string]string    // variables of the command that are hostler's own
+	part     func(*runlog.Record) // says in the record of which run it is a part; nil: of none
 }
 
-// obtain finds the instance by its name or its lease's, or acquires one of a source.
-func (r *runner) obtain(ctx context.Context, name string) error {
-	a, w := r.app, &r.opt.want
-	kept := r.opt.keep || w.name != ""
-	if r.given != nil {
-		r.lease, r.temporary, r.instance = *r.given, !kept, compute.Instance{ID: r.given.Instance, Source: r.given.Source}
-		return nil
-	}
-	bound := !kept && !r.opt.keepFailed // else it may outlive us
-	a.leaseIdle = idleKept
-	r.early, r.asked = a.dialEarly(ctx, a.who(ctx, nil, name), name), name
-	engine, err := a.engine(ctx)
-	if err != nil {
+// isShell tells whether there is no command.
+func (t *task) isShell() bool { return len(t.words) == 0 && t.script == nil }
+
+// runner is one run: what it is to do, what it obtained for that, and how far it has come.
+type runner struct {
+	task
+	*claim // the instance
+	interrupts
+	sending *sending   // the tree that goes along; nil: none
+	back    harvest    // what is brought back
+	rec     *recording // nil: it is not recorded
+	written []*written // where what it writes goes
+
+	typ     string // of the source that the connection leads to
+	phases  runlog.Phases
+	started time.Time
+	begun   time.Time
+	ended   time.Time
+	exit    *compute.Exit // nil: there is none
+}
+
+func newRunner(a *app, t task) *runner {
+	return &runner{task: t, claim: &claim{app: a, ask: t.opt.claim()}, interrupts: interrupts{stop: t.opt.stop}, started: time.Now()}
+}
+
+// whole is a run from its beginning to its end.
+func (r *runner) whole(ctx context.Context, name string) (err error) {
+	defer func() { err = errors.Join(err, r.app.writeReport(r.opt.report, r, err)) }()
+	if err := r.prepare(ctx); err != nil {
 		return err
 	}
-	r.engine = engine
-	r.who = a.who(ctx, engine, cmp.Or(name, w.name))
-	r.who.Admin = r.opt.any
-	if name == "" && w.name != "" { // --name: that lease, if there is one
-		if i, l, err := engine.Resolve(ctx, w.name); err == nil && l != nil && l.Name == w.name {
-			return r.take(ctx, i)
-		}
+	r.beginRecord(name)
+	defer func() { r.endRecord(err) }()
+	ctx, stop := r.listen(ctx)
+	defer r.closeEarly()
+	defer r.endScan()
+	defer stop() // first, as it ends what is still being asked
+	if err := r.beginScan(ctx); err != nil {
+		return err
 	}
-	source := name
-	if name == "" {
-		if source, err = a.sourceName(); err != nil {
+	if err := r.timedObtain(ctx, name); err != nil {
+		return r.interrupted(err, false)
+	}
+	defer func() {
+		if !r.keepIt(err) {
+			defer phase(&r.phases.Release)()
+			r.giveBack(ctx)
+		}
+	}()
+	if r.opt.detach && r.temporary {
+		return invalid("acquire it first, or say --keep", "--detach: %s would be given back while the command runs", r.instance.ID)
+	}
+	return r.interrupted(r.command(ctx), !r.begun.IsZero())
+}
+
+// prepare reads what the options name and checks what they say, before anything is asked of anybody.
+func (r *runner) prepare(ctx context.Context) (err error) {
+	o := r.opt
+	if cfg, err := r.app.configuration(); err == nil { // else the first who needs it says so
+		if r.settings, err = readRunSettings(cfg); err != nil {
 			return err
 		}
-	} else if lease, err := engine.Use(ctx, r.who, compute.ID(name)); err == nil { // one read, where Resolve and Use would be two
-		r.lease, r.instance = lease, compute.Instance{ID: lease.Instance, Source: lease.Source}
-		if r.opt.report != "" {
-			r.instance, _, err = engine.Resolve(ctx, string(lease.Instance))
+	}
+	if o.scriptFile != "" {
+		if o.shell {
+			return invalid("", "--script and -c both say what to run")
 		}
-		return err
-	} else if !errors.Is(err, compute.ErrNotFound) {
-		return err
-	} else if !a.isSource(name) {
-		return a.unknownName(ctx, name)
-	}
-	req, err := a.request(w, source)
-	if err == nil {
-		err = a.checkName(ctx, engine, w.name)
-	}
-	if err != nil {
-		return err
-	}
-	if !bound {
-		if req.TTL == 0 && a.sourceTTL(source) == 0 {
-			req.TTL = ttlKept
+		if r.script, err = readScript(o.scriptFile); err != nil {
+			return err
 		}
-	} else if err := a.bind(&req, os.Getpid()); err != nil {
+	}
+	if r.back.want, err = newResults(o.results, r.settings.results); err != nil {
 		return err
 	}
-	a.defaultIdle(&req, idleKept)
-	leases, queued, err := a.takeTimed(ctx, engine, req)
-	r.phases.Queue = queued.Seconds()
-	if err != nil {
-		return err
+	if o.detach {
+		if err := r.checkDetach(); err != nil {
+			return err
+		}
 	}
-	r.lease, r.temporary = leases[0], !kept
-	r.instance = compute.Instance{ID: r.lease.Instance, Source: r.lease.Source}
-	if r.opt.report != "" { // which tells more of it
-		r.instance, _, err = engine.Resolve(ctx, string(r.lease.Instance))
-	}
-	if err == nil && kept && !a.flags.quiet {
-		_ = fprintf(a.errs, "%s is yours until `hostler release %s`\n", r.instance.ID, handle(r.lease))
-	}
+	return r.prepareEnv(ctx)
+}
+
+func (r *runner) timedObtain(ctx context.Context, name string) error {
+	obtained := phase(&r.phases.Acquire)
+	err := r.obtain(ctx, name)
+	obtained()
+	r.phases.Queue = r.queued.Seconds()
+	r.phases.Acquire -= r.phases.Queue
 	return err
-}
-
-// closeEarly gives back a connection that nobody came to use.
-func (r *runner) closeEarly() {
-	if r.early != nil {
-		closeIf(<-r.early)
-	}
-}
-
-func closeIf(conn compute.Conn) {
-	if conn != nil {
-		_ = conn.Close()
-	}
-}
-
-// take uses an instance that stands under a lease already.
-func (r *runner) take(ctx context.Context, i compute.Instance) (err error) {
-	r.instance = i
-	r.lease, err = r.engine.Use(ctx, r.who, i.ID)
-	return err
-}
-
-// giveBack releases what was acquired for this run. A problem there is a warning: the next command finishes it.
-func (r *runner) giveBack(ctx context.Context) {
-	if !r.temporary {
-		return
-	}
-	defer phase(&r.phases.Release)()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	who := compute.Who{Owner: r.who.Owner, Lease: r.lease.ID}
-	err := r.engine.Release(ctx, who, compute.ReleaseOptions{}, r.instance.ID)
-	if err != nil && !errors.Is(err, compute.ErrNotLeased) && !errors.Is(err, compute.ErrStale) {
-		_ = fprintf(r.app.errs, "%s: %s is not given back yet: %s\n", r.app.program, r.instance.ID, plain(err))
-	}
-	r.app.ring(ctx)
 }
 
 // command runs it, with all that goes along.
-func (r *runner) command(ctx context.Context, words []string) error {
-	a, o := r.app, r.opt
-	r.words = words
+func (r *runner) command(ctx context.Context) error {
 	r.who.Lease = r.lease.ID // from here on it is this lease or none, though the same user may get the instance again
 	connected := phase(&r.phases.Connect)
 	conn, typ, err := r.connect(ctx)
@@ -187,43 +129,13 @@ func (r *runner) command(ctx context.Context, words []string) error {
 	}
 	defer conn.Close()
 	r.typ = typ
-	local := typ == "local" && a.here()
-	cmd := &compute.Command{Args: words, User: o.user, Signals: r.signals}
-	ownTerminal := o.tty || o.stdin == "" && !o.detach && isTerminal(a.in) && isTerminal(a.out)
-	r.join(cmd, local && !ownTerminal)
-	if r.sending != nil {
-		if cmd.Dir = path.Join(r.sending.sub, o.dir); path.IsAbs(o.dir) {
-			cmd.Dir = o.dir
-		}
-	} else if cmd.Dir, err = o.workDir(local || typ == "sandbox" && a.hostRoot(ctx, r.engine, r.instance)); err != nil {
-		return err
-	}
-	if cmd.Env, err = o.environment(local, os.Environ()); err != nil {
-		return err
-	}
-	maps.Copy(cmd.Env, map[string]string{"HOSTLER_INSTANCE": string(r.instance.ID), "HOSTLER_LEASE": r.lease.ID, "HOSTLER_RUN": r.id()})
-	maps.Copy(cmd.Env, r.own)
-	if r.isShell() && local && os.Getenv("SHELL") != "" {
-		cmd.Args = []string{os.Getenv("SHELL")}
-	}
-	in, closeIn, err := o.input(a.in)
+	cmd, restore, closeIn, err := r.makeCommand(ctx)
 	if err != nil {
 		return err
 	}
 	defer closeIn()
-	cmd.Stdin = in
-	restore := func() {}
-	if ownTerminal {
-		if restore, err = terminal(a, cmd); err != nil {
-			return err
-		}
-	} else if isTerminal(in) && !local && !o.forward && o.stdin == "" {
-		cmd.Stdin = nil // nobody meant to type, as the command has no terminal
-	} else if isTerminal(in) {
-		cmd.Stdin = struct{ io.Reader }{in} // the command is not in the terminal's foreground, so it cannot read it itself
-	}
 	defer restore()
-	if o.scriptFile != "" {
+	if r.script != nil {
 		remove, err := r.putScript(ctx, conn, cmd)
 		if err != nil {
 			return err
@@ -232,62 +144,60 @@ func (r *runner) command(ctx context.Context, words []string) error {
 	}
 	if r.sending != nil {
 		defer r.sending.giveBack() // what the command made is collected first
-	} else if r.before, err = r.look(ctx, conn, cmd); err != nil {
+	} else if r.back.before, err = r.look(ctx, conn, cmd); err != nil {
 		return err
 	}
 	err = r.await(ctx, conn, cmd, restore)
 	restore() // what follows is said to a terminal as it was
-	return r.collect(ctx, conn, cmd, r.before, err)
+	return r.collect(ctx, conn, cmd, err)
 }
 
-// slot waits for the command's turn where the source limits how many run at once. The lease may have ended meanwhile, so it is asked again.
-func (r *runner) slot(ctx context.Context) (free func(), err error) {
-	if r.direct != "" || !r.app.limited(r.instance.Source) {
-		return func() {}, nil
+// makeCommand is the command as the other side is told it. restore gives our terminal back, closeIn its input.
+func (r *runner) makeCommand(ctx context.Context) (cmd *compute.Command, restore, closeIn func(), err error) {
+	a, o := r.app, r.opt
+	local := r.typ == "local" && a.here()
+	cmd = &compute.Command{Args: r.words, User: o.user, Signals: r.signals}
+	ownTerminal := o.tty || o.stdin == "" && !o.detach && isTerminal(a.in) && isTerminal(a.out)
+	r.join(cmd, local && !ownTerminal)
+	if cmd.Dir, err = r.directory(ctx, local); err != nil {
+		return nil, nil, nil, err
 	}
-	local, err := r.app.embedded(ctx) // a controller's are not limited here
+	if cmd.Env, err = o.environment(local, os.Environ()); err != nil {
+		return nil, nil, nil, err
+	}
+	maps.Copy(cmd.Env, map[string]string{"HOSTLER_INSTANCE": string(r.instance.ID), "HOSTLER_LEASE": r.lease.ID, "HOSTLER_RUN": r.id()})
+	maps.Copy(cmd.Env, r.own)
+	if r.isShell() && local && os.Getenv("SHELL") != "" {
+		cmd.Args = []string{os.Getenv("SHELL")}
+	}
+	in, closeIn, err := o.input(a.in)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	free, err = local.Slot(ctx, r.instance.ID)
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = cause
-	}
-	if err == nil {
-		if _, err = r.engine.Use(ctx, r.who, r.instance.ID); err != nil {
-			free()
+	cmd.Stdin, restore = in, func() {}
+	switch {
+	case ownTerminal:
+		if restore, err = terminal(a, cmd); err != nil {
+			closeIn()
+			return nil, nil, nil, err
 		}
+	case isTerminal(in) && !local && !o.forward && o.stdin == "":
+		cmd.Stdin = nil // nobody meant to type, as the command has no terminal
+	case isTerminal(in):
+		cmd.Stdin = struct{ io.Reader }{in} // the command is not in the terminal's foreground, so it cannot read it itself
 	}
-	if errors.Is(err, errLeaseEnded) || errors.Is(err, compute.ErrStale) {
-		err = &compute.Error{ID: r.instance.ID, Kind: compute.ErrNotLeased, Err: errors.New("the lease ended while the command waited for its turn")}
-	}
-	return free, err
+	return cmd, restore, closeIn, nil
 }
 
-// connect opens the way in, and says which type of source it leads to.
-func (r *runner) connect(ctx context.Context) (compute.Conn, string, error) {
-	if r.early != nil {
-		conn := <-r.early
-		r.early = nil
-		typ, err := r.app.typeOf(ctx, r.engine, r.instance)
-		if conn != nil && err == nil && isDear(typ) && r.asked == string(r.instance.ID) {
-			return conn, typ, nil
-		}
-		closeIf(conn)
+// directory is where the command starts; in a copy of the tree it is below that.
+func (r *runner) directory(ctx context.Context, local bool) (string, error) {
+	switch {
+	case r.sending == nil:
+		return r.opt.workDir(local || r.typ == "sandbox" && r.app.hostRoot(ctx, r.engine, r.instance))
+	case path.IsAbs(r.opt.dir):
+		return r.opt.dir, nil
 	}
-	if r.direct == "" {
-		return r.app.connect(ctx, r.engine, r.who, r.instance)
-	}
-	local, err := r.app.embedded(ctx)
-	if err != nil {
-		return nil, "", err
-	}
-	p, err := local.Provider(ctx, r.direct)
-	if err != nil {
-		return nil, "", err
-	}
-	conn, err := p.Connect(ctx, r.instance.ID)
-	return conn, "local", err
+	return path.Join(r.sending.sub, r.opt.dir), nil
 }
 
 // hostRoot reports whether a sandbox, a pool's too, has this machine's own files, so that commands can start where the user is.
@@ -318,7 +228,7 @@ func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var watching sync.WaitGroup
-	watching.Go(func() { r.watch(ctx, cancel, restore) })
+	watching.Go(func() { r.watch(ctx, cancel) })
 	defer watching.Wait()
 	defer cancel(nil)
 	free, err := r.slot(ctx)
@@ -334,47 +244,62 @@ func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 		defer stop()
 		defer context.AfterFunc(limit, func() { cancel(errTimeout) })()
 	}
-
-	run := conn.Run
-	if r.sending != nil {
-		run = func(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
-			return r.runSynced(ctx, conn, cmd)
-		}
-	} else {
-		r.hold(conn, cmd)
-		r.recordCommand(cmd.Env)
-		r.setRunning(true)
-		r.begun = time.Now()
-	}
 	running, span := trace.Start(ctx, "run", trace.Attr{Key: "hostler.instance", Value: string(r.instance.ID)})
-	exit, err := run(running, cmd)
+	run := r.runPlain
+	if r.sending != nil {
+		run = r.runSynced
+	}
+	exit, err := run(running, conn, cmd)
 	span.Set(trace.Attr{Key: "process.exit.code", Value: exit.Status()})
 	span.End(err)
+	r.hasEnded()
+	return r.outcome(exit, err, context.Cause(ctx), cmd, restore)
+}
+
+func (r *runner) runPlain(ctx context.Context, conn compute.Conn, cmd *compute.Command) (compute.Exit, error) {
+	r.hold(conn, cmd)
+	r.begins(cmd)
+	return conn.Run(ctx, cmd)
+}
+
+// begins notes that the command starts now.
+func (r *runner) begins(cmd *compute.Command) {
+	r.recordCommand(cmd.Env)
+	r.begun = time.Now()
+	r.setRunning(true)
+}
+
+// hasEnded notes that it runs no more.
+func (r *runner) hasEnded() {
 	r.ended = time.Now()
 	if !r.begun.IsZero() {
 		r.phases.Command = r.ended.Sub(r.begun).Seconds()
 	}
 	r.setRunning(false)
-	r.endOutputs()
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		switch {
-		case errors.Is(cause, errTimeout):
-			restore()
-			_ = fprintf(r.app.errs, "%s: %s: the command was killed after --timeout %s\n", r.app.program, r.instance.ID, r.opt.timeout.d)
-			return status(exitTimeout)
-		case errors.Is(cause, errLeaseEnded):
-			restore()
-			_ = fprintf(r.app.errs, "%s: %s: the lease has ended, and the command with it\n", r.app.program, r.instance.ID)
-			return status(128 + compute.SignalNumber("KILL"))
-		}
+	if r.rec != nil {
+		r.rec.endOutputs()
 	}
-	if err != nil {
+}
+
+// outcome is how the run ends by how the command did. cause: why our context ended; nil: it did not.
+func (r *runner) outcome(exit compute.Exit, err, cause error, cmd *compute.Command, restore func()) error {
+	tell := func(format string, args ...any) {
+		restore()
+		_ = fprintf(r.app.errs, "%s: %s: %s\n", r.app.program, r.instance.ID, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case err != nil && errors.Is(cause, errTimeout):
+		tell("the command was killed after --timeout %s", r.opt.timeout.d)
+		return status(exitTimeout)
+	case err != nil && errors.Is(cause, errLeaseEnded):
+		tell("the lease has ended, and the command with it")
+		return status(128 + compute.SignalNumber("KILL"))
+	case err != nil:
 		return fmt.Errorf("%w", r.whenLost(cmd, err))
 	}
 	r.exit = &exit
 	if exit.Reason != "" {
-		restore()
-		_ = fprintf(r.app.errs, "%s: %s: the command was killed: %s\n", r.app.program, r.instance.ID, exit.Reason)
+		tell("the command was killed: %s", exit.Reason)
 	}
 	n := exit.Status()
 	for _, w := range r.written {
@@ -390,44 +315,4 @@ func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 	return nil
 }
 
-var (
-	errTimeout    = errors.New("--timeout")
-	errLeaseEnded = errors.New("the lease has ended")
-)
-
-// terminal gives the command a terminal of the size of ours, which it puts into raw mode until restore is called.
-func terminal(a *app, cmd *compute.Command) (restore func(), err error) {
-	size := compute.Size{Rows: 24, Cols: 80}
-	out, ok := a.out.(*os.File)
-	if ok && term.IsTerminal(int(out.Fd())) {
-		if cols, rows, err := term.GetSize(int(out.Fd())); err == nil {
-			size = compute.Size{Rows: rows, Cols: cols}
-		}
-		var stop func()
-		cmd.Resize, stop = sizes(out)
-		restore = stop
-	}
-	cmd.TTY, cmd.Term = &size, os.Getenv("TERM")
-	in, ok := a.in.(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return once(restore), nil
-	}
-	old, err := term.MakeRaw(int(in.Fd()))
-	if err != nil {
-		return nil, fmt.Errorf("terminal: %w", err)
-	}
-	stop := restore
-	return once(func() {
-		_ = term.Restore(int(in.Fd()), old)
-		if stop != nil {
-			stop()
-		}
-	}), nil
-}
-
-func once(f func()) func() {
-	if f == nil {
-		return func() {}
-	}
-	return sync.OnceFunc(f)
-}
+var errTimeout = errors.New("--timeout")

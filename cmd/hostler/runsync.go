@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -60,6 +61,8 @@ type sending struct {
 	sub  string       // where in it the caller is
 	tree chan scanned // one: what the scan came to
 
+	scans sync.WaitGroup // that go on
+
 	session *send.Session // the copy is ours; nil: not yet
 }
 
@@ -95,9 +98,16 @@ func (r *runner) beginScan(ctx context.Context) error {
 	return nil
 }
 
+// endScan waits until nobody looks at the tree any more.
+func (r *runner) endScan() {
+	if r.sending != nil {
+		r.sending.scans.Wait()
+	}
+}
+
 // scan looks at the tree, beside what else goes on.
 func (r *runner) scan(ctx context.Context) {
-	r.scans.Go(func() {
+	r.sending.scans.Go(func() {
 		began := time.Now()
 		t, err := scan.Scan(ctx, r.sending.opt)
 		r.sending.tree <- scanned{t, err, time.Since(began)}
@@ -172,7 +182,7 @@ func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		return compute.Exit{}, err
 	}
 	said := make(chan struct{})
-	looks := r.want.any() // then what is there is listed before the command starts, and that takes a copy that is complete
+	looks := r.back.want.any() // then what is there is listed before the command starts, and that takes a copy that is complete
 	if !looks {
 		opt.Said = func() { close(said) }
 	}
@@ -233,16 +243,14 @@ func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		cmd.Dir = path.Join(res.Dir, cmd.Dir) // where what it makes is looked for
 	}
 	if looks {
-		if r.before, err = r.look(ctx, conn, cmd); err != nil {
+		if r.back.before, err = r.look(ctx, conn, cmd); err != nil {
 			cancel()
 			<-ended
 			return compute.Exit{}, err
 		}
 		close(said)
 	}
-	r.recordCommand(cmd.Env)
-	r.begun = time.Now()
-	r.setRunning(true)
+	r.begins(cmd)
 	o := <-ended
 	return o.exit, o.err
 }

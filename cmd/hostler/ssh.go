@@ -101,23 +101,24 @@ func (a *app) sshProxy(ctx context.Context, o *runOptions, name string) error {
 	if err != nil {
 		return err
 	}
-	r := &runner{app: a, opt: o}
-	ctx, stop := r.listen(ctx)
+	r := &claim{app: a, ask: o.claim()}
+	var signals interrupts
+	ctx, stop := signals.listen(ctx)
 	defer r.closeEarly()
 	defer stop()
 	if err := r.obtain(ctx, name); errors.Is(err, compute.ErrNotFound) && strings.HasSuffix(name, sshSuffix) {
 		r.closeEarly()
 		if err := r.obtain(ctx, strings.TrimSuffix(name, sshSuffix)); err != nil {
-			return r.interrupted(err)
+			return signals.interrupted(err, false)
 		}
 	} else if err != nil {
-		return r.interrupted(err)
+		return signals.interrupted(err, false)
 	}
 	defer r.giveBack(ctx)
 	r.who.Lease = r.lease.ID // this lease or none
 	conn, typ, err := r.connect(ctx)
 	if err != nil {
-		return r.interrupted(err)
+		return signals.interrupted(err, false)
 	}
 	defer conn.Close()
 	env, err := o.environment(typ == "local" && a.here(), nil)
@@ -129,7 +130,7 @@ func (a *app) sshProxy(ctx context.Context, o *runOptions, name string) error {
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		r.watch(life, cancel, func() {})
+		r.watch(life, cancel)
 	}()
 	err = sshserve.Serve(life, newStdio(a.in, a.out), sshserve.Options{Conn: conn, Key: key, User: sshUser, Env: env, Log: a.log})
 	ended := context.Cause(life)

@@ -67,7 +67,7 @@ func (a *app) watchTree(ctx context.Context, o *watchOptions, name string, words
 	if err != nil {
 		return err
 	}
-	hold := &runner{app: a, opt: &o.runOptions, started: time.Now()}
+	hold := &claim{app: a, ask: o.claim()}
 	defer hold.closeEarly()
 	base := ctx
 	ctx, stop := a.untilSignal(ctx)
@@ -80,7 +80,7 @@ func (a *app) watchTree(ctx context.Context, o *watchOptions, name string, words
 	defer cancel(nil)
 	if hold.temporary {
 		renewing := make(chan struct{})
-		go func() { defer close(renewing); hold.watch(ctx, cancel, nil) }()
+		go func() { defer close(renewing); hold.watch(ctx, cancel) }()
 		defer func() { cancel(nil); <-renewing }()
 	}
 	o.want = want{} // which is obtained

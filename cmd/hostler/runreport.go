@@ -1,0 +1,91 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/runlog"
+)
+
+// runReport is what --report writes: one document for each run, whatever became of it.
+type runReport struct {
+	Run      string     `json:"run,omitempty"` // its id
+	Instance string     `json:"instance,omitempty"`
+	Source   string     `json:"source,omitempty"`
+	Lease    string     `json:"lease,omitempty"`
+	Begun    bool       `json:"begun"` // the command was started
+	Exit     int        `json:"exit_status"`
+	Signal   string     `json:"signal,omitempty"` // that ended the command
+	Reason   string     `json:"reason,omitempty"` // why, where that is known: "out of memory"
+	Kind     string     `json:"kind,omitempty"`   // of the error, where it was not the command's own status
+	Error    string     `json:"error,omitempty"`
+	Hint     string     `json:"hint,omitempty"`
+	Started  time.Time  `json:"started"`
+	Before   float64    `json:"before"`  // seconds until the command began: obtaining and connecting
+	Command  float64    `json:"command"` // seconds that it ran
+	Phases   phasesView `json:"phases"`  // of making the instance, whenever that was
+
+	Tests     *runlog.Tests     `json:"tests,omitempty"`
+	Artifacts []runlog.Artifact `json:"artifacts,omitempty"`
+}
+
+// writeReport writes the record of a run to a file, or to a descriptor that is open already: fd:3.
+func (a *app) writeReport(name string, r *runner, err error) error {
+	if name == "" {
+		return nil
+	}
+	v := runReport{
+		Instance: string(r.instance.ID), Source: r.instance.Source, Lease: r.lease.ID, Exit: runStatus(err), Started: r.started,
+		Phases: viewPhases(r.instance.Phases), Begun: r.exit != nil,
+	}
+	if err == nil {
+		v.Exit = 0
+	}
+	if r.rec != nil {
+		rec := r.rec.Record()
+		v.Run, v.Tests, v.Artifacts = rec.ID, rec.Tests, rec.Artifacts
+	}
+	if !r.begun.IsZero() {
+		v.Before, v.Command = r.begun.Sub(r.started).Seconds(), r.ended.Sub(r.begun).Seconds()
+	} else {
+		v.Before = time.Since(r.started).Seconds()
+	}
+	var own status
+	switch {
+	case r.exit != nil:
+		v.Signal, v.Reason = r.exit.Signal, r.exit.Reason
+	case errors.As(err, &own):
+		v.Begun = !r.begun.IsZero()
+		v.Kind = ownKinds[own]
+	case err != nil:
+		v.Kind, v.Error, v.Hint = kindName(err), plain(err), compute.Hint(err)
+	}
+	return writeDocument(name, v)
+}
+
+// writeDocument writes a JSON document to a file, or to a descriptor that is open already: fd:3. "": nowhere.
+func writeDocument(name string, v any) error {
+	if name == "" {
+		return nil
+	}
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	data = append(data, '\n')
+	if n, ok := strings.CutPrefix(name, "fd:"); ok {
+		fd, perr := strconv.Atoi(n)
+		if perr != nil || fd < 0 {
+			return invalid("", "--report %s: not a descriptor", name)
+		}
+		f := os.NewFile(uintptr(fd), name)
+		_, perr = f.Write(data)
+		return perr
+	}
+	return os.WriteFile(name, data, 0o600)
+}
