@@ -31,9 +31,10 @@ type Options struct {
 	// Open opens a connection. One that has a method Done() <-chan struct{} is not given out any more when that is closed; one that has a method
 	// Healthy(ctx) error is asked before it is given out again after a while.
 	Open func(ctx context.Context, key Key) (compute.Conn, error)
-	// Due does the work that is due and returns when there will be more; zero: none is known. It is called when the keeper starts, at that time,
-	// and when the bell is rung; never twice at once. nil: there is no such work.
-	Due func(ctx context.Context) (next time.Time, err error)
+	// Due begins the work that is due and returns when there will be more; zero: none is known. What may take long it has run, and calls again when there may be
+	// more to do for that. It is called when the keeper starts, at that time, and when the bell is rung; never twice at once. The keeper stays as
+	// long as something runs. nil: there is no such work.
+	Due func(ctx context.Context, run func(func()), again func()) (next time.Time, err error)
 
 	Log *slog.Logger // nil: none
 }
@@ -104,7 +105,8 @@ type keeper struct {
 	streams  int       // of these, connections into instances
 	last     time.Time // when there was last something to do
 	rung     bool      // due work should be looked for
-	busy     bool      // due work is being done
+	busy     bool      // due work is being looked for
+	runs     int       // what of it is being done
 	due      time.Time // when to look for it
 	dueErr   error
 }
@@ -130,7 +132,7 @@ func (k *keeper) loop() {
 			k.work.Go(k.doDue)
 		}
 		end := k.last.Add(k.opt.Idle)
-		quiet := k.clients == 0 && !k.busy
+		quiet := k.clients == 0 && !k.busy && k.runs == 0
 		given := k.listener == nil
 		due := k.due
 		if given {
@@ -168,7 +170,7 @@ func (k *keeper) doDue() {
 	var next time.Time
 	var err error
 	if k.opt.Due != nil {
-		next, err = k.opt.Due(k.ctx)
+		next, err = k.opt.Due(k.ctx, k.run, k.again)
 	}
 	now := time.Now()
 	if err != nil {
@@ -182,6 +184,31 @@ func (k *keeper) doDue() {
 	if err == nil { // a store that is gone for good does not keep the keeper alive
 		k.last = now
 	}
+	k.mu.Unlock()
+	k.ring()
+}
+
+// run does some of the due work.
+func (k *keeper) run(do func()) {
+	k.mu.Lock()
+	k.runs++
+	k.mu.Unlock()
+	k.work.Go(func() {
+		defer func() {
+			k.mu.Lock()
+			k.runs--
+			k.last = time.Now()
+			k.mu.Unlock()
+			k.ring()
+		}()
+		do()
+	})
+}
+
+// again has due work looked for.
+func (k *keeper) again() {
+	k.mu.Lock()
+	k.rung = true
 	k.mu.Unlock()
 	k.ring()
 }
@@ -258,10 +285,7 @@ func (k *keeper) client(c *net.UnixConn) {
 	case verbConnect:
 		k.connect(c, r, req)
 	case verbBell:
-		k.mu.Lock()
-		k.rung = true
-		k.mu.Unlock()
-		k.ring()
+		k.again()
 		writeFrame(c, &answer{Version: version})
 	case verbPing:
 		writeFrame(c, &answer{Version: version})
@@ -343,7 +367,7 @@ func (k *keeper) connect(c *net.UnixConn, r *bufio.Reader, req request) {
 func (k *keeper) status() []byte {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	st := Status{PID: os.Getpid(), Build: k.opt.Build, Started: k.started, Clients: k.streams, Due: k.due, Busy: k.busy, Ending: k.listener == nil,
+	st := Status{PID: os.Getpid(), Build: k.opt.Build, Started: k.started, Clients: k.streams, Due: k.due, Busy: k.busy || k.runs > 0, Ending: k.listener == nil,
 		Kept: []Kept{}}
 	if k.dueErr != nil {
 		st.Error = k.dueErr.Error()

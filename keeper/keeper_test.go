@@ -408,3 +408,48 @@ func BenchmarkDialAndRun(b *testing.B) {
 		})
 	}
 }
+
+// TestOneWorkHangsAndTheOthersGoOn: work that hangs keeps the keeper from ending, and not from looking for other work.
+func TestOneWorkHangsAndTheOthersGoOn(t *testing.T) {
+	dir := place(t)
+	opt := options(dir, "", 100*time.Millisecond)
+	hangs, looks := make(chan struct{}), make(chan struct{}, 10)
+	opt.Due = func(_ context.Context, run func(func()), again func()) (time.Time, error) {
+		note(dir, "due", "")
+		switch lines(dir, "due") {
+		case 1:
+			run(func() { <-hangs })
+		case 2:
+			run(again) // this one is done, and has made more to do
+		}
+		looks <- struct{}{}
+		return time.Time{}, nil
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- keeper.Serve(t.Context(), opt) }()
+	await := func(what string) {
+		select {
+		case <-looks:
+		case <-time.After(time.Minute):
+			t.Fatal("it does not look " + what)
+		}
+	}
+	await("when it begins")
+	if err := keeper.Wake(t.Context(), keeper.StartOptions{Socket: opt.Socket}, ""); err != nil {
+		t.Fatal(err)
+	}
+	await("when the bell is rung")
+	await("when something was done")
+	if st := status(t, dir); !st.Busy {
+		t.Errorf("nothing is done: %+v", st)
+	}
+	close(hangs)
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("it does not end")
+	}
+}

@@ -105,7 +105,7 @@ func options(dir, build string, idle time.Duration) keeper.Options {
 			}
 			return &noted{Conn: process.New(process.Options{}), dir: dir}, nil
 		},
-		Due: func(context.Context) (time.Time, error) {
+		Due: func(_ context.Context, run func(func()), again func()) (time.Time, error) {
 			note(dir, "due", "")
 			if due.Add(1) == 1 {
 				return time.Now().Add(100 * time.Millisecond), nil // and once more by itself

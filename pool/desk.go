@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // Desk is what a process is at work on now: instances that are being made, cleaned or discarded, leases not told yet, and
@@ -10,8 +11,11 @@ import (
 // worker's and does not lie on its desk was put down without a word, because the store could not take it: it is free for the next to look. Engines
 // on one handle of a store, which have one worker's number, share a desk. The zero value is ready.
 type Desk struct {
-	mu sync.Mutex
-	at map[string]int
+	mu        sync.Mutex
+	at        map[string]int
+	inventory time.Time // when the providers' lists were last compared with the records
+
+	lanes lanes
 }
 
 func (d *Desk) take(keys ...string) {

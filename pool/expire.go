@@ -281,59 +281,6 @@ func (p *Pool) tired(s *source, rec *compute.SourceRecord, ready []*compute.Inst
 	return at[min(len(at), spare):]
 }
 
-// Work does everything that is due for the named sources, or for all: leases that are over, what dead processes left half-done, cleaning,
-// discarding, surplus. It returns when there will be more to do; zero: not as far as is known.
-func (p *Pool) Work(ctx context.Context, names ...string) (next time.Time, err error) {
-	if _, err := p.expire(ctx, time.Now()); err != nil {
-		return time.Time{}, err
-	}
-	keys := []int64{0}
-	if len(names) > 0 {
-		keys = nil
-		for _, name := range names {
-			s, err := p.find(name)
-			if err != nil {
-				return time.Time{}, err
-			}
-			for _, c := range s.all() {
-				rec, _, err := p.record(ctx, c)
-				if err != nil {
-					return time.Time{}, err
-				}
-				keys = append(keys, rec.Key)
-			}
-		}
-	} else if err := p.known(ctx); err != nil {
-		return time.Time{}, err
-	}
-	var errs []error
-	if len(names) == 0 {
-		err := p.tidy(ctx, func(rec *compute.SourceRecord) {
-			stray, err := p.takeStock(ctx, rec)
-			errs = append(errs, err, p.workOn(ctx, stray))
-		})
-		errs = append(errs, err)
-	}
-	for _, key := range keys {
-		for range 2 { // the end of a pool's instance makes work for its child's
-			is, at, err := p.due(ctx, key)
-			next = sooner(next, at)
-			if err != nil {
-				return next, err
-			}
-			if len(is) == 0 {
-				break
-			}
-			errs = append(errs, p.workOn(ctx, idsOf(is)))
-		}
-		_, at, err := p.due(ctx, key)
-		next = sooner(next, at)
-		errs = append(errs, err)
-	}
-	soonest, err := p.soonest(ctx)
-	return sooner(next, soonest), errors.Join(append(errs, err)...)
-}
-
 // soonest is when the next lease is over, as far as that is known before; zero: none will be.
 func (p *Pool) soonest(ctx context.Context) (next time.Time, err error) {
 	err = p.store.View(ctx, func(tx compute.Tx) error {

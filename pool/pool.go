@@ -122,12 +122,10 @@ type Pool struct {
 	mu        sync.Mutex
 	providers map[int64]*opened // by source key
 	shut      map[int64]int     // source keys whose provider did not open for so many transactions under way
-	inventory time.Time         // when the providers' lists were last compared with the records
 	recent    recent            // what the journal says of the leases of the last time
-	lanes     lanes
-	sweeps    map[int64]*sweep // looks at the ready instances of sources that have many, by source key
-	haunted   bool             // the queue may have requests of this process for which nobody waits
-	bell      chan struct{}    // closed when something may have come free
+	sweeps    map[int64]*sweep  // looks at the ready instances of sources that have many, by source key
+	haunted   bool              // the queue may have requests of this process for which nobody waits
+	bell      chan struct{}     // closed when something may have come free
 
 	hall hall
 }

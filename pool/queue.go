@@ -21,7 +21,12 @@ const (
 func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short *errShort) ([]compute.Lease, error) {
 	start := time.Now()
 	if req.Wait == 0 || short.worn || p.tended(s) { // of many who come at once one is enough, if they wait: the usher goes on with it
-		if _, err := p.Work(ctx, s.Name); err != nil {
+		bounded, cancel := ctx, func() {}
+		if req.Wait > 0 { // a provider that hangs keeps nobody for longer
+			bounded, cancel = context.WithTimeout(ctx, req.Wait)
+		}
+		_, err := p.Work(bounded, s.Name)
+		if cancel(); err != nil {
 			p.log.Warn("what was due could not be done", "source", s.Name, "err", err)
 		}
 	}

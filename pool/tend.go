@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -11,8 +12,9 @@ import (
 
 // Tending is what Tend begins things with.
 type Tending struct {
-	Go   func(func()) // runs something beside its caller, who waits for it in the end; as sync.WaitGroup's
-	Done func()       // is called when something that was begun has come to its end, so that there may be more to do. It must not block
+	Go     func(func()) // runs something beside its caller, who waits for it in the end; as sync.WaitGroup's
+	Done   func()       // is called when something that was begun has come to its end, so that there may be more to do. It must not block
+	Failed func(error)  // is told what went wrong with one thing, which is recorded, and tried again; nil: the log is
 }
 
 // lanes are what is done in the background: each source's by itself, so that one whose provider hangs holds up no other.
@@ -24,32 +26,117 @@ type lanes struct {
 
 // lane is one source's.
 type lane struct {
-	ids     []compute.ID // that wait for their turn
+	waiting []errand // for their turn
 	has     map[compute.ID]bool
 	workers int
 }
 
-// Tend does what Work does for all sources, but waits for no provider: it begins what is due, each source's by itself, and returns when there will be more;
-// zero: not as far as is known. What it began ends with ctx. It is for a process that lives on and looks again when Done is called.
+// errand is an instance that waits for work, and the engine that found it: another configuration has another one.
+type errand struct {
+	p  *Pool
+	id compute.ID
+}
+
+// Tend begins all that is due, each source's by itself, and returns when there will be more; zero: not as far as is known. It waits for no provider.
+// What it began ends with ctx. It is for a process that lives on and looks again when Done is called; Work is the same for one that waits for the end.
+// Engines that share a desk begin nothing twice.
 func (p *Pool) Tend(ctx context.Context, with Tending) (next time.Time, err error) {
+	return p.round(ctx, &p.desk.lanes, with, nil)
+}
+
+// workRounds is how often Work looks for what its work has made to do: the end of a pool's instance makes some for its child's, and so on.
+const workRounds = 8
+
+// Work does everything that is due for the named sources, or for all: leases that are over, what dead processes left half-done, cleaning,
+// discarding, surplus. It returns when there will be more to do; zero: not as far as is known.
+func (p *Pool) Work(ctx context.Context, names ...string) (next time.Time, err error) {
+	keys, err := p.keysOf(ctx, names)
+	if err != nil {
+		return time.Time{}, err
+	}
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var errs []error
+	more := false
+	with := Tending{
+		Go: all.Go,
+		Done: func() {
+			mu.Lock()
+			defer mu.Unlock()
+			more = true
+		},
+		Failed: func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+		},
+	}
+	own := &lanes{} // what is on its way in the background may have a long one before it
+	for n := 0; n == 0 || more && n < workRounds; n++ {
+		more = false
+		next, err = p.round(ctx, own, with, keys)
+		all.Wait()
+		if err != nil {
+			return next, errors.Join(append(errs, err)...)
+		}
+	}
+	if keys == nil {
+		keys = []int64{0}
+	}
+	for _, key := range keys { // what failed is tried again at a time that is known by now
+		_, at, err := p.due(ctx, key)
+		next, errs = sooner(next, at), append(errs, err)
+	}
+	return next, errors.Join(errs...)
+}
+
+// keysOf are the records of the named sources and of all below them; nil: no names, and so all.
+func (p *Pool) keysOf(ctx context.Context, names []string) (keys []int64, err error) {
+	for _, name := range names {
+		s, err := p.find(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range s.all() {
+			rec, _, err := p.record(ctx, c)
+			if err != nil {
+				return nil, err
+			}
+			keys = append(keys, rec.Key)
+		}
+	}
+	return keys, nil
+}
+
+// round begins what is due for some sources, or with nil for all, in lanes that are not begun with another's context.
+func (p *Pool) round(ctx context.Context, l *lanes, with Tending, keys []int64) (next time.Time, err error) {
+	if with.Failed == nil {
+		with.Failed = func(err error) { p.log.Warn("what is due", "err", err) }
+	}
 	if _, err := p.expire(ctx, time.Now()); err != nil {
 		return time.Time{}, err
 	}
-	if err := p.known(ctx); err != nil {
-		return time.Time{}, err
+	var errs []error
+	if keys == nil {
+		if err := p.known(ctx); err != nil {
+			return time.Time{}, err
+		}
+		errs = append(errs, p.tidy(ctx, func(rec *compute.SourceRecord) { p.stock(ctx, l, rec, with) }))
+		keys = []int64{0}
 	}
-	errs := []error{p.tidy(ctx, func(rec *compute.SourceRecord) { p.stock(ctx, rec, with) })}
-	is, next, err := p.due(ctx, 0)
-	if err == nil {
-		err = p.assign(ctx, is, with)
+	for _, key := range keys {
+		is, at, err := p.due(ctx, key)
+		if err == nil {
+			err = p.assign(ctx, l, is, with)
+		}
+		next, errs = sooner(next, at), append(errs, err)
 	}
-	soonest, e := p.soonest(ctx)
-	return sooner(next, soonest), errors.Join(append(errs, err, e)...)
+	soonest, err := p.soonest(ctx)
+	return sooner(next, soonest), errors.Join(append(errs, err)...)
 }
 
 // stock compares a provider's list with the records, unless that is under way.
-func (p *Pool) stock(ctx context.Context, rec *compute.SourceRecord, with Tending) {
-	l := &p.lanes
+func (p *Pool) stock(ctx context.Context, l *lanes, rec *compute.SourceRecord, with Tending) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stocks[rec.Key] {
@@ -62,7 +149,7 @@ func (p *Pool) stock(ctx context.Context, rec *compute.SourceRecord, with Tendin
 	with.Go(func() {
 		stray, err := p.takeStock(ctx, rec)
 		if err != nil && ctx.Err() == nil {
-			p.log.Warn("what its provider has could not be compared with the records", "source", rec.Name, "err", err)
+			with.Failed(err)
 		}
 		l.mu.Lock()
 		delete(l.stocks, rec.Key)
@@ -74,7 +161,7 @@ func (p *Pool) stock(ctx context.Context, rec *compute.SourceRecord, with Tendin
 }
 
 // assign puts instances that wait for work into the lanes of the sources that have their computers.
-func (p *Pool) assign(ctx context.Context, is []*compute.Instance, with Tending) error {
+func (p *Pool) assign(ctx context.Context, l *lanes, is []*compute.Instance, with Tending) error {
 	keys := make(map[compute.ID]int64, len(is))
 	inFront := false
 	for _, i := range is {
@@ -98,7 +185,6 @@ func (p *Pool) assign(ctx context.Context, is []*compute.Instance, with Tending)
 			return err
 		}
 	}
-	l := &p.lanes
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.of == nil {
@@ -115,22 +201,21 @@ func (p *Pool) assign(ctx context.Context, is []*compute.Instance, with Tending)
 			continue
 		}
 		one.has[i.ID] = true
-		one.ids = append(one.ids, i.ID)
+		one.waiting = append(one.waiting, errand{p, i.ID})
 		if one.workers < atOnce {
 			one.workers++
-			with.Go(func() { p.workAlong(ctx, key, one, with) })
+			with.Go(func() { l.workAlong(ctx, key, one, with) })
 		}
 	}
 	return nil
 }
 
 // workAlong does what waits in a lane, until nothing does or ctx ends.
-func (p *Pool) workAlong(ctx context.Context, key int64, one *lane, with Tending) {
-	l := &p.lanes
+func (l *lanes) workAlong(ctx context.Context, key int64, one *lane, with Tending) {
 	news := false
 	for {
 		l.mu.Lock()
-		if len(one.ids) == 0 || ctx.Err() != nil {
+		if len(one.waiting) == 0 || ctx.Err() != nil {
 			if one.workers--; one.workers == 0 {
 				delete(l.of, key)
 			}
@@ -140,17 +225,17 @@ func (p *Pool) workAlong(ctx context.Context, key int64, one *lane, with Tending
 			}
 			return
 		}
-		id := one.ids[0]
-		one.ids = one.ids[1:]
+		e := one.waiting[0]
+		one.waiting = one.waiting[1:]
 		l.mu.Unlock()
-		did, err := p.workOne(ctx, id)
+		did, err := e.p.workOne(ctx, e.id)
 		if err != nil && ctx.Err() == nil {
-			p.log.Warn("what is due", "instance", id, "err", err) // it is recorded, and tried again
+			with.Failed(fmt.Errorf("%s: %w", e.id, err))
 		}
 		news = news || did && err == nil
 		l.mu.Lock()
-		delete(one.has, id)
+		delete(one.has, e.id)
 		l.mu.Unlock()
-		p.ring()
+		e.p.ring()
 	}
 }

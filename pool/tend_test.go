@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -196,4 +197,72 @@ func TestControllersTakeStock(t *testing.T) {
 			t.Errorf("after a month the journal has %d lines, the first of them of %v", len(es), es[0].Time)
 		}
 	})
+}
+
+// TestEnginesOnOneDesk: a process that makes its engine anew for each look, as the keeper does, begins nothing twice: where a provider hangs, no more of its
+// calls are under way than of one engine, its list is asked for once, and other sources go on.
+func TestEnginesOnOneDesk(t *testing.T) {
+	const many = 40
+	desk := &pool.Desk{}
+	var destroys, lists atomic.Int64
+	sources := []pool.Source{{Name: "bad", Type: "fake", Digest: "d"}, {Name: "good", Type: "fake", Digest: "d", Reserve: 1}}
+	change := func(o *pool.Options) {
+		o.Desk, o.Inventory, o.Later = desk, true, func(string, string) bool { return true }
+		open := o.Open
+		o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
+			p, err := open(ctx, name, typ, def)
+			if name == "bad" {
+				p = counted{hanging{p, "destroy"}, &destroys, &lists}
+			}
+			return p, err
+		}
+	}
+	inBubble(t, change, sources, func(t *testing.T, ctx context.Context, r *rig) {
+		ctx, cancel := context.WithCancel(ctx)
+		var all sync.WaitGroup
+		defer all.Wait()
+		defer cancel()
+		bad, err := r.Acquire(ctx, compute.Request{Source: "bad", Count: many, Owner: "ann"})
+		must(t, err)
+		var names []compute.ID
+		for _, l := range bad {
+			names = append(names, l.Instance)
+		}
+		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, names...))
+		for n := range 6 {
+			l := r.take(t, ctx, compute.Request{Source: "good"})
+			must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance))
+			engine := newRigOn(t, r.store, r.clouds, sources, change)
+			_, err := engine.Tend(ctx, pool.Tending{Go: all.Go, Done: func() {}})
+			must(t, err)
+			time.Sleep(time.Second)
+			if s := r.state(t, ctx, l.Instance); s != compute.Ready {
+				t.Errorf("look %d: %s is %s", n, l.Instance, s)
+			}
+		}
+		if n := destroys.Load(); n != 8 {
+			t.Errorf("%d are being destroyed at once, and 8 may be", n)
+		}
+		if n := lists.Load(); n != 1 {
+			t.Errorf("its list was asked for %d times", n)
+		}
+	})
+}
+
+// counted counts calls.
+type counted struct {
+	compute.Provider
+	destroys, lists *atomic.Int64
+}
+
+func (c counted) Unwrap() compute.Provider { return c.Provider }
+
+func (c counted) Destroy(ctx context.Context, id compute.ID) error {
+	c.destroys.Add(1)
+	return c.Provider.Destroy(ctx, id)
+}
+
+func (c counted) List(ctx context.Context) ([]compute.Instance, error) {
+	c.lists.Add(1)
+	return c.Provider.List(ctx)
 }

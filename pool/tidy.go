@@ -18,12 +18,12 @@ func (p *Pool) tidy(ctx context.Context, stock func(*compute.SourceRecord)) erro
 	if !p.opt.Inventory {
 		return nil
 	}
-	p.mu.Lock()
-	due := time.Since(p.inventory) >= inventoryEvery
+	p.desk.mu.Lock()
+	due := time.Since(p.desk.inventory) >= inventoryEvery
 	if due {
-		p.inventory = time.Now()
+		p.desk.inventory = time.Now()
 	}
-	p.mu.Unlock()
+	p.desk.mu.Unlock()
 	if !due {
 		return nil
 	}

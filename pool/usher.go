@@ -159,6 +159,9 @@ func (p *Pool) usher(ctx context.Context) {
 	defer ticker.Stop()
 	done := make(chan struct{}, 1)
 	worked, working := time.Now(), false
+	var all sync.WaitGroup
+	defer all.Wait()
+	own := &lanes{} // what is in them ends with ctx
 	for ctx.Err() == nil {
 		rung, seen := p.rung(), p.version(ctx)
 		due := time.Since(worked) >= chores
@@ -167,10 +170,10 @@ func (p *Pool) usher(ctx context.Context) {
 			worked = time.Now()
 			if !working { // what is due may take its time, and nobody is to wait for it who could be served meanwhile
 				working = true
-				go func() {
+				all.Go(func() {
 					defer func() { done <- struct{}{} }()
-					p.tend(ctx)
-				}()
+					p.tend(ctx, own, all.Go)
+				})
 			}
 		}
 		for idle := true; idle; {
@@ -198,8 +201,8 @@ func (p *Pool) usher(ctx context.Context) {
 	}
 }
 
-// tend does what is due for the sources that are waited for.
-func (p *Pool) tend(ctx context.Context) {
+// tend begins what is due for the sources that are waited for.
+func (p *Pool) tend(ctx context.Context, l *lanes, run func(func())) {
 	names := map[string]bool{}
 	p.hall.mu.Lock()
 	for st := range p.hall.seats {
@@ -209,7 +212,11 @@ func (p *Pool) tend(ctx context.Context) {
 	if len(names) == 0 {
 		return
 	}
-	if _, err := p.Work(ctx, slices.Sorted(maps.Keys(names))...); err != nil && ctx.Err() == nil {
+	keys, err := p.keysOf(ctx, slices.Sorted(maps.Keys(names)))
+	if err == nil {
+		_, err = p.round(ctx, l, Tending{Go: run, Done: p.ring}, keys)
+	}
+	if err != nil && ctx.Err() == nil {
 		p.log.Warn("what was due could not be done", "sources", slices.Sorted(maps.Keys(names)), "err", err)
 	}
 }

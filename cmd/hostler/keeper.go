@@ -146,12 +146,12 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 			}
 			return now.Connect(ctx, compute.Who{Owner: owner, Admin: true}, key.Instance)
 		},
-		Due: func(ctx context.Context) (time.Time, error) {
+		Due: func(ctx context.Context, run func(func()), again func()) (time.Time, error) {
 			now, err := a.anew(ctx)
 			if err != nil {
 				return time.Time{}, err
 			}
-			return now.Work(ctx)
+			return now.Tend(ctx, pool.Tending{Go: run, Done: again})
 		},
 	})
 	if errors.Is(err, context.Canceled) {
