@@ -114,10 +114,14 @@ func (r *runner) scan(ctx context.Context) {
 	})
 }
 
-// treeKey names a tree's copy on an instance: so that people know it, and no two trees of this machine are one.
-func treeKey(root string) string {
+// treeKey names a tree's copy on an instance: so that people know it, and no two trees of this machine are one, nor those of two users there.
+func treeKey(root, user string) string {
 	host, _ := os.Hostname()
-	sum := sha256.Sum256([]byte(host + "\x00" + root))
+	id := host + "\x00" + root
+	if user != "" {
+		id += "\x00" + user
+	}
+	sum := sha256.Sum256([]byte(id))
 	name := strings.Map(func(c rune) rune {
 		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' {
 			return c
@@ -133,7 +137,7 @@ func (r *runner) send() (send.Options, error) {
 	o := &r.opt.sync
 	host, _ := os.Hostname()
 	opt := send.Options{
-		Key: treeKey(r.sending.root), Who: fmt.Sprintf("%s@%s, process %d, since %s", r.app.owner(), host, os.Getpid(), time.Now().Format(time.DateTime)),
+		Key: treeKey(r.sending.root, r.opt.user), Who: fmt.Sprintf("%s@%s, process %d, since %s", r.app.owner(), host, os.Getpid(), time.Now().Format(time.DateTime)),
 		Clean: o.clean, Fresh: o.fresh, Own: o.own, Delete: o.delete, User: r.opt.user,
 		Compress: r.typ == "ssh" || r.app.remote != nil && !r.app.self.Here,
 		Waiting: func(who string) {

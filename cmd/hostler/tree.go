@@ -135,7 +135,7 @@ func (a *app) planTree(ctx context.Context, o *runOptions, name string) error {
 	}
 	var last []scan.Entry
 	if p.Instance != "" && !o.sync.fresh {
-		if state, err := syncState(compute.ID(p.Instance), lease, treeKey(tree.Root)); err == nil {
+		if state, err := syncState(compute.ID(p.Instance), lease, treeKey(tree.Root, o.user)); err == nil {
 			last, _ = send.Last(state)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/process"
+	"github.com/hostler-project/hostler/remote/resident"
 	"github.com/hostler-project/hostler/workspace/far"
 )
 
@@ -147,7 +148,7 @@ func (p *Provider) Connect(_ context.Context, id compute.ID) (compute.Conn, erro
 	exec := process.New(process.Options{KeepEnv: true, Mark: map[string]string{Mark: p.mark()}})
 	c := &conn{Conn: exec, p: p}
 	if p.o.Dir != "" {
-		c.spaces = far.New(exec, far.Options{Dir: p.workspaces()})
+		c.spaces = far.New(exec, far.Options{Dir: p.workspaces(), Others: p.others()})
 	}
 	return c, nil
 }
@@ -199,6 +200,14 @@ func (p *Provider) ending() string { return filepath.Join(p.o.Dir, "ending") }
 
 // workspaces is the directory of copies of working trees.
 func (p *Provider) workspaces() string { return filepath.Join(p.o.Dir, "workspaces") }
+
+// others is the directory of those of other users, whom the state directory is closed to.
+func (p *Provider) others() string {
+	if os.Geteuid() != 0 {
+		return ""
+	}
+	return resident.Machine + resident.Place(p.mark())
+}
 
 func (p *Provider) remember() error {
 	if p.o.Dir == "" {
@@ -253,8 +262,13 @@ func (p *Provider) end(ctx context.Context) (string, error) {
 		p.log.Info("ended what a lease left running", "instance", p.id, "source", p.o.Source, "processes", n)
 	}
 	if p.o.Dir != "" {
-		if err := discard(p.workspaces()); err != nil {
-			return "", fmt.Errorf("copies of working trees cannot be removed: %w", err)
+		for _, dir := range []string{p.workspaces(), p.others()} {
+			if dir == "" {
+				continue
+			}
+			if err := discard(dir); err != nil {
+				return "", fmt.Errorf("copies of working trees cannot be removed: %w", err)
+			}
 		}
 		if err := os.Remove(p.ending()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err

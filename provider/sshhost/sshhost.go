@@ -252,15 +252,16 @@ func (p *Provider) remember(host string) error {
 
 // huntScript ends every process that has $1 in its environment: first they are asked, then ended and looked for again, until there are none.
 // It prints how many it ended. Status 3: there are always more; 4: no /proc; 5: the workspaces in $2 cannot be removed.
-const huntScript = `w=${XDG_CACHE_HOME:-$HOME/.cache}/hostler/$2
-sweep(){ [ -d "$w" ]||return 0;rm -rf -- "$w" 2>/dev/null||{ chmod -R u+rwx -- "$w";rm -rf -- "$w";}||exit 5;}
-[ -r /proc/self/environ ]||{ sweep;exit 4;}
+const huntScript = `c=${XDG_CACHE_HOME:-$HOME/.cache}/hostler/
+drop(){ [ -d "$1" ]||return 0;rm -rf -- "$1" 2>/dev/null||{ chmod -R u+rwx -- "$1";rm -rf -- "$1";}||exit 5;}
+sweep(){ drop "$c$1";[ "$(id -u)" != 0 ]||drop "` + resident.Machine + `$1";}
+[ -r /proc/self/environ ]||{ sweep "$2";exit 4;}
 look(){ if [ -n "$z" ];then grep -slzxF -- "$1" /proc/[0-9]*/environ;else
 for f in /proc/[0-9]*/environ;do { tr "\000" "\n" <$f|grep -qxF -- "$1"&&echo $f;} 2>/dev/null;done;fi;}
 z=;[ "$(printf "a\000b\000"|grep -czxF b 2>/dev/null)" = 1 ]&&z=1
 s=TERM;n=0;i=0
 while [ $i -lt 20 ];do
-l=$(look "$1");[ -n "$l" ]||{ sweep;echo $n;exit 0;}
+l=$(look "$1");[ -n "$l" ]||{ sweep "$2";echo $n;exit 0;}
 for f in $l;do p=${f#/proc/};kill -$s ${p%/environ} 2>/dev/null;kill -CONT ${p%/environ} 2>/dev/null;[ $i -gt 0 ]||n=$((n+1));done
 if [ $s = TERM ];then sleep 1;fi
 s=KILL;i=$((i+1));done

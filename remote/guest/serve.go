@@ -23,7 +23,7 @@ import (
 // serve is the verb: it serves on the stream of bytes that its last word names.
 func serve(args []string) error {
 	var stay bool
-	group, work := "auto", ""
+	group, work, others := "auto", "", ""
 	opt := process.Options{}
 	for len(args) > 0 && strings.HasPrefix(args[0], "--") {
 		name, value, _ := strings.Cut(args[0], "=")
@@ -38,6 +38,8 @@ func serve(args []string) error {
 			opt.Dir = value
 		case "--work":
 			work = value
+		case "--work-others":
+			others = value
 		case "--cgroup":
 			group = value
 		case "--oom":
@@ -70,7 +72,7 @@ func serve(args []string) error {
 	if stay {
 		conn = held.New(conn)
 	}
-	conn = far.New(conn, far.Options{Dir: work})
+	conn = far.New(conn, far.Options{Dir: work, Others: others})
 	err = Serve(ctx, place, conn, stay)
 	_ = conn.Close()
 	if ctx.Err() != nil {

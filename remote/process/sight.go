@@ -153,6 +153,20 @@ func (e *Conn) account(s *sight, user string, attr *syscall.SysProcAttr) (*accou
 	return who, nil
 }
 
+// Account says which numbers a user has, by name or number, where commands run.
+func (e *Conn) Account(user string) (uid, gid int, err error) {
+	s, err := e.openSight()
+	if err != nil {
+		return 0, 0, err
+	}
+	defer s.close()
+	who, err := passwd(s.fsys(), user, os.Geteuid())
+	if err != nil {
+		return 0, 0, &compute.Error{Op: "exec.Account", Kind: compute.ErrCannotStart, Err: err}
+	}
+	return int(who.uid), int(who.gid), nil
+}
+
 // passwd finds a user by name or number in etc/passwd, and his groups in etc/group; name "" means the number uid.
 func passwd(fsys fs.FS, name string, uid int) (*account, error) {
 	var who *account

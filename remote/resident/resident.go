@@ -33,6 +33,9 @@ func Place(mark string) string {
 	return "workspaces/" + hex.EncodeToString(sum[:6])
 }
 
+// Machine is what stands before a Place for the workspaces of users other than the one who logs in, where that one is root: his own cache is closed to them.
+const Machine = "/var/cache/hostler/"
+
 // Agent is the guest side behind a Conn. It is started when it is first wanted, and again when it has ended. Its methods may be called from many goroutines.
 type Agent struct {
 	conn compute.Conn
@@ -125,7 +128,7 @@ const missing = 44
 const script = `c=${XDG_CACHE_HOME:-$HOME/.cache}/hostler
 p=$c/agents/$1/hostler-agent
 [ -x "$p" ]||{ echo "hostler $(uname -s) $(uname -m) $c" >&2;exit 44;}
-exec "$p" $2 serve --keep-env --work="$c/$3" stdio`
+exec "$p" $2 serve --keep-env --work="$c/$3" --work-others="` + Machine + `$3" stdio`
 
 // start starts the program, and puts it there first where it is missing.
 func (a *Agent) start(ctx context.Context) (*running, error) {

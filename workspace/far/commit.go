@@ -74,7 +74,7 @@ func (v *visit) change(p *plan) error {
 		}
 	}
 	if err := each(len(p.writes), func(lo, hi int) error {
-		d := dirs{top: v.tree}
+		d := dirs{top: v.tree, owner: v.owner}
 		defer d.close()
 		for _, i := range p.writes[lo:hi] {
 			if err := errors.Join(v.ctx.Err(), v.write(&d, stage, &p.records[i])); err != nil {
@@ -194,7 +194,12 @@ func (v *visit) write(d *dirs, stage int, rec *record) error {
 	case scan.Dir:
 		_, err = d.open(rec.Path, true)
 	case scan.Link:
-		err = v.place(stage, fd, base, func(name string) error { return unix.Symlinkat(rec.Target, stage, name) })
+		err = v.place(stage, fd, base, func(name string) error {
+			if err := unix.Symlinkat(rec.Target, stage, name); err != nil {
+				return err
+			}
+			return v.owner.ofLink(stage, name)
+		})
 	default:
 		err = v.writeFile(stage, fd, base, rec)
 	}
@@ -268,7 +273,7 @@ func (v *visit) writeFile(stage, fd int, base string, rec *record) error {
 				b = b[max(k, 0):]
 			}
 			if err == nil {
-				err = dress(n, stage, name, rec)
+				err = v.dress(n, stage, name, rec)
 			}
 			return errors.Join(err, unix.Close(n))
 		})
@@ -285,7 +290,7 @@ func (v *visit) writeFile(stage, fd int, base string, rec *record) error {
 	}
 	defer func() { _ = f.Close() }()
 	if last {
-		if err := dress(int(f.Fd()), stage, name, rec); err != nil {
+		if err := v.dress(int(f.Fd()), stage, name, rec); err != nil {
 			return err
 		}
 		return v.move(stage, name, fd, base)
@@ -298,14 +303,17 @@ func (v *visit) writeFile(stage, fd int, base string, rec *record) error {
 		to := os.NewFile(uintptr(n), name)
 		_, err = io.Copy(to, f) // by the kernel, sharing what can be shared
 		if err == nil {
-			err = dress(n, stage, name, rec)
+			err = v.dress(n, stage, name, rec)
 		}
 		return errors.Join(err, to.Close())
 	})
 }
 
-// dress gives an open file, which has a name in an open directory, its mode and time.
-func dress(fd, dir int, name string, rec *record) error {
+// dress gives an open file, which has a name in an open directory, its owner, mode and time.
+func (v *visit) dress(fd, dir int, name string, rec *record) error {
+	if err := v.owner.of(fd); err != nil {
+		return err
+	}
 	if err := unix.Fchmod(fd, rec.Mode); err != nil {
 		return err
 	}
@@ -323,7 +331,7 @@ func (v *visit) touch(d *dirs, rec *record) error {
 		return pathError("open", rec.Path, err)
 	}
 	defer func() { _ = f.Close() }()
-	if err := dress(int(f.Fd()), fd, base, rec); err != nil {
+	if err := v.dress(int(f.Fd()), fd, base, rec); err != nil {
 		return pathError("touch", rec.Path, err)
 	}
 	rec.look, _, err = lookAt(fd, base)

@@ -21,10 +21,11 @@ import (
 
 // Options say where workspaces are. The zero value is good.
 type Options struct {
-	Dir   string                  // the directory of all workspaces, as commands see it: absolute. It is made at the first use. "": in the user's cache, or the machine's
-	Root  string                  // the directory that is / for the commands; "": our own
-	Folds func(int) bool          // reports whether the file system of an open directory takes names for one that differ in case; nil: it is tried
-	Fault func(step string) error // for tests: called before each step; nil: none
+	Dir    string                  // the directory of all workspaces, as commands see it: absolute. It is made at the first use. "": in the user's cache, or the machine's
+	Others string                  // the directory of the workspaces of other users, which they must be able to reach: absolute; "": Dir
+	Root   string                  // the directory that is / for the commands; "": our own
+	Folds  func(int) bool          // reports whether the file system of an open directory takes names for one that differ in case; nil: it is tried
+	Fault  func(step string) error // for tests: called before each step; nil: none
 }
 
 // Conn is a compute.Conn with workspaces.
@@ -79,6 +80,7 @@ type space struct {
 	ready chan struct{} // closed when the workspace is complete, or never will be: then err says why
 	dir   string
 	tree  int // the workspace, open until runs is done
+	owner *owner
 	err   error
 	over  context.Context // ends with the conversation
 	end   context.CancelFunc
@@ -174,7 +176,7 @@ func (c *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 
 // provide makes a directory of the workspace where a command is to start, if it is missing: one with no file in it is not of the tree.
 func (s *space) provide(sub string) {
-	d := dirs{top: s.tree}
+	d := dirs{top: s.tree, owner: s.owner}
 	defer d.close()
 	if _, err := d.open(sub, false); errors.Is(err, unix.ENOENT) {
 		_, _ = d.open(sub, true) // what is wrong with it the command's start tells

@@ -16,6 +16,7 @@ type dirs struct {
 	names []string
 	fds   []int
 	made  func(dir string) // called for a directory that it makes
+	owner *owner           // whose those are that it makes
 }
 
 const openDir = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
@@ -80,16 +81,24 @@ func (d *dirs) make(fd int, name string, why error) (int, error) {
 			return -1, err
 		}
 	}
-	if err := writable(fd, func() error { return unix.Mkdirat(fd, name, 0o755) }); err != nil && !errors.Is(err, unix.EEXIST) {
-		return -1, err
-	} else if err == nil {
-		_ = unix.Fchmodat(fd, name, 0o755, 0) // whatever the umask is; nobody else knows it yet
+	made := writable(fd, func() error { return unix.Mkdirat(fd, name, 0o755) })
+	if made != nil && !errors.Is(made, unix.EEXIST) {
+		return -1, made
 	}
 	next, err := openAt(fd, name, openDir)
-	if err == nil && d.made != nil {
+	if err != nil {
+		return -1, err
+	}
+	if made == nil { // whatever the umask is
+		if err := d.owner.adopt(next); err != nil {
+			_ = unix.Close(next)
+			return -1, err
+		}
+	}
+	if d.made != nil {
 		d.made(name)
 	}
-	return next, err
+	return next, nil
 }
 
 func openAt(fd int, name string, flags int) (int, error) {

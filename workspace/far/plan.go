@@ -59,6 +59,8 @@ func (v *visit) plan(want []scan.Entry, t *workspace.Tree) (*plan, error) {
 		switch {
 		case !rec.ok || rec.Kind != e.Kind || rec.Sum != e.Sum || rec.Target != e.Target:
 			p.writes = append(p.writes, i)
+		case (rec.Mode != e.Mode || rec.ModTime != e.ModTime) && v.owner != nil && e.Kind == scan.File:
+			p.writes = append(p.writes, i) // a file that another user may have put there, as a link to one that is not his, is not to be changed
 		case rec.Mode != e.Mode || rec.ModTime != e.ModTime:
 			p.records[i].look = rec.look
 			p.touches = append(p.touches, i)

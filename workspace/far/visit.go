@@ -34,6 +34,8 @@ type visit struct {
 	made bool
 	have *list
 	got  contents
+
+	owner *owner // whose the workspace is
 }
 
 // own is the directory, among the workspaces, of what is known of them.
@@ -68,7 +70,7 @@ func (v *visit) serve() error {
 	if err != nil {
 		return v.full(err)
 	}
-	v.s.tree = v.tree
+	v.s.tree, v.s.owner = v.tree, v.owner
 	v.s.settle(ready.Dir, nil)
 	if err := v.w.Ready(ready); err != nil {
 		return nil // it has gone
@@ -124,7 +126,10 @@ func properKey(key string) bool {
 // enter opens the workspace, once nobody else has it.
 func (v *visit) enter() error {
 	var err error
-	if v.base, err = v.c.openBase(); err != nil {
+	if err = v.whose(); err != nil {
+		return err
+	}
+	if v.base, err = v.c.openBase(v.dir()); err != nil {
 		return err
 	}
 	for {
@@ -154,20 +159,20 @@ func (v *visit) enter() error {
 	return v.verify()
 }
 
-// openBase opens the directory of all workspaces.
-func (c *Conn) openBase() (*os.Root, error) {
+// openBase opens a directory of workspaces.
+func (c *Conn) openBase(dir string) (*os.Root, error) {
 	if c.opt.Root == "" {
-		if err := os.MkdirAll(c.opt.Dir, 0o755); err != nil {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
 		}
-		return os.OpenRoot(c.opt.Dir)
+		return os.OpenRoot(dir)
 	}
 	root, err := os.OpenRoot(c.opt.Root)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = root.Close() }()
-	return openOwn(root, strings.TrimPrefix(path.Clean(c.opt.Dir), "/"), 0o755)
+	return openOwn(root, strings.TrimPrefix(path.Clean(dir), "/"), 0o755)
 }
 
 // openOwn opens a directory, made if need be, to which no link leads.
@@ -226,7 +231,7 @@ func (v *visit) openTree() error {
 		return err
 	}
 	defer done()
-	d := dirs{top: fd, made: func(string) { v.made = true }}
+	d := dirs{top: fd, made: func(string) { v.made = true }, owner: v.owner}
 	defer d.close()
 	sub, err := d.open(v.key, true)
 	if err != nil {
@@ -384,7 +389,7 @@ func (v *visit) update() (*workspace.Ready, error) {
 	if err := v.commit(p); err != nil {
 		return nil, err
 	}
-	return &workspace.Ready{Dir: path.Join(v.c.opt.Dir, v.key), Written: len(p.writes), Removed: len(p.removes)}, nil
+	return &workspace.Ready{Dir: path.Join(v.dir(), v.key), Written: len(p.writes), Removed: len(p.removes)}, nil
 }
 
 // listen reads what the other side says until it is our turn. The result is the tree, where it said one.

@@ -1,0 +1,25 @@
+//go:build linux
+
+package chroot_test
+
+import (
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/chroot"
+	"github.com/hostler-project/hostler/workspace/workspacetest"
+)
+
+// TestWorkspaces runs the suite of copies of working trees in another root.
+func TestWorkspaces(t *testing.T) {
+	kv := lab(t)
+	p := open(t, chroot.Options{Base: kv["rootfs"], Dir: tempDir(t)})
+	create(t, p, "suite-1")
+	workspacetest.Run(t, workspacetest.Options{User: "nobody", Conn: func(t *testing.T) compute.Conn {
+		conn, err := p.Connect(t.Context(), "suite-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}})
+}
