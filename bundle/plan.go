@@ -79,6 +79,9 @@ func (p *Plan) Bundles() (out []Part) {
 	return out
 }
 
+// Secret reports whether the plan has values that are shown nowhere, so that a computer that it was applied to may hold some.
+func (p *Plan) Secret() bool { return len(p.secrets) > 0 }
+
 // Part is a bundle of a plan.
 type Part struct {
 	Name   string `json:"name"`

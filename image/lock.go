@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/hostler-project/hostler/compute"
 )
 
 // A lock is held on a file of the store, by this or another process; the kernel drops it when its holder dies.
@@ -58,6 +60,15 @@ func (s *Store) tryLock(name string, mode int) (*lock, error) {
 		}
 		_ = f.Close() // removed by gc before we had it
 	}
+}
+
+// Alone waits until nobody else, in this or another process, is at something of that name, and keeps others from it until free is called or this process ends.
+func (s *Store) Alone(ctx context.Context, what string) (free func(), err error) {
+	l, err := s.lock(ctx, "alone-"+short(what), exclusive)
+	if err != nil {
+		return nil, failed("Alone", what, compute.ErrFailed, err, "")
+	}
+	return l.remove, nil
 }
 
 func flock(f *os.File, how int) error {

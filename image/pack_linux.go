@@ -3,6 +3,7 @@ package image
 import (
 	"archive/tar"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,18 @@ import (
 // these. Without owners all files are root's. Sockets and device nodes are left out; so is what another file system has mounted below, and its directory stays.
 // The same tree gives the same bytes. It is an error if a file changes meanwhile.
 func pack(ctx context.Context, dir string, owners bool, w io.Writer) error {
+	return packAs(ctx, dir, packing{owners: owners}, w)
+}
+
+// packing says how a directory becomes an archive.
+type packing struct {
+	owners bool              // files keep their owners; else all are root's
+	users  int               // the host's user, and group, that is root in the archive; those after it are the ones after root
+	skip   func(string) bool // names that stay behind, directories with all that is in them; nil: none
+}
+
+// packAs is pack with more to say.
+func packAs(ctx context.Context, dir string, as packing, w io.Writer) error {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: dir, Err: err}
@@ -29,7 +42,7 @@ func pack(ctx context.Context, dir string, owners bool, w io.Writer) error {
 		_ = unix.Close(fd)
 		return &fs.PathError{Op: "stat", Path: dir, Err: err}
 	}
-	p := &packer{ctx: ctx, tar: tar.NewWriter(w), owners: owners, dev: st.Dev, linked: map[uint64]string{}, buf: make([]byte, 256<<10)}
+	p := &packer{ctx: ctx, tar: tar.NewWriter(w), packing: as, dev: st.Dev, linked: map[uint64]string{}, buf: make([]byte, 256<<10)}
 	if err := p.dir(fd, ".", &st); err != nil {
 		return err
 	}
@@ -37,9 +50,9 @@ func pack(ctx context.Context, dir string, owners bool, w io.Writer) error {
 }
 
 type packer struct {
+	packing
 	ctx    context.Context
 	tar    *tar.Writer
-	owners bool
 	dev    uint64
 	linked map[uint64]string // by inode: the first name of what has several
 	buf    []byte
@@ -51,29 +64,33 @@ func (p *packer) dir(fd int, name string, st *unix.Stat_t) error {
 	defer func() { _ = d.Close() }()
 	h := p.header(name+"/", tar.TypeDir, st)
 	if err := p.attributes(fd, h); err != nil {
-		return packing(name, err)
+		return inPacking(name, err)
 	}
 	if err := p.tar.WriteHeader(h); err != nil {
-		return packing(name, err)
+		return inPacking(name, err)
 	}
 	if st.Dev != p.dev {
 		return nil
 	}
 	if isOpaque(fd) {
 		if err := p.tar.WriteHeader(&tar.Header{Name: path.Join(name, whiteoutOpaque), Typeflag: tar.TypeReg, Mode: 0o600, Format: tar.FormatPAX}); err != nil {
-			return packing(name, err)
+			return inPacking(name, err)
 		}
 	}
 	names, err := d.Readdirnames(-1)
 	if err != nil {
-		return packing(name, err)
+		return inPacking(name, err)
 	}
 	slices.Sort(names)
 	for _, base := range names {
 		if err := p.ctx.Err(); err != nil {
 			return err
 		}
-		if err := p.entry(fd, base, path.Join(name, base)); err != nil {
+		inner := path.Join(name, base)
+		if p.skip != nil && p.skip(inner) {
+			continue
+		}
+		if err := p.entry(fd, base, inner); err != nil {
 			return err
 		}
 	}
@@ -83,14 +100,14 @@ func (p *packer) dir(fd int, name string, st *unix.Stat_t) error {
 func (p *packer) entry(at int, base, name string) error {
 	var st unix.Stat_t
 	if err := unix.Fstatat(at, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return packing(name, err)
+		return inPacking(name, err)
 	}
 	kind := st.Mode & unix.S_IFMT
 	if kind != unix.S_IFDIR && st.Nlink > 1 && !isWhiteout(&st) {
 		if first, ok := p.linked[st.Ino]; ok {
 			h := p.header(name, tar.TypeLink, &st)
 			h.Linkname = first
-			return packing(name, p.tar.WriteHeader(h))
+			return inPacking(name, p.tar.WriteHeader(h))
 		}
 		p.linked[st.Ino] = name
 	}
@@ -98,7 +115,7 @@ func (p *packer) entry(at int, base, name string) error {
 	case unix.S_IFDIR, unix.S_IFREG:
 		fd, err := unix.Openat(at, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return packing(name, err)
+			return inPacking(name, err)
 		}
 		if kind == unix.S_IFDIR {
 			return p.dir(fd, name, &st)
@@ -108,16 +125,16 @@ func (p *packer) entry(at int, base, name string) error {
 		to := make([]byte, unix.PathMax)
 		n, err := unix.Readlinkat(at, base, to)
 		if err != nil {
-			return packing(name, err)
+			return inPacking(name, err)
 		}
 		h := p.header(name, tar.TypeSymlink, &st)
 		h.Linkname = string(to[:n])
-		return packing(name, p.tar.WriteHeader(h))
+		return inPacking(name, p.tar.WriteHeader(h))
 	case unix.S_IFIFO:
-		return packing(name, p.tar.WriteHeader(p.header(name, tar.TypeFifo, &st)))
+		return inPacking(name, p.tar.WriteHeader(p.header(name, tar.TypeFifo, &st)))
 	}
 	if isWhiteout(&st) {
-		return packing(name, p.tar.WriteHeader(&tar.Header{Name: path.Join(path.Dir(name), whiteoutPrefix+base), Typeflag: tar.TypeReg, Mode: 0o600, Format: tar.FormatPAX}))
+		return inPacking(name, p.tar.WriteHeader(&tar.Header{Name: path.Join(path.Dir(name), whiteoutPrefix+base), Typeflag: tar.TypeReg, Mode: 0o600, Format: tar.FormatPAX}))
 	}
 	return nil
 }
@@ -129,22 +146,22 @@ func (p *packer) file(fd int, name string, st *unix.Stat_t) error {
 	h := p.header(name, tar.TypeReg, st)
 	h.Size = st.Size
 	if err := p.attributes(fd, h); err != nil {
-		return packing(name, err)
+		return inPacking(name, err)
 	}
 	if err := p.tar.WriteHeader(h); err != nil {
-		return packing(name, err)
+		return inPacking(name, err)
 	}
 	n, err := io.CopyBuffer(struct{ io.Writer }{p.tar}, &io.LimitedReader{R: contextReader{p.ctx, f}, N: st.Size}, p.buf)
 	if err == nil && n < st.Size {
 		err = errors.New("it was changed while it was read")
 	}
-	return packing(name, err)
+	return inPacking(name, err)
 }
 
 func (p *packer) header(name string, kind byte, st *unix.Stat_t) *tar.Header {
 	h := &tar.Header{Name: name, Typeflag: kind, Mode: int64(st.Mode & 0o7777), ModTime: time.Unix(st.Mtim.Unix()), Format: tar.FormatPAX}
 	if p.owners {
-		h.Uid, h.Gid = int(st.Uid), int(st.Gid)
+		h.Uid, h.Gid = p.inside(st.Uid), p.inside(st.Gid)
 	}
 	return h
 }
@@ -171,12 +188,44 @@ func (p *packer) attributes(fd int, h *tar.Header) error {
 		if h.PAXRecords == nil {
 			h.PAXRecords = map[string]string{}
 		}
-		h.PAXRecords[paxXattr+attr] = string(value[:n])
+		h.PAXRecords[paxXattr+attr] = string(p.translate(attr, value[:n]))
 	}
 	return nil
 }
 
-func packing(name string, err error) error {
+// nobody is who owns what none of the archive's users does, as the kernel calls him.
+const nobody = 65534
+
+// inside is a user's number in the archive.
+func (p packing) inside(host uint32) int {
+	if n := int(host) - p.users; n >= 0 {
+		return n
+	}
+	return nobody
+}
+
+// translate makes of an extended attribute that names users of the host one that names the archive's: file capabilities that count for one user name space
+// alone become everyone's, and who is in an access list gets his number.
+func (p packing) translate(attr string, value []byte) []byte {
+	const revision3, revision2, rest = 0x03000000, 0x02000000, 0x00ffffff
+	switch {
+	case attr == "security.capability" && len(value) == 24:
+		if magic := binary.LittleEndian.Uint32(value); magic&^rest == revision3 {
+			value = value[:20]
+			binary.LittleEndian.PutUint32(value, magic&rest|revision2)
+		}
+	case strings.HasPrefix(attr, "system.posix_acl_") && p.users != 0:
+		const header, entry, user, group = 4, 8, 0x02, 0x08
+		for at := header; at+entry <= len(value); at += entry {
+			if tag := binary.LittleEndian.Uint16(value[at:]); tag == user || tag == group {
+				binary.LittleEndian.PutUint32(value[at+4:], uint32(p.inside(binary.LittleEndian.Uint32(value[at+4:]))))
+			}
+		}
+	}
+	return value
+}
+
+func inPacking(name string, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -19,6 +19,16 @@ func pack(context.Context, string, bool, io.Writer) error {
 	return errors.New("images can be packed on Linux only")
 }
 
+type packing struct {
+	owners bool
+	users  int
+	skip   func(string) bool
+}
+
+func packAs(context.Context, string, packing, io.Writer) error {
+	return errors.New("images can be packed on Linux only")
+}
+
 func removeTree(name string) error { return os.RemoveAll(name) }
 
 func syncDisk(string) error { return nil }

@@ -26,7 +26,7 @@ ahead. docs/images.md says more.`,
 	cmd.AddCommand(&cobra.Command{
 		Use: "list", Short: "List the images that are here", Example: "  hostler image list", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return a.imageList() },
-	}, newImagePull(a), newImageImport(a), newImageExport(a), &cobra.Command{
+	}, newImageBuild(a), newImagePull(a), newImageImport(a), newImageExport(a), &cobra.Command{
 		Use: "remove IMAGE...", Aliases: []string{"delete"}, Short: "Take names of images away, and with the last one the image", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeImages,
 		Long: `Take names of images away. An image that has no name left goes, and of its layers those that no other image needs. One that an instance uses stays: that
 is an error. IMAGE may be sha256: and the first digits of a digest: then it goes with all its names.`,

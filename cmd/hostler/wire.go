@@ -25,7 +25,8 @@ type definition struct {
 	HookTimeout time.Duration     `json:"hook_timeout,omitempty"`
 	OnFailure   string            `json:"on_failure,omitempty"`
 	Bundles     []string          `json:"bundles,omitempty"`
-	Tree        string            `json:"tree,omitempty"` // the root that the hooks came with, where that has to be trusted
+	Image       string            `json:"image,omitempty"` // the source's own
+	Tree        string            `json:"tree,omitempty"`  // the root that the hooks came with, where that has to be trusted
 }
 
 // embedded joins store, sources, providers and hooks to the lease engine, once.
@@ -96,7 +97,7 @@ func engineSource(s *config.Source) pool.Source {
 		}
 	}
 	slices.Sort(out.Hooks)
-	def := definition{Settings: s.Settings, Hooks: s.Hooks, HookTimeout: orZero(s.HookTimeout), OnFailure: s.OnFailure, Bundles: s.Bundles}
+	def := definition{Settings: s.Settings, Hooks: s.Hooks, HookTimeout: orZero(s.HookTimeout), OnFailure: s.OnFailure, Bundles: s.Bundles, Image: out.Image}
 	if s.Tree {
 		def.Tree = s.Root
 	}

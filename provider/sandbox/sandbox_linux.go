@@ -47,9 +47,10 @@ type Provider struct {
 }
 
 var (
-	_ compute.Provider = (*Provider)(nil)
-	_ compute.Cleaner  = (*Provider)(nil)
-	_ compute.Checker  = (*Provider)(nil)
+	_ compute.Provider    = (*Provider)(nil)
+	_ compute.Cleaner     = (*Provider)(nil)
+	_ compute.Checker     = (*Provider)(nil)
+	_ compute.Snapshotter = (*Provider)(nil)
 )
 
 // Open returns the provider for one source. ErrInvalid: the options are wrong. What the kernel refuses is seen at Create.

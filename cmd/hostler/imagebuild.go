@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/pool"
+)
+
+// recipe is what goes into a built image. Its digest is the image's name: who asks for the same gets the same.
+type recipe struct {
+	Type    string        `json:"type"`
+	Arch    string        `json:"arch"`
+	Base    string        `json:"base"`    // the digest of the image that it starts from
+	Bundles []bundle.Part `json:"bundles"` // with what they include
+	Args    []string      `json:"args"`    // NAME=VALUE as they were given, references in place of secrets
+}
+
+// key is the recipe's digest, as far as a name needs it.
+func (r recipe) key() string {
+	text, _ := json.Marshal(r) // strings cannot fail
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:6])
+}
+
+// name is what the image of the recipe is called. localhost is no registry's: nobody else can have an image of that name to give.
+func (r recipe) name() string { return "localhost/built:" + r.key() }
+
+// The labels of a built image.
+const (
+	labelSource  = "hostler.source"
+	labelBase    = "hostler.base"
+	labelBundles = "hostler.bundles"
+	labelSecrets = "hostler.secrets" // its bundles have secrets, so it may
+)
+
+// builder makes images of a source's instances.
+type builder struct {
+	app    *app
+	source string // whose instances the image is for
+	typ    string
+	def    definition
+	plan   *bundle.Plan
+	args   []string
+	output io.Writer               // of what scripts print
+	notify func(bundle.Outcome)    // of each step; nil: nobody hears
+	report func(buildStep, string) // of how it goes on; nil: nobody hears
+}
+
+// buildStep is what a builder is about to do.
+type buildStep int
+
+const (
+	buildWaits buildStep = iota // another is at the same
+	buildMakes                  // an instance
+	buildPacks                  // the image of it
+)
+
+// engine is one for instances that become images: of the same kind as the source's own, made from the same, but for nobody else, and never kept.
+func (b *builder) engine(ctx context.Context) (*pool.Pool, string, error) {
+	main, err := b.app.embedded(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	name := b.source + ".build" // a name that an instance, its directory and its host can have
+	if _, err := b.app.cfg.Source(name); err == nil {
+		return nil, "", &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: fmt.Errorf("a source has this name, under which images of %s are built", b.source), Hint: "call it otherwise"}
+	}
+	def := definition{Settings: map[string]string{}, Image: b.def.Image}
+	maps.Copy(def.Settings, b.def.Settings)
+	switch b.typ {
+	case "sandbox":
+		def.Settings["upper"] = "disk" // where it can be read when all in it has ended
+		delete(def.Settings, "disk")
+		delete(def.Settings, "ports") // which the source's own instances have
+	}
+	data, err := json.Marshal(def)
+	if err != nil {
+		return nil, "", err
+	}
+	sum := sha256.Sum256(data)
+	opt := main.Options()
+	opt.Sources = []pool.Source{{Name: name, Type: b.typ, Digest: hex.EncodeToString(sum[:8]), Place: "build", Reuse: "no", Image: b.def.Image, Definition: data}}
+	opt.Hooks, opt.Later, opt.Left, opt.Inventory, opt.Observe = nil, nil, nil, false, nil
+	engine, err := pool.New(opt)
+	return engine, name, err
+}
+
+// build makes the image of the recipe, unless it is there, and returns it. However many ask, one builds, and the others wait; what one that was killed has left is ended, and
+// another takes its place. Nothing is left of a build that fails.
+func (b *builder) build(ctx context.Context) (r recipe, made bool, err error) {
+	engine, name, err := b.engine(ctx)
+	if err != nil {
+		return r, false, err
+	}
+	p, err := engine.Provider(ctx, name)
+	if err != nil {
+		return r, false, err
+	}
+	snap, ok := compute.As[compute.Snapshotter](p)
+	if !ok {
+		return r, false, &compute.Error{ID: compute.ID(b.source), Kind: compute.ErrInvalid, Err: fmt.Errorf("of sources of type %s no images can be made", b.typ), Hint: "docs/images.md says of which"}
+	}
+	r = recipe{Type: b.typ, Arch: runtime.GOARCH, Bundles: b.plan.Bundles(), Args: append([]string{}, b.args...)}
+	if r.Base, err = snap.ImageDigest(ctx, b.def.Image, true); err != nil {
+		return r, false, err
+	}
+	there := func() (bool, error) {
+		_, err := snap.ImageDigest(ctx, r.name(), false)
+		if errors.Is(err, compute.ErrNotFound) {
+			return false, nil
+		}
+		return err == nil, err
+	}
+	if ok, err := there(); ok || err != nil {
+		return r, false, err
+	}
+	b.say(buildWaits, r.name())
+	store, err := b.app.images()
+	if err != nil {
+		return r, false, err
+	}
+	free, err := store.Alone(ctx, r.name())
+	if err != nil {
+		return r, false, err
+	}
+	defer free()
+	if ok, err := there(); ok || err != nil {
+		return r, false, err
+	}
+	if _, err := engine.Work(ctx, name); err != nil { // what a build that was killed has left
+		b.app.log.Warn("what a build left", "source", b.source, "err", err)
+	}
+	return r, true, b.make(ctx, engine, name, snap, r)
+}
+
+// make has an instance made and set up, and an image made of it.
+func (b *builder) make(ctx context.Context, engine *pool.Pool, name string, snap compute.Snapshotter, r recipe) (err error) {
+	self, err := pool.ProcessOf(os.Getpid())
+	if err != nil {
+		return err
+	}
+	b.say(buildMakes, r.name())
+	leases, err := engine.Acquire(ctx, compute.Request{Source: name, Count: 1, Owner: b.app.owner(), Purpose: "builds " + r.name(), For: self})
+	if err != nil {
+		return err
+	}
+	id, who := leases[0].Instance, compute.Who{Owner: leases[0].Owner, Lease: leases[0].ID}
+	defer func() {
+		rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		if e := engine.Release(rest, who, compute.ReleaseOptions{Discard: true}, id); e != nil && !errors.Is(e, compute.ErrNotLeased) {
+			b.app.log.Warn("the instance of a build is not discarded yet", "instance", id, "err", e)
+		}
+	}()
+	if err := b.setUp(ctx, engine, who, id); err != nil {
+		return err
+	}
+	b.say(buildPacks, r.name())
+	_, err = snap.Snapshot(ctx, id, compute.ImageSpec{Name: r.name(), Labels: b.labels(r)})
+	return err
+}
+
+// setUp applies the bundles.
+func (b *builder) setUp(ctx context.Context, engine *pool.Pool, who compute.Who, id compute.ID) error {
+	i, _, err := engine.Resolve(ctx, string(id))
+	if err != nil {
+		return err
+	}
+	i.Source = b.source
+	connect := func(ctx context.Context) (compute.Conn, error) {
+		return patiently(ctx, func() (compute.Conn, error) { return engine.Connect(ctx, who, id) })
+	}
+	conn, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = bundle.Apply(ctx, conn, b.plan, bundle.ApplyOptions{
+		Facts: factsOf(&i), Reconnect: connect, Notify: b.notify,
+		Output: func(*bundle.Step) (stdout, stderr io.Writer) { return b.output, b.output },
+	})
+	return err
+}
+
+func (b *builder) labels(r recipe) map[string]string {
+	names := []string{}
+	for _, p := range r.Bundles {
+		names = append(names, p.Name)
+	}
+	text, _ := json.Marshal(names) // strings cannot fail
+	labels := map[string]string{labelSource: b.source, labelBase: r.Base, labelBundles: string(text)}
+	if b.plan.Secret() {
+		labels[labelSecrets] = "yes"
+	}
+	return labels
+}
+
+func (b *builder) say(what buildStep, name string) {
+	if b.report != nil {
+		b.report(what, name)
+	}
+}
+
+// buildOf is a builder for a configured source, with more bundles than it lists.
+func (a *app) buildOf(ctx context.Context, s *config.Source, bundles, vars []string) (*builder, error) {
+	if s.Err != nil {
+		return nil, configError(s.Err)
+	}
+	if s.Type == "pool" {
+		return nil, &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: errors.New("a pool makes no computers of its own"), Hint: "build for one of its sources"}
+	}
+	names := slices.Clone(s.Bundles)
+	for _, n := range bundles {
+		if !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	if len(names) == 0 {
+		return nil, invalid("--bundle NAME; `hostler bundle list` shows which there are", "%s lists no bundles, and none is named: there is nothing to build", s.Name)
+	}
+	plan, err := a.planBundles(ctx, names, vars)
+	if err != nil {
+		return nil, err
+	}
+	def, err := readDefinition(s.Name, engineSource(s).Definition)
+	if err != nil {
+		return nil, err
+	}
+	return &builder{app: a, source: s.Name, typ: s.Type, def: def, plan: plan, args: vars, output: a.errs}, nil
+}
+
+// built finds the image of a recipe among those that are here.
+func (a *app) built(r recipe) (image.Image, error) {
+	s, err := a.images()
+	if err != nil {
+		return image.Image{}, err
+	}
+	return s.Find(r.name())
+}

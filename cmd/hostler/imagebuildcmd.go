@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image"
+)
+
+// builtView is what `image build --json` prints.
+type builtView struct {
+	Image   string   `json:"image"`
+	Digest  string   `json:"digest"`
+	Made    bool     `json:"made"`
+	Source  string   `json:"source"`
+	Base    string   `json:"base"`
+	Bundles []string `json:"bundles"`
+	Size    int64    `json:"size"`
+}
+
+func newImageBuild(a *app) *cobra.Command {
+	var bundles, vars []string
+	cmd := &cobra.Command{
+		Use:   "build -s SOURCE [NAME]",
+		Short: "Make an image of a source's instance with bundles on it",
+		Long: `Have an instance of a source made from the source's image, put its bundles and those of --bundle on it, make an image of it, and discard it. The image is
+named by what went into it: the digest of the image before, the bundles, their arguments. One that is there is not made again, and of several who ask
+at the same time one builds and the others wait. When a step fails nothing is left. NAME is a further name for it, as sources may have it in their image
+key. Set-up hooks of the source are not run for it; they are for each instance that is made from it.
+
+Built are images for sources of type sandbox that have an image; docs/images.md says more. A source with ` + "`build = yes`" + ` does this by itself.`,
+		Example: "  hostler image build -s web\n  hostler image build -s web --bundle tools -t version=3 web:3",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := ""
+			if len(args) > 0 {
+				name = args[0]
+			}
+			return a.imageBuild(cmd.Context(), bundles, vars, name)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	a.withSource(cmd)
+	f := cmd.Flags()
+	f.StringSliceVarP(&bundles, "bundle", "b", nil, "put `BUNDLE` on it, beside those that the source lists; may be repeated")
+	_ = cmd.RegisterFlagCompletionFunc("bundle", a.completeBundles)
+	f.StringArrayVarP(&vars, "var", "t", nil, "give a variable a value: `NAME=VALUE`; VALUE may be env:NAME, file:PATH or command:WORDS")
+	return cmd
+}
+
+func (a *app) imageBuild(ctx context.Context, bundles, vars []string, name string) error {
+	b, err := a.builderNamed(ctx, bundles, vars, name)
+	if err != nil {
+		return err
+	}
+	ctx, stop := a.untilSignal(ctx)
+	defer stop()
+	if !a.flags.quiet {
+		b.notify = func(o bundle.Outcome) {
+			if o.Action == bundle.Running && o.Step.Kind == bundle.KindScript {
+				_ = fprintf(a.errs, "== %s\n", printable(o.Step.Title()))
+			}
+		}
+	}
+	r, made, err := b.build(ctx)
+	if err != nil {
+		return a.interrupted(err, "nothing is built")
+	}
+	img, err := a.built(r)
+	if err == nil && name != "" {
+		img, err = a.tagBuilt(ctx, r, name)
+	}
+	if err != nil {
+		return err
+	}
+	if a.flags.json {
+		v := builtView{Image: img.Name, Digest: img.Digest, Made: made, Source: b.source, Base: r.Base, Bundles: []string{}, Size: img.Size}
+		for _, p := range r.Bundles {
+			v.Bundles = append(v.Bundles, p.Name)
+		}
+		return a.printJSON(v)
+	}
+	return fprintf(a.out, "%s %s\n", printable(img.Name), shortDigest(img.Digest))
+}
+
+// builderNamed is a builder for the source that is named, after all was looked at that can be wrong before.
+func (a *app) builderNamed(ctx context.Context, bundles, vars []string, name string) (*builder, error) {
+	if name != "" {
+		if err := image.CheckTag(name); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := a.engine(ctx); err != nil {
+		return nil, err
+	}
+	if a.remote != nil && !a.same {
+		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: errElsewhere, Hint: "build there, or with --embedded for a source of your own"}
+	}
+	source, err := a.sourceName()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := a.configuration()
+	if err != nil {
+		return nil, err
+	}
+	s, err := cfg.Source(source)
+	if err != nil {
+		return nil, &compute.Error{Kind: compute.ErrNotFound, Err: err, Hint: "`hostler source list` shows those that there are"}
+	}
+	return a.buildOf(ctx, s, bundles, vars)
+}
+
+var errElsewhere = errors.New("images are made where the computers are, and a controller elsewhere has them")
+
+// tagBuilt gives a built image a further name.
+func (a *app) tagBuilt(ctx context.Context, r recipe, name string) (image.Image, error) {
+	s, err := a.images()
+	if err != nil {
+		return image.Image{}, err
+	}
+	return s.Tag(ctx, r.name(), name)
+}

@@ -1,0 +1,148 @@
+package image
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Change is what was written over an image: the upper layer of an overlay mount, with nobody writing to it any more.
+type Change struct {
+	Base   string            // the digest of the image that it lies over, which is here
+	Dir    string            // a directory in the form of overlay with the option userxattr
+	Owners bool              // files keep their owners; else all are root's
+	Users  int               // with Owners: the host's user that is root in the image, where the computer had users of its own
+	Skip   func(string) bool // names below Dir, such as "etc/machine-id", that stay behind, directories with all that is in them; nil: none
+	Labels map[string]string // for the image, beside its base's
+}
+
+// Commit makes an image of one that is here and of what was written over it, and gives it a name as Tag does. Of what the base has nothing is copied: the new
+// one has its layers and one more. Sockets and device nodes are left out. The error is compute.ErrNotFound where the base is not here.
+func (s *Store) Commit(ctx context.Context, c Change, name string) (Image, error) {
+	r, err := tagOf(name, s.opt.Insecure)
+	if err != nil {
+		return Image{}, err
+	}
+	img, err := s.commit(ctx, c, r)
+	if err == nil {
+		err = s.settle(img.Digest)
+	}
+	if err != nil {
+		var e *compute.Error
+		r.kind = fromArchive // no registry has anything to do with it
+		if err = s.classify(r, err); errors.As(err, &e) && e.Op == "image.Pull" {
+			e.Op, e.Hint = "image.Commit", ""
+		}
+		return Image{}, err
+	}
+	return img, nil
+}
+
+func (s *Store) commit(ctx context.Context, c Change, r reference) (Image, error) {
+	tmp, done, err := s.tempDir()
+	if err != nil {
+		return Image{}, err
+	}
+	defer done()
+	if err := s.Use(ctx, c.Base, tmp); err != nil { // so that it stays until the new one is there
+		return Image{}, err
+	}
+	defer func() { _ = s.Release(c.Base, tmp) }()
+	base, err := s.image(c.Base)
+	if err != nil {
+		return Image{}, failed("Commit", c.Base, compute.ErrNotFound, err, "hostler image list")
+	}
+	o := &offer{}
+	defer o.close()
+	key := layerLock("commit-" + short(c.Dir))
+	l, err := s.lock(ctx, key, exclusive)
+	if err != nil {
+		return Image{}, err
+	}
+	o.locks = append(o.locks, l)
+	o.closers = append(o.closers, l.remove)
+	top := blob{size: -1, open: func(ctx context.Context) (io.ReadCloser, error) { return c.read(ctx), nil }}
+	if top.diffID, err = s.fetchLayer(ctx, key, top, nil); err != nil {
+		return Image{}, err
+	}
+	if err := o.over(base, top, c.Labels); err != nil {
+		return Image{}, err
+	}
+	layers, err := s.fetchAll(ctx, o, nil)
+	if err != nil {
+		return Image{}, err
+	}
+	return s.enter(ctx, r, o, layers, "", "")
+}
+
+// read packs the change as it is read.
+func (c Change) read(ctx context.Context) io.ReadCloser {
+	ctx, cancel := context.WithCancel(ctx)
+	r, w := io.Pipe()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = w.CloseWithError(packAs(ctx, c.Dir, packing{owners: c.Owners, users: c.Users, skip: c.Skip}, w)) // never fails
+	}()
+	return &packedStream{r, func() {
+		cancel()
+		_ = r.Close()
+		<-ended
+	}}
+}
+
+// packedStream ends its packer when it is closed.
+type packedStream struct {
+	io.Reader
+	end func()
+}
+
+func (p *packedStream) Close() error {
+	p.end()
+	return nil
+}
+
+// over fills o with an image of the layers of another, which are here, and one on top.
+func (o *offer) over(base Image, top blob, labels map[string]string) error {
+	f := base.configFile()
+	f.Created = v1.Time{Time: time.Now().UTC().Truncate(time.Second)}
+	f.Config.Labels = maps.Clone(f.Config.Labels)
+	if f.Config.Labels == nil {
+		f.Config.Labels = map[string]string{}
+	}
+	maps.Copy(f.Config.Labels, labels)
+	for _, l := range base.Layers {
+		if l.DiffID != "" { // else the store's own, which is made anew
+			o.layers = append(o.layers, blob{diffID: l.DiffID, size: -1, open: lost(l.DiffID)})
+		}
+	}
+	top.open = lost(top.diffID)
+	o.layers = append(o.layers, top)
+	for _, b := range o.layers {
+		h, err := v1.NewHash(b.diffID)
+		if err != nil {
+			return err
+		}
+		f.RootFS.DiffIDs = append(f.RootFS.DiffIDs, h)
+	}
+	config, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	return o.readConfig(config, "")
+}
+
+// lost is asked for a layer that was here a moment ago.
+func lost(diffID string) func(context.Context) (io.ReadCloser, error) {
+	return func(context.Context) (io.ReadCloser, error) {
+		return nil, fmt.Errorf("its layer %s was removed meanwhile", diffID)
+	}
+}

@@ -1,0 +1,98 @@
+package sandbox
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image"
+)
+
+// Snapshot makes an image of a sandbox: the layers of its own image, and what was written in it as one more. All that runs in it is ended first. It is for
+// sandboxes that write to disk: what is in memory goes with the processes.
+func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
+	home, own, err := p.homes.Lock(ctx, id)
+	if err != nil {
+		return "", fault("Snapshot", id, err)
+	}
+	defer home.Close()
+	name, err := p.snapshot(ctx, id, own, spec)
+	return name, fault("Snapshot", id, err)
+}
+
+func (p *Provider) snapshot(ctx context.Context, id compute.ID, own owner, spec compute.ImageSpec) (string, error) {
+	bad := func(text, hint string) (string, error) {
+		return "", &compute.Error{Kind: compute.ErrInvalid, Err: errors.New(text), Hint: hint}
+	}
+	if own.Image == hostImage {
+		return bad("its root is this machine's own, of which no image is made", "set image = NAME in the source's section [sandbox]; docs/images.md says which names there are")
+	}
+	layer := filepath.Join(p.home(id), "layer")
+	var st unix.Stat_t
+	if err := unix.Lstat(layer, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return bad("what is written in it is not in files of this machine's disk", "upper = disk, and no limit of the disk")
+	}
+	b, err := p.readBase(id)
+	if err != nil {
+		return "", err
+	}
+	if b.Digest == "" {
+		return "", errDirectory(own.Image)
+	}
+	life, made, err := p.readLife(id)
+	if err != nil || !made {
+		return "", cmp.Or(err, p.ended("Snapshot", id))
+	}
+	if err := p.at("kill"); err != nil {
+		return "", err
+	}
+	if err := life.kill(ctx); err != nil {
+		return "", err
+	}
+	if err := p.at("commit"); err != nil {
+		return "", err
+	}
+	store, err := image.Open(p.o.Images, image.Options{})
+	if err != nil {
+		return "", err
+	}
+	img, err := store.Commit(ctx, image.Change{
+		Base: b.Digest, Dir: filepath.Join(layer, "u0"), Owners: p.root, Users: int(st.Uid), Skip: compute.MachineOwn, Labels: spec.Labels,
+	}, spec.Name)
+	return img.Name, err
+}
+
+// ImageDigest tells which content an image's name stands for in the store of images.
+func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (string, error) {
+	name = image.InHome(cmp.Or(name, p.o.Image, hostImage), p.o.Home)
+	if name == hostImage {
+		return "", fault("ImageDigest", "", &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("its root is this machine's own, which changes at any time"),
+			Hint: "set image = NAME in the source's section [sandbox]; docs/images.md says which names there are"})
+	}
+	store, err := image.Open(p.o.Images, image.Options{})
+	if err != nil {
+		return "", err
+	}
+	img, err := store.Find(name)
+	if fetch && errors.Is(err, compute.ErrNotFound) {
+		img, err = store.Pull(ctx, name, image.PullOptions{})
+	}
+	if err != nil {
+		return "", err
+	}
+	if img.Digest == "" {
+		return "", fault("ImageDigest", "", errDirectory(name))
+	}
+	return img.Digest, store.Touch(img.Digest)
+}
+
+// errDirectory is for what is no image of the store.
+func errDirectory(name string) error {
+	return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("its image is the directory %s, which may change at any time", name),
+		Hint: "hostler image export " + name + " FILE.tar, hostler image import FILE.tar NAME, and image = NAME"}
+}
