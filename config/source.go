@@ -40,6 +40,7 @@ type Source struct {
 	Image    string
 	Flavor   string
 	Bundles  []string
+	Build    bool     // instances are made from an image with the bundles on it, which is built when it is not there
 	Sources  []string // of a pool: its children, in order of preference
 	Projects []string // it is for these alone; none: for all
 
@@ -60,7 +61,7 @@ var Events = []string{"provision", "discard", "acquire", "release", "check"}
 // the keys that every source may have, as they are documented.
 var commonKeys = []string{
 	"type", "reserve", "spare", "maximum", "concurrency", "share", "reuse", "ttl", "max-ttl", "lease-idle", "idle", "max-age", "max-uses",
-	"image", "flavor", "bundles", "on-failure", "hook-timeout", "strategy", "hit-rate", "window", "cold", "price", "budget", "dry-run", "projects",
+	"image", "flavor", "bundles", "build", "on-failure", "hook-timeout", "strategy", "hit-rate", "window", "cold", "price", "budget", "dry-run", "projects",
 }
 
 // topKeys returns what may stand at the top of a source of that type.
@@ -273,6 +274,8 @@ func (s *Source) set(key, text string) error {
 		s.Flavor = text
 	case "bundles":
 		s.Bundles = list(text)
+	case "build":
+		s.Build, err = parseBool(text)
 	case "sources":
 		s.Sources = list(text)
 	case "projects":
@@ -289,6 +292,9 @@ func (s *Source) set(key, text string) error {
 
 // require says what is missing.
 func (s *Source) require(fail func(*Error)) {
+	if s.Build && len(s.Bundles) == 0 {
+		fail(&Error{File: s.File, Line: s.Values["build"].Line, Key: "build", Msg: "needs bundles, of which the image is built"})
+	}
 	s.requireDirection(fail)
 	switch s.Type {
 	case "pool":
@@ -339,7 +345,11 @@ func (g *gathering) checkPools() {
 
 // digest covers what determines how computers are made, in one form however it was written.
 func (s *Source) digest() string {
-	form, _ := json.Marshal([]any{s.Type, s.Image, s.Flavor, s.Bundles, s.Sources, s.Settings}) // maps are sorted by key
+	parts := []any{s.Type, s.Image, s.Flavor, s.Bundles, s.Sources, s.Settings} // maps are sorted by key
+	if s.Build {
+		parts = append(parts, "build")
+	}
+	form, _ := json.Marshal(parts)
 	sum := sha256.Sum256(form)
 	return hex.EncodeToString(sum[:8])
 }

@@ -141,13 +141,6 @@ type source struct {
 	children []*source
 }
 
-// Options returns those that the engine was made with, for another on the same handle of the store.
-func (p *Pool) Options() Options {
-	opt := p.opt
-	opt.Desk = p.desk
-	return opt
-}
-
 // New makes an engine. Of sources with errors only their users hear. A pool's children are found by name; one that is missing, or a circle,
 // makes the pool broken.
 func New(opt Options) (*Pool, error) {

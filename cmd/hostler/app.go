@@ -48,6 +48,7 @@ type app struct {
 	store  pool.Store
 	at     string // where the store is
 	pool   *pool.Pool
+	open   opening        // that of pool
 	remote *client.Client // the controller that is asked in place of our own engine; nil: none
 
 	statuses []compute.SourceStatus // the controller's sources, looked at once

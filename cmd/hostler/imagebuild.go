@@ -48,9 +48,16 @@ const (
 	labelSecrets = "hostler.secrets" // its bundles have secrets, so it may
 )
 
+// building is where images are built: on the store of an engine, with its providers.
+type building struct {
+	app  *app
+	cfg  *config.Config
+	open opening
+}
+
 // builder makes images of a source's instances.
 type builder struct {
-	app    *app
+	*building
 	source string // whose instances the image is for
 	typ    string
 	def    definition
@@ -71,13 +78,9 @@ const (
 )
 
 // engine is one for instances that become images: of the same kind as the source's own, made from the same, but for nobody else, and never kept.
-func (b *builder) engine(ctx context.Context) (*pool.Pool, string, error) {
-	main, err := b.app.embedded(ctx)
-	if err != nil {
-		return nil, "", err
-	}
+func (b *builder) engine() (*pool.Pool, string, error) {
 	name := b.source + ".build" // a name that an instance, its directory and its host can have
-	if _, err := b.app.cfg.Source(name); err == nil {
+	if _, err := b.cfg.Source(name); err == nil {
 		return nil, "", &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: fmt.Errorf("a source has this name, under which images of %s are built", b.source), Hint: "call it otherwise"}
 	}
 	def := definition{Settings: map[string]string{}, Image: b.def.Image}
@@ -93,9 +96,13 @@ func (b *builder) engine(ctx context.Context) (*pool.Pool, string, error) {
 		return nil, "", err
 	}
 	sum := sha256.Sum256(data)
-	opt := main.Options()
-	opt.Sources = []pool.Source{{Name: name, Type: b.typ, Digest: hex.EncodeToString(sum[:8]), Place: "build", Reuse: "no", Image: b.def.Image, Definition: data}}
-	opt.Hooks, opt.Later, opt.Left, opt.Inventory, opt.Observe = nil, nil, nil, false, nil
+	opt := pool.Options{
+		Store: b.app.store, Open: b.open, NewID: newID, Log: b.app.log, Desk: b.app.desk, Kept: kept,
+		Sources: []pool.Source{{Name: name, Type: b.typ, Digest: hex.EncodeToString(sum[:8]), Place: "build", Reuse: "no", Image: b.def.Image, Definition: data}},
+	}
+	if _, ok := b.app.store.(common); ok {
+		opt.Host = whereabouts()
+	}
 	engine, err := pool.New(opt)
 	return engine, name, err
 }
@@ -103,7 +110,7 @@ func (b *builder) engine(ctx context.Context) (*pool.Pool, string, error) {
 // build makes the image of the recipe, unless it is there, and returns it. However many ask, one builds, and the others wait; what one that was killed has left is ended, and
 // another takes its place. Nothing is left of a build that fails.
 func (b *builder) build(ctx context.Context) (r recipe, made bool, err error) {
-	engine, name, err := b.engine(ctx)
+	engine, name, err := b.engine()
 	if err != nil {
 		return r, false, err
 	}
@@ -241,7 +248,10 @@ func (a *app) buildOf(ctx context.Context, s *config.Source, bundles, vars []str
 	if err != nil {
 		return nil, err
 	}
-	return &builder{app: a, source: s.Name, typ: s.Type, def: def, plan: plan, args: vars, output: a.errs}, nil
+	if _, err := a.embedded(ctx); err != nil {
+		return nil, err
+	}
+	return &builder{building: &building{app: a, cfg: a.cfg, open: a.open}, source: s.Name, typ: s.Type, def: def, plan: plan, args: vars, output: a.errs}, nil
 }
 
 // built finds the image of a recipe among those that are here.

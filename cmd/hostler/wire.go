@@ -26,6 +26,7 @@ type definition struct {
 	OnFailure   string            `json:"on_failure,omitempty"`
 	Bundles     []string          `json:"bundles,omitempty"`
 	Image       string            `json:"image,omitempty"` // the source's own
+	Build       bool              `json:"build,omitempty"` // instances are made from an image with the bundles on it
 	Tree        string            `json:"tree,omitempty"`  // the root that the hooks came with, where that has to be trusted
 }
 
@@ -49,8 +50,9 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 	}
 	ends := &ends{}
 	a.closers = append(a.closers, ends.close)
+	a.open = a.opener(cfg, state, ends)
 	opt := pool.Options{
-		Store: a.meters.store(a.store), Observe: a.meters.sight(), Open: a.opener(cfg, state, ends), Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle, Step: failpoint,
+		Store: a.meters.store(a.store), Observe: a.meters.sight(), Open: a.open, Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle, Step: failpoint,
 		Kept: kept, Inventory: a.keeping || a.serving, Desk: a.desk, Projects: quotas(cfg.Projects),
 	}
 	if _, ok := a.store.(common); ok {
@@ -97,7 +99,7 @@ func engineSource(s *config.Source) pool.Source {
 		}
 	}
 	slices.Sort(out.Hooks)
-	def := definition{Settings: s.Settings, Hooks: s.Hooks, HookTimeout: orZero(s.HookTimeout), OnFailure: s.OnFailure, Bundles: s.Bundles, Image: out.Image}
+	def := definition{Settings: s.Settings, Hooks: s.Hooks, HookTimeout: orZero(s.HookTimeout), OnFailure: s.OnFailure, Bundles: s.Bundles, Image: out.Image, Build: s.Build}
 	if s.Tree {
 		def.Tree = s.Root
 	}
@@ -155,8 +157,9 @@ func (e *ends) close() {
 }
 
 // opener makes providers of definitions, each behind a guard.
-func (a *app) opener(cfg *config.Config, state string, ends *ends) func(context.Context, string, string, []byte) (compute.Provider, error) {
-	return func(ctx context.Context, name, typ string, data []byte) (compute.Provider, error) {
+func (a *app) opener(cfg *config.Config, state string, ends *ends) opening {
+	var open opening
+	open = func(ctx context.Context, name, typ string, data []byte) (compute.Provider, error) {
 		def, err := readDefinition(name, data)
 		if err != nil {
 			return nil, err
@@ -172,9 +175,16 @@ func (a *app) opener(cfg *config.Config, state string, ends *ends) func(context.
 			return nil, err
 		}
 		ends.add(p)
+		if def.Build {
+			p = &prebuilt{Provider: p, build: &building{app: a, cfg: cfg, open: open}, source: name, typ: typ, def: def}
+		}
 		return guard.New(p, guard.Options{Source: name, Log: a.log, Observe: a.meters.provider(name)}), nil
 	}
+	return open
 }
+
+// opening makes the provider of a source's definition.
+type opening func(ctx context.Context, name, typ string, definition []byte) (compute.Provider, error)
 
 // position finds the place of a source's key for errors, as long as the source is configured.
 func position(cfg *config.Config, name, typ string) func(string) (string, int) {

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// prebuilt is a provider whose computers are made from an image that has their bundles on it already: the first builds it.
+type prebuilt struct {
+	compute.Provider
+	build       *building
+	source, typ string
+	def         definition
+}
+
+// Unwrap returns the provider that makes the computers.
+func (p *prebuilt) Unwrap() compute.Provider { return p.Provider }
+
+// Create makes a computer from the built image, unless another image than the source's own is asked for.
+func (p *prebuilt) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
+	if spec.Image == p.def.Image {
+		name, err := p.image(ctx, spec)
+		if err != nil {
+			return compute.Instance{}, compute.Unasked(fmt.Errorf("its image is not built: %w", err))
+		}
+		spec.Image = name
+	}
+	return p.Provider.Create(ctx, spec)
+}
+
+// image makes sure that the image is there. What scripts print goes to the instance's log.
+func (p *prebuilt) image(ctx context.Context, spec compute.Spec) (string, error) {
+	set, err := p.build.app.bundleSet()
+	if err != nil {
+		return "", err
+	}
+	plan, err := set.Plan(ctx, p.def.Bundles, bundle.PlanOptions{Secret: bundleSecret})
+	if err != nil {
+		return "", err
+	}
+	state, err := stateDir()
+	if err != nil {
+		return "", err
+	}
+	log := &lateLog{open: func() (*os.File, error) {
+		return openHookLog(filepath.Join(state, "instances", p.source, "log"), string(spec.ID))
+	}}
+	defer log.Close()
+	def := p.def
+	def.Bundles, def.Build = nil, false
+	b := &builder{building: p.build, source: p.source, typ: p.typ, def: def, plan: plan, output: log}
+	b.notify = func(o bundle.Outcome) {
+		if o.Action == bundle.Running {
+			_, _ = fmt.Fprintf(log, "== image: %s\n", o.Step.Title())
+		}
+	}
+	r, _, err := b.build(ctx)
+	return r.name(), err
+}
+
+// lateLog is a file that is opened when there is something to write. Any number of goroutines may write to it.
+type lateLog struct {
+	open func() (*os.File, error)
+	mu   sync.Mutex
+	file *os.File
+}
+
+func (l *lateLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		f, err := l.open()
+		if err != nil {
+			return 0, err
+		}
+		l.file = f
+	}
+	return l.file.Write(b)
+}
+
+func (l *lateLog) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		return nil
+	}
+	return l.file.Close()
+}
