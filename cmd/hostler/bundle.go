@@ -307,33 +307,19 @@ func (a *app) bundleApply(ctx context.Context, r applying) error {
 	if err != nil {
 		return err
 	}
-	engine, err := a.engine(ctx)
-	if err != nil {
-		return err
-	}
-	who := a.who(ctx, engine, r.on)
-	who.Admin = r.anyones
 	ctx, stop := a.untilSignal(ctx)
 	defer stop()
-	i, _, err := engine.Resolve(ctx, r.on)
-	if err != nil {
-		return err
-	}
-	lease, err := engine.Use(ctx, who, i.ID)
-	if err != nil {
-		return err
-	}
-	who.Lease = lease.ID // this lease or none
-	conn, _, err := a.connect(ctx, engine, who, i)
+	c, conn, err := a.reach(ctx, r.on, r.anyones)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
+	i := c.instance
 	r.opt.Facts = factsOf(&i)
 	r.opt.Reconnect = func(ctx context.Context) (compute.Conn, error) {
 		return patiently(ctx, func() (compute.Conn, error) {
-			c, _, err := a.connect(ctx, engine, who, i)
-			return c, err
+			conn, _, err := a.connect(ctx, c.engine, c.who, i)
+			return conn, err
 		})
 	}
 	r.opt.Output = func(*bundle.Step) (stdout, stderr io.Writer) { return a.errs, a.errs }

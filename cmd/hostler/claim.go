@@ -204,6 +204,25 @@ func (c *claim) connect(ctx context.Context) (compute.Conn, string, error) {
 	return conn, "local", err
 }
 
+// reach connects to an instance that is leased, by its name or its lease's, for a command that uses it and gives nothing back.
+func (a *app) reach(ctx context.Context, name string, anyones bool) (*claim, compute.Conn, error) {
+	engine, err := a.engine(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := &claim{app: a, engine: engine, who: a.who(ctx, engine, name)}
+	c.who.Admin = anyones
+	if c.instance, _, err = engine.Resolve(ctx, name); err != nil {
+		return nil, nil, err
+	}
+	if c.lease, err = engine.Use(ctx, c.who, c.instance.ID); err != nil {
+		return nil, nil, err
+	}
+	c.who.Lease = c.lease.ID // this lease or none
+	conn, _, err := c.connect(ctx)
+	return c, conn, err
+}
+
 // watch renews the lease while the command runs, warns before the end of one that is not ours to renew, and ends the run when the lease
 // has ended.
 func (c *claim) watch(ctx context.Context, cancel context.CancelCauseFunc) {

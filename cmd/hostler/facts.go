@@ -48,28 +48,14 @@ type usageView struct {
 }
 
 func (a *app) facts(ctx context.Context, name string, anyones bool) error {
-	engine, err := a.engine(ctx)
-	if err != nil {
-		return err
-	}
-	who := a.who(ctx, engine, name)
-	who.Admin = anyones
 	ctx, stop := a.untilSignal(ctx)
 	defer stop()
-	i, _, err := engine.Resolve(ctx, name)
-	if err != nil {
-		return err
-	}
-	lease, err := engine.Use(ctx, who, i.ID)
-	if err != nil {
-		return err
-	}
-	who.Lease = lease.ID // this lease or none
-	conn, _, err := a.connect(ctx, engine, who, i)
+	c, conn, err := a.reach(ctx, name, anyones)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
+	i := c.instance
 	v := factsView{Instance: string(i.ID), Known: i.Facts}
 	informer, ok := compute.As[compute.Informer](conn)
 	if !ok {

@@ -46,24 +46,9 @@ which.`,
 }
 
 func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSpec, anyones bool) error {
-	engine, err := a.engine(ctx)
-	if err != nil {
-		return err
-	}
-	who := a.who(ctx, engine, name)
-	who.Admin = anyones
 	ctx, stop := a.untilSignal(ctx)
 	defer stop()
-	i, _, err := engine.Resolve(ctx, name)
-	if err != nil {
-		return err
-	}
-	lease, err := engine.Use(ctx, who, i.ID)
-	if err != nil {
-		return err
-	}
-	who.Lease = lease.ID // this lease or none
-	conn, _, err := a.connect(ctx, engine, who, i)
+	c, conn, err := a.reach(ctx, name, anyones)
 	if err != nil {
 		return err
 	}
@@ -74,7 +59,6 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 	for n := range specs {
 		specs[n].Listening, specs[n].Failed = a.sayListening(specs[n]), a.sayRefused(specs[n])
 	}
-	c := &claim{app: a, engine: engine, who: who, instance: i, lease: lease}
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
@@ -94,7 +78,7 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 	<-watched
 	switch {
 	case errors.Is(ended, errLeaseEnded):
-		return &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: errLeaseEnded}
+		return &compute.Error{ID: c.instance.ID, Kind: compute.ErrNotLeased, Err: errLeaseEnded}
 	case interrupted.Err() != nil:
 		return nil // as it is meant to end
 	}
