@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -62,6 +61,8 @@ type ApplyOptions struct {
 	Continue bool          // a script that fails does not keep the later ones from being run
 	LockWait time.Duration // for another Apply there to end; 0: one minute; negative: not at all
 
+	Due bool // much is to be done, as on a computer that was just made: there is no look at it before the lock is taken
+
 	// Reconnect opens another connection when contact was lost; nil: that ends it. A script that went on there is waited for, one that ended is not
 	// run again. Tries bounds how often; 0: 3.
 	Reconnect func(ctx context.Context) (compute.Conn, error)
@@ -115,14 +116,14 @@ func (a *applying) pretend(ctx context.Context, conn compute.Conn) (*Result, err
 			continue
 		}
 		a.tell(o, Running)
-		r := &run{began: time.Now(), stdout: &tail{max: kept}, stderr: &tail{max: kept}}
+		r := newRun()
 		status := "0"
 		if o.Step.Kind == KindScript {
-			stdout, stderr, flush := a.streams(o.Step, r)
+			stdout, stderr := a.streams(o.Step, r)
 			limited, cancel := context.WithTimeout(ctx, o.Step.Timeout)
 			exit, err := conn.Run(limited, &compute.Command{Args: []string{"/" + o.Step.Name}, Stdin: strings.NewReader(o.Step.Text), Stdout: stdout, Stderr: stderr})
 			cancel()
-			flush()
+			r.flush()
 			switch {
 			case ctx.Err() != nil:
 				return a.result(), fmt.Errorf("%s: %w", o.Step.Title(), ctx.Err())
@@ -171,6 +172,9 @@ func (a *applying) failure(ctx context.Context, err error) error {
 
 // attempt does what is to be done, over one connection.
 func (a *applying) attempt(ctx context.Context, l *link) error {
+	if a.opt.Due && !a.opt.DryRun && !a.opt.Diff {
+		return a.locked(ctx, l)
+	}
 	s, err := l.check(ctx, a.plan)
 	if err != nil {
 		return err
@@ -186,6 +190,11 @@ func (a *applying) attempt(ctx context.Context, l *link) error {
 	if a.opt.DryRun || !a.pending() && len(a.unfinished()) == 0 {
 		return nil
 	}
+	return a.locked(ctx, l)
+}
+
+// locked does what is to be done while no other does.
+func (a *applying) locked(ctx context.Context, l *link) error {
 	h, s, err := l.hold(ctx, a.plan, a.opt.LockWait)
 	if err != nil {
 		return err
@@ -277,10 +286,10 @@ func (a *applying) change(ctx context.Context, l *link, s *seen) error {
 	waited := false
 	for i := range a.out {
 		st := a.out[i].Step
-		if st.Kind != KindScript || a.over[st.ID()] || !s.alive[st.ID()] && a.begun[st.ID()] == nil {
+		if st.Kind != KindScript || a.over[st.ID()] || s.alive[st.ID()] == "" && a.begun[st.ID()] == nil {
 			continue
 		}
-		if err := a.await(ctx, l, &a.out[i]); err != nil {
+		if err := a.await(ctx, l, &a.out[i], s.alive[st.ID()]); err != nil {
 			return err
 		}
 		waited = true
@@ -305,152 +314,12 @@ func (a *applying) change(ctx context.Context, l *link, s *seen) error {
 	if err := a.put(ctx, l, s); err != nil {
 		return err
 	}
-	for i := range a.out {
-		o := &a.out[i]
-		if o.Step.Kind != KindScript || o.Action != Pending {
-			continue
-		}
-		a.tell(o, Running)
-		err := a.script(ctx, l, s, o)
-		if err != nil {
-			o.Action = Pending
-			return err
-		}
-		if a.stops(o) {
-			return nil
-		}
-	}
-	return nil
+	return a.scripts(ctx, l, s)
 }
 
 // stops reports whether a script's end is the end of all.
 func (a *applying) stops(o *Outcome) bool {
 	return o.Action == Failed && !o.Step.carryOn && !a.opt.Continue
-}
-
-// run is a script that was begun.
-type run struct {
-	began          time.Time
-	stdout, stderr *tail
-	out, err       int64 // bytes that came
-}
-
-// streams returns the ends of a script's output: to the caller, masked, and into what a Result has of it.
-func (a *applying) streams(st *Step, r *run) (stdout, stderr io.Writer, flush func()) {
-	var live [2]io.Writer
-	if a.opt.Output != nil {
-		live[0], live[1] = a.opt.Output(st)
-	}
-	join := func(t *tail, w io.Writer) *mask {
-		if w == nil {
-			return a.plan.masking(t)
-		}
-		return a.plan.masking(both{t, w})
-	}
-	o, e := join(r.stdout, live[0]), join(r.stderr, live[1])
-	return o, counting{e, &r.err}, func() { _ = o.Close(); _ = e.Close() }
-}
-
-// both writes to a tail and, as long as that goes well, to another.
-type both struct {
-	*tail
-	w io.Writer
-}
-
-func (b both) Write(p []byte) (int, error) {
-	_, _ = b.tail.Write(p)
-	_, _ = b.w.Write(p) // who reads no more does not fail a script
-	return len(p), nil
-}
-
-type counting struct {
-	io.Writer
-	n *int64
-}
-
-func (c counting) Write(p []byte) (int, error) {
-	*c.n += int64(len(p))
-	return c.Writer.Write(p)
-}
-
-// grace is how much longer than its time-out a script is waited for, as its end comes from there.
-const grace = time.Minute
-
-// script runs one. The error is about the connection; how the script ended is in o.
-func (a *applying) script(ctx context.Context, l *link, s *seen, o *Outcome) error {
-	st, token := o.Step, newToken()
-	r := &run{began: time.Now(), stdout: &tail{max: kept}, stderr: &tail{max: kept}}
-	a.begun[st.ID()] = r
-	stdout, stderr, flush := a.streams(st, r)
-	end := newTrailer(token, stdout)
-	running, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer cancel(nil)
-	guard := time.AfterFunc(st.Timeout+grace, func() { cancel(compute.ErrLost) })
-	defer guard.Stop()
-	stopped := make(chan struct{})
-	unhook := context.AfterFunc(ctx, func() { // a session of its own does not end with its connection
-		defer close(stopped)
-		rest, done := context.WithTimeout(running, grace/2)
-		defer done()
-		if err := l.call(rest, "stop", newToken(), farStop, nil, nil, st.ID()); err != nil {
-			cancel(err)
-		}
-	})
-	var stdin bytes.Buffer
-	stdin.WriteString(environment(st.Env) + "\n" + st.Text)
-	cmd := l.command(token, farRun, &stdin, end, stderr, st.ID(), fmt.Sprint(int(st.Timeout.Seconds())), s.scriptSum(st, a.steps), st.Bundle+"/"+st.Name)
-	exit, err := l.conn.Run(running, cmd)
-	if !unhook() {
-		<-stopped
-	}
-	flush()
-	status := end.status()
-	r.out = end.passed
-	if status == "" {
-		if cause := context.Cause(running); err != nil && cause != nil {
-			err = &compute.Error{Kind: compute.ErrLost, Err: fmt.Errorf("it did not end in its time: %w", cause)}
-		}
-		if err = refused("run it", exit, err, r.stderr.String()); err == nil {
-			err = &compute.Error{Kind: compute.ErrLost, Err: errors.New("it ended without saying how")}
-		}
-		if ctx.Err() != nil {
-			err = errors.Join(ctx.Err(), err)
-		} else if !lostContact(err) { // as when the disk there is full
-			a.ended(o, r, "", fmt.Errorf("%s: %w", st.Title(), err))
-			return nil
-		}
-		return fmt.Errorf("%s: %w", st.Title(), err)
-	}
-	a.end(ctx, o, r, status)
-	return ctx.Err()
-}
-
-// await waits for a script that runs there without us, or ended without us.
-func (a *applying) await(ctx context.Context, l *link, o *Outcome) error {
-	st, token := o.Step, newToken()
-	r := a.begun[st.ID()]
-	if r == nil {
-		r = &run{began: time.Now(), stdout: &tail{max: kept}, stderr: &tail{max: kept}}
-		a.begun[st.ID()] = r
-	}
-	a.tell(o, Running)
-	stdout, stderr, flush := a.streams(st, r)
-	end := newTrailer(token, stdout)
-	was := r.out
-	err := l.speak(ctx, "wait for it", token, farWait, end, stderr, st.ID(), fmt.Sprint(r.out+1), fmt.Sprint(r.err+1))
-	flush()
-	status := end.status()
-	r.out = was + end.passed
-	if err != nil {
-		return fmt.Errorf("%s: %w", st.Title(), err)
-	}
-	if status == "lost" || status == "" { // it was cut short, and is run again
-		delete(a.begun, st.ID())
-		o.Action, o.Why = Pending, "it was cut short"
-		return nil
-	}
-	a.end(ctx, o, r, status)
-	return nil
 }
 
 // end makes an outcome of a script's status.
@@ -463,6 +332,8 @@ func (a *applying) end(ctx context.Context, o *Outcome, r *run, status string) {
 		err = &compute.Error{Kind: compute.ErrTimeout, Err: fmt.Errorf("%s: its time, %v, was up%s", st.Title(), st.Timeout, lastLine(r))}
 	case "stopped":
 		err = errors.Join(context.Cause(ctx), &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("%s: it was stopped", st.Title())})
+	case "unwritten":
+		err = &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("%s: cannot write the script there: is its disk full?", st.Title())}
 	default:
 		_, _ = fmt.Sscan(status, &o.Exit)
 		err = &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("%s: status %s%s", st.Title(), status, lastLine(r))}
@@ -491,18 +362,12 @@ func lastLine(r *run) string {
 	return ""
 }
 
-// environment is one line of shell that exports variables.
+// environment is one line of shell that exports variables; hl_n is the end of a line there.
 func environment(env map[string]string) string {
 	var b strings.Builder
-	for i, k := range sortedKeys(env) {
-		if i == 0 {
-			b.WriteString(`hl_n=$(printf '\nx'); hl_n=${hl_n%x}; `)
-		}
+	for _, k := range sortedKeys(env) {
 		v := strings.ReplaceAll(strings.ReplaceAll(env[k], "'", `'\''`), "\n", `'"$hl_n"'`)
 		fmt.Fprintf(&b, "export %s='%s'; ", k, v)
-	}
-	if b.Len() > 0 {
-		b.WriteString("unset hl_n")
 	}
 	return b.String()
 }

@@ -32,8 +32,8 @@ type seen struct {
 
 	newFiles map[string]string // what it is to have
 	scripts  map[string]record
-	alive    map[string]bool // scripts that run
-	begun    map[string]bool // scripts that ran when their computer, or they, were ended
+	alive    map[string]string // scripts that run, and the sessions that run them
+	begun    map[string]bool   // scripts that ran when their computer, or they, were ended
 }
 
 type mode struct {
@@ -83,7 +83,7 @@ func (l *link) check(ctx context.Context, p *Plan) (*seen, error) {
 // readSeen reads the answer.
 func readSeen(r io.Reader, token string) (*seen, error) {
 	s := &seen{facts: Facts{}, sha: map[string]string{}, crc: map[string]string{}, modes: map[string]mode{}, odd: map[string]string{}, keys: map[string]bool{},
-		files: map[string]string{}, scripts: map[string]record{}, alive: map[string]bool{}, begun: map[string]bool{}}
+		files: map[string]string{}, scripts: map[string]record{}, alive: map[string]string{}, begun: map[string]bool{}}
 	lines := bufio.NewReader(r)
 	section, head := "", false
 	for {
@@ -149,11 +149,13 @@ func (s *seen) recorded(kind string, f []string) {
 			s.files[strings.Join(f[1:], " ")] = f[0]
 		}
 	case "script":
-		if len(f) > 2 {
+		if len(f) > 3 { // else it was not written to its end
 			s.scripts[f[0]] = record{f[1], f[2]}
 		}
 	case "alive":
-		s.alive[f[0]] = true
+		if len(f) > 1 {
+			s.alive[f[0]] = f[1]
+		}
 	case "begun":
 		s.begun[f[0]] = true
 	}
@@ -270,7 +272,7 @@ func sortedKeys(m map[string]string) []string {
 func (s *seen) due(st *Step, all []*Step) string {
 	r, ran := s.scripts[st.ID()]
 	switch {
-	case s.alive[st.ID()]:
+	case s.alive[st.ID()] != "":
 		return "it runs there"
 	case s.begun[st.ID()] && !ran:
 		return "it was cut short"

@@ -5,25 +5,29 @@ package bundle
 
 // farBoot becomes root where that is asked for. Its arguments: the text to go on with, "root" or "self", the directory of the record or "" (then $HOSTLER_BUNDLES,
 // if that is set), a word that nobody can guess, and what the text wants.
-const farBoot = `u=$(id -u) || exit 1
-n=$(id -un 2>/dev/null) || n=$u
-h=$HOME
-[ -n "$h" ] || { [ "$u" = 0 ] && h=/root || h=/; }
-t=$1 a=$2 s=${3:-$HOSTLER_BUNDLES}
+const farBoot = `t=$1 a=$2 s=${3:-$HOSTLER_BUNDLES} h=$HOME
 shift 3
+u=
+[ "$a" = self ] && [ -n "$h" ] || u=$(id -u) || exit 1
+[ -n "$h" ] || { [ "$u" = 0 ] && h=/root || h=/; }
 if [ "$a" = self ]; then : "${s:=${XDG_STATE_HOME:-$h/.local/state}/hostler/bundle}"; else : "${s:=/var/lib/hostler/bundle}"; fi
-if [ "$a" = self ] || [ "$u" = 0 ]; then exec sh -c "$t" hostler-bundle "$n" "$h" "$s" "$@"; fi
-command -v sudo >/dev/null 2>&1 || { echo "hostler-bundle: denied: $n is not root there, and there is no sudo" >&2; exit 1; }
-w=$(sudo -n true 2>&1) || { echo "hostler-bundle: denied: $n is not root there, and sudo says: $w" >&2; exit 1; }
-exec sudo -n -- sh -c "$t" hostler-bundle "$n" "$h" "$s" "$@"
+if [ "$a" != self ] && [ "$u" != 0 ]; then
+	n=$(id -un 2>/dev/null) || n=$u
+	command -v sudo >/dev/null 2>&1 || { echo "hostler-bundle: denied: $n is not root there, and there is no sudo" >&2; exit 1; }
+	w=$(sudo -n true 2>&1) || { echo "hostler-bundle: denied: $n is not root there, and sudo says: $w" >&2; exit 1; }
+	exec sudo -n -- sh -c "$t" hostler-bundle "$n" "$h" "$s" "$@"
+fi
+set -- "" "$h" "$s" "$@"
+eval "$t"
 `
 
 // farCommon begins every text. A process of ours is known by its number together with the word that stands among its arguments.
-//
-// after has a command done later, by two children that never undoes: a signal that can be caught is lost on a shell that has just been forked.
 const farCommon = `login=$1 home=$2 S=$3 tok=$4
 shift 4
 umask 077
+user() {
+	[ -n "$login" ] || login=$(id -un 2>/dev/null) || login=$(id -u)
+}
 alive() {
 	kill -0 "$1" 2>/dev/null || return 1
 	if [ -r "/proc/$1/cmdline" ]; then
@@ -35,31 +39,40 @@ alive() {
 	return 1
 }
 running() {
-	[ -r "$1/pid" ] && read -r r_id r_tok r_pid <"$1/pid" && alive "$r_pid" "$r_tok"
+	[ -r "$1/pid" ] && read -r r_tok r_pid <"$1/pid" && alive "$r_pid" "$r_tok"
 }
-after() {
-	mkfifo "$1" || return 0
-	sleep "$2" </dev/null >"$1" &
-	z=$!
-	(f=$1; shift 2; read -r x <"$f"; "$@") </dev/null >/dev/null &
-	w=$!
+step() {
+	r_id= r_s=
+	[ ! -r "$1/step" ] || read -r r_id r_s r_own r_limit r_out r_err <"$1/step" || r_id=
+	[ -n "$r_id" ]
 }
-never() {
-	[ -z "$w" ] || kill -s KILL "$w" "$z"
-	[ -z "$w" ] || wait "$w" "$z"
-	w=
+finish() {
+	echo "$2" >"$1/stop-$3"
+	step "$1" && [ "$r_id" = "$3" ] || return 0
+	if [ "$r_own" = - ]; then kill -s KILL "$r_s"; else kill -s KILL -- "-$r_s" 2>/dev/null || kill -s KILL "$r_s"; fi
+}
+guard() {
+	trap '' HUP PIPE
+	g_was= g_n=0
+	while running "$1"; do
+		sleep 1
+		step "$1" || continue
+		[ "$g_was" = "$r_s" ] || g_n=0
+		g_was=$r_s g_n=$((g_n+1))
+		[ $g_n -lt "$r_limit" ] || finish "$1" timeout "$r_id" 2>/dev/null
+	done
 }
 `
 
 // farLock takes the lock, or waits for it so many seconds, the argument. It is held until standard input ends. A lock whose holder is dead is taken
 // away by one alone: who makes the directory that is named for the dead one.
-const farLock = `mkdir -p "$S/run" "$S/stage" "$S/scripts" || exit 1
+const farLock = `[ -d "$S/run" ] && [ -d "$S/scripts" ] || mkdir -p "$S/run" "$S/scripts" || exit 1
 L=$S/lock
 unlock() {
-	rm -f "$L.$tok"
 	if [ -n "$held" ] && read -r o_tok o_pid <"$L" && [ "$o_tok" = "$tok" ]; then
-		for d in "$S"/run/*; do [ ! -e "$d/ok" ] || rm -rf "$d"; done
-		rm -f "$L"
+		rm -f "$L.$tok" "$S"/text-* "$L"
+	else
+		rm -f "$L.$tok"
 	fi
 }
 held= left=$1
@@ -104,6 +117,7 @@ facts() {
 	echo "arch $(uname -m)"
 	echo "kernel $(uname -r)"
 	echo "hostname $(uname -n)"
+	user
 	echo "user $login"
 	[ ! -r /etc/os-release ] || sed -n -e 's/^ID=/distribution /p' -e 's/^VERSION_ID=/release /p' /etc/os-release
 	echo "cores $(getconf _NPROCESSORS_ONLN 2>/dev/null || nproc 2>/dev/null || sed -n '/^processor/p' /proc/cpuinfo 2>/dev/null | wc -l)"
@@ -140,20 +154,25 @@ if [ -d "$S" ]; then
 	set -- "$S"/scripts/*
 	[ ! -e "$1" ] || cat "$@"
 	for d in "$S"/run/*; do
-		[ ! -r "$d/pid" ] || read -r r_id r_tok r_pid <"$d/pid"
-		if running "$d"; then echo "alive $r_id"; elif [ -e "$d/pid" ]; then echo "begun $r_id"; fi
+		if ! step "$d"; then :
+		elif running "$d"; then echo "alive $r_id $r_tok"
+		else echo "begun $r_id"; fi
 	done
 fi
 echo "end $tok"
 `
 
-// farHold keeps the lock until standard input ends.
-const farHold = `cat >/dev/null
+// farHold keeps the lock until standard input ends. Scripts that still run then are those of whom contact is lost: it stays to end them when their time
+// is up.
+const farHold = `while read -r l; do :; done
+for d in "$S"/run/*; do
+	[ ! -e "$d/pid" ] || ! running "$d" || guard "$d" </dev/null >/dev/null 2>&1 &
+done
 `
 
 // farPut writes what standard input brings: lines that say what, until ".", and then all contents, each from a multiple of 512 bytes on. Of a line
 // "f OFFSET SIZE MODE OWNER PATH", OFFSET counts such blocks; -1 is a file whose content is all the rest.
-const farPut = `mkdir -p "$S/run" "$S/stage" "$S/scripts" || exit 1
+const farPut = `mkdir -p "$S/run" "$S/scripts" || exit 1
 tmp=
 trap 'rm -f "$S/blob.$tok" "$S/list.$tok"; [ -z "$tmp" ] || rm -f "$tmp"' 0
 trap 'exit 1' HUP INT TERM PIPE
@@ -212,6 +231,7 @@ while IFS= read -r l; do
 			new="$home/.ssh"
 		fi
 		[ -e "$f" ] || { : >"$f" || fail "$f"; new="$new $f"; }
+		user
 		if [ -n "$new" ] && [ "$(id -un)" != "$login" ]; then
 			g=$(id -g "$login") && chown "$login:$g" "$home/.ssh" "$f" || fail "$f"
 		fi
@@ -228,85 +248,6 @@ while IFS= read -r l; do
 	esac
 	echo ok
 done <"$S/list.$tok"
-`
-
-// farRun runs a script as a session of its own, so that it goes on when contact is lost, and writes down how it ended. Its arguments: the
-// step, the time-out in seconds, what the record is to say of the script, and a title. Standard input brings a line that sets its environment, and the
-// script. A line behind the script's output says the status.
-const farRun = `id=$1 limit=$2 sum=$3 title=$4
-d=$S/run/$id f=$S/stage/$id
-rm -rf "$d"
-mkdir -p "$d"
-echo "$id $tok $$" >"$d/pid"
-rm -f "$S/scripts/$id"
-trap : HUP PIPE INT TERM
-if ! { IFS= read -r env && printf '%s\n' "$env" >"$f.env" && cat >"$f" && chmod 700 "$f"; }; then
-	rm -f "$f" "$f.env" "$d/pid"
-	echo "hostler-bundle: cannot write the script to $f" >&2
-	exit 1
-fi
-go='umask 022; cd "$2" 2>/dev/null || cd /; [ ! -r "$1.env" ] || . "$1.env"; exec "$1"'
-IFS= read -r first <"$f" || :
-case $first in "#!"*) ;; *) go='umask 022; cd "$2" 2>/dev/null || cd /; [ ! -r "$1.env" ] || . "$1.env"; exec sh "$1"';; esac
-own=
-command -v setsid >/dev/null 2>&1 && own=setsid
-exec 3>&1 4>&2
-t1= t2=
-if mkfifo "$d/o" "$d/e" 2>/dev/null; then
-	(trap '' HUP PIPE; exec tee "$d/out" 2>/dev/null) <"$d/o" &
-	t1=$!
-	(trap '' HUP PIPE; exec tee "$d/err" 2>/dev/null) <"$d/e" >&2 &
-	t2=$!
-	exec 3>"$d/o" 4>"$d/e"
-fi
-$own sh -c "$go" hostler-script "$f" "${HOME:-/}" </dev/null >&3 2>&4 3>&- 4>&- &
-s=$!
-exec 3>&- 4>&- 5>&2 2>/dev/null
-echo "$s ${own:--}" >"$d/script"
-end() {
-	running "$d" && [ "$r_tok" = "$tok" ] || return 0
-	: >"$d/$1"
-	if [ -n "$own" ]; then kill -s KILL -- "-$s"; else kill -s KILL "$s"; fi
-}
-w=
-after "$d/limit" "$limit" end timeout 5>&-
-wait "$s"
-st=$?
-while [ $st -gt 128 ] && kill -0 "$s" 2>/dev/null; do
-	wait "$s"
-	st=$?
-done
-never
-if [ -n "$t1" ]; then
-	after "$d/drain" 2 kill -s KILL "$t1" "$t2" 5>&-
-	wait "$t1"
-	wait "$t2"
-	never
-fi
-[ ! -e "$d/stopped" ] || st=stopped
-[ ! -e "$d/timeout" ] || st=timeout
-echo "script $id $sum $st $title" >"$d/end" && mv -f "$d/end" "$S/scripts/$id" || echo "hostler-bundle: how it ended could not be written down in $S" >&5
-rm -f "$f" "$f.env" "$d/o" "$d/e" "$d/limit" "$d/drain" "$d/pid"
-[ "$st" != 0 ] || : >"$d/ok"
-printf '\036%s %s\n' "$tok" "$st"
-`
-
-// farStop ends the script of a step, the argument.
-const farStop = `d=$S/run/$1
-if running "$d" && read -r s own <"$d/script"; then
-	: >"$d/stopped"
-	if [ "$own" = - ]; then kill -s KILL "$s"; else kill -s KILL -- "-$s"; fi
-fi
-`
-
-// farWait waits for a script that went on when contact was lost. Its arguments: the step, and how much of its output and of its errors is known.
-const farWait = `d=$S/run/$1
-while running "$d"; do sleep 1; done
-[ ! -r "$d/out" ] || tail -c "+$2" "$d/out"
-[ ! -r "$d/err" ] || tail -c "+$3" "$d/err" >&2
-st=lost
-[ ! -r "$S/scripts/$1" ] || read -r k i sum st title <"$S/scripts/$1"
-printf '\036%s %s\n' "$tok" "$st"
 `
 
 // farShow prints files, for each path of standard input a line with its size before it.

@@ -10,43 +10,59 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/compute"
 )
 
-// breaking loses contact while a script runs: what runs there runs on.
+// breaking loses contact when a script prints a word: what runs there runs on.
 type breaking struct {
 	*place
-	on    string // the script, as BUNDLE/NAME
-	word  string // that it prints when contact is to be lost
-	ended chan struct{}
+	word  string
+	ended chan struct{} // closed when what ran then has ended
 }
 
 func (b *breaking) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
-	if !slices.Contains(cmd.Args, b.on) {
-		return b.place.Run(ctx, cmd)
-	}
 	lost, copied := make(chan struct{}), *cmd
-	copied.Stdout = writer(func(s string) {
+	var once sync.Once
+	until := func(to io.Writer) io.Writer {
+		return writer(func(s string) {
+			select {
+			case <-lost:
+				return
+			default:
+			}
+			if to != nil {
+				_, _ = io.WriteString(to, s)
+			}
+			if strings.Contains(s, b.word) {
+				once.Do(func() { close(lost) })
+			}
+		})
+	}
+	copied.Stdout, copied.Stderr = until(cmd.Stdout), until(cmd.Stderr)
+	type end struct {
+		exit compute.Exit
+		err  error
+	}
+	ended := make(chan end, 1)
+	go func() { // ends with the script, which the test waits for
+		exit, err := b.place.Run(context.WithoutCancel(ctx), &copied)
+		ended <- end{exit, err}
 		select {
 		case <-lost:
-			return
+			close(b.ended)
 		default:
 		}
-		_, _ = io.WriteString(cmd.Stdout, s)
-		if strings.Contains(s, b.word) {
-			close(lost)
-		}
-	})
-	copied.Stderr = nil
-	go func() { // ends with the script, which the test waits for
-		defer close(b.ended)
-		_, _ = b.place.Run(context.WithoutCancel(ctx), &copied)
 	}()
-	<-lost
-	return compute.Exit{}, &compute.Error{Kind: compute.ErrLost, Err: errors.New("broken pipe")}
+	select {
+	case <-lost:
+		return compute.Exit{}, &compute.Error{Kind: compute.ErrLost, Err: errors.New("broken pipe")}
+	case e := <-ended:
+		return e.exit, e.err
+	}
 }
 
 func TestLostContact(t *testing.T) {
@@ -56,7 +72,7 @@ func TestLostContact(t *testing.T) {
 		"b/scripts/1.sh": "echo begun\nuntil [ -e " + p.path("go") + " ]; do sleep 1; done\necho x >>" + p.path("ones") + "\necho end\necho bad >&2\n",
 		"b/scripts/2.sh": "echo x >>" + p.path("twos"),
 	})
-	b := &breaking{place: p, on: "b/1.sh", word: "begun\n", ended: make(chan struct{})}
+	b := &breaking{place: p, word: "begun\n", ended: make(chan struct{})}
 	r, err := bundle.Apply(t.Context(), b, plan(t, set, bundle.PlanOptions{}, "b"), bundle.ApplyOptions{As: "self", State: p.path("state"),
 		Reconnect: func(context.Context) (compute.Conn, error) {
 			return p, os.WriteFile(p.path("go"), nil, 0o644)

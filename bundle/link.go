@@ -44,12 +44,6 @@ func (l *link) call(ctx context.Context, what, token, text string, stdin io.Read
 	return refused(what, exit, err, said.String())
 }
 
-// speak runs a text whose errors are the script's, not its own.
-func (l *link) speak(ctx context.Context, what, token, text string, stdout, stderr io.Writer, args ...string) error {
-	exit, err := l.conn.Run(ctx, l.command(token, text, nil, stdout, stderr, args...))
-	return refused(what, exit, err, "")
-}
-
 // refused makes an error of how one of our texts ended.
 func refused(what string, exit compute.Exit, err error, said string) error {
 	if err == nil && exit.Status() == 0 {
@@ -117,49 +111,83 @@ func (t *tail) String() string {
 	return string(t.kept)
 }
 
-// trailer takes the line with the status off the end of a script's output, and hands on the rest as it comes.
-type trailer struct {
-	to     io.Writer
-	mark   []byte
-	held   []byte
-	passed int64
-	bad    error // the first error of to, after which nothing is handed on
+// framed takes the lines that say how scripts ended out of a session's output, and hands on the rest as it comes. It is safe for use by several goroutines.
+type framed struct {
+	mark  []byte
+	ended chan string // how a script ended; it holds one
+
+	mu   sync.Mutex
+	to   io.Writer // nil: nowhere
+	held []byte
+	all  int64 // bytes that came
+	bad  error // the first error of to, after which nothing is handed on
 }
 
-func newTrailer(token string, to io.Writer) *trailer {
-	return &trailer{to: to, mark: []byte("\x1e" + token + " ")}
+func newFramed(token string, to io.Writer) *framed {
+	return &framed{to: to, mark: []byte("\x1e" + token + " "), ended: make(chan string, 1)}
 }
 
-func (t *trailer) Write(p []byte) (int, error) {
-	t.held = append(t.held, p...)
-	if i := bytes.Index(t.held, t.mark); i >= 0 {
-		t.pass(i)
-		return len(p), nil
+func (f *framed) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all += int64(len(p))
+	f.held = append(f.held, p...)
+	for {
+		i := bytes.Index(f.held, f.mark)
+		if i < 0 {
+			keep := min(len(f.held), len(f.mark)-1)
+			for keep > 0 && !bytes.HasPrefix(f.mark, f.held[len(f.held)-keep:]) {
+				keep--
+			}
+			f.pass(len(f.held) - keep)
+			return len(p), nil
+		}
+		f.pass(i)
+		word, rest, whole := bytes.Cut(f.held[len(f.mark):], []byte("\n"))
+		if !whole {
+			return len(p), nil
+		}
+		f.to, f.bad = nil, nil // what a script left running prints goes nowhere
+		select {
+		case f.ended <- string(word):
+		default:
+		}
+		f.held = append(f.held[:0], rest...)
 	}
-	keep := min(len(t.held), len(t.mark)-1)
-	for keep > 0 && !bytes.HasPrefix(t.mark, t.held[len(t.held)-keep:]) {
-		keep--
-	}
-	t.pass(len(t.held) - keep)
-	return len(p), nil
 }
 
-func (t *trailer) pass(n int) {
-	if n > 0 && t.bad == nil {
-		_, t.bad = t.to.Write(t.held[:n])
+func (f *framed) pass(n int) {
+	if n > 0 && f.to != nil && f.bad == nil {
+		_, f.bad = f.to.Write(f.held[:n])
 	}
-	t.passed += int64(n)
-	t.held = append(t.held[:0], t.held[n:]...)
+	f.held = append(f.held[:0], f.held[n:]...)
 }
 
-// status returns the word behind the mark; "" when it has not come.
-func (t *trailer) status() string {
-	rest, ok := bytes.CutPrefix(t.held, t.mark)
-	if !ok || !bytes.HasSuffix(rest, []byte("\n")) {
-		t.pass(len(t.held))
-		return ""
+// begin has what comes from now on go to another. It returns how much came before.
+func (f *framed) begin(to io.Writer) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.to, f.bad = to, nil
+	select {
+	case <-f.ended:
+	default:
 	}
-	return strings.TrimSpace(string(rest))
+	return f.all - int64(len(f.held))
+}
+
+// close hands on what was held back, as no more comes.
+func (f *framed) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pass(len(f.held))
+	f.to = nil
+}
+
+// came returns how much came.
+func (f *framed) came() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.all
 }
 
 // lostContact reports whether an error is about the way to the computer, so that another way may do.

@@ -122,8 +122,8 @@ func (a *applying) put(ctx context.Context, l *link, s *seen) error {
 		}
 	}
 	s.newFiles = files
-	if len(batch) == 0 && maps.Equal(files, s.files) && !s.fresh {
-		return nil
+	if len(batch) == 0 && maps.Equal(files, s.files) && (!s.fresh || a.scriptsPending()) {
+		return nil // the session of the scripts writes the salt
 	}
 	return flush(true)
 }

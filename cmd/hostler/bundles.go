@@ -112,7 +112,7 @@ func (a *app) setUp(ctx context.Context, c pool.HookCall, def definition, state 
 	}
 	defer conn.Close()
 	_, err = bundle.Apply(ctx, conn, p, bundle.ApplyOptions{
-		Facts: factsOf(&c.Instance), Reconnect: c.Connect,
+		Facts: factsOf(&c.Instance), Reconnect: c.Connect, Due: true,
 		Notify: func(o bundle.Outcome) {
 			if o.Action == bundle.Running {
 				_, _ = fmt.Fprintf(log, "== %s %s\n", o.Step.Title(), c.Instance.ID)

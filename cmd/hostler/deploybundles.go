@@ -114,7 +114,7 @@ func (d *deployment) apply(ctx context.Context, conn compute.Conn, n *deploy.Nod
 	facts := factsOf(&n.Instance)
 	facts["name"] = n.Name
 	result, err := bundle.Apply(ctx, conn, d.plan, bundle.ApplyOptions{
-		Facts: facts, As: cmp.Or(d.opt.as, d.settings.As), Continue: d.opt.old,
+		Facts: facts, As: cmp.Or(d.opt.as, d.settings.As), Continue: d.opt.old, Due: true,
 		Reconnect: func(ctx context.Context) (compute.Conn, error) { return d.connect(ctx, n) },
 		Output:    func(*bundle.Step) (stdout, stderr io.Writer) { return out, out },
 		Notify: func(o bundle.Outcome) {

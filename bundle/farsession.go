@@ -1,0 +1,160 @@
+package bundle
+
+// farSession runs scripts, one after the other as standard input brings them, each in a session of its own, so that it goes on when contact is lost, and
+// writes down how each ended. Between two of them nothing is begun unless we say so: when contact is lost the next is not run.
+//
+// Lines of input: the salt of a new record, or "-"; the names of the scripts' files; then for each script
+//
+//	run FILE STEP LIMIT SUM LINES REST STDOUT STDERR ONERROR TITLE
+//
+// with its time-out in seconds, what the record is to say of it, how many lines its text has and whether there is a rest without an end of line ("-" lines: it
+// is there already, by farStage), how much of our output and errors was read before it, and "stop" or "go" for what becomes of the next one when it fails; a
+// line that sets its environment; and its text. "end" ends all. Behind each script's output, and behind its errors, a line says how it ended.
+//
+// All that is printed goes through two tees to us and into files. With the argument "alone" nobody else looks that the scripts keep to their time.
+//
+// after has a command done later, by two children that never undoes: a signal that can be caught is lost on a shell that has just been forked.
+const farSession = `D=$S/run/$tok alone=$1
+hl_n='
+'
+after() {
+	mkfifo "$1" || return 0
+	sleep "$2" </dev/null >"$1" &
+	z=$!
+	(f=$1; shift 2; read -r x <"$f"; "$@") </dev/null >/dev/null &
+	w=$!
+}
+never() {
+	[ -z "$w" ] || kill -s KILL "$w" "$z"
+	[ -z "$w" ] || wait "$w" "$z"
+	w=
+}
+broken() {
+	echo "hostler-bundle: cannot write $1" >&2
+	exit 1
+}
+[ -d "$S/run" ] && [ -d "$S/scripts" ] || mkdir -p "$S/run" "$S/scripts" || exit 1
+for d in "$S"/run/*; do
+	[ ! -d "$d" ] || running "$d" || rm -rf "$d"
+done
+trap : HUP PIPE INT TERM
+mkdir "$D" "$D/s" || exit 1
+echo "$tok $$" >"$D/pid" || broken "$D"
+IFS= read -r salt && IFS= read -r names || exit 1
+[ "$salt" = - ] || [ -s "$S/salt" ] || echo "salt $salt" >"$S/salt" || broken "$S/salt"
+set --
+for f in $names; do
+	true >"$D/s/$f" || broken "$D"
+	set -- "$@" "$D/s/$f"
+done
+chmod 700 "$@"
+own=
+command -v setsid >/dev/null 2>&1 && own=setsid
+exec 3>&1 4>&2
+t1= t2=
+if mkfifo "$D/o" "$D/e" 2>/dev/null; then
+	(trap '' HUP PIPE; exec tee "$D/out" 2>/dev/null) <"$D/o" 3>&- 4>&- &
+	t1=$!
+	(trap '' HUP PIPE; exec tee "$D/err" 2>/dev/null) <"$D/e" >&2 3>&- 4>&- &
+	t2=$!
+	exec 3>"$D/o" 4>"$D/e"
+fi
+exec 5>&2 2>/dev/null
+[ "$alone" != alone ] || guard "$D" </dev/null >/dev/null 3>&- 4>&- 5>&- &
+text() {
+	i=0 over=1
+	while [ $i -lt "$lines" ]; do
+		IFS= read -r l || return 1
+		printf '%s\n' "$l" || { over=; return 1; }
+		i=$((i+1))
+	done
+	[ "$rest" = 0 ] || IFS= read -r l || return 1
+	over=
+	[ "$rest" = 0 ] || printf '%s' "$l"
+}
+failed=
+while word= && IFS=' ' read -r word f id limit sum lines rest out err on title; do
+	[ "$word" = run ] || break
+	f=$D/s/$f st=
+	IFS= read -r env || break
+	over=
+	true >"$S/scripts/$id" || st=unwritten
+	if [ "$lines" = - ]; then mv -f "$S/text-$id" "$f" || st=unwritten
+	else text >"$f" || st=unwritten; fi
+	[ -z "$over" ] || break
+	if [ -z "$st" ]; then
+		first=
+		IFS= read -r first <"$f"
+		(
+			umask 022
+			cd "${HOME:-/}" || cd /
+			exec 2>&4 4>&-
+			eval "$env"
+			case $first in "#!"*) exec $own "$f";; *) exec $own sh "$f";; esac
+		) </dev/null >&3 3>&- 5>&- &
+		s=$!
+		echo "$id $s ${own:--} $limit $out $err" >"$D/step"
+		[ ! -e "$D/stop-$id" ] || finish "$D" "$(cat "$D/stop-$id")" "$id"
+		wait "$s"
+		st=$?
+		while [ $st -gt 128 ] && kill -0 "$s"; do
+			wait "$s"
+			st=$?
+		done
+		if [ -e "$D/stop-$id" ]; then
+			st=stopped
+			read -r x <"$D/stop-$id" && st=${x:-stopped}
+		fi
+		echo "script $id $sum $st $title" >"$S/scripts/$id" || echo "hostler-bundle: how it ended could not be written down in $S" >&4
+	fi
+	true >"$f"
+	true >"$D/step"
+	[ "$st" = 0 ] || failed=1
+	printf '\036%s %s\n' "$tok" "$st" >&4
+	printf '\036%s %s\n' "$tok" "$st" >&3
+	[ "$st" = 0 ] || [ "$on" = go ] || break
+done
+exec 3>&- 4>&-
+if [ -n "$t1" ]; then
+	if [ "$word" = end ]; then
+		kill -s KILL "$t1" "$t2"
+		wait "$t1" "$t2"
+	else
+		w=
+		after "$D/drain" 2 kill -s KILL "$t1" "$t2" 5>&-
+		wait "$t1"
+		wait "$t2"
+		never
+	fi
+fi
+if [ "$word" = end ] && [ -z "$failed" ]; then
+	rm -rf "$D"
+else
+	rm -rf "$D/s" "$D/o" "$D/e" "$D/drain" "$D/pid" "$D"/stop-*
+fi
+[ -z "$failed" ]
+`
+
+// farStage takes the text of a large script, the argument.
+const farStage = `mkdir -p "$S" && cat >"$S/text-$1" && chmod 700 "$S/text-$1" || { rm -f "$S/text-$1"; exit 1; }
+`
+
+// farStop ends a script. Its arguments: the session, the step, and why: "stopped" or "timeout".
+const farStop = `d=$S/run/$1
+[ ! -d "$d" ] || finish "$d" "$3" "$2"
+`
+
+// farWait waits for the session of a script that went on when contact was lost. Its arguments: the session, the step, and how much of its output and of its
+// errors is known; "-": what came before the script. The script's end, by the record, is a line behind its output.
+const farWait = `d=$S/run/$1 out=$3 err=$4
+if [ "$out" = - ]; then
+	out=0 err=0
+	if step "$d" && [ "$r_id" = "$2" ]; then out=$r_out err=$r_err; fi
+fi
+while running "$d"; do sleep 1; done
+[ ! -r "$d/out" ] || tail -c "+$((out+1))" "$d/out"
+[ ! -r "$d/err" ] || tail -c "+$((err+1))" "$d/err" >&2
+st=lost
+[ ! -r "$S/scripts/$2" ] || read -r k i sum st title <"$S/scripts/$2"
+printf '\036%s %s\n' "$tok" "${st:-lost}"
+`
