@@ -47,6 +47,9 @@ func (p *Pool) PaceHold(source string) time.Duration {
 	return p.hall.pace.of(source).hold(time.Now())
 }
 
+// Waits tells whether somebody of this process waits for a request in the queue.
+func (d *Desk) Waits(id int64) bool { return d.has(seatKey(id)) }
+
 type counting struct {
 	Store
 	n *int

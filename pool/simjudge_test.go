@@ -88,6 +88,7 @@ func (l *ledger) commit(p *process, did []any) {
 	var made []*compute.Instance
 	var given []compute.Lease
 	events := map[string]compute.Event{} // hand-outs, by lease
+	turn := l.turns()
 	leaves := map[int64]*compute.Waiter{}
 	before := map[compute.ID]compute.State{}
 	for id, i := range l.insts {
@@ -100,7 +101,7 @@ func (l *ledger) commit(p *process, did []any) {
 			was := l.insts[i.ID]
 			switch {
 			case was == nil:
-				if row, ok := l.names[i.ID]; ok && row != i.Row && !l.fixed(i.Source) {
+				if row, ok := l.names[i.ID]; ok && row != i.Row && !l.fixed(i.Source) && i.State != compute.Discarding { // a list may tell of one that has gone meanwhile
 					fail("the name %s was used before", i.ID)
 				}
 				l.names[i.ID] = i.Row
@@ -147,6 +148,9 @@ func (l *ledger) commit(p *process, did []any) {
 		case joined:
 			w := d.w
 			l.waiters[w.ID], l.owners[w.ID] = &w, p
+		case passed:
+			w := d.w
+			l.waiters[w.ID] = &w
 		case left:
 			leaves[d.id] = l.waiters[d.id]
 			delete(l.waiters, d.id)
@@ -164,7 +168,8 @@ func (l *ledger) commit(p *process, did []any) {
 		l.mayRecord(i, now)
 	}
 	l.judge(now)
-	l.turnOf(p, did, before, leaves)
+	l.turnOf(p, did, before, leaves, turn)
+	l.quotas()
 	for _, le := range given {
 		if le.Owner == "" || strings.HasPrefix(le.Owner, "pool:") || l.leases[le.ID] == nil {
 			continue
@@ -303,87 +308,6 @@ func (l *ledger) judge(now time.Time) {
 	}
 }
 
-// turnOf judges that nobody who waited longer for the same was passed over. What was cached is taken when its lease is made, what was not when
-// its record is; a request of cached ones only may pass.
-func (l *ledger) turnOf(p *process, did []any, before map[compute.ID]compute.State, leaves map[int64]*compute.Waiter) {
-	count, project := map[string]int{}, ""
-	for _, d := range did {
-		switch d := d.(type) {
-		case lent:
-			if s := before[d.l.Instance]; strings.HasPrefix(d.l.Purpose, "acquire") && s != compute.Creating && s != compute.SettingUp {
-				count[d.l.Source]++
-				project = d.l.Project
-			}
-		case appended:
-			if d.e.Kind == "creating" && strings.HasPrefix(d.e.Owner, "u") {
-				count[d.e.Source]++
-				project = d.e.Project
-			}
-		}
-	}
-	var own *compute.Waiter
-	for _, w := range leaves {
-		if w != nil && l.owners[w.ID] == p {
-			own = w
-		}
-	}
-	for _, w := range l.waiters {
-		// Of the same priority and project, so that nothing but time decides. Who does not wait has the priority that most have.
-		if project != w.Project || own != nil && own.Priority != w.Priority || own == nil && w.Priority < 0 {
-			continue
-		}
-		if n := count[w.Source]; n > 0 && n == w.Count && !l.owners[w.ID].dead.Load() && (own == nil || own.ID > w.ID) {
-			l.w.sched.fail("%d of %s were given while waiter %d waits for as many", n, w.Source, w.ID)
-		}
-	}
-}
-
-// starving judges that a waiter for whom there is enough, and before whom nobody waits, does not wait on.
-func (l *ledger) starving() {
-	now := time.Now()
-	for id, w := range l.waiters {
-		if l.owners[id].dead.Load() {
-			continue
-		}
-		s := l.w.source(w.Source)
-		first := s.cloud != nil
-		for o, ow := range l.waiters {
-			if o != id && slices.ContainsFunc(ow.Wants, func(k int64) bool { return slices.Contains(w.Wants, k) }) {
-				first = false
-			}
-		}
-		ready, present := 0, 0
-		for _, i := range l.insts {
-			if i.Source == s.Name {
-				if i.State == compute.Ready {
-					ready++
-				}
-				if i.State != compute.Held {
-					present++
-				}
-			}
-		}
-		most := s.Maximum
-		if n := len(s.names); n > 0 && (most == 0 || n < most) {
-			most = n
-		}
-		for _, r := range l.recs {
-			if r.Name == s.Name && r.Paused.After(now) {
-				first = false
-			}
-		}
-		if !first || len(s.names) > 0 && ready < w.Count || most > 0 && ready+most-present < w.Count {
-			delete(l.hungry, id)
-			continue
-		}
-		if since, ok := l.hungry[id]; !ok {
-			l.hungry[id] = now
-		} else if now.Sub(since) > 8*time.Second && !l.w.dark(s) && l.w.sick == 0 {
-			l.w.sched.fail("waiter %d for %d of %s could be served since %v", id, w.Count, s.Name, since.Sub(l.w.sched.start))
-		}
-	}
-}
-
 // mayCreate judges a create before its effect: the intent is recorded, and the place is not over-full.
 func (l *ledger) mayCreate(s *simSource, spec compute.Spec) {
 	i := l.insts[spec.ID]
@@ -494,6 +418,8 @@ func describe(d any) string {
 		return fmt.Sprintf("lease %s of %s: %s", d.l.ID, d.l.Instance, d.l.Why)
 	case joined:
 		return fmt.Sprintf("waiter %d for %d of %s", d.w.ID, d.w.Count, d.w.Source)
+	case passed:
+		return fmt.Sprintf("waiter %d is passed for the %dth time", d.w.ID, d.w.Passed)
 	case left:
 		return fmt.Sprintf("waiter %d leaves", d.id)
 	case appended:

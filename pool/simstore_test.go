@@ -136,6 +136,7 @@ type (
 	changed  struct{ l compute.Lease }
 	sourced  struct{ s compute.SourceRecord }
 	joined   struct{ w compute.Waiter }
+	passed   struct{ w compute.Waiter }
 	left     struct{ id int64 }
 	appended struct{ e compute.Event }
 )
@@ -213,7 +214,29 @@ func (r *record) Waiters() ([]*compute.Waiter, error) {
 	if r.bend.noQueue && len(ws) > 0 { // it knows of one alone who asks: the last to come
 		ws = ws[len(ws)-1:]
 	}
+	if r.bend.noRank {
+		for n := range ws {
+			w := *ws[n]
+			w.Priority = 0
+			ws[n] = &w
+		}
+	}
 	return ws, err
+}
+
+func (r *record) Held(project, owner string) (compute.Capacity, error) {
+	if r.bend.noHeld {
+		return compute.Capacity{}, nil
+	}
+	return r.Tx.Held(project, owner)
+}
+
+func (r *record) SaveWaiter(w *compute.Waiter) error {
+	err := r.Tx.SaveWaiter(w)
+	if err == nil {
+		r.did = append(r.did, passed{*w})
+	}
+	return err
 }
 
 func (r *record) Join(w *compute.Waiter) error {

@@ -43,6 +43,8 @@ func TestSimulateBent(t *testing.T) {
 		{"nothing is ever paused", bend{noPause: true}},
 		{"old generations come back", bend{oldGeneration: true}},
 		{"ended leases are seen as living", bend{undead: true}},
+		{"priorities are forgotten", bend{noRank: true}},
+		{"what projects have is forgotten", bend{noHeld: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			const most = 400

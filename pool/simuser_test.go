@@ -22,6 +22,8 @@ type user struct {
 	left int // operations
 	done bool
 	dice *rand.Rand
+
+	asks *compute.Request // that is being asked for
 }
 
 // live goes on with the program in a process.
@@ -126,8 +128,15 @@ func (u *user) act(p *process) {
 		if u.dice.IntN(2) == 0 {
 			names = append(names, pick(u.dice, w.sources...).Name)
 		}
+		if len(names) == 0 && u.dice.IntN(2) == 0 {
+			u.tend(ctx, p)
+			return
+		}
 		_, err := p.pool.Work(ctx, names...)
 		u.tell(p, err, "did what is due for %v", names)
+	case n < 88:
+		p.reload()
+		u.tell(p, nil, "read the configuration anew")
 	case n < 89:
 		_, err := p.pool.Status(ctx)
 		u.tell(p, err, "looked")
@@ -150,6 +159,43 @@ func (u *user) act(p *process) {
 	default:
 		w.sleep(p, u.upTo(20*time.Second))
 	}
+}
+
+// tend does what a controller does all the time, for a while: it looks, begins what is due, and looks again when something of it is done.
+func (u *user) tend(ctx context.Context, p *process) {
+	ctx, cancel := context.WithTimeout(ctx, u.upTo(10*time.Second))
+	defer cancel()
+	var all sync.WaitGroup
+	bell := make(chan struct{}, 1)
+	run := func(do func()) {
+		all.Go(func() {
+			u.w.sched.yield(p, u.name+" tends")
+			do()
+		})
+	}
+	for ctx.Err() == nil {
+		next, err := p.pool.Tend(ctx, pool.Tending{Go: run, Done: func() {
+			select {
+			case bell <- struct{}{}:
+			default:
+			}
+		}})
+		u.tell(p, err, "began what is due")
+		wait := 5 * time.Second
+		if !next.IsZero() {
+			wait = min(wait, max(time.Millisecond, time.Until(next)))
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-bell:
+		case <-timer.C:
+		}
+		timer.Stop()
+		u.w.sched.yield(p, u.name+" looks again")
+	}
+	all.Wait()
+	u.tell(p, nil, "tended")
 }
 
 // direct does what a director would: it looks, and has something done that may not fit any more when it is.
@@ -214,7 +260,9 @@ func (u *user) acquire(ctx context.Context, p *process) {
 		req.For, _ = pool.ProcessOf(os.Getpid())
 	}
 	began := time.Now()
+	u.asks = &req
 	ls, err := p.pool.Acquire(ctx, req)
+	u.asks = nil
 	u.tell(p, err, "asked for %d of %s, wait %v: %d", req.Count, req.Source, req.Wait, len(ls))
 	switch {
 	case err != nil && len(ls) > 0:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,8 @@ type bend struct {
 	noDue     bool                // the store finds no lease that is over
 	noPause   bool                // the store forgets until when a source is paused
 	undead    bool                // the store forgets that a lease ended
+	noRank    bool                // the store forgets the priorities of those who wait
+	noHeld    bool                // the store forgets what projects have
 
 	oldGeneration bool // the store forgets to count an instance's hand-outs
 }
@@ -54,7 +57,9 @@ type world struct {
 	sick    float64 // of a transaction to fail
 	born    int     // processes so far
 	later   bool    // a release leaves the work to others
-	lost    string  // the source that is not configured any more in the end; "": none
+	stocks  bool    // the providers' lists are compared with the records
+	red     pool.Project
+	lost    string // the source that is not configured any more in the end; "": none
 	ledger
 }
 
@@ -84,6 +89,8 @@ type process struct {
 	dead  atomic.Bool // set by the scheduler alone
 	store *simStore
 	pool  *pool.Pool
+	desk  *pool.Desk
+	opt   pool.Options
 	ids   int
 }
 
@@ -97,7 +104,8 @@ func newWorld(seed uint64, dir string, b bend) *world {
 	w.crashes = pick(dice, 0, 0.002, 0.01, 0.03)
 	w.twice, w.slow = pick(dice, 0, 0.1), pick(dice, 0, 0.05, 0.3)
 	w.sick = pick(dice, 0, 0, 0, 0.01)
-	w.later = dice.IntN(3) == 0
+	w.later, w.stocks = dice.IntN(3) == 0, dice.IntN(3) == 0
+	w.red = pool.Project{Weight: pick[float64](dice, 0, 1, 3), Quota: compute.Capacity{Count: pick(dice, 0, 0, 0, 2, 4)}, Users: compute.Capacity{Count: pick(dice, 0, 0, 0, 2)}}
 	w.draw()
 	if dice.IntN(4) == 0 {
 		w.lost = pick(dice, w.sources...).Name
@@ -224,9 +232,10 @@ func (w *world) start(slot int) *process {
 		p.dead.Store(true)
 		return p
 	}
-	p.store = &simStore{Store: st, w: w, proc: p, bend: w.bend}
-	opt := pool.Options{Store: p.store, Open: p.open, Hooks: p.hook, Step: func(name string) { w.sched.yield(p, name) }, LeaseIdle: 45 * time.Second,
-		NewID: func() string { p.ids++; return fmt.Sprintf("%s-%d", p.name, p.ids) }}
+	p.store, p.desk = &simStore{Store: st, w: w, proc: p, bend: w.bend}, &pool.Desk{}
+	opt := pool.Options{Store: p.store, Open: p.open, Hooks: p.hook, Step: func(name string) { w.sched.yield(p, name) }, LeaseIdle: 45 * time.Second, Desk: p.desk, Inventory: w.stocks,
+		Projects: w.project,
+		NewID:    func() string { p.ids++; return fmt.Sprintf("%s-%d", p.name, p.ids) }}
 	if w.later {
 		opt.Later = func(string, string) bool { return true }
 	}
@@ -240,6 +249,7 @@ func (w *world) start(slot int) *process {
 		}
 		opt.Sources = append(opt.Sources, src)
 	}
+	p.opt = opt
 	if p.pool, err = pool.New(opt); err != nil {
 		w.sched.fail("make an engine: %v", err)
 	}
@@ -252,6 +262,32 @@ func (w *world) start(slot int) *process {
 		}
 	}
 	return p
+}
+
+// project is how projects are configured.
+func (w *world) project(name string) pool.Project {
+	if name == "red" {
+		return w.red
+	}
+	return pool.Project{}
+}
+
+// reload gives a process an engine by another configuration, in which those wait from then on who wait in the old one.
+func (p *process) reload() {
+	opt := p.opt
+	opt.Sources = slices.Clone(opt.Sources)
+	for n := range opt.Sources {
+		s := &opt.Sources[n]
+		s.Reserve, s.Spare, s.Idle = p.w.dice.IntN(3), p.w.dice.IntN(2), pick(p.w.dice, 0, p.w.upTo(20*time.Second))
+	}
+	next, err := pool.New(opt)
+	if err != nil {
+		p.w.sched.fail("make another engine: %v", err)
+		return
+	}
+	was := p.pool
+	p.pool = next
+	was.HandOver(next)
 }
 
 // kill ends a process as kill -9 does: nothing that it does from now on has an effect. Its users try again with another one later.
