@@ -44,6 +44,7 @@ type line struct {
 	d       *draw
 	ordered []*compute.Waiter
 	full    map[string]error // projects, and users of them, that have no more of their quota for somebody who is before
+	chosen  int64            // the request that is known to have a choice of its own, if any
 }
 
 func (d *draw) line(ws []*compute.Waiter) (*line, error) {
@@ -63,7 +64,7 @@ func (l *line) over(w *compute.Waiter) error {
 			return err
 		}
 	}
-	err := l.d.within(w.Project, w.Owner, l.d.p.asked(w.Source, w.Count, w.Cores, w.Memory))
+	err := l.d.within(w.Project, w.Owner, l.d.p.asked(w.Source, w.Count, w.Cores, w.Memory, w.ID == l.chosen))
 	var q *errQuota
 	if errors.As(err, &q) {
 		l.full[q.key] = err
@@ -111,6 +112,9 @@ func (d *draw) turn(s *source, req compute.Request, waiter *compute.Waiter) erro
 	l, err := d.line(ws)
 	if err != nil {
 		return err
+	}
+	if d.choice != (choice{}) {
+		l.chosen = self.ID
 	}
 	found := false
 	for _, w := range l.ordered {

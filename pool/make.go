@@ -127,6 +127,7 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(string)) error {
 	}
 	u.inst.ProviderID, u.inst.Address, u.inst.Facts = made.ProviderID, made.Address, made.Facts
 	what.note(u.inst)
+	p.learnSize(u)
 	if why := u.least.lacks(u.inst.Facts); why != "" {
 		return &compute.Error{ID: u.inst.ID, Kind: compute.ErrNoCapacity, Err: &errSmall{why}, Hint: "ask for less, or another source"}
 	}
@@ -226,7 +227,9 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 			*u.inst, *u.lease = s.i, s.l
 		}
 		now := time.Now()
+		var booked compute.Capacity
 		for _, u := range units {
+			booked = booked.Add(u.inst.Booked.Holds) // once each, as a hand-out ends it
 			err := u.each(func(u *unit) error {
 				if u.joins {
 					return p.confirmShare(tx, u, now)
@@ -240,6 +243,9 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 						return err
 					}
 					u.inst.Basis, u.inst.ReadyAt = basis, now
+					if err := p.holds(tx, u); err != nil {
+						return err
+					}
 					begin(u.lease, now)
 					if err := p.hand(tx, u, false); err != nil {
 						return err
@@ -261,6 +267,9 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 			if err != nil {
 				return err
 			}
+		}
+		if err := p.keepQuota(tx, units, booked); err != nil {
+			return err
 		}
 		return p.reroom(tx, units)
 	})

@@ -57,6 +57,8 @@ type Source struct {
 	Window    time.Duration // a director is told of the leases of so long; 0: it asks for none
 
 	Price float64 // of an instance for an hour; 0: none
+	// Size is what an instance has, as far as its configuration says; zeros: it does not. It counts under quotas until one was made.
+	Size compute.Amount
 
 	Image, Flavor string
 	Definition    []byte // what Open needs to open the provider, kept with the instances
@@ -120,12 +122,13 @@ type Pool struct {
 	ordered []*source          // the same, in order of their names, so that every run does things in one order
 
 	mu        sync.Mutex
-	providers map[int64]*opened // by source key
-	shut      map[int64]int     // source keys whose provider did not open for so many transactions under way
-	recent    recent            // what the journal says of the leases of the last time
-	sweeps    map[int64]*sweep  // looks at the ready instances of sources that have many, by source key
-	haunted   bool              // the queue may have requests of this process for which nobody waits
-	bell      chan struct{}     // closed when something may have come free
+	providers map[int64]*opened        // by source key
+	shut      map[int64]int            // source keys whose provider did not open for so many transactions under way
+	sizes     map[int64]compute.Amount // of what was made last without a choice, by source key
+	recent    recent                   // what the journal says of the leases of the last time
+	sweeps    map[int64]*sweep         // looks at the ready instances of sources that have many, by source key
+	haunted   bool                     // the queue may have requests of this process for which nobody waits
+	bell      chan struct{}            // closed when something may have come free
 
 	hall hall
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -84,10 +85,15 @@ func (p *Pool) count(tx compute.Tx, u *unit, l *compute.Lease) (compute.Capacity
 	return c, nil
 }
 
-// asked is what a request counts before it is known what it gets: its own sizes, and the least that its source can cost.
-func (p *Pool) asked(source string, n int, cores float64, memory int64) compute.Capacity {
+// asked is what a request counts before it is known what it gets: its own sizes or, without a choice of its own, what its source is likely to give if that is
+// more; and the least that this can cost.
+func (p *Pool) asked(source string, n int, cores float64, memory int64, chosen bool) compute.Capacity {
 	cost, known := 0.0, false
 	s := p.sources[source]
+	if s != nil && !s.Share && !chosen {
+		is := p.likely(s)
+		cores, memory = max(cores, is.Cores), max(memory, is.Memory)
+	}
 	if s != nil && s.Share { // what a part costs is known when it is known of what
 		return compute.Capacity{Count: n, Cores: float64(n) * part(compute.Request{Cores: cores}).Cores, Memory: int64(n) * memory}
 	}
@@ -108,7 +114,7 @@ func (d *draw) book(u *unit) {
 		if l.Share != nil && cores == 0 {
 			cores = -1 // none, and not the one that is booked where nothing is said
 		}
-		u.inst.Booked = compute.Booking{Project: l.Project, Owner: l.Owner, Holds: d.p.asked(u.src.Name, 1, cores, d.least.Memory)}
+		u.inst.Booked = compute.Booking{Project: l.Project, Owner: l.Owner, Holds: d.p.asked(u.src.Name, 1, cores, d.least.Memory, d.choice != choice{})}
 	}
 }
 
@@ -185,6 +191,37 @@ func (d *draw) within(project, owner string, more compute.Capacity) error {
 		}
 	}
 	return nil
+}
+
+// keepQuota judges new instances that turned out larger than they were counted while they were made, in the transaction that hands them out: what several
+// requests at once were let begin may be more than all of them may have. booked is what they were counted.
+func (p *Pool) keepQuota(tx compute.Tx, units []*unit, booked compute.Capacity) error {
+	l := units[0].lease
+	if pr := p.project(l.Project); !pr.limited() || strings.HasPrefix(l.Owner, "pool:") {
+		return nil
+	}
+	var all, fresh compute.Capacity
+	for _, u := range units {
+		all = all.Add(u.lease.Holds)
+		if u.fresh || u.joins && u.host.fresh {
+			fresh = fresh.Add(u.lease.Holds)
+		}
+	}
+	if more := fresh.Less(booked); more.Count <= 0 && more.Cores <= 0 && more.Memory <= 0 && more.Cost <= 0 {
+		return nil
+	}
+	d := &draw{p: p, tx: tx, now: time.Now(), records: map[*source]*compute.SourceRecord{}}
+	if err := d.bookings(); err != nil {
+		return err
+	}
+	for _, key := range [][2]string{{l.Project, l.Owner}, {l.Project, ""}} { // they are in the sums of the leases by now
+		d.booked[key] = d.booked[key].Less(all)
+	}
+	err := d.within(l.Project, l.Owner, all)
+	if q := (*errQuota)(nil); errors.As(err, &q) {
+		return &compute.Error{Kind: compute.ErrNoCapacity, Err: err}
+	}
+	return err
 }
 
 func called(project string) string {

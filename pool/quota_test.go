@@ -321,3 +321,77 @@ func TestManyAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestQuotaOfUnknownSize: instances of which nobody knows the size before they are there never put anybody above his quota, however many are asked for at once;
+// what was learnt of the first counts for those who come later, who wait, and are not made something in vain again and again.
+func TestQuotaOfUnknownSize(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		source func(*pool.Source)
+		most   int // made until all have theirs
+	}{
+		{"nobody knows", func(*pool.Source) {}, 5 + 5},
+		{"it is declared", func(s *pool.Source) { s.Size = compute.Amount{Cores: 4, Memory: 8000} }, 5},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			made := 0
+			change := func(o *pool.Options) {
+				limits(map[string]pool.Project{"red": {Quota: compute.Capacity{Cores: 8}}, "tiny": {Quota: compute.Capacity{Memory: 7000}}})(o)
+				withFacts(four)(o)
+				open := o.Open
+				o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
+					p, err := open(ctx, name, typ, def)
+					return slowMade{p, &made}, err
+				}
+			}
+			inBubble(t, change, web(c.source), func(t *testing.T, ctx context.Context, r *rig) {
+				var all sync.WaitGroup
+				for range 5 {
+					all.Go(func() {
+						ls, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann", Project: "red", Wait: time.Hour})
+						if err != nil {
+							t.Errorf("it got nothing: %v", err)
+							return
+						}
+						time.Sleep(time.Minute)
+						has := 0.0
+						left, err := r.Leases(ctx, compute.LeaseQuery{})
+						for _, l := range left {
+							has += l.Holds.Cores
+						}
+						if err != nil || has > 8 {
+							t.Errorf("project red has %v cores of 8, %v", has, err)
+						}
+						if err := r.Release(ctx, ann, compute.ReleaseOptions{}, ls[0].Instance); err != nil {
+							t.Errorf("release: %v", err)
+						}
+					})
+				}
+				all.Wait()
+				if made > c.most {
+					t.Errorf("%d were made for 5", made)
+				}
+				was := made
+				_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "eve", Project: "tiny", Wait: time.Hour})
+				kind(t, err, compute.ErrTooLarge)
+				if made != was {
+					t.Error("one was made that could be known to be too large")
+				}
+			})
+		})
+	}
+}
+
+// slowMade takes a while to make a computer.
+type slowMade struct {
+	compute.Provider
+	made *int
+}
+
+func (s slowMade) Unwrap() compute.Provider { return s.Provider }
+
+func (s slowMade) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
+	*s.made++
+	time.Sleep(20 * time.Second)
+	return s.Provider.Create(ctx, spec)
+}

@@ -266,7 +266,7 @@ func (d *draw) seatsNew(s *source, req compute.Request, p compute.Amount, left i
 					return nil, errNoSize(u.inst.ID)
 				}
 				if n = books(share.Of(has), p, most); n == 0 {
-					return nil, &compute.Error{ID: u.inst.ID, Kind: compute.ErrNoCapacity, Err: &errSmall{fmt.Sprintf("it has %v, and %v is asked for", has, p)}}
+					return nil, errLess(u.inst.ID, has, p)
 				}
 			}
 			units, left = append(units, u), left-1
@@ -328,6 +328,9 @@ func (d *draw) usual(s *source, p compute.Amount, n int) (int, error) {
 			} else if known {
 				return max(1, books(share.Of(has), p, n)), nil
 			}
+		}
+		if has, known := d.p.learnt(r.Key); known && d.choice == (choice{}) {
+			return max(1, books(share.Of(has), p, n)), nil
 		}
 	}
 	return 0, nil
@@ -467,19 +470,41 @@ func begin(l *compute.Lease, now time.Time) {
 // measure completes what is known of the size of a new instance whose source shares its instances, by asking the computer itself.
 func (p *Pool) measure(ctx context.Context, u *unit) error {
 	facts := u.inst.Facts
-	if facts["cores"] != "" && facts["memory"] != "" && facts["disk"] != "" {
+	var err error
+	if o := p.ready(u.inst.SourceKey); o != nil && (facts["cores"] == "" || facts["memory"] == "" || facts["disk"] == "") {
+		err = p.ask(ctx, o, u.inst)
+	}
+	has, known := compute.AmountOf(u.inst.Facts)
+	if !known {
+		return errors.Join(errNoSize(u.inst.ID), err)
+	}
+	p.learnSize(u)
+	if least := compute.Amount(u.least); !share.Of(has).Has(least) {
+		return errLess(u.inst.ID, has, least)
+	}
+	return nil
+}
+
+// errLess says that an instance is smaller than a part that was to be booked of it.
+func errLess(id compute.ID, has, part compute.Amount) error {
+	return &compute.Error{ID: id, Kind: compute.ErrNoCapacity, Err: &errSmall{fmt.Sprintf("it has %v, and %v is asked for", has, part)}, Hint: "ask for less, or another source"}
+}
+
+// holds judges the first part of a new instance, whose size is known by now: it may be of something that stood ready behind a pool and was never asked.
+func (p *Pool) holds(tx compute.Tx, u *unit) error {
+	if u.lease.Share == nil {
 		return nil
 	}
-	_, known := compute.AmountOf(facts)
-	o := p.ready(u.inst.SourceKey)
-	if o == nil {
-		return nil // making it has said why
+	has, known, err := p.amount(tx, u.inst)
+	switch {
+	case err != nil:
+		return err
+	case !known:
+		return errNoSize(u.inst.ID)
+	case !share.Of(has).Has(*u.lease.Share):
+		return errLess(u.inst.ID, has, *u.lease.Share)
 	}
-	err := p.ask(ctx, o, u.inst)
-	if _, now := compute.AmountOf(u.inst.Facts); known || now {
-		return nil
-	}
-	return errors.Join(errNoSize(u.inst.ID), err)
+	return nil
 }
 
 // ask fills in facts that an instance's provider did not tell.

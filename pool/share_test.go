@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/share"
 )
 
 // facts is a provider whose computers have facts.
@@ -373,5 +374,141 @@ func TestSharesOfPools(t *testing.T) {
 		}
 		_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann"})
 		kind(t, err, compute.ErrNoCapacity)
+	})
+}
+
+// told is a provider that tells nothing of its computers' size: they tell it themselves.
+type told struct {
+	compute.Provider
+	has  compute.Facts
+	made *int
+}
+
+func (p told) Unwrap() compute.Provider { return p.Provider }
+
+func (p told) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
+	*p.made++
+	i, err := p.Provider.Create(ctx, spec)
+	i.Facts = nil
+	return i, err
+}
+
+func (p told) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
+	c, err := p.Provider.Connect(ctx, id)
+	return informed{c, p.has}, err
+}
+
+type informed struct {
+	compute.Conn
+	has compute.Facts
+}
+
+func (c informed) Unwrap() compute.Conn                             { return c.Conn }
+func (c informed) Facts(context.Context) (compute.Facts, error)     { return c.has, nil }
+func (informed) Usage(context.Context) (u compute.Usage, err error) { return u, nil }
+
+// telling has computers tell their size.
+func telling(has compute.Facts, made *int) func(*pool.Options) {
+	return func(o *pool.Options) {
+		inner := o.Open
+		o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
+			p, err := inner(ctx, name, typ, def)
+			return told{Provider: p, has: has, made: made}, err
+		}
+	}
+}
+
+// TestSharesMeasured: where the size of an instance is known only when it is there, the first part of it is booked only if it fits, however it came: made for
+// it, or ready behind a pool that sets it up.
+func TestSharesMeasured(t *testing.T) {
+	small := compute.Facts{Cores: 2, Memory: 4000, Disk: 100}
+	fronts := append(web(func(s *pool.Source) { s.Reserve = 1 }), pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}, Share: true, Hooks: []string{"provision"}})
+	for _, c := range []struct {
+		name    string
+		sources []pool.Source
+		source  string
+		fill    bool
+		req     compute.Request
+		fits    bool
+	}{
+		{"cores", sharing(func(*pool.Source) {}), "web", false, compute.Request{Count: 1, Cores: 3}, false},
+		{"memory", sharing(func(*pool.Source) {}), "web", false, compute.Request{Count: 1, Cores: 1, Memory: 5000}, false},
+		{"disk", sharing(func(*pool.Source) {}), "web", false, compute.Request{Count: 1, Cores: 1, Disk: 101}, false},
+		{"gpus", sharing(func(*pool.Source) {}), "web", false, compute.Request{Count: 1, Cores: 1, GPUs: 1}, false},
+		{"all of it", sharing(func(*pool.Source) {}), "web", false, compute.Request{Count: 1, Cores: 2, Memory: 4000, Disk: 100}, true},
+		{"several at once on too few", sharing(func(s *pool.Source) { s.Maximum = 1 }), "web", false, compute.Request{Count: 3}, false},
+		{"several at once", sharing(func(s *pool.Source) { s.Maximum = 2 }), "web", false, compute.Request{Count: 4}, true},
+		{"a pool makes it", fronts, "front", false, compute.Request{Count: 1, Cores: 3}, false},
+		{"a pool has it ready", fronts, "front", true, compute.Request{Count: 1, Cores: 3}, false},
+		{"a pool has it ready, with too little memory", fronts, "front", true, compute.Request{Count: 1, Memory: 5000}, false},
+		{"a pool makes one that does", fronts, "front", false, compute.Request{Count: 2}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			made := 0
+			inBubble(t, telling(small, &made), c.sources, func(t *testing.T, ctx context.Context, r *rig) {
+				if c.fill {
+					must(t, second(r.Fill(ctx)))
+				}
+				c.req.Source, c.req.Owner = c.source, "ann"
+				ls, err := r.Acquire(ctx, c.req)
+				if c.fits {
+					must(t, err)
+				} else {
+					if err == nil {
+						t.Errorf("it got %v", instancesOf(ls))
+					}
+					if c.source == "web" {
+						kind(t, err, compute.ErrNoCapacity)
+					}
+				}
+				r.neverOver(t, ctx)
+				if made > 2 {
+					t.Errorf("%d were made for it", made)
+				}
+			})
+		})
+	}
+}
+
+// neverOver judges that no more is booked of any instance than it has.
+func (r *rig) neverOver(t *testing.T, ctx context.Context) {
+	t.Helper()
+	must(t, r.store.View(ctx, func(tx compute.Tx) error {
+		ls, err := tx.Leases(compute.LeaseQuery{})
+		if err != nil {
+			return err
+		}
+		booked := map[compute.ID][]compute.Amount{}
+		for _, l := range ls {
+			if l.Share != nil {
+				booked[l.Instance] = append(booked[l.Instance], *l.Share)
+			}
+		}
+		for id, parts := range booked {
+			i, err := tx.Instance(id)
+			for err == nil && i.Child != "" {
+				i, err = tx.Instance(i.Child)
+			}
+			if err != nil {
+				return err
+			}
+			has, known := compute.AmountOf(i.Facts)
+			if s := share.Of(has, parts...); !known || s.Over() {
+				t.Errorf("of %s, which has %v, %v is booked", id, has, s.Booked())
+			}
+		}
+		return nil
+	}))
+}
+
+// TestSharesLearn: a request for more parts than fit is not made the same instances again and again.
+func TestSharesLearn(t *testing.T) {
+	made := 0
+	inBubble(t, telling(compute.Facts{Cores: 2, Memory: 4000, Disk: 100}, &made), sharing(func(s *pool.Source) { s.Maximum = 1 }), func(t *testing.T, ctx context.Context, r *rig) {
+		_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 3, Owner: "ann", Wait: 10 * time.Minute})
+		kind(t, err, compute.ErrTimeout)
+		if made != 1 {
+			t.Errorf("%d were made for it", made)
+		}
 	})
 }

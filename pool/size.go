@@ -117,3 +117,46 @@ func (d *draw) outgrown(s *source) error {
 	return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity, Hint: "ask for less, or another source",
 		Err: &errSmall{fmt.Sprintf("all of the %d instances that it may have are smaller than what is asked for", seen)}}
 }
+
+// learnSize notes the size of an instance that was made as its source says: the next one is taken to be like it, until it tells itself.
+func (p *Pool) learnSize(u *unit) {
+	has, known := compute.AmountOf(u.inst.Facts)
+	if !known || u.choice != (choice{}) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sizes == nil {
+		p.sizes = map[int64]compute.Amount{}
+	}
+	p.sizes[u.inst.SourceKey] = has
+}
+
+// learnt is the size of what a source made last; known is false when it has made nothing that told.
+func (p *Pool) learnt(key int64) (has compute.Amount, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	has, known = p.sizes[key]
+	return has, known
+}
+
+// likely is the size that a new instance of a source has at least, as far as what it made last or its configuration tells.
+func (p *Pool) likely(s *source) (z compute.Amount) {
+	if s.Type != poolType {
+		p.mu.Lock()
+		has, known := p.sizes[s.key]
+		p.mu.Unlock()
+		if known {
+			return has
+		}
+		return s.Size
+	}
+	for n, c := range s.children {
+		has := p.likely(c)
+		if n == 0 {
+			z = has
+		}
+		z.Cores, z.Memory = min(z.Cores, has.Cores), min(z.Memory, has.Memory)
+	}
+	return z
+}

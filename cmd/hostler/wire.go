@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -87,7 +88,7 @@ func engineSource(s *config.Source) pool.Source {
 		Name: s.Name, Type: s.Type, Digest: s.Digest, Place: s.Root, Err: configError(s.Err),
 		Reserve: s.Reserve, Spare: s.Spare, Maximum: s.Maximum, Concurrency: s.Concurrency, MaxUses: s.MaxUses, Share: s.Share, Children: s.Sources,
 		Reuse: s.Reuse, OnFailure: s.OnFailure, TTL: orZero(s.TTL), MaxTTL: orZero(s.MaxTTL), LeaseIdle: orZero(s.LeaseIdle), Idle: orZero(s.Idle),
-		MaxAge: orZero(s.MaxAge), Image: cmp.Or(s.Image, s.Settings["image"]), Flavor: s.Flavor, Cold: s.Cold, Window: demandWindow(s), Price: s.Price,
+		Size: declaredSize(s), MaxAge: orZero(s.MaxAge), Image: cmp.Or(s.Image, s.Settings["image"]), Flavor: s.Flavor, Cold: s.Cold, Window: demandWindow(s), Price: s.Price,
 	}
 	for event := range s.Hooks {
 		out.Hooks = append(out.Hooks, event)
@@ -105,6 +106,21 @@ func engineSource(s *config.Source) pool.Source {
 	}
 	out.Definition, _ = json.Marshal(def) // strings and numbers cannot fail
 	return out
+}
+
+// declaredSize is the size that a source's instances have by its configuration, of the types that tell the same of each when it is there.
+func declaredSize(s *config.Source) (a compute.Amount) {
+	if !slices.Contains([]string{"fake", "vm"}, s.Type) {
+		return a
+	}
+	if n, err := strconv.ParseFloat(s.Settings["cores"], 64); err == nil {
+		a.Cores = n
+	}
+	a.Memory, _ = config.ParseSize(s.Settings["memory"]) // what is wrong with it is said when it is opened
+	if a.Check() != nil {
+		return compute.Amount{}
+	}
+	return a
 }
 
 // kept tells what counts at the end of instances whose source is not configured here.

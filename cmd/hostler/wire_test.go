@@ -1,0 +1,29 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+)
+
+// TestDeclaredSize: what counts under quotas before an instance is there is what it will tell then.
+func TestDeclaredSize(t *testing.T) {
+	for _, c := range []struct {
+		typ, cores, memory string
+		want               compute.Amount
+	}{
+		{"vm", "4", "8G", compute.Amount{Cores: 4, Memory: 8 << 30}},
+		{"fake", "0.5", "", compute.Amount{Cores: 0.5}},
+		{"vm", "", "", compute.Amount{}},
+		{"vm", "many", "much", compute.Amount{}},
+		{"vm", "-3", "1G", compute.Amount{}},
+		{"sandbox", "64", "1T", compute.Amount{}}, // no more than this machine has
+		{"container", "4", "8G", compute.Amount{}},
+	} {
+		s := &config.Source{Type: c.typ, Settings: map[string]string{"cores": c.cores, "memory": c.memory}}
+		if got := declaredSize(s); got != c.want {
+			t.Errorf("%s with cores %q and memory %q: %+v, want %+v", c.typ, c.cores, c.memory, got, c.want)
+		}
+	}
+}
