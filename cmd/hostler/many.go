@@ -114,7 +114,8 @@ type several struct {
 	parts []*part
 	lines *lines
 	begun time.Time
-	whole *runner // whose record is that of all; nil: there is none
+	whole *runner  // whose record is that of all; nil: there is none
+	seen  *outlook // the tree that goes along with all; nil: none does
 
 	mu     sync.Mutex
 	first  *part // the first that failed
@@ -159,6 +160,13 @@ func (a *app) runMany(ctx context.Context, o *runOptions, name string, words []s
 	}
 	s.whole.beginRecord(asked)
 	defer func() { s.whole.endRecord(err) }()
+	if err := s.whole.beginScan(ctx); err != nil {
+		return err
+	}
+	defer s.whole.endScan()
+	if s.whole.sending != nil {
+		s.seen = s.whole.sending.outlook
+	}
 	if o.many.on > 0 {
 		err = s.together(ctx, engine)
 	} else {
@@ -189,7 +197,7 @@ func (s *several) add(index int) *part {
 	if s.opt.many.on == 0 {
 		o.given = append(o.given, fmt.Sprintf("--shard=%d/%d", index, s.total))
 	}
-	p.runner = newRunner(&a, task{opt: &o, words: p.words(s), own: own, part: func(rec *runlog.Record) {
+	p.runner = newRunner(&a, task{opt: &o, words: p.words(s), own: own, seen: s.seen, part: func(rec *runlog.Record) {
 		if s.whole != nil && s.whole.rec != nil {
 			rec.Parent = s.whole.rec.ID()
 		}

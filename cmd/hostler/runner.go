@@ -25,6 +25,7 @@ type task struct {
 	settings runSettings
 	own      map[string]string    // variables of the command that are hostler's own
 	part     func(*runlog.Record) // says in the record of which run it is a part; nil: of none
+	seen     *outlook             // the tree that several runs take along; nil: this one is for itself
 }
 
 // isShell tells whether there is no command.

@@ -10,14 +10,12 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/runlog"
-	"github.com/hostler-project/hostler/workspace/scan"
 	"github.com/hostler-project/hostler/workspace/send"
 )
 
@@ -46,8 +44,8 @@ func (o *runOptions) syncs(configured bool) (bool, error) {
 	case s.no:
 		return false, nil
 	case o.tree.sync == "" && !configured:
-		if s.clean || s.fresh || s.own || s.delete || o.tree.root != "" || o.tree.large {
-			return false, invalid("say --sync too", "--root, --large, --clean, --fresh, --own-workspace and --allow-mass-delete are about the tree that --sync sends")
+		if s.clean || s.fresh || s.own || s.delete || o.tree.root != "" || o.tree.large || o.tree.git != "" {
+			return false, invalid("say --sync too", "--root, --large, --git, --clean, --fresh, --own-workspace and --allow-mass-delete are about the tree that --sync sends")
 		}
 		return false, nil
 	}
@@ -56,12 +54,8 @@ func (o *runOptions) syncs(configured bool) (bool, error) {
 
 // sending is a run's tree on its way.
 type sending struct {
-	opt  scan.Options
-	root string       // of the tree
-	sub  string       // where in it the caller is
-	tree chan scanned // one: what the scan came to
-
-	scans sync.WaitGroup // that go on
+	*outlook
+	stale *look // what was seen and is true no more; nil: nothing
 
 	session *send.Session // the copy is ours; nil: not yet
 }
@@ -74,44 +68,28 @@ func (s *sending) giveBack() {
 	}
 }
 
-type scanned struct {
-	tree *scan.Tree
-	err  error
-	took time.Duration
-}
-
 // beginScan looks at the tree while the instance is being obtained.
 func (r *runner) beginScan(ctx context.Context) error {
 	ok, err := r.opt.syncs(r.settings.run.Sync && r.opt.verb == "" && len(r.words) > 0)
 	if err != nil || !ok {
 		return err
 	}
-	s := &sending{tree: make(chan scanned, 1)}
-	if s.opt, err = r.app.scanOptions(&r.opt.tree); err != nil {
-		return err
+	seen := r.seen
+	if seen == nil {
+		if seen, err = r.app.newOutlook(&r.opt.tree); err != nil {
+			return err
+		}
+		seen.begin(ctx, nil)
 	}
-	if s.root, s.sub, err = s.opt.Where(); err != nil {
-		return err
-	}
-	r.sending = s
-	r.scan(ctx)
+	r.sending = &sending{outlook: seen}
 	return nil
 }
 
-// endScan waits until nobody looks at the tree any more.
+// endScan waits until nobody looks at the tree any more; one that several runs share is theirs together.
 func (r *runner) endScan() {
-	if r.sending != nil {
-		r.sending.scans.Wait()
+	if r.sending != nil && r.seen == nil {
+		r.sending.end()
 	}
-}
-
-// scan looks at the tree, beside what else goes on.
-func (r *runner) scan(ctx context.Context) {
-	r.sending.scans.Go(func() {
-		began := time.Now()
-		t, err := scan.Scan(ctx, r.sending.opt)
-		r.sending.tree <- scanned{t, err, time.Since(began)}
-	})
 }
 
 // treeKey names a tree's copy on an instance: so that people know it, and no two trees of this machine are one, nor those of two users there.
@@ -176,7 +154,6 @@ func (r *runner) runSynced(ctx context.Context, conn compute.Conn, cmd *compute.
 		if !errors.Is(err, send.ErrChanged) || try == mostScans || ctx.Err() != nil {
 			return exit, err
 		}
-		r.scan(ctx)
 	}
 }
 
@@ -196,15 +173,11 @@ func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		return compute.Exit{}, noWorkspaces(r.instance.ID, err)
 	}
 	r.sending.session = session
-	var found scanned
-	select {
-	case found = <-r.sending.tree:
-	case <-ctx.Done():
-		return compute.Exit{}, ctx.Err()
+	found, err := r.sending.see(ctx, r.sending.stale)
+	if err != nil {
+		return compute.Exit{}, err
 	}
-	if found.err != nil {
-		return compute.Exit{}, found.err
-	}
+	r.sending.stale = found // for the next try
 	if found.tree.Warning != "" {
 		r.app.say("%s", found.tree.Warning)
 	}
@@ -229,6 +202,13 @@ func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		ended <- outcome{exit, err}
 	}()
 	r.phases.Scan += found.took.Seconds()
+	differs := make(chan *bool, 1)
+	go func() { differs <- dirty(ctx, found.tree) }()
+	defer func() {
+		if is := <-differs; r.rec != nil {
+			r.rec.Update(func(rec *runlog.Record) { rec.Dirty = is })
+		}
+	}()
 	sending := phase(&r.phases.Send)
 	res, err := session.Sync(ctx, found.tree)
 	sending()

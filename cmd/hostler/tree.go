@@ -22,6 +22,7 @@ type treeOptions struct {
 	sync  string // "": none; "yes"; "dir": as a plain directory
 	root  string
 	large bool
+	git   string // "": nothing of .git; head; full
 	plan  bool
 }
 
@@ -35,6 +36,8 @@ func (o *treeOptions) shape(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.root, "root", "", "send `DIR`, and not all of the git work tree")
 	f.BoolVar(&o.large, "large", false, "send more than 200,000 files or 20G")
+	f.StringVar(&o.git, "git", "", "send a git repository too: `HOW`=head has the commit that is checked out, full all of them")
+	_ = cmd.RegisterFlagCompletionFunc("git", cobra.FixedCompletions([]string{"head", "full"}, cobra.ShellCompDirectiveNoFileComp))
 	f.StringVar(&o.sync, "sync", "", "send the working tree first; `HOW`=dir: all that is in the directory, whatever git says")
 	f.Lookup("sync").NoOptDefVal = "yes"
 	_ = cmd.MarkFlagDirname("root")
@@ -45,6 +48,7 @@ func (o *treeOptions) shape(cmd *cobra.Command) {
 type syncing struct {
 	Exclude []string `conf:"exclude"` // patterns of what is not sent, after those of .hostlerignore
 	Include []string `conf:"include"` // patterns of what is sent though git ignores it
+	Git     string   `conf:"git"`     // "head" or "full": a repository goes along; "", the default: none
 	Modes   string   `conf:"modes"`   // "x", the default: 0644 or 0755; "full": all permissions
 }
 
@@ -64,23 +68,33 @@ func (a *app) readSyncing() (s syncing, err error) {
 		v := section["modes"]
 		err = &config.Error{File: v.File, Line: v.Line, Key: v.Key, Msg: fmt.Sprintf("%q is neither x nor full", v.Text)}
 	}
+	if err == nil && !slices.Contains(histories, s.Git) {
+		v := section["git"]
+		err = &config.Error{File: v.File, Line: v.Line, Key: v.Key, Msg: fmt.Sprintf("%q is neither head nor full", v.Text)}
+	}
 	return s, configError(err)
 }
 
-// scanOptions are what a scan of the tree around the current directory is told.
-func (a *app) scanOptions(o *treeOptions) (scan.Options, error) {
+// histories are how much of a repository may go along.
+var histories = []string{"", string(scan.HeadOnly), string(scan.FullHistory)}
+
+// scanOptions are what a scan of the tree around the current directory is told, and how much of its repository goes along.
+func (a *app) scanOptions(o *treeOptions) (opt scan.Options, git scan.History, err error) {
 	s, err := a.readSyncing()
 	if err != nil {
-		return scan.Options{}, err
+		return opt, "", err
 	}
 	if o.sync != "" && o.sync != "yes" && o.sync != "dir" {
-		return scan.Options{}, invalid("", "--sync=%s: not dir", o.sync)
+		return opt, "", invalid("", "--sync=%s: not dir", o.sync)
 	}
-	opt := scan.Options{Root: o.root, Plain: o.sync == "dir", Large: o.large, Exclude: s.Exclude, Include: s.Include, FullModes: s.Modes == "full"}
+	if !slices.Contains(histories, o.git) {
+		return opt, "", invalid("", "--git=%s: neither head nor full", o.git)
+	}
+	opt = scan.Options{Root: o.root, Plain: o.sync == "dir", Large: o.large, Exclude: s.Exclude, Include: s.Include, FullModes: s.Modes == "full"}
 	if dir, err := cacheDir(); err == nil {
 		opt.Cache = filepath.Join(dir, "trees")
 	}
-	return opt, nil
+	return opt, scan.History(cmp.Or(o.git, s.Git)), nil
 }
 
 // treePlan is what run --sync would do, in `run --plan --json`.
@@ -119,15 +133,17 @@ const biggest = 5
 
 // planTree shows what would be sent, and to whom.
 func (a *app) planTree(ctx context.Context, o *runOptions, name string) error {
-	opt, err := a.scanOptions(&o.tree)
+	seen, err := a.newOutlook(&o.tree)
 	if err != nil {
 		return err
 	}
-	opt.Unread = true
-	tree, err := scan.Scan(ctx, opt)
+	seen.opt.Unread = true
+	defer seen.end()
+	found, err := seen.see(ctx, nil)
 	if err != nil {
 		return err
 	}
+	tree := found.tree
 	p := viewTree(tree)
 	lease, err := a.planTarget(ctx, &p, cmp.Or(name, o.want.name), name)
 	if err != nil {

@@ -63,7 +63,7 @@ func (a *app) watchTree(ctx context.Context, o *watchOptions, name string, words
 	if o.stdin == "" {
 		o.stdin = "none" // which of the runs should read it?
 	}
-	opt, err := a.scanOptions(&o.tree)
+	opt, _, err := a.scanOptions(&o.tree)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -53,8 +54,31 @@ type Tree struct {
 	Hidden  []string // paths that git tracks and does not show here (sparse checkout, skip-worktree): on the far side they stay as they are
 	Special []string // sockets, fifos and devices, which are left out
 	Outside []string // links whose target is absolute or leads out of the tree: sent as they are
+	Changed Changed  // whether the files here differ from git's index, for trees of git
 	Warning string   // of the guards: it is much that had to be read, and will have to be sent; else ""
 	Bytes   int64    // the sizes of all files together
+
+	Repository string // the directory with the contents of what stands below ".git"; "": there is nothing
+}
+
+// AddRepository puts into a tree what Repository makes of it in a directory, which must stay as long as contents are to be read.
+func (t *Tree) AddRepository(ctx context.Context, how History, dir string) error {
+	made, err := Repository(ctx, t, how, dir)
+	if err == nil {
+		err = t.Add(made)
+	}
+	if err == nil {
+		t.Repository = dir
+	}
+	return err
+}
+
+// Place says where the contents of a path of the tree are: in which directory, and under which name.
+func (t *Tree) Place(path string) (dir, name string) {
+	if rest, ok := strings.CutPrefix(path, ".git/"); ok && t.Repository != "" {
+		return t.Repository, rest
+	}
+	return t.Root, path
 }
 
 // Add puts more entries into a tree, such as those of Repository. A path that it has already is an error.

@@ -15,6 +15,12 @@ type tracked struct {
 	path   string
 	module bool // a submodule
 	hidden bool // git does not want it on disk: sparse checkout, skip-worktree
+
+	mtime  int64    // of the file when it was added, in nanoseconds; 0: not known
+	size   uint32   // and the low bits of its size; 0 also where git was not sure of it
+	blob   [20]byte // the name of its contents
+	merged bool     // there is one version of it
+	runs   bool     // it may be executed
 }
 
 // errOtherForm says of an index that git has to be asked what is in it.
@@ -64,7 +70,10 @@ const (
 	indexHead    = 12 // "DIRC", version, number of entries
 	indexSum     = 20 // at the end
 	entryStats   = 40 // times, device, inode, mode, owner, size
-	entryMode    = 24 // offset of the mode in it
+	entryTime    = 8  // offset in it of the time of the last change
+	entryMode    = 24 // of the mode
+	entrySize    = 36 // of the size
+	flagStage    = 0x3000
 	flagExtended = 0x4000
 	flagName     = 0x0fff
 	flagSkip     = 0x4000 // in the second flags
@@ -97,7 +106,7 @@ func parseIndex(b []byte) ([]tracked, error) {
 		}
 		t.module = mode&modeType == modeModule
 		if n := len(list); n > 0 && list[n-1].path == string(path) { // unmerged: once for each side
-			list[n-1].hidden = list[n-1].hidden && t.hidden
+			list[n-1].hidden, list[n-1].merged = list[n-1].hidden && t.hidden, false
 			continue
 		}
 		t.path = string(path)
@@ -125,6 +134,10 @@ func parseEntry(b, path []byte, version uint32, t *tracked) (rest, name []byte, 
 	}
 	mode = binary.BigEndian.Uint32(b[entryMode:])
 	flags := binary.BigEndian.Uint16(b[at:])
+	t.mtime = int64(binary.BigEndian.Uint32(b[entryTime:]))*1e9 + int64(binary.BigEndian.Uint32(b[entryTime+4:]))
+	t.size, t.merged = binary.BigEndian.Uint32(b[entrySize:]), flags&flagStage == 0
+	t.runs = mode&0o111 != 0
+	copy(t.blob[:], b[entryStats:])
 	at += 2
 	if flags&flagExtended != 0 {
 		if len(b) < at+2 {

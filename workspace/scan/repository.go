@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -191,7 +192,22 @@ func (m *maker) index(History) error {
 	if err != nil {
 		return err
 	}
-	_, err = m.ask([]byte(staged), "update-index", "-z", "--index-info")
+	if _, err = m.ask([]byte(staged), "update-index", "-z", "--index-info"); err != nil {
+		return err
+	}
+	marked, err := m.ask(nil, "ls-files", "-z", "-t", "--cached")
+	if err != nil {
+		return err
+	}
+	var hidden strings.Builder // what is not to be on the disk is not missing there
+	for _, line := range fields([]byte(marked)) {
+		if path, ok := strings.CutPrefix(line, "S "); ok {
+			hidden.WriteString(path + "\x00")
+		}
+	}
+	if hidden.Len() > 0 {
+		_, err = m.ask([]byte(hidden.String()), "update-index", "-z", "--skip-worktree", "--stdin")
+	}
 	return err
 }
 
@@ -237,6 +253,9 @@ func (m *maker) entries() ([]Entry, error) {
 		}
 		if e.Kind == File {
 			e.Mode, e.ModTime = 0o644, 0 // so that it is the same when it is made again
+			if err := os.Chtimes(filepath.Join(m.dir, filepath.FromSlash(e.Path)), time.Time{}, time.Unix(0, 0)); err != nil {
+				return nil, err
+			}
 		}
 		e.Path = ".git/" + e.Path
 		if err := e.Check(); err != nil {

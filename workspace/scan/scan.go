@@ -46,6 +46,8 @@ type scanner struct {
 	rules   *filter
 	include Patterns
 	tree    *Tree
+
+	compared int // files that were read only to know whether they differ from git's index
 }
 
 // Scan says what a tree holds. In a git work tree that is what git tracks, and what it neither tracks nor ignores, as it is on disk; elsewhere all
@@ -240,7 +242,10 @@ func (s *scanner) gitPaths(ctx context.Context, dir, from, prefix, top string) (
 		var others []string
 		var sights []sight
 		group.Go(func() (err error) { others, err = untracked(within, dir); return err })
-		group.Go(func() (err error) { sights, err = s.seeTracked(within, prefix, below(git.list, from)); return err })
+		group.Go(func() (err error) {
+			sights, err = s.seeTracked(within, prefix, below(git.list, from), git.stamp)
+			return err
+		})
 		if err := group.Wait(); err != nil {
 			return nil, err
 		}
@@ -253,17 +258,18 @@ func (s *scanner) gitPaths(ctx context.Context, dir, from, prefix, top string) (
 		return nil, err
 	}
 	s.tree.Hidden = slices.DeleteFunc(s.tree.Hidden, func(p string) bool { return prefix == "" || strings.HasPrefix(p, prefix+"/") })
-	sights, err := s.seeTracked(ctx, prefix, list)
+	s.tree.Changed = Unsure
+	sights, err := s.seeTracked(ctx, prefix, list, nil)
 	if err != nil {
 		return nil, err
 	}
 	return s.seeOthers(ctx, prefix, sights, others)
 }
 
-// seeTracked looks at what git tracks.
-func (s *scanner) seeTracked(ctx context.Context, prefix string, list []tracked) ([]sight, error) {
+// seeTracked looks at what git tracks, by an index of which stamp tells when it was written; nil: that is not known.
+func (s *scanner) seeTracked(ctx context.Context, prefix string, list []tracked, stamp os.FileInfo) ([]sight, error) {
 	sights := make([]sight, 0, len(list)+64)
-	hidden := make([]bool, 0, len(list))
+	places := make([]int, 0, len(list))
 	for i := range list {
 		path := join(prefix, list[i].path)
 		if alwaysOut(path, false) || s.rules.out(path, list[i].module) {
@@ -273,7 +279,7 @@ func (s *scanner) seeTracked(ctx context.Context, prefix string, list []tracked)
 			return nil, refused("", "git's index: %w", err)
 		}
 		sights = append(sights, sight{Entry: Entry{Path: path}, module: list[i].module})
-		hidden = append(hidden, list[i].hidden)
+		places = append(places, i)
 	}
 	if s.opt.stray != nil {
 		s.opt.stray()
@@ -282,8 +288,11 @@ func (s *scanner) seeTracked(ctx context.Context, prefix string, list []tracked)
 		return nil, err
 	}
 	for i := range sights {
-		if hidden[i] && sights[i].what == lookGone {
+		t := &list[places[i]]
+		if t.hidden && sights[i].what == lookGone {
 			s.tree.Hidden = append(s.tree.Hidden, sights[i].Path)
+		} else if s.tree.Changed == Unchanged && stamp != nil {
+			s.tree.Changed = s.differs(&sights[i], t, stamp.ModTime())
 		}
 	}
 	return sights, nil
@@ -292,6 +301,9 @@ func (s *scanner) seeTracked(ctx context.Context, prefix string, list []tracked)
 // seeOthers looks at what git does not track and adds it to what it does.
 func (s *scanner) seeOthers(ctx context.Context, prefix string, sights []sight, others []string) ([]sight, error) {
 	first := len(sights)
+	if len(others) > 0 {
+		s.tree.Changed = FilesChanged
+	}
 	for _, name := range others {
 		name, dir := strings.CutSuffix(name, "/") // another repository, not tracked as a submodule
 		path := join(prefix, name)

@@ -40,17 +40,27 @@ func (s *Session) contents(t *scan.Tree, files []*scan.Entry) error {
 	if len(files) == 0 {
 		return nil
 	}
-	root, err := unix.Open(t.Root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: t.Root, Err: err}
-	}
-	defer func() { _ = unix.Close(root) }()
+	roots := make(map[string]int, 2)
+	defer func() {
+		for _, fd := range roots {
+			_ = unix.Close(fd)
+		}
+	}()
 	for _, e := range files {
 		if s.sent[e.Sum] {
 			continue
 		}
-		if err := s.content(root, e); err != nil {
-			return at(filepath.Join(t.Root, filepath.FromSlash(e.Path)), err)
+		dir, name := t.Place(e.Path)
+		root, open := roots[dir]
+		if !open {
+			var err error
+			if root, err = unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+				return &os.PathError{Op: "open", Path: dir, Err: err}
+			}
+			roots[dir] = root
+		}
+		if err := s.content(root, name, e); err != nil {
+			return at(filepath.Join(dir, filepath.FromSlash(name)), err)
 		}
 		s.sent[e.Sum] = true
 		s.res.Files++
@@ -75,8 +85,8 @@ func at(path string, err error) error {
 const whole = 4 << 20
 
 // content sends one file's. It is hashed while it goes out: what is not what the scan saw is never taken for it.
-func (s *Session) content(root int, e *scan.Entry) error {
-	f, err := openBeneath(root, e.Path)
+func (s *Session) content(root int, name string, e *scan.Entry) error {
+	f, err := openBeneath(root, name)
 	if err != nil {
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 			return ErrChanged

@@ -1,0 +1,100 @@
+package scan
+
+import (
+	"context"
+	"crypto/sha1"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Changed says whether the files of a tree differ from git's index.
+type Changed uint8
+
+// The answers. Files that git neither tracks nor ignores are a difference.
+const (
+	Unchanged    Changed = iota
+	FilesChanged         // at least one differs
+	Unsure               // that would take too long to find out, or the index is of a form that is left to git
+)
+
+// So many files, of so many bytes each, are read at most only to know whether they differ.
+const (
+	mostCompared = 64
+	mostBytes    = 4 << 20
+)
+
+// differs compares a file with git's index, which was written at a time. What the index knows of the disk decides, where that can be trusted, else the
+// contents, as they are: no filter of git's is run.
+func (s *scanner) differs(found *sight, t *tracked, written time.Time) Changed {
+	switch {
+	case !t.merged:
+		return FilesChanged
+	case t.hidden, t.module && found.what == lookDir:
+		return Unchanged
+	case found.what == lookLink:
+		return unlike(t, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "blob %d\x00%s", len(found.Target), found.Target)
+			return err
+		})
+	case found.what != lookFile || (found.id.mode&0o100 != 0) != t.runs:
+		return FilesChanged
+	case found.id.mtime == t.mtime && uint32(found.id.size) == t.size && t.mtime < written.UnixNano():
+		return Unchanged
+	}
+	if s.compared++; s.compared > mostCompared || found.id.size > mostBytes {
+		return Unsure
+	}
+	return unlike(t, func(w io.Writer) error {
+		f, err := Open(s.at.root, found.Path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = fmt.Fprintf(w, "blob %d\x00", found.id.size)
+		if err == nil {
+			_, err = io.CopyN(w, f, found.id.size)
+		}
+		return err
+	})
+}
+
+// unlike hashes what git would, and compares that with the index.
+func unlike(t *tracked, write func(io.Writer) error) Changed {
+	h := sha1.New()
+	if err := write(h); err != nil || [20]byte(h.Sum(nil)) != t.blob {
+		return FilesChanged
+	}
+	return Unchanged
+}
+
+// Staged reports whether git's index differs from the commit that is checked out in the work tree at root. One git process finds out, which runs nothing else
+// and writes nothing.
+func Staged(ctx context.Context, root string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, gitPatience)
+	defer cancel()
+	err := gitCommand(ctx, root, "diff-index", "--cached", "--quiet", "--ignore-submodules=none", "HEAD", "--").Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 1 {
+		return true, nil
+	}
+	return false, err
+}
+
+// IndexStamp is a word that changes when git's index of the work tree at root is written; "" where there is none.
+func IndexStamp(root string) string {
+	dir, err := gitDir(root)
+	if err != nil {
+		return ""
+	}
+	var st unix.Stat_t
+	if unix.Stat(filepath.Join(dir, "index"), &st) != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d.%d.%d", st.Mtim.Nano(), st.Size, st.Ino)
+}
