@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -214,12 +215,18 @@ func (t *tx) mark(record any) bool {
 }
 
 // Times are stored as nanoseconds since 1970, the zero time as 0.
+// What comes after the year 2261, such as the end of a lease of 292 years, is the last moment that there is.
 func nanos(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
+	if t.After(latest) {
+		return math.MaxInt64
+	}
 	return t.UnixNano()
 }
+
+var latest = time.Unix(0, math.MaxInt64)
 
 func instant(n int64) time.Time {
 	if n == 0 {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -105,12 +106,18 @@ func (t *tx) read(err error, what string) error {
 }
 
 // Times are stored as nanoseconds since 1970, the zero time as 0.
+// What comes after the year 2261, such as the end of a lease of 292 years, is the last moment that there is.
 func nanos(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
+	if t.After(latest) {
+		return math.MaxInt64
+	}
 	return t.UnixNano()
 }
+
+var latest = time.Unix(0, math.MaxInt64)
 
 func instant(n int64) time.Time {
 	if n == 0 {

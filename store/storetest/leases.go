@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -354,5 +355,22 @@ func prune(t *testing.T, r *rig) {
 			t.Errorf("the id %d was given again after %d", id, last)
 		}
 		return err
+	})
+}
+
+// farLeases: what ends after the last moment that a record can have ends then, and not long ago.
+func farLeases(t *testing.T, r *rig) {
+	far := &compute.Lease{ID: "l-far", Instance: "i-far", Given: at(1), Used: at(1), TTL: math.MaxInt64, Expires: at(1).Add(math.MaxInt64).Add(math.MaxInt64), Idle: math.MaxInt64}
+	update(t, r, func(tx compute.Tx) error { return tx.InsertLease(far) })
+	update(t, r, func(tx compute.Tx) error {
+		got, err := tx.Lease("l-far")
+		if err != nil {
+			return err
+		}
+		if until := got.Deadline(); until.Before(at(1).AddDate(200, 0, 0)) {
+			t.Errorf("a lease of 292 years ends at %v", until)
+		}
+		got.Ended, got.Why = at(2), "released"
+		return tx.SaveLease(got)
 	})
 }

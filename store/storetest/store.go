@@ -39,7 +39,7 @@ func Store(t *testing.T, opt Options) {
 		name string
 		run  func(*testing.T, *rig)
 	}{
-		{"Instances", instances}, {"Pick", pick}, {"PickDisjoint", pickDisjoint}, {"Sources", sources}, {"Leases", leases}, {"LeasesDue", leasesDue},
+		{"Instances", instances}, {"Pick", pick}, {"PickDisjoint", pickDisjoint}, {"Sources", sources}, {"Leases", leases}, {"LeasesDue", leasesDue}, {"FarLeases", farLeases},
 		{"LeaseConflicts", leaseConflicts}, {"Shares", shares}, {"Rooms", rooms}, {"Queue", queue}, {"Held", heldSums}, {"Events", events}, {"Prune", prune}, {"NotFound", notFound}, {"OddStrings", oddStrings},
 		{"UpdateFails", updateFails}, {"UpdateFailsAmongMany", failsAmongMany}, {"UpdatePanics", panics}, {"UpdateContext", contexts},
 		{"UpdateNested", nested}, {"SwallowedError", swallowed}, {"View", views}, {"Handles", handles}, {"Numbers", numbers}, {"Version", versions},
