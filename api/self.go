@@ -1,5 +1,7 @@
 package api
 
+import "time"
+
 // ReasonHeader is the header by which a request says why it is made. It is kept in the audit log.
 const ReasonHeader = "Hostler-Reason"
 
@@ -19,6 +21,7 @@ type Self struct {
 	Source      string            `json:"source,omitempty" doc:"his token is for this source alone"`
 	Lease       string            `json:"lease,omitempty" doc:"his token is for this lease alone"`
 	Via         string            `json:"via" doc:"how he is known"`
+	Expires     *time.Time        `json:"expires,omitempty" doc:"the token that he came with is good until then; left out: he came with none, or it ends with something else"`
 	Version     string            `json:"version" doc:"of the controller"`
 	Identity
 }

@@ -3,17 +3,19 @@ package auth
 import (
 	"maps"
 	"slices"
+	"time"
 )
 
 // Principal is somebody whom a controller knows, and what he may do. The zero Principal may do nothing.
 type Principal struct {
-	Name   string   // whose the leases are that he takes
-	Here   bool     // is a process of the controller's own machine, seen by its socket
-	Own    bool     // is the user that the controller runs as
-	Via    string   // how he is known: "socket", "token ID", "certificate SERIAL", "session ID"
-	From   string   // the address that he comes from; "": this machine's socket
-	Groups []string // in which he is by his identity provider
-	Token  string   // the ID of the token that he came with, or of that which opened his session; "": none
+	Name   string    // whose the leases are that he takes
+	Here   bool      // is a process of the controller's own machine, seen by its socket
+	Own    bool      // is the user that the controller runs as
+	Via    string    // how he is known: "socket", "token ID", "certificate SERIAL", "session ID"
+	From   string    // the address that he comes from; "": this machine's socket
+	Groups []string  // in which he is by his identity provider
+	Token  string    // the ID of the token that he came with, or of that which opened his session; "": none
+	Until  time.Time // that token is good until then; zero: it does not end by itself
 
 	Project string // that he has chosen, see Choose
 	Chosen  bool

@@ -28,6 +28,9 @@ func (s *server) self() {
 		if may := p.Permissions().String(); may != "" {
 			out.Permissions = strings.Split(may, ",")
 		}
+		if !p.Until.IsZero() {
+			out.Expires = &p.Until
+		}
 		if !p.Own {
 			out.Configuration = "" // says where things lie here
 		}

@@ -32,7 +32,7 @@ type loginView struct {
 	Controller string     `json:"controller"`
 	Name       string     `json:"name"`
 	By         string     `json:"by"`
-	Since      time.Time  `json:"since"`
+	Since      time.Time  `json:"since,omitzero"`
 	Expires    *time.Time `json:"expires"`
 	Current    bool       `json:"current"`
 	Error      string     `json:"error,omitempty"`
@@ -323,6 +323,20 @@ func viewLogin(address string, l login, current bool) loginView {
 	return loginView{Controller: address, Name: l.Name, By: by, Since: l.Since, Expires: l.Expires, Current: current}
 }
 
+// view is how a controller is shown that was named, whether or not somebody has signed in there.
+func (t *target) view() loginView {
+	v := viewLogin(t.where, t.login, true)
+	switch {
+	case t.env:
+		v.By = "token"
+	case !strings.Contains(t.where, "://"):
+		v.By = "socket"
+	case t.Token == "" && t.Cert == "":
+		v.By = ""
+	}
+	return v
+}
+
 // loginStatus asks each controller whether we still are somebody there.
 func (a *app) loginStatus(ctx context.Context, typed string) error {
 	all, err := readLogins()
@@ -339,6 +353,16 @@ func (a *app) loginStatus(ctx context.Context, typed string) error {
 		}
 		some = []string{asked}
 	}
+	named, err := a.named()
+	if err != nil {
+		return err
+	}
+	if typed != "" || named.signed {
+		named.where = "" // what is kept is asked about
+	}
+	if named.where != "" {
+		some, asked = []string{named.where}, named.where
+	}
 	if len(some) == 0 {
 		return denied("hostler login https://HOST:PORT", "you are signed in to no controller")
 	}
@@ -348,19 +372,23 @@ func (a *app) loginStatus(ctx context.Context, typed string) error {
 		t := target{where: address, login: l, known: true}
 		t.CA = cmp.Or(a.flags.ca, os.Getenv("HOSTLER_CA"), t.CA)
 		view := viewLogin(address, l, address == all.Current)
+		if named.where != "" {
+			t = named
+			view = named.view()
+		}
 		short, cancel := context.WithTimeout(ctx, 20*time.Second)
 		c, self, err := t.ask(short)
 		cancel()
 		if err != nil {
 			view.Error, bad = plain(err), bad || address == asked
 		} else {
-			view.Name = self.Name
+			view.Name, view.Expires = self.Name, cmp.Or(self.Expires, view.Expires)
 			_ = c.Close()
 		}
 		views = append(views, view)
 		until := "-"
-		if l.Expires != nil {
-			until = l.Expires.Local().Format(time.DateTime)
+		if view.Expires != nil {
+			until = view.Expires.Local().Format(time.DateTime)
 		}
 		rows = append(rows, []string{address, view.Name, view.By, until, map[bool]string{true: "yes"}[view.Current], view.Error})
 	}

@@ -175,6 +175,12 @@ func TestLogin(t *testing.T) {
 		t.Error("signing in again gives the same token")
 	}
 	withToken := func(secret string) []string { return append(l.far("thief"), "HOSTLER_TOKEN="+secret) }
+	var views []loginView
+	out, _ = l.run(withToken(token(t, file)), 0, "", "--controller", l.url, "login", "--status", "--json")
+	if err := json.Unmarshal([]byte(out), &views); err != nil || len(views) != 1 || views[0].Name != "ann@example.org" || views[0].By != "token" || views[0].Expires == nil {
+		t.Errorf("who one is by a token of the environment: %s, %v", out, err)
+	}
+	l.run(l.far("thief"), 7, "", "--controller", l.url, "login", "--status")
 	_, errs = l.run(withToken(old), 7, "", "--controller", l.url, "status")
 	if strings.Contains(errs, old) {
 		t.Errorf("the token is told: %s", errs)
