@@ -32,6 +32,7 @@ type Options struct {
 // Client speaks to one controller. It may be used from many goroutines.
 type Client struct {
 	base    *url.URL
+	name    string // of the controller, for people
 	token   string
 	project *string
 	reason  string
@@ -53,7 +54,7 @@ func New(opt Options) (*Client, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", opt.Socket)
 		}
-		c.base = &url.URL{Scheme: "http", Host: "hostler"}
+		c.base, c.name = &url.URL{Scheme: "http", Host: "hostler"}, "unix:"+opt.Socket
 		return c, nil
 	}
 	u, err := url.Parse(opt.URL)
@@ -66,7 +67,7 @@ func New(opt Options) (*Client, error) {
 	if err != nil {
 		return nil, &compute.Error{Op: "client.New", Kind: compute.ErrInvalid, Err: fmt.Errorf("controller %s: %w", opt.URL, err)}
 	}
-	c.base = u
+	c.base, c.name = u, u.Host
 	return c, nil
 }
 
@@ -179,7 +180,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	} else if dial := (*net.OpError)(nil); !errors.As(err, &dial) || dial.Op != "dial" {
 		err = &lost{err}
 	}
-	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("the controller %s: %w", c.base.Host, err), Hint: hint}
+	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("the controller %s: %w", c.name, err), Hint: hint}
 }
 
 // refusal reads an error.
@@ -187,7 +188,10 @@ func refusal(answer *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
 	var p api.Problem
 	if !strings.HasPrefix(answer.Header.Get("Content-Type"), api.ProblemType) || json.Unmarshal(text, &p) != nil {
-		p = api.Problem{Detail: "the controller answers " + answer.Status}
+		p = api.Problem{Detail: "the controller answers " + answer.Status, Hint: "is it a controller of hostler that listens there?"}
+		if strings.Contains(string(text), "HTTP request to an HTTPS server") { // in the words of package net/http
+			p = api.Problem{Detail: "the controller speaks TLS there, and was asked without", Hint: "https:// in its address"}
+		}
 	}
 	p.Status = answer.StatusCode
 	return p.Err()
