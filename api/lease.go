@@ -82,8 +82,8 @@ type AcquireRequest struct {
 	Priority int               `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"in the queue, where a higher number goes first; 0 unless it is said, and at most what the project may have"`
 	Purpose  string            `json:"purpose,omitempty" maxLength:"1000" doc:"what for, for people to read"`
 	Name     string            `json:"name,omitempty" maxLength:"200" doc:"a name for the lease, unique among those that live; with a count of 1 only. Letters, digits, dots, _ and -"`
-	TTL      *float64          `json:"ttl,omitempty" minimum:"0" doc:"the lease ends so many seconds after it was given or extended; 0: it does not"`
-	Idle     *float64          `json:"idle,omitempty" minimum:"0" doc:"it ends when unused for so many seconds; 0: it does not"`
+	TTL      *float64          `json:"ttl,omitempty" minimum:"0" maximum:"3153600000" doc:"the lease ends so many seconds after it was given or extended; 0: it does not"`
+	Idle     *float64          `json:"idle,omitempty" minimum:"0" maximum:"3153600000" doc:"it ends when unused for so many seconds; 0: it does not"`
 	Wait     *float64          `json:"wait,omitempty" doc:"at most so many seconds in the queue; 0: not at all; 600 unless it is said"`
 	Cores    *float64          `json:"cores,omitempty" minimum:"0" doc:"at least so many; of a source that shares its instances, what the lease books of one: 1 unless it is said"`
 	Memory   int64             `json:"memory,omitempty" minimum:"0" doc:"bytes, at least or booked"`
@@ -158,7 +158,7 @@ type Acquired struct {
 
 // ExtendRequest asks for a longer lease.
 type ExtendRequest struct {
-	TTL *float64 `json:"ttl,omitempty" minimum:"0" doc:"another ttl, in seconds; 0: none. Left out: that which it has, from now"`
+	TTL *float64 `json:"ttl,omitempty" minimum:"0" maximum:"3153600000" doc:"another ttl, in seconds; 0: none. Left out: that which it has, from now"`
 }
 
 // when is null for the zero time.
@@ -196,6 +196,9 @@ func unlimit(s *float64) time.Duration {
 	}
 	if d := span(*s); d > 0 {
 		return d
+	}
+	if *s > 0 {
+		return 1 // less than a nanosecond is no time, and not without end
 	}
 	return -1
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -75,9 +76,11 @@ var ourErrors = sync.OnceFunc(func() {
 	}
 	huma.NewError = func(status int, text string, errs ...error) huma.StatusError {
 		p := api.Problem{Title: http.StatusText(status), Status: status, Code: "invalid", Detail: text}
+		between := ": "
 		for _, e := range errs {
-			if e != nil && !strings.Contains(p.Detail, e.Error()) {
-				p.Detail += ": " + e.Error()
+			if text := wrong(e); text != "" && !strings.Contains(p.Detail, text) {
+				p.Detail += between + text
+				between = "; "
 			}
 		}
 		switch {
@@ -95,6 +98,33 @@ var ourErrors = sync.OnceFunc(func() {
 		return &problem{p}
 	}
 })
+
+// wrong says what huma found wrong, and where. Of what the request brought along it repeats a short word and no more: the rest of a body may be long, and may be
+// a secret that stands in the wrong place.
+func wrong(err error) string {
+	if err == nil {
+		return ""
+	}
+	var e *huma.ErrorDetail
+	if !errors.As(err, &e) {
+		return err.Error()
+	}
+	text := e.Message
+	if e.Location != "" {
+		text += ": " + e.Location
+	}
+	switch v := e.Value.(type) {
+	case string:
+		if v != "" && len(v) <= mostRepeated && e.Location != "body" {
+			text += fmt.Sprintf(" is %q", v)
+		}
+	case float64, bool, int, int64:
+		text += fmt.Sprintf(" is %v", v)
+	}
+	return text
+}
+
+const mostRepeated = 100 // bytes of what a request says that an error has
 
 // clipped is a text as it is told: what a request brought along comes back in it, and that may be long.
 func clipped(text string) string {

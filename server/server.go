@@ -132,7 +132,8 @@ func New(opt Options) http.Handler {
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("hostler", opt.Version)
 	config.Info.Description = "Hostler keeps computers ready: take a lease on an instance of a source, use the instance, give the lease back."
-	config.CreateHooks = nil // no $schema in our documents
+	config.CreateHooks = nil                   // no $schema in our documents
+	config.RejectUnknownQueryParameters = true // a filter with a wrong letter is not to list, or to release, more than is meant
 	config.DocsPath, config.SchemasPath = "", ""
 	config.Servers = []*huma.Server{{URL: "/"}}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}

@@ -345,6 +345,9 @@ func TestAcross(t *testing.T) {
 			}
 			for _, name := range []string{string(theirs.Instance), theirs.ID, string(secret.Instance)} {
 				got := answer(name)
+				if anyones != "" && strings.Contains(got, "unknown query parameter") {
+					continue // nothing was looked at
+				}
 				if !strings.HasPrefix(got, "404 ") || strings.Contains(got, "ann") || strings.Contains(got, string(theirs.Instance)) && name != string(theirs.Instance) {
 					t.Errorf("%s%s of %s: %s", op.ID, anyones, name, got)
 				}
