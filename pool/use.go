@@ -24,6 +24,14 @@ func (p *Pool) lookUp(tx compute.Tx, who compute.Who, name string) (*compute.Ins
 	if name == "" { // leases without a name have this one
 		return nil, nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("an empty name"), Hint: "is a variable not set?"}
 	}
+	if isID(name) { // nearly always a lease's
+		if l, err := tx.Lease(name); err == nil && l.Ended.IsZero() {
+			i, err := tx.Instance(l.Instance)
+			return i, l, err
+		} else if err != nil && !errors.Is(err, compute.ErrNotFound) {
+			return nil, nil, err
+		}
+	}
 	i, err := tx.Instance(compute.ID(name))
 	if errors.Is(err, compute.ErrNotFound) {
 		l, e := leaseNamed(tx, name)

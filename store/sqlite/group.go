@@ -257,10 +257,10 @@ func (s *Store) transaction(ops []*op, apart bool) error {
 		kept += t.writes
 	}
 	if kept == 0 { // nothing was written, so what is known stays true
-		held, waiting := s.write.held, s.write.waiting
+		known := s.write.memory
 		err := s.rollback()
 		if s.write != nil {
-			s.write.held, s.write.waiting = held, waiting
+			s.write.memory = known
 		}
 		return err
 	}

@@ -6,11 +6,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// held are the sums of what living leases count, by project and user, and with the user "" by project. The writer keeps them in step from one transaction to
-// the next, for as long as nobody else writes.
+// held are the sums of what living leases count, by project and user, and with the user "" by project.
 type held struct {
-	version int64 // of the data, at which they were true
-	sums    map[[2]string]compute.Capacity
+	sums map[[2]string]compute.Capacity
 }
 
 // add takes in a lease that lives now, or with -1 one that does not any more.
@@ -35,32 +33,24 @@ func (h *held) add(l *compute.Lease, sign int) {
 
 // Held sums what living leases count.
 func (t *tx) Held(project, owner string) (compute.Capacity, error) {
-	if t.err != nil {
-		return compute.Capacity{}, t.err
+	m, err := t.memory()
+	if err == nil && m.held == nil {
+		m.held, err = t.sum()
 	}
-	if !t.summed {
-		var version int64
-		if err := t.row("PRAGMA data_version").Scan(&version); err != nil {
-			return compute.Capacity{}, err
-		}
-		if t.s.held == nil || t.s.held.version != version {
-			if err := t.sum(version); err != nil {
-				return compute.Capacity{}, err
-			}
-		}
-		t.summed = true
+	if err != nil {
+		return compute.Capacity{}, err
 	}
-	return t.s.held.sums[[2]string{project, owner}], nil
+	return m.held.sums[[2]string{project, owner}], nil
 }
 
-func (t *tx) sum(version int64) error {
+func (t *tx) sum() (*held, error) {
 	ls, err := collect(t, t.scanLease, "SELECT "+leaseColumns+" FROM leases INDEXED BY leases_live WHERE ended = 0")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	t.s.held = &held{version, map[[2]string]compute.Capacity{}}
+	h := &held{map[[2]string]compute.Capacity{}}
 	for _, l := range ls {
-		t.s.held.add(l, 1)
+		h.add(l, 1)
 	}
-	return nil
+	return h, nil
 }

@@ -17,26 +17,49 @@ import (
 const instanceColumns = "row, id, source, source_key, state, since, generation, uses, worker, basis, ready_at, child, detail, created"
 
 func (t *tx) scanInstance(s scanner) (*compute.Instance, error) {
-	var i compute.Instance
-	var since, readyAt, created int64
-	var text string
-	err := s.Scan(&i.Row, &i.ID, &i.Source, &i.SourceKey, &i.State, &since, &i.Generation, &i.Uses, &i.Worker, &i.Basis, &readyAt, &i.Child,
-		&text, &created)
+	r, err := scanRow(s)
 	if err != nil {
 		return nil, err
 	}
-	i.Since, i.ReadyAt, i.Created = instant(since), instant(readyAt), instant(created)
-	d, err := t.s.detail(text)
-	if err != nil {
-		return nil, fmt.Errorf("record of %s: %w", i.ID, err)
+	if !t.readOnly {
+		m, err := t.memory()
+		if err != nil {
+			return nil, err
+		}
+		m.knowInstance(r)
 	}
-	d.give(&i)
-	t.know(i.Row, known{i.State, text})
-	return &i, nil
+	return t.instance(r)
+}
+
+func scanRow(s scanner) (*instanceRow, error) {
+	r := &instanceRow{}
+	return r, s.Scan(&r.row, &r.id, &r.source, &r.sourceKey, &r.state, &r.since, &r.generation, &r.uses, &r.worker, &r.basis, &r.readyAt, &r.child,
+		&r.detail, &r.created)
+}
+
+// instance is a row's record.
+func (t *tx) instance(r *instanceRow) (*compute.Instance, error) {
+	d, err := t.s.detail(r.detail)
+	if err != nil {
+		return nil, fmt.Errorf("record of %s: %w", r.id, err)
+	}
+	i := &compute.Instance{Row: r.row, ID: r.id, Source: r.source, SourceKey: r.sourceKey, State: r.state, Since: instant(r.since), Generation: r.generation, Uses: r.uses,
+		Worker: r.worker, Basis: r.basis, ReadyAt: instant(r.readyAt), Child: r.child, Created: instant(r.created)}
+	d.give(i)
+	return i, nil
 }
 
 // Instance returns the record of a name.
 func (t *tx) Instance(id compute.ID) (*compute.Instance, error) {
+	if !t.readOnly {
+		m, err := t.memory()
+		if err != nil {
+			return nil, err
+		}
+		if r := m.instances[m.rows[id]]; r != nil {
+			return t.instance(r)
+		}
+	}
 	i, err := t.scanInstance(t.row("SELECT "+instanceColumns+" FROM instances WHERE id = ?", string(id)))
 	return i, t.read(err, string(id))
 }
@@ -107,21 +130,25 @@ func (t *tx) Instances(q compute.InstanceQuery) ([]*compute.Instance, error) {
 // SaveInstance inserts or updates a record. Its name, source and child are as they were when it was made.
 func (t *tx) SaveInstance(i *compute.Instance) error {
 	if i.Row != 0 {
-		text, err := t.s.packDetail(i, t.seen[i.Row].detail)
+		was, err := t.before(i)
 		if err != nil {
 			return err
 		}
-		was, err := t.before(i)
+		text, err := t.s.packDetail(i, was.detail)
 		if err != nil {
 			return err
 		}
 		err = t.update(string(i.ID), `UPDATE instances SET state = ?, since = ?, generation = ?, uses = ?, worker = ?, basis = ?, ready_at = ?,
  detail = ? WHERE row = ?`,
 			string(i.State), nanos(i.Since), i.Generation, i.Uses, i.Worker, i.Basis, nanos(i.ReadyAt), text, i.Row)
-		if err == nil {
-			t.count(i, was, known{i.State, text})
+		if err != nil {
+			return err
 		}
-		return err
+		now := *was
+		now.change(i, text)
+		t.s.memory.knowInstance(&now)
+		t.count(now.sourceKey, was.state, now.state)
+		return nil
 	}
 	// A name that is there must be an answer to the caller, not a failed write that takes the transaction with it.
 	if _, err := t.Instance(i.ID); err == nil {
@@ -140,61 +167,50 @@ func (t *tx) SaveInstance(i *compute.Instance) error {
 	if err != nil {
 		return err
 	}
-	if i.Row, err = r.LastInsertId(); err == nil {
-		t.count(i, known{}, known{i.State, text})
+	if i.Row, err = r.LastInsertId(); err != nil {
+		return t.fail(err)
 	}
-	return err
-}
-
-// known is what a transaction has read or written of a row; the zero value: there was none.
-type known struct {
-	state  compute.State
-	detail string
-}
-
-// know notes a row as this transaction read or wrote it.
-func (t *tx) know(row int64, k known) {
-	if t.readOnly {
-		return
-	}
-	if t.seen == nil {
-		t.seen = map[int64]known{}
-	}
-	t.seen[row] = k
+	now := &instanceRow{row: i.Row, id: i.ID, source: i.Source, sourceKey: i.SourceKey, child: i.Child, created: nanos(i.Created)}
+	now.change(i, text)
+	t.s.memory.knowInstance(now)
+	t.count(i.SourceKey, "", i.State)
+	return nil
 }
 
 // before is what stands in a row that is about to change. What the record itself says of its state is its caller's, who may have read it long ago.
-func (t *tx) before(i *compute.Instance) (known, error) {
-	if k, ok := t.seen[i.Row]; ok {
-		return k, nil
+func (t *tx) before(i *compute.Instance) (*instanceRow, error) {
+	m, err := t.memory()
+	if err != nil {
+		return nil, err
 	}
-	var k known
-	err := t.row("SELECT state, detail FROM instances WHERE row = ?", i.Row).Scan(&k.state, &k.detail)
-	return k, t.read(err, string(i.ID))
+	if r := m.instances[i.Row]; r != nil {
+		return r, nil
+	}
+	r, err := scanRow(t.row("SELECT "+instanceColumns+" FROM instances WHERE row = ?", i.Row))
+	return r, t.read(err, string(i.ID))
 }
 
-// count notes a change of a row for the counts of its source, in the records read before and in what settle will write.
-func (t *tx) count(i *compute.Instance, from, to known) {
-	t.know(i.Row, to)
-	if from.state == to.state {
+// count notes a change of a row's state, where "" is none, for the counts of its source: in the records known and in what settle will write.
+func (t *tx) count(source int64, from, to compute.State) {
+	if from == to {
 		return
 	}
-	for _, r := range t.sources {
-		if r.Key == i.SourceKey {
-			add(&r.Counts, from.state, -1)
-			add(&r.Counts, to.state, 1)
+	for _, r := range t.s.memory.sources {
+		if r.Key == source {
+			add(&r.Counts, from, -1)
+			add(&r.Counts, to, 1)
 		}
 	}
 	if t.changes == nil {
 		t.changes = map[int64]*compute.Counts{}
 	}
-	c := t.changes[i.SourceKey]
+	c := t.changes[source]
 	if c == nil {
 		c = &compute.Counts{}
-		t.changes[i.SourceKey] = c
+		t.changes[source] = c
 	}
-	add(c, from.state, -1)
-	add(c, to.state, 1)
+	add(c, from, -1)
+	add(c, to, 1)
 }
 
 // settle writes what a transaction keeps back to write once for all its functions: the events, and what the changes of instances are for the
@@ -251,7 +267,8 @@ func (t *tx) DropInstance(i *compute.Instance) error {
 	if _, err := t.write("DELETE FROM instances WHERE row = ?", i.Row); err != nil {
 		return err
 	}
-	t.count(i, was, known{})
+	t.s.memory.forgetInstance(was)
+	t.count(was.sourceKey, was.state, "")
 	return nil
 }
 
@@ -269,14 +286,21 @@ func scanSource(s scanner) (*compute.SourceRecord, error) {
 	return &r, err
 }
 
-// known returns a copy of a record read before in this transaction.
-func (t *tx) known(is func(*compute.SourceRecord) bool) *compute.SourceRecord {
-	for _, r := range t.sources {
+// known returns a copy of a record that the memory has.
+func (t *tx) known(is func(*compute.SourceRecord) bool) (*compute.SourceRecord, error) {
+	if t.readOnly {
+		return nil, nil
+	}
+	m, err := t.memory()
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range m.sources {
 		if is(r) {
-			return own(r)
+			return own(r), nil
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 func (t *tx) source(what, cond string, args ...any) (*compute.SourceRecord, error) {
@@ -287,7 +311,9 @@ func (t *tx) source(what, cond string, args ...any) (*compute.SourceRecord, erro
 	if err != nil {
 		return nil, t.read(err, what)
 	}
-	t.sources = append(t.sources, own(r))
+	if !t.readOnly {
+		t.s.memory.sources = append(t.s.memory.sources, own(r))
+	}
 	return r, nil
 }
 
@@ -300,16 +326,16 @@ func own(r *compute.SourceRecord) *compute.SourceRecord {
 
 // Source returns the record of a definition.
 func (t *tx) Source(name, digest string) (*compute.SourceRecord, error) {
-	if r := t.known(func(r *compute.SourceRecord) bool { return r.Name == name && r.Digest == digest }); r != nil {
-		return r, nil
+	if r, err := t.known(func(r *compute.SourceRecord) bool { return r.Name == name && r.Digest == digest }); r != nil || err != nil {
+		return r, err
 	}
 	return t.source(name, "name = ? AND digest = ?", name, digest)
 }
 
 // SourceByKey returns the record with a key.
 func (t *tx) SourceByKey(key int64) (*compute.SourceRecord, error) {
-	if r := t.known(func(r *compute.SourceRecord) bool { return r.Key == key }); r != nil {
-		return r, nil
+	if r, err := t.known(func(r *compute.SourceRecord) bool { return r.Key == key }); r != nil || err != nil {
+		return r, err
 	}
 	return t.source(fmt.Sprint("source record ", key), "key = ?", key)
 }
@@ -332,7 +358,11 @@ func (t *tx) SourcesNamed(name string) ([]*compute.SourceRecord, error) {
 
 // SaveSource inserts or updates a record, but not its counts.
 func (t *tx) SaveSource(r *compute.SourceRecord) error {
-	t.sources = nil
+	m, err := t.memory()
+	if err != nil {
+		return err
+	}
+	m.sources = nil
 	if r.Key != 0 {
 		return t.update(r.Name, `UPDATE sources SET failures = ?, paused = ?, last_error = ?, definition = ?, type = ?, place = ?,
  aim_reserve = ?, aim_spare = ?, aim_until = ? WHERE key = ?`,

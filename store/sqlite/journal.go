@@ -16,17 +16,15 @@ func (t *tx) Append(e *compute.Event) (int64, error) {
 		_, err := t.write("") // refused
 		return 0, err
 	}
-	if t.last == 0 {
-		err := t.row("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)").Scan(&t.last)
-		if err != nil {
-			return 0, err
-		}
+	m, err := t.memory()
+	if err == nil && m.last == 0 {
+		err = t.row("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)").Scan(&m.last)
 	}
-	if t.err != nil {
-		return 0, t.err
+	if err != nil {
+		return 0, err
 	}
-	t.last++
-	e.ID = t.last
+	m.last++
+	e.ID = m.last
 	t.writes++
 	t.events = append(t.events, *e)
 	return e.ID, nil

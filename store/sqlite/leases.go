@@ -11,22 +11,42 @@ import (
 const leaseColumns = "row, id, name, instance, owner, generation, given, used, expires, ended, why, pid, worker, project, detail"
 
 func (t *tx) scanLease(s scanner) (*compute.Lease, error) {
-	var l compute.Lease
-	var text string
-	var given, used, expires, ended int64
-	err := s.Scan(&l.Row, &l.ID, &l.Name, &l.Instance, &l.Owner, &l.Generation, &given, &used, &expires, &ended, &l.Why, &l.For.PID, &l.Worker, &l.Project, &text)
+	r := &leaseRow{}
+	err := s.Scan(&r.row, &r.id, &r.name, &r.instance, &r.owner, &r.generation, &r.given, &r.used, &r.expires, &r.ended, &r.why, &r.pid, &r.worker, &r.project, &r.detail)
 	if err != nil {
 		return nil, err
 	}
-	l.Given, l.Used, l.Expires, l.Ended = instant(given), instant(used), instant(expires), instant(ended)
-	if err := t.s.terms.give(text, &l); err != nil {
+	if !t.readOnly {
+		m, err := t.memory()
+		if err != nil {
+			return nil, err
+		}
+		m.knowLease(r)
+	}
+	return t.lease(r)
+}
+
+// lease is a row's record.
+func (t *tx) lease(r *leaseRow) (*compute.Lease, error) {
+	l := &compute.Lease{Row: r.row, ID: r.id, Name: r.name, Instance: r.instance, Owner: r.owner, Generation: r.generation, Given: instant(r.given), Used: instant(r.used),
+		Expires: instant(r.expires), Ended: instant(r.ended), Why: r.why, For: compute.Process{PID: r.pid}, Worker: r.worker, Project: r.project}
+	if err := t.s.terms.give(r.detail, l); err != nil {
 		return nil, fmt.Errorf("record of lease %s: %w", l.ID, err)
 	}
-	return &l, nil
+	return l, nil
 }
 
 // Lease returns a lease by its id.
 func (t *tx) Lease(id string) (*compute.Lease, error) {
+	if !t.readOnly {
+		m, err := t.memory()
+		if err != nil {
+			return nil, err
+		}
+		if r := m.leases[id]; r != nil {
+			return t.lease(r)
+		}
+	}
 	l, err := t.scanLease(t.row("SELECT "+leaseColumns+" FROM leases INDEXED BY leases_id WHERE id = ? ORDER BY ended > 0 LIMIT 1", id))
 	return l, t.read(err, id)
 }
@@ -121,11 +141,16 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 	if unique(err) {
 		return &compute.Error{ID: l.Instance, Kind: compute.ErrConflict, Err: errors.Join(errors.New("it has a lease"), err)}
 	}
-	if err == nil {
-		l.Row, err = r.LastInsertId()
-		if l.Ended.IsZero() {
-			t.s.held.add(l, 1)
-		}
+	if err != nil {
+		return err
+	}
+	if l.Row, err = r.LastInsertId(); err != nil {
+		return t.fail(err)
+	}
+	m, err := t.memory()
+	if err == nil && l.Ended.IsZero() {
+		m.held.add(l, 1)
+		m.knowLease(&leaseRow{l.Row, l.ID, l.Name, l.Instance, l.Owner, l.Generation, nanos(l.Given), nanos(l.Used), nanos(l.Expires), 0, l.Why, l.For.PID, l.Worker, l.Project, text})
 	}
 	return err
 }
@@ -136,14 +161,32 @@ func (t *tx) SaveLease(l *compute.Lease) error {
 	if err != nil {
 		return err
 	}
-	const set = "UPDATE leases SET used = ?, expires = ?, deadline = ?, ended = ?, why = ?, worker = ?, detail = ? WHERE instance = ? AND id = ? AND ended "
+	m, err := t.memory()
+	if err != nil {
+		return err
+	}
+	const set = "UPDATE leases SET used = ?, expires = ?, deadline = ?, ended = ?, why = ?, worker = ?, detail = ? WHERE "
+	if known := m.leases[l.ID]; known != nil && known.instance == l.Instance {
+		err := t.update(l.ID, set+"row = ?", nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), l.Why, l.Worker, text, known.row)
+		if err != nil {
+			return err
+		}
+		if !l.Ended.IsZero() {
+			m.held.add(l, -1)
+		}
+		after := *known
+		after.change(l, text)
+		m.knowLease(&after)
+		return nil
+	}
+	const named = set + "instance = ? AND id = ? AND ended "
 	args := []any{nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), l.Why, l.Worker, text, string(l.Instance), l.ID}
-	err = t.update(l.ID, set+"= 0", args...)
+	err = t.update(l.ID, named+"= 0", args...)
 	if err == nil && !l.Ended.IsZero() {
-		t.s.held.add(l, -1)
+		m.held.add(l, -1)
 	}
 	if errors.Is(err, compute.ErrNotFound) {
-		err = t.update(l.ID, set+"> 0", args...)
+		err = t.update(l.ID, named+"> 0", args...)
 	}
 	return err
 }

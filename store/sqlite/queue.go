@@ -29,34 +29,23 @@ func packWaiter(w *compute.Waiter) (string, error) {
 	return string(text), err
 }
 
-// waiting is the queue. A session keeps it, and the writer keeps it in step, from one transaction to the next, for as long as nobody else writes: it is asked
-// for at each hand-out.
-type waiting struct {
-	version int64 // of the data, at which it was read
-	all     []compute.Waiter
-}
+// waiting is the queue. It is asked for at each hand-out.
+type waiting struct{ all []compute.Waiter }
 
 // queue is the session's, read anew where another has written since.
 func (t *tx) queue() (*waiting, error) {
-	if t.err != nil {
-		return nil, t.err
-	}
-	if t.queued && t.s.waiting != nil {
-		return t.s.waiting, nil
-	}
-	var version int64
-	if err := t.row("PRAGMA data_version").Scan(&version); err != nil {
+	m, err := t.memory()
+	if err != nil {
 		return nil, err
 	}
-	if q := t.s.waiting; q == nil || q.version != version {
+	if m.waiting == nil {
 		all, err := collect(t, scanWaiter, "SELECT id, source, wants, count, owner, worker, since, project, detail FROM waiters ORDER BY id")
 		if err != nil {
 			return nil, err
 		}
-		t.s.waiting = &waiting{version, all}
+		m.waiting = &waiting{all}
 	}
-	t.queued = true
-	return t.s.waiting, nil
+	return m.waiting, nil
 }
 
 func scanWaiter(s scanner) (w compute.Waiter, err error) {

@@ -19,8 +19,7 @@ type session struct {
 	stmts   map[string]*stmt
 	details map[string]*detail
 	terms   termsMemory
-	held    *held    // nil: not known
-	waiting *waiting // nil: not known
+	memory  *memory // nil: nothing is known
 }
 
 type stmt struct {
@@ -46,7 +45,7 @@ func openSession(dsn string) (*session, error) {
 }
 
 // forget drops what is known of a transaction that is taken back.
-func (s *session) forget() { s.held, s.waiting = nil, nil }
+func (s *session) forget() { s.memory = nil }
 
 func (s *session) close() error {
 	for _, st := range s.stmts {

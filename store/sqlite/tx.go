@@ -18,13 +18,9 @@ type tx struct {
 	readOnly bool
 	writes   int
 	err      error
-	sources  []*compute.SourceRecord   // read, with their counts kept in step
-	seen     map[int64]known           // the instances read or written, by row
 	changes  map[int64]*compute.Counts // of sources' counts, not written yet
 	events   []compute.Event           // appended, and not written yet
-	last     int64                     // the newest event's id; 0: not known
-	queued   bool                      // the session's queue is true
-	summed   bool                      // the session's sums are true
+	sure     bool                      // the session's memory is true
 }
 
 var _ compute.Tx = (*tx)(nil)
