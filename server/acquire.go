@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -43,45 +44,38 @@ type taken struct {
 	err    error
 }
 
-func (s *server) acquire(ctx context.Context, in *struct {
+// acquiring is a request for leases.
+type acquiring struct {
 	Accept string `header:"Accept" hidden:"true"`
 	Body   api.AcquireRequest
-}) (*huma.StreamResponse, error) {
+	answer huma.Context
+}
+
+// Resolve keeps what the request is answered by.
+func (a *acquiring) Resolve(c huma.Context) []error {
+	a.answer = c
+	return nil
+}
+
+func (s *server) acquire(ctx context.Context, in *acquiring) (*huma.StreamResponse, error) {
 	req, err := s.wish(ctx, in.Body)
 	about(ctx, req.Project, req.Source)
 	because(ctx, req.Purpose)
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
-	told := make(chan compute.Progress, 16)
-	req.Notify = func(p compute.Progress) { newest(told, p) }
 	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan taken, 1)
-	go func() { // ends with ctx at the latest, and who follows waits for it
-		leases, err := s.take(ctx, req)
-		s.Ring()
-		done <- taken{leases, err}
-	}()
-	end := &ending{when: s.Ending, giveUp: cancel}
-	var t taken
-	for waits := true; waits; {
-		select {
-		case t = <-done:
-			waits = false
-		case <-end.when:
-			end.begins()
-		case p := <-told:
-			end.at(p)
-			if strings.Contains(in.Accept, api.EventStream) {
-				return &huma.StreamResponse{Body: func(c huma.Context) {
-					defer cancel()
-					s.tellProgress(c, p, told, done, end, in.Body)
-				}}, nil
-			}
-		}
-	}
 	defer cancel()
-	t.err = end.cause(t.err)
+	f := &follower{s: s, in: in, end: &ending{when: s.Ending, giveUp: cancel}}
+	defer f.over(taken{err: errGone}) // when the engine panics
+	req.Notify = f.hear
+	leases, err := s.take(ctx, req)
+	s.Ring()
+	t := taken{leases, err}
+	if f.over(t) {
+		return &huma.StreamResponse{Body: func(huma.Context) {}}, nil
+	}
+	t.err = f.end.cause(t.err)
 	if t.err != nil {
 		return nil, s.fault(ctx, t.err)
 	}
@@ -168,6 +162,71 @@ func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Requ
 func unmarked(req compute.Request) compute.Request {
 	req.Labels = api.ShownLabels(req.Labels)
 	return req
+}
+
+// errGone is told by a stream whose request came to no end.
+var errGone = errors.New("the request came to no end")
+
+// follower follows how a request comes on, from the first time that there is something to tell of it: most are answered before. It tells who made it, if he
+// hears streams.
+type follower struct {
+	s   *server
+	in  *acquiring
+	end *ending
+
+	mu    sync.Mutex
+	past  bool // the request has come to its end
+	told  chan compute.Progress
+	done  chan taken
+	ended chan struct{} // nil: there is nobody who follows
+	spoke bool          // the request is answered; to be read when ended is closed
+}
+
+// hear takes what a request says of itself. It does not wait.
+func (f *follower) hear(p compute.Progress) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.past:
+	case f.ended != nil:
+		newest(f.told, p)
+	default:
+		f.told, f.done, f.ended = make(chan compute.Progress, 16), make(chan taken, 1), make(chan struct{})
+		go f.follow(p) // ends with the request, which waits for it
+	}
+}
+
+// over ends it, and reports whether the request is answered.
+func (f *follower) over(t taken) bool {
+	f.mu.Lock()
+	again := f.past
+	f.past = true
+	f.mu.Unlock()
+	if f.ended == nil || again {
+		return f.spoke
+	}
+	f.done <- t
+	<-f.ended
+	return f.spoke
+}
+
+func (f *follower) follow(p compute.Progress) {
+	defer close(f.ended)
+	f.end.at(p)
+	if f.spoke = strings.Contains(f.in.Accept, api.EventStream); f.spoke {
+		f.s.tellProgress(f.in.answer, p, f.told, f.done, f.end, f.in.Body)
+		return
+	}
+	for {
+		select {
+		case <-f.done:
+			return
+		case <-f.end.when:
+			f.end.begins()
+		case p := <-f.told:
+			f.end.at(p)
+		}
+	}
 }
 
 // newest adds to a queue that nobody may have to wait for: where it is full the oldest is forgotten.

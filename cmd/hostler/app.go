@@ -106,7 +106,8 @@ func (a *app) owner() string {
 	return "uid-" + strconv.Itoa(os.Getuid())
 }
 
-func newID() string { return uuid.NewString() }
+// newID makes the id of a lease. Those that are made one after another stand beside each other in an index.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // configuration reads the files, once.
 func (a *app) configuration() (*config.Config, error) {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -48,6 +49,7 @@ type serving struct {
 const (
 	lookAround = 10 * time.Second     // is how often a controller looks for work that nobody told it of
 	grace      = 30 * time.Second     // for requests that are being served when it ends
+	garbage    = 300                  // per cent of what is in use: a controller has little, and each request leaves some
 	lookSoon   = time.Second          // after a request, as leases may be short
 	lookRest   = 5 * time.Millisecond // between two: a bell that rings all the time is not all that the machine does
 )
@@ -87,6 +89,9 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		return err
 	}
 	a.log, a.meters, a.serving, a.bell = log, newMeters(), true, newBell()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	engine, err := a.embedded(ctx)
@@ -278,13 +283,15 @@ func (k *controller) look(ctx context.Context) {
 		case <-time.After(lookRest):
 		}
 		timer.Reset(max(time.Until(at), 2*lookRest))
+		soon := k.soon
 		for again := false; !again; {
 			select {
 			case <-ctx.Done():
 				return
 			case <-k.bell:
 				again = true
-			case <-k.soon:
+			case <-soon:
+				soon = nil // the later ones need no earlier look
 				if next := time.Now().Add(lookSoon); next.Before(at) {
 					at = next
 					timer.Reset(lookSoon)
