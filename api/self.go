@@ -30,6 +30,7 @@ type Self struct {
 type Identity struct {
 	Installation  string `json:"installation" doc:"that all it makes is marked with"`
 	Configuration string `json:"configuration,omitempty" doc:"names the directories that its configuration and its state are in; for its own user"`
+	Store         string `json:"store,omitempty" doc:"where its state is, a file or a database; for its own user"`
 }
 
 // Reloaded is what came of reading the configuration anew.

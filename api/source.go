@@ -11,6 +11,7 @@ type Source struct {
 	Name        string     `json:"name"`
 	Type        string     `json:"type"`
 	Cached      int        `json:"cached" doc:"made, or being made or cleaned, and not in use"`
+	Cold        int        `json:"cold,omitempty" doc:"of these, so many are stopped"`
 	InUse       int        `json:"in_use" doc:"leased"`
 	Max         int        `json:"max" doc:"never more than so many, cached and in use together; 0: no limit"`
 	Available   *int       `json:"available" doc:"how many more may be in use; null: no limit"`
@@ -47,7 +48,7 @@ type States struct {
 // NewSource is the document of a source. broken says why it cannot be used; "": it can.
 func NewSource(s compute.SourceStatus, broken string) Source {
 	return Source{
-		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), InUse: s.Counts.InUse(), Max: s.Maximum, Available: s.Available, Wanted: s.Wanted,
+		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), Cold: s.Cold, InUse: s.Counts.InUse(), Max: s.Maximum, Available: s.Available, Wanted: s.Wanted,
 		Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, States: States(s.Counts), Waiting: s.Waiting, Orphaned: s.Orphaned,
 		Error: broken, Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Sources: s.Children, TTL: s.TTL.Seconds(),
 		LeaseIdle: s.LeaseIdle.Seconds(), Fixed: s.Fixed, Image: s.Image,
@@ -57,7 +58,7 @@ func NewSource(s compute.SourceStatus, broken string) Source {
 // Compute is the source of a document. Why it cannot be used is said as an error of kind compute.ErrInvalid.
 func (v Source) Compute() compute.SourceStatus {
 	s := compute.SourceStatus{
-		Name: v.Name, Type: v.Type, Counts: compute.Counts(v.States), Maximum: v.Max, Available: v.Available, Wanted: v.Wanted, Reserve: v.Reserve,
+		Name: v.Name, Type: v.Type, Counts: compute.Counts(v.States), Cold: v.Cold, Maximum: v.Max, Available: v.Available, Wanted: v.Wanted, Reserve: v.Reserve,
 		Spare: v.Spare, Concurrency: v.Concurrency, Waiting: v.Waiting, Orphaned: v.Orphaned, Failures: v.Failures, LastError: v.LastError, Children: v.Sources, TTL: span(v.TTL),
 		LeaseIdle: span(v.LeaseIdle), Fixed: v.Fixed, Image: v.Image,
 	}

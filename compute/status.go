@@ -6,6 +6,7 @@ import "time"
 type SourceStatus struct {
 	Name, Type  string
 	Counts      Counts
+	Cold        int // of Counts.Ready, how many are stopped
 	Maximum     int // effective; 0: no limit
 	Reserve     int
 	Spare       int

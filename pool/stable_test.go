@@ -195,6 +195,9 @@ func TestStopped(t *testing.T) {
 		if s := r.state1(t, ctx, nil); s.Counts.Ready != 2 || s.Cold != 1 || s.ColdMost != 2 {
 			t.Errorf("%+v", s)
 		}
+		if s, err := r.Status(ctx); err != nil || s[0].Cold != 1 || s[0].Counts.Ready != 2 {
+			t.Errorf("status tells of %+v, %v", s, err)
+		}
 		if l := r.take(t, ctx, compute.Request{}); l.Instance != "web-2" {
 			t.Errorf("%s was handed out, and web-2 runs", l.Instance)
 		}

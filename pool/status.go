@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"time"
 
@@ -13,9 +14,10 @@ import (
 // Status tells of every configured source, and of every older definition that has instances, by name.
 func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 	var recs []*compute.SourceRecord
-	waiting := map[string]int{}
+	waiting, cold := map[string]int{}, map[int64]int{}
 	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
 		clear(waiting)
+		clear(cold)
 		ws, err := tx.Waiters()
 		if err != nil {
 			return err
@@ -25,8 +27,24 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 				waiting[w.Source]++
 			}
 		}
-		recs, err = tx.Sources()
-		return err
+		if recs, err = tx.Sources(); err != nil {
+			return err
+		}
+		for _, r := range recs {
+			if s := p.configured(r); s == nil || s.Cold == 0 || r.Counts.Ready == 0 {
+				continue // nothing of it is stopped by anybody
+			}
+			is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
+			if err != nil {
+				return err
+			}
+			for _, i := range is {
+				if i.Cold {
+					cold[r.Key]++
+				}
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -47,6 +65,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 		st := compute.SourceStatus{Name: s.Name, Type: s.Type, Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, Broken: s.Err,
 			Children: s.Children, Waiting: waiting[s.Name], TTL: s.TTL, LeaseIdle: s.LeaseIdle, Image: s.Image}
 		if r := byName[s.Name]; r != nil {
+			st.Cold = cold[r.Key]
 			st.Counts, st.Paused, st.LastError, st.Failures = r.Counts, r.Paused, r.LastError, r.Failures
 		}
 		if s.Err == nil {
@@ -125,6 +144,9 @@ func values[T any](in []*T) []T {
 	return out
 }
 
+// testTTL is how long a test's lease lasts where nobody sees that the process that tests has died: on another machine.
+const testTTL = time.Hour
+
 // Test makes an instance of a source, runs `true` on it and discards it, each timed, whatever the breaker says.
 func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error) {
 	res := compute.TestResult{Source: name}
@@ -148,7 +170,14 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 	}
 	owner := "hostler source test"
 	start := time.Now()
-	ls, err := p.Acquire(ctx, compute.Request{Source: name, Count: 1, New: true, Owner: owner, Purpose: "test of the source"})
+	req := compute.Request{Source: name, Count: 1, New: true, Owner: owner, Purpose: "test of the source", TTL: testTTL}
+	if s.MaxTTL > 0 {
+		req.TTL = min(req.TTL, s.MaxTTL)
+	}
+	if req.For, err = ProcessOf(os.Getpid()); err != nil { // killed in the midst of it, this process leaves nothing: nobody else knows of the lease
+		return res, err
+	}
+	ls, err := p.Acquire(ctx, req)
 	if err != nil {
 		return res, err
 	}

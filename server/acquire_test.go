@@ -149,7 +149,7 @@ func TestEnding(t *testing.T) {
 func TestPrivate(t *testing.T) {
 	e := engine(t)
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{Configuration: "here"} },
+		Engine: func() server.Engine { return e }, Version: "test", Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{Configuration: "here", Store: "there"} },
 		Authenticate: func(r *http.Request) (auth.Principal, error) {
 			p, err := authenticate(r)
 			p.Own = p.Name == "me"
@@ -163,7 +163,7 @@ func TestPrivate(t *testing.T) {
 		if ls, err := c.Acquire(t.Context(), compute.Request{Source: "web", Count: 1}); !errors.Is(err, compute.ErrDenied) {
 			t.Errorf("%s got %+v, %v", name, ls, err)
 		}
-		if self, err := c.Self(t.Context()); err != nil || self.Own || self.Configuration != "" {
+		if self, err := c.Self(t.Context()); err != nil || self.Own || self.Configuration != "" || self.Store != "" {
 			t.Errorf("%s is told %+v, %v", name, self, err)
 		}
 	}
@@ -180,7 +180,7 @@ func TestPrivate(t *testing.T) {
 	} else {
 		_ = conn.Close()
 	}
-	if self, err := me.Self(t.Context()); err != nil || !self.Own || self.Configuration != "here" {
+	if self, err := me.Self(t.Context()); err != nil || !self.Own || self.Configuration != "here" || self.Store != "there" {
 		t.Errorf("the own user is told %+v, %v", self, err)
 	}
 }

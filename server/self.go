@@ -32,7 +32,7 @@ func (s *server) self() {
 			out.Expires = &p.Until
 		}
 		if !p.Own {
-			out.Configuration = "" // says where things lie here
+			out.Configuration, out.Store = "", "" // they say where things lie here
 		}
 		return &struct{ Body api.Self }{out}, nil
 	})

@@ -39,6 +39,9 @@ func (a *app) checkController(ctx context.Context) checkView {
 		where = "by its socket, " + filepath.Join(dir, socketName)
 	}
 	out := checkView{"ok", "controller", where + ": version " + self.Version + ", installation " + self.Installation + "; you are " + self.Name, ""}
+	if self.Store != "" {
+		out.Detail += "; its store is " + self.Store
+	}
 	fits, err := a.fits(self)
 	switch ours := thisVersion().Version; {
 	case err != nil:

@@ -16,6 +16,7 @@ type sourceView struct {
 	Name        string     `json:"name"`
 	Type        string     `json:"type"`
 	Cached      int        `json:"cached"`
+	Cold        int        `json:"cold,omitempty"`
 	InUse       int        `json:"in_use"`
 	Max         int        `json:"max"`
 	Available   *int       `json:"available"`
@@ -108,6 +109,7 @@ type leaseView struct {
 type statusView struct {
 	Sources   []sourceView   `json:"sources"`
 	Instances []instanceView `json:"instances"`
+	Store     string         `json:"store,omitempty"`
 }
 
 // releasedView is what became of a name, in `release --json` and `discard --json`.
@@ -127,7 +129,7 @@ type errorView struct {
 
 func viewSource(s compute.SourceStatus) sourceView {
 	v := sourceView{
-		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), InUse: s.Counts.InUse(), Max: s.Maximum, Available: s.Available, Wanted: s.Wanted,
+		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), Cold: s.Cold, InUse: s.Counts.InUse(), Max: s.Maximum, Available: s.Available, Wanted: s.Wanted,
 		Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, States: stateView(s.Counts), Waiting: s.Waiting, Orphaned: s.Orphaned,
 		Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Sources: s.Children,
 	}

@@ -226,7 +226,7 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 
 // identity tells this controller from others.
 func (k *controller) identity() api.Identity {
-	return api.Identity{Installation: k.app.store.Installation(), Configuration: configurationName(k.now.Load().cfg)}
+	return api.Identity{Installation: k.app.store.Installation(), Configuration: configurationName(k.now.Load().cfg), Store: k.app.at}
 }
 
 // ownOnly reports whether a source is for the controller's own user alone: it shows, or is, what that user sees of this machine.

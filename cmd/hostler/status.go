@@ -67,20 +67,14 @@ func (a *app) status(ctx context.Context, names []string, verbose bool, query st
 	}
 	var instances []compute.Instance
 	var leases map[compute.ID][]*compute.Lease
-	cold := map[string]int{}
 	if verbose {
 		if instances, leases, err = instancesOf(ctx, engine, sources); err != nil {
 			return err
 		}
-		for _, i := range instances {
-			if i.Cold {
-				cold[i.Source]++
-			}
-		}
 	}
 	rows := make([][]string, len(sources))
 	for i, s := range sources {
-		rows[i] = append(crcacheRow(s), s.Type, note(s, cold[s.Name], time.Now()))
+		rows[i] = append(crcacheRow(s), s.Type, note(s, time.Now()))
 	}
 	if err := a.table([]string{"source", "cached", "in-use", "max", "type", "note"}, rows); err != nil || !verbose {
 		return err
@@ -95,11 +89,22 @@ func (a *app) status(ctx context.Context, names []string, verbose bool, query st
 	if err := a.table([]string{"instance", "state", "since", "lease", "owner", "ends", "note"}, rows); err != nil {
 		return err
 	}
-	return a.statusQueue(ctx, engine, sources)
+	if err := a.statusQueue(ctx, engine, sources); err != nil || a.storeShown() == "" {
+		return err
+	}
+	return fprintf(a.out, "\nstore: %s\n", printable(a.storeShown()))
+}
+
+// storeShown is where the state is, as far as one is told: "" where it is another's controller's.
+func (a *app) storeShown() string {
+	if a.remote != nil {
+		return a.self.Store
+	}
+	return a.at
 }
 
 func (a *app) statusJSON(ctx context.Context, engine engine, sources []compute.SourceStatus) error {
-	v := statusView{Sources: []sourceView{}, Instances: []instanceView{}}
+	v := statusView{Sources: []sourceView{}, Instances: []instanceView{}, Store: a.storeShown()}
 	for _, s := range sources {
 		v.Sources = append(v.Sources, viewSource(s))
 	}
@@ -179,8 +184,8 @@ func crcacheRow(s compute.SourceStatus) []string {
 	return []string{s.Name, strconv.Itoa(s.Counts.Cached()), strconv.Itoa(s.Counts.InUse()), strconv.Itoa(s.Maximum)}
 }
 
-// note says what is out of the ordinary about a source, so many instances of which are cold, as far as they were looked at.
-func note(s compute.SourceStatus, cold int, now time.Time) string {
+// note says what is out of the ordinary about a source.
+func note(s compute.SourceStatus, now time.Time) string {
 	var notes []string
 	add := func(n int, format string) {
 		if n > 0 {
@@ -193,7 +198,7 @@ func note(s compute.SourceStatus, cold int, now time.Time) string {
 	if s.Orphaned {
 		notes = append(notes, "orphaned")
 	}
-	add(cold, "%d cold")
+	add(s.Cold, "%d cold")
 	add(s.Counts.Creating+s.Counts.SettingUp, "%d being made")
 	add(s.Counts.Cleaning, "%d being cleaned")
 	add(s.Counts.Discarding, "%d being discarded")

@@ -150,7 +150,7 @@ func (v *topView) blocks(w topWish) []topBlock {
 		if s.Maximum > 0 {
 			most = strconv.Itoa(s.Maximum)
 		}
-		sources.rows = append(sources.rows, []string{s.Name, strconv.Itoa(s.Counts.Cached()), strconv.Itoa(s.Counts.InUse()), most, strconv.Itoa(s.Wanted), strconv.Itoa(s.Waiting), note(s, 0, v.at)})
+		sources.rows = append(sources.rows, []string{s.Name, strconv.Itoa(s.Counts.Cached()), strconv.Itoa(s.Counts.InUse()), most, strconv.Itoa(s.Wanted), strconv.Itoa(s.Waiting), note(s, v.at)})
 	}
 	moving := topBlock{title: "in motion", header: []string{"instance", "state", "for", "note"}, share: 15}
 	for _, i := range filtered(v.moving, w.filter, func(i compute.Instance) string { return string(i.ID) + " " + i.Source + " " + string(i.State) }) {
