@@ -59,7 +59,7 @@ type Defaults struct {
 
 // hostler.conf's sections, with their keys where they are read here.
 var sections = map[string][]string{
-	"defaults": {"source", "wait"}, "controller": nil, "store": nil, "director": nil, "auth": nil, "run": nil, "results": nil, "env": nil, "sync": nil,
+	"defaults": {"source", "wait"}, "store": nil, "director": nil, "auth": nil, "run": nil, "results": nil, "env": nil, "sync": nil,
 	"deploy": nil, "deploy.vars": nil, "deploy.images": nil, "deploy.image-bundles": nil,
 }
 
@@ -228,6 +228,9 @@ func (g *gathering) setting(r *Root, e entry) error {
 	known, ok := sections[e.section]
 	if !ok && !named(e.section) {
 		var names []string
+		if _, name, ok := strings.Cut(e.section, " "); ok {
+			names = append(names, "[webhook "+name+"]")
+		}
 		for n := range sections {
 			names = append(names, "["+n+"]")
 		}

@@ -409,7 +409,7 @@ func TestUnknownSource(t *testing.T) {
 func TestHostlerConf(t *testing.T) {
 	w := newWorld(t)
 	w.file("~/.config/hostler/hostler.conf", "[defaults]\nsource = mine\n[store]\npath = /x\n")
-	w.file(".hostler/hostler.conf", "[defaults]\nsource = the-tree's\nwait = 1h\n[controller]\nurl = http://evil\n")
+	w.file(".hostler/hostler.conf", "[defaults]\nsource = the-tree's\nwait = 1h\n[auth]\nurl = http://evil\n")
 	w.file("~/etc/hostler.conf", "[defaults]\nwait = 5m\n[store]\npath = /y\nsync-mode = full\n")
 	c := w.load()
 	if c.Defaults.Source != "mine" || c.Defaults.Wait == nil || *c.Defaults.Wait != time.Hour {
@@ -419,14 +419,16 @@ func TestHostlerConf(t *testing.T) {
 	if store["path"].Text != "/x" || store["sync_mode"].Text != "full" || store["sync_mode"].Line != 5 || store["sync_mode"].Key != "sync-mode" {
 		t.Errorf("sections = %v", c.Sections)
 	}
-	if len(c.Sections["controller"]) > 0 || len(c.NeedsTrust()) != 1 || len(c.Warnings) != 1 {
+	if len(c.Sections["auth"]) > 0 || len(c.NeedsTrust()) != 1 || len(c.Warnings) != 1 {
 		t.Errorf("the tree names the controller: %v %v", c.Sections, c.Warnings)
 	}
 	for text, want := range map[string]string{
-		"[defaults]\nsuorce = x": "hostler.conf:2: suorce: unknown key; the nearest known is source",
-		"[deafults]\nsource = x": "hostler.conf:2: source: is in the unknown section [deafults]; the nearest known is [defaults]",
-		"source = x":             "hostler.conf:1: source: stands outside of a section; the nearest known is [defaults]",
-		"[defaults]\nwait = x":   `hostler.conf:2: wait: "x" is not a duration`,
+		"[defaults]\nsuorce = x":   "hostler.conf:2: suorce: unknown key; the nearest known is source",
+		"[deafults]\nsource = x":   "hostler.conf:2: source: is in the unknown section [deafults]; the nearest known is [defaults]",
+		"[webhok chat]\nurl = x":   "hostler.conf:2: url: is in the unknown section [webhok chat]; the nearest known is [webhook chat]",
+		"[controller]\nlisten = x": "hostler.conf:2: listen: is in the unknown section [controller]",
+		"source = x":               "hostler.conf:1: source: stands outside of a section; the nearest known is [defaults]",
+		"[defaults]\nwait = x":     `hostler.conf:2: wait: "x" is not a duration`,
 	} {
 		w.file("~/.config/hostler/hostler.conf", text)
 		c, err := config.Load(w.opt)
