@@ -299,7 +299,7 @@ func metricsListener(addr string) (net.Listener, error) {
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, invalid("", "--metrics %s: %w", addr, err)
+		return nil, cannotListen("--metrics", addr, err)
 	}
 	return l, nil
 }

@@ -121,6 +121,10 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		listeners.close()
 		return err
 	}
+	if err := a.aloneOnState(); err != nil {
+		listeners.close()
+		return err
+	}
 	a.meters.watch(k.standing)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -384,7 +388,7 @@ func (a *app) listeners(o serving, files *certs.Files) (_ *listeners, err error)
 	}
 	l, err := net.Listen("tcp", o.listen)
 	if err != nil {
-		return nil, invalid("", "--listen %s: %w", o.listen, err)
+		return nil, cannotListen("--listen", o.listen, err)
 	}
 	if files != nil {
 		l = tls.NewListener(l, files.TLS())
@@ -409,23 +413,13 @@ func (a *app) ownSocket(o serving) (net.Listener, error) {
 		}
 		path = filepath.Join(dir, socketName)
 	}
-	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
+	switch ok, err := a.onlyOne(path + ".lock"); {
+	case err != nil:
 		return nil, invalid("", "--socket %s: %w", path, err)
-	}
-	for range 20 { // a child that one before us was killed over may have it for a moment
-		if err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	if err != nil {
-		_ = lock.Close()
+	case !ok:
 		return nil, conflict("stop it first, or give another --socket", "a controller listens on %s already", path)
 	}
-	a.closers = append(a.closers, func() { _ = lock.Close() })
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 {
-		_ = lock.Close()
 		return nil, conflict("give another --socket", "%s exists and is no socket", path)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
