@@ -16,7 +16,7 @@ import (
 type chooser struct {
 	compute.Provider
 
-	mu    sync.Mutex
+	mu    *sync.Mutex
 	specs map[compute.ID]compute.Spec
 }
 
@@ -40,7 +40,7 @@ func (c *chooser) Choices(_ context.Context, kind string) ([]compute.Named, bool
 }
 
 func TestChoice(t *testing.T) {
-	c := &chooser{specs: map[compute.ID]compute.Spec{}}
+	c := &chooser{specs: map[compute.ID]compute.Spec{}, mu: &sync.Mutex{}}
 	change := func(o *pool.Options) {
 		inner := o.Open
 		o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {

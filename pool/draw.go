@@ -22,6 +22,7 @@ type unit struct {
 	host   *unit
 	least  size   // that it must have
 	choice choice // of what it is to be made
+	image  string // the promoted one that it is made from; "": its source's own, or the chosen one
 	// The computer is asked for its size, where its provider does not tell it.
 	measured bool
 

@@ -33,9 +33,24 @@ func (p *Pool) Fill(ctx context.Context, names ...string) ([]compute.ID, error) 
 	for _, s := range sources {
 		ids, err := p.fill(ctx, s)
 		made = append(made, ids...)
+		if err == nil {
+			err = p.refresh(ctx, s)
+		}
 		errs = append(errs, err)
 	}
 	return made, errors.Join(errs...)
+}
+
+// refresh replaces what a promotion has left, as far as there is room.
+func (p *Pool) refresh(ctx context.Context, s *source) error {
+	old, _, err := p.others(ctx, s)
+	if err != nil || len(old) == 0 {
+		return err
+	}
+	if err := p.RollOut(ctx, s.Name, nil); !errors.Is(err, compute.ErrNoCapacity) {
+		return err
+	}
+	return nil
 }
 
 func (p *Pool) fill(ctx context.Context, s *source) ([]compute.ID, error) {

@@ -113,11 +113,18 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(string)) error {
 	if err != nil {
 		return compute.Unasked(err)
 	}
+	image := what.image
+	if image == "" && len(o.names) == 0 {
+		if image, err = p.imageFor(ctx, u.src); err != nil {
+			return compute.Unasked(err)
+		}
+		u.image = image
+	}
 	tell("create")
 	p.step("create:before")
 	start := time.Now()
 	asking, span := trace.Start(ctx, "create", about(u.inst)...)
-	made, err := o.provider.Create(asking, compute.Spec{ID: u.inst.ID, Source: u.src.Name, Installation: p.store.Installation(), Image: cmp.Or(what.image, u.src.Image), Flavor: cmp.Or(what.flavor, u.src.Flavor), Location: what.location,
+	made, err := o.provider.Create(asking, compute.Spec{ID: u.inst.ID, Source: u.src.Name, Installation: p.store.Installation(), Image: cmp.Or(image, u.src.Image), Flavor: cmp.Or(what.flavor, u.src.Flavor), Location: what.location,
 		Cores: int(math.Ceil(u.least.Cores)), Memory: u.least.Memory, Disk: u.least.Disk, GPUs: u.least.GPUs})
 	p.step("create:answered")
 	u.inst.Phases.Create = time.Since(start)
@@ -127,6 +134,7 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(string)) error {
 	}
 	u.inst.ProviderID, u.inst.Address, u.inst.Facts = made.ProviderID, made.Address, made.Facts
 	what.note(u.inst)
+	mark(u.inst, u.image)
 	p.learnSize(u)
 	if why := u.least.lacks(u.inst.Facts); why != "" {
 		return &compute.Error{ID: u.inst.ID, Kind: compute.ErrNoCapacity, Err: &errSmall{why}, Hint: "ask for less, or another source"}
@@ -375,6 +383,9 @@ func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
 	}
 	if u.fresh && !errors.Is(u.err, context.Canceled) && !errors.Is(u.err, compute.ErrStale) {
 		if err := p.failed(tx, i, u.err); err != nil {
+			return err
+		}
+		if err := p.retreat(tx, u.src, u.image, u.err); err != nil {
 			return err
 		}
 	}

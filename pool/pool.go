@@ -125,6 +125,7 @@ type Pool struct {
 	providers map[int64]*opened        // by source key
 	shut      map[int64]int            // source keys whose provider did not open for so many transactions under way
 	sizes     map[int64]compute.Amount // of what was made last without a choice, by source key
+	rolls     map[string]bool          // sources whose instances are being replaced by those of a promoted image
 	recent    recent                   // what the journal says of the leases of the last time
 	sweeps    map[int64]*sweep         // looks at the ready instances of sources that have many, by source key
 	haunted   bool                     // the queue may have requests of this process for which nobody waits
@@ -153,7 +154,7 @@ func New(opt Options) (*Pool, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pool{opt: opt, store: opt.Store, log: opt.Log, sources: map[string]*source{}, providers: map[int64]*opened{}, shut: map[int64]int{},
+	p := &Pool{opt: opt, store: opt.Store, log: opt.Log, sources: map[string]*source{}, providers: map[int64]*opened{}, shut: map[int64]int{}, rolls: map[string]bool{},
 		bell: make(chan struct{})}
 	if p.opt.Left == nil {
 		p.opt.Left = func() {}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
 )
 
@@ -26,7 +27,7 @@ ahead. docs/images.md says more.`,
 	cmd.AddCommand(&cobra.Command{
 		Use: "list", Short: "List the images that are here", Example: "  hostler image list", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return a.imageList() },
-	}, newImageBuild(a), newImagePull(a), newImageImport(a), newImageExport(a), &cobra.Command{
+	}, newImageBuild(a), newImagePromote(a), newImagePull(a), newImageImport(a), newImageExport(a), &cobra.Command{
 		Use: "remove IMAGE...", Aliases: []string{"delete"}, Short: "Take names of images away, and with the last one the image", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeImages,
 		Long: `Take names of images away. An image that has no name left goes, and of its layers those that no other image needs. One that an instance uses stays: that
 is an error. IMAGE may be sha256: and the first digits of a digest: then it goes with all its names.`,
@@ -79,10 +80,10 @@ func newImageGC(a *app) *cobra.Command {
 	var older durationFlag
 	var dry bool
 	cmd := &cobra.Command{
-		Use:   "gc",
+		Use: "gc", Aliases: []string{"prune"},
 		Short: "Remove images that lost their name, layers that no image needs, and what was interrupted",
 		Long: `Remove images that lost their name to a newer one, layers that no image needs any more, and what an interrupted pull left. With --older-than also
-images that nothing was made from for so long. What an instance uses stays.`,
+images that nothing was made from for so long, built ones too. What an instance uses stays, what is promoted for a source and what that was built on.`,
 		Example: "  hostler image gc --older-than 30d --dry-run",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -201,7 +202,19 @@ func (a *app) imageRemove(ctx context.Context, refs []string) error {
 	if err != nil {
 		return err
 	}
+	all, err := s.List()
+	if err != nil {
+		return err
+	}
+	kept, err := a.keptImages(ctx, all)
+	if err != nil {
+		return err
+	}
 	for _, ref := range refs {
+		if img, err := s.Find(ref); err == nil && kept[img.Digest] != "" {
+			return &compute.Error{ID: compute.ID(ref), Kind: compute.ErrConflict, Err: fmt.Errorf("instances of %s come from it, or it is what they would go back to", kept[img.Digest]),
+				Hint: "promote another for " + kept[img.Digest]}
+		}
 		if err := s.Remove(ctx, ref); err != nil {
 			return err
 		}
@@ -214,6 +227,15 @@ func (a *app) imageGC(ctx context.Context, opt image.GCOptions) error {
 	if err != nil {
 		return err
 	}
+	all, err := s.List()
+	if err != nil {
+		return err
+	}
+	kept, err := a.keptImages(ctx, all)
+	if err != nil {
+		return err
+	}
+	opt.Keep = func(img image.Image) bool { return kept[img.Digest] != "" }
 	got, err := s.GC(ctx, opt)
 	if err != nil {
 		return err

@@ -94,11 +94,8 @@ func (a *app) builderNamed(ctx context.Context, bundles, vars []string, name str
 			return nil, err
 		}
 	}
-	if _, err := a.engine(ctx); err != nil {
+	if _, err := a.besides(ctx); err != nil {
 		return nil, err
-	}
-	if a.remote != nil && !a.same {
-		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: errElsewhere, Hint: "build there, or with --embedded for a source of your own"}
 	}
 	source, err := a.sourceName()
 	if err != nil {

@@ -1,0 +1,244 @@
+package pool
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Promotion says which image a source's instances come from in place of its own. It is recorded with the store, and counts for as long as the source names the
+// image in its definition that it named then.
+type Promotion struct {
+	Source string     `json:"source"`
+	Image  string     `json:"image"`            // as a Spec asks for it; "": the source's own again
+	Name   string     `json:"name"`             // as it was called
+	Since  time.Time  `json:"since"`            // it was promoted, or gone back to
+	Before []Promoted `json:"before,omitempty"` // what counted before, the last one at the end
+	Proved bool       `json:"proved"`           // there was a time when all ready instances came from it
+	Failed string     `json:"failed,omitempty"` // the name of the image that was gone back from, since its instances did not become ready
+	Why    string     `json:"why,omitempty"`    // they did not
+
+	Place string `json:"place"` // of the definition
+	Own   string `json:"own"`   // its image
+}
+
+// Promoted is an image that was promoted before.
+type Promoted struct {
+	Image string `json:"image"`
+	Name  string `json:"name"`
+}
+
+const (
+	promotions = "promotions" // the note with all of them
+	mostBefore = 10           // images of a source that can be gone back to
+)
+
+// factPromoted is the fact of an instance that came from a promoted image: which one, as a Spec asks for it.
+const factPromoted = "promoted"
+
+// readPromotions reads all of them, by source.
+func readPromotions(tx compute.Tx) (map[string]Promotion, error) {
+	all := map[string]Promotion{}
+	nt, ok := tx.(compute.NoteTx)
+	if !ok {
+		return all, nil
+	}
+	text, err := nt.Note(promotions)
+	if errors.Is(err, compute.ErrNotFound) {
+		return all, nil
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &all)
+	}
+	return all, err
+}
+
+func savePromotion(tx compute.Tx, all map[string]Promotion, pr Promotion) error {
+	nt, ok := tx.(compute.NoteTx)
+	if !ok {
+		return errors.New("this store keeps no promotions")
+	}
+	all[pr.Source] = pr
+	text, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	return nt.SaveNote(promotions, string(text))
+}
+
+// counts reports whether a promotion is about a source as it is configured now.
+func (pr Promotion) counts(s *source) bool {
+	return pr.Source == s.Name && pr.Place == s.Place && pr.Own == s.Image
+}
+
+// Promotions returns those that count, by source.
+func (p *Pool) Promotions(ctx context.Context) (map[string]Promotion, error) {
+	var all map[string]Promotion
+	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+		all, err = readPromotions(tx)
+		return err
+	})
+	maps.DeleteFunc(all, func(name string, pr Promotion) bool { return p.sources[name] == nil || !pr.counts(p.sources[name]) })
+	return all, err
+}
+
+// promoted is the promotion of a source; its zero value: there is none.
+func (p *Pool) promoted(tx compute.Tx, s *source) (Promotion, error) {
+	all, err := readPromotions(tx)
+	if pr := all[s.Name]; err == nil && pr.counts(s) {
+		return pr, nil
+	}
+	return Promotion{}, err
+}
+
+// Promote has a source's instances come from an image from now on. What stands ready is replaced by RollOut.
+func (p *Pool) Promote(ctx context.Context, name, image string) (Promotion, error) {
+	s, id, err := p.promotable(ctx, name, image)
+	if err != nil {
+		return Promotion{}, err
+	}
+	return p.promote(ctx, s, func(now Promotion) (Promotion, error) {
+		if now.Image == id {
+			now.Name = image
+			return now, nil
+		}
+		return now.to(Promoted{id, image}), nil
+	}, "promoted")
+}
+
+// PromoteBack has a source's instances come from the image that they came from before the one that is promoted.
+func (p *Pool) PromoteBack(ctx context.Context, name string) (Promotion, error) {
+	s, err := p.find(name)
+	if err != nil {
+		return Promotion{}, err
+	}
+	return p.promote(ctx, s, func(now Promotion) (Promotion, error) {
+		if len(now.Before) == 0 {
+			return now, &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: errors.New("there is no image to go back to: none was promoted before")}
+		}
+		return now.back(), nil
+	}, "promotion taken back")
+}
+
+// to is the promotion with another image in place of the one that counts.
+func (pr Promotion) to(next Promoted) Promotion {
+	before := append(slices.Clone(pr.Before), Promoted{pr.Image, pr.Name})
+	pr.Before = before[max(0, len(before)-mostBefore):]
+	pr.Image, pr.Name = next.Image, next.Name
+	pr.Since, pr.Proved, pr.Failed, pr.Why = time.Now(), false, "", ""
+	return pr
+}
+
+// back is the promotion with the image that counted before.
+func (pr Promotion) back() Promotion {
+	last := pr.Before[len(pr.Before)-1]
+	pr.Before = pr.Before[:len(pr.Before)-1]
+	pr.Image, pr.Name = last.Image, last.Name
+	pr.Since, pr.Proved, pr.Failed, pr.Why = time.Now(), false, "", ""
+	return pr
+}
+
+func (p *Pool) promote(ctx context.Context, s *source, change func(Promotion) (Promotion, error), kind string) (next Promotion, err error) {
+	err = p.store.Update(ctx, func(tx compute.Tx) error {
+		all, err := readPromotions(tx)
+		if err != nil {
+			return err
+		}
+		now, ok := all[s.Name]
+		if !ok || !now.counts(s) {
+			now = Promotion{Source: s.Name, Place: s.Place, Own: s.Image, Name: s.Image}
+		}
+		if next, err = change(now); err != nil {
+			return err
+		}
+		if next.Image != now.Image {
+			if _, err := tx.Append(&compute.Event{Time: time.Now(), Kind: kind, Source: s.Name, Text: next.title()}); err != nil {
+				return err
+			}
+		}
+		return savePromotion(tx, all, next)
+	})
+	if err == nil {
+		p.step("promote:recorded")
+	}
+	return next, err
+}
+
+// title is what the image is called, for people.
+func (pr Promotion) title() string {
+	if pr.Image == "" {
+		return "its own image"
+	}
+	return pr.Name
+}
+
+// promotable finds which content an image's name stands for, where the source's provider makes computers from images.
+func (p *Pool) promotable(ctx context.Context, name, image string) (s *source, id string, err error) {
+	if s, err = p.find(name); err != nil {
+		return nil, "", err
+	}
+	if s.Type == poolType {
+		return nil, "", &compute.Error{ID: compute.ID(name), Kind: compute.ErrInvalid, Err: errors.New("a pool makes no computers of its own"), Hint: "promote it for its sources"}
+	}
+	provider, err := p.Provider(ctx, name)
+	if err != nil {
+		return nil, "", err
+	}
+	if snap, ok := compute.As[compute.Snapshotter](provider); ok {
+		id, err = snap.ImageDigest(ctx, image, true)
+	} else {
+		id, err = pick(ctx, provider, compute.Images, image)
+	}
+	if err != nil {
+		return nil, "", &compute.Error{ID: compute.ID(name), Kind: kindOf(err), Err: err}
+	}
+	return s, id, nil
+}
+
+// imageFor is the promoted image that an instance of a source is to be made from now; "": its own.
+func (p *Pool) imageFor(ctx context.Context, s *source) (image string, err error) {
+	err = p.store.View(ctx, func(tx compute.Tx) error {
+		pr, err := p.promoted(tx, s)
+		image = pr.Image
+		return err
+	})
+	return image, err
+}
+
+// mark notes on a new instance which promoted image it came from.
+func mark(i *compute.Instance, image string) {
+	if image == "" {
+		return
+	}
+	facts := map[string]string{factPromoted: image}
+	maps.Copy(facts, i.Facts)
+	i.Facts = facts
+}
+
+// retreat goes back from a promoted image of which an instance did not become ready, as long as it has not proved good.
+func (p *Pool) retreat(tx compute.Tx, s *source, image string, cause error) error {
+	if image == "" || s == nil || errors.Is(cause, compute.ErrNoCapacity) || errors.Is(cause, compute.ErrStale) || errors.Is(cause, context.Canceled) {
+		return nil
+	}
+	all, err := readPromotions(tx)
+	if err != nil {
+		return err
+	}
+	now := all[s.Name]
+	if !now.counts(s) || now.Image != image || now.Proved || len(now.Before) == 0 {
+		return nil
+	}
+	next := now.back()
+	next.Failed, next.Why = now.Name, cause.Error()
+	_, err = tx.Append(&compute.Event{Time: time.Now(), Kind: "promotion failed", Source: s.Name, Text: fmt.Sprintf("an instance of %s did not become ready, so it goes back to %s: %v", now.Name, next.title(), cause)})
+	if err != nil {
+		return err
+	}
+	return savePromotion(tx, all, next)
+}

@@ -1,0 +1,218 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// RollOut replaces the ready instances of a source that came from another image than the promoted one, in waves: of the first, one instance, and of each that follows,
+// twice as many are made, and as many of the old ones are discarded when they have become ready. There are never fewer than the source wants, ready and in use
+// together; what is in use stays, and is replaced when it has come back. It returns when none is left to be replaced. Several may be at it at once.
+//
+// When an instance does not become ready the source goes back to the image before, and the error says so. ErrNoCapacity: there is no room for new ones beside
+// the old; then those are replaced one by one as they come back from use and go.
+func (p *Pool) RollOut(ctx context.Context, name string, tell func(text string)) error {
+	s, err := p.find(name)
+	if err != nil {
+		return err
+	}
+	if err := p.prepare(ctx, s); err != nil {
+		return err
+	}
+	for wave := 1; ; wave *= 2 {
+		old, pr, err := p.others(ctx, s)
+		if err != nil {
+			return err
+		}
+		if len(old) == 0 {
+			return p.proved(ctx, s, pr)
+		}
+		spare, err := p.beyond(ctx, s)
+		if err != nil {
+			return err
+		}
+		if spare <= 0 {
+			if err := p.surge(ctx, s, pr, min(wave, len(old))-spare, tell); err != nil { // and what is missing anyway
+				return err
+			}
+			if spare, err = p.beyond(ctx, s); err != nil {
+				return err
+			}
+		}
+		n, err := p.replace(ctx, s, pr, old, min(spare, wave))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return nil // others took what was made, or the old ones: nothing is to be done now
+		}
+		if tell != nil {
+			tell(fmt.Sprintf("%s: %d of %d old instances are discarded", s.Name, n, len(old)))
+		}
+	}
+}
+
+// others lists the ready instances of a source that are not of its promoted image, the oldest first.
+func (p *Pool) others(ctx context.Context, s *source) (old []*compute.Instance, pr Promotion, err error) {
+	err = p.store.View(ctx, func(tx compute.Tx) error {
+		old = nil
+		if pr, err = p.promoted(tx, s); err != nil || pr.Source == "" {
+			return err
+		}
+		rec, err := tx.Source(s.Name, s.Digest)
+		if errors.Is(err, compute.ErrNotFound) {
+			return nil
+		} else if err != nil || rec.Counts.Ready == 0 {
+			return err
+		}
+		ready, err := tx.Instances(compute.InstanceQuery{SourceKey: rec.Key, States: []compute.State{compute.Ready}})
+		for _, i := range ready {
+			if i.Facts[factPromoted] != pr.Image {
+				old = append(old, i)
+			}
+		}
+		return err
+	})
+	return old, pr, err
+}
+
+// beyond is how many ready instances a source has beyond those that it wants.
+func (p *Pool) beyond(ctx context.Context, s *source) (n int, err error) {
+	err = p.store.View(ctx, func(tx compute.Tx) error {
+		n, err = p.spared(tx, s)
+		return err
+	})
+	return n, err
+}
+
+func (p *Pool) spared(tx compute.Tx, s *source) (int, error) {
+	rec, err := tx.Source(s.Name, s.Digest)
+	if err != nil {
+		return 0, err
+	}
+	inUse := rec.Counts.InUse()
+	return rec.Counts.Ready + inUse - p.wanted(s, rec, inUse), nil
+}
+
+// surge makes n more instances than the source wants, from the promoted image, as far as there is room.
+func (p *Pool) surge(ctx context.Context, s *source, pr Promotion, n int, tell func(string)) error {
+	units, leave, err := p.order(ctx, s, func(compute.Tx, *compute.SourceRecord) (int, error) { return n, nil })
+	if errors.Is(err, compute.ErrNoCapacity) {
+		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity, Err: errors.New("there is no room for instances of the promoted image beside those that stand ready"),
+			Hint: "raise `maximum` in its source.conf, or discard a ready one; those in use are replaced when they come back"}
+	}
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if tell != nil {
+		tell(fmt.Sprintf("%s: %d instances are made from %s", s.Name, len(units), pr.title()))
+	}
+	p.step("rollout:recorded")
+	_, err = p.raiseAll(ctx, units)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	now, e := p.Promotions(context.WithoutCancel(ctx))
+	if e != nil || now[s.Name].Failed != pr.Name {
+		return errors.Join(err, e)
+	}
+	return &compute.Error{ID: compute.ID(s.Name), Kind: kindOf(err), Err: fmt.Errorf("an instance of %s did not become ready, and it is back to %s: %w", pr.title(), now[s.Name].title(), err)}
+}
+
+// replace discards up to n old ready instances, as long as that leaves what the source wants.
+func (p *Pool) replace(ctx context.Context, s *source, pr Promotion, old []*compute.Instance, n int) (int, error) {
+	var gone []compute.ID
+	err := p.store.Update(ctx, func(tx compute.Tx) error {
+		gone = nil
+		if now, err := p.promoted(tx, s); err != nil || now.Image != pr.Image {
+			return err // it was promoted otherwise meanwhile
+		}
+		for _, o := range old {
+			if len(gone) == n {
+				return nil
+			}
+			i, err := tx.Instance(o.ID)
+			if errors.Is(err, compute.ErrNotFound) || err == nil && (i.Row != o.Row || i.State != compute.Ready || i.Generation != o.Generation) {
+				continue // taken meanwhile
+			} else if err != nil {
+				return err
+			}
+			if more, err := p.spared(tx, s); err != nil || more <= 0 {
+				return err
+			}
+			if err := p.toDiscarding(tx, i, "replaced: its source's instances come from "+pr.title()+" now"); err != nil {
+				return err
+			}
+			gone = append(gone, i.ID)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	p.step("rollout:replaced")
+	return len(gone), p.after(ctx, gone)
+}
+
+// proved records that all that stands ready came from the promoted image: from now on a failure is one of the source, not of the image.
+func (p *Pool) proved(ctx context.Context, s *source, pr Promotion) error {
+	if pr.Source == "" || pr.Proved {
+		return nil
+	}
+	return p.store.Update(ctx, func(tx compute.Tx) error {
+		all, err := readPromotions(tx)
+		now := all[s.Name]
+		if err != nil || now.Image != pr.Image || now.Proved {
+			return err
+		}
+		rec, err := tx.Source(s.Name, s.Digest)
+		if errors.Is(err, compute.ErrNotFound) || err == nil && rec.Counts.Ready == 0 {
+			return nil // none has shown it yet
+		} else if err != nil {
+			return err
+		}
+		now.Proved = true
+		return savePromotion(tx, all, now)
+	})
+}
+
+// Rolling begins RollOut for all sources that have something to replace, each by itself, unless it is under way.
+func (p *Pool) Rolling(ctx context.Context, with Tending) error {
+	all, err := p.Promotions(ctx)
+	if err != nil {
+		return err
+	}
+	for name := range all {
+		s := p.sources[name]
+		if old, _, err := p.others(ctx, s); err != nil || len(old) == 0 {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		p.mu.Lock()
+		busy := p.rolls[name]
+		p.rolls[name] = true
+		p.mu.Unlock()
+		if busy {
+			continue
+		}
+		with.Go(func() {
+			err := p.RollOut(ctx, name, nil)
+			p.mu.Lock()
+			delete(p.rolls, name)
+			p.mu.Unlock()
+			if err != nil && ctx.Err() == nil && !errors.Is(err, compute.ErrNoCapacity) {
+				p.log.Warn("instances of a promoted image", "source", name, "err", err)
+			}
+			if err == nil {
+				with.Done()
+			}
+		})
+	}
+	return nil
+}
