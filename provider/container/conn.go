@@ -49,7 +49,7 @@ func (c *conn) enter(ctx context.Context, user string) (*entry, error) {
 		AttachStdin, AttachStdout, AttachStderr bool
 		User                                    string `json:",omitempty"`
 		Cmd                                     []string
-	}{true, true, true, user, append(append([]string{}, c.program...), "serve", "--keep-env", "stdio")} // the image's and the source's own
+	}{true, true, true, user, append(append([]string{}, c.program...), "serve", "--keep-env", "--daemon="+c.container, "stdio")} // the image's and the source's own
 	var made struct{ ID string }
 	if err := c.p.eng.do(ctx, http.MethodPost, "/containers/"+c.container+"/exec", nil, request, &made); err != nil {
 		return nil, err
@@ -97,6 +97,14 @@ func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	e, err := c.as(ctx, cmd.User)
 	if err != nil {
 		return compute.Exit{}, err
+	}
+	if cmd.Hold != nil && e != c.entry { // nobody would look for it there
+		if cmd.Hold.Keep {
+			return compute.Exit{}, &compute.Error{Op: "container.Run", ID: c.id, Kind: compute.ErrInvalid, Err: errors.New("a command of another user than the container's is not kept when its caller has gone")}
+		}
+		same := *cmd
+		same.Hold = nil
+		cmd = &same
 	}
 	if cmd.User != "" && !c.root {
 		same := *cmd

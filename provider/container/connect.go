@@ -74,6 +74,9 @@ func (c *conn) meet(ctx context.Context, user string) (*entry, error) {
 	e.Close()
 	if said := e.streams.said(); said != "" && errors.Is(err, compute.ErrLost) {
 		err = errors.New(said)
+		if strings.Contains(said, "no such option") { // one that was before ours
+			err = &compute.Error{Kind: compute.ErrConflict, Err: err}
+		}
 	}
 	return nil, err
 }

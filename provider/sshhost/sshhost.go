@@ -184,12 +184,12 @@ type conn struct {
 	agent *resident.Agent // nil: there are no workspaces
 }
 
-// Run is sshconn.Conn's; what runs in a workspace is the agent's.
+// Run is sshconn.Conn's; what runs in a workspace, or is kept until it ends, is the agent's.
 func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	if err := c.p.remember(c.host); err != nil {
 		return compute.Exit{}, &compute.Error{Op: "sshhost.Run", ID: c.p.id(c.host), Kind: compute.ErrCannotStart, Err: err}
 	}
-	if cmd.Workspace == "" {
+	if h := cmd.Hold; cmd.Workspace == "" && (h == nil || !h.Keep && !h.Attach) {
 		return c.Conn.Run(ctx, cmd)
 	}
 	a, err := c.client(ctx)
@@ -211,9 +211,18 @@ func (c *conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
 	return a.Workspace(ctx, token)
 }
 
+// Held implements compute.Holder.
+func (c *conn) Held(ctx context.Context) ([]compute.HeldRun, error) {
+	a, err := c.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return a.Held(ctx)
+}
+
 func (c *conn) client(ctx context.Context) (*agent.Client, error) {
 	if c.agent == nil {
-		return nil, &compute.Error{Op: "sshhost.Workspace", ID: c.p.id(c.host), Kind: compute.ErrInvalid, Err: errors.New("there is no agent to keep workspaces")}
+		return nil, &compute.Error{Op: "sshhost.Workspace", ID: c.p.id(c.host), Kind: compute.ErrInvalid, Err: errors.New("there is no agent to keep workspaces and runs")}
 	}
 	return c.agent.Client(ctx)
 }

@@ -23,7 +23,7 @@ import (
 
 // TestMain runs the tests, or is the agent: so the tests have the real program, with the race detector in it.
 func TestMain(m *testing.M) {
-	if os.Getenv("HOSTLER_TEST_AGENT") != "" || len(os.Args) > 1 && os.Args[1] == "reap" { // whose environment is empty
+	if os.Getenv("HOSTLER_TEST_AGENT") != "" || len(os.Args) > 1 && (os.Args[1] == "reap" || os.Args[1] == "serve") { // whose environment is empty
 		_ = os.Unsetenv("HOSTLER_TEST_AGENT")
 		os.Exit(guest.Main(os.Args[1:], "test", nil))
 	}

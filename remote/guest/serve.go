@@ -23,7 +23,8 @@ import (
 // serve is the verb: it serves on the stream of bytes that its last word names.
 func serve(args []string) error {
 	var stay bool
-	group, work, others := "auto", "", ""
+	group, work, others, daemon := "auto", "", "", ""
+	given := args
 	opt := process.Options{}
 	for len(args) > 0 && strings.HasPrefix(args[0], "--") {
 		name, value, _ := strings.Cut(args[0], "=")
@@ -40,6 +41,8 @@ func serve(args []string) error {
 			work = value
 		case "--work-others":
 			others = value
+		case "--daemon":
+			daemon = value
 		case "--cgroup":
 			group = value
 		case "--oom":
@@ -56,6 +59,11 @@ func serve(args []string) error {
 	if len(args) != 1 {
 		return invalid("serve takes one place to serve on")
 	}
+	if daemon != "" && args[0] == "stdio" { // where there can be none, we serve ourselves, and nothing is held
+		if done, _ := lend(daemon, given[:len(given)-1]); done {
+			return nil
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer stop()
 	place, err := open(ctx, args[0])
@@ -68,11 +76,15 @@ func serve(args []string) error {
 	if opt.Orphans != nil {
 		go opt.Orphans.Run(context.Background()) // to our own end
 	}
-	var conn compute.Conn = process.New(opt)
-	if stay {
+	var conn compute.Conn = far.New(process.New(opt), far.Options{Dir: work, Others: others})
+	if p, ok := place.(*lent); ok {
+		ctx, p.ending = context.WithCancel(ctx)
+		p.kept = held.New(conn)
+		conn, stay = p.kept, true
+		go p.rest(ctx)
+	} else if stay {
 		conn = held.New(conn)
 	}
-	conn = far.New(conn, far.Options{Dir: work, Others: others})
 	err = Serve(ctx, place, conn, stay)
 	_ = conn.Close()
 	if ctx.Err() != nil {
@@ -168,6 +180,8 @@ func open(ctx context.Context, word string) (Place, error) {
 			return nil, invalid("%s is no listening socket: %w", word, err)
 		}
 		return listener{l}, nil
+	case "lent":
+		return openLent(name)
 	case "unix":
 		return listenUnix(ctx, name)
 	case "port":

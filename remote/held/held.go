@@ -35,8 +35,14 @@ type Conn struct {
 
 var _ compute.Holder = (*Conn)(nil)
 
-// New keeps what runs by inner, whose Close is the Conn's, and ends all.
-func New(inner compute.Conn) *Conn { return &Conn{Conn: inner, runs: map[string]*run{}} }
+// New keeps what runs by inner, whose Close is the Conn's, and ends all. One that has workspaces is told how those are given up that only wait for somebody.
+func New(inner compute.Conn) *Conn {
+	c := &Conn{Conn: inner, runs: map[string]*run{}}
+	if w, ok := inner.(interface{ OnYield(func(string) bool) }); ok {
+		w.OnYield(c.Yield)
+	}
+	return c
+}
 
 // Unwrap gives what else inner can do.
 func (c *Conn) Unwrap() compute.Conn { return c.Conn }
@@ -114,13 +120,42 @@ func (c *Conn) add(cmd *compute.Command) (*run, error) {
 	return r, nil
 }
 
+// Yield ends a run that nobody is with any more, and whose time only runs; what is to be kept until it ends is not ended. It reports whether it did.
+func (c *Conn) Yield(id string) bool {
+	r := c.find(id)
+	if r == nil {
+		return false
+	}
+	r.mu.Lock()
+	alone := r.viewers == 0 && !r.hold.Keep && r.at.IsZero()
+	r.mu.Unlock()
+	if alone {
+		r.kill()
+	}
+	return alone
+}
+
+// Keeps reports whether there is something to come back for: a run that goes on, or one of which nobody has heard yet how it ended.
+func (c *Conn) Keeps() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forgetLocked(time.Now())
+	for _, r := range c.runs {
+		r.mu.Lock()
+		keeps := r.at.IsZero() || !r.told
+		r.mu.Unlock()
+		if keeps {
+			return true
+		}
+	}
+	return false
+}
+
 // begin runs the command to its end, whoever is there.
 func (c *Conn) begin(r *run, cmd *compute.Command) {
 	inner := *cmd
-	inner.Hold, inner.Signals, inner.Resize = nil, r.signals, r.resize
-	if cmd.Hold.Begun != nil {
-		inner.Hold = &compute.Hold{Begun: cmd.Hold.Begun} // of all that is said there that alone is left to do
-	}
+	inner.Signals, inner.Resize = r.signals, r.resize
+	inner.Hold = &compute.Hold{Run: r.id, Begun: cmd.Hold.Begun} // what is left to do, and by whose name
 	inner.Stdin, inner.Stdout, inner.Stderr = nil, nil, nil
 	if cmd.Stdin != nil {
 		inner.Stdin = r.stdin

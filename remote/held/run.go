@@ -213,8 +213,9 @@ func (r *run) result(ctx context.Context, v *viewer) (compute.Exit, error) {
 	}
 	r.mu.Lock()
 	exit, err := r.exit, r.err
-	r.told = true
-	forget := v.first && !r.lost // nobody else could know of it
+	early := v.first && r.hold.Keep && err == nil // who only started it is about to leave
+	r.told = r.told || !early
+	forget := v.first && !r.lost && !early // nobody else could know of it
 	r.mu.Unlock()
 	r.leave(v)
 	if forget {

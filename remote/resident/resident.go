@@ -1,6 +1,6 @@
-// Package resident puts hostler's guest side on a computer that is reached in another way, as by ssh, and keeps it running there: one process behind one
-// channel of that way, with the agent's protocol between. It is put into the user's cache there once, under its hash, needs nothing there but sh, listens on
-// no port, runs as the user, and ends with its channel.
+// Package resident puts hostler's guest side on a computer that is reached in another way, as by ssh, and keeps it running there: one process, to which
+// channels of that way lead, with the agent's protocol between. It is put into the user's cache there once, under its hash, needs nothing there but sh, listens on
+// no port, runs as the user, and ends with its channel, or when what it holds has ended.
 package resident
 
 import (
@@ -128,7 +128,7 @@ const missing = 44
 const script = `c=${XDG_CACHE_HOME:-$HOME/.cache}/hostler
 p=$c/agents/$1/hostler-agent
 [ -x "$p" ]||{ echo "hostler $(uname -s) $(uname -m) $c" >&2;exit 44;}
-exec "$p" $2 serve --keep-env --work="$c/$3" --work-others="` + Machine + `$3" stdio`
+exec "$p" $2 serve --keep-env --daemon="$3" --work="$c/$3" --work-others="` + Machine + `$3" stdio`
 
 // start starts the program, and puts it there first where it is missing.
 func (a *Agent) start(ctx context.Context) (*running, error) {

@@ -39,7 +39,8 @@ type Conn struct {
 	mu     sync.Mutex
 	closed bool
 	spaces map[string]*space
-	locks  map[string]chan struct{} // by key: one slot each
+	held   map[string]string // the runs that are held, with the keys of their workspaces
+	ask    func(run string) bool
 }
 
 var (
@@ -55,7 +56,7 @@ func New(inner compute.Conn, opt Options) *Conn {
 	if opt.Dir == "" {
 		opt.Dir = defaultDir()
 	}
-	c := &Conn{inner: inner, opt: opt, spaces: make(map[string]*space), locks: make(map[string]chan struct{})}
+	c := &Conn{inner: inner, opt: opt, spaces: make(map[string]*space), held: make(map[string]string)}
 	c.life, c.stop = context.WithCancel(context.Background())
 	return c
 }
@@ -79,6 +80,7 @@ type space struct {
 	begun chan struct{} // closed when there is a conversation
 	ready chan struct{} // closed when the workspace is complete, or never will be: then err says why
 	dir   string
+	key   string
 	tree  int // the workspace, open until runs is done
 	owner *owner
 	err   error
@@ -166,12 +168,54 @@ func (c *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	own.Env["HOSTLER_WORKSPACE"] = s.dir
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if cmd.Hold != nil && cmd.Hold.Run != "" { // it keeps the workspace, though who asked for it may be gone
+		defer context.AfterFunc(c.life, cancel)()
+		defer c.holds(cmd.Hold.Run, s.key)()
+		return c.inner.Run(ctx, &own)
+	}
 	defer context.AfterFunc(s.over, cancel)()
 	exit, err := c.inner.Run(ctx, &own)
 	if err != nil && s.over.Err() != nil {
 		err = &compute.Error{Op: "workspace", Kind: compute.ErrLost, Err: errors.New("the workspace was given back while the command ran")}
 	}
 	return exit, err
+}
+
+// holds notes that a held run has a workspace, until done is called.
+func (c *Conn) holds(run, key string) (done func()) {
+	c.mu.Lock()
+	c.held[run] = key
+	c.mu.Unlock()
+	return func() {
+		c.mu.Lock()
+		delete(c.held, run)
+		c.mu.Unlock()
+	}
+}
+
+// yield ends what has a workspace and is with nobody any more.
+func (c *Conn) yield(key string) {
+	var all []string
+	c.mu.Lock()
+	ask := c.ask
+	for run, k := range c.held {
+		if k == key {
+			all = append(all, run)
+		}
+	}
+	c.mu.Unlock()
+	for _, run := range all {
+		if ask != nil {
+			ask(run)
+		}
+	}
+}
+
+// OnYield says who ends a held run with which nobody is any more, and reports whether he did, when another wants its workspace.
+func (c *Conn) OnYield(ask func(run string) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ask = ask
 }
 
 // provide makes a directory of the workspace where a command is to start, if it is missing: one with no file in it is not of the tree.

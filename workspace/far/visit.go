@@ -70,7 +70,7 @@ func (v *visit) serve() error {
 	if err != nil {
 		return v.full(err)
 	}
-	v.s.tree, v.s.owner = v.tree, v.owner
+	v.s.tree, v.s.key, v.s.owner = v.tree, v.key, v.owner
 	v.s.settle(ready.Dir, nil)
 	if err := v.w.Ready(ready); err != nil {
 		return nil // it has gone
@@ -252,7 +252,7 @@ func (v *visit) leave() {
 	v.lock, v.meta = nil, nil
 }
 
-// close ends the visit: the commands of the workspace have ended before another may have it.
+// close ends the visit: the commands of the workspace have ended before another may have it, also those that are held and go on when the other side has gone.
 func (v *visit) close() {
 	v.s.settle("", errors.New("the workspace was given back"))
 	v.c.mu.Lock()
@@ -310,6 +310,7 @@ func (v *visit) take() (gone bool, err error) {
 		if v.ask.Own {
 			return true, v.alone()
 		}
+		v.c.yield(v.key)
 		if who := holder(f); who != told && who != "" {
 			told = who
 			if err := v.w.Waiting(who); err != nil {

@@ -61,9 +61,8 @@ func Main(words []string) int {
 		opt.Reaper, opt.Alone = append(opt.Reaper, "reap"), true // all that is here but us comes of commands
 	}
 	conn := process.New(opt)
-	kept := held.New(conn)
+	kept := held.New(far.New(conn, far.Options{}))
 	go opt.Orphans.Run(context.Background()) // to our end
-	spaces := far.New(kept, far.Options{})
 	var used atomic.Bool
 	go func() {
 		conn.Prepare()
@@ -87,7 +86,7 @@ func Main(words []string) int {
 		if !used.Swap(true) {
 			time.AfterFunc(settled, func() { runtime.GOMAXPROCS(min(runtime.NumCPU(), 4)) })
 		}
-		go func() { _ = agent.Serve(context.Background(), c, spaces, agent.Options{}) }() // ends with its connection, or with the sandbox
+		go func() { _ = agent.Serve(context.Background(), c, kept, agent.Options{}) }() // ends with its connection, or with the sandbox
 	}
 }
 

@@ -130,12 +130,11 @@ func BootMain(args []string) int { return told(Boot(args)) }
 // ServeMain is Serve as a verb of the agent's program, or, with BootWord behind it, Follow.
 func ServeMain(args []string) int {
 	debug.SetGCPercent(100) // there is one of us in a machine, and what a collection costs is more where instructions are emulated
-	conn := held.New(process.New(process.Options{Dir: "/"}))
-	spaces := far.New(conn, far.Options{})
+	conn := held.New(far.New(process.New(process.Options{Dir: "/"}), far.Options{}))
 	if len(args) > 0 && args[0] == BootWord {
-		return told(Follow(context.Background(), spaces))
+		return told(Follow(context.Background(), conn))
 	}
-	return told(Serve(context.Background(), spaces))
+	return told(Serve(context.Background(), conn))
 }
 
 func told(err error) int {
