@@ -26,8 +26,9 @@ type Record struct {
 	Source    string   `json:"source,omitempty"`
 	Instance  string   `json:"instance,omitempty"`
 	Lease     string   `json:"lease,omitempty"`
-	Name      string   `json:"name,omitempty"` // the lease's
-	Kept      bool     `json:"kept,omitempty"` // the lease was not given back
+	Name      string   `json:"name,omitempty"`      // the lease's
+	Kept      bool     `json:"kept,omitempty"`      // the lease was not given back
+	GiveBack  bool     `json:"give_back,omitempty"` // whoever records the end of a run that is held gives the lease back
 
 	Head    string   `json:"head,omitempty"`    // the commit that was checked out in Directory
 	Dirty   *bool    `json:"dirty,omitempty"`   // whether the tree differed from it; nil: nobody looked

@@ -19,6 +19,7 @@ type Run struct {
 	lock    *os.File
 	streams []*Stream
 	err     error // the first
+	further bool  // it was resumed: outputs go on behind what is there
 }
 
 // ID is the run's, recorded or not.
@@ -80,8 +81,20 @@ func (r *Run) Update(change func(*Record)) {
 	}
 }
 
-// End writes the last of the record and lets go of it. change says how the run ended; a state that it leaves Running becomes Ended.
+// End writes the last of the record and lets go of it. change says how the run ended; a state that it leaves Running or Held becomes Ended.
 func (r *Run) End(change func(*Record)) {
+	r.close(func(rec *Record) {
+		t := now()
+		rec.Ended = &t
+		change(rec)
+		if rec.State == Running || rec.State == Held {
+			rec.State = Ended
+		}
+	})
+}
+
+// close writes the last that we know, and lets go of the record.
+func (r *Run) close(last func(*Record)) {
 	r.mu.Lock()
 	streams := r.streams
 	r.streams = nil
@@ -93,14 +106,7 @@ func (r *Run) End(change func(*Record)) {
 			r.mu.Unlock()
 		}
 	}
-	r.Update(func(rec *Record) {
-		t := now()
-		rec.Ended = &t
-		change(rec)
-		if rec.State == Running {
-			rec.State = Ended
-		}
-	})
+	r.Update(last)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.lock != nil {
@@ -127,6 +133,9 @@ func (r *Run) Stream(name string) *Stream {
 	s := &Stream{head: r.log.headSize(), tail: r.log.tailSize()}
 	if r.dir != "" {
 		s.base = filepath.Join(r.dir, name)
+		if r.further {
+			s.further(r.log, r.rec.ID, name)
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

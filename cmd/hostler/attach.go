@@ -3,20 +3,17 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/provider/local"
 	"github.com/hostler-project/hostler/runlog"
 )
 
@@ -55,8 +52,15 @@ func (a *app) attach(ctx context.Context, o *attachOptions, name string) error {
 	if err != nil {
 		return err
 	}
+	log, err := runs()
+	if err != nil {
+		return err
+	}
 	if rec.Lease == "" {
 		return notHeld(rec, "it has no lease")
+	}
+	if _, _, outlived := log.Shown(rec.ID); outlived && rec.State == runlog.Ended {
+		return a.replay(log, rec, o)
 	}
 	engine, err := a.engine(ctx)
 	if err != nil {
@@ -66,7 +70,7 @@ func (a *app) attach(ctx context.Context, o *attachOptions, name string) error {
 	c.who.Lease = rec.Lease
 	if c.lease, err = engine.Use(ctx, c.who, compute.ID(rec.Instance)); err != nil {
 		if errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) {
-			return notHeld(rec, "its lease has ended, and the run with it")
+			return notHeld(rec, leaseOver)
 		}
 		return err
 	}
@@ -84,16 +88,62 @@ func (a *app) attach(ctx context.Context, o *attachOptions, name string) error {
 	if i < 0 {
 		return notHeld(rec, "it is not held on "+rec.Instance)
 	}
-	cmd := &compute.Command{Stdout: a.out, Stderr: a.errs, Hold: &compute.Hold{Run: rec.ID, Attach: true, Look: o.look, Take: o.take, Out: -1, Err: -1}}
-	if log, err := runs(); err == nil && !o.all && !o.look && len(rec.Secrets) == 0 { // a secret has another length in the record
-		if n, err := log.Tail(rec.ID, "stdout", 0); err == nil {
-			cmd.Hold.Out = n
-		}
-		if n, err := log.Tail(rec.ID, "stderr", 0); err == nil {
-			cmd.Hold.Err = n
+	if rec.State != runlog.Ended && !log.Recorded(rec.ID) {
+		if err := a.startRecorder(rec.ID, nil, len(rec.Secrets) == 0); err != nil {
+			a.log.Warn("nobody records the run", "run", rec.ID, "err", err)
 		}
 	}
+	out, errs := tally{a.out, new(int64)}, tally{a.errs, new(int64)}
+	cmd := &compute.Command{Stdout: out, Stderr: errs, Hold: &compute.Hold{Run: rec.ID, Attach: true, Look: o.look, Take: o.take, Out: -1, Err: -1}}
+	if !o.look && len(rec.Secrets) == 0 { // a secret has another length in the record
+		if err := a.catchUp(log, rec.ID, o.all, out, errs); err != nil {
+			return err
+		}
+		cmd.Hold.Out, cmd.Hold.Err = *out.n, *errs.n
+		defer func() { _ = log.SetShown(rec.ID, *out.n, *errs.n) }()
+	}
 	return c.attached(ctx, conn, cmd, all[i])
+}
+
+// leaseOver is why a run ended that nobody ended.
+const leaseOver = "its lease has ended, and the run with it"
+
+// catchUp prints what is recorded of a run and nobody has seen yet, or all, and notes in the tallies how far that is.
+func (a *app) catchUp(log *runlog.Log, id string, all bool, out, errs tally) error {
+	from, fromErr, ok := log.Shown(id)
+	if !ok { // what was recorded was shown as well
+		from, _ = log.Tail(id, "stdout", 0)
+		fromErr, _ = log.Tail(id, "stderr", 0)
+	}
+	if all {
+		from, fromErr = 0, 0
+	}
+	var err error
+	if *out.n, err = log.Copy(out.w, id, "stdout", from); err == nil {
+		*errs.n, err = log.Copy(errs.w, id, "stderr", fromErr)
+	}
+	return err
+}
+
+// replay is attach to a run that has ended, and whose end is recorded.
+func (a *app) replay(log *runlog.Log, rec runlog.Record, o *attachOptions) error {
+	out, errs := tally{a.out, new(int64)}, tally{a.errs, new(int64)}
+	if err := a.catchUp(log, rec.ID, o.all || o.look, out, errs); err != nil {
+		return err
+	}
+	if !o.look {
+		_ = log.SetShown(rec.ID, *out.n, *errs.n)
+	}
+	if rec.Error != "" || rec.Exit == nil {
+		return notHeld(rec, rec.Error)
+	}
+	if rec.Reason != "" {
+		_ = fprintf(a.errs, "%s: %s: the command was killed: %s\n", a.program, rec.Instance, rec.Reason)
+	}
+	if *rec.Exit != 0 {
+		return status(*rec.Exit)
+	}
+	return nil
 }
 
 // notHeld is the error for a run that cannot be gone on with.
@@ -109,12 +159,12 @@ func heldBy(ctx context.Context, conn compute.Conn) ([]compute.HeldRun, error) {
 	}
 	all, err := h.Held(ctx)
 	if errors.Is(err, compute.ErrInvalid) {
-		err = &compute.Error{Kind: compute.ErrInvalid, Err: errNobody}
+		err = &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%w (%s)", errNobody, plain(err))}
 	}
 	return all, err
 }
 
-var errNobody = errors.New("nobody there keeps a command when its caller has gone: that takes hostler's own agent, as in sandboxes and virtual machines")
+var errNobody = errors.New("nobody there keeps a command when its caller has gone: that takes hostler's own agent, and is not to be had on the types local and chroot")
 
 // attached is with a run until it has ended, or we leave.
 func (c *claim) attached(ctx context.Context, conn compute.Conn, cmd *compute.Command, of compute.HeldRun) (err error) {
@@ -214,6 +264,9 @@ func passOn(ctx context.Context, cancel context.CancelCauseFunc, got <-chan os.S
 
 // hold has the other side keep the command for a while when we are gone, where there is somebody who does.
 func (r *runner) hold(conn compute.Conn, cmd *compute.Command) {
+	if cmd.Hold != nil || r.typ == "ssh" && r.sending == nil { // what needs no agent there goes without one
+		return
+	}
 	if _, ok := compute.As[compute.Holder](conn); ok && r.recorded() != "" {
 		cmd.Hold = &compute.Hold{Run: r.id()}
 	}
@@ -237,40 +290,46 @@ func (r *runner) checkDetach() error {
 	switch {
 	case r.back.want.any() || o.scriptFile != "":
 		return invalid("", "--detach does not wait, and so brings nothing back and has no --script")
-	case o.tree.sync != "":
-		return invalid("", "--detach takes no --sync")
 	case len(r.words) == 0 || o.tty || o.timeout.set || o.stdin != "":
 		return invalid("", "--detach wants a COMMAND, and takes no -t, --timeout or --stdin")
 	}
 	return nil
 }
 
-// detached starts the command and leaves it to itself, where somebody keeps it.
+// detached starts the command and leaves it to itself, where somebody keeps it, and its record to a process of its own.
 func (r *runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.Command) error {
-	if r.sending != nil {
-		return invalid("send the tree by a run before it: --sync -- true", "--detach and --sync: not both at once")
-	}
 	if r.recorded() == "" {
 		return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("--detach: the run cannot be recorded, so it could not be found again"), Hint: "hostler doctor"}
 	}
 	if _, err := heldBy(ctx, conn); err != nil {
 		if errors.Is(err, compute.ErrInvalid) {
-			return invalid("setsid, nohup and & are the computer's own means", "--detach: %s: %w", r.instance.ID, errNobody)
+			return invalid("setsid, nohup and & are the computer's own means", "--detach: %s: %w", r.instance.ID, err)
 		}
 		return err
 	}
-	running, leave := context.WithCancelCause(ctx)
-	defer leave(nil)
 	begun := make(chan struct{})
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, io.Discard, struct{ io.Writer }{io.Discard} // two, so that they are kept apart
-	cmd.Hold = &compute.Hold{Run: r.id(), Keep: true, Begun: sync.OnceFunc(func() {
-		close(begun)
+	cmd.Hold = &compute.Hold{Run: r.id(), Keep: true, Begun: sync.OnceFunc(func() { close(begun) })}
+	running, leave := context.WithCancelCause(ctx)
+	var leaving sync.WaitGroup
+	defer leaving.Wait()
+	defer leave(nil)
+	leaving.Go(func() {
+		for _, c := range []<-chan struct{}{begun, r.treeSent()} {
+			select {
+			case <-c:
+			case <-running.Done():
+				return
+			}
+		}
 		leave(errLeft)
-	})}
-	r.recordCommand(cmd.Env)
-	r.begun = time.Now()
-	_, err := conn.Run(running, cmd)
-	r.ended = time.Now()
+	})
+	run := r.runPlain
+	if r.sending != nil {
+		run = r.runSynced
+	}
+	_, err := run(running, conn, cmd)
+	r.hasEnded()
 	select {
 	case <-begun:
 	default:
@@ -279,26 +338,27 @@ func (r *runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.C
 		}
 		return err
 	}
-	if err := r.stand(); err != nil {
-		_ = fprintf(r.app.errs, "%s: nobody says that its lease is used while it runs: %v\n", r.app.program, err)
-	}
-	return fprintf(r.app.out, "%s\n", r.id())
+	return r.leaveRun()
 }
 
-// stand starts a process that looks at the run as long as that lives, and so uses its lease.
-func (r *runner) stand() error {
-	words, err := r.app.ownWords()
-	if err != nil {
-		return err
+// leaveRun gives the record of a run that goes on, and its lease where that is the run's own, to another process.
+func (r *runner) leaveRun() error {
+	r.noteLease()
+	r.rec.Note(func(rec *runlog.Record) { rec.Phases, rec.GiveBack = r.phases, r.temporary })
+	log, err := runs()
+	if err == nil {
+		err = log.SetShown(r.id(), 0, 0)
 	}
-	cmd := exec.Command(words[0], slices.Concat(words[1:], []string{"attach", "--look", r.id()})...)
-	cmd.Env = slices.DeleteFunc(local.Unmarked(os.Environ()), func(kv string) bool { // it is part of no run
-		name, _, _ := strings.Cut(kv, "=")
-		return name == "HOSTLER_LEASE" || name == "HOSTLER_INSTANCE" || name == "HOSTLER_RUN"
-	})
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return err
+	r.rec.Leave()
+	if r.rec.left = true; err == nil {
+		err = r.app.startRecorder(r.id(), r.rec.hidden, true)
 	}
-	return cmd.Process.Release()
+	switch {
+	case err != nil && r.temporary:
+		return &compute.Error{ID: r.instance.ID, Kind: compute.ErrFailed, Err: fmt.Errorf("nobody could stay with the run, so it is ended: %w", err)}
+	case err != nil:
+		_ = fprintf(r.app.errs, "%s: nobody records the run and says that its lease is used: %v\n", r.app.program, err)
+	}
+	r.temporary = false
+	return fprintf(r.app.out, "%s\n", r.id())
 }

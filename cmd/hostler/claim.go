@@ -23,6 +23,7 @@ type claimOptions struct {
 	want
 	keep       bool // what is acquired is not given back
 	keepFailed bool // nor if what it is for fails
+	outlives   bool // what it is for goes on when we have gone
 	any        bool // whoever has the lease
 	describe   bool // all that is known of the instance is wanted
 	raw        bool // what is said goes to a terminal that is raw
@@ -57,7 +58,7 @@ func (c *claim) obtain(ctx context.Context, name string) error {
 		c.lease, c.temporary, c.instance = *c.given, !kept, compute.Instance{ID: c.given.Instance, Source: c.given.Source}
 		return nil
 	}
-	bound := !kept && !c.ask.keepFailed // else it may outlive us
+	bound := !kept && !c.ask.keepFailed && !c.ask.outlives // else it may outlive us
 	a.leaseIdle = idleKept
 	c.early, c.earlyFor = a.dialEarly(ctx, a.who(ctx, nil, name), name), name
 	engine, err := a.engine(ctx)

@@ -77,6 +77,7 @@ func (a *app) logs(ctx context.Context, name string, lines int, follow bool) err
 	}
 	ctx, stop := a.untilSignal(ctx)
 	defer stop()
+	a.tendHeld([]runlog.Record{rec})
 	outs := []struct {
 		name string
 		at   int64

@@ -90,6 +90,9 @@ func (r *runner) beginRecord(name string) {
 // endRecord records how it ended.
 func (r *runner) endRecord(err error) {
 	r.rec.pruning.Wait()
+	if r.rec.left {
+		return
+	}
 	r.noteLease()
 	r.rec.End(func(rec *runlog.Record) {
 		n := 0
@@ -184,6 +187,7 @@ type recording struct {
 	hidden  []string // values that are not recorded
 	silent  bool     // nor what it writes
 	outputs []*output
+	left    bool           // another process has it now
 	pruning sync.WaitGroup // of older records
 }
 

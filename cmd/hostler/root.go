@@ -183,7 +183,7 @@ func newRoot(a *app) *cobra.Command {
 			newRuns, newLogs, newRerun, newAttach, newJob},
 		"keep": {newFill, newPlan, newDirector, newHold, newDiscard, newQueue, newEvents, newWebhook, newFacts},
 		"set":  {newSource, newBundle, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newLogin, newLogout, newToken, newKeeper, newCompat, newTop, newCompletion, newVersion},
-		"":     {newDocs, newAgent, newStand, newSSHProxy},
+		"":     {newDocs, newAgent, newStand, newRecorder, newSSHProxy},
 	} {
 		for _, make := range commands {
 			cmd := make(a)

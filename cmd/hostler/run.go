@@ -212,7 +212,7 @@ func scriptWords(script string, words []string) []string {
 
 // claim is how the options want their instance.
 func (o *runOptions) claim() claimOptions {
-	return claimOptions{want: o.want, keep: o.keep, keepFailed: o.keepFailed, any: o.any, describe: o.report != "", raw: o.tty}
+	return claimOptions{want: o.want, keep: o.keep, keepFailed: o.keepFailed, outlives: o.detach, any: o.any, describe: o.report != "", raw: o.tty}
 }
 
 // input opens what the command reads.

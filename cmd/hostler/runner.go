@@ -77,9 +77,6 @@ func (r *runner) whole(ctx context.Context, name string) (err error) {
 			r.giveBack(ctx)
 		}
 	}()
-	if r.opt.detach && r.temporary {
-		return invalid("acquire it first, or say --keep", "--detach: %s would be given back while the command runs", r.instance.ID)
-	}
 	return r.interrupted(r.command(ctx), !r.begun.IsZero())
 }
 

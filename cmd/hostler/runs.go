@@ -139,6 +139,7 @@ func (a *app) listRuns(failed bool, lease string) error {
 	if err != nil {
 		return err
 	}
+	a.tendHeld(all)
 	all = slices.DeleteFunc(all, func(r runlog.Record) bool { return failed && !isFailed(r) || lease != "" && !isOn(r, lease) })
 	if a.flags.json {
 		return a.printJSON(append([]runlog.Record{}, all...))

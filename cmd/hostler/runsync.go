@@ -55,9 +55,20 @@ func (o *runOptions) syncs(configured bool) (bool, error) {
 // sending is a run's tree on its way.
 type sending struct {
 	*outlook
-	stale *look // what was seen and is true no more; nil: nothing
+	stale *look         // what was seen and is true no more; nil: nothing
+	sent  chan struct{} // closed when all of it is there
 
 	session *send.Session // the copy is ours; nil: not yet
+}
+
+// treeSent is closed when the tree is there; where none goes along it is closed already.
+func (r *runner) treeSent() <-chan struct{} {
+	if r.sending != nil {
+		return r.sending.sent
+	}
+	none := make(chan struct{})
+	close(none)
+	return none
 }
 
 // giveBack lets others have the copy.
@@ -81,7 +92,7 @@ func (r *runner) beginScan(ctx context.Context) error {
 		}
 		seen.begin(ctx, nil)
 	}
-	r.sending = &sending{outlook: seen}
+	r.sending = &sending{outlook: seen, sent: make(chan struct{})}
 	return nil
 }
 
@@ -149,6 +160,7 @@ const mostScans = 3
 
 // runSynced brings the copy up to date and runs the command in it.
 func (r *runner) runSynced(ctx context.Context, conn compute.Conn, cmd *compute.Command) (compute.Exit, error) {
+	r.hold(conn, cmd)
 	for try := 1; ; try++ {
 		exit, err := r.runOnce(ctx, conn, cmd)
 		if !errors.Is(err, send.ErrChanged) || try == mostScans || ctx.Err() != nil {
@@ -235,6 +247,7 @@ func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		close(said)
 	}
 	r.begins(cmd)
+	close(r.sending.sent)
 	o := <-ended
 	return o.exit, o.err
 }

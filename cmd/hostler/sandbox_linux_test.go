@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,6 +46,7 @@ func TestSandboxes(t *testing.T) {
 		ts.Check(ociArchive(ts.MkAbs(args[0]), ts.MkAbs(args[1])))
 	}
 	commands["fetched"], commands["settled"] = fetched, settled
+	commands["ended"], commands["unrecorded"], commands["free"] = ended, unrecorded, free
 	testscript.Run(t, testscript.Params{
 		Dir:         "testdata/sandbox",
 		WorkdirRoot: shownDir(t),
@@ -99,6 +102,58 @@ func fetched(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s: %v", args[0], last)
+}
+
+// again runs a command line until what it prints will do.
+func again(ts *testscript.TestScript, what string, ok func(out string) bool, args ...string) {
+	for end := time.Now().Add(2 * patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec(args[0], args[1:]...))
+		if ok(ts.ReadFile("stdout")) {
+			return
+		}
+	}
+	ts.Fatalf("%s: not after %v: %s", what, 2*patience, ts.ReadFile("stdout"))
+}
+
+// ended STATUS COMMAND... waits until what COMMAND shows of a run says that it has ended with STATUS.
+func ended(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: ended STATUS COMMAND...")
+	}
+	want := regexp.MustCompile(`(?m)^end +` + args[0] + `\b`)
+	again(ts, "the run's end", want.MatchString, args[1:]...)
+}
+
+// free SOURCE N waits until so many of a source are in use.
+func free(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: free SOURCE N")
+	}
+	again(ts, "its release", func(out string) bool { return strings.TrimSpace(out) == args[1] }, "hostler", "status", args[0], "--query", "in-use")
+}
+
+// unrecorded FILE kills the recorder of the run whose id is in a file, as soon as it is at work.
+func unrecorded(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: unrecorded FILE")
+	}
+	id := strings.TrimSpace(ts.ReadFile(args[0]))
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, file := range all {
+			b, err := os.ReadFile(file)
+			if err != nil || !strings.HasSuffix(string(b), "\x00recorder\x00"+id+"\x00") {
+				continue
+			}
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			ts.Check(syscall.Kill(pid, syscall.SIGKILL))
+			for alive(strconv.Itoa(pid)) {
+				time.Sleep(time.Millisecond)
+			}
+			return
+		}
+	}
+	ts.Fatalf("%s has no recorder", id)
 }
 
 // settled SOURCE waits until nothing of a source is being made, cleaned or discarded.

@@ -95,3 +95,81 @@ func marked(t *testing.T, word string) string {
 	}
 	return strings.Join(found, ", ")
 }
+
+// TestHeldSSH leaves a run in a copy of the tree on a host behind ssh to itself: it goes on when its client, and the keeper with all connections, are gone,
+// the copy is its own as long, and its record has all of it. Without a copy it is the same.
+func TestHeldSSH(t *testing.T) {
+	m, _ := sshMachine(t)
+	m.program = lookIn(plainPath(t), "hostler") // one that has an agent
+	m.must("acquire", "-s", "web", "--name", "far")
+	if err := os.WriteFile(filepath.Join(m.dir, "work", "f"), []byte("one\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	go_ := "until test -e go; do sleep 0.05; done; "
+	id := strings.TrimSpace(m.must("run", "far", "--sync", "--detach", "--", "sh", "-c", `echo "$HOSTLER_WORKSPACE"; cat f; `+go_+"rm go; echo late >&2; exit 6"))
+	var where string
+	until(t, "its first words", func() bool {
+		where, _, _ = strings.Cut(m.must("logs", id), "\n")
+		return where != ""
+	})
+	var keeper struct{ PID int }
+	if err := json.Unmarshal([]byte(m.must("keeper", "status", "--json")), &keeper); err != nil || keeper.PID <= 1 {
+		t.Fatalf("keeper status: %v", err)
+	}
+	if err := syscall.Kill(keeper.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if out := m.must("runs", "show", id); !strings.Contains(out, "end        held\n") {
+		t.Errorf("without its keeper: %s", out)
+	}
+	next := m.command("run", "far", "--sync", "--", "cat", "f")
+	var said, got strings.Builder
+	waits := make(chan struct{})
+	next.Stderr, next.Stdout = &seen{to: &said, word: "is in use by", when: waits}, &got
+	if err := next.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-waits:
+	case <-time.After(2 * patience):
+		t.Error("a second run in the copy does not wait")
+	}
+	m.must("run", "far", "--", "touch", where+"/go")
+	if err := next.Wait(); err != nil || got.String() != "one\n" {
+		t.Errorf("the next run: %v, %q, %s", err, &got, &said)
+	}
+	out, errs, exit := m.run("attach", id)
+	if exit != 6 || out != where+"\none\n" || errs != "late\n" {
+		t.Errorf("attach: exit status %d, %q, %q", exit, out, errs)
+	}
+	until(t, "its record's end", func() bool { return strings.Contains(m.must("runs", "show", id), "end        6\n") })
+	if out, errs, _ := m.run("logs", id); out != where+"\none\n" || errs != "late\n" {
+		t.Errorf("logs: %q, %q", out, errs)
+	}
+	id = strings.TrimSpace(m.must("run", "far", "--detach", "--", "sh", "-c", "echo $$; exec sleep 4321"))
+	var pid string
+	until(t, "its number", func() bool {
+		pid = strings.TrimSpace(m.must("logs", id))
+		return pid != ""
+	})
+	m.must("release", "far")
+	until(t, "the end with the lease", func() bool { return marked(t, "sleep\x004321") == "" })
+	until(t, "its record's end", func() bool { return !strings.Contains(m.must("runs", "show", id), "end        held\n") })
+	until(t, "the agent's end", func() bool { return marked(t, filepath.Dir(where)) == "" })
+}
+
+// seen closes when as soon as a word was written.
+type seen struct {
+	to   *strings.Builder
+	word string
+	when chan struct{}
+}
+
+func (s *seen) Write(p []byte) (int, error) {
+	before := strings.Contains(s.to.String(), s.word)
+	n, err := s.to.Write(p)
+	if !before && strings.Contains(s.to.String(), s.word) {
+		close(s.when)
+	}
+	return n, err
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/local"
+	"github.com/hostler-project/hostler/redact"
+	"github.com/hostler-project/hostler/runlog"
+)
+
+const (
+	lostMost  = time.Hour // without contact: how a run ended is not known for longer over there
+	lostPause = time.Second
+	pauseMost = 30 * time.Second
+)
+
+// recorderNews is what a recorder is told on its standard input, as it is nobody else's business.
+type recorderNews struct {
+	Hide []string `json:"hide"` // values that are not recorded
+}
+
+// newRecorder is the process that stays with a run that outlives its client: it records what that writes and how it ends, says meanwhile that its lease is
+// used, and gives that back where it was acquired for the run. One that is killed is started again by the next command that asks about the run.
+func newRecorder(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "recorder RUN", Short: "Record a run that goes on without its client", Example: "  hostler recorder last", Hidden: true, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var news recorderNews
+			known := json.NewDecoder(io.LimitReader(a.in, 16<<20)).Decode(&news) == nil
+			return a.recordHeld(cmd.Context(), args[0], news.Hide, known)
+		},
+	}
+}
+
+// startRecorder starts one. known: hide is all that is not to be recorded.
+func (a *app) startRecorder(run string, hide []string, known bool) error {
+	words, err := a.ownWords()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(words[0], slices.Concat(words[1:], []string{"recorder", run})...)
+	cmd.Env = slices.DeleteFunc(local.Unmarked(os.Environ()), func(kv string) bool { // it is part of no run
+		name, _, _ := strings.Cut(kv, "=")
+		return name == "HOSTLER_LEASE" || name == "HOSTLER_INSTANCE" || name == "HOSTLER_RUN"
+	})
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	var in io.WriteCloser
+	if known {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		cmd.Stdin, in = r, w
+	}
+	if err = cmd.Start(); err == nil {
+		_ = cmd.Process.Release()
+	}
+	if in != nil {
+		err = errors.Join(err, json.NewEncoder(in).Encode(recorderNews{Hide: hide}), in.Close())
+	}
+	return err
+}
+
+// tendHeld starts the recorders of runs that go on, or have ended, without anybody who records it.
+func (a *app) tendHeld(all []runlog.Record) {
+	log, err := runs()
+	if err != nil {
+		return
+	}
+	for _, rec := range all {
+		if rec.State == runlog.Held && !log.Recorded(rec.ID) {
+			_ = a.startRecorder(rec.ID, nil, len(rec.Secrets) == 0) // else the next command tries it
+		}
+	}
+}
+
+// recordHeld is the recorder, until the run has ended.
+func (a *app) recordHeld(ctx context.Context, id string, hide []string, known bool) error {
+	log, err := runs()
+	if err != nil {
+		return err
+	}
+	run, err := log.Resume(id)
+	if errors.Is(err, compute.ErrConflict) {
+		return nil // that one does it
+	}
+	if err != nil {
+		return err
+	}
+	rec := run.Record()
+	if _, _, ok := log.Shown(id); !ok { // its client was killed: it had shown what it recorded
+		out, _ := log.Tail(id, "stdout", 0)
+		errs, _ := log.Tail(id, "stderr", 0)
+		_ = log.SetShown(id, out, errs)
+	}
+	ctx, stop := a.untilSignal(ctx)
+	defer stop()
+	k := &recorder{claim: &claim{app: a, temporary: rec.GiveBack}, run: run, rec: rec}
+	k.lease.ID, k.instance.ID = rec.Lease, compute.ID(rec.Instance)
+	streams := []*runlog.Stream{run.Stream("stdout"), run.Stream("stderr")}
+	for i, s := range streams {
+		k.had[i], k.out[i] = s.Bytes(), s
+		switch {
+		case len(rec.Secrets) > 0 && !known:
+			k.out[i] = io.Discard // a secret might be among it
+		case len(hide) > 0:
+			w := redact.NewWriter(s, hide)
+			defer w.Close()
+			k.out[i] = w
+		}
+	}
+	exit, err := k.stay(ctx)
+	if ctx.Err() != nil {
+		run.Leave()
+		return nil
+	}
+	run.End(func(rec *runlog.Record) {
+		rec.Bytes.Stdout, rec.Bytes.Stderr = streams[0].Bytes(), streams[1].Bytes()
+		rec.Phases.Command = time.Since(k.rec.Started).Seconds()
+		n := exit.Status()
+		rec.Exit, rec.Signal, rec.Reason = &n, exit.Signal, exit.Reason
+		if err != nil {
+			rec.Kind, rec.Error = kindName(err), plain(err)
+		}
+		if errors.Is(err, compute.ErrLost) {
+			rec.State, rec.Exit = runlog.Lost, nil
+		}
+	})
+	if k.engine != nil {
+		k.giveBack(ctx)
+	}
+	return nil
+}
+
+// recorder is at a run that is held.
+type recorder struct {
+	*claim
+	run *runlog.Run
+	rec runlog.Record
+	out [2]io.Writer
+	had [2]int64
+}
+
+// stay is with the run until it has ended. The error is of kind ErrLost where nobody will ever know how it ended.
+func (k *recorder) stay(ctx context.Context) (exit compute.Exit, err error) {
+	pause, since := lostPause, time.Time{}
+	for {
+		var met bool
+		exit, met, err = k.once(ctx)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return exit, err
+		case errors.Is(err, errLeaseEnded):
+			return compute.Exit{Signal: "KILL"}, &compute.Error{Kind: compute.ErrNotLeased, Err: errors.New(leaseOver)}
+		case errors.Is(err, compute.ErrNotFound):
+			return exit, &compute.Error{Kind: compute.ErrLost, Err: errors.New("it is not held on " + k.rec.Instance + " any more")}
+		case met:
+			pause, since = lostPause, time.Time{}
+		}
+		if since.IsZero() {
+			since = time.Now()
+		}
+		if time.Since(since) > lostMost {
+			return exit, &compute.Error{Kind: compute.ErrLost, Err: err}
+		}
+		select {
+		case <-ctx.Done():
+			return exit, ctx.Err()
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, pauseMost)
+	}
+}
+
+// once is stay until contact is lost. met: there was some.
+func (k *recorder) once(ctx context.Context) (exit compute.Exit, met bool, err error) {
+	if k.engine == nil {
+		if k.engine, err = k.app.engine(ctx); err != nil {
+			return exit, false, err
+		}
+	}
+	k.who = k.app.who(ctx, k.engine, k.rec.Instance)
+	k.who.Lease = k.rec.Lease
+	lease, err := k.engine.Use(ctx, k.who, compute.ID(k.rec.Instance))
+	if errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied) {
+		return exit, false, errLeaseEnded
+	}
+	if err != nil {
+		return exit, false, err
+	}
+	k.lease, k.instance = lease, compute.Instance{ID: lease.Instance, Source: lease.Source}
+	conn, _, err := k.connect(ctx)
+	if err != nil {
+		if errors.Is(err, compute.ErrNotFound) {
+			err = &compute.Error{Kind: compute.ErrUnavailable, Err: err} // the instance; of that the lease's end tells
+		}
+		return exit, false, err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { k.watch(ctx, cancel) })
+	defer watching.Wait()
+	defer cancel(nil)
+	cmd := &compute.Command{Stdout: tally{k.out[0], &k.had[0]}, Stderr: tally{k.out[1], &k.had[1]},
+		Hold: &compute.Hold{Run: k.rec.ID, Attach: true, Look: true, Out: k.had[0], Err: k.had[1]}}
+	exit, err = conn.Run(ctx, cmd)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errLeaseEnded) {
+		err = errLeaseEnded
+	}
+	return exit, true, err
+}
+
+// tally counts what goes through it.
+type tally struct {
+	w io.Writer
+	n *int64
+}
+
+func (c tally) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	*c.n += int64(n)
+	return n, err
+}
