@@ -92,6 +92,10 @@ type AcquireRequest struct {
 	Labels   map[string]string `json:"labels,omitempty" doc:"kept with the lease: 64 at most, of 16 KiB together"`
 	Token    bool              `json:"token,omitempty" doc:"the answer has a token for each lease, which is for that lease alone"`
 	For      *Process          `json:"for,omitempty" doc:"the leases end with this process; for callers on the controller's machine, by its socket"`
+	Image    string            `json:"image,omitempty" maxLength:"1000" doc:"of which they are to be made: a name, its beginning or an id of what the provider has; then all are made, and go when they are given back"`
+	Flavor   string            `json:"flavor,omitempty" maxLength:"1000" doc:"the same of their size"`
+	Location string            `json:"location,omitempty" maxLength:"1000" doc:"the same of where they are"`
+	UserData []byte            `json:"user_data,omitempty" maxLength:"262144" doc:"what each is told at its first boot, as cloud-init reads it; no place for secrets"`
 	New      bool              `json:"new,omitempty" doc:"take nothing that stands ready: make all of them"`
 	Cached   bool              `json:"cached_only,omitempty" doc:"take what stands ready and make nothing; fewer are no error"`
 }
@@ -111,6 +115,7 @@ func NewAcquireRequest(r compute.Request) AcquireRequest {
 	out := AcquireRequest{
 		Source: r.Source, Count: &r.Count, Owner: r.Owner, Project: r.Project, Priority: r.Priority, Purpose: r.Purpose, Name: r.Name, TTL: limit(r.TTL), Idle: limit(r.Idle), Wait: &wait,
 		Memory: r.Memory, Disk: r.Disk, GPUs: r.GPUs, Labels: r.Labels, New: r.New, Cached: r.CachedOnly,
+		Image: r.Image, Flavor: r.Flavor, Location: r.Location, UserData: r.UserData,
 	}
 	if r.Cores != 0 {
 		cores := max(0, r.Cores)
@@ -127,6 +132,7 @@ func (r AcquireRequest) Compute() compute.Request {
 	out := compute.Request{
 		Source: r.Source, Count: 1, Owner: r.Owner, Project: r.Project, Priority: r.Priority, Purpose: r.Purpose, Name: r.Name, TTL: unlimit(r.TTL), Idle: unlimit(r.Idle), Wait: WaitDefault,
 		Memory: r.Memory, Disk: r.Disk, GPUs: r.GPUs, Labels: r.Labels, New: r.New, CachedOnly: r.Cached,
+		Image: r.Image, Flavor: r.Flavor, Location: r.Location, UserData: r.UserData,
 	}
 	switch {
 	case r.Cores == nil:

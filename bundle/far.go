@@ -64,13 +64,16 @@ guard() {
 }
 `
 
-// farLock takes the lock, or waits for it so many seconds, the argument. It is held until standard input ends. A lock whose holder is dead is taken
+// farLock takes the lock, or waits for it, and for what user data wants at the first boot, so many seconds, the argument. It is held until standard input ends. A lock whose holder is dead is taken
 // away by one alone: who makes the directory that is named for the dead one.
 const farLock = `[ -d "$S/run" ] && [ -d "$S/scripts" ] || mkdir -p "$S/run" "$S/scripts" || exit 1
 L=$S/lock
 unlock() {
 	if [ -n "$held" ] && read -r o_tok o_pid <"$L" && [ "$o_tok" = "$tok" ]; then
-		rm -f "$L.$tok" "$S"/text-* "$L"
+		case $tok in
+		first-boot-*) rm -f "$L.$tok" "$L";;
+		*) rm -f "$L.$tok" "$S"/text-* "$L";;
+		esac
 	else
 		rm -f "$L.$tok"
 	fi
@@ -78,6 +81,14 @@ unlock() {
 held= left=$1
 trap unlock 0
 trap 'exit 1' HUP INT TERM PIPE
+case $tok in
+first-boot-*) ;;
+*)
+	while [ -d "$S/first" ] && [ "$left" -gt 0 ]; do
+		left=$((left-1))
+		sleep 1
+	done;;
+esac
 echo "$tok $$" >"$L.$tok" || exit 1
 until ln "$L.$tok" "$L" 2>/dev/null; do
 	if read -r o_tok o_pid <"$L"; then
@@ -96,6 +107,10 @@ until ln "$L.$tok" "$L" 2>/dev/null; do
 	fi
 done
 held=1
+case $tok in
+first-boot-*) ;;
+*) [ ! -d "$S/first" ] || rm -rf "$S/first" "$S"/text-*;;
+esac
 `
 
 // farCheck says what there is. Lines of standard input ask: "p PATH", "t TOOL", "facts", "keys", until ".".

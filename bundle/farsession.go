@@ -110,8 +110,12 @@ while word= && IFS=' ' read -r word f id limit sum lines rest out err on title; 
 	true >"$f"
 	true >"$D/step"
 	[ "$st" = 0 ] || failed=1
-	printf '\036%s %s\n' "$tok" "$st" >&4
-	printf '\036%s %s\n' "$tok" "$st" >&3
+	if [ "$alone" = alone ]; then
+		echo "hostler: bundle script $title ended with status $st" >&3
+	else
+		printf '\036%s %s\n' "$tok" "$st" >&4
+		printf '\036%s %s\n' "$tok" "$st" >&3
+	fi
 	[ "$st" = 0 ] || [ "$on" = go ] || break
 done
 exec 3>&- 4>&-

@@ -120,7 +120,7 @@ func fileName(st *Step) string {
 }
 
 // frame is a script as a session's input has it.
-func (se *session) frame(st *Step, sum string, carryOn bool, before, beforeErr int64) string {
+func frame(st *Step, sum string, carryOn bool, before, beforeErr int64) string {
 	lines, rest, on := fmt.Sprint(strings.Count(st.Text, "\n")), "0", "stop"
 	text := st.Text
 	if text != "" && !strings.HasSuffix(text, "\n") {
@@ -186,7 +186,7 @@ func (a *applying) scripts(ctx context.Context, l *link, s *seen) error {
 			begins = a.preamble(s)
 			se = a.open(ctx, l, s)
 		}
-		err := a.script(ctx, l, se, begins+se.frame(o.Step, s.scriptSum(o.Step, a.steps), true, se.out.came(), se.err.came()), o)
+		err := a.script(ctx, l, se, begins+frame(o.Step, s.scriptSum(o.Step, a.steps), true, se.out.came(), se.err.came()), o)
 		if err != nil {
 			o.Action = Pending
 			return err

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,10 +17,6 @@ import (
 func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 	if req.Count == 0 { // which asks for nothing, of a source that there is
 		return nil, c.do(ctx, http.MethodGet, "/v1/sources/"+url.PathEscape(req.Source), nil, nil, nil)
-	}
-	if req.Image != "" || req.Flavor != "" || req.Location != "" {
-		return nil, &compute.Error{ID: compute.ID(req.Source), Kind: compute.ErrInvalid, Err: errors.New("of what its computers are made is the controller's to say, so no image, flavor or location can be chosen"),
-			Hint: "--embedded asks no controller; or name another source"}
 	}
 	var out api.Acquired
 	err := c.repeat(ctx, func(key string) error { return c.ask(ctx, req, key, &out) })

@@ -31,6 +31,9 @@ type Request struct {
 	// What each instance is to be made of, where that is not as the source says: names, beginnings of names or ids of what its provider has to choose from. Then
 	// all of them are made, and go when they are given back. ErrInvalid: its provider lets nobody choose; ErrNotFound, ErrConflict: it has none of that name, or several.
 	Image, Flavor, Location string
+	// UserData is what each instance is told at its first boot, in a form of cloud-init's; "": nothing. Then too all of them are made, and go. ErrInvalid: its provider takes
+	// none, or none of that size. It is no secret: whoever is on the instance can read it.
+	UserData []byte
 
 	CachedOnly bool           // take what stands ready and make nothing; fewer than Count is no error
 	New        bool           // take nothing that stands ready: make all of them

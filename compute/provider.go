@@ -17,6 +17,7 @@ type Spec struct {
 	Memory       int64  // bytes, at least; 0: any
 	Disk         int64  // bytes, at least; 0: any
 	GPUs         int    // at least so many; 0: any
+	UserData     []byte // what it is told at its first boot, in a form of cloud-init's; only of a UserDataTaker
 }
 
 // A Provider makes computers and unmakes them. Limits, reuse, queues and retries are not its work, and it keeps no state that the store does
@@ -39,6 +40,12 @@ type Provider interface {
 type Fixed interface {
 	// Names returns the names, in order of preference. It does no I/O.
 	Names() []string
+}
+
+// UserDataTaker is a provider whose computers can be told at their first boot what to do, by user data as cloud-init reads it, plain or compressed by gzip.
+type UserDataTaker interface {
+	// UserDataLimit returns how many bytes it takes; 0: no limit; less: none, as this source is configured. It does no I/O.
+	UserDataLimit() int
 }
 
 // Prober is a provider that can say, before it makes anything, what would keep it from that.

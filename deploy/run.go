@@ -77,6 +77,8 @@ type Options struct {
 	AllOrNothing bool            // when one fails the others are destroyed too
 	OnFailure    OnFailure
 
+	// Prepare fills in what a node's request has alone; nil: nothing.
+	Prepare func(n *Node, req *compute.Request) error
 	// Acquire takes one lease.
 	Acquire func(ctx context.Context, req compute.Request) ([]compute.Lease, error)
 	// Look returns what is known of a lease's instance.
@@ -222,6 +224,11 @@ func (r *run) make(ctx context.Context, n *Node) error {
 		r.mu.Unlock()
 		if news {
 			r.set(n, Making)
+		}
+	}
+	if r.Prepare != nil {
+		if err := r.Prepare(n, &req); err != nil {
+			return err
 		}
 	}
 	leases, err := r.Acquire(ctx, req)

@@ -17,9 +17,20 @@ type Settings struct {
 	OnFailure           string   `conf:"on-failure"`
 	TTL                 string   `conf:"ttl"`        // of nodes with a made-up name; a duration or none
 	As                  string   `conf:"as"`         // root or self
+	Via                 string   `conf:"via"`        // one of Vias
 	UserID              string   `conf:"userid"`     // a reference; what a source finds in the variable HOSTLER_DEPLOY_USERID
 	SecretKey           string   `conf:"secret-key"` // a reference; the same of HOSTLER_DEPLOY_SECRET_KEY
 }
+
+// Ways by which bundles come to a node.
+const (
+	ViaSSH      = "ssh"       // through the connection that commands take
+	ViaUserData = "user-data" // by cloud-init at its first boot, and no connection is needed
+	ViaAuto     = "auto"      // by user data where that can be, and looked at through the connection; else as ViaSSH
+)
+
+// Vias are all of them, as a user writes them.
+var Vias = []string{ViaSSH, ViaUserData, ViaAuto}
 
 // DefaultPrefix is that of made-up names where nothing else is said.
 const DefaultPrefix = "deploy-test-"

@@ -1,9 +1,11 @@
 package pool
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"strconv"
 	"strings"
@@ -12,9 +14,11 @@ import (
 )
 
 // choice is what a request wants otherwise than its source says; "": as that says.
-type choice struct{ image, flavor, location string }
+type choice struct{ image, flavor, location, userData string }
 
-func choiceOf(req compute.Request) choice { return choice{req.Image, req.Flavor, req.Location} }
+func choiceOf(req compute.Request) choice {
+	return choice{req.Image, req.Flavor, req.Location, string(req.UserData)}
+}
 
 // String says it for people.
 func (c choice) String() string {
@@ -23,6 +27,9 @@ func (c choice) String() string {
 		if p[1] != "" {
 			parts = append(parts, p[0]+" "+p[1])
 		}
+	}
+	if c.userData != "" {
+		parts = append(parts, "user data")
 	}
 	return strings.Join(parts, ", ")
 }
@@ -47,7 +54,38 @@ func (c choice) resolve(ctx context.Context, source string, p compute.Provider) 
 		}
 		*part.name = id
 	}
+	if err := c.fit(p); err != nil {
+		return c, &errChoice{&compute.Error{ID: compute.ID(source), Kind: compute.ErrInvalid, Err: err, Hint: "bundles come there by ssh too: --via ssh"}}
+	}
 	return c, nil
+}
+
+// fit compresses user data where that is too large for its provider as it is.
+func (c *choice) fit(p compute.Provider) error {
+	if c.userData == "" {
+		return nil
+	}
+	limit := -1
+	if t, ok := compute.As[compute.UserDataTaker](p); ok {
+		limit = t.UserDataLimit()
+	}
+	switch {
+	case limit < 0:
+		return errors.New("its computers take no user data")
+	case limit == 0 || len(c.userData) <= limit:
+		return nil
+	}
+	var small strings.Builder
+	w := gzip.NewWriter(&small)
+	_, err := io.WriteString(w, c.userData)
+	if err = errors.Join(err, w.Close()); err != nil {
+		return err
+	}
+	if small.Len() > limit {
+		return fmt.Errorf("the user data has %d bytes, %d compressed, and it takes %d", len(c.userData), small.Len(), limit)
+	}
+	c.userData = small.String()
+	return nil
 }
 
 // pick returns the id of what a name means, or the name where any may be tried.
@@ -86,7 +124,7 @@ func (p *Pool) checkChoice(ctx context.Context, s *source, req *compute.Request)
 		return nil
 	}
 	if s.Share {
-		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: errors.New("its instances are shared, so nobody can choose their image, flavor or location")}
+		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: errors.New("its instances are shared, so nobody can choose their image, flavor, location or user data")}
 	}
 	if s.Type == poolType {
 		return nil
@@ -96,7 +134,7 @@ func (p *Pool) checkChoice(ctx context.Context, s *source, req *compute.Request)
 		return err
 	}
 	if c, err = c.resolve(ctx, s.Name, o.provider); err == nil {
-		req.Image, req.Flavor, req.Location = c.image, c.flavor, c.location
+		req.Image, req.Flavor, req.Location, req.UserData = c.image, c.flavor, c.location, []byte(c.userData)
 	}
 	return err
 }

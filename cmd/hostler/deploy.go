@@ -34,7 +34,7 @@ type deployOptions struct {
 	onFailure               string
 	description, report     string
 	userID, secretKey       string
-	logs, as                string
+	logs, as, via           string
 
 	old bool // called as deploy-node
 }
@@ -84,12 +84,14 @@ print comes on standard error, each line with the node's name where there are se
 	f.StringVar(&o.report, "junit", "", "write the results of the scripts to `FILE` as JUnit's XML")
 	f.StringVar(&o.logs, "logs", "", "keep what scripts print in `DIR`")
 	f.StringVar(&o.as, "as", "", "set up as root, by sudo if need be, or as self: the user whom commands have (root)")
+	f.StringVar(&o.via, "via", "", "put bundles on it by ssh, user-data or auto: at its first boot, where that can be (ssh)")
 	f.StringVarP(&o.userID, "userid", "u", "", "the user `ID` for the provider, where the source takes it from env:"+envUserID)
 	f.StringVarP(&o.secretKey, "secret-key", "k", "", "the secret `KEY` for the provider, where the source takes it from env:"+envSecretKey+"; all users of this machine see it")
 	for _, name := range []string{"description-file", "junit"} {
 		_ = cmd.MarkFlagFilename(name)
 	}
 	_ = cmd.MarkFlagDirname("logs")
+	_ = cmd.RegisterFlagCompletionFunc("via", cobra.FixedCompletions(deploy.Vias, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("on-failure", cobra.FixedCompletions(deploy.Policies, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -152,6 +154,8 @@ type deployment struct {
 	vars     []bundle.Var
 	looked   map[string]string // what references stand for
 	show     *shown
+	via      string
+	booting  sync.Map     // names of nodes that are set up by user data
 	one      sync.Mutex   // of what the app does for one at a time
 	plan     *bundle.Plan // nil: there is nothing to put on nodes
 }
@@ -190,6 +194,12 @@ func (d *deployment) prepare(ctx context.Context) (err error) {
 	if as := cmp.Or(o.as, d.settings.As); !slices.Contains([]string{"", "root", "self"}, as) {
 		return invalid("", "--as %s: neither root nor self", as)
 	}
+	if d.via = cmp.Or(o.via, d.settings.Via, deploy.ViaSSH); !slices.Contains(deploy.Vias, d.via) {
+		return invalid("", "--via %s: none of %s", d.via, strings.Join(deploy.Vias, ", "))
+	}
+	if d.via != deploy.ViaSSH && cmp.Or(o.as, d.settings.As, "root") != "root" {
+		return invalid("--via ssh, or --as root", "--as self and --via %s: what is done at the first boot is done as root", d.via)
+	}
 	if err := d.credentials(ctx); err != nil {
 		return err
 	}
@@ -222,6 +232,11 @@ func (d *deployment) prepare(ctx context.Context) (err error) {
 	}
 	if err = d.planBundles(ctx); err != nil {
 		return err
+	}
+	if d.via == deploy.ViaUserData && d.plan != nil {
+		if _, err := d.userData(d.names[0]); err != nil { // of all nodes, before anything is made
+			return err
+		}
 	}
 	d.show, err = d.open()
 	return err

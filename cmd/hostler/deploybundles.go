@@ -107,6 +107,7 @@ func keysOf(file string) ([]string, error) {
 
 // apply puts the bundles on a node.
 func (d *deployment) apply(ctx context.Context, conn compute.Conn, n *deploy.Node) error {
+	_, booting := d.booting.Load(n.Name)
 	out, err := d.show.writer(n)
 	if err != nil {
 		return err
@@ -114,7 +115,7 @@ func (d *deployment) apply(ctx context.Context, conn compute.Conn, n *deploy.Nod
 	facts := factsOf(&n.Instance)
 	facts["name"] = n.Name
 	result, err := bundle.Apply(ctx, conn, d.plan, bundle.ApplyOptions{
-		Facts: facts, As: cmp.Or(d.opt.as, d.settings.As), Continue: d.opt.old, Due: true,
+		Facts: facts, As: cmp.Or(d.opt.as, d.settings.As), Continue: d.opt.old, Due: !booting, LockWait: bootWait(booting),
 		Reconnect: func(ctx context.Context) (compute.Conn, error) { return d.connect(ctx, n) },
 		Output:    func(*bundle.Step) (stdout, stderr io.Writer) { return out, out },
 		Notify: func(o bundle.Outcome) {
@@ -126,9 +127,7 @@ func (d *deployment) apply(ctx context.Context, conn compute.Conn, n *deploy.Nod
 	if result != nil {
 		n.Steps = steps(result)
 	}
-	for _, b := range d.plan.Bundles() {
-		n.Bundles = append(n.Bundles, deploy.Bundle{Name: b.Name, Digest: b.Digest})
-	}
+	n.Bundles = d.bundles()
 	if d.opt.old && result != nil && slices.ContainsFunc(result.Outcomes, func(o bundle.Outcome) bool { return o.Exit != 0 && o.Err == err }) {
 		err = nil // there it is the exit status that says so
 	}

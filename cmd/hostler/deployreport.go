@@ -75,6 +75,9 @@ func (d *deployment) view(n *deploy.Node) nodeView {
 		v.Error = d.show.mask(plain(n.Err))
 	}
 	v.Bundles = append([]deploy.Bundle{}, n.Bundles...)
+	if _, booting := d.booting.Load(n.Name); booting && len(n.Bundles) == 0 { // they come without us
+		v.Bundles = d.bundles()
+	}
 	for _, s := range n.Steps {
 		if s.Script && !s.Same {
 			v.Scripts = append(v.Scripts, deploy.Script{Name: s.Name, ExitStatus: s.Status, Seconds: s.Took.Seconds(), Log: d.show.logFile(n.Name)})

@@ -40,6 +40,7 @@ func (d *deployment) run(ctx context.Context) ([]*deploy.Node, error) {
 	}
 	if d.plan != nil {
 		opt.Apply = d.apply
+		d.boot(&opt)
 	}
 	if d.app.canAsk() {
 		opt.Ask = func(n *deploy.Node) bool { return d.app.confirm(fmt.Sprintf("%s failed: destroy it?", n.Name)) }

@@ -16,6 +16,7 @@ type computer struct {
 	Image        string          `json:"image,omitempty"`
 	Flavor       string          `json:"flavor,omitempty"`
 	Location     string          `json:"location,omitempty"`
+	UserData     []byte          `json:"user_data,omitempty"`
 	Up           time.Time       `json:"up"` // when it has booted
 	Stopped      bool            `json:"stopped,omitempty"`
 	Gone         time.Time       `json:"gone,omitzero"`  // when it is gone; zero: it was not asked to go

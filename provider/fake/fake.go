@@ -153,7 +153,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	now := time.Now()
 	c, made, err := p.place.add(computer{
 		ID: string(spec.ID), Source: p.o.Source, Installation: p.o.Installation, ProviderID: fmt.Sprintf("fake-%s-%x", spec.ID, now.UnixNano()),
-		Up: now.Add(p.o.CreateTime + p.o.Boot), Image: spec.Image, Flavor: spec.Flavor, Location: spec.Location,
+		Up: now.Add(p.o.CreateTime + p.o.Boot), Image: spec.Image, Flavor: spec.Flavor, Location: spec.Location, UserData: spec.UserData,
 	}, p.o.Capacity, now)
 	if err != nil {
 		return compute.Instance{}, trouble("create", spec.ID, err)
@@ -184,6 +184,14 @@ func (p *Provider) instance(c computer) compute.Instance {
 		}
 	}
 	return compute.Instance{ID: compute.ID(c.ID), Source: c.Source, ProviderID: c.ProviderID, Facts: facts}
+}
+
+// UserDataLimit is as configured.
+func (p *Provider) UserDataLimit() int {
+	if p.o.UserData <= 0 {
+		return -1
+	}
+	return p.o.UserData
 }
 
 // Choices lists what is configured.
@@ -271,10 +279,11 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if err := p.fails("connect", id); err != nil {
 		return nil, err
 	}
-	if _, err := p.up("connect", id); err != nil {
+	c, err := p.up("connect", id)
+	if err != nil {
 		return nil, err
 	}
-	return p.open(id)
+	return p.open(id, c.UserData)
 }
 
 // Clean takes away what was put on a computer.

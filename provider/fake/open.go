@@ -9,8 +9,8 @@ import (
 	"github.com/hostler-project/hostler/remote/process"
 )
 
-// open opens a way into a computer that is up.
-func (p *Provider) open(id compute.ID) (compute.Conn, error) {
+// open opens a way into a computer that is up. User data is the file user-data in its home directory; nothing is done with it.
+func (p *Provider) open(id compute.ID, userData []byte) (compute.Conn, error) {
 	mark := map[string]string{"HOSTLER_FAKE": string(id)}
 	switch p.o.Exec {
 	case "exec":
@@ -19,6 +19,11 @@ func (p *Provider) open(id compute.ID) (compute.Conn, error) {
 		home := p.home(id)
 		if err := os.MkdirAll(home, 0o700); err != nil {
 			return nil, fault("connect", id, compute.ErrFailed, err)
+		}
+		if len(userData) > 0 {
+			if err := os.WriteFile(filepath.Join(home, "user-data"), userData, 0o600); err != nil {
+				return nil, fault("connect", id, compute.ErrFailed, err)
+			}
 		}
 		mark["HOME"], mark["XDG_STATE_HOME"], mark["HOSTLER_BUNDLES"] = home, "", filepath.Join(home, ".bundles")
 		return process.New(process.Options{KeepEnv: true, Dir: home, Mark: mark}), nil

@@ -30,6 +30,7 @@ type Options struct {
 	Images      []string      `conf:"images"`    // that a request may choose from; none: it may not
 	Flavors     []string      `conf:"flavors"`   // the same
 	Locations   []string      `conf:"locations"` // the same
+	UserData    int           `conf:"user-data"` // bytes of user data that a computer takes; 0: none
 	Seed        int           `conf:"seed"`      // of the failures; 0: different each time
 
 	Source       string // the source's name

@@ -1,0 +1,170 @@
+package bundle
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// UserData writes the steps of a plan as a configuration for cloud-init: a computer that boots with it comes to the same as by Apply as root, and has the same record,
+// so that an Apply later on finds what is done; one that comes before the first boot is over waits for it. It is to be made anew for each computer.
+//
+// What it cannot have is an error of kind ErrInvalid: conditions and templates that ask for what only the computer itself can say; and of kind ErrDenied: secrets, since
+// whoever is on the computer, and whoever may look at it in the cloud, can read user data. With secrets they are let in.
+func (p *Plan) UserData(facts Facts, secrets bool) ([]byte, error) {
+	for _, b := range p.parts {
+		if err := b.bootable(facts, secrets); err != nil {
+			return nil, err
+		}
+	}
+	steps, err := p.Render(facts)
+	if err != nil {
+		return nil, err
+	}
+	s := &seen{salt: newToken() + newToken()}
+	out := cloudConfig{Merge: "list(append)+dict(no_replace,recurse_list)+str()"}
+	var record, input strings.Builder
+	var names []string
+	for _, st := range steps {
+		switch {
+		case st.Skip != "":
+		case st.Kind == KindKey:
+			out.Keys = append(out.Keys, st.Key)
+		case st.Kind == KindFile:
+			f, err := cloudFileOf(st.Name, fmt.Sprintf("%04o", st.Mode), st)
+			if err != nil {
+				return nil, err
+			}
+			f.Owner = st.Owner
+			out.Files = append(out.Files, f)
+			fmt.Fprintf(&record, "file %s %s\n", s.fileSum(st), st.Name)
+		default:
+			names = append(names, fileName(st))
+			input.WriteString(frame(st, s.scriptSum(st, steps), st.carryOn, 0, 0))
+			if !inlined(st) {
+				f, err := cloudFileOf(cloudDir+"/text-"+st.ID(), "0700", st)
+				if err != nil {
+					return nil, err
+				}
+				out.Files = append(out.Files, f)
+			}
+		}
+	}
+	if len(out.Files)+len(out.Keys)+len(names) > 0 {
+		salt := &Step{Kind: KindFile, Text: "salt " + s.salt + "\n"}
+		files := &Step{Kind: KindFile, Text: record.String()}
+		more := map[string]*Step{cloudDir + "/salt": salt, cloudDir + "/files": files}
+		if len(names) > 0 {
+			more[cloudDir+"/first/input"] = &Step{Kind: KindFile, Text: "-\n" + strings.Join(names, " ") + "\n" + input.String()}
+			more[cloudDir+"/first/run"] = &Step{Kind: KindFile, Text: cloudRun}
+			out.Run = [][]string{{"sh", cloudDir + "/first/run"}}
+		}
+		for _, name := range slices.Sorted(maps.Keys(more)) {
+			f, err := cloudFileOf(name, "0600", more[name])
+			if err != nil {
+				return nil, err
+			}
+			out.Files = append(out.Files, f)
+		}
+	}
+	text, err := json.MarshalIndent(out, "", "  ") // which is YAML too
+	return append([]byte("#cloud-config\n"), append(text, '\n')...), err
+}
+
+// cloudDir is the directory of the record where root applies.
+const cloudDir = "/var/lib/hostler/bundle"
+
+// cloudRun runs the bundles' scripts at the first boot, by the same text as Apply and under the same lock.
+var cloudRun = "#!/bin/sh\n# Runs what hostler's bundles want at the first boot. What scripts print is in cloud-init's log.\nS=" + cloudDir + "\ntrap 'rm -rf \"$S/first\"' 0\n" +
+	"umask 077\nchmod 700 \"$S\"\nsh -c " + shellWord(farCommon+farLock+"shift\n"+farSession) + " hostler-bundle root /root \"$S\" first-boot-$$ 60 alone <\"$S/first/input\"\n"
+
+// cloudConfig is what we say to cloud-init.
+type cloudConfig struct {
+	Merge string      `json:"merge_how"`
+	Keys  []string    `json:"ssh_authorized_keys,omitempty"`
+	Files []cloudFile `json:"write_files,omitempty"`
+	Run   [][]string  `json:"runcmd,omitempty"`
+}
+
+type cloudFile struct {
+	Path        string `json:"path"`
+	Permissions string `json:"permissions"`
+	Owner       string `json:"owner,omitempty"`
+	Encoding    string `json:"encoding"`
+	Content     string `json:"content"`
+}
+
+// cloudLarge is how large a file may be: no cloud takes user data of that size.
+const cloudLarge = 1 << 20
+
+// cloudFileOf is a file with the content of a step, compressed.
+func cloudFileOf(path, mode string, st *Step) (cloudFile, error) {
+	f := cloudFile{Path: path, Permissions: mode, Encoding: "gz+b64"}
+	if st.size > cloudLarge {
+		return f, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: it is too large for user data: %d bytes", st.Title(), st.size), Hint: "--via ssh"}
+	}
+	r, err := st.open()
+	if err != nil {
+		return f, fmt.Errorf("%s: %w", st.Title(), err)
+	}
+	defer r.Close()
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, err = io.Copy(w, r)
+	if err = errors.Join(err, w.Close()); err != nil {
+		return f, fmt.Errorf("%s: %w", st.Title(), err)
+	}
+	f.Content = base64.StdEncoding.EncodeToString(packed.Bytes())
+	return f, nil
+}
+
+func shellWord(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+var factNames = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\.facts\.((?:tool\.|fact\.)?[\w-]+)`) })
+
+// bootable refuses a bundle that cannot be put on a computer that nobody knows yet.
+func (b *part) bootable(facts Facts, secrets bool) error {
+	for _, c := range b.conditions() {
+		if strings.HasPrefix(c.Fact, "tool.") || slices.Contains(inside, c.Fact) && c.Fact != "os" {
+			return at(b.File, b.Name, "when", fmt.Errorf("%s: what the computer says of itself is not known before it boots; --via ssh", c))
+		}
+	}
+	for _, text := range b.texts() {
+		if typ, _ := TemplateType(text); typ != "go-template" {
+			continue
+		}
+		for _, m := range factNames().FindAllStringSubmatch(text, -1) {
+			if facts[m[1]] == "" && m[1] != "os" {
+				return at(b.File, b.Name, "", fmt.Errorf("a template wants the fact %s, which is not known before the computer boots; --via ssh", m[1]))
+			}
+		}
+	}
+	if len(b.secret) > 0 && !secrets {
+		return &compute.Error{Kind: compute.ErrDenied, Hint: "--via ssh",
+			Err: fmt.Errorf("bundle %s: %s is a secret, and user data can be read by all who are on the computer, or may look at it in the cloud", b.Name, strings.Join(slices.Sorted(maps.Keys(b.secret)), ", "))}
+	}
+	return nil
+}
+
+// conditions are all that a bundle has.
+func (b *part) conditions() []Condition {
+	out := slices.Clone(b.When)
+	for _, s := range b.Scripts {
+		out = append(out, s.When...)
+	}
+	for _, f := range b.Files {
+		out = append(out, f.When...)
+	}
+	return out
+}
