@@ -13,6 +13,8 @@ import (
 type Desk struct {
 	mu        sync.Mutex
 	at        map[string]int
+	clock     reading   // of a store that several machines share
+	said      string    // of it
 	inventory time.Time // when the providers' lists were last compared with the records
 
 	lanes lanes

@@ -16,8 +16,12 @@ func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) 
 	if err := p.exorcise(ctx); err != nil {
 		return nil, err
 	}
+	now, err := p.inTime(ctx, now)
+	if err != nil {
+		return nil, err
+	}
 	any := false
-	err := p.store.View(ctx, func(tx compute.Tx) error {
+	err = p.store.View(ctx, func(tx compute.Tx) error {
 		any = false
 		ls, err := tx.Leases(compute.LeaseQuery{Due: now})
 		for _, l := range ls {

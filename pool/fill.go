@@ -226,7 +226,9 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 				if err := allowed(who, l); err != nil {
 					return err
 				}
-				if why := p.over(l, time.Now()); why != "" {
+				if why, err := p.overBy(tx, l, time.Now()); err != nil {
+					return err
+				} else if why != "" {
 					return &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("the lease has ended: %s", why)}
 				}
 				if err := p.alone(tx, i, l); err != nil {

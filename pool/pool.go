@@ -103,6 +103,8 @@ type Options struct {
 	Step func(name string)
 	// Observe hears what the engine has done, for who measures it; nil: nobody. It must not block.
 	Observe func(Sight)
+	// Uptime tells how long this machine has run, by a clock that nobody sets, which goes on while it sleeps; nil: that its clock was set is not noticed.
+	Uptime func() (Uptime, error)
 	// Host names the place whose processes this one sees, where the store is shared with others; "": all who use the store see the same.
 	Host string
 	// NewID makes random ids for leases.

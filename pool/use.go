@@ -116,7 +116,9 @@ func (p *Pool) authorize(tx compute.Tx, who compute.Who, name compute.ID) (*comp
 	if err := allowed(who, l); err != nil {
 		return nil, nil, err
 	}
-	if why := p.over(l, time.Now()); why != "" {
+	if why, err := p.overBy(tx, l, time.Now()); err != nil {
+		return nil, nil, err
+	} else if why != "" {
 		return nil, nil, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("the lease has ended: %s", why),
 			Hint: "`hostler acquire -s " + i.Source + "` gets another"}
 	}

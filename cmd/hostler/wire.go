@@ -54,7 +54,7 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 	a.open = a.opener(cfg, state, ends)
 	opt := pool.Options{
 		Store: a.meters.store(a.store), Observe: a.meters.sight(), Open: a.open, Hooks: a.hooks(state), NewID: newID, Log: a.log, LeaseIdle: a.leaseIdle, Step: failpoint,
-		Kept: kept, Inventory: a.keeping || a.serving, Desk: a.desk, Projects: quotas(cfg.Projects),
+		Kept: kept, Uptime: uptime, Inventory: a.keeping || a.serving, Desk: a.desk, Projects: quotas(cfg.Projects),
 	}
 	if _, ok := a.store.(common); ok {
 		opt.Host = whereabouts()
