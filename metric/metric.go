@@ -106,11 +106,15 @@ func (f *family) at(values []string) *series {
 	if len(values) != len(f.labels) {
 		panic("metric: " + f.name + " has the labels " + strings.Join(f.labels, ", "))
 	}
-	key := ""
-	if len(values) > 0 {
-		key = strings.Join(values, "\xff")
+	var room [128]byte
+	key := room[:0]
+	for n, v := range values {
+		if n > 0 {
+			key = append(key, 0xff)
+		}
+		key = append(key, v...)
 	}
-	s := f.series[key]
+	s := f.series[string(key)]
 	if s == nil {
 		if len(f.series) >= most && (len(values) == 0 || values[0] != other) {
 			return f.at(slices.Repeat([]string{other}, len(values)))
@@ -119,7 +123,7 @@ func (f *family) at(values []string) *series {
 		if f.kind == "histogram" {
 			s.counts = make([]uint64, len(f.bounds)+1)
 		}
-		f.series[key] = s
+		f.series[string(key)] = s
 	}
 	return s
 }

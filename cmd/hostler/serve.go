@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -49,7 +48,6 @@ type serving struct {
 const (
 	lookAround = 10 * time.Second     // is how often a controller looks for work that nobody told it of
 	grace      = 30 * time.Second     // for requests that are being served when it ends
-	garbage    = 300                  // per cent of what is in use: a controller has little, and each request leaves some
 	lookSoon   = time.Second          // after a request, as leases may be short
 	lookRest   = 5 * time.Millisecond // between two: a bell that rings all the time is not all that the machine does
 )
@@ -89,9 +87,6 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		return err
 	}
 	a.log, a.meters, a.serving, a.bell = log, newMeters(), true, newBell()
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbage)
-	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	engine, err := a.embedded(ctx)
@@ -151,6 +146,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	all.Go(func() { k.tokens.Run(answering) })
 	all.Go(func() { k.audit.Run(answering) })
 	all.Go(func() { k.look(ctx) })
+	all.Go(func() { spareCollections(ctx) })
 	all.Go(func() { k.ahead.follow(ctx) })
 	if !o.noFill {
 		all.Go(func() { k.direct(ctx) })

@@ -225,6 +225,12 @@ func (t *tx) settle() error {
 		if *c == (compute.Counts{}) {
 			continue
 		}
+		if *c == (compute.Counts{Ready: c.Ready, Leased: c.Leased}) { // a hand-out or its return
+			if _, err := t.write("UPDATE sources SET ready = ready + ?, leased = leased + ? WHERE key = ?", c.Ready, c.Leased, key); err != nil {
+				return err
+			}
+			continue
+		}
 		_, err := t.write(`UPDATE sources SET creating = creating + ?, setting_up = setting_up + ?, ready = ready + ?, leased = leased + ?,
  cleaning = cleaning + ?, failed = failed + ?, discarding = discarding + ?, held = held + ? WHERE key = ?`,
 			c.Creating, c.SettingUp, c.Ready, c.Leased, c.Cleaning, c.Failed, c.Discarding, c.Held, key)

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+const (
+	littleHeap    = 32 << 20 // bytes in use
+	littleGarbage = 300      // per cent of them, before it is collected
+	usualGarbage  = 100
+	weighEvery    = 10 * time.Second
+)
+
+// garbage is how much of it there may be, in per cent of what is in use: requests leave some each, and to collect it costs as much as what is in use is large. With
+// little in use that is done seldom; with much, memory counts for more.
+func garbage(live uint64) int {
+	if live < littleHeap {
+		return littleGarbage
+	}
+	return usualGarbage
+}
+
+// spareCollections keeps the collector at that until ctx ends. What the user says in GOGC holds.
+func spareCollections(ctx context.Context) {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	now := usualGarbage
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	t := time.NewTicker(weighEvery)
+	defer t.Stop()
+	for {
+		if metrics.Read(live); live[0].Value.Kind() == metrics.KindUint64 {
+			if want := garbage(live[0].Value.Uint64()); want != now {
+				now = want
+				debug.SetGCPercent(want)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
