@@ -38,15 +38,40 @@ type checkView struct {
 }
 
 func newDoctor(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "doctor",
+	cmd := &cobra.Command{
+		Use:   "doctor [INSTANCE | LEASE]",
 		Short: "Say what works on this machine, what does not and why, and how to mend it",
 		Long: `Look at this machine, the configuration, the state and each source, and change nothing. A source's provider is opened, what it
-needs (image, mounts) is looked for, and its machines are listed where it has any; none is made. Exit status 1 when something fails that is configured here or that everything needs.`,
-		Example: "  hostler doctor",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context()) },
+needs (image, mounts) is looked for, and its machines are listed where it has any; none is made. Exit status 1 when something fails that is configured here or that everything needs.
+
+With the name of an instance that you have, or with -s of a source whose machines stand there anyway, look at those instead: whether they are reached and how fast, their
+system, clock and disk, what the start-up files of a log-in cost, and how run --sync would take a tree there. On a machine behind ssh that puts hostler's agent
+into the cache of the user, as --sync does.`,
+		Example: "  hostler doctor\n  hostler doctor -s web\n  hostler doctor web-3",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			switch {
+			case len(args) > 0 && a.flags.source != "":
+				return invalid("", "doctor looks at an instance or at a source, not at both")
+			case len(args) > 0:
+				checks, err := a.probeInstance(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				return a.toldChecks(checks)
+			case a.flags.source != "":
+				if _, err := a.configured(a.flags.source); err != nil {
+					return err
+				}
+				return a.toldChecks(a.probeSource(ctx, a.flags.source))
+			}
+			return a.doctor(ctx)
+		},
+		ValidArgsFunction: a.completeLeased,
 	}
+	a.withSource(cmd)
+	return cmd
 }
 
 func (a *app) doctor(ctx context.Context) error {
@@ -61,6 +86,11 @@ func (a *app) doctor(ctx context.Context) error {
 			checks = append(checks, a.checkSources(ctx)...)
 		}
 	}
+	return a.toldChecks(checks)
+}
+
+// toldChecks prints what was found; it is status 1 where something fails.
+func (a *app) toldChecks(checks []checkView) error {
 	bad := false
 	for _, c := range checks {
 		bad = bad || c.Result == "fail"

@@ -252,10 +252,11 @@ func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	return o.exit, o.err
 }
 
-// noWorkspaces says of an instance without our guest side that trees cannot be taken there.
+// noWorkspaces says of an instance where our guest side is not, and cannot be put, that trees cannot be taken there.
 func noWorkspaces(id compute.ID, err error) error {
 	if errors.Is(err, compute.ErrInvalid) {
-		return &compute.Error{ID: id, Kind: compute.ErrInvalid, Err: errors.New("--sync is not possible on this type of source yet")}
+		return &compute.Error{ID: id, Kind: compute.ErrInvalid, Err: fmt.Errorf("no working tree can be taken there: %w", err),
+			Hint: "hostler doctor " + string(id) + " says what it finds there; hostler cp takes files along without an agent"}
 	}
 	return err
 }

@@ -66,6 +66,9 @@ func TestSyncSSH(t *testing.T) {
 	}
 	there("three")
 
+	if got := m.must("doctor", "far"); !strings.Contains(got, "web-lab1: sync") || !strings.Contains(got, "by hostler's agent") {
+		t.Errorf("doctor: %s", got)
+	}
 	m.must("release", "far")
 	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Lstat(copied); os.IsNotExist(err) {

@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -41,6 +42,8 @@ type Agent struct {
 	conn compute.Conn
 	opt  Options
 	turn chan struct{} // one slot: who has it starts it or looks whether it runs
+
+	above string // where the program is, one of elsewhere; "": in the user's cache. For who has the turn
 
 	mu     sync.Mutex
 	now    *running
@@ -120,32 +123,63 @@ func (r *running) end() {
 	<-r.ended
 }
 
-// missing is the status of a start where the program is not there yet.
-const missing = 44
+// The statuses of a start where the program is not there yet, where its place is not the user's, and where it lies on a file system that runs none.
+const (
+	missing = 44
+	notOurs = 45
+	notRun  = 126
+)
+
+// elsewhere is where the program goes, in a directory of the user's, when the file system of his cache runs no programs.
+var elsewhere = []string{"/var/tmp", "/tmp", "/dev/shm"}
+
+// next is the place to try after one that did not do; "": there is none.
+func next(above string) string {
+	i := slices.Index(elsewhere, above) + 1 // 0 after the cache
+	if i == len(elsewhere) {
+		return ""
+	}
+	return elsewhere[i]
+}
 
 // script starts the program with the digest $1, its own words $2 (which are none or one) and the directory of workspaces $3; where it is not there it says which
-// kind of computer this is, and where it belongs.
+// kind of computer this is, and where it belongs. That is the user's cache or, with a fourth word, a directory of the user's own below the one that it names.
 const script = `c=${XDG_CACHE_HOME:-$HOME/.cache}/hostler
-p=$c/agents/$1/hostler-agent
-[ -x "$p" ]||{ echo "hostler $(uname -s) $(uname -m) $c" >&2;exit 44;}
+a=$c
+[ -z "$4" ]||{ a=$4/hostler-$(id -u);mkdir -m 700 "$a" 2>/dev/null
+case $(ls -ldn "$a" 2>/dev/null) in drwx------*);;*)echo "$a is not for this user alone" >&2;exit 45;;esac
+[ -O "$a" ]||{ echo "$a is another user's" >&2;exit 45;};}
+p=$a/agents/$1/hostler-agent
+[ -f "$p" ]||{ echo "hostler $(uname -s) $(uname -m) $a" >&2;exit 44;}
 exec "$p" $2 serve --keep-env --daemon="$3" --work="$c/$3" --work-others="` + Machine + `$3" stdio`
 
 // start starts the program, and puts it there first where it is missing.
 func (a *Agent) start(ctx context.Context) (*running, error) {
 	arch := runtime.GOARCH // that of most
-	for put := false; ; put = true {
+	above := a.above
+	put := false
+	for {
 		prog, digest, err := a.program(arch)
 		if err != nil {
 			return nil, err
 		}
-		r, err := a.launch(ctx, prog, digest)
+		r, err := a.launch(ctx, prog, digest, above)
 		if err == nil {
+			a.above = above
 			return r, nil
 		}
 		where, there, ok := r.missing()
-		if !ok || put || ctx.Err() != nil {
+		unfit := r.err == nil && (r.exit.Code == notOurs || r.exit.Code == notRun)
+		if !ok && !unfit || ctx.Err() != nil {
 			return nil, r.why(ctx, err)
 		}
+		if put && ok || unfit {
+			if above, put = next(above), false; above == "" {
+				return nil, cannot("hostler's agent cannot be run there: neither the user's cache nor %s is on a file system that lets him run programs (noexec)", strings.Join(elsewhere, ", "))
+			}
+			continue
+		}
+		put = true
 		if there != arch {
 			arch = there
 			if prog, digest, err = a.program(arch); err != nil {
@@ -184,13 +218,13 @@ func (a *Agent) program(arch string) (agent.Program, string, error) {
 }
 
 // launch runs the program and asks whether it answers. After an error the running that it returns has ended.
-func (a *Agent) launch(ctx context.Context, prog agent.Program, digest string) (*running, error) {
+func (a *Agent) launch(ctx context.Context, prog agent.Program, digest, above string) (*running, error) {
 	life, stop := context.WithCancel(context.Background()) // it outlives who asked first
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
 	r := &running{stop: stop, ended: make(chan struct{})}
 	r.client = agent.New(&channel{outR, inW})
-	args := []string{"sh", "-c", script, "sh", digest, strings.Join(prog.Args, " "), a.opt.Work}
+	args := []string{"sh", "-c", script, "sh", digest, strings.Join(prog.Args, " "), a.opt.Work, above}
 	go func() {
 		defer close(r.ended)
 		defer stop()
@@ -250,6 +284,10 @@ func (r *running) why(ctx context.Context, err error) error {
 		return r.err
 	}
 	said := strings.TrimSpace(r.said.String())
+	if rest, ok := strings.CutPrefix(said, "hostler "); ok && r.exit.Code == missing {
+		kind, _, _ := strings.Cut(rest, " /")
+		return cannot("hostler has no agent for a computer of this kind: %s", kind)
+	}
 	if r.exit.Status() == 0 && said == "" {
 		return err
 	}

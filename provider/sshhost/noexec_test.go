@@ -1,0 +1,69 @@
+//go:build linux
+
+package sshhost_test
+
+import (
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/sshhost"
+	"github.com/hostler-project/hostler/workspace/scan"
+	"github.com/hostler-project/hostler/workspace/send"
+)
+
+// TestNoPrograms takes a tree to a host whose user's cache is on a file system that runs no programs, and to one where no place runs any.
+func TestNoPrograms(t *testing.T) {
+	kv := lab(t)
+	mount := func(words ...string) {
+		t.Helper()
+		if out, err := exec.Command("nsenter", append([]string{"-t", kv["pid2"], "-m", "-p", "-r"}, words...)...).CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v: %s", words, err, out)
+		}
+	}
+	noexec := func(dir string) {
+		t.Helper()
+		mount("mkdir", "-p", dir)
+		mount("mount", "-t", "tmpfs", "-o", "noexec,mode=1777", "tmpfs", dir)
+		t.Cleanup(func() { mount("umount", "-l", dir) })
+	}
+	find := guestSide(t)
+	p := open(t, sshhost.Options{Installation: t.Name(), Hosts: []string{"lab2"}, ConfigFile: kv["ssh_config"], Dir: filepath.Join(t.TempDir(), "own"), Agent: find})
+	sync := func() error {
+		t.Helper()
+		conn, err := p.Connect(t.Context(), "suite-lab2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		s, err := send.Begin(t.Context(), conn, send.Options{Key: "w", Who: "the test"})
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		tree, err := scan.Scan(t.Context(), scan.Options{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.Sync(t.Context(), tree)
+		return err
+	}
+	noexec("/root/.cache")
+	for range 2 { // where it is put, and where it is found
+		if err := sync(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all, _ := filepath.Glob(filepath.Join(kv["root2"], "var/tmp/hostler-0/agents/*/hostler-agent")); len(all) == 0 {
+		t.Error("the agent is not in the place that was left to it")
+	}
+	noexec("/var/tmp")
+	noexec("/tmp")
+	noexec("/dev/shm")
+	if err := sync(); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "noexec") {
+		t.Errorf("where no place runs programs: %v", err)
+	}
+}
