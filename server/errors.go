@@ -32,10 +32,16 @@ func (s *server) fault(ctx context.Context, err error) error {
 
 // problem is the document of an error, as far as the asker may know it.
 func (s *server) problem(ctx context.Context, err error) api.Problem {
+	gone := ctx.Err() != nil && errors.Is(err, ctx.Err())
+	if cause := context.Cause(ctx); gone && !errors.Is(cause, ctx.Err()) { // what its asker may has changed, say
+		err, gone = cause, false
+	} else if gone {
+		err = &compute.Error{Kind: compute.ErrFailed, Err: errHungUp}
+	}
 	p := api.NewProblem(err)
 	switch {
 	case p.Status != http.StatusInternalServerError:
-	case ctx.Err() != nil && errors.Is(err, ctx.Err()): // whoever asked has gone, or the controller is about to
+	case gone:
 		s.log(ctx).Debug("a request was given up", "err", err)
 	default:
 		s.log(ctx).Error("a request failed", "err", err)
@@ -48,6 +54,9 @@ func (s *server) problem(ctx context.Context, err error) api.Problem {
 	p.Request, _ = ctx.Value(requestKey{}).(string)
 	return p
 }
+
+// errHungUp is what the audit log has of a request that nobody waits for any more.
+var errHungUp = errors.New("whoever asked has hung up")
 
 // refuse answers with an error, where huma does not.
 func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
