@@ -59,7 +59,7 @@ func (p *Pool) takeOver(ctx context.Context, req compute.Request, w *compute.Wai
 		}
 		w.Wants = wants
 	}
-	return p.wait(ctx, s, req, w, start)
+	return p.wait(ctx, s, req, w, nil, start)
 }
 
 // wants are the records of all that could serve a request for a source.

@@ -47,7 +47,7 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 		return nil, err
 	}
 	p.step("queue:joined")
-	leases, err = p.wait(ctx, s, req, w, start)
+	leases, err = p.wait(ctx, s, req, w, short, start)
 	if err != nil {
 		rest, cancel := mend(ctx)
 		defer cancel()
@@ -154,8 +154,8 @@ func (p *Pool) version(ctx context.Context) int64 {
 	return v
 }
 
-// wait tries again whenever its turn may have come.
-func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *compute.Waiter, start time.Time) ([]compute.Lease, error) {
+// wait tries again whenever its turn may have come. short is why it waits, if that is known.
+func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *compute.Waiter, short *errShort, start time.Time) ([]compute.Lease, error) {
 	var over <-chan time.Time
 	if req.Wait > 0 {
 		t := time.NewTimer(max(0, req.Wait-time.Since(start)))
@@ -165,7 +165,6 @@ func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *comp
 	st := p.sit(s, w.ID, req)
 	defer p.rise(st)
 	var told compute.Progress
-	var short *errShort
 	for {
 		if next := p.heir(); next != nil {
 			return next.takeOver(ctx, req, w, start)
@@ -188,7 +187,7 @@ func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *comp
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		} else if late {
-			return nil, p.timedOut(s, req, start, short)
+			return nil, p.timedOut(s, req, start, told.Reason, short)
 		}
 		turn, gone, place := st.called(&p.hall)
 		if gone {
@@ -230,12 +229,16 @@ func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *comp
 	}
 }
 
-func (p *Pool) timedOut(s *source, req compute.Request, start time.Time, short *errShort) error {
+// timedOut is the error of a request that has waited for as long as it wanted to. reason is why it was not its turn, and short why it could not be served then.
+func (p *Pool) timedOut(s *source, req compute.Request, start time.Time, reason string, short *errShort) error {
 	e := &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrTimeout,
 		Err:  fmt.Errorf("%s free within %v", map[bool]string{true: "no instance came", false: fmt.Sprintf("%d instances did not come", req.Count)}[req.Count == 1], time.Since(start).Round(100*time.Millisecond)),
 		Hint: fmt.Sprintf("`hostler status -v %s` shows who has them", s.Name)}
-	if short != nil {
-		e.Err = fmt.Errorf("%w: %s", e.Err, short.text)
+	if reason == "" && short != nil {
+		reason = short.text
+	}
+	if reason != "" {
+		e.Err = fmt.Errorf("%w: %s", e.Err, reason)
 	}
 	return e
 }
