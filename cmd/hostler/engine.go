@@ -24,27 +24,32 @@ var (
 
 // engine finds what to ask, once: a controller if there is one, else the engine in this process.
 func (a *app) engine(ctx context.Context) (engine, error) {
+	if err := a.findController(ctx); err != nil {
+		return nil, err
+	}
 	if a.remote != nil {
 		return a.remote, nil
 	}
-	if a.pool == nil && !a.compat && !a.keeping {
-		c, self, err := a.controller(ctx)
-		if c != nil {
-			a.closers = append(a.closers, func() { _ = c.Close() })
-		}
-		fits := false
-		if err == nil && c != nil {
-			fits, err = a.fits(self)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if fits {
-			a.remote, a.self = c, self
-			return c, nil
-		}
-	}
 	return a.embedded(ctx)
+}
+
+// findController finds the controller to ask, if there is one: a.remote is nil where the command works by itself.
+func (a *app) findController(ctx context.Context) error {
+	if a.remote != nil || a.pool != nil || a.compat || a.keeping {
+		return nil
+	}
+	c, self, err := a.controller(ctx)
+	if c != nil {
+		a.closers = append(a.closers, func() { _ = c.Close() })
+	}
+	fits := false
+	if err == nil && c != nil {
+		fits, err = a.fits(self)
+	}
+	if err == nil && fits {
+		a.remote, a.self = c, self
+	}
+	return err
 }
 
 // work has the engine in this process do what is due; a controller does so by itself.

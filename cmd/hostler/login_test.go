@@ -155,6 +155,13 @@ func TestLogin(t *testing.T) {
 	l.run(ann, 0, "", "--controller", strings.ToUpper(l.url[:4])+l.url[4:]+"/", "status") // the same, written another way
 	out, _ = l.run(ann, 0, "", "login", "--status")
 	contains(t, out, "ann@example.org")
+	out, _ = l.run(ann, 0, "", "source", "list") // the controller's, which is not configured here
+	contains(t, out, "box")
+	out, _ = l.run(ann, 0, "", "source", "show", "box")
+	contains(t, out, "the controller's")
+	_, errs = l.run(ann, 5, "", "source", "test", "bxo")
+	contains(t, errs, "did you mean box?")
+	l.run(ann, 5, "", "--embedded", "source", "show", "box")
 	_, errs = l.run(ann, 7, "", "reload")
 	contains(t, errs, "administrators")
 	l.run(ann, 0, "", "--embedded", "status")

@@ -56,23 +56,38 @@ func newSource(a *app) *cobra.Command {
 		})
 	}
 	cmd.AddCommand(&cobra.Command{
-		Use: "list", Short: "List the sources that are configured", Example: "  hostler source list", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.sourceList() },
+		Use: "list", Short: "List the sources that are configured", Long: "List the sources that are configured: here, or at the controller that commands ask where that has a configuration of its own.", Example: "  hostler source list", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.sourceList(cmd.Context()) },
 	})
-	one("show SOURCE", "Show how a source is configured", "", "  hostler source show web", func(_ context.Context, name string) error { return a.sourceShow(name) })
+	one("show SOURCE", "Show how a source is configured", "Show how a source is configured. Of a controller's that has a configuration of its own it is what the controller tells.", "  hostler source show web", a.sourceShow)
 	one("test SOURCE", "Take an instance, run a command on it, discard it: timed",
 		"Take an instance of a source (one is made where none is ready), connect to it, run `true` on it, and discard it, each timed.\nA source that is paused after failures is tried anew.",
 		"  hostler source test web", a.sourceTest)
 	return cmd
 }
 
-func (a *app) sourceList() error {
-	cfg, err := a.configuration()
+func (a *app) sourceList(ctx context.Context) error {
+	far, err := a.elsewhere(ctx)
 	if err != nil {
 		return err
 	}
 	views := []configuredView{}
 	var rows [][]string
+	if far {
+		all, err := a.farSources(ctx)
+		if err != nil {
+			return err
+		}
+		for _, s := range all {
+			views = append(views, configuredView{Name: s.Name, Type: s.Type, Shadowed: []string{}, Error: text(s.Broken)})
+			rows = append(rows, []string{s.Name, s.Type, printable(text(s.Broken))})
+		}
+		return a.listSources(views, rows)
+	}
+	cfg, err := a.configuration()
+	if err != nil {
+		return err
+	}
 	for _, s := range cfg.Sources {
 		wrong := text(s.Err)
 		if _, known := kinds()[s.Type]; !known && s.Type != "pool" && wrong == "" {
@@ -83,6 +98,10 @@ func (a *app) sourceList() error {
 		views = append(views, configuredView{s.Name, s.Type, s.File, append([]string{}, s.Shadowed...), wrong})
 		rows = append(rows, []string{s.Name, s.Type, printable(wrong)})
 	}
+	return a.listSources(views, rows)
+}
+
+func (a *app) listSources(views []configuredView, rows [][]string) error {
 	if a.flags.json {
 		return a.printJSON(views)
 	}
@@ -105,7 +124,12 @@ func (a *app) configured(name string) (*config.Source, error) {
 	return s, nil
 }
 
-func (a *app) sourceShow(name string) error {
+func (a *app) sourceShow(ctx context.Context, name string) error {
+	if far, err := a.elsewhere(ctx); err != nil {
+		return err
+	} else if far {
+		return a.showFar(ctx, name)
+	}
 	s, err := a.configured(name)
 	if err != nil {
 		return err
@@ -187,7 +211,13 @@ func (a *app) showHooks(event, dir string) error {
 }
 
 func (a *app) sourceTest(ctx context.Context, name string) error {
-	if _, err := a.configured(name); err != nil {
+	far, err := a.elsewhere(ctx)
+	if err == nil && far {
+		_, err = a.farSource(ctx, name)
+	} else if err == nil {
+		_, err = a.configured(name)
+	}
+	if err != nil {
 		return err
 	}
 	a.now = true
@@ -197,8 +227,8 @@ func (a *app) sourceTest(ctx context.Context, name string) error {
 	}
 	ctx, stop := a.untilSignal(ctx)
 	defer stop()
-	a.warnOfHooks(name)
-	if s, err := a.configured(name); err == nil && !a.flags.quiet {
+	if s, err := a.configured(name); err == nil && !far && !a.flags.quiet {
+		a.warnOfHooks(name)
 		for _, line := range a.oddNumbers(s) {
 			_ = fprintf(a.errs, "%s: warning: %s\n", a.program, line)
 		}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// elsewhere reports whether commands ask a controller whose configuration is not this one's: its sources are those that count. Nothing is opened here for it.
+func (a *app) elsewhere(ctx context.Context) (bool, error) {
+	err := a.findController(ctx)
+	return a.remote != nil && !a.same, err
+}
+
+// farSources are the sources that such a controller has, as far as it tells.
+func (a *app) farSources(ctx context.Context) ([]compute.SourceStatus, error) {
+	all, err := a.remote.Status(ctx)
+	return slices.DeleteFunc(all, func(s compute.SourceStatus) bool { return s.Orphaned }), err
+}
+
+// farSource is one of them.
+func (a *app) farSource(ctx context.Context, name string) (compute.SourceStatus, error) {
+	all, err := a.farSources(ctx)
+	if err != nil {
+		return compute.SourceStatus{}, err
+	}
+	var names []string
+	for _, s := range all {
+		if s.Name == name {
+			return s, nil
+		}
+		names = append(names, s.Name)
+	}
+	return compute.SourceStatus{}, unknownSource(name, names)
+}
+
+// showFar prints what a controller tells of a source of its own.
+func (a *app) showFar(ctx context.Context, name string) error {
+	s, err := a.farSource(ctx, name)
+	if err != nil {
+		return err
+	}
+	v := sourceDetail{
+		configuredView: configuredView{Name: s.Name, Type: s.Type, Shadowed: []string{}, Error: text(s.Broken)},
+		Reserve:        s.Reserve, Spare: s.Spare, Max: s.Maximum, Concurrency: s.Concurrency, Sources: s.Children, Keys: map[string]string{}, Hooks: map[string]string{},
+	}
+	if a.flags.json {
+		return a.printJSON(v)
+	}
+	lines := [][2]string{{"source:", s.Name}, {"type:", s.Type}, {"file:", "the controller's"}}
+	if v.Error != "" {
+		lines = append(lines, [2]string{"error:", v.Error})
+	}
+	for _, line := range lines {
+		if err := fprintf(a.out, "%-9s %s\n", line[0], printable(line[1])); err != nil {
+			return err
+		}
+	}
+	for _, n := range []struct {
+		key   string
+		value int
+	}{{"reserve", s.Reserve}, {"spare", s.Spare}, {"maximum", s.Maximum}, {"concurrency", s.Concurrency}} {
+		if n.value == 0 {
+			continue
+		}
+		if err := fprintf(a.out, "  %s = %s\n", n.key, fmt.Sprint(n.value)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
