@@ -198,7 +198,7 @@ func (c *claim) attached(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	defer signal.Stop(got)
 	var by string
 	loops.Go(func() { by = passOn(ctx, cancel, got, signals, look) })
-	exit, err := conn.Run(ctx, cmd)
+	exit, _, err := bounded(ctx, func() (compute.Exit, error) { return conn.Run(ctx, cmd) })
 	cause := context.Cause(ctx)
 	cancel(nil)
 	loops.Wait()
@@ -329,7 +329,7 @@ func (r *runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.C
 		run = r.runSynced
 	}
 	_, err := run(running, conn, cmd)
-	r.hasEnded()
+	r.hasEnded(false)
 	select {
 	case <-begun:
 	default:

@@ -12,8 +12,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// killAfter is when a command that goes on after TERM or HUP is killed.
-const killAfter = 10 * time.Second
+const (
+	killAfter = 10 * time.Second // a command that goes on after TERM or HUP is killed
+	lastWords = 10 * time.Second // that a command which was ended has, to be over and to have written what it had to say
+)
 
 // interrupts are what becomes of the signals that a run's process gets.
 type interrupts struct {
@@ -103,6 +105,32 @@ func (n *interrupts) on(name string) (send string, soon bool) {
 		return [...]string{"INT", "TERM", "KILL"}[min(n.ints, 3)-1], false
 	}
 	return name, name == "TERM" || name == "HUP"
+}
+
+// bounded is run, which returns soon after ctx has ended, unless nobody takes what the command wrote: then it is left to itself, as we end too. left: so it was.
+func bounded(ctx context.Context, run func() (compute.Exit, error)) (exit compute.Exit, left bool, err error) {
+	type end struct {
+		exit compute.Exit
+		err  error
+	}
+	ended := make(chan end, 1)
+	go func() {
+		exit, err := run()
+		ended <- end{exit, err}
+	}()
+	select {
+	case e := <-ended:
+		return e.exit, false, e.err
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(lastWords)
+	defer late.Stop()
+	select {
+	case e := <-ended:
+		return e.exit, false, e.err
+	case <-late.C:
+		return compute.Exit{}, true, ctx.Err()
+	}
 }
 
 func (n *interrupts) setRunning(b bool) {

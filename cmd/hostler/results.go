@@ -168,6 +168,7 @@ func (r *runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		return err // it has not run, or nobody knows whether it still does
 	}
 	defer phase(&r.phases.Collect)()
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, collectTime)
 	defer cancel()
 	c := &collection{harvest: &r.back, app: r.app, rec: r.rec, instance: r.instance.ID, conn: conn, left: r.back.want.most}
@@ -207,6 +208,8 @@ func (r *runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	}
 	c.tell()
 	switch {
+	case err == nil && whole.Err() != nil:
+		return whole.Err()
 	case err == nil && len(c.missing) > 0:
 		_ = fprintf(r.app.errs, "%s: %s: the command went well, and this is missing: %s\n", r.app.program, r.instance.ID, printable(strings.Join(c.missing, ", ")))
 		return status(exitMissing)

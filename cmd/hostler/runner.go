@@ -247,10 +247,10 @@ func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 	if r.sending != nil {
 		run = r.runSynced
 	}
-	exit, err := run(running, conn, cmd)
+	exit, left, err := bounded(running, func() (compute.Exit, error) { return run(running, conn, cmd) })
 	span.Set(trace.Attr{Key: "process.exit.code", Value: exit.Status()})
 	span.End(err)
-	r.hasEnded()
+	r.hasEnded(left)
 	return r.outcome(exit, err, context.Cause(ctx), cmd, restore)
 }
 
@@ -267,14 +267,14 @@ func (r *runner) begins(cmd *compute.Command) {
 	r.setRunning(true)
 }
 
-// hasEnded notes that it runs no more.
-func (r *runner) hasEnded() {
+// hasEnded notes that it runs no more. left: what it wrote may still be on its way.
+func (r *runner) hasEnded(left bool) {
 	r.ended = time.Now()
 	if !r.begun.IsZero() {
 		r.phases.Command = r.ended.Sub(r.begun).Seconds()
 	}
 	r.setRunning(false)
-	if r.rec != nil {
+	if r.rec != nil && !left {
 		r.rec.endOutputs()
 	}
 }
