@@ -72,7 +72,7 @@ func TestMassDelete(t *testing.T) {
 	dir := s.sync(t, many.write(t), send.Options{}).Dir
 	one := tree{"d0/f0": "0"}
 	_, err := s.try(t, one.write(t), send.Options{})
-	if !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "299 of the 300") {
+	if !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "299 of 300") {
 		t.Errorf("deleting all but one: %v", err)
 	}
 	many.expect(t, dir)

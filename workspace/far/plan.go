@@ -71,9 +71,8 @@ func (v *visit) plan(want []scan.Entry, t *workspace.Tree) (*plan, error) {
 	for ; j < len(have); j++ {
 		gone(&have[j])
 	}
-	if n := len(p.removes); n > 200 && n > len(have)/2 && !v.ask.Delete && !v.ask.Clean {
-		return nil, &compute.Error{Op: "workspace", Kind: compute.ErrConflict, Err: fmt.Errorf("%d of the %d files there would be deleted", n, len(have)),
-			Hint: "if that is meant: --allow-mass-delete"}
+	if err := scan.CheckDeletes(len(have), len(p.removes), v.ask.Delete || v.ask.Clean); err != nil {
+		return nil, err
 	}
 	if err := v.folded(want); err != nil {
 		return nil, err

@@ -64,7 +64,7 @@ func (v *visit) serve() error {
 		return err
 	}
 	if err := v.enter(); err != nil {
-		return err
+		return v.full(err)
 	}
 	ready, err := v.update()
 	if err != nil {
@@ -86,7 +86,8 @@ func (v *visit) full(err error) error {
 			Hint: "make room there, or leave large files out by .hostlerignore; what has arrived is kept for the next run"}
 	}
 	if errors.Is(err, unix.EROFS) {
-		return &compute.Error{Op: "workspace", Kind: compute.ErrFailed, Err: fmt.Errorf("the disk there takes no writes: %w", err)}
+		return &compute.Error{Op: "workspace", Kind: compute.ErrFailed, Err: fmt.Errorf("the disk there takes no writes: %w", err),
+			Hint: "copies of working trees are kept in " + v.dir() + " there: mount that so that it can be written to"}
 	}
 	return err
 }

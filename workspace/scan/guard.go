@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/hostler-project/hostler/compute"
 )
 
 // The guards: beyond the first of each two numbers somebody is warned, beyond the second asked whether he means it.
@@ -149,7 +151,8 @@ func CheckDeletes(had, vanish int, allow bool) error {
 	if allow || vanish <= massDelete || vanish*2 <= had {
 		return nil
 	}
-	return refused("if they are to go: --allow-mass-delete", "%d of %d files that are there would be removed", vanish, had)
+	return &compute.Error{Op: "sync", Kind: compute.ErrConflict, Err: fmt.Errorf("%d of %d files that are there would be removed", vanish, had),
+		Hint: "if they are to go: --allow-mass-delete"}
 }
 
 // size is a number of bytes for people.
