@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -45,6 +46,7 @@ const (
 	maxKey    = 255     // bytes of a key
 	maxAnswer = 8 << 20 // bytes of an answer that is kept
 	keepTime  = 5 * time.Second
+	bodyTime  = 5 * time.Second // for the body of a request with a key, as huma has it for those without
 )
 
 // creates reports whether a request of a path makes something that a second one would make again.
@@ -111,7 +113,14 @@ func (s *server) once(next http.Handler) http.Handler {
 			refuse(compute.ErrInvalid, api.KeyHeader+": at most 255 bytes")
 			return
 		}
+		limit := http.NewResponseController(w)
+		_ = limit.SetReadDeadline(time.Now().Add(bodyTime)) // a writer that has none is a test's
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			refuse(compute.ErrTimeout, "the request's body did not come within "+bodyTime.String())
+			return
+		}
+		_ = limit.SetReadDeadline(time.Time{})
 		if err != nil {
 			refuse(compute.ErrInvalid, "the request's body: "+err.Error())
 			return
