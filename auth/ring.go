@@ -100,7 +100,7 @@ func (k *Ring) Make(ctx context.Context, t *Token, life time.Duration) (secret s
 	if t.Kind != TokenLease {
 		life = cmp.Or(life, min(k.opt.Life, k.opt.MaxLife))
 		if life < 0 || life > k.opt.MaxLife {
-			return "", &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("a token ends after " + k.opt.MaxLife.String() + " at the latest"), Hint: "ask for less, or see token-max-life of [auth] in hostler.conf"}
+			return "", &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("a token ends after " + days(k.opt.MaxLife) + " at the latest"), Hint: "ask for less, or see token-max-life of [auth] in hostler.conf"}
 		}
 		t.Expires = now.Add(life)
 	}
@@ -378,4 +378,13 @@ func (k *Ring) sweep(ctx context.Context) {
 	if err != nil && ctx.Err() == nil && !errors.Is(err, errForgetful) {
 		k.opt.Log.Warn("tokens that are over are not forgotten yet", "err", err)
 	}
+}
+
+// days is a time in days, where it is some.
+func days(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= day && d%day == 0 {
+		return fmt.Sprintf("%d days", d/day)
+	}
+	return d.String()
 }

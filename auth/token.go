@@ -125,7 +125,7 @@ func (k *Ring) Check(maker Principal, t *Token) error {
 	}
 	p := t.principal(members)
 	if !slices.ContainsFunc(permissionsOf(p), func(what Permission) bool { return what != 0 }) {
-		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("the token would let nothing through that " + t.Owner + " may do"), Hint: "see the project, the role and the permissions that it was to have"}
+		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New(fmt.Sprintf("there is nothing that %q may do and that the token would let through", t.Owner)), Hint: "see the project, the role and the permissions that it was to have"}
 	}
 	return nil
 }
