@@ -3,9 +3,13 @@ package main
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -247,6 +251,32 @@ func TestPageFollows(t *testing.T) {
 	if times != 1 || !same {
 		t.Errorf("it is there %d times; the same page: %v", times, same)
 	}
+}
+
+// TestPageOpenedWhileAway: opened while the controller is away, behind something that answers in its place, the page says so, and goes on when it is back.
+func TestPageOpenedWhileAway(t *testing.T) {
+	chromium(t)
+	t.Setenv("PATH", plainPath(t))
+	m := newMachine(t)
+	at, err := url.Parse(startController(t, m.env, m.work, m.runtime(), t.Cleanup, "--listen", "127.0.0.1:0", "--no-fill"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var away atomic.Bool
+	away.Store(true)
+	proxy := httputil.NewSingleHostReverseProxy(at)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if away.Load() && strings.HasPrefix(r.URL.Path, "/v1/") {
+			http.Error(w, "no upstream", http.StatusServiceUnavailable)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	b := newBrowser(t, front.URL)
+	b.sees("The controller answers 503. It is asked again")
+	away.Store(false)
+	b.sees("Token")
 }
 
 // TestPageFiles: what a browser is told with the page's files, and that the rest is the API's.

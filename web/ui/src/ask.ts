@@ -7,6 +7,8 @@ export const self = signal<Self | null | undefined>(undefined);
 
 /** The controller answers. */
 export const reached = signal(true);
+/** away says why it is not known yet who asks; "": it is, or nobody was asked yet. */
+export const away = signal("");
 
 export class Refusal extends Error {
   constructor(
@@ -62,7 +64,9 @@ export function query(values: Record<string, string | number | boolean | undefin
 export async function whoAmI() {
   try {
     self.value = await get<Self>("/v1/self");
-  } catch {
-    // 401 has said so; else it is asked again when the controller is back
+    away.value = "";
+  } catch (e) {
+    // 401 has said so; else it is asked again: there may be something in front of a controller that is away, and answers in its place
+    away.value = (e as Refusal).message;
   }
 }

@@ -3,7 +3,7 @@ import { render } from "preact";
 import lazy from "preact-iso/lazy";
 import { LocationProvider, Router, Route, useLocation } from "preact-iso/router";
 import { useEffect } from "preact/hooks";
-import { ask, reached, Refusal, self, whoAmI } from "./ask";
+import { ask, away, reached, Refusal, self, whoAmI } from "./ask";
 import { live, start } from "./live";
 import { View } from "./parts";
 import { Said, say } from "./said";
@@ -103,7 +103,13 @@ function Page() {
         {[<Route default component={SigningIn} />]}
       </Router>
     );
-  if (who === undefined) return <p class="loading muted">{reached.value ? "" : "The controller does not answer. It is asked again …"}</p>;
+  if (who === undefined) {
+    return (
+      <p class="loading muted" role="status">
+        {away.value && away.value + " It is asked again …"}
+      </p>
+    );
+  }
   return (
     <>
       <Top />

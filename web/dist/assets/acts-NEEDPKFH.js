@@ -1,1 +1,0 @@
-import{a,b,c,d,e,f,g,h,i}from"./chunk-EMZ5FJ6N.js";import"./chunk-DVAU3TZ7.js";import"./chunk-GW5ATXK5.js";import"./chunk-NHITBO47.js";export{i as Act,a as Asking,g as cancel,d as discard,f as extend,e as hold,h as mayAct,c as release,b as take};
