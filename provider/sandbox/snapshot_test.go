@@ -6,13 +6,19 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
+	"io"
+	"log"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/registry"
+
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
 
@@ -64,6 +70,27 @@ func snapshots(t *testing.T) {
 		test "$(busybox cat /deep/id)" != "$(busybox cat /etc/machine-id)"; busybox stat -c '%a' /tmp`)
 	if want := "made\n4755 0 2\n700 0 2\n1777\n"; got != want {
 		t.Errorf("in one that is made from it: %q, and should be %q", got, want)
+	}
+	away(t, filepath.Join(dir, "images"), name)
+}
+
+// away takes an image to a registry, and from there into another store, and has a sandbox made of it there.
+func away(t *testing.T, images, name string) {
+	web := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer web.Close()
+	there := strings.TrimPrefix(web.URL, "http://") + "/team/tool:1"
+	store, err := image.Open(images, image.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Export(t.Context(), name, there, image.ExportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, sandbox.Options{Dir: filepath.Join(t.TempDir(), "computers"), Image: there})
+	create(t, p, "away", "")
+	defer gone(t, p, "away")
+	if got := in(t, p, "away", `test ! -e /etc/gone && busybox cat /etc/made /etc/linked`); got != "made\nmade\n" {
+		t.Errorf("in one that is made elsewhere: %q", got)
 	}
 }
 
