@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -22,6 +23,7 @@ func (p *Pool) RollOut(ctx context.Context, name string, tell func(text string))
 	if err := p.prepare(ctx, s); err != nil {
 		return err
 	}
+	vain := 0
 	for wave := 1; ; wave *= 2 {
 		old, pr, err := p.others(ctx, s)
 		if err != nil {
@@ -46,14 +48,28 @@ func (p *Pool) RollOut(ctx context.Context, name string, tell func(text string))
 		if err != nil {
 			return err
 		}
-		if n == 0 {
-			return nil // others took what was made, or the old ones: nothing is to be done now
+		if n == 0 { // others took what was made, or the old ones
+			if vain++; vain > rollTries {
+				return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrConflict, Err: errors.New("what is made of the promoted image is taken or discarded by others, so the old instances are not replaced"),
+					Hint: "hostler fill " + s.Name + " goes on with it"}
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(rollPause):
+			}
+			continue
 		}
 		if tell != nil {
 			tell(fmt.Sprintf("%s: %d of %d old instances are discarded", s.Name, n, len(old)))
 		}
 	}
 }
+
+const (
+	rollTries = 20                     // waves in vain
+	rollPause = 100 * time.Millisecond // after one
+)
 
 // others lists the ready instances of a source that are not of its promoted image, the oldest first.
 func (p *Pool) others(ctx context.Context, s *source) (old []*compute.Instance, pr Promotion, err error) {

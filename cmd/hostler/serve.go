@@ -313,7 +313,7 @@ func (k *controller) did() {
 func (k *controller) round(ctx context.Context, with pool.Tending) time.Time {
 	next, err := k.now.Load().engine.Tend(ctx, with)
 	k.wanted.ring() // leases that ended make a difference to that
-	if err == nil {
+	if err == nil && !k.options.noFill {
 		err = k.now.Load().engine.Rolling(ctx, with)
 	}
 	if err != nil && ctx.Err() == nil {
