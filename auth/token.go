@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -125,7 +124,7 @@ func (k *Ring) Check(maker Principal, t *Token) error {
 	}
 	p := t.principal(members)
 	if !slices.ContainsFunc(permissionsOf(p), func(what Permission) bool { return what != 0 }) {
-		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New(fmt.Sprintf("there is nothing that %q may do and that the token would let through", t.Owner)), Hint: "see the project, the role and the permissions that it was to have"}
+		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("there is nothing that %q may do and that the token would let through", t.Owner), Hint: "see the project, the role and the permissions that it was to have"}
 	}
 	return nil
 }
