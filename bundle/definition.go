@@ -139,7 +139,7 @@ func (p *parsing) take(e Entry) error {
 		for _, i := range p.Include {
 			names = append(names, i.Name)
 		}
-		return fmt.Errorf("[%s]: include does not name %s before it%s", e.Section, rest, nearest(rest, names))
+		return fmt.Errorf("[%s]: include does not name %s before it%s", e.Section, rest, near(rest, names))
 	case kind == "script" && rest != "":
 		for i := range p.Scripts {
 			if p.Scripts[i].Name == rest {
@@ -150,7 +150,7 @@ func (p *parsing) take(e Entry) error {
 		for _, s := range p.Scripts {
 			names = append(names, s.Name)
 		}
-		return fmt.Errorf("[%s]: scripts does not name %s before it%s", e.Section, rest, nearest(rest, names))
+		return fmt.Errorf("[%s]: scripts does not name %s before it%s", e.Section, rest, near(rest, names))
 	case kind == "file" && rest != "":
 		for i := range p.Files {
 			if p.Files[i].Path == rest {
@@ -161,9 +161,9 @@ func (p *parsing) take(e Entry) error {
 		for _, f := range p.Files {
 			names = append(names, f.Path)
 		}
-		return fmt.Errorf("[%s]: files does not name %s before it%s", e.Section, rest, nearest(rest, names))
+		return fmt.Errorf("[%s]: files does not name %s before it%s", e.Section, rest, near(rest, names))
 	}
-	return fmt.Errorf("is in the unknown section [%s]%s", e.Section, nearest("["+e.Section+"]", []string{"[args]", "[include NAME]", "[script NAME]", "[file PATH]"}))
+	return fmt.Errorf("is in the unknown section [%s]%s", e.Section, near("["+e.Section+"]", []string{"[args]", "[include NAME]", "[script NAME]", "[file PATH]"}))
 }
 
 func (p *parsing) top(key string, e Entry, place string) (err error) {
@@ -203,7 +203,7 @@ func (p *parsing) top(key string, e Entry, place string) (err error) {
 	case "on-error":
 		p.OnError, err = e.Text, oneOf(e.Text, "stop", "continue")
 	default:
-		err = errors.New("unknown key" + nearest(key, topKeys))
+		err = errors.New("unknown key" + near(key, topKeys))
 	}
 	return err
 }
@@ -221,7 +221,7 @@ func (p *parsing) script(s *Script, key, text string) (err error) {
 			err = errors.New("a script that runs once has nothing to watch")
 		}
 	default:
-		err = errors.New("unknown key" + nearest(key, scriptKeys))
+		err = errors.New("unknown key" + near(key, scriptKeys))
 	}
 	return err
 }
@@ -255,7 +255,7 @@ func (p *parsing) file(f *File, key, text string) (err error) {
 	case "when":
 		f.When, err = ParseConditions(text)
 	default:
-		err = errors.New("unknown key" + nearest(key, fileKeys))
+		err = errors.New("unknown key" + near(key, fileKeys))
 	}
 	return err
 }
@@ -273,7 +273,7 @@ func (p *parsing) finish() error {
 				for _, f := range p.Files {
 					names = append(names, f.Path)
 				}
-				return at(s.at, p.Name, "watch", fmt.Errorf("script %s: files does not name %s%s", s.Name, w, nearest(w, names)))
+				return at(s.at, p.Name, "watch", fmt.Errorf("script %s: files does not name %s%s", s.Name, w, near(w, names)))
 			}
 		}
 	}

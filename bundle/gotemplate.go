@@ -64,15 +64,15 @@ func goTemplate(text string, vars map[string]string, facts Facts) (string, error
 	out := &bounded{}
 	if err := t.Execute(out, data); err != nil {
 		class := ErrTemplate
-		near := ""
+		meant := ""
 		if _, after, ok := strings.Cut(err.Error(), "map has no entry for key "); ok {
 			class = ErrMissing
 			name := strings.Trim(after, `"`)
-			if near = nearest(name, slices.Collect(maps.Keys(vars))); strings.Contains(err.Error(), "<.facts.") {
-				near = nearest(name, slices.Collect(maps.Keys(known)))
+			if meant = near(name, slices.Collect(maps.Keys(vars))); strings.Contains(err.Error(), "<.facts.") {
+				meant = near(name, slices.Collect(maps.Keys(known)))
 			}
 		}
-		return "", goError(err, class, near)
+		return "", goError(err, class, meant)
 	}
 	return out.String(), nil
 }

@@ -162,7 +162,7 @@ type joining struct {
 func (g *joining) add(name, place string, args []Arg) error {
 	d := g.set[name]
 	if d == nil {
-		err := fmt.Errorf("there is no bundle %q%s", name, nearest(name, slices.Collect(maps.Keys(g.set))))
+		err := fmt.Errorf("there is no bundle %q%s", name, near(name, slices.Collect(maps.Keys(g.set))))
 		if place == "" {
 			return &compute.Error{Kind: compute.ErrNotFound, Err: err, Hint: "hostler bundle list shows which there are"}
 		}
@@ -180,7 +180,7 @@ func (g *joining) add(name, place string, args []Arg) error {
 			for _, o := range d.Args {
 				known = append(known, o.Name)
 			}
-			return at(a.at, "", a.Name, fmt.Errorf("bundle %s has no argument of that name%s", name, nearest(a.Name, known)))
+			return at(a.at, "", a.Name, fmt.Errorf("bundle %s has no argument of that name%s", name, near(a.Name, known)))
 		}
 		for _, o := range g.given {
 			if o.bundle == name && o.arg == a.Name && o.value != a.Value {

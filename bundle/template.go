@@ -65,7 +65,7 @@ func Expand(text string, vars map[string]string, facts Facts) (string, error) {
 	case "go-template":
 		return goTemplate(text, vars, facts)
 	default:
-		return "", &TemplateError{line, ErrUnsupported, typ + nearest(typ, templateTypes)}
+		return "", &TemplateError{line, ErrUnsupported, typ + near(typ, templateTypes)}
 	}
 }
 
@@ -115,5 +115,5 @@ func leadingName(s string) string {
 
 // missing is the error about a variable that there is not.
 func missing(text string, offset int, name string, vars map[string]string) error {
-	return wrong(text, offset, ErrMissing, "%q%s", name, nearest(name, slices.Collect(maps.Keys(vars))))
+	return wrong(text, offset, ErrMissing, "%q%s", name, near(name, slices.Collect(maps.Keys(vars))))
 }

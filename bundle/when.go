@@ -61,7 +61,7 @@ func ParseConditions(text string) ([]Condition, error) {
 			}
 		}
 		if !knownFact(c.Fact) {
-			return nil, fmt.Errorf("%q: there is no fact %q%s", s, c.Fact, nearest(c.Fact, append([]string{"tool.NAME", "fact.NAME"}, FactNames...)))
+			return nil, fmt.Errorf("%q: there is no fact %q%s", s, c.Fact, near(c.Fact, append([]string{"tool.NAME", "fact.NAME"}, FactNames...)))
 		}
 		out = append(out, c)
 	}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"unicode"
+
+	"github.com/hostler-project/hostler/nearest"
 )
 
 // Bundle is a named set of files, scripts and keys: bundles/NAME/bundle.conf, with the directories files, scripts and pubkeys beside it. What the
@@ -64,7 +66,7 @@ func (c *Config) Bundle(name string) (*Bundle, error) {
 		}
 		names = append(names, b.Name)
 	}
-	return nil, &Error{Key: "bundle " + name, Msg: "there is no such bundle", Nearest: Nearest(name, names)}
+	return nil, &Error{Key: "bundle " + name, Msg: "there is no such bundle", Nearest: nearest.Of(name, names)}
 }
 
 // BundleDigest covers all that a bundle and those it includes hold, so that it is another one when any of that is: 16 hexadecimal digits. It reads

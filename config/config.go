@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/hostler-project/hostler/nearest"
 )
 
 // LoadOptions say where to look. The zero value looks where a user's command does, and takes any key in a type's section.
@@ -118,7 +120,7 @@ func (c *Config) Source(name string) (*Source, error) {
 		}
 		names = append(names, s.Name)
 	}
-	return nil, &Error{Source: name, Msg: "there is no such source", Nearest: Nearest(name, names)}
+	return nil, &Error{Source: name, Msg: "there is no such source", Nearest: nearest.Of(name, names)}
 }
 
 // KnownType reports whether sources of that type can be made without an outside executable.
@@ -238,7 +240,7 @@ func (g *gathering) setting(r *Root, e entry) error {
 			return &Error{File: e.File, Line: e.Line, Key: e.Key, Msg: "stands outside of a section", Nearest: "[defaults]"}
 		}
 		return &Error{File: e.File, Line: e.Line, Key: e.Key, Msg: fmt.Sprintf("is in the unknown section [%s]", e.section),
-			Nearest: Nearest("["+e.section+"]", names)}
+			Nearest: nearest.Of("["+e.section+"]", names)}
 	}
 	key := foldKey(e.Key)
 	if e.section != "defaults" && r.Tree {
@@ -251,7 +253,7 @@ func (g *gathering) setting(r *Root, e entry) error {
 		return nil
 	}
 	if !slices.Contains(known, key) {
-		return &Error{File: e.File, Line: e.Line, Key: e.Key, Msg: "unknown key", Nearest: Nearest(key, known)}
+		return &Error{File: e.File, Line: e.Line, Key: e.Key, Msg: "unknown key", Nearest: nearest.Of(key, known)}
 	}
 	switch key {
 	case "source":

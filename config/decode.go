@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hostler-project/hostler/nearest"
 )
 
 // Decode fills the struct that out points to from settings, by its fields' tags: `conf:"name"`. Fields may be string, bool ("yes", "no"), any
@@ -58,7 +60,7 @@ func Decode(settings map[string]string, position func(key string) (file string, 
 	for _, folded := range slices.Sorted(maps.Keys(given)) {
 		if rest == nil {
 			e := at(given[folded], "unknown key", nil)
-			e.Nearest = Nearest(folded, Keys(out))
+			e.Nearest = nearest.Of(folded, Keys(out))
 			return e
 		}
 		rest[given[folded]] = settings[given[folded]]

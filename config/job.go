@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/hostler-project/hostler/nearest"
 )
 
 // Job is what a file jobs/NAME.conf of a root says of one command: what `hostler job NAME` runs.
@@ -155,7 +157,7 @@ func (c *Config) Job(name string) (*Job, error) {
 		}
 		names = append(names, j.Name)
 	}
-	return nil, &Error{Key: name, Msg: "no job of this name", Nearest: Nearest(name, names), Err: fs.ErrNotExist}
+	return nil, &Error{Key: name, Msg: "no job of this name", Nearest: nearest.Of(name, names), Err: fs.ErrNotExist}
 }
 
 // SplitWords takes a line apart as a shell does with quotes and backslashes, and with nothing else: no variable, no pattern, no command is put in place.

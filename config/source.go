@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 	"unicode"
+
+	"github.com/hostler-project/hostler/nearest"
 )
 
 // Source is a configured way to get computers.
@@ -206,7 +208,7 @@ func (s *Source) take(e entry, opt *LoadOptions) (unknown bool, err *Error) {
 				if len(known) == 0 {
 					return true, bad(fmt.Sprintf("unknown key: type %s has none of its own", s.Type), "")
 				}
-				return true, bad("unknown key of type "+s.Type, Nearest(key, known))
+				return true, bad("unknown key of type "+s.Type, nearest.Of(key, known))
 			}
 		}
 		if at, ok := s.Values[key]; ok && at.Text != "" && s.Settings[key] != "" {
@@ -223,7 +225,7 @@ func (s *Source) take(e entry, opt *LoadOptions) (unknown bool, err *Error) {
 				return true, bad(fmt.Sprintf("belongs into the section [%s]", s.Type), "")
 			}
 		}
-		return true, bad("unknown key", Nearest(key, known))
+		return true, bad("unknown key", nearest.Of(key, known))
 	}
 	s.Values[key] = e.Value
 	if msg := s.set(key, e.Text); msg != nil {

@@ -57,15 +57,3 @@ func TestFormatSize(t *testing.T) {
 		}
 	})
 }
-
-func TestNearest(t *testing.T) {
-	known := []string{"type", "reserve", "maximum", "max-ttl", "ttl"}
-	for name, want := range map[string]string{"maxium": "maximum", "max_ttl": "max-ttl", "TYPE": "type", "tpye": "type", "reserved": "reserve"} {
-		if got := config.Nearest(name, known); got != want {
-			t.Errorf("%q: %q", name, got)
-		}
-	}
-	if config.Nearest("x", nil) != "" {
-		t.Error("something is near to nothing")
-	}
-}

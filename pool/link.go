@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/nearest"
 )
 
 // poolType is the type of sources that draw from others.
@@ -65,37 +67,11 @@ func (p *Pool) find(name string) (*source, error) {
 }
 
 func (p *Pool) nearest(name string) string {
-	best, dist := "", len(name)/2+1
-	for n := range p.sources {
-		if d := distance(name, n); d < dist || d == dist && n < best {
-			best, dist = n, d
-		}
-	}
+	best := nearest.Meant(name, slices.Collect(maps.Keys(p.sources)))
 	if best == "" {
 		return "`hostler source list` shows those that there are"
 	}
 	return fmt.Sprintf("did you mean %q? `hostler source list` shows all", best)
-}
-
-// distance is Levenshtein's: how many characters to insert, delete or change.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := last
-			if a[i] != b[j] {
-				cost++
-			}
-			last = row[j+1]
-			row[j+1] = min(cost, row[j]+1, last+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // all returns s and everything below it, children first, each once.

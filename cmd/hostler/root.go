@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/nearest"
 )
 
 //go:embed doc.go
@@ -249,46 +250,10 @@ func flagError(cmd *cobra.Command, err error) error {
 
 // nearestHint suggests the name nearest to what was typed, or is "".
 func nearestHint(typed string, names []string, prefix string) string {
-	if n := nearest(typed, names); n != "" {
+	if n := nearest.Meant(typed, names); n != "" {
 		return "did you mean " + prefix + n + "?"
 	}
 	return ""
-}
-
-// nearest returns the name that needs the fewest changed letters, if that is not another word altogether.
-func nearest(typed string, names []string) (best string) {
-	limit := max(1, len(typed)/2)
-	for _, n := range slices.Sorted(slices.Values(names)) {
-		if d := distance(typed, n); d <= limit {
-			best, limit = n, d-1
-		}
-	}
-	return best
-}
-
-// distance counts the letters to insert, drop, change, or swap with the next to get from a to b.
-func distance(a, b string) int {
-	before, row := make([]int, len(b)+1), make([]int, len(b)+1)
-	var next []int
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		next = make([]int, len(b)+1)
-		next[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			next[j] = min(row[j]+1, next[j-1]+1, row[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				next[j] = min(next[j], before[j-2]+1)
-			}
-		}
-		before, row = row, next
-	}
-	return row[len(b)]
 }
 
 // shortHelp is what hostler alone says.

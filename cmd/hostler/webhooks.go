@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/nearest"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/server"
 	"github.com/hostler-project/hostler/webhook"
@@ -64,7 +65,7 @@ func readHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 		if err := made.Check(); err != nil {
 			hint := "docs/watching.md has all keys"
 			if no := (*webhook.NoKind)(nil); errors.As(err, &no) {
-				hint = "did you mean " + config.Nearest(no.Pattern, webhook.Kinds()) + "?"
+				hint = "did you mean " + nearest.Of(no.Pattern, webhook.Kinds()) + "?"
 			}
 			return nil, invalid(hint, "[%s]: %w", title, err)
 		}
