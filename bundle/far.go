@@ -4,10 +4,14 @@ package bundle
 // of a bundle; what they are about comes by standard input.
 
 // farBoot becomes root where that is asked for. Its arguments: the text to go on with, "root" or "self", the directory of the record or "" (then $HOSTLER_BUNDLES,
-// if that is set), a word that nobody can guess, and what the text wants.
+// if that is set), a word that nobody can guess, and what the text wants. A text with ": apart" gets a session of its own, as a way in may end the process group that it
+// began when contact is lost.
 const farBoot = `t=$1 a=$2 s=${3:-$HOSTLER_BUNDLES} h=$HOME
 shift 3
-u=
+u= own=
+case $t in
+*": apart"*) ! command -v setsid >/dev/null 2>&1 || own=setsid;;
+esac
 [ "$a" = self ] && [ -n "$h" ] || u=$(id -u) || exit 1
 [ -n "$h" ] || { [ "$u" = 0 ] && h=/root || h=/; }
 if [ "$a" = self ]; then : "${s:=${XDG_STATE_HOME:-$h/.local/state}/hostler/bundle}"; else : "${s:=/var/lib/hostler/bundle}"; fi
@@ -15,7 +19,14 @@ if [ "$a" != self ] && [ "$u" != 0 ]; then
 	n=$(id -un 2>/dev/null) || n=$u
 	command -v sudo >/dev/null 2>&1 || { echo "hostler-bundle: denied: $n is not root there, and there is no sudo" >&2; exit 1; }
 	w=$(sudo -n true 2>&1) || { echo "hostler-bundle: denied: $n is not root there, and sudo says: $w" >&2; exit 1; }
-	exec sudo -n -- sh -c "$t" hostler-bundle "$n" "$h" "$s" "$@"
+	exec sudo -n -- $own sh -c "$t" hostler-bundle "$n" "$h" "$s" "$@"
+fi
+if [ -n "$own" ]; then
+	exec 6<&0 # which is /dev/null in what runs in the background
+	$own sh -c "$t" hostler-bundle "" "$h" "$s" "$@" <&6 6<&- &
+	exec 6<&- </dev/null
+	wait $!
+	exit $?
 fi
 set -- "" "$h" "$s" "$@"
 eval "$t"
@@ -66,7 +77,8 @@ guard() {
 
 // farLock takes the lock, or waits for it, and for what user data wants at the first boot, so many seconds, the argument. It is held until standard input ends. A lock whose holder is dead is taken
 // away by one alone: who makes the directory that is named for the dead one.
-const farLock = `[ -d "$S/run" ] && [ -d "$S/scripts" ] || mkdir -p "$S/run" "$S/scripts" || exit 1
+const farLock = `: apart
+[ -d "$S/run" ] && [ -d "$S/scripts" ] || mkdir -p "$S/run" "$S/scripts" || exit 1
 L=$S/lock
 unlock() {
 	if [ -n "$held" ] && read -r o_tok o_pid <"$L" && [ "$o_tok" = "$tok" ]; then

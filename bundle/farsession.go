@@ -14,7 +14,8 @@ package bundle
 // All that is printed goes through two tees to us and into files. With the argument "alone" nobody else looks that the scripts keep to their time.
 //
 // after has a command done later, by two children that never undoes: a signal that can be caught is lost on a shell that has just been forked.
-const farSession = `D=$S/run/$tok alone=$1
+const farSession = `: apart
+D=$S/run/$tok alone=$1
 hl_n='
 '
 after() {

@@ -258,6 +258,9 @@ func (a *applying) script(ctx context.Context, l *link, se *session, input strin
 	r.flush()
 	if status == "" {
 		err := refused("run it", se.exit, se.fault, r.stderr.String())
+		if se.fault == nil && se.exit.Signal != "" { // who killed it cut us off: the script may run on
+			err = &compute.Error{Kind: compute.ErrLost, Err: err}
+		}
 		if err == nil {
 			err = &compute.Error{Kind: compute.ErrLost, Err: errors.New("it ended without saying how")}
 		}

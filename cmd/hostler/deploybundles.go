@@ -116,8 +116,10 @@ func (d *deployment) apply(ctx context.Context, conn compute.Conn, n *deploy.Nod
 	facts["name"] = n.Name
 	result, err := bundle.Apply(ctx, conn, d.plan, bundle.ApplyOptions{
 		Facts: facts, As: cmp.Or(d.opt.as, d.settings.As), Continue: d.opt.old, Due: !booting, LockWait: bootWait(booting),
-		Reconnect: func(ctx context.Context) (compute.Conn, error) { return d.connect(ctx, n) },
-		Output:    func(*bundle.Step) (stdout, stderr io.Writer) { return out, out },
+		Reconnect: func(ctx context.Context) (compute.Conn, error) {
+			return patiently(ctx, func() (compute.Conn, error) { return d.connect(ctx, n) })
+		},
+		Output: func(*bundle.Step) (stdout, stderr io.Writer) { return out, out },
 		Notify: func(o bundle.Outcome) {
 			if o.Action == bundle.Running {
 				out.say(o.Step.Title())
