@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -328,13 +329,13 @@ func TestQuotaOfUnknownSize(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		source func(*pool.Source)
-		most   int // made until all have theirs
+		most   int64 // made until all have theirs
 	}{
 		{"nobody knows", func(*pool.Source) {}, 5 + 5},
 		{"it is declared", func(s *pool.Source) { s.Size = compute.Amount{Cores: 4, Memory: 8000} }, 5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			made := 0
+			var made atomic.Int64
 			change := func(o *pool.Options) {
 				limits(map[string]pool.Project{"red": {Quota: compute.Capacity{Cores: 8}}, "tiny": {Quota: compute.Capacity{Memory: 7000}}})(o)
 				withFacts(four)(o)
@@ -368,13 +369,13 @@ func TestQuotaOfUnknownSize(t *testing.T) {
 					})
 				}
 				all.Wait()
-				if made > c.most {
-					t.Errorf("%d were made for 5", made)
+				if made.Load() > c.most {
+					t.Errorf("%d were made for 5", made.Load())
 				}
-				was := made
+				was := made.Load()
 				_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "eve", Project: "tiny", Wait: time.Hour})
 				kind(t, err, compute.ErrTooLarge)
-				if made != was {
+				if made.Load() != was {
 					t.Error("one was made that could be known to be too large")
 				}
 			})
@@ -385,13 +386,13 @@ func TestQuotaOfUnknownSize(t *testing.T) {
 // slowMade takes a while to make a computer.
 type slowMade struct {
 	compute.Provider
-	made *int
+	made *atomic.Int64
 }
 
 func (s slowMade) Unwrap() compute.Provider { return s.Provider }
 
 func (s slowMade) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
-	*s.made++
+	s.made.Add(1)
 	time.Sleep(20 * time.Second)
 	return s.Provider.Create(ctx, spec)
 }
