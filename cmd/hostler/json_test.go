@@ -28,7 +28,7 @@ var documents = map[string]any{
 	"tree-plan": treePlan{}, "heavy": heavyView{}, "node": nodeView{}, "node-ssh": deploy.SSH{}, "node-bundle": deploy.Bundle{}, "node-script": deploy.Script{},
 	"run": runlog.Record{}, "run-phases": runlog.Phases{}, "run-bytes": runlog.Bytes{}, "run-tests": runlog.Tests{}, "run-failure": runlog.Failure{},
 	"run-artifact": runlog.Artifact{}, "runs-pruned": prunedView{},
-	"token": api.NewToken{}, "act": api.Act{}, "project": projectView{}, "login": loginView{}, "login-code": codeView{},
+	"moved": storeMoveView{}, "token": api.NewToken{}, "act": api.Act{}, "project": projectView{}, "login": loginView{}, "login-code": codeView{},
 }
 
 // TestSchema holds docs/json.md and the documents together, field by field and type by type.

@@ -183,7 +183,7 @@ func newRoot(a *app) *cobra.Command {
 		"use": {newAcquire, newRun, newWatch, newShell, newCp, newForward, newSSH, newSSHConfig, newInventory, newGitlab, newRelease, newExtend, newStatus, newDeploy, newList, newDestroy,
 			newRuns, newLogs, newRerun, newAttach, newJob},
 		"keep": {newFill, newPlan, newDirector, newHold, newDiscard, newQueue, newEvents, newWebhook, newFacts},
-		"set":  {newSource, newBundle, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newLogin, newLogout, newToken, newKeeper, newCompat, newTop, newCompletion, newVersion},
+		"set":  {newSource, newBundle, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newLogin, newLogout, newToken, newKeeper, newStore, newCompat, newTop, newCompletion, newVersion},
 		"":     {newDocs, newAgent, newStand, newRecorder, newSSHProxy},
 	} {
 		for _, make := range commands {

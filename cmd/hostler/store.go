@@ -71,14 +71,35 @@ func hasPassword(address string) bool {
 // addressHint says how the setting is to be.
 const addressHint = "url = env:NAME, file:PATH, command:WORDS or keyring:NAME, which give an address like postgres://USER:PASSWORD@HOST/DATABASE; one without a password may stand there itself"
 
+// databaseAddress is what [store] says, with the password that it refers to; "": the file.
+func databaseAddress(ctx context.Context, cfg *config.Config) (string, error) {
+	said, err := readStoring(cfg)
+	v, set := cfg.Sections["store"]["url"]
+	if err != nil || !set {
+		return "", err
+	}
+	address := said.URL
+	switch {
+	case config.IsReference(address):
+		if address, err = config.Secret(ctx, said.URL); err == nil && address == "" {
+			err = errors.New("it is empty")
+		}
+		if err != nil {
+			return "", invalid(addressHint, "%s:%d: [store] url: %w", v.File, v.Line, err)
+		}
+	case address == "" || hasPassword(address):
+		return "", invalid(addressHint, "%s:%d: [store] url: a password does not belong in this file", v.File, v.Line)
+	}
+	return address, nil
+}
+
 // openStore opens what keeps the state: the file, or the database of [store]. Nothing of PostgreSQL is touched where it is not configured.
 func (a *app) openStore(ctx context.Context, cfg *config.Config, state string) (pool.Store, error) {
-	said, err := readStoring(cfg)
+	address, err := databaseAddress(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	v, set := cfg.Sections["store"]["url"]
-	if !set {
+	if address == "" {
 		a.at = filepath.Join(state, "state.db")
 		store, err := sqlite.Open(ctx, a.at, sqlite.Options{})
 		if err != nil {
@@ -90,18 +111,6 @@ func (a *app) openStore(ctx context.Context, cfg *config.Config, state string) (
 			}
 		})
 		return store, nil
-	}
-	address := said.URL
-	switch {
-	case config.IsReference(address):
-		if address, err = config.Secret(ctx, said.URL); err == nil && address == "" {
-			err = errors.New("it is empty")
-		}
-		if err != nil {
-			return nil, invalid(addressHint, "%s:%d: [store] url: %w", v.File, v.Line, err)
-		}
-	case hasPassword(address):
-		return nil, invalid(addressHint, "%s:%d: [store] url: a password does not belong in this file", v.File, v.Line)
 	}
 	store, err := postgres.Open(ctx, address, postgres.Options{Log: a.log})
 	if err != nil {

@@ -125,6 +125,15 @@ func Open(ctx context.Context, address string, opt Options) (*Store, error) {
 // Name is how the database is called for people: HOST:PORT/DATABASE, and no password.
 func (s *Store) Name() string { return s.name() }
 
+// Name is how the database at an address is called for people.
+func Name(address string) (string, error) {
+	c, err := pgx.ParseConfig(address)
+	if err != nil {
+		return "", (&Store{}).openError(errAddress)
+	}
+	return (&Store{config: c}).name(), nil
+}
+
 // name is how errors call the database.
 func (s *Store) name() string {
 	if s.config == nil {

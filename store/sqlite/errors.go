@@ -36,6 +36,10 @@ func openError(path string, err error) error {
 	switch {
 	case errors.Is(err, errNewer):
 		e.Kind, e.Hint = compute.ErrConflict, "use the newer hostler, or another state directory by XDG_STATE_HOME; the file was left as it is"
+	case errors.Is(err, errMoved):
+		e.Kind, e.Hint = compute.ErrConflict, "set [store] url in hostler.conf to the address of that database; or, if a move was cut off, run `hostler store move` again"
+	case errors.Is(err, errTaken):
+		e.Kind = compute.ErrUnavailable
 	case errors.Is(err, errForeign):
 		e.Kind, e.Hint = compute.ErrConflict, "move it away, or use another state directory by XDG_STATE_HOME; the file was left as it is"
 	case errors.Is(err, errDamaged):

@@ -47,7 +47,7 @@ func openLocks(path string) (*locks, error) {
 			return l, nil
 		}
 	}
-	return nil, errors.Join(errors.New("no free worker number"), f.Close())
+	return nil, errors.Join(errTaken, f.Close())
 }
 
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {

@@ -30,6 +30,8 @@ type Options struct {
 	Log int
 	// Unsafe leaves out syncs: for simulations whose machine never loses power.
 	Unsafe bool
+
+	moving bool // opened by Move
 }
 
 // Store is an open state file. It satisfies pool.Store. All methods may be called from many goroutines.
@@ -117,11 +119,10 @@ func (s *Store) start(ctx context.Context) error {
 	if version > schema {
 		return newer(version)
 	}
-	if err := s.write.row("SELECT value FROM meta WHERE name = 'installation'").Scan(&s.installation); err != nil {
+	if s.locks, err = openLocks(s.path + "-workers"); err != nil {
 		return err
 	}
-	s.locks, err = openLocks(s.path + "-workers")
-	return err
+	return s.identify() // with a place among the workers: who moves the records has all places
 }
 
 // find makes the directory and the file where they are missing, private from the first moment, and resolves links: all processes must agree on

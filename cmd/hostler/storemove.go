@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/store/postgres"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// storeMoveView is what `store move --json` prints.
+type storeMoveView struct {
+	From    string           `json:"from"`
+	To      string           `json:"to"`
+	Records map[string]int64 `json:"records"`
+}
+
+func newStore(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "store", Short: "Move the records of this machine into a database", Example: "  hostler store move", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use: "move", Short: "Move the records from the state file into the database of [store]",
+		Long: `Move the records of instances, leases, tokens and what has happened from the file state.db in the state directory into the PostgreSQL database that hostler.conf names
+under [store] url, whole or not at all. No hostler may run meanwhile: stop the controller and the keeper, and end what runs. The database must not have instances,
+leases or tokens. From then on the file is refused; it is left where it is. A move that was cut off is finished by the same command.`,
+		Example: "  hostler keeper stop\n  hostler store move", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.storeMove(cmd.Context()) },
+	})
+	return cmd
+}
+
+func (a *app) storeMove(ctx context.Context) error {
+	cfg, err := a.configuration()
+	if err != nil {
+		return err
+	}
+	address, err := databaseAddress(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if address == "" {
+		return invalid(addressHint, "hostler.conf names no database to move to: section [store]")
+	}
+	state, err := stateDir()
+	if err != nil {
+		return err
+	}
+	from, to := filepath.Join(state, "state.db"), "PostgreSQL"
+	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) { // opening it would make it
+		return invalid("", "there is no state to move: %s", from)
+	}
+	if name, err := postgres.Name(address); err == nil {
+		to += " at " + name
+	}
+	ctx, stop := a.untilSignal(ctx)
+	defer stop()
+	v := storeMoveView{From: from, To: to}
+	err = sqlite.Move(ctx, from, to, sqlite.Options{}, func(installation string, rows sqlite.Rows) (err error) {
+		v.Records, err = postgres.Fill(ctx, address, installation, whereabouts(), postgres.Options{Log: a.log}, postgres.Rows(rows))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if v.Records == nil { // by a move that was cut off
+		v.Records = map[string]int64{}
+		a.say("they were there already")
+	}
+	if a.flags.json {
+		return a.printJSON(v)
+	}
+	rows := [][]string{}
+	for _, name := range slices.Sorted(maps.Keys(v.Records)) {
+		rows = append(rows, []string{name, strconv.FormatInt(v.Records[name], 10)})
+	}
+	if len(rows) > 0 {
+		if err := a.table([]string{"records", "moved"}, rows); err != nil {
+			return err
+		}
+	}
+	a.say("moved to %s; %s is not used any more", v.To, v.From)
+	return nil
+}
