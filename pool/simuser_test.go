@@ -192,6 +192,10 @@ func (u *user) tend(ctx context.Context, p *process) {
 		case <-timer.C:
 		}
 		timer.Stop()
+		select { // where several had come, any one was taken, and the trace must not tell which
+		case <-bell:
+		default:
+		}
 		u.w.sched.yield(p, u.name+" looks again")
 	}
 	all.Wait()

@@ -201,41 +201,46 @@ func (p *Pool) assign(ctx context.Context, l *lanes, is []*compute.Instance, wit
 			continue
 		}
 		one.has[i.ID] = true
-		one.waiting = append(one.waiting, errand{p, i.ID})
-		if one.workers < atOnce {
-			one.workers++
-			with.Go(func() { l.workAlong(ctx, key, one, with) })
+		if one.workers == atOnce {
+			one.waiting = append(one.waiting, errand{p, i.ID})
+			continue
 		}
+		one.workers++ // it has this one, and which of several comes first makes no difference
+		with.Go(func() { l.workAlong(ctx, key, one, errand{p, i.ID}, with) })
 	}
 	return nil
 }
 
-// workAlong does what waits in a lane, until nothing does or ctx ends.
-func (l *lanes) workAlong(ctx context.Context, key int64, one *lane, with Tending) {
+// workAlong does an errand, and then what waits in the lane, until nothing does or ctx ends.
+func (l *lanes) workAlong(ctx context.Context, key int64, one *lane, e errand, with Tending) {
 	news := false
-	for {
-		l.mu.Lock()
-		if len(one.waiting) == 0 || ctx.Err() != nil {
-			if one.workers--; one.workers == 0 {
-				delete(l.of, key)
-			}
-			l.mu.Unlock()
-			if news { // else another look would find the same
-				with.Done()
-			}
-			return
+	for more := true; more; e, more = l.next(ctx, key, one, e) {
+		if ctx.Err() != nil {
+			continue
 		}
-		e := one.waiting[0]
-		one.waiting = one.waiting[1:]
-		l.mu.Unlock()
 		did, err := e.p.workOne(ctx, e.id)
 		if err != nil && ctx.Err() == nil {
 			with.Failed(fmt.Errorf("%s: %w", e.id, err))
 		}
 		news = news || did && err == nil
-		l.mu.Lock()
-		delete(one.has, e.id)
-		l.mu.Unlock()
 		e.p.ring()
 	}
+	if news { // else another look would find the same
+		with.Done()
+	}
+}
+
+// next gives the errand that waits longest for one that is done; none is left, or to be begun, where more is false.
+func (l *lanes) next(ctx context.Context, key int64, one *lane, done errand) (e errand, more bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(one.has, done.id)
+	if len(one.waiting) > 0 && ctx.Err() == nil {
+		e, one.waiting = one.waiting[0], one.waiting[1:]
+		return e, true
+	}
+	if one.workers--; one.workers == 0 {
+		delete(l.of, key)
+	}
+	return e, false
 }
