@@ -268,12 +268,31 @@ func (p *Provider) start(ctx context.Context, c *inspection) error {
 	if err := p.at("start " + c.ID); err != nil {
 		return err
 	}
-	err := p.eng.do(ctx, http.MethodPost, "/containers/"+c.ID+"/start", nil, nil, nil)
+	err := p.setGoing(ctx, c.ID)
 	s := shapeOf(c.Config.Labels)
 	if prog, e := p.o.Agent(cmp.Or(s.Arch, runtime.GOARCH)); e == nil && !s.Copy {
 		err = aboutPath(err, prog.Path)
 	}
 	return err
+}
+
+// setGoing has a container started. Podman under load was seen to refuse one that it had just made, as being between two states.
+func (p *Provider) setGoing(ctx context.Context, id string) error {
+	for tries := 1; ; tries++ {
+		err := p.eng.do(ctx, http.MethodPost, "/containers/"+id+"/start", nil, nil, nil)
+		if err == nil || tries == 20 || !strings.Contains(err.Error(), "container state improper") {
+			return err
+		}
+		var c inspection
+		if e := p.eng.do(ctx, http.MethodGet, "/containers/"+id+"/json", nil, nil, &c); e != nil || c.State.Running {
+			return e
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
 }
 
 // settle returns a container that was started. One for another kind of processor may have ended at once: engines see that only afterwards.
