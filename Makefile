@@ -63,7 +63,7 @@ cross:
 # All tests. IMPORTS is checked by the one in the root. Two packages at a time: the labs are heavy. A few that fail are run again, and named as unsteady.
 race:
 	@$(GO) build -C tools -o ../bin/testreport ./testreport
-	{ $(GO) test -race -count=1 -p 2 -timeout 30m -json $(TESTS); $(if $(filter ./...,$(TESTS)),$(GO) test -count=1 -json -run FailingDisk ./store/sqlite;) } | bin/testreport $(GO) test -race -timeout 20m
+	{ $(GO) test -race -count=1 -p 2 -timeout 30m -json $(TESTS); $(if $(filter ./...,$(TESTS)),$(GO) test -count=1 -json -run "FailingDisk|SimulateBent" ./store/sqlite ./pool;) } | bin/testreport $(GO) test -race -timeout 20m
 
 # The tables with the ratios of SPECIFICATION.md. -p 1: nobody measures beside another.
 bench:
