@@ -202,11 +202,7 @@ func (a *app) imageRemove(ctx context.Context, refs []string) error {
 	if err != nil {
 		return err
 	}
-	all, err := s.List()
-	if err != nil {
-		return err
-	}
-	kept, err := a.keptImages(ctx, all)
+	kept, err := a.keptImages(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -227,11 +223,7 @@ func (a *app) imageGC(ctx context.Context, opt image.GCOptions) error {
 	if err != nil {
 		return err
 	}
-	all, err := s.List()
-	if err != nil {
-		return err
-	}
-	kept, err := a.keptImages(ctx, all)
+	kept, err := a.keptImages(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func (a *app) besides(ctx context.Context) (*pool.Pool, error) {
 
 // keptImages are those that must stay though no instance uses them: the promoted ones, the ones before these, and those that they were built on, by digest with the
 // source that has it so.
-func (a *app) keptImages(ctx context.Context, all []image.Image) (map[string]string, error) {
+func (a *app) keptImages(ctx context.Context, s *image.Store) (map[string]string, error) {
 	if a.remote != nil && !a.same {
 		return nil, nil // its images are not here
 	}
@@ -133,6 +133,10 @@ func (a *app) keptImages(ctx context.Context, all []image.Image) (map[string]str
 		return nil, err
 	}
 	promoted, err := engine.Promotions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.List()
 	if err != nil {
 		return nil, err
 	}

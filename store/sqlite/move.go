@@ -23,17 +23,6 @@ var (
 // Rows gives the named columns of all rows of a table: each an int64, a string, a []byte or nil. A row is good until the next.
 type Rows func(table string, columns ...string) iter.Seq2[[]any, error]
 
-// Count is how many rows a table has.
-func (r Rows) Count(table string) (n int64, err error) {
-	for row, err := range r("(SELECT count(*) AS n FROM "+table+")", "n") {
-		if err != nil {
-			return 0, err
-		}
-		n = row[0].(int64)
-	}
-	return n, nil
-}
-
 // Move gives all records of the state file to take, which brings them somewhere else, and has the file refuse its users from then on: ErrConflict, with to,
 // the words for where they are now. Nobody may have the file open; ErrConflict. When take fails the file is as it was, but where it says ErrLost, as it
 // cannot tell whether it was done: then, as after a crash, the file is refused until Move is called again, and take must know what it has done already.

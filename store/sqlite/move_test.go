@@ -29,13 +29,15 @@ func TestMove(t *testing.T) {
 			if who != installation {
 				t.Errorf("the installation is %q, and not %q", who, installation)
 			}
-			if n, err := rows.Count("sources"); n != 1 || err != nil {
-				t.Errorf("%d sources, %v", n, err)
-			}
+			n := 0
 			for row, err := range rows("sources", "name", "definition", "paused") {
+				n++
 				if name, _ := row[0].(string); err != nil || name != "web" || string(row[1].([]byte)) != "\x00\x01" || row[2] != int64(0) {
 					t.Errorf("row %v, %v", row, err)
 				}
+			}
+			if n != 1 {
+				t.Errorf("%d sources", n)
 			}
 			for _, err := range rows("nothing", "x") {
 				if err == nil {
