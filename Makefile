@@ -61,6 +61,8 @@ cross:
 	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) vet ./...
 
 # All tests. IMPORTS is checked by the one in the root. Two packages at a time: the labs are heavy. A few that fail are run again, and named as unsteady.
+# GORACE: what is built with the race detector sleeps for a second at its end otherwise, and the tests start thousands.
+race: export GORACE ?= atexit_sleep_ms=0
 race:
 	@$(GO) build -C tools -o ../bin/testreport ./testreport
 	{ $(GO) test -race -count=1 -p 2 -timeout 30m -json $(TESTS); $(if $(filter ./...,$(TESTS)),$(GO) test -count=1 -json -run "FailingDisk|SimulateBent" ./store/sqlite ./pool;) } | bin/testreport $(GO) test -race -timeout 20m

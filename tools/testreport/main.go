@@ -1,5 +1,5 @@
 // Testreport reads the events of `go test -json` from standard input and says what people want to know: a line for each package, the whole output
-// of what failed, and at the end the tests that were skipped, by name and with their reason. It exits with 1 when anything failed, or when there
+// of what failed, and at the end the tests that took longest, and those that were skipped, by name and with their reason. It exits with 1 when anything failed, or when there
 // was nothing at all.
 //
 // Its arguments are a command that runs tests. Up to three tests that failed are run by it again, three times each, and where they pass each time
@@ -8,6 +8,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,6 +22,9 @@ type event struct {
 	Action, Package, Test, Output, ImportPath string
 	Elapsed                                   float64
 }
+
+// slowest is how many of the tests that took longest are named: where the time of CI goes.
+const slowest = 40
 
 func main() {
 	f, packages, err := report(os.Stdin, os.Stdout)
@@ -37,6 +41,7 @@ func report(r io.Reader, w io.Writer) (f failures, packages int, err error) {
 	f.tests = map[string][]string{}
 	output := map[string][]string{} // by package and test
 	var skips []string
+	var whole []event // tests, not their parts
 	tests := 0
 	lines := bufio.NewReader(r)
 	for {
@@ -75,6 +80,9 @@ func report(r io.Reader, w io.Writer) (f failures, packages int, err error) {
 					packages++
 				}
 				tests += one(e.Test != "")
+				if e.Test != "" && !strings.Contains(e.Test, "/") {
+					whole = append(whole, e)
+				}
 			}
 			if e.Action == "pass" || e.Action == "skip" {
 				delete(output, key)
@@ -86,6 +94,10 @@ func report(r io.Reader, w io.Writer) (f failures, packages int, err error) {
 		if err != nil {
 			return f, packages, err
 		}
+	}
+	slices.SortFunc(whole, func(a, b event) int { return cmp.Compare(b.Elapsed, a.Elapsed) })
+	for _, e := range whole[:min(slowest, len(whole))] {
+		fmt.Fprintf(w, "SLOW  %s %s %.1fs\n", e.Package, e.Test, e.Elapsed)
 	}
 	slices.Sort(skips)
 	for _, s := range skips {
