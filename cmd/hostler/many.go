@@ -39,6 +39,16 @@ func (m *manyOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&m.shard, "shard", "", "run part `I/N` of --shards N alone")
 }
 
+// checkZero refuses none at all, which would be taken for an option that was not given.
+func (m *manyOptions) checkZero(cmd *cobra.Command) error {
+	for _, name := range []string{"on", "shards", "max-parallel"} {
+		if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "0" {
+			return invalid("", "--%s 0: not from 1 to %d", name, mostAtOnce)
+		}
+	}
+	return nil
+}
+
 // wanted reports whether a run is several.
 func (m *manyOptions) wanted() bool {
 	return m.on != 0 || m.shards != 0 || m.parallel != 0 || m.failFast || m.shard != ""
@@ -159,7 +169,7 @@ func (a *app) runMany(ctx context.Context, o *runOptions, name string, words []s
 		return err
 	}
 	s.whole.beginRecord(asked)
-	defer func() { s.whole.endRecord(err) }()
+	defer func() { s.whole.endRecord(err, nil) }()
 	if err := s.whole.beginScan(ctx); err != nil {
 		return err
 	}

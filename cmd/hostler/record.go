@@ -87,8 +87,11 @@ func (r *runner) beginRecord(name string) {
 	}
 }
 
-// endRecord records how it ended.
-func (r *runner) endRecord(err error) {
+// kindCancelled is the kind in the record of a run that was ended because another one of several had failed. It has not failed itself.
+const kindCancelled = "cancelled"
+
+// endRecord records how it ended. cause: why its context has ended, if it has.
+func (r *runner) endRecord(err, cause error) {
 	r.rec.pruning.Wait()
 	if r.rec.left {
 		return
@@ -110,6 +113,8 @@ func (r *runner) endRecord(err error) {
 		}
 		var own status
 		switch {
+		case err != nil && errors.Is(cause, errCancelled):
+			rec.Kind = kindCancelled
 		case r.exit != nil:
 			rec.Signal, rec.Reason = r.exit.Signal, r.exit.Reason
 		case errors.As(err, &own):
@@ -136,7 +141,7 @@ func (r *runner) keepIt(err error) bool {
 	until := ""
 	lease := r.current()
 	if end := lease.Deadline(); !end.IsZero() {
-		until = " for " + short(time.Until(end).Round(time.Second)) + " unless it is used"
+		until = " for " + span(time.Until(end).Round(time.Second)) + " unless it is used"
 	}
 	name := handle(r.lease)
 	again := "hostler rerun " + r.rec.ID() + " --on " + name

@@ -74,6 +74,9 @@ Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 
 			if err != nil || cmd.Flags().Changed("help") {
 				return errors.Join(err, helpIf(cmd, err == nil))
 			}
+			if err := o.many.checkZero(cmd); err != nil {
+				return err
+			}
 			o.shell, o.given = cmd.Flags().Changed("command"), givenFlags(cmd)
 			return a.run(cmd.Context(), &o, name, words)
 		},

@@ -60,7 +60,7 @@ func (r *runner) whole(ctx context.Context, name string) (err error) {
 		return err
 	}
 	r.beginRecord(name)
-	defer func() { r.endRecord(err) }()
+	defer func() { r.endRecord(err, context.Cause(ctx)) }()
 	ctx, stop := r.listen(ctx)
 	defer r.closeEarly()
 	defer r.endScan()

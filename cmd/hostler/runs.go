@@ -122,7 +122,7 @@ func findRun(name string) (runlog.Record, error) {
 
 // isFailed tells whether something did not go well.
 func isFailed(rec runlog.Record) bool {
-	return rec.State == runlog.Lost || rec.Exit != nil && *rec.Exit != 0
+	return rec.State == runlog.Lost || rec.Exit != nil && *rec.Exit != 0 && rec.Kind != kindCancelled
 }
 
 // isOn tells whether a run was on what a name means.
@@ -178,6 +178,8 @@ func endOf(r runlog.Record) string {
 	switch {
 	case r.State != runlog.Ended || r.Exit == nil:
 		return string(r.State)
+	case r.Kind == kindCancelled:
+		return kindCancelled
 	case r.Kind != "":
 		return strconv.Itoa(*r.Exit) + " " + r.Kind
 	case r.Signal != "":
