@@ -55,7 +55,7 @@ func (w *want) common(a *app, f *pflag.FlagSet) {
 	f.IntVar(&w.gpus, "gpus", 0, "at least `N` GPUs, or book them")
 	f.Var(&w.ttl, "ttl", "the lease ends after so long: 90m, 2d (0: it does not)")
 	f.Var(&w.wait, "wait", "wait in the queue for so long (0: not at all)")
-	f.IntVar(&w.priority, "priority", 0, "go before requests of lower priority in the queue, -100 to 100 (unless it is said 10 at a terminal, else 0)")
+	f.IntVar(&w.priority, "priority", 0, "go before requests in the queue with less than `N`, -100 to 100 (unless it is said 10 at a terminal, else 0)")
 	w.first = func() int {
 		if f.Changed("priority") || !isTerminal(a.errs) {
 			return w.priority

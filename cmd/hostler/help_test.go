@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // everyCommand calls f for each command that people can type.
@@ -35,6 +36,11 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 				t.Errorf("%s: the example %q is not indented", path, line)
 			}
 		}
+		c.NonInheritedFlags().VisitAll(func(f *pflag.Flag) {
+			if name, _ := pflag.UnquoteUsage(f); !f.Hidden && name != "" && strings.ToUpper(name) != name {
+				t.Errorf("%s --%s %s: what it takes has no name of its own in --help", path, f.Name, name)
+			}
+		})
 		var out bytes.Buffer
 		c.SetOut(&out)
 		if err := c.Help(); err != nil || !strings.Contains(out.String(), "Examples:") {

@@ -45,8 +45,8 @@ func (o *resultOptions) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&o.junit, "junit", nil, "read the reports of tests that match `GLOB` and that the command wrote, and show what failed; may be repeated")
 	f.BoolVar(&o.failTests, "fail-on-test-failures", false, "exit with 1 if a test failed, though the command went well")
 	f.StringArrayVar(&o.artifacts, "artifact", nil, "bring back the files that match `GLOB` and that the command wrote; may be repeated")
-	f.StringArrayVar(&o.onFailure, "artifact-on-failure", nil, "the same, if the command failed")
-	f.StringArrayVar(&o.require, "require", nil, "the same, and exit with 122 if there is none though the command went well")
+	f.StringArrayVar(&o.onFailure, "artifact-on-failure", nil, "bring back the files that match `GLOB`, if the command failed or its time had passed; may be repeated")
+	f.StringArrayVar(&o.require, "require", nil, "bring back the files that match `GLOB`, and exit with 122 if there is none though the command went well; may be repeated")
 	f.StringArrayVar(&o.get, "get", nil, "copy a file there to one here, `REMOTE=LOCAL`, whoever wrote it; may be repeated")
 }
 
