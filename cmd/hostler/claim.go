@@ -115,9 +115,20 @@ func (c *claim) obtain(ctx context.Context, name string) error {
 		c.instance, _, err = engine.Resolve(ctx, string(c.lease.Instance))
 	}
 	if err == nil && kept && !a.flags.quiet {
-		_ = fprintf(a.errs, "%s is yours until `hostler release %s`\n", c.instance.ID, handle(c.lease))
+		_ = fprintf(a.errs, "%s is yours until `hostler release %s`%s\n", c.instance.ID, handle(c.lease), untilWords(c.lease))
 	}
 	return err
+}
+
+// untilWords say when a lease ends by itself, behind how its user ends it.
+func untilWords(l compute.Lease) (words string) {
+	if l.Idle > 0 {
+		words = ", or until it is unused for " + span(l.Idle)
+	}
+	if l.TTL > 0 {
+		words += ", for " + span(l.TTL) + " at most"
+	}
+	return words
 }
 
 // closeEarly gives back a connection that nobody came to use.
