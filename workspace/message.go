@@ -4,13 +4,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
+	"time"
 
 	"github.com/hostler-project/hostler/remote/agent"
 	"github.com/hostler-project/hostler/workspace/scan"
 )
 
 // Version is the version of what the two sides say. The first number that this side sends is its own; the other one answers Failed where it speaks another.
-const Version = 1
+const Version = 2
 
 // Sum is the sha256 of contents, or of a list of entries.
 type Sum = [32]byte
@@ -44,6 +46,14 @@ type Announce struct {
 	Fresh   bool   // a new, empty workspace
 	Own     bool   // one of its own for this run, where another has it
 	Delete  bool   // however many may be deleted
+	Limits  Limits
+}
+
+// Limits are how much of workspaces that nobody uses just then stays on a computer. 0: the other side's own.
+type Limits struct {
+	Copies int           // so many
+	Bytes  int64         // so much disk together
+	Idle   time.Duration // unused for so long; in seconds
 }
 
 // The forms of a Tree.
@@ -95,6 +105,9 @@ func (w *Writer) Announce(a *Announce) error {
 		}
 	}
 	w.number(flags)
+	w.number(a.Limits.Copies)
+	w.number(int(a.Limits.Bytes))
+	w.number(int(a.Limits.Idle / time.Second))
 	return w.err
 }
 
@@ -114,7 +127,19 @@ func (r *Reader) Announce() (*Announce, error) {
 		}
 	}
 	flags, err := r.number(15)
+	if err != nil {
+		return nil, err
+	}
 	a.Clean, a.Fresh, a.Own, a.Delete = flags&1 != 0, flags&2 != 0, flags&4 != 0, flags&8 != 0
+	if a.Limits.Copies, err = r.number(1 << 30); err != nil {
+		return nil, err
+	}
+	most, err := r.number(1 << 60)
+	if err != nil {
+		return nil, err
+	}
+	idle, err := r.number(int(math.MaxInt64 / time.Second))
+	a.Limits.Bytes, a.Limits.Idle = int64(most), time.Duration(idle)*time.Second
 	return a, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hostler-project/hostler/workspace"
 	"github.com/hostler-project/hostler/workspace/scan"
 )
 
@@ -18,6 +19,8 @@ type outlook struct {
 	git  scan.History // of the repository that goes along; "": none does
 	root string       // of the tree
 	sub  string       // where in it the caller is
+
+	limits workspace.Limits // of the copies on a computer
 
 	looks sync.WaitGroup // that go on
 
@@ -36,9 +39,12 @@ type look struct {
 
 // newOutlook finds the tree.
 func (a *app) newOutlook(o *treeOptions) (*outlook, error) {
-	t := &outlook{}
-	var err error
-	if t.opt, t.git, err = a.scanOptions(o); err != nil {
+	s, err := a.readSyncing()
+	if err != nil {
+		return nil, err
+	}
+	t := &outlook{limits: s.limits()}
+	if t.opt, t.git, err = s.scanOptions(o); err != nil {
 		return nil, err
 	}
 	t.root, t.sub, err = t.opt.Where()

@@ -127,7 +127,7 @@ func (r *runner) send() (send.Options, error) {
 	host, _ := os.Hostname()
 	opt := send.Options{
 		Key: treeKey(r.sending.root, r.opt.user), Who: fmt.Sprintf("%s@%s, process %d, since %s", r.app.owner(), host, os.Getpid(), time.Now().Format(time.DateTime)),
-		Clean: o.clean, Fresh: o.fresh, Own: o.own, Delete: o.delete, User: r.opt.user,
+		Clean: o.clean, Fresh: o.fresh, Own: o.own, Delete: o.delete, User: r.opt.user, Limits: r.sending.limits,
 		Compress: r.typ == "ssh" || r.app.remote != nil && !r.app.self.Here,
 		Waiting: func(who string) {
 			r.app.say("the copy of this tree on %s is in use by %s; waiting", r.instance.ID, who)

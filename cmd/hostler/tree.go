@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/workspace"
 	"github.com/hostler-project/hostler/workspace/scan"
 	"github.com/hostler-project/hostler/workspace/send"
 )
@@ -50,6 +52,10 @@ type syncing struct {
 	Include []string `conf:"include"` // patterns of what is sent though git ignores it
 	Git     string   `conf:"git"`     // "head" or "full": a repository goes along; "", the default: none
 	Modes   string   `conf:"modes"`   // "x", the default: 0644 or 0755; "full": all permissions
+
+	Copies     int           `conf:"copies"`           // so many stay on a computer at most; 0: 50
+	CopiesSize int64         `conf:"copies-size,size"` // so many bytes of them together; 0: 50 GiB
+	CopiesIdle time.Duration `conf:"copies-idle"`      // unused for so long; 0: 30 days
 }
 
 // readSyncing reads it.
@@ -72,18 +78,24 @@ func (a *app) readSyncing() (s syncing, err error) {
 		v := section["git"]
 		err = &config.Error{File: v.File, Line: v.Line, Key: v.Key, Msg: fmt.Sprintf("%q is neither head nor full", v.Text)}
 	}
+	for key, n := range map[string]int64{"copies": int64(s.Copies), "copies_idle": int64(s.CopiesIdle)} {
+		if v := section[key]; err == nil && n < 0 {
+			err = &config.Error{File: v.File, Line: v.Line, Key: v.Key, Msg: fmt.Sprintf("%q is less than nothing", v.Text)}
+		}
+	}
 	return s, configError(err)
+}
+
+// limits are how much stays of copies that nobody uses.
+func (s *syncing) limits() workspace.Limits {
+	return workspace.Limits{Copies: s.Copies, Bytes: s.CopiesSize, Idle: s.CopiesIdle}
 }
 
 // histories are how much of a repository may go along.
 var histories = []string{"", string(scan.HeadOnly), string(scan.FullHistory)}
 
 // scanOptions are what a scan of the tree around the current directory is told, and how much of its repository goes along.
-func (a *app) scanOptions(o *treeOptions) (opt scan.Options, git scan.History, err error) {
-	s, err := a.readSyncing()
-	if err != nil {
-		return opt, "", err
-	}
+func (s *syncing) scanOptions(o *treeOptions) (opt scan.Options, git scan.History, err error) {
 	if o.sync != "" && o.sync != "yes" && o.sync != "dir" {
 		return opt, "", invalid("", "--sync=%s: not dir", o.sync)
 	}

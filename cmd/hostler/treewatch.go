@@ -63,7 +63,11 @@ func (a *app) watchTree(ctx context.Context, o *watchOptions, name string, words
 	if o.stdin == "" {
 		o.stdin = "none" // which of the runs should read it?
 	}
-	opt, _, err := a.scanOptions(&o.tree)
+	s, err := a.readSyncing()
+	if err != nil {
+		return err
+	}
+	opt, _, err := s.scanOptions(&o.tree)
 	if err != nil {
 		return err
 	}

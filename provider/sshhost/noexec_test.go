@@ -4,10 +4,12 @@ package sshhost_test
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/sshhost"
@@ -65,5 +67,49 @@ func TestNoPrograms(t *testing.T) {
 	noexec("/dev/shm")
 	if err := sync(); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "noexec") {
 		t.Errorf("where no place runs programs: %v", err)
+	}
+}
+
+// TestOldAgents puts the agent where many others lie: the last ones stay, and what is none of ours.
+func TestOldAgents(t *testing.T) {
+	kv := lab(t)
+	agents := filepath.Join(kv["root2"], "root/.cache/hostler/agents")
+	if err := os.RemoveAll(agents); err != nil {
+		t.Fatal(err)
+	}
+	then := time.Now().Add(-24 * time.Hour)
+	for i, name := range []string{"a1", "b2", "c3", "d4", "e5", "f6", "not ours"} {
+		dir := filepath.Join(agents, name)
+		at := then.Add(time.Duration(i) * time.Hour)
+		if name == "not ours" {
+			at = then.Add(-time.Hour)
+		}
+		if err := errors.Join(os.MkdirAll(filepath.Join(dir, "in"), 0o755), os.Chtimes(dir, at, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := open(t, sshhost.Options{Installation: t.Name(), Hosts: []string{"lab2"}, ConfigFile: kv["ssh_config"], Dir: filepath.Join(t.TempDir(), "own"), Agent: guestSide(t)})
+	conn, err := p.Connect(t.Context(), "suite-lab2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	s, err := send.Begin(t.Context(), conn, send.Options{Key: "w", Who: "the test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	all, err := os.ReadDir(agents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var old []string
+	for _, e := range all {
+		if len(e.Name()) != 64 {
+			old = append(old, e.Name())
+		}
+	}
+	if want := "d4 e5 f6 not ours"; strings.Join(old, " ") != want || len(all) != 5 {
+		t.Errorf("there are %d, of the others %q, want %q", len(all), old, want)
 	}
 }

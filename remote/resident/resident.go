@@ -189,6 +189,7 @@ func (a *Agent) start(ctx context.Context) (*running, error) {
 		if err := a.put(ctx, prog, where+"/agents/"+digest); err != nil {
 			return nil, err
 		}
+		a.tidy(ctx, where+"/agents")
 	}
 }
 
@@ -243,6 +244,14 @@ func (a *Agent) launch(ctx context.Context, prog agent.Program, digest, above st
 		r.end()
 	}
 	return r, err
+}
+
+// tidyScript keeps the programs that were put last; one that runs, runs on.
+const tidyScript = `cd "$1"&&ls -t|tail -n +5|while read -r d;do case $d in *[!0-9a-f]*);;*)rm -rf "./$d";;esac;done`
+
+// tidy removes programs of other hostlers that are long out of use. Where it cannot, no more than their room is lost.
+func (a *Agent) tidy(ctx context.Context, dir string) {
+	_, _ = a.conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", tidyScript, "sh", dir}})
 }
 
 // channel is the two pipes as one stream.

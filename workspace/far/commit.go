@@ -18,6 +18,7 @@ import (
 func (v *visit) commit(p *plan) error {
 	l := &list{id: p.id, records: p.records}
 	if p.idle() && !v.have.cut && v.have.id == p.id {
+		v.closeStage() // what came was not needed
 		return nil
 	}
 	if !p.idle() {

@@ -146,6 +146,11 @@ func (v *visit) enter() error {
 		}
 		v.leave() // it was removed while we waited
 	}
+	if v.key != v.ask.Key {
+		if err := writeFile(v.meta, aloneFile, nil); err != nil {
+			return err
+		}
+	}
 	if v.ask.Fresh {
 		if err := v.empty(); err != nil {
 			return err
@@ -267,7 +272,9 @@ func (v *visit) close() {
 	if v.key != "" && v.ask != nil && v.key != v.ask.Key { // one of our own
 		v.drop()
 	}
+	v.used()
 	v.leave()
+	v.tidy()
 	if v.base != nil {
 		_ = v.base.Close()
 	}
@@ -328,9 +335,8 @@ func (v *visit) take() (gone bool, err error) {
 		case <-time.After(pause):
 		}
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Nlink == 0 {
-		return true, err
+	if !v.locks(v.key, f) {
+		return true, nil
 	}
 	if err := f.Truncate(0); err == nil {
 		_, _ = f.WriteAt([]byte(v.ask.Who), 0) // for those who wait; who cannot read it waits all the same

@@ -27,6 +27,7 @@ type Options struct {
 	Own      bool             // one of its own for this run, where another has it
 	Delete   bool             // however many may be deleted there
 	Compress bool             // what goes over the wire
+	Limits   workspace.Limits // of what stays there that nobody uses
 	State    string           // the file that remembers what the workspace had; "": nothing is remembered
 	Waiting  func(who string) // is told for whom it waits; may be nil
 	Said     func()           // is called once, when the command may be sent behind it; may be nil
@@ -91,6 +92,7 @@ func Begin(ctx context.Context, conn compute.Conn, opt Options) (*Session, error
 	s.r, s.w = workspace.NewReader(s.conn), workspace.NewWriter(s.conn, pack)
 	err = s.w.Announce(&workspace.Announce{
 		Version: workspace.Version, Key: opt.Key, Who: opt.Who, User: opt.User, Clean: opt.Clean, Fresh: opt.Fresh, Own: opt.Own, Delete: opt.Delete,
+		Limits: opt.Limits,
 	})
 	if err = errors.Join(err, s.w.Flush()); err != nil {
 		return nil, errors.Join(err, s.conn.Close())

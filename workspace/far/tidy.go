@@ -1,0 +1,235 @@
+package far
+
+import (
+	"cmp"
+	"crypto/rand"
+	"errors"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What is kept of workspaces where nobody says otherwise.
+const (
+	mostCopies = 50
+	mostBytes  = 50 << 30
+	mostIdle   = 30 * 24 * time.Hour
+)
+
+const (
+	tidyFile  = ".tidied" // among what is known of workspaces: the lock of who tidies, as old as the last time
+	tidyAgain = time.Hour // after so long it is looked again, also where no workspace was made
+	gonePlace = ".gone-"  // and letters: what is being removed
+	sizeFile  = "size"    // about a workspace: the bytes that it took after its last use
+	aloneFile = "alone"   // about a workspace: it was one run's own, and ends with that
+	tidyDepth = 2000      // directories within each other that are still counted
+	blockSize = 512       // bytes, of what stat counts in
+)
+
+// copied is a workspace as tidying sees it.
+type copied struct {
+	key   string
+	used  time.Time // for the last time
+	alone bool
+}
+
+// tidy removes workspaces that nobody uses: those that were left behind by runs of their own, those unused for too long, and then the ones that were used longest ago
+// until there are no more than asked for, and they take no more. That of the visit stays, and so does each in which something runs. It is for the end of a visit.
+func (v *visit) tidy() {
+	if v.base == nil || v.have == nil {
+		return
+	}
+	lock, err := v.base.OpenFile(path.Join(own, tidyFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return
+	}
+	defer func() { _ = lock.Close() }()
+	if fi, err := lock.Stat(); err != nil || !v.made && time.Since(fi.ModTime()).Abs() < tidyAgain {
+		return
+	}
+	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return // somebody else is at it
+	}
+	now := time.Now()
+	_ = v.base.Chtimes(path.Join(own, tidyFile), now, now)
+	all := v.copies()
+	limits := v.ask.Limits
+	keep := all[:0]
+	for _, c := range all {
+		old := now.Sub(c.used) > cmp.Or(limits.Idle, mostIdle)
+		if c.key != v.key && (c.alone || old || len(keep) >= cmp.Or(limits.Copies, mostCopies)) && v.forget(c) {
+			continue
+		}
+		keep = append(keep, c)
+	}
+	if len(keep) < 2 {
+		return // what is left is the visit's
+	}
+	var total int64
+	for _, c := range keep {
+		total += v.size(c)
+		if c.key != v.key && total > cmp.Or(limits.Bytes, mostBytes) {
+			v.forget(c)
+		}
+	}
+}
+
+// copies are the workspaces, the visit's first and then those that were used last. What an earlier tidying has not ended is ended.
+func (v *visit) copies() []copied {
+	f, err := v.base.Open(own)
+	if err != nil {
+		return nil
+	}
+	names, _ := f.Readdirnames(-1)
+	_ = f.Close()
+	var all []copied
+	for _, name := range names {
+		if strings.HasPrefix(name, gonePlace) {
+			_ = v.removeBelow(own, name)
+			continue
+		}
+		if !properKey(name) {
+			continue
+		}
+		c := copied{key: name, used: v.lastUse(name)}
+		_, err := v.base.Lstat(path.Join(own, name, aloneFile))
+		c.alone = err == nil
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b copied) int {
+		if a.key == v.key || b.key == v.key {
+			return map[bool]int{true: -1, false: 1}[a.key == v.key]
+		}
+		return cmp.Or(b.used.Compare(a.used), cmp.Compare(a.key, b.key))
+	})
+	return all
+}
+
+// lastUse is when a workspace was taken or given back: then its lock was touched.
+func (v *visit) lastUse(key string) time.Time {
+	fi, err := v.base.Lstat(path.Join(own, key, lockFile))
+	if err != nil {
+		if fi, err = v.base.Lstat(path.Join(own, key)); err != nil {
+			return time.Time{}
+		}
+	}
+	return fi.ModTime()
+}
+
+// forget removes a workspace, unless somebody has it or has had it meanwhile. It is taken away at once, and removed then: who comes meanwhile begins anew.
+func (v *visit) forget(c copied) bool {
+	if v.c.fault("forget") != nil {
+		return false
+	}
+	meta, err := v.base.OpenRoot(path.Join(own, c.key))
+	if err != nil {
+		return errors.Is(err, os.ErrNotExist)
+	}
+	defer func() { _ = meta.Close() }()
+	used := v.lastUse(c.key)
+	lock, err := meta.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = lock.Close() }()
+	if !used.Equal(c.used) || unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil || !v.locks(c.key, lock) {
+		return false
+	}
+	bin := gonePlace + rand.Text()
+	if v.base.Mkdir(path.Join(own, bin), 0o700) != nil {
+		return false
+	}
+	defer func() { _ = v.removeBelow(own, bin) }() // what is left of it the next one ends
+	err = v.base.Rename(c.key, path.Join(own, bin, "tree"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err = v.removeBelow(".", c.key); err != nil { // a command has made it so that it cannot be moved
+			return false
+		}
+	}
+	return v.base.Rename(path.Join(own, c.key), path.Join(own, bin, "meta")) == nil
+}
+
+// locks reports whether an open file is the lock of a workspace still, and not one of a workspace that was taken away.
+func (v *visit) locks(key string, lock *os.File) bool {
+	here, err := lock.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := v.base.Lstat(path.Join(own, key, lockFile))
+	return err == nil && os.SameFile(here, there)
+}
+
+// removeBelow removes a tree in a directory of the base.
+func (v *visit) removeBelow(dir, name string) error {
+	fd, done, err := descriptor(v.base, dir)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return removeAll(fd, name)
+}
+
+// size is how many bytes a workspace takes on the disk, by what was counted after its last use or by counting now.
+func (v *visit) size(c copied) int64 {
+	name := path.Join(own, c.key, sizeFile)
+	if fi, err := v.base.Lstat(name); err == nil && !fi.ModTime().Before(c.used) {
+		if f, err := v.base.Open(name); err == nil {
+			text, _ := io.ReadAll(io.LimitReader(f, 32))
+			_ = f.Close()
+			if n, err := strconv.ParseInt(string(text), 10, 64); err == nil && n >= 0 {
+				return n
+			}
+		}
+	}
+	var n int64
+	for _, dir := range []string{c.key, path.Join(own, c.key)} {
+		if fd, done, err := descriptor(v.base, dir); err == nil {
+			n += taken(fd, 0)
+			done()
+		}
+	}
+	if f, err := v.base.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err == nil { // else it is counted again
+		_, _ = f.WriteString(strconv.FormatInt(n, 10))
+		_ = f.Close()
+	}
+	return n
+}
+
+// taken counts the bytes of what is in an open directory, and follows no link.
+func taken(fd, depth int) (n int64) {
+	all, err := names(fd)
+	if err != nil || depth > tidyDepth {
+		return 0
+	}
+	for _, name := range all {
+		_, st, err := lookAt(fd, name)
+		if err != nil {
+			continue
+		}
+		if n += st.Blocks * blockSize; st.Blocks == 0 {
+			n += st.Size // the file system has not found a place for it yet
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			continue
+		}
+		if sub, err := openAt(fd, name, openDir); err == nil {
+			n += taken(sub, depth+1)
+			_ = unix.Close(sub)
+		}
+	}
+	return n
+}
+
+// used says of the workspace that it was in use until now.
+func (v *visit) used() {
+	if v.meta != nil && v.lock != nil {
+		now := time.Now()
+		_ = v.meta.Chtimes(lockFile, now, now)
+	}
+}
