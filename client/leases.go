@@ -19,7 +19,11 @@ func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Le
 		return nil, c.do(ctx, http.MethodGet, "/v1/sources/"+url.PathEscape(req.Source), nil, nil, nil)
 	}
 	var out api.Acquired
-	err := c.repeat(ctx, func(key string) error { return c.ask(ctx, req, key, &out) })
+	var asked string
+	err := c.repeat(ctx, func(key string) error { asked = key; return c.ask(ctx, req, key, &out) })
+	if err != nil && ctx.Err() != nil {
+		c.giveUp(ctx, asked)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -28,6 +32,16 @@ func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Le
 		leases[i] = l.Compute()
 	}
 	return leases, nil
+}
+
+// giveUpPatience is how long a request is given up for that was ended by its maker. One that comes to no end has its leases end by their own times.
+const giveUpPatience = 5 * time.Second
+
+// giveUp has given back what a request may have given whose answer was on its way when ctx ended.
+func (c *Client) giveUp(ctx context.Context, key string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpPatience)
+	defer cancel()
+	_ = c.do(ctx, http.MethodDelete, "/v1/requests/"+url.PathEscape(key), nil, nil, nil) // a controller that has gone tells nobody of anything
 }
 
 // ask makes a request for leases once. The answer is a document at once, or a stream of events that ends with it.

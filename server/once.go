@@ -63,8 +63,10 @@ func creates(path string) bool {
 
 // flight is a request with a key that is being served.
 type flight struct {
-	digest string
-	done   chan struct{}
+	digest  string
+	done    chan struct{}
+	end     func() // ends it, if it can be ended; nil: it ends by itself
+	givenUp bool   // what it gives is to be given back; to be read when it has ended
 }
 
 // flights are those of this process.
@@ -73,24 +75,45 @@ type flights struct {
 	now map[[2]string]*flight
 }
 
-// take begins one, or returns that which is on its way.
-func (f *flights) take(owner, key, digest string) (other *flight, end func()) {
+// take begins one, or returns that which is on its way. end reports whether it was given up meanwhile.
+func (f *flights) take(owner, key, digest string, stop func()) (other *flight, end func() (givenUp bool)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	id := [2]string{owner, key}
 	if other := f.now[id]; other != nil {
 		return other, nil
 	}
-	mine := &flight{digest, make(chan struct{})}
+	mine := &flight{digest: digest, done: make(chan struct{}), end: stop}
 	if f.now == nil {
 		f.now = map[[2]string]*flight{}
 	}
 	f.now[id] = mine
-	return nil, func() {
+	return nil, func() bool {
 		f.mu.Lock()
 		delete(f.now, id)
 		f.mu.Unlock()
 		close(mine.done)
+		return mine.givenUp
+	}
+}
+
+// giveUp gives up that which is on its way, and returns nil; where there is none it begins one that has no digest.
+func (f *flights) giveUp(owner, key string) (end func() bool) {
+	for {
+		other, end := f.take(owner, key, "", nil)
+		if other == nil {
+			return end
+		}
+		f.mu.Lock()
+		on := f.now[[2]string{owner, key}] == other
+		other.givenUp = other.givenUp || on
+		f.mu.Unlock()
+		if on {
+			if other.end != nil {
+				other.end()
+			}
+			return nil
+		}
 	}
 }
 
@@ -128,10 +151,18 @@ func (s *server) once(next http.Handler) http.Handler {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		owner := asker(r.Context()).Name
 		digest := digestOf(r.URL.Path, r.URL.RawQuery, string(body), r.Header.Get(api.ProjectHeader))
+		served, stop := context.WithCancel(r.Context())
+		defer stop()
 		for {
-			other, end := s.flights.take(owner, key, digest)
+			other, end := s.flights.take(owner, key, digest, stop)
 			if other == nil {
-				defer end()
+				defer func() {
+					if end() && r.URL.Path == "/v1/leases" {
+						if err := s.giveBackAll(context.WithoutCancel(r.Context()), owner, key); err != nil {
+							s.log(r.Context()).Warn("what a request was given that was given up is not given back", "err", err)
+						}
+					}
+				}()
 				break
 			}
 			if other.digest != digest {
@@ -165,7 +196,7 @@ func (s *server) once(next http.Handler) http.Handler {
 			return
 		}
 		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
-		ctx := context.WithValue(context.WithValue(r.Context(), keyKey{}, key), markKey{}, mark+" "+digest)
+		ctx := context.WithValue(context.WithValue(served, keyKey{}, key), markKey{}, mark+" "+digest)
 		next.ServeHTTP(rec, r.WithContext(context.WithValue(ctx, recorderKey{}, rec)))
 		if a, ok := rec.answer(); ok {
 			a.Owner, a.Key, a.Digest, a.Time = owner, key, digest, time.Now()

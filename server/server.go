@@ -143,6 +143,7 @@ func New(opt Options) http.Handler {
 	}
 	s := &server{Options: opt, api: humago.New(mux, config), refused: newRefused(), strangers: newStrangers(), tail: tail{engine: opt.Engine}}
 	s.leases()
+	s.givingUp()
 	s.instances()
 	s.sources()
 	s.queue()

@@ -198,6 +198,7 @@ var walked = []string{"(none)", "nobody", "vic", "eve", "bea", "ann", "(lease)",
 var walks = map[string]struct{ body, want, any string }{
 	//                                                                                       nobody known, in no project, viewer, other project, co-member, owner, lease token, operator, admin
 	"acquire":            {`{"source": "web", "project": "a", "count": 1}`, "?---++-++", ""},
+	"give-up":            {"", "?--!!!-!!", ""}, // of one's own; there are no keys here
 	"list-leases":        {"", "?-+++++++", ""},
 	"get-lease":          {"", "?-+0+++++", ""},
 	"release":            {"", "?--0-++--", "?--0--" + "-++"},
@@ -278,7 +279,7 @@ func (w *town) walk(op operation, body, name string, want byte, anyones bool) {
 		w.t.Fatal(err)
 	}
 	id := all[len(all)-1].ID
-	path := strings.NewReplacer("{name}", string(l.Instance), "{lease}", l.ID, "{source}", "alpha", "{id}", id, "{webhook}", "x").Replace(op.path)
+	path := strings.NewReplacer("{name}", string(l.Instance), "{lease}", l.ID, "{source}", "alpha", "{id}", id, "{webhook}", "x", "{key}", "x").Replace(op.path)
 	if op.ID == "cancel" {
 		number, end := w.wait()
 		defer end()
