@@ -219,15 +219,19 @@ func (a *applying) decide(s *seen) error {
 	if err != nil {
 		return err
 	}
-	was := a.out
+	was := map[stepName]Outcome{}
+	for _, o := range a.out {
+		was[nameOf(o.Step)] = o
+	}
 	a.steps, a.out = steps, make([]Outcome, len(steps))
 	for i, st := range steps {
-		o := Outcome{Step: st, Action: Pending}
+		before := was[nameOf(st)]
+		o := Outcome{Step: st, Action: Pending, Diff: before.Diff}
 		switch {
 		case st.Skip != "":
 			o.Action, o.Why = Skipped, "not "+st.Skip
-		case was != nil && was[i].Action == Done && st.Kind != KindScript, a.over[st.ID()]:
-			o = was[i]
+		case before.Action == Done && st.Kind != KindScript, a.over[st.ID()]:
+			o = before
 			o.Step = st
 		case st.Kind == KindKey:
 			o.Why = "new"
@@ -240,12 +244,17 @@ func (a *applying) decide(s *seen) error {
 			o.Why = s.due(st, steps)
 		}
 		if o.Why == "" && o.Action == Pending {
-			o.Action = Same
+			o.Action, o.Diff = Same, ""
 		}
 		a.out[i] = o
 	}
 	return nil
 }
+
+// stepName tells a step from the others of its plan, also where the facts have changed meanwhile, and with them which steps there are.
+type stepName struct{ kind, bundle, name, key string }
+
+func nameOf(st *Step) stepName { return stepName{st.Kind, st.Bundle, st.Name, st.Key} }
 
 func (a *applying) pending() bool {
 	for _, o := range a.out {

@@ -181,7 +181,10 @@ func TestApply(t *testing.T) {
 		t.Errorf("diff %q", r.Outcomes[1].Diff)
 	}
 	pl = plan(t, set, bundle.PlanOptions{Vars: []bundle.Var{{Name: "port", Value: "81"}}}, "web")
-	r, err = p.apply(t, pl, bundle.ApplyOptions{})
+	r, err = p.apply(t, pl, bundle.ApplyOptions{Diff: true})
+	if want := "@@ -1,1 +1,1 @@\n-mine\n+base\n"; !strings.HasSuffix(r.Outcomes[1].Diff, want) {
+		t.Errorf("the diff of what was done is %q", r.Outcomes[1].Diff)
+	}
 	if got, want := actions(r), "me@here unchanged, base.conf done, a done, empty unchanged, one.sh done, two.sh done"; err != nil || got != want {
 		t.Errorf("other port: %s, want %s; %v", got, want, err)
 	}

@@ -29,9 +29,9 @@ func (a *applying) diffs(ctx context.Context, l *link) error {
 		}
 		switch {
 		case o.Step.Secret:
-			o.Diff = "(secrets may be in it, so it is not shown)\n"
+			o.Diff = o.Step.Name + ": (secrets may be in it, so it is not shown)\n"
 		case o.Step.size > diffSize:
-			o.Diff = "(too large to be compared)\n"
+			o.Diff = o.Step.Name + ": (too large to be compared)\n"
 		default:
 			fmt.Fprintf(&ask, "%s\n", o.Step.Name)
 			files = append(files, o)
@@ -85,7 +85,7 @@ func (a *applying) diff(st *Step, was []byte, size int64) (string, error) {
 		return "", fmt.Errorf("%s: %w", st.Title(), err)
 	}
 	if size > diffSize || bytes.IndexByte(was, 0) >= 0 || bytes.IndexByte(is, 0) >= 0 || !utf8.Valid(was) || !utf8.Valid(is) {
-		return fmt.Sprintf("(binary, %d bytes to %d)\n", max(size, 0), len(is)), nil
+		return fmt.Sprintf("%s: (binary, %d bytes to %d)\n", st.Name, max(size, 0), len(is)), nil
 	}
 	if size < 0 {
 		return "--- /dev/null\n+++ " + st.Name + "\n" + a.plan.Mask(unified(nil, lines(string(is)))), nil
