@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
@@ -9,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/hostler-project/hostler/redact"
 )
 
 // The kinds of steps.
@@ -188,80 +189,4 @@ func keyName(line string) string {
 }
 
 // Mask returns a text without the plan's secrets.
-func (p *Plan) Mask(text string) string {
-	var b bytes.Buffer
-	m := p.masking(&b)
-	_, _ = m.Write([]byte(text))
-	_ = m.Close()
-	return b.String()
-}
-
-// masking hands on what is written without the secrets. Close hands on the rest.
-func (p *Plan) masking(to io.Writer) *mask { return &mask{to: to, secrets: p.secrets} }
-
-type mask struct {
-	to      io.Writer
-	secrets []string // the longest first
-	held    []byte   // the beginning of a secret, perhaps
-}
-
-func (m *mask) Write(b []byte) (int, error) {
-	if len(m.secrets) == 0 {
-		return m.to.Write(b)
-	}
-	if err := m.pass(append(m.held, b...), false); err != nil {
-		return 0, err
-	}
-	return len(b), nil
-}
-
-// Close hands on what was held back.
-func (m *mask) Close() error {
-	if len(m.held) == 0 {
-		return nil
-	}
-	return m.pass(m.held, true)
-}
-
-func (m *mask) pass(b []byte, end bool) error {
-	var out []byte
-	for len(b) > 0 {
-		i, found := len(b), ""
-		for _, s := range m.secrets {
-			if j := bytes.Index(b[:min(len(b), i+len(s))], []byte(s)); j >= 0 && j < i {
-				i, found = j, s
-			}
-		}
-		keep := len(b)
-		if !end {
-			keep = m.partial(b)
-		}
-		if found == "" || keep < i {
-			out = append(out, b[:keep]...)
-			b = b[keep:]
-			break
-		}
-		out = append(append(out, b[:i]...), "***"...)
-		b = b[i+len(found):]
-	}
-	m.held = append([]byte(nil), b...)
-	if len(out) == 0 {
-		return nil
-	}
-	_, err := m.to.Write(out)
-	return err
-}
-
-// partial returns where in b a secret may begin that goes on behind its end.
-func (m *mask) partial(b []byte) int {
-	at := len(b)
-	for _, s := range m.secrets {
-		for n := min(len(s)-1, len(b)); n > 0 && len(b)-n < at; n-- {
-			if strings.HasPrefix(s, string(b[len(b)-n:])) {
-				at = len(b) - n
-				break
-			}
-		}
-	}
-	return at
-}
+func (p *Plan) Mask(text string) string { return redact.String(text, p.secrets) }

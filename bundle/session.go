@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/redact"
 )
 
 // inline is how long a script's text may be that goes through the session: a shell reads it byte by byte.
@@ -40,11 +41,11 @@ func (a *applying) streams(st *Step, r *run) (stdout, stderr io.Writer) {
 	if a.opt.Output != nil {
 		live[0], live[1] = a.opt.Output(st)
 	}
-	join := func(t *tail, w io.Writer) *mask {
+	join := func(t *tail, w io.Writer) *redact.Writer {
 		if w == nil {
-			return a.plan.masking(t)
+			return redact.NewWriter(t, a.plan.secrets)
 		}
-		return a.plan.masking(both{t, w})
+		return redact.NewWriter(both{t, w}, a.plan.secrets)
 	}
 	o, e := join(r.stdout, live[0]), join(r.stderr, live[1])
 	r.flush = func() { _ = o.Close(); _ = e.Close() }

@@ -8,16 +8,17 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
+	"github.com/hostler-project/hostler/redact"
 )
 
 // run makes the nodes.
@@ -100,7 +101,7 @@ type shown struct {
 
 // open prepares to show.
 func (d *deployment) open() (*shown, error) {
-	s := &shown{app: d.app, prefix: len(d.names) > 1, dir: d.opt.logs, logs: map[string]*os.File{}, mask: masking(maps.Values(d.looked))}
+	s := &shown{app: d.app, prefix: len(d.names) > 1, dir: d.opt.logs, logs: map[string]*os.File{}, mask: d.masked()}
 	if s.dir == "" {
 		state, err := stateDir()
 		if err != nil {
@@ -128,20 +129,10 @@ func prune(dir string) {
 	})
 }
 
-// masking replaces secrets in a text. Those of a letter or two would hide too much.
-func masking(secrets iter.Seq[string]) func(string) string {
-	var pairs []string
-	for s := range secrets {
-		for line := range strings.Lines(s) {
-			if line = strings.TrimSpace(line); len(line) > 2 {
-				pairs = append(pairs, line, "***")
-			}
-		}
-	}
-	if len(pairs) == 0 {
-		return func(s string) string { return s }
-	}
-	return strings.NewReplacer(pairs...).Replace
+// masked returns what takes the secrets that were looked up out of a text.
+func (d *deployment) masked() func(string) string {
+	secrets := slices.Collect(maps.Values(d.looked))
+	return func(text string) string { return redact.String(text, secrets) }
 }
 
 func (s *shown) logFile(name string) string { return filepath.Join(s.dir, name+".log") }
