@@ -282,13 +282,17 @@ func TestSecrets(t *testing.T) {
 	p := newPlace(t)
 	const secret = "s3cr3t-w0rd"
 	set := conf(t, map[string]string{
-		"b/bundle.conf":   "scripts = 1.sh, 2.sh\nfiles = " + p.path("conf") + "\n[args]\ntoken = env:T\n[file " + p.path("conf") + "]\ntemplate = yes\nmode = 0600",
+		"b/bundle.conf":   "scripts = 1.sh, 2.sh\nfiles = " + p.path("conf") + "\n[args]\ntoken = env:T\nkey = env:K\n[file " + p.path("conf") + "]\ntemplate = yes\nmode = 0600",
 		"b/files/conf":    "# provision-template-type: template-string\ntoken $token\n",
-		"b/scripts/1.sh":  "# provision-template-type: format-string\necho the token is {token}; echo {token} >&2\n",
+		"b/scripts/1.sh":  "# provision-template-type: format-string\necho the token is {token}; echo {token} >&2; printf %s \"$HOSTLER_ARG_KEY\" | sed -n 2p\n",
 		"b/scripts/2.sh":  "echo $HOSTLER_ARG_TOKEN >" + p.path("seen") + "; exit 1",
 		"b/pubkeys/empty": "\n# nothing\n",
 	})
-	pl := plan(t, set, bundle.PlanOptions{Secret: func(_ context.Context, v string) (string, bool, error) { return secret, v == "env:T", nil }}, "b")
+	values := map[string]string{"env:T": secret, "env:K": "-- begin of it --\nt0p-s3cr3t-line\n-- end of it --"}
+	pl := plan(t, set, bundle.PlanOptions{Secret: func(_ context.Context, v string) (string, bool, error) {
+		value, ok := values[v]
+		return value, ok, nil
+	}}, "b")
 	p.fail = func(_ int, cmd *compute.Command) error {
 		if strings.Contains(strings.Join(cmd.Args, " ")+fmt.Sprint(cmd.Env), secret) {
 			t.Error("a secret is among the arguments")
@@ -300,7 +304,7 @@ func TestSecrets(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	r, err = p.apply(t, pl, bundle.ApplyOptions{})
-	if err == nil || r.Outcomes[1].Stdout != "the token is ***\n" || r.Outcomes[1].Stderr != "***\n" {
+	if err == nil || r.Outcomes[1].Stdout != "the token is ***\n***\n" || r.Outcomes[1].Stderr != "***\n" {
 		t.Errorf("%+v, %v", r.Outcomes[1], err)
 	}
 	if p.read(t, "seen") != secret+"\n" || !strings.Contains(p.read(t, "conf"), "token "+secret) {
@@ -343,9 +347,13 @@ func TestPlanErrors(t *testing.T) {
 			t.Errorf("%s: %v\nwant %s", name, err, want)
 		}
 	}
+	_, err := set.Plan(t.Context(), []string{"web"}, bundle.PlanOptions{Vars: []bundle.Var{{Name: "prot", Value: "1"}}})
+	if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), `variable "prot" is used by none of the bundles; the nearest known is port`) {
+		t.Errorf("a variable for nobody: %v", err)
+	}
 	both := conf(t, map[string]string{"a/bundle.conf": "files = /x", "a/files/x": "a", "b/bundle.conf": "files = /y, /x", "b/files/x": "b", "b/files/y": "y"})
-	p := plan(t, both, bundle.PlanOptions{Vars: []bundle.Var{{Name: "nobody", Value: "1"}}}, "a", "b")
-	if got := strings.Join(p.Warnings, "\n"); got != "variable \"nobody\" is used by none of the bundles\n/x: bundle a has it, and bundle b after it, which counts" {
+	p := plan(t, both, bundle.PlanOptions{Vars: []bundle.Var{{Name: "nobody", Value: "1", Standing: true}}}, "a", "b")
+	if got := strings.Join(p.Warnings, "\n"); got != "/x: bundle a has it, and bundle b after it, which counts" {
 		t.Errorf("warnings %s", got)
 	}
 	steps, err := p.Render(nil)

@@ -25,7 +25,7 @@ type Set map[string]*Definition
 type Var struct {
 	Name, Value string
 	Literal     bool // the value is what it says, and no reference to a secret
-	Standing    bool // it is for whatever bundles there are, so that it is not odd when none uses it
+	Standing    bool // it is for whatever bundles there are, so that it is no error when none uses it
 }
 
 // PlanOptions say for what a plan is made. The zero value is good.
@@ -117,12 +117,10 @@ func (s Set) Plan(ctx context.Context, names []string, opt PlanOptions) (*Plan, 
 			}
 		}
 	}
-	seen := map[string]bool{}
 	for _, v := range opt.Vars {
-		if !used[v.Name] && !seen[v.Name] && !v.Standing && len(p.parts) > 0 {
-			p.Warnings = append(p.Warnings, fmt.Sprintf("variable %q is used by none of the bundles", v.Name))
+		if !used[v.Name] && !v.Standing && len(p.parts) > 0 {
+			return nil, p.unused(v.Name)
 		}
-		seen[v.Name] = true
 	}
 	for _, k := range opt.Keys {
 		if err := publicKey(k); err != nil {
@@ -130,13 +128,22 @@ func (s Set) Plan(ctx context.Context, names []string, opt PlanOptions) (*Plan, 
 		}
 		p.keys = append(p.keys, k)
 	}
-	slices.SortFunc(p.secrets, func(a, b string) int { return len(b) - len(a) })
-	p.secrets = slices.Compact(p.secrets)
 	if _, err := p.Render(example()); err != nil {
 		return nil, err
 	}
 	p.clashes()
 	return p, nil
+}
+
+// unused is the error about a variable that no bundle wants: its name was mistyped, or its bundle is missing.
+func (p *Plan) unused(name string) error {
+	known := []string{"node_name", "node_shortname"}
+	for _, b := range p.parts {
+		for _, a := range b.Args {
+			known = append(known, a.Name)
+		}
+	}
+	return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("variable %q is used by none of the bundles%s", name, near(name, known)), Hint: "hostler bundle show BUNDLE lists its arguments"}
 }
 
 // example is a computer that has all facts.

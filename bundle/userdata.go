@@ -136,8 +136,8 @@ var factNames = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile
 // bootable refuses a bundle that cannot be put on a computer that nobody knows yet.
 func (b *part) bootable(facts Facts, secrets bool) error {
 	for _, c := range b.conditions() {
-		if strings.HasPrefix(c.Fact, "tool.") || slices.Contains(inside, c.Fact) && c.Fact != "os" {
-			return at(b.File, b.Name, "when", fmt.Errorf("%s: what the computer says of itself is not known before it boots; --via ssh", c))
+		if _, given := facts[c.Fact]; !given && (strings.HasPrefix(c.Fact, "tool.") || slices.Contains(inside, c.Fact) && c.Fact != "os") {
+			return unborn(b.File, b.Name, "when", fmt.Errorf("%s: what the computer says of itself is not known before it boots", c))
 		}
 	}
 	for _, text := range b.texts() {
@@ -146,7 +146,7 @@ func (b *part) bootable(facts Facts, secrets bool) error {
 		}
 		for _, m := range factNames().FindAllStringSubmatch(text, -1) {
 			if facts[m[1]] == "" && m[1] != "os" {
-				return at(b.File, b.Name, "", fmt.Errorf("a template wants the fact %s, which is not known before the computer boots; --via ssh", m[1]))
+				return unborn(b.File, b.Name, "", fmt.Errorf("a template wants the fact %s, which is not known before the computer boots", m[1]))
 			}
 		}
 	}
@@ -155,6 +155,11 @@ func (b *part) bootable(facts Facts, secrets bool) error {
 			Err: fmt.Errorf("bundle %s: %s is a secret, and user data can be read by all who are on the computer, or may look at it in the cloud", b.Name, strings.Join(slices.Sorted(maps.Keys(b.secret)), ", "))}
 	}
 	return nil
+}
+
+// unborn is the error of what asks a computer that there is not yet.
+func unborn(place, bundle, key string, err error) error {
+	return &compute.Error{Kind: compute.ErrInvalid, Err: at(place, bundle, key, err), Hint: "deploy it by --via ssh, or render it with --fact NAME=VALUE"}
 }
 
 // conditions are all that a bundle has.

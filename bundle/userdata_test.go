@@ -118,4 +118,10 @@ func TestUserDataRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	known := bundle.Facts{"tool.git": "", "address": "10.0.0.7"} // who says it beforehand is believed
+	for _, name := range []string{"w", "f"} {
+		if _, err := plan(t, set, bundle.PlanOptions{}, name).UserData(known, false); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

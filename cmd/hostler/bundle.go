@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/deploy"
 )
 
 // bundleView is a bundle in `bundle list` and `bundle show --json`.
@@ -160,16 +162,16 @@ func (a *app) bundleShow(name string) error {
 }
 
 // subvars reads -t K=V; of two with one name the later counts, with a warning.
-func (a *app) subvars(given []string) (out []bundle.Var, err error) {
-	for _, s := range given {
-		name, value, ok := strings.Cut(s, "=")
-		if !ok || name == "" {
-			return nil, invalid("-t NAME=VALUE", "-t %s: is not NAME=VALUE", s)
-		}
-		if slices.ContainsFunc(out, func(v bundle.Var) bool { return v.Name == name }) {
-			_ = fprintf(a.errs, "%s: warning: -t %s is given more than once; the last counts\n", a.program, name)
-		}
-		out = append(out, bundle.Var{Name: name, Value: value})
+func (a *app) subvars(words []string) (out []bundle.Var, err error) {
+	given, repeated, err := deploy.ParseVars(words)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range repeated {
+		_ = fprintf(a.errs, "%s: -t %s is given more than once; the last one counts\n", a.program, printable(name))
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		out = append(out, bundle.Var{Name: name, Value: given[name]})
 	}
 	return out, nil
 }

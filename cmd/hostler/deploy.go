@@ -278,22 +278,19 @@ func (d *deployment) variables(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	given, repeated, err := deploy.ParseVars(d.opt.vars)
+	given, err := d.app.subvars(d.opt.vars)
 	if err != nil {
 		return err
-	}
-	for _, key := range repeated {
-		_ = fprintf(d.app.errs, "%s: -t %s is given more than once; the last one counts\n", d.app.program, printable(key))
 	}
 	for _, key := range slices.Sorted(maps.Keys(standing)) {
 		d.vars = append(d.vars, bundle.Var{Name: key, Value: standing[key], Standing: true})
 	}
 	d.vars = append(d.vars, d.app.oldVars()...)
-	for _, key := range slices.Sorted(maps.Keys(given)) {
-		v := bundle.Var{Name: key, Value: given[key], Literal: d.opt.old} // deploy-node took them as they stand
+	for _, v := range given {
+		v.Literal, v.Standing = d.opt.old, d.opt.old // deploy-node took them as they stand, and whether they were of use or not
 		if d.vars = append(d.vars, v); !v.Literal {
 			if _, _, err := d.secret(ctx, v.Value); err != nil {
-				return configError(fmt.Errorf("-t %s: %w", printable(key), err))
+				return configError(fmt.Errorf("-t %s: %w", printable(v.Name), err))
 			}
 		}
 	}
