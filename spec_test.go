@@ -29,6 +29,13 @@ func TestSpecification(t *testing.T) {
 			}
 			continue
 		}
+		for _, name := range strings.Split(m[2], "|") {
+			if script, is := strings.CutPrefix(name, "Scripts/"); is {
+				if found, _ := filepath.Glob("cmd/hostler/testdata/script/" + script + "*.txtar"); len(found) == 0 {
+					t.Errorf("cmd/hostler has no script %s: %s", script, p)
+				}
+			}
+		}
 		for _, pkg := range strings.Fields(m[1]) {
 			if !tested(t, pkg, strings.Split(m[2], "|")) {
 				t.Errorf("%s has no test named %s: %s", pkg, m[2], p)
