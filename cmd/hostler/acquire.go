@@ -159,7 +159,9 @@ as long as there is room. Printed are the leases' names or ids then, which stand
 					}
 					return invalid(hint, "COUNT %q is not a number of instances", args[0])
 				}
-				count = int(n)
+				if count = int(n); count == 0 {
+					return invalid("hostler acquire -s SOURCE 1; hostler status shows what there is", "COUNT 0: at least one is to be asked for")
+				}
 			}
 			if token == "-" && a.flags.json {
 				return invalid("--token=FILE writes it there", "--token and --json both say what is printed")
