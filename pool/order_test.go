@@ -187,7 +187,7 @@ func TestHold(t *testing.T) {
 		want          time.Duration
 	}{
 		{nil, nil, 0},
-		{nil, []time.Duration{4 * s, 2 * s}, 6 * s}, // no sign yet that any ends
+		{nil, []time.Duration{4 * s, 2 * s}, 0}, // no sign yet that any ends
 		{[]time.Duration{4 * s, 2 * s}, nil, 3 * s},
 		{[]time.Duration{4 * s, 2 * s}, []time.Duration{6 * s}, 6 * s},
 	} {

@@ -120,12 +120,15 @@ func (t *tempo) ended(d time.Duration) {
 }
 
 // hold is how long a lease lasts: the most likely mean where some have ended and others have not, which is the time that all of them lasted so far
-// divided by how many ended (of durations that are exponential, which those of many users nearly are); as if one had where none has. 0: nothing is known.
+// divided by how many ended (of durations that are exponential, which those of many users nearly are). 0: it is not known, as none has ended.
 // It costs the same however many there are: it is asked for each request that waits.
 func (t *tempo) hold(now time.Time) time.Duration {
+	if len(t.held) == 0 {
+		return 0
+	}
 	living := float64(len(t.out))*float64(now.UnixMicro()-t.base) - float64(t.given)
 	sum := float64(t.total) + max(0, living)*float64(time.Microsecond)
-	return time.Duration(sum / float64(max(1, len(t.held))))
+	return time.Duration(sum / float64(len(t.held)))
 }
 
 // estimate is until so many instances, those for the people ahead and for the request itself, have come free or are made; 0: not known.

@@ -41,11 +41,7 @@ func TestManyAtOnce(t *testing.T) {
 		}
 		return ls
 	}
-	known := take() // for a while, so that it is known how long leases last
-	time.Sleep(20 * time.Millisecond)
-	if err := free(known); err != nil {
-		t.Fatal(err)
-	}
+	lasted(t, c, "many")
 	held := take()
 	estimated := 0
 	use := func(ctx context.Context, first bool) {

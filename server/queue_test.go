@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
@@ -25,6 +26,7 @@ import (
 func TestQueue(t *testing.T) {
 	url := serve(t, engine(t))
 	ann, bob, root := connect(t, url, "ann"), connect(t, url, "bob"), connect(t, url, "root")
+	lasted(t, ann, "web") // so that it is known for how long
 	if _, err := ann.Acquire(t.Context(), compute.Request{Source: "web", Count: maximum}); err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +85,19 @@ func (c *counter) observe(method, route string, status int, _ time.Duration) {
 	}
 }
 
+// lasted takes a lease and ends it, so that something is known of how long they last.
+func lasted(t *testing.T, c *client.Client, source string) {
+	t.Helper()
+	ls, err := c.Acquire(t.Context(), compute.Request{Source: source, Count: 1})
+	if err == nil {
+		time.Sleep(5 * time.Millisecond)
+		err = c.Release(t.Context(), compute.Who{}, compute.ReleaseOptions{}, ls[0].Instance)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestRush: 500 requests, 100 at once, for fewer instances than asked for: all are served, in order, and each that waits is told how long it may take.
 func TestRush(t *testing.T) {
 	const requests, atOnce, instances = 500, 100, 10
@@ -104,6 +119,7 @@ func TestRush(t *testing.T) {
 	}
 	seen := &counter{}
 	c := connect(t, serveObserved(t, p, seen.observe), "ann")
+	lasted(t, c, "web")
 	var mu sync.Mutex
 	waited, unsaid := 0, 0
 	var wg sync.WaitGroup

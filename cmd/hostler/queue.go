@@ -104,10 +104,13 @@ func queueRows(all []compute.Queued, now time.Time) [][]string {
 	rows := make([][]string, len(all))
 	for i, q := range all {
 		rows[i] = []string{strconv.FormatInt(q.ID, 10), q.Source, strconv.Itoa(q.Position), strconv.Itoa(q.Count), printable(q.Owner), printable(q.Project),
-			strconv.Itoa(q.Priority), max(0, now.Sub(q.Since)).Round(time.Second).String(), about(q.Estimate), printable(cmp.Or(q.Reason, q.Purpose))}
+			strconv.Itoa(q.Priority), max(0, now.Sub(q.Since)).Round(time.Second).String(), cmp.Or(about(q.Estimate), unknownYet), printable(cmp.Or(q.Reason, q.Purpose))}
 	}
 	return rows
 }
+
+// unknownYet stands for an estimate that there is not.
+const unknownYet = "unknown yet"
 
 // about is an estimate for people, who are not told more digits than it has; "": not known.
 func about(d time.Duration) string {

@@ -176,7 +176,7 @@ func (v *topView) blocks(w topWish) []topBlock {
 	}
 	queue := topBlock{title: "queue", header: []string{"source", "place", "count", "owner", "for", "in about", "why"}, share: 15}
 	for _, r := range filtered(v.queue, w.filter, func(r compute.Queued) string { return r.Source + " " + r.Owner + " " + r.Project }) {
-		about := ""
+		about := unknownYet
 		if r.Estimate > 0 {
 			about = short(r.Estimate)
 		}

@@ -157,8 +157,12 @@ func (w *waiting) text(ctx context.Context) string {
 	if place.Position > 1 {
 		at = fmt.Sprintf("position %d", place.Position)
 	}
-	if s := about(place.Estimate); s != "" && !mine {
+	switch s := about(place.Estimate); {
+	case mine || place.Position == 0:
+	case s != "":
 		at = strings.TrimPrefix(at+", about "+s, ", ")
+	default:
+		at = strings.TrimPrefix(at+", for how long is "+unknownYet, ", ")
 	}
 	for _, s := range []string{place.Reason, at} {
 		if s != "" {

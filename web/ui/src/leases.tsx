@@ -57,7 +57,7 @@ export function Leases() {
                 <At time={w.since} />
               </td>
               <td>
-                {w.estimate ? "about " + span(w.estimate) : <span class="muted">not known</span>}
+                {w.estimate ? "about " + span(w.estimate) : <span class="muted">unknown yet</span>}
                 {w.reason && <p class="muted">{w.reason}</p>}
               </td>
               <td class="acts">
