@@ -262,11 +262,11 @@ func TestPageOpenedWhileAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var away atomic.Bool
+	var away, journal atomic.Bool
 	away.Store(true)
 	proxy := httputil.NewSingleHostReverseProxy(at)
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if away.Load() && strings.HasPrefix(r.URL.Path, "/v1/") {
+		if away.Load() && strings.HasPrefix(r.URL.Path, "/v1/") || journal.Load() && strings.HasPrefix(r.URL.Path, "/v1/events") {
 			http.Error(w, "no upstream", http.StatusServiceUnavailable)
 			return
 		}
@@ -277,6 +277,60 @@ func TestPageOpenedWhileAway(t *testing.T) {
 	b.sees("The controller answers 503. It is asked again")
 	away.Store(false)
 	b.sees("Token")
+
+	// Nor does it say that nothing happened while it does not know.
+	journal.Store(true)
+	b.signIn(m.token())
+	b.opens("Events")
+	b.sees("What happened is not known.")
+	journal.Store(false)
+	b.sees("Nothing happened lately.")
+}
+
+// TestPageForgets: what one who has signed out could see is not shown to the next who signs in at that window.
+func TestPageForgets(t *testing.T) {
+	chromium(t)
+	t.Setenv("PATH", plainPath(t))
+	m := newMachine(t)
+	m.source("web", "type = fake\n")
+	m.source("other", "type = fake\n")
+	b := newBrowser(t, startController(t, m.env, m.work, m.runtime(), t.Cleanup, "--listen", "127.0.0.1:0", "--no-fill"))
+	for _, source := range []string{"web", "other"} {
+		if out, err := m.command("acquire", "-s", source, "--purpose", "for "+source).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	limited, err := m.command("token", "create", "--source", "other").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.sees("Token")
+	b.signIn(m.token())
+	b.opens("Events")
+	b.sees("for web")
+	b.do(chromedp.Click(`//button[.="Sign out"]`))
+	b.sees("Token")
+	b.signIn(strings.TrimSpace(string(limited)))
+	b.opens("Events")
+	b.sees("for other")
+	if text := evaluate[string](b, `document.body.innerText`); strings.Contains(text, "for web") {
+		t.Errorf("it shows %s", text)
+	}
+}
+
+// signIn types a token into the page.
+func (b *browser) signIn(token string) {
+	b.t.Helper()
+	b.do(chromedp.Focus("input[type=password]"))
+	b.press(token + "\r")
+	b.sees("Sign out")
+}
+
+// opens goes to a view, which is loaded when it is wanted.
+func (b *browser) opens(view string) {
+	b.t.Helper()
+	b.do(chromedp.Click(`//a[.="` + view + `"]`))
+	b.until("the view", `document.querySelector("h1")?.innerText === "`+view+`"`)
 }
 
 // TestPageFiles: what a browser is told with the page's files, and that the rest is the API's.

@@ -1,6 +1,6 @@
 // The journal, as it is written.
 import { useState } from "preact/hooks";
-import { events, live } from "./live";
+import { events, live, unheard } from "./live";
 import { Journal, View } from "./parts";
 import type { Event } from "./types";
 
@@ -29,7 +29,7 @@ export function Events() {
         </label>
         <span class="muted">{held ? "paused" : live.value ? "live" : "not connected"}</span>
       </div>
-      {all.length === 0 && <p class="muted">Nothing{word ? " of that" : ""} happened lately.</p>}
+      {all.length === 0 && <p class="muted">{unheard.value || `Nothing${word ? " of that" : ""} happened lately.`}</p>}
       <Journal events={all.slice(0, shown)} label="Events, the newest first" />
     </View>
   );

@@ -13,6 +13,11 @@ export const changed = signal(0);
 /** The stream of events is open. */
 export const live = signal(false);
 
+const reading = "The journal is being read …";
+
+/** Why events are not all that happened lately; "": they are. */
+export const unheard = signal(reading);
+
 const keep = 500;
 const calm = 800; // ms between two looks at lists
 const slow = 15_000; // ms after which they are looked at anyway: what is due by time alone is no event
@@ -21,12 +26,27 @@ let last = 0;
 let stream: EventSource | undefined;
 let pause = 500;
 let begun = false;
+let timed = false;
+let whose = ""; // what was heard is what this one may see
+let turn = 0; // another one's stream says nothing any more
 
-/** start begins to listen, once somebody has signed in. */
+/** start begins to listen, once somebody has signed in. What another one heard in this window is forgotten. */
 export function start() {
-  if (begun) return;
+  const name = `${self.value?.name} ${self.value?.via}`;
+  if (begun && whose === name) return;
+  if (whose !== name) {
+    stream?.close();
+    events.value = [];
+    fresh = [];
+    live.value = false;
+    unheard.value = reading;
+    last = 0;
+  }
+  whose = name;
   begun = true;
-  void open();
+  void open(++turn);
+  if (timed) return;
+  timed = true;
   setInterval(() => !document.hidden && ring(), slow);
   document.addEventListener("visibilitychange", () => !document.hidden && ring());
 }
@@ -66,7 +86,8 @@ function hear(e: Event) {
   }, 100);
 }
 
-async function open() {
+async function open(mine: number) {
+  if (mine !== turn) return;
   if (self.value === null) {
     begun = false; // signing in starts it again
     return;
@@ -74,13 +95,17 @@ async function open() {
   try {
     if (!last) {
       const first = (await get<{ events: Event[] | null }>("/v1/events?limit=" + keep)).events || [];
+      if (mine !== turn) return;
       events.value = [...first].reverse();
       if (first.length) last = first[first.length - 1]!.id;
+      unheard.value = "";
     }
   } catch (e) {
-    again();
+    if (mine === turn) unheard.value = `${(e as Refusal).message} What happened is not known.`;
+    again(mine);
     return;
   }
+  stream?.close();
   stream = new EventSource("/v1/events/watch?after=" + last);
   stream.onopen = () => {
     live.value = reached.value = true;
@@ -90,16 +115,18 @@ async function open() {
   stream.onmessage = (m) => hear(JSON.parse(m.data as string) as Event);
   stream.onerror = () => {
     // The browser's own way of connecting again gives up for good when it is refused once, as by a controller that is starting.
+    if (mine !== turn) return;
     stream?.close();
-    again();
+    again(mine);
   };
 }
 
-function again() {
+function again(mine: number) {
+  if (mine !== turn) return;
   live.value = false;
   setTimeout(async () => {
     await whoAmI();
-    void open();
+    void open(mine);
   }, pause);
   pause = Math.min(pause * 2, 10_000);
 }

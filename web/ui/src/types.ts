@@ -3,6 +3,7 @@
 export interface Self {
   name: string;
   admin: boolean;
+  via: string; // how he is known
   permissions: string[] | null; // what he may somewhere
   version: string;
 }
