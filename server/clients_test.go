@@ -265,6 +265,9 @@ func TestBigBodies(t *testing.T) {
 			if answer.StatusCode/100 != 4 || answer.Header.Get("Content-Type") != "application/problem+json" || len(text) > 5000 {
 				t.Errorf("%s: %s %s, %d bytes: %.200s", name, answer.Status, answer.Header.Get("Content-Type"), len(text), text)
 			}
+			if name == "large" && answer.StatusCode != http.StatusRequestEntityTooLarge {
+				t.Errorf("%s, %q: %s, and it is too large: %s", name, key, answer.Status, text)
+			}
 			_ = c.Close()
 		}
 	}

@@ -67,6 +67,17 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	answerProblem(w, p)
 }
 
+// refuseLarge answers as huma does to a body that is too large.
+func (s *server) refuseLarge(w http.ResponseWriter, r *http.Request) {
+	p := api.Problem{Detail: "request body is too large"}
+	if e, ok := huma.NewError(http.StatusRequestEntityTooLarge, fmt.Sprintf("request body is too large limit=%d bytes", maxBody)).(*problem); ok {
+		p = e.Problem
+	}
+	went(r.Context(), p)
+	p.Request, _ = r.Context().Value(requestKey{}).(string)
+	answerProblem(w, p)
+}
+
 func answerProblem(w http.ResponseWriter, p api.Problem) {
 	w.Header().Set("Content-Type", api.ProblemType)
 	w.WriteHeader(p.Status)

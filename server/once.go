@@ -144,6 +144,10 @@ func (s *server) once(next http.Handler) http.Handler {
 			return
 		}
 		_ = limit.SetReadDeadline(time.Time{})
+		if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+			s.refuseLarge(w, r)
+			return
+		}
 		if err != nil {
 			refuse(compute.ErrInvalid, "the request's body: "+err.Error())
 			return
