@@ -73,7 +73,11 @@ func Decide(policies map[string]Policy, limits Limits, snap compute.Snapshot) []
 	plans := make([]Plan, 0, len(snap.Sources))
 	for k := range snap.Sources {
 		s := &snap.Sources[k]
-		plans = append(plans, decide(policies[s.Name], limits, snap.Time, s, under[s.Type]))
+		p, u := policies[s.Name], under[s.Type]
+		if p.DryRun { // what is not done keeps nobody else from his place
+			u = &underWay{u.making, u.leaving}
+		}
+		plans = append(plans, decide(p, limits, snap.Time, s, u))
 	}
 	return plans
 }

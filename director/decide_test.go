@@ -224,6 +224,18 @@ func (p *place) round(t interface{ Fatalf(string, ...any) }, policy director.Pol
 	p.booting = still
 }
 
+// TestDryRunTakesNoPlace: what is only said keeps nothing from being made at the other sources of a type.
+func TestDryRunTakesNoPlace(t *testing.T) {
+	plans := director.Decide(map[string]director.Policy{"said": {DryRun: true}}, director.Limits{PerSource: 8, PerProvider: 8}, compute.Snapshot{Time: noon, Sources: []compute.SourceState{
+		{Name: "said", Type: "fake", Spare: 8}, {Name: "web", Type: "fake", Spare: 8},
+	}})
+	for _, p := range plans {
+		if got := words(p.Directives); got != "create 8" {
+			t.Errorf("%s: %q", p.Source, got)
+		}
+	}
+}
+
 // TestProperties: whatever users do, there are never more than the maximum, what is in use stays, and when they rest the source comes to what is
 // wanted and then nothing moves any more.
 func TestProperties(t *testing.T) {
