@@ -62,7 +62,10 @@ func (g *Gauge) Made(d time.Duration) { g.made.add(d) }
 
 // Demand is what is known at a time.
 func (g *Gauge) Demand(now time.Time) compute.Demand {
-	g.advance(now)
+	if bin := g.advance(now); g.at-bin >= bins { // the clock was set back: all that was counted lies ahead, where nothing would be counted until then
+		g.count = [bins]int{}
+		g.at = bin
+	}
 	d := compute.Demand{Window: g.width * bins, Held: g.held.value(), Made: g.made.value()}
 	squares := 0.0
 	for back := range int64(bins) {

@@ -54,3 +54,26 @@ func TestBeforeTheEpoch(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// TestClockSetBack: what was counted by a clock that went wrong and was set right does not hide what comes then.
+func TestClockSetBack(t *testing.T) {
+	start := time.Date(2031, 5, 14, 12, 0, 0, 0, time.UTC)
+	g := gauge.New(time.Hour)
+	g.Given(start.Add(24 * time.Hour))
+	if d := g.Demand(start.Add(24 * time.Hour)); d.Given != 1 {
+		t.Errorf("by the wrong clock: %+v", d)
+	}
+	if d := g.Demand(start); d.Given != 0 {
+		t.Errorf("set right: %+v", d)
+	}
+	for n := range 20 {
+		g.Given(start.Add(time.Duration(n) * time.Minute))
+	}
+	if d := g.Demand(start.Add(20 * time.Minute)); d.Given != 20 {
+		t.Errorf("what came then: %+v", d)
+	}
+	// By less than a window it only goes on a little later.
+	if d := g.Demand(start.Add(10 * time.Minute)); d.Given != 20 {
+		t.Errorf("set back by ten minutes: %+v", d)
+	}
+}

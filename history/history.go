@@ -130,7 +130,7 @@ func (h *History) Query() compute.EventQuery {
 	if !h.read {
 		return compute.EventQuery{Newest: atFirst}
 	}
-	return compute.EventQuery{After: h.last}
+	return compute.EventQuery{After: h.last, Limit: atFirst} // the journal may have grown by millions while it could not be read
 }
 
 // Take hears events, in their order.
@@ -211,6 +211,14 @@ func (h *History) unused(id compute.ID, sure bool) int {
 func (h *History) Sample(now time.Time, counts []Count) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if now.Before(h.sampled) || h.sampled.IsZero() { // the clock was set back, perhaps before we began: what lies ahead would keep its place until then
+		for _, s := range h.sources {
+			s.forget(now)
+		}
+		if !h.sampled.IsZero() {
+			h.sampled = now
+		}
+	}
 	seen := map[string]bool{}
 	for _, c := range counts {
 		seen[c.Source] = true
@@ -229,6 +237,17 @@ func (h *History) Sample(now time.Time, counts []Count) {
 		}
 	}
 	h.sampled, h.steps = now, nil
+}
+
+// forget forgets what lies after a time.
+func (s *series) forget(now time.Time) {
+	for _, bins := range [][]Bin{s.hour, s.day} {
+		for n := range bins {
+			if bins[n].Start.After(now) {
+				bins[n] = Bin{}
+			}
+		}
+	}
 }
 
 // spend counts the instances that there are as having been there within a time.
@@ -270,6 +289,9 @@ func (s *series) fill(from, to time.Time, c Count) {
 func (s *series) before(now time.Time, c Count, steps []step) {
 	for n := len(steps) - 1; n >= 0; n-- {
 		d := steps[n]
+		if d.at.After(now) {
+			d.at = now
+		}
 		s.fill(d.at, now, c)
 		now = d.at
 		c.Present, c.InUse = max(0, c.Present-d.present), max(0, c.InUse-d.inUse)

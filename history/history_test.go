@@ -140,3 +140,26 @@ func TestManySources(t *testing.T) {
 		t.Errorf("of some sources: %+v", some)
 	}
 }
+
+// TestClockSetBack: what was noted by a clock that went wrong and was set right takes no place of what comes then.
+func TestClockSetBack(t *testing.T) {
+	for name, before := range map[string]bool{"while it runs": false, "before it began": true} {
+		t.Run(name, func(t *testing.T) {
+			var j journal
+			h := &history.History{}
+			if !before {
+				h.Sample(noon, []history.Count{{Source: "web", Present: 1}})
+				h.Sample(noon.Add(24*time.Hour), []history.Count{{Source: "web", Present: 1}})
+			}
+			j.add(24*time.Hour, "leased", "web", "web-1")
+			h.Take(j.all)
+			h.Sample(noon, []history.Count{{Source: "web", Present: 1}})
+			j.add(time.Second, "leased", "web", "web-2")
+			h.Take(j.all)
+			h.Sample(noon.Add(15*time.Second), []history.Count{{Source: "web", Present: 1}})
+			if b := at(t, h.Series(noon, history.Hour, nil), 0); b.Given != 1 || b.Present != 15*time.Second && b.Present != time.Minute {
+				t.Errorf("%+v", b)
+			}
+		})
+	}
+}
