@@ -33,6 +33,7 @@ type Hook struct {
 	Projects []string                                  // only of these, by their names; none: of all
 	Timeout  time.Duration                             // of a delivery; 0: 10 s
 	Plain    bool                                      // http:// may go anywhere: who listens on the way reads what happens
+	Hidden   bool                                      // the path of the address is a secret too
 }
 
 // Check says what is wrong with a hook's address or patterns.
@@ -93,6 +94,9 @@ func (h *Hook) Where() string {
 	if err != nil {
 		return ""
 	}
+	if h.Hidden {
+		return u.Scheme + "://" + u.Host + "/..."
+	}
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
@@ -113,6 +117,14 @@ type Position struct {
 	Since     time.Time `json:"since,omitzero"`      // when the first of these was
 	Error     string    `json:"error,omitempty"`     // of the last of these
 	Retry     time.Time `json:"retry,omitzero"`      // when it is tried again
+}
+
+// due is when the next one is tried again: not later than a receiver may ask for, as it may have been said by a clock that was set back since.
+func (p Position) due(now time.Time) time.Time {
+	if latest := now.Add(mostAfter); p.Retry.After(latest) {
+		return latest
+	}
+	return p.Retry
 }
 
 // Journal is where events come from and where positions are kept.
@@ -285,6 +297,7 @@ func (w *walk) keep(ctx context.Context) error {
 func (w *walk) deliver(ctx context.Context, e compute.Event) bool {
 	s := w.s
 	d := Delivery{ID: s.opt.Installation + "-" + strconv.FormatInt(e.ID, 10), Hook: w.h.Name, Event: e}
+	w.p.Retry = w.p.due(time.Now())
 	for wait := time.Until(w.p.Retry); ; {
 		for ; wait > 0 && ctx.Err() == nil && s.opt.Leads(); wait = time.Until(w.p.Retry) {
 			s.sleep(ctx, min(wait, skipLook))

@@ -407,6 +407,10 @@ func TestCheck(t *testing.T) {
 	if got := h.Where(); got != "https://a.example/x" {
 		t.Error(got)
 	}
+	h.Hidden = true
+	if got := h.Where(); got != "https://a.example/..." {
+		t.Errorf("where its path is a secret: %q", got)
+	}
 }
 
 // TestKinds: each kind of event that the engine writes down can be asked for, and no other.

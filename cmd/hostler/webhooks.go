@@ -49,12 +49,13 @@ func readHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 		if !config.IsReference(h.Secret) {
 			return nil, invalid("secret = file:PATH, env:NAME or command:WORDS; and change the secret, as it stands in a file that others may read", "[%s]: secret: it is to be said where it stands, and not what it is", title)
 		}
-		if config.IsReference(h.URL) {
+		hidden := config.IsReference(h.URL)
+		if hidden {
 			if h.URL, err = config.Secret(ctx, h.URL); err != nil {
 				return nil, configError(fmt.Errorf("[%s]: url: %w", title, err))
 			}
 		}
-		made := webhook.Hook{Name: strings.TrimSpace(name), URL: h.URL, Events: h.Events, Sources: h.Sources, Projects: h.Projects, Timeout: h.Timeout, Plain: h.Plain,
+		made := webhook.Hook{Name: strings.TrimSpace(name), URL: h.URL, Events: h.Events, Sources: h.Sources, Projects: h.Projects, Timeout: h.Timeout, Plain: h.Plain, Hidden: hidden,
 			Secret: func(ctx context.Context) (string, error) {
 				s, err := config.Secret(ctx, h.Secret)
 				if err == nil && len(s) < 16 {
