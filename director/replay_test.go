@@ -161,6 +161,7 @@ func TestReadTrace(t *testing.T) {
 		"seconds":           "1936526400,web,90\n1936526460.0,db,2\n",
 		"lines":             `{"time":"2031-05-14T12:00:00Z","source":"web","duration":"90s"}` + "\n\n" + `{"time":1936526460,"source":"db","duration":2,"more":1}`,
 		"a journal":         `{"id":1,"time":"2031-05-14T12:00:00Z","kind":"leased","source":"web","lease":"a"}` + "\n" + `{"time":"2031-05-14T12:01:00Z","kind":"leased","source":"db","lease":"b"}` + "\n" + `{"time":"2031-05-14T12:01:02Z","kind":"released","source":"db","lease":"b"}` + "\n" + `{"time":"2031-05-14T12:01:30Z","kind":"ready","source":"web"}` + "\n",
+		"of a spreadsheet":  "\ufefftime,source,duration\n2031-05-14T12:00:00Z,web,90s\n2031-05-14T12:01:00Z,db,2s\n",
 		"after white space": "\n  2031-05-14T12:00:00Z,web,90s\n2031-05-14T12:01:00Z,db,2s",
 	} {
 		got, err := director.ReadTrace(strings.NewReader(text))
@@ -176,16 +177,19 @@ func TestReadTrace(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"":                            "the trace is empty",
-		"time,source,duration\n":      "no requests",
-		"time,source\n1,web":          "line 1: there is no column duration",
-		"1,web,2\nnever,web,2\n":      `line 2: "never" is no time`,
-		"1,web,2\n2,web,-2s\n":        `line 2: "-2s" is no duration`,
-		"1,web\n":                     `"" is no duration`,
-		"1,,2\n":                      "it names no source",
-		"{\"time\":1}":                "line 1: it names no source",
-		"{\"time\":1,\n":              "line 1: ",
-		`{"time":"x","source":"web"}`: `"x" is no time`,
+		"":                                      "the trace is empty",
+		"time,source,duration\n":                "no requests",
+		"time,source\n1,web":                    "line 1: there is no column duration",
+		"1,web,2\nnever,web,2\n":                `line 2: "never" is no time`,
+		"1,web,2\n2,web,-2s\n":                  `line 2: "-2s" is no duration`,
+		"1,web\n":                               `"" is no duration`,
+		"1,,2\n":                                "it names no source",
+		"{\"time\":1}":                          "line 1: it names no source",
+		"{\"time\":1,\n":                        "line 1: ",
+		`{"time":"x","source":"web"}`:           `"x" is no time`,
+		"0,web,2\n2031-05-14T12:00:00Z,web,2\n": "it begins at 1970-01-01T00:00:00Z and ends at 2031-05-14T12:00:00Z",
+		"0001-01-01T00:00:00Z,web,2\n9999-01-01T00:00:00Z,web,2": "it begins at 0001-01-01T00:00:00Z",
+		"1,web,2\n2,db,999999999\n":                              "the request of db at 1970-01-01T00:00:02Z lasts for more than a year",
 	} {
 		if _, err := director.ReadTrace(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)

@@ -20,6 +20,9 @@ import (
 // trace too: its leases, from the hand-out to the return; those that have not ended last until the newest event. An error names the line.
 func ReadTrace(r io.Reader) ([]Arrival, error) {
 	in := bufio.NewReaderSize(r, 1<<16)
+	if b, _ := in.Peek(len(mark)); string(b) == mark { // as spreadsheets begin their files
+		_, _ = in.Discard(len(mark))
+	}
 	for {
 		b, err := in.Peek(1)
 		if err != nil {
@@ -33,10 +36,34 @@ func ReadTrace(r io.Reader) ([]Arrival, error) {
 			_, _ = in.ReadByte()
 			continue
 		case b[0] == '{':
-			return readLines(in)
+			return together(readLines(in))
 		}
-		return readTable(in)
+		return together(readTable(in))
 	}
+}
+
+const mark = "\ufeff"
+
+// longest is how far apart the requests of a trace may be, and how long they may last: a replay looks at each ten seconds of it.
+const longest = 366 * 24 * time.Hour
+
+// together refuses requests that are ages apart: some of their times are of another kind, or are none.
+func together(all []Arrival, err error) ([]Arrival, error) {
+	if err != nil {
+		return nil, err
+	}
+	byTime := func(a, b Arrival) int { return a.Time.Compare(b.Time) }
+	first, last := slices.MinFunc(all, byTime), slices.MaxFunc(all, byTime)
+	if last.Time.Sub(first.Time) > longest {
+		return nil, fmt.Errorf("it begins at %s and ends at %s: more than a year is not replayed; are some of its times seconds, and others dates?",
+			first.Time.UTC().Format(time.RFC3339), last.Time.UTC().Format(time.RFC3339))
+	}
+	for _, a := range all {
+		if a.Lasts > longest {
+			return nil, fmt.Errorf("the request of %s at %s lasts for more than a year", a.Source, a.Time.UTC().Format(time.RFC3339))
+		}
+	}
+	return all, nil
 }
 
 // readTable reads CSV.
@@ -126,7 +153,7 @@ func readLines(in io.Reader) (out []Arrival, err error) {
 			open[r.Lease] = len(out)
 			out = append(out, a)
 		case known:
-			out[n].Lasts = a.Time.Sub(out[n].Time)
+			out[n].Lasts = max(0, a.Time.Sub(out[n].Time)) // the clock may have been set back
 			delete(open, r.Lease)
 		}
 	}
