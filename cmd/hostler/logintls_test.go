@@ -130,6 +130,9 @@ func TestLoginTLS(t *testing.T) {
 	contains(t, out, "certificate")
 	out, _ = l.run(user, 0, "", "run", strings.TrimSpace(name), "--", "echo", "by", "TLS")
 	contains(t, out, "by TLS")
+	third := append(l.far("third"), "HOSTLER_CERT="+in("ann.pem"), "HOSTLER_KEY="+in("ann.key"))
+	out, _ = l.run(third, 0, "", "--controller", url, "--ca", "servers.pem", "ssh-config")
+	contains(t, out, "--ca "+in("servers.pem")) // for ssh's command, wherever that runs
 	other := append(l.far("other"), "HOSTLER_CA="+in("servers.pem"), "HOSTLER_CONTROLLER="+url)
 	_, errs = l.run(other, 7, "", "status")
 	contains(t, errs, "hostler login "+url)

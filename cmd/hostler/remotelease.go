@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -54,11 +55,11 @@ func (a *app) standFor(p compute.Process, leases []compute.Lease) error {
 	if a.flags.controller != "" {
 		args = append(args, "--controller", a.flags.controller)
 	}
-	if a.flags.ca != "" {
-		ca, err := absolute(a.flags.ca) // it stands at /
-		if err != nil {
-			return err
-		}
+	ca, err := absolute(cmp.Or(a.flags.ca, os.Getenv("HOSTLER_CA"))) // it stands at /
+	if err != nil {
+		return err
+	}
+	if ca != "" {
 		args = append(args, "--ca", ca)
 	}
 	for _, l := range leases {

@@ -49,6 +49,13 @@ func (a *app) ownWords() ([]string, error) {
 	words := []string{self}
 	if c := cmp.Or(a.flags.controller, os.Getenv("HOSTLER_CONTROLLER")); c != "" {
 		words = append(words, "--controller", c)
+		ca, err := absolute(cmp.Or(a.flags.ca, os.Getenv("HOSTLER_CA"))) // who runs it stands elsewhere
+		if err != nil {
+			return nil, err
+		}
+		if ca != "" {
+			words = append(words, "--ca", ca)
+		}
 	}
 	if a.flags.embedded {
 		words = append(words, "--embedded")
