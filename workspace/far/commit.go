@@ -22,7 +22,7 @@ func (v *visit) commit(p *plan) error {
 		return nil
 	}
 	if !p.idle() {
-		if err := begin(v.meta, l); err != nil {
+		if err := begin(v.meta, p.parts()); err != nil {
 			return err
 		}
 		if err := v.c.fault("begun"); err != nil {
@@ -45,6 +45,7 @@ func (v *visit) commit(p *plan) error {
 	if err := done(v.meta); err != nil {
 		return err
 	}
+	v.c.know(l)
 	v.closeStage()
 	return nil
 }

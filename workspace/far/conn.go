@@ -40,6 +40,7 @@ type Conn struct {
 	closed bool
 	spaces map[string]*space
 	held   map[string]string // the runs that are held, with the keys of their workspaces
+	last   *list             // that of the last visit, for the next; nobody changes it but who has the workspace
 	ask    func(run string) bool
 }
 

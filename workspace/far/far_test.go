@@ -380,3 +380,32 @@ func TestKept(t *testing.T) {
 	s.sync(t, three.write(t), send.Options{Fresh: true})
 	three.expect(t, dir)
 }
+
+// TestSeveralInTurn keeps two workspaces in turn through one connection, which remembers the last one's list, and another connection changes them between.
+func TestSeveralInTurn(t *testing.T) {
+	s := open(t, far.Options{})
+	other := open(t, far.Options{Dir: s.dir})
+	one, two := tree{"f": "1", "g": "2"}, tree{"f": "3", "d/h": "4"}
+	first, second := one.write(t), two.write(t)
+	for range 2 {
+		for key, tr := range map[string]*scan.Tree{"a": first, "b": second} {
+			s.sync(t, tr, send.Options{Key: key})
+			s.sync(t, tr, send.Options{Key: key})
+		}
+		one.expect(t, s.space("a"))
+		two.expect(t, s.space("b"))
+	}
+	state := filepath.Join(t.TempDir(), "state")
+	for i, tr := range []*scan.Tree{first, second, first, first, second} {
+		by := s
+		if i%2 == 1 {
+			by = other
+		}
+		by.sync(t, tr, send.Options{Key: "a", State: state})
+		want := map[bool]tree{true: one, false: two}[tr == first]
+		want.expect(t, s.space("a"))
+		if err := os.WriteFile(filepath.Join(s.space("a"), "f"), []byte("9"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

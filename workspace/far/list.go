@@ -30,11 +30,15 @@ type record struct {
 	ok   bool // it is there as we wrote it
 }
 
+// sumSize is the length of the hash at a list's end.
+const sumSize = sha256.Size
+
 // list is what we wrote into a workspace: the last whole list or, after a sync that was cut short, all that may have been written.
 type list struct {
-	id      [32]byte // of the entries; not valid when cut
-	records []record // sorted by path
-	cut     bool     // the last sync did not end: nothing is sure
+	id      [32]byte      // of the entries; not valid when cut
+	records []record      // sorted by path
+	cut     bool          // the last sync did not end: nothing is sure
+	sum     [sumSize]byte // at the end of its file; zero: it was not read from one
 }
 
 // find returns the record of a path, or nil.
@@ -68,7 +72,7 @@ const listMagic = "hostler workspace 1\n"
 // The files about a workspace.
 const (
 	listFile = "list"    // what was written
-	nextFile = "next."   // and a number: what is being written, there only while it is, or after it was cut short; after that twice, two of them
+	nextFile = "next."   // and a number: what is being written of it, there only while it is, or after it was cut short; after that twice, two of them
 	lockFile = "lock"    // the lock, and in it who has it
 	listMost = 512 << 20 // bytes of either
 )
@@ -91,8 +95,8 @@ func (l *list) marshal() ([]byte, error) {
 		n = binary.AppendUvarint(n, k.Inode)
 		b.Write(n)
 	}
-	sum := sha256.Sum256(b.Bytes())
-	b.Write(sum[:])
+	l.sum = sha256.Sum256(b.Bytes())
+	b.Write(l.sum[:])
 	return b.Bytes(), nil
 }
 
@@ -107,7 +111,7 @@ func unmarshal(b []byte) (*list, error) {
 		return nil, errList
 	}
 	r := bytes.NewReader(body[len(listMagic):])
-	l := &list{}
+	l := &list{sum: [sumSize]byte(sum)}
 	if _, err := io.ReadFull(r, l.id[:]); err != nil {
 		return nil, errList
 	}

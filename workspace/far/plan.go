@@ -29,6 +29,17 @@ func (p *plan) idle() bool {
 	return len(p.writes)+len(p.touches)+len(p.removes) == 0 && !p.clean
 }
 
+// parts is a list of what may be written: beside the last list it says all that may be there.
+func (p *plan) parts() *list {
+	some := slices.Concat(p.writes, p.touches)
+	slices.Sort(some)
+	l := &list{id: p.id, records: make([]record, len(some))}
+	for n, i := range some {
+		l.records[n] = p.records[i]
+	}
+	return l
+}
+
 // plan compares what is to be there with what is there, and refuses what must not be done. It changes nothing.
 func (v *visit) plan(want []scan.Entry, t *workspace.Tree) (*plan, error) {
 	p := &plan{want: want, id: t.ID, clean: v.ask.Clean, records: make([]record, len(want))}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -15,6 +16,8 @@ import (
 
 // verify sees which of the records stand on the disk as we left them. It changes nothing.
 func (v *visit) verify() error {
+	var changed atomic.Bool
+	defer func() { v.all = !changed.Load() }()
 	return each(len(v.have.records), func(lo, hi int) error {
 		d := dirs{top: v.tree}
 		defer d.close()
@@ -23,7 +26,9 @@ func (v *visit) verify() error {
 				return v.ctx.Err()
 			}
 			rec := &v.have.records[i]
-			rec.ok = v.stands(&d, rec)
+			if rec.ok = v.stands(&d, rec); !rec.ok {
+				changed.Store(true)
+			}
 		}
 		return nil
 	})

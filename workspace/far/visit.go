@@ -33,6 +33,7 @@ type visit struct {
 	tree int // the workspace itself, open; -1: not yet
 	made bool
 	have *list
+	all  bool // of what it has everything stands as we left it
 	got  contents
 
 	owner *owner // whose the workspace is
@@ -156,7 +157,7 @@ func (v *visit) enter() error {
 			return err
 		}
 	}
-	if v.have, err = readList(v.meta); err != nil {
+	if v.have, err = v.recall(); err != nil {
 		return err
 	}
 	if err := v.openTree(); err != nil {
@@ -371,6 +372,11 @@ func (v *visit) update() (*workspace.Ready, error) {
 	t, err := v.listen()
 	if err != nil {
 		return nil, err
+	}
+	if t != nil && t.Form == workspace.Same && v.all && !v.have.cut && v.have.id == t.ID && !v.ask.Clean { // as most often
+		v.c.know(v.have)
+		v.closeStage()
+		return &workspace.Ready{Dir: path.Join(v.dir(), v.key)}, nil
 	}
 	want, ok, err := v.wanted(t)
 	if err != nil {
