@@ -43,6 +43,7 @@ func (a *app) newOutlook(o *treeOptions) (*outlook, error) {
 	if err != nil {
 		return nil, err
 	}
+	spareFirstCollection()
 	t := &outlook{limits: s.limits()}
 	if t.opt, t.git, err = s.scanOptions(o); err != nil {
 		return nil, err

@@ -339,11 +339,22 @@ func (v *visit) take() (gone bool, err error) {
 	if !v.locks(v.key, f) {
 		return true, nil
 	}
-	if err := f.Truncate(0); err == nil {
-		_, _ = f.WriteAt([]byte(v.ask.Who), 0) // for those who wait; who cannot read it waits all the same
-	}
+	sign(f, v.ask.Who)
 	return false, nil
 }
+
+// sign writes who has a lock, for those who wait; who cannot read it waits all the same. What stood there before is written over, as to cut a file off may
+// take the disk long.
+func sign(f *os.File, who string) {
+	b := []byte(who[:min(len(who), mostWho)])
+	if fi, err := f.Stat(); err == nil && fi.Size() > int64(len(b)) {
+		b = append(b, make([]byte, min(fi.Size(), mostWho)-int64(len(b)))...)
+	}
+	_, _ = f.WriteAt(b, 0)
+}
+
+// mostWho is how much is read of who has a lock.
+const mostWho = 1 << 10
 
 // alone gives the visit a workspace of its own, which ends with it.
 func (v *visit) alone() error {
@@ -362,9 +373,10 @@ func (v *visit) alone() error {
 }
 
 func holder(f *os.File) string {
-	b := make([]byte, 1<<10)
+	b := make([]byte, mostWho)
 	n, _ := f.ReadAt(b, 0)
-	return string(b[:n])
+	who, _, _ := strings.Cut(string(b[:n]), "\x00")
+	return who
 }
 
 // update makes the workspace what the other side says.
