@@ -30,13 +30,18 @@ type ConnOptions struct {
 	Dir   string                          // a directory there that exists and is writable; the suite works in one of its own below it
 	Owner bool                            // what is put belongs to whom the stream says; else to whom commands run as
 	Shell bool                            // empty Args start a shell that reads commands from its input
-	Huge  int64                           // bytes of what is to be long; 0: 1 GiB. Less where each byte is dear and the rest of the way is another's, that has the whole test
-	Skip  map[string]string               // cases of abilities that this kind lacks, and why
+	// What a command has started is known there by a mark in its environment alone: it stays when the command ends by itself, and when the command is ended
+	// one is not found that has emptied its environment and left the session. Else all end with the command, whatever they do.
+	Marked bool
+
+	Huge int64             // bytes of what is to be long; 0: 1 GiB. Less where each byte is dear and the rest of the way is another's, that has the whole test
+	Skip map[string]string // cases of abilities that this kind lacks, and why
 }
 
-// Conn is the suite for ways into a computer. On the far side it needs sh, cat, printf, kill, sleep, test, head, wc, mkdir, rm, ln, stty and du.
+// Conn is the suite for ways into a computer. On the far side it needs sh, cat, printf, kill, sleep, test, head, wc, mkdir, rm, ln,
+// stty and du; for what becomes of descendants also /proc, setsid, env and mv.
 func Conn(t *testing.T, opt ConnOptions) {
-	cases := slices.Concat(runCases, streamCases, stopCases, terminalCases, fileCases, escapeCases, netCases, endCases)
+	cases := slices.Concat(runCases, streamCases, stopCases, kinCases, terminalCases, fileCases, escapeCases, netCases, endCases)
 	for name := range opt.Skip {
 		if !slices.ContainsFunc(cases, func(c connCase) bool { return c.name == name }) {
 			t.Errorf("Skip names %q, which is no case", name)

@@ -502,7 +502,7 @@ func TestConn(t *testing.T) {
 			}
 			return conn
 		},
-		Dir: "/tmp", Shell: true,
+		Dir: "/tmp", Shell: true, Marked: true,
 	})
 }
 

@@ -23,11 +23,11 @@ import (
 // Mark is the environment variable by which the processes of an instance are known.
 const Mark = "HOSTLER_INSTANCE_MARK"
 
-// Unmarked returns an environment without Mark, for processes that belong to no lease.
+// Unmarked returns an environment without Mark, and without that of a single command, for processes that belong to no lease.
 func Unmarked(environ []string) []string {
 	var out []string
 	for _, e := range environ {
-		if !strings.HasPrefix(e, Mark+"=") {
+		if !strings.HasPrefix(e, Mark+"=") && !strings.HasPrefix(e, process.CommandMark+"=") {
 			out = append(out, e)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 func TestConn(t *testing.T) {
 	computetest.Conn(t, computetest.ConnOptions{
 		Dir:   t.TempDir(),
-		Shell: true,
+		Shell: true, Marked: true,
 		New: func(t *testing.T) compute.Conn {
 			local := process.New(process.Options{})
 			t.Cleanup(func() { local.Close() })
@@ -27,7 +27,7 @@ func TestConn(t *testing.T) {
 func TestConnPort(t *testing.T) {
 	computetest.Conn(t, computetest.ConnOptions{
 		Dir:   t.TempDir(),
-		Shell: true,
+		Shell: true, Marked: true,
 		New: func(t *testing.T) compute.Conn {
 			local := process.New(process.Options{})
 			a, b := pair(t)

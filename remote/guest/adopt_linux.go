@@ -45,7 +45,7 @@ func adopt(opt *process.Options, group string) error {
 // ownGroup is the cgroup v2 that we are in, where we may make groups and start processes in them; nil: not here.
 func ownGroup() *os.File {
 	b, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
+	if err != nil || !process.IntoCgroup() {
 		return nil
 	}
 	own := ""

@@ -163,7 +163,7 @@ func (p *place) list() []compute.HeldRun {
 
 // The suite of every way into a computer, each command held.
 func TestConn(t *testing.T) {
-	computetest.Conn(t, computetest.ConnOptions{Dir: t.TempDir(), Shell: true, New: func(t *testing.T) compute.Conn {
+	computetest.Conn(t, computetest.ConnOptions{Dir: t.TempDir(), Shell: true, Marked: true, New: func(t *testing.T) compute.Conn {
 		c, _ := newPlace(t, 0).connect()
 		return &holding{Client: c}
 	}})
@@ -180,7 +180,7 @@ func (h *holding) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, 
 	h.mu.Lock()
 	h.n++
 	c := *cmd
-	c.Hold = &compute.Hold{Run: strconv.Itoa(h.n)}
+	c.Hold = &compute.Hold{Run: strconv.Itoa(h.n), Grace: 50 * time.Millisecond}
 	h.mu.Unlock()
 	return h.Client.Run(ctx, &c)
 }

@@ -7,17 +7,24 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/hostler-project/hostler/remote/shell"
 )
 
 // deathDelay is how long a command runs before somebody watches over us for it: most commands are shorter, and need not pay for that.
 const deathDelay = 200 * time.Millisecond
 
 // deathScript waits for the end of its input, which is our own end, whatever it was, and kills the group $1, or with "s" for $2 all of the
-// session $1.
+// session $1; then, where $3 is not empty, what has that in its environment, and where descriptor 3 is a cgroup's cgroup.kill, all of that.
 const deathScript = `trap "" HUP INT TERM QUIT TSTP;read -r x
+[ "$4" = c ]&&{ echo 1 >&3;} 2>/dev/null
+m=$3
 if [ "$2" = s ];then for f in /proc/[0-9]*;do r=;{ read -r r <"$f/stat";} 2>/dev/null;[ -n "$r" ]||continue
 set -- "$1" s ${r##*) };[ "$6" = "$1" ]&&kill -9 "${f#/proc/}" 2>/dev/null;done;fi
-kill -9 "-$1" 2>/dev/null`
+kill -9 "-$1" 2>/dev/null
+[ -n "$m" ]||exit 0
+set -- KILL "$m"
+` + shell.Hunt
 
 // deathWatch ends a command's group when this process dies without a chance to do so itself, by SIGKILL for one. A process of its own does it,
 // as the kernel's way (PR_SET_PDEATHSIG) is for one process alone, and for the end of a mere thread of ours.
@@ -30,15 +37,14 @@ type deathWatch struct {
 	held *os.File  // whose end it waits for
 }
 
-// watchDeath watches over the group, or session, that pid leads. Where it cannot be done it is left out. stop must be called before the number
-// can be another's.
-func watchDeath(pid int, session bool) *deathWatch {
+// watchDeath watches over what a job has started. Where it cannot be done it is left out. stop must be called before the number can be another's.
+func watchDeath(j *job) *deathWatch {
 	w := &deathWatch{}
-	w.timer = time.AfterFunc(deathDelay, func() { w.start(pid, session) })
+	w.timer = time.AfterFunc(deathDelay, func() { w.start(j) })
 	return w
 }
 
-func (w *deathWatch) start(pid int, session bool) {
+func (w *deathWatch) start(j *job) {
 	w.mu.Lock() // held while a process starts: stop needs to know whether there is one
 	defer w.mu.Unlock()
 	if w.over {
@@ -48,11 +54,19 @@ func (w *deathWatch) start(pid int, session bool) {
 	if err != nil {
 		return
 	}
-	kind := "g"
-	if session {
+	kind, all := "g", ""
+	if j.session {
 		kind = "s"
 	}
-	c := exec.Command("/bin/sh", "-c", deathScript, "sh", strconv.Itoa(pid), kind)
+	end := j.kin.end()
+	if end != nil {
+		all = "c"
+		defer func() { _ = end.Close() }()
+	}
+	c := exec.Command("/bin/sh", "-c", deathScript, "sh", strconv.Itoa(j.pid), kind, j.mark, all)
+	if end != nil {
+		c.ExtraFiles = []*os.File{end}
+	}
 	c.Env, c.Dir, c.Stdin = []string{}, "/", r
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // neither a terminal's end nor its keys are for it
 	err = c.Start()

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// When we are killed without a chance to clean up, what we run ends too: the command, and its child's child.
+// When we are killed without a chance to clean up, what we run ends too: the command, its child's child, and a daemon.
 func TestDyingKillsLocal(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("dying: /proc is Linux's")
@@ -21,7 +21,7 @@ func TestDyingKillsLocal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			const beat = `trap "" HUP TERM INT; while echo x >> "$1"; do sleep 0.1; done`
-			script := fmt.Sprintf("B='%s'; cd '%s'; set -m; sh -c 'sh -c \"$1\" sh grandchild & wait' sh \"$B\" & set -- own; %s", beat, dir, beat)
+			script := fmt.Sprintf("B='%s'; cd '%s'; setsid sh -c 'sh -c \"$0\" sh daemon & ' \"$B\"; set -m; sh -c 'sh -c \"$1\" sh grandchild & wait' sh \"$B\" & set -- own; %s", beat, dir, beat)
 			if env == "" {
 				script = strings.Replace(script, "set -m; ", "", 1) // job control would take the child out of the group
 			}
@@ -38,8 +38,8 @@ func TestDyingKillsLocal(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = helper.Process.Kill() })
-			files := []string{filepath.Join(dir, "own"), filepath.Join(dir, "grandchild")}
-			ready := func() bool { // both write, and somebody watches beside the command itself
+			files := []string{filepath.Join(dir, "own"), filepath.Join(dir, "grandchild"), filepath.Join(dir, "daemon")}
+			ready := func() bool { // all write, and somebody watches beside the command itself
 				for _, f := range files {
 					if fi, err := os.Stat(f); err != nil || fi.Size() == 0 {
 						return false

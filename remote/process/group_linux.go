@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,6 +37,17 @@ type group struct {
 	events *os.File    // cgroup.events
 	memory *os.File    // memory.events; nil: memory is not counted here
 	killed atomic.Bool // Linux (seen in 6.18) ends whatever is started right into a group that was once killed, so it is of no more use
+}
+
+// IntoCgroup reports whether processes can be started right into a cgroup, as Options.Cgroup needs: not before Linux 5.7, nor where a filter of system calls
+// forbids it. It asks for that with a group that there is not, so nothing is started.
+func IntoCgroup() bool {
+	const none = 1<<31 - 1
+	args := struct { // struct clone_args, of its third version
+		flags, pidfd, childTID, parentTID, exit, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
+	}{flags: unix.CLONE_INTO_CGROUP, exit: uint64(unix.SIGCHLD), cgroup: none}
+	_, _, errno := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0)
+	return errno == unix.EBADF
 }
 
 // get returns an empty group.

@@ -16,6 +16,7 @@ import (
 type job struct {
 	pid      int
 	kin      *kin
+	mark     string   // entry of the environment by which its descendants are known; "": the kin knows them
 	session  bool     // it leads a session, with a terminal of ours
 	ptmx     *os.File // our side of that terminal
 	terminal *os.File // the caller's own terminal, lent to the group while it runs; nil: none
@@ -33,7 +34,7 @@ func (j *job) signal(s syscall.Signal) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.ended {
+	if j.ended || s == unix.SIGKILL && j.kin.over() { // a reaper is of the group too, and is needed
 		return
 	}
 	group := j.pid
@@ -56,6 +57,7 @@ func (j *job) kill() {
 	if j.kin.kill(j.over) {
 		return
 	}
+	j.hunt()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.ended {
@@ -68,6 +70,24 @@ func (j *job) kill() {
 		}
 	}
 	_ = unix.Kill(-j.pid, unix.SIGKILL)
+}
+
+// hunt ends the descendants that are known by their mark, in whatever group and session they are.
+func (j *job) hunt() {
+	if j.mark == "" {
+		return
+	}
+	if j.behind != nil {
+		j.behind.hunt(j.mark)
+		return
+	}
+	j.mu.Lock()
+	leader := j.pid
+	if j.ended {
+		leader = 0
+	}
+	j.mu.Unlock()
+	hunt(j.mark, leader)
 }
 
 // far sends to the group behind a prefix, and reports whether it did: where the group is the prefix command's own there is no need to.

@@ -53,16 +53,32 @@ func (k *kin) kill(over func() bool) bool {
 	if k.group != nil {
 		k.group.kill()
 	}
-	if k.control == nil {
+	if !k.over() {
 		return false
 	}
-	_ = unix.Shutdown(int(k.control.Fd()), unix.SHUT_WR) // the end of its line tells the reaper
 	for late := time.Now().Add(reapWait + time.Second); time.Now().Before(late); time.Sleep(time.Millisecond) {
 		if over() {
 			return true
 		}
 	}
 	return false
+}
+
+// over tells the reaper to end all, and reports whether there is one.
+func (k *kin) over() bool {
+	return k.control != nil && unix.Shutdown(int(k.control.Fd()), unix.SHUT_WR) == nil // the end of its line says so
+}
+
+// end is the file by which whoever has it open ends all the descendants; nil: there is none.
+func (k *kin) end() *os.File {
+	if k.group == nil {
+		return nil
+	}
+	f, err := openAt(k.group.dir, "cgroup.kill", unix.O_WRONLY)
+	if err != nil {
+		return nil // Linux before 5.14
+	}
+	return f
 }
 
 // ended is called when the command has ended, before its number can be another's.

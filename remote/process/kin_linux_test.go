@@ -331,3 +331,13 @@ func cleanUp() {
 		_ = os.RemoveAll(filepath.Dir(name))
 	}
 }
+
+// Where processes can be started right into a cgroup it is known without starting one.
+func TestIntoCgroup(t *testing.T) {
+	f := cgroupDir(t)
+	c := exec.Command("true")
+	c.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(f.Fd())}
+	if err := c.Run(); process.IntoCgroup() != (err == nil) {
+		t.Errorf("it says %v, and to do it gives %v", process.IntoCgroup(), err)
+	}
+}

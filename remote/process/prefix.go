@@ -37,7 +37,7 @@ type behind struct {
 }
 
 // behindPrefix fills in p for a command behind the prefix.
-func (e *Conn) behindPrefix(p *program, cmd *compute.Command, env map[string]string) (*program, error) {
+func (e *Conn) behindPrefix(p *program, cmd *compute.Command, env, marks map[string]string) (*program, error) {
 	c := *cmd
 	c.Dir, c.User = e.farDir(cmd.Dir), ""
 	if c.Env = maps.Clone(cmd.Env); cmd.TTY != nil {
@@ -46,7 +46,7 @@ func (e *Conn) behindPrefix(p *program, cmd *compute.Command, env map[string]str
 		}
 		c.Env["TERM"] = env["TERM"]
 	}
-	for _, m := range []map[string]string{c.Env, e.opt.Mark} {
+	for _, m := range []map[string]string{c.Env, marks} {
 		for k := range m {
 			if !shell.IsName(k) {
 				return nil, &compute.Error{Op: "exec.Run", Kind: compute.ErrCannotStart, Err: errors.New("no shell can set the environment variable " + k)}
@@ -54,7 +54,7 @@ func (e *Conn) behindPrefix(p *program, cmd *compute.Command, env map[string]str
 		}
 	}
 	nonce := shell.Nonce()
-	line := shell.Line(nonce, &c, e.opt.Mark)
+	line := shell.Line(nonce, &c, marks)
 	if c.Dir == "" {
 		line = `[ -z "$HOME" ]||cd 2>/dev/null;` + line
 	}
@@ -129,9 +129,17 @@ func (b *behind) signal(name string, session bool) bool {
 	if session && name == "KILL" {
 		kind = "s"
 	}
+	return b.far(farScript, name, strconv.Itoa(b.group), strconv.Itoa(b.pid), kind)
+}
+
+// hunt ends what has a mark.
+func (b *behind) hunt(mark string) { b.far(shell.Hunt, "KILL", mark) }
+
+// far runs a script by the prefix once more, and reports whether it went well.
+func (b *behind) far(script string, args ...string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), dyingTime)
 	defer cancel()
-	args := append(append([]string{}, b.prefix...), "/bin/sh", "-c", farScript, "sh", name, strconv.Itoa(b.group), strconv.Itoa(b.pid), kind)
+	args = append(append(append([]string{}, b.prefix...), "/bin/sh", "-c", script, "sh"), args...)
 	c := exec.CommandContext(ctx, args[0], args[1:]...)
 	c.WaitDelay = time.Second
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // not for the keys of our terminal

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/shell"
 	"github.com/hostler-project/hostler/remote/tree"
 )
 
@@ -36,6 +37,10 @@ type Options struct {
 	Own      bool       // Usage counts the processes in sight: the machine has others too
 	NoWatch  bool       // nobody watches over us to end commands when we are killed, as the kernel does: we are a name space's first process
 }
+
+// CommandMark is the environment variable by which the descendants of one command are found, where neither a Cgroup nor a Reaper knows them. Its value
+// is that command's alone. What shall outlive a run inside which it happens to be started must be started without it.
+const CommandMark = shell.CommandMark
 
 // Conn is a compute.Conn whose commands are processes of this machine. It is also a compute.Dialer and a compute.Listener, which say ErrInvalid
 // behind a prefix, where nobody knows which network is there.
@@ -122,7 +127,9 @@ func errClosed(op string) error {
 	return &compute.Error{Op: op, Kind: compute.ErrLost, Err: errors.New("the connection is closed")}
 }
 
-// Run runs a command as a process group of its own, or a session with a terminal. See compute.Conn. Output that processes left behind by the
+// Run runs a command as a process group of its own, or a session with a terminal. See compute.Conn. When it is cancelled, or ends after it was interrupted
+// (INT, TERM, QUIT, KILL), its descendants end too, in whatever group and session they are; without Cgroup and Reaper but for those that have
+// emptied their environment and left the group. What it leaves behind when it ends by itself stays without these two. Output that processes left behind by the
 // command write later than a moment after its end is not waited for. When our own process dies, even by SIGKILL, a command that has run for a
 // fifth of a second is killed with its group, or session; but not what a prefix runs elsewhere (docker exec), which only a cancelled ctx, Close
 // and signals reach, by the prefix used once more.
@@ -188,7 +195,7 @@ func (e *Conn) runPlain(ctx context.Context, cmd *compute.Command, p *program) (
 		return compute.Exit{}, cannotStart(p, err)
 	}
 	pipes.started()
-	j := &job{pid: c.Process.Pid, kin: k, terminal: term, behind: p.behind, reaped: p.reaped}
+	j := &job{pid: c.Process.Pid, kin: k, mark: p.mark, terminal: term, behind: p.behind, reaped: p.reaped}
 	if lend || !seesStops {
 		j.foreground()
 	}
@@ -201,6 +208,7 @@ func (e *Conn) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *
 		h.Begun()
 	}
 	ended, cause := make(chan struct{}), make(chan error, 1)
+	interrupted := false // of the goroutine, until cause is read
 	go func() {
 		signals, sizes := cmd.Signals, cmd.Resize
 		for {
@@ -217,6 +225,7 @@ func (e *Conn) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *
 				if !ok {
 					signals = nil
 				} else if n := unix.SignalNum("SIG" + s); n != 0 {
+					interrupted = interrupted || ends[n]
 					j.signal(n)
 				}
 			case s, ok := <-sizes:
@@ -233,12 +242,15 @@ func (e *Conn) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *
 	}()
 	var death *deathWatch
 	if !e.opt.NoWatch && len(e.opt.Reaper) == 0 {
-		death = watchDeath(j.pid, j.session)
+		death = watchDeath(j)
 	}
 	j.wait()
 	death.stop()
 	close(ended)
-	err := <-cause        // and nobody sends signals any more
+	err := <-cause // and nobody sends signals any more
+	if interrupted && !cmd.Stay {
+		j.hunt()
+	}
 	j.kin.ended()         // while the number is still the command's
 	e.opt.Orphans.wait(c) // reaps; the status is read below, and there are no copying goroutines to fail
 	j.kin.gone()
@@ -254,6 +266,9 @@ func (e *Conn) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *
 	}
 	return compute.Exit{Code: ws.ExitStatus(), Reason: reason}, nil
 }
+
+// ends are the signals that want a command's end, and so that of its descendants. HUP is none: what was made to outlive a terminal stays when that is closed.
+var ends = map[syscall.Signal]bool{syscall.SIGINT: true, syscall.SIGTERM: true, syscall.SIGQUIT: true, syscall.SIGKILL: true}
 
 // cannotStart tells the ways apart in which a process does not come to be.
 func cannotStart(p *program, err error) error {

@@ -28,7 +28,7 @@ func scratch(t *testing.T) string {
 func TestConnLocal(t *testing.T) {
 	computetest.Conn(t, computetest.ConnOptions{
 		New: func(*testing.T) compute.Conn { return process.New(process.Options{KeepEnv: true}) },
-		Dir: scratch(t), Shell: true,
+		Dir: scratch(t), Shell: true, Marked: true,
 	})
 }
 
@@ -38,7 +38,7 @@ func TestConnChroot(t *testing.T) {
 		New: func(*testing.T) compute.Conn {
 			return process.New(process.Options{Root: root, Chroot: true, Owner: true})
 		},
-		Dir: "/tmp", Shell: true, Owner: true,
+		Dir: "/tmp", Shell: true, Owner: true, Marked: true,
 	})
 }
 
@@ -48,7 +48,7 @@ func TestConnPrefix(t *testing.T) {
 		New: func(*testing.T) compute.Conn {
 			return process.New(process.Options{Prefix: []string{"chroot", root}, Root: root})
 		},
-		Dir: "/tmp", Shell: true,
+		Dir: "/tmp", Shell: true, Marked: true,
 		Skip: map[string]string{
 			"DialListenTCP": "nobody knows a prefix's network", "DialListenUnix": "nobody knows a prefix's network", "DialRefused": "nobody knows a prefix's network",
 		},
@@ -65,10 +65,10 @@ func TestConnPrefixSession(t *testing.T) {
 		New: func(*testing.T) compute.Conn {
 			return process.New(process.Options{Prefix: []string{"setsid", "-w"}, Root: "/"})
 		},
-		Dir: scratch(t), Shell: true,
+		Dir: scratch(t), Shell: true, Marked: true,
 		Skip: map[string]string{
 			"DialListenTCP": network, "DialListenUnix": network, "DialRefused": network, "ControlC": terminal, "Resize": terminal,
-			"DeadlySignal": "setsid tells no signals", "DeathBySignal": "setsid tells no signals",
+			"DeadlySignal": "setsid tells no signals", "DescendantsSignal": "setsid tells no signals", "DeathBySignal": "setsid tells no signals",
 		},
 	})
 }

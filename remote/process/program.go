@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -12,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/shell"
 	"github.com/hostler-project/hostler/remote/tree"
 )
 
@@ -26,6 +28,7 @@ type program struct {
 	env  []string
 	dir  string
 	attr syscall.SysProcAttr
+	mark string // entry of the environment by which the descendants are found; "": otherwise
 
 	behind *behind // the way through a prefix; nil: none
 	reaped func()  // to be called when the process is gone
@@ -56,9 +59,18 @@ func (e *Conn) program(cmd *compute.Command) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	env := e.environment(cmd, who)
+	marks := e.opt.Mark
+	if len(e.opt.Prefix) > 0 || e.groups == nil && (len(e.opt.Reaper) == 0 || cmd.Stay) {
+		nonce := shell.Nonce()
+		marks, p.mark = maps.Clone(marks), CommandMark+"="+nonce
+		if marks == nil {
+			marks = map[string]string{}
+		}
+		marks[CommandMark] = nonce
+	}
+	env := e.environment(cmd, who, marks)
 	if len(e.opt.Prefix) > 0 {
-		return e.behindPrefix(p, cmd, env)
+		return e.behindPrefix(p, cmd, env, marks)
 	}
 	if p.dir, err = e.directory(s, cmd.Dir, who); err != nil {
 		return nil, err
@@ -88,7 +100,7 @@ func (e *Conn) program(cmd *compute.Command) (*program, error) {
 }
 
 // environment returns what the command finds: ours or a small one, then the command's own, then the marks, which it cannot take away.
-func (e *Conn) environment(cmd *compute.Command, who *account) map[string]string {
+func (e *Conn) environment(cmd *compute.Command, who *account, marks map[string]string) map[string]string {
 	env := make(map[string]string)
 	if e.opt.KeepEnv {
 		for _, kv := range os.Environ() {
@@ -110,7 +122,7 @@ func (e *Conn) environment(cmd *compute.Command, who *account) map[string]string
 	} else if cmd.TTY != nil && (!e.opt.KeepEnv || env["TERM"] == "") {
 		env["TERM"] = "xterm"
 	}
-	for _, m := range []map[string]string{cmd.Env, e.opt.Mark} {
+	for _, m := range []map[string]string{cmd.Env, marks} {
 		for k, v := range m {
 			env[k] = v
 		}

@@ -39,7 +39,7 @@ func (e *Conn) runTerminal(ctx context.Context, cmd *compute.Command, p *program
 	if err != nil {
 		return compute.Exit{}, cannotStart(p, err)
 	}
-	j := &job{pid: c.Process.Pid, kin: k, session: true, ptmx: ptmx, behind: p.behind, reaped: p.reaped}
+	j := &job{pid: c.Process.Pid, kin: k, mark: p.mark, session: true, ptmx: ptmx, behind: p.behind, reaped: p.reaped}
 	var line string
 	var ready chan struct{}
 	w := orDiscard(cmd.Stdout)

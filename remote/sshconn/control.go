@@ -3,7 +3,6 @@ package sshconn
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"strconv"
 	"sync"
@@ -44,22 +43,24 @@ func (c *sshControl) quit() {
 	}
 }
 
-// controlScript reads: "+ ID KIND PID USER START" a group to end when we are gone; "- ID"; "k SIGNAL KIND PID USER ID", answered by ID.
-// "q" ends all at once, and itself. KIND is g: the group PID; t: the group in the foreground of PID's terminal; s: all of PID's session.
+// controlScript reads: "+ ID KIND PID USER MARK" a group to end when we are gone; "- ID"; "k SIGNAL KIND PID USER MARK ID", answered by ID; "h USER MARK ID",
+// answered by ID when what has the mark in its environment was killed. KILL too means whoever has the mark. "q" ends all at once, and itself. KIND is g: the group PID; t: the group in the foreground of PID's terminal; s: all of PID's session.
 // USER is whom the command runs as, "-" for ourselves: sudo, which stands in the same group, may be ours to kill when the command is not.
 // A group is remembered with the time at which its leader started, so that a number that has become another's is left alone.
 const controlScript = `trap "" HUP INT TERM PIPE;L=
 St(){ r=;{ read -r r </proc/$1/stat;} 2>/dev/null;r=${r##*) };}
 Nth(){ shift $1;echo $1;}
 One(){ [ "$3" != - ]&&sudo -n -u "$3" sh -c "kill -$1 $2" 2>/dev/null </dev/null&&[ $1 != KILL ]&&return;kill -$1 $2 2>/dev/null;}
+H(){ [ "$1" = - ]||sudo -n -u "$1" sh -c "$HU" sh KILL "$2" 2>/dev/null </dev/null;sh -c "$HU" sh KILL "$2" 2>/dev/null </dev/null;}
 K(){ case $2 in
 t) St $3;g=$3;[ -n "$r" ]&&g=$(Nth 6 $r);[ "$g" -gt 1 ]||g=$3;One $1 -$g $4||One $1 -$3 $4;;
 s) for f in /proc/[0-9]*;do St ${f#/proc/};[ -n "$r" ]&&[ "$(Nth 4 $r)" = $3 ]&&One $1 ${f#/proc/} $4;done;One $1 -$3 $4;;
-*) One $1 -$3 $4;;esac;}
-while read -r c a k p u d;do case $c in
-+) St $p;s=;[ -n "$r" ]&&s=$(Nth 20 $r);L="$L $a,$k,$p,$u,$s";;
+*) One $1 -$3 $4;;esac;[ $1 != KILL ]||H $4 $5;}
+while read -r c a k p u m d;do case $c in
++) St $p;s=;[ -n "$r" ]&&s=$(Nth 20 $r);L="$L $a,$k,$p,$u,$m,$s";;
 -) N=;for i in $L;do case $i in $a,*);;*) N="$N $i";;esac;done;L=$N;;
-k) K $a $k $p $u;echo $d;;
+k) K $a $k $p $u $m;echo $d;;
+h) H $a $k;echo $p;;
 q) q=y;break;;
 esac;done
 `
@@ -87,7 +88,7 @@ func (c *sshControl) start(l *sshLink) {
 	if err != nil {
 		return
 	}
-	if err := s.request(ctx, "exec", struct{ Command string }{"exec sh -c " + shell.Word(controlScript+controlEnd)}); err != nil {
+	if err := s.request(ctx, "exec", struct{ Command string }{"exec sh -c " + shell.Word("HU='"+shell.Hunt+"'\n"+controlScript+controlEnd)}); err != nil {
 		s.Close()
 		return
 	}
@@ -99,7 +100,7 @@ func (c *sshControl) start(l *sshLink) {
 }
 
 // controlEnd is what happens when the connection is gone: a word of warning, then the end.
-const controlEnd = `E0(){ for i in $L;do IFS=,;set -- $i;unset IFS;St $3;[ -n "$r" ]&&[ -n "$5" ]&&[ "$(Nth 20 $r)" != "$5" ]&&continue;K $Q $2 $3 $4;done;}
+const controlEnd = `E0(){ for i in $L;do IFS=,;set -- $i;unset IFS;St $3;if [ -n "$r" ]&&[ -n "$6" ]&&[ "$(Nth 20 $r)" != "$6" ];then [ $Q != KILL ]||H $4 $5;else K $Q $2 $3 $4 $5;fi;done;}
 [ -n "$L" ]||exit 0
 [ -n "$q" ]||{ Q=TERM;E0;sleep 1;}
 Q=KILL;E0`
@@ -159,17 +160,23 @@ type sshGroup struct {
 	pid  int // the leader of the group
 	tty  bool
 	user string
+	mark string // the command's, as NAME=VALUE
 	id   string // in the control's list; "": not in it
 }
 
 func (g *sshGroup) words(kind string) string {
+	return kind + " " + strconv.Itoa(g.pid) + " " + g.who()
+}
+
+// who is the user, and the mark.
+func (g *sshGroup) who() string {
 	user := g.user
 	if user == "" {
 		user = "-"
 	} else if _, err := strconv.Atoi(user); err == nil {
 		user = "#" + user // as sudo has numbers
 	}
-	return kind + " " + strconv.Itoa(g.pid) + " " + user
+	return user + " " + g.mark
 }
 
 // guard has the group ended when the connection breaks off.
@@ -203,6 +210,14 @@ func (c *sshControl) signal(g *sshGroup, name string, all bool) <-chan struct{} 
 	case g.tty:
 		kind = "t"
 	}
+	return c.ask("k " + name + " " + g.words(kind))
+}
+
+// hunt has all killed that have the group's mark, and returns what is closed when that is done; nil: there is nobody to tell.
+func (c *sshControl) hunt(g *sshGroup) <-chan struct{} { return c.ask("h " + g.who()) }
+
+// ask says a line with an ID behind it, and returns what is closed when that is answered; nil: there is nobody to tell.
+func (c *sshControl) ask(line string) <-chan struct{} {
 	done := make(chan struct{})
 	c.mu.Lock()
 	c.next++
@@ -212,7 +227,7 @@ func (c *sshControl) signal(g *sshGroup, name string, all bool) <-chan struct{} 
 	}
 	c.told[id] = done
 	c.mu.Unlock()
-	if !c.say(fmt.Sprintf("k %s %s %s", name, g.words(kind), id)) {
+	if !c.say(line + " " + id) {
 		return nil
 	}
 	return done

@@ -133,7 +133,7 @@ func TestConnSSHRoot(t *testing.T) {
 		New: func(t *testing.T) compute.Conn {
 			return dialSSH(t, sshconn.Options{Host: "lab1", ConfigFile: kv["ssh_config"], Owner: true})
 		},
-		Dir: "/tmp", Shell: true, Owner: true,
+		Dir: "/tmp", Shell: true, Owner: true, Marked: true,
 		Skip: map[string]string{"Nanoseconds": "SFTP has whole seconds"},
 	})
 }
@@ -144,7 +144,7 @@ func TestConnSSHUser(t *testing.T) {
 		New: func(t *testing.T) compute.Conn {
 			return dialSSH(t, sshconn.Options{Host: "lab1", User: "user", ConfigFile: kv["ssh_config"], Owner: true})
 		},
-		Dir: "/tmp", Shell: true,
+		Dir: "/tmp", Shell: true, Marked: true,
 		Skip: map[string]string{"Nanoseconds": "SFTP has whole seconds"},
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,9 @@ const (
 
 // Run runs a command in a session of a kept connection. See compute.Conn.
 //
+// When it is cancelled, or ends after it was interrupted (INT, TERM, QUIT, KILL), or the connection is lost, its descendants end too, in whatever group and
+// session they are: they are known by a mark in their environment, so not one that has emptied that and left the group, and none where there is no /proc.
+//
 // The words arrive as they are: a script that quotes each is fed to sh. Env goes over standard input ahead of the command's own, never in an
 // argument. User needs sudo that asks for no password, or su where we are root. A signal that ended the command and that the ssh protocol has
 // no name for is told as KILL. A lost connection is noticed after some 20 s of silence (see Options.KeepAlive) and is ErrLost; what ran
@@ -49,7 +53,7 @@ func (s *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	}
 	defer sess.leave()
 	r := &sshRun{Conn: s, cmd: cmd, sess: sess, script: script, started: make(chan struct{}), unread: make(chan struct{})}
-	r.group.user, r.group.tty = cmd.User, cmd.TTY != nil
+	r.group.user, r.group.tty, r.group.mark = cmd.User, cmd.TTY != nil, script.mark
 	return r.run(ctx)
 }
 
@@ -64,6 +68,7 @@ type sshRun struct {
 	group   sshGroup      // valid once started is closed
 	started chan struct{} // closed when the script has told its group
 	guarded sync.Once
+	ends    bool         // it was told to end, by a signal; of the goroutine of events
 	failed  atomic.Int32 // the script's own status when it could not start the command
 
 	out, err sshOutput
@@ -112,6 +117,9 @@ func (r *sshRun) run(ctx context.Context) (compute.Exit, error) {
 	r.out.shut()
 	r.err.shut()
 	<-events
+	if err == nil && r.ends && !r.cmd.Stay && isClosed(r.started) {
+		r.hunt(control)
+	}
 	control.forget(&r.group)
 	if err == nil && r.isClosed() {
 		err = r.lost(nil) // and the status is our own doing
@@ -233,6 +241,7 @@ func (r *sshRun) events(quit <-chan struct{}, control *sshControl) {
 			if !ok {
 				signals = nil
 			} else if compute.SignalNumber(name) != 0 {
+				r.ends = r.ends || slices.Contains(ends, name)
 				r.signal(quit, control, name)
 			}
 		case size, ok := <-sizes:
@@ -272,6 +281,26 @@ func (r *sshRun) signal(quit <-chan struct{}, control *sshControl, name string) 
 	default:
 	}
 	r.sess.tell("signal", struct{ Name string }{name})
+}
+
+// ends are the signals that want a command's end, and so that of its descendants. HUP is none: what was made to outlive a terminal stays when that is closed.
+var ends = []string{"INT", "TERM", "QUIT", "KILL"}
+
+// hunt ends the descendants of a command that was told to end and has, in whatever group and session they are.
+func (r *sshRun) hunt(control *sshControl) {
+	late := time.After(dyingTime)
+	select {
+	case <-control.ready:
+	case <-late:
+		return
+	}
+	if done := control.hunt(&r.group); done != nil {
+		select {
+		case <-done:
+		case <-r.sess.link.gone:
+		case <-late:
+		}
+	}
 }
 
 // result is what became of the command, once its session has ended.

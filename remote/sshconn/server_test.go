@@ -134,7 +134,7 @@ func TestConnSSHNoSFTP(t *testing.T) {
 		New: func(t *testing.T) compute.Conn {
 			return dialSSH(t, sshconn.Options{Host: "extra", ConfigFile: config})
 		},
-		Dir: "/tmp", Shell: true,
+		Dir: "/tmp", Shell: true, Marked: true,
 		Skip: map[string]string{"Sparse": "cat makes no holes"},
 	})
 }

@@ -3,6 +3,7 @@ package sshconn
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"strings"
 
@@ -16,6 +17,7 @@ type sshScript struct {
 	nonce   string
 	command string // for the exec request
 	input   string // comes before the command's standard input
+	mark    string // the command's own, as NAME=VALUE
 }
 
 // newSSHScript writes the script for a command, or says why it can never start.
@@ -37,7 +39,11 @@ func newSSHScript(cmd *compute.Command, mark map[string]string) (*sshScript, err
 		return nil, bad(fmt.Sprintf("%q is not a user's name", cmd.User))
 	}
 	s := &sshScript{nonce: shell.Nonce()}
-	line := shell.Line(s.nonce, cmd, mark)
+	own := shell.Nonce()
+	s.mark = shell.CommandMark + "=" + own
+	marks := map[string]string{shell.CommandMark: own}
+	maps.Copy(marks, mark)
+	line := shell.Line(s.nonce, cmd, marks)
 	// In a terminal the first line would be typed, and seen; so only what must not stand in the command line goes that way, without echo.
 	if cmd.TTY != nil && len(cmd.Env) == 0 && len(line) < 32<<10 {
 		s.command = "exec " + asUser(cmd.User, line)

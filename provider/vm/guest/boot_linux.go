@@ -130,11 +130,40 @@ func BootMain(args []string) int { return told(Boot(args)) }
 // ServeMain is Serve as a verb of the agent's program, or, with BootWord behind it, Follow.
 func ServeMain(args []string) int {
 	debug.SetGCPercent(100) // there is one of us in a machine, and what a collection costs is more where instructions are emulated
-	conn := held.New(far.New(process.New(process.Options{Dir: "/"}), far.Options{}))
-	if len(args) > 0 && args[0] == BootWord {
+	boot := len(args) > 0 && args[0] == BootWord
+	opt := process.Options{Dir: "/"}
+	if boot {
+		opt.Cgroup = group()
+	}
+	if opt.Cgroup == nil {
+		opt.Reaper = []string{"/proc/self/exe", "reap"}
+		if len(os.Args) > 1 && os.Args[1] == "agent" { // we are hostler itself
+			opt.Reaper = []string{"/proc/self/exe", "agent", "reap"}
+		}
+	}
+	conn := held.New(far.New(process.New(opt), far.Options{}))
+	if boot {
 		return told(Follow(context.Background(), conn))
 	}
 	return told(Serve(context.Background(), conn))
+}
+
+// group is a cgroup for commands, beside those of the machine's own init, which leaves alone what it has not made; nil: this kernel has none that they could be
+// started in. The file system is mounted for a moment: the machine may have it somewhere, or nowhere, later.
+func group() *os.File {
+	const kind, name = "cgroup2", "hostler"
+	if !process.IntoCgroup() || unix.Mount(kind, Places, kind, unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_NODEV, "") != nil {
+		return nil
+	}
+	defer func() { _ = unix.Unmount(Places, unix.MNT_DETACH) }()
+	if err := os.Mkdir(Places+"/"+name, 0o755); err != nil {
+		return nil
+	}
+	f, err := os.Open(Places + "/" + name)
+	if err != nil {
+		return nil
+	}
+	return f
 }
 
 func told(err error) int {

@@ -1,0 +1,79 @@
+package process
+
+import (
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/proc"
+)
+
+const (
+	huntRounds = 20                     // looks at all processes before what forks faster than it is killed is given up
+	huntWait   = 100 * time.Millisecond // for those that were found to be gone
+)
+
+// hunt kills every process that was started with mark in its environment, whoever is below one of them or below leader, and whoever is of a group or
+// session that one of them leads; again, until there is none. leader is a process of ours that has not been buried; 0: none.
+func hunt(mark string, leader int) {
+	marked := proc.Marked(mark)
+	for range huntRounds {
+		found := theirs(marked, leader)
+		if len(found) == 0 {
+			return
+		}
+		for _, h := range found {
+			_ = h.Signal(unix.SIGKILL)
+		}
+		for end := time.Now().Add(huntWait); len(found) > 0; found = found[1:] {
+			for !found[0].Ended() && time.Now().Before(end) {
+				time.Sleep(time.Millisecond)
+			}
+			_ = found[0].Close()
+		}
+	}
+}
+
+// theirs opens the processes that hunt is for, but for the leader and us.
+func theirs(marked func(int) bool, leader int) []*proc.Handle {
+	all, err := proc.All()
+	if err != nil {
+		return nil
+	}
+	self, has := os.Getpid(), map[int]bool{}
+	for pid, s := range all {
+		if pid != self && !s.Ended() && marked(pid) {
+			has[pid] = true
+		}
+	}
+	var out []*proc.Handle
+	for pid, s := range all {
+		if pid == self || pid == leader || pid == 1 || s.Ended() || !has[pid] && !has[s.Group] && !has[s.Session] && !below(all, pid, has, leader) {
+			continue
+		}
+		h, err := proc.Open(pid)
+		if err != nil {
+			continue // it has ended; or it cannot be held, and then it is the group's end that ends it
+		}
+		if now, err := proc.Look(pid); err != nil || now.Start != s.Start || now.Ended() { // its number is another's
+			_ = h.Close()
+			continue
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+// below reports whether a process descends from one of those that are marked, or from the leader.
+func below(all map[int]proc.Stat, pid int, has map[int]bool, leader int) bool {
+	for range len(all) { // what changes while it is read may look like a circle
+		if pid = all[pid].Parent; pid <= 1 {
+			return false
+		}
+		if has[pid] || pid == leader {
+			return true
+		}
+	}
+	return false
+}
