@@ -285,7 +285,7 @@ func TestBreaker(t *testing.T) {
 			if last == nil {
 				t.Fatal("it was given")
 			}
-			time.Sleep(time.Second)
+			time.Sleep(5 * time.Second)
 		}
 		// Pauses of 10, 20, 40 ... 600 s: 3 tries, then one after each.
 		if tries < 8 || tries > 16 {
