@@ -13,6 +13,8 @@ package bundle
 //
 // All that is printed goes through two tees to us and into files. With the argument "alone" nobody else looks that the scripts keep to their time.
 //
+// How a script ended is written over a line that was written before it began, so that there is room for it also when the script has filled the disk.
+//
 // after has a command done later, by two children that never undoes: a signal that can be caught is lost on a shell that has just been forked.
 const farSession = `: apart
 D=$S/run/$tok alone=$1
@@ -79,7 +81,7 @@ while word= && IFS=' ' read -r word f id limit sum lines rest out err on title; 
 	f=$D/s/$f st=
 	IFS= read -r env || break
 	over=
-	true >"$S/scripts/$id" || st=unwritten
+	echo >"$S/scripts/$id" || st=unwritten
 	if [ "$lines" = - ]; then mv -f "$S/text-$id" "$f" || st=unwritten
 	else text >"$f" || st=unwritten; fi
 	[ -z "$over" ] || break
@@ -106,7 +108,7 @@ while word= && IFS=' ' read -r word f id limit sum lines rest out err on title; 
 			st=stopped
 			read -r x <"$D/stop-$id" && st=${x:-stopped}
 		fi
-		echo "script $id $sum $st $title" >"$S/scripts/$id" || echo "hostler-bundle: how it ended could not be written down in $S" >&4
+		echo "script $id $sum $st $title" 1<>"$S/scripts/$id" || echo "hostler-bundle: how it ended could not be written down in $S" >&4
 	fi
 	true >"$f"
 	true >"$D/step"
