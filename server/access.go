@@ -102,9 +102,9 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 		defer leave()
 		ctx, end := context.WithCancelCause(r.Context())
 		defer end(nil)
-		came := r // which is another one below
-		again := time.AfterFunc(recheck, func() { s.recheck(ctx, came, p, end) })
-		defer again.Stop()
+		g := &going{r, p, end}
+		s.underway.enter(g)
+		defer s.underway.leave(g)
 		asked, a := p, s.begin(r, route.id, p)
 		r = r.WithContext(context.WithValue(ctx, actKey{}, a))
 		defer func() {
@@ -170,26 +170,6 @@ func (s *server) stranger(w http.ResponseWriter, r *http.Request, route right, n
 	}
 	if seen, ok := w.(*answered); ok && (a.Who != "" || a.Outcome == "denied") {
 		s.end(a, seen.status)
-	}
-}
-
-// recheck looks from time to time whether a request that takes long, such as a stream, may still be made by whom it was made, and ends it if not: a token may
-// be revoked in the midst of it, or its owner be put out of a project.
-func (s *server) recheck(ctx context.Context, r *http.Request, was auth.Principal, end context.CancelCauseFunc) {
-	t := time.NewTicker(recheck)
-	defer t.Stop()
-	for {
-		now, err := s.Authenticate(r)
-		if errors.Is(err, compute.ErrDenied) || err == nil && !was.Same(now) {
-			s.log(ctx).Info("a request is ended, as what its asker may has changed", "who", was.Name, "via", was.Via, "path", r.URL.Path)
-			end(&compute.Error{Kind: compute.ErrDenied, Err: errors.New("what you may has changed"), Hint: "ask again"})
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
 	}
 }
 

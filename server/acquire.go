@@ -287,7 +287,7 @@ func (s *server) tellProgress(c huma.Context, p compute.Progress, told <-chan co
 	out := newStream(c)
 	defer out.end()
 	ok := out.event("", api.EventProgress, api.NewProgress(p))
-	quiet := time.NewTicker(sayEvery)
+	quiet := time.NewTimer(lull())
 	defer quiet.Stop()
 	for {
 		if !ok {
@@ -305,6 +305,7 @@ func (s *server) tellProgress(c huma.Context, p compute.Progress, told <-chan co
 			ok = out.event("", api.EventProgress, api.NewProgress(p))
 		case <-quiet.C:
 			ok = out.say([]byte(": \n\n"))
+			quiet.Reset(lull())
 		case t := <-done:
 			if err := end.cause(t.err); err != nil {
 				_ = out.event("", api.EventProblem, s.problem(c.Context(), err)) // nobody is left to tell

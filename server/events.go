@@ -113,7 +113,7 @@ func (s *server) stream(c huma.Context, q compute.EventQuery) {
 		return
 	}
 	defer s.tail.join()()
-	quiet := time.NewTimer(sayEvery)
+	quiet := time.NewTimer(lull())
 	defer quiet.Stop()
 	q.Limit = atOnce
 	for {
@@ -134,7 +134,7 @@ func (s *server) stream(c huma.Context, q compute.EventQuery) {
 			if !out.say(text) {
 				return
 			}
-			quiet.Reset(sayEvery)
+			quiet.Reset(lull())
 		}
 		if len(found) == atOnce {
 			continue // there is more
@@ -151,7 +151,7 @@ func (s *server) stream(c huma.Context, q compute.EventQuery) {
 				if !out.say([]byte(": \n\n")) {
 					return
 				}
-				quiet.Reset(sayEvery)
+				quiet.Reset(lull())
 			}
 		}
 	}

@@ -111,6 +111,7 @@ type server struct {
 	given   given
 	tail    tail
 
+	underway  underway
 	readiness readiness
 	entering  chan struct{} // has as many slots as sign-ins may be under way
 	leaving   chan struct{} // the same of browsers that are to be sent to the provider
@@ -142,6 +143,7 @@ func New(opt Options) http.Handler {
 		opt.Limits = auth.NewLimits(auth.LimitOptions{})
 	}
 	s := &server{Options: opt, api: humago.New(mux, config), refused: newRefused(), strangers: newStrangers(), tail: tail{engine: opt.Engine}}
+	s.underway.look = s.still
 	s.leases()
 	s.givingUp()
 	s.instances()

@@ -11,9 +11,14 @@ import (
 )
 
 const (
-	sayEvery  = 15 * time.Second // that a stream lives, when there is nothing to tell
+	sayEvery  = 15 * time.Second // that a stream lives, when there is nothing to tell; at the latest
 	writeTime = 10 * time.Second // that a reader may take for what is there
 )
+
+// lull is how long to wait before one says that a stream lives. Streams say so in the same moment of a second: one wakes for all of them.
+func lull() time.Duration {
+	return sayEvery - time.Duration(time.Now().UnixNano()%int64(time.Second))
+}
 
 // stream writes Server-Sent Events to a reader, each at once.
 type stream struct {

@@ -1,0 +1,77 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// underway are the requests that are being served. While there are any, all of them are looked at together from time to time: one that takes long, such as a stream,
+// ends where it may not be made any more by whom it was made, as a token may be revoked in the midst of it, or its owner be put out of a project.
+type underway struct {
+	look func(*going) // at one
+
+	mu    sync.Mutex
+	all   map[*going]struct{}
+	armed bool // a look is to come, or under way
+}
+
+// going is a request that is being served.
+type going struct {
+	r   *http.Request // as it came
+	as  auth.Principal
+	end context.CancelCauseFunc
+}
+
+// enter notes a request until leave is called with it.
+func (u *underway) enter(g *going) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.all == nil {
+		u.all = map[*going]struct{}{}
+	}
+	u.all[g] = struct{}{}
+	if !u.armed {
+		u.armed = true
+		time.AfterFunc(recheck, u.round)
+	}
+}
+
+func (u *underway) leave(g *going) {
+	u.mu.Lock()
+	delete(u.all, g)
+	u.mu.Unlock()
+}
+
+// round looks at all that there are. It comes back as long as there are any.
+func (u *underway) round() {
+	u.mu.Lock()
+	some := slices.Collect(maps.Keys(u.all))
+	u.mu.Unlock()
+	for _, g := range some {
+		if g.r.Context().Err() == nil {
+			u.look(g)
+		}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.armed = len(u.all) > 0; u.armed {
+		time.AfterFunc(recheck, u.round)
+	}
+}
+
+// still ends a request that may not be made any more.
+func (s *server) still(g *going) {
+	now, err := s.Authenticate(g.r)
+	if errors.Is(err, compute.ErrDenied) || err == nil && !g.as.Same(now) {
+		s.log(g.r.Context()).Info("a request is ended, as what its asker may has changed", "who", g.as.Name, "via", g.as.Via, "path", g.r.URL.Path)
+		g.end(&compute.Error{Kind: compute.ErrDenied, Err: errors.New("what you may has changed"), Hint: "ask again"})
+	}
+}
