@@ -10,11 +10,20 @@ import (
 )
 
 const (
-	// tick is how often a waiter looks whether another process has written; that look reads a counter in shared memory.
-	tick = 10 * time.Millisecond
-	// chores is how often a waiter looks for leases that are over and for work that a dead process left.
-	chores = time.Second
+	// tick is how often it is looked for those who wait whether another process has written; that look reads a counter in shared memory. Where nothing has happened
+	// for long it is done less often.
+	tick     = 10 * time.Millisecond
+	tickMost = 100 * time.Millisecond
+	// chores is how often it is looked for them for leases that are over and for work that a dead process left, unless it is known that some will be over before.
+	chores     = time.Second
+	choresMost = 5 * time.Second
 )
+
+// unhurried is the time until the next look where nothing has happened for so long: a twentieth of that, within bounds. So nobody waits noticeably longer for it,
+// and many who wait for hours cost next to nothing.
+func unhurried(quiet, least, most time.Duration) time.Duration {
+	return min(max(least, quiet/20), most)
+}
 
 // queue waits until a request can be served. First comes what is due: it may be all that is missing. A request that may not wait is still let
 // wait for what is on its way into or out of the cache, as that ends by itself.

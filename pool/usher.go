@@ -155,54 +155,63 @@ func (st *seat) call() {
 
 // usher looks after those who wait in this process until ctx ends.
 func (p *Pool) usher(ctx context.Context) {
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	done := make(chan struct{}, 1)
-	worked, working := time.Now(), false
+	timer := time.NewTimer(tick)
+	defer timer.Stop()
+	done := make(chan time.Time, 1)
+	stirred := time.Now() // when something happened last
+	worked, working := stirred, false
+	var next time.Time // when more will be due, as far as that is known
 	var all sync.WaitGroup
 	defer all.Wait()
 	own := &lanes{} // what is in them ends with ctx
+	isDue := func() bool {
+		since := time.Since(worked)
+		return since >= unhurried(time.Since(stirred), chores, choresMost) || since >= chores && !next.IsZero() && !next.After(time.Now())
+	}
 	for ctx.Err() == nil {
 		rung, seen := p.rung(), p.version(ctx)
-		due := time.Since(worked) >= chores
+		due := isDue()
 		p.callUp(ctx, due)
 		if due {
 			worked = time.Now()
 			if !working { // what is due may take its time, and nobody is to wait for it who could be served meanwhile
 				working = true
-				all.Go(func() {
-					defer func() { done <- struct{}{} }()
-					p.tend(ctx, own, all.Go)
-				})
+				all.Go(func() { done <- p.tend(ctx, own, all.Go) })
 			}
 		}
 		for idle := true; idle; {
+			timer.Reset(unhurried(time.Since(stirred), tick, tickMost))
+			ended, ring := false, false
 			select {
 			case <-ctx.Done():
 				return
 			case <-rung:
-				idle = false
-			case <-done:
-				working, idle = false, false
-			case <-ticker.C:
-				idle = p.version(ctx) == seen && time.Since(worked) < chores
+			case next = <-done: // what it changed it has rung for
+				ended = true
+			case <-timer.C:
 			}
-		}
-		// Of several reasons select takes any; so that a simulation replays, all that there are count.
-		select {
-		case <-done:
-			working = false
-		default:
-		}
-		select {
-		case <-ticker.C:
-		default:
+			// Of several reasons select takes any; so that a simulation replays, all that there are count.
+			select {
+			case next = <-done:
+				ended = true
+			default:
+			}
+			select {
+			case <-rung:
+				ring = true
+			default:
+			}
+			working = working && !ended
+			if ring || p.version(ctx) != seen {
+				stirred, idle = time.Now(), false
+			}
+			idle = idle && !isDue()
 		}
 	}
 }
 
-// tend begins what is due for the sources that are waited for.
-func (p *Pool) tend(ctx context.Context, l *lanes, run func(func())) {
+// tend begins what is due for the sources that are waited for, and tells when there will be more; zero: not as far as is known.
+func (p *Pool) tend(ctx context.Context, l *lanes, run func(func())) (next time.Time) {
 	names := map[string]bool{}
 	p.hall.mu.Lock()
 	for st := range p.hall.seats {
@@ -210,15 +219,16 @@ func (p *Pool) tend(ctx context.Context, l *lanes, run func(func())) {
 	}
 	p.hall.mu.Unlock()
 	if len(names) == 0 {
-		return
+		return next
 	}
 	keys, err := p.keysOf(ctx, slices.Sorted(maps.Keys(names)))
 	if err == nil {
-		_, err = p.round(ctx, l, Tending{Go: run, Done: p.ring}, keys)
+		next, err = p.round(ctx, l, Tending{Go: run, Done: p.ring}, keys)
 	}
 	if err != nil && ctx.Err() == nil {
 		p.log.Warn("what was due could not be done", "sources", slices.Sorted(maps.Keys(names)), "err", err)
 	}
+	return next
 }
 
 // callUp wakes those whose turn it seems to be, and tells the others their places. Whether it is their turn is decided when they take what they want.
