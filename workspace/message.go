@@ -23,11 +23,14 @@ const (
 	KindTree     = 2
 	KindContent  = 3
 	KindGo       = 4
+	KindParts    = 5
 	KindWaiting  = 16 // from the other side
 	KindNeedTree = 17
 	KindWant     = 18
 	KindReady    = 19
 	KindFailed   = 20
+
+	KindWantParts = 21
 )
 
 const (
@@ -46,6 +49,7 @@ type Announce struct {
 	Fresh   bool   // a new, empty workspace
 	Own     bool   // one of its own for this run, where another has it
 	Delete  bool   // however many may be deleted
+	Parts   bool   // the way is such that of large contents only what differs is worth sending
 	Limits  Limits
 }
 
@@ -99,7 +103,7 @@ func (w *Writer) Announce(a *Announce) error {
 	w.word(a.Who)
 	w.word(a.User)
 	flags := 0
-	for i, b := range [...]bool{a.Clean, a.Fresh, a.Own, a.Delete} {
+	for i, b := range [...]bool{a.Clean, a.Fresh, a.Own, a.Delete, a.Parts} {
 		if b {
 			flags |= 1 << i
 		}
@@ -126,11 +130,12 @@ func (r *Reader) Announce() (*Announce, error) {
 			return nil, err
 		}
 	}
-	flags, err := r.number(15)
+	flags, err := r.number(31)
 	if err != nil {
 		return nil, err
 	}
 	a.Clean, a.Fresh, a.Own, a.Delete = flags&1 != 0, flags&2 != 0, flags&4 != 0, flags&8 != 0
+	a.Parts = flags&16 != 0
 	if a.Limits.Copies, err = r.number(1 << 30); err != nil {
 		return nil, err
 	}

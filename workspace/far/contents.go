@@ -28,6 +28,7 @@ type contents struct {
 	memory map[workspace.Sum][]byte
 	bytes  int // in memory
 	staged map[workspace.Sum]bool
+	basis  map[workspace.Sum]*basis // of contents that are asked for in parts
 
 	mu   sync.Mutex
 	uses map[workspace.Sum]int // how many places of a plan still want a staged one
@@ -187,25 +188,53 @@ func (v *visit) gather(p *plan) error {
 	if err := v.c.fault("want"); err != nil {
 		return err
 	}
-	var sums []workspace.Sum
-	for _, i := range p.writes { // in the order of their paths
-		if _, ok := need[p.want[i].Sum]; ok {
-			sums = append(sums, p.want[i].Sum)
-			delete(need, p.want[i].Sum)
-		}
-	}
-	if err := v.w.Want(sums); err != nil {
+	if err := v.fetch(p, need); err != nil {
 		return err
-	}
-	if _, err := v.listen(); err != nil {
-		return err
-	}
-	for _, sum := range sums {
-		if !v.got.has(sum) {
-			return fault(compute.ErrInvalid, "contents were asked for and did not come")
-		}
 	}
 	return v.c.fault("got")
+}
+
+// fetch asks the other side for contents.
+func (v *visit) fetch(p *plan, need map[workspace.Sum]int64) error {
+	parts, err := v.askParts(p, need)
+	v.got.basis = parts
+	defer func() {
+		for _, b := range parts {
+			b.close()
+		}
+		v.got.basis = nil
+	}()
+	if err = errors.Join(err, v.c.fault("asked")); err != nil {
+		return err
+	}
+	for len(need)+len(parts) > 0 {
+		var sums []workspace.Sum
+		for _, i := range p.writes { // in the order of their paths
+			if _, ok := need[p.want[i].Sum]; ok {
+				sums = append(sums, p.want[i].Sum)
+				delete(need, p.want[i].Sum)
+			}
+		}
+		if err := v.w.Want(sums); err != nil {
+			return err
+		}
+		if _, err := v.listen(); err != nil {
+			return err
+		}
+		for _, sum := range sums {
+			if !v.got.has(sum) {
+				return fault(compute.ErrInvalid, "contents were asked for and did not come")
+			}
+		}
+		for sum, b := range parts {
+			if !v.got.has(sum) {
+				need[sum] = b.size
+			}
+			b.close()
+			delete(parts, sum)
+		}
+	}
+	return nil
 }
 
 // borrow copies contents from files of a workspace's list, where they still are what the list says.

@@ -2,9 +2,11 @@ package far_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +36,29 @@ func FuzzVisit(f *testing.F) {
 			err = w.Go()
 		}
 		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(said.Bytes())
+	}
+	for i, op := range []func(*workspace.Writer) error{
+		func(w *workspace.Writer) error { return w.Part(0) },
+		func(w *workspace.Writer) error { return w.Literal([]byte("1")) },
+		func(w *workspace.Writer) error { return w.Literal(nil) },
+	} {
+		var said bytes.Buffer
+		w := workspace.NewWriter(&said, nil)
+		tr := tree{"a": strings.Repeat("1", 2<<20)}.write(f)
+		err := w.Announce(&workspace.Announce{Version: workspace.Version, Key: "w", Who: "the fuzzer", Parts: true})
+		if err == nil {
+			err = w.Tree(&workspace.Tree{ID: tr.ID, Form: workspace.Whole, Entries: tr.Entries})
+		}
+		if err == nil {
+			err = w.Go()
+		}
+		if err == nil {
+			err = w.Parts(tr.Entries[0].Sum, int64(i))
+		}
+		if err = errors.Join(err, op(w), w.Go()); err != nil {
 			f.Fatal(err)
 		}
 		f.Add(said.Bytes())

@@ -442,6 +442,10 @@ func (v *visit) listen() (*workspace.Tree, error) {
 			if err := v.receive(); err != nil {
 				return nil, err
 			}
+		case workspace.KindParts:
+			if err := v.receiveParts(); err != nil {
+				return nil, err
+			}
 		case workspace.KindGo:
 			return t, nil
 		default:

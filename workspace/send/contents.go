@@ -62,7 +62,9 @@ func (s *Session) contents(t *scan.Tree, files []*scan.Entry) error {
 		if err := s.content(root, name, e); err != nil {
 			return at(filepath.Join(dir, filepath.FromSlash(name)), err)
 		}
-		s.sent[e.Sum] = true
+		_, partly := s.there[e.Sum]
+		s.sent[e.Sum] = !partly // then it may be asked for once more
+		delete(s.there, e.Sum)
 		s.res.Files++
 	}
 	return nil
@@ -100,6 +102,9 @@ func (s *Session) content(root int, name string, e *scan.Entry) error {
 	}
 	if !fi.Mode().IsRegular() || fi.Size() != e.Size || fi.ModTime().UnixNano() != e.ModTime {
 		return ErrChanged
+	}
+	if have, ok := s.there[e.Sum]; ok {
+		return s.parts(f, e, have)
 	}
 	h := sha256.New()
 	if e.Size <= whole {

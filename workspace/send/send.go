@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -26,7 +28,7 @@ type Options struct {
 	Fresh    bool             // a new, empty workspace
 	Own      bool             // one of its own for this run, where another has it
 	Delete   bool             // however many may be deleted there
-	Compress bool             // what goes over the wire
+	Compress bool             // what goes over the wire; of large files that were there before only what differs goes
 	Limits   workspace.Limits // of what stays there that nobody uses
 	State    string           // the file that remembers what the workspace had; "": nothing is remembered
 	Waiting  func(who string) // is told for whom it waits; may be nil
@@ -48,14 +50,16 @@ var ErrChanged = errors.New("it changed while it was sent")
 
 // Session is a workspace in our hands. Its methods are for one goroutine, but for Close.
 type Session struct {
-	opt   Options
-	token string
-	conn  net.Conn
-	r     *workspace.Reader
-	w     *workspace.Writer
-	sent  map[workspace.Sum]bool
-	res   Result
-	close sync.Once
+	opt    Options
+	token  string
+	conn   net.Conn
+	r      *workspace.Reader
+	w      *workspace.Writer
+	sent   map[workspace.Sum]bool
+	there  map[workspace.Sum][]workspace.Chunk // contents that are asked for, and what is there that may be much the same
+	chunks int                                 // of all of these so far
+	res    Result
+	close  sync.Once
 }
 
 // first is how many bytes of contents go with the first message at most.
@@ -76,7 +80,7 @@ func Begin(ctx context.Context, conn compute.Conn, opt Options) (*Session, error
 	if _, err := rand.Read(token); err != nil {
 		return nil, err
 	}
-	s := &Session{opt: opt, token: hex.EncodeToString(token), sent: make(map[workspace.Sum]bool)}
+	s := &Session{opt: opt, token: hex.EncodeToString(token), sent: make(map[workspace.Sum]bool), there: make(map[workspace.Sum][]workspace.Chunk)}
 	var err error
 	if s.conn, err = far.Workspace(ctx, s.token); err != nil {
 		return nil, err
@@ -92,7 +96,7 @@ func Begin(ctx context.Context, conn compute.Conn, opt Options) (*Session, error
 	s.r, s.w = workspace.NewReader(s.conn), workspace.NewWriter(s.conn, pack)
 	err = s.w.Announce(&workspace.Announce{
 		Version: workspace.Version, Key: opt.Key, Who: opt.Who, User: opt.User, Clean: opt.Clean, Fresh: opt.Fresh, Own: opt.Own, Delete: opt.Delete,
-		Limits: opt.Limits,
+		Limits: opt.Limits, Parts: opt.Compress,
 	})
 	if err = errors.Join(err, s.w.Flush()); err != nil {
 		return nil, errors.Join(err, s.conn.Close())
@@ -158,10 +162,12 @@ func (s *Session) sync(t *scan.Tree) error {
 			if err = s.w.Tree(&workspace.Tree{ID: t.ID, Form: workspace.Whole, Entries: t.Entries, Hidden: t.Hidden}); err == nil {
 				err = s.turn()
 			}
+		case workspace.KindWantParts: // Want follows
+			err = s.partly()
 		case workspace.KindWant:
 			var sums []workspace.Sum
 			if sums, err = s.r.Want(); err == nil {
-				if err = s.wanted(t, sums); err == nil {
+				if err = s.wanted(t, append(slices.Collect(maps.Keys(s.there)), sums...)); err == nil {
 					err = s.turn()
 				}
 			}
