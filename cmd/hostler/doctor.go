@@ -77,7 +77,7 @@ into the cache of the user, as --sync does.`,
 func (a *app) doctor(ctx context.Context) error {
 	checks := []checkView{{"ok", "version", versionLine(), ""}, {"ok", "types", strings.Join(typeNames(), " ") + ", and each hostler-source-TYPE on PATH", ""}}
 	checks = append(checks, a.checkConfig()...)
-	checks = append(checks, a.checkController(ctx), a.checkKeeper(ctx), checkSSH(), checkChroot())
+	checks = append(checks, a.checkController(ctx), a.checkKeeper(ctx), checkSSH(), checkGit(ctx), checkChroot())
 	checks = append(checks, checkEngines(ctx)...)
 	if a.cfg != nil {
 		state := a.checkState(ctx)
@@ -193,6 +193,9 @@ func (a *app) checkKeeper(ctx context.Context) checkView {
 }
 
 func checkSSH() checkView {
+	if open := openKeys(); len(open) > 0 {
+		return checkView{"warn", "ssh", "others may read " + strings.Join(open, ", ") + ": ssh refuses such a key", "chmod 600 " + strings.Join(open, " ")}
+	}
 	if os.Getenv("SSH_AUTH_SOCK") != "" {
 		return checkView{"ok", "ssh", "an agent is at hand; the program ssh is not needed", ""}
 	}
@@ -205,6 +208,34 @@ func checkSSH() checkView {
 		return checkView{"warn", "ssh", "no agent and no keys: sources of type ssh will need an IdentityFile", "ssh-keygen"}
 	}
 	return checkView{"ok", "ssh", "no agent; keys in ~/.ssh", ""}
+}
+
+// openKeys names the private keys in ~/.ssh that others may read.
+func openKeys() (out []string) {
+	home, err := home()
+	if err != nil {
+		return nil
+	}
+	keys, _ := filepath.Glob(filepath.Join(home, ".ssh", "id_*"))
+	for _, key := range keys {
+		if info, err := os.Stat(key); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 && !strings.HasSuffix(key, ".pub") {
+			out = append(out, "~/.ssh/"+filepath.Base(key))
+		}
+	}
+	return out
+}
+
+// checkGit says whether run --sync can list a git work tree.
+func checkGit(ctx context.Context) checkView {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "git", "version")
+	cmd.WaitDelay = time.Second
+	said, err := cmd.Output()
+	if err != nil {
+		return checkView{"warn", "git", "run --sync in a git work tree wants it: " + plain(err), "install git, or say --sync=dir to send all that is there"}
+	}
+	return checkView{"ok", "git", strings.TrimSpace(string(said)), ""}
 }
 
 // checkChroot says whether sources of type chroot can work here at all.

@@ -20,6 +20,9 @@ import (
 // probeScript looks at a computer, and prints words by lines. It changes nothing there.
 const probeScript = `echo "system $(uname -s) $(uname -m)"
 echo "user $(id -un 2>/dev/null||id -u)"
+echo "shell $SHELL"
+echo "path $PATH"
+if [ "$(id -u)" = 0 ];then echo "root root";elif command -v sudo >/dev/null 2>&1&&sudo -n true >/dev/null 2>&1;then echo "root sudo";fi
 echo "clock $(date +%s)"
 for p in tar rsync git bash;do command -v $p >/dev/null 2>&1&&echo "has $p";done
 d=${XDG_CACHE_HOME:-$HOME/.cache}
@@ -81,6 +84,15 @@ func probe(ctx context.Context, what, typ string, connect func(context.Context) 
 	one := func(key string) string { return first(facts[key]) }
 	add("ok", "system", fmt.Sprintf("%s, as %s", cmp.Or(one("system"), "unknown"), cmp.Or(one("user"), "nobody known")), "")
 	out = append(out, probeClock(what, one("clock"), began, took), probeDisk(what, one("place"), one("free"), one("inodes"), facts["writable"] != nil))
+	add("ok", "shell", fmt.Sprintf("%s, with PATH=%s", cmp.Or(one("shell"), "none is named"), one("path")), "")
+	switch one("root") {
+	case "root":
+		add("ok", "root", "commands run as root", "")
+	case "sudo":
+		add("ok", "root", "by sudo, without a password", "")
+	default:
+		add("skip", "root", "sudo without a password is not to be had: bundles go there by --as self alone", "let that user become root by sudo without a password")
+	}
 	if typ == "ssh" {
 		out = append(out, probeStart(ctx, what, conn))
 	}
