@@ -43,6 +43,7 @@ type Plan struct {
 	parts   []*part
 	keys    []string
 	secrets []string // values that are shown nowhere
+	wants   []string // the variables of PlanOptions that bundles use
 	asks    bool     // facts of the computer are wanted
 	tools   []string // programs that are asked for
 }
@@ -82,6 +83,9 @@ func (p *Plan) Bundles() (out []Part) {
 // Secret reports whether the plan has values that are shown nowhere, so that a computer that it was applied to may hold some.
 func (p *Plan) Secret() bool { return len(p.secrets) > 0 }
 
+// Wants returns the names of those variables of PlanOptions that bundles use.
+func (p *Plan) Wants() []string { return slices.Clone(p.wants) }
+
 // Part is a bundle of a plan.
 type Part struct {
 	Name   string `json:"name"`
@@ -118,7 +122,10 @@ func (s Set) Plan(ctx context.Context, names []string, opt PlanOptions) (*Plan, 
 		}
 	}
 	for _, v := range opt.Vars {
-		if !used[v.Name] && !v.Standing && len(p.parts) > 0 {
+		switch {
+		case used[v.Name] && !slices.Contains(p.wants, v.Name):
+			p.wants = append(p.wants, v.Name)
+		case !used[v.Name] && !v.Standing && len(p.parts) > 0:
 			return nil, p.unused(v.Name)
 		}
 	}

@@ -369,6 +369,9 @@ func (a *app) bundleApply(ctx context.Context, r applying) error {
 	defer func() { _ = conn.Close() }()
 	i := c.instance
 	r.opt.Facts = factsOf(&i)
+	if c.lease.Labels[deploy.Label] != "" {
+		r.opt.Facts["name"] = c.lease.Name // which deploy set it up with
+	}
 	r.opt.Reconnect = func(ctx context.Context) (compute.Conn, error) {
 		return patiently(ctx, func() (compute.Conn, error) {
 			conn, _, err := a.connect(ctx, c.engine, c.who, i)

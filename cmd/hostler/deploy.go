@@ -91,6 +91,9 @@ print comes on standard error, each line with the node's name where there are se
 		_ = cmd.MarkFlagFilename(name)
 	}
 	_ = cmd.MarkFlagDirname("logs")
+	_ = cmd.RegisterFlagCompletionFunc("bundle", a.completeBundles)
+	_ = cmd.RegisterFlagCompletionFunc("image", a.completeImages)
+	_ = cmd.RegisterFlagCompletionFunc("as", cobra.FixedCompletions([]string{"root", "self"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("via", cobra.FixedCompletions(deploy.Vias, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("on-failure", cobra.FixedCompletions(deploy.Policies, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -191,13 +194,13 @@ func (d *deployment) prepare(ctx context.Context) (err error) {
 		return invalid("", "--on-failure %s: none of %s", policy, strings.Join(deploy.Policies, ", "))
 	}
 	o.onFailure = policy
-	if as := cmp.Or(o.as, d.settings.As); !slices.Contains([]string{"", "root", "self"}, as) {
+	if as := d.as(); !slices.Contains([]string{"", "root", "self"}, as) {
 		return invalid("", "--as %s: neither root nor self", as)
 	}
 	if d.via = cmp.Or(o.via, d.settings.Via, deploy.ViaSSH); !slices.Contains(deploy.Vias, d.via) {
 		return invalid("", "--via %s: none of %s", d.via, strings.Join(deploy.Vias, ", "))
 	}
-	if d.via != deploy.ViaSSH && cmp.Or(o.as, d.settings.As, "root") != "root" {
+	if d.via != deploy.ViaSSH && d.as() == "self" {
 		return invalid("--via ssh, or --as root", "--as self and --via %s: what is done at the first boot is done as root", d.via)
 	}
 	if err := d.credentials(ctx); err != nil {
@@ -241,6 +244,9 @@ func (d *deployment) prepare(ctx context.Context) (err error) {
 	d.show, err = d.open()
 	return err
 }
+
+// as says as whom bundles are put on nodes: "root", "self", or "" for root.
+func (d *deployment) as() string { return cmp.Or(d.opt.as, d.settings.As) }
 
 // chooseSource is -s, else [deploy] source, else what other commands take.
 func (d *deployment) chooseSource() (string, error) {

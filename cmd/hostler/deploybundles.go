@@ -115,7 +115,7 @@ func (d *deployment) apply(ctx context.Context, conn compute.Conn, n *deploy.Nod
 	facts := factsOf(&n.Instance)
 	facts["name"] = n.Name
 	result, err := bundle.Apply(ctx, conn, d.plan, bundle.ApplyOptions{
-		Facts: facts, As: cmp.Or(d.opt.as, d.settings.As), Continue: d.opt.old, Due: !booting, LockWait: bootWait(booting),
+		Facts: facts, As: d.as(), Continue: d.opt.old, Due: !booting, LockWait: bootWait(booting),
 		Reconnect: func(ctx context.Context) (compute.Conn, error) {
 			return patiently(ctx, func() (compute.Conn, error) { return d.connect(ctx, n) })
 		},

@@ -29,11 +29,14 @@ type nodeView struct {
 func viewNode(n node) nodeView {
 	i, l := n.instance, n.lease
 	d := deploy.Description{
-		ID: cmp.Or(i.ProviderID, string(l.Instance)), Name: n.name(), State: deploy.StateUnknown, Provider: l.Source, CreatedAt: l.Given, Lease: l.ID,
+		ID: cmp.Or(i.ProviderID, string(l.Instance)), Name: n.name(), State: deploy.StateUnknown, Provider: l.Source, Lease: l.ID,
 		ImageID: cmp.Or(i.Facts["image_id"], l.Labels["image"]), ImageName: cmp.Or(i.Facts["image"], l.Labels["image"]), Region: i.Facts["region"],
 		Size: cmp.Or(i.Facts["flavor"], l.Labels["flavor"]), SSH: nodeSSH(i), Bundles: []deploy.Bundle{}, Scripts: []deploy.Script{},
 	}
 	d.PublicIP, d.PrivateIP = n.addresses()
+	if !l.Given.IsZero() {
+		d.CreatedAt = &l.Given
+	}
 	if i.State == compute.Leased {
 		d.State = deploy.StateRunning
 	}

@@ -49,10 +49,29 @@ func (d *deployment) run(ctx context.Context) ([]*deploy.Node, error) {
 	nodes, err := deploy.Run(ctx, opt)
 	for _, n := range nodes {
 		if n.State == deploy.Failed {
-			d.show.say(n, "it is kept as %s: hostler shell %s, hostler destroy %s", n.Instance.ID, n.Name, n.Name)
+			d.show.say(n, "it is kept as %s: hostler shell %s, hostler destroy %s%s", n.Instance.ID, n.Name, n.Name, d.goOn(n))
 		}
 	}
 	return nodes, err
+}
+
+// goOn is the command that goes on with setting a node up where that failed, behind the others; "": there is none. Values may be secret, and are not in it.
+func (d *deployment) goOn(n *deploy.Node) string {
+	if d.plan == nil || d.opt.old || len(d.plan.Bundles()) == 0 {
+		return ""
+	}
+	words := "; to go on where it failed: hostler bundle apply"
+	for _, b := range d.plan.Bundles() {
+		words += " " + b.Name
+	}
+	words += " --on " + n.Name
+	if d.as() == "self" {
+		words += " --as self"
+	}
+	for _, name := range d.plan.Wants() {
+		words += " -t " + name + "=..."
+	}
+	return words
 }
 
 func (d *deployment) who(n *deploy.Node) compute.Who {
