@@ -164,7 +164,7 @@ func heldBy(ctx context.Context, conn compute.Conn) ([]compute.HeldRun, error) {
 	return all, err
 }
 
-var errNobody = errors.New("nobody there keeps a command when its caller has gone: that takes hostler's own agent, and is not to be had on the types local and chroot")
+var errNobody = errors.New("nobody there keeps a command when its caller has gone: that takes hostler's own agent, which the types local, chroot and fake have not")
 
 // attached is with a run until it has ended, or we leave.
 func (c *claim) attached(ctx context.Context, conn compute.Conn, cmd *compute.Command, of compute.HeldRun) (err error) {

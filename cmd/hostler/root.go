@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -84,10 +85,24 @@ func (a *app) usageError(cmd *cobra.Command, err error) error {
 		name, _, _ = strings.Cut(strings.TrimPrefix(name, `"`), `"`)
 		return unknownCommand(cmd, name)
 	}
-	if strings.Contains(text, "arg(s)") || strings.Contains(text, "invalid argument") || strings.Contains(text, "flag") {
+	if limits, received, ok := strings.Cut(text, "received "); ok && strings.Contains(limits, "arg(s)") {
+		what := "there are too many words"
+		if least, n := leadingNumber(limits), leadingNumber(received); n < least && !strings.Contains(limits, "at most") {
+			what = "something is missing"
+		}
+		return invalid("hostler help "+strings.TrimPrefix(cmd.CommandPath(), "hostler "), "%s: %s", what, strings.TrimSuffix(cmd.UseLine(), " [flags]"))
+	}
+	if strings.Contains(text, "invalid argument") || strings.Contains(text, "flag") {
 		return invalid("hostler help "+strings.TrimPrefix(cmd.CommandPath(), "hostler "), "%s", text)
 	}
 	return err
+}
+
+// leadingNumber is the first number in a text.
+func leadingNumber(text string) int {
+	digits := strings.FieldsFunc(text, func(c rune) bool { return c < '0' || c > '9' })
+	n, _ := strconv.Atoi(first(digits))
+	return n
 }
 
 // unknownCommand is the error for a word that is none of a command's own.
