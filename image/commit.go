@@ -14,9 +14,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Change is what was written over an image: the upper layer of an overlay mount, with nobody writing to it any more.
+// Change is what was written over an image: the upper layer of an overlay mount, with nobody writing to it any more. Or it is a whole tree.
 type Change struct {
-	Base   string            // the digest of the image that it lies over, which is here
+	Base   string            // the digest of the image that it lies over, which is here; "": nothing is below it
 	Dir    string            // a directory in the form of overlay with the option userxattr
 	Owners bool              // files keep their owners; else all are root's
 	Users  int               // with Owners: the host's user that is root in the image, where the computer had users of its own
@@ -56,9 +56,11 @@ func (s *Store) commit(ctx context.Context, c Change, r reference) (Image, error
 		return Image{}, err
 	}
 	defer func() { _ = s.Release(c.Base, tmp) }()
-	base, err := s.image(c.Base)
-	if err != nil {
-		return Image{}, failed("Commit", c.Base, compute.ErrNotFound, err, "hostler image list")
+	var base Image
+	if c.Base != "" {
+		if base, err = s.image(c.Base); err != nil {
+			return Image{}, failed("Commit", c.Base, compute.ErrNotFound, err, "hostler image list")
+		}
 	}
 	o := &offer{}
 	defer o.close()

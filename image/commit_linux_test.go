@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -188,5 +189,20 @@ func TestAlone(t *testing.T) {
 	cancel()
 	if _, err := s.Alone(ended, "x"); !errors.Is(err, context.Canceled) {
 		t.Errorf("with an ended context: %v", err)
+	}
+}
+
+// TestCommitWhole: a tree over nothing is an image of one layer.
+func TestCommitWhole(t *testing.T) {
+	s, _, upper := based(t)
+	img, err := s.Commit(t.Context(), image.Change{Dir: upper, Owners: os.Geteuid() == 0, Skip: compute.MachineOwn, Labels: map[string]string{"k": "v"}}, "localhost/built:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(img.Layers) != 1 || img.Config.Labels["k"] != "v" || img.Platform.Arch != runtime.GOARCH || read(t, img, "etc/new") != "new" {
+		t.Errorf("made %+v", img)
+	}
+	if l := leftovers(t, s); len(l) > 0 {
+		t.Errorf("left: %q", l)
 	}
 }

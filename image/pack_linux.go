@@ -42,7 +42,7 @@ func packAs(ctx context.Context, dir string, as packing, w io.Writer) error {
 		_ = unix.Close(fd)
 		return &fs.PathError{Op: "stat", Path: dir, Err: err}
 	}
-	p := &packer{ctx: ctx, tar: tar.NewWriter(w), packing: as, dev: st.Dev, linked: map[uint64]string{}, buf: make([]byte, 256<<10)}
+	p := &packer{ctx: ctx, tar: tar.NewWriter(w), packing: as, dev: st.Dev, linked: map[inode]string{}, buf: make([]byte, 256<<10)}
 	if err := p.dir(fd, ".", &st); err != nil {
 		return err
 	}
@@ -54,9 +54,12 @@ type packer struct {
 	ctx    context.Context
 	tar    *tar.Writer
 	dev    uint64
-	linked map[uint64]string // by inode: the first name of what has several
+	linked map[inode]string // the first name of what has several
 	buf    []byte
 }
+
+// inode is a file. The tree may be an overlay's, whose files are of several devices.
+type inode struct{ dev, ino uint64 }
 
 // dir writes a directory that is open, and closes it.
 func (p *packer) dir(fd int, name string, st *unix.Stat_t) error {
@@ -104,12 +107,13 @@ func (p *packer) entry(at int, base, name string) error {
 	}
 	kind := st.Mode & unix.S_IFMT
 	if kind != unix.S_IFDIR && st.Nlink > 1 && !isWhiteout(&st) {
-		if first, ok := p.linked[st.Ino]; ok {
+		file := inode{uint64(st.Dev), st.Ino}
+		if first, ok := p.linked[file]; ok {
 			h := p.header(name, tar.TypeLink, &st)
 			h.Linkname = first
 			return inPacking(name, p.tar.WriteHeader(h))
 		}
-		p.linked[st.Ino] = name
+		p.linked[file] = name
 	}
 	switch kind {
 	case unix.S_IFDIR, unix.S_IFREG:
