@@ -19,7 +19,8 @@ type Snapshotter interface {
 	// ended by then. Under a name that has an image already the new one takes its place. ErrInvalid: no image can be made of computers of this source.
 	Snapshot(ctx context.Context, id ID, spec ImageSpec) (image string, err error)
 	// ImageDigest tells which content the name of an image stands for now; "": that of the source. With fetch it may be brought here for that; without, one that is not
-	// here is ErrNotFound. ErrInvalid: what it names may change at any time, so nobody can tell.
+	// here is ErrNotFound. What begins with "sha256:" is a name for the image too; anything else only tells one state of a file or directory from another.
+	// ErrInvalid: what it names may change at any time, so nobody can tell.
 	ImageDigest(ctx context.Context, image string, fetch bool) (string, error)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -191,7 +192,9 @@ func (p *Pool) promotable(ctx context.Context, name, image string) (s *source, i
 		return nil, "", err
 	}
 	if snap, ok := compute.As[compute.Snapshotter](provider); ok {
-		id, err = snap.ImageDigest(ctx, image, true)
+		if id, err = snap.ImageDigest(ctx, image, true); err == nil && !strings.HasPrefix(id, "sha256:") {
+			id = image // a file of this machine's, which no digest asks for
+		}
 	} else {
 		id, err = pick(ctx, provider, compute.Images, image)
 	}

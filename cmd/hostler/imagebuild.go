@@ -89,8 +89,10 @@ func (b *builder) engine() (*pool.Pool, string, error) {
 	case "sandbox":
 		def.Settings["upper"] = "disk" // where it can be read when all in it has ended
 		delete(def.Settings, "disk")
-		delete(def.Settings, "ports") // which the source's own instances have
+	case "vm":
+		delete(def.Settings, "warm") // a machine that is booted for one alone
 	}
+	delete(def.Settings, "ports") // which the source's own instances have
 	data, err := json.Marshal(def)
 	if err != nil {
 		return nil, "", err

@@ -32,7 +32,7 @@ named by what went into it: the digest of the image before, the bundles, their a
 at the same time one builds and the others wait. When a step fails nothing is left. NAME is a further name for it, as sources may have it in their image
 key. Set-up hooks of the source are not run for it; they are for each instance that is made from it.
 
-Built are images for sources of type sandbox that have an image; docs/images.md says more. A source with ` + "`build = yes`" + ` does this by itself.`,
+Built are images for sources of type sandbox that have an image, chroot, container and vm; docs/images.md says more. A source with ` + "`build = yes`" + ` does this by itself.`,
 		Example: "  hostler image build -s web\n  hostler image build -s web --bundle tools -t version=3 web:3",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -79,6 +79,17 @@ func private(dir string) error {
 	return nil
 }
 
+// imagesHere is what a provider needs to find images: the user's home, and the store; "" where there is none.
+func imagesHere() (home, store string) {
+	if h := os.Getenv("HOME"); filepath.IsAbs(h) {
+		home = h
+	}
+	if dir, err := cacheDir(); err == nil {
+		store = filepath.Join(dir, "images")
+	}
+	return home, store
+}
+
 // atHome tells a sandbox what it has to know of this user: the home, our own directories, which no sandbox sees, one of ours in memory, if there is
 // one, and the store of images.
 func atHome(o *sandbox.Options) {

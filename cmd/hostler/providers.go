@@ -40,9 +40,12 @@ type kind struct {
 // kinds is the table of providers.
 func kinds() map[string]kind {
 	all := map[string]kind{
-		"chroot": slow(open(chroot.Open, func(o *chroot.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir })),
-		"local":  open(local.Open, func(o *local.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
-		"fake":   open(fake.Open, func(o *fake.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
+		"chroot": slow(open(chroot.Open, func(o *chroot.Options, s site) {
+			o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir
+			o.Home, o.Images = imagesHere()
+		})),
+		"local": open(local.Open, func(o *local.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
+		"fake":  open(fake.Open, func(o *fake.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
 		"sandbox": slow(open(sandbox.Open, func(o *sandbox.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
 			atHome(o)
@@ -52,6 +55,7 @@ func kinds() map[string]kind {
 		}))),
 		"vm": slow(open(vm.Open, func(o *vm.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
+			o.Home, o.Images = imagesHere()
 		})),
 		"ssh": dear(open(openSSH, func(o *sshKeys, s site) { o.site = s })),
 	}

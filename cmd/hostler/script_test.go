@@ -78,10 +78,13 @@ func scripts(t *testing.T, dir string, prepare func(env *testscript.Env)) {
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
-			if cond != "served" {
-				return false, fmt.Errorf("there is no condition %q", cond)
+			switch cond {
+			case "served":
+				return prepare != nil, nil
+			case "root":
+				return os.Geteuid() == 0, nil
 			}
-			return prepare != nil, nil
+			return false, fmt.Errorf("there is no condition %q", cond)
 		},
 		Cmds: scriptCommands(),
 	})

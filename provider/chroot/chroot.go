@@ -33,8 +33,9 @@ type Provider struct {
 }
 
 var (
-	_ compute.Provider = (*Provider)(nil)
-	_ compute.Cleaner  = (*Provider)(nil)
+	_ compute.Provider    = (*Provider)(nil)
+	_ compute.Cleaner     = (*Provider)(nil)
+	_ compute.Snapshotter = (*Provider)(nil)
 )
 
 // Open returns the provider for one source. ErrDenied: we are not root; ErrInvalid: the options are wrong. Whether the base is there, and nobody
@@ -45,7 +46,9 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	}
 	o.Layer = cmp.Or(o.Layer, "auto")
 	switch {
-	case !filepath.IsAbs(o.Base):
+	case o.Base != "" && o.Image != "":
+		return fail(compute.ErrInvalid, "leave one of them out", "base = %s and image = %s: both", o.Base, o.Image)
+	case o.Image == "" && !filepath.IsAbs(o.Base):
 		return fail(compute.ErrInvalid, "set base to the absolute path of a directory or tarball with a root file system", "base = %s: no absolute path", o.Base)
 	case !slices.Contains([]string{"auto", "overlay", "copy"}, o.Layer):
 		return fail(compute.ErrInvalid, "", "layer = %s: not auto, overlay or copy", o.Layer)
@@ -105,10 +108,13 @@ func fault(op string, id compute.ID, err error) error {
 }
 
 func (p *Provider) instance(o owner) compute.Instance {
-	return compute.Instance{
-		ID: compute.ID(o.ID), Source: p.o.Source, ProviderID: p.root(compute.ID(o.ID)),
-		Facts: map[string]string{"os": "linux", "arch": runtime.GOARCH, "base": o.Base, "layer": o.Layer},
+	facts := map[string]string{"os": "linux", "arch": runtime.GOARCH, "layer": o.Layer}
+	if o.Image != "" {
+		facts["image"] = o.Image
+	} else {
+		facts["base"] = o.Base
 	}
+	return compute.Instance{ID: compute.ID(o.ID), Source: p.o.Source, ProviderID: p.root(compute.ID(o.ID)), Facts: facts}
 }
 
 // mark is the value of Mark in an instance's processes.
@@ -123,7 +129,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 		return compute.Instance{}, err
 	}
 	p.homes.Sweep(ctx, 10*time.Minute) // whoever waits for a new one shall not wait for another's deletion
-	l, own, err := p.homes.Make(ctx, owner{Owner: p.homes.Owner(spec.ID), Base: p.o.Base})
+	l, own, err := p.homes.Make(ctx, owner{Owner: p.homes.Owner(spec.ID), Base: p.o.Base, Image: p.imageName(spec.Image)})
 	if err != nil {
 		return compute.Instance{}, fault("Create", spec.ID, err)
 	}
@@ -209,7 +215,7 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 		return "", fault("Clean", id, err)
 	}
 	p.homes.Sweep(ctx, 0)
-	return fmt.Sprintf("%d processes ended, a new layer (%s) over %s", n, own.Layer, own.Base), nil
+	return fmt.Sprintf("%d processes ended, a new layer (%s) over %s", n, own.Layer, cmp.Or(own.Image, own.Base)), nil
 }
 
 // List returns this installation's chroots of this source.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,43 +20,79 @@ type copier struct {
 	ctx     context.Context
 	seen    map[inode]string // the first copy of a file that has several names
 	noClone bool             // the file system has said that it cannot
+	layers  bool             // what is copied is an image's: a device 0:0 says that there is nothing
 }
 
 type inode struct{ dev, ino uint64 }
 
-// copyTree copies the directory from to the path to, which must not exist. Both are trees that nobody else changes meanwhile.
-func copyTree(ctx context.Context, from, to string) error {
-	c := &copier{ctx: ctx, seen: map[inode]string{}}
-	return c.dir(from, to)
+// copyTree copies what a stack of directories shows to the path to, which must not exist. All are trees that nobody else changes meanwhile.
+func copyTree(ctx context.Context, from below, to string) error {
+	c := &copier{ctx: ctx, seen: map[inode]string{}, layers: from.layers}
+	return c.dir(from.dirs, to)
 }
 
-func (c *copier) dir(from, to string) error {
+// dir copies a directory: one, or what several, top first, are when they lie upon each other.
+func (c *copier) dir(from []string, to string) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
 	var st unix.Stat_t
-	if err := unix.Stat(from, &st); err != nil {
-		return &fs.PathError{Op: "stat", Path: from, Err: err}
+	if err := unix.Stat(from[0], &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: from[0], Err: err}
 	}
 	if err := os.Mkdir(to, 0o700); err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(from)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		a, b := filepath.Join(from, e.Name()), filepath.Join(to, e.Name())
-		if e.IsDir() {
-			err = c.dir(a, b)
-		} else {
-			err = c.file(a, b)
-		}
+	shown := map[string]bool{}
+	for i, dir := range from {
+		entries, err := os.ReadDir(dir)
 		if err != nil {
 			return err
 		}
+		for _, e := range entries {
+			name := e.Name()
+			if shown[name] {
+				continue
+			}
+			shown[name] = len(from) > 1
+			a, b := filepath.Join(dir, name), filepath.Join(to, name)
+			if e.IsDir() {
+				err = c.dir(append([]string{a}, c.under(a, name, from[i+1:])...), b)
+			} else {
+				err = c.file(a, b)
+			}
+			if err != nil {
+				return err
+			}
+		}
 	}
-	return finish(from, to, st)
+	return finish(from[0], to, st)
+}
+
+// under returns which directories of a name lie under dir and show through it.
+func (c *copier) under(dir, name string, lower []string) (out []string) {
+	for _, l := range lower {
+		if c.opaque(dir) {
+			break
+		}
+		var st unix.Stat_t
+		dir = filepath.Join(l, name)
+		if err := unix.Lstat(dir, &st); err != nil {
+			continue
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			break
+		}
+		out = append(out, dir)
+	}
+	return out
+}
+
+// opaque reports whether a layer's directory hides what is below it.
+func (c *copier) opaque(dir string) bool {
+	var v [1]byte
+	n, err := unix.Lgetxattr(dir, "user.overlay.opaque", v[:])
+	return c.layers && err == nil && n == 1 && v[0] == 'y'
 }
 
 // file copies what is no directory.
@@ -63,6 +100,9 @@ func (c *copier) file(from, to string) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(from, &st); err != nil {
 		return &fs.PathError{Op: "stat", Path: from, Err: err}
+	}
+	if c.layers && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0 {
+		return nil
 	}
 	key := inode{uint64(st.Dev), st.Ino}
 	if st.Nlink > 1 {
@@ -184,6 +224,9 @@ func attributes(from, to string) error {
 		return nil
 	}
 	for _, name := range splitNames(names[:n]) {
+		if strings.HasPrefix(name, "user.overlay.") || strings.HasPrefix(name, "trusted.overlay.") { // a layer's own
+			continue
+		}
 		size, err := unix.Lgetxattr(from, name, nil)
 		if err != nil {
 			continue

@@ -3,6 +3,7 @@ package chroot
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/homes"
@@ -14,6 +15,27 @@ type owner struct {
 	Base  string `json:"base"`            // as it was configured when the instance was made
 	Layer string `json:"layer,omitempty"` // overlay or copy, once it is decided
 	Lower string `json:"lower,omitempty"` // the directory under the layer, once it is decided
+
+	// In place of a base:
+	Image  string   `json:"image,omitempty"`  // as it was asked for
+	Digest string   `json:"digest,omitempty"` // what it stood for, once it is decided
+	Layers []string `json:"layers,omitempty"` // its directories, bottom first, in the form of overlay with the option userxattr
+}
+
+// below is what an instance's own layer lies over.
+func (o owner) below() below {
+	if len(o.Layers) == 0 {
+		return below{dirs: []string{o.Lower}}
+	}
+	dirs := slices.Clone(o.Layers)
+	slices.Reverse(dirs)
+	return below{dirs, true}
+}
+
+// below is a stack of directories, top first.
+type below struct {
+	dirs   []string
+	layers bool // they are layers of an image, which hide and remove what is below them; else it is one directory
 }
 
 // keep says how instances are kept.

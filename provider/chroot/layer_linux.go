@@ -25,12 +25,16 @@ func (p *Provider) up(ctx context.Context, own *owner) error {
 	_, err := os.Lstat(filepath.Join(home, "done"))
 	fresh := err != nil
 	if fresh && !overlaid(root) {
-		if err := p.choose(ctx, own); err != nil {
+		choose := p.choose
+		if own.Image != "" {
+			choose = p.chooseImage
+		}
+		if err := choose(ctx, own); err != nil {
 			return err
 		}
 	}
 	if own.Layer == "copy" {
-		if err := p.copied(ctx, home, root, own.Lower); err != nil {
+		if err := p.copied(ctx, home, root, own.below()); err != nil {
 			return err
 		}
 	} else if !overlaid(root) {
@@ -69,13 +73,7 @@ func (p *Provider) choose(ctx context.Context, own *owner) error {
 	if err != nil {
 		return err
 	}
-	layer := own.Layer
-	if p.o.Layer != "auto" {
-		layer = p.o.Layer
-	}
-	if layer == "" {
-		layer = "overlay" // until it turns out to be impossible
-	}
+	layer := p.layer(own)
 	if lower == own.Lower && layer == own.Layer && own.Base == p.o.Base {
 		return nil
 	}
@@ -84,6 +82,14 @@ func (p *Provider) choose(ctx context.Context, own *owner) error {
 		return err
 	}
 	return p.homes.Write(*own)
+}
+
+// layer is how an instance is to be kept apart from what it is made from.
+func (p *Provider) layer(own *owner) string {
+	if p.o.Layer != "auto" {
+		return p.o.Layer
+	}
+	return cmp.Or(own.Layer, "overlay") // until it turns out to be impossible
 }
 
 // overlaid reports whether root is a mounted overlay.
@@ -104,12 +110,10 @@ func overlaid(root string) bool {
 // overlay mounts an instance's layer.
 func (p *Provider) overlay(ctx context.Context, home, root string, own *owner) error {
 	upper, work := filepath.Join(home, "upper"), filepath.Join(home, "work")
-	if err := trustBase(own.Lower); err != nil {
-		return err
-	}
-	fi, err := os.Stat(own.Lower)
+	lower := own.below()
+	fi, err := lower.look()
 	if err != nil {
-		return baseError(own.Lower, err)
+		return err
 	}
 	for _, dir := range []string{upper, work, root} {
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -123,7 +127,7 @@ func (p *Provider) overlay(ctx context.Context, home, root string, own *owner) e
 	if err := p.at("mount"); err != nil {
 		return err
 	}
-	err = mountOverlay(own.Lower, upper, work, root)
+	err = mountOverlay(lower, upper, work, root)
 	if err == nil {
 		return nil
 	}
@@ -136,7 +140,7 @@ func (p *Provider) overlay(ctx context.Context, home, root string, own *owner) e
 		if err := os.Remove(root); err != nil {
 			return err
 		}
-		return p.copied(ctx, home, root, own.Lower)
+		return p.copied(ctx, home, root, own.below())
 	}
 	return &compute.Error{
 		Op: "chroot.Connect", ID: compute.ID(own.ID), Kind: compute.ErrFailed, Err: err, Hint: "this kernel or file system has no overlays; set layer to copy or auto",
@@ -150,7 +154,7 @@ func (p *Provider) written(upper string) bool {
 }
 
 // copied makes an instance's copy of the base, whole or not at all, and a mount of it.
-func (p *Provider) copied(ctx context.Context, home, root, lower string) error {
+func (p *Provider) copied(ctx context.Context, home, root string, lower below) error {
 	if _, err := os.Lstat(root); err == nil {
 		return bindRoot(root)
 	}
@@ -161,11 +165,8 @@ func (p *Provider) copied(ctx context.Context, home, root, lower string) error {
 	if err := p.at("copy"); err != nil {
 		return err
 	}
-	if err := trustBase(lower); err != nil {
+	if _, err := lower.look(); err != nil {
 		return err
-	}
-	if _, err := os.Stat(lower); err != nil {
-		return baseError(lower, err)
 	}
 	if err := copyTree(ctx, lower, half); err != nil {
 		return err

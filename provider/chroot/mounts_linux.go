@@ -190,10 +190,11 @@ func isMount(at, fd int, magic int64) bool {
 	return unix.Fstatfs(fd, &fs) == nil && int64(fs.Type) == magic && unix.Fstat(at, &above) == nil && unix.Fstat(fd, &here) == nil && above.Dev != here.Dev
 }
 
-// mountOverlay mounts base with upper and work at root. The paths go as descriptors, since the option's syntax has no safe way to write some.
-func mountOverlay(base, upper, work, root string) error {
+// mountOverlay mounts a stack with upper and work at root, or by itself to be read if upper is "". The paths go as descriptors where the option's syntax has
+// no safe way to write one, and where there are many: all of them are to fit in a page.
+func mountOverlay(lower below, upper, work, root string) error {
 	name := func(path string, kept *[]int) (string, error) {
-		if !strings.ContainsAny(path, `\,:`) {
+		if len(lower.dirs) == 1 && !strings.ContainsAny(path, `\,:`) {
 			return path, nil
 		}
 		fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -209,15 +210,30 @@ func mountOverlay(base, upper, work, root string) error {
 			_ = unix.Close(fd)
 		}
 	}()
-	options := ""
-	for _, o := range []struct{ key, path string }{{"lowerdir", base}, {"upperdir", upper}, {"workdir", work}} {
-		n, err := name(o.path, &kept)
+	options, flags := "", uintptr(0)
+	for _, dir := range lower.dirs {
+		n, err := name(dir, &kept)
 		if err != nil {
 			return err
 		}
-		options += "," + o.key + "=" + n
+		options += ":" + n
 	}
-	if err := unix.Mount("hostler", root, "overlay", 0, options[1:]); err != nil {
+	options = "lowerdir=" + options[1:]
+	if lower.layers {
+		options = "userxattr," + options
+	}
+	if upper == "" {
+		flags = unix.MS_RDONLY
+	} else {
+		for _, o := range []struct{ key, path string }{{"upperdir", upper}, {"workdir", work}} {
+			n, err := name(o.path, &kept)
+			if err != nil {
+				return err
+			}
+			options += "," + o.key + "=" + n
+		}
+	}
+	if err := unix.Mount("hostler", root, "overlay", flags, options); err != nil {
 		return &os.PathError{Op: "mount overlay on", Path: root, Err: err}
 	}
 	// What is mounted inside must not show elsewhere.

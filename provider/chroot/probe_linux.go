@@ -10,8 +10,11 @@ import (
 
 var _ compute.Prober = (*Provider)(nil)
 
-// Probe looks at the base.
-func (p *Provider) Probe(context.Context, compute.Spec) (note string, err error) {
+// Probe looks at the base. An image is brought here when it is needed.
+func (p *Provider) Probe(_ context.Context, spec compute.Spec) (note string, err error) {
+	if p.imageName(spec.Image) != "" {
+		return "", nil
+	}
 	_, err = p.baseInfo()
 	return "", fault("Probe", compute.ID(p.o.Source), err)
 }

@@ -83,6 +83,23 @@ func trustBase(base string) error {
 	}
 }
 
+// look returns what the topmost directory is, if all are there, and root's and the caller's alone.
+func (b below) look() (top fs.FileInfo, err error) {
+	for _, dir := range b.dirs {
+		if err := trustBase(dir); err != nil {
+			return nil, err
+		}
+		fi, err := os.Stat(dir)
+		if err != nil {
+			return nil, baseError(dir, err)
+		}
+		if top == nil {
+			top = fi
+		}
+	}
+	return top, nil
+}
+
 // place returns an error unless the directory of instances is ours, or not there yet.
 func (p *Provider) place() error {
 	for _, dir := range []string{p.o.Dir, filepath.Join(p.o.Dir, "instances")} {

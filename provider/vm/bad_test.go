@@ -27,7 +27,7 @@ func TestOptions(t *testing.T) {
 		change func(*vm.Options)
 		words  string
 	}{
-		{func(o *vm.Options) { o.Image = "relative" }, "absolute"},
+		{func(o *vm.Options) { o.Image = "relative.qcow2" }, "absolute"},
 		{func(o *vm.Options) { o.Initrd = "/initrd" }, "without a kernel"},
 		{func(o *vm.Options) { o.Machine = "vax" }, "machine = vax"},
 		{func(o *vm.Options) { o.Machine = "microvm" }, "needs a kernel"},

@@ -26,17 +26,20 @@ type owner struct {
 	Stage stage  `json:"stage"`
 	UUID  string `json:"uuid"` // made with it: its machine-id
 
-	Image    string   `json:"image"`  // as it was when the instance was made, like all that follows
-	Kernel   string   `json:"kernel"` // with which it can be started again
+	Image    string   `json:"image"`            // its file, as it was when the instance was made, like all that follows; "": not known yet
+	From     string   `json:"from,omitempty"`   // the image of the store that it is from
+	Digest   string   `json:"digest,omitempty"` // of that
+	Kernel   string   `json:"kernel"`           // with which it can be started again
 	Initrd   string   `json:"initrd"`
 	Cores    int      `json:"cores"`
 	Memory   int64    `json:"memory"`
 	Disk     int64    `json:"disk,omitempty"`     // bytes
 	Template string   `json:"template,omitempty"` // what it was restored from
 	Accel    string   `json:"accel,omitempty"`
-	Ports    []string `json:"ports,omitempty"` // HOST-PORT:GUEST-PORT/PROTOCOL
-	Last     int      `json:"last,omitempty"`  // the agent's port that was spoken on before it was halted
-	SSH      int      `json:"ssh,omitempty"`   // the port of this machine that leads to its sshd
+	Parted   bool     `json:"parted,omitempty"` // it was shut down after it forgot who it is
+	Ports    []string `json:"ports,omitempty"`  // HOST-PORT:GUEST-PORT/PROTOCOL
+	Last     int      `json:"last,omitempty"`   // the agent's port that was spoken on before it was halted
+	SSH      int      `json:"ssh,omitempty"`    // the port of this machine that leads to its sshd
 
 	proc.Process // that runs it
 }

@@ -406,6 +406,7 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 		return fault("Start", id, err)
 	}
 	was := own
+	own.Parted = false
 	if err := p.start(ctx, q, &own, m); err != nil {
 		own.Process = proc.Process{}
 		_ = p.homes.Write(was) // or the next Create would make its disk anew

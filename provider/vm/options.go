@@ -4,7 +4,7 @@ import "github.com/hostler-project/hostler/remote/agent"
 
 // Options of a source of type vm.
 type Options struct {
-	Image   string   `conf:"image"`       // the base disk, qcow2 or raw: an absolute path; "": each request names one. Nothing is written to it
+	Image   string   `conf:"image"`       // the base disk, qcow2 or raw: an absolute path, or the name of an image with one; "": each request names one. Nothing is written to it
 	Kernel  string   `conf:"kernel"`      // booted directly: an absolute path; "": the disk boots by itself
 	Initrd  string   `conf:"initrd"`      // with a kernel
 	Append  string   `conf:"append"`      // the kernel's command line; "": console=ttyS0
@@ -26,4 +26,6 @@ type Options struct {
 	Source       string       // the source's name
 	Installation string       // the installation's id
 	Dir          string       // where the instances are; required
+	Images       string       // the store of images; required for names of such
+	Home         string       // the user's, which ~/ before an image's file stands for
 }

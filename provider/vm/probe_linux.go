@@ -1,9 +1,9 @@
 package vm
 
 import (
-	"cmp"
 	"context"
 	"os"
+	"path/filepath"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -26,9 +26,12 @@ func (p *Provider) Probe(_ context.Context, spec compute.Spec) (note string, err
 			return "", imageError(key, path, err)
 		}
 	}
-	image := cmp.Or(spec.Image, p.o.Image)
+	image := p.imageName(spec.Image)
 	if image == "" {
 		return "no image is set: each request has to name one", nil
+	}
+	if !filepath.IsAbs(image) {
+		return "", nil // it is brought here when it is needed
 	}
 	if _, err := inspect(image); err != nil {
 		return "", imageError("image", image, err)

@@ -67,7 +67,7 @@ func (p *Provider) template(ctx context.Context, q program, own *owner, below di
 		return saved{}, err
 	}
 	if s, ok := p.find(key); ok {
-		return s, nil
+		return s, p.keepImage(ctx, own.Digest, s.dir)
 	}
 	all := filepath.Join(p.o.Dir, "templates")
 	if err := os.MkdirAll(all, 0o700); err != nil {
@@ -82,7 +82,7 @@ func (p *Provider) template(ctx context.Context, q program, own *owner, below di
 		return saved{}, err
 	}
 	if s, ok := p.find(key); ok {
-		return s, nil
+		return s, p.keepImage(ctx, own.Digest, s.dir)
 	}
 	name := key + "-" + newUUID()[:8]
 	s := saved{name, filepath.Join(all, name)}
@@ -119,7 +119,7 @@ func (p *Provider) template(ctx context.Context, q program, own *owner, below di
 		return s, err
 	}
 	p.stale(name)
-	return s, nil
+	return s, p.keepImage(ctx, own.Digest, s.dir)
 }
 
 // find looks for a saved machine that is whole.

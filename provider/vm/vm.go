@@ -37,10 +37,11 @@ type Provider struct {
 }
 
 var (
-	_ compute.Provider = (*Provider)(nil)
-	_ compute.Cleaner  = (*Provider)(nil)
-	_ compute.Checker  = (*Provider)(nil)
-	_ compute.Consoler = (*Provider)(nil)
+	_ compute.Provider    = (*Provider)(nil)
+	_ compute.Cleaner     = (*Provider)(nil)
+	_ compute.Checker     = (*Provider)(nil)
+	_ compute.Consoler    = (*Provider)(nil)
+	_ compute.Snapshotter = (*Provider)(nil)
 )
 
 // Open returns the provider for one source. ErrInvalid: the options are wrong. Whether qemu and the image are there is seen at Create, so that
@@ -52,7 +53,10 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	o.Machine, o.Accel, o.Network = cmp.Or(o.Machine, "auto"), cmp.Or(o.Accel, "auto"), cmp.Or(o.Network, "user")
 	o.Access, o.User, o.Append = cmp.Or(o.Access, "virtio-serial"), cmp.Or(o.User, "root"), cmp.Or(o.Append, "console=ttyS0")
 	o.Cores, o.Memory = cmp.Or(o.Cores, 1), cmp.Or(o.Memory, 512<<20)
-	for key, path := range map[string]string{"image": o.Image, "kernel": o.Kernel, "initrd": o.Initrd, "seed": o.Seed} {
+	if !filepath.IsAbs(o.Image) && (strings.HasPrefix(o.Image, ".") || slices.Contains([]string{".qcow2", ".raw", ".img"}, filepath.Ext(o.Image))) {
+		return fail("", "image = %s: no absolute path, and no name of an image", o.Image)
+	}
+	for key, path := range map[string]string{"kernel": o.Kernel, "initrd": o.Initrd, "seed": o.Seed} {
 		if path != "" && !filepath.IsAbs(path) {
 			return fail("", "%s = %s: no absolute path", key, path)
 		}
@@ -160,7 +164,7 @@ func (p *Provider) qemu() (string, error) {
 
 func (p *Provider) instance(o owner) compute.Instance {
 	facts := map[string]string{
-		"os": "linux", "arch": runtime.GOARCH, "image": o.Image, "cores": strconv.Itoa(o.Cores), "memory": strconv.FormatInt(o.Memory, 10),
+		"os": "linux", "arch": runtime.GOARCH, "image": cmp.Or(o.From, o.Image), "cores": strconv.Itoa(o.Cores), "memory": strconv.FormatInt(o.Memory, 10),
 		"disk": strconv.FormatInt(o.Disk, 10),
 	}
 	if o.Accel != "" {
@@ -216,18 +220,26 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (compute.Insta
 		return none, err
 	}
 	own := owner{
-		Owner: p.homes.Owner(spec.ID), UUID: newUUID(), Image: cmp.Or(spec.Image, p.o.Image), Kernel: p.o.Kernel, Initrd: p.o.Initrd,
+		Owner: p.homes.Owner(spec.ID), UUID: newUUID(), Kernel: p.o.Kernel, Initrd: p.o.Initrd,
 		Cores: max(p.o.Cores, spec.Cores), Memory: max(p.o.Memory, (spec.Memory+1<<20-1)&^(1<<20-1)), Disk: max(p.o.Disk, spec.Disk),
 	}
-	if !filepath.IsAbs(own.Image) {
-		return none, &compute.Error{Op: "vm.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: fmt.Errorf("image = %s: no absolute path", own.Image),
-			Hint: "set image to the absolute path of a qcow2 or raw disk"}
+	switch name := p.imageName(spec.Image); {
+	case filepath.IsAbs(name):
+		own.Image = name
+	case name == "":
+		return none, &compute.Error{Op: "vm.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("no image is named"),
+			Hint: "set image to the absolute path of a qcow2 or raw disk, or to the name of an image with one"}
+	default:
+		own.From = name
 	}
 	l, own, err := p.homes.Make(ctx, own)
 	if err != nil {
 		return none, err
 	}
 	defer l.Close()
+	if err := p.takeImage(ctx, &own); err != nil {
+		return none, err
+	}
 	if err := p.up(ctx, &own); err != nil {
 		return none, err
 	}
@@ -297,7 +309,7 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	if own.Template != "" {
 		return "its qemu ended, memory and disk restored from the machine saved as " + own.Template[:12], nil
 	}
-	return "its qemu ended, booted on a new disk layer over " + own.Image, nil
+	return "its qemu ended, booted on a new disk layer over " + cmp.Or(own.From, own.Image), nil
 }
 
 // end ends whatever runs of an instance.

@@ -1,0 +1,167 @@
+package vm
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image"
+)
+
+// An image of the store that a machine is made from has its disk as the one file in this directory, as KubeVirt's container disks do.
+const diskDir = "disk"
+
+// imageName is the image that is asked for: the path of a file, or a name of the store's.
+func (p *Provider) imageName(name string) string {
+	return image.InHome(cmp.Or(name, p.o.Image), p.o.Home)
+}
+
+func (p *Provider) store() (*image.Store, error) {
+	if p.o.Images == "" {
+		return nil, &compute.Error{Op: "vm", ID: compute.ID(p.o.Source), Kind: compute.ErrUnavailable, Err: errors.New("there is no store of images"),
+			Hint: "set HOME or XDG_CACHE_HOME, in whose directory it is, or image to the absolute path of a disk"}
+	}
+	return image.Open(p.o.Images, image.Options{})
+}
+
+// takeImage finds the disk of an instance's image, pulled if it is not here, unless that was done. It is the instance's until its directory is gone.
+func (p *Provider) takeImage(ctx context.Context, own *owner) error {
+	if own.From == "" || own.Image != "" {
+		return nil
+	}
+	if err := p.at("image"); err != nil {
+		return err
+	}
+	store, err := p.store()
+	if err != nil {
+		return err
+	}
+	img, err := store.Take(ctx, own.From, p.home(compute.ID(own.ID)), image.PullOptions{})
+	if err != nil {
+		return err
+	}
+	file, err := diskOf(img.Dirs())
+	if err == nil {
+		err = alone(file)
+	}
+	if err != nil {
+		return &compute.Error{Op: "vm.Create", ID: compute.ID(own.ID), Kind: compute.ErrInvalid, Err: fmt.Errorf("image %s: %w", own.From, err), Hint: "docs/vms.md says what an image has to be"}
+	}
+	own.Image, own.Digest = file, img.Digest
+	return p.homes.Write(*own)
+}
+
+// keepImage has an image stay for as long as a directory of ours does.
+func (p *Provider) keepImage(ctx context.Context, digest, dir string) error {
+	if digest == "" {
+		return nil
+	}
+	store, err := p.store()
+	if err != nil {
+		return err
+	}
+	return store.Use(ctx, digest, dir)
+}
+
+// diskOf finds the one disk in an image's layers, bottom first.
+func diskOf(dirs []string) (string, error) {
+	for _, layer := range slices.Backward(dirs) {
+		dir := filepath.Join(layer, diskDir)
+		var st unix.Stat_t
+		if err := unix.Lstat(dir, &st); errors.Is(err, unix.ENOENT) {
+			continue
+		} else if err != nil {
+			return "", err
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			break
+		}
+		all, err := os.ReadDir(dir)
+		if err != nil {
+			return "", err
+		}
+		if len(all) == 0 { // the directory alone, with its mode
+			continue
+		}
+		if len(all) != 1 || !all[0].Type().IsRegular() {
+			return "", fmt.Errorf("there is not just one file in its directory /%s", diskDir)
+		}
+		return filepath.Join(dir, all[0].Name()), nil
+	}
+	return "", fmt.Errorf("it is not one of a machine: there is no disk in /%s", diskDir)
+}
+
+// alone refuses a disk that leads to other files of this machine: what comes from elsewhere could name any, and its guest would read it.
+func alone(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var head [80]byte
+	n, err := io.ReadFull(f, head[:])
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	const externalData = 1 << 2 // of the features that a reader has to know
+	switch at := binary.BigEndian; {
+	case n < len(head) || at.Uint32(head[:]) != qcowMagic:
+	case at.Uint64(head[8:]) != 0:
+		return errors.New("its disk lies over another file")
+	case at.Uint32(head[4:]) >= 3 && at.Uint64(head[72:])&externalData != 0:
+		return errors.New("its disk has its content in another file")
+	}
+	return nil
+}
+
+// ImageDigest tells which content an image's name stands for in the store of images. That of a file is by where it is, how large it is, and when it was changed.
+func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (string, error) {
+	fail := func(err error) (string, error) { return "", fault("ImageDigest", compute.ID(p.o.Source), err) }
+	if name == "" {
+		if _, err := converter(); err != nil {
+			return fail(err)
+		}
+	}
+	switch name = p.imageName(name); {
+	case name == "":
+		return fail(&compute.Error{Kind: compute.ErrInvalid, Err: errors.New("the source names no image"), Hint: "set image in its section [vm]"})
+	case filepath.IsAbs(name):
+		if _, err := inspect(name); err != nil {
+			return fail(imageError("image", name, err))
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(name, &st); err != nil {
+			return fail(imageError("image", name, err))
+		}
+		sum := sha256.Sum256(fmt.Appendf(nil, "%q %d %d %d %d %d", name, st.Dev, st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano()))
+		return fmt.Sprintf("file:%x", sum), nil
+	}
+	store, err := p.store()
+	if err != nil {
+		return fail(err)
+	}
+	img, err := store.Find(name)
+	if fetch && errors.Is(err, compute.ErrNotFound) {
+		img, err = store.Pull(ctx, name, image.PullOptions{})
+	}
+	if err == nil && fetch {
+		_, err = diskOf(img.Dirs())
+		if err != nil {
+			err = &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("image %s: %w", name, err), Hint: "docs/vms.md says what an image has to be"}
+		}
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return img.Digest, store.Touch(img.Digest)
+}

@@ -1,0 +1,137 @@
+//go:build linux
+
+package vm_test
+
+import (
+	"errors"
+	"io"
+	"log"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/registry"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/provider/vm"
+)
+
+// TestSnapshot makes an image of a machine, takes it to a registry, and makes a machine of it elsewhere.
+func TestSnapshot(t *testing.T) {
+	o := warm(t)
+	if _, err := exec.LookPath("qemu-img"); err != nil {
+		t.Skip("vm: no qemu-img")
+	}
+	o.Images = filepath.Join(t.TempDir(), "images")
+	p := open(t, o)
+	before, err := p.ImageDigest(t.Context(), "", true)
+	if err != nil || !strings.HasPrefix(before, "file:") {
+		t.Fatalf("the disk: %q, %v", before, err)
+	}
+	const name = "localhost/built:1"
+	if _, err := p.ImageDigest(t.Context(), name, false); !errors.Is(err, compute.ErrNotFound) {
+		t.Errorf("one that is not there: %v", err)
+	}
+	create(t, p, "suite-1")
+	c := connect(t, p, "suite-1")
+	sh(t, c, "set -e; echo made >/etc/made; mkdir -p /etc/ssh; echo left >/tmp/left; echo mine >/etc/machine-id; echo mine >/etc/ssh/ssh_host_mine_key")
+	c.Close()
+	if got, err := p.Snapshot(t.Context(), "suite-1", compute.ImageSpec{Name: name, Labels: map[string]string{"k": "v"}}); err != nil || got != name {
+		t.Fatalf("the image: %q, %v", got, err)
+	}
+	if _, err := p.Snapshot(t.Context(), "suite-1", compute.ImageSpec{Name: name}); err != nil { // as after a death before it was told
+		t.Fatalf("once more: %v", err)
+	}
+	if _, err := os.Lstat(filepath.Join(p.Home("suite-1"), "snapshot")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("left: %v", err)
+	}
+	destroy(t, p, "suite-1")
+	if now, err := p.ImageDigest(t.Context(), "", true); err != nil || now != before {
+		t.Errorf("the disk is another one: %q, %q, %v", before, now, err)
+	}
+
+	web := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer web.Close()
+	there := strings.TrimPrefix(web.URL, "http://") + "/team/machine:1"
+	store, err := image.Open(o.Images, image.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Export(t.Context(), name, there, image.ExportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	o.Warm, o.Image, o.Dir, o.Images = false, there, filepath.Join(t.TempDir(), "computers"), filepath.Join(t.TempDir(), "images")
+	q := open(t, o)
+	create(t, q, "suite-2")
+	c = connect(t, q, "suite-2")
+	sh(t, c, `set -e; test "$(cat /etc/made)" = made; test ! -e /tmp/left; test "$(cat /etc/machine-id)" != mine; test ! -e /etc/ssh/ssh_host_mine_key; echo own >/etc/made`)
+	c.Close()
+	other, err := image.Open(o.Images, image.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Remove(t.Context(), there); !errors.Is(err, compute.ErrConflict) {
+		t.Errorf("an image that a machine stands on is removed: %v", err)
+	}
+	destroy(t, q, "suite-2")
+	if err := other.Remove(t.Context(), there); err != nil {
+		t.Errorf("an image that no machine stands on: %v", err)
+	}
+}
+
+// TestStrangeImages: what is no image of a machine, and what would lead to files of this one, is refused.
+func TestStrangeImages(t *testing.T) {
+	for _, tool := range []string{"qemu-img", "qemu-system-x86_64"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip("vm: no ", tool)
+		}
+	}
+	images := filepath.Join(t.TempDir(), "images")
+	store, err := image.Open(images, image.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		make []string // of qemu-img; nil: no disk
+		more string   // a file beside it
+		want string
+	}{
+		"none": {nil, "", "no disk in /disk"}, "two": {[]string{"create", "-f", "qcow2", "DISK", "1M"}, "disk/other", "not just one file"},
+		"backed":   {[]string{"create", "-f", "qcow2", "-u", "-b", "/etc/shadow", "-F", "raw", "DISK", "1M"}, "", "lies over another file"},
+		"external": {[]string{"create", "-f", "qcow2", "-o", "data_file=/DIR/data,data_file_raw=on", "DISK", "1M"}, "", "its content in another file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tree, aside := t.TempDir(), t.TempDir()
+			if err := os.Mkdir(filepath.Join(tree, "disk"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			args := append([]string{}, c.make...)
+			for i := range args {
+				args[i] = strings.ReplaceAll(strings.ReplaceAll(args[i], "/DIR", aside), "DISK", filepath.Join(tree, "disk", "disk.qcow2"))
+			}
+			if len(args) > 0 {
+				if out, err := exec.Command("qemu-img", args...).CombinedOutput(); err != nil {
+					t.Fatalf("%v: %s", err, out)
+				}
+			}
+			if c.more != "" {
+				if err := os.WriteFile(filepath.Join(tree, c.more), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := store.Commit(t.Context(), image.Change{Dir: tree}, name+":1"); err != nil {
+				t.Fatal(err)
+			}
+			p := open(t, vm.Options{Source: "suite", Installation: "mine", Image: name + ":1", Images: images, Dir: filepath.Join(t.TempDir(), "computers")})
+			t.Cleanup(func() { destroy(t, p, "suite-1") })
+			_, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
+			if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
