@@ -24,6 +24,12 @@ type Snapshotter interface {
 	ImageDigest(ctx context.Context, image string, fetch bool) (string, error)
 }
 
+// ImageTagger is a Snapshotter whose images are not in this machine's store of images but elsewhere, such as at a container engine, where they can have further names.
+type ImageTagger interface {
+	// TagImage gives an image a further name. One that had that name before loses it.
+	TagImage(ctx context.Context, image, as string) error
+}
+
 // MachineOwn reports whether a file, by its path from the root of a computer, belongs to that one computer and to no other that is made from an image of it: its name and
 // identity, its keys, and what it kept for a while.
 func MachineOwn(name string) bool {

@@ -65,6 +65,8 @@ type builder struct {
 	args   []string
 	output io.Writer               // of what scripts print
 	notify func(bundle.Outcome)    // of each step; nil: nobody hears
+	snap   compute.Snapshotter     // who makes the image; build finds it
+	tagger compute.ImageTagger     // nil: its images are in the store
 	report func(buildStep, string) // of how it goes on; nil: nobody hears
 }
 
@@ -91,6 +93,8 @@ func (b *builder) engine() (*pool.Pool, string, error) {
 		delete(def.Settings, "disk")
 	case "vm":
 		delete(def.Settings, "warm") // a machine that is booted for one alone
+	case "container":
+		delete(def.Settings, "env") // which would be the image's for good
 	}
 	delete(def.Settings, "ports") // which the source's own instances have
 	data, err := json.Marshal(def)
@@ -121,6 +125,8 @@ func (b *builder) build(ctx context.Context) (r recipe, made bool, err error) {
 		return r, false, err
 	}
 	snap, ok := compute.As[compute.Snapshotter](p)
+	b.snap = snap
+	b.tagger, _ = compute.As[compute.ImageTagger](p)
 	if !ok {
 		return r, false, &compute.Error{ID: compute.ID(b.source), Kind: compute.ErrInvalid, Err: fmt.Errorf("of sources of type %s no images can be made", b.typ), Hint: "docs/images.md says of which"}
 	}
@@ -256,11 +262,25 @@ func (a *app) buildOf(ctx context.Context, s *config.Source, bundles, vars []str
 	return &builder{building: &building{app: a, cfg: a.cfg, open: a.open}, source: s.Name, typ: s.Type, def: def, plan: plan, args: vars, output: a.errs}, nil
 }
 
-// built finds the image of a recipe among those that are here.
-func (a *app) built(r recipe) (image.Image, error) {
-	s, err := a.images()
+// built finds the image of a recipe, and gives it a further name unless that is "": in the store of images, or where the source's provider has its own.
+func (b *builder) built(ctx context.Context, r recipe, as string) (image.Image, error) {
+	if b.tagger != nil {
+		img := image.Image{Name: r.name()}
+		var err error
+		if as != "" {
+			img.Name, err = as, b.tagger.TagImage(ctx, r.name(), as)
+		}
+		if err == nil {
+			img.Digest, err = b.snap.ImageDigest(ctx, img.Name, false)
+		}
+		return img, err
+	}
+	s, err := b.app.images()
 	if err != nil {
 		return image.Image{}, err
+	}
+	if as != "" {
+		return s.Tag(ctx, r.name(), as)
 	}
 	return s.Find(r.name())
 }

@@ -70,10 +70,7 @@ func (a *app) imageBuild(ctx context.Context, bundles, vars []string, name strin
 	if err != nil {
 		return a.interrupted(err, "nothing is built")
 	}
-	img, err := a.built(r)
-	if err == nil && name != "" {
-		img, err = a.tagBuilt(ctx, r, name)
-	}
+	img, err := b.built(ctx, r, name)
 	if err != nil {
 		return err
 	}
@@ -113,12 +110,3 @@ func (a *app) builderNamed(ctx context.Context, bundles, vars []string, name str
 }
 
 var errElsewhere = errors.New("images are made where the computers are, and a controller elsewhere has them")
-
-// tagBuilt gives a built image a further name.
-func (a *app) tagBuilt(ctx context.Context, r recipe, name string) (image.Image, error) {
-	s, err := a.images()
-	if err != nil {
-		return image.Image{}, err
-	}
-	return s.Tag(ctx, r.name(), name)
-}

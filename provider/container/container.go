@@ -46,6 +46,9 @@ var (
 	_ compute.Checker  = (*Provider)(nil)
 	_ compute.Consoler = (*Provider)(nil)
 	_ compute.Lingerer = (*Provider)(nil)
+
+	_ compute.Snapshotter = (*Provider)(nil)
+	_ compute.ImageTagger = (*Provider)(nil)
 )
 
 // Open returns the provider for one source. ErrInvalid: the options are wrong. It asks no engine: one that is down, or refuses us, is the affair of

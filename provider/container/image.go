@@ -35,6 +35,9 @@ func (p *Provider) image(ctx context.Context, ref string, always bool) (imageInf
 	if status(err) != http.StatusNotFound {
 		return img, err
 	}
+	if strings.HasPrefix(ref, "sha256:") { // no registry knows it by that
+		return img, &compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf("image %s is not at the engine any more", ref), Hint: "build or promote another one"}
+	}
 	if p.o.Pull == "never" {
 		return img, &compute.Error{
 			Kind: compute.ErrNotFound, Err: fmt.Errorf("image %s is not at the engine, and pull = never", ref), Hint: "pull or build it there, or leave pull out",

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -229,6 +230,9 @@ func (p *Provider) request(ctx context.Context, id compute.ID, s shape, img imag
 			Mounts: append([]mount{}, p.plan.mounts...), PortBindings: map[string][]binding{}, Ulimits: p.ulimits(ctx, s.Rung),
 		},
 		ExposedPorts: map[string]struct{}{},
+	}
+	if slices.ContainsFunc(img.Config.Env, func(kv string) bool { return strings.HasPrefix(kv, "HOSTNAME=") }) { // as podman has it in what it makes of a container
+		r.Env = append([]string{"HOSTNAME=" + r.Hostname}, r.Env...)
 	}
 	if !p.o.Entrypoint {
 		r.Healthcheck = &healthcheck{[]string{"NONE"}} // the image's would ask for what is not started

@@ -99,8 +99,11 @@ type imageInfo struct {
 	RepoDigests  []string
 	Architecture string
 	Os           string
+	Size         int64
 	Config       struct {
 		Entrypoint []string
 		Cmd        []string
+		Env        []string
+		User       string
 	}
 }

@@ -1,0 +1,196 @@
+package container
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Snapshot has the engine make an image of a container, which stays at the engine: the layers of the container's own image, and what was written as one more. What belongs to
+// this container alone is removed in it first; then all that runs there is ended. The image says of itself what the one before said: nothing of how instances are made.
+func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
+	made, err := p.snapshot(ctx, id, spec)
+	return made, p.fault("Snapshot", id, err)
+}
+
+func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
+	as, err := name.NewTag(spec.Name, name.WeakValidation)
+	if err != nil {
+		return "", &compute.Error{Kind: compute.ErrInvalid, Err: err}
+	}
+	c, err := p.mine(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	var base imageInfo
+	if err := p.eng.do(ctx, http.MethodGet, "/images/"+c.Image+"/json", nil, nil, &base); err != nil {
+		return "", err
+	}
+	if err := p.forget(ctx, id, c.ID); err != nil {
+		return "", err
+	}
+	if err := p.at("kill " + c.ID); err != nil {
+		return "", err
+	}
+	if err := p.eng.do(ctx, http.MethodPost, "/containers/"+c.ID+"/kill", nil, nil, nil); err != nil {
+		if now, e := p.mine(ctx, id); e != nil || now.State.Running { // else it had ended, which engines have many words for
+			return "", cmp.Or(e, err)
+		}
+	}
+	if err := p.at("commit " + c.ID); err != nil {
+		return "", err
+	}
+	a, err := p.eng.ask(ctx)
+	if err != nil {
+		return "", err
+	}
+	query := url.Values{"container": {c.ID}, "repo": {as.Context().Name()}, "tag": {as.TagStr()}, "changes": changes(base, spec.Labels, a.name == "podman")}
+	body := map[string]any{}
+	if len(base.Config.Entrypoint) == 0 {
+		if a.name == "podman" { // it looks at no body, and Docker takes such a change for none
+			query.Add("changes", "ENTRYPOINT []")
+		} else {
+			body["Entrypoint"] = []string{}
+		}
+	}
+	return spec.Name, p.eng.do(ctx, http.MethodPost, "/commit", query, body, nil)
+}
+
+// changes says in the words of a Dockerfile what an image says of itself, where its container was made otherwise. Our own labels would have any container of the image
+// taken for an instance.
+func changes(base imageInfo, labels map[string]string, podman bool) []string {
+	list := func(words []string) string {
+		text, _ := json.Marshal(append([]string{}, words...)) // strings cannot fail
+		return string(text)
+	}
+	out := []string{"USER " + cmp.Or(base.Config.User, "0")}
+	switch c := base.Config; {
+	case len(c.Entrypoint) > 0:
+		out = append(out, "ENTRYPOINT "+list(c.Entrypoint), "CMD "+list(c.Cmd))
+	case len(c.Cmd) > 0:
+		out = append(out, "CMD "+list(c.Cmd))
+	default: // no engine can take the container's own away without another in its place
+		out = append(out, `CMD ["sh"]`)
+	}
+	all := maps.Clone(labels)
+	if all == nil {
+		all = map[string]string{}
+	}
+	for _, own := range []string{labelInstallation, labelID, labelShape} {
+		all[own] = ""
+	}
+	if all[labelSource] == "" {
+		all[labelSource] = ""
+	}
+	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "\n", " ").Replace
+	if podman { // which takes the outer quotes away, and everything else as it is
+		quote = strings.NewReplacer("\n", " ").Replace
+	}
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		out = append(out, fmt.Sprintf(`LABEL %s="%s"`, k, quote(all[k])))
+	}
+	return out
+}
+
+// forget removes what was written in a container and is its own alone. Its name and its lists of hosts and name servers are the engine's, and in no image.
+func (p *Provider) forget(ctx context.Context, id compute.ID, container string) error {
+	own, err := p.ownFiles(ctx, container)
+	if err != nil || len(own) == 0 {
+		return err
+	}
+	conn, err := p.Connect(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for part := range slices.Chunk(own, 1000) {
+		var said bytes.Buffer
+		exit, err := conn.Run(ctx, &compute.Command{Args: append([]string{"rm", "-rf", "--"}, part...), User: "0", Dir: "/", Stdout: &said, Stderr: &said})
+		if errors.Is(err, compute.ErrNoCommand) {
+			return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s would be in the image, and there is no program rm to remove it", part[0]), Hint: "have the bundle write nothing there, or remove it"}
+		}
+		if err != nil {
+			return err
+		}
+		if exit.Status() != 0 {
+			return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("what is its own alone is not removed: %s", oneLine(said.Bytes()))}
+		}
+	}
+	return nil
+}
+
+// ownFiles lists what of a container's own was written in it, the topmost of each tree.
+func (p *Provider) ownFiles(ctx context.Context, container string) ([]string, error) {
+	var all []struct {
+		Path string
+		Kind int // 0 changed, 1 added, 2 removed
+	}
+	if err := p.eng.do(ctx, http.MethodGet, "/containers/"+container+"/changes", nil, nil, &all); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, c := range all {
+		switch c.Path {
+		case "/etc/hostname", "/etc/hosts", "/etc/resolv.conf":
+			continue
+		}
+		if c.Kind != 2 && compute.MachineOwn(c.Path) {
+			names = append(names, c.Path)
+		}
+	}
+	slices.Sort(names)
+	var out []string
+	for _, n := range names {
+		if len(out) == 0 || !strings.HasPrefix(n, out[len(out)-1]+"/") {
+			out = append(out, n)
+		}
+	}
+	return out, nil
+}
+
+// ImageDigest tells which content an image's name stands for at the engine.
+func (p *Provider) ImageDigest(ctx context.Context, ref string, fetch bool) (string, error) {
+	digest, err := p.imageDigest(ctx, cmp.Or(ref, p.o.Image), fetch)
+	return digest, p.fault("ImageDigest", compute.ID(p.o.Source), err)
+}
+
+func (p *Provider) imageDigest(ctx context.Context, ref string, fetch bool) (string, error) {
+	if ref == "" {
+		return "", &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("the source names no image"), Hint: "set image in its section [container]"}
+	}
+	var img imageInfo
+	var err error
+	if fetch {
+		img, err = p.image(ctx, ref, false)
+	} else if err = p.eng.do(ctx, http.MethodGet, "/images/"+ref+"/json", nil, nil, &img); status(err) == http.StatusNotFound {
+		err = &compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf("image %s is not at the engine", ref)}
+	}
+	if err != nil {
+		return "", err
+	}
+	if !strings.HasPrefix(img.ID, "sha256:") {
+		img.ID = "sha256:" + img.ID // as podman's older versions have it
+	}
+	return img.ID, nil
+}
+
+// TagImage gives an image at the engine a further name.
+func (p *Provider) TagImage(ctx context.Context, ref, as string) error {
+	tag, err := name.NewTag(as, name.WeakValidation)
+	if err != nil {
+		return p.fault("TagImage", compute.ID(p.o.Source), &compute.Error{Kind: compute.ErrInvalid, Err: err})
+	}
+	return p.fault("TagImage", compute.ID(p.o.Source), p.eng.do(ctx, http.MethodPost, "/images/"+ref+"/tag", url.Values{"repo": {tag.Context().Name()}, "tag": {tag.TagStr()}}, nil, nil))
+}
