@@ -41,7 +41,8 @@ type SSH struct {
 	User    string `json:"user"`
 	Host    string `json:"host"`
 	Port    int    `json:"port"`
-	HostKey string `json:"host_key"`
+	Key     string `json:"key"`      // the file of the private key; "": an agent's
+	HostKey string `json:"host_key"` // as known_hosts has it; "": not known
 }
 
 // Bundle is one that was put on a node.

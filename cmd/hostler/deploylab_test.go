@@ -2,7 +2,10 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -76,6 +79,21 @@ func TestDeploySSH(t *testing.T) {
 	}
 	if got := m.must("list"); !strings.Contains(got, "node-2") {
 		t.Errorf("list: %q", got)
+	}
+	// It says how it is reached without hostler.
+	var nodes []nodeView
+	if err := json.Unmarshal([]byte(m.must("list", "--json", "node-2")), &nodes); err != nil || len(nodes) != 1 || nodes[0].SSH == nil {
+		t.Fatalf("it does not say how it is reached: %+v, %v", nodes, err)
+	}
+	ssh := nodes[0].SSH
+	known := filepath.Join(m.dir, "known")
+	if err := os.WriteFile(known, []byte(ssh.HostKey+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hello, err := exec.CommandContext(t.Context(), "ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "UserKnownHostsFile="+known, "-o", "StrictHostKeyChecking=yes",
+		"-i", ssh.Key, "-p", fmt.Sprint(ssh.Port), ssh.User+"@"+ssh.Host, "echo hello from $(id -un)").CombinedOutput()
+	if err != nil || string(hello) != "hello from user\n" {
+		t.Errorf("ssh by %+v: %s, %v", ssh, hello, err)
 	}
 	m.must("destroy", "node-2", "--yes")
 	if _, _, exit := m.run("run", "node-2", "--", "true"); exit == 0 {

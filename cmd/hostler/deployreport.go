@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/google/renameio/v2"
@@ -49,19 +48,6 @@ func viewNode(n node) nodeView {
 		}
 	}
 	return nodeView{Description: d, Instance: string(l.Instance), Status: string(i.State), Owner: l.Owner}
-}
-
-// nodeSSH says how a node is reached by ssh, where its source says so; nil: through `hostler ssh` alone.
-func nodeSSH(i compute.Instance) *deploy.SSH {
-	host := i.Facts["ssh_host"]
-	if host == "" {
-		return nil
-	}
-	port, err := strconv.Atoi(i.Facts["ssh_port"])
-	if err != nil {
-		port = 22
-	}
-	return &deploy.SSH{User: i.Facts["ssh_user"], Host: host, Port: port, HostKey: i.Facts["ssh_host_key"]}
 }
 
 // view describes a node that this deployment made, or tried to.

@@ -84,9 +84,12 @@ func (d *deployment) look(ctx context.Context, l compute.Lease) (compute.Instanc
 	if err == nil && i.Child != "" {
 		var leaf compute.Instance
 		if leaf, err = d.engine.Leaf(ctx, i.ID); err == nil {
+			leaf = d.app.sshFacts(ctx, leaf)
 			i.Facts, i.ProviderID = leaf.Facts, cmp.Or(i.ProviderID, leaf.ProviderID)
 			i.Address = cmp.Or(i.Address, leaf.Address)
 		}
+	} else if err == nil {
+		i = d.app.sshFacts(ctx, i)
 	}
 	return i, err
 }

@@ -113,6 +113,7 @@ func (a *app) list(ctx context.Context, patterns, labels []string, all bool) err
 	if a.flags.json {
 		views := []nodeView{}
 		for _, n := range found {
+			n.instance = a.sshFacts(ctx, n.instance)
 			views = append(views, viewNode(n))
 		}
 		return a.printJSON(views)

@@ -47,6 +47,16 @@ type Target struct {
 	AliveCount int
 }
 
+// Identity is the first of the private keys' files that is there; "": none, so it is an agent that has keys.
+func (t *Target) Identity() string {
+	for _, name := range t.identities {
+		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
+			return name
+		}
+	}
+	return ""
+}
+
 // lookup answers all values of a keyword for one host, in the order in which OpenSSH takes them.
 type lookup func(keyword string) []string
 

@@ -58,6 +58,17 @@ func NewHostKeys(t *Target) *HostKeys {
 	return h
 }
 
+// Lines are the keys by which the host is known, as known_hosts has them: no authorities, and none that is revoked.
+func (h *HostKeys) Lines() (out []string) {
+	for _, k := range h.known {
+		line := h.name + " " + strings.TrimSpace(string(ssh.MarshalAuthorizedKey(k.key)))
+		if k.marker == "" && !slices.Contains(out, line) && h.refuseRevoked(k.key) == nil {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
 func (h *HostKeys) read(file string) {
 	b, err := os.ReadFile(file)
 	if err != nil {
