@@ -111,10 +111,14 @@ func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 	}
 	watching := make(chan error, 1)
 	go func() { watching <- s.watch(ctx, cancel, by, lease.Instance) }()
-	end := (&terminal{socket: socket, conn: turns{conn, s.Engine(), lease.Instance}}).run(r.Context(), ctx, size)
+	life, over := context.WithCancel(context.WithoutCancel(ctx)) // the socket's: it is there for the last word, however the shell ends
+	defer over()
+	end := (&terminal{socket: socket, conn: turns{conn, s.Engine(), lease.Instance}}).run(life, ctx, size)
 	cancel()
 	if ended := <-watching; ended != nil {
 		end = api.TerminalEnd{Reason: "the lease has ended"}
+	} else if cause := context.Cause(r.Context()); errors.Is(cause, compute.ErrDenied) {
+		end = api.TerminalEnd{Status: -1, Reason: api.Text(cause)}
 	}
 	last, stop := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
 	defer stop()

@@ -527,17 +527,36 @@ func TestRevokedMidStream(t *testing.T) {
 	go func() {
 		watched <- c.Watch(t.Context(), compute.EventQuery{}, func(compute.Event) error { return nil })
 	}()
+	t.Setenv("SHELL", "/bin/sh")
+	shell, status := openTerminal(t, w.url, "/v1/instances/"+string(l.Instance)+"/terminal", secret, w.url)
+	if shell == nil {
+		t.Fatal(status)
+	}
+	shell.say(0, []byte("echo re''ady\n"))
+	shell.until("ready")
+	w.take("bea", "a", "full") // the only one
+	waited := make(chan error, 1)
+	go func() {
+		_, err := c.Acquire(t.Context(), compute.Request{Source: "full", Count: 1, Owner: "ann", Project: "a", Wait: time.Hour, Notify: func(compute.Progress) {}})
+		waited <- err
+	}()
+	eventually(t, "one waits", func() bool {
+		all, err := w.engine.Queue(t.Context())
+		return err == nil && len(all) == 1
+	})
 	select {
 	case err := <-ran:
 		t.Fatalf("ended before: %v", err)
 	case err := <-watched:
+		t.Fatalf("ended before: %v", err)
+	case err := <-waited:
 		t.Fatalf("ended before: %v", err)
 	case <-time.After(5 * time.Second):
 	}
 	if _, err := w.ring.Revoke(t.Context(), tok.ID, nil); err != nil {
 		t.Fatal(err)
 	}
-	for what, end := range map[string]chan error{"the command": ran, "the stream of events": watched} {
+	for what, end := range map[string]chan error{"the command": ran, "the stream of events": watched, "the request that waits": waited} {
 		select {
 		case err := <-end:
 			if err == nil {
@@ -547,4 +566,11 @@ func TestRevokedMidStream(t *testing.T) {
 			t.Errorf("%s goes on", what)
 		}
 	}
+	if end := shell.end(); !strings.Contains(end.Reason, "what you may has changed") {
+		t.Errorf("the terminal ended with %+v", end)
+	}
+	eventually(t, "nobody waits any more", func() bool {
+		all, err := w.engine.Queue(t.Context())
+		return err == nil && len(all) == 0
+	})
 }
