@@ -181,8 +181,8 @@ func (s *Store) commit(ops []*op) {
 	if len(again) > 0 {
 		s.yield()
 		s.attempt(again)
-	} else {
-		s.provide()
+	} else if s.provide(); s.lean {
+		s.shorten()
 	}
 	for _, o := range ops {
 		o.err = wrap(o.err)

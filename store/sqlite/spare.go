@@ -27,10 +27,16 @@ func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// yield gives the spare up, and lets the log begin anew where nobody reads it. The caller holds wmu, and tries once more.
+// yield gives the spare up. The caller holds wmu, and tries once more.
 func (s *Store) yield() {
-	s.spared = time.Now()
+	s.spared, s.lean = time.Now(), true
 	_ = os.Remove(s.path + "-spare")
+	s.shorten()
+}
+
+// shorten lets the log begin anew where nobody reads it. While the disk is full it is done after each commit: else the log, which grows by whole pages for what are a
+// few bytes in the file, takes in moments the room that there is for giving back. The caller holds wmu.
+func (s *Store) shorten() {
 	if s.write != nil {
 		_ = s.write.exec("PRAGMA wal_checkpoint(PASSIVE)")
 	}
@@ -44,7 +50,11 @@ func (s *Store) provide() {
 	s.spared = time.Now()
 	name := s.path + "-spare"
 	if fi, err := os.Lstat(name); err == nil {
-		if fi.Size() == spareSize || time.Since(fi.ModTime()) < time.Minute { // somebody may be at it
+		if fi.Size() == spareSize {
+			s.lean = false
+			return
+		}
+		if time.Since(fi.ModTime()) < time.Minute { // somebody may be at it
 			return
 		}
 		_ = os.Remove(name)
@@ -60,5 +70,7 @@ func (s *Store) provide() {
 	}
 	if errors.Join(err, f.Close()) != nil {
 		_ = os.Remove(name)
+		return
 	}
+	s.lean = false
 }

@@ -70,3 +70,22 @@ func TestSpare(t *testing.T) {
 		integrity(t, path)
 	}
 }
+
+// TestSpareLasts: while the disk is full the room that there is goes to what is kept, and not to the log, which takes pages for what are bytes.
+func TestSpareLasts(t *testing.T) {
+	dir, _ := mount(t, "size=3m,mode=700")
+	path := filepath.Join(dir, "state.db")
+	st := mustOpen(t, path)
+	write(t, st, 5)
+	fill(t, filepath.Join(dir, "ballast"))
+	const kept = 200 // some 250 KiB, and in the log three MiB
+	for n := range kept {
+		if err := st.Update(t.Context(), func(tx compute.Tx) error { return appendEvent(tx, 1000) }); err != nil {
+			t.Fatalf("write %d: %v", n, err)
+		}
+	}
+	if n := count(t, st); n != 5+kept {
+		t.Errorf("%d events, want %d", n, 5+kept)
+	}
+	integrity(t, path)
+}
