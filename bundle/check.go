@@ -73,18 +73,31 @@ func (p *Plan) question() []byte {
 // check asks, in one round trip.
 func (l *link) check(ctx context.Context, p *Plan) (*seen, error) {
 	token := newToken()
-	var out bytes.Buffer
-	if err := l.call(ctx, "look at what is there", token, farCheck, bytes.NewReader(p.question()), &out); err != nil {
+	out := &answer{}
+	if err := l.call(ctx, "look at what is there", token, farCheck, bytes.NewReader(p.question()), out); err != nil {
 		return nil, err
 	}
-	return readSeen(&out, token)
+	return readSeen(&out.text, token)
+}
+
+// mostSeen is how long an answer may be, whoever is on that computer: some hundred bytes for each of 100,000 files.
+const mostSeen = 64 << 20
+
+// answer keeps what a computer says, and no more than mostSeen of it.
+type answer struct{ text bytes.Buffer }
+
+func (a *answer) Write(p []byte) (int, error) {
+	if a.text.Len()+len(p) <= mostSeen {
+		_, _ = a.text.Write(p) // never fails
+	}
+	return len(p), nil
 }
 
 // readSeen reads the answer.
 func readSeen(r io.Reader, token string) (*seen, error) {
 	s := &seen{facts: Facts{}, sha: map[string]string{}, crc: map[string]string{}, modes: map[string]mode{}, odd: map[string]string{}, keys: map[string]bool{},
 		files: map[string]string{}, scripts: map[string]record{}, alive: map[string]string{}, begun: map[string]bool{}}
-	lines := bufio.NewReader(r)
+	lines := bufio.NewReader(io.LimitReader(r, mostSeen))
 	section, head := "", false
 	for {
 		line, err := lines.ReadString('\n')

@@ -1,6 +1,7 @@
 package bundle_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -359,5 +361,34 @@ func TestPlanErrors(t *testing.T) {
 	steps, err := p.Render(nil)
 	if err != nil || len(steps) != 2 || steps[0].Name != "/x" || steps[0].Bundle != "b" {
 		t.Errorf("%+v, %v", steps, err)
+	}
+}
+
+// flood is a computer that says one line without an end, whatever it is asked.
+type flood struct{ compute.Conn }
+
+func (flood) Run(_ context.Context, cmd *compute.Command) (compute.Exit, error) {
+	block := bytes.Repeat([]byte("x"), 1<<20)
+	for range 512 {
+		if _, err := cmd.Stdout.Write(block); err != nil {
+			break
+		}
+	}
+	return compute.Exit{}, nil
+}
+
+func TestFlood(t *testing.T) {
+	pl := plan(t, conf(t, map[string]string{"b/bundle.conf": "scripts = 1.sh", "b/scripts/1.sh": "true"}), bundle.PlanOptions{}, "b")
+	for _, due := range []bool{false, true} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := bundle.Apply(t.Context(), flood{}, pl, bundle.ApplyOptions{Due: due})
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, compute.ErrFailed) || !strings.Contains(err.Error(), "the answer breaks off") {
+			t.Errorf("%v", err)
+		}
+		if n := after.TotalAlloc - before.TotalAlloc; n > 700<<20 { // several times what is kept
+			t.Errorf("due %v: it took %d MiB of memory", due, n>>20)
+		}
 	}
 }
