@@ -107,7 +107,8 @@ func (s *server) ownOnly(ctx context.Context, lease compute.Lease) error {
 	return &compute.Error{ID: lease.Instance, Kind: compute.ErrDenied, Err: errors.New("it shows the files of the controller's own user, so it is for him alone")}
 }
 
-// turns is a connection whose commands wait for their turn, where the source limits how many run at once.
+// turns is a connection whose commands wait for their turn, where the source limits how many run at once. Who only comes back to one that runs does not wait: it
+// has begun, and may be what he would wait for.
 type turns struct {
 	compute.Conn
 	engine Engine
@@ -115,6 +116,9 @@ type turns struct {
 }
 
 func (c turns) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+	if cmd.Hold != nil && cmd.Hold.Attach {
+		return c.Conn.Run(ctx, cmd)
+	}
 	free, err := c.engine.Slot(ctx, c.name)
 	if err != nil {
 		return compute.Exit{}, err

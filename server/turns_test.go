@@ -1,0 +1,36 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// full is an engine none of whose places is free.
+type full struct{ Engine }
+
+var errFull = errors.New("full")
+
+func (full) Slot(context.Context, compute.ID) (func(), error) { return nil, errFull }
+
+// ran is a connection that says that a command has run.
+type ran struct{ compute.Conn }
+
+func (ran) Run(context.Context, *compute.Command) (compute.Exit, error) {
+	return compute.Exit{Code: 7}, nil
+}
+
+// Where all places are taken commands wait, and who comes back to one that runs does not: it may be the one that has the place.
+func TestTurns(t *testing.T) {
+	c := turns{ran{}, full{}, "web-1"}
+	for _, h := range []*compute.Hold{nil, {Run: "r"}, {Run: "r", Keep: true}} {
+		if _, err := c.Run(t.Context(), &compute.Command{Hold: h}); !errors.Is(err, errFull) {
+			t.Errorf("%+v: got %v, want what the engine says", h, err)
+		}
+	}
+	if exit, err := c.Run(t.Context(), &compute.Command{Hold: &compute.Hold{Run: "r", Attach: true}}); err != nil || exit.Code != 7 {
+		t.Errorf("attached: %+v, %v", exit, err)
+	}
+}
