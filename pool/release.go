@@ -15,10 +15,11 @@ import (
 func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.ReleaseOptions, names ...compute.ID) error {
 	var due []compute.ID
 	var jobs []job
+	var free []int64
 	defer func() { p.desk.leave(keysOfJobs(jobs)...) }()
 	err := p.withOpen(ctx, func(tx compute.Tx) error {
 		p.desk.leave(keysOfJobs(jobs)...)
-		due, jobs = nil, nil
+		due, jobs, free = nil, nil, nil
 		var back []taken
 		var other []*compute.Instance
 		seen := map[string]bool{}
@@ -46,6 +47,11 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 		if err := p.giveBack(tx, back, "released", opt.Force || opt.Discard, &due); err != nil {
 			return err
 		}
+		for _, t := range back {
+			if t.inst.State == compute.Ready {
+				free = append(free, t.inst.SourceKey)
+			}
+		}
 		for _, id := range due { // what is done here and now is claimed in the same transaction
 			if now, err := p.ours(tx, id); err != nil {
 				return err
@@ -67,6 +73,7 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 		return err
 	}
 	p.step("release:recorded")
+	p.hurry(free)
 	p.ring()
 	if len(jobs) < len(due) {
 		p.opt.Left()

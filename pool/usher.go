@@ -37,9 +37,34 @@ type hall struct {
 	ended chan struct{}      // closed when he has ended
 	pace  pace
 
+	fronts []front // those who were first at the last look
+
 	next   *Pool // where those who come here wait; nil: here
 	served int   // requests that had what they wanted after they waited
 	missed bool  // one that was called found that somebody before it had not taken what he wanted yet
+}
+
+// front is somebody who is the first who waits for a source.
+type front struct {
+	seat  *seat
+	wants []int64
+}
+
+// hurry calls those who were first for sources of which something has come free, without another look at the queue: it is their turn if nobody has come before
+// them since. Whether it is they find out as always; else the look that follows calls who is.
+func (p *Pool) hurry(keys []int64) {
+	h := &p.hall
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, key := range keys {
+		for _, f := range h.fronts {
+			if h.seats[f.seat] && slices.Contains(f.wants, key) {
+				f.seat.turn, f.seat.sure = true, false
+				f.seat.call()
+				break
+			}
+		}
+	}
 }
 
 // newsEvery is how often somebody who waits is told of a new place at most: on the way forward there are as many as there are people before him.
@@ -259,11 +284,15 @@ func (p *Pool) callUp(ctx context.Context, due bool) {
 	first := map[*source]bool{}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.fronts = nil
 	for _, f := range found {
 		st := f.seat
 		seen[f.id] = true
 		if st == nil || st.id != f.id {
 			continue
+		}
+		if f.place.Position == 1 && f.place.Reason == "" {
+			h.fronts = append(h.fronts, front{st, f.w.Wants})
 		}
 		turn := f.turn || st.eager
 		if due && !first[st.source] { // what was looked at may not be all that there is to it
