@@ -55,7 +55,7 @@ type principalKey struct{}
 func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 	need := rights(s.api.OpenAPI())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, pattern := mux.Handler(r)
+		pattern := routeOf(mux, r)
 		route, declared := need[pattern]
 		what := route.what
 		if open[r.URL.Path] {

@@ -35,7 +35,19 @@ func (s *server) metrics(mux *http.ServeMux) {
 	})
 }
 
-type requestKey struct{}
+type (
+	requestKey struct{}
+	routeKey   struct{}
+)
+
+// routeOf is the pattern of the mux that a request comes to. It is looked for once.
+func routeOf(mux *http.ServeMux, r *http.Request) string {
+	if pattern, ok := r.Context().Value(routeKey{}).(string); ok {
+		return pattern
+	}
+	_, pattern := mux.Handler(r)
+	return pattern
+}
 
 // log is the log, with the id of the request that ctx is of.
 func (s *server) log(ctx context.Context) *slog.Logger {
@@ -62,8 +74,8 @@ func (s *server) see(mux *http.ServeMux, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin, id := time.Now(), requestID(r)
 		w.Header().Set(RequestHeader, id)
-		ctx := context.WithValue(r.Context(), requestKey{}, id)
-		_, pattern := mux.Handler(r)
+		pattern := routeOf(mux, r)
+		ctx := context.WithValue(context.WithValue(r.Context(), requestKey{}, id), routeKey{}, pattern)
 		method, route, ok := strings.Cut(pattern, " ")
 		if !ok {
 			method, route = "", "none" // whoever asks may make paths up, and methods too
