@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -151,6 +152,14 @@ func plain(s string) bool {
 func unpack[T any](s string, to *T) error {
 	if s == "" {
 		return nil
+	}
+	if m, ok := any(to).(*map[string]string); ok { // of those that pack writes without JSON none needs it
+		inner, begins := strings.CutPrefix(s, `{"`)
+		inner, ends := strings.CutSuffix(inner, `"}`)
+		if k, v, parts := strings.Cut(inner, `":"`); begins && ends && parts && plain(k) && plain(v) {
+			*m = map[string]string{k: v}
+			return nil
+		}
 	}
 	return json.Unmarshal([]byte(s), to)
 }
