@@ -80,12 +80,17 @@ func (pr Promotion) counts(s *source) bool {
 
 // Promotions returns those that count, by source.
 func (p *Pool) Promotions(ctx context.Context) (map[string]Promotion, error) {
-	var all map[string]Promotion
-	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+	all, err := RecordedPromotions(ctx, p.store)
+	maps.DeleteFunc(all, func(name string, pr Promotion) bool { return p.sources[name] == nil || !pr.counts(p.sources[name]) })
+	return all, err
+}
+
+// RecordedPromotions returns all that a store has, by source, also those that count no more since their source was changed.
+func RecordedPromotions(ctx context.Context, store Store) (all map[string]Promotion, err error) {
+	err = store.View(ctx, func(tx compute.Tx) error {
 		all, err = readPromotions(tx)
 		return err
 	})
-	maps.DeleteFunc(all, func(name string, pr Promotion) bool { return p.sources[name] == nil || !pr.counts(p.sources[name]) })
 	return all, err
 }
 

@@ -26,7 +26,7 @@ ahead. docs/images.md says more.`,
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use: "list", Short: "List the images that are here", Example: "  hostler image list", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.imageList() },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.imageList(cmd.Context()) },
 	}, newImageBuild(a), newImagePromote(a), newImagePull(a), newImageImport(a), newImageExport(a), &cobra.Command{
 		Use: "remove IMAGE...", Aliases: []string{"delete"}, Short: "Take names of images away, and with the last one the image", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeImages,
 		Long: `Take names of images away. An image that has no name left goes, and of its layers those that no other image needs. One that an instance uses stays: that
@@ -104,10 +104,14 @@ func (a *app) images() (*image.Store, error) {
 	return image.Open(filepath.Join(dir, "images"), image.Options{})
 }
 
-func (a *app) imageList() error {
+func (a *app) imageList(ctx context.Context) error {
 	s, err := a.images()
 	if err != nil {
 		return err
+	}
+	kept, err := a.keptImages(ctx, s)
+	if err != nil {
+		a.log.Warn("which images are promoted is not known", "err", err)
 	}
 	all, err := s.List()
 	if err != nil {
@@ -119,13 +123,15 @@ func (a *app) imageList() error {
 		if err != nil {
 			return err
 		}
-		views = append(views, viewImage(img, users))
-		rows = append(rows, []string{printable(orDash(img.Name)), shortDigest(img.Digest), orDash(img.Platform.String()), fmt.Sprint(len(img.Layers)), shortSize(img.Size), fmt.Sprint(len(users)), ago(img.Used)})
+		v := viewImage(img, users)
+		v.KeptFor = kept[img.Digest]
+		views = append(views, v)
+		rows = append(rows, []string{printable(orDash(img.Name)), shortDigest(img.Digest), orDash(img.Platform.String()), fmt.Sprint(len(img.Layers)), shortSize(img.Size), fmt.Sprint(len(users)), ago(img.Used), printable(orDash(v.KeptFor))})
 	}
 	if a.flags.json {
 		return a.printJSON(views)
 	}
-	return a.table([]string{"image", "digest", "platform", "layers", "size", "in-use", "used"}, rows)
+	return a.table([]string{"image", "digest", "platform", "layers", "size", "in-use", "used", "kept-for"}, rows)
 }
 
 func (a *app) imagePull(ctx context.Context, refs []string, opt image.PullOptions) error {

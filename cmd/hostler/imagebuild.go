@@ -38,7 +38,9 @@ func (r recipe) key() string {
 }
 
 // name is what the image of the recipe is called. localhost is no registry's: nobody else can have an image of that name to give.
-func (r recipe) name() string { return "localhost/built:" + r.key() }
+func (r recipe) name() string { return builtPrefix + r.key() }
+
+const builtPrefix = "localhost/built:"
 
 // The labels of a built image.
 const (
@@ -160,7 +162,13 @@ func (b *builder) build(ctx context.Context) (r recipe, made bool, err error) {
 	if _, err := engine.Work(ctx, name); err != nil { // what a build that was killed has left
 		b.app.log.Warn("what a build left", "source", b.source, "err", err)
 	}
-	return r, true, b.make(ctx, engine, name, snap, r)
+	if err := b.make(ctx, engine, name, snap, r); err != nil {
+		return r, true, err
+	}
+	if err := b.collect(ctx, store); err != nil && ctx.Err() == nil {
+		b.app.log.Warn("old images are not removed", "err", err)
+	}
+	return r, true, nil
 }
 
 // make has an instance made and set up, and an image made of it.

@@ -20,6 +20,7 @@ type imageView struct {
 	Used     *time.Time       `json:"used"`
 	Owners   bool             `json:"owners"`
 	Users    []string         `json:"users"`
+	KeptFor  string           `json:"kept_for,omitempty"`
 	Config   imageConfigView  `json:"config"`
 	Layers   []imageLayerView `json:"layers"`
 }

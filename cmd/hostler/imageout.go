@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
 )
 
@@ -16,7 +18,7 @@ type exportedView struct {
 }
 
 func newImageExport(a *app) *cobra.Command {
-	opt := image.ExportOptions{}
+	opt, secrets := image.ExportOptions{}, false
 	cmd := &cobra.Command{
 		Use:   "export IMAGE TO",
 		Short: "Take an image to a registry or into a file",
@@ -27,22 +29,28 @@ func newImageExport(a *app) *cobra.Command {
   FILE.tar, oci-archive:FILE     a tar file with an OCI layout
   docker-archive:FILE[:NAME]     what docker load reads
 
-Layers are packed anew, so the image is known there by another digest than the one that it came with; it is printed. A file appears whole or not at all.`,
+Layers are packed anew, so the image is known there by another digest than the one that it came with; it is printed. A file appears whole or not at all.
+
+An image that was built with bundles that have secrets may hold them, and is exported only with --with-secrets.`,
 		Example:           "  hostler image export debian:12 debian.tar\n  hostler image export mine registry.example.com/team/mine:3\n  hostler image export /srv/root oci:./layout:root",
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: a.completeImages,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.imageExport(cmd.Context(), args[0], args[1], opt)
+			return a.imageExport(cmd.Context(), args[0], args[1], secrets, opt)
 		},
 	}
 	cmd.Flags().BoolVarP(&opt.Replace, "force", "f", false, "write over a file that is there already")
+	cmd.Flags().BoolVar(&secrets, "with-secrets", false, "also an image that may hold secrets")
 	return cmd
 }
 
-func (a *app) imageExport(ctx context.Context, ref, to string, opt image.ExportOptions) error {
+func (a *app) imageExport(ctx context.Context, ref, to string, secrets bool, opt image.ExportOptions) error {
 	s, err := a.images()
 	if err != nil {
 		return err
+	}
+	if img, err := s.Find(ref); err == nil && !secrets && img.Config.Labels[labelSecrets] != "" {
+		return &compute.Error{ID: compute.ID(ref), Kind: compute.ErrDenied, Err: errors.New("it was built with bundles that have secrets, and may hold them"), Hint: "--with-secrets, if whoever can read it there may know them"}
 	}
 	ctx, stop := a.untilSignal(ctx)
 	defer stop()

@@ -137,9 +137,11 @@ func (a *app) keptImages(ctx context.Context, s *image.Store) (map[string]string
 		return nil, err
 	}
 	all, err := s.List()
-	if err != nil {
-		return nil, err
-	}
+	return keptFor(promoted, all), err
+}
+
+// keptFor is keptImages for what is promoted.
+func keptFor(promoted map[string]pool.Promotion, all []image.Image) map[string]string {
 	kept := map[string]string{}
 	for source, pr := range promoted {
 		kept[pr.Image] = source
@@ -156,5 +158,5 @@ func (a *app) keptImages(ctx context.Context, s *image.Store) (map[string]string
 			}
 		}
 	}
-	return kept, nil
+	return kept
 }

@@ -25,7 +25,7 @@ func (p *Provider) image(ctx context.Context, ref string, always bool) (imageInf
 		return img, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("image = %s: %w", ref, err)}
 	}
 	inspect := func() error { return p.eng.do(ctx, http.MethodGet, "/images/"+ref+"/json", nil, nil, &img) }
-	if always {
+	if always && !strings.HasPrefix(ref, "sha256:") && !strings.HasPrefix(ref, "localhost/") { // those are at the engine alone
 		if err := p.pull(ctx, ref); err != nil {
 			return img, err
 		}
