@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/image"
 )
 
@@ -27,17 +29,25 @@ ahead. docs/images.md says more.`,
 	cmd.AddCommand(&cobra.Command{
 		Use: "list", Short: "List the images that are here", Example: "  hostler image list", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.imageList(cmd.Context()) },
-	}, newImageBuild(a), newImagePromote(a), newImagePull(a), newImageImport(a), newImageExport(a), &cobra.Command{
-		Use: "remove IMAGE...", Aliases: []string{"delete"}, Short: "Take names of images away, and with the last one the image", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeImages,
-		Long: `Take names of images away. An image that has no name left goes, and of its layers those that no other image needs. One that an instance uses stays: that
-is an error. IMAGE may be sha256: and the first digits of a digest: then it goes with all its names.`,
-		Example: "  hostler image remove debian:12",
-		RunE:    func(cmd *cobra.Command, args []string) error { return a.imageRemove(cmd.Context(), args) },
-	}, newImageGC(a), &cobra.Command{
+	}, newImageBuild(a), newImagePromote(a), newImagePull(a), newImageImport(a), newImageExport(a), newImageRemove(a), newImageGC(a), &cobra.Command{
 		Use: "inspect IMAGE", Short: "Show what an image is made of, and what it says of itself", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeImages,
 		Example: "  hostler image inspect debian:12\n  hostler image inspect --json debian:12",
 		RunE:    func(_ *cobra.Command, args []string) error { return a.imageInspect(args[0]) },
 	})
+	return cmd
+}
+
+func newImageRemove(a *app) *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use: "remove IMAGE...", Aliases: []string{"delete"}, Short: "Take names of images away, and with the last one the image", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeImages,
+		Long: `Take names of images away. An image that has no name left goes, and of its layers those that no other image needs. One that an instance uses stays: that
+is an error. One that was built here and that a source's configuration names stays too, unless --force says otherwise: a registry would be asked for it instead.
+IMAGE may be sha256: and the first digits of a digest: then it goes with all its names.`,
+		Example: "  hostler image remove debian:12",
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.imageRemove(cmd.Context(), args, force) },
+	}
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "also what was built here and a source's configuration names")
 	return cmd
 }
 
@@ -203,7 +213,7 @@ func progressLine(p *image.Progress) string {
 	return text
 }
 
-func (a *app) imageRemove(ctx context.Context, refs []string) error {
+func (a *app) imageRemove(ctx context.Context, refs []string, force bool) error {
 	s, err := a.images()
 	if err != nil {
 		return err
@@ -213,12 +223,33 @@ func (a *app) imageRemove(ctx context.Context, refs []string) error {
 		return err
 	}
 	for _, ref := range refs {
-		if img, err := s.Find(ref); err == nil && kept[img.Digest] != "" {
-			return &compute.Error{ID: compute.ID(ref), Kind: compute.ErrConflict, Err: fmt.Errorf("instances of %s come from it, or it is what they would go back to", kept[img.Digest]),
-				Hint: "promote another for " + kept[img.Digest]}
+		if img, err := s.Find(ref); err == nil {
+			if kept[img.Digest] != "" {
+				return &compute.Error{ID: compute.ID(ref), Kind: compute.ErrConflict, Err: fmt.Errorf("instances of %s come from it, or it is what they would go back to", kept[img.Digest]),
+					Hint: "promote another for " + kept[img.Digest]}
+			}
+			if src := a.namedBy(s, img); src != nil && !force {
+				return &compute.Error{ID: compute.ID(ref), Kind: compute.ErrConflict, Err: fmt.Errorf("source %s has its name, and it was built here: without it a registry would be asked for one of that name", src.Name),
+					Hint: "give " + cmp.Or(src.File, src.Name) + " another image first, or use --force"}
+			}
 		}
 		if err := s.Remove(ctx, ref); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// namedBy returns a source whose configuration names an image that was built here; nil: none does, or it can be had again from where it came.
+func (a *app) namedBy(s *image.Store, img image.Image) *config.Source {
+	if img.Config.Labels[labelSource] == "" {
+		return nil
+	}
+	for _, src := range a.cfg.Sources {
+		if name := cmp.Or(src.Image, src.Settings["image"]); name != "" {
+			if of, err := s.Find(name); err == nil && of.Digest == img.Digest {
+				return src
+			}
 		}
 	}
 	return nil
