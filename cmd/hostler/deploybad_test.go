@@ -199,7 +199,7 @@ func TestDeployVanished(t *testing.T) {
 			if err := p.Signal(os.Interrupt); err != nil {
 				t.Error(err)
 			}
-		}, []string{"node-1: it is kept as web-lab1: hostler shell node-1, hostler destroy node-1\n", "interrupted: node-1: kept, and not all is on it"}, 130, "x\n"},
+		}, []string{"node-1: it is kept as web-lab1: hostler shell node-1, hostler destroy node-1; to go on where it failed: hostler bundle apply gone --on node-1\n", "interrupted: node-1: kept, and not all is on it"}, 130, "x\n"},
 	} {
 		said, exit := m.deploying(func(said string) bool { return strings.Contains(said, "begun\n") }, c.then, "node-1", "-s", "web", "-b", "gone")
 		if exit != c.exit {
