@@ -307,6 +307,11 @@ func (c *Client) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, e
 			waiting = false
 		}
 	}
+	select {
+	case <-reply: // it came with the end, which was looked at first
+		cmd.Hold.Begun()
+	default:
+	}
 	if err := st.settle(ctx, cmd.Hold != nil); err != nil {
 		return compute.Exit{}, err
 	}

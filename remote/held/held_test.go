@@ -273,6 +273,45 @@ func TestGrace(t *testing.T) {
 	}
 }
 
+// TestBegunAndEnded: who starts a command that ends at once hears that it began, also when he hears both at once and has other things to do.
+func TestBegunAndEnded(t *testing.T) {
+	p := newPlace(t, 0)
+	ours, theirs := pair(t)
+	var served sync.WaitGroup
+	served.Go(func() { _ = agent.Serve(context.Background(), theirs, p.conn, agent.Options{}) })
+	c := agent.New(late{ours})
+	defer served.Wait()
+	defer func() { _ = c.Close() }()
+	for i := range 20 {
+		sizes, over := make(chan compute.Size), make(chan struct{})
+		var busy sync.WaitGroup
+		busy.Go(func() {
+			for {
+				select {
+				case sizes <- compute.Size{Rows: 24, Cols: 80}:
+				case <-over:
+					return
+				}
+			}
+		})
+		begun := 0
+		cmd := &compute.Command{Args: []string{"true"}, Resize: sizes, Hold: &compute.Hold{Run: strconv.Itoa(i), Keep: true, Begun: func() { begun++ }}}
+		if exit, err := c.Run(t.Context(), cmd); err != nil || exit.Code != 0 || begun != 1 {
+			t.Errorf("run %d: %v %v, it began %d times", i, exit, err, begun)
+		}
+		close(over)
+		busy.Wait()
+	}
+}
+
+// late is a connection of which one reads what came some time ago.
+type late struct{ net.Conn }
+
+func (l late) Read(b []byte) (int, error) {
+	time.Sleep(20 * time.Millisecond)
+	return l.Conn.Read(b)
+}
+
 // Keep: it stays until it ends, with nobody there.
 func TestKeep(t *testing.T) {
 	p := newPlace(t, 1)
