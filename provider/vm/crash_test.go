@@ -5,6 +5,7 @@ package vm_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -216,6 +217,14 @@ func TestOtherProcess(t *testing.T) {
 	pid, _ := p.PID("suite-1")
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) { // it is gone before the next one looks
+		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err != nil || len(b) == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("killed, and still there")
+		}
 	}
 	file := filepath.Join(p.Home("suite-1"), "owner")
 	b, err := os.ReadFile(file)
