@@ -95,17 +95,13 @@ func BenchmarkController(b *testing.B) {
 	row(b, "a page of the list, 100 of 100,000", ms(took[len(took)/2]), "ms", "< 20")
 	cancel()
 	all.Wait()
-	for range manyInstances/manyLeases - 1 { // the others too
-		_, err = c.Acquire(b.Context(), compute.Request{Source: "p", Count: manyLeases, Owner: "root"})
-		must(err)
-	}
 	must(cmd.Process.Kill())
 	_ = cmd.Wait()
 	again := m.serving(b)
-	row(b, "after kill -9 with 100,000 leases, until it answers", ms(answering(b, socket)), "ms", "< 1000")
+	row(b, "after kill -9 with 10,000 leases, until it answers", ms(answering(b, socket)), "ms", "< 1000")
 	status, err := c.Status(b.Context())
 	must(err)
-	if i := slices.IndexFunc(status, func(s compute.SourceStatus) bool { return s.Name == "p" }); i < 0 || status[i].Counts.InUse() != manyInstances {
+	if i := slices.IndexFunc(status, func(s compute.SourceStatus) bool { return s.Name == "p" }); i < 0 || status[i].Counts.InUse() != manyLeases {
 		b.Errorf("status after it: %+v", status)
 	}
 	var gone *os.SyscallError
