@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,9 +18,9 @@ import (
 // TestFullIsNotBroken: a provider without room lets requests wait, and opens no breaker.
 func TestFullIsNotBroken(t *testing.T) {
 	inBubble(t, nil, web(func(*pool.Source) {}), func(t *testing.T, ctx context.Context, r *rig) {
-		full := true
+		var roomy atomic.Bool
 		r.fail = func(_, op string, _ compute.ID) error {
-			if op == "create" && full {
+			if op == "create" && !roomy.Load() {
 				return &compute.Error{Kind: compute.ErrNoCapacity, Err: errors.New("the hall is full")}
 			}
 			return nil
@@ -44,7 +45,7 @@ func TestFullIsNotBroken(t *testing.T) {
 			done <- err
 		}()
 		time.Sleep(time.Minute)
-		full = false
+		roomy.Store(true)
 		start := time.Now()
 		must(t, <-done)
 		if d := time.Since(start); d > 10*time.Second {

@@ -72,6 +72,7 @@ var kinCases = []connCase{
 		dir, r := t.family(t.ctx(), compute.Command{}, linger)
 		other := t.opt.New(t.T)
 		t.Cleanup(func() { _ = other.Close() })
+		t.bury(dir) // once more, as the connection that family had for it is closed
 		_ = t.conn.Close()
 		if _, err := r.end(); err == nil {
 			t.Error("it has come to an end")
@@ -88,15 +89,20 @@ func (t *connTest) family(ctx context.Context, cmd compute.Command, then string)
 		t.Skip("Descendants: the computer has no /proc, setsid or env to see them with")
 	}
 	dir = strings.TrimSpace(t.sh(`i=1; while ! mkdir "$1/kin$i" 2>/dev/null; do i=$((i+1)); done; echo "$1/kin$i"`, t.scratch()))
+	t.bury(dir)
+	cmd.Args = []string{"sh", "-c", kinScript, "sh", dir, then}
+	r = t.background(ctx, cmd)
+	r.until("ready")
+	return dir, r
+}
+
+// bury has those of a family that are still there killed at the test's end.
+func (t *connTest) bury(dir string) {
 	t.Cleanup(func() {
 		end, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		_, _ = t.conn.Run(end, &compute.Command{Args: []string{"sh", "-c", kinLook, "sh", dir, "kill"}})
 	})
-	cmd.Args = []string{"sh", "-c", kinScript, "sh", dir, then}
-	r = t.background(ctx, cmd)
-	r.until("ready")
-	return dir, r
 }
 
 // extinct waits until none of a family is there, but for those that nobody can find.

@@ -34,6 +34,7 @@ func TestConnLocal(t *testing.T) {
 
 func TestConnChroot(t *testing.T) {
 	root := tinyRoot(t)
+	withProc(t, root)
 	computetest.Conn(t, computetest.ConnOptions{
 		New: func(*testing.T) compute.Conn {
 			return process.New(process.Options{Root: root, Chroot: true, Owner: true})
@@ -44,6 +45,7 @@ func TestConnChroot(t *testing.T) {
 
 func TestConnPrefix(t *testing.T) {
 	root := tinyRoot(t)
+	withProc(t, root)
 	computetest.Conn(t, computetest.ConnOptions{
 		New: func(*testing.T) compute.Conn {
 			return process.New(process.Options{Prefix: []string{"chroot", root}, Root: root})
@@ -89,4 +91,21 @@ func tinyRoot(t *testing.T) string {
 		}
 	}
 	return root
+}
+
+// withProc has a root show its processes, until the test ends.
+func withProc(t *testing.T, root string) {
+	t.Helper()
+	proc := filepath.Join(root, "proc")
+	if err := os.MkdirAll(proc, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mount", "-t", "proc", "proc", proc).CombinedOutput(); err != nil {
+		t.Fatalf("mount: %v: %s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", "-l", proc).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v: %s", err, out)
+		}
+	})
 }
