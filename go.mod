@@ -41,6 +41,8 @@ require (
 
 require github.com/fsnotify/fsnotify v1.10.1
 
+require github.com/gophercloud/gophercloud/v2 v2.15.0
+
 require (
 	github.com/coreos/go-oidc/v3 v3.21.0
 	github.com/go-jose/go-jose/v4 v4.1.4 // indirect

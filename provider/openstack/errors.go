@@ -1,0 +1,286 @@
+package openstack
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/gophercloud/gophercloud/v2"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// A Reason is why a cloud did not do what it was asked.
+type Reason string
+
+// The reasons.
+const (
+	NoHardware  Reason = "no hardware"   // no host has room, or what is wanted
+	Quota       Reason = "quota"         // a limit of the project, or no address is left
+	Denied      Reason = "denied"        // the log-in, or a role
+	RateLimited Reason = "rate limited"  // too many requests
+	Missing     Reason = "not found"     // what is asked for, or what the request names
+	Conflicting Reason = "conflict"      // the state of a thing does not allow it
+	TimedOut    Reason = "timed out"     // no answer in time
+	BadRequest  Reason = "bad request"   // as it is written
+	Down        Reason = "not available" // the service, or the way to it
+	BuildFailed Reason = "build failed"  // a server's host could not build it
+	Unknown     Reason = "unknown"       // an error, and not one of ours; or nothing that is classified
+)
+
+// Fault is what a cloud said, in its own words.
+type Fault struct {
+	Reason  Reason
+	Status  int    // HTTP's; 0: it was no answer to a request
+	Type    string // the service's own name for the error, where it says one: OverQuota
+	Message string
+	Host    string // the compute host that is concerned, where it is told
+	Log     string // the end of the server's console log
+}
+
+// Error returns the words, with the status before them, and the host and the console's end behind.
+func (f *Fault) Error() string {
+	text := cmp.Or(strings.TrimSpace(f.Message), http.StatusText(f.Status), string(f.Reason))
+	if f.Status != 0 {
+		text = strconv.Itoa(f.Status) + " " + text
+	}
+	if f.Host != "" {
+		text += " (host " + f.Host + ")"
+	}
+	if f.Log != "" {
+		text += "; its console's end: " + f.Log
+	}
+	return text
+}
+
+// ReasonOf tells why; of nil, "".
+func ReasonOf(err error) Reason {
+	var f *Fault
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &f):
+		return f.Reason
+	case errors.Is(err, errSlow), errors.Is(err, context.DeadlineExceeded):
+		return TimedOut
+	}
+	return Unknown
+}
+
+// Classify gives an error of gophercloud, or of the network below it, its kind: compute's, the provider's words kept. nil stays nil, and so does an error that has a kind.
+func Classify(op string, id compute.ID, err error) error {
+	var done *compute.Error
+	if err == nil || errors.As(err, &done) {
+		return err
+	}
+	out := &compute.Error{Op: "openstack." + op, ID: id, Kind: compute.ErrFailed, Err: err}
+	var code gophercloud.ErrUnexpectedResponseCode
+	var again *gophercloud.ErrUnableToReauthenticate
+	var after *gophercloud.ErrErrorAfterReauthentication
+	var f *Fault
+	var lost *url.Error
+	var broken net.Error
+	switch {
+	case errors.As(err, &f):
+	case errors.As(err, &again):
+		if errors.As(again.ErrReauth, &code) {
+			f = faultOf(code)
+			f.Message = "log in again: " + f.Message
+		} else {
+			return Classify(op, id, fmt.Errorf("log in again: %w", again.ErrReauth))
+		}
+	case errors.As(err, &after) && errors.As(after.ErrOriginal, &code), errors.As(err, &code):
+		f = faultOf(code)
+	case errors.Is(err, errSlow):
+		out.Kind = compute.ErrTimeout
+		f = &Fault{Reason: TimedOut, Message: where(err) + errSlow.Error()}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		out.Kind = nil
+		return out
+	case strings.Contains(err.Error(), "would exceed context deadline"): // the limiter's word for it
+		out.Kind, out.Err = nil, context.DeadlineExceeded
+		return out
+	case errors.As(err, &lost), errors.As(err, &broken):
+		f = &Fault{Reason: Down, Message: err.Error()}
+	default:
+		return out
+	}
+	if f != nil {
+		out.Err, out.Kind = f, cmp.Or(f.kind(), out.Kind)
+	}
+	out.Hint = f.hint()
+	return out
+}
+
+// where is whom a request was for.
+func where(err error) string {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Op + " " + u.URL + ": "
+	}
+	return ""
+}
+
+func (f *Fault) kind() error {
+	switch f.Reason {
+	case NoHardware:
+		return compute.ErrNoCapacity
+	case Quota:
+		if f.never() {
+			return compute.ErrTooLarge
+		}
+		return compute.ErrNoCapacity
+	case Denied:
+		return compute.ErrDenied
+	case RateLimited, Down:
+		return compute.ErrUnavailable
+	case Missing:
+		return compute.ErrNotFound
+	case Conflicting:
+		return compute.ErrConflict
+	case TimedOut:
+		return compute.ErrTimeout
+	case BadRequest:
+		return compute.ErrInvalid
+	}
+	return compute.ErrFailed
+}
+
+func (f *Fault) hint() string {
+	switch {
+	case f.Reason == Quota && f.never():
+		return "choose a smaller flavor or disk, or have the project's quota raised"
+	case f.Reason == Quota:
+		return "destroy what is not needed, or have the project's quota raised"
+	case f.Reason == NoHardware:
+		return "try again later, or choose another flavor or zone"
+	case f.Status == http.StatusUnauthorized:
+		return "see whether user, password and project are right, and whether the token or the application credential has expired"
+	case f.Reason == Denied:
+		return "the user has no role that allows it: ask whoever runs the cloud"
+	}
+	return ""
+}
+
+// The two ways in which it is said how much was requested and how much there is.
+var (
+	novaQuota   = regexp.MustCompile(`Requested ([\d, ]+), but already used [\d, ]+ of ([\d, ]+)`)
+	cinderQuota = regexp.MustCompile(`Requested (\d+)G, quota is (\d+)G`)
+)
+
+// never reports whether a quota is smaller than what was asked for, so that it does not help to wait.
+func (f *Fault) never() bool {
+	m := novaQuota.FindStringSubmatch(f.Message)
+	if m == nil {
+		m = cinderQuota.FindStringSubmatch(f.Message)
+	}
+	if m == nil {
+		return false
+	}
+	want, most := numbers(m[1]), numbers(m[2])
+	for i := range min(len(want), len(most)) {
+		if want[i] > most[i] {
+			return true
+		}
+	}
+	return false
+}
+
+func numbers(list string) (out []int) {
+	for _, w := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
+		if n, err := strconv.Atoi(w); err == nil {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// faultOf reads an answer that is an error.
+func faultOf(code gophercloud.ErrUnexpectedResponseCode) *Fault {
+	f := &Fault{Status: code.Actual, Reason: Unknown}
+	f.Type, f.Message = words(code.Body)
+	text := strings.ToLower(f.Message)
+	quota := strings.Contains(text, "quota") || f.Type == "OverQuota"
+	asked, err := strconv.Atoi(code.ResponseHeader.Get("Retry-After"))
+	switch {
+	case strings.Contains(f.Message, "No valid host was found"), strings.Contains(f.Message, "not enough hosts available"):
+		f.Reason = NoHardware
+	case strings.Contains(text, "no more ip addresses"), strings.Contains(text, "no fixed ip addresses available"), f.Type == "IpAddressGenerationFailure", f.Type == "ExternalIpAddressExhausted":
+		f.Reason = Quota
+	case code.Actual == http.StatusUnauthorized:
+		f.Reason = Denied
+	case code.Actual == http.StatusForbidden && (quota || strings.Contains(text, "maximum number of") && strings.Contains(text, "exceeded")):
+		f.Reason = Quota
+	case code.Actual == http.StatusForbidden:
+		f.Reason = Denied
+	case code.Actual == http.StatusNotFound, code.Actual == http.StatusGone:
+		f.Reason = Missing
+	case code.Actual == http.StatusConflict && quota:
+		f.Reason = Quota
+	case code.Actual == http.StatusConflict:
+		f.Reason = Conflicting
+	case code.Actual == http.StatusRequestEntityTooLarge && (quota || err == nil && asked == 0):
+		f.Reason = Quota
+	case code.Actual == http.StatusRequestEntityTooLarge && err == nil, code.Actual == http.StatusTooManyRequests, code.Actual == 498:
+		f.Reason = RateLimited
+	case code.Actual == http.StatusRequestTimeout, code.Actual == http.StatusGatewayTimeout:
+		f.Reason = TimedOut
+	case code.Actual == http.StatusBadGateway, code.Actual == http.StatusServiceUnavailable:
+		f.Reason = Down
+	case code.Actual >= 400 && code.Actual < 500:
+		f.Reason = BadRequest
+	}
+	return f
+}
+
+// serverFault classifies what is said of a server in ERROR.
+func serverFault(message string) *Fault {
+	f := &Fault{Reason: BuildFailed, Message: cmp.Or(strings.TrimSpace(message), "the server is in ERROR, and the cloud does not say why")}
+	switch {
+	case strings.Contains(message, "No valid host was found"), strings.Contains(message, "not enough hosts available"):
+		f.Reason = NoHardware
+	case strings.Contains(message, "No fixed IP addresses available"), strings.Contains(message, "No more IP addresses"), strings.Contains(message, "Quota exceeded"),
+		strings.Contains(message, "Maximum number of ports exceeded"), strings.Contains(message, "AvailableQuota"), strings.Contains(message, "VolumeLimitExceeded"):
+		f.Reason = Quota
+	}
+	return f
+}
+
+var tag = regexp.MustCompile(`(?s)<title>.*?</title>|<[^>]*>`)
+
+// words are the service's own name for an error, and what it says. What it quotes of the request is left out: there may be a secret in it.
+func words(body []byte) (typ, message string) {
+	var any map[string]json.RawMessage
+	if json.Unmarshal(body, &any) != nil {
+		message = html.UnescapeString(tag.ReplaceAllString(string(body), " "))
+	}
+	for _, raw := range any {
+		var inner struct {
+			Type, Message, Title string
+		}
+		if json.Unmarshal(raw, &inner) == nil && cmp.Or(inner.Message, inner.Title) != "" {
+			typ, message = inner.Type, cmp.Or(inner.Message, inner.Title)
+			break
+		}
+		var text string
+		if json.Unmarshal(raw, &text) == nil && len(text) > len(message) {
+			message = text
+		}
+	}
+	message, _, _ = strings.Cut(message, " Value: ") // "Invalid input for field/attribute user_data. Value: ..."
+	message = strings.Join(strings.Fields(message), " ")
+	const most = 1000
+	if len(message) > most {
+		message = strings.ToValidUTF8(message[:most], "") + "…"
+	}
+	return typ, message
+}

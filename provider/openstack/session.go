@@ -1,0 +1,160 @@
+package openstack
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	gopher "github.com/gophercloud/gophercloud/v2/openstack"
+	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// SessionOptions bound what a session asks of a cloud. Zeros are sensible.
+type SessionOptions struct {
+	Rate    float64           // requests a second to each endpoint; 0: 20
+	Burst   int               // as many at once; 0: as many as in a second
+	Timeout time.Duration     // for the answer to one request; 0: 60 s
+	Retries int               // after the first try; 0: 4, less: none
+	MaxWait time.Duration     // a Retry-After of more than this ends the call; 0: 60 s
+	Backoff time.Duration     // before the first repetition, doubled after each; 0: 500 ms
+	Base    http.RoundTripper // what sends requests; nil: a transport of its own. CACert and the like of the credentials are for nil only
+}
+
+// A Session speaks to one project of one cloud, within its limits. It logs in at the first use, and again when its token has expired. It may be used from many
+// goroutines. It starts nothing and needs no closing.
+type Session struct {
+	cred Credentials
+	http http.Client
+
+	turn  chan struct{} // one slot: who has it logs in
+	ready chan struct{} // closed when pc is there
+	pc    *gophercloud.ProviderClient
+}
+
+// NewSession makes a session. It reads the files of certificates, and asks nobody yet.
+func NewSession(c Credentials, o SessionOptions) (*Session, error) {
+	t := newTransport(o)
+	if t.base == nil {
+		conf, err := c.tls()
+		if err != nil {
+			return nil, &compute.Error{Op: "openstack.Session", Kind: compute.ErrInvalid, Err: err}
+		}
+		base := http.DefaultTransport.(*http.Transport).Clone()
+		base.TLSClientConfig, base.MaxIdleConnsPerHost, base.IdleConnTimeout = conf, 16, 30*time.Second
+		t.base = base
+	}
+	return &Session{cred: c, http: http.Client{Transport: t}, turn: make(chan struct{}, 1), ready: make(chan struct{})}, nil
+}
+
+// Region is the region that was asked for; "": the only one.
+func (s *Session) Region() string { return s.cred.Region }
+
+// CloseIdle ends connections that nothing uses.
+func (s *Session) CloseIdle() { s.http.CloseIdleConnections() }
+
+// CloseIdleConnections is what http.Client looks for.
+func (t *transport) CloseIdleConnections() {
+	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// client is the session's, logged in.
+func (s *Session) client(ctx context.Context) (*gophercloud.ProviderClient, error) {
+	select {
+	case <-s.ready:
+		return s.pc, nil
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, Classify("Session", "", ctx.Err())
+	}
+	defer func() { <-s.turn }()
+	select {
+	case <-s.ready:
+		return s.pc, nil
+	default:
+	}
+	pc, err := gopher.NewClient(s.cred.Auth.IdentityEndpoint)
+	if err != nil {
+		return nil, &compute.Error{Op: "openstack.Session", Kind: compute.ErrInvalid, Err: fmt.Errorf("auth_url %s: %w", s.cred.Auth.IdentityEndpoint, err)}
+	}
+	pc.HTTPClient = s.http
+	pc.UserAgent.Prepend("hostler")
+	if err := gopher.Authenticate(ctx, pc, s.cred.Auth); err != nil {
+		err = Classify("Session", "", err)
+		var ours *compute.Error
+		if errors.As(err, &ours) {
+			ours.Err = fmt.Errorf("log in with %s: %w", s.cred.From, ours.Err)
+		}
+		return nil, err
+	}
+	s.pc = pc
+	close(s.ready)
+	return pc, nil
+}
+
+func (s *Session) service(ctx context.Context, name string, f func(*gophercloud.ProviderClient, gophercloud.EndpointOpts) (*gophercloud.ServiceClient, error)) (*gophercloud.ServiceClient, error) {
+	pc, err := s.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := f(pc, gophercloud.EndpointOpts{Region: s.cred.Region, Availability: s.cred.Availability})
+	if err != nil {
+		var none *gophercloud.ErrEndpointNotFound
+		var none2 gophercloud.ErrEndpointNotFound
+		if errors.As(err, &none) || errors.As(err, &none2) {
+			err = fmt.Errorf("%w in region %s", ErrNoService, cmp.Or(s.cred.Region, "of no name"))
+		}
+		return nil, &compute.Error{Op: "openstack.Session", Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w", name, err), Hint: "see whether region is right"}
+	}
+	return c, nil
+}
+
+// ErrNoService is that a cloud does not have a service, such as block storage, or not in this region.
+var ErrNoService = errors.New("the cloud has no such service")
+
+// Compute is the client for servers, flavors, key pairs, server groups and limits.
+func (s *Session) Compute(ctx context.Context) (*gophercloud.ServiceClient, error) {
+	return s.service(ctx, "compute", gopher.NewComputeV2)
+}
+
+// Network is the client for networks, ports, routers, security groups and floating IPs.
+func (s *Session) Network(ctx context.Context) (*gophercloud.ServiceClient, error) {
+	return s.service(ctx, "network", gopher.NewNetworkV2)
+}
+
+// Images is the client for images.
+func (s *Session) Images(ctx context.Context) (*gophercloud.ServiceClient, error) {
+	return s.service(ctx, "image", gopher.NewImageV2)
+}
+
+// Volumes is the client for block storage. ErrNoService: the cloud has none.
+func (s *Session) Volumes(ctx context.Context) (*gophercloud.ServiceClient, error) {
+	return s.service(ctx, "volume", gopher.NewBlockStorageV3)
+}
+
+// Project is the project that the session works in, by its id and name.
+func (s *Session) Project(ctx context.Context) (id, name string, err error) {
+	pc, err := s.client(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	r, ok := pc.GetAuthResult().(tokens.CreateResult)
+	if !ok {
+		return "", "", &compute.Error{Op: "openstack.Project", Kind: compute.ErrInvalid, Err: errors.New("the log-in was not by version 3 of the identity service")}
+	}
+	p, err := r.ExtractProject()
+	if err != nil {
+		return "", "", Classify("Project", "", err)
+	}
+	if p == nil {
+		return "", "", &compute.Error{Op: "openstack.Project", Kind: compute.ErrInvalid, Err: errors.New("the credentials are for no project")}
+	}
+	return p.ID, p.Name, nil
+}

@@ -1,0 +1,222 @@
+package openstack
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/hostler-project/hostler/trace"
+)
+
+// transport is below all of a session's requests: it keeps to a rate at each endpoint, heeds Retry-After, gives every try its time, and repeats what may be repeated.
+type transport struct {
+	base    http.RoundTripper
+	rate    rate.Limit
+	burst   int
+	timeout time.Duration
+	retries int
+	maxWait time.Duration
+	backoff time.Duration
+
+	mu        sync.Mutex
+	endpoints map[string]*endpoint
+}
+
+// endpoint is one address of the cloud.
+type endpoint struct {
+	limiter *rate.Limiter
+
+	mu    sync.Mutex
+	quiet time.Time // it asked not to be asked before
+}
+
+func newTransport(o SessionOptions) *transport {
+	t := &transport{
+		base: o.Base, rate: rate.Limit(cmp.Or(o.Rate, 20)), burst: o.Burst, timeout: cmp.Or(o.Timeout, time.Minute),
+		retries: max(cmp.Or(o.Retries, 4), 0), maxWait: cmp.Or(o.MaxWait, time.Minute), backoff: cmp.Or(o.Backoff, 500*time.Millisecond), endpoints: map[string]*endpoint{},
+	}
+	if t.burst == 0 {
+		t.burst = max(int(t.rate), 1)
+	}
+	return t
+}
+
+func (t *transport) endpoint(host string) *endpoint {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.endpoints[host]
+	if e == nil {
+		e = &endpoint{limiter: rate.NewLimiter(t.rate, t.burst)}
+		t.endpoints[host] = e
+	}
+	return e
+}
+
+// wait is until the endpoint may be asked.
+func (e *endpoint) wait(ctx context.Context) error {
+	for {
+		e.mu.Lock()
+		until := time.Until(e.quiet)
+		e.mu.Unlock()
+		if until <= 0 {
+			break
+		}
+		if err := sleep(ctx, until); err != nil {
+			return err
+		}
+	}
+	return e.limiter.Wait(ctx)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, span := trace.StartKind(req.Context(), trace.Client, "openstack "+req.Method, trace.Attr{Key: "url.path", Value: req.URL.Path})
+	resp, tries, err := t.try(ctx, req)
+	if tries > 1 {
+		span.Set(trace.Attr{Key: "tries", Value: strconv.Itoa(tries)})
+	}
+	if resp != nil {
+		span.Set(trace.Attr{Key: "http.response.status_code", Value: strconv.Itoa(resp.StatusCode)})
+	}
+	span.End(err)
+	return resp, err
+}
+
+func (t *transport) try(ctx context.Context, req *http.Request) (*http.Response, int, error) {
+	e := t.endpoint(req.URL.Host)
+	for n := 1; ; n++ {
+		if err := e.wait(ctx); err != nil {
+			return nil, n, err
+		}
+		resp, err := t.once(ctx, req, n)
+		if ctx.Err() != nil || n > t.retries || !again(req, resp, err) {
+			return resp, n, err
+		}
+		pause := time.Duration(float64(t.backoff<<(n-1)) * (0.5 + rand.Float64())) //nolint:gosec // jitter
+		if asked, ok := retryAfter(resp); ok && asked > 0 {
+			if asked > t.maxWait {
+				return resp, n, err
+			}
+			pause = asked
+			e.mu.Lock()
+			if until := time.Now().Add(asked); until.After(e.quiet) {
+				e.quiet = until
+			}
+			e.mu.Unlock()
+		}
+		if resp != nil {
+			_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16))
+			resp.Body.Close()
+		}
+		if err := sleep(ctx, min(pause, t.maxWait)); err != nil {
+			return nil, n, err
+		}
+	}
+}
+
+// errSlow is that a cloud did not answer a request in its time.
+var errSlow = errors.New("no answer within the time that a request has")
+
+// once sends a request; the time for it ends with its body.
+func (t *transport) once(ctx context.Context, req *http.Request, n int) (*http.Response, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, t.timeout, errSlow)
+	r := req.Clone(ctx)
+	if n > 1 && req.GetBody != nil {
+		body, err := req.GetBody()
+		if err != nil {
+			cancel()
+			return nil, err
+		}
+		r.Body = body
+	}
+	resp, err := t.base.RoundTrip(r)
+	if err != nil {
+		if errors.Is(context.Cause(ctx), errSlow) && req.Context().Err() == nil {
+			err = errSlow
+		}
+		cancel()
+		return nil, err
+	}
+	resp.Body = &bodyUntil{resp.Body, ctx, cancel}
+	return resp, nil
+}
+
+// bodyUntil is an answer that has its time too.
+type bodyUntil struct {
+	io.ReadCloser
+	ctx    context.Context
+	cancel func()
+}
+
+func (b *bodyUntil) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && errors.Is(context.Cause(b.ctx), errSlow) {
+		err = errSlow
+	}
+	return n, err
+}
+
+func (b *bodyUntil) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
+}
+
+// again reports whether a request may be sent once more. One that makes something is repeated only when the cloud surely did nothing about it.
+func again(req *http.Request, resp *http.Response, err error) bool {
+	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
+		return false
+	}
+	harmless := req.Method == http.MethodGet || req.Method == http.MethodHead || req.Method == http.MethodPut || req.Method == http.MethodDelete
+	if err != nil {
+		var op *net.OpError
+		return harmless || errors.As(err, &op) && op.Op == "dial"
+	}
+	switch resp.StatusCode {
+	case http.StatusTooManyRequests:
+		return true
+	case http.StatusRequestEntityTooLarge: // some services limit rates so; it is their quota that says "Retry-After: 0"
+		asked, ok := retryAfter(resp)
+		return ok && asked > 0
+	case http.StatusServiceUnavailable:
+		_, said := retryAfter(resp)
+		return harmless || said
+	case http.StatusBadGateway, http.StatusGatewayTimeout:
+		return harmless
+	}
+	return false
+}
+
+// retryAfter reads the header, in both its forms.
+func retryAfter(resp *http.Response) (time.Duration, bool) {
+	if resp == nil {
+		return 0, false
+	}
+	h := resp.Header.Get("Retry-After")
+	if n, err := strconv.ParseUint(h, 10, 31); err == nil {
+		return time.Duration(n) * time.Second, true
+	}
+	if at, err := http.ParseTime(h); err == nil {
+		return max(time.Until(at), 0), true
+	}
+	return 0, false
+}
