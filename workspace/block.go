@@ -83,6 +83,17 @@ func (w *Writer) Flush() error {
 	return err
 }
 
+// Packed sends blocks, or pieces of them in their order, that another Writer has packed.
+func (w *Writer) Packed(blocks []byte) error {
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	k, err := w.w.Write(blocks)
+	w.Sent += int64(k)
+	w.err = err
+	return err
+}
+
 // Reader unpacks blocks. It is for one goroutine.
 type Reader struct {
 	r    *bufio.Reader

@@ -176,6 +176,7 @@ func (a *app) runMany(ctx context.Context, o *runOptions, name string, words []s
 	defer s.whole.endScan()
 	if s.whole.sending != nil {
 		s.seen = s.whole.sending.outlook
+		s.seen.forSeveral()
 	}
 	if o.many.on > 0 {
 		err = s.together(ctx, engine)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/workspace"
 	"github.com/hostler-project/hostler/workspace/scan"
+	"github.com/hostler-project/hostler/workspace/send"
 )
 
 // outlook is the working tree that goes along with a run, or with several that begin together: it is looked at once for all of them, and anew when it has
@@ -21,6 +22,7 @@ type outlook struct {
 	sub  string       // where in it the caller is
 
 	limits workspace.Limits // of the copies on a computer
+	pack   *send.Pack       // what is sent of it to several computers; nil: it goes to one
 
 	looks sync.WaitGroup // that go on
 
@@ -35,6 +37,15 @@ type look struct {
 	tree *scan.Tree
 	err  error
 	took time.Duration
+
+	asked   sync.Once
+	differs *bool // from the commit that is checked out; nil: not known
+}
+
+// dirty reports whether the tree differs from the commit that is checked out; nil: that is not known. It is found out once for all who ask.
+func (l *look) dirty(ctx context.Context) *bool {
+	l.asked.Do(func() { l.differs = dirty(ctx, l.tree) })
+	return l.differs
 }
 
 // newOutlook finds the tree.
@@ -84,9 +95,19 @@ func (t *outlook) see(ctx context.Context, stale *look) (*look, error) {
 	}
 }
 
+// forSeveral has what goes to several computers be packed once.
+func (t *outlook) forSeveral() {
+	if cache, err := cacheDir(); err == nil {
+		t.pack = send.NewPack(filepath.Join(cache, "sync"))
+	}
+}
+
 // end waits until nobody looks any more, and removes what was made for it.
 func (t *outlook) end() {
 	t.looks.Wait()
+	if t.pack != nil {
+		t.pack.Close()
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, dir := range t.made {

@@ -128,6 +128,7 @@ func (r *runner) send() (send.Options, error) {
 	opt := send.Options{
 		Key: treeKey(r.sending.root, r.opt.user), Who: fmt.Sprintf("%s@%s, process %d, since %s", r.app.owner(), host, os.Getpid(), time.Now().Format(time.DateTime)),
 		Clean: o.clean, Fresh: o.fresh, Own: o.own, Delete: o.delete, User: r.opt.user, Limits: r.sending.limits,
+		Pack:     r.sending.pack,
 		Compress: r.typ == "ssh" || r.app.remote != nil && !r.app.self.Here,
 		Waiting: func(who string) {
 			r.app.say("the copy of this tree on %s is in use by %s; waiting", r.instance.ID, who)
@@ -215,7 +216,7 @@ func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	}()
 	r.phases.Scan += found.took.Seconds()
 	differs := make(chan *bool, 1)
-	go func() { differs <- dirty(ctx, found.tree) }()
+	go func() { differs <- found.dirty(ctx) }()
 	defer func() {
 		if is := <-differs; r.rec != nil {
 			r.rec.Update(func(rec *runlog.Record) { rec.Dirty = is })

@@ -40,6 +40,9 @@ func (s *Session) contents(t *scan.Tree, files []*scan.Entry) error {
 	if len(files) == 0 {
 		return nil
 	}
+	if ok, err := s.shared(t, files); ok {
+		return err
+	}
 	roots := make(map[string]int, 2)
 	defer func() {
 		for _, fd := range roots {

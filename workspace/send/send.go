@@ -31,6 +31,7 @@ type Options struct {
 	Compress bool             // what goes over the wire; of large files that were there before only what differs goes
 	Limits   workspace.Limits // of what stays there that nobody uses
 	State    string           // the file that remembers what the workspace had; "": nothing is remembered
+	Pack     *Pack            // what other sessions with trees of this root share; nil: nothing
 	Waiting  func(who string) // is told for whom it waits; may be nil
 	Said     func()           // is called once, when the command may be sent behind it; may be nil
 }
@@ -55,6 +56,7 @@ type Session struct {
 	conn   net.Conn
 	r      *workspace.Reader
 	w      *workspace.Writer
+	pack   func(dst, src []byte) []byte
 	sent   map[workspace.Sum]bool
 	there  map[workspace.Sum][]workspace.Chunk // contents that are asked for, and what is there that may be much the same
 	chunks int                                 // of all of these so far
@@ -85,15 +87,14 @@ func Begin(ctx context.Context, conn compute.Conn, opt Options) (*Session, error
 	if s.conn, err = far.Workspace(ctx, s.token); err != nil {
 		return nil, err
 	}
-	var pack func(dst, src []byte) []byte
 	if opt.Compress {
 		e, err := encoder()
 		if err != nil {
 			return nil, errors.Join(err, s.conn.Close())
 		}
-		pack = func(dst, src []byte) []byte { return e.EncodeAll(src, dst) }
+		s.pack = func(dst, src []byte) []byte { return e.EncodeAll(src, dst) }
 	}
-	s.r, s.w = workspace.NewReader(s.conn), workspace.NewWriter(s.conn, pack)
+	s.r, s.w = workspace.NewReader(s.conn), workspace.NewWriter(s.conn, s.pack)
 	err = s.w.Announce(&workspace.Announce{
 		Version: workspace.Version, Key: opt.Key, Who: opt.Who, User: opt.User, Clean: opt.Clean, Fresh: opt.Fresh, Own: opt.Own, Delete: opt.Delete,
 		Limits: opt.Limits, Parts: opt.Compress,
@@ -126,7 +127,7 @@ func (s *Session) Sync(ctx context.Context, t *scan.Tree) (Result, error) {
 
 func (s *Session) sync(t *scan.Tree) error {
 	msg, small, complete := s.opening(t)
-	err := s.w.Tree(msg)
+	err := s.tree(msg)
 	if err == nil {
 		err = s.contents(t, small)
 	}
@@ -159,7 +160,7 @@ func (s *Session) sync(t *scan.Tree) error {
 				s.opt.Waiting(who)
 			}
 		case workspace.KindNeedTree:
-			if err = s.w.Tree(&workspace.Tree{ID: t.ID, Form: workspace.Whole, Entries: t.Entries, Hidden: t.Hidden}); err == nil {
+			if err = s.tree(&workspace.Tree{ID: t.ID, Form: workspace.Whole, Entries: t.Entries, Hidden: t.Hidden}); err == nil {
 				err = s.turn()
 			}
 		case workspace.KindWantParts: // Want follows
@@ -205,6 +206,9 @@ func lost(err error) error {
 func (s *Session) why(err error) error {
 	var told *compute.Error
 	if errors.Is(err, ErrChanged) || errors.As(err, &told) {
+		return err
+	}
+	if s.r == nil { // nobody is there yet: it is packed for several
 		return err
 	}
 	if !errors.Is(err, io.EOF) {
