@@ -44,13 +44,13 @@ func (s *Space) Has(part compute.Amount) bool {
 		return false
 	}
 	if part.Micro() == 0 {
-		return s.idlePlaces() > 0
+		return s.Idle() > 0
 	}
 	return part.Micro() <= s.size.Micro()-s.cores
 }
 
-// idlePlaces is how many more parts without cores there may be.
-func (s *Space) idlePlaces() int {
+// Idle is how many more parts without cores there may be.
+func (s *Space) Idle() int {
 	if s.size.Micro() == 0 {
 		return idlersOnNone - s.idlers
 	}
@@ -63,7 +63,7 @@ func (s *Space) Fits(part compute.Amount) int {
 	if !s.Has(part) {
 		return 0
 	}
-	n := float64(s.idlePlaces())
+	n := float64(s.Idle())
 	if part.Micro() > 0 {
 		n = math.Floor(float64(s.size.Micro()-s.cores) / 1e6 / part.Cores)
 	}
@@ -113,5 +113,5 @@ func (s *Space) Free() compute.Amount {
 
 // Over tells whether more is booked than there is, which never may be.
 func (s *Space) Over() bool {
-	return s.cores > s.size.Micro() || s.memory > s.size.Memory || s.disk > s.size.Disk || s.gpus > s.size.GPUs || s.idlePlaces() < 0
+	return s.cores > s.size.Micro() || s.memory > s.size.Memory || s.disk > s.size.Disk || s.gpus > s.size.GPUs || s.Idle() < 0
 }
