@@ -34,7 +34,7 @@ type ConnOptions struct {
 	// one is not found that has emptied its environment and left the session. Else all end with the command, whatever they do.
 	Marked bool
 
-	Huge int64             // bytes of what is to be long; 0: 1 GiB. Less where each byte is dear and the rest of the way is another's, that has the whole test
+	Huge int64             // bytes of what is to be long; 0: muchData. Less where each byte is dear and the rest of the way is another's, that has the whole test
 	Skip map[string]string // cases of abilities that this kind lacks, and why
 }
 

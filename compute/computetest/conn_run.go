@@ -87,10 +87,13 @@ var runCases = []connCase{
 		}
 	}},
 	{"Environment", func(t *connTest) {
-		for _, w := range oddWords {
-			r := t.run(compute.Command{Args: []string{"sh", "-c", `printf %s "$ODD"; printf %s "$EMPTY-${EMPTY+set}"`}, Env: map[string]string{"ODD": w, "EMPTY": ""}})
-			t.same("the variable", r.out, w+"-set")
+		env, script := map[string]string{"EMPTY": ""}, `printf %s "$EMPTY-${EMPTY+set}"`
+		for i, w := range oddWords {
+			env[fmt.Sprint("ODD", i)] = w
+			script += fmt.Sprintf(`; printf '\000%%s' "$ODD%d"`, i)
 		}
+		r := t.run(compute.Command{Args: []string{"sh", "-c", script}, Env: env})
+		t.same("the variables", strings.Split(r.out, "\x00"), append([]string{"-set"}, oddWords...))
 		t.same("what is there anyway", t.sh(`test -n "$PATH" && test -n "$HOME" && echo yes`), "yes\n")
 	}},
 	{"Directory", func(t *connTest) {

@@ -98,7 +98,11 @@ func cancelled(t *connTest, tty *compute.Size, setup string) {
 	if _, err := r.end(); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)
 	}
+	pause := 1500 * time.Millisecond // several naps
+	if t.run(compute.Command{Args: []string{"sleep", "0.1"}}).exit == (compute.Exit{}) {
+		pause = 600 * time.Millisecond
+	}
 	before := beats()
-	time.Sleep(1500 * time.Millisecond)
+	time.Sleep(pause)
 	t.same("what the processes wrote", beats(), before)
 }

@@ -13,12 +13,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// huge is how much the large streams carry: more than would be kept in memory unnoticed.
+// huge is how much the large streams carry.
 func (t *connTest) huge() int64 {
 	if testing.Short() {
 		return 64 << 20
 	}
-	return cmp.Or(t.opt.Huge, 1<<30)
+	return cmp.Or(t.opt.Huge, muchData)
 }
 
 // mostGrowth is how much memory a stream of any length may take.

@@ -127,9 +127,9 @@ func TestSSHOutOfSessions(t *testing.T) {
 	}
 }
 
-// Without SFTP the whole suite still holds, but that a stream's holes come as zeros.
+// Without SFTP the whole suite still holds, but that a stream's holes come as zeros. Keys are made anew every few megabytes, in the middle of its streams.
 func TestConnSSHNoSFTP(t *testing.T) {
-	config := extraServer(t, 3202, "MaxSessions 10\n")
+	config := extraServer(t, 3202, "MaxSessions 10\nRekeyLimit 8M\n")
 	computetest.Conn(t, computetest.ConnOptions{
 		New: func(t *testing.T) compute.Conn {
 			return dialSSH(t, sshconn.Options{Host: "extra", ConfigFile: config})
