@@ -271,7 +271,7 @@ func (a *app) crcacheRelease(ctx context.Context, o *crcacheOptions, words []str
 	if len(words) == 0 {
 		return usage("release what? NAME...")
 	}
-	return a.release(ctx, words, false, false, compute.ReleaseOptions{Force: o.force})
+	return a.release(ctx, words, scope{}, false, compute.ReleaseOptions{Force: o.force})
 }
 
 func (a *app) crcacheStatus(ctx context.Context, o *crcacheOptions, words []string) error {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,21 +14,25 @@ import (
 )
 
 func newRelease(a *app) *cobra.Command {
-	var all, force, wait, anyones bool
+	var force, wait, anyones bool
+	var every scope
 	cmd := &cobra.Command{
 		Use:   "release [INSTANCE | LEASE]...",
 		Short: "Give instances back: kept as far as the source wants them, else discarded",
 		Long: `Give instances back. Of the names given, as many as the source wants are cleaned and kept, the first ones first; the others are discarded.
-Either all names are good or nothing is changed. What takes long goes on in the background, unless --wait is given.`,
+Either all names are good or nothing is changed. What takes long goes on in the background, unless --wait is given.
+
+With --all nodes stay: the computers that deploy made are there until somebody names them, here or to destroy, or says --deployed.`,
 		Example: "  hostler release web-3\n  hostler release --all --wait",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.now = wait
-			return a.release(cmd.Context(), args, all, anyones, compute.ReleaseOptions{Force: force})
+			return a.release(cmd.Context(), args, every, anyones, compute.ReleaseOptions{Force: force})
 		},
 		ValidArgsFunction: a.completeLeased,
 	}
 	f := cmd.Flags()
-	f.BoolVar(&all, "all", false, "everything that is yours")
+	f.BoolVar(&every.all, "all", false, "everything that is yours, but nodes")
+	f.BoolVar(&every.nodes, "deployed", false, "with --all: nodes too")
 	f.BoolVarP(&force, "force", "f", false, "discard them, whatever the source wants to keep")
 	f.BoolVar(&wait, "wait", false, "come back when they are clean or gone")
 	f.BoolVar(&anyones, "any", false, "whoever has the lease; for administrators")
@@ -44,7 +50,7 @@ orphaned) may be discarded too.`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.now = true
-			return a.release(cmd.Context(), args, false, anyones, compute.ReleaseOptions{Force: force, Discard: true})
+			return a.release(cmd.Context(), args, scope{}, anyones, compute.ReleaseOptions{Force: force, Discard: true})
 		},
 		ValidArgsFunction: a.completeInstances,
 	}
@@ -54,9 +60,18 @@ orphaned) may be discarded too.`,
 	return cmd
 }
 
-// release gives the named instances back, or all of the caller's.
-func (a *app) release(ctx context.Context, names []string, everything, anyones bool, opt compute.ReleaseOptions) error {
-	if everything == (len(names) > 0) {
+// scope is what is given back where nothing is named.
+type scope struct {
+	all   bool // the caller's leases
+	nodes bool // those too that deploy made
+}
+
+// release gives the named instances back, or those of the scope.
+func (a *app) release(ctx context.Context, names []string, every scope, anyones bool, opt compute.ReleaseOptions) error {
+	switch {
+	case every.nodes && !every.all:
+		return invalid("hostler release --all --deployed", "--deployed goes with --all")
+	case every.all == (len(names) > 0):
 		return invalid("hostler status -v lists them", "name the instances to give back, or say --all")
 	}
 	engine, err := a.engine(ctx)
@@ -66,14 +81,20 @@ func (a *app) release(ctx context.Context, names []string, everything, anyones b
 	who := a.who(ctx, engine, names...)
 	who.Admin = anyones
 	ids := asIDs(names)
-	if everything {
+	if every.all {
+		var stay []string
 		leases, err := engine.Leases(ctx, compute.LeaseQuery{Owner: who.Owner})
 		if err != nil {
 			return err
 		}
 		for _, l := range leases {
+			if n := (node{lease: l}); n.isNode() && !every.nodes {
+				stay = append(stay, n.name())
+				continue
+			}
 			ids = append(ids, compute.ID(handle(l)))
 		}
+		a.sayStay(stay)
 		if len(ids) == 0 && !a.flags.json {
 			return nil
 		}
@@ -100,6 +121,20 @@ func (a *app) release(ctx context.Context, names []string, everything, anyones b
 		err = errors.Join(err, a.sayReleased(ctx, engine, done, opt))
 	}
 	return a.interrupted(err, "what was given back stays so; what is not clean or gone yet goes on later")
+}
+
+// sayStay says which nodes release --all leaves.
+func (a *app) sayStay(nodes []string) {
+	if len(nodes) == 0 || a.flags.quiet {
+		return
+	}
+	slices.Sort(nodes)
+	const most = 8 // names in a line
+	words := strings.Join(nodes[:min(most, len(nodes))], ", ")
+	if more := len(nodes) - most; more > 0 {
+		words += fmt.Sprintf(" and %d more", more)
+	}
+	_ = fprintf(a.errs, "%s: %s: deployed, so kept: `hostler destroy` takes nodes by name, --deployed all of yours\n", a.program, printable(words))
 }
 
 // before looks at what a name means before it is given back. What is held is not: that takes a word that says so.
