@@ -1,0 +1,235 @@
+package deployment_test
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/attributestags"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/routers"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/groups"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/rules"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/openstack/deployment"
+)
+
+// TestDeploy deploys, deploys again, repairs what was damaged by hand, and tears down: nothing of ours is left, nothing of others is changed.
+func TestDeploy(t *testing.T) {
+	tr := newTrial(t, "lab", "dep one-"+unique)
+	foreign := must[*networks.Network](t)(networks.Create(t.Context(), tr.cloud.Network, networks.CreateOpts{Name: tr.opt.Name + "-not-ours-" + unique}).Extract())
+	defer func() { _ = networks.Delete(t.Context(), tr.cloud.Network, foreign.ID) }()
+	settings := deployment.Settings{Ports: []string{"22", "8000-8010", "udp/53"}, From: []string{"203.0.113.0/24", "2001:db8::/32"}, CIDR: "10.77.0.0/24"}
+
+	dry := tr.opt
+	dry.DryRun = true
+	if _, err := deployment.Deploy(t.Context(), tr.cloud, dry, settings); err != nil {
+		t.Fatal(err)
+	}
+	if got := listing(t, tr.cloud, tr.opt.Name); len(got) != 1 || len(tr.store.all) != 0 {
+		t.Fatalf("a dry run left %v, recorded %v", got, tr.store.all)
+	}
+	planned := tr.did()
+
+	rec := tr.mustDeploy(settings)
+	did := tr.did()
+	for i, step := range planned {
+		planned[i] = strings.Replace(step, deployment.WouldMake, deployment.Made, 1)
+	}
+	if !slices.Equal(planned, did) {
+		t.Errorf("the dry run said %q, and then happened %q", planned, did)
+	}
+	if rec.State != deployment.Deployed || rec.ID(deployment.Network) == "" || rec.ID(deployment.Subnet) == "" || rec.ID(deployment.Router) == "" || rec.ID(deployment.Group) == "" {
+		t.Errorf("recorded: %+v", rec)
+	}
+	wanted := []string{"IPv4 icmp 0-0 203.0.113.0/24", "IPv4 tcp 22-22 203.0.113.0/24", "IPv4 tcp 8000-8010 203.0.113.0/24", "IPv4 udp 53-53 203.0.113.0/24",
+		"IPv6 ipv6-icmp 0-0 2001:db8::/32", "IPv6 tcp 22-22 2001:db8::/32", "IPv6 tcp 8000-8010 2001:db8::/32", "IPv6 udp 53-53 2001:db8::/32"}
+	if got := ruleTexts(t, tr.cloud, rec.ID(deployment.Group)); !slices.Equal(got, wanted) {
+		t.Errorf("rules %q", got)
+	}
+	info, err := os.Stat(deployment.KeyFile(tr.opt.Keys, tr.opt.Name))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the private key: %v %v", info, err)
+	}
+
+	before := listing(t, tr.cloud, tr.opt.Name)
+	tr.mustDeploy(settings)
+	for _, step := range tr.did() {
+		if !strings.HasPrefix(step, deployment.Found) {
+			t.Errorf("the second deploy: %s", step)
+		}
+	}
+	if after := listing(t, tr.cloud, tr.opt.Name); !slices.Equal(before, after) {
+		t.Errorf("the second deploy made of %v %v", before, after)
+	}
+
+	// What is damaged is put right: a rule missing, one too many, the interface gone, tags gone, other name servers, a network made twice.
+	all := must[[]rules.SecGroupRule](t)(allOf(t.Context(), rules.List(tr.cloud.Network, rules.ListOpts{SecGroupID: rec.ID(deployment.Group), Direction: "ingress"}), rules.ExtractRules))
+	i := slices.IndexFunc(all, func(r rules.SecGroupRule) bool { return r.RemoteIPPrefix == "203.0.113.0/24" })
+	if err := rules.Delete(t.Context(), tr.cloud.Network, all[i].ID).ExtractErr(); err != nil {
+		t.Fatal(err)
+	}
+	must[*rules.SecGroupRule](t)(rules.Create(t.Context(), tr.cloud.Network, rules.CreateOpts{SecGroupID: rec.ID(deployment.Group), Direction: rules.DirIngress, EtherType: rules.EtherType4, Protocol: "tcp", PortRangeMin: 23, PortRangeMax: 23}).Extract())
+	must[*routers.InterfaceInfo](t)(routers.RemoveInterface(t.Context(), tr.cloud.Network, rec.ID(deployment.Router), routers.RemoveInterfaceOpts{SubnetID: rec.ID(deployment.Subnet)}).Extract())
+	if err := attributestags.DeleteAll(t.Context(), tr.cloud.Network, "networks", rec.ID(deployment.Network)).ExtractErr(); err != nil {
+		t.Fatal(err)
+	}
+	must[*networks.Network](t)(networks.Create(t.Context(), tr.cloud.Network, networks.CreateOpts{Name: tr.opt.Name, Description: "hostler:installation=" + tr.opt.Installation + " hostler:deployment=" + tr.opt.Name}).Extract())
+	settings.DNS = []string{"192.0.2.53"}
+	settings.From = settings.From[:1]
+	tr.mustDeploy(settings)
+	did = tr.did()
+	for _, want := range []string{"made security group rule", "deleted security group rule", "made router interface", "deleted network", "repaired network", "repaired subnet"} {
+		if !slices.Contains(did, want) {
+			t.Errorf("the repair did %q, and not: %s", did, want)
+		}
+	}
+	if got := ruleTexts(t, tr.cloud, rec.ID(deployment.Group)); !slices.Equal(got, wanted[:4]) {
+		t.Errorf("rules %q", got)
+	}
+	sub := must[*subnets.Subnet](t)(subnets.Get(t.Context(), tr.cloud.Network, rec.ID(deployment.Subnet)).Extract())
+	if !slices.Equal(sub.DNSNameservers, settings.DNS) {
+		t.Errorf("name servers %v", sub.DNSNameservers)
+	}
+
+	settings.CIDR = "10.78.0.0/24"
+	if _, err := tr.deploy(settings); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "10.77.0.0/24") {
+		t.Errorf("another range: %v", err)
+	}
+
+	if err := tr.teardown(); err != nil {
+		t.Fatal(err)
+	}
+	if got := listing(t, tr.cloud, tr.opt.Name); !slices.Equal(got, []string{"network " + foreign.ID}) {
+		t.Errorf("left: %v", got)
+	}
+	if _, err := os.Stat(deployment.KeyFile(tr.opt.Keys, tr.opt.Name)); !os.IsNotExist(err) || len(tr.store.all) != 0 {
+		t.Errorf("left here: %v %v", err, tr.store.all)
+	}
+	if err := tr.teardown(); !errors.Is(err, compute.ErrNotFound) || !strings.Contains(err.Error(), "nothing to tear down") {
+		t.Errorf("the second teardown: %v", err)
+	}
+}
+
+// TestLostKey tells at once that nobody could log in, and makes another key only when told.
+func TestLostKey(t *testing.T) {
+	tr := newTrial(t, "lab", "dep-key-"+unique)
+	s := deployment.Settings{Network: "lab-net"}
+	tr.mustDeploy(s)
+	file := deployment.KeyFile(tr.opt.Keys, tr.opt.Name)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tr.deploy(s); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "private half") || !strings.Contains(compute.Hint(err), "--rotate-key") {
+		t.Fatalf("a lost key: %v (%s)", err, compute.Hint(err))
+	}
+	tr.opt.RotateKey = true
+	tr.mustDeploy(s)
+	tr.opt.RotateKey = false
+	tr.mustDeploy(s)
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tr.deploy(s); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(compute.Hint(err), "chmod 600") {
+		t.Errorf("a key that all can read: %v", err)
+	}
+	other := newTrial(t, "lab", tr.opt.Name) // the same name, without the file and from another installation
+	other.opt.Installation = "elsewhere-" + unique
+	if _, err := other.deploy(s); !errors.Is(err, compute.ErrConflict) {
+		t.Errorf("another's key pair: %v", err)
+	}
+	if err := other.teardown(); err != nil { // of what it had recorded: nothing of the first one's
+		t.Error(err)
+	}
+	if err := os.Chmod(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tr.mustDeploy(s)
+}
+
+// TestOthers uses things of the same name that somebody else made, as they are, and leaves them.
+func TestOthers(t *testing.T) {
+	tr := newTrial(t, "lab", "dep-others-"+unique)
+	name, network := tr.opt.Name, tr.cloud.Network
+	n := must[*networks.Network](t)(networks.Create(t.Context(), network, networks.CreateOpts{Name: name}).Extract())
+	defer func() { _ = networks.Delete(t.Context(), network, n.ID) }()
+	sub := must[*subnets.Subnet](t)(subnets.Create(t.Context(), network, subnets.CreateOpts{NetworkID: n.ID, CIDR: "10.79.0.0/24", IPVersion: 4, Name: "theirs"}).Extract())
+	g := must[*groups.SecGroup](t)(groups.Create(t.Context(), network, groups.CreateOpts{Name: name}).Extract())
+	defer func() { _ = groups.Delete(t.Context(), network, g.ID) }()
+
+	s := deployment.Settings{Ports: []string{"22"}}
+	if _, err := tr.deploy(s); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "does not let in") {
+		t.Fatalf("another's group without the rules: %v", err)
+	}
+	if got := ruleTexts(t, tr.cloud, g.ID); len(got) != 0 {
+		t.Errorf("another's group was changed: %q", got)
+	}
+	rec := tr.mustDeploy(deployment.Settings{External: deployment.NoExternal})
+	if rec.ID(deployment.Network) != n.ID || rec.ID(deployment.Subnet) != sub.ID || rec.Thing(deployment.Network).Made {
+		t.Errorf("recorded: %+v", rec.Things)
+	}
+	if err := tr.teardown(); err != nil {
+		t.Fatal(err)
+	}
+	got := listing(t, tr.cloud, name)
+	want := []string{"network " + n.ID, "security group " + g.ID}
+	if !slices.Equal(got, want) {
+		t.Errorf("left %v and not %v", got, want)
+	}
+	if _, err := subnets.Get(t.Context(), network, sub.ID).Extract(); err != nil {
+		t.Errorf("their subnet: %v", err)
+	}
+	second := must[*networks.Network](t)(networks.Create(t.Context(), network, networks.CreateOpts{Name: name}).Extract())
+	defer func() { _ = networks.Delete(t.Context(), network, second.ID) }()
+	if _, err := tr.deploy(deployment.Settings{External: deployment.NoExternal}); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), second.ID) || !strings.Contains(err.Error(), n.ID) {
+		t.Errorf("two of the name: %v", err)
+	}
+}
+
+// TestWrongProject refuses before it touches anything.
+func TestWrongProject(t *testing.T) {
+	tr := newTrial(t, "lab", "dep-wrong-"+unique)
+	tr.mustDeploy(deployment.Settings{Network: "lab-net"})
+	other, _ := login(t, "tight")
+	tr.steps = nil
+	for what, err := range map[string]error{
+		"teardown": deployment.Teardown(t.Context(), other, tr.opt),
+		"deploy": func() error {
+			_, err := deployment.Deploy(t.Context(), other, tr.opt, deployment.Settings{})
+			return err
+		}(),
+	} {
+		if !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "project") || !strings.Contains(compute.Hint(err), "--cloud lab") {
+			t.Errorf("%s: %v (%s)", what, err, compute.Hint(err))
+		}
+	}
+	if len(tr.steps) != 0 {
+		t.Errorf("it did %v", tr.steps)
+	}
+}
+
+// TestQuota has the only network of a small project made, and a second one refused, with the cloud's words; what was begun goes again.
+func TestQuota(t *testing.T) {
+	first, second := newTrial(t, "tight", "dep-tight-"+unique), newTrial(t, "tight", "dep-tight2-"+unique)
+	s := deployment.Settings{CIDR: "10.80.0.0/24", CIDR6: "fd80::/64", External: deployment.NoExternal}
+	if _, err := first.deploy(s); err != nil {
+		if errors.Is(err, compute.ErrNoCapacity) {
+			t.Skip("the small project is full: another test has it")
+		}
+		t.Fatal(err)
+	}
+	_, err := second.deploy(s)
+	if !errors.Is(err, compute.ErrNoCapacity) || !strings.Contains(err.Error(), "network") || compute.Hint(err) == "" {
+		t.Errorf("beyond the quota: %v (%s)", err, compute.Hint(err))
+	}
+	if err := second.teardown(); err != nil {
+		t.Errorf("the teardown of what was begun: %v", err)
+	}
+	if got := listing(t, second.cloud, second.opt.Name); len(got) != 0 {
+		t.Errorf("left: %v", got)
+	}
+}

@@ -1,0 +1,186 @@
+package deployment
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// metadataService is where clouds tell a server about itself.
+const metadataService = "http://169.254.169.254"
+
+// InCloud finds the server that this process runs on among those of the project; nil: it runs elsewhere. The metadata service and a mounted config drive are asked
+// for the server's id first. A host name is believed only where one server alone has it and that server has an address of this machine.
+func InCloud(ctx context.Context, cloud Cloud, metadata string) (*servers.Server, error) {
+	if id := ownID(ctx, metadata); id != "" {
+		s, err := servers.Get(ctx, cloud.Compute, id).Extract()
+		if err == nil {
+			return s, nil
+		}
+		if !isGone(err) {
+			return nil, failed("look for the server that this is", id, err)
+		}
+		return nil, nil // a server of another project, or another cloud
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return nil, nil
+	}
+	all, err := list(ctx, servers.List(cloud.Compute, servers.ListOpts{}), servers.ExtractServers)
+	if err != nil {
+		return nil, failed("look for the server that this is", name, err)
+	}
+	return namedLike(all, name, ownAddresses()), nil
+}
+
+// namedLike finds the one server that has a host's name and one of its addresses.
+func namedLike(all []servers.Server, host string, own []string) *servers.Server {
+	host, _, _ = strings.Cut(host, ".")
+	var found []servers.Server
+	for _, s := range all {
+		if HostName(s.Name) == strings.ToLower(host) && slices.ContainsFunc(addresses(s), func(a string) bool { return slices.Contains(own, a) }) {
+			found = append(found, s)
+		}
+	}
+	if len(found) != 1 {
+		return nil
+	}
+	return &found[0]
+}
+
+// notHost is what a host name cannot have.
+var notHost = regexp.MustCompile(`[^a-z0-9-]+`)
+
+// HostName is the host name that the cloud gives to a server of a name.
+func HostName(server string) string {
+	const longest = 63
+	name := notHost.ReplaceAllString(strings.ToLower(server), "-")
+	return name[:min(len(name), longest)]
+}
+
+// ownID asks who this machine is.
+func ownID(ctx context.Context, metadata string) string {
+	if metadata == "none" {
+		return ""
+	}
+	if metadata == "" {
+		metadata = metadataService
+	}
+	const path = "openstack/latest/meta_data.json"
+	for _, dir := range []string{"/mnt/config", "/media/configdrive", "/run/cloud-init/config-drive"} {
+		if data, err := os.ReadFile(filepath.Join(dir, path)); err == nil && metadata == metadataService {
+			return idIn(data)
+		}
+	}
+	const wait, most = time.Second, 1 << 20
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, metadata+"/"+path, nil)
+	if err != nil {
+		return ""
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // and no proxy
+	resp, err := client.Do(req)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = resp.Body.Close() }()
+	data := make([]byte, 0, 1024)
+	for buf := make([]byte, 4096); len(data) < most; {
+		n, err := resp.Body.Read(buf)
+		data = append(data, buf[:n]...)
+		if err != nil {
+			break
+		}
+	}
+	if resp.StatusCode != http.StatusOK {
+		return ""
+	}
+	return idIn(data)
+}
+
+func idIn(data []byte) string {
+	var meta struct {
+		UUID string `json:"uuid"`
+	}
+	if json.Unmarshal(data, &meta) != nil {
+		return ""
+	}
+	return meta.UUID
+}
+
+// ownAddresses are those of this machine, but for loopback.
+func ownAddresses() (out []string) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() {
+			out = append(out, p.Addr().String())
+		}
+	}
+	return out
+}
+
+// addresses are all that a server has.
+func addresses(s servers.Server) (out []string) {
+	for _, network := range s.Addresses {
+		entries, _ := network.([]any)
+		for _, e := range entries {
+			fields, _ := e.(map[string]any)
+			if addr, ok := fields["addr"].(string); ok {
+				out = append(out, addr)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// self finds the server that we run on.
+func (w *work) self(ctx context.Context) (*servers.Server, error) {
+	return InCloud(ctx, w.cloud, w.opt.Metadata)
+}
+
+// ownNetwork uses the network of ours, being a server of the cloud, that has the wanted subnet. Nothing is made.
+func (w *work) ownNetwork(ctx context.Context, self *servers.Server) error {
+	own, err := list(ctx, ports.List(w.cloud.Network, ports.ListOpts{DeviceID: self.ID}), ports.ExtractPorts)
+	if err != nil {
+		return failed("look for the networks of", self.Name, err)
+	}
+	var ranges []string
+	for _, p := range own {
+		all, err := list(ctx, subnets.List(w.cloud.Network, subnets.ListOpts{NetworkID: p.NetworkID}), subnets.ExtractSubnets)
+		if err != nil {
+			return failed("look for the networks of", self.Name, err)
+		}
+		for _, s := range all {
+			if s.CIDR != w.rec.Settings.CIDR {
+				ranges = append(ranges, s.CIDR)
+				continue
+			}
+			w.rec.note(Thing{Kind: Network, Name: w.opt.Name, ID: p.NetworkID})
+			w.rec.note(Thing{Kind: Subnet, Name: w.opt.Name, ID: s.ID})
+			w.tell(Found, Network, w.opt.Name, p.NetworkID, "that of this server: used as it is, and not deleted")
+			return w.save(ctx)
+		}
+	}
+	return &compute.Error{ID: compute.ID(w.opt.Name), Kind: compute.ErrNotFound, Err: fmt.Errorf("no subnet matches the range %s: the networks of this server, %s, have %s", w.rec.Settings.CIDR, self.Name, strings.Join(ranges, ", ")),
+		Hint: "--network-cidr with one of these"}
+}

@@ -1,0 +1,367 @@
+package deployment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/external"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/routers"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// network has the network, its subnets, and the way out of it.
+func (w *work) network(ctx context.Context) error {
+	name := w.opt.Name
+	id, made, err := w.ensure(ctx, part{
+		kind: Network, name: name, plural: "networks",
+		find: func(ctx context.Context) (out []candidate, err error) {
+			all, err := list(ctx, networks.List(w.cloud.Network, networks.ListOpts{Name: name, ProjectID: w.cloud.Project}), networks.ExtractNetworks)
+			for _, n := range all {
+				out = append(out, candidate{n.ID, n.CreatedAt, n.Description, n.Tags})
+			}
+			return out, err
+		},
+		make: func(ctx context.Context) (string, error) {
+			n, err := networks.Create(ctx, w.cloud.Network, networks.CreateOpts{Name: name, Description: w.mark.text()}).Extract()
+			if err != nil {
+				return "", err
+			}
+			return n.ID, nil
+		},
+		drop: func(ctx context.Context, id string) error {
+			return networks.Delete(ctx, w.cloud.Network, id).ExtractErr()
+		},
+	})
+	if err != nil {
+		return err
+	}
+	subnet, subnet6, err := w.subnets(ctx, id, made)
+	if err != nil {
+		return err
+	}
+	return w.router(ctx, id, subnet, subnet6)
+}
+
+// subnets has those of a network: of somebody else's network the only one that there is.
+func (w *work) subnets(ctx context.Context, network string, made bool) (four, six string, err error) {
+	s := w.rec.Settings
+	all := []subnets.Subnet{}
+	if network != "" {
+		if all, err = list(ctx, subnets.List(w.cloud.Network, subnets.ListOpts{NetworkID: network, ProjectID: w.cloud.Project}), subnets.ExtractSubnets); err != nil {
+			return "", "", failed("look for subnets of", w.opt.Name, err)
+		}
+	}
+	if !made && len(all) == 1 {
+		if all[0].CIDR != s.CIDR && s.CIDR != DefaultCIDR {
+			return "", "", otherwise(w.opt.Name, "the subnet %s has the range %s, and %s is wanted", all[0].ID, all[0].CIDR, s.CIDR)
+		}
+		w.rec.note(Thing{Kind: Subnet, Name: all[0].Name, ID: all[0].ID})
+		w.tell(Found, Subnet, all[0].Name, all[0].ID, "not made by hostler: used as it is, and not deleted")
+		return all[0].ID, "", w.save(ctx)
+	}
+	if four, err = w.subnet(ctx, network, w.opt.Name, s.CIDR, s.Gateway, 4, all); err == nil && s.CIDR6 != "" {
+		gateway := netip.MustParsePrefix(s.CIDR6).Addr().Next().String()
+		six, err = w.subnet(ctx, network, w.opt.Name+"-6", s.CIDR6, gateway, 6, all)
+	}
+	return four, six, err
+}
+
+// otherwise is the error for what is there and is not as it is to be.
+func otherwise(name, format string, args ...any) error {
+	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: fmt.Errorf(format, args...), Hint: "ask for what there is, take another name, or tear it down first"}
+}
+
+func (w *work) subnet(ctx context.Context, network, name, cidr, gateway string, version int, all []subnets.Subnet) (string, error) {
+	s := w.rec.Settings
+	var dns []string // a subnet takes name servers of its own kind of addresses
+	for _, text := range s.DNS {
+		if a, err := netip.ParseAddr(text); err == nil && a.Is4() == (version == 4) {
+			dns = append(dns, text)
+		}
+	}
+	find := func(ctx context.Context) (out []candidate, err error) {
+		if network == "" {
+			return nil, nil
+		}
+		if all, err = list(ctx, subnets.List(w.cloud.Network, subnets.ListOpts{NetworkID: network, ProjectID: w.cloud.Project}), subnets.ExtractSubnets); err != nil {
+			return nil, err
+		}
+		for _, sub := range all {
+			if sub.Name == name && sub.IPVersion == version {
+				out = append(out, candidate{id: sub.ID, text: sub.Description, tags: sub.Tags})
+			}
+		}
+		return out, nil
+	}
+	id, made, err := w.ensure(ctx, part{
+		kind: Subnet, name: name, plural: "subnets", find: find,
+		make: func(ctx context.Context) (string, error) {
+			dhcp := !s.NoDHCP
+			opts := subnets.CreateOpts{
+				NetworkID: network, Name: name, Description: w.mark.text(), CIDR: cidr, GatewayIP: &gateway, IPVersion: 4, EnableDHCP: &dhcp, DNSNameservers: dns,
+			}
+			if opts.IPVersion = 4; version == 6 {
+				if opts.IPVersion = 6; dhcp {
+					opts.IPv6AddressMode, opts.IPv6RAMode = "slaac", "slaac"
+				}
+			}
+			sub, err := subnets.Create(ctx, w.cloud.Network, opts).Extract()
+			if err != nil {
+				return "", err
+			}
+			return sub.ID, nil
+		},
+		drop: func(ctx context.Context, id string) error {
+			return subnets.Delete(ctx, w.cloud.Network, id).ExtractErr()
+		},
+	})
+	if err != nil || id == "" {
+		return id, err
+	}
+	i := slices.IndexFunc(all, func(sub subnets.Subnet) bool { return sub.ID == id })
+	if i < 0 {
+		return id, nil
+	}
+	switch got := all[i]; {
+	case got.CIDR != cidr:
+		return "", otherwise(name, "the subnet %s has the range %s, and %s is wanted", id, got.CIDR, cidr)
+	case got.GatewayIP != gateway:
+		return "", otherwise(name, "the subnet %s has the gateway %s, and %s is wanted", id, got.GatewayIP, gateway)
+	case made && (!slices.Equal(got.DNSNameservers, dns) || got.EnableDHCP == s.NoDHCP):
+		if w.opt.DryRun {
+			w.tell(WouldFix, Subnet, name, id, "name servers or DHCP")
+			return id, nil
+		}
+		dhcp := !s.NoDHCP
+		if dns == nil {
+			dns = []string{}
+		}
+		if _, err := subnets.Update(ctx, w.cloud.Network, id, subnets.UpdateOpts{DNSNameservers: &dns, EnableDHCP: &dhcp}).Extract(); err != nil {
+			return "", failed("repair "+Subnet, name, err)
+		}
+		w.tell(Repaired, Subnet, name, id, "name servers or DHCP")
+	}
+	return id, nil
+}
+
+// givenNetwork uses a network that is there, by its name or id, as it is.
+func (w *work) givenNetwork(ctx context.Context) error {
+	want := w.rec.Settings.Network
+	all, err := list(ctx, networks.List(w.cloud.Network, networks.ListOpts{}), networks.ExtractNetworks)
+	if err != nil {
+		return failed("look for "+Network, want, err)
+	}
+	var named []compute.Named
+	for _, n := range all {
+		named = append(named, compute.Named{ID: n.ID, Name: n.Name})
+	}
+	i, err := compute.Choose(named, "networks", want)
+	if err != nil {
+		return err
+	}
+	n := all[i]
+	w.rec.note(Thing{Kind: Network, Name: n.Name, ID: n.ID})
+	w.tell(Found, Network, n.Name, n.ID, "named by the settings: used as it is, and not deleted")
+	if len(n.Subnets) > 0 {
+		w.rec.note(Thing{Kind: Subnet, Name: n.Name, ID: n.Subnets[0]})
+	}
+	return w.save(ctx)
+}
+
+// outside finds the network of floating IPs; "" where the cloud has none.
+func (w *work) outside(ctx context.Context) (string, error) {
+	yes := true
+	type net struct {
+		networks.Network
+		external.NetworkExternalExt
+	}
+	pages, err := networks.List(w.cloud.Network, external.ListOptsExt{ListOptsBuilder: networks.ListOpts{}, External: &yes}).AllPages(ctx)
+	var all []net
+	if err == nil {
+		err = networks.ExtractNetworksInto(pages, &all)
+	}
+	if err != nil {
+		return "", failed("look for the network of floating IPs for", w.opt.Name, err)
+	}
+	var named []compute.Named
+	for _, n := range all {
+		named = append(named, compute.Named{ID: n.ID, Name: n.Name})
+	}
+	want := w.rec.Settings.External
+	if want == "" {
+		switch len(named) {
+		case 0:
+			return "", nil
+		case 1:
+			return named[0].ID, nil
+		}
+		for _, usual := range []string{"nova", "public"} {
+			if i := slices.IndexFunc(named, func(n compute.Named) bool { return n.Name == usual }); i >= 0 {
+				return named[i].ID, nil
+			}
+		}
+	}
+	i, err := compute.Choose(named, "networks of floating IPs", want)
+	if err != nil {
+		return "", err
+	}
+	return named[i].ID, nil
+}
+
+// router has the router with its gateway, and an interface on each subnet.
+func (w *work) router(ctx context.Context, network string, subnet ...string) error {
+	if w.rec.Settings.External == NoExternal {
+		return nil
+	}
+	public, err := w.outside(ctx)
+	if err != nil {
+		return err
+	}
+	if public == "" {
+		w.tell(Left, Router, w.opt.Name, "", "there is no network of floating IPs that it could lead to: none is made")
+		return nil
+	}
+	name := w.opt.Name
+	var all []routers.Router
+	id, made, err := w.ensure(ctx, part{
+		kind: Router, name: name, plural: "routers",
+		find: func(ctx context.Context) (out []candidate, err error) {
+			all, err = list(ctx, routers.List(w.cloud.Network, routers.ListOpts{Name: name, ProjectID: w.cloud.Project}), routers.ExtractRouters)
+			for _, r := range all {
+				out = append(out, candidate{r.ID, r.CreatedAt, r.Description, r.Tags})
+			}
+			return out, err
+		},
+		make: func(ctx context.Context) (string, error) {
+			r, err := routers.Create(ctx, w.cloud.Network, routers.CreateOpts{Name: name, Description: w.mark.text(), GatewayInfo: &routers.GatewayInfo{NetworkID: public}}).Extract()
+			if err != nil {
+				return "", err
+			}
+			return r.ID, nil
+		},
+		drop: w.dropRouter,
+	})
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(all, func(r routers.Router) bool { return r.ID == id }); i >= 0 && made && all[i].GatewayInfo.NetworkID != public {
+		if err := w.repairGateway(ctx, id, public); err != nil {
+			return err
+		}
+	}
+	for i, s := range subnet {
+		if i > 0 && s == "" && (!w.opt.DryRun || w.rec.Settings.CIDR6 == "") {
+			continue
+		}
+		if err := w.join(ctx, network, id, s, made); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *work) repairGateway(ctx context.Context, id, public string) error {
+	if w.opt.DryRun {
+		w.tell(WouldFix, Router, w.opt.Name, id, "its gateway")
+		return nil
+	}
+	if _, err := routers.Update(ctx, w.cloud.Network, id, routers.UpdateOpts{GatewayInfo: &routers.GatewayInfo{NetworkID: public}}).Extract(); err != nil {
+		return failed("repair the gateway of "+Router, w.opt.Name, err)
+	}
+	w.tell(Repaired, Router, w.opt.Name, id, "its gateway")
+	return nil
+}
+
+// join has an interface of the router on a subnet. A router that was made for it goes again where that fails.
+func (w *work) join(ctx context.Context, network, router, subnet string, made bool) error {
+	name := "of " + w.opt.Name
+	if s := w.rec.find(Subnet, w.opt.Name+"-6"); s != nil && subnet == s.ID {
+		name += ", IPv6"
+	}
+	if router == "" || subnet == "" {
+		w.tell(WouldMake, Interface, name, "", "")
+		return nil
+	}
+	port, err := w.joined(ctx, network, router, subnet)
+	if err != nil {
+		return failed("look for "+Interface, name, err)
+	}
+	if port != "" {
+		if known := w.rec.find(Interface, name); known == nil || known.ID != port {
+			w.rec.note(Thing{Kind: Interface, Name: name, ID: port, Made: made || known != nil && known.Made})
+		}
+		w.tell(Found, Interface, name, port, "")
+		return w.save(ctx)
+	}
+	if w.opt.DryRun {
+		w.tell(WouldMake, Interface, name, "", "")
+		return nil
+	}
+	w.rec.note(Thing{Kind: Interface, Name: name, Made: true})
+	if err := w.save(ctx); err != nil {
+		return err
+	}
+	info, err := routers.AddInterface(ctx, w.cloud.Network, router, routers.AddInterfaceOpts{SubnetID: subnet}).Extract()
+	if err != nil {
+		err = failed("add "+Interface, name, err)
+		if port, lookErr := w.joined(ctx, network, router, subnet); lookErr == nil && port != "" { // another process was quicker
+			w.rec.note(Thing{Kind: Interface, Name: name, ID: port, Made: true})
+			return w.save(ctx)
+		}
+		if made && ctx.Err() == nil {
+			if undo := w.dropRouter(ctx, router); undo == nil || isGone(undo) {
+				w.rec.forget(Interface, name)
+				w.rec.forget(Router, w.opt.Name)
+				w.tell(Deleted, Router, w.opt.Name, router, "its interface could not be added")
+				err = errors.Join(err, w.save(ctx))
+			}
+		}
+		return err
+	}
+	w.rec.note(Thing{Kind: Interface, Name: name, ID: info.PortID, Made: true})
+	w.tell(Made, Interface, name, info.PortID, "")
+	return w.save(ctx)
+}
+
+// joined returns the port by which a router is on a subnet, or "".
+func (w *work) joined(ctx context.Context, network, router, subnet string) (string, error) {
+	all, err := list(ctx, ports.List(w.cloud.Network, ports.ListOpts{DeviceID: router, NetworkID: network}), ports.ExtractPorts)
+	for _, p := range all {
+		if slices.ContainsFunc(p.FixedIPs, func(ip ports.IP) bool { return ip.SubnetID == subnet }) {
+			return p.ID, nil
+		}
+	}
+	return "", err
+}
+
+// dropRouter deletes a router with its interfaces.
+func (w *work) dropRouter(ctx context.Context, id string) error {
+	all, err := list(ctx, ports.List(w.cloud.Network, ports.ListOpts{DeviceID: id}), ports.ExtractPorts)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		if p.DeviceOwner == "network:router_gateway" {
+			continue
+		}
+		if err := w.part(ctx, id, p.ID); err != nil && !isGone(err) {
+			return err
+		}
+	}
+	return routers.Delete(ctx, w.cloud.Network, id).ExtractErr()
+}
+
+// part takes a router's interface away, with some patience for floating IPs that are just leaving it.
+func (w *work) part(ctx context.Context, router, port string) error {
+	return w.again(ctx, func() error {
+		_, err := routers.RemoveInterface(ctx, w.cloud.Network, router, routers.RemoveInterfaceOpts{PortID: port}).Extract()
+		return err
+	})
+}

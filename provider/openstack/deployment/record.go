@@ -1,0 +1,128 @@
+package deployment
+
+import (
+	"context"
+	"time"
+)
+
+// The kinds of things that a deployment has.
+const (
+	KeyPair    = "key pair"
+	Group      = "security group"
+	Rule       = "security group rule"
+	Network    = "network"
+	Subnet     = "subnet"
+	Router     = "router"
+	Interface  = "router interface"
+	FloatingIP = "floating IP"
+	Server     = "server"
+	Port       = "port"
+	Volume     = "volume"
+)
+
+// The states of a deployment.
+const (
+	Deploying   = "deploying"
+	Deployed    = "deployed"
+	TearingDown = "tearing down"
+)
+
+// Thing is one part of a deployment, or about to become one.
+type Thing struct {
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	ID   string `json:"id,omitempty"` // "": it was asked for, and no answer is recorded
+	Made bool   `json:"made"`         // by us; else it was there, and stays
+}
+
+// Record is what is known of a deployment. It has no secrets.
+type Record struct {
+	Name         string    `json:"name"`
+	Installation string    `json:"installation"`
+	Cloud        string    `json:"cloud,omitempty"` // by which name in clouds.yaml it was reached; "": by the environment
+	Project      string    `json:"project"`         // its id: teardown refuses another
+	Region       string    `json:"region,omitempty"`
+	State        string    `json:"state"`
+	Since        time.Time `json:"since"` // it has the state
+	Settings     Settings  `json:"settings"`
+
+	InCloud string            `json:"in_cloud,omitempty"` // the id of the server that we ran on, if we did
+	Things  []Thing           `json:"things"`
+	Notes   map[string]string `json:"notes,omitempty"` // the caller's own
+}
+
+// Store keeps records. What is not there is compute.ErrNotFound. SaveDeployment returns when the record is durable.
+type Store interface {
+	Deployment(ctx context.Context, name string) (*Record, error)
+	SaveDeployment(ctx context.Context, r *Record) error
+	DropDeployment(ctx context.Context, name string) error
+}
+
+// Thing returns the first of a kind, or nil.
+func (r *Record) Thing(kind string) *Thing {
+	for i := range r.Things {
+		if r.Things[i].Kind == kind {
+			return &r.Things[i]
+		}
+	}
+	return nil
+}
+
+// ID returns the id of the first thing of a kind, or "".
+func (r *Record) ID(kind string) string {
+	if t := r.Thing(kind); t != nil {
+		return t.ID
+	}
+	return ""
+}
+
+// find returns a thing by kind and name, or nil.
+func (r *Record) find(kind, name string) *Thing {
+	for i := range r.Things {
+		if r.Things[i].Kind == kind && r.Things[i].Name == name {
+			return &r.Things[i]
+		}
+	}
+	return nil
+}
+
+// note adds a thing, in place of one of its kind and name.
+func (r *Record) note(t Thing) {
+	if old := r.find(t.Kind, t.Name); old != nil {
+		*old = t
+		return
+	}
+	r.Things = append(r.Things, t)
+}
+
+// forget takes a thing away.
+func (r *Record) forget(kind, name string) {
+	for i, t := range r.Things {
+		if t.Kind == kind && t.Name == name {
+			r.Things = append(r.Things[:i], r.Things[i+1:]...)
+			return
+		}
+	}
+}
+
+// What became of a thing in a Step.
+const (
+	Found     = "found"    // it was there, ours or not
+	Made      = "made"     //
+	Repaired  = "repaired" // it was there, and not as it is to be
+	Deleted   = "deleted"
+	Gone      = "gone" // it was to be deleted, and was not there any more
+	Left      = "left" // it is not ours
+	WouldMake = "would make"
+	WouldFix  = "would repair"
+	WouldDrop = "would delete"
+)
+
+// Step tells of one thing that was looked at, made or deleted.
+type Step struct {
+	Did  string `json:"did"`
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	ID   string `json:"id,omitempty"`
+	Note string `json:"note,omitempty"`
+}

@@ -1,0 +1,132 @@
+package deployment
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// DefaultCIDR is the subnet's range where none is said.
+const DefaultCIDR = "192.168.64.0/18"
+
+// DefaultDNS are the name servers that servers are told where none are named.
+var DefaultDNS = []string{"8.8.4.4", "8.8.8.8"}
+
+// Settings say how a deployment is to be.
+type Settings struct {
+	Ports       []string `json:"ports,omitempty"`    // that others may reach: 22, 8000-8010, udp/53. None: no security group is made
+	From        []string `json:"from,omitempty"`     // the networks from which; none: the deployment's own subnets alone
+	Network     string   `json:"network,omitempty"`  // the name or id of a network that is there and is used as it is; "": one is made
+	CIDR        string   `json:"cidr"`               // of the subnet that is made, or that is looked for in a cloud
+	Gateway     string   `json:"gateway,omitempty"`  // of that subnet; "": the first address
+	CIDR6       string   `json:"cidr6,omitempty"`    // of a second subnet, for IPv6; "": there is none
+	DNS         []string `json:"dns,omitempty"`      // name servers
+	NoDHCP      bool     `json:"no_dhcp,omitempty"`  // addresses are not told by DHCP: servers need a config drive
+	External    string   `json:"external,omitempty"` // the network of floating IPs; "": the only one, nova or public; none: there is no router
+	ConfigDrive bool     `json:"config_drive,omitempty"`
+}
+
+// NoExternal is Settings.External where no router is wanted: servers are reached from within alone.
+const NoExternal = "none"
+
+// names are those that a deployment may have; as long as fits into a tag of 60 characters.
+var names = regexp.MustCompile(`^[\w -]+$`)
+
+const longestName = 40
+
+// CheckName says what is wrong with a deployment's name.
+func CheckName(name string) error {
+	why := ""
+	switch {
+	case name == "":
+		why = "a deployment needs a name"
+	case !names.MatchString(name):
+		why = "the name contains disallowed characters: letters, digits, _, - and spaces are allowed"
+	case strings.TrimSpace(name) != name || strings.HasPrefix(name, "-"):
+		why = "the name begins or ends with a space, or begins with -"
+	case len(name) > longestName:
+		why = fmt.Sprintf("the name has %d characters, and %d are the most", len(name), longestName)
+	default:
+		return nil
+	}
+	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrInvalid, Err: errors.New(why)}
+}
+
+// complete checks the settings and fills in the defaults.
+func (s Settings) complete() (Settings, error) {
+	wrong := func(format string, args ...any) (Settings, error) {
+		return s, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...)}
+	}
+	if s.CIDR == "" {
+		s.CIDR = DefaultCIDR
+	}
+	cidr, err := netip.ParsePrefix(s.CIDR)
+	if err != nil || !cidr.Addr().Is4() {
+		return wrong("network cidr %q: not a range of IPv4 addresses, as %s", s.CIDR, DefaultCIDR)
+	}
+	if cidr != cidr.Masked() {
+		return wrong("network cidr %s: it has bits of a host; the network is %s", s.CIDR, cidr.Masked())
+	}
+	if s.Gateway == "" {
+		s.Gateway = cidr.Addr().Next().String()
+	}
+	if gateway, err := netip.ParseAddr(s.Gateway); err != nil || !cidr.Contains(gateway) {
+		return wrong("network gateway ip %q: not an address of %s", s.Gateway, s.CIDR)
+	}
+	if s.CIDR6 != "" {
+		six, err := netip.ParsePrefix(s.CIDR6)
+		if err != nil || !six.Addr().Is6() || six != six.Masked() {
+			return wrong("network cidr6 %q: not a range of IPv6 addresses, as fd00:1::/64", s.CIDR6)
+		}
+	}
+	if s.DNS == nil {
+		s.DNS = DefaultDNS
+	}
+	for _, dns := range s.DNS {
+		if _, err := netip.ParseAddr(dns); err != nil {
+			return wrong("network dns %q: not an address", dns)
+		}
+	}
+	for _, from := range s.From {
+		if _, err := netip.ParsePrefix(from); err != nil {
+			return wrong("from %q: not a range of addresses, as 203.0.113.0/24", from)
+		}
+	}
+	for _, port := range s.Ports {
+		if _, err := parsePort(port); err != nil {
+			return wrong("ports: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// portRange is a protocol with a range of ports; both 0: all.
+type portRange struct {
+	protocol string
+	min, max int
+}
+
+// parsePort reads 22, 8000-8010, tcp/80, udp/53.
+func parsePort(text string) (portRange, error) {
+	p := portRange{protocol: "tcp"}
+	rest := text
+	if protocol, after, ok := strings.Cut(text, "/"); ok {
+		p.protocol, rest = strings.ToLower(protocol), after
+	}
+	first, last, isRange := strings.Cut(rest, "-")
+	var err, err2 error
+	p.min, err = strconv.Atoi(first)
+	p.max = p.min
+	if isRange {
+		p.max, err2 = strconv.Atoi(last)
+	}
+	if p.protocol != "tcp" && p.protocol != "udp" || err != nil || err2 != nil || p.min < 1 || p.max > 65535 || p.min > p.max {
+		return p, fmt.Errorf("%q is no port: write 22, 8000-8010 or udp/53", text)
+	}
+	return p, nil
+}
