@@ -6,3 +6,10 @@ type NoteTx interface {
 	// SaveNote adds one, in place of an older one of its name; "" forgets it.
 	SaveNote(name, text string) error
 }
+
+// NotesTx is a NoteTx that lists them too.
+type NotesTx interface {
+	NoteTx
+	// Notes returns those whose names begin with a prefix, by name.
+	Notes(prefix string) (map[string]string, error)
+}

@@ -1,8 +1,13 @@
 package postgres
 
-import "github.com/hostler-project/hostler/compute"
+import (
+	"encoding/hex"
+	"strings"
 
-var _ compute.NoteTx = (*tx)(nil)
+	"github.com/hostler-project/hostler/compute"
+)
+
+var _ compute.NotesTx = (*tx)(nil)
 
 // notes stand beside what the database says of itself, under names of their own.
 const note = "note:"
@@ -28,4 +33,17 @@ func (t *tx) SaveNote(name, text string) error {
 		return t.ask(query{text: "DELETE FROM meta WHERE name = $1", args: []any{encode(note + name)}})
 	}
 	return t.ask(query{text: "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", args: []any{encode(note + name), encode(text)}})
+}
+
+// Notes returns the texts whose names begin with a prefix.
+func (t *tx) Notes(prefix string) (map[string]string, error) {
+	all, err := ask(t, func(s scanner) (n [2]string, err error) { return n, s.Scan(&n[0], &n[1]) }, "SELECT name, value FROM meta WHERE starts_with(name, $1) OR starts_with(name, $2)",
+		encode(note+prefix), odd+hex.EncodeToString([]byte(note+prefix)))
+	out := map[string]string{}
+	for _, n := range all {
+		if name, ok := strings.CutPrefix(decode(n[0]), note+prefix); ok {
+			out[prefix+name] = decode(n[1])
+		}
+	}
+	return out, err
 }

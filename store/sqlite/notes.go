@@ -2,7 +2,7 @@ package sqlite
 
 import "github.com/hostler-project/hostler/compute"
 
-var _ compute.NoteTx = (*tx)(nil)
+var _ compute.NotesTx = (*tx)(nil)
 
 // notes stand beside what the file says of itself, under names of their own.
 const note = "note:"
@@ -21,4 +21,16 @@ func (t *tx) SaveNote(name, text string) error {
 	}
 	_, err := t.write(q, args...)
 	return err
+}
+
+// Notes returns the texts whose names begin with a prefix.
+func (t *tx) Notes(prefix string) (map[string]string, error) {
+	all, err := collect(t, func(s scanner) (n [2]string, err error) {
+		return n, s.Scan(&n[0], &n[1])
+	}, "SELECT name, value FROM meta WHERE substr(CAST(name AS BLOB), 1, ?) = ?", len(note+prefix), []byte(note+prefix))
+	out := map[string]string{}
+	for _, n := range all {
+		out[n[0][len(note):]] = n[1]
+	}
+	return out, err
 }

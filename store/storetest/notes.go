@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
@@ -18,6 +19,21 @@ func notes(t *testing.T, r *rig) {
 	keep(r, "gone", "x")
 	keep(other, "gone", "")
 	keep(other, "never", "")
+	keep(r, "list:a%_", "1")
+	keep(other, "list:ab\x00", "2\x00")
+	keep(r, "lisp:a", "3")
+	keep(r, "list:gone", "")
+	for prefix, want := range map[string]map[string]string{
+		"list:": {"list:a%_": "1", "list:ab\x00": "2\x00"}, "list:a%": {"list:a%_": "1"}, "list:ab\x00": {"list:ab\x00": "2\x00"}, "LIST:": {}, "none": {},
+	} {
+		view(t, other, func(tx compute.Tx) error {
+			got, err := tx.(compute.NotesTx).Notes(prefix)
+			if err != nil || !maps.Equal(got, want) {
+				t.Errorf("with %q begin %q, %v, want %q", prefix, got, err, want)
+			}
+			return nil
+		})
+	}
 	for _, h := range []Handle{r, other} {
 		view(t, h, func(tx compute.Tx) error {
 			for name, want := range map[string]string{"one": "second", "o\x00dd": "t\x00\xffext"} {

@@ -1,0 +1,197 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/flavor"
+)
+
+// Cloud is one project of a cloud, and what was made there under one name. Its methods may be called at once from many goroutines, and other processes may
+// have the same one open on the same store.
+type Cloud struct {
+	opt    Options
+	t      Timers
+	log    *slog.Logger
+	door   Door
+	book   book
+	ctx    context.Context // ends with Close: what was begun on our own account, such as the end of an idle server, goes no further
+	cancel context.CancelCauseFunc
+	own    sync.WaitGroup // what runs on our own account
+
+	mu        sync.Mutex
+	closed    bool
+	servers   map[string]*Server // by name: those that this process spawned or took over
+	providers map[Login]*opening
+	table     *flavor.Table
+	tableAt   time.Time
+	memory    flavor.Memory
+	reserved  flavor.Resources // of spawns that the cloud has not answered yet
+	failures  int              // spawns that failed in a row
+	boots     map[bool]average // how long servers took to boot, with and without a volume
+	key       string           // private, PEM
+}
+
+// opening is a provider, or the opening of it: done is closed when p or err are there.
+type opening struct {
+	done chan struct{}
+	p    compute.Provider
+	err  error
+}
+
+// average is a moving one.
+type average struct{ d time.Duration }
+
+func (a average) plus(d time.Duration) average {
+	if a.d == 0 {
+		return average{d}
+	}
+	return average{(3*a.d + d) / 4}
+}
+
+// resources are the names that a resource may have.
+var resources = regexp.MustCompile(`^[\w -]+$`)
+
+// New opens a cloud. It asks the store, and the cloud for no more than logging in; servers that a process left that has died are taken over by Deploy or Recover. A resource's name that is
+// not allowed, a provider that is not known, or missing credentials are ErrInvalid.
+func New(ctx context.Context, o Options) (*Cloud, error) {
+	invalid := func(format string, a ...any) (*Cloud, error) {
+		return nil, &compute.Error{Op: "cloud.New", ID: compute.ID(o.Resource), Kind: compute.ErrInvalid, Err: fmt.Errorf(format, a...)}
+	}
+	if !resources.MatchString(o.Resource) {
+		return invalid("resource name prefix contains disallowed characters: letters, digits, _, - and spaces are allowed")
+	}
+	if o.Store == nil {
+		return invalid("a store is missing, such as one that sqlite.Open returns")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Open == nil {
+		open, ok := providers[o.Provider]
+		if !ok {
+			_, err := variablesOf(o.Provider)
+			return nil, err
+		}
+		o.Open = open
+	}
+	t := o.Timers.complete()
+	c := &Cloud{opt: o, t: t, log: o.Log, book: book{o.Store, o.Resource}, servers: map[string]*Server{}, providers: map[Login]*opening{}, boots: map[bool]average{},
+		memory: flavor.Memory{Failed: t.Failed, Picked: t.Pick}}
+	door, err := o.Open(ctx, Setup{Resource: o.Resource, Store: o.Store, Dir: o.Dir, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	c.door = door
+	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	return c, nil
+}
+
+// errClosed is why what runs ends when a Cloud is closed.
+var errClosed = errors.New("the cloud was closed")
+
+// Close ends what this process does with the cloud: countdowns and connections, with the commands that run over them. Servers stay, and whoever opens the
+// cloud next has them by Recover. It comes before the store's Close.
+func (c *Cloud) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	servers := make([]*Server, 0, len(c.servers))
+	for _, s := range c.servers {
+		servers = append(servers, s)
+	}
+	c.mu.Unlock()
+	c.cancel(errClosed)
+	for _, s := range servers {
+		s.stopCountdown()
+	}
+	c.own.Wait()
+	var errs []error
+	us := c.opt.Store.Worker()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.t.Dial)
+	defer cancel()
+	for _, s := range servers {
+		errs = append(errs, s.disconnect())
+		_, err := c.book.change(ctx, s.Name, func(r *record) error {
+			if r.Owner == us {
+				r.Owner = 0
+			}
+			return nil
+		})
+		if !errors.Is(err, compute.ErrNotFound) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// goes runs f on our own account, unless we are closed.
+func (c *Cloud) goes(f func(context.Context)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.own.Go(func() { f(c.ctx) })
+}
+
+// provider opens the provider of a way to log in, once.
+func (c *Cloud) provider(ctx context.Context, login Login) (compute.Provider, error) {
+	c.mu.Lock()
+	o, ok := c.providers[login]
+	if !ok {
+		o = &opening{done: make(chan struct{})}
+		c.providers[login] = o
+	}
+	c.mu.Unlock()
+	if !ok {
+		if _, o.err = c.verified(ctx); o.err == nil {
+			o.p, o.err = c.door.Servers(ctx, login)
+		}
+		if o.err != nil {
+			c.mu.Lock()
+			delete(c.providers, login) // the next one tries again
+			c.mu.Unlock()
+		}
+		close(o.done)
+	}
+	select {
+	case <-o.done:
+		return o.p, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// forgetProviders has them opened anew: what they are to know has changed.
+func (c *Cloud) forgetProviders() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.providers)
+}
+
+// ErrIsNoHardware tells whether an error of Spawn says that the cloud had no room for a server of that flavor.
+func (c *Cloud) ErrIsNoHardware(err error) bool { return err != nil && c.door.NoHardware(err) }
+
+// sleep waits, or returns why ctx ended.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// jitter is up to a quarter more or less than d.
+func jitter(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.75 + rand.Float64()/2))
+}

@@ -1,0 +1,187 @@
+package cloud
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Deploy makes what servers need, such as a network and a key, as far as it is not there; it may be repeated. Then it recovers, see Recover.
+func (c *Cloud) Deploy(ctx context.Context, config DeployConfig) (Deployment, error) {
+	if _, err := c.verified(ctx); err != nil {
+		return Deployment{}, err
+	}
+	d, err := c.door.Deploy(ctx, config)
+	if err != nil {
+		return Deployment{}, err
+	}
+	text, err := json.Marshal(d)
+	if err != nil {
+		return Deployment{}, err
+	}
+	err = c.book.update(ctx, func(tx compute.NotesTx) error {
+		return errors.Join(tx.SaveNote(c.book.deploymentKey(), string(text)), tx.SaveNote(c.book.tearingDownKey(), ""))
+	})
+	if err != nil {
+		return Deployment{}, err
+	}
+	c.mu.Lock()
+	c.key = d.PrivateKey
+	c.mu.Unlock()
+	c.forgetProviders()
+	return d, c.Recover(ctx)
+}
+
+// verified returns where we are, and refuses credentials of another project than the one that was deployed in: what is there would look as if it were gone.
+func (c *Cloud) verified(ctx context.Context) (Place, error) {
+	place, err := c.door.Place(ctx)
+	if err != nil {
+		return place, err
+	}
+	d, ok, err := c.book.deployment(ctx)
+	if err != nil {
+		return place, err
+	}
+	if ok && d.Project != place.Project {
+		return place, &compute.Error{Op: "cloud.Open", ID: compute.ID(c.opt.Resource), Kind: compute.ErrConflict,
+			Err: fmt.Errorf("it was deployed in project %s, and the credentials are for project %s", d.Project, place.Project), Hint: "use the credentials that it was deployed with, or another resource name"}
+	}
+	return place, nil
+}
+
+// PrivateKey returns the private key by which servers are logged in to, in PEM; "": the provider keeps it to itself, or nothing was deployed by this process.
+func (c *Cloud) PrivateKey() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.key
+}
+
+// Recover takes over what processes left that have died: servers that they had are ours, and those of them that nobody uses count down to their end; what was half made or
+// half destroyed is destroyed. What other living processes have is left alone.
+func (c *Cloud) Recover(ctx context.Context) error {
+	all, err := c.book.all(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for name := range all {
+		if err := c.takeOver(ctx, name); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// errOwned is that another process has a server.
+var errOwned = errors.New("another process has it")
+
+func (c *Cloud) takeOver(ctx context.Context, name string) error {
+	us := c.opt.Store.Worker()
+	c.mu.Lock()
+	_, known := c.servers[name]
+	c.mu.Unlock()
+	if known {
+		return nil
+	}
+	r, err := c.book.change(ctx, name, func(r *record) error {
+		if r.Owner != 0 && c.opt.Store.Alive(r.Owner) {
+			return errOwned
+		}
+		r.Owner = us
+		if r.State == creating {
+			r.State = destroying // nobody was told of it
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errOwned), errors.Is(err, compute.ErrNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("take over server %s: %w", name, err)
+	}
+	s := c.serverOf(r)
+	c.mu.Lock()
+	c.servers[name] = s
+	c.mu.Unlock()
+	if r.State == destroying {
+		c.log.Info("destroying what was left half made", "server", name)
+		return s.Destroy(ctx)
+	}
+	c.log.Info("took a server over", "server", name)
+	s.idle()
+	return nil
+}
+
+// TearDown destroys all servers of this cloud's resource, in parallel, except the one that we run on, and then all that Deploy made and what servers left behind. What is gone already is
+// fine; what fails does not keep the rest from being tried, and it may be repeated. It returns what was deleted, and with dryRun what would be.
+// ErrNotFound: there is nothing to tear down.
+func (c *Cloud) TearDown(ctx context.Context, dryRun bool) (deleted []string, err error) {
+	place, err := c.verified(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !dryRun {
+		if err := c.book.saveText(ctx, c.book.tearingDownKey(), time.Now().UTC().Format(time.RFC3339)); err != nil {
+			return nil, err
+		}
+	}
+	all, err := c.book.all(ctx)
+	if err != nil {
+		return nil, err
+	}
+	limited, cancel := context.WithTimeout(ctx, c.t.TearDown)
+	defer cancel()
+	var mu sync.Mutex
+	var errs []error
+	var going sync.WaitGroup
+	turn := make(chan struct{}, mostDestroyed)
+	for name, r := range all {
+		if name == place.Self {
+			continue
+		}
+		if dryRun {
+			deleted = append(deleted, "server "+name)
+			continue
+		}
+		going.Go(func() {
+			turn <- struct{}{}
+			defer func() { <-turn }()
+			err := c.serverNamed(r).Destroy(limited)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, err)
+				return
+			}
+			deleted = append(deleted, "server "+name)
+		})
+	}
+	going.Wait()
+	if len(errs) > 0 {
+		return deleted, errors.Join(errs...) // what they use cannot go before them
+	}
+	more, err := c.door.TearDown(ctx, dryRun)
+	deleted = append(deleted, more...)
+	nothing := errors.Is(err, compute.ErrNotFound)
+	if err != nil && !nothing || dryRun {
+		return deleted, err
+	}
+	if err := c.book.update(ctx, func(tx compute.NotesTx) error {
+		return errors.Join(tx.SaveNote(c.book.deploymentKey(), ""), tx.SaveNote(c.book.tearingDownKey(), ""))
+	}); err != nil {
+		return deleted, err
+	}
+	if nothing && len(deleted) == 0 {
+		return nil, &compute.Error{Op: "cloud.TearDown", ID: compute.ID(c.opt.Resource), Kind: compute.ErrNotFound,
+			Err: errors.New("nothing to tear down; did you deploy with the current credentials?")}
+	}
+	return deleted, nil
+}
+
+// mostDestroyed is how many servers are destroyed at the same time.
+const mostDestroyed = 16

@@ -1,0 +1,141 @@
+package cloud
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// SharedDir is where the shared disk is, on all servers that have it.
+const SharedDir = "/shared"
+
+// install installs the packages of NFS by whatever the distribution has: $1 is what Debian and its kin call them, $2 the Red Hats, $3 SUSE, $4 Alpine and Arch. $5 is a program that comes with
+// them: where it is, nothing is installed. become is sudo where we are not root.
+const install = `PATH=$PATH:/usr/sbin:/sbin; export PATH; become=; [ "$(id -u)" = 0 ] || become="sudo -n"
+install() {
+	command -v "$5" >/dev/null 2>&1 && return 0
+	if command -v apt-get >/dev/null 2>&1; then
+		$become env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=60 update && $become env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=60 --no-install-recommends install "$1"
+	elif command -v dnf >/dev/null 2>&1; then $become dnf -q -y install "$2"
+	elif command -v yum >/dev/null 2>&1; then $become yum -q -y install "$2"
+	elif command -v zypper >/dev/null 2>&1; then $become zypper -q -n install "$3"
+	elif command -v apk >/dev/null 2>&1; then $become apk -q add "$4"
+	elif command -v pacman >/dev/null 2>&1; then $become pacman -q -S --noconfirm --needed "$4"
+	else echo "no package manager that is known: apt-get, dnf, yum, zypper, apk or pacman" >&2; return 1
+	fi >&2
+}
+`
+
+// export makes the shared directory $1 and lets the network $2 mount it. It may be run again.
+const export = install + `set -e
+install nfs-kernel-server nfs-utils nfs-kernel-server nfs-utils exportfs
+[ -d "$1" ] || { $become mkdir -p -- "$1"; $become chown "$(id -u):$(id -g)" -- "$1"; }
+$become mkdir -p /etc/exports.d
+printf '%s %s(rw,sync,no_subtree_check,no_root_squash)\n' "$1" "$2" | $become tee /etc/exports.d/hostler.exports >/dev/null
+if [ -d /run/systemd/system ]; then
+	$become systemctl enable --now nfs-server >&2 || $become systemctl enable --now nfs-kernel-server >&2
+elif command -v rc-service >/dev/null 2>&1; then
+	$become rc-update add nfs default >&2 || :; $become rc-service nfs start >&2
+elif [ -x /etc/init.d/nfs-kernel-server ]; then
+	$become /etc/init.d/nfs-kernel-server start >&2
+else
+	echo "nothing that is known starts the NFS server: neither systemd nor OpenRC nor /etc/init.d/nfs-kernel-server" >&2; exit 1
+fi
+$become exportfs -ra >&2`
+
+// mount mounts the directory $1 of the server $2 there, unless that is so already. A server that stays silent gives errors after a while, and not for ever nothing.
+const mount = install + `set -e
+m=$(awk -v d="$1" '$2 == d && $3 ~ /^nfs/ {print $1}' /proc/mounts)
+[ "$m" = "$2:$1" ] && exit 0
+[ -z "$m" ] || { echo "$1 is $m already" >&2; exit 1; }
+install nfs-common nfs-utils nfs-client nfs-utils mount.nfs
+$become mkdir -p -- "$1"
+$become mount -t nfs -o nfsvers=4,proto=tcp,hard,timeo=150,retrans=3,noatime "$2:$1" "$1"`
+
+// unmount unmounts it; lazily, where somebody is still in it.
+const unmount = `PATH=$PATH:/usr/sbin:/sbin; become=; [ "$(id -u)" = 0 ] || become="sudo -n"
+awk -v d="` + SharedDir + `" '$2 == d && $3 ~ /^nfs/ {f=1} END {exit !f}' /proc/mounts || exit 0
+sync; $become umount "` + SharedDir + `" 2>/dev/null || $become umount -l "` + SharedDir + `"`
+
+// CreateSharedDisk has the server export the directory SharedDir over NFS, version 4, to the network that servers are in and to nobody else. It may be repeated. The distribution's own NFS server is installed where
+// it is missing.
+func (s *Server) CreateSharedDisk(ctx context.Context) error {
+	cidr, err := s.subnet(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.nfs(ctx, "CreateSharedDisk", export, SharedDir, cidr); err != nil {
+		return err
+	}
+	return s.setShared(ctx)
+}
+
+// MountSharedDisk mounts the shared disk of a server, by its address, on this one. It may be repeated. It is unmounted before the server is destroyed.
+func (s *Server) MountSharedDisk(ctx context.Context, ip string) error {
+	if _, err := netip.ParseAddr(ip); err != nil {
+		return s.fail("MountSharedDisk", compute.ErrInvalid, err)
+	}
+	if err := s.nfs(ctx, "MountSharedDisk", mount, SharedDir, ip); err != nil {
+		return err
+	}
+	return s.setShared(ctx)
+}
+
+func (s *Server) nfs(ctx context.Context, op, script string, args ...string) error {
+	limited, cancel := context.WithTimeout(ctx, s.t.SharedDisk)
+	defer cancel()
+	_, _, err := s.run(limited, op, &compute.Command{Args: append([]string{"sh", "-c", script, "sh"}, args...)})
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		return s.fail(op, compute.ErrTimeout, err)
+	}
+	return err
+}
+
+// subnet is the network that may mount what the server exports.
+func (s *Server) subnet(ctx context.Context) (string, error) {
+	if s.c != nil {
+		d, _, err := s.c.book.deployment(ctx)
+		if err != nil {
+			return "", err
+		}
+		if inside(s.IP, d.CIDR) || s.r.Login.External {
+			if d.CIDR != "" {
+				return d.CIDR, nil
+			}
+		}
+	}
+	// What the server itself says of its address.
+	out, _, err := s.run(ctx, "CreateSharedDisk", &compute.Command{Args: []string{"sh", "-c", `PATH=$PATH:/usr/sbin:/sbin; ip -o -4 addr show | awk -v a="$1" '{split($4, x, "/"); if (x[1] == a) {print $4; exit}}'`, "sh", s.IP}})
+	if err != nil {
+		return "", err
+	}
+	net, err := netip.ParsePrefix(cmp.Or(firstLine(out), "none"))
+	if err != nil {
+		return "", s.fail("CreateSharedDisk", compute.ErrInvalid, errors.New("nobody knows which network to export to: the server has no address "+s.IP))
+	}
+	return net.Masked().String(), nil
+}
+
+// setShared notes that the disk is there, also for other processes.
+func (s *Server) setShared(ctx context.Context) error {
+	s.mu.Lock()
+	s.shared = true
+	s.mu.Unlock()
+	if s.c == nil {
+		return nil
+	}
+	_, err := s.c.book.change(ctx, s.Name, func(r *record) error { r.SharedDisk = true; return nil })
+	return err
+}
+
+func firstLine(text string) string {
+	for i := range text {
+		if text[i] == '\n' {
+			return text[:i]
+		}
+	}
+	return text
+}

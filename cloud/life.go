@@ -1,0 +1,175 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+func reader(text string) io.Reader { return strings.NewReader(text) }
+
+// Destroy destroys the server: commands that run on it end with an error, its own script of destruction is run, the shared disk is unmounted, what is in memory is
+// written to disk, and the cloud is asked until the server is gone. All of that takes bounded time. It may be called again, and at once from several places: one does it, the others wait; after an error
+// the next one tries again. A server that is none of a cloud's is only disconnected.
+func (s *Server) Destroy(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		if s.stage == dead {
+			s.mu.Unlock()
+			return nil
+		}
+		if other := s.ending; other != nil {
+			s.mu.Unlock()
+			select {
+			case <-other:
+				s.mu.Lock()
+				failed := s.stage != dead
+				s.mu.Unlock()
+				if failed && ctx.Err() == nil {
+					continue // it did not come to its end: now we try
+				}
+			case <-ctx.Done():
+			}
+			return ctx.Err()
+		}
+		s.stage = dying
+		s.halt()
+		ending := make(chan struct{})
+		s.ending = ending
+		s.mu.Unlock()
+
+		err := s.destroy(ctx)
+		s.mu.Lock()
+		s.ending = nil
+		if err == nil {
+			s.stage = dead
+		}
+		s.mu.Unlock()
+		close(ending)
+		if err == nil && s.c != nil {
+			s.c.mu.Lock()
+			delete(s.c.servers, s.Name)
+			s.c.mu.Unlock()
+		}
+		return err
+	}
+}
+
+func (s *Server) destroy(ctx context.Context) error {
+	s.end(errDestroyed)
+	if s.c == nil {
+		return s.disconnect()
+	}
+	if _, err := s.c.book.change(ctx, s.Name, func(r *record) error { r.State = destroying; return nil }); err != nil && !errors.Is(err, compute.ErrNotFound) {
+		return s.fail("Destroy", nil, err)
+	}
+	p, err := s.c.provider(ctx, s.r.Login)
+	if err != nil {
+		return s.fail("Destroy", nil, err)
+	}
+	s.farewell(ctx)
+	_ = s.disconnect()
+	if err := s.c.destroyUntilGone(ctx, p, s.r); err != nil {
+		return s.fail("Destroy", nil, err)
+	}
+	return s.c.book.drop(ctx, s.Name)
+}
+
+// farewell is what is done on the server before it goes, if it was ever reached. What fails is logged: it does not keep the server.
+func (s *Server) farewell(ctx context.Context) {
+	s.mu.Lock()
+	conn := s.conn
+	s.mu.Unlock()
+	if conn == nil && s.r.State == made && (s.DestroyScript != "" || s.SharedDisk()) { // another process was there
+		try, stop := context.WithTimeout(ctx, s.t.Dial)
+		conn, _ = s.open(try)
+		stop()
+		if conn != nil {
+			defer conn.Close()
+		}
+	}
+	if conn == nil {
+		return
+	}
+	do := func(what string, limit time.Duration, script, stdin string) {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		if _, _, err := s.runBare(ctx, "Destroy", conn, &compute.Command{Args: []string{"sh", "-c", script}, Stdin: reader(stdin)}); err != nil {
+			s.c.log.Warn(what+" failed", "server", s.Name, "err", err)
+		}
+	}
+	if s.DestroyScript != "" {
+		do("the script of destruction", s.t.Script, `umask 077; f=$(mktemp) && cat >"$f" && chmod 700 "$f" || exit 1; "$f" </dev/null; s=$?; rm -f -- "$f"; exit $s`, s.DestroyScript)
+	}
+	if s.SharedDisk() && !s.IsHeadNode {
+		do("unmounting the shared disk", s.t.Flush, unmount, "")
+	}
+	flush := "sync"
+	if s.c.opt.SysRq {
+		flush = `sync; for k in s u; do echo $k 2>/dev/null >/proc/sysrq-trigger || echo $k | sudo -n tee /proc/sysrq-trigger >/dev/null; done`
+	}
+	do("flushing the disks", s.t.Flush, flush, "")
+}
+
+// destroyUntilGone asks the cloud until it says that there is no such server.
+func (c *Cloud) destroyUntilGone(ctx context.Context, p compute.Provider, r record) error {
+	limited, cancel := context.WithTimeout(ctx, c.t.Destroy)
+	defer cancel()
+	lingers := time.Duration(0)
+	if l, ok := compute.As[compute.Lingerer](p); ok && r.ID == "" { // its Create was never answered, so it may still take effect
+		lingers = l.Lingers() - time.Since(r.Created)
+	}
+	began := time.Now()
+	var last error
+	for {
+		err := p.Destroy(limited, compute.ID(r.Name))
+		if errors.Is(err, compute.ErrNotFound) && time.Since(began) >= lingers {
+			return nil
+		}
+		if err != nil {
+			last = err
+		}
+		if errors.Is(err, compute.ErrDenied) || errors.Is(err, compute.ErrInvalid) {
+			return err
+		}
+		if sleep(limited, c.t.DestroyPoll) != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if last == nil {
+				last = errors.New("the cloud was asked, and the server is still there")
+			}
+			return &compute.Error{Kind: compute.ErrTimeout, Err: fmt.Errorf("not gone within %v: %w", c.t.Destroy, last), Hint: "it stays recorded: Destroy, TearDown or Recover try again"}
+		}
+	}
+}
+
+// Alive tells whether the server is there and in order: it is not destroyed, the cloud says that it runs, and with session a session opens on it.
+func (s *Server) Alive(ctx context.Context, session bool) bool {
+	if s.Destroyed() {
+		return false
+	}
+	if s.c != nil {
+		if ok, err := s.c.CheckServer(ctx, s.Name); err != nil || !ok {
+			return false
+		}
+	}
+	if session {
+		_, err := s.SSHSession(ctx)
+		return err == nil
+	}
+	return true
+}
+
+// Known tells whether the cloud knows the server. With the credentials of another project it is an error.
+func (s *Server) Known(ctx context.Context) (bool, error) {
+	if s.c == nil {
+		return false, nil
+	}
+	return s.c.ServerIsKnown(ctx, s.Name)
+}

@@ -1,0 +1,122 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// sentinel is the sign that a server has booted.
+const sentinel = "/tmp/.hostler-booted"
+
+// userData is what a new server is told. It lets our user run commands with sudo and without a terminal, lets users share what they mount, lets the kernel be told to flush its disks, and at its end leaves the sign.
+const userData = `#!/bin/sh
+[ -f /etc/sudoers ] && sed -i -e 's/^\(Defaults.*requiretty\)/# \1/' /etc/sudoers
+if [ -f /etc/fuse.conf ]; then
+	sed -i -e 's/^# *user_allow_other/user_allow_other/' /etc/fuse.conf
+	grep -q '^user_allow_other' /etc/fuse.conf || echo user_allow_other >>/etc/fuse.conf
+	chmod 644 /etc/fuse.conf
+fi
+[ -w /etc/sysctl.d ] && echo 'kernel.sysrq = 176' >/etc/sysctl.d/90-hostler.conf
+: >` + sentinel + `
+chmod 666 ` + sentinel + `
+exit 0
+`
+
+// booted is what is asked until it succeeds: the sign is there, or cloud-init says that it has ended.
+const booted = `[ -e ` + sentinel + ` ] && exit 0
+command -v cloud-init >/dev/null 2>&1 || exit 1
+case $(cloud-init status 2>/dev/null) in *done*|*disabled*|*error*|*degraded*) exit 0;; esac
+exit 1`
+
+// WaitUntilReady waits until the server lets us in and has booted, copies files over, and runs a script, if it is not "", as our user. Then connections are opened anew: the script may
+// have changed what a log-in finds. On an error the server stays as it is, to be looked at; destroying it is the caller's.
+func (s *Server) WaitUntilReady(ctx context.Context, files []File, script string) error {
+	if err := s.begin("WaitUntilReady"); err != nil {
+		return err
+	}
+	defer s.ended()
+	err := s.ready(ctx, files, script)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		err = fmt.Errorf("waiting for ready was cancelled: %w", err)
+	}
+	return s.explained(err)
+}
+
+func (s *Server) ready(ctx context.Context, files []File, script string) error {
+	if _, err := s.SSHClient(ctx); err != nil {
+		return fmt.Errorf("never became ready to use: %w", err)
+	}
+	if s.r.Told {
+		if err := s.waitBooted(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.CopyOver(ctx, files); err != nil {
+		return fmt.Errorf("files failed to upload: %w", err)
+	}
+	if script != "" {
+		if err := s.runScript(ctx, script); err != nil {
+			return fmt.Errorf("script failed: %w", err)
+		}
+	}
+	return s.disconnect()
+}
+
+func (s *Server) waitBooted(ctx context.Context) error {
+	began := time.Now()
+	for {
+		_, _, err := s.run(ctx, "WaitUntilReady", &compute.Command{Args: []string{"sh", "-c", booted}})
+		var exit *ExitError
+		if err == nil {
+			break
+		}
+		if !errors.As(err, &exit) && (ctx.Err() != nil || s.Destroyed()) {
+			return err
+		}
+		if time.Since(began) >= s.t.Boot {
+			return s.fail("WaitUntilReady", compute.ErrTimeout, fmt.Errorf("never became ready to use: it did not finish booting within %v: %w", s.t.Boot, err))
+		}
+		if err := sleep(ctx, s.t.Poll); err != nil {
+			return err
+		}
+	}
+	_, _, _ = s.run(ctx, "WaitUntilReady", &compute.Command{Args: []string{"sh", "-c", "rm -f " + sentinel + " 2>/dev/null || sudo -n rm -f " + sentinel}})
+	return nil
+}
+
+// runScript puts a script on the server, runs it, and removes it.
+func (s *Server) runScript(ctx context.Context, script string) error {
+	limited, cancel := context.WithTimeout(ctx, s.t.Script)
+	defer cancel()
+	// It comes by standard input into a file of its own, which nobody else can have made before.
+	const run = `umask 077; f=$(mktemp "${TMPDIR:-/tmp}/hostler-script.XXXXXX") && cat >"$f" && chmod 700 "$f" || exit 1
+"$f" </dev/null; s=$?; rm -f -- "$f"; exit $s`
+	_, stderr, err := s.run(limited, "Script", &compute.Command{Args: []string{"sh", "-c", run}, Stdin: reader(script)})
+	var exit *ExitError
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() == nil && limited.Err() != nil:
+		return s.fail("Script", compute.ErrTimeout, fmt.Errorf("failed to complete within %v\nSTDERR:\n%s", s.t.Script, tail(stderr)))
+	case errors.As(err, &exit):
+		return s.fail("Script", compute.ErrFailed, fmt.Errorf("it ended with status %d\nSTDERR:\n%s: %w", exit.Exit.Status(), tail(stderr), exit))
+	}
+	return err
+}
+
+// explained adds the end of the server's console to an error, where there is one.
+func (s *Server) explained(err error) error {
+	if s.c == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(s.c.ctx, s.t.Dial)
+	defer cancel()
+	return s.c.explained(ctx, s.r, err)
+}

@@ -1,0 +1,173 @@
+package cloud
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// The states of a recorded server.
+const (
+	creating   = "creating"   // recorded; the cloud is being asked
+	made       = "made"       // it runs, or did
+	destroying = "destroying" // it is to go
+)
+
+// record is what the store knows of a server, from before the cloud is asked for it until it is proved to be gone. There are no secrets in it.
+type record struct {
+	State   string        `json:"state"`
+	Owner   int64         `json:"owner"` // the worker that has it; 0: nobody
+	Created time.Time     `json:"created"`
+	Name    string        `json:"name"`
+	ID      string        `json:"id,omitempty"` // the provider's
+	IP      string        `json:"ip,omitempty"`
+	OS      string        `json:"os"`
+	Login   Login         `json:"login"`
+	Flavor  Flavor        `json:"flavor"`
+	Disk    int           `json:"disk"`
+	TTD     time.Duration `json:"ttd,omitempty"`
+	Head    bool          `json:"head,omitempty"`
+	Told    bool          `json:"told,omitempty"` // it was told to leave the sign that it has booted
+
+	Script        string `json:"script,omitempty"`
+	DestroyScript string `json:"destroy_script,omitempty"`
+	Files         []File `json:"files,omitempty"`
+	SharedDisk    bool   `json:"shared_disk,omitempty"`
+}
+
+// book keeps the records of one resource.
+type book struct {
+	store    Store
+	resource string
+}
+
+func (b book) prefix() string         { return "cloud:" + b.resource + ":server:" }
+func (b book) key(name string) string { return b.prefix() + name }
+func (b book) deploymentKey() string  { return "cloud:" + b.resource + ":deployment" }
+func (b book) tearingDownKey() string { return "cloud:" + b.resource + ":tearing-down" }
+
+// notes is the part of a transaction that we need.
+func notes(tx compute.Tx) (compute.NotesTx, error) {
+	n, ok := tx.(compute.NotesTx)
+	if !ok {
+		return nil, &compute.Error{Op: "cloud.Store", Kind: compute.ErrInvalid, Err: errors.New("the store keeps no notes"), Hint: "use store/sqlite or store/postgres"}
+	}
+	return n, nil
+}
+
+func (b book) update(ctx context.Context, fn func(compute.NotesTx) error) error {
+	return b.store.Update(ctx, func(tx compute.Tx) error {
+		n, err := notes(tx)
+		if err != nil {
+			return err
+		}
+		return fn(n)
+	})
+}
+
+// all returns the records by name.
+func (b book) all(ctx context.Context) (out map[string]record, err error) {
+	err = b.store.View(ctx, func(tx compute.Tx) error {
+		n, err := notes(tx)
+		if err == nil {
+			out, err = b.read(n)
+		}
+		return err
+	})
+	return out, err
+}
+
+func (b book) read(tx compute.NotesTx) (map[string]record, error) {
+	texts, err := tx.Notes(b.prefix())
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]record{}
+	for key, text := range texts {
+		var r record
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			return nil, fmt.Errorf("read what is recorded as %s: %w", key, err)
+		}
+		out[r.Name] = r
+	}
+	return out, nil
+}
+
+// add records a server that is about to be asked for. The first one that is reached from outside is the head.
+func (b book) add(ctx context.Context, r *record, most int) error {
+	return b.update(ctx, func(tx compute.NotesTx) error {
+		all, err := b.read(tx)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Note(b.tearingDownKey()); !errors.Is(err, compute.ErrNotFound) {
+			return errors.Join(err, &compute.Error{Kind: compute.ErrConflict, Err: errors.New("what was deployed is being torn down"), Hint: "deploy again when that is done"})
+		}
+		if most > 0 && len(all) >= most {
+			return &compute.Error{Kind: compute.ErrNoCapacity, Err: fmt.Errorf("there are %d servers, and %d are the most", len(all), most), Hint: "wait until one is destroyed, or raise MaxServers"}
+		}
+		r.Head = r.Login.External && !slices.ContainsFunc(slices.Collect(maps.Values(all)), func(o record) bool { return o.Head && o.State != destroying })
+		return b.put(tx, *r)
+	})
+}
+
+func (b book) put(tx compute.NoteTx, r record) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return tx.SaveNote(b.key(r.Name), string(text))
+}
+
+// change alters a record. ErrNotFound: there is none any more.
+func (b book) change(ctx context.Context, name string, fn func(*record) error) (r record, err error) {
+	err = b.update(ctx, func(tx compute.NotesTx) error {
+		r = record{}
+		text, err := tx.Note(b.key(name))
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			return err
+		}
+		if err := fn(&r); err != nil {
+			return err
+		}
+		return b.put(tx, r)
+	})
+	return r, err
+}
+
+func (b book) drop(ctx context.Context, name string) error {
+	return b.update(ctx, func(tx compute.NotesTx) error { return tx.SaveNote(b.key(name), "") })
+}
+
+func (b book) saveText(ctx context.Context, key, text string) error {
+	return b.update(ctx, func(tx compute.NotesTx) error { return tx.SaveNote(key, text) })
+}
+
+// deployment returns what was deployed; ok is false where nothing was.
+func (b book) deployment(ctx context.Context) (d Deployment, ok bool, err error) {
+	err = b.store.View(ctx, func(tx compute.Tx) error {
+		n, err := notes(tx)
+		if err != nil {
+			return err
+		}
+		text, err := n.Note(b.deploymentKey())
+		if errors.Is(err, compute.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		ok = true
+		return json.Unmarshal([]byte(text), &d)
+	})
+	return d, ok, err
+}

@@ -1,0 +1,262 @@
+package cloud
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/sshconn"
+)
+
+// NewServer wraps any host that ssh reaches: user "" and key "" are what OpenSSH is configured to use; else key names a file with a private key. Host keys are verified as OpenSSH is
+// configured. It is none of a cloud's, so it is never destroyed.
+func NewServer(user, address, key string, timers Timers) *Server {
+	s := newServer(timers.complete(), record{Name: address, IP: address, Login: Login{User: user}, State: made})
+	s.open = func(ctx context.Context) (compute.Conn, error) {
+		o := sshconn.Options{Host: address, User: user}
+		if key != "" {
+			o.IdentityFiles = []string{key}
+		}
+		c, err := sshconn.Dial(ctx, o)
+		if err != nil {
+			return nil, err // not c: a typed nil is not nil
+		}
+		return c, nil
+	}
+	return s
+}
+
+// SSHClient returns the connection to the server, which is opened if there is none. It is the server's, and is not to be closed. A new server is tried until it lets us in, for
+// at most Timers.SSH; one that was reached before must answer at once.
+func (s *Server) SSHClient(ctx context.Context) (compute.Conn, error) {
+	ctx, cancel := s.while(ctx)
+	defer cancel(nil)
+	select {
+	case s.again <- struct{}{}:
+		defer func() { <-s.again }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	s.mu.Lock()
+	conn, reached := s.conn, s.reached
+	s.mu.Unlock()
+	if conn != nil {
+		return conn, nil
+	}
+	began := time.Now()
+	var denied time.Time
+	for {
+		try, stop := context.WithTimeout(ctx, s.t.Dial)
+		conn, err := s.open(try)
+		stop()
+		if err == nil {
+			s.mu.Lock()
+			s.conn, s.reached = conn, true
+			s.mu.Unlock()
+			return conn, nil
+		}
+		if ctx.Err() != nil {
+			return nil, s.fail("SSHClient", nil, context.Cause(ctx))
+		}
+		if errors.Is(err, compute.ErrDenied) && denied.IsZero() {
+			denied = time.Now()
+		}
+		switch {
+		case errors.Is(err, compute.ErrDenied) && s.c != nil && !reached && time.Since(denied) < s.t.Denied:
+			// its users may still be being made
+		case errors.Is(err, compute.ErrUnavailable) || errors.Is(err, compute.ErrTimeout) || errors.Is(err, context.DeadlineExceeded):
+			if reached || time.Since(began) >= s.t.SSH {
+				return nil, s.fail("SSHClient", kindOr(err, compute.ErrUnavailable), err)
+			}
+		default:
+			return nil, s.fail("SSHClient", kindOr(err, compute.ErrFailed), err)
+		}
+		if err := sleep(ctx, s.t.Poll); err != nil {
+			return nil, s.fail("SSHClient", nil, err)
+		}
+	}
+}
+
+// kindOr is nil where an error has a kind of its own, which is then seen through it.
+func kindOr(err error, otherwise error) error {
+	var known *compute.Error
+	if errors.As(err, &known) && known.Kind != nil {
+		return nil
+	}
+	return otherwise
+}
+
+// SSHSession shows that a session opens on the connection, within Timers.Dial, and returns the connection.
+func (s *Server) SSHSession(ctx context.Context) (compute.Conn, error) {
+	conn, err := s.SSHClient(ctx)
+	if err != nil {
+		return nil, err
+	}
+	try, stop := context.WithTimeout(ctx, s.t.Dial)
+	defer stop()
+	if _, err := conn.Run(try, &compute.Command{Args: []string{"true"}}); err != nil {
+		s.drop(conn, err)
+		return nil, s.fail("SSHSession", kindOr(err, compute.ErrTimeout), err)
+	}
+	return conn, nil
+}
+
+// while ends with the server too.
+func (s *Server) while(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(s.gone, func() { cancel(context.Cause(s.gone)) })
+	return ctx, func(err error) {
+		stop()
+		cancel(err)
+	}
+}
+
+// drop forgets a connection that was lost, so that the next one who needs it connects anew.
+func (s *Server) drop(conn compute.Conn, err error) {
+	if !errors.Is(err, compute.ErrLost) && !errors.Is(err, context.DeadlineExceeded) {
+		return
+	}
+	s.mu.Lock()
+	ours := s.conn == conn
+	if ours {
+		s.conn = nil
+	}
+	s.mu.Unlock()
+	if ours {
+		_ = conn.Close()
+	}
+}
+
+// disconnect closes the connection. What runs over it ends.
+func (s *Server) disconnect() error {
+	s.mu.Lock()
+	conn := s.conn
+	s.conn = nil
+	s.mu.Unlock()
+	if conn == nil {
+		return nil
+	}
+	return conn.Close()
+}
+
+// begin counts a command that runs, so that the server is not destroyed as idle under it.
+func (s *Server) begin(op string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stage != living {
+		return s.fail(op, compute.ErrNotFound, errDestroyed)
+	}
+	s.commands++
+	s.halt()
+	return nil
+}
+
+func (s *Server) ended() {
+	s.mu.Lock()
+	s.commands--
+	counts := s.counts
+	s.mu.Unlock()
+	if counts {
+		s.idle()
+	}
+}
+
+// ExitError is a command that ran and ended otherwise than with status 0.
+type ExitError struct {
+	Exit   compute.Exit
+	Stderr string // its end
+}
+
+// Error tells the status, and what the command said last.
+func (e *ExitError) Error() string {
+	text := fmt.Sprintf("it ended with status %d", e.Exit.Status())
+	if e.Exit.Signal != "" {
+		text = "it was ended by signal " + e.Exit.Signal
+	}
+	if said := strings.TrimSpace(e.Stderr); said != "" {
+		text += ": " + said
+	}
+	return text
+}
+
+// launch starts what is $1 so that it outlives the session, and watches it for a moment: what fails at once is told.
+const launch = `s=; command -v setsid >/dev/null 2>&1 && s=setsid
+nohup $s sh -c "$1" >/dev/null 2>&1 </dev/null & p=$!
+sleep 1
+if kill -0 $p 2>/dev/null; then echo $p; exit 0; fi
+wait $p`
+
+// RunCmd runs a line for the server's shell and returns all that it wrote. The error is an ExitError when it ended with another status than 0. When ctx ends, or the server is destroyed, the
+// command is ended, and the error says so.
+//
+// In the background it goes on when RunCmd has returned, its output is dropped, and stdout is its process id; one that fails within its first second is an error.
+func (s *Server) RunCmd(ctx context.Context, cmd string, background bool) (stdout, stderr string, err error) {
+	args := []string{"sh", "-c", cmd}
+	if background {
+		args = []string{"sh", "-c", launch, "sh", cmd}
+	}
+	return s.run(ctx, "RunCmd", &compute.Command{Args: args, Stay: background})
+}
+
+// run runs a command and returns what it wrote.
+func (s *Server) run(ctx context.Context, op string, cmd *compute.Command) (string, string, error) {
+	if err := s.begin(op); err != nil {
+		return "", "", err
+	}
+	defer s.ended()
+	conn, err := s.SSHClient(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	return s.runOn(ctx, op, conn, cmd)
+}
+
+func (s *Server) runOn(ctx context.Context, op string, conn compute.Conn, cmd *compute.Command) (string, string, error) {
+	ctx, cancel := s.while(ctx)
+	defer cancel(nil)
+	return s.runBare(ctx, op, conn, cmd)
+}
+
+func (s *Server) runBare(ctx context.Context, op string, conn compute.Conn, cmd *compute.Command) (string, string, error) {
+	var out, bad bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &bad
+	exit, err := conn.Run(ctx, cmd)
+	switch {
+	case ctx.Err() != nil && context.Cause(ctx) == errDestroyed:
+		return out.String(), bad.String(), s.fail(op, compute.ErrNotFound, errDestroyed)
+	case err != nil:
+		s.drop(conn, err)
+		return out.String(), bad.String(), s.fail(op, kindOr(err, nil), err)
+	case exit.Status() != 0:
+		return out.String(), bad.String(), s.fail(op, compute.ErrFailed, &ExitError{exit, tail(bad.String())})
+	}
+	return out.String(), bad.String(), nil
+}
+
+// tail is the end of a text, for an error.
+func tail(text string) string {
+	const most = 2000
+	if text = strings.TrimSpace(text); len(text) > most {
+		text = "... " + text[len(text)-most:]
+	}
+	return text
+}
+
+// home is this process's home directory.
+func home(path string) (string, error) {
+	rest, ok := strings.CutPrefix(path, "~/")
+	if !ok {
+		return path, nil
+	}
+	dir, err := os.UserHomeDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, rest), nil
+}
