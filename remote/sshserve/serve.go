@@ -1,11 +1,13 @@
 package sshserve
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +22,10 @@ type Options struct {
 	Key  ssh.Signer        // the host's; required
 	User string            // who logs in by this name gets the connection's own user; another name is that of a user there
 	Env  map[string]string // of commands, beside what the client sends
-	Log  *slog.Logger      // nil: none
+
+	// Keys, of which a client must prove one, are for streams that anybody may be at the other end of; nil: who has the stream is let in.
+	Keys []ssh.PublicKey
+	Log  *slog.Logger // nil: none
 }
 
 // patience is how long a client may take to shake hands.
@@ -43,6 +48,14 @@ func Serve(ctx context.Context, stream io.ReadWriteCloser, opt Options) error {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg := &ssh.ServerConfig{NoClientAuth: true, ServerVersion: "SSH-2.0-hostler"}
+	if opt.Keys != nil {
+		cfg.NoClientAuth, cfg.PublicKeyCallback = false, func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+			if slices.ContainsFunc(opt.Keys, func(k ssh.PublicKey) bool { return bytes.Equal(k.Marshal(), key.Marshal()) }) {
+				return nil, nil
+			}
+			return nil, errors.New("not a key of those who may log in")
+		}
+	}
 	cfg.AddHostKey(opt.Key)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

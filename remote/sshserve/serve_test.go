@@ -358,3 +358,40 @@ func TestNoClient(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestKeys lets in who has a key that is named, and nobody else.
+func TestKeys(t *testing.T) {
+	signer := func() ssh.Signer {
+		_, secret, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := ssh.NewSignerFromKey(secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	host, mine, other := signer(), signer(), signer()
+	for name, c := range map[string]struct {
+		auth []ssh.AuthMethod
+		in   bool
+	}{"named": {[]ssh.AuthMethod{ssh.PublicKeys(mine)}, true}, "another": {[]ssh.AuthMethod{ssh.PublicKeys(other)}, false}, "none": {nil, false}} {
+		conn := process.New(process.Options{Dir: t.TempDir()})
+		here, there := pair(t)
+		done := make(chan error, 1)
+		go func() {
+			done <- sshserve.Serve(t.Context(), there, sshserve.Options{Conn: conn, Key: host, Keys: []ssh.PublicKey{mine.PublicKey()}})
+		}()
+		c2, _, _, err := ssh.NewClientConn(here, "x", &ssh.ClientConfig{User: "me", Auth: c.auth, HostKeyCallback: ssh.FixedHostKey(host.PublicKey())})
+		if (err == nil) != c.in {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil {
+			_ = c2.Close()
+		}
+		_ = here.Close()
+		<-done
+		_ = conn.Close()
+	}
+}
