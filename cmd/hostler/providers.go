@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/provider/chroot"
 	"github.com/hostler-project/hostler/provider/container"
+	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/exec"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/provider/local"
@@ -57,6 +58,9 @@ func kinds() map[string]kind {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
 			o.Home, o.Images = imagesHere()
 		})),
+		"ec2": dear(slow(open(ec2.Open, func(o *ec2.Options, s site) {
+			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
+		}))),
 		"ssh": dear(open(openSSH, func(o *sshKeys, s site) { o.site = s })),
 	}
 	return all

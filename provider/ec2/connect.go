@@ -1,0 +1,231 @@
+package ec2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/google/renameio/v2"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/agent"
+	"github.com/hostler-project/hostler/remote/resident"
+	"github.com/hostler-project/hostler/remote/sshconn"
+)
+
+// young is how long after its start an instance may refuse its user: the key may not be there yet.
+const young = 3 * time.Minute
+
+// Connect logs in, with the host's key checked. While an instance boots it is ErrNotReady.
+func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
+	c, err := p.connect(ctx, id)
+	if err != nil {
+		return nil, fault(ctx, "Connect", id, err)
+	}
+	return c, nil
+}
+
+func (p *Provider) connect(ctx context.Context, id compute.ID) (*conn, error) {
+	m, err := p.find(ctx, id, time.Now().Add(-p.o.Poll))
+	if err != nil {
+		return nil, err
+	}
+	notReady := func(err error) error {
+		return &compute.Error{Op: "ec2.Connect", ID: id, Kind: compute.ErrNotReady, Err: err}
+	}
+	switch m.state {
+	case types.InstanceStateNameRunning:
+	case types.InstanceStateNamePending:
+		return nil, notReady(errors.New("it is pending"))
+	default:
+		return nil, &compute.Error{Op: "ec2.Connect", ID: id, Kind: compute.ErrUnavailable, Err: m.off()}
+	}
+	address := p.address(m)
+	if address == "" {
+		return nil, notReady(errors.New("it has no address yet"))
+	}
+	config, err := p.sshConfig(ctx, m, address)
+	if err != nil {
+		return nil, err
+	}
+	s, err := sshconn.Dial(ctx, sshconn.Options{Host: "instance", ConfigFile: config, Timeout: 15 * time.Second})
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, err
+	case errors.Is(err, compute.ErrUnavailable), errors.Is(err, compute.ErrTimeout):
+		return nil, notReady(err)
+	case errors.Is(err, compute.ErrDenied) && time.Since(m.launched).Abs() < young:
+		return nil, notReady(err)
+	default:
+		return nil, err
+	}
+	out := &conn{Conn: s, id: id}
+	if p.o.Agent != nil {
+		out.agent = resident.New(s, resident.Options{Find: p.o.Agent, Work: resident.Place(p.o.Installation + "/" + string(id))})
+	}
+	return out, nil
+}
+
+// off says why an instance does not run.
+func (m machine) off() error {
+	if m.why != "" {
+		return fmt.Errorf("it is %s: %s", m.state, m.why)
+	}
+	return fmt.Errorf("it is %s", m.state)
+}
+
+// hostDir is where is kept what ssh reads about an instance: nothing that could not be written anew, but a key that was read from a console.
+func (p *Provider) hostDir(id compute.ID) string {
+	return filepath.Join(p.o.Dir, "hosts", "h-"+url.PathEscape(string(id)))
+}
+
+func (p *Provider) forgetHost(id compute.ID) { _ = os.RemoveAll(p.hostDir(id)) }
+
+// sshConfig writes how an instance is reached, and returns the file.
+func (p *Provider) sshConfig(ctx context.Context, m machine, address string) (string, error) {
+	dir := p.hostDir(m.id)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	keys, err := p.knownKeys(ctx, m, dir)
+	if err != nil {
+		return "", err
+	}
+	known := ""
+	for _, k := range keys {
+		known += m.instance + " " + k + "\n"
+	}
+	identity := ""
+	switch {
+	case p.o.IdentityFile != "":
+		identity = "  IdentityFile " + quote(p.o.IdentityFile) + "\n  IdentitiesOnly yes\n"
+	case p.o.Key == "":
+		k, err := p.derive("hostler", "login")
+		if err != nil {
+			return "", err
+		}
+		file := filepath.Join(p.o.Dir, "key")
+		if err := write(file, string(k.private)); err != nil {
+			return "", err
+		}
+		identity = "  IdentityFile " + quote(file) + "\n  IdentitiesOnly yes\n  IdentityAgent none\n"
+	}
+	host := fmt.Sprintf("Host instance\n  HostName %s\n  Port %d\n  User %s\n%s  HostKeyAlias %s\n  UserKnownHostsFile %s\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n",
+		address, p.o.Port, m.user, identity, m.instance, quote(filepath.Join(dir, "known_hosts")))
+	if err := write(filepath.Join(dir, "known_hosts"), known); err != nil {
+		return "", err
+	}
+	config := filepath.Join(dir, "config")
+	return config, write(config, host)
+}
+
+func quote(path string) string { return `"` + path + `"` }
+
+// write replaces a file, unless it says that already.
+func write(file, text string) error {
+	if b, err := os.ReadFile(file); err == nil && string(b) == text {
+		return nil
+	}
+	return renameio.WriteFile(file, []byte(text), 0o600)
+}
+
+// knownKeys are the keys that an instance's sshd may have: the one that it was given, or those that it has printed.
+func (p *Provider) knownKeys(ctx context.Context, m machine, dir string) ([]string, error) {
+	if m.hostKey != "console" {
+		k, err := p.hostKey(m.id)
+		return []string{k.public}, err
+	}
+	file := filepath.Join(dir, "printed."+m.instance)
+	if b, err := os.ReadFile(file); err == nil {
+		return strings.Split(strings.TrimSpace(string(b)), "\n"), nil
+	}
+	text, err := p.consoleOf(ctx, m.instance)
+	if err != nil {
+		return nil, err
+	}
+	keys := printedKeys(text)
+	if len(keys) == 0 {
+		return nil, &compute.Error{Op: "ec2.Connect", ID: m.id, Kind: compute.ErrNotReady, Err: errors.New("its console does not say the host's key yet")}
+	}
+	return keys, write(file, strings.Join(keys, "\n")+"\n")
+}
+
+// printedKeys finds host keys that cloud-init printed on a console, the first time that it did.
+func printedKeys(console string) (keys []string) {
+	_, rest, ok := strings.Cut(console, "-----BEGIN SSH HOST KEY KEYS-----")
+	body, _, end := strings.Cut(rest, "-----END SSH HOST KEY KEYS-----")
+	if !ok || !end {
+		return nil
+	}
+	for line := range strings.Lines(body) {
+		for _, kind := range []string{"ssh-ed25519 ", "ecdsa-sha2-", "ssh-rsa "} {
+			if i := strings.Index(line, kind); i >= 0 {
+				if k, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line[i:])); err == nil {
+					keys = append(keys, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(k))))
+				}
+			}
+		}
+	}
+	return keys
+}
+
+// conn is a log-in, and the agent that is put there when somebody wants a workspace.
+type conn struct {
+	*sshconn.Conn
+	id    compute.ID
+	agent *resident.Agent // nil: there are no workspaces
+}
+
+// Run is sshconn.Conn's; what runs in a workspace, or is kept until it ends, is the agent's.
+func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+	if h := cmd.Hold; cmd.Workspace == "" && (h == nil || !h.Keep && !h.Attach) {
+		return c.Conn.Run(ctx, cmd)
+	}
+	a, err := c.client(ctx)
+	if err != nil {
+		return compute.Exit{}, err
+	}
+	return a.Run(ctx, cmd)
+}
+
+// Workspace implements compute.Workspacer.
+func (c *conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
+	a, err := c.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return a.Workspace(ctx, token)
+}
+
+// Held implements compute.Holder.
+func (c *conn) Held(ctx context.Context) ([]compute.HeldRun, error) {
+	a, err := c.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return a.Held(ctx)
+}
+
+func (c *conn) client(ctx context.Context) (*agent.Client, error) {
+	if c.agent == nil {
+		return nil, &compute.Error{Op: "ec2.Workspace", ID: c.id, Kind: compute.ErrInvalid, Err: errors.New("there is no agent to keep workspaces and runs")}
+	}
+	return c.agent.Client(ctx)
+}
+
+// Close ends the agent and the connection.
+func (c *conn) Close() error {
+	if c.agent != nil {
+		_ = c.agent.Close()
+	}
+	return c.Conn.Close()
+}

@@ -1,0 +1,41 @@
+package ec2
+
+import (
+	"context"
+	"encoding/base64"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+var _ compute.Consoler = (*Provider)(nil)
+
+// Console returns the last that an instance said on its serial console, at most 64 KiB of it. The service needs some minutes to know it, but where it can tell at once.
+func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
+	m, err := p.find(ctx, id, time.Now().Add(-p.o.Poll))
+	if err != nil {
+		return "", fault(ctx, "Console", id, err)
+	}
+	text, err := p.consoleOf(ctx, m.instance)
+	return text, fault(ctx, "Console", id, err)
+}
+
+// consoleOf asks for the latest output, which types that are not of the newer sort have not: then for what was kept.
+func (p *Provider) consoleOf(ctx context.Context, instance string) (string, error) {
+	c, err := p.api(ctx)
+	if err != nil {
+		return "", err
+	}
+	out, err := c.GetConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: aws.String(instance), Latest: aws.Bool(true)})
+	if why(err) == Unsupported {
+		out, err = c.GetConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: aws.String(instance)})
+	}
+	if err != nil {
+		return "", err
+	}
+	b, err := base64.StdEncoding.DecodeString(aws.ToString(out.Output))
+	return string(b), err
+}

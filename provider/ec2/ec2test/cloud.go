@@ -1,0 +1,246 @@
+package ec2test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options say what kind of place it is. The zero value is one without limits, where everything is there at once.
+type Options struct {
+	Boot   time.Duration // from pending to running
+	Stop   time.Duration // from stopping to stopped
+	End    time.Duration // from shutting-down to terminated
+	Hidden time.Duration // what was made is not listed, nor found by its id, for so long
+	Image  time.Duration // until an image that is made is available
+
+	Instances int // at most so many that are not terminated; 0: no limit
+	VCPUs     int // the quota of all that run; 0: no limit
+	Rate      int // API calls in a second, more are throttled; 0: no limit
+
+	AccessKey string // whose requests are let in; "": everybody's
+	Page      int    // at most so many results in a page; 0: what is asked for
+
+	// Guest starts what an instance is, when it boots, and returns its address; nil: it has one, and nobody answers there.
+	Guest func(Boot) (Guest, error)
+}
+
+// Boot is what an instance is told when it is started.
+type Boot struct {
+	Instance string
+	UserData []byte
+	Key      string // the public key that it was launched with; "": none
+	First    bool   // it was never started before
+}
+
+// Guest is a running instance's inside.
+type Guest struct {
+	Address string // where ssh is; "": one of nobody
+	Console string // what it says on its console at its start
+	Stop    func() // ends it; may be nil
+}
+
+// Cloud is one account in one region.
+type Cloud struct {
+	o   Options
+	all sync.WaitGroup // guests that are being started or stopped
+
+	mu        sync.Mutex
+	last      int // number of ids that were given
+	instances map[string]*instance
+	order     []string // of instances
+	tokens    map[string]token
+	images    map[string]*image
+	keys      map[string]*keyPair
+	groups    map[string]*group
+	volumes   map[string]*volume
+	snapshots map[string]*snapshot
+	spots     map[string]*spotRequest
+	types     []Type
+	prices    []SpotPrice
+	empty     map[string]int // TYPE/ZONE/MARKET without capacity: so many more calls are refused; less than 0: all
+	faults    []*fail
+	calls     map[string]int
+	window    time.Time // the second that Rate counts in
+	within    int
+	closed    bool
+}
+
+type fail struct {
+	action string
+	left   int
+	fault  Fault
+	after  bool // the action is done all the same, and its answer is lost
+	hang   chan struct{}
+}
+
+// New makes a place with a few types and no images.
+func New(o Options) *Cloud {
+	c := &Cloud{
+		o: o, instances: map[string]*instance{}, tokens: map[string]token{}, images: map[string]*image{}, keys: map[string]*keyPair{}, groups: map[string]*group{},
+		volumes: map[string]*volume{}, snapshots: map[string]*snapshot{}, spots: map[string]*spotRequest{}, calls: map[string]int{}, empty: map[string]int{},
+		types: []Type{
+			{Name: "t3.nano", VCPUs: 2, Memory: 512}, {Name: "t3.micro", VCPUs: 2, Memory: 1024}, {Name: "m5.large", VCPUs: 2, Memory: 8192}, {Name: "m5.xlarge", VCPUs: 4, Memory: 16384},
+			{Name: "c5.xlarge", VCPUs: 4, Memory: 8192}, {Name: "m6g.large", VCPUs: 2, Memory: 8192, Arch: "arm64"}, {Name: "g4dn.xlarge", VCPUs: 4, Memory: 16384, GPUs: 1, Disk: 125},
+		},
+	}
+	c.groups["sg-default"] = &group{id: "sg-default", name: "default"}
+	return c
+}
+
+// Fail makes the next n calls of an action ("RunInstances"; "*": of any) fail so; n less than 0: all.
+func (c *Cloud) Fail(action string, n int, f Fault) { c.fail(&fail{action: action, left: n, fault: f}) }
+
+// FailAfter does the next n calls of an action, and then answers that they failed.
+func (c *Cloud) FailAfter(action string, n int, f Fault) {
+	c.fail(&fail{action: action, left: n, fault: f, after: true})
+}
+
+// Hang makes the next call of an action wait, before anything is done, until the client hangs up or release is called.
+func (c *Cloud) Hang(action string) (release func()) {
+	f := &fail{action: action, left: 1, hang: make(chan struct{})}
+	c.fail(f)
+	return sync.OnceFunc(func() { close(f.hang) })
+}
+
+func (c *Cloud) fail(f *fail) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.faults = append(c.faults, f)
+}
+
+// Heal takes back what Fail, FailAfter and Empty asked for.
+func (c *Cloud) Heal() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.faults, c.empty = nil, map[string]int{}
+}
+
+// Empty takes the capacity for a type in a zone away, "": in any, for the next n calls that ask for it; n less than 0: for all. market is "spot" or "on-demand".
+func (c *Cloud) Empty(typ, zone, market string, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.empty[typ+"/"+zone+"/"+market] = n
+}
+
+// Calls is how often an action was called; "": all of them.
+func (c *Cloud) Calls(action string) (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if action != "" {
+		return c.calls[action]
+	}
+	for _, k := range c.calls {
+		n += k
+	}
+	return n
+}
+
+// Close ends what runs, and waits for it.
+func (c *Cloud) Close() {
+	c.mu.Lock()
+	c.closed = true
+	for _, i := range c.instances {
+		c.halt(i)
+	}
+	c.mu.Unlock()
+	c.all.Wait()
+}
+
+// id makes the next identifier of a kind. The mutex is held.
+func (c *Cloud) id(kind string) string {
+	c.last++
+	sum := sha256.Sum256(fmt.Append(nil, kind, c.last))
+	return fmt.Sprintf("%s-%x", kind, sum[:8])
+}
+
+// actions is what can be called. The mutex is held.
+var actions = map[string]func(*Cloud, form) ([]elem, *Fault){
+	"RunInstances": (*Cloud).runInstances, "DescribeInstances": (*Cloud).describeInstances, "TerminateInstances": (*Cloud).terminateInstances,
+	"StopInstances": (*Cloud).stopInstances, "StartInstances": (*Cloud).startInstances, "DescribeInstanceStatus": (*Cloud).describeInstanceStatus,
+	"GetConsoleOutput": (*Cloud).getConsoleOutput, "DescribeInstanceTypes": (*Cloud).describeInstanceTypes,
+	"DescribeImages": (*Cloud).describeImages, "CreateImage": (*Cloud).createImage, "DeregisterImage": (*Cloud).deregisterImage,
+	"DescribeSnapshots": (*Cloud).describeSnapshots, "DeleteSnapshot": (*Cloud).deleteSnapshot,
+	"DescribeVolumes": (*Cloud).describeVolumes, "DeleteVolume": (*Cloud).deleteVolume,
+	"DescribeKeyPairs": (*Cloud).describeKeyPairs, "ImportKeyPair": (*Cloud).importKeyPair, "DeleteKeyPair": (*Cloud).deleteKeyPair,
+	"DescribeSecurityGroups": (*Cloud).describeSecurityGroups, "CreateSecurityGroup": (*Cloud).createSecurityGroup, "DeleteSecurityGroup": (*Cloud).deleteSecurityGroup,
+	"AuthorizeSecurityGroupIngress": (*Cloud).authorize, "RevokeSecurityGroupIngress": (*Cloud).revoke,
+	"DescribeSpotInstanceRequests": (*Cloud).describeSpotInstanceRequests, "CancelSpotInstanceRequests": (*Cloud).cancelSpotInstanceRequests,
+	"DescribeSpotPriceHistory": (*Cloud).describeSpotPriceHistory, "DescribeAccountAttributes": (*Cloud).describeAccountAttributes,
+	"DescribeAvailabilityZones": (*Cloud).describeAvailabilityZones, "CreateTags": (*Cloud).createTags,
+}
+
+// ServeHTTP answers one call.
+func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	f := form(r.Form)
+	action := f.get("Action")
+	c.mu.Lock()
+	c.calls[action]++
+	request := fmt.Sprintf("request-%d", c.calls[action])
+	bad := c.admit(r, action)
+	var after *fail
+	if bad == nil {
+		for _, x := range c.faults {
+			if x.left == 0 || x.action != "*" && x.action != action {
+				continue
+			}
+			x.left--
+			if after = x; !x.after && x.hang == nil {
+				bad = &x.fault
+			}
+			break
+		}
+	}
+	if after != nil && after.hang != nil {
+		c.mu.Unlock()
+		select {
+		case <-after.hang:
+		case <-r.Context().Done():
+			return
+		}
+		c.mu.Lock()
+	}
+	var kids []elem
+	if bad == nil {
+		c.settle()
+		do, ok := actions[action]
+		if !ok {
+			bad = fault("InvalidAction", "The action %s is not valid for this web service.", action)
+		} else if kids, bad = do(c, f); bad == nil && after != nil && after.after {
+			bad = &after.fault
+		}
+	}
+	c.mu.Unlock()
+	if bad != nil {
+		refuse(w, request, bad)
+		return
+	}
+	answer(w, action, request, kids)
+}
+
+// admit refuses who may not call, and who calls too often.
+func (c *Cloud) admit(r *http.Request, action string) *Fault {
+	auth := r.Header.Get("Authorization")
+	if c.o.AccessKey != "" && !strings.Contains(auth, "Credential="+c.o.AccessKey+"/") {
+		return &Fault{Status: http.StatusUnauthorized, Code: "AuthFailure", Message: "AWS was not able to validate the provided access credentials"}
+	}
+	if !strings.HasPrefix(auth, "AWS4-HMAC-SHA256 ") {
+		return &Fault{Status: http.StatusForbidden, Code: "MissingAuthenticationToken", Message: "Request is missing Authentication Token"}
+	}
+	if now := time.Now().Truncate(time.Second); c.o.Rate > 0 {
+		if !now.Equal(c.window) {
+			c.window, c.within = now, 0
+		}
+		if c.within++; c.within > c.o.Rate {
+			return &Fault{Status: http.StatusServiceUnavailable, Code: "RequestLimitExceeded", Message: "Request limit exceeded."}
+		}
+	}
+	return nil
+}

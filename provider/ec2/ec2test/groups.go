@@ -1,0 +1,190 @@
+package ec2test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+type keyPair struct {
+	id, name, public string
+	tags             map[string]string
+}
+
+func (c *Cloud) describeKeyPairs(f form) ([]elem, *Fault) {
+	names := f.list("KeyName")
+	var found []*keyPair
+	for _, n := range names {
+		if c.keys[n] == nil {
+			return nil, fault("InvalidKeyPair.NotFound", "The key pair '%s' does not exist", n)
+		}
+	}
+	for _, n := range sortedKeys(c.keys) {
+		k := c.keys[n]
+		ok, bad := f.filters(map[string]string{"key-name": n}, k.tags)
+		if bad != nil {
+			return nil, bad
+		}
+		if ok && (len(names) == 0 || slices.Contains(names, n)) {
+			found = append(found, k)
+		}
+	}
+	return []elem{set("keySet", found, func(k *keyPair) []elem {
+		out := []elem{tx("keyPairId", k.id), tx("keyName", k.name), tx("keyType", "ed25519"), tagSet(k.tags)}
+		if f.is("IncludePublicKey") {
+			out = append(out, tx("publicKey", k.public))
+		}
+		return out
+	})}, nil
+}
+
+func (c *Cloud) importKeyPair(f form) ([]elem, *Fault) {
+	name := f.get("KeyName")
+	if c.keys[name] != nil {
+		return nil, fault("InvalidKeyPair.Duplicate", "The keypair already exists")
+	}
+	public, err := base64.StdEncoding.DecodeString(f.get("PublicKeyMaterial"))
+	if err != nil || !strings.HasPrefix(string(public), "ssh-") {
+		return nil, fault("InvalidKey.Format", "Key is not in valid OpenSSH public key format")
+	}
+	k := &keyPair{id: c.id("key"), name: name, public: string(public), tags: f.tags("key-pair")}
+	c.keys[name] = k
+	return []elem{tx("keyPairId", k.id), tx("keyName", name), tagSet(k.tags)}, nil
+}
+
+func (c *Cloud) deleteKeyPair(f form) ([]elem, *Fault) {
+	for n, k := range c.keys {
+		if n == f.get("KeyName") || k.id == f.get("KeyPairId") {
+			delete(c.keys, n)
+		}
+	}
+	return []elem{tx("return", true)}, nil // also where there is none, as EC2 does
+}
+
+// AddKey makes a key pair that somebody has.
+func (c *Cloud) AddKey(name, public string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keys[name] = &keyPair{id: c.id("key"), name: name, public: public, tags: map[string]string{}}
+}
+
+type group struct {
+	id, name, vpc, about string
+	rules                []rule
+	tags                 map[string]string
+}
+
+type rule struct{ protocol, from, to, cidr string }
+
+func (c *Cloud) describeSecurityGroups(f form) ([]elem, *Fault) {
+	ids := f.list("GroupId")
+	for _, id := range ids {
+		if c.groups[id] == nil {
+			return nil, fault("InvalidGroup.NotFound", "The security group '%s' does not exist", id)
+		}
+	}
+	var found []*group
+	for _, id := range sortedKeys(c.groups) {
+		g := c.groups[id]
+		ok, bad := f.filters(map[string]string{"group-name": g.name, "group-id": g.id, "vpc-id": g.vpc}, g.tags)
+		if bad != nil {
+			return nil, bad
+		}
+		if ok && (len(ids) == 0 || slices.Contains(ids, id)) {
+			found = append(found, g)
+		}
+	}
+	return []elem{set("securityGroupInfo", found, func(g *group) []elem {
+		return []elem{tx("ownerId", Account), tx("groupId", g.id), tx("groupName", g.name), tx("groupDescription", g.about), tx("vpcId", g.vpc), tagSet(g.tags),
+			set("ipPermissions", g.rules, func(r rule) []elem {
+				ranges, cidr := "ipRanges", "cidrIp"
+				if strings.Contains(r.cidr, ":") {
+					ranges, cidr = "ipv6Ranges", "cidrIpv6"
+				}
+				return []elem{tx("ipProtocol", r.protocol), tx("fromPort", r.from), tx("toPort", r.to), set(ranges, []string{r.cidr}, func(s string) []elem { return []elem{tx(cidr, s)} })}
+			})}
+	})}, nil
+}
+
+func (c *Cloud) createSecurityGroup(f form) ([]elem, *Fault) {
+	g := &group{name: f.get("GroupName"), vpc: f.get("VpcId"), about: f.get("GroupDescription"), tags: f.tags("security-group")}
+	for _, other := range c.groups {
+		if other.name == g.name && other.vpc == g.vpc {
+			return nil, fault("InvalidGroup.Duplicate", "The security group '%s' already exists", g.name)
+		}
+	}
+	g.id = c.id("sg")
+	c.groups[g.id] = g
+	return []elem{tx("return", true), tx("groupId", g.id), tagSet(g.tags)}, nil
+}
+
+func (c *Cloud) deleteSecurityGroup(f form) ([]elem, *Fault) {
+	g := c.groups[f.get("GroupId")]
+	if g == nil {
+		return nil, fault("InvalidGroup.NotFound", "The security group '%s' does not exist", f.get("GroupId"))
+	}
+	for _, i := range c.instances {
+		if i.state != "terminated" && slices.Contains(i.groups, g.id) {
+			return nil, fault("DependencyViolation", "resource %s has a dependent object", g.id)
+		}
+	}
+	delete(c.groups, g.id)
+	return []elem{tx("return", true)}, nil
+}
+
+// rules are those that a request names.
+func (f form) rules() (out []rule) {
+	for _, p := range f.structs("IpPermissions") {
+		r := rule{protocol: f.get(p + "IpProtocol"), from: f.get(p + "FromPort"), to: f.get(p + "ToPort")}
+		for _, q := range f.structs(p + "IpRanges") {
+			r.cidr = f.get(q + "CidrIp")
+			out = append(out, r)
+		}
+		for _, q := range f.structs(p + "Ipv6Ranges") {
+			r.cidr = f.get(q + "CidrIpv6")
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func (c *Cloud) authorize(f form) ([]elem, *Fault) {
+	g := c.groups[f.get("GroupId")]
+	if g == nil {
+		return nil, fault("InvalidGroup.NotFound", "The security group '%s' does not exist", f.get("GroupId"))
+	}
+	for _, r := range f.rules() {
+		if slices.Contains(g.rules, r) {
+			return nil, fault("InvalidPermission.Duplicate", "the specified rule \"peer: %s, %s, from port: %s\" already exists", r.cidr, r.protocol, r.from)
+		}
+		g.rules = append(g.rules, r)
+	}
+	return []elem{tx("return", true)}, nil
+}
+
+func (c *Cloud) revoke(f form) ([]elem, *Fault) {
+	g := c.groups[f.get("GroupId")]
+	if g == nil {
+		return nil, fault("InvalidGroup.NotFound", "The security group '%s' does not exist", f.get("GroupId"))
+	}
+	gone := f.rules()
+	g.rules = slices.DeleteFunc(g.rules, func(r rule) bool { return slices.Contains(gone, r) })
+	return []elem{tx("return", true)}, nil
+}
+
+// Rules are what a security group of a name lets in, a line each.
+func (c *Cloud) Rules(name string) (out []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, g := range c.groups {
+		if g.name != name {
+			continue
+		}
+		for _, r := range g.rules {
+			out = append(out, fmt.Sprintf("%s %s-%s %s", r.protocol, r.from, r.to, r.cidr))
+		}
+	}
+	slices.Sort(out)
+	return out
+}

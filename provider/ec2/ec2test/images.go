@@ -1,0 +1,269 @@
+package ec2test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Image describes one that is there from the beginning.
+type Image struct {
+	ID, Name string
+	Owner    string    // "": Account
+	Alias    string    // of the owner: "amazon"
+	Arch     string    // "": x86_64
+	Created  time.Time // zero: now
+	Size     int       // GB; 0: 8
+}
+
+type image struct {
+	Image
+	id, root, snapshot string
+	size               int
+	tags               map[string]string
+	visible            time.Time
+	available          time.Time
+}
+
+func (i *image) arch() string {
+	if i.Arch == "" {
+		return "x86_64"
+	}
+	return i.Arch
+}
+
+type snapshot struct {
+	id   string
+	tags map[string]string
+}
+
+// AddImage makes an image be there.
+func (c *Cloud) AddImage(i Image) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i.Owner == "" {
+		i.Owner = Account
+	}
+	if i.Created.IsZero() {
+		i.Created = time.Now()
+	}
+	if i.Size == 0 {
+		i.Size = 8
+	}
+	c.images[i.ID] = &image{Image: i, id: i.ID, root: "/dev/xvda", size: i.Size, tags: map[string]string{}}
+}
+
+// RemoveImage makes an image be gone.
+func (c *Cloud) RemoveImage(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.images, id)
+}
+
+func (c *Cloud) rootOf(id string) string {
+	if i := c.images[id]; i != nil {
+		return i.root
+	}
+	return "/dev/xvda"
+}
+
+func (c *Cloud) describeImages(f form) ([]elem, *Fault) {
+	now := time.Now()
+	ids, owners := f.list("ImageId"), f.list("Owner")
+	for _, id := range ids {
+		if i := c.images[id]; i == nil || now.Before(i.visible) {
+			return nil, fault("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", id)
+		}
+	}
+	var found []*image
+	for _, id := range sortedKeys(c.images) {
+		i := c.images[id]
+		if now.Before(i.visible) || len(ids) > 0 && !slices.Contains(ids, id) {
+			continue
+		}
+		if len(owners) > 0 && !slices.Contains(owners, i.Owner) && !slices.Contains(owners, i.Alias) && (i.Owner != Account || !slices.Contains(owners, "self")) {
+			continue
+		}
+		ok, bad := f.filters(map[string]string{"name": i.Name, "state": i.state(), "architecture": i.arch(), "image-id": i.id, "owner-id": i.Owner, "owner-alias": i.Alias,
+			"root-device-type": "ebs", "virtualization-type": "hvm", "is-public": "true"}, i.tags)
+		if bad != nil {
+			return nil, bad
+		}
+		if ok {
+			found = append(found, i)
+		}
+	}
+	part, next := page(f, found, func(i *image) string { return i.id })
+	return append([]elem{set("imagesSet", part, func(i *image) []elem {
+		return []elem{
+			tx("imageId", i.id), tx("imageLocation", i.Owner+"/"+i.Name), tx("imageState", i.state()), tx("imageOwnerId", i.Owner), tx("isPublic", false), tx("architecture", i.arch()),
+			tx("imageType", "machine"), tx("name", i.Name), tx("rootDeviceType", "ebs"), tx("rootDeviceName", i.root), tx("virtualizationType", "hvm"), tx("creationDate", i.Created), tagSet(i.tags),
+			set("blockDeviceMapping", []string{i.snapshot}, func(s string) []elem {
+				return []elem{tx("deviceName", i.root), el("ebs", tx("snapshotId", s), tx("volumeSize", i.size), tx("deleteOnTermination", true))}
+			}),
+		}
+	})}, next...), nil
+}
+
+func (i *image) state() string {
+	if time.Now().Before(i.available) {
+		return "pending"
+	}
+	return "available"
+}
+
+func (c *Cloud) createImage(f form) ([]elem, *Fault) {
+	all, bad := c.named(form{"InstanceId.1": {f.get("InstanceId")}})
+	if bad != nil {
+		return nil, bad
+	}
+	name := f.get("Name")
+	if len(name) < 3 || len(name) > 128 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789()[] ./-'@_") != "" {
+		return nil, fault("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, '(', ')', '.', '-', '/' and '_'")
+	}
+	for _, i := range c.images {
+		if i.Name == name && i.Owner == Account {
+			return nil, fault("InvalidAMIName.Duplicate", "AMI name %s is already in use by AMI %s", name, i.id)
+		}
+	}
+	now, from := time.Now(), all[0]
+	snap := &snapshot{id: c.id("snap"), tags: f.tags("snapshot")}
+	c.snapshots[snap.id] = snap
+	i := &image{Image: Image{Name: name, Owner: Account, Created: now, Arch: c.archOf(from.typ)}, id: c.id("ami"), root: c.rootOf(from.image), snapshot: snap.id, size: 8, tags: f.tags("image"),
+		visible: now.Add(c.o.Hidden), available: now.Add(c.o.Image)}
+	i.Image.ID = i.id
+	if v := c.volumes[from.volumes[0]]; v != nil {
+		i.size = v.size
+	}
+	c.images[i.id] = i
+	return []elem{tx("imageId", i.id)}, nil
+}
+
+func (c *Cloud) deregisterImage(f form) ([]elem, *Fault) {
+	id := f.get("ImageId")
+	if c.images[id] == nil {
+		return nil, fault("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", id)
+	}
+	delete(c.images, id)
+	return []elem{tx("return", true)}, nil
+}
+
+func (c *Cloud) describeSnapshots(f form) ([]elem, *Fault) {
+	var found []*snapshot
+	ids := f.list("SnapshotId")
+	for _, id := range sortedKeys(c.snapshots) {
+		s := c.snapshots[id]
+		ok, bad := f.filters(map[string]string{"status": "completed"}, s.tags)
+		if bad != nil {
+			return nil, bad
+		}
+		if ok && (len(ids) == 0 || slices.Contains(ids, id)) {
+			found = append(found, s)
+		}
+	}
+	return []elem{set("snapshotSet", found, func(s *snapshot) []elem {
+		return []elem{tx("snapshotId", s.id), tx("status", "completed"), tagSet(s.tags)}
+	})}, nil
+}
+
+func (c *Cloud) deleteSnapshot(f form) ([]elem, *Fault) {
+	id := f.get("SnapshotId")
+	if c.snapshots[id] == nil {
+		return nil, fault("InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", id)
+	}
+	for _, i := range c.images {
+		if i.snapshot == id {
+			return nil, fault("InvalidSnapshot.InUse", "The snapshot %s is currently in use by %s", id, i.id)
+		}
+	}
+	delete(c.snapshots, id)
+	return []elem{tx("return", true)}, nil
+}
+
+type volume struct {
+	id, instance, kind, zone string
+	size                     int
+	ends                     bool // with its instance
+	encrypted                bool
+	tags                     map[string]string
+}
+
+func (v *volume) state() string {
+	if v.instance == "" {
+		return "available"
+	}
+	return "in-use"
+}
+
+func (c *Cloud) describeVolumes(f form) ([]elem, *Fault) {
+	var found []*volume
+	for _, id := range sortedKeys(c.volumes) {
+		v := c.volumes[id]
+		ok, bad := f.filters(map[string]string{"status": v.state(), "volume-id": v.id}, v.tags)
+		if bad != nil {
+			return nil, bad
+		}
+		if ok {
+			found = append(found, v)
+		}
+	}
+	part, next := page(f, found, func(v *volume) string { return v.id })
+	return append([]elem{set("volumeSet", part, func(v *volume) []elem {
+		return []elem{tx("volumeId", v.id), tx("size", v.size), tx("status", v.state()), tx("volumeType", v.kind), tx("encrypted", v.encrypted), tx("availabilityZone", v.zone), tagSet(v.tags)}
+	})}, next...), nil
+}
+
+func (c *Cloud) deleteVolume(f form) ([]elem, *Fault) {
+	v := c.volumes[f.get("VolumeId")]
+	switch {
+	case v == nil:
+		return nil, fault("InvalidVolume.NotFound", "The volume '%s' does not exist.", f.get("VolumeId"))
+	case v.instance != "":
+		return nil, fault("VolumeInUse", "Volume %s is currently attached to %s", v.id, v.instance)
+	}
+	delete(c.volumes, v.id)
+	return []elem{tx("return", true)}, nil
+}
+
+// AddVolume makes a volume that belongs to no instance, as one that was forgotten.
+func (c *Cloud) AddVolume(tags map[string]string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v := &volume{id: c.id("vol"), size: 1, kind: "gp3", tags: tags}
+	c.volumes[v.id] = v
+	return v.id
+}
+
+// Things lists all that there is in the place and would cost money or be in the way, a line each: what is terminated is not.
+func (c *Cloud) Things() (out []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle()
+	for _, id := range c.order {
+		if i := c.instances[id]; i.state != "terminated" {
+			out = append(out, fmt.Sprintf("instance %s %s %s", id, i.state, i.tags["Name"]))
+		}
+	}
+	for _, id := range sortedKeys(c.volumes) {
+		out = append(out, "volume "+id)
+	}
+	for _, id := range sortedKeys(c.snapshots) {
+		out = append(out, "snapshot "+id)
+	}
+	for _, id := range sortedKeys(c.images) {
+		out = append(out, "image "+id)
+	}
+	for _, id := range sortedKeys(c.keys) {
+		out = append(out, "key pair "+id)
+	}
+	for _, id := range sortedKeys(c.groups) {
+		out = append(out, "security group "+id)
+	}
+	for _, id := range sortedKeys(c.spots) {
+		if s := c.spots[id]; s.state == "active" || s.state == "open" {
+			out = append(out, "spot request "+id)
+		}
+	}
+	return out
+}

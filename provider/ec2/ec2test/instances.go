@@ -1,0 +1,460 @@
+package ec2test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// instance is one computer.
+type instance struct {
+	id, image, typ, zone, subnet, key, token, reservation string
+
+	userData  []byte
+	tags      map[string]string
+	groups    []string
+	volumes   []string
+	spot      string // its request; "": on demand
+	hibernate bool   // it may
+
+	state   string
+	until   time.Time // when the state ends that is on the way to another
+	since   time.Time // launch, or the last start
+	visible time.Time
+	reason  [2]string // why it is not running: code and message
+	events  []string  // scheduled ones
+	broken  bool      // its status checks fail
+
+	number  int
+	guest   Guest
+	ready   bool // the guest answers
+	started bool // once
+	turn    int  // of starts
+}
+
+// token is what a client token was used for.
+type token struct {
+	digest   [32]byte
+	instance string
+}
+
+var codes = map[string]int{"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+
+// settle does what time has brought. The mutex is held.
+func (c *Cloud) settle() {
+	now := time.Now()
+	for _, i := range c.instances {
+		if now.Before(i.until) {
+			continue
+		}
+		switch i.state {
+		case "pending":
+			if i.ready {
+				i.state = "running"
+			}
+		case "stopping":
+			i.state = "stopped"
+		case "shutting-down":
+			i.state = "terminated"
+			for _, v := range i.volumes {
+				if c.volumes[v] != nil && c.volumes[v].ends {
+					delete(c.volumes, v)
+				} else if c.volumes[v] != nil {
+					c.volumes[v].instance = ""
+				}
+			}
+		}
+	}
+}
+
+// boot starts an instance's guest, in the background. The mutex is held.
+func (c *Cloud) boot(i *instance) {
+	i.state, i.since, i.ready = "pending", time.Now(), false
+	i.until = i.since.Add(c.o.Boot)
+	i.turn++
+	turn, told := i.turn, Boot{Instance: i.id, UserData: i.userData, First: !i.started}
+	if k := c.keys[i.key]; k != nil {
+		told.Key = k.public
+	}
+	i.started = true
+	if c.o.Guest == nil {
+		i.ready, i.guest = true, Guest{Console: "booted\n"}
+		return
+	}
+	if c.closed {
+		return
+	}
+	c.all.Go(func() {
+		g, err := c.o.Guest(told)
+		if err != nil {
+			g.Console += "the machine does not start: " + err.Error() + "\n"
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if i.turn == turn && !c.closed {
+			i.guest, i.ready = g, true
+		} else if g.Stop != nil {
+			c.all.Go(g.Stop)
+		}
+	})
+}
+
+// halt ends an instance's guest. The mutex is held.
+func (c *Cloud) halt(i *instance) {
+	i.turn++
+	if i.guest.Stop != nil {
+		c.all.Go(i.guest.Stop)
+	}
+	i.guest.Stop, i.guest.Address = nil, ""
+}
+
+// runInstances launches one instance.
+func (c *Cloud) runInstances(f form) ([]elem, *Fault) {
+	now := time.Now()
+	if f.int("MinCount") != 1 || f.int("MaxCount") != 1 {
+		return nil, fault("InvalidParameterValue", "one instance at a time")
+	}
+	params := maps.Clone(f)
+	delete(params, "ClientToken")
+	text := ""
+	for _, k := range sortedKeys(params) {
+		text += fmt.Sprintf("%q=%q\n", k, params[k])
+	}
+	digest := sha256.Sum256([]byte(text))
+	name := f.get("ClientToken")
+	if t, ok := c.tokens[name]; ok && name != "" {
+		if t.digest != digest {
+			return nil, fault("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
+		}
+		return c.reservation(c.instances[t.instance]), nil
+	}
+	if len(name) > 64 {
+		return nil, fault("InvalidParameterValue", "The client token is longer than 64 characters")
+	}
+	typ, ok := c.typeOf(f.get("InstanceType"))
+	if !ok {
+		return nil, fault("InvalidParameterValue", "Invalid value '%s' for InstanceType.", f.get("InstanceType"))
+	}
+	img := c.images[f.get("ImageId")]
+	if img == nil || now.Before(img.visible) {
+		return nil, fault("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", f.get("ImageId"))
+	}
+	if img.arch() != typ.arch() {
+		return nil, fault("InvalidParameterValue", "The architecture '%s' of the specified instance type does not match the architecture '%s' of the specified AMI.", typ.arch(), img.arch())
+	}
+	key := f.get("KeyName")
+	if key != "" && c.keys[key] == nil {
+		return nil, fault("InvalidKeyPair.NotFound", "The key pair '%s' does not exist", key)
+	}
+	data, err := base64.StdEncoding.DecodeString(f.get("UserData"))
+	if err != nil || len(data) > 16<<10 {
+		return nil, fault("InvalidParameterValue", "User data is limited to 16384 bytes")
+	}
+	subnet, nic := f.get("SubnetId"), "NetworkInterface.1."
+	groups := f.list("SecurityGroupId")
+	if subnet == "" {
+		subnet = f.get(nic + "SubnetId")
+		groups = append(groups, f.list(nic+"SecurityGroupId")...)
+	}
+	zone := f.get("Placement.AvailabilityZone")
+	switch s, ok := Subnets[subnet]; {
+	case subnet == "" && zone == "":
+		zone = Zones[0]
+	case subnet == "" && !slices.Contains(Zones, zone):
+		return nil, fault("InvalidParameterValue", "Invalid availability zone: [%s]", zone)
+	case subnet != "" && !ok:
+		return nil, fault("InvalidSubnetID.NotFound", "The subnet ID '%s' does not exist", subnet)
+	case subnet != "":
+		zone = s
+	}
+	for _, g := range groups {
+		if c.groups[g] == nil {
+			return nil, fault("InvalidGroup.NotFound", "The security group '%s' does not exist", g)
+		}
+	}
+	market := "on-demand"
+	if f.get("InstanceMarketOptions.MarketType") == "spot" {
+		market = "spot"
+	}
+	if f.is("HibernationOptions.Configured") && !typ.hibernates() {
+		return nil, fault("UnsupportedHibernationConfiguration", "Hibernation is not supported on %s", typ.Name)
+	}
+	if bad := c.room(typ, zone, market); bad != nil {
+		return nil, bad
+	}
+	if f.is("DryRun") {
+		return nil, &Fault{Status: http.StatusPreconditionFailed, Code: "DryRunOperation", Message: "Request would have succeeded, but DryRun flag is set."}
+	}
+	i := &instance{
+		id: c.id("i"), image: img.id, typ: typ.Name, zone: zone, subnet: subnet, key: key, token: name, reservation: c.id("r"), userData: data, groups: groups,
+		tags: f.tags("instance"), visible: now.Add(c.o.Hidden), hibernate: f.is("HibernationOptions.Configured"), number: len(c.order) + 1,
+	}
+	if market == "spot" {
+		s := &spotRequest{id: c.id("sir"), instance: i.id, tags: f.tags("spot-instances-request"), state: "active", status: "fulfilled", visible: i.visible,
+			kind: f.get("InstanceMarketOptions.SpotOptions.SpotInstanceType")}
+		c.spots[s.id], i.spot = s, s.id
+	}
+	v := &volume{id: c.id("vol"), instance: i.id, tags: f.tags("volume"), size: img.size, kind: "gp2", ends: true, zone: zone}
+	for _, m := range f.structs("BlockDeviceMapping") {
+		if f.get(m+"DeviceName") != img.root {
+			continue
+		}
+		if n := f.int(m + "Ebs.VolumeSize"); n > 0 && n < img.size {
+			return nil, fault("InvalidBlockDeviceMapping", "Volume of size %dGB is smaller than snapshot '%s', expect size>= %dGB", n, img.snapshot, img.size)
+		} else if n > 0 {
+			v.size = n
+		}
+		if k := f.get(m + "Ebs.VolumeType"); k != "" {
+			v.kind = k
+		}
+		v.encrypted = f.is(m + "Ebs.Encrypted")
+		v.ends = f.get(m+"Ebs.DeleteOnTermination") != "false"
+	}
+	c.volumes[v.id] = v
+	i.volumes = []string{v.id}
+	c.instances[i.id] = i
+	c.order = append(c.order, i.id)
+	if name != "" {
+		c.tokens[name] = token{digest, i.id}
+	}
+	c.boot(i)
+	return c.reservation(i), nil
+}
+
+// room says what is full.
+func (c *Cloud) room(typ Type, zone, market string) *Fault {
+	n, cpus := 0, 0
+	for _, i := range c.instances {
+		if i.state == "terminated" {
+			continue
+		}
+		n++
+		if t, _ := c.typeOf(i.typ); i.state == "running" || i.state == "pending" {
+			cpus += t.VCPUs
+		}
+	}
+	switch {
+	case c.o.Instances > 0 && n >= c.o.Instances:
+		return fault("InstanceLimitExceeded", "You have requested more instances (%d) than your current instance limit of %d allows for the specified instance type.", n+1, c.o.Instances)
+	case c.o.VCPUs > 0 && cpus+typ.VCPUs > c.o.VCPUs && market == "spot":
+		return fault("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
+	case c.o.VCPUs > 0 && cpus+typ.VCPUs > c.o.VCPUs:
+		return fault("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit of %d allows for the instance bucket that the specified instance type belongs to.", c.o.VCPUs)
+	}
+	for _, k := range []string{typ.Name + "/" + zone + "/" + market, typ.Name + "//" + market} {
+		if left := c.empty[k]; left != 0 {
+			if left > 0 {
+				c.empty[k]--
+			}
+			return &Fault{Status: http.StatusInternalServerError, Code: "InsufficientInstanceCapacity",
+				Message: fmt.Sprintf("We currently do not have sufficient %s capacity in the Availability Zone you requested (%s).", typ.Name, zone)}
+		}
+	}
+	return nil
+}
+
+func (c *Cloud) reservation(i *instance) []elem {
+	return []elem{tx("reservationId", i.reservation), tx("ownerId", Account), el("groupSet"), set("instancesSet", []*instance{i}, c.describe)}
+}
+
+// describe writes an instance.
+func (c *Cloud) describe(i *instance) []elem {
+	out := []elem{
+		tx("instanceId", i.id), tx("imageId", i.image), el("instanceState", tx("code", codes[i.state]), tx("name", i.state)), tx("privateDnsName", ""), tx("dnsName", ""),
+		tx("amiLaunchIndex", 0), tx("instanceType", i.typ), tx("launchTime", i.since), el("placement", tx("availabilityZone", i.zone), tx("tenancy", "default")),
+		el("monitoring", tx("state", "disabled")), tx("rootDeviceType", "ebs"), tx("rootDeviceName", c.rootOf(i.image)), tx("virtualizationType", "hvm"), tx("hypervisor", "xen"),
+		tx("clientToken", i.token), tagSet(i.tags), tx("architecture", c.archOf(i.typ)), el("hibernationOptions", tx("configured", i.hibernate)),
+		set("groupSet", i.groups, func(g string) []elem { return []elem{tx("groupId", g), tx("groupName", g)} }),
+		set("blockDeviceMapping", i.volumes, func(v string) []elem {
+			return []elem{tx("deviceName", c.rootOf(i.image)), el("ebs", tx("volumeId", v), tx("status", "attached"), tx("deleteOnTermination", true))}
+		}),
+	}
+	if i.key != "" {
+		out = append(out, tx("keyName", i.key))
+	}
+	if i.spot != "" {
+		out = append(out, tx("instanceLifecycle", "spot"), tx("spotInstanceRequestId", i.spot))
+	}
+	if i.reason[0] != "" {
+		out = append(out, el("stateReason", tx("code", i.reason[0]), tx("message", i.reason[1])))
+	}
+	if i.state == "terminated" {
+		return out
+	}
+	out = append(out, tx("subnetId", i.subnet), tx("privateIpAddress", fmt.Sprintf("10.0.%d.%d", i.number/250, 4+i.number%250)))
+	if i.guest.Address != "" && i.state == "running" {
+		out = append(out, tx("ipAddress", i.guest.Address))
+	}
+	return out
+}
+
+func (c *Cloud) describeInstances(f form) ([]elem, *Fault) {
+	now := time.Now()
+	var found []*instance
+	ids := f.list("InstanceId")
+	for _, id := range ids {
+		if i := c.instances[id]; i == nil || now.Before(i.visible) {
+			return nil, fault("InvalidInstanceID.NotFound", "The instance ID '%s' does not exist", id)
+		}
+	}
+	for _, id := range c.order {
+		i := c.instances[id]
+		if now.Before(i.visible) || len(ids) > 0 && !slices.Contains(ids, id) {
+			continue
+		}
+		ok, bad := f.filters(map[string]string{
+			"instance-state-name": i.state, "client-token": i.token, "instance-id": i.id, "image-id": i.image, "instance-type": i.typ, "availability-zone": i.zone,
+		}, i.tags)
+		if bad != nil {
+			return nil, bad
+		}
+		if ok {
+			found = append(found, i)
+		}
+	}
+	if len(ids) > 0 && f.int("MaxResults") > 0 {
+		return nil, fault("InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults")
+	}
+	if c.o.Page > 0 && (f.int("MaxResults") == 0 || f.int("MaxResults") > c.o.Page) && len(ids) == 0 {
+		f["MaxResults"] = []string{fmt.Sprint(c.o.Page)}
+	}
+	part, next := page(f, found, func(i *instance) string { return fmt.Sprintf("%09d", i.number) })
+	return append([]elem{set("reservationSet", part, c.reservation)}, next...), nil
+}
+
+// named are the instances that a request names.
+func (c *Cloud) named(f form) (out []*instance, bad *Fault) {
+	for _, id := range f.list("InstanceId") {
+		i := c.instances[id]
+		if i == nil || time.Now().Before(i.visible) {
+			return nil, fault("InvalidInstanceID.NotFound", "The instance ID '%s' does not exist", id)
+		}
+		out = append(out, i)
+	}
+	return out, nil
+}
+
+// changed writes what became of instances.
+func (c *Cloud) change(f form, to func(*instance) *Fault) ([]elem, *Fault) {
+	all, bad := c.named(f)
+	if bad != nil {
+		return nil, bad
+	}
+	was := map[*instance]string{}
+	for _, i := range all {
+		was[i] = i.state
+		if bad := to(i); bad != nil {
+			return nil, bad
+		}
+	}
+	c.settle()
+	state := func(name, s string) elem { return el(name, tx("code", codes[s]), tx("name", s)) }
+	return []elem{set("instancesSet", all, func(i *instance) []elem {
+		return []elem{tx("instanceId", i.id), state("currentState", i.state), state("previousState", was[i])}
+	})}, nil
+}
+
+func (c *Cloud) terminateInstances(f form) ([]elem, *Fault) {
+	return c.change(f, func(i *instance) *Fault {
+		c.terminate(i, "Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown")
+		if s := c.spots[i.spot]; s != nil && s.kind == "persistent" && s.state == "active" {
+			c.again(s, i)
+		}
+		return nil
+	})
+}
+
+func (c *Cloud) terminate(i *instance, code, message string) {
+	if i.state == "terminated" || i.state == "shutting-down" {
+		return
+	}
+	i.state, i.until, i.reason = "shutting-down", time.Now().Add(c.o.End), [2]string{code, message}
+	c.halt(i)
+	if s := c.spots[i.spot]; s != nil && s.kind != "persistent" {
+		s.state, s.status = "closed", "instance-terminated-by-user"
+	}
+}
+
+func (c *Cloud) stopInstances(f form) ([]elem, *Fault) {
+	return c.change(f, func(i *instance) *Fault {
+		s := c.spots[i.spot]
+		switch {
+		case s != nil && s.kind != "persistent":
+			return fault("UnsupportedOperation", "You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance request.", i.id)
+		case f.is("Hibernate") && !i.hibernate:
+			return fault("UnsupportedHibernationConfiguration", "Instance %s was not enabled for hibernation", i.id)
+		case i.state == "stopped" || i.state == "stopping":
+			return nil
+		case i.state != "running" && i.state != "pending":
+			return fault("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be stopped.", i.id)
+		}
+		i.state, i.until, i.reason = "stopping", time.Now().Add(c.o.Stop), [2]string{"Client.UserInitiatedShutdown", "User initiated shutdown"}
+		if f.is("Force") {
+			i.until = time.Now()
+		}
+		c.halt(i)
+		return nil
+	})
+}
+
+func (c *Cloud) startInstances(f form) ([]elem, *Fault) {
+	return c.change(f, func(i *instance) *Fault {
+		switch i.state {
+		case "running", "pending":
+			return nil
+		case "stopped":
+		default:
+			return fault("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be started.", i.id)
+		}
+		typ, _ := c.typeOf(i.typ)
+		if bad := c.room(typ, i.zone, "on-demand"); bad != nil && c.o.Instances == 0 {
+			return bad
+		}
+		i.reason = [2]string{}
+		c.boot(i)
+		return nil
+	})
+}
+
+func (c *Cloud) describeInstanceStatus(f form) ([]elem, *Fault) {
+	all, bad := c.named(f)
+	if bad != nil {
+		return nil, bad
+	}
+	if len(f.list("InstanceId")) == 0 {
+		for _, id := range c.order {
+			all = append(all, c.instances[id])
+		}
+	}
+	all = slices.DeleteFunc(all, func(i *instance) bool { return i.state != "running" })
+	return []elem{set("instanceStatusSet", all, func(i *instance) []elem {
+		status := "ok"
+		if i.broken {
+			status = "impaired"
+		}
+		return []elem{
+			tx("instanceId", i.id), tx("availabilityZone", i.zone), el("instanceState", tx("code", codes[i.state]), tx("name", i.state)),
+			el("systemStatus", tx("status", status)), el("instanceStatus", tx("status", status)),
+			set("eventsSet", i.events, func(e string) []elem {
+				return []elem{tx("code", e), tx("description", "The instance is running on degraded hardware"), tx("notBefore", time.Now().Add(time.Hour))}
+			}),
+		}
+	})}, nil
+}
+
+func (c *Cloud) getConsoleOutput(f form) ([]elem, *Fault) {
+	id := f.get("InstanceId")
+	i := c.instances[id]
+	if i == nil || time.Now().Before(i.visible) {
+		return nil, fault("InvalidInstanceID.NotFound", "The instance ID '%s' does not exist", id)
+	}
+	text := i.guest.Console
+	if i.state == "pending" {
+		text = ""
+	}
+	return []elem{tx("instanceId", id), tx("timestamp", time.Now()), tx("output", base64.StdEncoding.EncodeToString([]byte(text)))}, nil
+}

@@ -1,0 +1,140 @@
+package ec2test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Account is whose place it is.
+const Account = "123456789012"
+
+// Zones are the region's, and Subnets has the zone of each subnet.
+var (
+	Zones   = []string{"xx-test-1a", "xx-test-1b"}
+	Subnets = map[string]string{"subnet-a": "xx-test-1a", "subnet-b": "xx-test-1b"}
+)
+
+// Type is an instance type.
+type Type struct {
+	Name   string
+	VCPUs  int
+	Memory int    // MiB
+	GPUs   int    //
+	Disk   int    // GB of instance store
+	Arch   string // "": x86_64
+}
+
+func (t Type) arch() string {
+	if t.Arch == "" {
+		return "x86_64"
+	}
+	return t.Arch
+}
+
+func (t Type) hibernates() bool { return t.GPUs == 0 && t.Arch == "" }
+
+// SpotPrice is what a type cost on the spot market at a time.
+type SpotPrice struct {
+	Type, Zone string
+	Price      string // dollars for an hour
+	Time       time.Time
+}
+
+// SetTypes replaces the types that there are.
+func (c *Cloud) SetTypes(all ...Type) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.types = all
+}
+
+// SetPrices says what spot instances cost.
+func (c *Cloud) SetPrices(all ...SpotPrice) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.prices = all
+}
+
+func (c *Cloud) typeOf(name string) (Type, bool) {
+	i := slices.IndexFunc(c.types, func(t Type) bool { return t.Name == name })
+	if i < 0 {
+		return Type{}, false
+	}
+	return c.types[i], true
+}
+
+func (c *Cloud) archOf(typ string) string {
+	t, _ := c.typeOf(typ)
+	return t.arch()
+}
+
+func (c *Cloud) describeInstanceTypes(f form) ([]elem, *Fault) {
+	names := f.list("InstanceType")
+	var found []Type
+	for _, n := range names {
+		t, ok := c.typeOf(n)
+		if !ok {
+			return nil, fault("InvalidInstanceType", "The following supplied instance types do not exist: [%s]", n)
+		}
+		found = append(found, t)
+	}
+	if len(names) == 0 {
+		for _, t := range c.types {
+			ok, bad := f.filters(map[string]string{"current-generation": "true", "processor-info.supported-architecture": t.arch(), "instance-type": t.Name, "bare-metal": "false"}, nil)
+			if bad != nil {
+				return nil, bad
+			}
+			if ok {
+				found = append(found, t)
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b Type) int { return strings.Compare(a.Name, b.Name) })
+	part, next := page(f, found, func(t Type) string { return t.Name })
+	return append([]elem{set("instanceTypeSet", part, func(t Type) []elem {
+		out := []elem{
+			tx("instanceType", t.Name), tx("currentGeneration", true), tx("bareMetal", false), tx("hypervisor", "nitro"), tx("hibernationSupported", t.hibernates()),
+			el("processorInfo", el("supportedArchitectures", tx("item", t.arch()))), el("vCpuInfo", tx("defaultVCpus", t.VCPUs)),
+			el("memoryInfo", tx("sizeInMiB", t.Memory)), tx("instanceStorageSupported", t.Disk > 0), el("supportedUsageClasses", tx("item", "on-demand"), tx("item", "spot")),
+		}
+		if t.Disk > 0 {
+			out = append(out, el("instanceStorageInfo", tx("totalSizeInGB", t.Disk)))
+		}
+		if t.GPUs > 0 {
+			out = append(out, el("gpuInfo", set("gpus", []int{t.GPUs}, func(n int) []elem { return []elem{tx("count", n), tx("name", "T4")} })))
+		}
+		return out
+	})}, next...), nil
+}
+
+func (c *Cloud) describeSpotPriceHistory(f form) ([]elem, *Fault) {
+	types := f.list("InstanceType")
+	var found []SpotPrice
+	for _, p := range c.prices {
+		if len(types) == 0 || slices.Contains(types, p.Type) {
+			found = append(found, p)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b SpotPrice) int { return b.Time.Compare(a.Time) })
+	return []elem{set("spotPriceHistorySet", found, func(p SpotPrice) []elem {
+		return []elem{tx("instanceType", p.Type), tx("productDescription", "Linux/UNIX"), tx("spotPrice", p.Price), tx("timestamp", p.Time), tx("availabilityZone", p.Zone)}
+	})}, nil
+}
+
+func (c *Cloud) describeAvailabilityZones(form) ([]elem, *Fault) {
+	return []elem{set("availabilityZoneInfo", Zones, func(z string) []elem {
+		return []elem{tx("zoneName", z), tx("zoneState", "available"), tx("regionName", z[:len(z)-1]), tx("zoneType", "availability-zone"), tx("optInStatus", "opt-in-not-required")}
+	})}, nil
+}
+
+func (c *Cloud) describeAccountAttributes(form) ([]elem, *Fault) {
+	limit := c.o.Instances
+	if limit == 0 {
+		limit = 1000
+	}
+	attributes := map[string]int{"max-instances": limit}
+	return []elem{set("accountAttributeSet", slices.Sorted(maps.Keys(attributes)), func(k string) []elem {
+		return []elem{tx("attributeName", k), set("attributeValueSet", []int{attributes[k]}, func(n int) []elem { return []elem{tx("attributeValue", n)} })}
+	})}, nil
+}

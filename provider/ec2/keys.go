@@ -1,0 +1,167 @@
+package ec2
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/renameio/v2"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// keyPair is an ssh key.
+type keyPair struct {
+	private []byte // PEM, OpenSSH's
+	public  string // a line, without its end
+}
+
+// root is the secret that keys are made of: the private key that the source names, else one in Dir that the first who needs it makes.
+func (p *Provider) root() ([]byte, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.secret != nil {
+		return p.secret, nil
+	}
+	file := p.o.IdentityFile
+	if file == "" {
+		file = filepath.Join(p.o.Dir, "secret")
+		if err := makeSecret(file); err != nil {
+			return nil, fmt.Errorf("make the secret of keys: %w", err)
+		}
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: err, Hint: "see identity-file in the source"}
+	}
+	if len(b) < 32 {
+		return nil, &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("%s is too short for a secret", file)}
+	}
+	p.secret = b
+	return b, nil
+}
+
+// makeSecret writes a new secret, unless there is one.
+func makeSecret(file string) error {
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	b := make([]byte, 64)
+	if _, err := rand.Read(b); err != nil {
+		return err
+	}
+	f, err := renameio.NewPendingFile(file, renameio.WithPermissions(0o600), renameio.WithExistingPermissions())
+	if err != nil {
+		return err
+	}
+	defer f.Cleanup()
+	if _, err := f.Write(b); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) { // who comes second takes the first one's
+		return err
+	}
+	return nil
+}
+
+// derive makes a key of the secret, always the same one for a purpose.
+func (p *Provider) derive(comment string, purpose ...string) (k keyPair, err error) {
+	secret, err := p.root()
+	if err != nil {
+		return k, err
+	}
+	seed, err := hkdf.Key(sha256.New, secret, nil, "hostler ec2 "+strings.Join(append(purpose, p.o.Installation, p.o.Source), "\x00"), ed25519.SeedSize)
+	if err != nil {
+		return k, err
+	}
+	key := ed25519.NewKeyFromSeed(seed)
+	pub, err := ssh.NewPublicKey(key.Public())
+	if err != nil {
+		return k, err
+	}
+	block, err := marshal(key, comment)
+	if err != nil {
+		return k, err
+	}
+	return keyPair{pem.EncodeToMemory(block), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(pub))) + " " + comment}, nil
+}
+
+// hostKey is the key that a host is given.
+func (p *Provider) hostKey(id compute.ID) (keyPair, error) {
+	return p.derive("root@"+hostname(id), "host", string(id))
+}
+
+// login is the public key that is let in; "": there is one at the service alone.
+func (p *Provider) login() (string, error) {
+	if p.o.IdentityFile != "" {
+		b, err := os.ReadFile(p.o.IdentityFile)
+		if err != nil {
+			return "", &compute.Error{Kind: compute.ErrInvalid, Err: err, Hint: "see identity-file in the source"}
+		}
+		s, err := ssh.ParsePrivateKey(b)
+		if err == nil {
+			return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(s.PublicKey()))), nil
+		}
+		pub, perr := os.ReadFile(p.o.IdentityFile + ".pub") // one with a passphrase: an agent has it
+		if perr != nil {
+			return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("identity-file %s: %w", p.o.IdentityFile, err)}
+		}
+		return strings.TrimSpace(string(bytes.SplitN(pub, []byte("\n"), 2)[0])), nil
+	}
+	if p.o.Key != "" {
+		return "", nil
+	}
+	k, err := p.derive("hostler", "login")
+	return k.public, err
+}
+
+// hostname is an instance's name as a host may be called.
+func hostname(id compute.ID) string {
+	s := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(string(id)))
+	return strings.Trim(s[:min(len(s), 63)], "-")
+}
+
+// marshal writes a private key as OpenSSH does, always the same way, so that a request with it can be made again.
+func marshal(key ed25519.PrivateKey, comment string) (*pem.Block, error) {
+	pub, err := ssh.NewPublicKey(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	inner := ssh.Marshal(struct {
+		Check1, Check2 uint32
+		Type           string
+		Pub, Priv      []byte
+		Comment        string
+		Pad            []byte `ssh:"rest"`
+	}{1, 1, ssh.KeyAlgoED25519, key.Public().(ed25519.PublicKey), key, comment, nil})
+	for i := byte(1); len(inner)%8 != 0; i++ {
+		inner = append(inner, i)
+	}
+	outer := ssh.Marshal(struct {
+		Cipher, KDF, KDFOptions string
+		Keys                    uint32
+		Pub, Inner              []byte
+	}{"none", "none", "", 1, pub.Marshal(), inner})
+	return &pem.Block{Type: "OPENSSH PRIVATE KEY", Bytes: append([]byte("openssh-key-v1\x00"), outer...)}, nil
+}

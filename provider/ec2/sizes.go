@@ -1,0 +1,146 @@
+package ec2
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/flavor"
+)
+
+// size is an instance type. Its price is the one on demand, where that is configured.
+type size struct {
+	flavor.Flavor
+	archs      []string // as EC2 has them
+	hibernates bool
+}
+
+// sizes are the types that there are, as they were at a time.
+type sizes struct {
+	asked time.Time
+	all   []size
+}
+
+// sizesFor is how long a list of types is believed.
+const sizesFor = 30 * time.Minute
+
+// types returns what types there are; fresh asks again.
+func (p *Provider) types(ctx context.Context, fresh bool) ([]size, error) {
+	p.mu.Lock()
+	known := p.sizes
+	p.mu.Unlock()
+	if !fresh && !known.asked.IsZero() && time.Since(known.asked) < sizesFor {
+		return known.all, nil
+	}
+	c, err := p.api(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := sizes{asked: time.Now()}
+	pages := ec2.NewDescribeInstanceTypesPaginator(c, &ec2.DescribeInstanceTypesInput{MaxResults: aws.Int32(100)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range page.InstanceTypes {
+			s := sizeOf(t)
+			s.Price = p.onDemand[s.Name]
+			now.all = append(now.all, s)
+		}
+	}
+	slices.SortFunc(now.all, func(a, b size) int { return flavor.Compare(a.Flavor, b.Flavor) })
+	p.mu.Lock()
+	p.sizes = now
+	p.mu.Unlock()
+	return now.all, nil
+}
+
+func sizeOf(t types.InstanceTypeInfo) size {
+	s := size{Flavor: flavor.Flavor{ID: string(t.InstanceType), Name: string(t.InstanceType)}, hibernates: aws.ToBool(t.HibernationSupported)}
+	if t.VCpuInfo != nil {
+		s.Cores = int(aws.ToInt32(t.VCpuInfo.DefaultVCpus))
+	}
+	if t.MemoryInfo != nil {
+		s.RAM = int(aws.ToInt64(t.MemoryInfo.SizeInMiB))
+	}
+	if t.GpuInfo != nil {
+		for _, g := range t.GpuInfo.Gpus {
+			s.GPUs += int(aws.ToInt32(g.Count))
+		}
+	}
+	if t.ProcessorInfo != nil {
+		for _, a := range t.ProcessorInfo.SupportedArchitectures {
+			s.archs = append(s.archs, string(a))
+		}
+	}
+	return s
+}
+
+// knownType is a type that was heard of. It asks nobody.
+func (p *Provider) knownType(name string) (size, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.IndexFunc(p.sizes.all, func(s size) bool { return s.Name == name })
+	if i < 0 {
+		return size{}, false
+	}
+	return p.sizes.all[i], true
+}
+
+// fitting returns the types that a request may have, those to try first in front.
+func (p *Provider) fitting(ctx context.Context, spec compute.Spec, img image) ([]string, error) {
+	named := p.o.Types
+	if spec.Flavor != "" {
+		named = []string{spec.Flavor}
+	}
+	cores, memory := max(spec.Cores, p.o.Cores), max(spec.Memory, p.o.Memory)
+	if spec.Flavor != "" {
+		cores, memory = spec.Cores, spec.Memory
+	}
+	if len(named) > 0 && cores == 0 && memory == 0 && spec.GPUs == 0 {
+		return named, nil // the service knows them
+	}
+	all, err := p.types(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	var fit []size
+	for _, s := range all {
+		switch {
+		case len(named) > 0 && !slices.Contains(named, s.Name), len(named) == 0 && !p.match.MatchString(s.Name):
+		case img.arch != "" && !slices.Contains(s.archs, img.arch):
+		case s.Cores < cores, int64(s.RAM)<<20 < memory, s.GPUs < spec.GPUs:
+		case len(named) == 0 && s.GPUs > 0 && spec.GPUs == 0: // dear, and nobody asked for it
+		case p.o.StopBy == "hibernate" && !s.hibernates:
+		default:
+			fit = append(fit, s)
+		}
+	}
+	if len(fit) == 0 {
+		return nil, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf("no type of instance has %d cores, %d MiB and %d GPUs, and is one that the source allows", cores, memory>>20, spec.GPUs),
+			Hint: "ask for less, or name other types in the source"}
+	}
+	var out []string
+	if len(named) > 0 {
+		for _, n := range named {
+			if slices.ContainsFunc(fit, func(s size) bool { return s.Name == n }) {
+				out = append(out, n)
+			}
+		}
+		return out, nil
+	}
+	for _, s := range fit[:min(len(fit), mostTypes)] {
+		out = append(out, s.Name)
+	}
+	return out, nil
+}
+
+// mostTypes is how many types are tried for one instance, where none is named.
+const mostTypes = 8
