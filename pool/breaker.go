@@ -93,11 +93,11 @@ func (p *Pool) onHandOut(ctx context.Context, u *unit) error {
 		}
 	}
 	for n := len(chain) - 1; n >= 0; n-- {
-		rec, err := p.recordOf(ctx, chain[n].SourceKey)
+		s, err := p.of(ctx, chain[n])
 		if err != nil {
 			return err
 		}
-		if s := p.sourceOf(rec); s.has("acquire") {
+		if s.has("acquire") {
 			if err := p.hooksFor(ctx, s, u.inst, hookView(u.inst, chain[n]), 0, "acquire", u.lease.ID); err != nil {
 				return err
 			}

@@ -431,6 +431,23 @@ func (p *Pool) destroy(ctx context.Context, i *compute.Instance, rec *compute.So
 	}
 }
 
+// of is the source that an instance's life goes by: the configured one, or what its record has kept.
+func (p *Pool) of(ctx context.Context, i *compute.Instance) (*source, error) {
+	if s := p.sources[i.Source]; s != nil {
+		p.mu.Lock()
+		same := s.key == i.SourceKey
+		p.mu.Unlock()
+		if same {
+			return s, nil
+		}
+	}
+	rec, err := p.recordOf(ctx, i.SourceKey)
+	if err != nil {
+		return nil, err
+	}
+	return p.sourceOf(rec), nil
+}
+
 // recordOf reads a source's record by its key.
 func (p *Pool) recordOf(ctx context.Context, key int64) (rec *compute.SourceRecord, err error) {
 	err = p.store.View(ctx, func(tx compute.Tx) error {
@@ -442,6 +459,9 @@ func (p *Pool) recordOf(ctx context.Context, key int64) (rec *compute.SourceReco
 
 // behind returns the instance and those behind it, the real one last.
 func (p *Pool) behind(ctx context.Context, i *compute.Instance) (chain []*compute.Instance, err error) {
+	if i.Child == "" {
+		return []*compute.Instance{i}, nil // most often so, and with thousands handed out at once a look at the store for each would be what takes the time
+	}
 	err = p.store.View(ctx, func(tx compute.Tx) error {
 		inner, err := chainOf(tx, i.Child)
 		chain = append([]*compute.Instance{i}, inner...)

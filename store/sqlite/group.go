@@ -311,7 +311,12 @@ func (s *session) inTransaction() bool {
 // in a process that stays no reader keeps writers waiting.
 const fewViews = 16
 
-// View runs fn on a state of the store that does not change meanwhile. fn must not write.
+// readers is how many calls of View are under way at most on connections of their own. They are kept: to open one takes longer than most of what is
+// asked of it.
+const readers = 6
+
+// View runs fn on a state of the store that does not change meanwhile. fn must not write, nor call View: readers wait for each
+// other where there are many.
 func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -325,13 +330,9 @@ func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
 	early := s.views <= fewViews
 	s.viewing.Add(1)
 	defer s.viewing.Done()
-	var r *session
-	if n := len(s.idle); n > 0 {
-		r = s.idle[n-1]
-		s.idle = s.idle[:n-1]
-	}
+	early = early && len(s.idle) == 0
 	s.mu.Unlock()
-	if r == nil && early && s.wmu.TryLock() {
+	if early && s.wmu.TryLock() {
 		defer s.wmu.Unlock()
 		if err := s.writer(); err != nil {
 			return wrap(err)
@@ -346,6 +347,19 @@ func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
 		good = !errors.Is(err, errBroken)
 		return wrap(err)
 	}
+	select {
+	case s.seats <- struct{}{}:
+		defer func() { <-s.seats }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	var r *session
+	s.mu.Lock()
+	if n := len(s.idle); n > 0 {
+		r = s.idle[n-1]
+		s.idle = s.idle[:n-1]
+	}
+	s.mu.Unlock()
 	if r == nil {
 		var err error
 		if r, err = openSession(s.dsn); err != nil {
@@ -355,7 +369,7 @@ func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
 	keep := false // also when fn does not return
 	defer func() {
 		s.mu.Lock()
-		keep = keep && !s.done && len(s.idle) < 4
+		keep = keep && !s.done
 		if keep {
 			s.idle = append(s.idle, r)
 		}

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -85,3 +89,47 @@ func TestQueueIsRemembered(t *testing.T) {
 }
 
 var errFailed = errors.New("it failed")
+
+// TestReadersAtOnce: however many read at once, only a few connections are there, and who waits for one may give up.
+func TestReadersAtOnce(t *testing.T) {
+	s := mustOpen(t, filepath.Join(t.TempDir(), "state.db"))
+	var most, now atomic.Int64
+	var all sync.WaitGroup
+	for range 500 {
+		all.Go(func() {
+			if err := s.View(t.Context(), func(compute.Tx) error {
+				n := now.Add(1)
+				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				}
+				runtime.Gosched()
+				now.Add(-1)
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if most.Load() > 7 { // one of them may be the writer's
+		t.Errorf("%d read at once, each by a connection", most.Load())
+	}
+	let := make(chan struct{})
+	var inside sync.WaitGroup
+	for range 6 {
+		inside.Add(1)
+		all.Go(func() {
+			_ = s.View(t.Context(), func(compute.Tx) error { inside.Done(); <-let; return nil })
+		})
+	}
+	inside.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if err := s.View(ctx, func(compute.Tx) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that it gave up", err)
+	}
+	close(let)
+	all.Wait()
+	if err := s.View(t.Context(), func(compute.Tx) error { return nil }); err != nil {
+		t.Error(err)
+	}
+}

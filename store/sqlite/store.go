@@ -49,6 +49,7 @@ type Store struct {
 	crowd  int       // so many callers there were at the end of the last batch
 
 	viewing sync.WaitGroup
+	seats   chan struct{} // one for each reader
 
 	mu    sync.Mutex
 	queue []*op
@@ -77,7 +78,7 @@ func Open(ctx context.Context, path string, opt Options) (*Store, error) {
 
 // begin starts a store. With an error it is closed, and tells its path alone.
 func begin(ctx context.Context, path string, opt Options) (*Store, error) {
-	s := &Store{path: path, opt: opt}
+	s := &Store{path: path, opt: opt, seats: make(chan struct{}, readers)}
 	err := s.start(ctx)
 	if err != nil {
 		_ = s.leave() // what is refused is not to be changed by the close either
