@@ -85,11 +85,8 @@ func (c *Cloud) takeOver(ctx context.Context, name string) error {
 	c.mu.Lock()
 	_, known := c.servers[name]
 	c.mu.Unlock()
-	if known {
-		return nil
-	}
 	r, err := c.book.change(ctx, name, func(r *record) error {
-		if r.Owner != 0 && c.opt.Store.Alive(r.Owner) {
+		if r.Owner == us && known || r.Owner != us && r.Owner != 0 && c.opt.Store.Alive(r.Owner) {
 			return errOwned
 		}
 		r.Owner = us
@@ -104,10 +101,10 @@ func (c *Cloud) takeOver(ctx context.Context, name string) error {
 	case err != nil:
 		return fmt.Errorf("take over server %s: %w", name, err)
 	}
-	s := c.serverOf(r)
-	c.mu.Lock()
-	c.servers[name] = s
-	c.mu.Unlock()
+	s := c.serverNamed(r)
+	s.mu.Lock()
+	s.ours = true
+	s.mu.Unlock()
 	if r.State == destroying {
 		c.log.Info("destroying what was left half made", "server", name)
 		return s.Destroy(ctx)

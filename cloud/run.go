@@ -14,14 +14,22 @@ import (
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
-// NewServer wraps any host that ssh reaches: user "" and key "" are what OpenSSH is configured to use; else key names a file with a private key. Host keys are verified as OpenSSH is
-// configured. It is none of a cloud's, so it is never destroyed.
-func NewServer(user, address, key string, timers Timers) *Server {
-	s := newServer(timers.complete(), record{Name: address, IP: address, Login: Login{User: user}, State: made})
+// Host is a computer that ssh reaches. What is left out is as OpenSSH is configured, and host keys are verified as it does.
+type Host struct {
+	Address    string // a name or alias as one gives it to ssh; required
+	User       string
+	Key        string // a file with a private key
+	ConfigFile string // read in place of OpenSSH's own configuration
+	Timers     Timers
+}
+
+// NewServer wraps any host that ssh reaches. It is none of a cloud's: Destroy only disconnects from it.
+func NewServer(h Host) *Server {
+	s := newServer(h.Timers.complete(), record{Name: h.Address, IP: h.Address, Login: Login{User: h.User}, State: made})
 	s.open = func(ctx context.Context) (compute.Conn, error) {
-		o := sshconn.Options{Host: address, User: user}
-		if key != "" {
-			o.IdentityFiles = []string{key}
+		o := sshconn.Options{Host: h.Address, User: h.User, ConfigFile: h.ConfigFile}
+		if h.Key != "" {
+			o.IdentityFiles = []string{h.Key}
 		}
 		c, err := sshconn.Dial(ctx, o)
 		if err != nil {

@@ -39,6 +39,7 @@ type Server struct {
 	mu        sync.Mutex
 	space     *share.Space
 	used      bool
+	ours      bool // this process spawned it or took it over: no other one counts it down
 	counts    bool // down to its end, whenever it is idle
 	parts     int  // booked
 	commands  int  // that run now
@@ -149,7 +150,7 @@ func (s *Server) SharedDisk() bool {
 	return s.shared
 }
 
-// StartCountdown has a server that was never used count down to its end too, as Release does.
+// StartCountdown has a server that was never used count down to its end too, as Release does. Only the process that spawned it, or took it over, counts.
 func (s *Server) StartCountdown() { s.idle() }
 
 // idle begins the countdown, unless something is booked or runs.
@@ -157,7 +158,7 @@ func (s *Server) idle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts = true
-	if s.c == nil || s.TTD <= 0 || s.stage != living || s.parts > 0 || s.commands > 0 || s.countdown != nil {
+	if s.c == nil || !s.ours || s.TTD <= 0 || s.stage != living || s.parts > 0 || s.commands > 0 || s.countdown != nil {
 		return
 	}
 	s.round++

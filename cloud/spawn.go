@@ -193,7 +193,7 @@ func (c *Cloud) keep(ctx context.Context, p compute.Provider, r record, conn com
 		return nil, err
 	}
 	s := c.serverOf(r)
-	s.conn, s.reached = conn, conn != nil
+	s.ours, s.conn, s.reached = true, conn, conn != nil
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
