@@ -202,6 +202,7 @@ var harmless = map[string][]string{
 	"sandbox":   {"image", "upper", "cores", "memory", "disk", "pids", "network", "hide", "user", "entrypoint"},
 	"container": {"image", "pull", "cores", "memory", "disk", "pids", "user", "entrypoint"},
 	"vm":        {"cores", "memory", "disk", "machine", "accel", "user", "warm"},
+	"openstack": {"image", "flavor", "cores", "memory", "disk", "flavor-regex", "flavor-sets", "flavor-order", "zone", "floating-ip", "user"},
 	"local":     nil, "pool": nil, "fake": {"*"},
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/provider/exec"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/provider/local"
+	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/provider/sandbox"
 	"github.com/hostler-project/hostler/provider/sshhost"
 	"github.com/hostler-project/hostler/provider/vm"
@@ -59,6 +60,9 @@ func kinds() map[string]kind {
 			o.Home, o.Images = imagesHere()
 		})),
 		"ec2": dear(slow(open(ec2.Open, func(o *ec2.Options, s site) {
+			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
+		}))),
+		"openstack": dear(slow(open(openstack.Open, func(o *openstack.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
 		}))),
 		"ssh": dear(open(openSSH, func(o *sshKeys, s site) { o.site = s })),

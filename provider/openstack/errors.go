@@ -25,7 +25,7 @@ type Reason string
 // The reasons.
 const (
 	NoHardware  Reason = "no hardware"   // no host has room, or what is wanted
-	Quota       Reason = "quota"         // a limit of the project, or no address is left
+	QuotaSpent  Reason = "quota"         // a limit of the project, or no address is left
 	Denied      Reason = "denied"        // the log-in, or a role
 	RateLimited Reason = "rate limited"  // too many requests
 	Missing     Reason = "not found"     // what is asked for, or what the request names
@@ -134,7 +134,7 @@ func (f *Fault) kind() error {
 	switch f.Reason {
 	case NoHardware:
 		return compute.ErrNoCapacity
-	case Quota:
+	case QuotaSpent:
 		if f.never() {
 			return compute.ErrTooLarge
 		}
@@ -157,9 +157,9 @@ func (f *Fault) kind() error {
 
 func (f *Fault) hint() string {
 	switch {
-	case f.Reason == Quota && f.never():
+	case f.Reason == QuotaSpent && f.never():
 		return "choose a smaller flavor or disk, or have the project's quota raised"
-	case f.Reason == Quota:
+	case f.Reason == QuotaSpent:
 		return "destroy what is not needed, or have the project's quota raised"
 	case f.Reason == NoHardware:
 		return "try again later, or choose another flavor or zone"
@@ -215,21 +215,21 @@ func faultOf(code gophercloud.ErrUnexpectedResponseCode) *Fault {
 	case strings.Contains(f.Message, "No valid host was found"), strings.Contains(f.Message, "not enough hosts available"):
 		f.Reason = NoHardware
 	case strings.Contains(text, "no more ip addresses"), strings.Contains(text, "no fixed ip addresses available"), f.Type == "IpAddressGenerationFailure", f.Type == "ExternalIpAddressExhausted":
-		f.Reason = Quota
+		f.Reason = QuotaSpent
 	case code.Actual == http.StatusUnauthorized:
 		f.Reason = Denied
 	case code.Actual == http.StatusForbidden && (quota || strings.Contains(text, "maximum number of") && strings.Contains(text, "exceeded")):
-		f.Reason = Quota
+		f.Reason = QuotaSpent
 	case code.Actual == http.StatusForbidden:
 		f.Reason = Denied
 	case code.Actual == http.StatusNotFound, code.Actual == http.StatusGone:
 		f.Reason = Missing
 	case code.Actual == http.StatusConflict && quota:
-		f.Reason = Quota
+		f.Reason = QuotaSpent
 	case code.Actual == http.StatusConflict:
 		f.Reason = Conflicting
 	case code.Actual == http.StatusRequestEntityTooLarge && (quota || err == nil && asked == 0):
-		f.Reason = Quota
+		f.Reason = QuotaSpent
 	case code.Actual == http.StatusRequestEntityTooLarge && err == nil, code.Actual == http.StatusTooManyRequests, code.Actual == 498:
 		f.Reason = RateLimited
 	case code.Actual == http.StatusRequestTimeout, code.Actual == http.StatusGatewayTimeout:
@@ -250,7 +250,7 @@ func serverFault(message string) *Fault {
 		f.Reason = NoHardware
 	case strings.Contains(message, "No fixed IP addresses available"), strings.Contains(message, "No more IP addresses"), strings.Contains(message, "Quota exceeded"),
 		strings.Contains(message, "Maximum number of ports exceeded"), strings.Contains(message, "AvailableQuota"), strings.Contains(message, "VolumeLimitExceeded"):
-		f.Reason = Quota
+		f.Reason = QuotaSpent
 	}
 	return f
 }

@@ -32,6 +32,9 @@ type Session struct {
 	cred Credentials
 	http http.Client
 
+	catalog *Catalog
+	quota   *shared[Quota]
+
 	turn  chan struct{} // one slot: who has it logs in
 	ready chan struct{} // closed when pc is there
 	pc    *gophercloud.ProviderClient
@@ -49,8 +52,13 @@ func NewSession(c Credentials, o SessionOptions) (*Session, error) {
 		base.TLSClientConfig, base.MaxIdleConnsPerHost, base.IdleConnTimeout = conf, 16, 30*time.Second
 		t.base = base
 	}
-	return &Session{cred: c, http: http.Client{Transport: t}, turn: make(chan struct{}, 1), ready: make(chan struct{})}, nil
+	s := &Session{cred: c, http: http.Client{Transport: t}, turn: make(chan struct{}, 1), ready: make(chan struct{})}
+	s.catalog, s.quota = newCatalog(s), newShared(s.askQuota)
+	return s, nil
 }
+
+// Catalog is what the cloud offers the project.
+func (s *Session) Catalog() *Catalog { return s.catalog }
 
 // Region is the region that was asked for; "": the only one.
 func (s *Session) Region() string { return s.cred.Region }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/kevinburke/ssh_config"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -41,7 +42,8 @@ type Target struct {
 	newKeys    string   // the user's first file, where accept-new notes keys; "": nowhere
 	revoked    []string // files
 	keyAlias   string
-	strict     string // yes, no, accept-new
+	strict     string          // yes, no, accept-new
+	pinned     []ssh.PublicKey // the only keys that it may have; nil: as the files say
 	Timeout    time.Duration
 	AliveEvery time.Duration // 0: not said
 	AliveCount int
@@ -257,6 +259,13 @@ func targetFrom(o Options, look lookup, home string) (*Target, error) {
 		t.strict = v
 	default: // ask: there is nobody to ask
 		t.strict = "yes"
+	}
+	for _, line := range o.HostKeys {
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+		if err != nil {
+			return nil, fmt.Errorf("host key of %s: %w", t.Host, err)
+		}
+		t.pinned, t.strict, t.knownHosts, t.newKeys = append(t.pinned, key), "yes", nil, ""
 	}
 	t.Timeout = seconds(first("ConnectTimeout", ""))
 	t.AliveEvery = seconds(first("ServerAliveInterval", ""))

@@ -9,4 +9,5 @@ type Options struct {
 	Port          int      // 0: the configuration's, else 22
 	IdentityFiles []string // nil: the configuration's
 	ConfigFile    string   // read in place of ~/.ssh/config and /etc/ssh/ssh_config; "": those two
+	HostKeys      []string // the host's keys, each as TYPE BASE64: no other is taken, and no file of known hosts is read; nil: as the configuration says
 }

@@ -47,6 +47,9 @@ func NewHostKeys(t *Target) *HostKeys {
 	case t.Port != "22":
 		h.name = "[" + t.Host + "]:" + t.Port
 	}
+	for _, key := range t.pinned {
+		h.known = append(h.known, known{key: key})
+	}
 	for _, f := range t.knownHosts {
 		h.read(f)
 	}
@@ -194,6 +197,8 @@ func (h *HostKeys) Check(_ string, _ net.Addr, key ssh.PublicKey) error {
 	}
 	print := key.Type() + " " + ssh.FingerprintSHA256(key)
 	switch {
+	case len(h.t.pinned) > 0:
+		return h.refuse(fmt.Errorf("the host key of %s is not the one that it was given: it shows %s", h.name, print), "Someone may be listening, or another computer has the address")
 	case other != nil && h.t.strict != "no":
 		return h.refuse(fmt.Errorf("the host key of %s has changed: it shows %s, not the one in %s, line %d", h.name, print, other.file, other.line),
 			fmt.Sprintf("If the change is known to be right, remove line %d of %s and connect once with ssh; else someone may be listening",

@@ -252,6 +252,22 @@ func TestSSHHostKeys(t *testing.T) {
 			}
 		})
 	}
+	t.Run("pinned", func(t *testing.T) { // what the files know counts for nothing
+		for pin, known := range map[string]string{line: wrong, wrong: line} {
+			file := filepath.Join(t.TempDir(), "known")
+			if err := os.WriteFile(file, []byte(kv["host1"]+" "+known+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			config := sshConfig(t, kv, "Host one\n HostName LAB1\n User root\n IdentityFile KEY\n GlobalKnownHostsFile /dev/null\n StrictHostKeyChecking no\n UserKnownHostsFile "+file+"\n")
+			conn, err := sshconn.Dial(t.Context(), sshconn.Options{Host: "one", ConfigFile: config, HostKeys: []string{pin}})
+			if err == nil {
+				conn.Close()
+			}
+			if pin == line && err != nil || pin == wrong && (!errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), "not the one that it was given")) {
+				t.Errorf("pinned to %s: %v", pin, err)
+			}
+		}
+	})
 	t.Run("accept-new behind a line without an end", func(t *testing.T) {
 		known := filepath.Join(t.TempDir(), "known")
 		old := "elsewhere " + wrong

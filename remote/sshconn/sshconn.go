@@ -25,12 +25,13 @@ type Options struct {
 	Mark          map[string]string // environment that every command gets, so that it is found again; not secret
 	MaxLinks      int               // TCP connections at most, opened only when a host gives too few sessions; 0: 8
 	Owner         bool              // Put gives files the owners, by number, that the stream names, where permitted
+	HostKeys      []string          // the only keys that the host may have, each as TYPE BASE64; nil: what the files of known hosts say
 	MaxWait       time.Duration     // in our own queue for a session that the host refuses; 0: 30 s
 }
 
 // meant is what the reading of the configuration needs to know.
 func (o Options) meant() openssh.Options {
-	return openssh.Options{Host: o.Host, User: o.User, Port: o.Port, IdentityFiles: o.IdentityFiles, ConfigFile: o.ConfigFile}
+	return openssh.Options{Host: o.Host, User: o.User, Port: o.Port, IdentityFiles: o.IdentityFiles, ConfigFile: o.ConfigFile, HostKeys: o.HostKeys}
 }
 
 // Conn is a compute.Conn to a host with an ssh server. Log-ins are kept: all commands and copies are sessions of one connection, or of a few

@@ -1,0 +1,85 @@
+package openstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/flavor"
+)
+
+// Choices lists the images, flavors and availability zones. Of images and flavors those that are new are found too.
+func (p *Provider) Choices(ctx context.Context, kind string) (all []compute.Named, open bool, err error) {
+	cat := p.s.Catalog()
+	switch kind {
+	case compute.Images:
+		images, err := cat.Images(ctx)
+		for _, i := range images {
+			all = append(all, compute.Named{ID: i.ID, Name: i.Name})
+		}
+		return all, true, err
+	case compute.Flavors:
+		t, err := cat.Flavors(ctx)
+		if err != nil {
+			return nil, true, err
+		}
+		for _, f := range t.All() {
+			all = append(all, compute.Named{ID: f.ID, Name: f.Name})
+		}
+		return all, true, nil
+	case compute.Locations:
+		all, err := cat.Zones(ctx)
+		return all, false, err
+	}
+	return nil, false, &compute.Error{Op: "openstack.Choices", Kind: compute.ErrInvalid, Err: fmt.Errorf("there are no %s to choose from", kind)}
+}
+
+// Probe looks whether the log-in works, image, flavor, networks and groups are there, and the quota has room for one more.
+func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, err error) {
+	pl, err := p.plan(ctx, spec)
+	if err != nil {
+		return "", Classify("Probe", "", err)
+	}
+	q, err := p.s.Quota(ctx)
+	if err != nil {
+		return "", Classify("Probe", "", err)
+	}
+	if err := q.room(pl.flavor, pl.disk, len(pl.networks), pl.pool != ""); err != nil {
+		return "", &compute.Error{Op: "openstack.Probe", ID: compute.ID(p.o.Source), Err: err}
+	}
+	return fmt.Sprintf("image %s, flavor %s, user %s", pl.image.Name, pl.flavor, pl.user), nil
+}
+
+// room says which quotas have none for a server: with how much it needs and how much is left.
+func (q Quota) room(f flavor.Flavor, disk, ports int, floating bool) error {
+	var short []error
+	large := false
+	add := func(name string, l Limit, need int64, show func(int64) string) {
+		if left := l.Free(); left >= 0 && need > left {
+			short = append(short, fmt.Errorf("of %s %s are needed and %s are left of %s", name, show(need), show(left), show(l.Max)))
+			large = large || need > l.Max
+		}
+	}
+	number := func(n int64) string { return fmt.Sprint(n) }
+	add("instances", q.Instances, 1, number)
+	add("cores", q.Cores, int64(f.Cores), number)
+	add("memory", q.Memory, int64(f.RAM)<<20, compute.Bytes)
+	add("ports", q.Ports, int64(ports), number)
+	if disk > 0 {
+		add("volumes", q.Volumes, 1, number)
+		add("volume storage", q.VolumeBytes, int64(disk)<<30, compute.Bytes)
+	}
+	if floating {
+		add("floating IPs", q.FloatingIPs, 1, number)
+	}
+	if len(short) == 0 {
+		return nil
+	}
+	kind := error(compute.ErrNoCapacity)
+	if large {
+		kind = compute.ErrTooLarge
+	}
+	f2 := &Fault{Reason: QuotaSpent, Message: "the project's quota: " + errors.Join(short...).Error()}
+	return &compute.Error{Op: "openstack.Probe", Kind: kind, Err: f2, Hint: f2.hint()}
+}

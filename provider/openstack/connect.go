@@ -1,0 +1,266 @@
+package openstack
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/agent"
+	"github.com/hostler-project/hostler/remote/resident"
+	"github.com/hostler-project/hostler/remote/sshconn"
+)
+
+// patience is for how long a server that answers may refuse us: its user and its host key are put there at the end of its boot.
+const patience = 5 * time.Minute
+
+// Connect logs in to a server by ssh.
+func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
+	s, err := p.find(ctx, "Connect", id)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.standing(ctx, s, id); err != nil {
+		return nil, err
+	}
+	seen := p.see(id, func(k *sighting) {
+		if k.active.IsZero() {
+			k.active = time.Now()
+		}
+	})
+	address := p.address(s)
+	if address == "" {
+		return nil, notReady(id, errors.New("it has no address yet"))
+	}
+	keys, err := p.hostKeys(ctx, s, id)
+	if err != nil {
+		return nil, err
+	}
+	o := sshconn.Options{Host: address, User: cmp.Or(p.o.User, s.Metadata[keyUser]), HostKeys: keys, ConfigFile: p.o.ConfigFile, Timeout: 15 * time.Second}
+	if p.o.Key == "" {
+		o.IdentityFiles = []string{filepath.Join(p.o.Dir, "login_ed25519")}
+	} else if p.o.IdentityFile != "" {
+		o.IdentityFiles = []string{p.o.IdentityFile}
+	}
+	c, err := sshconn.Dial(ctx, o)
+	if err != nil {
+		return nil, p.cannot(ctx, s, id, seen, err)
+	}
+	p.see(id, func(k *sighting) { k.reached, k.refused = true, time.Time{} })
+	return p.wrap(c, id), nil
+}
+
+func notReady(id compute.ID, err error) error {
+	return &compute.Error{Op: "openstack.Connect", ID: id, Kind: compute.ErrNotReady, Err: err}
+}
+
+// standing is nil for a server that runs; ErrNotReady for one that is on its way, and else says what is wrong with it.
+func (p *Provider) standing(ctx context.Context, s servers.Server, id compute.ID) error {
+	age := time.Since(s.Created)
+	task := ""
+	if s.TaskState != "" {
+		task = ", " + s.TaskState
+	}
+	switch s.Status {
+	case "ACTIVE", "PASSWORD":
+		if s.TaskState == "deleting" {
+			return &compute.Error{Op: "openstack.Connect", ID: id, Kind: compute.ErrNotFound, Err: errors.New("the server is being deleted")}
+		}
+		return nil
+	case "ERROR":
+		return p.broken(ctx, s, id)
+	case "BUILD":
+		// Clocks differ: what counts is how long it was looked at here.
+		seen := p.see(id, func(k *sighting) {
+			if k.building.IsZero() {
+				k.building = time.Now()
+			}
+		})
+		if time.Since(seen.building) > p.o.BuildTimeout {
+			f := &Fault{Reason: TimedOut, Message: fmt.Sprintf("still in BUILD%s after %s", task, p.o.BuildTimeout)}
+			return &compute.Error{Op: "openstack.Connect", ID: id, Kind: compute.ErrTimeout, Err: p.explain(ctx, s, f), Hint: "build-timeout says how long one may take"}
+		}
+		return notReady(id, fmt.Errorf("BUILD%s, for %s", task, max(age, 0).Round(time.Second)))
+	case "REBUILD", "REBOOT", "HARD_REBOOT", "RESIZE", "MIGRATING", "VERIFY_RESIZE", "REVERT_RESIZE", "UNKNOWN":
+		return notReady(id, errors.New(s.Status+task))
+	case "DELETED", "SOFT_DELETED":
+		return &compute.Error{Op: "openstack.Connect", ID: id, Kind: compute.ErrNotFound, Err: errors.New("the server is deleted")}
+	}
+	if strings.Contains(s.TaskState, "powering-on") || strings.Contains(s.TaskState, "resuming") || strings.Contains(s.TaskState, "unshelving") || strings.Contains(s.TaskState, "unpausing") || s.TaskState == "spawning" {
+		return notReady(id, errors.New(s.Status+task))
+	}
+	return &compute.Error{Op: "openstack.Connect", ID: id, Kind: compute.ErrUnavailable, Err: fmt.Errorf("the server is %s%s", s.Status, task), Hint: "start it, or discard the instance"}
+}
+
+// broken says why a server is in ERROR.
+func (p *Provider) broken(ctx context.Context, s servers.Server, id compute.ID) error {
+	if s.Fault.Message == "" { // lists of some clouds do not have it
+		if c, err := p.s.Compute(ctx); err == nil {
+			if again, err := servers.Get(ctx, c, s.ID).Extract(); err == nil {
+				s = *again
+			}
+		}
+	}
+	f := serverFault(s.Fault.Message)
+	return &compute.Error{Op: "openstack.Connect", ID: id, Kind: f.kind(), Err: p.explain(ctx, s, f), Hint: cmp.Or(f.hint(), "discard the instance")}
+}
+
+// explain adds the host, where it is told, and the end of the console log.
+func (p *Provider) explain(ctx context.Context, s servers.Server, f *Fault) *Fault {
+	f.Host = s.Host
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if log, err := p.console(ctx, s, 10); err == nil {
+		f.Log = strings.Join(strings.FieldsFunc(log, func(r rune) bool { return r == '\n' || r == '\r' }), " | ")
+		const most = 1500
+		if len(f.Log) > most {
+			f.Log = "…" + strings.ToValidUTF8(f.Log[len(f.Log)-most:], "")
+		}
+	}
+	return f
+}
+
+// cannot says what an error of a log-in means: while it boots, that it is not ready.
+func (p *Provider) cannot(ctx context.Context, s servers.Server, id compute.ID, before sighting, err error) error {
+	if ctx.Err() != nil {
+		return Classify("Connect", id, ctx.Err())
+	}
+	if now, ferr := p.fresh(ctx, id); ferr != nil { // it may be gone, or have failed, since it was last looked at
+		return ferr
+	} else if serr := p.standing(ctx, now, id); serr != nil {
+		return serr
+	}
+	denied := errors.Is(err, compute.ErrDenied)
+	seen := p.see(id, func(k *sighting) {
+		if denied && k.refused.IsZero() {
+			k.refused = time.Now()
+		}
+	})
+	var network net.Error
+	switch {
+	case before.reached && !denied:
+		return &compute.Error{Op: "openstack.Connect", ID: id, Err: err}
+	case denied && !before.reached && time.Since(seen.refused) < patience,
+		!denied && time.Since(before.active) < p.o.BuildTimeout && (errors.Is(err, compute.ErrUnavailable) || errors.Is(err, compute.ErrTimeout) || errors.As(err, &network)):
+		return notReady(id, err)
+	}
+	f := p.explain(ctx, s, &Fault{Message: err.Error(), Reason: Unknown})
+	var kind error = compute.ErrTimeout
+	if denied {
+		kind = compute.ErrDenied
+	}
+	return &compute.Error{Op: "openstack.Connect", ID: id, Kind: kind, Err: errors.Join(f), Hint: cmp.Or(compute.Hint(err), "see whether its security groups let port 22 in, and whether user and image are right")}
+}
+
+// fresh is a server as it is now.
+func (p *Provider) fresh(ctx context.Context, id compute.ID) (servers.Server, error) {
+	v, err := p.servers.fresh(ctx)
+	if err != nil {
+		return servers.Server{}, Classify("Connect", id, err)
+	}
+	if s, ok := v.one(id); ok {
+		return s, nil
+	}
+	return servers.Server{}, &compute.Error{Op: "openstack.Connect", ID: id, Kind: compute.ErrNotFound, Err: errors.New("the server is gone")}
+}
+
+// hostKeys are the keys that a server may show; nil: what OpenSSH knows of its address.
+func (p *Provider) hostKeys(ctx context.Context, s servers.Server, id compute.ID) ([]string, error) {
+	if k := s.Metadata[KeyHostKey]; k != "" {
+		return []string{k}, nil
+	}
+	if p.o.HostKey != "console" {
+		return nil, nil
+	}
+	log, err := p.console(ctx, s, 0)
+	if err != nil {
+		return nil, Classify("Connect", id, err)
+	}
+	keys := consoleKeys(log)
+	if len(keys) == 0 {
+		return nil, notReady(id, errors.New("its console log does not tell its host keys yet"))
+	}
+	best := keys[0]
+	for _, k := range keys {
+		if strings.HasPrefix(k, "ssh-ed25519 ") {
+			best = k
+		}
+	}
+	if len(best) <= 255 { // the log is not kept for ever
+		c, err := p.s.Compute(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := servers.UpdateMetadata(ctx, c, s.ID, servers.MetadataOpts{KeyHostKey: best}).Extract(); err != nil {
+			return nil, Classify("Connect", id, err)
+		}
+	}
+	return []string{best}, nil
+}
+
+// conn is a log-in; what runs in a workspace, or is kept until it ends, is the agent's.
+type conn struct {
+	*sshconn.Conn
+	id    compute.ID
+	agent *resident.Agent // nil: there are no workspaces
+}
+
+func (p *Provider) wrap(c *sshconn.Conn, id compute.ID) *conn {
+	out := &conn{Conn: c, id: id}
+	if p.o.Agent != nil {
+		out.agent = resident.New(c, resident.Options{Find: p.o.Agent, Work: resident.Place(p.o.Installation + "/" + string(id))})
+	}
+	return out
+}
+
+// Run implements compute.Conn.
+func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+	if h := cmd.Hold; cmd.Workspace == "" && (h == nil || !h.Keep && !h.Attach) {
+		return c.Conn.Run(ctx, cmd)
+	}
+	a, err := c.client(ctx)
+	if err != nil {
+		return compute.Exit{}, err
+	}
+	return a.Run(ctx, cmd)
+}
+
+// Workspace implements compute.Workspacer.
+func (c *conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
+	a, err := c.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return a.Workspace(ctx, token)
+}
+
+// Held implements compute.Holder.
+func (c *conn) Held(ctx context.Context) ([]compute.HeldRun, error) {
+	a, err := c.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return a.Held(ctx)
+}
+
+func (c *conn) client(ctx context.Context) (*agent.Client, error) {
+	if c.agent == nil {
+		return nil, &compute.Error{Op: "openstack.Workspace", ID: c.id, Kind: compute.ErrInvalid, Err: errors.New("there is no agent to keep workspaces and runs")}
+	}
+	return c.agent.Client(ctx)
+}
+
+// Close ends the agent and the connection.
+func (c *conn) Close() error {
+	if c.agent != nil {
+		_ = c.agent.Close()
+	}
+	return c.Conn.Close()
+}

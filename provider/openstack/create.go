@@ -1,0 +1,350 @@
+package openstack
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/volumes"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
+	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/flavor"
+)
+
+// What a server says of itself in its metadata, beside its mark: who comes later needs no list of images and flavors for it.
+const (
+	keyUser     = "hostler:user"
+	keyImage    = "hostler:image"
+	keyDisk     = "hostler:disk"        // bytes, where it is not the flavor's
+	keyFloating = "hostler:floating-ip" // yes: it is reached by one
+	keyAddress  = "hostler:address"     // on the first of its networks
+)
+
+var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,200}$`)
+
+// plan is what a server is made of.
+type plan struct {
+	id       compute.ID
+	image    images.Image
+	flavor   flavor.Flavor
+	disk     int // GiB of the volume that it boots from; 0: none
+	networks []string
+	groups   []string
+	pool     string // the network of its floating IP; "": none
+	zone     string
+	group    string // its server group
+	key      loginKey
+	user     string
+	userData []byte
+	hostKey  string
+}
+
+// Create makes a server, or finishes one that was begun, or returns the one that is there: first its ports, so that its address is known, then what else it needs, then
+// the server. What it makes for one that does not become is taken away by Destroy.
+func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
+	in, err := p.create(ctx, spec)
+	if compute.WasUnasked(err) {
+		return in, compute.Unasked(Classify("Create", spec.ID, err))
+	}
+	return in, Classify("Create", spec.ID, err)
+}
+
+func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.Instance, err error) {
+	if !plainName.MatchString(string(spec.ID)) || !strings.HasPrefix(string(spec.ID), p.o.Source+"-") {
+		return none, compute.Unasked(&compute.Error{Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: fmt.Errorf("not a name for a server of source %s", p.o.Source)})
+	}
+	unlock, err := p.lock(ctx, spec.ID)
+	if err != nil {
+		return none, err
+	}
+	defer unlock()
+	v, err := p.servers.fresh(ctx)
+	if err != nil {
+		return none, err
+	}
+	if _, ok := v.one(spec.ID); ok {
+		return p.settle(ctx, spec.ID, v)
+	}
+	pl, err := p.plan(ctx, spec)
+	if err != nil {
+		return none, compute.Unasked(err)
+	}
+	nics, address, err := p.connectNetworks(ctx, pl)
+	if err != nil {
+		return none, err
+	}
+	opts := servers.CreateOpts{
+		Name: string(pl.id), ImageRef: pl.image.ID, FlavorRef: pl.flavor.ID, UserData: pl.userData, AvailabilityZone: pl.zone, Networks: nics, Metadata: p.describe(pl, address),
+	}
+	if p.o.ConfigDrive {
+		opts.ConfigDrive = &p.o.ConfigDrive
+	}
+	if pl.disk > 0 {
+		volume, err := p.volume(ctx, pl)
+		if err != nil {
+			return none, err
+		}
+		opts.ImageRef = ""
+		opts.BlockDevice = []servers.BlockDevice{{SourceType: servers.SourceVolume, DestinationType: servers.DestinationVolume, UUID: volume, DeleteOnTermination: true}}
+	}
+	if err := p.post(ctx, pl, opts); err != nil {
+		return none, err
+	}
+	if v, err = p.servers.fresh(ctx); err != nil { // is there another one, of a request that was thought lost?
+		return none, err
+	}
+	return p.settle(ctx, spec.ID, v)
+}
+
+// post sends the request for the server itself.
+func (p *Provider) post(ctx context.Context, pl plan, opts servers.CreateOpts) error {
+	c, err := p.s.Compute(ctx)
+	if err != nil {
+		return err
+	}
+	var hints servers.SchedulerHintOptsBuilder
+	if pl.group != "" {
+		hints = servers.SchedulerHintOpts{Group: pl.group}
+	}
+	for again := true; ; again = false {
+		if err := p.ensureKey(ctx, pl.key); err != nil {
+			return err
+		}
+		if err := p.at("server"); err != nil {
+			return err
+		}
+		_, err := servers.Create(ctx, c, withKey{opts, pl.key.name}, hints).Extract()
+		if err == nil {
+			return nil
+		}
+		err = Classify("Create", pl.id, err)
+		if again && pl.key.public != "" && strings.Contains(err.Error(), "Invalid key_name") { // the last server of the source went meanwhile, and the key pair with it
+			p.forgetKey()
+			continue
+		}
+		return err
+	}
+}
+
+// withKey adds the key pair's name, which gophercloud has as an extension.
+type withKey struct {
+	servers.CreateOpts
+	name string
+}
+
+// ToServerCreateMap implements servers.CreateOptsBuilder.
+func (k withKey) ToServerCreateMap() (map[string]any, error) {
+	m, err := k.CreateOpts.ToServerCreateMap()
+	if err == nil && k.name != "" {
+		m["server"].(map[string]any)["key_name"] = k.name
+	}
+	return m, err
+}
+
+// settle returns the oldest server of a name, and destroys younger ones: they were made by a request that nobody waited for.
+func (p *Provider) settle(ctx context.Context, id compute.ID, v view) (compute.Instance, error) {
+	all := v.servers[id]
+	if len(all) == 0 {
+		return compute.Instance{}, &compute.Error{Op: "openstack.Create", ID: id, Kind: compute.ErrFailed, Err: errors.New("the cloud took the request, and does not list the server"), Hint: "try again"}
+	}
+	for _, s := range all[1:] {
+		p.log.Warn("a second server of one name is destroyed", "instance", id, "source", p.o.Source, "server", s.ID)
+		if err := p.deleteServer(ctx, s); err != nil {
+			return compute.Instance{}, err
+		}
+	}
+	return p.instance(ctx, all[0], id), nil
+}
+
+// describe is a server's metadata.
+func (p *Provider) describe(pl plan, address string) map[string]string {
+	out := maps.Clone(p.metadata)
+	maps.Copy(out, p.mark(pl.id).Metadata())
+	out[keyUser], out[keyImage] = pl.user, pl.image.Name
+	if pl.hostKey != "" {
+		out[KeyHostKey] = pl.hostKey
+	}
+	if pl.disk > 0 {
+		out[keyDisk] = strconv.FormatInt(int64(pl.disk)<<30, 10)
+	}
+	if pl.pool != "" {
+		out[keyFloating] = "yes"
+	}
+	if address != "" {
+		out[keyAddress] = address
+	}
+	for k, v := range out {
+		if len(v) > 255 {
+			out[k] = v[:255]
+		}
+	}
+	return out
+}
+
+// plan finds what a server is to be made of. Nothing is made yet.
+func (p *Provider) plan(ctx context.Context, spec compute.Spec) (pl plan, err error) {
+	pl.id = spec.ID
+	cat := p.s.Catalog()
+	name := spec.Image
+	if name == "" {
+		name = p.o.Image
+	}
+	if name == "" {
+		return pl, &compute.Error{Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("no image is named"), Hint: "set image to the id or name of one, or to what its name begins with"}
+	}
+	if pl.image, err = cat.Image(ctx, name, false); err != nil {
+		return pl, err
+	}
+	if pl.flavor, err = p.flavor(ctx, spec, pl.image); err != nil {
+		return pl, err
+	}
+	const gib = 1 << 30
+	need := max(p.o.Disk, spec.Disk, int64(pl.image.MinDiskGigabytes)*gib)
+	if disk := int((need + gib - 1) / gib); disk > pl.flavor.Disk && (pl.flavor.Disk > 0 || max(p.o.Disk, spec.Disk) > 0) {
+		pl.disk = disk
+	}
+	networks := p.o.Network
+	if len(networks) == 0 {
+		networks = []string{""}
+	}
+	for _, n := range networks {
+		net, err := cat.Network(ctx, n, false)
+		if err != nil {
+			return pl, err
+		}
+		pl.networks = append(pl.networks, net.ID)
+	}
+	for _, g := range p.o.Groups {
+		id, err := known(ctx, cat.groups, func(all []compute.Named) (string, error) { return one(all, "security groups", g) })
+		if err != nil {
+			return pl, err
+		}
+		pl.groups = append(pl.groups, id)
+	}
+	if p.o.FloatingIP {
+		net, err := cat.Network(ctx, p.o.Pool, true)
+		if err != nil {
+			return pl, err
+		}
+		pl.pool = net.ID
+	}
+	if pl.zone = spec.Location; pl.zone == "" {
+		pl.zone = p.o.Zone
+	}
+	if g := p.o.ServerGroup; g != "" {
+		if pl.group, err = known(ctx, cat.sgroups, func(all []compute.Named) (string, error) { return one(all, "server groups", g) }); err != nil {
+			return pl, err
+		}
+	}
+	if pl.user = p.o.User; pl.user == "" {
+		pl.user = userOf(pl.image)
+	}
+	if pl.key, err = p.loginKey(); err != nil {
+		return pl, err
+	}
+	return pl, p.tell(&pl, spec)
+}
+
+// flavor is the one that is named, else the cheapest that is large enough.
+func (p *Provider) flavor(ctx context.Context, spec compute.Spec, image images.Image) (flavor.Flavor, error) {
+	cat := p.s.Catalog()
+	name := spec.Flavor
+	if name == "" {
+		name = p.o.Flavor
+	}
+	want := flavor.NeedOf(spec, p.o.FlavorRegex)
+	if name != "" {
+		f, err := cat.Flavor(ctx, name)
+		if err == nil && (f.Cores < want.Cores || f.RAM < want.RAM || f.GPUs < want.GPUs || f.RAM < image.MinRAMMegabytes) {
+			err = &compute.Error{Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Err: fmt.Errorf("flavor %s is too small: wanted are %s, and the image needs %d MB of memory", f, want, image.MinRAMMegabytes)}
+		}
+		return f, err
+	}
+	const mib = 1 << 20
+	want.Cores, want.RAM = max(want.Cores, p.o.Cores), max(want.RAM, int((p.o.Memory+mib-1)/mib), image.MinRAMMegabytes)
+	return known(ctx, cat.flavors, func(t *flavor.Table) (flavor.Flavor, error) {
+		if len(p.sets) == 0 {
+			return t.Cheapest(want)
+		}
+		all, err := t.Choose(want, p.sets, flavor.Order(p.o.FlavorOrder))
+		for _, f := range all {
+			if f.ID != "" {
+				return f, err
+			}
+		}
+		if err == nil {
+			err = &compute.Error{Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Err: fmt.Errorf("%w: %s, of one of the flavor-sets", flavor.ErrNone, want)}
+		}
+		return flavor.Flavor{}, err
+	})
+}
+
+// volume is the volume that a server boots from, made of its image. It is the one that was begun, where there is one.
+func (p *Provider) volume(ctx context.Context, pl plan) (string, error) {
+	c, err := p.s.Volumes(ctx)
+	if errors.Is(err, ErrNoService) {
+		return "", &compute.Error{Op: "openstack.Create", ID: pl.id, Kind: compute.ErrTooLarge, Err: fmt.Errorf("%d GiB of disk are more than flavor %s has, and %w", pl.disk, pl.flavor.Name, ErrNoService), Hint: "choose a flavor with a larger disk"}
+	} else if err != nil {
+		return "", err
+	}
+	all, err := p.volumes.fresh(ctx)
+	if err != nil {
+		return "", err
+	}
+	id := ""
+	for _, v := range all {
+		if of, ok := p.ours(MarkOf(v.Metadata)); ok && of == pl.id && v.Status != "deleting" && !strings.HasPrefix(v.Status, "error") {
+			id = v.ID
+		}
+	}
+	if id == "" {
+		if err := p.at("volume"); err != nil {
+			return "", err
+		}
+		v, err := volumes.Create(ctx, c, volumes.CreateOpts{
+			Name: string(pl.id), Size: pl.disk, ImageID: pl.image.ID, VolumeType: p.o.VolumeType, Metadata: p.mark(pl.id).Metadata(), Description: "of a server of hostler",
+		}, nil).Extract()
+		if err != nil {
+			return "", Classify("Create", pl.id, err)
+		}
+		id = v.ID
+	}
+	for {
+		v, err := volumes.Get(ctx, c, id).Extract()
+		switch {
+		case err != nil:
+			return "", Classify("Create", pl.id, err)
+		case v.Status == "available" || v.Status == "in-use":
+			return id, nil
+		case strings.HasPrefix(v.Status, "error"):
+			return "", &compute.Error{Op: "openstack.Create", ID: pl.id, Kind: compute.ErrFailed, Err: fmt.Errorf("volume %s is in state %s: the cloud could not make it of image %s", id, v.Status, pl.image.Name)}
+		}
+		if err := sleep(ctx, max(p.o.Poll, 500*time.Millisecond)); err != nil {
+			return "", err
+		}
+	}
+}
+
+// userData is what a source's own file says, and what a request brings.
+func (p *Provider) userData(spec compute.Spec) (all [][]byte, err error) {
+	if p.o.UserData != "" {
+		b, err := os.ReadFile(p.o.UserData)
+		if err != nil {
+			return nil, &compute.Error{Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: fmt.Errorf("user-data: %w", err)}
+		}
+		all = append(all, b)
+	}
+	if len(bytes.TrimSpace(spec.UserData)) > 0 {
+		all = append(all, spec.UserData)
+	}
+	return all, nil
+}

@@ -1,0 +1,209 @@
+package openstack
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/keypairs"
+	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// loginKey is what lets us into servers.
+type loginKey struct {
+	name   string // the cloud's name for it
+	file   string // the private half; "": what OpenSSH is configured to offer
+	public string // of the source's own; "": the key pair is the user's business
+}
+
+// newKeyPair makes an ssh key: the private half as OpenSSH writes it, and the public half as TYPE BASE64.
+func newKeyPair(comment string) (private []byte, public string, err error) {
+	pub, priv, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, "", err
+	}
+	block, err := ssh.MarshalPrivateKey(priv, comment)
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := ssh.NewPublicKey(pub)
+	if err != nil {
+		return nil, "", err
+	}
+	return pem.EncodeToMemory(block), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(p))), nil
+}
+
+// loginKey is the key pair that servers get. The source's own is made at its first use, and kept in its directory; its name tells it from that of another directory.
+func (p *Provider) loginKey() (loginKey, error) {
+	if p.o.Key != "" {
+		return loginKey{name: p.o.Key, file: p.o.IdentityFile}, nil
+	}
+	file := filepath.Join(p.o.Dir, "login_ed25519")
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		text, err = p.makeLoginKey(file)
+	}
+	if err != nil {
+		return loginKey{}, err
+	}
+	signer, err := ssh.ParsePrivateKey(text)
+	if err != nil {
+		return loginKey{}, &compute.Error{Op: "openstack.Key", ID: compute.ID(p.o.Source), Kind: compute.ErrFailed, Err: fmt.Errorf("%s is no private key: %w", file, err), Hint: "remove it; servers that were made with it cannot be logged in to any more"}
+	}
+	public := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
+	sum := sha256.Sum256([]byte(p.o.Installation + " " + public))
+	return loginKey{name: "hostler-" + p.o.Source + "-" + hex.EncodeToString(sum[:4]), file: file, public: public}, nil
+}
+
+// makeLoginKey writes a new key, unless another process was faster.
+func (p *Provider) makeLoginKey(file string) ([]byte, error) {
+	private, _, err := newKeyPair("hostler " + p.o.Source)
+	if err == nil {
+		err = os.MkdirAll(p.o.Dir, 0o700)
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(p.o.Dir, ".login-") // 0600
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(private)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return nil, err
+	}
+	if err := os.Link(f.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return os.ReadFile(file)
+}
+
+// ensureKey has the cloud know the source's own key.
+func (p *Provider) ensureKey(ctx context.Context, k loginKey) error {
+	p.mu.Lock()
+	there := p.keyThere
+	p.mu.Unlock()
+	if k.public == "" || there == yes {
+		return nil
+	}
+	c, err := p.s.Compute(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = keypairs.Get(ctx, c, k.name, nil).Extract()
+	if err = Classify("Key", compute.ID(k.name), err); ReasonOf(err) == Missing {
+		if err := p.at("key"); err != nil {
+			return err
+		}
+		_, err = keypairs.Create(ctx, c, keypairs.CreateOpts{Name: k.name, PublicKey: k.public}).Extract()
+		if err = Classify("Key", compute.ID(k.name), err); ReasonOf(err) == Conflicting {
+			err = nil // another process made it
+		}
+	}
+	if err == nil {
+		p.setKey(yes)
+	}
+	return err
+}
+
+// dropKey has the cloud forget the source's own key, when there is no server of the source. Servers keep what they were given; one that is just being asked for by another
+// process has it uploaded again.
+func (p *Provider) dropKey(ctx context.Context) error {
+	p.mu.Lock()
+	there := p.keyThere
+	p.mu.Unlock()
+	if p.o.Key != "" || there == no {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(p.o.Dir, "login_ed25519")); err != nil {
+		return nil // there never was one
+	}
+	k, err := p.loginKey()
+	if err != nil {
+		return err
+	}
+	c, err := p.s.Compute(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.at("delete key"); err != nil {
+		return err
+	}
+	p.setKey(no)
+	return gone(keypairs.Delete(ctx, c, k.name, nil).ExtractErr())
+}
+
+func (p *Provider) forgetKey() { p.setKey(unknown) }
+
+func (p *Provider) setKey(to presence) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keyThere = to
+}
+
+// presence is whether something is there, as far as is known.
+type presence int
+
+const (
+	unknown presence = iota
+	yes
+	no
+)
+
+// userOf is who may log in to servers of an image: what the image says, else what is the custom of its kind.
+func userOf(i images.Image) string {
+	for _, key := range []string{"os_admin_user", "image_original_user", "default_user"} {
+		if u, _ := i.Properties[key].(string); u != "" {
+			return u
+		}
+	}
+	distro, _ := i.Properties["os_distro"].(string)
+	name := strings.ToLower(cmp.Or(distro, i.Name))
+	for _, known := range [][2]string{
+		{"ubuntu", "ubuntu"}, {"debian", "debian"}, {"cirros", "cirros"}, {"fedora-coreos", "core"}, {"flatcar", "core"}, {"fedora", "fedora"}, {"centos", "cloud-user"}, {"rocky", "rocky"},
+		{"alma", "almalinux"}, {"rhel", "cloud-user"}, {"arch", "arch"}, {"opensuse", "opensuse"}, {"freebsd", "freebsd"}, {"alpine", "alpine"}, {"gentoo", "gentoo"},
+	} {
+		if strings.HasPrefix(name, known[0]) {
+			return known[1]
+		}
+	}
+	return "root"
+}
+
+// consoleKeys reads host keys from a console log, where cloud-init writes them.
+func consoleKeys(log string) (out []string) {
+	_, rest, ok := strings.Cut(log, "-----BEGIN SSH HOST KEY KEYS-----")
+	if !ok {
+		return nil
+	}
+	block, _, ended := strings.Cut(rest, "-----END SSH HOST KEY KEYS-----")
+	if !ended {
+		return nil
+	}
+	for line := range bytes.Lines([]byte(block)) {
+		if i := bytes.Index(line, []byte("ssh-")); i >= 0 {
+			line = line[i:]
+		} else if i := bytes.Index(line, []byte("ecdsa-")); i >= 0 {
+			line = line[i:]
+		}
+		if key, _, _, _, err := ssh.ParseAuthorizedKey(line); err == nil {
+			out = append(out, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))))
+		}
+	}
+	return out
+}

@@ -1,0 +1,214 @@
+package openstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// act sends a request about a server. Right after its creation there is nothing to act on until it is scheduled, and while something is done to it nothing else can be.
+func (p *Provider) act(ctx context.Context, op string, id compute.ID, step string, do func(context.Context, *gophercloud.ServiceClient) error) error {
+	c, err := p.s.Compute(ctx)
+	if err != nil {
+		return err
+	}
+	for end := time.Now().Add(time.Minute); ; {
+		if err := p.at(step); err != nil {
+			return err
+		}
+		err := Classify(op, id, do(ctx, c))
+		if r := ReasonOf(err); r != Missing || time.Now().After(end) {
+			return err
+		}
+		s, ferr := p.fresh(ctx, id)
+		if ferr != nil {
+			return ferr
+		}
+		if s.Status != "BUILD" {
+			return err
+		}
+		if err := sleep(ctx, p.o.Poll); err != nil {
+			return err
+		}
+	}
+}
+
+// until looks at a server until it is as it shall be.
+func (p *Provider) until(ctx context.Context, op string, id compute.ID, done func(servers.Server) bool) error {
+	then := time.Now()
+	for {
+		v, err := p.servers.since(ctx, then)
+		if err != nil {
+			return Classify(op, id, err)
+		}
+		s, ok := v.one(id)
+		switch {
+		case !ok:
+			return &compute.Error{Op: "openstack." + op, ID: id, Kind: compute.ErrNotFound, Err: errors.New("the server is gone")}
+		case done(s):
+			return nil
+		case s.Status == "ERROR" && s.TaskState == "":
+			return p.broken(ctx, s, id)
+		}
+		if err := sleep(ctx, p.tick()); err != nil {
+			return Classify(op, id, err)
+		}
+		then = time.Now().Add(-p.tick() / 2)
+	}
+}
+
+// Stop shuts a server down, or suspends it. How long it has to do that itself is the cloud's to say; grace is how long is waited beyond a minute.
+func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration) error {
+	return Classify("Stop", id, p.stop(ctx, id, grace, p.o.Stop == "suspend"))
+}
+
+func (p *Provider) stop(ctx context.Context, id compute.ID, grace time.Duration, suspend bool) error {
+	s, err := p.fresh(ctx, id)
+	if err != nil {
+		return err
+	}
+	stopped := func(s servers.Server) bool {
+		return s.TaskState == "" && (s.Status == "SHUTOFF" || s.Status == "SUSPENDED" || s.Status == "SHELVED" || s.Status == "SHELVED_OFFLOADED" || s.Status == "PAUSED")
+	}
+	if stopped(s) {
+		return nil
+	}
+	if s.TaskState != "powering-off" && s.TaskState != "suspending" {
+		err := p.act(ctx, "Stop", id, "stop", func(ctx context.Context, c *gophercloud.ServiceClient) error {
+			if suspend {
+				return servers.Suspend(ctx, c, s.ID).ExtractErr()
+			}
+			return servers.Stop(ctx, c, s.ID).ExtractErr()
+		})
+		if err != nil && ReasonOf(err) != Conflicting {
+			return err
+		}
+		if err != nil { // somebody was faster, or it cannot be stopped now
+			if s, ferr := p.fresh(ctx, id); ferr != nil || !stopped(s) && s.TaskState == "" {
+				return err
+			}
+		}
+	}
+	limit, cancel := context.WithTimeout(ctx, grace+time.Minute)
+	defer cancel()
+	err = p.until(limit, "Stop", id, stopped)
+	if ctx.Err() == nil && limit.Err() != nil {
+		return &compute.Error{Op: "openstack.Stop", ID: id, Kind: compute.ErrTimeout, Err: fmt.Errorf("it still runs %s after it was asked to stop", grace+time.Minute)}
+	}
+	return err
+}
+
+// Start starts a server, in whichever way it was stopped. One that runs is no error.
+func (p *Provider) Start(ctx context.Context, id compute.ID) error {
+	s, err := p.fresh(ctx, id)
+	if err != nil {
+		return err
+	}
+	var do func(context.Context, *gophercloud.ServiceClient) error
+	switch s.Status {
+	case "SHUTOFF":
+		do = func(ctx context.Context, c *gophercloud.ServiceClient) error {
+			return servers.Start(ctx, c, s.ID).ExtractErr()
+		}
+	case "SUSPENDED":
+		do = func(ctx context.Context, c *gophercloud.ServiceClient) error {
+			return servers.Resume(ctx, c, s.ID).ExtractErr()
+		}
+	case "PAUSED":
+		do = func(ctx context.Context, c *gophercloud.ServiceClient) error {
+			return servers.Unpause(ctx, c, s.ID).ExtractErr()
+		}
+	case "SHELVED", "SHELVED_OFFLOADED":
+		do = func(ctx context.Context, c *gophercloud.ServiceClient) error {
+			return servers.Unshelve(ctx, c, s.ID, servers.UnshelveOpts{}).ExtractErr()
+		}
+	case "ACTIVE", "BUILD", "REBOOT", "HARD_REBOOT", "REBUILD":
+		if s.TaskState != "powering-off" && s.TaskState != "suspending" {
+			return nil
+		}
+		if err := p.until(ctx, "Start", id, func(s servers.Server) bool { return s.Status != "ACTIVE" }); err != nil {
+			return err
+		}
+		return p.Start(ctx, id)
+	case "ERROR":
+		return p.broken(ctx, s, id)
+	default:
+		return &compute.Error{Op: "openstack.Start", ID: id, Kind: compute.ErrConflict, Err: fmt.Errorf("a server that is %s cannot be started", s.Status)}
+	}
+	if s.TaskState == "powering-on" || s.TaskState == "resuming" {
+		return nil
+	}
+	p.forget(id)
+	err = p.act(ctx, "Start", id, "start", do)
+	if err != nil && ReasonOf(err) == Conflicting {
+		if s, ferr := p.fresh(ctx, id); ferr == nil && (s.Status == "ACTIVE" || s.TaskState == "powering-on" || s.TaskState == "resuming") {
+			return nil // somebody was faster
+		}
+	}
+	p.servers.drop()
+	return err
+}
+
+// Clean rebuilds a server on a new disk of its image: its name, addresses and size stay.
+func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
+	s, err := p.fresh(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	image, _ := s.Image["id"].(string)
+	if image == "" {
+		return "", &compute.Error{Op: "openstack.Clean", ID: id, Kind: compute.ErrInvalid, Err: errors.New("a server on a volume cannot be rebuilt in place"), Hint: "say reuse = no: then it is discarded, and a new one made"}
+	}
+	if s.TaskState == "" || s.Status != "REBUILD" {
+		err = p.act(ctx, "Clean", id, "rebuild", func(ctx context.Context, c *gophercloud.ServiceClient) error {
+			_, err := servers.Rebuild(ctx, c, s.ID, servers.RebuildOpts{ImageRef: image}).Extract()
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	if err := p.until(ctx, "Clean", id, func(s servers.Server) bool { return s.Status == "ACTIVE" && s.TaskState == "" }); err != nil {
+		return "", err
+	}
+	p.forget(id)
+	return "rebuilt by the cloud on a new disk of image " + s.Metadata[keyImage], nil
+}
+
+// Check says whether a server runs, as far as the cloud knows.
+func (p *Provider) Check(ctx context.Context, id compute.ID) error {
+	s, err := p.find(ctx, "Check", id)
+	if err != nil {
+		return err
+	}
+	return p.standing(ctx, s, id)
+}
+
+// Console is what a server has written to its console. "": nothing yet.
+func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
+	s, err := p.find(ctx, "Console", id)
+	if err != nil {
+		return "", err
+	}
+	log, err := p.console(ctx, s, 0)
+	return log, Classify("Console", id, err)
+}
+
+// console is the end of it, so many lines; 0: all that there is.
+func (p *Provider) console(ctx context.Context, s servers.Server, lines int) (string, error) {
+	c, err := p.s.Compute(ctx)
+	if err != nil {
+		return "", err
+	}
+	log, err := servers.ShowConsoleOutput(ctx, c, s.ID, servers.ShowConsoleOutputOpts{Length: lines}).Extract()
+	if r := ReasonOf(Classify("Console", "", err)); r == Missing || r == Conflicting { // it has no console yet
+		return "", nil
+	}
+	return log, err
+}

@@ -1,0 +1,358 @@
+package openstack
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/volumes"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/floatingips"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/flavor"
+)
+
+// Provider makes servers.
+type Provider struct {
+	o        Options
+	log      *slog.Logger
+	s        *Session
+	sets     [][]string
+	metadata map[string]string
+
+	servers  *shared[view]
+	ports    *shared[[]ports.Port]
+	floating *shared[[]floatingips.FloatingIP]
+	volumes  *shared[[]volumes.Volume]
+
+	mu    sync.Mutex
+	busy  map[compute.ID]*turn
+	known map[compute.ID]*sighting
+
+	keyThere presence // whether the cloud has the source's own key
+
+	step func(string) error // told of each request that changes something before it is sent; an error ends the call as a kill would. nil but in tests
+}
+
+// sighting is what this process has seen of a server. It only decides how patient we are.
+type sighting struct {
+	building time.Time // first seen to be in BUILD
+	active   time.Time // first seen to be ACTIVE
+	refused  time.Time // first time that it did not let us in
+	reached  bool      // a connection was opened
+}
+
+var (
+	_ compute.Provider      = (*Provider)(nil)
+	_ compute.Cleaner       = (*Provider)(nil)
+	_ compute.Checker       = (*Provider)(nil)
+	_ compute.Consoler      = (*Provider)(nil)
+	_ compute.Snapshotter   = (*Provider)(nil)
+	_ compute.Stopper       = (*Provider)(nil)
+	_ compute.Chooser       = (*Provider)(nil)
+	_ compute.Prober        = (*Provider)(nil)
+	_ compute.Lingerer      = (*Provider)(nil)
+	_ compute.UserDataTaker = (*Provider)(nil)
+)
+
+// Open returns the provider of one source. It reads credentials, and asks nobody yet. ErrInvalid: the options are wrong, or there are no credentials.
+func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
+	fail := func(hint, text string, args ...any) (*Provider, error) {
+		return nil, &compute.Error{Op: "openstack.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...), Hint: hint}
+	}
+	o.HostKey, o.Stop, o.FlavorOrder = cmp.Or(o.HostKey, "given"), cmp.Or(o.Stop, "stop"), cmp.Or(o.FlavorOrder, string(flavor.Cheapest))
+	o.BuildTimeout, o.Poll = cmp.Or(o.BuildTimeout, 20*time.Minute), cmp.Or(o.Poll, time.Second)
+	switch {
+	case o.Source == "" || o.Installation == "":
+		return fail("", "a source needs a name, and an installation an id")
+	case !slices.Contains([]string{"given", "console", "known-hosts"}, o.HostKey):
+		return fail("", "host-key = %s: not given, console or known-hosts", o.HostKey)
+	case !slices.Contains([]string{"stop", "suspend"}, o.Stop):
+		return fail("", "stop = %s: not stop or suspend", o.Stop)
+	case o.FlavorOrder != string(flavor.Cheapest) && o.FlavorOrder != string(flavor.Listed):
+		return fail("", "flavor-order = %s: not cheapest or listed", o.FlavorOrder)
+	case o.Flavor != "" && (o.FlavorRegex != "" || o.FlavorSets != ""):
+		return fail("remove one of them", "flavor names one, and flavor-regex or flavor-sets choose among many")
+	case o.Cores < 0 || o.Memory < 0 || o.Disk < 0 || o.RateLimit < 0 || o.BuildTimeout < 0 || o.Poll < 0:
+		return fail("", "a number is less than nothing")
+	case o.Pool != "" && !o.FloatingIP:
+		return fail("say floating-ip = yes", "floating-ip-pool, and no floating IP")
+	case o.IdentityFile != "" && o.Key == "":
+		return fail("say key = NAME, as the cloud calls its public half", "identity-file, and no key")
+	case o.Key == "" && o.Dir == "":
+		return fail("", "no directory to keep the source's key in")
+	case o.UserData != "" && !strings.HasPrefix(o.UserData, "/"):
+		return fail("", "user-data = %s: no absolute path", o.UserData)
+	}
+	p := &Provider{o: o, log: log, s: o.Session, metadata: map[string]string{}, busy: map[compute.ID]*turn{}, known: map[compute.ID]*sighting{}}
+	for _, word := range o.Metadata {
+		k, v, ok := strings.Cut(word, "=")
+		if !ok || k == "" || strings.HasPrefix(k, "hostler:") || len(k) > 255 || len(v) > 255 {
+			return fail("metadata = KEY=VALUE, KEY=VALUE", "metadata %s: no key and value of at most 255 bytes, or a key of ours", word)
+		}
+		p.metadata[k] = v
+	}
+	for class := range strings.SplitSeq(o.FlavorSets, ";") {
+		var set []string
+		for w := range strings.SplitSeq(class, ",") {
+			if w = strings.TrimSpace(w); w != "" {
+				set = append(set, w)
+			}
+		}
+		if len(set) > 0 {
+			p.sets = append(p.sets, set)
+		}
+	}
+	for _, re := range append(slices.Concat(p.sets...), o.FlavorRegex) {
+		if _, err := regexp.Compile(re); err != nil {
+			return fail("", "a flavor's regular expression: %w", err)
+		}
+	}
+	if p.s == nil {
+		cred, err := FindCredentials(Where{Cloud: o.Cloud, File: o.CloudsFile, Region: o.Region, Getenv: environment(o.Getenv)})
+		if err != nil {
+			return nil, err
+		}
+		if p.s, err = NewSession(cred, SessionOptions{Rate: o.RateLimit}); err != nil {
+			return nil, err
+		}
+	}
+	p.servers, p.ports = newShared(p.listServers), newShared(p.listPorts)
+	p.floating, p.volumes = newShared(p.listFloating), newShared(p.listVolumes)
+	return p, nil
+}
+
+func environment(f func(string) string) func(string) string {
+	if f == nil {
+		return os.Getenv
+	}
+	return f
+}
+
+// at says that a request that changes something is about to be sent.
+func (p *Provider) at(step string) error {
+	if p.step == nil {
+		return nil
+	}
+	return p.step(step)
+}
+
+// mark is what all carries that is made for an instance.
+func (p *Provider) mark(id compute.ID) Mark {
+	return Mark{Installation: p.o.Installation, Source: p.o.Source, Instance: id}
+}
+
+// ours is the instance of ours that a mark names.
+func (p *Provider) ours(m Mark, marked bool) (compute.ID, bool) {
+	return m.Instance, marked && m.Installation == p.o.Installation && m.Source == p.o.Source && m.Instance != ""
+}
+
+// view is the source's servers as they stood at one moment; of those with one name the oldest comes first.
+type view struct {
+	servers map[compute.ID][]servers.Server
+	pages   int
+}
+
+func (v view) one(id compute.ID) (servers.Server, bool) {
+	if all := v.servers[id]; len(all) > 0 {
+		return all[0], true
+	}
+	return servers.Server{}, false
+}
+
+func (v view) ids() []compute.ID { return slices.Sorted(maps.Keys(v.servers)) }
+
+// listServers asks for all servers whose names begin as the source's do, and takes those that carry our mark.
+func (p *Provider) listServers(ctx context.Context) (view, error) {
+	c, err := p.s.Compute(ctx)
+	if err != nil {
+		return view{}, err
+	}
+	v := view{servers: map[compute.ID][]servers.Server{}}
+	pages, err := servers.List(c, servers.ListOpts{Name: "^" + regexp.QuoteMeta(p.o.Source) + "-"}).AllPages(ctx)
+	if err != nil {
+		return v, Classify("List", "", err)
+	}
+	all, err := servers.ExtractServers(pages)
+	if err != nil {
+		return v, Classify("List", "", err)
+	}
+	v.pages = 1 + len(all)/1000
+	for _, s := range all {
+		if id, ok := p.ours(MarkOf(s.Metadata)); ok && s.Status != "DELETED" && s.Status != "SOFT_DELETED" {
+			v.servers[id] = append(v.servers[id], s)
+		}
+	}
+	for _, same := range v.servers {
+		slices.SortFunc(same, func(a, b servers.Server) int {
+			return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID))
+		})
+	}
+	return v, nil
+}
+
+// tick is how old a view may be for who only waits: the more pages it has, the older, so that the cloud is asked about once in a tick.
+func (p *Provider) tick() time.Duration {
+	p.servers.mu.Lock()
+	defer p.servers.mu.Unlock()
+	return p.o.Poll * time.Duration(max(1, p.servers.last.pages))
+}
+
+// find is a server as it was a moment ago; one that is not in there is looked for anew.
+func (p *Provider) find(ctx context.Context, op string, id compute.ID) (servers.Server, error) {
+	then := time.Now()
+	v, err := p.servers.recent(ctx, p.tick())
+	if err == nil {
+		if s, ok := v.one(id); ok {
+			return s, nil
+		}
+		v, err = p.servers.since(ctx, then)
+	}
+	if err != nil {
+		return servers.Server{}, Classify(op, id, err)
+	}
+	if s, ok := v.one(id); ok {
+		return s, nil
+	}
+	return servers.Server{}, &compute.Error{Op: "openstack." + op, ID: id, Kind: compute.ErrNotFound, Err: errors.New("the project has no server of this name with our mark")}
+}
+
+// List returns the servers of this source.
+func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
+	v, err := p.servers.fresh(ctx)
+	if err != nil {
+		return nil, Classify("List", "", err)
+	}
+	var out []compute.Instance
+	for _, id := range v.ids() {
+		out = append(out, p.instance(ctx, v.servers[id][0], id))
+	}
+	return out, nil
+}
+
+// Lingers is how long a request may still take effect that was not answered: as long as one may take, and what nova takes to record it.
+func (p *Provider) Lingers() time.Duration { return 2 * time.Minute }
+
+// instance tells of a server. A flavor or an image that is gone is no error: then the facts are fewer.
+func (p *Provider) instance(ctx context.Context, s servers.Server, id compute.ID) compute.Instance {
+	facts := map[string]string{"os": "linux", "status": strings.ToLower(s.Status)}
+	if name, ok := s.Flavor["id"].(string); ok {
+		if t, err := p.s.Catalog().Flavors(ctx); err == nil {
+			if f, err := t.Get(name); err == nil {
+				facts["flavor"] = f.Name
+				facts["cores"], facts["memory"] = strconv.Itoa(f.Cores), strconv.FormatInt(int64(f.RAM)<<20, 10)
+				disk := int64(f.Disk) << 30
+				if n, err := strconv.ParseInt(s.Metadata[keyDisk], 10, 64); err == nil {
+					disk = n
+				}
+				if f.GPUs > 0 {
+					facts["gpus"] = strconv.Itoa(f.GPUs)
+				}
+				facts["disk"] = strconv.FormatInt(disk, 10)
+			}
+		}
+	}
+	for fact, v := range map[string]string{"image": s.Metadata[keyImage], "zone": s.AvailabilityZone, "region": p.s.Region()} {
+		if v != "" {
+			facts[fact] = v
+		}
+	}
+	return compute.Instance{ID: id, Source: p.o.Source, ProviderID: s.ID, Address: p.address(s), Facts: facts}
+}
+
+// address is where a server is reached: its floating IP, where it is to have one, else its address on the first of its networks. "": none yet.
+func (p *Provider) address(s servers.Server) string {
+	var v4, v6, floating []string
+	for _, net := range slices.Sorted(maps.Keys(s.Addresses)) {
+		list, _ := s.Addresses[net].([]any)
+		for _, a := range list {
+			m, _ := a.(map[string]any)
+			ip, _ := m["addr"].(string)
+			switch {
+			case m["OS-EXT-IPS:type"] == "floating":
+				floating = append(floating, ip)
+			case strings.Contains(ip, ":"):
+				v6 = append(v6, ip)
+			default:
+				v4 = append(v4, ip)
+			}
+		}
+	}
+	if s.Metadata[keyFloating] != "" {
+		return first(floating)
+	}
+	return cmp.Or(s.Metadata[keyAddress], first(append(v4, v6...)))
+}
+
+func first(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}
+
+// see is what is known of a server here.
+func (p *Provider) see(id compute.ID, f func(*sighting)) sighting {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.known[id]
+	if s == nil {
+		s = &sighting{}
+		p.known[id] = s
+	}
+	f(s)
+	return *s
+}
+
+func (p *Provider) forget(id compute.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.known, id)
+}
+
+// turn is one instance's: whoever makes or unmakes it here waits for it.
+type turn struct {
+	slot chan struct{}
+	want int
+}
+
+// lock waits until nobody else here makes or unmakes an instance.
+func (p *Provider) lock(ctx context.Context, id compute.ID) (unlock func(), err error) {
+	p.mu.Lock()
+	t := p.busy[id]
+	if t == nil {
+		t = &turn{slot: make(chan struct{}, 1)}
+		p.busy[id] = t
+	}
+	t.want++
+	p.mu.Unlock()
+	leave := func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if t.want--; t.want == 0 {
+			delete(p.busy, id)
+		}
+	}
+	select {
+	case t.slot <- struct{}{}:
+		return func() { <-t.slot; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+}
+
+// CloseIdle ends connections to the cloud that nothing uses.
+func (p *Provider) CloseIdle() { p.s.CloseIdle() }

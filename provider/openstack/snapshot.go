@@ -1,0 +1,128 @@
+package openstack
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
+	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// ownScript takes away what belongs to one computer alone, as compute.MachineOwn has it; what the system needs to be there is left empty.
+const ownScript = `s=; [ "$(id -u)" = 0 ] || s="sudo -n"
+$s sh -c 'rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id /var/lib/systemd/random-seed; : >/etc/machine-id; rm -rf /var/lib/cloud/instance /var/lib/cloud/instances; find /tmp -xdev -mindepth 1 -delete; sync'`
+
+// Snapshot makes an image of a server, which is stopped for that. Another image of ours with the name goes when the new one is whole.
+func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
+	s, err := p.fresh(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	if image, _ := s.Image["id"].(string); image == "" {
+		return "", &compute.Error{Op: "openstack.Snapshot", ID: id, Kind: compute.ErrInvalid, Err: errors.New("an image of a server on a volume would be a snapshot of the volume"), Hint: "leave disk out for what images are made of"}
+	}
+	if s.Status == "ACTIVE" {
+		if err := p.clear(ctx, id); err != nil {
+			return "", err
+		}
+		if err := p.stop(ctx, id, time.Minute, false); err != nil {
+			return "", err
+		}
+	}
+	metadata := p.mark(id).Metadata()
+	for k, v := range spec.Labels {
+		if len(k) <= 255 && len(v) <= 255 {
+			metadata[k] = v
+		}
+	}
+	if u := s.Metadata[keyUser]; u != "" {
+		metadata["os_admin_user"] = u
+	}
+	made := ""
+	err = p.act(ctx, "Snapshot", id, "image", func(ctx context.Context, c *gophercloud.ServiceClient) (err error) {
+		made, err = servers.CreateImage(ctx, c, s.ID, servers.CreateImageOpts{Name: spec.Name, Metadata: metadata}).ExtractImageID()
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	c, err := p.s.Images(ctx)
+	if err != nil {
+		return "", err
+	}
+	for {
+		i, err := images.Get(ctx, c, made).Extract()
+		if err != nil {
+			return "", Classify("Snapshot", id, err)
+		}
+		if i.Status == images.ImageStatusActive {
+			break
+		}
+		if i.Status != images.ImageStatusQueued && i.Status != images.ImageStatusSaving && i.Status != images.ImageStatusImporting {
+			return "", &compute.Error{Op: "openstack.Snapshot", ID: id, Kind: compute.ErrFailed, Err: fmt.Errorf("image %s is %s: the cloud could not save it", made, i.Status)}
+		}
+		if err := sleep(ctx, p.o.Poll); err != nil {
+			return "", Classify("Snapshot", id, err)
+		}
+	}
+	return spec.Name, p.replace(ctx, c, spec.Name, made)
+}
+
+// replace deletes other images of this installation that have a name.
+func (p *Provider) replace(ctx context.Context, c *gophercloud.ServiceClient, name, keep string) error {
+	p.s.Catalog().images.drop()
+	all, err := p.s.Catalog().Images(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range all {
+		if owner, _ := i.Properties[KeyInstallation].(string); i.Name != name || i.ID == keep || owner != p.o.Installation {
+			continue
+		}
+		if err := p.at("delete image"); err != nil {
+			return err
+		}
+		if err := gone(images.Delete(ctx, c, i.ID).ExtractErr()); err != nil {
+			return err
+		}
+	}
+	p.s.Catalog().images.drop()
+	return nil
+}
+
+// clear logs in and takes away what is this server's alone.
+func (p *Provider) clear(ctx context.Context, id compute.ID) error {
+	conn, err := p.Connect(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var said bytes.Buffer
+	exit, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", ownScript}, Stderr: &said})
+	if err == nil && exit.Status() != 0 {
+		err = fmt.Errorf("status %d: %s", exit.Status(), strings.TrimSpace(said.String()))
+	}
+	if err != nil {
+		return &compute.Error{Op: "openstack.Snapshot", ID: id, Err: fmt.Errorf("take away what is this server's alone: %w", err)}
+	}
+	return nil
+}
+
+// ImageDigest is the id of the image that a name stands for now. Images do not change; names may get another one.
+func (p *Provider) ImageDigest(ctx context.Context, image string, _ bool) (string, error) {
+	if image == "" {
+		image = p.o.Image
+	}
+	i, err := p.s.Catalog().Image(ctx, image, false)
+	if err != nil {
+		return "", err
+	}
+	return "openstack:" + i.ID, nil
+}
