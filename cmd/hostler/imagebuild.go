@@ -190,7 +190,9 @@ func (b *builder) make(ctx context.Context, engine *pool.Pool, name string, snap
 			b.app.log.Warn("the instance of a build is not discarded yet", "instance", id, "err", e)
 		}
 	}()
-	if err := b.setUp(ctx, engine, who, id); err != nil {
+	if err := b.setUp(ctx, engine, who, id); errors.Is(err, compute.ErrNotLeased) {
+		return &compute.Error{ID: id, Kind: compute.ErrConflict, Err: fmt.Errorf("it was taken away in the middle: %w", unjoin(err)[0]), Hint: "build again: nothing is left of this"}
+	} else if err != nil {
 		return err
 	}
 	b.say(buildPacks, r.name())
