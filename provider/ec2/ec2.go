@@ -25,6 +25,7 @@ type Provider struct {
 	log      *slog.Logger
 	match    *regexp.Regexp
 	onDemand map[string]float64 // prices that are configured
+	parting  string             // what an instance does before an image is made of it
 	step     func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
 
 	mu      sync.Mutex
@@ -35,6 +36,9 @@ type Provider struct {
 	sizes   sizes
 	images  map[string]image
 	poor    map[spot]time.Time // where there was no capacity, and when
+
+	asking chan struct{} // one slot: who has it reads health, or looks at it
+	health *health
 }
 
 var (
@@ -52,7 +56,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	}
 	o.Spot, o.HostKey, o.StopBy = cmp.Or(o.Spot, "no"), cmp.Or(o.HostKey, "user-data"), cmp.Or(o.StopBy, "stop")
 	o.Port, o.Poll = cmp.Or(o.Port, 22), cmp.Or(o.Poll, 2*time.Second)
-	p := &Provider{o: o, log: log, onDemand: map[string]float64{}, images: map[string]image{}, poor: map[spot]time.Time{}}
+	p := &Provider{o: o, log: log, onDemand: map[string]float64{}, images: map[string]image{}, poor: map[spot]time.Time{}, asking: make(chan struct{}, 1), parting: parting}
 	for key, is := range map[string]struct {
 		value string
 		one   []string

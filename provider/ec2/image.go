@@ -23,6 +23,8 @@ type image struct {
 	size    int64  // of that, GiB
 	arch    string // as EC2 has it; "": not known
 	created string // RFC 3339
+	state   types.ImageState
+	login   string // who logs in, of one that we made; "": by the name
 	asked   time.Time
 }
 
@@ -97,7 +99,12 @@ func (p *Provider) describeImages(ctx context.Context, in *ec2.DescribeImagesInp
 			return nil, err
 		}
 		for _, i := range page.Images {
-			img := image{id: aws.ToString(i.ImageId), name: aws.ToString(i.Name), root: aws.ToString(i.RootDeviceName), arch: string(i.Architecture), created: aws.ToString(i.CreationDate)}
+			img := image{id: aws.ToString(i.ImageId), name: aws.ToString(i.Name), root: aws.ToString(i.RootDeviceName), arch: string(i.Architecture), created: aws.ToString(i.CreationDate), state: i.State}
+			for _, t := range i.Tags {
+				if aws.ToString(t.Key) == tagUser {
+					img.login = aws.ToString(t.Value)
+				}
+			}
 			for _, b := range i.BlockDeviceMappings {
 				if b.Ebs != nil && aws.ToString(b.DeviceName) == img.root {
 					img.size = int64(aws.ToInt32(b.Ebs.VolumeSize))
@@ -117,6 +124,9 @@ func (p *Provider) describeImages(ctx context.Context, in *ec2.DescribeImagesInp
 
 // user is who logs in to an instance of an image, by the customs of those who make them.
 func (i image) user() string {
+	if i.login != "" {
+		return i.login
+	}
 	for _, part := range []struct{ in, user string }{{"ubuntu", "ubuntu"}, {"debian", "admin"}, {"fedora", "fedora"}, {"centos", "centos"}, {"rocky", "rocky"}, {"freebsd", "ec2-user"}, {"alpine", "alpine"}} {
 		if strings.Contains(strings.ToLower(i.name), part.in) {
 			return part.user

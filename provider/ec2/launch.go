@@ -68,7 +68,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (machine, erro
 	}
 	m, err := p.launch(ctx, spec, img, in)
 	if why(err) == Missing && strings.Contains(err.Error(), "AMI") { // deregistered since it was looked up
-		fresh, err2 := p.findImage(ctx, spec.Image, true)
+		fresh, err2 := p.findImage(ctx, cmp.Or(spec.Image, p.o.Image), true)
 		if err2 != nil || fresh.id == img.id {
 			return machine{}, err
 		}
@@ -325,9 +325,9 @@ func (p *Provider) token(id compute.ID, s spot, generation int) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// byToken looks for a living instance that was asked for with a token.
+// byToken looks for a living instance that was asked for with a token, and for a moment: it may be on its way.
 func (p *Provider) byToken(ctx context.Context, token string) (machine, bool, error) {
-	for end := time.Now().Add(byTokenWithin); ; {
+	for end := time.Now().Add(2 * p.o.Poll); ; {
 		found, err := p.describe(ctx, p.ours(existing, filter("client-token", token)))
 		if err != nil {
 			return machine{}, false, err
@@ -343,9 +343,6 @@ func (p *Provider) byToken(ctx context.Context, token string) (machine, bool, er
 		}
 	}
 }
-
-// byTokenWithin is how long what a token made is looked for.
-const byTokenWithin = 3 * time.Second
 
 // visible waits until an instance is listed: what is made is not, for a while. It is there in any case.
 func (p *Provider) visible(ctx context.Context, m machine) machine {

@@ -130,3 +130,19 @@ func (c *Cloud) createTags(f form) ([]elem, *Fault) {
 	}
 	return []elem{tx("return", true)}, nil
 }
+
+// Copy makes another instance like the one of a name, as two who launch it at the same time would.
+func (c *Cloud) Copy(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, was := range c.called(name) {
+		i := *was
+		i.id, i.reservation, i.token, i.number = c.id("i"), c.id("r"), "", len(c.order)+1
+		i.guest, i.started, i.turn, i.spot = Guest{}, false, 0, ""
+		v := &volume{id: c.id("vol"), instance: i.id, size: 8, kind: "gp2", ends: true, tags: was.tags}
+		c.volumes[v.id], i.volumes = v, []string{v.id}
+		c.instances[i.id] = &i
+		c.order = append(c.order, i.id)
+		c.boot(&i)
+	}
+}

@@ -1,0 +1,108 @@
+package ec2
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+var (
+	_ compute.Chooser = (*Provider)(nil)
+	_ compute.Prober  = (*Provider)(nil)
+)
+
+// Choices lists the account's own images, beside which any id or name may be tried; the types of instances; and the zones, or the subnets that the source names.
+func (p *Provider) Choices(ctx context.Context, kind string) (all []compute.Named, open bool, err error) {
+	all, open, err = p.choices(ctx, kind)
+	return all, open, fault(ctx, "Choices", compute.ID(p.o.Source), err)
+}
+
+func (p *Provider) choices(ctx context.Context, kind string) (all []compute.Named, open bool, err error) {
+	switch kind {
+	case compute.Images:
+		own, err := p.describeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{filter("state", "available")}})
+		if err != nil {
+			return nil, true, err
+		}
+		slices.Reverse(own) // the newest last
+		for _, i := range own {
+			all = append(all, compute.Named{ID: i.id, Name: i.name})
+		}
+		return all, true, nil
+	case compute.Flavors:
+		sizes, err := p.types(ctx, false)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, s := range sizes {
+			all = append(all, compute.Named{ID: s.Name, Name: s.Name})
+		}
+		return all, false, nil
+	case compute.Locations:
+		if len(p.o.Subnets) > 0 {
+			for _, s := range p.o.Subnets {
+				all = append(all, compute.Named{ID: s, Name: s})
+			}
+			return all, false, nil
+		}
+		c, err := p.api(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		out, err := c.DescribeAvailabilityZones(ctx, &ec2.DescribeAvailabilityZonesInput{})
+		if err != nil {
+			return nil, false, err
+		}
+		for _, z := range out.AvailabilityZones {
+			if len(p.o.Zones) == 0 || slices.Contains(p.o.Zones, aws.ToString(z.ZoneName)) {
+				all = append(all, compute.Named{ID: aws.ToString(z.ZoneName), Name: aws.ToString(z.ZoneName)})
+			}
+		}
+		return all, false, nil
+	}
+	return nil, false, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("there are no %s to choose from", kind)}
+}
+
+// Probe asks EC2 whether it would launch: credentials, image, type, network and quota are looked at there, capacity is not. Nothing is made.
+func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, err error) {
+	note, err = p.probe(ctx, spec)
+	return note, fault(ctx, "Probe", compute.ID(p.o.Source), err)
+}
+
+func (p *Provider) probe(ctx context.Context, spec compute.Spec) (string, error) {
+	spec.ID = compute.ID(cmp.Or(string(spec.ID), p.o.Source+"-probe"))
+	in, img, err := p.request(ctx, spec)
+	if err != nil {
+		return "", err
+	}
+	places, err := p.spots(ctx, spec, img)
+	if err != nil {
+		return "", err
+	}
+	c, err := p.api(ctx)
+	if err != nil {
+		return "", err
+	}
+	in.DryRun = aws.Bool(true)
+	for i, s := range places {
+		_, err = p.launchAt(ctx, c, spec.ID, *in, s)
+		f := faultOf(cmp.Or(err, errors.New("a trial launched something")))
+		switch {
+		case f != nil && f.Code == "DryRunOperation" && i == 0:
+			return fmt.Sprintf("%s (%s), %s", img.name, img.id, s), nil
+		case f != nil && f.Code == "DryRunOperation":
+			return fmt.Sprintf("%s (%s), %s; before that come %d places that do not do", img.name, img.id, s, i), nil
+		case f == nil || f.Reason != Unsupported && f.Reason != NoHardware && f.Reason != Quota:
+			return "", err
+		}
+	}
+	return "", err
+}

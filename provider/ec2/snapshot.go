@@ -1,0 +1,202 @@
+package ec2
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+var _ compute.Snapshotter = (*Provider)(nil)
+
+// parting is what an instance does before an image is made of it: what tells it from others goes (compute.MachineOwn), and cloud-init is to begin anew.
+const parting = `set -e
+rm -f /etc/ssh/ssh_host_* /var/lib/systemd/random-seed /root/.ssh/authorized_keys
+for f in /home/*/.ssh/authorized_keys; do rm -f "$f"; done
+test ! -e /etc/machine-id || : >/etc/machine-id
+test -L /var/lib/dbus/machine-id || rm -f /var/lib/dbus/machine-id
+! command -v cloud-init >/dev/null || cloud-init clean --logs || :
+find /tmp -xdev -mindepth 1 -delete 2>/dev/null || :
+sync`
+
+// asRoot runs a script as root, by sudo where one is not.
+const asRoot = `test "$(id -u)" = 0 && exec sh -c "$1"; exec sudo -n sh -c "$1"`
+
+// stopWithin is how long an instance may take to shut down before an image is made of it.
+const stopWithin = 2 * time.Minute
+
+// Snapshot makes an image of an instance, which forgets who it is and ends. It waits until the image can be used. The one that had the name before is deleted, with its snapshots.
+func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
+	name, err := p.snapshot(ctx, id, spec)
+	return name, fault(ctx, "Snapshot", id, err)
+}
+
+func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
+	m, err := p.find(ctx, id, time.Now())
+	if err != nil {
+		return "", err
+	}
+	c, err := p.api(ctx)
+	if err != nil {
+		return "", err
+	}
+	if m.state != types.InstanceStateNameStopped { // else one who died over it came as far as this
+		if err := p.part(ctx, id); err != nil {
+			return "", err
+		}
+		if m.spot == "" {
+			if err := p.at("stop for image"); err != nil {
+				return "", err
+			}
+			if _, err := c.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.instance}}); err != nil {
+				return "", err
+			}
+			stopping, cancel := context.WithTimeout(ctx, stopWithin)
+			defer cancel()
+			if err := p.await(stopping, id, types.InstanceStateNameStopped, nil); err != nil {
+				return "", err
+			}
+		}
+	}
+	before, err := p.madeImages(ctx, spec.Name)
+	if err != nil {
+		return "", err
+	}
+	if err := p.at("create image"); err != nil {
+		return "", err
+	}
+	tags := []types.Tag{tag(tagInstallation, p.o.Installation), tag(tagSource, p.o.Source), tag(tagImage, spec.Name), tag(tagUser, m.user), tag("Name", spec.Name)}
+	for key, value := range spec.Labels {
+		if len(tags) < 45 && len(key) < 120 && len(value) <= 256 && !strings.HasPrefix(key, "aws:") && !strings.HasPrefix(key, "hostler:") {
+			tags = append(tags, tag(key, value))
+		}
+	}
+	out, err := c.CreateImage(ctx, &ec2.CreateImageInput{
+		InstanceId: aws.String(m.instance), Name: aws.String(amiName(spec.Name, m.instance)), NoReboot: aws.Bool(true), Description: aws.String("made by hostler of " + string(id)),
+		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeImage, Tags: tags}, {ResourceType: types.ResourceTypeSnapshot, Tags: tags}},
+	})
+	if err != nil && !(why(err) == Conflicting && strings.Contains(err.Error(), "InvalidAMIName.Duplicate")) {
+		return "", err
+	}
+	made := ""
+	if err == nil {
+		made = aws.ToString(out.ImageId)
+	}
+	if err := p.awaitImage(ctx, spec.Name, made, amiName(spec.Name, m.instance)); err != nil {
+		return "", err
+	}
+	if err := p.at("delete image"); err != nil {
+		return "", err
+	}
+	for _, old := range before {
+		if old.id != made && old.name != amiName(spec.Name, m.instance) {
+			if err := p.deleteImage(ctx, c, old.id); err != nil {
+				return "", err
+			}
+		}
+	}
+	p.mu.Lock()
+	delete(p.images, spec.Name)
+	p.mu.Unlock()
+	return spec.Name, nil
+}
+
+// amiName is a name that EC2 takes for an image: what it refuses is replaced, and the instance's id makes it the only one.
+func amiName(name, instance string) string {
+	clean := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("()[] ./-'@_", r) {
+			return r
+		}
+		return '-'
+	}, name)
+	return clean[:min(len(clean), 127-len(instance))] + "-" + instance
+}
+
+// part has an instance forget who it is.
+func (p *Provider) part(ctx context.Context, id compute.ID) error {
+	c, err := p.connect(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var said bytes.Buffer
+	exit, err := c.Run(ctx, &compute.Command{Args: []string{"sh", "-c", asRoot, "sh", p.parting}, Stdout: &said, Stderr: &said})
+	if err != nil {
+		return err
+	}
+	if exit.Status() != 0 {
+		return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("it does not forget who it is: status %d: %s", exit.Status(), strings.TrimSpace(said.String())),
+			Hint: "commands have to run as root in it, or as one who may use sudo without a password"}
+	}
+	return nil
+}
+
+// awaitImage waits until an image is available, which takes minutes. What is made is not found for a while.
+func (p *Provider) awaitImage(ctx context.Context, name, id, ami string) error {
+	for {
+		all, err := p.describeImages(ctx, &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{filter("tag:"+tagInstallation, p.o.Installation), filter("name", ami)}})
+		if err != nil {
+			return err
+		}
+		for _, i := range all {
+			switch {
+			case id != "" && i.id != id:
+			case i.state == types.ImageStateAvailable:
+				return nil
+			case i.state == types.ImageStateFailed, i.state == types.ImageStateError, i.state == types.ImageStateInvalid:
+				return &compute.Error{ID: compute.ID(name), Kind: compute.ErrFailed, Err: fmt.Errorf("image %s is %s", i.id, i.state)}
+			}
+		}
+		if err := pause(ctx, p.o.Poll); err != nil {
+			return err
+		}
+	}
+}
+
+// deleteImage deletes an image of ours and its snapshots.
+func (p *Provider) deleteImage(ctx context.Context, c *ec2.Client, id string) error {
+	out, err := c.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}})
+	if why(err) == Missing {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := c.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(id)}); err != nil && why(err) != Missing {
+		return err
+	}
+	for _, i := range out.Images {
+		for _, b := range i.BlockDeviceMappings {
+			if b.Ebs == nil || aws.ToString(b.Ebs.SnapshotId) == "" {
+				continue
+			}
+			if _, err := c.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: b.Ebs.SnapshotId}); err != nil && why(err) != Missing {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ImageDigest is the id of the image that a name means now. Images never change.
+func (p *Provider) ImageDigest(ctx context.Context, image string, _ bool) (string, error) {
+	if image == "" {
+		image = p.o.Image
+	}
+	if strings.HasPrefix(image, "resolve:") {
+		return "", &compute.Error{Op: "ec2.ImageDigest", ID: compute.ID(image), Kind: compute.ErrInvalid, Err: errors.New("a parameter may change at any time")}
+	}
+	img, err := p.findImage(ctx, image, true)
+	if err != nil {
+		return "", fault(ctx, "ImageDigest", compute.ID(image), err)
+	}
+	return img.id, nil
+}
