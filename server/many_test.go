@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -87,6 +88,11 @@ func TestManyAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	all.Wait()
+	waiting, err := c.Queue(t.Context())
+	left, err2 := c.Leases(t.Context(), compute.LeaseQuery{})
+	if err := errors.Join(err, err2); err != nil || len(waiting)+len(left) != 0 {
+		t.Errorf("left over: %v %v %v", waiting, left, err)
+	}
 	mu.Lock()
 	defer mu.Unlock()
 	if len(bad) != 0 {
