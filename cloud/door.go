@@ -14,6 +14,12 @@ type Flavor = flavor.Flavor
 // Quota is how much a project may have, and has. A maximum of 0 is no limit.
 type Quota = flavor.Quota
 
+// Resources are what a quota counts.
+type Resources = flavor.Resources
+
+// Unlimited is the limit of Quota.Spawnable for who has none beside the quota.
+const Unlimited = flavor.Unlimited
+
 // Door is what this package asks of a kind of cloud. All methods may be called at once from many goroutines.
 type Door interface {
 	// Servers opens the provider of servers that are logged in to in a way. All of them see the same servers. Its instances' ids are the servers' names.

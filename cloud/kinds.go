@@ -1,6 +1,12 @@
 package cloud
 
-import "context"
+import (
+	"context"
 
-// providers are the kinds of clouds that Options.Provider may name.
-var providers = map[string]func(context.Context, Setup) (Door, error){}
+	"github.com/hostler-project/hostler/provider/openstack"
+)
+
+// providers are the kinds of clouds that Options.Provider may name, each with the credentials that its own client would take.
+var providers = map[string]func(context.Context, Setup) (Door, error){
+	"openstack": OpenStack(openstack.Options{}),
+}
