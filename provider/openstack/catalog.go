@@ -326,3 +326,13 @@ func (s *Session) listServerGroups(ctx context.Context) (out []compute.Named, er
 	}
 	return out, Classify("ServerGroups", "", err)
 }
+
+// Forget has all lists be asked for anew.
+func (c *Catalog) Forget() {
+	c.flavors.drop()
+	c.images.drop()
+	c.networks.drop()
+	c.groups.drop()
+	c.zones.drop()
+	c.sgroups.drop()
+}

@@ -119,9 +119,6 @@ func (p *Provider) post(ctx context.Context, pl plan, opts servers.CreateOpts) e
 		if err := p.ensureKey(ctx, pl.key); err != nil {
 			return err
 		}
-		if err := p.at("server"); err != nil {
-			return err
-		}
 		_, err := servers.Create(ctx, c, withKey{opts, pl.key.name}, hints).Extract()
 		if err == nil {
 			return nil
@@ -307,9 +304,6 @@ func (p *Provider) volume(ctx context.Context, pl plan) (string, error) {
 		}
 	}
 	if id == "" {
-		if err := p.at("volume"); err != nil {
-			return "", err
-		}
 		v, err := volumes.Create(ctx, c, volumes.CreateOpts{
 			Name: string(pl.id), Size: pl.disk, ImageID: pl.image.ID, VolumeType: p.o.VolumeType, Metadata: p.mark(pl.id).Metadata(), Description: "of a server of hostler",
 		}, nil).Extract()

@@ -59,9 +59,6 @@ func (p *Provider) deleteServer(ctx context.Context, s servers.Server) error {
 	if err != nil {
 		return err
 	}
-	if err := p.at("delete server"); err != nil {
-		return err
-	}
 	return gone(servers.Delete(ctx, c, s.ID).ExtractErr())
 }
 
@@ -87,9 +84,6 @@ func (p *Provider) deleteLeftovers(ctx context.Context, id compute.ID) (left boo
 		if of, ok := p.ours(MarkIn(f.Description)); !ok || of != id {
 			continue
 		}
-		if err := p.at("delete floating"); err != nil {
-			return true, err
-		}
 		if err := gone(floatingips.Delete(ctx, net, f.ID).ExtractErr()); err != nil {
 			return true, err
 		}
@@ -102,9 +96,6 @@ func (p *Provider) deleteLeftovers(ctx context.Context, id compute.ID) (left boo
 	for _, port := range all {
 		if of, ok := p.ours(MarkIn(port.Description)); !ok || of != id {
 			continue
-		}
-		if err := p.at("delete port"); err != nil {
-			return true, err
 		}
 		if err := gone(ports.Delete(ctx, net, port.ID).ExtractErr()); err != nil {
 			return true, err
@@ -126,9 +117,6 @@ func (p *Provider) deleteLeftovers(ctx context.Context, id compute.ID) (left boo
 		}
 		c, err := p.s.Volumes(ctx)
 		if err != nil {
-			return true, err
-		}
-		if err := p.at("delete volume"); err != nil {
 			return true, err
 		}
 		if err := gone(volumes.Delete(ctx, c, v.ID, volumes.DeleteOpts{}).ExtractErr()); err != nil && ReasonOf(err) != BadRequest { // 400: its state has changed meanwhile

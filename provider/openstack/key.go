@@ -107,9 +107,6 @@ func (p *Provider) ensureKey(ctx context.Context, k loginKey) error {
 	}
 	_, err = keypairs.Get(ctx, c, k.name, nil).Extract()
 	if err = Classify("Key", compute.ID(k.name), err); ReasonOf(err) == Missing {
-		if err := p.at("key"); err != nil {
-			return err
-		}
 		_, err = keypairs.Create(ctx, c, keypairs.CreateOpts{Name: k.name, PublicKey: k.public}).Extract()
 		if err = Classify("Key", compute.ID(k.name), err); ReasonOf(err) == Conflicting {
 			err = nil // another process made it
@@ -139,9 +136,6 @@ func (p *Provider) dropKey(ctx context.Context) error {
 	}
 	c, err := p.s.Compute(ctx)
 	if err != nil {
-		return err
-	}
-	if err := p.at("delete key"); err != nil {
 		return err
 	}
 	p.setKey(no)

@@ -70,7 +70,7 @@ func session(t *testing.T, cloud string) *openstack.Session {
 
 // left lists whatever in the project carries a source's mark, or its name, of every kind.
 func left(t *testing.T, s *openstack.Session, source string) (out []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	add := func(kind, id, text string) {
 		if strings.Contains(text, source) {
@@ -137,7 +137,7 @@ func left(t *testing.T, s *openstack.Session, source string) (out []string) {
 
 func create(t *testing.T, p *openstack.Provider, spec compute.Spec) compute.Instance {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	in, err := p.Create(ctx, spec)
 	t.Cleanup(func() { destroy(t, p, spec.ID) })
@@ -149,7 +149,7 @@ func create(t *testing.T, p *openstack.Provider, spec compute.Spec) compute.Inst
 
 func destroy(t *testing.T, p *openstack.Provider, id compute.ID) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	for {
 		err := p.Destroy(ctx, id)
@@ -166,7 +166,7 @@ func destroy(t *testing.T, p *openstack.Provider, id compute.ID) {
 // connect waits until a server is ready, or is said to be never so.
 func connect(t *testing.T, p *openstack.Provider, id compute.ID) (compute.Conn, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	for {
 		c, err := p.Connect(ctx, id)
@@ -186,7 +186,7 @@ func connect(t *testing.T, p *openstack.Provider, id compute.ID) (compute.Conn, 
 
 func sh(t *testing.T, c compute.Conn, script string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var out, bad bytes.Buffer
 	exit, err := c.Run(ctx, &compute.Command{Args: []string{"sh", "-c", script}, Stdout: &out, Stderr: &bad})
@@ -211,7 +211,7 @@ func TestProvider(t *testing.T) {
 			slow.Metadata = []string{"lab_build_seconds=4"}
 			return openAt(t, slow)
 		},
-		Source: o.Source, Installation: o.Installation, Parallel: 2, Patience: 90 * time.Second,
+		Source: o.Source, Installation: o.Installation, Parallel: 2, Patience: 4 * time.Minute,
 		Leak: func() []string { return left(t, s, o.Source) },
 	})
 }
@@ -219,7 +219,7 @@ func TestProvider(t *testing.T) {
 // imagesOf are the ids of the project's images of a name.
 func imagesOf(t *testing.T, s *openstack.Session, name string) (ids []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	c, err := s.Images(ctx)
 	if err != nil {

@@ -13,15 +13,12 @@ import (
 )
 
 // act sends a request about a server. Right after its creation there is nothing to act on until it is scheduled, and while something is done to it nothing else can be.
-func (p *Provider) act(ctx context.Context, op string, id compute.ID, step string, do func(context.Context, *gophercloud.ServiceClient) error) error {
+func (p *Provider) act(ctx context.Context, op string, id compute.ID, do func(context.Context, *gophercloud.ServiceClient) error) error {
 	c, err := p.s.Compute(ctx)
 	if err != nil {
 		return err
 	}
 	for end := time.Now().Add(time.Minute); ; {
-		if err := p.at(step); err != nil {
-			return err
-		}
 		err := Classify(op, id, do(ctx, c))
 		if r := ReasonOf(err); r != Missing || time.Now().After(end) {
 			return err
@@ -80,7 +77,7 @@ func (p *Provider) stop(ctx context.Context, id compute.ID, grace time.Duration,
 		return nil
 	}
 	if s.TaskState != "powering-off" && s.TaskState != "suspending" {
-		err := p.act(ctx, "Stop", id, "stop", func(ctx context.Context, c *gophercloud.ServiceClient) error {
+		err := p.act(ctx, "Stop", id, func(ctx context.Context, c *gophercloud.ServiceClient) error {
 			if suspend {
 				return servers.Suspend(ctx, c, s.ID).ExtractErr()
 			}
@@ -145,7 +142,7 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 		return nil
 	}
 	p.forget(id)
-	err = p.act(ctx, "Start", id, "start", do)
+	err = p.act(ctx, "Start", id, do)
 	if err != nil && ReasonOf(err) == Conflicting {
 		if s, ferr := p.fresh(ctx, id); ferr == nil && (s.Status == "ACTIVE" || s.TaskState == "powering-on" || s.TaskState == "resuming") {
 			return nil // somebody was faster
@@ -166,7 +163,7 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 		return "", &compute.Error{Op: "openstack.Clean", ID: id, Kind: compute.ErrInvalid, Err: errors.New("a server on a volume cannot be rebuilt in place"), Hint: "say reuse = no: then it is discarded, and a new one made"}
 	}
 	if s.TaskState == "" || s.Status != "REBUILD" {
-		err = p.act(ctx, "Clean", id, "rebuild", func(ctx context.Context, c *gophercloud.ServiceClient) error {
+		err = p.act(ctx, "Clean", id, func(ctx context.Context, c *gophercloud.ServiceClient) error {
 			_, err := servers.Rebuild(ctx, c, s.ID, servers.RebuildOpts{ImageRef: image}).Extract()
 			return err
 		})

@@ -34,9 +34,6 @@ func (p *Provider) connectNetworks(ctx context.Context, pl plan) (nics []servers
 			if len(pl.groups) > 0 {
 				opts.SecurityGroups = &pl.groups
 			}
-			if err := p.at("port"); err != nil {
-				return nil, "", err
-			}
 			if port, err = ports.Create(ctx, c, opts).Extract(); err != nil {
 				return nil, "", Classify("Create", pl.id, err)
 			}
@@ -62,9 +59,6 @@ func (p *Provider) connectNetworks(ctx context.Context, pl plan) (nics []servers
 		if id, ok := p.ours(MarkIn(f.Description)); ok && id == pl.id && f.PortID == firstPort {
 			return nics, address, nil
 		}
-	}
-	if err := p.at("floating"); err != nil {
-		return nil, "", err
 	}
 	_, err = floatingips.Create(ctx, c, floatingips.CreateOpts{FloatingNetworkID: pl.pool, PortID: firstPort, Description: p.mark(pl.id).Description()}).Extract()
 	return nics, address, Classify("Create", pl.id, err)

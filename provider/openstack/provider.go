@@ -42,8 +42,6 @@ type Provider struct {
 	known map[compute.ID]*sighting
 
 	keyThere presence // whether the cloud has the source's own key
-
-	step func(string) error // told of each request that changes something before it is sent; an error ends the call as a kill would. nil but in tests
 }
 
 // sighting is what this process has seen of a server. It only decides how patient we are.
@@ -139,14 +137,6 @@ func environment(f func(string) string) func(string) string {
 		return os.Getenv
 	}
 	return f
-}
-
-// at says that a request that changes something is about to be sent.
-func (p *Provider) at(step string) error {
-	if p.step == nil {
-		return nil
-	}
-	return p.step(step)
 }
 
 // mark is what all carries that is made for an instance.
@@ -356,3 +346,6 @@ func (p *Provider) lock(ctx context.Context, id compute.ID) (unlock func(), err 
 
 // CloseIdle ends connections to the cloud that nothing uses.
 func (p *Provider) CloseIdle() { p.s.CloseIdle() }
+
+// Session is what the provider speaks to the cloud through.
+func (p *Provider) Session() *Session { return p.s }

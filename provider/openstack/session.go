@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -35,6 +36,9 @@ type Session struct {
 	catalog *Catalog
 	quota   *shared[Quota]
 
+	mu       sync.Mutex
+	services map[string]*gophercloud.ServiceClient
+
 	turn  chan struct{} // one slot: who has it logs in
 	ready chan struct{} // closed when pc is there
 	pc    *gophercloud.ProviderClient
@@ -52,7 +56,7 @@ func NewSession(c Credentials, o SessionOptions) (*Session, error) {
 		base.TLSClientConfig, base.MaxIdleConnsPerHost, base.IdleConnTimeout = conf, 16, 30*time.Second
 		t.base = base
 	}
-	s := &Session{cred: c, http: http.Client{Transport: t}, turn: make(chan struct{}, 1), ready: make(chan struct{})}
+	s := &Session{cred: c, http: http.Client{Transport: t}, services: map[string]*gophercloud.ServiceClient{}, turn: make(chan struct{}, 1), ready: make(chan struct{})}
 	s.catalog, s.quota = newCatalog(s), newShared(s.askQuota)
 	return s, nil
 }
@@ -112,7 +116,14 @@ func (s *Session) service(ctx context.Context, name string, f func(*gophercloud.
 	if err != nil {
 		return nil, err
 	}
-	c, err := f(pc, gophercloud.EndpointOpts{Region: s.cred.Region, Availability: s.cred.Availability})
+	s.mu.Lock()
+	c := s.services[name]
+	s.mu.Unlock()
+	if c != nil {
+		own := *c // whoever sets a microversion sets his own
+		return &own, nil
+	}
+	c, err = f(pc, gophercloud.EndpointOpts{Region: s.cred.Region, Availability: s.cred.Availability})
 	if err != nil {
 		var none *gophercloud.ErrEndpointNotFound
 		var none2 gophercloud.ErrEndpointNotFound
@@ -121,7 +132,11 @@ func (s *Session) service(ctx context.Context, name string, f func(*gophercloud.
 		}
 		return nil, &compute.Error{Op: "openstack.Session", Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w", name, err), Hint: "see whether region is right"}
 	}
-	return c, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.services[name] = c // to find it out takes a request
+	own := *c
+	return &own, nil
 }
 
 // ErrNoService is that a cloud does not have a service, such as block storage, or not in this region.

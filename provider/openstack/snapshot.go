@@ -46,7 +46,7 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 		metadata["os_admin_user"] = u
 	}
 	made := ""
-	err = p.act(ctx, "Snapshot", id, "image", func(ctx context.Context, c *gophercloud.ServiceClient) (err error) {
+	err = p.act(ctx, "Snapshot", id, func(ctx context.Context, c *gophercloud.ServiceClient) (err error) {
 		made, err = servers.CreateImage(ctx, c, s.ID, servers.CreateImageOpts{Name: spec.Name, Metadata: metadata}).ExtractImageID()
 		return err
 	})
@@ -85,9 +85,6 @@ func (p *Provider) replace(ctx context.Context, c *gophercloud.ServiceClient, na
 	for _, i := range all {
 		if owner, _ := i.Properties[KeyInstallation].(string); i.Name != name || i.ID == keep || owner != p.o.Installation {
 			continue
-		}
-		if err := p.at("delete image"); err != nil {
-			return err
 		}
 		if err := gone(images.Delete(ctx, c, i.ID).ExtractErr()); err != nil {
 			return err
