@@ -46,6 +46,7 @@ type Config struct {
 	Jobs     []*Job     // the first of each name
 	Defaults Defaults
 	Sections map[string]map[string]Value // the further sections of hostler.conf, by name and key ("-" as "_"): each part decodes its own
+	Settings []Setting                   // all of hostler.conf, [defaults] too, with where each comes from; by section and key
 	Warnings []error                     // what is odd and breaks nothing
 
 	opt     LoadOptions
@@ -98,6 +99,7 @@ func Load(opt LoadOptions) (*Config, error) {
 	g.checkPools()
 	g.checkProjects()
 	g.applyTrust()
+	g.settle()
 	g.checkBundles()
 	g.closeTrees()
 	return c, err
@@ -134,6 +136,7 @@ type gathering struct {
 	*Config
 	byName map[string]*Source
 	trees  map[string]*tree // by root
+	said   []said           // of hostler.conf, in the order in which it was read
 }
 
 func (g *gathering) add(s *Source) {
@@ -249,12 +252,13 @@ func (g *gathering) setting(r *Root, e entry) error {
 		return nil
 	}
 	if e.section != "defaults" {
-		g.section(e)
+		g.say(r, e)
 		return nil
 	}
 	if !slices.Contains(known, key) {
 		return &Error{File: e.File, Line: e.Line, Key: e.Key, Msg: "unknown key", Nearest: nearest.Of(key, known)}
 	}
+	g.say(r, e)
 	switch key {
 	case "source":
 		chosen := g.Defaults.Source == ""
@@ -278,18 +282,6 @@ func (g *gathering) setting(r *Root, e entry) error {
 func named(section string) bool {
 	kind, name, ok := strings.Cut(section, " ")
 	return ok && kind == "webhook" && strings.TrimSpace(name) != ""
-}
-
-// section keeps a key for the part that reads it, unless an earlier root has it.
-func (g *gathering) section(e entry) {
-	m := g.Sections[e.section]
-	if m == nil {
-		m = map[string]Value{}
-		g.Sections[e.section] = m
-	}
-	if _, ok := m[foldKey(e.Key)]; !ok {
-		m[foldKey(e.Key)] = e.Value
-	}
 }
 
 // limit reads a duration that bounds something: not negative, or "none" for no bound, which is then negative.

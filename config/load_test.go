@@ -3,6 +3,7 @@ package config_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -421,6 +422,25 @@ func TestHostlerConf(t *testing.T) {
 	}
 	if len(c.Sections["auth"]) > 0 || len(c.NeedsTrust()) != 1 || len(c.Warnings) != 1 {
 		t.Errorf("the tree names the controller: %v %v", c.Sections, c.Warnings)
+	}
+	var said []string
+	for _, s := range c.Settings {
+		said = append(said, fmt.Sprint(s.Name(), "=", s.Text, " ", len(s.Shadowed)))
+	}
+	if got := strings.Join(said, ", "); got != "defaults.source=mine 1, defaults.wait=1h 1, store.path=/x 1, store.sync_mode=full 0" {
+		t.Errorf("settings = %s", got)
+	}
+	// What a tree says goes before what the system says, though it is heard later, when it is trusted.
+	w.file(".hostler/hostler.conf", "[store]\nsync-mode = the-tree's\npath = /z\n")
+	w.opt.Trust.Dir = filepath.Join(w.home, "trust")
+	for _, d := range w.load().NeedsTrust() {
+		if err := w.opt.Trust.Approve(d.Root, d.Digest); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store = w.load().Sections["store"]
+	if store["path"].Text != "/x" || store["sync_mode"].Text != "the-tree's" {
+		t.Errorf("with a tree that is trusted: %v", store)
 	}
 	for text, want := range map[string]string{
 		"[defaults]\nsuorce = x":   "hostler.conf:2: suorce: unknown key; the nearest known is source",

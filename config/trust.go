@@ -96,7 +96,7 @@ func (g *gathering) applyTrust() {
 			continue
 		}
 		for _, e := range t.settings {
-			g.section(e)
+			g.say(&r, e)
 		}
 	}
 }

@@ -62,13 +62,22 @@ func newConfig(a *app) *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(&cobra.Command{
-		Use:   "show",
+		Use:   "show [KEY]",
 		Short: "Show where the configuration comes from: roots, which source won, what is shadowed, what is odd",
 		Long: `Show the roots in the order in which they count, each source with the file that defines it, files that define the same name and do not count, and
-what is odd without breaking anything.`,
-		Example: "  hostler config show\n  hostler -C ~/project config show --json",
-		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return a.configShow() },
+what is odd without breaking anything.
+
+With a KEY of hostler.conf: its value, the file and the line that it comes from, and where else it is said and does not count. KEY is SECTION.KEY, a section, or a key
+of any section. What may be a secret is not shown.`,
+		Example: "  hostler config show\n  hostler config show deploy.image\n  hostler -C ~/project config show --json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return a.configKey(args[0])
+			}
+			return a.configShow()
+		},
+		ValidArgsFunction: a.completeSettings,
 	})
 	return cmd
 }

@@ -19,7 +19,7 @@ import (
 // documents are all that --json prints, by their names in docs/json.md.
 var documents = map[string]any{
 	"version": versionView{}, "status": statusView{}, "source": sourceView{}, "states": stateView{}, "instance": instanceView{}, "lease": leaseView{}, "amount": amountView{},
-	"phases": phasesView{}, "config": configView{}, "root": rootView{}, "configured": configuredView{}, "defaults": defaultsView{},
+	"phases": phasesView{}, "config": configView{}, "setting": settingView{}, "root": rootView{}, "configured": configuredView{}, "defaults": defaultsView{},
 	"source-detail": sourceDetail{}, "test": testView{}, "trust": trustView{}, "risk": riskView{}, "check": checkView{}, "forward": forwardView{},
 	"facts": factsView{}, "facts-of": compute.Facts{}, "usage": usageView{},
 	"job": jobView{}, "runs-at-once": manyView{}, "run-at-once": partView{}, "line": lineView{}, "event": compute.Event{}, "report": runReport{}, "top": topJSON{}, "webhook": api.Webhook{}, "webhook-test": api.WebhookTest{}, "error": errorView{}, "released": releasedView{}, "waiter": api.Waiter{},

@@ -1,0 +1,51 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Setting is a key of hostler.conf that at least one root says.
+type Setting struct {
+	Section, Key string  // the key with "-" as "_"
+	Value                // the one that counts: of the first root
+	Shadowed     []Value // what later roots say
+}
+
+// Name is what people call it: SECTION.KEY.
+func (s Setting) Name() string { return s.Section + "." + s.Key }
+
+// said is an entry of the hostler.conf of a root.
+type said struct {
+	root int // its place among the roots
+	entry
+}
+
+// say keeps an entry for settle.
+func (g *gathering) say(r *Root, e entry) {
+	g.said = append(g.said, said{slices.IndexFunc(g.Roots, func(o Root) bool { return o.Path == r.Path }), e})
+}
+
+// settle has the first root that says a key count, whenever it was read: a tree's wait until they are trusted.
+func (g *gathering) settle() {
+	slices.SortStableFunc(g.said, func(a, b said) int { return cmp.Compare(a.root, b.root) })
+	for _, e := range g.said {
+		key := foldKey(e.Key)
+		i := slices.IndexFunc(g.Settings, func(s Setting) bool { return s.Section == e.section && s.Key == key })
+		if i >= 0 {
+			g.Settings[i].Shadowed = append(g.Settings[i].Shadowed, e.Value)
+			continue
+		}
+		g.Settings = append(g.Settings, Setting{Section: e.section, Key: key, Value: e.Value})
+		if e.section == "defaults" { // Defaults has it
+			continue
+		}
+		if g.Sections[e.section] == nil {
+			g.Sections[e.section] = map[string]Value{}
+		}
+		g.Sections[e.section][key] = e.Value
+	}
+	slices.SortStableFunc(g.Settings, func(a, b Setting) int {
+		return cmp.Or(cmp.Compare(a.Section, b.Section), cmp.Compare(a.Key, b.Key))
+	})
+}
