@@ -82,6 +82,8 @@ func TestKilledAtEachRequest(t *testing.T) {
 			o := base
 			o.Source, o.Dir = "os"+random(), t.TempDir()
 			id := compute.ID(o.Source + "-1")
+			end := openAt(t, o)
+			t.Cleanup(func() { destroy(t, end, id) }) // whatever becomes of the test
 			p, m := dying(t, o, n)
 			if _, err := p.Create(t.Context(), compute.Spec{ID: id}); !errors.Is(err, errDead) && !strings.Contains(fmt.Sprint(err), errDead.Error()) {
 				t.Fatalf("killed after %s: %v", m.died, err)
@@ -111,7 +113,7 @@ func TestKilledAtEachRequest(t *testing.T) {
 					break
 				}
 			}
-			destroy(t, openAt(t, o), id)
+			destroy(t, end, id)
 			if rest := left(t, s, o.Source); len(rest) > 0 {
 				t.Errorf("killed at %s: left behind: %q", m.died, rest)
 			}
