@@ -133,6 +133,16 @@ func bounded(ctx context.Context, run func() (compute.Exit, error)) (exit comput
 	}
 }
 
+// by is the signal that was to end the run; "": none was.
+func (n *interrupts) by() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.last == "USR1" || n.last == "USR2" {
+		return ""
+	}
+	return n.last
+}
+
 func (n *interrupts) setRunning(b bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

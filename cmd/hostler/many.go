@@ -105,10 +105,11 @@ type part struct {
 
 // The states of a part.
 const (
-	partPassed    = "passed"
-	partFailed    = "failed"
-	partCancelled = "cancelled" // another one had failed
-	partNot       = "not-begun"
+	partPassed      = "passed"
+	partFailed      = "failed"
+	partCancelled   = "cancelled"   // another one had failed
+	partInterrupted = "interrupted" // we were: it was running, and did not end well
+	partNot         = "not-begun"
 )
 
 var errCancelled = errors.New("another one failed")
@@ -371,6 +372,10 @@ func (s *several) done(p *part, err error, cancelled bool) {
 	case err == nil:
 	case cancelled && s.first != nil:
 		p.state = partCancelled
+	case p.runner.by() != "" && p.runner.begun.IsZero():
+		p.state = partNot
+	case p.runner.by() != "": // the others have heard of it themselves
+		p.state = partInterrupted
 	default:
 		p.state = partFailed
 		if s.first == nil {
@@ -388,7 +393,7 @@ type partView struct {
 	Run      string  `json:"run,omitempty"` // its record
 	Instance string  `json:"instance,omitempty"`
 	Lease    string  `json:"lease,omitempty"`
-	State    string  `json:"state"` // passed, failed, cancelled, not-begun
+	State    string  `json:"state"` // passed, failed, cancelled, interrupted, not-begun
 	Exit     int     `json:"exit_status"`
 	Kind     string  `json:"kind,omitempty"` // of the error, where it was not the command's own status
 	Error    string  `json:"error,omitempty"`
@@ -458,13 +463,27 @@ func (s *several) tests() {
 	}
 }
 
+// someOf are the first of many.
+func someOf(words []string) string {
+	if len(words) > 10 {
+		words = append(slices.Clone(words[:10]), "...")
+	}
+	return strings.Join(words, "; ")
+}
+
 // finish says how all of them ended, by words and by the exit status.
 func (s *several) finish(err error) error {
 	v := manyView{Source: s.name, Started: s.begun, Seconds: time.Since(s.begun).Seconds(), Exit: s.status(), Runs: []partView{}}
 	counts := map[string]int{}
-	var bad []string
+	var bad, cut []string
 	for _, p := range s.parts {
 		counts[p.state]++
+		if by := p.runner.by(); by != "" && p.state == partInterrupted {
+			cut = append(cut, strings.Trim(p.label, "| "))
+			if err == nil {
+				err = &errInterrupted{by, ""}
+			}
+		}
 		one := partView{Index: p.index, Run: p.runner.recorded(), Instance: string(p.runner.instance.ID), Lease: p.runner.lease.ID, State: p.state, Exit: p.exit(), Seconds: p.took.Seconds()}
 		var own status
 		if p.err != nil && !errors.As(p.err, &own) {
@@ -483,17 +502,17 @@ func (s *several) finish(err error) error {
 	}
 	if !s.app.flags.quiet {
 		words := []string{}
-		for _, state := range []string{partPassed, partFailed, partCancelled, partNot} {
+		for _, state := range []string{partPassed, partFailed, partInterrupted, partCancelled, partNot} {
 			if n := counts[state]; n > 0 {
 				words = append(words, fmt.Sprintf("%d %s", n, strings.ReplaceAll(state, "-", " ")))
 			}
 		}
 		text := fmt.Sprintf("%s: %d runs: %s", s.app.program, len(s.parts), strings.Join(words, ", "))
 		if len(bad) > 0 {
-			text += ": " + strings.Join(bad[:min(len(bad), 10)], "; ")
+			text += ": " + someOf(bad)
 		}
-		if len(bad) > 10 {
-			text += "; ..."
+		if len(cut) > 0 {
+			text += ": interrupted while running: " + someOf(cut)
 		}
 		_ = fprintf(s.app.errs, "%s\n", text)
 	}

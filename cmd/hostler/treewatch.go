@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/workspace/scan"
 	"github.com/hostler-project/hostler/workspace/watch"
 )
@@ -26,7 +27,7 @@ func newWatch(a *app) *cobra.Command {
 		Short: "Run a command, and again whenever a file of the working tree changes",
 		Long: `Run COMMAND as run does, and again each time that the files around you change which run --sync would send: when nothing has changed for 150 ms. It never runs
 twice at once: what changes meanwhile is for the next run, or with --restart ends the one that is running (by TERM, after 10 s by KILL). With the name of a source, or none,
-one instance is acquired for all runs, and given back at the end. Ctrl-C ends it.`,
+one instance is acquired for all runs, and given back at the end. Ctrl-C ends it, and the command with it; the exit status is 128+n when signal n did.`,
 		Example: "  hostler watch sandbox -- make test\n  hostler watch web --restart -c 'make && ./serve'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, words, err := splitRun(cmd, args)
@@ -102,6 +103,9 @@ func (a *app) watchTree(ctx context.Context, o *watchOptions, name string, words
 	})
 	if cause := context.Cause(ctx); err == nil && errors.Is(cause, errLeaseEnded) {
 		err = cause
+	}
+	if by := a.signal.Load(); by != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		return status(128 + compute.SignalNumber(*by))
 	}
 	return err
 }
