@@ -142,8 +142,8 @@ func (a *app) deployTable(name string) (map[string]string, error) {
 	return out, nil
 }
 
-// deployment is one deploy at work.
-type deployment struct {
+// deploying is one deploy at work.
+type deploying struct {
 	app      *app
 	opt      *deployOptions
 	settings deploy.Settings
@@ -165,7 +165,7 @@ type deployment struct {
 
 // deploy makes nodes.
 func (a *app) deploy(ctx context.Context, o *deployOptions) error {
-	d := &deployment{app: a, opt: o}
+	d := &deploying{app: a, opt: o}
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (a *app) deploy(ctx context.Context, o *deployOptions) error {
 }
 
 // prepare looks for all that can be wrong before anything is made.
-func (d *deployment) prepare(ctx context.Context) (err error) {
+func (d *deploying) prepare(ctx context.Context) (err error) {
 	a, o := d.app, d.opt
 	if d.settings, err = a.deploySettings(); err != nil {
 		return err
@@ -246,10 +246,10 @@ func (d *deployment) prepare(ctx context.Context) (err error) {
 }
 
 // as says as whom bundles are put on nodes: "root", "self", or "" for root.
-func (d *deployment) as() string { return cmp.Or(d.opt.as, d.settings.As) }
+func (d *deploying) as() string { return cmp.Or(d.opt.as, d.settings.As) }
 
 // chooseSource is -s, else [deploy] source, else what other commands take.
-func (d *deployment) chooseSource() (string, error) {
+func (d *deploying) chooseSource() (string, error) {
 	if d.app.flags.source == "" && d.settings.Source != "" {
 		return d.settings.Source, nil
 	}
@@ -260,7 +260,7 @@ func (d *deployment) chooseSource() (string, error) {
 }
 
 // name finds the nodes' names.
-func (d *deployment) name() error {
+func (d *deploying) name() error {
 	o := d.opt
 	if d.madeUp = o.name == ""; !d.madeUp {
 		if err := deploy.CheckName(o.name); err != nil {
@@ -279,7 +279,7 @@ func (d *deployment) name() error {
 }
 
 // variables are those of the configuration and then those of the command line. References among the latter are looked up now, others when a bundle uses them.
-func (d *deployment) variables(ctx context.Context) error {
+func (d *deploying) variables(ctx context.Context) error {
 	standing, err := d.app.deployTable("vars")
 	if err != nil {
 		return err
@@ -304,7 +304,7 @@ func (d *deployment) variables(ctx context.Context) error {
 }
 
 // secret looks a reference up, once, and notes that what it stands for is not to be shown.
-func (d *deployment) secret(ctx context.Context, ref string) (value string, ok bool, err error) {
+func (d *deploying) secret(ctx context.Context, ref string) (value string, ok bool, err error) {
 	if value, ok := d.looked[ref]; ok {
 		return value, true, nil
 	}
@@ -315,7 +315,7 @@ func (d *deployment) secret(ctx context.Context, ref string) (value string, ok b
 	return value, ok, err
 }
 
-func (d *deployment) hide(ref, value string) {
+func (d *deploying) hide(ref, value string) {
 	if d.looked == nil {
 		d.looked = map[string]string{}
 	}
@@ -323,7 +323,7 @@ func (d *deployment) hide(ref, value string) {
 }
 
 // credentials puts what was told of the provider where a source's references find it: not in the arguments of any process.
-func (d *deployment) credentials(ctx context.Context) error {
+func (d *deploying) credentials(ctx context.Context) error {
 	o := d.opt
 	if o.secretKey != "" {
 		_ = fprintf(d.app.errs, "%s: -k: all users of this machine can see it among this command's arguments; write a reference into the source's configuration\n", d.app.program)
@@ -351,7 +351,7 @@ func (d *deployment) credentials(ctx context.Context) error {
 }
 
 // chooseImage resolves an alias.
-func (d *deployment) chooseImage() error {
+func (d *deploying) chooseImage() error {
 	aliases, err := d.app.deployTable("images")
 	if err != nil {
 		return err
@@ -369,7 +369,7 @@ func (d *deployment) chooseImage() error {
 }
 
 // request is that of each node.
-func (d *deployment) request() (compute.Request, error) {
+func (d *deploying) request() (compute.Request, error) {
 	req, err := d.app.request(&d.opt.want, d.source)
 	if err != nil {
 		return req, err

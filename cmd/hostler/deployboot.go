@@ -21,12 +21,12 @@ func bootWait(booting bool) time.Duration {
 }
 
 // userData is the plan for a node's first boot.
-func (d *deployment) userData(name string) ([]byte, error) {
+func (d *deploying) userData(name string) ([]byte, error) {
 	return d.plan.UserData(bundle.Facts{"name": name, "source": d.source}, false)
 }
 
 // boot has nodes set up at their first boot, where that was asked for.
-func (d *deployment) boot(opt *deploy.Options) {
+func (d *deploying) boot(opt *deploy.Options) {
 	if d.via == deploy.ViaSSH {
 		return
 	}
@@ -54,7 +54,7 @@ func (d *deployment) boot(opt *deploy.Options) {
 }
 
 // bundles are those that nodes get.
-func (d *deployment) bundles() (out []deploy.Bundle) {
+func (d *deploying) bundles() (out []deploy.Bundle) {
 	for _, b := range d.plan.Bundles() {
 		out = append(out, deploy.Bundle{Name: b.Name, Digest: b.Digest})
 	}

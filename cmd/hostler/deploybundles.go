@@ -17,7 +17,7 @@ import (
 )
 
 // planBundles finds the bundles, and all that can be wrong with them, before anything is made: those of every node, those for the image, and those that were asked for.
-func (d *deployment) planBundles(ctx context.Context) error {
+func (d *deploying) planBundles(ctx context.Context) error {
 	forImage, err := d.app.deployTable("image-bundles")
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ func (d *deployment) planBundles(ctx context.Context) error {
 }
 
 // ownKey is the public half of the key of [deploy]; deploy-node took the user's first one where none was configured.
-func (d *deployment) ownKey() ([]string, error) {
+func (d *deploying) ownKey() ([]string, error) {
 	file := d.settings.Key
 	home, err := home()
 	if err != nil {
@@ -106,7 +106,7 @@ func keysOf(file string) ([]string, error) {
 }
 
 // apply puts the bundles on a node.
-func (d *deployment) apply(ctx context.Context, conn compute.Conn, n *deploy.Node) error {
+func (d *deploying) apply(ctx context.Context, conn compute.Conn, n *deploy.Node) error {
 	_, booting := d.booting.Load(n.Name)
 	out, err := d.show.writer(n)
 	if err != nil {

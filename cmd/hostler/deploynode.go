@@ -109,7 +109,7 @@ func (a *app) deployNode(ctx context.Context, o *oldNodeOptions, words []string)
 	if len(words) > 0 {
 		return invalid("", "deploy-node takes no words beside options: %q", words)
 	}
-	d := &deployment{app: a, opt: &o.deploy}
+	d := &deploying{app: a, opt: &o.deploy}
 	o.deploy.old, o.deploy.count, o.deploy.userID, o.deploy.secretKey = true, 1, o.userID, o.secretKey
 	if err := d.prepare(ctx); err != nil {
 		return err

@@ -51,7 +51,7 @@ func viewNode(n node) nodeView {
 }
 
 // view describes a node that this deployment made, or tried to.
-func (d *deployment) view(n *deploy.Node) nodeView {
+func (d *deploying) view(n *deploy.Node) nodeView {
 	v := viewNode(node{n.Lease, n.Instance})
 	v.Name, v.Status, v.Provider, v.Owner = n.Name, string(n.State), d.source, d.owner
 	switch n.State {
@@ -76,7 +76,7 @@ func (d *deployment) view(n *deploy.Node) nodeView {
 }
 
 // reports writes and prints what was asked for.
-func (d *deployment) reports(nodes []*deploy.Node) error {
+func (d *deploying) reports(nodes []*deploy.Node) error {
 	if len(nodes) == 0 {
 		return nil
 	}
@@ -141,7 +141,7 @@ func (a *app) writeFile(name string, data []byte) error {
 }
 
 // tests are the scripts as tests, a suite for each node.
-func (d *deployment) tests(nodes []*deploy.Node) *junit.Report {
+func (d *deploying) tests(nodes []*deploy.Node) *junit.Report {
 	r := &junit.Report{}
 	for _, n := range nodes {
 		s := junit.Suite{Name: n.Name}

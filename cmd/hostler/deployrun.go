@@ -22,7 +22,7 @@ import (
 )
 
 // run makes the nodes.
-func (d *deployment) run(ctx context.Context) ([]*deploy.Node, error) {
+func (d *deploying) run(ctx context.Context) ([]*deploy.Node, error) {
 	req, err := d.request()
 	if err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func (d *deployment) run(ctx context.Context) ([]*deploy.Node, error) {
 }
 
 // goOn is the command that goes on with setting a node up where that failed, behind the others; "": there is none. Values may be secret, and are not in it.
-func (d *deployment) goOn(n *deploy.Node) string {
+func (d *deploying) goOn(n *deploy.Node) string {
 	if d.plan == nil || d.opt.old || len(d.plan.Bundles()) == 0 {
 		return ""
 	}
@@ -74,12 +74,12 @@ func (d *deployment) goOn(n *deploy.Node) string {
 	return words
 }
 
-func (d *deployment) who(n *deploy.Node) compute.Who {
+func (d *deploying) who(n *deploy.Node) compute.Who {
 	return compute.Who{Owner: d.owner, Lease: n.Lease.ID}
 }
 
 // look returns the instance that a node is, with what is known of the real one where a pool is in front of it.
-func (d *deployment) look(ctx context.Context, l compute.Lease) (compute.Instance, error) {
+func (d *deploying) look(ctx context.Context, l compute.Lease) (compute.Instance, error) {
 	i, _, err := d.engine.Resolve(ctx, string(l.Instance))
 	if err == nil && i.Child != "" {
 		var leaf compute.Instance
@@ -95,7 +95,7 @@ func (d *deployment) look(ctx context.Context, l compute.Lease) (compute.Instanc
 }
 
 // connect opens a way into a node. It is not the keeper's: nobody uses it after us.
-func (d *deployment) connect(ctx context.Context, n *deploy.Node) (compute.Conn, error) {
+func (d *deploying) connect(ctx context.Context, n *deploy.Node) (compute.Conn, error) {
 	if d.app.remote != nil {
 		d.one.Lock() // what the app knows of the controller is found out once
 		defer d.one.Unlock()
@@ -106,7 +106,7 @@ func (d *deployment) connect(ctx context.Context, n *deploy.Node) (compute.Conn,
 }
 
 // release destroys a node.
-func (d *deployment) release(ctx context.Context, n *deploy.Node) error {
+func (d *deploying) release(ctx context.Context, n *deploy.Node) error {
 	return d.engine.Release(ctx, d.who(n), compute.ReleaseOptions{Force: true}, n.Instance.ID)
 }
 
@@ -122,7 +122,7 @@ type shown struct {
 }
 
 // open prepares to show.
-func (d *deployment) open() (*shown, error) {
+func (d *deploying) open() (*shown, error) {
 	s := &shown{app: d.app, prefix: len(d.names) > 1, dir: d.opt.logs, logs: map[string]*os.File{}, mask: d.masked()}
 	if s.dir == "" {
 		state, err := stateDir()
@@ -152,7 +152,7 @@ func prune(dir string) {
 }
 
 // masked returns what takes the secrets that were looked up out of a text.
-func (d *deployment) masked() func(string) string {
+func (d *deploying) masked() func(string) string {
 	secrets := slices.Collect(maps.Values(d.looked))
 	return func(text string) string { return redact.String(text, secrets) }
 }
