@@ -13,6 +13,8 @@ type Options struct {
 	Region     string  `conf:"region"`      // "": what the cloud's entry says
 	RateLimit  float64 `conf:"rate-limit"`  // requests a second to each endpoint; 0: 20
 
+	Deployment string `conf:"deployment"` // the name of one that hostler cloud deploy made: what is made carries it, and goes with it
+
 	Image       string   `conf:"image"`        // an id, a name, or what names begin with: the newest of these
 	Flavor      string   `conf:"flavor"`       // an id or a name; "": the cheapest that is large enough
 	Cores       int      `conf:"cores"`        // at least, where no flavor is named

@@ -141,7 +141,7 @@ func environment(f func(string) string) func(string) string {
 
 // mark is what all carries that is made for an instance.
 func (p *Provider) mark(id compute.ID) Mark {
-	return Mark{Installation: p.o.Installation, Source: p.o.Source, Instance: id}
+	return Mark{Installation: p.o.Installation, Deployment: p.o.Deployment, Source: p.o.Source, Instance: id}
 }
 
 // ours is the instance of ours that a mark names.

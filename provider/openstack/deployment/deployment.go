@@ -148,12 +148,15 @@ func (w *work) deploy(ctx context.Context) error {
 		return w.group(ctx)
 	}
 	w.rec.InCloud = ""
+	if w.rec.Settings.Network != "" {
+		if err := w.givenNetwork(ctx); err != nil {
+			return err
+		}
+		return w.group(ctx)
+	}
 	// The group comes first: who is refused its rules has made nothing that costs.
 	if err := w.group(ctx); err != nil {
 		return err
-	}
-	if w.rec.Settings.Network != "" {
-		return w.givenNetwork(ctx)
 	}
 	return w.network(ctx)
 }

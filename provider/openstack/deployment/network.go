@@ -62,6 +62,7 @@ func (w *work) subnets(ctx context.Context, network string, made bool) (four, si
 		if all[0].CIDR != s.CIDR && s.CIDR != DefaultCIDR {
 			return "", "", otherwise(w.opt.Name, "the subnet %s has the range %s, and %s is wanted", all[0].ID, all[0].CIDR, s.CIDR)
 		}
+		w.rec.Settings.CIDR, w.rec.Settings.Gateway = all[0].CIDR, all[0].GatewayIP
 		w.rec.note(Thing{Kind: Subnet, Name: all[0].Name, ID: all[0].ID})
 		w.tell(Found, Subnet, all[0].Name, all[0].ID, "not made by hostler: used as it is, and not deleted")
 		return all[0].ID, "", w.save(ctx)
@@ -170,7 +171,12 @@ func (w *work) givenNetwork(ctx context.Context) error {
 	w.rec.note(Thing{Kind: Network, Name: n.Name, ID: n.ID})
 	w.tell(Found, Network, n.Name, n.ID, "named by the settings: used as it is, and not deleted")
 	if len(n.Subnets) > 0 {
-		w.rec.note(Thing{Kind: Subnet, Name: n.Name, ID: n.Subnets[0]})
+		sub, err := subnets.Get(ctx, w.cloud.Network, n.Subnets[0]).Extract()
+		if err != nil {
+			return failed("look for "+Subnet, n.Name, err)
+		}
+		w.rec.note(Thing{Kind: Subnet, Name: sub.Name, ID: sub.ID})
+		w.rec.Settings.CIDR, w.rec.Settings.Gateway = sub.CIDR, sub.GatewayIP
 	}
 	return w.save(ctx)
 }
