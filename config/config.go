@@ -63,7 +63,7 @@ type Defaults struct {
 // hostler.conf's sections, with their keys where they are read here.
 var sections = map[string][]string{
 	"defaults": {"source", "wait"}, "store": nil, "director": nil, "auth": nil, "run": nil, "results": nil, "env": nil, "sync": nil,
-	"deploy": nil, "deploy.vars": nil, "deploy.images": nil, "deploy.image-bundles": nil,
+	"cloud": nil, "cloud.prices": nil, "deploy": nil, "deploy.vars": nil, "deploy.images": nil, "deploy.image-bundles": nil,
 }
 
 // Load reads the configuration. A source that is broken has its Err and breaks nothing else. The error, an *Error, is about a directory asked

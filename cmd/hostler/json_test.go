@@ -28,6 +28,7 @@ var documents = map[string]any{
 	"tree-plan": treePlan{}, "heavy": heavyView{}, "node": nodeView{}, "node-ssh": deploy.SSH{}, "node-bundle": deploy.Bundle{}, "node-script": deploy.Script{},
 	"run": runlog.Record{}, "run-phases": runlog.Phases{}, "run-bytes": runlog.Bytes{}, "run-tests": runlog.Tests{}, "run-failure": runlog.Failure{},
 	"run-artifact": runlog.Artifact{}, "runs-pruned": prunedView{},
+	"cloud": cloudView{}, "cloud-step": cloudStepView{}, "cloud-server": cloudServerView{}, "cloud-flavor": cloudFlavorView{}, "cloud-quota": cloudQuotaView{}, "cloud-image": cloudImageView{},
 	"moved": storeMoveView{}, "token": api.NewToken{}, "act": api.Act{}, "project": projectView{}, "login": loginView{}, "login-code": codeView{},
 }
 

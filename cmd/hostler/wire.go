@@ -182,6 +182,12 @@ func (a *app) opener(cfg *config.Config, state string, ends *ends) opening {
 		}
 		s := siteOf(state, name, typ, a.store.Installation())
 		var p compute.Provider
+		if typ == "openstack" {
+			def.Settings, err = deployed(ctx, deployments{a.store}, state, def.Settings)
+		}
+		if err != nil {
+			return nil, err
+		}
 		if k, ok := kinds()[typ]; ok {
 			p, err = k.open(ctx, a.log, s, func(out any) error { return config.Decode(def.Settings, position(cfg, name, typ), out) })
 		} else {

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/deployment"
+)
+
+// cloudOptions are those that all verbs of cloud take.
+type cloudOptions struct {
+	provider string
+	name     string // of the deployment
+	cloud    string
+	file     string
+	region   string
+}
+
+func newCloud(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cloud",
+		Short: "Make what servers of a cloud need, take it down, and show what a cloud has",
+		Long: `Make what the servers of a project of an OpenStack need beside themselves, under one name: a key pair, a security group, a network, a router; take it down
+again with all servers in it; list servers, flavors, images and quotas. docs/cloud.md has more.
+
+Credentials are found as OpenStack's own client does: --cloud or $OS_CLOUD in clouds.yaml, or the OS_ variables.`,
+		Example: "  hostler cloud deploy --cloud lab --from 203.0.113.0/24\n  hostler cloud servers --cloud lab\n  hostler cloud teardown --dry-run",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newCloudDeploy(a), newCloudTeardown(a), newCloudServers(a), newCloudFlavors(a), newCloudQuota(a), newCloudImages(a))
+	return cmd
+}
+
+// flags gives a verb of cloud the options that all have. Words in them may be joined by - or _.
+func (o *cloudOptions) flags(a *app, cmd *cobra.Command, named bool) {
+	f := cmd.Flags()
+	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		return pflag.NormalizedName(strings.ReplaceAll(name, "_", "-"))
+	})
+	f.StringVarP(&o.provider, "provider", "p", "openstack", "the `TYPE` of the cloud")
+	f.StringVar(&o.cloud, "cloud", "", "the cloud `NAME` of clouds.yaml; $OS_CLOUD unless it is said")
+	f.StringVar(&o.file, "clouds-file", "", "read this `FILE` for clouds.yaml")
+	f.StringVar(&o.region, "region", "", "the region `NAME`, in place of the one that goes with the credentials")
+	_ = cmd.MarkFlagFilename("clouds-file", "yaml", "yml")
+	_ = cmd.RegisterFlagCompletionFunc("provider", cobra.FixedCompletions([]string{"openstack"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("cloud", cobra.NoFileCompletions)
+	if named {
+		f.StringVar(&o.name, "resource-name", "", "the `NAME` of the deployment and of everything in it (hostler-USER)")
+		_ = cmd.RegisterFlagCompletionFunc("resource-name", a.completeDeployments)
+	}
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
+}
+
+// longestUser is how much of a user's name goes into the name of his deployment.
+const longestUser = 18
+
+// resource is the deployment's name.
+func (o *cloudOptions) resource(a *app) string {
+	if o.name != "" {
+		return o.name
+	}
+	user := a.owner()
+	return "hostler-" + user[:min(len(user), longestUser)]
+}
+
+// session finds credentials and makes a session of them. known is the cloud of a deployment, where none is named.
+func (o *cloudOptions) session(known string) (*openstack.Session, error) {
+	if o.provider != "openstack" {
+		return nil, invalid(nearestHint(o.provider, []string{"openstack"}, "-p "), "-p %s: unknown provider name", o.provider)
+	}
+	where := openstack.Where{Cloud: o.cloud, File: o.file, Region: o.region}
+	if where.Cloud == "" && os.Getenv("OS_CLOUD") == "" && os.Getenv("OS_AUTH_URL") == "" {
+		where.Cloud = known
+	}
+	cred, err := openstack.FindCredentials(where)
+	if err != nil {
+		return nil, err
+	}
+	return openstack.NewSession(cred, openstack.SessionOptions{})
+}
+
+// cloudWork is a verb of cloud at work.
+type cloudWork struct {
+	*app
+	opt     *cloudOptions
+	session *openstack.Session
+	cloud   deployment.Cloud
+	records deployments
+	keys    string
+}
+
+// openCloud opens the state and the cloud.
+func (a *app) openCloud(ctx context.Context, o *cloudOptions) (*cloudWork, error) {
+	if _, err := a.besides(ctx); err != nil {
+		return nil, err
+	}
+	state, err := stateDir()
+	if err != nil {
+		return nil, err
+	}
+	w := &cloudWork{app: a, opt: o, records: deployments{a.store}, keys: filepath.Join(state, "keys")}
+	known := ""
+	if rec, err := w.records.Deployment(ctx, o.resource(a)); err == nil {
+		known = rec.Cloud
+	}
+	if w.session, err = o.session(known); err != nil {
+		return nil, err
+	}
+	name := o.cloud
+	if name == "" {
+		name = os.Getenv("OS_CLOUD")
+	}
+	if name == "" && os.Getenv("OS_AUTH_URL") == "" {
+		name = known
+	}
+	w.cloud, err = deployment.Open(ctx, w.session, name)
+	return w, err
+}
+
+// options are those of the deployment that is meant.
+func (w *cloudWork) options(tell func(deployment.Step)) deployment.Options {
+	return deployment.Options{Name: w.opt.resource(w.app), Installation: w.store.Installation(), Keys: w.keys, Store: w.records, Tell: tell, Log: w.log}
+}
+
+// lock keeps other processes of this machine from the same deployment until the process ends.
+func (w *cloudWork) lock(name string) error {
+	if err := os.MkdirAll(w.keys, 0o700); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(deployment.KeyFile(w.keys, name)+".lock", os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	w.closers = append(w.closers, func() { _ = file.Close() })
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return conflict("wait until it is done", "%s: another hostler deploys it, or tears it down, at this moment", name)
+	}
+	return err
+}
+
+// completeDeployments offers those that are recorded.
+func (a *app) completeDeployments(cmd *cobra.Command, _ []string, _ string) (out candidates, _ cobra.ShellCompDirective) {
+	_ = a.begin(cmd)
+	if _, err := a.besides(cmd.Context()); err == nil {
+		all, _ := deployments{a.store}.all(cmd.Context())
+		for _, rec := range all {
+			out = append(out, cobra.CompletionWithDesc(rec.Name, rec.State))
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+// stepsView shows steps as they are done: on a terminal, on standard error.
+func (a *app) stepsView(steps *[]deployment.Step) (tell func(deployment.Step), end func()) {
+	shown := isTerminal(a.errs) && !a.flags.quiet
+	tell = func(s deployment.Step) {
+		*steps = append(*steps, s)
+		if shown {
+			_ = fprintf(a.errs, "\r\x1b[K%s %s %s", s.Did, s.Kind, printable(s.Name))
+		}
+	}
+	return tell, func() {
+		if shown {
+			_ = fprintf(a.errs, "\r\x1b[K")
+		}
+	}
+}
+
+// printSteps prints what was done. With --quiet what was only found is left out.
+func (a *app) printSteps(steps []deployment.Step) error {
+	var rows [][]string
+	for _, s := range steps {
+		if !a.flags.quiet || s.Did != deployment.Found {
+			rows = append(rows, []string{s.Did, s.Kind, s.Name, orDash(s.ID), s.Note})
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	return a.table([]string{"did", "kind", "name", "id", "note"}, rows)
+}
+
+// deployments keep records in the store, as one note.
+type deployments struct{ store cloudStore }
+
+// cloudStore is what of the store is asked.
+type cloudStore interface {
+	View(ctx context.Context, f func(compute.Tx) error) error
+	Update(ctx context.Context, f func(compute.Tx) error) error
+}

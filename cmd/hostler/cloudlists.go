@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/provider/flavor"
+	"github.com/hostler-project/hostler/provider/openstack"
+)
+
+func newCloudFlavors(a *app) *cobra.Command {
+	var o cloudOptions
+	var cores int
+	var memory sizeFlag
+	var regex string
+	cmd := &cobra.Command{
+		Use:   "flavors",
+		Short: "List the flavors of a cloud, the cheapest first",
+		Long: `List the flavors that the project can have, the cheapest first: by cores, then memory, then disk. With --cores, --memory or --flavor only those that are large enough and whose
+names match: the first of them is what a source that asks for that gets. What an hour costs comes from [cloud.prices] in hostler.conf.`,
+		Example: "  hostler cloud flavors --cloud lab\n  hostler cloud flavors --cores 4 --memory 16G --flavor '^m[23]'",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.cloudFlavors(cmd.Context(), &o, flavor.Need{Cores: cores, RAM: int((memory.n + 1<<20 - 1) >> 20), Regex: regex})
+		},
+	}
+	o.flags(a, cmd, false)
+	cmd.Flags().IntVar(&cores, "cores", 0, "with `N` cores at least")
+	cmd.Flags().Var(&memory, "memory", "with so much memory at least")
+	cmd.Flags().StringVarP(&regex, "flavor", "f", "", "whose names match `REGEX`")
+	return cmd
+}
+
+func (a *app) cloudFlavors(ctx context.Context, o *cloudOptions, need flavor.Need) error {
+	costs, err := a.cloudPrices()
+	if err != nil {
+		return err
+	}
+	s, err := o.session("")
+	if err != nil {
+		return err
+	}
+	defer s.CloseIdle()
+	table, err := s.Catalog().Flavors(ctx)
+	if err != nil {
+		return err
+	}
+	views, rows := []cloudFlavorView{}, [][]string{}
+	fits, err := largeEnough(table, need)
+	if err != nil {
+		return err
+	}
+	for _, f := range fits {
+		price := costs.of(f.Name)
+		v := cloudFlavorView{f.ID, f.Name, f.Cores, int64(f.RAM) << 20, int64(f.Disk) << 30, f.GPUs, price}
+		views = append(views, v)
+		rows = append(rows, []string{f.Name, f.ID, strconv.Itoa(f.Cores), shortSize(v.Memory), shortSize(v.Disk), strconv.Itoa(f.GPUs), costs.shown(price)})
+	}
+	if a.flags.json {
+		return a.printJSON(views)
+	}
+	return a.table([]string{"flavor", "id", "cores", "memory", "disk", "gpus", "hourly"}, rows)
+}
+
+// largeEnough are the flavors that meet a need, the cheapest first.
+func largeEnough(table *flavor.Table, need flavor.Need) (out []flavor.Flavor, err error) {
+	if need == (flavor.Need{}) {
+		out = table.All()
+	} else {
+		if _, err := table.Cheapest(need); err != nil { // none, or no regular expression
+			return nil, err
+		}
+		for _, f := range table.All() {
+			only := flavor.New([]flavor.Flavor{f})
+			if _, err := only.Cheapest(need); err == nil {
+				out = append(out, f)
+			}
+		}
+	}
+	slices.SortFunc(out, flavor.Compare)
+	return out, nil
+}
+
+func newCloudQuota(a *app) *cobra.Command {
+	var o cloudOptions
+	cmd := &cobra.Command{
+		Use:   "quota",
+		Short: "Show what the project may have, and has",
+		Long: `Show what the project may have of each kind, and how much of it there is, whoever made it. A - is no limit, or a number that the cloud
+does not tell.`,
+		Example: "  hostler cloud quota --cloud lab",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.cloudQuota(cmd.Context(), &o) },
+	}
+	o.flags(a, cmd, false)
+	return cmd
+}
+
+func (a *app) cloudQuota(ctx context.Context, o *cloudOptions) error {
+	s, err := o.session("")
+	if err != nil {
+		return err
+	}
+	defer s.CloseIdle()
+	q, err := s.Quota(ctx)
+	if err != nil {
+		return err
+	}
+	views, rows := []cloudQuotaView{}, [][]string{}
+	number := func(n *int64, bytes bool) string {
+		switch {
+		case n == nil:
+			return "-"
+		case bytes:
+			return shortSize(*n)
+		}
+		return strconv.FormatInt(*n, 10)
+	}
+	for _, l := range []struct {
+		name  string
+		limit openstack.Limit
+		bytes bool
+	}{
+		{"instances", q.Instances, false}, {"cores", q.Cores, false}, {"memory", q.Memory, true}, {"volumes", q.Volumes, false}, {"volume-bytes", q.VolumeBytes, true},
+		{"networks", q.Networks, false}, {"routers", q.Routers, false}, {"ports", q.Ports, false}, {"floating-ips", q.FloatingIPs, false}, {"security-groups", q.Groups, false},
+		{"key-pairs", q.KeyPairs, false},
+	} {
+		v := cloudQuotaView{Name: l.name}
+		if l.name != "key-pairs" { // of which the cloud does not tell how many there are
+			v.Used = &l.limit.Used
+		}
+		if l.limit.Max >= 0 {
+			v.Max = &l.limit.Max
+			if free := l.limit.Free(); v.Used != nil {
+				v.Free = &free
+			}
+		}
+		views = append(views, v)
+		rows = append(rows, []string{l.name, number(v.Max, l.bytes), number(v.Used, l.bytes), number(v.Free, l.bytes)})
+	}
+	if a.flags.json {
+		return a.printJSON(views)
+	}
+	return a.table([]string{"quota", "max", "used", "free"}, rows)
+}
+
+func newCloudImages(a *app) *cobra.Command {
+	var o cloudOptions
+	cmd := &cobra.Command{
+		Use:   "images [PREFIX]",
+		Short: "List the images of a cloud, the newest first",
+		Long: `List the images that a server can be made of, the newest first; with PREFIX those whose name or id begins so: the first of them is what a source with that
+image gets.`,
+		Example: "  hostler cloud images --cloud lab\n  hostler cloud images debian-",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.cloudImages(cmd.Context(), &o, first(args))
+		},
+	}
+	o.flags(a, cmd, false)
+	return cmd
+}
+
+func (a *app) cloudImages(ctx context.Context, o *cloudOptions, prefix string) error {
+	s, err := o.session("")
+	if err != nil {
+		return err
+	}
+	defer s.CloseIdle()
+	all, err := s.Catalog().Images(ctx)
+	if err != nil {
+		return err
+	}
+	if prefix != "" {
+		if _, err := s.Catalog().Image(ctx, prefix, false); err != nil { // which says what there is
+			return err
+		}
+	}
+	all = slices.DeleteFunc(slices.Clone(all), func(i images.Image) bool {
+		return !strings.HasPrefix(i.Name, prefix) && !strings.HasPrefix(i.ID, prefix)
+	})
+	slices.SortFunc(all, func(x, y images.Image) int {
+		if c := y.CreatedAt.Compare(x.CreatedAt); c != 0 {
+			return c
+		}
+		return strings.Compare(x.Name+x.ID, y.Name+y.ID)
+	})
+	views, rows := []cloudImageView{}, [][]string{}
+	for _, i := range all {
+		v := cloudImageView{i.ID, i.Name, string(i.Visibility), i.SizeBytes, int64(i.MinDiskGigabytes) << 30, int64(i.MinRAMMegabytes) << 20, i.CreatedAt}
+		views = append(views, v)
+		rows = append(rows, []string{v.Name, v.ID, v.Visibility, shortSize(v.Size), shortSize(v.MinDisk), shortSize(v.MinMemory), v.Created.Format("2006-01-02")})
+	}
+	if a.flags.json {
+		return a.printJSON(views)
+	}
+	return a.table([]string{"image", "id", "visibility", "size", "min-disk", "min-memory", "created"}, rows)
+}

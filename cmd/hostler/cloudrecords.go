@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/openstack/deployment"
+)
+
+// cloudsNote is the note with the records of all deployments, by name.
+const cloudsNote = "clouds"
+
+func readDeployments(tx compute.Tx) (map[string]*deployment.Record, compute.NoteTx, error) {
+	all := map[string]*deployment.Record{}
+	notes, ok := tx.(compute.NoteTx)
+	if !ok {
+		return nil, nil, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("this store keeps no deployments")}
+	}
+	text, err := notes.Note(cloudsNote)
+	if errors.Is(err, compute.ErrNotFound) {
+		return all, notes, nil
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &all)
+	}
+	return all, notes, err
+}
+
+// Deployment returns a record.
+func (d deployments) Deployment(ctx context.Context, name string) (rec *deployment.Record, err error) {
+	err = d.store.View(ctx, func(tx compute.Tx) error {
+		all, _, err := readDeployments(tx)
+		if rec = all[name]; err == nil && rec == nil {
+			err = compute.ErrNotFound
+		}
+		return err
+	})
+	return rec, err
+}
+
+// all returns all records, by name.
+func (d deployments) all(ctx context.Context) (out []*deployment.Record, err error) {
+	err = d.store.View(ctx, func(tx compute.Tx) error {
+		all, _, err := readDeployments(tx)
+		out = nil
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			out = append(out, all[name])
+		}
+		return err
+	})
+	return out, err
+}
+
+// SaveDeployment keeps a record.
+func (d deployments) SaveDeployment(ctx context.Context, rec *deployment.Record) error {
+	return d.change(ctx, func(all map[string]*deployment.Record) { all[rec.Name] = rec })
+}
+
+// DropDeployment forgets one.
+func (d deployments) DropDeployment(ctx context.Context, name string) error {
+	return d.change(ctx, func(all map[string]*deployment.Record) { delete(all, name) })
+}
+
+func (d deployments) change(ctx context.Context, f func(map[string]*deployment.Record)) error {
+	return d.store.Update(ctx, func(tx compute.Tx) error {
+		all, notes, err := readDeployments(tx)
+		if err != nil {
+			return err
+		}
+		f(all)
+		text := []byte(nil)
+		if len(all) > 0 {
+			if text, err = json.Marshal(all); err != nil {
+				return err
+			}
+		}
+		return notes.SaveNote(cloudsNote, string(text))
+	})
+}
+
+// deployed gives a source that names a deployment its cloud, network, security groups and key, as far as its configuration does not say them.
+func deployed(ctx context.Context, records deployments, state string, settings map[string]string) (map[string]string, error) {
+	name := settings["deployment"]
+	if name == "" {
+		return settings, nil
+	}
+	rec, err := records.Deployment(ctx, name)
+	if errors.Is(err, compute.ErrNotFound) { // torn down: what is left of the source can still be looked for and unmade, and nothing be made
+		rec, err = &deployment.Record{Name: name, Things: []deployment.Thing{{Kind: deployment.Network, Name: name, ID: "of deployment " + name + ", which is not there"}, {Kind: deployment.KeyPair, Name: name, ID: name}}}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := maps.Clone(settings)
+	add := func(key, value string) {
+		if _, said := out[key]; !said && value != "" {
+			out[key] = value
+		}
+	}
+	add("network", rec.ID(deployment.Network))
+	add("security_groups", strings.Trim(rec.ID(deployment.Group)+", default", ", "))
+	if _, own := out["key"]; !own {
+		add("key", rec.ID(deployment.KeyPair))
+		add("identity_file", deployment.KeyFile(filepath.Join(state, "keys"), name))
+	}
+	if _, own := out["cloud"]; !own {
+		add("cloud", rec.Cloud)
+		add("region", rec.Region)
+	}
+	return out, nil
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/provider/openstack/deployment"
+)
+
+// cloudServersOptions are what `cloud servers` can be told.
+type cloudServersOptions struct {
+	cloudOptions
+	confirm, all, dry bool
+	id, destroy       string
+	timeout           durationFlag
+}
+
+func newCloudServers(a *app) *cobra.Command {
+	var o cloudServersOptions
+	cmd := &cobra.Command{
+		Use:   "servers",
+		Short: "List the servers that this installation has in a cloud, and destroy those that are dead",
+		Long: `List the servers that this installation made in the project, of all sources and deployments, or with --resource-name of one. The problem is why a server is
+suspected to be dead.
+
+With --confirm-dead those of them are destroyed that --id names or, with --all, all that have a problem. --destroy destroys one server, whatever its state. Their ports, volumes and
+floating IPs go with them; the engine finds that its instance is gone, and makes another where one is wanted. Servers of others are never touched.`,
+		Example: "  hostler cloud servers\n  hostler cloud servers --confirm-dead --all\n  hostler cloud servers --destroy web-7",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.cloudServers(cmd.Context(), &o) },
+	}
+	o.flags(a, cmd, true)
+	f := cmd.Flags()
+	f.BoolVarP(&o.confirm, "confirm-dead", "d", false, "destroy servers that have a problem: with --id or --all")
+	f.Bool("confirmdead", false, "as --confirm-dead")
+	_ = f.MarkHidden("confirmdead")
+	f.StringVarP(&o.id, "id", "i", "", "the server with this `ID`, name or address")
+	f.BoolVarP(&o.all, "all", "a", false, "all that have a problem")
+	f.StringVar(&o.destroy, "destroy", "", "destroy the server of this host `NAME`, id or address")
+	f.BoolVarP(&o.dry, "dry-run", "n", false, "only say what would be destroyed")
+	o.timeout = durationFlag{d: 2 * time.Minute, set: true}
+	f.Var(&o.timeout, "timeout", "how long to wait until they are gone")
+	cmd.PreRun = func(cmd *cobra.Command, _ []string) {
+		old, _ := cmd.Flags().GetBool("confirmdead")
+		o.confirm = o.confirm || old
+	}
+	return cmd
+}
+
+func (a *app) cloudServers(ctx context.Context, o *cloudServersOptions) error {
+	switch {
+	case o.confirm && (o.id == "") != o.all:
+		return invalid("-d -i ID, or -d -a", "--confirm-dead takes --id or --all")
+	case !o.confirm && (o.id != "" || o.all):
+		return invalid("-d -i ID, or -d -a", "--id and --all are for --confirm-dead")
+	case o.confirm && o.destroy != "":
+		return invalid("", "either --confirm-dead or --destroy")
+	}
+	w, err := a.openCloud(ctx, &o.cloudOptions)
+	if err != nil {
+		return err
+	}
+	costs, err := a.cloudPrices()
+	if err != nil {
+		return err
+	}
+	all, err := deployment.Servers(ctx, w.cloud, a.store.Installation(), o.name)
+	if err != nil {
+		return err
+	}
+	go_, err := o.chosen(all)
+	if err != nil {
+		return err
+	}
+	ctx, stop := a.untilSignal(ctx)
+	defer stop()
+	var errs []error
+	gone := map[string]bool{}
+	for _, s := range go_ {
+		opt := w.options(nil)
+		opt.Name, opt.DryRun, opt.ServersPatience = s.Deployment, o.dry, o.timeout.d
+		if err := deployment.DestroyServer(ctx, w.cloud, opt, s); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		gone[s.ID] = !o.dry
+	}
+	if o.confirm || o.destroy != "" {
+		all = go_
+	}
+	if err := w.printServers(ctx, all, gone, costs); err != nil {
+		return err
+	}
+	return a.interrupted(errors.Join(errs...), "the rest of them is as it was")
+}
+
+// chosen are the servers that are to be destroyed.
+func (o *cloudServersOptions) chosen(all []deployment.ServerInfo) (out []deployment.ServerInfo, err error) {
+	want := o.destroy
+	if o.confirm && !o.all {
+		want = o.id
+	}
+	if want != "" {
+		s, err := deployment.FindServer(all, want)
+		if err != nil {
+			return nil, err
+		}
+		if o.confirm && s.Problem == "" {
+			return nil, conflict("hostler cloud servers --destroy "+s.Name, "%s: it is %s, and not suspected to be dead", s.Name, s.Status)
+		}
+		return []deployment.ServerInfo{s}, nil
+	}
+	for _, s := range all {
+		if o.confirm && s.Problem != "" {
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+func (w *cloudWork) printServers(ctx context.Context, all []deployment.ServerInfo, gone map[string]bool, costs prices) error {
+	names := map[string]string{}
+	if len(all) > 0 {
+		table, err := w.session.Catalog().Flavors(ctx)
+		if err != nil {
+			return err
+		}
+		for _, f := range table.All() {
+			names[f.ID] = f.Name
+		}
+	}
+	views, rows, sum := []cloudServerView{}, [][]string{}, []*float64{}
+	for _, s := range all {
+		flavor := names[s.Flavor]
+		if flavor == "" {
+			flavor = s.Flavor
+		}
+		price := costs.of(flavor)
+		sum = append(sum, price)
+		views = append(views, cloudServerView{ID: s.ID, Name: s.Name, Deployment: s.Deployment, Source: s.Source, Instance: string(s.Instance), Status: s.Status, Addresses: listed(s.Addresses), Flavor: flavor,
+			Zone: s.Zone, Created: s.Created, Problem: s.Problem, Hourly: price, Destroyed: gone[s.ID]})
+		note := s.Problem
+		if gone[s.ID] {
+			note = strings.TrimPrefix(note+"; destroyed", "; ")
+		}
+		rows = append(rows, []string{s.Name, s.ID, s.Status, orDash(strings.Join(s.Addresses, ",")), flavor, orDash(s.Source), orDash(s.Deployment), costs.shown(price), note})
+	}
+	if w.flags.json {
+		return w.printJSON(views)
+	}
+	if err := w.table([]string{"name", "id", "status", "address", "flavor", "source", "deployment", "hourly", "problem"}, rows); err != nil {
+		return err
+	}
+	if total := costs.total(sum); total != nil && !w.flags.quiet {
+		return fprintf(w.errs, "together %s an hour\n", costs.shown(total))
+	}
+	return nil
+}

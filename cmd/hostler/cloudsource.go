@@ -1,0 +1,349 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/provider/openstack/deployment"
+)
+
+// The notes of a deployment's record about what was written here: files, and what their content was.
+const noteSource = "source"
+
+// cloudSource says what the servers of a deployment's source are.
+type cloudSource struct {
+	os, user        string
+	ram, disk       wholeFlag
+	flavor, sets    string
+	listed          bool
+	keepalive       durationFlag
+	max             int
+	script, goodbye string
+	files           []string
+	floating        bool
+}
+
+// wholeFlag is a size that, written without a unit, counts in units of its own, as wr's users know it.
+type wholeFlag struct {
+	sizeFlag
+	unit int64
+}
+
+func (f *wholeFlag) Set(s string) error {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n >= 0 && n < 1<<30 {
+		f.n = n * f.unit
+		return nil
+	}
+	return f.sizeFlag.Set(s)
+}
+
+func (s *cloudSource) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	const mib, gib = 1 << 20, 1 << 30
+	s.ram, s.disk = wholeFlag{sizeFlag{2 * gib}, mib}, wholeFlag{sizeFlag{gib}, gib}
+	s.keepalive = durationFlag{d: 2 * time.Minute, set: true}
+	f.StringVarP(&s.os, "os", "o", "", "write a source of servers with the image of this `NAME`, id or beginning of a name: the newest")
+	f.StringVarP(&s.user, "username", "u", "", "`WHO` logs in to them (what the image says)")
+	f.VarP(&s.ram, "os-ram", "r", "the least memory of each; a number alone is MiB")
+	f.VarP(&s.disk, "os-disk", "d", "the least disk of each; a number alone is GiB")
+	f.StringVarP(&s.flavor, "flavor", "f", "", "only flavors whose names match `REGEX`")
+	f.StringVar(&s.sets, "flavor-sets", "", "classes of hardware: `F1,F2;F3,F4`, regular expressions of flavors; where one has no room the next is tried")
+	f.BoolVar(&s.listed, "flavor-order-listed", false, "try them in the order given, not the cheapest first")
+	f.VarP(&s.keepalive, "keepalive", "k", "one that nobody uses goes after `D`; 0: never")
+	f.IntVarP(&s.max, "max-servers", "m", 0, "never more than `N` servers; 0: no limit")
+	f.StringVarP(&s.script, "script", "s", "", "run this `FILE` on each when it has booted")
+	f.StringVarP(&s.goodbye, "destroy-script", "y", "", "run this `FILE` on each before it goes")
+	f.StringSliceVarP(&s.files, "config-files", "c", nil, "put `FILES` on each: LOCAL or LOCAL:REMOTE, absolute paths")
+	f.BoolVar(&s.floating, "floating-ip", false, "give each a floating IP, by which it is reached")
+	_ = cmd.MarkFlagFilename("script")
+	_ = cmd.MarkFlagFilename("destroy-script")
+	_ = cmd.RegisterFlagCompletionFunc("os", cobra.NoFileCompletions)
+}
+
+// plainSource are the names that a source of ours can have.
+var plainSource = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
+
+// check finds what is wrong before anything is made.
+func (s *cloudSource) check(name string, head bool) error {
+	if s.os == "" {
+		if head || s.script != "" || s.goodbye != "" || len(s.files) > 0 {
+			return invalid("--os debian-12", "there is no source for that: --os says which image its servers have")
+		}
+		return nil
+	}
+	if !plainSource.MatchString(name) {
+		return invalid("--resource-name "+regexp.MustCompile(`[^\w-]+`).ReplaceAllString(name, "-"), "%s: a source cannot have this name: letters, digits, _ and -", name)
+	}
+	for _, text := range []string{s.os, s.user, s.flavor, s.sets} {
+		if strings.ContainsAny(text, "\r\n") {
+			return invalid("", "%q: more than one line", text)
+		}
+	}
+	for _, file := range []string{s.script, s.goodbye} {
+		if file != "" {
+			if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+				return invalid("", "%s: not a file that can be read", file)
+			}
+		}
+	}
+	for _, f := range s.files {
+		if _, _, err := configFile(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// configFile takes LOCAL[:REMOTE] apart.
+func configFile(text string) (local, remote string, err error) {
+	local, remote, ok := strings.Cut(text, ":")
+	if rest, home := strings.CutPrefix(local, "~/"); home {
+		h, err := os.UserHomeDir()
+		if err != nil {
+			return "", "", err
+		}
+		local = filepath.Join(h, rest)
+	}
+	if local, err = filepath.Abs(local); err != nil {
+		return "", "", err
+	}
+	if !ok {
+		remote = local
+	}
+	if !filepath.IsAbs(remote) || strings.ContainsAny(remote, "\r\n[]") {
+		return "", "", invalid("LOCAL:/where/it/goes", "--config-files %s: %q is no absolute path", text, remote)
+	}
+	if info, err := os.Stat(local); err != nil || !info.Mode().IsRegular() {
+		return "", "", invalid("", "--config-files %s: %s is not a file that can be read", text, local)
+	}
+	return local, remote, nil
+}
+
+// userConfig is the user's own root of configuration, or the one that --config names.
+func (a *app) userConfig() (string, error) {
+	if a.flags.config != "" {
+		return filepath.Abs(a.flags.config)
+	}
+	if d := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(d) {
+		return filepath.Join(d, "hostler"), nil
+	}
+	h, err := home()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(h, ".config", "hostler"), nil
+}
+
+// text is the source.conf.
+func (s *cloudSource) text(rec *deployment.Record, o *cloudDeployOptions) string {
+	var b strings.Builder
+	line := func(key, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%s = %s\n", key, value)
+		}
+	}
+	b.WriteString("# Written by hostler cloud deploy, and removed by hostler cloud teardown as long as it is not changed.\n")
+	line("type", "openstack")
+	if s.max > 0 {
+		line("maximum", strconv.Itoa(s.max))
+	}
+	if idle := s.keepalive.d.String(); s.keepalive.d > 0 {
+		line("idle", idle)
+	} else {
+		line("idle", "none")
+	}
+	if s.script != "" || len(s.files) > 0 {
+		line("bundles", rec.Name)
+	}
+	b.WriteString("\n[openstack]\n")
+	line("cloud", rec.Cloud)
+	line("clouds-file", o.file)
+	line("region", o.region)
+	line("deployment", rec.Name)
+	line("image", s.os)
+	line("user", s.user)
+	line("memory", config.FormatSize(s.ram.n))
+	line("disk", config.FormatSize(s.disk.n))
+	line("flavor-regex", s.flavor)
+	line("flavor-sets", s.sets)
+	if s.listed {
+		line("flavor-order", "listed")
+	}
+	if s.floating {
+		line("floating-ip", "yes")
+		if o.settings.External != deployment.NoExternal {
+			line("floating-ip-pool", o.settings.External)
+		}
+	}
+	if o.settings.ConfigDrive || o.settings.NoDHCP {
+		line("config-drive", "yes")
+	}
+	return b.String()
+}
+
+// written are the files that belong to the source, by their paths below the root of configuration.
+func (s *cloudSource) written(rec *deployment.Record, o *cloudDeployOptions) (map[string][]byte, error) {
+	out := map[string][]byte{filepath.Join("sources", rec.Name, "source.conf"): []byte(s.text(rec, o))}
+	if s.goodbye != "" {
+		data, err := os.ReadFile(s.goodbye)
+		if err != nil {
+			return nil, err
+		}
+		out[filepath.Join("sources", rec.Name, "goodbye")] = data
+		out[filepath.Join("sources", rec.Name, "discard.d", "50-destroy-script")] = []byte("#!/bin/sh\nexec hostler run \"$1\" -- sh -s <\"${0%/*}/../goodbye\"\n")
+	}
+	if s.script == "" && len(s.files) == 0 {
+		return out, nil
+	}
+	dir := filepath.Join("bundles", rec.Name)
+	conf := "# Written by hostler cloud deploy, and removed by hostler cloud teardown as long as it is not changed.\n"
+	var sections strings.Builder
+	if s.script != "" {
+		data, err := os.ReadFile(s.script)
+		if err != nil {
+			return nil, err
+		}
+		out[filepath.Join(dir, "scripts", "script")] = data
+		conf += "scripts = script\ntimeout = 15m\n"
+	}
+	var remotes []string
+	for i, f := range s.files {
+		local, remote, err := configFile(f)
+		if err != nil {
+			return nil, err
+		}
+		data, err := os.ReadFile(local)
+		if err != nil {
+			return nil, err
+		}
+		name := fmt.Sprintf("%d-%s", i+1, filepath.Base(local))
+		out[filepath.Join(dir, "files", name)] = data
+		remotes = append(remotes, remote)
+		fmt.Fprintf(&sections, "\n[file %s]\nsource = %s\nmode = 0600\n", remote, name)
+	}
+	if len(remotes) > 0 {
+		conf += "files = " + strings.Join(remotes, ", ") + "\n"
+	}
+	out[filepath.Join(dir, "bundle.conf")] = []byte(conf + sections.String())
+	return out, nil
+}
+
+// noteFile is the note about one file that was written.
+func noteFile(path string) string { return "file:" + path }
+
+func digestOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// writeSource writes the source and what belongs to it, and records that first. A file that is there and that it did not write, or that was changed since, stays and is an error.
+func (w *cloudWork) writeSource(ctx context.Context, rec *deployment.Record, o *cloudDeployOptions) (string, error) {
+	root, err := w.userConfig()
+	if err != nil {
+		return "", err
+	}
+	files, err := o.source.written(rec, o)
+	if err != nil {
+		return "", err
+	}
+	if rec.Notes == nil {
+		rec.Notes = map[string]string{}
+	}
+	for name, data := range files {
+		path := filepath.Join(root, name)
+		old, err := os.ReadFile(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return "", err
+		case digestOf(old) != rec.Notes[noteFile(path)] && digestOf(old) != digestOf(data):
+			return "", conflict("move it away, or deploy without --os to leave it as it is", "%s is there, and hostler cloud deploy did not write it so", path)
+		}
+	}
+	source := filepath.Join(root, "sources", rec.Name, "source.conf")
+	if o.dry {
+		return source, nil
+	}
+	rec.Notes[noteSource] = source
+	for name, data := range files {
+		rec.Notes[noteFile(filepath.Join(root, name))] = digestOf(data)
+	}
+	if err := w.records.SaveDeployment(ctx, rec); err != nil {
+		return "", err
+	}
+	for name, data := range files {
+		path := filepath.Join(root, name)
+		mode := fs.FileMode(0o600)
+		if strings.Contains(name, "discard.d") {
+			mode = 0o700
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return "", err
+		}
+		if err := renameio.WriteFile(path, data, mode); err != nil {
+			return "", err
+		}
+	}
+	return source, nil
+}
+
+// dropSource removes what writeSource wrote, as far as it is as it was written. Directories go when they are empty.
+func (w *cloudWork) dropSource(rec *deployment.Record) error {
+	if rec == nil {
+		return nil
+	}
+	for key, digest := range rec.Notes {
+		path, ok := strings.CutPrefix(key, "file:")
+		if !ok {
+			continue
+		}
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && digestOf(data) != digest {
+			_ = fprintf(w.errs, "%s: %s stays: it was changed\n", w.program, path)
+			continue
+		}
+		if err == nil {
+			err = os.Remove(path)
+		}
+		if err != nil {
+			return &compute.Error{Kind: compute.ErrFailed, Err: err}
+		}
+		for dir := filepath.Dir(path); filepath.Base(dir) != "sources" && filepath.Base(dir) != "bundles" && os.Remove(dir) == nil; dir = filepath.Dir(dir) {
+			continue
+		}
+	}
+	return nil
+}
+
+// onSuccess runs what --on-success says.
+func (a *app) onSuccess(ctx context.Context, o *cloudDeployOptions, v cloudView) error {
+	if o.success == "" || o.dry {
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, "sh", "-c", o.success)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.in, a.errs, a.errs
+	cmd.Env = append(os.Environ(), "HOSTLER_CLOUD="+v.Name, "HOSTLER_HEAD="+v.Head)
+	if err := cmd.Run(); err != nil {
+		return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("--on-success: %w", err)}
+	}
+	return nil
+}
