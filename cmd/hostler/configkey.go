@@ -97,9 +97,7 @@ func (a *app) completeSettings(cmd *cobra.Command, args []string, _ string) (out
 	}
 	if cfg, err := a.configuration(); err == nil {
 		_, known := settingsNamed(cfg, "")
-		for _, name := range known {
-			out = append(out, name)
-		}
+		out = append(out, known...)
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp
 }
