@@ -219,6 +219,40 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// TestNamesWithin: suites within one of a long name do not each keep that name, where they are many; their tests count all the same.
+func TestNamesWithin(t *testing.T) {
+	const n = 10_000
+	outer := strings.Repeat("x", 1000)
+	kept := func(r *junit.Report) (sum int) {
+		for _, s := range r.Suites {
+			sum += len(s.Name)
+		}
+		return sum
+	}
+	r := read(t, `<testsuite name="`+outer+`">`+strings.Repeat(`<testsuite name="y" tests="1"/>`, n)+`</testsuite>`)
+	if r.Tests != n || len(r.Suites) != n || kept(r) > 1<<20+n+2000 {
+		t.Errorf("%d tests in %d suites, with %d bytes of names", r.Tests, len(r.Suites), kept(r))
+	}
+	if first, last := r.Suites[0].Name, r.Suites[n-1].Name; first != outer+" / y" || last != "y" {
+		t.Errorf("the first is %.20q..., the last %.20q...", first, last)
+	}
+	r = read(t, `<testsuite name="`+outer+`">`+strings.Repeat(`<testsuite name="y"/>`, n)+`<testsuite name="z" tests="1"/></testsuite>`)
+	if r.Tests != 1 || len(r.Suites) != 1 || r.Suites[0].Name != outer+" / z" {
+		t.Errorf("after many that are empty: %d tests, %d suites", r.Tests, len(r.Suites))
+	}
+}
+
+// TestRewrite: no text of a report is left as it was.
+func TestRewrite(t *testing.T) {
+	r := read(t, `<testsuite name="s"><testcase name="s" classname="s" file="s"><failure message="s">s</failure></testcase></testsuite>`)
+	r.Rewrite(func(s string) string { return strings.ReplaceAll(s, "s", "***") })
+	const w = "***"
+	want := []junit.Suite{{Name: w, Totals: junit.Totals{Tests: 1, Failures: 1}, Cases: []junit.Case{{Suite: w, Class: w, Name: w, File: w, Status: junit.Failed, Message: w, Text: w}}}}
+	if diff := cmp.Diff(want, r.Suites); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // FuzzRead: whatever a file has, it is an error or a report that is written and read as the same.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(`<testsuites tests="1"><testsuite name="a"><testcase name="x" time="1"><failure message="m">t</failure></testcase></testsuite></testsuites>`))

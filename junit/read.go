@@ -20,6 +20,7 @@ const (
 	maxCount = 1_000_000 // what a suite may say of itself
 	maxName  = 1 << 10   // bytes of a name that are kept
 	maxText  = 32 << 10  // bytes of a test's message or text that are kept
+	maxNames = 1 << 20   // bytes of suites' names from which on those within others have their own alone
 )
 
 // maxCases of one file are kept. It and maxFile are smaller in tests alone.
@@ -54,6 +55,7 @@ type parser struct {
 	dec    *xml.Decoder
 	report *Report
 	kept   int // cases
+	named  int // bytes of the suites' names
 
 	open  []element // what stands open
 	names []string  // and its name in the file
@@ -231,10 +233,11 @@ func (p *parser) finish() {
 }
 
 func (p *parser) push(name string, said Totals) {
-	if n := len(p.name); n > 0 && p.name[n-1] != "" {
+	if n := len(p.name); n > 0 && p.name[n-1] != "" && p.named < maxNames {
 		name = cutBytes(p.name[n-1]+" / "+name, maxName)
 	}
 	p.name, p.said, p.sub, p.at = append(p.name, name), append(p.said, said), append(p.sub, Totals{}), append(p.at, len(p.report.Suites))
+	p.named += len(name)
 	p.report.Suites = append(p.report.Suites, Suite{Name: name})
 }
 
@@ -250,6 +253,11 @@ func (p *parser) pop() {
 	whole := s.Totals
 	p.report.Totals.add(whole)
 	whole.add(sub)
+	if last := len(p.report.Suites) - 1; s.Tests == 0 && p.at[n] == last { // it would not be kept in the end
+		p.named -= len(s.Name)
+		p.report.Suites[last] = Suite{}
+		p.report.Suites = p.report.Suites[:last]
+	}
 	p.name, p.said, p.sub = p.name[:n], p.said[:n], p.sub[:n]
 	if p.at = p.at[:n]; n > 0 {
 		p.sub[n-1].add(whole)

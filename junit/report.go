@@ -93,6 +93,18 @@ func (r *Report) Add(o *Report, prefix string) {
 	}
 }
 
+// Rewrite puts what f makes of it in the place of each text that the report has.
+func (r *Report) Rewrite(f func(string) string) {
+	for i := range r.Suites {
+		s := &r.Suites[i]
+		s.Name = f(s.Name)
+		for k := range s.Cases {
+			c := &s.Cases[k]
+			c.Suite, c.Class, c.Name, c.File, c.Message, c.Text = f(c.Suite), f(c.Class), f(c.Name), f(c.File), f(c.Message), f(c.Text)
+		}
+	}
+}
+
 // Failed returns the first tests that failed, max at most.
 func (r *Report) Failed(max int) (out []Case) {
 	for _, s := range r.Suites {
