@@ -145,8 +145,11 @@ type tarIndex struct {
 
 type piece struct{ at, size int64 }
 
-// mostFiles bounds the index: an image has a few for each layer.
-const mostFiles = 100_000
+// mostFiles bounds the index: an image has a few for each layer. It is smaller in tests alone.
+var mostFiles = 100_000
+
+// longestName bounds the names in it, in bytes. Those of an image's parts are digests and what is put around them.
+const longestName = 1 << 10
 
 // indexTar indexes an image's archive. With sniff it returns nil at the first entry that no image's archive has.
 func indexTar(ctx context.Context, f *os.File, sniff bool) (*tarIndex, error) {
@@ -166,8 +169,11 @@ func indexTar(ctx context.Context, f *os.File, sniff bool) (*tarIndex, error) {
 		if sniff && !isOfImage(h.Name) {
 			return nil, nil
 		}
-		if len(x.files) > mostFiles {
+		if len(x.files)+len(x.links) > mostFiles {
 			return nil, contentf("the archive has more than %d files, too many for an image", mostFiles)
+		}
+		if n := max(len(h.Name), len(h.Linkname)); n > longestName {
+			return nil, contentf("the archive has a name of %d bytes, too long for an image", n)
 		}
 		name := path.Clean("/" + h.Name)[1:]
 		switch h.Typeflag {
@@ -242,6 +248,9 @@ func (x *tarIndex) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, erro
 // readDockerArchive fills o from what docker save writes.
 func (o *offer) readDockerArchive(r reference, x *tarIndex) error {
 	p := x.files["manifest.json"]
+	if p.size > biggestManifest {
+		return contentf("manifest.json is of more than %d bytes", biggestManifest)
+	}
 	all, err := tarball.LoadManifest(func() (io.ReadCloser, error) {
 		return io.NopCloser(io.NewSectionReader(x.f, 0, p.at+p.size)), nil // it looks for the file itself
 	})

@@ -67,8 +67,9 @@ type unpacker struct {
 	root    int
 	owners  bool
 	implied map[string]bool        // directories of which the archive has said nothing
-	dirs    map[string]*tar.Header // by name; their attributes are set when nothing more comes into them
+	dirs    map[string]*tar.Header // by name, as remembered makes them; their attributes are set when nothing more comes into them
 	order   []string
+	kept    int // bytes of implied, dirs and order
 	buf     []byte
 	out     unpacked
 
@@ -165,16 +166,64 @@ func (u *unpacker) mkdirIn(dir, base string, h *tar.Header) error {
 		return err
 	}
 	if h == nil {
+		if err := u.keep(len(name) + perName); err != nil {
+			return err
+		}
 		u.implied[name] = true
 		return unix.Fchmodat(at, base, 0o755, 0) // made by us a moment ago, so no link
 	}
-	delete(u.implied, name)
 	if _, known := u.dirs[name]; !known {
-		u.order = append(u.order, name)
 		u.out.Files++
 	}
-	u.dirs[name] = h
+	return u.remember(name, h)
+}
+
+// mostKept bounds what is kept in memory of a layer's directories until it is whole, in bytes: a million of them have less. It is smaller in tests alone.
+var mostKept = 256 << 20
+
+// perName is counted for a name beside its own bytes.
+const perName = 64
+
+// keep counts so many bytes more, or fewer.
+func (u *unpacker) keep(n int) error {
+	if u.kept += n; u.kept > mostKept {
+		return contentf("the names and attributes of the directories up to here are more than %d bytes", mostKept)
+	}
 	return nil
+}
+
+// remember keeps what finish gives a directory, and no more of its entry: that may be large.
+func (u *unpacker) remember(name string, h *tar.Header) error {
+	slim := &tar.Header{Uid: h.Uid, Gid: h.Gid, Mode: h.Mode, ModTime: h.ModTime}
+	for key, value := range h.PAXRecords {
+		if attr, ok := strings.CutPrefix(key, paxXattr); ok && wantedAttr(attr, u.owners) {
+			if slim.PAXRecords == nil {
+				slim.PAXRecords = map[string]string{}
+			}
+			slim.PAXRecords[strings.Clone(key)] = strings.Clone(value)
+		}
+	}
+	n := sizeKept(slim)
+	if old, known := u.dirs[name]; known {
+		n -= sizeKept(old)
+	} else {
+		u.order = append(u.order, name)
+		n += len(name) + perName
+	}
+	if u.implied[name] {
+		n -= len(name) + perName
+		delete(u.implied, name)
+	}
+	u.dirs[name] = slim
+	return u.keep(n)
+}
+
+// sizeKept is how many bytes a directory's attributes are counted for.
+func sizeKept(h *tar.Header) (n int) {
+	for key, value := range h.PAXRecords {
+		n += len(key) + len(value) + perName
+	}
+	return n
 }
 
 func isWhiteout(st *unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0 }
@@ -192,12 +241,7 @@ func (u *unpacker) entry(ctx context.Context, h *tar.Header, body io.Reader) err
 		if h.Typeflag != tar.TypeDir {
 			return contentf("it would replace the root directory itself")
 		}
-		if _, known := u.dirs["."]; !known {
-			u.order = append(u.order, ".")
-		}
-		u.dirs["."] = h
-		delete(u.implied, ".")
-		return nil
+		return u.remember(".", h)
 	}
 	dir, base := path.Dir(name), path.Base(name)
 	if strings.Contains("/"+name, "/"+whiteoutMeta) && base != whiteoutOpaque {
@@ -285,8 +329,9 @@ func (u *unpacker) forgetBelow(name string) {
 	if _, known := u.dirs[name]; !known {
 		return
 	}
-	for dir := range u.dirs {
+	for dir, h := range u.dirs {
 		if dir == name || strings.HasPrefix(dir, name+"/") {
+			u.kept -= sizeKept(h)
 			delete(u.dirs, dir) // what order still has of it is passed over
 		}
 	}
