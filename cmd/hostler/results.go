@@ -20,6 +20,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/junit"
+	"github.com/hostler-project/hostler/redact"
 	"github.com/hostler-project/hostler/runlog"
 	"github.com/hostler-project/hostler/workspace/collect"
 )
@@ -196,7 +197,7 @@ func (r *runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		c.get(ctx, g, len(match(there.Files, []collect.Pattern{g.there})) > 0)
 	}
 	for _, p := range r.back.want.require {
-		if len(match(found, []collect.Pattern{p})) == 0 {
+		if wanted := match(found, []collect.Pattern{p}); len(wanted) == 0 || !c.has(wanted) {
 			c.missing = append(c.missing, p.String())
 		}
 	}
@@ -279,6 +280,9 @@ func (c *collection) read(ctx context.Context, files []collect.File) {
 			c.warn("%s: %s", f.Path, plain(err))
 			continue
 		}
+		if hidden := c.rec.hidden; len(hidden) > 0 { // a test that fails likes to say what it got
+			one.Rewrite(func(s string) string { return redact.String(s, hidden) })
+		}
 		c.reports++
 		c.report.Add(one, "")
 	}
@@ -346,6 +350,15 @@ func (c *collection) keep(ctx context.Context, files []collect.File) {
 			continue
 		}
 	}
+}
+
+// has reports whether all of these were brought back.
+func (c *collection) has(files []collect.File) bool {
+	kept := map[string]bool{}
+	for _, a := range c.kept {
+		kept[a.Path] = true
+	}
+	return !slices.ContainsFunc(files, func(f collect.File) bool { return !kept[f.Path] })
 }
 
 func (c *collection) keepOne(ctx context.Context, root *os.Root, name string) error {
