@@ -57,7 +57,7 @@ func (p *Provider) choices(ctx context.Context, kind string) (all []compute.Name
 		if err != nil {
 			return nil, false, err
 		}
-		out, err := c.DescribeAvailabilityZones(ctx, &ec2.DescribeAvailabilityZonesInput{})
+		out, err := c.describeAvailabilityZones(ctx, &ec2.DescribeAvailabilityZonesInput{})
 		if err != nil {
 			return nil, false, err
 		}

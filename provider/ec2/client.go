@@ -21,7 +21,7 @@ import (
 const answerWithin = 30 * time.Second
 
 // api is the client, made at its first use: nothing is read before, as most commands need none.
-func (p *Provider) api(ctx context.Context) (*ec2.Client, error) {
+func (p *Provider) api(ctx context.Context) (*calls, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.client != nil {
@@ -48,11 +48,11 @@ func (p *Provider) api(ctx context.Context) (*ec2.Client, error) {
 	if cfg.Region == "" {
 		return nil, &compute.Error{Op: "ec2.Open", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid, Err: errors.New("no region is named"), Hint: "set region in the source, AWS_REGION, or region in the profile"}
 	}
-	p.client = ec2.NewFromConfig(cfg, func(o *ec2.Options) {
+	p.client = callsOf(ec2.NewFromConfig(cfg, func(o *ec2.Options) {
 		if p.o.Endpoint != "" {
 			o.BaseEndpoint = aws.String(p.o.Endpoint)
 		}
-	})
+	}))
 	return p.client, nil
 }
 

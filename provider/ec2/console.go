@@ -29,9 +29,9 @@ func (p *Provider) consoleOf(ctx context.Context, instance string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	out, err := c.GetConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: aws.String(instance), Latest: aws.Bool(true)})
+	out, err := c.getConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: aws.String(instance), Latest: aws.Bool(true)})
 	if why(err) == Unsupported {
-		out, err = c.GetConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: aws.String(instance)})
+		out, err = c.getConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: aws.String(instance)})
 	}
 	if err != nil {
 		return "", err

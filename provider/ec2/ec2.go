@@ -29,7 +29,7 @@ type Provider struct {
 	step     func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
 
 	mu      sync.Mutex
-	client  *ec2.Client
+	client  *calls
 	secret  []byte // that keys are made of; nil: not read yet
 	last    *listing
 	reading chan struct{} // closed when the listing that is being read is there; nil: none is
@@ -245,7 +245,7 @@ func (p *Provider) terminate(ctx context.Context, ids []string, all []machine) e
 		}
 	}
 	if len(requests) > 0 {
-		_, err := c.CancelSpotInstanceRequests(ctx, &ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: requests})
+		_, err := c.cancelSpotInstanceRequests(ctx, &ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: requests})
 		if err != nil && why(err) != Missing {
 			return err
 		}
@@ -253,7 +253,7 @@ func (p *Provider) terminate(ctx context.Context, ids []string, all []machine) e
 			return err
 		}
 	}
-	_, err = c.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: ids})
+	_, err = c.terminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: ids})
 	return err
 }
 
@@ -264,7 +264,7 @@ func (p *Provider) sweep(ctx context.Context, id compute.ID) error {
 	if err != nil {
 		return err
 	}
-	pages := ec2.NewDescribeVolumesPaginator(c, &ec2.DescribeVolumesInput{Filters: p.ours(filter("tag:"+tagInstance, string(id)), filter("status", string(types.VolumeStateAvailable)))})
+	pages := ec2.NewDescribeVolumesPaginator(describeVolumesPages(c.describeVolumes), &ec2.DescribeVolumesInput{Filters: p.ours(filter("tag:"+tagInstance, string(id)), filter("status", string(types.VolumeStateAvailable)))})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -274,7 +274,7 @@ func (p *Provider) sweep(ctx context.Context, id compute.ID) error {
 			if err := p.at("delete volume"); err != nil {
 				return err
 			}
-			_, err := c.DeleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: v.VolumeId})
+			_, err := c.deleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: v.VolumeId})
 			if err != nil && why(err) != Missing {
 				return err
 			}

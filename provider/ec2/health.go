@@ -100,7 +100,7 @@ func (p *Provider) readHealth(ctx context.Context) (*health, error) {
 		}
 	}
 	for some := range slices.Chunk(running, atOnce) {
-		out, err := c.DescribeInstanceStatus(ctx, &ec2.DescribeInstanceStatusInput{InstanceIds: some})
+		out, err := c.describeInstanceStatus(ctx, &ec2.DescribeInstanceStatusInput{InstanceIds: some})
 		if why(err) == Missing {
 			continue // one has ended meanwhile, and is found out by the next look
 		}
@@ -114,7 +114,7 @@ func (p *Provider) readHealth(ctx context.Context) (*health, error) {
 	if !spot {
 		return h, nil
 	}
-	pages := ec2.NewDescribeSpotInstanceRequestsPaginator(c, &ec2.DescribeSpotInstanceRequestsInput{Filters: p.ours(filter("state", "active", "closed", "cancelled", "failed", "disabled"))})
+	pages := ec2.NewDescribeSpotInstanceRequestsPaginator(describeSpotInstanceRequestsPages(c.describeSpotInstanceRequests), &ec2.DescribeSpotInstanceRequestsInput{Filters: p.ours(filter("state", "active", "closed", "cancelled", "failed", "disabled"))})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {

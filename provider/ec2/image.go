@@ -92,7 +92,7 @@ func (p *Provider) describeImages(ctx context.Context, in *ec2.DescribeImagesInp
 		return nil, err
 	}
 	var all []image
-	pages := ec2.NewDescribeImagesPaginator(c, in)
+	pages := ec2.NewDescribeImagesPaginator(describeImagesPages(c.describeImages), in)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {

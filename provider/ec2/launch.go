@@ -265,7 +265,7 @@ func (silent) Error() string   { return "" }
 func (s silent) Unwrap() error { return s.error }
 
 // launchAt asks for an instance in one place. The client token is that of the instance and the place, so that who repeats it does not get two.
-func (p *Provider) launchAt(ctx context.Context, c *ec2.Client, id compute.ID, in ec2.RunInstancesInput, s spot) (machine, error) {
+func (p *Provider) launchAt(ctx context.Context, c *calls, id compute.ID, in ec2.RunInstancesInput, s spot) (machine, error) {
 	in.InstanceType = types.InstanceType(s.typ)
 	if s.zone != "" {
 		in.Placement = &types.Placement{AvailabilityZone: aws.String(s.zone)}
@@ -292,7 +292,7 @@ func (p *Provider) launchAt(ctx context.Context, c *ec2.Client, id compute.ID, i
 	}
 	for generation := 0; ; generation++ {
 		in.ClientToken = aws.String(p.token(id, s, generation))
-		out, err := c.RunInstances(ctx, &in)
+		out, err := c.runInstances(ctx, &in)
 		if err != nil {
 			if f := faultOf(err); f != nil && f.Code == "IdempotentParameterMismatch" && generation < generations {
 				// Somebody asked for it before the source was changed. Had that been answered, it would have been found by its tags; it may be on its way.

@@ -43,7 +43,7 @@ func (p *Provider) types(ctx context.Context, fresh bool) ([]size, error) {
 		return nil, err
 	}
 	now := sizes{asked: time.Now()}
-	pages := ec2.NewDescribeInstanceTypesPaginator(c, &ec2.DescribeInstanceTypesInput{MaxResults: aws.Int32(100)})
+	pages := ec2.NewDescribeInstanceTypesPaginator(describeInstanceTypesPages(c.describeInstanceTypes), &ec2.DescribeInstanceTypesInput{MaxResults: aws.Int32(100)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {

@@ -56,7 +56,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 			if err := p.at("stop for image"); err != nil {
 				return "", err
 			}
-			if _, err := c.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.instance}}); err != nil {
+			if _, err := c.stopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.instance}}); err != nil {
 				return "", err
 			}
 			stopping, cancel := context.WithTimeout(ctx, stopWithin)
@@ -79,7 +79,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 			tags = append(tags, tag(key, value))
 		}
 	}
-	out, err := c.CreateImage(ctx, &ec2.CreateImageInput{
+	out, err := c.createImage(ctx, &ec2.CreateImageInput{
 		InstanceId: aws.String(m.instance), Name: aws.String(amiName(spec.Name, m.instance)), NoReboot: aws.Bool(true), Description: aws.String("made by hostler of " + string(id)),
 		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeImage, Tags: tags}, {ResourceType: types.ResourceTypeSnapshot, Tags: tags}},
 	})
@@ -162,15 +162,15 @@ func (p *Provider) awaitImage(ctx context.Context, name, id, ami string) error {
 }
 
 // deleteImage deletes an image of ours and its snapshots.
-func (p *Provider) deleteImage(ctx context.Context, c *ec2.Client, id string) error {
-	out, err := c.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}})
+func (p *Provider) deleteImage(ctx context.Context, c *calls, id string) error {
+	out, err := c.describeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}})
 	if why(err) == Missing {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if _, err := c.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(id)}); err != nil && why(err) != Missing {
+	if _, err := c.deregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(id)}); err != nil && why(err) != Missing {
 		return err
 	}
 	for _, i := range out.Images {
@@ -178,7 +178,7 @@ func (p *Provider) deleteImage(ctx context.Context, c *ec2.Client, id string) er
 			if b.Ebs == nil || aws.ToString(b.Ebs.SnapshotId) == "" {
 				continue
 			}
-			if _, err := c.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: b.Ebs.SnapshotId}); err != nil && why(err) != Missing {
+			if _, err := c.deleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: b.Ebs.SnapshotId}); err != nil && why(err) != Missing {
 				return err
 			}
 		}

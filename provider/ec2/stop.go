@@ -35,9 +35,9 @@ func (p *Provider) stop(ctx context.Context, id compute.ID, grace time.Duration)
 		if err := p.at("stop"); err != nil {
 			return err
 		}
-		_, err := c.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.instance}, Hibernate: aws.Bool(p.o.StopBy == "hibernate")})
+		_, err := c.stopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.instance}, Hibernate: aws.Bool(p.o.StopBy == "hibernate")})
 		if why(err) == Unsupported && p.o.StopBy == "hibernate" { // it was launched when it was not to hibernate, or is not ready for that yet
-			_, err = c.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.instance}})
+			_, err = c.stopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.instance}})
 		}
 		if err != nil {
 			return err
@@ -50,7 +50,7 @@ func (p *Provider) stop(ctx context.Context, id compute.ID, grace time.Duration)
 			return nil
 		}
 		forced = true
-		_, err := c.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.instance}, Force: aws.Bool(true)})
+		_, err := c.stopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.instance}, Force: aws.Bool(true)})
 		return err
 	})
 }
@@ -80,7 +80,7 @@ func (p *Provider) start(ctx context.Context, id compute.ID) error {
 	if err := p.at("start"); err != nil {
 		return err
 	}
-	if _, err = c.StartInstances(ctx, &ec2.StartInstancesInput{InstanceIds: []string{m.instance}}); err != nil {
+	if _, err = c.startInstances(ctx, &ec2.StartInstancesInput{InstanceIds: []string{m.instance}}); err != nil {
 		return err
 	}
 	return p.await(ctx, id, types.InstanceStateNameRunning, nil)

@@ -26,6 +26,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
@@ -123,10 +124,7 @@ type trial struct {
 // login signs in to a project of the lab.
 func login(t *testing.T, project string) (deployment.Cloud, *wire) {
 	t.Helper()
-	file := os.Getenv("OS_CLIENT_CONFIG_FILE")
-	if _, err := os.Stat(file); file == "" || err != nil {
-		t.Skip("no OpenStack: ../shared/openstack/up starts one, and prints the file to source")
-	}
+	file := computetest.OpenStack(t)
 	cred, err := openstack.FindCredentials(openstack.Where{Cloud: project, File: file, Getenv: func(string) string { return "" }})
 	if err != nil {
 		t.Fatal(err)
@@ -295,7 +293,7 @@ func must[T any](t *testing.T) func(T, error) T {
 // imageNamed returns the id of an image of the lab.
 func imageNamed(t *testing.T, name string) string {
 	t.Helper()
-	cred, err := openstack.FindCredentials(openstack.Where{Cloud: "lab", File: os.Getenv("OS_CLIENT_CONFIG_FILE"), Getenv: func(string) string { return "" }})
+	cred, err := openstack.FindCredentials(openstack.Where{Cloud: "lab", File: computetest.OpenStack(t), Getenv: func(string) string { return "" }})
 	if err != nil {
 		t.Fatal(err)
 	}
