@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -19,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/remote/held"
+	"github.com/hostler-project/hostler/remote/process"
 )
 
 // A daemon is an agent that has its standard streams from others: who is started with --daemon=NAME looks for the one of that name, starts it where there is
@@ -164,6 +167,8 @@ func raise(socket string, args []string) (c *net.UnixConn, err error) {
 			words = []string{"agent", "serve"}
 		}
 		cmd := exec.Command("/proc/self/exe", append(append(words, args...), "lent:3")...)
+		// It is no descendant of the command that we are, and is not to be killed with those: they are known by this.
+		cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, process.CommandMark+"=") })
 		cmd.ExtraFiles, cmd.SysProcAttr = []*os.File{f}, &syscall.SysProcAttr{Setsid: true}
 		if err := cmd.Start(); err != nil {
 			return err

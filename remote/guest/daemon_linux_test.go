@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,7 +15,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/agent"
 	"github.com/hostler-project/hostler/remote/guest"
+	"github.com/hostler-project/hostler/remote/process"
 	"github.com/hostler-project/hostler/workspace/scan"
 	"github.com/hostler-project/hostler/workspace/send"
 )
@@ -116,6 +119,25 @@ func TestDaemonKeeps(t *testing.T) {
 	}
 	if gone() {
 		t.Error("the daemon has ended while somebody is there")
+	}
+}
+
+// A daemon is not known as a descendant of the command by which somebody came to start it, and so does not end when that is told to.
+func TestDaemonUnmarked(t *testing.T) {
+	option, _ := daemonOf(t)
+	var s streams
+	program(t, func(cmd *exec.Cmd) {
+		cmd.Env = append(cmd.Environ(), process.CommandMark+"=of a way in")
+		s.WriteCloser, _ = cmd.StdinPipe()
+		s.Reader, _ = cmd.StdoutPipe()
+	}, "serve", option, "stdio")
+	c := closing(t, agent.New(s))
+	var out text
+	if exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", `tr '\0' '\n' </proc/$PPID/environ`}, Stdout: &out}); err != nil || exit != (compute.Exit{}) {
+		t.Fatal(exit, err)
+	}
+	if got := out.String(); !strings.Contains(got, "PATH=") || strings.Contains(got, process.CommandMark) {
+		t.Errorf("its environment:\n%s", got)
 	}
 }
 
