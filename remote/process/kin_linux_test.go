@@ -95,6 +95,25 @@ func TestConnKin(t *testing.T) {
 	})
 }
 
+// TestOwnDirectory: where no directory is asked for, a command starts in ours, whoever starts it for us.
+func TestOwnDirectory(t *testing.T) {
+	here, err := syscall.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ways(t, func(t *testing.T, opt process.Options) {
+		conn := process.New(opt)
+		defer conn.Close()
+		var out bytes.Buffer
+		if exit, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "pwd -P"}, Stdout: &out}); err != nil || exit != (compute.Exit{}) {
+			t.Fatal(exit, err)
+		}
+		if got := strings.TrimSpace(out.String()); got != here {
+			t.Errorf("it is in %s, and we are in %s", got, here)
+		}
+	})
+}
+
 // hiding starts a process that leaves the command's group, session and environment, and its parents, and writes its number to a file.
 const hiding = `setsid sh -c 'env -i /bin/sh -c "(setsid /bin/sh -c \"echo \\\$\\\$ >$0; exec sleep 600\") & " & ' "$0" </dev/null >/dev/null 2>&1
 while [ ! -s "$0" ]; do sleep 0.01; done`

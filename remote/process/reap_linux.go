@@ -31,6 +31,13 @@ const reapWait = 3 * time.Second
 
 // startReaped starts a command below a reaper.
 func (k *kin) startReaped(c *exec.Cmd, p *program) error {
+	dir := c.Dir
+	if dir == "" { // ours, which is not the reaper's
+		var err error
+		if dir, err = syscall.Getwd(); err != nil {
+			return os.NewSyscallError("getcwd", err)
+		}
+	}
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return os.NewSyscallError("socketpair", err)
@@ -38,7 +45,7 @@ func (k *kin) startReaped(c *exec.Cmd, p *program) error {
 	ours, theirs := os.NewFile(uintptr(fds[0]), "reaper"), os.NewFile(uintptr(fds[1]), "reaper")
 	var spec spec
 	spec.word(p.path)
-	spec.word(c.Dir)
+	spec.word(dir)
 	spec.words(c.Args)
 	spec.words(c.Env)
 	if cred := c.SysProcAttr.Credential; cred != nil {
