@@ -34,7 +34,8 @@ var openStackLab = sync.OnceValues(func() (clouds string, err error) {
 		}
 		return clouds, c.Close()
 	}
-	cmd := exec.Command("flock", filepath.Join(os.TempDir(), "hostler-openstack-lab.lock"), up)
+	// -o: what it starts and leaves running must not have the lock with it.
+	cmd := exec.Command("flock", "-o", filepath.Join(os.TempDir(), "hostler-openstack-lab.lock"), up)
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
