@@ -34,7 +34,7 @@ func outsideLab(t *testing.T) (clouds string, enter []string) {
 		missing("%v", err)
 	}
 	if required { // as computetest.OpenStack does it
-		words := append(slices.Clone(enter), "flock", filepath.Join(os.TempDir(), "hostler-openstack-lab.lock"), up)
+		words := append(slices.Clone(enter), "flock", "-o", filepath.Join(os.TempDir(), "hostler-openstack-lab.lock"), up)
 		out, err := exec.Command(words[0], words[1:]...).Output()
 		if err != nil {
 			missing("%v", err)
