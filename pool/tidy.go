@@ -51,14 +51,22 @@ func (p *Pool) takeStock(ctx context.Context, rec *compute.SourceRecord) (stray 
 	if o.err != nil || len(o.names) > 0 {
 		return nil, nil // status tells that it does not open; machines that stay are nobody's making
 	}
-	there, err := o.provider.List(ctx)
-	if err != nil {
-		return nil, &compute.Error{Op: "list", ID: compute.ID(rec.Name), Kind: kindOf(err), Err: err}
+	there, err := p.unrecorded(ctx, rec, o)
+	if err != nil || len(there) == 0 {
+		return nil, err
+	}
+	// Of one that ended while the list was on its way there is no record any more, and it was on the list: it is not on the next.
+	first := map[compute.ID]bool{}
+	for _, i := range there {
+		first[i.ID] = true
+	}
+	if there, err = p.unrecorded(ctx, rec, o); err != nil {
+		return nil, err
 	}
 	err = p.store.Update(ctx, func(tx compute.Tx) error {
 		stray = nil
 		for _, i := range there {
-			if _, err := tx.Instance(i.ID); err == nil {
+			if _, err := tx.Instance(i.ID); err == nil || !first[i.ID] {
 				continue
 			} else if !errors.Is(err, compute.ErrNotFound) {
 				return err
@@ -73,4 +81,23 @@ func (p *Pool) takeStock(ctx context.Context, rec *compute.SourceRecord) (stray 
 		return nil
 	})
 	return stray, err
+}
+
+// unrecorded lists what a provider has of ours that no record is of.
+func (p *Pool) unrecorded(ctx context.Context, rec *compute.SourceRecord, o *opened) (out []compute.Instance, err error) {
+	there, err := o.provider.List(ctx)
+	if err != nil {
+		return nil, &compute.Error{Op: "list", ID: compute.ID(rec.Name), Kind: kindOf(err), Err: err}
+	}
+	err = p.store.View(ctx, func(tx compute.Tx) error {
+		for _, i := range there {
+			if _, err := tx.Instance(i.ID); errors.Is(err, compute.ErrNotFound) {
+				out = append(out, i)
+			} else if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return out, err
 }
