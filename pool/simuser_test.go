@@ -266,7 +266,9 @@ func (u *user) acquire(ctx context.Context, p *process) {
 	began := time.Now()
 	u.asks = &req
 	ls, err := p.pool.Acquire(ctx, req)
-	u.asks = nil
+	if !p.dead.Load() { // where time ended the call of one that died, the user may ask elsewhere by now
+		u.asks = nil
+	}
 	u.tell(p, err, "asked for %d of %s, wait %v: %d", req.Count, req.Source, req.Wait, len(ls))
 	switch {
 	case err != nil && len(ls) > 0:
