@@ -12,8 +12,9 @@ const (
 	FirstFD   = 5 // what else there is, if there is: held open as long as it lives
 )
 
-// MaxPlan is the largest plan, in bytes.
-const MaxPlan = 64 << 10
+// MaxPlan is the largest plan, in bytes: below what a socket takes at once by default, and enough for a root that lists some thousands of entries beside
+// the mounts of an ordinary user's machine.
+const MaxPlan = 192 << 10
 
 // Plan says what a sandbox looks like from inside. The first descriptor that comes with it is the listening socket to serve on; the fields name others
 // by their place, counted from 1.
