@@ -2,10 +2,13 @@ package main_test
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -245,4 +248,52 @@ func inTurn(b *testing.B, floor, f func()) {
 	n := len(all[0]) / 2
 	b.ReportMetric(float64(all[1][n]-all[0][n])/1e6, "ms-above-fork")
 	b.ReportMetric(float64(all[1][n])/float64(all[0][n]), "x-fork")
+}
+
+// TestFiles has commands find the limits of open files that were asked for, whatever the engine that started us left: here the hard one for both.
+func TestFiles(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip(runtime.GOOS + ": --files is for Linux")
+	}
+	for args, want := range map[string]string{
+		"--files=500:600":            "500 600",
+		"--files=500:600 --keep-env": "500 600",
+		"--files=500:601":            "600 600", // more than may be had: as it is
+		"":                           "600 600",
+	} {
+		cmd := exec.Command("sh", "-c", "ulimit -n 600 && exec "+program(t)+" serve "+args+" stdio")
+		if os.Geteuid() == 0 { // who may raise limits is not held by them
+			cmd = exec.Command("setpriv", append([]string{"--bounding-set=-sys_resource"}, cmd.Args...)...)
+		}
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		c := agent.New(struct {
+			io.Reader
+			io.WriteCloser
+		}{out, in})
+		var said bytes.Buffer
+		if _, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "echo $(ulimit -Sn) $(ulimit -Hn)"}, Stdout: &said}); err != nil {
+			t.Error(args, err)
+		}
+		if got := strings.TrimSpace(said.String()); got != want {
+			t.Errorf("%q: %s, want %s", args, got, want)
+		}
+		_ = c.Close()
+		_ = cmd.Wait()
+	}
+	for _, bad := range []string{"--files=", "--files=5", "--files=7:6", "--files=a:b"} {
+		out, err := exec.Command(program(t), "serve", bad, "stdio").CombinedOutput()
+		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), "SOFT:HARD") {
+			t.Errorf("%s: %v, %s", bad, err, out)
+		}
+	}
 }

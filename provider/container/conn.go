@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -45,11 +46,18 @@ var (
 
 // enter starts our program in the container as a user; "": whom the container is for.
 func (c *conn) enter(ctx context.Context, user string) (*entry, error) {
+	words := append([]string{}, c.program...)
+	words = append(words, "serve")
+	for _, u := range c.p.plan.ulimits {
+		if u.Name == "nofile" && u.Soft >= 0 && u.Soft < u.Hard { // what older engines get wrong now and then
+			words = append(words, fmt.Sprintf("--files=%d:%d", u.Soft, u.Hard))
+		}
+	}
 	request := struct {
 		AttachStdin, AttachStdout, AttachStderr bool
 		User                                    string `json:",omitempty"`
 		Cmd                                     []string
-	}{true, true, true, user, append(append([]string{}, c.program...), "serve", "--keep-env", "--daemon="+c.container, "stdio")} // the image's and the source's own
+	}{true, true, true, user, append(words, "--keep-env", "--daemon="+c.container, "stdio")} // the image's and the source's own
 	var made struct{ ID string }
 	if err := c.p.eng.do(ctx, http.MethodPost, "/containers/"+c.container+"/exec", nil, request, &made); err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ import (
 type Verb func(args []string) int
 
 // usage is what the program says of itself; agent.Program has the whole of it.
-const usage = `usage: serve [--stay] [--keep-env] [--owner] [--dir=DIR] [--work=DIR] [--work-others=DIR] [--daemon=NAME] [--cgroup=auto|alone|none|DIR|fd:N] [--oom=FILE|fd:N]
+const usage = `usage: serve [--files=SOFT:HARD] [--stay] [--keep-env] [--owner] [--dir=DIR] [--work=DIR] [--work-others=DIR] [--daemon=NAME] [--cgroup=auto|alone|none|DIR|fd:N] [--oom=FILE|fd:N]
              stdio|fd:N|lent:N|unix:PATH|port:PATH|vsock:PORT
        init [--] COMMAND...
        version

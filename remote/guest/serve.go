@@ -24,6 +24,12 @@ import (
 func serve(args []string) error {
 	var stay bool
 	group, work, others, daemon := "auto", "", "", ""
+	if len(args) > 0 && strings.HasPrefix(args[0], "--files=") {
+		if err := again(strings.TrimPrefix(args[0], "--files="), args[1:]); err != nil {
+			return err
+		}
+		args = args[1:]
+	}
 	given := args
 	opt := process.Options{}
 	for len(args) > 0 && strings.HasPrefix(args[0], "--") {
