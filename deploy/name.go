@@ -69,6 +69,49 @@ func Numbered(name string, n int) []string {
 	return out
 }
 
+// Combined returns a name for each combination of values: the name's first part with the values behind it, of which what a name cannot have is -.
+// Those that would be alike have their number behind them too. ErrInvalid: a value has no letter and no digit.
+func Combined(name string, combinations [][]string) ([]string, error) {
+	head, tail, dot := strings.Cut(name, ".")
+	if dot {
+		tail = "." + tail
+	}
+	out, times := make([]string, len(combinations)), map[string]int{}
+	for i, values := range combinations {
+		out[i] = head
+		for _, v := range values {
+			word := part(v)
+			if word == "" {
+				return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%q cannot be part of a node's name: it has no letter and no digit", v)}
+			}
+			out[i] += "-" + word
+		}
+		times[out[i]]++
+	}
+	nth := map[string]int{}
+	for i, s := range out {
+		if times[s] > 1 {
+			nth[s]++
+			out[i] = fmt.Sprintf("%s-%d", s, nth[s])
+		}
+		out[i] += tail
+	}
+	return out, nil
+}
+
+// part is a value as it can be within a name's label.
+func part(value string) string {
+	var b strings.Builder
+	for _, c := range strings.ToLower(value) {
+		if strings.ContainsRune(letters, c) {
+			b.WriteRune(c)
+		} else if s := b.String(); s != "" && s[len(s)-1] != '-' {
+			b.WriteByte('-')
+		}
+	}
+	return strings.TrimSuffix(b.String(), "-")
+}
+
 // ShortName is a node's name up to the first dot.
 func ShortName(name string) string {
 	short, _, _ := strings.Cut(name, ".")

@@ -148,6 +148,13 @@ func TestNames(t *testing.T) {
 			t.Errorf("Numbered(%q, %d) = %q", c.name, c.n, got)
 		}
 	}
+	got, err := deploy.Combined("web.example.com", [][]string{{"Debian 12", "a.b"}, {"debian-12", "A_B"}, {"__x--y__", "80"}})
+	if want := []string{"web-debian-12-a-b-1.example.com", "web-debian-12-a-b-2.example.com", "web-x-y-80.example.com"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("Combined: %q, %v", got, err)
+	}
+	if got, err := deploy.Combined("web", [][]string{{"a"}, {"--"}}); err == nil {
+		t.Errorf("Combined with a value of no letters: %q", got)
+	}
 	if deploy.ShortName("a.b.c") != "a" || deploy.ShortName("a") != "a" {
 		t.Error("ShortName")
 	}

@@ -28,7 +28,7 @@ type deployOptions struct {
 	want
 	name, prefix            string
 	image, flavor, location string
-	bundles, vars           []string
+	bundles, vars, matrix   []string
 	count, parallel         int
 	allOrNothing            bool
 	onFailure               string
@@ -51,6 +51,7 @@ Bundles are those of [deploy] in hostler.conf, those for the image, and those of
 print comes on standard error, each line with the node's name where there are several, and is kept in a file. A script that fails fails its node.`,
 		Example: `  hostler deploy web-1 -s lab -b nginx -t port=8080
   hostler deploy -s lab --count 20 --all-or-nothing --junit nodes.xml
+  hostler deploy t -s lab -b app --matrix image=debian-12,debian-13 --matrix port=80,8080
   hostler deploy --ttl 2h --on-failure destroy -d node.json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -76,7 +77,8 @@ print comes on standard error, each line with the node's name where there are se
 	f.StringVarP(&o.image, "image", "i", "", "make it of the image `NAME`: an alias, an id, a name, or the beginning of one")
 	f.StringVar(&o.flavor, "flavor", "", "make it of the size `NAME`: an id, a name, or the beginning of one")
 	f.StringVar(&o.location, "location", "", "make it at `NAME`: an id, a name, or the beginning of one")
-	f.IntVar(&o.count, "count", 1, "make `N` nodes")
+	f.IntVar(&o.count, "count", 1, "make `N` nodes; with --matrix, of each kind")
+	f.StringArrayVar(&o.matrix, "matrix", nil, "make nodes of each of several: `KEY=VALUE,VALUE` of image, flavor, location or a variable; with several --matrix, of each combination")
 	f.IntVar(&o.parallel, "parallel", 0, "work on `N` nodes at a time (64)")
 	f.BoolVar(&o.allOrNothing, "all-or-nothing", false, "when one fails, destroy all of them")
 	f.StringVar(&o.onFailure, "on-failure", "", "`WHAT` becomes of a node that fails: keep, destroy or ask (keep)")
@@ -152,15 +154,15 @@ type deploying struct {
 	names    []string
 	madeUp   bool
 	source   string
-	image    string // as asked for, aliases resolved; "": the source's own
-	alias    string // as it was written
-	vars     []bundle.Var
-	looked   map[string]string // what references stand for
+	vars     []bundle.Var        // of all nodes
+	all      []*variant          // what kinds of nodes there are to be
+	by       map[string]*variant // which of them each name is
+	warned   map[string]bool     // of bundles: what was said
+	looked   map[string]string   // what references stand for
 	show     *shown
 	via      string
-	booting  sync.Map     // names of nodes that are set up by user data
-	one      sync.Mutex   // of what the app does for one at a time
-	plan     *bundle.Plan // nil: there is nothing to put on nodes
+	booting  sync.Map   // names of nodes that are set up by user data
+	one      sync.Mutex // of what the app does for one at a time
 }
 
 // deploy makes nodes.
@@ -209,13 +211,16 @@ func (d *deploying) prepare(ctx context.Context) (err error) {
 	if d.source, err = d.chooseSource(); err != nil {
 		return err
 	}
+	if err := d.matrix(); err != nil {
+		return err
+	}
 	if err := d.name(); err != nil {
 		return err
 	}
 	if err := d.variables(ctx); err != nil {
 		return err
 	}
-	if err := d.chooseImage(); err != nil {
+	if err := d.choose(); err != nil {
 		return err
 	}
 	if d.engine, err = a.engine(ctx); err != nil {
@@ -233,12 +238,14 @@ func (d *deploying) prepare(ctx context.Context) (err error) {
 			return conflict("hostler destroy "+name+", or take another name", "%s: there is a node of this name: %s", name, i.ID)
 		}
 	}
-	if err = d.planBundles(ctx); err != nil {
-		return err
-	}
-	if d.via == deploy.ViaUserData && d.plan != nil {
-		if _, err := d.userData(d.names[0]); err != nil { // of all nodes, before anything is made
+	for _, v := range d.all {
+		if err := d.planBundles(ctx, v); err != nil {
 			return err
+		}
+		if d.via == deploy.ViaUserData && v.plan != nil {
+			if _, err := d.userData(v, d.names[0]); err != nil { // of all nodes, before anything is made
+				return err
+			}
 		}
 	}
 	d.show, err = d.open()
@@ -257,25 +264,6 @@ func (d *deploying) chooseSource() (string, error) {
 		return "", invalid("-p NAME, or [deploy] source in hostler.conf", "no provider is named")
 	}
 	return d.app.sourceName()
-}
-
-// name finds the nodes' names.
-func (d *deploying) name() error {
-	o := d.opt
-	if d.madeUp = o.name == ""; !d.madeUp {
-		if err := deploy.CheckName(o.name); err != nil {
-			return err
-		}
-		d.names = deploy.Numbered(o.name, o.count)
-		return nil
-	}
-	prefix := cmp.Or(o.prefix, d.settings.NamePrefix, deploy.DefaultPrefix)
-	for len(d.names) < o.count {
-		if name := deploy.MadeUp(prefix, nil); !slices.Contains(d.names, name) {
-			d.names = append(d.names, name)
-		}
-	}
-	return deploy.CheckName(d.names[0])
 }
 
 // variables are those of the configuration and then those of the command line. References among the latter are looked up now, others when a bundle uses them.
@@ -297,6 +285,13 @@ func (d *deploying) variables(ctx context.Context) error {
 		if d.vars = append(d.vars, v); !v.Literal {
 			if _, _, err := d.secret(ctx, v.Value); err != nil {
 				return configError(fmt.Errorf("-t %s: %w", printable(v.Name), err))
+			}
+		}
+	}
+	for _, v := range d.all { // as those of -t
+		for _, x := range v.vars {
+			if _, _, err := d.secret(ctx, x.Value); err != nil {
+				return configError(fmt.Errorf("--matrix %s: %w", printable(x.Name), err))
 			}
 		}
 	}
@@ -350,31 +345,13 @@ func (d *deploying) credentials(ctx context.Context) error {
 	return nil
 }
 
-// chooseImage resolves an alias.
-func (d *deploying) chooseImage() error {
-	aliases, err := d.app.deployTable("images")
-	if err != nil {
-		return err
-	}
-	d.alias = cmp.Or(d.opt.image, d.settings.Image)
-	d.image = d.alias
-	if name, ok := aliases[d.alias]; ok {
-		d.image = name
-	}
-	if d.opt.old && d.opt.location == "0" {
-		d.opt.location = "" // the first one is there without a word
-	}
-	d.opt.flavor, d.opt.location = cmp.Or(d.opt.flavor, d.settings.Flavor), cmp.Or(d.opt.location, d.settings.Location)
-	return nil
-}
-
-// request is that of each node.
-func (d *deploying) request() (compute.Request, error) {
+// request is that of each node of a variant.
+func (d *deploying) request(v *variant) (compute.Request, error) {
 	req, err := d.app.request(&d.opt.want, d.source)
 	if err != nil {
 		return req, err
 	}
-	req.Image, req.Flavor, req.Location = d.image, d.opt.flavor, d.opt.location
+	req.Image, req.Flavor, req.Location = v.image, v.flavor, v.location
 	req.Idle = -1 // a node stays until it is destroyed or its ttl has passed
 	switch {
 	case d.opt.old:
@@ -396,12 +373,12 @@ func (d *deploying) request() (compute.Request, error) {
 	labels := map[string]string{}
 	maps.Copy(labels, req.Labels)
 	var names []string
-	if d.plan != nil {
-		for _, b := range d.plan.Bundles() {
+	if v.plan != nil {
+		for _, b := range v.plan.Bundles() {
 			names = append(names, b.Name)
 		}
 	}
-	for key, value := range map[string]string{"bundles": strings.Join(names, ","), "image": d.image, "flavor": d.opt.flavor} {
+	for key, value := range map[string]string{"bundles": strings.Join(names, ","), "image": v.image, "flavor": v.flavor} {
 		if _, taken := labels[key]; value != "" && !taken {
 			labels[key] = value
 		}

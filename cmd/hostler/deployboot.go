@@ -21,8 +21,8 @@ func bootWait(booting bool) time.Duration {
 }
 
 // userData is the plan for a node's first boot.
-func (d *deploying) userData(name string) ([]byte, error) {
-	return d.plan.UserData(bundle.Facts{"name": name, "source": d.source}, false)
+func (d *deploying) userData(v *variant, name string) ([]byte, error) {
+	return v.plan.UserData(bundle.Facts{"name": name, "source": d.source}, false)
 }
 
 // boot has nodes set up at their first boot, where that was asked for.
@@ -31,8 +31,18 @@ func (d *deploying) boot(opt *deploy.Options) {
 		return
 	}
 	ask := opt.Acquire
+	prepare := opt.Prepare
 	opt.Prepare = func(n *deploy.Node, req *compute.Request) (err error) {
-		if req.UserData, err = d.userData(n.Name); d.via == deploy.ViaAuto && (errors.Is(err, compute.ErrInvalid) || errors.Is(err, compute.ErrDenied)) {
+		if prepare != nil {
+			if err := prepare(n, req); err != nil {
+				return err
+			}
+		}
+		v := d.by[n.Name]
+		if v.plan == nil {
+			return nil
+		}
+		if req.UserData, err = d.userData(v, n.Name); d.via == deploy.ViaAuto && (errors.Is(err, compute.ErrInvalid) || errors.Is(err, compute.ErrDenied)) {
 			return nil // by ssh, then
 		}
 		return err
@@ -53,9 +63,9 @@ func (d *deploying) boot(opt *deploy.Options) {
 	}
 }
 
-// bundles are those that nodes get.
-func (d *deploying) bundles() (out []deploy.Bundle) {
-	for _, b := range d.plan.Bundles() {
+// bundles are those that its nodes get.
+func (v *variant) bundles() (out []deploy.Bundle) {
+	for _, b := range v.plan.Bundles() {
 		out = append(out, deploy.Bundle{Name: b.Name, Digest: b.Digest})
 	}
 	return out

@@ -16,14 +16,14 @@ import (
 	"github.com/hostler-project/hostler/deploy"
 )
 
-// planBundles finds the bundles, and all that can be wrong with them, before anything is made: those of every node, those for the image, and those that were asked for.
-func (d *deploying) planBundles(ctx context.Context) error {
+// planBundles finds a variant's bundles, and all that can be wrong with them, before anything is made: those of every node, those for the image, and those that were asked for.
+func (d *deploying) planBundles(ctx context.Context, v *variant) error {
 	forImage, err := d.app.deployTable("image-bundles")
 	if err != nil {
 		return err
 	}
 	names := slices.Clone(d.settings.Bundles)
-	for name := range strings.SplitSeq(cmp.Or(forImage[d.alias], forImage[d.image]), ",") {
+	for name := range strings.SplitSeq(cmp.Or(forImage[v.alias], forImage[v.image]), ",") {
 		if name = strings.TrimSpace(name); name != "" {
 			names = append(names, name)
 		}
@@ -46,11 +46,18 @@ func (d *deploying) planBundles(ctx context.Context) error {
 		return err
 	}
 	d.app.oldBundles(set)
-	d.plan, err = set.Plan(ctx, names, bundle.PlanOptions{Vars: d.vars, Keys: keys, Secret: d.secret})
+	v.plan, err = set.Plan(ctx, names, bundle.PlanOptions{Vars: v.vars, Keys: keys, Secret: d.secret})
 	if err != nil {
 		return err
 	}
-	for _, w := range d.plan.Warnings {
+	for _, w := range v.plan.Warnings {
+		if d.warned[w] {
+			continue
+		}
+		if d.warned == nil {
+			d.warned = map[string]bool{}
+		}
+		d.warned[w] = true
 		_ = fprintf(d.app.errs, "%s: %s\n", d.app.program, printable(w))
 	}
 	return nil
@@ -107,6 +114,10 @@ func keysOf(file string) ([]string, error) {
 
 // apply puts the bundles on a node.
 func (d *deploying) apply(ctx context.Context, conn compute.Conn, n *deploy.Node) error {
+	v := d.by[n.Name]
+	if v.plan == nil {
+		return nil
+	}
 	_, booting := d.booting.Load(n.Name)
 	out, err := d.show.writer(n)
 	if err != nil {
@@ -114,7 +125,7 @@ func (d *deploying) apply(ctx context.Context, conn compute.Conn, n *deploy.Node
 	}
 	facts := factsOf(&n.Instance)
 	facts["name"] = n.Name
-	result, err := bundle.Apply(ctx, conn, d.plan, bundle.ApplyOptions{
+	result, err := bundle.Apply(ctx, conn, v.plan, bundle.ApplyOptions{
 		Facts: facts, As: d.as(), Continue: d.opt.old, Due: !booting, LockWait: bootWait(booting),
 		Reconnect: func(ctx context.Context) (compute.Conn, error) {
 			return patiently(ctx, func() (compute.Conn, error) { return d.connect(ctx, n) })
@@ -129,7 +140,7 @@ func (d *deploying) apply(ctx context.Context, conn compute.Conn, n *deploy.Node
 	if result != nil {
 		n.Steps = steps(result)
 	}
-	n.Bundles = d.bundles()
+	n.Bundles = v.bundles()
 	if d.opt.old && result != nil && slices.ContainsFunc(result.Outcomes, func(o bundle.Outcome) bool { return o.Exit != 0 && o.Err == err }) {
 		err = nil // there it is the exit status that says so
 	}

@@ -65,7 +65,7 @@ func (d *deploying) view(n *deploy.Node) nodeView {
 	}
 	v.Bundles = append([]deploy.Bundle{}, n.Bundles...)
 	if _, booting := d.booting.Load(n.Name); booting && len(n.Bundles) == 0 { // they come without us
-		v.Bundles = d.bundles()
+		v.Bundles = d.by[n.Name].bundles()
 	}
 	for _, s := range n.Steps {
 		if s.Script && !s.Same {

@@ -23,23 +23,36 @@ import (
 
 // run makes the nodes.
 func (d *deploying) run(ctx context.Context) ([]*deploy.Node, error) {
-	req, err := d.request()
-	if err != nil {
-		return nil, err
-	}
-	if req.Owner = d.owner; req.Wait == 0 && d.opt.wait.set {
-		req.Wait = d.opt.wait.d
+	requests := map[*variant]compute.Request{}
+	for _, v := range d.all {
+		req, err := d.request(v)
+		if err != nil {
+			return nil, err
+		}
+		if req.Owner = d.owner; req.Wait == 0 && d.opt.wait.set {
+			req.Wait = d.opt.wait.d
+		}
+		requests[v] = req
 	}
 	opt := deploy.Options{
-		Names: d.names, Request: req, Parallel: cmp.Or(d.opt.parallel, d.settings.Parallel), AllOrNothing: d.opt.allOrNothing, OnFailure: deploy.OnFailure(d.opt.onFailure),
+		Names: d.names, Request: requests[d.all[0]], Parallel: cmp.Or(d.opt.parallel, d.settings.Parallel), AllOrNothing: d.opt.allOrNothing, OnFailure: deploy.OnFailure(d.opt.onFailure),
 		Acquire: d.engine.Acquire, Release: d.release, Look: d.look, Connect: d.connect, Tell: d.show.tell,
+		Prepare: func(n *deploy.Node, req *compute.Request) error {
+			own := requests[d.by[n.Name]]
+			req.Image, req.Flavor, req.Location = own.Image, own.Flavor, own.Location
+			for _, key := range []string{"bundles", "image", "flavor"} { // the others are alike
+				delete(req.Labels, key)
+			}
+			maps.Copy(req.Labels, own.Labels)
+			return nil
+		},
 	}
 	if len(d.names) == 1 { // of one request it is said for what it waits
 		opt.Acquire = func(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 			return d.app.take(ctx, d.engine, req)
 		}
 	}
-	if d.plan != nil {
+	if d.planned() {
 		opt.Apply = d.apply
 		d.boot(&opt)
 	}
@@ -57,18 +70,19 @@ func (d *deploying) run(ctx context.Context) ([]*deploy.Node, error) {
 
 // goOn is the command that goes on with setting a node up where that failed, behind the others; "": there is none. Values may be secret, and are not in it.
 func (d *deploying) goOn(n *deploy.Node) string {
-	if d.plan == nil || d.opt.old || len(d.plan.Bundles()) == 0 {
+	v := d.by[n.Name]
+	if v.plan == nil || d.opt.old || len(v.plan.Bundles()) == 0 {
 		return ""
 	}
 	words := "; to go on where it failed: hostler bundle apply"
-	for _, b := range d.plan.Bundles() {
+	for _, b := range v.plan.Bundles() {
 		words += " " + b.Name
 	}
 	words += " --on " + n.Name
 	if d.as() == "self" {
 		words += " --as self"
 	}
-	for _, name := range d.plan.Wants() {
+	for _, name := range v.plan.Wants() {
 		words += " -t " + name + "=..."
 	}
 	return words
