@@ -89,6 +89,7 @@ type AcquireRequest struct {
 	Memory   int64             `json:"memory,omitempty" minimum:"0" doc:"bytes, at least or booked"`
 	Disk     int64             `json:"disk,omitempty" minimum:"0" doc:"bytes, at least or booked"`
 	GPUs     int               `json:"gpus,omitempty" minimum:"0" doc:"at least so many, or booked"`
+	MaxPrice float64           `json:"max_price,omitempty" minimum:"0" doc:"each costs at most so much for an hour, in whatever money the sources' prices are; where nobody knows a price that is refused"`
 	Labels   map[string]string `json:"labels,omitempty" doc:"kept with the lease: 64 at most, of 16 KiB together"`
 	Token    bool              `json:"token,omitempty" doc:"the answer has a token for each lease, which is for that lease alone"`
 	For      *Process          `json:"for,omitempty" doc:"the leases end with this process; for callers on the controller's machine, by its socket"`
@@ -114,7 +115,7 @@ func NewAcquireRequest(r compute.Request) AcquireRequest {
 	wait := r.Wait.Seconds()
 	out := AcquireRequest{
 		Source: r.Source, Count: &r.Count, Owner: r.Owner, Project: r.Project, Priority: r.Priority, Purpose: r.Purpose, Name: r.Name, TTL: limit(r.TTL), Idle: limit(r.Idle), Wait: &wait,
-		Memory: r.Memory, Disk: r.Disk, GPUs: r.GPUs, Labels: r.Labels, New: r.New, Cached: r.CachedOnly,
+		Memory: r.Memory, Disk: r.Disk, GPUs: r.GPUs, MaxPrice: r.MaxPrice, Labels: r.Labels, New: r.New, Cached: r.CachedOnly,
 		Image: r.Image, Flavor: r.Flavor, Location: r.Location, UserData: r.UserData,
 	}
 	if r.Cores != 0 {
@@ -131,7 +132,7 @@ func NewAcquireRequest(r compute.Request) AcquireRequest {
 func (r AcquireRequest) Compute() compute.Request {
 	out := compute.Request{
 		Source: r.Source, Count: 1, Owner: r.Owner, Project: r.Project, Priority: r.Priority, Purpose: r.Purpose, Name: r.Name, TTL: unlimit(r.TTL), Idle: unlimit(r.Idle), Wait: WaitDefault,
-		Memory: r.Memory, Disk: r.Disk, GPUs: r.GPUs, Labels: r.Labels, New: r.New, CachedOnly: r.Cached,
+		Memory: r.Memory, Disk: r.Disk, GPUs: r.GPUs, MaxPrice: r.MaxPrice, Labels: r.Labels, New: r.New, CachedOnly: r.Cached,
 		Image: r.Image, Flavor: r.Flavor, Location: r.Location, UserData: r.UserData,
 	}
 	switch {

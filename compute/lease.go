@@ -26,6 +26,7 @@ type Request struct {
 	Cores        float64
 	Memory, Disk int64 // bytes
 	GPUs         int
+	MaxPrice     float64           // each costs at most so much for an hour, in whatever money prices are in; 0: any. ErrInvalid: nobody knows a price
 	Labels       map[string]string // kept with the lease
 
 	// What each instance is to be made of, where that is not as the source says: names, beginnings of names or ids of what its provider has to choose from. Then

@@ -7,17 +7,18 @@ import (
 
 // A Spec says which computer to make.
 type Spec struct {
-	ID           ID     // the name: also the tag, label or directory by which it is found again
-	Source       string // the source's name
-	Installation string // the installation's id, put on whatever is made
-	Image        string // "" for the source's own
-	Flavor       string // "" for the source's own
-	Location     string // "" for the source's own
-	Cores        int    // at least so many; 0: any
-	Memory       int64  // bytes, at least; 0: any
-	Disk         int64  // bytes, at least; 0: any
-	GPUs         int    // at least so many; 0: any
-	UserData     []byte // what it is told at its first boot, in a form of cloud-init's; only of a UserDataTaker
+	ID           ID      // the name: also the tag, label or directory by which it is found again
+	Source       string  // the source's name
+	Installation string  // the installation's id, put on whatever is made
+	Image        string  // "" for the source's own
+	Flavor       string  // "" for the source's own
+	Location     string  // "" for the source's own
+	Cores        int     // at least so many; 0: any
+	Memory       int64   // bytes, at least; 0: any
+	Disk         int64   // bytes, at least; 0: any
+	GPUs         int     // at least so many; 0: any
+	MaxPrice     float64 // it costs at most so much for an hour; 0: any; only for a Pricer that has prices
+	UserData     []byte  // what it is told at its first boot, in a form of cloud-init's; only of a UserDataTaker
 }
 
 // A Provider makes computers and unmakes them. Limits, reuse, queues and retries are not its work, and it keeps no state that the store does
@@ -40,6 +41,16 @@ type Provider interface {
 type Fixed interface {
 	// Names returns the names, in order of preference. It does no I/O.
 	Names() []string
+}
+
+// FactPrice is the fact of an instance that says what it costs for an hour, a number.
+const FactPrice = "price"
+
+// Pricer is a provider that may know what each kind of its computers costs, and keeps to Spec.MaxPrice then: it makes none that costs more, or whose price
+// nobody knows.
+type Pricer interface {
+	// Prices reports whether it does, as this source is configured. It does no I/O.
+	Prices() bool
 }
 
 // UserDataTaker is a provider whose computers can be told at their first boot what to do, by user data as cloud-init reads it, plain or compressed by gzip.

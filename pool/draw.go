@@ -20,9 +20,10 @@ type unit struct {
 	look   bool // to be looked at before it is handed out
 	joins  bool // it has a part of an instance that others have parts of, or will have: host, where that is not in use yet
 	host   *unit
-	least  size   // that it must have
-	choice choice // of what it is to be made
-	image  string // the promoted one that it is made from; "": its source's own, or the chosen one
+	least  size    // that it must have
+	most   float64 // that it may cost for an hour; 0: anything
+	choice choice  // of what it is to be made
+	image  string  // the promoted one that it is made from; "": its source's own, or the chosen one
 	// The computer is asked for its size, where its provider does not tell it.
 	measured bool
 
@@ -53,6 +54,7 @@ type draw struct {
 	wrote   bool                           // counts read before are not true any more
 	fresh   bool                           // take nothing that stands ready
 	least   size                           // that each must have
+	most    float64                        // that each may cost for an hour; 0: anything
 	choice  choice                         // of what each is to be made
 	waited  time.Duration                  // in the queue
 	wanted  map[int64][]size               // what those ask for who come before, by the records of sources
@@ -87,7 +89,7 @@ func (d *draw) record(s *source) (*compute.SourceRecord, error) {
 func (d *draw) room(s *source, r *compute.SourceRecord) int {
 	o := d.p.ready(r.Key)
 	switch {
-	case d.skip[s.Name], len(d.wanted[r.Key]) > 0:
+	case d.skip[s.Name], len(d.wanted[r.Key]) > 0, !d.p.affords(s, d.most):
 		return 0
 	case o == nil:
 		d.paused = append(d.paused, &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrUnavailable, Err: errors.New("its provider does not open")})
@@ -223,7 +225,9 @@ func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*c
 				return nil, err
 			} else if kept, err := d.kept(i); err != nil {
 				return nil, err
-			} else if lacks || kept {
+			} else if dear, err := d.dear(i); err != nil {
+				return nil, err
+			} else if lacks || kept || dear {
 				small++
 				continue
 			}
@@ -264,7 +268,7 @@ func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(
 			units = append(units, u)
 			continue
 		}
-		u := &unit{src: s, inst: i, fresh: true, least: d.least, choice: d.choice}
+		u := &unit{src: s, inst: i, fresh: true, least: d.least, most: d.most, choice: d.choice}
 		u.lease = lend(i)
 		i.Wanted = u.lease.ID
 		d.book(u)

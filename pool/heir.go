@@ -38,10 +38,13 @@ func (p *Pool) takeOver(ctx context.Context, req compute.Request, w *compute.Wai
 	if err := p.prepare(ctx, s); err != nil {
 		return nil, err
 	}
+	if err := p.checkPrice(ctx, s, req); err != nil {
+		return nil, err
+	}
 	if err := p.fits(s, req); err != nil {
 		return nil, err
 	}
-	wants, err := p.wants(ctx, s)
+	wants, err := p.wants(ctx, s, req.MaxPrice)
 	if err != nil {
 		return nil, err
 	}
@@ -63,8 +66,11 @@ func (p *Pool) takeOver(ctx context.Context, req compute.Request, w *compute.Wai
 }
 
 // wants are the records of all that could serve a request for a source.
-func (p *Pool) wants(ctx context.Context, s *source) (keys []int64, err error) {
+func (p *Pool) wants(ctx context.Context, s *source, most float64) (keys []int64, err error) {
 	for _, c := range s.all() {
+		if !p.affords(c, most) {
+			continue
+		}
 		rec, _, err := p.record(ctx, c)
 		if err != nil {
 			return nil, err

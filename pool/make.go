@@ -125,7 +125,7 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(string)) error {
 	start := time.Now()
 	asking, span := trace.Start(ctx, "create", about(u.inst)...)
 	made, err := o.provider.Create(asking, compute.Spec{ID: u.inst.ID, Source: u.src.Name, Installation: p.store.Installation(), Image: cmp.Or(image, u.src.Image), Flavor: cmp.Or(what.flavor, u.src.Flavor), Location: what.location, UserData: []byte(what.userData),
-		Cores: int(math.Ceil(u.least.Cores)), Memory: u.least.Memory, Disk: u.least.Disk, GPUs: u.least.GPUs})
+		Cores: int(math.Ceil(u.least.Cores)), Memory: u.least.Memory, Disk: u.least.Disk, GPUs: u.least.GPUs, MaxPrice: u.most})
 	p.step("create:answered")
 	u.inst.Phases.Create = time.Since(start)
 	span.End(err)

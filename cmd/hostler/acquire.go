@@ -34,9 +34,11 @@ type want struct {
 	memory, disk    sizeFlag
 	cores           coresFlag
 	gpus, priority  int
+	maxPrice        float64
 	labels          []string
 	name, purpose   string
-	first           func() int // the priority, by who asks where no other is said
+	priced          func() bool // --max-price was given
+	first           func() int  // the priority, by who asks where no other is said
 }
 
 func (w *want) flags(a *app, cmd *cobra.Command) {
@@ -53,9 +55,11 @@ func (w *want) common(a *app, f *pflag.FlagSet) {
 	f.Var(&w.memory, "memory", "at least so much memory, or book it: 512M, 4G")
 	f.Var(&w.disk, "disk", "at least so much disk, or book it")
 	f.IntVar(&w.gpus, "gpus", 0, "at least `N` GPUs, or book them")
+	f.Float64Var(&w.maxPrice, "max-price", 0, "take nothing that costs more than `PRICE` for an hour, in the money of the sources' prices, or whose price nobody knows")
 	f.Var(&w.ttl, "ttl", "the lease ends after so long: 90m, 2d (0: it does not)")
 	f.Var(&w.wait, "wait", "wait in the queue for so long (0: not at all)")
 	f.IntVar(&w.priority, "priority", 0, "go before requests in the queue with less than `N`, -100 to 100 (unless it is said 10 at a terminal, else 0)")
+	w.priced = func() bool { return f.Changed("max-price") }
 	w.first = func() int {
 		if f.Changed("priority") || !isTerminal(a.errs) {
 			return w.priority
@@ -70,7 +74,7 @@ func (w *want) common(a *app, f *pflag.FlagSet) {
 func (a *app) request(w *want, source string) (compute.Request, error) {
 	req := compute.Request{
 		Source: source, Count: 1, Owner: a.owner(), Purpose: w.purpose, Name: w.name, Wait: waitDefault,
-		TTL: w.ttl.orNone(), Idle: w.idle.orNone(), Cores: w.cores.orNone(), Memory: w.memory.n, Disk: w.disk.n, GPUs: w.gpus,
+		TTL: w.ttl.orNone(), Idle: w.idle.orNone(), Cores: w.cores.orNone(), Memory: w.memory.n, Disk: w.disk.n, GPUs: w.gpus, MaxPrice: w.maxPrice,
 	}
 	if name := a.project(); name != nil {
 		req.Project = *name
@@ -83,6 +87,9 @@ func (a *app) request(w *want, source string) (compute.Request, error) {
 	}
 	if w.gpus < 0 {
 		return req, invalid("", "--gpus %d: less than none", w.gpus)
+	}
+	if w.priced != nil && w.priced() && !(w.maxPrice > 0) {
+		return req, invalid("", "--max-price %v: it must be more than nothing", w.maxPrice)
 	}
 	for _, l := range w.labels {
 		key, value, ok := strings.Cut(l, "=")

@@ -93,7 +93,7 @@ func (p *Provider) probe(ctx context.Context, spec compute.Spec) (string, error)
 	}
 	in.DryRun = aws.Bool(true)
 	for i, s := range places {
-		_, err = p.launchAt(ctx, c, spec.ID, *in, s)
+		_, err = p.launchAt(ctx, c, spec, *in, s)
 		f := faultOf(cmp.Or(err, errors.New("a trial launched something")))
 		switch {
 		case f != nil && f.Code == "DryRunOperation" && i == 0:

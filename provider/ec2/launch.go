@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -179,11 +180,18 @@ func (p *Provider) spots(ctx context.Context, spec compute.Spec, img image) ([]s
 	var out []spot
 	for _, market := range markets {
 		for _, typ := range all {
+			if market == "on-demand" && !affordable(p.onDemand[typ], spec.MaxPrice) {
+				continue
+			}
 			for _, s := range places {
 				s.typ, s.market = typ, market
 				out = append(out, s)
 			}
 		}
+	}
+	if len(out) == 0 {
+		return nil, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf("no type of instance that the source allows is known to cost at most %v for an hour", spec.MaxPrice),
+			Hint: "ask for a higher price; `prices` of the source is what is known"}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -215,7 +223,7 @@ func (p *Provider) launch(ctx context.Context, spec compute.Spec, img image, in 
 		if err := p.at("launch"); err != nil {
 			return machine{}, err
 		}
-		m, err := p.launchAt(ctx, c, spec.ID, *in, s)
+		m, err := p.launchAt(ctx, c, spec, *in, s)
 		if err == nil {
 			if err := p.at("launched"); err != nil {
 				return machine{}, err
@@ -265,7 +273,7 @@ func (silent) Error() string   { return "" }
 func (s silent) Unwrap() error { return s.error }
 
 // launchAt asks for an instance in one place. The client token is that of the instance and the place, so that who repeats it does not get two.
-func (p *Provider) launchAt(ctx context.Context, c *calls, id compute.ID, in ec2.RunInstancesInput, s spot) (machine, error) {
+func (p *Provider) launchAt(ctx context.Context, c *calls, spec compute.Spec, in ec2.RunInstancesInput, s spot) (machine, error) {
 	in.InstanceType = types.InstanceType(s.typ)
 	if s.zone != "" {
 		in.Placement = &types.Placement{AvailabilityZone: aws.String(s.zone)}
@@ -288,10 +296,13 @@ func (p *Provider) launchAt(ctx context.Context, c *calls, id compute.ID, in ec2
 		if p.o.MaxPrice != "" {
 			in.InstanceMarketOptions.SpotOptions.MaxPrice = aws.String(p.o.MaxPrice)
 		}
+		if own, err := strconv.ParseFloat(p.o.MaxPrice, 64); spec.MaxPrice > 0 && (err != nil || own > spec.MaxPrice) {
+			in.InstanceMarketOptions.SpotOptions.MaxPrice = aws.String(strconv.FormatFloat(spec.MaxPrice, 'f', -1, 64))
+		}
 		in.TagSpecifications = append(slices.Clone(in.TagSpecifications), types.TagSpecification{ResourceType: types.ResourceTypeSpotInstancesRequest, Tags: in.TagSpecifications[0].Tags})
 	}
 	for generation := 0; ; generation++ {
-		in.ClientToken = aws.String(p.token(id, s, generation))
+		in.ClientToken = aws.String(p.token(spec.ID, s, generation))
 		out, err := c.runInstances(ctx, &in)
 		if err != nil {
 			if f := faultOf(err); f != nil && f.Code == "IdempotentParameterMismatch" && generation < generations {
@@ -308,7 +319,7 @@ func (p *Provider) launchAt(ctx context.Context, c *calls, id compute.ID, in ec2
 			return machine{}, errors.New("the service says that it launched nothing")
 		}
 		m := machineOf(out.Instances[0])
-		m.id = id
+		m.id = spec.ID
 		if (m.state == types.InstanceStateNameTerminated || m.state == types.InstanceStateNameShuttingDown) && generation < generations {
 			continue // this request made one that has ended since
 		}

@@ -102,6 +102,7 @@ func TestFallback(t *testing.T) {
 // TestNeed chooses types by what is needed, the cheapest first.
 func TestNeed(t *testing.T) {
 	_, url := place(t, ec2test.Options{})
+	priced := func(o *ec2.Options) { o.Prices = []string{"t3.micro 0.0104", "m5.large 0.096", "t3.micro 0.01"} }
 	for i, c := range []struct {
 		change func(*ec2.Options)
 		spec   compute.Spec
@@ -117,6 +118,12 @@ func TestNeed(t *testing.T) {
 		{func(o *ec2.Options) { o.Types = []string{"t3.nano", "m5.xlarge", "m5.large"} }, compute.Spec{Memory: 4 << 30}, "m5.xlarge"},
 		{func(o *ec2.Options) { o.Cores, o.Memory = 4, 16<<30 }, compute.Spec{}, "m5.xlarge"},
 		{nil, compute.Spec{Cores: 64}, ""},
+		{priced, compute.Spec{MaxPrice: 0.01}, "t3.micro"}, // what the smaller one costs nobody knows
+		{priced, compute.Spec{MaxPrice: 0.1, Cores: 2, Memory: 8 << 30}, "m5.large"},
+		{priced, compute.Spec{MaxPrice: 0.09, Cores: 2, Memory: 8 << 30}, ""},
+		{priced, compute.Spec{MaxPrice: 0.1, Flavor: "m5.xlarge"}, ""},
+		{func(o *ec2.Options) { priced(o); o.Types = []string{"m5.large", "t3.micro"} }, compute.Spec{MaxPrice: 0.05}, "t3.micro"},
+		{func(o *ec2.Options) { priced(o); o.Spot = "first" }, compute.Spec{MaxPrice: 0.5}, "t3.nano"}, // bid for
 	} {
 		p := open(t, url, func(o *ec2.Options) {
 			o.Types = nil

@@ -98,7 +98,7 @@ func (p *Provider) instanceOf(ctx context.Context, m machine) compute.Instance {
 		facts["cores"], facts["memory"] = strconv.Itoa(t.Cores), strconv.FormatInt(int64(t.RAM)<<20, 10)
 	}
 	if price, ok := p.onDemand[m.typ]; ok && m.spot == "" {
-		facts["price"] = strconv.FormatFloat(price, 'g', -1, 64)
+		facts[compute.FactPrice] = strconv.FormatFloat(price, 'g', -1, 64)
 	}
 	return compute.Instance{ID: m.id, Source: p.o.Source, ProviderID: m.instance, Address: p.address(m), Facts: facts}
 }

@@ -104,7 +104,7 @@ func (p *Provider) fitting(ctx context.Context, spec compute.Spec, img image) ([
 	if spec.Flavor != "" {
 		cores, memory = spec.Cores, spec.Memory
 	}
-	if len(named) > 0 && cores == 0 && memory == 0 && spec.GPUs == 0 {
+	if len(named) > 0 && cores == 0 && memory == 0 && spec.GPUs == 0 && spec.MaxPrice == 0 {
 		return named, nil // the service knows them
 	}
 	all, err := p.types(ctx, false)
@@ -118,12 +118,17 @@ func (p *Provider) fitting(ctx context.Context, spec compute.Spec, img image) ([
 		case img.arch != "" && !slices.Contains(s.archs, img.arch):
 		case s.Cores < cores, int64(s.RAM)<<20 < memory, s.GPUs < spec.GPUs:
 		case len(named) == 0 && s.GPUs > 0 && spec.GPUs == 0: // dear, and nobody asked for it
+		case p.o.Spot == "no" && !affordable(s.Price, spec.MaxPrice): // of spot it is said with the request
 		case p.o.StopBy == "hibernate" && !s.hibernates:
 		default:
 			fit = append(fit, s)
 		}
 	}
 	if len(fit) == 0 {
+		if spec.MaxPrice > 0 {
+			return nil, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf("no type of instance has %d cores, %d MiB and %d GPUs, is one that the source allows, and is known to cost at most %v for an hour", cores, memory>>20, spec.GPUs, spec.MaxPrice),
+				Hint: "ask for a higher price; `prices` of the source is what is known"}
+		}
 		return nil, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf("no type of instance has %d cores, %d MiB and %d GPUs, and is one that the source allows", cores, memory>>20, spec.GPUs),
 			Hint: "ask for less, or name other types in the source"}
 	}
@@ -141,6 +146,12 @@ func (p *Provider) fitting(ctx context.Context, spec compute.Spec, img image) ([
 	}
 	return out, nil
 }
+
+// affordable tells whether a price, 0 where it is not known, is at most another; 0: any is.
+func affordable(price, most float64) bool { return most == 0 || price > 0 && price <= most }
+
+// Prices reports whether prices are configured, or what it makes is for spot, where a request says what it may cost.
+func (p *Provider) Prices() bool { return len(p.onDemand) > 0 || p.o.Spot != "no" }
 
 // mostTypes is how many types are tried for one instance, where none is named.
 const mostTypes = 8

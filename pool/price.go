@@ -1,0 +1,82 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// checkPrice refuses a request whose price is below that of all that its source could give it, or where nobody knows a price.
+func (p *Pool) checkPrice(ctx context.Context, s *source, req compute.Request) error {
+	switch {
+	case req.MaxPrice == 0:
+		return nil
+	case !(req.MaxPrice > 0):
+		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: fmt.Errorf("a price of %v for an hour: it must be more than nothing", req.MaxPrice)}
+	}
+	least := 0.0
+	for _, c := range s.all() {
+		if c.Type == poolType {
+			continue
+		}
+		if _, _, err := p.record(ctx, c); err != nil { // which opens its provider
+			return err
+		}
+		if p.affords(c, req.MaxPrice) {
+			return nil
+		}
+		if c.Price > 0 && (least == 0 || c.Price < least) {
+			least = c.Price
+		}
+	}
+	if least > 0 {
+		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity, Hint: "ask for a higher price, or another source",
+			Err: &errSmall{fmt.Sprintf("an instance costs %v for an hour, and at most %v is asked for", least, req.MaxPrice)}}
+	}
+	return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: errors.New("nobody knows what an instance costs, so none can be had for at most a price"),
+		Hint: "`price` in its source.conf is what one costs for an hour"}
+}
+
+// affords tells whether a source may make an instance for at most a price; 0: any. A provider that has prices itself keeps to it.
+func (p *Pool) affords(s *source, most float64) bool {
+	if most == 0 || s.Type == poolType {
+		return true
+	}
+	p.mu.Lock()
+	key := s.key
+	p.mu.Unlock()
+	if o := p.ready(key); o != nil && o.provider != nil {
+		if priced, ok := compute.As[compute.Pricer](o.provider); ok && priced.Prices() {
+			return true
+		}
+	}
+	return s.Price > 0 && s.Price <= most
+}
+
+// dear tells whether an instance that stands ready, or the real one behind it, costs more than is asked for, as far as anybody knows: as it says itself, or else
+// its source.
+func (d *draw) dear(i *compute.Instance) (bool, error) {
+	if d.most == 0 {
+		return false, nil
+	}
+	for i.Child != "" {
+		child, err := d.tx.Instance(i.Child)
+		if errors.Is(err, compute.ErrNotFound) {
+			return true, nil
+		} else if err != nil {
+			return false, err
+		}
+		i = child
+	}
+	price, err := strconv.ParseFloat(i.Facts[compute.FactPrice], 64)
+	if err != nil || !(price > 0) {
+		price = 0
+		if s := d.p.sources[i.Source]; s != nil {
+			price = s.Price
+		}
+	}
+	return price == 0 || price > d.most, nil
+}
