@@ -19,14 +19,15 @@ import (
 	"github.com/hostler-project/hostler/trace"
 )
 
-// Options say which controller, and who asks. Either URL or Socket is required.
+// Options say which controller, and who asks. One of URL, Socket and Dial is required.
 type Options struct {
-	URL     string      // https://HOST[:PORT], or http:// on loopback
-	Socket  string      // path of a unix socket on this machine; the controller sees by itself who we are
-	Token   string      // presented with each request; "": none
-	Reason  string      // why all requests are made, for the audit log; "": they do not say
-	Project *string     // that all requests are about; nil: they do not say
-	TLS     *tls.Config // for URL; nil: the system's
+	URL     string                                      // https://HOST[:PORT], or http:// on loopback
+	Socket  string                                      // path of a unix socket on this machine; the controller sees by itself who we are
+	Dial    func(ctx context.Context) (net.Conn, error) // in place of both: a way to one in this process
+	Token   string                                      // presented with each request; "": none
+	Reason  string                                      // why all requests are made, for the audit log; "": they do not say
+	Project *string                                     // that all requests are about; nil: they do not say
+	TLS     *tls.Config                                 // for URL; nil: the system's
 }
 
 // Client speaks to one controller. It may be used from many goroutines.
@@ -46,8 +47,14 @@ const maxAnswer = 256 << 20
 
 // New makes a client. It connects to nothing yet.
 func New(opt Options) (*Client, error) {
-	t := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, TLSClientConfig: opt.TLS, ForceAttemptHTTP2: opt.Socket == "", Proxy: http.ProxyFromEnvironment}
+	t := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, TLSClientConfig: opt.TLS, ForceAttemptHTTP2: opt.Socket == "" && opt.Dial == nil, Proxy: http.ProxyFromEnvironment}
 	c := &Client{token: opt.Token, project: opt.Project, reason: opt.Reason, http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	if opt.Dial != nil {
+		t.Proxy = nil
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return opt.Dial(ctx) }
+		c.base, c.name = &url.URL{Scheme: "http", Host: "hostler"}, "this process"
+		return c, nil
+	}
 	if opt.Socket != "" {
 		t.Proxy = nil
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {

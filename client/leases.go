@@ -27,11 +27,25 @@ func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Le
 	if err != nil {
 		return nil, err
 	}
+	return leasesOf(&out), nil
+}
+
+// AcquireOnce is Acquire with a key of the caller's: the same request with the same key again is given the same leases, also when these have ended, until a
+// day after that. ErrConflict: another request had the key. One that was ended by its maker may have been given what the same one is told then.
+func (c *Client) AcquireOnce(ctx context.Context, key string, req compute.Request) ([]compute.Lease, error) {
+	var out api.Acquired
+	if err := c.repeatAs(ctx, key, func(key string) error { return c.ask(ctx, req, key, &out) }); err != nil {
+		return nil, err
+	}
+	return leasesOf(&out), nil
+}
+
+func leasesOf(out *api.Acquired) []compute.Lease {
 	leases := make([]compute.Lease, len(out.Leases))
 	for i, l := range out.Leases {
 		leases[i] = l.Compute()
 	}
-	return leases, nil
+	return leases
 }
 
 // giveUpPatience is how long a request is given up for that was ended by its maker. One that comes to no end has its leases end by their own times.

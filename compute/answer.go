@@ -23,7 +23,7 @@ type AnswerTx interface {
 }
 
 // RequestLabel is the label of leases that were given to a request with a key: the request's mark, which is its asker's and its key's, and behind a blank
-// the digest of what it asked for.
+// the digest of what it asked for, and behind another the key, escaped as in a URL's query.
 const RequestLabel = "hostler.request"
 
 // GivenTx is a Tx of a store on which several give leases to requests with keys: of those that live, no two are the same one (Lease.Nth) of one request. To

@@ -34,6 +34,7 @@ type Record struct {
 	Dirty   *bool    `json:"dirty,omitempty"`   // whether the tree differed from it; nil: nobody looked
 	Tree    string   `json:"tree,omitempty"`    // the id of what was sent
 	Env     []string `json:"env,omitempty"`     // names of variables that went along
+	Key     string   `json:"key,omitempty"`     // by which the same run is not run twice
 	Secrets []string `json:"secrets,omitempty"` // NAME or NAME=REFERENCE, as they were asked for
 
 	Started time.Time  `json:"started"`

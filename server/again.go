@@ -35,14 +35,14 @@ func (s *server) take(ctx context.Context, req compute.Request) ([]compute.Lease
 
 // givenElsewhere waits until it is known what another controller's request came to; none: to nothing, or to what has ended.
 func (s *server) givenElsewhere(ctx context.Context, common Common, req compute.Request) ([]compute.Lease, error) {
-	mark, digest, _ := strings.Cut(req.Labels[api.KeyLabel], " ")
+	mark, digest, _ := KeyOf(compute.Lease{Labels: req.Labels})
 	key, _ := ctx.Value(keyKey{}).(string)
 	for {
 		leases, lives, err := common.Given(ctx, mark)
 		if err != nil || len(leases) == 0 {
 			return nil, err
 		}
-		if _, other, _ := strings.Cut(leases[0].Labels[api.KeyLabel], " "); other != digest {
+		if _, other, _ := KeyOf(leases[0]); other != digest {
 			return nil, &compute.Error{Kind: compute.ErrConflict, Err: errors.New("another request had this " + api.KeyHeader)}
 		}
 		told := !slices.ContainsFunc(leases, func(l compute.Lease) bool { return l.Worker != 0 })

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -32,6 +33,13 @@ type Keeper interface {
 	Memory
 	// Keep has an answer kept when it returns.
 	Keep(ctx context.Context, a compute.Answer) error
+}
+
+// Turns is a Memory that other processes have too: of requests with one key it lets one after the other be served.
+type Turns interface {
+	Memory
+	// Turn waits until no other process serves the request of a mark, and keeps others from it until end is called or this process ends.
+	Turn(ctx context.Context, mark string) (end func(), err error)
 }
 
 // Common is a Memory that several controllers share: none gives to a request what another has given to it, which is compute.ErrGiven to the engine.
@@ -180,6 +188,14 @@ func (s *server) once(next http.Handler) http.Handler {
 			}
 		}
 		mark := digestOf(owner, key)
+		if turns, ok := s.Memory.(Turns); ok && r.URL.Path == "/v1/leases" {
+			end, err := turns.Turn(served, mark)
+			if err != nil {
+				s.refuse(w, r, err)
+				return
+			}
+			defer end()
+		}
 		a, err := s.answered(r.Context(), owner, key, mark, digest, body)
 		switch {
 		case err != nil && !errors.Is(err, compute.ErrNotFound):
@@ -200,7 +216,7 @@ func (s *server) once(next http.Handler) http.Handler {
 			return
 		}
 		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
-		ctx := context.WithValue(context.WithValue(served, keyKey{}, key), markKey{}, mark+" "+digest)
+		ctx := context.WithValue(context.WithValue(served, keyKey{}, key), markKey{}, mark+" "+digest+" "+url.QueryEscape(key))
 		next.ServeHTTP(rec, r.WithContext(context.WithValue(ctx, recorderKey{}, rec)))
 		if a, ok := rec.answer(); ok {
 			a.Owner, a.Key, a.Digest, a.Time = owner, key, digest, time.Now()
@@ -264,7 +280,7 @@ func (s *server) answered(ctx context.Context, owner, key, mark, digest string, 
 		return a, errors.Join(err, &compute.Error{Kind: compute.ErrNotFound})
 	}
 	a = compute.Answer{Owner: owner, Key: key, Time: time.Now(), Status: http.StatusCreated, Type: "application/json"}
-	if _, a.Digest, _ = strings.Cut(before[0].Labels[api.KeyLabel], " "); a.Digest == digest {
+	if _, a.Digest, _ = KeyOf(before[0]); a.Digest == digest {
 		var in api.AcquireRequest
 		if err := json.Unmarshal(body, &in); err != nil {
 			return a, &compute.Error{Kind: compute.ErrInvalid, Err: err}
@@ -275,6 +291,15 @@ func (s *server) answered(ctx context.Context, owner, key, mark, digest string, 
 		s.Memory.Remember(a)
 	}
 	return a, nil
+}
+
+// KeyOf returns whose request with which key a lease was given to: the request's mark, its digest and its key; "": to one without. Leases that older controllers
+// gave do not tell the key.
+func KeyOf(l compute.Lease) (mark, digest, key string) {
+	words := strings.Split(l.Labels[api.KeyLabel], " ")
+	words = append(words, "", "")
+	key, _ = url.QueryUnescape(words[2])
+	return words[0], words[1], key
 }
 
 // given are the leases that were given to requests with a key before this process served its first.

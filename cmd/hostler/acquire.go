@@ -37,6 +37,7 @@ type want struct {
 	maxPrice        float64
 	labels          []string
 	name, purpose   string
+	key             string      // of acquire; "": none
 	priced          func() bool // --max-price was given
 	first           func() int  // the priority, by who asks where no other is said
 }
@@ -61,7 +62,7 @@ func (w *want) common(a *app, f *pflag.FlagSet) {
 	f.IntVar(&w.priority, "priority", 0, "go before requests in the queue with less than `N`, -100 to 100 (unless it is said 10 at a terminal, else 0)")
 	w.priced = func() bool { return f.Changed("max-price") }
 	w.first = func() int {
-		if f.Changed("priority") || !isTerminal(a.errs) {
+		if f.Changed("priority") || w.key != "" || !isTerminal(a.errs) { // with a key the same is asked for, at a terminal and without
 			return w.priority
 		}
 		return compute.PersonPriority
@@ -153,7 +154,7 @@ unused for 24 hours, unless --idle or the source says otherwise.
 
 Of a source with ` + "`share = yes`" + ` each lease books a part of an instance: --cores (1, unless it is said), --memory, --disk and --gpus; several lie beside each other
 as long as there is room. Printed are the leases' names or ids then, which stand wherever an instance's name may.`,
-		Example: "  hostler acquire -s web\n  hostler acquire -s pool --ttl 2h --name build 1\n  NAMES=$(hostler acquire -s pool --for $$ 3)\n  hostler acquire -s big --cores 0.5 --memory 2G",
+		Example: "  hostler acquire -s web\n  hostler acquire -s pool --ttl 2h --name build 1\n  NAMES=$(hostler acquire -s pool --for $$ 3)\n  hostler acquire -s big --cores 0.5 --memory 2G\n  hostler acquire -s pool --key job-1204 2",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			count := 1
@@ -188,7 +189,7 @@ as long as there is room. Printed are the leases' names or ids then, which stand
 					return err
 				}
 			}
-			if err := a.hand(cmd.Context(), leases); err != nil || secrets == "" {
+			if err := a.hand(cmd.Context(), leases, w.key != ""); err != nil || secrets == "" {
 				return err
 			}
 			return fprintf(a.out, "%s\n", secrets)
@@ -198,6 +199,7 @@ as long as there is room. Printed are the leases' names or ids then, which stand
 	w.flags(a, cmd)
 	cmd.Flags().StringVar(&token, "token", "", "print the lease's own token on a line of its own, or write it to `FILE`: who has it may use and give back that lease, and nothing else")
 	cmd.Flags().Lookup("token").NoOptDefVal = "-"
+	cmd.Flags().StringVar(&w.key, "key", "", "take this once, however often it is asked for with `KEY`: the same again is given the same leases, and another request with that key is refused. Until a day after their end")
 	cmd.Flags().StringVar(&pid, "for", "", "the lease ends with the process `PID`")
 	return cmd
 }
@@ -212,6 +214,9 @@ func (a *app) acquire(ctx context.Context, w *want, count int, pid string) ([]co
 		return nil, err
 	}
 	req.Count = count
+	if err := checkKey(w.key); err != nil {
+		return nil, err
+	}
 	if w.name != "" && count != 1 {
 		return nil, invalid("", "--name %s: a name is for one instance, not %d", w.name, count)
 	}
@@ -224,7 +229,10 @@ func (a *app) acquire(ctx context.Context, w *want, count int, pid string) ([]co
 	if err != nil {
 		return nil, err
 	}
-	if err := a.checkName(ctx, engine, w.name); err != nil {
+	if w.key == "" { // else who is asked does so, if the name is not that of the key's own
+		err = a.checkName(ctx, engine, w.name)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if bound.PID != 0 {
@@ -234,17 +242,25 @@ func (a *app) acquire(ctx context.Context, w *want, count int, pid string) ([]co
 	}
 	ctx, stop := a.untilSignal(ctx)
 	defer stop()
-	leases, err := a.take(ctx, engine, req)
+	acquire := engine.Acquire
+	if w.key != "" {
+		acquire = a.keyed(engine, w.key)
+	}
+	leases, _, err := a.takeTimed(ctx, engine, req, acquire)
 	err = a.unread(source, err)
 	a.ring(ctx)
 	if err == nil && bound.PID != 0 && req.For.PID == 0 {
 		err = a.standFor(bound, leases)
 	}
-	return leases, a.interrupted(err, "nothing is acquired")
+	became := "nothing is acquired"
+	if w.key != "" {
+		became = "the same with --key " + printable(w.key) + " tells what is acquired"
+	}
+	return leases, a.interrupted(err, became)
 }
 
-// hand tells the caller what he got. Where that cannot be told it is given back: nobody else would do so.
-func (a *app) hand(ctx context.Context, leases []compute.Lease) error {
+// hand tells the caller what he got. Where that cannot be told it is given back, unless he can ask again: nobody else would do so.
+func (a *app) hand(ctx context.Context, leases []compute.Lease, again bool) error {
 	gone := make(chan os.Signal, 1)
 	signal.Notify(gone, syscall.SIGPIPE) // so that a reader who has gone makes the write fail, and not us end
 	defer signal.Stop(gone)
@@ -258,7 +274,7 @@ func (a *app) hand(ctx context.Context, leases []compute.Lease) error {
 	} else {
 		err = fprintf(a.out, "%s\n", strings.Join(leaseNames(leases), " "))
 	}
-	if err == nil || len(leases) == 0 {
+	if err == nil || len(leases) == 0 || again {
 		return err
 	}
 	engine, e := a.engine(ctx)

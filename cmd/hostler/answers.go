@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"maps"
@@ -14,7 +16,8 @@ import (
 )
 
 const (
-	answersKept   = 24 * time.Hour
+	answersKept   = 24 * time.Hour        // and as long as leases live that were given, and so long after their end
+	answersOld    = 7 * 24 * time.Hour    // by commands that work by themselves, as nobody looks every hour
 	answersLook   = time.Hour             // for those that are older
 	answersGather = 20 * time.Millisecond // so that many share a transaction
 )
@@ -84,12 +87,77 @@ func (k commonAnswers) Given(ctx context.Context, mark string) (leases []compute
 	return leases, lives, err
 }
 
+// turns are answers that commands beside the controller have too.
+type turns struct{ *answers }
+
+// turnEvery is how often it is looked whether another process has served a request.
+const turnEvery = 20 * time.Millisecond
+
+// Turn waits until no other process serves a request. The kernel ends a turn with its process.
+func (k turns) Turn(ctx context.Context, mark string) (end func(), err error) {
+	sum := sha256.Sum256([]byte(mark))
+	row := int64(1<<51 | binary.LittleEndian.Uint64(sum[:])>>13) // above all that instances have
+	for {
+		end, ok, err := k.store.Slot(row, 1)
+		if err != nil || ok {
+			return end, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(turnEvery):
+		}
+	}
+}
+
+// prompt are answers that are on the disk when Remember returns, for who ends then.
+type prompt struct{ server.Memory }
+
+// Remember has an answer written. Where that fails the leases tell of it, as long as they live.
+func (k prompt) Remember(a compute.Answer) {
+	ctx, cancel := context.WithTimeout(context.Background(), answersPatience)
+	defer cancel()
+	if keeper, ok := k.Memory.(server.Keeper); ok {
+		_ = keeper.Keep(ctx, a)
+	}
+}
+
+// answersPatience is how long a command waits for the disk.
+const answersPatience = 5 * time.Second
+
+// Turn is that of turns.
+func (k prompt) Turn(ctx context.Context, mark string) (end func(), err error) {
+	if t, ok := k.Memory.(server.Turns); ok {
+		return t.Turn(ctx, mark)
+	}
+	return func() {}, nil
+}
+
+// promptCommon are those of a store that several controllers share.
+type promptCommon struct {
+	prompt
+	server.Common
+}
+
+func (k promptCommon) Answer(ctx context.Context, owner, key string) (compute.Answer, error) {
+	return k.prompt.Answer(ctx, owner, key)
+}
+func (k promptCommon) Remember(a compute.Answer) { k.prompt.Remember(a) }
+
 // memory is what a server asks.
 func (k *answers) memory() server.Memory {
 	if _, ok := k.store.(common); ok {
 		return commonAnswers{k}
 	}
-	return k
+	return turns{k}
+}
+
+// promptly is what one asks that serves one request.
+func (k *answers) promptly() server.Memory {
+	if _, ok := k.store.(common); ok {
+		return promptCommon{prompt{commonAnswers{k}}, commonAnswers{k}}
+	}
+	return prompt{turns{k}}
 }
 
 // Remember has an answer written soon.
@@ -122,14 +190,14 @@ func (k *answers) Keep(ctx context.Context, a compute.Answer) error {
 func (k *answers) run(ctx context.Context) {
 	old := time.NewTicker(answersLook)
 	defer old.Stop()
-	k.write(ctx, func(tx compute.AnswerTx) error { return tx.DropAnswers(time.Now().Add(-answersKept)) })
+	k.drop(ctx, answersKept)
 	for {
 		select {
 		case <-ctx.Done():
 			k.flush(context.WithoutCancel(ctx))
 			return
 		case <-old.C:
-			k.write(ctx, func(tx compute.AnswerTx) error { return tx.DropAnswers(time.Now().Add(-answersKept)) })
+			k.drop(ctx, answersKept)
 		case <-k.bell:
 			select {
 			case <-ctx.Done():
@@ -138,6 +206,45 @@ func (k *answers) run(ctx context.Context) {
 			k.flush(ctx)
 		}
 	}
+}
+
+// drop forgets what is older than that. Answers that tell of leases that live are dated anew, so that they are remembered for as long after their end.
+func (k *answers) drop(ctx context.Context, age time.Duration) {
+	now := time.Now()
+	var living [][2]string
+	err := k.store.View(ctx, func(tx compute.Tx) error {
+		living = nil
+		leases, err := tx.Leases(compute.LeaseQuery{})
+		for _, l := range leases {
+			if _, _, key := server.KeyOf(*l); key != "" && now.Sub(l.Given) > answersLook {
+				living = append(living, [2]string{l.Owner, key})
+			}
+		}
+		return err
+	})
+	if err != nil {
+		k.log.Warn("answers to requests with a key stay for now", "err", err)
+		return
+	}
+	k.write(ctx, func(tx compute.AnswerTx) error {
+		for _, id := range living {
+			a, err := tx.Answer(id[0], id[1])
+			if errors.Is(err, compute.ErrNotFound) {
+				continue // somebody else asked for him
+			}
+			if err != nil {
+				return err
+			}
+			if a.Time.Before(now.Add(-answersLook)) {
+				a.Time = now
+				a.Body = append([]byte{}, a.Body...) // which is none where it was given up
+				if err := tx.SaveAnswer(a); err != nil {
+					return err
+				}
+			}
+		}
+		return tx.DropAnswers(now.Add(-age))
+	})
 }
 
 // flush writes what is pending. What cannot be written stays, and is told from memory.

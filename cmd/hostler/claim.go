@@ -104,7 +104,7 @@ func (c *claim) obtain(ctx context.Context, name string) error {
 		return err
 	}
 	a.defaultIdle(&req, idleKept)
-	leases, queued, err := a.takeTimed(ctx, engine, req)
+	leases, queued, err := a.takeTimed(ctx, engine, req, engine.Acquire)
 	c.queued = queued
 	if err != nil {
 		return err

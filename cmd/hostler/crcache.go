@@ -264,7 +264,7 @@ func (a *app) crcacheAcquire(ctx context.Context, o *crcacheOptions, words []str
 	if err != nil {
 		return err
 	}
-	return a.hand(ctx, leases)
+	return a.hand(ctx, leases, false)
 }
 
 func (a *app) crcacheRelease(ctx context.Context, o *crcacheOptions, words []string) error {

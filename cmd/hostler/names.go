@@ -14,7 +14,7 @@ func emptyName(where string) error {
 // checkEmpty refuses empty names among a command's options and arguments. Those of run and cp are not all names; they look at theirs.
 func checkEmpty(cmd *cobra.Command, args []string) error {
 	for c := cmd; c != nil; c = c.Parent() {
-		for _, option := range []string{"source", "name"} {
+		for _, option := range []string{"source", "name", "key"} {
 			if f := c.Flags().Lookup(option); f != nil && f.Changed && f.Value.String() == "" {
 				return emptyName("--" + option + ": ")
 			}

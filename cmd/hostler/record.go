@@ -32,7 +32,7 @@ func runs() (*runlog.Log, error) {
 }
 
 // notRecorded are the options that say nothing of the run itself, or that name what is there only now.
-var notRecorded = []string{"directory", "debug", "help", "json"}
+var notRecorded = []string{"key", "directory", "debug", "help", "json"}
 
 // givenFlags are the options of a command line, one word each, so that it can be given again. Of variables only the names are in it.
 func givenFlags(cmd *cobra.Command) (out []string) {
@@ -58,11 +58,11 @@ func givenFlags(cmd *cobra.Command) (out []string) {
 }
 
 // beginRecord records that a run begins, before anything is asked of anybody. That it cannot be recorded stops no run.
-func (r *runner) beginRecord(name string) {
+func (r *runner) beginRecord(name string) error {
 	o := r.opt
 	rec := runlog.Record{
 		Verb: cmp.Or(o.verb, "run"), Target: name, Args: append([]string{}, r.words...), Flags: slices.Clone(o.given), Owner: r.app.owner(), Started: r.started.Round(0),
-		Version: thisVersion().Version, Env: []string{}, Secrets: o.secrets,
+		Version: thisVersion().Version, Env: []string{}, Secrets: o.secrets, Key: o.key,
 	}
 	if rec.Directory, _ = os.Getwd(); rec.Directory != "" {
 		rec.Head = gitHead(rec.Directory)
@@ -85,6 +85,7 @@ func (r *runner) beginRecord(name string) {
 	if err == nil && run.Err() == nil && log.Due(run.ID()) {
 		r.rec.pruning.Go(func() { _, _ = log.Prune(context.Background(), r.settings.run.limits(), false) }) // the next one tries again
 	}
+	return r.bindKey()
 }
 
 // kindCancelled is the kind in the record of a run that was ended because another one of several had failed. It has not failed itself.

@@ -28,6 +28,7 @@ type runOptions struct {
 	keepFailed bool
 	any        bool
 	detach     bool
+	key        string
 	many       manyOptions
 	report     string
 	tree       treeOptions
@@ -68,7 +69,8 @@ Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 
 		Example: `  hostler run sandbox -- make test
   hostler run web -e TOKEN -c 'make test | tail'
   hostler run pool --keep --name build -- make
-  hostler run build -t -- top`,
+  hostler run build -t -- top
+  hostler run pool --key nightly-1204 -- make release`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, words, err := splitRun(cmd, args)
 			if err != nil || cmd.Flags().Changed("help") {
@@ -95,6 +97,7 @@ Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 
 	o.many.flags(cmd)
 	cmd.Flags().BoolVar(&o.keepFailed, "keep-on-failure", false, "keep the instance if the command fails, and say what to do with it")
 	cmd.Flags().BoolVar(&o.detach, "detach", false, "start the command, print the id of the run, and do not wait; hostler attach goes on with it")
+	cmd.Flags().StringVar(&o.key, "key", "", "run this once, however often it is asked for with `KEY`: the same again is told what came of it, or waits for that; another run with that key is refused. Until a day after its end")
 	return cmd
 }
 
@@ -194,6 +197,12 @@ func (a *app) run(ctx context.Context, o *runOptions, name string, words []strin
 	}
 	if o.report == "-" {
 		return invalid("a file, or fd:3 with 3>file", "--report -: it would stand between what the command prints")
+	}
+	if err := checkKey(o.key); err != nil {
+		return err
+	}
+	if o.key != "" && o.many.wanted() {
+		return invalid("give each part a run of its own", "--key is for one run, not with --on or --shards")
 	}
 	if o.tree.plan {
 		return a.planTree(ctx, o, name)

@@ -41,6 +41,10 @@ type runner struct {
 	rec     *recording // nil: it is not recorded
 	written []*written // where what it writes goes
 
+	key   *runlog.Key    // --key's, until the run is bound to it; nil: none
+	asked string         // what is asked for, as that notes it
+	told  *runlog.Record // of the run that is told again; nil: this is one of its own
+
 	typ     string // of the source that the connection leads to
 	phases  runlog.Phases
 	started time.Time
@@ -59,8 +63,16 @@ func (r *runner) whole(ctx context.Context, name string) (err error) {
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
-	r.beginRecord(name)
+	if r.opt.key != "" {
+		if told, err := r.takeKey(ctx, name); told || err != nil {
+			return err
+		}
+	}
+	err = r.beginRecord(name)
 	defer func() { r.endRecord(err, context.Cause(ctx)) }()
+	if err != nil {
+		return err
+	}
 	ctx, stop := r.listen(ctx)
 	defer r.closeEarly()
 	defer r.endScan()

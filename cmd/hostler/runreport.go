@@ -50,6 +50,11 @@ func (a *app) writeReport(name string, r *runner, err error) error {
 		rec := r.rec.Record()
 		v.Run, v.Tests, v.Artifacts = rec.ID, rec.Tests, rec.Artifacts
 	}
+	if rec := r.told; rec != nil { // by its key
+		v.Run, v.Tests, v.Artifacts, v.Instance, v.Source, v.Lease = rec.ID, rec.Tests, rec.Artifacts, rec.Instance, rec.Source, rec.Lease
+		v.Begun, v.Exit, v.Signal, v.Reason, v.Kind, v.Error, v.Started, v.Command = true, *rec.Exit, rec.Signal, rec.Reason, rec.Kind, rec.Error, rec.Started, rec.Phases.Command
+		return writeDocument(name, v)
+	}
 	if !r.begun.IsZero() {
 		v.Before, v.Command = r.begun.Sub(r.started).Seconds(), r.ended.Sub(r.begun).Seconds()
 	} else {

@@ -23,12 +23,12 @@ var errVain = errors.New("all of it is held aside")
 
 // take acquires. A request that waits says on standard error for what, and is not let wait in vain.
 func (a *app) take(ctx context.Context, engine engine, req compute.Request) ([]compute.Lease, error) {
-	leases, _, err := a.takeTimed(ctx, engine, req)
+	leases, _, err := a.takeTimed(ctx, engine, req, engine.Acquire)
 	return leases, err
 }
 
-// takeTimed also tells how long it was in the queue.
-func (a *app) takeTimed(ctx context.Context, engine engine, req compute.Request) ([]compute.Lease, time.Duration, error) {
+// takeTimed takes by acquire, and also tells how long it was in the queue.
+func (a *app) takeTimed(ctx context.Context, engine engine, req compute.Request, acquire func(context.Context, compute.Request) ([]compute.Lease, error)) ([]compute.Lease, time.Duration, error) {
 	req.Owner = a.owner() // who we are to a controller is known by now
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &waiting{app: a, engine: engine, req: req, asked: time.Now(), began: make(chan struct{})}
@@ -39,7 +39,7 @@ func (a *app) takeTimed(ctx context.Context, engine engine, req compute.Request)
 		defer close(ended)
 		w.watch(ctx, cancel)
 	}()
-	leases, err := engine.Acquire(ctx, req)
+	leases, err := acquire(ctx, req)
 	vain := errors.Is(context.Cause(ctx), errVain)
 	cancel(nil)
 	<-ended

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/runlog"
+)
+
+// maxKey is how long a key may be, in bytes, as the API has it.
+const maxKey = 255
+
+// checkKey refuses what cannot be a key.
+func checkKey(key string) error {
+	if len(key) > maxKey {
+		return invalid("", "--key: %d bytes, and at most %d are allowed", len(key), maxKey)
+	}
+	return nil
+}
+
+// notAsked are the options of run that do not change what is asked for.
+var notAsked = []string{"key", "report", "verbose", "quiet", "wait", "priority"}
+
+// request is a digest of what a run is asked to do, by which the same run is known from another one. Standard input and the tree are no part of it.
+func (r *runner) request(name string) string {
+	h := sha256.New()
+	add := func(words ...string) {
+		fmt.Fprintln(h, len(words))
+		for _, w := range words {
+			fmt.Fprintf(h, "%d %s\n", len(w), w)
+		}
+	}
+	wd, _ := os.Getwd()
+	add(name, wd, string(r.script))
+	add(r.words...)
+	add(slices.DeleteFunc(slices.Clone(r.opt.given), func(w string) bool {
+		option, _, _ := strings.Cut(strings.TrimPrefix(w, "--"), "=")
+		return slices.Contains(notAsked, option) || option == "env"
+	})...)
+	add(r.opt.env...)
+	names := slices.Sorted(maps.Keys(r.opt.set)) // of secrets the values may change
+	add(names...)
+	for _, n := range names {
+		if !slices.Contains(r.opt.hide, r.opt.set[n]) {
+			add(r.opt.set[n])
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// takeKey looks what --key stands for. Of a run that was begun told is true, and err how it ended; else the key is held, for beginRecord to bind.
+func (r *runner) takeKey(ctx context.Context, name string) (told bool, err error) {
+	key := r.opt.key
+	log, err := runs()
+	if err != nil {
+		return false, err
+	}
+	ctx, stop := r.app.untilSignal(ctx)
+	defer stop()
+	request := r.request(name)
+	for {
+		k, err := log.Key(ctx, key)
+		if err != nil {
+			return false, fmt.Errorf("--key %s: %w", printable(key), err)
+		}
+		if k.Free() {
+			r.key, r.asked = k, request
+			return false, nil
+		}
+		if k.Request != request {
+			_ = k.Close()
+			return false, &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("--key %s: another run had this key: %s", printable(key), k.Run), Hint: "hostler runs show " + k.Run + "; another run takes another key"}
+		}
+		rec, err := log.Find(k.Run)
+		if errors.Is(err, compute.ErrNotFound) {
+			err = &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("--key %s: its run %s was begun, and its record is gone", printable(key), k.Run), Hint: "another key runs it again"}
+		}
+		if err == nil && !rec.Begun && (rec.State == runlog.Ended || rec.State == runlog.Lost) { // nothing was run
+			r.key, r.asked = k, request
+			return false, nil
+		}
+		_ = k.Close()
+		if err != nil {
+			return false, err
+		}
+		if told, err := r.tellAgain(ctx, log, rec); told || err != nil {
+			return true, err
+		}
+	}
+}
+
+// tellAgain tells what a run wrote and how it ended, and waits for that. told is false where it turned out not to have begun.
+func (r *runner) tellAgain(ctx context.Context, log *runlog.Log, rec runlog.Record) (told bool, err error) {
+	a := r.app
+	if r.opt.detach {
+		return true, fprintf(a.out, "%s\n", rec.ID)
+	}
+	if !a.flags.quiet {
+		_ = fprintf(a.errs, "%s: --key %s: this is run %s, begun at %s\n", a.program, printable(r.opt.key), rec.ID, rec.Started.Local().Format(time.DateTime))
+	}
+	out, errs := tally{a.out, new(int64)}, tally{a.errs, new(int64)}
+	for {
+		over := rec.State == runlog.Ended || rec.State == runlog.Lost // before the look, so that nothing comes after it
+		a.tendHeld([]runlog.Record{rec})
+		n, err := log.Copy(out.w, rec.ID, "stdout", *out.n)
+		if err == nil {
+			*out.n = n
+			n, err = log.Copy(errs.w, rec.ID, "stderr", *errs.n)
+		}
+		if err != nil {
+			return true, err
+		}
+		*errs.n = n
+		if over {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			s := a.signal.Load()
+			if s == nil {
+				return true, ctx.Err()
+			}
+			return true, &errInterrupted{*s, "the run goes on: hostler attach " + rec.ID}
+		case <-time.After(logEvery):
+		}
+		if rec, err = log.Find(rec.ID); err != nil {
+			return true, err
+		}
+	}
+	switch {
+	case !rec.Begun:
+		return false, nil
+	case rec.State == runlog.Lost || rec.Exit == nil:
+		return true, &compute.Error{ID: compute.ID(rec.ID), Kind: compute.ErrLost, Err: errors.New("its process was killed, so nobody knows how it ended"), Hint: "hostler attach " + rec.ID + " goes on with it, if it still runs; another key runs it again"}
+	}
+	r.told = &rec
+	if rec.Error != "" {
+		_ = fprintf(a.errs, "%s: %s\n", a.program, rec.Error)
+	}
+	if rec.Reason != "" {
+		_ = fprintf(a.errs, "%s: %s: the command was killed: %s\n", a.program, rec.Instance, rec.Reason)
+	}
+	if *rec.Exit != 0 {
+		return true, status(*rec.Exit)
+	}
+	return true, nil
+}
+
+// bindKey has --key stand for the run before anything is asked of anybody.
+func (r *runner) bindKey() (err error) {
+	if r.key == nil {
+		return nil
+	}
+	k := r.key
+	r.key = nil
+	if err = r.rec.Err(); err == nil {
+		err = k.Bind(r.asked, r.rec.ID())
+	}
+	if err = errors.Join(err, k.Close()); err != nil {
+		return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("--key: the run cannot be recorded, so the same key could not find it: %w", err), Hint: "hostler doctor"}
+	}
+	return nil
+}
