@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -343,6 +344,18 @@ func (g *gathering) checkPools() {
 			s.Err = &Error{File: at.File, Line: at.Line, Source: s.Name, Key: "sources", Msg: "the pool contains itself"}
 		}
 	}
+}
+
+// With is a source of another name that is as this one, with a key of its type's section set otherwise and nothing kept ready.
+func (s *Source) With(name, key, value string) *Source {
+	out := *s
+	out.Name, out.Reserve, out.Spare, out.Cold, out.Share, out.Direction = name, 0, 0, 0, false, Direction{Price: s.Price}
+	if out.Settings = maps.Clone(s.Settings); out.Settings == nil {
+		out.Settings = map[string]string{}
+	}
+	out.Settings[key] = value
+	out.Digest = out.digest()
+	return &out
 }
 
 // digest covers what determines how computers are made, in one form however it was written.

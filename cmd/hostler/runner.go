@@ -41,6 +41,8 @@ type runner struct {
 	rec     *recording // nil: it is not recorded
 	written []*written // where what it writes goes
 
+	bind  string         // how the tree itself is mounted; "": it is not
+	bound string         // where in that the caller is
 	key   *runlog.Key    // --key's, until the run is bound to it; nil: none
 	asked string         // what is asked for, as that notes it
 	told  *runlog.Record // of the run that is told again; nil: this is one of its own
@@ -78,6 +80,9 @@ func (r *runner) whole(ctx context.Context, name string) (err error) {
 	defer r.endScan()
 	defer stop() // first, as it ends what is still being asked
 	if err := r.beginScan(ctx); err != nil {
+		return err
+	}
+	if name, err = r.bindTree(name); err != nil {
 		return err
 	}
 	if err := r.timedObtain(ctx, name); err != nil {
@@ -202,6 +207,10 @@ func (r *runner) makeCommand(ctx context.Context) (cmd *compute.Command, restore
 // directory is where the command starts; in a copy of the tree it is below that.
 func (r *runner) directory(ctx context.Context, local bool) (string, error) {
 	switch {
+	case r.bound != "" && path.IsAbs(r.opt.dir):
+		return r.opt.dir, nil
+	case r.bound != "":
+		return path.Join(r.bound, r.opt.dir), nil
 	case r.sending == nil:
 		return r.opt.workDir(local || r.typ == "sandbox" && r.app.hostRoot(ctx, r.engine, r.instance))
 	case path.IsAbs(r.opt.dir):

@@ -26,11 +26,15 @@ type syncOptions struct {
 	fresh  bool
 	own    bool
 	delete bool
+	bind   string // "": a copy; "yes" or "rw"; "ro"
 }
 
 func (o *syncOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&o.no, "no-sync", false, "send no working tree, whatever the configuration says")
+	f.StringVar(&o.bind, "bind", "", "with --sync: mount the tree itself, and no copy, into a sandbox or container that is made for the run; `HOW`=ro: to be read only")
+	f.Lookup("bind").NoOptDefVal = "yes"
+	_ = cmd.RegisterFlagCompletionFunc("bind", cobra.FixedCompletions([]string{"ro", "rw"}, cobra.ShellCompDirectiveNoFileComp))
 	f.BoolVar(&o.clean, "clean", false, "with --sync: remove what commands have left in the copy")
 	f.BoolVar(&o.fresh, "fresh", false, "with --sync: begin with an empty copy")
 	f.BoolVar(&o.own, "own-workspace", false, "with --sync: where another run has the copy, make one for this run alone")
@@ -44,8 +48,8 @@ func (o *runOptions) syncs(configured bool) (bool, error) {
 	case s.no:
 		return false, nil
 	case o.tree.sync == "" && !configured:
-		if s.clean || s.fresh || s.own || s.delete || o.tree.root != "" || o.tree.large || o.tree.git != "" {
-			return false, invalid("say --sync too", "--root, --large, --git, --clean, --fresh, --own-workspace and --allow-mass-delete are about the tree that --sync sends")
+		if s.clean || s.fresh || s.own || s.delete || s.bind != "" || o.tree.root != "" || o.tree.large || o.tree.git != "" {
+			return false, invalid("say --sync too", "--root, --large, --git, --clean, --fresh, --own-workspace, --bind and --allow-mass-delete are about the tree that --sync sends")
 		}
 		return false, nil
 	}
@@ -83,6 +87,9 @@ func (s *sending) giveBack() {
 func (r *runner) beginScan(ctx context.Context) error {
 	ok, err := r.opt.syncs(r.settings.run.Sync && r.opt.verb == "" && len(r.words) > 0)
 	if err != nil || !ok {
+		return err
+	}
+	if r.bind, err = r.opt.bindMode(); err != nil || r.bind != "" {
 		return err
 	}
 	seen := r.seen

@@ -3,9 +3,13 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
@@ -48,6 +52,37 @@ func (p *Provider) hidden(ctx context.Context) (*hidden, error) {
 		return nil, err
 	}
 	return &hidden{m, held}, nil
+}
+
+// checkTree refuses a tree that has in it, or lies in, what sandboxes do not show.
+func (p *Provider) checkTree(ctx context.Context) error {
+	if p.o.Tree == "" {
+		return nil
+	}
+	h, err := p.hidden(ctx)
+	if err != nil {
+		return err
+	}
+	if h.held >= 0 {
+		defer unix.Close(h.held)
+	}
+	tree := p.shares[len(p.shares)-1]
+	from, err := tree.real(p.o.State, p.root)
+	if err != nil {
+		return err
+	}
+	for _, r := range h.Rules {
+		switch {
+		case r.Kind == mask.Apart || slices.Contains(fresh, r.Path):
+			continue
+		case !below(from, r.Path):
+			if _, err := os.Lstat(r.Path); err != nil || !below(r.Path, from) {
+				continue
+			}
+		}
+		return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf("tree = %s: sandboxes do not show %s", from, r.Path), Hint: "a copy of the tree may go along: --sync without --bind; `show` in the source's section [sandbox] shows it"}
+	}
+	return nil
 }
 
 // layer returns the part of the layer that lies over a directory of the host's, or "".

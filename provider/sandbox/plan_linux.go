@@ -72,6 +72,9 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.checkTree(ctx); err != nil {
+		return nil, err
+	}
 	if p.without("layer") {
 		bare(plan.Pieces)
 	}

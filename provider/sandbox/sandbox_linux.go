@@ -73,7 +73,11 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	if err := o.bounds(); err != nil {
 		return fail("%w", err)
 	}
-	shares, err := shares(o.Mounts, o.Home)
+	mounted := o.Mounts
+	if o.Tree != "" {
+		mounted = append(slices.Clone(mounted), o.Tree)
+	}
+	shares, err := shares(mounted, o.Home)
 	if err != nil {
 		return fail("%w", err)
 	}
