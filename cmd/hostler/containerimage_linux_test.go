@@ -105,7 +105,7 @@ func TestContainerImages(t *testing.T) {
 		"scripts/make.sh": "echo made with $HOSTLER_ARG_WORD; echo $HOSTLER_ARG_WORD >/etc/made\n",
 	})
 	t.Cleanup(func() { // what stands ready, before the engine goes
-		for _, source := range []string{"auto", "warm", "pulled"} {
+		for _, source := range []string{"auto", "warm", "pulled", "warm-bind"} {
 			for _, id := range m.computers(source) {
 				_, _, _ = m.run("discard", id)
 			}
@@ -143,6 +143,21 @@ func TestContainerImages(t *testing.T) {
 	made("promoted", "two")
 	m.must("image", "promote", "--back", "-s", "warm")
 	made("back again", "none")
+
+	// The tree itself, mounted.
+	tree := t.TempDir()
+	if err := os.WriteFile(filepath.Join(tree, "file"), []byte("mine\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.must("-C", tree, "run", "warm", "--sync=dir", "--bind", "--", "sh", "-c", "cat file; pwd; echo new >made"); got != "mine\n"+tree+"\n" {
+		t.Errorf("in the tree: %q", got)
+	}
+	if got, err := os.ReadFile(filepath.Join(tree, "made")); err != nil || string(got) != "new\n" {
+		t.Errorf("what was written in the tree: %q, %v", got, err)
+	}
+	if out, _, exit := m.run("-C", tree, "run", "warm", "--sync=dir", "--bind=ro", "--", "sh", "-c", "cat made; echo no >made || exit 7"); exit != 7 || out != "new\n" {
+		t.Errorf("in the tree, to be read: %q, %d", out, exit)
+	}
 
 	// From the engine to a registry, and from there to the sandboxes of another machine, and to the engine under the registry's name.
 	m.must("image", "pull", "docker-daemon:web:2")

@@ -126,7 +126,7 @@ func TestKilledProgram(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-tags", "failpoint", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, op := range [][]string{{"acquire", "-s", "front", "2"}, {"release", "front-web-1"}, {"discard", "front-web-1"}, {"release", "-f", "front-web-1"}} {
+	for _, op := range [][]string{{"acquire", "-s", "front", "2"}, {"acquire", "--key=once", "-s", "front", "2"}, {"release", "front-web-1"}, {"discard", "front-web-1"}, {"release", "-f", "front-web-1"}} {
 		t.Run(strings.Join(op[:2], " "), func(t *testing.T) {
 			for at := 0; ; at++ {
 				steps := killOnce(t, program, op, at)
@@ -181,6 +181,17 @@ func killOnce(t *testing.T, program string, op []string, at int) int {
 
 	k.must("status") // repairs
 	records := k.compare(what)
+	if op[1] == "--key=once" { // the same again is the same, or was nothing
+		again := k.must(op...)
+		if told != "" && again != told {
+			t.Fatalf("%s: %q was given, and again %q", what, told, again)
+		}
+		if out := k.must("status", "--query", "in-use", "front"); out != "2\n" {
+			t.Fatalf("%s: asked again, in use are %s", what, out)
+		}
+		told = again
+		records = k.compare(what + ", asked again")
+	}
 	switch names := strings.Fields(told); {
 	case op[0] == "acquire" && len(names) > 0 && len(records) < len(names):
 		t.Fatalf("%s: %v were given, and recorded are %v", what, names, records)
