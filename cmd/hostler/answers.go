@@ -96,7 +96,7 @@ const turnEvery = 20 * time.Millisecond
 // Turn waits until no other process serves a request. The kernel ends a turn with its process.
 func (k turns) Turn(ctx context.Context, mark string) (end func(), err error) {
 	sum := sha256.Sum256([]byte(mark))
-	row := int64(1<<51 | binary.LittleEndian.Uint64(sum[:])>>13) // above all that instances have
+	row := int64(1<<37 | binary.LittleEndian.Uint64(sum[:])>>27) // above all that instances have; two that meet wait for each other in vain
 	for {
 		end, ok, err := k.store.Slot(row, 1)
 		if err != nil || ok {
@@ -111,7 +111,10 @@ func (k turns) Turn(ctx context.Context, mark string) (end func(), err error) {
 }
 
 // prompt are answers that are on the disk when Remember returns, for who ends then.
-type prompt struct{ server.Memory }
+type prompt struct {
+	server.Memory
+	own *answers
+}
 
 // Remember has an answer written. Where that fails the leases tell of it, as long as they live.
 func (k prompt) Remember(a compute.Answer) {
@@ -125,12 +128,9 @@ func (k prompt) Remember(a compute.Answer) {
 // answersPatience is how long a command waits for the disk.
 const answersPatience = 5 * time.Second
 
-// Turn is that of turns.
+// Turn is that of turns, of a common store too: who has no room beside the first would wait for it otherwise.
 func (k prompt) Turn(ctx context.Context, mark string) (end func(), err error) {
-	if t, ok := k.Memory.(server.Turns); ok {
-		return t.Turn(ctx, mark)
-	}
-	return func() {}, nil
+	return turns{k.own}.Turn(ctx, mark)
 }
 
 // promptCommon are those of a store that several controllers share.
@@ -155,9 +155,9 @@ func (k *answers) memory() server.Memory {
 // promptly is what one asks that serves one request.
 func (k *answers) promptly() server.Memory {
 	if _, ok := k.store.(common); ok {
-		return promptCommon{prompt{commonAnswers{k}}, commonAnswers{k}}
+		return promptCommon{prompt{commonAnswers{k}, k}, commonAnswers{k}}
 	}
-	return prompt{turns{k}}
+	return prompt{turns{k}, k}
 }
 
 // Remember has an answer written soon.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -56,7 +57,19 @@ func TestDatabase(t *testing.T) {
 			t.Errorf("%v: %q", c.args, out)
 		}
 	}
-	m.must("release", "web-1")
+	var all sync.WaitGroup
+	for range 4 { // a request with a key is one, however many make it at once
+		all.Go(func() {
+			if out, errs, exit := m.run("acquire", "-s", "web", "--key", "once"); exit != 0 || out != "web-2\n" {
+				t.Errorf("acquire with a key: %q, %s, %d", out, errs, exit)
+			}
+		})
+	}
+	all.Wait()
+	if _, errs, exit := m.run("acquire", "-s", "web", "--key", "once", "--ttl", "1h"); exit != 6 {
+		t.Errorf("another request with that key: %s, %d", errs, exit)
+	}
+	m.must("release", "web-1", "web-2")
 	if out := m.must("doctor"); !strings.Contains(out, "PostgreSQL at "+server.Dir()) {
 		t.Errorf("doctor does not tell the store: %s", out)
 	}
