@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/flavor"
 )
 
 // Provider makes instances of EC2.
@@ -24,6 +25,7 @@ type Provider struct {
 	o        Options
 	log      *slog.Logger
 	match    *regexp.Regexp
+	sets     [][]string         // classes of hardware; none: any
 	onDemand map[string]float64 // prices that are configured
 	parting  string             // what an instance does before an image is made of it
 	step     func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
@@ -35,7 +37,7 @@ type Provider struct {
 	reading chan struct{} // closed when the listing that is being read is there; nil: none is
 	sizes   sizes
 	images  map[string]image
-	poor    map[spot]time.Time // where there was no capacity, and when
+	poor    flavor.Memory // in which spots there was no capacity lately
 
 	asking chan struct{} // one slot: who has it reads health, or looks at it
 	health *health
@@ -55,14 +57,15 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		return nil, &compute.Error{Op: "ec2.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...), Hint: hint}
 	}
 	o.Spot, o.HostKey, o.StopBy = cmp.Or(o.Spot, "no"), cmp.Or(o.HostKey, "user-data"), cmp.Or(o.StopBy, "stop")
+	o.Order = cmp.Or(o.Order, string(flavor.Cheapest))
 	o.Port, o.Poll = cmp.Or(o.Port, 22), cmp.Or(o.Poll, 2*time.Second)
-	p := &Provider{o: o, log: log, onDemand: map[string]float64{}, images: map[string]image{}, poor: map[spot]time.Time{}, asking: make(chan struct{}, 1), parting: parting}
+	p := &Provider{o: o, log: log, onDemand: map[string]float64{}, images: map[string]image{}, asking: make(chan struct{}, 1), parting: parting}
 	for key, is := range map[string]struct {
 		value string
 		one   []string
 	}{
 		"spot": {o.Spot, []string{"no", "yes", "first"}}, "host-key": {o.HostKey, []string{"user-data", "console"}}, "stop": {o.StopBy, []string{"stop", "hibernate"}},
-		"public-ip": {o.PublicIP, []string{"", "yes", "no"}}, "address": {o.Address, []string{"", "public", "private"}},
+		"flavor-order": {o.Order, []string{string(flavor.Cheapest), string(flavor.Listed)}}, "public-ip": {o.PublicIP, []string{"", "yes", "no"}}, "address": {o.Address, []string{"", "public", "private"}},
 	} {
 		if !slices.Contains(is.one, is.value) {
 			return fail("", "%s = %s: it is one of %s", key, is.value, strings.Join(slices.DeleteFunc(is.one, func(s string) bool { return s == "" }), ", "))
@@ -71,6 +74,9 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	var err error
 	if p.match, err = regexp.Compile(o.Match); err != nil {
 		return fail("", "type-match = %s: %w", o.Match, err)
+	}
+	if p.sets, err = flavor.ParseSets(o.Sets); err != nil {
+		return fail("", "flavor-sets: %w", err)
 	}
 	for _, line := range o.Prices {
 		typ, text, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -100,8 +106,8 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		return fail("", "cores, memory, volume-size, attempts and poll cannot be less than nothing")
 	case o.Port < 1 || o.Port > 65535:
 		return fail("", "ssh-port = %d", o.Port)
-	case len(o.Types) > 0 && (o.Cores > 0 || o.Memory > 0 || o.Match != ""):
-		return fail("leave one of them out", "types name what cores, memory and type-match look for")
+	case len(o.Types) > 0 && (o.Cores > 0 || o.Memory > 0 || o.Match != "" || len(p.sets) > 0):
+		return fail("leave one of them out", "types name what cores, memory, type-match and flavor-sets look for")
 	case strings.ContainsFunc(o.User, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`:"'{}[]#&*!|>%@\`, r) }):
 		return fail("", "user = %q: no name of a user", o.User)
 	}

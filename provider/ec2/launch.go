@@ -32,10 +32,8 @@ func (s spot) String() string {
 	return strings.Join(slices.DeleteFunc([]string{s.market, s.typ, s.subnet, s.zone}, func(x string) bool { return x == "" }), " ")
 }
 
-const (
-	visibleWithin = 2 * time.Minute  // what was made is listed
-	poorFor       = 10 * time.Minute // where there was no capacity is tried last
-)
+// visibleWithin is when what was made is listed.
+const visibleWithin = 2 * time.Minute
 
 // Create launches an instance, in the first place that has room, and waits until it is listed. Of one that is there it returns that.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
@@ -153,7 +151,7 @@ func tag(key, value string) types.Tag {
 	return types.Tag{Key: aws.String(key), Value: aws.String(value)}
 }
 
-// spots are the places to try, in order: every type in every place for spot, if that is wanted, and then on demand. What had no capacity a while ago comes last.
+// spots are the places to try, in order: every type in every place for spot, if that is wanted, and then on demand.
 func (p *Provider) spots(ctx context.Context, spec compute.Spec, img image) ([]spot, error) {
 	all, err := p.fitting(ctx, spec, img)
 	if err != nil {
@@ -193,18 +191,32 @@ func (p *Provider) spots(ctx context.Context, spec compute.Spec, img image) ([]s
 		return nil, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf("no type of instance that the source allows is known to cost at most %v for an hour", spec.MaxPrice),
 			Hint: "ask for a higher price; `prices` of the source is what is known"}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	slices.SortStableFunc(out, func(a, b spot) int { return p.poverty(a) - p.poverty(b) })
-	return out, nil
+	return p.rich(out, p.chooses(spec)), nil
 }
 
-// poverty is 1 where there was no capacity a while ago. The mutex is held.
-func (p *Provider) poverty(s spot) int {
-	if t, ok := p.poor[s]; ok && time.Since(t) < poorFor {
-		return 1
+// chooses tells whether a request may have a type of one of several classes of hardware.
+func (p *Provider) chooses(spec compute.Spec) bool { return spec.Flavor == "" && len(p.sets) > 0 }
+
+// rich are the spots to try. Those that had no capacity lately come last; among classes of hardware they are left out, and where that leaves none, the first type is tried again.
+func (p *Provider) rich(all []spot, classes bool) []spot {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	var had, lacked []spot
+	for _, s := range all {
+		if p.poor.HasFailed(s.String(), now) {
+			lacked = append(lacked, s)
+		} else {
+			had = append(had, s)
+		}
 	}
-	return 0
+	switch {
+	case !classes:
+		return append(had, lacked...)
+	case len(had) > 0:
+		return had
+	}
+	return slices.DeleteFunc(lacked, func(s spot) bool { return s.typ != lacked[0].typ })
 }
 
 // launch asks for an instance in one place after the other.
@@ -225,6 +237,9 @@ func (p *Provider) launch(ctx context.Context, spec compute.Spec, img image, in 
 		}
 		m, err := p.launchAt(ctx, c, spec, *in, s)
 		if err == nil {
+			p.mu.Lock()
+			p.poor.Succeed(s.String())
+			p.mu.Unlock()
 			if err := p.at("launched"); err != nil {
 				return machine{}, err
 			}
@@ -238,7 +253,7 @@ func (p *Provider) launch(ctx context.Context, spec compute.Spec, img image, in 
 		said = append(said, fmt.Errorf("%s: %w", s, f))
 		p.mu.Lock()
 		if f.Reason == NoHardware || f.Reason == Quota {
-			p.poor[s] = time.Now()
+			p.poor.Fail(s.String(), time.Now())
 		}
 		p.mu.Unlock()
 		if f.Reason != NoHardware && f.Reason != Quota && f.Reason != Unsupported {

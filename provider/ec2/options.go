@@ -20,6 +20,9 @@ type Options struct {
 	Memory int64    `conf:"memory,size"`
 	Match  string   `conf:"type-match"` // a regular expression that a type's name matches
 
+	Sets  string `conf:"flavor-sets"`  // classes of hardware: "^m5,^m6;^c5": regular expressions for names of types, a class between semicolons
+	Order string `conf:"flavor-order"` // cheapest or listed; "": cheapest
+
 	Spot     string   `conf:"spot"`      // no, yes, or first: and on demand where there is none; "": no
 	MaxPrice string   `conf:"max-price"` // of a spot instance for an hour, in dollars; "": the price on demand
 	Prices   []string `conf:"prices"`    // on demand, for an hour: "m5.large 0.096"

@@ -2,6 +2,7 @@ package ec2
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -141,6 +142,9 @@ func (p *Provider) fitting(ctx context.Context, spec compute.Spec, img image) ([
 		}
 		return out, nil
 	}
+	if p.chooses(spec) {
+		return p.classes(fit, spec)
+	}
 	for _, s := range fit[:min(len(fit), mostTypes)] {
 		out = append(out, s.Name)
 	}
@@ -152,6 +156,27 @@ func affordable(price, most float64) bool { return most == 0 || price > 0 && pri
 
 // Prices reports whether prices are configured, or what it makes is for spot, where a request says what it may cost.
 func (p *Provider) Prices() bool { return len(p.onDemand) > 0 || p.o.Spot != "no" }
+
+// classes returns the types to try of those that fit, one of each class of hardware.
+func (p *Provider) classes(fit []size, spec compute.Spec) (out []string, err error) {
+	var all []flavor.Flavor
+	for _, s := range fit {
+		all = append(all, s.Flavor)
+	}
+	picks, err := flavor.New(all).Choose(flavor.Need{}, p.sets, flavor.Order(p.o.Order)) // all fit
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range picks {
+		if f.Name != "" && !slices.Contains(out, f.Name) {
+			out = append(out, f.Name)
+		}
+	}
+	if len(out) == 0 {
+		return nil, &compute.Error{ID: spec.ID, Kind: compute.ErrTooLarge, Err: errors.New("none of the types that are large enough is of one of the flavor-sets"), Hint: "ask for less, or name other flavor-sets in the source"}
+	}
+	return out, nil
+}
 
 // mostTypes is how many types are tried for one instance, where none is named.
 const mostTypes = 8

@@ -30,6 +30,11 @@ func (m *Memory) Fail(id string, now time.Time) {
 		m.failed = map[string]time.Time{}
 	}
 	m.failed[id] = now.Add(orElse(m.Failed, ForgetFailed))
+	m.Drop(id)
+}
+
+// Drop has what was picked of a flavor be picked anew.
+func (m *Memory) Drop(id string) {
 	for key, p := range m.picks {
 		if p.flavor.ID == id {
 			delete(m.picks, key)

@@ -109,6 +109,9 @@ func (p *Provider) broken(ctx context.Context, s servers.Server, id compute.ID) 
 		}
 	}
 	f := serverFault(s.Fault.Message)
+	if f.Reason == NoHardware {
+		p.lacking(s, id)
+	}
 	return &compute.Error{Op: "openstack.Connect", ID: id, Kind: f.kind(), Err: p.explain(ctx, s, f), Hint: cmp.Or(f.hint(), "discard the instance")}
 }
 

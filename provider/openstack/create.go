@@ -49,7 +49,8 @@ type plan struct {
 }
 
 // Create makes a server, or finishes one that was begun, or returns the one that is there: first its ports, so that its address is known, then what else it needs, then
-// the server. What it makes for one that does not become is taken away by Destroy.
+// the server. With several flavor sets it waits until the server has a host, and where none has room takes the next set's flavor. What it makes for one that does not
+// become is taken away by Destroy.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	in, err := p.create(ctx, spec)
 	if compute.WasUnasked(err) {
@@ -74,10 +75,41 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.
 	if _, ok := v.one(spec.ID); ok {
 		return p.settle(ctx, spec.ID, v)
 	}
-	pl, err := p.plan(ctx, spec)
-	if err != nil {
-		return none, compute.Unasked(err)
+	short := shortage{}
+	for {
+		pl, err := p.plan(ctx, spec)
+		switch {
+		case err != nil && len(short) == 0:
+			return none, compute.Unasked(err)
+		case err != nil:
+			return none, err
+		case short.has(pl.flavor):
+			return none, short.error(spec.ID)
+		}
+		if v, err = p.ask(ctx, pl); err != nil {
+			return none, err
+		}
+		in, err := p.settle(ctx, spec.ID, v)
+		if err != nil || !p.chooses(spec) {
+			return in, err
+		}
+		f, err := p.placed(ctx, spec.ID, v)
+		if err != nil || f == nil {
+			return in, err
+		}
+		p.log.Info("no host has room for a flavor", "instance", spec.ID, "source", p.o.Source, "flavor", pl.flavor.Name, "err", f)
+		short = append(short, lack{pl.flavor, f})
+		if next, err := p.flavor(ctx, spec, pl.image); err != nil || short.has(next) {
+			return none, short.error(spec.ID) // the server that failed stays until it is destroyed: it tells why
+		}
+		if err := p.vacate(ctx, spec.ID); err != nil {
+			return none, err
+		}
 	}
+}
+
+// ask makes what a server needs and asks for it, and returns what there is afterwards.
+func (p *Provider) ask(ctx context.Context, pl plan) (none view, err error) {
 	nics, address, err := p.connectNetworks(ctx, pl)
 	if err != nil {
 		return none, err
@@ -99,10 +131,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.
 	if err := p.post(ctx, pl, opts); err != nil {
 		return none, err
 	}
-	if v, err = p.servers.fresh(ctx); err != nil { // is there another one, of a request that was thought lost?
-		return none, err
-	}
-	return p.settle(ctx, spec.ID, v)
+	return p.servers.fresh(ctx) // is there another one, of a request that was thought lost?
 }
 
 // post sends the request for the server itself.
@@ -249,40 +278,6 @@ func (p *Provider) plan(ctx context.Context, spec compute.Spec) (pl plan, err er
 		return pl, err
 	}
 	return pl, p.tell(&pl, spec)
-}
-
-// flavor is the one that is named, else the cheapest that is large enough.
-func (p *Provider) flavor(ctx context.Context, spec compute.Spec, image images.Image) (flavor.Flavor, error) {
-	cat := p.s.Catalog()
-	name := spec.Flavor
-	if name == "" {
-		name = p.o.Flavor
-	}
-	want := flavor.NeedOf(spec, p.o.FlavorRegex)
-	if name != "" {
-		f, err := cat.Flavor(ctx, name)
-		if err == nil && (f.Cores < want.Cores || f.RAM < want.RAM || f.GPUs < want.GPUs || f.RAM < image.MinRAMMegabytes) {
-			err = &compute.Error{Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Err: fmt.Errorf("flavor %s is too small: wanted are %s, and the image needs %d MB of memory", f, want, image.MinRAMMegabytes)}
-		}
-		return f, err
-	}
-	const mib = 1 << 20
-	want.Cores, want.RAM = max(want.Cores, p.o.Cores), max(want.RAM, int((p.o.Memory+mib-1)/mib), image.MinRAMMegabytes)
-	return known(ctx, cat.flavors, func(t *flavor.Table) (flavor.Flavor, error) {
-		if len(p.sets) == 0 {
-			return t.Cheapest(want)
-		}
-		all, err := t.Choose(want, p.sets, flavor.Order(p.o.FlavorOrder))
-		for _, f := range all {
-			if f.ID != "" {
-				return f, err
-			}
-		}
-		if err == nil {
-			err = &compute.Error{Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Err: fmt.Errorf("%w: %s, of one of the flavor-sets", flavor.ErrNone, want)}
-		}
-		return flavor.Flavor{}, err
-	})
 }
 
 // volume is the volume that a server boots from, made of its image. It is the one that was begun, where there is one.

@@ -17,6 +17,11 @@ import (
 )
 
 func simProvider(t testing.TB, s *sim, o openstack.SessionOptions) *openstack.Provider {
+	return simSource(t, s, o, nil)
+}
+
+// simSource is a source of the simulation, whose options may be changed first.
+func simSource(t testing.TB, s *sim, o openstack.SessionOptions, change func(*openstack.Options)) *openstack.Provider {
 	t.Helper()
 	if o.Rate == 0 {
 		o.Rate = 1e6
@@ -24,9 +29,11 @@ func simProvider(t testing.TB, s *sim, o openstack.SessionOptions) *openstack.Pr
 	if o.Backoff == 0 {
 		o.Backoff = time.Millisecond
 	}
-	p, err := openstack.Open(t.Context(), slog.New(slog.DiscardHandler), openstack.Options{
-		Image: "debian", Source: "web", Installation: "inst", Dir: t.TempDir(), Session: s.session(t, o), Poll: 10 * time.Millisecond, HostKey: "known-hosts",
-	})
+	opt := openstack.Options{Image: "debian", Source: "web", Installation: "inst", Dir: t.TempDir(), Session: s.session(t, o), Poll: 10 * time.Millisecond, HostKey: "known-hosts"}
+	if change != nil {
+		change(&opt)
+	}
+	p, err := openstack.Open(t.Context(), slog.New(slog.DiscardHandler), opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,8 +204,8 @@ func TestOthersServers(t *testing.T) {
 		return openstack.Mark{Installation: installation, Source: source, Instance: "web-1"}.Metadata()
 	}
 	s.mu.Lock()
-	s.servers = append(s.servers, &simServer{"x1", "web-1", nil, mine.made}, &simServer{"x2", "web-1", mark("other", "web"), mine.made},
-		&simServer{"x3", "web-1", mark("inst", "web-1"), mine.made}, &simServer{"x4", "web-1", mine.metadata, mine.made.Add(time.Minute)})
+	s.servers = append(s.servers, &simServer{id: "x1", name: "web-1", made: mine.made}, &simServer{id: "x2", name: "web-1", metadata: mark("other", "web"), made: mine.made},
+		&simServer{id: "x3", name: "web-1", metadata: mark("inst", "web-1"), made: mine.made}, &simServer{id: "x4", name: "web-1", metadata: mine.metadata, made: mine.made.Add(time.Minute)})
 	s.ports["foreign"] = map[string]any{"id": "foreign", "name": "web-1", "description": openstack.Mark{Installation: "other", Source: "web", Instance: "web-1"}.Description(), "network_id": "n1"}
 	s.flavors = nil // and the flavor was deleted while it is in use
 	s.mu.Unlock()

@@ -37,9 +37,10 @@ type Provider struct {
 	floating *shared[[]floatingips.FloatingIP]
 	volumes  *shared[[]volumes.Volume]
 
-	mu    sync.Mutex
-	busy  map[compute.ID]*turn
-	known map[compute.ID]*sighting
+	mu       sync.Mutex
+	busy     map[compute.ID]*turn
+	known    map[compute.ID]*sighting
+	hardware flavor.Memory // for which flavors there was none lately
 
 	keyThere presence // whether the cloud has the source's own key
 }
@@ -50,6 +51,7 @@ type sighting struct {
 	active   time.Time // first seen to be ACTIVE
 	refused  time.Time // first time that it did not let us in
 	reached  bool      // a connection was opened
+	lacking  string    // the cloud's id of the last one of this name for which there was no host
 }
 
 var (
@@ -102,21 +104,12 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		}
 		p.metadata[k] = v
 	}
-	for class := range strings.SplitSeq(o.FlavorSets, ";") {
-		var set []string
-		for w := range strings.SplitSeq(class, ",") {
-			if w = strings.TrimSpace(w); w != "" {
-				set = append(set, w)
-			}
-		}
-		if len(set) > 0 {
-			p.sets = append(p.sets, set)
-		}
+	var err error
+	if p.sets, err = flavor.ParseSets(o.FlavorSets); err != nil {
+		return fail("", "flavor-sets: %w", err)
 	}
-	for _, re := range append(slices.Concat(p.sets...), o.FlavorRegex) {
-		if _, err := regexp.Compile(re); err != nil {
-			return fail("", "a flavor's regular expression: %w", err)
-		}
+	if _, err := regexp.Compile(o.FlavorRegex); err != nil {
+		return fail("", "flavor-regex: %w", err)
 	}
 	if p.s == nil {
 		cred, err := FindCredentials(Where{Cloud: o.Cloud, File: o.CloudsFile, Region: o.Region, Getenv: environment(o.Getenv)})

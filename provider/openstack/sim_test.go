@@ -1,6 +1,7 @@
 package openstack_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -22,7 +23,9 @@ import (
 type sim struct {
 	identity, compute, network, image *httptest.Server
 
-	boot    time.Duration // until a server is ACTIVE
+	boot    time.Duration   // until a server is ACTIVE
+	place   time.Duration   // until a host is found for it
+	full    map[string]bool // flavors, by id, that no host has room for
 	limits  map[string]*rate.Limiter
 	page    int                                               // servers on a page
 	refuse  func(w http.ResponseWriter, r *http.Request) bool // answers in place of the cloud; nil: nothing
@@ -43,6 +46,9 @@ type simServer struct {
 	id, name string
 	metadata map[string]string
 	made     time.Time
+	flavor   string
+	host     string // where it is; "": it was not placed yet, or there was no room
+	failed   bool   // there was no room
 }
 
 func newSim(t testing.TB) *sim {
@@ -91,7 +97,11 @@ func (s *sim) serve(name string, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	s.asked[r.Method+" "+parts[0]]++
+	what := parts[0]
+	if parts[len(parts)-1] == "action" {
+		what = "action"
+	}
+	s.asked[r.Method+" "+what]++
 	valid := r.Header.Get("X-Auth-Token") == "t"+strconv.Itoa(s.token)
 	s.mu.Unlock()
 	if l := s.limits[name]; l != nil && !l.Allow() {
@@ -150,6 +160,10 @@ func (s *sim) do(w http.ResponseWriter, r *http.Request, parts []string) {
 		answer(w, 404, map[string]any{"itemNotFound": map[string]any{"code": 404, "message": "not there"}})
 	}
 	last := parts[len(parts)-1]
+	if last == "action" {
+		none()
+		return
+	}
 	switch what := r.Method + " " + parts[0]; what {
 	case "GET flavors":
 		answer(w, 200, map[string]any{"flavors": s.flavors})
@@ -193,7 +207,8 @@ func (s *sim) do(w http.ResponseWriter, r *http.Request, parts []string) {
 			m[k], _ = v.(string)
 		}
 		name, _ := body["server"]["name"].(string)
-		s.servers = append(s.servers, &simServer{id, name, m, time.Now()})
+		flavor, _ := body["server"]["flavorRef"].(string)
+		s.servers = append(s.servers, &simServer{id: id, name: name, metadata: m, made: time.Now(), flavor: flavor})
 		answer(w, 202, map[string]any{"server": map[string]any{"id": id}})
 	case "DELETE servers":
 		n := len(s.servers)
@@ -223,12 +238,25 @@ func (s *sim) list(w http.ResponseWriter, r *http.Request) {
 			out["servers_links"] = []any{map[string]any{"rel": "next", "href": s.compute.URL + "/v2.1/servers/detail?name=" + r.URL.Query().Get("name") + "&marker=" + lastOne}}
 			break
 		}
-		status := "BUILD"
-		if time.Since(x.made) >= s.boot {
+		if x.host == "" && !x.failed && time.Since(x.made) >= s.place {
+			if x.failed = s.full[x.flavor]; !x.failed {
+				x.host = "host1"
+			}
+		}
+		status, task, fault := "BUILD", "", map[string]any{}
+		switch {
+		case x.failed:
+			status, fault = "ERROR", map[string]any{"code": 500, "message": "No valid host was found. There are not enough hosts available."}
+		case x.host == "":
+			task = "scheduling"
+		case time.Since(x.made) >= s.boot:
 			status = "ACTIVE"
+		default:
+			task = "spawning"
 		}
 		all = append(all, map[string]any{
-			"id": x.id, "name": x.name, "status": status, "metadata": x.metadata, "created": x.made.UTC().Format(time.RFC3339), "flavor": map[string]any{"id": "f1"},
+			"id": x.id, "name": x.name, "status": status, "OS-EXT-STS:task_state": task, "fault": fault, "metadata": x.metadata,
+			"created": x.made.UTC().Format(time.RFC3339), "flavor": map[string]any{"id": cmp.Or(x.flavor, "f1")},
 			"image": map[string]any{"id": "i1"}, "addresses": map[string]any{"net": []any{map[string]any{"addr": "127.0.0.1", "version": 4, "OS-EXT-IPS:type": "fixed"}}},
 		})
 	}

@@ -1,0 +1,27 @@
+package flavor
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// ParseSets reads classes of hardware as they are written in a source: "^small,^tiny;^big" is two, the first of two regular expressions. The error is ErrRegex.
+func ParseSets(text string) (sets [][]string, err error) {
+	for class := range strings.SplitSeq(text, ";") {
+		var set []string
+		for w := range strings.SplitSeq(class, ",") {
+			if w = strings.TrimSpace(w); w == "" {
+				continue
+			}
+			if _, err := regexp.Compile(w); err != nil {
+				return nil, fmt.Errorf("%w: %w", ErrRegex, err)
+			}
+			set = append(set, w)
+		}
+		if len(set) > 0 {
+			sets = append(sets, set)
+		}
+	}
+	return sets, nil
+}
