@@ -340,6 +340,8 @@ func TestBrokenSources(t *testing.T) {
 		{"type = fake\nttl = -3s", ":2: ", `ttl: "-3s" is negative`},
 		{"type = fake\nshare = perhaps", ":2: ", `"perhaps" is neither yes nor no`},
 		{"type = fake\nreuse = often", ":2: ", `"often" is none of clean, as-is`},
+		{"type = ec2\nreuse = rebuild", ":2: ", "cannot make a computer of type ec2 anew in its place; say no"},
+		{"type = local\n\nreuse = rebuild", ":3: ", "of type local anew in its place; say as-is"},
 		{"type = fake\non-failure = cry", ":2: ", `"cry" is none of discard, hold`},
 		{"type = fake\nmax-age = 1s\nmax_age = 2s", ":3: ", "given a second time; the first is in line 2"},
 		{"type = fake\nnonsense", ":2: ", "is not KEY = VALUE"},

@@ -299,6 +299,9 @@ func (s *Source) require(fail func(*Error)) {
 		fail(&Error{File: s.File, Line: s.Values["build"].Line, Key: "build", Msg: "needs bundles, of which the image is built"})
 	}
 	s.requireDirection(fail)
+	if otherwise, ok := map[string]string{"local": "as-is", "ssh": "as-is", "ec2": "no"}[s.Type]; ok && s.Reuse == "rebuild" {
+		fail(&Error{File: s.File, Line: s.Values["reuse"].Line, Key: "reuse", Msg: fmt.Sprintf("rebuild: hostler cannot make a computer of type %s anew in its place; say %s", s.Type, otherwise)})
+	}
 	switch s.Type {
 	case "pool":
 		at := s.Values["sources"]

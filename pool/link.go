@@ -104,6 +104,9 @@ type opened struct {
 	lingers  time.Duration    // a Create may take effect so long after it was asked for
 }
 
+// rebuilds tells whether its Clean makes a computer as if newly made, in the same place: reuse = rebuild.
+func (o *opened) rebuilds() bool { return o.reuse == "clean" && !o.stays }
+
 // open returns the provider of a source's record, opening it at first use.
 func (p *Pool) open(ctx context.Context, rec *compute.SourceRecord) *opened {
 	p.mu.Lock()

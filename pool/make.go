@@ -109,6 +109,10 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(string)) error {
 	if o == nil {
 		return &compute.Error{ID: u.inst.ID, Kind: compute.ErrUnavailable, Err: errors.New("its provider is not open")}
 	}
+	if u.src.Reuse == "rebuild" && !o.rebuilds() {
+		return compute.Unasked(&compute.Error{ID: u.inst.ID, Kind: compute.ErrInvalid, Err: fmt.Errorf("reuse = rebuild, and type %s cannot make a used computer anew in place", u.src.Type),
+			Hint: "say reuse = no: it is discarded, and another one made"})
+	}
 	what, err := u.choice.resolve(ctx, u.src.Name, o.provider)
 	if err != nil {
 		return compute.Unasked(err)

@@ -422,8 +422,8 @@ func (p *Pool) cleaning(tx compute.Tx, i *compute.Instance) (string, error) {
 		switch {
 		case s.Reuse == "as-is", s.Reuse == "no":
 			how = s.Reuse
-		case s.Reuse == "rebuild":
-			how = "no" // no type can do it in place yet, and a new one is as clean
+		case s.Reuse == "rebuild" && !o.rebuilds():
+			how = "no" // none is made, but there may be one of before the source said so
 		case s.Reuse == "clean" && o.stays:
 			how = "no" // asked for as-new, and it cannot
 		}

@@ -243,7 +243,7 @@ func (o simulation) setup(cmd *cobra.Command, s *config.Source, strategy string)
 	return director.Setup{
 		Source: compute.SourceState{Name: s.Name, Reserve: own.Reserve, Spare: own.Spare, Maximum: own.Maximum, ColdMost: own.Cold, Idle: orZero(own.Idle)},
 		Policy: director.Policy{Strategy: strategyOf(strategy, &own), Price: own.Price, Budget: own.Budget},
-		Model:  director.Model{Create: create, Jitter: o.jitter, Clean: o.clean.d, Start: start, OneUse: o.oneUse || own.Reuse == "no" || own.Reuse == "rebuild", Seed: o.seed},
+		Model:  director.Model{Create: create, Jitter: o.jitter, Clean: o.clean.d, Start: start, OneUse: o.oneUse || own.Reuse == "no", Seed: o.seed},
 		Window: cmp.Or(orZero(own.Window), usualWindow),
 	}
 }
