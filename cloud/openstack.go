@@ -51,11 +51,25 @@ var _ Door = (*stack)(nil)
 
 // Servers opens a provider of servers on what was deployed; without that as base says.
 func (s *stack) Servers(ctx context.Context, login Login) (compute.Provider, error) {
-	rec, err := s.Deployment(ctx, s.setup.Resource)
-	if err != nil && !errors.Is(err, compute.ErrNotFound) {
+	o, err := s.serversOptions(ctx, login)
+	if err != nil {
 		return nil, err
 	}
-	o := s.base
+	p, err := openstack.Open(ctx, s.setup.Log, o)
+	if err != nil {
+		return nil, err // not p: a typed nil is not nil
+	}
+	return p, nil
+}
+
+// serversOptions are those of the provider of servers.
+func (s *stack) serversOptions(ctx context.Context, login Login) (o openstack.Options, err error) {
+	rec, err := s.Deployment(ctx, s.setup.Resource)
+	if err != nil && !errors.Is(err, compute.ErrNotFound) {
+		return o, err
+	}
+	o = s.base
+	o.Deployment = s.setup.Resource // teardown takes them along, also of who uses the command line
 	o.Session, o.Source, o.Installation, o.Dir = s.session, s.setup.Resource, s.setup.Store.Installation(), s.setup.Dir
 	o.User, o.FloatingIP = cmp.Or(login.User, o.User), login.External
 	if !o.FloatingIP {
@@ -71,11 +85,7 @@ func (s *stack) Servers(ctx context.Context, login Login) (compute.Provider, err
 			o.Pool = external
 		}
 	}
-	p, err := openstack.Open(ctx, s.setup.Log, o)
-	if err != nil {
-		return nil, err // not p: a typed nil is not nil
-	}
-	return p, nil
+	return o, nil
 }
 
 // options are those of the deployment.
