@@ -47,7 +47,7 @@ func (c *Cloud) verified(ctx context.Context) (Place, error) {
 	if err != nil {
 		return place, err
 	}
-	if ok && d.Project != place.Project {
+	if ok && d.Project != "" && d.Project != place.Project {
 		return place, &compute.Error{Op: "cloud.Open", ID: compute.ID(c.opt.Resource), Kind: compute.ErrConflict,
 			Err: fmt.Errorf("it was deployed in project %s, and the credentials are for project %s", d.Project, place.Project), Hint: "use the credentials that it was deployed with, or another resource name"}
 	}

@@ -3,8 +3,12 @@ package cloud
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"path/filepath"
+	"strconv"
+	"sync"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/ec2"
@@ -12,15 +16,15 @@ import (
 )
 
 // EC2 opens EC2 regions for Options.Open: which, and how servers are there beside what an Order says, is said by base, as for a source of type ec2. Its zero value takes the credentials and the region
-// that Amazon's own client would take. Base's User, PublicIP, Source, Installation and Dir are not looked at.
+// that Amazon's own client would take. Base's User, PublicIP, Source, Installation, Deployment, Pair and Dir are not looked at.
 //
-// Nothing is deployed there: servers come into the subnets and security groups that base names, or the region's own, and each is told the key to let in.
+// A key pair and, with ports, a security group are deployed; servers come into these and the security groups that base names, in the subnets that base names or the region's own.
 func EC2(base ec2.Options) func(context.Context, Setup) (Door, error) {
 	return func(_ context.Context, setup Setup) (Door, error) {
 		if setup.Dir == "" {
 			return nil, &compute.Error{Op: "cloud.EC2", ID: compute.ID(setup.Resource), Kind: compute.ErrInvalid, Err: errors.New("a directory for private keys is missing"), Hint: "set Options.Dir"}
 		}
-		return region{base, setup}, nil
+		return &region{base: base, setup: setup}, nil
 	}
 }
 
@@ -28,14 +32,62 @@ func EC2(base ec2.Options) func(context.Context, Setup) (Door, error) {
 type region struct {
 	base  ec2.Options
 	setup Setup
+
+	mu    sync.Mutex
+	place *Place
 }
 
-var _ Door = region{}
+var _ Door = (*region)(nil)
 
-func (r region) open(ctx context.Context, login Login) (*ec2.Provider, error) {
+// deployed is what the store knows of a deployment, from before anything of it is made.
+type deployed struct {
+	Project string `json:"project"`
+	Pair    string `json:"pair,omitempty"`
+	Group   string `json:"group,omitempty"`
+	Default string `json:"default,omitempty"` // the security group that servers have where nobody names one
+}
+
+func (r *region) key() string { return "cloud:" + r.setup.Resource + ":ec2" }
+
+func (r *region) book() book { return book{r.setup.Store, r.setup.Resource} }
+
+// known reads what was deployed; the zero value: nothing was.
+func (r *region) known(ctx context.Context) (d deployed, err error) {
+	err = r.setup.Store.View(ctx, func(tx compute.Tx) error {
+		n, err := notes(tx)
+		if err != nil {
+			return err
+		}
+		text, err := n.Note(r.key())
+		if errors.Is(err, compute.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal([]byte(text), &d)
+	})
+	return d, err
+}
+
+func (r *region) save(ctx context.Context, d deployed) error {
+	text, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	return r.book().saveText(ctx, r.key(), string(text))
+}
+
+func (r *region) open(ctx context.Context, login Login, d deployed) (*ec2.Provider, error) {
 	o := r.base
-	o.Source, o.Installation, o.Dir = r.setup.Resource, r.setup.Store.Installation(), filepath.Join(r.setup.Dir, "ec2")
-	o.User = cmp.Or(login.User, o.User)
+	o.Source, o.Installation, o.Dir, o.Deployment = r.setup.Resource, r.setup.Store.Installation(), filepath.Join(r.setup.Dir, "ec2"), r.setup.Resource
+	o.User, o.Pair = cmp.Or(login.User, o.User), d.Pair
+	if d.Group != "" {
+		o.SecurityGroups = append([]string{d.Group}, o.SecurityGroups...)
+		if len(o.SecurityGroups) == 1 && d.Default != "" { // who names any is not given that one
+			o.SecurityGroups = append(o.SecurityGroups, d.Default)
+		}
+	}
 	if login.External {
 		o.PublicIP, o.Address = "yes", "public"
 	}
@@ -43,42 +95,140 @@ func (r region) open(ctx context.Context, login Login) (*ec2.Provider, error) {
 }
 
 // Servers opens a provider of instances.
-func (r region) Servers(ctx context.Context, login Login) (compute.Provider, error) {
-	p, err := r.open(ctx, login)
+func (r *region) Servers(ctx context.Context, login Login) (compute.Provider, error) {
+	d, err := r.known(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := r.open(ctx, login, d)
 	if err != nil {
 		return nil, err // not p: a typed nil is not nil
 	}
 	return p, nil
 }
 
-// Deploy refuses what it would have to make.
-func (r region) Deploy(_ context.Context, config DeployConfig) (Deployment, error) {
-	if len(config.RequiredPorts)+len(config.DNSNameServers) > 0 || config.Network+config.CIDR+config.GatewayIP != "" {
-		return Deployment{}, &compute.Error{Op: "cloud.Deploy", ID: compute.ID(r.setup.Resource), Kind: compute.ErrInvalid, Err: errors.New("networks and security groups are not made on EC2"),
-			Hint: "name those that there are in the ec2.Options: Subnets, SecurityGroups"}
+// Deploy makes a key pair and a security group. Networks are not made.
+func (r *region) Deploy(ctx context.Context, config DeployConfig) (Deployment, error) {
+	if len(config.DNSNameServers) > 0 || config.Network+config.CIDR+config.GatewayIP != "" {
+		return Deployment{}, &compute.Error{Op: "cloud.Deploy", ID: compute.ID(r.setup.Resource), Kind: compute.ErrInvalid, Err: errors.New("networks are not made on EC2"),
+			Hint: "name what there is in the ec2.Options: Subnets, or nothing for the region's own network"}
 	}
-	return Deployment{Details: map[string]string{}}, nil
+	place, d, err := r.same(ctx)
+	if err != nil {
+		return Deployment{}, err
+	}
+	p, err := r.open(ctx, Login{}, deployed{})
+	if err != nil {
+		return Deployment{}, err
+	}
+	if d.Project = place.Project; d.Project != "" {
+		if err := r.save(ctx, d); err != nil {
+			return Deployment{}, err
+		}
+	}
+	want := ec2.Deployment{Name: r.setup.Resource, From: config.From}
+	for _, port := range config.RequiredPorts {
+		want.Ports = append(want.Ports, strconv.Itoa(port))
+	}
+	got, err := p.Deploy(ctx, want, func(did, kind, name string) { r.setup.Log.Info("deployment", "did", did, "kind", kind, "name", name) })
+	if err != nil {
+		return Deployment{}, err
+	}
+	if r.base.Key == "" && r.base.IdentityFile == "" {
+		d.Pair = got.Pair
+	}
+	d.Group, d.Default = got.Group, got.Default
+	if err := r.save(ctx, d); err != nil {
+		return Deployment{}, err
+	}
+	out := Deployment{Details: map[string]string{}, Project: place.Project, PrivateKey: got.PrivateKey}
+	for word, id := range map[string]string{"keypair": got.Pair, "secgroup": got.Group} {
+		if id != "" {
+			out.Details[word] = id
+		}
+	}
+	return out, nil
 }
 
-// TearDown finds nothing: what instances have goes with them.
-func (r region) TearDown(context.Context, bool) ([]string, error) {
-	return nil, &compute.Error{Op: "cloud.TearDown", ID: compute.ID(r.setup.Resource), Kind: compute.ErrNotFound}
+// same returns where we are and what was deployed, and refuses an account or a region other than the one that it was deployed in.
+func (r *region) same(ctx context.Context) (Place, deployed, error) {
+	place, err := r.Place(ctx)
+	if err != nil {
+		return place, deployed{}, err
+	}
+	d, err := r.known(ctx)
+	if err == nil && d.Project != "" && d.Project != place.Project {
+		err = &compute.Error{Op: "cloud.EC2", ID: compute.ID(r.setup.Resource), Kind: compute.ErrConflict, Err: fmt.Errorf("it was deployed in %s, and the credentials are for %s", d.Project, cmp.Or(place.Project, "an account that they may not look at")),
+			Hint: "use the credentials and the region that it was deployed with, or another resource name"}
+	}
+	return place, d, err
+}
+
+// TearDown deletes what carries the deployment's mark.
+func (r *region) TearDown(ctx context.Context, dryRun bool) ([]string, error) {
+	_, d, err := r.same(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := r.open(ctx, Login{}, d)
+	if err != nil {
+		return nil, err
+	}
+	deleted, err := p.Teardown(ctx, r.setup.Resource, dryRun)
+	if dryRun || err != nil && !errors.Is(err, compute.ErrNotFound) {
+		return deleted, err
+	}
+	return deleted, errors.Join(err, r.book().saveText(ctx, r.key(), ""))
 }
 
 // Flavors are the region's instance types.
-func (r region) Flavors(ctx context.Context, fresh bool) (*flavor.Table, error) {
-	p, err := r.open(ctx, Login{})
+func (r *region) Flavors(ctx context.Context, fresh bool) (*flavor.Table, error) {
+	p, err := r.open(ctx, Login{}, deployed{})
 	if err != nil {
 		return nil, err
 	}
 	return p.Flavors(ctx, fresh)
 }
 
-// Quota knows no limit: EC2 tells its own only when one is reached, by an error of Spawn.
-func (r region) Quota(context.Context) (Quota, error) { return Quota{}, nil }
+// Quota counts what runs in the region, and has the limit that the service tells.
+func (r *region) Quota(ctx context.Context) (q Quota, err error) {
+	p, err := r.open(ctx, Login{}, deployed{})
+	if err != nil {
+		return q, err
+	}
+	limit, used, err := p.Usage(ctx)
+	if err != nil {
+		return q, err
+	}
+	q.Max.Instances = limit
+	for _, f := range used {
+		q.Used = q.Used.Plus(f.Takes(0))
+	}
+	return q, nil
+}
 
-// Place is not known: accounts are told apart by what an installation's mark finds.
-func (r region) Place(context.Context) (Place, error) { return Place{}, nil }
+// Place is an account in a region. Which server we run on is not known.
+func (r *region) Place(ctx context.Context) (Place, error) {
+	r.mu.Lock()
+	known := r.place
+	r.mu.Unlock()
+	if known != nil {
+		return *known, nil
+	}
+	p, err := r.open(ctx, Login{}, deployed{})
+	if err != nil {
+		return Place{}, err
+	}
+	account, name, err := p.Account(ctx)
+	if err != nil || account == "" {
+		return Place{}, err
+	}
+	place := Place{Project: "account " + account + " in " + name}
+	r.mu.Lock()
+	r.place = &place
+	r.mu.Unlock()
+	return place, nil
+}
 
 // NoHardware tells whether there was no capacity for the type.
-func (r region) NoHardware(err error) bool { return ec2.ReasonOf(err) == ec2.NoHardware }
+func (r *region) NoHardware(err error) bool { return ec2.ReasonOf(err) == ec2.NoHardware }

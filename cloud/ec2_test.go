@@ -20,12 +20,9 @@ func TestEC2(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux has all of 127.0.0.0/8")
 	}
-	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true",
-		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_PROFILE": "", "AWS_SESSION_TOKEN": ""} {
-		t.Setenv(name, value)
-	}
+	amazon(t)
 	guests := must(ec2test.NewGuests(t.TempDir()))(t)
-	there := ec2test.New(ec2test.Options{Guest: guests.Start})
+	there := ec2test.New(ec2test.Options{Guest: guests.Start, Instances: 5})
 	server := httptest.NewServer(there)
 	defer there.Close()
 	defer server.Close()
@@ -36,24 +33,78 @@ func TestEC2(t *testing.T) {
 	})
 	defer p.stop(t)
 	ctx := t.Context()
-	if _, err := p.Deploy(ctx, cloud.DeployConfig{RequiredPorts: []int{22}}); !errors.Is(err, compute.ErrInvalid) || compute.Hint(err) == "" {
+	if _, err := p.Deploy(ctx, cloud.DeployConfig{CIDR: "192.168.0.0/24"}); !errors.Is(err, compute.ErrInvalid) || compute.Hint(err) == "" {
 		t.Errorf("what cannot be made is not refused: %v", err)
 	}
-	must(p.Deploy(ctx, cloud.DeployConfig{}))(t)
+	d := must(p.Deploy(ctx, cloud.DeployConfig{RequiredPorts: []int{22}, From: []string{"203.0.113.0/24"}}))(t)
+	if got := strings.Join(there.Rules("test"), ", "); got != "icmp -1--1 203.0.113.0/24, tcp 22-22 203.0.113.0/24" || d.Details["secgroup"] == "" || d.Details["keypair"] != "test" || !strings.Contains(d.PrivateKey, "PRIVATE KEY") {
+		t.Errorf("deployed %q, with the rules %q", d.Details, got)
+	}
 	f := must(p.CheapestServerFlavor(ctx, 1, 512, `^t3\.`))(t)
 	srv := must(p.Spawn(ctx, cloud.Order{OS: "ami-debian", Flavor: f.ID}))(t)
 	if out, _, err := srv.RunCmd(ctx, "echo hi", false); out != "hi\n" || err != nil {
 		t.Errorf("%q, %v", out, err)
+	}
+	if q := must(p.GetQuota(ctx))(t); q.Max.Instances != 5 || q.Used.Instances != 1 || q.Used.Cores != f.Cores || q.Used.RAM != f.RAM {
+		t.Errorf("quota: %+v", q)
 	}
 	there.Fail("RunInstances", -1, ec2test.Fault{Code: "InsufficientInstanceCapacity", Status: 500})
 	if _, err := p.Spawn(ctx, cloud.Order{OS: "ami-debian", Flavor: f.ID}); !p.ErrIsNoHardware(err) {
 		t.Errorf("no hardware: %v", err)
 	}
 	there.Heal()
-	if deleted, err := p.TearDown(ctx, false); err != nil || len(deleted) != 1 {
+	if would, err := p.TearDown(ctx, true); err != nil || len(would) < 3 {
+		t.Errorf("it would delete %q, %v", would, err)
+	}
+	if deleted, err := p.TearDown(ctx, false); err != nil || len(deleted) != 3 {
 		t.Errorf("%q, %v", deleted, err)
 	}
 	if after := strings.Join(there.Things(), ", "); after != before {
 		t.Errorf("there is %s, and was %s", after, before)
+	}
+}
+
+// amazon has the credentials of a test, and no others.
+func amazon(t *testing.T) {
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_PROFILE": "", "AWS_SESSION_TOKEN": ""} {
+		t.Setenv(name, value)
+	}
+}
+
+// TestEC2AnotherAccount tears down with the credentials of another region than the one that was deployed in: nothing is looked at, and nothing forgotten.
+func TestEC2AnotherAccount(t *testing.T) {
+	amazon(t)
+	there := ec2test.New(ec2test.Options{})
+	server := httptest.NewServer(there)
+	defer there.Close()
+	defer server.Close()
+	file, keys := state(t), t.TempDir()
+	in := func(region string) process {
+		return start(t, newSky(), file, func(o *cloud.Options) {
+			o.Dir, o.Open = keys, cloud.EC2(ec2.Options{Endpoint: server.URL, Region: region, Poll: 20 * time.Millisecond})
+		})
+	}
+	here := in("eu-west-1")
+	must(here.Deploy(t.Context(), cloud.DeployConfig{RequiredPorts: []int{22}}))(t)
+	here.stop(t)
+	elsewhere := in("eu-north-1")
+	if _, err := elsewhere.TearDown(t.Context(), false); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), ec2test.Account+" in eu-west-1") || compute.Hint(err) == "" {
+		t.Errorf("a teardown elsewhere: %v", err)
+	}
+	if _, err := elsewhere.Deploy(t.Context(), cloud.DeployConfig{}); !errors.Is(err, compute.ErrConflict) {
+		t.Errorf("a deployment elsewhere: %v", err)
+	}
+	if len(there.Rules("test")) != 2 {
+		t.Errorf("the security group has %q", there.Rules("test"))
+	}
+	elsewhere.stop(t)
+	again := in("eu-west-1")
+	defer again.stop(t)
+	if deleted, err := again.TearDown(t.Context(), false); err != nil || len(deleted) != 2 {
+		t.Errorf("%q, %v", deleted, err)
+	}
+	if _, err := again.TearDown(t.Context(), false); !errors.Is(err, compute.ErrNotFound) {
+		t.Errorf("a second time: %v", err)
 	}
 }

@@ -32,6 +32,7 @@ type Provider struct {
 
 	mu      sync.Mutex
 	client  *calls
+	region  string // that the client asks
 	secret  []byte // that keys are made of; nil: not read yet
 	last    *listing
 	reading chan struct{} // closed when the listing that is being read is there; nil: none is

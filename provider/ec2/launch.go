@@ -96,6 +96,9 @@ func (p *Provider) request(ctx context.Context, spec compute.Spec) (*ec2.RunInst
 		tag("Name", string(spec.ID)), tag(tagInstallation, p.o.Installation), tag(tagSource, p.o.Source), tag(tagInstance, string(spec.ID)),
 		tag(tagUser, cmp.Or(p.o.User, img.user())), tag(tagHostKey, p.o.HostKey),
 	}
+	if p.o.Deployment != "" {
+		tags = append(tags, tag(tagDeployment, p.o.Deployment))
+	}
 	for _, t := range p.o.Tags {
 		key, value, _ := strings.Cut(t, "=")
 		tags = append(tags, tag(strings.TrimSpace(key), strings.TrimSpace(value)))
@@ -110,8 +113,8 @@ func (p *Provider) request(ctx context.Context, spec compute.Spec) (*ec2.RunInst
 	if len(data) > 0 {
 		in.UserData = aws.String(base64.StdEncoding.EncodeToString(data))
 	}
-	if p.o.Key != "" {
-		in.KeyName = aws.String(p.o.Key)
+	if key := cmp.Or(p.o.Key, p.o.Pair); key != "" {
+		in.KeyName = aws.String(key)
 	}
 	if p.o.Role != "" {
 		in.IamInstanceProfile = &types.IamInstanceProfileSpecification{Name: aws.String(p.o.Role)}

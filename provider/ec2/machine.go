@@ -19,6 +19,7 @@ const (
 	tagInstallation = "hostler:installation"
 	tagSource       = "hostler:source"
 	tagInstance     = "hostler:instance"
+	tagDeployment   = "hostler:deployment"
 	tagUser         = "hostler:user"     // who logs in
 	tagHostKey      = "hostler:host-key" // how the host's key is known: user-data or console
 	tagImage        = "hostler:image"    // of an image: the name that it was given

@@ -87,7 +87,7 @@ func New(o Options) *Cloud {
 			{Name: "c5.xlarge", VCPUs: 4, Memory: 8192}, {Name: "m6g.large", VCPUs: 2, Memory: 8192, Arch: "arm64"}, {Name: "g4dn.xlarge", VCPUs: 4, Memory: 16384, GPUs: 1, Disk: 125},
 		},
 	}
-	c.groups["sg-default"] = &group{id: "sg-default", name: "default"}
+	c.groups["sg-default"] = &group{id: "sg-default", name: "default", vpc: vpc}
 	return c
 }
 
@@ -170,7 +170,7 @@ var actions = map[string]func(*Cloud, form) ([]elem, *Fault){
 	"AuthorizeSecurityGroupIngress": (*Cloud).authorize, "RevokeSecurityGroupIngress": (*Cloud).revoke,
 	"DescribeSpotInstanceRequests": (*Cloud).describeSpotInstanceRequests, "CancelSpotInstanceRequests": (*Cloud).cancelSpotInstanceRequests,
 	"DescribeSpotPriceHistory": (*Cloud).describeSpotPriceHistory, "DescribeAccountAttributes": (*Cloud).describeAccountAttributes,
-	"DescribeAvailabilityZones": (*Cloud).describeAvailabilityZones, "CreateTags": (*Cloud).createTags,
+	"DescribeSubnets": (*Cloud).describeSubnets, "DescribeAvailabilityZones": (*Cloud).describeAvailabilityZones, "CreateTags": (*Cloud).createTags,
 }
 
 // ServeHTTP answers one call.

@@ -1,6 +1,7 @@
 package ec2test
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -75,7 +76,7 @@ type group struct {
 	tags                 map[string]string
 }
 
-type rule struct{ protocol, from, to, cidr string }
+type rule struct{ protocol, from, to, cidr string } // cidr may be a group's id
 
 func (c *Cloud) describeSecurityGroups(f form) ([]elem, *Fault) {
 	ids := f.list("GroupId")
@@ -101,6 +102,8 @@ func (c *Cloud) describeSecurityGroups(f form) ([]elem, *Fault) {
 				ranges, cidr := "ipRanges", "cidrIp"
 				if strings.Contains(r.cidr, ":") {
 					ranges, cidr = "ipv6Ranges", "cidrIpv6"
+				} else if strings.HasPrefix(r.cidr, "sg-") {
+					ranges, cidr = "groups", "groupId"
 				}
 				return []elem{tx("ipProtocol", r.protocol), tx("fromPort", r.from), tx("toPort", r.to), set(ranges, []string{r.cidr}, func(s string) []elem { return []elem{tx(cidr, s)} })}
 			})}
@@ -108,7 +111,7 @@ func (c *Cloud) describeSecurityGroups(f form) ([]elem, *Fault) {
 }
 
 func (c *Cloud) createSecurityGroup(f form) ([]elem, *Fault) {
-	g := &group{name: f.get("GroupName"), vpc: f.get("VpcId"), about: f.get("GroupDescription"), tags: f.tags("security-group")}
+	g := &group{name: f.get("GroupName"), vpc: cmp.Or(f.get("VpcId"), vpc), about: f.get("GroupDescription"), tags: f.tags("security-group")}
 	for _, other := range c.groups {
 		if other.name == g.name && other.vpc == g.vpc {
 			return nil, fault("InvalidGroup.Duplicate", "The security group '%s' already exists", g.name)
@@ -141,6 +144,10 @@ func (f form) rules() (out []rule) {
 			r.cidr = f.get(q + "CidrIp")
 			out = append(out, r)
 		}
+		for _, q := range f.structs(p + "Groups") {
+			r.cidr = f.get(q + "GroupId")
+			out = append(out, r)
+		}
 		for _, q := range f.structs(p + "Ipv6Ranges") {
 			r.cidr = f.get(q + "CidrIpv6")
 			out = append(out, r)
@@ -171,6 +178,22 @@ func (c *Cloud) revoke(f form) ([]elem, *Fault) {
 	gone := f.rules()
 	g.rules = slices.DeleteFunc(g.rules, func(r rule) bool { return slices.Contains(gone, r) })
 	return []elem{tx("return", true)}, nil
+}
+
+// AddGroup makes a security group that somebody has, and returns its id.
+func (c *Cloud) AddGroup(name string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g := &group{id: c.id("sg"), name: name, vpc: vpc, tags: map[string]string{}}
+	c.groups[g.id] = g
+	return g.id
+}
+
+// Let lets a network in to a security group, as somebody does by hand.
+func (c *Cloud) Let(group, protocol, port, cidr string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.groups[group].rules = append(c.groups[group].rules, rule{protocol, port, port, cidr})
 }
 
 // Rules are what a security group of a name lets in, a line each.

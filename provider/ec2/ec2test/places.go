@@ -16,6 +16,24 @@ var (
 	Subnets = map[string]string{"subnet-a": "xx-test-1a", "subnet-b": "xx-test-1b"}
 )
 
+// vpc is the region's one network, which is the default one.
+const vpc = "vpc-1"
+
+func (c *Cloud) describeSubnets(f form) ([]elem, *Fault) {
+	ids := f.list("SubnetId")
+	for _, id := range ids {
+		if Subnets[id] == "" {
+			return nil, fault("InvalidSubnetID.NotFound", "The subnet ID '%s' does not exist", id)
+		}
+	}
+	if len(ids) == 0 {
+		ids = sortedKeys(Subnets)
+	}
+	return []elem{set("subnetSet", ids, func(id string) []elem {
+		return []elem{tx("subnetId", id), tx("vpcId", vpc), tx("availabilityZone", Subnets[id]), tx("state", "available")}
+	})}, nil
+}
+
 // Type is an instance type.
 type Type struct {
 	Name   string

@@ -1,0 +1,220 @@
+package ec2
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Deployment is what instances shall find beside themselves, under one name.
+type Deployment struct {
+	Name  string   // of the key pair and the security group
+	Ports []string // that others may reach: 22, 8000-8010, udp/53; none: no security group is made
+	From  []string // the networks from which; none: the group's own instances alone
+}
+
+// Deployed is what there is for instances.
+type Deployed struct {
+	Account    string
+	Region     string
+	Pair       string // the name of the key pair
+	PairID     string
+	Group      string // the id of the security group; "": none is wanted
+	Default    string // the id of the network's default security group; "": there is none
+	PrivateKey string // PEM
+}
+
+// names are what a deployment may be called: what a security group may.
+var names = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_ -]{0,99}$`)
+
+// settle is for how long what was made may not be found yet, and what goes be in use.
+const settle = 2 * time.Minute
+
+// Deploy makes a key pair and a security group, marked from the request on that makes them, as far as they are not there, and puts the group's rules right. It may be repeated. A thing of
+// the name that somebody else made is used, if it is as it is to be, and not changed. tell is called with each thing that was made or changed; it may be nil.
+// ErrInvalid: the deployment's words; ErrConflict: what is there cannot be used.
+func (p *Provider) Deploy(ctx context.Context, d Deployment, tell func(did, kind, name string)) (Deployed, error) {
+	out, err := p.deploy(ctx, d, tell)
+	return out, fault(ctx, "Deploy", compute.ID(d.Name), err)
+}
+
+func (p *Provider) deploy(ctx context.Context, d Deployment, tell func(did, kind, name string)) (out Deployed, err error) {
+	if tell == nil {
+		tell = func(string, string, string) {}
+	}
+	if !names.MatchString(d.Name) || strings.HasPrefix(d.Name, "sg-") {
+		return out, &compute.Error{ID: compute.ID(d.Name), Kind: compute.ErrInvalid, Err: errors.New("not a name for a security group: letters, digits, _, - and spaces, 100 at most")}
+	}
+	rules, err := d.rules()
+	if err != nil {
+		return out, err
+	}
+	if out.Account, out.Region, err = p.Account(ctx); err != nil {
+		return out, err
+	}
+	if out.Pair, out.PairID, out.PrivateKey, err = p.ensurePair(ctx, d.Name, tell); err != nil {
+		return out, err
+	}
+	vpc, err := p.vpc(ctx)
+	if err != nil {
+		return out, err
+	}
+	usual, err := p.groups(ctx, filter("group-name", "default"))
+	if err != nil {
+		return out, err
+	}
+	for _, g := range usual {
+		if vpc == "" || aws.ToString(g.VpcId) == vpc {
+			out.Default = aws.ToString(g.GroupId)
+			break
+		}
+	}
+	if len(d.Ports) > 0 {
+		out.Group, err = p.ensureGroup(ctx, d.Name, vpc, rules, tell)
+	}
+	return out, err
+}
+
+// Account tells whose the credentials are, and which region is asked. An account is known by its default security groups; "": it has none, or may not look.
+func (p *Provider) Account(ctx context.Context) (account, region string, err error) {
+	all, err := p.groups(ctx, filter("group-name", "default"))
+	var f *Fault
+	if err != nil {
+		if f = faultOf(err); f == nil || f.Code != "UnauthorizedOperation" {
+			return "", "", fault(ctx, "Account", compute.ID(p.o.Source), err)
+		}
+	}
+	for _, g := range all {
+		account = cmp.Or(account, aws.ToString(g.OwnerId))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return account, p.region, nil
+}
+
+// vpc is the network of the source's subnets; "": the default one.
+func (p *Provider) vpc(ctx context.Context) (string, error) {
+	if len(p.o.Subnets) == 0 {
+		return "", nil
+	}
+	c, err := p.api(ctx)
+	if err != nil {
+		return "", err
+	}
+	out, err := c.describeSubnets(ctx, &ec2.DescribeSubnetsInput{SubnetIds: p.o.Subnets})
+	if err != nil {
+		return "", err
+	}
+	vpc := ""
+	for _, s := range out.Subnets {
+		if v := aws.ToString(s.VpcId); vpc != "" && v != vpc {
+			return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the subnets are in two networks, %s and %s, and a security group is in one", vpc, v), Hint: "name subnets of one network"}
+		} else {
+			vpc = v
+		}
+	}
+	return vpc, nil
+}
+
+// marked are the tags of what a deployment makes.
+func (p *Provider) marked(kind types.ResourceType, deployment string) []types.TagSpecification {
+	return []types.TagSpecification{{ResourceType: kind, Tags: []types.Tag{tag("Name", deployment), tag(tagInstallation, p.o.Installation), tag(tagDeployment, deployment)}}}
+}
+
+// isOurs tells by the tags of a thing whether we made it for a deployment, or another hostler did.
+func (p *Provider) isOurs(tags []types.Tag, deployment string) (ours, others bool) {
+	installation, of := "", ""
+	for _, t := range tags {
+		switch aws.ToString(t.Key) {
+		case tagInstallation:
+			installation = aws.ToString(t.Value)
+		case tagDeployment:
+			of = aws.ToString(t.Value)
+		}
+	}
+	ours = installation == p.o.Installation && of == deployment
+	return ours, !ours && installation != ""
+}
+
+// ensurePair has the public half of the source's own key be a key pair of EC2's.
+func (p *Provider) ensurePair(ctx context.Context, name string, tell func(did, kind, name string)) (pair, id, private string, err error) {
+	if p.o.Key != "" || p.o.IdentityFile != "" {
+		return p.o.Key, "", "", nil // the user has one
+	}
+	k, err := p.derive("hostler", "login")
+	if err != nil {
+		return "", "", "", err
+	}
+	if err := write(filepath.Join(p.o.Dir, "key"), string(k.private)); err != nil {
+		return "", "", "", err
+	}
+	c, err := p.api(ctx)
+	if err != nil {
+		return "", "", "", err
+	}
+	made := false
+	for end := time.Now().Add(settle); ; {
+		out, err := c.describeKeyPairs(ctx, &ec2.DescribeKeyPairsInput{Filters: []types.Filter{filter("key-name", name)}, IncludePublicKey: aws.Bool(true)})
+		if err != nil {
+			return "", "", "", err
+		}
+		if len(out.KeyPairs) > 0 {
+			there := out.KeyPairs[0]
+			if !sameKey(aws.ToString(there.PublicKey), k.public) {
+				ours, _ := p.isOurs(there.Tags, name)
+				why := "a key pair of this name is there, which somebody else made"
+				if ours {
+					why = "the key pair is there, and the private half here is another: the secret of " + p.o.Dir + " is not the one that it was made of"
+				}
+				return "", "", "", &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: errors.New(why), Hint: "take another name, or delete the key pair"}
+			}
+			if made {
+				tell("made", "key pair", name)
+			}
+			return name, aws.ToString(there.KeyPairId), string(k.private), nil
+		}
+		if !made {
+			_, err := c.importKeyPair(ctx, &ec2.ImportKeyPairInput{KeyName: aws.String(name), PublicKeyMaterial: []byte(k.public), TagSpecifications: p.marked(types.ResourceTypeKeyPair, name)})
+			if f := why(err); err != nil && f != Conflicting { // another process was quicker
+				return "", "", "", err
+			}
+			made = err == nil
+		}
+		if time.Now().After(end) {
+			return "", "", "", &compute.Error{ID: compute.ID(name), Kind: compute.ErrTimeout, Err: errors.New("the key pair was made, and is not listed")}
+		}
+		if err := pause(ctx, min(p.o.Poll, time.Second)); err != nil {
+			return "", "", "", err
+		}
+	}
+}
+
+// sameKey compares public keys without their comments.
+func sameKey(a, b string) bool {
+	x, y := strings.Fields(a), strings.Fields(b)
+	return len(x) > 1 && len(y) > 1 && x[0] == y[0] && x[1] == y[1]
+}
+
+// prefixes are the networks of a deployment.
+func (d Deployment) prefixes() (out []netip.Prefix, err error) {
+	for _, text := range d.From {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, &compute.Error{ID: compute.ID(d.Name), Kind: compute.ErrInvalid, Err: fmt.Errorf("from %q: not a range of addresses, as 203.0.113.0/24", text)}
+		}
+		out = append(out, prefix.Masked())
+	}
+	return out, nil
+}

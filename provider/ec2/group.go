@@ -1,0 +1,228 @@
+package ec2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// rule is what one rule of a security group lets in.
+type rule struct {
+	protocol string // tcp, udp, icmp, icmpv6; -1: all
+	from, to int32  // ports; -1: all
+	source   string // a network, or a group's id; "": the group itself
+}
+
+func (r rule) String() string {
+	what := r.protocol
+	if r.from >= 0 {
+		what += " " + strconv.Itoa(int(r.from))
+	}
+	if r.to > r.from {
+		what += "-" + strconv.Itoa(int(r.to))
+	}
+	if r.source == "" {
+		return what + " from its own instances"
+	}
+	return what + " from " + r.source
+}
+
+// rules are those that a deployment wants: each port, and ICMP, from each network.
+func (d Deployment) rules() (out []rule, err error) {
+	prefixes, err := d.prefixes()
+	if err != nil {
+		return nil, err
+	}
+	type end struct{ source, icmp string }
+	ends := []end{{"", "icmp"}}
+	if len(prefixes) > 0 {
+		ends = nil
+	}
+	for _, p := range prefixes {
+		e := end{p.String(), "icmp"}
+		if p.Addr().Is6() {
+			e.icmp = "icmpv6"
+		}
+		ends = append(ends, e)
+	}
+	for _, e := range ends {
+		for _, text := range d.Ports {
+			r := rule{protocol: "tcp", source: e.source}
+			rest := text
+			if protocol, after, ok := strings.Cut(text, "/"); ok {
+				r.protocol, rest = strings.ToLower(protocol), after
+			}
+			first, last, isRange := strings.Cut(rest, "-")
+			from, err := strconv.ParseUint(first, 10, 16)
+			to, err2 := from, error(nil)
+			if isRange {
+				to, err2 = strconv.ParseUint(last, 10, 16)
+			}
+			if err != nil || err2 != nil || from < 1 || to < from || r.protocol != "tcp" && r.protocol != "udp" {
+				return nil, &compute.Error{ID: compute.ID(d.Name), Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is no port: write 22, 8000-8010 or udp/53", text)}
+			}
+			r.from, r.to = int32(from), int32(to)
+			out = append(out, r)
+		}
+		out = append(out, rule{e.icmp, -1, -1, e.source})
+	}
+	slices.SortFunc(out, func(a, b rule) int { return strings.Compare(a.String(), b.String()) })
+	return slices.Compact(out), nil
+}
+
+// permission is a rule as EC2 takes it.
+func (r rule) permission(group string) types.IpPermission {
+	p := types.IpPermission{IpProtocol: aws.String(r.protocol), FromPort: aws.Int32(r.from), ToPort: aws.Int32(r.to)}
+	switch {
+	case r.source == "":
+		p.UserIdGroupPairs = []types.UserIdGroupPair{{GroupId: aws.String(group)}}
+	case strings.HasPrefix(r.source, "sg-"):
+		p.UserIdGroupPairs = []types.UserIdGroupPair{{GroupId: aws.String(r.source)}}
+	case strings.HasPrefix(r.source, "pl-"):
+		p.PrefixListIds = []types.PrefixListId{{PrefixListId: aws.String(r.source)}}
+	case strings.Contains(r.source, ":"):
+		p.Ipv6Ranges = []types.Ipv6Range{{CidrIpv6: aws.String(r.source)}}
+	default:
+		p.IpRanges = []types.IpRange{{CidrIp: aws.String(r.source)}}
+	}
+	return p
+}
+
+// rulesOf are a group's rules, one for each network, group or list that EC2 puts into one.
+func rulesOf(g types.SecurityGroup) (out []rule) {
+	for _, p := range g.IpPermissions {
+		r := rule{protocol: aws.ToString(p.IpProtocol), from: -1, to: -1}
+		if p.FromPort != nil {
+			r.from = *p.FromPort
+		}
+		if p.ToPort != nil {
+			r.to = *p.ToPort
+		}
+		add := func(source string) {
+			r.source = source
+			out = append(out, r)
+		}
+		for _, x := range p.IpRanges {
+			add(aws.ToString(x.CidrIp))
+		}
+		for _, x := range p.Ipv6Ranges {
+			add(aws.ToString(x.CidrIpv6))
+		}
+		for _, x := range p.PrefixListIds {
+			add(aws.ToString(x.PrefixListId))
+		}
+		for _, x := range p.UserIdGroupPairs {
+			if id := aws.ToString(x.GroupId); id != aws.ToString(g.GroupId) {
+				add(id)
+			} else {
+				add("")
+			}
+		}
+	}
+	return out
+}
+
+// groups are the security groups that fit filters.
+func (p *Provider) groups(ctx context.Context, filters ...types.Filter) (all []types.SecurityGroup, err error) {
+	c, err := p.api(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pages := ec2.NewDescribeSecurityGroupsPaginator(describeSecurityGroupsPages(c.describeSecurityGroups), &ec2.DescribeSecurityGroupsInput{Filters: filters})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.SecurityGroups...)
+	}
+	return all, nil
+}
+
+// ensureGroup has a security group with exactly these rules.
+func (p *Provider) ensureGroup(ctx context.Context, name, vpc string, rules []rule, tell func(did, kind, name string)) (string, error) {
+	c, err := p.api(ctx)
+	if err != nil {
+		return "", err
+	}
+	filters := []types.Filter{filter("group-name", name)}
+	if vpc != "" {
+		filters = append(filters, filter("vpc-id", vpc))
+	}
+	made := "" // its id
+	for end := time.Now().Add(settle); ; {
+		all, err := p.groups(ctx, filters...)
+		if err != nil {
+			return "", err
+		}
+		if len(all) > 1 {
+			return "", &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: fmt.Errorf("there are %d security groups of this name, in as many networks", len(all)), Hint: "name subnets, so that it is clear which network is meant"}
+		}
+		if len(all) == 1 {
+			if made != "" {
+				tell("made", "security group", name)
+			}
+			return aws.ToString(all[0].GroupId), p.reconcile(ctx, c, all[0], name, rules, tell)
+		}
+		if made == "" {
+			in := &ec2.CreateSecurityGroupInput{GroupName: aws.String(name), Description: aws.String("of hostler"), TagSpecifications: p.marked(types.ResourceTypeSecurityGroup, name)}
+			if vpc != "" {
+				in.VpcId = aws.String(vpc)
+			}
+			out, err := c.createSecurityGroup(ctx, in)
+			switch {
+			case err == nil:
+				made = aws.ToString(out.GroupId)
+			case why(err) != Conflicting: // else another process was quicker
+				return "", err
+			}
+		}
+		if time.Now().After(end) {
+			return "", &compute.Error{ID: compute.ID(name), Kind: compute.ErrTimeout, Err: errors.New("the security group was made, and is not listed"), Hint: "try again"}
+		}
+		if err := pause(ctx, min(p.o.Poll, time.Second)); err != nil {
+			return "", err
+		}
+	}
+}
+
+// reconcile makes a group's rules what they are to be: what is missing first, so that nobody who may is locked out.
+func (p *Provider) reconcile(ctx context.Context, c *calls, g types.SecurityGroup, name string, want []rule, tell func(did, kind, name string)) error {
+	has := rulesOf(g)
+	missing := slices.DeleteFunc(slices.Clone(want), func(r rule) bool { return slices.Contains(has, r) })
+	odd := slices.DeleteFunc(slices.Clone(has), func(r rule) bool { return slices.Contains(want, r) })
+	id := aws.ToString(g.GroupId)
+	switch ours, others := p.isOurs(g.Tags, name); {
+	case others:
+		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: fmt.Errorf("the security group %s is of another deployment, or of another installation of hostler", id), Hint: "take another name"}
+	case !ours && len(missing) > 0:
+		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: fmt.Errorf("the security group %s was not made by hostler, and does not let in %s", id, missing[0]), Hint: "add that to it, take another name, or ask for no ports"}
+	case !ours:
+		return nil
+	}
+	for _, r := range missing {
+		_, err := c.authorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: g.GroupId, IpPermissions: []types.IpPermission{r.permission(id)}})
+		if err != nil && why(err) != Conflicting { // another process was quicker
+			return fmt.Errorf("let in %s: %w", r, err)
+		}
+		tell("made", "security group rule", r.String())
+	}
+	for _, r := range odd {
+		_, err := c.revokeSecurityGroupIngress(ctx, &ec2.RevokeSecurityGroupIngressInput{GroupId: g.GroupId, IpPermissions: []types.IpPermission{r.permission(id)}})
+		if err != nil && why(err) != Missing {
+			return fmt.Errorf("let in %s no more: %w", r, err)
+		}
+		tell("deleted", "security group rule", r.String())
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+package ec2
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/flavor"
+)
+
+// Usage tells what runs in the region, whoever made it: an entry for each instance that has not ended, of its type. limit is how many there may be; 0: the service does not tell.
+// Amazon's own EC2 counts virtual processors of families of types, and tells that nowhere in this API: the number of instances that it still tells is not what it goes by.
+func (p *Provider) Usage(ctx context.Context) (limit int, used []flavor.Flavor, err error) {
+	limit, used, err = p.usage(ctx)
+	return limit, used, fault(ctx, "Usage", compute.ID(p.o.Source), err)
+}
+
+func (p *Provider) usage(ctx context.Context) (limit int, used []flavor.Flavor, err error) {
+	c, err := p.api(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	all, err := p.types(ctx, false)
+	if err != nil {
+		return 0, nil, err
+	}
+	sizes := map[string]flavor.Flavor{}
+	for _, s := range all {
+		sizes[s.Name] = s.Flavor
+	}
+	running := filter("instance-state-name", string(types.InstanceStateNamePending), string(types.InstanceStateNameRunning), string(types.InstanceStateNameStopping), string(types.InstanceStateNameShuttingDown))
+	pages := ec2.NewDescribeInstancesPaginator(describeInstancesPages(c.describeInstances), &ec2.DescribeInstancesInput{Filters: []types.Filter{running}, MaxResults: aws.Int32(1000)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return 0, nil, err
+		}
+		for _, r := range page.Reservations {
+			for _, i := range r.Instances {
+				f, ok := sizes[string(i.InstanceType)]
+				if !ok {
+					f = flavor.Flavor{Name: string(i.InstanceType)} // of another generation: it is counted all the same
+				}
+				used = append(used, f)
+			}
+		}
+	}
+	if p.amazon() {
+		return 0, used, nil
+	}
+	out, err := c.describeAccountAttributes(ctx, &ec2.DescribeAccountAttributesInput{AttributeNames: []types.AccountAttributeName{"max-instances"}})
+	if err != nil {
+		if f := faultOf(err); f != nil && (f.Code == "InvalidAction" || f.Code == "UnsupportedOperation") {
+			return 0, used, nil
+		}
+		return 0, nil, err
+	}
+	for _, a := range out.AccountAttributes {
+		for _, v := range a.AttributeValues {
+			if n, err := strconv.Atoi(aws.ToString(v.AttributeValue)); err == nil && n > 0 {
+				limit = n
+			}
+		}
+	}
+	return limit, used, nil
+}
+
+// amazon tells whether Amazon's own service is asked.
+func (p *Provider) amazon() bool {
+	if p.o.Endpoint == "" {
+		return true
+	}
+	u, err := url.Parse(p.o.Endpoint)
+	return err == nil && (strings.HasSuffix(u.Hostname(), ".amazonaws.com") || strings.HasSuffix(u.Hostname(), ".amazonaws.com.cn") || strings.HasSuffix(u.Hostname(), ".api.aws"))
+}
