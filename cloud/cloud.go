@@ -33,7 +33,6 @@ type Cloud struct {
 	table     *flavor.Table
 	tableAt   time.Time
 	memory    flavor.Memory
-	reserved  flavor.Resources // of spawns that the cloud has not answered yet
 	failures  int              // spawns that failed in a row
 	boots     map[bool]average // how long servers took to boot, with and without a volume
 	key       string           // private, PEM

@@ -81,23 +81,20 @@ func (c *Cloud) GetServerFlavor(ctx context.Context, idOrName string) (Flavor, e
 // GetQuota returns how much the project may have, and has with what others made in it.
 func (c *Cloud) GetQuota(ctx context.Context) (Quota, error) { return c.door.Quota(ctx) }
 
-// Spawnable is how many more servers of a flavor with a disk (GiB) there can be now, beside those that are being asked for; where there can be none, why, for people.
+// Spawnable is how many more servers of a flavor with a disk (GiB) there can be now, beside those that any process on the store is asking for; where there can be none, why, for people.
 func (c *Cloud) Spawnable(ctx context.Context, f Flavor, disk int) (n int, why string, err error) {
 	q, err := c.door.Quota(ctx)
 	if err != nil {
 		return 0, "", err
 	}
+	all, err := c.book.all(ctx)
+	if err != nil {
+		return 0, "", err
+	}
 	limit := flavor.Unlimited
 	if c.opt.MaxServers > 0 {
-		all, err := c.book.all(ctx)
-		if err != nil {
-			return 0, "", err
-		}
 		limit = max(0, c.opt.MaxServers-len(all))
 	}
-	c.mu.Lock()
-	reserved := c.reserved
-	c.mu.Unlock()
-	n, why = q.Spawnable(f, disk, reserved, limit)
+	n, why = q.Spawnable(f, disk, c.book.reserved(all), limit)
 	return n, why, nil
 }

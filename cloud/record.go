@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/flavor"
 )
 
 // The states of a recorded server.
@@ -34,6 +35,8 @@ type record struct {
 	TTD     time.Duration `json:"ttd,omitempty"`
 	Head    bool          `json:"head,omitempty"`
 	Told    bool          `json:"told,omitempty"` // it was told to leave the sign that it has booted
+
+	Answered bool `json:"answered,omitempty"` // the cloud has: from then on its own count has the server, and nothing is reserved for it
 
 	Script        string `json:"script,omitempty"`
 	DestroyScript string `json:"destroy_script,omitempty"`
@@ -115,6 +118,16 @@ func (b book) add(ctx context.Context, r *record, most int) error {
 		r.Head = r.Login.External && !slices.ContainsFunc(slices.Collect(maps.Values(all)), func(o record) bool { return o.Head && o.State != destroying })
 		return b.put(tx, *r)
 	})
+}
+
+// reserved is what the cloud does not count yet: for servers that living processes ask for at this moment.
+func (b book) reserved(all map[string]record) (sum flavor.Resources) {
+	for _, r := range all {
+		if r.State == creating && !r.Answered && b.store.Alive(r.Owner) {
+			sum = sum.Plus(r.Flavor.Takes(r.Disk))
+		}
+	}
+	return sum
 }
 
 func (b book) put(tx compute.NoteTx, r record) error {

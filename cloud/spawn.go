@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/provider/flavor"
 )
 
 // Order is a server to spawn.
@@ -40,12 +39,12 @@ func kindOf(parts ...any) string { return fmt.Sprintf("%q", parts) }
 //
 // The server may still be booting: see WaitUntilReady. It counts down to its end once it was used, or when StartCountdown is called.
 func (c *Cloud) Spawn(ctx context.Context, o Order) (s *Server, err error) {
-	answered := false
+	signalled := false
 	signal := func() {
-		if !answered && o.UsingQuota != nil {
+		if !signalled && o.UsingQuota != nil {
 			o.UsingQuota()
 		}
-		answered = true
+		signalled = true
 	}
 	defer signal()
 	if o.OS == "" {
@@ -75,10 +74,8 @@ func (c *Cloud) Spawn(ctx context.Context, o Order) (s *Server, err error) {
 	if err := c.book.add(ctx, &r, c.opt.MaxServers); err != nil {
 		return nil, &compute.Error{Op: "cloud.Spawn", ID: compute.ID(r.Name), Err: err}
 	}
-	takes := f.Takes(o.Disk)
-	c.reserve(takes, 1)
 	i, err := p.Create(ctx, spec)
-	c.reserve(takes, -1)
+	c.answered(ctx, r.Name)
 	signal()
 	if err == nil {
 		r.ID, r.IP = i.ProviderID, i.Address
@@ -94,13 +91,13 @@ func (c *Cloud) Spawn(ctx context.Context, o Order) (s *Server, err error) {
 	return nil, c.giveUp(ctx, p, r, err)
 }
 
-func (c *Cloud) reserve(takes flavor.Resources, n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if n < 0 {
-		c.reserved = c.reserved.Minus(takes)
-	} else {
-		c.reserved = c.reserved.Plus(takes)
+// answered records that the cloud has answered, so that nothing is reserved for a server any more.
+func (c *Cloud) answered(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.t.Dial)
+	defer cancel()
+	_, err := c.book.change(ctx, name, func(r *record) error { r.Answered = true; return nil })
+	if err != nil && !errors.Is(err, compute.ErrNotFound) {
+		c.log.Warn("quota stays reserved until the server runs or is gone", "server", name, "err", err)
 	}
 }
 
