@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -27,6 +28,7 @@ type Provider struct {
 	match    *regexp.Regexp
 	sets     [][]string         // classes of hardware; none: any
 	onDemand map[string]float64 // prices that are configured
+	ceiling  float64            // of a spot instance for an hour; 0: there is none
 	parting  string             // what an instance does before an image is made of it
 	step     func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
 
@@ -38,6 +40,7 @@ type Provider struct {
 	reading chan struct{} // closed when the listing that is being read is there; nil: none is
 	sizes   sizes
 	images  map[string]image
+	prices  prices
 	poor    flavor.Memory // in which spots there was no capacity lately
 
 	asking chan struct{} // one slot: who has it reads health, or looks at it
@@ -92,11 +95,19 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 			return fail("tags = team=build, cost-center=7", "tags: %q is not NAME=VALUE with a name of your own", tag)
 		}
 	}
-	switch price, err := strconv.ParseFloat(cmp.Or(o.MaxPrice, "1"), 64); {
-	case err != nil || price <= 0:
-		return fail("", "max-price = %s: not a price for an hour", o.MaxPrice)
-	case o.MaxPrice != "" && o.Spot == "no":
-		return fail("set spot = yes or spot = first", "max-price is for spot instances")
+	for key, text := range map[string]string{"max-price": o.MaxPrice, "spot-price": o.Ceiling} {
+		switch price, err := strconv.ParseFloat(cmp.Or(text, "1"), 64); {
+		case err != nil || !(price > 0) || math.IsInf(price, 0):
+			return fail("", "%s = %s: not a price for an hour", key, text)
+		case text != "" && o.Spot == "no":
+			return fail("set spot = yes or spot = first", "%s is for spot instances", key)
+		case key == "spot-price" && text != "":
+			p.ceiling = price
+		}
+	}
+	switch {
+	case o.MaxPrice != "" && o.Ceiling != "":
+		return fail("leave max-price out", "spot-price is a max-price too")
 	case o.Source == "" || o.Installation == "" || o.Dir == "":
 		return fail("", "a source needs a name, an installation and a directory")
 	case o.Endpoint != "" && !strings.HasPrefix(o.Endpoint, "https://") && !strings.HasPrefix(o.Endpoint, "http://"):

@@ -154,9 +154,10 @@ func tag(key, value string) types.Tag {
 	return types.Tag{Key: aws.String(key), Value: aws.String(value)}
 }
 
-// spots are the places to try, in order: every type in every place for spot, if that is wanted, and then on demand.
+// spots are the places to try, in order: every type in every place for spot, if that is wanted, and then on demand. Where neither types nor classes of them are named, the spots that cost
+// least now come first.
 func (p *Provider) spots(ctx context.Context, spec compute.Spec, img image) ([]spot, error) {
-	all, err := p.fitting(ctx, spec, img)
+	all, free, err := p.fitting(ctx, spec, img)
 	if err != nil {
 		return nil, err
 	}
@@ -180,15 +181,28 @@ func (p *Provider) spots(ctx context.Context, spec compute.Spec, img image) ([]s
 	markets := map[string][]string{"no": {"on-demand"}, "yes": {"spot"}, "first": {"spot", "on-demand"}}[p.o.Spot]
 	var out []spot
 	for _, market := range markets {
-		for _, typ := range all {
-			if market == "on-demand" && !affordable(p.onDemand[typ], spec.MaxPrice) {
+		list := all
+		if free && market == "on-demand" {
+			list = all[:min(len(all), mostTypes)]
+		} else if free {
+			list = all[:min(len(all), mostPriced)]
+		}
+		var some []spot
+		for _, typ := range list {
+			if market == "on-demand" && !within(p.onDemand[typ], spec.MaxPrice) {
 				continue
 			}
 			for _, s := range places {
 				s.typ, s.market = typ, market
-				out = append(out, s)
+				some = append(some, s)
 			}
 		}
+		if market == "spot" {
+			if some, err = p.affordable(ctx, some, list, free, lower(p.ceiling, spec.MaxPrice), markets); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, some...)
 	}
 	if len(out) == 0 {
 		return nil, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf("no type of instance that the source allows is known to cost at most %v for an hour", spec.MaxPrice),
@@ -311,11 +325,12 @@ func (p *Provider) launchAt(ctx context.Context, c *calls, spec compute.Spec, in
 	}
 	if s.market == "spot" {
 		in.InstanceMarketOptions = &types.InstanceMarketOptionsRequest{MarketType: types.MarketTypeSpot, SpotOptions: &types.SpotMarketOptions{SpotInstanceType: types.SpotInstanceTypeOneTime}}
-		if p.o.MaxPrice != "" {
-			in.InstanceMarketOptions.SpotOptions.MaxPrice = aws.String(p.o.MaxPrice)
+		most := cmp.Or(p.o.MaxPrice, p.o.Ceiling)
+		if own, err := strconv.ParseFloat(most, 64); spec.MaxPrice > 0 && (err != nil || own > spec.MaxPrice) {
+			most = strconv.FormatFloat(spec.MaxPrice, 'f', -1, 64)
 		}
-		if own, err := strconv.ParseFloat(p.o.MaxPrice, 64); spec.MaxPrice > 0 && (err != nil || own > spec.MaxPrice) {
-			in.InstanceMarketOptions.SpotOptions.MaxPrice = aws.String(strconv.FormatFloat(spec.MaxPrice, 'f', -1, 64))
+		if most != "" {
+			in.InstanceMarketOptions.SpotOptions.MaxPrice = aws.String(most)
 		}
 		in.TagSpecifications = append(slices.Clone(in.TagSpecifications), types.TagSpecification{ResourceType: types.ResourceTypeSpotInstancesRequest, Tags: in.TagSpecifications[0].Tags})
 	}

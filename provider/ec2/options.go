@@ -23,9 +23,10 @@ type Options struct {
 	Sets  string `conf:"flavor-sets"`  // classes of hardware: "^m5,^m6;^c5": regular expressions for names of types, a class between semicolons
 	Order string `conf:"flavor-order"` // cheapest or listed; "": cheapest
 
-	Spot     string   `conf:"spot"`      // no, yes, or first: and on demand where there is none; "": no
-	MaxPrice string   `conf:"max-price"` // of a spot instance for an hour, in dollars; "": the price on demand
-	Prices   []string `conf:"prices"`    // on demand, for an hour: "m5.large 0.096"
+	Spot     string   `conf:"spot"`       // no, yes, or first: and on demand where there is none; "": no
+	MaxPrice string   `conf:"max-price"`  // of a spot instance for an hour, in dollars; "": the price on demand
+	Ceiling  string   `conf:"spot-price"` // as max-price, and where spot instances cost more now none is asked for; "": there is none
+	Prices   []string `conf:"prices"`     // on demand, for an hour: "m5.large 0.096"
 
 	Subnets        []string `conf:"subnets"` // tried in order; none: the default one of a zone
 	Zones          []string `conf:"zones"`   // tried in order, without subnets; none: the service chooses

@@ -95,8 +95,8 @@ func (p *Provider) knownType(name string) (size, bool) {
 	return p.sizes.all[i], true
 }
 
-// fitting returns the types that a request may have, those to try first in front.
-func (p *Provider) fitting(ctx context.Context, spec compute.Spec, img image) ([]string, error) {
+// fitting returns the types that a request may have, those to try first in front. free: it says nothing of which, and there may be many.
+func (p *Provider) fitting(ctx context.Context, spec compute.Spec, img image) (out []string, free bool, err error) {
 	named := p.o.Types
 	if spec.Flavor != "" {
 		named = []string{spec.Flavor}
@@ -106,11 +106,11 @@ func (p *Provider) fitting(ctx context.Context, spec compute.Spec, img image) ([
 		cores, memory = spec.Cores, spec.Memory
 	}
 	if len(named) > 0 && cores == 0 && memory == 0 && spec.GPUs == 0 && spec.MaxPrice == 0 {
-		return named, nil // the service knows them
+		return named, false, nil // the service knows them
 	}
 	all, err := p.types(ctx, false)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	var fit []size
 	for _, s := range all {
@@ -119,7 +119,7 @@ func (p *Provider) fitting(ctx context.Context, spec compute.Spec, img image) ([
 		case img.arch != "" && !slices.Contains(s.archs, img.arch):
 		case s.Cores < cores, int64(s.RAM)<<20 < memory, s.GPUs < spec.GPUs:
 		case len(named) == 0 && s.GPUs > 0 && spec.GPUs == 0: // dear, and nobody asked for it
-		case p.o.Spot == "no" && !affordable(s.Price, spec.MaxPrice): // of spot it is said with the request
+		case p.o.Spot == "no" && !within(s.Price, spec.MaxPrice): // of spot it is said with the request
 		case p.o.StopBy == "hibernate" && !s.hibernates:
 		default:
 			fit = append(fit, s)
@@ -127,32 +127,40 @@ func (p *Provider) fitting(ctx context.Context, spec compute.Spec, img image) ([
 	}
 	if len(fit) == 0 {
 		if spec.MaxPrice > 0 {
-			return nil, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf("no type of instance has %d cores, %d MiB and %d GPUs, is one that the source allows, and is known to cost at most %v for an hour", cores, memory>>20, spec.GPUs, spec.MaxPrice),
+			return nil, false, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf("no type of instance has %d cores, %d MiB and %d GPUs, is one that the source allows, and is known to cost at most %v for an hour", cores, memory>>20, spec.GPUs, spec.MaxPrice),
 				Hint: "ask for a higher price; `prices` of the source is what is known"}
 		}
-		return nil, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf("no type of instance has %d cores, %d MiB and %d GPUs, and is one that the source allows", cores, memory>>20, spec.GPUs),
+		return nil, false, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf("no type of instance has %d cores, %d MiB and %d GPUs, and is one that the source allows", cores, memory>>20, spec.GPUs),
 			Hint: "ask for less, or name other types in the source"}
 	}
-	var out []string
 	if len(named) > 0 {
 		for _, n := range named {
 			if slices.ContainsFunc(fit, func(s size) bool { return s.Name == n }) {
 				out = append(out, n)
 			}
 		}
-		return out, nil
+		return out, false, nil
 	}
 	if p.chooses(spec) {
-		return p.classes(fit, spec)
+		out, err = p.classes(fit, spec)
+		return out, false, err
 	}
-	for _, s := range fit[:min(len(fit), mostTypes)] {
+	for _, s := range fit {
 		out = append(out, s.Name)
 	}
-	return out, nil
+	return out, true, nil
 }
 
-// affordable tells whether a price, 0 where it is not known, is at most another; 0: any is.
-func affordable(price, most float64) bool { return most == 0 || price > 0 && price <= most }
+// within tells whether a price, 0 where it is not known, is at most another; 0: any is.
+func within(price, most float64) bool { return most == 0 || price > 0 && price <= most }
+
+// lower is the lower one of two ceilings, of which 0 is none.
+func lower(a, b float64) float64 {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
 
 // Prices reports whether prices are configured, or what it makes is for spot, where a request says what it may cost.
 func (p *Provider) Prices() bool { return len(p.onDemand) > 0 || p.o.Spot != "no" }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -182,6 +183,11 @@ func (c *Cloud) runInstances(f form) ([]elem, *Fault) {
 	}
 	if f.is("HibernationOptions.Configured") && !typ.hibernates() {
 		return nil, fault("UnsupportedHibernationConfiguration", "Hibernation is not supported on %s", typ.Name)
+	}
+	if most, err := strconv.ParseFloat(f.get("InstanceMarketOptions.SpotOptions.MaxPrice"), 64); err == nil && market == "spot" {
+		if price := c.spotPrice(typ.Name, zone); price > most {
+			return nil, fault("SpotMaxPriceTooLow", "Your Spot request price of %v is lower than the minimum required Spot request fulfillment price of %v.", most, price)
+		}
 	}
 	if bad := c.room(typ, zone, market); bad != nil {
 		return nil, bad

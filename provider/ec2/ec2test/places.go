@@ -3,6 +3,7 @@ package ec2test
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -138,6 +139,17 @@ func (c *Cloud) describeSpotPriceHistory(f form) ([]elem, *Fault) {
 	return []elem{set("spotPriceHistorySet", found, func(p SpotPrice) []elem {
 		return []elem{tx("instanceType", p.Type), tx("productDescription", "Linux/UNIX"), tx("spotPrice", p.Price), tx("timestamp", p.Time), tx("availabilityZone", p.Zone)}
 	})}, nil
+}
+
+// spotPrice is what a type costs in a zone; 0: nobody said. The mutex is held.
+func (c *Cloud) spotPrice(typ, zone string) (price float64) {
+	var newest time.Time
+	for _, p := range c.prices {
+		if x, err := strconv.ParseFloat(p.Price, 64); err == nil && p.Type == typ && p.Zone == zone && !p.Time.Before(newest) {
+			price, newest = x, p.Time
+		}
+	}
+	return price
 }
 
 func (c *Cloud) describeAvailabilityZones(form) ([]elem, *Fault) {
