@@ -204,6 +204,7 @@ func (p *Provider) hostKeys(ctx context.Context, s servers.Server, id compute.ID
 		if _, err := servers.UpdateMetadata(ctx, c, s.ID, servers.MetadataOpts{KeyHostKey: best}).Extract(); err != nil {
 			return nil, Classify("Connect", id, err)
 		}
+		p.servers.drop() // what was listed before does not have it
 	}
 	return []string{best}, nil
 }

@@ -75,18 +75,24 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.
 	if _, ok := v.one(spec.ID); ok {
 		return p.settle(ctx, spec.ID, v)
 	}
-	short := shortage{}
+	short, renewed := shortage{}, false
 	for {
 		pl, err := p.plan(ctx, spec)
 		switch {
-		case err != nil && len(short) == 0:
+		case err != nil && len(short) == 0 && !renewed:
 			return none, compute.Unasked(err)
-		case err != nil:
+		case err != nil: // something was made for it
 			return none, err
 		case short.has(pl.flavor):
 			return none, short.error(spec.ID)
 		}
-		if v, err = p.ask(ctx, pl); err != nil {
+		v, err = p.ask(ctx, pl)
+		if !renewed && outdated(err) { // what was chosen of a list has gone since
+			renewed = true
+			p.s.Catalog().Forget()
+			continue
+		}
+		if err != nil {
 			return none, err
 		}
 		in, err := p.settle(ctx, spec.ID, v)
@@ -106,6 +112,15 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.
 			return none, err
 		}
 	}
+}
+
+// outdated tells whether a cloud refused because the image or the flavor that a request names is not there.
+func outdated(err error) bool {
+	if r := ReasonOf(err); r != BadRequest && r != Missing {
+		return false
+	}
+	text := strings.ToLower(err.Error())
+	return strings.Contains(text, "image") || strings.Contains(text, "flavor")
 }
 
 // ask makes what a server needs and asks for it, and returns what there is afterwards.

@@ -2,6 +2,7 @@ package openstack_test
 
 import (
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -31,6 +32,10 @@ type sim struct {
 	refuse  func(w http.ResponseWriter, r *http.Request) bool // answers in place of the cloud; nil: nothing
 	deafen  func(r *http.Request) bool                        // it is done, and the answer gets lost; nil: none
 	flavors []map[string]any
+	images  []map[string]any
+	stuck   bool          // servers stay in BUILD
+	skew    time.Duration // how much its clock is ahead of ours
+	console func(name string) string
 
 	mu      sync.Mutex
 	token   int // the number of the one that counts
@@ -49,11 +54,15 @@ type simServer struct {
 	flavor   string
 	host     string // where it is; "": it was not placed yet, or there was no room
 	failed   bool   // there was no room
+	image    string
+	told     []byte // user data
+	off      string // the state that it was brought into: SHUTOFF, SUSPENDED
 }
 
 func newSim(t testing.TB) *sim {
 	s := &sim{page: 1000, ports: map[string]map[string]any{}, keys: map[string]string{}, asked: map[string]int{}, limits: map[string]*rate.Limiter{}}
 	s.flavors = []map[string]any{{"id": "f1", "name": "small", "vcpus": 1, "ram": 512, "disk": 10}}
+	s.images = []map[string]any{{"id": "i1", "name": "debian", "status": "active", "created_at": "2024-01-01T00:00:00Z"}}
 	for name, to := range map[string]**httptest.Server{"identity": &s.identity, "compute": &s.compute, "network": &s.network, "image": &s.image} {
 		*to = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serve(name, w, r) }))
 		t.Cleanup((*to).Close)
@@ -160,15 +169,15 @@ func (s *sim) do(w http.ResponseWriter, r *http.Request, parts []string) {
 		answer(w, 404, map[string]any{"itemNotFound": map[string]any{"code": 404, "message": "not there"}})
 	}
 	last := parts[len(parts)-1]
-	if last == "action" {
-		none()
+	if parts[0] == "servers" && (last == "action" || last == "metadata") {
+		s.act(w, parts[1], last, body)
 		return
 	}
 	switch what := r.Method + " " + parts[0]; what {
 	case "GET flavors":
 		answer(w, 200, map[string]any{"flavors": s.flavors})
 	case "GET images":
-		answer(w, 200, map[string]any{"images": []any{map[string]any{"id": "i1", "name": "debian", "status": "active", "created_at": "2024-01-01T00:00:00Z"}}})
+		answer(w, 200, map[string]any{"images": s.images})
 	case "GET networks":
 		answer(w, 200, map[string]any{"networks": []any{map[string]any{"id": "n1", "name": "net"}}})
 	case "GET floatingips":
@@ -208,7 +217,16 @@ func (s *sim) do(w http.ResponseWriter, r *http.Request, parts []string) {
 		}
 		name, _ := body["server"]["name"].(string)
 		flavor, _ := body["server"]["flavorRef"].(string)
-		s.servers = append(s.servers, &simServer{id: id, name: name, metadata: m, made: time.Now(), flavor: flavor})
+		image, _ := body["server"]["imageRef"].(string)
+		data, _ := body["server"]["user_data"].(string)
+		told, err := base64.StdEncoding.DecodeString(data)
+		if named := func(all []map[string]any, id string) bool {
+			return slices.ContainsFunc(all, func(x map[string]any) bool { return x["id"] == id })
+		}; !named(s.images, image) || !named(s.flavors, flavor) || err != nil {
+			answer(w, 400, map[string]any{"badRequest": map[string]any{"code": 400, "message": map[bool]string{true: "Invalid flavorRef provided.", false: "Can not find requested image"}[named(s.images, image)]}})
+			return
+		}
+		s.servers = append(s.servers, &simServer{id: id, name: name, metadata: m, made: time.Now(), flavor: flavor, image: image, told: told})
 		answer(w, 202, map[string]any{"server": map[string]any{"id": id}})
 	case "DELETE servers":
 		n := len(s.servers)
@@ -249,17 +267,63 @@ func (s *sim) list(w http.ResponseWriter, r *http.Request) {
 			status, fault = "ERROR", map[string]any{"code": 500, "message": "No valid host was found. There are not enough hosts available."}
 		case x.host == "":
 			task = "scheduling"
-		case time.Since(x.made) >= s.boot:
+		case x.off != "":
+			status = x.off
+		case time.Since(x.made) >= s.boot && !s.stuck:
 			status = "ACTIVE"
 		default:
 			task = "spawning"
 		}
 		all = append(all, map[string]any{
 			"id": x.id, "name": x.name, "status": status, "OS-EXT-STS:task_state": task, "fault": fault, "metadata": x.metadata,
-			"created": x.made.UTC().Format(time.RFC3339), "flavor": map[string]any{"id": cmp.Or(x.flavor, "f1")},
-			"image": map[string]any{"id": "i1"}, "addresses": map[string]any{"net": []any{map[string]any{"addr": "127.0.0.1", "version": 4, "OS-EXT-IPS:type": "fixed"}}},
+			"created": x.made.Add(s.skew).UTC().Format(time.RFC3339), "flavor": map[string]any{"id": cmp.Or(x.flavor, "f1")},
+			"image": map[string]any{"id": cmp.Or(x.image, "i1")}, "addresses": map[string]any{"net": []any{map[string]any{"addr": "127.0.0.1", "version": 4, "OS-EXT-IPS:type": "fixed"}}},
 		})
 	}
 	out["servers"] = all
 	answer(w, 200, out)
+}
+
+// act does something with a server. The mutex is held.
+func (s *sim) act(w http.ResponseWriter, id, what string, body map[string]map[string]any) {
+	i := slices.IndexFunc(s.servers, func(x *simServer) bool { return x.id == id })
+	if i < 0 {
+		answer(w, 404, map[string]any{"itemNotFound": map[string]any{"code": 404, "message": "Instance could not be found."}})
+		return
+	}
+	x := s.servers[i]
+	has := func(action string) bool { _, ok := body[action]; return ok }
+	become := func(from, to string) {
+		if x.off != from {
+			answer(w, 409, map[string]any{"conflictingRequest": map[string]any{"code": 409, "message": "Cannot do that while it is in vm_state " + x.off}})
+			return
+		}
+		x.off = to
+		w.WriteHeader(202)
+	}
+	switch {
+	case what == "metadata":
+		for k, v := range body["metadata"] {
+			x.metadata[k], _ = v.(string)
+		}
+		answer(w, 200, map[string]any{"metadata": x.metadata})
+	case has("os-getConsoleOutput") && s.console != nil:
+		answer(w, 200, map[string]any{"output": s.console(x.name)})
+	case has("os-stop"):
+		become("", "SHUTOFF")
+	case has("os-start"):
+		become("SHUTOFF", "")
+	case has("suspend"):
+		become("", "SUSPENDED")
+	case has("resume"):
+		become("SUSPENDED", "")
+	case has("rebuild"):
+		if image := body["rebuild"]["imageRef"]; !slices.ContainsFunc(s.images, func(x map[string]any) bool { return x["id"] == image }) {
+			answer(w, 400, map[string]any{"badRequest": map[string]any{"code": 400, "message": "Cannot find image for rebuild"}})
+			return
+		}
+		answer(w, 202, map[string]any{"server": map[string]any{"id": id}})
+	default:
+		answer(w, 404, map[string]any{"itemNotFound": map[string]any{"code": 404, "message": "there is no console"}})
+	}
 }
