@@ -45,8 +45,9 @@ func (p *Provider) flavor(ctx context.Context, spec compute.Spec, image images.I
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		kind := fmt.Sprintf("%d %d %d %s", want.Cores, want.RAM, want.GPUs, want.Regex) // exactly: what is said to people is rounded
 		for {
-			f, ok, err := p.hardware.Pick(want.String(), time.Now(), func() ([]flavor.Flavor, error) { return t.Choose(want, p.sets, flavor.Order(p.o.FlavorOrder)) })
+			f, ok, err := p.hardware.Pick(kind, time.Now(), func() ([]flavor.Flavor, error) { return t.Choose(want, p.sets, flavor.Order(p.o.FlavorOrder)) })
 			if err == nil && !ok {
 				err = &compute.Error{Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Err: fmt.Errorf("%w: %s, of one of the flavor-sets", flavor.ErrNone, want)}
 			}

@@ -2,6 +2,7 @@ package openstack_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -98,6 +99,19 @@ func TestAllFlavorSetsFull(t *testing.T) {
 	before := s.count("POST servers")
 	if in, err := p.Create(t.Context(), compute.Spec{ID: "web-3"}); err != nil || in.Facts["flavor"] != "new.small" || s.count("POST servers") != before+1 {
 		t.Errorf("with room: %v, %v", in.Facts, err)
+	}
+}
+
+// TestPickIsOfTheNeed: what was picked for one need is not taken for another that is a little more.
+func TestPickIsOfTheNeed(t *testing.T) {
+	_, p := classes(t, "listed")
+	for i, c := range []struct {
+		memory int64
+		want   string
+	}{{1 << 30, "new.small"}, {1<<30 + 1, "new.large"}, {8 << 30, "new.large"}, {1 << 20, "new.small"}} {
+		if in, err := p.Create(t.Context(), compute.Spec{ID: compute.ID(fmt.Sprintf("web-%d", i)), Memory: c.memory}); err != nil || in.Facts["flavor"] != c.want {
+			t.Errorf("%d bytes: %v, %v, want %s", c.memory, in.Facts, err, c.want)
+		}
 	}
 }
 
