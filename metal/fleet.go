@@ -1,0 +1,67 @@
+package metal
+
+import (
+	"context"
+	"time"
+)
+
+// Node is a bare-metal machine as a scout saw it.
+type Node struct {
+	ID          string // as its service knows it
+	Name        string // for people; "": it has none
+	Flavor      string // by Fleet.Flavors; "": nobody knows
+	Provisioned bool   // not to be had: in use, in maintenance, locked, claimed, or otherwise not ours to command
+	Cached      bool   // an image is on it or is being written
+	Image       string // the id of that image; "": none, or nobody knows
+
+	BMC, Rack, Conductor string    // what it shares with others, for limits; "": nobody knows
+	Writes               int       // how often an image was written to it
+	Since                time.Time // when its image was there or began to be written; zero: nobody knows
+	Why                  string    // why it is provisioned, for people
+}
+
+// Free reports whether an image may be written to a node.
+func (n *Node) Free() bool { return !n.Provisioned && !n.Cached }
+
+// Image is what can be cached.
+type Image struct {
+	ID       string
+	Name     string // by which weights go; several images may have one
+	Checksum string // "": it has none
+	Created  time.Time
+}
+
+// Fleet is all that was seen at a time. Orders count: nodes are ejected in theirs, flavors are served in theirs, and of images that are wanted as much the earlier one comes first.
+type Fleet struct {
+	Nodes   []Node
+	Images  []Image
+	Flavors []string
+}
+
+// Plan is what a strategy wants done. Nothing in it names a node twice.
+type Plan struct {
+	Eject []string           // nodes, in the order in which it is to be done
+	Cache map[string][]Write // by flavor, the most needed first
+}
+
+// Write is an image for a node.
+type Write struct{ Node, Image string }
+
+// A Strategy decides what a fleet needs. One may be asked by several goroutines at once, each with a fleet of its own, which it does not change.
+type Strategy interface {
+	Plan(ctx context.Context, f *Fleet) (Plan, error)
+}
+
+// A Scout says what there is. Each method reads all anew; an error means that nothing is known.
+type Scout interface {
+	Nodes(ctx context.Context) ([]Node, error)
+	Images(ctx context.Context) ([]Image, error)
+	Flavors(ctx context.Context) ([]string, error)
+}
+
+// A Commander has a node written or wiped. Both return when the work is begun, or was begun before: the scout sees what becomes of it. Told the same again they do nothing more. They
+// refuse, with compute.ErrConflict, a node that has become somebody else's meanwhile.
+type Commander interface {
+	Cache(ctx context.Context, node string, image Image) error
+	Eject(ctx context.Context, node string) error
+}
