@@ -56,7 +56,7 @@ func (a average) plus(d time.Duration) average {
 }
 
 // resources are the names that a resource may have.
-var resources = regexp.MustCompile(`^[\w -]+$`)
+var resources = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\w -]+$`) })
 
 // New opens a cloud. It asks the store, and the cloud for no more than logging in; servers that a process left that has died are taken over by Deploy or Recover. A resource's name that is
 // not allowed, a provider that is not known, or missing credentials are ErrInvalid.
@@ -64,7 +64,7 @@ func New(ctx context.Context, o Options) (*Cloud, error) {
 	invalid := func(format string, a ...any) (*Cloud, error) {
 		return nil, &compute.Error{Op: "cloud.New", ID: compute.ID(o.Resource), Kind: compute.ErrInvalid, Err: fmt.Errorf(format, a...)}
 	}
-	if !resources.MatchString(o.Resource) {
+	if !resources().MatchString(o.Resource) {
 		return invalid("resource name prefix contains disallowed characters: letters, digits, _, - and spaces are allowed")
 	}
 	if o.Store == nil {

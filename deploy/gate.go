@@ -125,7 +125,7 @@ func ReadResults(r io.Reader) (Tally, error) {
 		return readJUnit(in)
 	case head[0] == '{':
 		return readGoTest(in)
-	case tapLine.Match(head):
+	case tapLine().Match(head):
 		return readTAP(in)
 	}
 	return Tally{}, errors.New("it is neither XML nor TAP nor JSON")

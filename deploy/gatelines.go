@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // maxLine is how long a line of test results may be that is looked at.
@@ -39,9 +40,11 @@ func eachLine(in *bufio.Reader, f func(line string) error) error {
 }
 
 var (
-	tapLine = regexp.MustCompile(`^(TAP version \d+|1\.\.\d+|(not )?ok\b|Bail out!)`)
-	tapPlan = regexp.MustCompile(`^1\.\.(\d+)\s*(#.*)?$`)
-	tapTest = regexp.MustCompile(`^(not )?ok\b\s*(\d+)?\s*-?\s*([^#]*)(#\s*(?i:(skip|todo))\b.*)?`)
+	tapLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(TAP version \d+|1\.\.\d+|(not )?ok\b|Bail out!)`) })
+	tapPlan = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^1\.\.(\d+)\s*(#.*)?$`) })
+	tapTest = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(not )?ok\b\s*(\d+)?\s*-?\s*([^#]*)(#\s*(?i:(skip|todo))\b.*)?`)
+	})
 )
 
 // readTAP reads the Test Anything Protocol: fewer or more tests than are planned count as one that failed, what is marked TODO does not. Subtests, which are
@@ -49,7 +52,7 @@ var (
 func readTAP(in *bufio.Reader) (t Tally, err error) {
 	plan := -1
 	err = eachLine(in, func(line string) error {
-		if m := tapPlan.FindStringSubmatch(line); m != nil {
+		if m := tapPlan().FindStringSubmatch(line); m != nil {
 			if plan >= 0 {
 				return errors.New("it has two plans")
 			}
@@ -60,7 +63,7 @@ func readTAP(in *bufio.Reader) (t Tally, err error) {
 			t.fail(line)
 			return nil
 		}
-		if m := tapTest.FindStringSubmatch(line); m != nil {
+		if m := tapTest().FindStringSubmatch(line); m != nil {
 			t.Tests++
 			switch mark := strings.ToLower(m[5]); {
 			case mark != "":

@@ -8,11 +8,14 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-var declared = regexp.MustCompile(`^\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._:-]{1,40})["']`)
+var declared = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._:-]{1,40})["']`)
+})
 
 // decode returns the text of a file as UTF-8 that XML may have: letters that it forbids, which terminals' colours bring along, become U+FFFD.
 func decode(r io.Reader) (io.Reader, error) {
@@ -41,7 +44,7 @@ func decode(r io.Reader) (io.Reader, error) {
 		return &cleaner{next: func() (rune, int, error) { return readUTF16(in, order) }}, nil
 	}
 	name := "utf-8"
-	if m := declared.FindSubmatch(head); m != nil {
+	if m := declared().FindSubmatch(head); m != nil {
 		name = strings.ToLower(string(m[1]))
 	}
 	switch name {

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -77,7 +78,7 @@ func (s *cloudSource) flags(cmd *cobra.Command) {
 }
 
 // plainSource are the names that a source of ours can have.
-var plainSource = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
+var plainSource = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`) })
 
 // check finds what is wrong before anything is made.
 func (s *cloudSource) check(name string, head bool) error {
@@ -87,7 +88,7 @@ func (s *cloudSource) check(name string, head bool) error {
 		}
 		return nil
 	}
-	if !plainSource.MatchString(name) {
+	if !plainSource().MatchString(name) {
 		return invalid("--resource-name "+regexp.MustCompile(`[^\w-]+`).ReplaceAllString(name, "-"), "%s: a source cannot have this name: letters, digits, _ and -", name)
 	}
 	for _, text := range []string{s.os, s.user, s.flavor, s.sets} {

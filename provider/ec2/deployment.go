@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -37,7 +38,7 @@ type Deployed struct {
 }
 
 // names are what a deployment may be called: what a security group may.
-var names = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_ -]{0,99}$`)
+var names = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_ -]{0,99}$`) })
 
 // settle is for how long what was made may not be found yet, and what goes be in use.
 const settle = 2 * time.Minute
@@ -54,7 +55,7 @@ func (p *Provider) deploy(ctx context.Context, d Deployment, tell func(did, kind
 	if tell == nil {
 		tell = func(string, string, string) {}
 	}
-	if !names.MatchString(d.Name) || strings.HasPrefix(d.Name, "sg-") {
+	if !names().MatchString(d.Name) || strings.HasPrefix(d.Name, "sg-") {
 		return out, &compute.Error{ID: compute.ID(d.Name), Kind: compute.ErrInvalid, Err: errors.New("not a name for a security group: letters, digits, _, - and spaces, 100 at most")}
 	}
 	rules, err := d.rules()

@@ -53,7 +53,7 @@ var (
 )
 
 // name is what an instance may be called: what a tag may hold, and means the same everywhere.
-var name = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 +=._:/@-]{0,200}$`)
+var name = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 +=._:/@-]{0,200}$`) })
 
 // Open returns the provider for one source. Nothing is asked of anybody. ErrInvalid: the options are wrong.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
@@ -181,7 +181,7 @@ func (p *Provider) find(ctx context.Context, id compute.ID, since time.Time) (ma
 
 // findAll is find with those that should not be.
 func (p *Provider) findAll(ctx context.Context, id compute.ID, since time.Time) ([]machine, error) {
-	if !name.MatchString(string(id)) {
+	if !name().MatchString(string(id)) {
 		return nil, &compute.Error{ID: id, Kind: compute.ErrNotFound, Err: errors.New("not a name that an instance may have")}
 	}
 	now := time.Now()
@@ -207,7 +207,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 
 func (p *Provider) destroy(ctx context.Context, id compute.ID) error {
 	same, err := p.findAll(ctx, id, time.Now())
-	if errors.Is(err, compute.ErrNotFound) && name.MatchString(string(id)) {
+	if errors.Is(err, compute.ErrNotFound) && name().MatchString(string(id)) {
 		// That it is gone is believed only of who was asked for it alone: of a long list a page may have been another's.
 		none := err
 		if same, err = p.named(ctx, id); err == nil && len(same) == 0 {

@@ -49,7 +49,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 }
 
 func (p *Provider) create(ctx context.Context, spec compute.Spec) (machine, error) {
-	if !name.MatchString(string(spec.ID)) {
+	if !name().MatchString(string(spec.ID)) {
 		return machine{}, compute.Unasked(&compute.Error{ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name that an instance may have")})
 	}
 	switch same, err := p.findAll(ctx, spec.ID, time.Now()); {

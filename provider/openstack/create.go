@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/volumes"
@@ -29,7 +30,7 @@ const (
 	keyAddress  = "hostler:address"     // on the first of its networks
 )
 
-var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,200}$`)
+var plainName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,200}$`) })
 
 // plan is what a server is made of.
 type plan struct {
@@ -60,7 +61,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 }
 
 func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.Instance, err error) {
-	if !plainName.MatchString(string(spec.ID)) || !strings.HasPrefix(string(spec.ID), p.o.Source+"-") {
+	if !plainName().MatchString(string(spec.ID)) || !strings.HasPrefix(string(spec.ID), p.o.Source+"-") {
 		return none, compute.Unasked(&compute.Error{Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: fmt.Errorf("not a name for a server of source %s", p.o.Source)})
 	}
 	unlock, err := p.lock(ctx, spec.ID)

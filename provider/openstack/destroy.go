@@ -18,7 +18,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 }
 
 func (p *Provider) destroy(ctx context.Context, id compute.ID) error {
-	if !plainName.MatchString(string(id)) {
+	if !plainName().MatchString(string(id)) {
 		return &compute.Error{Op: "openstack.Destroy", ID: id, Kind: compute.ErrNotFound, Err: errors.New("not the name of a server")}
 	}
 	unlock, err := p.lock(ctx, id)

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/gophercloud/gophercloud/v2"
 
@@ -173,15 +174,17 @@ func (f *Fault) hint() string {
 
 // The two ways in which it is said how much was requested and how much there is.
 var (
-	novaQuota   = regexp.MustCompile(`Requested ([\d, ]+), but already used [\d, ]+ of ([\d, ]+)`)
-	cinderQuota = regexp.MustCompile(`Requested (\d+)G, quota is (\d+)G`)
+	novaQuota = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`Requested ([\d, ]+), but already used [\d, ]+ of ([\d, ]+)`)
+	})
+	cinderQuota = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`Requested (\d+)G, quota is (\d+)G`) })
 )
 
 // never reports whether a quota is smaller than what was asked for, so that it does not help to wait.
 func (f *Fault) never() bool {
-	m := novaQuota.FindStringSubmatch(f.Message)
+	m := novaQuota().FindStringSubmatch(f.Message)
 	if m == nil {
-		m = cinderQuota.FindStringSubmatch(f.Message)
+		m = cinderQuota().FindStringSubmatch(f.Message)
 	}
 	if m == nil {
 		return false
@@ -255,13 +258,13 @@ func serverFault(message string) *Fault {
 	return f
 }
 
-var tag = regexp.MustCompile(`(?s)<title>.*?</title>|<[^>]*>`)
+var tag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?s)<title>.*?</title>|<[^>]*>`) })
 
 // words are the service's own name for an error, and what it says. What it quotes of the request is left out: there may be a secret in it.
 func words(body []byte) (typ, message string) {
 	var any map[string]json.RawMessage
 	if json.Unmarshal(body, &any) != nil {
-		message = html.UnescapeString(tag.ReplaceAllString(string(body), " "))
+		message = html.UnescapeString(tag().ReplaceAllString(string(body), " "))
 	}
 	for _, raw := range any {
 		var inner struct {

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -64,14 +65,16 @@ type lookup func(keyword string) []string
 
 // A word that goes into ProxyCommand or onto ssh's command line may not mean anything to a shell.
 var (
-	hostWord = regexp.MustCompile(`^[A-Za-z0-9_.:%\[\]][-A-Za-z0-9_.:%\[\]]*$`)
-	userWord = regexp.MustCompile(`^[A-Za-z0-9_.][-A-Za-z0-9_.@+\\]*\$?$`)
+	hostWord = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.:%\[\]][-A-Za-z0-9_.:%\[\]]*$`) })
+	userWord = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.][-A-Za-z0-9_.@+\\]*\$?$`) })
 	// What the library does not do as OpenSSH does: Match in all its forms, files included that may have it, canonical names.
-	beyondLibrary = regexp.MustCompile(`(?im)^[ \t]*(match|include|canonicalizehostname)[ \t="]`)
+	beyondLibrary = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?im)^[ \t]*(match|include|canonicalizehostname)[ \t="]`)
+	})
 )
 
 // IsUser reports whether a word can be a user's name, with nothing in it that a shell would misread.
-func IsUser(word string) bool { return userWord.MatchString(word) }
+func IsUser(word string) bool { return userWord().MatchString(word) }
 
 // SplitDestination takes [USER@]HOST[:PORT] or ssh://[USER@]HOST[:PORT] apart.
 func SplitDestination(s string) (user, host, port string) {
@@ -87,7 +90,7 @@ func SplitDestination(s string) (user, host, port string) {
 
 // Resolve reads the configuration for one host. OpenSSH's program, where there is one, is asked when the files use what the library cannot do.
 func Resolve(ctx context.Context, o Options) (*Target, error) {
-	if !hostWord.MatchString(o.Host) {
+	if !hostWord().MatchString(o.Host) {
 		return nil, &compute.Error{Op: "ssh.Dial", Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is not a host's name", o.Host)}
 	}
 	home, _ := os.UserHomeDir()
@@ -122,7 +125,7 @@ func readConfig(ctx context.Context, o Options, files []string, home string) (lo
 				return nil, err
 			}
 		}
-		beyond = beyond || beyondLibrary.Match(b)
+		beyond = beyond || beyondLibrary().Match(b)
 		texts = append(texts, b)
 	}
 	if beyond {
@@ -214,7 +217,7 @@ func targetFrom(o Options, look lookup, home string) (*Target, error) {
 	if _, err := strconv.ParseUint(t.Port, 10, 16); err != nil {
 		return nil, fmt.Errorf("port %q", t.Port)
 	}
-	if !hostWord.MatchString(t.Host) || !IsUser(t.User) {
+	if !hostWord().MatchString(t.Host) || !IsUser(t.User) {
 		return nil, fmt.Errorf("host %q, user %q: characters that have a meaning to a shell", t.Host, t.User)
 	}
 

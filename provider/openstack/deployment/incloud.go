@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
@@ -64,12 +65,12 @@ func namedLike(all []servers.Server, host string, own []string) *servers.Server 
 }
 
 // notHost is what a host name cannot have.
-var notHost = regexp.MustCompile(`[^a-z0-9-]+`)
+var notHost = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^a-z0-9-]+`) })
 
 // HostName is the host name that the cloud gives to a server of a name.
 func HostName(server string) string {
 	const longest = 63
-	name := notHost.ReplaceAllString(strings.ToLower(server), "-")
+	name := notHost().ReplaceAllString(strings.ToLower(server), "-")
 	return name[:min(len(name), longest)]
 }
 

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -35,7 +36,7 @@ type Settings struct {
 const NoExternal = "none"
 
 // names are those that a deployment may have; as long as fits into a tag of 60 characters.
-var names = regexp.MustCompile(`^[\w -]+$`)
+var names = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\w -]+$`) })
 
 const longestName = 40
 
@@ -45,7 +46,7 @@ func CheckName(name string) error {
 	switch {
 	case name == "":
 		why = "a deployment needs a name"
-	case !names.MatchString(name):
+	case !names().MatchString(name):
 		why = "the name contains disallowed characters: letters, digits, _, - and spaces are allowed"
 	case strings.TrimSpace(name) != name || strings.HasPrefix(name, "-"):
 		why = "the name begins or ends with a space, or begins with -"
