@@ -30,6 +30,8 @@ func TestJudge(t *testing.T) {
 		{"embedded", law, map[string]string{"a/a.go": "// Package a is a room.\npackage a\n\n// I is.\ntype I interface{ A(); B(); C(); D(); E(); F(); G(); error }\n"}, ""},
 		{"drawer", law, map[string]string{"a/util_linux.go": "// Package a is a room.\npackage a\n"}, "drawer"},
 		{"drawer package", law, map[string]string{"a/a.go": "// Package common is a room.\npackage common\n"}, "drawer"},
+		{"early pattern", law, map[string]string{"a/a.go": "// Package a is a room.\npackage a\n\nvar x = regexp.MustCompile(`x`)\n"}, "compiled at every start"},
+		{"late pattern", law, map[string]string{"a/a.go": "// Package a is a room.\npackage a\n\nvar x = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`x`) })\n"}, ""},
 		{"circle", "a: b\nb: lib/...\nlib/...: a\n", nil, "a circle: a > b > lib/... > a"},
 		{"other module", law, map[string]string{"t/go.mod": "module t\n", "t/t.go": "package t\n"}, ""},
 	} {

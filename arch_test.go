@@ -95,6 +95,7 @@ func judgeRoom(law law, dir, room string) (complaints []string) {
 			}
 		}
 		complaints = append(complaints, fatInterfaces(name, f)...)
+		complaints = append(complaints, earlyPatterns(name, f)...)
 	}
 	if code && !commented {
 		complaints = append(complaints, fmt.Sprintf("%s: no package comment", room))
@@ -126,6 +127,27 @@ func fatInterfaces(name string, f *ast.File) (complaints []string) {
 				complaints = append(complaints, fmt.Sprintf("%s: %s has %d methods, more than %d", name, typ.Name.Name, methods, maxMethods))
 			}
 		}
+	}
+	return complaints
+}
+
+// earlyPatterns complains of regular expressions that are compiled at every start of the program, whether they are needed or not.
+func earlyPatterns(name string, f *ast.File) (complaints []string) {
+	for _, decl := range f.Decls {
+		gen, ok := decl.(*ast.GenDecl)
+		if !ok || gen.Tok != token.VAR {
+			continue
+		}
+		ast.Inspect(gen, func(n ast.Node) bool {
+			if _, ok := n.(*ast.FuncLit); ok {
+				return false // when it is called
+			}
+			sel, ok := n.(*ast.SelectorExpr)
+			if ok && sel.Sel.Name == "MustCompile" {
+				complaints = append(complaints, fmt.Sprintf("%s: a regular expression of the package's own is compiled at every start; use sync.OnceValue", name))
+			}
+			return true
+		})
 	}
 	return complaints
 }
