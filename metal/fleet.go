@@ -13,6 +13,9 @@ type Node struct {
 	Provisioned bool   // not to be had: in use, in maintenance, locked, claimed, or otherwise not ours to command
 	Cached      bool   // an image is on it or is being written
 	Image       string // the id of that image; "": none, or nobody knows
+	Writing     bool   // cached, and the image is not there yet
+	Used        bool   // provisioned because somebody has it, and not for another reason
+	Failed      string // why the last image that was to be written to it, or wiped, was not, as far as its service tells; "": nothing failed
 
 	BMC, Rack, Conductor string    // what it shares with others, for limits; "": nobody knows
 	Writes               int       // how often an image was written to it
