@@ -21,6 +21,7 @@ type Node struct {
 	Writes               int       // how often an image was written to it
 	Since                time.Time // when its image was there or began to be written; zero: nobody knows
 	Why                  string    // why it is provisioned, for people
+	Busy                 bool      // work of ours is under way: its image is being written, or it is being wiped and to be had soon, though provisioned now
 }
 
 // Free reports whether an image may be written to a node.
@@ -39,12 +40,24 @@ type Fleet struct {
 	Nodes   []Node
 	Images  []Image
 	Flavors []string
+
+	Time    time.Time                     // of looking; zero: nobody knows
+	Retired []Retired                     // images that were among Images before, as far as somebody remembers
+	Demand  map[string]map[string]float64 // what is asked for in an hour, by flavor and the image's name; nil: nobody knows
+}
+
+// Retired is an image that may still be on nodes, and is not to be cached any more.
+type Retired struct {
+	Image
+	At time.Time // when it was found to be gone; zero: nobody knows
 }
 
 // Plan is what a strategy wants done. Nothing in it names a node twice.
 type Plan struct {
 	Eject []string           // nodes, in the order in which it is to be done
 	Cache map[string][]Write // by flavor, the most needed first
+
+	Rebalance int // so many at the end of Eject only even things out: nothing is wrong with what is on them
 }
 
 // Write is an image for a node.
