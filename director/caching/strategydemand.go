@@ -1,0 +1,88 @@
+package caching
+
+import (
+	"cmp"
+	"math"
+	"time"
+)
+
+const (
+	usualHitRate = 0.95
+	usualLead    = 10 * time.Minute
+)
+
+// demanded picks by what is asked for: an image is to be ready on so many nodes that a request finds it with the probability HitRate, when those that come while one is written have Poisson's
+// distribution. The next is the one that is most likely to be asked for in that time. What nobody asks for is not picked.
+func (r *round) demanded(fl *flavor, picks []int32, most int) []int32 {
+	hit := cmp.Or(r.HitRate, usualHitRate)
+	lead := cmp.Or(r.Lead, usualLead).Hours()
+	chances := make([][]float64, len(fl.Images)) // that the first, second... of an image is asked for
+	wanted, newest := 0, r.newest()
+	for i := range fl.Images {
+		t := &fl.Images[i]
+		if name := r.fleet.Images[i].Name; newest[name] == i {
+			chances[i] = likely(r.fleet.Demand[fl.Flavor][name]*lead, hit)
+		}
+		n := len(chances[i])
+		if t.Most >= 0 {
+			n = min(n, t.Most)
+			chances[i] = chances[i][:n]
+		}
+		t.Fair = float64(n)
+		wanted += max(n, t.Least)
+	}
+	fl.Goal = min(fl.Goal, wanted)
+	for len(picks) < min(fl.Free, most) {
+		best, chance := -1, 0.0
+		for i := range fl.Images {
+			t := &fl.Images[i]
+			if has := t.Cached + t.Writes; has < len(chances[i]) && chances[i][has] > chance {
+				best, chance = i, chances[i][has]
+			}
+		}
+		if best < 0 {
+			break
+		}
+		picks = append(picks, int32(best))
+		fl.Images[best].Writes++
+	}
+	return picks
+}
+
+// newest are the images that are asked for by their names: of several with one name the one that was made last, the first of those.
+func (r *round) newest() map[string]int {
+	of := r.fleet.Images
+	newest := make(map[string]int, len(of))
+	for i := range of {
+		if j, ok := newest[of[i].Name]; !ok || of[i].Created.After(of[j].Created) {
+			newest[of[i].Name] = i
+		}
+	}
+	return newest
+}
+
+// likely lists the chances that more than 0, 1, 2... requests come, of a Poisson process that brings so many in the mean, as far as they are needed for a hit rate.
+func likely(mean, hit float64) (more []float64) {
+	if !(mean > 0) {
+		return nil
+	}
+	mean = min(mean, 1e6)
+	if mean > 300 { // the normal distribution is near enough
+		for n := 0; ; n++ {
+			p := math.Erfc((float64(n)+0.5-mean)/math.Sqrt(2*mean)) / 2
+			more = append(more, p)
+			if 1-p >= hit {
+				return more
+			}
+		}
+	}
+	p := math.Exp(-mean) // of exactly n
+	for n, sum := 0, p; ; n++ {
+		more = append(more, max(0, 1-sum))
+		if sum >= hit || p == 0 && float64(n) > mean {
+			return more
+		}
+		p *= mean / float64(n+1)
+		sum += p
+	}
+}

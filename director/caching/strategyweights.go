@@ -1,0 +1,66 @@
+package caching
+
+import "path"
+
+// Weights are the weights of images. The zero value gives each image the weight 0.
+type Weights struct {
+	Default int                       // of images that nothing else is said of
+	Images  map[string]int            // by name, or by a pattern of names as path.Match has them, where no name is the same
+	Flavors map[string]map[string]int // the same for single flavors, by name or pattern: they come first
+}
+
+// Of is the weight of an image, by its name, on a flavor.
+func (w *Weights) Of(flavor, image string) int {
+	if len(w.Flavors) > 0 {
+		if of, ok := matching(w.Flavors, flavor); ok {
+			if n, ok := matching(of, image); ok {
+				return n
+			}
+		}
+	}
+	if n, ok := matching(w.Images, image); ok {
+		return n
+	}
+	return w.Default
+}
+
+// matching finds a name, else the longest pattern that it matches, the first by the alphabet of several.
+func matching[V any](m map[string]V, name string) (found V, ok bool) {
+	if v, ok := m[name]; ok {
+		return v, true
+	}
+	best := ""
+	for pattern, v := range m {
+		if len(pattern) < len(best) || len(pattern) == len(best) && pattern > best {
+			continue
+		}
+		if yes, _ := path.Match(pattern, name); yes {
+			best, found, ok = pattern, v, true
+		}
+	}
+	return found, ok
+}
+
+// Bounds are numbers of nodes for images on flavors.
+type Bounds []Bound
+
+// Bound is a number of nodes. Flavor and Image are names, or patterns as path.Match has them.
+type Bound struct {
+	Flavor, Image string
+	Nodes         int
+}
+
+// Of is the first bound that is for an image, by its name, on a flavor.
+func (b Bounds) Of(flavor, image string) (nodes int, ok bool) {
+	for i := range b {
+		if match(b[i].Flavor, flavor) && match(b[i].Image, image) {
+			return b[i].Nodes, true
+		}
+	}
+	return 0, false
+}
+
+func match(pattern, name string) bool {
+	yes, _ := path.Match(pattern, name)
+	return yes || pattern == name
+}
