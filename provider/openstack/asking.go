@@ -18,21 +18,33 @@ type shared[T any] struct {
 	err   error
 }
 
+// newShared has fetch ask, which lists something.
 func newShared[T any](fetch func(context.Context) (T, error)) *shared[T] {
-	return &shared[T]{fetch: fetch, turn: make(chan struct{}, 1)}
+	listed := func(ctx context.Context) (T, error) {
+		v, err := fetch(ctx)
+		return v, astray(err)
+	}
+	return &shared[T]{fetch: listed, turn: make(chan struct{}, 1)}
 }
+
+// keptError is how long at most an error of an asking counts, whatever age its caller would take: trouble passes, and who comes later is to see that.
+const keptError = time.Second
 
 // fresh is what an asking said that began after the call, whoever asked.
 func (s *shared[T]) fresh(ctx context.Context) (T, error) { return s.since(ctx, time.Now()) }
 
-// recent is what an asking said that began no longer ago than age.
+// recent is what an asking said that began no longer ago than age; an error is never older than keptError.
 func (s *shared[T]) recent(ctx context.Context, age time.Duration) (T, error) {
 	return s.since(ctx, time.Now().Add(-age))
 }
 
 func (s *shared[T]) since(ctx context.Context, then time.Time) (T, error) {
 	var none T
-	if v, err, ok := s.known(then); ok {
+	trouble := time.Now().Add(-keptError)
+	if then.After(trouble) {
+		trouble = then
+	}
+	if v, err, ok := s.known(then, trouble); ok {
 		return v, err
 	}
 	select {
@@ -40,7 +52,7 @@ func (s *shared[T]) since(ctx context.Context, then time.Time) (T, error) {
 	case <-ctx.Done():
 		return none, ctx.Err()
 	}
-	if v, err, ok := s.known(then); ok {
+	if v, err, ok := s.known(then, trouble); ok {
 		<-s.turn
 		return v, err
 	}
@@ -57,9 +69,13 @@ func (s *shared[T]) since(ctx context.Context, then time.Time) (T, error) {
 	return v, err
 }
 
-func (s *shared[T]) known(then time.Time) (T, error, bool) { //nolint:revive // a value, its error, and whether there is one
+// known is what there is that was asked for no earlier than then, or, if it is an error, than trouble.
+func (s *shared[T]) known(then, trouble time.Time) (T, error, bool) { //nolint:revive // a value, its error, and whether there is one
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.err != nil {
+		then = trouble
+	}
 	ok := !s.begun.IsZero() && !s.begun.Before(then)
 	return s.last, s.err, ok
 }

@@ -96,6 +96,7 @@ func Classify(op string, id compute.ID, err error) error {
 		if errors.As(again.ErrReauth, &code) {
 			f = faultOf(code)
 			f.Message = "log in again: " + f.Message
+			f.stray() // what was asked for may well be there
 		} else {
 			return Classify(op, id, fmt.Errorf("log in again: %w", again.ErrReauth))
 		}
@@ -120,6 +121,29 @@ func Classify(op string, id compute.ID, err error) error {
 	}
 	out.Hint = f.hint()
 	return out
+}
+
+// ClassifyList is Classify for an error of a list: that it was not found is no answer about what is in it.
+func ClassifyList(op string, id compute.ID, err error) error { return astray(Classify(op, id, err)) }
+
+// astray is an error of a list or of a log-in. One that says that nothing is there tells nothing of what we look for, and must not be taken as the proof that a server is
+// gone: the address is wrong, or what stands before the service has lost it.
+func astray(err error) error {
+	var e *compute.Error
+	var f *Fault
+	if errors.As(err, &e) && errors.As(err, &f) && f.stray() {
+		e.Kind, e.Hint = f.kind(), f.hint()
+	}
+	return err
+}
+
+// stray has the service be what was not found, if anything was.
+func (f *Fault) stray() bool {
+	if f.Reason != Missing {
+		return false
+	}
+	f.Reason = Down
+	return true
 }
 
 // where is whom a request was for.
@@ -166,6 +190,8 @@ func (f *Fault) hint() string {
 		return "try again later, or choose another flavor or zone"
 	case f.Status == http.StatusUnauthorized:
 		return "see whether user, password and project are right, and whether the token or the application credential has expired"
+	case f.Reason == Down && f.Status == http.StatusNotFound:
+		return "see whether auth_url and region are right; if they are, the cloud has trouble"
 	case f.Reason == Denied:
 		return "the user has no role that allows it: ask whoever runs the cloud"
 	}

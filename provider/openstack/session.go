@@ -99,7 +99,7 @@ func (s *Session) client(ctx context.Context) (*gophercloud.ProviderClient, erro
 	pc.HTTPClient = s.http
 	pc.UserAgent.Prepend("hostler")
 	if err := gopher.Authenticate(ctx, pc, s.cred.Auth); err != nil {
-		err = Classify("Session", "", err)
+		err = astray(Classify("Session", "", err))
 		var ours *compute.Error
 		if errors.As(err, &ours) {
 			ours.Err = fmt.Errorf("log in with %s: %w", s.cred.From, ours.Err)

@@ -68,6 +68,9 @@ func isConflict(err error) bool { return gophercloud.ResponseCodeIs(err, http.St
 // list reads all pages.
 func list[T any](ctx context.Context, pager pagination.Pager, extract func(pagination.Page) ([]T, error)) ([]T, error) {
 	pages, err := pager.AllPages(ctx)
+	if isGone(err) { // the service, and not what is looked for
+		return nil, openstack.ClassifyList("List", "", err)
+	}
 	if err != nil {
 		return nil, err
 	}
