@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -16,7 +15,6 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/remote/agent"
 	"github.com/hostler-project/hostler/remote/resident"
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
@@ -33,7 +31,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	return c, nil
 }
 
-func (p *Provider) connect(ctx context.Context, id compute.ID) (*conn, error) {
+func (p *Provider) connect(ctx context.Context, id compute.ID) (*resident.Conn, error) {
 	m, err := p.find(ctx, id, time.Now().Add(-p.o.Poll))
 	if err != nil {
 		return nil, err
@@ -68,11 +66,7 @@ func (p *Provider) connect(ctx context.Context, id compute.ID) (*conn, error) {
 	default:
 		return nil, err
 	}
-	out := &conn{Conn: s, id: id}
-	if p.o.Agent != nil {
-		out.agent = resident.New(s, resident.Options{Find: p.o.Agent, Work: resident.Place(p.o.Installation + "/" + string(id))})
-	}
-	return out, nil
+	return resident.Over(s, id, p.o.Installation+"/"+string(id), p.o.Agent), nil
 }
 
 // off says why an instance does not run.
@@ -176,56 +170,4 @@ func printedKeys(console string) (keys []string) {
 		}
 	}
 	return keys
-}
-
-// conn is a log-in, and the agent that is put there when somebody wants a workspace.
-type conn struct {
-	*sshconn.Conn
-	id    compute.ID
-	agent *resident.Agent // nil: there are no workspaces
-}
-
-// Run is sshconn.Conn's; what runs in a workspace, or is kept until it ends, is the agent's.
-func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
-	if h := cmd.Hold; cmd.Workspace == "" && (h == nil || !h.Keep && !h.Attach) {
-		return c.Conn.Run(ctx, cmd)
-	}
-	a, err := c.client(ctx)
-	if err != nil {
-		return compute.Exit{}, err
-	}
-	return a.Run(ctx, cmd)
-}
-
-// Workspace implements compute.Workspacer.
-func (c *conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
-	a, err := c.client(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return a.Workspace(ctx, token)
-}
-
-// Held implements compute.Holder.
-func (c *conn) Held(ctx context.Context) ([]compute.HeldRun, error) {
-	a, err := c.client(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return a.Held(ctx)
-}
-
-func (c *conn) client(ctx context.Context) (*agent.Client, error) {
-	if c.agent == nil {
-		return nil, &compute.Error{Op: "ec2.Workspace", ID: c.id, Kind: compute.ErrInvalid, Err: errors.New("there is no agent to keep workspaces and runs")}
-	}
-	return c.agent.Client(ctx)
-}
-
-// Close ends the agent and the connection.
-func (c *conn) Close() error {
-	if c.agent != nil {
-		_ = c.agent.Close()
-	}
-	return c.Conn.Close()
 }

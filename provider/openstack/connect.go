@@ -13,7 +13,6 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/remote/agent"
 	"github.com/hostler-project/hostler/remote/resident"
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
@@ -54,7 +53,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 		return nil, p.cannot(ctx, s, id, seen, err)
 	}
 	p.see(id, func(k *sighting) { k.reached, k.refused = true, time.Time{} })
-	return p.wrap(c, id), nil
+	return resident.Over(c, id, p.o.Installation+"/"+string(id), p.o.Agent), nil
 }
 
 func notReady(id compute.ID, err error) error {
@@ -207,64 +206,4 @@ func (p *Provider) hostKeys(ctx context.Context, s servers.Server, id compute.ID
 		p.servers.drop() // what was listed before does not have it
 	}
 	return []string{best}, nil
-}
-
-// conn is a log-in; what runs in a workspace, or is kept until it ends, is the agent's.
-type conn struct {
-	*sshconn.Conn
-	id    compute.ID
-	agent *resident.Agent // nil: there are no workspaces
-}
-
-func (p *Provider) wrap(c *sshconn.Conn, id compute.ID) *conn {
-	out := &conn{Conn: c, id: id}
-	if p.o.Agent != nil {
-		out.agent = resident.New(c, resident.Options{Find: p.o.Agent, Work: resident.Place(p.o.Installation + "/" + string(id))})
-	}
-	return out
-}
-
-// Run implements compute.Conn.
-func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
-	if h := cmd.Hold; cmd.Workspace == "" && (h == nil || !h.Keep && !h.Attach) {
-		return c.Conn.Run(ctx, cmd)
-	}
-	a, err := c.client(ctx)
-	if err != nil {
-		return compute.Exit{}, err
-	}
-	return a.Run(ctx, cmd)
-}
-
-// Workspace implements compute.Workspacer.
-func (c *conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
-	a, err := c.client(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return a.Workspace(ctx, token)
-}
-
-// Held implements compute.Holder.
-func (c *conn) Held(ctx context.Context) ([]compute.HeldRun, error) {
-	a, err := c.client(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return a.Held(ctx)
-}
-
-func (c *conn) client(ctx context.Context) (*agent.Client, error) {
-	if c.agent == nil {
-		return nil, &compute.Error{Op: "openstack.Workspace", ID: c.id, Kind: compute.ErrInvalid, Err: errors.New("there is no agent to keep workspaces and runs")}
-	}
-	return c.agent.Client(ctx)
-}
-
-// Close ends the agent and the connection.
-func (c *conn) Close() error {
-	if c.agent != nil {
-		_ = c.agent.Close()
-	}
-	return c.Conn.Close()
 }

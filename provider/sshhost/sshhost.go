@@ -15,7 +15,6 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/remote/agent"
 	"github.com/hostler-project/hostler/remote/resident"
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
@@ -154,11 +153,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: s, p: p, host: h}
-	if p.o.Agent != nil {
-		c.agent = resident.New(s, resident.Options{Find: p.o.Agent, Work: resident.Place(p.mark(h))})
-	}
-	return c, nil
+	return &conn{Conn: resident.Over(s, id, p.mark(h), p.o.Agent), p: p, host: h}, nil
 }
 
 func (p *Provider) mark(host string) string { return p.o.Installation + "/" + string(p.id(host)) }
@@ -178,25 +173,17 @@ func (p *Provider) options(host string, mark map[string]string) sshconn.Options 
 
 // conn remembers that something was run.
 type conn struct {
-	*sshconn.Conn
-	p     *Provider
-	host  string
-	agent *resident.Agent // nil: there are no workspaces
+	*resident.Conn
+	p    *Provider
+	host string
 }
 
-// Run is sshconn.Conn's; what runs in a workspace, or is kept until it ends, is the agent's.
+// Run implements compute.Conn.
 func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	if err := c.p.remember(c.host); err != nil {
 		return compute.Exit{}, &compute.Error{Op: "sshhost.Run", ID: c.p.id(c.host), Kind: compute.ErrCannotStart, Err: err}
 	}
-	if h := cmd.Hold; cmd.Workspace == "" && (h == nil || !h.Keep && !h.Attach) {
-		return c.Conn.Run(ctx, cmd)
-	}
-	a, err := c.client(ctx)
-	if err != nil {
-		return compute.Exit{}, err
-	}
-	return a.Run(ctx, cmd)
+	return c.Conn.Run(ctx, cmd)
 }
 
 // Workspace implements compute.Workspacer.
@@ -204,35 +191,7 @@ func (c *conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
 	if err := c.p.remember(c.host); err != nil { // Clean removes workspaces too
 		return nil, &compute.Error{Op: "sshhost.Workspace", ID: c.p.id(c.host), Kind: compute.ErrFailed, Err: err}
 	}
-	a, err := c.client(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return a.Workspace(ctx, token)
-}
-
-// Held implements compute.Holder.
-func (c *conn) Held(ctx context.Context) ([]compute.HeldRun, error) {
-	a, err := c.client(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return a.Held(ctx)
-}
-
-func (c *conn) client(ctx context.Context) (*agent.Client, error) {
-	if c.agent == nil {
-		return nil, &compute.Error{Op: "sshhost.Workspace", ID: c.p.id(c.host), Kind: compute.ErrInvalid, Err: errors.New("there is no agent to keep workspaces and runs")}
-	}
-	return c.agent.Client(ctx)
-}
-
-// Close ends the agent and the connection.
-func (c *conn) Close() error {
-	if c.agent != nil {
-		_ = c.agent.Close()
-	}
-	return c.Conn.Close()
+	return c.Conn.Workspace(ctx, token)
 }
 
 // The files that say that processes may have been started since the last Clean: used, and while Clean is at work, ending. Run writes the first

@@ -1,0 +1,80 @@
+package resident
+
+import (
+	"context"
+	"errors"
+	"net"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/agent"
+	"github.com/hostler-project/hostler/remote/sshconn"
+)
+
+// Conn is a log-in by ssh with the agent behind it. What runs in a workspace, or is kept until it ends, is the agent's, which is put there when that is first
+// wanted; all else is ssh's. Its methods may be called from many goroutines.
+type Conn struct {
+	*sshconn.Conn
+	id    compute.ID
+	agent *Agent // nil: there are neither workspaces nor kept runs
+}
+
+var (
+	_ compute.Conn       = (*Conn)(nil)
+	_ compute.Workspacer = (*Conn)(nil)
+	_ compute.Holder     = (*Conn)(nil)
+)
+
+// Over puts the agent behind a log-in to an instance, which is the Conn's from then on. mark says whose the workspaces there are. find is where the program comes
+// from; nil: there is none, and what needs it is ErrInvalid.
+func Over(login *sshconn.Conn, id compute.ID, mark string, find agent.Finder) *Conn {
+	c := &Conn{Conn: login, id: id}
+	if find != nil {
+		c.agent = New(login, Options{Find: find, Work: Place(mark)})
+	}
+	return c
+}
+
+// Run implements compute.Conn.
+func (c *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+	if h := cmd.Hold; cmd.Workspace == "" && (h == nil || !h.Keep && !h.Attach) {
+		return c.Conn.Run(ctx, cmd)
+	}
+	a, err := c.client(ctx, "run")
+	if err != nil {
+		return compute.Exit{}, err
+	}
+	return a.Run(ctx, cmd)
+}
+
+// Workspace implements compute.Workspacer.
+func (c *Conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
+	a, err := c.client(ctx, "workspace")
+	if err != nil {
+		return nil, err
+	}
+	return a.Workspace(ctx, token)
+}
+
+// Held implements compute.Holder.
+func (c *Conn) Held(ctx context.Context) ([]compute.HeldRun, error) {
+	a, err := c.client(ctx, "held")
+	if err != nil {
+		return nil, err
+	}
+	return a.Held(ctx)
+}
+
+func (c *Conn) client(ctx context.Context, op string) (*agent.Client, error) {
+	if c.agent == nil {
+		return nil, &compute.Error{Op: op, ID: c.id, Kind: compute.ErrInvalid, Err: errors.New("there is no agent to keep workspaces and runs")}
+	}
+	return c.agent.Client(ctx)
+}
+
+// Close ends the agent and the log-in.
+func (c *Conn) Close() error {
+	if c.agent != nil {
+		_ = c.agent.Close()
+	}
+	return c.Conn.Close()
+}
