@@ -14,6 +14,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
+	"github.com/gophercloud/gophercloud/v2/pagination"
 )
 
 // Inventory is all of a deployment that the cloud has, by kind, as it was at one look.
@@ -76,35 +77,44 @@ func (w *work) inventory(ctx context.Context) (*Inventory, error) {
 	return inv, nil
 }
 
-func (w *work) listNetworks(ctx context.Context, inv *Inventory) error {
-	nets, err := list(ctx, networks.List(w.cloud.Network, networks.ListOpts{ProjectID: w.cloud.Project}), networks.ExtractNetworks)
+// labelled is what the network service tells of a thing.
+type labelled struct {
+	id, name, description string
+	tags                  []string
+}
+
+// listOurs lists a kind of thing of the network service, and keeps what is to be deleted with the deployment.
+func listOurs[T any](ctx context.Context, w *work, kind string, pager pagination.Pager, extract func(pagination.Page) ([]T, error), of func(T) labelled) (out []Thing, err error) {
+	all, err := list(ctx, pager, extract)
 	if err != nil {
-		return failed("list networks of", w.opt.Name, err)
+		return nil, failed("list "+kind+"s of", w.opt.Name, err)
 	}
-	for _, n := range nets {
-		if w.ours(Network, n.ID, n.Description, n.Tags) {
-			inv.Networks = append(inv.Networks, Thing{Network, n.Name, n.ID, true})
+	for _, t := range all {
+		if l := of(t); w.ours(kind, l.id, l.description, l.tags) {
+			out = append(out, Thing{kind, l.name, l.id, true})
 		}
 	}
-	subs, err := list(ctx, subnets.List(w.cloud.Network, subnets.ListOpts{ProjectID: w.cloud.Project}), subnets.ExtractSubnets)
+	return out, nil
+}
+
+func (w *work) listNetworks(ctx context.Context, inv *Inventory) (err error) {
+	c, project := w.cloud.Network, w.cloud.Project
+	inv.Networks, err = listOurs(ctx, w, Network, networks.List(c, networks.ListOpts{ProjectID: project}), networks.ExtractNetworks, func(n networks.Network) labelled {
+		return labelled{n.ID, n.Name, n.Description, n.Tags}
+	})
 	if err != nil {
-		return failed("list subnets of", w.opt.Name, err)
+		return err
 	}
-	for _, s := range subs {
-		if w.ours(Subnet, s.ID, s.Description, s.Tags) {
-			inv.Subnets = append(inv.Subnets, Thing{Subnet, s.Name, s.ID, true})
-		}
-	}
-	all, err := list(ctx, routers.List(w.cloud.Network, routers.ListOpts{ProjectID: w.cloud.Project}), routers.ExtractRouters)
+	inv.Subnets, err = listOurs(ctx, w, Subnet, subnets.List(c, subnets.ListOpts{ProjectID: project}), subnets.ExtractSubnets, func(s subnets.Subnet) labelled {
+		return labelled{s.ID, s.Name, s.Description, s.Tags}
+	})
 	if err != nil {
-		return failed("list routers of", w.opt.Name, err)
+		return err
 	}
-	for _, r := range all {
-		if w.ours(Router, r.ID, r.Description, r.Tags) {
-			inv.Routers = append(inv.Routers, Thing{Router, r.Name, r.ID, true})
-		}
-	}
-	return nil
+	inv.Routers, err = listOurs(ctx, w, Router, routers.List(c, routers.ListOpts{ProjectID: project}), routers.ExtractRouters, func(r routers.Router) labelled {
+		return labelled{r.ID, r.Name, r.Description, r.Tags}
+	})
+	return err
 }
 
 // has reports whether a list has a thing.
@@ -171,24 +181,19 @@ func (w *work) listVolumes(ctx context.Context, inv *Inventory) error {
 	return nil
 }
 
-func (w *work) listRest(ctx context.Context, inv *Inventory) error {
-	ips, err := list(ctx, floatingips.List(w.cloud.Network, floatingips.ListOpts{ProjectID: w.cloud.Project}), floatingips.ExtractFloatingIPs)
+func (w *work) listRest(ctx context.Context, inv *Inventory) (err error) {
+	c, project := w.cloud.Network, w.cloud.Project
+	inv.FloatingIPs, err = listOurs(ctx, w, FloatingIP, floatingips.List(c, floatingips.ListOpts{ProjectID: project}), floatingips.ExtractFloatingIPs, func(ip floatingips.FloatingIP) labelled {
+		return labelled{ip.ID, ip.FloatingIP, ip.Description, ip.Tags}
+	})
 	if err != nil {
-		return failed("list floating IPs of", w.opt.Name, err)
+		return err
 	}
-	for _, ip := range ips {
-		if w.ours(FloatingIP, ip.ID, ip.Description, ip.Tags) {
-			inv.FloatingIPs = append(inv.FloatingIPs, Thing{FloatingIP, ip.FloatingIP, ip.ID, true})
-		}
-	}
-	secgroups, err := list(ctx, groups.List(w.cloud.Network, groups.ListOpts{ProjectID: w.cloud.Project}), groups.ExtractGroups)
+	inv.Groups, err = listOurs(ctx, w, Group, groups.List(c, groups.ListOpts{ProjectID: project}), groups.ExtractGroups, func(g groups.SecGroup) labelled {
+		return labelled{g.ID, g.Name, g.Description, g.Tags}
+	})
 	if err != nil {
-		return failed("list security groups of", w.opt.Name, err)
-	}
-	for _, g := range secgroups {
-		if w.ours(Group, g.ID, g.Description, g.Tags) {
-			inv.Groups = append(inv.Groups, Thing{Group, g.Name, g.ID, true})
-		}
+		return err
 	}
 	key, err := keypairs.Get(ctx, w.cloud.Compute, w.opt.Name, nil).Extract()
 	if isGone(err) {
