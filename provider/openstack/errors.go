@@ -253,6 +253,8 @@ func faultOf(code gophercloud.ErrUnexpectedResponseCode) *Fault {
 		f.Reason = Denied
 	case code.Actual == http.StatusNotFound, code.Actual == http.StatusGone:
 		f.Reason = Missing
+	case code.Actual == http.StatusBadRequest && inTheWay(text):
+		f.Reason = Conflicting
 	case code.Actual == http.StatusConflict && quota:
 		f.Reason = QuotaSpent
 	case code.Actual == http.StatusConflict:
@@ -284,6 +286,23 @@ func serverFault(message string) *Fault {
 	return f
 }
 
+// ironicWords takes out of its wrapping what Ironic says: JSON that is a string within JSON.
+func ironicWords(text string) string {
+	var inner struct {
+		Faultstring string `json:"faultstring"`
+		Description string `json:"description"`
+	}
+	if json.Unmarshal([]byte(text), &inner) != nil {
+		return text
+	}
+	return cmp.Or(inner.Faultstring, inner.Description, text)
+}
+
+// inTheWay are Ironic's words, with status 400, for what another state of a node would allow.
+func inTheWay(text string) bool {
+	return strings.Contains(text, "can not be performed on node") || strings.Contains(text, "because it's in maintenance mode")
+}
+
 var tag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?s)<title>.*?</title>|<[^>]*>`) })
 
 // words are the service's own name for an error, and what it says. What it quotes of the request is left out: there may be a secret in it.
@@ -302,7 +321,7 @@ func words(body []byte) (typ, message string) {
 		}
 		var text string
 		if json.Unmarshal(raw, &text) == nil && len(text) > len(message) {
-			message = text
+			message = ironicWords(text)
 		}
 	}
 	message, _, _ = strings.Cut(message, " Value: ") // "Invalid input for field/attribute user_data. Value: ..."

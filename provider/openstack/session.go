@@ -162,6 +162,11 @@ func (s *Session) Volumes(ctx context.Context) (*gophercloud.ServiceClient, erro
 	return s.service(ctx, "volume", gopher.NewBlockStorageV3)
 }
 
+// Metal is the client for bare-metal nodes. It speaks the oldest microversion until it is told another.
+func (s *Session) Metal(ctx context.Context) (*gophercloud.ServiceClient, error) {
+	return s.service(ctx, "baremetal", gopher.NewBareMetalV1)
+}
+
 // Project is the project that the session works in, by its id and name.
 func (s *Session) Project(ctx context.Context) (id, name string, err error) {
 	pc, err := s.client(ctx)

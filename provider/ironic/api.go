@@ -1,0 +1,243 @@
+package ironic
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/openstack"
+)
+
+// The minor numbers of the microversions of Ironic's API 1 that we ask for: the newest of which we use anything, and the oldest that does what we need.
+const (
+	newestVersion = 92
+	oldestVersion = 52 // allocations
+	vmediaVersion = 89
+)
+
+// api is one Ironic, spoken to in the newest microversion that both sides know.
+type api struct {
+	s *openstack.Session
+	// patience is for how long a node that another operation has locked is asked again; pause is how long between.
+	patience, pause time.Duration
+
+	mu      sync.Mutex
+	minor   int             // the microversion; 0: not known yet
+	lacks   map[string]bool // fields that lists of this Ironic cannot have
+	untried bool            // it takes no test in a patch
+}
+
+func newAPI(s *openstack.Session) *api {
+	return &api{s: s, patience: 30 * time.Second, pause: 250 * time.Millisecond, lacks: map[string]bool{}}
+}
+
+// version is the minor number of the microversion that is spoken.
+func (a *api) version(ctx context.Context, c *gophercloud.ServiceClient) (int, error) {
+	a.mu.Lock()
+	minor := a.minor
+	a.mu.Unlock()
+	if minor > 0 {
+		return minor, nil
+	}
+	c.Microversion = "1.1"
+	resp, err := c.Request(ctx, http.MethodGet, strings.TrimSuffix(c.ResourceBaseURL(), "/"), &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}, KeepResponseBody: true})
+	if err != nil {
+		return 0, openstack.Classify("Metal", "", err)
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
+	resp.Body.Close()
+	low, high := minorOf(resp.Header.Get("X-Openstack-Ironic-Api-Minimum-Version")), minorOf(resp.Header.Get("X-Openstack-Ironic-Api-Maximum-Version"))
+	if minor = min(high, newestVersion); minor < oldestVersion || low > newestVersion {
+		return 0, &compute.Error{Op: "ironic.Metal", Kind: compute.ErrInvalid, Err: fmt.Errorf("the bare-metal service knows the microversions 1.%d to 1.%d, and hostler those from 1.%d to 1.%d", low, high, oldestVersion, newestVersion)}
+	}
+	a.mu.Lock()
+	a.minor = minor
+	a.mu.Unlock()
+	return minor, nil
+}
+
+func minorOf(version string) int {
+	_, minor, _ := strings.Cut(version, ".")
+	n, _ := strconv.Atoi(minor)
+	return n
+}
+
+// request sends one request and returns the whole of its answer. id is the node that it is about; "": none.
+func (a *api) request(ctx context.Context, op string, id compute.ID, method, path string, body any) ([]byte, error) {
+	for again := true; ; again = false {
+		c, err := a.s.Metal(ctx)
+		if err != nil {
+			return nil, err
+		}
+		minor, err := a.version(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		c.Microversion = "1." + strconv.Itoa(minor)
+		resp, err := c.Request(ctx, method, c.ServiceURL(path), &gophercloud.RequestOpts{
+			JSONBody: body, OkCodes: []int{http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent}, KeepResponseBody: true,
+		})
+		if err != nil {
+			err = openstack.Classify(op, id, err)
+			if f := faultOf(err); again && f != nil && f.Status == http.StatusNotAcceptable { // it was replaced by another version meanwhile
+				a.mu.Lock()
+				a.minor = 0
+				a.mu.Unlock()
+				continue
+			}
+			return nil, err
+		}
+		answer, err := readAll(resp)
+		return answer, openstack.Classify(op, id, err)
+	}
+}
+
+// readAll reads an answer. One that ends before its length is an error.
+func readAll(resp *http.Response) ([]byte, error) {
+	defer resp.Body.Close()
+	if resp.ContentLength <= 0 || resp.ContentLength > 1<<28 {
+		return io.ReadAll(resp.Body)
+	}
+	b := make([]byte, resp.ContentLength)
+	_, err := io.ReadFull(resp.Body, b)
+	return b, err
+}
+
+// get reads a thing.
+func (a *api) get(ctx context.Context, op string, id compute.ID, path string, out any) error {
+	b, err := a.request(ctx, op, id, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, out); err != nil {
+		return &compute.Error{Op: "ironic." + op, ID: id, Kind: compute.ErrFailed, Err: fmt.Errorf("the answer cannot be read: %w", err)}
+	}
+	return nil
+}
+
+// change sends a request that changes a node, and waits while another operation has it locked.
+func (a *api) change(ctx context.Context, op string, id compute.ID, method, path string, body any) ([]byte, error) {
+	for end := time.Now().Add(a.patience); ; {
+		b, err := a.request(ctx, op, id, method, path, body)
+		if err == nil || !locked(err) || time.Now().After(end) {
+			return b, err
+		}
+		if err := sleep(ctx, a.pause); err != nil {
+			return nil, openstack.Classify(op, id, err)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func faultOf(err error) *openstack.Fault {
+	var f *openstack.Fault
+	errors.As(err, &f)
+	return f
+}
+
+// locked tells that another operation holds a node just now.
+func locked(err error) bool {
+	f := faultOf(err)
+	return f != nil && f.Status == http.StatusConflict && strings.Contains(f.Message, "is locked by host")
+}
+
+// missing tells that there is no such thing.
+func missing(err error) bool { return openstack.ReasonOf(err) == openstack.Missing }
+
+// node reads one node, with all that is known of it.
+func (a *api) node(ctx context.Context, op, id string) (*record, error) {
+	r := &record{}
+	err := a.get(ctx, op, compute.ID(id), "nodes/"+url.PathEscape(id), r)
+	var odd *json.UnmarshalTypeError
+	if err == nil && r.UUID == "" {
+		err = &compute.Error{Op: "ironic." + op, ID: compute.ID(id), Kind: compute.ErrFailed, Err: errors.New("the answer is no node")}
+	}
+	if errors.As(err, &odd) {
+		err = &compute.Error{Op: "ironic." + op, ID: compute.ID(id), Kind: compute.ErrFailed, Err: fmt.Errorf("its record has an odd %s: %s", odd.Field, odd.Value)}
+	}
+	return r, err
+}
+
+// operation is one of a JSON patch.
+type operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value,omitempty"`
+}
+
+// patch changes a node's record. Its tests are left out where Ironic takes none: the callers' claims do not rest on them.
+func (a *api) patch(ctx context.Context, op, id string, all []operation) error {
+	for {
+		a.mu.Lock()
+		untried := a.untried
+		a.mu.Unlock()
+		send := all
+		if untried {
+			send = nil
+			for _, o := range all {
+				if o.Op != "test" {
+					send = append(send, o)
+				}
+			}
+		}
+		_, err := a.change(ctx, op, compute.ID(id), http.MethodPatch, "nodes/"+url.PathEscape(id), send)
+		f := faultOf(err)
+		switch {
+		case f == nil || f.Status != http.StatusBadRequest:
+			return err
+		case !untried && strings.Contains(f.Message, "'test' is not one of"):
+			a.mu.Lock()
+			a.untried = true
+			a.mu.Unlock()
+			continue
+		case strings.Contains(f.Message, "Couldn't apply patch"): // a test failed, or what is to be replaced or removed has gone
+			return conflict(op, id, "its marks changed meanwhile: %s", f.Message)
+		}
+		return err
+	}
+}
+
+func conflict(op, id, text string, args ...any) error {
+	return &compute.Error{Op: "ironic." + op, ID: compute.ID(id), Kind: compute.ErrConflict, Err: fmt.Errorf(text, args...)}
+}
+
+// provision asks for a change of a node's state.
+func (a *api) provision(ctx context.Context, op, id, target string, more map[string]any) error {
+	body := map[string]any{"target": target}
+	for k, v := range more {
+		body[k] = v
+	}
+	_, err := a.change(ctx, op, compute.ID(id), http.MethodPut, "nodes/"+url.PathEscape(id)+"/states/provision", body)
+	return err
+}
+
+// power switches a node on or off. One that is so already is no error.
+func (a *api) power(ctx context.Context, op, id, to string) error {
+	_, err := a.change(ctx, op, compute.ID(id), http.MethodPut, "nodes/"+url.PathEscape(id)+"/states/power", map[string]any{"target": "power " + to})
+	return err
+}
+
+// label is what people call a node.
+func (r *record) label() string { return cmp.Or(r.Name, r.UUID) }

@@ -1,0 +1,211 @@
+package ironic
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+
+	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/provider/openstack"
+)
+
+// ScoutOptions say what of a cloud counts.
+type ScoutOptions struct {
+	Session      *openstack.Session
+	Installation string       // ours: the cached nodes of others are not to be had
+	Images       []ImageRule  // an image counts that one of them picks; none: all images
+	Flavors      []FlavorRule // none: each resource class is a flavor, and its nodes are hot standbys
+}
+
+// Scout says which nodes, images and flavors there are. It may be used from many goroutines.
+type Scout struct {
+	a            *api
+	installation string
+	images       []imageRule
+	flavors      []flavorRule
+}
+
+var _ metal.Scout = (*Scout)(nil)
+
+// NewScout makes a scout. It asks nobody yet. ErrInvalid: a rule is wrong, and says which.
+func NewScout(o ScoutOptions) (*Scout, error) {
+	s := &Scout{installation: o.Installation}
+	fail := func(text string, args ...any) (*Scout, error) {
+		return nil, &compute.Error{Op: "ironic.NewScout", Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...)}
+	}
+	if o.Session == nil || o.Installation == "" {
+		return fail("a scout needs a session, and an installation an id")
+	}
+	s.a = newAPI(o.Session)
+	if len(o.Images) == 0 {
+		o.Images = []ImageRule{{}}
+	}
+	for n, r := range o.Images {
+		c, err := r.compile()
+		if err != nil {
+			return fail("image rule %d: %w", n+1, err)
+		}
+		s.images = append(s.images, c)
+	}
+	var err error
+	if s.flavors, err = compileFlavors(o.Flavors); err != nil {
+		return fail("%w", err)
+	}
+	return s, nil
+}
+
+func compileFlavors(rules []FlavorRule) (out []flavorRule, err error) {
+	for n, r := range rules {
+		c, err := r.compile()
+		if err != nil {
+			return nil, fmt.Errorf("flavor %s: %w", cmp.Or(r.Name, fmt.Sprint(n+1)), err)
+		}
+		if slices.ContainsFunc(out, func(f flavorRule) bool { return f.Name == r.Name }) {
+			return nil, fmt.Errorf("flavor %s is there twice", r.Name)
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// Nodes implements metal.Scout.
+func (s *Scout) Nodes(ctx context.Context) ([]metal.Node, error) {
+	return list(ctx, s.a, "Nodes", url.Values{}, func(r *record) (metal.Node, bool) { return s.node(r), true })
+}
+
+// Images implements metal.Scout. Images whose state is not active do not count.
+func (s *Scout) Images(ctx context.Context) ([]metal.Image, error) {
+	c, err := s.a.s.Images(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for tries := 1; ; tries++ {
+		pages, err := images.List(c, images.ListOpts{Status: images.ImageStatusActive, Limit: 500}).AllPages(ctx)
+		if err == nil {
+			var all []images.Image
+			if all, err = images.ExtractImages(pages); err == nil {
+				return pickImages(s.images, all), nil
+			}
+		}
+		err = openstack.Classify("Images", "", err)
+		if r := openstack.ReasonOf(err); tries == 3 || r != openstack.Down && r != openstack.Unknown || ctx.Err() != nil {
+			return nil, err
+		}
+		if err := sleep(ctx, s.a.pause); err != nil {
+			return nil, openstack.Classify("Images", "", err)
+		}
+	}
+}
+
+// Flavors implements metal.Scout.
+func (s *Scout) Flavors(ctx context.Context) ([]string, error) {
+	var out []string
+	for _, f := range s.flavors {
+		out = append(out, f.Name)
+	}
+	if len(out) > 0 {
+		return out, nil
+	}
+	all, err := list(ctx, s.a, "Flavors", url.Values{"fields": {"uuid,resource_class"}}, func(r *record) (string, bool) { return r.Class, r.Class != "" })
+	if err != nil {
+		return nil, err
+	}
+	set := map[string]bool{}
+	for _, class := range all {
+		set[class] = true
+	}
+	return slices.Sorted(maps.Keys(set)), nil
+}
+
+// flavorOf is the flavor that a node is of, and its rule; "": none.
+func flavorOf(rules []flavorRule, r *record) (string, *flavorRule) {
+	for i := range rules {
+		if f := &rules[i]; r.Extra.Flavor == f.Name || r.Extra.Flavor == "" && f.has(r) {
+			return f.Name, f
+		}
+	}
+	if len(rules) == 0 {
+		return cmp.Or(r.Extra.Flavor, r.Class), nil
+	}
+	return r.Extra.Flavor, nil
+}
+
+// node is what a record means to those who decide.
+func (s *Scout) node(r *record) metal.Node {
+	n := metal.Node{ID: r.UUID, Name: r.Name, BMC: r.bmc(), Rack: r.Extra.Rack, Conductor: cmp.Or(r.Conductor, r.Group), Since: r.since()}
+	n.Flavor, _ = flavorOf(s.flavors, r)
+	m := r.Extra.Mark
+	if m != nil {
+		n.Writes = m.Attempt
+	}
+	switch {
+	case m == nil || m.Way == "" && m.Instance == "": // no mark of ours
+		n.Why = r.taken()
+		n.Image = r.Driver.CacheImage
+		n.Cached = r.Driver.CacheStatus != "" && r.Driver.CacheStatus != Failed
+		n.Writing = n.Cached && r.Driver.CacheStatus == Caching
+		n.Used = r.Instance != "" || r.state() == stateActive
+	case m.Instance != "" && r.Instance != "":
+		n.Image, n.Used, n.Why = m.Image, true, "instance "+m.Instance
+	case m.Instance != "": // it was one
+		n.Why = r.taken()
+		n.Busy = r.ending()
+	case m.Installation != s.installation:
+		if n.Why = r.taken(); n.Why == "" && !m.Way.standby() && m.State != Failed {
+			n.Why = "another installation has an image on it"
+		}
+	default:
+		n.Why = s.marked(&n, r, m)
+	}
+	n.Provisioned = n.Why != ""
+	return n
+}
+
+// marked reads a node that we have written, or begun to write. It returns why it is not to be had.
+func (s *Scout) marked(n *metal.Node, r *record, m *Mark) (why string) {
+	state := r.state()
+	wiped := func() string {
+		n.Image, n.Cached = "", false
+		if m.State == Failed {
+			n.Failed = "the last image that was to be written was not"
+		}
+		return r.taken()
+	}
+	n.Image, n.Cached = m.Image, true
+	switch {
+	case r.barred() != "":
+		return r.barred()
+	case state == "deleting" || r.ending() && m.State != Caching:
+		n.Image, n.Cached, n.Busy = "", false, true
+		return state
+	case r.Instance != "" && !cacheHolds(s.installation, r, m):
+		n.Used = true
+		return "claimed for instance " + r.Instance
+	case r.broken():
+		n.Image, n.Failed = "", r.failure()
+	case state == stateAvailable && r.Instance == "" && (m.State == Failed || m.Way.standby()):
+		return wiped()
+	case state == stateAvailable && r.Instance == "" && r.Retired:
+		return "retired"
+	case m.State == Caching:
+		n.Writing = !m.Way.standby() || state != stateActive
+		n.Busy = n.Writing
+	case m.Way.standby() && state == stateActive, state == stateAvailable: // it is there
+	case state == stateManageable:
+		n.Image, n.Failed = "", "it was left manageable"
+	default:
+		return state
+	}
+	return ""
+}
+
+// cacheHolds tells that the claim on a marked node is the cache's own.
+func cacheHolds(installation string, r *record, m *Mark) bool {
+	return r.Instance == standbyClaim(installation, r.UUID) || m.Way == Allocate && m.Claim != "" && r.Instance == m.Claim
+}
