@@ -1,0 +1,253 @@
+package slap_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/slap"
+)
+
+// An exchange is a request and its answer as they crossed the wire between the reference's client and master.
+type exchange struct {
+	Set, Step, Method, Path string
+	Status                  int
+	Request, Response       string // files
+
+	asked, answered []byte // bodies
+	form            url.Values
+}
+
+func (e *exchange) name() string { return e.Set + "/" + filepath.Base(e.Request) }
+
+// captures is every exchange that was recorded; the test is skipped where the recording is not.
+func captures(t *testing.T) []*exchange {
+	all := recorded(t)
+	if all == nil {
+		t.Skip("the recordings of the reference are not here")
+	}
+	return all
+}
+
+// recorded is every exchange that was recorded, nil where the recording is not.
+func recorded(t testing.TB) []*exchange {
+	dir := filepath.Join(computetest.Shared(), "specs", "slapos-capture")
+	data, err := os.ReadFile(filepath.Join(dir, "index.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	var all []*exchange
+	if err := json.Unmarshal(data, &all); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		request, err := os.ReadFile(filepath.Join(dir, e.Request))
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, body, _ := bytes.Cut(request, []byte("\r\n\r\n"))
+		e.asked = body
+		if bytes.Contains(bytes.ToLower(head), []byte("x-www-form-urlencoded")) {
+			if e.form, err = url.ParseQuery(string(body)); err != nil {
+				t.Fatal(e.name(), err)
+			}
+		}
+		response, err := os.ReadFile(filepath.Join(dir, e.Response))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(response)), nil)
+		if err != nil {
+			t.Fatal(e.name(), err)
+		}
+		if e.answered, err = io.ReadAll(answer.Body); err != nil {
+			t.Fatal(e.name(), err)
+		}
+	}
+	return all
+}
+
+// documents are the documents in a field or body, by where they are.
+func documents(all []*exchange) map[string][]byte {
+	found := map[string][]byte{}
+	for _, e := range all {
+		if bytes.HasPrefix(e.answered, []byte("<marshal>")) {
+			found[e.name()+" answer"] = e.answered
+		}
+		for field, values := range e.form {
+			if strings.HasPrefix(values[0], "<marshal>") {
+				found[e.name()+" "+field] = []byte(values[0])
+			}
+		}
+	}
+	return found
+}
+
+func TestCapturedDocumentsBothWays(t *testing.T) {
+	found := documents(captures(t))
+	if len(found) < 250 {
+		t.Errorf("only %d documents", len(found))
+	}
+	for name, doc := range found {
+		sameBytes(t, name, doc)
+	}
+}
+
+func sameBytes(t *testing.T, name string, doc []byte) any {
+	t.Helper()
+	v, err := slap.Unmarshal(doc)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+		return nil
+	}
+	again, err := slap.Marshal(v)
+	if d := cmp.Diff(string(doc), string(again)); err != nil || d != "" {
+		t.Errorf("%s: %v\n%s", name, err, d)
+	}
+	return v
+}
+
+// asRead writes what an object says in the words of this package: the same, if nothing was lost.
+func asRead(v any) (*slap.Object, bool, error) {
+	o, ok := v.(*slap.Object)
+	if !ok {
+		return nil, false, nil
+	}
+	switch o.Class {
+	case slap.ClassComputer:
+		c, err := slap.ReadComputer(o)
+		return c.Object(), true, err
+	case slap.ClassPartition:
+		if o.Attributes["slap_computer_id"] != nil {
+			return nil, false, nil // answered for another master's
+		}
+		p, err := slap.ReadPartition(o)
+		return p.Object(), true, err
+	case slap.ClassInstance:
+		n, err := slap.ReadInstance(o)
+		n.Shared = o.Attributes["_instance_guid"] == nil
+		return n.Object(), true, err
+	}
+	return nil, false, nil
+}
+
+func TestCapturedAnswersBothWays(t *testing.T) {
+	count := 0
+	for name, doc := range documents(captures(t)) {
+		v, err := slap.Unmarshal(doc)
+		if err != nil {
+			continue // the test above says it
+		}
+		o, ok, err := asRead(v)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if ok {
+			count++
+			again, err := slap.Marshal(o)
+			if d := cmp.Diff(string(doc), string(again)); err != nil || d != "" {
+				t.Errorf("%s: %v\n%s", name, err, d)
+			}
+		}
+	}
+	if count < 60 {
+		t.Errorf("only %d objects", count)
+	}
+}
+
+// Requests are read and written again with the same fields, and so are parameters and usage reports.
+func TestCapturedFormsBothWays(t *testing.T) {
+	requests, configurations, connections, reports := 0, 0, 0, 0
+	for _, e := range captures(t) {
+		switch e.Path {
+		case "/requestComputerPartition":
+			q, err := slap.ParseRequest(e.form)
+			if e.Status == 400 {
+				if err == nil {
+					t.Errorf("%s: taken", e.name())
+				}
+				continue
+			}
+			if err != nil {
+				t.Errorf("%s: %v", e.name(), err)
+				continue
+			}
+			requests++
+			form, err := q.Form()
+			if d := cmp.Diff(e.form, form); err != nil || d != "" {
+				t.Errorf("%s: %v\n%s", e.name(), err, d)
+			}
+		case "/loadComputerConfigurationFromXML":
+			configurations++
+			v, err := slap.ParseField(e.form, "xml")
+			if err != nil {
+				t.Errorf("%s: %v", e.name(), err)
+				continue
+			}
+			c, err := slap.ReadConfiguration(v)
+			if err != nil || c.Computer != "COMP-LAB" || len(c.Partitions) == 0 || len(c.Partitions[0].Addresses) == 0 || c.Netmask == "" {
+				t.Errorf("%s: %+v, %v", e.name(), c, err)
+			}
+		case "/setComputerPartitionConnectionXml":
+			connections++
+			v, err := slap.ParseField(e.form, "connection_xml")
+			d, ok := v.(slap.Dictionary)
+			if err != nil || !ok {
+				t.Errorf("%s: %v, %v", e.name(), v, err)
+			} else if xml, err := slap.FormatParameters(d); err != nil {
+				t.Errorf("%s: %v", e.name(), err)
+			} else if back, err := slap.ParseParameters(xml); err != nil || len(back) != len(d) {
+				t.Errorf("%s: %v, %v", e.name(), back, err)
+			}
+		case "/useComputer":
+			reports++
+			sameReport(t, e.name(), e.form.Get("use_string"))
+		}
+		if v, err := slap.Unmarshal(e.answered); err == nil {
+			if o, ok := v.(*slap.Object); ok && o.Attributes["connection_xml"] != nil {
+				sameParameters(t, e.name(), o.Attributes["connection_xml"].(string))
+			}
+		}
+	}
+	if requests < 40 || configurations < 3 || connections < 5 || reports < 3 {
+		t.Errorf("only %d, %d, %d and %d", requests, configurations, connections, reports)
+	}
+}
+
+func sameParameters(t *testing.T, name, doc string) {
+	t.Helper()
+	parameters, err := slap.ParseParameters(doc)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+		return
+	}
+	if again, err := slap.FormatParameters(parameters); err != nil || again != doc {
+		t.Errorf("%s: %v\n%s", name, err, cmp.Diff(doc, again))
+	}
+}
+
+// sameReport reads a usage report and writes it again: the same behind the declaration.
+func sameReport(t *testing.T, name, doc string) {
+	t.Helper()
+	report, err := slap.ParseUsage(doc)
+	if err != nil || len(report) == 0 || len(report[0].Movements) == 0 {
+		t.Errorf("%s: %+v, %v", name, report, err)
+		return
+	}
+	again, err := slap.FormatUsage(report)
+	if _, want, _ := strings.Cut(doc, "?>"); err != nil || again != "<?xml version='1.0' encoding='utf-8'?>"+want {
+		t.Errorf("%s: %v\n%s", name, err, cmp.Diff(doc, again))
+	}
+}
