@@ -138,11 +138,7 @@ func (k *Key) Bind(request, run string) error {
 		return err
 	}
 	k.Bound, k.free = b, false
-	dir, err := os.Open(filepath.Dir(k.f.Name()))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return syncDir(filepath.Dir(k.f.Name()))
 }
 
 // Close lets others have it.

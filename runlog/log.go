@@ -81,7 +81,7 @@ func (l *Log) Begin(rec Record) (*Run, error) {
 		err = takeLock(lock)
 	}
 	if err == nil {
-		err = r.save()
+		err = r.save(false)
 	}
 	if err != nil {
 		_ = os.RemoveAll(r.dir)

@@ -75,10 +75,24 @@ func (r *Run) Update(change func(*Record)) {
 	defer r.mu.Unlock()
 	change(&r.rec)
 	if r.dir != "" {
-		if err := r.save(); err != nil {
+		if err := r.save(false); err != nil {
 			_ = r.fail(err)
 		}
 	}
+}
+
+// Sync has what is known on the disk when it returns nil, so that a loss of power does not take it.
+func (r *Run) Sync() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.dir == "" {
+		return r.err
+	}
+	err := r.save(true)
+	if err != nil {
+		_ = r.fail(err)
+	}
+	return err
 }
 
 // End writes the last of the record and lets go of it. change says how the run ended; a state that it leaves Running or Held becomes Ended.
@@ -115,17 +129,36 @@ func (r *Run) close(last func(*Record)) {
 	}
 }
 
-// save replaces the file by a whole one. It is not synced: a record that a loss of power takes is no loss of work.
-func (r *Run) save() error {
+// save replaces the file by a whole one. It is synced where that is asked for: else a record that a loss of power takes is no loss of work.
+func (r *Run) save(synced bool) error {
 	data, err := json.Marshal(&r.rec)
 	if err != nil {
 		return err
 	}
 	file := filepath.Join(r.dir, recordFile)
-	if err := os.WriteFile(file+".new", append(data, '\n'), 0o600); err != nil {
+	f, err := os.OpenFile(file+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
 		return err
 	}
-	return os.Rename(file+".new", file)
+	if _, err = f.Write(append(data, '\n')); err == nil && synced {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(file+".new", file)
+	}
+	if err == nil && synced {
+		err = errors.Join(syncDir(r.dir), syncDir(r.log.Dir))
+	}
+	return err
+}
+
+// syncDir has the names in a directory on the disk.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // Stream returns the writer that records an output: "stdout" or "stderr". It takes all that it is given, recorded or not.

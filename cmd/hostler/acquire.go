@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"strconv"
@@ -91,6 +92,9 @@ func (a *app) request(w *want, source string) (compute.Request, error) {
 	}
 	if w.priced != nil && w.priced() && !(w.maxPrice > 0) {
 		return req, invalid("", "--max-price %v: it must be more than nothing", w.maxPrice)
+	}
+	if math.IsInf(w.maxPrice, 0) {
+		return req, invalid("without --max-price anything will do", "--max-price %v: it is no price", w.maxPrice)
 	}
 	for _, l := range w.labels {
 		key, value, ok := strings.Cut(l, "=")

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,10 +33,19 @@ func (a *app) keyed(engine engine, key string) func(context.Context, compute.Req
 		leases, err := c.AcquireOnce(ctx, key, req)
 		done() // what is answered is on the disk then, and what nobody took is given back
 		if err != nil {
-			return nil, err
+			return nil, keyTaken(key, err)
 		}
 		return leases, stillLive(ctx, engine, key, leases)
 	}
+}
+
+// keyTaken says by the name of the option what a server says by that of the header.
+func keyTaken(key string, err error) error {
+	e, ok := errors.AsType[*compute.Error](err)
+	if !ok || !errors.Is(err, compute.ErrConflict) || e.Err == nil || !strings.Contains(e.Err.Error(), api.KeyHeader) {
+		return err
+	}
+	return &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("--key %s: another request has or had this key", printable(key)), Hint: "the same options again are the same request; another one takes another key"}
 }
 
 // stillLive is an error where leases have ended that were given to an earlier request.

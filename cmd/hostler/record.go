@@ -158,10 +158,10 @@ func (r *runner) noteLease() {
 	})
 }
 
-// recordCommand records what is run, as it begins.
-func (r *runner) recordCommand(env map[string]string) {
+// recordCommand records what is run, as it begins. Where the command is to be run once, by its key, it must not run if that cannot be recorded.
+func (r *runner) recordCommand(env map[string]string) error {
 	if r.rec == nil {
-		return
+		return nil
 	}
 	r.noteLease()
 	r.rec.Update(func(rec *runlog.Record) {
@@ -172,6 +172,10 @@ func (r *runner) recordCommand(env map[string]string) {
 			}
 		}
 	})
+	if r.opt.key == "" {
+		return nil
+	}
+	return cannotRecord(r.rec.Sync())
 }
 
 // phase adds the time until it is called to a phase.

@@ -201,6 +201,9 @@ func (a *app) run(ctx context.Context, o *runOptions, name string, words []strin
 	if err := checkKey(o.key); err != nil {
 		return err
 	}
+	if o.key != "" && len(words) == 0 && o.scriptFile == "" {
+		return invalid("-c STRING, or --script FILE, runs more than one", "--key is for a command, and without one this is a shell")
+	}
 	if o.key != "" && o.many.wanted() {
 		return invalid("give each part a run of its own", "--key is for one run, not with --on or --shards")
 	}

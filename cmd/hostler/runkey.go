@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/runlog"
@@ -21,8 +22,11 @@ const maxKey = 255
 
 // checkKey refuses what cannot be a key.
 func checkKey(key string) error {
-	if len(key) > maxKey {
+	switch {
+	case len(key) > maxKey:
 		return invalid("", "--key: %d bytes, and at most %d are allowed", len(key), maxKey)
+	case strings.TrimSpace(key) != key || strings.ContainsFunc(key, unicode.IsControl):
+		return invalid("", "--key %s: a blank at its beginning or end, or a character that controls terminals, cannot be in it", printable(key))
 	}
 	return nil
 }
@@ -46,7 +50,14 @@ func (r *runner) request(name string) string {
 		option, _, _ := strings.Cut(strings.TrimPrefix(w, "--"), "=")
 		return slices.Contains(notAsked, option) || option == "env"
 	})...)
-	add(r.opt.env...)
+	for _, e := range r.opt.env {
+		if !strings.Contains(e, "=") { // what it is here goes along
+			if value, ok := os.LookupEnv(e); ok {
+				e += "=" + value
+			}
+		}
+		add(e)
+	}
 	names := slices.Sorted(maps.Keys(r.opt.set)) // of secrets the values may change
 	add(names...)
 	for _, n := range names {
@@ -163,10 +174,18 @@ func (r *runner) bindKey() (err error) {
 	k := r.key
 	r.key = nil
 	if err = r.rec.Err(); err == nil {
+		err = r.rec.Sync()
+	}
+	if err == nil {
 		err = k.Bind(r.asked, r.rec.ID())
 	}
-	if err = errors.Join(err, k.Close()); err != nil {
-		return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("--key: the run cannot be recorded, so the same key could not find it: %w", err), Hint: "hostler doctor"}
+	return cannotRecord(errors.Join(err, k.Close()))
+}
+
+// cannotRecord says why a run with a key is not run.
+func cannotRecord(err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("--key: the run cannot be recorded, so the same key could not find it: %w", err), Hint: "hostler doctor"}
 }

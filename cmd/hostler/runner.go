@@ -173,7 +173,7 @@ func (r *runner) makeCommand(ctx context.Context) (cmd *compute.Command, restore
 	local := r.typ == "local" && a.here()
 	cmd = &compute.Command{Args: r.words, User: o.user, Signals: r.signals}
 	ownTerminal := o.tty || o.stdin == "" && !o.detach && isTerminal(a.in) && isTerminal(a.out)
-	r.join(cmd, local && !ownTerminal)
+	r.join(cmd, local && !ownTerminal && o.key == "") // with a key what it writes is to be told again
 	if cmd.Dir, err = r.directory(ctx, local); err != nil {
 		return nil, nil, nil, err
 	}
@@ -277,15 +277,20 @@ func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 
 func (r *runner) runPlain(ctx context.Context, conn compute.Conn, cmd *compute.Command) (compute.Exit, error) {
 	r.hold(conn, cmd)
-	r.begins(cmd)
+	if err := r.begins(cmd); err != nil {
+		return compute.Exit{}, err
+	}
 	return conn.Run(ctx, cmd)
 }
 
-// begins notes that the command starts now.
-func (r *runner) begins(cmd *compute.Command) {
-	r.recordCommand(cmd.Env)
+// begins notes that the command starts now. With an error it must not.
+func (r *runner) begins(cmd *compute.Command) error {
+	if err := r.recordCommand(cmd.Env); err != nil {
+		return err
+	}
 	r.begun = time.Now()
 	r.setRunning(true)
+	return nil
 }
 
 // hasEnded notes that it runs no more. left: what it wrote may still be on its way.

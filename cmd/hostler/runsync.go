@@ -183,8 +183,9 @@ func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		return compute.Exit{}, err
 	}
 	said := make(chan struct{})
-	looks := r.back.want.any() // then what is there is listed before the command starts, and that takes a copy that is complete
-	if !looks {
+	looks := r.back.want.any()        // then what is there is listed before the command starts, and that takes a copy that is complete
+	waits := looks || r.opt.key != "" // and a run that is to be run once is recorded before it can have begun
+	if !waits {
 		opt.Said = func() { close(said) }
 	}
 	r.sending.giveBack() // the one of an earlier try
@@ -252,9 +253,15 @@ func (r *runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 			<-ended
 			return compute.Exit{}, err
 		}
+	}
+	if err := r.begins(cmd); err != nil {
+		cancel()
+		<-ended
+		return compute.Exit{}, err
+	}
+	if waits {
 		close(said)
 	}
-	r.begins(cmd)
 	close(r.sending.sent)
 	o := <-ended
 	return o.exit, o.err
