@@ -29,6 +29,7 @@ type Cloud struct {
 	mu        sync.Mutex
 	closed    bool
 	servers   map[string]*Server // by name: those that this process spawned or took over
+	spawning  map[string]bool    // by name: those that a Spawn of this process is at
 	providers map[Login]*opening
 	table     *flavor.Table
 	tableAt   time.Time
@@ -40,9 +41,10 @@ type Cloud struct {
 
 // opening is a provider, or the opening of it: done is closed when p or err are there.
 type opening struct {
-	done chan struct{}
-	p    compute.Provider
-	err  error
+	done      chan struct{}
+	p         compute.Provider
+	err       error
+	abandoned bool // err is that its opener waited no longer
 }
 
 // average is a moving one.
@@ -82,7 +84,7 @@ func New(ctx context.Context, o Options) (*Cloud, error) {
 		o.Open = open
 	}
 	t := o.Timers.complete()
-	c := &Cloud{opt: o, t: t, log: o.Log, book: book{o.Store, o.Resource}, servers: map[string]*Server{}, providers: map[Login]*opening{}, boots: map[bool]average{},
+	c := &Cloud{opt: o, t: t, log: o.Log, book: book{o.Store, o.Resource}, servers: map[string]*Server{}, spawning: map[string]bool{}, providers: map[Login]*opening{}, boots: map[bool]average{},
 		memory: flavor.Memory{Failed: t.Failed, Picked: t.Pick}}
 	door, err := o.Open(ctx, Setup{Resource: o.Resource, Store: o.Store, Dir: o.Dir, Log: o.Log})
 	if err != nil {
@@ -142,29 +144,42 @@ func (c *Cloud) goes(f func(context.Context)) {
 
 // provider opens the provider of a way to log in, once.
 func (c *Cloud) provider(ctx context.Context, login Login) (compute.Provider, error) {
+	for {
+		c.mu.Lock()
+		o, ok := c.providers[login]
+		if !ok {
+			o = &opening{done: make(chan struct{})}
+			c.providers[login] = o
+		}
+		c.mu.Unlock()
+		if !ok {
+			c.openProvider(ctx, login, o)
+		}
+		select {
+		case <-o.done:
+			if ok && o.abandoned && ctx.Err() == nil {
+				continue // that says nothing to us
+			}
+			return o.p, o.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (c *Cloud) openProvider(ctx context.Context, login Login, o *opening) {
+	defer close(o.done)
+	if _, o.err = c.verified(ctx); o.err == nil {
+		o.p, o.err = c.door.Servers(ctx, login)
+	}
+	if o.err == nil {
+		return
+	}
+	o.abandoned = ctx.Err() != nil
 	c.mu.Lock()
-	o, ok := c.providers[login]
-	if !ok {
-		o = &opening{done: make(chan struct{})}
-		c.providers[login] = o
-	}
-	c.mu.Unlock()
-	if !ok {
-		if _, o.err = c.verified(ctx); o.err == nil {
-			o.p, o.err = c.door.Servers(ctx, login)
-		}
-		if o.err != nil {
-			c.mu.Lock()
-			delete(c.providers, login) // the next one tries again
-			c.mu.Unlock()
-		}
-		close(o.done)
-	}
-	select {
-	case <-o.done:
-		return o.p, o.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	defer c.mu.Unlock()
+	if c.providers[login] == o {
+		delete(c.providers, login) // the next one tries again
 	}
 }
 

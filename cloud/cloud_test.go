@@ -25,7 +25,8 @@ type sky struct {
 	flavors   []cloud.Flavor
 	quota     cloud.Quota
 	project   string
-	full      map[string]bool // flavors without hardware
+	full      map[string]bool             // flavors without hardware
+	opening   func(context.Context) error // before a provider is opened; nil: nothing
 
 	mu       sync.Mutex
 	self     string
@@ -60,6 +61,11 @@ func (c choosy) Create(ctx context.Context, spec compute.Spec) (compute.Instance
 }
 
 func (d door) Servers(ctx context.Context, _ cloud.Login) (compute.Provider, error) {
+	if d.opening != nil {
+		if err := d.opening(ctx); err != nil {
+			return nil, err
+		}
+	}
 	o := d.options
 	o.Cloud, o.Installation, o.Source = d.computers, d.setup.Store.Installation(), d.setup.Resource
 	p, err := fake.Open(ctx, d.setup.Log, o)

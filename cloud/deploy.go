@@ -62,7 +62,7 @@ func (c *Cloud) PrivateKey() string {
 }
 
 // Recover takes over what processes left that have died: servers that they had are ours, and those of them that nobody uses count down to their end; what was half made or
-// half destroyed is destroyed. What other living processes have is left alone.
+// half destroyed is destroyed, and what this process could not destroy is tried again. What other living processes have is left alone.
 func (c *Cloud) Recover(ctx context.Context) error {
 	all, err := c.book.all(ctx)
 	if err != nil {
@@ -83,10 +83,14 @@ var errOwned = errors.New("another process has it")
 func (c *Cloud) takeOver(ctx context.Context, name string) error {
 	us := c.opt.Store.Worker()
 	c.mu.Lock()
-	_, known := c.servers[name]
+	here := c.servers[name]
+	spawning := c.spawning[name]
 	c.mu.Unlock()
 	r, err := c.book.change(ctx, name, func(r *record) error {
-		if r.Owner == us && known || r.Owner != us && r.Owner != 0 && c.opt.Store.Alive(r.Owner) {
+		switch {
+		case r.Owner != us && r.Owner != 0 && c.opt.Store.Alive(r.Owner),
+			r.Owner == us && spawning,
+			r.Owner == us && here != nil && !(r.State == destroying && here.failedToGo()):
 			return errOwned
 		}
 		r.Owner = us

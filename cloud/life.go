@@ -45,7 +45,7 @@ func (s *Server) Destroy(ctx context.Context) error {
 
 		err := s.destroy(ctx)
 		s.mu.Lock()
-		s.ending = nil
+		s.ending, s.failed = nil, err != nil
 		if err == nil {
 			s.stage = dead
 		}

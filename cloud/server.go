@@ -52,6 +52,7 @@ type Server struct {
 	conn      compute.Conn
 	stage     stage
 	ending    chan struct{} // closed when the Destroy that runs has ended
+	failed    bool          // the last Destroy ended with an error
 }
 
 // stage is how far a server's end has come.
@@ -177,11 +178,28 @@ func (s *Server) expire(round int) {
 	s.stage = dying // from here on nothing can be booked on it
 	s.mu.Unlock()
 	s.c.log.Info("a server was idle, and is destroyed", "server", s.Name, "idle", s.TTD)
-	s.c.goes(func(ctx context.Context) {
-		if err := s.Destroy(ctx); err != nil {
-			s.c.log.Warn("an idle server could not be destroyed; TearDown or Recover tries again", "server", s.Name, "err", err)
+	s.c.goes(s.destroyAtLast)
+}
+
+// destroyAtLast destroys the server, however long the cloud cannot do it.
+func (s *Server) destroyAtLast(ctx context.Context) {
+	for n := 1; ; n++ {
+		err := s.Destroy(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
 		}
-	})
+		s.c.log.Warn("an idle server could not be destroyed yet", "server", s.Name, "err", err)
+		if sleep(ctx, s.t.pause(n)) != nil {
+			return
+		}
+	}
+}
+
+// failedToGo tells whether a Destroy of this process ended with an error, and none runs.
+func (s *Server) failedToGo() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stage == dying && s.ending == nil && s.failed
 }
 
 // halt ends a countdown. The caller holds mu.

@@ -71,6 +71,7 @@ func (c *Cloud) Spawn(ctx context.Context, o Order) (s *Server, err error) {
 	if t, ok := compute.As[compute.UserDataTaker](p); ok && (t.UserDataLimit() == 0 || t.UserDataLimit() >= len(userData)) {
 		spec.UserData, r.Told = []byte(userData), true
 	}
+	defer c.begun(r.Name)()
 	if err := c.book.add(ctx, &r, c.opt.MaxServers); err != nil {
 		return nil, &compute.Error{Op: "cloud.Spawn", ID: compute.ID(r.Name), Err: err}
 	}
@@ -91,6 +92,18 @@ func (c *Cloud) Spawn(ctx context.Context, o Order) (s *Server, err error) {
 	return nil, c.giveUp(ctx, p, r, err)
 }
 
+// begun has Recover leave a server alone that is being spawned here, until ended is called.
+func (c *Cloud) begun(name string) (ended func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spawning[name] = true
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.spawning, name)
+	}
+}
+
 // answered records that the cloud has answered, so that nothing is reserved for a server any more.
 func (c *Cloud) answered(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.t.Dial)
@@ -109,8 +122,12 @@ func (c *Cloud) backOff(ctx context.Context) error {
 	if n == 0 {
 		return nil
 	}
-	pause := float64(c.t.Backoff) * math.Pow(1.5, float64(n-1))
-	return sleep(ctx, jitter(time.Duration(min(pause, float64(c.t.MostBackoff)))))
+	return sleep(ctx, c.t.pause(n))
+}
+
+// pause is before the next try, when n failed.
+func (t Timers) pause(n int) time.Duration {
+	return jitter(time.Duration(min(float64(t.Backoff)*math.Pow(1.5, float64(n-1)), float64(t.MostBackoff))))
 }
 
 // boot waits until a server runs that was asked for.
@@ -204,7 +221,9 @@ func (c *Cloud) keep(ctx context.Context, p compute.Provider, r record, conn com
 func (c *Cloud) giveUp(ctx context.Context, p compute.Provider, r record, err error) error {
 	none := c.ErrIsNoHardware(err)
 	c.mu.Lock()
-	c.failures++
+	if ctx.Err() == nil { // else nothing failed: the caller wants it no more
+		c.failures++
+	}
 	if none {
 		c.memory.Fail(r.Flavor.ID, time.Now())
 	}
