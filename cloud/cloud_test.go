@@ -53,6 +53,9 @@ type choosy struct {
 
 func (c choosy) Unwrap() compute.Provider { return c.Provider }
 
+// Lingers is how long a request that was not answered may still take effect.
+func (c choosy) Lingers() time.Duration { return time.Minute }
+
 func (c choosy) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	if c.full[spec.Flavor] {
 		return compute.Instance{}, &compute.Error{Op: "sky.Create", ID: spec.ID, Kind: compute.ErrNoCapacity, Err: errors.New("No valid host was found. There are not enough hosts available.")}

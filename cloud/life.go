@@ -74,7 +74,7 @@ func (s *Server) destroy(ctx context.Context) error {
 	}
 	s.farewell(ctx)
 	_ = s.disconnect()
-	if err := s.c.destroyUntilGone(ctx, p, s.r); err != nil {
+	if err := s.c.destroyUntilGone(ctx, p, s.r, s.r.ID == ""); err != nil {
 		return s.fail("Destroy", nil, err)
 	}
 	return s.c.book.drop(ctx, s.Name)
@@ -116,12 +116,12 @@ func (s *Server) farewell(ctx context.Context) {
 	do("flushing the disks", s.t.Flush, flush, "")
 }
 
-// destroyUntilGone asks the cloud until it says that there is no such server.
-func (c *Cloud) destroyUntilGone(ctx context.Context, p compute.Provider, r record) error {
+// destroyUntilGone asks the cloud until it says that there is no such server. lost: the request for it was never answered, so it may still take effect.
+func (c *Cloud) destroyUntilGone(ctx context.Context, p compute.Provider, r record, lost bool) error {
 	limited, cancel := context.WithTimeout(ctx, c.t.Destroy)
 	defer cancel()
 	lingers := time.Duration(0)
-	if l, ok := compute.As[compute.Lingerer](p); ok && r.ID == "" { // its Create was never answered, so it may still take effect
+	if l, ok := compute.As[compute.Lingerer](p); ok && lost {
 		lingers = l.Lingers() - time.Since(r.Created)
 	}
 	began := time.Now()

@@ -237,7 +237,7 @@ func (c *Cloud) giveUp(ctx context.Context, p compute.Provider, r record, err er
 		if _, e := c.book.change(ctx, r.Name, func(r *record) error { r.State = destroying; return nil }); e != nil && !errors.Is(e, compute.ErrNotFound) {
 			asked = e
 		} else {
-			asked = c.destroyUntilGone(ctx, p, r)
+			asked = c.destroyUntilGone(ctx, p, r, r.ID == "" && !refused(err))
 		}
 	}
 	if asked == nil {
@@ -247,6 +247,16 @@ func (c *Cloud) giveUp(ctx context.Context, p compute.Provider, r record, err er
 		err = fmt.Errorf("%w; and it could not be destroyed again, which Recover or TearDown will do: %w", err, asked)
 	}
 	return &compute.Error{Op: "cloud.Spawn", ID: compute.ID(r.Name), Err: err, Hint: compute.Hint(err)}
+}
+
+// refused tells whether an error of Create is the cloud's answer that it does not make the server, so that none can come later.
+func refused(err error) bool {
+	for _, kind := range []error{compute.ErrNoCapacity, compute.ErrDenied, compute.ErrInvalid, compute.ErrNotFound, compute.ErrConflict} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
 }
 
 // explained adds the end of a server's console to an error, where the cloud keeps one and the error does not tell it yet.

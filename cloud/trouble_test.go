@@ -141,3 +141,28 @@ func TestOpenedByAnother(t *testing.T) {
 		}
 	})
 }
+
+// TestRefused: who is refused is told at once; where the answer was lost it is waited for what may still come.
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		kind  error
+		waits bool
+	}{{compute.ErrNoCapacity, false}, {compute.ErrTooLarge, false}, {compute.ErrInvalid, false}, {compute.ErrUnavailable, true}, {compute.ErrTimeout, true}, {compute.ErrFailed, true}} {
+		t.Run(c.kind.Error(), func(t *testing.T) {
+			s := newSky()
+			s.options.Fail = func(op string, id compute.ID) error {
+				if op == "create" {
+					return &compute.Error{Op: op, ID: id, Kind: c.kind, Err: errors.New("on purpose")}
+				}
+				return nil
+			}
+			bubble(t, s, nil, func(t *testing.T, p process) {
+				began := time.Now()
+				_, err := p.Spawn(t.Context(), cloud.Order{OS: "img", Flavor: "small"})
+				if took := time.Since(began); !errors.Is(err, c.kind) || c.waits != (took >= time.Minute) || !c.waits && took > time.Second {
+					t.Errorf("after %v: %v", took, err)
+				}
+			})
+		})
+	}
+}
