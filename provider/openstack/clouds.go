@@ -108,7 +108,10 @@ func readClouds(file string) (map[string]cloudEntry, error) {
 func placeOnly(err error) string {
 	var typed *yaml.TypeError
 	if !errors.As(err, &typed) {
-		return err.Error()
+		if text := err.Error(); strings.HasPrefix(text, "yaml: line ") { // of the form alone
+			return text
+		}
+		return "it has a value that cannot be read: one that begins with *, & or ! is to stand between quotes"
 	}
 	var out []string
 	for _, e := range typed.Errors {

@@ -102,9 +102,11 @@ clouds:
 	if _, err := openstack.FindCredentials(openstack.Where{Cloud: "three", File: file, Getenv: env(nil)}); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "one, two") {
 		t.Errorf("an unknown cloud: %v", err)
 	}
-	bad := write(t, t.TempDir(), "clouds.yaml", "clouds:\n  one: {auth: {password: [sesame]}}\n")
-	if _, err := openstack.FindCredentials(openstack.Where{Cloud: "one", File: bad, Getenv: env(nil)}); !errors.Is(err, compute.ErrInvalid) || strings.Contains(err.Error(), "sesame") {
-		t.Errorf("a list where a word must be: %v", err)
+	for _, password := range []string{"[sesame]", "*sesame", "!!int sesame", "!!float sesame", "!!binary '*sesame'", "\"sesame", "{sesame", "!<sesame", "%sesame", "[*sesame", "&sesame *sesame"} {
+		bad := write(t, t.TempDir(), "clouds.yaml", "clouds:\n  one:\n    auth:\n      password: "+password+"\n")
+		if _, err := openstack.FindCredentials(openstack.Where{Cloud: "one", File: bad, Getenv: env(nil)}); !errors.Is(err, compute.ErrInvalid) || strings.Contains(err.Error(), "sesame") {
+			t.Errorf("password: %s: %v", password, err)
+		}
 	}
 	if _, err := openstack.FindCredentials(openstack.Where{Cloud: "one", File: filepath.Join(dir, "none"), Getenv: env(nil)}); !errors.Is(err, compute.ErrInvalid) {
 		t.Errorf("no file: %v", err)
