@@ -1,0 +1,230 @@
+package caching
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/metal"
+)
+
+// Verb is what a directive has done to a node.
+type Verb string
+
+// The verbs.
+const (
+	Cache Verb = "cache" // write an image to it
+	Eject Verb = "eject" // wipe it
+)
+
+// The states of a Flight.
+const (
+	underWay    = "under-way"   // recorded, and begun or about to be
+	failed      = "failed"      // it is not tried again before Until
+	quarantined = "quarantined" // it is not tried again until a person says so
+)
+
+// Flight is what is remembered of a node: a directive under way, from before its service is asked until what came of it was seen; or that the last ones failed. It has no secrets.
+type Flight struct {
+	Node     string    `json:"node"`
+	Name     string    `json:"name,omitempty"`
+	Flavor   string    `json:"flavor,omitempty"`
+	State    string    `json:"state"` // under-way, failed, quarantined
+	Do       Verb      `json:"do"`
+	Image    string    `json:"image,omitempty"` // that is written, or wiped
+	Title    string    `json:"image_name,omitempty"`
+	Begun    time.Time `json:"begun"`
+	Answered time.Time `json:"answered,omitzero"` // when the service said that it has begun it, or was seen to have; zero: nobody knows
+	Failures int       `json:"failures,omitempty"`
+	Until    time.Time `json:"until,omitzero"` // after a failure: not again before
+	Error    string    `json:"error,omitempty"`
+	Mend     bool      `json:"mend,omitempty"` // it wipes what an image could not be written to
+
+	BMC       string `json:"bmc,omitempty"`
+	Rack      string `json:"rack,omitempty"`
+	Conductor string `json:"conductor,omitempty"`
+}
+
+// UnderWay reports whether a directive is, and neither done nor given up.
+func (f *Flight) UnderWay() bool { return f.State == underWay }
+
+// Quarantined reports whether a node is left alone until a person says otherwise.
+func (f *Flight) Quarantined() bool { return f.State == quarantined }
+
+// label names a node for people.
+func label(id, name string) string {
+	if name == "" || name == id {
+		return id
+	}
+	return name + " (" + id + ")"
+}
+
+// The pauses after failures, and how many of them are enough.
+const (
+	shortestPause = time.Minute
+	longestPause  = time.Hour
+)
+
+// pause is how long a node is left alone after so many failures in a row: 1, 2, 4... 60 minutes.
+func pause(failures int) time.Duration {
+	if failures > 6 {
+		return longestPause
+	}
+	return min(longestPause, shortestPause<<max(0, failures-1))
+}
+
+// fail notes a failure. quarantine is after how many the node is left alone; 0: never.
+func (f *Flight) fail(now time.Time, quarantine int, why string) {
+	f.Failures++
+	f.State, f.Until, f.Error = failed, now.Add(pause(f.Failures)), oneLine(why)
+	if quarantine > 0 && f.Failures >= quarantine {
+		f.State = quarantined
+	}
+}
+
+// oneLine makes what a service said fit to be kept and shown.
+func oneLine(s string) string {
+	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "?")), " ")
+	const most = 1000 // bytes
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + " ..."
+	}
+	return s
+}
+
+// deadlines are how long a directive may take: Answer for the service to begin it, Whole to have it done.
+type deadlines struct {
+	answer, whole time.Duration
+	quarantine    int
+}
+
+// What became of a directive.
+type fate int
+
+const (
+	goesOn  fate = iota
+	done         // what was wanted is so
+	foiled       // it failed
+	lost         // the node has become somebody else's: nobody's fault
+	retried      // it may be tried again: its pause is over
+)
+
+// settle looks what became of a flight, by the node as it was seen just now; nil: there is no such node. It changes f where something did; changed says whether it is to be recorded.
+func (f *Flight) settle(n *metal.Node, now time.Time, d deadlines) (what fate, changed bool) {
+	if now.Before(f.Begun) { // the clock was put back: what has passed nobody knows
+		f.Begun, changed = now, true
+		if !f.Answered.IsZero() {
+			f.Answered = now
+		}
+	}
+	if !f.UnderWay() {
+		if over := now.Add(pause(f.Failures)); f.Until.After(over) {
+			f.Until, changed = over, true
+		}
+		if f.State == failed && n != nil && !n.Provisioned && f.seen(n) == done { // late, but done
+			return done, true
+		}
+		if f.State == failed && !now.Before(f.Until) {
+			return retried, changed
+		}
+		return goesOn, changed
+	}
+	if n != nil {
+		switch f.seen(n) {
+		case done:
+			return done, true
+		case lost:
+			return lost, true
+		case foiled:
+			f.fail(now, d.quarantine, n.Failed)
+			return foiled, true
+		}
+		if f.Answered.IsZero() && f.begun(n) {
+			f.Answered, changed = now, true
+		}
+	}
+	limit, since, why := d.whole, f.Begun, "it was not done within "
+	if f.Answered.IsZero() {
+		limit, why = d.answer, "nothing of it was seen within "
+	}
+	if now.Sub(since) < limit {
+		return goesOn, changed
+	}
+	if n == nil {
+		why = "the node was not seen any more within "
+	}
+	f.fail(now, d.quarantine, why+limit.String())
+	return foiled, true
+}
+
+// left makes of a flight that has ended what of it is to be remembered: failures before, which wiping the node has not mended, and which are not those of whoever has the node now. false: nothing.
+func (f *Flight) left(what fate, now time.Time) bool {
+	if f.Failures == 0 || what == done && !f.Mend {
+		return false
+	}
+	f.State, f.Do, f.Image, f.Title, f.Mend = failed, Cache, "", "", false
+	if what == lost {
+		f.Until = now.Add(pause(f.Failures))
+	}
+	return true
+}
+
+// seen says what a node tells of the directive: done, foiled, lost, or goesOn where that is open.
+func (f *Flight) seen(n *metal.Node) fate {
+	switch {
+	case f.Do == Cache && n.Cached && n.Image == f.Image && !n.Writing:
+		return done
+	case f.Do == Eject && !n.Provisioned && (!n.Cached || n.Image != f.Image):
+		if n.Failed != "" && !f.Mend {
+			return foiled
+		}
+		return done
+	case n.Used && !(n.Cached && n.Image == f.Image):
+		return lost
+	case n.Used && f.Do == Eject:
+		return lost
+	case n.Failed != "" && !f.Mend:
+		return foiled
+	}
+	return goesOn
+}
+
+// begun reports whether a node shows that its service has begun the directive.
+func (f *Flight) begun(n *metal.Node) bool {
+	if f.Do == Cache {
+		return n.Cached && n.Image == f.Image
+	}
+	return n.Provisioned && !n.Used
+}
+
+// overlay shows a node to the strategy as it will be: under way counts as there, what fails is not to be had.
+func (f *Flight) overlay(n *metal.Node) {
+	switch {
+	case f.UnderWay() && f.Do == Cache:
+		if !n.Used {
+			n.Provisioned, n.Cached, n.Image, n.Writing, n.Busy, n.Why = false, true, f.Image, true, true, ""
+		}
+	case f.UnderWay():
+		n.Provisioned, n.Busy, n.Why = true, true, "it is being wiped"
+	case f.State == quarantined:
+		n.Provisioned, n.Why = true, fmt.Sprintf("in quarantine after %d failures: %s", f.Failures, f.Error)
+	default:
+		n.Provisioned, n.Why = true, fmt.Sprintf("left alone until %s after a failure: %s", f.Until.Format(time.TimeOnly), f.Error)
+	}
+}
+
+// open reports whether an error of a commander leaves open if the service has begun what was asked for.
+func open(err error) bool {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	for _, kind := range []error{compute.ErrInvalid, compute.ErrNotFound, compute.ErrDenied, compute.ErrNoCapacity, compute.ErrConflict} {
+		if errors.Is(err, kind) {
+			return false
+		}
+	}
+	return !errors.Is(err, compute.ErrFailed)
+}

@@ -1,0 +1,169 @@
+package caching
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/metal"
+)
+
+// Rate lets N directives of a kind be issued in a period; N = 0: no limit.
+type Rate struct {
+	N      int
+	Period time.Duration // 0: 300 s
+}
+
+// Together are how many directives may be under way at a time on nodes that share something; 0: no limit.
+type Together struct{ BMC, Rack, Conductor int }
+
+// Options join a Loop to its surroundings.
+type Options struct {
+	Scout     metal.Scout
+	Commander metal.Commander
+	Strategy  metal.Strategy
+	Store     Store
+
+	PollSpacing      time.Duration // between two looks at images and flavors; 0: 120 s
+	DirectiveSpacing time.Duration // between two rounds; 0: 120 s
+
+	CacheRate, EjectRate Rate
+	RebalanceRate        Rate // of the ejections that only even things out
+	Together             Together
+	MaxEjectFraction     float64 // of the cached nodes, in a round, without a person's leave; 0: 0.2; 1: no limit
+
+	Answer     time.Duration // for a service to show that it has begun a directive; 0: 10 min
+	Deadline   time.Duration // for a directive to be done; 0: 1 h
+	Quarantine int           // after so many failures in a row a node is left alone; 0: 3; negative: never
+
+	DryRun bool                                                      // do nothing, and say what would be done
+	Demand func(time.Time) map[string]map[string]float64             // what is asked for (metal.Fleet.Demand); nil: nobody knows
+	Leads  func() bool                                               // tells whether it is to decide now, as of several on a store one does; nil: it is
+	Told   func(*Report)                                             // is called with what each round came to; nil: not. It must not keep the loop waiting
+	Alarm  func(ctx context.Context, node, title string, why string) // a node has been put into quarantine; nil: only the journal and the log say so
+	Log    *slog.Logger                                              // nil: none
+}
+
+const (
+	usualSpacing    = 120 * time.Second
+	usualPeriod     = 300 * time.Second
+	usualAnswer     = 10 * time.Minute
+	usualDeadline   = time.Hour
+	usualFraction   = 0.2
+	usualQuarantine = 3
+
+	// atOnce is how many directives are issued beside each other.
+	atOnce = 8
+)
+
+// Loop keeps images cached: it looks, decides, and has it done. What it has begun is recorded before, so that it is known to whoever goes on after a crash, and to others on the same store.
+type Loop struct {
+	opt   Options
+	book  book
+	round sync.Mutex // one at a time
+
+	images  []metal.Image // as polled last; nil: not known
+	flavors []string
+	before  *seen // of the last round; a dry run keeps it here alone
+
+	cache, eject, rebalance *Limiter
+
+	mu   sync.Mutex
+	last *Report
+}
+
+// New makes a loop. It starts nothing.
+func New(opt Options) (*Loop, error) {
+	for what, missing := range map[string]bool{"Scout": opt.Scout == nil, "Commander": opt.Commander == nil, "Strategy": opt.Strategy == nil, "Store": opt.Store == nil} {
+		if missing {
+			return nil, &compute.Error{Op: "caching.New", Kind: compute.ErrInvalid, Err: errMissing(what)}
+		}
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	opt.PollSpacing, opt.DirectiveSpacing = cmp.Or(opt.PollSpacing, usualSpacing), cmp.Or(opt.DirectiveSpacing, usualSpacing)
+	opt.MaxEjectFraction = cmp.Or(opt.MaxEjectFraction, usualFraction)
+	opt.Answer, opt.Deadline, opt.Quarantine = cmp.Or(opt.Answer, usualAnswer), cmp.Or(opt.Deadline, usualDeadline), cmp.Or(opt.Quarantine, usualQuarantine)
+	now := time.Now()
+	limiter := func(r Rate) *Limiter { return NewLimiter(r.N, cmp.Or(r.Period, usualPeriod), now) }
+	return &Loop{opt: opt, book: book{opt.Store}, cache: limiter(opt.CacheRate), eject: limiter(opt.EjectRate), rebalance: limiter(opt.RebalanceRate)}, nil
+}
+
+type errMissing string
+
+func (e errMissing) Error() string { return string(e) + " is required" }
+
+// Run polls images and flavors at once and then each PollSpacing, and does a round each DirectiveSpacing, the first after one, until ctx ends. What goes wrong is logged, and repaired by a
+// later round. It returns nil.
+func (l *Loop) Run(ctx context.Context) error {
+	poll, round := time.NewTicker(l.opt.PollSpacing), time.NewTicker(l.opt.DirectiveSpacing)
+	defer poll.Stop()
+	defer round.Stop()
+	l.poll(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-poll.C:
+			l.poll(ctx)
+		case <-round.C:
+			if l.opt.Leads == nil || l.opt.Leads() {
+				_, _ = l.Round(ctx) // it has logged what was wrong
+			}
+		}
+	}
+}
+
+// Last is what the last round came to; nil: there was none.
+func (l *Loop) Last() *Report {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
+}
+
+// poll reads images and flavors anew. On an error nothing is known of them, and the next round asks again.
+func (l *Loop) poll(ctx context.Context) {
+	l.round.Lock()
+	defer l.round.Unlock()
+	if err := l.lists(ctx); err != nil && ctx.Err() == nil {
+		l.opt.Log.Warn("images and flavors cannot be read: nothing is done until they can", "err", err)
+	}
+}
+
+// lists reads images and flavors. The caller holds round.
+func (l *Loop) lists(ctx context.Context) (err error) {
+	l.images, l.flavors = nil, nil
+	images, err := l.opt.Scout.Images(ctx)
+	if err != nil {
+		return err
+	}
+	flavors, err := l.opt.Scout.Flavors(ctx)
+	if err != nil {
+		return err
+	}
+	l.images, l.flavors = append([]metal.Image{}, images...), append([]string{}, flavors...)
+	return nil
+}
+
+// Confirm gives leave, until a time, to eject up to so many nodes at once in spite of MaxEjectFraction, and to take lists as they are that have shrunk.
+func Confirm(ctx context.Context, store Store, c Confirmation) error {
+	return book{store}.save(ctx, confirmedNote, c)
+}
+
+// Forget drops what is remembered of nodes, so that they are commanded again: failures and quarantine, and directives under way, which whoever calls it knows to be over.
+func Forget(ctx context.Context, store Store, nodes ...string) error {
+	return book{store}.forget(ctx, nodes)
+}
+
+// Flights returns what is remembered of nodes, by their ids.
+func Flights(ctx context.Context, store Store) (map[string]*Flight, error) {
+	s, err := book{store}.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.flights, nil
+}

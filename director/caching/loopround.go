@@ -1,0 +1,463 @@
+package caching
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/metal"
+)
+
+// What came of a Directive.
+const (
+	Issued     = "issued"     // its service has begun it
+	Would      = "would"      // it is a dry run
+	Unanswered = "unanswered" // nobody knows yet if its service has begun it; it counts as under way
+	Failed     = "failed"     // its service refused it
+	Taken      = "taken"      // the node has become somebody else's
+	Limited    = "limited"    // a limit was reached: the next round decides anew
+	Held       = "held"       // a guard holds it back
+	Refused    = "refused"    // the strategy asked for what cannot be
+)
+
+// Directive is what was decided for a node, and what came of it.
+type Directive struct {
+	Do     Verb   `json:"do"`
+	Node   string `json:"node"`
+	Name   string `json:"name,omitempty"`
+	Flavor string `json:"flavor,omitempty"`
+	Image  string `json:"image,omitempty"`
+	Title  string `json:"image_name,omitempty"`
+	Result string `json:"result"`
+	Reason string `json:"reason,omitempty"` // why it was decided
+	Error  string `json:"error,omitempty"`  // why it was not done
+
+	mend  bool
+	even  bool
+	node  *metal.Node
+	image metal.Image
+}
+
+// Report is what a round came to.
+type Report struct {
+	Time       time.Time        `json:"time"`
+	DryRun     bool             `json:"dry_run,omitempty"`
+	Suspended  string           `json:"suspended,omitempty"` // why nothing was done
+	Held       string           `json:"held,omitempty"`      // why ejections wait for a person's leave
+	Changes    Changes          `json:"changes"`
+	All        Count            `json:"all"`
+	Flavors    map[string]Count `json:"flavors"`
+	Directives []Directive      `json:"directives"`
+	Done       []Flight         `json:"done,omitempty"`   // what was under way, and is done now
+	Failures   []Flight         `json:"failed,omitempty"` // and what failed
+	UnderWay   int              `json:"under_way"`
+	Left       int              `json:"left_alone"` // nodes that are, after failures
+
+	Fleet *metal.Fleet `json:"-"` // as it was seen; nobody changes it
+}
+
+// Round looks once, decides, and has it done.
+func (l *Loop) Round(ctx context.Context) (*Report, error) {
+	l.round.Lock()
+	defer l.round.Unlock()
+	r := &rounding{Loop: l, now: time.Now().UTC(), report: &Report{DryRun: l.opt.DryRun, Directives: []Directive{}}}
+	r.report.Time = r.now
+	err := r.do(ctx)
+	if err != nil && ctx.Err() == nil {
+		r.report.Suspended = err.Error()
+		log := l.opt.Log.Debug
+		if l.last == nil || l.last.Suspended != r.report.Suspended {
+			log = l.opt.Log.Warn
+		}
+		log("nothing is done in this round", "err", err, "hint", compute.Hint(err))
+	}
+	l.mu.Lock()
+	l.last = r.report
+	l.mu.Unlock()
+	if l.opt.Told != nil {
+		l.opt.Told(r.report)
+	}
+	return r.report, err
+}
+
+// rounding is a round.
+type rounding struct {
+	*Loop
+	now    time.Time
+	report *Report
+	state  *state
+	fleet  *metal.Fleet           // as seen
+	view   *metal.Fleet           // as the strategy is shown it
+	nodes  map[string]*metal.Node // of fleet
+}
+
+func (r *rounding) do(ctx context.Context) error {
+	if r.images == nil || r.flavors == nil {
+		if err := r.lists(ctx); err != nil {
+			return fmt.Errorf("read images and flavors: %w", err)
+		}
+	}
+	nodes, err := r.opt.Scout.Nodes(ctx)
+	if err != nil {
+		return fmt.Errorf("read the nodes: %w", err)
+	}
+	if r.state, err = r.book.read(ctx); err != nil {
+		return err
+	}
+	r.fleet = &metal.Fleet{Nodes: nodes, Images: r.images, Flavors: r.flavors, Time: r.now}
+	r.report.Fleet = r.fleet
+	if r.opt.DryRun && r.state.seen == nil {
+		r.state.seen = r.before
+	}
+	leave := r.state.confirmed.Until.After(r.now)
+	if why := doubt(r.fleet, r.state.seen, leave && r.state.confirmed.Shrunk); why != "" {
+		return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New(why), Hint: "where it is so: hostler director confirm --shrunk"}
+	}
+	if err := r.look(ctx); err != nil {
+		return err
+	}
+	plan, err := r.opt.Strategy.Plan(ctx, r.view)
+	if err != nil {
+		return fmt.Errorf("decide: %w", err)
+	}
+	r.issue(ctx, r.limit(r.directives(plan)))
+	return ctx.Err()
+}
+
+// look compares with what was seen before, finds out what became of what was under way, and makes the view.
+func (r *rounding) look(ctx context.Context) error {
+	changes, next := compare(r.fleet, r.state.seen, r.now)
+	r.report.Changes = changes
+	r.nodes = make(map[string]*metal.Node, len(r.fleet.Nodes))
+	for i := range r.fleet.Nodes {
+		r.nodes[r.fleet.Nodes[i].ID] = &r.fleet.Nodes[i]
+	}
+	var outcomes []outcome
+	for _, id := range slices.Sorted(maps.Keys(r.state.flights)) {
+		f := r.state.flights[id]
+		old := *f
+		what, changed := f.settle(r.nodes[id], r.now, deadlines{r.opt.Answer, r.opt.Deadline, r.opt.Quarantine})
+		if changed {
+			outcomes = append(outcomes, outcome{old, *f, what})
+		}
+		switch what {
+		case done:
+			r.report.Done = append(r.report.Done, *f)
+		case foiled:
+			r.report.Failures = append(r.report.Failures, *f)
+		}
+		if (what == done || what == lost) && !f.left(what, r.now) {
+			delete(r.state.flights, id)
+		}
+	}
+	r.log(changes, outcomes)
+	r.before = &next
+	if !r.opt.DryRun {
+		if err := r.book.record(ctx, r.now, outcomes); err != nil {
+			return err
+		}
+		if err := r.remember(ctx, next); err != nil {
+			return err
+		}
+		for _, o := range outcomes {
+			if o.now.Quarantined() && !o.old.Quarantined() && r.opt.Alarm != nil {
+				r.opt.Alarm(ctx, o.now.Node, label(o.now.Node, o.now.Name), o.now.Error)
+			}
+		}
+	}
+	r.view = &metal.Fleet{Nodes: slices.Clone(r.fleet.Nodes), Images: r.images, Flavors: r.flavors, Time: r.now, Retired: next.Retired}
+	if r.opt.Demand != nil {
+		r.view.Demand = r.opt.Demand(r.now)
+	}
+	for i := range r.view.Nodes {
+		n := &r.view.Nodes[i]
+		n.Busy = n.Busy || n.Writing
+		f := r.state.flights[n.ID]
+		if f == nil {
+			continue
+		}
+		if f.UnderWay() {
+			r.report.UnderWay++
+		} else if f.Quarantined() || r.now.Before(f.Until) {
+			r.report.Left++
+		} else {
+			continue
+		}
+		f.overlay(n)
+	}
+	r.report.All, r.report.Flavors = Statistics(r.fleet)
+	return nil
+}
+
+// remember keeps what was seen, where it differs from what is kept.
+func (r *rounding) remember(ctx context.Context, next seen) error {
+	if r.state.seen.same(&next) {
+		return nil
+	}
+	return r.book.save(ctx, seenNote, next)
+}
+
+// log says what has changed, and what became of what was under way.
+func (r *rounding) log(c Changes, outcomes []outcome) {
+	if c.Any() {
+		r.opt.Log.Info("images and flavors have changed", "new", c.New, "changed", c.Changed, "retired", c.Retired, "new_flavors", c.NewFlavors, "retired_flavors", c.RetiredFlavors)
+	}
+	for _, o := range outcomes {
+		log := r.opt.Log.With("do", o.now.Do, "node", label(o.now.Node, o.now.Name), "image", cmp.Or(o.now.Title, o.now.Image))
+		switch {
+		case o.now.Quarantined():
+			log.Error("a node is left alone from now on", "failures", o.now.Failures, "err", o.now.Error)
+		case o.fate == foiled:
+			log.Warn("a directive failed", "failures", o.now.Failures, "until", o.now.Until, "err", o.now.Error)
+		case o.fate == done:
+			log.Info("done", "took", r.now.Sub(o.old.Begun))
+		case o.fate == lost:
+			log.Info("somebody else has the node")
+		}
+	}
+}
+
+// directives are the plan's, in the order in which they are issued, and those that mend nodes.
+func (r *rounding) directives(plan metal.Plan) (all []Directive) {
+	images := make(map[string]metal.Image, len(r.images))
+	for _, i := range r.images {
+		images[i.ID] = i
+	}
+	titles := maps.Clone(images)
+	for _, i := range r.view.Retired {
+		titles[i.ID] = i.Image
+	}
+	view := make(map[string]*metal.Node, len(r.view.Nodes))
+	for i := range r.view.Nodes {
+		view[r.view.Nodes[i].ID] = &r.view.Nodes[i]
+	}
+	named := map[string]bool{}
+	add := func(d Directive) {
+		d.node = r.nodes[d.Node]
+		if n := d.node; n != nil {
+			d.Name, d.Flavor = n.Name, n.Flavor
+		}
+		d.Title = titles[d.Image].Name
+		switch v := view[d.Node]; {
+		case v == nil:
+			d.Error = "there is no such node"
+		case named[d.Node]:
+			d.Error = "there are two directives for this node"
+		case d.mend:
+		case v.Provisioned:
+			d.Error = "the node is not to be had: " + cmp.Or(v.Why, "it is provisioned")
+		case d.Do == Cache && v.Cached:
+			d.Error = "there is an image on the node"
+		case d.Do == Cache && images[d.Image].ID == "":
+			d.Error = "there is no such image"
+		case d.Do == Eject && !v.Cached:
+			d.Error = "there is no image on the node"
+		case d.Do == Eject && v.Busy:
+			d.Result, d.Error = Limited, "the node is being written, and ejected after that"
+		}
+		if d.Error != "" && d.Result == "" {
+			d.Result = Refused
+			r.opt.Log.Warn("the strategy asks for what cannot be", "do", d.Do, "node", label(d.Node, d.Name), "err", d.Error)
+		}
+		named[d.Node] = true
+		d.image = images[d.Image]
+		all = append(all, d)
+	}
+	for id, f := range r.state.flights {
+		if n := r.nodes[id]; n != nil && f.State == failed && !r.now.Before(f.Until) && n.Provisioned && !n.Used && n.Failed != "" {
+			add(Directive{Do: Eject, Node: id, Image: n.Image, Reason: "the last directive failed: " + f.Error, mend: true})
+		}
+	}
+	slices.SortFunc(all, func(a, b Directive) int { return cmp.Compare(a.Node, b.Node) })
+	for i, id := range plan.Eject {
+		n := r.nodes[id]
+		d := Directive{Do: Eject, Node: id, even: i >= len(plan.Eject)-plan.Rebalance, Reason: "its image is not among the current ones"}
+		if d.even {
+			d.Reason = "its image is on more nodes than its weight says"
+		}
+		if n != nil {
+			d.Image = n.Image
+		}
+		add(d)
+	}
+	for _, w := range Interleave(r.view, plan) {
+		add(Directive{Do: Cache, Node: w.Node, Image: w.Image, Reason: "its flavor needs more of this image"})
+	}
+	return all
+}
+
+// limit says which of the directives may go now: those that share something with too many others, what a guard holds back, and what is beyond the rates wait. The kind that a rate limits goes
+// first; ejections do where both are, or none.
+func (r *rounding) limit(all []Directive) []Directive {
+	r.together(all)
+	count := func(which func(*Directive) bool) (n int) {
+		for i := range all {
+			if all[i].Result == "" && which(&all[i]) {
+				n++
+			}
+		}
+		return n
+	}
+	even := func(d *Directive) bool { return d.even }
+	cache := func(d *Directive) bool { return d.Do == Cache }
+	eject := func(d *Directive) bool { return d.Do == Eject }
+	guarded := func(d *Directive) bool { return d.Do == Eject && !d.mend }
+	hold(all, even, r.rebalance.Grant(count(even), r.now), Limited, "the rate of ejections that even things out is reached")
+	ejects := count(guarded)
+	offered := ejects
+	if n := r.opt.EjectRate.N; n > 0 {
+		offered = min(offered, n)
+	}
+	if why := tooMany(r.fleet, offered, r.opt.MaxEjectFraction); why != "" && !(r.state.confirmed.Until.After(r.now) && ejects <= r.state.confirmed.Ejections) {
+		r.report.Held = why
+		if r.last == nil || r.last.Held != why {
+			r.opt.Log.Error("ejections are held back", "err", why, "hint", "where it is meant: hostler director confirm")
+		}
+		hold(all, guarded, 0, Held, why)
+	}
+	hold(all, cache, r.cache.Grant(count(cache), r.now), Limited, "the rate of writing images is reached")
+	hold(all, eject, r.eject.Grant(count(eject), r.now), Limited, "the rate of ejecting is reached")
+	if r.opt.CacheRate.N > 0 && r.opt.EjectRate.N == 0 {
+		slices.SortStableFunc(all, func(a, b Directive) int { return cmp.Compare(a.Do, b.Do) })
+	}
+	return all
+}
+
+// hold has all of some directives but the first so many wait.
+func hold(all []Directive, which func(*Directive) bool, granted int, result, why string) {
+	for i := range all {
+		d := &all[i]
+		if d.Result != "" || !which(d) {
+			continue
+		}
+		if granted > 0 {
+			granted--
+			continue
+		}
+		d.Result, d.Error = result, why
+	}
+}
+
+// together has those wait that share a BMC, a rack or a conductor with too many others.
+func (r *rounding) together(all []Directive) {
+	type group struct{ what, name string }
+	busy := map[group]int{}
+	limits := []struct {
+		what string
+		most int
+		of   func(*metal.Node) string
+	}{
+		{"BMC", r.opt.Together.BMC, func(n *metal.Node) string { return n.BMC }},
+		{"rack", r.opt.Together.Rack, func(n *metal.Node) string { return n.Rack }},
+		{"conductor", r.opt.Together.Conductor, func(n *metal.Node) string { return n.Conductor }},
+	}
+	for i := range r.fleet.Nodes {
+		n := &r.fleet.Nodes[i]
+		if f := r.state.flights[n.ID]; n.Writing || f != nil && f.UnderWay() {
+			for _, l := range limits {
+				busy[group{l.what, l.of(n)}]++
+			}
+		}
+	}
+	for i := range all {
+		d := &all[i]
+		if d.Result != "" {
+			continue
+		}
+		for _, l := range limits {
+			if name := l.of(d.node); l.most > 0 && name != "" && busy[group{l.what, name}] >= l.most {
+				d.Result, d.Error = Limited, fmt.Sprintf("%d directives are under way on %s %s", busy[group{l.what, name}], l.what, name)
+			}
+		}
+		if d.Result != "" {
+			continue
+		}
+		for _, l := range limits {
+			busy[group{l.what, l.of(d.node)}]++
+		}
+	}
+}
+
+// issue has the directives done, a few beside each other, begun in their order. An error of one does not stop the others.
+func (r *rounding) issue(ctx context.Context, all []Directive) {
+	var under sync.WaitGroup
+	defer func() { r.report.Directives = all }()
+	defer under.Wait()
+	slots := make(chan struct{}, atOnce)
+	for i := range all {
+		d := &all[i]
+		log := r.opt.Log.With("do", d.Do, "node", label(d.Node, d.Name), "image", cmp.Or(d.Title, d.Image), "reason", d.Reason)
+		switch {
+		case d.Result != "":
+			continue
+		case r.opt.DryRun:
+			d.Result = Would
+			log.Info("would be done")
+			continue
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil || r.opt.Leads != nil && !r.opt.Leads() {
+			d.Result, d.Error = Limited, "it ends, or another decides now"
+			continue
+		}
+		under.Go(func() {
+			defer func() { <-slots }()
+			if err := r.one(ctx, d); err != nil {
+				d.Error = oneLine(err.Error())
+				log.Warn("a directive could not be begun, or nobody knows", "result", d.Result, "err", err)
+				return
+			}
+			log.Info("directive")
+		})
+	}
+}
+
+// one records a directive, issues it, and records the answer.
+func (r *rounding) one(ctx context.Context, d *Directive) error {
+	f := &Flight{Node: d.Node, Name: d.Name, Flavor: d.Flavor, State: underWay, Do: d.Do, Image: d.Image, Title: d.Title, Begun: time.Now().UTC(), Mend: d.mend,
+		BMC: d.node.BMC, Rack: d.node.Rack, Conductor: d.node.Conductor}
+	if err := r.book.begin(ctx, f, d.Reason); err != nil {
+		if d.Result = Failed; errors.Is(err, compute.ErrConflict) {
+			d.Result = Taken
+		}
+		return err
+	}
+	call, cancel := context.WithTimeout(ctx, r.opt.Answer/2) // nothing of it is to be under way when it is given up
+	defer cancel()
+	var err error
+	if d.Do == Cache {
+		err = r.opt.Commander.Cache(call, d.Node, d.image)
+	} else {
+		err = r.opt.Commander.Eject(call, d.Node)
+	}
+	o := outcome{old: *f, now: *f}
+	now := time.Now().UTC()
+	switch {
+	case err == nil:
+		d.Result, o.now.Answered = Issued, now
+	case errors.Is(err, compute.ErrConflict):
+		d.Result, o.fate = Taken, lost
+	case open(err):
+		d.Result = Unanswered
+		return err
+	default:
+		d.Result, o.fate = Failed, foiled
+		o.now.fail(now, r.opt.Quarantine, err.Error())
+	}
+	if noted := r.book.record(context.WithoutCancel(ctx), now, []outcome{o}); noted != nil {
+		return errors.Join(err, noted)
+	}
+	if o.now.Quarantined() && !o.old.Quarantined() && r.opt.Alarm != nil {
+		r.opt.Alarm(ctx, d.Node, label(d.Node, d.Name), o.now.Error)
+	}
+	return err
+}

@@ -1,0 +1,240 @@
+package caching
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/metal"
+)
+
+// Store keeps what a Loop remembers, for all processes that use it. Its transactions are compute.NotesTx, as those of store/sqlite and store/postgres are.
+type Store interface {
+	Update(ctx context.Context, fn func(compute.Tx) error) error
+	View(ctx context.Context, fn func(compute.Tx) error) error
+}
+
+// The names of our notes.
+const (
+	nodeNote      = "director.metal:node:" // and the node's id
+	seenNote      = "director.metal:seen"
+	confirmedNote = "director.metal:confirmed"
+)
+
+// seen is what the services said last: what is compared with, and what went.
+type seen struct {
+	Nodes   int             `json:"nodes"`
+	Images  []metal.Image   `json:"images"`
+	Flavors []string        `json:"flavors"`
+	Retired []metal.Retired `json:"retired,omitempty"`
+}
+
+// same reports whether what was seen before needs not be kept anew.
+func (s *seen) same(o *seen) bool {
+	image := func(a, b metal.Image) bool { return a.ID == b.ID && a.Name == b.Name && a.Checksum == b.Checksum }
+	return s != nil && s.Nodes == o.Nodes && slices.EqualFunc(s.Images, o.Images, image) && slices.Equal(s.Flavors, o.Flavors) &&
+		slices.EqualFunc(s.Retired, o.Retired, func(a, b metal.Retired) bool { return a.ID == b.ID })
+}
+
+// Confirmation is a person's leave to do what the guards hold back: to eject up to so many nodes until a time, and to take lists that have shrunk as they are.
+type Confirmation struct {
+	Ejections int       `json:"ejections"`
+	Shrunk    bool      `json:"shrunk"`
+	Until     time.Time `json:"until"`
+}
+
+// state is all that is remembered.
+type state struct {
+	flights   map[string]*Flight // by node
+	seen      *seen              // nil: nothing was seen yet
+	confirmed Confirmation
+}
+
+// book keeps it.
+type book struct{ store Store }
+
+func (b book) update(ctx context.Context, fn func(tx compute.NotesTx, journal compute.JournalTx) error) error {
+	return b.store.Update(ctx, func(tx compute.Tx) error {
+		n, err := notesOf(tx)
+		if err != nil {
+			return err
+		}
+		return fn(n, tx)
+	})
+}
+
+func notesOf(tx compute.Tx) (compute.NotesTx, error) {
+	n, ok := tx.(compute.NotesTx)
+	if !ok {
+		return nil, &compute.Error{Op: "caching.Store", Kind: compute.ErrInvalid, Err: errors.New("the store keeps no notes"), Hint: "use store/sqlite or store/postgres"}
+	}
+	return n, nil
+}
+
+// read returns all.
+func (b book) read(ctx context.Context) (s *state, err error) {
+	err = b.store.View(ctx, func(tx compute.Tx) error {
+		n, err := notesOf(tx)
+		if err != nil {
+			return err
+		}
+		s = &state{flights: map[string]*Flight{}}
+		texts, err := n.Notes(nodeNote)
+		if err != nil {
+			return err
+		}
+		for name, text := range texts {
+			f := &Flight{}
+			if err := decode(name, text, f); err != nil {
+				return err
+			}
+			s.flights[f.Node] = f
+		}
+		if _, err := get(n, confirmedNote, &s.confirmed); err != nil {
+			return err
+		}
+		last := &seen{}
+		ok, err := get(n, seenNote, last)
+		if ok {
+			s.seen = last
+		}
+		return err
+	})
+	return s, err
+}
+
+func decode(name, text string, to any) error {
+	if err := json.Unmarshal([]byte(text), to); err != nil {
+		return fmt.Errorf("read what is recorded as %s: %w", name, err)
+	}
+	return nil
+}
+
+// get reads a note; false: there is none.
+func get(tx compute.NotesTx, name string, to any) (bool, error) {
+	text, err := tx.Note(name)
+	if errors.Is(err, compute.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, decode(name, text, to)
+}
+
+func put(tx compute.NotesTx, name string, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return tx.SaveNote(name, string(text))
+}
+
+// errTaken says that a node is commanded by another process, or must be left alone.
+var errTaken = &compute.Error{Op: "caching.begin", Kind: compute.ErrConflict, Err: errors.New("a directive is under way already, or the node is left alone after failures")}
+
+// begin records a directive that is about to be issued, and writes it into the journal. It is refused where the node is not to be commanded: another process on this store may be faster.
+func (b book) begin(ctx context.Context, f *Flight, reason string) error {
+	return b.update(ctx, func(tx compute.NotesTx, journal compute.JournalTx) error {
+		old := Flight{}
+		ok, err := get(tx, nodeNote+f.Node, &old)
+		if err != nil {
+			return err
+		}
+		if ok && (old.State != failed || f.Begun.Before(old.Until)) {
+			return errTaken
+		}
+		f.Failures, f.Error = old.Failures, old.Error
+		_, err = journal.Append(&compute.Event{Time: f.Begun, Kind: "directive", Text: reason, Data: f.data()})
+		return errors.Join(err, put(tx, nodeNote+f.Node, f))
+	})
+}
+
+// data says which directive it is, in the journal.
+func (f *Flight) data() map[string]string {
+	data := map[string]string{"do": string(f.Do), "node": f.Node}
+	for key, v := range map[string]string{"name": f.Name, "flavor": f.Flavor, "image": f.Image, "image_name": f.Title} {
+		if v != "" {
+			data[key] = v
+		}
+	}
+	return data
+}
+
+// outcome is what became of a flight.
+type outcome struct {
+	old, now Flight
+	fate     fate
+}
+
+// kinds are how outcomes are called in the journal; those that are not in it are not worth an entry.
+var kinds = map[fate]string{done: "directive-done", foiled: "directive-failed", lost: "directive-lost"}
+
+// record notes outcomes. Those whose record has changed since it was read are left to whoever changed it.
+func (b book) record(ctx context.Context, at time.Time, all []outcome) error {
+	if len(all) == 0 {
+		return nil
+	}
+	return b.update(ctx, func(tx compute.NotesTx, journal compute.JournalTx) error {
+		for i := range all {
+			o := &all[i]
+			there := Flight{}
+			ok, err := get(tx, nodeNote+o.old.Node, &there)
+			if err != nil {
+				return err
+			}
+			if !ok || !there.same(&o.old) {
+				continue
+			}
+			kind := kinds[o.fate]
+			if o.now.Quarantined() && !o.old.Quarantined() {
+				kind = "quarantined"
+			}
+			if kind != "" {
+				if _, err := journal.Append(&compute.Event{Time: at, Kind: kind, Text: o.now.Error, Data: o.now.data()}); err != nil {
+					return err
+				}
+			}
+			if err := b.after(tx, o, at); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// same reports whether two records are of the same directive, and of the same moment of it.
+func (f *Flight) same(o *Flight) bool {
+	return f.State == o.State && f.Do == o.Do && f.Image == o.Image && f.Failures == o.Failures && f.Begun.Equal(o.Begun)
+}
+
+// after keeps of a flight what is still of use.
+func (b book) after(tx compute.NotesTx, o *outcome, at time.Time) error {
+	name := nodeNote + o.old.Node
+	f := o.now
+	if (o.fate == done || o.fate == lost) && !f.left(o.fate, at) {
+		return tx.SaveNote(name, "")
+	}
+	return put(tx, name, &f)
+}
+
+// forget drops what is remembered of nodes: failures, quarantine, and directives under way.
+func (b book) forget(ctx context.Context, nodes []string) error {
+	return b.update(ctx, func(tx compute.NotesTx, _ compute.JournalTx) error {
+		for _, node := range nodes {
+			if err := tx.SaveNote(nodeNote+node, ""); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// save keeps something under a name.
+func (b book) save(ctx context.Context, name string, v any) error {
+	return b.update(ctx, func(tx compute.NotesTx, _ compute.JournalTx) error { return put(tx, name, v) })
+}
