@@ -72,12 +72,12 @@ func newDirector(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "director",
 		Short:   "Try out how sources are kept filled",
-		Long:    "What the director of a controller does about sources is shown by hostler plan; here its strategies are tried out. See docs/director.md.",
-		Example: "  hostler director simulate trace.csv --svg plot.svg",
+		Long:    "What the director of a controller does about sources is shown by hostler plan; here its strategies are tried out. See docs/director.md,\nand docs/director-metal.md for bare metal.",
+		Example: "  hostler director simulate trace.csv --svg plot.svg\n  hostler director plan --input fleet.jsonl --json",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSimulate(a))
+	cmd.AddCommand(newSimulate(a), newMetalPlan(a))
 	return cmd
 }
 

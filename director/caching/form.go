@@ -17,6 +17,7 @@ import (
 type Case struct {
 	Strategy Proportional
 	Fleet    metal.Fleet
+	Settings map[string]string // of a strategy that is a program of its own
 }
 
 // usualShare is what Arsenal kept.
@@ -25,7 +26,7 @@ const usualShare = 0.125
 // keysOfForm are the keys of the form. Those of noted say something to somebody else, and nothing to a strategy.
 var (
 	keysOfForm = []string{"nodes", "images", "flavors", "percentage_to_cache", "weights", "default_image_weight", "image_choice", "node_choice", "goal", "minimum", "maximum", "min_ready", "max_stale",
-		"rebalance", "hit_rate", "write_time", "demand", "retired", "time", "seed"}
+		"rebalance", "hit_rate", "write_time", "demand", "retired", "time", "seed", "settings"}
 	noted = []string{"title", "expect", "cache_limit", "eject_limit", "rounds"}
 )
 
@@ -139,6 +140,8 @@ func (c *Case) read(key string, v json.RawMessage) (err error) {
 		err = value(v, &f.Demand, "an object of flavors with numbers of images")
 	case "time":
 		err = value(v, &f.Time, "a time as in RFC 3339")
+	case "settings":
+		err = value(v, &c.Settings, "an object of texts")
 	case "seed":
 		var seed uint64
 		if err = value(v, &seed, "a whole number"); err == nil {
@@ -230,6 +233,7 @@ type more struct {
 	Rack      string    `json:"rack"`
 	Conductor string    `json:"conductor"`
 	Writes    int       `json:"writes"`
+	Writing   bool      `json:"writing"`
 	Busy      bool      `json:"busy"`
 	Since     time.Time `json:"since,omitzero"`
 	Why       string    `json:"why"`
@@ -262,7 +266,7 @@ func (c *Case) nodes(v json.RawMessage) error {
 			if err := d.Decode(&m); err != nil {
 				return fail(5, err)
 			}
-			n.Name, n.BMC, n.Rack, n.Conductor, n.Writes, n.Busy, n.Since, n.Why = m.Name, m.BMC, m.Rack, m.Conductor, m.Writes, m.Busy, m.Since, m.Why
+			n.Name, n.BMC, n.Rack, n.Conductor, n.Writes, n.Writing, n.Busy, n.Since, n.Why = m.Name, m.BMC, m.Rack, m.Conductor, m.Writes, m.Writing, m.Busy, m.Since, m.Why
 		}
 		if n.ID == "" {
 			return fail(0, errors.New("the node has no id"))

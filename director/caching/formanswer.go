@@ -3,43 +3,97 @@ package caching
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/hostler-project/hostler/metal"
 )
 
 // Answer is a plan in the JSON form.
 type Answer struct {
-	Eject []string               `json:"eject"`
-	Cache map[string][][2]string `json:"cache"`
+	Eject []string              `json:"eject"`
+	Cache map[string][][]string `json:"cache"` // by flavor, pairs of a node and an image
 }
 
 // AnswerOf is a plan's.
 func AnswerOf(p metal.Plan) Answer {
-	a := Answer{Eject: p.Eject, Cache: make(map[string][][2]string, len(p.Cache))}
+	a := Answer{Eject: p.Eject, Cache: make(map[string][][]string, len(p.Cache))}
 	if a.Eject == nil {
 		a.Eject = []string{}
 	}
 	for flavor, writes := range p.Cache {
-		pairs := make([][2]string, len(writes))
+		if len(writes) == 0 {
+			continue
+		}
+		pairs, words := make([][]string, len(writes)), make([]string, 0, 2*len(writes))
 		for i, w := range writes {
-			pairs[i] = [2]string{w.Node, w.Image}
+			words = append(words, w.Node, w.Image)
+			pairs[i] = words[2*i : 2*i+2 : 2*i+2]
 		}
-		if len(pairs) > 0 {
-			a.Cache[flavor] = pairs
-		}
+		a.Cache[flavor] = pairs
 	}
 	return a
 }
 
-// Plan is an answer's.
-func (a Answer) Plan() metal.Plan {
+// Plan is an answer's, if it can be one for a fleet: nothing that is not there, not to be had or named twice.
+func (a Answer) Plan(f *metal.Fleet) (metal.Plan, error) {
 	p := metal.Plan{Eject: a.Eject, Cache: make(map[string][]metal.Write, len(a.Cache))}
-	for flavor, pairs := range a.Cache {
-		for _, pair := range pairs {
+	nodes := make(map[string]*metal.Node, len(f.Nodes))
+	for i := range f.Nodes {
+		nodes[f.Nodes[i].ID] = &f.Nodes[i]
+	}
+	images := make(map[string]bool, len(f.Images))
+	for i := range f.Images {
+		images[f.Images[i].ID] = true
+	}
+	named := make(map[string]bool, len(a.Eject))
+	find := func(id string) (*metal.Node, error) {
+		n := nodes[id]
+		switch {
+		case n == nil:
+			return nil, fmt.Errorf("node %q is not there", id)
+		case named[id]:
+			return nil, fmt.Errorf("node %q is named twice", id)
+		case n.Provisioned:
+			return nil, fmt.Errorf("node %q is not to be had", id)
+		}
+		named[id] = true
+		return n, nil
+	}
+	for _, id := range a.Eject {
+		if n, err := find(id); err != nil {
+			return p, fmt.Errorf("eject: %w", err)
+		} else if !n.Cached {
+			return p, fmt.Errorf("eject: node %q has no image", id)
+		}
+	}
+	for _, flavor := range slices.Sorted(maps.Keys(a.Cache)) {
+		fail := func(format string, v ...any) (metal.Plan, error) {
+			return p, fmt.Errorf("cache: flavor %q: %w", flavor, fmt.Errorf(format, v...))
+		}
+		if !slices.Contains(f.Flavors, flavor) {
+			return fail("it is not there")
+		}
+		for _, pair := range a.Cache[flavor] {
+			if len(pair) != 2 {
+				return fail("%q is not a node and an image", pair)
+			}
+			n, err := find(pair[0])
+			switch {
+			case err != nil:
+				return fail("%w", err)
+			case n.Flavor != flavor:
+				return fail("node %q is of flavor %q", n.ID, n.Flavor)
+			case n.Cached:
+				return fail("node %q has an image already", n.ID)
+			case !images[pair[1]]:
+				return fail("image %q is not there", pair[1])
+			}
 			p.Cache[flavor] = append(p.Cache[flavor], metal.Write{Node: pair[0], Image: pair[1]})
 		}
 	}
-	return p
+	return p, nil
 }
 
 // Form is a case as an object of the form, on one line.
@@ -50,7 +104,7 @@ func (c *Case) Form() ([]byte, error) {
 	for i := range f.Nodes {
 		n := &f.Nodes[i]
 		nodes[i] = []any{n.ID, n.Flavor, bit[n.Provisioned], bit[n.Cached], n.Image}
-		if m := (more{n.Name, n.BMC, n.Rack, n.Conductor, n.Writes, n.Busy, n.Since, n.Why}); m != (more{}) {
+		if m := (more{n.Name, n.BMC, n.Rack, n.Conductor, n.Writes, n.Writing, n.Busy, n.Since, n.Why}); m != (more{}) {
 			nodes[i] = append(nodes[i], m)
 		}
 	}
@@ -97,6 +151,7 @@ func (c *Case) Form() ([]byte, error) {
 		}
 		form["retired"] = retired
 	}
+	set("settings", c.Settings, len(c.Settings) > 0)
 	if p.Seed != nil {
 		form["seed"] = p.Seed()
 	}

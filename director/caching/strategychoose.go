@@ -185,7 +185,7 @@ func (r *round) surplus(fl *flavor) (eject []int32) {
 	}
 	nodes := make([][]int32, len(fl.Images))
 	for _, n := range fl.cached {
-		if node := &r.fleet.Nodes[n]; !node.Busy {
+		if node := &r.fleet.Nodes[n]; !node.Writing {
 			image := r.images[node.Image]
 			nodes[image] = append(nodes[image], n)
 		}

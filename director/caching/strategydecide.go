@@ -124,7 +124,7 @@ func (r *round) gather(byName map[string]*flavor) (eject []int32) {
 			fl.counts[image]++
 			fl.Cached++
 			fl.Base++
-			if !n.Busy {
+			if !n.Writing {
 				fl.ready++
 			}
 			if r.Rebalance {

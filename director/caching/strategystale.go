@@ -51,6 +51,9 @@ func (r *round) waves(fl *flavor) (eject []int32) {
 	// What is being wiped is to be had soon: without it the goal, and the floor with it, would sink with each wave.
 	goal := r.goal(fl.Base + len(keep) + fl.wiped)
 	fl.Floor = int(math.Ceil(r.Ready * float64(goal)))
+	if r.Ready < 1 { // one at a time may go, or few nodes would never get the new one
+		fl.Floor = max(0, min(fl.Floor, goal-1))
+	}
 	kept := max(0, min(len(keep), goal-fl.ready))
 	missing := goal - fl.Cached - fl.Free - fl.wiped
 	kept -= max(0, min(missing, kept, kept+fl.ready-fl.Floor))
