@@ -229,6 +229,14 @@ func mark(i *compute.Instance, image string) {
 	i.Facts = facts
 }
 
+// MadeOf is the image that an instance was made of in place of its source's own, as it was chosen or promoted; "": none.
+func MadeOf(i compute.Instance) string {
+	if i.Facts[compute.FactChosen] != "" && i.Facts["image"] != "" {
+		return i.Facts["image"]
+	}
+	return i.Facts[factPromoted]
+}
+
 // retreat goes back from a promoted image of which an instance did not become ready, as long as it has not proved good.
 func (p *Pool) retreat(tx compute.Tx, s *source, image string, cause error) error {
 	if image == "" || s == nil || errors.Is(cause, compute.ErrNoCapacity) || errors.Is(cause, compute.ErrStale) || errors.Is(cause, context.Canceled) {

@@ -31,6 +31,9 @@ func checkKey(key string) error {
 	return nil
 }
 
+// tendEvery is how often it is looked, while a run is waited for that is held, whether its recorder lives: one takes a while until it is seen.
+const tendEvery = 10 * time.Second
+
 // notAsked are the options of run that do not change what is asked for.
 var notAsked = []string{"key", "report", "verbose", "quiet", "wait", "priority"}
 
@@ -119,9 +122,13 @@ func (r *runner) tellAgain(ctx context.Context, log *runlog.Log, rec runlog.Reco
 		_ = fprintf(a.errs, "%s: --key %s: this is run %s, begun at %s\n", a.program, printable(r.opt.key), rec.ID, rec.Started.Local().Format(time.DateTime))
 	}
 	out, errs := tally{a.out, new(int64)}, tally{a.errs, new(int64)}
+	var tended time.Time
 	for {
 		over := rec.State == runlog.Ended || rec.State == runlog.Lost // before the look, so that nothing comes after it
-		a.tendHeld([]runlog.Record{rec})
+		if time.Since(tended) > tendEvery {
+			a.tendHeld([]runlog.Record{rec})
+			tended = time.Now()
+		}
 		n, err := log.Copy(out.w, rec.ID, "stdout", *out.n)
 		if err == nil {
 			*out.n = n

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/runlog"
 	"github.com/hostler-project/hostler/trace"
 )
@@ -221,25 +222,24 @@ func (r *runner) directory(ctx context.Context, local bool) (string, error) {
 
 // hostRoot reports whether a sandbox, a pool's too, has this machine's own files, so that commands can start where the user is.
 func (a *app) hostRoot(ctx context.Context, engine engine, i compute.Instance) bool {
+	if !a.here() {
+		return false
+	}
+	leaf, err := engine.Leaf(ctx, i.ID)
+	if err != nil {
+		return false
+	}
+	image := pool.MadeOf(leaf)
 	if a.remote != nil {
-		_, s, err := a.remoteLeaf(ctx, i)
-		return err == nil && a.here() && cmp.Or(s.Image, "host") == "host"
+		s, _ := a.remoteSource(leaf.Source)
+		return cmp.Or(image, s.Image, "host") == "host"
 	}
 	cfg, err := a.configuration()
 	if err != nil {
 		return false
 	}
-	s, err := cfg.Source(i.Source)
-	if err == nil && s.Type == "pool" {
-		var leaf compute.Instance
-		if leaf, err = engine.Leaf(ctx, i.ID); err == nil {
-			s, err = cfg.Source(leaf.Source)
-		}
-	}
-	if err != nil {
-		return false
-	}
-	return cmp.Or(s.Image, s.Settings["image"], "host") == "host"
+	s, err := cfg.Source(leaf.Source)
+	return err == nil && cmp.Or(image, s.Image, s.Settings["image"], "host") == "host"
 }
 
 // await runs the command and watches its time and its lease.
