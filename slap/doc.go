@@ -1,10 +1,14 @@
 // Package slap speaks the SLAP protocol of SlapOS: the HTTP protocol between a master, which holds what is wanted, and the
 // nodes and clients that ask it. The master's own side is package slap/master.
 //
-// Values travel as XML documents ([Marshal], [Unmarshal]), with four objects that may stand in them ([Computer], [Partition],
-// [Release], [Instance]) and beside what a client asks for ([Request]) and what a computer says that it is ([Configuration]).
-// Parameters and connection parameters are kept as documents of their own ([FormatParameters]), and so are usage reports
-// ([Transaction]).
+// Of its three families of messages this package reads and writes
+//
+//   - values in XML ([Marshal], [Unmarshal]), the language of the legacy endpoints, with four objects that may stand in them
+//     ([Computer], [Partition], [Release], [Instance]), and beside them what a client asks for ([Request]), what a computer
+//     says that it is ([Configuration]), and the documents in which parameters and connection parameters are kept
+//     ([FormatParameters]) and what was used is reported ([Transaction]);
+//   - the JSON API: a POST for each [Method], with a [Call];
+//   - the hypermedia API: JSON documents with links ([Root], [Results], [Form]), which are templates ([Expand]).
 //
 // What is written is byte for byte what the reference programs write. What is read may come from anywhere: a document that
 // is too large, too deep, or not of the format is refused with an error that is [ErrMalformed] and says where; nothing in a

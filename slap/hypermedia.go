@@ -1,0 +1,108 @@
+package slap
+
+import "strings"
+
+// A Link is a link of a hypermedia document. An Href may be a template: see [Expand].
+type Link struct {
+	Href string `json:"href"`
+}
+
+// A Root is where the hypermedia API begins: how to search, and how to come to what was found.
+type Root struct {
+	Links RootLinks `json:"_links"`
+}
+
+// RootLinks are the links of a [Root]; only the first two are everywhere.
+type RootLinks struct {
+	Search   Link  `json:"raw_search"` // variables query, select_list, limit
+	Traverse Link  `json:"traverse"`   // variables relative_url, view
+	Me       *Link `json:"me,omitempty"`
+	Self     *Link `json:"self,omitempty"`
+}
+
+// Results are what a search found: the fields that were selected, and relative_url.
+type Results struct {
+	Embedded struct {
+		Contents []map[string]any `json:"contents"`
+	} `json:"_embedded"`
+}
+
+// A Form is a document of the hypermedia API: the fields of one thing.
+type Form struct {
+	Embedded struct {
+		View map[string]FormField `json:"_view"`
+	} `json:"_embedded"`
+	Links struct {
+		Type struct {
+			Name string `json:"name"` // Instance Tree, Computer
+		} `json:"type"`
+	} `json:"_links"`
+}
+
+// A FormField is a field of a [Form]; its value stands in Default.
+type FormField struct {
+	Key     string `json:"key"`
+	Default any    `json:"default"`
+	Type    string `json:"type"`
+}
+
+// FieldView is the view of a thing that is a [Form].
+const FieldView = "slaposjs_view"
+
+// Values are the fields of a form that hold a value for a reader, without the prefixes of their names.
+func (f *Form) Values() map[string]any {
+	values := map[string]any{}
+	for name, field := range f.Embedded.View {
+		switch field.Type {
+		case "StringField", "EmailField", "IntegerField", "FloatField", "TextAreaField":
+			name = strings.TrimPrefix(name, "my_")
+			values[strings.TrimPrefix(name, "your_")] = field.Default
+		}
+	}
+	return values
+}
+
+// A Query is what clients search for: a kind of thing that is valid, and perhaps one by its title or reference.
+type Query struct {
+	Kind  string // Instance Tree, Compute Node
+	Field string // "", title, reference
+	Value string
+}
+
+const validated = " AND validation_state:validated"
+
+// String is the query as it is sent.
+func (q Query) String() string {
+	s := `portal_type:"` + q.Kind + `"` + validated
+	if q.Field != "" {
+		s += " AND " + q.Field + `:="` + q.Value + `"`
+	}
+	return s
+}
+
+// ParseQuery reads a query of that form, and says whether it is one. What stands between the quotes is taken as it is.
+func ParseQuery(text string) (Query, bool) {
+	rest, ok := strings.CutPrefix(text, `portal_type:"`)
+	if !ok {
+		return Query{}, false
+	}
+	kind, rest, ok := strings.Cut(rest, `"`)
+	if !ok || kind == "" {
+		return Query{}, false
+	}
+	if rest, ok = strings.CutPrefix(rest, validated); !ok {
+		return Query{}, false
+	}
+	q := Query{Kind: kind}
+	if rest == "" {
+		return q, true
+	}
+	if rest, ok = strings.CutPrefix(rest, " AND "); !ok {
+		return Query{}, false
+	}
+	if q.Field, rest, ok = strings.Cut(rest, `:="`); !ok || q.Field != "title" && q.Field != "reference" {
+		return Query{}, false
+	}
+	q.Value, ok = strings.CutSuffix(rest, `"`)
+	return q, ok
+}
