@@ -174,7 +174,11 @@ func (r *region) TearDown(ctx context.Context, dryRun bool) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	deleted, err := p.Teardown(ctx, r.setup.Resource, dryRun)
+	things, err := p.Teardown(ctx, r.setup.Resource, dryRun)
+	var deleted []string
+	for _, t := range things {
+		deleted = append(deleted, t.String())
+	}
 	if dryRun || err != nil && !errors.Is(err, compute.ErrNotFound) {
 		return deleted, err
 	}

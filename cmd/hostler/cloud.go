@@ -12,17 +12,20 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
 // cloudOptions are those that all verbs of cloud take.
 type cloudOptions struct {
-	provider string
+	provider string // "": that of the deployment, else openstack
 	name     string // of the deployment
-	cloud    string
-	file     string
 	region   string
+	cloud    string // of clouds.yaml
+	file     string
+	profile  string // of AWS
+	endpoint string
+	subnets  *[]string // of EC2; nil: the verb does not take them
+	said     func(flag string) bool
 }
 
 func newCloud(a *app) *cobra.Command {
@@ -30,10 +33,10 @@ func newCloud(a *app) *cobra.Command {
 		Use:   "cloud",
 		Short: "Make what servers of a cloud need, take it down, and show what a cloud has",
 		Long: `Make what the servers of a project of an OpenStack need beside themselves, under one name: a key pair, a security group, a network, a router; take it down
-again with all servers in it; list servers, flavors, images and quotas. docs/cloud.md has more.
+again with all servers in it; list servers, flavors, images and quotas. With -p ec2 the same for an account of EC2 in a region, where networks are there already. docs/cloud.md has more.
 
-Credentials are found as OpenStack's own client does: --cloud or $OS_CLOUD in clouds.yaml, or the OS_ variables.`,
-		Example: "  hostler cloud deploy --cloud lab --from 203.0.113.0/24\n  hostler cloud servers --cloud lab\n  hostler cloud teardown --dry-run",
+Credentials are found as the cloud's own client does: --cloud or $OS_CLOUD in clouds.yaml, or the OS_ variables; --profile or $AWS_PROFILE, or the other AWS_ variables.`,
+		Example: "  hostler cloud deploy --cloud lab --from 203.0.113.0/24\n  hostler cloud deploy -p ec2 --region eu-west-1 --os 'debian-12-amd64-*'\n  hostler cloud servers --cloud lab\n  hostler cloud teardown --dry-run",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -47,13 +50,18 @@ func (o *cloudOptions) flags(a *app, cmd *cobra.Command, named bool) {
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		return pflag.NormalizedName(strings.ReplaceAll(name, "_", "-"))
 	})
-	f.StringVarP(&o.provider, "provider", "p", "openstack", "the `TYPE` of the cloud")
+	o.said = f.Changed
+	f.StringVarP(&o.provider, "provider", "p", "", "the `TYPE` of the cloud: openstack or ec2 (what the deployment is in, else openstack)")
 	f.StringVar(&o.cloud, "cloud", "", "the cloud `NAME` of clouds.yaml; $OS_CLOUD unless it is said")
 	f.StringVar(&o.file, "clouds-file", "", "read this `FILE` for clouds.yaml")
 	f.StringVar(&o.region, "region", "", "the region `NAME`, in place of the one that goes with the credentials")
+	f.StringVar(&o.profile, "profile", "", "of EC2: the profile `NAME` of AWS's files; $AWS_PROFILE unless it is said")
+	f.StringVar(&o.endpoint, "endpoint", "", "of EC2: another service than Amazon's, at this `URL`")
 	_ = cmd.MarkFlagFilename("clouds-file", "yaml", "yml")
-	_ = cmd.RegisterFlagCompletionFunc("provider", cobra.FixedCompletions([]string{"openstack"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("cloud", cobra.NoFileCompletions)
+	_ = cmd.RegisterFlagCompletionFunc("provider", cobra.FixedCompletions(cloudTypes, cobra.ShellCompDirectiveNoFileComp))
+	for _, flag := range []string{"cloud", "profile", "endpoint", "region"} {
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions)
+	}
 	if named {
 		f.StringVar(&o.name, "resource-name", "", "the `NAME` of the deployment and of everything in it (hostler-USER)")
 		_ = cmd.RegisterFlagCompletionFunc("resource-name", a.completeDeployments)
@@ -73,28 +81,11 @@ func (o *cloudOptions) resource(a *app) string {
 	return "hostler-" + user[:min(len(user), longestUser)]
 }
 
-// session finds credentials and makes a session of them. known is the cloud of a deployment, where none is named.
-func (o *cloudOptions) session(known string) (*openstack.Session, error) {
-	if o.provider != "openstack" {
-		return nil, invalid(nearestHint(o.provider, []string{"openstack"}, "-p "), "-p %s: unknown provider name", o.provider)
-	}
-	where := openstack.Where{Cloud: o.cloud, File: o.file, Region: o.region}
-	if where.Cloud == "" && os.Getenv("OS_CLOUD") == "" && os.Getenv("OS_AUTH_URL") == "" {
-		where.Cloud = known
-	}
-	cred, err := openstack.FindCredentials(where)
-	if err != nil {
-		return nil, err
-	}
-	return openstack.NewSession(cred, openstack.SessionOptions{})
-}
-
 // cloudWork is a verb of cloud at work.
 type cloudWork struct {
 	*app
 	opt     *cloudOptions
-	session *openstack.Session
-	cloud   deployment.Cloud
+	kind    cloudKind
 	records deployments
 	keys    string
 }
@@ -109,22 +100,14 @@ func (a *app) openCloud(ctx context.Context, o *cloudOptions) (*cloudWork, error
 		return nil, err
 	}
 	w := &cloudWork{app: a, opt: o, records: deployments{a.store}, keys: filepath.Join(state, "keys")}
-	known := ""
-	if rec, err := w.records.Deployment(ctx, o.resource(a)); err == nil {
-		known = rec.Cloud
-	}
-	if w.session, err = o.session(known); err != nil {
+	rec, err := w.records.Deployment(ctx, o.resource(a))
+	if err != nil && !errors.Is(err, compute.ErrNotFound) {
 		return nil, err
 	}
-	name := o.cloud
-	if name == "" {
-		name = os.Getenv("OS_CLOUD")
+	if w.kind, err = o.openKind(a, rec, w.keys); err != nil {
+		return nil, err
 	}
-	if name == "" && os.Getenv("OS_AUTH_URL") == "" {
-		name = known
-	}
-	w.cloud, err = deployment.Open(ctx, w.session, name)
-	return w, err
+	return w, w.kind.enter(ctx)
 }
 
 // options are those of the deployment that is meant.

@@ -35,7 +35,8 @@ func newCloudDeploy(a *app) *cobra.Command {
 		Short: "Make what servers of a cloud need: key pair, security group, network, router",
 		Long: `Make what the servers of a project need beside themselves, under one name: a key pair, whose private half stays here, a security group, a network with a subnet, and
 a router. It may be repeated: what is there is used, what is half-made is completed, what was changed is put right. A thing of that name that somebody else made is used
-as it is. Run on a server of the cloud it uses that server's own network, and makes no other.
+as it is. Run on a server of the cloud it uses that server's own network, and makes no other. With -p ec2 a key pair and a security group are made, and no network: --subnets
+names those to use.
 
 Ports are open to the deployment's own network alone, until --from says to whom else.
 
@@ -62,6 +63,8 @@ of these at once and keeps it, under the name NAME-head.`,
 	f.BoolVar(&o.rotate, "rotate-key", false, "have another key pair made; servers that run know only the old one, which stays beside it as FILE.old")
 	o.timeout = durationFlag{d: 10 * time.Minute, set: true}
 	f.VarP(&o.timeout, "timeout", "t", "give up after `D`; the same command goes on")
+	f.StringSliceVar(&o.source.subnets, "subnets", nil, "of EC2: the `SUBNETS` of the source, tried in order (the region's own)")
+	o.subnets = &o.source.subnets
 	o.source.flags(cmd)
 	f.BoolVar(&o.head, "head", false, "take one server of the source and keep it, as NAME-head")
 	f.StringVar(&o.headFlavor, "manager-flavor", "", "make that one of the flavor `NAME`")
@@ -107,7 +110,7 @@ func (a *app) cloudDeploy(ctx context.Context, o *cloudDeployOptions) error {
 			return err
 		}
 	}
-	rec, err := deployment.Deploy(until, w.cloud, opt, o.settings)
+	rec, err := w.kind.deploy(until, opt, o.settings)
 	end()
 	if err != nil {
 		if len(steps) > 0 && !a.flags.json {
@@ -115,7 +118,7 @@ func (a *app) cloudDeploy(ctx context.Context, o *cloudDeployOptions) error {
 		}
 		return a.interrupted(err, "what is made stays, and the same command goes on; hostler cloud teardown takes it down")
 	}
-	v := cloudView{Name: name, Cloud: rec.Cloud, Project: rec.Project, Region: rec.Region, State: rec.State, DryRun: o.dry, InCloud: rec.InCloud, KeyFile: deployment.KeyFile(w.keys, name),
+	v := cloudView{Name: name, Cloud: rec.Cloud, Project: rec.Project, Region: rec.Region, State: rec.State, DryRun: o.dry, InCloud: rec.InCloud, KeyFile: w.kind.keyFile(name),
 		Hourly: hourly, Currency: costs.currency, Steps: viewSteps(steps)}
 	if o.source.os != "" {
 		if v.SourceFile, err = w.writeSource(ctx, rec, o); err != nil {
@@ -163,11 +166,10 @@ func (w *cloudWork) printDeployed(v cloudView, steps []deployment.Step, o *cloud
 
 // estimate is what a server of the source costs an hour; nil: not known. ErrNotFound: no flavor is large enough.
 func (w *cloudWork) estimate(ctx context.Context, s *cloudSource, costs prices) (*float64, error) {
-	catalog := w.session.Catalog()
-	if _, err := catalog.Image(ctx, s.os, false); err != nil {
+	if err := w.kind.image(ctx, s.os); err != nil {
 		return nil, err
 	}
-	table, err := catalog.Flavors(ctx)
+	table, err := w.kind.flavors(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -4,13 +4,10 @@ import (
 	"context"
 	"slices"
 	"strconv"
-	"strings"
 
-	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/provider/flavor"
-	"github.com/hostler-project/hostler/provider/openstack"
 )
 
 func newCloudFlavors(a *app) *cobra.Command {
@@ -41,12 +38,11 @@ func (a *app) cloudFlavors(ctx context.Context, o *cloudOptions, need flavor.Nee
 	if err != nil {
 		return err
 	}
-	s, err := o.session("")
+	lists, err := o.lists(a)
 	if err != nil {
 		return err
 	}
-	defer s.CloseIdle()
-	table, err := s.Catalog().Flavors(ctx)
+	table, err := lists.flavors(ctx)
 	if err != nil {
 		return err
 	}
@@ -102,46 +98,26 @@ does not tell.`,
 }
 
 func (a *app) cloudQuota(ctx context.Context, o *cloudOptions) error {
-	s, err := o.session("")
+	lists, err := o.lists(a)
 	if err != nil {
 		return err
 	}
-	defer s.CloseIdle()
-	q, err := s.Quota(ctx)
+	views, err := lists.quota(ctx)
 	if err != nil {
 		return err
 	}
-	views, rows := []cloudQuotaView{}, [][]string{}
-	number := func(n *int64, bytes bool) string {
-		switch {
-		case n == nil:
-			return "-"
-		case bytes:
-			return shortSize(*n)
-		}
-		return strconv.FormatInt(*n, 10)
-	}
-	for _, l := range []struct {
-		name  string
-		limit openstack.Limit
-		bytes bool
-	}{
-		{"instances", q.Instances, false}, {"cores", q.Cores, false}, {"memory", q.Memory, true}, {"volumes", q.Volumes, false}, {"volume-bytes", q.VolumeBytes, true},
-		{"networks", q.Networks, false}, {"routers", q.Routers, false}, {"ports", q.Ports, false}, {"floating-ips", q.FloatingIPs, false}, {"security-groups", q.Groups, false},
-		{"key-pairs", q.KeyPairs, false},
-	} {
-		v := cloudQuotaView{Name: l.name}
-		if l.name != "key-pairs" { // of which the cloud does not tell how many there are
-			v.Used = &l.limit.Used
-		}
-		if l.limit.Max >= 0 {
-			v.Max = &l.limit.Max
-			if free := l.limit.Free(); v.Used != nil {
-				v.Free = &free
+	rows := [][]string{}
+	for _, v := range views {
+		number := func(n *int64) string {
+			switch {
+			case n == nil:
+				return "-"
+			case v.Name == "memory" || v.Name == "volume-bytes":
+				return shortSize(*n)
 			}
+			return strconv.FormatInt(*n, 10)
 		}
-		views = append(views, v)
-		rows = append(rows, []string{l.name, number(v.Max, l.bytes), number(v.Used, l.bytes), number(v.Free, l.bytes)})
+		rows = append(rows, []string{v.Name, number(v.Max), number(v.Used), number(v.Free)})
 	}
 	if a.flags.json {
 		return a.printJSON(views)
@@ -167,33 +143,16 @@ image gets.`,
 }
 
 func (a *app) cloudImages(ctx context.Context, o *cloudOptions, prefix string) error {
-	s, err := o.session("")
+	lists, err := o.lists(a)
 	if err != nil {
 		return err
 	}
-	defer s.CloseIdle()
-	all, err := s.Catalog().Images(ctx)
+	views, err := lists.images(ctx, prefix)
 	if err != nil {
 		return err
 	}
-	if prefix != "" {
-		if _, err := s.Catalog().Image(ctx, prefix, false); err != nil { // which says what there is
-			return err
-		}
-	}
-	all = slices.DeleteFunc(slices.Clone(all), func(i images.Image) bool {
-		return !strings.HasPrefix(i.Name, prefix) && !strings.HasPrefix(i.ID, prefix)
-	})
-	slices.SortFunc(all, func(x, y images.Image) int {
-		if c := y.CreatedAt.Compare(x.CreatedAt); c != 0 {
-			return c
-		}
-		return strings.Compare(x.Name+x.ID, y.Name+y.ID)
-	})
-	views, rows := []cloudImageView{}, [][]string{}
-	for _, i := range all {
-		v := cloudImageView{i.ID, i.Name, string(i.Visibility), i.SizeBytes, int64(i.MinDiskGigabytes) << 30, int64(i.MinRAMMegabytes) << 20, i.CreatedAt}
-		views = append(views, v)
+	rows := [][]string{}
+	for _, v := range views {
 		rows = append(rows, []string{v.Name, v.ID, v.Visibility, shortSize(v.Size), shortSize(v.MinDisk), shortSize(v.MinMemory), v.Created.Format("2006-01-02")})
 	}
 	if a.flags.json {

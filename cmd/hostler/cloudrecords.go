@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -84,8 +86,8 @@ func (d deployments) change(ctx context.Context, f func(map[string]*deployment.R
 	})
 }
 
-// deployed gives a source that names a deployment its cloud, network, security groups and key, as far as its configuration does not say them.
-func deployed(ctx context.Context, records deployments, state string, settings map[string]string) (map[string]string, error) {
+// deployed gives a source of a type that names a deployment its cloud, network, security groups and key, as far as its configuration does not say them.
+func deployed(ctx context.Context, records deployments, state, typ string, settings map[string]string) (map[string]string, error) {
 	name := settings["deployment"]
 	if name == "" {
 		return settings, nil
@@ -93,9 +95,15 @@ func deployed(ctx context.Context, records deployments, state string, settings m
 	rec, err := records.Deployment(ctx, name)
 	if errors.Is(err, compute.ErrNotFound) { // torn down: what is left of the source can still be looked for and unmade, and nothing be made
 		rec, err = &deployment.Record{Name: name, Things: []deployment.Thing{{Kind: deployment.Network, Name: name, ID: "of deployment " + name + ", which is not there"}, {Kind: deployment.KeyPair, Name: name, ID: name}}}, nil
+		if typ != "openstack" {
+			rec.Provider = typ
+		}
 	}
 	if err != nil {
 		return nil, err
+	}
+	if of := cmp.Or(rec.Provider, "openstack"); of != typ {
+		return nil, &compute.Error{ID: compute.ID(name), Kind: compute.ErrInvalid, Err: fmt.Errorf("the deployment is one of %s, and the source's type is %s", of, typ), Hint: "name another deployment, or none"}
 	}
 	out := maps.Clone(settings)
 	add := func(key, value string) {
@@ -103,11 +111,25 @@ func deployed(ctx context.Context, records deployments, state string, settings m
 			out[key] = value
 		}
 	}
+	_, ownKey := out["key"]
+	keys := filepath.Join(state, "keys")
+	if typ == "ec2" {
+		add("security_groups", strings.Join(rec.IDs(deployment.Group), ", "))
+		add("profile", rec.Cloud)
+		add("region", rec.Region)
+		add("endpoint", rec.Notes[noteEndpoint])
+		add("subnets", rec.Notes[noteSubnets])
+		if _, own := out["identity_file"]; !own && !ownKey {
+			add("key", rec.ID(deployment.KeyPair))
+			add("identity_file", filepath.Join(ec2Keys(keys, name), "key"))
+		}
+		return out, nil
+	}
 	add("network", rec.ID(deployment.Network))
 	add("security_groups", strings.Trim(rec.ID(deployment.Group)+", default", ", "))
-	if _, own := out["key"]; !own {
+	if !ownKey {
 		add("key", rec.ID(deployment.KeyPair))
-		add("identity_file", deployment.KeyFile(filepath.Join(state, "keys"), name))
+		add("identity_file", deployment.KeyFile(keys, name))
 	}
 	if _, own := out["cloud"]; !own {
 		add("cloud", rec.Cloud)

@@ -24,7 +24,7 @@ func newCloudServers(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "servers",
 		Short: "List the servers that this installation has in a cloud, and destroy those that are dead",
-		Long: `List the servers that this installation made in the project, of all sources and deployments, or with --resource-name of one. The problem is why a server is
+		Long: `List the servers that this installation made in the project, or the account's region, of all sources and deployments, or with --resource-name of one. The problem is why a server is
 suspected to be dead.
 
 With --confirm-dead those of them are destroyed that --id names or, with --all, all that have a problem. --destroy destroys one server, whatever its state. Their ports, volumes and
@@ -68,7 +68,7 @@ func (a *app) cloudServers(ctx context.Context, o *cloudServersOptions) error {
 	if err != nil {
 		return err
 	}
-	all, err := deployment.Servers(ctx, w.cloud, a.store.Installation(), o.name)
+	all, err := w.kind.servers(ctx, a.store.Installation(), o.name)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (a *app) cloudServers(ctx context.Context, o *cloudServersOptions) error {
 	for _, s := range go_ {
 		opt := w.options(nil)
 		opt.Name, opt.DryRun, opt.ServersPatience = s.Deployment, o.dry, o.timeout.d
-		if err := deployment.DestroyServer(ctx, w.cloud, opt, s); err != nil {
+		if err := w.kind.destroy(ctx, opt, s); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -92,7 +92,7 @@ func (a *app) cloudServers(ctx context.Context, o *cloudServersOptions) error {
 	if o.confirm || o.destroy != "" {
 		all = go_
 	}
-	if err := w.printServers(ctx, all, gone, costs); err != nil {
+	if err := w.printServers(all, gone, costs); err != nil {
 		return err
 	}
 	return a.interrupted(errors.Join(errs...), "the rest of them is as it was")
@@ -122,32 +122,18 @@ func (o *cloudServersOptions) chosen(all []deployment.ServerInfo) (out []deploym
 	return out, nil
 }
 
-func (w *cloudWork) printServers(ctx context.Context, all []deployment.ServerInfo, gone map[string]bool, costs prices) error {
-	names := map[string]string{}
-	if len(all) > 0 {
-		table, err := w.session.Catalog().Flavors(ctx)
-		if err != nil {
-			return err
-		}
-		for _, f := range table.All() {
-			names[f.ID] = f.Name
-		}
-	}
+func (w *cloudWork) printServers(all []deployment.ServerInfo, gone map[string]bool, costs prices) error {
 	views, rows, sum := []cloudServerView{}, [][]string{}, []*float64{}
 	for _, s := range all {
-		flavor := names[s.Flavor]
-		if flavor == "" {
-			flavor = s.Flavor
-		}
-		price := costs.of(flavor)
+		price := costs.of(s.Flavor)
 		sum = append(sum, price)
-		views = append(views, cloudServerView{ID: s.ID, Name: s.Name, Deployment: s.Deployment, Source: s.Source, Instance: string(s.Instance), Status: s.Status, Addresses: listed(s.Addresses), Flavor: flavor,
+		views = append(views, cloudServerView{ID: s.ID, Name: s.Name, Deployment: s.Deployment, Source: s.Source, Instance: string(s.Instance), Status: s.Status, Addresses: listed(s.Addresses), Flavor: s.Flavor,
 			Zone: s.Zone, Created: s.Created, Problem: s.Problem, Hourly: price, Destroyed: gone[s.ID]})
 		note := s.Problem
 		if gone[s.ID] {
 			note = strings.TrimPrefix(note+"; destroyed", "; ")
 		}
-		rows = append(rows, []string{s.Name, s.ID, s.Status, orDash(strings.Join(s.Addresses, ",")), flavor, orDash(s.Source), orDash(s.Deployment), costs.shown(price), note})
+		rows = append(rows, []string{s.Name, s.ID, s.Status, orDash(strings.Join(s.Addresses, ",")), s.Flavor, orDash(s.Source), orDash(s.Deployment), costs.shown(price), note})
 	}
 	if w.flags.json {
 		return w.printJSON(views)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -38,6 +39,7 @@ type cloudSource struct {
 	script, goodbye string
 	files           []string
 	floating        bool
+	subnets         []string // of EC2
 }
 
 // wholeFlag is a size that, written without a unit, counts in units of its own, as wr's users know it.
@@ -160,7 +162,7 @@ func (s *cloudSource) text(rec *deployment.Record, o *cloudDeployOptions) string
 		}
 	}
 	b.WriteString("# Written by hostler cloud deploy, and removed by hostler cloud teardown as long as it is not changed.\n")
-	line("type", "openstack")
+	line("type", cmp.Or(rec.Provider, "openstack"))
 	if s.max > 0 {
 		line("maximum", strconv.Itoa(s.max))
 	}
@@ -172,20 +174,31 @@ func (s *cloudSource) text(rec *deployment.Record, o *cloudDeployOptions) string
 	if s.script != "" || len(s.files) > 0 {
 		line("bundles", rec.Name)
 	}
-	b.WriteString("\n[openstack]\n")
-	line("cloud", rec.Cloud)
-	line("clouds-file", o.file)
-	line("region", o.region)
+	b.WriteString("\n[" + cmp.Or(rec.Provider, "openstack") + "]\n")
 	line("deployment", rec.Name)
 	line("image", s.os)
 	line("user", s.user)
 	line("memory", config.FormatSize(s.ram.n))
-	line("disk", config.FormatSize(s.disk.n))
-	line("flavor-regex", s.flavor)
 	line("flavor-sets", s.sets)
 	if s.listed {
 		line("flavor-order", "listed")
 	}
+	if rec.Provider == "ec2" {
+		line("profile", rec.Cloud)
+		line("region", rec.Region)
+		line("type-match", s.flavor)
+		line("volume-size", config.FormatSize(s.disk.n))
+		if s.floating {
+			line("public-ip", "yes")
+			line("address", "public")
+		}
+		return b.String()
+	}
+	line("cloud", rec.Cloud)
+	line("clouds-file", o.file)
+	line("region", o.region)
+	line("disk", config.FormatSize(s.disk.n))
+	line("flavor-regex", s.flavor)
 	if s.floating {
 		line("floating-ip", "yes")
 		if o.settings.External != deployment.NoExternal {

@@ -55,7 +55,7 @@ func (a *app) cloudTeardown(ctx context.Context, o *cloudOptions, dry, force boo
 	tell, end := a.stepsView(&steps)
 	opt := w.options(tell)
 	opt.DryRun = dry
-	err = deployment.Teardown(ctx, w.cloud, opt)
+	err = w.kind.teardown(ctx, opt)
 	end()
 	if err == nil && !dry {
 		err = w.dropSource(rec)
@@ -71,7 +71,8 @@ func (a *app) cloudTeardown(ctx context.Context, o *cloudOptions, dry, force boo
 		if dry {
 			state = deployment.Deployed
 		}
-		return a.printJSON(cloudView{Name: name, Cloud: w.cloud.Name, Project: w.cloud.Project, Region: w.cloud.Region, State: state, DryRun: dry, Steps: viewSteps(steps)})
+		cloud, project, region := w.kind.where()
+		return a.printJSON(cloudView{Name: name, Cloud: cloud, Project: project, Region: region, State: state, DryRun: dry, Steps: viewSteps(steps)})
 	}
 	return a.printSteps(steps)
 }

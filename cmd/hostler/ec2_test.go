@@ -10,8 +10,40 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
 	"github.com/hostler-project/hostler/provider/ec2/ec2test"
 )
+
+// TestCloudEC2 plays the scripts of hostler cloud -p ec2 against a service in this process. At their end it has nothing that it had not before.
+func TestCloudEC2(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has all of 127.0.0.0/8")
+	}
+	scripts(t, "testdata/ec2", func(env *testscript.Env) {
+		guests, err := ec2test.NewGuests(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		cloud := ec2test.New(ec2test.Options{Guest: guests.Start, AccessKey: "AKIDTEST", Instances: 5})
+		service := httptest.NewServer(cloud)
+		cloud.AddImage(ec2test.Image{ID: "ami-debian", Name: "debian-12-amd64", Alias: "amazon", Owner: "136693071363"})
+		before := fmt.Sprint(cloud.Things())
+		env.Defer(func() {
+			if after := fmt.Sprint(cloud.Things()); after != before && !t.Failed() {
+				t.Errorf("at the end there are %s, before there were %s", after, before)
+			}
+			service.Close()
+			cloud.Close()
+		})
+		for key, value := range map[string]string{
+			"ENDPOINT": service.URL, "SSHPORT": fmt.Sprint(guests.Port), "AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "not-to-be-seen", "AWS_REGION": "xx-test-1", "AWS_PROFILE": "",
+			"AWS_SESSION_TOKEN": "", "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "SSH_AUTH_SOCK": "", "OS_CLOUD": "", "OS_AUTH_URL": "",
+		} {
+			env.Setenv(key, value)
+		}
+	})
+}
 
 // TestEC2 is a user with a source of EC2: instances are launched, run commands, and are terminated. The service is in this process, and they are ssh servers in it.
 func TestEC2(t *testing.T) {

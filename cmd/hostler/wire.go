@@ -182,8 +182,8 @@ func (a *app) opener(cfg *config.Config, state string, ends *ends) opening {
 		}
 		s := siteOf(state, name, typ, a.store.Installation())
 		var p compute.Provider
-		if typ == "openstack" {
-			def.Settings, err = deployed(ctx, deployments{a.store}, state, def.Settings)
+		if slices.Contains(cloudTypes, typ) {
+			def.Settings, err = deployed(ctx, deployments{a.store}, state, typ, def.Settings)
 		}
 		if err != nil {
 			return nil, err

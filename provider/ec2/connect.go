@@ -107,7 +107,7 @@ func (p *Provider) sshConfig(ctx context.Context, m machine, address string) (st
 		if err != nil {
 			return "", err
 		}
-		file := filepath.Join(p.o.Dir, "key")
+		file := p.LoginKey()
 		if err := write(file, string(k.private)); err != nil {
 			return "", err
 		}

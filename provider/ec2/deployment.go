@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -24,6 +25,8 @@ type Deployment struct {
 	Name  string   // of the key pair and the security group
 	Ports []string // that others may reach: 22, 8000-8010, udp/53; none: no security group is made
 	From  []string // the networks from which; none: the group's own instances alone
+
+	DryRun bool // nothing is made or changed: what would be is told, and ids are not known
 }
 
 // Deployed is what there is for instances.
@@ -44,7 +47,8 @@ var names = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[
 const settle = 2 * time.Minute
 
 // Deploy makes a key pair and a security group, marked from the request on that makes them, as far as they are not there, and puts the group's rules right. It may be repeated. A thing of
-// the name that somebody else made is used, if it is as it is to be, and not changed. tell is called with each thing that was made or changed; it may be nil.
+// the name that somebody else made is used, if it is as it is to be, and not changed. tell is called with each thing that was "made" or "deleted", or that a dry run "would make" or "would delete";
+// it may be nil.
 // ErrInvalid: the deployment's words; ErrConflict: what is there cannot be used.
 func (p *Provider) Deploy(ctx context.Context, d Deployment, tell func(did, kind, name string)) (Deployed, error) {
 	out, err := p.deploy(ctx, d, tell)
@@ -65,7 +69,7 @@ func (p *Provider) deploy(ctx context.Context, d Deployment, tell func(did, kind
 	if out.Account, out.Region, err = p.Account(ctx); err != nil {
 		return out, err
 	}
-	if out.Pair, out.PairID, out.PrivateKey, err = p.ensurePair(ctx, d.Name, tell); err != nil {
+	if out.Pair, out.PairID, out.PrivateKey, err = p.ensurePair(ctx, d, tell); err != nil {
 		return out, err
 	}
 	vpc, err := p.vpc(ctx)
@@ -83,7 +87,7 @@ func (p *Provider) deploy(ctx context.Context, d Deployment, tell func(did, kind
 		}
 	}
 	if len(d.Ports) > 0 {
-		out.Group, err = p.ensureGroup(ctx, d.Name, vpc, rules, tell)
+		out.Group, err = p.ensureGroup(ctx, d, vpc, rules, tell)
 	}
 	return out, err
 }
@@ -150,16 +154,21 @@ func (p *Provider) isOurs(tags []types.Tag, deployment string) (ours, others boo
 }
 
 // ensurePair has the public half of the source's own key be a key pair of EC2's.
-func (p *Provider) ensurePair(ctx context.Context, name string, tell func(did, kind, name string)) (pair, id, private string, err error) {
+func (p *Provider) ensurePair(ctx context.Context, d Deployment, tell func(did, kind, name string)) (pair, id, private string, err error) {
+	name := d.Name
 	if p.o.Key != "" || p.o.IdentityFile != "" {
 		return p.o.Key, "", "", nil // the user has one
 	}
-	k, err := p.derive("hostler", "login")
-	if err != nil {
-		return "", "", "", err
+	var k keyPair
+	if _, err := os.Stat(filepath.Join(p.o.Dir, "secret")); !d.DryRun || err == nil { // a dry run makes no secret
+		if k, err = p.derive("hostler", "login"); err != nil {
+			return "", "", "", err
+		}
 	}
-	if err := write(filepath.Join(p.o.Dir, "key"), string(k.private)); err != nil {
-		return "", "", "", err
+	if !d.DryRun {
+		if err := write(p.LoginKey(), string(k.private)); err != nil {
+			return "", "", "", err
+		}
 	}
 	c, err := p.api(ctx)
 	if err != nil {
@@ -186,6 +195,10 @@ func (p *Provider) ensurePair(ctx context.Context, name string, tell func(did, k
 			}
 			return name, aws.ToString(there.KeyPairId), string(k.private), nil
 		}
+		if d.DryRun {
+			tell("would make", "key pair", name)
+			return name, "", string(k.private), nil
+		}
 		if !made {
 			_, err := c.importKeyPair(ctx, &ec2.ImportKeyPairInput{KeyName: aws.String(name), PublicKeyMaterial: []byte(k.public), TagSpecifications: p.marked(types.ResourceTypeKeyPair, name)})
 			if f := why(err); err != nil && f != Conflicting { // another process was quicker
@@ -201,6 +214,9 @@ func (p *Provider) ensurePair(ctx context.Context, name string, tell func(did, k
 		}
 	}
 }
+
+// LoginKey is the file of the private key that Deploy makes.
+func (p *Provider) LoginKey() string { return filepath.Join(p.o.Dir, "key") }
 
 // sameKey compares public keys without their comments.
 func sameKey(a, b string) bool {

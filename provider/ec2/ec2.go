@@ -278,11 +278,17 @@ func (p *Provider) terminate(ctx context.Context, ids []string, all []machine) e
 // sweep deletes what an instance that is gone left: volumes that do not go with it.
 func (p *Provider) sweep(ctx context.Context, id compute.ID) error {
 	p.forgetHost(id)
+	return p.sweepOf(ctx, p.o.Source, id)
+}
+
+// sweepOf is sweep for an instance of any source of the installation's.
+func (p *Provider) sweepOf(ctx context.Context, source string, id compute.ID) error {
 	c, err := p.api(ctx)
 	if err != nil {
 		return err
 	}
-	pages := ec2.NewDescribeVolumesPaginator(describeVolumesPages(c.describeVolumes), &ec2.DescribeVolumesInput{Filters: p.ours(filter("tag:"+tagInstance, string(id)), filter("status", string(types.VolumeStateAvailable)))})
+	of := []types.Filter{filter("tag:"+tagInstallation, p.o.Installation), filter("tag:"+tagSource, source), filter("tag:"+tagInstance, string(id)), filter("status", string(types.VolumeStateAvailable))}
+	pages := ec2.NewDescribeVolumesPaginator(describeVolumesPages(c.describeVolumes), &ec2.DescribeVolumesInput{Filters: of})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {

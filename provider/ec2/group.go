@@ -150,11 +150,12 @@ func (p *Provider) groups(ctx context.Context, filters ...types.Filter) (all []t
 }
 
 // ensureGroup has a security group with exactly these rules.
-func (p *Provider) ensureGroup(ctx context.Context, name, vpc string, rules []rule, tell func(did, kind, name string)) (string, error) {
+func (p *Provider) ensureGroup(ctx context.Context, d Deployment, vpc string, rules []rule, tell func(did, kind, name string)) (string, error) {
 	c, err := p.api(ctx)
 	if err != nil {
 		return "", err
 	}
+	name := d.Name
 	filters := []types.Filter{filter("group-name", name)}
 	if vpc != "" {
 		filters = append(filters, filter("vpc-id", vpc))
@@ -172,7 +173,11 @@ func (p *Provider) ensureGroup(ctx context.Context, name, vpc string, rules []ru
 			if made != "" {
 				tell("made", "security group", name)
 			}
-			return aws.ToString(all[0].GroupId), p.reconcile(ctx, c, all[0], name, rules, tell)
+			return aws.ToString(all[0].GroupId), p.reconcile(ctx, c, all[0], d, rules, tell)
+		}
+		if d.DryRun {
+			tell("would make", "security group", name)
+			return "", nil
 		}
 		if made == "" {
 			in := &ec2.CreateSecurityGroupInput{GroupName: aws.String(name), Description: aws.String("of hostler"), TagSpecifications: p.marked(types.ResourceTypeSecurityGroup, name)}
@@ -197,8 +202,8 @@ func (p *Provider) ensureGroup(ctx context.Context, name, vpc string, rules []ru
 }
 
 // reconcile makes a group's rules what they are to be: what is missing first, so that nobody who may is locked out.
-func (p *Provider) reconcile(ctx context.Context, c *calls, g types.SecurityGroup, name string, want []rule, tell func(did, kind, name string)) error {
-	has := rulesOf(g)
+func (p *Provider) reconcile(ctx context.Context, c *calls, g types.SecurityGroup, d Deployment, want []rule, tell func(did, kind, name string)) error {
+	name, has := d.Name, rulesOf(g)
 	missing := slices.DeleteFunc(slices.Clone(want), func(r rule) bool { return slices.Contains(has, r) })
 	odd := slices.DeleteFunc(slices.Clone(has), func(r rule) bool { return slices.Contains(want, r) })
 	id := aws.ToString(g.GroupId)
@@ -208,6 +213,15 @@ func (p *Provider) reconcile(ctx context.Context, c *calls, g types.SecurityGrou
 	case !ours && len(missing) > 0:
 		return &compute.Error{ID: compute.ID(name), Kind: compute.ErrConflict, Err: fmt.Errorf("the security group %s was not made by hostler, and does not let in %s", id, missing[0]), Hint: "add that to it, take another name, or ask for no ports"}
 	case !ours:
+		return nil
+	}
+	if d.DryRun {
+		for _, r := range missing {
+			tell("would make", "security group rule", r.String())
+		}
+		for _, r := range odd {
+			tell("would delete", "security group rule", r.String())
+		}
 		return nil
 	}
 	for _, r := range missing {

@@ -79,8 +79,26 @@ func (p *Provider) healthSince(ctx context.Context, since time.Time) (*health, e
 // atOnce is how many instances' status may be asked for by name.
 const atOnce = 100
 
+// impaired says what is wrong with instances, by EC2's ids, as far as their status tells it.
+func (p *Provider) impaired(ctx context.Context, c *calls, running []string) (map[string]string, error) {
+	h := &health{bad: map[string]string{}}
+	for some := range slices.Chunk(running, atOnce) {
+		out, err := c.describeInstanceStatus(ctx, &ec2.DescribeInstanceStatusInput{InstanceIds: some})
+		if why(err) == Missing {
+			continue // one has ended meanwhile, and is found out by the next look
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range out.InstanceStatuses {
+			h.note(s)
+		}
+	}
+	return h.bad, nil
+}
+
 func (p *Provider) readHealth(ctx context.Context) (*health, error) {
-	h := &health{began: time.Now(), bad: map[string]string{}}
+	h := &health{began: time.Now()}
 	l, err := p.look(ctx, time.Now().Add(-p.o.Poll))
 	if err != nil {
 		return nil, err
@@ -99,17 +117,8 @@ func (p *Provider) readHealth(ctx context.Context) (*health, error) {
 			}
 		}
 	}
-	for some := range slices.Chunk(running, atOnce) {
-		out, err := c.describeInstanceStatus(ctx, &ec2.DescribeInstanceStatusInput{InstanceIds: some})
-		if why(err) == Missing {
-			continue // one has ended meanwhile, and is found out by the next look
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range out.InstanceStatuses {
-			h.note(s)
-		}
+	if h.bad, err = p.impaired(ctx, c, running); err != nil {
+		return nil, err
 	}
 	if !spot {
 		return h, nil

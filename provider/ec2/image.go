@@ -24,6 +24,8 @@ type image struct {
 	arch    string // as EC2 has it; "": not known
 	created string // RFC 3339
 	state   types.ImageState
+	owner   string // an account
+	public  bool
 	login   string // who logs in, of one that we made; "": by the name
 	asked   time.Time
 }
@@ -99,7 +101,8 @@ func (p *Provider) describeImages(ctx context.Context, in *ec2.DescribeImagesInp
 			return nil, err
 		}
 		for _, i := range page.Images {
-			img := image{id: aws.ToString(i.ImageId), name: aws.ToString(i.Name), root: aws.ToString(i.RootDeviceName), arch: string(i.Architecture), created: aws.ToString(i.CreationDate), state: i.State}
+			img := image{id: aws.ToString(i.ImageId), name: aws.ToString(i.Name), root: aws.ToString(i.RootDeviceName), arch: string(i.Architecture), created: aws.ToString(i.CreationDate), state: i.State,
+				owner: aws.ToString(i.OwnerId), public: aws.ToBool(i.Public)}
 			for _, t := range i.Tags {
 				if aws.ToString(t.Key) == tagUser {
 					img.login = aws.ToString(t.Value)

@@ -51,7 +51,7 @@ type Options struct {
 	Attempts int           `conf:"attempts"` // of one call, the first included; 0: 5
 	Poll     time.Duration `conf:"poll"`     // what is there is looked at so often, while one waits; 0: 2 s
 
-	Deployment string // what is made carries its name, and goes with it; "": of none
+	Deployment string `conf:"deployment"` // what is made carries its name, and goes with it; "": of none
 	Pair       string // a key pair of EC2's whose public half is that of the key that we make, see Deploy; "": there is none
 
 	Source       string       // the source's name; required

@@ -13,20 +13,24 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// thing is something that carries a deployment's mark.
-type thing struct{ kind, name, id string }
+// Thing is something of a deployment's.
+type Thing struct {
+	Kind string // instance, volume, security group or key pair
+	Name string
+	ID   string // EC2's
+}
 
-func (t thing) String() string { return t.kind + " " + t.name }
+func (t Thing) String() string { return t.Kind + " " + t.Name }
 
 // Teardown deletes what carries the marks of this installation and of a deployment: instances first, then the volumes that they left, the security group and the key pair; and at the
 // end asks what is left. What is gone already is fine, and what fails does not keep the rest from being tried. It returns what was deleted, with dryRun what would be.
 // ErrNotFound: there was nothing.
-func (p *Provider) Teardown(ctx context.Context, deployment string, dryRun bool) (deleted []string, err error) {
+func (p *Provider) Teardown(ctx context.Context, deployment string, dryRun bool) (deleted []Thing, err error) {
 	deleted, err = p.teardown(ctx, deployment, dryRun)
 	return deleted, fault(ctx, "Teardown", compute.ID(deployment), err)
 }
 
-func (p *Provider) teardown(ctx context.Context, deployment string, dryRun bool) (deleted []string, err error) {
+func (p *Provider) teardown(ctx context.Context, deployment string, dryRun bool) (deleted []Thing, err error) {
 	all, err := p.inventory(ctx, deployment)
 	if err != nil {
 		return nil, err
@@ -35,10 +39,7 @@ func (p *Provider) teardown(ctx context.Context, deployment string, dryRun bool)
 		return nil, &compute.Error{ID: compute.ID(deployment), Kind: compute.ErrNotFound, Err: errors.New("nothing carries the mark of this deployment")}
 	}
 	if dryRun {
-		for _, t := range all {
-			deleted = append(deleted, t.String())
-		}
-		return deleted, nil
+		return all, nil
 	}
 	gone := map[string]bool{}
 	var last []error
@@ -47,13 +48,13 @@ func (p *Provider) teardown(ctx context.Context, deployment string, dryRun bool)
 		waiting := false // for something that may come right
 		for _, t := range all {
 			if err := p.remove(ctx, t); err != nil && why(err) != Missing {
-				last = append(last, fmt.Errorf("%s %s: %w", t, t.id, err))
+				last = append(last, fmt.Errorf("%s %s: %w", t, t.ID, err))
 				waiting = waiting || why(err) != Denied
 				continue
 			}
-			if waiting = true; !gone[t.id] {
-				gone[t.id] = true
-				deleted = append(deleted, t.String())
+			if waiting = true; !gone[t.ID] {
+				gone[t.ID] = true
+				deleted = append(deleted, t)
 			}
 		}
 		left, err := p.inventory(ctx, deployment)
@@ -74,7 +75,7 @@ func (p *Provider) teardown(ctx context.Context, deployment string, dryRun bool)
 }
 
 // stuck says what could not be deleted, and why.
-func stuck(deployment string, left []thing, errs []error) error {
+func stuck(deployment string, left []Thing, errs []error) error {
 	kind, hint := compute.ErrTimeout, "the same again goes on"
 	if len(errs) > 0 {
 		kind, hint = kinds[why(errs[0])], hints[why(errs[0])]
@@ -83,26 +84,26 @@ func stuck(deployment string, left []thing, errs []error) error {
 }
 
 // remove asks for the end of a thing.
-func (p *Provider) remove(ctx context.Context, t thing) error {
+func (p *Provider) remove(ctx context.Context, t Thing) error {
 	c, err := p.api(ctx)
 	if err != nil {
 		return err
 	}
-	switch t.kind {
+	switch t.Kind {
 	case "instance":
-		_, err = c.terminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{t.id}})
+		_, err = c.terminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{t.ID}})
 	case "volume":
-		_, err = c.deleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: aws.String(t.id)})
+		_, err = c.deleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: aws.String(t.ID)})
 	case "security group":
-		_, err = c.deleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(t.id)})
+		_, err = c.deleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(t.ID)})
 	case "key pair":
-		_, err = c.deleteKeyPair(ctx, &ec2.DeleteKeyPairInput{KeyPairId: aws.String(t.id)})
+		_, err = c.deleteKeyPair(ctx, &ec2.DeleteKeyPairInput{KeyPairId: aws.String(t.ID)})
 	}
 	return err
 }
 
 // inventory is what carries a deployment's mark and has not ended, in the order in which it can go.
-func (p *Provider) inventory(ctx context.Context, deployment string) (all []thing, err error) {
+func (p *Provider) inventory(ctx context.Context, deployment string) (all []Thing, err error) {
 	c, err := p.api(ctx)
 	if err != nil {
 		return nil, err
@@ -117,7 +118,7 @@ func (p *Provider) inventory(ctx context.Context, deployment string) (all []thin
 		for _, r := range page.Reservations {
 			for _, i := range r.Instances {
 				if m := machineOf(i); m.state != types.InstanceStateNameTerminated {
-					all = append(all, thing{"instance", string(m.id), m.instance})
+					all = append(all, Thing{"instance", string(m.id), m.instance})
 				}
 			}
 		}
@@ -130,7 +131,7 @@ func (p *Provider) inventory(ctx context.Context, deployment string) (all []thin
 		}
 		for _, v := range page.Volumes {
 			if v.State == types.VolumeStateAvailable || v.State == types.VolumeStateError { // one in use goes with its instance, or afterwards
-				all = append(all, thing{"volume", aws.ToString(v.VolumeId), aws.ToString(v.VolumeId)})
+				all = append(all, Thing{"volume", aws.ToString(v.VolumeId), aws.ToString(v.VolumeId)})
 			}
 		}
 	}
@@ -139,14 +140,14 @@ func (p *Provider) inventory(ctx context.Context, deployment string) (all []thin
 		return nil, err
 	}
 	for _, g := range groups {
-		all = append(all, thing{"security group", aws.ToString(g.GroupName), aws.ToString(g.GroupId)})
+		all = append(all, Thing{"security group", aws.ToString(g.GroupName), aws.ToString(g.GroupId)})
 	}
 	keys, err := c.describeKeyPairs(ctx, &ec2.DescribeKeyPairsInput{Filters: ours})
 	if err != nil {
 		return nil, err
 	}
 	for _, k := range keys.KeyPairs {
-		all = append(all, thing{"key pair", aws.ToString(k.KeyName), aws.ToString(k.KeyPairId)})
+		all = append(all, Thing{"key pair", aws.ToString(k.KeyName), aws.ToString(k.KeyPairId)})
 	}
 	return all, nil
 }

@@ -77,6 +77,9 @@ func (w *work) known(ctx context.Context) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	if rec.Provider != "" {
+		return nil, &compute.Error{ID: compute.ID(w.opt.Name), Kind: compute.ErrConflict, Err: fmt.Errorf("it is deployed in %s, and this is an OpenStack", rec.Provider), Hint: "take another name"}
+	}
 	if rec.Project != w.cloud.Project || rec.Region != w.cloud.Region {
 		return nil, &compute.Error{ID: compute.ID(w.opt.Name), Kind: compute.ErrConflict,
 			Err:  fmt.Errorf("it is deployed in project %s%s, and these credentials are for project %s%s", rec.Project, inRegion(rec.Region), w.cloud.Project, inRegion(w.cloud.Region)),

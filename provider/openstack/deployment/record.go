@@ -39,8 +39,9 @@ type Thing struct {
 type Record struct {
 	Name         string    `json:"name"`
 	Installation string    `json:"installation"`
-	Cloud        string    `json:"cloud,omitempty"` // by which name in clouds.yaml it was reached; "": by the environment
-	Project      string    `json:"project"`         // its id: teardown refuses another
+	Provider     string    `json:"provider,omitempty"` // which type of cloud it is in; "": OpenStack
+	Cloud        string    `json:"cloud,omitempty"`    // by which name in clouds.yaml it was reached; "": by the environment
+	Project      string    `json:"project"`            // its id: teardown refuses another
 	Region       string    `json:"region,omitempty"`
 	State        string    `json:"state"`
 	Since        time.Time `json:"since"` // it has the state
@@ -74,6 +75,16 @@ func (r *Record) ID(kind string) string {
 		return t.ID
 	}
 	return ""
+}
+
+// IDs returns those of all things of a kind.
+func (r *Record) IDs(kind string) (out []string) {
+	for _, t := range r.Things {
+		if t.Kind == kind && t.ID != "" {
+			out = append(out, t.ID)
+		}
+	}
+	return out
 }
 
 // find returns a thing by kind and name, or nil.
