@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -65,8 +68,12 @@ func (s *Store) classify(ref reference, err error) error {
 	case errors.As(err, &corrupt), errors.As(err, &content):
 		// as it is
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		err = fmt.Errorf("the disk of %s is full: %w", s.dir, err)
+		full, at := s.dir, (*fs.PathError)(nil)
 		hint = "hostler image gc --older-than 1h makes room; what has come so far is not fetched again"
+		if errors.As(err, &at) && !strings.HasPrefix(at.Path, s.dir+"/") { // where an image goes to
+			full, hint = filepath.Dir(at.Path), "make room there, or name another place"
+		}
+		err = fmt.Errorf("the disk of %s is full: %w", full, err)
 	case errors.Is(err, syscall.EOPNOTSUPP):
 		hint = "set XDG_CACHE_HOME to a directory on another file system; hostler doctor tries it"
 	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,7 +15,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
@@ -60,9 +58,14 @@ func (s *Store) Export(ctx context.Context, ref, dest string, opt ExportOptions)
 			return "", failed("Export", dest, compute.ErrConflict, errors.New("there is such a file already"), "--force writes over it, or name another")
 		}
 	}
+	if to.kind == fromArchive { // before all is packed for nothing
+		if _, err := os.Stat(filepath.Dir(to.path)); err != nil {
+			return "", s.classifyExport(to, err)
+		}
+	}
 	tmp, done, err := s.tempDir()
 	if err != nil {
-		return "", failed("Export", ref, compute.ErrFailed, err, "")
+		return "", s.classifyExport(to, err)
 	}
 	defer done()
 	if err := s.Use(ctx, img.Digest, tmp); err != nil {
@@ -102,7 +105,7 @@ func (s *Store) classifyExport(to reference, err error) error {
 func (s *Store) send(ctx context.Context, img v1.Image, to reference, tmp string) error {
 	switch to.kind {
 	case fromLayout:
-		return writeLayout(img, to.path, to.tag)
+		return writeLayout(ctx, img, to.path, to.tag)
 	case fromArchive:
 		return writeArchive(ctx, img, to, tmp)
 	}
@@ -119,25 +122,6 @@ func (s *Store) tagFor(own string) string {
 		}
 	}
 	return "exported:latest"
-}
-
-// writeLayout adds an image to an OCI layout, in the place of one that has its tag.
-func writeLayout(img v1.Image, dir, tag string) error {
-	p, err := layout.FromPath(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(dir, 0o755); err == nil {
-			p, err = layout.Write(dir, empty.Index)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	var opts []layout.Option
-	same := func(d v1.Descriptor) bool { return d.Annotations[annotationRef] == tag }
-	if tag != "" {
-		opts = append(opts, layout.WithAnnotations(map[string]string{annotationRef: tag}))
-	}
-	return p.ReplaceImage(img, same, opts...)
 }
 
 // writeArchive writes a tar file with an image; it appears whole.
@@ -160,7 +144,7 @@ func writeArchive(ctx context.Context, img v1.Image, to reference, tmp string) (
 		err = tarball.Write(n, img, f)
 	} else {
 		dir := filepath.Join(tmp, "layout")
-		if err = writeLayout(img, dir, to.tag); err == nil {
+		if err = writeLayout(ctx, img, dir, to.tag); err == nil {
 			err = pack(ctx, dir, false, f)
 		}
 	}

@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
@@ -155,6 +157,86 @@ func TestExport(t *testing.T) {
 	}
 	if users, err := s.Users(img.Digest); err != nil || len(users) > 0 {
 		t.Errorf("still used by %q %v", users, err)
+	}
+}
+
+// TestLayoutDiskFull exports to a layout on a disk that is full at one step after the other: what was there stays, and with room it goes on.
+func TestLayoutDiskFull(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("disk full: only root may mount a small disk")
+	}
+	w, s := serve(t), open(t)
+	ref := w.push(t, "made", two(t))
+	if _, err := s.Pull(t.Context(), ref, image.PullOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	page := int64(os.Getpagesize())
+	for pages := int64(0); ; pages++ {
+		small := t.TempDir()
+		if err := unix.Mount("tmpfs", small, "tmpfs", 0, "size=1m,mode=0700"); err != nil {
+			t.Skipf("disk full: %v", err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(small, unix.MNT_DETACH) })
+		lay, filler := filepath.Join(small, "lay"), filepath.Join(small, "filler")
+		other := w.push(t, "other", imageOf(t, "", layer(t, file("other", "x"))))
+		if _, err := s.Pull(t.Context(), other, image.PullOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Export(t.Context(), other, "oci:"+lay+":before", image.ExportOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		var st unix.Statfs_t
+		if err := unix.Statfs(small, &st); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filler, make([]byte, int64(st.Bavail)*st.Bsize-pages*page), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Export(t.Context(), ref, "oci:"+lay+":made", image.ExportOptions{})
+		if err != nil && (!strings.Contains(err.Error(), "the disk of "+lay) || strings.Contains(compute.Hint(err), "gc")) {
+			t.Errorf("with %d pages: %v, %s", pages, err, compute.Hint(err))
+		}
+		if _, err := open(t).Pull(t.Context(), "oci:"+lay+":before", image.PullOptions{}); err != nil {
+			t.Errorf("with %d pages, what was there: %v", pages, err)
+		}
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Export(t.Context(), ref, "oci:"+lay+":made", image.ExportOptions{}); err != nil {
+			t.Errorf("with room, after %d pages: %v", pages, err)
+		}
+		if _, err := open(t).Pull(t.Context(), "oci:"+lay+":made", image.PullOptions{}); err != nil {
+			t.Errorf("with room, after %d pages: %v", pages, err)
+		}
+		if err == nil {
+			if pages < 3 {
+				t.Errorf("it takes %d pages only", pages)
+			}
+			return
+		}
+	}
+}
+
+// TestLayoutTogether: many export to one layout at once, and all is in it.
+func TestLayoutTogether(t *testing.T) {
+	w, s := serve(t), open(t)
+	ref := w.push(t, "made", two(t))
+	if _, err := s.Pull(t.Context(), ref, image.PullOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	lay := filepath.Join(t.TempDir(), "lay")
+	var all sync.WaitGroup
+	for _, tag := range strings.Fields("a b c d e f g h i j") {
+		all.Go(func() {
+			if _, err := s.Export(t.Context(), ref, "oci:"+lay+":"+tag, image.ExportOptions{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	index, err := os.ReadFile(filepath.Join(lay, "index.json"))
+	if n := strings.Count(string(index), "image.ref.name"); err != nil || n != 10 {
+		t.Errorf("%d of 10 are there, %v", n, err)
 	}
 }
 
