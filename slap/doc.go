@@ -10,9 +10,12 @@
 //   - the JSON API: a POST for each [Method], with a [Call];
 //   - the hypermedia API: JSON documents with links ([Root], [Results], [Form]), which are templates ([Expand]).
 //
-// What is written is byte for byte what the reference programs write. What is read may come from anywhere: a document that
+// A [Client] speaks all three with a master.
+//
+// XML is written byte for byte as the reference programs write it. What is read may come from anywhere: a document that
 // is too large, too deep, or not of the format is refused with an error that is [ErrMalformed] and says where; nothing in a
 // document names a file, an entity or code. Memory stays within a small multiple of the document's size.
 //
-// All functions may be called concurrently.
+// All functions may be called concurrently. Nothing is done that a caller did not ask for, and no goroutine is left but those
+// of a client's kept connections.
 package slap
