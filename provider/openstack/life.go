@@ -129,7 +129,7 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 		if s.TaskState != "powering-off" && s.TaskState != "suspending" {
 			return nil
 		}
-		if err := p.until(ctx, "Start", id, func(s servers.Server) bool { return s.Status != "ACTIVE" }); err != nil {
+		if err := p.until(ctx, "Start", id, func(s servers.Server) bool { return s.Status != "ACTIVE" || s.TaskState == "" }); err != nil { // it may stay on after all
 			return err
 		}
 		return p.Start(ctx, id)
@@ -152,7 +152,7 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 	return err
 }
 
-// Clean rebuilds a server on a new disk of its image: its name, addresses and size stay.
+// Clean rebuilds a server on a new disk of its image: its name, addresses and size stay. One that was turned off, as its user may have done from within, runs afterwards.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	s, err := p.fresh(ctx, id)
 	if err != nil {
@@ -171,8 +171,20 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 			return "", err
 		}
 	}
-	if err := p.until(ctx, "Clean", id, func(s servers.Server) bool { return s.Status == "ACTIVE" && s.TaskState == "" }); err != nil {
+	off := s.Status == "SHUTOFF" // then the cloud rebuilds it and turns it off again
+	if err := p.until(ctx, "Clean", id, func(now servers.Server) bool {
+		s = now
+		return s.TaskState == "" && (s.Status == "SHUTOFF" || s.Status == "ACTIVE" && !off)
+	}); err != nil {
 		return "", err
+	}
+	if s.Status == "SHUTOFF" {
+		if err := p.Start(ctx, id); err != nil {
+			return "", err
+		}
+		if err := p.until(ctx, "Clean", id, func(s servers.Server) bool { return s.TaskState == "" && s.Status == "ACTIVE" }); err != nil {
+			return "", err
+		}
 	}
 	p.forget(id)
 	return "rebuilt by the cloud on a new disk of image " + s.Metadata[keyImage], nil

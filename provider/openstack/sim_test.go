@@ -34,6 +34,7 @@ type sim struct {
 	flavors []map[string]any
 	images  []map[string]any
 	stuck   bool          // servers stay in BUILD
+	saving  string        // the state that an image of a server comes into; "": active
 	skew    time.Duration // how much its clock is ahead of ours
 	console func(name string) string
 
@@ -57,6 +58,7 @@ type simServer struct {
 	image    string
 	told     []byte // user data
 	off      string // the state that it was brought into: SHUTOFF, SUSPENDED
+	task     string // what is being done to it
 }
 
 func newSim(t testing.TB) *sim {
@@ -177,7 +179,18 @@ func (s *sim) do(w http.ResponseWriter, r *http.Request, parts []string) {
 	case "GET flavors":
 		answer(w, 200, map[string]any{"flavors": s.flavors})
 	case "GET images":
+		if last != "images" {
+			if i := slices.IndexFunc(s.images, func(x map[string]any) bool { return x["id"] == last }); i >= 0 {
+				answer(w, 200, s.images[i])
+				return
+			}
+			none()
+			return
+		}
 		answer(w, 200, map[string]any{"images": s.images})
+	case "DELETE images":
+		s.images = slices.DeleteFunc(s.images, func(x map[string]any) bool { return x["id"] == last })
+		w.WriteHeader(204)
 	case "GET networks":
 		answer(w, 200, map[string]any{"networks": []any{map[string]any{"id": "n1", "name": "net"}}})
 	case "GET floatingips":
@@ -274,6 +287,7 @@ func (s *sim) list(w http.ResponseWriter, r *http.Request) {
 		default:
 			task = "spawning"
 		}
+		task = cmp.Or(x.task, task)
 		all = append(all, map[string]any{
 			"id": x.id, "name": x.name, "status": status, "OS-EXT-STS:task_state": task, "fault": fault, "metadata": x.metadata,
 			"created": x.made.Add(s.skew).UTC().Format(time.RFC3339), "flavor": map[string]any{"id": cmp.Or(x.flavor, "f1")},
@@ -317,6 +331,17 @@ func (s *sim) act(w http.ResponseWriter, id, what string, body map[string]map[st
 		become("", "SUSPENDED")
 	case has("resume"):
 		become("SUSPENDED", "")
+	case has("createImage"):
+		s.next++
+		image := map[string]any{"id": fmt.Sprintf("image-%d", s.next), "name": body["createImage"]["name"], "status": cmp.Or(s.saving, "active"), "created_at": time.Now().UTC().Format(time.RFC3339)}
+		given, _ := body["createImage"]["metadata"].(map[string]any)
+		for k, v := range given {
+			image[k] = v
+		}
+		s.images = append(s.images, image)
+		w.Header().Set("X-Openstack-Nova-Api-Version", "2.1")
+		w.Header().Set("Location", s.image.URL+"/v2/images/"+image["id"].(string))
+		w.WriteHeader(202)
 	case has("rebuild"):
 		if image := body["rebuild"]["imageRef"]; !slices.ContainsFunc(s.images, func(x map[string]any) bool { return x["id"] == image }) {
 			answer(w, 400, map[string]any{"badRequest": map[string]any{"code": 400, "message": "Cannot find image for rebuild"}})

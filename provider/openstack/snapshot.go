@@ -36,6 +36,10 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 			return "", err
 		}
 	}
+	// One at a time: a process that died may have asked for one.
+	if err := p.until(ctx, "Snapshot", id, func(s servers.Server) bool { return !strings.HasPrefix(s.TaskState, "image_") }); err != nil {
+		return "", err
+	}
 	metadata := p.mark(id).Metadata()
 	for k, v := range spec.Labels {
 		if len(k) <= 255 && len(v) <= 255 {
@@ -47,6 +51,7 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	}
 	made := ""
 	err = p.act(ctx, "Snapshot", id, func(ctx context.Context, c *gophercloud.ServiceClient) (err error) {
+		ctx = context.WithoutCancel(ctx) // who does not hear its id cannot delete it; the session ends what is not answered
 		made, err = servers.CreateImage(ctx, c, s.ID, servers.CreateImageOpts{Name: spec.Name, Metadata: metadata}).ExtractImageID()
 		return err
 	})
@@ -57,33 +62,66 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	if err != nil {
 		return "", err
 	}
-	for {
-		i, err := images.Get(ctx, c, made).Extract()
-		if err != nil {
-			return "", Classify("Snapshot", id, err)
+	if err := p.saved(ctx, c, id, made); err != nil {
+		const patience = 10 * time.Second
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience) // nobody wants half an image
+		defer cancel()
+		if left := gone(images.Delete(last, c, made).ExtractErr()); left != nil {
+			p.log.Warn("an image that was not finished stays", "image", made, "source", p.o.Source, "err", left)
 		}
-		if i.Status == images.ImageStatusActive {
-			break
-		}
-		if i.Status != images.ImageStatusQueued && i.Status != images.ImageStatusSaving && i.Status != images.ImageStatusImporting {
-			return "", &compute.Error{Op: "openstack.Snapshot", ID: id, Kind: compute.ErrFailed, Err: fmt.Errorf("image %s is %s: the cloud could not save it", made, i.Status)}
-		}
-		if err := sleep(ctx, p.o.Poll); err != nil {
-			return "", Classify("Snapshot", id, err)
-		}
+		return "", err
 	}
 	return spec.Name, p.replace(ctx, c, spec.Name, made)
 }
 
-// replace deletes other images of this installation that have a name.
+// saved waits until an image is whole.
+func (p *Provider) saved(ctx context.Context, c *gophercloud.ServiceClient, id compute.ID, made string) error {
+	for {
+		i, err := images.Get(ctx, c, made).Extract()
+		if err != nil {
+			return Classify("Snapshot", id, err)
+		}
+		switch i.Status {
+		case images.ImageStatusActive:
+			return nil
+		case images.ImageStatusQueued, images.ImageStatusSaving, images.ImageStatusUploading, images.ImageStatusImporting:
+		default:
+			return &compute.Error{Op: "openstack.Snapshot", ID: id, Kind: compute.ErrFailed, Err: fmt.Errorf("image %s is %s: the cloud could not save it", made, i.Status)}
+		}
+		if err := sleep(ctx, p.o.Poll); err != nil {
+			return Classify("Snapshot", id, err)
+		}
+	}
+}
+
+// unfinished is how long after its request an image that is not whole may still be in the making, by another process.
+const unfinished = time.Hour
+
+// replace deletes other images of this installation that have a name: those that are whole, and those that somebody left half made.
 func (p *Provider) replace(ctx context.Context, c *gophercloud.ServiceClient, name, keep string) error {
-	p.s.Catalog().images.drop()
-	all, err := p.s.Catalog().Images(ctx)
+	project, _, err := p.s.Project(ctx)
 	if err != nil {
 		return err
 	}
+	pages, err := images.List(c, images.ListOpts{Owner: project, Limit: 500}).AllPages(ctx) // a name with a colon would be taken for a comparison
+	if err != nil {
+		return ClassifyList("Snapshot", "", err)
+	}
+	all, err := images.ExtractImages(pages)
+	if err != nil {
+		return Classify("Snapshot", "", err)
+	}
+	var since time.Time // by the cloud's clock
+	for _, i := range all {
+		if i.ID == keep {
+			since = i.CreatedAt.Add(-unfinished)
+		}
+	}
 	for _, i := range all {
 		if owner, _ := i.Properties[KeyInstallation].(string); i.Name != name || i.ID == keep || owner != p.o.Installation {
+			continue
+		}
+		if i.Status != images.ImageStatusActive && !i.CreatedAt.Before(since) {
 			continue
 		}
 		if err := gone(images.Delete(ctx, c, i.ID).ExtractErr()); err != nil {
