@@ -77,7 +77,7 @@ func newDirector(a *app) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSimulate(a), newMetalPlan(a))
+	cmd.AddCommand(newSimulate(a), newMetalPlan(a), newDirectorImport(a))
 	return cmd
 }
 

@@ -41,25 +41,6 @@ func matching[V any](m map[string]V, name string) (found V, ok bool) {
 	return found, ok
 }
 
-// Bounds are numbers of nodes for images on flavors.
-type Bounds []Bound
-
-// Bound is a number of nodes. Flavor and Image are names, or patterns as path.Match has them.
-type Bound struct {
-	Flavor, Image string
-	Nodes         int
-}
-
-// Of is the first bound that is for an image, by its name, on a flavor.
-func (b Bounds) Of(flavor, image string) (nodes int, ok bool) {
-	for i := range b {
-		if match(b[i].Flavor, flavor) && match(b[i].Image, image) {
-			return b[i].Nodes, true
-		}
-	}
-	return 0, false
-}
-
 func match(pattern, name string) bool {
 	yes, _ := path.Match(pattern, name)
 	return yes || pattern == name
