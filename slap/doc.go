@@ -14,7 +14,7 @@
 //
 // XML is written byte for byte as the reference programs write it. What is read may come from anywhere: a document that
 // is too large, too deep, or not of the format is refused with an error that is [ErrMalformed] and says where; nothing in a
-// document names a file, an entity or code. Memory stays within a small multiple of the document's size.
+// document names a file, an entity or code. What is allocated stays within a fixed multiple of the document's size.
 //
 // All functions may be called concurrently. Nothing is done that a caller did not ask for, and no goroutine is left but those
 // of a client's kept connections.

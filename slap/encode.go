@@ -138,7 +138,7 @@ func (e *encoder) dictionary(d Dictionary, depth int) error {
 	e.put(">")
 	for _, key := range slices.Sorted(maps.Keys(d)) {
 		if err := e.text(key); err != nil {
-			return within(strconv.Quote(key)+" (the key)", err)
+			return within("a key of it", err)
 		}
 		if err := e.value(d[key], depth+1); err != nil {
 			return within(key, err)

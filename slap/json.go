@@ -106,7 +106,7 @@ func jsonValue(v any, raw json.RawMessage, depth int) (any, error) {
 				d[key], err = jsonValue(item, raw, depth+1)
 			}
 			if err != nil {
-				return nil, within(strconv.Quote(key), err)
+				return nil, within(key, err)
 			}
 		}
 		return d, nil

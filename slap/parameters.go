@@ -25,7 +25,7 @@ func FormatParameters(parameters Dictionary) (string, error) {
 	b.WriteString("<instance>\n")
 	for _, id := range slices.Sorted(maps.Keys(parameters)) {
 		if err := checkXML(id); err != nil {
-			return "", within(strconv.Quote(id)+" (the parameter's name)", err)
+			return "", within("a parameter's name", err)
 		}
 		text, err := Text(parameters[id])
 		if err == nil {

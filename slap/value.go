@@ -3,6 +3,8 @@ package slap
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"unicode"
 )
 
 // The bounds of a document, in both directions. A computer with a hundred busy partitions is a document of 200 kB and depth 8.
@@ -80,13 +82,39 @@ func unwritable(format string, args ...any) error {
 	return &fault{kind: ErrUnwritable, text: fmt.Sprintf(format, args...)}
 }
 
+// The longest name in the place of an error, in characters.
+const maxName = 60
+
+// The longest place of an error that still grows, in bytes.
+const maxPlace = 200
+
+// printed is a name as it may stand in an error: short, and without what a terminal obeys.
+func printed(name string) string {
+	short := name
+	if len(name) > maxName { // then perhaps in characters too
+		if runes := []rune(name[:min(len(name), 4*maxName)]); len(runes) > maxName {
+			short = string(runes[:maxName]) + "…"
+		}
+	}
+	for _, r := range short {
+		if !unicode.IsPrint(r) {
+			return strconv.Quote(short)
+		}
+	}
+	return short
+}
+
 // within puts the name of what holds the value before the place of an error.
 func within(holder string, err error) error {
+	holder = printed(holder)
 	f, ok := errors.AsType[*fault](err)
 	if !ok {
 		return fmt.Errorf("%s: %w", holder, err)
 	}
 	place := holder
+	if len(f.place) > maxPlace {
+		return f // deep, and by now long enough to be found
+	}
 	if f.place != "" && f.place[0] == '[' {
 		place += f.place
 	} else if f.place != "" {

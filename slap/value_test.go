@@ -231,7 +231,7 @@ func TestUnwritable(t *testing.T) {
 		"not UTF-8":                         "a\xff",
 		"(0xed) is not UTF-8":               "\xed\xa0\x80", // half of a pair
 		"slap: port[1].x: ":                 slap.Dictionary{"port": slap.List{"", slap.Dictionary{"x": "\x02"}}},
-		`slap: a."\x03" (the key): `:        slap.Dictionary{"a": slap.Dictionary{"\x03": nil}},
+		"slap: a.a key of it: ":             slap.Dictionary{"a": slap.Dictionary{"\x03": nil}},
 		"slap: Computer[0]: ":               &slap.Object{Class: slap.ClassComputer, Args: slap.Tuple{"\x04"}},
 		"values of type struct {}":          struct{}{},
 		"none of the four":                  &slap.Object{Class: "system"},
