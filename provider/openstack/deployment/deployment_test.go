@@ -16,6 +16,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/groups"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/security/rules"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
+	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
 
 	"github.com/hostler-project/hostler/compute"
@@ -277,5 +278,59 @@ func alone(t *testing.T) {
 				t.Logf("key pair %s of a test that was killed: %v", k.Name, err)
 			}
 		}
+	}
+}
+
+// TestIPv6 has a router on both of its subnets, finds that again, replaces the key pair, and takes all of it down.
+func TestIPv6(t *testing.T) {
+	tr := newTrial(t, "lab", "dep-six-"+unique)
+	s := deployment.Settings{CIDR: "10.82.0.0/24", CIDR6: "fd82::/64", DNS: []string{"9.9.9.9", "2620:fe::fe"}}
+	rec := tr.mustDeploy(s)
+	four, six := rec.IDs(deployment.Subnet), rec.IDs(deployment.Interface)
+	if len(four) != 2 || len(six) != 2 {
+		t.Fatalf("subnets %v, interfaces %v", four, six)
+	}
+	joined := must[[]ports.Port](t)(allOf(t.Context(), ports.List(tr.cloud.Network, ports.ListOpts{DeviceID: rec.ID(deployment.Router), NetworkID: rec.ID(deployment.Network)}), ports.ExtractPorts))
+	var on []string
+	for _, p := range joined {
+		for _, ip := range p.FixedIPs {
+			on = append(on, ip.SubnetID)
+		}
+	}
+	slices.Sort(on)
+	if want := slices.Sorted(slices.Values(four)); !slices.Equal(on, want) {
+		t.Errorf("the router is on %v, and the subnets are %v", on, want)
+	}
+	sub := must[*subnets.Subnet](t)(subnets.Get(t.Context(), tr.cloud.Network, four[1]).Extract())
+	if sub.IPVersion != 6 || sub.CIDR != "fd82::/64" || sub.GatewayIP != "fd82::1" || !slices.Equal(sub.DNSNameservers, []string{"2620:fe::fe"}) {
+		t.Errorf("the second subnet is %+v", sub)
+	}
+	pair := func() string {
+		t.Helper()
+		return must[*keypairs.KeyPair](t)(keypairs.Get(t.Context(), tr.cloud.Compute, tr.opt.Name, nil).Extract()).PublicKey
+	}
+	before := pair()
+	tr.opt.RotateKey = true
+	tr.mustDeploy(s)
+	tr.opt.RotateKey = false
+	for _, step := range tr.did() {
+		if step != "repaired key pair" && !strings.HasPrefix(step, deployment.Found) {
+			t.Errorf("where only the key is to be another: %s", step)
+		}
+	}
+	if pair() == before {
+		t.Error("the key pair is the same")
+	}
+	if _, err := os.Stat(deployment.KeyFile(tr.opt.Keys, tr.opt.Name) + ".old"); err != nil {
+		t.Errorf("the old key, which servers that run know: %v", err)
+	}
+	if err := tr.teardown(); err != nil {
+		t.Fatal(err)
+	}
+	if got := listing(t, tr.cloud, tr.opt.Name); len(got) != 0 {
+		t.Errorf("left: %v", got)
+	}
+	if keys, err := os.ReadDir(tr.opt.Keys); err != nil || len(keys) != 0 {
+		t.Errorf("left here: %v, %v", keys, err)
 	}
 }

@@ -30,9 +30,12 @@ type Inventory struct {
 	Groups      []Thing
 	KeyPairs    []Thing
 
+	Own     []Thing // the server that this runs on, as far as it is the deployment's, and what it has: they stay
 	Strange []Thing // ports of others on networks of ours: they keep the network from being deleted
 
-	routerOf map[string]string // by the port of an interface
+	routerOf  map[string]string // by the port of an interface
+	ownPorts  []string          // the ids of those of the server that this runs on
+	ownGroups []string          // and of the security groups that these are in
 }
 
 // All lists everything that is to be deleted, in the order in which that is done.
@@ -64,6 +67,9 @@ func (w *work) ours(kind, id, description string, tags []string) bool {
 	return slices.ContainsFunc(w.rec.Things, func(t Thing) bool { return t.Kind == kind && t.ID == id && t.Made })
 }
 
+// isSelf reports whether a server is the one that this runs on, as far as the deployment knows that.
+func (w *work) isSelf(server string) bool { return server != "" && server == w.rec.InCloud }
+
 func (w *work) inventory(ctx context.Context) (*Inventory, error) {
 	inv := &Inventory{routerOf: map[string]string{}}
 	if err := w.listNetworks(ctx, inv); err != nil {
@@ -81,17 +87,23 @@ func (w *work) inventory(ctx context.Context) (*Inventory, error) {
 type labelled struct {
 	id, name, description string
 	tags                  []string
+	own                   bool // of the server that this runs on
 }
 
 // listOurs lists a kind of thing of the network service, and keeps what is to be deleted with the deployment.
-func listOurs[T any](ctx context.Context, w *work, kind string, pager pagination.Pager, extract func(pagination.Page) ([]T, error), of func(T) labelled) (out []Thing, err error) {
+func listOurs[T any](ctx context.Context, w *work, inv *Inventory, kind string, pager pagination.Pager, extract func(pagination.Page) ([]T, error), of func(T) labelled) (out []Thing, err error) {
 	all, err := list(ctx, pager, extract)
 	if err != nil {
 		return nil, failed("list "+kind+"s of", w.opt.Name, err)
 	}
 	for _, t := range all {
-		if l := of(t); w.ours(kind, l.id, l.description, l.tags) {
-			out = append(out, Thing{kind, l.name, l.id, true})
+		l := of(t)
+		switch thing := (Thing{kind, l.name, l.id, true}); {
+		case !w.ours(kind, l.id, l.description, l.tags):
+		case l.own:
+			inv.Own = append(inv.Own, thing)
+		default:
+			out = append(out, thing)
 		}
 	}
 	return out, nil
@@ -99,20 +111,20 @@ func listOurs[T any](ctx context.Context, w *work, kind string, pager pagination
 
 func (w *work) listNetworks(ctx context.Context, inv *Inventory) (err error) {
 	c, project := w.cloud.Network, w.cloud.Project
-	inv.Networks, err = listOurs(ctx, w, Network, networks.List(c, networks.ListOpts{ProjectID: project}), networks.ExtractNetworks, func(n networks.Network) labelled {
-		return labelled{n.ID, n.Name, n.Description, n.Tags}
+	inv.Networks, err = listOurs(ctx, w, inv, Network, networks.List(c, networks.ListOpts{ProjectID: project}), networks.ExtractNetworks, func(n networks.Network) labelled {
+		return labelled{n.ID, n.Name, n.Description, n.Tags, false}
 	})
 	if err != nil {
 		return err
 	}
-	inv.Subnets, err = listOurs(ctx, w, Subnet, subnets.List(c, subnets.ListOpts{ProjectID: project}), subnets.ExtractSubnets, func(s subnets.Subnet) labelled {
-		return labelled{s.ID, s.Name, s.Description, s.Tags}
+	inv.Subnets, err = listOurs(ctx, w, inv, Subnet, subnets.List(c, subnets.ListOpts{ProjectID: project}), subnets.ExtractSubnets, func(s subnets.Subnet) labelled {
+		return labelled{s.ID, s.Name, s.Description, s.Tags, false}
 	})
 	if err != nil {
 		return err
 	}
-	inv.Routers, err = listOurs(ctx, w, Router, routers.List(c, routers.ListOpts{ProjectID: project}), routers.ExtractRouters, func(r routers.Router) labelled {
-		return labelled{r.ID, r.Name, r.Description, r.Tags}
+	inv.Routers, err = listOurs(ctx, w, inv, Router, routers.List(c, routers.ListOpts{ProjectID: project}), routers.ExtractRouters, func(r routers.Router) labelled {
+		return labelled{r.ID, r.Name, r.Description, r.Tags, false}
 	})
 	return err
 }
@@ -132,6 +144,11 @@ func (w *work) listPorts(ctx context.Context, inv *Inventory) error {
 		said := described(p.Description)
 		name := p.Name
 		switch {
+		case w.isSelf(p.DeviceID):
+			inv.ownPorts, inv.ownGroups = append(inv.ownPorts, p.ID), append(inv.ownGroups, p.SecurityGroups...)
+			if w.ours(Port, p.ID, p.Description, p.Tags) {
+				inv.Own = append(inv.Own, Thing{Port, name, p.ID, true})
+			}
 		case p.DeviceOwner == "network:router_gateway":
 		case strings.HasPrefix(p.DeviceOwner, "network:router_interface"):
 			if has(inv.Routers, p.DeviceID) || here || w.ours(Interface, p.ID, "", nil) {
@@ -157,6 +174,12 @@ func (w *work) listServers(ctx context.Context, inv *Inventory) error {
 		of := onMetadata(s.Metadata)
 		// A server of this installation that stands on a network of the deployment's, made by a source that does not name it, goes too: the network cannot without it.
 		neighbour := of.installation == w.mark.installation && of.deployment == "" && slices.ContainsFunc(inv.Strange, func(t Thing) bool { return strings.HasSuffix(t.Name, " of "+s.ID) || t.Name == "of "+s.ID })
+		if w.isSelf(s.ID) {
+			if of == w.mark {
+				inv.Own = append(inv.Own, Thing{Server, s.Name, s.ID, true})
+			}
+			continue
+		}
 		if of == w.mark || neighbour {
 			inv.Servers = append(inv.Servers, Thing{Server, s.Name, s.ID, true})
 			inv.Strange = slices.DeleteFunc(inv.Strange, func(t Thing) bool { return strings.HasSuffix(t.Name, "of "+s.ID) }) // which goes with it
@@ -174,8 +197,12 @@ func (w *work) listVolumes(ctx context.Context, inv *Inventory) error {
 		return failed("list volumes of", w.opt.Name, err)
 	}
 	for _, v := range all {
-		if onMetadata(v.Metadata) == w.mark || described(v.Description) == w.mark {
-			inv.Volumes = append(inv.Volumes, Thing{Volume, v.Name, v.ID, true})
+		switch thing := (Thing{Volume, v.Name, v.ID, true}); {
+		case onMetadata(v.Metadata) != w.mark && described(v.Description) != w.mark:
+		case slices.ContainsFunc(v.Attachments, func(a volumes.Attachment) bool { return w.isSelf(a.ServerID) }):
+			inv.Own = append(inv.Own, thing)
+		default:
+			inv.Volumes = append(inv.Volumes, thing)
 		}
 	}
 	return nil
@@ -183,14 +210,14 @@ func (w *work) listVolumes(ctx context.Context, inv *Inventory) error {
 
 func (w *work) listRest(ctx context.Context, inv *Inventory) (err error) {
 	c, project := w.cloud.Network, w.cloud.Project
-	inv.FloatingIPs, err = listOurs(ctx, w, FloatingIP, floatingips.List(c, floatingips.ListOpts{ProjectID: project}), floatingips.ExtractFloatingIPs, func(ip floatingips.FloatingIP) labelled {
-		return labelled{ip.ID, ip.FloatingIP, ip.Description, ip.Tags}
+	inv.FloatingIPs, err = listOurs(ctx, w, inv, FloatingIP, floatingips.List(c, floatingips.ListOpts{ProjectID: project}), floatingips.ExtractFloatingIPs, func(ip floatingips.FloatingIP) labelled {
+		return labelled{ip.ID, ip.FloatingIP, ip.Description, ip.Tags, slices.Contains(inv.ownPorts, ip.PortID)}
 	})
 	if err != nil {
 		return err
 	}
-	inv.Groups, err = listOurs(ctx, w, Group, groups.List(c, groups.ListOpts{ProjectID: project}), groups.ExtractGroups, func(g groups.SecGroup) labelled {
-		return labelled{g.ID, g.Name, g.Description, g.Tags}
+	inv.Groups, err = listOurs(ctx, w, inv, Group, groups.List(c, groups.ListOpts{ProjectID: project}), groups.ExtractGroups, func(g groups.SecGroup) labelled {
+		return labelled{g.ID, g.Name, g.Description, g.Tags, slices.Contains(inv.ownGroups, g.ID)}
 	})
 	if err != nil {
 		return err

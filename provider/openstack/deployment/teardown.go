@@ -29,7 +29,7 @@ const atOnce = 8
 
 // Teardown deletes all of a deployment: servers, ports, volumes, floating IPs, router interfaces, routers, subnets, networks, security groups, the key pair with
 // its private half. What is gone already is fine; what fails does not keep the rest from being tried. At the end the cloud is asked what is left: nothing, or the
-// errors say what. It may be repeated, and goes on where another one died. ErrNotFound: there is no such deployment. ErrConflict: it is another project's.
+// errors say what. The server that it runs on stays with what it has, for a teardown from elsewhere. It may be repeated, and goes on where another one died. ErrNotFound: there is no such deployment. ErrConflict: it is another project's.
 func Teardown(ctx context.Context, cloud Cloud, opt Options) error {
 	w, err := begin(cloud, opt)
 	if err != nil {
@@ -87,6 +87,9 @@ func (w *work) left(inv *Inventory) {
 		if !t.Made && !has(inv.All(), t.ID) {
 			w.tell(Left, t.Kind, t.Name, t.ID, "not made by hostler")
 		}
+	}
+	for _, t := range inv.Own {
+		w.tell(Left, t.Kind, t.Name, t.ID, "of the server that this runs on")
 	}
 	for _, t := range inv.Strange {
 		w.tell(Left, t.Kind, t.Name, t.ID, "not made by hostler, on a network of the deployment")
@@ -213,13 +216,6 @@ func (w *work) each(ctx context.Context, things []Thing, f func(context.Context,
 
 // servers deletes servers and waits until they are gone: one list for all of them at a time.
 func (w *work) servers(ctx context.Context, things []Thing) error {
-	things = slices.DeleteFunc(slices.Clone(things), func(t Thing) bool {
-		if t.ID == w.rec.InCloud {
-			w.tell(Left, t.Kind, t.Name, t.ID, "it is the one that this runs on")
-			return true
-		}
-		return false
-	})
 	if len(things) == 0 {
 		return nil
 	}
