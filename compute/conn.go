@@ -28,6 +28,8 @@ type Command struct {
 	Env  map[string]string // added to the environment that the connection gives
 	User string            // run as this user; "": the connection's own
 	Stay bool              // what it leaves running when it ends may stay, where a connection ends the descendants of a run
+	// Aside says that it is no work of its own, but looks or copies: it waits for no turn where commands wait for theirs.
+	Aside bool
 
 	// Workspace is the token of a conversation that Workspacer.Workspace began, or is about to begin, on the same connection: the command waits
 	// until the workspace is complete and starts in it, Dir being a directory below it. It is not started when the conversation ends before

@@ -2,6 +2,7 @@ package compute
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -35,4 +36,22 @@ type HeldRun struct {
 // and why.
 type Holder interface {
 	Held(ctx context.Context) ([]HeldRun, error)
+}
+
+// Detached counts the commands behind a connection that are kept until they end and have not ended. There are none where nobody keeps any.
+func Detached(ctx context.Context, conn Conn) (n int, err error) {
+	h, ok := As[Holder](conn)
+	if !ok {
+		return 0, nil
+	}
+	all, err := h.Held(ctx)
+	if errors.Is(err, ErrInvalid) {
+		return 0, nil
+	}
+	for _, one := range all {
+		if one.Keep && !one.Ended {
+			n++
+		}
+	}
+	return n, err
 }

@@ -255,14 +255,14 @@ func TestSlotsBehindPools(t *testing.T) {
 		{Name: "web", Type: "fake", Digest: "d", Concurrency: 1}, {Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}},
 	}, nil)
 	l := r.take(t, t.Context(), compute.Request{Source: "front"})
-	free, err := r.Slot(t.Context(), l.Instance)
+	free, err := r.Slot(t.Context(), l.Instance, nil)
 	must(t, err)
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err = r.Slot(short, l.Instance)
+	_, err = r.Slot(short, l.Instance, nil)
 	kind(t, err, compute.ErrTimeout)
 	free()
-	free, err = r.Slot(t.Context(), l.Instance)
+	free, err = r.Slot(t.Context(), l.Instance, nil)
 	must(t, err)
 	free()
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -177,19 +178,80 @@ func TestSlots(t *testing.T) {
 	l := r.take(t, ctx, compute.Request{})
 	var free []func()
 	for range 2 {
-		f, err := r.Slot(ctx, l.Instance)
+		f, err := r.Slot(ctx, l.Instance, nil)
 		must(t, err)
 		free = append(free, f)
 	}
 	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
-	_, err := r.Slot(short, l.Instance)
+	_, err := r.Slot(short, l.Instance, nil)
 	kind(t, err, compute.ErrTimeout)
 	free[0]()
-	f, err := r.Slot(ctx, l.Instance)
+	f, err := r.Slot(ctx, l.Instance, nil)
 	must(t, err)
 	f()
 	free[1]()
+}
+
+// TestSlotsDetached: commands that nobody holds a place for have theirs.
+func TestSlotsDetached(t *testing.T) {
+	r := newRig(t, t.TempDir(), nil, web(func(s *pool.Source) { s.Concurrency = 3 }), nil)
+	ctx := t.Context()
+	l := r.take(t, ctx, compute.Request{})
+	var left atomic.Int32
+	var broken error
+	detached := func(context.Context) (int, error) { return int(left.Load()), broken }
+	take := func() func() {
+		f, err := r.Slot(ctx, l.Instance, detached)
+		must(t, err)
+		return f
+	}
+	refused := func() {
+		t.Helper()
+		short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		defer cancel()
+		_, err := r.Slot(short, l.Instance, detached)
+		kind(t, err, compute.ErrTimeout)
+	}
+	one := take()
+	left.Store(1)
+	two := take()
+	refused()
+	two()
+	left.Store(2)
+	refused()
+	one()
+	one = take()
+	refused()
+	left.Store(3)
+	one()
+	refused()
+	left.Store(4) // as somebody made them before there was a limit
+	refused()
+	left.Store(0)
+	for range 3 { // and what was tried has left no place taken
+		defer take()()
+	}
+	refused()
+	broken = compute.ErrLost
+	_, err := r.Slot(ctx, r.take(t, ctx, compute.Request{}).Instance, detached)
+	kind(t, err, compute.ErrLost)
+
+	// Two who both find one place taken by a detached command, where three are: they do not wait for each other.
+	other := r.take(t, ctx, compute.Request{})
+	var all sync.WaitGroup
+	single := func(context.Context) (int, error) { return 1, nil }
+	for range 8 {
+		all.Go(func() {
+			f, err := r.Slot(ctx, other.Instance, single)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			f()
+		})
+	}
+	all.Wait()
 }
 
 // TestRestsOn: each hand-out names the record that it rests on.

@@ -360,7 +360,7 @@ func (u *user) extend(ctx context.Context, p *process, id compute.ID) {
 func (u *user) runs(ctx context.Context, p *process, id compute.ID) {
 	w, g := u.w, u.grant(id)
 	i := w.insts[id]
-	free, err := p.pool.Slot(ctx, id)
+	free, err := p.pool.Slot(ctx, id, nil)
 	if u.tell(p, err, "entered %s", id); err != nil {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -294,8 +295,8 @@ func (p *Pool) into(ctx context.Context, i *compute.Instance) (compute.Conn, err
 }
 
 // Slot waits for one of the places that `concurrency` gives an instance, and those behind it, and takes it. It is free again when free is called
-// or this process ends.
-func (p *Pool) Slot(ctx context.Context, name compute.ID) (free func(), err error) {
+// or this process ends. Commands that go on without a process that has a place for them count too: detached tells how many there are, now; nil: none.
+func (p *Pool) Slot(ctx context.Context, name compute.ID, detached func(context.Context) (int, error)) (free func(), err error) {
 	i, _, err := p.Resolve(ctx, string(name))
 	if err != nil {
 		return nil, err
@@ -315,7 +316,7 @@ func (p *Pool) Slot(ctx context.Context, name compute.ID) (free func(), err erro
 		if s == nil || s.Concurrency <= 0 {
 			continue
 		}
-		f, err := p.slot(ctx, i, s.Concurrency)
+		f, err := p.slot(ctx, i, s.Concurrency, detached)
 		if err != nil {
 			free()
 			return nil, err
@@ -325,18 +326,52 @@ func (p *Pool) Slot(ctx context.Context, name compute.ID) (free func(), err erro
 	return free, nil
 }
 
-func (p *Pool) slot(ctx context.Context, i *compute.Instance, n int) (free func(), err error) {
+// How long who waits for a place pauses at most, and where it is for one that the instance itself has to be asked about.
+const (
+	slotPause     = 50 * time.Millisecond
+	detachedPause = 500 * time.Millisecond
+)
+
+func (p *Pool) slot(ctx context.Context, i *compute.Instance, n int, detached func(context.Context) (int, error)) (free func(), err error) {
 	pause := time.Millisecond
 	for {
+		most := slotPause
 		free, ok, err := p.store.Slot(i.Row, n)
-		if err != nil || ok {
-			return free, err
+		if ok && err == nil {
+			// Asked with the place in hand: a command is counted there before the one who detached it gives up his.
+			if ok, err = p.besides(ctx, i.Row, n, detached); ok && err == nil {
+				return free, nil
+			}
+			free()
+			most = detachedPause
+		}
+		if err != nil {
+			return nil, err
 		}
 		select {
 		case <-ctx.Done():
 			return nil, &compute.Error{ID: i.ID, Kind: compute.ErrTimeout, Err: fmt.Errorf("%d runs at once are allowed on it, and as many go on", n)}
-		case <-time.After(pause):
+		case <-time.After(pause/2 + rand.N(pause)): // two that want more than one place each do not get into each other's way for ever
 		}
-		pause = min(2*pause, 50*time.Millisecond)
+		pause = min(2*pause, most)
 	}
+}
+
+// besides reports whether there are places for all detached commands beside the one that was taken: then as many more can be had.
+func (p *Pool) besides(ctx context.Context, row int64, n int, detached func(context.Context) (int, error)) (bool, error) {
+	if detached == nil {
+		return true, nil
+	}
+	left, err := detached(ctx)
+	if err != nil || left >= n {
+		return false, err
+	}
+	for range left {
+		free, ok, err := p.store.Slot(row, n)
+		if err != nil || !ok {
+			return false, err
+		}
+		defer free()
+	}
+	return true, nil
 }

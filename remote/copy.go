@@ -114,7 +114,7 @@ func (c *copier) look(s Side, write bool, file string) (place, error) {
 	if write {
 		args = append(args, "write")
 	}
-	exit, err := s.Conn.Run(c.ctx, &compute.Command{Args: args, Stdout: &out, Stderr: &errs})
+	exit, err := s.Conn.Run(c.ctx, &compute.Command{Args: args, Stdout: &out, Stderr: &errs, Aside: true})
 	said := out.String()
 	switch {
 	case err != nil:
@@ -221,7 +221,7 @@ func beneath(a, b string) bool {
 // follow returns where a link leads.
 func (c *copier) follow() (string, error) {
 	var out shell.Answer
-	exit, err := c.from.Conn.Run(c.ctx, &compute.Command{Args: []string{"readlink", "-f", c.dashed(c.from.Path)}, Stdout: &out})
+	exit, err := c.from.Conn.Run(c.ctx, &compute.Command{Args: []string{"readlink", "-f", c.dashed(c.from.Path)}, Stdout: &out, Aside: true})
 	if err == nil && out.Err != nil {
 		err = fmt.Errorf("%s: %w", c.from.Path, out.Err)
 	}
@@ -373,7 +373,7 @@ func (c *copier) fromInput() error {
 	})
 	script := func(text string, stdin io.Reader, args ...string) error {
 		var errs shell.Tail
-		cmd := &compute.Command{Args: append([]string{"sh", "-c", text, "sh"}, args...), Stdin: stdin, Stderr: &errs}
+		cmd := &compute.Command{Args: append([]string{"sh", "-c", text, "sh"}, args...), Stdin: stdin, Stderr: &errs, Aside: true}
 		exit, err := c.to.Conn.Run(c.ctx, cmd)
 		if err == nil && exit != (compute.Exit{}) {
 			err = fmt.Errorf("%s: %s", c.to.Path, errs.Text())
@@ -389,7 +389,7 @@ func (c *copier) fromInput() error {
 	}
 	if err != nil {
 		clean := context.WithoutCancel(c.ctx)
-		_, _ = c.to.Conn.Run(clean, &compute.Command{Args: []string{"rm", "-f", c.dashed(temp)}})
+		_, _ = c.to.Conn.Run(clean, &compute.Command{Args: []string{"rm", "-f", c.dashed(temp)}, Aside: true})
 	}
 	return err
 }

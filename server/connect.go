@@ -108,7 +108,7 @@ func (s *server) ownOnly(ctx context.Context, lease compute.Lease) error {
 }
 
 // turns is a connection whose commands wait for their turn, where the source limits how many run at once. Who only comes back to one that runs does not wait: it
-// has begun, and may be what he would wait for.
+// has begun, and may be what he would wait for. Nor does what looks or copies beside them.
 type turns struct {
 	compute.Conn
 	engine Engine
@@ -116,10 +116,10 @@ type turns struct {
 }
 
 func (c turns) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
-	if cmd.Hold != nil && cmd.Hold.Attach {
+	if cmd.Aside || cmd.Hold != nil && cmd.Hold.Attach {
 		return c.Conn.Run(ctx, cmd)
 	}
-	free, err := c.engine.Slot(ctx, c.name)
+	free, err := c.engine.Slot(ctx, c.name, func(ctx context.Context) (int, error) { return compute.Detached(ctx, c.Conn) })
 	if err != nil {
 		return compute.Exit{}, err
 	}

@@ -25,8 +25,9 @@ type Engine interface {
 	Book
 	Owner
 	Line
-	// Slot waits for one of the places that the instance's source gives to commands at once, and takes it until free is called.
-	Slot(ctx context.Context, name compute.ID) (free func(), err error)
+	// Slot waits for one of the places that the instance's source gives to commands at once, and takes it until free is called. detached counts those that
+	// have nobody who took theirs.
+	Slot(ctx context.Context, name compute.ID, detached func(context.Context) (int, error)) (free func(), err error)
 }
 
 // Book tells what there is.

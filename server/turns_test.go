@@ -13,7 +13,9 @@ type full struct{ Engine }
 
 var errFull = errors.New("full")
 
-func (full) Slot(context.Context, compute.ID) (func(), error) { return nil, errFull }
+func (full) Slot(context.Context, compute.ID, func(context.Context) (int, error)) (func(), error) {
+	return nil, errFull
+}
 
 // ran is a connection that says that a command has run.
 type ran struct{ compute.Conn }
@@ -30,7 +32,9 @@ func TestTurns(t *testing.T) {
 			t.Errorf("%+v: got %v, want what the engine says", h, err)
 		}
 	}
-	if exit, err := c.Run(t.Context(), &compute.Command{Hold: &compute.Hold{Run: "r", Attach: true}}); err != nil || exit.Code != 7 {
-		t.Errorf("attached: %+v, %v", exit, err)
+	for _, cmd := range []*compute.Command{{Hold: &compute.Hold{Run: "r", Attach: true}}, {Aside: true}} {
+		if exit, err := c.Run(t.Context(), cmd); err != nil || exit.Code != 7 {
+			t.Errorf("%+v: %+v, %v", cmd, exit, err)
+		}
 	}
 }

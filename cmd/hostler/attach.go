@@ -301,11 +301,14 @@ func (r *runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.C
 	if r.recorded() == "" {
 		return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("--detach: the run cannot be recorded, so it could not be found again"), Hint: "hostler doctor"}
 	}
-	if _, err := heldBy(ctx, conn); err != nil {
+	refused := func(err error) error {
 		if errors.Is(err, compute.ErrInvalid) {
 			return invalid("setsid, nohup and & are the computer's own means", "--detach: %s: %w", r.instance.ID, err)
 		}
 		return err
+	}
+	if _, err := heldBy(ctx, conn); err != nil {
+		return refused(err)
 	}
 	begun := make(chan struct{})
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, io.Discard, struct{ io.Writer }{io.Discard} // two, so that they are kept apart
@@ -336,7 +339,7 @@ func (r *runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.C
 		if err == nil {
 			err = &compute.Error{Kind: compute.ErrLost, Err: errors.New("it ended without a word of its beginning")}
 		}
-		return err
+		return refused(err)
 	}
 	return r.leaveRun()
 }

@@ -167,7 +167,7 @@ func (c *claim) giveBack(ctx context.Context) {
 }
 
 // slot waits for the command's turn where the source limits how many run at once. The lease may have ended meanwhile, so it is asked again.
-func (c *claim) slot(ctx context.Context) (free func(), err error) {
+func (c *claim) slot(ctx context.Context, conn compute.Conn) (free func(), err error) {
 	if c.direct != "" || !c.app.limited(c.instance.Source) {
 		return func() {}, nil
 	}
@@ -175,7 +175,7 @@ func (c *claim) slot(ctx context.Context) (free func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	free, err = local.Slot(ctx, c.instance.ID)
+	free, err = local.Slot(ctx, c.instance.ID, func(ctx context.Context) (int, error) { return compute.Detached(ctx, conn) })
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}

@@ -67,7 +67,7 @@ func probe(ctx context.Context, what, typ string, connect func(context.Context) 
 	}
 	began = time.Now()
 	var said, wrong bytes.Buffer
-	exit, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", probeScript, "sh", where}, Stdout: &said, Stderr: &wrong})
+	exit, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", probeScript, "sh", where}, Stdout: &said, Stderr: &wrong, Aside: true})
 	took := time.Since(began)
 	if err == nil && exit.Status() != 0 {
 		err = fmt.Errorf("sh ended with %d: %s", exit.Status(), strings.TrimSpace(wrong.String()))
@@ -144,7 +144,7 @@ func probeDisk(what, place, kib, inodes string, writable bool) checkView {
 func probeStart(ctx context.Context, what string, conn compute.Conn) checkView {
 	measure := func(args ...string) (time.Duration, error) {
 		began := time.Now()
-		exit, err := conn.Run(ctx, &compute.Command{Args: args})
+		exit, err := conn.Run(ctx, &compute.Command{Args: args, Aside: true})
 		if err == nil && exit.Status() != 0 {
 			err = fmt.Errorf("it ended with %d", exit.Status())
 		}

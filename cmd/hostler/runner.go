@@ -250,7 +250,7 @@ func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 	watching.Go(func() { r.watch(ctx, cancel) })
 	defer watching.Wait()
 	defer cancel(nil)
-	free, err := r.slot(ctx)
+	free, err := r.slot(ctx, conn)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func interpreter(script []byte) []string {
 // putScript copies the script to a directory of its own there, and makes the command run it. remove takes that away.
 func (r *runner) putScript(ctx context.Context, conn compute.Conn, cmd *compute.Command) (remove func(), err error) {
 	var out, said bytes.Buffer
-	exit, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", `umask 077; mktemp -d "${TMPDIR:-/tmp}/hostler-XXXXXXXX"`}, User: cmd.User, Stdout: &out, Stderr: &said})
+	exit, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", `umask 077; mktemp -d "${TMPDIR:-/tmp}/hostler-XXXXXXXX"`}, User: cmd.User, Stdout: &out, Stderr: &said, Aside: true})
 	dir := strings.TrimSuffix(out.String(), "\n")
 	if err == nil && (exit.Status() != 0 || !path.IsAbs(dir)) {
 		err = &compute.Error{Op: "--script", ID: r.instance.ID, Kind: compute.ErrCannotStart, Err: errors.New("no directory can be made for it there: " + strings.Join(strings.Fields(said.String()), " "))}
@@ -63,7 +63,7 @@ func (r *runner) putScript(ctx context.Context, conn compute.Conn, cmd *compute.
 	remove = func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
-		_, _ = conn.Run(ctx, &compute.Command{Args: []string{"rm", "-rf", "--", dir}, User: cmd.User}) // else it goes with the instance
+		_, _ = conn.Run(ctx, &compute.Command{Args: []string{"rm", "-rf", "--", dir}, User: cmd.User, Aside: true}) // else it goes with the instance
 	}
 	name := filepath.Base(r.opt.scriptFile)
 	var archive bytes.Buffer

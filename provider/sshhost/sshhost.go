@@ -183,6 +183,11 @@ func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	if err := c.p.remember(c.host); err != nil {
 		return compute.Exit{}, &compute.Error{Op: "sshhost.Run", ID: c.p.id(c.host), Kind: compute.ErrCannotStart, Err: err}
 	}
+	if cmd.Hold != nil || cmd.Workspace != "" { // the agent's
+		if err := c.p.note(c.host, "kept"); err != nil {
+			return compute.Exit{}, &compute.Error{Op: "sshhost.Run", ID: c.p.id(c.host), Kind: compute.ErrCannotStart, Err: err}
+		}
+	}
 	return c.Conn.Run(ctx, cmd)
 }
 
@@ -194,18 +199,31 @@ func (c *conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
 	return c.Conn.Workspace(ctx, token)
 }
 
+// Held implements compute.Holder. Where no agent was given anything to keep, none is started for the question.
+func (c *conn) Held(ctx context.Context) ([]compute.HeldRun, error) {
+	if c.p.o.Dir != "" && c.p.o.Agent != nil {
+		if _, err := os.Lstat(c.p.file(c.host, "kept")); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+	}
+	return c.Conn.Held(ctx)
+}
+
 // The files that say that processes may have been started since the last Clean: used, and while Clean is at work, ending. Run writes the first
 // before it starts anything. Clean renames it before it looks, so that what is started meanwhile is looked for the next time, and a Clean that
-// is cut short leaves the second.
+// is cut short leaves the second. A third, kept, is there when the agent was given a command that it may keep.
 func (p *Provider) file(host, what string) string {
 	return filepath.Join(p.o.Dir, url.PathEscape(host)+"."+what)
 }
 
-func (p *Provider) remember(host string) error {
+func (p *Provider) remember(host string) error { return p.note(host, "used") }
+
+// note makes one of them.
+func (p *Provider) note(host, what string) error {
 	if p.o.Dir == "" {
 		return nil
 	}
-	name := p.file(host, "used")
+	name := p.file(host, what)
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = os.MkdirAll(p.o.Dir, 0o700); err == nil {
@@ -269,8 +287,10 @@ func (p *Provider) end(ctx context.Context, host string) (string, error) {
 	case exit.Status() != 0:
 		return "", fmt.Errorf("looking for processes on the host ended with %d: %s", exit.Status(), strings.TrimSpace(string(bad)))
 	}
-	if err := os.Remove(p.file(host, "ending")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
+	for _, what := range []string{"kept", "ending"} { // as long as the last is there it is tried again
+		if err := os.Remove(p.file(host, what)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
 	}
 	n := strings.TrimSpace(string(out))
 	if n == "" {

@@ -26,13 +26,14 @@ const (
 	mayStay
 	hasHold
 	inSpace
+	isAside
 )
 
 func appendCommand(b []byte, cmd *compute.Command) []byte {
 	b = append(b, opRun)
 	var flags uint64
 	for i, has := range [...]bool{cmd.Stdin != nil, cmd.Stdout != nil, cmd.Stderr != nil, cmd.TTY != nil, cmd.Resize != nil, cmd.Signals != nil,
-		same(cmd.Stdout, cmd.Stderr), cmd.Stay, cmd.Hold != nil, cmd.Workspace != ""} {
+		same(cmd.Stdout, cmd.Stderr), cmd.Stay, cmd.Hold != nil, cmd.Workspace != "", cmd.Aside} {
 		if has {
 			flags |= 1 << i
 		}
@@ -76,9 +77,9 @@ func decodeRequest(body []byte) *request {
 	r := &request{op: d.int(255)}
 	switch r.op {
 	case opRun:
-		flags := d.int(hasStdin | hasStdout | hasStderr | hasTTY | hasResize | hasSignals | hasOne | mayStay | hasHold | inSpace)
+		flags := d.int(hasStdin | hasStdout | hasStderr | hasTTY | hasResize | hasSignals | hasOne | mayStay | hasHold | inSpace | isAside)
 		r.stdin, r.stdout, r.stderr = flags&hasStdin != 0, flags&hasStdout != 0, flags&hasStderr != 0
-		r.one, r.cmd.Stay = flags&hasOne != 0, flags&mayStay != 0
+		r.one, r.cmd.Stay, r.cmd.Aside = flags&hasOne != 0, flags&mayStay != 0, flags&isAside != 0
 		r.resize, r.signals = flags&hasResize != 0, flags&hasSignals != 0
 		if n := d.int(maxWords); n > 0 {
 			r.cmd.Args = make([]string, 0, min(n, len(d.b)))
