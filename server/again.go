@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/api"
@@ -18,13 +19,22 @@ const againEvery = 50 * time.Millisecond
 // answerPatience is how long a controller may take to keep what it has answered, after it gave leases.
 const answerPatience = time.Minute
 
+// How soon, and then how often at least, it is looked whether another controller has served a request that waits here.
+const (
+	elsewhereSoon = 100 * time.Millisecond
+	elsewhereOft  = 5 * time.Second
+)
+
 // take has the engine serve a request for leases. One with a key that another controller serves, or served and did not say so before it died, gets what that
 // has given: its client asks here because it had no answer there.
 func (s *server) take(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
+	common, ok := s.Memory.(Common)
+	if !ok {
+		return s.Engine().Acquire(ctx, req)
+	}
 	for {
-		leases, err := s.Engine().Acquire(ctx, req)
-		common, ok := s.Memory.(Common)
-		if !ok || !errors.Is(err, compute.ErrGiven) {
+		leases, err := s.unlessGiven(ctx, common, req)
+		if !errors.Is(err, compute.ErrGiven) {
 			return leases, err
 		}
 		if leases, err = s.givenElsewhere(ctx, common, req); err != nil || len(leases) > 0 {
@@ -33,12 +43,43 @@ func (s *server) take(ctx context.Context, req compute.Request) ([]compute.Lease
 	}
 }
 
+// unlessGiven has the engine serve a request, until another controller has served it: there may be room for one alone, and who waits for more would do so in
+// vain.
+func (s *server) unlessGiven(ctx context.Context, common Common, req compute.Request) ([]compute.Lease, error) {
+	mark, _, _ := KeyOf(compute.Lease{Labels: req.Labels})
+	if mark == "" {
+		return s.Engine().Acquire(ctx, req)
+	}
+	asking, stop := context.WithCancelCause(ctx)
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	defer stop(nil)
+	looking.Go(func() {
+		for pause := elsewhereSoon; ; pause = min(2*pause, elsewhereOft) {
+			select {
+			case <-asking.Done():
+				return
+			case <-time.After(pause):
+			}
+			if leases, by, err := common.Given(asking, mark); err == nil && len(leases) > 0 && by != GivenHere {
+				stop(compute.ErrGiven)
+				return
+			}
+		}
+	})
+	leases, err := s.Engine().Acquire(asking, req)
+	if given := context.Cause(asking); err != nil && errors.Is(given, compute.ErrGiven) {
+		return nil, given
+	}
+	return leases, err
+}
+
 // givenElsewhere waits until it is known what another controller's request came to; none: to nothing, or to what has ended.
 func (s *server) givenElsewhere(ctx context.Context, common Common, req compute.Request) ([]compute.Lease, error) {
 	mark, digest, _ := KeyOf(compute.Lease{Labels: req.Labels})
 	key, _ := ctx.Value(keyKey{}).(string)
 	for {
-		leases, lives, err := common.Given(ctx, mark)
+		leases, by, err := common.Given(ctx, mark)
 		if err != nil || len(leases) == 0 {
 			return nil, err
 		}
@@ -46,7 +87,7 @@ func (s *server) givenElsewhere(ctx context.Context, common Common, req compute.
 			return nil, &compute.Error{Kind: compute.ErrConflict, Err: errors.New("another request had this " + api.KeyHeader)}
 		}
 		told := !slices.ContainsFunc(leases, func(l compute.Lease) bool { return l.Worker != 0 })
-		if told && (!lives || time.Since(leases[0].Given) > answerPatience) {
+		if told && (by == GivenByDead || time.Since(leases[0].Given) > answerPatience) {
 			slices.SortFunc(leases, func(a, b compute.Lease) int { return strings.Compare(string(a.Instance), string(b.Instance)) })
 			return leases, nil
 		}

@@ -45,10 +45,19 @@ type Turns interface {
 // Common is a Memory that several controllers share: none gives to a request what another has given to it, which is compute.ErrGiven to the engine.
 type Common interface {
 	Memory
-	// Given returns the living leases that were given to the request of a mark, and whether the controller that gave them lives; if so, it may yet take
-	// them back, or answer.
-	Given(ctx context.Context, mark string) (leases []compute.Lease, lives bool, err error)
+	// Given returns the living leases that were given to the request of a mark, and by whom.
+	Given(ctx context.Context, mark string) (leases []compute.Lease, by Giver, err error)
 }
+
+// Giver is a controller that gave leases.
+type Giver int
+
+// As long as a giver lives it may yet take them back, or answer.
+const (
+	GivenByDead Giver = iota
+	GivenElsewhere
+	GivenHere // by who asks
+)
 
 const (
 	maxKey    = 255     // bytes of a key

@@ -65,8 +65,8 @@ func (k *answers) Answer(ctx context.Context, owner, key string) (out compute.An
 // commonAnswers are those of a store that several controllers share.
 type commonAnswers struct{ *answers }
 
-// Given returns what was given to the request of a mark, and whether who gave it lives.
-func (k commonAnswers) Given(ctx context.Context, mark string) (leases []compute.Lease, lives bool, err error) {
+// Given returns what was given to the request of a mark, and by whom.
+func (k commonAnswers) Given(ctx context.Context, mark string) (leases []compute.Lease, by server.Giver, err error) {
 	var giver int64
 	err = k.store.View(ctx, func(tx compute.Tx) error {
 		leases = nil
@@ -81,10 +81,14 @@ func (k commonAnswers) Given(ctx context.Context, mark string) (leases []compute
 		giver = by
 		return err
 	})
-	if err == nil && len(leases) > 0 {
-		lives = k.store.Alive(giver)
+	switch {
+	case err != nil || len(leases) == 0:
+	case giver == k.store.Worker():
+		by = server.GivenHere
+	case k.store.Alive(giver):
+		by = server.GivenElsewhere
 	}
-	return leases, lives, err
+	return leases, by, err
 }
 
 // turns are answers that commands beside the controller have too.

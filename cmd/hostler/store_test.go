@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -8,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -78,6 +81,39 @@ func TestDatabase(t *testing.T) {
 	}
 	if files, _ := filepath.Glob(filepath.Join(m.state(), "state.db*")); len(files) > 0 {
 		t.Errorf("there is %v", files)
+	}
+}
+
+// TestOneRequestElsewhere: a request that comes to two controllers at once has one lease, though there is room for no more: whoever is told so later does not
+// wait for its own.
+func TestOneRequestElsewhere(t *testing.T) {
+	m := newMachine(t)
+	m.onDatabase(pgtest.Start(t).Database(t))
+	m.source("web", "type = fake\nmaximum = 1\n")
+	f := newFleet(t, m, 2)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for i := range 3 {
+		key, body := fmt.Sprint("once-", i), `{"source": "web", "wait": 600}`
+		var got [4]lease
+		var all sync.WaitGroup
+		for n := range got {
+			all.Go(func() {
+				l, _, err := f.all[n%2].acquire(ctx, key, body)
+				if got[n] = l; err != nil {
+					t.Errorf("request %d: %v", n, err)
+				}
+			})
+		}
+		all.Wait()
+		for _, l := range got {
+			if l.ID == "" || l != got[0] {
+				t.Fatalf("one request has %+v", got)
+			}
+		}
+		if status, text, err := f.all[1].ask(ctx, http.MethodDelete, "/v1/leases/"+got[0].ID, "", ""); err != nil || status/100 != 2 {
+			t.Fatalf("release: %d %s %v", status, text, err)
+		}
 	}
 }
 
