@@ -80,6 +80,9 @@ func (s *Store) classify(ref reference, err error) error {
 		kind = compute.ErrDenied
 	case errors.As(err, &answer):
 		hint, kind = kindOfAnswer(ref, answer)
+		if errors.Is(kind, compute.ErrNotFound) || errors.Is(kind, compute.ErrDenied) { // registries say either of what they do not have
+			hint = s.near(ref.name, hint)
+		}
 	case ref.kind == fromRegistry, ref.kind == fromDaemon:
 		kind, hint = compute.ErrUnavailable, again
 	}

@@ -79,6 +79,15 @@ func TestPullFromARegistry(t *testing.T) {
 	if _, err := s.Pull(t.Context(), w.host+"/lib/two:v9", image.PullOptions{}); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("no such tag: %v", err)
 	}
+	for _, typed := range []string{w.host + "/lib/two:v9", w.host + "/lib/tow:v1"} {
+		_, err := s.Find(typed)
+		_, bad := s.Pull(t.Context(), typed, image.PullOptions{})
+		for _, err := range []error{err, bad} {
+			if hint := compute.Hint(err); !strings.HasPrefix(hint, "did you mean "+ref+"? If not: ") {
+				t.Errorf("%s: %v, hint: %s", typed, err, hint)
+			}
+		}
+	}
 }
 
 // TestEveryDoor pulls one image by each way in, and finds it to be the same.

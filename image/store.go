@@ -221,7 +221,7 @@ func (s *Store) find(r reference) (Image, error) {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Image{}, failed("Find", r.name, compute.ErrNotFound, errors.New("no image of this name here"), "hostler image pull "+r.name)
+		return Image{}, failed("Find", r.name, compute.ErrNotFound, errors.New("no image of this name here"), s.near(r.name, "hostler image pull "+r.name))
 	case err != nil:
 		return Image{}, failed("Find", r.name, compute.ErrFailed, err, "")
 	}

@@ -312,7 +312,15 @@ func TestImages(t *testing.T) {
 		} {
 			_, err := open(t, d, c.o).Create(t.Context(), compute.Spec{ID: "suite-1", Image: c.image})
 			want(t, c.name, err, c.kind, c.says)
+			if hint := compute.Hint(err); strings.Contains(hint, "did you mean") {
+				t.Errorf("%s: hint: %s", c.name, hint)
+			}
 		}
+		mistyped := open(t, d, container.Options{Image: "tiyn", Pull: "never"})
+		_, err := mistyped.Create(t.Context(), compute.Spec{ID: "suite-1"})
+		want(t, "mistyped", err, compute.ErrNotFound, "tiyn is not at the engine", "did you mean ", "tiny:latest", "? If not: pull or build it there")
+		_, err = mistyped.Probe(t.Context(), compute.Spec{})
+		want(t, "mistyped, looked at", err, compute.ErrNotFound, "did you mean ", "tiny:latest")
 		p, err := container.Open(t.Context(), nil, container.Options{Socket: d.socket, Source: "suite", Installation: "mine", Agent: finder(t)})
 		if err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image"
 )
 
 // image returns what the engine knows of an image, which is pulled first where always is set, or where the source's pull lets us and it is missing.
@@ -40,13 +42,31 @@ func (p *Provider) image(ctx context.Context, ref string, always bool) (imageInf
 	}
 	if p.o.Pull == "never" {
 		return img, &compute.Error{
-			Kind: compute.ErrNotFound, Err: fmt.Errorf("image %s is not at the engine, and pull = never", ref), Hint: "pull or build it there, or leave pull out",
+			Kind: compute.ErrNotFound, Err: fmt.Errorf("image %s is not at the engine, and pull = never", ref), Hint: p.meant(ctx, ref, "pull or build it there, or leave pull out"),
 		}
 	}
 	if err := p.pull(ctx, ref); err != nil {
+		var e *compute.Error
+		if errors.As(err, &e) && (errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied)) { // registries say either of what they do not have
+			e.Hint = p.meant(ctx, ref, e.Hint)
+		}
 		return img, err
 	}
 	return img, inspect()
+}
+
+// meant puts before a hint which images at the engine are named like one that is not there.
+func (p *Provider) meant(ctx context.Context, ref, hint string) string {
+	var all []struct{ RepoTags []string }
+	if err := p.eng.do(ctx, http.MethodGet, "/images/json", nil, nil, &all); err != nil {
+		return hint // it is the other error that is told
+	}
+	var names []string
+	for _, i := range all {
+		names = append(names, i.RepoTags...)
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return strings.HasPrefix(n, "<none>") })
+	return image.Meant(ref, names, hint)
 }
 
 // pull lets the engine fetch an image, with what the user's docker configuration says of the registry's credentials.

@@ -1,0 +1,90 @@
+package image
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/hostler-project/hostler/nearest"
+)
+
+// offered is how many names an error offers at most.
+const offered = 3
+
+// Meant puts before a hint which of some names of images somebody may have meant who typed another: those whose repository is written most like it, with
+// the tags most like it first. Where none is like it the hint is returned as it is.
+func Meant(typed string, names []string, hint string) string {
+	repo, tag := apart(typed)
+	type candidate struct {
+		name       string
+		repo, tags int // letters to change
+	}
+	var all []candidate
+	for _, n := range names {
+		r, t := apart(n)
+		mine, its := unlike(repo, r)
+		if d := nearest.Distance(mine, its); n != typed && d <= max(1, len(mine)/3) {
+			all = append(all, candidate{shown(n), d, nearest.Distance(tag, t)})
+		}
+	}
+	if len(all) == 0 {
+		return hint
+	}
+	slices.SortFunc(all, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.repo, b.repo), cmp.Compare(a.tags, b.tags), strings.Compare(a.name, b.name))
+	})
+	var some []string
+	for _, c := range slices.Compact(all) {
+		if c.repo == all[0].repo && len(some) < offered {
+			some = append(some, c.name)
+		}
+	}
+	text := "did you mean " + strings.Join(some, " or ") + "?"
+	if hint != "" {
+		text += " If not: " + hint
+	}
+	return text
+}
+
+// shown is a name without what it has where none is said.
+func shown(name string) string {
+	for _, prefix := range []string{"index.docker.io/", "docker.io/"} {
+		name = strings.TrimPrefix(name, prefix)
+	}
+	return strings.TrimPrefix(name, "library/")
+}
+
+// apart splits a name into what is before its tag, or digest, and that.
+func apart(name string) (repo, tag string) {
+	name = strings.TrimPrefix(shown(name), "localhost/") // where podman has what was built
+	name, digest, _ := strings.Cut(name, "@")
+	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
+		return name[:i], name[i+1:]
+	}
+	return name, digest
+}
+
+// unlike leaves out the parts in front that two repositories have in common, but for the last: who types a registry wants one of its images.
+func unlike(a, b string) (string, string) {
+	for {
+		x, restA, ok := strings.Cut(a, "/")
+		y, restB, also := strings.Cut(b, "/")
+		if !ok || !also || x != y {
+			return a, b
+		}
+		a, b = restA, restB
+	}
+}
+
+// near is Meant for the images that are here.
+func (s *Store) near(typed, hint string) string {
+	_, names, err := s.read()
+	if err != nil {
+		return hint // what is wrong with it is told elsewhere
+	}
+	var all []string
+	for _, n := range names {
+		all = append(all, n.Name)
+	}
+	return Meant(typed, all, hint)
+}
