@@ -28,6 +28,7 @@ type Lease struct {
 	PID        int               `json:"pid,omitempty" doc:"it ends with this process of the controller's machine"`
 	Pool       string            `json:"pool,omitempty" doc:"the pool's instance that holds it"`
 	Share      *compute.Amount   `json:"share,omitempty" doc:"the part of the instance that it has booked; left out: it has all of it"`
+	Cost       float64           `json:"cost_per_hour,omitempty" doc:"in whatever money the source's price is in; left out: it has none"`
 }
 
 // KeyHeader is the header by which a request that makes something has a key of its asker's choice: the same request again is answered the same, and another
@@ -56,7 +57,7 @@ func NewLease(l compute.Lease) Lease {
 		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Project: l.Project, Purpose: l.Purpose, Labels: ShownLabels(l.Labels),
 		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: l.TTL.Seconds(), Idle: l.Idle.Seconds(), Expires: when(l.Expires),
 		Deadline: when(l.Deadline()), PID: l.For.PID, Pool: string(l.Pool),
-		Share: l.Share,
+		Share: l.Share, Cost: l.Holds.Cost,
 	}
 }
 
@@ -65,7 +66,7 @@ func (l Lease) Compute() compute.Lease {
 	out := compute.Lease{
 		ID: l.ID, Name: l.Name, Instance: compute.ID(l.Instance), Source: l.Source, Owner: l.Owner, Project: l.Project, Purpose: l.Purpose, Labels: l.Labels,
 		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: span(l.TTL), Idle: span(l.Idle), For: compute.Process{PID: l.PID}, Pool: compute.ID(l.Pool),
-		Share: l.Share,
+		Share: l.Share, Holds: compute.Capacity{Cost: l.Cost},
 	}
 	if l.Expires != nil {
 		out.Expires = *l.Expires

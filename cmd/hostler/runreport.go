@@ -30,6 +30,8 @@ type runReport struct {
 	Command  float64    `json:"command"` // seconds that it ran
 	Phases   phasesView `json:"phases"`  // of making the instance, whenever that was
 
+	Parts runlog.Phases `json:"run_phases"` // the parts of this run
+
 	Tests     *runlog.Tests     `json:"tests,omitempty"`
 	Artifacts []runlog.Artifact `json:"artifacts,omitempty"`
 }
@@ -41,7 +43,7 @@ func (a *app) writeReport(name string, r *runner, err error) error {
 	}
 	v := runReport{
 		Instance: string(r.instance.ID), Source: r.instance.Source, Lease: r.lease.ID, Exit: runStatus(err), Started: r.started,
-		Phases: viewPhases(r.instance.Phases), Begun: r.exit != nil,
+		Phases: viewPhases(r.instance.Phases), Begun: r.exit != nil, Parts: r.phases,
 	}
 	if err == nil {
 		v.Exit = 0
@@ -52,7 +54,7 @@ func (a *app) writeReport(name string, r *runner, err error) error {
 	}
 	if rec := r.told; rec != nil { // by its key
 		v.Run, v.Tests, v.Artifacts, v.Instance, v.Source, v.Lease = rec.ID, rec.Tests, rec.Artifacts, rec.Instance, rec.Source, rec.Lease
-		v.Begun, v.Exit, v.Signal, v.Reason, v.Kind, v.Error, v.Started, v.Command = true, *rec.Exit, rec.Signal, rec.Reason, rec.Kind, rec.Error, rec.Started, rec.Phases.Command
+		v.Begun, v.Exit, v.Signal, v.Reason, v.Kind, v.Error, v.Started, v.Command, v.Parts = true, *rec.Exit, rec.Signal, rec.Reason, rec.Kind, rec.Error, rec.Started, rec.Phases.Command, rec.Phases
 		return writeDocument(name, v)
 	}
 	if !r.begun.IsZero() {
