@@ -284,6 +284,8 @@ func TestClientHypermedia(t *testing.T) {
 				_, _ = w.Write([]byte(`{"_embedded": {"contents": [{"title": "a & b", "relative_url": "/h/it"}]}}`))
 			case r.URL.Query().Get("mode") == "traverse":
 				http.Redirect(w, r, r.URL.Query().Get("relative_url")+"?view="+r.URL.Query().Get("view"), http.StatusFound)
+			case r.URL.Path == "/h/computer_module/Base_getComputerToken":
+				_, _ = w.Write([]byte(`{"access_token": "tok"}`))
 			case r.URL.Path == "/h/it" && r.URL.Query().Get("view") == "slaposjs_view":
 				_, _ = w.Write([]byte(`{"_embedded": {"_view": {"my_reference": {"key": "k", "type": "StringField", "default": "r"}}}, "_links": {"type": {"name": "Instance Tree"}}}`))
 			default:
@@ -304,6 +306,12 @@ func TestClientHypermedia(t *testing.T) {
 		if err != nil || form.Values()["reference"] != "r" || form.Links.Type.Name != "Instance Tree" {
 			t.Errorf("%s: %+v, %v", found, form, err)
 		}
+		if token, err := c.ComputerToken(t.Context()); token != "tok" || err != nil {
+			t.Errorf("%s: %q, %v", found, token, err)
+		}
+		if asked["/getHateoasUrl"]+asked["/slapos.get.v0.hateoas_url"] > 2 {
+			t.Errorf("%s: asked again where the hypermedia API is: %v", found, asked)
+		}
 		if asked["/h/"] != 3 { // the root once, a search, a way to a thing
 			t.Errorf("%s: %v", found, asked)
 		}
@@ -313,6 +321,9 @@ func TestClientHypermedia(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := none.Form(t.Context(), "/x"); !errors.Is(err, slap.ErrNotFound) {
+		t.Error(err)
+	}
+	if _, err := none.ComputerToken(t.Context()); !errors.Is(err, slap.ErrNotFound) {
 		t.Error(err)
 	}
 	for _, link := range []string{"javascript:1", "{", "/relative"} {

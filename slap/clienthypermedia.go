@@ -33,6 +33,29 @@ func (c *Client) Form(ctx context.Context, relativeURL string) (*Form, error) {
 	return form, nil
 }
 
+// ComputerToken is a token with which one new computer can be registered. Only the full master gives them.
+func (c *Client) ComputerToken(ctx context.Context) (string, error) {
+	const op = "Base_getComputerToken"
+	rest, err := c.restBase(ctx)
+	if err != nil {
+		return "", err
+	}
+	u, err := url.Parse(rest)
+	if err != nil {
+		return "", c.badAnswer(op, malformed("", "the URL of the hypermedia API is none"))
+	}
+	var answer struct {
+		Token string `json:"access_token"`
+	}
+	if err := c.read(ctx, op, u.JoinPath("computer_module", op).String(), &answer); err != nil {
+		return "", err
+	}
+	if answer.Token == "" {
+		return "", c.badAnswer(op, malformed("", "an answer without a token"))
+	}
+	return answer.Token, nil
+}
+
 // link fills in a link's template, and reads what is there.
 func (c *Client) link(ctx context.Context, op, template string, variables map[string]any, into any) error {
 	href, err := Expand(template, variables)
@@ -60,25 +83,41 @@ func (c *Client) read(ctx context.Context, op, href string, into any) error {
 // hypermedia is the root of the hypermedia API, which is asked for once.
 func (c *Client) hypermedia(ctx context.Context) (*Root, error) {
 	c.mu.Lock()
-	root, rest := c.root, c.rest
+	root := c.root
 	c.mu.Unlock()
 	if root != nil {
 		return root, nil
 	}
-	if rest == "" {
-		var err error
-		if rest, err = c.restURL(ctx); err != nil {
-			return nil, err
-		}
+	rest, err := c.restBase(ctx)
+	if err != nil {
+		return nil, err
 	}
 	root = &Root{}
 	if err := c.read(ctx, "hypermedia", rest, root); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
-	c.root, c.rest = root, rest
+	c.root = root
 	c.mu.Unlock()
 	return root, nil
+}
+
+// restBase is the URL of the hypermedia API, which the master is asked for once.
+func (c *Client) restBase(ctx context.Context) (string, error) {
+	c.mu.Lock()
+	rest := c.rest
+	c.mu.Unlock()
+	if rest != "" {
+		return rest, nil
+	}
+	rest, err := c.restURL(ctx)
+	if err != nil {
+		return "", err
+	}
+	c.mu.Lock()
+	c.rest = rest
+	c.mu.Unlock()
+	return rest, nil
 }
 
 // restURL asks the master where its hypermedia API is: by the legacy endpoint, and where there is none by the JSON API.

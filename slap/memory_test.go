@@ -8,9 +8,9 @@ import (
 	"github.com/hostler-project/hostler/slap"
 )
 
-// Whatever the document, no more is allocated to read it than a fixed multiple of its size: a megabyte of anything stays a small matter.
+// Whatever the document, no more is allocated to read it than a fixed multiple of its size: what is sent is what is spent.
 func TestMemory(t *testing.T) {
-	const size, most = 1 << 20, 150
+	const size, most = 1 << 17, 150
 	fill := func(before, each, after string) string {
 		return in(before + strings.Repeat(each, size/len(each)) + after)
 	}
@@ -49,7 +49,7 @@ func TestMemory(t *testing.T) {
 
 // Neither a name of any length nor one that a terminal obeys comes into an error as it is.
 func TestErrorsAreShort(t *testing.T) {
-	long := strings.Repeat("k", 1<<20)
+	long := strings.Repeat("k", 1<<17)
 	bad := slap.Dictionary{long: slap.Dictionary{"a\u202eb": "\x01"}}
 	_, first := slap.Marshal(bad)
 	_, second := slap.FormatParameters(slap.Dictionary{long: struct{}{}})
