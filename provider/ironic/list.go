@@ -66,7 +66,7 @@ func list[T any](ctx context.Context, a *api, op string, query url.Values, make 
 		case tries < 3 && (errors.Is(err, errMoved) || missing(err)): // the node that a page ended with has gone
 			continue
 		}
-		return nil, err
+		return nil, openstack.ClassifyList(op, "", err)
 	}
 }
 

@@ -41,7 +41,7 @@ type Mark struct {
 	Since        time.Time `json:"since,omitzero"`
 	Attempt      int       `json:"attempt,omitempty"` // so many times an image was written to the node
 	Way          Way       `json:"way,omitempty"`
-	Claim        string    `json:"claim,omitempty"` // of Allocate: the allocation
+	Step         string    `json:"step,omitempty"` // of Clean: when the node last changed its state, before the step was asked for
 	Installation string    `json:"installation,omitempty"`
 	Source       string    `json:"source,omitempty"`   // of the instance that the node is
 	Instance     string    `json:"instance,omitempty"` // its name; "": it is none

@@ -145,6 +145,8 @@ func (s *Scout) node(r *record) metal.Node {
 		n.Writes = m.Attempt
 	}
 	switch {
+	case (m == nil || m.Way == "") && r.barred() == "" && cacheHolds(s.installation, r): // claimed, and then nothing was heard of it
+		n.Cached, n.Failed = true, "it was claimed for the cache, and nothing was written"
 	case m == nil || m.Way == "" && m.Instance == "": // no mark of ours
 		n.Why = r.taken()
 		n.Image = r.Driver.CacheImage
@@ -184,7 +186,7 @@ func (s *Scout) marked(n *metal.Node, r *record, m *Mark) (why string) {
 	case state == "deleting" || r.ending() && m.State != Caching:
 		n.Image, n.Cached, n.Busy = "", false, true
 		return state
-	case r.Instance != "" && !cacheHolds(s.installation, r, m):
+	case r.Instance != "" && !cacheHolds(s.installation, r):
 		n.Used = true
 		return "claimed for instance " + r.Instance
 	case r.broken():
@@ -194,8 +196,7 @@ func (s *Scout) marked(n *metal.Node, r *record, m *Mark) (why string) {
 	case state == stateAvailable && r.Instance == "" && r.Retired:
 		return "retired"
 	case m.State == Caching:
-		n.Writing = !m.Way.standby() || state != stateActive
-		n.Busy = n.Writing
+		n.Writing, n.Busy = true, true
 	case m.Way.standby() && state == stateActive, state == stateAvailable: // it is there
 	case state == stateManageable:
 		n.Image, n.Failed = "", "it was left manageable"
@@ -205,7 +206,7 @@ func (s *Scout) marked(n *metal.Node, r *record, m *Mark) (why string) {
 	return ""
 }
 
-// cacheHolds tells that the claim on a marked node is the cache's own.
-func cacheHolds(installation string, r *record, m *Mark) bool {
-	return r.Instance == standbyClaim(installation, r.UUID) || m.Way == Allocate && m.Claim != "" && r.Instance == m.Claim
+// cacheHolds tells that the claim on a node is the cache's own.
+func cacheHolds(installation string, r *record) bool {
+	return r.Instance != "" && r.Instance == standbyClaim(installation, r.UUID)
 }

@@ -122,7 +122,7 @@ func TestPages(t *testing.T) {
 	s.mu.Unlock()
 	check("small pages")
 	s.mu.Lock()
-	s.pageMost, s.valid = 1000, "another one"
+	s.pageMost, s.valid = 1000, map[string]bool{}
 	s.mu.Unlock()
 	check("the token has run out")
 	var n atomic.Int64

@@ -25,7 +25,8 @@ type standin struct {
 
 	mu        sync.Mutex
 	tokens    int
-	valid     string
+	changes   int
+	valid     map[string]bool // tokens
 	order     []string
 	nodes     map[string]map[string]any
 	allocs    map[string]map[string]any
@@ -40,7 +41,7 @@ type standin struct {
 }
 
 func newStandin(t testing.TB) *standin {
-	s := &standin{nodes: map[string]map[string]any{}, allocs: map[string]map[string]any{}, maxMinor: 82, pageMost: 1000}
+	s := &standin{nodes: map[string]map[string]any{}, allocs: map[string]map[string]any{}, valid: map[string]bool{}, maxMinor: 82, pageMost: 1000}
 	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
 	t.Cleanup(s.Close)
 	return s
@@ -130,8 +131,9 @@ func (s *standin) serve(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	if r.URL.Path == "/v3/auth/tokens" {
 		s.tokens++
-		s.valid = fmt.Sprintf("token-%d", s.tokens)
-		w.Header().Set("X-Subject-Token", s.valid)
+		token := fmt.Sprintf("token-%d", s.tokens)
+		s.valid[token] = true
+		w.Header().Set("X-Subject-Token", token)
 		point := func(typ string) map[string]any {
 			return map[string]any{"type": typ, "endpoints": []any{map[string]string{"interface": "public", "url": s.URL + "/" + typ, "region": "R", "region_id": "R"}}}
 		}
@@ -147,7 +149,7 @@ func (s *standin) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		r.URL.Path = strings.TrimPrefix(r.URL.Path, "/"+typ)
 	}
-	if r.Header.Get("X-Auth-Token") != s.valid {
+	if !s.valid[r.Header.Get("X-Auth-Token")] {
 		say(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"code": 401, "message": "The request you have made requires authentication."}})
 		return
 	}
@@ -161,6 +163,14 @@ func (s *standin) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	body, _ := io.ReadAll(r.Body)
 	switch {
+	case path[0] == "v2" && len(path) == 3:
+		for _, i := range s.images {
+			if i["id"] == path[2] {
+				say(w, http.StatusOK, i)
+				return
+			}
+		}
+		say(w, http.StatusNotFound, nil)
 	case path[0] == "v2":
 		say(w, http.StatusOK, map[string]any{"images": s.images})
 	case len(path) == 1:
@@ -312,6 +322,8 @@ func (s *standin) step(n map[string]any) bool {
 }
 
 func (s *standin) enter(n map[string]any) {
+	s.changes++
+	n["provision_updated_at"] = time.Unix(int64(s.changes), 0).UTC().Format(time.RFC3339)
 	switch {
 	case n["verb"] == "deleted" && n["provision_state"] == "cleaning":
 		if a, ok := n["allocation_uuid"].(string); ok {
@@ -408,6 +420,7 @@ func (s *standin) allocation(w http.ResponseWriter, method string, path []string
 	switch method {
 	case http.MethodPost:
 		var in struct {
+			UUID      string   `json:"uuid"`
 			Name      string   `json:"name"`
 			Class     string   `json:"resource_class"`
 			Candidate []string `json:"candidate_nodes"`
@@ -417,7 +430,7 @@ func (s *standin) allocation(w http.ResponseWriter, method string, path []string
 			refuse(w, http.StatusConflict, "An allocation with name %s already exists.", in.Name)
 			return
 		}
-		a := map[string]any{"uuid": fmt.Sprintf("a0000000-0000-4000-8000-%012d", len(s.calls)), "name": in.Name, "state": "active", "node_uuid": nil, "last_error": nil}
+		a := map[string]any{"uuid": in.UUID, "name": in.Name, "state": "active", "node_uuid": nil, "last_error": nil}
 		n := s.nodes[in.Candidate[0]]
 		if n["instance_uuid"] != nil || n["provision_state"] != "available" || n["resource_class"] != in.Class || n["maintenance"] == true {
 			a["state"], a["last_error"] = "error", "none of the requested nodes are available and match the resource class "+in.Class+"."
@@ -433,6 +446,11 @@ func (s *standin) allocation(w http.ResponseWriter, method string, path []string
 				continue
 			}
 			if method == http.MethodDelete {
+				for _, n := range s.nodes {
+					if n["allocation_uuid"] == a["uuid"] {
+						n["allocation_uuid"], n["instance_uuid"] = nil, nil
+					}
+				}
 				delete(s.allocs, name)
 				say(w, http.StatusNoContent, nil)
 				return

@@ -1,0 +1,261 @@
+package ironic_test
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/metal"
+	"github.com/hostler-project/hostler/provider/ironic"
+)
+
+var img = metal.Image{ID: "i1", Name: "debian", Checksum: "abc"}
+
+func commander(t testing.TB, s *standin, flavors ...ironic.FlavorRule) *ironic.Commander {
+	t.Helper()
+	c, err := ironic.NewCommander(ironic.CommanderOptions{Session: s.session(t), Installation: "inst", Flavors: flavors, Poll: 5 * time.Millisecond, Keys: []string{"ssh-ed25519 AAAA"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func do(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// until waits for a node to be seen as it shall be.
+func until(t testing.TB, sc *ironic.Scout, id, what string, ok func(metal.Node) bool) metal.Node {
+	t.Helper()
+	var n metal.Node
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for _, n = range nodes(t, sc) {
+			if n.ID == id && ok(n) {
+				return n
+			}
+		}
+	}
+	t.Fatalf("no node %s that is %s; the last one seen: %+v", id, what, n)
+	return n
+}
+
+func standing(n metal.Node) bool {
+	return n.Cached && !n.Writing && !n.Provisioned && n.Image == "i1" && n.Failed == ""
+}
+
+// TestWays has each way from a free node to one that has the image, and back to a free one.
+func TestWays(t *testing.T) {
+	for _, f := range []ironic.FlavorRule{
+		{Name: "any", Way: ironic.Deploy},
+		{Name: "any", Way: ironic.Allocate},
+		{Name: "any", Way: ironic.Prefetch},
+		{Name: "any", Way: ironic.Passthru},
+		{Name: "any", Way: ironic.Clean, Steps: []ironic.Step{{Interface: "deploy", Step: "write", Args: map[string]any{"image": "{image}", "url": "{url}", "n": 3}}}},
+	} {
+		t.Run(string(f.Way), func(t *testing.T) {
+			s := newStandin(t)
+			s.images = []map[string]any{{"id": "i1", "name": "debian", "status": "active", "file": "/v2/images/i1/file"}, {"id": "i2", "name": "debian", "status": "active", "file": "/v2/images/i2/file"}}
+			id := s.add(1, nil)
+			sc, c := scout(t, s, nil, f), commander(t, s, f)
+			do(t, c.Cache(t.Context(), id, img))
+			n := until(t, sc, id, "cached", standing)
+			if n.Writes != 1 || n.Since.IsZero() {
+				t.Errorf("%+v", n)
+			}
+			before := s.called()
+			do(t, c.Cache(t.Context(), id, img)) // again: nothing
+			if now := s.called(); !slices.Equal(before, now) {
+				t.Errorf("told again it did %v", now[len(before):])
+			}
+			if err := c.Cache(t.Context(), id, metal.Image{ID: "i2"}); f.Way != ironic.Prefetch && f.Way != ironic.Passthru && f.Way != ironic.Clean && !errors.Is(err, compute.ErrConflict) {
+				t.Errorf("another image onto it: %v", err)
+			} else if err == nil {
+				until(t, sc, id, "cached anew", func(n metal.Node) bool { return n.Cached && !n.Writing && n.Image == "i2" })
+			}
+			do(t, c.Eject(t.Context(), id))
+			do(t, c.Eject(t.Context(), id))
+			n = until(t, sc, id, "free", func(n metal.Node) bool { return n.Free() })
+			if n.Image != "" || n.Writes == 0 {
+				t.Errorf("%+v", n)
+			}
+			if s.get(id, "instance_uuid") != nil || len(s.allocs) != 0 {
+				t.Errorf("a claim is left: %v, %v", s.get(id, "instance_uuid"), s.allocs)
+			}
+			do(t, c.Cache(t.Context(), id, img))
+			if n = until(t, sc, id, "cached once more", standing); n.Writes < 2 {
+				t.Errorf("%d writes", n.Writes)
+			}
+		})
+	}
+}
+
+func TestWayArguments(t *testing.T) {
+	s := newStandin(t)
+	s.slow = true
+	s.images = []map[string]any{{"id": "i1", "name": "debian", "status": "active", "file": "/v2/images/i1/file"}}
+	pass := ironic.FlavorRule{Name: "p", Class: "p", Way: ironic.Passthru}
+	p, d := s.add(1, map[string]any{"resource_class": "p"}), s.add(2, nil)
+	c := commander(t, s, pass)
+	do(t, c.Cache(t.Context(), p, img))
+	info, _ := s.get(p, "given").(map[string]any)["image_info"].(map[string]any)
+	if urls, _ := info["urls"].([]any); info["id"] != "i1" || info["checksum"] != "abc" || len(urls) != 1 || urls[0] != s.URL+"/image/v2/images/i1/file" {
+		t.Errorf("the vendor's call had %v", info)
+	}
+	do(t, c.Cache(t.Context(), d, img))
+	meta, _ := s.get(d, "given", "meta_data").(map[string]any)
+	if keys, _ := meta["public_keys"].(map[string]any); len(keys) != 1 || meta["name"] == "" || s.get(d, "instance_info", "image_source") != "i1" {
+		t.Errorf("the deployment had %v", s.get(d, "given"))
+	}
+}
+
+// TestBusy does nothing to nodes that are not ours to command.
+func TestBusy(t *testing.T) {
+	s := newStandin(t)
+	theirs := map[string]any{"hostler": map[string]any{"image": "i1", "state": "cached", "way": "deploy", "installation": "other"}}
+	used := map[string]any{"hostler": map[string]any{"image": "i1", "state": "cached", "way": "deploy", "installation": "inst", "instance": "metal-1"}}
+	for i, b := range []map[string]any{
+		{"maintenance": true}, {"protected": true, "provision_state": "active"}, {"provision_state": "active", "instance_uuid": uuid(9)}, {"fault": "power failure"},
+		{"instance_uuid": uuid(8)}, {"provision_state": "active", "extra": theirs}, {"provision_state": "active", "extra": used, "instance_uuid": uuid(7)}, {"provision_state": "enroll"},
+	} {
+		s.add(i, b)
+	}
+	c := commander(t, s)
+	for i := range len(s.order) {
+		if err := c.Cache(t.Context(), uuid(i), img); !errors.Is(err, compute.ErrConflict) {
+			t.Errorf("cache on node %d: %v", i, err)
+		}
+		if err := c.Eject(t.Context(), uuid(i)); !errors.Is(err, compute.ErrConflict) && i != 4 || i == 4 && err != nil {
+			t.Errorf("eject node %d: %v", i, err)
+		}
+	}
+	if calls := s.called(); len(calls) != 0 {
+		t.Errorf("it did %v", calls)
+	}
+	if err := c.Cache(t.Context(), uuid(99), img); !errors.Is(err, compute.ErrNotFound) {
+		t.Errorf("no such node: %v", err)
+	}
+}
+
+// TestFaster has somebody else claim a node between our look and our claim.
+func TestFaster(t *testing.T) {
+	s := newStandin(t)
+	id := s.add(1, nil)
+	c := commander(t, s)
+	s.before = func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPatch {
+			s.with(id, func(n map[string]any) { n["instance_uuid"] = uuid(9) })
+		}
+		return false
+	}
+	if err := c.Cache(t.Context(), id, img); !errors.Is(err, compute.ErrConflict) {
+		t.Errorf("%v", err)
+	}
+	if s.get(id, "instance_uuid") != uuid(9) || s.get(id, "provision_state") != "available" || s.get(id, "extra", "hostler") != nil {
+		t.Errorf("the node is %v", s.nodes[id])
+	}
+}
+
+// TestLocked waits for a node that another operation holds.
+func TestLocked(t *testing.T) {
+	s := newStandin(t)
+	id := s.add(1, nil)
+	c, sc := commander(t, s), scout(t, s, nil)
+	var n atomic.Int64
+	s.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPut || n.Add(1) > 3 {
+			return false
+		}
+		refuse(w, http.StatusConflict, "Node %s is locked by host c1, please retry after the current operation is completed.", id)
+		return true
+	}
+	do(t, c.Cache(t.Context(), id, img))
+	until(t, sc, id, "cached", standing)
+}
+
+// TestFails has a deployment fail: it is seen, ejected, and tried again.
+func TestFails(t *testing.T) {
+	s := newStandin(t)
+	s.deployErr = "the disk is gone"
+	id := s.add(1, nil)
+	c, sc := commander(t, s), scout(t, s, nil)
+	do(t, c.Cache(t.Context(), id, img))
+	n := until(t, sc, id, "failed", func(n metal.Node) bool { return n.Failed != "" })
+	if !strings.Contains(n.Failed, "the disk is gone") || !n.Cached || n.Image != "" {
+		t.Errorf("%+v", n)
+	}
+	s.mu.Lock()
+	s.deployErr = ""
+	s.mu.Unlock()
+	do(t, c.Eject(t.Context(), id))
+	until(t, sc, id, "free", func(n metal.Node) bool { return n.Free() })
+	do(t, c.Cache(t.Context(), id, img))
+	until(t, sc, id, "cached", standing)
+}
+
+// TestDiesBetween has a process die after each of its requests; the next one ends with the image on the node, which was deployed once.
+func TestDiesBetween(t *testing.T) {
+	for _, f := range []ironic.FlavorRule{
+		{Name: "any"}, {Name: "any", Way: ironic.Allocate}, {Name: "any", Way: ironic.Prefetch},
+		{Name: "any", Way: ironic.Clean, Steps: []ironic.Step{{Interface: "deploy", Step: "write"}}},
+	} {
+		for after := range 5 {
+			s := newStandin(t)
+			id := s.add(1, nil)
+			sc := scout(t, s, nil, f)
+			var n atomic.Int64
+			s.before = func(w http.ResponseWriter, r *http.Request) bool {
+				change := r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "tokens")
+				if !change || n.Add(1) <= int64(after) {
+					return false
+				}
+				w.WriteHeader(http.StatusInternalServerError) // what is sent after its death does not arrive
+				return true
+			}
+			c := commander(t, s, f)
+			_ = c.Cache(t.Context(), id, img)
+			if after > 0 {
+				for end := time.Now().Add(50 * time.Millisecond); time.Now().Before(end) && n.Load() <= int64(after); time.Sleep(time.Millisecond) {
+				}
+			}
+			do(t, c.Close())
+			s.mu.Lock()
+			s.before = nil
+			s.mu.Unlock()
+			do(t, commander(t, s, f).Cache(t.Context(), id, img))
+			until(t, sc, id, string(f.Way)+" cached after all", standing)
+			deployed := 0
+			for _, call := range s.called() {
+				if call == "PUT node-1 active" || call == "PUT node-1 clean" {
+					deployed++
+				}
+			}
+			if deployed != 1 {
+				t.Errorf("%s, dead after %d requests: written %d times: %v", f.Way, after, deployed, s.called())
+			}
+		}
+	}
+}
+
+// TestOldMarks ejects what Arsenal left.
+func TestOldMarks(t *testing.T) {
+	s := newStandin(t)
+	id := s.add(1, map[string]any{"driver_info": map[string]any{"cache_status": "cached", "cache_image_id": "old"}})
+	c, sc := commander(t, s), scout(t, s, nil)
+	if n := nodes(t, sc)[0]; !n.Cached || n.Image != "old" || n.Provisioned {
+		t.Errorf("%+v", n)
+	}
+	do(t, c.Eject(t.Context(), id))
+	until(t, sc, id, "free", func(n metal.Node) bool { return n.Free() && n.Image == "" })
+	if got := s.called(); !slices.Equal(got, []string{"PATCH node-1", "PUT node-1 manage", "PATCH node-1", "PUT node-1 provide"}) {
+		t.Errorf("%v", got)
+	}
+}

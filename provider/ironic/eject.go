@@ -1,0 +1,128 @@
+package ironic
+
+import (
+	"context"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Eject implements metal.Commander. A hot standby is undeployed, and any other node sent through manage and provide: either way it is cleaned.
+func (c *Commander) Eject(ctx context.Context, node string) error {
+	if err := c.Resume(ctx); err != nil {
+		return err
+	}
+	defer c.hold(node)()
+	r, err := c.a.node(ctx, "Eject", node)
+	if err != nil {
+		return err
+	}
+	m := r.Extra.Mark
+	old := r.Driver.CacheStatus != "" || r.Driver.CacheImage != ""
+	state := r.state()
+	switch why := r.barred(); {
+	case why != "":
+		return conflict("Eject", r.label(), "%s", why)
+	case m != nil && m.Instance != "" && r.Instance != "":
+		return conflict("Eject", r.label(), "it is instance %s", m.Instance)
+	case m != nil && m.Way != "" && m.Installation != c.o.Installation && (r.Instance != "" || state != stateAvailable):
+		return conflict("Eject", r.label(), "another installation of hostler has it")
+	case state == stateAvailable && cacheHolds(c.o.Installation, r) && (m == nil || m.Way == ""):
+		return c.letGo(ctx, r, "")
+	case m == nil && !old || m != nil && m.Way == "" && !old:
+		if state == stateAvailable || r.ending() {
+			return nil
+		}
+		return conflict("Eject", r.label(), "there is no image of ours on it, and it is %s", state)
+	case r.Instance != "" && !cacheHolds(c.o.Installation, r):
+		return conflict("Eject", r.label(), "it was claimed for instance %s meanwhile", r.Instance)
+	case state == "deleting" || r.ending() && (m == nil || m.State != Caching):
+		return nil // it is on its way
+	case m != nil && (m.Way.standby() || m.Way == Prefetch && state != stateAvailable):
+		return c.undeploy(ctx, r)
+	case m != nil && m.State == Caching && state == stateAvailable && r.Instance != "" && m.Way != Passthru:
+		return c.letGo(ctx, r, "") // nothing was begun
+	}
+	return c.wipe(ctx, r)
+}
+
+// take holds a node for the cache, unless it is: the scheduler, or who wants an instance, may be faster.
+func (c *Commander) take(ctx context.Context, r *record) error {
+	if r.Instance != "" {
+		return nil
+	}
+	return c.a.patch(ctx, "Eject", r.UUID, []operation{{Op: "add", Path: "/instance_uuid", Value: standbyClaim(c.o.Installation, r.UUID)}})
+}
+
+// undeploy takes a hot standby back.
+func (c *Commander) undeploy(ctx context.Context, r *record) error {
+	switch {
+	case r.state() == stateAvailable: // it was wiped before, or nothing was begun
+		return c.letGo(ctx, r, "")
+	case r.deploying() && r.state() != "wait call-back" && r.state() != "deploy hold":
+		return conflict("Eject", r.label(), "its image is being written just now")
+	}
+	if err := c.take(ctx, r); err != nil {
+		return err
+	}
+	return c.a.provision(ctx, "Eject", r.UUID, "deleted", nil)
+}
+
+// wipe sends a node through cleaning. Its marks go while nobody can be given it.
+func (c *Commander) wipe(ctx context.Context, r *record) error {
+	switch state := r.state(); state {
+	case stateAvailable, "clean failed":
+		if state == stateAvailable {
+			if err := c.take(ctx, r); err != nil {
+				return err
+			}
+		}
+		if err := c.a.provision(ctx, "Eject", r.UUID, "manage", nil); err != nil {
+			return err
+		}
+	case stateManageable:
+	default:
+		return conflict("Eject", r.label(), "its image is being written just now: it is %s", state)
+	}
+	for end := time.Now().Add(c.a.patience); ; {
+		now, err := c.a.node(ctx, "Eject", r.UUID)
+		if err != nil {
+			return err
+		}
+		r = now
+		if r.state() == stateManageable && r.Reservation == "" {
+			break
+		}
+		if time.Now().After(end) {
+			return &compute.Error{Op: "ironic.Eject", ID: compute.ID(r.label()), Kind: compute.ErrTimeout, Err: errStillOn(r.state())}
+		}
+		if err := sleep(ctx, c.a.pause); err != nil {
+			return err
+		}
+	}
+	var ops []operation
+	if r.Extra.Mark != nil {
+		ops = append(ops, operation{Op: "replace", Path: "/extra/hostler", Value: Mark{Attempt: r.Extra.Mark.Attempt}}) // how often it was written counts on
+	}
+	if r.Driver.CacheStatus != "" {
+		ops = append(ops, operation{Op: "remove", Path: "/driver_info/cache_status"})
+	}
+	if r.Driver.CacheImage != "" {
+		ops = append(ops, operation{Op: "remove", Path: "/driver_info/cache_image_id"})
+	}
+	if r.Instance == standbyClaim(c.o.Installation, r.UUID) {
+		ops = append(ops, operation{Op: "remove", Path: "/instance_uuid"})
+	}
+	if len(ops) > 0 {
+		if err := c.a.patch(ctx, "Eject", r.UUID, ops); err != nil {
+			return err
+		}
+	}
+	return c.a.provision(ctx, "Eject", r.UUID, "provide", nil)
+}
+
+// errStillOn is the state that a node does not leave.
+type errStillOn string
+
+// Error says so.
+func (e errStillOn) Error() string { return "the node is still " + string(e) }

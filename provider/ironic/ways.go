@@ -1,0 +1,230 @@
+package ironic
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/openstack"
+)
+
+// surely tells that a request was refused, so that nothing was begun.
+func surely(err error) bool {
+	switch openstack.ReasonOf(err) {
+	case openstack.Conflicting, openstack.BadRequest, openstack.Missing, openstack.Denied:
+		return true
+	}
+	return false
+}
+
+// allocate claims a node by an allocation, so that no other allocation gets it.
+func (c *Commander) allocate(ctx context.Context, r *record) error {
+	type allocation struct {
+		UUID  string `json:"uuid"`
+		State string `json:"state"`
+		Node  string `json:"node_uuid"`
+		Error string `json:"last_error"`
+	}
+	id := standbyClaim(c.o.Installation, r.UUID)
+	path := "allocations/" + id
+	_, err := c.a.change(ctx, "Allocate", compute.ID(r.UUID), http.MethodPost, "allocations", map[string]any{
+		"uuid": id, "name": "hostler-" + id, "resource_class": r.Class, "candidate_nodes": []string{r.UUID}, "extra": map[string]any{"hostler": map[string]string{"installation": c.o.Installation}},
+	})
+	if err != nil && openstack.ReasonOf(err) != openstack.Conflicting { // 409: there is one of this name, of a process that died
+		return err
+	}
+	for end := time.Now().Add(c.a.patience); ; {
+		var a allocation
+		if err = c.a.get(ctx, "Allocate", compute.ID(r.UUID), path, &a); err != nil {
+			return err
+		}
+		switch {
+		case a.State == stateActive && a.Node == r.UUID:
+			return nil
+		case a.State != "allocating" || time.Now().After(end):
+			err = conflict("Allocate", r.label(), "the node could not be claimed: allocation %s is in state %s %s", a.UUID, a.State, a.Error)
+			if _, gone := c.a.change(ctx, "Allocate", compute.ID(r.UUID), http.MethodDelete, path, nil); gone != nil && !missing(gone) {
+				err = errors.Join(err, gone)
+			}
+			return err
+		}
+		if err = sleep(ctx, c.a.pause); err != nil {
+			return openstack.Classify("Allocate", compute.ID(r.UUID), err)
+		}
+	}
+}
+
+// passthru asks the vendor's driver to write an image, as Arsenal did.
+func (c *Commander) passthru(ctx context.Context, r *record, m *Mark) error {
+	image, err := c.image(ctx, m)
+	if err != nil {
+		return err
+	}
+	_, err = c.a.change(ctx, "Cache", compute.ID(r.UUID), http.MethodPost, "nodes/"+url.PathEscape(r.UUID)+"/vendor_passthru/cache_image", map[string]any{
+		"image_info": map[string]any{"id": m.Image, "urls": []string{image}, "checksum": m.Checksum},
+	})
+	return err
+}
+
+// image is where an image can be had.
+func (c *Commander) image(ctx context.Context, m *Mark) (string, error) {
+	client, err := c.a.s.Images(ctx)
+	if err != nil {
+		return "", err
+	}
+	i, err := images.Get(ctx, client, m.Image).Extract()
+	if err != nil {
+		return "", openstack.Classify("Image", compute.ID(m.Image), err)
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(client.Endpoint, "/"), "/v2") + i.File, nil
+}
+
+// steps are the cleaning steps of a flavor, for one image.
+func (c *Commander) steps(ctx context.Context, f *flavorRule, m *Mark) (map[string]any, error) {
+	if f.Runbook != "" {
+		return map[string]any{"runbook": f.Runbook}, nil
+	}
+	where := ""
+	if strings.Contains(fmt.Sprint(f.Steps), "{url}") {
+		var err error
+		if where, err = c.image(ctx, m); err != nil {
+			return nil, err
+		}
+	}
+	fill := strings.NewReplacer("{image}", m.Image, "{checksum}", m.Checksum, "{name}", m.ImageName, "{url}", where)
+	out := make([]Step, len(f.Steps))
+	for i, s := range f.Steps {
+		out[i] = Step{Interface: s.Interface, Step: s.Step, Args: map[string]any{}}
+		for k, v := range s.Args {
+			if text, ok := v.(string); ok {
+				v = fill.Replace(text)
+			}
+			out[i].Args[k] = v
+		}
+	}
+	return map[string]any{"clean_steps": out}, nil
+}
+
+// step brings the writing of an image a step further. done: there is nothing left to do, or nothing that we may.
+func (c *Commander) step(ctx context.Context, id string) (done bool, err error) {
+	defer c.hold(id)()
+	r, err := c.a.node(ctx, "Cache", id)
+	if err != nil {
+		return missing(err), err
+	}
+	m := r.Extra.Mark
+	if m == nil || m.State != Caching || m.Installation != c.o.Installation || m.Instance != "" || r.Instance != "" && !cacheHolds(c.o.Installation, r) {
+		return true, nil // it has become something else
+	}
+	state := r.state()
+	switch {
+	case r.Reservation != "" || r.barred() != "":
+		return false, nil
+	case r.broken():
+		return true, c.markAs(ctx, r, Failed, false)
+	case m.Way == Clean:
+		return c.cleaning(ctx, r, m)
+	case m.Way == Passthru:
+		switch r.Driver.CacheStatus {
+		case Caching:
+			return false, nil
+		case Failed:
+			return true, c.markAs(ctx, r, Failed, true)
+		}
+		return true, c.markAs(ctx, r, Cached, true)
+	case state == stateActive && m.Way == Prefetch:
+		return false, c.a.provision(ctx, "Cache", id, "deleted", nil)
+	case state == stateAvailable && m.Way == Prefetch && r.Instance == "":
+		return true, c.markAs(ctx, r, Cached, false)
+	case state == stateActive:
+		if c.o.PowerOff && r.Power == "power on" {
+			return false, c.a.power(ctx, "Cache", id, "off")
+		}
+		return true, c.markAs(ctx, r, Cached, m.Way == Deploy)
+	}
+	return false, nil // it is being written; or the request to begin has not come through, and who sent it asks again
+}
+
+// cleaning goes through the states of the way Clean: manageable, cleaning, manageable, available.
+func (c *Commander) cleaning(ctx context.Context, r *record, m *Mark) (done bool, err error) {
+	switch state := r.state(); {
+	case state == stateManageable && (m.Step == "" || m.Step == r.Updated): // the state has not changed since: what was sent did not arrive
+		more, err := c.steps(ctx, c.way(r), m)
+		if err != nil && surely(err) { // such as that the image is gone
+			return true, errors.Join(err, c.markAs(ctx, r, Failed, false))
+		}
+		if err != nil {
+			return false, err
+		}
+		next := *m
+		next.Step = cmp.Or(r.Updated, "begun")
+		if err := c.a.patch(ctx, "Cache", r.UUID, markOps(r, &next)); err != nil {
+			return false, err
+		}
+		return false, c.a.provision(ctx, "Cache", r.UUID, "clean", more)
+	case state == stateManageable && r.LastError != "":
+		return true, c.markAs(ctx, r, Failed, false)
+	case state == stateManageable:
+		return false, c.a.provision(ctx, "Cache", r.UUID, "provide", nil)
+	case state == stateAvailable && m.Step != "":
+		return true, c.markAs(ctx, r, Cached, true)
+	}
+	return false, nil
+}
+
+// markAs says what became of an image. With release the node is nobody's any more, so that whoever wants it can claim it.
+func (c *Commander) markAs(ctx context.Context, r *record, state string, release bool) error {
+	m := *r.Extra.Mark
+	m.State, m.Step, m.Since = state, "", time.Now().UTC().Truncate(time.Second)
+	ops := markOps(r, &m)
+	if release && r.Instance != "" {
+		ops = append(ops, operation{Op: "remove", Path: "/instance_uuid"})
+	}
+	return c.a.patch(ctx, "Cache", r.UUID, ops)
+}
+
+// giveUp lets go of a node that was claimed and at which nothing was begun.
+func (c *Commander) giveUp(ctx context.Context, id string) error {
+	r, err := c.a.node(ctx, "Cache", id)
+	if err != nil {
+		return err
+	}
+	m := r.Extra.Mark
+	if m == nil || m.State != Caching || r.state() != stateAvailable || !cacheHolds(c.o.Installation, r) {
+		return nil
+	}
+	return c.letGo(ctx, r, Failed)
+}
+
+// letGo takes the cache's claim from a node that is available. state is what its mark says afterwards; "": that nothing is on it.
+func (c *Commander) letGo(ctx context.Context, r *record, state string) error {
+	var ops []operation
+	if m := r.Extra.Mark; m != nil {
+		left := Mark{Attempt: m.Attempt} // how often it was written counts on
+		if state != "" {
+			left = *m
+			left.State = state
+		}
+		ops = append(ops, markOps(r, &left)...)
+	}
+	switch {
+	case r.Instance != "" && r.Allocation == r.Instance: // it goes with the allocation
+		if _, err := c.a.change(ctx, "Eject", compute.ID(r.UUID), http.MethodDelete, "allocations/"+r.Allocation, nil); err != nil && !missing(err) {
+			return err
+		}
+	case r.Instance != "":
+		ops = append(ops, operation{Op: "remove", Path: "/instance_uuid"})
+	}
+	if len(ops) == 0 {
+		return nil
+	}
+	return c.a.patch(ctx, "Eject", r.UUID, ops)
+}
