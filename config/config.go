@@ -128,7 +128,7 @@ func (c *Config) Source(name string) (*Source, error) {
 // KnownType reports whether sources of that type can be made without an outside executable.
 func (c *Config) KnownType(name string) bool {
 	_, ok := c.opt.TypeKeys[name]
-	return ok || name == "pool" || c.opt.TypeKeys == nil && slices.Contains([]string{"local", "sandbox", "container", "vm", "ssh", "chroot", "fake", "openstack"}, name)
+	return ok || name == "pool" || c.opt.TypeKeys == nil && slices.Contains([]string{"local", "sandbox", "container", "vm", "ssh", "chroot", "fake", "openstack", "ironic"}, name)
 }
 
 // gathering is the state of one Load.

@@ -203,6 +203,7 @@ var harmless = map[string][]string{
 	"container": {"image", "pull", "cores", "memory", "disk", "pids", "user", "entrypoint"},
 	"vm":        {"cores", "memory", "disk", "machine", "accel", "user", "warm"},
 	"openstack": {"image", "flavor", "cores", "memory", "disk", "flavor-regex", "flavor-sets", "flavor-order", "zone", "floating-ip", "user"},
+	"ironic":    {"image", "resource-class", "traits", "properties", "capabilities", "conductor-group", "shard", "user"},
 	"local":     nil, "pool": nil, "fake": {"*"},
 }
 

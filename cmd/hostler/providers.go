@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/exec"
 	"github.com/hostler-project/hostler/provider/fake"
+	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/provider/local"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/provider/sandbox"
@@ -63,6 +64,9 @@ func kinds() map[string]kind {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
 		}))),
 		"openstack": dear(slow(open(openstack.Open, func(o *openstack.Options, s site) {
+			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
+		}))),
+		"ironic": dear(slow(open(ironic.Open, func(o *ironic.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
 		}))),
 		"ssh": dear(open(openSSH, func(o *sshKeys, s site) { o.site = s })),

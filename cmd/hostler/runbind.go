@@ -16,6 +16,7 @@ var bindWhere = map[string]string{
 	"ssh":       "its computers are elsewhere",
 	"ec2":       "its computers are elsewhere",
 	"openstack": "its computers are elsewhere",
+	"ironic":    "its computers are elsewhere",
 }
 
 // bindTree has the working tree itself be where the run is, and returns the name of the source that makes such a computer. There is no copy of the tree.

@@ -41,7 +41,7 @@ func fleet(t testing.TB, s *standin, size int) {
 		page = append(page, record...)
 	}
 	page = append(page, ']')
-	s.before = func(w http.ResponseWriter, r *http.Request) bool {
+	s.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/v1/nodes") {
 			return false
 		}
@@ -70,7 +70,7 @@ func fleet(t testing.TB, s *standin, size int) {
 		b = fmt.Appendf(b, `, "next": "%s/v1/nodes?limit=1000&marker=%s"}`, s.URL, uuid(first+999))
 		_, _ = w.Write(b)
 		return true
-	}
+	})
 }
 
 // TestFleetTemplate holds what the benchmark reads against what it should have read.

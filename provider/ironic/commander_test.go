@@ -150,12 +150,12 @@ func TestFaster(t *testing.T) {
 	s := newStandin(t)
 	id := s.add(1, nil)
 	c := commander(t, s)
-	s.before = func(_ http.ResponseWriter, r *http.Request) bool {
+	s.intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPatch {
 			s.with(id, func(n map[string]any) { n["instance_uuid"] = uuid(9) })
 		}
 		return false
-	}
+	})
 	if err := c.Cache(t.Context(), id, img); !errors.Is(err, compute.ErrConflict) {
 		t.Errorf("%v", err)
 	}
@@ -170,13 +170,13 @@ func TestLocked(t *testing.T) {
 	id := s.add(1, nil)
 	c, sc := commander(t, s), scout(t, s, nil)
 	var n atomic.Int64
-	s.before = func(w http.ResponseWriter, r *http.Request) bool {
+	s.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodPut || n.Add(1) > 3 {
 			return false
 		}
 		refuse(w, http.StatusConflict, "Node %s is locked by host c1, please retry after the current operation is completed.", id)
 		return true
-	}
+	})
 	do(t, c.Cache(t.Context(), id, img))
 	until(t, sc, id, "cached", standing)
 }
@@ -212,14 +212,14 @@ func TestDiesBetween(t *testing.T) {
 			id := s.add(1, nil)
 			sc := scout(t, s, nil, f)
 			var n atomic.Int64
-			s.before = func(w http.ResponseWriter, r *http.Request) bool {
+			s.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 				change := r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "tokens")
 				if !change || n.Add(1) <= int64(after) {
 					return false
 				}
 				w.WriteHeader(http.StatusInternalServerError) // what is sent after its death does not arrive
 				return true
-			}
+			})
 			c := commander(t, s, f)
 			_ = c.Cache(t.Context(), id, img)
 			if after > 0 {
@@ -227,9 +227,7 @@ func TestDiesBetween(t *testing.T) {
 				}
 			}
 			do(t, c.Close())
-			s.mu.Lock()
-			s.before = nil
-			s.mu.Unlock()
+			s.intercept(nil)
 			do(t, commander(t, s, f).Cache(t.Context(), id, img))
 			until(t, sc, id, string(f.Way)+" cached after all", standing)
 			deployed := 0

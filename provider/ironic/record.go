@@ -165,3 +165,9 @@ func (r *record) since() time.Time {
 	t, _ := time.Parse(time.RFC3339, r.Updated)
 	return t
 }
+
+// number is one of them as a whole number; 0: it is none.
+func (p properties) number(key string) int64 {
+	n, _ := strconv.ParseInt(p.text(key), 10, 32)
+	return n
+}

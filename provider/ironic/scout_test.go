@@ -125,16 +125,15 @@ func TestPages(t *testing.T) {
 	s.pageMost, s.valid = 1000, map[string]bool{}
 	s.mu.Unlock()
 	check("the token has run out")
-	var n atomic.Int64
 	once := func(do func(w http.ResponseWriter, r *http.Request)) {
-		n.Store(0)
-		s.before = func(w http.ResponseWriter, r *http.Request) bool {
+		var n atomic.Int64
+		s.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.HasSuffix(r.URL.Path, "/v1/nodes") || n.Add(1) != 3 {
 				return false
 			}
 			do(w, r)
 			return true
-		}
+		})
 	}
 	once(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	check("not there for a moment")
@@ -166,20 +165,20 @@ func TestLies(t *testing.T) {
 		"another's link": `{"nodes": [{"uuid": "` + uuid(9000) + `"}], "next": "http://x/v1/nodes?marker=` + uuid(1) + `"}`,
 	} {
 		t.Run(what, func(t *testing.T) {
-			s.before = func(w http.ResponseWriter, r *http.Request) bool {
+			s.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 				if !strings.HasSuffix(r.URL.Path, "/v1/nodes") || r.URL.Query().Get("marker") != uuid(999) {
 					return false
 				}
 				_, _ = w.Write([]byte(answer))
 				return true
-			}
+			})
 			all, err := scout(t, s, nil).Nodes(t.Context())
 			if err == nil || !errors.Is(err, compute.ErrFailed) {
 				t.Errorf("%d nodes, %v", len(all), err)
 			}
 		})
 	}
-	s.before = func(w http.ResponseWriter, r *http.Request) bool { // a full page without a link is not the last one
+	s.intercept(func(w http.ResponseWriter, r *http.Request) bool { // a full page without a link is not the last one
 		if !strings.HasSuffix(r.URL.Path, "/v1/nodes") || r.URL.Query().Get("marker") != "" {
 			return false
 		}
@@ -190,7 +189,7 @@ func TestLies(t *testing.T) {
 		head, _, _ := strings.Cut(string(rec.body), `, "next"`)
 		_, _ = w.Write([]byte(head + "}"))
 		return true
-	}
+	})
 	sc := scout(t, s, nil, ironic.FlavorRule{Name: "any"})
 	s.with(uuid(1), func(map[string]any) {})
 	if _, err := sc.Images(t.Context()); err != nil { // logs in, for the first page goes past the check of tokens

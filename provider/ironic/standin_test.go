@@ -21,9 +21,9 @@ import (
 // standin answers as a real Ironic 21.4 was seen to answer, with an identity service and an image service beside it.
 type standin struct {
 	*httptest.Server
-	before func(w http.ResponseWriter, r *http.Request) bool // answers in its place; false: it does not
 
 	mu        sync.Mutex
+	before    func(w http.ResponseWriter, r *http.Request) bool // see intercept
 	tokens    int
 	changes   int
 	valid     map[string]bool // tokens
@@ -83,6 +83,13 @@ func (s *standin) add(n int, more map[string]any) string {
 	return uuid(n)
 }
 
+// intercept has requests answered by f, in the stand-in's place; false: f has not answered. nil: by none.
+func (s *standin) intercept(f func(w http.ResponseWriter, r *http.Request) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before = f
+}
+
 // with changes a node, or looks at it.
 func (s *standin) with(id string, f func(n map[string]any)) {
 	s.mu.Lock()
@@ -124,7 +131,10 @@ func refuse(w http.ResponseWriter, code int, text string, args ...any) {
 }
 
 func (s *standin) serve(w http.ResponseWriter, r *http.Request) {
-	if s.before != nil && s.before(w, r) {
+	s.mu.Lock()
+	before := s.before
+	s.mu.Unlock()
+	if before != nil && before(w, r) {
 		return
 	}
 	s.mu.Lock()

@@ -288,7 +288,7 @@ func (p *Provider) plan(ctx context.Context, spec compute.Spec) (pl plan, err er
 		}
 	}
 	if pl.user = p.o.User; pl.user == "" {
-		pl.user = userOf(pl.image)
+		pl.user = UserOf(pl.image)
 	}
 	if pl.key, err = p.loginKey(); err != nil {
 		return pl, err

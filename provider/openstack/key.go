@@ -52,33 +52,41 @@ func (p *Provider) loginKey() (loginKey, error) {
 	if p.o.Key != "" {
 		return loginKey{name: p.o.Key, file: p.o.IdentityFile}, nil
 	}
-	file := filepath.Join(p.o.Dir, "login_ed25519")
-	text, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		text, err = p.makeLoginKey(file)
-	}
+	file, public, err := OwnKey(p.o.Dir, p.o.Source)
 	if err != nil {
 		return loginKey{}, err
 	}
-	signer, err := ssh.ParsePrivateKey(text)
-	if err != nil {
-		return loginKey{}, &compute.Error{Op: "openstack.Key", ID: compute.ID(p.o.Source), Kind: compute.ErrFailed, Err: fmt.Errorf("%s is no private key: %w", file, err), Hint: "remove it; servers that were made with it cannot be logged in to any more"}
-	}
-	public := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
 	sum := sha256.Sum256([]byte(p.o.Installation + " " + public))
 	return loginKey{name: "hostler-" + p.o.Source + "-" + hex.EncodeToString(sum[:4]), file: file, public: public}, nil
 }
 
+// OwnKey is the ssh key of a source's own, which lets us into its computers: a file in its directory with the private half, made at the first use, and the public half as TYPE BASE64.
+func OwnKey(dir, source string) (file, public string, err error) {
+	file = filepath.Join(dir, "login_ed25519")
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		text, err = makeLoginKey(dir, source, file)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	signer, err := ssh.ParsePrivateKey(text)
+	if err != nil {
+		return "", "", &compute.Error{Op: "openstack.Key", ID: compute.ID(source), Kind: compute.ErrFailed, Err: fmt.Errorf("%s is no private key: %w", file, err), Hint: "remove it; servers that were made with it cannot be logged in to any more"}
+	}
+	return file, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey()))), nil
+}
+
 // makeLoginKey writes a new key, unless another process was faster.
-func (p *Provider) makeLoginKey(file string) ([]byte, error) {
-	private, _, err := newKeyPair("hostler " + p.o.Source)
+func makeLoginKey(dir, source, file string) ([]byte, error) {
+	private, _, err := newKeyPair("hostler " + source)
 	if err == nil {
-		err = os.MkdirAll(p.o.Dir, 0o700)
+		err = os.MkdirAll(dir, 0o700)
 	}
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.CreateTemp(p.o.Dir, ".login-") // 0600
+	f, err := os.CreateTemp(dir, ".login-") // 0600
 	if err != nil {
 		return nil, err
 	}
@@ -159,8 +167,8 @@ const (
 	no
 )
 
-// userOf is who may log in to servers of an image: what the image says, else what is the custom of its kind.
-func userOf(i images.Image) string {
+// UserOf is who may log in to servers of an image: what the image says, else what is the custom of its kind.
+func UserOf(i images.Image) string {
 	for _, key := range []string{"os_admin_user", "image_original_user", "default_user"} {
 		if u, _ := i.Properties[key].(string); u != "" {
 			return u

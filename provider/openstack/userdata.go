@@ -148,6 +148,30 @@ func kindOf(data []byte) string {
 	return ""
 }
 
+// FirstBoot puts together what a computer is told at its first boot: user data, each in a form of cloud-init's, and with hostKey before it a script that gives the computer an ssh host key of its
+// own, whose public half is returned as TYPE BASE64.
+func FirstBoot(name string, hostKey bool, parts ...[]byte) (data []byte, public string, err error) {
+	var all [][]byte
+	for _, b := range parts {
+		if len(bytes.TrimSpace(b)) == 0 {
+			continue
+		}
+		if b, err = plain(b); err != nil {
+			return nil, "", err
+		}
+		all = append(all, b)
+	}
+	if hostKey {
+		var private []byte
+		if private, public, err = newKeyPair(name); err != nil {
+			return nil, "", err
+		}
+		all = append([][]byte{hostKeyScript(private, public+" "+name)}, all...)
+	}
+	data, err = joinUserData(all)
+	return data, public, err
+}
+
 // hostKeyScript gives a server its ssh host key: where sshd has it as a rule, and where one that runs says that it has it. sshd is told.
 func hostKeyScript(private []byte, public string) []byte {
 	return []byte(`#!/bin/sh

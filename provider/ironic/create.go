@@ -1,0 +1,220 @@
+package ironic
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/openstack"
+)
+
+var plainName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,200}$`) })
+
+// Create takes a node for an instance: one on which the image stands already (a hit), else one that is free, to which it is deployed (a miss), else one that was kept ready with another
+// image, to which this one is deployed. It goes on with one that was begun, and returns the one that is there.
+func (p *Provider) Create(ctx context.Context, spec compute.Spec) (none compute.Instance, err error) {
+	fail := func(err error) (compute.Instance, error) { return none, compute.Unasked(err) }
+	if !plainName().MatchString(string(spec.ID)) {
+		return fail(&compute.Error{Op: "ironic.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for an instance")})
+	}
+	name := cmp.Or(spec.Image, p.o.Image)
+	if name == "" {
+		return fail(&compute.Error{Op: "ironic.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("no image is named"), Hint: "set image to the id or name of one, or to what its name begins with"})
+	}
+	image, err := p.a.s.Catalog().Image(ctx, name, false)
+	if err != nil {
+		return fail(err)
+	}
+	own := []byte(nil)
+	if p.o.UserData != "" {
+		if own, err = os.ReadFile(p.o.UserData); err != nil {
+			return fail(&compute.Error{Op: "ironic.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: fmt.Errorf("user-data: %w", err)})
+		}
+	}
+	p.chosen.Lock()
+	defer p.chosen.Unlock()
+	all, err := p.nodes(ctx, "Create", func(r *record) bool { return p.mine(r) != "" || p.rule.has(r) && p.large(r, spec) })
+	if err != nil {
+		return fail(err)
+	}
+	for _, r := range all {
+		if p.mine(r) != spec.ID {
+			continue
+		}
+		if r.state() == stateAvailable { // it was claimed, and then nothing was heard of it
+			return p.deploy(ctx, r, spec, r.Extra.Mark, own, "active")
+		}
+		return p.instance(r), nil
+	}
+	told := len(own) > 0 || len(spec.UserData) > 0
+	var short error
+	for _, o := range p.offers(all, image.ID, told) {
+		m := &Mark{
+			Image: image.ID, ImageName: image.Name, Since: time.Now().UTC().Truncate(time.Second), Attempt: 1, Installation: p.o.Installation, Source: p.o.Source, Instance: string(spec.ID),
+			User: cmp.Or(p.o.User, openstack.UserOf(image)), Hit: o.hit,
+		}
+		if old := o.Extra.Mark; old != nil {
+			m.Attempt = old.Attempt + 1
+			if o.verb == "" {
+				m.Attempt, m.Way, m.HostKey, m.State = old.Attempt, old.Way, old.HostKey, old.State
+			}
+		}
+		in, err := p.take(ctx, o, spec, m, own)
+		if err == nil || !errors.Is(err, compute.ErrConflict) {
+			return in, err
+		}
+		p.log.Info("a node was taken by somebody else meanwhile", "instance", spec.ID, "source", p.o.Source, "node", o.label(), "err", err)
+		short = err
+	}
+	if short == nil {
+		short = p.none(all, image)
+	}
+	return none, &compute.Error{Op: "ironic.Create", ID: spec.ID, Kind: compute.ErrNoCapacity, Err: short, Hint: "wait until a node is given back, or see whether the source's rules name the right nodes"}
+}
+
+// none says why no node is to be had.
+func (p *Provider) none(all []*record, image images.Image) error {
+	why := map[string]int{}
+	for _, r := range all {
+		if p.mine(r) != "" {
+			why["in use"]++
+			continue
+		}
+		why[cmp.Or(r.barred(), r.state())]++
+	}
+	var words []string
+	for w, n := range why {
+		words = append(words, fmt.Sprintf("%d %s", n, w))
+	}
+	slices.Sort(words)
+	return fmt.Errorf("no node is to be had for image %s: of %d that the source may take %s", image.Name, len(all), cmp.Or(strings.Join(words, ", "), "there are none"))
+}
+
+// large tells that a node has what a request asks for, as far as its properties say.
+func (p *Provider) large(r *record, spec compute.Spec) bool {
+	return r.Properties.number("cpus") >= int64(spec.Cores) && r.Properties.number("memory_mb")<<20 >= spec.Memory && r.Properties.number("local_gb")<<30 >= spec.Disk
+}
+
+// offer is a node that may be taken, and how.
+type offer struct {
+	*record
+	rank int    // the lowest first
+	verb string // active or rebuild; "": it is taken as it stands
+	hit  bool
+}
+
+// offers are the nodes that may be taken, the best first; of those that are as good the least worn.
+func (p *Provider) offers(all []*record, image string, told bool) (out []offer) {
+	for _, r := range all {
+		m := r.Extra.Mark
+		ours := m != nil && m.Installation == p.o.Installation && m.Instance == "" && m.State == Cached && r.barred() == ""
+		standby := ours && m.Way.standby() && r.state() == stateActive && (r.Instance == "" || m.Way == Allocate && cacheHolds(p.o.Installation, r))
+		switch {
+		case standby && m.Image == image && !told:
+			out = append(out, offer{r, 0, "", true})
+		case r.taken() == "" && ours && m.Image == image && (m.Way == Clean || m.Way == Passthru):
+			out = append(out, offer{r, 1, "active", true})
+		case r.taken() == "" && ours && m.Image == image && m.Way == Prefetch:
+			out = append(out, offer{r, 2, "active", false})
+		case r.taken() == "" && (m == nil || m.Instance != "" || m.Way == "" || m.Way.standby() || m.State == Failed):
+			out = append(out, offer{r, 3, "active", false})
+		case r.taken() == "" && ours:
+			out = append(out, offer{r, 4, "active", false})
+		case standby:
+			out = append(out, offer{r, 5, "rebuild", false})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b offer) int { return cmp.Or(a.rank-b.rank, writes(a.record)-writes(b.record)) })
+	return out
+}
+
+func writes(r *record) int {
+	if r.Extra.Mark == nil {
+		return 0
+	}
+	return r.Extra.Mark.Attempt
+}
+
+// take claims a node for an instance, and has it written or switched on. ErrConflict: somebody else was faster, and nothing is claimed.
+func (p *Provider) take(ctx context.Context, o offer, spec compute.Spec, m *Mark, own []byte) (none compute.Instance, err error) {
+	ops := markOps(o.record, m)
+	if o.Instance == "" {
+		ops = append(ops, operation{Op: "add", Path: "/instance_uuid", Value: instanceClaim(p.o.Installation, string(spec.ID))})
+	}
+	if err := p.a.patch(ctx, "Create", o.UUID, ops); err != nil {
+		return none, err
+	}
+	if o.Instance != "" { // an allocation stays as it is: who wrote last has the node
+		if err := sleep(ctx, 4*p.a.pause); err != nil {
+			return none, err
+		}
+	}
+	r, err := p.a.node(ctx, "Create", o.UUID)
+	if err != nil {
+		return none, err
+	}
+	if p.mine(r) != spec.ID {
+		return none, conflict("Create", o.label(), "somebody else has the node now")
+	}
+	if o.verb != "" {
+		return p.deploy(ctx, r, spec, m, own, o.verb)
+	}
+	if r.Power != "power on" {
+		if err := p.a.power(ctx, "Create", r.UUID, "on"); err != nil {
+			return none, err
+		}
+	}
+	return p.instance(r), nil
+}
+
+// deploy has an image written to a node that is claimed for an instance.
+func (p *Provider) deploy(ctx context.Context, r *record, spec compute.Spec, m *Mark, own []byte, verb string) (none compute.Instance, err error) {
+	var keys []string
+	key, err := p.PublicKey()
+	if err != nil {
+		return none, err
+	}
+	if key != "" {
+		keys = append(keys, key)
+	}
+	data, public, err := openstack.FirstBoot(string(spec.ID), p.o.HostKey == "given", own, spec.UserData)
+	if err != nil {
+		return none, &compute.Error{Op: "ironic.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: fmt.Errorf("user data: %w", err)}
+	}
+	marked := *m
+	marked.HostKey = public
+	r.Extra.Mark = &marked
+	if err = p.a.patch(ctx, "Create", r.UUID, append(deployOps(m.Image), operation{Op: "add", Path: "/extra/hostler", Value: marked})); err == nil {
+		err = p.a.provision(ctx, "Create", r.UUID, verb, map[string]any{"configdrive": configDrive(string(spec.ID), r.Instance, keys, data)})
+	}
+	if err == nil {
+		return p.instance(r), nil
+	}
+	if surely(err) && r.state() == stateAvailable {
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
+		if lost := p.release(undo, r); lost != nil {
+			return none, errors.Join(err, lost)
+		}
+	}
+	return none, err
+}
+
+// release lets go of a node on which nothing was begun, or which was wiped.
+func (p *Provider) release(ctx context.Context, r *record) error {
+	ops := []operation{{Op: "replace", Path: "/extra/hostler", Value: Mark{Attempt: r.Extra.Mark.Attempt}}}
+	if r.Instance != "" {
+		ops = append(ops, operation{Op: "remove", Path: "/instance_uuid"})
+	}
+	return p.a.patch(ctx, "Destroy", r.UUID, ops)
+}

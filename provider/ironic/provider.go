@@ -1,0 +1,184 @@
+package ironic
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/openstack"
+)
+
+// FactCached is the fact of an instance that says whether its image stood on the node before it was asked for: hit or miss.
+const FactCached = "cached"
+
+// Provider makes instances of nodes.
+type Provider struct {
+	a    *api
+	o    Options
+	log  *slog.Logger
+	rule flavorRule
+
+	mu     sync.Mutex
+	chosen sync.Mutex // held while a node is chosen and claimed
+	since  map[compute.ID]time.Time
+}
+
+var (
+	_ compute.Provider      = (*Provider)(nil)
+	_ compute.Checker       = (*Provider)(nil)
+	_ compute.Consoler      = (*Provider)(nil)
+	_ compute.Stopper       = (*Provider)(nil)
+	_ compute.Chooser       = (*Provider)(nil)
+	_ compute.Lingerer      = (*Provider)(nil)
+	_ compute.UserDataTaker = (*Provider)(nil)
+)
+
+// Open returns the provider of one source. It reads credentials, and asks nobody yet. ErrInvalid: the options are wrong, or there are no credentials.
+func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
+	fail := func(text string, args ...any) (*Provider, error) {
+		return nil, &compute.Error{Op: "ironic.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...)}
+	}
+	o.HostKey, o.DeployTimeout = cmp.Or(o.HostKey, "given"), cmp.Or(o.DeployTimeout, 40*time.Minute)
+	switch {
+	case o.Source == "" || o.Installation == "" || o.Dir == "":
+		return fail("a source needs a name and a directory, and an installation an id")
+	case o.HostKey != "given" && o.HostKey != "known-hosts":
+		return fail("host-key = %s: not given or known-hosts", o.HostKey)
+	case o.RateLimit < 0 || o.DeployTimeout < 0:
+		return fail("a number is less than nothing")
+	case o.UserData != "" && !strings.HasPrefix(o.UserData, "/"):
+		return fail("user-data = %s: no absolute path", o.UserData)
+	}
+	rule, err := FlavorRule{Name: o.Source, Class: o.Class, Traits: o.Traits, Properties: o.Properties, Capabilities: o.Capabilities, Group: o.Group, Shard: o.Shard}.compile()
+	if err != nil {
+		return fail("%w", err)
+	}
+	s := o.Session
+	if s == nil {
+		if o.Getenv == nil {
+			o.Getenv = os.Getenv
+		}
+		cred, err := openstack.FindCredentials(openstack.Where{Cloud: o.Cloud, File: o.CloudsFile, Region: o.Region, Getenv: o.Getenv})
+		if err != nil {
+			return nil, err
+		}
+		if s, err = openstack.NewSession(cred, openstack.SessionOptions{Rate: cmp.Or(o.RateLimit, 100)}); err != nil {
+			return nil, err
+		}
+	}
+	return &Provider{a: newAPI(s), o: o, log: log, rule: rule, since: map[compute.ID]time.Time{}}, nil
+}
+
+// CloseIdle ends connections to the cloud that nothing uses.
+func (p *Provider) CloseIdle() { p.a.s.CloseIdle() }
+
+// PublicKey is the key that nodes let in which the source makes. A Commander gives it to hot standbys. "": the source has an identity-file.
+func (p *Provider) PublicKey() (string, error) {
+	if p.o.IdentityFile != "" {
+		return "", nil
+	}
+	_, public, err := openstack.OwnKey(p.o.Dir, p.o.Source)
+	return public, err
+}
+
+// Lingers is how long a request may still take effect that was not answered.
+func (p *Provider) Lingers() time.Duration { return 2 * time.Minute }
+
+// UserDataLimit is how many bytes of user data a request may bring: a config drive has 64 MB, and what Ironic keeps of it less.
+func (p *Provider) UserDataLimit() int { return 32 << 10 }
+
+// nodes are the records of all nodes that may be the source's.
+func (p *Provider) nodes(ctx context.Context, op string, keep func(*record) bool) ([]*record, error) {
+	q := url.Values{}
+	if p.o.Class != "" {
+		q.Set("resource_class", p.o.Class)
+	}
+	return list(ctx, p.a, op, q, func(r *record) (*record, bool) {
+		if !keep(r) {
+			return nil, false
+		}
+		own := *r
+		return &own, true
+	})
+}
+
+// mine is the instance of this source that a node is, also while it is wiped after it. "": none.
+func (p *Provider) mine(r *record) compute.ID {
+	m := r.Extra.Mark
+	if m == nil || m.Installation != p.o.Installation || m.Source != p.o.Source || m.Instance == "" {
+		return ""
+	}
+	if p.holds(r, m.Instance) || r.Instance == "" && (r.ending() || r.state() == "clean failed") {
+		return compute.ID(m.Instance)
+	}
+	return ""
+}
+
+// holds tells that a node is claimed for an instance.
+func (p *Provider) holds(r *record, instance string) bool {
+	m := r.Extra.Mark
+	return r.Instance == instanceClaim(p.o.Installation, instance) || m != nil && m.Way == Allocate && cacheHolds(p.o.Installation, r)
+}
+
+// find is the node that an instance is.
+func (p *Provider) find(ctx context.Context, op string, id compute.ID) (*record, error) {
+	all, err := p.nodes(ctx, op, func(r *record) bool { return p.mine(r) == id })
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, &compute.Error{Op: "ironic." + op, ID: id, Kind: compute.ErrNotFound, Err: errors.New("no node carries the mark of this instance")}
+	}
+	return all[0], nil
+}
+
+// List implements compute.Provider.
+func (p *Provider) List(ctx context.Context) (out []compute.Instance, err error) {
+	all, err := p.nodes(ctx, "List", func(r *record) bool { return p.mine(r) != "" })
+	for _, r := range all {
+		out = append(out, p.instance(r))
+	}
+	return out, err
+}
+
+// instance tells of a node.
+func (p *Provider) instance(r *record) compute.Instance {
+	m := r.Extra.Mark
+	facts := map[string]string{"os": "linux", "status": r.state(), "node": r.label(), FactCached: map[bool]string{true: "hit", false: "miss"}[m.Hit]}
+	for k, v := range map[string]string{"image": m.ImageName, "flavor": r.Class, "cores": r.Properties.text("cpus"), "region": p.a.s.Region()} {
+		if v != "" {
+			facts[k] = v
+		}
+	}
+	for k, unit := range map[string]struct {
+		key   string
+		shift int
+	}{"memory": {"memory_mb", 20}, "disk": {"local_gb", 30}} {
+		if n, err := strconv.ParseInt(r.Properties.text(unit.key), 10, 32); err == nil {
+			facts[k] = strconv.FormatInt(n<<unit.shift, 10)
+		}
+	}
+	return compute.Instance{ID: compute.ID(m.Instance), Source: p.o.Source, ProviderID: r.UUID, Address: r.Extra.Address, Facts: facts}
+}
+
+// Choices implements compute.Chooser: images.
+func (p *Provider) Choices(ctx context.Context, kind string) ([]compute.Named, bool, error) {
+	if kind != compute.Images {
+		return nil, false, &compute.Error{Op: "ironic.Choices", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf("a source of type ironic lets choose no %s", kind)}
+	}
+	all, err := p.a.s.Catalog().Images(ctx)
+	var out []compute.Named
+	for _, i := range all {
+		out = append(out, compute.Named{ID: i.ID, Name: i.Name})
+	}
+	return out, false, openstack.ClassifyList("Choices", "", err)
+}
