@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -196,4 +197,75 @@ func TestLabFails(t *testing.T) {
 		t.Errorf("a call that the vendor does not have: %v", err)
 	}
 	wait(func(n metal.Node) bool { return n.Free() && n.Failed != "" })
+}
+
+// TestLabInstance hands out two real nodes, one on which the image stands and one that is deployed, and takes them back.
+func TestLabInstance(t *testing.T) {
+	s := labSession(t)
+	class := "hostler-" + random()
+	f := ironic.FlavorRule{Name: class, Class: class}
+	ready := labNode(t, s, class, nil)
+	other := labNode(t, s, class, nil)
+	sc, err := ironic.NewScout(ironic.ScoutOptions{Session: s, Installation: class, Images: []ironic.ImageRule{{Name: "^cirros$"}}, Flavors: []ironic.FlavorRule{f}})
+	do(t, err)
+	c, err := ironic.NewCommander(ironic.CommanderOptions{Session: s, Installation: class, Flavors: []ironic.FlavorRule{f}, Poll: 200 * time.Millisecond, PowerOff: true})
+	do(t, err)
+	defer c.Close()
+	p, err := ironic.Open(t.Context(), slog.New(slog.DiscardHandler), ironic.Options{Session: s, Source: "metal", Installation: class, Dir: t.TempDir(), Image: "cirros", Class: class})
+	do(t, err)
+	do(t, c.Cache(t.Context(), ready, labImage(t, sc)))
+	wait := func(what string, ok func() bool) {
+		t.Helper()
+		for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(300 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("it is not %s: %+v", what, nodesOf(t, sc, class))
+			}
+		}
+	}
+	wait("cached", func() bool {
+		for _, n := range nodesOf(t, sc, class) {
+			if n.ID == ready {
+				return n.Cached && !n.Writing && !n.Provisioned
+			}
+		}
+		return false
+	})
+	in, err := p.Create(t.Context(), compute.Spec{ID: "metal-1"})
+	do(t, err)
+	if in.ProviderID != ready || in.Facts[ironic.FactCached] != "hit" {
+		t.Errorf("%+v", in)
+	}
+	in, err = p.Create(t.Context(), compute.Spec{ID: "metal-2", UserData: []byte("#!/bin/sh\ntrue\n")})
+	do(t, err)
+	if in.ProviderID != other || in.Facts[ironic.FactCached] != "miss" {
+		t.Errorf("%+v", in)
+	}
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "metal-3"}); !errors.Is(err, compute.ErrNoCapacity) {
+		t.Errorf("a third of two: %v", err)
+	}
+	for _, id := range []compute.ID{"metal-1", "metal-2"} {
+		wait("up", func() bool { return p.Check(t.Context(), id) == nil })
+		if _, err := p.Connect(t.Context(), id); !errors.Is(err, compute.ErrNotReady) { // there is nothing behind it
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	do(t, p.Stop(t.Context(), "metal-1", 0))
+	do(t, p.Start(t.Context(), "metal-1"))
+	for _, id := range []compute.ID{"metal-1", "metal-2"} {
+		wait("gone", func() bool {
+			err := p.Destroy(t.Context(), id)
+			if err != nil && !errors.Is(err, compute.ErrNotFound) {
+				t.Errorf("%s: %v", id, err)
+			}
+			return errors.Is(err, compute.ErrNotFound)
+		})
+	}
+	wait("free", func() bool {
+		for _, n := range nodesOf(t, sc, class) {
+			if !n.Free() {
+				return false
+			}
+		}
+		return true
+	})
 }
