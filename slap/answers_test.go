@@ -162,13 +162,18 @@ func TestWrongKinds(t *testing.T) {
 		"timestamp: expected an integer, got a text":                                 partition(slap.Dictionary{"_parameter_dict": slap.Dictionary{"slave_instance_list": slap.List{slap.Dictionary{"timestamp": "x"}}}}),
 		"SoftwareInstance.slap_computer_id: expected a text, got a SoftwareInstance": &slap.Object{Class: slap.ClassInstance, Attributes: slap.Dictionary{"slap_computer_id": &slap.Object{Class: slap.ClassInstance}}},
 	} {
-		_, err := slap.ReadComputer(v)
+		c, err := slap.ReadComputer(v)
+		none := c == nil
 		if o, ok := v.(*slap.Object); ok && o.Class == slap.ClassPartition {
-			_, err = slap.ReadPartition(v)
+			var p *slap.Partition
+			p, err = slap.ReadPartition(v)
+			none = p == nil
 		} else if ok && o.Class == slap.ClassInstance {
-			_, err = slap.ReadInstance(v)
+			var n *slap.Instance
+			n, err = slap.ReadInstance(v)
+			none = n == nil
 		}
-		if !errors.Is(err, slap.ErrMalformed) || !strings.Contains(err.Error(), says) {
+		if !none || !errors.Is(err, slap.ErrMalformed) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v; want %q", err, says)
 		}
 	}

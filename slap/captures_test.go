@@ -129,17 +129,26 @@ func asRead(v any) (*slap.Object, bool, error) {
 	switch o.Class {
 	case slap.ClassComputer:
 		c, err := slap.ReadComputer(o)
-		return c.Object(), true, err
+		if err != nil {
+			return nil, true, err
+		}
+		return c.Object(), true, nil
 	case slap.ClassPartition:
 		if o.Attributes["slap_computer_id"] != nil {
 			return nil, false, nil // answered for another master's
 		}
 		p, err := slap.ReadPartition(o)
-		return p.Object(), true, err
+		if err != nil {
+			return nil, true, err
+		}
+		return p.Object(), true, nil
 	case slap.ClassInstance:
 		n, err := slap.ReadInstance(o)
+		if err != nil {
+			return nil, true, err
+		}
 		n.Shared = o.Attributes["_instance_guid"] == nil
-		return n.Object(), true, err
+		return n.Object(), true, nil
 	}
 	return nil, false, nil
 }

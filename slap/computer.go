@@ -89,7 +89,10 @@ func ReadComputer(v any) (*Computer, error) {
 	for _, item := range r.list(o.Attributes, "_software_release_list") {
 		c.Releases = append(c.Releases, r.release(item, "_software_release_list"))
 	}
-	return c, r.err
+	if r.err != nil {
+		return nil, r.err
+	}
+	return c, nil
 }
 
 // Object is the release as a value.
@@ -207,13 +210,19 @@ func ReadPartition(v any) (*Partition, error) {
 	if document := a["_software_release_document"]; document != nil {
 		p.Release = r.release(document, "_software_release_document").URL
 	}
+	if r.err != nil {
+		return nil, r.err
+	}
 	if p.Release == "" {
-		return p, r.err
+		return p, nil
 	}
 	p.Connection, p.Filter = r.dictionary(a, "_connection_dict"), r.dictionary(a, "_filter_dict")
 	r.of += "._parameter_dict"
 	p.readParameters(&r, r.dictionary(a, "_parameter_dict"))
-	return p, r.err
+	if r.err != nil {
+		return nil, r.err
+	}
+	return p, nil
 }
 
 func (p *Partition) readParameters(r *reader, d Dictionary) {

@@ -49,7 +49,10 @@ func ReadConfiguration(v any) (*Configuration, error) {
 		seen[p.ID] = true
 		c.Partitions = append(c.Partitions, p)
 	}
-	return c, r.err
+	if r.err != nil {
+		return nil, r.err
+	}
+	return c, nil
 }
 
 func (r *reader) partition(d Dictionary) ConfiguredPartition {

@@ -70,5 +70,8 @@ func ReadInstance(v any) (*Instance, error) {
 		n.Timestamp = r.stamp(parameters, keyTimestamp)
 		n.Parameters = without(parameters, []string{keyTimestamp})
 	}
-	return n, r.err
+	if r.err != nil {
+		return nil, r.err
+	}
+	return n, nil
 }
