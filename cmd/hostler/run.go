@@ -88,6 +88,7 @@ Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 
 	o.want.flags(a, cmd)
 	o.flags(cmd)
 	o.sync.flags(cmd)
+	o.sync.bindFlag(cmd)
 	cmd.Flags().StringVarP(&o.script, "command", "c", "", "run `STRING` by sh -c on the instance")
 	o.tree.flags(cmd)
 	cmd.Flags().StringVar(&o.scriptFile, "script", "", "run a copy of `FILE` on the instance; COMMAND's words are its arguments")

@@ -32,13 +32,18 @@ type syncOptions struct {
 func (o *syncOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&o.no, "no-sync", false, "send no working tree, whatever the configuration says")
-	f.StringVar(&o.bind, "bind", "", "with --sync: mount the tree itself, and no copy, into a sandbox or container that is made for the run; `HOW`=ro: to be read only")
-	f.Lookup("bind").NoOptDefVal = "yes"
-	_ = cmd.RegisterFlagCompletionFunc("bind", cobra.FixedCompletions([]string{"ro", "rw"}, cobra.ShellCompDirectiveNoFileComp))
 	f.BoolVar(&o.clean, "clean", false, "with --sync: remove what commands have left in the copy")
 	f.BoolVar(&o.fresh, "fresh", false, "with --sync: begin with an empty copy")
 	f.BoolVar(&o.own, "own-workspace", false, "with --sync: where another run has the copy, make one for this run alone")
 	f.BoolVar(&o.delete, "allow-mass-delete", false, "with --sync: delete there however many files are gone here")
+}
+
+// bindFlag is of run alone: other verbs run on what they have.
+func (o *syncOptions) bindFlag(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.bind, "bind", "", "with --sync: mount the tree itself, and no copy, into a sandbox or container that is made for the run; `HOW`=ro: to be read only")
+	f.Lookup("bind").NoOptDefVal = "yes"
+	_ = cmd.RegisterFlagCompletionFunc("bind", cobra.FixedCompletions([]string{"ro", "rw"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // syncs reports whether a tree goes along with a run. configured: it does where nothing else is said.
