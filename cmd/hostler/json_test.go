@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
+	"github.com/hostler-project/hostler/director/caching"
 	"github.com/hostler-project/hostler/runlog"
 )
 
@@ -24,7 +25,7 @@ var documents = map[string]any{
 	"facts": factsView{}, "facts-of": compute.Facts{}, "usage": usageView{},
 	"job": jobView{}, "runs-at-once": manyView{}, "run-at-once": partView{}, "line": lineView{}, "event": compute.Event{}, "report": runReport{}, "top": topJSON{}, "webhook": api.Webhook{}, "webhook-test": api.WebhookTest{}, "error": errorView{}, "released": releasedView{}, "waiter": api.Waiter{},
 	"bundle": bundleView{}, "applied": appliedView{}, "step": stepView{}, "image": imageView{}, "image-config": imageConfigView{}, "image-layer": imageLayerView{}, "collected": collectedView{}, "exported": exportedView{}, "built": builtView{}, "promoted": promotedView{},
-	"ssh": sshView{}, "gitlab": gitlabView{}, "plan": planView{}, "directive": directiveView{}, "simulation": simulationView{}, "wait": waitView{}, "metal-plan": metalPlanView{}, "explanation": explanationView{}, "imported": importedView{},
+	"ssh": sshView{}, "gitlab": gitlabView{}, "plan": planView{}, "directive": directiveView{}, "simulation": simulationView{}, "wait": waitView{}, "metal-plan": metalPlanView{}, "metal-round": metalRoundView{}, "metal-changes": caching.Changes{}, "metal-count": caching.Count{}, "metal-directive": caching.Directive{}, "metal-flight": caching.Flight{}, "metal-ready": caching.Ready{}, "metal-taken": caching.Taking{}, "metal-explanation": metalExplanationView{}, "explanation": explanationView{}, "imported": importedView{},
 	"tree-plan": treePlan{}, "heavy": heavyView{}, "node": nodeView{}, "node-ssh": deploy.SSH{}, "node-bundle": deploy.Bundle{}, "node-script": deploy.Script{},
 	"run": runlog.Record{}, "run-phases": runlog.Phases{}, "run-bytes": runlog.Bytes{}, "run-tests": runlog.Tests{}, "run-failure": runlog.Failure{},
 	"run-artifact": runlog.Artifact{}, "runs-pruned": prunedView{},
@@ -75,7 +76,7 @@ func fields(t reflect.Type) (out []string) {
 			continue
 		}
 		name, opt, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if name == "-" {
+		if name == "-" || !f.IsExported() {
 			continue
 		}
 		typ := typeName(f.Type)

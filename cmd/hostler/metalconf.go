@@ -26,21 +26,19 @@ type metalDirecting struct {
 	PerRack      int `conf:"per-rack"`
 	PerConductor int `conf:"per-conductor"`
 
-	Deadline         time.Duration `conf:"deadline"`           // after which a directive under way has failed; 0: 1 h
-	MaxEjectFraction float64       `conf:"max-eject-fraction"` // of the cached nodes, in a round, without confirmation
-	DryRun           bool          `conf:"dry-run"`            // do nothing, and say what would be done
+	Rebalances       int           `conf:"rebalance-max-per-hour"` // so many nodes are ejected in an hour only to even things out; 0: no limit
+	Quarantine       int           `conf:"quarantine-after"`       // so many failures in a row; 0: 3; negative: never
+	Deadline         time.Duration `conf:"deadline"`               // after which a directive under way has failed; 0: 1 h
+	MaxEjectFraction float64       `conf:"max-eject-fraction"`     // of the cached nodes, in a round, without confirmation
+	DryRun           bool          `conf:"dry-run"`                // do nothing, and say what would be done
 	LogStatistics    bool          `conf:"log-statistics"`
 }
 
 // readMetalDirecting reads it, with what goes without saying put in.
 func readMetalDirecting(cfg *config.Config) (metalDirecting, error) {
 	d := metalDirecting{MaxEjectFraction: 0.2, LogStatistics: true}
-	section := cfg.Sections["director.metal"]
-	settings := map[string]string{}
-	for key, v := range section {
-		settings[key] = v.Text
-	}
-	err := config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, &d)
+	settings, at := sectionOf(cfg.Sections["director.metal"])
+	err := config.Decode(settings, at, &d)
 	d.Commander = cmp.Or(d.Commander, d.Scout)
 	return d, configError(err)
 }

@@ -66,9 +66,14 @@ func (o *looking) scraped() (net.Listener, error) {
 
 // serveMetrics answers those until ctx ends.
 func (k *controller) serveMetrics(ctx context.Context, l net.Listener) {
-	srv := &http.Server{Handler: metricsServer(k.app.meters), ErrorLog: slog.NewLogLogger(k.app.log.Handler(), slog.LevelDebug)}
+	k.app.serveMetrics(ctx, l)
+}
+
+// serveMetrics answers scrapes of what is measured until ctx ends.
+func (a *app) serveMetrics(ctx context.Context, l net.Listener) {
+	srv := &http.Server{Handler: metricsServer(a.meters), ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
 	if err := server.Serve(ctx, srv, l, grace); err != nil && ctx.Err() == nil {
-		k.app.log.Error("metrics are not answered any more", "err", err)
+		a.log.Error("metrics are not answered any more", "err", err)
 	}
 }
 

@@ -151,6 +151,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	if !o.noFill {
 		all.Go(func() { k.direct(ctx) })
 		all.Go(func() { k.keepAhead(ctx) })
+		all.Go(func() { k.keepImages(ctx) })
 	}
 	all.Go(func() { k.hear(ctx) })
 	all.Go(func() { k.share(ctx, !o.noFill) })

@@ -10,9 +10,19 @@ import (
 
 // onlyOne takes a lock that one controller at a time has, until it ends, however it ends. ok: it is ours.
 func (a *app) onlyOne(path string) (ok bool, err error) {
+	lock, err := lockAlone(path)
+	if lock == nil {
+		return false, err
+	}
+	a.closers = append(a.closers, func() { _ = lock.Close() })
+	return true, nil
+}
+
+// lockAlone takes a lock that one process at a time has, until the file is closed or the process ends; nil: another has it, or there is an error.
+func lockAlone(path string) (*os.File, error) {
 	lock, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	for range 20 { // a child that one before us was killed over may have it for a moment
 		if err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
@@ -25,10 +35,9 @@ func (a *app) onlyOne(path string) (ok bool, err error) {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			err = nil
 		}
-		return false, err
+		return nil, err
 	}
-	a.closers = append(a.closers, func() { _ = lock.Close() })
-	return true, nil
+	return lock, nil
 }
 
 // cannotListen is the error of an address that a controller cannot listen on.

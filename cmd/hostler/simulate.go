@@ -71,13 +71,13 @@ type simulation struct {
 func newDirector(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "director",
-		Short:   "Try out how sources are kept filled",
-		Long:    "What the director of a controller does about sources is shown by hostler plan; here its strategies are tried out. See docs/director.md,\nand docs/director-metal.md for bare metal.",
-		Example: "  hostler director simulate trace.csv --svg plot.svg\n  hostler director plan --input fleet.jsonl --json",
+		Short:   "Keep images ready on bare metal, and try out how sources are kept filled",
+		Long:    "What the director of a controller does about sources is shown by hostler plan; here its strategies are tried out, and images are kept ready on bare-metal\nnodes. See docs/director.md, and docs/director-metal.md for bare metal.",
+		Example: "  hostler director simulate trace.csv --svg plot.svg\n  hostler director run --once --dry-run",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSimulate(a), newMetalPlan(a), newDirectorImport(a))
+	cmd.AddCommand(newSimulate(a), newMetalPlan(a), newDirectorImport(a), newMetalRun(a), newMetalExplain(a), newMetalConfirm(a), newMetalForget(a))
 	return cmd
 }
 

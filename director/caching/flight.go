@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/metal"
@@ -87,7 +88,12 @@ func (f *Flight) fail(now time.Time, quarantine int, why string) {
 
 // oneLine makes what a service said fit to be kept and shown.
 func oneLine(s string) string {
-	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "?")), " ")
+	s = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))), " ")
 	const most = 1000 // bytes
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + " ..."

@@ -70,6 +70,7 @@ type Loop struct {
 	before  *seen // of the last round; a dry run keeps it here alone
 
 	cache, eject, rebalance *Limiter
+	tracks                  tracks
 
 	mu   sync.Mutex
 	last *Report

@@ -56,6 +56,8 @@ type Report struct {
 	Directives []Directive      `json:"directives"`
 	Done       []Flight         `json:"done,omitempty"`   // what was under way, and is done now
 	Failures   []Flight         `json:"failed,omitempty"` // and what failed
+	Ready      []Ready          `json:"ready,omitempty"`
+	Taken      []Taking         `json:"taken,omitempty"` // since the last round of this process
 	UnderWay   int              `json:"under_way"`
 	Left       int              `json:"left_alone"` // nodes that are, after failures
 
@@ -98,6 +100,29 @@ type rounding struct {
 }
 
 func (r *rounding) do(ctx context.Context) error {
+	if err := r.see(ctx); err != nil {
+		return err
+	}
+	if why := r.doubt(); why != "" {
+		hint := "where it is so: hostler director confirm --shrunk"
+		if len(r.fleet.Nodes) == 0 || len(r.images) == 0 || len(r.flavors) == 0 {
+			hint = ""
+		}
+		return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New(why), Hint: hint}
+	}
+	if err := r.look(ctx); err != nil {
+		return err
+	}
+	plan, err := r.opt.Strategy.Plan(ctx, r.view)
+	if err != nil {
+		return fmt.Errorf("decide: %w", err)
+	}
+	r.issue(ctx, r.limit(r.directives(plan)))
+	return ctx.Err()
+}
+
+// see asks the scout, and reads what is remembered.
+func (r *rounding) see(ctx context.Context) error {
 	if r.images == nil || r.flavors == nil {
 		if err := r.lists(ctx); err != nil {
 			return fmt.Errorf("read images and flavors: %w", err)
@@ -115,19 +140,13 @@ func (r *rounding) do(ctx context.Context) error {
 	if r.opt.DryRun && r.state.seen == nil {
 		r.state.seen = r.before
 	}
-	leave := r.state.confirmed.Until.After(r.now)
-	if why := doubt(r.fleet, r.state.seen, leave && r.state.confirmed.Shrunk); why != "" {
-		return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New(why), Hint: "where it is so: hostler director confirm --shrunk"}
-	}
-	if err := r.look(ctx); err != nil {
-		return err
-	}
-	plan, err := r.opt.Strategy.Plan(ctx, r.view)
-	if err != nil {
-		return fmt.Errorf("decide: %w", err)
-	}
-	r.issue(ctx, r.limit(r.directives(plan)))
-	return ctx.Err()
+	return nil
+}
+
+// doubt says why nothing is done by what was seen; "": it is to be believed.
+func (r *rounding) doubt() string {
+	c := &r.state.confirmed
+	return doubt(r.fleet, r.state.seen, c.Shrunk && c.Until.After(r.now))
 }
 
 // look compares with what was seen before, finds out what became of what was under way, and makes the view.
@@ -149,6 +168,9 @@ func (r *rounding) look(ctx context.Context) error {
 		switch what {
 		case done:
 			r.report.Done = append(r.report.Done, *f)
+			if f.Do == Cache {
+				r.tracks.wrote(f.Flavor, r.now.Sub(f.Begun))
+			}
 		case foiled:
 			r.report.Failures = append(r.report.Failures, *f)
 		}
@@ -192,6 +214,14 @@ func (r *rounding) look(ctx context.Context) error {
 		f.overlay(n)
 	}
 	r.report.All, r.report.Flavors = Statistics(r.fleet)
+	titles := make(map[string]string, len(r.images)+len(next.Retired))
+	for _, i := range r.images {
+		titles[i.ID] = i.Name
+	}
+	for _, i := range next.Retired {
+		titles[i.ID] = i.Name
+	}
+	r.report.Taken, r.report.Ready = r.tracks.follow(r.fleet, r.state.flights, func(image string) string { return titles[image] })
 	return nil
 }
 

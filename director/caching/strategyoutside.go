@@ -7,14 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os/exec"
-	"runtime"
-	"slices"
 	"strings"
-	"syscall"
 	"time"
-	"unicode"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/metal"
@@ -31,11 +26,6 @@ type Outside struct {
 }
 
 var _ metal.Strategy = (*Outside)(nil)
-
-const (
-	usualTimeout = time.Minute
-	usualMost    = 64 << 20
-)
 
 // FindOutside looks for the executable hostler-strategy-NAME on PATH.
 func FindOutside(name string) (string, error) {
@@ -63,45 +53,14 @@ func (o *Outside) Plan(ctx context.Context, f *metal.Fleet) (metal.Plan, error) 
 	if err != nil {
 		return fail(compute.ErrFailed, err, "")
 	}
-	timeout, most := o.Timeout, o.Most
-	if timeout <= 0 {
-		timeout = usualTimeout
+	out, said, err := (&program{o.Path, o.Timeout, o.Most}).ask(ctx, in)
+	if err != nil {
+		if ctx.Err() != nil {
+			return metal.Plan{}, ctx.Err()
+		}
+		return fail(nil, err, "")
 	}
-	if most <= 0 {
-		most = usualMost
-	}
-	inner, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	cmd := exec.CommandContext(inner, o.Path)
-	out, bad := &bounded{most: most, over: cancel}, &tail{}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), out, bad
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	tie(cmd.SysProcAttr)
-	runtime.LockOSThread() // the kernel ties it to the thread that starts it
-	defer runtime.UnlockOSThread()
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second // for what it left in the background with our pipes open
-	err = cmd.Run()
-	said := ""
-	if s := bad.line(); s != "" {
-		said = ": it said: " + s
-	}
-	var exit *exec.ExitError
-	switch {
-	case ctx.Err() != nil:
-		return metal.Plan{}, ctx.Err()
-	case out.full:
-		return fail(compute.ErrFailed, fmt.Errorf("its answer is longer than %d bytes", most), "")
-	case errors.Is(inner.Err(), context.DeadlineExceeded):
-		return fail(compute.ErrTimeout, fmt.Errorf("no answer within %v%s", timeout, said), "")
-	case errors.As(err, &exit):
-		return fail(compute.ErrFailed, fmt.Errorf("it ended with %v%s", exit.ProcessState, said), "")
-	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOEXEC):
-		return fail(compute.ErrInvalid, err, "see that the executable is there, may be executed and begins with #! or is a program")
-	case err != nil && !errors.Is(err, exec.ErrWaitDelay) && !errors.Is(err, syscall.EPIPE): // one need not read all
-		return fail(compute.ErrFailed, err, "")
-	}
-	a, err := parseAnswer(out.data)
+	a, err := parseAnswer(out)
 	if err != nil {
 		return fail(compute.ErrFailed, fmt.Errorf("its answer: %w%s", err, said), "docs/director-metal.md has the form")
 	}
@@ -128,44 +87,4 @@ func parseAnswer(data []byte) (a Answer, err error) {
 		return a, errors.New("it lacks eject or cache")
 	}
 	return a, nil
-}
-
-// bounded takes what is written up to a limit; then it says so to whoever must end it.
-type bounded struct {
-	data []byte
-	most int
-	full bool
-	over func()
-}
-
-func (b *bounded) Write(p []byte) (int, error) {
-	if len(b.data)+len(p) > b.most {
-		b.full = true
-		b.over()
-		return 0, io.ErrShortWrite
-	}
-	b.data = append(b.data, p...)
-	return len(p), nil
-}
-
-// tail keeps the end of what is written.
-type tail struct{ data []byte }
-
-func (t *tail) Write(p []byte) (int, error) {
-	const keep = 1500 // bytes
-	t.data = append(t.data, p...)
-	if over := len(t.data) - keep; over > 0 {
-		t.data = slices.Delete(t.data, 0, over)
-	}
-	return len(p), nil
-}
-
-// line is it on one line, fit for a terminal.
-func (t *tail) line() string {
-	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(string(t.data), "?"))), " ")
 }

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/metal"
+)
+
+// errNoMetal says that no images are to be cached.
+var errNoMetal = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no scout is configured: nobody says which bare-metal nodes there are"),
+	Hint: "write scout = ironic into a section [director.metal] of hostler.conf; see docs/director-metal.md"}
+
+// metalOptions are what the configuration says to the loop that keeps images cached on bare metal. The caller puts in whom it tells, and calls closer at the end.
+func (a *app) metalOptions(ctx context.Context, cfg *config.Config, store caching.Store) (opt caching.Options, d metalDirecting, closer func(), err error) {
+	closer = func() {}
+	if d, err = readMetalDirecting(cfg); err != nil {
+		return opt, d, closer, err
+	}
+	if d.Scout == "" {
+		return opt, d, closer, errNoMetal
+	}
+	if err := d.check(); err != nil {
+		return opt, d, closer, err
+	}
+	opt = caching.Options{Store: store, Log: a.log, PollSpacing: d.PollSpacing, DirectiveSpacing: d.DirectiveSpacing,
+		CacheRate: caching.Rate{N: d.CacheLimit, Period: d.CachePeriod}, EjectRate: caching.Rate{N: d.EjectLimit, Period: d.EjectPeriod},
+		RebalanceRate: caching.Rate{N: d.Rebalances, Period: time.Hour}, Together: caching.Together{BMC: d.PerBMC, Rack: d.PerRack, Conductor: d.PerConductor},
+		MaxEjectFraction: d.MaxEjectFraction, Deadline: d.Deadline, Quarantine: d.Quarantine, DryRun: d.DryRun}
+	if opt.Strategy, err = a.metalStrategy(cfg, d.Strategy); err != nil {
+		return opt, d, closer, err
+	}
+	opt.Scout, opt.Commander, closer, err = a.metalService(ctx, cfg, d)
+	return opt, d, closer, err
+}
+
+// metalService finds who says which nodes there are, and who commands them.
+func (a *app) metalService(_ context.Context, cfg *config.Config, d metalDirecting) (scout metal.Scout, commander metal.Commander, closer func(), err error) {
+	closer = func() {}
+	outside := func(name string) (*caching.OutsideScout, error) {
+		path, err := caching.FindScout(name)
+		if err != nil {
+			return nil, err
+		}
+		settings, _ := sectionOf(cfg.Sections["director.metal.scout"])
+		return &caching.OutsideScout{Path: path, Settings: settings}, nil
+	}
+	if scout, err = outside(d.Scout); err != nil {
+		return nil, nil, closer, err
+	}
+	commander, err = outside(d.Commander)
+	return scout, commander, closer, err
+}
+
+// check says which number cannot be.
+func (d *metalDirecting) check() error {
+	for _, n := range []struct {
+		key string
+		bad bool
+		v   any
+	}{{"poll-spacing", d.PollSpacing < 0, d.PollSpacing}, {"directive-spacing", d.DirectiveSpacing < 0, d.DirectiveSpacing}, {"cache-directive-rate-limit", d.CacheLimit < 0, d.CacheLimit},
+		{"cache-directive-limiting-period", d.CachePeriod < 0, d.CachePeriod}, {"eject-directive-rate-limit", d.EjectLimit < 0, d.EjectLimit},
+		{"eject-directive-limiting-period", d.EjectPeriod < 0, d.EjectPeriod}, {"rebalance-max-per-hour", d.Rebalances < 0, d.Rebalances}, {"per-bmc", d.PerBMC < 0, d.PerBMC},
+		{"per-rack", d.PerRack < 0, d.PerRack}, {"per-conductor", d.PerConductor < 0, d.PerConductor}, {"deadline", d.Deadline < 0, d.Deadline},
+		{"max-eject-fraction", !(d.MaxEjectFraction > 0 && d.MaxEjectFraction <= 1), d.MaxEjectFraction}} {
+		if n.bad {
+			return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("[director.metal] %s %v: out of its bounds", n.key, n.v)}
+		}
+	}
+	return nil
+}

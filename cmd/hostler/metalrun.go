@@ -1,0 +1,302 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/pool"
+)
+
+// metalRoundView is what a round came to, in `director run --json`.
+type metalRoundView = caching.Report
+
+// metalExplanationView is what is known of a node, in `director explain --json`.
+type metalExplanationView = caching.Explanation
+
+// metalLock is the file that one process at a time has a lock on that keeps images cached by a state.
+const metalLock = "director-metal.lock"
+
+func newMetalRun(a *app) *cobra.Command {
+	var once, dry bool
+	var look looking
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Keep images ready on bare-metal nodes",
+		Long: `Look which bare-metal nodes and images there are, decide which images go on which nodes, and have it done, again and again, until it is told to end. A controller
+(hostler serve) does it by itself where hostler.conf says so. What is under way is remembered: whoever goes on begins nothing twice. See docs/director-metal.md.
+
+--dry-run says what would be done, and does nothing. --once does one round and prints it, which is for cron too.`,
+		Example: "  hostler director run --dry-run --once\n  hostler director run --log-format json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.metalRun(cmd.Context(), once, dry, look)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&once, "once", false, "look, decide and have it done once, print what came of it, and end")
+	f.BoolVar(&dry, "dry-run", false, "do nothing, and say what would be done")
+	look.flags(cmd)
+	return cmd
+}
+
+func newMetalExplain(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain [NODE...]",
+		Short: "Say what is decided of bare-metal nodes, and why; without a name: which are worked on or left alone",
+		Long: `Look, decide, and say of each node what its service says of it, what was done with it before, and what is decided of it now and why. Nothing is done.
+Without a NODE all nodes are listed that something is under way on, or that are left alone after failures; nobody is asked for that.`,
+		Example: "  hostler director explain node-17\n  hostler director explain --json",
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.metalExplain(cmd.Context(), args) },
+	}
+}
+
+func newMetalConfirm(a *app) *cobra.Command {
+	var eject int
+	var shrunk bool
+	var during durationFlag
+	cmd := &cobra.Command{
+		Use:   "confirm",
+		Short: "Give leave to what the guards hold back: to eject many nodes, or to work by lists that have shrunk",
+		Long: `Give leave, for a time, to eject up to so many nodes at once in spite of max-eject-fraction, and with --shrunk to take lists of nodes, images and flavors as they
+are though they have lost more than half of what they had.`,
+		Example: "  hostler director confirm --eject 40\n  hostler director confirm --shrunk --for 10m",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.metalConfirm(cmd.Context(), eject, shrunk, cmp.Or(during.d, time.Hour))
+		},
+	}
+	cmd.Flags().IntVar(&eject, "eject", 0, "eject up to `N` nodes in a round")
+	cmd.Flags().BoolVar(&shrunk, "shrunk", false, "take lists as they are that have shrunk")
+	cmd.Flags().Var(&during, "for", "for so long; 1h unless it is said")
+	return cmd
+}
+
+func newMetalForget(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "forget NODE...",
+		Short:   "Forget failures and quarantine of bare-metal nodes, so that images are written to them again",
+		Long:    "Forget what is remembered of nodes: failures, quarantine, and directives under way. Who says it knows that nothing is under way on them any more.",
+		Example: "  hostler director forget node-17",
+		Args:    cobra.MinimumNArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.metalForget(cmd.Context(), args) },
+	}
+}
+
+// metalStore opens the configuration and the store.
+func (a *app) metalStore(ctx context.Context) (*config.Config, pool.Store, error) {
+	cfg, err := a.configuration()
+	if err != nil {
+		return nil, nil, err
+	}
+	if a.store == nil {
+		state, err := stateDir()
+		if err != nil {
+			return nil, nil, err
+		}
+		if a.store, err = a.openStore(ctx, cfg, state); err != nil {
+			return nil, nil, err
+		}
+	}
+	return cfg, a.store, nil
+}
+
+// metalRun is the loop, or one round of it.
+func (a *app) metalRun(ctx context.Context, once, dry bool, look looking) (err error) {
+	if !once || a.flags.debug {
+		if a.log, err = look.logger(a.errs, a.flags.debug); err != nil {
+			return err
+		}
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	cfg, store, err := a.metalStore(ctx)
+	if err != nil {
+		return err
+	}
+	opt, said, closer, err := a.metalOptions(ctx, cfg, store)
+	defer closer()
+	if err != nil {
+		return err
+	}
+	opt.DryRun = opt.DryRun || dry
+	if once {
+		l, err := caching.New(opt)
+		if err != nil {
+			return err
+		}
+		r, err := l.Round(ctx)
+		if err != nil {
+			return err
+		}
+		return a.printRound(r)
+	}
+	a.meters = newMeters()
+	m := newMetalMeters(a.meters)
+	var failed error
+	opt.Told = func(r *caching.Report) {
+		m.round(r)
+		if said.LogStatistics {
+			logStatistics(a.log, r)
+		}
+		if a.flags.json {
+			failed = errors.Join(failed, a.printLine(r))
+		}
+	}
+	l, err := caching.New(opt)
+	if err != nil {
+		return err
+	}
+	state, err := stateDir()
+	if err != nil {
+		return err
+	}
+	switch ok, err := a.onlyOne(filepath.Join(state, metalLock)); {
+	case err != nil:
+		return err
+	case !ok && !opt.DryRun:
+		return conflict("stop it first; --once and --dry-run go beside it", "images are kept ready by another process, perhaps the controller")
+	}
+	scraped, err := look.scraped()
+	if err != nil {
+		return err
+	}
+	if scraped != nil {
+		ended := make(chan struct{})
+		go func() { defer close(ended); a.serveMetrics(ctx, scraped) }()
+		defer func() { stop(); <-ended }()
+	}
+	a.log.Info("keeping images ready", "scout", said.Scout, "commander", said.Commander, "dry_run", opt.DryRun)
+	return errors.Join(l.Run(ctx), failed)
+}
+
+// printRound prints what came of a round, as a difference: + an image is written to a node, - a node is ejected.
+func (a *app) printRound(r *caching.Report) error {
+	if a.flags.json {
+		return a.printJSON(r)
+	}
+	var out bytes.Buffer
+	for _, d := range r.Directives {
+		sign, image := "+", cmp.Or(d.Title, d.Image)
+		if d.Do == caching.Eject {
+			sign = "-"
+		}
+		line := fmt.Sprintf("%s %s %s (%s) %s: %s", sign, cmp.Or(d.Name, d.Node), cmp.Or(image, "unknown"), d.Flavor, d.Result, cmp.Or(d.Error, d.Reason))
+		fmt.Fprintln(&out, printable(line))
+	}
+	if len(r.Directives) == 0 {
+		fmt.Fprintln(&out, "nothing is to be done")
+	}
+	if r.Held != "" {
+		fmt.Fprintf(&out, "held back: %s: where it is meant: hostler director confirm\n", r.Held)
+	}
+	fmt.Fprintf(&out, "nodes %d: %d not to be had, %d with an image, %d free; under way %d, left alone %d\n", r.All.Total, r.All.Provisioned, r.All.Cached, r.All.Available, r.UnderWay, r.Left)
+	_, err := out.WriteTo(a.out)
+	return err
+}
+
+// metalExplain says what is known of nodes.
+func (a *app) metalExplain(ctx context.Context, nodes []string) error {
+	cfg, store, err := a.metalStore(ctx)
+	if err != nil {
+		return err
+	}
+	var all []caching.Explanation
+	if len(nodes) == 0 {
+		if all, err = caching.Remembered(ctx, store); err != nil {
+			return err
+		}
+	} else {
+		opt, _, closer, err := a.metalOptions(ctx, cfg, store)
+		defer closer()
+		if err != nil {
+			return err
+		}
+		l, err := caching.New(opt)
+		if err != nil {
+			return err
+		}
+		if all, err = l.Explain(ctx, nodes...); err != nil {
+			return err
+		}
+	}
+	if a.flags.json {
+		return a.printJSON(append([]metalExplanationView{}, all...))
+	}
+	if len(nodes) == 0 {
+		var rows [][]string
+		for _, e := range all {
+			rows = append(rows, []string{e.Node, e.Name, e.Flavor, string(e.Flight.Do), e.Flight.State, strconv.Itoa(e.Flight.Failures), printable(e.Remembered)})
+		}
+		return a.table([]string{"node", "name", "flavor", "do", "state", "failures", "why"}, rows)
+	}
+	for _, e := range all {
+		lines := []string{"seen: " + e.Seen}
+		if e.Remembered != "" {
+			lines = append(lines, "remembered: "+e.Remembered)
+		}
+		if e.Suspended != "" {
+			lines = append(lines, "suspended: "+e.Suspended)
+		}
+		lines = append(lines, "decided: "+e.Decided)
+		if d := e.Directive; d != nil {
+			lines = append(lines, fmt.Sprintf("now: %s %s: %s", d.Do, d.Result, cmp.Or(d.Error, d.Reason)))
+		}
+		for _, line := range lines {
+			if err := fprintf(a.out, "%s: %s\n", printable(cmp.Or(e.Name, e.Node)), printable(line)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// metalConfirm gives leave to what is held back.
+func (a *app) metalConfirm(ctx context.Context, eject int, shrunk bool, during time.Duration) error {
+	if eject < 0 || eject == 0 && !shrunk {
+		return invalid("hostler director confirm --eject 40, or --shrunk", "leave is given to what?")
+	}
+	_, store, err := a.metalStore(ctx)
+	if err != nil {
+		return err
+	}
+	return caching.Confirm(ctx, store, caching.Confirmation{Ejections: eject, Shrunk: shrunk, Until: time.Now().Add(during).UTC()})
+}
+
+// metalForget forgets nodes.
+func (a *app) metalForget(ctx context.Context, nodes []string) error {
+	_, store, err := a.metalStore(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := caching.Flights(ctx, store)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, name := range nodes {
+		id := ""
+		for _, f := range all {
+			if f.Node == name || f.Name == name && id == "" {
+				id = f.Node
+			}
+		}
+		if id == "" {
+			return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("nothing is remembered of this node"), Hint: "hostler director explain lists the nodes that something is remembered of"}
+		}
+		ids = append(ids, id)
+	}
+	return caching.Forget(ctx, store, ids...)
+}

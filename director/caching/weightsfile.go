@@ -1,0 +1,81 @@
+package caching
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/metal"
+)
+
+// WithWeights is the strategy Proportional whose weights stand in a file that is read anew for each decision. While the file cannot be read the weights of before count: at first those of
+// Proportional.
+type WithWeights struct {
+	Proportional
+	File string       // ParseWeights has its form
+	Log  *slog.Logger // nil: none
+
+	mu   sync.Mutex
+	data []byte // of which the weights are
+	told string // what was said of the file last
+}
+
+// now is the strategy with the weights of now.
+func (w *WithWeights) now() *Proportional {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.read(); err == nil {
+		w.told = ""
+	} else if err.Error() != w.told {
+		if w.told = err.Error(); w.Log != nil {
+			w.Log.Error("the weights of images cannot be read: those of before count", "err", err)
+		}
+	}
+	p := w.Proportional
+	return &p
+}
+
+func (w *WithWeights) read() error {
+	data, err := os.ReadFile(w.File)
+	if err != nil {
+		return err
+	}
+	if w.data != nil && bytes.Equal(data, w.data) {
+		return nil
+	}
+	weights, err := ParseWeights(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", w.File, err)
+	}
+	weights.Default = w.Weights.Default
+	if w.data != nil && w.Log != nil {
+		w.Log.Info("the weights of images have changed", "file", w.File)
+	}
+	w.Weights, w.data = weights, data
+	return nil
+}
+
+// Plan decides by the weights of now.
+func (w *WithWeights) Plan(ctx context.Context, f *metal.Fleet) (metal.Plan, error) {
+	return w.now().Plan(ctx, f)
+}
+
+// Decide decides by the weights of now.
+func (w *WithWeights) Decide(f *metal.Fleet) *Decision { return w.now().Decide(f) }
+
+// Check says what is wrong with the settings, and with the file as it is.
+func (w *WithWeights) Check() error {
+	if err := w.Proportional.Check(); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.read(); err != nil {
+		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("image_weights_filename: %w", err)}
+	}
+	return nil
+}
