@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -43,18 +44,22 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (none compute.
 	}
 	p.chosen.Lock()
 	defer p.chosen.Unlock()
-	all, err := p.nodes(ctx, "Create", func(r *record) bool { return p.mine(r) != "" || p.rule.has(r) && p.large(r, spec) })
-	if err != nil {
-		return fail(err)
-	}
-	for _, r := range all {
-		if p.mine(r) != spec.ID {
-			continue
-		}
+	switch r, err := p.find(ctx, "Create", spec.ID); {
+	case err == nil:
 		if r.state() == stateAvailable { // it was claimed, and then nothing was heard of it
 			return p.deploy(ctx, r, spec, r.Extra.Mark, own, "active")
 		}
 		return p.instance(r), nil
+	case !errors.Is(err, compute.ErrNotFound):
+		return fail(err)
+	}
+	q := url.Values{}
+	if p.o.Class != "" {
+		q.Set("resource_class", p.o.Class)
+	}
+	all, err := p.nodes(ctx, "Create", q, func(r *record) bool { return p.mine(r) != "" || p.rule.has(r) && p.large(r, spec) })
+	if err != nil {
+		return fail(err)
 	}
 	told := len(own) > 0 || len(spec.UserData) > 0
 	var short error

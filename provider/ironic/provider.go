@@ -96,12 +96,8 @@ func (p *Provider) Lingers() time.Duration { return 2 * time.Minute }
 // UserDataLimit is how many bytes of user data a request may bring: a config drive has 64 MB, and what Ironic keeps of it less.
 func (p *Provider) UserDataLimit() int { return 32 << 10 }
 
-// nodes are the records of all nodes that may be the source's.
-func (p *Provider) nodes(ctx context.Context, op string, keep func(*record) bool) ([]*record, error) {
-	q := url.Values{}
-	if p.o.Class != "" {
-		q.Set("resource_class", p.o.Class)
-	}
+// nodes are the records of the nodes that a query is for.
+func (p *Provider) nodes(ctx context.Context, op string, q url.Values, keep func(*record) bool) ([]*record, error) {
 	return list(ctx, p.a, op, q, func(r *record) (*record, bool) {
 		if !keep(r) {
 			return nil, false
@@ -131,7 +127,11 @@ func (p *Provider) holds(r *record, instance string) bool {
 
 // find is the node that an instance is.
 func (p *Provider) find(ctx context.Context, op string, id compute.ID) (*record, error) {
-	all, err := p.nodes(ctx, op, func(r *record) bool { return p.mine(r) == id })
+	mine := func(r *record) bool { return p.mine(r) == id }
+	all, err := p.nodes(ctx, op, url.Values{"instance_uuid": {instanceClaim(p.o.Installation, string(id))}}, mine)
+	if err == nil && len(all) == 0 { // it is being wiped, or was claimed by an allocation
+		all, err = p.nodes(ctx, op, url.Values{}, mine)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func (p *Provider) find(ctx context.Context, op string, id compute.ID) (*record,
 
 // List implements compute.Provider.
 func (p *Provider) List(ctx context.Context) (out []compute.Instance, err error) {
-	all, err := p.nodes(ctx, "List", func(r *record) bool { return p.mine(r) != "" })
+	all, err := p.nodes(ctx, "List", url.Values{}, func(r *record) bool { return p.mine(r) != "" })
 	for _, r := range all {
 		out = append(out, p.instance(r))
 	}

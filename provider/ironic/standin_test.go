@@ -231,6 +231,9 @@ func (s *standin) list(w http.ResponseWriter, r *http.Request) {
 		if q.Get("associated") == "true" && n["instance_uuid"] == nil {
 			continue
 		}
+		if i := q.Get("instance_uuid"); i != "" && n["instance_uuid"] != i {
+			continue
+		}
 		if len(nodes) == limit {
 			break
 		}
