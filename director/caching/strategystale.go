@@ -42,7 +42,7 @@ func (r *round) useless(image string) bool {
 func (r *round) waves(fl *flavor) (eject []int32) {
 	keep := fl.stale[:0]
 	for _, n := range fl.stale {
-		if r.useless(r.fleet.Nodes[n].Image) {
+		if node := &r.fleet.Nodes[n]; node.Writing || r.useless(node.Image) { // what is still being written is of use to nobody
 			eject = append(eject, n)
 		} else {
 			keep = append(keep, n)
