@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -29,6 +31,9 @@ func (p *Provider) api(ctx context.Context) (*calls, error) {
 	}
 	load := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(answerWithin)),
+		config.WithLogger(logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) { // its own writes to standard error
+			p.log.Debug("sdk: "+fmt.Sprintf(format, v...), "source", p.o.Source)
+		})),
 		config.WithRetryer(func() aws.Retryer { return retryer(cmp.Or(p.o.Attempts, 5)) }),
 	}
 	if p.o.Region != "" {
