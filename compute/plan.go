@@ -92,3 +92,10 @@ type Stopper interface {
 	// Start starts it again; Connect says ErrNotReady until it has booted. One that runs is no error.
 	Start(ctx context.Context, id ID) error
 }
+
+// Resizer is a provider whose computers can be given other hardware, with what they have on their disks.
+type Resizer interface {
+	// Resize gives a computer another flavor, by its id or name, and comes back when it has it: it is started anew where it ran. One that has it already is no error; ErrNoCapacity: there is
+	// no room for it, and it is as it was.
+	Resize(ctx context.Context, id ID, flavor string) error
+}
