@@ -22,6 +22,8 @@ type metalDeciding struct {
 	ImageChoice string        `conf:"image-choice"` // weighted or random
 	NodeChoice  string        `conf:"node-choice"`  // least-written or random
 	Goal        string        `conf:"goal"`         // share or demand
+	Minimum     string        `conf:"minimum"`      // FLAVOR/IMAGE: NODES, ...
+	Maximum     string        `conf:"maximum"`      // the same
 	Ready       float64       `conf:"min-ready"`
 	MaxStale    time.Duration `conf:"max-stale"`
 	Rebalance   bool          `conf:"rebalance"`
@@ -52,6 +54,13 @@ func (a *app) metalStrategy(cfg *config.Config, name string) (metal.Strategy, er
 	}
 	if d.Weight < 0 {
 		return nil, invalid("", "[director.metal.strategy] default-image-weight %d: less than none", d.Weight)
+	}
+	var err error
+	if p.Least, err = caching.ParseBounds(d.Minimum); err != nil {
+		return nil, invalid("minimum = io/ubuntu: 2, */coreos: 1", "[director.metal.strategy] minimum: %w", err)
+	}
+	if p.Most, err = caching.ParseBounds(d.Maximum); err != nil {
+		return nil, invalid("maximum = io/ubuntu: 2, */coreos: 1", "[director.metal.strategy] maximum: %w", err)
 	}
 	if err := p.Check(); err != nil {
 		return nil, fmt.Errorf("[director.metal.strategy] %w", err)
