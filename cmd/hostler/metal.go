@@ -14,7 +14,7 @@ import (
 
 // errNoMetal says that no images are to be cached.
 var errNoMetal = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no scout is configured: nobody says which bare-metal nodes there are"),
-	Hint: "write scout = ironic into a section [director.metal] of hostler.conf; see docs/director-metal.md"}
+	Hint: "write scout = NAME, of an executable hostler-scout-NAME, into a section [director.metal] of hostler.conf; see docs/director-metal.md"}
 
 // metalOptions are what the configuration says to the loop that keeps images cached on bare metal. The caller puts in whom it tells, and calls closer at the end.
 func (a *app) metalOptions(ctx context.Context, cfg *config.Config, store caching.Store) (opt caching.Options, d metalDirecting, closer func(), err error) {

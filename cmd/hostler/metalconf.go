@@ -10,7 +10,7 @@ import (
 // metalDirecting is the section [director.metal] of hostler.conf: how images are kept cached on bare-metal nodes. What the strategy takes stands in
 // [director.metal.strategy], and what the scout takes in [director.metal.scout].
 type metalDirecting struct {
-	Scout     string `conf:"scout"`     // a way to look: ironic, or the NAME of an executable hostler-scout-NAME; "": no images are cached
+	Scout     string `conf:"scout"`     // a way to look: the NAME of an executable hostler-scout-NAME; "": no images are cached
 	Commander string `conf:"commander"` // a way to have it done; "": as Scout
 	Strategy  string `conf:"strategy"`  // "": proportional
 

@@ -38,7 +38,7 @@ func FindScout(name string) (string, error) {
 	}
 	path, err := exec.LookPath(executable)
 	if err != nil {
-		return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("scout %s: %w", name, err), Hint: "ironic is built in; any other is an executable " + executable + " on PATH"}
+		return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("scout %s: %w", name, err), Hint: "a scout is an executable " + executable + " on PATH"}
 	}
 	return path, nil
 }
