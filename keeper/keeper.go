@@ -28,9 +28,9 @@ type Options struct {
 	// Authorise asks the store whether who may use the instance now, and as what. It is called for every connection of a client, so it should
 	// cost one read. ErrNotLeased, ErrStale, ErrNotFound and ErrDenied also end connections that were kept under such a lease.
 	Authorise func(ctx context.Context, who compute.Who, id compute.ID) (Key, error)
-	// Open opens a connection. One that has a method Done() <-chan struct{} is not given out any more when that is closed; one that has a method
+	// Open opens a connection for who was authorised, and for all who are after him. One that has a method Done() <-chan struct{} is not given out any more when that is closed; one that has a method
 	// Healthy(ctx) error is asked before it is given out again after a while.
-	Open func(ctx context.Context, key Key) (compute.Conn, error)
+	Open func(ctx context.Context, key Key, who compute.Who) (compute.Conn, error)
 	// Due begins the work that is due and returns when there will be more; zero: none is known. What may take long it has run, and calls again when there may be
 	// more to do for that. It is called when the keeper starts, at that time, and when the bell is rung; never twice at once. The keeper stays as
 	// long as something runs. nil: there is no such work.

@@ -135,11 +135,11 @@ func TestBrokenConnectionIsNotSharedOn(t *testing.T) {
 	opt := options(dir, "", time.Minute)
 	opened := 0
 	open := opt.Open
-	opt.Open = func(ctx context.Context, key keeper.Key) (compute.Conn, error) {
+	opt.Open = func(ctx context.Context, key keeper.Key, who compute.Who) (compute.Conn, error) {
 		if opened++; opened == 1 {
 			return lostConn{}, nil
 		}
-		return open(ctx, key)
+		return open(ctx, key, who)
 	}
 	serve(t, opt)
 	c, err := keeper.Dial(t.Context(), opt.Socket, request(""))
@@ -164,7 +164,7 @@ func TestClientGoesWhileOpening(t *testing.T) {
 	dir := place(t)
 	opt := options(dir, "", time.Minute)
 	opening, ended := make(chan bool, 1), make(chan error, 1)
-	opt.Open = func(ctx context.Context, key keeper.Key) (compute.Conn, error) {
+	opt.Open = func(ctx context.Context, key keeper.Key, who compute.Who) (compute.Conn, error) {
 		opening <- true
 		<-ctx.Done()
 		ended <- ctx.Err()
@@ -193,9 +193,9 @@ func TestSlowAndSilentKeepers(t *testing.T) {
 	dir := place(t)
 	opt := options(dir, "", time.Minute)
 	open := opt.Open
-	opt.Open = func(ctx context.Context, key keeper.Key) (compute.Conn, error) {
+	opt.Open = func(ctx context.Context, key keeper.Key, who compute.Who) (compute.Conn, error) {
 		time.Sleep(12 * time.Second) // longer than a client waits for a word
-		return open(ctx, key)
+		return open(ctx, key, who)
 	}
 	serve(t, opt)
 	silent := filepath.Join(dir, "run", "silent")
@@ -247,8 +247,8 @@ func TestRestedConnectionIsAsked(t *testing.T) {
 	opt.Rest = 50 * time.Millisecond
 	open := opt.Open
 	var conns []*sickConn
-	opt.Open = func(ctx context.Context, key keeper.Key) (compute.Conn, error) {
-		c, err := open(ctx, key)
+	opt.Open = func(ctx context.Context, key keeper.Key, who compute.Who) (compute.Conn, error) {
+		c, err := open(ctx, key, who)
 		conns = append(conns, &sickConn{Conn: c})
 		return conns[len(conns)-1], err
 	}
@@ -277,8 +277,8 @@ func TestEndedConnectionIsNotGivenOut(t *testing.T) {
 	opt := options(dir, "", time.Minute)
 	open := opt.Open
 	done := make(chan struct{})
-	opt.Open = func(ctx context.Context, key keeper.Key) (compute.Conn, error) {
-		c, err := open(ctx, key)
+	opt.Open = func(ctx context.Context, key keeper.Key, who compute.Who) (compute.Conn, error) {
+		c, err := open(ctx, key, who)
 		return doneConn{c, done}, err
 	}
 	serve(t, opt)

@@ -89,7 +89,7 @@ func (k *keeper) join(ctx context.Context, key Key, who compute.Who) (*kept, err
 		e = &kept{key: key, ready: make(chan struct{}), since: time.Now()}
 		e.life, e.stop = context.WithCancel(k.ctx)
 		k.kept[key.place()] = e
-		k.work.Go(func() { k.open(e) })
+		k.work.Go(func() { k.open(e, who) })
 	}
 	e.users++
 	if e.who = who; key.Lease != "" { // looked at again, it is this lease that counts
@@ -143,9 +143,9 @@ func ended(e *kept) bool {
 	}
 }
 
-func (k *keeper) open(e *kept) {
+func (k *keeper) open(e *kept, who compute.Who) {
 	start := time.Now()
-	conn, err := k.opt.Open(e.life, e.key)
+	conn, err := k.opt.Open(e.life, e.key, who)
 	k.mu.Lock()
 	e.conn, e.err = conn, err
 	e.since, e.used = time.Now(), time.Now()

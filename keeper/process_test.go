@@ -98,7 +98,7 @@ func options(dir, build string, idle time.Duration) keeper.Options {
 	var due atomic.Int64
 	return keeper.Options{
 		Socket: filepath.Join(dir, "run", "k"), Build: build, Idle: idle, Authorise: authorise(dir),
-		Open: func(_ context.Context, key keeper.Key) (compute.Conn, error) {
+		Open: func(_ context.Context, key keeper.Key, who compute.Who) (compute.Conn, error) {
 			note(dir, "opened", fmt.Sprint(key.Instance, " ", key.Generation))
 			if strings.HasPrefix(string(key.Instance), "bad") {
 				return nil, &compute.Error{Op: "test.Open", ID: key.Instance, Kind: compute.ErrNotReady, Hint: "wait"}

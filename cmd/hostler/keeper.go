@@ -139,12 +139,13 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 			}
 			return key, err
 		},
-		Open: func(ctx context.Context, key keeper.Key) (compute.Conn, error) {
+		Open: func(ctx context.Context, key keeper.Key, who compute.Who) (compute.Conn, error) {
 			now, err := a.anew(ctx)
 			if err != nil { // its own trouble, which the client may not have
 				return nil, &compute.Error{Op: "keeper.Open", ID: key.Instance, Kind: compute.ErrUnavailable, Err: err}
 			}
-			return now.Connect(ctx, compute.Who{Owner: owner, Admin: true}, key.Instance)
+			who.Owner, who.Admin = owner, true // it has been looked at; a hook's token is what lets it in before and after a lease
+			return now.Connect(ctx, who, key.Instance)
 		},
 		Due: func(ctx context.Context, run func(func()), again func()) (time.Time, error) {
 			now, err := a.anew(ctx)
