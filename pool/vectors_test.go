@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -36,6 +37,9 @@ type rig struct {
 	fail   func(source, op string, id compute.ID) error // of the fakes
 }
 
+// opening is held where a rig's maps are written, which may be another's too.
+var opening sync.Mutex
+
 // newRig opens an engine; more than one may share a directory and clouds.
 func newRig(t testing.TB, dir string, clouds map[string]*fake.Cloud, sources []pool.Source, change func(*pool.Options)) *rig {
 	t.Helper()
@@ -55,6 +59,8 @@ func newRigOn(t testing.TB, st *sqlite.Store, clouds map[string]*fake.Cloud, sou
 	r := &rig{store: st, clouds: clouds, fakes: map[string]*fake.Provider{}}
 	opt := pool.Options{Store: st, Sources: sources, NewID: uuid.NewString,
 		Open: func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
+			opening.Lock() // several may be the first to use a source
+			defer opening.Unlock()
 			if r.clouds[name] == nil {
 				r.clouds[name] = fake.NewCloud()
 			}
