@@ -32,6 +32,7 @@ type Source struct {
 	Spare       int
 	Maximum     int // 0: no limit
 	Concurrency int // 0: no limit
+	Parallel    int // computers made at a time, by a process; 0: no limit
 	MaxUses     int // 0: no limit
 	Share       bool
 	Reuse       string // "clean", "as-is", "rebuild", "no"; "": the type's default
@@ -63,7 +64,7 @@ var Events = []string{"provision", "discard", "acquire", "release", "check"}
 
 // the keys that every source may have, as they are documented.
 var commonKeys = []string{
-	"type", "reserve", "spare", "maximum", "concurrency", "share", "reuse", "ttl", "max-ttl", "lease-idle", "idle", "max-age", "max-uses",
+	"type", "reserve", "spare", "maximum", "concurrency", "parallel", "share", "reuse", "ttl", "max-ttl", "lease-idle", "idle", "max-age", "max-uses",
 	"image", "flavor", "bundles", "build", "on-failure", "hook-timeout", "strategy", "hit-rate", "window", "cold", "price", "budget", "dry-run", "projects",
 }
 
@@ -239,7 +240,7 @@ func (s *Source) take(e entry, opt *LoadOptions) (unknown bool, err *Error) {
 
 // set sets a field from a key at the top.
 func (s *Source) set(key, text string) error {
-	integers := map[string]*int{"reserve": &s.Reserve, "spare": &s.Spare, "maximum": &s.Maximum, "concurrency": &s.Concurrency, "max_uses": &s.MaxUses, "cold": &s.Cold}
+	integers := map[string]*int{"reserve": &s.Reserve, "spare": &s.Spare, "maximum": &s.Maximum, "concurrency": &s.Concurrency, "parallel": &s.Parallel, "max_uses": &s.MaxUses, "cold": &s.Cold}
 	durations := map[string]**time.Duration{"ttl": &s.TTL, "max_ttl": &s.MaxTTL, "lease_idle": &s.LeaseIdle, "idle": &s.Idle, "max_age": &s.MaxAge,
 		"hook_timeout": &s.HookTimeout, "window": &s.Window}
 	if p, ok := integers[key]; ok {

@@ -35,7 +35,7 @@ type cloudSource struct {
 	flavor, sets    string
 	listed          bool
 	keepalive       durationFlag
-	max             int
+	max, spawns     int
 	script, goodbye string
 	files           []string
 	floating        bool
@@ -70,6 +70,7 @@ func (s *cloudSource) flags(cmd *cobra.Command) {
 	f.BoolVar(&s.listed, "flavor-order-listed", false, "try them in the order given, not the cheapest first")
 	f.VarP(&s.keepalive, "keepalive", "k", "one that nobody uses goes after `D`; 0: never")
 	f.IntVarP(&s.max, "max-servers", "m", 0, "never more than `N` servers; 0: no limit")
+	f.IntVar(&s.spawns, "max-spawns", 10, "make `N` of them at a time; 0: no limit")
 	f.StringVarP(&s.script, "script", "s", "", "run this `FILE` on each when it has booted")
 	f.StringVarP(&s.goodbye, "destroy-script", "y", "", "run this `FILE` on each before it goes")
 	f.StringSliceVarP(&s.files, "config-files", "c", nil, "put `FILES` on each: LOCAL or LOCAL:REMOTE, absolute paths")
@@ -89,6 +90,9 @@ func (s *cloudSource) check(name string, head bool) error {
 			return invalid("--os debian-12", "there is no source for that: --os says which image its servers have")
 		}
 		return nil
+	}
+	if s.max < 0 || s.spawns < 0 {
+		return invalid("", "--max-servers %d, --max-spawns %d: less than none", s.max, s.spawns)
 	}
 	if !plainSource().MatchString(name) {
 		return invalid("--resource-name "+regexp.MustCompile(`[^\w-]+`).ReplaceAllString(name, "-"), "%s: a source cannot have this name: letters, digits, _ and -", name)
@@ -165,6 +169,9 @@ func (s *cloudSource) text(rec *deployment.Record, o *cloudDeployOptions) string
 	line("type", cmp.Or(rec.Provider, "openstack"))
 	if s.max > 0 {
 		line("maximum", strconv.Itoa(s.max))
+	}
+	if s.spawns > 0 {
+		line("parallel", strconv.Itoa(s.spawns))
 	}
 	if idle := s.keepalive.d.String(); s.keepalive.d > 0 {
 		line("idle", idle)

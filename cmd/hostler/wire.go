@@ -200,7 +200,11 @@ func (a *app) opener(cfg *config.Config, state string, ends *ends) opening {
 		if def.Build {
 			p = &prebuilt{Provider: p, build: &building{app: a, cfg: cfg, open: open}, source: name, typ: typ, def: def}
 		}
-		return guard.New(p, guard.Options{Source: name, Log: a.log, Observe: a.meters.provider(name)}), nil
+		o := guard.Options{Source: name, Log: a.log, Observe: a.meters.provider(name)}
+		if s, err := cfg.Source(name); err == nil { // not of the definition: it says nothing of what is made
+			o.Creates = s.Parallel
+		}
+		return guard.New(p, o), nil
 	}
 	return open
 }

@@ -1,7 +1,7 @@
 // Package guard wraps a provider so that nobody can harm it, or be harmed by it: calls are limited in number and rate, each has a time-out,
 // failures that may pass are tried again, a panic becomes an error, and each call is reported.
 //
-// Create, Destroy and Clean share the places of Options.Concurrency; List, Connect and Check are on the way of a user who waits and take none.
+// Create takes one of the places of Options.Creates; all else goes on beside it.
 // What the wrapped provider can do besides (Cleaner, Checker) is guarded too; all its other abilities are found by compute.As as they are.
 // The wrapper has an ability only if the wrapped provider has it.
 //

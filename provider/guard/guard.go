@@ -19,7 +19,7 @@ import (
 type guarded struct {
 	inner  compute.Provider
 	o      Options
-	places chan struct{} // one for each call that may run; nil: no limit
+	places chan struct{} // one for each Create that may run; nil: no limit
 
 	mu   sync.Mutex
 	next time.Time // when the rate allows the next call
@@ -56,8 +56,8 @@ func New(p compute.Provider, o Options) compute.Provider {
 	}
 	o.Pause = cmp.Or(o.Pause, 100*time.Millisecond)
 	g := &guarded{inner: p, o: o}
-	if o.Concurrency > 0 {
-		g.places = make(chan struct{}, o.Concurrency)
+	if o.Creates > 0 {
+		g.places = make(chan struct{}, o.Creates)
 	}
 	clean, cleans := compute.As[compute.Cleaner](p)
 	check, checks := compute.As[compute.Checker](p)
@@ -77,7 +77,7 @@ func (g *guarded) Unwrap() compute.Provider { return g.inner }
 
 // Create is the wrapped provider's, guarded.
 func (g *guarded) Create(ctx context.Context, spec compute.Spec) (out compute.Instance, err error) {
-	err = g.call(ctx, Create, spec.ID, true, func(ctx context.Context) (err error) {
+	err = g.call(ctx, Create, spec.ID, func(ctx context.Context) (err error) {
 		out, err = g.inner.Create(ctx, spec)
 		return err
 	})
@@ -86,12 +86,12 @@ func (g *guarded) Create(ctx context.Context, spec compute.Spec) (out compute.In
 
 // Destroy is the wrapped provider's, guarded.
 func (g *guarded) Destroy(ctx context.Context, id compute.ID) error {
-	return g.call(ctx, Destroy, id, true, func(ctx context.Context) error { return g.inner.Destroy(ctx, id) })
+	return g.call(ctx, Destroy, id, func(ctx context.Context) error { return g.inner.Destroy(ctx, id) })
 }
 
 // List is the wrapped provider's, guarded.
 func (g *guarded) List(ctx context.Context) (out []compute.Instance, err error) {
-	err = g.call(ctx, List, compute.ID(g.o.Source), false, func(ctx context.Context) (err error) {
+	err = g.call(ctx, List, compute.ID(g.o.Source), func(ctx context.Context) (err error) {
 		out, err = g.inner.List(ctx)
 		return err
 	})
@@ -100,7 +100,7 @@ func (g *guarded) List(ctx context.Context) (out []compute.Instance, err error) 
 
 // Connect is the wrapped provider's, guarded. What is done through the connection is not.
 func (g *guarded) Connect(ctx context.Context, id compute.ID) (out compute.Conn, err error) {
-	err = g.call(ctx, Connect, id, false, func(ctx context.Context) (err error) {
+	err = g.call(ctx, Connect, id, func(ctx context.Context) (err error) {
 		out, err = g.inner.Connect(ctx, id)
 		return err
 	})
@@ -109,7 +109,7 @@ func (g *guarded) Connect(ctx context.Context, id compute.ID) (out compute.Conn,
 
 // Clean is the wrapped provider's, guarded.
 func (c cleaner) Clean(ctx context.Context, id compute.ID) (checked string, err error) {
-	err = c.g.call(ctx, Clean, id, true, func(ctx context.Context) (err error) {
+	err = c.g.call(ctx, Clean, id, func(ctx context.Context) (err error) {
 		checked, err = c.inner.Clean(ctx, id)
 		return err
 	})
@@ -118,11 +118,11 @@ func (c cleaner) Clean(ctx context.Context, id compute.ID) (checked string, err 
 
 // Check is the wrapped provider's, guarded.
 func (c checker) Check(ctx context.Context, id compute.ID) error {
-	return c.g.call(ctx, Check, id, false, func(ctx context.Context) error { return c.inner.Check(ctx, id) })
+	return c.g.call(ctx, Check, id, func(ctx context.Context) error { return c.inner.Check(ctx, id) })
 }
 
 // call runs one operation under the guard.
-func (g *guarded) call(ctx context.Context, op string, id compute.ID, limited bool, f func(context.Context) error) (err error) {
+func (g *guarded) call(ctx context.Context, op string, id compute.ID, f func(context.Context) error) (err error) {
 	start := time.Now()
 	ctx, span := trace.StartKind(ctx, trace.Client, "provider "+op, trace.Attr{Key: "hostler.source", Value: g.o.Source}, trace.Attr{Key: "hostler.instance", Value: string(id)})
 	defer func() {
@@ -131,12 +131,12 @@ func (g *guarded) call(ctx context.Context, op string, id compute.ID, limited bo
 			g.o.Observe(op, time.Since(start), err)
 		}
 	}()
-	if limited && g.places != nil {
+	if op == Create && g.places != nil {
 		select {
 		case g.places <- struct{}{}:
 			defer func() { <-g.places }()
 		case <-ctx.Done():
-			return g.fault(op, id, nil, ctx.Err())
+			return compute.Unasked(g.fault(op, id, nil, ctx.Err()))
 		}
 	}
 	wait, asked := g.o.Pause, false
