@@ -51,7 +51,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 
 // TestExamplesParse runs the words of each example, as far as the command's options.
 func TestExamplesParse(t *testing.T) {
-	verb := regexp.MustCompile(`^hostler (.*?)( \||$| &&|\))`)
+	verb := regexp.MustCompile(`^hostler (.*?)( \||$| &&| <|\))`)
 	root := newRoot(newApp(nil, &bytes.Buffer{}, &bytes.Buffer{}))
 	everyCommand(root, func(c *cobra.Command) {
 		for _, line := range strings.Split(c.Example, "\n") {

@@ -103,6 +103,7 @@ type leaseView struct {
 	PID        int               `json:"pid,omitempty"`
 	Pool       string            `json:"pool,omitempty"`
 	Share      *amountView       `json:"share,omitempty"`
+	Cost       float64           `json:"cost_per_hour,omitempty"`
 }
 
 // statusView is `status --json`.
@@ -169,7 +170,7 @@ func viewLease(l compute.Lease) leaseView {
 	v := leaseView{
 		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Project: l.Project, Purpose: l.Purpose, Labels: api.ShownLabels(l.Labels),
 		Generation: l.Generation, Given: l.Given, Used: l.Used, TTL: l.TTL.Seconds(), Idle: l.Idle.Seconds(), Expires: when(l.Expires),
-		Deadline: when(l.Deadline()), PID: l.For.PID, Pool: string(l.Pool),
+		Deadline: when(l.Deadline()), PID: l.For.PID, Pool: string(l.Pool), Cost: l.Holds.Cost,
 	}
 	if l.Share != nil {
 		v.Share = viewAmount(*l.Share)
