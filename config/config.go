@@ -234,7 +234,9 @@ func (g *gathering) setting(r *Root, e entry) error {
 	if !ok && !named(e.section) {
 		var names []string
 		if _, name, ok := strings.Cut(e.section, " "); ok {
-			names = append(names, "[webhook "+name+"]")
+			for _, kind := range kinds {
+				names = append(names, "["+kind+" "+name+"]")
+			}
 		}
 		for n := range sections {
 			names = append(names, "["+n+"]")
@@ -278,10 +280,13 @@ func (g *gathering) setting(r *Root, e entry) error {
 	return nil
 }
 
-// named reports whether a section is one of several of a kind, each with its name: [webhook NAME].
+// kinds are the sections of which there are several of a kind, each with its name: [webhook NAME].
+var kinds = []string{"webhook", "director.metal.image", "director.metal.flavor"}
+
+// named reports whether a section is one of these.
 func named(section string) bool {
 	kind, name, ok := strings.Cut(section, " ")
-	return ok && kind == "webhook" && strings.TrimSpace(name) != ""
+	return ok && slices.Contains(kinds, kind) && strings.TrimSpace(name) != ""
 }
 
 // limit reads a duration that bounds something: not negative, or "none" for no bound, which is then negative.

@@ -14,7 +14,7 @@ import (
 
 // errNoMetal says that no images are to be cached.
 var errNoMetal = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no scout is configured: nobody says which bare-metal nodes there are"),
-	Hint: "write scout = NAME, of an executable hostler-scout-NAME, into a section [director.metal] of hostler.conf; see docs/director-metal.md"}
+	Hint: "write scout = ironic, or the NAME of an executable hostler-scout-NAME, into a section [director.metal] of hostler.conf; see docs/director-metal.md"}
 
 // metalOptions are what the configuration says to the loop that keeps images cached on bare metal. The caller puts in whom it tells, and calls closer at the end.
 func (a *app) metalOptions(ctx context.Context, cfg *config.Config, store caching.Store) (opt caching.Options, d metalDirecting, closer func(), err error) {
@@ -40,8 +40,20 @@ func (a *app) metalOptions(ctx context.Context, cfg *config.Config, store cachin
 }
 
 // metalService finds who says which nodes there are, and who commands them.
-func (a *app) metalService(_ context.Context, cfg *config.Config, d metalDirecting) (scout metal.Scout, commander metal.Commander, closer func(), err error) {
+func (a *app) metalService(ctx context.Context, cfg *config.Config, d metalDirecting) (scout metal.Scout, commander metal.Commander, closer func(), err error) {
 	closer = func() {}
+	if d.Scout == ironicWord || d.Commander == ironicWord {
+		var s metal.Scout
+		if s, commander, closer, err = a.metalIronic(ctx, cfg); err != nil {
+			return nil, nil, closer, err
+		}
+		if d.Scout == ironicWord {
+			scout = s
+		}
+		if d.Commander != ironicWord {
+			commander = nil
+		}
+	}
 	outside := func(name string) (*caching.OutsideScout, error) {
 		path, err := caching.FindScout(name)
 		if err != nil {
@@ -50,10 +62,14 @@ func (a *app) metalService(_ context.Context, cfg *config.Config, d metalDirecti
 		settings, _ := sectionOf(cfg.Sections["director.metal.scout"])
 		return &caching.OutsideScout{Path: path, Settings: settings}, nil
 	}
-	if scout, err = outside(d.Scout); err != nil {
-		return nil, nil, closer, err
+	if scout == nil {
+		if scout, err = outside(d.Scout); err != nil {
+			return nil, nil, closer, err
+		}
 	}
-	commander, err = outside(d.Commander)
+	if commander == nil {
+		commander, err = outside(d.Commander)
+	}
 	return scout, commander, closer, err
 }
 

@@ -81,6 +81,9 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 // CloseIdle ends connections to the cloud that nothing uses.
 func (p *Provider) CloseIdle() { p.a.s.CloseIdle() }
 
+// Session is what it speaks to the cloud by; a Scout and a Commander for its images take it too.
+func (p *Provider) Session() *openstack.Session { return p.a.s }
+
 // PublicKey is the key that nodes let in which the source makes. A Commander gives it to hot standbys. "": the source has an identity-file.
 func (p *Provider) PublicKey() (string, error) {
 	if p.o.IdentityFile != "" {
