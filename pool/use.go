@@ -348,10 +348,14 @@ func (p *Pool) slot(ctx context.Context, i *compute.Instance, n int, detached fu
 		if err != nil {
 			return nil, err
 		}
+		wait := pause
+		if detached != nil {
+			wait = pause/2 + rand.N(pause) // two that want more than one place each do not get into each other's way for ever
+		}
 		select {
 		case <-ctx.Done():
 			return nil, &compute.Error{ID: i.ID, Kind: compute.ErrTimeout, Err: fmt.Errorf("%d runs at once are allowed on it, and as many go on", n)}
-		case <-time.After(pause/2 + rand.N(pause)): // two that want more than one place each do not get into each other's way for ever
+		case <-time.After(wait):
 		}
 		pause = min(2*pause, most)
 	}
