@@ -53,15 +53,16 @@ type part[T any] struct {
 
 // list reads all nodes that a query is for, each made into something else; false leaves it out. Either all of them or an error.
 func list[T any](ctx context.Context, a *api, op string, query url.Values, make func(*record) (T, bool)) ([]T, error) {
-	for tries := 1; ; tries++ {
+	for tries, dropped := 1, 0; ; tries++ {
 		l := &listing[T]{a: a, op: op, query: query, make: make, slots: newSlots()}
 		all, err := l.read(ctx)
 		f := faultOf(err)
 		switch {
 		case err == nil:
 			return all, nil
-		case tries < 3 && f != nil && f.Status == http.StatusInternalServerError && a.lacking(f.Message): // a field that lists cannot have here
+		case dropped < len(fields) && f != nil && f.Status == http.StatusInternalServerError && a.lacking(f.Message): // a field that lists cannot have here
 			tries--
+			dropped++
 			continue
 		case tries < 3 && (errors.Is(err, errMoved) || missing(err)): // the node that a page ended with has gone
 			continue
@@ -85,9 +86,8 @@ func (a *api) lacking(message string) bool {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	known := a.lacks[m[1]]
-	a.lacks[m[1]] = true
-	return !known
+	a.lacks[m[1]] = true // perhaps by another list at the same time
+	return true
 }
 
 // wanted are the fields that are asked for.

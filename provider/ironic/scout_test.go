@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -307,5 +308,25 @@ func TestImages(t *testing.T) {
 		if _, err := ironic.NewScout(ironic.ScoutOptions{Session: s.session(t), Installation: "inst", Images: []ironic.ImageRule{bad}}); !errors.Is(err, compute.ErrInvalid) {
 			t.Errorf("%+v: %v", bad, err)
 		}
+	}
+}
+
+// TestListedAtOnce has several lists find out at the same moment which fields cannot be had.
+func TestListedAtOnce(t *testing.T) {
+	s := newStandin(t)
+	for i := range 3 {
+		s.add(i, nil)
+	}
+	for range 10 {
+		sc := scout(t, s, nil)
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				if got, err := sc.Nodes(t.Context()); err != nil || len(got) != 3 {
+					t.Errorf("%d nodes, %v", len(got), err)
+				}
+			})
+		}
+		all.Wait()
 	}
 }
