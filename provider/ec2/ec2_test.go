@@ -128,7 +128,7 @@ func gone(t *testing.T, p compute.Provider, id compute.ID) {
 func TestProvider(t *testing.T) {
 	for name, wrap := range map[string]func(compute.Provider) compute.Provider{
 		"bare":    func(p compute.Provider) compute.Provider { return p },
-		"guarded": func(p compute.Provider) compute.Provider { return guard.New(p, guard.Options{Concurrency: 4}) },
+		"guarded": func(p compute.Provider) compute.Provider { return guard.New(p, guard.Options{Creates: 4}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			// What was made is not listed for a while, pages are short, and what ends needs time for that.
