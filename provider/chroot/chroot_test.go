@@ -132,7 +132,7 @@ func TestProvider(t *testing.T) {
 						return func(t *testing.T) compute.Provider {
 							p := open(t, chroot.Options{Base: base, Layer: layer, Source: "suite", Installation: installation, Dir: dir})
 							if guarded {
-								return guard.New(p, guard.Options{Concurrency: 3, Timeout: map[string]time.Duration{"": time.Minute}, Retries: 1})
+								return guard.New(p, guard.Options{Creates: 3, Timeout: map[string]time.Duration{"": time.Minute}, Retries: 1})
 							}
 							return p
 						}

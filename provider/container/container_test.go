@@ -114,7 +114,7 @@ func TestProvider(t *testing.T) {
 					return func(t *testing.T) compute.Provider {
 						p := open(t, d, container.Options{Installation: installation, CopyAgent: way != "mounted"})
 						if way != "mounted" {
-							return guard.New(p, guard.Options{Concurrency: 3, Timeout: map[string]time.Duration{"": time.Minute}, Retries: 1})
+							return guard.New(p, guard.Options{Creates: 3, Timeout: map[string]time.Duration{"": time.Minute}, Retries: 1})
 						}
 						return p
 					}

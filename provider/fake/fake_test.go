@@ -23,7 +23,7 @@ func open(t *testing.T, o fake.Options) *fake.Provider {
 func bare(p compute.Provider) compute.Provider { return p }
 
 func guarded(p compute.Provider) compute.Provider {
-	return guard.New(p, guard.Options{Concurrency: 4, Timeout: map[string]time.Duration{"": time.Minute}, Retries: 1})
+	return guard.New(p, guard.Options{Creates: 4, Timeout: map[string]time.Duration{"": time.Minute}, Retries: 1})
 }
 
 func TestProvider(t *testing.T) {

@@ -55,7 +55,7 @@ func marked(t *testing.T, installation string) (out []string) {
 func TestProvider(t *testing.T) {
 	for name, wrap := range map[string]func(compute.Provider) compute.Provider{
 		"bare":    func(p compute.Provider) compute.Provider { return p },
-		"guarded": func(p compute.Provider) compute.Provider { return guard.New(p, guard.Options{Concurrency: 2}) },
+		"guarded": func(p compute.Provider) compute.Provider { return guard.New(p, guard.Options{Creates: 2}) },
 	} {
 		for _, remembers := range []bool{true, false} {
 			t.Run(name+" "+strconv.FormatBool(remembers), func(t *testing.T) {

@@ -79,7 +79,7 @@ func TestProvider(t *testing.T) {
 	kv := lab(t)
 	for name, wrap := range map[string]func(compute.Provider) compute.Provider{
 		"bare":    func(p compute.Provider) compute.Provider { return p },
-		"guarded": func(p compute.Provider) compute.Provider { return guard.New(p, guard.Options{Concurrency: 2}) },
+		"guarded": func(p compute.Provider) compute.Provider { return guard.New(p, guard.Options{Creates: 2}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "own")
