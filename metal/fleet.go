@@ -81,3 +81,8 @@ type Commander interface {
 	Cache(ctx context.Context, node string, image Image) error
 	Eject(ctx context.Context, node string) error
 }
+
+// A Resumer is a Commander whose work takes several steps: Resume has it go on with what another process left in the middle. Told again it does nothing.
+type Resumer interface {
+	Resume(ctx context.Context) error
+}

@@ -70,6 +70,11 @@ func (l *Loop) Round(ctx context.Context) (*Report, error) {
 	defer l.round.Unlock()
 	r := &rounding{Loop: l, now: time.Now().UTC(), report: &Report{DryRun: l.opt.DryRun, Directives: []Directive{}}}
 	r.report.Time = r.now
+	if c, ok := l.opt.Commander.(metal.Resumer); ok && !l.opt.DryRun {
+		if err := c.Resume(ctx); err != nil && ctx.Err() == nil {
+			l.opt.Log.Warn("what another process left in the middle does not go on yet", "err", err)
+		}
+	}
 	err := r.do(ctx)
 	if err != nil && ctx.Err() == nil {
 		r.report.Suspended = err.Error()
