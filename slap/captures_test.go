@@ -31,11 +31,20 @@ type exchange struct {
 
 func (e *exchange) name() string { return e.Set + "/" + filepath.Base(e.Request) }
 
+// noRecordings skips a test, and fails it where the recordings have to be there.
+func noRecordings(t *testing.T) {
+	t.Helper()
+	if os.Getenv("HOSTLER_REQUIRE_LAB") != "" {
+		t.Fatal("the recordings of the reference are not here")
+	}
+	t.Skip("the recordings of the reference are not here")
+}
+
 // captures is every exchange that was recorded; the test is skipped where the recording is not.
 func captures(t *testing.T) []*exchange {
 	all := recorded(t)
 	if all == nil {
-		t.Skip("the recordings of the reference are not here")
+		noRecordings(t)
 	}
 	return all
 }

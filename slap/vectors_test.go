@@ -52,7 +52,7 @@ func value(t *testing.T, v any) any {
 func TestReferenceVectors(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(computetest.Shared(), "specs", "slapos-capture", "values.json"))
 	if err != nil {
-		t.Skip("the recordings of the reference are not here: " + err.Error())
+		noRecordings(t)
 	}
 	var vectors struct {
 		Write, Read, Refuse []struct {
