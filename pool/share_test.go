@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -381,13 +382,13 @@ func TestSharesOfPools(t *testing.T) {
 type told struct {
 	compute.Provider
 	has  compute.Facts
-	made *int
+	made *atomic.Int32 // instances of one request are made at once
 }
 
 func (p told) Unwrap() compute.Provider { return p.Provider }
 
 func (p told) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
-	*p.made++
+	p.made.Add(1)
 	i, err := p.Provider.Create(ctx, spec)
 	i.Facts = nil
 	return i, err
@@ -408,7 +409,7 @@ func (c informed) Facts(context.Context) (compute.Facts, error)     { return c.h
 func (informed) Usage(context.Context) (u compute.Usage, err error) { return u, nil }
 
 // telling has computers tell their size.
-func telling(has compute.Facts, made *int) func(*pool.Options) {
+func telling(has compute.Facts, made *atomic.Int32) func(*pool.Options) {
 	return func(o *pool.Options) {
 		inner := o.Open
 		o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
@@ -444,7 +445,7 @@ func TestSharesMeasured(t *testing.T) {
 		{"a pool makes one that does", fronts, "front", false, compute.Request{Count: 2}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			made := 0
+			var made atomic.Int32
 			inBubble(t, telling(small, &made), c.sources, func(t *testing.T, ctx context.Context, r *rig) {
 				if c.fill {
 					must(t, second(r.Fill(ctx)))
@@ -462,8 +463,8 @@ func TestSharesMeasured(t *testing.T) {
 					}
 				}
 				r.neverOver(t, ctx)
-				if made > 2 {
-					t.Errorf("%d were made for it", made)
+				if n := made.Load(); n > 2 {
+					t.Errorf("%d were made for it", n)
 				}
 			})
 		})
@@ -503,12 +504,12 @@ func (r *rig) neverOver(t *testing.T, ctx context.Context) {
 
 // TestSharesLearn: a request for more parts than fit is not made the same instances again and again.
 func TestSharesLearn(t *testing.T) {
-	made := 0
+	var made atomic.Int32
 	inBubble(t, telling(compute.Facts{Cores: 2, Memory: 4000, Disk: 100}, &made), sharing(func(s *pool.Source) { s.Maximum = 1 }), func(t *testing.T, ctx context.Context, r *rig) {
 		_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 3, Owner: "ann", Wait: 10 * time.Minute})
 		kind(t, err, compute.ErrTimeout)
-		if made != 1 {
-			t.Errorf("%d were made for it", made)
+		if n := made.Load(); n != 1 {
+			t.Errorf("%d were made for it", n)
 		}
 	})
 }
