@@ -21,7 +21,7 @@ type Node struct {
 	Writes               int       // how often an image was written to it
 	Since                time.Time // when its image was there or began to be written; zero: nobody knows
 	Why                  string    // why it is provisioned, for people
-	Busy                 bool      // work of ours is under way: its image is being written, or it is being wiped and to be had soon, though provisioned now
+	Wiping               bool      // provisioned because it is being wiped: it is to be had soon
 }
 
 // Free reports whether an image may be written to a node.

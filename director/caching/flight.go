@@ -211,10 +211,10 @@ func (f *Flight) overlay(n *metal.Node) {
 	switch {
 	case f.UnderWay() && f.Do == Cache:
 		if !n.Used {
-			n.Provisioned, n.Cached, n.Image, n.Writing, n.Busy, n.Why = false, true, f.Image, true, true, ""
+			n.Provisioned, n.Cached, n.Image, n.Writing, n.Wiping, n.Why = false, true, f.Image, true, false, ""
 		}
 	case f.UnderWay():
-		n.Provisioned, n.Busy, n.Why = true, true, "it is being wiped"
+		n.Provisioned, n.Wiping, n.Why = true, true, "it is being wiped"
 	case f.State == quarantined:
 		n.Provisioned, n.Why = true, fmt.Sprintf("in quarantine after %d failures: %s", f.Failures, f.Error)
 	default:

@@ -234,7 +234,7 @@ type more struct {
 	Conductor string    `json:"conductor"`
 	Writes    int       `json:"writes"`
 	Writing   bool      `json:"writing"`
-	Busy      bool      `json:"busy"`
+	Wiping    bool      `json:"wiping"`
 	Since     time.Time `json:"since,omitzero"`
 	Why       string    `json:"why"`
 }
@@ -266,7 +266,7 @@ func (c *Case) nodes(v json.RawMessage) error {
 			if err := d.Decode(&m); err != nil {
 				return fail(5, err)
 			}
-			n.Name, n.BMC, n.Rack, n.Conductor, n.Writes, n.Writing, n.Busy, n.Since, n.Why = m.Name, m.BMC, m.Rack, m.Conductor, m.Writes, m.Writing, m.Busy, m.Since, m.Why
+			n.Name, n.BMC, n.Rack, n.Conductor, n.Writes, n.Writing, n.Wiping, n.Since, n.Why = m.Name, m.BMC, m.Rack, m.Conductor, m.Writes, m.Writing, m.Wiping, m.Since, m.Why
 		}
 		if n.ID == "" {
 			return fail(0, errors.New("the node has no id"))

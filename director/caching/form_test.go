@@ -15,7 +15,7 @@ const everything = `{"percentage_to_cache":0.5,"weights":{"a":2,"b-*":0,"io-*":{
 "minimum":[["io","a",2]],"maximum":[["*","b-*",0]],"min_ready":0.8,"max_stale":3600,"rebalance":true,"hit_rate":0.9,"write_time":300,"demand":{"io":{"a":1.5}},
 "retired":[["a","a0","","2026-03-02T00:00:00Z"]],"time":"2026-03-02T12:00:00Z","seed":18446744073709551615,"settings":{"x":"<y>"},"flavors":["io","mem"],
 "images":[["a","a1","md5"],["b-1","b1","",  "2026-03-01T00:00:00Z"]],
-"nodes":[["n1","io",true,false,null],["n2","io",0,1,"a0",{"name":"two","bmc":"b","rack":"r","conductor":"c","writes":3,"writing":true,"busy":true,"since":"2026-03-02T00:00:00Z","why":"w"}]]}`
+"nodes":[["n1","io",true,false,null],["n2","io",0,1,"a0",{"name":"two","bmc":"b","rack":"r","conductor":"c","writes":3,"writing":true,"wiping":true,"since":"2026-03-02T00:00:00Z","why":"w"}]]}`
 
 // TestForm writes what was read, and reads it again: the same fleet, the same settings.
 func TestForm(t *testing.T) {
@@ -38,7 +38,7 @@ func TestForm(t *testing.T) {
 	if !reflect.DeepEqual(c, again) {
 		t.Errorf("%+v\nand then\n%+v", c, again)
 	}
-	if n := c.Fleet.Nodes[1]; n.Name != "two" || n.Writes != 3 || !n.Writing || !n.Busy || n.Since.IsZero() || n.Why != "w" || n.Rack != "r" {
+	if n := c.Fleet.Nodes[1]; n.Name != "two" || n.Writes != 3 || !n.Writing || !n.Wiping || n.Since.IsZero() || n.Why != "w" || n.Rack != "r" {
 		t.Errorf("%+v", n)
 	}
 }

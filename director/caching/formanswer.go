@@ -104,7 +104,7 @@ func (c *Case) Form() ([]byte, error) {
 	for i := range f.Nodes {
 		n := &f.Nodes[i]
 		nodes[i] = []any{n.ID, n.Flavor, bit[n.Provisioned], bit[n.Cached], n.Image}
-		if m := (more{n.Name, n.BMC, n.Rack, n.Conductor, n.Writes, n.Writing, n.Busy, n.Since, n.Why}); m != (more{}) {
+		if m := (more{n.Name, n.BMC, n.Rack, n.Conductor, n.Writes, n.Writing, n.Wiping, n.Since, n.Why}); m != (more{}) {
 			nodes[i] = append(nodes[i], m)
 		}
 	}

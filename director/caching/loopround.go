@@ -204,7 +204,6 @@ func (r *rounding) look(ctx context.Context) error {
 	}
 	for i := range r.view.Nodes {
 		n := &r.view.Nodes[i]
-		n.Busy = n.Busy || n.Writing
 		f := r.state.flights[n.ID]
 		if f == nil {
 			continue
@@ -293,7 +292,7 @@ func (r *rounding) directives(plan metal.Plan) (all []Directive) {
 			d.Error = "there is no such image"
 		case d.Do == Eject && !v.Cached:
 			d.Error = "there is no image on the node"
-		case d.Do == Eject && v.Busy:
+		case d.Do == Eject && v.Writing:
 			d.Result, d.Error = Limited, "the node is being written, and ejected after that"
 		}
 		if d.Error != "" && d.Result == "" {

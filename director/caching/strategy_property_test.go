@@ -27,7 +27,7 @@ func fleet(t *rapid.T) *metal.Fleet {
 		n := metal.Node{ID: fmt.Sprint("n", i), Flavor: fmt.Sprint("flavor", rapid.IntRange(0, 4).Draw(t, "flavor")), Writes: rapid.IntRange(0, 3).Draw(t, "writes")}
 		switch k := rapid.IntRange(0, 9).Draw(t, "state"); {
 		case k < 2:
-			n.Provisioned, n.Busy = true, k == 1
+			n.Provisioned, n.Wiping = true, k == 1
 		case k < 5:
 			n.Cached, n.Image, n.Writing = true, fmt.Sprint("i", rapid.IntRange(0, len(f.Images)-1).Draw(t, "image")), k == 4
 		case k < 6:
@@ -270,8 +270,8 @@ func TestWaves(t *testing.T) {
 			for i := range f.Nodes {
 				n := &f.Nodes[i]
 				if left[n.ID]--; left[n.ID] <= 0 {
-					if n.Busy {
-						n.Provisioned, n.Busy = false, false
+					if n.Wiping {
+						n.Provisioned, n.Wiping = false, false
 					}
 					n.Writing = false
 				}
@@ -293,7 +293,7 @@ func TestWaves(t *testing.T) {
 			for i := range f.Nodes {
 				n := &f.Nodes[i]
 				if slices.Contains(plan.Eject, n.ID) {
-					*n = metal.Node{ID: n.ID, Flavor: "io", Provisioned: true, Busy: true}
+					*n = metal.Node{ID: n.ID, Flavor: "io", Provisioned: true, Wiping: true}
 					left[n.ID] = rapid.IntRange(1, 4).Draw(r, "wiping")
 				}
 				for _, w := range plan.Cache["io"] {

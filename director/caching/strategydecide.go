@@ -97,7 +97,7 @@ func (r *round) gather(byName map[string]*flavor) (eject []int32) {
 		}
 		switch {
 		case n.Provisioned:
-			if n.Busy && fl != nil {
+			if n.Wiping && fl != nil {
 				fl.wiped++
 			}
 			continue

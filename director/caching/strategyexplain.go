@@ -44,7 +44,7 @@ func (d *Decision) explain(f *metal.Fleet, n *metal.Node, a *Account) string {
 	}
 	current := slices.IndexFunc(f.Images, func(m metal.Image) bool { return m.ID == n.Image })
 	switch eject := slices.Index(d.Plan.Eject, n.ID); {
-	case n.Provisioned && n.Busy:
+	case n.Provisioned && n.Wiping:
 		return "it is being wiped, and is to be had afterwards"
 	case n.Provisioned && n.Why != "":
 		return "it is not to be had: " + n.Why

@@ -157,7 +157,7 @@ func (s *Scout) node(r *record) metal.Node {
 		n.Image, n.Used, n.Why = m.Image, true, "instance "+m.Instance
 	case m.Instance != "": // it was one
 		n.Why = r.taken()
-		n.Busy = r.ending()
+		n.Wiping = r.ending()
 	case m.Installation != s.installation:
 		if n.Why = r.taken(); n.Why == "" && !m.Way.standby() && m.State != Failed {
 			n.Why = "another installation has an image on it"
@@ -184,7 +184,7 @@ func (s *Scout) marked(n *metal.Node, r *record, m *Mark) (why string) {
 	case r.barred() != "":
 		return r.barred()
 	case state == "deleting" || r.ending() && m.State != Caching:
-		n.Image, n.Cached, n.Busy = "", false, true
+		n.Image, n.Cached, n.Wiping = "", false, true
 		return state
 	case r.Instance != "" && !cacheHolds(s.installation, r):
 		n.Used = true
@@ -196,7 +196,7 @@ func (s *Scout) marked(n *metal.Node, r *record, m *Mark) (why string) {
 	case state == stateAvailable && r.Instance == "" && r.Retired:
 		return "retired"
 	case m.State == Caching:
-		n.Writing, n.Busy = true, true
+		n.Writing = true
 	case m.Way.standby() && state == stateActive, state == stateAvailable: // it is there
 	case state == stateManageable:
 		n.Image, n.Failed = "", "it was left manageable"
