@@ -63,7 +63,7 @@ func TestCloud(t *testing.T) {
 		for name, verb := range map[string]string{"hostler": "", "cloud": "cloud "} {
 			extra := ""
 			if verb != "" {
-				extra = `case $1 in deploy) set -- "$@" --metadata-service none;; esac; ` // nothing leaves this machine
+				extra = `case $1 in deploy|teardown) set -- "$@" --metadata-service none;; esac; ` // nothing leaves this machine
 			}
 			text := "#!/bin/sh\n" + extra + "exec " + enter + "hostler " + verb + `"$@"` + "\n"
 			if err := os.WriteFile(filepath.Join(env.WorkDir, name), []byte(text), 0o755); err != nil {

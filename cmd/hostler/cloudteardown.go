@@ -15,6 +15,7 @@ import (
 func newCloudTeardown(a *app) *cobra.Command {
 	var o cloudOptions
 	var dry, force bool
+	var metadata string
 	cmd := &cobra.Command{
 		Use:   "teardown",
 		Short: "Delete a deployment, with all servers in it",
@@ -25,15 +26,18 @@ its name. What is gone already is fine, what fails does not keep the rest from b
 It goes on where another one was killed. Credentials of another project than the one that was deployed in are refused. While somebody has an instance of it leased it is refused too, without --force.`,
 		Example: "  hostler cloud teardown --dry-run\n  hostler cloud teardown --cloud lab --resource-name team --force",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.cloudTeardown(cmd.Context(), &o, dry, force) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.cloudTeardown(cmd.Context(), &o, dry, force, metadata)
+		},
 	}
 	o.flags(a, cmd, true)
 	cmd.Flags().BoolVarP(&dry, "dry-run", "n", false, "only say what would be deleted")
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "also while instances of it are leased")
+	cmd.Flags().StringVar(&metadata, "metadata-service", "", "of OpenStack: ask at this `URL` whether this machine is a server of the cloud, which then stays; none: do not ask (the cloud's own)")
 	return cmd
 }
 
-func (a *app) cloudTeardown(ctx context.Context, o *cloudOptions, dry, force bool) error {
+func (a *app) cloudTeardown(ctx context.Context, o *cloudOptions, dry, force bool, metadata string) error {
 	w, err := a.openCloud(ctx, o)
 	if err != nil {
 		return err
@@ -54,7 +58,7 @@ func (a *app) cloudTeardown(ctx context.Context, o *cloudOptions, dry, force boo
 	steps := []deployment.Step{}
 	tell, end := a.stepsView(&steps)
 	opt := w.options(tell)
-	opt.DryRun = dry
+	opt.DryRun, opt.Metadata = dry, metadata
 	err = w.kind.teardown(ctx, opt)
 	end()
 	if err == nil && !dry {

@@ -47,6 +47,7 @@ type work struct {
 	opt   Options
 	mark  mark
 	rec   *Record
+	here  string // the id of the server that a teardown runs on; "": it runs elsewhere
 }
 
 func begin(cloud Cloud, opt Options) (*work, error) {

@@ -79,6 +79,7 @@ func TestInCloud(t *testing.T) {
 	}
 
 	// From elsewhere it goes too. A server of another project, or of another cloud: that machine is outside.
+	tr.opt.Metadata = "none"
 	if err := tr.teardown(); err != nil {
 		t.Errorf("the teardown from elsewhere: %v", err)
 	}

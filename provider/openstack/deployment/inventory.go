@@ -34,6 +34,7 @@ type Inventory struct {
 	Strange []Thing // ports of others on networks of ours: they keep the network from being deleted
 
 	routerOf  map[string]string // by the port of an interface
+	networkOf map[string]string // by subnet
 	ownPorts  []string          // the ids of those of the server that this runs on
 	ownGroups []string          // and of the security groups that these are in
 }
@@ -67,11 +68,13 @@ func (w *work) ours(kind, id, description string, tags []string) bool {
 	return slices.ContainsFunc(w.rec.Things, func(t Thing) bool { return t.Kind == kind && t.ID == id && t.Made })
 }
 
-// isSelf reports whether a server is the one that this runs on, as far as the deployment knows that.
-func (w *work) isSelf(server string) bool { return server != "" && server == w.rec.InCloud }
+// isSelf reports whether a server is the one that this runs on, or that was deployed from, as far as that is known.
+func (w *work) isSelf(server string) bool {
+	return server != "" && (server == w.rec.InCloud || server == w.here)
+}
 
 func (w *work) inventory(ctx context.Context) (*Inventory, error) {
-	inv := &Inventory{routerOf: map[string]string{}}
+	inv := &Inventory{routerOf: map[string]string{}, networkOf: map[string]string{}}
 	if err := w.listNetworks(ctx, inv); err != nil {
 		return nil, err
 	}
@@ -118,6 +121,7 @@ func (w *work) listNetworks(ctx context.Context, inv *Inventory) (err error) {
 		return err
 	}
 	inv.Subnets, err = listOurs(ctx, w, inv, Subnet, subnets.List(c, subnets.ListOpts{ProjectID: project}), subnets.ExtractSubnets, func(s subnets.Subnet) labelled {
+		inv.networkOf[s.ID] = s.NetworkID
 		return labelled{s.ID, s.Name, s.Description, s.Tags, false}
 	})
 	if err != nil {
@@ -134,11 +138,39 @@ func has(list []Thing, id string) bool {
 	return slices.ContainsFunc(list, func(t Thing) bool { return t.ID == id })
 }
 
+// keepNetworks has the networks stay that the server is in which this runs on, and the routers by which it is reached: it returns the ids of those.
+func (w *work) keepNetworks(inv *Inventory, all []ports.Port) (routers []string) {
+	var networks []string
+	for _, p := range all {
+		if w.isSelf(p.DeviceID) {
+			networks = append(networks, p.NetworkID)
+		}
+	}
+	keep := func(things []Thing, own func(Thing) bool) []Thing {
+		return slices.DeleteFunc(things, func(t Thing) bool {
+			if own(t) {
+				inv.Own = append(inv.Own, t)
+			}
+			return own(t)
+		})
+	}
+	for _, p := range all {
+		if strings.HasPrefix(p.DeviceOwner, "network:router_interface") && slices.Contains(networks, p.NetworkID) {
+			routers = append(routers, p.DeviceID)
+		}
+	}
+	inv.Networks = keep(inv.Networks, func(t Thing) bool { return slices.Contains(networks, t.ID) })
+	inv.Subnets = keep(inv.Subnets, func(t Thing) bool { return slices.Contains(networks, inv.networkOf[t.ID]) })
+	inv.Routers = keep(inv.Routers, func(t Thing) bool { return slices.Contains(routers, t.ID) })
+	return routers
+}
+
 func (w *work) listPorts(ctx context.Context, inv *Inventory) error {
 	all, err := list(ctx, ports.List(w.cloud.Network, ports.ListOpts{ProjectID: w.cloud.Project}), ports.ExtractPorts)
 	if err != nil {
 		return failed("list ports of", w.opt.Name, err)
 	}
+	reached := w.keepNetworks(inv, all)
 	for _, p := range all {
 		here := has(inv.Networks, p.NetworkID)
 		said := described(p.Description)
@@ -151,8 +183,13 @@ func (w *work) listPorts(ctx context.Context, inv *Inventory) error {
 			}
 		case p.DeviceOwner == "network:router_gateway":
 		case strings.HasPrefix(p.DeviceOwner, "network:router_interface"):
-			if has(inv.Routers, p.DeviceID) || here || w.ours(Interface, p.ID, "", nil) {
-				inv.Interfaces = append(inv.Interfaces, Thing{Interface, "of " + w.opt.Name, p.ID, true})
+			thing := Thing{Interface, "of " + w.opt.Name, p.ID, true}
+			if slices.Contains(reached, p.DeviceID) {
+				if has(inv.Own, p.DeviceID) || w.ours(Interface, p.ID, "", nil) {
+					inv.Own = append(inv.Own, thing)
+				}
+			} else if has(inv.Routers, p.DeviceID) || here || w.ours(Interface, p.ID, "", nil) {
+				inv.Interfaces = append(inv.Interfaces, thing)
 				inv.routerOf[p.ID] = p.DeviceID
 			}
 		case strings.HasPrefix(p.DeviceOwner, "network:"): // DHCP's, which goes with the network

@@ -42,6 +42,13 @@ func Teardown(ctx context.Context, cloud Cloud, opt Options) error {
 	if !recorded {
 		w.rec = &Record{Name: opt.Name, Installation: opt.Installation, Cloud: cloud.Name, Project: cloud.Project, Region: cloud.Region, Things: []Thing{}}
 	}
+	self, err := w.self(ctx) // the record knows only who deployed
+	if err != nil {
+		return err
+	}
+	if self != nil {
+		w.here = self.ID
+	}
 	inv, err := w.inventory(ctx)
 	if err != nil {
 		return err

@@ -3,11 +3,13 @@ package deployment_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/volumes"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/flavors"
@@ -128,6 +130,71 @@ func TestTeardownOfServers(t *testing.T) {
 	}
 	if got, want := listing(t, c, tr.opt.Name), []string{"port " + theirPort.ID, "server " + theirs.ID}; !slices.Equal(got, want) {
 		t.Errorf("left %v and not %v; ours was %s", got, want, mine.ID)
+	}
+}
+
+// TestTeardownOnOneOfItsServers leaves the server that it runs on with what it needs, though another machine deployed.
+func TestTeardownOnOneOfItsServers(t *testing.T) {
+	tr := newTrial(t, "lab", "dep-own-"+unique)
+	ctx, c := t.Context(), tr.cloud
+	rec := tr.mustDeploy(deployment.Settings{CIDR: "10.84.0.0/24", Ports: []string{"22"}})
+	network, group := rec.ID(deployment.Network), rec.ID(deployment.Group)
+	marks := map[string]string{"hostler:installation": tr.opt.Installation, "hostler:deployment": tr.opt.Name}
+	text := "hostler:installation=" + tr.opt.Installation + " hostler:deployment=" + tr.opt.Name + " hostler:source=s hostler:instance=s-1"
+	before := slices.DeleteFunc(listing(t, c, tr.opt.Name), func(s string) bool { return strings.HasPrefix(s, "key pair") })
+	var flavor string
+	for _, f := range must[[]flavors.Flavor](t)(allOf(ctx, flavors.ListDetail(c.Compute, nil), flavors.ExtractFlavors)) {
+		if f.Name == "lab.tiny" {
+			flavor = f.ID
+		}
+	}
+	public := must[[]networks.Network](t)(allOf(ctx, networks.List(c.Network, networks.ListOpts{Name: "public"}), networks.ExtractNetworks))
+	made := map[string]string{}
+	for _, who := range []string{"own", "other"} {
+		port := must[*ports.Port](t)(ports.Create(ctx, c.Network, ports.CreateOpts{NetworkID: network, Name: tr.opt.Name, Description: text, SecurityGroups: &[]string{group}}).Extract())
+		ip := must[*floatingips.FloatingIP](t)(floatingips.Create(ctx, c.Network, floatingips.CreateOpts{FloatingNetworkID: public[0].ID, PortID: port.ID, Description: text}).Extract())
+		s := must[*servers.Server](t)(servers.Create(ctx, c.Compute, servers.CreateOpts{Name: tr.opt.Name + "-" + who, FlavorRef: flavor, ImageRef: imageNamed(t, "cirros"), Metadata: marks, Networks: []servers.Network{{Port: port.ID}}}, nil).Extract())
+		made[who+" port"], made[who+" ip"], made[who] = port.ID, ip.ID, s.ID
+	}
+	until(t, "both have their ports", func() error {
+		for _, who := range []string{"own", "other"} {
+			if p, err := ports.Get(ctx, c.Network, made[who+" port"]).Extract(); err != nil || p.DeviceID != made[who] {
+				return fmt.Errorf("%+v, %v", p, err)
+			}
+		}
+		return nil
+	})
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"uuid": %q}`, made["own"]) }))
+	defer service.Close()
+	tr.opt.Metadata = service.URL
+	err := tr.teardown()
+	if did := tr.did(); err != nil || !slices.Contains(did, "left server") {
+		t.Errorf("%v, %q", err, did)
+	}
+	want := slices.Sorted(slices.Values(append(before, "floating IP "+made["own ip"], "port "+made["own port"], "server "+made["own"])))
+	if got := listing(t, c, tr.opt.Name); !slices.Equal(got, want) {
+		t.Errorf("left %q, want %q", got, want)
+	}
+	tr.opt.Metadata = "none" // from elsewhere all of it goes
+	if err := tr.teardown(); err != nil {
+		t.Fatal(err)
+	}
+	if got := listing(t, c, tr.opt.Name); len(got) != 0 {
+		t.Errorf("left %q", got)
+	}
+}
+
+// until waits for a condition.
+func until(t *testing.T, what string, is func() error) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		err := is()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s: %v", what, err)
+		}
 	}
 }
 
