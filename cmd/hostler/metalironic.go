@@ -88,10 +88,15 @@ func (a *app) metalIronic(ctx context.Context, cfg *config.Config) (scout metal.
 	if key != "" {
 		keys = []string{key}
 	}
-	if scout, err = ironic.NewScout(ironic.ScoutOptions{Session: p.Session(), Installation: o.Installation, Images: images, Flavors: flavors}); err != nil {
+	data, err := p.UserData()
+	if err != nil {
+		return nil, nil, closer, err
+	}
+	if scout, err = ironic.NewScout(ironic.ScoutOptions{Session: p.Session(), Installation: o.Installation, Images: images, Flavors: flavors, For: p}); err != nil {
 		return fail("%w", err)
 	}
-	c, err := ironic.NewCommander(ironic.CommanderOptions{Session: p.Session(), Installation: o.Installation, Flavors: flavors, Keys: keys, PowerOff: said.PowerOff, Log: a.log})
+	c, err := ironic.NewCommander(ironic.CommanderOptions{Session: p.Session(), Installation: o.Installation, Flavors: flavors, Keys: keys, UserData: data, HostKey: p.GivesHostKeys(),
+		PowerOff: said.PowerOff, Log: a.log})
 	if err != nil {
 		return fail("%w", err)
 	}

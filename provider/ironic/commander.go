@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/url"
@@ -22,6 +23,7 @@ type CommanderOptions struct {
 	Flavors      []FlavorRule  // whose ways count; a node of none of them is a hot standby
 	Keys         []string      // public ssh keys that a hot standby lets in
 	UserData     []byte        // what a hot standby is told at its first boot; nil: nothing
+	HostKey      bool          // a hot standby is told its ssh host key, and its mark has it, so that whoever is given the node knows it
 	PowerOff     bool          // hot standbys are switched off while they wait
 	Poll         time.Duration // a node that is being written is looked at so often; 0: 5 s
 	Log          *slog.Logger  // nil: nobody is told
@@ -202,9 +204,7 @@ func (c *Commander) begin(ctx context.Context, r *record, m *Mark) error {
 	case Passthru:
 		err = c.passthru(ctx, r, m)
 	default:
-		if err = c.a.patch(ctx, "Cache", r.UUID, deployOps(m.Image)); err == nil {
-			err = c.a.provision(ctx, "Cache", r.UUID, "active", map[string]any{"configdrive": configDrive("standby-"+r.label(), r.UUID, c.o.Keys, c.o.UserData)})
-		}
+		err = c.deploy(ctx, r, m)
 	}
 	if err != nil {
 		if surely(err) {
@@ -218,6 +218,20 @@ func (c *Commander) begin(ctx context.Context, r *record, m *Mark) error {
 	}
 	c.follow(r.UUID)
 	return nil
+}
+
+// deploy has a node deployed that is claimed for the cache. What it is told is noted on it first.
+func (c *Commander) deploy(ctx context.Context, r *record, m *Mark) error {
+	name, marked := "standby-"+r.label(), *m
+	data, public, err := openstack.FirstBoot(name, c.o.HostKey && m.Way.standby(), c.o.UserData)
+	if err != nil {
+		return &compute.Error{Op: "ironic.Cache", ID: compute.ID(r.label()), Kind: compute.ErrInvalid, Err: fmt.Errorf("user data: %w", err)}
+	}
+	marked.HostKey, marked.Told = public, told(c.o.Keys, c.o.UserData)
+	if err := c.a.patch(ctx, "Cache", r.UUID, append(deployOps(m.Image), operation{Op: "add", Path: "/extra/hostler", Value: marked})); err != nil {
+		return err
+	}
+	return c.a.provision(ctx, "Cache", r.UUID, "active", map[string]any{"configdrive": configDrive(name, r.UUID, c.o.Keys, data)})
 }
 
 // deployOps say what is to be deployed.

@@ -26,6 +26,29 @@ func commander(t testing.TB, s *standin, flavors ...ironic.FlavorRule) *ironic.C
 	return c
 }
 
+// commanderFor is one whose hot standbys are for a source.
+func commanderFor(t testing.TB, s *standin, p *ironic.Provider, flavors ...ironic.FlavorRule) *ironic.Commander {
+	t.Helper()
+	c, err := ironic.NewCommander(standbys(t, p, ironic.CommanderOptions{Session: s.session(t), Installation: "inst", Flavors: flavors, Poll: 5 * time.Millisecond}))
+	do(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// standbys has them told what a source tells.
+func standbys(t testing.TB, p *ironic.Provider, o ironic.CommanderOptions) ironic.CommanderOptions {
+	t.Helper()
+	key, err := p.PublicKey()
+	do(t, err)
+	if key != "" {
+		o.Keys = []string{key}
+	}
+	o.UserData, err = p.UserData()
+	do(t, err)
+	o.HostKey = p.GivesHostKeys()
+	return o
+}
+
 func do(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

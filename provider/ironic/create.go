@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -36,11 +35,9 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (none compute.
 	if err != nil {
 		return fail(err)
 	}
-	own := []byte(nil)
-	if p.o.UserData != "" {
-		if own, err = os.ReadFile(p.o.UserData); err != nil {
-			return fail(&compute.Error{Op: "ironic.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: fmt.Errorf("user-data: %w", err)})
-		}
+	own, err := p.UserData()
+	if err != nil {
+		return fail(err)
 	}
 	p.chosen.Lock()
 	defer p.chosen.Unlock()
@@ -61,9 +58,12 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (none compute.
 	if err != nil {
 		return fail(err)
 	}
-	told := len(own) > 0 || len(spec.UserData) > 0
+	words, err := p.told()
+	if err != nil {
+		return fail(err)
+	}
 	var short error
-	for _, o := range p.offers(all, image.ID, told) {
+	for _, o := range p.offers(all, image.ID, words, len(spec.UserData) > 0) {
 		m := &Mark{
 			Image: image.ID, ImageName: image.Name, Since: time.Now().UTC().Truncate(time.Second), Attempt: 1, Installation: p.o.Installation, Source: p.o.Source, Instance: string(spec.ID),
 			User: cmp.Or(p.o.User, openstack.UserOf(image)), Hit: o.hit,
@@ -71,7 +71,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (none compute.
 		if old := o.Extra.Mark; old != nil {
 			m.Attempt = old.Attempt + 1
 			if o.verb == "" {
-				m.Attempt, m.Way, m.HostKey, m.State = old.Attempt, old.Way, old.HostKey, old.State
+				m.Attempt, m.Way, m.HostKey, m.State, m.Told = old.Attempt, old.Way, old.HostKey, old.State, old.Told
 			}
 		}
 		in, err := p.take(ctx, o, spec, m, own)
@@ -118,14 +118,15 @@ type offer struct {
 	hit  bool
 }
 
-// offers are the nodes that may be taken, the best first; of those that are as good the least worn.
-func (p *Provider) offers(all []*record, image string, told bool) (out []offer) {
+// offers are the nodes that may be taken, the best first; of those that are as good the least worn. told stands for what they are to have been told by their source; more is there when
+// the request has more for them, so that none that runs already will do.
+func (p *Provider) offers(all []*record, image, told string, more bool) (out []offer) {
 	for _, r := range all {
 		m := r.Extra.Mark
 		ours := m != nil && m.Installation == p.o.Installation && m.Instance == "" && m.State == Cached && r.barred() == ""
 		standby := ours && m.Way.standby() && r.state() == stateActive && (r.Instance == "" || m.Way == Allocate && cacheHolds(p.o.Installation, r))
 		switch {
-		case standby && m.Image == image && !told:
+		case standby && m.Image == image && p.fits(m, told) && !more:
 			out = append(out, offer{r, 0, "", true})
 		case r.taken() == "" && ours && m.Image == image && (m.Way == Clean || m.Way == Passthru):
 			out = append(out, offer{r, 1, "active", true})
@@ -184,13 +185,9 @@ func (p *Provider) take(ctx context.Context, o offer, spec compute.Spec, m *Mark
 
 // deploy has an image written to a node that is claimed for an instance.
 func (p *Provider) deploy(ctx context.Context, r *record, spec compute.Spec, m *Mark, own []byte, verb string) (none compute.Instance, err error) {
-	var keys []string
-	key, err := p.PublicKey()
+	keys, err := p.keys()
 	if err != nil {
 		return none, err
-	}
-	if key != "" {
-		keys = append(keys, key)
 	}
 	data, public, err := openstack.FirstBoot(string(spec.ID), p.o.HostKey == "given", own, spec.UserData)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -49,6 +50,7 @@ type Mark struct {
 	User         string    `json:"user,omitempty"`     // who logs in
 	ImageName    string    `json:"image_name,omitempty"`
 	HostKey      string    `json:"host_key,omitempty"` // as known_hosts has it
+	Told         string    `json:"told,omitempty"`     // of a hot standby: what stands for the keys and the user data that it was given
 }
 
 // claim is the instance_uuid by which a node is taken for a purpose of ours. The same words give the same one, so that whoever lost his answer knows his own claim.
@@ -68,4 +70,17 @@ func standbyClaim(installation, node string) string { return claim("standby", in
 // instanceClaim takes one for an instance.
 func instanceClaim(installation, instance string) string {
 	return claim("instance", installation, instance)
+}
+
+// told stands for what a node was told at its first boot that is the same for all nodes of a source: the keys that it lets in, and user data. "": nothing.
+func told(keys []string, userData []byte) string {
+	if len(keys) == 0 && len(userData) == 0 {
+		return ""
+	}
+	words := []string{"told", string(userData)}
+	for _, k := range keys {
+		fields := strings.Fields(k)
+		words = append(words, strings.Join(fields[:min(2, len(fields))], " ")) // the comment opens nothing
+	}
+	return claim(words...)
 }

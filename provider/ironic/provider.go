@@ -93,6 +93,45 @@ func (p *Provider) PublicKey() (string, error) {
 	return public, err
 }
 
+// keys are those that nodes are told to let in.
+func (p *Provider) keys() ([]string, error) {
+	key, err := p.PublicKey()
+	if err != nil || key == "" {
+		return nil, err
+	}
+	return []string{key}, nil
+}
+
+// UserData is what all nodes of the source are told. A Commander tells it hot standbys. nil: nothing.
+func (p *Provider) UserData() ([]byte, error) {
+	if p.o.UserData == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(p.o.UserData)
+	if err != nil {
+		return nil, &compute.Error{Op: "ironic.UserData", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf("user-data: %w", err)}
+	}
+	return data, nil
+}
+
+// told stands for what nodes are told by the source.
+func (p *Provider) told() (string, error) {
+	keys, err := p.keys()
+	if err != nil {
+		return "", err
+	}
+	data, err := p.UserData()
+	return told(keys, data), err
+}
+
+// fits tells that a hot standby was told what the source tells its nodes, or nobody could log in, or know to whom.
+func (p *Provider) fits(m *Mark, told string) bool {
+	return m.Told == told && (m.HostKey != "" || !p.GivesHostKeys())
+}
+
+// GivesHostKeys tells that nodes are told their ssh host keys, and not looked up in the files of known hosts.
+func (p *Provider) GivesHostKeys() bool { return p.o.HostKey == "given" }
+
 // Lingers is how long a request may still take effect that was not answered.
 func (p *Provider) Lingers() time.Duration { return 2 * time.Minute }
 

@@ -100,7 +100,8 @@ func TestHit(t *testing.T) {
 			s.add(1, nil)
 			id := s.add(2, nil)
 			s.images = []map[string]any{{"id": "i1", "name": "debian", "status": "active", "file": "/v2/images/i1/file"}}
-			p, sc, c := source(t, s, nil), scout(t, s, nil, f), commander(t, s, f)
+			p, sc := source(t, s, nil), scout(t, s, nil, f)
+			c := commanderFor(t, s, p, f)
 			do(t, c.Cache(t.Context(), id, img))
 			until(t, sc, id, "cached", standing)
 			do(t, c.Close()) // it has nothing to do with what comes
@@ -145,7 +146,8 @@ func TestOneEach(t *testing.T) {
 		state := map[bool]string{true: "active", false: "available"}[i < most/2]
 		s.add(i, map[string]any{"provision_state": state, "extra": extra})
 	}
-	ps := []*ironic.Provider{source(t, s, nil), source(t, s, nil)}
+	told := func(o *ironic.Options) { o.IdentityFile, o.HostKey = "/key", "known-hosts" } // nothing
+	ps := []*ironic.Provider{source(t, s, told), source(t, s, told)}
 	var mu sync.Mutex
 	given := map[string]compute.ID{}
 	hits := 0

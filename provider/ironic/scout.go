@@ -21,6 +21,7 @@ type ScoutOptions struct {
 	Installation string       // ours: the cached nodes of others are not to be had
 	Images       []ImageRule  // an image counts that one of them picks; none: all images
 	Flavors      []FlavorRule // none: each resource class is a flavor, and its nodes are hot standbys
+	For          *Provider    // whose instances hot standbys become: on one that was told other things than it tells now counts as an image that nobody knows; nil: what they were told does not count
 }
 
 // Scout says which nodes, images and flavors there are. It may be used from many goroutines.
@@ -29,13 +30,14 @@ type Scout struct {
 	installation string
 	images       []imageRule
 	flavors      []flavorRule
+	source       *Provider
 }
 
 var _ metal.Scout = (*Scout)(nil)
 
 // NewScout makes a scout. It asks nobody yet. ErrInvalid: a rule is wrong, and says which.
 func NewScout(o ScoutOptions) (*Scout, error) {
-	s := &Scout{installation: o.Installation}
+	s := &Scout{installation: o.Installation, source: o.For}
 	fail := func(text string, args ...any) (*Scout, error) {
 		return nil, &compute.Error{Op: "ironic.NewScout", Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...)}
 	}
@@ -76,7 +78,20 @@ func compileFlavors(rules []FlavorRule) (out []flavorRule, err error) {
 
 // Nodes implements metal.Scout.
 func (s *Scout) Nodes(ctx context.Context) ([]metal.Node, error) {
-	return list(ctx, s.a, "Nodes", url.Values{}, func(r *record) (metal.Node, bool) { return s.node(r), true })
+	words := ""
+	if s.source != nil {
+		var err error
+		if words, err = s.source.told(); err != nil {
+			return nil, err
+		}
+	}
+	return list(ctx, s.a, "Nodes", url.Values{}, func(r *record) (metal.Node, bool) {
+		n := s.node(r)
+		if m := r.Extra.Mark; s.source != nil && n.Cached && !n.Provisioned && m != nil && m.State == Cached && m.Way.standby() && !s.source.fits(m, words) {
+			n.Image = ""
+		}
+		return n, true
+	})
 }
 
 // Images implements metal.Scout. Images whose state is not active do not count.
