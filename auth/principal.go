@@ -3,6 +3,7 @@ package auth
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -23,8 +24,28 @@ type Principal struct {
 	Everywhere Role            // in all projects, and on what belongs to none
 	Roles      map[string]Role // by project; "" is the default project. Not to be changed: it may be shared
 	Only       Permissions     // at most these, as a token may say; 0: all that his roles give
+	Bound      bool            // the only project in Roles alone, as a token may say
 	Source     string          // this source alone, as a token may say; "": any
 	Lease      string          // this lease alone: the principal is the lease's own token; "": any
+}
+
+// Scope is what the token that he came with is for alone, in words: a project, a source, a lease; "": it is for all that he may. Who comes with tokens of other
+// scopes is somebody else, where it matters what was asked for with which: what one gives the other does not tell, and does not end.
+func (p Principal) Scope() string {
+	var words []string
+	if p.Bound {
+		words = slices.Sorted(maps.Keys(p.Roles))
+		for i := range words {
+			words[i] = "project " + words[i]
+		}
+	}
+	if p.Source != "" {
+		words = append(words, "source "+p.Source)
+	}
+	if p.Lease != "" {
+		words = append(words, "lease "+p.Lease)
+	}
+	return strings.Join(words, "\n")
 }
 
 // Admin reports whether he may do anything, with anybody's.

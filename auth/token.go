@@ -76,7 +76,7 @@ type Members func(name string, groups []string) (everywhere Role, roles map[stri
 
 // principal is who comes with a token: its owner, as far as the token goes.
 func (t *Token) principal(members Members) Principal {
-	p := Principal{Name: t.Owner, Via: t.Kind + " " + t.ID, Token: t.ID, Until: t.Expires, Groups: t.Groups, Only: t.Only, Source: t.Source, Lease: t.Lease}
+	p := Principal{Name: t.Owner, Via: t.Kind + " " + t.ID, Token: t.ID, Until: t.Expires, Groups: t.Groups, Only: t.Only, Bound: t.Bound, Source: t.Source, Lease: t.Lease}
 	if t.Kind == TokenLease {
 		p.Via = "lease token " + t.ID
 	}

@@ -32,13 +32,13 @@ func (s *server) giveUp(ctx context.Context, in *struct {
 	if s.Memory == nil {
 		return nil, s.fault(ctx, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("this controller keeps no keys of requests")})
 	}
-	owner := asker(ctx).Name
-	end := s.flights.giveUp(owner, in.Key)
+	owner, key := asker(ctx).Name, keyWithin(asker(ctx), in.Key)
+	end := s.flights.giveUp(owner, key)
 	if end == nil {
 		return nil, nil // it is given back by who serves it
 	}
 	defer end()
-	return nil, s.fault(ctx, s.giveBackAll(ctx, owner, in.Key))
+	return nil, s.fault(ctx, s.giveBackAll(ctx, owner, key))
 }
 
 // giveBackAll gives back what somebody's request was given, and has the same request refused from now on.

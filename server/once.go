@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -76,6 +77,15 @@ func creates(path string) bool {
 		return true
 	}
 	return strings.HasPrefix(rest, "leases/") && strings.HasSuffix(rest, "/extend") || strings.HasPrefix(rest, "sources/") && strings.HasSuffix(rest, "/test")
+}
+
+// keyWithin is a key as it is kept. Keys are each user's own, and of his tokens that are for something alone, each such scope's: else one for another project would be
+// answered with what was taken there, and could end it. A header's value has no lines, so nobody's key is another's.
+func keyWithin(p auth.Principal, key string) string {
+	if scope := p.Scope(); scope != "" {
+		return key + "\n" + scope
+	}
+	return key
 }
 
 // flight is a request with a key that is being served.
@@ -171,6 +181,7 @@ func (s *server) once(next http.Handler) http.Handler {
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		owner := asker(r.Context()).Name
+		key = keyWithin(asker(r.Context()), key)
 		digest := digestOf(r.URL.Path, r.URL.RawQuery, string(body), r.Header.Get(api.ProjectHeader))
 		served, stop := context.WithCancel(r.Context())
 		defer stop()
