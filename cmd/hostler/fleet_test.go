@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -158,7 +159,8 @@ func (s *ship) acquire(ctx context.Context, key, body string) (l lease, status i
 }
 
 // events follows the journal from its first event on, at any controller that answers, until ctx ends. No event may be missing, or come twice.
-func (f *fleet) events(ctx context.Context) (ids []int64, cuts int) {
+// newest is the last one that it heard so far.
+func (f *fleet) events(ctx context.Context, newest *atomic.Int64) (ids []int64, cuts int) {
 	last := "0"
 	for n := 0; ctx.Err() == nil; n++ {
 		s := f.all[n%len(f.all)]
@@ -192,6 +194,7 @@ func (f *fleet) events(ctx context.Context) (ids []int64, cuts int) {
 				f.t.Errorf("event %d came after %d", e.ID, ids[len(ids)-1])
 			}
 			ids = append(ids, e.ID)
+			newest.Store(e.ID)
 			last, id = id, ""
 		}
 		_ = answer.Body.Close()

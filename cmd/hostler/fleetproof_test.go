@@ -108,8 +108,9 @@ func (p proof) run(m *machine, controllers int) {
 	watching, unwatch := context.WithCancel(t.Context())
 	var seen []int64
 	var cuts int
+	var newest atomic.Int64
 	var watcher, clients, killer sync.WaitGroup
-	watcher.Go(func() { seen, cuts = v.events(watching) })
+	watcher.Go(func() { seen, cuts = v.events(watching, &newest) })
 	kills, over := 0, make(chan struct{})
 	killer.Go(func() { kills = v.killing(over) })
 	for n := range p.clients {
@@ -132,7 +133,9 @@ func (p proof) run(m *machine, controllers int) {
 	v.check()
 	v.inventory()
 	all := v.journal()
-	time.Sleep(2 * time.Second) // for what it hears late
+	for limit := time.Now().Add(time.Minute); newest.Load() < all[len(all)-1] && time.Now().Before(limit); {
+		time.Sleep(20 * time.Millisecond) // it hears late
+	}
 	unwatch()
 	watcher.Wait()
 	// More may have happened between the two looks.

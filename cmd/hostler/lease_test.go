@@ -32,16 +32,16 @@ func TestRunOfAnEndedLease(t *testing.T) {
 func TestTurnOfAnEndedLease(t *testing.T) {
 	m := newMachine(t)
 	m.source("here", "type = fake\nmaximum = 1\nreserve = 1\nreuse = as-is\nconcurrency = 1\n[fake]\nrun = exec\n")
-	m.must("acquire", "-s", "here")
+	m.must("acquire", "-s", "here", "--name", "first")
 	stop := filepath.Join(m.dir, "stop")
 	_, _, rest := m.start("run", "here-1", "--", "sh", "-c", "echo up; until test -e "+stop+"; do sleep 0.05; done; echo done")
 	mark := filepath.Join(m.dir, "mark")
-	second := m.command("run", "here-1", "--", "touch", mark)
+	second := m.command("run", "first", "--", "touch", mark) // by the lease's name: if it comes late it is refused too
 	second.Stderr = os.Stderr
 	if err := second.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Second) // until it waits: there is nothing to be seen of that
+	time.Sleep(time.Second) // until it waits, as a rule: there is nothing to be seen of that
 	m.must("release", "here-1")
 	m.must("acquire", "-s", "here")
 	if err := os.WriteFile(stop, nil, 0o600); err != nil {

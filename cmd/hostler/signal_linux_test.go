@@ -37,8 +37,8 @@ func TestUnread(t *testing.T) {
 		_ = cmd.Process.Signal(syscall.SIGINT) // more of them than it takes
 		select {
 		case err := <-ended:
-			if over = true; exitOf(err) != 130 {
-				t.Errorf("exit status %d", exitOf(err))
+			if over = true; shellStatus(err) != 130 {
+				t.Errorf("it ended with %v", err)
 			}
 		case <-time.After(100 * time.Millisecond):
 		case <-limit:

@@ -54,6 +54,16 @@ func (m *machine) start(args ...string) (*exec.Cmd, string, *bufio.Reader) {
 	return cmd, strings.TrimSpace(line), r
 }
 
+// shellStatus is the exit status that a shell tells: of one that a signal ended, who has given its signals back already, it is 128 and the signal's number.
+func shellStatus(err error) int {
+	if e, ok := err.(*exec.ExitError); ok {
+		if ws, ok := e.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+			return 128 + int(ws.Signal())
+		}
+	}
+	return exitOf(err)
+}
+
 func exitOf(err error) int {
 	if e, ok := err.(*exec.ExitError); ok {
 		return e.ExitCode()
@@ -105,12 +115,23 @@ func TestSignalThatKills(t *testing.T) {
 	until(t, "the command's end", func() bool { return !alive(pid) })
 	// Three times INT ends what does not want to.
 	cmd, pid, _ = m.start("run", "local", "--", "sh", "-c", "trap '' INT TERM; echo $$; while :; do sleep 0.05; done")
-	for range 3 {
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for sent := 1; ; sent++ {
 		_ = cmd.Process.Signal(syscall.SIGINT)
-		time.Sleep(100 * time.Millisecond)
-	}
-	if err := cmd.Wait(); exitOf(err) != 130 {
-		t.Errorf("exit status %d", exitOf(err))
+		select {
+		case err := <-ended:
+			if sent < 3 || shellStatus(err) != 130 {
+				t.Errorf("%v after %d", err, sent)
+			}
+		case <-time.After(100 * time.Millisecond): // two that come while it does not run are one, so there may be more
+			if sent*100 < int(patience/time.Millisecond) {
+				continue
+			}
+			_ = cmd.Process.Kill()
+			t.Fatal("it has not ended")
+		}
+		break
 	}
 	until(t, "the command's end", func() bool { return !alive(pid) })
 	if got := m.must("status", "--query", "in-use"); got != "0\n" {
@@ -215,7 +236,7 @@ func TestDetach(t *testing.T) {
 func TestTerminal(t *testing.T) {
 	m := newMachine(t)
 	cmd := m.command("run", "local", "--", "sh", "-c",
-		"trap 'echo got INT; stty size; exit 5' INT; test -t 0 && test -t 1 && stty size; while :; do sleep 0.05; done")
+		"trap 'echo got INT; exit 5' INT; test -t 0 && test -t 1 && stty size; until stty size | grep '44 88'; do sleep 0.05; done; while :; do sleep 0.05; done")
 	f, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 33, Cols: 77})
 	if err != nil {
 		t.Fatal(err)
@@ -237,12 +258,11 @@ func TestTerminal(t *testing.T) {
 	if err := pty.Setsize(f, &pty.Winsize{Rows: 44, Cols: 88}); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(300 * time.Millisecond) // the size goes its own way and has no answer
+	read("44 88")
 	if _, err := f.Write([]byte{3}); err != nil {
 		t.Fatal(err)
 	}
 	read("got INT")
-	read("44 88")
 	if err := cmd.Wait(); exitOf(err) != 5 {
 		t.Errorf("exit status %d", exitOf(err))
 	}
