@@ -260,9 +260,9 @@ func TestRestedConnectionIsAsked(t *testing.T) {
 		}
 		output(t, c, "true")
 		c.Close()
-		time.Sleep(100 * time.Millisecond)
+		soon(t, "it is given back", func() bool { st := status(t, dir); return len(st.Kept) == 1 && st.Kept[0].Users == 0 })
+		time.Sleep(2 * opt.Rest) // since then
 		if i == 1 {
-			soon(t, "it is given back", func() bool { st := status(t, dir); return len(st.Kept) == 1 && st.Kept[0].Users == 0 })
 			conns[0].sick = true
 		}
 	}

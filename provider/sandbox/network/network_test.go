@@ -239,9 +239,10 @@ func TestTurn(t *testing.T) {
 	must(t, err)
 	defer lock.Close()
 	must(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	ns := newSpace(t).file
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := n.Attach(ctx, "a", newSpace(t).file, nil); !errors.Is(err, compute.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := n.Attach(ctx, "a", ns, nil); !errors.Is(err, compute.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
 	must(t, unix.Flock(int(lock.Fd()), unix.LOCK_UN))
