@@ -29,7 +29,7 @@ type ProviderOptions struct {
 	Source       string        // the source's name, which begins the instances' names; "": "suite"
 	Installation string        // for the specs, as it was told to New
 	Image        string        // for the specs
-	Patience     time.Duration // how long booting and destroying may take; 0: 10 s
+	Patience     time.Duration // how long booting and destroying may take; 0: a minute
 	Parallel     int           // creates at once; 0: 8
 	Reply        string        // not "": the computers run no command, but answer each with this
 	Leak         func() []string
@@ -44,7 +44,7 @@ func Provider(t *testing.T, o ProviderOptions) {
 		o.Source = "suite"
 	}
 	if o.Patience == 0 {
-		o.Patience = 10 * time.Second
+		o.Patience = time.Minute
 	}
 	if o.Parallel == 0 {
 		o.Parallel = 8

@@ -201,7 +201,7 @@ func TestTimeAndCancel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 500 {
+		for range 3000 {
 			stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(b)) + "/stat")
 			if err != nil || bytes.Contains(stat, []byte(") Z ")) {
 				return

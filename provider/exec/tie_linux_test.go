@@ -39,7 +39,7 @@ func TestEndsWithUs(t *testing.T) {
 	if pid == "" {
 		t.Fatal("the executable was not asked")
 	}
-	for range 1000 {
+	for range 3000 {
 		stat, err := os.ReadFile("/proc/" + pid + "/stat")
 		if err != nil || bytes.Contains(stat, []byte(") Z ")) {
 			return

@@ -94,7 +94,7 @@ func sh(t *testing.T, conn compute.Conn, script string) string {
 // gone waits until a process has ended, reaped or not.
 func gone(t *testing.T, pid string) {
 	t.Helper()
-	for range 500 {
+	for range 3000 {
 		b, err := os.ReadFile("/proc/" + pid + "/stat")
 		if err != nil || bytes.Contains(b, []byte(") Z ")) {
 			return

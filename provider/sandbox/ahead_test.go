@@ -135,7 +135,7 @@ func TestKilledAhead(t *testing.T) {
 				}
 				steps, dead := crash{Dir: dir, Do: do, Step: step, Upper: "ram", Ahead: true}.run(t)
 				gone(t, p, "crash")
-				for range 500 { // what was ahead ends when it sees that nobody is left, and then there is its group
+				for range 3000 { // what was ahead ends when it sees that nobody is left, and then there is its group
 					if len(groups(t)) == 0 {
 						break
 					}

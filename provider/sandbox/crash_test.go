@@ -199,7 +199,7 @@ func groups(t *testing.T) []string {
 func settled(t *testing.T, dir string, before []string, after string) {
 	t.Helper()
 	var more []string
-	for range 200 {
+	for range 3000 {
 		more = slices.DeleteFunc(traces(t, dir), func(s string) bool { return slices.Contains(before, s) })
 		if len(more) == 0 {
 			return
@@ -247,7 +247,7 @@ func TestFirstProcessKilled(t *testing.T) {
 		if errors.Is(err, compute.ErrFailed) {
 			break
 		}
-		if err != nil || try == 200 {
+		if err != nil || try == 3000 {
 			t.Fatalf("Check: %v", err)
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -439,7 +439,7 @@ func TestVolume(t *testing.T) {
 	gone(t, p, "volume-1")
 	gone(t, p, "volume-2")
 	for try := 0; loops(t) > before; try++ {
-		if try == 200 {
+		if try == 3000 {
 			t.Fatalf("%d devices are left", loops(t)-before)
 		}
 		time.Sleep(10 * time.Millisecond)

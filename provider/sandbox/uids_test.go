@@ -39,7 +39,7 @@ func TestUIDsOfTheDying(t *testing.T) {
 	t.Cleanup(func() {
 		_ = os.WriteFile(filepath.Join(freezer, "freezer.state"), []byte("THAWED"), 0o644)
 		for try := 0; os.Remove(freezer) != nil; try++ {
-			if try == 500 {
+			if try == 3000 {
 				t.Error("the frozen process does not end")
 				return
 			}
@@ -59,7 +59,7 @@ func TestUIDsOfTheDying(t *testing.T) {
 		if b, err := os.ReadFile(filepath.Join(freezer, "freezer.state")); err == nil && string(b) == "FROZEN\n" {
 			break
 		}
-		if try == 500 {
+		if try == 3000 {
 			t.Fatal("it does not freeze")
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -47,7 +47,7 @@ func extraServer(t testing.TB, port int, settings string) string {
 		t.Fatalf("sshd: %v: %s", err, out)
 	}
 	t.Cleanup(func() { _, _ = inside(fmt.Sprintf("kill $(cat /run/extra_%d.pid)", port)) })
-	for late := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for late := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		c, err := net.Dial("tcp", net.JoinHostPort(kv["host2"], fmt.Sprint(port)))
 		if err == nil {
 			c.Close()

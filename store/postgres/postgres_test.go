@@ -58,7 +58,7 @@ func place(t testing.TB) string {
 }
 
 func TestStore(t *testing.T) {
-	storetest.Store(t, storetest.Options{New: place, Open: open, Patience: 10 * time.Second})
+	storetest.Store(t, storetest.Options{New: place, Open: open, Patience: time.Minute})
 }
 
 // mustOpen opens a database, and closes it at the test's end.

@@ -57,7 +57,7 @@ func group(t *testing.T, tr *cgroup.Tree, l cgroup.Limits) *cgroup.Group {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := errors.Join(g.Kill(ctx), g.Remove(ctx), g.Close()); err != nil {
 			t.Error(err)

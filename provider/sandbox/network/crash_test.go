@@ -129,7 +129,7 @@ func TestSweep(t *testing.T) {
 		x.in(func() { serve(t, ":80", "box") })
 	}
 	lost.end()
-	for range 500 {
+	for range 3000 {
 		if _, err := netlink.LinkByName(lost.Link); err != nil {
 			break
 		}
