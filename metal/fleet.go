@@ -82,7 +82,11 @@ type Commander interface {
 	Eject(ctx context.Context, node string) error
 }
 
-// A Resumer is a Commander whose work takes several steps: Resume has it go on with what another process left in the middle. Told again it does nothing.
+// A Resumer is a Commander whose work takes several steps, which it takes by itself for as long as it is there.
 type Resumer interface {
+	// Resume has it go on with what another process left in the middle. Told again it does nothing.
 	Resume(ctx context.Context) error
+	// Finish waits until all that it has begun, or goes on with, has come to its end, for so long at most or until ctx ends. Whatever the time, each node is looked at once at least, and
+	// taken a step further if it can be. It returns the nodes that are left: who resumes goes on with them.
+	Finish(ctx context.Context, most time.Duration) (left []string)
 }

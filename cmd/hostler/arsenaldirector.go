@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -32,16 +31,19 @@ func runArsenal(ctx context.Context, a *app, args []string) int {
 	f.SetOutput(a.errs)
 	f.Usage = func() {}
 	var file, log string
-	var debug, help, version bool
+	var debug, help, version, once bool
+	var wait durationFlag
 	f.StringVar(&file, "config-file", "", "read `FILE` (~/.arsenal/arsenal.conf, ~/arsenal.conf, /etc/arsenal/arsenal.conf or /etc/arsenal.conf)")
 	f.StringVar(&log, "log-file", "", "append the log to `FILE`, not to standard error")
 	f.BoolVarP(&debug, "debug", "d", false, "log more")
+	f.BoolVar(&once, "once", false, "do one round, print it, wait until the images that are being written are there, and end")
+	f.Var(&wait, "wait", "with --once: wait so long at most")
 	f.BoolVarP(&help, "help", "h", false, "print this")
 	f.BoolVar(&version, "version", false, "print the version")
 	err := f.Parse(args)
 	switch {
 	case err == nil && help:
-		_ = fprintf(a.out, "usage: %s [--config-file FILE] [--log-file FILE] [--debug]\n\nKeep images ready on bare-metal nodes, as an arsenal.conf says. See hostler's docs/director-metal.md.\n\noptions:\n%s", arsenalName, f.FlagUsages())
+		_ = fprintf(a.out, "usage: %s [--config-file FILE] [--log-file FILE] [--debug] [--once [--wait D]]\n\nKeep images ready on bare-metal nodes, as an arsenal.conf says. See hostler's docs/director-metal.md.\n\noptions:\n%s", arsenalName, f.FlagUsages())
 		return 0
 	case err == nil && version:
 		_ = fprintf(a.out, "%s of hostler %s\n", arsenalName, thisVersion().Version)
@@ -50,7 +52,7 @@ func runArsenal(ctx context.Context, a *app, args []string) int {
 		err = invalid("", "it takes no words beside options: %q", f.Args())
 	}
 	if err == nil {
-		err = a.arsenalDirector(ctx, file, log, debug)
+		err = a.arsenalDirector(ctx, file, log, debug, once, wait)
 	}
 	if err != nil {
 		tell(a.errs, arsenalName, err)
@@ -60,8 +62,8 @@ func runArsenal(ctx context.Context, a *app, args []string) int {
 }
 
 // arsenalDirector is the loop by an arsenal.conf. What is under way is remembered in hostler's state.
-func (a *app) arsenalDirector(ctx context.Context, file, logFile string, debug bool) error {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+func (a *app) arsenalDirector(ctx context.Context, file, logFile string, debug, once bool, wait durationFlag) error {
+	ctx, stop := a.untilTold(ctx, once)
 	defer stop()
 	if file == "" {
 		var err error
@@ -102,15 +104,19 @@ func (a *app) arsenalDirector(ctx context.Context, file, logFile string, debug b
 	}
 	defer closer()
 	opt.Store = a.store
+	if err := a.metalAlone(opt.DryRun); err != nil {
+		return err
+	}
+	if once {
+		most := time.Hour
+		if wait.set {
+			most = wait.d
+		}
+		return a.metalOnce(ctx, opt, most)
+	}
 	l, err := caching.New(opt)
 	if err != nil {
 		return err
-	}
-	switch ok, err := a.onlyOne(filepath.Join(state, metalLock)); {
-	case err != nil:
-		return err
-	case !ok && !opt.DryRun:
-		return conflict("stop it first", "images are kept ready by another process, perhaps the controller")
 	}
 	a.log.Info("keeping images ready", "config", file, "scout", c.Scout, "dry_run", opt.DryRun)
 	return l.Run(ctx)

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/metal"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -31,6 +32,7 @@ const metalLock = "director-metal.lock"
 
 func newMetalRun(a *app) *cobra.Command {
 	var once, dry bool
+	var wait durationFlag
 	var look looking
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -38,16 +40,21 @@ func newMetalRun(a *app) *cobra.Command {
 		Long: `Look which bare-metal nodes and images there are, decide which images go on which nodes, and have it done, again and again, until it is told to end. A controller
 (hostler serve) does it by itself where hostler.conf says so. What is under way is remembered: whoever goes on begins nothing twice. See docs/director-metal.md.
 
---dry-run says what would be done, and does nothing. --once does one round and prints it, which is for cron too.`,
-		Example: "  hostler director run --dry-run --once\n  hostler director run --log-format json",
+--dry-run says what would be done, and does nothing. --once does one round and prints it, waits until the images that are being written are there, and ends. --wait says for how long at most;
+what is not there by then the next run goes on with. With --wait 0, which is for cron, each run takes what is under way a step further.`,
+		Example: "  hostler director run --dry-run --once\n  hostler director run --once --wait 0\n  hostler director run --log-format json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.metalRun(cmd.Context(), once, dry, look)
+			if wait.set && !once {
+				return invalid("hostler director run --once --wait 20m", "--wait is for --once")
+			}
+			return a.metalRun(cmd.Context(), once, dry, wait, look)
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&once, "once", false, "look, decide and have it done once, print what came of it, and end")
 	f.BoolVar(&dry, "dry-run", false, "do nothing, and say what would be done")
+	f.Var(&wait, "wait", "with --once: wait so long at most for the images that are being written; the deadline unless it is said")
 	look.flags(cmd)
 	return cmd
 }
@@ -114,13 +121,13 @@ func (a *app) metalStore(ctx context.Context) (*config.Config, pool.Store, error
 }
 
 // metalRun is the loop, or one round of it.
-func (a *app) metalRun(ctx context.Context, once, dry bool, look looking) (err error) {
+func (a *app) metalRun(ctx context.Context, once, dry bool, wait durationFlag, look looking) (err error) {
 	if !once || a.flags.debug {
 		if a.log, err = look.logger(a.errs, a.flags.debug); err != nil {
 			return err
 		}
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	ctx, stop := a.untilTold(ctx, once)
 	defer stop()
 	cfg, store, err := a.metalStore(ctx)
 	if err != nil {
@@ -132,16 +139,15 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, look looking) (err e
 		return err
 	}
 	opt.DryRun = opt.DryRun || dry
+	if err := a.metalAlone(opt.DryRun); err != nil {
+		return err
+	}
 	if once {
-		l, err := caching.New(opt)
-		if err != nil {
-			return err
+		most := cmp.Or(opt.Deadline, time.Hour)
+		if wait.set {
+			most = wait.d
 		}
-		r, err := l.Round(ctx)
-		if err != nil {
-			return err
-		}
-		return a.printRound(r)
+		return a.metalOnce(ctx, opt, most)
 	}
 	a.meters = newMeters()
 	m := newMetalMeters(a.meters)
@@ -159,16 +165,6 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, look looking) (err e
 	if err != nil {
 		return err
 	}
-	state, err := stateDir()
-	if err != nil {
-		return err
-	}
-	switch ok, err := a.onlyOne(filepath.Join(state, metalLock)); {
-	case err != nil:
-		return err
-	case !ok && !opt.DryRun:
-		return conflict("stop it first; --once and --dry-run go beside it", "images are kept ready by another process, perhaps the controller")
-	}
 	scraped, err := look.scraped()
 	if err != nil {
 		return err
@@ -180,6 +176,60 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, look looking) (err e
 	}
 	a.log.Info("keeping images ready", "scout", said.Scout, "commander", said.Commander, "dry_run", opt.DryRun)
 	return errors.Join(l.Run(ctx), failed)
+}
+
+// untilTold ends a context when we are told to end: of one round that is an interruption, and of a loop how it ends.
+func (a *app) untilTold(ctx context.Context, once bool) (context.Context, func()) {
+	if once {
+		return a.untilSignal(ctx)
+	}
+	return signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+}
+
+// metalAlone takes care that no other process keeps images ready by our state until we end: two would be in each other's way at the steps of one image. A dry run goes beside one.
+func (a *app) metalAlone(dry bool) error {
+	if dry {
+		return nil
+	}
+	state, err := stateDir()
+	if err != nil {
+		return err
+	}
+	switch ok, err := a.onlyOne(filepath.Join(state, metalLock)); {
+	case err != nil:
+		return err
+	case !ok:
+		return conflict("wait for it, or stop it: what is under way goes on with the next; --dry-run goes beside it", "images are kept ready by another process: a controller, or a run that waits for what is being written")
+	}
+	return nil
+}
+
+// metalOnce is one round. What takes several steps is waited for, for so long at most.
+func (a *app) metalOnce(ctx context.Context, opt caching.Options, most time.Duration) error {
+	l, err := caching.New(opt)
+	if err != nil {
+		return err
+	}
+	r, err := l.Round(ctx)
+	if err != nil {
+		return err
+	}
+	if err := a.printRound(r); err != nil {
+		return err
+	}
+	c, ok := opt.Commander.(metal.Resumer)
+	if !ok || opt.DryRun {
+		return nil
+	}
+	left := c.Finish(ctx, most)
+	if len(left) == 0 {
+		return nil
+	}
+	became := fmt.Sprintf("images are still being written to %d nodes: the next run goes on with them", len(left))
+	if ctx.Err() != nil {
+		return a.interrupted(ctx.Err(), became)
+	}
+	return fprintf(a.errs, "%s: %s\n", a.program, became)
 }
 
 // printRound prints what came of a round, as a difference: + an image is written to a node, - a node is ejected.

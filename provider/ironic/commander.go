@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,9 +47,13 @@ type Commander struct {
 	going   bool                   // there is a goroutine that looks at them
 	resumed bool
 	begun   int
+	passed  chan struct{} // closed when all pending ones have been looked at once more
 }
 
-var _ metal.Commander = (*Commander)(nil)
+var (
+	_ metal.Commander = (*Commander)(nil)
+	_ metal.Resumer   = (*Commander)(nil)
+)
 
 // NewCommander makes a commander. It asks nobody yet.
 func NewCommander(o CommanderOptions) (*Commander, error) {
@@ -66,7 +71,7 @@ func NewCommander(o CommanderOptions) (*Commander, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Commander{a: newAPI(o.Session), o: o, flavors: flavors, nodes: map[string]*sync.Mutex{}, pending: map[string]int{}}
+	c := &Commander{a: newAPI(o.Session), o: o, flavors: flavors, nodes: map[string]*sync.Mutex{}, pending: map[string]int{}, passed: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -147,8 +152,8 @@ func (c *Commander) Cache(ctx context.Context, node string, image metal.Image) e
 		case m.State == Caching && held && r.state() != stateAvailable && !r.broken(), m.State == Caching && r.ending():
 			c.follow(r.UUID) // it is on its way
 			return nil
-		case m.State == Caching && m.Way == Prefetch && r.Instance == "" && r.state() == stateAvailable:
-			c.follow(r.UUID) // it was deployed and wiped, and only its mark is left to do
+		case m.State == Caching && r.state() == stateAvailable && (m.Way == Prefetch && r.Instance == "" || m.Way == Clean && m.Step != "" && held):
+			c.follow(r.UUID) // it was deployed and wiped, or cleaned and provided, and only its mark is left to do
 			return nil
 		case m.State == Caching && held && r.state() == stateAvailable: // claimed, and then nothing was heard of it
 			return c.begin(ctx, r, m)
@@ -255,30 +260,63 @@ func (c *Commander) follow(id string) {
 func (c *Commander) run() {
 	for {
 		c.mu.Lock()
-		all := maps.Clone(c.pending)
-		c.going = len(all) > 0
+		c.going = len(c.pending) > 0
+		going := c.going
 		c.mu.Unlock()
-		if len(all) == 0 {
+		if !going || c.pass(c.ctx) != nil || sleep(c.ctx, c.o.Poll) != nil {
 			return
 		}
-		for id, begun := range all {
-			done, err := c.step(c.ctx, id)
-			if c.ctx.Err() != nil {
-				return
-			}
-			if err != nil {
-				c.o.Log.Warn("a node that is being written does not go on", "node", id, "err", err)
-			}
-			if done {
-				c.mu.Lock()
-				if c.pending[id] == begun {
-					delete(c.pending, id)
-				}
-				c.mu.Unlock()
-			}
+	}
+}
+
+// pass looks once at each node that is being written, and takes it a step further. The error is that of ctx.
+func (c *Commander) pass(ctx context.Context) error {
+	c.mu.Lock()
+	all := maps.Clone(c.pending)
+	c.mu.Unlock()
+	for id, begun := range all {
+		done, err := c.step(ctx, id)
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		if sleep(c.ctx, c.o.Poll) != nil {
-			return
+		if err != nil {
+			c.o.Log.Warn("a node that is being written does not go on", "node", id, "err", err)
 		}
+		if done {
+			c.mu.Lock()
+			if c.pending[id] == begun {
+				delete(c.pending, id)
+			}
+			c.mu.Unlock()
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.passed)
+	c.passed = make(chan struct{})
+	return nil
+}
+
+// Finish implements metal.Resumer.
+func (c *Commander) Finish(ctx context.Context, most time.Duration) []string {
+	over := time.NewTimer(most)
+	defer over.Stop()
+	for {
+		c.mu.Lock()
+		left, passed := slices.Sorted(maps.Keys(c.pending)), c.passed
+		c.mu.Unlock()
+		if len(left) == 0 {
+			return nil
+		}
+		select {
+		case <-passed:
+			continue
+		case <-over.C:
+			_ = c.pass(ctx)
+		case <-ctx.Done():
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return slices.Sorted(maps.Keys(c.pending))
 	}
 }
