@@ -46,7 +46,7 @@ var names = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[
 // settle is for how long what was made may not be found yet, and what goes be in use.
 const settle = 2 * time.Minute
 
-// Deploy makes a key pair and a security group, marked from the request on that makes them, as far as they are not there, and puts the group's rules right. It may be repeated. A thing of
+// Deploy makes a key pair and a security group, marked from the request on that makes them, as far as they are not there, and puts the group's rules right. It may be repeated. What it would refuse it refuses before it makes or changes anything. A thing of
 // the name that somebody else made is used, if it is as it is to be, and not changed. tell is called with each thing that was "made" or "deleted", or that a dry run "would make" or "would delete";
 // it may be nil.
 // ErrInvalid: the deployment's words; ErrConflict: what is there cannot be used.
@@ -68,6 +68,13 @@ func (p *Provider) deploy(ctx context.Context, d Deployment, tell func(did, kind
 	}
 	if out.Account, out.Region, err = p.Account(ctx); err != nil {
 		return out, err
+	}
+	if !d.DryRun { // what can be refused is refused before anything is made
+		dry := d
+		dry.DryRun = true
+		if _, err := p.deploy(ctx, dry, nil); err != nil {
+			return out, err
+		}
 	}
 	if out.Pair, out.PairID, out.PrivateKey, err = p.ensurePair(ctx, d, tell); err != nil {
 		return out, err

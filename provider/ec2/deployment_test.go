@@ -147,3 +147,16 @@ func TestDeploymentRefused(t *testing.T) {
 		t.Errorf("who may not look: %q, %q, %v", account, region, err)
 	}
 }
+
+// TestRefusedBeforeAnything makes nothing where it will refuse.
+func TestRefusedBeforeAnything(t *testing.T) {
+	c, url := place(t, ec2test.Options{})
+	c.AddGroup("build")
+	before, p := things(c), open(t, url, nil)
+	if _, told, err := deploy(t, p, ec2.Deployment{Name: "build", Ports: []string{"22"}}); !errors.Is(err, compute.ErrConflict) || len(told) != 0 {
+		t.Errorf("a group of somebody else's: %v, after %q", err, told)
+	}
+	if after := things(c); !slices.Equal(after, before) || c.Calls("ImportKeyPair") != 0 {
+		t.Errorf("there was %q, and is %q", before, after)
+	}
+}

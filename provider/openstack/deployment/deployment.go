@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -48,6 +49,9 @@ type work struct {
 	mark  mark
 	rec   *Record
 	here  string // the id of the server that a teardown runs on; "": it runs elsewhere
+
+	asked bool // own is known
+	own   *servers.Server
 }
 
 func begin(cloud Cloud, opt Options) (*work, error) {
@@ -107,7 +111,7 @@ func byCloud(name string) string {
 }
 
 // Deploy makes what is missing of a deployment and puts right what is otherwise than the settings say. It returns the record, which is in the store too, as far as
-// it has come. Kinds of error: ErrInvalid (settings), ErrConflict (what is there cannot be used, or is another's), ErrNoCapacity (a quota), ErrDenied.
+// it has come. What it would refuse it refuses before the first change. Kinds of error: ErrInvalid (settings), ErrConflict (what is there cannot be used, or is another's), ErrNoCapacity (a quota), ErrDenied.
 func Deploy(ctx context.Context, cloud Cloud, opt Options, settings Settings) (*Record, error) {
 	w, err := begin(cloud, opt)
 	if err != nil {
@@ -125,6 +129,9 @@ func Deploy(ctx context.Context, cloud Cloud, opt Options, settings Settings) (*
 	if w.rec == nil {
 		w.rec = &Record{Name: opt.Name, Installation: opt.Installation, Cloud: cloud.Name, Project: cloud.Project, Region: cloud.Region, Things: []Thing{}}
 	}
+	if err := w.rehearse(ctx, settings); err != nil {
+		return w.rec, err
+	}
 	w.rec.State, w.rec.Since, w.rec.Settings = Deploying, time.Now().UTC(), settings
 	if err := w.save(ctx); err != nil {
 		return nil, err
@@ -134,6 +141,21 @@ func Deploy(ctx context.Context, cloud Cloud, opt Options, settings Settings) (*
 	}
 	w.rec.State, w.rec.Since = Deployed, time.Now().UTC()
 	return w.rec, w.save(ctx)
+}
+
+// rehearse goes through all of it without a change, so that what can be refused is refused while everything is as it was: the cloud, the keys here and the record.
+func (w *work) rehearse(ctx context.Context, settings Settings) error {
+	if w.opt.DryRun {
+		return nil // it is one
+	}
+	rec := *w.rec
+	rec.Things, rec.Settings = slices.Clone(w.rec.Things), settings
+	opt := w.opt
+	opt.DryRun, opt.Tell, opt.Log = true, func(Step) {}, slog.New(slog.DiscardHandler)
+	dry := work{cloud: w.cloud, opt: opt, mark: w.mark, rec: &rec, asked: w.asked, own: w.own}
+	err := dry.deploy(ctx)
+	w.asked, w.own = dry.asked, dry.own
+	return err
 }
 
 func (w *work) deploy(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -101,9 +102,36 @@ func TestDeploy(t *testing.T) {
 		t.Errorf("name servers %v", sub.DNSNameservers)
 	}
 
-	settings.CIDR = "10.78.0.0/24"
-	if _, err := tr.deploy(settings); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "10.77.0.0/24") {
-		t.Errorf("another range: %v", err)
+	// What is refused is refused before anything is changed: the rules, the key and the record too.
+	key, keyErr := os.ReadFile(deployment.KeyFile(tr.opt.Keys, tr.opt.Name))
+	there, kept := listing(t, tr.cloud, tr.opt.Name), tr.store.all[tr.opt.Name]
+	for what, change := range map[string]func(*deployment.Settings){
+		"another range":   func(s *deployment.Settings) { s.CIDR = "10.78.0.0/24" },
+		"another gateway": func(s *deployment.Settings) { s.Gateway = "10.77.0.9" },
+		"no such outside": func(s *deployment.Settings) { s.External = "nosuchnetwork" },
+		"no such network": func(s *deployment.Settings) { s.Network = "nosuchnetwork" },
+	} {
+		other := settings
+		other.Ports, other.From = []string{"443"}, []string{"198.51.100.0/24"}
+		change(&other)
+		tr.opt.RotateKey = true
+		_, err := tr.deploy(other)
+		tr.opt.RotateKey = false
+		if !errors.Is(err, compute.ErrConflict) && !errors.Is(err, compute.ErrNotFound) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if did := tr.did(); len(did) != 0 {
+			t.Errorf("%s: it did %q before it was refused", what, did)
+		}
+	}
+	if got := ruleTexts(t, tr.cloud, rec.ID(deployment.Group)); !slices.Equal(got, wanted[:4]) {
+		t.Errorf("rules of a deploy that was refused: %q", got)
+	}
+	if now, err := os.ReadFile(deployment.KeyFile(tr.opt.Keys, tr.opt.Name)); keyErr != nil || err != nil || !slices.Equal(now, key) {
+		t.Errorf("the key of a deploy that was refused is another: %v, %v", keyErr, err)
+	}
+	if now := listing(t, tr.cloud, tr.opt.Name); !slices.Equal(now, there) || !reflect.DeepEqual(tr.store.all[tr.opt.Name], kept) {
+		t.Errorf("there was %v, and is %v; recorded %+v, and was %+v", there, now, tr.store.all[tr.opt.Name], kept)
 	}
 
 	if err := tr.teardown(); err != nil {
@@ -147,7 +175,7 @@ func TestLostKey(t *testing.T) {
 	if _, err := other.deploy(s); !errors.Is(err, compute.ErrConflict) {
 		t.Errorf("another's key pair: %v", err)
 	}
-	if err := other.teardown(); err != nil { // of what it had recorded: nothing of the first one's
+	if err := other.teardown(); !errors.Is(err, compute.ErrNotFound) { // it was refused before it recorded anything; of the first one nothing is its
 		t.Error(err)
 	}
 	if err := os.Chmod(file, 0o600); err != nil {

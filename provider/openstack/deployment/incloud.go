@@ -154,9 +154,13 @@ func addresses(s servers.Server) (out []string) {
 	return out
 }
 
-// self finds the server that we run on.
-func (w *work) self(ctx context.Context) (*servers.Server, error) {
-	return InCloud(ctx, w.cloud, w.opt.Metadata)
+// self finds the server that we run on, once.
+func (w *work) self(ctx context.Context) (_ *servers.Server, err error) {
+	if !w.asked {
+		w.own, err = InCloud(ctx, w.cloud, w.opt.Metadata)
+		w.asked = err == nil
+	}
+	return w.own, err
 }
 
 // ownNetwork uses the network of ours, being a server of the cloud, that has the wanted subnet. Nothing is made.
