@@ -47,21 +47,26 @@ func (c *Client) Partition(ctx context.Context, computer, partition string) (*Pa
 // Request asks for an instance, or that one be otherwise. [ErrNotReady] says that the master has taken it and has no place for
 // it yet: the same request later says where it is.
 func (c *Client) Request(ctx context.Context, q *Request) (*Instance, error) {
+	v, err := c.RequestValue(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	instance, err := ReadInstance(v)
+	if err != nil {
+		return nil, c.badAnswer("requestComputerPartition", err)
+	}
+	return instance, nil
+}
+
+// RequestValue is [Client.Request] for who passes the answer on as it is.
+func (c *Client) RequestValue(ctx context.Context, q *Request) (any, error) {
 	const endpoint = "requestComputerPartition"
 	form, err := q.Form()
 	if err != nil {
 		return nil, err
 	}
 	body, err := c.post(ctx, endpoint, form)
-	v, err := c.value(endpoint, body, err)
-	if err != nil {
-		return nil, err
-	}
-	instance, err := ReadInstance(v)
-	if err != nil {
-		return nil, c.badAnswer(endpoint, err)
-	}
-	return instance, nil
+	return c.value(endpoint, body, err)
 }
 
 // Supply wants a software release [Available] or [Destroyed] on a computer.

@@ -34,6 +34,8 @@ var fills = []struct {
 	{"answers", "answers", []string{"owner", "key", "digest", "time", "status", "type", "body"}},
 	{"tokens", "tokens", []string{"id", "hash", "used", "used_from", "data"}},
 	{"audit", "audit", []string{"number", "time", "data"}},
+	{"slap_records", "slap_records", []string{"kind", "key", "revision", "name", "place", "tree", "host", "computer", "data"}},
+	{"slap_turn", "slap_turn", []string{"revision", "forgotten"}},
 	{"meta", "(SELECT name, value FROM meta WHERE name LIKE '" + note + "%')", []string{"name", "value"}},
 }
 
@@ -144,7 +146,7 @@ func (f *filling) copy(ctx context.Context, rows Rows) error {
 		if err != nil {
 			return err
 		}
-		if f.counts[t.table] = n; t.table == "meta" || t.table == "counts" || t.table == "numbers" || t.table == "rooms" {
+		if f.counts[t.table] = n; t.table == "meta" || t.table == "counts" || t.table == "numbers" || t.table == "rooms" || t.table == "slap_turn" {
 			delete(f.counts, t.table) // they count nothing that people know
 		}
 	}
@@ -157,7 +159,7 @@ func (f *filling) row(table string, columns []string, row []any) ([]any, error) 
 	for n, v := range row {
 		switch v := v.(type) {
 		case string:
-			if columns[n] == "data" && table == "audit" { // a blob that SQLite may give as text
+			if columns[n] == "data" && (table == "audit" || table == "slap_records") { // a blob that SQLite may give as text
 				row[n] = []byte(v)
 			} else {
 				row[n] = encode(v)

@@ -17,7 +17,7 @@ import (
 )
 
 // schema is the newest migration; a database with a higher number was written by a newer hostler.
-const schema = 7
+const schema = 8
 
 // Options change what the zero value does.
 type Options struct {

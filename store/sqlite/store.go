@@ -17,7 +17,7 @@ const (
 	// application marks the file as ours: "hstl".
 	application = 0x6873746c
 	// schema is the newest migration; a file with a higher number was written by a newer hostler.
-	schema = 7
+	schema = 8
 )
 
 // Options change what the zero value does.

@@ -1,0 +1,150 @@
+package master
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slap"
+)
+
+// A book is what an operation reads and writes: the memory, in which nothing can be written, or a transaction. Records that are not there are
+// nil. They belong to the book: who changes one saves a copy.
+type book interface {
+	computer(guid string) (*slap.ComputerRecord, error)
+	computerNamed(name string) (*slap.ComputerRecord, error)
+	supply(computer, url string) (*slap.SupplyRecord, error)
+	forward(title, master string) (bool, error)
+	instance(id string) (*slap.InstanceRecord, error)
+	named(name string) (*slap.InstanceRecord, error)
+	at(computer, partition string) (*slap.InstanceRecord, error)
+	// instances are those of a tree, those that a host has, or those of a computer: the first that is not "". The oldest come first.
+	instances(tree, host, computer string) ([]*slap.InstanceRecord, error)
+	save(e slap.Entry) error
+}
+
+// errWrites ends an operation on the memory that has something to write.
+var errWrites = errors.New("there is something to write")
+
+// do runs an operation: on the memory first, and where it writes, in a transaction. So it may run several times, and sets what it answers anew each time.
+func (m *Master) do(ctx context.Context, fn func(b book) error) error {
+	if err := m.fresh(ctx); err != nil {
+		return err
+	}
+	err := m.read(fn)
+	if !errors.Is(err, errWrites) {
+		return err
+	}
+	return m.store.Update(ctx, func(tx compute.Tx) error { return fn(&pages{tx: tx.(Tx)}) })
+}
+
+// pages is a book that is a transaction.
+type pages struct {
+	tx       Tx
+	revision int64
+}
+
+func (p *pages) entry(kind slap.EntryKind, key string) (slap.Entry, bool, error) {
+	e, err := p.tx.SlapEntry(kind, key)
+	if errors.Is(err, compute.ErrNotFound) {
+		return e, false, nil
+	}
+	return e, err == nil, err
+}
+
+func (p *pages) computer(guid string) (*slap.ComputerRecord, error) {
+	e, ok, err := p.entry(slap.KindComputer, guid)
+	if !ok {
+		return nil, err
+	}
+	return computerOf(e)
+}
+
+func (p *pages) computerNamed(name string) (*slap.ComputerRecord, error) {
+	all, err := p.tx.SlapEntries(slap.EntryQuery{Kind: slap.KindComputer, Name: name})
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	return computerOf(all[0])
+}
+
+func (p *pages) supply(computer, url string) (*slap.SupplyRecord, error) {
+	e, ok, err := p.entry(slap.KindSupply, key(computer, url))
+	if !ok {
+		return nil, err
+	}
+	return supplyOf(e)
+}
+
+func (p *pages) forward(title, master string) (bool, error) {
+	_, ok, err := p.entry(slap.KindForward, key(title, master))
+	return ok, err
+}
+
+func (p *pages) instance(id string) (*slap.InstanceRecord, error) {
+	e, ok, err := p.entry(slap.KindInstance, id)
+	if !ok {
+		return nil, err
+	}
+	return instanceOf(e)
+}
+
+func (p *pages) query(q slap.EntryQuery) ([]*slap.InstanceRecord, error) {
+	q.Kind = slap.KindInstance
+	entries, err := p.tx.SlapEntries(q)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*slap.InstanceRecord, len(entries))
+	for i, e := range entries {
+		if all[i], err = instanceOf(e); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(all, older)
+	return all, nil
+}
+
+func older(a, b *slap.InstanceRecord) int {
+	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+}
+
+func (p *pages) one(q slap.EntryQuery) (*slap.InstanceRecord, error) {
+	all, err := p.query(q)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+func (p *pages) named(name string) (*slap.InstanceRecord, error) {
+	return p.one(slap.EntryQuery{Name: name})
+}
+
+func (p *pages) at(computer, partition string) (*slap.InstanceRecord, error) {
+	return p.one(slap.EntryQuery{Place: placeOf(computer, partition)})
+}
+
+func (p *pages) instances(tree, host, computer string) ([]*slap.InstanceRecord, error) {
+	return p.query(slap.EntryQuery{Tree: tree, Host: host, Computer: computer})
+}
+
+func (p *pages) save(e slap.Entry) (err error) {
+	if e.Kind == slap.KindStatus {
+		return p.tx.SaveSlap(e)
+	}
+	if p.revision == 0 {
+		if p.revision, err = p.tx.SlapAdvance(); err != nil {
+			return err
+		}
+	}
+	e.Revision = p.revision
+	return p.tx.SaveSlap(e)
+}
+
+// gone is an entry that is no more.
+func gone(kind slap.EntryKind, key string) slap.Entry { return slap.Entry{Kind: kind, Key: key} }
+
+func saveInstance(b book, n *slap.InstanceRecord) error { return b.save(entryOf(n)) }

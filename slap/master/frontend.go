@@ -1,0 +1,73 @@
+package master
+
+import (
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/hostler-project/hostler/slap"
+)
+
+// A Frontend is a shared instance that is answered without any host: as if a frontend stood before what its parameters name, so that what asks for one
+// works where there is none.
+type Frontend struct {
+	Release string // a part of the release's URL
+	Type    string // the software type; "": any
+	Kind    FrontendKind
+}
+
+// A FrontendKind says by which parameters a frontend is asked for, and what it answers.
+type FrontendKind string
+
+const (
+	FrontendURL  FrontendKind = "url"  // from url: domain and secure_access
+	FrontendHost FrontendKind = "host" // from host and port: url, domainname, port and path
+)
+
+// DefaultFrontends are those that the reference has.
+func DefaultFrontends() []Frontend {
+	return []Frontend{
+		{Release: "/software/apache-frontend/software.cfg", Kind: FrontendURL},
+		{Release: "/software/kvm/software.cfg", Type: "frontend", Kind: FrontendHost},
+	}
+}
+
+// frontend answers a request that is for one; nil: it is for none.
+func (m *Master) frontend(a *ask) *slap.Object {
+	if !a.Shared {
+		return nil
+	}
+	for _, f := range m.opt.Frontends {
+		if !strings.Contains(a.Release, f.Release) || f.Type != "" && f.Type != a.Type {
+			continue
+		}
+		switch f.Kind {
+		case FrontendURL:
+			text, _ := a.Parameters["url"].(string)
+			u, err := url.Parse(text)
+			if err != nil || u.Host == "" {
+				continue
+			}
+			return fake("Fake frontend for "+text, slap.Dictionary{"secure_access": text, "domain": u.Host})
+		case FrontendHost:
+			host, _ := a.Parameters["host"].(string)
+			port, _ := a.Parameters["port"].(string)
+			if host == "" || port == "" {
+				continue
+			}
+			if ip := net.ParseIP(host); ip != nil && ip.To4() == nil {
+				host = "[" + host + "]"
+			}
+			text := "https://" + host + ":" + port + "/"
+			return fake("Fake KVM VNC frontend for "+text, slap.Dictionary{"url": text, "domainname": host, "port": port, "path": "/"})
+		}
+	}
+	return nil
+}
+
+func fake(id string, connection slap.Dictionary) *slap.Object {
+	return &slap.Object{Class: slap.ClassPartition, Args: slap.Tuple{"", id, nil}, Attributes: slap.Dictionary{
+		"_computer_id": "", "_connection_dict": connection, "_parameter_dict": slap.Dictionary{}, "_partition_id": id, "_request_dict": nil,
+		"slap_computer_id": "", "slap_computer_partition_id": "",
+	}}
+}

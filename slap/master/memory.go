@@ -1,0 +1,308 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slap"
+)
+
+// memory is a book of all that was committed up to a revision. Records in it never change: they are replaced.
+type memory struct {
+	revision  int64
+	computers map[string]*seen // by GUID
+	byID      map[string]*slap.InstanceRecord
+	byName    map[string]string // to IDs
+	byPlace   map[string]string
+	trees     map[string]map[string]bool // of IDs, for trees of more than a root
+	hosts     map[string]map[string]bool
+	forwards  map[string]bool
+}
+
+// seen is a computer, and what is on it. A computer that only has supplies or instances has no record.
+type seen struct {
+	record    *slap.ComputerRecord
+	supplies  map[string]*slap.SupplyRecord // by URL
+	instances map[string]bool               // by ID
+	document  atomic.Pointer[document]      // what its node was told last; nil: it has changed since
+}
+
+func newMemory() *memory {
+	return &memory{computers: map[string]*seen{}, byID: map[string]*slap.InstanceRecord{}, byName: map[string]string{}, byPlace: map[string]string{},
+		trees: map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, forwards: map[string]bool{}}
+}
+
+func (m *memory) computer(guid string) (*slap.ComputerRecord, error) {
+	if c := m.computers[guid]; c != nil {
+		return c.record, nil
+	}
+	return nil, nil
+}
+
+func (m *memory) computerNamed(name string) (*slap.ComputerRecord, error) {
+	return m.computer(m.byName[name])
+}
+
+func (m *memory) supply(computer, url string) (*slap.SupplyRecord, error) {
+	if c := m.computers[computer]; c != nil {
+		return c.supplies[url], nil
+	}
+	return nil, nil
+}
+
+func (m *memory) forward(title, master string) (bool, error) {
+	return m.forwards[key(title, master)], nil
+}
+
+func (m *memory) instance(id string) (*slap.InstanceRecord, error) { return m.byID[id], nil }
+
+func (m *memory) named(name string) (*slap.InstanceRecord, error) { return m.byID[m.byName[name]], nil }
+
+func (m *memory) at(computer, partition string) (*slap.InstanceRecord, error) {
+	return m.byID[m.byPlace[placeOf(computer, partition)]], nil
+}
+
+func (m *memory) instances(tree, host, computer string) ([]*slap.InstanceRecord, error) {
+	var ids map[string]bool
+	switch {
+	case tree != "":
+		ids = m.trees[tree]
+		if root := m.byID[tree]; len(ids) == 0 && root != nil {
+			return []*slap.InstanceRecord{root}, nil
+		}
+	case host != "":
+		ids = m.hosts[host]
+	case m.computers[computer] != nil:
+		ids = m.computers[computer].instances
+	}
+	all := make([]*slap.InstanceRecord, 0, len(ids))
+	for id := range ids {
+		all = append(all, m.byID[id])
+	}
+	slices.SortFunc(all, older)
+	return all, nil
+}
+
+func (m *memory) save(slap.Entry) error { return errWrites }
+
+// on is the computer of that name, made if nothing is known of it yet.
+func (m *memory) on(guid string) *seen {
+	c := m.computers[guid]
+	if c == nil {
+		c = &seen{supplies: map[string]*slap.SupplyRecord{}, instances: map[string]bool{}}
+		m.computers[guid] = c
+	}
+	return c
+}
+
+// touch drops what was kept of a computer's document.
+func (m *memory) touch(guid string) {
+	if c := m.computers[guid]; c != nil {
+		c.document.Store(nil)
+		if c.record == nil && len(c.supplies) == 0 && len(c.instances) == 0 {
+			delete(m.computers, guid)
+		}
+	}
+}
+
+// apply takes a change over.
+func (m *memory) apply(e slap.Entry) error {
+	switch e.Kind {
+	case slap.KindComputer:
+		return m.applyComputer(e)
+	case slap.KindSupply:
+		return m.applySupply(e)
+	case slap.KindInstance:
+		return m.applyInstance(e)
+	case slap.KindForward:
+		if delete(m.forwards, e.Key); e.Data != nil {
+			m.forwards[e.Key] = true
+		}
+	}
+	return nil
+}
+
+func (m *memory) applyComputer(e slap.Entry) error {
+	of := m.on(e.Key)
+	if of.record != nil {
+		delete(m.byName, computerEntry(of.record).Name)
+	}
+	of.record = nil
+	if e.Data != nil {
+		c, err := computerOf(e)
+		if err != nil {
+			return err
+		}
+		of.record = c
+		if e.Name != "" {
+			m.byName[e.Name] = c.GUID
+		}
+	}
+	m.touch(e.Key)
+	return nil
+}
+
+func (m *memory) applySupply(e slap.Entry) error {
+	computer, url := cut(e.Key)
+	if delete(m.on(computer).supplies, url); e.Data != nil {
+		s, err := supplyOf(e)
+		if err != nil {
+			return err
+		}
+		m.on(computer).supplies[url] = s
+	}
+	m.touch(computer)
+	return nil
+}
+
+func (m *memory) applyInstance(e slap.Entry) error {
+	if old := m.byID[e.Key]; old != nil {
+		m.forget(old)
+	}
+	if e.Data == nil {
+		return nil
+	}
+	n, err := instanceOf(e)
+	if err != nil {
+		return err
+	}
+	at := entryOf(n)
+	m.byID[n.ID] = n
+	m.byName[at.Name] = n.ID
+	if at.Place != "" {
+		m.byPlace[at.Place] = n.ID
+	}
+	if n.Root != n.ID {
+		add(m.trees, n.Root, n.Root)
+		add(m.trees, n.Root, n.ID)
+	}
+	if at.Host != "" {
+		add(m.hosts, at.Host, n.ID)
+	}
+	m.on(n.Computer).instances[n.ID] = true
+	m.stale(n)
+	return nil
+}
+
+func (m *memory) forget(n *slap.InstanceRecord) {
+	m.stale(n)
+	at := entryOf(n)
+	delete(m.byID, n.ID)
+	if m.byName[at.Name] == n.ID { // another may have it by now
+		delete(m.byName, at.Name)
+	}
+	if m.byPlace[at.Place] == n.ID {
+		delete(m.byPlace, at.Place)
+	}
+	if n.Root != n.ID {
+		drop(m.trees, n.Root, n.ID)
+		if rest := m.trees[n.Root]; len(rest) == 1 && rest[n.Root] {
+			delete(m.trees, n.Root)
+		}
+	}
+	drop(m.hosts, at.Host, n.ID)
+	delete(m.on(n.Computer).instances, n.ID)
+	m.touch(n.Computer)
+}
+
+// stale drops the documents in which an instance shows: that of its computer, and as its title and state show in those of its tree, theirs.
+func (m *memory) stale(n *slap.InstanceRecord) {
+	m.touch(n.Computer)
+	for id := range m.trees[n.Root] {
+		if other := m.byID[id]; other != nil {
+			m.touch(other.Computer)
+		}
+	}
+}
+
+func add(sets map[string]map[string]bool, set, id string) {
+	if sets[set] == nil {
+		sets[set] = map[string]bool{}
+	}
+	sets[set][id] = true
+}
+
+func drop(sets map[string]map[string]bool, set, id string) {
+	if delete(sets[set], id); len(sets[set]) == 0 {
+		delete(sets, set)
+	}
+}
+
+// remembered is the memory of a master, and what sees that it is true.
+type remembered struct {
+	begun atomic.Int64 // so many comparisons with the store were begun
+	look  sync.Mutex   // held while one is made
+	done  int64        // the last that came out well; guarded by look
+
+	mu     sync.RWMutex
+	memory *memory // guarded by mu
+}
+
+// fresh sees that the memory has all that was committed before it is called. Callers that meet share a look at the store.
+func (m *Master) fresh(ctx context.Context) error {
+	before := m.known.begun.Load()
+	m.known.look.Lock()
+	defer m.known.look.Unlock()
+	if m.known.done > before {
+		return nil
+	}
+	this := m.known.begun.Add(1)
+	err := m.catchUp(ctx)
+	if err == nil {
+		m.known.done = this
+	}
+	return err
+}
+
+func (m *Master) catchUp(ctx context.Context) error {
+	was := m.known.memory.revision // only written under look
+	var now int64
+	var changes []slap.Entry
+	err := m.store.View(ctx, func(tx compute.Tx) (err error) {
+		changes = nil
+		if now, err = tx.(Tx).SlapRevision(); err != nil || now == was {
+			return err
+		}
+		changes, err = tx.(Tx).SlapChanges(was)
+		if errors.Is(err, compute.ErrStale) || now < was { // or the store is another
+			was = 0
+			changes, err = tx.(Tx).SlapChanges(0)
+		}
+		return err
+	})
+	if err != nil || now == m.known.memory.revision {
+		return err
+	}
+	m.known.mu.Lock()
+	defer m.known.mu.Unlock()
+	if was == 0 {
+		m.known.memory = newMemory()
+	}
+	m.known.memory.revision = -1 // until all of it is there
+	for _, e := range changes {
+		if err := m.known.memory.apply(e); err != nil {
+			m.known.memory = newMemory()
+			return &compute.Error{Op: "slap", ID: compute.ID(e.Key), Kind: compute.ErrFailed, Err: errors.Join(errors.New("a record of the "+string(e.Kind)+" cannot be read"), err)}
+		}
+	}
+	m.known.memory.revision = now
+	return nil
+}
+
+// read runs an operation on the memory.
+func (m *Master) read(fn func(b book) error) error {
+	m.known.mu.RLock()
+	defer m.known.mu.RUnlock()
+	return fn(m.known.memory)
+}
+
+// computers are the GUIDs of all that have a record, in order.
+func (m *memory) guids() []string {
+	all := slices.Sorted(maps.Keys(m.computers))
+	return slices.DeleteFunc(all, func(guid string) bool { return m.computers[guid].record == nil })
+}

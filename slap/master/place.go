@@ -1,0 +1,156 @@
+package master
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slap"
+)
+
+// place finds a partition for a new instance, and takes it. Where there is none it says why, and keeps that.
+func (a *ask) place(b book) error {
+	n := a.fresh()
+	candidates, why := a.m.candidates(a.filter, n.Project)
+	for _, guid := range candidates {
+		slot, reason, err := freeSlot(b, guid)
+		if err != nil {
+			return err
+		}
+		if slot == "" {
+			why = join(why, reason)
+			continue
+		}
+		n.Computer, n.Partition = guid, slot
+		n.Stamp = a.m.stamp(n.Stamp)
+		a.made = n
+		if err := saveInstance(b, n); err != nil {
+			return err
+		}
+		return a.m.hostCame(b, n)
+	}
+	a.none = &Refusal{Kind: compute.ErrNoCapacity, Text: "No free computer partition found for: " + a.Title, Detail: why}
+	return a.keep(b, n, why)
+}
+
+// keep keeps an instance for which there is no place, with the reason.
+func (a *ask) keep(b book, n *slap.InstanceRecord, why string) error {
+	n.Reason = why
+	if was := a.found; was != nil && same(n, was) {
+		return nil
+	}
+	if a.found == nil {
+		if full, err := tooManyWait(b, n.Computer); err != nil || full {
+			return err
+		}
+	}
+	return saveInstance(b, n)
+}
+
+func same(a, b *slap.InstanceRecord) bool {
+	return a.Release == b.Release && a.Type == b.Type && a.Asked == b.Asked && a.State == b.State && a.Parameters == b.Parameters && sameFilter(a.Filter, b.Filter) &&
+		a.Computer == b.Computer && a.Reason == b.Reason
+}
+
+// maxWaiting is how many instances without a place are kept of those that no computer, or one, should have: who asks for more than that only hears why.
+const maxWaiting = 1000
+
+func tooManyWait(b book, computer string) (bool, error) {
+	p, ok := b.(*pages)
+	if !ok { // it will be asked again
+		return false, nil
+	}
+	if computer != "" {
+		return false, nil // they are shared ones, which are kept for their hosts
+	}
+	waiting, err := p.tx.SlapEntries(slap.EntryQuery{Kind: slap.KindInstance, Host: nowhere, Limit: maxWaiting})
+	return len(waiting) >= maxWaiting, err
+}
+
+// The most reasons that are told of one instance: with many computers each has its own.
+const maxReason = 300
+
+func join(why, reason string) string {
+	switch {
+	case why == "":
+		return reason
+	case len(why)+len(reason) > maxReason:
+		return why
+	}
+	return why + "; " + reason
+}
+
+// freeSlot is the first slot of a computer that nothing has, or why there is none.
+func freeSlot(b book, guid string) (slot, why string, err error) {
+	c, err := b.computer(guid)
+	switch {
+	case err != nil:
+		return "", "", err
+	case c == nil:
+		return "", "there is no computer " + guid, nil
+	case len(c.Partitions) == 0:
+		return "", guid + " has no partitions", nil
+	}
+	on, err := b.instances("", "", guid)
+	if err != nil {
+		return "", "", err
+	}
+	taken := make(map[string]bool, len(on))
+	for _, n := range on {
+		if !n.Shared {
+			taken[n.Partition] = true
+		}
+	}
+	for i := range c.Partitions {
+		if !taken[c.Partitions[i].ID] {
+			return c.Partitions[i].ID, "", nil
+		}
+	}
+	return "", fmt.Sprintf("all %d partitions of %s are in use", len(c.Partitions), guid), nil
+}
+
+// candidates are the computers that a filter allows, the best first, and why others are none. The best has the largest part of its partitions free.
+func (m *Master) candidates(filter map[string]string, project string) (guids []string, why string) {
+	if guid := cmp.Or(filter["computer_guid"], m.opt.Computer); guid != "" {
+		return []string{guid}, ""
+	}
+	type option struct {
+		guid string
+		free float64
+	}
+	m.known.mu.RLock()
+	defer m.known.mu.RUnlock()
+	var fit []option
+	var full, others, elsewhere int
+	for _, guid := range m.known.memory.guids() {
+		c := m.known.memory.computers[guid]
+		taken := 0
+		for id := range c.instances {
+			if !m.known.memory.byID[id].Shared {
+				taken++
+			}
+		}
+		switch want := cmp.Or(filter["project_guid"], project); {
+		case want != "" && c.record.Project != want:
+			others++
+		case filter["network_guid"] != "" && c.record.Network != filter["network_guid"]:
+			elsewhere++
+		case taken >= len(c.record.Partitions):
+			full++
+		default:
+			fit = append(fit, option{guid, 1 - float64(taken)/float64(len(c.record.Partitions))})
+		}
+	}
+	slices.SortStableFunc(fit, func(a, b option) int { return cmp.Compare(b.free, a.free) })
+	for _, o := range fit[:min(len(fit), maxTries)] {
+		guids = append(guids, o.guid)
+	}
+	if len(fit) == 0 {
+		why = fmt.Sprintf("no computer fits: %d have no free partition, %d are of other projects, %d of other networks", full, others, elsewhere)
+	}
+	return guids, why
+}
+
+// maxTries is how many computers are looked at: what the memory says of them is true but for what was taken a moment ago.
+const maxTries = 16

@@ -1,0 +1,204 @@
+package master
+
+import (
+	"context"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slap"
+)
+
+// partitionUnknown is what is said of a partition in which nothing is.
+func partitionUnknown(computer, partition string) error {
+	return refuse(compute.ErrNotFound, "Unknown partition '%s' on '%s'", partition, computer)
+}
+
+// on finds the instance in a partition, for its node.
+func on(b book, who Who, computer, partition string) (*slap.InstanceRecord, error) {
+	if err := who.speaks(computer); err != nil {
+		return nil, err
+	}
+	n, err := b.at(computer, partition)
+	if err == nil && n == nil {
+		err = partitionUnknown(computer, partition)
+	}
+	return n, err
+}
+
+// InstanceDestroyed is what a node says when nothing of an instance is on it any more: its partition is free then. A root waits for the others of its
+// tree: they become destroyed, nothing else changes, and children are their titles.
+func (m *Master) InstanceDestroyed(ctx context.Context, who Who, computer, partition string) (children []string, err error) {
+	err = m.do(ctx, func(b book) error {
+		children = nil
+		n, err := on(b, who, computer, partition)
+		if err != nil {
+			return err
+		}
+		if n.Root == n.ID {
+			placed, err := placedBelow(b, n)
+			if err != nil {
+				return err
+			}
+			for _, child := range placed {
+				children = append(children, child.Title)
+			}
+			if len(placed) > 0 {
+				return m.end(b, n)
+			}
+		}
+		return m.leave(b, n)
+	})
+	return children, err
+}
+
+// end carries destruction to all that is below a root, whatever it is wanted to be itself.
+func (m *Master) end(b book, root *slap.InstanceRecord) error {
+	as := *root
+	as.State = slap.Destroyed
+	return m.spread(b, &as)
+}
+
+// leave frees the partition of an instance, which is forgotten. The root of its tree, where it waited for this, is told.
+func (m *Master) leave(b book, n *slap.InstanceRecord) error {
+	if err := m.dropInstance(b, n); err != nil {
+		return err
+	}
+	if err := dropStatus(b, instanceStatus(n.ID)); err != nil {
+		return err
+	}
+	if n.Root == n.ID {
+		return m.orphans(b, n)
+	}
+	root, err := b.instance(n.Root)
+	if err != nil || root == nil || root.State != slap.Destroyed {
+		return err
+	}
+	if rest, err := placedBelow(b, root); err != nil || len(rest) > 0 {
+		return err
+	}
+	return m.wake(b, root)
+}
+
+// orphans ends what a root has left that has no partition.
+func (m *Master) orphans(b book, root *slap.InstanceRecord) error {
+	tree, err := b.instances(root.ID, "", "")
+	if err != nil {
+		return err
+	}
+	for _, n := range tree {
+		if n.ID != root.ID && n.Partition == "" {
+			if err := m.dropInstance(b, n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Refused is what a node is told whose root cannot be destroyed yet.
+func Refused(children []string) string {
+	return "Not destroying yet because this partition has child partitions: " + strings.Join(children, ", ")
+}
+
+// SetConnection publishes connection parameters of an instance, or of a shared one that it has.
+func (m *Master) SetConnection(ctx context.Context, who Who, computer, partition, reference string, connection slap.Dictionary) error {
+	text, err := slap.FormatParameters(connection)
+	if err != nil {
+		return unwell(err)
+	}
+	return m.do(ctx, func(b book) error {
+		n, err := on(b, who, computer, partition)
+		if err != nil {
+			return err
+		}
+		if reference != "" {
+			if n, err = referred(b, n, reference); err != nil {
+				return err
+			}
+		}
+		return connect(b, n, text)
+	})
+}
+
+func connect(b book, n *slap.InstanceRecord, text string) error {
+	if n.Connection == text {
+		return nil
+	}
+	copied := *n
+	copied.Connection = text
+	return saveInstance(b, &copied)
+}
+
+// Bang has all of an instance's tree processed again.
+func (m *Master) Bang(ctx context.Context, who Who, computer, partition, message string) error {
+	err := m.do(ctx, func(b book) error {
+		n, err := on(b, who, computer, partition)
+		if err != nil {
+			return err
+		}
+		return m.bang(b, n)
+	})
+	if err != nil {
+		return err
+	}
+	m.log.Info("bang", "computer", computer, "partition", partition, "message", tail(message))
+	return nil
+}
+
+func (m *Master) bang(b book, n *slap.InstanceRecord) error {
+	tree, err := b.instances(n.Root, "", "")
+	if err != nil {
+		return err
+	}
+	for _, other := range tree {
+		if other.Partition == "" {
+			continue
+		}
+		if err := m.wake(b, other); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Rename gives an instance another title, or a shared one that it has.
+func (m *Master) Rename(ctx context.Context, who Who, computer, partition, reference, title string) error {
+	if err := titled(title); err != nil {
+		return err
+	}
+	return m.do(ctx, func(b book) error {
+		n, err := on(b, who, computer, partition)
+		if err != nil {
+			return err
+		}
+		if reference != "" {
+			if n, err = referred(b, n, reference); err != nil {
+				return err
+			}
+		}
+		return m.rename(b, n, title)
+	})
+}
+
+func titled(title string) error { return named("new_name", title, maxTitle) }
+
+func (m *Master) rename(b book, n *slap.InstanceRecord, title string) error {
+	if n.Title == title {
+		return nil
+	}
+	copied := *n
+	copied.Title = title
+	if other, err := b.named(nameOf(&copied)); err != nil {
+		return err
+	} else if other != nil {
+		return refuse(compute.ErrConflict, "Another instance has the title %s.", title)
+	}
+	if err := saveInstance(b, &copied); err != nil || !n.Shared || n.Host == "" {
+		return err
+	}
+	host, err := b.instance(n.Host)
+	if err != nil || host == nil {
+		return err
+	}
+	return m.wake(b, host)
+}

@@ -1,0 +1,245 @@
+package master
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slap"
+)
+
+// share finds a host for a shared instance that has none.
+func (a *ask) share(b book) error {
+	n := a.fresh()
+	n.Computer = cmp.Or(a.filter["computer_guid"], a.m.opt.Computer)
+	host, err := findHost(b, n)
+	if err != nil {
+		return err
+	}
+	if host == nil {
+		return a.hostless(b, n)
+	}
+	n.Computer, n.Host, n.Stamp = host.Computer, host.ID, a.m.stamp(n.Stamp)
+	a.made = n
+	if err := saveInstance(b, n); err != nil {
+		return err
+	}
+	return a.m.wake(b, host)
+}
+
+func (a *ask) hostless(b book, n *slap.InstanceRecord) error {
+	a.none = &Refusal{Kind: compute.ErrNoCapacity, Text: fmt.Sprintf("No partition corresponding to slave request: ['%s', '%s', '%s']", n.Release, n.Computer, n.Type)}
+	n.Host, n.Partition = "", ""
+	return a.keep(b, n, noHost(n))
+}
+
+func noHost(n *slap.InstanceRecord) string {
+	return fmt.Sprintf("no instance of %s of type %s on %s can have it", n.Release, n.Type, cmp.Or(n.Computer, "any computer"))
+}
+
+// reshare is a request for a shared instance that has its host.
+func (a *ask) reshare(b book) error {
+	was := a.found
+	host, err := b.instance(was.Host)
+	if err != nil {
+		return err
+	}
+	n := *was
+	n.Release, n.Type, n.Parameters, n.Filter = a.Release, a.Type, a.parameters, a.filter
+	n.Asked, n.State = slap.Started, slap.Started
+	if a.State == slap.Destroyed || a.asker != nil && a.asker.State == slap.Destroyed {
+		return a.unshare(b, &n, host)
+	}
+	if host == nil || !fits(host, &n) || n.Filter["instance_guid"] != was.Filter["instance_guid"] {
+		if n.Filter["computer_guid"] != "" {
+			n.Computer = n.Filter["computer_guid"]
+		}
+		next, err := findHost(b, &n)
+		if err != nil {
+			return err
+		}
+		if host != nil && (next == nil || next.ID != host.ID) {
+			if err := a.m.wake(b, host); err != nil {
+				return err
+			}
+		}
+		if next == nil {
+			return a.hostless(b, &n)
+		}
+		host, n.Host, n.Computer = next, next.ID, next.Computer
+	}
+	a.made = &n
+	if n.Host == was.Host && n.Parameters == was.Parameters && n.Release == was.Release && n.Type == was.Type {
+		if sameFilter(n.Filter, was.Filter) {
+			return nil
+		}
+		return saveInstance(b, &n)
+	}
+	n.Stamp = a.m.stamp(n.Stamp)
+	if err := saveInstance(b, &n); err != nil {
+		return err
+	}
+	return a.m.wake(b, host)
+}
+
+// unshare ends a shared instance: its host is told, and nothing of it stays.
+func (a *ask) unshare(b book, n *slap.InstanceRecord, host *slap.InstanceRecord) error {
+	n.Asked, n.State = slap.Destroyed, slap.Destroyed
+	last, err := answerTo(b, n)
+	if err != nil {
+		return err
+	}
+	a.last = last
+	if err := b.save(gone(slap.KindInstance, n.ID)); err != nil || host == nil {
+		return err
+	}
+	return a.m.wake(b, host)
+}
+
+// fits says whether an instance can have a shared one.
+func fits(host, n *slap.InstanceRecord) bool {
+	guid := n.Filter["instance_guid"]
+	return !host.Shared && host.Partition != "" && host.State != slap.Destroyed && host.Release == n.Release && sameType(host.Type, n.Type) &&
+		(guid == "" || guid == GUID(host) || guid == host.Partition || guid == host.ID)
+}
+
+func sameType(a, b string) bool { return plainType(a) == plainType(b) }
+
+// plainType takes the two words for the default for one.
+func plainType(t string) string {
+	if t == "" || t == "RootSoftwareInstance" {
+		return defaultType
+	}
+	return t
+}
+
+// findHost is the first instance, in the order of its computer's partitions, that can have a shared one.
+func findHost(b book, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
+	if n.Computer == "" {
+		return nil, nil
+	}
+	c, err := b.computer(n.Computer)
+	if err != nil || c == nil {
+		return nil, err
+	}
+	on, err := b.instances("", "", n.Computer)
+	if err != nil {
+		return nil, err
+	}
+	on = slices.DeleteFunc(on, func(host *slap.InstanceRecord) bool { return !fits(host, n) })
+	if len(on) == 0 {
+		return nil, nil
+	}
+	for i := range c.Partitions {
+		for _, host := range on {
+			if host.Partition == c.Partitions[i].ID {
+				return host, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// wake has the node of an instance process it again.
+func (m *Master) wake(b book, n *slap.InstanceRecord) error {
+	if now, err := b.instance(n.ID); err != nil || now == nil {
+		return err
+	} else {
+		copied := *now
+		copied.Stamp = m.stamp(copied.Stamp)
+		return saveInstance(b, &copied)
+	}
+}
+
+// hostCame gives an instance that is new, or of another release now, the shared ones that wait for such a one.
+func (m *Master) hostCame(b book, host *slap.InstanceRecord) error {
+	if host.Shared || host.Partition == "" {
+		return nil
+	}
+	waiting, err := b.instances("", waitingFor(host.Computer, host.Release), "")
+	if err != nil {
+		return err
+	}
+	came := false
+	for _, n := range waiting {
+		if !fits(host, n) {
+			continue
+		}
+		copied := *n
+		copied.Host, copied.Reason, copied.Stamp = host.ID, "", m.stamp(n.Stamp)
+		if err := saveInstance(b, &copied); err != nil {
+			return err
+		}
+		came = true
+	}
+	if !came {
+		return nil
+	}
+	return m.wake(b, host)
+}
+
+// rehost finds other hosts for the shared instances of one that cannot have them any more; now is nil where it is gone.
+func (m *Master) rehost(b book, was, now *slap.InstanceRecord) error {
+	if was.Shared {
+		return nil
+	}
+	hosted, err := b.instances("", was.ID, "")
+	if err != nil {
+		return err
+	}
+	for _, n := range hosted {
+		if now != nil && fits(now, n) {
+			continue
+		}
+		copied := *n
+		next, err := findHost(b, n)
+		if err != nil {
+			return err
+		}
+		if next != nil {
+			copied.Host, copied.Computer, copied.Stamp = next.ID, next.Computer, m.stamp(n.Stamp)
+		} else {
+			copied.Host, copied.Reason = "", noHost(n)
+		}
+		if err := saveInstance(b, &copied); err != nil {
+			return err
+		}
+		if next != nil {
+			if err := m.wake(b, next); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Reference is how a shared instance is called to its host: the title of the root of its tree, where it is not the root itself, and its own.
+func Reference(root, n *slap.InstanceRecord) string {
+	if root == nil || root.ID == n.ID {
+		return "_" + n.Title
+	}
+	return root.Title + "_" + n.Title
+}
+
+// referred finds a shared instance by what its host calls it.
+func referred(b book, host *slap.InstanceRecord, reference string) (*slap.InstanceRecord, error) {
+	hosted, err := b.instances("", host.ID, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range hosted {
+		if !strings.HasSuffix(reference, "_"+n.Title) {
+			continue
+		}
+		root, err := b.instance(n.Root)
+		if err != nil {
+			return nil, err
+		}
+		if Reference(root, n) == reference {
+			return n, nil
+		}
+	}
+	return nil, refuse(compute.ErrNotFound, "The instance %s has no shared instance %s.", GUID(host), reference)
+}

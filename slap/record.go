@@ -1,0 +1,130 @@
+package slap
+
+import "time"
+
+// An Entry is a record of a master as a store keeps it: its data, and by what it is found. What is "" is not among them.
+type Entry struct {
+	Kind     EntryKind
+	Key      string
+	Revision int64  // of the change that made it as it is, or 0: nobody follows what becomes of it
+	Name     string // no two entries have the same
+	Place    string // no two entries have the same
+	Tree     string
+	Host     string
+	Computer string
+	Data     []byte // nil: it is gone
+}
+
+// An EntryKind says what an entry is of.
+type EntryKind string
+
+// The kinds of entries, and what their data are in JSON.
+const (
+	KindComputer EntryKind = "computer" // ComputerRecord
+	KindSupply   EntryKind = "supply"   // SupplyRecord
+	KindInstance EntryKind = "instance" // InstanceRecord
+	KindForward  EntryKind = "forward"  // ForwardRecord
+	KindStatus   EntryKind = "status"   // StatusRecord; nobody follows these
+	KindUsage    EntryKind = "usage"    // UsageRecord; nor these
+	KindNode     EntryKind = "node"     // what a node tells of itself; nor these
+	KindUser     EntryKind = "user"
+	KindOther    EntryKind = "other" // certificates, settings and what else a master has one of
+)
+
+// An EntryQuery asks for entries of a kind: all, or those that have all that is not "" here. They come in the order of their keys.
+type EntryQuery struct {
+	Kind                              EntryKind
+	Name, Place, Tree, Host, Computer string
+	Last                              bool // the last first
+	Limit                             int  // so many; 0: all
+}
+
+// A ComputerRecord is a computer, and the slots that it has.
+type ComputerRecord struct {
+	GUID             string            `json:"guid"`
+	Title            string            `json:"title,omitempty"`
+	Address, Netmask string            `json:",omitempty"`
+	Project          string            `json:"project,omitempty"`
+	Network          string            `json:"network,omitempty"`
+	Owner            string            `json:"owner,omitempty"` // the user whose computer it is
+	Created          time.Time         `json:"created"`
+	Partitions       []PartitionRecord `json:"partitions,omitempty"`
+	Revision         int64             `json:"-"`
+}
+
+// A PartitionRecord is a slot of a computer.
+type PartitionRecord struct {
+	ID        string             `json:"id"`
+	Addresses []PartitionAddress `json:"addresses,omitempty"`
+}
+
+// A PartitionAddress is an address of a slot. Only the full master knows gateways and networks.
+type PartitionAddress struct {
+	Interface string `json:"interface"`
+	IP        string `json:"ip"`
+	Netmask   string `json:"netmask,omitempty"`
+	Gateway   string `json:"gateway,omitempty"`
+	Network   string `json:"network,omitempty"`
+}
+
+// A SupplyRecord is a software release that is wanted on a computer, or wanted away.
+type SupplyRecord struct {
+	Computer string    `json:"computer"`
+	URL      string    `json:"url"`
+	State    string    `json:"state"` // Available or Destroyed
+	Created  time.Time `json:"created"`
+	Order    int64     `json:"order"` // they are listed in this
+	Revision int64     `json:"-"`
+}
+
+// An InstanceRecord is an instance: one that has a partition, a shared one, or one for which there was no place yet.
+type InstanceRecord struct {
+	ID      string `json:"id"` // never used again
+	Title   string `json:"title"`
+	Root    string `json:"root"`             // the ID of its tree's root; of a root its own
+	Parent  string `json:"parent,omitempty"` // the ID of the instance that asked for it; "": a user did
+	Owner   string `json:"owner,omitempty"`  // the user who asked for the tree
+	Project string `json:"project,omitempty"`
+	Shared  bool   `json:"shared,omitempty"`
+
+	Release    string            `json:"release"`
+	Type       string            `json:"type"`
+	Asked      string            `json:"asked"`                // the state that was asked for
+	State      string            `json:"state"`                // the state that is wanted, as its tree is
+	Parameters string            `json:"parameters,omitempty"` // an <instance> document; see FormatParameters
+	Connection string            `json:"connection,omitempty"` // the same; "": none was ever given
+	Filter     map[string]string `json:"filter,omitempty"`
+
+	Computer  string `json:"computer,omitempty"`  // where it is; of a shared one where its host is to be
+	Partition string `json:"partition,omitempty"` // "": it has none
+	Host      string `json:"host,omitempty"`      // of a shared one, the ID of its host; "": it has none
+	Reason    string `json:"reason,omitempty"`    // why it has no place
+
+	Stamp    int64     `json:"stamp,omitempty"` // when something of it was changed that its node must know, in microseconds; it only grows
+	Created  time.Time `json:"created"`
+	Revision int64     `json:"-"`
+}
+
+// A ForwardRecord is a request that was passed on to another master.
+type ForwardRecord struct {
+	Title   string    `json:"title"` // as it was passed on
+	Master  string    `json:"master"`
+	Created time.Time `json:"created"`
+}
+
+// A StatusRecord is what a node said last of a computer, a release on one, or an instance.
+type StatusRecord struct {
+	Computer string    `json:"computer,omitempty"`
+	State    string    `json:"state,omitempty"` // the last that was reported; "": none was
+	Message  string    `json:"message,omitempty"`
+	Error    bool      `json:"error,omitempty"` // the message is of an error that came after the state
+	Since    time.Time `json:"since"`           // when state or message became what they are
+	At       time.Time `json:"at"`              // when it was said last, or a little before
+}
+
+// A UsageRecord is a usage report.
+type UsageRecord struct {
+	Computer string    `json:"computer"`
+	At       time.Time `json:"at"`
+	Report   string    `json:"report"` // see ParseUsage
+}

@@ -1,0 +1,92 @@
+package sqlite
+
+import (
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slap"
+)
+
+// slapKept is for how many revisions it is remembered that a record is gone.
+const slapKept = 1 << 16
+
+const slapColumns = "kind, key, revision, name, place, tree, host, computer, data"
+
+func scanSlap(s scanner) (e slap.Entry, err error) {
+	return e, s.Scan((*string)(&e.Kind), &e.Key, &e.Revision, &e.Name, &e.Place, &e.Tree, &e.Host, &e.Computer, &e.Data)
+}
+
+// SlapRevision is that of the newest change.
+func (t *tx) SlapRevision() (n int64, err error) {
+	return n, t.row("SELECT revision FROM slap_turn").Scan(&n)
+}
+
+// SlapAdvance begins the next revision.
+func (t *tx) SlapAdvance() (int64, error) {
+	if _, err := t.write("UPDATE slap_turn SET revision = revision + 1"); err != nil {
+		return 0, err
+	}
+	n, err := t.SlapRevision()
+	if err != nil || n%256 != 0 || n <= slapKept {
+		return n, err
+	}
+	if _, err := t.write("DELETE FROM slap_records WHERE revision > 0 AND revision <= ? AND data IS NULL", n-slapKept); err != nil {
+		return 0, err
+	}
+	_, err = t.write("UPDATE slap_turn SET forgotten = ?", n-slapKept)
+	return n, err
+}
+
+// SlapChanges returns what was changed after a revision, the oldest change first; after 0 all that there is. compute.ErrStale: that is too long ago.
+func (t *tx) SlapChanges(after int64) ([]slap.Entry, error) {
+	if after <= 0 {
+		return collect(t, scanSlap, "SELECT "+slapColumns+" FROM slap_records WHERE revision > 0 AND data IS NOT NULL ORDER BY revision")
+	}
+	var forgotten int64
+	if err := t.row("SELECT forgotten FROM slap_turn").Scan(&forgotten); err != nil {
+		return nil, err
+	}
+	if after < forgotten {
+		return nil, &compute.Error{Op: "state", Kind: compute.ErrStale}
+	}
+	return collect(t, scanSlap, "SELECT "+slapColumns+" FROM slap_records WHERE revision > 0 AND revision > ? ORDER BY revision", after)
+}
+
+// SlapEntry returns an entry.
+func (t *tx) SlapEntry(kind slap.EntryKind, key string) (slap.Entry, error) {
+	e, err := scanSlap(t.row("SELECT "+slapColumns+" FROM slap_records WHERE kind = ? AND key = ? AND data IS NOT NULL", string(kind), key))
+	return e, t.read(err, key)
+}
+
+// SlapEntries returns those that are asked for.
+func (t *tx) SlapEntries(q slap.EntryQuery) ([]slap.Entry, error) {
+	var w where
+	w.and("data IS NOT NULL")
+	w.and("kind = ?", string(q.Kind))
+	for _, c := range []struct{ column, value string }{{"name", q.Name}, {"place", q.Place}, {"tree", q.Tree}, {"host", q.Host}, {"computer", q.Computer}} {
+		if c.value != "" {
+			w.and(c.column+" = ? AND "+c.column+" <> ''", c.value) // the second for the index
+		}
+	}
+	order := " ORDER BY key"
+	if q.Last {
+		order += " DESC"
+	}
+	return collect(t, scanSlap, "SELECT "+slapColumns+" FROM slap_records"+w.text+order+limit(q.Limit), w.args...)
+}
+
+// SaveSlap adds an entry or changes it; one without data is gone then.
+func (t *tx) SaveSlap(e slap.Entry) error {
+	if e.Data == nil {
+		e.Name, e.Place, e.Tree, e.Host, e.Computer = "", "", "", "", ""
+		if e.Revision == 0 {
+			_, err := t.write("DELETE FROM slap_records WHERE kind = ? AND key = ?", string(e.Kind), e.Key)
+			return err
+		}
+	}
+	var data any
+	if e.Data != nil {
+		data = e.Data
+	}
+	_, err := t.write("INSERT INTO slap_records ("+slapColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET revision = excluded.revision, name = excluded.name, place = excluded.place, tree = excluded.tree, host = excluded.host, computer = excluded.computer, data = excluded.data",
+		string(e.Kind), e.Key, e.Revision, e.Name, e.Place, e.Tree, e.Host, e.Computer, data)
+	return err
+}
