@@ -160,6 +160,7 @@ func New(opt Options) http.Handler {
 	s.metrics(mux)
 	s.hooks()
 	s.login(mux)
+	s.describe()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc(nowhere, func(w http.ResponseWriter, r *http.Request) {

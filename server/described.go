@@ -1,0 +1,42 @@
+package server
+
+import (
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
+)
+
+// describe says of all operations what they have in common: the headers that they take, and that each may be answered with a problem, as whoever is not known, or
+// asks too often, is refused before any of them, and a state that is away is everybody's.
+func (s *server) describe() {
+	problem := &huma.Response{Description: "an error", Content: map[string]*huma.MediaType{api.ProblemType: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}}}
+	header := func(name, doc string, most int) *huma.Param {
+		return &huma.Param{Name: name, In: "header", Description: doc, Schema: &huma.Schema{Type: huma.TypeString, MaxLength: &most}}
+	}
+	key := header(api.KeyHeader, "the same request again with this key is answered the same, for a day; another one is a conflict", maxKey)
+	project := header(api.ProjectHeader, "the project that this is about; all of the caller's unless it is said", 200)
+	reason := header(api.ReasonHeader, "why, for the audit log", maxReason)
+	for path, item := range s.api.OpenAPI().Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Delete} {
+			if op == nil {
+				continue
+			}
+			if op.Responses["default"] == nil || op.Responses["default"].Content[api.ProblemType] != nil {
+				op.Responses["default"] = problem
+			}
+			if op.Extensions[permission] == auth.Anyone {
+				continue
+			}
+			op.Parameters = append(op.Parameters, project)
+			if what, ok := op.Extensions[permission].(auth.Permission); ok && isAct(op, what) {
+				op.Parameters = append(op.Parameters, reason)
+			}
+			if op.Method == http.MethodPost && creates(path) {
+				op.Parameters = append(op.Parameters, key)
+			}
+		}
+	}
+}
