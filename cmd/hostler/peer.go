@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
@@ -111,6 +110,9 @@ func lookUserName(uid int) string {
 func (a *app) token(file string) (string, error) {
 	if file == "" {
 		state, err := stateDir()
+		if err == nil {
+			err = os.MkdirAll(state, 0o700) // where the records are in a database nobody has made it yet
+		}
 		if err != nil {
 			return "", err
 		}
@@ -118,16 +120,12 @@ func (a *app) token(file string) (string, error) {
 	}
 	info, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		text := rand.Text()
-		f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return "", fmt.Errorf("--token-file: %w", err)
+		if err = makeToken(file); err == nil {
+			info, err = os.Stat(file)
 		}
-		_, err = f.WriteString(text + "\n")
-		return text, errors.Join(err, f.Close())
 	}
 	if err != nil {
-		return "", fmt.Errorf("--token-file: %w", err)
+		return "", invalid("give another --token-file", "the controller's token: %w", err)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return "", denied("chmod 600 "+file, "%s: others than its owner can read the token", file)
@@ -138,4 +136,24 @@ func (a *app) token(file string) (string, error) {
 		err = invalid("remove it, and one is made", "%s: %d characters are no token: at least 16", file, len(text))
 	}
 	return text, err
+}
+
+// makeToken makes a token in a file, unless another controller of the same directory has made one meanwhile. It is there whole or not at all.
+func makeToken(file string) error {
+	f, err := os.CreateTemp(filepath.Dir(file), ".token-*") // for its owner alone
+	if err != nil {
+		if at := (*fs.PathError)(nil); errors.As(err, &at) {
+			at.Path = file
+		}
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.WriteString(rand.Text() + "\n")
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err = os.Link(f.Name(), file); errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
 }
