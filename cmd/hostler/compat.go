@@ -13,7 +13,7 @@ import (
 )
 
 // oldNames are the programs whose command lines this one takes when called by their names.
-var oldNames = []string{"crcache", "deploy-node", "list-nodes", "destroy-node", arsenalName}
+var oldNames = []string{"crcache", "deploy-node", "list-nodes", "destroy-node", arsenalName, slaposName}
 
 func newCompat(a *app) *cobra.Command {
 	cmd := &cobra.Command{
@@ -25,7 +25,7 @@ func newCompat(a *app) *cobra.Command {
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use:     "install DIR",
-		Short:   "Make links with the old names to hostler: crcache, deploy-node, list-nodes, destroy-node, arsenal-director",
+		Short:   "Make links with the old names to hostler: crcache, deploy-node, list-nodes, destroy-node, arsenal-director, slapos",
 		Example: "  hostler compat install ~/bin",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return a.compatInstall(args[0]) },

@@ -27,6 +27,6 @@ Exit status: 0 done, 1 failed or unavailable, 2 usage or configuration, 3 no cap
 7 denied, 130 interrupted (128+n by signal n). run and shell exit as their command did (128+n for signal n); their own: 121 contact lost, 124
 --timeout, 125 hostler failed before the command began, 126 not executable, 127 not found.
 
-Called by the name crcache, deploy-node, list-nodes, destroy-node or arsenal-director (hostler compat install makes the links), it takes that program's verbs and options and answers as it did.
+Called by the name crcache, deploy-node, list-nodes, destroy-node, arsenal-director or slapos (hostler compat install makes the links), it takes that program's verbs and options and answers as it did.
 */
 package main

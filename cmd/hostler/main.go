@@ -29,6 +29,9 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	if strings.TrimSuffix(filepath.Base(argv[0]), ".exe") == arsenalName {
 		return runArsenal(context.Background(), a, argv[1:])
 	}
+	if strings.TrimSuffix(filepath.Base(argv[0]), ".exe") == slaposName {
+		return runSlapos(context.Background(), a, argv[1:])
+	}
 	if name := oldNodeName(argv[0]); name != "" {
 		return runOldNode(context.Background(), a, name, argv[1:])
 	}

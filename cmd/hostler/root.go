@@ -39,7 +39,7 @@ type globals struct {
 // runHostler runs a command line of the name hostler.
 func runHostler(ctx context.Context, a *app, args []string) int {
 	root := newRoot(a)
-	root.SetArgs(args)
+	root.SetArgs(spread(args))
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.errs)
@@ -195,7 +195,7 @@ func newRoot(a *app) *cobra.Command {
 
 	root.AddGroup(&cobra.Group{ID: "use", Title: "Use computers:"}, &cobra.Group{ID: "keep", Title: "Keep them:"}, &cobra.Group{ID: "set", Title: "Set up and look:"})
 	for group, commands := range map[string][]func(*app) *cobra.Command{
-		"use": {newAcquire, newRun, newWatch, newShell, newCp, newForward, newSSH, newSSHConfig, newInventory, newGitlab, newRelease, newExtend, newStatus, newDeploy, newList, newDestroy, newCloud,
+		"use": {newAcquire, newRun, newWatch, newShell, newCp, newForward, newSSH, newSSHConfig, newInventory, newGitlab, newRelease, newExtend, newStatus, newDeploy, newList, newDestroy, newCloud, newSlapos,
 			newRuns, newLogs, newRerun, newAttach, newJob},
 		"keep": {newFill, newPlan, newDirector, newHold, newDiscard, newQueue, newEvents, newWebhook, newFacts},
 		"set":  {newSource, newBundle, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newLogin, newLogout, newToken, newKeeper, newStore, newCompat, newTop, newCompletion, newVersion},

@@ -1,0 +1,301 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/cfg"
+)
+
+// The exit statuses of SlapOS's commands where they are not 0, 1 (failed) and 2 (usage).
+const (
+	slaposNotYet  = 2 // a request was taken and there is nothing to say of it yet; a name that the master does not know
+	slaposUnknown = 5 // no such command
+)
+
+// slapos is what the commands of SlapOS have in common.
+type slapos struct {
+	a        *app
+	file     string // --cfg
+	logFile  string
+	verbose  bool
+	insecure bool
+
+	settings *cfg.Client
+	client   *slap.Client
+}
+
+// newSlapos makes SlapOS's commands below hostler slapos.
+func newSlapos(a *app) *cobra.Command {
+	s := &slapos{a: a}
+	cmd := &cobra.Command{
+		Use:   "slapos",
+		Short: "Speak to a SlapOS master: request software, say where it is to be, look what there is",
+		Long: `SlapOS's own commands, with its files, output and exit statuses; hostler called by the name slapos (hostler compat install makes the link) takes the same. docs/slapos-commands.md has more.
+
+They read the file --cfg, else $SLAPOS_CLIENT_CONFIGURATION, else ~/.slapos/slapos-client.cfg. What they do and what came of it is said on standard error; what was asked for is printed on
+standard output, with --json as documents of docs/json.md.
+
+Exit status: 0 done, 1 failed, 2 usage, or not ready yet, or not known to the master, 5 no such command.`,
+		Example: "  hostler slapos supply https://software.example/demo/software.cfg COMP-1\n  hostler slapos request mydemo https://software.example/demo/software.cfg --node computer_guid=COMP-1",
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			a.tell(unknownCommand(cmd, args[0]))
+			return status(slaposUnknown)
+		},
+	}
+	s.options(cmd.PersistentFlags())
+	_ = cmd.MarkPersistentFlagFilename("cfg")
+	_ = cmd.MarkPersistentFlagFilename("log-file")
+	cmd.AddCommand(newSlaposRequest(s), newSlaposSupply(s), newSlaposRemove(s))
+	return cmd
+}
+
+// options are those of all commands.
+func (s *slapos) options(f *pflag.FlagSet) {
+	f.StringVar(&s.file, "cfg", "", "read `FILE` ($SLAPOS_CLIENT_CONFIGURATION or ~/.slapos/slapos-client.cfg)")
+	f.StringVar(&s.logFile, "log-file", "", "append what is said on standard error to `FILE` too")
+	f.BoolVarP(&s.verbose, "verbose", "v", false, "say more on standard error")
+	f.BoolVar(&s.insecure, "insecure", false, "take any certificate of the master's, as SlapOS's own client does")
+	f.Bool("log-color", false, "as always: lines of text without colours")
+	f.Bool("log-time", true, "as always: with the time")
+	for _, name := range []string{"log-color", "log-time"} {
+		_ = f.MarkHidden(name)
+	}
+	dashes(f)
+}
+
+// dashes has options be written with _ for - too, and --logfile for --log-file.
+func dashes(f *pflag.FlagSet) {
+	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name = strings.ReplaceAll(name, "_", "-"); name == "logfile" {
+			name = "log-file"
+		}
+		return pflag.NormalizedName(name)
+	})
+}
+
+// do makes what a command runs: f, until a signal comes, with its errors told and turned into SlapOS's exit statuses.
+func (s *slapos) do(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		ctx, stop := s.a.untilSignal(cmd.Context())
+		defer stop()
+		err := s.a.interrupted(f(ctx, args), "")
+		if s.client != nil {
+			s.client.Close()
+		}
+		var told status
+		var ended *errInterrupted
+		if err == nil || errors.As(err, &told) || errors.As(err, &ended) {
+			return err
+		}
+		n := 1
+		if errors.Is(err, compute.ErrInvalid) || errors.Is(err, slap.ErrNotReady) {
+			n = 2
+		}
+		s.a.tell(s.hinted(err))
+		return status(n)
+	}
+}
+
+// hinted gives the client's errors our kinds, and says what to do about them.
+func (s *slapos) hinted(err error) error {
+	var ours *compute.Error
+	if errors.As(err, &ours) {
+		return err
+	}
+	e := &compute.Error{Kind: compute.ErrFailed, Err: err}
+	switch {
+	case errors.Is(err, slap.ErrNotFound):
+		e.Kind = compute.ErrNotFound
+	case errors.Is(err, slap.ErrDenied):
+		e.Kind, e.Hint = compute.ErrDenied, "cert_file and key_file say to the master who asks"
+	case errors.Is(err, slap.ErrUntrusted):
+		e.Kind, e.Hint = compute.ErrDenied, "master_ca_file in [slapos] names who signs the master's certificate; --insecure takes any"
+	case errors.Is(err, slap.ErrUnreachable):
+		e.Kind, e.Hint = compute.ErrUnavailable, "is master_url right, and does the master run?"
+	case errors.Is(err, slap.ErrUnwritable):
+		e.Kind = compute.ErrInvalid
+	}
+	return e
+}
+
+// path is the client's configuration file.
+func (s *slapos) path() (string, error) {
+	if s.file != "" {
+		return s.file, nil
+	}
+	if path := os.Getenv("SLAPOS_CLIENT_CONFIGURATION"); path != "" {
+		return path, nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(home, ".slapos", "slapos-client.cfg"), nil
+}
+
+// configuration reads it, once.
+func (s *slapos) configuration() (*cfg.Client, error) {
+	if s.settings != nil {
+		return s.settings, nil
+	}
+	path, err := s.path()
+	if err != nil {
+		return nil, err
+	}
+	f, err := cfg.Read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, invalid("hostler slapos configure client makes it; --cfg FILE names another", "there is no %s", path)
+	} else if err != nil {
+		return nil, invalid("", "%w", err)
+	}
+	for _, note := range f.Unknown() {
+		s.note("%s", note)
+	}
+	if s.settings, err = f.Client(); err != nil {
+		return nil, invalid("", "%w", err)
+	}
+	return s.settings, nil
+}
+
+// master is the client of the master that the file names.
+func (s *slapos) master() (*slap.Client, error) {
+	if s.client != nil {
+		return s.client, nil
+	}
+	c, err := s.configuration()
+	if err != nil {
+		return nil, err
+	}
+	s.client, err = slap.NewClient(slap.Options{URL: c.Master, RestURL: c.Rest, CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile, Insecure: s.insecure})
+	if err != nil {
+		return nil, invalid("", "%w", err)
+	}
+	return s.client, nil
+}
+
+// release is the URL of a software release that was given as one, as an alias of the configuration, or as product.NAME: the product's best.
+func (s *slapos) release(ctx context.Context, text string) (string, error) {
+	c, err := s.configuration()
+	if err != nil {
+		return "", err
+	}
+	text = c.Release(text)
+	product, ok := strings.CutPrefix(text, "product.")
+	if !ok || strings.ContainsAny(product, "/:") {
+		return text, nil
+	}
+	master, err := s.master()
+	if err != nil {
+		return "", err
+	}
+	all, err := master.Releases(ctx, product)
+	if err != nil {
+		return "", err
+	}
+	if len(all) == 0 {
+		return "", &compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf("the master knows no release of a product %q", product)}
+	}
+	s.note("%s is %s", text, all[0])
+	return all[0], nil
+}
+
+// say says what is done; warn what is odd about it; note what few want to know.
+func (s *slapos) say(format string, args ...any) {
+	if !s.a.flags.quiet && !s.a.flags.json {
+		s.line("INFO", format, args)
+	}
+}
+
+func (s *slapos) warn(format string, args ...any) { s.line("WARNING", format, args) }
+
+func (s *slapos) note(format string, args ...any) {
+	if s.verbose || s.a.flags.debug {
+		s.line("DEBUG", format, args)
+	}
+}
+
+// line writes a line of the log, as SlapOS's own commands do.
+func (s *slapos) line(level, format string, args []any) {
+	var lines []string
+	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
+		lines = append(lines, printable(line))
+	}
+	text := fmt.Sprintf("%s slapos[%d] %s %s\n", time.Now().Format("2006-01-02 15:04:05"), os.Getpid(), level, strings.Join(lines, "\n"))
+	_, _ = io.WriteString(s.a.errs, text)
+	if s.logFile == "" {
+		return
+	}
+	f, err := os.OpenFile(s.logFile, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	if err == nil {
+		_, err = io.WriteString(f, text)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		_ = fprintf(s.a.errs, "%s: --log-file: %s\n", s.a.program, plain(err))
+		s.logFile = ""
+	}
+}
+
+// completeReleases offers the aliases of the configuration for the first word, and files.
+func (s *slapos) aliases() (out candidates) {
+	c, err := s.configuration()
+	if err != nil {
+		return nil
+	}
+	for _, a := range c.Aliases {
+		out = append(out, cobra.CompletionWithDesc(a.Name, a.URL))
+	}
+	return out
+}
+
+// patience is how long a shell waits for the master's names.
+const slaposPatience = 3 * time.Second
+
+// found are names for the shell: a field of what the master finds of a kind, with another's value beside it.
+func (s *slapos) found(cmd *cobra.Command, kind, field, beside string) (out candidates) {
+	if s.a.begin(cmd) != nil {
+		return nil
+	}
+	master, err := s.master()
+	if err != nil {
+		return nil
+	}
+	defer master.Close()
+	ctx, cancel := context.WithTimeout(cmd.Context(), slaposPatience)
+	defer cancel()
+	all, err := master.Search(ctx, slap.Query{Kind: kind}, field, beside)
+	if err != nil {
+		return nil
+	}
+	for _, thing := range all {
+		name, _ := thing[field].(string)
+		more, _ := thing[beside].(string)
+		out = append(out, cobra.CompletionWithDesc(name, more))
+	}
+	return out
+}
+
+func (s *slapos) computers(cmd *cobra.Command) candidates {
+	return s.found(cmd, "Compute Node", "reference", "title")
+}
+
+func (s *slapos) services(cmd *cobra.Command) candidates {
+	return s.found(cmd, "Instance Tree", "title", "url_string")
+}
