@@ -107,6 +107,12 @@ func (p *pages) query(q slap.EntryQuery) ([]*slap.InstanceRecord, error) {
 	return all, nil
 }
 
+// inOrder sorts, the oldest first.
+func inOrder(all []*slap.InstanceRecord) []*slap.InstanceRecord {
+	slices.SortFunc(all, older)
+	return all
+}
+
 func older(a, b *slap.InstanceRecord) int {
 	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
 }

@@ -13,6 +13,20 @@ func partitionUnknown(computer, partition string) error {
 	return refuse(compute.ErrNotFound, "Unknown partition '%s' on '%s'", partition, computer)
 }
 
+// A target finds the instance that is spoken of, for who may speak of it.
+type target func(b book) (*slap.InstanceRecord, error)
+
+// inside is the instance in a partition, or a shared one that it has and calls so.
+func inside(who Who, computer, partition, reference string) target {
+	return func(b book) (*slap.InstanceRecord, error) {
+		n, err := on(b, who, computer, partition)
+		if err != nil || reference == "" {
+			return n, err
+		}
+		return referred(b, n, reference)
+	}
+}
+
 // on finds the instance in a partition, for its node.
 func on(b book, who Who, computer, partition string) (*slap.InstanceRecord, error) {
 	if err := who.speaks(computer); err != nil {
@@ -28,13 +42,17 @@ func on(b book, who Who, computer, partition string) (*slap.InstanceRecord, erro
 // InstanceDestroyed is what a node says when nothing of an instance is on it any more: its partition is free then. A root waits for the others of its
 // tree: they become destroyed, nothing else changes, and children are their titles.
 func (m *Master) InstanceDestroyed(ctx context.Context, who Who, computer, partition string) (children []string, err error) {
+	return m.destroyed(ctx, inside(who, computer, partition, ""))
+}
+
+func (m *Master) destroyed(ctx context.Context, of target) (children []string, err error) {
 	err = m.do(ctx, func(b book) error {
 		children = nil
-		n, err := on(b, who, computer, partition)
+		n, err := of(b)
 		if err != nil {
 			return err
 		}
-		if n.Root == n.ID {
+		if n.Root == n.ID && !n.Shared {
 			placed, err := placedBelow(b, n)
 			if err != nil {
 				return err
@@ -106,27 +124,19 @@ func (m *Master) SetConnection(ctx context.Context, who Who, computer, partition
 	if err != nil {
 		return unwell(err)
 	}
-	return m.do(ctx, func(b book) error {
-		n, err := on(b, who, computer, partition)
-		if err != nil {
-			return err
-		}
-		if reference != "" {
-			if n, err = referred(b, n, reference); err != nil {
-				return err
-			}
-		}
-		return connect(b, n, text)
-	})
+	return m.connect(ctx, inside(who, computer, partition, reference), text)
 }
 
-func connect(b book, n *slap.InstanceRecord, text string) error {
-	if n.Connection == text {
-		return nil
-	}
-	copied := *n
-	copied.Connection = text
-	return saveInstance(b, &copied)
+func (m *Master) connect(ctx context.Context, of target, text string) error {
+	return m.do(ctx, func(b book) error {
+		n, err := of(b)
+		if err != nil || n.Connection == text {
+			return err
+		}
+		copied := *n
+		copied.Connection = text
+		return saveInstance(b, &copied)
+	})
 }
 
 // Bang has all of an instance's tree processed again.
@@ -163,24 +173,21 @@ func (m *Master) bang(b book, n *slap.InstanceRecord) error {
 
 // Rename gives an instance another title, or a shared one that it has.
 func (m *Master) Rename(ctx context.Context, who Who, computer, partition, reference, title string) error {
-	if err := titled(title); err != nil {
+	return m.retitle(ctx, inside(who, computer, partition, reference), title)
+}
+
+func (m *Master) retitle(ctx context.Context, of target, title string) error {
+	if err := named("the new title", title, maxTitle); err != nil {
 		return err
 	}
 	return m.do(ctx, func(b book) error {
-		n, err := on(b, who, computer, partition)
+		n, err := of(b)
 		if err != nil {
 			return err
-		}
-		if reference != "" {
-			if n, err = referred(b, n, reference); err != nil {
-				return err
-			}
 		}
 		return m.rename(b, n, title)
 	})
 }
-
-func titled(title string) error { return named("new_name", title, maxTitle) }
 
 func (m *Master) rename(b book, n *slap.InstanceRecord, title string) error {
 	if n.Title == title {

@@ -28,34 +28,23 @@ func dropStatus(b book, of string) error { return b.save(gone(slap.KindStatus, o
 
 // InstanceReported is what a node says of an instance: the state that it is in.
 func (m *Master) InstanceReported(ctx context.Context, who Who, computer, partition, state string) error {
-	n, err := m.reported(ctx, who, computer, partition)
-	if err != nil {
-		return err
-	}
-	return m.note(ctx, instanceStatus(n.ID), computer, said(state))
+	return m.noteInstance(ctx, inside(who, computer, partition, ""), said(state))
 }
 
 // InstanceError is what a node says of an instance that it cannot do what is wanted with. Only the end of the message is kept.
 func (m *Master) InstanceError(ctx context.Context, who Who, computer, partition, reference, message string) error {
-	n, err := m.reported(ctx, who, computer, partition)
-	if err != nil {
-		return err
-	}
-	if reference != "" {
-		host := n
-		if err := m.read(func(b book) error { n, err = referred(b, host, reference); return err }); err != nil {
-			return err
-		}
-	}
-	return m.note(ctx, instanceStatus(n.ID), computer, failed(message))
+	return m.noteInstance(ctx, inside(who, computer, partition, reference), failed(message))
 }
 
-func (m *Master) reported(ctx context.Context, who Who, computer, partition string) (n *slap.InstanceRecord, err error) {
+func (m *Master) noteInstance(ctx context.Context, of target, change func(*slap.StatusRecord)) error {
 	if err := m.fresh(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	err = m.read(func(b book) error { n, err = on(b, who, computer, partition); return err })
-	return n, err
+	var n *slap.InstanceRecord
+	if err := m.read(func(b book) (err error) { n, err = of(b); return err }); err != nil {
+		return err
+	}
+	return m.note(ctx, instanceStatus(n.ID), n.Computer, change)
 }
 
 // ReleaseReported is what a node says of a release: that it is being built, or available.
