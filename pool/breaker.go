@@ -72,7 +72,7 @@ func (p *Pool) fit(ctx context.Context, u *unit, tell func(string)) error {
 				err = c.Check(ctx, i.ID)
 			}
 		}
-		if s := p.sources[i.Source]; err == nil && s != nil && s.key == i.SourceKey && s.has("check") {
+		if s := p.sources[i.Source]; err == nil && s != nil && p.keyOf(s) == i.SourceKey && s.has("check") {
 			tell("check")
 			err = p.hooks(ctx, s, i, "check", u.lease.ID)
 		}

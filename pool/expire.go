@@ -109,9 +109,7 @@ func (p *Pool) over(l *compute.Lease, now time.Time) string {
 func (p *Pool) recover(ctx context.Context, s *source) error {
 	var due []compute.ID
 	for _, c := range s.all() {
-		p.mu.Lock()
-		key := c.key
-		p.mu.Unlock()
+		key := p.keyOf(c)
 		if key == 0 {
 			continue
 		}
@@ -181,9 +179,7 @@ func (p *Pool) redefined(rec *compute.SourceRecord) bool {
 // outdated lists the ready instances of older definitions of a source (0: of all).
 func (p *Pool) outdated(tx compute.Tx, key int64) (out []*compute.Instance, err error) {
 	for _, s := range p.ordered {
-		p.mu.Lock()
-		k := s.key
-		p.mu.Unlock()
+		k := p.keyOf(s)
 		if k == 0 || key != 0 && k != key {
 			continue
 		}
@@ -214,9 +210,7 @@ const (
 // looked at a moment ago come later.
 func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time, seldom bool) (out []*compute.Instance, next time.Time, err error) {
 	for _, s := range p.ordered {
-		p.mu.Lock()
-		k := s.key
-		p.mu.Unlock()
+		k := p.keyOf(s)
 		if k == 0 || key != 0 && k != key || s.Err != nil || s.Idle == 0 && !s.ages() {
 			continue
 		}

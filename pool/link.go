@@ -185,6 +185,13 @@ func (p *Pool) sourceOf(rec *compute.SourceRecord) *source {
 	return s
 }
 
+// keyOf is the key of a source's record; 0: not known yet.
+func (p *Pool) keyOf(s *source) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return s.key
+}
+
 // record returns a source's record, made if need be, and its provider opened.
 func (p *Pool) record(ctx context.Context, s *source) (*compute.SourceRecord, *opened, error) {
 	p.mu.Lock()

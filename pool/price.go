@@ -45,10 +45,7 @@ func (p *Pool) affords(s *source, most float64) bool {
 	if most == 0 || s.Type == poolType {
 		return true
 	}
-	p.mu.Lock()
-	key := s.key
-	p.mu.Unlock()
-	if o := p.ready(key); o != nil && o.provider != nil {
+	if o := p.ready(p.keyOf(s)); o != nil && o.provider != nil {
 		if priced, ok := compute.As[compute.Pricer](o.provider); ok && priced.Prices() {
 			return true
 		}

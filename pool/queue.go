@@ -258,7 +258,7 @@ func (p *Pool) moving(ctx context.Context, s *source) bool {
 	err := p.store.View(ctx, func(tx compute.Tx) error {
 		moving = false
 		for _, c := range s.all() {
-			is, err := tx.Instances(compute.InstanceQuery{SourceKey: c.key, States: []compute.State{compute.Cleaning, compute.Discarding}})
+			is, err := tx.Instances(compute.InstanceQuery{SourceKey: p.keyOf(c), States: []compute.State{compute.Cleaning, compute.Discarding}})
 			if err != nil {
 				return err
 			}

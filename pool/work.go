@@ -434,10 +434,7 @@ func (p *Pool) destroy(ctx context.Context, i *compute.Instance, rec *compute.So
 // of is the source that an instance's life goes by: the configured one, or what its record has kept.
 func (p *Pool) of(ctx context.Context, i *compute.Instance) (*source, error) {
 	if s := p.sources[i.Source]; s != nil {
-		p.mu.Lock()
-		same := s.key == i.SourceKey
-		p.mu.Unlock()
-		if same {
+		if p.keyOf(s) == i.SourceKey {
 			return s, nil
 		}
 	}
