@@ -38,7 +38,7 @@ type Request struct {
 
 	CachedOnly bool           // take what stands ready and make nothing; fewer than Count is no error
 	New        bool           // take nothing that stands ready: make all of them
-	Notify     func(Progress) // called as it goes on; nil: not. It must not block
+	Notify     func(Progress) // called as it goes on, by one goroutine at a time; nil: not. It must not block
 }
 
 // The priorities that requests may have. The ones between are the user's to give: nothing else is made of them.

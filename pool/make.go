@@ -21,9 +21,18 @@ const (
 // finish makes and checks units and tells them to their user, or gives all of them back. again says that another attempt may succeed: a cached
 // instance was found unfit, or a child of a pool, now in skip, could not make its part.
 func (p *Pool) finish(ctx context.Context, units []*unit, req compute.Request, waited time.Duration, skip map[string]bool) (again bool, err error) {
+	notify := req.Notify
+	if notify != nil && len(units) > 1 {
+		var mu sync.Mutex
+		notify = func(p compute.Progress) {
+			mu.Lock()
+			defer mu.Unlock()
+			req.Notify(p)
+		}
+	}
 	var wg sync.WaitGroup
 	for _, u := range units {
-		wg.Go(func() { u.err = p.raise(ctx, u, req.Notify, waited) })
+		wg.Go(func() { u.err = p.raise(ctx, u, notify, waited) })
 	}
 	wg.Wait()
 	var errs []error

@@ -3,8 +3,10 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +15,26 @@ import (
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/trace"
 )
+
+// TestNotifyAlone: however many are made at once, who asked for them hears of one after the other.
+func TestNotifyAlone(t *testing.T) {
+	inBubble(t, nil, web(func(*pool.Source) {}), func(t *testing.T, ctx context.Context, r *rig) {
+		heard := map[string]int{} // by phase; without a lock
+		var inside atomic.Bool
+		_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 20, Owner: "ann", Notify: func(p compute.Progress) {
+			if !inside.CompareAndSwap(false, true) {
+				t.Error("it is called twice at once")
+			}
+			heard[p.Phase]++
+			runtime.Gosched()
+			inside.Store(false)
+		}})
+		must(t, err)
+		if heard["create"] != 20 {
+			t.Errorf("it heard %v", heard)
+		}
+	})
+}
 
 // TestSights: whoever measures hears of each request whether all stood ready, how long it took and waited, and why it failed; and of each instance the
 // phases of making it. A trace has the same.
