@@ -90,25 +90,29 @@ func historyChild(dir string, args []string) error {
 		start := monotonic()
 		ls, err := p.Acquire(ctx, compute.Request{Source: source, Count: 1, Owner: "ann", For: self, Wait: time.Minute})
 		if err != nil {
-			return unlessCut(err)
+			return unlessCut(dir, err)
 		}
 		leaf, err := p.Leaf(ctx, ls[0].Instance)
 		if err != nil {
-			return unlessCut(err)
+			return unlessCut(dir, err)
 		}
 		fmt.Println("acquire", leaf.ID, start, monotonic())
 		time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond)
 		fmt.Println("releasing", leaf.ID, monotonic())
 		if err := p.Release(ctx, compute.Who{Owner: "ann"}, compute.ReleaseOptions{}, ls[0].Instance); err != nil {
-			return unlessCut(err)
+			return unlessCut(dir, err)
 		}
 		fmt.Println("released", leaf.ID, monotonic())
 	}
 	return nil
 }
 
-func unlessCut(err error) error {
-	if errors.Is(err, compute.ErrUnavailable) {
+// unlessCut ends the process if its connection to a database was cut. On a machine so busy that it has no other within the store's grace it was taken for dead:
+// then what it was making is gone, or another's.
+func unlessCut(dir string, err error) error {
+	_, e := os.Stat(filepath.Join(dir, "postgres"))
+	lost := func(kind error) bool { return errors.Is(err, kind) }
+	if lost(compute.ErrUnavailable) || e == nil && slices.ContainsFunc([]error{compute.ErrNotFound, compute.ErrStale, compute.ErrNotLeased}, lost) {
 		os.Exit(cutOff)
 	}
 	return err

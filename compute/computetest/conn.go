@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long one step of a case may take on a busy machine. No case asserts a speed.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // ConnOptions tell the suite about a kind of connection.
 type ConnOptions struct {
