@@ -36,8 +36,7 @@ func (l *Loop) Explain(ctx context.Context, names ...string) ([]Explanation, err
 	defer l.round.Unlock()
 	only := &Loop{opt: l.opt, book: l.book, images: l.images, flavors: l.flavors}
 	now := time.Now().UTC()
-	copied := func(l *Limiter) *Limiter { c := *l; return &c }
-	only.cache, only.eject, only.rebalance, only.before = copied(l.cache), copied(l.eject), copied(l.rebalance), l.before
+	only.limits, only.before = l.limits, l.before
 	only.opt.DryRun, only.opt.Log = true, slog.New(slog.DiscardHandler)
 	r := &rounding{Loop: only, now: now, report: &Report{DryRun: true}}
 	if err := r.see(ctx); err != nil {
@@ -59,7 +58,10 @@ func (l *Loop) Explain(ctx context.Context, names ...string) ([]Explanation, err
 	if err != nil {
 		return nil, err
 	}
-	all := r.limit(r.directives(plan))
+	all, err := r.limit(ctx, r.directives(plan))
+	if err != nil {
+		return nil, err
+	}
 	out := make([]Explanation, 0, len(names))
 	for _, id := range names {
 		n := r.nodes[id]

@@ -1,19 +1,26 @@
 package caching
 
-import "time"
+import (
+	"cmp"
+	"context"
+	"time"
 
-// Limiter lets at most N directives of a kind through in each period. What it does not let through is dropped and not queued: the next round decides anew. It is not safe for use by several
-// goroutines at once.
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Limiter lets at most N directives of a kind through in each period. What it does not let through is dropped and not queued: the next round decides anew. Its period and what was let through in
+// it may be kept as JSON. It is not safe for use by several goroutines at once.
 type Limiter struct {
+	Start time.Time `json:"start"` // of the period
+	Count int       `json:"count"` // so many were let through in it
+
 	n      int
 	period time.Duration
-	start  time.Time
-	count  int
 }
 
 // NewLimiter makes one whose first period begins now. n = 0 limits nothing.
 func NewLimiter(n int, period time.Duration, now time.Time) *Limiter {
-	return &Limiter{n: n, period: period, start: now}
+	return &Limiter{n: n, period: period, Start: now}
 }
 
 // Grant says how many of those offered may go, and counts them. A new period begins, now, when the last one is over, or when the clock was put back before its beginning.
@@ -21,10 +28,52 @@ func (l *Limiter) Grant(offered int, now time.Time) int {
 	if l.n <= 0 {
 		return offered
 	}
-	if now.Before(l.start) || now.Sub(l.start) >= l.period {
-		l.start, l.count = now, 0
+	if now.Before(l.Start) || now.Sub(l.Start) >= l.period {
+		l.Start, l.Count = now, 0
 	}
-	granted := max(0, min(offered, l.n-l.count))
-	l.count += granted
+	granted := max(0, min(offered, l.n-l.Count))
+	l.Count += granted
 	return granted
+}
+
+// limits are those of a loop.
+type limits struct {
+	Cache     Limiter `json:"cache"`
+	Eject     Limiter `json:"eject"`
+	Rebalance Limiter `json:"rebalance"`
+}
+
+// newLimits are those of options, as they are where nothing is recorded.
+func newLimits(opt *Options, now time.Time) limits {
+	limiter := func(r Rate) Limiter { return *NewLimiter(r.N, cmp.Or(r.Period, usualPeriod), now) }
+	return limits{limiter(opt.CacheRate), limiter(opt.EjectRate), limiter(opt.RebalanceRate)}
+}
+
+// limited has directives granted by the limits as all processes on the store have spent them. What is granted is recorded before it is done, so that one that ends in between has spent it; in a dry
+// run nothing is spent. grant is called anew when the transaction is.
+func (r *rounding) limited(ctx context.Context, grant func(*limits)) error {
+	l := r.limits
+	if l.Cache.n <= 0 && l.Eject.n <= 0 && l.Rebalance.n <= 0 {
+		grant(&l)
+		return nil
+	}
+	if r.opt.DryRun {
+		err := r.book.view(ctx, func(tx compute.NotesTx) error {
+			_, err := get(tx, limitsNote, &l)
+			return err
+		})
+		grant(&l)
+		return err
+	}
+	return r.book.update(ctx, func(tx compute.NotesTx, _ compute.JournalTx) error {
+		l := r.limits
+		if _, err := get(tx, limitsNote, &l); err != nil {
+			return err
+		}
+		before := l
+		if grant(&l); l == before {
+			return nil
+		}
+		return put(tx, limitsNote, &l)
+	})
 }

@@ -69,8 +69,8 @@ type Loop struct {
 	flavors []string
 	before  *seen // of the last round; a dry run keeps it here alone
 
-	cache, eject, rebalance *Limiter
-	tracks                  tracks
+	limits limits // as they are where nothing is recorded
+	tracks tracks
 
 	mu   sync.Mutex
 	last *Report
@@ -89,9 +89,7 @@ func New(opt Options) (*Loop, error) {
 	opt.PollSpacing, opt.DirectiveSpacing = cmp.Or(opt.PollSpacing, usualSpacing), cmp.Or(opt.DirectiveSpacing, usualSpacing)
 	opt.MaxEjectFraction = cmp.Or(opt.MaxEjectFraction, usualFraction)
 	opt.Answer, opt.Deadline, opt.Quarantine = cmp.Or(opt.Answer, usualAnswer), cmp.Or(opt.Deadline, usualDeadline), cmp.Or(opt.Quarantine, usualQuarantine)
-	now := time.Now()
-	limiter := func(r Rate) *Limiter { return NewLimiter(r.N, cmp.Or(r.Period, usualPeriod), now) }
-	return &Loop{opt: opt, book: book{opt.Store}, cache: limiter(opt.CacheRate), eject: limiter(opt.EjectRate), rebalance: limiter(opt.RebalanceRate)}, nil
+	return &Loop{opt: opt, book: book{opt.Store}, limits: newLimits(&opt, time.Now().UTC())}, nil
 }
 
 type errMissing string

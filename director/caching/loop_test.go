@@ -379,9 +379,13 @@ func (s *stage) plant(f *caching.Flight) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	if err := s.st.Update(s.Context(), func(tx compute.Tx) error {
-		return tx.(compute.NoteTx).SaveNote("director.metal:node:"+f.Node, string(text))
-	}); err != nil {
+	s.note("director.metal:node:"+f.Node, string(text))
+}
+
+// note records something as a process of before may have.
+func (s *stage) note(name, text string) {
+	s.Helper()
+	if err := s.st.Update(s.Context(), func(tx compute.Tx) error { return tx.(compute.NoteTx).SaveNote(name, text) }); err != nil {
 		s.Fatal(err)
 	}
 }

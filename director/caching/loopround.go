@@ -122,7 +122,11 @@ func (r *rounding) do(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("decide: %w", err)
 	}
-	r.issue(ctx, r.limit(r.directives(plan)))
+	all, err := r.limit(ctx, r.directives(plan))
+	if err != nil {
+		return err
+	}
+	r.issue(ctx, all)
 	return ctx.Err()
 }
 
@@ -328,8 +332,14 @@ func (r *rounding) directives(plan metal.Plan) (all []Directive) {
 
 // limit says which of the directives may go now: those that share something with too many others, what a guard holds back, and what is beyond the rates wait. The kind that a rate limits goes
 // first; ejections do where both are, or none.
-func (r *rounding) limit(all []Directive) []Directive {
+func (r *rounding) limit(ctx context.Context, all []Directive) (out []Directive, err error) {
 	r.together(all)
+	err = r.limited(ctx, func(l *limits) { out = r.rated(slices.Clone(all), l) })
+	return out, err
+}
+
+// rated is limit by guards and rates.
+func (r *rounding) rated(all []Directive, l *limits) []Directive {
 	count := func(which func(*Directive) bool) (n int) {
 		for i := range all {
 			if all[i].Result == "" && which(&all[i]) {
@@ -342,7 +352,7 @@ func (r *rounding) limit(all []Directive) []Directive {
 	cache := func(d *Directive) bool { return d.Do == Cache }
 	eject := func(d *Directive) bool { return d.Do == Eject }
 	guarded := func(d *Directive) bool { return d.Do == Eject && !d.mend }
-	hold(all, even, r.rebalance.Grant(count(even), r.now), Limited, "the rate of ejections that even things out is reached")
+	hold(all, even, l.Rebalance.Grant(count(even), r.now), Limited, "the rate of ejections that even things out is reached")
 	ejects := count(guarded)
 	offered := ejects
 	if n := r.opt.EjectRate.N; n > 0 {
@@ -355,8 +365,8 @@ func (r *rounding) limit(all []Directive) []Directive {
 		}
 		hold(all, guarded, 0, Held, why)
 	}
-	hold(all, cache, r.cache.Grant(count(cache), r.now), Limited, "the rate of writing images is reached")
-	hold(all, eject, r.eject.Grant(count(eject), r.now), Limited, "the rate of ejecting is reached")
+	hold(all, cache, l.Cache.Grant(count(cache), r.now), Limited, "the rate of writing images is reached")
+	hold(all, eject, l.Eject.Grant(count(eject), r.now), Limited, "the rate of ejecting is reached")
 	if r.opt.CacheRate.N > 0 && r.opt.EjectRate.N == 0 {
 		slices.SortStableFunc(all, func(a, b Directive) int { return cmp.Compare(a.Do, b.Do) })
 	}

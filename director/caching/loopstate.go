@@ -23,6 +23,7 @@ const (
 	nodeNote      = "director.metal:node:" // and the node's id
 	seenNote      = "director.metal:seen"
 	confirmedNote = "director.metal:confirmed"
+	limitsNote    = "director.metal:limits"
 )
 
 // seen is what the services said last: what is compared with, and what went.
@@ -75,13 +76,19 @@ func notesOf(tx compute.Tx) (compute.NotesTx, error) {
 	return n, nil
 }
 
-// read returns all.
-func (b book) read(ctx context.Context) (s *state, err error) {
-	err = b.store.View(ctx, func(tx compute.Tx) error {
+func (b book) view(ctx context.Context, fn func(compute.NotesTx) error) error {
+	return b.store.View(ctx, func(tx compute.Tx) error {
 		n, err := notesOf(tx)
 		if err != nil {
 			return err
 		}
+		return fn(n)
+	})
+}
+
+// read returns all.
+func (b book) read(ctx context.Context) (s *state, err error) {
+	err = b.view(ctx, func(n compute.NotesTx) error {
 		s = &state{flights: map[string]*Flight{}}
 		texts, err := n.Notes(nodeNote)
 		if err != nil {
