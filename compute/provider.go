@@ -46,6 +46,13 @@ type Fixed interface {
 // FactPrice is the fact of an instance that says what it costs for an hour, a number.
 const FactPrice = "price"
 
+// The facts of an instance for which an image may have stood ready on a machine: whether it did (hit or miss), which image it has, and which machine it is. The journal keeps them.
+const (
+	FactCached = "cached"
+	FactImage  = "image"
+	FactNode   = "node"
+)
+
 // Pricer is a provider that may know what each kind of its computers costs, and keeps to Spec.MaxPrice then: it makes none that costs more, or whose price
 // nobody knows.
 type Pricer interface {

@@ -174,7 +174,7 @@ func (p *Pool) settle(tx compute.Tx, u *unit) error {
 			}
 			continue
 		}
-		basis, err := tx.Append(&compute.Event{Time: time.Now(), Kind: "made", Source: i.Source, Instance: i.ID, Data: phaseData(i.Phases)})
+		basis, err := tx.Append(&compute.Event{Time: time.Now(), Kind: "made", Source: i.Source, Instance: i.ID, Data: madeData(&i)})
 		if err != nil {
 			return err
 		}
@@ -207,7 +207,7 @@ func (p *Pool) shelve(tx compute.Tx, u *unit) error {
 	} else if err := p.mine(tx, &i); err != nil {
 		return err
 	}
-	if err := p.toReady(tx, &i, compute.Event{Kind: "made", Data: phaseData(i.Phases)}); err != nil {
+	if err := p.toReady(tx, &i, compute.Event{Kind: "made", Data: madeData(&i)}); err != nil {
 		return err
 	}
 	return p.succeeded(tx, &i)

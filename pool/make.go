@@ -259,7 +259,7 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 					return err
 				}
 				if u.fresh {
-					basis, err := tx.Append(&compute.Event{Time: now, Kind: "made", Source: u.src.Name, Instance: u.inst.ID, Data: phaseData(u.inst.Phases), Project: u.project()})
+					basis, err := tx.Append(&compute.Event{Time: now, Kind: "made", Source: u.src.Name, Instance: u.inst.ID, Data: madeData(u.inst), Project: u.project()})
 					if err != nil {
 						return err
 					}
@@ -425,7 +425,21 @@ func (p *Pool) toReadyOrGone(tx compute.Tx, i *compute.Instance, u *unit) error 
 		return p.toDiscarding(tx, i, "not needed any more")
 	}
 	i.Phases, i.ProviderID, i.Address, i.Facts = u.inst.Phases, u.inst.ProviderID, u.inst.Address, u.inst.Facts
-	return p.toReady(tx, i, compute.Event{Text: "made", Data: phaseData(i.Phases)})
+	return p.toReady(tx, i, compute.Event{Text: "made", Data: madeData(i)})
+}
+
+// madeData is what the journal says of an instance that was made: how long its phases took and, where an image may have stood ready for it, what came of that.
+func madeData(i *compute.Instance) map[string]string {
+	data := phaseData(i.Phases)
+	if i.Facts[compute.FactCached] == "" {
+		return data
+	}
+	for _, fact := range []string{compute.FactCached, compute.FactImage, compute.FactNode} {
+		if v := i.Facts[fact]; v != "" {
+			data[fact] = v
+		}
+	}
+	return data
 }
 
 func phaseData(ph compute.Phases) map[string]string {

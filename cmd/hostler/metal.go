@@ -32,9 +32,11 @@ func (a *app) metalOptions(ctx context.Context, cfg *config.Config, store cachin
 		CacheRate: caching.Rate{N: d.CacheLimit, Period: d.CachePeriod}, EjectRate: caching.Rate{N: d.EjectLimit, Period: d.EjectPeriod},
 		RebalanceRate: caching.Rate{N: d.Rebalances, Period: time.Hour}, Together: caching.Together{BMC: d.PerBMC, Rack: d.PerRack, Conductor: d.PerConductor},
 		MaxEjectFraction: d.MaxEjectFraction, Deadline: d.Deadline, Quarantine: d.Quarantine, DryRun: d.DryRun}
-	if opt.Strategy, err = a.metalStrategy(cfg, d.Strategy); err != nil {
+	var deciding metalDeciding
+	if opt.Strategy, deciding, err = a.metalStrategy(cfg, d.Strategy); err != nil {
 		return opt, d, closer, err
 	}
+	opt.Demand, opt.Lead = deciding.asks, deciding.Lead
 	opt.Scout, opt.Commander, closer, err = a.metalService(ctx, cfg, d)
 	return opt, d, closer, err
 }

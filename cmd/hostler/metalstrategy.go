@@ -31,52 +31,56 @@ type metalDeciding struct {
 	Lead        time.Duration `conf:"write-time"`
 
 	Settings map[string]string `conf:",rest"`
+
+	asks bool // the strategy is to be told what is asked for
 }
 
-// metalStrategy makes the strategy that the configuration names.
-func (a *app) metalStrategy(cfg *config.Config, name string) (metal.Strategy, error) {
+// metalStrategy makes the strategy that the configuration names, and says what stands there.
+func (a *app) metalStrategy(cfg *config.Config, name string) (metal.Strategy, metalDeciding, error) {
 	section := cfg.Sections["director.metal.strategy"]
 	d := metalDeciding{Share: 0.125, Weight: 1}
 	settings, at := sectionOf(section)
 	if err := config.Decode(settings, at, &d); err != nil {
-		return nil, configError(err)
+		return nil, d, configError(err)
 	}
 	if cmp.Or(name, "proportional") == "proportional" {
 		for _, key := range slices.Sorted(maps.Keys(d.Settings)) {
 			v := section[key]
-			return nil, configError(&config.Error{File: v.File, Line: v.Line, Key: key, Msg: "unknown key of the strategy proportional", Nearest: nearest.Of(key, config.Keys(d))})
+			return nil, d, configError(&config.Error{File: v.File, Line: v.Line, Key: key, Msg: "unknown key of the strategy proportional", Nearest: nearest.Of(key, config.Keys(d))})
 		}
 	}
 	p := caching.Proportional{Share: d.Share, Weights: caching.Weights{Default: d.Weight}, Choice: caching.ImageChoice(d.ImageChoice), Goal: caching.Goal(d.Goal), Ready: d.Ready, MaxStale: d.MaxStale,
 		Rebalance: d.Rebalance, HitRate: d.HitRate, Lead: d.Lead, AnyNode: d.NodeChoice == "random"}
 	if c := d.NodeChoice; c != "" && c != "random" && c != "least-written" {
-		return nil, invalid("", "[director.metal.strategy] node-choice %s: not least-written or random", c)
+		return nil, d, invalid("", "[director.metal.strategy] node-choice %s: not least-written or random", c)
 	}
 	if d.Weight < 0 {
-		return nil, invalid("", "[director.metal.strategy] default-image-weight %d: less than none", d.Weight)
+		return nil, d, invalid("", "[director.metal.strategy] default-image-weight %d: less than none", d.Weight)
 	}
 	var err error
 	if p.Least, err = caching.ParseBounds(d.Minimum); err != nil {
-		return nil, invalid("minimum = io/ubuntu: 2, */coreos: 1", "[director.metal.strategy] minimum: %w", err)
+		return nil, d, invalid("minimum = io/ubuntu: 2, */coreos: 1", "[director.metal.strategy] minimum: %w", err)
 	}
 	if p.Most, err = caching.ParseBounds(d.Maximum); err != nil {
-		return nil, invalid("maximum = io/ubuntu: 2, */coreos: 1", "[director.metal.strategy] maximum: %w", err)
+		return nil, d, invalid("maximum = io/ubuntu: 2, */coreos: 1", "[director.metal.strategy] maximum: %w", err)
 	}
 	if err := p.Check(); err != nil {
-		return nil, fmt.Errorf("[director.metal.strategy] %w", err)
+		return nil, d, fmt.Errorf("[director.metal.strategy] %w", err)
 	}
+	d.asks = p.Goal == caching.ByDemand
 	file := d.WeightsFile
 	if v := section["image_weights_filename"]; file != "" && !filepath.IsAbs(file) && v.File != "" {
 		file = filepath.Join(filepath.Dir(v.File), file)
 	}
 	if cmp.Or(name, "proportional") != "proportional" {
 		path, err := caching.FindOutside(name)
-		return &caching.Outside{Path: path, Settings: d.Settings, Case: p}, err
+		d.asks = true
+		return &caching.Outside{Path: path, Settings: d.Settings, Case: p}, d, err
 	}
 	if file == "" {
-		return &p, nil
+		return &p, d, nil
 	}
-	return &caching.WithWeights{Proportional: p, File: file, Log: a.log}, nil
+	return &caching.WithWeights{Proportional: p, File: file, Log: a.log}, d, nil
 }
 
 // sectionOf is a section of hostler.conf as Decode takes it.

@@ -40,7 +40,8 @@ type Options struct {
 	Quarantine int           // after so many failures in a row a node is left alone; 0: 3; negative: never
 
 	DryRun bool                                                      // do nothing, and say what would be done
-	Demand func(time.Time) map[string]map[string]float64             // what is asked for (metal.Fleet.Demand); nil: nobody knows
+	Demand bool                                                      // learn from the store's journal what is asked for (metal.Fleet.Demand); without it nobody knows
+	Lead   time.Duration                                             // so long it takes to write an image: what will be asked for within it counts; 0: 10 min
 	Leads  func() bool                                               // tells whether it is to decide now, as of several on a store one does; nil: it is
 	Told   func(*Report)                                             // is called with what each round came to; nil: not. It must not keep the loop waiting
 	Alarm  func(ctx context.Context, node, title string, why string) // a node has been put into quarantine; nil: only the journal and the log say so

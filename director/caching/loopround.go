@@ -203,8 +203,11 @@ func (r *rounding) look(ctx context.Context) error {
 		}
 	}
 	r.view = &metal.Fleet{Nodes: slices.Clone(r.fleet.Nodes), Images: r.images, Flavors: r.flavors, Time: r.now, Retired: next.Retired}
-	if r.opt.Demand != nil {
-		r.view.Demand = r.opt.Demand(r.now)
+	if r.opt.Demand {
+		var err error
+		if r.view.Demand, err = r.demand(ctx); err != nil {
+			return err
+		}
 	}
 	for i := range r.view.Nodes {
 		n := &r.view.Nodes[i]

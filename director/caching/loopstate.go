@@ -24,6 +24,7 @@ const (
 	seenNote      = "director.metal:seen"
 	confirmedNote = "director.metal:confirmed"
 	limitsNote    = "director.metal:limits"
+	askedNote     = "director.metal:asked"
 )
 
 // seen is what the services said last: what is compared with, and what went.

@@ -18,7 +18,7 @@ import (
 )
 
 // FactCached is the fact of an instance that says whether its image stood on the node before it was asked for: hit or miss.
-const FactCached = "cached"
+const FactCached = compute.FactCached
 
 // Provider makes instances of nodes.
 type Provider struct {

@@ -1,0 +1,82 @@
+package caching
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// eventsAtOnce is how much of the journal is read at a time, and at first: what came before is not known.
+const eventsAtOnce = 20_000
+
+// asked is what is kept of what was asked for: a forecast, and the event of the journal up to which it knows.
+type asked struct {
+	After    int64    `json:"after"`
+	Forecast Forecast `json:"forecast"`
+}
+
+// demand is what is asked for, as the journal tells of the instances that were made of the fleet's nodes: each of them was a request for an image, whether it stood ready there (a hit) or not (a
+// miss). Each event counts once, for all processes on the store together. A dry run keeps nothing of it.
+func (r *rounding) demand(ctx context.Context) (out map[string]map[string]float64, err error) {
+	lead := cmp.Or(r.opt.Lead, usualLead)
+	take := func(tx compute.NotesTx, journal compute.JournalTx) (*asked, bool, error) {
+		a := &asked{}
+		if _, err := get(tx, askedNote, a); err != nil {
+			return nil, false, err
+		}
+		before := a.After
+		events, err := journal.Events(compute.EventQuery{After: a.After, Newest: eventsAtOnce})
+		if err != nil {
+			return nil, false, err
+		}
+		flavors := r.flavorsByNode(events)
+		for _, e := range events {
+			a.After = max(a.After, e.ID)
+			if flavor, image := flavors[e.Data[compute.FactNode]], e.Data[compute.FactImage]; e.Kind == "made" && flavor != "" && image != "" {
+				a.Forecast.Add(e.Time, flavor, image)
+			}
+		}
+		out = a.Forecast.Demand(r.now, lead)
+		return a, a.After > before, nil
+	}
+	if r.opt.DryRun {
+		err = r.opt.Store.View(ctx, func(tx compute.Tx) error {
+			n, err := notesOf(tx)
+			if err == nil {
+				_, _, err = take(n, tx)
+			}
+			return err
+		})
+	} else {
+		err = r.book.update(ctx, func(tx compute.NotesTx, journal compute.JournalTx) error {
+			a, more, err := take(tx, journal)
+			if err != nil || !more {
+				return err
+			}
+			return put(tx, askedNote, a)
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what was asked for: %w", err)
+	}
+	return out, nil
+}
+
+// flavorsByNode has the flavors of the nodes that events name, by their names and ids. Those of nodes that are not of the fleet are not in it.
+func (r *rounding) flavorsByNode(events []*compute.Event) map[string]string {
+	if !slices.ContainsFunc(events, func(e *compute.Event) bool { return e.Data[compute.FactNode] != "" }) {
+		return nil
+	}
+	out := make(map[string]string, 2*len(r.fleet.Nodes))
+	for i := range r.fleet.Nodes {
+		n := &r.fleet.Nodes[i]
+		out[cmp.Or(n.Name, n.ID)] = n.Flavor
+	}
+	for i := range r.fleet.Nodes { // an id goes before a name
+		out[r.fleet.Nodes[i].ID] = r.fleet.Nodes[i].Flavor
+	}
+	return out
+}
