@@ -1,0 +1,219 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/server"
+	"github.com/hostler-project/hostler/slap/cfg"
+	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/store/postgres"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// newSlaposProxy makes the commands of a master of one's own.
+func newSlaposProxy(s *slapos) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "proxy",
+		Short:   "Be a master for SlapOS",
+		Example: "  hostler slapos proxy start --cfg slapos.cfg",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newSlaposProxyStart(s))
+	return cmd
+}
+
+func newSlaposProxyStart(s *slapos) *cobra.Command {
+	o := &slaposProxy{}
+	cmd := &cobra.Command{
+		Use:   "start",
+		Short: "Serve nodes and clients of SlapOS, until it is told to end",
+		Long: `Be the master that nodes and clients of SlapOS speak to, alone, without a controller. The file is --cfg, else $SLAPOS_CONFIGURATION, else
+/etc/opt/slapos/slapos.cfg: its section [slapproxy] has host, port, database_uri, software_product_list and the rest, [slapos] computer_id, and
+[multimaster/URL] other masters. Options win over the file. docs/slapos.md says what it does.
+
+It asks nobody who he is, so it listens on this machine alone, unless the file says tls = off and so that others may come.`,
+		Example: "  hostler slapos proxy start --cfg slapos.cfg\n  hostler slapos proxy start --cfg slapos.cfg --port 5001 --database-uri /srv/slapos/master.db",
+		Args:    cobra.NoArgs,
+		RunE:    s.do(func(ctx context.Context, _ []string) error { return s.proxyStart(ctx, o) }),
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.database, "database-uri", "u", "", "keep everything in `FILE`; or the address of a PostgreSQL database, or a reference to it")
+	f.StringVar(&o.port, "port", "", "listen on the port `N`; 5000 unless it is said, 0 takes a free one")
+	f.StringVar(&o.host, "host", "", "listen on the address `HOST`; 127.0.0.1 unless it is said")
+	dashes(f)
+	_ = cmd.MarkFlagFilename("database-uri")
+	return cmd
+}
+
+// slaposProxy is what a master of one's own is started with.
+type slaposProxy struct {
+	database, port, host string
+}
+
+// nodeFile reads the file of a node, or of a master.
+func (s *slapos) nodeFile() (*cfg.File, error) {
+	path := cmp.Or(s.file, os.Getenv("SLAPOS_CONFIGURATION"), "/etc/opt/slapos/slapos.cfg")
+	f, err := cfg.Read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, invalid("--cfg FILE names it; one with [slapproxy] and a computer_id is enough", "there is no %s", path)
+	} else if err != nil {
+		return nil, invalid("", "%w", err)
+	}
+	for _, note := range f.Unknown() {
+		s.note("%s", note)
+	}
+	return f, nil
+}
+
+func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
+	f, err := s.nodeFile()
+	if err != nil {
+		return err
+	}
+	if err := o.read(f); err != nil {
+		return invalid("", "%w", err)
+	}
+	opt, err := masterOptions(f)
+	if err != nil {
+		return invalid("", "%w", err)
+	}
+	store, end, err := s.openProxyStore(ctx, o.database)
+	if err != nil {
+		return err
+	}
+	defer end()
+	s.a.log = slog.New(slog.NewTextHandler(s.a.errs, nil))
+	opt.Store, opt.Log = store, s.a.log
+	m, err := master.New(ctx, opt)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(o.host, o.port))
+	if err != nil {
+		return cannotListen("host and port", net.JoinHostPort(o.host, o.port), err)
+	}
+	s.say("SlapOS master on http://%s/, which keeps its state in %s", l.Addr(), shownAddress(o.database))
+	srv := &http.Server{Handler: slaposHandler(m), ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
+	return server.Serve(ctx, srv, l, grace)
+}
+
+// slaposHandler is all that a master answers to who asks without saying who he is. Pages of other sites in a browser of this machine cannot ask it.
+func slaposHandler(m *master.Master) http.Handler {
+	return http.NewCrossOriginProtection().Handler(m.Legacy(master.LegacyOptions{}))
+}
+
+// read completes what was not given from the file.
+func (o *slaposProxy) read(f *cfg.File) error {
+	for key, to := range map[string]*string{"database_uri": &o.database, "port": &o.port, "host": &o.host} {
+		if *to != "" {
+			continue
+		}
+		text, err := f.First(key, "slapproxy", "slapos")
+		if err != nil {
+			return err
+		}
+		*to = text
+	}
+	o.port, o.host = cmp.Or(o.port, "5000"), cmp.Or(o.host, "127.0.0.1")
+	tls, err := f.Text("slapproxy", "tls")
+	if err != nil {
+		return err
+	}
+	ip := net.ParseIP(o.host)
+	if o.host != "localhost" && (ip == nil || !ip.IsLoopback()) && tls != "off" {
+		return f.Fail("slapproxy", "host", "is %s, where others can reach a master that asks nobody who he is: use 127.0.0.1, or say tls = off in [slapproxy] if that is meant", o.host)
+	}
+	if o.database == "" {
+		dir, err := stateDir()
+		if err != nil {
+			return err
+		}
+		o.database = filepath.Join(dir, "slapos.db")
+	}
+	return nil
+}
+
+// openProxyStore opens what keeps the state.
+func (s *slapos) openProxyStore(ctx context.Context, address string) (master.Store, func(), error) {
+	file := !config.IsReference(address) && !strings.HasPrefix(address, "postgres://") && !strings.HasPrefix(address, "postgresql://")
+	if file {
+		store, err := sqlite.Open(ctx, address, sqlite.Options{})
+		if err != nil {
+			return nil, nil, err
+		}
+		return store, func() { _ = store.Close() }, nil
+	}
+	if config.IsReference(address) {
+		secret, err := config.Secret(ctx, address)
+		if err != nil {
+			return nil, nil, invalid(addressHint, "database_uri: %w", err)
+		}
+		address = secret
+	} else if hasPassword(address) {
+		return nil, nil, invalid(addressHint, "database_uri: a password does not belong in this file")
+	}
+	store, err := postgres.Open(ctx, address, postgres.Options{Log: s.a.log})
+	if err != nil {
+		return nil, nil, err
+	}
+	return store, func() { _ = store.Close() }, nil
+}
+
+const multimaster = "multimaster/"
+
+// masterOptions reads what a master is to be.
+func masterOptions(f *cfg.File) (opt master.Options, err error) {
+	if opt.Computer, err = f.First("computer_id", "slapos", "slapproxy"); err != nil {
+		return opt, err
+	}
+	section := "slapos"
+	if f.Has("slapproxy", "software_product_list") {
+		section = "slapproxy"
+	}
+	lines, err := f.Lines(section, "software_product_list")
+	if err != nil {
+		return opt, err
+	}
+	for _, line := range lines {
+		words := strings.Fields(line)
+		if len(words) != 2 {
+			return opt, f.Fail(section, "software_product_list", "has a line that is not NAME URL: %q", line)
+		}
+		i := slices.IndexFunc(opt.Products, func(p master.Product) bool { return p.Name == words[0] })
+		if i < 0 {
+			opt.Products, i = append(opt.Products, master.Product{Name: words[0]}), len(opt.Products)
+		}
+		opt.Products[i].URLs = append(opt.Products[i].URLs, words[1])
+	}
+	for _, section := range f.Sections() {
+		url, ok := strings.CutPrefix(section, multimaster)
+		if !ok {
+			continue
+		}
+		x := master.External{URL: url}
+		for key, to := range map[string]*string{"key": &x.KeyFile, "cert": &x.CertFile, "computer": &x.Computer, "partition": &x.Partition} {
+			if *to, err = f.Text(section, key); err != nil {
+				return opt, err
+			}
+		}
+		if x.Releases, err = f.Lines(section, "software_release_list"); err != nil {
+			return opt, err
+		}
+		opt.Masters = append(opt.Masters, x)
+	}
+	return opt, nil
+}
