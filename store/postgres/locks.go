@@ -161,21 +161,7 @@ func (s *Store) Alive(worker int64) bool {
 
 // missed tells whether a worker whose lock is free may yet come back.
 func (s *Store) missed(worker int64) bool {
-	if s.opt.Grace < 0 {
-		return false
-	}
-	d := &s.side
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	since, ok := d.free[worker]
-	if !ok {
-		if d.free == nil || len(d.free) > 10_000 {
-			d.free = map[int64]time.Time{}
-		}
-		since = time.Now()
-		d.free[worker] = since
-	}
-	return time.Since(since) < s.opt.Grace
+	return s.opt.Grace >= 0 && s.side.freeFor(worker, time.Now()) < s.opt.Grace
 }
 
 // tidy is the statement that forgets what workers that have ended did last. A living one whose connection is just cut, if it is among them, tells

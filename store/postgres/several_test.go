@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -167,5 +168,14 @@ func TestGiven(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestFreeFor: a lock that was seen free a long time ago, and not looked at since, has not been free all the while: two restarts of the server are two.
+func TestFreeFor(t *testing.T) {
+	got := postgres.FreeFor(0, time.Second, 4*time.Second, 10*time.Minute, 3*time.Hour, 3*time.Hour+time.Second, -1, 4*time.Hour, 4*time.Hour+5*time.Minute)
+	want := []time.Duration{0, time.Second, 4 * time.Second, 10 * time.Minute, 0, time.Second, 0, 5 * time.Minute}
+	if !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -15,9 +15,32 @@ type side struct {
 	held  map[int64]bool // places that this handle holds: a session is not kept out of its own
 
 	mu   sync.Mutex
-	free map[int64]time.Time // workers whose lock is free, and since when it was seen to be
-	next *asking             // of Version, not begun yet
-	last time.Time           // when Version was last asked
+	free map[int64]sight // workers whose lock was free whenever it was looked at
+	next *asking         // of Version, not begun yet
+	last time.Time       // when Version was last asked
+}
+
+// sight is when a free lock was seen first, and last.
+type sight struct{ first, last time.Time }
+
+// longSeen is after how long without a look a free lock is new: it may have been held meanwhile, and be free for a moment again. Whoever waits for the end of
+// a worker looks more often.
+const longSeen = 20 * time.Minute
+
+// freeFor notes that a worker's lock is free now, and returns for how long it has been seen to be.
+func (d *side) freeFor(worker int64, now time.Time) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, ok := d.free[worker]
+	if !ok || now.Sub(s.last) > longSeen {
+		if d.free == nil || len(d.free) > 10_000 {
+			d.free = map[int64]sight{}
+		}
+		s.first = now
+	}
+	s.last = now
+	d.free[worker] = s
+	return now.Sub(s.first)
 }
 
 // forget that a worker's lock was free.
