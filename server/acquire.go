@@ -285,7 +285,6 @@ func (s *server) tellProgress(c huma.Context, p compute.Progress, told <-chan co
 	c.SetHeader("Cache-Control", "no-store")
 	c.SetStatus(http.StatusOK)
 	out := newStream(c)
-	defer out.end()
 	ok := out.event("", api.EventProgress, api.NewProgress(p))
 	quiet := time.NewTimer(lull())
 	defer quiet.Stop()

@@ -32,20 +32,22 @@ func newStream(c huma.Context) stream {
 	return stream{w, http.NewResponseController(rw)}
 }
 
-// say writes, and reports whether the reader is there and keeps up.
+// say writes, and reports whether the reader is there and keeps up. The time that he has is for this alone: HTTP/2 ends a stream whose deadline passes, though
+// nothing is being written.
 func (s stream) say(text []byte) bool {
 	_ = s.flow.SetWriteDeadline(time.Now().Add(writeTime))
 	_, err := s.w.Write(text)
-	return err == nil && s.flow.Flush() == nil
+	if err == nil {
+		err = s.flow.Flush()
+	}
+	_ = s.flow.SetWriteDeadline(time.Time{})
+	return err == nil
 }
 
 // event writes one; id and name may be empty.
 func (s stream) event(id, name string, v any) bool {
 	return s.say(appendEvent(nil, id, name, v))
 }
-
-// end leaves the connection as it was, for the next request.
-func (s stream) end() { _ = s.flow.SetWriteDeadline(time.Time{}) }
 
 // appendEvent adds an event to a text.
 func appendEvent(text []byte, id, name string, v any) []byte {
