@@ -54,7 +54,7 @@ func (a *api) version(ctx context.Context, c *gophercloud.ServiceClient) (int, e
 	c.Microversion = "1.1"
 	resp, err := c.Request(ctx, http.MethodGet, strings.TrimSuffix(c.ResourceBaseURL(), "/"), &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}, KeepResponseBody: true})
 	if err != nil {
-		return 0, openstack.Classify("Metal", "", err)
+		return 0, a.told(openstack.ClassifyList("Metal", "", err))
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
 	resp.Body.Close()
@@ -97,11 +97,25 @@ func (a *api) request(ctx context.Context, op string, id compute.ID, method, pat
 				a.mu.Unlock()
 				continue
 			}
-			return nil, err
+			return nil, a.told(err)
 		}
 		answer, err := readAll(resp)
-		return answer, openstack.Classify(op, id, err)
+		return answer, a.told(openstack.Classify(op, id, err))
 	}
+}
+
+// told is an error as this service's, which says of which cloud where it is not about a node alone.
+func (a *api) told(err error) error {
+	var e *compute.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	e.Op = "ironic." + strings.TrimPrefix(e.Op, "openstack.")
+	switch openstack.ReasonOf(e) {
+	case openstack.Down, openstack.TimedOut, openstack.Denied, openstack.RateLimited:
+		e.Err = fmt.Errorf("bare metal in %s: %w", a.s.From(), e.Err)
+	}
+	return err
 }
 
 // readAll reads an answer. One that ends before its length is an error.

@@ -219,7 +219,9 @@ func TestFails(t *testing.T) {
 	s.deployErr = ""
 	s.mu.Unlock()
 	do(t, c.Eject(t.Context(), id))
-	until(t, sc, id, "free", func(n metal.Node) bool { return n.Free() })
+	if n = until(t, sc, id, "free", func(n metal.Node) bool { return n.Free() }); n.Failed != "" { // or it would count as one that could not be wiped
+		t.Errorf("after it was wiped: %+v", n)
+	}
 	do(t, c.Cache(t.Context(), id, img))
 	until(t, sc, id, "cached", standing)
 }

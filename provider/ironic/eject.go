@@ -65,6 +65,13 @@ func (c *Commander) undeploy(ctx context.Context, r *record) error {
 	if err := c.take(ctx, r); err != nil {
 		return err
 	}
+	if m := r.Extra.Mark; m.State == Failed { // or it would count as one whose wiping failed
+		next := *m
+		next.State = ""
+		if err := c.a.patch(ctx, "Eject", r.UUID, markOps(r, &next)); err != nil {
+			return err
+		}
+	}
 	return c.a.provision(ctx, "Eject", r.UUID, "deleted", nil)
 }
 

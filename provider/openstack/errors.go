@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -51,7 +52,7 @@ type Fault struct {
 // Error returns the words, with the status before them, and the host and the console's end behind.
 func (f *Fault) Error() string {
 	text := cmp.Or(strings.TrimSpace(f.Message), http.StatusText(f.Status), string(f.Reason))
-	if f.Status != 0 {
+	if f.Status != 0 && !strings.HasPrefix(text, strconv.Itoa(f.Status)+" ") {
 		text = strconv.Itoa(f.Status) + " " + text
 	}
 	if f.Host != "" {
@@ -112,7 +113,7 @@ func Classify(op string, id compute.ID, err error) error {
 		out.Kind, out.Err = nil, context.DeadlineExceeded
 		return out
 	case errors.As(err, &lost), errors.As(err, &broken):
-		f = &Fault{Reason: Down, Message: err.Error()}
+		f = &Fault{Reason: Down, Message: unreached(err)}
 	default:
 		return out
 	}
@@ -146,13 +147,32 @@ func (f *Fault) stray() bool {
 	return true
 }
 
-// where is whom a request was for.
+// where is whom a request was for: the host alone, as the rest of an address may be long, and says nothing to people.
 func where(err error) string {
 	var u *url.Error
 	if errors.As(err, &u) {
-		return u.Op + " " + u.URL + ": "
+		if at, err := url.Parse(u.URL); err == nil && at.Host != "" {
+			return at.Host + ": "
+		}
 	}
 	return ""
+}
+
+// unreached is an error of the network, in one short line.
+func unreached(err error) string {
+	var u *url.Error
+	text, at := err.Error(), where(err)
+	if at != "" && errors.As(err, &u) && u.Err != nil {
+		text = u.Err.Error()
+		if errors.Is(u.Err, io.EOF) {
+			text = "the connection was cut before there was an answer"
+		}
+	}
+	text = strings.TrimPrefix(text, "dial tcp ")
+	if strings.HasPrefix(text, at) {
+		return text
+	}
+	return at + text
 }
 
 func (f *Fault) kind() error {
@@ -192,6 +212,12 @@ func (f *Fault) hint() string {
 		return "see whether user, password and project are right, and whether the token or the application credential has expired"
 	case f.Reason == Down && f.Status == http.StatusNotFound:
 		return "see whether auth_url and region are right; if they are, the cloud has trouble"
+	case f.Reason == Down && f.Status == 0:
+		return "see whether the service runs, and whether this machine reaches it"
+	case f.Reason == Down:
+		return "the service, or what it needs, is not there just now: try again later, or ask whoever runs the cloud"
+	case f.Reason == TimedOut:
+		return "the service is slow or stands still: try again later, or ask whoever runs the cloud"
 	case f.Reason == Denied:
 		return "the user has no role that allows it: ask whoever runs the cloud"
 	}

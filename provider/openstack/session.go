@@ -64,6 +64,9 @@ func NewSession(c Credentials, o SessionOptions) (*Session, error) {
 // Catalog is what the cloud offers the project.
 func (s *Session) Catalog() *Catalog { return s.catalog }
 
+// From is where its credentials were read, for people: "cloud lab of /etc/openstack/clouds.yaml".
+func (s *Session) From() string { return s.cred.From }
+
 // Region is the region that was asked for; "": the only one.
 func (s *Session) Region() string { return s.cred.Region }
 
