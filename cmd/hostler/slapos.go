@@ -51,18 +51,12 @@ standard output, with --json as documents of docs/json.md.
 Exit status: 0 done, 1 failed, 2 usage, or not ready yet, or not known to the master, 5 no such command.`,
 		Example: "  hostler slapos supply https://software.example/demo/software.cfg COMP-1\n  hostler slapos request mydemo https://software.example/demo/software.cfg --node computer_guid=COMP-1",
 		Args:    cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
-			}
-			a.tell(unknownCommand(cmd, args[0]))
-			return status(slaposUnknown)
-		},
+		RunE:    s.group,
 	}
 	s.options(cmd.PersistentFlags())
 	_ = cmd.MarkPersistentFlagFilename("cfg")
 	_ = cmd.MarkPersistentFlagFilename("log-file")
-	cmd.AddCommand(newSlaposProxy(s), newSlaposRequest(s), newSlaposSupply(s), newSlaposRemove(s))
+	cmd.AddCommand(newSlaposProxy(s), newSlaposRequest(s), newSlaposSupply(s), newSlaposRemove(s), newSlaposService(s), newSlaposComputer(s), newSlaposConfigure(s), newSlaposNode(s))
 	return cmd
 }
 
@@ -253,7 +247,7 @@ func (s *slapos) line(level, format string, args []any) {
 	}
 }
 
-// completeReleases offers the aliases of the configuration for the first word, and files.
+// aliases are those of the configuration, for the shell.
 func (s *slapos) aliases() (out candidates) {
 	c, err := s.configuration()
 	if err != nil {
@@ -265,7 +259,7 @@ func (s *slapos) aliases() (out candidates) {
 	return out
 }
 
-// patience is how long a shell waits for the master's names.
+// slaposPatience is how long a shell waits for the master's names.
 const slaposPatience = 3 * time.Second
 
 // found are names for the shell: a field of what the master finds of a kind, with another's value beside it.

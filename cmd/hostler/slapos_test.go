@@ -2,7 +2,15 @@ package main
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,8 +20,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/hostler-project/hostler/slap/cfg"
 )
 
 // masterAnswers is a master that gives answers as they were recorded of the reference's, and keeps what it was asked.
@@ -289,6 +300,169 @@ func TestSlaposSpread(t *testing.T) {
 	} {
 		if got := strings.Join(spread(strings.Fields(given)), " "); got != want {
 			t.Errorf("%s: %s", given, got)
+		}
+	}
+}
+
+// What the reference's master answered to its client's searches: captures node/ 029 to 040.
+var hypermediaAnswers = map[string]string{
+	"/hateoas/": `{"_links":{"raw_search":{"href":"http://127.0.0.1:15000/hateoas/?mode=search&query={query}&select_list={select_list}"},"traverse":{"href":"http://127.0.0.1:15000/hateoas/?mode=traverse&relative_url={relative_url}&view={view}"}}}`,
+	"/hateoas/?mode=search&query=portal_type%3A%22Instance%20Tree%22%20AND%20validation_state%3Avalidated&select_list=title,url_string":                                  `{"_embedded":{"contents":[{"relative_url":"/hateoas/partitions/demo1","title":"demo1","url_string":"/srv/profiles/demo/software.cfg"}]}}`,
+	"/hateoas/?mode=search&query=portal_type%3A%22Instance%20Tree%22%20AND%20validation_state%3Avalidated%20AND%20title%3A%3D%22demo1%22&select_list=title,relative_url": `{"_embedded":{"contents":[{"relative_url":"/hateoas/partitions/demo1","title":"demo1"}]}}`,
+	"/hateoas/?mode=search&query=portal_type%3A%22Instance%20Tree%22%20AND%20validation_state%3Avalidated%20AND%20title%3A%3D%22none%22&select_list=title,relative_url":  `{"_embedded":{"contents":[]}}`,
+	"/hateoas/?mode=traverse&relative_url=%2Fhateoas%2Fpartitions%2Fdemo1&view=slaposjs_view":                                                                            "302\nLocation: /hateoas/partitions/demo1",
+	"/hateoas/partitions/demo1": `{"_embedded":{"_view":{"form_id":{"default":"InstanceTree_viewAsHateoas","key":"form_id","type":"StringField"},"my_connection_parameter_list":{"default":"<?xml version='1.0' encoding='utf-8'?>\n<instance>\n  <parameter id=\"url\">http://[2001:db8:77::2]:8080/</parameter>\n</instance>\n","key":"field_my_connection_parameter_list","type":"StringField"},"my_reference":{"default":"demo1","key":"field_my_reference","type":"StringField"},"my_root_slave":{"default":0,"key":"field_my_root_slave","type":"IntegerField"},"my_slap_state":{"default":"started","key":"field_my_slap_state","type":"StringField"},"my_source_reference":{"default":"default","key":"field_my_source_reference","type":"StringField"},"my_text_content":{"default":"<?xml version='1.0' encoding='utf-8'?>\n<instance>\n  <parameter id=\"child\">yes</parameter>\n</instance>\n","key":"field_my_text_content","type":"StringField"},"my_url_string":{"default":"/srv/profiles/demo/software.cfg","key":"field_my_url_string","type":"StringField"}}},"_links":{"type":{"name":"Instance Tree"}}}`,
+	"/hateoas/?mode=search&query=portal_type%3A%22Compute%20Node%22%20AND%20validation_state%3Avalidated&select_list=reference,title":                                              `{"_embedded":{"contents":[{"reference":"COMP-LAB","relative_url":"/hateoas/computers/COMP-LAB","title":"COMP-LAB"}]}}`,
+	"/hateoas/?mode=search&query=portal_type%3A%22Compute%20Node%22%20AND%20validation_state%3Avalidated%20AND%20reference%3A%3D%22COMP-LAB%22&select_list=reference,relative_url": `{"_embedded":{"contents":[{"reference":"COMP-LAB","relative_url":"/hateoas/computers/COMP-LAB","title":"COMP-LAB"}]}}`,
+	"/hateoas/?mode=search&query=portal_type%3A%22Compute%20Node%22%20AND%20validation_state%3Avalidated%20AND%20reference%3A%3D%22none%22&select_list=reference,relative_url":     `{"_embedded":{"contents":[]}}`,
+	"/hateoas/?mode=traverse&relative_url=%2Fhateoas%2Fcomputers%2FCOMP-LAB&view=slaposjs_view":                                                                                    "302\nLocation: /hateoas/computers/COMP-LAB",
+	"/hateoas/computers/COMP-LAB":                    `{"_embedded":{"_view":{"form_id":{"default":"COMP-LAB","key":"computer","type":"StringField"},"my_reference":{"default":"COMP-LAB","key":"reference","type":"StringField"},"my_title":{"default":"COMP-LAB","key":"reference","type":"StringField"}}},"_links":{"type":{"name":"Computer"}}}`,
+	"/slapos.allDocs.v0.compute_node_instance_list":  `{"result_list":[{"title":"demo1","instance_guid":"x","state":"started","compute_partition_id":"slappart0","software_release_uri":"/srv/profiles/demo/software.cfg"}]}`,
+	"/hateoas/computer_module/Base_getComputerToken": `{"access_token": "T0KEN"}`,
+}
+
+func TestSlaposLooks(t *testing.T) {
+	m := slaposMaster(t, hypermediaAnswers)
+	for _, c := range []struct {
+		words, out string
+		code       int
+		errs       string
+	}{
+		{"service list", "{\n  \"demo1\": \"/srv/profiles/demo/software.cfg\"\n}\n", 0, ""},
+		{"service list --json", "[\n  {\n    \"title\": \"demo1\",\n    \"release\": \"/srv/profiles/demo/software.cfg\"\n  }\n]\n", 0, ""},
+		{"service info demo1", `{
+  "software-url": "/srv/profiles/demo/software.cfg",
+  "software-type": "default",
+  "shared": false,
+  "requested-state": "started",
+  "instance-parameters": {
+    "child": "yes"
+  },
+  "connection-parameters": {
+    "url": "http://[2001:db8:77::2]:8080/"
+  },
+  "status": "unsupported"
+}
+`, 0, ""},
+		{"service info none", "", 2, "slapos: not found: the master knows no service \"none\"\nhint: hostler slapos service list shows all\n"},
+		{"computer list", "List of Computers:\nCOMP-LAB COMP-LAB\n", 0, ""},
+		{"computer info COMP-LAB", "Reference: COMP-LAB\nTitle: COMP-LAB\nPartition: slappart0 started /srv/profiles/demo/software.cfg demo1\n", 0, ""},
+		{"computer info none", "", 2, "slapos: not found: the master knows no computer \"none\"\nhint: hostler slapos computer list shows all\n"},
+		{"computer token", "T0KEN\n", 0, ""},
+		{"service frobnicate", "", 5, "slapos: unknown command \"frobnicate\"\n"},
+	} {
+		if code, out, errs := m.run(t, strings.Fields(c.words)...); code != c.code || out != c.out || errs != c.errs {
+			t.Errorf("%s: %d\n%s%s", c.words, code, out, errs)
+		}
+	}
+	told := map[string]string{"/slapos.get.v0.instance_tree": `{"title":"demo1","access_status_message":"#error it burns"}`}
+	for path, answer := range hypermediaAnswers {
+		told[path] = answer
+	}
+	m = slaposMaster(t, told)
+	if code, out, errs := m.run(t, "service", "info", "demo1", "--news"); code != 0 || !strings.Contains(out, "\"status\": \"red\",\n  \"news\": [\n    \"#error it burns\"\n  ]") {
+		t.Errorf("service info --news: %d\n%s%s", code, out, errs)
+	}
+	if code, out, errs := m.run(t, "service", "info", "demo1", "--json"); code != 0 || !strings.Contains(out, "\"title\": \"demo1\",\n  \"release\"") || strings.Contains(out, "news") {
+		t.Errorf("service info --json: %d\n%s%s", code, out, errs)
+	}
+}
+
+// certified is a certificate of a computer, with its key, as a master's web side answers it.
+func certified(t *testing.T, name string) (answer, certificate, key string) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &k.PublicKey, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, key = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: b}))
+	text, _ := json.Marshal(map[string]string{"certificate": certificate, "key": key})
+	return string(text), certificate, key
+}
+
+func content(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(b)
+}
+
+func TestSlaposConfigureClient(t *testing.T) {
+	answer, certificate, key := certified(t, "me")
+	m := slaposMaster(t, map[string]string{"/Person_getCertificate": answer})
+	file := filepath.Join(t.TempDir(), "a%b", "client.cfg")
+	words := []string{"configure", "client", "--cfg", file, "--master-url", "https://slap.example.com", "--master-url-web", m.url, "--token", "T0KEN"}
+	if code, out, errs := m.run(t, words...); code != 0 || out != "" || strings.Contains(errs, "T0KEN") {
+		t.Fatalf("%d\n%s%s", code, out, errs)
+	}
+	if content(t, filepath.Dir(file)+"/client.crt") != certificate || content(t, filepath.Dir(file)+"/client.key") != key {
+		t.Error("other files")
+	}
+	for _, name := range []string{"client.key", "client.cfg"} {
+		if info, err := os.Stat(filepath.Join(filepath.Dir(file), name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	f, err := cfg.Read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := f.Client(); err != nil || c.Master != "https://slap.example.com" || c.KeyFile != filepath.Dir(file)+"/client.key" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	before := content(t, file)
+	if code, _, errs := m.run(t, words...); code != 1 || !strings.Contains(errs, "is there already") || content(t, file) != before {
+		t.Errorf("again: %d\n%s", code, errs)
+	}
+	m = slaposMaster(t, map[string]string{"/Person_getCertificate": "401\n"})
+	words[3], words[7] = filepath.Join(t.TempDir(), "client.cfg"), m.url
+	if code, _, errs := m.run(t, words...); code != 1 || !strings.Contains(errs, "hint: a token is good for once") || strings.Contains(errs, "T0KEN") {
+		t.Errorf("denied: %d\n%s", code, errs)
+	}
+	if _, err := os.Stat(words[3]); err == nil {
+		t.Error("a file without a certificate")
+	}
+}
+
+func TestSlaposNodeRegister(t *testing.T) {
+	answer, certificate, key := certified(t, "COMP-42")
+	m := slaposMaster(t, map[string]string{"/Person_requestComputer": answer})
+	dir := filepath.Join(t.TempDir(), "slapos")
+	words := []string{"node", "register", "build one", "--cfg", dir + "/slapos.cfg", "--interface-name", "eth0", "--master-url", "https://slap.example.com", "--master-url-web", m.url, "--token", "T0KEN"}
+	if code, out, errs := m.run(t, append(words, "--dry-run")...); code != 0 || !strings.Contains(out, "interface_name = eth0\n") {
+		t.Errorf("--dry-run: %d\n%s%s", code, out, errs)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("--dry-run has written")
+	}
+	if code, out, errs := m.run(t, words...); code != 0 || out != "" || !strings.Contains(errs, "This machine is COMP-42.") {
+		t.Fatalf("%d\n%s%s", code, out, errs)
+	}
+	m.asks(t, "POST /Person_requestComputer title=build+one")
+	if content(t, dir+"/ssl/certificate") != certificate || content(t, dir+"/ssl/key") != key {
+		t.Error("other files")
+	}
+	f, err := cfg.Read(dir + "/slapos.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, _ := f.Text("slapos", "computer_id"); id != "COMP-42" || len(f.Unknown()) > 0 {
+		t.Errorf("%s, %v", id, f.Unknown())
+	}
+	for _, want := range []string{dir + ".old", dir + ".old.1"} {
+		if code, out, errs := m.run(t, append(words, "--json")...); code != 0 || !strings.Contains(out, `"moved": "`+want+`"`) || content(t, want+"/ssl/key") != key {
+			t.Errorf("again: %d\n%s%s", code, out, errs)
 		}
 	}
 }

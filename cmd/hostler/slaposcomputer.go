@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slap"
+)
+
+// computerView is a computer in `slapos computer list --json`.
+type computerView struct {
+	Computer string `json:"computer"`
+	Title    string `json:"title"`
+}
+
+// computerDetailView is `slapos computer info --json`.
+type computerDetailView struct {
+	Computer  string                 `json:"computer"`
+	Title     string                 `json:"title"`
+	Software  []computerSoftwareView `json:"software,omitempty"`
+	Instances []computerInstanceView `json:"instances,omitempty"`
+}
+
+// computerSoftwareView is software in it.
+type computerSoftwareView struct {
+	Release string `json:"release"`
+	State   string `json:"state"`
+}
+
+// computerInstanceView is an instance in it.
+type computerInstanceView struct {
+	Partition string `json:"partition"`
+	Title     string `json:"title"`
+	State     string `json:"state"`
+	Release   string `json:"release"`
+}
+
+// slaposTokenView is `slapos computer token --json`.
+type slaposTokenView struct {
+	Token string `json:"token"`
+}
+
+func newSlaposComputer(s *slapos) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "computer",
+		Short:   "Look at the computers of a master, and have a token for a new one",
+		Example: "  hostler slapos computer list\n  hostler slapos computer info COMP-1",
+		Args:    cobra.ArbitraryArgs,
+		RunE:    s.group,
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:     "list",
+		Short:   "List the computers: reference and title",
+		Example: "  hostler slapos computer list",
+		Args:    cobra.NoArgs,
+		RunE:    s.do(func(ctx context.Context, _ []string) error { return s.computerList(ctx) }),
+	}, &cobra.Command{
+		Use:   "info REF",
+		Short: "Show a computer, with its software and instances where the master tells",
+		Long: `Show a computer by its reference.
+
+Exit status: 2 where the master knows no such computer.`,
+		Example: "  hostler slapos computer info COMP-1",
+		Args:    cobra.ExactArgs(1),
+		RunE:    s.do(func(ctx context.Context, args []string) error { return s.computerInfo(ctx, args[0]) }),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) (out candidates, _ cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				out = s.computers(cmd)
+			}
+			return out, cobra.ShellCompDirectiveNoFileComp
+		},
+	}, &cobra.Command{
+		Use:     "token",
+		Short:   "Print a token with which one new computer can be registered",
+		Long:    "Print a token with which one new computer can be registered (hostler slapos node register). It is a secret.",
+		Example: "  hostler slapos computer token",
+		Args:    cobra.NoArgs,
+		RunE:    s.do(func(ctx context.Context, _ []string) error { return s.computerToken(ctx) }),
+	})
+	return cmd
+}
+
+func (s *slapos) computerList(ctx context.Context) error {
+	master, err := s.master()
+	if err != nil {
+		return err
+	}
+	all, err := master.Search(ctx, slap.Query{Kind: computerKind}, "reference", "title")
+	if err != nil {
+		return err
+	}
+	views := make([]computerView, len(all))
+	for i, c := range all {
+		views[i] = computerView{field(c, "reference"), field(c, "title")}
+	}
+	if s.a.flags.json {
+		return s.a.printJSON(views)
+	}
+	if err := fprintf(s.a.out, "List of Computers:\n"); err != nil {
+		return err
+	}
+	for _, v := range views {
+		if err := fprintf(s.a.out, "%s %s\n", printable(v.Computer), printable(v.Title)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *slapos) computerInfo(ctx context.Context, reference string) error {
+	got, err := s.form(ctx, computerKind, "reference", reference)
+	if err != nil {
+		return err
+	}
+	if got == nil {
+		return s.notKnown("computer", reference, "hostler slapos computer list shows all")
+	}
+	v := computerDetailView{Computer: field(got, "reference"), Title: field(got, "title")}
+	var software, instances slap.Listing
+	of := &slap.Call{Computer: reference}
+	for name, to := range map[string]*slap.Listing{"slapos.allDocs.v0.compute_node_software_installation_list": &software, "slapos.allDocs.v0.compute_node_instance_list": &instances} {
+		if err := s.client.Call(ctx, name, of, to); ctx.Err() != nil {
+			return err
+		} else if err != nil {
+			s.note("%s", plain(err)) // a master without the method
+		}
+	}
+	for _, r := range software.Results {
+		v.Software = append(v.Software, computerSoftwareView{r.Release, r.State})
+	}
+	for _, i := range instances.Results {
+		v.Instances = append(v.Instances, computerInstanceView{i.Partition, i.Title, i.State, i.Release})
+	}
+	if s.a.flags.json {
+		return s.a.printJSON(v)
+	}
+	if err := fprintf(s.a.out, "Reference: %s\nTitle: %s\n", printable(v.Computer), printable(v.Title)); err != nil {
+		return err
+	}
+	for _, r := range v.Software {
+		if err := fprintf(s.a.out, "Software: %s %s\n", printable(r.Release), r.State); err != nil {
+			return err
+		}
+	}
+	for _, i := range v.Instances {
+		if err := fprintf(s.a.out, "Partition: %s %s %s %s\n", printable(i.Partition), i.State, printable(i.Release), printable(i.Title)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *slapos) computerToken(ctx context.Context) error {
+	master, err := s.master()
+	if err != nil {
+		return err
+	}
+	token, err := master.ComputerToken(ctx)
+	if errors.Is(err, slap.ErrNotFound) {
+		return &compute.Error{Kind: compute.ErrFailed, Err: errors.New("this master gives no tokens"), Hint: "a computer of a master without certificates needs none: it is there once its node has said what it is"}
+	} else if err != nil {
+		return err
+	}
+	if s.a.flags.json {
+		return s.a.printJSON(slaposTokenView{token})
+	}
+	return fprintf(s.a.out, "%s\n", printable(token))
+}
