@@ -44,7 +44,7 @@ func Store(t *testing.T, opt Options) {
 		{"UpdateFails", updateFails}, {"UpdateFailsAmongMany", failsAmongMany}, {"UpdatePanics", panics}, {"UpdateContext", contexts},
 		{"UpdateNested", nested}, {"SwallowedError", swallowed}, {"View", views}, {"Handles", handles}, {"Numbers", numbers}, {"Version", versions},
 		{"Workers", workers}, {"Slots", slots}, {"Processes", processes}, {"Close", closing}, {"Counts", counts}, {"Answers", answers}, {"Notes", notes},
-		{"Tokens", tokens}, {"Audit", audits},
+		{"Tokens", tokens}, {"Audit", audits}, {"Slap", slapEntries},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, newRig(t, opt)) })
 	}

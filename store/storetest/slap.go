@@ -1,0 +1,128 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/master"
+)
+
+// slapEntries: entries come back as they were put, are found by what they have, are told to who follows them, and what must be there once is.
+func slapEntries(t *testing.T, r *rig) {
+	odd := "it's \"ö\"\x1f\x00\xff"
+	one := slap.Entry{Kind: slap.KindInstance, Key: "one" + odd, Name: "name" + odd, Place: "place" + odd, Tree: "tree", Host: "host" + odd, Computer: "C", Data: []byte(`{"a":"b"}`)}
+	two := slap.Entry{Kind: slap.KindInstance, Key: "two", Tree: "tree", Computer: "D", Data: []byte("2")}
+	unfollowed := slap.Entry{Kind: slap.KindStatus, Key: "two", Computer: "C", Data: []byte("s")}
+	save := func(s Handle, entries ...slap.Entry) (revision int64) {
+		t.Helper()
+		update(t, s, func(tx compute.Tx) (err error) {
+			if revision, err = tx.(master.Tx).SlapAdvance(); err != nil {
+				return err
+			}
+			for _, e := range entries {
+				if e.Kind != slap.KindStatus {
+					e.Revision = revision
+				}
+				if err := tx.(master.Tx).SaveSlap(e); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return revision
+	}
+	first := save(r.Handle, one, unfollowed)
+	second := save(r.Handle, two)
+	one.Revision, two.Revision = first, second
+	if second <= first {
+		t.Errorf("revisions %d and %d", first, second)
+	}
+	other := r.open()
+	follow := func(after int64, want ...slap.Entry) {
+		t.Helper()
+		view(t, other, func(tx compute.Tx) error {
+			got, err := tx.(master.Tx).SlapChanges(after)
+			if err == nil {
+				same(t, fmt.Sprint("after ", after), got, append([]slap.Entry(nil), want...))
+			}
+			return err
+		})
+	}
+	follow(0, one, two)
+	follow(first, two)
+	follow(second)
+	view(t, other, func(tx compute.Tx) error {
+		s := tx.(master.Tx)
+		got, err := s.SlapEntry(slap.KindInstance, one.Key)
+		if err != nil {
+			return err
+		}
+		same(t, "an entry", got, one)
+		if _, err := s.SlapEntry(slap.KindSupply, one.Key); !errors.Is(err, compute.ErrNotFound) {
+			t.Errorf("of another kind: %v", err)
+		}
+		for _, c := range []struct {
+			q    slap.EntryQuery
+			want []slap.Entry
+		}{
+			{slap.EntryQuery{Kind: slap.KindInstance}, []slap.Entry{one, two}},
+			{slap.EntryQuery{Kind: slap.KindInstance, Last: true, Limit: 1}, []slap.Entry{two}},
+			{slap.EntryQuery{Kind: slap.KindInstance, Name: one.Name}, []slap.Entry{one}},
+			{slap.EntryQuery{Kind: slap.KindInstance, Place: one.Place}, []slap.Entry{one}},
+			{slap.EntryQuery{Kind: slap.KindInstance, Tree: "tree"}, []slap.Entry{one, two}},
+			{slap.EntryQuery{Kind: slap.KindInstance, Host: one.Host, Tree: "tree"}, []slap.Entry{one}},
+			{slap.EntryQuery{Kind: slap.KindInstance, Computer: "D"}, []slap.Entry{two}},
+			{slap.EntryQuery{Kind: slap.KindStatus, Computer: "C"}, []slap.Entry{unfollowed}},
+			{slap.EntryQuery{Kind: slap.KindInstance, Name: "none"}, nil},
+		} {
+			got, err := s.SlapEntries(c.q)
+			if err != nil {
+				return err
+			}
+			same(t, fmt.Sprintf("%+v", c.q), got, c.want)
+		}
+		return nil
+	})
+	for what, e := range map[string]slap.Entry{
+		"a name":  {Kind: slap.KindInstance, Key: "three", Name: one.Name, Data: []byte("3")},
+		"a place": {Kind: slap.KindInstance, Key: "three", Place: one.Place, Data: []byte("3")},
+	} {
+		err := other.Update(context.Background(), func(tx compute.Tx) error { return tx.(master.Tx).SaveSlap(e) })
+		if err == nil {
+			t.Errorf("%s is given twice", what)
+		}
+	}
+	follow(second) // and nothing of that stays
+	third := save(other, slap.Entry{Kind: slap.KindInstance, Key: one.Key})
+	follow(second, slap.Entry{Kind: slap.KindInstance, Key: one.Key, Revision: third})
+	follow(0, two)
+	again := slap.Entry{Kind: slap.KindInstance, Key: "four", Name: one.Name, Place: one.Place, Data: []byte("4")}
+	again.Revision = save(r.Handle, again)
+	follow(third, again)
+	update(t, r.Handle, func(tx compute.Tx) error {
+		return tx.(master.Tx).SaveSlap(slap.Entry{Kind: slap.KindStatus, Key: "two"})
+	})
+	view(t, other, func(tx compute.Tx) error {
+		if _, err := tx.(master.Tx).SlapEntry(slap.KindStatus, "two"); !errors.Is(err, compute.ErrNotFound) {
+			t.Errorf("what nobody follows is there though it is gone: %v", err)
+		}
+		n, err := tx.(master.Tx).SlapRevision()
+		if err == nil && n != again.Revision {
+			t.Errorf("revision %d, and the last change had %d", n, again.Revision)
+		}
+		return err
+	})
+	failed := errors.New("no")
+	err := r.Update(context.Background(), func(tx compute.Tx) error {
+		_, err := tx.(master.Tx).SlapAdvance()
+		return errors.Join(err, tx.(master.Tx).SaveSlap(slap.Entry{Kind: slap.KindInstance, Key: "five", Revision: 99, Data: []byte("5")}), failed)
+	})
+	if !errors.Is(err, failed) {
+		t.Error(err)
+	}
+	follow(again.Revision)
+}
