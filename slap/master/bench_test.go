@@ -1,0 +1,155 @@
+package master_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/master"
+)
+
+// busy is a master with a computer C, whose partitions are all in use, each with parameters and connection parameters of a kilobyte.
+func busy(b *testing.B, partitions int) *master.Master {
+	b.Helper()
+	m := open(b, master.Options{Computer: "C"})
+	c := &slap.Configuration{Computer: "C"}
+	for i := range partitions {
+		c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: fmt.Sprint("p", i), Interface: "tap",
+			Addresses: []slap.ConfiguredAddress{{IP: fmt.Sprint("10.0.0.", i), Netmask: "255.255.255.255"}, {IP: fmt.Sprintf("2001:db8::%x", i), Netmask: "ffff::"}}})
+	}
+	if err := m.Format(b.Context(), master.Anybody, c); err != nil {
+		b.Fatal(err)
+	}
+	for i := range partitions {
+		q := instance(i, 0)
+		if _, err := m.Request(b.Context(), master.Anybody, q); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return m
+}
+
+func instance(i, version int) *slap.Request {
+	return &slap.Request{Title: fmt.Sprint("instance ", i), Release: demo, State: slap.Started, Parameters: slap.Dictionary{"_": fmt.Sprintf(`{"version": %d, "text": %q}`, version, strings.Repeat("x", 700))}}
+}
+
+// rate sends what next makes from many clients at once, and returns how many answers there were a second.
+func rate(b *testing.B, h http.Handler, clients int, next func(base string, n int64) (*http.Request, error)) float64 {
+	b.Helper()
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	transport := &http.Transport{MaxIdleConnsPerHost: clients}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	var count atomic.Int64
+	b.SetParallelism(max(1, clients/2))
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			r, err := next(srv.URL, count.Add(1))
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			answer, err := client.Do(r)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			_, err = io.Copy(io.Discard, answer.Body)
+			answer.Body.Close()
+			if err != nil || answer.StatusCode != http.StatusOK {
+				b.Errorf("%s: %s %v", r.URL, answer.Status, err)
+				return
+			}
+		}
+	})
+	b.StopTimer()
+	return float64(b.N) / b.Elapsed().Seconds()
+}
+
+func get(path string) func(string, int64) (*http.Request, error) {
+	return func(base string, _ int64) (*http.Request, error) {
+		return http.NewRequestWithContext(context.Background(), http.MethodGet, base+path, nil)
+	}
+}
+
+func post(q func(n int64) *slap.Request) func(string, int64) (*http.Request, error) {
+	return func(base string, n int64) (*http.Request, error) {
+		form, err := q(n).Form()
+		if err != nil {
+			return nil, err
+		}
+		return posted(base, form)
+	}
+}
+
+func posted(base string, form url.Values) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, base+"/requestComputerPartition", strings.NewReader(form.Encode()))
+	if err == nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	return r, err
+}
+
+// bare is a server that answers the same bytes to all.
+func bare(kind string, body []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", kind)
+		_, _ = w.Write(body)
+	})
+}
+
+// The floor of the benchmarks below: a bare server of net/http, which answers a small document of JSON.
+func BenchmarkBare(b *testing.B) {
+	b.ReportMetric(rate(b, bare("application/json", []byte(`{"result":"Ignored"}`)), 8, get("/")), "req/s")
+}
+
+func BenchmarkRunID(b *testing.B) {
+	m := open(b, master.Options{Computer: "C"})
+	b.ReportMetric(rate(b, m.Legacy(master.LegacyOptions{}), 8, get("/getRunId")), "req/s")
+}
+
+// A request that changes nothing. The form is made once: what clients need for that is not the master's.
+func BenchmarkUnchanged(b *testing.B) {
+	m := busy(b, 10)
+	form, err := instance(1, 0).Form()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(rate(b, m.Legacy(master.LegacyOptions{}), 8, func(base string, _ int64) (*http.Request, error) { return posted(base, form) }), "req/s")
+}
+
+func BenchmarkInformation(b *testing.B) {
+	m := busy(b, 100)
+	b.ReportMetric(rate(b, m.Legacy(master.LegacyOptions{}), 8, get("/getFullComputerInformation?computer_id=C")), "req/s")
+}
+
+// The floor of it: a bare server that sends the same bytes.
+func BenchmarkInformationBare(b *testing.B) {
+	m := busy(b, 100)
+	body, _, err := m.Information(b.Context(), master.Anybody, "C")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(len(body)), "bytes")
+	b.ReportMetric(rate(b, bare("text/xml", body), 8, get("/")), "req/s")
+}
+
+// A request that changes parameters is on the disk when it is answered.
+func BenchmarkChange(b *testing.B) {
+	for _, clients := range []int{8, 64} {
+		b.Run(fmt.Sprint(clients), func(b *testing.B) {
+			m := busy(b, 100)
+			b.ReportMetric(rate(b, m.Legacy(master.LegacyOptions{}), clients, post(func(n int64) *slap.Request { return instance(int(n%100), int(n)) })), "req/s")
+		})
+	}
+}

@@ -1,0 +1,138 @@
+package master_test
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/master"
+)
+
+const forwarded = "https://software.example/forwarded/software.cfg"
+
+// two are a master that passes requests on, and the one to which it does.
+func two(t *testing.T) (local, external *rig, at string) {
+	t.Helper()
+	external = newRig(t, master.Options{Computer: "COMP-EXT"})
+	srv := httptest.NewServer(external.Legacy(master.LegacyOptions{}))
+	t.Cleanup(srv.Close)
+	at = srv.URL + "/"
+	local = newRig(t, master.Options{Computer: "COMP-LAB", Masters: []master.External{{URL: at, Releases: []string{forwarded}}}})
+	for r, guid := range map[*rig]string{local: "COMP-LAB", external: "COMP-EXT"} {
+		c := &slap.Configuration{Computer: guid}
+		for i, partition := range []string{"slappart0", "slappart1", "slappart2"} {
+			if r == external && i == 2 {
+				break
+			}
+			c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: partition, Interface: "slaptap" + partition[len("slappart"):],
+				Addresses: []slap.ConfiguredAddress{{IP: "10.0.0." + string(rune('1'+i)), Netmask: "255.255.255.255"}}})
+		}
+		if err := r.Format(t.Context(), master.Anybody, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return local, external, at
+}
+
+func TestReplayMultimaster(t *testing.T) {
+	all := recorded(t, "multimaster/local-master")
+	local, _, at := two(t)
+	h := local.Legacy(master.LegacyOptions{})
+	there := strings.TrimSuffix(strings.TrimPrefix(at, "http://"), "/")
+	asked := 0
+	for _, e := range all {
+		if e.Path != "/requestComputerPartition" {
+			continue
+		}
+		asked++
+		_, body, _ := bytes.Cut(e.sent, []byte("\r\n\r\n"))
+		body = bytes.ReplaceAll(body, []byte(url.QueryEscape("127.0.0.1:15003")), []byte(url.QueryEscape(there)))
+		e.answered = bytes.ReplaceAll(e.answered, []byte("127.0.0.1:15003"), []byte(there))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, e.Path, bytes.NewReader(body))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if e.N == 7 { // 2.6: what the other master does not find is not found, and no fault of ours
+			if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "No free computer partition found for: user_ext three") {
+				t.Errorf("%s: %d %s", e.Request, w.Code, w.Body)
+			}
+			continue
+		}
+		if e.N == 8 { // 2.3 Ours: a change of state alone keeps the parameters
+			e.answered = keeps(e.answered)
+		}
+		if diff := equivalent(e, w.Code, w.Body.Bytes()); diff != "" {
+			t.Errorf("%s: %s", e.Request, diff)
+		}
+	}
+	if asked != 6 {
+		t.Errorf("%d requests", asked)
+	}
+}
+
+// keeps is an answer with the parameter that the request before had.
+func keeps(answer []byte) []byte {
+	const at = `<string>timestamp</string>`
+	return bytes.Replace(answer, []byte(at), []byte("<string>a</string><string>b</string>"+at), 1)
+}
+
+func TestReplayExternal(t *testing.T) {
+	_, external, _ := two(t)
+	h := external.Legacy(master.LegacyOptions{})
+	for _, e := range recorded(t, "multimaster/external-master") {
+		if e.Path != "/requestComputerPartition" {
+			continue
+		}
+		status, body := send(t, h, e)
+		if e.N == 15 { // 2.3 Ours: the same
+			e.answered = keeps(e.answered)
+		}
+		if diff := equivalent(e, status, body); diff != "" {
+			t.Errorf("%s: %s", e.Request, diff)
+		}
+	}
+}
+
+// What another master cannot say yet, or refuses, or says of itself.
+func TestForwardAnswers(t *testing.T) {
+	status := http.StatusRequestTimeout
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/getRunId" {
+			_, _ = w.Write([]byte("another"))
+			return
+		}
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte("<p>Resource not ready</p>"))
+	}))
+	defer srv.Close()
+	r := newRig(t, master.Options{Computer: "C", Masters: []master.External{{URL: srv.URL, Releases: []string{forwarded}}, {URL: "https://safe.example/", Releases: []string{"safe"}}}})
+	says := "Resource not ready (the master " + strings.TrimPrefix(srv.URL, "http://") + " says so)"
+	for _, c := range []struct {
+		status int
+		kind   error
+	}{{408, slap.ErrNotReady}, {403, compute.ErrDenied}, {404, compute.ErrNotFound}, {400, compute.ErrInvalid}, {500, compute.ErrUnavailable}} {
+		status = c.status
+		r.refused(slap.Request{Title: "a", Release: forwarded}, c.kind, says)
+		r.refused(slap.Request{Title: "a", Filter: slap.Dictionary{"master_url": srv.URL + "/"}}, c.kind, says)
+	}
+	r.refused(slap.Request{Title: "a", Filter: slap.Dictionary{"master_url": "http://127.0.0.1:9/"}}, compute.ErrNotFound,
+		"External SlapOS Master URL http://127.0.0.1:9/ is not listed in multimaster list.")
+	r.refused(slap.Request{Title: "a", Release: "safe"}, compute.ErrNotFound,
+		"External SlapOS Master URL https://safe.example/ is https, and its section [multimaster/https://safe.example/] has no key and cert.")
+}
+
+// A request that names this master as another one is answered here.
+func TestForwardToItself(t *testing.T) {
+	r := newRig(t, master.Options{Computer: "C"})
+	r.format("C", 1)
+	q := slap.Request{Title: "a", Release: demo, Filter: slap.Dictionary{"master_url": "http://me.example/"}}
+	a, err := r.Request(master.WithBase(t.Context(), "http://me.example"), master.Anybody, &q)
+	if err != nil || a.Partition != "p0" {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
