@@ -3,6 +3,7 @@ package arsenal
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -104,17 +105,26 @@ func Parse(data []byte) (*Conf, error) {
 		switch {
 		case known:
 			values[s.section+"."+key], c.given[s.section+"."+key] = s.value, s.line // the last one counts
-		case s.section == "DEFAULT": // oslo.config's own: logging
+		case s.section == "DEFAULT": // oslo.config's own: logging, and what others refer to
+			values["DEFAULT."+key], c.given["DEFAULT."+key] = s.value, s.line
 		case section == nil:
 			c.warn(s.line, fmt.Sprintf("section [%s] is not Arsenal's", s.section), nearest.Meant(s.section, sections()))
 		default:
 			c.warn(s.line, fmt.Sprintf("%s in [%s] is not Arsenal's", s.key, s.section), nearest.Meant(key, keys(section)))
 		}
-		if known && strings.Contains(strings.ReplaceAll(s.value, "$$", ""), "$") {
-			c.warn(s.line, fmt.Sprintf("%s in [%s] has a $, and what it stands for is not looked up; $$ stands for one", s.key, s.section), "")
+	}
+	refers := &referrer{values: values, warn: func(option, what string) {
+		section, key, _ := strings.Cut(option, ".")
+		if w := fmt.Sprintf("line %d: %s in [%s] %s", c.given[option], key, section, what); !slices.Contains(c.Warnings, w) {
+			c.Warnings = append(c.Warnings, w)
+		}
+	}}
+	r := &reader{c: c, values: map[string]string{}}
+	for _, option := range slices.Sorted(maps.Keys(values)) {
+		if section, _, _ := strings.Cut(option, "."); section != "DEFAULT" {
+			r.values[option] = refers.value(option)
 		}
 	}
-	r := &reader{c: c, values: values}
 	c.Scout = r.text("director.scout")
 	c.PollSpacing, c.DirectiveSpacing = r.seconds("director.poll_spacing"), r.seconds("director.directive_spacing")
 	c.DryRun, c.LogStatistics = r.flag("director.dry_run"), r.flag("director.log_statistics")
@@ -178,7 +188,7 @@ func (r *reader) fail(option, what string) {
 	r.errs = append(r.errs, fmt.Errorf("%s%s in [%s] %s", at, key, section, what))
 }
 
-func (r *reader) text(option string) string { return strings.ReplaceAll(r.values[option], "$$", "$") }
+func (r *reader) text(option string) string { return r.values[option] }
 
 func (r *reader) number(option string, least int) int {
 	n, err := strconv.Atoi(r.values[option])
@@ -213,10 +223,25 @@ func (r *reader) flag(option string) bool {
 
 // Service is an option of a service (nova, ironic or glance) by its own name, else that of client_wrapper that stands in for it; "": none is given.
 func (c *Conf) Service(service, key string) string {
+	v, _ := c.service(service, key)
+	return v
+}
+
+// service is Service, and the option that it is of.
+func (c *Conf) service(service, key string) (value, option string) {
 	if v := c.Services[service][key]; v != "" {
-		return v
+		return v, service + "." + key
 	}
-	return c.Services["client_wrapper"][insteads[key]]
+	return c.Services["client_wrapper"][insteads[key]], "client_wrapper." + insteads[key]
+}
+
+// origin says where an option stands, for people.
+func (c *Conf) origin(option string) string {
+	section, key, _ := strings.Cut(option, ".")
+	if line := c.given[option]; line > 0 {
+		return fmt.Sprintf("%s in [%s], line %d", key, section, line)
+	}
+	return fmt.Sprintf("%s in [%s], as it goes without saying", key, section)
 }
 
 // insteads are the options of client_wrapper that count where a service has none of its own.

@@ -125,7 +125,7 @@ func TestUnknown(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"line 6: poll_spaceing in [director] is not Arsenal's; did you mean poll_spacing?", "line 8: section [directr] is not Arsenal's; did you mean director?",
-		"line 10: admin_password in [nova] has a $, and what it stands for is not looked up; $$ stands for one"}
+		"line 10: admin_password in [nova] has a $ that refers to nothing; $$ stands for one"}
 	if strings.Join(c.Warnings, "\n") != strings.Join(want, "\n") {
 		t.Errorf("%q", c.Warnings)
 	}

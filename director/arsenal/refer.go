@@ -1,0 +1,81 @@
+package arsenal
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// secrets are the options that nobody is to see.
+var secrets = []string{"os_password", "os_auth_token", "admin_password", "admin_auth_token"}
+
+func secret(option string) bool {
+	_, key, _ := strings.Cut(option, ".")
+	return slices.Contains(secrets, key)
+}
+
+// reference is oslo.config's: $key of the same section, else of DEFAULT, $section.key, both in braces too; $$ stands for a $, and so does \$.
+var reference = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\$\$|\\\$|\$\{[A-Za-z_][A-Za-z0-9_.]*\}|\$[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?|\$`)
+})
+
+// referrer puts the values of options in place of what refers to them.
+type referrer struct {
+	values map[string]string // by section.key, as they stand there
+	warn   func(option, what string)
+	done   int // so many references have been followed
+}
+
+// mostReferences are followed in a file: each may have several behind it, and so on.
+const mostReferences = 10_000
+
+// value is that of an option, of which the ones on the way are those that refer to it.
+func (r *referrer) value(option string, way ...string) string {
+	section, _, _ := strings.Cut(option, ".")
+	way = append(way, option)
+	return reference().ReplaceAllStringFunc(r.values[option], func(ref string) string {
+		name := strings.Trim(ref, "${}")
+		if ref == "$$" || ref == `\$` {
+			return "$"
+		}
+		warn := func(what string) {
+			if secret(option) { // what looks like a name may be a part of it
+				what = "has a $ that refers to nothing; $$ stands for one"
+			}
+			r.warn(option, what)
+		}
+		to, rest := r.find(section, name), ""
+		if to == "" && ref[len(ref)-1] != '}' { // $name.txt: what is behind the point is not of the name
+			if first, after, ok := strings.Cut(name, "."); ok {
+				to, rest = r.find(section, first), "."+after
+			}
+		}
+		switch {
+		case name == "":
+			warn("has a $ that refers to nothing; $$ stands for one")
+		case to == "":
+			warn("refers to "+name+", which is not there; $$ stands for a $")
+		case r.done >= mostReferences:
+			warn("refers to "+name+", and there are too many references")
+		case slices.Contains(way, to):
+			warn("refers to "+name+", which refers back to it")
+		case secret(to) && !secret(way[0]):
+			warn("refers to "+name+", which is a secret")
+		default:
+			r.done++
+			return r.value(to, way...) + rest
+		}
+		return ref
+	})
+}
+
+// find is the option that a name refers to; "": none.
+func (r *referrer) find(section, name string) string {
+	for _, option := range []string{section + "." + name, "DEFAULT." + name, name} {
+		if _, ok := r.values[option]; ok {
+			return option
+		}
+	}
+	return ""
+}
