@@ -1,0 +1,96 @@
+package caching_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/metal"
+)
+
+// instant is a fleet in which what is begun is done at once, as in the vectors.
+type instant struct {
+	mu    sync.Mutex
+	fleet metal.Fleet
+}
+
+func (m *instant) Nodes(context.Context) ([]metal.Node, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]metal.Node{}, m.fleet.Nodes...), nil
+}
+func (m *instant) Images(context.Context) ([]metal.Image, error) { return m.fleet.Images, nil }
+func (m *instant) Flavors(context.Context) ([]string, error)     { return m.fleet.Flavors, nil }
+
+func (m *instant) set(id string, cached bool, image string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.fleet.Nodes {
+		if n := &m.fleet.Nodes[i]; n.ID == id {
+			n.Cached, n.Image = cached, image
+		}
+	}
+	return nil
+}
+
+func (m *instant) Cache(_ context.Context, node string, image metal.Image) error {
+	return m.set(node, true, image.ID)
+}
+func (m *instant) Eject(_ context.Context, node string) error { return m.set(node, false, "") }
+
+// TestLoopVectors has whole loops go through the rounds of the vectors: one loop for all rounds, and one for each round as cron has it.
+func TestLoopVectors(t *testing.T) {
+	for n, v := range vectors(t, "rounds", "rounds") {
+		for name, each := range map[string]bool{"one loop": false, "a loop each": true} {
+			var want struct {
+				Rounds     [][5]int
+				CacheLimit [2]int `json:"cache_limit"`
+				EjectLimit [2]int `json:"eject_limit"`
+			}
+			c := read(t, v, &want)
+			onStage(t, 0, func(s *stage) {
+				m := &instant{fleet: c.Fleet}
+				s.opt.Scout, s.opt.Commander, s.opt.Strategy, s.opt.MaxEjectFraction = m, m, &c.Strategy, 1
+				rate := func(l [2]int) caching.Rate { return caching.Rate{N: l[0], Period: time.Duration(l[1]) * time.Second} }
+				s.opt.CacheRate, s.opt.EjectRate = rate(want.CacheLimit), rate(want.EjectLimit)
+				start := time.Now()
+				l, err := caching.New(s.opt)
+				if err != nil {
+					s.Fatal(err)
+				}
+				if each { // the periods of the vectors begin with the first
+					s.note("director.metal:limits", `{"cache":{"start":"`+start.Format(time.RFC3339)+`"},"eject":{"start":"`+start.Format(time.RFC3339)+`"}}`)
+				}
+				for i, r := range want.Rounds {
+					time.Sleep(time.Until(start.Add(time.Duration(r[0]) * time.Second)))
+					if each {
+						if l, err = caching.New(s.opt); err != nil {
+							s.Fatal(err)
+						}
+					}
+					report, err := l.Round(s.Context())
+					if err != nil {
+						s.Fatal(err)
+					}
+					got := [5]int{0: r[0]}
+					for _, d := range report.Directives {
+						k := map[caching.Verb]int{caching.Eject: 1, caching.Cache: 2}[d.Do]
+						got[k]++
+						switch d.Result {
+						case caching.Issued:
+							got[k+2]++
+						case caching.Limited:
+						default:
+							s.Errorf("%s: vector %d, round %d: %s of %s was %s: %s", name, n, i, d.Do, d.Node, d.Result, d.Error)
+						}
+					}
+					if got != r {
+						s.Errorf("%s: vector %d, round %d: %v and not %v", name, n, i, got, r)
+					}
+				}
+			})
+		}
+	}
+}

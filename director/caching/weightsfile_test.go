@@ -1,0 +1,64 @@
+package caching_test
+
+import (
+	"bytes"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/metal"
+)
+
+// TestWeightsFile has the file missing, broken, and changed between decisions: what was read last counts.
+func TestWeightsFile(t *testing.T) {
+	f := &metal.Fleet{Flavors: []string{"io"}, Images: []metal.Image{{ID: "a1", Name: "a"}, {ID: "b1", Name: "b"}}}
+	for _, id := range []string{"n1", "n2", "n3", "n4"} {
+		f.Nodes = append(f.Nodes, metal.Node{ID: id, Flavor: "io"})
+	}
+	var log bytes.Buffer
+	file := filepath.Join(t.TempDir(), "weights.json")
+	w := &caching.WithWeights{Proportional: caching.Proportional{Share: 1, Weights: caching.Weights{Default: 1}}, File: file, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	if err := w.Check(); err == nil || !strings.Contains(err.Error(), "image_weights_filename") || !strings.Contains(err.Error(), file) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	for _, step := range []struct {
+		what, text string
+		want       map[string]int
+		says       string // in the log, once for all decisions of the step
+	}{
+		{"missing", "", map[string]int{"a1": 2, "b1": 2}, "cannot be read"},
+		{"there", `{"a": 3}`, map[string]int{"a1": 3, "b1": 1}, ""},
+		{"changed", `{"a": 0, "b": 1}`, map[string]int{"b1": 4}, "have changed"},
+		{"Arsenal's example, which is not JSON", `{'a': 3}`, map[string]int{"b1": 4}, "not JSON"},
+		{"a bad weight", `{"a": -1}`, map[string]int{"b1": 4}, `\"a\": -1: not a whole number`},
+		{"gone", "", map[string]int{"b1": 4}, "no such file"},
+		{"by flavor", `{"io": {"a": 3}, "other": {"b": 1000}}`, map[string]int{"a1": 3, "b1": 1}, "have changed"},
+	} {
+		log.Reset()
+		if step.text == "" {
+			_ = os.Remove(file)
+		} else if err := os.WriteFile(file, []byte(step.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			plan, err := w.Plan(t.Context(), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]int{}
+			for _, write := range plan.Cache["io"] {
+				got[write.Image]++
+			}
+			if !maps.Equal(got, step.want) {
+				t.Errorf("%s: %v, want %v", step.what, got, step.want)
+			}
+		}
+		if n := strings.Count(log.String(), "\n"); step.says == "" && n > 0 || step.says != "" && (n != 1 || !strings.Contains(log.String(), step.says)) {
+			t.Errorf("%s: the log says\n%s", step.what, log.String())
+		}
+	}
+}
