@@ -55,13 +55,13 @@ func (r *referrer) value(option string, way ...string) string {
 		case name == "":
 			warn("has a $ that refers to nothing; $$ stands for one")
 		case to == "":
-			warn("refers to "+name+", which is not there; $$ stands for a $")
+			warn("refers to " + name + ", which is not there; $$ stands for a $")
 		case r.done >= mostReferences:
-			warn("refers to "+name+", and there are too many references")
+			warn("refers to " + name + ", and there are too many references")
 		case slices.Contains(way, to):
-			warn("refers to "+name+", which refers back to it")
+			warn("refers to " + name + ", which refers back to it")
 		case secret(to) && !secret(way[0]):
-			warn("refers to "+name+", which is a secret")
+			warn("refers to " + name + ", which is a secret")
 		default:
 			r.done++
 			return r.value(to, way...) + rest
