@@ -1,12 +1,14 @@
 package ironic_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -20,27 +22,48 @@ const recordText = `{"uuid": "%s", "name": "node-%s", "provision_state": "availa
 
 // fleet serves so many nodes, and takes little time for it: a page is a template with the numbers put in.
 func fleet(t testing.TB, s *standin, size int) {
-	var page []byte
-	var at []int // where the numbers stand, and of which node they are
 	const digits = 12
-	page = append(page, `{"nodes": [`...)
-	for i := range 1000 {
-		if i > 0 {
-			page = append(page, ", "...)
+	type template struct {
+		page []byte
+		at   []int // where the numbers stand, and of which node they are
+	}
+	var mu sync.Mutex
+	templates := map[string]template{} // by the fields that are asked for
+	make := func(fields string) (page []byte, at []int) {
+		mu.Lock()
+		defer mu.Unlock()
+		if t, ok := templates[fields]; ok {
+			return t.page, t.at
 		}
 		id := uuid(0)
-		record := fmt.Sprintf(recordText, id, id, id, id)
-		for from := 0; ; {
-			k := strings.Index(record[from:], id)
-			if k < 0 {
-				break
-			}
-			at = append(at, len(page)+from+k+len(id)-digits)
-			from += k + len(id)
+		all, some := map[string]any{}, map[string]any{}
+		if err := json.Unmarshal(fmt.Appendf(nil, recordText, id, id, id, id), &all); err != nil {
+			t.Error(err)
 		}
-		page = append(page, record...)
+		for _, f := range append(strings.Split(fields, ","), "links") {
+			some[f] = all[f]
+		}
+		text, _ := json.Marshal(some)
+		record := string(text)
+		page = append(page, `{"nodes": [`...)
+		for i := range 1000 {
+			if i > 0 {
+				page = append(page, ", "...)
+			}
+			for from := 0; ; {
+				k := strings.Index(record[from:], id)
+				if k < 0 {
+					break
+				}
+				at = append(at, len(page)+from+k+len(id)-digits)
+				from += k + len(id)
+			}
+			page = append(page, record...)
+		}
+		page = append(page, ']')
+		templates[fields] = template{page, at}
+		return page, at
 	}
-	page = append(page, ']')
 	s.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/v1/nodes") {
 			return false
@@ -63,6 +86,7 @@ func fleet(t testing.TB, s *standin, size int) {
 			_, _ = w.Write([]byte(`{"nodes": []}`))
 			return true
 		}
+		page, at := make(q.Get("fields"))
 		b := slices.Clone(page)
 		for i, offset := range at {
 			copy(b[offset:], fmt.Appendf(nil, "%0*d", digits, first+i/(len(at)/1000)))

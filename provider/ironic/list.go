@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -90,13 +91,14 @@ func (a *api) lacking(message string) bool {
 	return true
 }
 
-// wanted are the fields that are asked for.
-func (a *api) wanted(minor int) string {
+// wanted are the fields that are asked for: those of only, commas between, else all, as far as this Ironic has them.
+func (a *api) wanted(minor int, only string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	some := strings.Split(only, ",")
 	var out []string
 	for _, f := range fields {
-		if f.since <= minor && !a.lacks[f.name] {
+		if f.since <= minor && !a.lacks[f.name] && (only == "" || slices.Contains(some, f.name)) {
 			out = append(out, f.name)
 		}
 	}
@@ -112,10 +114,7 @@ func (l *listing[T]) read(ctx context.Context) ([]T, error) {
 	if err != nil {
 		return nil, err
 	}
-	wanted := l.query.Get("fields")
-	if wanted == "" {
-		wanted = l.a.wanted(minor)
-	}
+	wanted := l.a.wanted(minor, l.query.Get("fields"))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer l.wg.Wait()

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 
@@ -30,6 +31,7 @@ type Scout struct {
 	installation string
 	images       []imageRule
 	flavors      []flavorRule
+	fields       string // that are read of nodes
 	source       *Provider
 }
 
@@ -59,7 +61,28 @@ func NewScout(o ScoutOptions) (*Scout, error) {
 	if s.flavors, err = compileFlavors(o.Flavors); err != nil {
 		return fail("%w", err)
 	}
+	s.fields = read(s.flavors)
 	return s, nil
+}
+
+// read are the fields of nodes that a scout with such rules reads: an Ironic with many nodes takes long to tell of what nobody looks at, and so does reading it.
+func read(rules []flavorRule) string {
+	unread := map[string]bool{"target_provision_state": true, "power_state": true, "properties": true, "traits": true, "shard": true}
+	for i := range rules {
+		r := &rules[i]
+		for field, looks := range map[string]bool{"properties": len(r.props)+len(r.caps) > 0, "traits": len(r.Traits) > 0, "shard": r.Shard != ""} {
+			if looks {
+				delete(unread, field)
+			}
+		}
+	}
+	var out []string
+	for _, f := range fields {
+		if !unread[f.name] {
+			out = append(out, f.name)
+		}
+	}
+	return strings.Join(out, ",")
 }
 
 func compileFlavors(rules []FlavorRule) (out []flavorRule, err error) {
@@ -85,7 +108,7 @@ func (s *Scout) Nodes(ctx context.Context) ([]metal.Node, error) {
 			return nil, err
 		}
 	}
-	return list(ctx, s.a, "Nodes", url.Values{}, func(r *record) (metal.Node, bool) {
+	return list(ctx, s.a, "Nodes", url.Values{"fields": {s.fields}}, func(r *record) (metal.Node, bool) {
 		n := s.node(r)
 		if m := r.Extra.Mark; s.source != nil && n.Cached && !n.Provisioned && m != nil && m.State == Cached && m.Way.standby() && !s.source.fits(m, words) {
 			n.Image = ""

@@ -86,7 +86,8 @@ func TestFree(t *testing.T) {
 		s.add(i+1, b)
 	}
 	s.add(len(bad)+1, map[string]any{"name": nil, "driver_info": nil, "extra": nil, "traits": nil, "properties": nil, "provision_state": nil, "resource_class": nil})
-	all := nodes(t, scout(t, s, nil))
+	looks := ironic.FlavorRule{Name: "none", Traits: []string{"CUSTOM_NONE"}, Properties: []string{"none"}} // at what may be odd
+	all := nodes(t, scout(t, s, nil, ironic.FlavorRule{Name: "small", Class: "small"}, looks))
 	if len(all) != len(bad)+2 {
 		t.Fatalf("%d nodes", len(all))
 	}
@@ -328,5 +329,46 @@ func TestListedAtOnce(t *testing.T) {
 			})
 		}
 		all.Wait()
+	}
+}
+
+// TestFieldsRead asks of nodes for what rules look at, and no more.
+func TestFieldsRead(t *testing.T) {
+	for _, c := range []struct {
+		rule   ironic.FlavorRule
+		yes    []string
+		absent []string
+	}{
+		{ironic.FlavorRule{Name: "f", Class: "small"}, []string{"uuid", "extra", "instance_uuid", "reservation", "maintenance_reason"}, []string{"properties", "traits", "shard", "power_state"}},
+		{ironic.FlavorRule{Name: "f", Traits: []string{"CUSTOM_X"}}, []string{"traits"}, []string{"properties", "shard"}},
+		{ironic.FlavorRule{Name: "f", Properties: []string{"memory_mb=32768"}}, []string{"properties"}, []string{"traits"}},
+		{ironic.FlavorRule{Name: "f", Capabilities: []string{"boot_mode=uefi"}}, []string{"properties"}, []string{"traits"}},
+		{ironic.FlavorRule{Name: "f", Shard: "one"}, []string{"shard"}, []string{"traits"}},
+	} {
+		s := newStandin(t)
+		s.add(1, nil)
+		var mu sync.Mutex
+		var asked []string
+		s.intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+			if f := r.URL.Query().Get("fields"); f != "" {
+				mu.Lock()
+				asked = strings.Split(f, ",")
+				mu.Unlock()
+			}
+			return false
+		})
+		nodes(t, scout(t, s, nil, c.rule))
+		mu.Lock()
+		for _, f := range c.yes {
+			if !slices.Contains(asked, f) {
+				t.Errorf("%+v: %s is not asked for among %v", c.rule, f, asked)
+			}
+		}
+		for _, f := range c.absent {
+			if slices.Contains(asked, f) {
+				t.Errorf("%+v: %s is asked for", c.rule, f)
+			}
+		}
+		mu.Unlock()
 	}
 }
