@@ -78,6 +78,7 @@ type Failure struct {
 	Status int    `json:"status"`
 	Type   string `json:"type"` // the words of the status
 	Title  string `json:"title"`
+	Detail string `json:"detail,omitempty"` // what more there is to say; of our master
 }
 
 // A Certificate is a certificate with its key, both in PEM and both "" from a master without certificates.

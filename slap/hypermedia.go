@@ -62,11 +62,27 @@ func (f *Form) Values() map[string]any {
 	return values
 }
 
-// A Query is what clients search for: a kind of thing that is valid, and perhaps one by its title or reference.
+// A Query is what clients search for: a kind of thing that is valid, and perhaps those that have a value in a field.
 type Query struct {
-	Kind  string // Instance Tree, Compute Node
-	Field string // "", title, reference
+	Kind  string // one of QueryTrees, QueryComputers, QueryInstances, QueryReleases
+	Field string // "", or one that things of the kind have: title, reference, default_specialise_title, default_aggregate_reference
 	Value string
+}
+
+// The kinds of things that are searched for. The last two are of the full master.
+const (
+	QueryTrees     = "Instance Tree"
+	QueryComputers = "Compute Node"
+	QueryInstances = `Software Instance", "Slave Instance` // in parentheses, as both are meant
+	QueryReleases  = "Software Installation"
+)
+
+// queried are the kinds, as a query names them, and the field by which each may be asked for.
+var queried = []struct{ kind, written, field string }{
+	{QueryTrees, `portal_type:"` + QueryTrees + `"`, "title"},
+	{QueryComputers, `portal_type:"` + QueryComputers + `"`, "reference"},
+	{QueryInstances, `portal_type:("` + QueryInstances + `")`, "default_specialise_title"},
+	{QueryReleases, `portal_type:"` + QueryReleases + `"`, "default_aggregate_reference"},
 }
 
 const validated = " AND validation_state:validated"
@@ -74,6 +90,11 @@ const validated = " AND validation_state:validated"
 // String is the query as it is sent.
 func (q Query) String() string {
 	s := `portal_type:"` + q.Kind + `"` + validated
+	for _, k := range queried {
+		if k.kind == q.Kind {
+			s = k.written + validated
+		}
+	}
 	if q.Field != "" {
 		s += " AND " + q.Field + `:="` + q.Value + `"`
 	}
@@ -82,27 +103,21 @@ func (q Query) String() string {
 
 // ParseQuery reads a query of that form, and says whether it is one. What stands between the quotes is taken as it is.
 func ParseQuery(text string) (Query, bool) {
-	rest, ok := strings.CutPrefix(text, `portal_type:"`)
-	if !ok {
-		return Query{}, false
+	for _, k := range queried {
+		rest, ok := strings.CutPrefix(text, k.written+validated)
+		if !ok {
+			continue
+		}
+		q := Query{Kind: k.kind}
+		if rest == "" {
+			return q, true
+		}
+		q.Field = k.field
+		if rest, ok = strings.CutPrefix(rest, " AND "+k.field+`:="`); !ok {
+			return Query{}, false
+		}
+		q.Value, ok = strings.CutSuffix(rest, `"`)
+		return q, ok
 	}
-	kind, rest, ok := strings.Cut(rest, `"`)
-	if !ok || kind == "" {
-		return Query{}, false
-	}
-	if rest, ok = strings.CutPrefix(rest, validated); !ok {
-		return Query{}, false
-	}
-	q := Query{Kind: kind}
-	if rest == "" {
-		return q, true
-	}
-	if rest, ok = strings.CutPrefix(rest, " AND "); !ok {
-		return Query{}, false
-	}
-	if q.Field, rest, ok = strings.Cut(rest, `:="`); !ok || q.Field != "title" && q.Field != "reference" {
-		return Query{}, false
-	}
-	q.Value, ok = strings.CutSuffix(rest, `"`)
-	return q, ok
+	return Query{}, false
 }

@@ -51,17 +51,20 @@ func TestExpand(t *testing.T) {
 
 func TestQuery(t *testing.T) {
 	for text, want := range map[string]slap.Query{
-		`portal_type:"Instance Tree" AND validation_state:validated`:                           {Kind: "Instance Tree"},
-		`portal_type:"Instance Tree" AND validation_state:validated AND title:="a "b" AND é="`: {Kind: "Instance Tree", Field: "title", Value: `a "b" AND é=`},
-		`portal_type:"Compute Node" AND validation_state:validated AND reference:="COMP-1"`:    {Kind: "Compute Node", Field: "reference", Value: "COMP-1"},
-		`portal_type:"Compute Node" AND validation_state:validated AND reference:=""`:          {Kind: "Compute Node", Field: "reference"},
+		`portal_type:"Instance Tree" AND validation_state:validated`:                                                           {Kind: "Instance Tree"},
+		`portal_type:"Instance Tree" AND validation_state:validated AND title:="a "b" AND é="`:                                 {Kind: "Instance Tree", Field: "title", Value: `a "b" AND é=`},
+		`portal_type:"Compute Node" AND validation_state:validated AND reference:="COMP-1"`:                                    {Kind: "Compute Node", Field: "reference", Value: "COMP-1"},
+		`portal_type:"Compute Node" AND validation_state:validated AND reference:=""`:                                          {Kind: "Compute Node", Field: "reference"},
+		`portal_type:("Software Instance", "Slave Instance") AND validation_state:validated AND default_specialise_title:="a"`: {Kind: slap.QueryInstances, Field: "default_specialise_title", Value: "a"},
+		`portal_type:"Software Installation" AND validation_state:validated AND default_aggregate_reference:="COMP-1"`:         {Kind: slap.QueryReleases, Field: "default_aggregate_reference", Value: "COMP-1"},
 	} {
 		got, ok := slap.ParseQuery(text)
 		if !ok || got != want || got.String() != text {
 			t.Errorf("%s: %+v, %v, %s", text, got, ok, got)
 		}
 	}
-	for _, text := range []string{"", `portal_type:"X"`, `portal_type:"" AND validation_state:validated`, `portal_type:"X" AND validation_state:validated AND`,
+	for _, text := range []string{"", `portal_type:"X"`, `portal_type:"X" AND validation_state:validated`, `portal_type:"Compute Node" AND validation_state:validated AND title:="a"`,
+		`portal_type:"Software Instance" AND validation_state:validated`, `portal_type:"Instance Tree" AND validation_state:validated AND`, `portal_type:"Instance Tree" AND validation_state:validated AND title:="a`, `portal_type:"" AND validation_state:validated`, `portal_type:"X" AND validation_state:validated AND`,
 		`portal_type:"X" AND validation_state:validated OR title:="a"`, `portal_type:"X" AND validation_state:validated AND title:="a`,
 		`portal_type:"X" AND validation_state:validated AND secret:="a"`, `portal_type:"X" AND validation_state:validated AND title="a"`, `portal_type:X`} {
 		if q, ok := slap.ParseQuery(text); ok {

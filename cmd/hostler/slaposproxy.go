@@ -113,7 +113,7 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 
 // slaposHandler is all that a master answers to who asks without saying who he is. Pages of other sites in a browser of this machine cannot ask it.
 func slaposHandler(m *master.Master) http.Handler {
-	return http.NewCrossOriginProtection().Handler(m.Legacy(master.LegacyOptions{}))
+	return http.NewCrossOriginProtection().Handler(m.Handler(master.LegacyOptions{}))
 }
 
 // read completes what was not given from the file.

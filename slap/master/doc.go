@@ -1,8 +1,8 @@
 // Package master is the side of SlapOS that decides: what is requested, where it runs, and what each node is told of that.
 //
 // A [Master] has its operations as methods: for each thing that a node, a user or an instance may say there is one, and what it refuses is a
-// [Refusal], whose words are those that its peers know. What speaks a protocol (the legacy endpoints, see [Master.Legacy]; the JSON API; the
-// hypermedia API) reads a message, calls one of them, and writes the answer in its own way.
+// [Refusal], whose words are those that its peers know. What speaks a protocol ([Master.Legacy], [Master.JSON], [Master.Hypermedia]; all of
+// them are [Master.Handler]) reads a message, calls one of them, and writes the answer in its own way.
 //
 // What a master keeps is in a [Store], which several of them may share: every change is one transaction, on the disk when the method returns,
 // and the store's own constraints see to it that no two instances have one partition or one title within a tree. Reads are answered from

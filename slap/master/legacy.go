@@ -40,13 +40,7 @@ type endpoint func(l *legacy, c *call) (any, error)
 
 // Legacy is the handler of the legacy endpoints.
 func (m *Master) Legacy(opt LegacyOptions) http.Handler {
-	if opt.Who == nil {
-		opt.Who = func(*http.Request) (Who, error) { return Anybody, nil }
-	}
-	if opt.Base == nil {
-		opt.Base = Base
-	}
-	l := &legacy{m, opt}
+	l := &legacy{m, opt.whole()}
 	mux := http.NewServeMux()
 	for path, fn := range legacyReads {
 		mux.Handle("GET /"+path, l.serve(fn))

@@ -36,6 +36,7 @@ type Master struct {
 	log   *slog.Logger
 	runID string
 	known remembered
+	watch chan struct{} // its one place is taken by who looks for changes, for all that wait for one
 
 	mu   sync.Mutex
 	last int64            // the newest stamp that was given
@@ -50,7 +51,7 @@ func New(ctx context.Context, opt Options) (*Master, error) {
 	if opt.Frontends == nil {
 		opt.Frontends = DefaultFrontends()
 	}
-	m := &Master{opt: opt, store: opt.Store, log: opt.Log, runID: newRunID(), seen: map[string]int64{}}
+	m := &Master{opt: opt, store: opt.Store, log: opt.Log, runID: newRunID(), seen: map[string]int64{}, watch: make(chan struct{}, 1)}
 	m.known.memory = newMemory()
 	return m, m.fresh(ctx)
 }

@@ -15,6 +15,7 @@ import (
 // memory is a book of all that was committed up to a revision. Records in it never change: they are replaced.
 type memory struct {
 	revision  int64
+	applying  int64            // the revision up to which changes are taken over
 	computers map[string]*seen // by GUID
 	byID      map[string]*slap.InstanceRecord
 	byName    map[string]string // to IDs
@@ -30,6 +31,7 @@ type seen struct {
 	supplies  map[string]*slap.SupplyRecord // by URL
 	instances map[string]bool               // by ID
 	document  atomic.Pointer[document]      // what its node was told last; nil: it has changed since
+	changed   int64                         // the revision at which that became otherwise, or a later one
 }
 
 func newMemory() *memory {
@@ -104,6 +106,7 @@ func (m *memory) on(guid string) *seen {
 func (m *memory) touch(guid string) {
 	if c := m.computers[guid]; c != nil {
 		c.document.Store(nil)
+		c.changed = m.applying
 		if c.record == nil && len(c.supplies) == 0 && len(c.instances) == 0 {
 			delete(m.computers, guid)
 		}
@@ -240,7 +243,8 @@ type remembered struct {
 	done  int64        // the last that came out well; guarded by look
 
 	mu     sync.RWMutex
-	memory *memory // guarded by mu
+	memory *memory       // guarded by mu
+	next   chan struct{} // closed at the next change, guarded by mu; nil: nobody waits for it
 }
 
 // fresh sees that the memory has all that was committed before it is called. Callers that meet share a look at the store.
@@ -283,7 +287,12 @@ func (m *Master) catchUp(ctx context.Context) error {
 	if was == 0 {
 		m.known.memory = newMemory()
 	}
+	if m.known.next != nil {
+		close(m.known.next)
+		m.known.next = nil
+	}
 	m.known.memory.revision = -1 // until all of it is there
+	m.known.memory.applying = now
 	for _, e := range changes {
 		if err := m.known.memory.apply(e); err != nil {
 			m.known.memory = newMemory()

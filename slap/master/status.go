@@ -179,10 +179,7 @@ func (s *Status) Value() slap.Dictionary {
 		return d
 	}
 	d["created_at"], d["since"], d["state"], d["user"] = httpTime(s.Said.At), httpTime(s.Said.Since), s.Said.State, s.Said.Computer
-	d["text"] = strings.TrimSpace("#access " + s.Said.State)
-	if s.Said.Error {
-		d["text"] = "#error " + s.Said.Message
-	}
+	d["text"] = s.text()
 	age := time.Since(s.Said.At)
 	for key, limit := range map[string]time.Duration{"no_data_since_5_minutes": 5 * time.Minute, "no_data_since_15_minutes": 15 * time.Minute} {
 		d[key] = int64(0)
@@ -191,6 +188,14 @@ func (s *Status) Value() slap.Dictionary {
 		}
 	}
 	return d
+}
+
+// text is what was said last, in a line.
+func (s *Status) text() string {
+	if s.Said.Error {
+		return "#error " + s.Said.Message
+	}
+	return strings.TrimSpace("#access " + s.Said.State)
 }
 
 func httpTime(t time.Time) string { return t.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT") }
