@@ -466,3 +466,33 @@ func TestSlaposNodeRegister(t *testing.T) {
 		}
 	}
 }
+
+func TestSlaposConsole(t *testing.T) {
+	m := slaposMaster(t, map[string]string{"/supplySupply": "", "/requestComputerPartition": readyAnswer})
+	script := func(text string) string {
+		path := filepath.Join(t.TempDir(), "script")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	code, out, errs := m.run(t, "console", script(`# what the reference's client sent, too
+supply(demo, "COMP-LAB")
+d = request(demo, 'demo1', {'child': 'yes'},
+            filter_kw={'computer_guid': 'COMP-LAB'})
+d
+d.getState()
+d.getConnectionParameterDict()
+d.getConnectionParameter('url')
+`))
+	want := "<instance in slappart0 of COMP-LAB, started>\n'started'\n{'url': 'http://[2001:db8:77::2]:8080/'}\n'http://[2001:db8:77::2]:8080/'\n"
+	if code != 0 || out != want || errs != "" {
+		t.Errorf("%d\n%s%s", code, out, errs)
+	}
+	m.asks(t, supplied, requested)
+	for text, want := range map[string]string{"\nimport os\n": "line 2: ", "supply(demo)\n": "supply: computer_guid is missing", "f(": "there is no f", "request(demo, 'a', shared=1)": "shared is True or False", "request(demo,": "not finished"} {
+		if code, _, errs := m.run(t, "console", script(text)); code != 1 || !strings.Contains(errs, want) {
+			t.Errorf("%s: %d\n%s", text, code, errs)
+		}
+	}
+}
