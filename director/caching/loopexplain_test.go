@@ -131,7 +131,7 @@ func TestClockBackAnswered(t *testing.T) {
 		if f := all["n00"]; f == nil || !f.UnderWay() || f.Begun.After(time.Now()) || f.Answered.After(time.Now()) {
 			t.Errorf("what is under way: %+v", f)
 		}
-		if f := all["n01"]; f == nil || f.Until.Sub(time.Now()) != 2*time.Minute {
+		if f := all["n01"]; f == nil || time.Until(f.Until) != 2*time.Minute {
 			t.Errorf("what has failed twice: %+v", f)
 		}
 		time.Sleep(59 * time.Minute)
