@@ -182,6 +182,7 @@ func Serve(ctx context.Context, srv *http.Server, l net.Listener, grace time.Dur
 	srv.MaxHeaderBytes = maxHeader
 	srv.ReadHeaderTimeout = 10 * time.Second
 	srv.IdleTimeout = 2 * time.Minute
+	srv.Handler = timely(srv.Handler)
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	select {

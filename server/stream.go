@@ -38,6 +38,7 @@ func (s stream) say(text []byte) bool {
 	_ = s.flow.SetWriteDeadline(time.Now().Add(writeTime))
 	_, err := s.w.Write(text)
 	if err == nil {
+		_ = s.flow.SetWriteDeadline(time.Now().Add(writeTime))
 		err = s.flow.Flush()
 	}
 	_ = s.flow.SetWriteDeadline(time.Time{})
