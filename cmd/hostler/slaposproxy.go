@@ -107,13 +107,13 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 		return cannotListen("host and port", net.JoinHostPort(o.host, o.port), err)
 	}
 	s.say("SlapOS master on http://%s/, which keeps its state in %s", l.Addr(), shownAddress(o.database))
-	srv := &http.Server{Handler: slaposHandler(m), ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
+	srv := &http.Server{Handler: slaposHandler(m, ctx.Done()), ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
 	return server.Serve(ctx, srv, l, grace)
 }
 
 // slaposHandler is all that a master answers to who asks without saying who he is. Pages of other sites in a browser of this machine cannot ask it.
-func slaposHandler(m *master.Master) http.Handler {
-	return http.NewCrossOriginProtection().Handler(m.Handler(master.LegacyOptions{}))
+func slaposHandler(m *master.Master, ending <-chan struct{}) http.Handler {
+	return http.NewCrossOriginProtection().Handler(m.Handler(master.LegacyOptions{Ending: ending}))
 }
 
 // read completes what was not given from the file.

@@ -101,6 +101,13 @@ func (m *Master) Watch(opt LegacyOptions) http.Handler {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(watchFor + 30*time.Second))
 		ctx, cancel := context.WithTimeout(r.Context(), watchFor)
 		defer cancel()
+		go func() { // which ends with the request
+			select {
+			case <-l.Ending:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
 		revision, err := m.Await(ctx, who, guid, after)
 		switch {
 		case err == nil:
@@ -108,7 +115,7 @@ func (m *Master) Watch(opt LegacyOptions) http.Handler {
 				Computer string `json:"computer_guid"`
 				Revision int64  `json:"revision"`
 			}{guid, revision})
-		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil && r.Context().Err() == nil:
+		case ctx.Err() != nil && errors.Is(err, ctx.Err()) && r.Context().Err() == nil:
 			w.Header().Set("Cache-Control", "no-store")
 			w.WriteHeader(http.StatusNoContent)
 		default:

@@ -150,6 +150,32 @@ func TestWatchOverHTTP(t *testing.T) {
 	}
 }
 
+// A server that ends does not wait for those that wait.
+func TestWatchOfServerThatEnds(t *testing.T) {
+	r := newRig(t, master.Options{Computer: "C"})
+	r.format("C", 1)
+	after, err := r.Await(soon(t), master.Anybody, "C", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ending := make(chan struct{})
+	done := make(chan int, 1)
+	go func() {
+		w := httptest.NewRecorder()
+		r.Watch(master.LegacyOptions{Ending: ending}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/hostler.watch.v0.compute_node?computer_guid=C&after="+strconv.FormatInt(after, 10), nil))
+		done <- w.Code
+	}()
+	close(ending)
+	select {
+	case status := <-done:
+		if status != http.StatusNoContent {
+			t.Error(status)
+		}
+	case <-time.After(50 * time.Second): // below the minute after which it ends without this
+		t.Error("it waits")
+	}
+}
+
 // After a minute without a change there is nothing to say.
 func TestWatchEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
