@@ -39,6 +39,7 @@ func (s *Server) Destroy(ctx context.Context) error {
 		}
 		s.stage = dying
 		s.halt()
+		s.unmourn()
 		ending := make(chan struct{})
 		s.ending = ending
 		s.mu.Unlock()

@@ -30,6 +30,9 @@ type Options struct {
 	Provider string                                     // "openstack" or "ec2", where Open is nil
 	Open     func(context.Context, Setup) (Door, error) // any kind of cloud; OpenStack and EC2 return such with options of their own
 
+	// AutoConfirmDead is how long a server may be bad, see GoneBad, until it is taken for dead and destroyed by the process that has it; 0: never.
+	AutoConfirmDead time.Duration
+
 	MaxServers int          // of this resource, at most; 0: as many as the quota allows
 	SysRq      bool         // a server's kernel is told to flush and to remount its disks read-only before it is destroyed: for servers with kernels of their own
 	Timers     Timers       // zeros are the defaults

@@ -295,6 +295,41 @@ func TestBad(t *testing.T) {
 	})
 }
 
+// TestAutoConfirmDead: a server that is bad for so long is destroyed, though it has work, and one that heals in time is not.
+func TestAutoConfirmDead(t *testing.T) {
+	s := newSky()
+	bubble(t, s, func(o *cloud.Options) { o.AutoConfirmDead = 30 * time.Minute }, func(t *testing.T, p process) {
+		spawn := func() *cloud.Server {
+			srv := must(p.Spawn(t.Context(), cloud.Order{OS: "img", Flavor: "small"}))(t)
+			if !srv.Allocate(1, 1, 1) {
+				t.Fatal("nothing fits on it")
+			}
+			return srv
+		}
+		silent, burnt, healed, ended := spawn(), spawn(), spawn(), spawn()
+		silent.GoneBad()
+		burnt.GoneBad("burnt")
+		healed.GoneBad()
+		ended.GoneBad()
+		time.Sleep(29 * time.Minute)
+		silent.GoneBad() // again: that it was before counts
+		if !healed.NotBad() || ended.Destroy(t.Context()) != nil || silent.Destroyed() || burnt.Destroyed() {
+			t.Error("before its time")
+		}
+		healed.GoneBad() // anew
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if !silent.Destroyed() || !burnt.Destroyed() || healed.Destroyed() || len(must(p.Servers(t.Context()))(t)) != 1 {
+			t.Errorf("after it: %v, %v, %v, and there are %v", silent.Destroyed(), burnt.Destroyed(), healed.Destroyed(), s.computers.IDs())
+		}
+		time.Sleep(29 * time.Minute)
+		synctest.Wait()
+		if there := s.computers.IDs(); len(there) != 0 || !healed.Destroyed() {
+			t.Errorf("there are %v", there)
+		}
+	})
+}
+
 // TestMaxServers: nobody gets more servers than he may have, however many ask at once.
 func TestMaxServers(t *testing.T) {
 	s := newSky()

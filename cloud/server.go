@@ -46,9 +46,10 @@ type Server struct {
 	countdown *time.Timer
 	round     int // of the countdown: one that was stopped too late knows by it
 	bad       time.Time
-	reason    string // why it is bad for ever
-	shared    bool   // the shared disk is there
-	reached   bool   // a connection was open once
+	mourning  *time.Timer // until it is taken for dead
+	reason    string      // why it is bad for ever
+	shared    bool        // the shared disk is there
+	reached   bool        // a connection was open once
 	conn      compute.Conn
 	stage     stage
 	ending    chan struct{} // closed when the Destroy that runs has ended
@@ -210,13 +211,22 @@ func (s *Server) halt() {
 	}
 }
 
+// unmourn ends the wait until the server is taken for dead. The caller holds mu.
+func (s *Server) unmourn() {
+	if s.mourning != nil {
+		s.mourning.Stop()
+		s.mourning = nil
+	}
+}
+
 func (s *Server) stopCountdown() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.halt()
+	s.unmourn()
 }
 
-// GoneBad has nothing more booked on the server until NotBad; with a reason for ever.
+// GoneBad has nothing more booked on the server until NotBad; with a reason for ever. With Options.AutoConfirmDead it is destroyed when it has been bad for so long.
 func (s *Server) GoneBad(permanently ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -224,11 +234,30 @@ func (s *Server) GoneBad(permanently ...string) {
 		return
 	}
 	if s.bad.IsZero() {
-		s.bad = time.Now()
+		bad := time.Now()
+		s.bad = bad
+		if s.c != nil && s.ours && s.c.opt.AutoConfirmDead > 0 {
+			s.mourning = time.AfterFunc(s.c.opt.AutoConfirmDead, func() { s.confirmDead(bad) })
+		}
 	}
 	if len(permanently) > 0 && s.reason == "" {
 		s.reason = permanently[0]
 	}
+}
+
+// confirmDead destroys the server that has been bad since a time, unless it has healed.
+func (s *Server) confirmDead(since time.Time) {
+	s.mu.Lock()
+	if !s.bad.Equal(since) || s.stage != living {
+		s.mu.Unlock()
+		return
+	}
+	why := s.reason
+	s.stage = dying
+	s.halt()
+	s.mu.Unlock()
+	s.c.log.Warn("a server was bad for long: it is taken for dead, and destroyed", "server", s.Name, "bad", time.Since(since), "why", why)
+	s.c.goes(s.destroyAtLast)
 }
 
 // NotBad heals a server that is bad. It returns false where that is not so any more: it is bad for ever, or destroyed.
@@ -239,6 +268,7 @@ func (s *Server) NotBad() bool {
 		return false
 	}
 	s.bad = time.Time{}
+	s.unmourn()
 	return true
 }
 

@@ -286,6 +286,7 @@ image = http://example.org/a;b#c
 flavor = m1.small
 bundles = a, b
 on-failure = hold
+auto_confirm_dead = 45m
 hook-timeout = 90s
 [fake]
 delay = 1s
@@ -302,8 +303,8 @@ fail = create#2   # the second
 	if !slices.Equal(ints, []int{1, 2, 3, 4, 5}) || s.Share || s.Reuse != "as-is" || s.OnFailure != "hold" {
 		t.Errorf("%+v", s)
 	}
-	for i, d := range []*time.Duration{s.TTL, s.MaxTTL, s.LeaseIdle, s.Idle, s.MaxAge, s.HookTimeout} {
-		want := []time.Duration{36 * time.Hour, -1, 30 * time.Minute, 0, 48 * time.Hour, 90 * time.Second}[i]
+	for i, d := range []*time.Duration{s.TTL, s.MaxTTL, s.LeaseIdle, s.Idle, s.MaxAge, s.HookTimeout, s.ConfirmDead} {
+		want := []time.Duration{36 * time.Hour, -1, 30 * time.Minute, 0, 48 * time.Hour, 90 * time.Second, 45 * time.Minute}[i]
 		if d == nil || *d != want {
 			t.Errorf("duration %d = %v, want %v", i, d, want)
 		}
@@ -311,7 +312,7 @@ fail = create#2   # the second
 	if s.Image != "http://example.org/a;b#c" || s.Flavor != "m1.small" || !slices.Equal(s.Bundles, []string{"a", "b"}) {
 		t.Errorf("%+v", s)
 	}
-	if s.Settings["delay"] != "1s" || s.Settings["fail"] != "create#2" || len(s.Settings) != 2 || s.Values["fake.fail"].Line != 21 {
+	if s.Settings["delay"] != "1s" || s.Settings["fail"] != "create#2" || len(s.Settings) != 2 || s.Values["fake.fail"].Line != 22 {
 		t.Errorf("settings = %v, values = %v", s.Settings, s.Values)
 	}
 	if len(s.Hooks) != 1 || s.Hooks["check"] != filepath.Join(s.Dir, "check.d") {
@@ -343,6 +344,7 @@ func TestBrokenSources(t *testing.T) {
 		{"type = ec2\nreuse = rebuild", ":2: ", "cannot make a computer of type ec2 anew in its place; say no"},
 		{"type = local\n\nreuse = rebuild", ":3: ", "of type local anew in its place; say as-is"},
 		{"type = fake\non-failure = cry", ":2: ", `"cry" is none of discard, hold`},
+		{"type = fake\nauto-confirm-dead = 30m", ":2: ", "auto-confirm-dead: needs on-failure = hold"},
 		{"type = fake\nmax-age = 1s\nmax_age = 2s", ":3: ", "given a second time; the first is in line 2"},
 		{"type = fake\nnonsense", ":2: ", "is not KEY = VALUE"},
 		{"type = fake\n[open", ":2: ", "is not a [section]"},

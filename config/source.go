@@ -38,6 +38,8 @@ type Source struct {
 	Reuse       string // "clean", "as-is", "rebuild", "no"; "": the type's default
 	OnFailure   string // "discard" or "hold"
 
+	ConfirmDead *time.Duration // after which an instance that failed and is held is discarded; negative: never; nil: not set
+
 	// Durations are nil when not set. "none" is negative: no limit at all.
 	TTL, MaxTTL, LeaseIdle, Idle, MaxAge, HookTimeout *time.Duration
 
@@ -65,7 +67,7 @@ var Events = []string{"provision", "discard", "acquire", "release", "check"}
 // the keys that every source may have, as they are documented.
 var commonKeys = []string{
 	"type", "reserve", "spare", "maximum", "concurrency", "parallel", "share", "reuse", "ttl", "max-ttl", "lease-idle", "idle", "max-age", "max-uses",
-	"image", "flavor", "bundles", "build", "on-failure", "hook-timeout", "strategy", "hit-rate", "window", "cold", "price", "budget", "dry-run", "projects",
+	"image", "flavor", "bundles", "build", "on-failure", "auto-confirm-dead", "hook-timeout", "strategy", "hit-rate", "window", "cold", "price", "budget", "dry-run", "projects",
 }
 
 // topKeys returns what may stand at the top of a source of that type.
@@ -242,7 +244,7 @@ func (s *Source) take(e entry, opt *LoadOptions) (unknown bool, err *Error) {
 func (s *Source) set(key, text string) error {
 	integers := map[string]*int{"reserve": &s.Reserve, "spare": &s.Spare, "maximum": &s.Maximum, "concurrency": &s.Concurrency, "parallel": &s.Parallel, "max_uses": &s.MaxUses, "cold": &s.Cold}
 	durations := map[string]**time.Duration{"ttl": &s.TTL, "max_ttl": &s.MaxTTL, "lease_idle": &s.LeaseIdle, "idle": &s.Idle, "max_age": &s.MaxAge,
-		"hook_timeout": &s.HookTimeout, "window": &s.Window}
+		"hook_timeout": &s.HookTimeout, "auto_confirm_dead": &s.ConfirmDead, "window": &s.Window}
 	if p, ok := integers[key]; ok {
 		n, err := strconv.Atoi(text)
 		if err != nil {
@@ -298,6 +300,9 @@ func (s *Source) set(key, text string) error {
 func (s *Source) require(fail func(*Error)) {
 	if s.Build && len(s.Bundles) == 0 {
 		fail(&Error{File: s.File, Line: s.Values["build"].Line, Key: "build", Msg: "needs bundles, of which the image is built"})
+	}
+	if s.ConfirmDead != nil && *s.ConfirmDead > 0 && s.OnFailure != "hold" {
+		fail(&Error{File: s.File, Line: s.Values["auto_confirm_dead"].Line, Key: "auto-confirm-dead", Msg: "needs on-failure = hold: else what failed is discarded at once"})
 	}
 	s.requireDirection(fail)
 	if otherwise, ok := map[string]string{"local": "as-is", "ssh": "as-is", "ec2": "no"}[s.Type]; ok && s.Reuse == "rebuild" {

@@ -131,10 +131,11 @@ func (p *Pool) due(ctx context.Context, key int64) (out []*compute.Instance, nex
 		if err != nil {
 			return err
 		}
-		failed, err := tx.Instances(compute.InstanceQuery{SourceKey: key, States: []compute.State{compute.Failed}})
+		failed, err := tx.Instances(compute.InstanceQuery{SourceKey: key, States: []compute.State{compute.Failed, compute.Held}})
 		if err != nil {
 			return err
 		}
+		failed = slices.DeleteFunc(failed, func(i *compute.Instance) bool { return i.State == compute.Held && i.Retry.IsZero() })
 		for _, i := range append(is, failed...) {
 			switch {
 			case p.atWork(i.Worker, string(i.ID)):

@@ -247,12 +247,19 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 				return &compute.Error{ID: i.ID, Kind: compute.ErrDenied, Err: fmt.Errorf("it is %s, and only administrators hold what is not in use", i.State)}
 			}
 			if i.State == compute.Held {
+				if i.Retry.IsZero() {
+					continue
+				}
+				i.Retry = time.Time{} // it is a person's now, and not discarded by itself any more
+				if err := tx.SaveInstance(i); err != nil {
+					return err
+				}
 				continue
 			}
 			if !compute.Allowed(i.State, compute.Held) {
 				return &compute.Error{ID: i.ID, Kind: compute.ErrConflict, Err: fmt.Errorf("it is %s", i.State), Hint: "only what is in use, ready or failed can be held"}
 			}
-			i.Worker, i.Wanted, i.Reason = 0, "", reason
+			i.Worker, i.Wanted, i.Reason, i.Retry = 0, "", reason, time.Time{}
 			e := compute.Event{Owner: who.Owner, Text: reason}
 			i.Booked = compute.Booking{}
 			if l != nil { // it counts for as long as it is kept from others

@@ -129,7 +129,7 @@ func TestRedefined(t *testing.T) {
 	}
 	var ran []string
 	hooks := func(o *pool.Options) {
-		o.Kept = func(def []byte) ([]string, string) { return []string{"discard"}, "" }
+		o.Kept = func(def []byte) ([]string, string, time.Duration) { return []string{"discard"}, "", 0 }
 		o.Hooks = func(_ context.Context, c pool.HookCall) error {
 			ran = append(ran, fmt.Sprint(c.Event, " ", c.Instance.ID, " ", string(c.Definition)))
 			return nil

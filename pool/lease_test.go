@@ -435,3 +435,47 @@ func TestOrphans(t *testing.T) {
 		t.Errorf("%d computers leaked", n)
 	}
 }
+
+// TestConfirmDead: what failed is kept aside for a person for so long and then discarded, unless he holds it; without a time it stays.
+func TestConfirmDead(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		confirm time.Duration
+		held    bool // by a person
+		want    compute.State
+	}{{"in time", 30 * time.Minute, false, "gone"}, {"never", 0, false, compute.Held}, {"a person's", 30 * time.Minute, true, compute.Held}} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, nil, web(func(s *pool.Source) { s.Reserve, s.Maximum, s.OnFailure, s.ConfirmDead = 1, 1, "hold", c.confirm }), func(t *testing.T, ctx context.Context, r *rig) {
+				r.fail = func(_ string, op string, _ compute.ID) error {
+					if op == "clean" {
+						return errors.New("the disk is gone")
+					}
+					return nil
+				}
+				l := r.take(t, ctx, compute.Request{})
+				_ = r.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance) // whose cleaning fails
+				if s := r.state(t, ctx, l.Instance); s != compute.Held {
+					t.Fatalf("it failed, and is %s", s)
+				}
+				if c.held {
+					must(t, r.Hold(ctx, compute.Who{Owner: "bob"}, "I look at it", l.Instance))
+				}
+				time.Sleep(30*time.Minute - time.Second)
+				next, err := r.Work(ctx)
+				must(t, err)
+				if s := r.state(t, ctx, l.Instance); s != compute.Held || c.want == "gone" && time.Until(next) != time.Second {
+					t.Fatalf("a second before its time it is %s, and the next look is in %v", s, time.Until(next))
+				}
+				time.Sleep(time.Second)
+				_, err = r.Work(ctx)
+				must(t, err)
+				if s := r.state(t, ctx, l.Instance); s != c.want {
+					t.Errorf("it is %s, want %s", s, c.want)
+				}
+				if there := r.clouds["web"].IDs(); (len(there) == 0) != (c.want == "gone") {
+					t.Errorf("there are %v", there)
+				}
+			})
+		})
+	}
+}

@@ -75,13 +75,18 @@ func (p *Pool) unfront(tx compute.Tx, i *compute.Instance, why string) error {
 	return nil
 }
 
-// toFailed takes an instance out of use, or aside if its source says so.
-func (p *Pool) toFailed(tx compute.Tx, i *compute.Instance, onFailure, why string) error {
+// toFailed takes an instance out of use, or aside, for a time or for good, if its source says so; s nil: there is nothing to look at.
+func (p *Pool) toFailed(tx compute.Tx, i *compute.Instance, s *source, why string) error {
 	i.Worker, i.Wanted, i.Booked, i.Resume, i.Reason = 0, "", compute.Booking{}, 0, why
-	if _, err := p.set(tx, i, compute.Failed, compute.Event{Text: why}); err != nil || onFailure != "hold" {
+	if _, err := p.set(tx, i, compute.Failed, compute.Event{Text: why}); err != nil || s == nil || s.OnFailure != "hold" {
 		return err
 	}
-	_, err := p.set(tx, i, compute.Held, compute.Event{Text: why})
+	e := compute.Event{Text: why}
+	if i.Retry = (time.Time{}); s.ConfirmDead > 0 {
+		i.Retry = time.Now().Add(s.ConfirmDead)
+		e.Data = map[string]string{"until": i.Retry.UTC().Format(time.RFC3339)}
+	}
+	_, err := p.set(tx, i, compute.Held, e)
 	return err
 }
 

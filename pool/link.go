@@ -180,7 +180,7 @@ func (p *Pool) sourceOf(rec *compute.SourceRecord) *source {
 	}
 	s := &source{Source: Source{Name: rec.Name, Type: rec.Type, Digest: rec.Digest, Definition: rec.Definition}, key: rec.Key}
 	if p.opt.Kept != nil {
-		s.Hooks, s.OnFailure = p.opt.Kept(rec.Definition)
+		s.Hooks, s.OnFailure, s.ConfirmDead = p.opt.Kept(rec.Definition)
 	}
 	return s
 }

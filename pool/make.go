@@ -408,11 +408,11 @@ func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
 	if u.fresh && i.ProviderID == "" && u.child == nil && (kindOf(u.err) == compute.ErrTimeout || errors.Is(u.err, context.Canceled)) {
 		why = lostAnswer + ": " + why
 	}
-	onFailure := u.src.OnFailure
+	src := u.src
 	if i.State == compute.Creating && i.ProviderID == "" {
-		onFailure = "" // there is nothing to look at
+		src = nil // there is nothing to look at
 	}
-	return p.toFailed(tx, i, onFailure, why)
+	return p.toFailed(tx, i, src, why)
 }
 
 // toReadyOrGone decides about an instance that was made for a request that failed.

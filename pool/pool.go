@@ -47,14 +47,16 @@ type Source struct {
 	Cold        int  // so many of those beyond what is wanted may be kept stopped by a director, where the provider can
 	Children    []string
 
-	Reuse     string        // "clean", "as-is", "rebuild", "no"; "": what the provider can
-	OnFailure string        // "hold": a failed instance is kept aside; else it is discarded
-	TTL       time.Duration // of leases that ask for none; 0: none
-	MaxTTL    time.Duration // at most; 0: no limit
-	LeaseIdle time.Duration // leases end when unused for so long; 0: the caller's default
-	Idle      time.Duration // an instance beyond what is wanted stays for so long
-	MaxAge    time.Duration // older ones are not handed out; 0: no limit
-	Window    time.Duration // a director is told of the leases of so long; 0: it asks for none
+	Reuse     string // "clean", "as-is", "rebuild", "no"; "": what the provider can
+	OnFailure string // "hold": a failed instance is kept aside; else it is discarded
+	// ConfirmDead is how long a failed instance is kept aside for, unless a person holds it; 0: until a person discards it.
+	ConfirmDead time.Duration
+	TTL         time.Duration // of leases that ask for none; 0: none
+	MaxTTL      time.Duration // at most; 0: no limit
+	LeaseIdle   time.Duration // leases end when unused for so long; 0: the caller's default
+	Idle        time.Duration // an instance beyond what is wanted stays for so long
+	MaxAge      time.Duration // older ones are not handed out; 0: no limit
+	Window      time.Duration // a director is told of the leases of so long; 0: it asks for none
 
 	Price float64 // of an instance for an hour; 0: none
 	// Size is what an instance has, as far as its configuration says; zeros: it does not. It counts under quotas until one was made.
@@ -85,8 +87,8 @@ type Options struct {
 	// Hooks runs hooks; nil: there are none.
 	Hooks func(ctx context.Context, call HookCall) error
 	// Kept tells what counts at the end of instances whose source is not configured any more, or otherwise, from the definition kept with them:
-	// the hooks that there are, and what happens to failed ones. nil: none, and discarded.
-	Kept func(definition []byte) (hooks []string, onFailure string)
+	// the hooks that there are, and what happens to failed ones and when. nil: none, and discarded.
+	Kept func(definition []byte) (hooks []string, onFailure string, confirmDead time.Duration)
 	// Inventory has Work compare what the providers list with the records: for the process that does what others left, such as the keeper or a
 	// controller. It forgets what is old in the journal too.
 	Inventory bool

@@ -125,6 +125,11 @@ func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.
 		err = p.toDiscarding(tx, i, lostAnswer+": the process that was making it died")
 	case compute.Failed:
 		err = p.toDiscarding(tx, i, i.Reason)
+	case compute.Held:
+		if i.Retry.IsZero() {
+			return nil, nil, nil // a person's
+		}
+		err = p.toDiscarding(tx, i, "taken for dead: "+i.Reason)
 	case compute.Ready:
 		// Among those due, a ready one is too old or too many, or its source is defined otherwise now; it may have been taken and given back since.
 		if s == nil && p.redefined(rec) {
@@ -244,7 +249,7 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 		}
 		j := *i
 		if err != nil {
-			return p.toFailed(tx, &j, p.sourceOf(rec).OnFailure, "cleaning: "+err.Error())
+			return p.toFailed(tx, &j, p.sourceOf(rec), "cleaning: "+err.Error())
 		}
 		if unwanted, e = p.inVain(tx, &j); e != nil {
 			return e

@@ -35,6 +35,7 @@ type cloudSource struct {
 	flavor, sets    string
 	listed          bool
 	keepalive       durationFlag
+	confirmDead     durationFlag
 	max, spawns     int
 	script, goodbye string
 	files           []string
@@ -69,6 +70,7 @@ func (s *cloudSource) flags(cmd *cobra.Command) {
 	f.StringVar(&s.sets, "flavor-sets", "", "classes of hardware: `F1,F2;F3,F4`, regular expressions of flavors; where one has no room the next is tried")
 	f.BoolVar(&s.listed, "flavor-order-listed", false, "try them in the order given, not the cheapest first")
 	f.VarP(&s.keepalive, "keepalive", "k", "one that nobody uses goes after `D`; 0: never")
+	f.Var(&s.confirmDead, "auto-confirm-dead", "keep one that failed for a person to look at, and destroy it after `D`; 0: never (destroy it at once)")
 	f.IntVarP(&s.max, "max-servers", "m", 0, "never more than `N` servers; 0: no limit")
 	f.IntVar(&s.spawns, "max-spawns", 10, "make `N` of them at a time; 0: no limit")
 	f.StringVarP(&s.script, "script", "s", "", "run this `FILE` on each when it has booted")
@@ -86,7 +88,7 @@ var plainSource = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompi
 // check finds what is wrong before anything is made.
 func (s *cloudSource) check(name string, head bool) error {
 	if s.os == "" {
-		if head || s.script != "" || s.goodbye != "" || len(s.files) > 0 {
+		if head || s.script != "" || s.goodbye != "" || len(s.files) > 0 || s.confirmDead.set {
 			return invalid("--os debian-12", "there is no source for that: --os says which image its servers have")
 		}
 		return nil
@@ -177,6 +179,14 @@ func (s *cloudSource) text(rec *deployment.Record, o *cloudDeployOptions) string
 		line("idle", idle)
 	} else {
 		line("idle", "none")
+	}
+	if s.confirmDead.set {
+		line("on-failure", "hold")
+		after := "none"
+		if s.confirmDead.d > 0 {
+			after = s.confirmDead.String()
+		}
+		line("auto-confirm-dead", after)
 	}
 	if s.script != "" || len(s.files) > 0 {
 		line("bundles", rec.Name)

@@ -25,6 +25,7 @@ type definition struct {
 	Hooks       map[string]string `json:"hooks,omitempty"`    // directories by event
 	HookTimeout time.Duration     `json:"hook_timeout,omitempty"`
 	OnFailure   string            `json:"on_failure,omitempty"`
+	ConfirmDead time.Duration     `json:"auto_confirm_dead,omitempty"`
 	Bundles     []string          `json:"bundles,omitempty"`
 	Image       string            `json:"image,omitempty"` // the source's own
 	Build       bool              `json:"build,omitempty"` // instances are made from an image with the bundles on it
@@ -87,7 +88,7 @@ func engineSource(s *config.Source) pool.Source {
 	out := pool.Source{
 		Name: s.Name, Type: s.Type, Digest: s.Digest, Place: s.Root, Err: configError(s.Err),
 		Reserve: s.Reserve, Spare: s.Spare, Maximum: s.Maximum, Concurrency: s.Concurrency, MaxUses: s.MaxUses, Share: s.Share, Children: s.Sources,
-		Reuse: s.Reuse, OnFailure: s.OnFailure, TTL: orZero(s.TTL), MaxTTL: orZero(s.MaxTTL), LeaseIdle: orZero(s.LeaseIdle), Idle: orZero(s.Idle),
+		Reuse: s.Reuse, OnFailure: s.OnFailure, ConfirmDead: orZero(s.ConfirmDead), TTL: orZero(s.TTL), MaxTTL: orZero(s.MaxTTL), LeaseIdle: orZero(s.LeaseIdle), Idle: orZero(s.Idle),
 		Size: declaredSize(s), MaxAge: orZero(s.MaxAge), Image: cmp.Or(s.Image, s.Settings["image"]), Flavor: s.Flavor, Cold: s.Cold, Window: demandWindow(s), Price: s.Price,
 	}
 	for event := range s.Hooks {
@@ -100,7 +101,7 @@ func engineSource(s *config.Source) pool.Source {
 		}
 	}
 	slices.Sort(out.Hooks)
-	def := definition{Settings: s.Settings, Hooks: s.Hooks, HookTimeout: orZero(s.HookTimeout), OnFailure: s.OnFailure, Bundles: s.Bundles, Image: out.Image, Build: s.Build}
+	def := definition{Settings: s.Settings, Hooks: s.Hooks, HookTimeout: orZero(s.HookTimeout), OnFailure: s.OnFailure, ConfirmDead: orZero(s.ConfirmDead), Bundles: s.Bundles, Image: out.Image, Build: s.Build}
 	if s.Tree {
 		def.Tree = s.Root
 	}
@@ -124,12 +125,12 @@ func declaredSize(s *config.Source) (a compute.Amount) {
 }
 
 // kept tells what counts at the end of instances whose source is not configured here.
-func kept(data []byte) (hooks []string, onFailure string) {
+func kept(data []byte) (hooks []string, onFailure string, confirmDead time.Duration) {
 	var d definition
 	if json.Unmarshal(data, &d) != nil {
-		return nil, ""
+		return nil, "", 0
 	}
-	return slices.Sorted(maps.Keys(d.Hooks)), d.OnFailure
+	return slices.Sorted(maps.Keys(d.Hooks)), d.OnFailure, d.ConfirmDead
 }
 
 func orZero(d *time.Duration) time.Duration {
