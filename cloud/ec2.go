@@ -174,7 +174,7 @@ func (r *region) TearDown(ctx context.Context, dryRun bool) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	things, err := p.Teardown(ctx, r.setup.Resource, dryRun)
+	things, _, err := p.Teardown(ctx, r.setup.Resource, dryRun)
 	var deleted []string
 	for _, t := range things {
 		deleted = append(deleted, t.String())
@@ -211,7 +211,7 @@ func (r *region) Quota(ctx context.Context) (q Quota, err error) {
 	return q, nil
 }
 
-// Place is an account in a region. Which server we run on is not known.
+// Place is an account in a region, and the instance there that we run on, as the metadata service tells.
 func (r *region) Place(ctx context.Context) (Place, error) {
 	r.mu.Lock()
 	known := r.place
@@ -228,6 +228,13 @@ func (r *region) Place(ctx context.Context) (Place, error) {
 		return Place{}, err
 	}
 	place := Place{Project: "account " + account + " in " + name}
+	self, err := p.Self(ctx)
+	if err != nil {
+		return Place{}, err
+	}
+	if self != nil {
+		place.Self = cmp.Or(string(self.Instance), self.ID)
+	}
 	r.mu.Lock()
 	r.place = &place
 	r.mu.Unlock()

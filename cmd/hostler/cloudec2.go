@@ -101,6 +101,9 @@ func (c *ec2Cloud) known(ctx context.Context, opt deployment.Options) (*deployme
 }
 
 func (c *ec2Cloud) deploy(ctx context.Context, opt deployment.Options, s deployment.Settings) (*deployment.Record, error) {
+	if opt.Metadata != "" {
+		return nil, invalid("leave it out", "--metadata-service: not for -p ec2, where deploy makes the same wherever it runs")
+	}
 	rec, err := c.known(ctx, opt)
 	if err != nil {
 		return nil, err
@@ -161,6 +164,7 @@ func (c *ec2Cloud) teardown(ctx context.Context, opt deployment.Options) error {
 	if err != nil {
 		return err
 	}
+	c.base.Metadata = opt.Metadata
 	p, err := c.provider(ctx, opt.Name)
 	if err != nil {
 		return err
@@ -174,14 +178,18 @@ func (c *ec2Cloud) teardown(ctx context.Context, opt deployment.Options) error {
 			return err
 		}
 	}
-	deleted, err := p.Teardown(ctx, opt.Name, opt.DryRun)
-	for _, t := range deleted {
-		kind := t.Kind
-		if kind == "instance" {
-			kind = deployment.Server
+	deleted, kept, err := p.Teardown(ctx, opt.Name, opt.DryRun)
+	told := func(did, note string, things []ec2.Thing) {
+		for _, t := range things {
+			kind := t.Kind
+			if kind == "instance" {
+				kind = deployment.Server
+			}
+			opt.Tell(deployment.Step{Did: did, Kind: kind, Name: t.Name, ID: t.ID, Note: note})
 		}
-		opt.Tell(deployment.Step{Did: did, Kind: kind, Name: t.Name, ID: t.ID})
 	}
+	told(did, "", deleted)
+	told(deployment.Left, "of the server that this runs on", kept)
 	if errors.Is(err, compute.ErrNotFound) && rec != nil {
 		err = nil // it was deleted by hand, or by one that was killed before it could say so
 	} else if errors.Is(err, compute.ErrNotFound) {

@@ -72,7 +72,7 @@ func (o *cloudOptions) openKind(a *app, rec *deployment.Record, keys string) (cl
 		return nil, err
 	}
 	if typ == "ec2" {
-		if err := o.others(typ, "cloud", "clouds-file", "network", "network-cidr", "network-gateway-ip", "network-cidr6", "network-dns", "no-dhcp", "external-network", "config-drive", "metadata-service", "rotate-key"); err != nil {
+		if err := o.others(typ, "cloud", "clouds-file", "network", "network-cidr", "network-gateway-ip", "network-cidr6", "network-dns", "no-dhcp", "external-network", "config-drive", "rotate-key"); err != nil {
 			return nil, err
 		}
 		return newEC2Cloud(a, o, rec, keys), nil

@@ -33,7 +33,7 @@ It goes on where another one was killed. Credentials of another project than the
 	o.flags(a, cmd, true)
 	cmd.Flags().BoolVarP(&dry, "dry-run", "n", false, "only say what would be deleted")
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "also while instances of it are leased")
-	cmd.Flags().StringVar(&metadata, "metadata-service", "", "of OpenStack: ask at this `URL` whether this machine is a server of the cloud, which then stays; none: do not ask (the cloud's own)")
+	cmd.Flags().StringVar(&metadata, "metadata-service", "", "ask at this `URL` whether this machine is a server of the cloud, which then stays; none: do not ask (the cloud's own)")
 	return cmd
 }
 

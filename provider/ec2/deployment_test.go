@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
@@ -57,15 +59,15 @@ func TestDeployment(t *testing.T) {
 	}
 	create(t, open(t, url, in), "suite-1")
 	create(t, open(t, url, func(o *ec2.Options) { o.Deployment, o.Source = "build-other", "other" }), "other-1")
-	would, err := p.Teardown(t.Context(), "build", true)
+	would, _, err := p.Teardown(t.Context(), "build", true)
 	if err != nil || len(would) != 3 || would[0].String() != "instance suite-1" {
 		t.Errorf("it would delete %q, %v", would, err)
 	}
-	deleted, err := p.Teardown(t.Context(), "build", false)
+	deleted, _, err := p.Teardown(t.Context(), "build", false)
 	if err != nil || !slices.Equal(deleted, would) {
 		t.Errorf("deleted %q, want %q; %v", deleted, would, err)
 	}
-	if _, err := p.Teardown(t.Context(), "build", false); !errors.Is(err, compute.ErrNotFound) {
+	if _, _, err := p.Teardown(t.Context(), "build", false); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("a second time: %v", err)
 	}
 	gone(t, open(t, url, func(o *ec2.Options) { o.Source = "other" }), "other-1")
@@ -89,7 +91,7 @@ func TestDeploymentOfOthers(t *testing.T) {
 	if d, _, err := deploy(t, p, want); err != nil || d.Group != group || len(c.Rules("build")) != 3 {
 		t.Errorf("one that lets in what is wanted: %+v, %v; it lets in %q", d, err, c.Rules("build"))
 	}
-	if deleted, err := p.Teardown(t.Context(), "build", false); err != nil || fmt.Sprint(deleted) != "[key pair build]" || len(c.Rules("build")) != 3 {
+	if deleted, _, err := p.Teardown(t.Context(), "build", false); err != nil || fmt.Sprint(deleted) != "[key pair build]" || len(c.Rules("build")) != 3 {
 		t.Errorf("teardown deleted %q, %v", deleted, err)
 	}
 	c.AddKey("build", "ssh-ed25519 AAAAC3 somebody")
@@ -108,7 +110,7 @@ func TestDeploymentOfOthers(t *testing.T) {
 	if _, _, err := deploy(t, open(t, url, func(o *ec2.Options) { o.Installation = "there" }), ec2.Deployment{Name: "two"}); !errors.Is(err, compute.ErrConflict) {
 		t.Errorf("another installation's: %v", err)
 	}
-	if _, err := open(t, url, func(o *ec2.Options) { o.Installation = "there" }).Teardown(t.Context(), "two", false); !errors.Is(err, compute.ErrNotFound) {
+	if _, _, err := open(t, url, func(o *ec2.Options) { o.Installation = "there" }).Teardown(t.Context(), "two", false); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("another installation tears it down: %v", err)
 	}
 }
@@ -135,11 +137,11 @@ func TestDeploymentRefused(t *testing.T) {
 		c.Heal()
 	}
 	c.Fail("DeleteSecurityGroup", -1, ec2test.Fault{Status: http.StatusForbidden, Code: "UnauthorizedOperation", Message: "You are not authorized."})
-	if deleted, err := p.Teardown(t.Context(), "build", false); !errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), "security group build") || len(deleted) != 1 {
+	if deleted, _, err := p.Teardown(t.Context(), "build", false); !errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), "security group build") || len(deleted) != 1 {
 		t.Errorf("a teardown that may not: %q, %v", deleted, err)
 	}
 	c.Heal()
-	if deleted, err := p.Teardown(t.Context(), "build", false); err != nil || fmt.Sprint(deleted) != "[security group build]" {
+	if deleted, _, err := p.Teardown(t.Context(), "build", false); err != nil || fmt.Sprint(deleted) != "[security group build]" {
 		t.Errorf("it goes on: %q, %v", deleted, err)
 	}
 	c.Fail("DescribeSecurityGroups", 1, ec2test.Fault{Status: http.StatusForbidden, Code: "UnauthorizedOperation", Message: "You are not authorized."})
@@ -158,5 +160,65 @@ func TestRefusedBeforeAnything(t *testing.T) {
 	}
 	if after := things(c); !slices.Equal(after, before) || c.Calls("ImportKeyPair") != 0 {
 		t.Errorf("there was %q, and is %q", before, after)
+	}
+}
+
+// TestTeardownOnAnInstance leaves the instance that it runs on, with its security groups, though another machine deployed; from elsewhere all of it goes.
+func TestTeardownOnAnInstance(t *testing.T) {
+	c, url := place(t, ec2test.Options{})
+	d, _, err := deploy(t, open(t, url, nil), ec2.Deployment{Name: "build", Ports: []string{"22"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := func(o *ec2.Options) {
+		o.Deployment, o.SecurityGroups = "build", []string{d.Group}
+	}
+	create(t, open(t, url, in), "suite-1")
+	create(t, open(t, url, in), "suite-2")
+	all, err := open(t, url, nil).Servers(t.Context(), "build")
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%v, %v", all, err)
+	}
+	var own atomic.Pointer[string]
+	own.Store(&all[0].ID)
+	var asked atomic.Int32 // with a token, as the second version of the service wants it
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodPut && r.URL.Path == "/latest/api/token":
+			w.Header().Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "300")
+			_, _ = fmt.Fprint(w, "sesame")
+		case r.URL.Path == "/latest/dynamic/instance-identity/document" && r.Header.Get("X-Aws-Ec2-Metadata-Token") == "sesame":
+			asked.Add(1)
+			_, _ = fmt.Fprintf(w, `{"instanceId": %q, "region": "xx-test-1", "accountId": %q}`, *own.Load(), ec2test.Account)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer service.Close()
+	here := func(o *ec2.Options) { o.Metadata = service.URL }
+	p := open(t, url, here)
+	if s, err := p.Self(t.Context()); err != nil || s == nil || s.Instance != all[0].Instance {
+		t.Errorf("this is %+v, %v", s, err)
+	}
+	stays := fmt.Sprintf("[instance %s security group build]", all[0].Instance)
+	goes := fmt.Sprintf("[instance %s key pair build]", all[1].Instance)
+	for _, dry := range []bool{true, false} {
+		if deleted, kept, err := p.Teardown(t.Context(), "build", dry); err != nil || fmt.Sprint(kept) != stays || fmt.Sprint(deleted) != goes {
+			t.Errorf("dry %v: deleted %v, kept %v, %v", dry, deleted, kept, err)
+		}
+	}
+	if left, err := p.Servers(t.Context(), "build"); err != nil || len(left) != 1 || left[0].ID != all[0].ID || len(c.Rules("build")) == 0 {
+		t.Errorf("there are %+v, %v", left, err)
+	}
+	if deleted, kept, err := p.Teardown(t.Context(), "build", false); !errors.Is(err, compute.ErrNotFound) || len(deleted) != 0 || fmt.Sprint(kept) != stays {
+		t.Errorf("again: deleted %v, kept %v, %v", deleted, kept, err)
+	}
+	elsewhere := "i-0123456789abcdef0" // of another account
+	own.Store(&elsewhere)
+	if s, err := open(t, url, here).Self(t.Context()); s != nil || err != nil || asked.Load() < 4 {
+		t.Errorf("an instance that is not there: %+v, %v", s, err)
+	}
+	if deleted, kept, err := open(t, url, nil).Teardown(t.Context(), "build", false); err != nil || len(kept) != 0 || len(deleted) != 2 {
+		t.Errorf("from elsewhere: deleted %v, kept %v, %v", deleted, kept, err)
 	}
 }

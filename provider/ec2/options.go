@@ -52,6 +52,7 @@ type Options struct {
 	Poll     time.Duration `conf:"poll"`     // what is there is looked at so often, while one waits; 0: 2 s
 
 	Deployment string `conf:"deployment"` // what is made carries its name, and goes with it; "": of none
+	Metadata   string // the address of the metadata service, which says whether we run on an instance; "": the SDK's; none: it is not asked
 	Pair       string // a key pair of EC2's whose public half is that of the key that we make, see Deploy; "": there is none
 
 	Source       string       // the source's name; required

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,23 +24,30 @@ type Thing struct {
 func (t Thing) String() string { return t.Kind + " " + t.Name }
 
 // Teardown deletes what carries the marks of this installation and of a deployment: instances first, then the volumes that they left, the security group and the key pair; and at the
-// end asks what is left. What is gone already is fine, and what fails does not keep the rest from being tried. It returns what was deleted, with dryRun what would be.
-// ErrNotFound: there was nothing.
-func (p *Provider) Teardown(ctx context.Context, deployment string, dryRun bool) (deleted []Thing, err error) {
-	deleted, err = p.teardown(ctx, deployment, dryRun)
-	return deleted, fault(ctx, "Teardown", compute.ID(deployment), err)
+// end asks what is left. What is gone already is fine, and what fails does not keep the rest from being tried. It returns what was deleted, with dryRun what would be, and what was kept:
+// the instance that this process runs on, with the security groups that it is in, for a teardown from elsewhere.
+// ErrNotFound: there was nothing to delete.
+func (p *Provider) Teardown(ctx context.Context, deployment string, dryRun bool) (deleted, kept []Thing, err error) {
+	deleted, kept, err = p.teardown(ctx, deployment, dryRun)
+	return deleted, kept, fault(ctx, "Teardown", compute.ID(deployment), err)
 }
 
-func (p *Provider) teardown(ctx context.Context, deployment string, dryRun bool) (deleted []Thing, err error) {
-	all, err := p.inventory(ctx, deployment)
+func (p *Provider) teardown(ctx context.Context, deployment string, dryRun bool) (deleted, kept []Thing, err error) {
+	own := ""
+	if s, err := p.self(ctx); err != nil {
+		return nil, nil, err
+	} else if s != nil {
+		own = s.ID
+	}
+	all, kept, err := p.inventory(ctx, deployment, own)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(all) == 0 {
-		return nil, &compute.Error{ID: compute.ID(deployment), Kind: compute.ErrNotFound, Err: errors.New("nothing carries the mark of this deployment")}
+		return nil, kept, &compute.Error{ID: compute.ID(deployment), Kind: compute.ErrNotFound, Err: errors.New("nothing carries the mark of this deployment")}
 	}
 	if dryRun {
-		return all, nil
+		return all, kept, nil
 	}
 	gone := map[string]bool{}
 	var last []error
@@ -57,19 +65,19 @@ func (p *Provider) teardown(ctx context.Context, deployment string, dryRun bool)
 				deleted = append(deleted, t)
 			}
 		}
-		left, err := p.inventory(ctx, deployment)
+		left, _, err := p.inventory(ctx, deployment, own)
 		if err != nil {
-			return deleted, err
+			return deleted, kept, err
 		}
 		if len(left) == 0 {
-			return deleted, nil
+			return deleted, kept, nil
 		}
 		all = left
 		if !waiting || time.Now().After(end) {
-			return deleted, stuck(deployment, left, last)
+			return deleted, kept, stuck(deployment, left, last)
 		}
 		if err := pause(ctx, p.o.Poll); err != nil {
-			return deleted, errors.Join(append(last, err)...)
+			return deleted, kept, errors.Join(append(last, err)...)
 		}
 	}
 }
@@ -102,23 +110,32 @@ func (p *Provider) remove(ctx context.Context, t Thing) error {
 	return err
 }
 
-// inventory is what carries a deployment's mark and has not ended, in the order in which it can go.
-func (p *Provider) inventory(ctx context.Context, deployment string) (all []Thing, err error) {
+// inventory is what carries a deployment's mark and has not ended, in the order in which it can go. kept is what of it stays with the instance own, on which this process runs; own "": on none.
+func (p *Provider) inventory(ctx context.Context, deployment, own string) (all, kept []Thing, err error) {
 	c, err := p.api(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	var groupsOfOwn []string
 	ours := []types.Filter{filter("tag:"+tagInstallation, p.o.Installation), filter("tag:"+tagDeployment, deployment)}
 	instances := ec2.NewDescribeInstancesPaginator(describeInstancesPages(c.describeInstances), &ec2.DescribeInstancesInput{Filters: ours})
 	for instances.HasMorePages() {
 		page, err := instances.NextPage(ctx)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, r := range page.Reservations {
 			for _, i := range r.Instances {
-				if m := machineOf(i); m.state != types.InstanceStateNameTerminated {
-					all = append(all, Thing{"instance", string(m.id), m.instance})
+				m := machineOf(i)
+				switch thing := (Thing{"instance", string(m.id), m.instance}); {
+				case m.state == types.InstanceStateNameTerminated:
+				case m.instance == own:
+					kept = append(kept, thing)
+					for _, g := range i.SecurityGroups {
+						groupsOfOwn = append(groupsOfOwn, aws.ToString(g.GroupId))
+					}
+				default:
+					all = append(all, thing)
 				}
 			}
 		}
@@ -127,7 +144,7 @@ func (p *Provider) inventory(ctx context.Context, deployment string) (all []Thin
 	for volumes.HasMorePages() {
 		page, err := volumes.NextPage(ctx)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, v := range page.Volumes {
 			if v.State == types.VolumeStateAvailable || v.State == types.VolumeStateError { // one in use goes with its instance, or afterwards
@@ -137,17 +154,22 @@ func (p *Provider) inventory(ctx context.Context, deployment string) (all []Thin
 	}
 	groups, err := p.groups(ctx, ours...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, g := range groups {
-		all = append(all, Thing{"security group", aws.ToString(g.GroupName), aws.ToString(g.GroupId)})
+		thing := Thing{"security group", aws.ToString(g.GroupName), aws.ToString(g.GroupId)}
+		if slices.Contains(groupsOfOwn, thing.ID) {
+			kept = append(kept, thing)
+		} else {
+			all = append(all, thing)
+		}
 	}
 	keys, err := c.describeKeyPairs(ctx, &ec2.DescribeKeyPairsInput{Filters: ours})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, k := range keys.KeyPairs {
 		all = append(all, Thing{"key pair", aws.ToString(k.KeyName), aws.ToString(k.KeyPairId)})
 	}
-	return all, nil
+	return all, kept, nil
 }
