@@ -268,7 +268,7 @@ func (c *ec2Cloud) images(ctx context.Context, prefix string) ([]cloudImageView,
 	return out, nil
 }
 
-// quota counts what runs, and has the limits that the service tells.
+// quota counts what runs, and has the limits that the service tells: of processors those of Service Quotas, by class of types and market.
 func (c *ec2Cloud) quota(ctx context.Context) ([]cloudQuotaView, error) {
 	p, err := c.provider(ctx, "")
 	if err != nil {
@@ -290,5 +290,11 @@ func (c *ec2Cloud) quota(ctx context.Context) ([]cloudQuotaView, error) {
 		}
 		return v
 	}
-	return []cloudQuotaView{view("instances", int64(limit), int64(sum.Instances)), view("cores", 0, int64(sum.Cores)), view("memory", 0, int64(sum.RAM)<<20)}, nil
+	out := []cloudQuotaView{view("instances", int64(limit), int64(sum.Instances)), view("cores", 0, int64(sum.Cores)), view("memory", 0, int64(sum.RAM)<<20)}
+	classes, err := p.Limits(ctx)
+	for _, l := range classes {
+		most, used, free := int64(l.Max), int64(l.Used), int64(max(l.Max-l.Used, 0))
+		out = append(out, cloudQuotaView{Name: "cores " + l.Class, Max: &most, Used: &used, Free: &free})
+	}
+	return out, err
 }

@@ -25,7 +25,7 @@ func TestCloudEC2(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cloud := ec2test.New(ec2test.Options{Guest: guests.Start, AccessKey: "AKIDTEST", Instances: 5})
+		cloud := ec2test.New(ec2test.Options{Guest: guests.Start, AccessKey: "AKIDTEST", Instances: 5, Limits: map[string]int{"Standard/OnDemand": 8, "G/OnDemand": 0}})
 		service := httptest.NewServer(cloud)
 		cloud.AddImage(ec2test.Image{ID: "ami-debian", Name: "debian-12-amd64", Alias: "amazon", Owner: "136693071363"})
 		before := fmt.Sprint(cloud.Things())

@@ -53,7 +53,7 @@ func (p *Provider) api(ctx context.Context) (*calls, error) {
 	if cfg.Region == "" {
 		return nil, &compute.Error{Op: "ec2.Open", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid, Err: errors.New("no region is named"), Hint: "set region in the source, AWS_REGION, or region in the profile"}
 	}
-	p.region = cfg.Region
+	p.region, p.credentials = cfg.Region, cfg.Credentials
 	p.client = callsOf(ec2.NewFromConfig(cfg, func(o *ec2.Options) {
 		if p.o.Endpoint != "" {
 			o.BaseEndpoint = aws.String(p.o.Endpoint)

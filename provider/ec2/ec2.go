@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
@@ -32,16 +33,18 @@ type Provider struct {
 	parting  string             // what an instance does before an image is made of it
 	step     func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
 
-	mu      sync.Mutex
-	client  *calls
-	region  string // that the client asks
-	secret  []byte // that keys are made of; nil: not read yet
-	last    *listing
-	reading chan struct{} // closed when the listing that is being read is there; nil: none is
-	sizes   sizes
-	images  map[string]image
-	prices  prices
-	poor    flavor.Memory // in which spots there was no capacity lately
+	mu     sync.Mutex
+	client *calls
+	region string // that the client asks
+
+	credentials aws.CredentialsProvider
+	secret      []byte // that keys are made of; nil: not read yet
+	last        *listing
+	reading     chan struct{} // closed when the listing that is being read is there; nil: none is
+	sizes       sizes
+	images      map[string]image
+	prices      prices
+	poor        flavor.Memory // in which spots there was no capacity lately
 
 	asking chan struct{} // one slot: who has it reads health, or looks at it
 	health *health

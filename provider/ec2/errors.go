@@ -72,7 +72,7 @@ var reasons = map[string]Reason{
 	"EC2ThrottledException": RateLimited, "BandwidthLimitExceeded": RateLimited, "ClientInternalThrottle": RateLimited, "TooManyRequestsException": RateLimited,
 
 	"UnauthorizedOperation": Denied, "AuthFailure": Denied, "Blocked": Denied, "OptInRequired": Denied, "PendingVerification": Denied, "PendingSnapshotLimitExceeded": Quota,
-	"InvalidClientTokenId": Denied, "SignatureDoesNotMatch": Denied, "ExpiredToken": Denied, "ExpiredTokenException": Denied, "RequestExpired": Denied, "IncompleteSignature": Denied,
+	"InvalidClientTokenId": Denied, "SignatureDoesNotMatch": Denied, "InvalidSignatureException": Denied, "ExpiredToken": Denied, "ExpiredTokenException": Denied, "RequestExpired": Denied, "IncompleteSignature": Denied,
 	"MissingAuthenticationToken": Denied, "UnrecognizedClientException": Denied, "AccessDenied": Denied, "AccessDeniedException": Denied, "AccountProblem": Denied, "NotSignedUp": Denied,
 	"ValidationError": BadRequest,
 

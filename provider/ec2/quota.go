@@ -15,41 +15,19 @@ import (
 )
 
 // Usage tells what runs in the region, whoever made it: an entry for each instance that has not ended, of its type. limit is how many there may be; 0: the service does not tell.
-// Amazon's own EC2 counts virtual processors of families of types, and tells that nowhere in this API: the number of instances that it still tells is not what it goes by.
+// Amazon's own EC2 counts virtual processors of families of types, see Limits: the number of instances that it still tells is not what it goes by.
 func (p *Provider) Usage(ctx context.Context) (limit int, used []flavor.Flavor, err error) {
 	limit, used, err = p.usage(ctx)
 	return limit, used, fault(ctx, "Usage", compute.ID(p.o.Source), err)
 }
 
 func (p *Provider) usage(ctx context.Context) (limit int, used []flavor.Flavor, err error) {
-	c, err := p.api(ctx)
+	c, all, err := p.running(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
-	all, err := p.types(ctx, false)
-	if err != nil {
-		return 0, nil, err
-	}
-	sizes := map[string]flavor.Flavor{}
-	for _, s := range all {
-		sizes[s.Name] = s.Flavor
-	}
-	running := filter("instance-state-name", string(types.InstanceStateNamePending), string(types.InstanceStateNameRunning), string(types.InstanceStateNameStopping), string(types.InstanceStateNameShuttingDown))
-	pages := ec2.NewDescribeInstancesPaginator(describeInstancesPages(c.describeInstances), &ec2.DescribeInstancesInput{Filters: []types.Filter{running}, MaxResults: aws.Int32(1000)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return 0, nil, err
-		}
-		for _, r := range page.Reservations {
-			for _, i := range r.Instances {
-				f, ok := sizes[string(i.InstanceType)]
-				if !ok {
-					f = flavor.Flavor{Name: string(i.InstanceType)} // of another generation: it is counted all the same
-				}
-				used = append(used, f)
-			}
-		}
+	for _, i := range all {
+		used = append(used, i.Flavor)
 	}
 	if p.amazon() {
 		return 0, used, nil
@@ -69,6 +47,45 @@ func (p *Provider) usage(ctx context.Context) (limit int, used []flavor.Flavor, 
 		}
 	}
 	return limit, used, nil
+}
+
+// counted is an instance that counts under quotas.
+type counted struct {
+	flavor.Flavor
+	spot bool
+}
+
+// running are the region's instances that have not ended, whoever made them.
+func (p *Provider) running(ctx context.Context) (c *calls, used []counted, err error) {
+	if c, err = p.api(ctx); err != nil {
+		return nil, nil, err
+	}
+	all, err := p.types(ctx, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	sizes := map[string]flavor.Flavor{}
+	for _, s := range all {
+		sizes[s.Name] = s.Flavor
+	}
+	running := filter("instance-state-name", string(types.InstanceStateNamePending), string(types.InstanceStateNameRunning), string(types.InstanceStateNameStopping), string(types.InstanceStateNameShuttingDown))
+	pages := ec2.NewDescribeInstancesPaginator(describeInstancesPages(c.describeInstances), &ec2.DescribeInstancesInput{Filters: []types.Filter{running}, MaxResults: aws.Int32(1000)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, r := range page.Reservations {
+			for _, i := range r.Instances {
+				f, ok := sizes[string(i.InstanceType)]
+				if !ok {
+					f = flavor.Flavor{Name: string(i.InstanceType)} // of another generation: it is counted all the same
+				}
+				used = append(used, counted{f, i.InstanceLifecycle == types.InstanceLifecycleTypeSpot})
+			}
+		}
+	}
+	return c, used, nil
 }
 
 // amazon tells whether Amazon's own service is asked.

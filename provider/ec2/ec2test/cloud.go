@@ -19,7 +19,10 @@ type Options struct {
 
 	Instances int // at most so many that are not terminated; 0: no limit
 	VCPUs     int // the quota of all that run; 0: no limit
-	Rate      int // API calls in a second, more are throttled; 0: no limit
+
+	Skew   time.Duration  // by which its clock goes before ours
+	Limits map[string]int // what Service Quotas tells, by class: Standard/OnDemand; nil: there is no such service
+	Rate   int            // API calls in a second, more are throttled; 0: no limit
 
 	AccessKey string // whose requests are let in; "": everybody's
 	Page      int    // at most so many results in a page; 0: what is asked for
@@ -181,6 +184,10 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f := form(r.Form)
 	action := f.get("Action")
+	if target, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "ServiceQuotasV20190624."); ok && c.o.Limits != nil {
+		c.serviceQuotas(w, r, target)
+		return
+	}
 	c.mu.Lock()
 	c.calls[action]++
 	request := fmt.Sprintf("request-%d", c.calls[action])

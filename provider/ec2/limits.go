@@ -1,0 +1,206 @@
+package ec2
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Limit is how many virtual processors instances of a class may have together, as Service Quotas tells it, and how many those have that run, whoever made them.
+type Limit struct {
+	Class string // "Standard/OnDemand", "G/Spot": a group of families of types, and the market
+	Max   int
+	Used  int
+}
+
+// Limits are the quotas of virtual processors in the region, by class. none: the service does not tell them, or the credentials may not ask.
+func (p *Provider) Limits(ctx context.Context) ([]Limit, error) {
+	out, err := p.limits(ctx)
+	return out, fault(ctx, "Limits", compute.ID(p.o.Source), err)
+}
+
+func (p *Provider) limits(ctx context.Context) (out []Limit, err error) {
+	if out, err = p.serviceQuotas(ctx); err != nil {
+		if f := faultOf(err); f != nil && (f.Reason == Denied || f.Reason == BadRequest || f.Reason == Missing) {
+			p.log.Info("the quotas of processors are not told", "source", p.o.Source, "err", err)
+			return nil, nil
+		}
+		return nil, err
+	}
+	if len(out) == 0 {
+		return nil, nil
+	}
+	_, used, err := p.running(ctx)
+	for _, u := range used {
+		if i := slices.IndexFunc(out, func(l Limit) bool { return l.Class == classOf(u.Name, u.spot) }); i >= 0 {
+			out[i].Used += u.Cores
+		}
+	}
+	return out, err
+}
+
+// classOf is the class under which a type counts; "": under none.
+func classOf(typ string, spot bool) string {
+	family := typ[:max(0, strings.IndexAny(typ, "0123456789-."))]
+	class := map[string]string{"g": "G", "gr": "G", "vt": "G", "p": "P", "x": "X", "f": "F", "inf": "Inf", "trn": "Trn", "dl": "DL", "u": "HighMem", "hpc": "HPC", "mac": ""}
+	name, known := class[family]
+	switch {
+	case !known && family != "" && strings.Contains("acdhimrtz", family[:1]):
+		name = "Standard"
+	case name == "":
+		return ""
+	}
+	if spot {
+		return name + "/Spot"
+	}
+	return name + "/OnDemand"
+}
+
+// quotaPage is an answer of Service Quotas, or what it says instead.
+type quotaPage struct {
+	Quotas []struct {
+		Value       float64
+		UsageMetric struct {
+			MetricDimensions struct{ Class, Resource, Service string }
+		}
+	}
+	NextToken string
+
+	Type     string `json:"__type"`
+	Message  string
+	Message2 string `json:"message"`
+}
+
+// serviceQuotas asks for those of EC2, a page at a time.
+func (p *Provider) serviceQuotas(ctx context.Context) (out []Limit, err error) {
+	if _, err := p.api(ctx); err != nil {
+		return nil, err
+	}
+	for token := ""; ; {
+		page, err := p.quotaPage(ctx, token)
+		if err != nil {
+			return nil, err
+		}
+		for _, q := range page.Quotas {
+			if d := q.UsageMetric.MetricDimensions; d.Service == "EC2" && d.Resource == "vCPU" && d.Class != "" {
+				out = append(out, Limit{Class: d.Class, Max: int(q.Value)})
+			}
+		}
+		if page.NextToken == "" || page.NextToken == token {
+			slices.SortFunc(out, func(a, b Limit) int { return strings.Compare(a.Class, b.Class) })
+			return out, nil
+		}
+		token = page.NextToken
+	}
+}
+
+// quotaPage asks once for a page, and again while the service wants to be spared.
+func (p *Provider) quotaPage(ctx context.Context, token string) (page quotaPage, err error) {
+	var skew time.Duration // by which the service's clock goes before ours
+	for try := 1; ; try++ {
+		var f *Fault
+		var now time.Time
+		if page, now, err = p.askQuotas(ctx, token, skew); err == nil || !errors.As(err, &f) || try >= cmp.Or(p.o.Attempts, 5) {
+			return page, err
+		}
+		switch ahead := time.Until(now); {
+		case f.Reason == RateLimited || f.Reason == Down:
+			if err := pause(ctx, p.o.Poll); err != nil {
+				return page, err
+			}
+		case f.Reason == Denied && skew == 0 && !now.IsZero() && ahead.Abs() > time.Minute:
+			skew = ahead
+		default:
+			return page, err
+		}
+	}
+}
+
+// askQuotas makes one request. now is what the answer says that the time is.
+func (p *Provider) askQuotas(ctx context.Context, token string, skew time.Duration) (page quotaPage, now time.Time, err error) {
+	p.mu.Lock()
+	region, from := p.region, p.credentials
+	p.mu.Unlock()
+	in := map[string]any{"ServiceCode": "ec2", "MaxResults": 100}
+	if token != "" {
+		in["NextToken"] = token
+	}
+	body, err := json.Marshal(in)
+	if err != nil {
+		return page, now, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.quotasAt(region), bytes.NewReader(body))
+	if err != nil {
+		return page, now, err
+	}
+	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	req.Header.Set("X-Amz-Target", "ServiceQuotasV20190624.ListServiceQuotas")
+	if from == nil {
+		return page, now, &Fault{Reason: Denied, Message: "there are no credentials"}
+	}
+	who, err := from.Retrieve(ctx)
+	if err != nil {
+		return page, now, &Fault{Reason: Denied, Message: "there are no credentials that could be used: none were found, or they could not be renewed"}
+	}
+	if err := v4.NewSigner().SignHTTP(ctx, who, req, fmt.Sprintf("%x", sha256.Sum256(body)), "servicequotas", region, time.Now().Add(skew)); err != nil {
+		return page, now, err
+	}
+	client := http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return page, now, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	now, _ = http.ParseTime(resp.Header.Get("Date")) // who says none is right
+	const most = 4 << 20
+	data, err := io.ReadAll(io.LimitReader(resp.Body, most))
+	if err != nil {
+		return page, now, err
+	}
+	wrong := json.Unmarshal(data, &page)
+	if resp.StatusCode == http.StatusOK && wrong == nil {
+		return page, now, nil
+	}
+	_, code, found := strings.Cut(page.Type, "#")
+	if !found {
+		code = page.Type
+	}
+	f := &Fault{Code: code, Message: sentence(cmp.Or(page.Message, page.Message2, resp.Status))}
+	switch f.Reason = reason(code, resp.StatusCode >= 500); {
+	case f.Reason != Unknown:
+	case resp.StatusCode == http.StatusTooManyRequests:
+		f.Reason = RateLimited
+	case resp.StatusCode == http.StatusForbidden, resp.StatusCode == http.StatusUnauthorized:
+		f.Reason = Denied
+	default:
+		f.Reason = BadRequest // no such service is there
+	}
+	return page, now, f
+}
+
+// quotasAt is where Service Quotas is: beside Amazon's EC2, or where another service's EC2 is.
+func (p *Provider) quotasAt(region string) string {
+	if !p.amazon() {
+		return p.o.Endpoint
+	}
+	domain := "amazonaws.com"
+	if strings.HasPrefix(region, "cn-") {
+		domain = "amazonaws.com.cn"
+	}
+	return "https://servicequotas." + region + "." + domain + "/"
+}
