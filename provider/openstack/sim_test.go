@@ -153,7 +153,7 @@ func (s *sim) login(w http.ResponseWriter) {
 		return map[string]any{"type": typ, "name": typ, "endpoints": []any{map[string]any{"interface": "public", "region": "R", "region_id": "R", "url": to.URL + path}}}
 	}
 	answer(w, http.StatusCreated, map[string]any{"token": map[string]any{
-		"expires_at": time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000000Z"), "project": map[string]any{"id": "p", "name": "p", "domain": map[string]any{"id": "default", "name": "Default"}},
+		"expires_at": time.Now().Add(time.Hour + s.skew).UTC().Format("2006-01-02T15:04:05.000000Z"), "project": map[string]any{"id": "p", "name": "p", "domain": map[string]any{"id": "default", "name": "Default"}},
 		"catalog": []any{at("compute", s.compute, "/v2.1/"), at("network", s.network, "/"), at("image", s.image, "/")},
 	}})
 }
