@@ -10,7 +10,7 @@ import (
 // TestRunOfAnEndedLease gives an instance back and takes it again, as the same user, while a command runs on it: that is not the command's lease.
 func TestRunOfAnEndedLease(t *testing.T) {
 	m := newMachine(t)
-	m.source("here", "type = fake\nmaximum = 1\nreserve = 1\nreuse = as-is\nlease-idle = 6s\n[fake]\nrun = exec\n")
+	m.source("here", "type = fake\nmaximum = 1\nreserve = 1\nreuse = as-is\nlease-idle = 20s\n[fake]\nrun = exec\n")
 	m.must("acquire", "-s", "here")
 	old, _, _ := m.start("run", "here-1", "--", "sh", "-c", "echo up; exec sleep 600")
 	m.must("release", "here-1")

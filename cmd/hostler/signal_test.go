@@ -201,14 +201,14 @@ func TestReaderGoes(t *testing.T) {
 // TestLeaseEnds lets the lease of another's making run out under a command: warned, and ended with it.
 func TestLeaseEnds(t *testing.T) {
 	m := newMachine(t)
-	m.must("acquire", "-s", "local", "--ttl", "6s")
+	m.must("acquire", "-s", "local", "--ttl", "12s")
 	_, errs, exit := m.run("run", "local-local", "--", "sleep", "600")
 	if exit != 137 || !strings.Contains(errs, "hostler extend local-local") || !strings.Contains(errs, "the lease has ended") {
 		t.Errorf("exit status %d, %q", exit, errs)
 	}
 	// A run on a source renews its own.
-	m.source("brief", "type = fake\nttl = 3s\n[fake]\nrun = exec\n")
-	if _, errs, exit := m.run("run", "brief", "--", "sleep", "5"); exit != 0 || errs != "" {
+	m.source("brief", "type = fake\nttl = 8s\n[fake]\nrun = exec\n")
+	if _, errs, exit := m.run("run", "brief", "--", "sleep", "10"); exit != 0 || errs != "" {
 		t.Errorf("a run longer than its source's ttl: exit status %d, %q", exit, errs)
 	}
 }
