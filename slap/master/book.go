@@ -30,14 +30,19 @@ var errWrites = errors.New("there is something to write")
 
 // do runs an operation: on the memory first, and where it writes, in a transaction. So it may run several times, and sets what it answers anew each time.
 func (m *Master) do(ctx context.Context, fn func(b book) error) error {
+	_, err := m.doing(ctx, fn)
+	return err
+}
+
+// doing is do, and tells whether it took a transaction: the memory does not have that then.
+func (m *Master) doing(ctx context.Context, fn func(b book) error) (wrote bool, err error) {
 	if err := m.fresh(ctx); err != nil {
-		return err
+		return false, err
 	}
-	err := m.read(fn)
-	if !errors.Is(err, errWrites) {
-		return err
+	if err := m.read(fn); !errors.Is(err, errWrites) {
+		return false, err
 	}
-	return m.store.Update(ctx, func(tx compute.Tx) error { return fn(&pages{tx: tx.(Tx)}) })
+	return true, m.store.Update(ctx, func(tx compute.Tx) error { return fn(&pages{tx: tx.(Tx)}) })
 }
 
 // pages is a book that is a transaction.

@@ -55,10 +55,11 @@ func (m *Master) Request(ctx context.Context, who Who, q *slap.Request) (*Answer
 		return &Answer{Object: object}, nil
 	}
 	to := m.forwarded(a)
-	if err := m.do(ctx, func(b book) error {
+	wrote, err := m.doing(ctx, func(b book) error {
 		a.asker, a.found, a.made, a.last, a.none = nil, nil, nil, nil, nil
 		return a.decide(b, to != nil)
-	}); err != nil {
+	})
+	if err != nil {
 		return nil, err
 	}
 	switch {
@@ -69,7 +70,12 @@ func (m *Master) Request(ctx context.Context, who Who, q *slap.Request) (*Answer
 	case a.last != nil:
 		return a.last, nil
 	}
-	return m.answer(ctx, a)
+	if wrote {
+		if err := m.fresh(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return m.answer(a)
 }
 
 func (m *Master) prepare(who Who, q *slap.Request) (*ask, error) {
@@ -266,10 +272,7 @@ func (a *ask) never(b book) error {
 }
 
 // answer says what a request has come to.
-func (m *Master) answer(ctx context.Context, a *ask) (*Answer, error) {
-	if err := m.fresh(ctx); err != nil {
-		return nil, err
-	}
+func (m *Master) answer(a *ask) (*Answer, error) {
 	var out *Answer
 	err := m.read(func(b book) (err error) {
 		out, err = answerTo(b, a.made)
