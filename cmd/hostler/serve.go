@@ -123,7 +123,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	a.meters.watch(k.standing)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	handler := web.Handler(server.New(server.Options{
+	var handler http.Handler = web.Handler(server.New(server.Options{
 		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version, Authenticate: k.authenticate(listeners.token),
 		Identity: k.identity, Sources: func(name string) bool { _, err := k.now.Load().cfg.Source(name); return err == nil }, Private: func(source string) bool { return ownOnly(k.now.Load().cfg, source) },
 		Limited: func(source string) []string { return k.now.Load().people.only[source] }, Tokens: k.tokens, Audit: k.audit, Limits: k.limits, Projects: func() []string { return k.now.Load().people.names() },
@@ -132,6 +132,10 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		Foresight: k.ahead,
 		SignIn:    func() server.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: k.spend,
 	}))
+	if handler, err = k.withSlapos(ctx, listeners.token, handler); err != nil {
+		listeners.close()
+		return err
+	}
 	var all sync.WaitGroup
 	defer all.Wait()
 	answering, quiet := context.WithCancel(context.WithoutCancel(ctx))

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/slap/master"
+)
+
+// slaposPath is below which a controller is a master for SlapOS too.
+const slaposPath = "/slapos"
+
+// slapping is the section [slap] of hostler.conf: where it stands, a controller is a master for SlapOS too.
+type slapping struct {
+	Computer string `conf:"computer"` // where goes what names no computer; "": any that fits
+}
+
+// readSlapping reads it; false: it is not there.
+func readSlapping(cfg *config.Config) (s slapping, there bool, err error) {
+	section, there := cfg.Sections["slap"]
+	settings := map[string]string{}
+	for key, v := range section {
+		settings[key] = v.Text
+	}
+	err = config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, &s)
+	return s, there, configError(err)
+}
+
+// withSlapos puts the master before what a controller answers, where [slap] is. Whoever asks is somebody whom the controller knows, and pages of other sites
+// cannot ask for him.
+func (k *controller) withSlapos(ctx context.Context, file string, rest http.Handler) (http.Handler, error) {
+	said, there, err := readSlapping(k.app.cfg)
+	if err != nil || !there {
+		return rest, err
+	}
+	m, err := master.New(ctx, master.Options{Store: k.app.store, Computer: said.Computer, Log: k.app.log})
+	if err != nil {
+		return nil, err
+	}
+	authenticate := k.authenticate(file)
+	legacy := m.Legacy(master.LegacyOptions{
+		Who: func(r *http.Request) (master.Who, error) {
+			p, err := authenticate(r)
+			if err != nil {
+				return master.Who{}, err
+			}
+			return slaposWho(p, r.Method)
+		},
+		Base: func(r *http.Request) string { return master.Base(r) + slaposPath[1:] + "/" },
+	})
+	mux := http.NewServeMux()
+	mux.Handle(slaposPath+"/", http.StripPrefix(slaposPath, http.NewCrossOriginProtection().Handler(legacy)))
+	mux.Handle("/", rest)
+	return mux, nil
+}
+
+// slaposWho is whom the master takes somebody for: an administrator for everybody, others for users with trees of their own.
+func slaposWho(p auth.Principal, method string) (master.Who, error) {
+	if p.Admin() {
+		return master.Anybody, nil
+	}
+	what := auth.Use
+	if method == http.MethodGet || method == http.MethodHead {
+		what = auth.See
+	}
+	if p.Source != "" || p.Lease != "" || !p.May(what, p.Project) {
+		return master.Who{}, &master.Refusal{Kind: compute.ErrDenied, Text: "You may not do this in the project.", Detail: "ask an administrator for a role in it"}
+	}
+	return master.Who{User: p.Name, Project: p.Project}, nil
+}
