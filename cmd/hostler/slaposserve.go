@@ -41,7 +41,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 		return nil, err
 	}
 	authenticate := k.authenticate(file)
-	legacy := m.Legacy(master.LegacyOptions{
+	whole := m.Handler(master.LegacyOptions{
 		Who: func(r *http.Request) (master.Who, error) {
 			p, err := authenticate(r)
 			if err != nil {
@@ -52,7 +52,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 		Base: func(r *http.Request) string { return master.Base(r) + slaposPath[1:] + "/" },
 	})
 	mux := http.NewServeMux()
-	mux.Handle(slaposPath+"/", http.StripPrefix(slaposPath, http.NewCrossOriginProtection().Handler(legacy)))
+	mux.Handle(slaposPath+"/", http.StripPrefix(slaposPath, http.NewCrossOriginProtection().Handler(whole)))
 	mux.Handle("/", rest)
 	return mux, nil
 }

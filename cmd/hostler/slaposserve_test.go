@@ -41,7 +41,7 @@ func TestSlaposServed(t *testing.T) {
 	}
 	admin := strings.TrimSpace(string(secret))
 	const supply = "url=u&computer_id=COMP-1&state=available"
-	for _, path := range []string{"/slapos/getRunId", "/slapos/getFullComputerInformation?computer_id=COMP-1", "/slapos/getHateoasUrl"} {
+	for _, path := range []string{"/slapos/getRunId", "/slapos/getFullComputerInformation?computer_id=COMP-1", "/slapos/getHateoasUrl", "/slapos/hateoas"} {
 		if status, body := ask(http.MethodGet, path, "", ""); status != http.StatusForbidden {
 			t.Errorf("%s without a token: %d %s", path, status, body)
 		}
