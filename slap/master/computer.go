@@ -176,9 +176,6 @@ func ordered(supplies map[string]*slap.SupplyRecord) []*slap.SupplyRecord {
 	})
 }
 
-// freeGUID is what the reference says of a partition in which nothing is.
-const freeGUID = "COMPUTER-PARTITION"
-
 // partitionOf is a slot of a computer and what is in it, as its node is told.
 func partitionOf(b book, c *slap.ComputerRecord, id string) (*slap.Partition, error) {
 	p := &slap.Partition{Computer: c.GUID, ID: id, GUID: c.GUID + "-" + id, State: slap.Destroyed}
