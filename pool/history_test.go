@@ -224,7 +224,11 @@ func history(t *testing.T, dir string, processes, rounds int, disturb func() err
 	}
 	wg.Wait()
 	quiet()
-	if given < processes*rounds/2 {
+	least := processes * rounds / 2
+	if disturb != nil { // where all is slow most processes end by a cut after a few
+		least = processes
+	}
+	if given < least {
 		t.Fatalf("only %d were given", given)
 	}
 	res, info := porcupine.CheckOperationsVerbose(leaseModel, ops, 2*time.Minute)
