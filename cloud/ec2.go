@@ -121,12 +121,13 @@ func (r *region) Deploy(ctx context.Context, config DeployConfig) (Deployment, e
 	if err != nil {
 		return Deployment{}, err
 	}
-	if d.Project = place.Project; d.Project != "" {
-		if err := r.save(ctx, d); err != nil {
-			return Deployment{}, err
+	d.Project = place.Project
+	want := ec2.Deployment{Name: r.setup.Resource, From: config.From, Begin: func() error {
+		if d.Project == "" {
+			return nil
 		}
-	}
-	want := ec2.Deployment{Name: r.setup.Resource, From: config.From}
+		return r.save(ctx, d)
+	}}
 	for _, port := range config.RequiredPorts {
 		want.Ports = append(want.Ports, strconv.Itoa(port))
 	}

@@ -130,11 +130,9 @@ func (c *ec2Cloud) deploy(ctx context.Context, opt deployment.Options, s deploym
 		rec.Notes = map[string]string{}
 	}
 	rec.Notes[noteEndpoint], rec.Notes[noteSubnets] = c.base.Endpoint, strings.Join(c.base.Subnets, ", ")
-	if err := save(deployment.Deploying); err != nil {
-		return nil, err
-	}
 	told := map[string]string{}
-	got, err := p.Deploy(ctx, ec2.Deployment{Name: opt.Name, Ports: s.Ports, From: s.From, DryRun: opt.DryRun}, func(did, kind, name string) {
+	begin := func() error { return save(deployment.Deploying) }
+	got, err := p.Deploy(ctx, ec2.Deployment{Name: opt.Name, Ports: s.Ports, From: s.From, DryRun: opt.DryRun, Begin: begin}, func(did, kind, name string) {
 		if told[kind] = did; kind == deployment.Rule {
 			opt.Tell(deployment.Step{Did: did, Kind: kind, Name: name})
 		}

@@ -27,6 +27,8 @@ type Deployment struct {
 	From  []string // the networks from which; none: the group's own instances alone
 
 	DryRun bool // nothing is made or changed: what would be is told, and ids are not known
+	// Begin is called when nothing is refused, and before the first change: its error is Deploy's, which has then changed nothing. A dry run does not call it. nil: nothing is.
+	Begin func() error
 }
 
 // Deployed is what there is for instances.
@@ -74,6 +76,11 @@ func (p *Provider) deploy(ctx context.Context, d Deployment, tell func(did, kind
 		dry.DryRun = true
 		if _, err := p.deploy(ctx, dry, nil); err != nil {
 			return out, err
+		}
+		if d.Begin != nil {
+			if err := d.Begin(); err != nil {
+				return out, err
+			}
 		}
 	}
 	if out.Pair, out.PairID, out.PrivateKey, err = p.ensurePair(ctx, d, tell); err != nil {

@@ -154,9 +154,17 @@ func TestDeploymentRefused(t *testing.T) {
 func TestRefusedBeforeAnything(t *testing.T) {
 	c, url := place(t, ec2test.Options{})
 	c.AddGroup("build")
-	before, p := things(c), open(t, url, nil)
-	if _, told, err := deploy(t, p, ec2.Deployment{Name: "build", Ports: []string{"22"}}); !errors.Is(err, compute.ErrConflict) || len(told) != 0 {
-		t.Errorf("a group of somebody else's: %v, after %q", err, told)
+	before, p, begun := things(c), open(t, url, nil), 0
+	broken := errors.New("it cannot be recorded")
+	begin := func() error { begun++; return broken }
+	if _, told, err := deploy(t, p, ec2.Deployment{Name: "build", Ports: []string{"22"}, Begin: begin}); !errors.Is(err, compute.ErrConflict) || len(told) != 0 || begun != 0 {
+		t.Errorf("a group of somebody else's: %v, after %q, begun %d times", err, told, begun)
+	}
+	if _, told, err := deploy(t, p, ec2.Deployment{Name: "other", Ports: []string{"22"}, Begin: begin}); !errors.Is(err, broken) || len(told) != 0 || begun != 1 {
+		t.Errorf("not recorded: %v, after %q, begun %d times", err, told, begun)
+	}
+	if _, _, err := deploy(t, p, ec2.Deployment{Name: "other", Ports: []string{"22"}, Begin: begin, DryRun: true}); err != nil || begun != 1 {
+		t.Errorf("a dry run: %v, begun %d times", err, begun)
 	}
 	if after := things(c); !slices.Equal(after, before) || c.Calls("ImportKeyPair") != 0 {
 		t.Errorf("there was %q, and is %q", before, after)
