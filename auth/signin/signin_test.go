@@ -168,7 +168,11 @@ func TestVerify(t *testing.T) {
 				t.Errorf("%s: %+v, %v", what, who, err)
 			}
 			at.Open()
-			if _, err := p.Verify(t.Context(), token); err != nil {
+			_, err := p.Verify(t.Context(), token)
+			for end := time.Now().Add(time.Minute); errors.Is(err, compute.ErrUnavailable) && time.Now().Before(end); { // that a kept connection was cut may show only now
+				_, err = p.Verify(t.Context(), token)
+			}
+			if err != nil {
 				t.Errorf("%s, and there again: %v", what, err)
 			}
 			at.Rotate()
