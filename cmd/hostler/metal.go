@@ -31,7 +31,7 @@ func (a *app) metalOptions(ctx context.Context, cfg *config.Config, store cachin
 	opt = caching.Options{Store: store, Log: a.log, PollSpacing: d.PollSpacing, DirectiveSpacing: d.DirectiveSpacing,
 		CacheRate: caching.Rate{N: d.CacheLimit, Period: d.CachePeriod}, EjectRate: caching.Rate{N: d.EjectLimit, Period: d.EjectPeriod},
 		RebalanceRate: caching.Rate{N: d.Rebalances, Period: time.Hour}, Together: caching.Together{BMC: d.PerBMC, Rack: d.PerRack, Conductor: d.PerConductor},
-		MaxEjectFraction: d.MaxEjectFraction, Deadline: d.Deadline, Quarantine: d.Quarantine, DryRun: d.DryRun}
+		MaxEjectFraction: d.MaxEjectFraction, Deadline: d.Deadline, Pause: d.Pause, Quarantine: d.Quarantine, DryRun: d.DryRun}
 	var deciding metalDeciding
 	if opt.Strategy, deciding, err = a.metalStrategy(cfg, d.Strategy); err != nil {
 		return opt, d, closer, err
@@ -84,7 +84,7 @@ func (d *metalDirecting) check() error {
 	}{{"poll-spacing", d.PollSpacing < 0, d.PollSpacing}, {"directive-spacing", d.DirectiveSpacing < 0, d.DirectiveSpacing}, {"cache-directive-rate-limit", d.CacheLimit < 0, d.CacheLimit},
 		{"cache-directive-limiting-period", d.CachePeriod < 0, d.CachePeriod}, {"eject-directive-rate-limit", d.EjectLimit < 0, d.EjectLimit},
 		{"eject-directive-limiting-period", d.EjectPeriod < 0, d.EjectPeriod}, {"rebalance-max-per-hour", d.Rebalances < 0, d.Rebalances}, {"per-bmc", d.PerBMC < 0, d.PerBMC},
-		{"per-rack", d.PerRack < 0, d.PerRack}, {"per-conductor", d.PerConductor < 0, d.PerConductor}, {"deadline", d.Deadline < 0, d.Deadline},
+		{"per-rack", d.PerRack < 0, d.PerRack}, {"per-conductor", d.PerConductor < 0, d.PerConductor}, {"deadline", d.Deadline < 0, d.Deadline}, {"failure-pause", d.Pause < 0, d.Pause},
 		{"max-eject-fraction", !(d.MaxEjectFraction > 0 && d.MaxEjectFraction <= 1), d.MaxEjectFraction}} {
 		if n.bad {
 			return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("[director.metal] %s %v: out of its bounds", n.key, n.v)}

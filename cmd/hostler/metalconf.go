@@ -28,6 +28,7 @@ type metalDirecting struct {
 
 	Rebalances       int           `conf:"rebalance-max-per-hour"` // so many nodes are ejected in an hour only to even things out; 0: no limit
 	Quarantine       int           `conf:"quarantine-after"`       // so many failures in a row; 0: 3; negative: never
+	Pause            time.Duration `conf:"failure-pause"`          // after a failure, doubled with each further one; 0: a minute
 	Deadline         time.Duration `conf:"deadline"`               // after which a directive under way has failed; 0: 1 h
 	MaxEjectFraction float64       `conf:"max-eject-fraction"`     // of the cached nodes, in a round, without confirmation
 	DryRun           bool          `conf:"dry-run"`                // do nothing, and say what would be done

@@ -63,25 +63,31 @@ func label(id, name string) string {
 	return name + " (" + id + ")"
 }
 
-// The pauses after failures, and how many of them are enough.
-const (
-	shortestPause = time.Minute
-	longestPause  = time.Hour
-)
+// longestPause is the longest after failures.
+const longestPause = time.Hour
 
-// pause is how long a node is left alone after so many failures in a row: 1, 2, 4... 60 minutes.
-func pause(failures int) time.Duration {
-	if failures > 6 {
-		return longestPause
-	}
-	return min(longestPause, shortestPause<<max(0, failures-1))
+// patience is how long a directive may take, and what follows when it fails.
+type patience struct {
+	answer     time.Duration // for the service to begin it
+	whole      time.Duration // to have it done
+	pause      time.Duration // for which a node is left alone after a failure; each further one in a row doubles it, up to longestPause
+	quarantine int           // after so many in a row it is left alone for good; 0: never
 }
 
-// fail notes a failure. quarantine is after how many the node is left alone; 0: never.
-func (f *Flight) fail(now time.Time, quarantine int, why string) {
+// after is the pause after so many failures in a row.
+func (p patience) after(failures int) time.Duration {
+	pause := p.pause
+	for ; failures > 1 && pause < longestPause; failures-- {
+		pause *= 2
+	}
+	return min(pause, longestPause)
+}
+
+// fail notes a failure.
+func (f *Flight) fail(now time.Time, p patience, why string) {
 	f.Failures++
-	f.State, f.Until, f.Error = failed, now.Add(pause(f.Failures)), oneLine(why)
-	if quarantine > 0 && f.Failures >= quarantine {
+	f.State, f.Until, f.Error = failed, now.Add(p.after(f.Failures)), oneLine(why)
+	if p.quarantine > 0 && f.Failures >= p.quarantine {
 		f.State = quarantined
 	}
 }
@@ -101,12 +107,6 @@ func oneLine(s string) string {
 	return s
 }
 
-// deadlines are how long a directive may take: Answer for the service to begin it, Whole to have it done.
-type deadlines struct {
-	answer, whole time.Duration
-	quarantine    int
-}
-
 // What became of a directive.
 type fate int
 
@@ -119,7 +119,7 @@ const (
 )
 
 // settle looks what became of a flight, by the node as it was seen just now; nil: there is no such node. It changes f where something did; changed says whether it is to be recorded.
-func (f *Flight) settle(n *metal.Node, now time.Time, d deadlines) (what fate, changed bool) {
+func (f *Flight) settle(n *metal.Node, now time.Time, p patience) (what fate, changed bool) {
 	if now.Before(f.Begun) { // the clock was put back: what has passed nobody knows
 		f.Begun, changed = now, true
 		if !f.Answered.IsZero() {
@@ -127,7 +127,7 @@ func (f *Flight) settle(n *metal.Node, now time.Time, d deadlines) (what fate, c
 		}
 	}
 	if !f.UnderWay() {
-		if over := now.Add(pause(f.Failures)); f.Until.After(over) {
+		if over := now.Add(p.after(f.Failures)); f.Until.After(over) {
 			f.Until, changed = over, true
 		}
 		if f.State == failed && n != nil && !n.Provisioned && f.seen(n) == done { // late, but done
@@ -145,16 +145,16 @@ func (f *Flight) settle(n *metal.Node, now time.Time, d deadlines) (what fate, c
 		case lost:
 			return lost, true
 		case foiled:
-			f.fail(now, d.quarantine, n.Failed)
+			f.fail(now, p, n.Failed)
 			return foiled, true
 		}
 		if f.Answered.IsZero() && f.begun(n) {
 			f.Answered, changed = now, true
 		}
 	}
-	limit, since, why := d.whole, f.Begun, "it was not done within "
+	limit, since, why := p.whole, f.Begun, "it was not done within "
 	if f.Answered.IsZero() {
-		limit, why = d.answer, "nothing of it was seen within "
+		limit, why = p.answer, "nothing of it was seen within "
 	}
 	if now.Sub(since) < limit {
 		return goesOn, changed
@@ -162,20 +162,23 @@ func (f *Flight) settle(n *metal.Node, now time.Time, d deadlines) (what fate, c
 	if n == nil {
 		why = "the node was not seen any more within "
 	}
-	f.fail(now, d.quarantine, why+limit.String())
+	f.fail(now, p, why+limit.String())
 	return foiled, true
 }
 
-// left makes of a flight that has ended what of it is to be remembered: failures before, which wiping the node has not mended, and which are not those of whoever has the node now. false: nothing.
-func (f *Flight) left(what fate, now time.Time) bool {
-	if f.Failures == 0 || what == done && !f.Mend {
-		return false
+// left is what is to be remembered of a flight. Of one that has ended that is failures before, which wiping the node has not mended, and which are not those of whoever has the node now. nil: nothing.
+func (f *Flight) left(what fate, now time.Time, p patience) *Flight {
+	rest := *f
+	switch {
+	case what != done && what != lost:
+		return &rest
+	case f.Failures == 0 || what == done && !f.Mend:
+		return nil
+	case what == lost:
+		rest.Until = now.Add(p.after(f.Failures))
 	}
-	f.State, f.Do, f.Image, f.Title, f.Mend = failed, Cache, "", "", false
-	if what == lost {
-		f.Until = now.Add(pause(f.Failures))
-	}
-	return true
+	rest.State, rest.Do, rest.Image, rest.Title, rest.Mend = failed, Cache, "", "", false
+	return &rest
 }
 
 // seen says what a node tells of the directive: done, foiled, lost, or goesOn where that is open.

@@ -37,6 +37,7 @@ type Options struct {
 
 	Answer     time.Duration // for a service to show that it has begun a directive; 0: 10 min
 	Deadline   time.Duration // for a directive to be done; 0: 1 h
+	Pause      time.Duration // for which a node is left alone after a failure, doubled with each further one, an hour at most; 0: a minute
 	Quarantine int           // after so many failures in a row a node is left alone; 0: 3; negative: never
 
 	DryRun bool                                                      // do nothing, and say what would be done
@@ -54,6 +55,7 @@ const (
 	usualAnswer     = 10 * time.Minute
 	usualDeadline   = time.Hour
 	usualFraction   = 0.2
+	usualPause      = time.Minute
 	usualQuarantine = 3
 
 	// atOnce is how many directives are issued beside each other.
@@ -89,7 +91,7 @@ func New(opt Options) (*Loop, error) {
 	}
 	opt.PollSpacing, opt.DirectiveSpacing = cmp.Or(opt.PollSpacing, usualSpacing), cmp.Or(opt.DirectiveSpacing, usualSpacing)
 	opt.MaxEjectFraction = cmp.Or(opt.MaxEjectFraction, usualFraction)
-	opt.Answer, opt.Deadline, opt.Quarantine = cmp.Or(opt.Answer, usualAnswer), cmp.Or(opt.Deadline, usualDeadline), cmp.Or(opt.Quarantine, usualQuarantine)
+	opt.Answer, opt.Deadline, opt.Pause, opt.Quarantine = cmp.Or(opt.Answer, usualAnswer), cmp.Or(opt.Deadline, usualDeadline), cmp.Or(opt.Pause, usualPause), cmp.Or(opt.Quarantine, usualQuarantine)
 	return &Loop{opt: opt, book: book{opt.Store}, limits: newLimits(&opt, time.Now().UTC())}, nil
 }
 

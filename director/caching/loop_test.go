@@ -259,27 +259,29 @@ func TestFailing(t *testing.T) {
 
 // TestBackOff doubles the pause up to an hour.
 func TestBackOff(t *testing.T) {
-	onStage(t, 1, func(s *stage) {
-		s.opt.Strategy, s.opt.Quarantine, s.opt.DirectiveSpacing = &caching.Proportional{Share: 1}, -1, time.Minute
-		s.m.refuse = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no such thing")}
-		var at []time.Time
-		for n := 0; len(at) < 9 && n < 1e6; {
-			before := len(s.m.told())
-			r, err := s.once()
-			if err != nil {
-				t.Fatal(err)
+	for first, want := range map[time.Duration][]time.Duration{0: {1, 2, 4, 8, 16, 32, 60, 60}, 7 * time.Minute: {7, 14, 28, 56, 60, 60}} {
+		onStage(t, 1, func(s *stage) {
+			s.opt.Strategy, s.opt.Quarantine, s.opt.DirectiveSpacing, s.opt.Pause = &caching.Proportional{Share: 1}, -1, time.Minute, first
+			s.m.refuse = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no such thing")}
+			var at []time.Time
+			for n := 0; len(at) <= len(want) && n < 1e6; {
+				before := len(s.m.told())
+				r, err := s.once()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(s.m.told()) > before {
+					at = append(at, r.Time)
+				}
+				time.Sleep(time.Minute / 2)
 			}
-			if len(s.m.told()) > before {
-				at = append(at, r.Time)
+			for i, want := range want {
+				if got := at[i+1].Sub(at[i]); got < want*time.Minute || got > (want+1)*time.Minute {
+					t.Errorf("pause %d after %s: %v, want %d min", i+1, first, got, want)
+				}
 			}
-			time.Sleep(time.Minute / 2)
-		}
-		for i, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
-			if got := at[i+1].Sub(at[i]); got < want*time.Minute || got > (want+1)*time.Minute {
-				t.Errorf("pause %d: %v, want %d min", i+1, got, want)
-			}
-		}
-	})
+		})
+	}
 }
 
 // TestNoAnswer counts what was not answered as under way, and sees what becomes of it.

@@ -158,6 +158,10 @@ func (r *rounding) doubt() string {
 	return doubt(r.fleet, r.state.seen, c.Shrunk && c.Until.After(r.now))
 }
 
+func (r *rounding) patience() patience {
+	return patience{r.opt.Answer, r.opt.Deadline, r.opt.Pause, r.opt.Quarantine}
+}
+
 // look compares with what was seen before, finds out what became of what was under way, and makes the view.
 func (r *rounding) look(ctx context.Context) error {
 	changes, next := compare(r.fleet, r.state.seen, r.now)
@@ -170,9 +174,10 @@ func (r *rounding) look(ctx context.Context) error {
 	for _, id := range slices.Sorted(maps.Keys(r.state.flights)) {
 		f := r.state.flights[id]
 		old := *f
-		what, changed := f.settle(r.nodes[id], r.now, deadlines{r.opt.Answer, r.opt.Deadline, r.opt.Quarantine})
+		what, changed := f.settle(r.nodes[id], r.now, r.patience())
+		rest := f.left(what, r.now, r.patience())
 		if changed {
-			outcomes = append(outcomes, outcome{old, *f, what})
+			outcomes = append(outcomes, outcome{old, *f, what, rest})
 		}
 		switch what {
 		case done:
@@ -183,7 +188,7 @@ func (r *rounding) look(ctx context.Context) error {
 		case foiled:
 			r.report.Failures = append(r.report.Failures, *f)
 		}
-		if (what == done || what == lost) && !f.left(what, r.now) {
+		if r.state.flights[id] = rest; rest == nil {
 			delete(r.state.flights, id)
 		}
 	}
@@ -498,8 +503,9 @@ func (r *rounding) one(ctx context.Context, d *Directive) error {
 		return err
 	default:
 		d.Result, o.fate = Failed, foiled
-		o.now.fail(now, r.opt.Quarantine, err.Error())
+		o.now.fail(now, r.patience(), err.Error())
 	}
+	o.rest = o.now.left(o.fate, now, r.patience())
 	if noted := r.book.record(context.WithoutCancel(ctx), now, []outcome{o}); noted != nil {
 		return errors.Join(err, noted)
 	}

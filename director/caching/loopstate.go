@@ -177,6 +177,7 @@ func (f *Flight) data() map[string]string {
 type outcome struct {
 	old, now Flight
 	fate     fate
+	rest     *Flight // what is remembered of it; nil: nothing
 }
 
 // kinds are how outcomes are called in the journal; those that are not in it are not worth an entry.
@@ -207,7 +208,12 @@ func (b book) record(ctx context.Context, at time.Time, all []outcome) error {
 					return err
 				}
 			}
-			if err := b.after(tx, o, at); err != nil {
+			if o.rest == nil {
+				err = tx.SaveNote(nodeNote+o.old.Node, "")
+			} else {
+				err = put(tx, nodeNote+o.old.Node, o.rest)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -218,16 +224,6 @@ func (b book) record(ctx context.Context, at time.Time, all []outcome) error {
 // same reports whether two records are of the same directive, and of the same moment of it.
 func (f *Flight) same(o *Flight) bool {
 	return f.State == o.State && f.Do == o.Do && f.Image == o.Image && f.Failures == o.Failures && f.Begun.Equal(o.Begun)
-}
-
-// after keeps of a flight what is still of use.
-func (b book) after(tx compute.NotesTx, o *outcome, at time.Time) error {
-	name := nodeNote + o.old.Node
-	f := o.now
-	if (o.fate == done || o.fate == lost) && !f.left(o.fate, at) {
-		return tx.SaveNote(name, "")
-	}
-	return put(tx, name, &f)
 }
 
 // forget drops what is remembered of nodes: failures, quarantine, and directives under way.

@@ -215,6 +215,7 @@ func TestLabScenario(t *testing.T) {
 scout = ironic
 poll-spacing = 2s
 directive-spacing = 2s
+failure-pause = 10s
 max-eject-fraction = 0.7
 [director.metal.scout]
 source = metal
