@@ -155,6 +155,9 @@ func (c *Commander) Cache(ctx context.Context, node string, image metal.Image) e
 		case m.State == Caching && r.state() == stateAvailable && (m.Way == Prefetch && r.Instance == "" || m.Way == Clean && m.Step != "" && held):
 			c.follow(r.UUID) // it was deployed and wiped, or cleaned and provided, and only its mark is left to do
 			return nil
+		case m.State == Caching && held && r.state() == stateAvailable && m.Way == Passthru && (m.Step != "" || r.Driver.CacheStatus == Caching):
+			c.follow(r.UUID) // the vendor's call was made
+			return nil
 		case m.State == Caching && held && r.state() == stateAvailable: // claimed, and then nothing was heard of it
 			return c.begin(ctx, r, m)
 		}
@@ -172,6 +175,9 @@ func (c *Commander) Cache(ctx context.Context, node string, image metal.Image) e
 	}
 	m = &Mark{Image: image.ID, ImageName: image.Name, Checksum: image.Checksum, State: Caching, Since: time.Now().UTC().Truncate(time.Second), Attempt: attempt, Way: f.Way, Installation: c.o.Installation}
 	if err := c.claim(ctx, r, f, m); err != nil {
+		if !surely(err) {
+			c.follow(r.UUID) // it may be claimed for all that
+		}
 		return err
 	}
 	return c.begin(ctx, r, m)
@@ -200,7 +206,7 @@ func markOps(r *record, m *Mark) []operation {
 	return append(ops, operation{Op: "add", Path: "/extra/hostler", Value: m})
 }
 
-// begin starts the writing of an image to a node that is claimed for it.
+// begin starts the writing of an image to a node that is claimed for it. What came of a request that was not answered, or that another one was faster than, is seen by whoever looks after the node.
 func (c *Commander) begin(ctx context.Context, r *record, m *Mark) error {
 	var err error
 	switch m.Way {
@@ -211,18 +217,15 @@ func (c *Commander) begin(ctx context.Context, r *record, m *Mark) error {
 	default:
 		err = c.deploy(ctx, r, m)
 	}
-	if err != nil {
-		if surely(err) {
-			undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-			defer cancel()
-			if lost := c.giveUp(undo, r.UUID); lost != nil {
-				c.o.Log.Warn("a node that was claimed could not be let go", "node", r.label(), "err", lost)
-			}
+	if surely(err) {
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
+		if lost := c.giveUp(undo, r.UUID); lost != nil {
+			c.o.Log.Warn("a node that was claimed could not be let go", "node", r.label(), "err", lost)
 		}
-		return err
 	}
 	c.follow(r.UUID)
-	return nil
+	return err
 }
 
 // deploy has a node deployed that is claimed for the cache. What it is told is noted on it first.
@@ -282,7 +285,7 @@ func (c *Commander) pass(ctx context.Context) error {
 		if err != nil {
 			c.o.Log.Warn("a node that is being written does not go on", "node", id, "err", err)
 		}
-		if done {
+		if done && err == nil { // else it is looked at again
 			c.mu.Lock()
 			if c.pending[id] == begun {
 				delete(c.pending, id)

@@ -2,6 +2,7 @@ package ironic_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -282,3 +283,114 @@ func TestOldMarks(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// all are the ways, each a flavor of any node.
+var all = []ironic.FlavorRule{
+	{Name: "any"}, {Name: "any", Way: ironic.Allocate}, {Name: "any", Way: ironic.Prefetch}, {Name: "any", Way: ironic.Passthru},
+	{Name: "any", Way: ironic.Clean, Steps: []ironic.Step{{Interface: "deploy", Step: "write"}}},
+}
+
+// written counts how often a node was told to write.
+func written(s *standin) (n int) {
+	for _, call := range s.called() {
+		if call == "PUT node-1 active" || call == "PUT node-1 clean" || call == "CACHE node-1" {
+			n++
+		}
+	}
+	return n
+}
+
+// withImages has an image at the image service.
+func withImages(s *standin) *standin {
+	s.images = []map[string]any{{"id": "i1", "name": "debian", "status": "active", "file": "/v2/images/i1/file"}}
+	return s
+}
+
+// changes tells requests that change something.
+func changes(r *http.Request) bool {
+	return r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "/tokens")
+}
+
+// TestResumesClaimed has a process die after each of its requests, and nobody ask for the image again, as the directive counts as begun: who resumes brings it to its end, and writes it once.
+// A node that was let go, or not yet claimed, stays free.
+func TestResumesClaimed(t *testing.T) {
+	for _, f := range all {
+		for after := range 5 {
+			s := withImages(newStandin(t))
+			id := s.add(1, nil)
+			sc := scout(t, s, nil, f)
+			var n atomic.Int64
+			s.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+				if !changes(r) || n.Add(1) <= int64(after) {
+					return false
+				}
+				w.WriteHeader(http.StatusInternalServerError) // what is sent after its death does not arrive
+				return true
+			})
+			c := commander(t, s, f)
+			_ = c.Cache(t.Context(), id, img)
+			do(t, c.Close())
+			s.intercept(nil)
+			if s.get(id, "extra", "hostler") == nil {
+				continue // it was not marked, and another will do
+			}
+			c = commander(t, s, f)
+			do(t, c.Resume(t.Context()))
+			if left := c.Finish(t.Context(), time.Minute); len(left) > 0 {
+				t.Errorf("left %v", left)
+			}
+			until(t, sc, id, string(f.Way)+" cached after all", standing)
+			if got := written(s); got != 1 && (f.Way != ironic.Passthru || got != 2) { // of a vendor's call nobody can see whether it was heard
+				t.Errorf("%s, dead after %d requests: written %d times: %v", f.Way, after, got, s.called())
+			}
+		}
+	}
+}
+
+// TestLostAnswer has each request that changes something go without an answer, once before and once after it was served. The same process brings the image onto the node, unasked.
+func TestLostAnswer(t *testing.T) {
+	for _, f := range all {
+		for _, served := range []bool{false, true} {
+			for at := int64(1); at <= 4; at++ {
+				s := withImages(newStandin(t))
+				id := s.add(1, nil)
+				sc := scout(t, s, nil, f)
+				var n atomic.Int64
+				s.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+					if !changes(r) || n.Add(1) != at {
+						return false
+					}
+					if served {
+						s.serve(&discard{}, r) // which is not intercepted: it is beyond at
+					}
+					refuse(w, http.StatusInternalServerError, "Timed out waiting for a reply to message ID 1")
+					return true
+				})
+				c := commander(t, s, f)
+				_ = c.Cache(t.Context(), id, img)
+				if left := c.Finish(t.Context(), time.Minute); len(left) > 0 {
+					t.Errorf("left %v", left)
+				}
+				if s.get(id, "extra", "hostler") == nil {
+					continue // it was not marked: where it is claimed, the director lets it go
+				}
+				until(t, sc, id, fmt.Sprintf("%s, without an answer to request %d, served %t: cached after all", f.Way, at, served), standing)
+				if got := written(s); got > 1 && f.Way != ironic.Passthru { // of a vendor's call nobody can see whether it was heard
+					t.Errorf("%s: written %d times: %v", f.Way, got, s.called())
+				}
+			}
+		}
+	}
+}
+
+// discard is where an answer goes that nobody gets.
+type discard struct{ header http.Header }
+
+func (d *discard) Header() http.Header {
+	if d.header == nil {
+		d.header = http.Header{}
+	}
+	return d.header
+}
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discard) WriteHeader(int)             {}

@@ -42,7 +42,7 @@ type Mark struct {
 	Since        time.Time `json:"since,omitzero"`
 	Attempt      int       `json:"attempt,omitempty"` // so many times an image was written to the node
 	Way          Way       `json:"way,omitempty"`
-	Step         string    `json:"step,omitempty"` // of Clean: when the node last changed its state, before the step was asked for
+	Step         string    `json:"step,omitempty"` // of Clean: when the node last changed its state, before the step was asked for; of Passthru: the vendor's call was answered
 	Installation string    `json:"installation,omitempty"`
 	Source       string    `json:"source,omitempty"`   // of the instance that the node is
 	Instance     string    `json:"instance,omitempty"` // its name; "": it is none

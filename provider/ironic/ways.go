@@ -71,7 +71,12 @@ func (c *Commander) passthru(ctx context.Context, r *record, m *Mark) error {
 	_, err = c.a.change(ctx, "Cache", compute.ID(r.UUID), http.MethodPost, "nodes/"+url.PathEscape(r.UUID)+"/vendor_passthru/cache_image", map[string]any{
 		"image_info": map[string]any{"id": m.Image, "urls": []string{image}, "checksum": m.Checksum},
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	next := *m
+	next.Step = "asked"
+	return c.a.patch(ctx, "Cache", r.UUID, []operation{{Op: "add", Path: "/extra/hostler", Value: next}})
 }
 
 // image is where an image can be had.
@@ -117,8 +122,11 @@ func (c *Commander) steps(ctx context.Context, f *flavorRule, m *Mark) (map[stri
 func (c *Commander) step(ctx context.Context, id string) (done bool, err error) {
 	defer c.hold(id)()
 	r, err := c.a.node(ctx, "Cache", id)
+	if missing(err) {
+		return true, nil
+	}
 	if err != nil {
-		return missing(err), err
+		return false, err
 	}
 	m := r.Extra.Mark
 	if m == nil || m.State != Caching || m.Installation != c.o.Installation || m.Instance != "" || r.Instance != "" && !cacheHolds(c.o.Installation, r) {
@@ -130,14 +138,20 @@ func (c *Commander) step(ctx context.Context, id string) (done bool, err error) 
 		return false, nil
 	case r.broken():
 		return true, c.markAs(ctx, r, Failed, false)
+	case state == stateAvailable && m.Step == "" && m.Way != Passthru && r.Instance != "": // claimed, and the request to begin has not come through
+		return false, c.begin(ctx, r, m)
+	case state == stateAvailable && m.Step == "" && m.Way != Prefetch && r.Instance == "": // it was let go, or undeployed by somebody
+		return true, nil
 	case m.Way == Clean:
 		return c.cleaning(ctx, r, m)
 	case m.Way == Passthru:
-		switch r.Driver.CacheStatus {
-		case Caching:
+		switch status := r.Driver.CacheStatus; {
+		case status == Caching:
 			return false, nil
-		case Failed:
+		case status == Failed:
 			return true, c.markAs(ctx, r, Failed, true)
+		case status == "" && m.Step == "": // nobody has heard that the call came through
+			return false, c.begin(ctx, r, m)
 		}
 		return true, c.markAs(ctx, r, Cached, true)
 	case state == stateActive && m.Way == Prefetch:
@@ -150,7 +164,7 @@ func (c *Commander) step(ctx context.Context, id string) (done bool, err error) 
 		}
 		return true, c.markAs(ctx, r, Cached, m.Way == Deploy)
 	}
-	return false, nil // it is being written; or the request to begin has not come through, and who sent it asks again
+	return false, nil // it is being written
 }
 
 // cleaning goes through the states of the way Clean: manageable, cleaning, manageable, available.
