@@ -201,22 +201,31 @@ type operation struct {
 	Value any    `json:"value,omitempty"`
 }
 
-// patch changes a node's record. Its tests are left out where Ironic takes none: the callers' claims do not rest on them.
+// patch changes a node's record, and waits while another operation has it locked. Its tests are left out where Ironic takes none: the callers' claims do not rest on them.
 func (a *api) patch(ctx context.Context, op, id string, all []operation) error {
+	return a.patchBy(ctx, a.change, op, id, all)
+}
+
+// patchNow is patch that does not wait: what its caller has seen of the node is of just now.
+func (a *api) patchNow(ctx context.Context, op, id string, all []operation) error {
+	return a.patchBy(ctx, a.request, op, id, all)
+}
+
+func (a *api) patchBy(ctx context.Context, send func(ctx context.Context, op string, id compute.ID, method, path string, body any) ([]byte, error), op, id string, all []operation) error {
 	for {
 		a.mu.Lock()
 		untried := a.untried
 		a.mu.Unlock()
-		send := all
+		some := all
 		if untried {
-			send = nil
+			some = nil
 			for _, o := range all {
 				if o.Op != "test" {
-					send = append(send, o)
+					some = append(some, o)
 				}
 			}
 		}
-		_, err := a.change(ctx, op, compute.ID(id), http.MethodPatch, "nodes/"+url.PathEscape(id), send)
+		_, err := send(ctx, op, compute.ID(id), http.MethodPatch, "nodes/"+url.PathEscape(id), some)
 		f := faultOf(err)
 		switch {
 		case f == nil || f.Status != http.StatusBadRequest:

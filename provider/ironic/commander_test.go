@@ -394,3 +394,48 @@ func (d *discard) Header() http.Header {
 }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(int)             {}
+
+// TestAllocatedTaken has somebody be given a standby of the way allocate, which is whose mark was written last, while it is to be ejected: before the commander has written, while the node is
+// locked, or just after. It is not touched.
+func TestAllocatedTaken(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		f := ironic.FlavorRule{Name: "any", Way: ironic.Allocate}
+		s := newStandin(t)
+		id := s.add(1, nil)
+		sc, c := scout(t, s, nil, f), commander(t, s, f)
+		do(t, c.Cache(t.Context(), id, img))
+		until(t, sc, id, "cached", standing)
+		give := func() {
+			s.with(id, func(n map[string]any) {
+				extra, _ := n["extra"].(map[string]any)
+				mark, _ := extra["hostler"].(map[string]any)
+				taken := map[string]any{"instance": "web-1", "source": "metal"}
+				for k, v := range mark {
+					if _, there := taken[k]; !there {
+						taken[k] = v
+					}
+				}
+				extra["hostler"] = taken
+			})
+		}
+		var given atomic.Bool
+		s.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+			if !changes(r) || !given.CompareAndSwap(false, true) {
+				return false
+			}
+			if before {
+				refuse(w, http.StatusConflict, "Node %s is locked by host c1, please retry after the current operation is completed.", id)
+			} else {
+				s.serve(w, r)
+			}
+			give()
+			return true
+		})
+		if err := c.Eject(t.Context(), id); !errors.Is(err, compute.ErrConflict) {
+			t.Errorf("given before: %t: %v", before, err)
+		}
+		if slices.Contains(s.called(), "PUT node-1 deleted") || s.get(id, "extra", "hostler", "instance") != "web-1" {
+			t.Errorf("given before: %t: somebody's node is wiped: %v, %v", before, s.called(), s.get(id, "extra"))
+		}
+	}
+}

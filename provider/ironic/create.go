@@ -156,11 +156,20 @@ func (p *Provider) take(ctx context.Context, o offer, spec compute.Spec, m *Mark
 	ops := markOps(o.record, m)
 	if o.Instance == "" {
 		ops = append(ops, operation{Op: "add", Path: "/instance_uuid", Value: instanceClaim(p.o.Installation, string(spec.ID))})
-	}
-	if err := p.a.patch(ctx, "Create", o.UUID, ops); err != nil {
-		return none, err
-	}
-	if o.Instance != "" { // an allocation stays as it is: who wrote last has the node
+		if err := p.a.patch(ctx, "Create", o.UUID, ops); err != nil {
+			return none, err
+		}
+	} else { // an allocation stays as it is: who wrote last has the node
+		now, err := p.a.node(ctx, "Create", o.UUID) // the list may be old, and one that has the node does not look again
+		if err != nil {
+			return none, err
+		}
+		if old := now.Extra.Mark; old == nil || old.State != Cached || old.Instance != "" || old.Installation != p.o.Installation || now.state() != stateActive || now.barred() != "" {
+			return none, conflict("Create", o.label(), "the node is kept ready no more")
+		}
+		if err := p.a.patchNow(ctx, "Create", o.UUID, ops); err != nil {
+			return none, err
+		}
 		if err := sleep(ctx, 4*p.a.pause); err != nil {
 			return none, err
 		}

@@ -65,7 +65,11 @@ func (c *Commander) undeploy(ctx context.Context, r *record) error {
 	if err := c.take(ctx, r); err != nil {
 		return err
 	}
-	if m := r.Extra.Mark; m.State == Failed { // or it would count as one whose wiping failed
+	if m := r.Extra.Mark; m.Way == Allocate && m.State == Cached {
+		if err := c.takeBack(ctx, r); err != nil {
+			return err
+		}
+	} else if m.State == Failed { // or it would count as one whose wiping failed
 		next := *m
 		next.State = ""
 		if err := c.a.patch(ctx, "Eject", r.UUID, markOps(r, &next)); err != nil {
@@ -73,6 +77,26 @@ func (c *Commander) undeploy(ctx context.Context, r *record) error {
 		}
 	}
 	return c.a.provision(ctx, "Eject", r.UUID, "deleted", nil)
+}
+
+// takeBack takes a standby whose claim is an allocation from those who may be given it: such a one is whose mark was written last, so that is looked at when whoever wants it has had his time.
+func (c *Commander) takeBack(ctx context.Context, r *record) error {
+	next := *r.Extra.Mark
+	next.State = ""
+	if err := c.a.patchNow(ctx, "Eject", r.UUID, markOps(r, &next)); err != nil {
+		return err
+	}
+	if err := sleep(ctx, 4*c.a.pause); err != nil {
+		return err
+	}
+	now, err := c.a.node(ctx, "Eject", r.UUID)
+	if err != nil {
+		return err
+	}
+	if m := now.Extra.Mark; m == nil || m.Instance != "" || m.State != "" || m.Installation != c.o.Installation {
+		return conflict("Eject", r.label(), "somebody has it now")
+	}
+	return nil
 }
 
 // wipe sends a node through cleaning. Its marks go while nobody can be given it.
