@@ -170,6 +170,9 @@ func (c *Commander) Cache(ctx context.Context, node string, image metal.Image) e
 			return err
 		}
 	}
+	if r.others(c.o.Installation) {
+		return conflict("Cache", r.label(), "another installation of hostler has an image on the node")
+	}
 	if why := r.taken(); why != "" {
 		return conflict("Cache", r.label(), "an image can not be written to the node: %s", why)
 	}

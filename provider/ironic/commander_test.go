@@ -439,3 +439,85 @@ func TestAllocatedTaken(t *testing.T) {
 		}
 	}
 }
+
+// TestEjectLost has each request of an ejection go without having been served, as of a process that dies there. The director's next look shows that there is something to eject, and the
+// next ejection ends with a free node.
+func TestEjectLost(t *testing.T) {
+	for _, f := range append(slices.Clone(all), ironic.FlavorRule{}) {
+		for at := int64(1); at <= 5; at++ {
+			s := withImages(newStandin(t))
+			var flavors []ironic.FlavorRule
+			old := map[string]any(nil)
+			if f.Name != "" {
+				flavors = append(flavors, f)
+			} else { // one that Arsenal left
+				old = map[string]any{"driver_info": map[string]any{"cache_status": "cached", "cache_image_id": "i1"}}
+			}
+			id := s.add(1, old)
+			sc, c := scout(t, s, nil, flavors...), commander(t, s, flavors...)
+			if f.Name != "" {
+				do(t, c.Cache(t.Context(), id, img))
+			}
+			until(t, sc, id, "cached", standing)
+			var n atomic.Int64
+			s.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+				if !changes(r) || n.Add(1) < at {
+					return false
+				}
+				refuse(w, http.StatusInternalServerError, "it is not there")
+				return true
+			})
+			err := c.Eject(t.Context(), id)
+			s.intercept(nil)
+			if n := nodes(t, sc)[0]; err != nil && (n.Provisioned || !n.Cached) {
+				t.Errorf("way %q, from request %d on nothing was served: nobody would eject what is left: %+v", f.Way, at, n)
+				continue
+			}
+			c = commander(t, s, flavors...)
+			for range 2 { // rounds: the first may find no more than a claim to let go
+				do(t, c.Eject(t.Context(), id))
+			}
+			until(t, sc, id, "free", func(n metal.Node) bool { return n.Free() && n.Image == "" })
+			if s.get(id, "instance_uuid") != nil || s.get(id, "driver_info", "cache_status") != nil {
+				t.Errorf("way %q, request %d: a claim or a mark is left: %v", f.Way, at, s.get(id))
+			}
+		}
+	}
+}
+
+// TestEjectManaged leaves a node alone that was ejected, and that somebody has put to manageable since.
+func TestEjectManaged(t *testing.T) {
+	f := ironic.FlavorRule{Name: "any", Way: ironic.Passthru}
+	s := withImages(newStandin(t))
+	id := s.add(1, nil)
+	sc, c := scout(t, s, nil, f), commander(t, s, f)
+	do(t, c.Cache(t.Context(), id, img))
+	until(t, sc, id, "cached", standing)
+	do(t, c.Eject(t.Context(), id))
+	until(t, sc, id, "free", func(n metal.Node) bool { return n.Free() })
+	s.with(id, func(n map[string]any) { n["provision_state"], n["provision_updated_at"] = "manageable", "2026-11-21T23:22:28+00:00" })
+	if n := nodes(t, sc)[0]; !n.Provisioned {
+		t.Errorf("it is to be had: %+v", n)
+	}
+	before := len(s.called())
+	if err := c.Eject(t.Context(), id); !errors.Is(err, compute.ErrConflict) || len(s.called()) > before {
+		t.Errorf("%v: %v", err, s.called()[before:])
+	}
+}
+
+// TestOthers leaves what another installation has on a node, whatever the director has seen there before.
+func TestOthers(t *testing.T) {
+	f := ironic.FlavorRule{Name: "any", Way: ironic.Passthru}
+	s := withImages(newStandin(t))
+	id := s.add(1, map[string]any{"extra": map[string]any{"hostler": map[string]any{"image": "i9", "state": "cached", "way": "passthru", "installation": "theirs", "since": "2026-11-21T22:22:28Z"}}})
+	c := commander(t, s, f)
+	if err := c.Cache(t.Context(), id, img); !errors.Is(err, compute.ErrConflict) {
+		t.Errorf("an image onto it: %v", err)
+	}
+	if err := c.Eject(t.Context(), id); !errors.Is(err, compute.ErrConflict) {
+		t.Errorf("ejected: %v", err)
+	}
+	if got := s.called(); len(got) > 0 {
+		t.Errorf("%v", got)
+	}
+}

@@ -25,10 +25,12 @@ func (c *Commander) Eject(ctx context.Context, node string) error {
 		return conflict("Eject", r.label(), "%s", why)
 	case m != nil && m.Instance != "" && r.Instance != "":
 		return conflict("Eject", r.label(), "it is instance %s", m.Instance)
-	case m != nil && m.Way != "" && m.Installation != c.o.Installation && (r.Instance != "" || state != stateAvailable):
+	case r.others(c.o.Installation), m != nil && m.Way != "" && m.Installation != c.o.Installation && (r.Instance != "" || state != stateAvailable):
 		return conflict("Eject", r.label(), "another installation of hostler has it")
 	case state == stateAvailable && cacheHolds(c.o.Installation, r) && (m == nil || m.Way == ""):
 		return c.letGo(ctx, r, "")
+	case r.halfWiped(c.o.Installation):
+		return c.wipe(ctx, r)
 	case m == nil && !old || m != nil && m.Way == "" && !old:
 		if state == stateAvailable || r.ending() {
 			return nil
@@ -38,7 +40,7 @@ func (c *Commander) Eject(ctx context.Context, node string) error {
 		return conflict("Eject", r.label(), "it was claimed for instance %s meanwhile", r.Instance)
 	case state == "deleting" || r.ending() && (m == nil || m.State != Caching):
 		return nil // it is on its way
-	case m != nil && (m.Way.standby() || m.Way == Prefetch && state != stateAvailable):
+	case m != nil && (m.Way.standby() || m.Way == Prefetch && state != stateAvailable && state != stateManageable):
 		return c.undeploy(ctx, r)
 	case m != nil && m.State == Caching && state == stateAvailable && r.Instance != "" && m.Way != Passthru:
 		return c.letGo(ctx, r, "") // nothing was begun
@@ -131,10 +133,11 @@ func (c *Commander) wipe(ctx context.Context, r *record) error {
 			return err
 		}
 	}
-	var ops []operation
+	left := Mark{State: wiping, Step: r.Updated, Installation: c.o.Installation}
 	if r.Extra.Mark != nil {
-		ops = append(ops, operation{Op: "replace", Path: "/extra/hostler", Value: Mark{Attempt: r.Extra.Mark.Attempt}}) // how often it was written counts on
+		left.Attempt = r.Extra.Mark.Attempt // how often it was written counts on
 	}
+	ops := []operation{{Op: "add", Path: "/extra/hostler", Value: left}}
 	if r.Driver.CacheStatus != "" {
 		ops = append(ops, operation{Op: "remove", Path: "/driver_info/cache_status"})
 	}
@@ -144,10 +147,8 @@ func (c *Commander) wipe(ctx context.Context, r *record) error {
 	if r.Instance == standbyClaim(c.o.Installation, r.UUID) {
 		ops = append(ops, operation{Op: "remove", Path: "/instance_uuid"})
 	}
-	if len(ops) > 0 {
-		if err := c.a.patch(ctx, "Eject", r.UUID, ops); err != nil {
-			return err
-		}
+	if err := c.a.patch(ctx, "Eject", r.UUID, ops); err != nil {
+		return err
 	}
 	return c.a.provision(ctx, "Eject", r.UUID, "provide", nil)
 }

@@ -32,17 +32,18 @@ const (
 	Caching = "caching"
 	Cached  = "cached"
 	Failed  = "failed"
+	wiping  = "wiping" // and no way: it stays when the node is wiped, and then says nothing
 )
 
 // Mark is what a node is to us. It stands in the node's extra, under "hostler".
 type Mark struct {
 	Image        string    `json:"image,omitempty"`
 	Checksum     string    `json:"checksum,omitempty"`
-	State        string    `json:"state,omitempty"` // caching, cached or failed
+	State        string    `json:"state,omitempty"` // caching, cached or failed; wiping
 	Since        time.Time `json:"since,omitzero"`
 	Attempt      int       `json:"attempt,omitempty"` // so many times an image was written to the node
 	Way          Way       `json:"way,omitempty"`
-	Step         string    `json:"step,omitempty"` // of Clean: when the node last changed its state, before the step was asked for; of Passthru: the vendor's call was answered
+	Step         string    `json:"step,omitempty"` // of Clean: when the node last changed its state, before the step was asked for; of Passthru: the vendor's call was answered; wiping: when it became manageable
 	Installation string    `json:"installation,omitempty"`
 	Source       string    `json:"source,omitempty"`   // of the instance that the node is
 	Instance     string    `json:"instance,omitempty"` // its name; "": it is none

@@ -141,6 +141,18 @@ func (r *record) taken() string {
 	return ""
 }
 
+// halfWiped tells that the cache has the node manageable to wipe it, and that nothing was done to it since: who should have sent it on died, or was not heard.
+func (r *record) halfWiped(installation string) bool {
+	m := r.Extra.Mark
+	return m != nil && m.Way == "" && m.State == wiping && m.Installation == installation && r.state() == stateManageable && m.Step != "" && m.Step == r.Updated
+}
+
+// others tells that another installation's cache has an image on it.
+func (r *record) others(installation string) bool {
+	m := r.Extra.Mark
+	return m != nil && m.Way != "" && m.Instance == "" && m.Installation != installation && m.State != Failed && !(m.Way.standby() && r.state() == stateAvailable && r.Instance == "")
+}
+
 // failure is what Ironic says of it.
 func (r *record) failure() string {
 	if r.LastError == "" {

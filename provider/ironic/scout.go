@@ -185,6 +185,8 @@ func (s *Scout) node(r *record) metal.Node {
 	switch {
 	case (m == nil || m.Way == "") && r.barred() == "" && cacheHolds(s.installation, r): // claimed, and then nothing was heard of it
 		n.Cached, n.Failed = true, "it was claimed for the cache, and nothing was written"
+	case r.halfWiped(s.installation) && r.barred() == "":
+		n.Cached, n.Failed = true, leftManageable
 	case m == nil || m.Way == "" && m.Instance == "": // no mark of ours
 		n.Why = r.taken()
 		n.Image = r.Driver.CacheImage
@@ -197,7 +199,7 @@ func (s *Scout) node(r *record) metal.Node {
 		n.Why = r.taken()
 		n.Wiping = r.ending()
 	case m.Installation != s.installation:
-		if n.Why = r.taken(); n.Why == "" && !m.Way.standby() && m.State != Failed {
+		if n.Why = r.taken(); n.Why == "" && r.others(s.installation) {
 			n.Why = "another installation has an image on it"
 		}
 	default:
@@ -206,6 +208,8 @@ func (s *Scout) node(r *record) metal.Node {
 	n.Provisioned = n.Why != ""
 	return n
 }
+
+const leftManageable = "it was left manageable"
 
 // marked reads a node that we have written, or begun to write. It returns why it is not to be had.
 func (s *Scout) marked(n *metal.Node, r *record, m *Mark) (why string) {
@@ -235,9 +239,11 @@ func (s *Scout) marked(n *metal.Node, r *record, m *Mark) (why string) {
 		return "retired"
 	case m.State == Caching:
 		n.Writing = true
+	case m.Way.standby() && state == stateActive && m.State == "":
+		n.Image, n.Failed = "", "it was to be wiped, and that was not begun"
 	case m.Way.standby() && state == stateActive, state == stateAvailable: // it is there
 	case state == stateManageable:
-		n.Image, n.Failed = "", "it was left manageable"
+		n.Image, n.Failed = "", leftManageable
 	default:
 		return state
 	}
