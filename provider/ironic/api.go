@@ -118,11 +118,23 @@ func (a *api) told(err error) error {
 	return err
 }
 
-// readAll reads an answer. One that ends before its length is an error.
+// largestAnswer is the most that is read of an answer, in bytes: of a page of a thousand nodes with all that their operators write on them.
+const largestAnswer = 64 << 20
+
+var errLong = fmt.Errorf("the answer is longer than %d bytes", largestAnswer)
+
+// readAll reads an answer. One that ends before its length is an error, and so is one without an end.
 func readAll(resp *http.Response) ([]byte, error) {
 	defer resp.Body.Close()
-	if resp.ContentLength <= 0 || resp.ContentLength > 1<<28 {
-		return io.ReadAll(resp.Body)
+	if resp.ContentLength > largestAnswer {
+		return nil, errLong
+	}
+	if resp.ContentLength <= 0 {
+		b, err := io.ReadAll(io.LimitReader(resp.Body, largestAnswer+1))
+		if len(b) > largestAnswer {
+			return nil, errLong
+		}
+		return b, err
 	}
 	b := make([]byte, resp.ContentLength)
 	_, err := io.ReadFull(resp.Body, b)

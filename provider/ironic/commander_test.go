@@ -495,7 +495,9 @@ func TestEjectManaged(t *testing.T) {
 	until(t, sc, id, "cached", standing)
 	do(t, c.Eject(t.Context(), id))
 	until(t, sc, id, "free", func(n metal.Node) bool { return n.Free() })
-	s.with(id, func(n map[string]any) { n["provision_state"], n["provision_updated_at"] = "manageable", "2026-11-21T23:22:28+00:00" })
+	s.with(id, func(n map[string]any) {
+		n["provision_state"], n["provision_updated_at"] = "manageable", "2026-11-21T23:22:28+00:00"
+	})
 	if n := nodes(t, sc)[0]; !n.Provisioned {
 		t.Errorf("it is to be had: %+v", n)
 	}

@@ -119,7 +119,12 @@ func (l *listing[T]) read(ctx context.Context) ([]T, error) {
 	defer cancel()
 	defer l.wg.Wait()
 	var parts []*part[T]
+	markers := map[string]bool{}
 	for marker := ""; ; {
+		if markers[marker] { // or it would not come to an end
+			return nil, &compute.Error{Op: "ironic." + l.op, Kind: compute.ErrFailed, Err: fmt.Errorf("%w: node %s ends two of them", errMoved, marker)}
+		}
+		markers[marker] = true
 		p := &part[T]{marker: marker}
 		parts = append(parts, p)
 		body, err := l.fetch(ctx, wanted, marker)

@@ -3,13 +3,16 @@ package ironic
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
+	"github.com/gophercloud/gophercloud/v2/pagination"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/metal"
@@ -124,12 +127,9 @@ func (s *Scout) Images(ctx context.Context) ([]metal.Image, error) {
 		return nil, err
 	}
 	for tries := 1; ; tries++ {
-		pages, err := images.List(c, images.ListOpts{Status: images.ImageStatusActive, Limit: 500}).AllPages(ctx)
+		all, err := allImages(ctx, c)
 		if err == nil {
-			var all []images.Image
-			if all, err = images.ExtractImages(pages); err == nil {
-				return pickImages(s.images, all), nil
-			}
+			return pickImages(s.images, all), nil
 		}
 		err = openstack.Classify("Images", "", err)
 		if r := openstack.ReasonOf(err); tries == 3 || r != openstack.Down && r != openstack.Unknown || ctx.Err() != nil {
@@ -139,6 +139,29 @@ func (s *Scout) Images(ctx context.Context) ([]metal.Image, error) {
 			return nil, openstack.Classify("Images", "", err)
 		}
 	}
+}
+
+// allImages reads the list page by page. Pages that do not come to an end are an error.
+func allImages(ctx context.Context, c *gophercloud.ServiceClient) (all []images.Image, err error) {
+	seen := map[string]bool{}
+	err = images.List(c, images.ListOpts{Status: images.ImageStatusActive, Limit: 500}).EachPage(ctx, func(_ context.Context, page pagination.Page) (bool, error) {
+		some, err := images.ExtractImages(page)
+		if err != nil {
+			return false, err
+		}
+		before := len(seen)
+		for i := range some {
+			if !seen[some[i].ID] {
+				seen[some[i].ID] = true
+				all = append(all, some[i])
+			}
+		}
+		if len(some) > 0 && len(seen) == before {
+			return false, errors.New("the pages of the list of images do not come to an end")
+		}
+		return true, nil
+	})
+	return all, err
 }
 
 // Flavors implements metal.Scout.

@@ -2,8 +2,10 @@ package ironic_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"slices"
@@ -199,6 +201,54 @@ func TestLies(t *testing.T) {
 	}
 	if all := nodes(t, sc); len(all) != 2500 {
 		t.Errorf("no link: %d nodes", len(all))
+	}
+}
+
+// TestEndless has answers without an end: pages that refer to each other, and one page that goes on and on. They are errors, and not the end of our memory.
+func TestEndless(t *testing.T) {
+	s := newStandin(t)
+	for i := range 3 {
+		s.add(i, nil)
+	}
+	s.images = []map[string]any{{"id": "i1", "name": "debian", "status": "active"}}
+	sc := scout(t, s, nil)
+	_, err := sc.Images(t.Context()) // logs in
+	do(t, err)
+	next := map[string]string{"": uuid(0), uuid(0): uuid(1), uuid(1): uuid(0)}
+	s.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		marker := r.URL.Query().Get("marker")
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/v1/nodes"):
+			fmt.Fprintf(w, `{"nodes": [{"uuid": "%s"}], "next": "http://x/v1/nodes?marker=%s"}`, next[marker], next[marker])
+		case strings.HasSuffix(r.URL.Path, "/v2/images"):
+			fmt.Fprintf(w, `{"images": [{"id": "i%s", "name": "debian", "status": "active"}], "next": "/v2/images?marker=%d"}`, map[bool]string{true: "1", false: "2"}[marker == "1"], len(marker)%2)
+		default:
+			return false
+		}
+		return true
+	})
+	if all, err := sc.Nodes(t.Context()); err == nil {
+		t.Errorf("pages that refer to each other: %d nodes", len(all))
+	}
+	if all, err := sc.Images(t.Context()); err == nil {
+		t.Errorf("pages that refer to each other: %d images", len(all))
+	}
+	s.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/v1/nodes") {
+			return false
+		}
+		_, _ = w.Write([]byte(`{"nodes": ["`))
+		more := bytes.Repeat([]byte("a"), 1<<20)
+		for range 80 {
+			if _, err := w.Write(more); err != nil {
+				return true
+			}
+		}
+		_, _ = w.Write([]byte(`"]}`))
+		return true
+	})
+	if _, err := sc.Nodes(t.Context()); err == nil || !strings.Contains(err.Error(), "longer than") {
+		t.Errorf("a page of 80 MiB: %v", err)
 	}
 }
 
