@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/director/caching"
 	"github.com/hostler-project/hostler/metal"
+	"slices"
 )
 
 // instant is a fleet in which what is begun is done at once, as in the vectors.
@@ -93,4 +94,38 @@ func TestLoopVectors(t *testing.T) {
 			})
 		}
 	}
+}
+
+// stuck is a commander of a service at which each image is being written, and never is.
+type stuck struct {
+	m     *machines
+	calls []string
+}
+
+func (c *stuck) Cache(_ context.Context, node string, image metal.Image) error {
+	c.m.change(node, func(n *machine) { n.Cached, n.Writing, n.Image = true, true, image.ID })
+	c.calls = append(c.calls, "cache "+node)
+	return nil
+}
+
+func (c *stuck) Eject(_ context.Context, node string) error {
+	c.m.change(node, func(n *machine) { n.Cached, n.Writing, n.Image = false, false, "" })
+	c.calls = append(c.calls, "eject "+node)
+	return nil
+}
+
+// TestStuck has images that are being written for ever: when their time is over the node is wiped and tried again, and at last left alone with an alarm. It does not count as cached.
+func TestStuck(t *testing.T) {
+	onStage(t, 1, func(s *stage) {
+		c := &stuck{m: s.m}
+		s.opt.Commander, s.opt.Strategy = c, &caching.Proportional{Share: 1}
+		s.run(12 * time.Hour)
+		want := []string{"cache n00", "eject n00", "cache n00", "eject n00", "cache n00"}
+		if !slices.Equal(c.calls, want) || len(s.alarms) != 1 {
+			t.Errorf("told %v, want %v; alarms %v\n%s", c.calls, want, s.alarms, s.log.String())
+		}
+		if f := s.flights()["n00"]; f == nil || !f.Quarantined() {
+			t.Errorf("of the node is known: %+v", f)
+		}
+	})
 }
