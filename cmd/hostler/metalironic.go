@@ -116,6 +116,9 @@ func ironicRules(cfg *config.Config, preset string) (images []ironic.ImageRule, 
 		if err := config.Decode(settings, at, &r); err != nil {
 			return nil, nil, configError(err)
 		}
+		if err := r.Check(); err != nil {
+			return nil, nil, badRule(section, err)
+		}
 		images = append(images, r)
 	}
 	for _, section := range inOrder(cfg, flavorRules) {
@@ -131,9 +134,16 @@ func ironicRules(cfg *config.Config, preset string) (images []ironic.ImageRule, 
 				return nil, nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("[%s] steps: no JSON list of cleaning steps: %w", section, err)}
 			}
 		}
+		if err := r.FlavorRule.Check(); err != nil {
+			return nil, nil, badRule(section, err)
+		}
 		flavors = append(flavors, r.FlavorRule)
 	}
 	return images, flavors, nil
+}
+
+func badRule(section string, err error) error {
+	return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("[%s] %w", section, err), Hint: "see docs/director-metal.md"}
 }
 
 // inOrder are the sections whose names begin so, as they stand in the files.

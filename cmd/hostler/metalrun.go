@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -78,7 +79,7 @@ func newMetalConfirm(a *app) *cobra.Command {
 		Use:   "confirm",
 		Short: "Give leave to what the guards hold back: to eject many nodes, or to work by lists that have shrunk",
 		Long: `Give leave, for a time, to eject up to so many nodes at once in spite of max-eject-fraction, and with --shrunk to take lists of nodes, images and flavors as they
-are though they have lost more than half of what they had.`,
+are though they have lost more than half of what they had. The last leave alone counts: who means both says both.`,
 		Example: "  hostler director confirm --eject 40\n  hostler director confirm --shrunk --for 10m",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -126,6 +127,8 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, wait durationFlag, l
 		if a.log, err = look.logger(a.errs, a.flags.debug); err != nil {
 			return err
 		}
+	} else {
+		a.logWarnings()
 	}
 	ctx, stop := a.untilTold(ctx, once)
 	defer stop()
@@ -139,6 +142,9 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, wait durationFlag, l
 		return err
 	}
 	opt.DryRun = opt.DryRun || dry
+	if once && !a.flags.debug {
+		opt.Log = nil // what the loop says is printed
+	}
 	if err := a.metalAlone(opt.DryRun); err != nil {
 		return err
 	}
@@ -176,6 +182,13 @@ func (a *app) metalRun(ctx context.Context, once, dry bool, wait durationFlag, l
 	}
 	a.log.Info("keeping images ready", "scout", said.Scout, "commander", said.Commander, "dry_run", opt.DryRun)
 	return errors.Join(l.Run(ctx), failed)
+}
+
+// logWarnings has what goes wrong beside a result be told on standard error, such as that a file of weights cannot be read.
+func (a *app) logWarnings() {
+	if !a.flags.debug {
+		a.log = slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}
 }
 
 // untilTold ends a context when we are told to end: of one round that is an interruption, and of a loop how it ends.
@@ -250,7 +263,10 @@ func (a *app) printRound(r *caching.Report) error {
 		fmt.Fprintln(&out, "nothing is to be done")
 	}
 	if r.Held != "" {
-		fmt.Fprintf(&out, "held back: %s: where it is meant: hostler director confirm\n", r.Held)
+		fmt.Fprintf(&out, "held back: %s: where it is meant: hostler director confirm --eject %d\n", r.Held, r.HeldBack())
+	}
+	if r.Unlisted > 0 {
+		fmt.Fprintf(&out, "%d of the nodes are of no flavor that is kept ready: hostler director explain NODE says of which they are\n", r.Unlisted)
 	}
 	fmt.Fprintf(&out, "nodes %d: %d not to be had, %d with an image, %d free; under way %d, left alone %d\n", r.All.Total, r.All.Provisioned, r.All.Cached, r.All.Available, r.UnderWay, r.Left)
 	_, err := out.WriteTo(a.out)
@@ -269,6 +285,7 @@ func (a *app) metalExplain(ctx context.Context, nodes []string) error {
 			return err
 		}
 	} else {
+		a.logWarnings()
 		opt, _, closer, err := a.metalOptions(ctx, cfg, store)
 		defer closer()
 		if err != nil {

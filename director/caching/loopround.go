@@ -57,11 +57,22 @@ type Report struct {
 	Done       []Flight         `json:"done,omitempty"`   // what was under way, and is done now
 	Failures   []Flight         `json:"failed,omitempty"` // and what failed
 	Ready      []Ready          `json:"ready,omitempty"`
-	Taken      []Taking         `json:"taken,omitempty"` // since the last round of this process
+	Taken      []Taking         `json:"taken,omitempty"`    // since the last round of this process
+	Unlisted   int              `json:"unlisted,omitempty"` // nodes that would be to be had, and are of no flavor that is kept ready
 	UnderWay   int              `json:"under_way"`
 	Left       int              `json:"left_alone"` // nodes that are, after failures
 
 	Fleet *metal.Fleet `json:"-"` // as it was seen; nobody changes it
+}
+
+// HeldBack is how many ejections wait for a person's leave.
+func (r *Report) HeldBack() (n int) {
+	for i := range r.Directives {
+		if r.Directives[i].Result == Held {
+			n++
+		}
+	}
+	return n
 }
 
 // Round looks once, decides, and has it done.
@@ -232,6 +243,7 @@ func (r *rounding) look(ctx context.Context) error {
 		}
 		f.overlay(n)
 	}
+	r.unlisted()
 	r.report.All, r.report.Flavors = Statistics(r.fleet)
 	titles := make(map[string]string, len(r.images)+len(next.Retired))
 	for _, i := range r.images {
@@ -242,6 +254,20 @@ func (r *rounding) look(ctx context.Context) error {
 	}
 	r.report.Taken, r.report.Ready = r.tracks.follow(r.fleet, r.state.flights, func(image string) string { return titles[image] })
 	return nil
+}
+
+// unlisted counts the nodes to which no image comes as nobody lists their flavor, and says so when that has changed: a flavor may be mistyped.
+func (r *rounding) unlisted() {
+	of := map[string]bool{}
+	for i := range r.fleet.Nodes {
+		if n := &r.fleet.Nodes[i]; !n.Provisioned && !slices.Contains(r.flavors, n.Flavor) {
+			r.report.Unlisted++
+			of[n.Flavor] = true
+		}
+	}
+	if r.report.Unlisted > 0 && (r.last == nil || r.last.Unlisted != r.report.Unlisted) {
+		r.opt.Log.Warn("nodes are of no flavor that is kept ready: no image is written to them", "nodes", r.report.Unlisted, "flavors", slices.Sorted(maps.Keys(of)))
+	}
 }
 
 // remember keeps what was seen, where it differs from what is kept.
@@ -372,7 +398,7 @@ func (r *rounding) rated(all []Directive, l *limits) []Directive {
 	if why := tooMany(r.fleet, offered, r.opt.MaxEjectFraction); why != "" && !(r.state.confirmed.Until.After(r.now) && ejects <= r.state.confirmed.Ejections) {
 		r.report.Held = why
 		if r.last == nil || r.last.Held != why {
-			r.opt.Log.Error("ejections are held back", "err", why, "hint", "where it is meant: hostler director confirm")
+			r.opt.Log.Error("ejections are held back", "err", why, "hint", fmt.Sprintf("where it is meant: hostler director confirm --eject %d", ejects))
 		}
 		hold(all, guarded, 0, Held, why)
 	}

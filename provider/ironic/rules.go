@@ -119,6 +119,18 @@ func (r ImageRule) compile() (out imageRule, err error) {
 	return out, nil
 }
 
+// Check says what is wrong with a rule, by its option.
+func (r ImageRule) Check() error {
+	_, err := r.compile()
+	return err
+}
+
+// Check says what is wrong with a rule, by its option.
+func (r FlavorRule) Check() error {
+	_, err := r.compile()
+	return err
+}
+
 // property is one of an image: its own, or one of those that every image has.
 func property(i *images.Image, key string) (string, bool) {
 	switch key {
