@@ -30,7 +30,7 @@ var documents = map[string]any{
 	"run": runlog.Record{}, "run-phases": runlog.Phases{}, "run-bytes": runlog.Bytes{}, "run-tests": runlog.Tests{}, "run-failure": runlog.Failure{},
 	"run-artifact": runlog.Artifact{}, "runs-pruned": prunedView{},
 	"cloud": cloudView{}, "cloud-step": cloudStepView{}, "cloud-server": cloudServerView{}, "cloud-flavor": cloudFlavorView{}, "cloud-quota": cloudQuotaView{}, "cloud-image": cloudImageView{},
-	"moved": storeMoveView{}, "token": api.NewToken{}, "act": api.Act{}, "project": projectView{}, "slapos-request": requestView{}, "slapos-supply": supplyView{}, "slapos-service-listed": serviceListedView{}, "slapos-service": serviceView{}, "slapos-computer": computerView{}, "slapos-computer-detail": computerDetailView{}, "slapos-computer-software": computerSoftwareView{}, "slapos-computer-instance": computerInstanceView{}, "slapos-token": slaposTokenView{}, "slapos-configured": slaposConfiguredView{}, "slapos-registered": registeredView{}, "login": loginView{}, "login-code": codeView{},
+	"moved": storeMoveView{}, "token": api.NewToken{}, "act": api.Act{}, "project": projectView{}, "slapos-request": requestView{}, "slapos-supply": supplyView{}, "slapos-service-listed": serviceListedView{}, "slapos-service": serviceView{}, "slapos-computer": computerView{}, "slapos-computer-detail": computerDetailView{}, "slapos-computer-software": computerSoftwareView{}, "slapos-computer-instance": computerInstanceView{}, "slapos-token": slaposTokenView{}, "slapos-configured": slaposConfiguredView{}, "slapos-registered": registeredView{}, "slapos-imported": slaposImportView{}, "login": loginView{}, "login-code": codeView{},
 }
 
 // TestSchema holds docs/json.md and the documents together, field by field and type by type.

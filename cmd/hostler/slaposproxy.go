@@ -32,7 +32,7 @@ func newSlaposProxy(s *slapos) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSlaposProxyStart(s))
+	cmd.AddCommand(newSlaposProxyStart(s), newSlaposProxyImport(s))
 	return cmd
 }
 
@@ -66,7 +66,7 @@ type slaposProxy struct {
 
 // nodeFile reads the file of a node, or of a master.
 func (s *slapos) nodeFile() (*cfg.File, error) {
-	path := cmp.Or(s.file, os.Getenv("SLAPOS_CONFIGURATION"), "/etc/opt/slapos/slapos.cfg")
+	path := cmp.Or(s.file, os.Getenv("SLAPOS_CONFIGURATION"), slaposNodeFile)
 	f, err := cfg.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, invalid("--cfg FILE names it; one with [slapproxy] and a computer_id is enough", "there is no %s", path)
@@ -106,7 +106,7 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	if err != nil {
 		return cannotListen("host and port", net.JoinHostPort(o.host, o.port), err)
 	}
-	s.say("SlapOS master on http://%s/, which keeps its state in %s", l.Addr(), shownAddress(o.database))
+	s.say("SlapOS master on http://%s/, which keeps its state in %s", l.Addr(), shownStore(o.database))
 	srv := &http.Server{Handler: slaposHandler(m, ctx.Done()), ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
 	return server.Serve(ctx, srv, l, grace)
 }
@@ -138,19 +138,38 @@ func (o *slaposProxy) read(f *cfg.File) error {
 		return f.Fail("slapproxy", "host", "is %s, where others can reach a master that asks nobody who he is: use 127.0.0.1, or say tls = off in [slapproxy] if that is meant", o.host)
 	}
 	if o.database == "" {
-		dir, err := stateDir()
-		if err != nil {
+		if o.database, err = defaultSlaposStore(); err != nil {
 			return err
 		}
-		o.database = filepath.Join(dir, "slapos.db")
 	}
 	return nil
 }
 
+// defaultSlaposStore is where a master keeps what nobody has said to keep elsewhere.
+func defaultSlaposStore() (string, error) {
+	dir, err := stateDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "slapos.db"), nil
+}
+
+// inFile says whether an address is the name of a file.
+func inFile(address string) bool {
+	return !config.IsReference(address) && !strings.HasPrefix(address, "postgres://") && !strings.HasPrefix(address, "postgresql://")
+}
+
+// shownStore is an address as people may see it.
+func shownStore(address string) string {
+	if inFile(address) {
+		return address
+	}
+	return shownAddress(address)
+}
+
 // openProxyStore opens what keeps the state.
 func (s *slapos) openProxyStore(ctx context.Context, address string) (master.Store, func(), error) {
-	file := !config.IsReference(address) && !strings.HasPrefix(address, "postgres://") && !strings.HasPrefix(address, "postgresql://")
-	if file {
+	if inFile(address) {
 		store, err := sqlite.Open(ctx, address, sqlite.Options{})
 		if err != nil {
 			return nil, nil, err
