@@ -28,7 +28,7 @@ const (
 	KindUsage    EntryKind = "usage"    // UsageRecord; nor these
 	KindNode     EntryKind = "node"     // what a node tells of itself; nor these
 	KindUser     EntryKind = "user"
-	KindOther    EntryKind = "other" // certificates, settings and what else a master has one of
+	KindOther    EntryKind = "other" // CertificateRecord
 )
 
 // An EntryQuery asks for entries of a kind: all, or those that have all that is not "" here. They come in the order of their keys.
@@ -128,3 +128,20 @@ type UsageRecord struct {
 	At       time.Time `json:"at"`
 	Report   string    `json:"report"` // see ParseUsage
 }
+
+// A CertificateRecord is a certificate that the authority of a master has signed, and that counts: one that is revoked has no record any more.
+type CertificateRecord struct {
+	Serial string      `json:"serial"`
+	Of     string      `json:"of"`   // what it is of: one of those below
+	Name   string      `json:"name"` // of the computer, or the user; the ID of the instance
+	Admin  bool        `json:"admin,omitempty"`
+	Until  time.Time   `json:"until"`
+	Pair   Certificate `json:"pair,omitzero"` // of an instance alone, which is given it again and again
+}
+
+// What certificates are of.
+const (
+	CertifiedComputer = "computer"
+	CertifiedUser     = "user"
+	CertifiedInstance = "instance"
+)

@@ -32,7 +32,7 @@ func newSlaposProxy(s *slapos) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSlaposProxyStart(s), newSlaposProxyImport(s))
+	cmd.AddCommand(newSlaposProxyStart(s), newSlaposProxyImport(s), newSlaposProxyCertificate(s))
 	return cmd
 }
 
@@ -45,7 +45,8 @@ func newSlaposProxyStart(s *slapos) *cobra.Command {
 /etc/opt/slapos/slapos.cfg: its section [slapproxy] has host, port, database_uri, software_product_list and the rest, [slapos] computer_id, and
 [multimaster/URL] other masters. Options win over the file. docs/slapos.md says what it does.
 
-It asks nobody who he is, so it listens on this machine alone, unless the file says tls = off and so that others may come.`,
+On this machine alone it asks nobody who he is. On other addresses it speaks TLS, and everybody shows a certificate of its own authority, which hostler slapos proxy certificate
+makes, unless the file says tls = off or optional.`,
 		Example: "  hostler slapos proxy start --cfg slapos.cfg\n  hostler slapos proxy start --cfg slapos.cfg --port 5001 --database-uri /srv/slapos/master.db",
 		Args:    cobra.NoArgs,
 		RunE:    s.do(func(ctx context.Context, _ []string) error { return s.proxyStart(ctx, o) }),
@@ -62,6 +63,7 @@ It asks nobody who he is, so it listens on this machine alone, unless the file s
 // slaposProxy is what a master of one's own is started with.
 type slaposProxy struct {
 	database, port, host string
+	tls                  slaposTLS
 }
 
 // nodeFile reads the file of a node, or of a master.
@@ -98,6 +100,9 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	defer end()
 	s.a.log = slog.New(slog.NewTextHandler(s.a.errs, nil))
 	opt.Store, opt.Log = store, s.a.log
+	if err := o.tls.open(&opt); err != nil {
+		return err
+	}
 	m, err := master.New(ctx, opt)
 	if err != nil {
 		return err
@@ -106,14 +111,15 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	if err != nil {
 		return cannotListen("host and port", net.JoinHostPort(o.host, o.port), err)
 	}
-	s.say("SlapOS master on http://%s/, which keeps its state in %s", l.Addr(), shownStore(o.database))
-	srv := &http.Server{Handler: slaposHandler(m, ctx.Done()), ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
+	l, scheme := o.tls.listen(l, o.host)
+	s.say("SlapOS master on %s://%s/, which keeps its state in %s", scheme, l.Addr(), shownStore(o.database))
+	srv := &http.Server{Handler: slaposHandler(m, o.tls.who(m), ctx.Done()), ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
 	return server.Serve(ctx, srv, l, grace)
 }
 
-// slaposHandler is all that a master answers to who asks without saying who he is. Pages of other sites in a browser of this machine cannot ask it.
-func slaposHandler(m *master.Master, ending <-chan struct{}) http.Handler {
-	return http.NewCrossOriginProtection().Handler(m.Handler(master.LegacyOptions{Ending: ending}))
+// slaposHandler is all that a master answers. Pages of other sites in a browser cannot ask it.
+func slaposHandler(m *master.Master, who func(*http.Request) (master.Who, error), ending <-chan struct{}) http.Handler {
+	return http.NewCrossOriginProtection().Handler(m.Handler(master.LegacyOptions{Who: who, Ending: ending}))
 }
 
 // read completes what was not given from the file.
@@ -129,13 +135,9 @@ func (o *slaposProxy) read(f *cfg.File) error {
 		*to = text
 	}
 	o.port, o.host = cmp.Or(o.port, "5000"), cmp.Or(o.host, "127.0.0.1")
-	tls, err := f.Text("slapproxy", "tls")
-	if err != nil {
+	var err error
+	if o.tls, err = readSlaposTLS(f, o.host); err != nil {
 		return err
-	}
-	ip := net.ParseIP(o.host)
-	if o.host != "localhost" && (ip == nil || !ip.IsLoopback()) && tls != "off" {
-		return f.Fail("slapproxy", "host", "is %s, where others can reach a master that asks nobody who he is: use 127.0.0.1, or say tls = off in [slapproxy] if that is meant", o.host)
 	}
 	if o.database == "" {
 		if o.database, err = defaultSlaposStore(); err != nil {

@@ -31,7 +31,7 @@ func proxied(t *testing.T, file string, o *slaposProxy) (url string, end func() 
 		done <- err
 	}()
 	lines := bufio.NewScanner(r)
-	said := regexp.MustCompile(`SlapOS master on (http://\S+/),`)
+	said := regexp.MustCompile(`SlapOS master on (https?://\S+/),`)
 	for lines.Scan() {
 		if m := said.FindStringSubmatch(lines.Text()); m != nil {
 			url = m[1]
@@ -136,7 +136,9 @@ func TestSlaposProxyStart(t *testing.T) {
 
 func TestSlaposProxyConfiguration(t *testing.T) {
 	for _, c := range []struct{ old, new, says string }{
-		{"host = 127.0.0.1", "host = 0.0.0.0", "host in [slapproxy] is 0.0.0.0, where others can reach a master that asks nobody who he is"},
+		{"port = 0", "tls = perhaps", `tls in [slapproxy] is "perhaps", none of off, optional, required`},
+		{"port = 0", "tls_cert = x.crt", "tls_cert in [slapproxy] and tls_key go together"},
+		{"port = 0", "tls = required\ntls_cert = x.crt\ntls_key = x.key", "tls_cert in [slapproxy] cannot be used"},
 		{"  demo https://software.example/demo/software.cfg", "  demo", `software_product_list in [slapproxy] has a line that is not NAME URL: "demo"`},
 		{"DATABASE", "postgres://me:secret@127.0.0.1/x", "a password does not belong in this file"},
 	} {

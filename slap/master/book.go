@@ -22,6 +22,8 @@ type book interface {
 	at(computer, partition string) (*slap.InstanceRecord, error)
 	// instances are those of a tree, those that a host has, or those of a computer: the first that is not "". The oldest come first.
 	instances(tree, host, computer string) ([]*slap.InstanceRecord, error)
+	// certificates are those that somebody holds.
+	certificates(holder string) ([]*slap.CertificateRecord, error)
 	save(e slap.Entry) error
 }
 

@@ -22,6 +22,17 @@ func known(who Who, guid string) target {
 	}
 }
 
+// told is known, for who tells how an instance is: its node, itself, or the instance that has it as a shared one.
+func told(who Who, guid string) target {
+	return func(b book) (*slap.InstanceRecord, error) {
+		n, err := known(who, guid)(b)
+		if err != nil || who.Instance != "" && (who.Instance == n.ID || who.Instance == n.Host) {
+			return n, err
+		}
+		return n, who.speaks(n.Computer)
+	}
+}
+
 func lookup(b book, who Who, guid string) (*slap.InstanceRecord, error) {
 	if n, err := b.instance(guid); err != nil || n != nil {
 		return n, err
@@ -240,7 +251,7 @@ func (m *Master) SetConnectionOf(ctx context.Context, who Who, guid string, conn
 	if err != nil {
 		return unwell(err)
 	}
-	return m.connect(ctx, known(who, guid), text)
+	return m.connect(ctx, told(who, guid), text)
 }
 
 // RenameOf is Rename.
@@ -250,17 +261,17 @@ func (m *Master) RenameOf(ctx context.Context, who Who, guid, title string) erro
 
 // DestroyedOf is InstanceDestroyed.
 func (m *Master) DestroyedOf(ctx context.Context, who Who, guid string) (children []string, err error) {
-	return m.destroyed(ctx, known(who, guid))
+	return m.destroyed(ctx, told(who, guid))
 }
 
 // ReportedOf is InstanceReported.
 func (m *Master) ReportedOf(ctx context.Context, who Who, guid, state string) error {
-	return m.noteInstance(ctx, known(who, guid), said(state))
+	return m.noteInstance(ctx, told(who, guid), said(state))
 }
 
 // ErrorOf is InstanceError.
 func (m *Master) ErrorOf(ctx context.Context, who Who, guid, message string) error {
-	return m.noteInstance(ctx, known(who, guid), failed(message))
+	return m.noteInstance(ctx, told(who, guid), failed(message))
 }
 
 // BangOf has an instance processed again, and where it is a root all of its tree.

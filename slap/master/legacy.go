@@ -40,6 +40,9 @@ type call struct {
 // endpoint answers a call: with a text, an unless, or a value that is written as one.
 type endpoint func(l *legacy, c *call) (any, error)
 
+// noSuchEndpoint is what is said of an endpoint that is not there.
+const noSuchEndpoint = "The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again."
+
 // Legacy is the handler of the legacy endpoints.
 func (m *Master) Legacy(opt LegacyOptions) http.Handler {
 	l := &legacy{m, opt.whole()}
@@ -51,7 +54,7 @@ func (m *Master) Legacy(opt LegacyOptions) http.Handler {
 		mux.Handle("POST /"+path, l.serve(fn))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		status, text := http.StatusNotFound, "The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again."
+		status, text := http.StatusNotFound, noSuchEndpoint
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			other := r.Clone(r.Context())
 			other.Method = method

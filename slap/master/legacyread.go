@@ -1,6 +1,9 @@
 package master
 
 import (
+	"errors"
+
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slap"
 )
 
@@ -61,7 +64,7 @@ func (l *legacy) products(c *call) (any, error) {
 	return list, nil
 }
 
-// partitionCertificate is that of an instance: both texts are empty where the master has no authority.
+// partitionCertificate is that of an instance: both texts are empty where the master has no authority, or nothing is in the partition.
 func (l *legacy) partitionCertificate(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
@@ -69,7 +72,24 @@ func (l *legacy) partitionCertificate(c *call) (any, error) {
 	if _, err := l.Partition(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id")); err != nil {
 		return nil, err
 	}
-	return slap.Dictionary{"certificate": "", "key": ""}, nil
+	n, err := l.FindAt(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
+	if errors.Is(err, compute.ErrNotFound) {
+		return certificateValue(&slap.Certificate{}), nil
+	} else if err != nil {
+		return nil, err
+	}
+	return certified(l.InstanceCertificate(c.r.Context(), c.who, n.Record))
+}
+
+func certified(pair *slap.Certificate, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return certificateValue(pair), nil
+}
+
+func certificateValue(pair *slap.Certificate) slap.Dictionary {
+	return slap.Dictionary{"certificate": pair.Certificate, "key": pair.Key}
 }
 
 func (l *legacy) computerStatus(c *call) (any, error) {

@@ -26,6 +26,8 @@ var legacyWrites = map[string]endpoint{
 	"computerBang":                               (*legacy).computerBang,
 	"useComputer":                                (*legacy).use,
 	"requestComputer":                            (*legacy).newComputer,
+	"generateComputerCertificate":                (*legacy).computerCertificate,
+	"revokeComputerCertificate":                  (*legacy).noComputerCertificate,
 	"updateComputerPartitionRelatedInstanceList": (*legacy).related,
 }
 
@@ -192,4 +194,18 @@ func (l *legacy) related(c *call) (any, error) {
 		return nil, invalid("instance_reference_xml: expected a list")
 	}
 	return ignored, c.who.speaks(c.get("computer_id"))
+}
+
+func (l *legacy) computerCertificate(c *call) (any, error) {
+	if err := c.need("computer_id"); err != nil {
+		return nil, err
+	}
+	return certified(l.ComputerCertificate(c.r.Context(), c.who, c.get("computer_id")))
+}
+
+func (l *legacy) noComputerCertificate(c *call) (any, error) {
+	if err := c.need("computer_id"); err != nil {
+		return nil, err
+	}
+	return text("OK"), l.RevokeComputer(c.r.Context(), c.who, c.get("computer_id"))
 }

@@ -20,7 +20,9 @@ type Options struct {
 	Frontends []Frontend
 	// Masters are others, to which requests are passed on.
 	Masters []External
-	Log     *slog.Logger // nil: none
+	// Authority signs certificates; nil: there are none.
+	Authority Authority
+	Log       *slog.Logger // nil: none
 }
 
 // A Product is a software product: a name for its releases, of which the best comes first.

@@ -23,6 +23,8 @@ type memory struct {
 	trees     map[string]map[string]bool // of IDs, for trees of more than a root
 	hosts     map[string]map[string]bool
 	forwards  map[string]bool
+	bySerial  map[string]*slap.CertificateRecord
+	holders   map[string]map[string]bool // of serials
 }
 
 // seen is a computer, and what is on it. A computer that only has supplies or instances has no record.
@@ -36,7 +38,8 @@ type seen struct {
 
 func newMemory() *memory {
 	return &memory{computers: map[string]*seen{}, byID: map[string]*slap.InstanceRecord{}, byName: map[string]string{}, byPlace: map[string]string{},
-		trees: map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, forwards: map[string]bool{}}
+		trees: map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, forwards: map[string]bool{},
+		bySerial: map[string]*slap.CertificateRecord{}, holders: map[string]map[string]bool{}}
 }
 
 func (m *memory) computer(guid string) (*slap.ComputerRecord, error) {
@@ -126,6 +129,8 @@ func (m *memory) apply(e slap.Entry) error {
 		if delete(m.forwards, e.Key); e.Data != nil {
 			m.forwards[e.Key] = true
 		}
+	case slap.KindOther:
+		return m.applyCertificate(e)
 	}
 	return nil
 }

@@ -50,6 +50,7 @@ type Who struct {
 	Computer string // a node: what is about this computer, and about what runs on it
 	User     string // a user: computers and trees of his own
 	Project  string // that what he asks for belongs to
+	Instance string // an instance, by its ID: itself, and what it asks for
 }
 
 // Anybody is who asks a master that asks nobody who he is.
@@ -73,9 +74,11 @@ func (who Who) owns(guid string, c *slap.ComputerRecord) error {
 	return who.speaks(guid)
 }
 
-// holds says whether somebody may see and change an instance: the user who asked for its tree, or a node that it is on.
+// holds says whether somebody may see and change an instance: the user who asked for its tree, a node that it is on, itself, or the instance
+// that asked for it or has it as a shared one.
 func (who Who) holds(n *slap.InstanceRecord) error {
-	if who.All || who.User != "" && who.User == n.Owner || who.Computer != "" && who.Computer == n.Computer {
+	if who.All || who.User != "" && who.User == n.Owner || who.Computer != "" && who.Computer == n.Computer ||
+		who.Instance != "" && (who.Instance == n.ID || who.Instance == n.Parent || who.Instance == n.Host) {
 		return nil
 	}
 	return denied("The instance %s is not yours.", n.Title)

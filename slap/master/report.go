@@ -27,16 +27,21 @@ func inside(who Who, computer, partition, reference string) target {
 	}
 }
 
-// on finds the instance in a partition, for its node.
+// on finds the instance in a partition, for its node or itself.
 func on(b book, who Who, computer, partition string) (*slap.InstanceRecord, error) {
-	if err := who.speaks(computer); err != nil {
+	n, err := b.at(computer, partition)
+	if err != nil {
 		return nil, err
 	}
-	n, err := b.at(computer, partition)
-	if err == nil && n == nil {
-		err = partitionUnknown(computer, partition)
+	if who.Instance == "" || n == nil || n.ID != who.Instance {
+		if err := who.speaks(computer); err != nil {
+			return nil, err
+		}
 	}
-	return n, err
+	if n == nil {
+		return nil, partitionUnknown(computer, partition)
+	}
+	return n, nil
 }
 
 // InstanceDestroyed is what a node says when nothing of an instance is on it any more: its partition is free then. A root waits for the others of its
@@ -81,7 +86,7 @@ func (m *Master) leave(b book, n *slap.InstanceRecord) error {
 	if err := m.dropInstance(b, n); err != nil {
 		return err
 	}
-	if err := dropStatus(b, instanceStatus(n.ID)); err != nil {
+	if err := firstOf(dropStatus(b, instanceStatus(n.ID)), revoke(b, holderOf(slap.CertifiedInstance, n.ID))); err != nil {
 		return err
 	}
 	if n.Root == n.ID {

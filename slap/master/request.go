@@ -106,6 +106,9 @@ func (m *Master) prepare(who Who, q *slap.Request) (*ask, error) {
 	if (q.Computer == "") != (q.Partition == "") {
 		return nil, invalid("computer_id and computer_partition_id go together")
 	}
+	if who.Instance != "" {
+		return a, nil // it is seen later whether it asks as itself
+	}
 	if q.Computer != "" {
 		return a, who.speaks(q.Computer)
 	}
@@ -130,6 +133,18 @@ func (a *ask) decide(b book, elsewhere bool) (err error) {
 		if a.asker, err = b.at(a.Computer, a.Partition); err != nil {
 			return err
 		}
+	}
+	if a.who.Instance != "" {
+		said := a.asker
+		if a.asker, err = b.instance(a.who.Instance); err != nil {
+			return err
+		}
+		if a.asker == nil || a.Computer != "" && (said == nil || said.ID != a.asker.ID) {
+			return denied("An instance asks only for itself.")
+		}
+	}
+	if a.asker == nil && a.who.User == "" && !a.who.All { // who asks for nothing of its own would be taken for a user
+		return denied("A computer asks for instances only for what runs on it.")
 	}
 	if a.found, err = b.named(a.name()); err != nil {
 		return err

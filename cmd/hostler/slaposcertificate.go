@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/authority"
+	"github.com/hostler-project/hostler/slap/master"
+)
+
+// slaposCertificateView is what `slapos proxy certificate` prints with --json.
+type slaposCertificateView struct {
+	Of          string `json:"of"`
+	Name        string `json:"name"`
+	Revoked     bool   `json:"revoked,omitzero"`
+	Certificate string `json:"certificate,omitempty"`
+	Key         string `json:"key,omitempty"`
+	Authority   string `json:"authority"`
+}
+
+// slaposCertificate is a certificate that is wanted, or wanted away.
+type slaposCertificate struct {
+	database, directory string
+	admin, revoke       bool
+}
+
+func newSlaposProxyCertificate(s *slapos) *cobra.Command {
+	o := &slaposCertificate{}
+	cmd := &cobra.Command{
+		Use:   "certificate computer|user NAME",
+		Short: "Give a node or a user a certificate of this master, or revoke them",
+		Long: `Sign a certificate by which somebody shows to the master of hostler slapos proxy start who he is: a node, which speaks for that computer alone, or a user, who has computers and instance trees of
+his own; with --admin one who may do everything. NAME.crt and NAME.key are written. The master may run, and knows the certificate at once; with --revoke none of NAME's counts
+any more.
+
+Whoever can read the authority's directory, ca_directory in [slapproxy], can be anybody. The file ca.crt in it is what clients know the master by: master_ca_file.`,
+		Example: "  hostler slapos proxy certificate computer COMP-1 --cfg slapos.cfg\n  hostler slapos proxy certificate user ann --admin --directory ~/.slapos\n  hostler slapos proxy certificate user ann --revoke",
+		Args:    cobra.ExactArgs(2),
+		RunE:    s.do(func(ctx context.Context, args []string) error { return s.proxyCertificate(ctx, args[0], args[1], o) }),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) (candidates, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return candidates{slap.CertifiedComputer, slap.CertifiedUser}, cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.database, "database-uri", "u", "", "the master keeps everything in `FILE`; or in the PostgreSQL database of that address, or reference to it")
+	f.StringVar(&o.directory, "directory", ".", "write the certificate and its key into `DIR`")
+	f.BoolVar(&o.admin, "admin", false, "have a user be an administrator, who may do everything")
+	f.BoolVar(&o.revoke, "revoke", false, "have no certificate of NAME count any more, and make none")
+	dashes(f)
+	_ = cmd.MarkFlagFilename("database-uri")
+	_ = cmd.MarkFlagDirname("directory")
+	return cmd
+}
+
+func (s *slapos) proxyCertificate(ctx context.Context, of, name string, o *slaposCertificate) error {
+	switch {
+	case of != slap.CertifiedComputer && of != slap.CertifiedUser:
+		return invalid("", "a certificate is of a computer or of a user, not of a %q", of)
+	case o.admin && (of != slap.CertifiedUser || o.revoke):
+		return invalid("", "--admin is for a user's new certificate")
+	}
+	f, err := s.nodeFileIfThere()
+	if err != nil {
+		return err
+	}
+	if o.database == "" {
+		if o.database, err = f.First("database_uri", "slapproxy", "slapos"); err != nil {
+			return invalid("", "%w", err)
+		}
+	}
+	if o.database == "" {
+		if o.database, err = defaultSlaposStore(); err != nil {
+			return err
+		}
+	}
+	directory, err := slaposAuthority(f)
+	if err != nil {
+		return invalid("", "%w", err)
+	}
+	view := slaposCertificateView{Of: of, Name: name, Revoked: o.revoke}
+	if !o.revoke {
+		view.Certificate, view.Key = filepath.Join(o.directory, name+".crt"), filepath.Join(o.directory, name+".key")
+		for _, file := range []string{view.Certificate, view.Key} {
+			if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
+				return conflict("move it away, or give another --directory", "%s is there already", file)
+			}
+		}
+	}
+	ca, err := authority.Open(directory)
+	if err != nil {
+		return err
+	}
+	view.Authority = ca.File
+	store, end, err := s.openProxyStore(ctx, o.database)
+	if err != nil {
+		return err
+	}
+	defer end()
+	m, err := master.New(ctx, master.Options{Store: store, Authority: ca})
+	if err != nil {
+		return err
+	}
+	if err := s.certify(ctx, m, &view, o); err != nil {
+		return err
+	}
+	if s.a.flags.json {
+		return s.a.printJSON(view)
+	}
+	return nil
+}
+
+// certify does what is asked for.
+func (s *slapos) certify(ctx context.Context, m *master.Master, view *slaposCertificateView, o *slaposCertificate) (err error) {
+	if o.revoke {
+		revoke := m.RevokeUser
+		if view.Of == slap.CertifiedComputer {
+			revoke = m.RevokeComputer
+		}
+		if err := revoke(ctx, master.Anybody, view.Name); err != nil {
+			return err
+		}
+		s.say("No certificate of the %s %s counts any more", view.Of, view.Name)
+		return nil
+	}
+	var pair *slap.Certificate
+	if view.Of == slap.CertifiedComputer {
+		pair, err = m.ComputerCertificate(ctx, master.Anybody, view.Name)
+	} else {
+		pair, err = m.UserCertificate(ctx, master.Anybody, view.Name, o.admin)
+	}
+	if err != nil {
+		if errors.As(err, new(*master.Refusal)) {
+			return invalid("", "%w", err)
+		}
+		return err
+	}
+	for file, text := range map[string]string{view.Key: pair.Key, view.Certificate: pair.Certificate} {
+		if err := newFile(file, text); err != nil {
+			return err
+		}
+	}
+	s.say("%s and %s are of the %s %s; the master is known by %s", view.Certificate, view.Key, view.Of, view.Name, view.Authority)
+	return nil
+}
+
+// newFile writes a file that is not there yet, for its owner alone.
+func newFile(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
