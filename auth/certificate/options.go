@@ -18,6 +18,7 @@ type Options struct {
 	Cert, Key string // the controller's own, with what leads to its authority
 	ClientCA  string // the authorities whose certificates make a client somebody; "": certificates are not asked for
 	Revoked   string // their lists of revoked certificates, in PEM or one in DER; "": there are none
+	Ask       bool   // certificates are asked for whoever has signed them, as others too look at what a client shows
 	Field     string // of a certificate, which is the name: one of Fields; "": the first
 }
 
@@ -53,6 +54,9 @@ func read(opt Options) (*state, error) {
 	if !slices.Contains(Fields, s.field) {
 		return nil, &compute.Error{Op: "certificate", Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is no field of a certificate that names a client: they are %q", s.field, Fields)}
 	}
+	if opt.Ask {
+		s.config.ClientAuth = tls.RequestClientCert // without a word of which authorities are known
+	}
 	if opt.ClientCA == "" {
 		if opt.Revoked != "" {
 			return nil, wrong(opt.Revoked, errors.New("says which certificates are revoked, and no authority is known whose they could be"))
@@ -74,7 +78,9 @@ func read(opt Options) (*state, error) {
 		s.strict = true
 	}
 	// TLS only has the client prove that the certificate is its own. Whether it counts is asked with each request, whose answer can say why not.
-	s.config.ClientAuth, s.config.ClientCAs = tls.RequestClientCert, s.roots
+	if s.config.ClientAuth = tls.RequestClientCert; !opt.Ask {
+		s.config.ClientCAs = s.roots
+	}
 	return s, nil
 }
 

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"net/http"
+	"path/filepath"
 
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/slap/authority"
 	"github.com/hostler-project/hostler/slap/master"
 )
 
@@ -15,7 +17,8 @@ const slaposPath = "/slapos"
 
 // slapping is the section [slap] of hostler.conf: where it stands, a controller is a master for SlapOS too.
 type slapping struct {
-	Computer string `conf:"computer"` // where goes what names no computer; "": any that fits
+	Computer  string `conf:"computer"`     // where goes what names no computer; "": any that fits
+	Directory string `conf:"ca_directory"` // of the authority by whose certificates nodes are known; "": there is none
 }
 
 // readSlapping reads it; false: it is not there.
@@ -26,23 +29,43 @@ func readSlapping(cfg *config.Config) (s slapping, there bool, err error) {
 		settings[key] = v.Text
 	}
 	err = config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, &s)
+	if s.Directory != "" && !filepath.IsAbs(s.Directory) { // it lies beside the file that says it
+		s.Directory = filepath.Join(filepath.Dir(section["ca_directory"].File), s.Directory)
+	}
 	return s, there, configError(err)
 }
 
-// withSlapos puts the master before what a controller answers, where [slap] is. Whoever asks is somebody whom the controller knows, and pages of other sites
+// withSlapos puts the master before what a controller answers, where [slap] is. Whoever asks is somebody whom the controller or the master's authority knows, and pages of other sites
 // cannot ask for him.
 func (k *controller) withSlapos(ctx context.Context, file string, rest http.Handler) (http.Handler, error) {
 	said, there, err := readSlapping(k.app.cfg)
 	if err != nil || !there {
 		return rest, err
 	}
-	m, err := master.New(ctx, master.Options{Store: k.app.store, Computer: said.Computer, Log: k.app.log})
+	opt := master.Options{Store: k.app.store, Computer: said.Computer, Log: k.app.log}
+	var ca *authority.Authority
+	if said.Directory != "" {
+		if k.files == nil {
+			return nil, invalid("give --tls-cert and --tls-key, or take it out", "ca-directory in [slap]: nodes show certificates by TLS alone")
+		}
+		if ca, err = authority.Open(said.Directory); err != nil {
+			return nil, err
+		}
+		opt.Authority = ca
+	}
+	m, err := master.New(ctx, opt)
 	if err != nil {
 		return nil, err
 	}
 	authenticate := k.authenticate(file)
 	whole := m.Handler(master.LegacyOptions{
 		Who: func(r *http.Request) (master.Who, error) {
+			if ca != nil {
+				// Who shows a certificate of another authority may be somebody whom the controller knows.
+				if serial, shown, err := ca.Client(r.TLS); shown && err == nil {
+					return m.Certified(r.Context(), serial)
+				}
+			}
 			p, err := authenticate(r)
 			if err != nil {
 				return master.Who{}, err

@@ -1,12 +1,19 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/authority"
 )
 
 // A controller with [slap] is a master for those whom it knows, and for nobody else.
@@ -60,6 +67,109 @@ func TestSlaposServed(t *testing.T) {
 	}
 	if status, _ := ask(http.MethodGet, "/v1/sources", "", admin); status != http.StatusOK {
 		t.Errorf("the API: %d", status)
+	}
+	k.stop()
+}
+
+// Nodes show certificates of the master's authority to a controller, which give them nothing but what is of their computer.
+func TestSlaposServedCertificates(t *testing.T) {
+	dir := t.TempDir()
+	ca, err := authority.Open(filepath.Join(dir, "ca"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := ca.TLS(nil, []string{"127.0.0.1"}).GetCertificate(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(shown.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, text string) string {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(dir, name)
+	}
+	cert := write("own.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: shown.Certificate[0]})))
+	key := write("own.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
+	o := newYard(t, map[string]string{"sources/web/source.conf": "type = fake\n", "hostler.conf": "[slap]\nca-directory = " + filepath.Join(dir, "ca") + "\n"})
+	k := o.serve("--no-fill", "--listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key)
+	at := "https://" + k.said(`serving listen=.*tcp:([0-9.:]+)`)
+	secret, err := os.ReadFile(filepath.Join(o.dir, ".local/state/hostler/controller.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(show *tls.Certificate, method, path, body, token string) (int, string) {
+		t.Helper()
+		roots := x509.NewCertPool()
+		public, err := os.ReadFile(ca.File)
+		if err != nil || !roots.AppendCertsFromPEM(public) {
+			t.Fatal(err)
+		}
+		config := &tls.Config{RootCAs: roots}
+		if show != nil {
+			config.Certificates = []tls.Certificate{*show}
+		}
+		c := &http.Client{Transport: &http.Transport{TLSClientConfig: config}}
+		defer c.CloseIdleConnections()
+		r, err := http.NewRequestWithContext(t.Context(), method, at+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		answer, err := c.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.StatusCode, string(text)
+	}
+	admin := strings.TrimSpace(string(secret))
+	status, body := ask(nil, http.MethodPost, "/slapos/generateComputerCertificate", "computer_id=COMP-1", admin)
+	v, err := slap.Unmarshal([]byte(body))
+	pair, ok := v.(slap.Dictionary)
+	if status != http.StatusOK || err != nil || !ok {
+		t.Fatalf("%d %s", status, body)
+	}
+	node, err := tls.X509KeyPair([]byte(pair["certificate"].(string)), []byte(pair["key"].(string)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	format := func(guid string) string {
+		text, err := slap.Marshal(slap.Dictionary{"reference": guid, "address": "", "netmask": "", "partition_list": slap.List{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return url.Values{"xml": {string(text)}}.Encode()
+	}
+	for _, c := range []struct {
+		what         string
+		show         *tls.Certificate
+		method, path string
+		body         string
+		want         int
+	}{
+		{"its own", &node, http.MethodPost, "/slapos/loadComputerConfigurationFromXML", format("COMP-1"), http.StatusOK},
+		{"another's", &node, http.MethodPost, "/slapos/loadComputerConfigurationFromXML", format("COMP-2"), http.StatusForbidden},
+		{"its own to see", &node, http.MethodGet, "/slapos/getFullComputerInformation?computer_id=COMP-1", "", http.StatusOK},
+		{"nobody's", nil, http.MethodGet, "/slapos/getFullComputerInformation?computer_id=COMP-1", "", http.StatusForbidden},
+		{"nothing of the controller", &node, http.MethodGet, "/v1/sources", "", http.StatusUnauthorized},
+		{"its own to revoke", &node, http.MethodPost, "/slapos/revokeComputerCertificate", "computer_id=COMP-1", http.StatusOK},
+		{"revoked", &node, http.MethodGet, "/slapos/getFullComputerInformation?computer_id=COMP-1", "", http.StatusForbidden},
+	} {
+		if status, body := ask(c.show, c.method, c.path, c.body, ""); status != c.want {
+			t.Errorf("%s: %d %s", c.what, status, body)
+		}
 	}
 	k.stop()
 }
