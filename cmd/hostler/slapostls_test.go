@@ -7,12 +7,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slap"
 	"github.com/hostler-project/hostler/slap/authority"
+	"github.com/hostler-project/hostler/slap/cfg"
 )
 
 // guarded is a master that wants certificates, and the directory in which they are.
@@ -218,5 +220,28 @@ func TestSlaposProxyCertificateCommand(t *testing.T) {
 	}
 	if view, err := run("user", "ann", slaposCertificate{revoke: true}); err != nil || !view.Revoked || view.Key != "" {
 		t.Errorf("%+v, %v", view, err)
+	}
+}
+
+// What others can reach knows whom it serves, unless it is said otherwise.
+func TestSlaposTLSMode(t *testing.T) {
+	for host, want := range map[string]string{"127.0.0.1": "off", "localhost": "off", "::1": "off", "0.0.0.0": "required", "::": "required", "192.0.2.1": "required", "master.example": "required"} {
+		f, err := cfg.Parse("slapos.cfg", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tls, err := readSlaposTLS(f, host); err != nil || tls.mode != want {
+			t.Errorf("%s: %q, %v", host, tls.mode, err)
+		}
+		if f, err = cfg.Parse("slapos.cfg", []byte("[slapproxy]\ntls = off\nca_directory = /x\n")); err != nil {
+			t.Fatal(err)
+		}
+		if tls, err := readSlaposTLS(f, host); err != nil || tls.mode != "off" || tls.directory != "/x" {
+			t.Errorf("%s off: %+v, %v", host, tls, err)
+		}
+	}
+	names := ownNames("0.0.0.0")
+	if !slices.Contains(names, "127.0.0.1") || slices.Contains(names, "0.0.0.0") || !slices.Contains(ownNames("192.0.2.1"), "192.0.2.1") {
+		t.Errorf("%q", names)
 	}
 }
