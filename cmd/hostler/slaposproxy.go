@@ -32,7 +32,7 @@ func newSlaposProxy(s *slapos) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSlaposProxyStart(s), newSlaposProxyImport(s), newSlaposProxyCertificate(s))
+	cmd.AddCommand(newSlaposProxyStart(s), newSlaposProxyShow(s), newSlaposProxyImport(s), newSlaposProxyCertificate(s))
 	return cmd
 }
 

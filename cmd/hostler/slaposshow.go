@@ -1,0 +1,261 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/master"
+)
+
+// slaposShownView is what `slapos proxy show` prints with --json.
+type slaposShownView struct {
+	Computers  []slaposShownComputer  `json:"computers,omitempty"`
+	Software   []supplyView           `json:"software,omitempty"`
+	Partitions []slaposShownPartition `json:"partitions,omitempty"`
+	Shared     []slaposShownShared    `json:"shared,omitempty"`
+	Network    []slaposShownAddress   `json:"network,omitempty"`
+}
+
+type slaposShownComputer struct {
+	Computer   string `json:"computer"`
+	Address    string `json:"address"`
+	Netmask    string `json:"netmask"`
+	Partitions int    `json:"partitions"`
+}
+
+type slaposShownPartition struct {
+	Computer   string            `json:"computer"`
+	Partition  string            `json:"partition"`
+	Title      string            `json:"title,omitempty"`
+	Root       string            `json:"root,omitempty"`
+	State      string            `json:"state,omitempty"`
+	Type       string            `json:"type,omitempty"`
+	Release    string            `json:"release,omitempty"`
+	Parameters map[string]string `json:"parameters,omitempty"`
+}
+
+type slaposShownShared struct {
+	Reference string `json:"reference"`
+	Computer  string `json:"computer"`
+	Partition string `json:"partition"`
+	Type      string `json:"type"`
+}
+
+type slaposShownAddress struct {
+	Computer  string `json:"computer"`
+	Partition string `json:"partition"`
+	Interface string `json:"interface"`
+	Address   string `json:"address"`
+	Netmask   string `json:"netmask"`
+}
+
+// slaposShow is what is to be shown; none of it: all.
+type slaposShow struct {
+	database                                                  string
+	computers, software, partitions, shared, params, networks bool
+}
+
+func newSlaposProxyShow(s *slapos) *cobra.Command {
+	o := &slaposShow{}
+	cmd := &cobra.Command{
+		Use:   "show",
+		Short: "Show what a master of one's own keeps",
+		Long: `Show what hostler slapos proxy start keeps, as tables: all of them, or those that are asked for. The master may run. On a terminal they go through $PAGER, where that is set.
+Parameters may be secrets. Connection parameters are not shown.`,
+		Example: "  hostler slapos proxy show --cfg slapos.cfg\n  hostler slapos proxy show -u /srv/slapos/master.db --partitions --slaves",
+		Args:    cobra.NoArgs,
+		RunE:    s.do(func(ctx context.Context, _ []string) error { return s.proxyShow(ctx, o) }),
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.database, "database-uri", "u", "", "the master keeps everything in `FILE`; or in the PostgreSQL database of that address, or reference to it")
+	f.BoolVar(&o.computers, "computers", false, "show computers")
+	f.BoolVar(&o.software, "software", false, "show releases that are wanted on computers, or wanted away")
+	f.BoolVar(&o.partitions, "partitions", false, "show partitions, and the instances in them")
+	f.BoolVar(&o.shared, "slaves", false, "show shared instances")
+	f.BoolVar(&o.params, "params", false, "show the parameters of instances")
+	f.BoolVar(&o.networks, "network", false, "show the addresses of partitions")
+	dashes(f)
+	_ = cmd.MarkFlagFilename("database-uri")
+	return cmd
+}
+
+func (s *slapos) proxyShow(ctx context.Context, o *slaposShow) error {
+	f, err := s.nodeFileIfThere()
+	if err != nil {
+		return err
+	}
+	if o.database == "" {
+		if o.database, err = f.First("database_uri", "slapproxy", "slapos"); err != nil {
+			return invalid("", "%w", err)
+		}
+	}
+	if o.database == "" {
+		if o.database, err = defaultSlaposStore(); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(o.database); inFile(o.database) && errors.Is(err, fs.ErrNotExist) {
+		return &compute.Error{Op: "show", ID: compute.ID(o.database), Kind: compute.ErrNotFound, Err: errors.New("there is no such file"), Hint: "--database-uri names that of the master"}
+	}
+	store, end, err := s.openProxyStore(ctx, o.database)
+	if err != nil {
+		return err
+	}
+	defer end()
+	m, err := master.New(ctx, master.Options{Store: store})
+	if err != nil {
+		return err
+	}
+	if !o.computers && !o.software && !o.partitions && !o.shared && !o.params && !o.networks {
+		o.computers, o.software, o.partitions, o.shared, o.params, o.networks = true, true, true, true, true, true
+	}
+	v, err := shownOf(ctx, m, o)
+	if err != nil {
+		return err
+	}
+	if s.a.flags.json {
+		return s.a.printJSON(v)
+	}
+	var b bytes.Buffer
+	if err := v.tables(&b, o); err != nil {
+		return err
+	}
+	return s.paged(ctx, b.Bytes())
+}
+
+// shownOf looks at a master.
+func shownOf(ctx context.Context, m *master.Master, o *slaposShow) (*slaposShownView, error) {
+	computers, err := m.Computers(ctx, master.Anybody)
+	if err != nil {
+		return nil, err
+	}
+	v := &slaposShownView{}
+	for _, record := range computers {
+		c, err := m.Computer(ctx, master.Anybody, record.GUID)
+		if err != nil {
+			return nil, err
+		}
+		if o.computers {
+			v.Computers = append(v.Computers, slaposShownComputer{c.ID, record.Address, record.Netmask, len(c.Partitions)})
+		}
+		for _, r := range c.Releases {
+			if o.software {
+				v.Software = append(v.Software, supplyView{r.URL, c.ID, r.State})
+			}
+		}
+		for i := range c.Partitions {
+			v.add(&c.Partitions[i], o)
+		}
+		for _, p := range record.Partitions {
+			for _, a := range p.Addresses {
+				if o.networks {
+					v.Network = append(v.Network, slaposShownAddress{c.ID, p.ID, a.Interface, a.IP, a.Netmask})
+				}
+			}
+		}
+	}
+	return v, nil
+}
+
+// add adds a partition, and the shared instances in it.
+func (v *slaposShownView) add(p *slap.Partition, o *slaposShow) {
+	if o.partitions || o.params {
+		one := slaposShownPartition{Computer: p.Computer, Partition: p.ID}
+		if p.Release != "" {
+			one.Title, one.Root, one.State, one.Type, one.Release = p.Title, p.RootTitle, p.State, p.Type, p.Release
+		}
+		if o.params && len(p.Parameters) > 0 {
+			one.Parameters = map[string]string{}
+			for name, value := range p.Parameters {
+				one.Parameters[name] = fmt.Sprint(value)
+				if value == nil {
+					one.Parameters[name] = ""
+				}
+			}
+		}
+		v.Partitions = append(v.Partitions, one)
+	}
+	for _, n := range p.Shared {
+		if o.shared {
+			v.Shared = append(v.Shared, slaposShownShared{n.Reference, p.Computer, p.ID, n.Type})
+		}
+	}
+}
+
+// tables writes what is to be shown.
+func (v *slaposShownView) tables(b *bytes.Buffer, o *slaposShow) error {
+	var computers, software, partitions, shared, params, network [][]string
+	for _, c := range v.Computers {
+		computers = append(computers, []string{c.Computer, c.Address, c.Netmask, fmt.Sprint(c.Partitions)})
+	}
+	for _, r := range v.Software {
+		software = append(software, []string{r.Computer, r.State, r.Release})
+	}
+	for _, p := range v.Partitions {
+		partitions = append(partitions, []string{p.Computer, p.Partition, p.State, p.Title, p.Root, p.Type, p.Release})
+		for _, name := range slices.Sorted(maps.Keys(p.Parameters)) {
+			params = append(params, []string{p.Computer, p.Partition, name, p.Parameters[name]})
+		}
+	}
+	for _, n := range v.Shared {
+		shared = append(shared, []string{n.Reference, n.Computer, n.Partition, n.Type})
+	}
+	for _, a := range v.Network {
+		network = append(network, []string{a.Computer, a.Partition, a.Interface, a.Address, a.Netmask})
+	}
+	for _, t := range []struct {
+		wanted bool
+		title  string
+		header []string
+		rows   [][]string
+	}{
+		{o.computers, "Computers", []string{"COMPUTER", "ADDRESS", "NETMASK", "PARTITIONS"}, computers},
+		{o.software, "Software", []string{"COMPUTER", "STATE", "RELEASE"}, software},
+		{o.partitions, "Partitions", []string{"COMPUTER", "PARTITION", "STATE", "TITLE", "ROOT", "TYPE", "RELEASE"}, partitions},
+		{o.shared, "Shared instances", []string{"REFERENCE", "COMPUTER", "PARTITION", "TYPE"}, shared},
+		{o.params, "Parameters", []string{"COMPUTER", "PARTITION", "NAME", "VALUE"}, params},
+		{o.networks, "Addresses", []string{"COMPUTER", "PARTITION", "INTERFACE", "ADDRESS", "NETMASK"}, network},
+	} {
+		if !t.wanted {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(b, "%s: %d\n", t.title, len(t.rows))
+		if len(t.rows) == 0 {
+			continue
+		}
+		if err := table(b, t.header, t.rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// paged prints a text: on a terminal by $PAGER, where that is set.
+func (s *slapos) paged(ctx context.Context, text []byte) error {
+	out, ok := s.a.out.(*os.File)
+	pager := os.Getenv("PAGER")
+	if !ok || !isTerminal(out) || pager == "" {
+		_, err := s.a.out.Write(text)
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", pager)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(text), out, s.a.errs
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("$PAGER: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// What was imported is shown, in tables and as JSON; of tables those that are asked for.
+func TestSlaposProxyShow(t *testing.T) {
+	file := proxyConfiguration(t, proxyFile)
+	if err := (&slapos{a: newApp(strings.NewReader(""), io.Discard, io.Discard), file: file}).proxyImport(t.Context(), oldProxy(t), &slaposImport{}); err != nil {
+		t.Fatal(err)
+	}
+	show := func(o slaposShow, asJSON bool) string {
+		t.Helper()
+		var out bytes.Buffer
+		a := newApp(strings.NewReader(""), &out, io.Discard)
+		a.flags.json = asJSON
+		if err := (&slapos{a: a, file: file}).proxyShow(t.Context(), &o); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	if got, want := show(slaposShow{}, false), `Computers: 1
+COMPUTER  ADDRESS  NETMASK  PARTITIONS
+--------  -------  -------  ----------
+COMP-1    ::1               2
+
+Software: 0
+
+Partitions: 2
+COMPUTER  PARTITION  STATE    TITLE  ROOT   TYPE     RELEASE
+--------  ---------  -------  -----  -----  -------  -------
+COMP-1    part0
+COMP-1    part1      started  Größe  Größe  default  u
+
+Shared instances: 0
+
+Parameters: 1
+COMPUTER  PARTITION  NAME  VALUE
+--------  ---------  ----  -----
+COMP-1    part1      a     b
+
+Addresses: 0
+`; got != want {
+		t.Errorf("%s", got)
+	}
+	if got := show(slaposShow{params: true}, false); got != "Parameters: 1\nCOMPUTER  PARTITION  NAME  VALUE\n--------  ---------  ----  -----\nCOMP-1    part1      a     b\n" {
+		t.Errorf("%s", got)
+	}
+	var v slaposShownView
+	if text := show(slaposShow{partitions: true}, true); json.Unmarshal([]byte(text), &v) != nil || len(v.Partitions) != 2 || v.Partitions[1].Title != "Größe" || v.Partitions[1].Parameters != nil || v.Computers != nil {
+		t.Errorf("%s", text)
+	}
+	o := &slaposShow{database: filepath.Join(t.TempDir(), "none.db")}
+	if err := (&slapos{a: newApp(strings.NewReader(""), io.Discard, io.Discard), file: file}).proxyShow(t.Context(), o); !errors.Is(err, compute.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+}
