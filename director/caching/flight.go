@@ -209,9 +209,9 @@ func (f *Flight) begun(n *metal.Node) bool {
 	return n.Provisioned && !n.Used
 }
 
-// stuck reports whether a node shows that the image is still being written whose time was over before the last pause: nobody would do anything about it, and it would count as cached for ever.
-func (f *Flight) stuck(n *metal.Node, now time.Time) bool {
-	return f.State == failed && f.Do == Cache && f.Image != "" && !now.Before(f.Until) && !n.Provisioned && n.Cached && n.Writing && n.Image == f.Image
+// stuck reports whether a node shows that the image is still being written whose time and the pause after it are over: nobody would do anything about it, and it would count as cached for ever.
+func (f *Flight) stuck(n *metal.Node, now time.Time, p patience) bool {
+	return f.State == failed && f.Do == Cache && f.Image != "" && !now.Before(f.Until) && now.Sub(f.Begun) >= p.whole && !n.Provisioned && n.Cached && n.Writing && n.Image == f.Image
 }
 
 // overlay shows a node to the strategy as it will be: under way counts as there, what fails is not to be had.

@@ -236,7 +236,7 @@ func (r *rounding) look(ctx context.Context) error {
 		} else if f.Quarantined() || r.now.Before(f.Until) {
 			r.report.Left++
 		} else {
-			if f.stuck(n, r.now) {
+			if f.stuck(n, r.now, r.patience()) {
 				n.Provisioned, n.Wiping, n.Why = true, true, "it is to be wiped, as its image was not written in time: "+f.Error
 			}
 			continue
@@ -345,7 +345,7 @@ func (r *rounding) directives(plan metal.Plan) (all []Directive) {
 		all = append(all, d)
 	}
 	for id, f := range r.state.flights {
-		if n := r.nodes[id]; n != nil && f.State == failed && !r.now.Before(f.Until) && (n.Provisioned && !n.Used && n.Failed != "" || f.stuck(n, r.now)) {
+		if n := r.nodes[id]; n != nil && f.State == failed && !r.now.Before(f.Until) && (n.Provisioned && !n.Used && n.Failed != "" || f.stuck(n, r.now, r.patience())) {
 			add(Directive{Do: Eject, Node: id, Image: n.Image, Reason: "the last directive failed: " + f.Error, mend: true})
 		}
 	}

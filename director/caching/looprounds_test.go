@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"errors"
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/director/caching"
 	"github.com/hostler-project/hostler/metal"
 	"slices"
@@ -126,6 +128,27 @@ func TestStuck(t *testing.T) {
 		}
 		if f := s.flights()["n00"]; f == nil || !f.Quarantined() {
 			t.Errorf("of the node is known: %+v", f)
+		}
+	})
+}
+
+// mistaken is a commander who says that nothing was begun, and is wrong.
+type mistaken struct{ *machines }
+
+func (c mistaken) Cache(ctx context.Context, node string, image metal.Image) error {
+	_ = c.machines.Cache(ctx, node, image)
+	return &compute.Error{Kind: compute.ErrFailed, Err: errors.New("500")}
+}
+
+// TestBegunAfterAll has images be written of which it was said that they were not: they have their time, and are done.
+func TestBegunAfterAll(t *testing.T) {
+	onStage(t, 1, func(s *stage) {
+		s.opt.Commander, s.opt.Strategy = mistaken{s.m}, &caching.Proportional{Share: 1}
+		s.m.set(func() { s.m.write = 50 * time.Minute })
+		s.run(2 * time.Hour)
+		s.ready(map[string]int{"u1": 1})
+		if got := s.m.told(); len(got) != 1 {
+			t.Errorf("told %v\n%s", got, s.log.String())
 		}
 	})
 }
