@@ -140,7 +140,7 @@ func arsenalFile() (string, error) {
 // arsenalOptions are those of the loop that an arsenal.conf says.
 func (a *app) arsenalOptions(c *arsenal.Conf, installation string) (opt caching.Options, closer func(), err error) {
 	refuse := func(hint, text string, args ...any) (caching.Options, func(), error) {
-		return opt, nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf(c.File+": "+text, args...), Hint: hint}
+		return opt, nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w", c.File, fmt.Errorf(text, args...)), Hint: hint}
 	}
 	preset := c.Preset()
 	if preset == "" {
