@@ -82,6 +82,11 @@ func TestSlaposProxyImport(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 
+	start := &slapos{a: newApp(strings.NewReader(""), io.Discard, io.Discard), file: file}
+	err = start.proxyStart(t.Context(), &slaposProxy{database: old})
+	if e, ok := errors.AsType[*compute.Error](err); !ok || !strings.Contains(err.Error(), "is a database of slapproxy") || !strings.Contains(e.Hint, "hostler slapos proxy import "+old) {
+		t.Errorf("started on the old one: %v", err)
+	}
 	url, end := proxied(t, file, &slaposProxy{})
 	c, err := slap.NewClient(slap.Options{URL: url})
 	if err != nil {

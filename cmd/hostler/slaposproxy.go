@@ -15,10 +15,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/server"
 	"github.com/hostler-project/hostler/slap/cfg"
 	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/slap/slapproxy"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -173,6 +175,9 @@ func shownStore(address string) string {
 func (s *slapos) openProxyStore(ctx context.Context, address string) (master.Store, func(), error) {
 	if inFile(address) {
 		store, err := sqlite.Open(ctx, address, sqlite.Options{})
+		if errors.Is(err, compute.ErrConflict) && slapproxy.Is(ctx, address) {
+			return nil, nil, conflict("hostler slapos proxy import "+address+" --database-uri FILE takes it over into another file", "%s is a database of slapproxy", address)
+		}
 		if err != nil {
 			return nil, nil, err
 		}

@@ -79,6 +79,8 @@ func (m *Master) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) 
 	from := "user"
 	if a.Computer != "" {
 		from = a.Partition
+	} else if a.asker != nil { // which its certificate says
+		from = a.asker.Partition
 	}
 	title := from + "_" + a.Title
 	q := slap.Request{Release: a.Release, Type: a.Type, Title: title, Parameters: a.Parameters, Filter: maps.Clone(a.Filter), State: a.State, Shared: a.Shared,

@@ -105,6 +105,12 @@ func load(ctx context.Context, path string) (*database, error) {
 	return d, nil
 }
 
+// Is says whether a file is a database that Read reads.
+func Is(ctx context.Context, path string) bool {
+	_, err := load(ctx, path)
+	return err == nil
+}
+
 // errForeign is what a file is that slapproxy has not written.
 var errForeign = errors.New("it is not a database of slapproxy")
 

@@ -251,6 +251,9 @@ func TestOdd(t *testing.T) {
 	p.exec("CREATE TABLE mine (x)")
 	p.exec("CREATE TABLE partition15 (x)")
 	p.exec("ALTER TABLE computer16 ADD COLUMN colour TEXT")
+	if !slapproxy.Is(t.Context(), p.path) || slapproxy.Is(t.Context(), filepath.Dir(p.path)) {
+		t.Error("it does not know what it reads")
+	}
 	c := p.read()
 	same(t, "instances", shown(c), "broken | a | broken | - | started", "one | b | one | - | started", "two | c | one | one | started", "below | d | one | one | started",
 		"itself | e | itself | - | started", "twin | f | twin | - | started", "twin (g of COMP-1) | g | twin (g of COMP-1) | - | started", "xml | h | xml | - | started", "j | j | j | - | started",
