@@ -231,7 +231,7 @@ func masterOptions(f *cfg.File) (opt master.Options, err error) {
 			continue
 		}
 		x := master.External{URL: url}
-		for key, to := range map[string]*string{"key": &x.KeyFile, "cert": &x.CertFile, "computer": &x.Computer, "partition": &x.Partition} {
+		for key, to := range map[string]*string{"key": &x.KeyFile, "cert": &x.CertFile, "ca": &x.CAFile, "computer": &x.Computer, "partition": &x.Partition} {
 			if *to, err = f.Text(section, key); err != nil {
 				return opt, err
 			}

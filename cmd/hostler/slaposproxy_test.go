@@ -9,12 +9,15 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/cfg"
+	"github.com/hostler-project/hostler/slap/master"
 )
 
 // proxied starts a master by a file, and returns its URL and what ends it, which returns its error.
@@ -153,5 +156,18 @@ func TestSlaposProxyConfiguration(t *testing.T) {
 	s := &slapos{a: newApp(strings.NewReader(""), io.Discard, io.Discard), file: filepath.Join(t.TempDir(), "none.cfg")}
 	if err := s.proxyStart(t.Context(), &slaposProxy{}); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "there is no ") {
 		t.Error(err)
+	}
+}
+
+// Another master is known by its own authority.
+func TestSlaposProxyMasters(t *testing.T) {
+	f, err := cfg.Parse("slapos.cfg", []byte("[multimaster/https://other.example/]\nkey = k\ncert = c\nca = a\ncomputer = COMP-2\npartition = p\nsoftware_release_list =\n  x\n  y\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt, err := masterOptions(f)
+	want := master.External{URL: "https://other.example/", KeyFile: "k", CertFile: "c", CAFile: "a", Computer: "COMP-2", Partition: "p", Releases: []string{"x", "y"}}
+	if err != nil || len(opt.Masters) != 1 || !reflect.DeepEqual(opt.Masters[0], want) {
+		t.Errorf("%+v, %v", opt.Masters, err)
 	}
 }

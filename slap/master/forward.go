@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -76,13 +77,7 @@ func (m *Master) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) 
 			return m.here(ctx, a)
 		}
 	}
-	from := "user"
-	if a.Computer != "" {
-		from = a.Partition
-	} else if a.asker != nil { // which its certificate says
-		from = a.asker.Partition
-	}
-	title := from + "_" + a.Title
+	title := a.from() + "_" + a.Title
 	q := slap.Request{Release: a.Release, Type: a.Type, Title: title, Parameters: a.Parameters, Filter: maps.Clone(a.Filter), State: a.State, Shared: a.Shared,
 		Computer: to.external.Computer, Partition: to.external.Partition}
 	if q.Computer == "" || q.Partition == "" {
@@ -104,6 +99,21 @@ func (m *Master) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) 
 		return nil, err
 	}
 	return &Answer{Object: object}, nil
+}
+
+// from is who asks, as the other master is told. It is the reference's where nobody knows who that is. Whom this master knows has a text that no other has, so that
+// nobody gets what another has asked for under the same title.
+func (a *ask) from() string {
+	esc := url.QueryEscape
+	switch {
+	case a.who.Computer != "" || a.who.Instance != "":
+		return "node:" + esc(a.asker.Computer) + ":" + esc(a.asker.Partition) + ":"
+	case a.who.User != "":
+		return "user:" + esc(a.who.User) + ":" + esc(a.project()) + ":"
+	case a.Computer != "":
+		return a.Partition
+	}
+	return "user"
 }
 
 // here answers a request that named this master as another one.

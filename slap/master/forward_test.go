@@ -2,9 +2,11 @@ package master_test
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -135,4 +137,60 @@ func TestForwardToItself(t *testing.T) {
 	if err != nil || a.Partition != "p0" {
 		t.Errorf("%+v, %v", a, err)
 	}
+}
+
+// Whom a master knows has instances of his own at another master too, whatever titles others take.
+func TestForwardApart(t *testing.T) {
+	local, external, _ := two(t)
+	ctx := t.Context()
+	seen := map[string]bool{}
+	ask := func(who master.Who, q slap.Request) error {
+		q.Release = forwarded
+		a, err := local.Request(ctx, who, &q)
+		if err == nil {
+			n, err := slap.ReadInstance(a.Object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen[n.Partition] = true
+		}
+		return err
+	}
+	for _, user := range []string{"ann", "ann", "bob"} {
+		if err := ask(master.Who{User: user}, slap.Request{Title: "x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(seen) != 2 {
+		t.Errorf("two users have %d instances", len(seen))
+	}
+	local.ask(slap.Request{Title: "root"}) // in slappart0
+	for _, who := range []master.Who{{Computer: "COMP-LAB"}, {}} {
+		err := ask(who, slap.Request{Title: "x", Computer: "COMP-LAB", Partition: "slappart0"})
+		want := compute.ErrNotFound // as there is no room any more for another one
+		if who.Computer == "" {
+			want = compute.ErrDenied
+		}
+		if !errors.Is(err, want) {
+			t.Errorf("%+v: %v", who, err)
+		}
+	}
+	titles := external.waiting()
+	slices.Sort(titles)
+	if want := []string{"node:COMP-LAB:slappart0:_x", "user:ann::_x", "user:bob::_x"}; !slices.Equal(titles, want) {
+		t.Errorf("%q", titles)
+	}
+}
+
+// waiting are the titles of all roots, with those that have no place.
+func (r *rig) waiting() (titles []string) {
+	r.t.Helper()
+	all, err := r.Trees(r.t.Context(), master.Anybody, true)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, n := range all {
+		titles = append(titles, n.Record.Title)
+	}
+	return titles
 }
