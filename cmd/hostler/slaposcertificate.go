@@ -72,15 +72,8 @@ func (s *slapos) proxyCertificate(ctx context.Context, of, name string, o *slapo
 	if err != nil {
 		return err
 	}
-	if o.database == "" {
-		if o.database, err = f.First("database_uri", "slapproxy", "slapos"); err != nil {
-			return invalid("", "%w", err)
-		}
-	}
-	if o.database == "" {
-		if o.database, err = defaultSlaposStore(); err != nil {
-			return err
-		}
+	if o.database, err = slaposStore(f, o.database); err != nil {
+		return err
 	}
 	directory, err := slaposAuthority(f)
 	if err != nil {

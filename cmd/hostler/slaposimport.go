@@ -73,15 +73,8 @@ func (s *slapos) proxyImport(ctx context.Context, path string, o *slaposImport) 
 			return invalid("", "%w", err)
 		}
 	}
-	if o.database == "" {
-		if o.database, err = f.First("database_uri", "slapproxy", "slapos"); err != nil {
-			return invalid("", "%w", err)
-		}
-	}
-	if o.database == "" {
-		if o.database, err = defaultSlaposStore(); err != nil {
-			return err
-		}
+	if o.database, err = slaposStore(f, o.database); err != nil {
+		return err
 	}
 	if isFile(path, o.database) {
 		return invalid("--database-uri FILE names another, which hostler makes, and hostler slapos proxy start --database-uri FILE keeps", "%s would be imported into itself", path)

@@ -158,6 +158,21 @@ func defaultSlaposStore() (string, error) {
 	return filepath.Join(dir, "slapos.db"), nil
 }
 
+// slaposStore is where a master keeps what it knows: where it was said, else where its file says, else defaultSlaposStore.
+func slaposStore(f *cfg.File, said string) (string, error) {
+	if said != "" {
+		return said, nil
+	}
+	named, err := f.First("database_uri", "slapproxy", "slapos")
+	if err != nil {
+		return "", invalid("", "%w", err)
+	}
+	if named != "" {
+		return named, nil
+	}
+	return defaultSlaposStore()
+}
+
 // inFile says whether an address is the name of a file.
 func inFile(address string) bool {
 	return !config.IsReference(address) && !strings.HasPrefix(address, "postgres://") && !strings.HasPrefix(address, "postgresql://")

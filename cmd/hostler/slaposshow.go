@@ -95,15 +95,8 @@ func (s *slapos) proxyShow(ctx context.Context, o *slaposShow) error {
 	if err != nil {
 		return err
 	}
-	if o.database == "" {
-		if o.database, err = f.First("database_uri", "slapproxy", "slapos"); err != nil {
-			return invalid("", "%w", err)
-		}
-	}
-	if o.database == "" {
-		if o.database, err = defaultSlaposStore(); err != nil {
-			return err
-		}
+	if o.database, err = slaposStore(f, o.database); err != nil {
+		return err
 	}
 	if _, err := os.Stat(o.database); inFile(o.database) && errors.Is(err, fs.ErrNotExist) {
 		return &compute.Error{Op: "show", ID: compute.ID(o.database), Kind: compute.ErrNotFound, Err: errors.New("there is no such file"), Hint: "--database-uri names that of the master"}
