@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/slaptest"
 )
 
 func method(t testing.TB, name string) *slap.Method {
@@ -162,39 +163,39 @@ func TestDocumentHasAllKeys(t *testing.T) {
 // Every recorded call is taken or refused as it was then, and is written again with the same meaning; so are the answers.
 func TestCapturedCalls(t *testing.T) {
 	count := map[string]int{}
-	for _, e := range captures(t) {
+	for _, e := range slaptest.Exchanges(t, "") {
 		m, ok := slap.FindMethod(strings.TrimPrefix(e.Path, "/"))
 		if !ok || e.Method != "POST" {
 			if ok := strings.HasPrefix(e.Path, "/slapos."); ok && e.Method == "POST" {
-				t.Errorf("%s: no method %s", e.name(), e.Path)
+				t.Errorf("%s: no method %s", e.Name(), e.Path)
 			}
 			continue
 		}
 		count[m.Name]++
-		call, err := m.Decode(e.asked)
+		call, err := m.Decode([]byte(e.Body))
 		if e.Status == http.StatusBadRequest {
 			if !errors.Is(err, slap.ErrMalformed) {
-				t.Errorf("%s: taken: %v", e.name(), err)
+				t.Errorf("%s: taken: %v", e.Name(), err)
 			}
 			continue
 		}
 		if err != nil {
-			t.Errorf("%s: %v", e.name(), err)
+			t.Errorf("%s: %v", e.Name(), err)
 			continue
 		}
 		again, err := m.Encode(call)
 		if err != nil {
-			t.Errorf("%s: %v", e.name(), err)
+			t.Errorf("%s: %v", e.Name(), err)
 			continue
 		}
-		asked := asJSON(t, e.asked).(map[string]any)
+		asked := asJSON(t, []byte(e.Body)).(map[string]any)
 		if asked["shared"] == false {
 			delete(asked, "shared") // says nothing
 		}
 		if d := cmp.Diff(any(asked), asJSON(t, again)); d != "" {
-			t.Errorf("%s: %s", e.name(), d)
+			t.Errorf("%s: %s", e.Name(), d)
 		}
-		answer, _ := asJSON(t, e.answered).(map[string]any)
+		answer, _ := asJSON(t, []byte(e.Answer)).(map[string]any)
 		var as any
 		switch {
 		case e.Status != http.StatusOK:
@@ -210,12 +211,12 @@ func TestCapturedCalls(t *testing.T) {
 		default:
 			continue
 		}
-		if err := json.Unmarshal(e.answered, as); err != nil {
-			t.Errorf("%s: %v", e.name(), err)
+		if err := json.Unmarshal([]byte(e.Answer), as); err != nil {
+			t.Errorf("%s: %v", e.Name(), err)
 		} else if again, err = json.Marshal(as); err != nil {
-			t.Errorf("%s: %v", e.name(), err)
+			t.Errorf("%s: %v", e.Name(), err)
 		} else if d := cmp.Diff(any(answer), asJSON(t, again)); d != "" {
-			t.Errorf("%s: %s", e.name(), d)
+			t.Errorf("%s: %s", e.Name(), d)
 		}
 	}
 	for _, m := range slap.Methods() {

@@ -1,104 +1,24 @@
 package slap_test
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
-	"errors"
-	"io"
-	"io/fs"
-	"net/http"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/slaptest"
 )
 
-// An exchange is a request and its answer as they crossed the wire between the reference's client and master.
-type exchange struct {
-	Set, Step, Method, Path string
-	Status                  int
-	Request, Response       string // files
-
-	asked, answered []byte // bodies
-	form            url.Values
-}
-
-func (e *exchange) name() string { return e.Set + "/" + filepath.Base(e.Request) }
-
-// noRecordings skips a test, and fails it where the recordings have to be there.
-func noRecordings(t *testing.T) {
-	t.Helper()
-	if os.Getenv("HOSTLER_REQUIRE_LAB") != "" {
-		t.Fatal("the recordings of the reference are not here")
-	}
-	t.Skip("the recordings of the reference are not here")
-}
-
-// captures is every exchange that was recorded; the test is skipped where the recording is not.
-func captures(t *testing.T) []*exchange {
-	all := recorded(t)
-	if all == nil {
-		noRecordings(t)
-	}
-	return all
-}
-
-// recorded is every exchange that was recorded, nil where the recording is not.
-func recorded(t testing.TB) []*exchange {
-	dir := filepath.Join(computetest.Shared(), "specs", "slapos-capture")
-	data, err := os.ReadFile(filepath.Join(dir, "index.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	var all []*exchange
-	if err := json.Unmarshal(data, &all); err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range all {
-		request, err := os.ReadFile(filepath.Join(dir, e.Request))
-		if err != nil {
-			t.Fatal(err)
-		}
-		head, body, _ := bytes.Cut(request, []byte("\r\n\r\n"))
-		e.asked = body
-		if bytes.Contains(bytes.ToLower(head), []byte("x-www-form-urlencoded")) {
-			if e.form, err = url.ParseQuery(string(body)); err != nil {
-				t.Fatal(e.name(), err)
-			}
-		}
-		response, err := os.ReadFile(filepath.Join(dir, e.Response))
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(response)), nil)
-		if err != nil {
-			t.Fatal(e.name(), err)
-		}
-		if e.answered, err = io.ReadAll(answer.Body); err != nil {
-			t.Fatal(e.name(), err)
-		}
-	}
-	return all
-}
-
 // documents are the documents in a field or body, by where they are.
-func documents(all []*exchange) map[string][]byte {
+func documents(all []*slaptest.Exchange) map[string][]byte {
 	found := map[string][]byte{}
 	for _, e := range all {
-		if bytes.HasPrefix(e.answered, []byte("<marshal>")) {
-			found[e.name()+" answer"] = e.answered
+		if strings.HasPrefix(e.Answer, "<marshal>") {
+			found[e.Name()+" answer"] = []byte(e.Answer)
 		}
-		for field, values := range e.form {
+		for field, values := range e.Form() {
 			if strings.HasPrefix(values[0], "<marshal>") {
-				found[e.name()+" "+field] = []byte(values[0])
+				found[e.Name()+" "+field] = []byte(values[0])
 			}
 		}
 	}
@@ -106,7 +26,7 @@ func documents(all []*exchange) map[string][]byte {
 }
 
 func TestCapturedDocumentsBothWays(t *testing.T) {
-	found := documents(captures(t))
+	found := documents(slaptest.Exchanges(t, ""))
 	if len(found) < 250 {
 		t.Errorf("only %d documents", len(found))
 	}
@@ -164,7 +84,7 @@ func asRead(v any) (*slap.Object, bool, error) {
 
 func TestCapturedAnswersBothWays(t *testing.T) {
 	count := 0
-	for name, doc := range documents(captures(t)) {
+	for name, doc := range documents(slaptest.Exchanges(t, "")) {
 		v, err := slap.Unmarshal(doc)
 		if err != nil {
 			continue // the test above says it
@@ -188,54 +108,54 @@ func TestCapturedAnswersBothWays(t *testing.T) {
 // Requests are read and written again with the same fields, and so are parameters and usage reports.
 func TestCapturedFormsBothWays(t *testing.T) {
 	requests, configurations, connections, reports := 0, 0, 0, 0
-	for _, e := range captures(t) {
+	for _, e := range slaptest.Exchanges(t, "") {
 		switch e.Path {
 		case "/requestComputerPartition":
-			q, err := slap.ParseRequest(e.form)
+			q, err := slap.ParseRequest(e.Form())
 			if e.Status == 400 {
 				if err == nil {
-					t.Errorf("%s: taken", e.name())
+					t.Errorf("%s: taken", e.Name())
 				}
 				continue
 			}
 			if err != nil {
-				t.Errorf("%s: %v", e.name(), err)
+				t.Errorf("%s: %v", e.Name(), err)
 				continue
 			}
 			requests++
 			form, err := q.Form()
-			if d := cmp.Diff(e.form, form); err != nil || d != "" {
-				t.Errorf("%s: %v\n%s", e.name(), err, d)
+			if d := cmp.Diff(e.Form(), form); err != nil || d != "" {
+				t.Errorf("%s: %v\n%s", e.Name(), err, d)
 			}
 		case "/loadComputerConfigurationFromXML":
 			configurations++
-			v, err := slap.ParseField(e.form, "xml")
+			v, err := slap.ParseField(e.Form(), "xml")
 			if err != nil {
-				t.Errorf("%s: %v", e.name(), err)
+				t.Errorf("%s: %v", e.Name(), err)
 				continue
 			}
 			c, err := slap.ReadConfiguration(v)
 			if err != nil || c.Computer != "COMP-LAB" || len(c.Partitions) == 0 || len(c.Partitions[0].Addresses) == 0 || c.Netmask == "" {
-				t.Errorf("%s: %+v, %v", e.name(), c, err)
+				t.Errorf("%s: %+v, %v", e.Name(), c, err)
 			}
 		case "/setComputerPartitionConnectionXml":
 			connections++
-			v, err := slap.ParseField(e.form, "connection_xml")
+			v, err := slap.ParseField(e.Form(), "connection_xml")
 			d, ok := v.(slap.Dictionary)
 			if err != nil || !ok {
-				t.Errorf("%s: %v, %v", e.name(), v, err)
+				t.Errorf("%s: %v, %v", e.Name(), v, err)
 			} else if xml, err := slap.FormatParameters(d); err != nil {
-				t.Errorf("%s: %v", e.name(), err)
+				t.Errorf("%s: %v", e.Name(), err)
 			} else if back, err := slap.ParseParameters(xml); err != nil || len(back) != len(d) {
-				t.Errorf("%s: %v, %v", e.name(), back, err)
+				t.Errorf("%s: %v, %v", e.Name(), back, err)
 			}
 		case "/useComputer":
 			reports++
-			sameReport(t, e.name(), e.form.Get("use_string"))
+			sameReport(t, e.Name(), e.Form().Get("use_string"))
 		}
-		if v, err := slap.Unmarshal(e.answered); err == nil {
+		if v, err := slap.Unmarshal([]byte(e.Answer)); err == nil {
 			if o, ok := v.(*slap.Object); ok && o.Attributes["connection_xml"] != nil {
-				sameParameters(t, e.name(), o.Attributes["connection_xml"].(string))
+				sameParameters(t, e.Name(), o.Attributes["connection_xml"].(string))
 			}
 		}
 	}

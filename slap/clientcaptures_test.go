@@ -10,10 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/slaptest"
 )
 
 // again does by our client what the reference's client did in an exchange.
-func again(ctx context.Context, c *slap.Client, e *exchange, f url.Values) (bool, error) {
+func again(ctx context.Context, c *slap.Client, e *slaptest.Exchange, f url.Values) (bool, error) {
 	var err error
 	computer, partition, shared := f.Get("computer_id"), f.Get("computer_partition_id"), slap.Optional(f, "slave_reference")
 	field := func(name string) any {
@@ -93,7 +94,7 @@ func again(ctx context.Context, c *slap.Client, e *exchange, f url.Values) (bool
 
 // Our client sends what the reference's sent, and understands what the reference's master answered.
 func TestClientLikeTheReference(t *testing.T) {
-	var now *exchange
+	var now *slaptest.Exchange
 	var form url.Values
 	c := client(t, func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
@@ -103,15 +104,15 @@ func TestClientLikeTheReference(t *testing.T) {
 			return
 		}
 		if r.URL.Path != "/prefix"+path || r.Method != now.Method {
-			t.Errorf("%s: %s %s", now.name(), r.Method, r.URL)
+			t.Errorf("%s: %s %s", now.Name(), r.Method, r.URL)
 		}
 		form = r.Form
 		w.WriteHeader(now.Status)
-		_, _ = w.Write(now.answered)
+		_, _ = w.Write([]byte(now.Answer))
 	})
 	count := 0
-	for _, now = range captures(t) {
-		asked := now.form
+	for _, now = range slaptest.Exchanges(t, "") {
+		asked := now.Form()
 		if asked == nil {
 			link, err := url.Parse(now.Path)
 			if err != nil {
@@ -126,7 +127,7 @@ func TestClientLikeTheReference(t *testing.T) {
 		count++
 		want := map[int]error{200: nil, 404: slap.ErrNotFound, 408: slap.ErrNotReady, 400: slap.ErrRefused, 500: slap.ErrRefused}[now.Status]
 		if !errors.Is(err, want) {
-			t.Errorf("%s: %d and %v", now.name(), now.Status, err)
+			t.Errorf("%s: %d and %v", now.Name(), now.Status, err)
 		}
 		for name := range asked {
 			if name == "slave_reference" && slap.Optional(asked, name) == "" {
@@ -134,7 +135,7 @@ func TestClientLikeTheReference(t *testing.T) {
 			}
 		}
 		if d := cmp.Diff(asked, form); d != "" {
-			t.Errorf("%s: %s", now.name(), d)
+			t.Errorf("%s: %s", now.Name(), d)
 		}
 	}
 	if count < 120 {

@@ -9,9 +9,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/slaptest"
 )
 
-// seeds are the golden files, and the recorded documents where they are.
+// seeds are the golden files, and the recorded documents.
 func seeds(f *testing.F) [][]byte {
 	files, err := filepath.Glob("testdata/*.xml")
 	if err != nil || len(files) == 0 {
@@ -28,7 +29,7 @@ func seeds(f *testing.F) [][]byte {
 	for _, c := range written {
 		all = append(all, []byte(in(c.xml)))
 	}
-	for _, doc := range documents(recorded(f)) {
+	for _, doc := range documents(slaptest.Exchanges(f, "")) {
 		all = append(all, doc)
 	}
 	return all

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/slaptest"
 )
 
 // The variables and most of the templates are those of RFC 6570 itself.
@@ -90,7 +91,7 @@ func TestFormValues(t *testing.T) {
 func TestCapturedHypermedia(t *testing.T) {
 	var roots, found, forms int
 	var root slap.Root
-	for _, e := range captures(t) {
+	for _, e := range slaptest.Exchanges(t, "") {
 		if !strings.HasPrefix(e.Path, "/hateoas/") || e.Status != 200 {
 			continue
 		}
@@ -106,24 +107,24 @@ func TestCapturedHypermedia(t *testing.T) {
 			found++
 			as = &slap.Results{}
 			if q, ok := slap.ParseQuery(query.Get("query")); !ok || q.String() != query.Get("query") {
-				t.Errorf("%s: %+v", e.name(), q)
+				t.Errorf("%s: %+v", e.Name(), q)
 			}
 			href, err := slap.Expand(root.Links.Search.Href, map[string]any{"query": query.Get("query"), "select_list": strings.Split(query.Get("select_list"), ",")})
 			if err != nil || !strings.HasSuffix(href, e.Path) && !sameURL(t, href, link) {
-				t.Errorf("%s: %s, %v", e.name(), href, err)
+				t.Errorf("%s: %s, %v", e.Name(), href, err)
 			}
 		} else {
 			forms++
 		}
-		if err := json.Unmarshal(e.answered, as); err != nil {
-			t.Errorf("%s: %v", e.name(), err)
+		if err := json.Unmarshal([]byte(e.Answer), as); err != nil {
+			t.Errorf("%s: %v", e.Name(), err)
 			continue
 		}
 		again, err := json.Marshal(as)
 		if err != nil {
-			t.Errorf("%s: %v", e.name(), err)
-		} else if d := cmp.Diff(asJSON(t, e.answered), asJSON(t, again)); d != "" {
-			t.Errorf("%s: %s", e.name(), d)
+			t.Errorf("%s: %v", e.Name(), err)
+		} else if d := cmp.Diff(asJSON(t, []byte(e.Answer)), asJSON(t, again)); d != "" {
+			t.Errorf("%s: %s", e.Name(), d)
 		}
 	}
 	if roots < 5 || found < 6 || forms < 3 {

@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/slaptest"
 )
 
 // value makes a value of a vector's JSON: {"$tuple": […]} is a tuple, a number with a point or an exponent a float.
@@ -50,10 +48,6 @@ func value(t *testing.T, v any) any {
 
 // The vectors that were recorded of the reference's format.
 func TestReferenceVectors(t *testing.T) {
-	data, err := os.ReadFile(filepath.Join(computetest.Shared(), "specs", "slapos-capture", "values.json"))
-	if err != nil {
-		noRecordings(t)
-	}
 	var vectors struct {
 		Write, Read, Refuse []struct {
 			Value any
@@ -65,7 +59,7 @@ func TestReferenceVectors(t *testing.T) {
 			Back       any `json:"read back"`
 		}
 	}
-	numbers := json.NewDecoder(bytes.NewReader(data))
+	numbers := json.NewDecoder(bytes.NewReader(slaptest.Values()))
 	numbers.UseNumber()
 	if err := numbers.Decode(&vectors); err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package master_test
 
 import (
-	"bytes"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slap"
 	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/slap/slaptest"
 )
 
 const forwarded = "https://software.example/forwarded/software.cfg"
@@ -42,7 +42,7 @@ func two(t *testing.T) (local, external *rig, at string) {
 }
 
 func TestReplayMultimaster(t *testing.T) {
-	all := recorded(t, "multimaster/local-master")
+	all := slaptest.Exchanges(t, "multimaster/local-master")
 	local, _, at := two(t)
 	h := local.Legacy(master.LegacyOptions{})
 	there := strings.TrimSuffix(strings.TrimPrefix(at, "http://"), "/")
@@ -52,24 +52,20 @@ func TestReplayMultimaster(t *testing.T) {
 			continue
 		}
 		asked++
-		_, body, _ := bytes.Cut(e.sent, []byte("\r\n\r\n"))
-		body = bytes.ReplaceAll(body, []byte(url.QueryEscape("127.0.0.1:15003")), []byte(url.QueryEscape(there)))
-		e.answered = bytes.ReplaceAll(e.answered, []byte("127.0.0.1:15003"), []byte(there))
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, e.Path, bytes.NewReader(body))
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
+		e.Body = strings.ReplaceAll(e.Body, url.QueryEscape("127.0.0.1:15003"), url.QueryEscape(there))
+		e.Answer = strings.ReplaceAll(e.Answer, "127.0.0.1:15003", there)
+		status, body := send(t, h, e)
 		if e.N == 7 { // 2.6: what the other master does not find is not found, and no fault of ours
-			if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "No free computer partition found for: user_ext three") {
-				t.Errorf("%s: %d %s", e.Request, w.Code, w.Body)
+			if status != http.StatusNotFound || !strings.Contains(string(body), "No free computer partition found for: user_ext three") {
+				t.Errorf("%s: %d %s", e.Name(), status, body)
 			}
 			continue
 		}
 		if e.N == 8 { // 2.3 Ours: a change of state alone keeps the parameters
-			e.answered = keeps(e.answered)
+			e.Answer = keeps(e.Answer)
 		}
-		if diff := equivalent(e, w.Code, w.Body.Bytes()); diff != "" {
-			t.Errorf("%s: %s", e.Request, diff)
+		if diff := equivalent(e, status, body); diff != "" {
+			t.Errorf("%s: %s", e.Name(), diff)
 		}
 	}
 	if asked != 6 {
@@ -78,24 +74,24 @@ func TestReplayMultimaster(t *testing.T) {
 }
 
 // keeps is an answer with the parameter that the request before had.
-func keeps(answer []byte) []byte {
+func keeps(answer string) string {
 	const at = `<string>timestamp</string>`
-	return bytes.Replace(answer, []byte(at), []byte("<string>a</string><string>b</string>"+at), 1)
+	return strings.Replace(answer, at, "<string>a</string><string>b</string>"+at, 1)
 }
 
 func TestReplayExternal(t *testing.T) {
 	_, external, _ := two(t)
 	h := external.Legacy(master.LegacyOptions{})
-	for _, e := range recorded(t, "multimaster/external-master") {
+	for _, e := range slaptest.Exchanges(t, "multimaster/external-master") {
 		if e.Path != "/requestComputerPartition" {
 			continue
 		}
 		status, body := send(t, h, e)
 		if e.N == 15 { // 2.3 Ours: the same
-			e.answered = keeps(e.answered)
+			e.Answer = keeps(e.Answer)
 		}
 		if diff := equivalent(e, status, body); diff != "" {
-			t.Errorf("%s: %s", e.Request, diff)
+			t.Errorf("%s: %s", e.Name(), diff)
 		}
 	}
 }

@@ -6,31 +6,25 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/slap"
 	"github.com/hostler-project/hostler/slap/master"
 	"github.com/hostler-project/hostler/slap/slapproxy"
+	"github.com/hostler-project/hostler/slap/slaptest"
 )
 
 // capturedDatabase is a file with what the reference's database had after the recordings.
 func capturedDatabase(t *testing.T) string {
 	t.Helper()
-	recorded(t, "hateoas") // which skips the test where they are not
-	data, err := os.ReadFile(filepath.Join(computetest.Shared(), "specs", "slapos-capture", "database-17.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var tables map[string]struct {
 		Columns, Types []string
 		Rows           [][]any
 	}
-	if err := json.Unmarshal(data, &tables); err != nil {
+	if err := json.Unmarshal(slaptest.Database(), &tables); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "proxy.db")
@@ -79,13 +73,13 @@ func TestImportCaptured(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := m.Handler(master.LegacyOptions{})
-	legacy := recorded(t, "legacy")
+	legacy := slaptest.Exchanges(t, "legacy")
 	last := legacy[len(legacy)-1]
 	if !strings.HasPrefix(last.Path, "/getFullComputerInformation") {
 		t.Fatal("the last of the legacy recordings is ", last.Path)
 	}
-	replay(t, h, []*exchange{last}, nil)
-	replay(t, h, recorded(t, "hateoas"), map[int]difference{
+	replay(t, h, []*slaptest.Exchange{last}, nil)
+	replay(t, h, slaptest.Exchanges(t, "hateoas"), map[int]difference{
 		124: {"1.5: the known 500 is none here", 200, `{"_embedded":{"contents":[{"relative_url":"/hateoas/partitions/Renamed%20slave","title":"Renamed slave","url_string":"https://software.example/other/software.cfg"}`},
 		126: {"the order is that of names", 0, `{"reference":"COMP-JSON","relative_url":"/hateoas/computers/COMP-JSON","title":"COMP-JSON"},{"reference":"COMP-LAB"`},
 	})
@@ -208,7 +202,7 @@ func TestImportTogether(t *testing.T) {
 	if took != 1 {
 		t.Errorf("%d of them did", took)
 	}
-	if status, _ := send(t, r.Handler(master.LegacyOptions{}), &exchange{sent: []byte("GET /getFullComputerInformation?computer_id=COMP-1 HTTP/1.1\r\nHost: x\r\n\r\n")}); status != http.StatusOK {
+	if status, _ := send(t, r.Handler(master.LegacyOptions{}), &slaptest.Exchange{Method: http.MethodGet, Path: "/getFullComputerInformation?computer_id=COMP-1"}); status != http.StatusOK {
 		t.Errorf("%d", status)
 	}
 }

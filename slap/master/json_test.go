@@ -6,16 +6,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/slap"
 	"github.com/hostler-project/hostler/slap/master"
 	"github.com/hostler-project/hostler/slap/schema"
+	"github.com/hostler-project/hostler/slap/slaptest"
 )
 
 // call calls a method of the JSON API.
@@ -112,20 +110,10 @@ func TestJSONRefusals(t *testing.T) {
 	}
 }
 
-// grown are bodies for the fuzzer: those of the recordings where they are, and some of our own.
+// grown are bodies for the fuzzer: those of the recordings, and some of our own.
 func grown(f *testing.F) {
-	files, err := filepath.Glob(filepath.Join(computetest.Shared(), "specs", "slapos-capture", "json-rpc", "*.request.http"))
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		head, body, _ := strings.Cut(string(data), "\r\n\r\n")
-		path := strings.Fields(head)[1]
-		f.Add(strings.TrimPrefix(path, "/"), body)
+	for _, e := range slaptest.Exchanges(f, "json-rpc") {
+		f.Add(strings.TrimPrefix(e.Path, "/"), e.Body)
 	}
 	for _, method := range slap.Methods() {
 		for _, body := range []string{`{}`, `null`, `{"computer_guid": null}`, `{"title": "\ud800"}`, `{"computer_guid":"C","message":"\u0000"}`, `{"instance_guid": "___", "message": ""}`,

@@ -1,25 +1,19 @@
 package master_test
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
-	"errors"
 	"html"
-	"io"
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/slap"
 	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/slap/slaptest"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -47,67 +41,11 @@ func reference() master.Options {
 	}
 }
 
-// An exchange is a request and its answer as they crossed the wire between the reference's client and master.
-type exchange struct {
-	Set, Step, Method, Path string
-	N, Status               int
-	Request, Response       string // files
-
-	sent, answered []byte // the request, and the body of its answer
-}
-
-// recorded is a set of the recordings; the test is skipped where they are not.
-func recorded(t *testing.T, set string) []*exchange {
-	t.Helper()
-	dir := filepath.Join(computetest.Shared(), "specs", "slapos-capture")
-	data, err := os.ReadFile(filepath.Join(dir, "index.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		if os.Getenv("HOSTLER_REQUIRE_LAB") != "" {
-			t.Fatal("the recordings of the reference are not here")
-		}
-		t.Skip("the recordings of the reference are not here")
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	var all, chosen []*exchange
-	if err := json.Unmarshal(data, &all); err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range all {
-		if e.Set != set {
-			continue
-		}
-		if e.sent, err = os.ReadFile(filepath.Join(dir, e.Request)); err != nil {
-			t.Fatal(err)
-		}
-		response, err := os.ReadFile(filepath.Join(dir, e.Response))
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(response)), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e.answered, err = io.ReadAll(answer.Body); err != nil {
-			t.Fatal(err)
-		}
-		if to := answer.Header.Get("Location"); to != "" {
-			e.answered = []byte(to) // which is all that counts of it
-		}
-		chosen = append(chosen, e)
-	}
-	return chosen
-}
-
 // send sends a recorded request to a handler.
-func send(t *testing.T, h http.Handler, e *exchange) (int, []byte) {
+func send(t *testing.T, h http.Handler, e *slaptest.Exchange) (int, []byte) {
 	t.Helper()
-	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(e.sent)))
-	if err != nil {
-		t.Fatal(e.Request, err)
-	}
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r.WithContext(t.Context()))
+	h.ServeHTTP(w, e.Request().WithContext(t.Context()))
 	if to := w.Header().Get("Location"); to != "" {
 		return w.Code, []byte(to)
 	}
@@ -117,12 +55,12 @@ func send(t *testing.T, h http.Handler, e *exchange) (int, []byte) {
 var times = regexp.MustCompile(`<string>179\d{7}\.\d+</string>`)
 
 // equivalent compares two answers by their meaning, and says how they differ.
-func equivalent(e *exchange, status int, body []byte) string {
+func equivalent(e *slaptest.Exchange, status int, body []byte) string {
 	if status != e.Status {
 		return "status " + http.StatusText(status) + ": " + reason(body)
 	}
-	if bytes.HasPrefix(e.answered, []byte("<marshal>")) {
-		want, err := slap.Unmarshal(times.ReplaceAll(e.answered, []byte("<string>TIME</string>")))
+	if strings.HasPrefix(e.Answer, "<marshal>") {
+		want, err := slap.Unmarshal(times.ReplaceAll([]byte(e.Answer), []byte("<string>TIME</string>")))
 		if err != nil {
 			return err.Error()
 		}
@@ -132,16 +70,16 @@ func equivalent(e *exchange, status int, body []byte) string {
 		}
 		return cmp.Diff(want, got)
 	}
-	if bytes.HasPrefix(e.answered, []byte("{")) {
+	if strings.HasPrefix(e.Answer, "{") {
 		return equivalentJSON(e, body)
 	}
 	if status >= 400 {
-		if want := reason(e.answered); !strings.Contains(reason(body), want) {
+		if want := e.Answer; !strings.Contains(reason(body), want) {
 			return "the reason is " + reason(body) + ", not " + want
 		}
 		return ""
 	}
-	return cmp.Diff(string(e.answered), string(body))
+	return cmp.Diff(e.Answer, string(body))
 }
 
 // reason is the paragraph of an error's page.
@@ -159,7 +97,7 @@ type difference struct {
 }
 
 // replay sends a set, and compares all answers.
-func replay(t *testing.T, h http.Handler, all []*exchange, known map[int]difference) {
+func replay(t *testing.T, h http.Handler, all []*slaptest.Exchange, known map[int]difference) {
 	for _, e := range all {
 		status, body := send(t, h, e)
 		d, differs := known[e.N]
@@ -170,18 +108,18 @@ func replay(t *testing.T, h http.Handler, all []*exchange, known map[int]differe
 		}
 		switch {
 		case !differs && diff != "":
-			t.Errorf("%s: %s", e.Request, diff)
+			t.Errorf("%s: %s", e.Name(), diff)
 		case differs && diff == "":
-			t.Errorf("%s is answered as recorded, but should not be: %s", e.Request, d.why)
+			t.Errorf("%s is answered as recorded, but should not be: %s", e.Name(), d.why)
 		case differs && (status != want || !bytes.Contains(body, []byte(d.says))):
-			t.Errorf("%s: %d %s, which is not the difference that is known: %s", e.Request, status, body, d.why)
+			t.Errorf("%s: %d %s, which is not the difference that is known: %s", e.Name(), status, body, d.why)
 		}
 	}
 }
 
 func TestReplayLegacy(t *testing.T) {
 	m := open(t, reference())
-	replay(t, m.Legacy(master.LegacyOptions{}), recorded(t, "legacy"), map[int]difference{
+	replay(t, m.Legacy(master.LegacyOptions{}), slaptest.Exchanges(t, "legacy"), map[int]difference{
 		1:  {"1.5: we serve the URL of the hypermedia API", 200, "/hateoas"},
 		3:  {"1.5: the same", 200, "/hateoas"},
 		5:  {"1.5: the same", 200, "/hateoas"},
@@ -196,7 +134,45 @@ func TestReplayLegacy(t *testing.T) {
 		56: {"2.5 Ours: the same", 0, "_requested_state</string><string>stopped<"},
 		61: {"1.2: another state is wrong", 400, "bogus"},
 		64: {"1.2, of the full master: the status of an instance", 200, "#error no data found for COMP-LAB-slappart0"},
-		67: {"1.2: the field that is missing is named", 400, "software_type"},
 		72: {"1.2: the shared instance is renamed, not its host", 0, "_Renamed slave"},
+	})
+}
+
+// The reference's node and command line, on a master of their own.
+func TestReplayNode(t *testing.T) {
+	m := open(t, master.Options{Computer: "COMP-LAB"})
+	all := slaptest.Exchanges(t, "node")
+	const fail, child, stopped = "fail</string><string>oops<", "child</string><string>yes<", "_requested_state</string><string>stopped<"
+	known := map[int]difference{
+		87:  {"2.3 Ours: a change of state alone keeps the parameters", 0, fail},
+		89:  {"2.3 Ours: the same, and the stop is carried to the child", 0, fail},
+		91:  {"2.3 Ours: the parameters are kept", 0, fail},
+		106: {"2.3 Ours: the parameters are kept", 0, child},
+		108: {"2.5 Ours: a root that waits for its children is stopped", 0, stopped},
+		112: {"2.5 Ours: the same", 0, stopped},
+		117: {"2.5 Ours: the same", 0, stopped},
+		124: {"2.3 Ours: the parameters are kept", 0, child},
+	}
+	for _, e := range all {
+		switch e.Path {
+		case "/getHateoasUrl":
+			known[e.N] = difference{"1.5: we serve the URL of the hypermedia API", 200, "/hateoas"}
+		case "/updateComputerPartitionRelatedInstanceList":
+			known[e.N] = difference{"1.2, of the full master: taken and passed over", 200, ""}
+		}
+	}
+	replay(t, m.Handler(master.LegacyOptions{}), all, known)
+}
+
+// Another master that is not ready yet makes this one so.
+func TestReplayNotReady(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusRequestTimeout)
+		_, _ = w.Write([]byte("<p>Resource not ready</p>"))
+	}))
+	defer srv.Close()
+	m := open(t, master.Options{Computer: "COMP-LAB", Masters: []master.External{{URL: srv.URL, Releases: []string{forwarded}}}})
+	replay(t, m.Handler(master.LegacyOptions{}), slaptest.Exchanges(t, "not-ready"), map[int]difference{
+		131: {"1.5: we serve the URL of the hypermedia API", 200, "/hateoas"},
 	})
 }

@@ -9,12 +9,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/slap/slaptest"
 )
 
 // equivalentJSON compares two documents by their meaning: times of changes aside, and GUIDs, which each master makes as it likes.
-func equivalentJSON(e *exchange, body []byte) string {
+func equivalentJSON(e *slaptest.Exchange, body []byte) string {
 	var want, got any
-	if err := json.Unmarshal(e.answered, &want); err != nil {
+	if err := json.Unmarshal([]byte(e.Answer), &want); err != nil {
 		return err.Error()
 	}
 	if err := json.Unmarshal(body, &got); err != nil {
@@ -64,10 +65,10 @@ func mask(v any) any {
 func TestReplayAll(t *testing.T) {
 	m := open(t, reference())
 	h := m.Handler(master.LegacyOptions{})
-	for _, e := range recorded(t, "legacy") {
+	for _, e := range slaptest.Exchanges(t, "legacy") {
 		send(t, h, e)
 	}
-	replay(t, h, recorded(t, "json-rpc"), map[int]difference{
+	replay(t, h, slaptest.Exchanges(t, "json-rpc"), map[int]difference{
 		76:  {"legacy 44: a computer was made there, as the full master does", 0, `{"computer_guid":"COMP-JSON"},{"computer_guid":"COMP-LAB"}`},
 		88:  {"2.3: why there is no place is said beside the reference's words", 0, `"title":"No free computer partition found for: y","detail":"there is no computer COMP-404"`},
 		93:  {"1.4 Ours: the addresses of the host in the get methods too", 0, `"ip_list":[["tap0","10.0.0.1"],["tap0","2001:db8::1"]]`},
@@ -79,7 +80,7 @@ func TestReplayAll(t *testing.T) {
 		115: {"2.5: as 111", 0, `"access_status_message":"#error promise failed"`},
 		116: {"2.5: as 111", 0, `"access_status_message":"#error promise failed"`},
 	})
-	replay(t, h, recorded(t, "hateoas"), map[int]difference{
+	replay(t, h, slaptest.Exchanges(t, "hateoas"), map[int]difference{
 		124: {"1.5: the known 500 is none here", 200, `{"relative_url":"/hateoas/partitions/second","title":"second","url_string":"https://software.example/other/software.cfg"}`},
 		125: {"legacy 67: the tree has its title still", 0, `{"relative_url":"/hateoas/partitions/second","title":"second"}`},
 		126: {"as 76", 0, `"title":"new node"`},
