@@ -232,6 +232,11 @@ func (p *Provider) describe(pl plan, address string) map[string]string {
 	return out
 }
 
+// sought says for which source something of the cloud's was looked for: whoever deleted it may not know.
+func (p *Provider) sought(what string, err error) error {
+	return fmt.Errorf("the %s for source %s: %w", what, p.o.Source, err)
+}
+
 // plan finds what a server is to be made of. Nothing is made yet.
 func (p *Provider) plan(ctx context.Context, spec compute.Spec) (pl plan, err error) {
 	pl.id = spec.ID
@@ -244,10 +249,10 @@ func (p *Provider) plan(ctx context.Context, spec compute.Spec) (pl plan, err er
 		return pl, &compute.Error{Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("no image is named"), Hint: "set image to the id or name of one, or to what its name begins with"}
 	}
 	if pl.image, err = cat.Image(ctx, name, false); err != nil {
-		return pl, err
+		return pl, p.sought("image", err)
 	}
 	if pl.flavor, err = p.flavor(ctx, spec, pl.image); err != nil {
-		return pl, err
+		return pl, p.sought("flavor", err)
 	}
 	const gib = 1 << 30
 	need := max(p.o.Disk, spec.Disk, int64(pl.image.MinDiskGigabytes)*gib)

@@ -1,6 +1,7 @@
 package openstack_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/flavors"
+	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/imagedata"
+	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
@@ -116,6 +119,88 @@ func TestFlavorDeletedInUse(t *testing.T) {
 		destroy(t, p, id)
 	}
 	if rest := left(t, session(t, "lab"), o.Source); len(rest) > 0 {
+		t.Errorf("left behind: %q", rest)
+	}
+}
+
+// upload makes an image of the project's own, as an operator would.
+func upload(t *testing.T, s *openstack.Session, name string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	c, err := s.Images(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, err := images.Create(ctx, c, images.CreateOpts{Name: name, ContainerFormat: "bare", DiskFormat: "raw"}).Extract()
+	if err == nil {
+		err = imagedata.Upload(ctx, c, i.ID, bytes.NewReader(make([]byte, 64<<10))).ExtractErr()
+	}
+	if err != nil {
+		t.Fatalf("upload image %s: %v", name, err)
+	}
+}
+
+// TestImageDeletedInUse has somebody delete the image that a source names, while a server of it runs. The server goes on, is listed and can be logged in to, also by a process that has never heard of it.
+// Another one cannot be made, which is said with the image's name and the source's, and leaves nothing; when an image of that name is there again, it is made of that.
+func TestImageDeletedInUse(t *testing.T) {
+	o, s := options(t), session(t, "lab")
+	o.Image = o.Source + "-image"
+	t.Cleanup(func() { deleteImages(t, s, o.Image) })
+	upload(t, s, o.Image)
+	was := imagesOf(t, s, o.Image)
+	p := openAt(t, o)
+	first, second := compute.ID(o.Source+"-1"), compute.ID(o.Source+"-2")
+	create(t, p, compute.Spec{ID: first})
+	if conn, err := connect(t, p, first); err != nil {
+		t.Fatal(err)
+	} else {
+		sh(t, conn, "echo mine > /root/file")
+		conn.Close()
+	}
+	deleteImages(t, s, o.Image)
+	fresh := o
+	fresh.Dir = o.Dir // its key is there
+	anew := openAt(t, fresh)
+	for who, p := range map[string]*openstack.Provider{"the process that made it": p, "the next one": anew} {
+		if err := p.Check(t.Context(), first); err != nil {
+			t.Errorf("%s: Check: %v", who, err)
+		}
+		if all, err := p.List(t.Context()); err != nil || len(all) != 1 || all[0].ID != first || all[0].Facts["image"] != o.Image {
+			t.Errorf("%s: List: %+v, %v", who, all, err)
+		}
+		if conn, err := connect(t, p, first); err != nil {
+			t.Errorf("%s: %v", who, err)
+		} else {
+			if got := sh(t, conn, "cat /root/file"); got != "mine" {
+				t.Errorf("%s: it has %q", who, got)
+			}
+			conn.Close()
+		}
+		_, err := p.Create(t.Context(), compute.Spec{ID: second})
+		if !errors.Is(err, compute.ErrNotFound) || !strings.Contains(err.Error(), o.Image) || !strings.Contains(err.Error(), "source "+o.Source) || compute.Hint(err) == "" {
+			t.Errorf("%s: without the image: %v (%s)", who, err, compute.Hint(err))
+		}
+		destroy(t, p, second)
+	}
+	if rest := left(t, s, string(second)); len(rest) > 0 {
+		t.Errorf("left behind by what could not be made: %q", rest)
+	}
+	upload(t, s, o.Image)
+	if now := imagesOf(t, s, o.Image); len(now) != 1 || now[0] == was[0] {
+		t.Fatalf("there are images %q, and was %q", now, was)
+	}
+	create(t, p, compute.Spec{ID: second})
+	if conn, err := connect(t, p, second); err != nil {
+		t.Errorf("of the image that is there again: %v", err)
+	} else {
+		conn.Close()
+	}
+	for _, id := range []compute.ID{first, second} {
+		destroy(t, p, id)
+	}
+	deleteImages(t, s, o.Image)
+	if rest := left(t, s, o.Source); len(rest) > 0 {
 		t.Errorf("left behind: %q", rest)
 	}
 }
