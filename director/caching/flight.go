@@ -43,6 +43,7 @@ type Flight struct {
 	Until    time.Time `json:"until,omitzero"` // after a failure: not again before
 	Error    string    `json:"error,omitempty"`
 	Mend     bool      `json:"mend,omitempty"` // it wipes what an image could not be written to
+	Was      string    `json:"was,omitempty"`  // the failure that the node showed before, for as long as nothing else was seen of it
 
 	BMC       string `json:"bmc,omitempty"`
 	Rack      string `json:"rack,omitempty"`
@@ -115,6 +116,7 @@ const (
 	done         // what was wanted is so
 	foiled       // it failed
 	lost         // the node has become somebody else's: nobody's fault
+	refused      // its service says that the node is not to be had: it is left alone for a pause, and nothing is counted
 	retried      // it may be tried again: its pause is over
 )
 
@@ -151,6 +153,9 @@ func (f *Flight) settle(n *metal.Node, now time.Time, p patience) (what fate, ch
 		if f.Answered.IsZero() && f.begun(n) {
 			f.Answered, changed = now, true
 		}
+		if f.Was != "" && n.Failed == "" {
+			f.Was, changed = "", true
+		}
 	}
 	limit, since, why := p.whole, f.Begun, "it was not done within "
 	if f.Answered.IsZero() {
@@ -170,21 +175,23 @@ func (f *Flight) settle(n *metal.Node, now time.Time, p patience) (what fate, ch
 func (f *Flight) left(what fate, now time.Time, p patience) *Flight {
 	rest := *f
 	switch {
-	case what != done && what != lost:
+	case what != done && what != lost && what != refused:
 		return &rest
+	case what == refused:
+		rest.Until = now.Add(p.after(f.Failures))
 	case f.Failures == 0 || what == done && !f.Mend:
 		return nil
 	case what == lost:
 		rest.Until = now.Add(p.after(f.Failures))
 	}
-	rest.State, rest.Do, rest.Image, rest.Title, rest.Mend = failed, Cache, "", "", false
+	rest.State, rest.Do, rest.Image, rest.Title, rest.Mend, rest.Was = failed, Cache, "", "", false, ""
 	return &rest
 }
 
 // seen says what a node tells of the directive: done, foiled, lost, or goesOn where that is open.
 func (f *Flight) seen(n *metal.Node) fate {
 	switch {
-	case f.Do == Cache && n.Cached && n.Image == f.Image && !n.Writing:
+	case f.Do == Cache && f.Image != "" && n.Cached && n.Image == f.Image && !n.Writing:
 		return done
 	case f.Do == Eject && !n.Provisioned && (!n.Cached || n.Image != f.Image):
 		if n.Failed != "" && !f.Mend {
@@ -195,7 +202,7 @@ func (f *Flight) seen(n *metal.Node) fate {
 		return lost
 	case n.Used && f.Do == Eject:
 		return lost
-	case n.Failed != "" && !f.Mend:
+	case n.Failed != "" && (!f.Mend || n.Failed != f.Was):
 		return foiled
 	}
 	return goesOn

@@ -330,6 +330,27 @@ func TestTaken(t *testing.T) {
 				t.Errorf("%s: %s %s", d.Node, d.Result, d.Error)
 			}
 		}
+		if n := s.events("directive-lost"); n != 4 {
+			t.Errorf("%d in the journal", n)
+		}
+		s.m.refuse = &compute.Error{Kind: compute.ErrConflict, Err: errors.New("it cannot be done in this state")}
+		for i := range s.m.nodes {
+			s.m.change(s.m.nodes[i].ID, func(n *machine) { n.Used, n.Provisioned = false, false })
+		}
+		s.opt.Strategy, s.opt.DirectiveSpacing, s.opt.Pause = &caching.Proportional{Share: 1}, time.Second, time.Minute
+		before := len(s.m.told())
+		s.run(10*time.Minute + 30*time.Second)
+		if n := len(s.m.told()) - before; n < 4*9 || n > 4*11 {
+			t.Errorf("%d commands to 4 nodes that refuse them, in ten pauses", n)
+		}
+		for id, f := range s.flights() {
+			if f.Failures != 0 || !strings.Contains(f.Error, "cannot be done in this state") {
+				t.Errorf("%s: %+v", id, f)
+			}
+		}
+		s.m.set(func() { s.m.refuse = nil })
+		s.run(time.Hour)
+		s.ready(map[string]int{"u1": 2, "c1": 2})
 		if n := len(s.flights()); n != 0 {
 			t.Errorf("%d are remembered", n)
 		}

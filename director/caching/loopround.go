@@ -504,7 +504,7 @@ func (r *rounding) issue(ctx context.Context, all []Directive) {
 
 // one records a directive, issues it, and records the answer.
 func (r *rounding) one(ctx context.Context, d *Directive) error {
-	f := &Flight{Node: d.Node, Name: d.Name, Flavor: d.Flavor, State: underWay, Do: d.Do, Image: d.Image, Title: d.Title, Begun: time.Now().UTC(), Mend: d.mend,
+	f := &Flight{Node: d.Node, Name: d.Name, Flavor: d.Flavor, State: underWay, Do: d.Do, Image: d.Image, Title: d.Title, Begun: time.Now().UTC(), Mend: d.Do == Eject && (d.mend || d.node.Failed != ""), Was: d.node.Failed,
 		BMC: d.node.BMC, Rack: d.node.Rack, Conductor: d.node.Conductor}
 	if err := r.book.begin(ctx, f, d.Reason); err != nil {
 		if d.Result = Failed; errors.Is(err, compute.ErrConflict) {
@@ -526,7 +526,7 @@ func (r *rounding) one(ctx context.Context, d *Directive) error {
 	case err == nil:
 		d.Result, o.now.Answered = Issued, now
 	case errors.Is(err, compute.ErrConflict):
-		d.Result, o.fate = Taken, lost
+		d.Result, o.fate, o.now.Error = Taken, refused, oneLine(err.Error())
 	case open(err):
 		d.Result = Unanswered
 		return err

@@ -181,7 +181,7 @@ type outcome struct {
 }
 
 // kinds are how outcomes are called in the journal; those that are not in it are not worth an entry.
-var kinds = map[fate]string{done: "directive-done", foiled: "directive-failed", lost: "directive-lost"}
+var kinds = map[fate]string{done: "directive-done", foiled: "directive-failed", lost: "directive-lost", refused: "directive-lost"}
 
 // record notes outcomes. Those whose record has changed since it was read are left to whoever changed it.
 func (b book) record(ctx context.Context, at time.Time, all []outcome) error {
@@ -204,7 +204,11 @@ func (b book) record(ctx context.Context, at time.Time, all []outcome) error {
 				kind = "quarantined"
 			}
 			if kind != "" {
-				if _, err := journal.Append(&compute.Event{Time: at, Kind: kind, Text: o.now.Error, Data: o.now.data()}); err != nil {
+				text := o.now.Error
+				if o.fate == done || o.fate == lost {
+					text = "" // it is of failures before
+				}
+				if _, err := journal.Append(&compute.Event{Time: at, Kind: kind, Text: text, Data: o.now.data()}); err != nil {
 					return err
 				}
 			}

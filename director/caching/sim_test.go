@@ -61,7 +61,7 @@ func (m *machines) pass() {
 			n.Provisioned, n.Cached, n.Image, n.Failed = false, false, "", ""
 		case n.fails > 0:
 			n.fails--
-			n.Provisioned, n.Cached, n.Image, n.Failed = true, false, "", "deploy failed"
+			n.Provisioned, n.Cached, n.Image, n.Failed = false, true, "", "deploy failed" // so a scout shows one that broke
 		default:
 			n.Cached, n.Image, n.Failed = true, n.writing, ""
 			n.Writes++
@@ -80,7 +80,7 @@ func (m *machines) Nodes(context.Context) (out []metal.Node, err error) {
 			if see.Writing = !n.wiping; see.Writing {
 				see.Cached, see.Image, see.Failed, see.Provisioned = true, n.writing, "", false
 			} else {
-				see.Provisioned = true
+				see.Provisioned, see.Wiping, see.Cached, see.Image, see.Failed = true, true, false, "", ""
 			}
 		}
 		out = append(out, see)
