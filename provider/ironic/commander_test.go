@@ -227,6 +227,33 @@ func TestFails(t *testing.T) {
 	until(t, sc, id, "cached", standing)
 }
 
+// TestCleanFails has what is ejected get stuck in its cleaning: it can be ejected again, which Ironic takes another way for.
+func TestCleanFails(t *testing.T) {
+	for _, way := range []ironic.Way{ironic.Deploy, ironic.Allocate} {
+		for _, state := range []string{"clean failed", "manageable"} { // somebody let it out of the first
+			s := newStandin(t)
+			f := ironic.FlavorRule{Name: "any", Way: way}
+			id := s.add(1, nil)
+			c, sc := commander(t, s, f), scout(t, s, nil, f)
+			do(t, c.Cache(t.Context(), id, img))
+			until(t, sc, id, "cached", func(n metal.Node) bool { return n.Cached && n.Image == img.ID && !n.Writing })
+			s.mu.Lock()
+			s.cleanErr = "its cleaning cannot be resumed"
+			s.mu.Unlock()
+			do(t, c.Eject(t.Context(), id))
+			until(t, sc, id, "failed", func(n metal.Node) bool { return n.Failed == "its cleaning cannot be resumed" })
+			s.mu.Lock()
+			s.cleanErr = ""
+			s.nodes[id]["provision_state"] = state
+			s.mu.Unlock()
+			do(t, c.Eject(t.Context(), id))
+			until(t, sc, id, string(way)+" free from "+state, func(n metal.Node) bool { return n.Free() && n.Failed == "" })
+			do(t, c.Cache(t.Context(), id, img))
+			until(t, sc, id, "cached again", func(n metal.Node) bool { return n.Cached && n.Image == img.ID && !n.Writing })
+		}
+	}
+}
+
 // TestDiesBetween has a process die after each of its requests; the next one ends with the image on the node, which was deployed once.
 func TestDiesBetween(t *testing.T) {
 	for _, f := range []ironic.FlavorRule{

@@ -40,6 +40,8 @@ func (c *Commander) Eject(ctx context.Context, node string) error {
 		return conflict("Eject", r.label(), "it was claimed for instance %s meanwhile", r.Instance)
 	case state == "deleting" || r.ending() && (m == nil || m.State != Caching):
 		return nil // it is on its way
+	case state == "clean failed" || state == stateManageable: // undeployed it was, or somebody let it out of that
+		return c.wipe(ctx, r)
 	case m != nil && (m.Way.standby() || m.Way == Prefetch && state != stateAvailable && state != stateManageable):
 		return c.undeploy(ctx, r)
 	case m != nil && m.State == Caching && state == stateAvailable && r.Instance != "" && m.Way != Passthru:

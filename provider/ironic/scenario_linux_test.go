@@ -191,10 +191,10 @@ func (u *user) settle(files map[string]string) {
 	u.Cleanup(func() { _ = u.command("keeper", "stop").Run() })
 }
 
-// TestLabScenario is what a director goes through with a real Ironic of its own. It takes some four minutes, most of which it waits, so it is run on request.
+// TestLabScenario is what a director goes through with a real Ironic of its own. It takes some four minutes, most of which it waits.
 func TestLabScenario(t *testing.T) {
-	if os.Getenv("HOSTLER_SCENARIO") == "" {
-		t.Skip("TestLabScenario: HOSTLER_SCENARIO is not set")
+	if testing.Short() {
+		t.Skip("TestLabScenario: it takes minutes, and -short is given")
 	}
 	t.Parallel()
 	o := newOwnIronic(t, "max_limit = 5") // so twelve nodes are three pages
@@ -237,11 +237,14 @@ resource-class = large
 	u.share(old)
 	began := time.Now()
 	young := u.waves(o, glance, name, old)
+	u.quarantine()
 	u.lies(o)
 	u.outage(o, young)
 	u.hit(o, young)
 	u.bare(o, metal.Image{ID: young, Name: name})
-	u.quarantine()
+	if n := u.node("bm-09"); n.Extra.Hostler.Attempt != 3 {
+		t.Errorf("what is in quarantine was written to again: %+v", n)
+	}
 	t.Logf("from the first image to the end %s", time.Since(began).Round(time.Second))
 }
 

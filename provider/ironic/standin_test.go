@@ -38,6 +38,7 @@ type standin struct {
 	maxMinor  int
 	pageMost  int
 	deployErr string
+	cleanErr  string
 }
 
 func newStandin(t testing.TB) *standin {
@@ -327,6 +328,10 @@ func (s *standin) step(n map[string]any) bool {
 	}
 	if n["provision_state"] == "deploying" && s.deployErr != "" {
 		n["provision_state"], n["last_error"], n["via"] = "deploy failed", s.deployErr, nil
+		return false
+	}
+	if n["provision_state"] == "cleaning" && s.cleanErr != "" {
+		n["provision_state"], n["last_error"], n["via"] = "clean failed", s.cleanErr, nil
 		return false
 	}
 	n["provision_state"], n["via"] = via[0], via[1:]
