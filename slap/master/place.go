@@ -12,7 +12,7 @@ import (
 // place finds a partition for a new instance, and takes it. Where there is none it says why, and keeps that.
 func (a *ask) place(b book) error {
 	n := a.fresh()
-	candidates, why := a.m.candidates(a.filter, n.Project)
+	candidates, why := a.m.candidates(b, a.filter, n.Project)
 	for _, guid := range candidates {
 		slot, reason, err := freeSlot(b, guid)
 		if err != nil {
@@ -111,23 +111,30 @@ func freeSlot(b book, guid string) (slot, why string, err error) {
 }
 
 // candidates are the computers that a filter allows, the best first, and why others are none. The best has the largest part of its partitions free.
-func (m *Master) candidates(filter map[string]string, project string) (guids []string, why string) {
+func (m *Master) candidates(b book, filter map[string]string, project string) (guids []string, why string) {
 	if guid := cmp.Or(filter["computer_guid"], m.opt.Computer); guid != "" {
 		return []string{guid}, ""
 	}
+	if mem, ok := b.(*memory); ok { // which is held already, and twice would wait for who waits to write
+		return mem.candidates(filter, project)
+	}
+	m.known.mu.RLock()
+	defer m.known.mu.RUnlock()
+	return m.known.memory.candidates(filter, project)
+}
+
+func (m *memory) candidates(filter map[string]string, project string) (guids []string, why string) {
 	type option struct {
 		guid string
 		free float64
 	}
-	m.known.mu.RLock()
-	defer m.known.mu.RUnlock()
 	var fit []option
 	var full, others, elsewhere int
-	for _, guid := range m.known.memory.guids() {
-		c := m.known.memory.computers[guid]
+	for _, guid := range m.guids() {
+		c := m.computers[guid]
 		taken := 0
 		for id := range c.instances {
-			if !m.known.memory.byID[id].Shared {
+			if !m.byID[id].Shared {
 				taken++
 			}
 		}
