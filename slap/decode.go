@@ -9,12 +9,31 @@ import (
 	"strings"
 )
 
-// Unmarshal reads a document and returns its value. Every error is [ErrMalformed].
+// Unmarshal reads a document and returns its value, of which texts may share one piece of memory. Every error is [ErrMalformed].
 func Unmarshal(data []byte) (any, error) {
 	if len(data) > MaxSize {
-		return nil, malformed("", "a document of %d bytes; at most %d are read", len(data), MaxSize)
+		return nil, tooLong(len(data))
 	}
-	d := decoder{x: newXML(data), closed: map[string]closed{}}
+	return unmarshal(string(data))
+}
+
+func tooLong(n int) error {
+	return malformed("", "a document of %d bytes; at most %d are read", n, MaxSize)
+}
+
+func unmarshal(doc string) (any, error) {
+	if len(doc) > MaxSize {
+		return nil, tooLong(len(doc))
+	}
+	if v, ok := quickValue(doc); ok {
+		return v, nil
+	}
+	return careful(doc)
+}
+
+// careful reads a document of any form that XML has.
+func careful(doc string) (any, error) {
+	d := decoder{x: newXML(doc), closed: map[string]closed{}}
 	v, err := d.document()
 	if err != nil {
 		return nil, notXML(err)
@@ -37,8 +56,8 @@ func notXML(err error) error {
 }
 
 // newXML reads XML without entities of its own and without character sets that need tables.
-func newXML(data []byte) *xml.Decoder {
-	x := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff"))))
+func newXML(doc string) *xml.Decoder {
+	x := xml.NewDecoder(strings.NewReader(strings.TrimPrefix(doc, "\ufeff")))
 	x.CharsetReader = func(charset string, in io.Reader) (io.Reader, error) {
 		if c := strings.ToLower(charset); c == "ascii" || c == "us-ascii" {
 			return in, nil

@@ -65,14 +65,22 @@ func checkXML(s string) error {
 // ParseParameters reads the document <instance>: a text, or nil for an empty element, for each name. An absent document,
 // "", has no parameters; texts of the same name are joined with a space. Errors are [ErrMalformed].
 func ParseParameters(document string) (Dictionary, error) {
-	parameters := Dictionary{}
 	if document == "" {
-		return parameters, nil
+		return Dictionary{}, nil
 	}
 	if len(document) > MaxSize {
-		return nil, malformed("", "a document of %d bytes; at most %d are read", len(document), MaxSize)
+		return nil, tooLong(len(document))
 	}
-	d := &decoder{x: newXML([]byte(document))}
+	if parameters, ok := quickParameters(document); ok {
+		return parameters, nil
+	}
+	return carefulParameters(document)
+}
+
+// carefulParameters reads a document of any form that XML has.
+func carefulParameters(document string) (Dictionary, error) {
+	parameters := Dictionary{}
+	d := &decoder{x: newXML(document)}
 	token, err := d.next()
 	if err == io.EOF {
 		return nil, d.fail("an empty document")

@@ -99,7 +99,7 @@ func document(form url.Values, field string) (any, error) {
 	if text == "" {
 		return nil, nil
 	}
-	v, err := Unmarshal([]byte(text))
+	v, err := unmarshal(text)
 	if err != nil {
 		return nil, within(field, err)
 	}
@@ -120,7 +120,7 @@ func ParseField(form url.Values, field string) (any, error) {
 	if !form.Has(field) {
 		return nil, malformed(field, "this field is missing")
 	}
-	v, err := Unmarshal([]byte(form.Get(field)))
+	v, err := unmarshal(form.Get(field))
 	if err != nil {
 		return nil, within(field, err)
 	}

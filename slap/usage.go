@@ -89,7 +89,7 @@ func ParseUsage(document string) ([]Transaction, error) {
 	if len(document) > MaxSize {
 		return nil, malformed("", "a report of %d bytes; at most %d are read", len(document), MaxSize)
 	}
-	d := &decoder{x: newXML([]byte(document))}
+	d := &decoder{x: newXML(document)}
 	token, err := d.next()
 	if err == io.EOF {
 		return nil, d.fail("an empty report")
