@@ -28,7 +28,7 @@ const (
 	KindUsage    EntryKind = "usage"    // UsageRecord; nor these
 	KindNode     EntryKind = "node"     // what a node tells of itself; nor these
 	KindUser     EntryKind = "user"
-	KindOther    EntryKind = "other" // CertificateRecord
+	KindOther    EntryKind = "other" // CertificateRecord, TokenRecord
 )
 
 // An EntryQuery asks for entries of a kind: all, or those that have all that is not "" here. They come in the order of their keys.
@@ -131,12 +131,27 @@ type UsageRecord struct {
 
 // A CertificateRecord is a certificate that the authority of a master has signed, and that counts: one that is revoked has no record any more.
 type CertificateRecord struct {
-	Serial string      `json:"serial"`
-	Of     string      `json:"of"`   // what it is of: one of those below
-	Name   string      `json:"name"` // of the computer, or the user; the ID of the instance
-	Admin  bool        `json:"admin,omitempty"`
-	Until  time.Time   `json:"until"`
-	Pair   Certificate `json:"pair,omitzero"` // of an instance alone, which is given it again and again
+	Serial string `json:"serial"`
+	Of     string `json:"of"`   // what it is of: one of those below
+	Name   string `json:"name"` // of the computer, or the user; the ID of the instance
+	Admin  bool   `json:"admin,omitempty"`
+	// Project is that to which belongs what a user asks for by it, and Groups those in which he was when it was signed.
+	Project string `json:"project,omitempty"`
+	Groups  string `json:"groups,omitempty"` // a line each
+
+	Until time.Time   `json:"until"`
+	Pair  Certificate `json:"pair,omitzero"` // of an instance alone, which is given it again and again
+}
+
+// A TokenRecord is a token for which somebody gets a certificate, once. The token itself is not kept.
+type TokenRecord struct {
+	Hash     string    `json:"hash"`               // of the token
+	Of       string    `json:"of"`                 // of what the certificate will be: CertifiedUser or CertifiedComputer
+	User     string    `json:"user,omitempty"`     // who gets it, or whose the computer will be; "": nobody's
+	Admin    bool      `json:"admin,omitempty"`    // he may do everything
+	Project  string    `json:"project,omitempty"`  // that what he asks for belongs to, or the computer
+	Computer string    `json:"computer,omitempty"` // the computer's name; "": the master makes one
+	Until    time.Time `json:"until"`
 }
 
 // What certificates are of.

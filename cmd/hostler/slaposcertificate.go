@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,6 +23,8 @@ type slaposCertificateView struct {
 	Revoked     bool   `json:"revoked,omitzero"`
 	Certificate string `json:"certificate,omitempty"`
 	Key         string `json:"key,omitempty"`
+	Token       string `json:"token,omitempty"`
+	Until       string `json:"until,omitempty"`
 	Authority   string `json:"authority"`
 }
 
@@ -28,19 +32,21 @@ type slaposCertificateView struct {
 type slaposCertificate struct {
 	database, directory string
 	admin, revoke       bool
+	token               bool // instead of the certificate, by which it is to be had
 }
 
 func newSlaposProxyCertificate(s *slapos) *cobra.Command {
 	o := &slaposCertificate{}
 	cmd := &cobra.Command{
 		Use:   "certificate computer|user NAME",
-		Short: "Give a node or a user a certificate of this master, or revoke them",
+		Short: "Give a node or a user a certificate of this master or a token for one, or revoke them",
 		Long: `Sign a certificate by which somebody shows to the master of hostler slapos proxy start who he is: a node, which speaks for that computer alone, or a user, who has computers and instance trees of
 his own; with --admin one who may do everything. NAME.crt and NAME.key are written. The master may run, and knows the certificate at once; with --revoke none of NAME's counts
-any more.
+any more. With --token nothing is written: a token is printed, for which hostler slapos configure client, or hostler slapos node register, gets the certificate from the running master, once and
+within a day.
 
 Whoever can read the authority's directory, ca_directory in [slapproxy], can be anybody. The file ca.crt in it is what clients know the master by: master_ca_file.`,
-		Example: "  hostler slapos proxy certificate computer COMP-1 --cfg slapos.cfg\n  hostler slapos proxy certificate user ann --admin --directory ~/.slapos\n  hostler slapos proxy certificate user ann --revoke",
+		Example: "  hostler slapos proxy certificate computer COMP-1 --cfg slapos.cfg\n  hostler slapos proxy certificate user ann --admin --directory ~/.slapos\n  hostler slapos proxy certificate user ann --token\n  hostler slapos proxy certificate user ann --revoke",
 		Args:    cobra.ExactArgs(2),
 		RunE:    s.do(func(ctx context.Context, args []string) error { return s.proxyCertificate(ctx, args[0], args[1], o) }),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) (candidates, cobra.ShellCompDirective) {
@@ -55,7 +61,10 @@ Whoever can read the authority's directory, ca_directory in [slapproxy], can be 
 	f.StringVar(&o.directory, "directory", ".", "write the certificate and its key into `DIR`")
 	f.BoolVar(&o.admin, "admin", false, "have a user be an administrator, who may do everything")
 	f.BoolVar(&o.revoke, "revoke", false, "have no certificate of NAME count any more, and make none")
+	f.BoolVar(&o.token, "token", false, "print a token for which NAME gets the certificate, once and within a day")
 	dashes(f)
+	cmd.MarkFlagsMutuallyExclusive("token", "revoke")
+	cmd.MarkFlagsMutuallyExclusive("token", "directory")
 	_ = cmd.MarkFlagFilename("database-uri")
 	_ = cmd.MarkFlagDirname("directory")
 	return cmd
@@ -67,6 +76,8 @@ func (s *slapos) proxyCertificate(ctx context.Context, of, name string, o *slapo
 		return invalid("", "a certificate is of a computer or of a user, not of a %q", of)
 	case o.admin && (of != slap.CertifiedUser || o.revoke):
 		return invalid("", "--admin is for a user's new certificate")
+	case o.token && of == slap.CertifiedComputer && !strings.HasPrefix(name, "COMP-"):
+		return invalid("without --token it may have any", "%s: a computer that is registered with a token has a name that begins with COMP-", name)
 	}
 	f, err := s.nodeFileIfThere()
 	if err != nil {
@@ -80,7 +91,7 @@ func (s *slapos) proxyCertificate(ctx context.Context, of, name string, o *slapo
 		return invalid("", "%w", err)
 	}
 	view := slaposCertificateView{Of: of, Name: name, Revoked: o.revoke}
-	if !o.revoke {
+	if !o.revoke && !o.token {
 		view.Certificate, view.Key = filepath.Join(o.directory, name+".crt"), filepath.Join(o.directory, name+".key")
 		for _, file := range []string{view.Certificate, view.Key} {
 			if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
@@ -124,6 +135,9 @@ func (s *slapos) certify(ctx context.Context, m *master.Master, view *slaposCert
 		s.say("No certificate of the %s %s counts any more", view.Of, view.Name)
 		return nil
 	}
+	if o.token {
+		return s.certifyLater(ctx, m, view, o)
+	}
 	var pair *slap.Certificate
 	if view.Of == slap.CertifiedComputer {
 		pair, err = m.ComputerCertificate(ctx, master.Anybody, view.Name)
@@ -143,6 +157,26 @@ func (s *slapos) certify(ctx context.Context, m *master.Master, view *slaposCert
 	}
 	s.say("%s and %s are of the %s %s; the master is known by %s", view.Certificate, view.Key, view.Of, view.Name, view.Authority)
 	return nil
+}
+
+// certifyLater prints a token instead of signing a certificate.
+func (s *slapos) certifyLater(ctx context.Context, m *master.Master, view *slaposCertificateView, o *slaposCertificate) error {
+	t := slap.TokenRecord{Of: view.Of, User: view.Name, Admin: o.admin}
+	if view.Of == slap.CertifiedComputer {
+		t.User, t.Computer = "", view.Name
+	}
+	token, until, err := m.NewToken(ctx, master.Anybody, t)
+	if errors.As(err, new(*master.Refusal)) {
+		return invalid("", "%w", err)
+	} else if err != nil {
+		return err
+	}
+	view.Token, view.Until = token, until.Format(time.RFC3339)
+	if s.a.flags.json {
+		return nil
+	}
+	s.say("A token for the certificate of the %s %s, good for once and until %s; the master is known by %s", view.Of, view.Name, until.Local().Format(time.DateTime), view.Authority)
+	return fprintf(s.a.out, "%s\n", token)
 }
 
 // newFile writes a file that is not there yet, for its owner alone.

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,7 +41,7 @@ func newSlaposConfigure(s *slapos) *cobra.Command {
 		Args:    cobra.ArbitraryArgs,
 		RunE:    s.group,
 	}
-	var master, token string
+	var master, token, ca string
 	web := enrol.Web{}
 	client := &cobra.Command{
 		Use:   "client",
@@ -49,14 +52,16 @@ token is read from standard input, where it is not given; --token shows it to ot
 		Args:    cobra.NoArgs,
 		RunE: s.do(func(ctx context.Context, _ []string) error {
 			web.Token = token
-			return s.configureClient(ctx, master, &web)
+			return s.configureClient(ctx, master, ca, &web)
 		}),
 	}
 	f := client.Flags()
 	f.StringVar(&master, "master-url", "", "the master is at `URL`")
 	f.StringVar(&web.URL, "master-url-web", "", "its web side is at `URL`")
 	f.StringVar(&token, "token", "", "the `TOKEN` that the web page gave; read from standard input unless it is said")
+	f.StringVar(&ca, "master-ca-file", "", "the authority in `FILE` signs what the master and its web side show; those of this machine unless it is said")
 	dashes(f)
+	_ = client.MarkFlagFilename("master-ca-file")
 	_ = client.MarkFlagRequired("master-url")
 	_ = client.MarkFlagRequired("master-url-web")
 	cmd.AddCommand(client)
@@ -65,7 +70,7 @@ token is read from standard input, where it is not given; --token shows it to ot
 
 // configureClient asks for a certificate and writes the client's files. Whether they can be written is seen before anybody is asked, as a token is good for
 // once.
-func (s *slapos) configureClient(ctx context.Context, master string, web *enrol.Web) error {
+func (s *slapos) configureClient(ctx context.Context, master, ca string, web *enrol.Web) error {
 	path, err := s.path()
 	if err != nil {
 		return err
@@ -77,6 +82,9 @@ func (s *slapos) configureClient(ctx context.Context, master string, web *enrol.
 	v := slaposConfiguredView{path, filepath.Join(dir, "client.crt"), filepath.Join(dir, "client.key")}
 	if err := oneLine(master); err != nil {
 		return invalid("", "--master-url: %w", err)
+	}
+	if ca, web.HTTP, err = trusting(ca); err != nil {
+		return err
 	}
 	for _, file := range []string{v.Config, v.Certificate, v.Key} {
 		if _, err := os.Lstat(file); err == nil {
@@ -103,7 +111,7 @@ func (s *slapos) configureClient(ctx context.Context, master string, web *enrol.
 	if err != nil {
 		return enrolError(err)
 	}
-	text := fmt.Sprintf("[slapos]\nmaster_url = %s\n\n[slapconsole]\ncert_file = %s\nkey_file = %s\n# alias =\n#   NAME URL\n", percent(master), percent(v.Certificate), percent(v.Key))
+	text := fmt.Sprintf("[slapos]\nmaster_url = %s\n%s\n[slapconsole]\ncert_file = %s\nkey_file = %s\n# alias =\n#   NAME URL\n", percent(master), caLine(ca), percent(v.Certificate), percent(v.Key))
 	for _, file := range []struct{ path, text string }{{v.Key, pair.Key}, {v.Certificate, pair.Certificate}, {v.Config, text}} {
 		if err := writeNew(file.path, file.text); err != nil {
 			return err
@@ -114,6 +122,37 @@ func (s *slapos) configureClient(ctx context.Context, master string, web *enrol.
 		return s.a.printJSON(v)
 	}
 	return nil
+}
+
+// trusting is the absolute path of a file with authorities, and an HTTP client that trusts them; "" and nil: those of this machine.
+func trusting(ca string) (string, *http.Client, error) {
+	if ca == "" {
+		return "", nil, nil
+	}
+	if err := oneLine(ca); err != nil {
+		return "", nil, invalid("", "--master-ca-file: %w", err)
+	}
+	ca, err := filepath.Abs(ca)
+	if err != nil {
+		return "", nil, err
+	}
+	text, err := os.ReadFile(ca)
+	roots := x509.NewCertPool()
+	if err == nil && !roots.AppendCertsFromPEM(text) {
+		err = errors.New("there is no certificate in PEM in it")
+	}
+	if err != nil {
+		return "", nil, invalid("ca.crt in the master's ca_directory is one", "--master-ca-file %s: %w", ca, err)
+	}
+	return ca, enrol.Client(&tls.Config{RootCAs: roots}), nil
+}
+
+// caLine is the line of a configuration that names the authorities.
+func caLine(ca string) string {
+	if ca == "" {
+		return ""
+	}
+	return "master_ca_file = " + percent(ca) + "\n"
 }
 
 // oneLine refuses what would be more than a line of a configuration file.
@@ -150,6 +189,7 @@ func writeNew(path, text string) error {
 type registering struct {
 	web                                       enrol.Web
 	master, network, software, instances, nic string
+	ca                                        string // a file
 	partitions                                int
 	tap, dry, byLogin                         bool
 }
@@ -187,10 +227,12 @@ A token of the master's web page (hostler slapos computer token prints one) or a
 	f.StringVar(&o.web.Login, "login", "", "the `NAME` with which you sign in to the web page")
 	f.StringVar(&o.web.Password, "password", "", "the `PASSWORD` to it; read from standard input unless it is said")
 	f.StringVar(&o.web.Token, "token", "", "the `TOKEN` that the web page gave; read from standard input unless it is said")
+	f.StringVar(&o.ca, "master-ca-file", "", "the authority in `FILE` signs what the master and its web side show; those of this machine unless it is said")
 	f.BoolVarP(&o.tap, "create-tap", "t", false, "make a network interface for each partition")
 	f.BoolVarP(&o.dry, "dry-run", "n", false, "print the slapos.cfg, and ask and write nothing")
 	dashes(f)
 	_ = register.MarkFlagRequired("master-url")
+	_ = register.MarkFlagFilename("master-ca-file")
 	_ = register.MarkFlagDirname("software-root")
 	_ = register.MarkFlagDirname("instance-root")
 	register.MarkFlagsMutuallyExclusive("token", "login")
@@ -211,12 +253,15 @@ func (s *slapos) register(ctx context.Context, name string, o *registering) erro
 	if o.partitions < 1 {
 		return invalid("", "--partition-number %d: at least 1", o.partitions)
 	}
+	var err error
+	if o.ca, o.web.HTTP, err = trusting(o.ca); err != nil {
+		return err
+	}
 	path := s.file
 	if path == "" {
 		path = slaposNodeFile
 	}
-	path, err := filepath.Abs(path)
-	if err != nil {
+	if path, err = filepath.Abs(path); err != nil {
 		return err
 	}
 	if o.dry {
@@ -233,7 +278,7 @@ func (s *slapos) register(ctx context.Context, name string, o *registering) erro
 		return enrolError(err)
 	}
 	v := registeredView{Computer: id, Config: path}
-	if v.Moved, err = writeNode(filepath.Dir(path), filepath.Base(path), o.config(filepath.Dir(path), id), pair); err != nil {
+	if v.Moved, err = writeNode(filepath.Dir(path), filepath.Base(path), o.config(filepath.Dir(path), id), pair, o.ca); err != nil {
 		return err
 	}
 	if v.Moved != "" {
@@ -263,7 +308,10 @@ func (s *slapos) credentials(o *registering) (err error) {
 
 // config is the slapos.cfg of a computer, in a directory.
 func (o *registering) config(dir, id string) string {
-	ssl := filepath.Join(dir, "ssl")
+	ssl, ca := filepath.Join(dir, "ssl"), ""
+	if o.ca != "" {
+		ca = filepath.Join(ssl, "ca.crt")
+	}
 	return fmt.Sprintf(`[slapos]
 software_root = %s
 instance_root = %s
@@ -272,7 +320,7 @@ computer_id = %s
 key_file = %s
 cert_file = %s
 certificate_repository_path = %s
-
+%s
 [slapformat]
 computer_xml = /opt/slapos/slapos.xml
 partition_amount = %d
@@ -282,13 +330,19 @@ tap_base_name = slaptap
 interface_name = %s
 ipv4_local_network = %s
 create_tap = %t
-`, percent(o.software), percent(o.instances), percent(o.master), id, percent(ssl+"/key"), percent(ssl+"/certificate"), percent(ssl+"/partition_pki"),
+`, percent(o.software), percent(o.instances), percent(o.master), id, percent(ssl+"/key"), percent(ssl+"/certificate"), percent(ssl+"/partition_pki"), caLine(ca),
 		o.partitions, percent(o.nic), percent(o.network), o.tap)
 }
 
 // writeNode writes a node's files beside the directory, and puts it in its place when it is whole; what was there goes out of the way, to a name that
-// is returned.
-func writeNode(dir, file, config string, pair *slap.Certificate) (moved string, err error) {
+// is returned. The master's authorities, in the file ca, come along.
+func writeNode(dir, file, config string, pair *slap.Certificate, ca string) (moved string, err error) {
+	var authorities []byte
+	if ca != "" {
+		if authorities, err = os.ReadFile(ca); err != nil {
+			return "", err
+		}
+	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return "", err
 	}
@@ -305,6 +359,11 @@ func writeNode(dir, file, config string, pair *slap.Certificate) (moved string, 
 	if err := errors.Join(os.MkdirAll(filepath.Join(ssl, "partition_pki"), 0o700), writeNew(filepath.Join(ssl, "key"), pair.Key),
 		writeNew(filepath.Join(ssl, "certificate"), pair.Certificate), writeNew(filepath.Join(made, file), config), os.Chmod(made, 0o755)); err != nil {
 		return "", err
+	}
+	if ca != "" {
+		if err := writeNew(filepath.Join(ssl, "ca.crt"), string(authorities)); err != nil {
+			return "", err
+		}
 	}
 	for n := 0; ; n++ {
 		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {

@@ -115,7 +115,7 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	}
 	l, scheme := o.tls.listen(l, o.host)
 	s.say("SlapOS master on %s://%s/, which keeps its state in %s", scheme, l.Addr(), shownStore(o.database))
-	srv := &http.Server{Handler: slaposHandler(m, o.tls.who(m), ctx.Done()), ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
+	srv := &http.Server{Handler: eitherHandler(slaposHandler(m, o.tls.who(m), ctx.Done())), ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
 	return server.Serve(ctx, srv, l, grace)
 }
 

@@ -72,12 +72,17 @@ func (t *slaposTLS) open(opt *master.Options) (err error) {
 	return err
 }
 
-// listen has a listener speak TLS, or leaves it as it is.
+// listen has a listener speak TLS, or both, or leaves it as it is.
 func (t *slaposTLS) listen(l net.Listener, host string) (_ net.Listener, scheme string) {
 	if t.mode == "off" {
 		return l, "http"
 	}
-	return tls.NewListener(l, t.authority.TLS(t.own, ownNames(host))), "https"
+	settings := t.authority.TLS(t.own, ownNames(host))
+	if t.mode == "optional" {
+		settings.NextProtos = []string{"http/1.1"} // what tells the two apart knows no other
+		return eitherListener{l, settings}, "https"
+	}
+	return tls.NewListener(l, settings), "https"
 }
 
 // ownNames are those by which clients may reach what listens on a host.

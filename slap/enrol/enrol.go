@@ -52,6 +52,13 @@ func (w *Web) Computer(ctx context.Context, title string) (*slap.Certificate, st
 	return pair, id, err
 }
 
+// Client asks with the settings of TLS that are given; nil: the usual ones. It follows no redirects, as one would carry the token to who knows whom.
+func Client(settings *tls.Config) *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = settings
+	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
 // ask sends a form: by POST with a token, by GET with a name and a password.
 func (w *Web) ask(ctx context.Context, name string, form url.Values) (*slap.Certificate, error) {
 	base, err := url.Parse(w.URL)
@@ -78,8 +85,7 @@ func (w *Web) ask(ctx context.Context, name string, form url.Values) (*slap.Cert
 	request.Header.Set("Accept", "application/json")
 	client := w.HTTP
 	if client == nil {
-		// A redirect would carry the token to who knows whom.
-		client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		client = Client(nil)
 	}
 	answer, err := client.Do(request)
 	if err != nil {

@@ -24,6 +24,10 @@ type book interface {
 	instances(tree, host, computer string) ([]*slap.InstanceRecord, error)
 	// certificates are those that somebody holds.
 	certificates(holder string) ([]*slap.CertificateRecord, error)
+	// token is what a token is good for, by its hash.
+	token(hash string) (*slap.TokenRecord, error)
+	// tokensOf are those that are for somebody, the one that ends first first.
+	tokensOf(user string) ([]*slap.TokenRecord, error)
 	save(e slap.Entry) error
 }
 

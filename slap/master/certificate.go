@@ -2,6 +2,7 @@ package master
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -20,6 +21,10 @@ type Authority interface {
 
 // plainName is what may stand in a certificate: it must look the same to everybody.
 var plainName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9A-Za-z_][0-9A-Za-z._@+-]{0,127}$`) })
+
+func badName(name string) error {
+	return invalid("the name %.128q cannot stand in a certificate: letters, digits and . _ - @ + are in one, and 128 characters at most", name)
+}
 
 // holderOf is by what certificates of somebody are found.
 func holderOf(of, name string) string { return key("certificate", of, name) }
@@ -48,12 +53,12 @@ func (m *Master) certify(ctx context.Context, c *slap.CertificateRecord, may fun
 		return nil, refuse(compute.ErrNotFound, "%s", noSuchEndpoint)
 	}
 	if !plainName().MatchString(c.Name) {
-		return nil, invalid("the name %.128q cannot stand in a certificate: letters, digits and . _ - @ + are in one, and 128 characters at most", c.Name)
+		return nil, badName(c.Name)
 	}
 	if err := m.fresh(ctx); err != nil {
 		return nil, err
 	}
-	if err := m.read(may); err != nil { // before there is a key
+	if err := m.read(may); err != nil && !errors.Is(err, errWrites) { // before there is a key
 		return nil, err
 	}
 	pair, serial, until, err := m.opt.Authority.Sign(c.Name)
@@ -125,10 +130,21 @@ func (m *Master) UserCertificate(ctx context.Context, who Who, name string, admi
 	return m.certify(ctx, &slap.CertificateRecord{Of: slap.CertifiedUser, Name: name, Admin: admin}, func(book) error { return who.administers() })
 }
 
-// RevokeUser has no certificate of a user count any more.
+// OwnCertificate signs a certificate of a user for himself. It makes no administrator: whoever knows the users says who is one.
+func (m *Master) OwnCertificate(ctx context.Context, who Who) (*slap.Certificate, error) {
+	if who.Name == "" || who.Computer != "" || who.Instance != "" {
+		return nil, denied("Only users get certificates of users.")
+	}
+	return m.certify(ctx, &slap.CertificateRecord{Of: slap.CertifiedUser, Name: who.Name, Project: who.Project, Groups: who.Groups}, func(book) error { return nil })
+}
+
+// RevokeUser has no certificate of a user count any more, and no token for one.
 func (m *Master) RevokeUser(ctx context.Context, who Who, name string) error {
 	return m.do(ctx, func(b book) error {
-		return firstOf(who.administers(), revoke(b, holderOf(slap.CertifiedUser, name)))
+		if err := firstOf(who.administers(), revoke(b, holderOf(slap.CertifiedUser, name))); err != nil {
+			return err
+		}
+		return dropTokens(b, name)
 	})
 }
 
@@ -182,17 +198,23 @@ func (m *Master) Certified(ctx context.Context, serial string) (who Who, err err
 	m.known.mu.RLock()
 	defer m.known.mu.RUnlock()
 	c := m.known.memory.bySerial[serial]
-	switch {
-	case c == nil || time.Now().After(c.Until):
+	if c == nil || time.Now().After(c.Until) {
 		return Who{}, denied("The certificate %s is revoked.", serial)
+	}
+	who.Via = "certificate " + serial
+	switch {
 	case c.Of == slap.CertifiedComputer:
-		return Who{Computer: c.Name}, nil
-	case c.Of == slap.CertifiedUser && c.Admin:
-		return Anybody, nil
+		who.Computer = c.Name
+		return who, nil
 	case c.Of == slap.CertifiedUser:
-		return Who{User: c.Name}, nil
+		who.Name, who.Project, who.Groups = c.Name, c.Project, c.Groups
+		if who.All = c.Admin; !who.All {
+			who.User = c.Name
+		}
+		return who, nil
 	case c.Of == slap.CertifiedInstance && m.known.memory.byID[c.Name] != nil:
-		return Who{Instance: c.Name}, nil
+		who.Instance = c.Name
+		return who, nil
 	}
 	return Who{}, denied("The certificate %s is of nobody who is known here.", serial)
 }

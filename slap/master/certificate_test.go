@@ -62,7 +62,11 @@ func TestCertified(t *testing.T) {
 	is := func(serial string, want master.Who) {
 		t.Helper()
 		for _, m := range both {
-			if who, err := m.Certified(ctx, serial); err != nil || who != want {
+			who, err := m.Certified(ctx, serial)
+			if who.Via != "certificate "+serial {
+				t.Errorf("known by %q", who.Via)
+			}
+			if who.Name, who.Via = "", ""; err != nil || who != want {
 				t.Errorf("%+v, %v; want %+v", who, err, want)
 			}
 		}
@@ -160,7 +164,7 @@ func TestInstanceCertificate(t *testing.T) {
 		t.Errorf("another node gets it: %v", err)
 	}
 	who, err := r.Certified(ctx, first)
-	if err != nil || who != (master.Who{Instance: one.Record.ID}) {
+	if who.Via = ""; err != nil || who != (master.Who{Instance: one.Record.ID}) {
 		t.Fatalf("%+v, %v", who, err)
 	}
 	for _, q := range []slap.Request{{Title: "child", Release: demo, Filter: at, Computer: "COMP-1", Partition: one.Partition}, {Title: "child", Release: demo, Filter: at}} {

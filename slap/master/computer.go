@@ -260,7 +260,7 @@ func (m *Master) NewComputer(ctx context.Context, who Who, title, project string
 	if project == "" {
 		project = who.Project
 	}
-	created, number := time.Now().UTC(), newID()
+	created, number := time.Now().UTC(), newComputerID()
 	err = m.do(ctx, func(b book) error {
 		name := key("computer", who.User, project, title)
 		known, err := b.computerNamed(name)
@@ -271,12 +271,14 @@ func (m *Master) NewComputer(ctx context.Context, who Who, title, project string
 			guid = known.GUID
 			return nil
 		}
-		c := &slap.ComputerRecord{GUID: "COMP-" + number[len("INST-"):], Title: title, Owner: who.User, Project: project, Created: created}
+		c := &slap.ComputerRecord{GUID: number, Title: title, Owner: who.User, Project: project, Created: created}
 		guid = c.GUID
 		return b.save(computerEntry(c))
 	})
 	return guid, err
 }
+
+func newComputerID() string { return "COMP-" + newID()[len("INST-"):] }
 
 func computerEntry(c *slap.ComputerRecord) slap.Entry {
 	e := slap.Entry{Kind: slap.KindComputer, Key: c.GUID, Data: pack(c)}

@@ -27,6 +27,7 @@ func (m *Master) Hypermedia(opt LegacyOptions) http.Handler {
 		"GET /hateoas/instances/{guid}":                (*hypermedia).instanceForm,
 		"GET /hateoas/computers/{guid}":                (*hypermedia).computerForm,
 		"GET /hateoas/computers/{guid}/releases/{url}": (*hypermedia).releaseForm,
+		"GET /hateoas/computer_module/" + tokenPath:    (*hypermedia).computerToken,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			who, err := h.Who(r)

@@ -19,6 +19,8 @@ type LegacyOptions struct {
 	Who func(r *http.Request) (Who, error)
 	// Base is the URL under which clients see the endpoints, which ends in /; nil: as the request has it.
 	Base func(r *http.Request) string
+	// Token says whose a token is that is shown for a certificate and is none of the master's own; an error is as Who's. nil: such a one is nobody's.
+	Token func(r *http.Request, token string) (Who, error)
 	// Ending is closed when the server is to end: who waits for a change is answered then, that there was none. nil: never.
 	Ending <-chan struct{}
 }

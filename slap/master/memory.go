@@ -25,6 +25,7 @@ type memory struct {
 	forwards  map[string]bool
 	bySerial  map[string]*slap.CertificateRecord
 	holders   map[string]map[string]bool // of serials
+	tokens    map[string]*slap.TokenRecord
 }
 
 // seen is a computer, and what is on it. A computer that only has supplies or instances has no record.
@@ -39,7 +40,7 @@ type seen struct {
 func newMemory() *memory {
 	return &memory{computers: map[string]*seen{}, byID: map[string]*slap.InstanceRecord{}, byName: map[string]string{}, byPlace: map[string]string{},
 		trees: map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, forwards: map[string]bool{},
-		bySerial: map[string]*slap.CertificateRecord{}, holders: map[string]map[string]bool{}}
+		bySerial: map[string]*slap.CertificateRecord{}, holders: map[string]map[string]bool{}, tokens: map[string]*slap.TokenRecord{}}
 }
 
 func (m *memory) computer(guid string) (*slap.ComputerRecord, error) {
@@ -130,7 +131,7 @@ func (m *memory) apply(e slap.Entry) error {
 			m.forwards[e.Key] = true
 		}
 	case slap.KindOther:
-		return m.applyCertificate(e)
+		return firstOf(m.applyCertificate(e), m.applyToken(e))
 	}
 	return nil
 }

@@ -51,6 +51,11 @@ type Who struct {
 	User     string // a user: computers and trees of his own
 	Project  string // that what he asks for belongs to
 	Instance string // an instance, by its ID: itself, and what it asks for
+
+	// What follows says who it is, where he may do everything too, and gives him nothing.
+	Name   string // of the user
+	Via    string // how he is known: "certificate SERIAL", say
+	Groups string // in which the user is, a line each
 }
 
 // Anybody is who asks a master that asks nobody who he is.
