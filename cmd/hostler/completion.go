@@ -25,22 +25,25 @@ at that moment.
 		Example:   "  source <(hostler completion bash)",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: shells,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			switch root := cmd.Root(); args[0] {
-			case "bash":
-				var script bytes.Buffer
-				if err := root.GenBashCompletionV2(&script, true); err != nil {
-					return err
-				}
-				return fprintf(a.out, "%s%s", strings.ReplaceAll(script.String(), "_get_comp_words_by_ref \"$@\" cur prev words cword", "__hostler_words \"$@\""), bashWords)
-			case "zsh":
-				return root.GenZshCompletion(a.out)
-			case "fish":
-				return root.GenFishCompletion(a.out, true)
-			default:
-				return root.GenPowerShellCompletionWithDesc(a.out)
-			}
-		},
+		RunE:      func(cmd *cobra.Command, args []string) error { return a.completionScript(cmd.Root(), args[0]) },
+	}
+}
+
+// completionScript prints the script by which a shell completes the command line of the program that a tree of commands is.
+func (a *app) completionScript(root *cobra.Command, shell string) error {
+	switch shell {
+	case "bash":
+		var script bytes.Buffer
+		if err := root.GenBashCompletionV2(&script, true); err != nil {
+			return err
+		}
+		return fprintf(a.out, "%s%s", strings.ReplaceAll(script.String(), "_get_comp_words_by_ref \"$@\" cur prev words cword", "__hostler_words \"$@\""), bashWords)
+	case "zsh":
+		return root.GenZshCompletion(a.out)
+	case "fish":
+		return root.GenFishCompletion(a.out, true)
+	default:
+		return root.GenPowerShellCompletionWithDesc(a.out)
 	}
 }
 

@@ -56,7 +56,7 @@ Exit status: 0 done, 1 failed, 2 usage, or not ready yet, or not known to the ma
 	s.options(cmd.PersistentFlags())
 	_ = cmd.MarkPersistentFlagFilename("cfg")
 	_ = cmd.MarkPersistentFlagFilename("log-file")
-	cmd.AddCommand(newSlaposProxy(s), newSlaposRequest(s), newSlaposSupply(s), newSlaposRemove(s), newSlaposService(s), newSlaposComputer(s), newSlaposConfigure(s), newSlaposNode(s), newSlaposConsole(s))
+	cmd.AddCommand(newSlaposProxy(s), newSlaposRequest(s), newSlaposSupply(s), newSlaposRemove(s), newSlaposService(s), newSlaposComputer(s), newSlaposConfigure(s), newSlaposNode(s), newSlaposConsole(s), newSlaposCache(s), newSlaposComplete(s))
 	return cmd
 }
 
@@ -287,9 +287,26 @@ func (s *slapos) found(cmd *cobra.Command, kind, field, beside string) (out cand
 }
 
 func (s *slapos) computers(cmd *cobra.Command) candidates {
-	return s.found(cmd, "Compute Node", "reference", "title")
+	return s.found(cmd, computerKind, "reference", "title")
+}
+
+// releases are the aliases, and the software of what was asked for; where title is not "", that of the instance of this title.
+func (s *slapos) releases(cmd *cobra.Command, title string) candidates {
+	out := s.aliases()
+	seen := map[string]bool{}
+	for _, pair := range s.found(cmd, treeKind, "url_string", "title") {
+		url, of, _ := strings.Cut(pair, "\t")
+		if title == of && title != "" {
+			return candidates{url}
+		}
+		if url != "" && !seen[url] {
+			seen[url] = true
+			out = append(out, url)
+		}
+	}
+	return out
 }
 
 func (s *slapos) services(cmd *cobra.Command) candidates {
-	return s.found(cmd, "Instance Tree", "title", "url_string")
+	return s.found(cmd, treeKind, "title", "url_string")
 }

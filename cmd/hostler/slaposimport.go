@@ -155,7 +155,7 @@ func (s *slapos) nodeFileIfThere() (*cfg.File, error) {
 			return cfg.Parse(slaposNodeFile, nil)
 		}
 	}
-	return s.nodeFile()
+	return s.nodeFile(proxyFileHint)
 }
 
 // isFile says whether a file is the one in which an address keeps a store.

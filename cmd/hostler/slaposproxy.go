@@ -31,8 +31,8 @@ func newSlaposProxy(s *slapos) *cobra.Command {
 		Use:     "proxy",
 		Short:   "Be a master for SlapOS",
 		Example: "  hostler slapos proxy start --cfg slapos.cfg",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:    cobra.ArbitraryArgs,
+		RunE:    s.group,
 	}
 	cmd.AddCommand(newSlaposProxyStart(s), newSlaposProxyShow(s), newSlaposProxyImport(s), newSlaposProxyCertificate(s))
 	return cmd
@@ -68,12 +68,14 @@ type slaposProxy struct {
 	tls                  slaposTLS
 }
 
-// nodeFile reads the file of a node, or of a master.
-func (s *slapos) nodeFile() (*cfg.File, error) {
+const proxyFileHint = "--cfg FILE names it; one with [slapproxy] and a computer_id is enough"
+
+// nodeFile reads the file of a node, or of a master. The hint is for where there is none.
+func (s *slapos) nodeFile(hint string) (*cfg.File, error) {
 	path := cmp.Or(s.file, os.Getenv("SLAPOS_CONFIGURATION"), slaposNodeFile)
 	f, err := cfg.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, invalid("--cfg FILE names it; one with [slapproxy] and a computer_id is enough", "there is no %s", path)
+		return nil, invalid(hint, "there is no %s", path)
 	} else if err != nil {
 		return nil, invalid("", "%w", err)
 	}
@@ -84,7 +86,7 @@ func (s *slapos) nodeFile() (*cfg.File, error) {
 }
 
 func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
-	f, err := s.nodeFile()
+	f, err := s.nodeFile(proxyFileHint)
 	if err != nil {
 		return err
 	}

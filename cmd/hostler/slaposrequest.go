@@ -60,7 +60,7 @@ Exit status: 2 where the instance is not ready yet: give the same command again 
 			case 0:
 				return s.services(cmd), cobra.ShellCompDirectiveNoFileComp
 			case 1:
-				return s.aliases(), cobra.ShellCompDirectiveDefault
+				return s.releases(cmd, args[0]), cobra.ShellCompDirectiveDefault
 			}
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		},

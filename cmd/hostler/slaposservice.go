@@ -91,7 +91,12 @@ func (s *slapos) group(cmd *cobra.Command, args []string) error {
 
 // notKnown says that the master knows no such thing.
 func (s *slapos) notKnown(what, name, hint string) error {
-	s.a.tell(&compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf("the master knows no %s %q", what, name), Hint: hint})
+	return s.notThere(hint, "the master knows no %s %q", what, name)
+}
+
+// notThere says that there is none of what was asked for.
+func (s *slapos) notThere(hint, format string, args ...any) error {
+	s.a.tell(&compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf(format, args...), Hint: hint})
 	return status(slaposNotYet)
 }
 

@@ -54,7 +54,7 @@ func (s *slapos) supplying(use, short, long, example, state, words string) *cobr
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) (candidates, cobra.ShellCompDirective) {
 			switch len(args) {
 			case 0:
-				return s.aliases(), cobra.ShellCompDirectiveDefault
+				return s.releases(cmd, ""), cobra.ShellCompDirectiveDefault
 			case 1:
 				return s.computers(cmd), cobra.ShellCompDirectiveNoFileComp
 			}

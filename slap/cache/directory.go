@@ -1,0 +1,139 @@
+package cache
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/hostler-project/hostler/slap"
+)
+
+// Options say where a directory is, and whose entries are believed.
+type Options struct {
+	URL     string // http or https; a name and a password may stand in it
+	Signers []*x509.Certificate
+	Timeout time.Duration // of a question; 0 is a minute
+
+	// Only for https. The files hold PEM.
+	CertFile, KeyFile string // who asks; both or none
+	CAFile            string // who signs the directory's certificate; "" is whom this machine trusts
+}
+
+const (
+	defaultTimeout = time.Minute
+	maxAnswer      = 8 << 20 // bytes
+)
+
+// A Directory holds entries by key.
+type Directory struct {
+	http    *http.Client
+	base    *url.URL
+	signers []*x509.Certificate
+}
+
+// OpenDirectory makes a reader and asks nothing yet. [Directory.Close] ends its connections.
+func OpenDirectory(o Options) (*Directory, error) {
+	base, err := url.Parse(o.URL)
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
+		return nil, errors.New("the URL of a cache's directory is like https://cache.example/shadir") // without the URL: a password may stand in it
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if base.Scheme == "https" {
+		if transport.TLSClientConfig, err = o.tls(); err != nil {
+			return nil, err
+		}
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = defaultTimeout
+	}
+	return &Directory{base: base, signers: o.Signers, http: &http.Client{Transport: transport, Timeout: o.Timeout}}, nil
+}
+
+// Close ends the connections that are kept for the next question.
+func (d *Directory) Close() { d.http.CloseIdleConnections() }
+
+func (o *Options) tls() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if (o.CertFile == "") != (o.KeyFile == "") {
+		return nil, errors.New("a certificate and its key go together: one of the two files is not named")
+	}
+	if o.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("the certificate %s with the key %s: %w", o.CertFile, o.KeyFile, err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	if o.CAFile != "" {
+		data, err := os.ReadFile(o.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(data) {
+			return nil, fmt.Errorf("%s holds no certificate in PEM", o.CAFile)
+		}
+	}
+	return config, nil
+}
+
+// Entries are those of a key, as the directory orders them, and how many more there are that cannot be read. A key without any is no error. Errors of the
+// directory and of the way to it are a [*slap.Error].
+func (d *Directory) Entries(ctx context.Context, key string) (entries []Entry, odd int, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, d.base.JoinPath(url.PathEscape(key)).String(), http.NoBody)
+	if err != nil {
+		return nil, 0, err
+	}
+	request.Header.Set("Accept", "application/json")
+	answer, err := d.http.Do(request)
+	if err != nil {
+		return nil, 0, d.fault(ctx, err)
+	}
+	defer answer.Body.Close()
+	switch answer.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound:
+		return nil, 0, nil
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return nil, 0, d.error(answer.StatusCode, slap.ErrDenied, nil)
+	default:
+		return nil, 0, d.error(answer.StatusCode, slap.ErrRefused, nil)
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
+	if err != nil {
+		return nil, 0, d.fault(ctx, err)
+	}
+	if len(body) > maxAnswer {
+		return nil, 0, d.error(http.StatusOK, slap.ErrMalformed, fmt.Errorf("an answer of more than %d bytes", maxAnswer))
+	}
+	if entries, odd, err = parseEntries(body, d.signers); err != nil {
+		return nil, 0, d.error(http.StatusOK, slap.ErrMalformed, err)
+	}
+	return entries, odd, nil
+}
+
+// fault is the error of a question that had no answer.
+func (d *Directory) fault(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // without the URL
+	}
+	kind := slap.ErrUnreachable
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		kind = slap.ErrUntrusted
+	}
+	return d.error(0, kind, err)
+}
+
+func (d *Directory) error(status int, kind, err error) error {
+	return &slap.Error{Op: "directory", Master: d.base.Host, Status: status, Kind: kind, Err: err}
+}
