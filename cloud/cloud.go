@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/proc"
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
@@ -25,6 +26,7 @@ type Cloud struct {
 	ctx    context.Context // ends with Close: what was begun on our own account, such as the end of an idle server, goes no further
 	cancel context.CancelCauseFunc
 	own    sync.WaitGroup // what runs on our own account
+	uptime func() (run string, up time.Duration, err error)
 
 	mu        sync.Mutex
 	closed    bool
@@ -84,7 +86,7 @@ func New(ctx context.Context, o Options) (*Cloud, error) {
 		o.Open = open
 	}
 	t := o.Timers.complete()
-	c := &Cloud{opt: o, t: t, log: o.Log, book: book{o.Store, o.Resource}, servers: map[string]*Server{}, spawning: map[string]bool{}, providers: map[Login]*opening{}, boots: map[bool]average{},
+	c := &Cloud{opt: o, t: t, log: o.Log, book: book{o.Store, o.Resource}, servers: map[string]*Server{}, spawning: map[string]bool{}, providers: map[Login]*opening{}, boots: map[bool]average{}, uptime: proc.Uptime,
 		memory: flavor.Memory{Failed: t.Failed, Picked: t.Pick}}
 	door, err := o.Open(ctx, Setup{Resource: o.Resource, Store: o.Store, Dir: o.Dir, Log: o.Log})
 	if err != nil {

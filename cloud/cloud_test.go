@@ -135,6 +135,7 @@ func start(t testing.TB, s *sky, file string, change func(*cloud.Options)) proce
 	if err != nil {
 		t.Fatal(err)
 	}
+	cloud.SetUptime(c, nil) // in a bubble the real one says nothing
 	return process{c, store}
 }
 

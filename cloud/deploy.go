@@ -108,6 +108,7 @@ func (c *Cloud) takeOver(ctx context.Context, name string) error {
 	s := c.serverNamed(r)
 	s.mu.Lock()
 	s.ours = true
+	s.mourn()
 	s.mu.Unlock()
 	if r.State == destroying {
 		c.log.Info("destroying what was left half made", "server", name)

@@ -123,7 +123,7 @@ func (c *Cloud) destroyUntilGone(ctx context.Context, p compute.Provider, r reco
 	defer cancel()
 	lingers := time.Duration(0)
 	if l, ok := compute.As[compute.Lingerer](p); ok && lost {
-		lingers = l.Lingers() - time.Since(r.Created)
+		lingers = l.Lingers() - c.since(r.Begun)
 	}
 	began := time.Now()
 	var last error

@@ -30,7 +30,8 @@ type Options struct {
 	Provider string                                     // "openstack" or "ec2", where Open is nil
 	Open     func(context.Context, Setup) (Door, error) // any kind of cloud; OpenStack and EC2 return such with options of their own
 
-	// AutoConfirmDead is how long a server may be bad, see GoneBad, until it is taken for dead and destroyed by the process that has it; 0: never.
+	// AutoConfirmDead is how long a server may be bad, see GoneBad, until it is taken for dead and destroyed; 0: never. Since when it is bad is recorded: the time goes on when the process ends that
+	// said so, and the process that takes the server over, see Recover, destroys it.
 	AutoConfirmDead time.Duration
 
 	MaxServers int          // of this resource, at most; 0: as many as the quota allows

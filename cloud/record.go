@@ -22,21 +22,24 @@ const (
 
 // record is what the store knows of a server, from before the cloud is asked for it until it is proved to be gone. There are no secrets in it.
 type record struct {
-	State   string        `json:"state"`
-	Owner   int64         `json:"owner"` // the worker that has it; 0: nobody
-	Created time.Time     `json:"created"`
-	Name    string        `json:"name"`
-	ID      string        `json:"id,omitempty"` // the provider's
-	IP      string        `json:"ip,omitempty"`
-	OS      string        `json:"os"`
-	Login   Login         `json:"login"`
-	Flavor  Flavor        `json:"flavor"`
-	Disk    int           `json:"disk"`
-	TTD     time.Duration `json:"ttd,omitempty"`
-	Head    bool          `json:"head,omitempty"`
-	Told    bool          `json:"told,omitempty"` // it was told to leave the sign that it has booted
+	State  string        `json:"state"`
+	Owner  int64         `json:"owner"` // the worker that has it; 0: nobody
+	Begun  moment        `json:"begun"`
+	Name   string        `json:"name"`
+	ID     string        `json:"id,omitempty"` // the provider's
+	IP     string        `json:"ip,omitempty"`
+	OS     string        `json:"os"`
+	Login  Login         `json:"login"`
+	Flavor Flavor        `json:"flavor"`
+	Disk   int           `json:"disk"`
+	TTD    time.Duration `json:"ttd,omitempty"`
+	Head   bool          `json:"head,omitempty"`
+	Told   bool          `json:"told,omitempty"` // it was told to leave the sign that it has booted
 
 	Answered bool `json:"answered,omitempty"` // the cloud has: from then on its own count has the server, and nothing is reserved for it
+
+	Bad   *badness `json:"bad,omitempty"`
+	Marks int      `json:"marks,omitempty"` // how often it was said whether it is bad
 
 	Script        string `json:"script,omitempty"`
 	DestroyScript string `json:"destroy_script,omitempty"`

@@ -45,15 +45,13 @@ type Server struct {
 	commands  int  // that run now
 	countdown *time.Timer
 	round     int // of the countdown: one that was stopped too late knows by it
-	bad       time.Time
-	mourning  *time.Timer // until it is taken for dead
-	reason    string      // why it is bad for ever
-	shared    bool        // the shared disk is there
-	reached   bool        // a connection was open once
-	conn      compute.Conn
-	stage     stage
-	ending    chan struct{} // closed when the Destroy that runs has ended
-	failed    bool          // the last Destroy ended with an error
+	health
+	shared  bool // the shared disk is there
+	reached bool // a connection was open once
+	conn    compute.Conn
+	stage   stage
+	ending  chan struct{} // closed when the Destroy that runs has ended
+	failed  bool          // the last Destroy ended with an error
 }
 
 // stage is how far a server's end has come.
@@ -211,89 +209,11 @@ func (s *Server) halt() {
 	}
 }
 
-// unmourn ends the wait until the server is taken for dead. The caller holds mu.
-func (s *Server) unmourn() {
-	if s.mourning != nil {
-		s.mourning.Stop()
-		s.mourning = nil
-	}
-}
-
 func (s *Server) stopCountdown() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.halt()
 	s.unmourn()
-}
-
-// GoneBad has nothing more booked on the server until NotBad; with a reason for ever. With Options.AutoConfirmDead it is destroyed when it has been bad for so long.
-func (s *Server) GoneBad(permanently ...string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stage != living {
-		return
-	}
-	if s.bad.IsZero() {
-		bad := time.Now()
-		s.bad = bad
-		if s.c != nil && s.ours && s.c.opt.AutoConfirmDead > 0 {
-			s.mourning = time.AfterFunc(s.c.opt.AutoConfirmDead, func() { s.confirmDead(bad) })
-		}
-	}
-	if len(permanently) > 0 && s.reason == "" {
-		s.reason = permanently[0]
-	}
-}
-
-// confirmDead destroys the server that has been bad since a time, unless it has healed.
-func (s *Server) confirmDead(since time.Time) {
-	s.mu.Lock()
-	if !s.bad.Equal(since) || s.stage != living {
-		s.mu.Unlock()
-		return
-	}
-	why := s.reason
-	s.stage = dying
-	s.halt()
-	s.mu.Unlock()
-	s.c.log.Warn("a server was bad for long: it is taken for dead, and destroyed", "server", s.Name, "bad", time.Since(since), "why", why)
-	s.c.goes(s.destroyAtLast)
-}
-
-// NotBad heals a server that is bad. It returns false where that is not so any more: it is bad for ever, or destroyed.
-func (s *Server) NotBad() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.reason != "" || s.stage != living {
-		return false
-	}
-	s.bad = time.Time{}
-	s.unmourn()
-	return true
-}
-
-// IsBad tells whether the server is bad.
-func (s *Server) IsBad() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.bad.IsZero()
-}
-
-// BadDuration is for how long the server has been bad; 0: it is not.
-func (s *Server) BadDuration() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.bad.IsZero() {
-		return 0
-	}
-	return time.Since(s.bad)
-}
-
-// PermanentProblem is why the server is bad for ever; "": it is not.
-func (s *Server) PermanentProblem() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.reason
 }
 
 // Destroyed tells whether the server is destroyed, or being destroyed.

@@ -23,12 +23,13 @@ import (
 // serverNamed is the Server of a record: the one that this process has, else one that is made for it now.
 func (c *Cloud) serverNamed(r record) *Server {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	s, ok := c.servers[r.Name]
 	if !ok {
 		s = c.serverOf(r)
 		c.servers[r.Name] = s
 	}
+	c.mu.Unlock()
+	s.learn(r)
 	return s
 }
 

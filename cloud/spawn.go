@@ -62,7 +62,7 @@ func (c *Cloud) Spawn(ctx context.Context, o Order) (s *Server, err error) {
 	if err := c.backOff(ctx); err != nil {
 		return nil, err
 	}
-	r := record{State: creating, Owner: c.opt.Store.Worker(), Created: time.Now().UTC(), Name: c.opt.Resource + "-" + uuid.NewString(), OS: o.OS, Login: login, Flavor: f,
+	r := record{State: creating, Owner: c.opt.Store.Worker(), Begun: c.now(), Name: c.opt.Resource + "-" + uuid.NewString(), OS: o.OS, Login: login, Flavor: f,
 		Disk: max(o.Disk, f.Disk), TTD: o.TTD, Script: o.Script, DestroyScript: o.DestroyScript, Files: o.ConfigFiles}
 	spec := compute.Spec{ID: compute.ID(r.Name), Source: c.opt.Resource, Installation: c.opt.Store.Installation(), Image: o.OS, Flavor: f.ID}
 	if o.Disk > f.Disk {
