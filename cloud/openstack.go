@@ -78,7 +78,7 @@ func (s *stack) serversOptions(ctx context.Context, login Login) (o openstack.Op
 	if rec != nil {
 		o.Network, o.Key, o.IdentityFile = []string{rec.ID(deployment.Network)}, rec.ID(deployment.KeyPair), deployment.KeyFile(s.setup.Dir, s.setup.Resource)
 		o.ConfigDrive = o.ConfigDrive || rec.Settings.ConfigDrive
-		if group := rec.ID(deployment.Group); group != "" {
+		if group := rec.GroupID(); group != "" {
 			o.Groups = []string{group, "default"}
 		}
 		if external := rec.Settings.External; o.FloatingIP && o.Pool == "" && external != deployment.NoExternal {

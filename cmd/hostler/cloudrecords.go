@@ -126,7 +126,7 @@ func deployed(ctx context.Context, records deployments, state, typ string, setti
 		return out, nil
 	}
 	add("network", rec.ID(deployment.Network))
-	add("security_groups", strings.Trim(rec.ID(deployment.Group)+", default", ", "))
+	add("security_groups", strings.Trim(rec.GroupID()+", default", ", "))
 	if !ownKey {
 		add("key", rec.ID(deployment.KeyPair))
 		add("identity_file", deployment.KeyFile(keys, name))

@@ -223,6 +223,35 @@ func TestOthers(t *testing.T) {
 	}
 }
 
+// TestOtherNetwork deploys with a network that is there, then with one of its own, and back: servers get what the last settings say, and teardown takes what was made on the way.
+func TestOtherNetwork(t *testing.T) {
+	tr := newTrial(t, "lab", "dep-other-net-"+unique)
+	given := deployment.Settings{Network: "lab-net"}
+	own := deployment.Settings{Ports: []string{"22"}, CIDR: "10.80.0.0/24", External: deployment.NoExternal}
+	lab := tr.mustDeploy(given).ID(deployment.Network)
+	made := tr.mustDeploy(own)
+	network, subnet := made.ID(deployment.Network), made.ID(deployment.Subnet)
+	if network == "" || network == lab || made.GroupID() == "" {
+		t.Errorf("with a network of its own: %+v", made.Things)
+	}
+	if got := must[*subnets.Subnet](t)(subnets.Get(t.Context(), tr.cloud.Network, subnet).Extract()); got.NetworkID != network {
+		t.Errorf("the subnet is one of network %s, and not of %s", got.NetworkID, network)
+	}
+	back := tr.mustDeploy(given)
+	if back.ID(deployment.Network) != lab || back.ID(deployment.Subnet) == subnet || back.GroupID() != "" {
+		t.Errorf("with the first one again, and no ports: %+v", back.Things)
+	}
+	if err := tr.teardown(); err != nil {
+		t.Fatal(err)
+	}
+	if did := tr.did(); !slices.Contains(did, "deleted network") || !slices.Contains(did, "deleted security group") {
+		t.Errorf("the teardown did %q", did)
+	}
+	if got := listing(t, tr.cloud, tr.opt.Name); len(got) != 0 {
+		t.Errorf("left: %v", got)
+	}
+}
+
 // TestWrongProject refuses before it touches anything.
 func TestWrongProject(t *testing.T) {
 	tr := newTrial(t, "lab", "dep-wrong-"+unique)

@@ -180,8 +180,8 @@ func (w *work) ownNetwork(ctx context.Context, self *servers.Server) error {
 				ranges = append(ranges, s.CIDR)
 				continue
 			}
-			w.rec.note(Thing{Kind: Network, Name: w.opt.Name, ID: p.NetworkID})
-			w.rec.note(Thing{Kind: Subnet, Name: w.opt.Name, ID: s.ID})
+			w.rec.given(Thing{Kind: Network, Name: w.opt.Name, ID: p.NetworkID})
+			w.rec.given(Thing{Kind: Subnet, Name: w.opt.Name, ID: s.ID})
 			w.tell(Found, Network, w.opt.Name, p.NetworkID, "that of this server: used as it is, and not deleted")
 			return w.save(ctx)
 		}

@@ -42,9 +42,15 @@ func (w *work) network(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.rec.use(Network, id)
 	subnet, subnet6, err := w.subnets(ctx, id, made)
 	if err != nil {
 		return err
+	}
+	if w.rec.use(Subnet, subnet); subnet != "" {
+		if err := w.save(ctx); err != nil {
+			return err
+		}
 	}
 	return w.router(ctx, id, subnet, subnet6)
 }
@@ -168,14 +174,14 @@ func (w *work) givenNetwork(ctx context.Context) error {
 		return err
 	}
 	n := all[i]
-	w.rec.note(Thing{Kind: Network, Name: n.Name, ID: n.ID})
+	w.rec.given(Thing{Kind: Network, Name: n.Name, ID: n.ID})
 	w.tell(Found, Network, n.Name, n.ID, "named by the settings: used as it is, and not deleted")
 	if len(n.Subnets) > 0 {
 		sub, err := subnets.Get(ctx, w.cloud.Network, n.Subnets[0]).Extract()
 		if err != nil {
 			return failed("look for "+Subnet, n.Name, err)
 		}
-		w.rec.note(Thing{Kind: Subnet, Name: sub.Name, ID: sub.ID})
+		w.rec.given(Thing{Kind: Subnet, Name: sub.Name, ID: sub.ID})
 		w.rec.Settings.CIDR, w.rec.Settings.Gateway = sub.CIDR, sub.GatewayIP
 	}
 	return w.save(ctx)

@@ -2,6 +2,7 @@ package deployment
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -59,7 +60,7 @@ type Store interface {
 	DropDeployment(ctx context.Context, name string) error
 }
 
-// Thing returns the first of a kind, or nil.
+// Thing returns that of a kind which servers are to have, or nil.
 func (r *Record) Thing(kind string) *Thing {
 	for i := range r.Things {
 		if r.Things[i].Kind == kind {
@@ -69,12 +70,20 @@ func (r *Record) Thing(kind string) *Thing {
 	return nil
 }
 
-// ID returns the id of the first thing of a kind, or "".
+// ID returns its id, or "".
 func (r *Record) ID(kind string) string {
 	if t := r.Thing(kind); t != nil {
 		return t.ID
 	}
 	return ""
+}
+
+// GroupID is the security group that servers are to have; "": the settings want none.
+func (r *Record) GroupID() string {
+	if len(r.Settings.Ports) == 0 {
+		return ""
+	}
+	return r.ID(Group)
 }
 
 // IDs returns those of all things of a kind.
@@ -104,6 +113,27 @@ func (r *Record) note(t Thing) {
 		return
 	}
 	r.Things = append(r.Things, t)
+}
+
+// use has ID return this thing of its kind from now on. What the settings named before and was not made by us is forgotten; what we made stays for teardown.
+func (r *Record) use(kind, id string) {
+	if id == "" {
+		return
+	}
+	r.Things = slices.DeleteFunc(r.Things, func(t Thing) bool { return t.Kind == kind && t.ID != id && !t.Made })
+	first := slices.IndexFunc(r.Things, func(t Thing) bool { return t.Kind == kind })
+	if i := slices.IndexFunc(r.Things, func(t Thing) bool { return t.Kind == kind && t.ID == id }); i > first {
+		t := r.Things[i]
+		r.Things = slices.Insert(slices.Delete(r.Things, i, i+1), first, t)
+	}
+}
+
+// given adds what is there already and is used as it is, and has ID return it. What we made stays known as that.
+func (r *Record) given(t Thing) {
+	if !slices.ContainsFunc(r.Things, func(old Thing) bool { return old.Kind == t.Kind && old.ID == t.ID }) {
+		r.Things = append(r.Things, t)
+	}
+	r.use(t.Kind, t.ID)
 }
 
 // forget takes a thing away.
