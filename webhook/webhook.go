@@ -71,7 +71,7 @@ func Kinds() []string {
 	return []string{
 		string(compute.Creating), string(compute.SettingUp), "made", string(compute.Ready), string(compute.Leased), "released", string(compute.Cleaning), "cleaned",
 		string(compute.Failed), string(compute.Held), string(compute.Discarding), "gone", "discard-failed", "hook-failed", "paused", "stray", "unqueued", "clock",
-		"directive", string(compute.VerbStart), string(compute.VerbStop),
+		"directive", "directive-done", "directive-failed", "directive-lost", "quarantined", "alarm", "alarm-over", string(compute.VerbStart), string(compute.VerbStop),
 	}
 }
 

@@ -65,7 +65,8 @@ func newMetalExplain(a *app) *cobra.Command {
 		Use:   "explain [NODE...]",
 		Short: "Say what is decided of bare-metal nodes, and why; without a name: which are worked on or left alone",
 		Long: `Look, decide, and say of each node what its service says of it, what was done with it before, and what is decided of it now and why. Nothing is done.
-Without a NODE all nodes are listed that something is under way on, or that are left alone after failures; nobody is asked for that.`,
+Without a NODE all nodes are listed that something is under way on, or that are left alone after failures, and standard error has the alarms that stand; nobody is
+asked for that.`,
 		Example: "  hostler director explain node-17\n  hostler director explain --json",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.metalExplain(cmd.Context(), args) },
 	}
@@ -78,15 +79,15 @@ func newMetalConfirm(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "confirm",
 		Short: "Give leave to what the guards hold back: to eject many nodes, or to work by lists that have shrunk",
-		Long: `Give leave, for a time, to eject up to so many nodes at once in spite of max-eject-fraction, and with --shrunk to take lists of nodes, images and flavors as they
-are though they have lost more than half of what they had. The last leave alone counts: who means both says both.`,
+		Long: `Give leave, for a time, to eject up to so many nodes in spite of max-eject-fraction, all rounds together; if more are due, so many of them go and the others wait. With
+--shrunk lists of nodes, images and flavors are taken as they are though they have lost more than half of what they had. The last leave alone counts: who means both says both.`,
 		Example: "  hostler director confirm --eject 40\n  hostler director confirm --shrunk --for 10m",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.metalConfirm(cmd.Context(), eject, shrunk, cmp.Or(during.d, time.Hour))
 		},
 	}
-	cmd.Flags().IntVar(&eject, "eject", 0, "eject up to `N` nodes in a round")
+	cmd.Flags().IntVar(&eject, "eject", 0, "eject up to `N` nodes")
 	cmd.Flags().BoolVar(&shrunk, "shrunk", false, "take lists as they are that have shrunk")
 	cmd.Flags().Var(&during, "for", "for so long; 1h unless it is said")
 	return cmd
@@ -284,6 +285,9 @@ func (a *app) metalExplain(ctx context.Context, nodes []string) error {
 		if all, err = caching.Remembered(ctx, store); err != nil {
 			return err
 		}
+		if err := a.metalAlarms(ctx, store); err != nil {
+			return err
+		}
 	} else {
 		a.logWarnings()
 		opt, _, closer, err := a.metalOptions(ctx, cfg, store)
@@ -328,6 +332,15 @@ func (a *app) metalExplain(ctx context.Context, nodes []string) error {
 		}
 	}
 	return nil
+}
+
+// metalAlarms tells of the alarms that stand, beside the result.
+func (a *app) metalAlarms(ctx context.Context, store caching.Store) error {
+	all, err := caching.Alarms(ctx, store)
+	for _, alarm := range all {
+		err = errors.Join(err, fprintf(a.errs, "%s: alarm: %s since %s: %s\n", a.program, alarm.What, alarm.Since.Local().Format(time.DateTime), printable(alarm.Text)))
+	}
+	return err
 }
 
 // metalConfirm gives leave to what is held back.

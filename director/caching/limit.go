@@ -49,12 +49,12 @@ func newLimits(opt *Options, now time.Time) limits {
 	return limits{limiter(opt.CacheRate), limiter(opt.EjectRate), limiter(opt.RebalanceRate)}
 }
 
-// limited has directives granted by the limits as all processes on the store have spent them. What is granted is recorded before it is done, so that one that ends in between has spent it; in a dry
-// run nothing is spent. grant is called anew when the transaction is.
-func (r *rounding) limited(ctx context.Context, grant func(*limits)) error {
-	l := r.limits
-	if l.Cache.n <= 0 && l.Eject.n <= 0 && l.Rebalance.n <= 0 {
-		grant(&l)
+// limited has directives granted by the limits, and by the leave that a person gave to eject more, as all processes on the store have spent them. What is granted is recorded before it is done, so
+// that one that ends in between has spent it; in a dry run nothing is spent. grant is called anew when the transaction is.
+func (r *rounding) limited(ctx context.Context, grant func(l *limits, leave *int)) error {
+	l, leave := r.limits, r.state.confirmed.leave(r.now)
+	if leave == 0 && l.Cache.n <= 0 && l.Eject.n <= 0 && l.Rebalance.n <= 0 {
+		grant(&l, &leave)
 		return nil
 	}
 	if r.opt.DryRun {
@@ -62,7 +62,7 @@ func (r *rounding) limited(ctx context.Context, grant func(*limits)) error {
 			_, err := get(tx, limitsNote, &l)
 			return err
 		})
-		grant(&l)
+		grant(&l, &leave)
 		return err
 	}
 	return r.book.update(ctx, func(tx compute.NotesTx, _ compute.JournalTx) error {
@@ -70,8 +70,20 @@ func (r *rounding) limited(ctx context.Context, grant func(*limits)) error {
 		if _, err := get(tx, limitsNote, &l); err != nil {
 			return err
 		}
-		before := l
-		if grant(&l); l == before {
+		var c Confirmation
+		if _, err := get(tx, confirmedNote, &c); err != nil {
+			return err
+		}
+		leave := c.leave(r.now)
+		before, had := l, leave
+		grant(&l, &leave)
+		if leave != had {
+			c.Ejections = leave
+			if err := put(tx, confirmedNote, c); err != nil {
+				return err
+			}
+		}
+		if l == before {
 			return nil
 		}
 		return put(tx, limitsNote, &l)

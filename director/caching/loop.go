@@ -40,13 +40,12 @@ type Options struct {
 	Pause      time.Duration // for which a node is left alone after a failure, doubled with each further one, an hour at most; 0: a minute
 	Quarantine int           // after so many failures in a row a node is left alone; 0: 3; negative: never
 
-	DryRun bool                                                      // do nothing, and say what would be done
-	Demand bool                                                      // learn from the store's journal what is asked for (metal.Fleet.Demand); without it nobody knows
-	Lead   time.Duration                                             // so long it takes to write an image: what will be asked for within it counts; 0: 10 min
-	Leads  func() bool                                               // tells whether it is to decide now, as of several on a store one does; nil: it is
-	Told   func(*Report)                                             // is called with what each round came to; nil: not. It must not keep the loop waiting
-	Alarm  func(ctx context.Context, node, title string, why string) // a node has been put into quarantine; nil: only the journal and the log say so
-	Log    *slog.Logger                                              // nil: none
+	DryRun bool          // do nothing, and say what would be done
+	Demand bool          // learn from the store's journal what is asked for (metal.Fleet.Demand); without it nobody knows
+	Lead   time.Duration // so long it takes to write an image: what will be asked for within it counts; 0: 10 min
+	Leads  func() bool   // tells whether it is to decide now, as of several on a store one does; nil: it is
+	Told   func(*Report) // is called with what each round came to; nil: not. It must not keep the loop waiting
+	Log    *slog.Logger  // nil: none
 }
 
 const (

@@ -27,7 +27,6 @@ type stage struct {
 	st      caching.Store
 	opt     caching.Options
 	reports []*caching.Report
-	alarms  []string
 	log     bytes.Buffer
 }
 
@@ -42,9 +41,8 @@ func onStage(t *testing.T, n int, test func(s *stage)) {
 		defer st.Close()
 		s := &stage{T: t, m: newMachines(t, n), st: st}
 		s.opt = caching.Options{Scout: s.m, Commander: s.m, Strategy: &caching.Proportional{Share: 0.5, Seed: func() uint64 { return 1 }}, Store: st,
-			Told:  func(r *caching.Report) { s.reports = append(s.reports, r) },
-			Alarm: func(_ context.Context, _, title, why string) { s.alarms = append(s.alarms, title+": "+why) },
-			Log:   slog.New(slog.NewTextHandler(&s.log, nil))}
+			Told: func(r *caching.Report) { s.reports = append(s.reports, r) },
+			Log:  slog.New(slog.NewTextHandler(&s.log, nil))}
 		test(s)
 	})
 }
@@ -87,6 +85,24 @@ func (s *stage) flights() map[string]*caching.Flight {
 		s.Fatal(err)
 	}
 	return all
+}
+
+// alarms are those of the journal: what they are about, and their text.
+func (s *stage) alarms() (out []string) {
+	s.Helper()
+	err := s.st.View(s.Context(), func(tx compute.Tx) error {
+		all, err := tx.Events(compute.EventQuery{})
+		for _, e := range all {
+			if e.Kind == "alarm" || e.Kind == "alarm-over" {
+				out = append(out, strings.Join([]string{e.Kind, e.Data["alarm"], e.Text}, " "))
+			}
+		}
+		return err
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return out
 }
 
 func (s *stage) events(kind string) (n int) {
@@ -215,6 +231,81 @@ func TestGuard(t *testing.T) {
 	})
 }
 
+// TestGuardPart lets so many go as leave was given for, and no more, whatever is due; leave that was used is used up.
+func TestGuardPart(t *testing.T) {
+	onStage(t, 20, func(s *stage) {
+		s.run(time.Hour)
+		s.m.set(func() { s.m.images[0].ID, s.m.images[1].ID = "u2", "c2" })
+		ejected := func() int {
+			return len(slices.DeleteFunc(s.m.told(), func(c string) bool { return !strings.HasPrefix(c, "eject") }))
+		}
+		held := func(want int) {
+			s.Helper()
+			r, err := s.once()
+			if err != nil || r.HeldBack() != want {
+				t.Errorf("%d are held back, want %d: %v, %v", r.HeldBack(), want, r.Held, err)
+			}
+		}
+		held(10)
+		for _, c := range []struct{ leave, ejected, held int }{{5, 5, 5}, {1, 6, 4}, {9, 10, 0}} {
+			if err := caching.Confirm(s.Context(), s.st, caching.Confirmation{Ejections: c.leave, Until: time.Now().Add(time.Hour)}); err != nil {
+				t.Fatal(err)
+			}
+			s.opt.DryRun = true
+			held(c.held) // and nothing of the leave is spent
+			s.opt.DryRun = false
+			held(c.held)
+			if got := ejected(); got != c.ejected {
+				t.Errorf("by leave for %d: %d were ejected, want %d", c.leave, got, c.ejected)
+			}
+			if c.held > 0 {
+				held(c.held) // the leave is used up
+			}
+		}
+	})
+}
+
+// TestAlarms has the journal say once when nothing is done any more, or when ejections wait for leave, and when that is over. A dry run says nothing.
+func TestAlarms(t *testing.T) {
+	onStage(t, 20, func(s *stage) {
+		s.run(time.Hour)
+		s.m.set(func() { s.m.images[0].ID, s.m.images[1].ID = "u2", "c2" })
+		flavors := s.m.flavors
+		s.m.set(func() { s.m.flavors = nil })
+		s.opt.DryRun = true
+		_, _ = s.once()
+		s.opt.DryRun = false
+		if got := s.alarms(); len(got) > 0 {
+			t.Errorf("after a dry run: %q", got)
+		}
+		s.run(time.Hour)
+		suspended := "alarm suspended unavailable: there are no flavors: probably a scouting error"
+		if got := s.alarms(); !slices.Equal(got, []string{suspended}) {
+			t.Errorf("alarms %q", got)
+		}
+		if all, err := caching.Alarms(s.Context(), s.st); err != nil || len(all) != 1 || all[0].What != caching.AlarmSuspended || all[0].Since.IsZero() {
+			t.Errorf("there stand %v, %v", all, err)
+		}
+		s.m.set(func() { s.m.flavors = flavors })
+		s.run(time.Hour)
+		held := "alarm held 10 of 10 cached nodes were to be ejected at once, more than 20 %"
+		want := []string{suspended, held, "alarm-over suspended unavailable: there are no flavors: probably a scouting error"}
+		if got := s.alarms(); !slices.Equal(got, want) {
+			t.Errorf("alarms %q, want %q", got, want)
+		}
+		if err := caching.Confirm(s.Context(), s.st, caching.Confirmation{Ejections: 10, Until: time.Now().Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+		s.run(time.Hour)
+		if got := s.alarms(); len(got) != 4 || !strings.HasPrefix(got[3], "alarm-over held ") {
+			t.Errorf("alarms %q", got)
+		}
+		if all, err := caching.Alarms(s.Context(), s.st); err != nil || len(all) > 0 {
+			t.Errorf("there stand %v, %v", all, err)
+		}
+	})
+}
+
 // TestGuardRate lets ejections through whose rate is small enough.
 func TestGuardRate(t *testing.T) {
 	onStage(t, 20, func(s *stage) {
@@ -245,8 +336,8 @@ func TestFailing(t *testing.T) {
 		if got := s.m.told(); !slices.Equal(got, want) {
 			t.Errorf("told: %v, want %v", got, want)
 		}
-		if len(s.alarms) != 1 || s.events("quarantined") != 1 || s.events("directive-failed") != 2 {
-			t.Errorf("alarms: %v; %d and %d in the journal", s.alarms, s.events("quarantined"), s.events("directive-failed"))
+		if got := s.alarms(); !slices.Equal(got, []string{"alarm quarantine n00 is left alone after 3 failures: deploy failed"}) || s.events("quarantined") != 1 || s.events("directive-failed") != 2 {
+			t.Errorf("alarms: %q; %d and %d in the journal", got, s.events("quarantined"), s.events("directive-failed"))
 		}
 		s.m.change("n00", func(n *machine) { n.fails, n.Failed, n.Provisioned = 0, "", false })
 		if err := caching.Forget(s.Context(), s.st, "n00"); err != nil {

@@ -62,6 +62,8 @@ type Report struct {
 	UnderWay   int              `json:"under_way"`
 	Left       int              `json:"left_alone"` // nodes that are, after failures
 
+	Quarantined int `json:"quarantined"` // those of them that are left alone until a person says otherwise
+
 	Fleet *metal.Fleet `json:"-"` // as it was seen; nobody changes it
 }
 
@@ -95,6 +97,7 @@ func (l *Loop) Round(ctx context.Context) (*Report, error) {
 		}
 		log("nothing is done in this round", "err", err, "hint", compute.Hint(err))
 	}
+	l.alarms(ctx, r.report)
 	l.mu.Lock()
 	l.last = r.report
 	l.mu.Unlock()
@@ -212,11 +215,6 @@ func (r *rounding) look(ctx context.Context) error {
 		if err := r.remember(ctx, next); err != nil {
 			return err
 		}
-		for _, o := range outcomes {
-			if o.now.Quarantined() && !o.old.Quarantined() && r.opt.Alarm != nil {
-				r.opt.Alarm(ctx, o.now.Node, label(o.now.Node, o.now.Name), o.now.Error)
-			}
-		}
 	}
 	r.view = &metal.Fleet{Nodes: slices.Clone(r.fleet.Nodes), Images: r.images, Flavors: r.flavors, Time: r.now, Retired: next.Retired}
 	if r.opt.Demand {
@@ -235,6 +233,9 @@ func (r *rounding) look(ctx context.Context) error {
 			r.report.UnderWay++
 		} else if f.Quarantined() || r.now.Before(f.Until) {
 			r.report.Left++
+			if f.Quarantined() {
+				r.report.Quarantined++
+			}
 		} else {
 			if f.stuck(n, r.now, r.patience()) {
 				n.Provisioned, n.Wiping, n.Why = true, true, "it is to be wiped, as its image was not written in time: "+f.Error
@@ -371,12 +372,13 @@ func (r *rounding) directives(plan metal.Plan) (all []Directive) {
 // first; ejections do where both are, or none.
 func (r *rounding) limit(ctx context.Context, all []Directive) (out []Directive, err error) {
 	r.together(all)
-	err = r.limited(ctx, func(l *limits) { out = r.rated(slices.Clone(all), l) })
+	err = r.limited(ctx, func(l *limits, leave *int) { out = r.rated(slices.Clone(all), l, leave) })
 	return out, err
 }
 
-// rated is limit by guards and rates.
-func (r *rounding) rated(all []Directive, l *limits) []Directive {
+// rated is limit by guards and rates. leave is how many a person lets go in spite of the guard; what is used of it is taken from it.
+func (r *rounding) rated(all []Directive, l *limits, leave *int) []Directive {
+	r.report.Held = ""
 	count := func(which func(*Directive) bool) (n int) {
 		for i := range all {
 			if all[i].Result == "" && which(&all[i]) {
@@ -395,15 +397,19 @@ func (r *rounding) rated(all []Directive, l *limits) []Directive {
 	if n := r.opt.EjectRate.N; n > 0 {
 		offered = min(offered, n)
 	}
-	if why := tooMany(r.fleet, offered, r.opt.MaxEjectFraction); why != "" && !(r.state.confirmed.Until.After(r.now) && ejects <= r.state.confirmed.Ejections) {
+	why := tooMany(r.fleet, offered, r.opt.MaxEjectFraction)
+	if rest := ejects - *leave; why != "" && rest > 0 {
 		r.report.Held = why
 		if r.last == nil || r.last.Held != why {
-			r.opt.Log.Error("ejections are held back", "err", why, "hint", fmt.Sprintf("where it is meant: hostler director confirm --eject %d", ejects))
+			r.opt.Log.Error("ejections are held back", "err", why, "hint", fmt.Sprintf("where it is meant: hostler director confirm --eject %d", rest))
 		}
-		hold(all, guarded, 0, Held, why)
+		hold(all, guarded, *leave, Held, why)
 	}
 	hold(all, cache, l.Cache.Grant(count(cache), r.now), Limited, "the rate of writing images is reached")
 	hold(all, eject, l.Eject.Grant(count(eject), r.now), Limited, "the rate of ejecting is reached")
+	if why != "" {
+		*leave = max(0, *leave-count(guarded))
+	}
 	if r.opt.CacheRate.N > 0 && r.opt.EjectRate.N == 0 {
 		slices.SortStableFunc(all, func(a, b Directive) int { return cmp.Compare(a.Do, b.Do) })
 	}
@@ -537,9 +543,6 @@ func (r *rounding) one(ctx context.Context, d *Directive) error {
 	o.rest = o.now.left(o.fate, now, r.patience())
 	if noted := r.book.record(context.WithoutCancel(ctx), now, []outcome{o}); noted != nil {
 		return errors.Join(err, noted)
-	}
-	if o.now.Quarantined() && !o.old.Quarantined() && r.opt.Alarm != nil {
-		r.opt.Alarm(ctx, d.Node, label(d.Node, d.Name), o.now.Error)
 	}
 	return err
 }

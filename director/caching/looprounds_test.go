@@ -123,8 +123,8 @@ func TestStuck(t *testing.T) {
 		s.opt.Commander, s.opt.Strategy = c, &caching.Proportional{Share: 1}
 		s.run(12 * time.Hour)
 		want := []string{"cache n00", "eject n00", "cache n00", "eject n00", "cache n00"}
-		if !slices.Equal(c.calls, want) || len(s.alarms) != 1 {
-			t.Errorf("told %v, want %v; alarms %v\n%s", c.calls, want, s.alarms, s.log.String())
+		if !slices.Equal(c.calls, want) || len(s.alarms()) != 1 {
+			t.Errorf("told %v, want %v; alarms %v\n%s", c.calls, want, s.alarms(), s.log.String())
 		}
 		if f := s.flights()["n00"]; f == nil || !f.Quarantined() {
 			t.Errorf("of the node is known: %+v", f)

@@ -25,6 +25,7 @@ const (
 	confirmedNote = "director.metal:confirmed"
 	limitsNote    = "director.metal:limits"
 	askedNote     = "director.metal:asked"
+	alarmsNote    = "director.metal:alarms"
 )
 
 // seen is what the services said last: what is compared with, and what went.
@@ -42,11 +43,19 @@ func (s *seen) same(o *seen) bool {
 		slices.EqualFunc(s.Retired, o.Retired, func(a, b metal.Retired) bool { return a.ID == b.ID })
 }
 
-// Confirmation is a person's leave to do what the guards hold back: to eject up to so many nodes until a time, and to take lists that have shrunk as they are.
+// Confirmation is a person's leave to do what the guards hold back: to eject up to so many nodes until a time, all rounds together, and to take lists that have shrunk as they are.
 type Confirmation struct {
 	Ejections int       `json:"ejections"`
 	Shrunk    bool      `json:"shrunk"`
 	Until     time.Time `json:"until"`
+}
+
+// leave is how many nodes more than the guard lets through may still be ejected.
+func (c *Confirmation) leave(now time.Time) int {
+	if !c.Until.After(now) {
+		return 0
+	}
+	return max(0, c.Ejections)
 }
 
 // state is all that is remembered.
@@ -202,6 +211,11 @@ func (b book) record(ctx context.Context, at time.Time, all []outcome) error {
 			kind := kinds[o.fate]
 			if o.now.Quarantined() && !o.old.Quarantined() {
 				kind = "quarantined"
+				told := compute.Event{Time: at, Kind: "alarm", Text: fmt.Sprintf("%s is left alone after %d failures: %s", label(o.now.Node, o.now.Name), o.now.Failures, o.now.Error), Data: o.now.data()}
+				told.Data["alarm"] = AlarmQuarantine
+				if _, err := journal.Append(&told); err != nil {
+					return err
+				}
 			}
 			if kind != "" {
 				text := o.now.Error

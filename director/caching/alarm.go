@@ -1,0 +1,111 @@
+package caching
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// What an alarm is about: that a person is to look.
+const (
+	AlarmStopped    = "stopped"    // the loop cannot be begun by what the configuration says
+	AlarmSuspended  = "suspended"  // nothing is done, as what was seen is not to be believed, or could not be read
+	AlarmHeld       = "held"       // ejections wait for a person's leave
+	AlarmQuarantine = "quarantine" // a node is left alone for good
+)
+
+// Alarm is one that stands.
+type Alarm struct {
+	What  string    `json:"what"`
+	Text  string    `json:"text"` // why, as it is now
+	Since time.Time `json:"since"`
+}
+
+// Alarms are those that stand on a store, by what they are about. Nodes in quarantine are not among them: Flights has these.
+func Alarms(ctx context.Context, store Store) (out []Alarm, err error) {
+	err = book{store}.view(ctx, func(tx compute.NotesTx) error {
+		stand, err := standing(tx)
+		for _, what := range slices.Sorted(maps.Keys(stand)) {
+			out = append(out, stand[what])
+		}
+		return err
+	})
+	return out, err
+}
+
+// Raise notes that an alarm stands, or with an empty text that it is over. The journal has it when it begins and when it ends, once for all processes on the store together.
+func Raise(ctx context.Context, store Store, what, text string) error {
+	return book{store}.raise(ctx, time.Now().UTC(), map[string]string{what: text})
+}
+
+func standing(tx compute.NotesTx) (map[string]Alarm, error) {
+	stand := map[string]Alarm{}
+	_, err := get(tx, alarmsNote, &stand)
+	return stand, err
+}
+
+// raise notes of several at once whether they stand: with their texts, or "" where they do not.
+func (b book) raise(ctx context.Context, now time.Time, texts map[string]string) error {
+	differs := func(stand map[string]Alarm) bool {
+		for what, text := range texts {
+			if stand[what].Text != text {
+				return true
+			}
+		}
+		return false
+	}
+	change := false
+	err := b.view(ctx, func(tx compute.NotesTx) error {
+		stand, err := standing(tx)
+		change = differs(stand)
+		return err
+	})
+	if err != nil || !change {
+		return err
+	}
+	return b.update(ctx, func(tx compute.NotesTx, journal compute.JournalTx) error {
+		stand, err := standing(tx)
+		if err != nil || !differs(stand) {
+			return err
+		}
+		for _, what := range slices.Sorted(maps.Keys(texts)) {
+			old, stood := stand[what]
+			e := compute.Event{Time: now, Text: texts[what], Data: map[string]string{"alarm": what}}
+			switch {
+			case e.Text == "" && !stood:
+				continue
+			case e.Text == "":
+				e.Kind, e.Text = "alarm-over", old.Text
+				delete(stand, what)
+			case stood: // it is told once
+				old.Text = e.Text
+				stand[what] = old
+				continue
+			default:
+				e.Kind = "alarm"
+				stand[what] = Alarm{what, e.Text, now}
+			}
+			if _, err := journal.Append(&e); err != nil {
+				return err
+			}
+		}
+		return put(tx, alarmsNote, stand)
+	})
+}
+
+// alarms notes what a round came to. What is held back is not known in a round that is suspended. A dry run raises none.
+func (l *Loop) alarms(ctx context.Context, r *Report) {
+	if r.DryRun || ctx.Err() != nil {
+		return
+	}
+	texts := map[string]string{AlarmSuspended: r.Suspended, AlarmStopped: ""}
+	if r.Suspended == "" {
+		texts[AlarmHeld] = r.Held
+	}
+	if err := l.book.raise(ctx, r.Time, texts); err != nil && ctx.Err() == nil {
+		l.opt.Log.Warn("an alarm could not be recorded", "err", err)
+	}
+}
