@@ -16,6 +16,7 @@ type metalMeters struct {
 	rounds, directives, requests, saved metric.Counter
 	took                                metric.Histogram
 	ready, nodes, underWay, left, held  metric.Gauge
+	alarms                              metric.Gauge
 }
 
 // newMetalMeters adds them to a registry of others.
@@ -35,6 +36,32 @@ func newMetalMeters(to *meters) *metalMeters {
 		underWay:   r.Gauge("hostler_metal_under_way", "Directives under way."),
 		left:       r.Gauge("hostler_metal_left_alone_nodes", "Nodes that are left alone after failures."),
 		held:       r.Gauge("hostler_metal_held_back", "1 while ejections wait for a person's leave."),
+		alarms:     r.Gauge("hostler_metal_alarms", "Alarms that stand, by what they are about: 1 for each node in quarantine, and 1 for all else.", "alarm"),
+	}
+}
+
+// off forgets what was measured of how things stand: no images are to be kept ready any more.
+func (m *metalMeters) off() {
+	if m == nil {
+		return
+	}
+	for _, g := range []metric.Gauge{m.ready, m.nodes, m.underWay, m.left, m.held, m.alarms} {
+		g.Reset()
+	}
+}
+
+// stopped notes that the loop could not begin.
+func (m *metalMeters) stopped() {
+	if m != nil {
+		m.off()
+		m.alarms.Set(1, caching.AlarmStopped)
+	}
+}
+
+// begun notes that it could.
+func (m *metalMeters) begun() {
+	if m != nil {
+		m.alarms.Set(0, caching.AlarmStopped)
 	}
 }
 
@@ -48,6 +75,7 @@ func (m *metalMeters) round(r *caching.Report) {
 		result = "suspended"
 	}
 	m.rounds.Add(1, result)
+	m.alarms.Set(truth(r.Suspended != ""), caching.AlarmSuspended)
 	if r.Suspended != "" {
 		return // what is known is of before
 	}
@@ -75,6 +103,8 @@ func (m *metalMeters) round(r *caching.Report) {
 	m.underWay.Set(float64(r.UnderWay))
 	m.left.Set(float64(r.Left))
 	m.held.Set(truth(r.Held != ""))
+	m.alarms.Set(truth(r.Held != ""), caching.AlarmHeld)
+	m.alarms.Set(float64(r.Quarantined), caching.AlarmQuarantine)
 }
 
 // logStatistics writes into the log how many nodes are what, all and by flavor.

@@ -10,15 +10,15 @@ import (
 	"github.com/hostler-project/hostler/director/caching"
 )
 
+// The pauses after which a controller tries again to keep images ready, where it could not begin: the first, doubled with each further failure, and the longest.
+const (
+	metalPause        = 5 * time.Second
+	longestMetalPause = 10 * time.Minute
+)
+
 // keepImages keeps images ready on bare-metal nodes while the configuration says so, until ctx ends. Each configuration has a loop of its own; what the last one has begun is recorded.
 func (k *controller) keepImages(ctx context.Context) {
 	var m *metalMeters
-	var lock *os.File
-	defer func() {
-		if lock != nil {
-			_ = lock.Close()
-		}
-	}()
 	for ctx.Err() == nil {
 		now := k.now.Load()
 		inner, cancel := context.WithCancel(ctx)
@@ -32,21 +32,15 @@ func (k *controller) keepImages(ctx context.Context) {
 			}
 		}()
 		d, err := readMetalDirecting(now.cfg)
-		switch {
-		case err != nil:
-			k.app.log.Error("no images are kept ready on bare metal", "err", err)
-		case d.Scout != "":
-			if lock == nil {
-				lock = k.app.alone(inner)
-			}
-			if lock == nil {
-				break
-			}
-			if m == nil {
-				m = newMetalMeters(k.app.meters)
-			}
-			if err := k.images(inner, now.cfg, m); err != nil {
-				k.app.log.Error("no images are kept ready on bare metal", "err", err)
+		if (err != nil || d.Scout != "") && m == nil {
+			m = newMetalMeters(k.app.meters)
+		}
+		if err != nil || d.Scout != "" {
+			k.imagesBy(inner, now.cfg, m)
+		} else {
+			m.off()
+			for _, what := range []string{caching.AlarmStopped, caching.AlarmSuspended, caching.AlarmHeld} {
+				k.alarm(inner, what, "")
 			}
 		}
 		<-inner.Done() // another configuration, or the end
@@ -55,8 +49,46 @@ func (k *controller) keepImages(ctx context.Context) {
 	}
 }
 
+// imagesBy keeps images ready by a configuration, until ctx ends. Where it cannot begin, as what it asks for is not there yet, it tries again, less and less often. No other process does so by our
+// state meanwhile, but for the pauses.
+func (k *controller) imagesBy(ctx context.Context, cfg *config.Config, m *metalMeters) {
+	said := ""
+	for pause := metalPause; ctx.Err() == nil; pause = min(2*pause, longestMetalPause) {
+		err := k.images(ctx, cfg, m)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		log := k.app.log.Debug
+		if why := plain(err); said != why {
+			log, said = k.app.log.Error, why
+		}
+		log("no images are kept ready on bare metal", "err", err, "again_in", pause)
+		m.stopped()
+		k.alarm(ctx, caching.AlarmStopped, said)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// alarm records that something stands, or with an empty text that it is over. Of several controllers on a store the one that directs does.
+func (k *controller) alarm(ctx context.Context, what, text string) {
+	if !k.leads() {
+		return
+	}
+	if err := caching.Raise(ctx, k.app.store, what, text); err != nil && ctx.Err() == nil {
+		k.app.log.Warn("an alarm could not be recorded", "alarm", what, "err", err)
+	}
+}
+
 // images is the loop by a configuration, until ctx ends.
 func (k *controller) images(ctx context.Context, cfg *config.Config, m *metalMeters) error {
+	lock, err := k.app.alone(ctx)
+	if lock == nil {
+		return err
+	}
+	defer lock.Close()
 	opt, d, closer, err := k.app.metalOptions(ctx, cfg, k.app.store)
 	defer closer()
 	if err != nil {
@@ -73,25 +105,24 @@ func (k *controller) images(ctx context.Context, cfg *config.Config, m *metalMet
 	if err != nil {
 		return err
 	}
+	m.begun()
+	k.alarm(ctx, caching.AlarmStopped, "")
 	k.app.log.Info("keeping images ready on bare metal", "scout", d.Scout, "commander", d.Commander, "dry_run", opt.DryRun)
 	return l.Run(ctx)
 }
 
-// alone waits until no other process keeps images ready by our state, and has that stay so until the file is closed; nil: ctx has ended before.
-func (a *app) alone(ctx context.Context) *os.File {
+// alone waits until no other process keeps images ready by our state, and has that stay so until the file is closed; nil without an error: ctx has ended before.
+func (a *app) alone(ctx context.Context) (*os.File, error) {
 	state, err := stateDir()
+	if err != nil {
+		return nil, err
+	}
 	for told := false; ctx.Err() == nil; told = true {
-		var lock *os.File
-		if err == nil {
-			lock, err = lockAlone(filepath.Join(state, metalLock))
+		lock, err := lockAlone(filepath.Join(state, metalLock))
+		if lock != nil || err != nil {
+			return lock, err
 		}
-		switch {
-		case lock != nil:
-			return lock
-		case err != nil:
-			a.log.Error("no images are kept ready on bare metal", "err", err)
-			return nil
-		case !told:
+		if !told {
 			a.log.Warn("another process keeps images ready on bare metal: its end is waited for")
 		}
 		select {
@@ -99,5 +130,5 @@ func (a *app) alone(ctx context.Context) *os.File {
 		case <-time.After(lookAround):
 		}
 	}
-	return nil
+	return nil, nil
 }
