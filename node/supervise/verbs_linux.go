@@ -1,0 +1,206 @@
+package supervise
+
+import (
+	"context"
+	"reflect"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Put records a group. One that is there with other programs is changed: what is not in it any more, or is another now, is stopped first; what is the same runs on. changed
+// says whether anything differed. Nothing new is started: that is Start's.
+func (s *Supervisor) Put(ctx context.Context, g Group) (changed bool, err error) {
+	if err := g.check(); err != nil {
+		return false, err
+	}
+	for {
+		var wait []ending
+		err = s.call(ctx, "Put", func() error {
+			wait, changed = s.put(&g, changed)
+			return s.flush(g.Name)
+		})
+		if err != nil || len(wait) == 0 {
+			return changed, err
+		}
+		if err = s.await(ctx, "Put", wait); err != nil {
+			return changed, err
+		}
+	}
+}
+
+// put takes a group over as far as that is possible, and returns what must end first.
+func (s *Supervisor) put(g *Group, was bool) (wait []ending, changed bool) {
+	old := s.groups[g.Name]
+	if old == nil {
+		old = &group{name: g.Name, dirty: true}
+		s.groups[g.Name] = old
+		was = true
+	}
+	old.gone = false
+	next := make([]*program, 0, len(g.Programs))
+	for _, want := range g.Programs {
+		i := slices.IndexFunc(old.progs, func(p *program) bool { return p.Name == want.Name })
+		if i >= 0 && (reflect.DeepEqual(old.progs[i].Program, want)) {
+			next = append(next, old.progs[i])
+			continue
+		}
+		was, old.dirty = true, true
+		if i >= 0 && old.progs[i].run != nil {
+			wait = append(wait, s.drop(old.progs[i])...)
+			continue
+		}
+		p := &program{Program: want, g: old, state: Stopped, since: time.Now()}
+		if i >= 0 {
+			p.exit = old.progs[i].exit
+			old.progs[i] = p
+		}
+		next = append(next, p)
+	}
+	for _, p := range old.progs {
+		if !slices.ContainsFunc(g.Programs, func(q Program) bool { return q.Name == p.Name }) {
+			was, old.dirty = true, true
+			if p.run != nil {
+				wait = append(wait, s.drop(p)...)
+			}
+		}
+	}
+	if len(wait) == 0 {
+		if !slices.Equal(old.progs, next) {
+			old.dirty = true
+		}
+		old.progs = next
+	}
+	return wait, was
+}
+
+// drop stops a program for good; what is returned is its process, if it has one.
+func (s *Supervisor) drop(p *program) []ending {
+	p.want, p.again = false, false
+	s.stop(p)
+	if p.run == nil {
+		return nil
+	}
+	e := ending{run: p.run.generation(), end: make(chan struct{})}
+	p.wait = append(p.wait, e.end)
+	return []ending{e}
+}
+
+// Start has programs run, by their names (GROUP:NAME, GROUP, GROUP:*, all), and returns when they were started. What runs goes on.
+func (s *Supervisor) Start(ctx context.Context, names ...string) error {
+	return s.call(ctx, "Start", func() error {
+		all, err := s.pick("Start", names)
+		if err != nil {
+			return err
+		}
+		for _, p := range all {
+			if !p.want {
+				p.want, p.g.dirty = true, true
+			}
+		}
+		if err := s.flush(""); err != nil {
+			return err
+		}
+		for _, p := range all {
+			switch {
+			case p.state == Stopping:
+				p.again = true
+			case p.run == nil:
+				p.fast, p.starts = 0, 0
+				s.start(p)
+			}
+		}
+		return s.flush("")
+	})
+}
+
+// Stop ends programs, and returns when they have ended: a minute after they were asked to they are killed, with all that they have started in their groups of processes.
+func (s *Supervisor) Stop(ctx context.Context, names ...string) error {
+	var wait []ending
+	err := s.call(ctx, "Stop", func() error {
+		all, err := s.pick("Stop", names)
+		for _, p := range all {
+			p.g.dirty = true
+			wait = append(wait, s.drop(p)...)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.await(ctx, "Stop", wait)
+}
+
+// Restart stops programs and starts them.
+func (s *Supervisor) Restart(ctx context.Context, names ...string) error {
+	if err := s.Stop(ctx, names...); err != nil {
+		return err
+	}
+	return s.Start(ctx, names...)
+}
+
+// Remove stops a group and forgets it. One that is not there is no error.
+func (s *Supervisor) Remove(ctx context.Context, name string) error {
+	var wait []ending
+	err := s.call(ctx, "Remove", func() error {
+		g := s.groups[name]
+		if g == nil {
+			return nil
+		}
+		g.gone, g.dirty = true, true
+		for _, p := range g.progs {
+			wait = append(wait, s.drop(p)...)
+		}
+		if err := s.flush(name); err != nil {
+			return err
+		}
+		s.dropped(g)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.await(ctx, "Remove", wait)
+}
+
+// Signal sends a signal to programs; those that do not run hear nothing.
+func (s *Supervisor) Signal(ctx context.Context, sig unix.Signal, names ...string) error {
+	return s.call(ctx, "Signal", func() error {
+		all, err := s.pick("Signal", names)
+		for _, p := range all {
+			if p.run != nil {
+				s.lead(p, sig)
+			}
+		}
+		return err
+	})
+}
+
+// Status says how programs are, by groups and in the order of each; no names: all of them.
+func (s *Supervisor) Status(ctx context.Context, names ...string) (out []Status, err error) {
+	if len(names) == 0 {
+		names = []string{"all"}
+	}
+	err = s.call(ctx, "Status", func() error {
+		all, err := s.pick("Status", names)
+		for _, p := range all {
+			out = append(out, p.status())
+		}
+		return err
+	})
+	return out, err
+}
+
+// Groups are the names of those that are there.
+func (s *Supervisor) Groups(ctx context.Context) (out []string, err error) {
+	err = s.call(ctx, "Groups", func() error {
+		for _, g := range s.sorted() {
+			if !g.gone {
+				out = append(out, g.name)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
