@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -278,7 +281,7 @@ func TestClientHypermedia(t *testing.T) {
 				_, _ = w.Write([]byte(`{"_links": {"raw_search": {"href": "` + server.URL + `/h/?mode=search{&query,select_list*,limit}"}, "traverse": {"href": "` +
 					server.URL + `/h/?mode=traverse&relative_url={relative_url}&view={view}"}}}`))
 			case r.URL.Query().Get("mode") == "search":
-				if q := r.URL.Query(); q.Get("query") != `portal_type:"Instance Tree" AND validation_state:validated AND title:="a & b"` || len(q["select_list"]) != 2 || q.Get("limit") != "40" {
+				if q := r.URL.Query(); q.Get("query") != `portal_type:"Instance Tree" AND validation_state:validated AND title:="a & b"` || len(q["select_list"]) != 2 || q.Get("limit") != "1000" {
 					t.Errorf("%s", r.URL)
 				}
 				_, _ = w.Write([]byte(`{"_embedded": {"contents": [{"title": "a & b", "relative_url": "/h/it"}]}}`))
@@ -387,4 +390,91 @@ func TestClientOptions(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
+}
+
+// However many results there are, and however a master tells of them, none is left out.
+func TestSearchTellsAll(t *testing.T) {
+	for name, search := range map[string]func(base string, r *http.Request) string{
+		"limit": func(_ string, r *http.Request) string {
+			limit, err := strconv.Atoi(r.URL.Query().Get("limit"))
+			if err != nil {
+				t.Error(err)
+			}
+			return things(0, min(limit, 2345)) + "}"
+		},
+		"no limit": func(string, *http.Request) string { return things(0, 1000) + "}" },
+		"pages": func(_ string, r *http.Request) string {
+			from, _ := strconv.Atoi(r.URL.Query().Get("from"))
+			if from == 900 {
+				return things(from, 999) + "}"
+			}
+			return things(from, from+100) + fmt.Sprintf(`,"_links":{"next":{"href":"/search?from=%d"}}}`, from+100)
+		},
+	} {
+		template := map[string]string{"limit": "/search{?query,select_list*,limit}", "no limit": "/search?query={query}", "pages": "/search?query={query}"}[name]
+		want := map[string]int{"limit": 2345, "no limit": 1000, "pages": 999}[name]
+		c := searching(t, template, search)
+		all, err := c.Search(t.Context(), slap.Query{Kind: slap.QueryTrees}, "title")
+		if err != nil || len(all) != want || all[want-1]["title"] != strconv.Itoa(want-1) {
+			t.Errorf("%s: %d, %v", name, len(all), err)
+		}
+	}
+	c := searching(t, "/search?query={query}", func(string, *http.Request) string {
+		return things(0, 1) + `,"_links":{"next":{"href":"/search?from=1"}}}`
+	})
+	if all, err := c.Search(t.Context(), slap.Query{Kind: slap.QueryTrees}, "title"); !errors.Is(err, slap.ErrMalformed) {
+		t.Errorf("pages in a circle: %d, %v", len(all), err)
+	}
+}
+
+// A title with quotes is found at masters that take what stands in a query as it is, and at those that unescape it; and no other is taken for it.
+func TestSearchQuoted(t *testing.T) {
+	for _, kept := range []string{`a \"b\"`, `a "b"`} {
+		c := searching(t, "/search?query={query}", func(_ string, r *http.Request) string {
+			_, rest, _ := strings.Cut(r.URL.Query().Get("query"), `title:="`)
+			if value := strings.TrimSuffix(rest, `"`); value == kept {
+				text, _ := json.Marshal(map[string]any{"_embedded": map[string]any{"contents": []any{map[string]any{"title": `a "b"`}}}})
+				return string(text)
+			} else if value == `a "b"` {
+				return `{"_embedded":{"contents":[{"title":"another"}]}}`
+			}
+			return things(0, 0) + "}"
+		})
+		for value, want := range map[string]int{`a "b"`: 1, `a "c"`: 0} {
+			all, err := c.Search(t.Context(), slap.Query{Kind: slap.QueryTrees, Field: "title", Value: value}, "title")
+			if err != nil || len(all) != want || want == 1 && all[0]["title"] != value {
+				t.Errorf("%s kept as %s: %v, %v", value, kept, all, err)
+			}
+		}
+	}
+}
+
+// searching is the client of a master that answers searches so.
+func searching(t *testing.T, template string, search func(base string, r *http.Request) string) *slap.Client {
+	t.Helper()
+	var server *httptest.Server
+	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/search" {
+			_, _ = io.WriteString(w, search(server.URL, r))
+			return
+		}
+		text, _ := json.Marshal(slap.Root{Links: slap.RootLinks{Search: slap.Link{Href: server.URL + template}}})
+		_, _ = w.Write(text)
+	}))
+	t.Cleanup(server.Close)
+	c, err := slap.NewClient(slap.Options{URL: server.URL, RestURL: server.URL + "/hateoas/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// things are results with numbers for titles, but for their last bracket.
+func things(from, to int) string {
+	texts := make([]string, 0, to-from)
+	for i := from; i < to; i++ {
+		texts = append(texts, fmt.Sprintf(`{"title":"%d"}`, i))
+	}
+	return `{"_embedded":{"contents":[` + strings.Join(texts, ",") + `]}`
 }

@@ -5,19 +5,96 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
-// Search is what the hypermedia API finds: of each thing the fields that are named, and relative_url, which [Client.Form]
-// takes.
+// Results are asked for so many at once of a master that wants a number, and ten times as many where there are more; and from so many on it is an error.
+const (
+	firstLimit  = 1000
+	mostResults = 1_000_000
+)
+
+// Search is what the hypermedia API finds, in its order: of each thing the fields that are named, and relative_url, which [Client.Form]
+// takes. However many there are, all are returned, or an error.
 func (c *Client) Search(ctx context.Context, q Query, selected ...string) ([]map[string]any, error) {
+	found, err := c.search(ctx, q.String(), selected)
+	if err != nil || q.plain() == q.String() {
+		return found, err
+	}
+	// Masters differ in how a value with quotes is written.
+	if found = q.only(found); len(found) > 0 {
+		return found, nil
+	}
+	if found, err = c.search(ctx, q.plain(), selected); err != nil {
+		return nil, err
+	}
+	return q.only(found), nil
+}
+
+// only are those that have the value, as far as they tell.
+func (q Query) only(found []map[string]any) (out []map[string]any) {
+	for _, thing := range found {
+		if value, told := thing[q.Field]; !told || value == q.Value {
+			out = append(out, thing)
+		}
+	}
+	return out
+}
+
+func (c *Client) search(ctx context.Context, query string, selected []string) ([]map[string]any, error) {
 	root, err := c.hypermedia(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var found Results
-	err = c.link(ctx, "search", root.Links.Search.Href, map[string]any{"query": q.String(), "select_list": selected, "limit": "40"}, &found)
-	return found.Embedded.Contents, err
+	for limit := firstLimit; limit <= mostResults; limit *= 10 {
+		page := Results{}
+		variables := map[string]any{"query": query, "select_list": selected}
+		unlimited, err := Expand(root.Links.Search.Href, variables)
+		if err != nil {
+			return nil, c.badAnswer("search", err)
+		}
+		variables["limit"] = strconv.Itoa(limit)
+		href, err := Expand(root.Links.Search.Href, variables)
+		if err != nil {
+			return nil, c.badAnswer("search", err)
+		}
+		if err := c.read(ctx, "search", href, &page); err != nil {
+			return nil, err
+		}
+		if page.Links.Next != nil {
+			return c.pages(ctx, href, &page)
+		}
+		if n := len(page.Embedded.Contents); href == unlimited || n != limit {
+			return page.Embedded.Contents, nil
+		}
+	}
+	return nil, c.badAnswer("search", malformed("", "more than %d results", mostResults))
+}
+
+// pages are the results of a page that was read from a URL, and of those that come next.
+func (c *Client) pages(ctx context.Context, href string, page *Results) ([]map[string]any, error) {
+	all := page.Embedded.Contents
+	seen := map[string]bool{href: true}
+	for page.Links.Next != nil {
+		from, err := url.Parse(href)
+		if err == nil {
+			from, err = from.Parse(page.Links.Next.Href)
+		}
+		if err != nil || seen[from.String()] {
+			return nil, c.badAnswer("search", malformed("", "the link to the next results leads nowhere"))
+		}
+		href = from.String()
+		seen[href] = true
+		page = &Results{}
+		if err := c.read(ctx, "search", href, page); err != nil {
+			return nil, err
+		}
+		if all = append(all, page.Embedded.Contents...); len(all) > mostResults || len(seen) > mostResults/firstLimit {
+			return nil, c.badAnswer("search", malformed("", "more results than %d, or in more than %d parts", mostResults, mostResults/firstLimit))
+		}
+	}
+	return all, nil
 }
 
 // Form is a thing that was found, with all its fields.

@@ -25,6 +25,12 @@ type Results struct {
 	Embedded struct {
 		Contents []map[string]any `json:"contents"`
 	} `json:"_embedded"`
+	Links ResultLinks `json:"_links,omitzero"`
+}
+
+// ResultLinks are the links of [Results]: of those that do not tell all, to what comes next.
+type ResultLinks struct {
+	Next *Link `json:"next,omitempty"`
 }
 
 // A Form is a document of the hypermedia API: the fields of one thing.
@@ -87,8 +93,20 @@ var queried = []struct{ kind, written, field string }{
 
 const validated = " AND validation_state:validated"
 
-// String is the query as it is sent.
+// String is the query as it is sent: in the value a backslash is before each " and each backslash.
 func (q Query) String() string {
+	return q.write(escapes.Replace(q.Value))
+}
+
+var (
+	escapes   = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	unescapes = strings.NewReplacer(`\\`, `\`, `\"`, `"`)
+)
+
+// plain is the query with the value as it is, as the reference's client sends it.
+func (q Query) plain() string { return q.write(q.Value) }
+
+func (q Query) write(value string) string {
 	s := `portal_type:"` + q.Kind + `"` + validated
 	for _, k := range queried {
 		if k.kind == q.Kind {
@@ -96,12 +114,20 @@ func (q Query) String() string {
 		}
 	}
 	if q.Field != "" {
-		s += " AND " + q.Field + `:="` + q.Value + `"`
+		s += " AND " + q.Field + `:="` + value + `"`
 	}
 	return s
 }
 
-// ParseQuery reads a query of that form, and says whether it is one. What stands between the quotes is taken as it is.
+// Values are what a query that was read may ask for: the value as it stood between the quotes, as some clients send it, and what it is to who has it escaped.
+func (q Query) Values() []string {
+	if meant := unescapes.Replace(q.Value); meant != q.Value {
+		return []string{q.Value, meant}
+	}
+	return []string{q.Value}
+}
+
+// ParseQuery reads a query of that form, and says whether it is one. What stands between the quotes is taken as it is: see [Query.Values].
 func ParseQuery(text string) (Query, bool) {
 	for _, k := range queried {
 		rest, ok := strings.CutPrefix(text, k.written+validated)

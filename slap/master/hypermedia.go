@@ -102,9 +102,14 @@ func (h *hypermedia) search(w http.ResponseWriter, r *http.Request, who Who, que
 	if !ok || q.Field == "" && (q.Kind == slap.QueryInstances || q.Kind == slap.QueryReleases) {
 		return invalid("Unhandled query: %s", query.Get("query"))
 	}
-	all, err := h.matches(r, who, q)
-	if err != nil {
-		return err
+	var all []found
+	for _, value := range q.Values() {
+		q.Value = value
+		some, err := h.matches(r, who, q)
+		if err != nil {
+			return err
+		}
+		all = append(all, some...)
 	}
 	if limit >= 0 {
 		all = all[:min(limit, len(all))]

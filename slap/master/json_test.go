@@ -163,10 +163,10 @@ func FuzzJSON(f *testing.F) {
 func TestHypermedia(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	h := r.Handler(master.LegacyOptions{})
-	r.format("C", 6)
-	titles := []string{"plain", "a/b ?#%&+", "Größe 𝄞", "..", "plain"}
+	r.format("C", 7)
+	titles := []string{"plain", "a/b ?#%&+", "Größe 𝄞", "..", `a "quoted" \ title`, "plain"}
 	for i, title := range titles {
-		r.ask(slap.Request{Title: title, Parameters: slap.Dictionary{"password": "hidden"}, Shared: i == 4})
+		r.ask(slap.Request{Title: title, Parameters: slap.Dictionary{"password": "hidden"}, Shared: i == 5})
 	}
 	r.ask(slap.Request{Title: "child", Computer: "C", Partition: "p0"})
 	if err := r.SetConnection(t.Context(), master.Anybody, "C", "p0", "", slap.Dictionary{"key": "hidden"}); err != nil {
@@ -207,7 +207,7 @@ func TestHypermedia(t *testing.T) {
 			t.Fatal(thing, status, body, err)
 		}
 		slave := 0.0
-		if i == 4 {
+		if i == 5 {
 			slave = 1
 		}
 		if values := form.Values(); values["reference"] != titles[i] || values["root_slave"] != slave || !strings.Contains(values["text_content"].(string), "hidden") {
@@ -227,6 +227,12 @@ func TestHypermedia(t *testing.T) {
 	}
 	if some := search(slap.Query{Kind: slap.QueryInstances, Field: "default_specialise_title", Value: "a/b ?#%&+"}.String(), "&select_list=title,portal_type"); len(some) != 1 || some[0]["portal_type"] != "Software Instance" {
 		t.Errorf("%v", some)
+	}
+	quoted := slap.Query{Kind: slap.QueryTrees, Field: "title", Value: `a "quoted" \ title`}
+	for _, text := range []string{quoted.String(), strings.ReplaceAll(slap.Query{Kind: slap.QueryTrees, Field: "title", Value: "X"}.String(), "X", quoted.Value)} {
+		if some := search(text, "&select_list=title"); len(some) != 1 || some[0]["title"] != quoted.Value {
+			t.Errorf("%s: %v", text, some)
+		}
 	}
 	for _, q := range []slap.Query{{Kind: slap.QueryInstances, Field: "default_specialise_title", Value: "plain"}, {Kind: slap.QueryReleases, Field: "default_aggregate_reference", Value: "C"}} {
 		for _, thing := range search(q.String(), "&select_list=title") {
