@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -42,7 +43,8 @@ func newMetalRun(a *app) *cobra.Command {
 (hostler serve) does it by itself where hostler.conf says so. What is under way is remembered: whoever goes on begins nothing twice. See docs/director-metal.md.
 
 --dry-run says what would be done, and does nothing. --once does one round and prints it, waits until the images that are being written are there, and ends. --wait says for how long at most;
-what is not there by then the next run goes on with. With --wait 0, which is for cron, each run takes what is under way a step further.`,
+what is not there by then the next run goes on with. With --wait 0, which is for cron, each run takes what is under way a step further. The exit status is 1 where something failed at a node, or was
+found to have failed there since the last run.`,
 		Example: "  hostler director run --dry-run --once\n  hostler director run --once --wait 0\n  hostler director run --log-format json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -233,17 +235,38 @@ func (a *app) metalOnce(ctx context.Context, opt caching.Options, most time.Dura
 	}
 	c, ok := opt.Commander.(metal.Resumer)
 	if !ok || opt.DryRun {
-		return nil
+		return metalWrong(r.Wrong())
 	}
 	left := c.Finish(ctx, most)
-	if len(left) == 0 {
-		return nil
+	wrong := r.Wrong()
+	if ctx.Err() == nil && most > 0 { // something may have come to its end
+		after, err := l.Settle(ctx)
+		if err != nil {
+			return fmt.Errorf("what became of it could not be seen: %w", err)
+		}
+		wrong = append(wrong, after.Wrong()...)
+	}
+	if err := metalWrong(wrong); len(left) == 0 || err != nil {
+		return err
 	}
 	became := fmt.Sprintf("images are still being written to %d nodes: the next run goes on with them", len(left))
 	if ctx.Err() != nil {
 		return a.interrupted(ctx.Err(), became)
 	}
 	return fprintf(a.errs, "%s: %s\n", a.program, became)
+}
+
+// metalWrong is the error of a round by which something failed at nodes; nil: nothing did.
+func metalWrong(all []string) error {
+	if len(all) == 0 {
+		return nil
+	}
+	const most = 5
+	text := strings.Join(all[:min(len(all), most)], "; ")
+	if n := len(all) - most; n > 0 {
+		text += fmt.Sprintf("; and at %d more nodes", n)
+	}
+	return &compute.Error{Kind: compute.ErrFailed, Err: errors.New(text), Hint: "the next runs try again, each time after a longer pause; hostler director explain lists the nodes that are left alone"}
 }
 
 // printRound prints what came of a round, as a difference: + an image is written to a node, - a node is ejected.

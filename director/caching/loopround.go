@@ -77,6 +77,20 @@ func (r *Report) HeldBack() (n int) {
 	return n
 }
 
+// Wrong says of each node at which something failed what did, for people: what was refused, and what was found to have failed.
+func (r *Report) Wrong() (out []string) {
+	for i := range r.Directives {
+		if d := &r.Directives[i]; d.Result == Failed {
+			out = append(out, fmt.Sprintf("%s %s: %s", d.Do, label(d.Node, d.Name), d.Error))
+		}
+	}
+	for i := range r.Failures {
+		f := &r.Failures[i]
+		out = append(out, fmt.Sprintf("%s %s: %s", f.Do, label(f.Node, f.Name), f.Error))
+	}
+	return out
+}
+
 // Round looks once, decides, and has it done.
 func (l *Loop) Round(ctx context.Context) (*Report, error) {
 	l.round.Lock()
@@ -105,6 +119,18 @@ func (l *Loop) Round(ctx context.Context) (*Report, error) {
 		l.opt.Told(r.report)
 	}
 	return r.report, err
+}
+
+// Settle looks what became of what is under way, and records it. It decides nothing and begins nothing. In the report are no directives.
+func (l *Loop) Settle(ctx context.Context) (*Report, error) {
+	l.round.Lock()
+	defer l.round.Unlock()
+	r := &rounding{Loop: l, now: time.Now().UTC(), report: &Report{DryRun: l.opt.DryRun, Directives: []Directive{}}}
+	r.report.Time = r.now
+	if err := r.see(ctx); err != nil {
+		return nil, err
+	}
+	return r.report, r.look(ctx)
 }
 
 // rounding is a round.

@@ -182,13 +182,20 @@ func (u *user) settle(files map[string]string) {
 		do(u, os.MkdirAll(filepath.Dir(file), 0o700))
 		do(u, os.WriteFile(file, []byte(text), 0o600))
 	}
-	u.program = filepath.Join(u.TempDir(), "hostler")
-	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", u.program, "../../cmd/hostler")
+	u.program = buildHostler(u.TB)
+	u.Cleanup(func() { _ = u.command("keeper", "stop").Run() })
+}
+
+// buildHostler builds the program of this tree.
+func buildHostler(t testing.TB) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "hostler")
+	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", program, "../../cmd/hostler")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		u.Fatalf("hostler cannot be built: %v: %s", err, out)
+		t.Fatalf("hostler cannot be built: %v: %s", err, out)
 	}
-	u.Cleanup(func() { _ = u.command("keeper", "stop").Run() })
+	return program
 }
 
 // TestLabScenario is what a director goes through with a real Ironic of its own. It takes some four minutes, most of which it waits.
