@@ -1,0 +1,126 @@
+package once
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/proc"
+)
+
+// Mark is the variable by which what a command has started is known.
+const Mark = "HOSTLER_ONCE"
+
+// ErrLimit is in the error of a command that took longer than it may.
+var ErrLimit = errors.New("it took too long")
+
+// Run runs a command, and returns when it has ended and, unless it may leave something, all that it has started has. The error of one that ended otherwise than with exit status
+// 0 is an *exec.ExitError, wrapped where it was ended by us. When ctx ends it is ended.
+func Run(ctx context.Context, c Command) error {
+	fail := func(kind error, format string, args ...any) error {
+		return &compute.Error{Op: "once.Run", Kind: kind, Err: fmt.Errorf(format, args...)}
+	}
+	if len(c.Argv) == 0 {
+		return fail(compute.ErrInvalid, "there is no command")
+	}
+	if c.User != nil && (c.User.UID == 0 || c.User.GID == 0) {
+		return fail(compute.ErrDenied, "%s is not run as root, who has uid or gid 0", c.Argv[0])
+	}
+	whole := ctx
+	if c.Limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.Limit, ErrLimit)
+		defer cancel()
+	}
+	mark := Mark + "=" + rand.Text()
+	cmd := exec.Command(c.Argv[0], c.Argv[1:]...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.Dir, append(c.Env[:len(c.Env):len(c.Env)], mark), c.Output, c.Errors
+	if c.Errors == nil {
+		cmd.Stderr = c.Output
+	}
+	if c.Input != nil {
+		cmd.Stdin = bytes.NewReader(c.Input)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if u := c.User; u != nil && os.Getuid() == 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
+	}
+	cmd.WaitDelay = time.Second // for who has its output open after its end, and is not ours to end
+	if err := start(cmd, c.Umask); err != nil {
+		return fail(compute.ErrFailed, "%w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		reap(mark, unix.SIGSTOP) // first, so that nothing of it begins anything more
+		reap(mark, unix.SIGKILL)
+		_ = cmd.Process.Kill()
+		err = <-ended
+		cause := context.Cause(ctx)
+		if errors.Is(cause, ErrLimit) && whole.Err() == nil {
+			return &compute.Error{Op: "once.Run", Kind: compute.ErrTimeout, Err: fmt.Errorf("%w: it was ended after %s", ErrLimit, c.Limit)}
+		}
+		return errors.Join(cause, err)
+	}
+	if !c.Spare {
+		reap(mark, unix.SIGKILL)
+	}
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil
+	}
+	return err
+}
+
+// start starts a command under a mask, which is a thing of the thread that forks: that one is given up afterwards.
+func start(cmd *exec.Cmd, mask int) error {
+	if mask == 0 {
+		return cmd.Start()
+	}
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // for good
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			done <- fmt.Errorf("a thread cannot have a mask of its own: %w", err)
+			return
+		}
+		unix.Umask(mask)
+		done <- cmd.Start()
+	}()
+	return <-done
+}
+
+// reap sends a signal to all that has a mark, until none is left that it means something to.
+func reap(mark string, sig unix.Signal) {
+	for range 20 {
+		all, err := proc.Find(proc.Marked(mark))
+		if err != nil {
+			return
+		}
+		n := 0
+		for _, h := range all {
+			st, err := proc.Look(h.PID)
+			if err == nil && !st.Ended() && (sig != unix.SIGSTOP || st.State != 'T') {
+				n++
+				_ = h.Signal(sig)
+			}
+		}
+		proc.Close(all)
+		if n == 0 {
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
