@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,6 +39,7 @@ type Master struct {
 	log   *slog.Logger
 	runID string
 	known remembered
+	heard atomic.Int64  // how often something new was heard of nodes
 	watch chan struct{} // its one place is taken by who looks for changes, for all that wait for one
 
 	mu   sync.Mutex

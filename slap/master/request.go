@@ -33,6 +33,7 @@ type ask struct {
 	who        Who
 	parameters string
 	filter     map[string]string
+	exact      bool // the parameters are those that it is to have, though there are none
 	now        time.Time
 
 	asker *slap.InstanceRecord // nil: a user asks
@@ -91,12 +92,10 @@ func (m *Master) prepare(who Who, q *slap.Request) (*ask, error) {
 	if err := named("software_type", a.Type, maxTitle); err != nil {
 		return nil, err
 	}
-	switch q.State {
-	case "", slap.Started, slap.Stopped, slap.Destroyed:
-	default:
-		return nil, invalid("state: %.80q is none of started, stopped, destroyed", q.State)
+	err := stateNamed(q.State)
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	if a.parameters, err = slap.FormatParameters(q.Parameters); err != nil {
 		return nil, unwell(err)
 	}
@@ -258,7 +257,7 @@ func (a *ask) change(b book) error {
 
 // stateAlone says that a request without parameters is about the state, so that they stay.
 func (a *ask) stateAlone() bool {
-	return len(a.Parameters) == 0 && a.State != "" && a.State != a.found.Asked && a.Release == a.found.Release && a.Type == a.found.Type
+	return !a.exact && len(a.Parameters) == 0 && a.State != "" && a.State != a.found.Asked && a.Release == a.found.Release && a.Type == a.found.Type
 }
 
 func sameFilter(a, b map[string]string) bool {

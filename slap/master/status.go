@@ -125,13 +125,20 @@ func (m *Master) note(ctx context.Context, of, computer string, change func(*sla
 	if err := m.store.View(ctx, func(tx compute.Tx) (err error) { _, write, err = next(tx); return err }); err != nil || !write {
 		return err
 	}
-	return m.store.Update(ctx, func(tx compute.Tx) error {
+	fresh := false
+	err := m.store.Update(ctx, func(tx compute.Tx) error {
+		fresh = false
 		s, write, err := next(tx)
 		if err != nil || !write {
 			return err
 		}
+		fresh = s.Since.Equal(now)
 		return tx.(Tx).SaveSlap(slap.Entry{Kind: slap.KindStatus, Key: of, Computer: computer, Data: pack(s)})
 	})
+	if err == nil && fresh {
+		m.heard.Add(1)
+	}
+	return err
 }
 
 func statusIn(tx Tx, of string) (*slap.StatusRecord, error) {
