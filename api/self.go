@@ -23,6 +23,7 @@ type Self struct {
 	Via         string            `json:"via" doc:"how he is known"`
 	Expires     *time.Time        `json:"expires,omitempty" doc:"the token that he came with is good until then; left out: he came with none, or it ends with something else"`
 	Version     string            `json:"version" doc:"of the controller"`
+	Slap        bool              `json:"slap,omitempty" doc:"the controller is a SlapOS master, and the caller may look at it"`
 	Identity
 }
 

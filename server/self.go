@@ -19,6 +19,9 @@ func (s *server) self() {
 		p := asker(ctx)
 		out := api.Self{Name: p.Name, Admin: p.Admin(), Here: p.Here, Own: p.Own, Version: s.Version, Identity: s.Identity(),
 			Roles: map[string]string{}, Permissions: []string{}, Source: p.Source, Lease: p.Lease, Via: p.Via}
+		if _, err := s.slapping(); err == nil {
+			out.Slap = p.Somewhere(auth.See) && p.Source == "" && p.Lease == ""
+		}
 		if p.Everywhere != auth.Nobody {
 			out.Role = p.Everywhere.String()
 		}

@@ -47,7 +47,7 @@ type Owner interface {
 	Leaf(ctx context.Context, id compute.ID) (compute.Instance, error)
 }
 
-// Options join a server to its surroundings. All but Private, Memory, Work, Ending, Foresight, Log and Ring are required.
+// Options join a server to its surroundings. All but Private, Memory, Work, Ending, Foresight, Slap, Log and Ring are required.
 type Options struct {
 	Engine  func() Engine // the newest, as configurations change
 	Version string        // of hostler
@@ -90,6 +90,8 @@ type Options struct {
 	Ring func()
 	// Webhooks are the receivers of events; nil: there are no such paths.
 	Webhooks Webhooks
+	// Slap is the SlapOS master that this controller is; nil, or one that returns nil: it is none.
+	Slap func() Slap
 	// Metrics answers scrapes of /metrics; nil: there is no such path.
 	Metrics http.Handler
 	// Observe hears of each request, by the method and path that are described, "none" for what is not. nil: nobody does. It must not block.
@@ -159,6 +161,7 @@ func New(opt Options) http.Handler {
 	s.audits()
 	s.metrics(mux)
 	s.hooks()
+	s.slap()
 	s.login(mux)
 	s.describe()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })

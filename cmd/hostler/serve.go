@@ -129,8 +129,8 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		Limited: func(source string) []string { return k.now.Load().people.only[source] }, Tokens: k.tokens, Audit: k.audit, Limits: k.limits, Projects: func() []string { return k.now.Load().people.names() },
 		Ready: k.ready, Webhooks: k, Metrics: a.meters.handler(), Observe: a.meters.asked, Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.log,
 		Ending: ctx.Done(), Memory: k.answers.memory(), Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
-		Foresight: k.ahead,
-		SignIn:    func() server.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: k.spend,
+		Foresight: k.ahead, Slap: func() server.Slap { return k.slap },
+		SignIn: func() server.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: k.spend,
 	}))
 	if handler, err = k.withSlapos(ctx, listeners.token, handler); err != nil {
 		listeners.close()
@@ -194,6 +194,7 @@ type controller struct {
 	ahead   *foresight
 	options serving
 	files   *certs.Files // nil: it does not listen with TLS
+	slap    server.Slap  // nil: it is no SlapOS master
 }
 
 // served is a configuration, and the engine by it.

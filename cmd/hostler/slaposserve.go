@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/slap/authority"
 	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/slap/view"
 )
 
 // slaposPath is below which a controller is a master for SlapOS too.
@@ -57,6 +58,12 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 	if err != nil {
 		return nil, err
 	}
+	k.slap = view.New(view.Options{Master: m, Who: func(p auth.Principal, writes bool) (master.Who, error) {
+		if writes {
+			return slaposWho(p, http.MethodPost)
+		}
+		return slaposWho(p, http.MethodGet)
+	}})
 	authenticate := k.authenticate(file)
 	whole := m.Handler(master.LegacyOptions{
 		Who: func(r *http.Request) (master.Who, error) {
@@ -88,6 +95,9 @@ func slaposWho(p auth.Principal, method string) (master.Who, error) {
 	what := auth.Use
 	if method == http.MethodGet || method == http.MethodHead {
 		what = auth.See
+	}
+	if home, ok := p.Home(what); ok && p.Project == "" && !p.May(what, p.Project) {
+		p.Project = home // he is in one alone
 	}
 	if p.Source != "" || p.Lease != "" || !p.May(what, p.Project) {
 		return master.Who{}, &master.Refusal{Kind: compute.ErrDenied, Text: "You may not do this in the project.", Detail: "ask an administrator for a role in it"}

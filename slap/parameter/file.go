@@ -294,3 +294,18 @@ func slapValue(v any) any {
 	}
 	return v
 }
+
+// Object are parameters that were given as a JSON object, in the form in which they are sent.
+func Object(data []byte, form string) (slap.Dictionary, error) { return parse(".json", data, form) }
+
+// Plain are parameters as values of JSON: those that were sent as JSON in one are that object.
+func Plain(d slap.Dictionary) map[string]any {
+	if text, ok := d["_"].(string); ok && len(d) == 1 {
+		if _, v, err := readJSON([]byte(text)); err == nil {
+			if object, ok := v.(map[string]any); ok {
+				return object
+			}
+		}
+	}
+	return plain(map[string]any(d)).(map[string]any)
+}

@@ -306,3 +306,23 @@ func shownURL(at string) string {
 }
 
 func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
+
+// Schema loads the schema of a variant's parameters. nil: it has none.
+func (l *Loader) Schema(ctx context.Context, t Type) (map[string]any, error) {
+	if t.Request == "" {
+		return nil, nil
+	}
+	data, err := l.get(ctx, t.Request, t.local)
+	if err != nil {
+		return nil, err
+	}
+	_, v, err := readJSON(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", shownURL(t.Request), err)
+	}
+	object, ok := v.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("%s: a schema is an object", shownURL(t.Request))
+	}
+	return object, nil
+}
