@@ -21,6 +21,7 @@ import (
 var documents = map[string]string{
 	"Self": "Self", "Source": "Source", "States": "States", "Lease": "Lease", "Instance": "Instance", "Phases": "Phases", "Event": "Event", "Plans": "Plans", "Plan": "Plan",
 	"Directive": "Directive", "Directed": "Directed", "History": "History", "Point": "Point", "Problem": "Problem", "SignIn": "SignIn", "Waiter": "Waiter", "TerminalEnd": "TerminalEnd",
+	"SlapStatus": "SlapStatus", "SlapComputer": "SlapComputer", "SlapPartition": "SlapPartition", "SlapRelease": "SlapRelease", "SlapComputerDetail": "SlapComputerDetail", "SlapInstance": "SlapInstance", "SlapInstanceDetail": "SlapInstanceDetail", "SlapConnection": "SlapConnection", "SlapType": "SlapType", "SlapSoftware": "SlapSoftware", "SlapUsagePoint": "SlapUsagePoint", "SlapUsageSeries": "SlapUsageSeries", "SlapUsage": "SlapUsage",
 }
 
 // later are those, and paths, that the API may not have yet.
@@ -100,7 +101,7 @@ func asked(t *testing.T) (paths []string) {
 		for _, m := range regexp.MustCompile("[\"`](/v1/[a-z/]+)(\\$\\{encodeURIComponent\\((?:lease\\.id|name)[^}]*\\}(/[a-z]+)?)?|\"(/v1/instances/)\" \\+ encode").FindAllStringSubmatch(string(text), -1) {
 			path := m[1] + m[4]
 			if strings.HasSuffix(path, "/") {
-				path += map[string]string{"/v1/instances/": "{name}", "/v1/leases/": "{lease}", "/v1/queue/": "{id}"}[path] + m[3]
+				path += map[string]string{"/v1/instances/": "{name}", "/v1/leases/": "{lease}", "/v1/queue/": "{id}", "/v1/slap/instances/": "{instance}", "/v1/slap/computers/": "{computer}"}[path] + m[3]
 			}
 			if !seen[path] {
 				seen[path] = true

@@ -22,7 +22,7 @@ var dist embed.FS
 const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // views are the paths at which the page is shown; those below them too.
-var views = []string{"/instances", "/leases", "/director", "/history", "/events"}
+var views = []string{"/instances", "/leases", "/director", "/history", "/events", "/slap"}
 
 // Handler serves the page, and gives what is none of it to next: the API, say.
 func Handler(next http.Handler) http.Handler {

@@ -49,13 +49,13 @@ func TestHandler(t *testing.T) {
 	if script == "" {
 		t.Fatal(index)
 	}
-	for _, path := range []string{"/", "/index.html", "/instances", "/instances/web-1", "/instances/web-1/terminal", "/leases", "/director", "/history", "/events"} {
+	for _, path := range []string{"/", "/index.html", "/instances", "/instances/web-1", "/instances/web-1/terminal", "/leases", "/director", "/history", "/events", "/slap", "/slap/computers/COMP-1"} {
 		r := get(t, http.MethodGet, path)
 		if body(t, r) != index || r.Header.Get("Cache-Control") != "no-cache" || r.Header.Get("Content-Type") != "text/html; charset=utf-8" {
 			t.Errorf("%s: %v", path, r.Header)
 		}
 	}
-	for _, path := range []string{"/v1/sources", "/openapi.json", "/login", "/login/callback", "/assets/none.js", "/assets/", "/dist/index.html", "/instancesx", "/healthz", "/../web.go"} {
+	for _, path := range []string{"/v1/sources", "/openapi.json", "/login", "/login/callback", "/assets/none.js", "/assets/", "/dist/index.html", "/instancesx", "/slapos/getRunId", "/healthz", "/../web.go"} {
 		if got := body(t, get(t, http.MethodGet, path)); got != "next" {
 			t.Errorf("%s is the page's: %.60q", path, got)
 		}

@@ -19,6 +19,11 @@ interface Question {
 
 const question = signal<Question | undefined>(undefined);
 
+/** asks asks something. */
+export function asks(q: Question) {
+  question.value = q;
+}
+
 /** Asking is the question that is open, as a dialog: Escape and its first button change nothing. */
 export function Asking() {
   const q = question.value;

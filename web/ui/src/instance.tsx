@@ -1,10 +1,9 @@
 // One instance, with its timeline.
 import { useRoute } from "preact-iso/router";
-import type { ComponentChildren } from "preact";
 import { Act, Asking, discard, extend, hold, mayAct, release } from "./acts";
 import { query } from "./ask";
 import { useAsked } from "./live";
-import { At, Instance as Link, Journal, path, State, View } from "./parts";
+import { At, Fact, Instance as Link, Journal, path, State, View } from "./parts";
 import type { Event, Instance } from "./types";
 import { span, until } from "./words";
 
@@ -96,13 +95,6 @@ export function One() {
     </View>
   );
 }
-
-const Fact = (props: { name: string; children: ComponentChildren }) => (
-  <div>
-    <dt>{props.name}</dt>
-    <dd>{props.children}</dd>
-  </div>
-);
 
 /** Timeline shows the phases of a cold start one after the other, as long as they took. */
 function Timeline({ i }: { i: Instance }) {

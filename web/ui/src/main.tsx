@@ -18,12 +18,20 @@ const views = {
   history: () => import("./history").then((m) => m.Histories),
   events: () => import("./events").then((m) => m.Events),
 };
+const slap = {
+  trees: () => import("./slaplists").then((m) => m.Trees),
+  computers: () => import("./slaplists").then((m) => m.Computers),
+  instance: () => import("./slapinstance").then((m) => m.One),
+};
 const Instances = lazy(views.instances);
 const One = lazy(views.instance);
 const Leases = lazy(views.leases);
 const Director = lazy(views.director);
 const Histories = lazy(views.history);
 const Events = lazy(views.events);
+const Trees = lazy(slap.trees);
+const Computers = lazy(slap.computers);
+const SlapOne = lazy(slap.instance);
 const Terminal = lazy(() => import("./terminal"));
 const SigningIn = lazy(() => import("./signin").then((m) => m.SigningIn));
 
@@ -35,6 +43,7 @@ const places: [string, string][] = [
   ["/history", "History"],
   ["/events", "Events"],
 ];
+const ours = (): [string, string][] => (self.value?.slap ? [...places, ["/slap", "SlapOS"]] : places);
 
 function Top() {
   const { path } = useLocation();
@@ -52,7 +61,7 @@ function Top() {
         Skip to what is shown
       </a>
       <nav aria-label="Views">
-        {places.map(([to, name]) => (
+        {ours().map(([to, name]) => (
           <a href={to} aria-current={(to === "/" ? path === "/" : path.startsWith(to)) ? "page" : undefined}>
             {name}
           </a>
@@ -94,7 +103,7 @@ function Page() {
   useEffect(() => {
     if (!who) return;
     start();
-    const t = setTimeout(() => Object.values(views).forEach((load) => void load()), 1500);
+    const t = setTimeout(() => [...Object.values(views), ...(who.slap ? Object.values(slap) : [])].forEach((load) => void load()), 1500);
     return () => clearTimeout(t);
   }, [who]);
   if (who === null)
@@ -123,6 +132,9 @@ function Page() {
         <Route path="/director" component={Director} />
         <Route path="/history" component={Histories} />
         <Route path="/events" component={Events} />
+        <Route path="/slap" component={Trees} />
+        <Route path="/slap/computers" component={Computers} />
+        <Route path="/slap/instances/:id" component={SlapOne} />
         <Route default component={Nowhere} />
       </Router>
     </>

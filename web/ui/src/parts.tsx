@@ -87,3 +87,11 @@ export function Journal(props: { events: Event[]; of?: string; label: string }) 
     </ol>
   );
 }
+
+/** Fact is a line of what is known of a thing, in a dl. */
+export const Fact = (props: { name: string; children: ComponentChildren }) => (
+  <div>
+    <dt>{props.name}</dt>
+    <dd>{props.children}</dd>
+  </div>
+);

@@ -6,6 +6,7 @@ export interface Self {
   via: string; // how he is known
   permissions: string[] | null; // what he may somewhere
   version: string;
+  slap?: boolean; // it is a SlapOS master, for him
 }
 
 export interface SignIn {
@@ -169,4 +170,115 @@ export interface TerminalEnd {
   status: number;
   signal?: string;
   reason?: string;
+}
+
+export interface SlapStatus {
+  state?: string;
+  message?: string;
+  error: boolean;
+  since: string;
+  at: string;
+}
+
+export interface SlapComputer {
+  computer: string;
+  title?: string;
+  owner?: string;
+  project?: string;
+  network?: string;
+  created: string | null;
+  partitions: number;
+  busy: number;
+  releases: number;
+  status: SlapStatus | null;
+}
+
+export interface SlapPartition {
+  partition: string;
+  addresses: string[];
+  instance: SlapInstance | null;
+}
+
+export interface SlapRelease {
+  release: string;
+  state: string;
+  created: string;
+  status: SlapStatus | null;
+}
+
+export interface SlapComputerDetail extends SlapComputer {
+  slots: SlapPartition[];
+  supplied: SlapRelease[];
+}
+
+export interface SlapInstance {
+  instance: string;
+  title: string;
+  root: string;
+  root_title: string;
+  parent?: string;
+  parent_title?: string;
+  owner?: string;
+  project?: string;
+  shared: boolean;
+  release: string;
+  type: string;
+  asked: string;
+  state: string;
+  computer?: string;
+  partition?: string;
+  host?: string;
+  host_title?: string;
+  reason?: string;
+  members?: number;
+  unplaced?: number;
+  created: string;
+  changed: string | null;
+  status: SlapStatus | null;
+}
+
+export interface SlapInstanceDetail extends SlapInstance {
+  parameters: Record<string, unknown>;
+  filter: Record<string, string>;
+  addresses: string[];
+  connection: string[];
+}
+
+export interface SlapConnection {
+  values: Record<string, unknown>;
+}
+
+export interface SlapType {
+  type: string;
+  title?: string;
+  description?: string;
+  shared: boolean;
+  schema?: Record<string, unknown>;
+  problem?: string;
+}
+
+export interface SlapSoftware {
+  release: string;
+  name?: string;
+  description?: string;
+  types: SlapType[];
+  unknown?: string;
+}
+
+export interface SlapUsagePoint {
+  time: string;
+  quantity: number;
+}
+
+export interface SlapUsageSeries {
+  resource: string;
+  title?: string;
+  points: SlapUsagePoint[];
+}
+
+export interface SlapUsage {
+  computer: string;
+  of: string;
+  known: string[];
+  series: SlapUsageSeries[];
 }

@@ -1,1 +1,0 @@
-import{a,b,c,d,e,f,g,h,i}from"./chunk-IMEUGI4I.js";import"./chunk-3XYTYKEP.js";import"./chunk-CSMS25BH.js";import"./chunk-25NKHCUK.js";export{i as Act,a as Asking,g as cancel,d as discard,f as extend,e as hold,h as mayAct,c as release,b as take};
