@@ -259,6 +259,8 @@ func (m *Master) NewComputer(ctx context.Context, who Who, title, project string
 	}
 	if project == "" {
 		project = who.Project
+	} else if err := named("project_reference", project, maxID); err != nil {
+		return "", err
 	}
 	created, number := time.Now().UTC(), newComputerID()
 	err = m.do(ctx, func(b book) error {

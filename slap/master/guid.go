@@ -16,7 +16,7 @@ func known(who Who, guid string) target {
 			return nil, err
 		}
 		if n == nil {
-			return nil, refuse(compute.ErrNotFound, "No software instance %s found.", guid)
+			return nil, refuse(compute.ErrNotFound, "No software instance %.*s found.", maxGUID, guid)
 		}
 		return n, who.holds(n)
 	}
@@ -33,7 +33,13 @@ func told(who Who, guid string) target {
 	}
 }
 
+// maxGUID is the longest that any of these can be, in bytes; there is no looking for more.
+const maxGUID = 2 * 4 * maxTitle
+
 func lookup(b book, who Who, guid string) (*slap.InstanceRecord, error) {
+	if len(guid) > maxGUID+len("___"+"___0") {
+		return nil, nil
+	}
 	if n, err := b.instance(guid); err != nil || n != nil {
 		return n, err
 	}

@@ -79,6 +79,9 @@ func (m *Master) Request(ctx context.Context, who Who, q *slap.Request) (*Answer
 	return m.answer(a)
 }
 
+// filters are the names that a filter can have, with the longest of each; what else is in one is kept and not looked at.
+var filters = map[string]int{"computer_guid": maxID, "instance_guid": maxURL, "network_guid": maxID, "project_guid": maxID}
+
 func (m *Master) prepare(who Who, q *slap.Request) (*ask, error) {
 	a := &ask{Request: q, m: m, who: who, now: time.Now().UTC(), filter: map[string]string{}}
 	if err := firstOf(named("partition_reference", q.Title, maxTitle), named("software_release", q.Release, maxURL)); err != nil {
@@ -99,8 +102,18 @@ func (m *Master) prepare(who Who, q *slap.Request) (*ask, error) {
 	if a.parameters, err = slap.FormatParameters(q.Parameters); err != nil {
 		return nil, unwell(err)
 	}
+	if q.Project != "" {
+		if err := named("project_reference", q.Project, maxID); err != nil {
+			return nil, err
+		}
+	}
 	for k, v := range q.Filter {
 		a.filter[k] = fmt.Sprint(v)
+		if most := filters[k]; most > 0 && a.filter[k] != "" {
+			if err := named(k, a.filter[k], most); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if (q.Computer == "") != (q.Partition == "") {
 		return nil, invalid("computer_id and computer_partition_id go together")
