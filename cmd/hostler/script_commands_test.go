@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"net/http"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -36,6 +37,17 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 			}
 			if got != want {
 				ts.Fatalf("exit status %d, want %d", got, want)
+			}
+		},
+		"post": func(ts *testscript.TestScript, neg bool, args []string) {
+			if neg || len(args) != 3 {
+				ts.Fatalf("usage: post FILE PATH BODY: send the file BODY, which is JSON, to PATH below the URL in FILE")
+			}
+			answer, err := http.Post(strings.TrimSpace(ts.ReadFile(args[0]))+args[1], "application/json", strings.NewReader(ts.ReadFile(args[2])))
+			ts.Check(err)
+			defer answer.Body.Close()
+			if answer.StatusCode != http.StatusOK {
+				ts.Fatalf("status %s", answer.Status)
 			}
 		},
 		"lines": func(ts *testscript.TestScript, neg bool, args []string) {

@@ -57,6 +57,7 @@ Exit status: 0 done, 1 failed, 2 usage, or not ready yet, or not known to the ma
 	_ = cmd.MarkPersistentFlagFilename("cfg")
 	_ = cmd.MarkPersistentFlagFilename("log-file")
 	cmd.AddCommand(newSlaposProxy(s), newSlaposRequest(s), newSlaposSupply(s), newSlaposRemove(s), newSlaposService(s), newSlaposComputer(s), newSlaposConfigure(s), newSlaposNode(s), newSlaposConsole(s), newSlaposCache(s), newSlaposComplete(s))
+	cmd.SetGlobalNormalizationFunc(dashed)
 	return cmd
 }
 
@@ -71,17 +72,14 @@ func (s *slapos) options(f *pflag.FlagSet) {
 	for _, name := range []string{"log-color", "log-time"} {
 		_ = f.MarkHidden(name)
 	}
-	dashes(f)
 }
 
-// dashes has options be written with _ for - too, and --logfile for --log-file.
-func dashes(f *pflag.FlagSet) {
-	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-		if name = strings.ReplaceAll(name, "_", "-"); name == "logfile" {
-			name = "log-file"
-		}
-		return pflag.NormalizedName(name)
-	})
+// dashed has options be written with _ for - too, and --logfile for --log-file.
+func dashed(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	if name = strings.ReplaceAll(name, "_", "-"); name == "logfile" {
+		name = "log-file"
+	}
+	return pflag.NormalizedName(name)
 }
 
 // do makes what a command runs: f, until a signal comes, with its errors told and turned into SlapOS's exit statuses.

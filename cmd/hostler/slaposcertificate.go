@@ -62,7 +62,6 @@ Whoever can read the authority's directory, ca_directory in [slapproxy], can be 
 	f.BoolVar(&o.admin, "admin", false, "have a user be an administrator, who may do everything")
 	f.BoolVar(&o.revoke, "revoke", false, "have no certificate of NAME count any more, and make none")
 	f.BoolVar(&o.token, "token", false, "print a token for which NAME gets the certificate, once and within a day")
-	dashes(f)
 	cmd.MarkFlagsMutuallyExclusive("token", "revoke")
 	cmd.MarkFlagsMutuallyExclusive("token", "directory")
 	_ = cmd.MarkFlagFilename("database-uri")

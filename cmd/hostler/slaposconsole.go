@@ -47,7 +47,6 @@ goes on; of a file, or of what is no terminal, the first one ends it.`,
 		f.BoolP(name, short, false, "as always: hostler's own")
 		_ = f.MarkHidden(name)
 	}
-	dashes(f)
 	return cmd
 }
 

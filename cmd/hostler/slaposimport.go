@@ -58,7 +58,6 @@ computers already, nothing is done without --replace.`,
 	f.StringVar(&o.owner, "owner", "", "have all of it be the user `NAME`'s, where the master knows its users")
 	f.BoolVar(&o.Replace, "replace", false, "have what is known of the same computers go first")
 	f.BoolVarP(&o.DryRun, "dry-run", "n", false, "look whether all of it can be taken, and change nothing")
-	dashes(f)
 	_ = cmd.MarkFlagFilename("database-uri")
 	return cmd
 }

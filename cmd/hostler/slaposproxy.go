@@ -57,7 +57,6 @@ makes, unless the file says tls = off or optional.`,
 	f.StringVarP(&o.database, "database-uri", "u", "", "keep everything in `FILE`; or the address of a PostgreSQL database, or a reference to it")
 	f.StringVar(&o.port, "port", "", "listen on the port `N`; 5000 unless it is said, 0 takes a free one")
 	f.StringVar(&o.host, "host", "", "listen on the address `HOST`; 127.0.0.1 unless it is said")
-	dashes(f)
 	_ = cmd.MarkFlagFilename("database-uri")
 	return cmd
 }

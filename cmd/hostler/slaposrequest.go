@@ -74,7 +74,6 @@ Exit status: 2 where the instance is not ready yet: give the same command again 
 	f.StringVar(&o.file, "parameters-file", "", "the instance's parameters are in `FILE`: .json, .yaml, .yml or .xml")
 	f.StringVar(&o.form, "force-serialisation", "", "send a file's parameters in `FORM`, xml or json-in-xml, whatever the software says")
 	f.BoolVar(&o.uncheckable, "no-validate", false, "send the parameters whatever the software's schema says")
-	dashes(f)
 	cmd.MarkFlagsMutuallyExclusive("parameters", "parameters-file")
 	_ = cmd.MarkFlagFilename("parameters-file", "json", "yaml", "yml", "xml")
 	of := func(words ...string) cobra.CompletionFunc {

@@ -85,7 +85,6 @@ Parameters may be secrets. Connection parameters are not shown.`,
 	f.BoolVar(&o.shared, "slaves", false, "show shared instances")
 	f.BoolVar(&o.params, "params", false, "show the parameters of instances")
 	f.BoolVar(&o.networks, "network", false, "show the addresses of partitions")
-	dashes(f)
 	_ = cmd.MarkFlagFilename("database-uri")
 	return cmd
 }
