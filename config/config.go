@@ -281,7 +281,7 @@ func (g *gathering) setting(r *Root, e entry) error {
 }
 
 // kinds are the sections of which there are several of a kind, each with its name: [webhook NAME].
-var kinds = []string{"webhook", "director.metal.image", "director.metal.flavor"}
+var kinds = []string{"webhook", "director.metal.image", "director.metal.flavor", "multimaster"}
 
 // named reports whether a section is one of these.
 func named(section string) bool {

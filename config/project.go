@@ -39,6 +39,8 @@ type Quota struct {
 	Cores  float64
 	Memory int64   // bytes
 	Cost   float64 // for an hour, by the sources' prices
+
+	Partitions, Shared int // of a SlapOS master: partitions with an instance, and shared instances
 }
 
 // MemberRoles are the roles that a project's members may have.
@@ -49,7 +51,7 @@ var projectKeys = map[string][]string{
 	"": {"weight", "highest-priority"}, "members": nil, "groups": nil, "quota": quotaKeys, "user-quota": quotaKeys,
 }
 
-var quotaKeys = []string{"count", "cores", "memory", "cost"}
+var quotaKeys = []string{"count", "cores", "memory", "cost", "partitions", "shared-instances"}
 
 // Project returns the project of that name, or an *Error that names the nearest.
 func (c *Config) Project(name string) (*Project, error) {
@@ -186,13 +188,22 @@ func member(of map[string]string, name, role string) error {
 	return nil
 }
 
+func whole(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n <= 0 {
+		return 0, fmt.Errorf("%q is not a whole number above 0; leave it out for no limit", text)
+	}
+	return n, nil
+}
+
 func (q *Quota) take(key, text string) (err error) {
 	switch key {
 	case "count":
-		q.Count, err = strconv.Atoi(text)
-		if err != nil || q.Count <= 0 {
-			err = fmt.Errorf("%q is not a whole number above 0; leave it out for no limit", text)
-		}
+		q.Count, err = whole(text)
+	case "partitions":
+		q.Partitions, err = whole(text)
+	case "shared-instances":
+		q.Shared, err = whole(text)
 	case "cores":
 		q.Cores, err = positive(text, "a number of cores")
 	case "memory":

@@ -231,15 +231,9 @@ func masterOptions(f *cfg.File) (opt master.Options, err error) {
 		return opt, err
 	}
 	for _, line := range lines {
-		words := strings.Fields(line)
-		if len(words) != 2 {
+		if !addProduct(&opt, line) {
 			return opt, f.Fail(section, "software_product_list", "has a line that is not NAME URL: %q", line)
 		}
-		i := slices.IndexFunc(opt.Products, func(p master.Product) bool { return p.Name == words[0] })
-		if i < 0 {
-			opt.Products, i = append(opt.Products, master.Product{Name: words[0]}), len(opt.Products)
-		}
-		opt.Products[i].URLs = append(opt.Products[i].URLs, words[1])
 	}
 	for _, section := range f.Sections() {
 		url, ok := strings.CutPrefix(section, multimaster)
@@ -258,4 +252,18 @@ func masterOptions(f *cfg.File) (opt master.Options, err error) {
 		opt.Masters = append(opt.Masters, x)
 	}
 	return opt, nil
+}
+
+// addProduct adds a release of a software product, NAME URL; false: the line is no such.
+func addProduct(opt *master.Options, line string) bool {
+	words := strings.Fields(line)
+	if len(words) != 2 {
+		return false
+	}
+	i := slices.IndexFunc(opt.Products, func(p master.Product) bool { return p.Name == words[0] })
+	if i < 0 {
+		opt.Products, i = append(opt.Products, master.Product{Name: words[0]}), len(opt.Products)
+	}
+	opt.Products[i].URLs = append(opt.Products[i].URLs, words[1])
+	return true
 }

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
@@ -18,38 +21,82 @@ const slaposPath = "/slapos"
 
 // slapping is the section [slap] of hostler.conf: where it stands, a controller is a master for SlapOS too.
 type slapping struct {
-	Computer  string `conf:"computer"`     // where goes what names no computer; "": any that fits
-	Directory string `conf:"ca_directory"` // of the authority by whose certificates nodes are known; "": there is none
+	Computer  string   `conf:"computer"`          // where goes what names no computer; "": any that fits
+	Directory string   `conf:"ca_directory"`      // of the authority by whose certificates nodes are known; "": there is none
+	Products  []string `conf:"software_products"` // NAME URL, the best first
 }
 
-// readSlapping reads it; false: it is not there.
-func readSlapping(cfg *config.Config) (s slapping, there bool, err error) {
+// otherMaster is a section [multimaster URL].
+type otherMaster struct {
+	Key       string   `conf:"key"`
+	Cert      string   `conf:"cert"`
+	CA        string   `conf:"ca"`
+	Releases  []string `conf:"software_release_list"` // that are asked for there
+	Computer  string   `conf:"computer"`              // as which it is asked
+	Partition string   `conf:"partition"`
+}
+
+// readSlapping reads what a master is to be; false: [slap] is not there.
+func readSlapping(cfg *config.Config) (opt master.Options, directory string, there bool, err error) {
 	section, there := cfg.Sections["slap"]
+	var said slapping
+	if err := decodeSection(section, &said); err != nil {
+		return opt, "", there, err
+	}
+	opt.Computer = said.Computer
+	for _, line := range said.Products {
+		if !addProduct(&opt, line) {
+			at := section["software_products"]
+			return opt, "", there, invalid("software-products = demo https://software.example/demo/software.cfg, kvm https://…", "%s:%d: software-products: %q is not NAME URL", at.File, at.Line, line)
+		}
+	}
+	for _, title := range slices.Sorted(maps.Keys(cfg.Sections)) {
+		url, ok := strings.CutPrefix(title, "multimaster ")
+		if !ok {
+			continue
+		}
+		var other otherMaster
+		section := cfg.Sections[title]
+		if err := decodeSection(section, &other); err != nil {
+			return opt, "", there, err
+		}
+		x := master.External{URL: strings.TrimSpace(url), Releases: other.Releases, Computer: other.Computer, Partition: other.Partition,
+			KeyFile: beside(section["key"], other.Key), CertFile: beside(section["cert"], other.Cert), CAFile: beside(section["ca"], other.CA)}
+		opt.Masters = append(opt.Masters, x)
+	}
+	return opt, beside(section["ca_directory"], said.Directory), there, nil
+}
+
+func decodeSection(section map[string]config.Value, to any) error {
 	settings := map[string]string{}
 	for key, v := range section {
 		settings[key] = v.Text
 	}
-	err = config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, &s)
-	if s.Directory != "" && !filepath.IsAbs(s.Directory) { // it lies beside the file that says it
-		s.Directory = filepath.Join(filepath.Dir(section["ca_directory"].File), s.Directory)
+	return configError(config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, to))
+}
+
+// beside is a path that lies beside the file that says it, unless it is absolute or none.
+func beside(said config.Value, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
 	}
-	return s, there, configError(err)
+	return filepath.Join(filepath.Dir(said.File), path)
 }
 
 // withSlapos puts the master before what a controller answers, where [slap] is. Whoever asks is somebody whom the controller or the master's authority knows, and pages of other sites
 // cannot ask for him.
 func (k *controller) withSlapos(ctx context.Context, file string, rest http.Handler) (http.Handler, error) {
-	said, there, err := readSlapping(k.app.cfg)
+	opt, directory, there, err := readSlapping(k.app.cfg)
 	if err != nil || !there {
 		return rest, err
 	}
-	opt := master.Options{Store: k.app.store, Computer: said.Computer, Log: k.app.log}
+	opt.Store, opt.Log, opt.Limits = k.app.store, k.app.log, k.slaposLimits
 	var ca *authority.Authority
-	if said.Directory != "" {
+	if directory != "" {
 		if k.files == nil {
 			return nil, invalid("give --tls-cert and --tls-key, or take it out", "ca-directory in [slap]: nodes show certificates by TLS alone")
 		}
-		if ca, err = authority.Open(said.Directory); err != nil {
+		if ca, err = authority.Open(directory); err != nil {
 			return nil, err
 		}
 		opt.Authority = ca
@@ -59,48 +106,90 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 		return nil, err
 	}
 	k.slap = view.New(view.Options{Master: m, Who: func(p auth.Principal, writes bool) (master.Who, error) {
-		if writes {
-			return slaposWho(p, http.MethodPost)
-		}
-		return slaposWho(p, http.MethodGet)
+		who, _, err := slaposWho(p, writes)
+		return who, err
 	}})
+	k.app.meters.watchSlapos(m)
 	authenticate := k.authenticate(file)
 	whole := m.Handler(master.LegacyOptions{
-		Who: func(r *http.Request) (master.Who, error) {
-			if ca != nil {
-				// Who shows a certificate of another authority may be somebody whom the controller knows.
-				if serial, shown, err := ca.Client(r.TLS); shown && err == nil {
-					return m.Certified(r.Context(), serial)
-				}
-			}
-			p, err := authenticate(r)
-			if err != nil {
-				return master.Who{}, err
-			}
-			return slaposWho(p, r.Method)
-		},
-		Base: func(r *http.Request) string { return master.Base(r) + slaposPath[1:] + "/" },
+		Who:    slaposAsker,
+		Token:  func(r *http.Request, token string) (master.Who, error) { return k.slaposToken(r, token, file) },
+		Base:   func(r *http.Request) string { return master.Base(r) + slaposPath[1:] + "/" },
+		Ending: ctx.Done(),
 	})
+	guard := k.guardSlapos(func(r *http.Request) (master.Who, auth.Principal, error) {
+		if ca != nil {
+			// Who shows a certificate of another authority may be somebody whom the controller knows.
+			if serial, shown, err := ca.Client(r.TLS); shown && err == nil {
+				return k.slaposCertified(r, m, serial)
+			}
+		}
+		p, err := authenticate(r)
+		if err != nil {
+			return master.Who{}, p, err
+		}
+		return slaposAsks(p, r, writing(r))
+	}, whole)
 	mux := http.NewServeMux()
-	mux.Handle(slaposPath+"/", http.StripPrefix(slaposPath, http.NewCrossOriginProtection().Handler(whole)))
+	mux.Handle(slaposPath+"/", http.StripPrefix(slaposPath, http.NewCrossOriginProtection().Handler(guard)))
 	mux.Handle("/", rest)
 	return mux, nil
 }
 
-// slaposWho is whom the master takes somebody for: an administrator for everybody, others for users with trees of their own.
-func slaposWho(p auth.Principal, method string) (master.Who, error) {
-	if p.Admin() {
-		return master.Anybody, nil
+// slaposLimits are those of a project's configuration, as it is now.
+func (k *controller) slaposLimits(project, user string) (out []master.Limit) {
+	for _, p := range k.now.Load().people.projects {
+		if p.Name != project || p.Err != nil {
+			continue
+		}
+		whose := "the project " + project
+		if q := p.Quota; q.Partitions > 0 || q.Shared > 0 {
+			out = append(out, master.Limit{Whose: whose, Partitions: q.Partitions, Shared: q.Shared})
+		}
+		if q := p.UserQuota; user != "" && (q.Partitions > 0 || q.Shared > 0) {
+			out = append(out, master.Limit{Whose: user + " in " + whose, User: true, Partitions: q.Partitions, Shared: q.Shared})
+		}
 	}
-	what := auth.Use
-	if method == http.MethodGet || method == http.MethodHead {
-		what = auth.See
+	return out
+}
+
+// slaposCertified is who shows a certificate of the master's authority: a user is what the controller's configuration has him be now, in the project of the certificate.
+func (k *controller) slaposCertified(r *http.Request, m *master.Master, serial string) (master.Who, auth.Principal, error) {
+	who, err := m.Certified(r.Context(), serial)
+	p := auth.Principal{Name: who.Name, Via: who.Via, From: address(r)}
+	switch {
+	case err != nil, who.All:
+		return who, p, err
+	case who.Computer != "":
+		p.Name = "computer " + who.Computer
+		return who, p, nil
+	case who.Instance != "":
+		p.Name = "instance " + who.Instance
+		return who, p, nil
 	}
-	if home, ok := p.Home(what); ok && p.Project == "" && !p.May(what, p.Project) {
-		p.Project = home // he is in one alone
+	if who.Groups != "" {
+		p.Groups = strings.Split(who.Groups, "\n")
 	}
-	if p.Source != "" || p.Lease != "" || !p.May(what, p.Project) {
-		return master.Who{}, &master.Refusal{Kind: compute.ErrDenied, Text: "You may not do this in the project.", Detail: "ask an administrator for a role in it"}
+	p.Everywhere, p.Roles = k.members(p.Name, p.Groups)
+	if who.Project != "" {
+		p.Roles, p.Everywhere, p.Bound = map[string]auth.Role{who.Project: p.Role(who.Project)}, auth.Nobody, true
 	}
-	return master.Who{User: p.Name, Project: p.Project}, nil
+	return slaposAsks(p, r, writing(r))
+}
+
+// slaposToken is whose a token of the controller is that is shown for a certificate. One that is less than its owner gets none, as the certificate would be more.
+func (k *controller) slaposToken(r *http.Request, token, file string) (master.Who, error) {
+	p, err := k.holder(r, token, file)
+	if err != nil {
+		return master.Who{}, err
+	}
+	who, p, err := slaposAsks(p, r, true) // whatever it asks by
+	if err != nil {
+		return master.Who{}, err
+	}
+	everywhere, roles := k.members(p.Name, p.Groups)
+	if full := max(everywhere, roles[p.Project]); p.Only != 0 || p.Role(p.Project) < full || p.Lease != "" || p.Source != "" {
+		return master.Who{}, &master.Refusal{Kind: compute.ErrDenied, Text: "The token is limited, and a certificate would not be.", Detail: "hostler token create makes one without a role or permissions"}
+	}
+	return who, nil
 }

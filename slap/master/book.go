@@ -48,13 +48,21 @@ func (m *Master) doing(ctx context.Context, fn func(b book) error) (wrote bool, 
 	if err := m.read(fn); !errors.Is(err, errWrites) {
 		return false, err
 	}
-	return true, m.store.Update(ctx, func(tx compute.Tx) error { return fn(&pages{tx: tx.(Tx)}) })
+	var p *pages
+	if err := m.store.Update(ctx, func(tx compute.Tx) error { p = &pages{tx: tx.(Tx)}; return fn(p) }); err != nil {
+		return true, err
+	}
+	if p.wrote {
+		changed(ctx)
+	}
+	return true, nil
 }
 
 // pages is a book that is a transaction.
 type pages struct {
 	tx       Tx
 	revision int64
+	wrote    bool
 }
 
 func (p *pages) entry(kind slap.EntryKind, key string) (slap.Entry, bool, error) {
@@ -152,13 +160,19 @@ func (p *pages) save(e slap.Entry) (err error) {
 	if e.Kind == slap.KindStatus {
 		return p.tx.SaveSlap(e)
 	}
-	if p.revision == 0 {
-		if p.revision, err = p.tx.SlapAdvance(); err != nil {
-			return err
-		}
+	if err := p.advance(); err != nil {
+		return err
 	}
-	e.Revision = p.revision
+	e.Revision, p.wrote = p.revision, true
 	return p.tx.SaveSlap(e)
+}
+
+// advance begins the transaction's revision, unless it has begun. Others that want to write wait from then on.
+func (p *pages) advance() (err error) {
+	if p.revision == 0 {
+		p.revision, err = p.tx.SlapAdvance()
+	}
+	return err
 }
 
 // gone is an entry that is no more.

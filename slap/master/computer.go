@@ -257,10 +257,15 @@ func (m *Master) NewComputer(ctx context.Context, who Who, title, project string
 	if !who.All && who.User == "" {
 		return "", denied("Only users ask for computers.")
 	}
-	if project == "" {
+	switch {
+	case project == "":
 		project = who.Project
-	} else if err := named("project_reference", project, maxID); err != nil {
-		return "", err
+	case who.Project != "" && project != who.Project:
+		return "", denied("You ask in the project %s, so it cannot be for the project %s.", who.Project, project)
+	default:
+		if err := named("project_reference", project, maxID); err != nil {
+			return "", err
+		}
 	}
 	created, number := time.Now().UTC(), newComputerID()
 	err = m.do(ctx, func(b book) error {

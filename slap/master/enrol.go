@@ -51,6 +51,7 @@ func (l *legacy) enrol(w http.ResponseWriter, r *http.Request) (*slap.Certificat
 			return nil, err
 		}
 	}
+	about(r.Context(), c.get("title"))
 	token := r.Header.Get("X-Access-Token")
 	if r.Method == http.MethodGet {
 		_, token, _ = r.BasicAuth()
@@ -66,7 +67,7 @@ func (l *legacy) enrol(w http.ResponseWriter, r *http.Request) (*slap.Certificat
 	case l.Token == nil:
 		return nil, denied("The token is not one of this master's.")
 	}
-	who, err := l.Token(r, token)
+	who, err := noting(func(r *http.Request) (Who, error) { return l.Token(r, token) })(r)
 	if err != nil {
 		return nil, err
 	}

@@ -90,6 +90,7 @@ func (m *Master) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) 
 	if err := m.remember(ctx, a, title, to.external.URL); err != nil {
 		return nil, err
 	}
+	changed(ctx) // whatever that one does
 	v, err := client.RequestValue(ctx, &q)
 	if err != nil {
 		return nil, theirs(err)

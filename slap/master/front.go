@@ -10,6 +10,7 @@ func (opt LegacyOptions) whole() LegacyOptions {
 	if opt.Who == nil {
 		opt.Who = func(*http.Request) (Who, error) { return Anybody, nil }
 	}
+	opt.Who = noting(opt.Who)
 	if opt.Base == nil {
 		opt.Base = Base
 	}

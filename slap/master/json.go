@@ -77,6 +77,7 @@ func (s *rpc) call(w http.ResponseWriter, r *http.Request, method *slap.Method) 
 	if err != nil {
 		return nil, unwell(err)
 	}
+	about(r.Context(), c.Title, c.Instance, c.Computer, c.Partition, c.Release, c.State, c.ReportedState)
 	return rpcMethods[method.Name](s, &message{c, r, who})
 }
 

@@ -76,6 +76,7 @@ func (l *legacy) serve(fn endpoint) http.Handler {
 		var err error
 		if c.who, err = l.Who(r); err == nil {
 			err = c.read()
+			about(r.Context(), c.get("partition_reference"), c.get("new_name"), c.get("computer_title"), c.get("computer_id"), c.get("computer_partition_id"), c.get("slave_reference"), c.get("url"), c.get("state"))
 		}
 		var v any
 		if err == nil {

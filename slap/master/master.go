@@ -23,7 +23,9 @@ type Options struct {
 	Masters []External
 	// Authority signs certificates; nil: there are none.
 	Authority Authority
-	Log       *slog.Logger // nil: none
+	// Limits are those of a project and of one of its users; nil: there are none. It is called within transactions.
+	Limits func(project, user string) []Limit
+	Log    *slog.Logger // nil: none
 }
 
 // A Product is a software product: a name for its releases, of which the best comes first.

@@ -26,6 +26,7 @@ type memory struct {
 	bySerial  map[string]*slap.CertificateRecord
 	holders   map[string]map[string]bool // of serials
 	tokens    map[string]*slap.TokenRecord
+	used      map[string]map[string]used // by project and user
 }
 
 // seen is a computer, and what is on it. A computer that only has supplies or instances has no record.
@@ -40,7 +41,7 @@ type seen struct {
 func newMemory() *memory {
 	return &memory{computers: map[string]*seen{}, byID: map[string]*slap.InstanceRecord{}, byName: map[string]string{}, byPlace: map[string]string{},
 		trees: map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, forwards: map[string]bool{},
-		bySerial: map[string]*slap.CertificateRecord{}, holders: map[string]map[string]bool{}, tokens: map[string]*slap.TokenRecord{}}
+		bySerial: map[string]*slap.CertificateRecord{}, holders: map[string]map[string]bool{}, tokens: map[string]*slap.TokenRecord{}, used: map[string]map[string]used{}}
 }
 
 func (m *memory) computer(guid string) (*slap.ComputerRecord, error) {
@@ -181,6 +182,7 @@ func (m *memory) applyInstance(e slap.Entry) error {
 		return err
 	}
 	at := entryOf(n)
+	m.count(n, 1)
 	m.byID[n.ID] = n
 	m.byName[at.Name] = n.ID
 	if at.Place != "" {
@@ -200,6 +202,7 @@ func (m *memory) applyInstance(e slap.Entry) error {
 
 func (m *memory) forget(n *slap.InstanceRecord) {
 	m.stale(n)
+	m.count(n, -1)
 	at := entryOf(n)
 	delete(m.byID, n.ID)
 	if m.byName[at.Name] == n.ID { // another may have it by now

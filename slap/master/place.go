@@ -12,9 +12,15 @@ import (
 // place finds a partition for a new instance, and takes it. Where there is none it says why, and keeps that.
 func (a *ask) place(b book) error {
 	n := a.fresh()
+	if why, err := a.m.within(b, n); err != nil {
+		return err
+	} else if why != "" {
+		a.none = &Refusal{Kind: compute.ErrNoCapacity, Text: "No free computer partition found for: " + a.Title, Detail: why}
+		return a.keep(b, n, why)
+	}
 	candidates, why := a.m.candidates(b, a.filter, n.Project)
 	for _, guid := range candidates {
-		slot, reason, err := freeSlot(b, guid)
+		slot, reason, err := freeSlot(b, guid, n.Project)
 		if err != nil {
 			return err
 		}
@@ -82,13 +88,15 @@ func join(why, reason string) string {
 }
 
 // freeSlot is the first slot of a computer that nothing has, or why there is none.
-func freeSlot(b book, guid string) (slot, why string, err error) {
+func freeSlot(b book, guid, project string) (slot, why string, err error) {
 	c, err := b.computer(guid)
 	switch {
 	case err != nil:
 		return "", "", err
 	case c == nil:
 		return "", "there is no computer " + guid, nil
+	case !open(c, project):
+		return "", guid + " is of another project", nil
 	case len(c.Partitions) == 0:
 		return "", guid + " has no partitions", nil
 	}
@@ -123,6 +131,11 @@ func (m *Master) candidates(b book, filter map[string]string, project string) (g
 	return m.known.memory.candidates(filter, project)
 }
 
+// open says whether what belongs to a project may be on a computer: on those of the project, and on those of none.
+func open(c *slap.ComputerRecord, project string) bool {
+	return c.Project == "" || project == "" || c.Project == project
+}
+
 func (m *memory) candidates(filter map[string]string, project string) (guids []string, why string) {
 	type option struct {
 		guid string
@@ -138,8 +151,8 @@ func (m *memory) candidates(filter map[string]string, project string) (guids []s
 				taken++
 			}
 		}
-		switch want := cmp.Or(filter["project_guid"], project); {
-		case want != "" && c.record.Project != want:
+		switch want := filter["project_guid"]; {
+		case want != "" && c.record.Project != want, !open(c.record, project):
 			others++
 		case filter["network_guid"] != "" && c.record.Network != filter["network_guid"]:
 			elsewhere++

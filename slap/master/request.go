@@ -115,6 +115,9 @@ func (m *Master) prepare(who Who, q *slap.Request) (*ask, error) {
 			}
 		}
 	}
+	if who.Project != "" && q.Project != "" && q.Project != who.Project {
+		return nil, denied("You ask in the project %s, so it cannot be for the project %s.", who.Project, q.Project)
+	}
 	if (q.Computer == "") != (q.Partition == "") {
 		return nil, invalid("computer_id and computer_partition_id go together")
 	}

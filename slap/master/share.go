@@ -14,6 +14,14 @@ import (
 func (a *ask) share(b book) error {
 	n := a.fresh()
 	n.Computer = cmp.Or(a.filter["computer_guid"], a.m.opt.Computer)
+	if a.found == nil { // it counts while it waits for a host too
+		if why, err := a.m.within(b, n); err != nil {
+			return err
+		} else if why != "" {
+			a.none = a.noHost(n, why)
+			return nil
+		}
+	}
 	host, err := findHost(b, n)
 	if err != nil {
 		return err
@@ -30,9 +38,13 @@ func (a *ask) share(b book) error {
 }
 
 func (a *ask) hostless(b book, n *slap.InstanceRecord) error {
-	a.none = &Refusal{Kind: compute.ErrNoCapacity, Text: fmt.Sprintf("No partition corresponding to slave request: ['%s', '%s', '%s']", n.Release, n.Computer, n.Type)}
+	a.none = a.noHost(n, "")
 	n.Host, n.Partition = "", ""
 	return a.keep(b, n, noHost(n))
+}
+
+func (a *ask) noHost(n *slap.InstanceRecord, why string) *Refusal {
+	return &Refusal{Kind: compute.ErrNoCapacity, Text: fmt.Sprintf("No partition corresponding to slave request: ['%s', '%s', '%s']", n.Release, n.Computer, n.Type), Detail: why}
 }
 
 func noHost(n *slap.InstanceRecord) string {

@@ -73,6 +73,7 @@ func (m *Master) NewToken(ctx context.Context, who Who, t slap.TokenRecord) (tok
 	if err != nil {
 		return "", until, err
 	}
+	changed(ctx)
 	return token, t.Until, nil
 }
 

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/authority"
+	"github.com/hostler-project/hostler/slap/enrol"
+)
+
+// slaposYard is a controller that is a master, by TLS with certificates of its own authority.
+type slaposYard struct {
+	*yard
+	k     *watchedController
+	ca    *authority.Authority
+	roots *x509.CertPool
+	at    string // its URL
+	admin string // a token
+}
+
+func newSlaposYard(t *testing.T, files map[string]string) *slaposYard {
+	t.Helper()
+	dir := t.TempDir()
+	ca, err := authority.Open(filepath.Join(dir, "ca"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := ca.TLS(nil, []string{"127.0.0.1"}).GetCertificate(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(shown.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"own.crt": {Type: "CERTIFICATE", Bytes: shown.Certificate[0]}, "own.key": {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files["sources/web/source.conf"] = "type = fake\n"
+	files["hostler.conf"] = strings.ReplaceAll(files["hostler.conf"], "CA", filepath.Join(dir, "ca"))
+	y := &slaposYard{yard: newYard(t, files), ca: ca, roots: x509.NewCertPool()}
+	y.k = y.serve("--no-fill", "--listen", "127.0.0.1:0", "--tls-cert", filepath.Join(dir, "own.crt"), "--tls-key", filepath.Join(dir, "own.key"))
+	y.at = "https://" + y.k.said(`serving listen=.*tcp:([0-9.:]+)`)
+	secret, err := os.ReadFile(filepath.Join(y.dir, ".local/state/hostler/controller.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	y.admin = strings.TrimSpace(string(secret))
+	public, err := os.ReadFile(ca.File)
+	if err != nil || !y.roots.AppendCertsFromPEM(public) {
+		t.Fatal(err)
+	}
+	return y
+}
+
+// ask makes a request, with a certificate or a token or neither.
+func (y *slaposYard) ask(show *slap.Certificate, token, method, path string, form url.Values) (int, string) {
+	y.t.Helper()
+	config := &tls.Config{RootCAs: y.roots}
+	if show != nil {
+		pair, err := tls.X509KeyPair([]byte(show.Certificate), []byte(show.Key))
+		if err != nil {
+			y.t.Fatal(err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: config}}
+	defer c.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(y.t.Context(), method, y.at+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set(api.ReasonHeader, "because")
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	answer, err := c.Do(r)
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	return answer.StatusCode, string(text)
+}
+
+// A project's users come to certificates by their tokens, have no more than the project's quota, and are nobody once they are put out of it. Who did what is in
+// the audit log, and how much there is in the figures.
+func TestSlaposProjects(t *testing.T) {
+	project := "[members]\nann = user\nvic = viewer\n[quota]\npartitions = 1\n"
+	y := newSlaposYard(t, map[string]string{
+		"hostler.conf":              "[slap]\nca-directory = CA\ncomputer = COMP-1\nsoftware-products = demo https://s.example/demo.cfg, kvm https://s.example/kvm.cfg\n[multimaster http://127.0.0.1:9/]\nsoftware-release-list = https://s.example/far.cfg\n",
+		"projects/web/project.conf": project,
+	})
+	at := "--controller=unix:" + filepath.Join(y.dir, "run", "hostler", "controller.sock")
+	token := func(args ...string) string {
+		t.Helper()
+		return strings.TrimSpace(y.run(append([]string{at, "-q", "token", "create"}, args...)...))
+	}
+	web := func(token string) *enrol.Web {
+		return &enrol.Web{URL: y.at + "/slapos", Token: token, HTTP: enrol.Client(&tls.Config{RootCAs: y.roots})}
+	}
+	annToken := token("--owner", "ann", "--name", "ann's")
+	ann, err := web(annToken).Person(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, limited := range map[string]string{"some permissions": token("--owner", "ann", "--permission", "use,see,tokens"), "a lower role": token("--owner", "ann", "--role", "viewer"), "a viewer": token("--owner", "vic"), "a guess": "hst_guess"} {
+		if _, err := web(limited).Person(t.Context()); err == nil {
+			t.Errorf("%s: a certificate", what)
+		}
+	}
+	if _, guid, err := web(annToken).Computer(t.Context(), "build1"); err != nil || !strings.HasPrefix(guid, "COMP-") {
+		t.Error(guid, err)
+	}
+	xml, err := slap.Marshal(slap.Dictionary{"reference": "COMP-1", "address": "", "netmask": "", "partition_list": slap.List{
+		slap.Dictionary{"reference": "p0", "tap": slap.Dictionary{"name": "t"}, "address_list": slap.List{}}, slap.Dictionary{"reference": "p1", "tap": slap.Dictionary{"name": "t"}, "address_list": slap.List{}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, body := y.ask(nil, y.admin, http.MethodPost, "/slapos/loadComputerConfigurationFromXML", url.Values{"xml": {string(xml)}}); status != http.StatusOK {
+		t.Fatal(status, body)
+	}
+	request := func(title, release string) url.Values {
+		return url.Values{"software_release": {release}, "software_type": {"default"}, "partition_reference": {title}, "state": {"<marshal><none/></marshal>"}}
+	}
+	const ask = "/slapos/requestComputerPartition"
+	for _, c := range []struct {
+		what, token    string
+		show           *slap.Certificate
+		title, release string
+		status         int
+		said           string
+	}{
+		{"by certificate", "", ann, "one", "u", http.StatusOK, "slap_computer_partition_id"},
+		{"the same by token", annToken, nil, "one", "u", http.StatusOK, "slap_computer_partition_id"},
+		{"over the quota", "", ann, "two", "u", http.StatusNotFound, "the project web has 1 of 1 partitions"},
+		{"the administrator, who is in no project", y.admin, nil, "two", "u", http.StatusOK, "slap_computer_partition_id"},
+		{"nobody", "", nil, "three", "u", http.StatusForbidden, ""},
+		{"to a master that is not there", "", ann, "far", "https://s.example/far.cfg", http.StatusServiceUnavailable, ""},
+	} {
+		if status, body := y.ask(c.show, c.token, http.MethodPost, ask, request(c.title, c.release)); status != c.status || !strings.Contains(body, c.said) {
+			t.Errorf("%s: %d %s", c.what, status, body)
+		}
+	}
+	if _, body := y.ask(ann, "", http.MethodGet, "/slapos/getSoftwareReleaseListFromSoftwareProduct?software_product_reference=kvm", nil); !strings.Contains(body, "https://s.example/kvm.cfg") {
+		t.Error(body)
+	}
+	if _, body := y.ask(nil, y.admin, http.MethodGet, "/metrics", nil); !strings.Contains(body, `hostler_slapos_partitions{state="busy"} 2`) || !strings.Contains(body, `hostler_slapos_waiting_instances 1`) ||
+		!strings.Contains(body, `hostler_api_requests_total{method="POST",route="/slapos/requestComputerPartition",status="200"} 3`) {
+		t.Error(body)
+	}
+
+	// The audit log is written a moment later.
+	want := map[string]bool{"ann one done": true, "ann two no-capacity": true, " - denied": true, "ann build1 done": true}
+	for end := time.Now().Add(time.Minute); len(want) > 0 && time.Now().Before(end); {
+		_, body := y.ask(nil, y.admin, http.MethodGet, "/v1/audit?limit=1000", nil)
+		var log struct {
+			Acts []api.Act `json:"acts"`
+		}
+		if err := json.Unmarshal([]byte(body), &log); err != nil {
+			t.Fatal(body, err)
+		}
+		for _, a := range log.Acts {
+			if a.Who != "" && a.Reason != "because" && strings.HasPrefix(a.Act, "slapos.request") {
+				t.Errorf("%+v", a)
+			}
+			delete(want, a.Who+" "+strings.Fields(a.Thing + " -")[0]+" "+a.Outcome)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("not in the audit log: %v", want)
+	}
+
+	// Out of the project, she is nobody with what she has.
+	if err := os.WriteFile(filepath.Join(y.dir, ".config/hostler/projects/web/project.conf"), []byte("[members]\nvic = viewer\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	y.run(at, "reload")
+	if status, body := y.ask(ann, "", http.MethodPost, ask, request("one", "u")); status != http.StatusForbidden {
+		t.Errorf("%d %s", status, body)
+	}
+	y.k.stop()
+}
+
+// Who asks too often is told to wait, in the words of what he asks; others are served.
+func TestSlaposTooMany(t *testing.T) {
+	y := newSlaposYard(t, map[string]string{"hostler.conf": "[slap]\nca-directory = CA\n[auth]\nrequests = 0.001\nrequest-burst = 2\n"})
+	at := "--controller=unix:" + filepath.Join(y.dir, "run", "hostler", "controller.sock")
+	ann := strings.TrimSpace(y.run(at, "-q", "token", "create", "--owner", "ann"))
+	const path = "/slapos/getRunId"
+	for i, want := range []int{http.StatusOK, http.StatusOK, http.StatusTooManyRequests} {
+		if status, body := y.ask(nil, ann, http.MethodGet, path, nil); status != want || want == http.StatusTooManyRequests && !strings.Contains(body, "ann makes too many requests") {
+			t.Errorf("%d: %d %s", i, status, body)
+		}
+	}
+	if status, body := y.ask(nil, ann, http.MethodPost, "/slapos/slapos.get.v0.hateoas_url", nil); status != http.StatusTooManyRequests || !strings.Contains(body, `"status":429`) {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, body := y.ask(nil, y.admin, http.MethodGet, path, nil); status != http.StatusOK {
+		t.Errorf("%d %s", status, body)
+	}
+	y.k.stop()
+}

@@ -1,0 +1,119 @@
+package master
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/hostler-project/hostler/slap"
+)
+
+// An Act is what became of a request, for who keeps a record of such.
+type Act struct {
+	Who     Who
+	Thing   string // what it was about
+	Changed bool   // something is otherwise by it, here or at another master; that a node says how it is, is no change
+}
+
+type actKey struct{}
+
+// WithAct has what becomes of a request that is made with the context noted in a.
+func WithAct(ctx context.Context, a *Act) context.Context { return context.WithValue(ctx, actKey{}, a) }
+
+// changed notes that a request has changed something.
+func changed(ctx context.Context) {
+	if a, ok := ctx.Value(actKey{}).(*Act); ok {
+		a.Changed = true
+	}
+}
+
+// about notes what a request is about: a title, a place, a release.
+func about(ctx context.Context, words ...string) {
+	a, ok := ctx.Value(actKey{}).(*Act)
+	if !ok {
+		return
+	}
+	var all []string
+	for _, w := range words {
+		if w != "" {
+			all = append(all, w)
+		}
+	}
+	a.Thing = strings.Join(all, " ")
+}
+
+// noting is Who, which notes its answer.
+func noting(who func(*http.Request) (Who, error)) func(*http.Request) (Who, error) {
+	return func(r *http.Request) (Who, error) {
+		is, err := who(r)
+		if a, ok := r.Context().Value(actKey{}).(*Act); ok {
+			a.Who = is
+		}
+		return is, err
+	}
+}
+
+// Route is the name of what serves a path, among those that a master has; "": nothing does.
+func Route(path string) string {
+	name := strings.TrimPrefix(path, "/")
+	if _, ok := legacyReads[name]; ok {
+		return name
+	}
+	if _, ok := legacyWrites[name]; ok {
+		return name
+	}
+	if _, ok := slap.FindMethod(name); ok {
+		return name
+	}
+	switch {
+	case path == personPath, path == registerPath, path == watchPath:
+		return name
+	case strings.HasSuffix(path, "/"+tokenPath):
+		return tokenPath
+	case path == "/hateoas", strings.HasPrefix(path, hateoas):
+		return "hateoas"
+	}
+	return ""
+}
+
+// Refuse answers a request in the way of what serves its path.
+func Refuse(w http.ResponseWriter, r *http.Request, status int, text string) {
+	if strings.HasPrefix(r.URL.Path, "/slapos.") {
+		answerFailure(w, status, text, "")
+		return
+	}
+	answerError(w, status, text)
+}
+
+// Counts are how many there are of what a master keeps.
+type Counts struct {
+	Computers, Partitions, Busy int // of partitions, those that have an instance
+	Shared, Waiting             int // instances that are shared; and those that have no place
+}
+
+// Counts counts.
+func (m *Master) Counts(ctx context.Context) (c Counts, err error) {
+	if err := m.fresh(ctx); err != nil {
+		return c, err
+	}
+	m.known.mu.RLock()
+	defer m.known.mu.RUnlock()
+	for _, of := range m.known.memory.computers {
+		if of.record != nil {
+			c.Computers++
+			c.Partitions += len(of.record.Partitions)
+		}
+	}
+	for _, n := range m.known.memory.byID {
+		switch {
+		case n.Partition != "":
+			c.Busy++
+		case !placed(n):
+			c.Waiting++
+		}
+		if n.Shared {
+			c.Shared++
+		}
+	}
+	return c, nil
+}

@@ -1,0 +1,142 @@
+package master_test
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// A project never has more than its limit, however many ask by however many masters at a time; why is told, and what ends makes room.
+func TestQuota(t *testing.T) {
+	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	opt := master.Options{Store: st, Computer: "C", Limits: func(project, user string) []master.Limit {
+		if project != "web" {
+			return nil
+		}
+		return []master.Limit{{Whose: "the project web", Partitions: 3, Shared: 2}, {Whose: user + " in the project web", User: true, Partitions: 2}}
+	}}
+	var both [2]*master.Master
+	for i := range both {
+		if both[i], err = master.New(t.Context(), opt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, ctx := both[0], t.Context()
+	c := &slap.Configuration{Computer: "C"}
+	for i := range 20 {
+		c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: fmt.Sprint("p", i)})
+	}
+	if err := m.Format(ctx, master.Anybody, c); err != nil {
+		t.Fatal(err)
+	}
+	as := func(user string) master.Who { return master.Who{User: user, Name: user, Project: "web"} }
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	got := map[string]int{}
+	for i := range 12 {
+		user := []string{"ann", "bob"}[i%2]
+		all.Go(func() {
+			_, err := both[i/2%2].Request(ctx, as(user), &slap.Request{Title: fmt.Sprint("t", i), Release: demo})
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				got[user]++
+			} else if !errors.Is(err, compute.ErrNoCapacity) {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if got["ann"]+got["bob"] != 3 || got["ann"] > 2 || got["bob"] > 2 {
+		t.Fatal(got)
+	}
+	// Others are not held by that, nor is what was had before.
+	if _, err := m.Request(ctx, master.Who{User: "eve", Name: "eve"}, &slap.Request{Title: "x", Release: demo}); err != nil {
+		t.Error(err)
+	}
+	user := "ann"
+	if got["ann"] < 2 {
+		user = "bob"
+	}
+	_, err = m.Request(ctx, as(user), &slap.Request{Title: "more", Release: demo})
+	refusal, ok := errors.AsType[*master.Refusal](err)
+	if !ok || refusal.Reason() != "No free computer partition found for: more (the project web has 3 of 3 partitions)" {
+		t.Fatal(err)
+	}
+	trees, err := m.Trees(ctx, as(user), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mine *master.Listed
+	kept := false
+	for _, n := range trees {
+		if n.Partition != "" {
+			mine = n
+		}
+		kept = kept || n.Record.Title == "more" && n.Record.Reason == "the project web has 3 of 3 partitions"
+	}
+	if !kept || mine == nil {
+		t.Fatalf("%+v", trees)
+	}
+	if _, err := m.Request(ctx, as(user), &slap.Request{Title: mine.Record.Title, Release: demo, Type: "other"}); err != nil {
+		t.Errorf("what there is cannot be changed: %v", err)
+	}
+	for i := range 3 {
+		_, err := m.Request(ctx, as(user), &slap.Request{Title: fmt.Sprint("s", i), Release: "no host", Shared: true})
+		r, _ := errors.AsType[*master.Refusal](err)
+		if full := "the project web has 2 of 2 shared instances"; r == nil || (r.Detail == full) != (i == 2) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	if _, err := m.DestroyedOf(ctx, master.Anybody, mine.Record.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := both[1].Request(ctx, as(user), &slap.Request{Title: "more", Release: demo}); err != nil {
+		t.Errorf("there is room again: %v", err)
+	}
+	if n, err := m.Counts(ctx); err != nil || n.Busy != 4 || n.Partitions != 20 || n.Computers != 1 || n.Shared != 2 {
+		t.Errorf("%+v, %v", n, err)
+	}
+}
+
+// What a user asks for belongs to his project, and goes to its computers and to those of none.
+func TestProjects(t *testing.T) {
+	r := newRig(t, certifying(t))
+	ctx := t.Context()
+	ann := master.Who{User: "ann", Name: "ann", Project: "web"}
+	for _, q := range []slap.Request{{Title: "x", Release: demo, Project: "db"}} {
+		if _, err := r.Request(ctx, ann, &q); !errors.Is(err, compute.ErrDenied) {
+			t.Error(err)
+		}
+	}
+	if _, err := r.NewComputer(ctx, ann, "x", "db"); !errors.Is(err, compute.ErrDenied) {
+		t.Error(err)
+	}
+	guid, err := r.NewComputer(ctx, master.Who{User: "bob", Project: "db"}, "bob's", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.format(guid, 1)
+	_, err = r.Request(ctx, ann, &slap.Request{Title: "x", Release: demo, Filter: slap.Dictionary{"computer_guid": guid}})
+	if refusal, ok := errors.AsType[*master.Refusal](err); !ok || refusal.Detail != guid+" is of another project" {
+		t.Error(err)
+	}
+	if _, err := r.Request(ctx, ann, &slap.Request{Title: "x", Release: demo}); !errors.Is(err, compute.ErrNoCapacity) {
+		t.Error(err)
+	}
+	r.format("everybody's", 1)
+	if a, err := r.Request(ctx, ann, &slap.Request{Title: "x", Release: demo}); err != nil || a.Computer != "everybody's" {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
