@@ -12,7 +12,7 @@ import (
 // Leases end by the clock of the machine, which somebody may set, or NTP after a bad start. So that nobody's lease ends early by that, the clock is compared with
 // another one that nobody sets and that goes on while the machine sleeps: how long the machine has run. When both were read together stands in the
 // store, as each command is a process of its own. Where the two differ by more than they drift apart, the clock was set, and leases are given what it
-// skipped. A store that several machines share has no such note: there each process goes by its clock as it was when it began.
+// skipped; so are instances that go when they are idle or held for long enough. A store that several machines share has no such note: there each process goes by its clock as it was when it began.
 
 const (
 	clockBound = 5 * time.Second  // clocks that are kept by NTP stay well within it between two notes, and the shortest leases last several times as long
@@ -178,7 +178,7 @@ func (p *Pool) keepTime(ctx context.Context) error {
 	return err
 }
 
-// giveTime moves what lies ahead of a clock that was set: no lease is to end early by it, nor anything to wait for much longer than it was to.
+// giveTime moves what a clock that was set stands in relation to: no lease and no instance is to end early by it, nor anything to wait for much longer than it was to.
 func (p *Pool) giveTime(tx compute.Tx, by time.Duration, now time.Time) error {
 	ls, err := tx.Leases(compute.LeaseQuery{})
 	if err != nil {
@@ -204,6 +204,9 @@ func (p *Pool) giveTime(tx compute.Tx, by time.Duration, now time.Time) error {
 			return err
 		}
 	}
+	if err := p.ageAnew(tx, by, now); err != nil {
+		return err
+	}
 	if by < 0 {
 		if err := p.hasten(tx, now); err != nil {
 			return err
@@ -212,6 +215,44 @@ func (p *Pool) giveTime(tx compute.Tx, by time.Duration, now time.Time) error {
 	way := map[bool]string{true: "forward", false: "back"}[by > 0]
 	_, err = tx.Append(&compute.Event{Time: now, Kind: "clock", Text: fmt.Sprintf("the clock of the machine was set %s by %v: no lease ends early by that", way, by.Abs().Round(time.Second))})
 	return err
+}
+
+// ageAnew has instances be for as long in their state as they were before a clock was set. When they were recorded stays: one that is too old by a clock that was set is made anew.
+func (p *Pool) ageAnew(tx compute.Tx, by time.Duration, now time.Time) error {
+	is, err := tx.Instances(compute.InstanceQuery{})
+	if err != nil {
+		return err
+	}
+	for _, i := range is {
+		was, kept := *i, i.Retry.Sub(i.Since)
+		for _, t := range []*time.Time{&i.Since, &i.ReadyAt} {
+			if by < 0 {
+				*t = earlier(*t, now)
+			} else if !t.IsZero() {
+				*t = t.Add(by)
+			}
+		}
+		if i.State == compute.Held && !i.Retry.IsZero() && !i.Since.Equal(was.Since) {
+			i.Retry = i.Since.Add(kept)
+		}
+		if i.Since.Equal(was.Since) && i.ReadyAt.Equal(was.ReadyAt) {
+			continue
+		}
+		if err := tx.SaveInstance(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inOrder is the time as it would be if nobody had set the clock forward since that was last noticed: by it is judged whether an instance is idle or held for long enough. Where machines
+// share a store it is what the clock says: an instance that goes early is made again, and one that stayed for the hours of a clock that went wrong costs something.
+func (p *Pool) inOrder(tx compute.Tx, now time.Time) (time.Time, error) {
+	if p.opt.Host != "" {
+		return now, nil
+	}
+	by, _, err := p.drift(tx)
+	return now.Add(-max(0, by)), err
 }
 
 // hasten has nothing wait longer than it may by a clock that goes right.

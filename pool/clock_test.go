@@ -3,6 +3,8 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -168,4 +170,75 @@ func TestClockAndSleep(t *testing.T) {
 			t.Error("it lives, and its ttl is over")
 		}
 	})
+}
+
+// TestClockAndInstances: a clock that is set, forward or back, has no instance be idle or held for longer: neither for who notices it first, nor afterwards. Time that passes does, and what was
+// recorded by a clock that was set back is not kept for the hours that it lies ahead.
+func TestClockAndInstances(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*pool.Source)
+		fails  bool // it fails to be cleaned, and is held
+	}{
+		{"idle", func(s *pool.Source) { s.Idle = 30 * time.Minute }, false},
+		{"held", func(s *pool.Source) { s.Reserve, s.OnFailure, s.ConfirmDead = 1, "hold", 30*time.Minute }, true},
+	} {
+		for _, forward := range []bool{true, false} {
+			for _, anew := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/forward=%v/anew=%v", c.name, forward, anew), func(t *testing.T) {
+					m := &machine{run: "first"}
+					change := func(o *pool.Options) { o.Uptime = m.uptime }
+					sources := web(func(s *pool.Source) { s.Maximum = 1; c.change(s) })
+					inBubble(t, change, sources, func(t *testing.T, ctx context.Context, r *rig) {
+						m.began = time.Now()
+						r.fail = func(_, op string, _ compute.ID) error {
+							if c.fails && op == "clean" {
+								return errors.New("the disk is gone")
+							}
+							return nil
+						}
+						first := r.take(t, ctx, compute.Request{})
+						_, err := r.Work(ctx)
+						must(t, err)
+						_ = r.Release(ctx, ann, compute.ReleaseOptions{}, first.Instance) // whose cleaning may fail
+						there := func(is bool, when string) {
+							t.Helper()
+							if anew {
+								r = newRigOn(t, r.store, r.clouds, sources, change)
+							}
+							_, err := r.Work(ctx)
+							must(t, err)
+							if has := slices.Contains(r.clouds["web"].IDs(), string(first.Instance)); has != is {
+								t.Fatalf("%s: it is there: %v, want %v", when, has, is)
+							}
+						}
+						there(true, "at first")
+						time.Sleep(10 * time.Minute)
+						if forward {
+							m.forward(5 * time.Hour)
+						} else {
+							must(t, r.store.Update(ctx, func(tx compute.Tx) error { // what is recorded lies hours ahead of a clock that is set back by them
+								i, err := tx.Instance(first.Instance)
+								if err != nil {
+									return err
+								}
+								for _, at := range []*time.Time{&i.Since, &i.ReadyAt, &i.Retry} {
+									if !at.IsZero() {
+										*at = at.Add(5 * time.Hour)
+									}
+								}
+								return tx.SaveInstance(i)
+							}))
+							m.set -= 5 * time.Hour
+						}
+						there(true, "when the clock was set")
+						time.Sleep(19 * time.Minute)
+						there(true, "before its time")
+						time.Sleep(12 * time.Minute) // set back, nobody can tell how long it was before
+						there(false, "after its time")
+					})
+				})
+			}
+		}
+	}
 }

@@ -124,9 +124,12 @@ func (p *Pool) recover(ctx context.Context, s *source) error {
 
 // due lists the instances of a source (0: of all) that wait for work that nobody does, and when the next one comes due.
 func (p *Pool) due(ctx context.Context, key int64) (out []*compute.Instance, next time.Time, err error) {
-	now := time.Now()
 	err = p.store.View(ctx, func(tx compute.Tx) error {
 		out, next = nil, time.Time{}
+		now, err := p.inOrder(tx, time.Now())
+		if err != nil {
+			return err
+		}
 		is, err := tx.Instances(compute.InstanceQuery{SourceKey: key, Busy: true})
 		if err != nil {
 			return err

@@ -305,8 +305,9 @@ func (p *Pool) doReady(ctx context.Context, s *source, d compute.Directive) (fun
 		} else if err != nil || i.State != compute.Ready || i.Source != s.Name || i.Cold != (d.Verb == compute.VerbStart) && d.Verb != compute.VerbDiscard {
 			return err
 		}
-		if d.Verb != compute.VerbStart && !i.Cold && time.Since(i.Since) < s.Idle {
-			return nil // it was used meanwhile
+		now, err := p.inOrder(tx, time.Now())
+		if err != nil || d.Verb != compute.VerbStart && !i.Cold && now.Sub(i.Since) < s.Idle {
+			return err // it was used meanwhile
 		}
 		if err := note(tx, d); err != nil {
 			return err

@@ -138,7 +138,11 @@ func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.
 		} else if s == nil {
 			return nil, nil, nil
 		}
-		why, e := p.unwanted(tx, s, rec, i, time.Now())
+		now, e := p.inOrder(tx, time.Now())
+		if e != nil {
+			return nil, nil, e
+		}
+		why, e := p.unwanted(tx, s, rec, i, now)
 		if e != nil || why == "" {
 			return nil, nil, e
 		}
@@ -388,7 +392,7 @@ func (p *Pool) lingering(i *compute.Instance) time.Duration {
 	if o == nil || !lost(i) || i.ProviderID != "" {
 		return 0
 	}
-	return time.Until(i.Created.Add(o.lingers))
+	return min(o.lingers, time.Until(i.Created.Add(o.lingers)))
 }
 
 // hooksDone records that the discard hooks had their turn, once.
