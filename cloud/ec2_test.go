@@ -2,6 +2,7 @@ package cloud_test
 
 import (
 	"errors"
+	"log/slog"
 	"net/http/httptest"
 	"path/filepath"
 	"runtime"
@@ -106,5 +107,68 @@ func TestEC2AnotherAccount(t *testing.T) {
 	}
 	if _, err := again.TearDown(t.Context(), false); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("a second time: %v", err)
+	}
+}
+
+// TestEC2QuotaDenied has credentials that may not ask how many instances there may be: what runs is counted, there is no limit that is known, and the log says why.
+func TestEC2QuotaDenied(t *testing.T) {
+	amazon(t)
+	there := ec2test.New(ec2test.Options{Instances: 5})
+	server := httptest.NewServer(there)
+	defer there.Close()
+	defer server.Close()
+	there.Fail("DescribeAccountAttributes", -1, ec2test.Fault{Code: "UnauthorizedOperation", Status: 403, Message: "You are not authorized to perform this operation."})
+	var said strings.Builder
+	p := start(t, newSky(), state(t), func(o *cloud.Options) {
+		o.Log = slog.New(slog.NewTextHandler(&said, nil))
+		o.Dir, o.Open = filepath.Join(t.TempDir(), "keys"), cloud.EC2(ec2.Options{Endpoint: server.URL, Poll: 50 * time.Millisecond})
+	})
+	defer p.stop(t)
+	if q := must(p.GetQuota(t.Context()))(t); q != (cloud.Quota{}) {
+		t.Errorf("quota: %+v", q)
+	}
+	f := must(p.CheapestServerFlavor(t.Context(), 1, 512, ""))(t)
+	if n, why, err := p.Spawnable(t.Context(), f, 0); n < 1000 || why != "" || err != nil {
+		t.Errorf("%d, %q, %v", n, why, err)
+	}
+	if !strings.Contains(said.String(), "no limit") || !strings.Contains(said.String(), "ec2:DescribeAccountAttributes") {
+		t.Errorf("it is told as %q", said.String())
+	}
+}
+
+// TestEC2SkewedClock has a cloud whose clock is hours before or behind ours: of two idle servers the one goes whose time is over, and the other stays, whatever the cloud says of when they were made.
+func TestEC2SkewedClock(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has all of 127.0.0.0/8")
+	}
+	amazon(t)
+	for _, skew := range []time.Duration{-5 * time.Hour, 5 * time.Hour} {
+		guests := must(ec2test.NewGuests(t.TempDir()))(t)
+		there := ec2test.New(ec2test.Options{Guest: guests.Start, Skew: skew})
+		server := httptest.NewServer(there)
+		there.AddImage(ec2test.Image{ID: "ami-debian", Name: "debian-12-amd64", Owner: "136693071363", Alias: "amazon", Created: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)})
+		p := start(t, newSky(), state(t), func(o *cloud.Options) {
+			o.Dir, o.Open = filepath.Join(t.TempDir(), "keys"), cloud.EC2(ec2.Options{Endpoint: server.URL, Port: guests.Port, Poll: 50 * time.Millisecond})
+		})
+		order := cloud.Order{OS: "ami-debian", Flavor: "t3.micro", TTD: 3 * time.Hour}
+		stays := must(p.Spawn(t.Context(), order))(t)
+		order.TTD = time.Millisecond
+		goes := must(p.Spawn(t.Context(), order))(t)
+		stays.StartCountdown()
+		goes.StartCountdown()
+		for end := time.Now().Add(time.Minute); must(p.Servers(t.Context()))(t)[goes.Name] != nil; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%v: it is idle, and still there", skew)
+			}
+		}
+		if all := must(p.Servers(t.Context()))(t); len(all) != 1 || stays.Destroyed() || !stays.Alive(t.Context(), false) {
+			t.Errorf("%v: there are %v", skew, all)
+		}
+		if _, err := p.TearDown(t.Context(), false); err != nil {
+			t.Errorf("%v: %v", skew, err)
+		}
+		p.stop(t)
+		server.Close()
+		there.Close()
 	}
 }

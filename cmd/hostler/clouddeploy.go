@@ -67,7 +67,7 @@ of these at once and keeps it, under the name NAME-head.`,
 	o.subnets = &o.source.subnets
 	o.source.flags(cmd)
 	f.BoolVar(&o.head, "head", false, "take one server of the source and keep it, as NAME-head")
-	f.StringVar(&o.headFlavor, "manager-flavor", "", "make that one of the flavor `NAME`")
+	f.StringVar(&o.headFlavor, "manager-flavor", "", "make that one of the flavor of this name, or of the cheapest whose name matches `REGEX`")
 	f.StringVarP(&o.success, "on-success", "x", "", "run `COMMAND` by sh here afterwards, with HOSTLER_CLOUD and HOSTLER_HEAD in its environment")
 	return cmd
 }
@@ -109,6 +109,9 @@ func (a *app) cloudDeploy(ctx context.Context, o *cloudDeployOptions) error {
 		if hourly, err = w.estimate(until, &o.source, costs); err != nil {
 			return err
 		}
+		if o.headFlavor, err = w.flavorOfHead(until, &o.source, o.headFlavor); err != nil {
+			return err
+		}
 	}
 	rec, err := w.kind.deploy(until, opt, o.settings)
 	end()
@@ -134,6 +137,12 @@ func (a *app) cloudDeploy(ctx context.Context, o *cloudDeployOptions) error {
 		return err
 	}
 	return a.onSuccess(ctx, o, v)
+}
+
+// need is what a flavor of the source must have, beside a name that matches.
+func (s *cloudSource) need(regex string) flavor.Need {
+	const mib = 1 << 20
+	return flavor.Need{Cores: 1, RAM: int((s.ram.n + mib - 1) / mib), Regex: regex}
 }
 
 func (w *cloudWork) printDeployed(v cloudView, steps []deployment.Step, o *cloudDeployOptions, costs prices) error {
@@ -173,12 +182,30 @@ func (w *cloudWork) estimate(ctx context.Context, s *cloudSource, costs prices) 
 	if err != nil {
 		return nil, err
 	}
-	const mib = 1 << 20
-	f, err := table.Cheapest(flavor.Need{Cores: 1, RAM: int((s.ram.n + mib - 1) / mib), Regex: s.flavor})
+	f, err := table.Cheapest(s.need(s.flavor))
 	if err != nil {
 		return nil, err
 	}
 	return costs.of(f.Name), nil
+}
+
+// flavorOfHead is the flavor that is called exactly so; else the cheapest that is large enough and whose name the regular expression matches. "" is that of the source.
+func (w *cloudWork) flavorOfHead(ctx context.Context, s *cloudSource, want string) (string, error) {
+	if want == "" {
+		return "", nil
+	}
+	table, err := w.kind.flavors(ctx)
+	if err != nil {
+		return "", err
+	}
+	if f, err := table.Get(want); err == nil {
+		return f.Name, nil
+	}
+	f, err := table.Cheapest(s.need(want))
+	if err != nil {
+		return "", fmt.Errorf("--manager-flavor %s: %w", want, err)
+	}
+	return f.Name, nil
 }
 
 // takeHead has one server of the deployment's source under a name of its own.

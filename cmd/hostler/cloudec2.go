@@ -267,14 +267,14 @@ func (c *ec2Cloud) images(ctx context.Context, prefix string) ([]cloudImageView,
 }
 
 // quota counts what runs, and has the limits that the service tells: of processors those of Service Quotas, by class of types and market.
-func (c *ec2Cloud) quota(ctx context.Context) ([]cloudQuotaView, error) {
+func (c *ec2Cloud) quota(ctx context.Context) (out []cloudQuotaView, untold string, err error) {
 	p, err := c.provider(ctx, "")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	limit, used, err := p.Usage(ctx)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var sum flavor.Resources
 	for _, f := range used {
@@ -288,11 +288,11 @@ func (c *ec2Cloud) quota(ctx context.Context) ([]cloudQuotaView, error) {
 		}
 		return v
 	}
-	out := []cloudQuotaView{view("instances", int64(limit), int64(sum.Instances)), view("cores", 0, int64(sum.Cores)), view("memory", 0, int64(sum.RAM)<<20)}
-	classes, err := p.Limits(ctx)
+	out = []cloudQuotaView{view("instances", int64(limit), int64(sum.Instances)), view("cores", 0, int64(sum.Cores)), view("memory", 0, int64(sum.RAM)<<20)}
+	classes, untold, err := p.Limits(ctx)
 	for _, l := range classes {
 		most, used, free := int64(l.Max), int64(l.Used), int64(max(l.Max-l.Used, 0))
 		out = append(out, cloudQuotaView{Name: "cores " + l.Class, Max: &most, Used: &used, Free: &free})
 	}
-	return out, err
+	return out, untold, err
 }

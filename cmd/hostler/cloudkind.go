@@ -34,9 +34,9 @@ type cloudKind interface {
 // cloudLists is what a cloud tells of itself.
 type cloudLists interface {
 	flavors(ctx context.Context) (*flavor.Table, error)
-	quota(ctx context.Context) ([]cloudQuotaView, error)
-	images(ctx context.Context, prefix string) ([]cloudImageView, error) // the newest first
-	image(ctx context.Context, name string) error                        // nil: there is one that a source with that image gets
+	quota(ctx context.Context) (quotas []cloudQuotaView, untold string, err error) // untold: what these credentials may not know, in words
+	images(ctx context.Context, prefix string) ([]cloudImageView, error)           // the newest first
+	image(ctx context.Context, name string) error                                  // nil: there is one that a source with that image gets
 }
 
 // typeOf is the type of the cloud that is meant. rec is the record of the deployment; nil: there is none.
@@ -183,10 +183,10 @@ func (c *openstackCloud) images(ctx context.Context, prefix string) ([]cloudImag
 	return out, nil
 }
 
-func (c *openstackCloud) quota(ctx context.Context) ([]cloudQuotaView, error) {
+func (c *openstackCloud) quota(ctx context.Context) ([]cloudQuotaView, string, error) {
 	q, err := c.session.Quota(ctx)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	out := []cloudQuotaView{}
 	for _, l := range []struct {
@@ -208,7 +208,7 @@ func (c *openstackCloud) quota(ctx context.Context) ([]cloudQuotaView, error) {
 		}
 		out = append(out, v)
 	}
-	return out, nil
+	return out, "", nil
 }
 
 var _ cloudKind = (*openstackCloud)(nil)

@@ -71,9 +71,11 @@ func TestCloud(t *testing.T) {
 			}
 		}
 		env.Defer(func() { // of a script that failed
-			cmd := exec.Command(filepath.Join(env.WorkDir, "cloud"), "teardown", "--force", "--resource-name", env.Getenv("NAME"))
-			cmd.Env = env.Vars
-			_ = cmd.Run()
+			for _, name := range []string{env.Getenv("NAME"), env.Getenv("NAME") + "-h"} {
+				cmd := exec.Command(filepath.Join(env.WorkDir, "cloud"), "teardown", "--force", "--resource-name", name)
+				cmd.Env = env.Vars
+				_ = cmd.Run()
+			}
 		})
 	})
 }

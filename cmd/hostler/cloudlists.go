@@ -102,9 +102,14 @@ func (a *app) cloudQuota(ctx context.Context, o *cloudOptions) error {
 	if err != nil {
 		return err
 	}
-	views, err := lists.quota(ctx)
+	views, untold, err := lists.quota(ctx)
 	if err != nil {
 		return err
+	}
+	if untold != "" && !a.flags.quiet {
+		if err := fprintf(a.errs, "%s: %s\n", a.program, untold); err != nil {
+			return err
+		}
 	}
 	rows := [][]string{}
 	for _, v := range views {

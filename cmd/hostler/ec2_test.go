@@ -122,3 +122,31 @@ func TestEC2(t *testing.T) {
 		t.Errorf("acquire without capacity: %s", out)
 	}
 }
+
+// TestCloudEC2Denied is a user whose credentials may not ask Service Quotas: he is told so in words, and what runs is counted.
+func TestCloudEC2Denied(t *testing.T) {
+	cloud := ec2test.New(ec2test.Options{AccessKey: "AKIDTEST", Instances: 5, Limits: map[string]int{"Standard/OnDemand": 8}})
+	service := httptest.NewServer(cloud)
+	t.Cleanup(func() {
+		service.Close()
+		cloud.Close()
+	})
+	for _, action := range []string{"ListServiceQuotas", "DescribeAccountAttributes"} {
+		cloud.Fail(action, -1, ec2test.Fault{Status: 403, Code: map[bool]string{true: "AccessDeniedException", false: "UnauthorizedOperation"}[action == "ListServiceQuotas"], Message: "You are not authorized to perform this: " + action})
+	}
+	dir := t.TempDir()
+	env := append(append(os.Environ(), environment(t, dir)...), "PATH="+plainPath(t), "AWS_PROFILE=", "AWS_ACCESS_KEY_ID=AKIDTEST", "AWS_SECRET_ACCESS_KEY=not-to-be-seen", "AWS_SESSION_TOKEN=", "AWS_REGION=xx-test-1",
+		"AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
+	var out, said strings.Builder
+	cmd := exec.Command("hostler", "cloud", "quota", "-p", "ec2", "--endpoint", service.URL)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = filepath.Join(dir, "work"), env, &out, &said
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v: %s", err, said.String())
+	}
+	if !strings.Contains(said.String(), "servicequotas:ListServiceQuotas") || !strings.Contains(said.String(), "You are not authorized") || strings.Contains(said.String(), "not-to-be-seen") {
+		t.Errorf("it is told as %q", said.String())
+	}
+	if fields := strings.Fields(out.String()); !strings.Contains(strings.Join(fields, " "), "instances - 0 - cores - 0 - memory - 0") || strings.Contains(out.String(), "OnDemand") {
+		t.Errorf("what is known is %q", fields)
+	}
+}

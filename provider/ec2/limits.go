@@ -26,30 +26,33 @@ type Limit struct {
 	Used  int
 }
 
-// Limits are the quotas of virtual processors in the region, by class. none: the service does not tell them, or the credentials may not ask.
-func (p *Provider) Limits(ctx context.Context) ([]Limit, error) {
-	out, err := p.limits(ctx)
-	return out, fault(ctx, "Limits", compute.ID(p.o.Source), err)
+// Limits are the quotas of virtual processors in the region, by class. none: the service has none to tell, or the credentials may not ask; then untold is why, in words for people.
+func (p *Provider) Limits(ctx context.Context) (limits []Limit, untold string, err error) {
+	if limits, err = p.serviceQuotas(ctx); err == nil {
+		return limits, "", fault(ctx, "Limits", compute.ID(p.o.Source), p.count(ctx, limits))
+	}
+	if f := faultOf(err); f != nil && (f.Reason == Denied || f.Reason == BadRequest || f.Reason == Missing) {
+		p.log.Info("the quotas of processors are not told", "source", p.o.Source, "err", err)
+		if f.Reason == Denied {
+			untold = "the limits of processors are not told, as these credentials may not call servicequotas:ListServiceQuotas: " + f.Message
+		}
+		return nil, untold, nil
+	}
+	return nil, "", fault(ctx, "Limits", compute.ID(p.o.Source), err)
 }
 
-func (p *Provider) limits(ctx context.Context) (out []Limit, err error) {
-	if out, err = p.serviceQuotas(ctx); err != nil {
-		if f := faultOf(err); f != nil && (f.Reason == Denied || f.Reason == BadRequest || f.Reason == Missing) {
-			p.log.Info("the quotas of processors are not told", "source", p.o.Source, "err", err)
-			return nil, nil
-		}
-		return nil, err
-	}
-	if len(out) == 0 {
-		return nil, nil
+// count counts what runs, under the limits that it counts under.
+func (p *Provider) count(ctx context.Context, limits []Limit) error {
+	if len(limits) == 0 {
+		return nil
 	}
 	_, used, err := p.running(ctx)
 	for _, u := range used {
-		if i := slices.IndexFunc(out, func(l Limit) bool { return l.Class == classOf(u.Name, u.spot) }); i >= 0 {
-			out[i].Used += u.Cores
+		if i := slices.IndexFunc(limits, func(l Limit) bool { return l.Class == classOf(u.Name, u.spot) }); i >= 0 {
+			limits[i].Used += u.Cores
 		}
 	}
-	return out, err
+	return err
 }
 
 // classOf is the class under which a type counts; "": under none.

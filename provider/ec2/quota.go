@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// Usage tells what runs in the region, whoever made it: an entry for each instance that has not ended, of its type. limit is how many there may be; 0: the service does not tell.
+// Usage tells what runs in the region, whoever made it: an entry for each instance that has not ended, of its type. limit is how many there may be; 0: the service does not tell,
+// or not these credentials, which is logged.
 // Amazon's own EC2 counts virtual processors of families of types, see Limits: the number of instances that it still tells is not what it goes by.
 func (p *Provider) Usage(ctx context.Context) (limit int, used []flavor.Flavor, err error) {
 	limit, used, err = p.usage(ctx)
@@ -34,7 +35,12 @@ func (p *Provider) usage(ctx context.Context) (limit int, used []flavor.Flavor, 
 	}
 	out, err := c.describeAccountAttributes(ctx, &ec2.DescribeAccountAttributesInput{AttributeNames: []types.AccountAttributeName{"max-instances"}})
 	if err != nil {
-		if f := faultOf(err); f != nil && (f.Code == "InvalidAction" || f.Code == "UnsupportedOperation") {
+		f := faultOf(err)
+		if f != nil && f.Reason == Denied {
+			p.log.Warn("how many instances there may be is not told: what is running is counted, and no limit", "source", p.o.Source, "permission", "ec2:DescribeAccountAttributes", "err", err)
+			return 0, used, nil
+		}
+		if f != nil && (f.Code == "InvalidAction" || f.Code == "UnsupportedOperation") {
 			return 0, used, nil
 		}
 		return 0, nil, err
