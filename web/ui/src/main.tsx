@@ -21,7 +21,9 @@ const views = {
 const slap = {
   trees: () => import("./slaplists").then((m) => m.Trees),
   computers: () => import("./slaplists").then((m) => m.Computers),
+  computer: () => import("./slapcomputer").then((m) => m.Computer),
   instance: () => import("./slapinstance").then((m) => m.One),
+  request: () => import("./slaprequest").then((m) => m.Request),
 };
 const Instances = lazy(views.instances);
 const One = lazy(views.instance);
@@ -31,7 +33,9 @@ const Histories = lazy(views.history);
 const Events = lazy(views.events);
 const Trees = lazy(slap.trees);
 const Computers = lazy(slap.computers);
+const Computer = lazy(slap.computer);
 const SlapOne = lazy(slap.instance);
+const Request = lazy(slap.request);
 const Terminal = lazy(() => import("./terminal"));
 const SigningIn = lazy(() => import("./signin").then((m) => m.SigningIn));
 
@@ -134,6 +138,8 @@ function Page() {
         <Route path="/events" component={Events} />
         <Route path="/slap" component={Trees} />
         <Route path="/slap/computers" component={Computers} />
+        <Route path="/slap/computers/:name" component={Computer} />
+        <Route path="/slap/request" component={Request} />
         <Route path="/slap/instances/:id" component={SlapOne} />
         <Route default component={Nowhere} />
       </Router>

@@ -1,1 +1,0 @@
-import{h as a,i as b,j as c}from"./chunk-FFUZ22BJ.js";import"./chunk-DXZDDHOH.js";import"./chunk-PZWLBZKV.js";import"./chunk-GN227OXV.js";import"./chunk-CSMS25BH.js";import"./chunk-25NKHCUK.js";export{c as Computers,b as Instances,a as Trees};

@@ -1,0 +1,213 @@
+// One computer of the SlapOS master: its partitions, the releases on it, and how it was used.
+import { useRoute } from "preact-iso/router";
+import { useState } from "preact/hooks";
+import { Act, Asking, asks } from "./acts";
+import { ask, query, Refusal } from "./ask";
+import { ring, useAsked } from "./live";
+import { At, Fact, Table } from "./parts";
+import { say } from "./said";
+import { instancePath, Is, mayAct, Message, Reported, SlapView, Wanted } from "./slap";
+import { Trend } from "./trend";
+import type { SlapComputerDetail, SlapRelease, SlapUsage } from "./types";
+
+const at = (name: string) => "/v1/slap/computers/" + encodeURIComponent(name);
+
+export function Computer() {
+  const name = useRoute().params.name || "";
+  const asked = useAsked<SlapComputerDetail>(at(name));
+  const c = asked.data;
+  return (
+    <SlapView title={name} asked={asked}>
+      {c && (
+        <>
+          <Message s={c.status} />
+          <dl class="facts">
+            <Fact name="Node">{c.status ? <>seen <At time={c.status.at} /></> : "never seen"}</Fact>
+            <Fact name="Partitions">
+              {c.busy} of {c.partitions} in use
+            </Fact>
+            {c.title && <Fact name="Title">{c.title}</Fact>}
+            {c.owner && <Fact name="Owner">{c.owner}</Fact>}
+            {c.project && <Fact name="Project">{c.project}</Fact>}
+            {c.network && <Fact name="Network">{c.network}</Fact>}
+            {c.created && (
+              <Fact name="Created">
+                <At time={c.created} />
+              </Fact>
+            )}
+          </dl>
+          <h2>Software</h2>
+          <Releases c={c} />
+          <h2>Partitions</h2>
+          <Slots c={c} />
+          <Usage key={name} name={name} />
+        </>
+      )}
+      <Asking />
+    </SlapView>
+  );
+}
+
+function remove(computer: string, r: SlapRelease) {
+  asks({
+    title: "Remove the software?",
+    text: `${r.release} is wanted away from ${computer}. Its node removes it when nothing uses it any more.`,
+    act: "Remove",
+    lost: true,
+    run: async () => {
+      await ask("POST", at(computer) + "/supply", { body: { release: r.release, state: "destroyed" } });
+      return "The software is wanted away.";
+    },
+  });
+}
+
+function Releases({ c }: { c: SlapComputerDetail }) {
+  const [url, set] = useState("");
+  const supply = async (e: SubmitEvent) => {
+    e.preventDefault();
+    try {
+      await ask("POST", at(c.computer) + "/supply", { body: { release: url.trim() } });
+      say("The software is wanted on " + c.computer + ".");
+      set("");
+    } catch (e) {
+      say((e as Refusal).message, true);
+    }
+    ring();
+  };
+  return (
+    <>
+      {c.supplied.length === 0 ? (
+        <p class="muted">None is wanted on it.</p>
+      ) : (
+        <Table
+          label="Software"
+          class="words"
+          head={
+            <>
+              <th scope="col">Release</th>
+              <th scope="col">Wanted</th>
+              <th scope="col">Reported</th>
+              <td />
+            </>
+          }
+        >
+          {c.supplied.map((r) => (
+            <tr key={r.release}>
+              <th scope="row" class="value">
+                {r.release}
+                <Message s={r.status} />
+              </th>
+              <td>
+                <Is it={r.state} />
+              </td>
+              <td>
+                <Reported s={r.status} />
+              </td>
+              <td class="acts">
+                {mayAct() && r.state !== "destroyed" && (
+                  <Act on={() => remove(c.computer, r)} of={r.release}>
+                    Remove
+                  </Act>
+                )}
+              </td>
+            </tr>
+          ))}
+        </Table>
+      )}
+      {mayAct() && (
+        <form class="filters" onSubmit={supply}>
+          <label class="long">
+            Software release
+            <input type="text" value={url} onInput={(e) => set(e.currentTarget.value)} placeholder="https://…/software.cfg" maxLength={2000} required />
+          </label>
+          <button type="submit">Supply</button>
+        </form>
+      )}
+    </>
+  );
+}
+
+function Slots({ c }: { c: SlapComputerDetail }) {
+  if (c.slots.length === 0) return <p class="muted">It has none: its node has not been formatted.</p>;
+  return (
+    <Table
+      label="Partitions"
+      head={
+        <>
+          <th scope="col">Partition</th>
+          <th scope="col">Instance</th>
+          <th scope="col">Wanted</th>
+          <th scope="col">Reported</th>
+          <th scope="col" class="wide">
+            Tree
+          </th>
+          <th scope="col" class="wide">
+            Addresses
+          </th>
+        </>
+      }
+    >
+      {c.slots.map(({ partition, addresses, instance: i }) => (
+        <tr key={partition}>
+          <th scope="row">{partition}</th>
+          {i ? (
+            <>
+              <td>
+                <a href={instancePath(i.instance)}>{i.title}</a>
+              </td>
+              <td>
+                <Wanted i={i} />
+              </td>
+              <td>
+                <Reported s={i.status} />
+                <Message s={i.status} />
+              </td>
+              <td class="wide">
+                <a href={instancePath(i.root)}>{i.root_title}</a>
+              </td>
+            </>
+          ) : (
+            <td colSpan={4} class="muted">
+              free
+            </td>
+          )}
+          <td class="wide">{addresses.join(", ")}</td>
+        </tr>
+      ))}
+    </Table>
+  );
+}
+
+function Usage({ name }: { name: string }) {
+  const [of, set] = useState("");
+  const u = useAsked<SlapUsage>(at(name) + "/usage" + query({ of })).data;
+  if (!u) return null;
+  return (
+    <>
+      <h2>Usage</h2>
+      {u.known.length === 0 ? (
+        <p class="muted">Nothing was reported yet.</p>
+      ) : (
+        <>
+          <div class="filters">
+            <label>
+              Of
+              <select value={u.of} onChange={(e) => set(e.currentTarget.value)}>
+                {!u.known.includes(u.of) && <option value={u.of}>{u.of}</option>}
+                {u.known.map((k) => (
+                  <option value={k}>{k}</option>
+                ))}
+              </select>
+            </label>
+          </div>
+          {u.series.length === 0 && <p class="muted">Of this nothing was reported.</p>}
+          <div class="plots">
+            {u.series.map((s) => (
+              <Trend key={s.resource} title={s.title || s.resource} points={s.points} />
+            ))}
+          </div>
+        </>
+      )}
+    </>
+  );
+}
