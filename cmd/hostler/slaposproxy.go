@@ -64,6 +64,7 @@ makes, unless the file says tls = off or optional.`,
 // slaposProxy is what a master of one's own is started with.
 type slaposProxy struct {
 	database, port, host string
+	public               string // directory of files that whoever may ask gets; "": none
 	tls                  slaposTLS
 }
 
@@ -116,7 +117,7 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	}
 	l, scheme := o.tls.listen(l, o.host)
 	s.say("SlapOS master on %s://%s/, which keeps its state in %s", scheme, l.Addr(), shownStore(o.database))
-	srv := &http.Server{Handler: eitherHandler(slaposHandler(m, o.tls.who(m), ctx.Done())), ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
+	srv := &http.Server{Handler: eitherHandler(s.withPanel(m, o, slaposHandler(m, o.tls.who(m), ctx.Done()))), ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
 	return server.Serve(ctx, srv, l, grace)
 }
 
@@ -140,6 +141,9 @@ func (o *slaposProxy) read(f *cfg.File) error {
 	o.port, o.host = cmp.Or(o.port, "5000"), cmp.Or(o.host, "127.0.0.1")
 	var err error
 	if o.tls, err = readSlaposTLS(f, o.host); err != nil {
+		return err
+	}
+	if o.public, err = publicDirectory(f); err != nil {
 		return err
 	}
 	if o.database == "" {

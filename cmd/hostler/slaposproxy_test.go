@@ -106,6 +106,13 @@ func TestSlaposProxyStart(t *testing.T) {
 	if all, err := c.Releases(t.Context(), "demo"); err != nil || len(all) != 2 || !strings.Contains(all[0], "/demo/") {
 		t.Errorf("%v, %v", all, err)
 	}
+	for path, want := range map[string]int{"": 200, "panel/panel.js": 200, "panel/public/a": 403, "http_proxy/http/10.0.0.2/": 403} {
+		if answer, err := http.Get(url + path); err != nil || answer.StatusCode != want {
+			t.Errorf("%s: %v, %v", path, answer, err)
+		} else {
+			answer.Body.Close()
+		}
+	}
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"supplySupply", strings.NewReader("url=u&computer_id=COMP-1&state=available"))
 	if err != nil {
 		t.Fatal(err)
