@@ -101,6 +101,7 @@ func BenchmarkPack(b *testing.B) {
 	theirs, _ := booked(plain(servers, requests), requests)
 	b.ReportMetric(float64(ours.Micro())/float64(theirs.Micro()), "fullness/plain")
 	b.ReportMetric(float64(n), "placed")
+	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/0.05, "of-50-ms")
 }
 
 func BenchmarkChoose(b *testing.B) {
@@ -120,6 +121,7 @@ func BenchmarkChoose(b *testing.B) {
 					b.Fatal(got, err)
 				}
 			}
+			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/100e-6, "of-100-us")
 		})
 		b.Run(string(order)+"/new", func(b *testing.B) {
 			for i := 0; b.Loop(); i++ {
