@@ -86,9 +86,6 @@ func (m *Master) leave(b book, n *slap.InstanceRecord) error {
 	if err := m.dropInstance(b, n); err != nil {
 		return err
 	}
-	if err := firstOf(dropStatus(b, instanceStatus(n.ID)), revoke(b, holderOf(slap.CertifiedInstance, n.ID))); err != nil {
-		return err
-	}
 	if n.Root == n.ID {
 		return m.orphans(b, n)
 	}

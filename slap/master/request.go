@@ -293,7 +293,7 @@ func (a *ask) never(b book) error {
 	n := a.fresh()
 	n.Computer, n.Partition, n.State, n.Asked = "", "", slap.Destroyed, slap.Destroyed
 	if a.found != nil {
-		if err := b.save(gone(slap.KindInstance, a.found.ID)); err != nil {
+		if err := forget(b, a.found); err != nil {
 			return err
 		}
 	}

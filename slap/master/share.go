@@ -104,7 +104,7 @@ func (a *ask) unshare(b book, n *slap.InstanceRecord, host *slap.InstanceRecord)
 		return err
 	}
 	a.last = last
-	if err := b.save(gone(slap.KindInstance, n.ID)); err != nil || host == nil {
+	if err := forget(b, n); err != nil || host == nil {
 		return err
 	}
 	return a.m.wake(b, host)

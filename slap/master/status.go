@@ -44,7 +44,10 @@ func (m *Master) noteInstance(ctx context.Context, of target, change func(*slap.
 	if err := m.read(func(b book) (err error) { n, err = of(b); return err }); err != nil {
 		return err
 	}
-	return m.note(ctx, instanceStatus(n.ID), n.Computer, change)
+	return m.note(ctx, instanceStatus(n.ID), n.Computer, change, func(b book) (bool, error) {
+		now, err := b.instance(n.ID)
+		return now != nil, err
+	})
 }
 
 // ReleaseReported is what a node says of a release: that it is being built, or available.
@@ -72,7 +75,10 @@ func (m *Master) noteRelease(ctx context.Context, who Who, computer, url string,
 	if !known {
 		return nil // as the reference takes it; there is nobody who would want to know
 	}
-	return m.note(ctx, supplyStatus(computer, url), computer, change)
+	return m.note(ctx, supplyStatus(computer, url), computer, change, func(b book) (bool, error) {
+		now, err := b.supply(computer, url)
+		return now != nil, err
+	})
 }
 
 // ComputerBang is what a node says of itself, as a message.
@@ -87,7 +93,7 @@ func (m *Master) ComputerBang(ctx context.Context, who Who, computer, message st
 	if known == nil {
 		return unknownComputer(computer)
 	}
-	return m.note(ctx, computerStatus(computer), computer, func(s *slap.StatusRecord) { s.Message = tail(message) })
+	return m.note(ctx, computerStatus(computer), computer, func(s *slap.StatusRecord) { s.Message = tail(message) }, nil)
 }
 
 // noteEvery is how old a status may be that says the same still: who reports more often changes nothing.
@@ -101,8 +107,8 @@ func failed(message string) func(*slap.StatusRecord) {
 	return func(s *slap.StatusRecord) { s.Message, s.Error = tail(message), true }
 }
 
-// note keeps what a node said last.
-func (m *Master) note(ctx context.Context, of, computer string, change func(*slap.StatusRecord)) error {
+// note keeps what a node said last of a thing, unless that has gone meanwhile; there nil: it never goes.
+func (m *Master) note(ctx context.Context, of, computer string, change func(*slap.StatusRecord), there func(b book) (bool, error)) error {
 	now := time.Now().UTC()
 	next := func(tx compute.Tx) (s *slap.StatusRecord, write bool, err error) {
 		was, err := statusIn(tx.(Tx), of)
@@ -131,6 +137,11 @@ func (m *Master) note(ctx context.Context, of, computer string, change func(*sla
 		s, write, err := next(tx)
 		if err != nil || !write {
 			return err
+		}
+		if there != nil {
+			if is, err := there(&pages{tx: tx.(Tx)}); err != nil || !is {
+				return err
+			}
 		}
 		fresh = s.Since.Equal(now)
 		return tx.(Tx).SaveSlap(slap.Entry{Kind: slap.KindStatus, Key: of, Computer: computer, Data: pack(s)})
@@ -162,7 +173,7 @@ func (m *Master) met(ctx context.Context, guid string) {
 	if !late {
 		return
 	}
-	if err := m.note(ctx, computerStatus(guid), guid, func(*slap.StatusRecord) {}); err != nil && ctx.Err() == nil {
+	if err := m.note(ctx, computerStatus(guid), guid, func(*slap.StatusRecord) {}, nil); err != nil && ctx.Err() == nil {
 		m.log.Warn("when a node was seen last is not kept", "computer", guid, "err", err)
 	}
 }

@@ -53,7 +53,7 @@ func (m *Master) spreadTo(b book, parent *slap.InstanceRecord, children map[stri
 
 // dropInstance forgets an instance; its host hears of it, or those that it has find others.
 func (m *Master) dropInstance(b book, n *slap.InstanceRecord) error {
-	if err := b.save(gone(slap.KindInstance, n.ID)); err != nil {
+	if err := forget(b, n); err != nil {
 		return err
 	}
 	if n.Shared {
@@ -64,6 +64,11 @@ func (m *Master) dropInstance(b book, n *slap.InstanceRecord) error {
 		return m.wake(b, host)
 	}
 	return m.rehost(b, n, nil)
+}
+
+// forget drops the record of an instance, what was said of it, and its certificate.
+func forget(b book, n *slap.InstanceRecord) error {
+	return firstOf(b.save(gone(slap.KindInstance, n.ID)), dropStatus(b, instanceStatus(n.ID)), revoke(b, holderOf(slap.CertifiedInstance, n.ID)))
 }
 
 // placedBelow are the other instances of a root's tree that have partitions.
