@@ -58,6 +58,8 @@ type Source struct {
 	MaxAge      time.Duration // older ones are not handed out; 0: no limit
 	Window      time.Duration // a director is told of the leases of so long; 0: it asks for none
 
+	Tally bool // requests that got none of it are in the journal: whoever keeps images ready learns by them what is asked for
+
 	Price float64 // of an instance for an hour; 0: none
 	// Size is what an instance has, as far as its configuration says; zeros: it does not. It counts under quotas until one was made.
 	Size compute.Amount

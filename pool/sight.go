@@ -1,8 +1,12 @@
 package pool
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -27,11 +31,11 @@ type Sight struct {
 func (p *Pool) Acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 	ctx, span := trace.Start(ctx, "acquire", trace.Attr{Key: "hostler.source", Value: req.Source}, trace.Attr{Key: "hostler.count", Value: req.Count})
 	if p.opt.Observe == nil && span == nil {
-		return p.acquire(ctx, req)
+		return p.tallied(ctx, req)
 	}
 	w := &watched{ctx: ctx, begin: time.Now(), notify: req.Notify}
 	req.Notify = w.hear
-	leases, err := p.acquire(ctx, req)
+	leases, err := p.tallied(ctx, req)
 	hit := w.end()
 	span.Set(trace.Attr{Key: "hostler.hit", Value: err == nil && hit})
 	if len(leases) > 0 {
@@ -45,6 +49,32 @@ func (p *Pool) Acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 		}
 		p.opt.Observe(Sight{What: "acquire", Source: source, Class: classOf(err), Took: time.Since(w.begin), Waited: w.waited, Hit: err == nil && hit, Count: len(leases)})
 	}
+	return leases, err
+}
+
+// tallied is acquire, with what it could not give written down for the sources that want that. What cannot be written is not: the request's own error says more.
+func (p *Pool) tallied(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
+	leases, err := p.acquire(ctx, req)
+	if !errors.Is(err, compute.ErrNoCapacity) && !errors.Is(err, compute.ErrTimeout) {
+		return leases, err
+	}
+	s := p.sources[req.Source]
+	if s == nil || !slices.ContainsFunc(s.all(), func(c *source) bool { return c.Tally }) {
+		return leases, err
+	}
+	_ = p.store.Update(context.WithoutCancel(ctx), func(tx compute.Tx) error {
+		for _, c := range s.all() {
+			image := cmp.Or(req.Image, c.Image)
+			if !c.Tally || image == "" {
+				continue
+			}
+			if _, err := tx.Append(&compute.Event{Time: time.Now(), Kind: "unserved", Source: c.Name, Owner: req.Owner, Project: req.Project, Text: fmt.Sprintf("%d asked for, and none to be had", req.Count),
+				Data: map[string]string{compute.FactImage: image, "count": strconv.Itoa(req.Count)}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	return leases, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -14,12 +15,17 @@ const eventsAtOnce = 20_000
 
 // asked is what is kept of what was asked for: a forecast, and the event of the journal up to which it knows.
 type asked struct {
-	After    int64    `json:"after"`
-	Forecast Forecast `json:"forecast"`
+	After    int64             `json:"after"`
+	Forecast Forecast          `json:"forecast"`
+	Sources  map[string]string `json:"sources,omitempty"` // the flavor of the node that a source gave out last
 }
 
+// mostUnserved is how many requests a request counts for that got nothing, at most.
+const mostUnserved = 100
+
 // demand is what is asked for, as the journal tells of the instances that were made of the fleet's nodes: each of them was a request for an image, whether it stood ready there (a hit) or not (a
-// miss). Each event counts once, for all processes on the store together. A dry run keeps nothing of it.
+// miss). Who got no node at all asked too: for the flavor that his source gave out last, or the only one. Who asks again and again between two rounds counts once. Each event counts once, for all
+// processes on the store together. A dry run keeps nothing of it.
 func (r *rounding) demand(ctx context.Context) (out map[string]map[string]float64, err error) {
 	lead := cmp.Or(r.opt.Lead, usualLead)
 	take := func(tx compute.NotesTx, journal compute.JournalTx) (*asked, bool, error) {
@@ -33,10 +39,34 @@ func (r *rounding) demand(ctx context.Context) (out map[string]map[string]float6
 			return nil, false, err
 		}
 		flavors := r.flavorsByNode(events)
+		type want struct{ owner, source, image string }
+		unserved := map[want]bool{}
 		for _, e := range events {
 			a.After = max(a.After, e.ID)
+			if e.Kind == "unserved" {
+				w := want{e.Owner, e.Source, r.imageName(e.Data[compute.FactImage])}
+				flavor := a.Sources[e.Source]
+				if flavor == "" && len(r.flavors) == 1 {
+					flavor = r.flavors[0]
+				}
+				n, _ := strconv.Atoi(e.Data["count"])
+				if flavor == "" || w.image == "" || unserved[w] {
+					continue
+				}
+				unserved[w] = true
+				for range min(max(n, 1), mostUnserved) {
+					a.Forecast.Add(e.Time, flavor, w.image)
+				}
+				continue
+			}
 			if flavor, image := flavors[e.Data[compute.FactNode]], e.Data[compute.FactImage]; e.Kind == "made" && flavor != "" && image != "" {
 				a.Forecast.Add(e.Time, flavor, image)
+				if e.Source != "" && a.Sources[e.Source] != flavor {
+					if a.Sources == nil {
+						a.Sources = map[string]string{}
+					}
+					a.Sources[e.Source] = flavor
+				}
 			}
 		}
 		out = a.Forecast.Demand(r.now, lead)
@@ -63,6 +93,16 @@ func (r *rounding) demand(ctx context.Context) (out map[string]map[string]float6
 		return nil, fmt.Errorf("read what was asked for: %w", err)
 	}
 	return out, nil
+}
+
+// imageName is the name of an image that a request named, by its id perhaps.
+func (r *rounding) imageName(said string) string {
+	for i := range r.images {
+		if r.images[i].ID == said {
+			return cmp.Or(r.images[i].Name, said)
+		}
+	}
+	return said
 }
 
 // flavorsByNode has the flavors of the nodes that events name, by their names and ids. Those of nodes that are not of the fleet are not in it.

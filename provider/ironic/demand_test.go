@@ -2,10 +2,12 @@ package ironic_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,11 +35,11 @@ func (answers) Put(context.Context, string, io.Reader) error { return nil }
 func (answers) Get(context.Context, string, io.Writer) error { return nil }
 func (answers) Close() error                                 { return nil }
 
-// TestAskedIsCached acquires one image twenty times, another twice and a third never. What the director then keeps ready is that, and the next request for it finds it.
+// TestAskedIsCached acquires one image twenty times, another twice and others never. What the director then keeps ready is that, and the next request for it finds it.
 func TestAskedIsCached(t *testing.T) {
 	s := newStandin(t)
 	s.images = nil
-	for _, name := range []string{"often", "seldom", "never"} {
+	for _, name := range []string{"often", "seldom", "never", "new"} {
 		s.images = append(s.images, map[string]any{"id": "id-" + name, "name": name, "status": "active"})
 	}
 	for n := range 24 {
@@ -50,7 +52,7 @@ func TestAskedIsCached(t *testing.T) {
 	defer st.Close()
 	var ids atomic.Int64
 	engine, err := pool.New(pool.Options{
-		Store: st, Sources: []pool.Source{{Name: "metal", Type: "ironic", Digest: "d"}}, NewID: func() string { return fmt.Sprintf("lease%d", ids.Add(1)) },
+		Store: st, Sources: []pool.Source{{Name: "metal", Type: "ironic", Digest: "d", Tally: true}}, NewID: func() string { return fmt.Sprintf("lease%d", ids.Add(1)) },
 		Open: func(context.Context, string, string, []byte) (compute.Provider, error) { return reached{p}, nil },
 	})
 	do(t, err)
@@ -110,5 +112,37 @@ func TestAskedIsCached(t *testing.T) {
 	}
 	if n := count(round(false)); n["never"] == 0 {
 		t.Errorf("after a hit and a miss it caches %v", n)
+	}
+	if left := c.Finish(t.Context(), time.Minute); len(left) > 0 {
+		t.Fatalf("left %v", left)
+	}
+
+	// Who gets no node asked all the same.
+	for n := range 24 {
+		s.with(uuid(n+1), func(n map[string]any) { n["maintenance"] = true })
+	}
+	for range 3 {
+		if _, err := engine.Acquire(t.Context(), compute.Request{Source: "metal", Owner: "somebody", Count: 2, Image: "new"}); !errors.Is(err, compute.ErrNoCapacity) {
+			t.Fatalf("without a node: %v", err)
+		}
+	}
+	for n := range 24 {
+		s.with(uuid(n+1), func(n map[string]any) { n["maintenance"] = false })
+	}
+	if n := count(round(false)); n["new"] == 0 {
+		t.Errorf("after requests that got nothing it caches %v", n)
+	}
+	var unserved []string
+	do(t, st.View(t.Context(), func(tx compute.Tx) error {
+		events, err := tx.Events(compute.EventQuery{})
+		for _, e := range events {
+			if e.Kind == "unserved" {
+				unserved = append(unserved, e.Source+" "+e.Data[compute.FactImage]+" "+e.Data["count"])
+			}
+		}
+		return err
+	}))
+	if want := []string{"metal new 2", "metal new 2", "metal new 2"}; !slices.Equal(unserved, want) {
+		t.Errorf("the journal has %q, want %q", unserved, want)
 	}
 }
