@@ -38,6 +38,10 @@ func (s *server) problem(ctx context.Context, err error) api.Problem {
 	} else if gone {
 		err = &compute.Error{Kind: compute.ErrFailed, Err: errHungUp}
 	}
+	if away(err) && !asker(ctx).Own { // where the store is, and as whom it is asked, is for who runs the controller
+		s.log(ctx).Error("the store cannot be reached", "err", err, "hint", compute.Hint(err))
+		err = errAway
+	}
 	p := api.NewProblem(err)
 	switch {
 	case p.Status != http.StatusInternalServerError:
@@ -53,6 +57,20 @@ func (s *server) problem(ctx context.Context, err error) api.Problem {
 	went(ctx, p)
 	p.Request, _ = ctx.Value(requestKey{}).(string)
 	return p
+}
+
+// errAway is what users are told of a store that cannot be reached.
+var errAway = &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("the store cannot be reached"),
+	Hint: "try again soon; whoever runs the controller finds the reason in its log, by the id of this request"}
+
+// away reports whether an error is of a store that is not there for now. Its text says where the store is.
+func away(err error) bool {
+	for e := (*compute.Error)(nil); errors.As(err, &e); err = e.Err {
+		if (e.Op == "postgres" || e.Op == "state") && errors.Is(e.Kind, compute.ErrUnavailable) {
+			return true
+		}
+	}
+	return false
 }
 
 // errHungUp is what the audit log has of a request that nobody waits for any more.
