@@ -26,7 +26,7 @@ func TestDescribed(t *testing.T) {
 		t.Fatal(status)
 	}
 	pages := []string{"login-page", "login-callback", "open-session", "sign-out"} // of which browsers see other answers
-	keyed := []string{"acquire", "extend", "fill", "test-source"}
+	keyed := []string{"create-token", "acquire", "extend", "fill", "test-source"}
 	acts := []string{"acquire", "release", "release-many", "hold", "connect", "cancel", "create-token", "reload"}
 	seen := 0
 	for path, methods := range doc.Paths {

@@ -73,7 +73,7 @@ func creates(path string) bool {
 	switch {
 	case !ok:
 		return false
-	case rest == "leases", rest == "fill":
+	case rest == "leases", rest == "fill", rest == tokensPath:
 		return true
 	}
 	return strings.HasPrefix(rest, "leases/") && strings.HasSuffix(rest, "/extend") || strings.HasPrefix(rest, "sources/") && strings.HasSuffix(rest, "/test")
@@ -153,12 +153,17 @@ type (
 // once answers a request with a key that was answered before as then. One that failed has changed nothing, and is tried anew.
 func (s *server) once(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		key := r.Header.Get(api.KeyHeader)
-		if key == "" || s.Memory == nil || r.Method != http.MethodPost || !creates(r.URL.Path) {
+		given := r.Header.Values(api.KeyHeader)
+		if len(given) == 0 || s.Memory == nil || r.Method != http.MethodPost || !creates(r.URL.Path) {
 			next.ServeHTTP(w, r)
 			return
 		}
+		key := given[0]
 		refuse := func(kind error, text string) { s.refuse(w, r, &compute.Error{Kind: kind, Err: errors.New(text)}) }
+		if key == "" || len(given) > 1 { // who sends one means that it is done once
+			refuse(compute.ErrInvalid, api.KeyHeader+": it is empty, or there are several: give one of your choice, or leave the header out")
+			return
+		}
 		if len(key) > maxKey {
 			refuse(compute.ErrInvalid, api.KeyHeader+": at most 255 bytes")
 			return
@@ -239,6 +244,9 @@ func (s *server) once(next http.Handler) http.Handler {
 		ctx := context.WithValue(context.WithValue(served, keyKey{}, key), markKey{}, mark+" "+digest+" "+url.QueryEscape(key))
 		next.ServeHTTP(rec, r.WithContext(context.WithValue(ctx, recorderKey{}, rec)))
 		if a, ok := rec.answer(); ok {
+			if r.URL.Path == "/v1/"+tokensPath {
+				a = withoutToken(a)
+			}
 			a.Owner, a.Key, a.Digest, a.Time = owner, key, digest, time.Now()
 			s.Memory.Remember(a)
 		}
@@ -251,6 +259,9 @@ func (s *server) keepFirst(w http.ResponseWriter, r *http.Request, next http.Han
 	next.ServeHTTP(out, r)
 	if out.status/100 == 2 && out.body.Len() <= maxAnswer {
 		a.Status, a.Type, a.Body, a.Time = out.status, w.Header().Get("Content-Type"), out.body.Bytes(), time.Now()
+		if r.URL.Path == "/v1/"+tokensPath {
+			a = withoutToken(a)
+		}
 		keep, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), keepTime)
 		defer cancel()
 		if err := keeper.Keep(keep, a); err != nil { // it is done, and who asked is told so
@@ -260,6 +271,20 @@ func (s *server) keepFirst(w http.ResponseWriter, r *http.Request, next http.Han
 	}
 	w.WriteHeader(out.status)
 	_, _ = w.Write(out.body.Bytes()) // nobody is left to tell
+}
+
+// tokensPath is the path that makes tokens.
+const tokensPath = "tokens"
+
+// withoutToken is what is kept of an answer that has a token in it: a token is told once and never kept, so the same request again is refused, and hears which one to revoke.
+func withoutToken(a compute.Answer) compute.Answer {
+	var doc api.NewToken
+	_ = json.Unmarshal(a.Body, &doc) // it is ours
+	p := api.NewProblem(&compute.Error{ID: compute.ID(doc.Token.ID), Kind: compute.ErrConflict, Err: errors.New("this token was made for the same request, and its text is told once"),
+		Hint: "if its answer was lost revoke the token, and ask with another " + api.KeyHeader})
+	a.Status, a.Type = p.Status, api.ProblemType
+	a.Body, _ = json.Marshal(p) // it has but texts and numbers
+	return a
 }
 
 // held is an answer that is not given yet.

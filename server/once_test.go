@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 
@@ -252,4 +253,79 @@ func TestLostAnswer(t *testing.T) {
 	if tries["/v1/leases"] != 3 {
 		t.Errorf("tried %v", tries)
 	}
+}
+
+// TestKeyEmpty refuses a key that is there and says nothing, and several: whoever sends one means that something is done once.
+func TestKeyEmpty(t *testing.T) {
+	e := engine(t)
+	url := remembering(t, e, nil) + "/v1/leases"
+	for what, more := range map[string][]string{"empty": nil, "two": {"another"}} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(`{"source": "web"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer ann")
+		r.Header.Set("Content-Type", "application/json")
+		r.Header[api.KeyHeader] = append([]string{""}, more...)
+		if more != nil {
+			r.Header[api.KeyHeader][0] = "one"
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		if answer.StatusCode != 400 || !strings.Contains(string(text), "leave the header out") {
+			t.Errorf("%s: %d %s", what, answer.StatusCode, text)
+		}
+	}
+	if all := leasesOf(t, e); len(all) > 0 {
+		t.Errorf("leases were given: %v", all)
+	}
+}
+
+// TestKeyOfToken makes a token once for a key. It is told once, and kept nowhere: the same request again hears which token it was.
+func TestKeyOfToken(t *testing.T) {
+	for _, keeps := range []bool{false, true} {
+		kept := &memory{all: map[string]compute.Answer{}}
+		w := newTown(t, func(o *server.Options) {
+			if o.Memory = kept; keeps {
+				o.Memory = keeping{kept}
+			}
+		})
+		const body = `{"name": "ci"}`
+		url, who := w.url+"/v1/tokens", w.tokens["ann"]
+		first := mustPost(t, 201, url, who, "k", body)
+		var made api.NewToken
+		if err := json.Unmarshal(first.text, &made); err != nil || made.Secret == "" {
+			t.Fatalf("%s: %v", first.text, err)
+		}
+		again := mustPost(t, 409, url, who, "k", body)
+		if text := string(again.text); !again.replayed || !strings.Contains(text, made.Token.ID) || !strings.Contains(text, "revoke") || strings.Contains(text, made.Secret) {
+			t.Errorf("the same again: %s", text)
+		}
+		mustPost(t, 409, url, who, "k", `{"name": "other"}`)
+		mustPost(t, 201, url, who, "l", body)
+		all, err := w.ring.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(all); n != len(w.people)+2 {
+			t.Errorf("%d tokens", n)
+		}
+		for _, a := range kept.all {
+			if strings.Contains(string(a.Body), made.Secret) {
+				t.Errorf("the token is kept: %s", a.Body)
+			}
+		}
+	}
+}
+
+// keeping is a memory that keeps before it answers.
+type keeping struct{ *memory }
+
+func (k keeping) Keep(_ context.Context, a compute.Answer) error {
+	k.Remember(a)
+	return nil
 }

@@ -41,10 +41,11 @@ func (s *server) tokens() {
 	if s.Tokens == nil {
 		return
 	}
-	const never = "The answer has the token, which is not kept: who loses the answer revokes the token and makes another. " + api.KeyHeader + " means nothing here."
+	const never = "The answer has the token, which is not kept: who loses the answer revokes the token and makes another."
 	huma.Register(s.api, huma.Operation{
 		OperationID: "create-token", Extensions: needs(auth.Tokens), Method: http.MethodPost, Path: "/v1/tokens", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
-		Summary: "Make a token", Description: never, Tags: []string{"people"}, Errors: []int{400, 403},
+		Summary: "Make a token", Tags: []string{"people"}, Errors: []int{400, 403, 409},
+		Description: never + " With the header " + api.KeyHeader + " one is made once: the same request again is a conflict that names the token.",
 	}, s.createToken)
 	huma.Register(s.api, huma.Operation{
 		OperationID: "list-tokens", Extensions: needs(auth.Tokens), Method: http.MethodGet, Path: "/v1/tokens", Summary: "The tokens that are good", Tags: []string{"people"},
@@ -56,7 +57,7 @@ func (s *server) tokens() {
 	}, s.revokeToken)
 	huma.Register(s.api, huma.Operation{
 		OperationID: "create-lease-token", Extensions: needs(auth.Use), Method: http.MethodPost, Path: "/v1/leases/{lease}/token", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
-		Summary: "Make a lease's own token", Description: "Who has it may use that lease and give it back, and nothing else. It ends with the lease. " + never, Tags: []string{"leases"}, Errors: []int{403, 404, 409},
+		Summary: "Make a lease's own token", Description: "Who has it may use that lease and give it back, and nothing else. It ends with the lease. " + never + " " + api.KeyHeader + " means nothing here.", Tags: []string{"leases"}, Errors: []int{403, 404, 409},
 	}, s.createLeaseToken)
 }
 
