@@ -147,7 +147,11 @@ func (p *Provider) dropKey(ctx context.Context) error {
 		return err
 	}
 	p.setKey(no)
-	return gone(keypairs.Delete(ctx, c, k.name, nil).ExtractErr())
+	if err := gone(keypairs.Delete(ctx, c, k.name, nil).ExtractErr()); err != nil {
+		p.setKey(unknown) // it may be there still: the next call asks again
+		return err
+	}
+	return nil
 }
 
 func (p *Provider) forgetKey() { p.setKey(unknown) }

@@ -3,6 +3,7 @@ package openstack_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -120,5 +121,31 @@ func TestHalfAnImage(t *testing.T) {
 	}
 	if left := named(); len(left) != 4 || slices.Contains(left, "whole") || slices.Contains(left, "dead") {
 		t.Errorf("there are %q", left)
+	}
+}
+
+// TestKeyThatIsNotDeleted has the cloud refuse once to delete the key pair of the source's last server: it is asked again, and nothing is left.
+func TestKeyThatIsNotDeleted(t *testing.T) {
+	s := newSim(t)
+	refused := first(1, "DELETE", "/os-keypairs", func(w http.ResponseWriter) {
+		answer(w, http.StatusInternalServerError, map[string]any{"computeFault": map[string]any{"code": 500, "message": "Unexpected API Error."}})
+	})
+	s.refuse = refused
+	p := simProvider(t, s, openstack.SessionOptions{})
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "web-1"}); err != nil {
+		t.Fatal(err)
+	}
+	failed := false
+	for range 20 {
+		err := p.Destroy(t.Context(), "web-1")
+		if errors.Is(err, compute.ErrNotFound) {
+			break
+		}
+		failed = failed || err != nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !failed || len(s.keys) != 0 {
+		t.Errorf("it said so: %v; keys that are left: %v", failed, s.keys)
 	}
 }
