@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -168,7 +169,11 @@ func (c *Cloud) TearDown(ctx context.Context, dryRun bool) (deleted []string, er
 		return deleted, errors.Join(errs...) // what they use cannot go before them
 	}
 	more, err := c.door.TearDown(ctx, dryRun)
-	deleted = append(deleted, more...)
+	for _, what := range more {
+		if !slices.Contains(deleted, what) { // a dry run finds the servers twice: as recorded, and in the cloud
+			deleted = append(deleted, what)
+		}
+	}
 	nothing := errors.Is(err, compute.ErrNotFound)
 	if err != nil && !nothing || dryRun {
 		return deleted, err

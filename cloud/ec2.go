@@ -178,6 +178,9 @@ func (r *region) TearDown(ctx context.Context, dryRun bool) ([]string, error) {
 	things, _, err := p.Teardown(ctx, r.setup.Resource, dryRun)
 	var deleted []string
 	for _, t := range things {
+		if t.Kind == "instance" {
+			t.Kind = "server"
+		}
 		deleted = append(deleted, t.String())
 	}
 	if dryRun || err != nil && !errors.Is(err, compute.ErrNotFound) {

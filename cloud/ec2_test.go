@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +55,7 @@ func TestEC2(t *testing.T) {
 		t.Errorf("no hardware: %v", err)
 	}
 	there.Heal()
-	if would, err := p.TearDown(ctx, true); err != nil || len(would) < 3 {
+	if would, err := p.TearDown(ctx, true); err != nil || len(would) != 3 || !slices.Contains(would, "server "+srv.Name) {
 		t.Errorf("it would delete %q, %v", would, err)
 	}
 	if deleted, err := p.TearDown(ctx, false); err != nil || len(deleted) != 3 {
