@@ -22,7 +22,7 @@ type cloudDeployOptions struct {
 	settings            deployment.Settings
 	dry, rotate         bool
 	metadata            string
-	timeout             durationFlag
+	timeout             bareFlag
 	source              cloudSource
 	head                bool
 	headFlavor, success string
@@ -61,8 +61,8 @@ of these at once and keeps it, under the name NAME-head.`,
 	f.StringVar(&o.metadata, "metadata-service", "", "ask at this `URL` whether this machine is a server of the cloud; none: do not ask (the cloud's own)")
 	f.BoolVarP(&o.dry, "dry-run", "n", false, "only say what would be made")
 	f.BoolVar(&o.rotate, "rotate-key", false, "have another key pair made; servers that run know only the old one, which stays beside it as FILE.old")
-	o.timeout = durationFlag{d: 10 * time.Minute, set: true}
-	f.VarP(&o.timeout, "timeout", "t", "give up after `D`; the same command goes on")
+	o.timeout = bareFlag{durationFlag{d: 10 * time.Minute, set: true}, time.Second}
+	f.VarP(&o.timeout, "timeout", "t", "give up after `D`, a number alone is seconds; the same command goes on")
 	f.StringSliceVar(&o.source.subnets, "subnets", nil, "of EC2: the `SUBNETS` of the source, tried in order (the region's own)")
 	o.subnets = &o.source.subnets
 	o.source.flags(cmd)
@@ -182,10 +182,34 @@ func (w *cloudWork) estimate(ctx context.Context, s *cloudSource, costs prices) 
 	if err != nil {
 		return nil, err
 	}
-	f, err := table.Cheapest(s.need(s.flavor))
+	need := s.need(s.flavor)
+	sets, err := flavor.ParseSets(s.sets)
 	if err != nil {
 		return nil, err
 	}
+	if len(sets) == 0 {
+		f, err := table.Cheapest(need)
+		if err != nil {
+			return nil, err
+		}
+		return costs.of(f.Name), nil
+	}
+	order := flavor.Cheapest
+	if s.listed {
+		order = flavor.Listed
+	}
+	fits, err := table.Choose(need, sets, order)
+	if err != nil {
+		return nil, err
+	}
+	fits = slices.DeleteFunc(fits, func(f flavor.Flavor) bool { return f.ID == "" }) // a set that has nothing
+	if len(fits) == 0 {
+		if _, err := table.Cheapest(need); err != nil { // which says why
+			return nil, err
+		}
+		return nil, &compute.Error{Kind: compute.ErrNoCapacity, Err: fmt.Errorf("no flavor of --flavor-sets %s is large enough", s.sets), Hint: "hostler cloud flavors lists them"}
+	}
+	f := fits[0]
 	return costs.of(f.Name), nil
 }
 

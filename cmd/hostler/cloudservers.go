@@ -16,7 +16,7 @@ type cloudServersOptions struct {
 	cloudOptions
 	confirm, all, dry bool
 	id, destroy       string
-	timeout           durationFlag
+	timeout           bareFlag
 }
 
 func newCloudServers(a *app) *cobra.Command {
@@ -42,8 +42,8 @@ floating IPs go with them; the engine finds that its instance is gone, and makes
 	f.BoolVarP(&o.all, "all", "a", false, "all that have a problem")
 	f.StringVar(&o.destroy, "destroy", "", "destroy the server of this host `NAME`, id or address")
 	f.BoolVarP(&o.dry, "dry-run", "n", false, "only say what would be destroyed")
-	o.timeout = durationFlag{d: 2 * time.Minute, set: true}
-	f.Var(&o.timeout, "timeout", "how long to wait until they are gone")
+	o.timeout = bareFlag{durationFlag{d: 2 * time.Minute, set: true}, time.Second}
+	f.Var(&o.timeout, "timeout", "how long to wait until they are gone; a number alone is seconds")
 	cmd.PreRun = func(cmd *cobra.Command, _ []string) {
 		old, _ := cmd.Flags().GetBool("confirmdead")
 		o.confirm = o.confirm || old

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
@@ -34,8 +36,8 @@ type cloudSource struct {
 	ram, disk       wholeFlag
 	flavor, sets    string
 	listed          bool
-	keepalive       durationFlag
-	confirmDead     durationFlag
+	keepalive       bareFlag
+	confirmDead     bareFlag
 	max, spawns     int
 	script, goodbye string
 	files           []string
@@ -57,11 +59,25 @@ func (f *wholeFlag) Set(s string) error {
 	return f.sizeFlag.Set(s)
 }
 
+// bareFlag is a duration that, written without a unit, counts in units of its own, as wr's users know it.
+type bareFlag struct {
+	durationFlag
+	unit time.Duration
+}
+
+func (f *bareFlag) Set(s string) error {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n >= 0 && n < 1<<30 {
+		f.d, f.set = time.Duration(n)*f.unit, true
+		return nil
+	}
+	return f.durationFlag.Set(s)
+}
+
 func (s *cloudSource) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	const mib, gib = 1 << 20, 1 << 30
 	s.ram, s.disk = wholeFlag{sizeFlag{2 * gib}, mib}, wholeFlag{sizeFlag{gib}, gib}
-	s.keepalive = durationFlag{d: 2 * time.Minute, set: true}
+	s.keepalive, s.confirmDead = bareFlag{durationFlag{d: 2 * time.Minute, set: true}, time.Second}, bareFlag{unit: time.Minute}
 	f.StringVarP(&s.os, "os", "o", "", "write a source of servers with the image of this `NAME`, id or beginning of a name: the newest")
 	f.StringVarP(&s.user, "username", "u", "", "`WHO` logs in to them (what the image says)")
 	f.VarP(&s.ram, "os-ram", "r", "the least memory of each; a number alone is MiB")
@@ -69,13 +85,13 @@ func (s *cloudSource) flags(cmd *cobra.Command) {
 	f.StringVarP(&s.flavor, "flavor", "f", "", "only flavors whose names match `REGEX`")
 	f.StringVar(&s.sets, "flavor-sets", "", "classes of hardware: `F1,F2;F3,F4`, regular expressions of flavors; where one has no room the next is tried")
 	f.BoolVar(&s.listed, "flavor-order-listed", false, "try them in the order given, not the cheapest first")
-	f.VarP(&s.keepalive, "keepalive", "k", "one that nobody uses goes after `D`; 0: never")
-	f.Var(&s.confirmDead, "auto-confirm-dead", "keep one that failed for a person to look at, and destroy it after `D`; 0: never (destroy it at once)")
+	f.VarP(&s.keepalive, "keepalive", "k", "one that nobody uses goes after `D`; 0: never; a number alone is seconds")
+	f.Var(&s.confirmDead, "auto-confirm-dead", "keep one that failed for a person to look at, and destroy it after `D`; 0: never; a number alone is minutes (destroy it at once)")
 	f.IntVarP(&s.max, "max-servers", "m", 0, "never more than `N` servers; 0: no limit")
 	f.IntVar(&s.spawns, "max-spawns", 10, "make `N` of them at a time; 0: no limit")
 	f.StringVarP(&s.script, "script", "s", "", "run this `FILE` on each when it has booted")
 	f.StringVarP(&s.goodbye, "destroy-script", "y", "", "run this `FILE` on each before it goes")
-	f.StringSliceVarP(&s.files, "config-files", "c", nil, "put `FILES` on each: LOCAL or LOCAL:REMOTE, absolute paths")
+	f.StringSliceVarP(&s.files, "config-files", "c", nil, "put `FILES` on each, for --username: LOCAL or LOCAL:REMOTE, absolute paths or below ~/")
 	f.BoolVar(&s.floating, "floating-ip", false, "give each a floating IP, by which it is reached")
 	_ = cmd.MarkFlagFilename("script")
 	_ = cmd.MarkFlagFilename("destroy-script")
@@ -99,6 +115,12 @@ func (s *cloudSource) check(name string, head bool) error {
 	if !plainSource().MatchString(name) {
 		return invalid("--resource-name "+regexp.MustCompile(`[^\w-]+`).ReplaceAllString(name, "-"), "%s: a source cannot have this name: letters, digits, _ and -", name)
 	}
+	if _, err := flavor.ParseSets(s.sets); err != nil {
+		return invalid("see https://pkg.go.dev/regexp/syntax for what may be written", "--flavor-sets %s: %v", s.sets, err)
+	}
+	if strings.ContainsAny(s.user, "/: \t") {
+		return invalid("", "--username %q: no name of a user", s.user)
+	}
 	for _, text := range []string{s.os, s.user, s.flavor, s.sets} {
 		if strings.ContainsAny(text, "\r\n") {
 			return invalid("", "%q: more than one line", text)
@@ -112,16 +134,19 @@ func (s *cloudSource) check(name string, head bool) error {
 		}
 	}
 	for _, f := range s.files {
-		if _, _, err := configFile(f); err != nil {
+		if _, _, err := s.configFile(f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// configFile takes LOCAL[:REMOTE] apart.
-func configFile(text string) (local, remote string, err error) {
+// configFile takes LOCAL[:REMOTE] apart. ~/ is the home directory here, and there that of who logs in.
+func (s *cloudSource) configFile(text string) (local, remote string, err error) {
 	local, remote, ok := strings.Cut(text, ":")
+	if !ok && strings.HasPrefix(local, "~/") {
+		remote, ok = local, true
+	}
 	if rest, home := strings.CutPrefix(local, "~/"); home {
 		h, err := os.UserHomeDir()
 		if err != nil {
@@ -134,6 +159,16 @@ func configFile(text string) (local, remote string, err error) {
 	}
 	if !ok {
 		remote = local
+	}
+	if rest, home := strings.CutPrefix(remote, "~/"); home {
+		switch s.user {
+		case "":
+			return "", "", invalid("--username debian", "--config-files %s: whose home directory? --username says who logs in", text)
+		case "root":
+			remote = path.Join("/root", rest)
+		default:
+			remote = path.Join("/home", s.user, rest)
+		}
 	}
 	if !filepath.IsAbs(remote) || strings.ContainsAny(remote, "\r\n[]") {
 		return "", "", invalid("LOCAL:/where/it/goes", "--config-files %s: %q is no absolute path", text, remote)
@@ -255,7 +290,7 @@ func (s *cloudSource) written(rec *deployment.Record, o *cloudDeployOptions) (ma
 	}
 	var remotes []string
 	for i, f := range s.files {
-		local, remote, err := configFile(f)
+		local, remote, err := s.configFile(f)
 		if err != nil {
 			return nil, err
 		}
@@ -267,6 +302,9 @@ func (s *cloudSource) written(rec *deployment.Record, o *cloudDeployOptions) (ma
 		out[filepath.Join(dir, "files", name)] = data
 		remotes = append(remotes, remote)
 		fmt.Fprintf(&sections, "\n[file %s]\nsource = %s\nmode = 0600\n", remote, name)
+		if s.user != "" && s.user != "root" {
+			fmt.Fprintf(&sections, "owner = %s\n", s.user)
+		}
 	}
 	if len(remotes) > 0 {
 		conf += "files = " + strings.Join(remotes, ", ") + "\n"
@@ -331,19 +369,27 @@ func (w *cloudWork) writeSource(ctx context.Context, rec *deployment.Record, o *
 			return "", err
 		}
 	}
-	return source, nil
+	written := func(path string) bool { // by what deploy was told this time
+		name, err := filepath.Rel(root, path)
+		return err == nil && files[name] != nil
+	}
+	if err := w.dropWritten(rec, written); err != nil {
+		return "", err
+	}
+	return source, w.records.SaveDeployment(ctx, rec)
 }
 
-// dropSource removes what writeSource wrote, as far as it is as it was written. Directories go when they are empty.
-func (w *cloudWork) dropSource(rec *deployment.Record) error {
+// dropWritten removes what writeSource wrote, but what stay names, as far as it is as it was written. Directories go when they are empty.
+func (w *cloudWork) dropWritten(rec *deployment.Record, stay func(path string) bool) error {
 	if rec == nil {
 		return nil
 	}
 	for key, digest := range rec.Notes {
 		path, ok := strings.CutPrefix(key, "file:")
-		if !ok {
+		if !ok || stay(path) {
 			continue
 		}
+		delete(rec.Notes, key)
 		data, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
