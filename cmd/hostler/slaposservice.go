@@ -28,6 +28,7 @@ type serviceView struct {
 	Parameters map[string]string `json:"parameters"`
 	Connection map[string]string `json:"connection"`
 	Status     string            `json:"status"`
+	Reason     string            `json:"reason,omitempty"`
 	News       []string          `json:"news,omitempty"`
 }
 
@@ -40,6 +41,7 @@ type oldServiceView struct {
 	Parameters map[string]string `json:"instance-parameters"`
 	Connection map[string]string `json:"connection-parameters"`
 	Status     string            `json:"status"`
+	Reason     string            `json:"allocation-error,omitempty"` // ours
 	News       *[]string         `json:"news,omitempty"`
 }
 
@@ -55,7 +57,7 @@ func newSlaposService(s *slapos) *cobra.Command {
 	info := &cobra.Command{
 		Use:   "info TITLE",
 		Short: "Show an instance that was asked for: parameters, what it tells of itself, status",
-		Long: `Show an instance that was asked for, by its title, as JSON. Its status is what its node last reported: green (it runs), red (it does not), none (nothing was reported), or unsupported, where the
+		Long: `Show an instance that was asked for, by its title, as JSON. Its status is what its node last reported: green (it runs), red (it does not, or there is no place for it, and why), none (nothing was reported), or unsupported, where the
 master does not tell.
 
 Exit status: 2 where the master knows no such title.`,
@@ -177,7 +179,9 @@ func (s *slapos) serviceInfo(ctx context.Context, title string, news bool) error
 		return fmt.Errorf("connection parameters of %s: %w", title, err)
 	}
 	var told string
-	if v.Status, told, err = s.serviceStatus(ctx, title); err != nil {
+	if v.Reason = field(got, "allocation_error"); v.Reason != "" { // which a master of ours tells
+		v.Status, told = "red", "#error no place: "+v.Reason
+	} else if v.Status, told, err = s.serviceStatus(ctx, title); err != nil {
 		return err
 	}
 	if news && told != "" {
@@ -186,7 +190,7 @@ func (s *slapos) serviceInfo(ctx context.Context, title string, news bool) error
 	if s.a.flags.json {
 		return s.a.printJSON(v)
 	}
-	old := oldServiceView{v.Release, v.Type, v.Shared, v.State, v.Parameters, v.Connection, v.Status, nil}
+	old := oldServiceView{v.Release, v.Type, v.Shared, v.State, v.Parameters, v.Connection, v.Status, v.Reason, nil}
 	if news {
 		if old.News = &v.News; v.News == nil {
 			old.News = &[]string{}

@@ -146,3 +146,40 @@ func TestSlaposOptional(t *testing.T) {
 	}
 	denies(t, "another computer", node.Configure(ctx, configuration("COMP-2")))
 }
+
+// What there is no place for is shown with why.
+func TestSlaposServiceWithoutPlace(t *testing.T) {
+	url, end := proxied(t, proxyConfiguration(t, proxyFile), &slaposProxy{})
+	defer func() {
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+	}()
+	c, err := slap.NewClient(slap.Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Request(t.Context(), &slap.Request{Title: "late", Release: "u"}); !errors.Is(err, slap.ErrNotFound) {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "client.cfg")
+	if err := os.WriteFile(file, []byte("[slapos]\nmaster_url = "+url+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, json := range []bool{false, true} {
+		var out bytes.Buffer
+		a := newApp(strings.NewReader(""), &out, io.Discard)
+		a.flags.json = json
+		if err := (&slapos{a: a, file: file}).serviceInfo(t.Context(), "late", false); err != nil {
+			t.Fatal(err)
+		}
+		want := `"allocation-error": "there is no computer COMP-1"`
+		if json {
+			want = `"reason": "there is no computer COMP-1"`
+		}
+		if !strings.Contains(out.String(), want) || !strings.Contains(out.String(), `"status": "red"`) {
+			t.Error(out.String())
+		}
+	}
+}

@@ -66,7 +66,7 @@ func Route(path string) string {
 		return name
 	}
 	switch {
-	case path == personPath, path == registerPath, path == watchPath:
+	case path == personPath, path == registerPath, path == watchPath, path == reportPath:
 		return name
 	case strings.HasSuffix(path, "/"+tokenPath):
 		return tokenPath
@@ -78,7 +78,7 @@ func Route(path string) string {
 
 // Refuse answers a request in the way of what serves its path.
 func Refuse(w http.ResponseWriter, r *http.Request, status int, text string) {
-	if strings.HasPrefix(r.URL.Path, "/slapos.") {
+	if strings.HasPrefix(r.URL.Path, "/slapos.") || r.URL.Path == reportPath {
 		answerFailure(w, status, text, "")
 		return
 	}

@@ -111,15 +111,22 @@ func (m *Master) FindAt(ctx context.Context, who Who, computer, partition string
 // FindTree is the root that somebody has of a title; of a shared and another of one title it is the other.
 func (m *Master) FindTree(ctx context.Context, who Who, title string) (*Listed, error) {
 	return m.find(ctx, func(b book) (*slap.InstanceRecord, error) {
+		none := &Refusal{Kind: compute.ErrNotFound, Text: "No instance tree " + title + " found."}
 		for _, shared := range []bool{false, true} {
 			n, err := b.named(rootName(who.User, who.Project, title, shared))
-			if err != nil || n != nil && placed(n) {
+			if err != nil || n != nil && settled(n) {
 				return n, err
 			}
+			if n != nil && none.Detail == "" {
+				none.Detail = "there is no place for it: " + n.Reason
+			}
 		}
-		return nil, refuse(compute.ErrNotFound, "No instance tree %s found.", title)
+		return nil, none
 	})
 }
+
+// settled says whether an instance is listed: it is somewhere, or is a shared one whose host went.
+func settled(n *slap.InstanceRecord) bool { return placed(n) || n.Shared && n.Stamp != 0 }
 
 // placed says whether an instance is somewhere.
 func placed(n *slap.InstanceRecord) bool { return n.Partition != "" || n.Host != "" }
@@ -139,7 +146,7 @@ func (m *Master) find(ctx context.Context, of target) (out *Listed, err error) {
 	return out, err
 }
 
-// Trees are the roots that somebody has: those with partitions in the order of their partitions, then shared ones, then, where they are wanted too, those
+// Trees are the roots that somebody has: those with partitions in the order of their partitions, then shared ones, such whose host went among them, then, where they are wanted too, those
 // that have no place yet.
 func (m *Master) Trees(ctx context.Context, who Who, waiting bool) (all []*Listed, err error) {
 	return m.list(ctx, func(mem *memory) (roots []*slap.InstanceRecord, err error) {
@@ -155,7 +162,7 @@ func (m *Master) Trees(ctx context.Context, who Who, waiting bool) (all []*Liste
 		for _, n := range mem.byID {
 			switch {
 			case n.Root != n.ID || n.Partition != "" || who.holds(n) != nil:
-			case n.Host != "":
+			case settled(n):
 				shared = append(shared, n)
 			case waiting:
 				without = append(without, n)

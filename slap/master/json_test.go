@@ -53,6 +53,30 @@ func TestEveryMethod(t *testing.T) {
 	}
 }
 
+// A shared instance whose host went is in the list, with why; what never had a place is not, and who asks for it hears why.
+func TestJSONWithoutPlace(t *testing.T) {
+	r := newRig(t, master.Options{Computer: "C"})
+	h := r.Handler(master.LegacyOptions{})
+	r.format("C", 1)
+	r.ask(slap.Request{Title: "host"})
+	r.ask(slap.Request{Title: "sh", Shared: true})
+	if _, err := r.Request(t.Context(), master.Anybody, &slap.Request{Title: "late", Release: demo}); err == nil {
+		t.Fatal("there was room")
+	}
+	if _, err := r.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := call(t.Context(), h, "slapos.allDocs.v0.instance_tree_list", "{}"); status != http.StatusOK || strings.TrimSpace(body) != `{"result_list":[{"title":"sh"}]}` {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"sh"}`); status != http.StatusOK || !strings.Contains(body, `"access_status_message":"#error no place: no instance of `) {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"late"}`); status != http.StatusForbidden || !strings.Contains(body, `"title":"No instance tree late found.","detail":"there is no place for it: all 1 partitions of C are in use"`) {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
 func TestJSONRefusals(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	h := r.Handler(master.LegacyOptions{})

@@ -74,7 +74,7 @@ func TestReplayAll(t *testing.T) {
 		93:  {"1.4 Ours: the addresses of the host in the get methods too", 0, `"ip_list":[["tap0","10.0.0.1"],["tap0","2001:db8::1"]]`},
 		103: {"1.4: other keys are allowed; what is known of the computer", 0, `"text":"#error no data found for COMP-JSON"`},
 		110: {"2.4 Ours: destroyed shared instances leave every list; legacy 67: the shared one was renamed, not its host", 0,
-			`[{"title":"json root"},{"title":"second"},{"title":"Renamed slave"},{"title":"json shared"}]`},
+			`[{"title":"json root"},{"title":"second"},{"title":"guided slave"},{"title":"Renamed slave"},{"title":"json shared"}]`},
 		111: {"2.5: the last error of the node is kept", 0, `"access_status_message":"#error promise failed"`},
 		112: {"1.4 Ours: as 93", 0, `"ip_list":[["tap0","10.0.0.1"],["tap0","2001:db8::1"]]`},
 		115: {"2.5: as 111", 0, `"access_status_message":"#error promise failed"`},
