@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/metal"
@@ -40,7 +42,7 @@ func (w *WithWeights) now() *Proportional {
 }
 
 func (w *WithWeights) read() error {
-	data, err := os.ReadFile(w.File)
+	data, err := readWeights(w.File)
 	if err != nil {
 		return err
 	}
@@ -57,6 +59,30 @@ func (w *WithWeights) read() error {
 	}
 	w.Weights, w.data = weights, data
 	return nil
+}
+
+// mostWeights is how large a file of weights may be, in bytes: some hundred thousand images.
+const mostWeights = 16 << 20
+
+// readWeights reads the file, and waits for nobody: what is no file, such as a pipe, is refused.
+func readWeights(name string) ([]byte, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: it is no file", name)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, mostWeights+1))
+	if err == nil && len(data) > mostWeights {
+		err = fmt.Errorf("%s: it is larger than %d MiB", name, mostWeights>>20)
+	}
+	return data, err
 }
 
 // Plan decides by the weights of now.

@@ -2,11 +2,13 @@ package caching_test
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/hostler-project/hostler/director/caching"
@@ -59,6 +61,28 @@ func TestWeightsFile(t *testing.T) {
 		}
 		if n := strings.Count(log.String(), "\n"); step.says == "" && n > 0 || step.says != "" && (n != 1 || !strings.Contains(log.String(), step.says)) {
 			t.Errorf("%s: the log says\n%s", step.what, log.String())
+		}
+	}
+}
+
+// TestWeightsNoFile has a pipe that nobody writes to, a directory and a file without end in the file's place: each is refused at once.
+func TestWeightsNoFile(t *testing.T) {
+	dir := t.TempDir()
+	pipe, large := filepath.Join(dir, "pipe"), filepath.Join(dir, "large")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(large)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Truncate(1<<40), f.Close()); err != nil {
+		t.Skipf("no large files here: %v", err)
+	}
+	for file, want := range map[string]string{pipe: "it is no file", dir: "it is no file", large: "it is larger than 16 MiB"} {
+		w := &caching.WithWeights{Proportional: caching.Proportional{Share: 1, Weights: caching.Weights{Default: 1}}, File: file}
+		if err := w.Check(); err == nil || !strings.Contains(err.Error(), file+": "+want) {
+			t.Errorf("%s: %v, want %s", file, err, want)
 		}
 	}
 }
