@@ -88,6 +88,9 @@ func TestPage(t *testing.T) {
 	b.until("two that stand ready", `[...document.querySelectorAll("tbody tr")].find(r => r.querySelector("th a")?.innerText === "web")?.cells[1].innerText === "2"`)
 	b.sees("live")
 	b.until("none in use", webInUse+` === "0"`)
+	if evaluate[bool](b, `!!document.querySelector("a[href='/slap']")`) {
+		t.Error("a controller that is no SlapOS master shows one")
+	}
 	b.run(`window.thisPage = true`)
 	l := b.take(c, "web")
 	b.until("one in use", webInUse+` === "1" && window.thisPage`)

@@ -130,6 +130,7 @@ func TestPageSlap(t *testing.T) {
 	b.do(chromedp.Click(`//button[.="As JSON"]`))
 	b.until("the same as JSON", `document.querySelector("fieldset textarea")?.value.includes('"port": 8081')`)
 	b.do(chromedp.Click(`//button[.="As JSON"]`))
+	b.until("the form again", `document.querySelector("fieldset input")?.value === "NOT SO"`)
 	b.run(`document.querySelector("fieldset input").select()`)
 	b.do(chromedp.SendKeys(field("Name (name)"), "books"), chromedp.Click("form.request button[type=submit]"))
 	b.until("the instance", `document.querySelector("h1").innerText === "shop"`)

@@ -18,7 +18,7 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 		return unwell(err)
 	}
 	now := time.Now().UTC()
-	return m.store.Update(ctx, func(tx compute.Tx) error {
+	err := m.store.Update(ctx, func(tx compute.Tx) error {
 		t := tx.(Tx)
 		old, err := t.SlapEntries(slap.EntryQuery{Kind: slap.KindUsage, Computer: computer, Limit: 2})
 		if err != nil {
@@ -38,6 +38,10 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 		return t.SaveSlap(slap.Entry{Kind: slap.KindUsage, Key: key(computer, fmt.Sprintf("%020d", m.stamp(0))), Computer: computer,
 			Data: pack(&slap.UsageRecord{Computer: computer, At: now, Report: report})})
 	})
+	if err == nil {
+		m.heard.Add(1)
+	}
+	return err
 }
 
 // usageKept is how long reports are kept.

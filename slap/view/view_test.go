@@ -1,6 +1,7 @@
 package view_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -324,6 +325,42 @@ func TestPages(t *testing.T) {
 	}
 	if none := ok[api.SlapInstancePage](t)(root.SlapInstances(ctx, api.SlapQuery{Match: "nothing"}, api.SlapPage{})); len(none.Instances) != 0 || none.Next != "" {
 		t.Errorf("%+v", none)
+	}
+}
+
+// TestWatch: the stream says at once that there is something, and then whenever anything has changed.
+func TestWatch(t *testing.T) {
+	d := newDesk(t)
+	d.format("COMP-1", 1)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, d.at+"/v1/slap/watch", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer root")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	lines := bufio.NewScanner(answer.Body)
+	next := func() string {
+		t.Helper()
+		for lines.Scan() {
+			if text, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+				return text
+			}
+		}
+		t.Fatal("the stream ends", lines.Err())
+		return ""
+	}
+	first := next()
+	if err := d.m.Supply(ctx, master.Anybody, "COMP-1", demo, ""); err != nil {
+		t.Fatal(err)
+	}
+	if second := next(); second == first || !strings.Contains(second, `"mark"`) {
+		t.Errorf("%s, then %s", first, second)
 	}
 }
 
