@@ -146,6 +146,9 @@ func (s *stack) TearDown(ctx context.Context, dryRun bool) (deleted []string, er
 		}
 	}
 	err = deployment.Teardown(ctx, c, o)
+	if err == nil && !dryRun { // servers of before the first Deploy had a key of their own
+		err = openstack.DropKey(ctx, openstack.Options{Session: s.session, Source: s.setup.Resource, Installation: s.setup.Store.Installation(), Dir: s.setup.Dir})
+	}
 	mu.Lock()
 	defer mu.Unlock()
 	return deleted, err

@@ -178,3 +178,13 @@ func TestOpenStackHead(t *testing.T) {
 		t.Errorf("there are %d servers", len(all))
 	}
 }
+
+// TestOpenStackBeforeDeploy spawns first and deploys then: the key of the first server goes in the end, too.
+func TestOpenStackBeforeDeploy(t *testing.T) {
+	t.Parallel()
+	c, _ := openLab(t, nil)
+	if s, err := c.Spawn(t.Context(), cloud.Order{OS: "debian-12", User: "root", Flavor: "lab.tiny"}); err != nil || s.Name == "" {
+		t.Fatal(err)
+	}
+	must(c.Deploy(t.Context(), cloud.DeployConfig{RequiredPorts: []int{22}, Network: "lab-net"}))(t)
+}

@@ -154,6 +154,13 @@ func (p *Provider) dropKey(ctx context.Context) error {
 	return nil
 }
 
+// DropKey has a cloud forget the own key of a source, which has no servers any more and may have other settings now. Options needs Session, Source, Installation and Dir. That there is
+// no such key is no error.
+func DropKey(ctx context.Context, o Options) error {
+	o.Key = ""
+	return (&Provider{o: o, s: o.Session}).dropKey(ctx)
+}
+
 func (p *Provider) forgetKey() { p.setKey(unknown) }
 
 func (p *Provider) setKey(to presence) {
