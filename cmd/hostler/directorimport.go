@@ -1,9 +1,13 @@
 package main
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/director/arsenal"
+	"github.com/hostler-project/hostler/provider/ironic"
 )
 
 // importedView is an arsenal.conf as ours, in `director import --json`.
@@ -26,13 +30,53 @@ on standard error, and stands in the output as a comment.`,
 			if err != nil {
 				return err
 			}
+			text := c.Hostler()
+			if preset := c.Preset(); preset != "" {
+				rules, err := presetRules(preset)
+				if err != nil {
+					return err
+				}
+				text += rules
+			}
 			if a.flags.json {
-				return a.printJSON(importedView{c.Hostler(), append([]string{}, c.Warnings...)})
+				return a.printJSON(importedView{text, append([]string{}, c.Warnings...)})
 			}
 			for _, w := range c.Warnings {
 				_ = fprintf(a.errs, "%s: warning: %s: %s\n", a.program, printable(args[0]), printable(w))
 			}
-			return fprintf(a.out, "%s", c.Hostler())
+			return fprintf(a.out, "%s", text)
 		},
 	}
+}
+
+// presetRules are the rules of a preset as sections of hostler.conf, in comments.
+func presetRules(preset string) (string, error) {
+	images, flavors, err := ironic.Preset(preset)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	line := func(key string, v ...string) {
+		for n := range v {
+			v[n] = strings.ReplaceAll(v[n], ",", `\x2c`) // a comma ends an item of a list
+		}
+		if text := strings.Join(v, ", "); text != "" {
+			fmt.Fprintf(&b, "# %s = %s\n", key, text)
+		}
+	}
+	fmt.Fprintf(&b, "\n# What preset = %s stands for. To have it otherwise take that line away, and these comment signs.\n", preset)
+	for n, r := range images {
+		fmt.Fprintf(&b, "# [%s%s-%d]\n", imageRules, preset, n+1)
+		line("name", r.Name)
+		line("visibility", r.Visibility)
+		line("properties", r.Properties...)
+	}
+	for _, r := range flavors {
+		fmt.Fprintf(&b, "# [%s%s]\n", flavorRules, r.Name)
+		line("properties", r.Properties...)
+		if len(r.Properties) == 0 {
+			line("name", r.Name) // a section that says nothing is none
+		}
+	}
+	return b.String(), nil
 }

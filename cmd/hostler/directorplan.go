@@ -74,7 +74,10 @@ func (a *app) metalPlan(ctx context.Context, input, strategy string, nodes []str
 	}
 	r := bufio.NewReaderSize(in, 1<<20)
 	for number := 1; ; number++ {
-		line, end := r.ReadBytes('\n')
+		line, end := readLine(r, mostPlanned)
+		if errors.Is(end, errLongLine) {
+			return invalid("docs/director-metal.md has the form, one object a line", "%s: line %d: %w: more than %d MiB", name, number, end, mostPlanned>>20)
+		}
 		if end != nil && !errors.Is(end, io.EOF) {
 			return fmt.Errorf("%s: line %d: %w", name, number, end)
 		}
@@ -88,6 +91,27 @@ func (a *app) metalPlan(ctx context.Context, input, strategy string, nodes []str
 		}
 		if end != nil {
 			return nil
+		}
+	}
+}
+
+// mostPlanned is how long a line of a fleet may be, in bytes: some million nodes.
+const mostPlanned = 512 << 20
+
+var errLongLine = errors.New("it is too long")
+
+// readLine reads a line of at most so many bytes, its end included. What it returns is good until the next one.
+func readLine(r *bufio.Reader, most int) (line []byte, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		if len(line)+len(part) > most {
+			return nil, errLongLine
+		}
+		if line == nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return part, err
+		}
+		if line = append(line, part...); !errors.Is(err, bufio.ErrBufferFull) {
+			return line, err
 		}
 	}
 }

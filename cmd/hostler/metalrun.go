@@ -202,7 +202,7 @@ func (a *app) untilTold(ctx context.Context, once bool) (context.Context, func()
 	return signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 }
 
-// metalAlone takes care that no other process keeps images ready by our state until we end: two would be in each other's way at the steps of one image. A dry run goes beside one.
+// metalAlone takes care that no other process keeps images ready by our state, or on our store, until we end: two would be in each other's way at the steps of one image. A dry run goes beside one.
 func (a *app) metalAlone(dry bool) error {
 	if dry {
 		return nil
@@ -215,10 +215,19 @@ func (a *app) metalAlone(dry bool) error {
 	case err != nil:
 		return err
 	case !ok:
-		return conflict("wait for it, or stop it: what is under way goes on with the next; --dry-run goes beside it", "images are kept ready by another process: a controller, or a run that waits for what is being written")
+		return conflict(metalBusyHint, "images are kept ready by another process: a controller, or a run that waits for what is being written")
 	}
-	return nil
+	free, ok, err := a.store.Slot(metalPlace, 1) // the store may be of several state directories
+	if err == nil && !ok {
+		err = conflict(metalBusyHint, "images are kept ready by another process on this store, which has another state directory or is on another machine")
+	}
+	if err == nil {
+		a.closers = append(a.closers, free)
+	}
+	return err
 }
+
+const metalBusyHint = "wait for it, or stop it: what is under way goes on with the next; --dry-run goes beside it"
 
 // metalOnce is one round. What takes several steps is waited for, for so long at most.
 func (a *app) metalOnce(ctx context.Context, opt caching.Options, most time.Duration) error {

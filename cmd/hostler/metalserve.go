@@ -94,7 +94,10 @@ func (k *controller) images(ctx context.Context, cfg *config.Config, m *metalMet
 	if err != nil {
 		return err
 	}
-	opt.Leads = k.leads
+	t := &turn{place: metalPlace}
+	defer t.end()
+	opt.Leads = k.metalTurn(t)
+	opt.Leads() // so that nobody else begins before the first round
 	opt.Told = func(r *caching.Report) {
 		m.round(r)
 		if d.LogStatistics {
@@ -109,6 +112,25 @@ func (k *controller) images(ctx context.Context, cfg *config.Config, m *metalMet
 	k.alarm(ctx, caching.AlarmStopped, "")
 	k.app.log.Info("keeping images ready on bare metal", "scout", d.Scout, "commander", d.Commander, "dry_run", opt.DryRun)
 	return l.Run(ctx)
+}
+
+// metalTurn tells whether it is this controller that keeps images ready: the one that directs, unless another process on the store does so by another state directory. It says so once.
+func (k *controller) metalTurn(t *turn) func() bool {
+	told := false
+	return func() bool {
+		if !k.leads() {
+			t.end()
+			return false
+		}
+		ours := t.has(k.app.store)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if !ours && !told {
+			k.app.log.Warn("another process on this store keeps images ready on bare metal: its end is waited for")
+		}
+		told = !ours
+		return ours
+	}
 }
 
 // alone waits until no other process keeps images ready by our state, and has that stay so until the file is closed; nil without an error: ctx has ended before.

@@ -1,12 +1,18 @@
 package main
 
 import (
+	"errors"
+	"io"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/sqlite"
 )
 
 // lateScout says that there is one node, free, and one image.
@@ -95,4 +101,50 @@ func TestMetalServed(t *testing.T) {
 		return true
 	})
 	waitFor(t, "nothing is measured of it", func() bool { return !metric(`hostler_metal_nodes{flavor="io",state="free"} 1`)() })
+}
+
+// TestMetalAlone has processes with state directories of their own on one store: one at a time keeps images ready, and the others are told.
+func TestMetalAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	on := func() *app {
+		state := t.TempDir()
+		t.Setenv("XDG_STATE_HOME", state)
+		if err := os.Mkdir(filepath.Join(state, "hostler"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		st, err := sqlite.Open(t.Context(), path, sqlite.Options{Unsafe: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := newApp(nil, io.Discard, io.Discard)
+		a.store = st
+		a.closers = append(a.closers, func() { _ = st.Close() })
+		t.Cleanup(a.close)
+		return a
+	}
+	first := on()
+	if err := first.metalAlone(false); err != nil {
+		t.Fatal(err)
+	}
+	second := on()
+	if err := second.metalAlone(false); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "another state directory") {
+		t.Errorf("beside it: %v", err)
+	}
+	if err := second.metalAlone(true); err != nil {
+		t.Errorf("a dry run: %v", err)
+	}
+	var log strings.Builder
+	third := on()
+	third.log = slog.New(slog.NewTextHandler(&log, nil))
+	turn := &turn{place: metalPlace}
+	ours := (&controller{app: third}).metalTurn(turn)
+	if ours() || ours() || strings.Count(log.String(), "another process on this store") != 1 {
+		t.Errorf("a controller beside it: %s", &log)
+	}
+	first.close()
+	waitFor(t, "the controller has its turn", ours)
+	turn.end()
+	if err := second.metalAlone(false); err != nil {
+		t.Errorf("after them: %v", err)
+	}
 }

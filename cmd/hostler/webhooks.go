@@ -130,22 +130,27 @@ func (j *hookJournal) Keep(ctx context.Context, hook string, p webhook.Position)
 	})
 }
 
-// turn is held by the one process that delivers, where the store does not say which one leads.
+// turn is held by the one process that delivers, where the store does not say which one leads; or by the one that keeps images ready.
 type turn struct {
+	place int64 // a row of places of its own
+
 	mu    sync.Mutex
 	free  func()
 	tried time.Time
 }
 
-// hookPlace is the row of places of whoever delivers: instances have numbers from 1.
-const hookPlace = 0
+// The rows of places of whoever delivers, and of whoever keeps images ready on bare metal: instances have numbers from 1, and never so many.
+const (
+	hookPlace  = 0
+	metalPlace = 1 << 30
+)
 
 func (t *turn) has(store pool.Store) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.free == nil && time.Since(t.tried) > time.Second {
 		t.tried = time.Now()
-		if free, ok, err := store.Slot(hookPlace, 1); err == nil && ok {
+		if free, ok, err := store.Slot(t.place, 1); err == nil && ok {
 			t.free = free
 		}
 	}
@@ -181,7 +186,7 @@ func (k *controller) deliver(ctx context.Context) {
 		now := k.now.Load()
 		short, cancel := context.WithCancel(ctx)
 		var all sync.WaitGroup
-		t := &turn{}
+		t := &turn{place: hookPlace}
 		if len(now.hooks) > 0 {
 			all.Go(func() { k.sender(now, t).Run(short) })
 		}
@@ -204,7 +209,7 @@ type hooked struct {
 
 func (k *controller) hooked() *hooked {
 	now := k.now.Load()
-	return &hooked{now.hooks, &hookJournal{now.engine, k.app.store}, k.sender(now, &turn{})}
+	return &hooked{now.hooks, &hookJournal{now.engine, k.app.store}, k.sender(now, &turn{place: hookPlace})}
 }
 
 // Webhooks returns how they stand.
