@@ -140,3 +140,43 @@ func TestProjects(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 }
+
+// Who comes for one project has nothing of what is his in another: his role there may have ended, and his token is for no more.
+func TestOneProject(t *testing.T) {
+	r := newRig(t, certifying(t))
+	ctx := t.Context()
+	web, db, wide := master.Who{User: "ann", Project: "web"}, master.Who{User: "ann", Project: "db"}, master.Who{User: "ann"}
+	r.format("C", 1)
+	a, err := r.Request(ctx, web, &slap.Request{Title: "x", Release: demo})
+	if err != nil {
+		t.Fatal(err)
+	}
+	guid, err := r.NewComputer(ctx, web, "ann's", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		who  master.Who
+		want error
+	}{{web, nil}, {wide, nil}, {db, compute.ErrDenied}} {
+		_, find := r.Find(ctx, c.who, a.Record.ID)
+		_, at := r.Partition(ctx, c.who, "C", "p0")
+		_, view := r.ViewInstance(ctx, c.who, a.Record.ID)
+		_, change := r.Change(ctx, c.who, a.Record.ID, master.Change{State: slap.Stopped})
+		_, status := r.View(ctx, c.who, guid)
+		for what, err := range map[string]error{"find": find, "partition": at, "view": view, "change": change, "computer": status, "supply": r.Supply(ctx, c.who, guid, demo, slap.Available),
+			"rename": r.RenameOf(ctx, c.who, a.Record.ID, "x")} {
+			if !errors.Is(err, c.want) {
+				t.Errorf("%s as %+v: %v", what, c.who, err)
+			}
+		}
+		trees, err := r.Trees(ctx, c.who, true)
+		if err != nil || len(trees) != map[bool]int{true: 1}[c.want == nil] {
+			t.Errorf("as %+v: %d trees, %v", c.who, len(trees), err)
+		}
+		computers, err := r.Computers(ctx, c.who)
+		if err != nil || len(computers) != len(trees) {
+			t.Errorf("as %+v: %d computers, %v", c.who, len(computers), err)
+		}
+	}
+}

@@ -73,16 +73,19 @@ func (who Who) speaks(computer string) error {
 
 // owns says whether somebody may change a computer, or read what is on it: its node, or whose it is.
 func (who Who) owns(guid string, c *slap.ComputerRecord) error {
-	if who.User != "" && c != nil && c.Owner == who.User {
+	if who.User != "" && c != nil && c.Owner == who.User && who.in(c.Project) {
 		return nil
 	}
 	return who.speaks(guid)
 }
 
+// in says whether somebody may touch what is of a project: who comes for one has what is of that alone, as his role and his token are for no more.
+func (who Who) in(project string) bool { return who.Project == "" || who.Project == project }
+
 // holds says whether somebody may see and change an instance: the user who asked for its tree, a node that it is on, itself, or the instance
 // that asked for it or has it as a shared one.
 func (who Who) holds(n *slap.InstanceRecord) error {
-	if who.All || who.User != "" && who.User == n.Owner || who.Computer != "" && who.Computer == n.Computer ||
+	if who.All || who.User != "" && who.User == n.Owner && who.in(n.Project) || who.Computer != "" && who.Computer == n.Computer ||
 		who.Instance != "" && (who.Instance == n.ID || who.Instance == n.Parent || who.Instance == n.Host) {
 		return nil
 	}
