@@ -228,7 +228,7 @@ func TestWhoMay(t *testing.T) {
 		r := &rig{m, t}
 		r.format(guid, 2)
 	}
-	if _, err := m.Request(ctx, master.Who{User: "ann"}, &slap.Request{Title: "tree", Release: demo, Filter: slap.Dictionary{"computer_guid": "COMP-1"}}); err != nil {
+	if _, err := m.Request(ctx, master.Who{User: "ann"}, &slap.Request{Title: "secret title", Release: demo, Filter: slap.Dictionary{"computer_guid": "COMP-1"}}); err != nil {
 		t.Fatal(err)
 	}
 	id := firstID(t, m)
@@ -241,6 +241,9 @@ func TestWhoMay(t *testing.T) {
 		h.ServeHTTP(w, r)
 		if w.Code != want {
 			t.Errorf("%s: %s %s %s: %d %s; want %d", who, method, path, body, w.Code, w.Body, want)
+		}
+		if w.Code == http.StatusForbidden && strings.Contains(w.Body.String(), "secret title") {
+			t.Errorf("%s: %s %s tells what another's instance is called: %s", who, method, path, w.Body)
 		}
 	}
 	form := func(pairs ...string) string {
@@ -270,7 +273,7 @@ func TestWhoMay(t *testing.T) {
 	say("admin", "POST", "/generateComputerCertificate", form("computer_id", "COMP-1"), ok)
 	say("node COMP-2", "POST", "/revokeComputerCertificate", form("computer_id", "COMP-1"), none)
 	say("node COMP-1", "POST", "/revokeComputerCertificate", form("computer_id", "COMP-1"), ok)
-	root := []string{"software_release", demo, "software_type", "default", "partition_reference", "tree", "state", "<marshal><string>destroyed</string></marshal>"}
+	root := []string{"software_release", demo, "software_type", "default", "partition_reference", "secret title", "state", "<marshal><string>destroyed</string></marshal>"}
 	say("node COMP-1", "POST", "/requestComputerPartition", form(root...), none)
 	say("node COMP-1", "POST", "/requestComputerPartition", form(append(root, "computer_id", "COMP-1", "computer_partition_id", "p1")...), none) // in which nothing is
 	say("user bob", "POST", "/requestComputerPartition", form(append(root, "computer_id", "COMP-1", "computer_partition_id", "p0")...), none)
@@ -286,6 +289,8 @@ func TestWhoMay(t *testing.T) {
 	for _, who := range []string{"user bob", "node COMP-2"} {
 		say(who, "POST", "/slapos.get.v0.software_instance", `{"instance_guid":"`+id+`"}`, none)
 		say(who, "POST", "/slapos.get.v0.software_instance_certificate", `{"instance_guid":"`+id+`"}`, none)
+		say(who, "POST", "/slapos.get.v0.software_instance", `{"instance_guid":"COMP-1-p0"}`, none)
+		say(who, "POST", "/slapos.get.v0.compute_partition", `{"computer_guid":"COMP-1","compute_partition_id":"p0"}`, none)
 		say(who, "POST", "/slapos.post.v0.compute_node_certificate", `{"computer_guid":"COMP-1"}`, none)
 		say(who, "POST", "/slapos.remove.v0.compute_node_certificate", `{"computer_guid":"COMP-1"}`, none)
 	}

@@ -89,5 +89,5 @@ func (who Who) holds(n *slap.InstanceRecord) error {
 		who.Instance != "" && (who.Instance == n.ID || who.Instance == n.Parent || who.Instance == n.Host) {
 		return nil
 	}
-	return denied("The instance %s is not yours.", n.Title)
+	return denied("The instance is not yours.") // without its title, which may say much
 }
