@@ -163,9 +163,6 @@ func (g *slaposGuard) keep(r *http.Request, route string, status int, begun time
 // slaposWords is how much of what a request is about is kept, in bytes.
 const slaposWords = 1000
 
-// writing says whether a request may change something.
-func writing(r *http.Request) bool { return r.Method != http.MethodGet && r.Method != http.MethodHead }
-
 // slaposAsks is slaposWho for who makes a request, which may name the project by the header Hostler-Project.
 func slaposAsks(p auth.Principal, r *http.Request, writes bool) (master.Who, auth.Principal, error) {
 	if name := r.Header[http.CanonicalHeaderKey(api.ProjectHeader)]; len(name) > 0 {

@@ -160,6 +160,16 @@ func TestSlaposProjects(t *testing.T) {
 			t.Errorf("%s: %d %s", c.what, status, body)
 		}
 	}
+	// Who may only see gets by GET neither a token for a computer nor the key of an instance.
+	only := token("--owner", "ann", "--role", "viewer")
+	for path, sees := range map[string]bool{"getComputerPartitionCertificate?computer_id=COMP-1&computer_partition_id=p0": false, "hateoas/computer_module/Base_getComputerToken": false,
+		"registerComputerPartition?computer_reference=COMP-1&computer_partition_reference=p0": true} {
+		for who, want := range map[string]int{annToken: http.StatusOK, only: map[bool]int{true: http.StatusOK, false: http.StatusForbidden}[sees]} {
+			if status, body := y.ask(nil, who, http.MethodGet, "/slapos/"+path, nil); status != want {
+				t.Errorf("%s: %d %.200s; want %d", path, status, body, want)
+			}
+		}
+	}
 	if _, body := y.ask(ann, "", http.MethodGet, "/slapos/getSoftwareReleaseListFromSoftwareProduct?software_product_reference=kvm", nil); !strings.Contains(body, "https://s.example/kvm.cfg") {
 		t.Error(body)
 	}

@@ -128,7 +128,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 		if err != nil {
 			return master.Who{}, p, err
 		}
-		return slaposAsks(p, r, writing(r))
+		return slaposAsks(p, r, master.Writes(r))
 	}, whole)
 	mux := http.NewServeMux()
 	mux.Handle(slaposPath+"/", http.StripPrefix(slaposPath, http.NewCrossOriginProtection().Handler(guard)))
@@ -174,7 +174,7 @@ func (k *controller) slaposCertified(r *http.Request, m *master.Master, serial s
 	if who.Project != "" {
 		p.Roles, p.Everywhere, p.Bound = map[string]auth.Role{who.Project: p.Role(who.Project)}, auth.Nobody, true
 	}
-	return slaposAsks(p, r, writing(r))
+	return slaposAsks(p, r, master.Writes(r))
 }
 
 // slaposToken is whose a token of the controller is that is shown for a certificate. One that is less than its owner gets none, as the certificate would be more.

@@ -76,6 +76,15 @@ func Route(path string) string {
 	return ""
 }
 
+// Writes says whether a request may change something, or gets by GET what is more than to see: a token, or the key of an instance.
+func Writes(r *http.Request) bool {
+	switch Route(r.URL.Path) {
+	case tokenPath, "getComputerPartitionCertificate":
+		return true
+	}
+	return r.Method != http.MethodGet && r.Method != http.MethodHead
+}
+
 // Refuse answers a request in the way of what serves its path.
 func Refuse(w http.ResponseWriter, r *http.Request, status int, text string) {
 	if strings.HasPrefix(r.URL.Path, "/slapos.") || r.URL.Path == reportPath {
