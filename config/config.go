@@ -45,7 +45,7 @@ type Config struct {
 	Bundles  []*Bundle  // sorted by name
 	Jobs     []*Job     // the first of each name
 	Defaults Defaults
-	Sections map[string]map[string]Value // the further sections of hostler.conf, by name and key ("-" as "_"): each part decodes its own
+	Sections map[string]map[string]Value // the further sections of hostler.conf, by name and key ("-" as "_"), such without a key too: each part decodes its own
 	Settings []Setting                   // all of hostler.conf, [defaults] too, with where each comes from; by section and key
 	Warnings []error                     // what is odd and breaks nothing
 
@@ -219,6 +219,11 @@ func (g *gathering) hostlerConf(r *Root, p *place) error {
 	if err != nil {
 		return err
 	}
+	for _, e := range titles(file, data) {
+		if e.section != "defaults" && !slices.ContainsFunc(entries, func(o entry) bool { return o.section == e.section }) {
+			entries = append(entries, e) // that it stands there may be all that is to be said
+		}
+	}
 	var first error
 	for _, e := range entries {
 		if err := g.setting(r, e); first == nil {
@@ -228,7 +233,7 @@ func (g *gathering) hostlerConf(r *Root, p *place) error {
 	return first
 }
 
-// setting takes one key of a hostler.conf.
+// setting takes one key of a hostler.conf, or a section without any.
 func (g *gathering) setting(r *Root, e entry) error {
 	known, ok := sections[e.section]
 	if !ok && !named(e.section) {

@@ -28,10 +28,25 @@ type entry struct {
 // maxFile is far more than any configuration needs; beyond it the file is something else.
 const maxFile = 1 << 20
 
+var bom = []byte("\ufeff")
+
+// titles are the sections of an INI file, each as an entry without a key: also such as have none. The file is one that parse reads.
+func titles(file string, data []byte) []entry {
+	text, _, _ := tidy(file, bytes.TrimPrefix(data, bom))
+	var all []entry
+	for line := range strings.Lines(string(text)) {
+		name, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), "[") // no other line begins so
+		if name = strings.TrimSuffix(name, "]"); ok && name != ini.DefaultSection {
+			all = append(all, entry{name, Value{File: file}})
+		}
+	}
+	return all
+}
+
 // parse reads the text of a file. yamlToo: flat YAML is told from INI by its first line. Keys given twice are an error, or with lenient the last
 // one counts, as in the tools that took these files before.
 func parse(file string, data []byte, yamlToo, lenient bool) ([]entry, error) {
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	data = bytes.TrimPrefix(data, bom)
 	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
 		return nil, &Error{File: file, Msg: "is not text in UTF-8"}
 	}

@@ -506,3 +506,21 @@ func TestDigest(t *testing.T) {
 		}
 	}
 }
+
+// A section is there without a key too, where it is one that there is; in a tree once that is trusted.
+func TestEmptySection(t *testing.T) {
+	w := newWorld(t)
+	w.file("~/.config/hostler/hostler.conf", "[slap]\n# nothing more\n[DEFAULT]\n[store]\nurl = a\n  [results]\n[defaults]\n")
+	w.file(".hostler/hostler.conf", "[sync]\n")
+	c := w.load()
+	if keys, there := c.Sections["slap"]; !there || len(keys) != 0 || len(c.Sections) != 2 || strings.Join(strings.Fields(c.Sections["store"]["url"].Text), " ") != "a [results]" {
+		t.Errorf("%v", c.Sections)
+	}
+	if all := c.NeedsTrust(); len(all) != 1 || all[0].Risks[0].Why != "has the section [sync]" {
+		t.Errorf("%+v", all)
+	}
+	w.file("~/.config/hostler/hostler.conf", "[slpa]\n")
+	if _, err := config.Load(w.opt); err == nil || !strings.Contains(err.Error(), "unknown section [slpa]") || !strings.Contains(err.Error(), "[slap]") {
+		t.Error(err)
+	}
+}

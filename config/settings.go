@@ -30,6 +30,12 @@ func (g *gathering) say(r *Root, e entry) {
 func (g *gathering) settle() {
 	slices.SortStableFunc(g.said, func(a, b said) int { return cmp.Compare(a.root, b.root) })
 	for _, e := range g.said {
+		if g.Sections[e.section] == nil && e.section != "defaults" { // Defaults has that
+			g.Sections[e.section] = map[string]Value{}
+		}
+		if e.Key == "" {
+			continue
+		}
 		key := foldKey(e.Key)
 		i := slices.IndexFunc(g.Settings, func(s Setting) bool { return s.Section == e.section && s.Key == key })
 		if i >= 0 {
@@ -37,13 +43,9 @@ func (g *gathering) settle() {
 			continue
 		}
 		g.Settings = append(g.Settings, Setting{Section: e.section, Key: key, Value: e.Value})
-		if e.section == "defaults" { // Defaults has it
-			continue
+		if e.section != "defaults" {
+			g.Sections[e.section][key] = e.Value
 		}
-		if g.Sections[e.section] == nil {
-			g.Sections[e.section] = map[string]Value{}
-		}
-		g.Sections[e.section][key] = e.Value
 	}
 	slices.SortStableFunc(g.Settings, func(a, b Setting) int {
 		return cmp.Or(cmp.Compare(a.Section, b.Section), cmp.Compare(a.Key, b.Key))

@@ -152,7 +152,11 @@ func (g *gathering) examine(t *tree) (risks []Risk, blocked map[*Source]Risk, su
 		b.file(filepath.Join("jobs", j.Name+".conf"))
 	}
 	for _, e := range t.settings {
-		note(nil, Risk{File: e.File, Line: e.Line, Why: fmt.Sprintf("sets %s of [%s]", e.Key, e.section)})
+		why := fmt.Sprintf("sets %s of [%s]", e.Key, e.section)
+		if e.Key == "" {
+			why = "has the section [" + e.section + "]"
+		}
+		note(nil, Risk{File: e.File, Line: e.Line, Why: why})
 		b.file("hostler.conf")
 	}
 	if e := t.source; e != nil {
