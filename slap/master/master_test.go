@@ -240,8 +240,8 @@ func TestChoice(t *testing.T) {
 	if got != "ABBB" {
 		t.Error(got)
 	}
-	r.refused(slap.Request{Title: "x"}, compute.ErrNoCapacity, "No free computer partition found for: x (no computer fits: 2 have no free partition, 0 are of other projects, 0 of other networks)")
-	r.refused(slap.Request{Title: "y", Filter: slap.Dictionary{"project_guid": "P"}}, compute.ErrNoCapacity, "No free computer partition found for: y (no computer fits: 0 have no free partition, 2 are of other projects, 0 of other networks)")
+	r.refused(slap.Request{Title: "x"}, compute.ErrNoCapacity, "No free computer partition found for: x (no computer fits: 2 have no free partition, 0 are of other projects or users, 0 of other networks)")
+	r.refused(slap.Request{Title: "y", Filter: slap.Dictionary{"project_guid": "P"}}, compute.ErrNoCapacity, "No free computer partition found for: y (no computer fits: 0 have no free partition, 2 are of other projects or users, 0 of other networks)")
 }
 
 // What changes nothing writes nothing.

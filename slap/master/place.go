@@ -18,9 +18,9 @@ func (a *ask) place(b book) error {
 		a.none = &Refusal{Kind: compute.ErrNoCapacity, Text: "No free computer partition found for: " + a.Title, Detail: why}
 		return a.keep(b, n, why)
 	}
-	candidates, why := a.m.candidates(b, a.filter, n.Project)
+	candidates, why := a.m.candidates(b, n)
 	for _, guid := range candidates {
-		slot, reason, err := freeSlot(b, guid, n.Project)
+		slot, reason, err := a.m.freeSlot(b, guid, n)
 		if err != nil {
 			return err
 		}
@@ -87,16 +87,18 @@ func join(why, reason string) string {
 	return why + "; " + reason
 }
 
-// freeSlot is the first slot of a computer that nothing has, or why there is none.
-func freeSlot(b book, guid, project string) (slot, why string, err error) {
+// freeSlot is the first slot of a computer that nothing has, or why an instance can have none.
+func (m *Master) freeSlot(b book, guid string, n *slap.InstanceRecord) (slot, why string, err error) {
 	c, err := b.computer(guid)
 	switch {
 	case err != nil:
 		return "", "", err
 	case c == nil:
 		return "", "there is no computer " + guid, nil
-	case !open(c, project):
+	case !sameProject(c, n):
 		return "", guid + " is of another project", nil
+	case !m.open(c, n):
+		return "", guid + " is another user's", nil
 	case len(c.Partitions) == 0:
 		return "", guid + " has no partitions", nil
 	}
@@ -118,43 +120,49 @@ func freeSlot(b book, guid, project string) (slot, why string, err error) {
 	return "", fmt.Sprintf("all %d partitions of %s are in use", len(c.Partitions), guid), nil
 }
 
-// candidates are the computers that a filter allows, the best first, and why others are none. The best has the largest part of its partitions free.
-func (m *Master) candidates(b book, filter map[string]string, project string) (guids []string, why string) {
-	if guid := cmp.Or(filter["computer_guid"], m.opt.Computer); guid != "" {
+// candidates are the computers that an instance may be on, the best first, and why others are none. The best has the largest part of its partitions free.
+func (m *Master) candidates(b book, n *slap.InstanceRecord) (guids []string, why string) {
+	if guid := cmp.Or(n.Filter["computer_guid"], m.opt.Computer); guid != "" {
 		return []string{guid}, ""
 	}
 	if mem, ok := b.(*memory); ok { // which is held already, and twice would wait for who waits to write
-		return mem.candidates(filter, project)
+		return m.candidatesIn(mem, n)
 	}
 	m.known.mu.RLock()
 	defer m.known.mu.RUnlock()
-	return m.known.memory.candidates(filter, project)
+	return m.candidatesIn(m.known.memory, n)
 }
 
-// open says whether what belongs to a project may be on a computer: on those of the project, and on those of none.
-func open(c *slap.ComputerRecord, project string) bool {
-	return c.Project == "" || project == "" || c.Project == project
+// sameProject says whether what belongs to an instance's project may be on a computer: on those of the project, and on those of none.
+func sameProject(c *slap.ComputerRecord, n *slap.InstanceRecord) bool {
+	return c.Project == "" || n.Project == "" || c.Project == n.Project
 }
 
-func (m *memory) candidates(filter map[string]string, project string) (guids []string, why string) {
+// open says whether an instance may be on a computer. On a user's own is what is his: he sees all that is there, and has not offered it to others. The master's default is for
+// everybody, and an administrator may name any.
+func (m *Master) open(c *slap.ComputerRecord, n *slap.InstanceRecord) bool {
+	return sameProject(c, n) && (c.Owner == "" || c.Owner == n.Owner || c.GUID == m.opt.Computer || n.Owner == "" && n.Filter["computer_guid"] == c.GUID)
+}
+
+func (m *Master) candidatesIn(mem *memory, n *slap.InstanceRecord) (guids []string, why string) {
 	type option struct {
 		guid string
 		free float64
 	}
 	var fit []option
 	var full, others, elsewhere int
-	for _, guid := range m.guids() {
-		c := m.computers[guid]
+	for _, guid := range mem.guids() {
+		c := mem.computers[guid]
 		taken := 0
 		for id := range c.instances {
-			if !m.byID[id].Shared {
+			if !mem.byID[id].Shared {
 				taken++
 			}
 		}
-		switch want := filter["project_guid"]; {
-		case want != "" && c.record.Project != want, !open(c.record, project):
+		switch want := n.Filter["project_guid"]; {
+		case want != "" && c.record.Project != want, !m.open(c.record, n):
 			others++
-		case filter["network_guid"] != "" && c.record.Network != filter["network_guid"]:
+		case n.Filter["network_guid"] != "" && c.record.Network != n.Filter["network_guid"]:
 			elsewhere++
 		case taken >= len(c.record.Partitions):
 			full++
@@ -167,7 +175,7 @@ func (m *memory) candidates(filter map[string]string, project string) (guids []s
 		guids = append(guids, o.guid)
 	}
 	if len(fit) == 0 {
-		why = fmt.Sprintf("no computer fits: %d have no free partition, %d are of other projects, %d of other networks", full, others, elsewhere)
+		why = fmt.Sprintf("no computer fits: %d have no free partition, %d are of other projects or users, %d of other networks", full, others, elsewhere)
 	}
 	return guids, why
 }

@@ -180,3 +180,50 @@ func TestOneProject(t *testing.T) {
 		}
 	}
 }
+
+// A user's own computer takes what is his and nobody else's, and a shared instance goes to no host on a computer of another project, or another user's: neither when it is asked for, nor later.
+func TestWhoseComputer(t *testing.T) {
+	r := newRig(t, certifying(t))
+	ctx := t.Context()
+	bob := master.Who{User: "bob", Project: "db"}
+	for _, of := range []master.Who{{User: "ann"}, {User: "ann", Project: "web"}} {
+		guid, err := r.NewComputer(ctx, of, "ann's", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.format(guid, 4)
+		at := slap.Dictionary{"computer_guid": guid}
+		why := map[string]string{"": guid + " is another user's", "web": guid + " is of another project"}[of.Project]
+		_, err = r.Request(ctx, bob, &slap.Request{Title: "x", Release: demo, Filter: at})
+		if refusal, ok := errors.AsType[*master.Refusal](err); !ok || refusal.Detail != why {
+			t.Error(err)
+		}
+		if a, err := r.Request(ctx, bob, &slap.Request{Title: "anywhere", Release: demo}); !errors.Is(err, compute.ErrNoCapacity) {
+			t.Errorf("%+v, %v", a, err)
+		}
+		if _, err := r.Request(ctx, master.Anybody, &slap.Request{Title: "anywhere", Release: demo}); !errors.Is(err, compute.ErrNoCapacity) {
+			t.Errorf("an administrator, who does not name it: %v", err)
+		}
+		s := &slap.Request{Title: "before", Release: demo, Filter: at, Shared: true}
+		if _, err := r.Request(ctx, bob, s); !errors.Is(err, compute.ErrNoCapacity) {
+			t.Error(err)
+		}
+		for _, who := range []master.Who{of, master.Anybody} {
+			if a, err := r.Request(ctx, who, &slap.Request{Title: "host of " + guid, Release: demo, Filter: at}); err != nil || a.Computer != guid {
+				t.Errorf("%+v, %v", a, err)
+			}
+		}
+		for _, title := range []string{"before", "after"} {
+			s := &slap.Request{Title: title, Release: demo, Filter: at, Shared: true}
+			if a, err := r.Request(ctx, bob, s); !errors.Is(err, compute.ErrNoCapacity) {
+				t.Errorf("%s: bob's shared instance has a host on ann's computer: %+v, %v", title, a, err)
+			}
+		}
+		if p := r.partition(guid, "p0"); len(p.Shared) != 0 {
+			t.Errorf("%+v", p.Shared)
+		}
+		if a, err := r.Request(ctx, of, &slap.Request{Title: "hers of " + guid, Release: demo, Filter: at, Shared: true}); err != nil || a.Computer != guid {
+			t.Errorf("%+v, %v", a, err)
+		}
+	}
+}

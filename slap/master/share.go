@@ -22,7 +22,7 @@ func (a *ask) share(b book) error {
 			return nil
 		}
 	}
-	host, err := findHost(b, n)
+	host, err := a.m.findHost(b, n)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (a *ask) reshare(b book) error {
 		if n.Filter["computer_guid"] != "" {
 			n.Computer = n.Filter["computer_guid"]
 		}
-		next, err := findHost(b, &n)
+		next, err := a.m.findHost(b, &n)
 		if err != nil {
 			return err
 		}
@@ -128,12 +128,12 @@ func plainType(t string) string {
 }
 
 // findHost is the first instance, in the order of its computer's partitions, that can have a shared one.
-func findHost(b book, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
+func (m *Master) findHost(b book, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
 	if n.Computer == "" {
 		return nil, nil
 	}
 	c, err := b.computer(n.Computer)
-	if err != nil || c == nil {
+	if err != nil || c == nil || !m.open(c, n) {
 		return nil, err
 	}
 	on, err := b.instances("", "", n.Computer)
@@ -171,12 +171,16 @@ func (m *Master) hostCame(b book, host *slap.InstanceRecord) error {
 		return nil
 	}
 	waiting, err := b.instances("", waitingFor(host.Computer, host.Release), "")
-	if err != nil {
+	if err != nil || len(waiting) == 0 {
+		return err
+	}
+	c, err := b.computer(host.Computer)
+	if err != nil || c == nil {
 		return err
 	}
 	came := false
 	for _, n := range waiting {
-		if !fits(host, n) {
+		if !fits(host, n) || !m.open(c, n) {
 			continue
 		}
 		copied := *n
@@ -206,7 +210,7 @@ func (m *Master) rehost(b book, was, now *slap.InstanceRecord) error {
 			continue
 		}
 		copied := *n
-		next, err := findHost(b, n)
+		next, err := m.findHost(b, n)
 		if err != nil {
 			return err
 		}
