@@ -9,13 +9,20 @@ import (
 	"github.com/hostler-project/hostler/slap"
 )
 
-// Use keeps a usage report of a computer. One that is not of the format is a refusal.
+// Use keeps a usage report of a computer; of one that nobody knows it is not kept. One that is not of the format is a refusal.
 func (m *Master) Use(ctx context.Context, who Who, computer, report string) error {
 	if err := firstOf(who.speaks(computer), named("computer_id", computer, maxID)); err != nil {
 		return err
 	}
 	if _, err := slap.ParseUsage(report); err != nil {
 		return unwell(err)
+	}
+	if err := m.fresh(ctx); err != nil {
+		return err
+	}
+	var known *slap.ComputerRecord
+	if err := m.read(func(b book) (err error) { known, err = b.computer(computer); return err }); err != nil || known == nil {
+		return err
 	}
 	now := time.Now().UTC()
 	err := m.store.Update(ctx, func(tx compute.Tx) error {

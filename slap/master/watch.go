@@ -15,14 +15,14 @@ const lookEvery = time.Second
 // Await returns when what is wanted on a computer has changed after a revision, with the revision to wait for the next change with: when ctx ends before
 // that, its error. It may return though nothing has changed, after a start; a revision that this master's store does not have yet is answered at once.
 func (m *Master) Await(ctx context.Context, who Who, guid string, after int64) (revision int64, err error) {
-	if who.speaks(guid) == nil {
-		m.met(ctx, guid)
-	}
-	for {
+	for first := true; ; first = false {
 		if err := m.fresh(ctx); err != nil {
 			return 0, err
 		}
 		revision, next, err := m.changed(who, guid, after)
+		if err == nil && first && who.speaks(guid) == nil { // of a computer that nobody knows nothing is kept
+			m.met(ctx, guid)
+		}
 		if err != nil || revision != 0 {
 			return revision, err
 		}

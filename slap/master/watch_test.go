@@ -193,3 +193,59 @@ func TestWatchEnds(t *testing.T) {
 		}
 	})
 }
+
+// What is asked and said of computers that nobody knows leaves nothing in the store.
+func TestNobodysComputer(t *testing.T) {
+	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	ctx := t.Context()
+	m, err := master.New(ctx, master.Options{Store: st, Computer: "C"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{m, t}
+	if _, err := r.Await(ctx, master.Anybody, "nobody's", 0); !errors.Is(err, compute.ErrNotFound) {
+		t.Error(err)
+	}
+	if _, _, err := r.Information(ctx, master.Anybody, "nobody's"); !errors.Is(err, compute.ErrNotFound) {
+		t.Error(err)
+	}
+	const report = "<?xml version='1.0' encoding='utf-8'?><journal><transaction type=\"Sale Packing List\"><title>Resource consumptions</title><start_date>2026-01-01</start_date><stop_date>2026-01-02</stop_date><reference>p0</reference><currency/><payment_mode/><category/><arrow type=\"Administration\"><source/><destination/></arrow></transaction></journal>"
+	if err := r.Use(ctx, master.Anybody, "nobody's", report); err != nil {
+		t.Error(err)
+	}
+	left := func() (n int) {
+		t.Helper()
+		err := st.View(ctx, func(tx compute.Tx) error {
+			n = 0
+			for _, kind := range []slap.EntryKind{slap.KindStatus, slap.KindUsage, slap.KindNode} {
+				some, err := tx.(master.Tx).SlapEntries(slap.EntryQuery{Kind: kind})
+				if err != nil {
+					return err
+				}
+				n += len(some)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := left(); n != 0 {
+		t.Errorf("%d records of it", n)
+	}
+	r.format("C", 1)
+	if _, err := r.Await(ctx, master.Anybody, "C", 0); err != nil {
+		t.Error(err)
+	}
+	if err := r.Use(ctx, master.Anybody, "C", report); err != nil {
+		t.Error(err)
+	}
+	if n := left(); n != 2 {
+		t.Errorf("%d records of a computer that there is, not that it was seen and what it used", n)
+	}
+}
