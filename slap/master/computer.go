@@ -317,8 +317,11 @@ func (m *Master) TreeAddresses(ctx context.Context, who Who, computer, partition
 		}
 		for _, other := range tree {
 			c, err := b.computer(other.Computer)
-			if err != nil || c == nil {
+			if err != nil {
 				return err
+			}
+			if c == nil { // it has no place yet
+				continue
 			}
 			some, full := addresses(c, other.Partition)
 			all = append(all, some...)

@@ -357,3 +357,18 @@ func TestManyAtOnce(t *testing.T) {
 		t.Errorf("%d of %d partitions were given", len(used), partitions)
 	}
 }
+
+// The addresses of a tree are those of all its partitions, whatever has no place in it.
+func TestTreeAddresses(t *testing.T) {
+	r := newRig(t, master.Options{})
+	r.format("C", 2)
+	r.ask(slap.Request{Title: "root"})
+	if _, err := r.Request(t.Context(), master.Anybody, &slap.Request{Title: "nowhere", Release: demo, Computer: "C", Partition: "p0", Filter: slap.Dictionary{"network_guid": "none"}}); !errors.Is(err, compute.ErrNoCapacity) {
+		t.Fatal(err)
+	}
+	r.ask(slap.Request{Title: "child", Computer: "C", Partition: "p0"})
+	all, err := r.TreeAddresses(t.Context(), master.Anybody, "C", "p1")
+	if err != nil || len(all) != 2 || all[0].IP != "10.0.0.0" || all[1].IP != "10.0.0.1" {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
