@@ -74,11 +74,27 @@ func (m *Master) evict(b book, c *slap.ComputerRecord) error {
 		if n.Shared || slices.ContainsFunc(c.Partitions, func(p slap.PartitionRecord) bool { return p.ID == n.Partition }) {
 			continue
 		}
-		if err := m.leave(b, n); err != nil {
+		if err := m.lose(b, n); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// lose has an instance without its partition. It is forgotten, unless it is a root of which others have partitions: nobody could speak of these any more, so it stays without a place,
+// until it is asked for again, or destroyed with them.
+func (m *Master) lose(b book, n *slap.InstanceRecord) error {
+	below, err := placedBelow(b, n)
+	if err != nil {
+		return err
+	}
+	if n.Root != n.ID || len(below) == 0 {
+		return m.leave(b, n)
+	}
+	copied := *n
+	copied.Computer, copied.Partition, copied.Connection = "", "", ""
+	copied.Reason = "its partition " + n.Partition + " of " + n.Computer + " is no more"
+	return firstOf(saveInstance(b, &copied), dropStatus(b, instanceStatus(n.ID)), m.rehost(b, n, nil))
 }
 
 // A document is what a node is told, as it was written.

@@ -372,3 +372,48 @@ func TestTreeAddresses(t *testing.T) {
 		t.Errorf("%+v, %v", all, err)
 	}
 }
+
+// A root whose partition is no more stays as long as others of its tree have partitions: it can be asked for again, or destroyed, and then nothing stays.
+func TestRootWithoutPartition(t *testing.T) {
+	for _, destroyed := range []bool{false, true} {
+		r := newRig(t, master.Options{})
+		r.format("A", 1)
+		root := r.ask(slap.Request{Title: "root"})
+		r.format("C", 2)
+		r.ask(slap.Request{Title: "child", Computer: "A", Partition: "p0", Filter: slap.Dictionary{"computer_guid": "C"}})
+		r.format("A", 0)
+		r.are("C", "started", "free")
+		left := func() int {
+			t.Helper()
+			n, _, err := r.InstancePage(t.Context(), master.Anybody, master.InstanceQuery{}, master.Page{Limit: 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(n)
+		}
+		if n := left(); n != 2 {
+			t.Fatalf("%d instances", n)
+		}
+		v, err := r.ViewInstance(t.Context(), master.Anybody, root.Record.ID)
+		if err != nil || v.Record.Reason != "its partition p0 of A is no more" || v.Partition != "" {
+			t.Errorf("%+v, %v", v, err)
+		}
+		if !destroyed {
+			if again := r.ask(slap.Request{Title: "root", State: slap.Stopped}); again.Record.ID != root.Record.ID || again.Computer != "C" {
+				t.Errorf("%+v", again)
+			}
+			r.are("C", "stopped", "stopped")
+			continue
+		}
+		for range 2 {
+			r.ask(slap.Request{Title: "root", State: slap.Destroyed})
+		}
+		r.are("C", "destroyed", "free")
+		if children, err := r.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil || children != nil {
+			t.Error(children, err)
+		}
+		if n := left(); n != 0 {
+			t.Errorf("%d instances stay", n)
+		}
+	}
+}

@@ -34,6 +34,11 @@ func (a *ask) place(b book) error {
 		if err := saveInstance(b, n); err != nil {
 			return err
 		}
+		if a.found != nil { // what it has asked for may be there, where it had a place before
+			if err := a.m.spread(b, n); err != nil {
+				return err
+			}
+		}
 		return a.m.hostCame(b, n)
 	}
 	a.none = &Refusal{Kind: compute.ErrNoCapacity, Text: "No free computer partition found for: " + a.Title, Detail: why}

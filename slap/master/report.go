@@ -96,6 +96,9 @@ func (m *Master) leave(b book, n *slap.InstanceRecord) error {
 	if rest, err := placedBelow(b, root); err != nil || len(rest) > 0 {
 		return err
 	}
+	if root.Partition == "" { // no node is to be told
+		return firstOf(m.dropInstance(b, root), m.orphans(b, root))
+	}
 	return m.wake(b, root)
 }
 

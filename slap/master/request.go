@@ -293,12 +293,26 @@ func (a *ask) never(b book) error {
 	n := a.fresh()
 	n.Computer, n.Partition, n.State, n.Asked = "", "", slap.Destroyed, slap.Destroyed
 	if a.found != nil {
-		if err := forget(b, a.found); err != nil {
+		if err := a.endUnplaced(b); err != nil {
 			return err
 		}
 	}
 	a.last = &Answer{Record: n, Instance: slap.Instance{State: slap.Destroyed, Release: n.Release, Type: n.Type, Shared: n.Shared, Parameters: slap.Dictionary{}, Connection: slap.Dictionary{}}}
 	return nil
+}
+
+// endUnplaced forgets what has no place. What it has asked for and has partitions, of a root that had a place before, is destroyed first.
+func (a *ask) endUnplaced(b book) error {
+	below, err := placedBelow(b, a.found)
+	if err != nil || len(below) == 0 {
+		return firstOf(err, forget(b, a.found))
+	}
+	n := *a.found
+	n.Asked, n.State = slap.Destroyed, slap.Destroyed
+	if a.found.State == slap.Destroyed && a.found.Asked == slap.Destroyed {
+		return nil
+	}
+	return firstOf(saveInstance(b, &n), a.m.spread(b, &n))
 }
 
 // answer says what a request has come to.
