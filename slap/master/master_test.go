@@ -417,3 +417,44 @@ func TestRootWithoutPartition(t *testing.T) {
 		}
 	}
 }
+
+// Where no computer is named and the master has no default, a shared instance finds its host on any, before or after that comes, and another on any when it goes.
+func TestSharedAnywhere(t *testing.T) {
+	r := newRig(t, master.Options{})
+	for _, guid := range []string{"A", "B", "C"} {
+		r.format(guid, 1)
+	}
+	on := func(guid string) slap.Request {
+		return slap.Request{Title: "host " + guid, Filter: slap.Dictionary{"computer_guid": guid}}
+	}
+	shared := slap.Request{Title: "early", Shared: true}
+	shared.Release = demo
+	if _, err := r.Request(t.Context(), master.Anybody, &shared); !errors.Is(err, compute.ErrNoCapacity) {
+		t.Fatal(err)
+	}
+	r.ask(on("B"))
+	is := func(title, want string) {
+		t.Helper()
+		if a := r.ask(slap.Request{Title: title, Shared: true}); a.Computer != want || a.Record.Computer != want {
+			t.Errorf("%s is on %q, %q; not on %s", title, a.Computer, a.Record.Computer, want)
+		}
+	}
+	if p := r.partition("B", "p0"); len(p.Shared) != 1 {
+		t.Errorf("%+v", p.Shared)
+	}
+	is("early", "B")
+	is("late", "B")
+	r.ask(on("C"))
+	is("late", "B")
+	if _, err := r.InstanceDestroyed(t.Context(), master.Anybody, "B", "p0"); err != nil {
+		t.Fatal(err)
+	}
+	is("late", "C")
+	is("early", "C")
+	if _, err := r.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil {
+		t.Fatal(err)
+	}
+	r.ask(on("A"))
+	is("early", "A")
+	is("late", "A")
+}

@@ -22,6 +22,7 @@ type memory struct {
 	byPlace   map[string]string
 	trees     map[string]map[string]bool // of IDs, for trees of more than a root
 	hosts     map[string]map[string]bool
+	releases  map[string]map[string]bool // of IDs of what has a partition, by what it runs
 	forwards  map[string]bool
 	bySerial  map[string]*slap.CertificateRecord
 	holders   map[string]map[string]bool // of serials
@@ -40,7 +41,7 @@ type seen struct {
 
 func newMemory() *memory {
 	return &memory{computers: map[string]*seen{}, byID: map[string]*slap.InstanceRecord{}, byName: map[string]string{}, byPlace: map[string]string{},
-		trees: map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, forwards: map[string]bool{},
+		trees: map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, releases: map[string]map[string]bool{}, forwards: map[string]bool{},
 		bySerial: map[string]*slap.CertificateRecord{}, holders: map[string]map[string]bool{}, tokens: map[string]*slap.TokenRecord{}, used: map[string]map[string]used{}}
 }
 
@@ -187,6 +188,7 @@ func (m *memory) applyInstance(e slap.Entry) error {
 	m.byName[at.Name] = n.ID
 	if at.Place != "" {
 		m.byPlace[at.Place] = n.ID
+		add(m.releases, n.Release, n.ID)
 	}
 	if n.Root != n.ID {
 		add(m.trees, n.Root, n.Root)
@@ -218,6 +220,7 @@ func (m *memory) forget(n *slap.InstanceRecord) {
 		}
 	}
 	drop(m.hosts, at.Host, n.ID)
+	drop(m.releases, n.Release, n.ID)
 	delete(m.on(n.Computer).instances, n.ID)
 	m.touch(n.Computer)
 }

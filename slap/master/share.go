@@ -3,6 +3,7 @@ package master
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -65,9 +66,7 @@ func (a *ask) reshare(b book) error {
 		return a.unshare(b, &n, host)
 	}
 	if host == nil || !fits(host, &n) || n.Filter["instance_guid"] != was.Filter["instance_guid"] {
-		if n.Filter["computer_guid"] != "" {
-			n.Computer = n.Filter["computer_guid"]
-		}
+		a.m.loosen(&n)
 		next, err := a.m.findHost(b, &n)
 		if err != nil {
 			return err
@@ -94,6 +93,13 @@ func (a *ask) reshare(b book) error {
 		return err
 	}
 	return a.m.wake(b, host)
+}
+
+// loosen has a shared instance that looks for another host be where it was asked to be: anywhere, if its host alone has said where it is.
+func (m *Master) loosen(n *slap.InstanceRecord) {
+	if guid := n.Filter["computer_guid"]; guid != "" || m.opt.Computer == "" {
+		n.Computer = guid
+	}
 }
 
 // unshare ends a shared instance: its host is told, and nothing of it stays.
@@ -127,16 +133,47 @@ func plainType(t string) string {
 	return t
 }
 
-// findHost is the first instance, in the order of its computer's partitions, that can have a shared one.
+// findHost is the first instance, in the order of its computer's partitions, that can have a shared one: on the computer where that is to be, or else on any.
 func (m *Master) findHost(b book, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
-	if n.Computer == "" {
-		return nil, nil
+	if n.Computer != "" {
+		return m.hostOn(b, n, n.Computer)
 	}
-	c, err := b.computer(n.Computer)
+	for _, guid := range m.hostComputers(b, n) {
+		if host, err := m.hostOn(b, n, guid); err != nil || host != nil {
+			return host, err
+		}
+	}
+	return nil, nil
+}
+
+// hostComputers are those on which the memory knows an instance that can have a shared one, in the order of their names; no more than are tried.
+func (m *Master) hostComputers(b book, n *slap.InstanceRecord) []string {
+	find := func(mem *memory) []string {
+		found := map[string]bool{}
+		for id := range mem.releases[n.Release] {
+			host := mem.byID[id]
+			if c := mem.computers[host.Computer]; fits(host, n) && c.record != nil && m.open(c.record, n) {
+				found[host.Computer] = true
+			}
+		}
+		all := slices.Sorted(maps.Keys(found))
+		return all[:min(len(all), maxTries)]
+	}
+	if mem, ok := b.(*memory); ok { // which is held already
+		return find(mem)
+	}
+	m.known.mu.RLock()
+	defer m.known.mu.RUnlock()
+	return find(m.known.memory)
+}
+
+// hostOn is findHost on a computer.
+func (m *Master) hostOn(b book, n *slap.InstanceRecord, guid string) (*slap.InstanceRecord, error) {
+	c, err := b.computer(guid)
 	if err != nil || c == nil || !m.open(c, n) {
 		return nil, err
 	}
-	on, err := b.instances("", "", n.Computer)
+	on, err := b.instances("", "", guid)
 	if err != nil {
 		return nil, err
 	}
@@ -170,9 +207,16 @@ func (m *Master) hostCame(b book, host *slap.InstanceRecord) error {
 	if host.Shared || host.Partition == "" {
 		return nil
 	}
-	waiting, err := b.instances("", waitingFor(host.Computer, host.Release), "")
-	if err != nil || len(waiting) == 0 {
-		return err
+	var waiting []*slap.InstanceRecord
+	for _, on := range []string{host.Computer, ""} {
+		some, err := b.instances("", waitingFor(on, host.Release), "")
+		if err != nil {
+			return err
+		}
+		waiting = append(waiting, some...)
+	}
+	if len(waiting) == 0 {
+		return nil
 	}
 	c, err := b.computer(host.Computer)
 	if err != nil || c == nil {
@@ -184,7 +228,7 @@ func (m *Master) hostCame(b book, host *slap.InstanceRecord) error {
 			continue
 		}
 		copied := *n
-		copied.Host, copied.Reason, copied.Stamp = host.ID, "", m.stamp(n.Stamp)
+		copied.Host, copied.Computer, copied.Reason, copied.Stamp = host.ID, host.Computer, "", m.stamp(n.Stamp)
 		if err := saveInstance(b, &copied); err != nil {
 			return err
 		}
@@ -210,14 +254,15 @@ func (m *Master) rehost(b book, was, now *slap.InstanceRecord) error {
 			continue
 		}
 		copied := *n
-		next, err := m.findHost(b, n)
+		m.loosen(&copied)
+		next, err := m.findHost(b, &copied)
 		if err != nil {
 			return err
 		}
 		if next != nil {
 			copied.Host, copied.Computer, copied.Stamp = next.ID, next.Computer, m.stamp(n.Stamp)
 		} else {
-			copied.Host, copied.Reason = "", noHost(n)
+			copied.Host, copied.Reason = "", noHost(&copied)
 		}
 		if err := saveInstance(b, &copied); err != nil {
 			return err
