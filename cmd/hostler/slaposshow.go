@@ -25,6 +25,17 @@ type slaposShownView struct {
 	Partitions []slaposShownPartition `json:"partitions,omitempty"`
 	Shared     []slaposShownShared    `json:"shared,omitempty"`
 	Network    []slaposShownAddress   `json:"network,omitempty"`
+	Waiting    []slaposShownWaiting   `json:"waiting,omitempty"`
+}
+
+type slaposShownWaiting struct {
+	Title   string `json:"title"`
+	Root    string `json:"root"`
+	State   string `json:"state"`
+	Shared  bool   `json:"shared"`
+	Type    string `json:"type"`
+	Release string `json:"release"`
+	Reason  string `json:"reason"`
 }
 
 type slaposShownComputer struct {
@@ -81,7 +92,7 @@ Parameters may be secrets. Connection parameters are not shown.`,
 	f.StringVarP(&o.database, "database-uri", "u", "", "the master keeps everything in `FILE`; or in the PostgreSQL database of that address, or reference to it")
 	f.BoolVar(&o.computers, "computers", false, "show computers")
 	f.BoolVar(&o.software, "software", false, "show releases that are wanted on computers, or wanted away")
-	f.BoolVar(&o.partitions, "partitions", false, "show partitions, and the instances in them")
+	f.BoolVar(&o.partitions, "partitions", false, "show partitions, the instances in them, and such as have no place")
 	f.BoolVar(&o.shared, "slaves", false, "show shared instances")
 	f.BoolVar(&o.params, "params", false, "show the parameters of instances")
 	f.BoolVar(&o.networks, "network", false, "show the addresses of partitions")
@@ -128,36 +139,69 @@ func (s *slapos) proxyShow(ctx context.Context, o *slaposShow) error {
 
 // shownOf looks at a master.
 func shownOf(ctx context.Context, m *master.Master, o *slaposShow) (*slaposShownView, error) {
-	computers, err := m.Computers(ctx, master.Anybody)
-	if err != nil {
-		return nil, err
-	}
 	v := &slaposShownView{}
-	for _, record := range computers {
-		c, err := m.Computer(ctx, master.Anybody, record.GUID)
+	for page := (master.Page{Limit: shownAtOnce}); ; {
+		computers, next, err := m.ComputerPage(ctx, master.Anybody, "", page)
 		if err != nil {
 			return nil, err
 		}
-		if o.computers {
-			v.Computers = append(v.Computers, slaposShownComputer{c.ID, record.Address, record.Netmask, len(c.Partitions)})
-		}
-		for _, r := range c.Releases {
-			if o.software {
-				v.Software = append(v.Software, supplyView{r.URL, c.ID, r.State})
+		for _, c := range computers {
+			if c.Record.GUID == "" { // what has no place is below
+				continue
+			}
+			if err := v.addComputer(ctx, m, c.Record, o); err != nil {
+				return nil, err
 			}
 		}
-		for i := range c.Partitions {
-			v.add(&c.Partitions[i], o)
+		if page.After = next; next == "" {
+			break
 		}
-		for _, p := range record.Partitions {
-			for _, a := range p.Addresses {
-				if o.networks {
-					v.Network = append(v.Network, slaposShownAddress{c.ID, p.ID, a.Interface, a.IP, a.Netmask})
-				}
+	}
+	for page := (master.Page{Limit: shownAtOnce}); o.partitions || o.shared; {
+		waiting, next, err := m.InstancePage(ctx, master.Anybody, master.InstanceQuery{State: master.Unplaced}, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range waiting {
+			if r := n.Record; r.Shared && o.shared || !r.Shared && o.partitions {
+				v.Waiting = append(v.Waiting, slaposShownWaiting{r.Title, n.RootTitle, r.State, r.Shared, r.Type, r.Release, r.Reason})
 			}
+		}
+		if page.After = next; next == "" {
+			break
 		}
 	}
 	return v, nil
+}
+
+// shownAtOnce is how many computers, or instances, are looked at together.
+const shownAtOnce = 1000
+
+// addComputer adds a computer and what is on it. One that nobody has formatted only has what is wanted there.
+func (v *slaposShownView) addComputer(ctx context.Context, m *master.Master, record *slap.ComputerRecord, o *slaposShow) error {
+	c, err := m.Computer(ctx, master.Anybody, record.GUID)
+	if err != nil {
+		return err
+	}
+	if o.computers && (!record.Created.IsZero() || len(c.Partitions) > 0) {
+		v.Computers = append(v.Computers, slaposShownComputer{c.ID, record.Address, record.Netmask, len(c.Partitions)})
+	}
+	for _, r := range c.Releases {
+		if o.software {
+			v.Software = append(v.Software, supplyView{r.URL, c.ID, r.State})
+		}
+	}
+	for i := range c.Partitions {
+		v.add(&c.Partitions[i], o)
+	}
+	for _, p := range record.Partitions {
+		for _, a := range p.Addresses {
+			if o.networks {
+				v.Network = append(v.Network, slaposShownAddress{c.ID, p.ID, a.Interface, a.IP, a.Netmask})
+			}
+		}
+	}
+	return nil
 }
 
 // add adds a partition, and the shared instances in it.
@@ -187,7 +231,7 @@ func (v *slaposShownView) add(p *slap.Partition, o *slaposShow) {
 
 // tables writes what is to be shown.
 func (v *slaposShownView) tables(b *bytes.Buffer, o *slaposShow) error {
-	var computers, software, partitions, shared, params, network [][]string
+	var computers, software, partitions, shared, params, network, waiting [][]string
 	for _, c := range v.Computers {
 		computers = append(computers, []string{c.Computer, c.Address, c.Netmask, fmt.Sprint(c.Partitions)})
 	}
@@ -206,6 +250,9 @@ func (v *slaposShownView) tables(b *bytes.Buffer, o *slaposShow) error {
 	for _, a := range v.Network {
 		network = append(network, []string{a.Computer, a.Partition, a.Interface, a.Address, a.Netmask})
 	}
+	for _, n := range v.Waiting {
+		waiting = append(waiting, []string{n.Title, n.Root, n.State, n.Type, n.Release, n.Reason})
+	}
 	for _, t := range []struct {
 		wanted bool
 		title  string
@@ -218,6 +265,7 @@ func (v *slaposShownView) tables(b *bytes.Buffer, o *slaposShow) error {
 		{o.shared, "Shared instances", []string{"REFERENCE", "COMPUTER", "PARTITION", "TYPE"}, shared},
 		{o.params, "Parameters", []string{"COMPUTER", "PARTITION", "NAME", "VALUE"}, params},
 		{o.networks, "Addresses", []string{"COMPUTER", "PARTITION", "INTERFACE", "ADDRESS", "NETMASK"}, network},
+		{len(waiting) > 0, "Without a place", []string{"TITLE", "ROOT", "STATE", "TYPE", "RELEASE", "REASON"}, waiting},
 	} {
 		if !t.wanted {
 			continue

@@ -10,6 +10,9 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/store/sqlite"
 )
 
 // What was imported is shown, in tables and as JSON; of tables those that are asked for.
@@ -57,6 +60,57 @@ Addresses: 0
 	}
 	var v slaposShownView
 	if text := show(slaposShow{partitions: true}, true); json.Unmarshal([]byte(text), &v) != nil || len(v.Partitions) != 2 || v.Partitions[1].Title != "Größe" || v.Partitions[1].Parameters != nil || v.Computers != nil {
+		t.Errorf("%s", text)
+	}
+	// What nobody has formatted has software too, and what has no place is there with why.
+	f, err := (&slapos{a: newApp(strings.NewReader(""), io.Discard, io.Discard), file: file}).nodeFile("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := slaposStore(f, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := sqlite.Open(t.Context(), at, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := master.New(t.Context(), master.Options{Store: st, Computer: "COMP-2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Supply(t.Context(), master.Anybody, "COMP-2", "later", slap.Available); err != nil {
+		t.Fatal(err)
+	}
+	for _, shared := range []bool{false, true} {
+		if _, err := m.Request(t.Context(), master.Anybody, &slap.Request{Title: "late", Release: "u", Shared: shared}); !errors.Is(err, compute.ErrNoCapacity) {
+			t.Fatal(err)
+		}
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := show(slaposShow{computers: true, software: true, shared: true}, false), `Computers: 1
+COMPUTER  ADDRESS  NETMASK  PARTITIONS
+--------  -------  -------  ----------
+COMP-1    ::1               2
+
+Software: 1
+COMPUTER  STATE      RELEASE
+--------  ---------  -------
+COMP-2    available  later
+
+Shared instances: 0
+
+Without a place: 1
+TITLE  ROOT  STATE    TYPE     RELEASE  REASON
+-----  ----  -------  -------  -------  ------------------------------------------------------
+late   late  started  default  u        no instance of u of type default on COMP-2 can have it
+`; got != want {
+		t.Errorf("%s", got)
+	}
+	v = slaposShownView{}
+	if text := show(slaposShow{}, true); json.Unmarshal([]byte(text), &v) != nil || len(v.Waiting) != 2 || v.Waiting[0].Title != "late" || v.Waiting[0].Reason == "" {
 		t.Errorf("%s", text)
 	}
 	o := &slaposShow{database: filepath.Join(t.TempDir(), "none.db")}
