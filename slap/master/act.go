@@ -66,7 +66,7 @@ func Route(path string) string {
 		return name
 	}
 	switch {
-	case path == personPath, path == registerPath, path == watchPath, path == reportPath:
+	case path == personPath, path == registerPath, path == watchPath, path == reportPath, path == revokePath:
 		return name
 	case strings.HasSuffix(path, "/"+tokenPath):
 		return tokenPath
@@ -87,7 +87,7 @@ func Writes(r *http.Request) bool {
 
 // Refuse answers a request in the way of what serves its path.
 func Refuse(w http.ResponseWriter, r *http.Request, status int, text string) {
-	if strings.HasPrefix(r.URL.Path, "/slapos.") || r.URL.Path == reportPath {
+	if strings.HasPrefix(r.URL.Path, "/slapos.") || r.URL.Path == reportPath || r.URL.Path == revokePath {
 		answerFailure(w, status, text, "")
 		return
 	}

@@ -138,10 +138,15 @@ func (m *Master) OwnCertificate(ctx context.Context, who Who) (*slap.Certificate
 	return m.certify(ctx, &slap.CertificateRecord{Of: slap.CertifiedUser, Name: who.Name, Project: who.Project, Groups: who.Groups}, func(book) error { return nil })
 }
 
-// RevokeUser has no certificate of a user count any more, and no token for one.
+// RevokeUser has no certificate of a user count any more, and no token for one. He may do that himself.
 func (m *Master) RevokeUser(ctx context.Context, who Who, name string) error {
+	if who.User == "" || who.User != name {
+		if err := who.administers(); err != nil {
+			return err
+		}
+	}
 	return m.do(ctx, func(b book) error {
-		if err := firstOf(who.administers(), revoke(b, holderOf(slap.CertifiedUser, name))); err != nil {
+		if err := firstOf(revoke(b, holderOf(slap.CertifiedUser, name))); err != nil {
 			return err
 		}
 		return dropTokens(b, name)

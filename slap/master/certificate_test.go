@@ -111,7 +111,8 @@ func TestCertified(t *testing.T) {
 		"a node for a user":     errOf(m.UserCertificate(ctx, self, "bob", false)),
 		"a user for himself":    errOf(m.UserCertificate(ctx, user, "ann", true)),
 		"revoke another":        m.RevokeComputer(ctx, master.Who{Computer: "COMP-2"}, "COMP-1"),
-		"revoke by a user":      m.RevokeUser(ctx, user, "ann"),
+		"revoke by a user":      m.RevokeUser(ctx, master.Who{User: "bob"}, "ann"),
+		"revoke by a node":      m.RevokeUser(ctx, self, "COMP-1"),
 	} {
 		if !errors.Is(err, compute.ErrDenied) {
 			t.Errorf("%s: %v", what, err)
@@ -240,7 +241,7 @@ func TestWhoMay(t *testing.T) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		if w.Code != want {
-			t.Errorf("%s: %s %s %s: %d %s; want %d", who, method, path, body, w.Code, w.Body, want)
+			t.Errorf("%s: %s %s %.300s: %d %s; want %d", who, method, path, body, w.Code, w.Body, want)
 		}
 		if w.Code == http.StatusForbidden && strings.Contains(w.Body.String(), "secret title") {
 			t.Errorf("%s: %s %s tells what another's instance is called: %s", who, method, path, w.Body)
@@ -296,6 +297,27 @@ func TestWhoMay(t *testing.T) {
 	}
 	say("user ann", "POST", "/slapos.get.v0.software_instance", `{"instance_guid":"`+id+`"}`, ok)
 	say("user ann", "POST", "/slapos.get.v0.software_instance_certificate", `{"instance_guid":"`+id+`"}`, ok)
+	for _, name := range []string{"ann", "bob"} {
+		pair, err := m.UserCertificate(ctx, master.Anybody, name, false)
+		serial := serialOf(t, pair, err)
+		body := `{"user":"` + name + `"}`
+		for _, who := range []string{"user eve", "node COMP-1", "node " + name, "stranger"} {
+			say(who, "POST", "/hostler.remove.v0.user_certificate", body, map[bool]int{true: http.StatusInternalServerError, false: none}[who == "stranger"])
+		}
+		if _, err := m.Certified(ctx, serial); err != nil {
+			t.Error(err)
+		}
+		say(map[string]string{"ann": "user ann", "bob": "admin"}[name], "POST", "/hostler.remove.v0.user_certificate", body, ok)
+		if _, err := m.Certified(ctx, serial); !errors.Is(err, compute.ErrDenied) {
+			t.Error(err)
+		}
+	}
+	for _, body := range []string{`{}`, `{"user":"../x"}`, `{"user":1}`, `{"user":"ann","more":"x"}`, `[]`, `{`, `{"user":"` + strings.Repeat("a", 200) + `"}`} {
+		say("admin", "POST", "/hostler.remove.v0.user_certificate", body, http.StatusBadRequest)
+	}
+	say("admin", "POST", "/hostler.remove.v0.user_certificate", `{"user":"`+strings.Repeat("a", 5<<20)+`"}`, http.StatusRequestEntityTooLarge)
+	say("admin", "POST", "/hostler.remove.v0.user_certificate", "user=ann", http.StatusBadRequest)
+	say("admin", "GET", "/hostler.remove.v0.user_certificate", "", http.StatusMethodNotAllowed)
 	say("node COMP-1", "POST", "/slapos.post.v0.compute_node_certificate", `{"computer_guid":"COMP-1"}`, ok)
 	say("node COMP-1", "POST", "/slapos.remove.v0.compute_node_certificate", `{"computer_guid":"COMP-1"}`, ok)
 	if n, err := m.Find(ctx, master.Anybody, id); err != nil || n.State != slap.Started {

@@ -20,7 +20,7 @@ func (opt LegacyOptions) whole() LegacyOptions {
 // Handler serves all that a master speaks: the legacy endpoints, the JSON API, the hypermedia API, and what only our own peers know.
 func (m *Master) Handler(opt LegacyOptions) http.Handler {
 	legacy, rpc, hypermedia, watch, enrol := m.Legacy(opt), m.JSON(opt), m.Hypermedia(opt), m.Watch(opt), m.Enrol(opt)
-	reports := m.Reports(opt)
+	reports, revoke := m.Reports(opt), m.Revoke(opt)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case strings.HasPrefix(path, "/slapos."):
@@ -31,6 +31,8 @@ func (m *Master) Handler(opt LegacyOptions) http.Handler {
 			hypermedia.ServeHTTP(w, r)
 		case path == reportPath:
 			reports.ServeHTTP(w, r)
+		case path == revokePath:
+			revoke.ServeHTTP(w, r)
 		case path == personPath, path == registerPath:
 			enrol.ServeHTTP(w, r)
 		default:
