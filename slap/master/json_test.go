@@ -292,3 +292,23 @@ func TestHypermedia(t *testing.T) {
 		t.Error(status, body)
 	}
 }
+
+// Of a tree of which its node has said nothing yet that is told, and what it says from then on.
+func TestTreeStatus(t *testing.T) {
+	r := newRig(t, master.Options{Computer: "C"})
+	r.format("C", 1)
+	r.ask(slap.Request{Title: "x"})
+	h := r.JSON(master.LegacyOptions{})
+	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"x"}`); status != http.StatusOK || !strings.Contains(body, `"access_status_message":"#error no data found for C-p0"`) {
+		t.Error(status, body)
+	}
+	if err := r.InstanceReported(t.Context(), master.Anybody, "C", "p0", slap.Started); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"x"}`); status != http.StatusOK || !strings.Contains(body, `"access_status_message":"#access started"`) {
+		t.Error(status, body)
+	}
+	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"y"}`); status != http.StatusForbidden {
+		t.Error(status, body)
+	}
+}

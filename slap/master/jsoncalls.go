@@ -200,7 +200,11 @@ func (s *rpc) tree(c *message) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.documentOf(c.r.Context(), &n.Answer, n.RootTitle)
+	d, err := s.documentOf(c.r.Context(), &n.Answer, n.RootTitle)
+	if err == nil && d.AccessStatus == "" { // by which its user sees that the master would tell
+		d.AccessStatus = "#error no data found for " + GUID(n.Record)
+	}
+	return d, err
 }
 
 func (s *rpc) trees(c *message) (any, error) {
@@ -279,7 +283,7 @@ func (s *rpc) computers(c *message) (any, error) {
 }
 
 // documentOf is one of our instances in the JSON API.
-func (s *rpc) documentOf(ctx context.Context, a *Answer, rootTitle string) (any, error) {
+func (s *rpc) documentOf(ctx context.Context, a *Answer, rootTitle string) (*slap.Document, error) {
 	said, err := s.InstanceRecordStatus(ctx, a.Record)
 	if err != nil {
 		return nil, err
