@@ -99,25 +99,35 @@ func redacted(text string) string {
 }
 
 func (o *Options) tls() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: o.Insecure}
-	if (o.CertFile == "") != (o.KeyFile == "") {
-		return nil, errors.New("slap: a certificate and its key go together: one of the two files is not named")
+	config, err := TLS(o.CertFile, o.KeyFile, o.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("slap: %w", err)
 	}
-	if o.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+	config.InsecureSkipVerify = o.Insecure
+	return config, nil
+}
+
+// TLS is what a client of SlapOS's services speaks TLS with: as whom, by files in PEM of which there are both or none, and whom it trusts; no caFile: whom this machine trusts.
+func TLS(certFile, keyFile, caFile string) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if (certFile == "") != (keyFile == "") {
+		return nil, errors.New("a certificate and its key go together: one of the two files is not named")
+	}
+	if certFile != "" {
+		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 		if err != nil {
-			return nil, fmt.Errorf("slap: the certificate %s with the key %s: %w", o.CertFile, o.KeyFile, err)
+			return nil, fmt.Errorf("the certificate %s with the key %s: %w", certFile, keyFile, err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
-	if o.CAFile != "" {
-		data, err := os.ReadFile(o.CAFile)
+	if caFile != "" {
+		data, err := os.ReadFile(caFile)
 		if err != nil {
-			return nil, fmt.Errorf("slap: the certificates of authorities: %w", err)
+			return nil, fmt.Errorf("the certificates of authorities: %w", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(data) {
-			return nil, fmt.Errorf("slap: %s holds no certificate in PEM", o.CAFile)
+			return nil, fmt.Errorf("%s holds no certificate in PEM", caFile)
 		}
 	}
 	return config, nil

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 
 	"github.com/hostler-project/hostler/slap"
@@ -46,7 +45,7 @@ func OpenDirectory(o Options) (*Directory, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	if base.Scheme == "https" {
-		if transport.TLSClientConfig, err = o.tls(); err != nil {
+		if transport.TLSClientConfig, err = slap.TLS(o.CertFile, o.KeyFile, o.CAFile); err != nil {
 			return nil, err
 		}
 	}
@@ -58,31 +57,6 @@ func OpenDirectory(o Options) (*Directory, error) {
 
 // Close ends the connections that are kept for the next question.
 func (d *Directory) Close() { d.http.CloseIdleConnections() }
-
-func (o *Options) tls() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if (o.CertFile == "") != (o.KeyFile == "") {
-		return nil, errors.New("a certificate and its key go together: one of the two files is not named")
-	}
-	if o.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("the certificate %s with the key %s: %w", o.CertFile, o.KeyFile, err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	if o.CAFile != "" {
-		data, err := os.ReadFile(o.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(data) {
-			return nil, fmt.Errorf("%s holds no certificate in PEM", o.CAFile)
-		}
-	}
-	return config, nil
-}
 
 // Entries are those of a key, as the directory orders them, and how many more there are that cannot be read. A key without any is no error. Errors of the
 // directory and of the way to it are a [*slap.Error].
