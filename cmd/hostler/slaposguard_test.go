@@ -30,7 +30,8 @@ type slaposYard struct {
 	admin string // a token
 }
 
-func newSlaposYard(t *testing.T, files map[string]string) *slaposYard {
+// ownCertificate makes an authority in a directory, and the files of a certificate of its for 127.0.0.1.
+func ownCertificate(t *testing.T) (ca *authority.Authority, cert, key string) {
 	t.Helper()
 	dir := t.TempDir()
 	ca, err := authority.Open(filepath.Join(dir, "ca"))
@@ -45,15 +46,23 @@ func newSlaposYard(t *testing.T, files map[string]string) *slaposYard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, block := range map[string]*pem.Block{"own.crt": {Type: "CERTIFICATE", Bytes: shown.Certificate[0]}, "own.key": {Type: "PRIVATE KEY", Bytes: private}} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+	write := func(name string, block *pem.Block) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		return file
 	}
+	return ca, write("own.crt", &pem.Block{Type: "CERTIFICATE", Bytes: shown.Certificate[0]}), write("own.key", &pem.Block{Type: "PRIVATE KEY", Bytes: private})
+}
+
+func newSlaposYard(t *testing.T, files map[string]string) *slaposYard {
+	t.Helper()
+	ca, cert, key := ownCertificate(t)
 	files["sources/web/source.conf"] = "type = fake\n"
-	files["hostler.conf"] = strings.ReplaceAll(files["hostler.conf"], "CA", filepath.Join(dir, "ca"))
+	files["hostler.conf"] = strings.ReplaceAll(files["hostler.conf"], "CA", filepath.Dir(ca.File))
 	y := &slaposYard{yard: newYard(t, files), ca: ca, roots: x509.NewCertPool()}
-	y.k = y.serve("--no-fill", "--listen", "127.0.0.1:0", "--tls-cert", filepath.Join(dir, "own.crt"), "--tls-key", filepath.Join(dir, "own.key"))
+	y.k = y.serve("--no-fill", "--listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key)
 	y.at = "https://" + y.k.said(`serving listen=.*tcp:([0-9.:]+)`)
 	secret, err := os.ReadFile(filepath.Join(y.dir, ".local/state/hostler/controller.token"))
 	if err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"io"
 	"net/http"
 	"net/url"
@@ -13,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/slap"
-	"github.com/hostler-project/hostler/slap/authority"
 )
 
 // A controller with [slap] is a master for those whom it knows, and for nobody else.
@@ -73,29 +71,8 @@ func TestSlaposServed(t *testing.T) {
 
 // Nodes show certificates of the master's authority to a controller, which give them nothing but what is of their computer.
 func TestSlaposServedCertificates(t *testing.T) {
-	dir := t.TempDir()
-	ca, err := authority.Open(filepath.Join(dir, "ca"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	shown, err := ca.TLS(nil, []string{"127.0.0.1"}).GetCertificate(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(shown.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(name, text string) string {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return filepath.Join(dir, name)
-	}
-	cert := write("own.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: shown.Certificate[0]})))
-	key := write("own.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
-	o := newYard(t, map[string]string{"sources/web/source.conf": "type = fake\n", "hostler.conf": "[slap]\nca-directory = " + filepath.Join(dir, "ca") + "\n"})
+	ca, cert, key := ownCertificate(t)
+	o := newYard(t, map[string]string{"sources/web/source.conf": "type = fake\n", "hostler.conf": "[slap]\nca-directory = " + filepath.Dir(ca.File) + "\n"})
 	k := o.serve("--no-fill", "--listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key)
 	at := "https://" + k.said(`serving listen=.*tcp:([0-9.:]+)`)
 	secret, err := os.ReadFile(filepath.Join(o.dir, ".local/state/hostler/controller.token"))
