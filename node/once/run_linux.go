@@ -65,13 +65,23 @@ func Run(ctx context.Context, c Command) error {
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
+		if c.Polite > 0 && whole.Err() == nil {
+			_ = unix.Kill(-cmd.Process.Pid, unix.SIGTERM) // it is not waited for yet, so the number is still its own
+			select {
+			case <-ended:
+				reap(mark, unix.SIGKILL)
+				return limited(c.Limit)
+			case <-time.After(c.Polite):
+			case <-whole.Done():
+			}
+		}
 		reap(mark, unix.SIGSTOP) // first, so that nothing of it begins anything more
 		reap(mark, unix.SIGKILL)
 		_ = cmd.Process.Kill()
 		err = <-ended
 		cause := context.Cause(ctx)
 		if errors.Is(cause, ErrLimit) && whole.Err() == nil {
-			return &compute.Error{Op: "once.Run", Kind: compute.ErrTimeout, Err: fmt.Errorf("%w: it was ended after %s", ErrLimit, c.Limit)}
+			return limited(c.Limit)
 		}
 		return errors.Join(cause, err)
 	}
@@ -82,6 +92,11 @@ func Run(ctx context.Context, c Command) error {
 		err = nil
 	}
 	return err
+}
+
+// limited is the error of a command that was ended for its limit.
+func limited(limit time.Duration) error {
+	return &compute.Error{Op: "once.Run", Kind: compute.ErrTimeout, Err: fmt.Errorf("%w: it was ended after %s", ErrLimit, limit)}
 }
 
 // start starts a command under a mask, which is a thing of the thread that forks: that one is given up afterwards.

@@ -89,6 +89,23 @@ func TestLimit(t *testing.T) {
 	}
 }
 
+// TestPolite lets what takes too long put its things in order, and kills what does not listen.
+func TestPolite(t *testing.T) {
+	for name, script := range map[string]string{"listens": `trap 'echo tidy > tidy; exit 0' TERM; while :; do sleep 0.02; done`, "deaf": `trap '' TERM; while :; do sleep 0.02; done`} {
+		c := sh(t, script)
+		c.Limit, c.Polite = 300*time.Millisecond, 20*time.Second
+		if name == "deaf" {
+			c.Polite = 200 * time.Millisecond
+		}
+		if err := once.Run(t.Context(), c); !errors.Is(err, once.ErrLimit) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Stat(filepath.Join(c.Dir, "tidy")); (err == nil) != (name == "listens") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestCancelled ends a command whose asker has gone.
 func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
