@@ -1,0 +1,324 @@
+package home
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Dir is a directory that belongs to somebody else. Names are paths in it, with slashes. It may be used from many goroutines.
+type Dir struct {
+	root     *os.Root
+	uid, gid int
+}
+
+// Open opens a directory, which must not be a link. Errors are *compute.Error: ErrNotFound where there is none.
+func Open(path string) (*Dir, error) {
+	fail := func(kind, err error) (*Dir, error) {
+		return nil, &compute.Error{Op: "home.Open", ID: compute.ID(path), Kind: kind, Err: err}
+	}
+	was, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fail(compute.ErrNotFound, err)
+	case err != nil:
+		return fail(compute.ErrUnavailable, err)
+	case !was.IsDir():
+		return fail(compute.ErrInvalid, errors.New("it is no directory"))
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return fail(compute.ErrUnavailable, err)
+	}
+	is, err := root.Stat(".")
+	if err == nil && !os.SameFile(was, is) {
+		err = errors.New("it was changed while it was opened")
+	}
+	if err != nil {
+		_ = root.Close()
+		return fail(compute.ErrUnavailable, err)
+	}
+	d := &Dir{root: root}
+	d.uid, d.gid = owner(is)
+	return d, nil
+}
+
+// Close lets go of the directory.
+func (d *Dir) Close() error { return d.root.Close() }
+
+// Path is where the directory was opened.
+func (d *Dir) Path() string { return d.root.Name() }
+
+// Owner is the user and the group that the directory belongs to.
+func (d *Dir) Owner() (uid, gid uint32) { return uint32(d.uid), uint32(d.gid) }
+
+// Stat is what a name is; of a link, the link.
+func (d *Dir) Stat(name string) (fs.FileInfo, error) { return d.root.Lstat(name) }
+
+// Read is the content of a regular file: an error where it has more than most bytes, or is something else. One that is not there is fs.ErrNotExist.
+func (d *Dir) Read(name string, most int64) ([]byte, error) {
+	f, err := d.root.OpenFile(name, os.O_RDONLY|quiet, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if i, err := f.Stat(); err != nil {
+		return nil, err
+	} else if !i.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: d.at(name), Err: errors.New("it is no regular file")}
+	}
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = &fs.PathError{Op: "read", Path: d.at(name), Err: fmt.Errorf("it is larger than the %d bytes that are read of it", most)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+func (d *Dir) at(name string) string { return filepath.Join(d.Path(), name) }
+
+// Write makes a file, or another one in its place, that belongs to the directory's owner. Its directory must be there.
+func (d *Dir) Write(name string, data []byte, mode fs.FileMode) error {
+	return d.write(name, data, mode, d.uid, d.gid)
+}
+
+// WriteOur is Write of a file that belongs to us.
+func (d *Dir) WriteOur(name string, data []byte, mode fs.FileMode) error {
+	return d.write(name, data, mode, os.Getuid(), os.Getgid())
+}
+
+func (d *Dir) write(name string, data []byte, mode fs.FileMode, uid, gid int) (err error) {
+	if i, err := d.root.Lstat(name); err == nil && i.IsDir() {
+		return &fs.PathError{Op: "write", Path: d.at(name), Err: errors.New("there is a directory")}
+	}
+	temp := name + "." + rand.Text()[:8] + ".tmp"
+	f, err := d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = d.root.Remove(temp)
+		}
+	}()
+	_, err = f.Write(data)
+	if err == nil {
+		err = give(f, uid, gid)
+	}
+	if err == nil {
+		err = f.Chmod(mode) // last: a change of owner takes bits away
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	return d.root.Rename(temp, name)
+}
+
+// give changes a file's owner, where we are root and may.
+func give(f *os.File, uid, gid int) error {
+	if os.Getuid() != 0 {
+		return nil
+	}
+	return f.Chown(uid, gid)
+}
+
+// Append adds to a regular file, made with a mode where there is none, for the directory's owner. One that is larger than rotate bytes, where that is not 0, becomes NAME.1 first.
+func (d *Dir) Append(name string, data []byte, mode fs.FileMode, rotate int64) error {
+	for range 3 {
+		f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|quiet, mode)
+		if err != nil {
+			return err
+		}
+		i, err := f.Stat()
+		switch {
+		case err != nil:
+		case !i.Mode().IsRegular():
+			err = &fs.PathError{Op: "append", Path: d.at(name), Err: errors.New("it is no regular file")}
+		case rotate > 0 && i.Size() > rotate:
+			_ = f.Close()
+			if err := d.root.Rename(name, name+".1"); err != nil {
+				return err
+			}
+			continue
+		default:
+			if uid, gid := owner(i); uid != d.uid || gid != d.gid {
+				if links(i) > 1 { // it may be somebody else's by another name
+					err = &fs.PathError{Op: "append", Path: d.at(name), Err: errors.New("it has another name and another owner")}
+					break
+				}
+				err = give(f, d.uid, d.gid)
+			}
+			if err == nil {
+				_, err = f.Write(data)
+			}
+		}
+		if e := f.Close(); err == nil {
+			err = e
+		}
+		return err
+	}
+	return &fs.PathError{Op: "append", Path: d.at(name), Err: errors.New("it grows while it is put aside")}
+}
+
+// MakeDir makes a directory and those that it is in, for the owner; one that is there is left as it is.
+func (d *Dir) MakeDir(name string, mode fs.FileMode) error {
+	name = filepath.Clean(name)
+	if i, err := d.root.Stat(name); err == nil {
+		if !i.IsDir() {
+			return &fs.PathError{Op: "mkdir", Path: d.at(name), Err: errors.New("there is something else")}
+		}
+		return nil
+	}
+	if up := filepath.Dir(name); up != "." {
+		if err := d.MakeDir(up, mode); err != nil {
+			return err
+		}
+	}
+	if err := d.root.Mkdir(name, 0o700); err != nil {
+		if i, again := d.root.Stat(name); again == nil && i.IsDir() {
+			return nil // somebody else was first
+		}
+		return err // so too of a link that leads out
+	}
+	f, err := d.root.OpenFile(name, os.O_RDONLY|quiet, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := give(f, d.uid, d.gid); err != nil {
+		return err
+	}
+	return f.Chmod(mode)
+}
+
+// Link makes a symbolic link, or another one in its place, that belongs to the owner. Its target may be anywhere: nothing here follows it out.
+func (d *Dir) Link(target, name string) error {
+	if now, err := d.root.Readlink(name); err == nil && now == target {
+		return nil
+	}
+	temp := name + "." + rand.Text()[:8] + ".tmp"
+	if err := d.root.Symlink(target, temp); err != nil {
+		return err
+	}
+	var err error
+	if os.Getuid() == 0 {
+		err = d.root.Lchown(temp, d.uid, d.gid)
+	}
+	if err == nil {
+		err = d.root.Rename(temp, name)
+	}
+	if err != nil {
+		_ = d.root.Remove(temp)
+	}
+	return err
+}
+
+// Readlink is a link's target.
+func (d *Dir) Readlink(name string) (string, error) { return d.root.Readlink(name) }
+
+// Remove takes a file away, or a directory with all in it, also where its mode forbids that to its owner. One that is not there is fine.
+func (d *Dir) Remove(name string) error {
+	err := d.root.RemoveAll(name)
+	if err == nil || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	// A mode is changed by name, which may become a link at that moment; but it leads nowhere out of the directory.
+	_ = fs.WalkDir(d.root.FS(), filepath.ToSlash(filepath.Clean(name)), func(at string, e fs.DirEntry, _ error) error {
+		if e != nil && e.IsDir() {
+			_ = d.root.Chmod(at, 0o700)
+		}
+		return nil
+	})
+	return d.root.RemoveAll(name)
+}
+
+// Empty takes away all that is in the directory, but for some names in it.
+func (d *Dir) Empty(keep ...string) error {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for {
+		names, err := f.Readdirnames(1000)
+		gone := 0
+		for _, name := range names {
+			if slices.Contains(keep, name) {
+				continue
+			}
+			if err := d.Remove(name); err != nil {
+				return err
+			}
+			gone++
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case gone > 0: // what is taken away while it is listed may hide the rest
+			if _, err := f.Seek(0, io.SeekStart); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// List is the names in a directory, sorted; none where there is no directory. More than most are an error.
+func (d *Dir) List(name string, most int) ([]string, error) {
+	f, err := d.root.OpenFile(name, os.O_RDONLY|quiet, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if i, err := f.Stat(); err != nil {
+		return nil, err
+	} else if !i.IsDir() {
+		return nil, &fs.PathError{Op: "list", Path: d.at(name), Err: errors.New("it is no directory")}
+	}
+	names, err := f.Readdirnames(most + 1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if len(names) > most {
+		return nil, &fs.PathError{Op: "list", Path: d.at(name), Err: fmt.Errorf("there are more than %d names", most)}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Executable reports whether a name is a regular file that somebody may run, or a link to one, be it elsewhere: software of a release is linked to like that. It is for who runs it
+// as the directory's owner, by its name.
+func (d *Dir) Executable(name string) bool {
+	if !filepath.IsLocal(name) {
+		return false
+	}
+	i, err := os.Stat(d.at(name))
+	return err == nil && i.Mode().IsRegular() && i.Mode()&0o111 != 0
+}
+
+// Same reports whether a file is there with this content and this mode, for who writes what has changed only.
+func (d *Dir) Same(name string, data []byte, mode fs.FileMode) bool {
+	i, err := d.root.Lstat(name)
+	if err != nil || !i.Mode().IsRegular() || i.Mode().Perm() != mode || i.Size() != int64(len(data)) {
+		return false
+	}
+	now, err := d.Read(name, int64(len(data)))
+	return err == nil && bytes.Equal(now, data)
+}
