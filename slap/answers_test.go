@@ -123,6 +123,7 @@ func TestReadsOtherMasters(t *testing.T) {
 			<tuple><string>u</string><string>C</string></tuple><dictionary id="i5"/></object>
 		<string>_parameter_dict</string><dictionary id="i6"><string>timestamp</string><int>1795157840534850</int>
 			<string>ip_list</string><list id="i7"><list id="i8"><string>tap</string><none/></list></list></dictionary>
+		<string>_access_status</string><string>#error no promise</string>
 		<string>_unknown</string><set id="i9"/></dictionary></object>`)
 	v, err := slap.Unmarshal([]byte(doc))
 	if err != nil {
@@ -130,7 +131,7 @@ func TestReadsOtherMasters(t *testing.T) {
 	}
 	got, err := slap.ReadPartition(v)
 	want := &slap.Partition{Computer: "C", ID: "p", Release: "u", Timestamp: "1795157840534850", Parameters: slap.Dictionary{},
-		Addresses: []slap.Address{{Interface: "tap"}}}
+		Addresses: []slap.Address{{Interface: "tap"}}, AccessStatus: "#error no promise"}
 	if d := cmp.Diff(want, got); err != nil || d != "" {
 		t.Errorf("%v %s", err, d)
 	}

@@ -45,6 +45,7 @@ type Partition struct {
 	FullAddresses  []FullAddress
 	Shared         []SharedInstance
 	Filter         Dictionary // what placed it; of the full master
+	AccessStatus   string     // what its node reported last, as "#error …"; of the full master
 }
 
 // A SharedInstance is an instance without a partition, as its host is told of it.
@@ -136,12 +137,16 @@ func (p *Partition) Object() *Object {
 		if p.Filter != nil {
 			d["_filter_dict"] = p.Filter
 		}
+		if p.AccessStatus != "" {
+			d[keyAccess] = p.AccessStatus
+		}
 	}
 	return &Object{Class: ClassPartition, Args: Tuple{p.Computer, p.ID, nil}, Attributes: d}
 }
 
 // The keys that a master puts among the parameters of an instance.
 const (
+	keyAccess        = "_access_status" // this one is beside them
 	keyAddresses     = "ip_list"
 	keyFullAddresses = "full_ip_list"
 	keyNoAddresses   = "full_address_list" // of the micro-master, always empty
@@ -216,6 +221,7 @@ func ReadPartition(v any) (*Partition, error) {
 	if p.Release == "" {
 		return p, nil
 	}
+	p.AccessStatus, _ = a[keyAccess].(string) // none is a null
 	p.Connection, p.Filter = r.dictionary(a, "_connection_dict"), r.dictionary(a, "_filter_dict")
 	r.of += "._parameter_dict"
 	p.readParameters(&r, r.dictionary(a, "_parameter_dict"))

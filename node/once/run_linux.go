@@ -66,7 +66,7 @@ func Run(ctx context.Context, c Command) error {
 	case err = <-ended:
 	case <-ctx.Done():
 		if c.Polite > 0 && whole.Err() == nil {
-			_ = unix.Kill(-cmd.Process.Pid, unix.SIGTERM) // it is not waited for yet, so the number is still its own
+			_ = unix.Kill(-cmd.Process.Pid, unix.SIGTERM) // should it have ended this moment, nobody has its number yet
 			select {
 			case <-ended:
 				reap(mark, unix.SIGKILL)
