@@ -1,0 +1,109 @@
+package promise
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTell(t *testing.T) {
+	for _, c := range []struct {
+		failed bool
+		access string
+		want   Report
+	}{
+		{true, "", Broken}, {true, "#access started", Broken}, {true, "#error no data found for P", Nothing}, {true, "#error x", Nothing},
+		{false, "", Well}, {false, "#error x", Well}, {false, "#access started", Nothing},
+	} {
+		if got := Tell(c.failed, c.access); got != c.want {
+			t.Errorf("failed %t, heard %q: %d, want %d", c.failed, c.access, got, c.want)
+		}
+	}
+}
+
+func TestTitle(t *testing.T) {
+	for name, want := range map[string]string{"check-url.py": "check-url", "legacy-ok": "legacy-ok", "a.b.py": "a.b", ".sh": ".sh", "..sh": "..sh", "...": "...", ".a.sh": ".a", "a.": "a"} {
+		if got := title(name); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
+func TestDue(t *testing.T) {
+	now := time.Unix(1_795_000_000, 0)
+	was := now.Add(-time.Hour)
+	known := state{Tested: true, Anomaly: true, Period: 2, File: "/srv/p0/etc/promise/a", MTime: seconds(was), known: true, Next: seconds(now.Add(time.Minute))}
+	p := func(change func(*one)) one {
+		o := one{title: "a", name: "a", file: "etc/promise/a", mtime: was, state: known, last: &Result{}}
+		change(&o)
+		return o
+	}
+	for name, c := range map[string]struct {
+		p             one
+		mode          Mode
+		force         bool
+		due, counting bool
+	}{
+		"not yet":            {p: p(func(*one) {}), mode: Anomaly, counting: true},
+		"forced":             {p: p(func(*one) {}), mode: Test, force: true, due: true, counting: true},
+		"period is over":     {p: p(func(o *one) { o.state.Next = seconds(now) }), mode: Test, due: true, counting: true},
+		"clock set back":     {p: p(func(o *one) { o.state.Next = seconds(now.Add(time.Hour)) }), mode: Test, due: true, counting: true},
+		"never run":          {p: p(func(o *one) { o.state, o.last = state{}, nil }), mode: Test, due: true},
+		"result is lost":     {p: p(func(o *one) { o.last = nil }), mode: Test, due: true},
+		"another file":       {p: p(func(o *one) { o.mtime = now }), mode: Test, due: true, counting: true},
+		"another promise":    {p: p(func(o *one) { o.file = "etc/plugin/a" }), mode: Test, due: true, counting: true},
+		"for tests only":     {p: p(func(o *one) { o.state.Anomaly, o.state.Next = false, 0 }), mode: Anomaly},
+		"for tests only 2":   {p: p(func(o *one) { o.state.Anomaly = false }), mode: Test, force: true, due: true, counting: true},
+		"anomalies only":     {p: p(func(o *one) { o.state.Tested = false }), mode: Test, force: true},
+		"period of nonsense": {p: p(func(o *one) { o.state.Period, o.state.Next = -5, seconds(now.Add(time.Minute)) }), mode: Test, counting: true},
+	} {
+		if due, counts := c.p.due(now, c.mode, c.force), c.p.counts(c.mode); due != c.due || counts != c.counting {
+			t.Errorf("%s: due %t, counts %t", name, due, counts)
+		}
+	}
+}
+
+func TestInterpreter(t *testing.T) {
+	for text, want := range map[string][]string{
+		"#!/usr/bin/pypy3\nimport sys\n":                            {"/usr/bin/pypy3"},
+		"#! /usr/bin/python3 -S\n":                                  {"/usr/bin/python3", "-S"},
+		"#!/usr/bin/env python3\n":                                  {"/usr/bin/env", "python3"},
+		"#!/bin/sh\n'''exec' /a/b/python -x \"$0\" \"$@\"\n' '''\n": {"/a/b/python"},
+		"#!/bin/sh\n\"exec\" \"/a/b/python\" \"$0\"\n":              {"/a/b/python"},
+		"#!/bin/sh\nexec /a/python3.7 -S $0\n":                      {"/a/python3.7"},
+		"#!/bin/sh\necho no\n":                                      nil,
+		"#!python\n":                                                nil,
+		"\x7fELF":                                                   nil,
+		"":                                                          nil,
+	} {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "bin/buildout"), text, 0o755)
+		got, err := interpreter(dir)
+		if !slices.Equal(got, want) || (err == nil) != (want != nil) {
+			t.Errorf("%q: %q, %v", text, got, err)
+		}
+	}
+}
+
+func TestLast(t *testing.T) {
+	long := strings.Repeat("x", 3) + strings.Repeat("é", maxMessage)
+	if got := last(long + "\n"); got != strings.Repeat("é", maxMessage) {
+		t.Errorf("%d bytes", len(got))
+	}
+	if got := last("a\xffb \n"); got != "a\uFFFDb" {
+		t.Errorf("%q", got)
+	}
+}
+
+func write(t testing.TB, path, text string, mode os.FileMode) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+}
