@@ -25,7 +25,7 @@ type Runner struct {
 	Env      []string      // all of their environment (once.Environ)
 	Timeout  time.Duration // of each; 0: 20 seconds
 	Config   Config
-	Log      func(line string) // nil: nobody
+	Log      func(line string) // is not called twice at once; nil: nobody
 }
 
 // pass is one run over the promises.
@@ -35,7 +35,7 @@ type pass struct {
 	mode        Mode
 	transaction string
 
-	mu     sync.Mutex
+	mu     sync.Mutex // also of Log
 	python []string // once it is known
 	banged bool
 }
@@ -87,6 +87,12 @@ func (r *Runner) Run(ctx context.Context, mode Mode, force bool) ([]Result, erro
 		}
 	}
 	return out, nil
+}
+
+func (p *pass) logf(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Runner.logf(format, args...)
 }
 
 func (r *Runner) logf(format string, args ...any) {
