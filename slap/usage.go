@@ -3,6 +3,7 @@ package slap
 import (
 	"encoding/xml"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -118,6 +119,72 @@ func ParseUsage(document string) ([]Transaction, error) {
 		return nil, notXML(err)
 	}
 	return report, nil
+}
+
+// ParseConsumption reads what a partition tells of its own use: a <consumption> of <movement>s, of each a resource, a quantity that is a number, a price and a VAT, and perhaps a title,
+// a reference and categories, of which the first is kept. Errors are [ErrMalformed].
+func ParseConsumption(document string) ([]Movement, error) {
+	if len(document) > MaxSize {
+		return nil, malformed("", "a consumption of %d bytes; at most %d are read", len(document), MaxSize)
+	}
+	d := &decoder{x: newXML(document)}
+	token, err := d.next()
+	if err == io.EOF {
+		return nil, d.fail("an empty consumption")
+	} else if err != nil {
+		return nil, notXML(err)
+	}
+	if start, ok := token.(xml.StartElement); !ok || start.Name.Local != "consumption" {
+		return nil, d.fail("the root is not <consumption>")
+	}
+	var all []Movement
+	err = d.elements("consumption", func(start xml.StartElement) error {
+		if start.Name.Local != "movement" {
+			return d.fail("<%.40s> in <consumption>", start.Name.Local)
+		}
+		m, err := d.consumed()
+		all = append(all, m)
+		return err
+	})
+	if err == nil {
+		err = d.end()
+	}
+	if err != nil {
+		return nil, notXML(err)
+	}
+	return all, nil
+}
+
+// consumed reads a movement of a consumption.
+func (d *decoder) consumed() (Movement, error) {
+	var m Movement
+	have := map[string]bool{}
+	fields := m.fields()
+	rest := d.once("movement", fields[:len(fields)-1])
+	err := d.elements("movement", func(start xml.StartElement) error {
+		first := !have[start.Name.Local]
+		have[start.Name.Local] = true
+		if start.Name.Local != "category" {
+			return rest(start)
+		}
+		text, err := d.text("category")
+		if first {
+			m.Category = text
+		}
+		return err
+	})
+	if err != nil {
+		return m, err
+	}
+	for _, name := range []string{"resource", "quantity", "price", "VAT"} {
+		if !have[name] {
+			return m, d.fail("a <movement> without <%s>", name)
+		}
+	}
+	if n, err := strconv.ParseFloat(strings.TrimSpace(m.Quantity), 64); err != nil || n-n != 0 {
+		return m, d.fail("the quantity %.40q is no number", m.Quantity)
+	}
+	return m, nil
 }
 
 func (d *decoder) transaction() (Transaction, error) {

@@ -68,3 +68,33 @@ func TestUsageRefused(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestConsumption(t *testing.T) {
+	const whole = "<?xml version='1.0'?>\n<consumption>\n<movement><resource>cpu</resource><title>t</title><reference>r</reference><quantity>42.42</quantity><price>0.00</price><VAT/>" +
+		"<category>a</category><category>b</category></movement><movement><quantity> 1e3 </quantity><VAT/><price/><resource>x &amp; y</resource></movement></consumption>"
+	got, err := slap.ParseConsumption(whole)
+	want := []slap.Movement{{Resource: "cpu", Title: "t", Reference: "r", Quantity: "42.42", Price: "0.00", Category: "a"}, {Resource: "x & y", Quantity: " 1e3 "}}
+	if d := cmp.Diff(want, got); err != nil || d != "" {
+		t.Errorf("%v %s", err, d)
+	}
+	const rest = "<price/><VAT/></movement></consumption>"
+	for doc, says := range map[string]string{
+		"":                               "an empty consumption",
+		"<journal/>":                     "the root is not <consumption>",
+		"<consumption>":                  "unexpected EOF",
+		"<consumption><transaction/>":    "<transaction> in <consumption>",
+		"<consumption/><consumption/>":   "after the end",
+		"<consumption><movement>" + rest: "without <resource>",
+		"<consumption><movement><resource>a</resource><quantity>many</quantity>" + rest:            `the quantity "many" is no number`,
+		"<consumption><movement><resource>a</resource><quantity>NaN</quantity>" + rest:             "is no number",
+		"<consumption><movement><resource>a</resource><resource/><quantity>1</quantity>" + rest:    "a second <resource>",
+		"<consumption><movement><resource>a</resource><quantity>1</quantity><cost>1</cost>" + rest: "<cost> in <movement>",
+		"<!DOCTYPE consumption><consumption/>":                                                     "document type",
+		"<consumption>" + strings.Repeat(" ", slap.MaxSize) + "</consumption>":                     "at most",
+	} {
+		got, err := slap.ParseConsumption(doc)
+		if got != nil || !errors.Is(err, slap.ErrMalformed) || !strings.Contains(err.Error(), says) {
+			t.Errorf("ParseConsumption(%.100s) = %v, %v; want an error with %q", doc, got, err, says)
+		}
+	}
+}
