@@ -1,0 +1,149 @@
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/node/home"
+	"github.com/hostler-project/hostler/node/once"
+	"github.com/hostler-project/hostler/node/supervise"
+	"github.com/hostler-project/hostler/slap"
+)
+
+// A Master is what the pass asks and tells; *slap.Client is one.
+type Master interface {
+	Computer(ctx context.Context, id string) (*slap.Computer, error)
+	ReportUsage(ctx context.Context, computer string, report []slap.Transaction) error
+	ReportInstance(ctx context.Context, computer, partition, state string) (string, error)
+	ReportInstanceError(ctx context.Context, computer, partition, shared, log string) error
+}
+
+// A Supervisor has the programs of partitions; *supervise.Client is one.
+type Supervisor interface {
+	Groups(ctx context.Context) ([]string, error)
+	Status(ctx context.Context, names ...string) ([]supervise.Status, error)
+	Remove(ctx context.Context, name string) error
+}
+
+// A Pass is what a report pass works with.
+type Pass struct {
+	Master     Master
+	Supervisor Supervisor
+	Computer   string // its ID
+
+	InstanceRoot string        // has the partitions' directories
+	Certificates string        // has PARTITION.key and PARTITION.crt; "": there are none
+	Storage      string        // has dataN/PARTITION, more storage of partitions; "": there is none
+	Timeout      time.Duration // of each program that is run as a partition's user; 0: usage.Limit
+
+	User func(d *home.Dir) (*once.User, error)                          // who runs what is a partition's; nil there: as we are
+	Hook func(ctx context.Context, p *slap.Partition, dir string) error // is called of each that is wanted destroyed, when it was stopped; nil: nobody is
+	Log  func(line string)                                              // nil: nobody is told
+	Now  func() time.Time                                               // nil: time.Now
+}
+
+// Run makes a pass. failed is of how many partitions (and journals) something went wrong, which was logged and, where it is an instance's, reported; err is that the
+// pass could not be made.
+func (p *Pass) Run(ctx context.Context) (failed int, err error) {
+	c, err := p.Master.Computer(ctx, p.Computer)
+	if err != nil {
+		return 0, err
+	}
+	root, err := home.Open(p.InstanceRoot)
+	if err != nil {
+		return 0, err
+	}
+	defer root.Close()
+	bad := map[string]bool{}
+	var busy []*slap.Partition
+	for i := range c.Partitions {
+		one := &c.Partitions[i]
+		if one.Release == "" {
+			continue
+		}
+		if err := p.ours(one); err != nil {
+			p.log("%v", err)
+			bad[one.ID] = true
+			continue
+		}
+		busy = append(busy, one)
+	}
+	p.log("Reporting the use of %d partitions...", len(busy))
+	kept := p.tell(ctx, root, busy, bad)
+	all := make([]string, len(c.Partitions))
+	for i := range c.Partitions {
+		all[i] = c.Partitions[i].ID
+	}
+	for _, one := range busy {
+		if one.State != slap.Destroyed {
+			continue
+		}
+		if ctx.Err() != nil {
+			return len(bad), ctx.Err()
+		}
+		if err := p.destroy(ctx, one, all, kept[one.ID]); err != nil {
+			p.fail(ctx, one.ID, err)
+			bad[one.ID] = true
+		}
+	}
+	return len(bad), ctx.Err()
+}
+
+// ours says what is wrong with a partition as the master tells of it: its name is a directory's, and its computer is this.
+func (p *Pass) ours(one *slap.Partition) error {
+	if one.ID == "" || one.ID == "." || one.ID == ".." || filepath.Base(one.ID) != one.ID || strings.ContainsAny(one.ID, "\x00:") {
+		return fmt.Errorf("the master tells of a partition %q, which is no name of one: it is left out", one.ID)
+	}
+	if one.Computer != "" && one.Computer != p.Computer {
+		return fmt.Errorf("the master tells of partition %s of %s, and this is %s: it is left out", one.ID, one.Computer, p.Computer)
+	}
+	return nil
+}
+
+// fail reports what is wrong with an instance. That the master cannot be told is no more than logged.
+func (p *Pass) fail(ctx context.Context, id string, err error) {
+	text := err.Error()
+	if e, ok := errors.AsType[*compute.Error](err); ok && e.Hint != "" {
+		text += " (" + e.Hint + ")"
+	}
+	p.log("%s: %s", id, text)
+	if err := p.Master.ReportInstanceError(ctx, p.Computer, id, "", text); err != nil {
+		p.log("%s: the master could not be told: %v", id, err)
+	}
+}
+
+func (p *Pass) log(format string, args ...any) {
+	if p.Log != nil {
+		p.Log(fmt.Sprintf(format, args...))
+	}
+}
+
+func (p *Pass) now() time.Time {
+	if p.Now != nil {
+		return p.Now()
+	}
+	return time.Now()
+}
+
+// user is who runs a partition's programs.
+func (p *Pass) user(d *home.Dir) (*once.User, error) {
+	if p.User == nil {
+		return nil, nil
+	}
+	return p.User(d)
+}
+
+// open opens a partition's directory.
+func (p *Pass) open(id string) (*home.Dir, error) {
+	d, err := home.Open(filepath.Join(p.InstanceRoot, id))
+	if errors.Is(err, compute.ErrNotFound) {
+		return nil, &compute.Error{Op: "report.Run", Kind: compute.ErrNotFound, Hint: "is instance_root mounted? hostler slapos node format makes the directories",
+			Err: fmt.Errorf("partition %s has no directory in %s", id, p.InstanceRoot)}
+	}
+	return d, err
+}

@@ -1,0 +1,146 @@
+package report
+
+import (
+	"context"
+	"errors"
+
+	"github.com/hostler-project/hostler/node/home"
+	"github.com/hostler-project/hostler/node/usage"
+	"github.com/hostler-project/hostler/slap"
+)
+
+// maxJournal is how large a journal may become before another is begun, as bytes of a form. A directory's files are at most a few times that, and a master of ours takes 4 MiB.
+const maxJournal = 1 << 20
+
+// A share is what one partition has to tell.
+type share struct {
+	id    string
+	dir   *home.Dir
+	found []*usage.Found
+	all   []slap.Movement
+	size  int
+}
+
+func (s *share) close() { _ = s.dir.Close() }
+
+// tell has the programs of etc/report run, and tells the master what was used. kept are the partitions of which something could not be told.
+func (p *Pass) tell(ctx context.Context, root *home.Dir, busy []*slap.Partition, bad map[string]bool) (kept map[string]bool) {
+	kept = map[string]bool{}
+	var waiting []*share
+	size := 0
+	send := func() {
+		if err := p.send(ctx, waiting); err != nil {
+			p.log("What was used could not be told, and will be again: %v", err)
+			for _, s := range waiting {
+				kept[s.id], bad[s.id] = true, true
+			}
+		}
+		for _, s := range waiting {
+			s.close()
+		}
+		waiting, size = nil, 0
+	}
+	for _, one := range busy {
+		if ctx.Err() != nil {
+			break
+		}
+		s, err := p.gather(ctx, root, one)
+		if err != nil {
+			bad[one.ID] = true
+			p.fail(ctx, one.ID, err)
+		}
+		if s == nil {
+			continue
+		}
+		if size > 0 && size+s.size > maxJournal {
+			send()
+		}
+		waiting, size = append(waiting, s), size+s.size
+	}
+	send()
+	if err := p.journals(ctx, root); err != nil {
+		p.log("What %s used: %v", p.Computer, err)
+		bad[p.Computer] = true
+	}
+	return kept
+}
+
+// gather runs a partition's programs, and reads what they and others have left. A share is returned beside an error too, if there is something to tell.
+func (p *Pass) gather(ctx context.Context, root *home.Dir, one *slap.Partition) (*share, error) {
+	dir, err := p.open(one.ID)
+	if err != nil {
+		return nil, err
+	}
+	s := &share{id: one.ID, dir: dir}
+	user, err := p.user(dir)
+	if err == nil {
+		err = usage.RunScripts(ctx, dir, user, p.Timeout)
+	}
+	all := []error{err}
+	theirs, err := usage.Partition(dir)
+	all = append(all, err)
+	ours, err := usage.Ours(root, one.ID, false)
+	all = append(all, err)
+	for _, f := range []*usage.Found{theirs, ours} {
+		if f == nil {
+			continue
+		}
+		for _, wrong := range f.Wrong {
+			p.log("%v", wrong)
+		}
+		if !f.Empty() {
+			s.found, s.size = append(s.found, f), s.size+f.Size
+			s.all = append(s.all, usage.Of(one.ID, f.Movements)...)
+		}
+	}
+	if len(s.found) == 0 {
+		s.close()
+		s = nil
+	}
+	return s, errors.Join(all...)
+}
+
+// send tells what was used as one journal, and takes away the files that say it.
+func (p *Pass) send(ctx context.Context, of []*share) error {
+	var all []slap.Movement
+	for _, s := range of {
+		all = append(all, s.all...)
+	}
+	if len(all) > 0 {
+		journal := usage.Journal(p.Computer, p.now(), all)
+		if err := p.Master.ReportUsage(ctx, p.Computer, journal); err != nil {
+			return err
+		}
+	}
+	for _, s := range of {
+		p.forget(s.found...)
+	}
+	return nil
+}
+
+// forget takes away what was told. What cannot be taken away is told again by the next pass.
+func (p *Pass) forget(found ...*usage.Found) {
+	for _, f := range found {
+		if err := f.Forget(); err != nil {
+			p.log("what was told is told again, as it cannot be removed: %v", err)
+		}
+	}
+}
+
+// journals tells what was left about the whole computer, each journal as it is.
+func (p *Pass) journals(ctx context.Context, root *home.Dir) error {
+	f, err := usage.Ours(root, p.Computer, true)
+	if err != nil {
+		return err
+	}
+	for _, wrong := range f.Wrong {
+		p.log("%v", wrong)
+	}
+	for _, journal := range f.Journals {
+		if err := p.Master.ReportUsage(ctx, p.Computer, journal); err != nil {
+			return err
+		}
+	}
+	p.forget(f)
+	return nil
+}

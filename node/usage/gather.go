@@ -1,0 +1,126 @@
+package usage
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"path"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/node/home"
+	"github.com/hostler-project/hostler/slap"
+)
+
+const (
+	written = "var/xml_report"
+
+	maxFiles = 10000     // in one directory
+	maxFile  = 256 << 10 // bytes
+	maxOf    = 1 << 20   // of one directory at a time, as bytes of a form: what is more waits for the next
+	apart    = "stays where it is, and is not sent"
+)
+
+// Found is what was read of one directory.
+type Found struct {
+	Movements []slap.Movement
+	Journals  [][]slap.Transaction // of whole computers
+	Size      int                  // bytes of the form in which a master is told all that
+	Wrong     []error              // files that are no reports, each with its name: they stay where they are
+
+	dir   *home.Dir
+	files []string
+}
+
+// Partition reads what a partition has left in its var/xml_report.
+func Partition(d *home.Dir) (*Found, error) { return gather(d, written, false) }
+
+// Ours reads what others of this node have left about a partition, or with whole about the computer, in var/xml_report/NAME below the root of all
+// partitions.
+func Ours(root *home.Dir, name string, whole bool) (*Found, error) {
+	if name == "" || name == "." || name == ".." || path.Base(name) != name {
+		return nil, &compute.Error{Op: "usage.Ours", Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is no name of a partition or a computer", name)}
+	}
+	return gather(root, path.Join(written, name), whole)
+}
+
+func gather(d *home.Dir, in string, whole bool) (*Found, error) {
+	f := &Found{dir: d}
+	names, err := d.List(in, maxFiles)
+	if err != nil {
+		return f, err
+	}
+	for _, base := range names {
+		name := path.Join(in, base)
+		if f.Size >= maxOf {
+			break
+		}
+		data, err := d.Read(name, maxFile)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = f.take(string(data), whole)
+		}
+		if err != nil {
+			f.Wrong = append(f.Wrong, fmt.Errorf("%s %s: %w", path.Join(d.Path(), name), apart, err))
+			continue
+		}
+		f.files = append(f.files, name)
+	}
+	return f, nil
+}
+
+func (f *Found) take(document string, whole bool) error {
+	var journal []slap.Transaction
+	var movements []slap.Movement
+	var err error
+	if whole {
+		journal, err = slap.ParseUsage(document)
+	} else {
+		movements, err = slap.ParseConsumption(document)
+		journal = []slap.Transaction{{Movements: movements}}
+	}
+	if err != nil {
+		return err
+	}
+	text, err := slap.FormatUsage(journal)
+	if err != nil {
+		return err
+	}
+	f.Size += len(url.QueryEscape(text))
+	f.Movements = append(f.Movements, movements...)
+	if whole && len(journal) > 0 {
+		f.Journals = append(f.Journals, journal)
+	}
+	return nil
+}
+
+// Empty says that there was no file to send.
+func (f *Found) Empty() bool { return len(f.files) == 0 }
+
+// Forget removes the files that were read: the master has what they say.
+func (f *Found) Forget() error {
+	var all []error
+	for _, name := range f.files {
+		all = append(all, f.dir.Remove(name))
+	}
+	f.files = nil
+	return errors.Join(all...)
+}
+
+// Of are movements as a master is told them: each is of its partition, whatever the partition says.
+func Of(partition string, movements []slap.Movement) []slap.Movement {
+	out := make([]slap.Movement, len(movements))
+	for i, m := range movements {
+		m.Reference = partition
+		out[i] = m
+	}
+	return out
+}
+
+// Journal is one transaction of movements on a computer, up to a time.
+func Journal(computer string, at time.Time, movements []slap.Movement) []slap.Transaction {
+	return []slap.Transaction{{Title: "Resource consumptions", Stop: at.Format("2006-01-02 at 15:04:05"), Reference: computer, Movements: movements}}
+}

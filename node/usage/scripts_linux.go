@@ -1,0 +1,67 @@
+package usage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/node/home"
+	"github.com/hostler-project/hostler/node/once"
+)
+
+const (
+	scripts = "etc/report"
+
+	maxScripts = 1000
+)
+
+// Limit is how long a program of etc/report may take where nobody says otherwise.
+const Limit = 5 * time.Minute
+
+// RunScripts runs the programs of a partition's etc/report, as a user (nil: as we are), each with the path of a file to write. One that fails
+// does not keep the others from running; the error names all that did. limit is of each; 0: [Limit].
+func RunScripts(ctx context.Context, d *home.Dir, user *once.User, limit time.Duration) error {
+	names, err := d.List(scripts, maxScripts)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	if err := d.MakeDir(written, 0o750); err != nil {
+		return err
+	}
+	if limit <= 0 {
+		limit = Limit
+	}
+	env := once.Environ(os.Environ(), d.Path())
+	var wrong []string
+	for _, name := range names {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !d.Executable(scripts + "/" + name) {
+			wrong = append(wrong, name+": it is not executable")
+			continue
+		}
+		var out Tail
+		err := once.Run(ctx, once.Command{
+			Argv: []string{filepath.Join(d.Path(), scripts, name), filepath.Join(d.Path(), written, fresh(name))},
+			Dir:  filepath.Join(d.Path(), scripts), Env: env, User: user, Umask: 0o027, Output: &out, Limit: limit,
+		})
+		if err != nil {
+			wrong = append(wrong, strings.TrimSpace(fmt.Sprintf("%s: %v\n%s", name, err, &out)))
+		}
+	}
+	if len(wrong) > 0 {
+		return &compute.Error{Op: "usage.RunScripts", Kind: compute.ErrFailed, Err: errors.New("programs of etc/report failed: " + strings.Join(wrong, "; "))}
+	}
+	return nil
+}
+
+// fresh is a name that no file has yet: a script may have left one that could not be sent.
+func fresh(script string) string {
+	return fmt.Sprintf("%.100s.%d.xml", script, time.Now().UnixNano())
+}
