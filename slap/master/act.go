@@ -3,6 +3,7 @@ package master
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/hostler-project/hostler/slap"
@@ -29,17 +30,14 @@ func changed(ctx context.Context) {
 
 // about notes what a request is about: a title, a place, a release.
 func about(ctx context.Context, words ...string) {
-	a, ok := ctx.Value(actKey{}).(*Act)
-	if !ok {
-		return
+	if a, ok := ctx.Value(actKey{}).(*Act); ok {
+		a.Thing = row(words...)
 	}
-	var all []string
-	for _, w := range words {
-		if w != "" {
-			all = append(all, w)
-		}
-	}
-	a.Thing = strings.Join(all, " ")
+}
+
+// row is words in a row, without those that are "".
+func row(words ...string) string {
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
 }
 
 // noting is Who, which notes its answer.

@@ -17,7 +17,7 @@ const (
 // Enrol is the handler of Person_getCertificate and Person_requestComputer: who shows a token, in the header X-Access-Token by POST or as the password of a name by GET, gets
 // a certificate of himself, or of a new computer, with its key. A token is one that [Master.NewToken] makes, or what the option Token knows.
 func (m *Master) Enrol(opt LegacyOptions) http.Handler {
-	l := &legacy{m, opt.whole()}
+	l := &legacy{Master: m, LegacyOptions: opt.whole()}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodPost {
 			w.Header().Set("Allow", "GET, POST")

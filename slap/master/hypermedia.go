@@ -18,7 +18,7 @@ type hypermedia struct{ *legacy }
 
 // Hypermedia is the handler of the hypermedia API: how to search is told at /hateoas/, and what is found are documents below it.
 func (m *Master) Hypermedia(opt LegacyOptions) http.Handler {
-	h := &hypermedia{&legacy{m, opt.whole()}}
+	h := &hypermedia{&legacy{Master: m, LegacyOptions: opt.whole()}}
 	mux := http.NewServeMux()
 	for pattern, fn := range map[string]func(h *hypermedia, w http.ResponseWriter, r *http.Request, who Who) error{
 		"GET /hateoas":                                 (*hypermedia).root,

@@ -29,6 +29,7 @@ type LegacyOptions struct {
 type legacy struct {
 	*Master
 	LegacyOptions
+	repeats repeats
 }
 
 // call is a request to an endpoint.
@@ -37,6 +38,7 @@ type call struct {
 	w    http.ResponseWriter
 	who  Who
 	form url.Values // of the query, or of the body
+	key  repeatKey  // of a request for an instance that may be answered without a look at it
 }
 
 // endpoint answers a call: with a text, an unless, or a value that is written as one.
@@ -47,13 +49,13 @@ const noSuchEndpoint = "The requested URL was not found on the server. If you en
 
 // Legacy is the handler of the legacy endpoints.
 func (m *Master) Legacy(opt LegacyOptions) http.Handler {
-	l := &legacy{m, opt.whole()}
+	l := &legacy{Master: m, LegacyOptions: opt.whole()}
 	mux := http.NewServeMux()
 	for path, fn := range legacyReads {
-		mux.Handle("GET /"+path, l.serve(fn))
+		mux.Handle("GET /"+path, l.serve(fn, false))
 	}
 	for path, fn := range legacyWrites {
-		mux.Handle("POST /"+path, l.serve(fn))
+		mux.Handle("POST /"+path, l.serve(fn, path == "requestComputerPartition"))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		status, text := http.StatusNotFound, noSuchEndpoint
@@ -70,13 +72,21 @@ func (m *Master) Legacy(opt LegacyOptions) http.Handler {
 	return mux
 }
 
-func (l *legacy) serve(fn endpoint) http.Handler {
+// serve serves an endpoint; kept: what it answers is kept for those who ask the same again.
+func (l *legacy) serve(fn endpoint, kept bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{r: r, w: w}
 		var err error
-		if c.who, err = l.Who(r); err == nil {
+		c.who, err = l.Who(r)
+		if err == nil && kept {
+			var done bool
+			if done, err = l.again(c); done {
+				return
+			}
+		}
+		if err == nil {
 			err = c.read()
-			about(r.Context(), c.get("partition_reference"), c.get("new_name"), c.get("computer_title"), c.get("computer_id"), c.get("computer_partition_id"), c.get("slave_reference"), c.get("url"), c.get("state"))
+			about(r.Context(), c.about())
 		}
 		var v any
 		if err == nil {
@@ -121,6 +131,11 @@ func (c *call) need(names ...string) error {
 	return nil
 }
 
+// about is what a request is about, for who keeps a record of such.
+func (c *call) about() string {
+	return row(c.get("partition_reference"), c.get("new_name"), c.get("computer_title"), c.get("computer_id"), c.get("computer_partition_id"), c.get("slave_reference"), c.get("url"), c.get("state"))
+}
+
 func (c *call) get(name string) string { return c.form.Get(name) }
 
 // answer writes what an endpoint returns.
@@ -136,6 +151,8 @@ func (c *call) answer(v any) error {
 			return nil
 		}
 		body = v.body
+	case written:
+		body = v
 	default:
 		var err error
 		if body, err = slap.Marshal(v); err != nil {

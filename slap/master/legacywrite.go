@@ -31,18 +31,6 @@ var legacyWrites = map[string]endpoint{
 	"updateComputerPartitionRelatedInstanceList": (*legacy).related,
 }
 
-func (l *legacy) request(c *call) (any, error) {
-	q, err := slap.ParseRequest(c.form)
-	if err != nil {
-		return nil, unwell(err)
-	}
-	a, err := l.Request(WithBase(c.r.Context(), l.Base(c.r)), c.who, q)
-	if err != nil {
-		return nil, err
-	}
-	return a.Value(), nil
-}
-
 func (l *legacy) supply(c *call) (any, error) {
 	if err := c.need("url", "computer_id"); err != nil {
 		return nil, err

@@ -16,6 +16,8 @@ type Answer struct {
 	slap.Instance
 	Stamp  int64        // of the instance, or of a shared one's host
 	Object *slap.Object // to be answered as it is
+
+	basis *basis // nil: it is not to be kept
 }
 
 // Value is the answer as the legacy endpoint gives it.
@@ -319,7 +321,9 @@ func (a *ask) endUnplaced(b book) error {
 func (m *Master) answer(a *ask) (*Answer, error) {
 	var out *Answer
 	err := m.read(func(b book) (err error) {
-		out, err = answerTo(b, a.made)
+		if out, err = answerTo(b, a.made); err == nil {
+			out.basis = a.rests(b)
+		}
 		return err
 	})
 	if err != nil {

@@ -85,7 +85,7 @@ const (
 // Watch is the handler of GET /hostler.watch.v0.compute_node?computer_guid=…&after=REVISION, which answers {"computer_guid", "revision"} when what is wanted
 // on the computer is beyond that revision, and 204 when it is not so for a minute. The node gives the revision with its next question; 0, or none, is answered at once.
 func (m *Master) Watch(opt LegacyOptions) http.Handler {
-	l := &legacy{m, opt.whole()}
+	l := &legacy{Master: m, LegacyOptions: opt.whole()}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet {
 			w.Header().Set("Allow", http.MethodGet)
