@@ -38,7 +38,8 @@ test: deps agents fmt vet staticcheck cross race
 NPM      = $(if $(shell command -v npm),,nodejs npm) # nodejs of other makers has npm in it, and would go for that of Debian
 PACKAGES = gcc libc6-dev mmdebstrap busybox-static openssh-client util-linux procps nftables iproute2 python3-minimal \
 	crun docker.io podman conmon containernetworking-plugins uidmap iptables xz-utils bzip2 zstd e2fsprogs strace gdb \
-	qemu-system-x86 qemu-utils genisoimage cpio socat postgresql prometheus ansible-core rsync openssh-sftp-server chromium fonts-dejavu-core cloud-init $(NPM)
+	qemu-system-x86 qemu-utils genisoimage cpio socat postgresql prometheus ansible-core rsync openssh-sftp-server chromium fonts-dejavu-core cloud-init \
+	pypy3 python3-zc.buildout python3-setuptools $(NPM)
 deps:
 	@missing=; for p in $(PACKAGES); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
