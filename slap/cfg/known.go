@@ -6,12 +6,19 @@ import (
 	"strings"
 )
 
+// The keys of what formats a machine stand in [slapformat] or in [slapos].
+const ofFormat = ` computer_xml computer_json input_definition_file output_definition_file partition_amount partition_base_name user_base_name tap_base_name
+	interface_name ipv6_interface ipv4_local_network ipv6_prefixshift alter_user alter_network create_tap tap_ipv6 partition_has_ipv6_range create_tun tun_ipv6
+	software_user tap_gateway_interface public_ipv4_address bridge_name no_bridge computer_model_id heating_sensor_id memory_max cpu_max pids_max`
+
 // known are the keys that have a meaning to SlapOS, by section.
 var known = map[string]string{
 	"slapos": `computer_id master_url master_rest_url key_file cert_file master_ca_file certificate_repository_path software_root instance_root shared_part_list
 		build_time_part_list buildout partition_timeout promise_timeout maximum_periodicity maximal_delay software_min_free_space instance_min_free_space
 		instance_storage_home ipv4_global_network forbid_supervisord_automatic_launch force_stop develop root_check manager_list power_user_list pidfile
-		pidfile_software pidfile_instance pidfile_report log_file collect_cache host port database_uri software_product_list public_directory_path`,
+		pidfile_software pidfile_instance pidfile_report log_file collect_cache host port database_uri software_product_list public_directory_path` + ofFormat,
+	"slapformat": ofFormat + ` computer_id instance_root software_root master_url instance_storage_home log_file key_file cert_file master_ca_file
+		certificate_repository_path manager_list root_check`,
 	"slapconsole": "cert_file key_file alias master_url master_rest_url master_ca_file",
 	"networkcache": `download_binary_cache_url download_binary_dir_url download_cache_url download_dir_url upload_binary_cache_url upload_binary_dir_url
 		upload_cache_url upload_dir_url signature_private_key_file signature_certificate_list shacache_ca_file shacache_cert_file shacache_key_file
@@ -22,7 +29,7 @@ var known = map[string]string{
 	"collect": "enable time_cycle pid_folder use_quota",
 }
 
-// Unknown are the keys of [slapos], [slapconsole], [networkcache], [slapproxy] and [collect] that have no meaning there, a sentence for each in the
+// Unknown are the keys of [slapos], [slapformat], [slapconsole], [networkcache], [slapproxy] and [collect] that have no meaning there, a sentence for each in the
 // order of their lines. Other sections are other programs', or have keys of their own.
 func (f *File) Unknown() []string {
 	var found []value

@@ -1,0 +1,155 @@
+package format
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"net/netip"
+	"slices"
+)
+
+// tries is how often an address is looked for at random.
+const tries = 10
+
+// host is the address of a number in a network.
+func host(p netip.Prefix, n uint64) netip.Addr { return shifted(p.Masked().Addr(), n, 0) }
+
+// sub is a network in a network: the one of a number that has so many bits.
+func sub(p netip.Prefix, width int, n uint64) netip.Prefix {
+	length := p.Bits() + width
+	return netip.PrefixFrom(shifted(p.Masked().Addr(), n, p.Addr().BitLen()-length), length)
+}
+
+// end is the last address of a network.
+func end(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().AsSlice()
+	for i := p.Bits(); i < 8*len(b); i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+// shifted is an address plus a number that is shifted to the left. What does not fit is lost.
+func shifted(a netip.Addr, n uint64, left int) netip.Addr {
+	b := a.As16()
+	high, low := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
+	addHigh, addLow := uint64(0), uint64(0)
+	if left < 64 {
+		addLow, addHigh = n<<left, n>>(64-left)
+	} else {
+		addHigh = n << (left - 64)
+	}
+	var carry uint64
+	low, carry = bits.Add64(low, addLow, 0)
+	high += addHigh + carry
+	binary.BigEndian.PutUint64(b[:8], high)
+	binary.BigEndian.PutUint64(b[8:], low)
+	if out := netip.AddrFrom16(b); a.Is6() {
+		return out
+	} else {
+		return netip.AddrFrom4([4]byte(b[12:]))
+	}
+}
+
+// book gives out addresses, and none twice.
+type book struct {
+	used   map[netip.Addr]bool // by somebody else, or given out
+	held   map[netip.Addr]bool // by an earlier run, for whoever keeps it
+	random func(n int) int     // less than n
+}
+
+func (b *book) free(a netip.Addr) bool { return !b.used[a] && !b.held[a] }
+
+// keep gives out an address that was given out before, if it is still in a network and nobody has it.
+func (b *book) keep(was netip.Addr, in netip.Prefix) bool {
+	if !was.IsValid() || !in.IsValid() || !in.Contains(was) || b.used[was] {
+		return false
+	}
+	b.used[was] = true
+	return true
+}
+
+// four gives out an address of a network of IPv4.
+func (b *book) four(in netip.Prefix) (netip.Addr, error) {
+	first, n := 1, 1<<(32-in.Bits())-2 // without the network's own and the one of all
+	if in.Bits() >= 31 {
+		first, n = 0, 1<<(32-in.Bits())
+	}
+	for range tries {
+		if a := host(in, uint64(first+b.random(n))); b.free(a) {
+			b.used[a] = true
+			return a, nil
+		}
+	}
+	for i := range min(n, 1<<16) { // it is nearly full
+		if a := host(in, uint64(first+i)); b.free(a) {
+			b.used[a] = true
+			return a, nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("no address is free in %s", in)
+}
+
+// six gives out the address of a number in a network of IPv6, or where that is taken and may be so, one at random.
+func (b *book) six(in netip.Prefix, n uint64, random bool) (netip.Addr, error) {
+	a := host(in, n)
+	if !in.Contains(a) {
+		return a, fmt.Errorf("%s has no room for the address of number %d", in.Masked(), n)
+	}
+	if b.free(a) {
+		b.used[a] = true
+		return a, nil
+	}
+	if !random || in.Bits() > 112 {
+		return a, fmt.Errorf("the address %s is taken", a)
+	}
+	for range tries {
+		if a := host(in, uint64(1+b.random(65000))); b.free(a) {
+			b.used[a] = true
+			return a, nil
+		}
+	}
+	return a, fmt.Errorf("the address %s is taken, and %d others of %s at random are so too", a, tries, in.Masked())
+}
+
+// base is the address of a computer: of the global ones of an interface that are not its partitions', the one in the largest network, and of those the one that
+// it had, else the lowest.
+func base(m *Machine, link string, ours map[netip.Addr]bool, was netip.Prefix) (netip.Prefix, bool) {
+	var all []netip.Prefix
+	for _, a := range m.Addresses {
+		if ip := a.Prefix.Addr(); a.Link == link && ip.Is6() && ip.IsGlobalUnicast() && !a.Temporary && !a.Failed && !ours[ip] {
+			all = append(all, a.Prefix)
+		}
+	}
+	if len(all) == 0 {
+		return netip.Prefix{}, false
+	}
+	return slices.MinFunc(all, func(a, b netip.Prefix) int {
+		switch {
+		case a.Bits() != b.Bits():
+			return a.Bits() - b.Bits()
+		case a == was:
+			return -1
+		case b == was:
+			return 1
+		}
+		return a.Addr().Compare(b.Addr())
+	}), true
+}
+
+// tunnel6 gives a tunnel its part of a network of IPv6: who is behind it has the last address of it, and the gateway to it is the first.
+func (t *Tunnel) tunnel6(p netip.Prefix) {
+	gateway := host(p, 1)
+	t.IPv6Addr, t.IPv6Netmask, t.IPv6Gateway, t.IPv6Network = end(p).String(), netmask(p), gateway.String(), netip.PrefixFrom(gateway, p.Bits()).String()
+}
+
+// tuns is the network of IPv4 that tun interfaces have parts of.
+var tuns = netip.MustParsePrefix("172.16.0.0/12")
+
+// tun4 gives a tun interface one of so many equal parts.
+func (t *Tunnel) tun4(i, of int) {
+	p := sub(tuns, bits.Len(uint(of-1)), uint64(i))
+	first := host(p, 1).String()
+	t.IPv4Addr, t.IPv4Netmask, t.IPv4Gateway, t.IPv4Network = first, netmask(p), first, p.String()
+}

@@ -1,0 +1,19 @@
+//go:build !linux
+
+package format
+
+import (
+	"context"
+	"errors"
+)
+
+var errNotLinux = errors.New("only Linux can be formatted")
+
+// Survey says that this can be done on Linux alone.
+func Survey(context.Context, *Options, *Definition) (*Machine, error) { return nil, errNotLinux }
+
+type hand struct{}
+
+func newHand() *hand { return &hand{} }
+
+func (*hand) do(context.Context, Step) error { return errNotLinux }
