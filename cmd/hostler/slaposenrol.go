@@ -195,11 +195,22 @@ type registering struct {
 
 func newSlaposNode(s *slapos) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "node",
-		Short:   "Make this machine a computer of a master",
-		Example: "  hostler slapos node register \"build machine\" --interface-name eth0 --master-url https://slap.example.com --master-url-web https://slapos.example.com",
+		Use:   "node",
+		Short: "Be a computer of a master: have on this machine what is wanted there",
+		Long: `Make this machine a computer of a master, and have on it what the master wants. These commands read --cfg FILE, else $SLAPOS_CONFIGURATION, else /etc/opt/slapos/slapos.cfg. Alone it is
+hostler slapos node status.
+
+Exit status: 0 done, 1 failed, 2 usage, 3 some program does not run, 10 another process does just that already; each command says more.`,
+		Example: "  hostler slapos node register \"build machine\" --interface-name eth0 --master-url https://slap.example.com --master-url-web https://slapos.example.com\n  hostler slapos node status",
 		Args:    cobra.ArbitraryArgs,
-		RunE:    s.group,
+	}
+	bare := s.nodeStatusCommand()
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return s.group(cmd, args)
+		}
+		bare.SetContext(cmd.Context())
+		return bare.RunE(bare, nil)
 	}
 	o := registering{partitions: 10}
 	register := &cobra.Command{
@@ -235,6 +246,7 @@ A token of the master's web page (hostler slapos computer token prints one) or a
 	_ = register.MarkFlagDirname("instance-root")
 	register.MarkFlagsMutuallyExclusive("token", "login")
 	cmd.AddCommand(register)
+	cmd.AddCommand(newSlaposNodeSupervisor(s)...)
 	return cmd
 }
 

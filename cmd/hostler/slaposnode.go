@@ -1,0 +1,273 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/node/supervise"
+	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/cfg"
+)
+
+// Exit statuses of the commands of a node.
+const (
+	slaposNotRunning = 3  // some program does not run; the master was not reached
+	slaposBusy       = 10 // another pass of the kind runs
+)
+
+// The passes of a node, by what is in the names of their pid files.
+const (
+	passSoftware = "sr"
+	passInstance = "cp"
+	passReport   = "ur"
+	passPromise  = "promise" // its pid file is that of instances
+	passNone     = ""        // a command that is no pass: it waits for nobody and asks no master by itself
+)
+
+// nodeCommand is a command of a node: what its file says, and the options in whose favour the file gives way.
+type nodeCommand struct {
+	*slapos
+	of   string // the pass
+	file *cfg.File
+	path string    // of the file, absolute
+	node *cfg.Node // the settings, with the options in them
+	log  *slog.Logger
+
+	socket       string // of the supervisor
+	signatureKey string // what is sent to a binary cache is signed with it; "": what the file says
+	now          bool
+	options      []string // those of this command line that a supervisor is to have too
+}
+
+// newNodeCommand gives a command what the commands of a node have in common: their options, and that f runs when what they want is so: the file is read, a pass is root's, alone, has
+// waited as it is told to, and its n.client is the master's.
+func (s *slapos) newNodeCommand(cmd *cobra.Command, of string, f func(ctx context.Context, n *nodeCommand, args []string) error) *cobra.Command {
+	n := &nodeCommand{slapos: s, of: of}
+	o := &nodeOptions{texts: map[string]*string{}, seconds: map[string]*float64{}}
+	o.add(cmd, of != passNone)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return s.do(func(ctx context.Context, args []string) error {
+			if err := n.read(cmd, o); err != nil {
+				return err
+			}
+			if of == passNone {
+				return f(ctx, n, args)
+			}
+			end, err := n.begin(ctx)
+			if err != nil {
+				return err
+			}
+			defer end()
+			return f(ctx, n, args)
+		})(cmd, args)
+	}
+	return cmd
+}
+
+// nodeOptions are the values of the options.
+type nodeOptions struct {
+	texts   map[string]*string
+	seconds map[string]*float64
+	now     bool
+}
+
+// nodeTexts are options of paths and names, with what they say; those of every command of a node first.
+var nodeTexts = []struct {
+	name, usage string
+	pass, dir   bool
+}{
+	{"instance-root", "instances are in `DIR`", false, true},
+	{"supervisord-socket", "the supervisor listens at `PATH`; sv.sock in the instances' directory unless it is said", false, false},
+	{"software-root", "software is in `DIR`", false, true},
+	{"master-url", "the master is at `URL`", false, false},
+	{"computer-id", "this computer is `ID`", false, false},
+	{"key-file", "the key to its certificate is in `FILE`", false, false},
+	{"cert-file", "its certificate is in `FILE`", false, false},
+	{"master-ca-file", "who signs the master's certificate is in `FILE`", false, false},
+	{"certificate-repository-path", "the partitions' certificates are in `DIR`", false, true},
+	{"supervisord-configuration-path", "as SlapOS has it, and without a meaning here: `FILE`", true, false},
+	{"buildout", "the program `FILE` bootstraps a release", true, false},
+	{"pidfile", "who runs is written to `FILE`", true, false},
+	{"signature-private-key-file", "what is sent to a binary cache is signed with the key in `FILE`", true, false},
+}
+
+var nodeSeconds = []struct{ name, usage string }{
+	{"maximum-periodicity", "after `SECONDS` an instance is processed though nothing has changed; 0 each time, less than 0 never"},
+	{"promise-timeout", "a promise may take `SECONDS`"},
+	{"partition-timeout", "processing an instance may take `SECONDS`; 0 as long as it takes"},
+	{"maximal-delay", "wait at random up to `SECONDS` before"},
+}
+
+func (o *nodeOptions) add(cmd *cobra.Command, pass bool) {
+	f := cmd.Flags()
+	for _, t := range nodeTexts {
+		if t.pass && !pass {
+			continue
+		}
+		o.texts[t.name] = f.String(t.name, "", t.usage)
+		if t.dir {
+			_ = cmd.MarkFlagDirname(t.name)
+		} else if t.name != "computer-id" && t.name != "master-url" {
+			_ = cmd.MarkFlagFilename(t.name)
+		}
+	}
+	if !pass {
+		return
+	}
+	for _, t := range nodeSeconds {
+		o.seconds[t.name] = f.Float64(t.name, 0, t.usage)
+	}
+	f.BoolVar(&o.now, "now", false, "do not wait before")
+	_ = f.MarkHidden("supervisord-configuration-path")
+}
+
+// read reads the file, and puts the options in the place of what it says.
+func (n *nodeCommand) read(cmd *cobra.Command, o *nodeOptions) (err error) {
+	n.path = cmp.Or(n.slapos.file, os.Getenv("SLAPOS_CONFIGURATION"), slaposNodeFile)
+	if n.path, err = filepath.Abs(n.path); err != nil {
+		return err
+	}
+	if n.file, err = n.nodeFile("hostler slapos node register makes it; --cfg FILE names another"); err != nil {
+		return err
+	}
+	if n.node, err = n.file.Node(); err != nil {
+		return invalid("", "%w", err)
+	}
+	for name, to := range map[string]*string{"instance-root": &n.node.InstanceRoot, "software-root": &n.node.SoftwareRoot, "master-url": &n.node.Master, "computer-id": &n.node.Computer,
+		"key-file": &n.node.KeyFile, "cert-file": &n.node.CertFile, "master-ca-file": &n.node.CAFile, "certificate-repository-path": &n.node.Certificates, "supervisord-socket": &n.socket,
+		"buildout": &n.node.Buildout, "signature-private-key-file": &n.signatureKey} {
+		if !cmd.Flags().Changed(name) {
+			continue
+		}
+		text := *o.texts[name]
+		if name != "computer-id" && name != "master-url" && text != "" {
+			if text, err = filepath.Abs(text); err != nil {
+				return err
+			}
+		}
+		*to = text
+		n.options = append(n.options, "--"+name+"="+text)
+	}
+	if cmd.Flags().Changed("pidfile") {
+		n.node.PIDFile, n.node.PIDSoftware, n.node.PIDInstance, n.node.PIDReport = *o.texts["pidfile"], "", "", ""
+	}
+	for name, to := range map[string]*time.Duration{"maximum-periodicity": &n.node.Periodicity, "promise-timeout": &n.node.PromiseTimeout, "partition-timeout": &n.node.PartitionTimeout, "maximal-delay": &n.node.MaxDelay} {
+		if !cmd.Flags().Changed(name) {
+			continue
+		}
+		seconds := *o.seconds[name]
+		if math.IsNaN(seconds) || math.Abs(seconds) > 1e9 || seconds < 0 && name != "maximum-periodicity" {
+			return invalid("", "--%s %v: a number of seconds", name, seconds)
+		}
+		*to = time.Duration(seconds * float64(time.Second))
+	}
+	n.now = o.now
+	if n.of == passNone && n.node.InstanceRoot == "" {
+		return invalid("", "the section [slapos] of %s lacks instance_root", n.path)
+	}
+	n.socket = cmp.Or(n.socket, filepath.Join(n.node.InstanceRoot, "sv.sock"))
+	if n.slapos.logFile == "" && n.of != passNone {
+		n.slapos.logFile = n.node.LogFile
+	}
+	n.log = slog.New(slog.NewTextHandler(slaposLog{n.slapos}, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	return nil
+}
+
+// slaposLog has the lines of a logger in SlapOS's form.
+type slaposLog struct{ s *slapos }
+
+func (l slaposLog) Write(text []byte) (int, error) {
+	l.s.note("%s", text[:max(len(text)-1, 0)])
+	return len(text), nil
+}
+
+// begin sees to what a pass must have before it may do anything. end is to be called when it is over.
+func (n *nodeCommand) begin(ctx context.Context) (end func(), err error) {
+	if text := n.node.Missing(); text != "" {
+		return nil, invalid("", "%s: %s", n.path, text)
+	}
+	if err := n.isNode(); err != nil {
+		return nil, err
+	}
+	for key, path := range map[string]string{"key_file": n.node.KeyFile, "cert_file": n.node.CertFile, "master_ca_file": n.node.CAFile, "certificate_repository_path": n.node.Certificates, "signature_private_key_file": n.signatureKey} {
+		if path == "" {
+			continue
+		}
+		if _, err := os.Stat(path); err != nil {
+			return nil, invalid("", "%s: %w", key, err)
+		}
+	}
+	if n.node.RootCheck && os.Geteuid() != 0 {
+		return nil, &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf("this is for root: it makes files and processes of other users"), Hint: "root_check = false in [slapos] has everything be yours alone"}
+	}
+	if n.node.MaxDelay >= time.Second && !n.now {
+		pause := time.Second + rand.N(n.node.MaxDelay)
+		n.say("Sleeping for %d seconds...", int(pause.Seconds()))
+		select {
+		case <-time.After(min(pause, n.node.MaxDelay)):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	if end, err = n.alone(n.pidFile()); err != nil {
+		return nil, err
+	}
+	if n.client, err = n.newClient(); err != nil {
+		end()
+		return nil, err
+	}
+	return end, nil
+}
+
+// newClient makes a client of the node's master.
+func (n *nodeCommand) newClient() (*slap.Client, error) {
+	c, err := slap.NewClient(slap.Options{URL: n.node.Master, CertFile: n.node.CertFile, KeyFile: n.node.KeyFile, CAFile: n.node.CAFile, Insecure: n.insecure})
+	if err != nil {
+		return nil, invalid("", "%w", err)
+	}
+	return c, nil
+}
+
+// pidFile is where it is written who runs.
+func (n *nodeCommand) pidFile() string {
+	of := n.of
+	own := n.node.PIDInstance
+	switch of {
+	case passSoftware:
+		own = n.node.PIDSoftware
+	case passReport:
+		own = n.node.PIDReport
+	case passPromise:
+		of = passInstance
+	}
+	return cmp.Or(own, n.node.PIDFile, "/opt/slapos/slapgrid-"+of+".pid")
+}
+
+// supervisor is the node's, which is started where it does not run.
+func (n *nodeCommand) supervisor(ctx context.Context) (*supervise.Client, error) {
+	c := supervise.NewClient(n.socket)
+	_, err := c.Groups(ctx)
+	if err == nil || n.node.NoSupervisor {
+		return c, err
+	}
+	if err := n.startSupervisor(ctx); err != nil {
+		return nil, err
+	}
+	_, err = c.Groups(ctx)
+	return c, err
+}

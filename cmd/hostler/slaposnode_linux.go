@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/node/supervise"
+)
+
+// isNode says whether this can be a node.
+func (n *nodeCommand) isNode() error { return nil }
+
+// alone writes who runs to a file, which others of the kind respect as long as that process lives; end takes it away. One that another has ends the command: exit status 10.
+func (n *nodeCommand) alone(path string) (end func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, invalid("pidfile in [slapos], or --pidfile, names another place", "%w", err)
+	}
+	for range 10 {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		if err != nil {
+			return nil, invalid("pidfile in [slapos], or --pidfile, names another place", "%w", err)
+		}
+		busy := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil
+		text, _ := io.ReadAll(io.LimitReader(f, 100))
+		pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+		if busy || pid != os.Getpid() && isSlapos(pid) {
+			_ = f.Close()
+			n.warn("A process of this kind runs already: %s of process %d", path, pid)
+			return nil, status(slaposBusy)
+		}
+		mine, _ := f.Stat()
+		there, err := os.Stat(path)
+		if err != nil || !os.SameFile(mine, there) { // who had it has just taken it away
+			_ = f.Close()
+			continue
+		}
+		if _, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0); err == nil {
+			err = f.Truncate(int64(len(strconv.Itoa(os.Getpid()))))
+		}
+		if err != nil {
+			_ = f.Close()
+			return nil, err
+		}
+		return func() { _, _ = os.Remove(path), f.Close() }, nil
+	}
+	return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("%s is made and taken away all the time", path)}
+}
+
+// isSlapos reports whether a process is SlapOS's, be it ours or the reference's: its command line says so.
+func isSlapos(pid int) bool {
+	if pid <= 0 {
+		return false
+	}
+	line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	return err == nil && bytes.Contains(line, []byte("slapos"))
+}
+
+// What the supervisor keeps, below the instances' directory.
+const (
+	supervisorState = "var/hostler/supervisor"
+	supervisorLog   = "var/log/supervisord.log"
+	supervisorPID   = "var/run/supervisord.pid"
+)
+
+const (
+	supervisorPatience = 20 * time.Second // until it listens, on a busy machine
+	supervisorMaxLog   = 50 << 20
+)
+
+// startSupervisor starts a supervisor that outlives us, and returns when one listens, be it that one or another's who was faster.
+func (n *nodeCommand) startSupervisor(ctx context.Context) error {
+	fail := func(err error) error {
+		return &compute.Error{Op: "supervisor", Kind: compute.ErrUnavailable, Err: err, Hint: "its log is " + filepath.Join(n.node.InstanceRoot, supervisorLog)}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fail(err)
+	}
+	log, err := n.openSupervisorLog()
+	if err != nil {
+		return fail(err)
+	}
+	defer log.Close()
+	cmd := exec.Command(self, append([]string{"slapos", "node", "supervisord", "--nodaemon", "--cfg", n.path}, n.options...)...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
+	cmd.Env = []string{} // what a node starts has nothing from whoever happened to start the supervisor
+	for _, name := range []string{"HOME", "PATH", "HOSTLER_FAILPOINT"} {
+		if text, ok := os.LookupEnv(name); ok {
+			cmd.Env = append(cmd.Env, name+"="+text)
+		}
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return fail(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }() // ends with it, or with us
+	c := supervise.NewClient(n.socket)
+	defer c.Close()
+	patience := time.After(supervisorPatience)
+	for tick := time.NewTicker(5 * time.Millisecond); ; {
+		if _, err := c.Groups(ctx); err == nil {
+			tick.Stop()
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case err := <-ended:
+			if _, again := c.Groups(ctx); again == nil {
+				return nil
+			}
+			if err == nil {
+				err = errors.New("it ended")
+			}
+			return fail(fmt.Errorf("it does not stay: %w", err))
+		case <-patience:
+			return fail(fmt.Errorf("it does not listen at %s after %s", n.socket, supervisorPatience))
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// openSupervisorLog opens the log of a supervisor that is about to start.
+func (n *nodeCommand) openSupervisorLog() (*os.File, error) {
+	path := filepath.Join(n.node.InstanceRoot, supervisorLog)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	if info, err := os.Lstat(path); err == nil && info.Size() > supervisorMaxLog {
+		if err := os.Rename(path, path+".1"); err != nil {
+			return nil, err
+		}
+	}
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW, 0o644)
+}
+
+// supervise is the supervisor, until it is told to end. What it runs goes on then.
+func (n *nodeCommand) supervise(ctx context.Context) error {
+	root := n.node.InstanceRoot
+	if _, err := os.Stat(root); err != nil {
+		return invalid("", "instance_root: %w", err)
+	}
+	log := slog.New(slog.NewTextHandler(n.a.errs, nil))
+	s, err := supervise.New(supervise.Options{Dir: filepath.Join(root, supervisorState), Log: log})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	pid := filepath.Join(root, supervisorPID)
+	if err := os.MkdirAll(filepath.Dir(pid), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(pid, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
+		return err
+	}
+	defer func() {
+		if err := os.Remove(pid); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			log.Warn("its pid file stays", "err", err)
+		}
+	}()
+	log.Info("the supervisor listens", "socket", n.socket, "pid", os.Getpid())
+	return s.Serve(ctx, n.socket)
+}
