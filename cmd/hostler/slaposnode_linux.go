@@ -87,6 +87,9 @@ func (n *nodeCommand) startSupervisor(ctx context.Context) error {
 	fail := func(err error) error {
 		return &compute.Error{Op: "supervisor", Kind: compute.ErrUnavailable, Err: err, Hint: "its log is " + filepath.Join(n.node.InstanceRoot, supervisorLog)}
 	}
+	if _, err := os.Stat(n.node.InstanceRoot); err != nil {
+		return invalid("hostler slapos node format makes it", "instance_root: %w", err)
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return fail(err)
