@@ -100,6 +100,7 @@ func (n *nodeCommand) startSupervisor(ctx context.Context) error {
 	}
 	defer log.Close()
 	cmd := exec.Command(self, append([]string{"slapos", "node", "supervisord", "--nodaemon", "--cfg", n.path}, n.options...)...)
+	cmd.Args[0] = "hostler" // whatever the file is called
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
 	cmd.Env = []string{} // what a node starts has nothing from whoever happened to start the supervisor
 	for _, name := range []string{"HOME", "PATH", "HOSTLER_FAILPOINT"} {
