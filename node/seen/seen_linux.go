@@ -1,0 +1,102 @@
+package seen
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"github.com/hostler-project/hostler/node/collect"
+	"github.com/hostler-project/hostler/node/home"
+	"github.com/hostler-project/hostler/node/promise"
+	"github.com/hostler-project/hostler/node/supervise"
+	"github.com/hostler-project/hostler/slap"
+)
+
+// What a master takes: 10,000 partitions, programs and promises together, and 4 MiB.
+const (
+	maxThings = 9000
+	maxTexts  = 1 << 20
+	maxText   = 2000
+)
+
+// Report is what runs in partitions now. What cannot be seen of one is left out.
+func (t *Teller) Report(ctx context.Context, partitions []string) (*slap.NodeReport, error) {
+	status, err := t.Supervisor.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	uses, err := collect.Sessions()
+	if err != nil {
+		return nil, err
+	}
+	n := &slap.NodeReport{Computer: t.Computer, Partitions: make([]slap.ReportPartition, len(partitions))}
+	at := map[string]*slap.ReportPartition{}
+	for i, id := range partitions {
+		n.Partitions[i].ID = id
+		at[id] = &n.Partitions[i]
+	}
+	each := max(1, maxThings/max(1, len(partitions))/2) // who has very many shows no more of them than others
+	for i := range status {
+		s := &status[i]
+		id, name := belongs(s, at)
+		p := at[id]
+		if p == nil || len(p.Processes) >= each {
+			continue
+		}
+		of := slap.ReportProcess{Name: name, State: string(s.State)}
+		if s.PID != 0 {
+			u := uses[s.PID]
+			of.PID, of.Started, of.CPU, of.Memory = s.PID, s.Since.UTC(), u.CPU, u.Memory
+		}
+		p.Processes = append(p.Processes, of)
+	}
+	promises := 0
+	for i := range n.Partitions {
+		p := &n.Partitions[i]
+		if filepath.Base(p.ID) != p.ID || p.ID == ".." {
+			continue
+		}
+		p.Promises = promised(filepath.Join(t.InstanceRoot, p.ID), each)
+		promises += len(p.Promises)
+	}
+	most := min(maxText, maxTexts/max(1, promises))
+	for i := range n.Partitions {
+		for j := range n.Partitions[i].Promises {
+			of := &n.Partitions[i].Promises[j]
+			of.Text = strings.ToValidUTF8(of.Text[:min(most, len(of.Text))], "")
+		}
+	}
+	return n, nil
+}
+
+// belongs is whose a program is, the partition's and its name there: groups that hooks have made are called PARTITION-SUFFIX.
+func belongs(s *supervise.Status, at map[string]*slap.ReportPartition) (id, name string) {
+	for id = s.Group; at[id] == nil; {
+		i := strings.LastIndexByte(id, '-')
+		if i < 0 {
+			return "", ""
+		}
+		id = id[:i]
+	}
+	if rest := strings.TrimPrefix(s.Group[len(id):], "-"); rest != "" {
+		return id, rest + ":" + s.Name
+	}
+	return id, s.Name
+}
+
+// promised is what the promises of a partition said last.
+func promised(dir string, most int) (all []slap.ReportPromise) {
+	d, err := home.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	results, err := promise.Last(d)
+	if err != nil {
+		return nil
+	}
+	for _, r := range results[:min(most, len(results))] {
+		all = append(all, slap.ReportPromise{Name: r.Name, Failed: r.Failed, Text: r.Message, At: r.Date.UTC()})
+	}
+	return all
+}
