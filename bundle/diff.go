@@ -75,7 +75,7 @@ func (a *applying) diffs(ctx context.Context, l *link) error {
 }
 
 func (a *applying) diff(st *Step, was []byte, size int64) (string, error) {
-	r, err := st.open()
+	r, err := st.Open()
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", st.Title(), err)
 	}

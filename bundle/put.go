@@ -224,7 +224,7 @@ func send(to io.Writer, list []byte, contents []*Step) error {
 		return err
 	}
 	for _, st := range contents {
-		r, err := st.open()
+		r, err := st.Open()
 		if err != nil {
 			return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("%s: %w", st.Title(), err)}
 		}

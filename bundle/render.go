@@ -58,8 +58,8 @@ func (s *Step) Title() string {
 	return "bundle " + s.Bundle + ": " + s.Kind + " " + s.Name
 }
 
-// open returns a file's content.
-func (s *Step) open() (io.ReadCloser, error) {
+// Open returns a file's content.
+func (s *Step) Open() (io.ReadCloser, error) {
 	if s.content == nil {
 		return io.NopCloser(strings.NewReader(s.Text)), nil
 	}

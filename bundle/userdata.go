@@ -114,7 +114,7 @@ func cloudFileOf(path, mode string, st *Step) (cloudFile, error) {
 	if st.size > cloudLarge {
 		return f, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: it is too large for user data: %d bytes", st.Title(), st.size), Hint: "--via ssh"}
 	}
-	r, err := st.open()
+	r, err := st.Open()
 	if err != nil {
 		return f, fmt.Errorf("%s: %w", st.Title(), err)
 	}

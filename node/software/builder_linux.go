@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -42,8 +43,10 @@ type Builder struct {
 	Fetch func(ctx context.Context, url, root string) (bool, error)
 	// Upload gives a release that was built here to others. Its error is a line of the log. nil: there is nobody to give it to.
 	Upload func(ctx context.Context, url, dir string) error
-	// Lay puts what a URL of the schemes bundle and oci names into an empty directory. nil: there are none of these here.
-	Lay func(ctx context.Context, url, dir string, u *User) error
+	// Bundles are those that releases may be made of. nil: none are.
+	Bundles func() (bundle.Set, error)
+	// Puller is the command that an image is laid out by, before its name and a directory: a program that calls [LayImage]. It runs as the software user. nil: there are no images here.
+	Puller []string
 }
 
 // Dir is the directory of a release.

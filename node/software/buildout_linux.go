@@ -56,7 +56,7 @@ func (b *Builder) buildout(ctx context.Context, u *User, url string) error {
 			argv = append(argv, "-D")
 		}
 		argv = append(append(append(argv, "-U"), parameters...), extra...)
-		err = b.run(ctx, u, dir, home, "buildout profile", argv, out)
+		err = b.run(ctx, u, step{dir: dir, of: dir, home: home, what: "buildout profile", argv: argv}, out)
 		out.end()
 		return err
 	}
@@ -203,9 +203,18 @@ func (b *Builder) interpreted(u *User, script, dir string) ([]string, error) {
 	return []string{path}, nil
 }
 
-// run runs a program that builds, in a release's directory.
-func (b *Builder) run(ctx context.Context, u *User, dir, home, what string, argv []string, out *output) error {
-	err := once.Run(ctx, once.Command{Argv: argv, Dir: dir, Env: append(once.Environ(b.environ(), home), mark+"="+dir), User: u.Run, Umask: mask, Output: out})
+// A step is a program that builds.
+type step struct {
+	dir  string // where it runs
+	of   string // the release's directory, by which it is found
+	home string
+	what string // it is
+	argv []string
+}
+
+// run runs a program that builds.
+func (b *Builder) run(ctx context.Context, u *User, s step, out *output) error {
+	err := once.Run(ctx, once.Command{Argv: s.argv, Dir: s.dir, Env: append(once.Environ(b.environ(), s.home), mark+"="+s.of), User: u.Run, Umask: mask, Output: out})
 	switch {
 	case err == nil:
 		return nil
@@ -216,7 +225,7 @@ func (b *Builder) run(ctx context.Context, u *User, dir, home, what string, argv
 	if _, ok := errors.AsType[*exec.ExitError](err); !ok { // it did not even begin
 		text += err.Error()
 	}
-	return &compute.Error{Op: "software.Install", Kind: compute.ErrFailed, Err: &Failure{Dir: dir, What: what, Output: text, Err: err}}
+	return &compute.Error{Op: "software.Install", Kind: compute.ErrFailed, Err: &Failure{Dir: s.of, What: s.what, Output: text, Err: err}}
 }
 
 // readAtMost reads a regular file that is not larger.

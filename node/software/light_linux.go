@@ -23,10 +23,14 @@ const (
 	buildout  kind = "buildout"  // by a profile
 	archive   kind = "archive"   // unpacked from a tar file
 	directory kind = "directory" // copied
-	laid      kind = "laid"      // put there by Builder.Lay: a bundle or an image
+	bundles   kind = "bundle"    // rendered
+	images    kind = "image"     // pulled
 )
 
 const (
+	schemeBundle = "bundle:"
+	schemeImage  = "oci://"
+
 	record    = ".hostler-release" // in the directory of a light release: what it was made from, as JSON
 	installer = "install"          // a program there that is run once
 	entry     = "instance"         // a program there that is run in partitions
@@ -41,8 +45,10 @@ type made struct {
 // kind is what a URL of a release says, or what is at its path.
 func (u *User) kind(url string) (kind, error) {
 	switch {
-	case strings.HasPrefix(url, "bundle:"), strings.HasPrefix(url, "oci://"):
-		return laid, nil
+	case strings.HasPrefix(url, schemeBundle):
+		return bundles, nil
+	case strings.HasPrefix(url, schemeImage):
+		return images, nil
 	case packed(url):
 		return archive, nil
 	case !filepath.IsAbs(url):
@@ -103,12 +109,10 @@ func (b *Builder) light(ctx context.Context, u *User, k kind, url string) error 
 		err = b.unpack(ctx, u, url, next)
 	case directory:
 		err = u.as(func() error { return b.copy(ctx, url, next) })
+	case bundles:
+		err = b.bundle(ctx, u, strings.TrimPrefix(url, schemeBundle), next)
 	default:
-		if b.Lay == nil {
-			err = &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("nothing here knows how to make %s", url)}
-		} else {
-			err = b.Lay(ctx, url, next, u)
-		}
+		err = b.image(ctx, u, strings.TrimPrefix(url, schemeImage), next, dir)
 	}
 	if err != nil {
 		return fail(err)
@@ -118,7 +122,10 @@ func (b *Builder) light(ctx context.Context, u *User, k kind, url string) error 
 		return fail(err)
 	}
 	err = u.as(func() error {
-		if !executable(filepath.Join(next, entry)) {
+		if _, err := os.Lstat(filepath.Join(next, point)); k != images || err != nil {
+			_ = os.RemoveAll(filepath.Join(next, point)) // ours alone
+		}
+		if k != images && !executable(filepath.Join(next, entry)) {
 			return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("there is no program %q at the top of %s", entry, url)}
 		}
 		for _, name := range []string{completed, record} {
@@ -137,14 +144,21 @@ func (b *Builder) light(ctx context.Context, u *User, k kind, url string) error 
 	if err = errors.Join(err, b.discard(old)); err != nil {
 		return fail(err)
 	}
-	install := false
-	if err := u.as(func() error { install = executable(filepath.Join(dir, installer)); return nil }); err != nil || !install {
-		return err
+	for _, name := range []string{bundled, installer} {
+		install := false
+		if err := u.as(func() error { install = executable(filepath.Join(dir, name)); return nil }); err != nil {
+			return err
+		}
+		if !install {
+			continue
+		}
+		out := &output{log: b.Log}
+		err = b.run(ctx, u, step{dir: dir, of: dir, home: dir, what: "'" + name + "'", argv: []string{filepath.Join(dir, name)}}, out)
+		if out.end(); err != nil {
+			return err
+		}
 	}
-	out := &output{log: b.Log}
-	err = b.run(ctx, u, dir, dir, "'"+installer+"'", []string{filepath.Join(dir, installer)}, out)
-	out.end()
-	return err
+	return nil
 }
 
 // executable says whether there is a program of a name, at the end of links too.
