@@ -143,3 +143,22 @@ func TestUser(t *testing.T) {
 		t.Errorf("%q", text)
 	}
 }
+
+// TestAs knows a user's groups, and runs nothing of root's.
+func TestAs(t *testing.T) {
+	u, err := once.As(4321, 4322)
+	if os.Getuid() != 0 {
+		if u != nil || err != nil {
+			t.Error(u, err)
+		}
+		return
+	}
+	if err != nil || u.UID != 4321 || u.GID != 4322 || len(u.Groups) != 0 {
+		t.Error(u, err)
+	}
+	for _, ids := range [][2]uint32{{0, 5}, {5, 0}} {
+		if u, err := once.As(ids[0], ids[1]); !errors.Is(err, compute.ErrDenied) {
+			t.Error(u, err)
+		}
+	}
+}

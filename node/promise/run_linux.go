@@ -2,6 +2,7 @@ package promise
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -17,11 +18,10 @@ import (
 	"github.com/hostler-project/hostler/node/once"
 )
 
-// Runner checks the promises of one partition.
+// Runner checks the promises of one partition, which run as who its directory belongs to (once.As).
 type Runner struct {
 	Dir      string        // the partition's
 	Software string        // the directory of its software release
-	User     *once.User    // who they run as; nil: as we are
 	Env      []string      // all of their environment (once.Environ)
 	Timeout  time.Duration // of each; 0: 20 seconds
 	Config   Config
@@ -32,11 +32,13 @@ type Runner struct {
 type pass struct {
 	*Runner
 	home        *home.Dir
+	user        *once.User
 	mode        Mode
 	transaction string
+	limit       time.Duration
 
 	mu     sync.Mutex // also of Log
-	python []string // once it is known
+	python []string   // once it is known
 	banged bool
 }
 
@@ -56,7 +58,7 @@ func (r *Runner) Run(ctx context.Context, mode Mode, force bool) ([]Result, erro
 	if err != nil {
 		return fail(fmt.Errorf("its promises cannot be listed: %w", err))
 	}
-	p := &pass{Runner: r, home: d, mode: mode}
+	p := &pass{Runner: r, home: d, mode: mode, limit: cmp.Or(max(r.Timeout, 0), defaultTimeout)}
 	results := make([]*Result, len(all))
 	var turn, free []int // those that run one after the other, and the others
 	for i := range all {
@@ -101,15 +103,15 @@ func (r *Runner) logf(format string, args ...any) {
 	}
 }
 
-// prepare makes the directories and finds the interpreter.
-func (p *pass) prepare() error {
+// prepare sees who they run as, and makes the directories.
+func (p *pass) prepare() (err error) {
+	if p.user, err = once.As(p.home.Owner()); err != nil {
+		return err
+	}
 	for _, name := range []string{resultDir, logDir, cacheDir, historyDir} {
 		if err := p.home.MakeDir(name, 0o755); err != nil {
 			return err
 		}
-	}
-	if p.Timeout <= 0 {
-		p.Timeout = defaultTimeout
 	}
 	p.transaction = time.Now().UTC().Format("20060102150405") + "-" + rand.Text()[:8]
 	return nil
@@ -175,7 +177,7 @@ func (p *pass) one(ctx context.Context, o *one) *Result {
 func (p *pass) script(ctx context.Context, o *one, r *Result) {
 	o.state.Tested, o.state.Anomaly, o.state.Period = true, true, defaultPeriod.Minutes()
 	var out tail
-	err := once.Run(ctx, once.Command{Argv: []string{r.Path}, Dir: p.Dir, Env: p.Env, User: p.User, Output: &out, Limit: p.Timeout, Polite: polite})
+	err := once.Run(ctx, once.Command{Argv: []string{r.Path}, Dir: p.Dir, Env: p.Env, User: p.user, Output: &out, Limit: p.limit, Polite: polite})
 	r.Message, r.Failed = last(out.String()), err != nil
 	var exit *exec.ExitError
 	switch {
@@ -200,7 +202,7 @@ func reason(err error) string {
 }
 
 func (p *pass) timedOut() string {
-	return fmt.Sprintf("Error: Promise timed out after %g seconds", p.Timeout.Seconds())
+	return fmt.Sprintf("Error: Promise timed out after %g seconds", p.limit.Seconds())
 }
 
 // job is what runner.py is told, and answer what it says.
@@ -230,7 +232,7 @@ func (p *pass) plugin(ctx context.Context, o *one, r *Result) bool {
 	}
 	folder := func(name string) string { return p.Dir + "/" + name }
 	config := map[string]any{
-		"path": r.Path, "name": o.name, "partition-folder": p.Dir, "log-folder": folder(logDir), "debug": p.Config.Debug, "promise-timeout": p.Timeout.Seconds(),
+		"path": r.Path, "name": o.name, "partition-folder": p.Dir, "log-folder": folder(logDir), "debug": p.Config.Debug, "promise-timeout": p.limit.Seconds(),
 		"master-url": p.Config.Master, "partition-cert": p.Config.Cert, "partition-key": p.Config.Key, "partition-id": p.Config.Partition, "computer-id": p.Config.Computer,
 		"slapgrid-version": p.Config.Version,
 	}
@@ -243,7 +245,7 @@ func (p *pass) plugin(ctx context.Context, o *one, r *Result) bool {
 	}
 	var out head
 	var printed tail
-	err = once.Run(ctx, once.Command{Argv: append(python, "-I", "-c", runner), Dir: p.Dir, Env: p.Env, User: p.User, Input: input, Output: &out, Errors: &printed, Limit: p.Timeout, Polite: polite})
+	err = once.Run(ctx, once.Command{Argv: append(python, "-I", "-c", runner), Dir: p.Dir, Env: p.Env, User: p.user, Input: input, Output: &out, Errors: &printed, Limit: p.limit, Polite: polite})
 	if errors.Is(err, once.ErrLimit) {
 		return p.broke(o, r, p.timedOut())
 	}
