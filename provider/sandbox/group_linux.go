@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hostler-project/hostler/cgroup"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/provider/sandbox/cgroup"
 )
 
 // defaultPIDs is how many processes and threads a sandbox may have unless its source says.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostler-project/hostler/provider/sandbox/cgroup"
+	"github.com/hostler-project/hostler/cgroup"
 )
 
 // Each system of testdata is two files of /proc and what is to be understood: hierarchies that are mounted, our own group and those above it.

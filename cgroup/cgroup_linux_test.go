@@ -15,8 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hostler-project/hostler/cgroup"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/provider/sandbox/cgroup"
 )
 
 // tree returns a tree of the test's own, and looks after it that nothing is left.

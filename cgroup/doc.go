@@ -1,4 +1,4 @@
-// Package cgroup limits what the processes of a sandbox may use, and gathers them so that all can be ended, on control groups of version 1,
+// Package cgroup limits what the processes of a sandbox, or of a partition of a SlapOS node, may use, and gathers them so that all can be ended, on control groups of version 1,
 // version 2 and both at once. It works for root, and for an ordinary user to whom a group was delegated: its own group of /proc/self/cgroup, or
 // one above that, which it may write to.
 //

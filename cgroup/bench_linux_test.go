@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/hostler-project/hostler/provider/sandbox/cgroup"
+	"github.com/hostler-project/hostler/cgroup"
 )
 
 func benchTree(b *testing.B) *cgroup.Tree {

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/provider/sandbox/cgroup"
+	"github.com/hostler-project/hostler/cgroup"
 )
 
 const someone = 12345

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/provider/sandbox/cgroup"
+	"github.com/hostler-project/hostler/cgroup"
 )
 
 const childEnv = "HOSTLER_CGROUP_CHILD"
