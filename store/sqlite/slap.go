@@ -58,9 +58,18 @@ func (t *tx) SlapEntry(kind slap.EntryKind, key string) (slap.Entry, error) {
 
 // SlapEntries returns those that are asked for.
 func (t *tx) SlapEntries(q slap.EntryQuery) ([]slap.Entry, error) {
+	text, args := slapQuery(q)
+	return collect(t, scanSlap, text, args...)
+}
+
+func slapQuery(q slap.EntryQuery) (text string, args []any) {
 	var w where
 	w.and("data IS NOT NULL")
-	w.and("kind = ?", string(q.Kind))
+	if q.Tree != "" || q.Host != "" {
+		w.and("+kind = ?", string(q.Kind)) // by the key of the table the order would come for nothing, at the price of a look at all of the kind
+	} else {
+		w.and("kind = ?", string(q.Kind))
+	}
 	for _, c := range []struct{ column, value string }{{"name", q.Name}, {"place", q.Place}, {"tree", q.Tree}, {"host", q.Host}, {"computer", q.Computer}} {
 		if c.value != "" {
 			w.and(c.column+" = ? AND "+c.column+" <> ''", c.value) // the second for the index
@@ -70,7 +79,7 @@ func (t *tx) SlapEntries(q slap.EntryQuery) ([]slap.Entry, error) {
 	if q.Last {
 		order += " DESC"
 	}
-	return collect(t, scanSlap, "SELECT "+slapColumns+" FROM slap_records"+w.text+order+limit(q.Limit), w.args...)
+	return "SELECT " + slapColumns + " FROM slap_records" + w.text + order + limit(q.Limit), w.args
 }
 
 // SaveSlap adds an entry or changes it; one without data is gone then.
