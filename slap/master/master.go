@@ -58,7 +58,7 @@ func New(ctx context.Context, opt Options) (*Master, error) {
 		opt.Frontends = DefaultFrontends()
 	}
 	m := &Master{opt: opt, store: opt.Store, log: opt.Log, runID: newRunID(), seen: map[string]int64{}, watch: make(chan struct{}, 1)}
-	m.known.memory = newMemory()
+	m.known.memory, m.known.next = newMemory(), map[string]chan struct{}{}
 	return m, m.fresh(ctx)
 }
 

@@ -28,6 +28,7 @@ type memory struct {
 	holders   map[string]map[string]bool // of serials
 	tokens    map[string]*slap.TokenRecord
 	used      map[string]map[string]used // by project and user
+	touched   []string                   // GUIDs of what has changed since who waits for that was told
 }
 
 // seen is a computer, and what is on it. A computer that only has supplies or instances has no record.
@@ -110,6 +111,7 @@ func (m *memory) on(guid string) *seen {
 
 // touch drops what was kept of a computer's document.
 func (m *memory) touch(guid string) {
+	m.touched = append(m.touched, guid)
 	if c := m.computers[guid]; c != nil {
 		c.document.Store(nil)
 		c.changed = m.applying
@@ -255,8 +257,8 @@ type remembered struct {
 	done  int64        // the last that came out well; guarded by look
 
 	mu     sync.RWMutex
-	memory *memory       // guarded by mu
-	next   chan struct{} // closed at the next change, guarded by mu; nil: nobody waits for it
+	memory *memory                  // guarded by mu
+	next   map[string]chan struct{} // by a computer's GUID, closed at its next change, guarded by mu; those for which somebody waits
 }
 
 // fresh sees that the memory has all that was committed before it is called. Callers that meet share a look at the store.
@@ -299,10 +301,7 @@ func (m *Master) catchUp(ctx context.Context) error {
 	if was == 0 {
 		m.known.memory = newMemory()
 	}
-	if m.known.next != nil {
-		close(m.known.next)
-		m.known.next = nil
-	}
+	defer m.known.tell(was == 0)
 	m.known.memory.revision = -1 // until all of it is there
 	m.known.memory.applying = now
 	for _, e := range changes {
@@ -313,6 +312,20 @@ func (m *Master) catchUp(ctx context.Context) error {
 	}
 	m.known.memory.revision = now
 	return nil
+}
+
+// tell wakes those who wait for a change of what has changed, or all. It is called with mu held.
+func (r *remembered) tell(all bool) {
+	if all || r.memory.revision <= 0 { // it was read anew, or could not be
+		r.memory.touched = slices.AppendSeq(r.memory.touched, maps.Keys(r.next))
+	}
+	for _, guid := range r.memory.touched {
+		if next := r.next[guid]; next != nil {
+			close(next)
+			delete(r.next, guid)
+		}
+	}
+	r.memory.touched = nil
 }
 
 // read runs an operation on the memory.

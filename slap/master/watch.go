@@ -32,7 +32,7 @@ func (m *Master) Await(ctx context.Context, who Who, guid string, after int64) (
 	}
 }
 
-// changed is the revision that there is now, where a computer has changed after one, and else 0 and what is closed at the next change of anything.
+// changed is the revision that there is now, where a computer has changed after one, and else 0 and what is closed at its next change.
 func (m *Master) changed(who Who, guid string, after int64) (int64, <-chan struct{}, error) {
 	m.known.mu.Lock()
 	defer m.known.mu.Unlock()
@@ -50,10 +50,12 @@ func (m *Master) changed(who Who, guid string, after int64) (int64, <-chan struc
 	if of.changed > after || after > mem.revision {
 		return max(mem.revision, 1), nil, nil
 	}
-	if m.known.next == nil {
-		m.known.next = make(chan struct{})
+	next := m.known.next[guid]
+	if next == nil {
+		next = make(chan struct{})
+		m.known.next[guid] = next
 	}
-	return 0, m.known.next, nil
+	return 0, next, nil
 }
 
 // look waits until there may be a change. One of those that wait looks at the store from time to time, for all.
