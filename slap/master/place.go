@@ -107,6 +107,9 @@ func (m *Master) freeSlot(b book, guid string, n *slap.InstanceRecord) (slot, wh
 	case len(c.Partitions) == 0:
 		return "", guid + " has no partitions", nil
 	}
+	if slot, err := m.likelySlot(b, c); slot != "" || err != nil {
+		return slot, "", err
+	}
 	on, err := b.instances("", "", guid)
 	if err != nil {
 		return "", "", err
@@ -123,6 +126,26 @@ func (m *Master) freeSlot(b book, guid string, n *slap.InstanceRecord) (slot, wh
 		}
 	}
 	return "", fmt.Sprintf("all %d partitions of %s are in use", len(c.Partitions), guid), nil
+}
+
+// likelySlot is a slot that is free by the memory and by a transaction, or "": then all that is on the computer has to be looked at.
+func (m *Master) likelySlot(b book, c *slap.ComputerRecord) (string, error) {
+	if _, ok := b.(*pages); !ok {
+		return "", nil
+	}
+	for i := range c.Partitions {
+		slot := c.Partitions[i].ID
+		free := false
+		if err := m.read(func(mem book) error { n, err := mem.at(c.GUID, slot); free = n == nil; return err }); err != nil || !free {
+			continue
+		}
+		n, err := b.at(c.GUID, slot)
+		if err != nil || n == nil {
+			return slot, err
+		}
+		break // the memory is behind
+	}
+	return "", nil
 }
 
 // candidates are the computers that an instance may be on, the best first, and why others are none. The best has the largest part of its partitions free.

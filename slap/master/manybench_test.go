@@ -1,0 +1,205 @@
+package master_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// many is a master with so many computers C0, C1, ... of a hundred partitions each, all in use.
+func many(b *testing.B, path string, computers int) *master.Master {
+	b.Helper()
+	m := on(b, path)
+	var all sync.WaitGroup
+	each := make(chan int)
+	for range 16 {
+		all.Go(func() {
+			for i := range each {
+				if err := fill(b.Context(), m, fmt.Sprint("C", i)); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	for i := range computers {
+		each <- i
+	}
+	close(each)
+	all.Wait()
+	if b.Failed() {
+		b.FailNow()
+	}
+	return m
+}
+
+func on(b *testing.B, path string) *master.Master {
+	b.Helper()
+	st, err := sqlite.Open(b.Context(), path, sqlite.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { st.Close() })
+	m, err := master.New(b.Context(), master.Options{Store: st})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return m
+}
+
+func fill(ctx context.Context, m *master.Master, guid string) error {
+	c := &slap.Configuration{Computer: guid}
+	for i := range 100 {
+		c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: fmt.Sprint("p", i), Interface: "tap",
+			Addresses: []slap.ConfiguredAddress{{IP: fmt.Sprint("10.0.0.", i), Netmask: "255.255.255.255"}, {IP: fmt.Sprintf("2001:db8::%x", i), Netmask: "ffff::"}}})
+	}
+	if err := m.Format(ctx, master.Anybody, c); err != nil {
+		return err
+	}
+	for i := range c.Partitions {
+		if _, err := m.Request(ctx, master.Anybody, onComputer(guid, i, 0)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func onComputer(guid string, i, version int) *slap.Request {
+	q := instance(i, version)
+	q.Title, q.Filter = fmt.Sprint("instance ", i, " of ", guid), slap.Dictionary{"computer_guid": guid}
+	return q
+}
+
+// straight is how long one request takes without a network, on average of n.
+func straight(b *testing.B, h http.Handler, n int, next func(i int) *slap.Request) time.Duration {
+	b.Helper()
+	took := time.Duration(0)
+	for i := range n {
+		form, err := next(i).Form()
+		if err != nil {
+			b.Fatal(err)
+		}
+		r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/requestComputerPartition", strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w, began := httptest.NewRecorder(), time.Now()
+		h.ServeHTTP(w, r)
+		if took += time.Since(began); w.Code != http.StatusOK {
+			b.Fatal(w.Body)
+		}
+	}
+	return took / time.Duration(n)
+}
+
+// BenchmarkMany is what a request costs where there are ten computers of a hundred busy partitions, and how many times that where there are a thousand: the logarithms of
+// how many instances there are make 1.67. MiB is the memory that the process holds with a thousand.
+func BenchmarkMany(b *testing.B) {
+	const few, most = 10, 1000
+	cost := func(m *master.Master, computers int) (same, change time.Duration) {
+		h := m.Legacy(master.LegacyOptions{})
+		at := func(i int) (string, int) { i %= 1000; return fmt.Sprint("C", i*7%computers), i * 13 % 100 }
+		same = straight(b, h, 3000, func(i int) *slap.Request { c, p := at(i); return onComputer(c, p, 0) })
+		change = straight(b, h, 1000, func(i int) *slap.Request { c, p := at(i); return onComputer(c, p, i+1) })
+		return same, change
+	}
+	dir := b.TempDir()
+	path := filepath.Join(dir, "most.db")
+	same10, change10 := cost(many(b, filepath.Join(dir, "few.db"), few), few)
+	many(b, path, most)
+	for b.Loop() {
+		began := time.Now()
+		m := on(b, path) // as after a start
+		start := time.Since(began)
+		same, change := cost(m, most)
+		runtime.GC()
+		runtime.GC() // what the first frees is given back by the second
+		b.ReportMetric(float64(same)/float64(same10), "x-same")
+		b.ReportMetric(float64(change)/float64(change10), "x-change")
+		b.ReportMetric(float64(same.Microseconds()), "us-same")
+		b.ReportMetric(float64(change.Microseconds()), "us-change")
+		b.ReportMetric(start.Seconds(), "s-start")
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		b.ReportMetric(float64(s.HeapAlloc)/2/(1<<20), "MiB-heap") // of two masters
+		b.ReportMetric(resident(b), "MiB-resident")
+		runtime.KeepAlive(m)
+	}
+}
+
+// resident is the memory that this process holds, in MiB.
+func resident(b *testing.B) float64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	if errors.Is(err, os.ErrNotExist) {
+		return 0
+	}
+	fields := strings.Fields(string(text))
+	pages, err := strconv.Atoi(fields[1])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return float64(pages*os.Getpagesize()) / (1 << 20)
+}
+
+// BenchmarkWatch is what a thousand nodes that wait for a change cost, of a core: when nothing changes, and when other computers change a hundred times a second.
+func BenchmarkWatch(b *testing.B) {
+	m := open(b, master.Options{Computer: "C"})
+	for i := range 2 {
+		if err := fill(b.Context(), m, fmt.Sprint("C", i)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer cancel()
+	first, err := m.Await(ctx, master.Anybody, "C0", 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for range 1000 {
+		all.Go(func() { _, _ = m.Await(ctx, master.Anybody, "C0", first) })
+	}
+	change := func(i int) {
+		if _, err := m.Request(ctx, master.Anybody, onComputer("C1", i%100, i+1)); err != nil {
+			b.Error(err)
+		}
+	}
+	core := func(n int, each time.Duration, do func(i int)) float64 {
+		was, began := spent(b), time.Now()
+		for i := range n {
+			do(i)
+			time.Sleep(time.Until(began.Add(time.Duration(i+1) * each)))
+		}
+		return 100 * float64(spent(b)-was) / float64(time.Since(began))
+	}
+	for b.Loop() {
+		b.ReportMetric(core(5, time.Second, func(int) {}), "%-idle")
+		b.ReportMetric(core(300, 10*time.Millisecond, change), "%-100-changes/s")
+	}
+	cancel()
+	all.Wait()
+	ctx = b.Context() // the same changes without anybody who waits
+	b.ReportMetric(core(300, 10*time.Millisecond, change), "%-changes-alone")
+}
+
+// spent is the processor time of this process.
+func spent(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
