@@ -19,3 +19,5 @@ func (n *nodeCommand) alone(string) (func(), error) { return nil, n.isNode() }
 func (n *nodeCommand) startSupervisor(context.Context) error { return n.isNode() }
 
 func (n *nodeCommand) supervise(context.Context) error { return n.isNode() }
+
+func (n *nodeCommand) instances(context.Context, instancePass) error { return n.isNode() }

@@ -34,10 +34,12 @@ type Node struct {
 
 	NoSupervisor bool // the supervisor is not started by whoever needs it
 	ForceStop    bool
-	Develop      bool
-	RootCheck    bool // only root may run the passes
-	Managers     []string
-	PowerUsers   []string
+	// RestartServices: what a partition has in etc/service and ends by itself is started again, and its tree is processed where that does not help; else at once, as with SlapOS.
+	RestartServices bool
+	Develop         bool
+	RootCheck       bool // only root may run the passes
+	Managers        []string
+	PowerUsers      []string
 
 	PIDFile, PIDSoftware, PIDInstance, PIDReport string
 	LogFile                                      string
@@ -47,7 +49,7 @@ type Node struct {
 // Node reads what a node needs. That what it must have is there is for the caller to see, as options may say it too: Node.Missing.
 func (f *File) Node() (*Node, error) {
 	const section = "slapos"
-	n := &Node{RootCheck: true}
+	n := &Node{RootCheck: true, RestartServices: true}
 	for key, to := range map[string]*string{"computer_id": &n.Computer, "master_url": &n.Master, "software_root": &n.SoftwareRoot, "instance_root": &n.InstanceRoot, "key_file": &n.KeyFile,
 		"cert_file": &n.CertFile, "master_ca_file": &n.CAFile, "certificate_repository_path": &n.Certificates, "buildout": &n.Buildout, "instance_storage_home": &n.InstanceHome,
 		"ipv4_global_network": &n.GlobalIPv4, "pidfile": &n.PIDFile, "pidfile_software": &n.PIDSoftware, "pidfile_instance": &n.PIDInstance, "pidfile_report": &n.PIDReport, "log_file": &n.LogFile} {
@@ -79,7 +81,7 @@ func (f *File) Node() (*Node, error) {
 		key  string
 		to   *bool
 		deft bool
-	}{{"forbid_supervisord_automatic_launch", &n.NoSupervisor, false}, {"force_stop", &n.ForceStop, false}, {"develop", &n.Develop, false}, {"root_check", &n.RootCheck, true}} {
+	}{{"forbid_supervisord_automatic_launch", &n.NoSupervisor, false}, {"restart_services", &n.RestartServices, true}, {"force_stop", &n.ForceStop, false}, {"develop", &n.Develop, false}, {"root_check", &n.RootCheck, true}} {
 		var err error
 		if *one.to, err = f.Bool(section, one.key, one.deft); err != nil {
 			return nil, err
