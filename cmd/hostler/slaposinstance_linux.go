@@ -61,7 +61,7 @@ func (n *nodeCommand) promises(ctx context.Context, p *slapnode.Place, mode prom
 		key, cert = filepath.Join(dir, p.ID+".key"), filepath.Join(dir, p.ID+".crt")
 	}
 	r := promise.Runner{
-		Dir: p.Home, Software: p.Release, User: p.User, Env: slaponce.Environ(os.Environ(), p.Home), Timeout: n.node.PromiseTimeout, Log: func(line string) { n.say("%s", line) },
+		Dir: p.Home, Software: p.Release, Env: slaponce.Environ(os.Environ(), p.Home), Timeout: n.node.PromiseTimeout, Log: func(line string) { n.say("%s", line) },
 		Config: promise.Config{Master: n.node.Master, Computer: n.node.Computer, Partition: p.ID, Cert: cert, Key: key, Version: thisVersion().Version},
 	}
 	results, err := r.Run(ctx, mode, mode == promise.Test)
