@@ -190,7 +190,7 @@ func literal(text string) string { return strings.ReplaceAll(text, "${", "$${") 
 
 // run runs something in a partition, as its user. What it writes is logged, and its end is in the error. out is given its standard output, where that is not for the log.
 func (a *Agent) run(ctx context.Context, pl *Place, argv []string, in []byte, out *limited) error {
-	log := &lines{say: func(line string) { a.note(pl, "%s", line) }}
+	log := &lines{say: func(line string) { a.say("%s", line) }, keep: func(text string) { a.keep(pl, text) }}
 	c := once.Command{Argv: argv, Dir: pl.Home, Env: append(once.Environ(a.Environ, pl.Home), "SLAPGRID_INSTANCE_ROOT="+a.InstanceRoot), User: pl.User, Umask: 0o027, Input: in, Output: log, Limit: a.Limit}
 	if out != nil {
 		c.Output, c.Errors = out, log
@@ -242,8 +242,10 @@ func (a *Agent) certificate(ctx context.Context, pl *Place) error {
 
 // lines hands on lines, and keeps the last ones.
 type lines struct {
-	say  func(string)
+	say  func(line string)
+	keep func(text string) // is given many lines at once
 	part []byte
+	said []string
 	last []byte
 }
 
@@ -262,17 +264,33 @@ func (l *lines) Write(text []byte) (int, error) {
 		line, rest, whole := bytes.Cut(text, []byte("\n"))
 		l.part = append(l.part, line...)
 		if text = rest; whole || len(l.part) > maxLine {
-			l.end()
+			l.line()
 		}
 	}
+	l.flush()
 	return n, nil
 }
 
-func (l *lines) end() {
+func (l *lines) line() {
 	if len(l.part) > 0 {
-		l.say(strings.ToValidUTF8(string(l.part), "\ufffd"))
+		text := strings.ToValidUTF8(string(l.part), "\ufffd")
+		l.said = append(l.said, text)
+		l.say(text)
 	}
 	l.part = l.part[:0]
+}
+
+func (l *lines) flush() {
+	if len(l.said) > 0 {
+		l.keep(strings.Join(l.said, "\n"))
+	}
+	l.said = l.said[:0]
+}
+
+// end is called when nothing more comes.
+func (l *lines) end() {
+	l.line()
+	l.flush()
 }
 
 func (l *lines) tail() string {

@@ -70,10 +70,18 @@ func (n *nodeCommand) promises(ctx context.Context, p *slapnode.Place, mode prom
 
 // partitionClient asks the master with a partition's certificate.
 func (n *nodeCommand) partitionClient(id string) (slapnode.Asker, func(), error) {
-	dir := n.node.Certificates
-	c, err := slap.NewClient(slap.Options{URL: n.node.Master, CertFile: filepath.Join(dir, id+".crt"), KeyFile: filepath.Join(dir, id+".key"), CAFile: n.node.CAFile, Insecure: n.insecure})
+	c, err := n.asking(id)
 	if err != nil {
 		return nil, nil, err
 	}
 	return c, c.Close, nil
+}
+
+// asking is a client that is a partition's instance, where these have certificates, and else the computer.
+func (n *nodeCommand) asking(id string) (*slap.Client, error) {
+	dir := n.node.Certificates
+	if dir == "" {
+		return n.newClient()
+	}
+	return slap.NewClient(slap.Options{URL: n.node.Master, CertFile: filepath.Join(dir, id+".crt"), KeyFile: filepath.Join(dir, id+".key"), CAFile: n.node.CAFile, Insecure: n.insecure})
 }

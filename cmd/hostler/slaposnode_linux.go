@@ -13,12 +13,14 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	slapnode "github.com/hostler-project/hostler/node"
 	"github.com/hostler-project/hostler/node/supervise"
 )
 
@@ -161,7 +163,19 @@ func (n *nodeCommand) supervise(ctx context.Context) error {
 		return invalid("", "instance_root: %w", err)
 	}
 	log := slog.New(slog.NewTextHandler(n.a.errs, nil))
-	s, err := supervise.New(supervise.Options{Dir: filepath.Join(root, supervisorState), Log: log})
+	opt := supervise.Options{Dir: filepath.Join(root, supervisorState), Log: log}
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(ctx)
+	defer wg.Wait()
+	defer cancel()
+	if n.node.Master != "" && n.node.Computer != "" {
+		dog := &slapnode.Watchdog{Computer: n.node.Computer, InstanceRoot: root, Ask: n.bangs, Log: log}
+		opt.Event = dog.Event
+		wg.Go(func() { dog.Run(ctx) })
+	} else {
+		log.Warn("no master is named, so none hears of programs that do not stay")
+	}
+	s, err := supervise.New(opt)
 	if err != nil {
 		return err
 	}
@@ -180,4 +194,13 @@ func (n *nodeCommand) supervise(ctx context.Context) error {
 	}()
 	log.Info("the supervisor listens", "socket", n.socket, "pid", os.Getpid())
 	return s.Serve(ctx, n.socket)
+}
+
+// bangs is the master as a partition's instance tells it that something is wrong.
+func (n *nodeCommand) bangs(id string) (slapnode.Banger, func(), error) {
+	c, err := n.asking(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, c.Close, nil
 }

@@ -1,0 +1,212 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/slap"
+)
+
+// Daemon is a node that does its passes by itself: at once when the master has something else wanted, where it says so, and every period.
+type Daemon struct {
+	Agent *Agent
+	// Watch returns when what is wanted has changed after a revision, with the next one (slap.Client.Watch); nil: nobody says.
+	Watch func(ctx context.Context, after int64) (int64, error)
+	// Software has the releases that are wanted; changed: some are there, or gone, that were not. It is called by a goroutine of its own, one call at a time; nil: somebody else sees to it.
+	Software func(ctx context.Context, c *slap.Computer) (changed bool)
+	// Report is a report pass. It is called after instances were destroyed, and every ReportEvery; nil: somebody else does.
+	Report func(ctx context.Context)
+
+	Period      time.Duration // between passes where nothing has changed; 0: a minute
+	ReportEvery time.Duration // 0: an hour
+	Retry       time.Duration // from a pass to the next one of what waits for other instances, or for the master; 0: 5 s
+}
+
+// daemon is one that runs.
+type daemon struct {
+	Daemon
+	bell     chan struct{}
+	software chan *slap.Computer // its one place has what is wanted now
+	built    chan struct{}
+
+	last     *slap.Computer // as it was when the last pass was done
+	at       time.Time      // then
+	reported time.Time
+	offline  bool
+}
+
+// Run does passes until ctx ends.
+func (of *Daemon) Run(ctx context.Context) error {
+	d := &daemon{Daemon: *of, bell: make(chan struct{}, 1), software: make(chan *slap.Computer, 1), built: make(chan struct{}, 1)}
+	for to, or := range map[*time.Duration]time.Duration{&d.Period: time.Minute, &d.ReportEvery: time.Hour, &d.Retry: 5 * time.Second} {
+		if *to <= 0 {
+			*to = or
+		}
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if d.Watch != nil {
+		wg.Go(func() { d.watch(ctx) })
+	}
+	if d.Software != nil {
+		wg.Go(func() { d.build(ctx) })
+	}
+	for force := true; ; {
+		wait := d.pass(ctx, force)
+		timer := time.NewTimer(wait)
+		select {
+		case <-d.bell:
+			force = false
+		case <-d.built:
+			force = true
+		case <-timer.C:
+			force = true
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		}
+		timer.Stop()
+	}
+}
+
+func ring(bell chan struct{}) {
+	select {
+	case bell <- struct{}{}:
+	default:
+	}
+}
+
+// watch rings when the master has something else wanted.
+func (d *daemon) watch(ctx context.Context) {
+	revision, pause := int64(0), time.Second
+	for ctx.Err() == nil {
+		next, err := d.Watch(ctx, revision)
+		if err == nil {
+			if pause = time.Second; next != revision {
+				revision = next
+				ring(d.bell)
+			}
+			continue
+		}
+		if pause = min(2*pause, time.Minute); errors.Is(err, slap.ErrNotFound) { // it is another's master, or does not know us yet
+			pause = 10 * time.Minute
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// build has the software that is wanted.
+func (d *daemon) build(ctx context.Context) {
+	for {
+		select {
+		case c := <-d.software:
+			if d.Software(ctx, c) {
+				ring(d.built)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// pass looks what is wanted, and has it unless nothing is new; it returns when to look again.
+func (d *daemon) pass(ctx context.Context, force bool) time.Duration {
+	a := d.Agent
+	c, err := a.Master.Computer(ctx, a.Computer)
+	if err != nil {
+		if ctx.Err() == nil {
+			d.away(ctx, err)
+		}
+		return d.Retry
+	}
+	d.offline = false
+	same := d.last != nil && reflect.DeepEqual(wished(d.last), wished(c))
+	unsettled := false
+	for i := range c.Partitions {
+		unsettled = unsettled || plain(c.Partitions[i].ID) && a.unsettled(c.Partitions[i].ID)
+	}
+	due := d.Period
+	if unsettled {
+		due = d.Retry
+	}
+	if left := due - time.Since(d.at); same && !force && left > 0 {
+		return left // what we have told the master ourselves is no news
+	}
+	if d.Software != nil {
+		select {
+		case <-d.software:
+		default:
+		}
+		d.software <- c
+	}
+	out, err := a.Apply(ctx, c, Options{})
+	if ctx.Err() != nil {
+		return d.Period
+	}
+	if err != nil {
+		a.warn("%v", err)
+	}
+	if text := out.Report(); text != "" {
+		a.warn("%s", text)
+	}
+	d.last, d.at = c, time.Now()
+	d.report(ctx, c, same)
+	if out.Offline {
+		d.offline, d.last = true, nil
+		return d.Retry
+	}
+	for i := range c.Partitions {
+		if plain(c.Partitions[i].ID) && a.unsettled(c.Partitions[i].ID) {
+			return d.Retry
+		}
+	}
+	return d.Period
+}
+
+// away is called when the master was not reached: what should run is started, once.
+func (d *daemon) away(ctx context.Context, err error) {
+	if d.offline {
+		return
+	}
+	if !errors.Is(err, slap.ErrUnreachable) {
+		d.Agent.warn("The master does not say what is wanted: %v", err)
+		return
+	}
+	d.offline = true
+	if _, err := d.Agent.offline(ctx, Outcome{}, err); err != nil {
+		d.Agent.warn("%v", err)
+	}
+}
+
+// report makes a report pass where something was destroyed, or one is due.
+func (d *daemon) report(ctx context.Context, c *slap.Computer, same bool) {
+	if d.Report == nil {
+		return
+	}
+	destroyed := false
+	for i := range c.Partitions {
+		destroyed = destroyed || c.Partitions[i].Release != "" && c.Partitions[i].State == slap.Destroyed
+	}
+	if now := time.Now(); destroyed && (!same || now.Sub(d.reported) >= d.Period) || now.Sub(d.reported) >= d.ReportEvery {
+		d.reported = now
+		d.Report(ctx)
+	}
+}
+
+// wished is what is wanted, without what the master was told.
+func wished(c *slap.Computer) *slap.Computer {
+	w := &slap.Computer{ID: c.ID, Releases: c.Releases, Partitions: make([]slap.Partition, len(c.Partitions))}
+	copy(w.Partitions, c.Partitions)
+	for i := range w.Partitions {
+		w.Partitions[i].AccessStatus = ""
+	}
+	return w
+}
