@@ -1,0 +1,122 @@
+package node_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hostler-project/hostler/node"
+	"github.com/hostler-project/hostler/node/supervise"
+	"github.com/hostler-project/hostler/slap"
+)
+
+// TestWatchdog has a master told once of a service that does not stay, and again after it was processed.
+func TestWatchdog(t *testing.T) {
+	l := newLab(t, 1)
+	var asked atomic.Int64
+	dog := &node.Watchdog{Computer: "C", InstanceRoot: l.root, Log: slog.New(slog.DiscardHandler), First: time.Millisecond, Last: 5 * time.Millisecond, Ask: func(string) (node.Banger, func(), error) {
+		if asked.Add(1) == 1 {
+			return nil, nil, errors.New("not now") // it is tried again
+		}
+		return l.client, func() {}, nil
+	}}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { dog.Run(ctx) })
+	defer wg.Wait()
+	defer cancel()
+	do(t, l.sup.Close())
+	l.opt.Event = dog.Event
+	var err error
+	l.sup, err = supervise.New(l.opt)
+	do(t, err)
+	l.agent.Supervisor = l.sup
+	l.light("/r", "cat >input\n"+service("srv", "[ -e stay ] && exec sleep 1000; exit 1"))
+	l.ask("demo", "/r", slap.Started, nil)
+	l.run(0, node.Options{})
+	stamp := l.read("p0", ".timestamp")
+	bangs := func() int { return strings.Count(l.told(), "softwareInstanceBang p0") }
+	l.until("the bang", func() bool { return l.read("p0", ".slapos_latest_bang_timestamp") == stamp })
+	dog.Event(supervise.Event{Group: "p0", Name: "srv-on-watch", Weight: true})
+	dog.Event(supervise.Event{Group: "p0", Name: "once", Weight: true})
+	dog.Event(supervise.Event{Group: "../p0", Name: "srv-on-watch", Weight: true})
+	l.until("that nothing is left to tell", func() bool { return asked.Load() >= 2 })
+	if n := bangs(); n != 1 {
+		t.Errorf("the master was banged %d times", n)
+	}
+	do(t, os.WriteFile(l.at("p0", "stay"), nil, 0o644))
+	if out := l.run(0, node.Options{}); out.Done != 1 || l.read("p0", ".timestamp") == stamp {
+		t.Error("a bang has nothing processed")
+	}
+	l.until("the service", func() bool { return l.state("p0:srv-on-watch").State == supervise.Running })
+	dog.Event(supervise.Event{Group: "p0", Name: "srv-on-watch", Weight: true})
+	l.until("the second bang", func() bool { return bangs() == 1 })
+}
+
+// TestNextSupervisor goes on with the next supervisor where one is closed in the middle; that of kill -9 is in node/supervise.
+func TestNextSupervisor(t *testing.T) {
+	l := newLab(t, 1)
+	l.light("/r", "cat >input\n"+service("srv", "exec sleep 1000"))
+	l.ask("demo", "/r", slap.Started, nil)
+	l.run(0, node.Options{})
+	was := l.state("p0:srv-on-watch")
+	do(t, l.sup.Close())
+	if out, err := l.agent.Instances(t.Context(), node.Options{Force: true}); err != nil || out.Status() != 1 {
+		t.Errorf("without a supervisor: %+v, %v", out, err)
+	}
+	var err error
+	l.sup, err = supervise.New(l.opt)
+	do(t, err)
+	l.agent.Supervisor = l.sup
+	l.run(0, node.Options{})
+	if now := l.state("p0:srv-on-watch"); now.PID != was.PID || now.State != supervise.Running {
+		t.Errorf("it was %+v and is %+v", was, now)
+	}
+}
+
+// TestDaemon has what is asked for run without anybody's doing, and does nothing where nothing is new.
+func TestDaemon(t *testing.T) {
+	l := newLab(t, 3)
+	l.light("/kid", "cat >input; echo '{\"connection\":{\"port\":\"1\"}}'\n")
+	var builds, reports atomic.Int64
+	d := &node.Daemon{Agent: l.agent, Period: time.Hour, ReportEvery: time.Hour, Retry: 10 * time.Millisecond,
+		Watch:    func(ctx context.Context, after int64) (int64, error) { return l.client.Watch(ctx, "C", after) },
+		Software: func(context.Context, *slap.Computer) bool { return builds.Add(1) == 2 },
+		Report: func(ctx context.Context) {
+			reports.Add(1)
+			c, _ := l.client.Computer(ctx, "C")
+			for _, p := range c.Partitions {
+				if p.State == slap.Destroyed && p.Release != "" {
+					_, _ = l.client.ReportInstance(ctx, "C", p.ID, slap.Destroyed)
+				}
+			}
+		}}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx) }()
+	defer func() {
+		cancel()
+		do(t, <-ended)
+	}()
+	l.light("/r", "cat >input; echo '{\"request\":[{\"title\":\"kid\",\"software_release\":\"/kid\"}]}'\n"+service("srv", "exec sleep 1000"))
+	l.ask("demo", "/r", slap.Started, nil)
+	l.until("the service", func() bool { return l.state("p0:srv-on-watch").State == supervise.Running })
+	l.until("the child's values", func() bool { return strings.Contains(l.read("p0", "input"), `"kid":{"state":"started","connection":{"port":"1"}}`) })
+	l.ask("demo", "/r", slap.Stopped, nil)
+	l.until("the stop", func() bool { return l.state("p0:srv-on-watch").PID == 0 && strings.Contains(l.told(), "stoppedComputerPartition p0") })
+	l.ask("demo", "/r", slap.Destroyed, nil)
+	l.until("the destruction", func() bool {
+		c, err := l.client.Computer(t.Context(), "C")
+		do(t, err)
+		return c.Partitions[0].Release == "" && c.Partitions[1].Release == ""
+	})
+	if reports.Load() == 0 || builds.Load() == 0 {
+		t.Errorf("%d reports, %d builds", reports.Load(), builds.Load())
+	}
+}
