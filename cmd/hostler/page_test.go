@@ -290,6 +290,49 @@ func TestPageOpenedWhileAway(t *testing.T) {
 	b.sees("Nothing happened lately.")
 }
 
+// TestPageLeft: a page that was left lets go of its stream, of which a browser has six for a controller, and hears again when somebody comes back to it.
+func TestPageLeft(t *testing.T) {
+	chromium(t)
+	t.Setenv("PATH", plainPath(t))
+	m := newMachine(t)
+	m.source("web", "type = fake\n")
+	at, err := url.Parse(startController(t, m.env, m.work, m.runtime(), t.Cleanup, "--listen", "127.0.0.1:0", "--no-fill"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var streams, begun atomic.Int32
+	proxy := httputil.NewSingleHostReverseProxy(at)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/events/watch" {
+			begun.Add(1)
+			streams.Add(1)
+			defer streams.Add(-1)
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	b := newBrowser(t, front.URL)
+	b.sees("Token")
+	b.signIn(m.token())
+	b.sees("live")
+	for _, view := range []string{"/leases", "/events", "/"} {
+		b.do(chromedp.Navigate(b.url + view))
+		b.sees("live")
+	}
+	until(t, "one stream", func() bool { return streams.Load() == 1 })
+	if n := begun.Load(); n < 4 {
+		t.Errorf("of four pages %d have opened a stream, so this tests nothing", n)
+	}
+	b.run(`history.back()`)
+	b.until("the page before", `document.querySelector("h1")?.innerText === "Events"`)
+	b.sees("live")
+	if out, err := m.command("acquire", "-s", "web", "--purpose", "after coming back").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	b.sees("after coming back")
+	until(t, "one stream again", func() bool { return streams.Load() == 1 })
+}
+
 // TestPageForgets: what one who has signed out could see is not shown to the next who signs in at that window.
 func TestPageForgets(t *testing.T) {
 	chromium(t)

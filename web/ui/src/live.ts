@@ -49,6 +49,14 @@ export function start() {
   timed = true;
   setInterval(() => !document.hidden && ring(), slow);
   document.addEventListener("visibilitychange", () => !document.hidden && ring());
+  // A page that was left is kept for the way back, its stream too: that takes one of the six connections that a browser has for a controller, and after six
+  // pages the next would wait for a minute.
+  addEventListener("pagehide", () => {
+    turn++;
+    stream?.close();
+    live.value = false;
+  });
+  addEventListener("pageshow", (e) => e.persisted && begun && void open(++turn));
 }
 
 let due: ReturnType<typeof setTimeout> | undefined;

@@ -1,1 +1,0 @@
-import{a,b,c,d,e,f,g,h,i,j}from"./chunk-I5TIN54H.js";import"./chunk-3XYTYKEP.js";import"./chunk-CSMS25BH.js";import"./chunk-25NKHCUK.js";export{j as Act,b as Asking,a as asks,h as cancel,e as discard,g as extend,f as hold,i as mayAct,d as release,c as take};

@@ -1,0 +1,1 @@
+import{a,b,c,d,e,f,g,h,i,j}from"./chunk-7CUO5EFF.js";import"./chunk-3XYTYKEP.js";import"./chunk-UT7C6WVH.js";import"./chunk-25NKHCUK.js";export{j as Act,b as Asking,a as asks,h as cancel,e as discard,g as extend,f as hold,i as mayAct,d as release,c as take};

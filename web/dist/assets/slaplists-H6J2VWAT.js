@@ -1,1 +1,0 @@
-import{a,b,c}from"./chunk-LK6WSJOE.js";import"./chunk-BVIJE6FL.js";import"./chunk-DXZDDHOH.js";import"./chunk-PZWLBZKV.js";import"./chunk-GN227OXV.js";import"./chunk-CSMS25BH.js";import"./chunk-25NKHCUK.js";export{c as Computers,b as Instances,a as Trees};
