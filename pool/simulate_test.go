@@ -172,7 +172,9 @@ func TestSimulate(t *testing.T) {
 	simulateParts(t, self, n, limit)
 	if strict && raced && !t.Failed() { // the race detector saw some; all of them are for a program without it
 		plain := filepath.Join(t.TempDir(), "plain.test")
-		if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", plain, ".").CombinedOutput(); err != nil {
+		build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", plain, ".")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("build without -race: %v\n%s", err, out)
 		}
 		simulateParts(t, plain, n, 0)

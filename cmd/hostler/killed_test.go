@@ -123,8 +123,8 @@ func (k *killable) compare(what string) []string {
 // doubled, nothing leaks, and somebody else's computer stays.
 func TestKilledProgram(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "hostler")
-	if out, err := exec.Command("go", "build", "-tags", "failpoint", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	if err := goBuild("-tags", "failpoint", "-o", program, "."); err != nil {
+		t.Fatal(err)
 	}
 	for _, op := range [][]string{{"acquire", "-s", "front", "2"}, {"acquire", "--key=once", "-s", "front", "2"}, {"release", "front-web-1"}, {"discard", "front-web-1"}, {"release", "-f", "front-web-1"}} {
 		t.Run(strings.Join(op[:2], " "), func(t *testing.T) {
