@@ -248,6 +248,7 @@ A token of the master's web page (hostler slapos computer token prints one) or a
 	cmd.AddCommand(register)
 	cmd.AddCommand(newSlaposNodeInstance(s))
 	cmd.AddCommand(newSlaposNodeSupervisor(s)...)
+	cmd.AddCommand(newSlaposNodePromise(s), newSlaposNodeForward(s))
 	return cmd
 }
 

@@ -47,9 +47,15 @@ func (n *Node) Runner(p *slap.Partition) (*Runner, error) {
 	return r, nil
 }
 
-// Check runs all promises of the instances that are wanted started, or of some partitions: a test, be they due or not. What came of each partition that has an error is in failed,
-// by its name; err is that the check could not be made.
-func (n *Node) Check(ctx context.Context, m Master, only []string) (failed map[string]error, err error) {
+// Trouble is a partition of which a promise failed (Err is a *Failure), or whose promises could not be asked.
+type Trouble struct {
+	Partition *slap.Partition
+	Err       error
+}
+
+// Check runs all promises of the instances that are wanted started, or of some partitions: a test, be they due or not. It says where there is trouble, in the master's order; err is
+// that the check could not be made.
+func (n *Node) Check(ctx context.Context, m Master, only []string) (found []Trouble, err error) {
 	c, err := m.Computer(ctx, n.Computer)
 	if err != nil {
 		return nil, err
@@ -59,7 +65,6 @@ func (n *Node) Check(ctx context.Context, m Master, only []string) (failed map[s
 			return nil, &compute.Error{Op: "promise.Check", ID: compute.ID(id), Kind: compute.ErrNotFound, Err: errors.New("this computer has no such partition")}
 		}
 	}
-	failed = map[string]error{}
 	for i := range c.Partitions {
 		p := &c.Partitions[i]
 		if p.Release == "" || p.State != slap.Started || len(only) > 0 && !slices.Contains(only, p.ID) {
@@ -76,11 +81,11 @@ func (n *Node) Check(ctx context.Context, m Master, only []string) (failed map[s
 			}
 		}
 		if ctx.Err() != nil {
-			return failed, context.Cause(ctx)
+			return found, context.Cause(ctx)
 		}
 		if err != nil {
-			failed[p.ID] = err
+			found = append(found, Trouble{p, err})
 		}
 	}
-	return failed, nil
+	return found, nil
 }

@@ -3,7 +3,6 @@ package promise
 import (
 	"context"
 	"errors"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,9 +32,15 @@ func TestCheck(t *testing.T) {
 	lying := busy("p0", slap.Started)
 	lying.Computer = "other"
 	m := &told{ID: "C", Partitions: []slap.Partition{busy("../p0", slap.Started), busy("none", slap.Started), busy("stopped", slap.Stopped), {Computer: "C", ID: "free", State: slap.Destroyed}, busy("p0", slap.Started)}}
-	failed, err := n.Check(t.Context(), m, nil)
-	if got := slices.Sorted(maps.Keys(failed)); err != nil || !slices.Equal(got, []string{"../p0", "none", "p0"}) {
-		t.Errorf("%v, %v", failed, err)
+	found, err := n.Check(t.Context(), m, nil)
+	failed := map[string]error{}
+	var order []string
+	for _, one := range found {
+		failed[one.Partition.ID] = one.Err
+		order = append(order, one.Partition.ID)
+	}
+	if err != nil || !slices.Equal(order, []string{"../p0", "none", "p0"}) {
+		t.Errorf("%v, %v", found, err)
 	}
 	var f *Failure
 	if !errors.As(failed["p0"], &f) || f.Message != "no" || !errors.Is(failed["none"], compute.ErrNotFound) || !errors.Is(failed["../p0"], compute.ErrInvalid) {

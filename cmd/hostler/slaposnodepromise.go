@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"net"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/hostler-project/hostler/node/hook/forward"
+)
+
+// newSlaposNodePromise makes the command that asks the promises of a node's partitions.
+func newSlaposNodePromise(s *slapos) *cobra.Command {
+	var only func() []string
+	cmd := s.newNodeCommand(&cobra.Command{
+		Use:   "promise",
+		Short: "Ask the promises of this node's partitions",
+		Long: `Run all promises, etc/promise and etc/plugin, of the partitions whose instances are to be started, whether they are due or not, each as its partition's user. What they said is kept in
+.slapgrid/promise of the partition. The master is told nothing: that is for hostler slapos node instance.
+
+Exit status: 0 all is well, 1 failed, 2 usage, or some promise failed, 10 another pass over instances runs.`,
+		Example: "  hostler slapos node promise --only-cp slappart0,slappart3",
+		Args:    cobra.NoArgs,
+	}, passPromise, func(ctx context.Context, n *nodeCommand, _ []string) error { return n.promise(ctx, only()) })
+	only = onlyOption(cmd.Flags(), "only-cp", "only those of the partitions `NAMES`, with commas between them")
+	return cmd
+}
+
+// onlyOption makes an option for some names alone, and --only, which is the same.
+func onlyOption(f *pflag.FlagSet, name, usage string) func() []string {
+	long := f.StringSlice(name, nil, usage)
+	short := f.StringSlice("only", nil, usage)
+	_ = f.MarkHidden("only")
+	return func() []string { return append(*long, *short...) }
+}
+
+// newSlaposNodeForward makes the program that a node's supervisor runs for a port that leads to a partition.
+func newSlaposNodeForward(s *slapos) *cobra.Command {
+	return &cobra.Command{
+		Use:     "forward tcp|udp FROM TO [UID GID]",
+		Short:   "Have a port lead to another",
+		Example: "  hostler slapos node forward tcp 0.0.0.0:80 [2001:db8::1]:8080",
+		Hidden:  true,
+		Args:    cobra.RangeArgs(3, 5),
+		RunE: s.do(func(ctx context.Context, args []string) error {
+			o, err := forward.Parse(args)
+			if err != nil {
+				return err
+			}
+			return forward.Run(ctx, o, func(at net.Addr) { s.say("%s leads to %s", at, o.To) })
+		}),
+	}
+}
