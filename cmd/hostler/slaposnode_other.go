@@ -21,4 +21,5 @@ func (n *nodeCommand) startSupervisor(context.Context) error { return n.isNode()
 func (n *nodeCommand) supervise(context.Context) error { return n.isNode() }
 
 func (n *nodeCommand) instances(context.Context, instancePass) error { return n.isNode() }
+
 func (n *nodeCommand) promise(context.Context, []string) error       { return n.isNode() }

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -153,7 +154,9 @@ func without(all, some []string) (rest []string) {
 }
 
 // form is a rule as we make them.
-var form = regexp.MustCompile(`^filter (?:INPUT|FORWARD) (?:0|800|900|1000) (?:-s [0-9./]+ )?-d ([0-9.]+) (?:-m state --state ESTABLISHED,RELATED )?-j (?:ACCEPT|REJECT)$`)
+var form = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^filter (?:INPUT|FORWARD) (?:0|800|900|1000) (?:-s [0-9./]+ )?-d ([0-9.]+) (?:-m state --state ESTABLISHED,RELATED )?-j (?:ACCEPT|REJECT)$`)
+})
 
 // known reads which rules there should be. The directory's owner may have written the file himself: then only those of the partition's own addresses are taken for its own.
 func known(d *home.Dir, own []string) ([]string, error) {
@@ -177,7 +180,7 @@ func known(d *home.Dir, own []string) ([]string, error) {
 	var rules []string
 	for _, line := range list {
 		_, rule, _ := strings.Cut(line, " ipv4 ")
-		if m := form.FindStringSubmatch(rule); m != nil && (ours || slices.Contains(own, m[1])) {
+		if m := form().FindStringSubmatch(rule); m != nil && (ours || slices.Contains(own, m[1])) {
 			rules = append(rules, rule)
 		}
 	}
