@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -138,6 +137,9 @@ func (a *Agent) Instances(ctx context.Context, o Options) (Outcome, error) {
 
 // Apply is Instances of what the master has said.
 func (a *Agent) Apply(ctx context.Context, c *slap.Computer, o Options) (out Outcome, err error) {
+	for i := range c.Partitions {
+		a.mend(&c.Partitions[i])
+	}
 	steps, err := a.Plan(c, o)
 	if err != nil {
 		return out, err
@@ -227,25 +229,41 @@ func (a *Agent) look(p *slap.Partition) (s Seen) {
 	return s
 }
 
-// period is how often a release wants its instances processed; nil: it does not say. A file that says nothing is taken away.
+const (
+	periodFile = "periodicity" // in a release's directory
+	maxPeriod  = 100           // bytes
+)
+
+// period is how often a release wants its instances processed; nil: it does not say so that it can be understood.
 func (a *Agent) period(p *slap.Partition) *time.Duration {
 	d, err := home.Open(a.release(p.Release))
 	if err != nil {
 		return nil
 	}
 	defer d.Close()
-	text, err := d.Read("periodicity", 100)
-	if errors.Is(err, fs.ErrNotExist) {
+	text, err := d.Read(periodFile, maxPeriod)
+	if err != nil {
 		return nil
 	}
-	n, bad := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 32)
-	if err = cmp.Or(err, bad); err != nil {
-		a.warn("%s: periodicity of its release is no number of seconds, and is removed: %v", p.ID, err)
-		_ = d.Remove("periodicity")
+	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 32)
+	if err != nil {
 		return nil
 	}
 	period := time.Duration(n) * time.Second
 	return &period
+}
+
+// mend takes away what a release says about that and cannot be understood.
+func (a *Agent) mend(p *slap.Partition) {
+	d, err := home.Open(a.release(p.Release))
+	if p.Release == "" || err != nil {
+		return
+	}
+	defer d.Close()
+	if _, err := d.Stat(periodFile); err == nil && a.period(p) == nil {
+		a.warn("%s: %s/%s is no number of seconds, and is removed", p.ID, d.Path(), periodFile)
+		_ = d.Remove(periodFile)
+	}
 }
 
 func (a *Agent) dir(id string) string { return filepath.Join(a.InstanceRoot, id) }

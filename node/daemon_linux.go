@@ -17,6 +17,8 @@ type Daemon struct {
 	Watch func(ctx context.Context, after int64) (int64, error)
 	// Software has the releases that are wanted; changed: some are there, or gone, that were not. It is called by a goroutine of its own, one call at a time; nil: somebody else sees to it.
 	Software func(ctx context.Context, c *slap.Computer) (changed bool)
+	// Before is called before each pass: the supervisor may have to be started again. nil: nothing.
+	Before func(ctx context.Context) error
 	// Report is a report pass. It is called after instances were destroyed, and every ReportEvery; nil: somebody else does.
 	Report func(ctx context.Context)
 
@@ -146,6 +148,11 @@ func (d *daemon) pass(ctx context.Context, force bool) time.Duration {
 		default:
 		}
 		d.software <- c
+	}
+	if d.Before != nil {
+		if err := d.Before(ctx); err != nil && ctx.Err() == nil {
+			a.warn("%v", err)
+		}
 	}
 	out, err := a.Apply(ctx, c, Options{})
 	if ctx.Err() != nil {

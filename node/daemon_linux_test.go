@@ -107,9 +107,13 @@ func TestDaemon(t *testing.T) {
 	l.light("/r", "cat >input; echo '{\"request\":[{\"title\":\"kid\",\"software_release\":\"/kid\"}]}'\n"+service("srv", "exec sleep 1000"))
 	l.ask("demo", "/r", slap.Started, nil)
 	l.until("the service", func() bool { return l.state("p0:srv-on-watch").State == supervise.Running })
-	l.until("the child's values", func() bool { return strings.Contains(l.read("p0", "input"), `"kid":{"state":"started","connection":{"port":"1"}}`) })
+	l.until("the child's values", func() bool {
+		return strings.Contains(l.read("p0", "input"), `"kid":{"state":"started","connection":{"port":"1"}}`)
+	})
 	l.ask("demo", "/r", slap.Stopped, nil)
-	l.until("the stop", func() bool { return l.state("p0:srv-on-watch").PID == 0 && strings.Contains(l.told(), "stoppedComputerPartition p0") })
+	l.until("the stop", func() bool {
+		return l.state("p0:srv-on-watch").PID == 0 && strings.Contains(l.told(), "stoppedComputerPartition p0")
+	})
 	l.ask("demo", "/r", slap.Destroyed, nil)
 	l.until("the destruction", func() bool {
 		c, err := l.client.Computer(t.Context(), "C")

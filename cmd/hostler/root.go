@@ -197,7 +197,7 @@ func newRoot(a *app) *cobra.Command {
 	for group, commands := range map[string][]func(*app) *cobra.Command{
 		"use": {newAcquire, newRun, newWatch, newShell, newCp, newForward, newSSH, newSSHConfig, newInventory, newGitlab, newRelease, newExtend, newStatus, newDeploy, newList, newDestroy, newCloud, newSlapos,
 			newRuns, newLogs, newRerun, newAttach, newJob},
-		"keep": {newFill, newPlan, newDirector, newHold, newDiscard, newQueue, newEvents, newWebhook, newFacts},
+		"keep": {newFill, newPlan, newDirector, newHold, newDiscard, newQueue, newNode, newEvents, newWebhook, newFacts},
 		"set":  {newSource, newBundle, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newLogin, newLogout, newToken, newKeeper, newStore, newCompat, newTop, newCompletion, newVersion},
 		"":     {newDocs, newAgent, newStand, newRecorder, newSSHProxy},
 	} {

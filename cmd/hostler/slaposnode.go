@@ -31,6 +31,8 @@ const (
 	passInstance = "cp"
 	passReport   = "ur"
 	passPromise  = "promise" // its pid file is that of instances
+	passAll      = "all"     // those of software, instances and reports, for good
+	passLook     = "look"    // a command that only looks, and asks the master
 	passNone     = ""        // a command that is no pass: it waits for nobody and asks no master by itself
 )
 
@@ -54,7 +56,7 @@ type nodeCommand struct {
 func (s *slapos) newNodeCommand(cmd *cobra.Command, of string, f func(ctx context.Context, n *nodeCommand, args []string) error) *cobra.Command {
 	n := &nodeCommand{slapos: s, of: of}
 	o := &nodeOptions{texts: map[string]*string{}, seconds: map[string]*float64{}}
-	o.add(cmd, of != passNone)
+	o.add(cmd, of != passNone && of != passLook)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return s.do(func(ctx context.Context, args []string) error {
 			if err := n.read(cmd, o); err != nil {
@@ -215,7 +217,11 @@ func (n *nodeCommand) begin(ctx context.Context) (end func(), err error) {
 	if n.node.RootCheck && os.Geteuid() != 0 {
 		return nil, &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf("this is for root: it makes files and processes of other users"), Hint: "root_check = false in [slapos] has everything be yours alone"}
 	}
-	if n.node.MaxDelay >= time.Second && !n.now {
+	if n.of == passLook {
+		n.client, err = n.newClient()
+		return func() {}, err
+	}
+	if n.node.MaxDelay >= time.Second && !n.now && n.of != passAll {
 		pause := time.Second + rand.N(n.node.MaxDelay)
 		n.say("Sleeping for %d seconds...", int(pause.Seconds()))
 		select {
@@ -224,8 +230,29 @@ func (n *nodeCommand) begin(ctx context.Context) (end func(), err error) {
 			return nil, context.Cause(ctx)
 		}
 	}
-	if end, err = n.alone(n.pidFile()); err != nil {
-		return nil, err
+	passes := []string{n.of}
+	if n.of == passAll {
+		passes = []string{passInstance, passSoftware, passReport}
+	}
+	var ends []func()
+	end = func() {
+		for _, f := range ends {
+			f()
+		}
+	}
+	files := map[string]bool{} // where one is named for all of them
+	for _, of := range passes {
+		file := n.pidFile(of)
+		if files[file] {
+			continue
+		}
+		files[file] = true
+		one, err := n.alone(file)
+		if err != nil {
+			end()
+			return nil, err
+		}
+		ends = append(ends, one)
 	}
 	if n.client, err = n.newClient(); err != nil {
 		end()
@@ -243,9 +270,8 @@ func (n *nodeCommand) newClient() (*slap.Client, error) {
 	return c, nil
 }
 
-// pidFile is where it is written who runs.
-func (n *nodeCommand) pidFile() string {
-	of := n.of
+// pidFile is where it is written who runs a pass.
+func (n *nodeCommand) pidFile(of string) string {
 	own := n.node.PIDInstance
 	switch of {
 	case passSoftware:

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"os"
+
+	slapnode "github.com/hostler-project/hostler/node"
+	"github.com/hostler-project/hostler/node/report"
+	"github.com/hostler-project/hostler/node/software"
+	"github.com/hostler-project/hostler/slap"
+)
+
+// daemon is the node, until ctx ends.
+func (n *nodeCommand) daemon(ctx context.Context) error {
+	sv, err := n.supervisor(ctx)
+	if err != nil {
+		return err
+	}
+	defer sv.Close()
+	d := slapnode.Daemon{
+		Agent: n.agent(sv),
+		Watch: func(ctx context.Context, after int64) (int64, error) {
+			return n.client.Watch(ctx, n.node.Computer, after)
+		},
+		Software: n.build,
+		Report: func(ctx context.Context) {
+			pass := &report.Pass{Master: n.client, Supervisor: sv, Computer: n.node.Computer, InstanceRoot: n.node.InstanceRoot, Certificates: n.node.Certificates, Storage: n.node.InstanceHome,
+				Timeout: n.node.PartitionTimeout, Log: func(line string) { n.say("%s", line) }}
+			if _, err := pass.Run(ctx); err != nil && ctx.Err() == nil {
+				n.warn("The report pass failed: %s", plain(err))
+			}
+		},
+		// What was killed is started again by the next who asks for it.
+		Before: func(ctx context.Context) error {
+			c, err := n.supervisor(ctx)
+			if err == nil {
+				_ = c.Close()
+			}
+			return err
+		},
+	}
+	n.say("This is the node %s of %s", n.node.Computer, n.node.Master)
+	return d.Run(ctx)
+}
+
+// releases builds what the master wants.
+func (n *nodeCommand) releases() *software.Builder {
+	return &software.Builder{Root: n.node.SoftwareRoot, SharedParts: n.node.SharedParts, BuildTimeParts: n.node.BuildTimeParts, Buildout: n.node.Buildout, Free: n.node.SoftwareFree,
+		Environ: os.Environ(), Log: func(line string) { n.say("%s", line) }, Bundles: n.a.bundleSet}
+}
+
+// build makes a pass over the software that is wanted; changed: some is there, or gone, that was not.
+func (n *nodeCommand) build(ctx context.Context, c *slap.Computer) (changed bool) {
+	b := n.releases()
+	due := false
+	was := make([]bool, len(c.Releases))
+	for i, r := range c.Releases {
+		was[i] = b.Done(r.URL)
+		due = due || was[i] == (r.State == slap.Destroyed) || r.State == slap.Destroyed
+	}
+	if !due {
+		return false
+	}
+	if _, err := b.Pass(ctx, n.client, c, software.PassOptions{}); err != nil && ctx.Err() == nil {
+		n.warn("The software pass failed: %s", plain(err))
+	}
+	for i, r := range c.Releases {
+		changed = changed || was[i] != b.Done(r.URL)
+	}
+	return changed
+}
+
+// plan prints what a pass would do.
+func (n *nodeCommand) plan(ctx context.Context) error {
+	c, err := n.client.Computer(ctx, n.node.Computer)
+	if err != nil {
+		return err
+	}
+	views := []nodeStepView{}
+	b := n.releases()
+	for _, r := range c.Releases {
+		v := nodeStepView{Kind: "software", Name: r.URL, Wanted: cmp.Or(r.State, slap.Available), Action: "look", Reason: "it is as it is wanted"}
+		if r.State == slap.Destroyed {
+			v.Action, v.Reason = "remove", "it is wanted destroyed"
+		} else if !b.Done(r.URL) {
+			v.Action, v.Reason = "build", "it is not completed"
+		}
+		views = append(views, v)
+	}
+	steps, err := n.agent(nil).Plan(c, slapnode.Options{Stop: n.node.ForceStop})
+	if err != nil {
+		return err
+	}
+	for _, s := range steps {
+		views = append(views, nodeStepView{"instance", s.Partition.ID, s.Partition.State, string(s.Action), s.Reason, s.Partition.Title})
+	}
+	if n.a.flags.json {
+		return n.a.printJSON(views)
+	}
+	rows := make([][]string, len(views))
+	for i, v := range views {
+		rows[i] = []string{v.Kind, v.Name, v.Wanted, v.Action, v.Reason}
+	}
+	return n.a.table([]string{"kind", "name", "wanted", "action", "why"}, rows)
+}

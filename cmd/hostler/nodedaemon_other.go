@@ -1,0 +1,9 @@
+//go:build !linux
+
+package main
+
+import "context"
+
+func (n *nodeCommand) daemon(context.Context) error { return n.isNode() }
+
+func (n *nodeCommand) plan(context.Context) error { return n.isNode() }
