@@ -20,7 +20,7 @@ import (
 func TestWatchdog(t *testing.T) {
 	l := newLab(t, 1)
 	var asked atomic.Int64
-	dog := &node.Watchdog{Computer: "C", InstanceRoot: l.root, Log: slog.New(slog.DiscardHandler), First: time.Millisecond, Last: 5 * time.Millisecond, Ask: func(string) (node.Banger, func(), error) {
+	dog := &node.Watchdog{Computer: "C", InstanceRoot: l.root, Log: slog.New(slog.DiscardHandler), First: time.Millisecond, Last: 5 * time.Millisecond, Gap: time.Nanosecond, Ask: func(string) (node.Banger, func(), error) {
 		if asked.Add(1) == 1 {
 			return nil, nil, errors.New("not now") // it is tried again
 		}
@@ -57,6 +57,54 @@ func TestWatchdog(t *testing.T) {
 	l.until("the service", func() bool { return l.state("p0:srv-on-watch").State == supervise.Running })
 	dog.Event(supervise.Event{Group: "p0", Name: "srv-on-watch", Weight: true})
 	l.until("the second bang", func() bool { return bangs() == 1 })
+}
+
+// bangs notes who bangs.
+type bangs struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (b *bangs) Bang(_ context.Context, _, partition, _ string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all = append(b.all, partition)
+	return nil
+}
+
+func (b *bangs) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Join(b.all, " ")
+}
+
+// TestBangsInARow has a partition that fails whenever it was processed be processed so often and no more.
+func TestBangsInARow(t *testing.T) {
+	root := t.TempDir()
+	for _, id := range []string{"p0", "p1"} {
+		do(t, os.Mkdir(root+"/"+id, 0o750))
+	}
+	b := &bangs{}
+	dog := &node.Watchdog{Computer: "C", InstanceRoot: root, Log: slog.New(slog.DiscardHandler), Gap: time.Hour, Ask: func(string) (node.Banger, func(), error) { return b, func() {}, nil }}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { dog.Run(ctx) })
+	defer wg.Wait()
+	defer cancel()
+	until := func(want string) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); b.String() != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("bangs: %s; want %s", b, want)
+			}
+		}
+	}
+	dog.Event(supervise.Event{Group: "p0", Name: "srv-on-watch", Weight: true})
+	until("p0")
+	do(t, os.WriteFile(root+"/p0/.timestamp", []byte("2"), 0o644)) // it was processed
+	dog.Event(supervise.Event{Group: "p0", Name: "srv-on-watch", Weight: true})
+	dog.Event(supervise.Event{Group: "p1", Name: "srv-on-watch", Weight: true})
+	until("p0 p1")
 }
 
 // TestNextSupervisor goes on with the next supervisor where one is closed in the middle; that of kill -9 is in node/supervise.

@@ -1,10 +1,12 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -28,10 +30,12 @@ type Watchdog struct {
 	Ask          func(partition string) (Banger, func(), error) // the master, as a partition's instance asks it
 	Log          *slog.Logger
 	First, Last  time.Duration // pauses before a master who was not reached is asked again; 0: 1 s, 1 min
+	Gap          time.Duration // between two bangs for a partition, which may be processed at once and fail at once; 0: 1 min
 
 	mu      sync.Mutex
 	pending map[string]string // what to say, by partition
 	bell    chan struct{}
+	told    map[string]time.Time // of Run alone: when the master was banged last, by partition
 }
 
 func (w *Watchdog) ring() chan struct{} {
@@ -61,21 +65,19 @@ func (w *Watchdog) Event(e supervise.Event) {
 // Run does what events ask for, until ctx ends.
 func (w *Watchdog) Run(ctx context.Context) {
 	bell := w.ring()
-	first, last := w.First, w.Last
-	if first <= 0 {
-		first = time.Second
-	}
-	if last <= 0 {
-		last = time.Minute
-	}
+	w.told = map[string]time.Time{}
+	first, last := cmp.Or(w.First, time.Second), cmp.Or(w.Last, time.Minute)
 	for pause := first; ; {
-		left := w.bang(ctx)
-		var again <-chan time.Time
-		if left {
-			again = time.After(pause)
+		failed, wait := w.bang(ctx)
+		if failed {
+			wait = pause
 			pause = min(2*pause, last)
 		} else {
 			pause = first
+		}
+		var again <-chan time.Time
+		if wait > 0 {
+			again = time.After(wait)
 		}
 		select {
 		case <-bell:
@@ -86,19 +88,23 @@ func (w *Watchdog) Run(ctx context.Context) {
 	}
 }
 
-// bang tells the master of all that is to be told. left: it was not reached, or did not take it.
-func (w *Watchdog) bang(ctx context.Context) (left bool) {
+// bang tells the master of all that is to be told. failed: it was not reached, or did not take it; wait: when there is something to be told that is to wait, 0 where there is not.
+func (w *Watchdog) bang(ctx context.Context) (failed bool, wait time.Duration) {
 	w.mu.Lock()
-	all := make(map[string]string, len(w.pending))
-	for id, text := range w.pending {
-		all[id] = text
-	}
+	all := maps.Clone(w.pending)
 	w.mu.Unlock()
 	for id, text := range all {
-		err := w.one(ctx, id, text)
-		if err != nil {
-			w.Log.Error("the master could not be told of a program that did not stay", "partition", id, "err", err)
-			left = true
+		if left := time.Until(w.told[id].Add(cmp.Or(w.Gap, time.Minute))); left > 0 {
+			if wait == 0 || left < wait {
+				wait = left
+			}
+			continue
+		}
+		if err := w.one(ctx, id, text); err != nil {
+			if ctx.Err() == nil {
+				w.Log.Error("the master could not be told of a program that did not stay", "partition", id, "err", err)
+			}
+			failed = true
 			continue
 		}
 		w.mu.Lock()
@@ -107,7 +113,7 @@ func (w *Watchdog) bang(ctx context.Context) (left bool) {
 		}
 		w.mu.Unlock()
 	}
-	return left && ctx.Err() == nil
+	return failed, wait
 }
 
 func (w *Watchdog) one(ctx context.Context, id, text string) error {
@@ -131,6 +137,7 @@ func (w *Watchdog) one(ctx context.Context, id, text string) error {
 	if err := master.Bang(ctx, w.Computer, id, text); err != nil {
 		return err
 	}
+	w.told[id] = time.Now()
 	return d.WriteOur(bangFile, stamp, 0o644)
 }
 
