@@ -187,6 +187,8 @@ func TestInstanceCertificate(t *testing.T) {
 	for what, err := range map[string]error{
 		"another's connection": r.SetConnection(ctx, who, "COMP-1", two.Partition, "", slap.Dictionary{"url": "x"}),
 		"another is destroyed": second(r.DestroyedOf(ctx, who, two.Record.ID)),
+		"itself is destroyed":  second(r.DestroyedOf(ctx, who, one.Record.ID)), // which nobody wants
+		"the same by place":    second(r.InstanceDestroyed(ctx, who, "COMP-1", one.Partition)),
 		"the computer":         r.Format(ctx, who, &slap.Configuration{Computer: "COMP-1"}),
 		"a release":            r.Supply(ctx, who, "COMP-1", demo, slap.Available),
 	} {
@@ -205,6 +207,10 @@ func TestInstanceCertificate(t *testing.T) {
 	}
 	if _, err := r.Certified(ctx, first); !errors.Is(err, compute.ErrDenied) {
 		t.Errorf("after it is gone: %v", err)
+	}
+	r.ask(slap.Request{Title: "two", State: slap.Destroyed, Filter: at})
+	if children, err := r.DestroyedOf(ctx, master.Who{Instance: two.Record.ID}, two.Record.ID); err != nil || children != nil {
+		t.Errorf("one that is wanted destroyed says that it is: %v, %v", children, err)
 	}
 }
 

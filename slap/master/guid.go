@@ -274,7 +274,7 @@ func (m *Master) RenameOf(ctx context.Context, who Who, guid, title string) erro
 
 // DestroyedOf is InstanceDestroyed.
 func (m *Master) DestroyedOf(ctx context.Context, who Who, guid string) (children []string, err error) {
-	return m.destroyed(ctx, told(who, guid))
+	return m.destroyed(ctx, who, told(who, guid))
 }
 
 // ReportedOf is InstanceReported.

@@ -45,17 +45,21 @@ func on(b book, who Who, computer, partition string) (*slap.InstanceRecord, erro
 }
 
 // InstanceDestroyed is what a node says when nothing of an instance is on it any more: its partition is free then. A root waits for the others of its
-// tree: they become destroyed, nothing else changes, and children are their titles.
+// tree: they become destroyed, nothing else changes, and children are their titles. An instance says that only of what is wanted destroyed: it is no node,
+// which knows, and the place of a program that runs is not to be given away.
 func (m *Master) InstanceDestroyed(ctx context.Context, who Who, computer, partition string) (children []string, err error) {
-	return m.destroyed(ctx, inside(who, computer, partition, ""))
+	return m.destroyed(ctx, who, inside(who, computer, partition, ""))
 }
 
-func (m *Master) destroyed(ctx context.Context, of target) (children []string, err error) {
+func (m *Master) destroyed(ctx context.Context, who Who, of target) (children []string, err error) {
 	err = m.do(ctx, func(b book) error {
 		children = nil
 		n, err := of(b)
 		if err != nil {
 			return err
+		}
+		if who.Instance != "" && n.State != slap.Destroyed {
+			return denied("The instance is not wanted destroyed: an instance cannot say of it that it is.")
 		}
 		if n.Root == n.ID && !n.Shared {
 			placed, err := placedBelow(b, n)
