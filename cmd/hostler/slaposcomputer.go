@@ -88,7 +88,7 @@ func (s *slapos) computerList(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := master.Search(ctx, slap.Query{Kind: computerKind}, "reference", "title")
+	all, err := master.Search(ctx, slap.Query{Kind: computerKind}, "title", "reference")
 	if err != nil {
 		return err
 	}
