@@ -1,0 +1,67 @@
+package sqlite_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slap"
+	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/store/sqlite"
+)
+
+// A copy is a state file with all that was there, and nothing is put over another file or left half done.
+func TestCopy(t *testing.T) {
+	dir := t.TempDir()
+	s, err := sqlite.Open(t.Context(), filepath.Join(dir, "state.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	save := func(key string) {
+		t.Helper()
+		err := s.Update(t.Context(), func(tx compute.Tx) error {
+			return tx.(master.Tx).SaveSlap(slap.Entry{Kind: slap.KindOther, Key: key, Data: []byte("{}")})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	save("before")
+	to := filepath.Join(dir, "a copy's.db")
+	if err := s.Copy(t.Context(), to); err != nil {
+		t.Fatal(err)
+	}
+	save("after")
+	if err := s.Copy(t.Context(), to); !errors.Is(err, compute.ErrConflict) {
+		t.Errorf("over a file: %v", err)
+	}
+	if info, err := os.Stat(to); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, ctx := range []context.Context{ended, t.Context()} {
+		if err := s.Copy(ctx, filepath.Join(dir, "none", "x.db")); err == nil {
+			t.Error("a copy nowhere")
+		}
+	}
+	other, err := sqlite.Open(t.Context(), to, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	err = other.View(t.Context(), func(tx compute.Tx) error {
+		all, err := tx.(master.Tx).SlapEntries(slap.EntryQuery{Kind: slap.KindOther})
+		if len(all) != 1 || all[0].Key != "before" {
+			t.Errorf("%+v", all)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
