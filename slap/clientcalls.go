@@ -220,6 +220,17 @@ func (c *Client) Certificate(ctx context.Context, computer, partition string) (*
 	return pair, nil
 }
 
+// RevokeUser has no certificate of a user count any more, and no token for one. Only masters of ours do that by the network; of another it fails with [ErrNotFound].
+func (c *Client) RevokeUser(ctx context.Context, user string) error {
+	const op = "hostler.remove.v0.user_certificate"
+	body, err := json.Marshal(map[string]string{"user": user})
+	if err != nil {
+		return err
+	}
+	_, err = c.do(ctx, call{op: op, method: http.MethodPost, url: c.base.JoinPath(op).String(), kind: "application/json", accept: "application/json", body: string(body)})
+	return err
+}
+
 // RunID is what a micro-master calls itself since its start: two URLs with the same one are the same master.
 func (c *Client) RunID(ctx context.Context) (string, error) {
 	body, err := c.get(ctx, "getRunId", nil)

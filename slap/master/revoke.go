@@ -6,8 +6,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-
-	"github.com/hostler-project/hostler/compute"
 )
 
 // revokePath is where certificates of users are revoked. The full master has nothing for that that its clients know.
@@ -21,6 +19,10 @@ func (m *Master) Revoke(opt LegacyOptions) http.Handler {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
 			answerFailure(w, http.StatusMethodNotAllowed, "Certificates are revoked by POST.", "")
+			return
+		}
+		if m.opt.Authority == nil {
+			answerFailure(w, http.StatusNotFound, noSuchEndpoint, "")
 			return
 		}
 		v, err := s.revoke(w, r)
@@ -37,9 +39,6 @@ func (s *rpc) revoke(w http.ResponseWriter, r *http.Request) (any, error) {
 	who, err := s.Who(r)
 	if err != nil {
 		return nil, err
-	}
-	if s.opt.Authority == nil {
-		return nil, refuse(compute.ErrNotFound, "%s", noSuchEndpoint)
 	}
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 		return nil, invalid("Content-Type is not application/json, in which the body is to be")
