@@ -28,7 +28,7 @@ const (
 	KindUsage    EntryKind = "usage"    // UsageRecord; nor these
 	KindNode     EntryKind = "node"     // what a node tells of itself; nor these
 	KindUser     EntryKind = "user"
-	KindOther    EntryKind = "other" // CertificateRecord, TokenRecord
+	KindOther    EntryKind = "other" // CertificateRecord, TokenRecord, RootRecord
 )
 
 // An EntryQuery asks for entries of a kind: all, or those that have all that is not "" here. They come in the order of their keys.
@@ -152,6 +152,11 @@ type TokenRecord struct {
 	Project  string    `json:"project,omitempty"`  // that what he asks for belongs to, or the computer
 	Computer string    `json:"computer,omitempty"` // the computer's name; "": the master makes one
 	Until    time.Time `json:"until"`
+}
+
+// A RootRecord is the directory in which releases are that are files.
+type RootRecord struct {
+	Path string `json:"path"`
 }
 
 // What certificates are of.

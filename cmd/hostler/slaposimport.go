@@ -118,7 +118,7 @@ func (s *slapos) proxyImport(ctx context.Context, path string, o *slaposImport) 
 	if err != nil {
 		return err
 	}
-	err = m.Import(ctx, master.Records{Computers: content.Computers, Supplies: content.Supplies, Instances: content.Instances, Forwards: content.Forwards}, o.ImportOptions)
+	err = m.Import(ctx, master.Records{Computers: content.Computers, Supplies: content.Supplies, Instances: content.Instances, Forwards: content.Forwards, Root: content.Root}, o.ImportOptions)
 	if err != nil {
 		return importRefused(err, view.To)
 	}

@@ -48,7 +48,7 @@ func newSlaposProxyStart(s *slapos) *cobra.Command {
 [multimaster/URL] other masters. Options win over the file. docs/slapos.md says what it does.
 
 On this machine alone it asks nobody who he is. On other addresses it speaks TLS, and everybody shows a certificate of its own authority, which hostler slapos proxy certificate
-makes, unless the file says tls = off or optional.`,
+makes, unless the file says tls = off or optional. Who comes without TLS names it by an address, a name of this machine, or one that the file has in server_names.`,
 		Example: "  hostler slapos proxy start --cfg slapos.cfg\n  hostler slapos proxy start --cfg slapos.cfg --port 5001 --database-uri /srv/slapos/master.db",
 		Args:    cobra.NoArgs,
 		RunE:    s.do(func(ctx context.Context, _ []string) error { return s.proxyStart(ctx, o) }),
@@ -57,7 +57,9 @@ makes, unless the file says tls = off or optional.`,
 	f.StringVarP(&o.database, "database-uri", "u", "", "keep everything in `FILE`; or the address of a PostgreSQL database, or a reference to it")
 	f.StringVar(&o.port, "port", "", "listen on the port `N`; 5000 unless it is said, 0 takes a free one")
 	f.StringVar(&o.host, "host", "", "listen on the address `HOST`; 127.0.0.1 unless it is said")
+	f.StringVar(&o.root, "local-software-release-root", "", "have releases that are files be below `DIR`: those below the one of before are taken for the same files there")
 	_ = cmd.MarkFlagFilename("database-uri")
+	_ = cmd.MarkFlagDirname("local-software-release-root")
 	return cmd
 }
 
@@ -65,6 +67,8 @@ makes, unless the file says tls = off or optional.`,
 type slaposProxy struct {
 	database, port, host string
 	public               string // directory of files that whoever may ask gets; "": none
+	root                 string // below which releases are that are files; "": as before
+	names                slaposNames
 	tls                  slaposTLS
 }
 
@@ -111,13 +115,16 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	if err != nil {
 		return err
 	}
+	if err := s.moveReleases(ctx, m, store, o); err != nil {
+		return err
+	}
 	l, err := net.Listen("tcp", net.JoinHostPort(o.host, o.port))
 	if err != nil {
 		return cannotListen("host and port", net.JoinHostPort(o.host, o.port), err)
 	}
 	l, scheme := o.tls.listen(l, o.host)
 	s.say("SlapOS master on %s://%s/, which keeps its state in %s", scheme, l.Addr(), shownStore(o.database))
-	srv := &http.Server{Handler: eitherHandler(s.withPanel(m, o, slaposHandler(m, o.tls.who(m), ctx.Done()))), ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
+	srv := &http.Server{Handler: eitherHandler(o.names.guard(s.withPanel(m, o, slaposHandler(m, o.tls.who(m), ctx.Done())))), ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
 	return server.Serve(ctx, srv, l, grace)
 }
 
@@ -128,7 +135,7 @@ func slaposHandler(m *master.Master, who func(*http.Request) (master.Who, error)
 
 // read completes what was not given from the file.
 func (o *slaposProxy) read(f *cfg.File) error {
-	for key, to := range map[string]*string{"database_uri": &o.database, "port": &o.port, "host": &o.host} {
+	for key, to := range map[string]*string{"database_uri": &o.database, "port": &o.port, "host": &o.host, "local_software_release_root": &o.root} {
 		if *to != "" {
 			continue
 		}
@@ -141,6 +148,9 @@ func (o *slaposProxy) read(f *cfg.File) error {
 	o.port, o.host = cmp.Or(o.port, "5000"), cmp.Or(o.host, "127.0.0.1")
 	var err error
 	if o.tls, err = readSlaposTLS(f, o.host); err != nil {
+		return err
+	}
+	if o.names, err = readSlaposNames(f, o.host); err != nil {
 		return err
 	}
 	if o.public, err = publicDirectory(f); err != nil {

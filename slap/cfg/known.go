@@ -16,7 +16,7 @@ var known = map[string]string{
 	"slapos": `computer_id master_url master_rest_url key_file cert_file master_ca_file certificate_repository_path software_root instance_root shared_part_list
 		build_time_part_list buildout partition_timeout promise_timeout maximum_periodicity maximal_delay software_min_free_space instance_min_free_space
 		instance_storage_home ipv4_global_network forbid_supervisord_automatic_launch restart_services force_stop develop root_check manager_list power_user_list pidfile
-		pidfile_software pidfile_instance pidfile_report log_file collect_cache host port database_uri software_product_list public_directory_path` + ofFormat,
+		pidfile_software pidfile_instance pidfile_report log_file collect_cache host port database_uri software_product_list public_directory_path local_software_release_root` + ofFormat,
 	"slapformat": ofFormat + ` computer_id instance_root software_root master_url instance_storage_home log_file key_file cert_file master_ca_file
 		certificate_repository_path manager_list root_check`,
 	"slapconsole": "cert_file key_file alias master_url master_rest_url master_ca_file",
@@ -24,7 +24,7 @@ var known = map[string]string{
 		upload_cache_url upload_dir_url signature_private_key_file signature_certificate_list shacache_ca_file shacache_cert_file shacache_key_file
 		shadir_ca_file shadir_cert_file shadir_key_file download_from_binary_cache_url_blacklist binary_cache_url_blacklist
 		upload_to_binary_cache_url_blacklist download_from_binary_cache_force_url_list`,
-	"slapproxy": `host port database_uri software_product_list public_directory_path log_file tls tls_cert tls_key ca_directory
+	"slapproxy": `host port database_uri software_product_list public_directory_path local_software_release_root server_names log_file tls tls_cert tls_key ca_directory
 		shacache_content_directory shacache_metadata_directory shacache_upstream_cache_url shacache_upstream_dir_url computer_id`,
 	"collect": "enable time_cycle pid_folder use_quota",
 }

@@ -3,6 +3,7 @@ package master
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
@@ -15,6 +16,7 @@ type Records struct {
 	Supplies  []slap.SupplyRecord
 	Instances []slap.InstanceRecord
 	Forwards  []slap.ForwardRecord
+	Root      string // of local releases; "": none is known. It counts where none was said here
 }
 
 // ImportOptions say how records are taken.
@@ -68,6 +70,9 @@ func (in *Records) check() error {
 		if err := firstOf(named("the title "+what, n.Title, maxTitle), named("the release "+what, n.Release, maxURL), named("the type "+what, n.Type, maxTitle)); err != nil {
 			return err
 		}
+	}
+	if in.Root != "" && (!filepath.IsAbs(in.Root) || filepath.Clean(in.Root) != in.Root) {
+		return invalid("the root of local releases is no absolute path: %.200q", in.Root)
 	}
 	for _, f := range in.Forwards {
 		if err := firstOf(named("the title of a forwarded request", f.Title, maxURL), named("the URL of a master", f.Master, maxURL)); err != nil {
@@ -147,7 +152,10 @@ func (in *Records) into(p *pages, replace bool) error {
 			return err
 		}
 	}
-	return nil
+	if was, err := p.root(); err != nil || was != "" || in.Root == "" {
+		return err
+	}
+	return p.save(rootEntry(in.Root))
 }
 
 // clear finds what there is of a computer, and has it go where that is wanted: but for its record. A tree that is on others too stays, and all does.

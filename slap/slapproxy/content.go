@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"math"
+	"path/filepath"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -26,6 +27,7 @@ type Content struct {
 	Supplies  []slap.SupplyRecord
 	Instances []slap.InstanceRecord // roots before what they asked for
 	Forwards  []slap.ForwardRecord
+	Root      string   // the directory of local releases; "": none was said, or all files are below it
 	Notes     []string // what was not understood, or not taken, or had to be guessed: a sentence each
 }
 
@@ -207,8 +209,12 @@ func (r *reader) readRest() {
 }
 
 func (r *reader) root(path string) {
-	if path != "" {
-		r.note("local_software_release_root was %s: releases keep the paths that they have", path)
+	switch path = filepath.Clean(path); {
+	case path == "." || path == "/": // slapproxy's own word for none
+	case !filepath.IsAbs(path):
+		r.note("local_software_release_root was %s, which is no absolute path; it is not taken", path)
+	default:
+		r.out.Root = path
 	}
 }
 

@@ -173,10 +173,10 @@ func TestVersions(t *testing.T) {
 			if version < 17 {
 				notes = append(notes, "shared instance part0_my_slave in part0 of COMP-1 is called root_my_slave from now on: that is the title of its root")
 			}
-			if version >= 15 {
-				notes = append(notes, "local_software_release_root was /sr: releases keep the paths that they have")
-			}
 			c := p.read()
+			if root := map[bool]string{true: "/sr"}[version >= 15]; c.Root != root {
+				t.Errorf("local releases are in %q", c.Root)
+			}
 			if c.Version != version {
 				t.Errorf("version %d", c.Version)
 			}
