@@ -249,6 +249,7 @@ A token of the master's web page (hostler slapos computer token prints one) or a
 	cmd.AddCommand(newSlaposNodeInstance(s))
 	cmd.AddCommand(newSlaposNodeSupervisor(s)...)
 	cmd.AddCommand(newSlaposNodePromise(s), newSlaposNodeForward(s))
+	cmd.AddCommand(newSlaposNodeFormat(s), newSlaposNodeBoot(s), newSlaposNodeBang(s))
 	return cmd
 }
 

@@ -17,3 +17,6 @@ type hand struct{}
 func newHand() *hand { return &hand{} }
 
 func (*hand) do(context.Context, Step) error { return errNotLinux }
+
+// Ready says that this can be done on Linux alone.
+func (f *Formatter) Ready(context.Context) (bool, error) { return false, errNotLinux }

@@ -228,3 +228,16 @@ func (m *Machine) routes() error {
 	}
 	return nil
 }
+
+// Ready reports whether the addresses of partitions can be chosen: the interface has a global address of IPv6, or none is needed.
+func (f *Formatter) Ready(context.Context) (bool, error) {
+	if !f.AlterNetwork || f.Definition != nil && f.Definition.Address.IsValid() {
+		return true, nil
+	}
+	m := &Machine{}
+	if err := m.links(); err != nil {
+		return false, err
+	}
+	_, found := base(m, f.interface6(), nil, netip.Prefix{})
+	return found, nil
+}
