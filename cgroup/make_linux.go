@@ -110,6 +110,34 @@ func (t *Tree) Make(ctx context.Context, id string, l Limits) (*Group, error) {
 	return g, nil
 }
 
+// Limit gives a group that is there other limits, and takes those of version 2 away that are none now. Its processes run on. The errors are Make's, and ErrNotFound.
+func (t *Tree) Limit(ctx context.Context, id string, l Limits) error {
+	g, err := t.Open(id)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	if err := l.check(); err != nil {
+		return t.error("Limit", id, compute.ErrInvalid, err)
+	}
+	settings, err := t.settings(l)
+	if err != nil {
+		return t.error("Limit", id, compute.ErrUnavailable, err)
+	}
+	for file, none := range map[string]bool{"cpu.max": l.CPU == 0, "memory.max": l.Memory == 0, "pids.max": l.PIDs == 0} {
+		if !none || g.v2 == "" {
+			continue
+		}
+		if err := write(g.v2+"/"+file, "max"); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return t.error("Limit", id, compute.ErrUnavailable, &os.PathError{Op: "write max to", Path: g.v2 + "/" + file, Err: err})
+		}
+	}
+	if err := t.write(ctx, id, settings); err != nil {
+		return t.error("Limit", id, compute.ErrUnavailable, err)
+	}
+	return nil
+}
+
 // fill makes the directories of a group and writes its settings.
 func (t *Tree) fill(ctx context.Context, g *Group, settings []setting) error {
 	for _, p := range t.needed(settings) {
@@ -134,11 +162,16 @@ func (t *Tree) fill(ctx context.Context, g *Group, settings []setting) error {
 	if err := g.open(); err != nil {
 		return err
 	}
+	return t.write(ctx, g.id, settings)
+}
+
+// write writes the settings of a group.
+func (t *Tree) write(ctx context.Context, id string, settings []setting) error {
 	for _, s := range settings {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		file := s.place.dir + "/" + t.name + "/" + g.id + "/" + s.file
+		file := s.place.dir + "/" + t.name + "/" + id + "/" + s.file
 		err := write(file, s.text)
 		if err == unix.ENOENT && s.place.v2 && !s.optional {
 			if err = t.enable(s.place, settings); err == nil {

@@ -45,7 +45,18 @@ func (s *Supervisor) fork(p *program) error {
 	if u := p.User; u != nil && os.Getuid() == 0 {
 		attr.Sys.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
 	}
-	child, err := os.StartProcess(p.Command[0], p.Command, attr)
+	var child *os.Process
+	start := func() (err error) {
+		child, err = os.StartProcess(p.Command[0], p.Command, attr)
+		return err
+	}
+	if within := s.confine(p); within != nil {
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = within.FD() >= 0, max(within.FD(), 0)
+		err = within.Start(start)
+		_ = within.Close()
+	} else {
+		err = start()
+	}
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,30 @@ type Program struct {
 	Log     string   `json:"log,omitempty"` // a file in Dir to which its output is added; "": nowhere
 	Keep    Keep     `json:"keep,omitempty"`
 
+	Limits   *Limits       `json:"limits,omitempty"`
 	StopWait time.Duration `json:"stop_wait,omitempty"` // from the polite signal to the last; 0: a minute
+}
+
+// Limits are what the programs of a group that have them may use together; all of a group have the same. 0 is no limit. Where the machine cannot limit, they are not kept, and the log
+// says so.
+type Limits struct {
+	Memory int64   `json:"memory,omitempty"` // bytes
+	CPU    float64 `json:"cpu,omitempty"`    // cores
+	PIDs   int     `json:"pids,omitempty"`   // processes and threads
+}
+
+// check refuses limits under which nothing could run.
+func (l *Limits) check() error {
+	switch {
+	case l == nil:
+	case l.Memory != 0 && l.Memory < 1<<20:
+		return fmt.Errorf("%d bytes of memory is no limit: 1 MiB at least", l.Memory)
+	case l.CPU != 0 && !(l.CPU >= 0.01 && l.CPU <= 1e4):
+		return fmt.Errorf("%v cores is no limit: 0.01 at least", l.CPU)
+	case l.PIDs < 0 || l.PIDs > 1<<22:
+		return fmt.Errorf("%d processes is no limit", l.PIDs)
+	}
+	return nil
 }
 
 // User is who a program runs as; nil: as the supervisor does.
@@ -111,6 +134,8 @@ func (g *Group) check() error {
 			return fail("the log of %q is no file of its directory: %q", p.Name, p.Log)
 		case !slices.Contains([]Keep{Once, Again, Watched}, p.Keep):
 			return fail("%q is to be kept %q, which is none of the ways", p.Name, p.Keep)
+		case p.Limits.check() != nil:
+			return fail("%q: %w", p.Name, p.Limits.check())
 		case p.StopWait < 0:
 			return fail("%q is given %s to stop", p.Name, p.StopWait)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hostler-project/hostler/cgroup"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/proc"
 )
@@ -48,6 +49,7 @@ type Supervisor struct {
 	groups map[string]*group
 	runs   map[int]*run // by the number of their handle
 	events []Event
+	limits *cgroup.Tree // nil: nobody wanted any
 }
 
 // group is one with its programs' processes.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/cgroup"
 )
 
 // Put records a group. One that is there with other programs is changed: what is not in it any more, or is another now, is stopped first; what is the same runs on. changed
@@ -140,13 +142,20 @@ func (s *Supervisor) Restart(ctx context.Context, names ...string) error {
 	return s.Start(ctx, names...)
 }
 
+// dying is how long is waited for the processes of a control group to be gone, after they were ended.
+const dying = time.Second
+
 // Remove stops a group and forgets it. One that is not there is no error.
 func (s *Supervisor) Remove(ctx context.Context, name string) error {
 	var wait []ending
+	var within *cgroup.Tree
 	err := s.call(ctx, "Remove", func() error {
 		g := s.groups[name]
 		if g == nil {
 			return nil
+		}
+		if slices.ContainsFunc(g.progs, func(p *program) bool { return p.Limits != nil }) {
+			within, _ = s.tree()
 		}
 		g.gone, g.dirty = true, true
 		for _, p := range g.progs {
@@ -161,7 +170,13 @@ func (s *Supervisor) Remove(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return s.await(ctx, "Remove", wait)
+	err = s.await(ctx, "Remove", wait)
+	if err == nil && within != nil {
+		ctx, cancel := context.WithTimeout(ctx, dying)
+		defer cancel()
+		unconfine(ctx, within, name)
+	}
+	return err
 }
 
 // Signal sends a signal to programs; those that do not run hear nothing.
