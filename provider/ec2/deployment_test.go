@@ -76,6 +76,34 @@ func TestDeployment(t *testing.T) {
 	}
 }
 
+// TestTeardownOfMany asks for the end of all instances at once, and of each by itself where that is refused.
+func TestTeardownOfMany(t *testing.T) {
+	c, url := place(t, ec2test.Options{})
+	p := open(t, url, nil)
+	for _, refused := range []bool{false, true} {
+		d, _, err := deploy(t, p, ec2.Deployment{Name: "build", Ports: []string{"22"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := open(t, url, func(o *ec2.Options) { o.Deployment, o.Pair, o.SecurityGroups = "build", d.Pair, []string{d.Group} })
+		for n := range 3 {
+			create(t, in, compute.ID(fmt.Sprint("suite-", n+1)))
+		}
+		rounds, asked := c.Calls("DescribeInstances"), c.Calls("TerminateInstances")
+		if refused {
+			c.Fail("TerminateInstances", 1, ec2test.Fault{Status: http.StatusBadRequest, Code: "OperationNotPermitted", Message: "The instance 'i-1' may not be terminated."})
+		}
+		if deleted, _, err := p.Teardown(t.Context(), "build", false); err != nil || len(deleted) != 5 {
+			t.Errorf("refused %v: deleted %q, %v", refused, deleted, err)
+		}
+		rounds, asked = c.Calls("DescribeInstances")-rounds, c.Calls("TerminateInstances")-asked
+		if one := asked < rounds; one == refused {
+			t.Errorf("refused %v: looked %d times, and asked %d times for their end", refused, rounds, asked)
+		}
+		c.Heal()
+	}
+}
+
 // TestDeploymentOfOthers meets things of its name that are not its own.
 func TestDeploymentOfOthers(t *testing.T) {
 	c, url := place(t, ec2test.Options{})

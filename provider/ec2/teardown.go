@@ -14,6 +14,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
+// together is how many instances one call ends; EC2 takes a thousand.
+const together = 500
+
 // Thing is something of a deployment's.
 type Thing struct {
 	Kind string // instance, volume, security group or key pair
@@ -54,8 +57,14 @@ func (p *Provider) teardown(ctx context.Context, deployment string, dryRun bool)
 	for end := time.Now().Add(settle); ; {
 		last = nil
 		waiting := false // for something that may come right
+		ended := p.endAll(ctx, all)
 		for _, t := range all {
-			if err := p.remove(ctx, t); err != nil && why(err) != Missing {
+			if ended && t.Kind == "instance" {
+				err = nil
+			} else {
+				err = p.remove(ctx, t)
+			}
+			if err != nil && why(err) != Missing {
 				last = append(last, fmt.Errorf("%s %s: %w", t, t.ID, err))
 				waiting = waiting || why(err) != Denied
 				continue
@@ -89,6 +98,29 @@ func stuck(deployment string, left []Thing, errs []error) error {
 		kind, hint = kinds[why(errs[0])], hints[why(errs[0])]
 	}
 	return &compute.Error{Op: "ec2.Teardown", ID: compute.ID(deployment), Kind: kind, Err: errors.Join(append(errs, fmt.Errorf("%d are left: %v", len(left), left))...), Hint: hint}
+}
+
+// endAll asks for the end of all instances among things at once, and tells whether that was heard. Where it was not each is asked for by itself: one that is protected, or gone, keeps all from ending.
+func (p *Provider) endAll(ctx context.Context, all []Thing) bool {
+	var ids []string
+	for _, t := range all {
+		if t.Kind == "instance" {
+			ids = append(ids, t.ID)
+		}
+	}
+	if len(ids) < 2 {
+		return false
+	}
+	c, err := p.api(ctx)
+	if err != nil {
+		return false
+	}
+	for some := range slices.Chunk(ids, together) {
+		if _, err := c.terminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: some}); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // remove asks for the end of a thing.
