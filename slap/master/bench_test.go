@@ -7,9 +7,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hostler-project/hostler/slap"
 	"github.com/hostler-project/hostler/slap/master"
@@ -40,7 +43,7 @@ func instance(i, version int) *slap.Request {
 	return &slap.Request{Title: fmt.Sprint("instance ", i), Release: demo, State: slap.Started, Parameters: slap.Dictionary{"_": fmt.Sprintf(`{"version": %d, "text": %q}`, version, strings.Repeat("x", 700))}}
 }
 
-// rate sends what next makes from many clients at once, and returns how many answers there were a second.
+// rate sends what next makes from many clients at once, and returns how many answers there were a second; how long all but one of a hundred took at most is a metric.
 func rate(b *testing.B, h http.Handler, clients int, next func(base string, n int64) (*http.Request, error)) float64 {
 	b.Helper()
 	srv := httptest.NewServer(h)
@@ -49,15 +52,24 @@ func rate(b *testing.B, h http.Handler, clients int, next func(base string, n in
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
 	var count atomic.Int64
+	var mu sync.Mutex
+	var all []time.Duration
 	b.SetParallelism(max(1, clients/2))
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
+		var took []time.Duration
+		defer func() {
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, took...)
+		}()
 		for pb.Next() {
 			r, err := next(srv.URL, count.Add(1))
 			if err != nil {
 				b.Error(err)
 				return
 			}
+			began := time.Now()
 			answer, err := client.Do(r)
 			if err != nil {
 				b.Error(err)
@@ -65,6 +77,7 @@ func rate(b *testing.B, h http.Handler, clients int, next func(base string, n in
 			}
 			_, err = io.Copy(io.Discard, answer.Body)
 			answer.Body.Close()
+			took = append(took, time.Since(began))
 			if err != nil || answer.StatusCode != http.StatusOK {
 				b.Errorf("%s: %s %v", r.URL, answer.Status, err)
 				return
@@ -72,6 +85,8 @@ func rate(b *testing.B, h http.Handler, clients int, next func(base string, n in
 		}
 	})
 	b.StopTimer()
+	slices.Sort(all)
+	b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, "ms-p99")
 	return float64(b.N) / b.Elapsed().Seconds()
 }
 
