@@ -38,6 +38,7 @@ type daemon struct {
 	at       time.Time      // then
 	reported time.Time
 	offline  bool
+	pause    time.Duration // after the master did not answer
 }
 
 // Run does passes until ctx ends.
@@ -127,9 +128,10 @@ func (d *daemon) pass(ctx context.Context, force bool) time.Duration {
 		if ctx.Err() == nil {
 			d.away(ctx, err)
 		}
-		return d.Retry
+		d.pause = min(max(2*d.pause, d.Retry), d.Period)
+		return d.pause
 	}
-	d.offline = false
+	d.offline, d.pause = false, 0
 	same := d.last != nil && reflect.DeepEqual(wished(d.last), wished(c))
 	unsettled := false
 	for i := range c.Partitions {

@@ -207,7 +207,7 @@ func (a *Agent) run(ctx context.Context, pl *Place, argv []string, in []byte, ou
 	if errors.Is(err, once.ErrLimit) {
 		what = fmt.Sprintf("%s it took more than partition_timeout, %s:", what, a.Limit)
 	}
-	return &compute.Error{Op: "node", ID: compute.ID(pl.ID), Kind: compute.ErrFailed, Err: fmt.Errorf("%s\n%s", what, log.tail())}
+	return reason(what + "\n" + log.tail())
 }
 
 // certificate has a partition's key and certificate be what the master has for it.

@@ -33,7 +33,7 @@ func do(t testing.TB, err error) {
 
 // lab is a computer of ours: a master behind HTTP, a supervisor, and partitions p0, p1, ... of users of their own where we are root.
 type lab struct {
-	*testing.T
+	testing.TB
 	agent  *node.Agent
 	client *slap.Client
 	master *master.Master
@@ -51,8 +51,8 @@ type lab struct {
 
 const firstUser = 61600
 
-func newLab(t *testing.T, partitions int) *lab {
-	l := &lab{T: t}
+func newLab(t testing.TB, partitions int) *lab {
+	l := &lab{TB: t}
 	work, err := os.MkdirTemp("", "hostler-node-") // a test's own directory is its user's alone
 	do(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(work) })

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -264,5 +265,40 @@ func TestSaysMuch(t *testing.T) {
 	l.agent.Limit = 50 * time.Millisecond
 	if out := l.run(1, node.Options{}); !strings.Contains(out.Failed[0].Err.Error(), "partition_timeout") {
 		t.Error(out.Failed)
+	}
+}
+
+// certified is a master that has certificates.
+type certified struct {
+	node.Master
+	pair slap.Certificate
+}
+
+func (c *certified) Certificate(context.Context, string, string) (*slap.Certificate, error) {
+	return &c.pair, nil
+}
+
+// TestCertificate has a partition's key be the master's, for its user alone.
+func TestCertificate(t *testing.T) {
+	l := newLab(t, 1)
+	m := &certified{l.agent.Master, slap.Certificate{Key: "k1", Certificate: "c1"}}
+	l.agent.Master, l.agent.Certificates = m, t.TempDir()
+	l.light("/r", "cat >input\n")
+	l.ask("demo", "/r", slap.Started, nil)
+	l.run(0, node.Options{})
+	key := filepath.Join(l.agent.Certificates, "p0.key")
+	was, err := os.Stat(key)
+	do(t, err)
+	if text, _ := os.ReadFile(key); string(text) != "k1" || was.Mode().Perm() != 0o400 || os.Getuid() == 0 && was.Sys().(*syscall.Stat_t).Uid != firstUser {
+		t.Errorf("the key is %q, %v", text, was)
+	}
+	l.run(0, node.Options{Force: true})
+	if now, err := os.Stat(key); err != nil || !os.SameFile(was, now) {
+		t.Errorf("what is the same was written again: %v", err)
+	}
+	m.pair.Key = "k2"
+	l.run(0, node.Options{Force: true})
+	if text, _ := os.ReadFile(key); string(text) != "k2" {
+		t.Errorf("the key is %q", text)
 	}
 }

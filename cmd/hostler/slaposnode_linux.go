@@ -193,7 +193,31 @@ func (n *nodeCommand) supervise(ctx context.Context) error {
 		}
 	}()
 	log.Info("the supervisor listens", "socket", n.socket, "pid", os.Getpid())
+	wg.Go(func() {
+		if unreachable(ctx, n.socket) {
+			log.Error("the supervisor's socket is gone, so nobody can ask it anything: it ends, and the next one takes its programs over", "socket", n.socket)
+			cancel()
+		}
+	})
 	return s.Serve(ctx, n.socket)
+}
+
+// unreachable returns when a socket that was there is not any more: true; or when ctx ends.
+func unreachable(ctx context.Context, socket string) bool {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for there := false; ; {
+		_, err := os.Lstat(socket)
+		if there && errors.Is(err, fs.ErrNotExist) {
+			return ctx.Err() == nil // who ends takes it away
+		}
+		there = there || err == nil
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // bangs is the master as a partition's instance tells it that something is wrong.
