@@ -250,6 +250,7 @@ A token of the master's web page (hostler slapos computer token prints one) or a
 	cmd.AddCommand(newSlaposNodeSupervisor(s)...)
 	cmd.AddCommand(newSlaposNodePromise(s), newSlaposNodeForward(s))
 	cmd.AddCommand(newSlaposNodeFormat(s), newSlaposNodeBoot(s), newSlaposNodeBang(s))
+	cmd.AddCommand(newSlaposNodeReport(s), newSlaposNodeCollect(s))
 	return cmd
 }
 

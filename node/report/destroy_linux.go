@@ -68,7 +68,7 @@ func (p *Pass) destroy(ctx context.Context, one *slap.Partition, all []string, k
 		return nil
 	}
 	p.log("Destroying %s...", one.ID)
-	user, err := p.user(d)
+	user, err := owner(d)
 	if err != nil && d.Executable(destroyer) {
 		return err
 	}
@@ -215,7 +215,7 @@ func (p *Pass) dismiss(ctx context.Context, id string, all []string) error {
 		return err
 	}
 	for _, name := range groups {
-		if owner(name, all) == id {
+		if groupOf(name, all) == id {
 			if err := p.Supervisor.Remove(ctx, name); err != nil {
 				return err
 			}
@@ -224,8 +224,8 @@ func (p *Pass) dismiss(ctx context.Context, id string, all []string) error {
 	return nil
 }
 
-// owner is the partition whose group that is; "": nobody's.
-func owner(group string, all []string) (of string) {
+// groupOf is the partition whose group that is; "": nobody's.
+func groupOf(group string, all []string) (of string) {
 	for _, id := range all {
 		if (group == id || strings.HasPrefix(group, id+"-")) && len(id) > len(of) {
 			of = id

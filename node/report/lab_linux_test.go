@@ -15,8 +15,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/node/home"
-	"github.com/hostler-project/hostler/node/once"
 	"github.com/hostler-project/hostler/node/report"
 	"github.com/hostler-project/hostler/node/supervise"
 	"github.com/hostler-project/hostler/slap"
@@ -96,24 +94,12 @@ func newLab(t *testing.T, partitions int) *lab {
 		_ = l.sup.Stop(context.Background(), "all")
 		_ = l.sup.Close()
 	})
-	l.pass = &report.Pass{Master: client, Supervisor: l.sup, Computer: "C", InstanceRoot: l.root, Timeout: 30 * time.Second, User: whose, Log: func(line string) {
+	l.pass = &report.Pass{Master: client, Supervisor: l.sup, Computer: "C", InstanceRoot: l.root, Timeout: 30 * time.Second, Log: func(line string) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.lines = append(l.lines, line)
 	}}
 	return l
-}
-
-// whose is the owner of a partition, where we are root.
-func whose(d *home.Dir) (*once.User, error) {
-	if os.Getuid() != 0 {
-		return nil, nil
-	}
-	uid, gid := d.Owner()
-	if uid == 0 || gid == 0 {
-		return nil, errors.New(d.Path() + " is root's")
-	}
-	return &once.User{UID: uid, GID: gid}, nil
 }
 
 func (l *lab) at(name ...string) string { return filepath.Join(append([]string{l.root}, name...)...) }
@@ -169,8 +155,8 @@ func (l *lab) run(failed int) {
 	l.mu.Lock()
 	l.lines, l.calls = nil, nil
 	l.mu.Unlock()
-	if n, err := l.pass.Run(l.Context()); n != failed || err != nil {
-		l.Fatalf("%d failed, %v; want %d\n%s", n, err, failed, l.log())
+	if out, err := l.pass.Run(l.Context()); out.Failed != failed || err != nil {
+		l.Fatalf("%+v, %v; want %d\n%s", out, err, failed, l.log())
 	}
 }
 

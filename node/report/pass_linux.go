@@ -10,7 +10,6 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/node/home"
-	"github.com/hostler-project/hostler/node/once"
 	"github.com/hostler-project/hostler/node/supervise"
 	"github.com/hostler-project/hostler/slap"
 )
@@ -41,22 +40,26 @@ type Pass struct {
 	Storage      string        // has dataN/PARTITION, more storage of partitions; "": there is none
 	Timeout      time.Duration // of each program that is run as a partition's user; 0: usage.Limit
 
-	User func(d *home.Dir) (*once.User, error)                          // who runs what is a partition's; nil there: as we are
 	Hook func(ctx context.Context, p *slap.Partition, dir string) error // is called of each that is wanted destroyed, when it was stopped; nil: nobody is
 	Log  func(line string)                                              // nil: nobody is told
 	Now  func() time.Time                                               // nil: time.Now
 }
 
-// Run makes a pass. failed is of how many partitions (and journals) something went wrong, which was logged and, where it is an instance's, reported; err is that the
-// pass could not be made.
-func (p *Pass) Run(ctx context.Context) (failed int, err error) {
+// An Outcome is what came of a pass.
+type Outcome struct {
+	Partitions []string // of the computer, all of them
+	Failed     int      // of so many of them, or with the computer's own journals, something went wrong, which was logged and, where it is an instance's, reported
+}
+
+// Run makes a pass. An error is that it could not be made, or not to its end.
+func (p *Pass) Run(ctx context.Context) (out Outcome, err error) {
 	c, err := p.Master.Computer(ctx, p.Computer)
 	if err != nil {
-		return 0, err
+		return out, err
 	}
 	root, err := home.Open(p.InstanceRoot)
 	if err != nil {
-		return 0, err
+		return out, err
 	}
 	defer root.Close()
 	bad := map[string]bool{}
@@ -84,14 +87,14 @@ func (p *Pass) Run(ctx context.Context) (failed int, err error) {
 			continue
 		}
 		if ctx.Err() != nil {
-			return len(bad), ctx.Err()
+			break
 		}
 		if err := p.destroy(ctx, one, all, kept[one.ID]); err != nil {
 			p.fail(ctx, one.ID, err)
 			bad[one.ID] = true
 		}
 	}
-	return len(bad), ctx.Err()
+	return Outcome{all, len(bad)}, ctx.Err()
 }
 
 // ours says what is wrong with a partition as the master tells of it: its name is a directory's, and its computer is this.
@@ -128,14 +131,6 @@ func (p *Pass) now() time.Time {
 		return p.Now()
 	}
 	return time.Now()
-}
-
-// user is who runs a partition's programs.
-func (p *Pass) user(d *home.Dir) (*once.User, error) {
-	if p.User == nil {
-		return nil, nil
-	}
-	return p.User(d)
 }
 
 // open opens a partition's directory.

@@ -72,11 +72,7 @@ func (p *Pass) gather(ctx context.Context, root *home.Dir, one *slap.Partition) 
 		return nil, err
 	}
 	s := &share{id: one.ID, dir: dir}
-	user, err := p.user(dir)
-	if err == nil {
-		err = usage.RunScripts(ctx, dir, user, p.Timeout)
-	}
-	all := []error{err}
+	all := []error{usage.RunScripts(ctx, dir, owner, p.Timeout)}
 	theirs, err := usage.Partition(dir)
 	all = append(all, err)
 	ours, err := usage.Ours(root, one.ID, false)

@@ -23,11 +23,15 @@ const (
 // Limit is how long a program of etc/report may take where nobody says otherwise.
 const Limit = 5 * time.Minute
 
-// RunScripts runs the programs of a partition's etc/report, as a user (nil: as we are), each with the path of a file to write. One that fails
-// does not keep the others from running; the error names all that did. limit is of each; 0: [Limit].
-func RunScripts(ctx context.Context, d *home.Dir, user *once.User, limit time.Duration) error {
+// RunScripts runs the programs of a partition's etc/report, as a user (nil: as we are) that is asked for where there are any, each with the path
+// of a file to write. One that fails does not keep the others from running; the error names all that did. limit is of each; 0: [Limit].
+func RunScripts(ctx context.Context, d *home.Dir, as func(*home.Dir) (*once.User, error), limit time.Duration) error {
 	names, err := d.List(scripts, maxScripts)
 	if err != nil || len(names) == 0 {
+		return err
+	}
+	user, err := as(d)
+	if err != nil {
 		return err
 	}
 	if err := d.MakeDir(written, 0o750); err != nil {

@@ -148,6 +148,12 @@ func (f *File) Bool(section, key string, deft bool) (bool, error) {
 	return false, f.Fail(section, key, "is neither true nor false")
 }
 
+// Seconds is a key's time in seconds, which is not less than 0.
+func (f *File) Seconds(section, key string, deft time.Duration) (time.Duration, error) {
+	n, err := f.number(section, key, deft.Seconds(), false)
+	return time.Duration(n * float64(time.Second)), err
+}
+
 // number is a key's number.
 func (f *File) number(section, key string, deft float64, less bool) (float64, error) {
 	text, err := f.Text(section, key)

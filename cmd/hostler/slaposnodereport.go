@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+func newSlaposNodeReport(s *slapos) *cobra.Command {
+	return s.newNodeCommand(&cobra.Command{
+		Use:   "report",
+		Short: "Tell the master what was used, and destroy what is wanted destroyed",
+		Long: `Run the programs of the partitions' etc/report, tell the master what they and others have left in var/xml_report as one journal, and destroy the instances that are wanted destroyed: each when it need
+not be kept any more (retention_delay), when the programs for which it waits have ended, and when what it used was told.
+
+Exit status: 1 something failed; the others were done.`,
+		Example: "  hostler slapos node report --now",
+		Args:    cobra.NoArgs,
+	}, passReport, func(ctx context.Context, n *nodeCommand, _ []string) error { return n.report(ctx) })
+}
+
+func newSlaposNodeCollect(s *slapos) *cobra.Command {
+	return s.newNodeCommand(&cobra.Command{
+		Use:   "collect",
+		Short: "Note what this node and its partitions use now",
+		Long: `Take a sample of what the partitions' processes, the disks, the network and the machine use, into var/data-log/collector.db in the instances' directory: cron does it every minute or so. Of days that are
+over it makes DAY.tar.gz there, with tables as text, and a journal that hostler slapos node report sends; what was reported is forgotten after collect_cache days (15).
+
+Keys of [collect]: enable = false measures no folders; time_cycle is after how many seconds each is measured again (86400).`,
+		Example: "  hostler slapos node collect",
+		Args:    cobra.NoArgs,
+	}, passNone, func(ctx context.Context, n *nodeCommand, _ []string) error {
+		switch {
+		case n.node.Computer == "":
+			return invalid("", "the section [slapos] of %s lacks computer_id", n.path)
+		case n.node.RootCheck && os.Geteuid() != 0:
+			return &compute.Error{Kind: compute.ErrDenied, Err: errors.New("this is for root: it looks at processes of other users"), Hint: "root_check = false in [slapos] has it look at yours"}
+		}
+		if err := n.isNode(); err != nil {
+			return err
+		}
+		folders, err := n.file.Bool("collect", "enable", true)
+		if err != nil {
+			return invalid("", "%w", err)
+		}
+		cycle, err := n.file.Seconds("collect", "time_cycle", 24*time.Hour)
+		if err != nil {
+			return invalid("", "%w", err)
+		}
+		return n.collect(ctx, folders, cycle)
+	})
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/hostler-project/hostler/node/collect"
+	"github.com/hostler-project/hostler/node/report"
+	nodeseen "github.com/hostler-project/hostler/node/seen"
+	"github.com/hostler-project/hostler/node/supervise"
+)
+
+// report makes a report pass.
+func (n *nodeCommand) report(ctx context.Context) error {
+	sup, err := n.supervisor(ctx)
+	if err != nil {
+		return err
+	}
+	defer sup.Close()
+	pass := &report.Pass{Master: n.client, Supervisor: sup, Computer: n.node.Computer, InstanceRoot: n.node.InstanceRoot, Certificates: n.node.Certificates, Storage: n.node.InstanceHome,
+		Timeout: n.node.PartitionTimeout, Log: func(line string) { n.say("%s", line) }}
+	out, err := pass.Run(ctx)
+	if err != nil {
+		return err
+	}
+	n.tell(ctx, sup, out.Partitions)
+	if n.say("Finished reporting."); out.Failed > 0 {
+		return status(1)
+	}
+	return nil
+}
+
+// tell tells a master of ours what runs in partitions after a pass, if that is news. That it cannot be told spoils no pass.
+func (n *nodeCommand) tell(ctx context.Context, sup *supervise.Client, partitions []string) {
+	t := &nodeseen.Teller{Master: n.client, Supervisor: sup, Computer: n.node.Computer, InstanceRoot: n.node.InstanceRoot}
+	if _, err := t.Tell(ctx, partitions); err != nil {
+		n.note("The master could not be told what runs here: %s", plain(err))
+	}
+}
+
+// collect takes a sample.
+func (n *nodeCommand) collect(ctx context.Context, folders bool, cycle time.Duration) error {
+	c := &collect.Collector{Computer: n.node.Computer, InstanceRoot: n.node.InstanceRoot, SoftwareRoot: n.node.SoftwareRoot, Days: n.node.CollectDays, Folders: folders, Cycle: cycle,
+		Log: func(line string) { n.warn("%s", line) }}
+	return c.Run(ctx)
+}
