@@ -51,6 +51,7 @@ type SlapComputerDetail struct {
 	SlapComputer
 	Slots    []SlapPartition `json:"slots" nullable:"false" doc:"its partitions, in their order"`
 	Supplied []SlapRelease   `json:"supplied" nullable:"false" doc:"the releases that are wanted on it, or wanted away, in the order in which they were asked for"`
+	Told     *time.Time      `json:"told" doc:"when its node told last what runs in its partitions; null: it never did"`
 }
 
 // SlapPartition is a slot of a computer.
@@ -58,6 +59,26 @@ type SlapPartition struct {
 	Partition string        `json:"partition"`
 	Addresses []string      `json:"addresses" nullable:"false"`
 	Instance  *SlapInstance `json:"instance" doc:"what is in it; null: it is free"`
+	Programs  []SlapProgram `json:"programs" nullable:"false" doc:"what its node keeps running in it, as it told last"`
+	Promises  []SlapPromise `json:"promises" nullable:"false" doc:"what was checked in it, as its node told last"`
+}
+
+// SlapProgram is a program that a node keeps running.
+type SlapProgram struct {
+	Name    string     `json:"name"`
+	State   string     `json:"state" doc:"RUNNING, STOPPED, EXITED, BACKOFF, FATAL, …: the supervisor's word"`
+	PID     int        `json:"pid,omitempty"`
+	Started *time.Time `json:"started" doc:"null: it does not run"`
+	CPU     float64    `json:"cpu" doc:"seconds since it was started, with all that it started"`
+	Memory  int64      `json:"memory" doc:"bytes that are resident, with all that it started"`
+}
+
+// SlapPromise is what a check came to last.
+type SlapPromise struct {
+	Name   string     `json:"name"`
+	Failed bool       `json:"failed"`
+	Text   string     `json:"text,omitempty" doc:"what it said, or the beginning of it"`
+	At     *time.Time `json:"at" doc:"null: that is not known"`
 }
 
 // SlapRelease is a software release on a computer.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -93,6 +94,25 @@ func (c *Client) ReportNode(ctx context.Context, n *NodeReport) error {
 	}
 	_, err = c.do(ctx, call{op: NodeReportName, method: http.MethodPost, url: c.base.JoinPath(NodeReportName).String(), kind: "application/json", accept: "application/json", body: string(body)})
 	return err
+}
+
+// NodeReport is what the node of a computer told its master last of what runs on it, and when. [ErrNotFound]: it has told nothing, or the master is not one of ours.
+func (c *Client) NodeReport(ctx context.Context, computer string) (*NodeReport, time.Time, error) {
+	u := c.base.JoinPath(NodeReportName)
+	u.RawQuery = url.Values{"computer_guid": {computer}}.Encode()
+	body, err := c.do(ctx, call{op: NodeReportName, method: http.MethodGet, url: u.String(), accept: "application/json"})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	var told struct {
+		At     time.Time       `json:"at"`
+		Report json.RawMessage `json:"report"`
+	}
+	if err := json.Unmarshal(body, &told); err != nil {
+		return nil, time.Time{}, malformed("", "not the JSON of what a node reported: %v", err)
+	}
+	n, err := ParseNodeReport(told.Report)
+	return n, told.At, err
 }
 
 // shortened is the beginning of a text, of so many bytes at most.

@@ -21,7 +21,7 @@ import (
 var documents = map[string]string{
 	"Self": "Self", "Source": "Source", "States": "States", "Lease": "Lease", "Instance": "Instance", "Phases": "Phases", "Event": "Event", "Plans": "Plans", "Plan": "Plan",
 	"Directive": "Directive", "Directed": "Directed", "History": "History", "Point": "Point", "Problem": "Problem", "SignIn": "SignIn", "Waiter": "Waiter", "TerminalEnd": "TerminalEnd",
-	"SlapStatus": "SlapStatus", "SlapComputer": "SlapComputer", "SlapPartition": "SlapPartition", "SlapRelease": "SlapRelease", "SlapComputerDetail": "SlapComputerDetail", "SlapInstance": "SlapInstance", "SlapInstanceDetail": "SlapInstanceDetail", "SlapConnection": "SlapConnection", "SlapType": "SlapType", "SlapSoftware": "SlapSoftware", "SlapUsagePoint": "SlapUsagePoint", "SlapUsageSeries": "SlapUsageSeries", "SlapUsage": "SlapUsage",
+	"SlapStatus": "SlapStatus", "SlapComputer": "SlapComputer", "SlapPartition": "SlapPartition", "SlapProgram": "SlapProgram", "SlapPromise": "SlapPromise", "SlapRelease": "SlapRelease", "SlapComputerDetail": "SlapComputerDetail", "SlapInstance": "SlapInstance", "SlapInstanceDetail": "SlapInstanceDetail", "SlapConnection": "SlapConnection", "SlapType": "SlapType", "SlapSoftware": "SlapSoftware", "SlapUsagePoint": "SlapUsagePoint", "SlapUsageSeries": "SlapUsageSeries", "SlapUsage": "SlapUsage",
 }
 
 // later are those, and paths, that the API may not have yet.

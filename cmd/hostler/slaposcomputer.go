@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +23,29 @@ type computerDetailView struct {
 	Title     string                 `json:"title"`
 	Software  []computerSoftwareView `json:"software,omitempty"`
 	Instances []computerInstanceView `json:"instances,omitempty"`
+	Told      time.Time              `json:"told,omitzero"`
+	Programs  []computerProgramView  `json:"programs,omitempty"`
+	Promises  []computerPromiseView  `json:"promises,omitempty"`
+}
+
+// computerProgramView is a program in it, as its node told last.
+type computerProgramView struct {
+	Partition string    `json:"partition"`
+	Name      string    `json:"name"`
+	State     string    `json:"state"`
+	PID       int       `json:"pid,omitempty"`
+	Started   time.Time `json:"started,omitzero"`
+	CPU       float64   `json:"cpu"`
+	Memory    int64     `json:"memory"`
+}
+
+// computerPromiseView is a promise in it.
+type computerPromiseView struct {
+	Partition string    `json:"partition"`
+	Name      string    `json:"name"`
+	Failed    bool      `json:"failed"`
+	Text      string    `json:"text,omitempty"`
+	At        time.Time `json:"at,omitzero"`
 }
 
 // computerSoftwareView is software in it.
@@ -60,7 +84,7 @@ func newSlaposComputer(s *slapos) *cobra.Command {
 	}, &cobra.Command{
 		Use:   "info REF",
 		Short: "Show a computer, with its software and instances where the master tells",
-		Long: `Show a computer by its reference.
+		Long: `Show a computer by its reference; of a node of ours, and from a master of ours, also the programs that run on it and what their promises came to.
 
 Exit status: 2 where the master knows no such computer.`,
 		Example: "  hostler slapos computer info COMP-1",
@@ -134,6 +158,9 @@ func (s *slapos) computerInfo(ctx context.Context, reference string) error {
 	for _, i := range instances.Results {
 		v.Instances = append(v.Instances, computerInstanceView{i.Partition, i.Title, i.State, i.Release})
 	}
+	if err := s.computerRuns(ctx, &v); err != nil {
+		return err
+	}
 	if s.a.flags.json {
 		return s.a.printJSON(v)
 	}
@@ -148,6 +175,41 @@ func (s *slapos) computerInfo(ctx context.Context, reference string) error {
 	for _, i := range v.Instances {
 		if err := fprintf(s.a.out, "Partition: %s %s %s %s\n", printable(i.Partition), i.State, printable(i.Release), printable(i.Title)); err != nil {
 			return err
+		}
+	}
+	for _, p := range v.Programs {
+		if err := fprintf(s.a.out, "Program: %s %s %s\n", printable(p.Partition), printable(p.Name), printable(p.State)); err != nil {
+			return err
+		}
+	}
+	for _, p := range v.Promises {
+		how := "kept"
+		if p.Failed {
+			how = "failed: " + printable(p.Text)
+		}
+		if err := fprintf(s.a.out, "Promise: %s %s %s\n", printable(p.Partition), printable(p.Name), how); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// computerRuns adds what the node told last of what runs on it, where the master is one of ours and lets us see it.
+func (s *slapos) computerRuns(ctx context.Context, v *computerDetailView) error {
+	told, at, err := s.client.NodeReport(ctx, v.Computer)
+	if ctx.Err() != nil {
+		return err
+	} else if err != nil {
+		s.note("%s", plain(err))
+		return nil
+	}
+	v.Told = at
+	for _, of := range told.Partitions {
+		for _, p := range of.Processes {
+			v.Programs = append(v.Programs, computerProgramView{of.ID, p.Name, p.State, p.PID, p.Started, p.CPU, p.Memory})
+		}
+		for _, p := range of.Promises {
+			v.Promises = append(v.Promises, computerPromiseView{of.ID, p.Name, p.Failed, p.Text, p.At})
 		}
 	}
 	return nil

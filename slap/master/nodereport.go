@@ -38,6 +38,7 @@ func (m *Master) ReportNode(ctx context.Context, who Who, n *slap.NodeReport) er
 		return tx.(Tx).SaveSlap(slap.Entry{Kind: slap.KindNode, Key: n.Computer, Computer: n.Computer, Data: record})
 	})
 	if err == nil {
+		m.heard.Add(1)
 		m.met(ctx, n.Computer)
 	}
 	return err

@@ -41,6 +41,12 @@ func TestNodeReport(t *testing.T) {
 	if err != nil || n == nil || n.At.IsZero() || !reflect.DeepEqual(n.Report, *said) {
 		t.Fatalf("%+v, %v", n, err)
 	}
+	if again, when, err := c.NodeReport(ctx, "C"); err != nil || !reflect.DeepEqual(again, said) || !when.Equal(n.At) {
+		t.Errorf("%+v, %s, %v", again, when, err)
+	}
+	if _, _, err := c.NodeReport(ctx, "D"); !errors.Is(err, slap.ErrDenied) {
+		t.Errorf("of another: %v", err)
+	}
 	if err := c.ReportNode(ctx, &slap.NodeReport{Computer: "D"}); !errors.Is(err, slap.ErrDenied) {
 		t.Errorf("for another: %v", err)
 	}

@@ -106,7 +106,7 @@ func (v *View) Computer(ctx context.Context, p auth.Principal, name string) (out
 	}
 	out = api.SlapComputerDetail{SlapComputer: computer(&c.ComputerSummary), Slots: make([]api.SlapPartition, len(c.Record.Partitions)), Supplied: make([]api.SlapRelease, len(c.Supplied))}
 	for i, slot := range c.Record.Partitions {
-		out.Slots[i] = api.SlapPartition{Partition: slot.ID, Addresses: []string{}}
+		out.Slots[i] = api.SlapPartition{Partition: slot.ID, Addresses: []string{}, Programs: []api.SlapProgram{}, Promises: []api.SlapPromise{}}
 		for _, a := range slot.Addresses {
 			out.Slots[i].Addresses = append(out.Slots[i].Addresses, a.IP)
 		}
@@ -117,6 +117,14 @@ func (v *View) Computer(ctx context.Context, p auth.Principal, name string) (out
 	}
 	for i, s := range c.Supplied {
 		out.Supplied[i] = api.SlapRelease{Release: s.URL, State: s.State, Created: s.Created, Status: status(s.Said)}
+	}
+	told, err := v.m.NodeReport(ctx, who, name)
+	if err != nil {
+		return out, refusal(err)
+	}
+	if told != nil {
+		out.Told = timed(told.At)
+		runs(out.Slots, told.Report.Partitions)
 	}
 	return out, nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -162,6 +163,23 @@ func TestTree(t *testing.T) {
 	}
 	c := ok[api.SlapComputerDetail](t)(d.as("root").SlapComputer(ctx, "COMP-1"))
 	if c.Busy != 2 || c.Partitions != 2 || c.Slots[1].Instance.Title != "database" || c.Supplied[0].Release != demo || !c.Supplied[0].Status.Error || c.Supplied[0].Status.Message != "no gcc" {
+		t.Errorf("%+v", c)
+	}
+
+	if c.Told != nil || len(c.Slots[0].Programs) != 0 {
+		t.Errorf("%+v", c)
+	}
+	at := time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
+	said := &slap.NodeReport{Computer: "COMP-1", Partitions: []slap.ReportPartition{{ID: "p9", Processes: []slap.ReportProcess{{Name: "elsewhere"}}}, {ID: "p1",
+		Processes: []slap.ReportProcess{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: at, CPU: 1.5, Memory: 1 << 20}},
+		Promises:  []slap.ReportPromise{{Name: "a"}, {Name: "b", Failed: true, Text: "no answer", At: at}}}}}
+	if err := d.m.ReportNode(ctx, master.Who{Computer: "COMP-1"}, said); err != nil {
+		t.Fatal(err)
+	}
+	c = ok[api.SlapComputerDetail](t)(d.as("root").SlapComputer(ctx, "COMP-1"))
+	want := api.SlapPartition{Programs: []api.SlapProgram{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: &at, CPU: 1.5, Memory: 1 << 20}},
+		Promises: []api.SlapPromise{{Name: "b", Failed: true, Text: "no answer", At: &at}, {Name: "a"}}}
+	if c.Told == nil || len(c.Slots) != 2 || !reflect.DeepEqual(c.Slots[1].Programs, want.Programs) || !reflect.DeepEqual(c.Slots[1].Promises, want.Promises) {
 		t.Errorf("%+v", c)
 	}
 

@@ -7,6 +7,7 @@ import { ring, useAsked } from "./live";
 import { At, Fact, Table } from "./parts";
 import { say } from "./said";
 import { instancePath, Is, mayAct, Message, Reported, SlapView, Wanted } from "./slap";
+import { Runs } from "./slapruns";
 import { Trend } from "./trend";
 import type { SlapComputerDetail, SlapRelease, SlapUsage } from "./types";
 
@@ -40,6 +41,7 @@ export function Computer() {
           <Releases c={c} />
           <h2>Partitions</h2>
           <Slots c={c} />
+          <Runs c={c} />
           <Usage key={name} name={name} />
         </>
       )}

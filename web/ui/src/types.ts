@@ -197,6 +197,24 @@ export interface SlapPartition {
   partition: string;
   addresses: string[];
   instance: SlapInstance | null;
+  programs: SlapProgram[];
+  promises: SlapPromise[];
+}
+
+export interface SlapProgram {
+  name: string;
+  state: string;
+  pid?: number;
+  started: string | null;
+  cpu: number;
+  memory: number;
+}
+
+export interface SlapPromise {
+  name: string;
+  failed: boolean;
+  text?: string;
+  at: string | null;
 }
 
 export interface SlapRelease {
@@ -209,6 +227,7 @@ export interface SlapRelease {
 export interface SlapComputerDetail extends SlapComputer {
   slots: SlapPartition[];
   supplied: SlapRelease[];
+  told: string | null;
 }
 
 export interface SlapInstance {

@@ -44,3 +44,11 @@ export const exact = (time: string) => new Date(time).toLocaleString();
 
 /** figure is a number with at most three digits that say something. */
 export const figure = (n: number) => (n >= 100 || Number.isInteger(n) ? Math.round(n).toLocaleString() : String(Number(n.toPrecision(3))));
+
+/** size is a number of bytes, by powers of 1024. */
+export function size(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let k = 0;
+  for (; bytes >= 1000 && k < units.length - 1; k++) bytes /= 1024;
+  return figure(bytes) + " " + units[k];
+}

@@ -1,1 +1,0 @@
-import{a,b,c}from"./chunk-BIUXH3ED.js";import"./chunk-SWJ45E6B.js";import"./chunk-DXZDDHOH.js";import"./chunk-PZWLBZKV.js";import"./chunk-GN227OXV.js";import"./chunk-UT7C6WVH.js";import"./chunk-25NKHCUK.js";export{c as Computers,b as Instances,a as Trees};

@@ -1,0 +1,89 @@
+// What runs in the partitions of a computer, and what was checked there, as its node told last.
+import { At, Table } from "./parts";
+import type { SlapComputerDetail, SlapPartition, SlapProgram, SlapPromise } from "./types";
+import { size, span } from "./words";
+
+/** each is every one of what partitions have, with its partition. */
+const each = <T,>(c: SlapComputerDetail, of: (p: SlapPartition) => T[]) => c.slots.flatMap((p) => of(p).map((one): [SlapPartition, T] => [p, one]));
+
+const bad = (p: SlapProgram) => p.state === "FATAL" || p.state === "BACKOFF" || (p.state === "EXITED" && p.name.endsWith("-on-watch"));
+
+export function Runs({ c }: { c: SlapComputerDetail }) {
+  const programs = each(c, (p) => p.programs);
+  const promises = each(c, (p) => p.promises);
+  if (!c.told) return null; // SlapOS's own nodes do not tell
+  return (
+    <>
+      <h2>
+        What runs <small class="muted">told <At time={c.told} /></small>
+      </h2>
+      {programs.length === 0 ? <p class="muted">Nothing does.</p> : <Programs all={programs} />}
+      <h2>Promises</h2>
+      {promises.length === 0 ? <p class="muted">None was checked.</p> : <Promises all={promises} />}
+    </>
+  );
+}
+
+function Programs({ all }: { all: [SlapPartition, SlapProgram][] }) {
+  return (
+    <Table
+      label="What runs"
+      head={
+        <>
+          <th scope="col">Partition</th>
+          <th scope="col">Program</th>
+          <th scope="col">State</th>
+          <th scope="col">Since</th>
+          <th scope="col" class="n">
+            CPU
+          </th>
+          <th scope="col" class="n">
+            Memory
+          </th>
+        </>
+      }
+    >
+      {all.map(([at, p]) => (
+        <tr key={at.partition + ":" + p.name}>
+          <td>{at.partition}</td>
+          <th scope="row">{p.name}</th>
+          <td>
+            <span class={"state " + (p.state === "RUNNING" ? "ready" : bad(p) ? "failed" : "held")}>{p.state.toLowerCase()}</span>
+          </td>
+          <td>{p.started && <At time={p.started} />}</td>
+          <td class="n">{p.pid && span(p.cpu)}</td>
+          <td class="n">{p.pid && size(p.memory)}</td>
+        </tr>
+      ))}
+    </Table>
+  );
+}
+
+function Promises({ all }: { all: [SlapPartition, SlapPromise][] }) {
+  const sorted = [...all].sort(([, a], [, b]) => Number(b.failed) - Number(a.failed));
+  return (
+    <Table
+      label="Promises"
+      class="words"
+      head={
+        <>
+          <th scope="col">Partition</th>
+          <th scope="col">Promise</th>
+          <th scope="col">Last</th>
+          <th scope="col">What it said</th>
+        </>
+      }
+    >
+      {sorted.map(([at, p]) => (
+        <tr key={at.partition + ":" + p.name}>
+          <td>{at.partition}</td>
+          <th scope="row">{p.name}</th>
+          <td>
+            <span class={"state " + (p.failed ? "failed" : "ready")}>{p.failed ? "failed" : "kept"}</span> {p.at && <At time={p.at} />}
+          </td>
+          <td class={p.failed ? "bad value" : "value"}>{p.text}</td>
+        </tr>
+      ))}
+    </Table>
+  );
+}
