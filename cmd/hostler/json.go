@@ -110,6 +110,7 @@ type leaseView struct {
 type statusView struct {
 	Sources   []sourceView   `json:"sources"`
 	Instances []instanceView `json:"instances"`
+	Computers []slapNodeView `json:"computers,omitempty"`
 	Store     string         `json:"store,omitempty"`
 }
 

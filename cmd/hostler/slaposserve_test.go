@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -65,6 +66,33 @@ func TestSlaposServed(t *testing.T) {
 	}
 	if status, _ := ask(http.MethodGet, "/v1/sources", "", admin); status != http.StatusOK {
 		t.Errorf("the API: %d", status)
+	}
+	// What a node tells of what runs on it is in its status.
+	post := func(method, body string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, at+"/slapos/"+method, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer "+admin)
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		if text, _ := io.ReadAll(answer.Body); answer.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s", method, text)
+		}
+	}
+	post("slapos.put.v0.compute_node_format", `{"computer_guid": "COMP-1", "compute_partition_list": [{"partition_id": "p0", "ip_list": []}]}`)
+	post(slap.NodeReportName, `{"computer_guid": "COMP-1", "compute_partition_list": [{"partition_id": "p0", "process_list": [{"name": "a", "state": "RUNNING"}, {"name": "b", "state": "EXITED"},
+		{"name": "c-on-watch", "state": "EXITED"}], "promise_list": [{"name": "check", "failed": true, "text": "no answer"}]}]}`)
+	if out := o.run("status", "-v"); !regexp.MustCompile(`(?m)^COMP-1 +0 of 1 +1 of 3 +1 of 1 +`).MatchString(out) || !strings.Contains(out, "COMP-1 p0:c-on-watch EXITED\nCOMP-1 p0: promise check failed: no answer\n") {
+		t.Errorf("%s", out)
+	}
+	if out := o.run("status", "-v", "--json"); !strings.Contains(out, `"running": 1`) || strings.Contains(o.run("status", "--json"), "COMP-1") {
+		t.Errorf("%s", out)
 	}
 	k.stop()
 }

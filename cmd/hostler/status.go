@@ -20,7 +20,7 @@ func newStatus(a *app) *cobra.Command {
 		Use:   "status [SOURCE...]",
 		Short: "Show sources: what is cached, in use, and how many there may be",
 		Long: `Show each source with what it has cached (made and not in use) and in use, and its maximum (0: no limit). Note says what is out of the ordinary:
-a broken or paused source, failed and held instances, requests that wait, instances of a source that is configured no more.`,
+a broken or paused source, failed and held instances, requests that wait, instances of a source that is configured no more. With -v, and a controller that is a SlapOS master, also what runs on its computers.`,
 		Example: "  hostler status -v\n  hostler status web --query available\n  hostler status --json --watch",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !watch {
@@ -63,7 +63,7 @@ func (a *app) status(ctx context.Context, names []string, verbose bool, query st
 		return fprintf(a.out, "%d\n", *n)
 	}
 	if a.flags.json {
-		return a.statusJSON(ctx, engine, sources)
+		return a.statusJSON(ctx, engine, sources, verbose)
 	}
 	var instances []compute.Instance
 	var leases map[compute.ID][]*compute.Lease
@@ -89,8 +89,16 @@ func (a *app) status(ctx context.Context, names []string, verbose bool, query st
 	if err := a.table([]string{"instance", "state", "since", "lease", "owner", "ends", "note"}, rows); err != nil {
 		return err
 	}
-	if err := a.statusQueue(ctx, engine, sources); err != nil || a.storeShown() == "" {
+	if err := a.statusQueue(ctx, engine, sources); err != nil {
 		return err
+	}
+	if len(names) == 0 {
+		if err := a.statusNodes(ctx); err != nil {
+			return err
+		}
+	}
+	if a.storeShown() == "" {
+		return nil
 	}
 	return fprintf(a.out, "\nstore: %s\n", printable(a.storeShown()))
 }
@@ -103,7 +111,7 @@ func (a *app) storeShown() string {
 	return a.at
 }
 
-func (a *app) statusJSON(ctx context.Context, engine engine, sources []compute.SourceStatus) error {
+func (a *app) statusJSON(ctx context.Context, engine engine, sources []compute.SourceStatus, verbose bool) error {
 	v := statusView{Sources: []sourceView{}, Instances: []instanceView{}, Store: a.storeShown()}
 	for _, s := range sources {
 		v.Sources = append(v.Sources, viewSource(s))
@@ -114,6 +122,11 @@ func (a *app) statusJSON(ctx context.Context, engine engine, sources []compute.S
 	}
 	for _, i := range instances {
 		v.Instances = append(v.Instances, viewInstance(i, leases[i.ID]))
+	}
+	if verbose {
+		if v.Computers, _, err = a.slapNodes(ctx); err != nil {
+			return err
+		}
 	}
 	if a.stream {
 		return a.printLine(v)
