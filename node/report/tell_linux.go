@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/hostler-project/hostler/node/home"
+	"github.com/hostler-project/hostler/node/once"
 	"github.com/hostler-project/hostler/node/usage"
 	"github.com/hostler-project/hostler/slap"
 )
@@ -64,6 +65,9 @@ func (p *Pass) tell(ctx context.Context, root *home.Dir, busy []*slap.Partition,
 	}
 	return kept
 }
+
+// owner is who runs a partition's programs.
+func owner(d *home.Dir) (*once.User, error) { return once.As(d.Owner()) }
 
 // gather runs a partition's programs, and reads what they and others have left. A share is returned beside an error too, if there is something to tell.
 func (p *Pass) gather(ctx context.Context, root *home.Dir, one *slap.Partition) (*share, error) {
