@@ -38,7 +38,7 @@ type Pass struct {
 	InstanceRoot string        // has the partitions' directories
 	Certificates string        // has PARTITION.key and PARTITION.crt; "": there are none
 	Storage      string        // has dataN/PARTITION, more storage of partitions; "": there is none
-	Timeout      time.Duration // of each program that is run as a partition's user; 0: usage.Limit
+	Timeout      time.Duration // of etc/report, all together, and of sbin/destroy; 0: usage.Limit
 
 	Hook func(ctx context.Context, p *slap.Partition, dir string) error // is called of each that is wanted destroyed, when it was stopped; nil: nobody is
 	Log  func(line string)                                              // nil: nobody is told

@@ -75,6 +75,7 @@ func TestHostile(t *testing.T) {
 	l.fifo("p0/var/xml_report/fifo")
 	l.put("p0", "etc/report/fails", "#!/bin/sh\necho this is why; exit 3\n", 0o750)
 	l.put("p0", "etc/report/mode", "#!/bin/sh\n", 0o640)
+	l.put("p0", "etc/report/later", "#!/bin/sh\necho '"+consumption("late", "1")+"' >\"$1\"\n", 0o750)
 	l.put("p0", "etc/report/hangs", "#!/bin/sh\nsetsid sleep 1000 & sleep 1000\n", 0o750)
 	l.put("p1", "etc/x", "", 0o640)
 	do(t, os.Symlink(l.root, l.at("p1/var"))) // where var/xml_report is the node's own
@@ -89,7 +90,7 @@ func TestHostile(t *testing.T) {
 	}
 	l.there("p0/var/xml_report/wrong", "p0/var/xml_report/huge", "p0/var/xml_report/link", "p0/var/xml_report/fifo", "p0/var/xml_report/directory", "secret", "xml_report/theirs")
 	l.gone("p0/var/xml_report/fine", "p2/var/xml_report/fine")
-	l.logs("fails: exit status 3\nthis is why", "mode: it is not executable", "hangs: ", "it took too long", "var/xml_report/wrong stays where it is, and is not sent", "without <resource>", "p1: ")
+	l.logs("fails: exit status 3\nthis is why", "mode: it is not executable", "hangs: ", "it took too long", "later: it was not run", "var/xml_report/wrong stays where it is, and is not sent", "without <resource>", "p1: ")
 	if l.error("p0") == "" || l.error("p1") == "" || l.error("p2") != "" {
 		t.Errorf("%q, %q, %q", l.error("p0"), l.error("p1"), l.error("p2"))
 	}

@@ -20,11 +20,12 @@ const (
 	maxScripts = 1000
 )
 
-// Limit is how long a program of etc/report may take where nobody says otherwise.
+// Limit is how long the programs of a partition's etc/report may take together where nobody says otherwise.
 const Limit = 5 * time.Minute
 
 // RunScripts runs the programs of a partition's etc/report, as a user (nil: as we are) that is asked for where there are any, each with the path
-// of a file to write. One that fails does not keep the others from running; the error names all that did. limit is of each; 0: [Limit].
+// of a file to write. One that fails does not keep the others from running; the error names all that did. limit is of all
+// together, so that a partition cannot keep the others waiting by having many; 0: [Limit].
 func RunScripts(ctx context.Context, d *home.Dir, as func(*home.Dir) (*once.User, error), limit time.Duration) error {
 	names, err := d.List(scripts, maxScripts)
 	if err != nil || len(names) == 0 {
@@ -42,6 +43,7 @@ func RunScripts(ctx context.Context, d *home.Dir, as func(*home.Dir) (*once.User
 	}
 	env := once.Environ(os.Environ(), d.Path())
 	var wrong []string
+	began := time.Now()
 	for _, name := range names {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -50,10 +52,15 @@ func RunScripts(ctx context.Context, d *home.Dir, as func(*home.Dir) (*once.User
 			wrong = append(wrong, name+": it is not executable")
 			continue
 		}
+		left := limit - time.Since(began)
+		if left <= 0 {
+			wrong = append(wrong, name+": it was not run, as those before it took all the time there is")
+			continue
+		}
 		var out Tail
 		err := once.Run(ctx, once.Command{
 			Argv: []string{filepath.Join(d.Path(), scripts, name), filepath.Join(d.Path(), written, fresh(name))},
-			Dir:  filepath.Join(d.Path(), scripts), Env: env, User: user, Umask: 0o027, Output: &out, Limit: limit,
+			Dir:  filepath.Join(d.Path(), scripts), Env: env, User: user, Umask: 0o027, Output: &out, Limit: left,
 		})
 		if err != nil {
 			wrong = append(wrong, strings.TrimSpace(fmt.Sprintf("%s: %v\n%s", name, err, &out)))
