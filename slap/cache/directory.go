@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +36,7 @@ type Directory struct {
 	http    *http.Client
 	base    *url.URL
 	signers []*x509.Certificate
+	stall   time.Duration // of a store: how long nothing may come
 }
 
 // OpenDirectory makes a reader and asks nothing yet. [Directory.Close] ends its connections.
@@ -61,36 +63,45 @@ func (d *Directory) Close() { d.http.CloseIdleConnections() }
 // Entries are those of a key, as the directory orders them, and how many more there are that cannot be read. A key without any is no error. Errors of the
 // directory and of the way to it are a [*slap.Error].
 func (d *Directory) Entries(ctx context.Context, key string) (entries []Entry, odd int, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, d.base.JoinPath(url.PathEscape(key)).String(), http.NoBody)
-	if err != nil {
-		return nil, 0, err
-	}
-	request.Header.Set("Accept", "application/json")
-	answer, err := d.http.Do(request)
-	if err != nil {
-		return nil, 0, d.fault(ctx, err)
-	}
-	defer answer.Body.Close()
-	switch answer.StatusCode {
-	case http.StatusOK:
-	case http.StatusNotFound:
+	body, err := d.raw(ctx, key)
+	if errors.Is(err, slap.ErrNotFound) {
 		return nil, 0, nil
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return nil, 0, d.error(answer.StatusCode, slap.ErrDenied, nil)
-	default:
-		return nil, 0, d.error(answer.StatusCode, slap.ErrRefused, nil)
-	}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
-	if err != nil {
-		return nil, 0, d.fault(ctx, err)
-	}
-	if len(body) > maxAnswer {
-		return nil, 0, d.error(http.StatusOK, slap.ErrMalformed, fmt.Errorf("an answer of more than %d bytes", maxAnswer))
+	} else if err != nil {
+		return nil, 0, err
 	}
 	if entries, odd, err = parseEntries(body, d.signers); err != nil {
 		return nil, 0, d.error(http.StatusOK, slap.ErrMalformed, err)
 	}
 	return entries, odd, nil
+}
+
+// raw is the answer for a key, as it is: a list in JSON, of what may be entries.
+func (d *Directory) raw(ctx context.Context, key string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, d.base.JoinPath(url.PathEscape(key)).String(), http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Accept", "application/json")
+	answer, err := d.http.Do(request)
+	if err != nil {
+		return nil, d.fault(ctx, err)
+	}
+	defer answer.Body.Close()
+	if err := d.refused(answer.StatusCode, http.StatusOK); err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
+	if err != nil {
+		return nil, d.fault(ctx, err)
+	}
+	if len(body) > maxAnswer {
+		return nil, d.error(http.StatusOK, slap.ErrMalformed, fmt.Errorf("an answer of more than %d bytes", maxAnswer))
+	}
+	var list []json.RawMessage
+	if json.Unmarshal(body, &list) != nil {
+		return nil, d.error(http.StatusOK, slap.ErrMalformed, errors.New("the answer is no list of entries"))
+	}
+	return body, nil
 }
 
 // fault is the error of a question that had no answer.

@@ -103,6 +103,19 @@ func parseEntry(pair []byte, signers []*x509.Certificate) (Entry, error) {
 		Basename: read.Basename, Signed: texts[1] != "", Trusted: signed(texts[0], texts[1], signers)}, nil
 }
 
+// formEntry is an entry as it is put into a directory.
+func formEntry(text, signature string) string {
+	body, _ := json.Marshal([2]string{text, signature}) // texts never fail
+	return string(body)
+}
+
+// sign makes the signature of an entry's text.
+func sign(text string, key *rsa.PrivateKey) (string, error) {
+	hash := sha1.Sum([]byte(text))
+	s, err := rsa.SignPKCS1v15(nil, key, crypto.SHA1, hash[:])
+	return base64.StdEncoding.EncodeToString(s), err
+}
+
 // signed says whether one of the certificates signed a text.
 func signed(text, signature string, signers []*x509.Certificate) bool {
 	s, err := base64.StdEncoding.DecodeString(signature)
