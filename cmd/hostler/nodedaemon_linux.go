@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"os"
+	"sync"
 
 	slapnode "github.com/hostler-project/hostler/node"
 	"github.com/hostler-project/hostler/node/report"
@@ -41,6 +42,11 @@ func (n *nodeCommand) daemon(ctx context.Context) error {
 		},
 	}
 	n.say("This is the node %s of %s", n.node.Computer, n.node.Master)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	wg.Go(func() { n.keepTelling(ctx, sv) })
 	return d.Run(ctx)
 }
 

@@ -29,6 +29,9 @@ func (n *nodeCommand) instances(ctx context.Context, o instancePass) error {
 	if err != nil {
 		return err
 	}
+	if !out.Offline {
+		n.tell(ctx, sv, nil)
+	}
 	if code := out.Status(); code != 0 {
 		return status(code)
 	}

@@ -30,11 +30,27 @@ func (n *nodeCommand) report(ctx context.Context) error {
 	return nil
 }
 
-// tell tells a master of ours what runs in partitions after a pass, if that is news. That it cannot be told spoils no pass.
+// tell tells a master of ours what runs in partitions after a pass (nil: in all), if that is news. That it cannot be told spoils no pass.
 func (n *nodeCommand) tell(ctx context.Context, sup *supervise.Client, partitions []string) {
 	t := &nodeseen.Teller{Master: n.client, Supervisor: sup, Computer: n.node.Computer, InstanceRoot: n.node.InstanceRoot}
-	if _, err := t.Tell(ctx, partitions); err != nil {
+	if _, err := t.Tell(ctx, partitions); err != nil && ctx.Err() == nil {
 		n.note("The master could not be told what runs here: %s", plain(err))
+	}
+}
+
+// tellEvery is how often a daemon looks whether there is something to tell.
+const tellEvery = 10 * time.Second
+
+// keepTelling tells a master of ours what runs here, as it changes, until ctx ends.
+func (n *nodeCommand) keepTelling(ctx context.Context, sup *supervise.Client) {
+	for tick := time.NewTicker(tellEvery); ; {
+		n.tell(ctx, sup, nil)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package seen
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -19,7 +20,7 @@ const (
 	maxText   = 2000
 )
 
-// Report is what runs in partitions now. What cannot be seen of one is left out.
+// Report is what runs in partitions now; nil: in those of which there is something here. What cannot be seen of one is left out.
 func (t *Teller) Report(ctx context.Context, partitions []string) (*slap.NodeReport, error) {
 	status, err := t.Supervisor.Status(ctx)
 	if err != nil {
@@ -28,6 +29,11 @@ func (t *Teller) Report(ctx context.Context, partitions []string) (*slap.NodeRep
 	uses, err := collect.Sessions()
 	if err != nil {
 		return nil, err
+	}
+	if partitions == nil {
+		if partitions, err = t.partitions(); err != nil {
+			return nil, err
+		}
 	}
 	n := &slap.NodeReport{Computer: t.Computer, Partitions: make([]slap.ReportPartition, len(partitions))}
 	at := map[string]*slap.ReportPartition{}
@@ -67,6 +73,23 @@ func (t *Teller) Report(ctx context.Context, partitions []string) (*slap.NodeRep
 		}
 	}
 	return n, nil
+}
+
+// partitions are the directories in which something was processed, or that a format has made.
+func (t *Teller) partitions() (all []string, err error) {
+	entries, err := os.ReadDir(t.InstanceRoot)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		for _, sign := range []string{".slapgrid", ".slapos-resource", ".timestamp"} {
+			if _, err := os.Lstat(filepath.Join(t.InstanceRoot, e.Name(), sign)); e.IsDir() && err == nil {
+				all = append(all, e.Name())
+				break
+			}
+		}
+	}
+	return all, nil
 }
 
 // belongs is whose a program is, the partition's and its name there: groups that hooks have made are called PARTITION-SUFFIX.

@@ -136,6 +136,9 @@ func TestTell(t *testing.T) {
 	if text := all[1].Promises[0].Text; text != strings.Repeat("é", 1000) {
 		t.Errorf("%d bytes", len(text))
 	}
+	if n, err := l.tell.Report(t.Context(), nil); err != nil || len(n.Partitions) != 2 || n.Partitions[1].ID != "p-1" {
+		t.Errorf("%+v, %v", n, err)
+	}
 	l.told(false)
 	l.promised("p-1", "long", "kept otherwise", false) // how it is kept is no news
 	l.told(false)

@@ -44,7 +44,7 @@ type said struct {
 	Refused  time.Time `json:"refused"` // when the master did not know the method
 }
 
-// Tell tells the master what runs in partitions, if there is something new to tell; told says whether there was, and it was taken. No pass should fail for its error.
+// Tell tells the master what runs in partitions (nil: see [Teller.Report]), if there is something new to tell; told says whether there was, and it was taken. No pass should fail for its error.
 func (t *Teller) Tell(ctx context.Context, partitions []string) (told bool, err error) {
 	now := time.Now()
 	if t.Now != nil {
