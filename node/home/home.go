@@ -54,6 +54,15 @@ func Open(path string) (*Dir, error) {
 // Close lets go of the directory.
 func (d *Dir) Close() error { return d.root.Close() }
 
+// Sub opens a directory in the directory, for who has much to do there. One that is not there is fs.ErrNotExist.
+func (d *Dir) Sub(name string) (*Dir, error) {
+	root, err := d.root.OpenRoot(name)
+	if err != nil {
+		return nil, err
+	}
+	return &Dir{root: root, uid: d.uid, gid: d.gid}, nil
+}
+
 // Path is where the directory was opened.
 func (d *Dir) Path() string { return d.root.Name() }
 

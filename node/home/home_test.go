@@ -66,6 +66,14 @@ func TestWhatIsWrittenBelongsToTheOwner(t *testing.T) {
 	if got, err := d.Read("a/b/file", 3); err != nil || string(got) != "two" {
 		t.Errorf("read %q, %v", got, err)
 	}
+	if sub, err := d.Sub("a/b"); err != nil {
+		t.Error(err)
+	} else if got, err := sub.Read("file", 3); err != nil || string(got) != "two" || sub.Close() != nil {
+		t.Errorf("read %q, %v", got, err)
+	}
+	if _, err := d.Sub("none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what is not there is %v", err)
+	}
 	if to, err := d.Readlink("link"); err != nil || to != "/elsewhere" {
 		t.Errorf("the link leads to %q, %v", to, err)
 	}
@@ -98,6 +106,7 @@ func TestNothingLeadsOut(t *testing.T) {
 		"remove":                   d.Remove("dir/secret"),
 		"list":                     second(d.List("dir", 10)),
 		"absolute":                 second(d.Read(secret, 100)),
+		"open":                     second(d.Sub("dir")),
 	} {
 		if err == nil {
 			t.Errorf("%s went out of the directory", what)

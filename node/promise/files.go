@@ -3,6 +3,8 @@ package promise
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"math"
 	"path"
 	"strings"
@@ -77,12 +79,21 @@ type statusInner struct {
 	Message string `json:"message"`
 }
 
-// remember reads what is known of a promise. What cannot be read is not known.
-func (p *one) remember(d *home.Dir) {
-	if text, err := d.Read(path.Join(cacheDir, p.title), maxFile); err == nil {
+// keptIn opens the directory base; nil: nothing is kept yet.
+func keptIn(d *home.Dir) (*home.Dir, error) {
+	kept, err := d.Sub(base)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return kept, err
+}
+
+// remember reads what is known of a promise, in the directory base. What cannot be read is not known.
+func (p *one) remember(d, kept *home.Dir) {
+	if text, err := kept.Read("cache/"+p.title, maxFile); err == nil {
 		p.state.known = json.Unmarshal(text, &p.state) == nil
 	}
-	text, err := d.Read(p.statusFile(), maxFile)
+	text, err := kept.Read("result/"+p.title+".status.json", maxFile)
 	if err != nil {
 		return
 	}

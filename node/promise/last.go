@@ -8,10 +8,15 @@ func Last(d *home.Dir) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	kept, err := keptIn(d)
+	if err != nil || kept == nil {
+		return nil, err
+	}
+	defer kept.Close()
 	var out []Result
 	for i := range all {
 		p := &all[i]
-		if p.remember(d); p.last != nil {
+		if p.remember(d, kept); p.last != nil {
 			out = append(out, *p.last)
 		}
 	}

@@ -59,11 +59,20 @@ func (r *Runner) Run(ctx context.Context, mode Mode, force bool) ([]Result, erro
 		return fail(fmt.Errorf("its promises cannot be listed: %w", err))
 	}
 	p := &pass{Runner: r, home: d, mode: mode, limit: cmp.Or(max(r.Timeout, 0), defaultTimeout)}
+	kept, err := keptIn(d)
+	if err != nil {
+		return fail(err)
+	}
+	if kept != nil {
+		defer kept.Close()
+	}
 	results := make([]*Result, len(all))
 	var turn, free []int // those that run one after the other, and the others
 	for i := range all {
 		one := &all[i]
-		one.remember(d)
+		if kept != nil {
+			one.remember(d, kept)
+		}
 		switch due := one.due(time.Now(), mode, force); {
 		case due && one.plugin && mode == Anomaly:
 			turn = append(turn, i)
