@@ -50,15 +50,13 @@ func (n *nodeCommand) daemon(ctx context.Context) error {
 	return d.Run(ctx)
 }
 
-// releases builds what the master wants.
-func (n *nodeCommand) releases() *software.Builder {
-	return &software.Builder{Root: n.node.SoftwareRoot, SharedParts: n.node.SharedParts, BuildTimeParts: n.node.BuildTimeParts, Buildout: n.node.Buildout, Free: n.node.SoftwareFree,
-		Environ: os.Environ(), Log: func(line string) { n.say("%s", line) }, Bundles: n.a.bundleSet}
-}
-
 // build makes a pass over the software that is wanted; changed: some is there, or gone, that was not.
 func (n *nodeCommand) build(ctx context.Context, c *slap.Computer) (changed bool) {
-	b := n.releases()
+	b, err := n.releases()
+	if err != nil {
+		n.warn("The software pass failed: %s", plain(err))
+		return false
+	}
 	due := false
 	was := make([]bool, len(c.Releases))
 	for i, r := range c.Releases {
@@ -84,7 +82,10 @@ func (n *nodeCommand) plan(ctx context.Context) error {
 		return err
 	}
 	views := []nodeStepView{}
-	b := n.releases()
+	b, err := n.releases()
+	if err != nil {
+		return err
+	}
 	for _, r := range c.Releases {
 		v := nodeStepView{Kind: "software", Name: r.URL, Wanted: cmp.Or(r.State, slap.Available), Action: "look", Reason: "it is as it is wanted"}
 		if r.State == slap.Destroyed {

@@ -246,7 +246,7 @@ A token of the master's web page (hostler slapos computer token prints one) or a
 	_ = register.MarkFlagDirname("instance-root")
 	register.MarkFlagsMutuallyExclusive("token", "login")
 	cmd.AddCommand(register)
-	cmd.AddCommand(newSlaposNodeInstance(s))
+	cmd.AddCommand(newSlaposNodeInstance(s), newSlaposNodeSoftware(s), newSlaposNodePrune(s), newSlaposLayImage(s))
 	cmd.AddCommand(newSlaposNodeSupervisor(s)...)
 	cmd.AddCommand(newSlaposNodePromise(s), newSlaposNodeForward(s))
 	cmd.AddCommand(newSlaposNodeFormat(s), newSlaposNodeBoot(s), newSlaposNodeBang(s))

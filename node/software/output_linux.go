@@ -2,6 +2,7 @@ package software
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -85,3 +86,11 @@ func (f *Failure) Error() string {
 
 // Unwrap is how the program ended.
 func (f *Failure) Unwrap() error { return f.Err }
+
+// Brief is an error in a line: of a [*Failure] without the output, which was shown as it came.
+func Brief(err error) string {
+	if f, ok := errors.AsType[*Failure](err); ok {
+		return fmt.Sprintf("Failed to run %s in directory '%s': %v", f.What, f.Dir, f.Err)
+	}
+	return err.Error()
+}

@@ -45,7 +45,7 @@ func (b *Builder) Pass(ctx context.Context, m Master, c *slap.Computer, o PassOp
 		if err := b.process(ctx, m, c.ID, r, o); ctx.Err() != nil {
 			return failed, context.Cause(ctx)
 		} else if err != nil {
-			b.say("%s: %v", r.URL, err)
+			b.say("%s: %s", r.URL, Brief(err))
 			failed = append(failed, Failed{r.URL, err})
 			if err := m.ReportReleaseError(ctx, r.URL, c.ID, told(err)); err != nil {
 				b.say("The master could not be told so: %v", err)
