@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"os"
 	"sync"
 
 	slapnode "github.com/hostler-project/hostler/node"
