@@ -62,9 +62,10 @@ type Agent struct {
 	Free        int64         // bytes that there must be before a partition is processed
 	Limit       time.Duration // of what is run to process a partition; 0: none
 	Periodicity time.Duration
-	Debug       bool           // buildout is told so
-	Keep        supervise.Keep // how the programs of etc/service are kept
-	Environ     []string       // as os.Environ; what processes instances has it, without what bends it
+	Debug       bool                        // buildout is told so
+	Keep        supervise.Keep              // how the programs of etc/service are kept
+	Limits      map[string]supervise.Limits // what the programs of a partition may use together, of those that have limits
+	Environ     []string                    // as os.Environ; what processes instances has it, without what bends it
 
 	// What else is done with a partition; nil: nothing.
 	Promises func(ctx context.Context, p *Place, mode promise.Mode) error // the error of what failed has a *promise.Failure in it

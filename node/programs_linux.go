@@ -43,6 +43,10 @@ func (a *Agent) stop(ctx context.Context, pl *Place) error {
 // group is what a partition has in etc/run, which may end, and in etc/service, which must not.
 func (a *Agent) group(pl *Place) (supervise.Group, error) {
 	g := supervise.Group{Name: pl.ID}
+	var limits *supervise.Limits
+	if l, there := a.Limits[pl.ID]; there {
+		limits = &l
+	}
 	var u *supervise.User
 	if pl.User != nil {
 		u = &supervise.User{UID: pl.User.UID, GID: pl.User.GID, Groups: pl.User.Groups}
@@ -65,7 +69,7 @@ func (a *Agent) group(pl *Place) (supervise.Group, error) {
 				continue
 			}
 			g.Programs = append(g.Programs, supervise.Program{
-				Name: name + of.suffix, Command: []string{filepath.Join(pl.Home, of.dir, name)}, Dir: pl.Home, User: u, Keep: of.keep,
+				Name: name + of.suffix, Command: []string{filepath.Join(pl.Home, of.dir, name)}, Dir: pl.Home, User: u, Keep: of.keep, Limits: limits,
 				Env: []string{"USER=" + pl.Name, "LOGNAME=" + pl.Name, "HOME=" + pl.Home}, Log: "." + pl.ID + "_" + name + of.suffix + ".log",
 			})
 		}

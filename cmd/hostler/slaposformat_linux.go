@@ -5,7 +5,27 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/node/format"
+	"github.com/hostler-project/hostler/node/supervise"
 )
+
+// limits are what the formatter recorded that the programs of partitions may use. What a partition says of itself, in its own directory, is not asked.
+func (n *nodeCommand) limits() map[string]supervise.Limits {
+	o, err := format.ReadOptions(n.file)
+	if err != nil || o.State == "" {
+		return nil // format tells of it
+	}
+	all, err := format.LimitsOf(o.State)
+	if err != nil {
+		n.warn("partitions have no limits now: %v", err)
+	}
+	limits := map[string]supervise.Limits{}
+	for id, l := range all {
+		limits[id] = supervise.Limits(l)
+	}
+	return limits
+}
 
 // slaposPlatform says to a master what system this is, as SlapOS's own node does: a JSON list of platform, id, version and name.
 func slaposPlatform() string {

@@ -50,6 +50,7 @@ func (n *nodeCommand) agent(sv slapnode.Supervisor) *slapnode.Agent {
 		Certificates: set.Certificates, SharedParts: set.SharedParts, BuildTimeParts: set.BuildTimeParts, StorageHome: set.InstanceHome, GlobalIPv4: set.GlobalIPv4, Free: set.InstanceFree,
 		Limit: set.PartitionTimeout, Periodicity: set.Periodicity, Keep: keep, Environ: os.Environ(), Say: n.say, Warn: n.warn,
 	}
+	a.Limits = n.limits()
 	a.Promises = func(ctx context.Context, p *slapnode.Place, mode promise.Mode) error { return n.promises(ctx, p, mode) }
 	if set.Certificates != "" {
 		a.Ask = n.partitionClient

@@ -162,6 +162,21 @@ func indented(d slap.Dictionary) []byte {
 	return append(text, '\n')
 }
 
+// LimitsOf are the limits of the partitions that have any, by their references, as a state file has them. Where there is no file there are none.
+func LimitsOf(state string) (map[string]Limits, error) {
+	c, err := ReadState(state)
+	if c == nil || err != nil {
+		return nil, err
+	}
+	all := map[string]Limits{}
+	for i := range c.Partitions {
+		if l := c.Partitions[i].Limits; l != (Limits{}) {
+			all[c.Partitions[i].Reference] = l
+		}
+	}
+	return all, nil
+}
+
 // readComputer takes back what Dictionary made: of that what a later run goes by. What others wrote more is passed over.
 func readComputer(v any) (*Computer, error) {
 	d, ok := v.(slap.Dictionary)
