@@ -123,10 +123,17 @@ func TestFirstPage(t *testing.T) {
 	}
 }
 
+// webpage runs the program that makes the page, built without C as all that the tests build, so that nothing is compiled twice.
+func webpage(args ...string) *exec.Cmd {
+	cmd := exec.Command("go", append([]string{"run", "-C", "../tools", "./webpage"}, args...)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	return cmd
+}
+
 // packages are the page's packages of npm.
 func packages(t *testing.T) string {
 	t.Helper()
-	cmd := exec.Command("go", "run", "-C", "../tools", "./webpage", "-modules")
+	cmd := webpage("-modules")
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	out, err := cmd.Output()
@@ -143,7 +150,7 @@ func packages(t *testing.T) string {
 func TestBundle(t *testing.T) {
 	packages(t)
 	fresh := filepath.Join(t.TempDir(), "dist")
-	if out, err := exec.Command("go", "run", "-C", "../tools", "./webpage", "-ui", "../web/ui", "-out", fresh).CombinedOutput(); err != nil {
+	if out, err := webpage("-ui", "../web/ui", "-out", fresh).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	read := func(dir string) map[string]string {
