@@ -13,6 +13,7 @@ import (
 
 // TestUnread ends a command whose output nobody takes: three times INT end us, though our own write does not return.
 func TestUnread(t *testing.T) {
+	t.Parallel() // it waits
 	m := newMachine(t)
 	r, w, err := os.Pipe()
 	if err != nil {

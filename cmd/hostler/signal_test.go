@@ -200,6 +200,7 @@ func TestReaderGoes(t *testing.T) {
 
 // TestLeaseEnds lets the lease of another's making run out under a command: warned, and ended with it.
 func TestLeaseEnds(t *testing.T) {
+	t.Parallel() // it waits
 	m := newMachine(t)
 	m.must("acquire", "-s", "local", "--ttl", "12s")
 	_, errs, exit := m.run("run", "local-local", "--", "sleep", "600")
