@@ -26,7 +26,7 @@ import (
 type proof struct{ operations, kills, clients int }
 
 func proofSize(t *testing.T) proof {
-	p := proof{operations: 2000, kills: 6, clients: 24}
+	p := proof{operations: 1200, kills: 6, clients: 24}
 	for name, to := range map[string]*int{"OPERATIONS": &p.operations, "KILLS": &p.kills, "CLIENTS": &p.clients} {
 		text := os.Getenv("HOSTLER_FLEET_" + name)
 		if text == "" {
