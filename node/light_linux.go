@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,9 +12,11 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/node/home"
+	"github.com/hostler-project/hostler/node/software"
 	"github.com/hostler-project/hostler/slap"
 )
 
@@ -113,6 +117,11 @@ func (a *Agent) remember(id string, m remembered) error {
 
 // light processes an instance by the program of its release.
 func (a *Agent) light(ctx context.Context, pl *Place, r *home.Dir) error {
+	if e, err := software.ReadEntryPoint(r); err != nil {
+		return err
+	} else if _, missing := r.Stat(".completed"); e != nil && missing == nil {
+		return entryPoint(pl, e)
+	}
 	for _, file := range []string{".completed", "instance"} {
 		if _, err := r.Stat(file); err != nil {
 			return reason("Software Release " + pl.Partition.Release + " is not correctly installed. Missing file: " + filepath.Join(pl.Release, file))
@@ -126,6 +135,38 @@ func (a *Agent) light(ctx context.Context, pl *Place, r *home.Dir) error {
 		again, err := a.round(ctx, pl, &m)
 		if err != nil || !again {
 			return err
+		}
+	}
+	return nil
+}
+
+// entryPoint leaves the entry point of an image as the one program of etc/service. Its name changes with what it says, so that another one takes its place where parameters change.
+func entryPoint(pl *Place, e *software.EntryPoint) error {
+	parameters := map[string]string{}
+	if all, ok := meant(pl.Parameters).(map[string]any); ok {
+		for name, value := range texts(all) {
+			parameters[name], _ = value.(string)
+		}
+	}
+	const dir, most = "etc/service", 1000
+	script := e.Script(pl.Release, pl.Home, parameters)
+	sum := sha256.Sum256(script)
+	name := "entrypoint-" + hex.EncodeToString(sum[:4])
+	if err := pl.Dir.MakeDir(dir, 0o750); err != nil {
+		return err
+	}
+	if err := pl.Dir.Write(dir+"/"+name, script, 0o700); err != nil {
+		return err
+	}
+	there, err := pl.Dir.List(dir, most)
+	if err != nil {
+		return err
+	}
+	for _, other := range there {
+		if other != name && strings.HasPrefix(other, "entrypoint-") {
+			if err := pl.Dir.Remove(dir + "/" + other); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -208,6 +208,11 @@ func (b *Builder) EntryPoint(url string) (*EntryPoint, error) {
 		return nil, err
 	}
 	defer d.Close()
+	return ReadEntryPoint(d)
+}
+
+// ReadEntryPoint is [Builder.EntryPoint] of a release's directory.
+func ReadEntryPoint(d *home.Dir) (*EntryPoint, error) {
 	if d.Executable(entry) {
 		return nil, nil
 	}
@@ -223,7 +228,7 @@ func (b *Builder) EntryPoint(url string) (*EntryPoint, error) {
 		err = errors.New("it has no program")
 	}
 	if err != nil {
-		return nil, &compute.Error{Op: "software.EntryPoint", Kind: compute.ErrFailed, Err: fmt.Errorf("%s of %s: %w", point, url, err)}
+		return nil, &compute.Error{Op: "software.EntryPoint", Kind: compute.ErrFailed, Err: fmt.Errorf("%s of %s: %w", point, d.Path(), err)}
 	}
 	return e, nil
 }
