@@ -308,3 +308,30 @@ func TestPlanLeavesOthersAlone(t *testing.T) {
 		t.Errorf("%q\nwant %q", got, want)
 	}
 }
+
+// Who is behind a tap has an address of IPv4 beside that of the gateway interface, and keeps it.
+func TestPlanTapGateway(t *testing.T) {
+	o, m := laboratory(), bare()
+	o.Partitions, o.TapGateway = 2, "gw0"
+	m.Addresses = append(m.Addresses, format.Assigned{Link: "gw0", Prefix: netip.MustParsePrefix("192.168.5.1/24")})
+	was, steps, err := format.Plan(o, nil, nil, m, given(0, 1, 0, 8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"192.168.5.9", "192.168.5.254"} { // .1 is the gateway's own, so that the first asks again
+		if tap := was.Partitions[i].Tap; tap.IPv4Addr != want || tap.IPv4Gateway != "192.168.5.1" || tap.IPv4Netmask != "255.255.255.0" || tap.IPv4Network != "192.168.5.0/24" {
+			t.Errorf("tap %d is %+v", i, tap)
+		}
+	}
+	if got := texts(steps); !slices.Contains(got, "ip route add "+was.Partitions[1].Tap.IPv4Addr+"/32 dev slaptap1") {
+		t.Errorf("no route to it: %q", got)
+	}
+	again, _, err := format.Plan(o, nil, was, m, given(3, 4, 5, 6))
+	if err != nil || again.Partitions[0].Tap != was.Partitions[0].Tap || again.Partitions[1].Tap != was.Partitions[1].Tap {
+		t.Errorf("again %+v, %v", again, err)
+	}
+	o.TapGateway = "gw1"
+	if _, _, err := format.Plan(o, nil, was, m, given()); err == nil || !strings.Contains(err.Error(), "gw1") {
+		t.Errorf("without that interface: %v", err)
+	}
+}
