@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	slapnode "github.com/hostler-project/hostler/node"
-	"github.com/hostler-project/hostler/node/report"
 	"github.com/hostler-project/hostler/node/software"
 	"github.com/hostler-project/hostler/slap"
 )
@@ -18,15 +17,21 @@ func (n *nodeCommand) daemon(ctx context.Context) error {
 		return err
 	}
 	defer sv.Close()
+	a := n.agent(sv)
+	if err := n.beside(ctx, a, sv); err != nil {
+		return err
+	}
+	pass, err := n.reportPass(sv)
+	if err != nil {
+		return err
+	}
 	d := slapnode.Daemon{
-		Agent: n.agent(sv),
+		Agent: a,
 		Watch: func(ctx context.Context, after int64) (int64, error) {
 			return n.client.Watch(ctx, n.node.Computer, after)
 		},
 		Software: n.build,
 		Report: func(ctx context.Context) {
-			pass := &report.Pass{Master: n.client, Supervisor: sv, Computer: n.node.Computer, InstanceRoot: n.node.InstanceRoot, Certificates: n.node.Certificates, Storage: n.node.InstanceHome,
-				Timeout: n.node.PartitionTimeout, Log: func(line string) { n.say("%s", line) }}
 			if _, err := pass.Run(ctx); err != nil && ctx.Err() == nil {
 				n.warn("The report pass failed: %s", plain(err))
 			}

@@ -22,6 +22,9 @@ func (n *nodeCommand) instances(ctx context.Context, o instancePass) error {
 	defer sv.Close()
 	a := n.agent(sv)
 	a.Debug = o.debug
+	if err := n.beside(ctx, a, sv); err != nil {
+		return err
+	}
 	out, err := a.Instances(ctx, slapnode.Options{Only: o.only, Force: o.force, Stop: o.stop})
 	if report := out.Report(); report != "" {
 		n.warn("%s", report)

@@ -17,8 +17,10 @@ func (n *nodeCommand) report(ctx context.Context) error {
 		return err
 	}
 	defer sup.Close()
-	pass := &report.Pass{Master: n.client, Supervisor: sup, Computer: n.node.Computer, InstanceRoot: n.node.InstanceRoot, Certificates: n.node.Certificates, Storage: n.node.InstanceHome,
-		Timeout: n.node.PartitionTimeout, Log: func(line string) { n.say("%s", line) }}
+	pass, err := n.reportPass(sup)
+	if err != nil {
+		return err
+	}
 	out, err := pass.Run(ctx)
 	if err != nil {
 		return err
@@ -28,6 +30,16 @@ func (n *nodeCommand) report(ctx context.Context) error {
 		return status(1)
 	}
 	return nil
+}
+
+// reportPass is what makes a report pass by the node's settings.
+func (n *nodeCommand) reportPass(sup *supervise.Client) (*report.Pass, error) {
+	hooks, err := n.hooks(sup)
+	if err != nil {
+		return nil, err
+	}
+	return &report.Pass{Master: n.client, Supervisor: sup, Computer: n.node.Computer, InstanceRoot: n.node.InstanceRoot, Certificates: n.node.Certificates, Storage: n.node.InstanceHome,
+		Timeout: n.node.PartitionTimeout, Hook: hooks.Report, Log: func(line string) { n.say("%s", line) }}, nil
 }
 
 // tell tells a master of ours what runs in partitions after a pass (nil: in all), if that is news. That it cannot be told spoils no pass.

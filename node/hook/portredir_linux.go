@@ -91,7 +91,8 @@ func (h *Hooks) redirect(ctx context.Context, p *partition) error {
 		if err != nil {
 			return fmt.Errorf("entry %d of %s: %w", i+1, redirectFile, err)
 		}
-		one := supervise.Program{Name: fmt.Sprintf("socat-%s-%d", r.Type, r.SrcPort), Dir: "/", Env: environ(p), User: group(p.user), Keep: supervise.Again}
+		one := supervise.Program{Name: fmt.Sprintf("socat-%s-%d", r.Type, r.SrcPort), Dir: p.home.Path(), Env: environ(p), User: group(p.user), Keep: supervise.Again}
+		one.Log = "." + p.ID + "_" + one.Name + ".log"
 		if p.user != nil && r.SrcPort < 1024 {
 			// Only root may have the port; it is given up for the partition's user when it is had.
 			one.User, o.UID, o.GID = nil, p.user.UID, p.user.GID
