@@ -446,3 +446,25 @@ func TestExamine(t *testing.T) {
 		}
 	}
 }
+
+// A group that is there takes other limits, with what is in it.
+func TestLimit(t *testing.T) {
+	each(t, func(t *testing.T, tr *cgroup.Tree) {
+		g := group(t, tr, cgroup.Limits{PIDs: 40, Memory: 1 << 30})
+		if out, err := run(g, "breed", "60"); err != nil && !errors.Is(err, exec.ErrWaitDelay) || !strings.Contains(out, "refused after") {
+			t.Errorf("60 processes under a limit of 40: %v %s", err, out)
+		}
+		if err := tr.Limit(t.Context(), "one", cgroup.Limits{PIDs: 2000}); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := run(g, "breed", "60"); err != nil && !errors.Is(err, exec.ErrWaitDelay) || strings.Contains(out, "refused after") {
+			t.Errorf("60 more under one of 2000: %v %s", err, out)
+		}
+		if err := tr.Limit(t.Context(), "one", cgroup.Limits{Memory: 5}); !errors.Is(err, compute.ErrInvalid) {
+			t.Errorf("5 bytes: %v", err)
+		}
+		if err := tr.Limit(t.Context(), "none", cgroup.Limits{PIDs: 5}); !errors.Is(err, compute.ErrNotFound) {
+			t.Errorf("of a group that is not there: %v", err)
+		}
+	})
+}
