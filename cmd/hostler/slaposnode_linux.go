@@ -204,14 +204,17 @@ func (n *nodeCommand) supervise(ctx context.Context) error {
 
 // unreachable returns when a socket that was there is not any more: true; or when ctx ends.
 func unreachable(ctx context.Context, socket string) bool {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(5 * time.Millisecond) // until it is there: one that is taken away at once must have been seen
 	defer tick.Stop()
 	for there := false; ; {
 		_, err := os.Lstat(socket)
 		if there && errors.Is(err, fs.ErrNotExist) {
 			return ctx.Err() == nil // who ends takes it away
 		}
-		there = there || err == nil
+		if err == nil && !there {
+			there = true
+			tick.Reset(time.Second)
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
