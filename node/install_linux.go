@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -190,7 +191,7 @@ func literal(text string) string { return strings.ReplaceAll(text, "${", "$${") 
 
 // run runs something in a partition, as its user. What it writes is logged, and its end is in the error. out is given its standard output, where that is not for the log.
 func (a *Agent) run(ctx context.Context, pl *Place, argv []string, in []byte, out *limited) error {
-	log := &lines{say: func(line string) { a.say("%s", line) }, keep: func(text string) { a.keep(pl, text) }}
+	log := newLines(func(line string) { a.say("%s", line) }, func(text string) { a.keep(pl, text) })
 	c := once.Command{Argv: argv, Dir: pl.Home, Env: append(once.Environ(a.Environ, pl.Home), "SLAPGRID_INSTANCE_ROOT="+a.InstanceRoot), User: pl.User, Umask: 0o027, Input: in, Output: log, Limit: a.Limit}
 	if out != nil {
 		c.Output, c.Errors = out, log
@@ -240,57 +241,92 @@ func (a *Agent) certificate(ctx context.Context, pl *Place) error {
 	return nil
 }
 
-// lines hands on lines, and keeps the last ones.
+// lines hands on lines, and keeps the last ones. Who writes never waits for whoever is told the lines: what is waiting then when a program ends would be lost. Of a flood, lines are left out.
 type lines struct {
 	say  func(line string)
 	keep func(text string) // is given many lines at once
-	part []byte
-	said []string
-	last []byte
+
+	last []byte // of Write alone, until end has returned
+	mu   sync.Mutex
+	wait []byte        // to be told
+	left int           // bytes that are not
+	bell chan struct{} // closed at the end
+	done chan struct{}
 }
 
 const (
 	maxLine = 8 << 10
 	maxTail = 48 << 10
+	maxWait = 4 << 20
 )
 
+func newLines(say, keep func(string)) *lines {
+	l := &lines{say: say, keep: keep, bell: make(chan struct{}, 1), done: make(chan struct{})}
+	go l.tell() // until end
+	return l
+}
+
 func (l *lines) Write(text []byte) (int, error) {
-	n := len(text)
 	l.last = append(l.last, text...)
 	if len(l.last) > 2*maxTail {
 		l.last = append(l.last[:0], l.last[len(l.last)-maxTail:]...)
 	}
-	for len(text) > 0 {
-		line, rest, whole := bytes.Cut(text, []byte("\n"))
-		l.part = append(l.part, line...)
-		if text = rest; whole || len(l.part) > maxLine {
-			l.line()
+	l.mu.Lock()
+	if len(l.wait)+len(text) <= maxWait {
+		l.wait = append(l.wait, text...)
+	} else {
+		l.left += len(text)
+	}
+	l.mu.Unlock()
+	select {
+	case l.bell <- struct{}{}:
+	default:
+	}
+	return len(text), nil
+}
+
+// tell tells the lines as they come.
+func (l *lines) tell() {
+	defer close(l.done)
+	var part []byte
+	for open := true; open; {
+		_, open = <-l.bell
+		l.mu.Lock()
+		text, left := l.wait, l.left
+		l.wait, l.left = nil, 0
+		l.mu.Unlock()
+		var said []string
+		line := func() {
+			if len(part) > 0 {
+				said = append(said, strings.ToValidUTF8(string(part), "\ufffd"))
+				l.say(said[len(said)-1])
+			}
+			part = part[:0]
+		}
+		for len(text) > 0 {
+			one, rest, whole := bytes.Cut(text, []byte("\n"))
+			part = append(part, one...)
+			if text = rest; whole || len(part) > maxLine {
+				line()
+			}
+		}
+		if left > 0 || !open {
+			line()
+		}
+		if left > 0 {
+			said = append(said, fmt.Sprintf("... %d bytes are left out here", left))
+			l.say(said[len(said)-1])
+		}
+		if len(said) > 0 {
+			l.keep(strings.Join(said, "\n"))
 		}
 	}
-	l.flush()
-	return n, nil
 }
 
-func (l *lines) line() {
-	if len(l.part) > 0 {
-		text := strings.ToValidUTF8(string(l.part), "\ufffd")
-		l.said = append(l.said, text)
-		l.say(text)
-	}
-	l.part = l.part[:0]
-}
-
-func (l *lines) flush() {
-	if len(l.said) > 0 {
-		l.keep(strings.Join(l.said, "\n"))
-	}
-	l.said = l.said[:0]
-}
-
-// end is called when nothing more comes.
+// end is called when nothing more is written, and returns when all was told.
 func (l *lines) end() {
-	l.line()
-	l.flush()
+	close(l.bell)
+	<-l.done
 }
 
 func (l *lines) tail() string {
