@@ -121,7 +121,6 @@ func (a *Agent) buildout(ctx context.Context, pl *Place, r *home.Dir) error {
 		if !pl.Dir.Executable("sbin/buildout") {
 			return fmt.Errorf("%s has made no sbin/buildout in %s", first[0], pl.Home)
 		}
-		program = filepath.Join(pl.Home, "sbin", "buildout")
 		argv, err := interpreted(pl.Dir, "sbin/buildout")
 		if err != nil {
 			return err
