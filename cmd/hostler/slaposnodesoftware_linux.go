@@ -17,10 +17,12 @@ func (n *nodeCommand) releases() (*software.Builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &software.Builder{
+	b := &software.Builder{
 		Root: n.node.SoftwareRoot, SharedParts: n.node.SharedParts, BuildTimeParts: n.node.BuildTimeParts, Buildout: n.node.Buildout, NetworkCache: cache, Free: n.node.SoftwareFree,
 		Log: func(line string) { n.say("%s", line) }, Bundles: n.a.bundleSet, Puller: []string{"/proc/self/exe", "slapos", "node", "lay-image"},
-	}, nil
+	}
+	n.useCache(b)
+	return b, nil
 }
 
 // softwarePass brings the releases of this computer to what the master wants.

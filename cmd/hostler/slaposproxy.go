@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/server"
+	"github.com/hostler-project/hostler/slap/cache"
 	"github.com/hostler-project/hostler/slap/cfg"
 	"github.com/hostler-project/hostler/slap/master"
 	"github.com/hostler-project/hostler/slap/slapproxy"
@@ -69,6 +70,7 @@ type slaposProxy struct {
 	public               string // directory of files that whoever may ask gets; "": none
 	root                 string // below which releases are that are files; "": as before
 	names                slaposNames
+	depot                cache.ServeOptions
 	tls                  slaposTLS
 }
 
@@ -124,7 +126,7 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	}
 	l, scheme := o.tls.listen(l, o.host)
 	s.say("SlapOS master on %s://%s/, which keeps its state in %s", scheme, l.Addr(), shownStore(o.database))
-	srv := &http.Server{Handler: eitherHandler(o.names.guard(s.withPanel(m, o, slaposHandler(m, o.tls.who(m), ctx.Done())))), ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
+	srv := &http.Server{Handler: eitherHandler(o.names.guard(s.withDepot(o.depot, o.tls.who(m), s.withPanel(m, o, slaposHandler(m, o.tls.who(m), ctx.Done()))))), ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
 	return server.Serve(ctx, srv, l, grace)
 }
 
@@ -151,6 +153,9 @@ func (o *slaposProxy) read(f *cfg.File) error {
 		return err
 	}
 	if o.names, err = readSlaposNames(f, o.host); err != nil {
+		return err
+	}
+	if o.depot, err = readSlaposDepot(f); err != nil {
 		return err
 	}
 	if o.public, err = publicDirectory(f); err != nil {
