@@ -35,6 +35,10 @@ func (t *tx) SlapAdvance() (int64, error) {
 	return n, err
 }
 
+// slapSince asks for what was changed after a revision. Its terms are in this order for the planner, which begins where the first one says: the second is for the index, and would begin
+// with all that there is.
+const slapSince = "SELECT " + slapColumns + " FROM slap_records WHERE revision > ? AND revision > 0 ORDER BY revision"
+
 // SlapChanges returns what was changed after a revision, the oldest change first; after 0 all that there is. compute.ErrStale: that is too long ago.
 func (t *tx) SlapChanges(after int64) ([]slap.Entry, error) {
 	if after <= 0 {
@@ -47,7 +51,7 @@ func (t *tx) SlapChanges(after int64) ([]slap.Entry, error) {
 	if after < forgotten {
 		return nil, &compute.Error{Op: "state", Kind: compute.ErrStale}
 	}
-	return collect(t, scanSlap, "SELECT "+slapColumns+" FROM slap_records WHERE revision > 0 AND revision > ? ORDER BY revision", after)
+	return collect(t, scanSlap, slapSince, after)
 }
 
 // SlapEntry returns an entry.
