@@ -1,12 +1,15 @@
 package master_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -104,39 +107,84 @@ func straight(b *testing.B, h http.Handler, n int, next func(i int) *slap.Reques
 	return took / time.Duration(n)
 }
 
-// BenchmarkMany is what a request costs where there are ten computers of a hundred busy partitions, and how many times that where there are a thousand: the logarithms of
-// how many instances there are make 1.67. MiB is the memory that the process holds with a thousand.
+// BenchmarkMany is what a request costs where there are ten computers of a hundred busy partitions, and how many times that where there are a thousand: the logarithms of how many
+// instances there are make 1.67. Each is measured in a process of its own, which has just begun; MiB is the memory that the second one holds after it.
 func BenchmarkMany(b *testing.B) {
-	const few, most = 10, 1000
-	cost := func(m *master.Master, computers int) (same, change time.Duration) {
+	dir := b.TempDir()
+	measure := func(computers int) (out costs) {
+		path := filepath.Join(dir, fmt.Sprint(computers, ".db"))
+		many(b, path, computers)
+		child := exec.CommandContext(b.Context(), os.Args[0], "-test.run", "^TestMany$")
+		child.Env, child.Stderr = append(os.Environ(), manyVariable+"="+fmt.Sprint(computers, " ", path)), os.Stderr
+		text, err := child.Output()
+		if err != nil {
+			b.Fatal(err)
+		}
+		line, _, _ := bytes.Cut(text, []byte("\n"))
+		if err := json.Unmarshal(line, &out); err != nil {
+			b.Fatalf("%s: %v", text, err)
+		}
+		return out
+	}
+	for b.Loop() {
+		few, most := measure(10), measure(1000)
+		b.ReportMetric(float64(most.Same)/float64(few.Same), "x-same")
+		b.ReportMetric(float64(most.Change)/float64(few.Change), "x-change")
+		b.ReportMetric(float64(most.Same.Microseconds()), "us-same")
+		b.ReportMetric(float64(most.Change.Microseconds()), "us-change")
+		b.ReportMetric(most.Start.Seconds(), "s-start")
+		b.ReportMetric(most.MiB, "MiB-resident")
+		b.ReportMetric(most.Peak, "MiB-peak")
+	}
+}
+
+const manyVariable = "HOSTLER_SLAP_MANY"
+
+// costs are what a process measures for BenchmarkMany.
+type costs struct {
+	Start, Same, Change time.Duration
+	MiB, Peak           float64
+}
+
+// TestMany is the process in which BenchmarkMany measures; by itself it does nothing.
+func TestMany(t *testing.T) {
+	where, asked := os.LookupEnv(manyVariable)
+	if !asked {
+		return
+	}
+	testing.Benchmark(func(b *testing.B) {
+		if b.N > 1 {
+			return
+		}
+		var computers int
+		var path string
+		if _, err := fmt.Sscan(where, &computers, &path); err != nil {
+			b.Fatal(err)
+		}
+		began := time.Now()
+		m := on(b, path)
+		c := costs{Start: time.Since(began)}
 		h := m.Legacy(master.LegacyOptions{})
 		at := func(i int) (string, int) { i %= 1000; return fmt.Sprint("C", i*7%computers), i * 13 % 100 }
-		same = straight(b, h, 3000, func(i int) *slap.Request { c, p := at(i); return onComputer(c, p, 0) })
-		change = straight(b, h, 1000, func(i int) *slap.Request { c, p := at(i); return onComputer(c, p, i+1) })
-		return same, change
-	}
-	dir := b.TempDir()
-	path := filepath.Join(dir, "most.db")
-	same10, change10 := cost(many(b, filepath.Join(dir, "few.db"), few), few)
-	many(b, path, most)
-	for b.Loop() {
-		began := time.Now()
-		m := on(b, path) // as after a start
-		start := time.Since(began)
-		same, change := cost(m, most)
-		runtime.GC()
-		runtime.GC() // what the first frees is given back by the second
-		b.ReportMetric(float64(same)/float64(same10), "x-same")
-		b.ReportMetric(float64(change)/float64(change10), "x-change")
-		b.ReportMetric(float64(same.Microseconds()), "us-same")
-		b.ReportMetric(float64(change.Microseconds()), "us-change")
-		b.ReportMetric(start.Seconds(), "s-start")
-		var s runtime.MemStats
-		runtime.ReadMemStats(&s)
-		b.ReportMetric(float64(s.HeapAlloc)/2/(1<<20), "MiB-heap") // of two masters
-		b.ReportMetric(resident(b), "MiB-resident")
+		c.Same = straight(b, h, 3000, func(i int) *slap.Request { c, p := at(i); return onComputer(c, p, 0) })
+		c.Change = straight(b, h, 1000, func(i int) *slap.Request { c, p := at(i); return onComputer(c, p, i+1) })
+		c.MiB, c.Peak = resident(b), peak(b)
 		runtime.KeepAlive(m)
+		text, err := json.Marshal(c)
+		if err != nil {
+			b.Fatal(err)
+		}
+		fmt.Println(string(text))
+	})
+}
+
+// peak is the most memory that this process has held, in MiB.
+func peak(b *testing.B) float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
 	}
+	return float64(u.Maxrss) / (1 << 10) // in KiB on Linux
 }
 
 // resident is the memory that this process holds, in MiB.

@@ -281,36 +281,48 @@ func (m *Master) catchUp(ctx context.Context) error {
 	was := m.known.memory.revision // only written under look
 	var now int64
 	var changes []slap.Entry
+	var anew *memory // where all is read
 	err := m.store.View(ctx, func(tx compute.Tx) (err error) {
-		changes = nil
+		changes, anew = nil, nil
 		if now, err = tx.(Tx).SlapRevision(); err != nil || now == was {
 			return err
 		}
-		changes, err = tx.(Tx).SlapChanges(was)
-		if errors.Is(err, compute.ErrStale) || now < was { // or the store is another
-			was = 0
-			changes, err = tx.(Tx).SlapChanges(0)
+		if was > 0 && now >= was { // else the store is another
+			err = tx.(Tx).SlapChanges(was, func(e slap.Entry) error { changes = append(changes, e); return nil })
+			if !errors.Is(err, compute.ErrStale) {
+				return err
+			}
 		}
-		return err
+		anew = newMemory()
+		anew.applying = now
+		return tx.(Tx).SlapChanges(0, anew.take) // one by one: with what they are made of they would be twice as large
 	})
-	if err != nil || now == m.known.memory.revision {
+	if err != nil || now == was {
 		return err
 	}
 	m.known.mu.Lock()
 	defer m.known.mu.Unlock()
-	if was == 0 {
-		m.known.memory = newMemory()
+	defer func() { m.known.tell(anew != nil) }()
+	if anew != nil {
+		m.known.memory = anew
 	}
-	defer m.known.tell(was == 0)
 	m.known.memory.revision = -1 // until all of it is there
 	m.known.memory.applying = now
 	for _, e := range changes {
-		if err := m.known.memory.apply(e); err != nil {
+		if err := m.known.memory.take(e); err != nil {
 			m.known.memory = newMemory()
-			return &compute.Error{Op: "slap", ID: compute.ID(e.Key), Kind: compute.ErrFailed, Err: errors.Join(errors.New("a record of the "+string(e.Kind)+" cannot be read"), err)}
+			return err
 		}
 	}
 	m.known.memory.revision = now
+	return nil
+}
+
+// take is apply, with an error that names the record.
+func (m *memory) take(e slap.Entry) error {
+	if err := m.apply(e); err != nil {
+		return &compute.Error{Op: "slap", ID: compute.ID(e.Key), Kind: compute.ErrFailed, Err: errors.Join(errors.New("a record of the "+string(e.Kind)+" cannot be read"), err)}
+	}
 	return nil
 }
 

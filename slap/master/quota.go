@@ -66,7 +66,8 @@ func (m *Master) usage(p *pages, project string) (map[string]used, error) {
 		m.known.mu.RLock()
 		revision := m.known.memory.revision
 		m.known.mu.RUnlock()
-		changes, err := p.tx.SlapChanges(revision)
+		var changes []slap.Entry
+		err := p.tx.SlapChanges(revision, func(e slap.Entry) error { changes = append(changes, e); return nil })
 		if errors.Is(err, compute.ErrStale) {
 			return nil, errBehind
 		} else if err != nil {

@@ -19,9 +19,9 @@ type Tx interface {
 	SlapRevision() (int64, error)
 	// SlapAdvance begins the next revision, under which entries are saved that others follow.
 	SlapAdvance() (int64, error)
-	// SlapChanges returns what was changed after a revision, the oldest change first, with what is gone; after 0 all that there is. compute.ErrStale:
-	// it is not remembered any more what has gone since.
-	SlapChanges(after int64) ([]slap.Entry, error)
+	// SlapChanges shows what was changed after a revision, the oldest change first, with what is gone; after 0 all that there is. compute.ErrStale:
+	// it is not remembered any more what has gone since. Who is shown it does not use the transaction, and ends it by an error, which is returned.
+	SlapChanges(after int64, each func(slap.Entry) error) error
 	// SlapEntry returns an entry. What is not there is compute.ErrNotFound.
 	SlapEntry(kind slap.EntryKind, key string) (slap.Entry, error)
 	// SlapEntries returns those that are asked for.

@@ -1,6 +1,10 @@
 package postgres
 
 import (
+	"cmp"
+
+	"github.com/jackc/pgx/v5"
+
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slap"
 )
@@ -45,19 +49,33 @@ func (t *tx) SlapAdvance() (int64, error) {
 		query{text: "UPDATE slap_turn SET forgotten = $1", args: []any{n - slapKept}})
 }
 
-// SlapChanges returns what was changed after a revision, the oldest change first; after 0 all that there is. compute.ErrStale: that is too long ago.
-func (t *tx) SlapChanges(after int64) ([]slap.Entry, error) {
-	if after <= 0 {
-		return ask(t, scanSlap, "SELECT "+slapColumns+" FROM slap_records WHERE revision > 0 AND data IS NOT NULL ORDER BY revision")
+// SlapChanges shows what was changed after a revision, the oldest change first; after 0 all that there is. compute.ErrStale: that is too long ago.
+func (t *tx) SlapChanges(after int64, each func(slap.Entry) error) error {
+	text, args := "SELECT "+slapColumns+" FROM slap_records WHERE revision > 0 AND data IS NOT NULL ORDER BY revision", []any(nil)
+	if after > 0 {
+		forgotten, err := first(ask(t, scanNumber, "SELECT forgotten FROM slap_turn"))
+		if err != nil {
+			return err
+		}
+		if after < forgotten {
+			return &compute.Error{Op: "state", Kind: compute.ErrStale}
+		}
+		text, args = "SELECT "+slapColumns+" FROM slap_records WHERE revision > $1 AND revision > 0 ORDER BY revision", []any{after}
 	}
-	forgotten, err := first(ask(t, scanNumber, "SELECT forgotten FROM slap_turn"))
-	if err != nil {
-		return nil, err
-	}
-	if after < forgotten {
-		return nil, &compute.Error{Op: "state", Kind: compute.ErrStale}
-	}
-	return ask(t, scanSlap, "SELECT "+slapColumns+" FROM slap_records WHERE revision > 0 AND revision > $1 ORDER BY revision", after)
+	var refused error // by who is shown it: what is left is not read
+	err := t.ask(query{text, args, func(rows pgx.Rows) error {
+		for rows.Next() {
+			e, err := scanSlap(rows)
+			if err != nil {
+				return err
+			}
+			if refused == nil {
+				refused = each(e)
+			}
+		}
+		return rows.Err()
+	}})
+	return cmp.Or(err, refused)
 }
 
 // SlapEntry returns an entry.

@@ -39,19 +39,19 @@ func (t *tx) SlapAdvance() (int64, error) {
 // with all that there is.
 const slapSince = "SELECT " + slapColumns + " FROM slap_records WHERE revision > ? AND revision > 0 ORDER BY revision"
 
-// SlapChanges returns what was changed after a revision, the oldest change first; after 0 all that there is. compute.ErrStale: that is too long ago.
-func (t *tx) SlapChanges(after int64) ([]slap.Entry, error) {
+// SlapChanges shows what was changed after a revision, the oldest change first; after 0 all that there is. compute.ErrStale: that is too long ago.
+func (t *tx) SlapChanges(after int64, each func(slap.Entry) error) error {
 	if after <= 0 {
-		return collect(t, scanSlap, "SELECT "+slapColumns+" FROM slap_records WHERE revision > 0 AND data IS NOT NULL ORDER BY revision")
+		return visit(t, each, scanSlap, "SELECT "+slapColumns+" FROM slap_records WHERE revision > 0 AND data IS NOT NULL ORDER BY revision")
 	}
 	var forgotten int64
 	if err := t.row("SELECT forgotten FROM slap_turn").Scan(&forgotten); err != nil {
-		return nil, err
+		return err
 	}
 	if after < forgotten {
-		return nil, &compute.Error{Op: "state", Kind: compute.ErrStale}
+		return &compute.Error{Op: "state", Kind: compute.ErrStale}
 	}
-	return collect(t, scanSlap, slapSince, after)
+	return visit(t, each, scanSlap, slapSince, after)
 }
 
 // SlapEntry returns an entry.

@@ -74,24 +74,31 @@ type txRow struct {
 func (r txRow) Scan(to ...any) error { return r.t.fail(r.s.Scan(to...)) }
 
 // collect reads all rows of a query.
-func collect[T any](t *tx, scan func(scanner) (T, error), q string, args ...any) ([]T, error) {
+func collect[T any](t *tx, scan func(scanner) (T, error), q string, args ...any) (out []T, err error) {
+	err = visit(t, func(v T) error { out = append(out, v); return nil }, scan, q, args...)
+	return out, err
+}
+
+// visit shows each row of a query, until who is shown it has an error, which is returned.
+func visit[T any](t *tx, each func(T) error, scan func(scanner) (T, error), q string, args ...any) error {
 	if t.err != nil {
-		return nil, t.err
+		return t.err
 	}
 	rows, err := t.s.query(q, args...)
 	if err != nil {
-		return nil, t.fail(err)
+		return t.fail(err)
 	}
 	defer rows.Close()
-	var out []T
 	for rows.Next() {
 		v, err := scan(rows)
 		if err != nil {
-			return nil, t.fail(err)
+			return t.fail(err)
 		}
-		out = append(out, v)
+		if err := each(v); err != nil {
+			return err
+		}
 	}
-	return out, t.fail(rows.err)
+	return t.fail(rows.err)
 }
 
 // read turns the absence of a row into ErrNotFound.

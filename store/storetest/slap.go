@@ -45,7 +45,8 @@ func slapEntries(t *testing.T, r *rig) {
 	follow := func(after int64, want ...slap.Entry) {
 		t.Helper()
 		view(t, other, func(tx compute.Tx) error {
-			got, err := tx.(master.Tx).SlapChanges(after)
+			var got []slap.Entry
+			err := tx.(master.Tx).SlapChanges(after, func(e slap.Entry) error { got = append(got, e); return nil })
 			if err == nil {
 				same(t, fmt.Sprint("after ", after), got, append([]slap.Entry(nil), want...))
 			}
