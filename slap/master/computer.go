@@ -6,6 +6,8 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -31,18 +33,26 @@ func (m *Master) Format(ctx context.Context, who Who, c *slap.Configuration) err
 	return m.FormatAs(ctx, who, &slap.ComputerRecord{GUID: c.Computer, Address: c.Address, Netmask: c.Netmask, Partitions: partitions})
 }
 
+// maxPartitions is how many a computer may have: so many that no machine has them.
+const maxPartitions = 10_000
+
 // FormatAs is Format for who has more to say of addresses: of the record GUID, Address, Netmask and Partitions count.
 func (m *Master) FormatAs(ctx context.Context, who Who, now *slap.ComputerRecord) error {
 	if err := firstOf(named("the computer's name", now.GUID, maxID), who.speaks(now.GUID)); err != nil {
 		return err
 	}
-	for i, p := range now.Partitions {
+	if len(now.Partitions) > maxPartitions {
+		return invalid("a computer has no more than %d partitions, and not %d", maxPartitions, len(now.Partitions))
+	}
+	names := make(map[string]bool, len(now.Partitions))
+	for _, p := range now.Partitions {
 		if err := named("the name of a partition", p.ID, maxID); err != nil {
 			return err
 		}
-		if slices.ContainsFunc(now.Partitions[:i], func(other slap.PartitionRecord) bool { return other.ID == p.ID }) {
+		if names[p.ID] {
 			return invalid("two partitions have the name %s", p.ID)
 		}
+		names[p.ID] = true
 	}
 	created := time.Now().UTC()
 	return m.do(ctx, func(b book) error {
@@ -70,8 +80,12 @@ func (m *Master) evict(b book, c *slap.ComputerRecord) error {
 	if err != nil {
 		return err
 	}
+	has := make(map[string]bool, len(c.Partitions))
+	for i := range c.Partitions {
+		has[c.Partitions[i].ID] = true
+	}
 	for _, n := range on {
-		if n.Shared || slices.ContainsFunc(c.Partitions, func(p slap.PartitionRecord) bool { return p.ID == n.Partition }) {
+		if n.Shared || has[n.Partition] {
 			continue
 		}
 		if err := m.lose(b, n); err != nil {
@@ -99,22 +113,49 @@ func (m *Master) lose(b book, n *slap.InstanceRecord) error {
 
 // A document is what a node is told, as it was written.
 type document struct {
-	body []byte
+	body atomic.Pointer[[]byte] // nil: it was given up, and can be written again
 	tag  string
+}
+
+// shelf has the documents that were written last.
+type shelf struct {
+	mu   sync.Mutex
+	all  []*document // the oldest first
+	size int         // of their bodies
+}
+
+// maxShelf is how many bytes of documents are kept. Those that nodes ask for are a few at a time: who has one already is answered by its tag.
+const maxShelf = 32 << 20
+
+func (s *shelf) put(d *document, body []byte) {
+	d.body.Store(&body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all, s.size = append(s.all, d), s.size+len(body)
+	for s.size > maxShelf && len(s.all) > 1 {
+		s.size -= len(*s.all[0].body.Swap(nil))
+		s.all[0] = nil
+		s.all = s.all[1:]
+	}
 }
 
 // Information is all that a node is told of a computer, as a document in XML that must not be changed, and a tag that is another for each other document.
 func (m *Master) Information(ctx context.Context, who Who, guid string) (body []byte, tag string, err error) {
+	return m.informationUnless(ctx, who, guid, "")
+}
+
+// informationUnless is Information without the body for who has it, by its tag.
+func (m *Master) informationUnless(ctx context.Context, who Who, guid, has string) (body []byte, tag string, err error) {
 	if err := m.fresh(ctx); err != nil {
 		return nil, "", err
 	}
-	if body, tag, err = m.information(who, guid); err == nil && who.speaks(guid) == nil {
+	if body, tag, err = m.information(who, guid, has); err == nil && who.speaks(guid) == nil {
 		m.met(ctx, guid)
 	}
 	return body, tag, err
 }
 
-func (m *Master) information(who Who, guid string) (body []byte, tag string, err error) {
+func (m *Master) information(who Who, guid, has string) (body []byte, tag string, err error) {
 	m.known.mu.RLock()
 	defer m.known.mu.RUnlock()
 	seen := m.known.memory.computers[guid]
@@ -127,20 +168,26 @@ func (m *Master) information(who Who, guid string) (body []byte, tag string, err
 	if err := who.owns(guid, seen.record); err != nil {
 		return nil, "", err
 	}
-	if d := seen.document.Load(); d != nil {
-		return d.body, d.tag, nil
+	d := seen.document.Load()
+	if d != nil && d.tag == has {
+		return nil, d.tag, nil
+	}
+	if d != nil {
+		if kept := d.body.Load(); kept != nil {
+			return *kept, d.tag, nil
+		}
 	}
 	c, err := m.known.memory.whole(guid, seen)
 	if err != nil {
 		return nil, "", err
 	}
-	d := &document{}
-	if d.body, err = slap.Marshal(c.Object()); err != nil {
+	if body, err = slap.Marshal(c.Object()); err != nil {
 		return nil, "", unwell(err)
 	}
-	d.tag = tagOf(d.body)
+	d = &document{tag: tagOf(body)}
+	m.known.shelf.put(d, body)
 	seen.document.Store(d)
-	return d.body, d.tag, nil
+	return body, d.tag, nil
 }
 
 // Computer is all that a node is told of a computer.

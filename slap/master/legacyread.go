@@ -26,7 +26,7 @@ func (l *legacy) information(c *call) (any, error) {
 	if err := c.need("computer_id"); err != nil {
 		return nil, err
 	}
-	body, tag, err := l.Information(c.r.Context(), c.who, c.get("computer_id"))
+	body, tag, err := l.informationUnless(c.r.Context(), c.who, c.get("computer_id"), c.r.Header.Get("If-None-Match"))
 	if err != nil {
 		return nil, err
 	}

@@ -65,6 +65,15 @@ func on(b *testing.B, path string) *master.Master {
 }
 
 func fill(ctx context.Context, m *master.Master, guid string) error {
+	return fillSome(ctx, m, guid, 100)
+}
+
+// fillHalf is fill of a computer of which half stays free.
+func fillHalf(ctx context.Context, m *master.Master, guid string) error {
+	return fillSome(ctx, m, guid, 50)
+}
+
+func fillSome(ctx context.Context, m *master.Master, guid string, busy int) error {
 	c := &slap.Configuration{Computer: guid}
 	for i := range 100 {
 		c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: fmt.Sprint("p", i), Interface: "tap",
@@ -73,7 +82,7 @@ func fill(ctx context.Context, m *master.Master, guid string) error {
 	if err := m.Format(ctx, master.Anybody, c); err != nil {
 		return err
 	}
-	for i := range c.Partitions {
+	for i := range busy {
 		if _, err := m.Request(ctx, master.Anybody, onComputer(guid, i, 0)); err != nil {
 			return err
 		}
@@ -130,6 +139,10 @@ func BenchmarkMany(b *testing.B) {
 		few, most := measure(10), measure(1000)
 		b.ReportMetric(float64(most.Same)/float64(few.Same), "x-same")
 		b.ReportMetric(float64(most.Change)/float64(few.Change), "x-change")
+		b.ReportMetric(float64(most.New)/float64(few.New), "x-new")
+		b.ReportMetric(float64(most.Shared)/float64(few.Shared), "x-shared")
+		b.ReportMetric(float64(most.New.Microseconds()), "us-new")
+		b.ReportMetric(float64(most.Shared.Microseconds()), "us-shared")
 		b.ReportMetric(float64(most.Same.Microseconds()), "us-same")
 		b.ReportMetric(float64(most.Change.Microseconds()), "us-change")
 		b.ReportMetric(most.Start.Seconds(), "s-start")
@@ -142,8 +155,8 @@ const manyVariable = "HOSTLER_SLAP_MANY"
 
 // costs are what a process measures for BenchmarkMany.
 type costs struct {
-	Start, Same, Change time.Duration
-	MiB, Peak           float64
+	Start, Same, Change, New, Shared time.Duration
+	MiB, Peak                        float64
 }
 
 // TestMany is the process in which BenchmarkMany measures; by itself it does nothing.
@@ -168,6 +181,21 @@ func TestMany(t *testing.T) {
 		at := func(i int) (string, int) { i %= 1000; return fmt.Sprint("C", i*7%computers), i * 13 % 100 }
 		c.Same = straight(b, h, 3000, func(i int) *slap.Request { c, p := at(i); return onComputer(c, p, 0) })
 		c.Change = straight(b, h, 1000, func(i int) *slap.Request { c, p := at(i); return onComputer(c, p, i+1) })
+		for i := range computers { // each node asks what is wanted
+			if _, _, err := m.Information(b.Context(), master.Anybody, fmt.Sprint("C", i)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		roots := func(i int) *slap.Request { return &slap.Request{Title: fmt.Sprint("new ", i), Release: demo} }
+		if err := fillHalf(b.Context(), m, "D"); err != nil { // where there is room
+			b.Fatal(err)
+		}
+		c.New = straight(b, h, 40, roots)
+		c.Shared = straight(b, h, 200, func(i int) *slap.Request {
+			q := roots(i)
+			q.Title, q.Shared = fmt.Sprint("shared ", i), true
+			return q
+		})
 		c.MiB, c.Peak = resident(b), peak(b)
 		runtime.KeepAlive(m)
 		text, err := json.Marshal(c)

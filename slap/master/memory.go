@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"unique"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slap"
@@ -22,7 +23,7 @@ type memory struct {
 	byPlace   map[string]string
 	trees     map[string]map[string]bool // of IDs, for trees of more than a root
 	hosts     map[string]map[string]bool
-	releases  map[string]map[string]bool // of IDs of what has a partition, by what it runs
+	releases  map[string]map[string]map[string]bool // of IDs of what has a partition, by what it runs (runs) and by computer
 	forwards  map[string]bool
 	bySerial  map[string]*slap.CertificateRecord
 	holders   map[string]map[string]bool // of serials
@@ -36,13 +37,15 @@ type seen struct {
 	record    *slap.ComputerRecord
 	supplies  map[string]*slap.SupplyRecord // by URL
 	instances map[string]bool               // by ID
+	filter    map[string]string             // of those that were asked for by its name alone
+	busy      int                           // partitions that have an instance
 	document  atomic.Pointer[document]      // what its node was told last; nil: it has changed since
 	changed   int64                         // the revision at which that became otherwise, or a later one
 }
 
 func newMemory() *memory {
 	return &memory{computers: map[string]*seen{}, byID: map[string]*slap.InstanceRecord{}, byName: map[string]string{}, byPlace: map[string]string{},
-		trees: map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, releases: map[string]map[string]bool{}, forwards: map[string]bool{},
+		trees: map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, releases: map[string]map[string]map[string]bool{}, forwards: map[string]bool{},
 		bySerial: map[string]*slap.CertificateRecord{}, holders: map[string]map[string]bool{}, tokens: map[string]*slap.TokenRecord{}, used: map[string]map[string]used{}}
 }
 
@@ -184,13 +187,18 @@ func (m *memory) applyInstance(e slap.Entry) error {
 	if err != nil {
 		return err
 	}
+	m.share(n)
 	at := entryOf(n)
 	m.count(n, 1)
 	m.byID[n.ID] = n
 	m.byName[at.Name] = n.ID
 	if at.Place != "" {
 		m.byPlace[at.Place] = n.ID
-		add(m.releases, n.Release, n.ID)
+		if m.releases[runs(n)] == nil {
+			m.releases[runs(n)] = map[string]map[string]bool{}
+		}
+		add(m.releases[runs(n)], n.Computer, n.ID)
+		m.on(n.Computer).busy++
 	}
 	if n.Root != n.ID {
 		add(m.trees, n.Root, n.Root)
@@ -202,6 +210,22 @@ func (m *memory) applyInstance(e slap.Entry) error {
 	m.on(n.Computer).instances[n.ID] = true
 	m.stale(n)
 	return nil
+}
+
+// share has the texts of a record be the same ones as those of others where they say the same: there may be a hundred thousand of them.
+func (m *memory) share(n *slap.InstanceRecord) {
+	for _, text := range []*string{&n.Release, &n.Type, &n.Asked, &n.State, &n.Computer, &n.Partition, &n.Owner, &n.Project} {
+		*text = unique.Make(*text).Value()
+	}
+	if n.Root == n.ID {
+		n.Root = n.ID
+	}
+	if of := m.on(n.Computer); len(n.Filter) == 1 && n.Filter["computer_guid"] == n.Computer {
+		if of.filter == nil {
+			of.filter = n.Filter
+		}
+		n.Filter = of.filter
+	}
 }
 
 func (m *memory) forget(n *slap.InstanceRecord) {
@@ -222,7 +246,12 @@ func (m *memory) forget(n *slap.InstanceRecord) {
 		}
 	}
 	drop(m.hosts, at.Host, n.ID)
-	drop(m.releases, n.Release, n.ID)
+	if at.Place != "" {
+		if drop(m.releases[runs(n)], n.Computer, n.ID); len(m.releases[runs(n)]) == 0 {
+			delete(m.releases, runs(n))
+		}
+		m.on(n.Computer).busy--
+	}
 	delete(m.on(n.Computer).instances, n.ID)
 	m.touch(n.Computer)
 }
@@ -236,6 +265,9 @@ func (m *memory) stale(n *slap.InstanceRecord) {
 		}
 	}
 }
+
+// runs is the software release that an instance runs, and how: what a shared one looks for in a host.
+func runs(n *slap.InstanceRecord) string { return key(n.Release, plainType(n.Type)) }
 
 func add(sets map[string]map[string]bool, set, id string) {
 	if sets[set] == nil {
@@ -255,6 +287,7 @@ type remembered struct {
 	begun atomic.Int64 // so many comparisons with the store were begun
 	look  sync.Mutex   // held while one is made
 	done  int64        // the last that came out well; guarded by look
+	shelf shelf
 
 	mu     sync.RWMutex
 	memory *memory                  // guarded by mu

@@ -51,10 +51,8 @@ func (a *ask) keep(b book, n *slap.InstanceRecord, why string) error {
 	if was := a.found; was != nil && same(n, was) {
 		return nil
 	}
-	if a.found == nil {
-		if full, err := tooManyWait(b, n.Computer); err != nil || full {
-			return err
-		}
+	if a.found == nil && a.m.tooManyWait(b, n) {
+		return nil
 	}
 	return saveInstance(b, n)
 }
@@ -64,19 +62,17 @@ func same(a, b *slap.InstanceRecord) bool {
 		a.Computer == b.Computer && a.Reason == b.Reason
 }
 
-// maxWaiting is how many instances without a place are kept of those that no computer, or one, should have: who asks for more than that only hears why.
+// maxWaiting is how many instances without a place, or without a host, are kept of a user: who asks for more than that only hears why.
 const maxWaiting = 1000
 
-func tooManyWait(b book, computer string) (bool, error) {
-	p, ok := b.(*pages)
-	if !ok { // it will be asked again
-		return false, nil
+// tooManyWait says whether so many are kept, as far as the memory knows: a few more that were asked for at the same time do no harm.
+func (m *Master) tooManyWait(b book, n *slap.InstanceRecord) bool {
+	if _, ok := b.(*memory); ok { // it will be asked again
+		return false
 	}
-	if computer != "" {
-		return false, nil // they are shared ones, which are kept for their hosts
-	}
-	waiting, err := p.tx.SlapEntries(slap.EntryQuery{Kind: slap.KindInstance, Host: nowhere, Limit: maxWaiting})
-	return len(waiting) >= maxWaiting, err
+	m.known.mu.RLock()
+	defer m.known.mu.RUnlock()
+	return m.known.memory.used[n.Project][n.Owner].waiting >= maxWaiting
 }
 
 // The most reasons that are told of one instance: with many computers each has its own.
@@ -177,29 +173,31 @@ func (m *Master) candidatesIn(mem *memory, n *slap.InstanceRecord) (guids []stri
 		guid string
 		free float64
 	}
-	var fit []option
+	better := func(a, b option) int { return cmp.Or(cmp.Compare(b.free, a.free), cmp.Compare(a.guid, b.guid)) }
+	var fit []option // the best so far
 	var full, others, elsewhere int
-	for _, guid := range mem.guids() {
-		c := mem.computers[guid]
-		taken := 0
-		for id := range c.instances {
-			if !mem.byID[id].Shared {
-				taken++
-			}
+	for guid, c := range mem.computers {
+		if c.record == nil {
+			continue
 		}
 		switch want := n.Filter["project_guid"]; {
 		case want != "" && c.record.Project != want, !m.open(c.record, n):
 			others++
 		case n.Filter["network_guid"] != "" && c.record.Network != n.Filter["network_guid"]:
 			elsewhere++
-		case taken >= len(c.record.Partitions):
+		case c.busy >= len(c.record.Partitions):
 			full++
 		default:
-			fit = append(fit, option{guid, 1 - float64(taken)/float64(len(c.record.Partitions))})
+			this := option{guid, 1 - float64(c.busy)/float64(len(c.record.Partitions))}
+			if len(fit) == maxTries && better(this, fit[maxTries-1]) > 0 {
+				continue
+			}
+			at, _ := slices.BinarySearchFunc(fit, this, better)
+			fit = slices.Insert(fit, at, this)
+			fit = fit[:min(len(fit), maxTries)]
 		}
 	}
-	slices.SortStableFunc(fit, func(a, b option) int { return cmp.Compare(b.free, a.free) })
-	for _, o := range fit[:min(len(fit), maxTries)] {
+	for _, o := range fit {
 		guids = append(guids, o.guid)
 	}
 	if len(fit) == 0 {

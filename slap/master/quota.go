@@ -16,8 +16,8 @@ type Limit struct {
 	Partitions, Shared int    // partitions with an instance; shared instances
 }
 
-// used is how much somebody has of what a Limit counts.
-type used struct{ partitions, shared int }
+// used is how much somebody has of what a Limit counts, and how much waits for a place.
+type used struct{ partitions, shared, waiting int }
 
 // uses is what an instance counts.
 func uses(n *slap.InstanceRecord) (u used) {
@@ -27,6 +27,9 @@ func uses(n *slap.InstanceRecord) (u used) {
 		u.shared = 1
 	case n.Partition != "":
 		u.partitions = 1
+	}
+	if n != nil && !placed(n) {
+		u.waiting = 1
 	}
 	return u
 }
@@ -47,6 +50,7 @@ func tally(all map[string]map[string]used, n *slap.InstanceRecord, sign int) {
 	now := of[n.Owner]
 	now.partitions += sign * u.partitions
 	now.shared += sign * u.shared
+	now.waiting += sign * u.waiting
 	if of[n.Owner] = now; now == (used{}) {
 		if delete(of, n.Owner); len(of) == 0 {
 			delete(all, n.Project)

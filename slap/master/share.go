@@ -150,10 +150,21 @@ func (m *Master) findHost(b book, n *slap.InstanceRecord) (*slap.InstanceRecord,
 func (m *Master) hostComputers(b book, n *slap.InstanceRecord) []string {
 	find := func(mem *memory) []string {
 		found := map[string]bool{}
-		for id := range mem.releases[n.Release] {
-			host := mem.byID[id]
-			if c := mem.computers[host.Computer]; fits(host, n) && c.record != nil && m.open(c.record, n) {
-				found[host.Computer] = true
+		for guid, ids := range mem.releases[runs(n)] {
+			if c := mem.computers[guid]; c == nil || c.record == nil || !m.open(c.record, n) {
+				continue
+			}
+			if named := n.Filter["instance_guid"]; named != "" { // it is one of three, however many there are
+				ids = map[string]bool{named: true, mem.byPlace[placeOf(guid, named)]: true}
+				if slot, ok := strings.CutPrefix(named, guid+"-"); ok {
+					ids[mem.byPlace[placeOf(guid, slot)]] = true
+				}
+			}
+			for id := range ids {
+				if host := mem.byID[id]; host != nil && host.Computer == guid && fits(host, n) {
+					found[guid] = true
+					break
+				}
 			}
 		}
 		all := slices.Sorted(maps.Keys(found))
