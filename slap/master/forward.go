@@ -36,7 +36,10 @@ type onward struct {
 }
 
 // forwarded finds the other master that a request is for; nil: none.
-func (m *Master) forwarded(a *ask) *onward {
+func (m *Master) forwarded(ctx context.Context, a *ask) *onward {
+	if ctx.Value(hereKey{}) != nil {
+		return nil
+	}
 	if a.filter["master_url"] != "" {
 		for i := range m.opt.Masters {
 			if slashed(m.opt.Masters[i].URL) == slashed(a.filter["master_url"]) {
@@ -58,7 +61,11 @@ func slashed(url string) string { return strings.TrimSuffix(url, "/") + "/" }
 // pass passes a request on, and remembers that. One that turns out to be for this master itself is answered here.
 func (m *Master) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) {
 	base, _ := ctx.Value(baseKey{}).(string)
-	if to.named && base != "" && slashed(base) == slashed(a.filter["master_url"]) {
+	asked := a.filter["master_url"]
+	if !to.named {
+		asked = to.external.URL
+	}
+	if base != "" && slashed(base) == slashed(asked) {
 		return m.here(ctx, a)
 	}
 	if to.refused != nil {
@@ -72,9 +79,13 @@ func (m *Master) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) 
 		return nil, err
 	}
 	defer client.Close()
-	if to.named {
-		if id, err := client.RunID(ctx); err == nil && id == m.runID {
+	if _, other := m.others.Load(to.external.URL); !other {
+		id, err := client.RunID(ctx)
+		if err == nil && id == m.runID {
 			return m.here(ctx, a)
+		}
+		if err == nil {
+			m.others.Store(to.external.URL, true)
 		}
 	}
 	title := a.from() + "_" + a.Title
@@ -117,12 +128,14 @@ func (a *ask) from() string {
 	return "user"
 }
 
-// here answers a request that named this master as another one.
+type hereKey struct{}
+
+// here answers a request that named this master as another one, or whose release is in this master's own list of what others have.
 func (m *Master) here(ctx context.Context, a *ask) (*Answer, error) {
 	q := *a.Request
 	q.Filter = maps.Clone(q.Filter)
 	delete(q.Filter, "master_url")
-	return m.Request(ctx, a.who, &q)
+	return m.Request(context.WithValue(ctx, hereKey{}, true), a.who, &q)
 }
 
 // remember keeps that a request was passed on, before it is; one that something be destroyed is forgotten.

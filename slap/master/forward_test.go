@@ -190,3 +190,26 @@ func (r *rig) waiting() (titles []string) {
 	}
 	return titles
 }
+
+// TestForwardsNothingToItself: a master that lists itself, by another of its names, for some releases places these.
+func TestForwardsNothingToItself(t *testing.T) {
+	var h http.Handler
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }))
+	t.Cleanup(srv.Close)
+	m := newRig(t, master.Options{Masters: []master.External{{URL: srv.URL, Releases: []string{forwarded}}}})
+	m.format("C", 1)
+	h = m.Legacy(master.LegacyOptions{})
+	form, err := (&slap.Request{Title: "own", Release: forwarded}).Form()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"another.example", strings.TrimPrefix(srv.URL, "http://")} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+host+"/requestComputerPartition", strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "<string>C-p0</string>") {
+			t.Errorf("asked as %s: %d %s", host, w.Code, w.Body)
+		}
+	}
+}

@@ -36,13 +36,14 @@ type Product struct {
 
 // A Master decides. All its methods may be called concurrently.
 type Master struct {
-	opt   Options
-	store Store
-	log   *slog.Logger
-	runID string
-	known remembered
-	heard atomic.Int64  // how often something new was heard of nodes
-	watch chan struct{} // its one place is taken by who looks for changes, for all that wait for one
+	opt    Options
+	store  Store
+	log    *slog.Logger
+	runID  string
+	known  remembered
+	heard  atomic.Int64  // how often something new was heard of nodes
+	others sync.Map      // URLs of masters that are not this one, as was seen
+	watch  chan struct{} // its one place is taken by who looks for changes, for all that wait for one
 
 	mu   sync.Mutex
 	last int64            // the newest stamp that was given

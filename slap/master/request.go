@@ -57,7 +57,7 @@ func (m *Master) Request(ctx context.Context, who Who, q *slap.Request) (*Answer
 	if object := m.frontend(a); object != nil {
 		return &Answer{Object: object}, nil
 	}
-	to := m.forwarded(a)
+	to := m.forwarded(ctx, a)
 	wrote, err := m.doing(ctx, func(b book) error {
 		a.asker, a.found, a.made, a.last, a.none = nil, nil, nil, nil, nil
 		return a.decide(b, to != nil)
