@@ -46,6 +46,9 @@ func (s *slapos) withPanel(m *master.Master, o *slaposProxy, rest http.Handler) 
 			return err
 		},
 		Reachable: func(ctx context.Context, ip net.IP) (bool, error) {
+			if o.tls.mode != "off" && (ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast()) {
+				return false, nil // a node may say that it has such an address, and it would be this machine's
+			}
 			computers, err := m.Computers(ctx, master.Anybody)
 			if err != nil {
 				return false, err
