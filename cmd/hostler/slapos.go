@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,6 +30,7 @@ type slapos struct {
 	a        *app
 	file     string // --cfg
 	logFile  string
+	writing  sync.Mutex // of what is said
 	verbose  bool
 	insecure bool
 
@@ -230,19 +231,27 @@ func (s *slapos) line(level, format string, args []any) {
 		lines = append(lines, printable(line))
 	}
 	text := fmt.Sprintf("%s slapos[%d] %s %s\n", time.Now().Format("2006-01-02 15:04:05"), os.Getpid(), level, strings.Join(lines, "\n"))
-	_, _ = io.WriteString(s.a.errs, text)
+	_, _ = s.Write([]byte(text))
+}
+
+// Write says something on standard error, and in the log file where there is one.
+func (s *slapos) Write(text []byte) (int, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	n, bad := s.a.errs.Write(text)
 	if s.logFile == "" {
-		return
+		return n, bad
 	}
 	f, err := os.OpenFile(s.logFile, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
 	if err == nil {
-		_, err = io.WriteString(f, text)
+		_, err = f.Write(text)
 		err = errors.Join(err, f.Close())
 	}
 	if err != nil {
 		_ = fprintf(s.a.errs, "%s: --log-file: %s\n", s.a.program, plain(err))
 		s.logFile = ""
 	}
+	return len(text), nil
 }
 
 // aliases are those of the configuration, for the shell.

@@ -99,6 +99,12 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	if err := o.read(f); err != nil {
 		return invalid("", "%w", err)
 	}
+	if s.logFile == "" {
+		if s.logFile, err = f.First("log_file", "slapproxy", "slapos"); err != nil {
+			return invalid("", "%w", err)
+		}
+		s.logFile = cfg.Home(s.logFile)
+	}
 	opt, err := masterOptions(f)
 	if err != nil {
 		return invalid("", "%w", err)
@@ -108,7 +114,7 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 		return err
 	}
 	defer end()
-	s.a.log = slog.New(slog.NewTextHandler(s.a.errs, nil))
+	s.a.log = slog.New(slog.NewTextHandler(s, nil)) // which writes one line at a time
 	opt.Store, opt.Log = store, s.a.log
 	if err := o.tls.open(&opt); err != nil {
 		return err

@@ -166,6 +166,18 @@ func TestSlaposProxyConfiguration(t *testing.T) {
 	}
 }
 
+// What it says, and what it logs, is in the file too.
+func TestSlaposProxyLog(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "proxy.log")
+	url, end := proxied(t, proxyConfiguration(t, strings.Replace(proxyFile, "port = 0", "port = 0\nlog_file = "+log, 1)), &slaposProxy{})
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(log); err != nil || !strings.Contains(string(text), "SlapOS master on "+url) {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
 // Another master is known by its own authority.
 func TestSlaposProxyMasters(t *testing.T) {
 	f, err := cfg.Parse("slapos.cfg", []byte("[multimaster/https://other.example/]\nkey = k\ncert = c\nca = a\ncomputer = COMP-2\npartition = p\nsoftware_release_list =\n  x\n  y\n"))

@@ -107,10 +107,11 @@ func (p *parser) line(n int, line string) string {
 	case p.key != "" && indent > p.indent:
 		p.more(text)
 	case text[0] == '[':
-		name, _, ok := strings.Cut(text[1:], "]")
-		if !ok || name == "" {
+		end := strings.LastIndexByte(text, ']') // as the reference's parser: a URL in a name may have an address in brackets
+		if end <= 1 {
 			return "a section is written [name]"
 		}
+		name := text[1:end]
 		p.section, p.key = name, ""
 		if p.f.sections[name] == nil {
 			p.f.sections[name] = map[string]value{}

@@ -152,3 +152,13 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestSectionsNameAddresses(t *testing.T) {
+	f := parse(t, "[multimaster/http://[2001:db8::1]:5000/]\nkey = /k\n")
+	if got := f.Sections(); !slices.Equal(got, []string{"multimaster/http://[2001:db8::1]:5000/"}) {
+		t.Errorf("sections %q", got)
+	}
+	if _, err := cfg.Parse("a.cfg", []byte("[]\n")); err == nil {
+		t.Error("a section has no name")
+	}
+}
