@@ -77,6 +77,9 @@ var rulesOfRequests = []rule{
 		want("a", "state", "stopped").is(200, "!_parameter_dict/k"), want("a", "state", "stopped", "p.k", "v").is(200), want("a", "state", "started").is(200, "_parameter_dict/k=v"), want("a", "state", "destroyed").is(200, "_parameter_dict/k=v", "_requested_state=destroyed")}},
 	{"2.3", "Ours: with another release it is no change of state alone", []step{format("C", "p0"), want("a", "p.k", "v").is(200), want("a", "state", "stopped", "software_release", "new").is(200, "!_parameter_dict/k"),
 		want("a", "state", "stopped", "software_release", "new", "p.k", "v").is(200), want("a", "state", "started", "software_release", "new", "software_type", "t").is(200, "!_parameter_dict/k")}},
+	{"2.3", "Ours: a change of state alone keeps the parameters of what has no place", []step{format("C", "p0"), want("a").is(200), want("b", "p.k", "v").is(404), want("b", "state", "stopped").is(404), format("C", "p0", "p1"),
+		want("b", "state", "started").is(200, "_parameter_dict/k=v", "slap_computer_partition_id=p1"), want("c", "p.k", "v").is(404), want("c").is(404), format("C", "p0", "p1", "p2"), want("c", "state", "stopped").is(200, "!_parameter_dict/k"),
+		want("d", "p.k", "v").is(404), want("d", "state", "destroyed").is(200, "_parameter_dict/k=v"), want("d", "state", "destroyed").is(200, "!_parameter_dict/k")}},
 	{"2.3", "a root that nobody has is destroyed without a place", []step{format("C", "p0"), want("a", "state", "destroyed").is(200, "_requested_state=destroyed"), free("p0")}},
 }
 
@@ -136,6 +139,11 @@ var rulesOfShared = []rule{
 	{"2.4", "destroyed ones leave every list", with(host, shared("s").is(200), stamped("p0"), shared("s", "state", "destroyed").is(200), later("p0"), part("C", "p0").is(200, "_parameter_dict/slave_instance_list#0"), method("allDocs.v0.instance_tree_list", "{}").is(200, "result_list#2"),
 		search(trees+` AND title:="s"`, "").is(200, "_embedded/contents#0"), shared("s", "state", "destroyed").is(200))},
 	{"2.4", "other states are ignored", with(host, shared("s").is(200), stamped("p0"), shared("s", "state", "stopped").is(200), same("p0"), part("C", "p0").is(200, "_parameter_dict/slave_instance_list#1"))},
+	{"2.4", "2.3 Ours: a change of state alone keeps the parameters of a shared one", with(host, shared("s", "p.k", "v").is(200), stamped("p0"), shared("s", "state", "stopped").is(200, "_parameter_dict/k=v"), same("p0"),
+		part("C", "p0").is(200, "_parameter_dict/slave_instance_list/0/k=v"), shared("s", "state", "started").is(200, "!_parameter_dict/k"), later("p0"), shared("s", "p.k", "v", "state", "stopped").is(200), shared("s").is(200, "!_parameter_dict/k"),
+		shared("s", "p.k", "v").is(200), shared("s", "state", "destroyed").is(200, "!_parameter_dict/k"), part("C", "p0").is(200, "_parameter_dict/slave_instance_list#0"))},
+	{"2.4", "2.3 Ours: and of one without a host", []step{format("C", "p0"), shared("s", "p.k", "v").is(404), shared("s", "state", "stopped").is(404), want("a").is(200), part("C", "p0").is(200, "_parameter_dict/slave_instance_list/0/k=v"),
+		shared("s", "state", "started").is(200, "!_parameter_dict/k")}},
 	{"2.4", "connection parameters by the host", with(host, shared("s").is(200), connect("p0", "_s", slap.Dictionary{"url": "w"}).is(200, "~done"), shared("s").is(200, "_connection_dict/url=w"), part("C", "p0").is(200, "_connection_dict#0"), want("a").is(200, "_connection_dict#0"),
 		connect("p1", "_s", slap.Dictionary{"url": "x"}).is(404, "~_s"), connect("p0", "_none", slap.Dictionary{"url": "x"}).is(404, "~_none"))},
 	{"1.2", "a shared instance is renamed, not its host", with(host, shared("s").is(200), rename("p0", "_s", "t").is(200, "~done"), want("a").is(200, "slap_computer_partition_id=p0"), part("C", "p0").is(200, "_parameter_dict/slave_instance_list/0/slave_reference=_t", "_parameter_dict/instance_title=a"),

@@ -206,9 +206,12 @@ func (a *ask) fresh() *slap.InstanceRecord {
 	} else if n.Root = n.ID; a.asker != nil {
 		n.Root, n.Parent, n.Owner, n.Project = a.asker.Root, a.asker.ID, a.asker.Owner, a.asker.Project
 	}
-	n.Release, n.Type, n.Parameters, n.Filter = a.Release, a.Type, a.parameters, a.filter
+	if !a.stateAlone() {
+		n.Parameters = a.parameters
+	}
+	n.Release, n.Type, n.Filter = a.Release, a.Type, a.filter
 	n.Asked = a.State
-	if n.Asked == "" {
+	if n.Asked == "" || a.Shared { // which is in no other state
 		n.Asked = slap.Started
 	}
 	n.State = a.bounded(n.Asked)
@@ -273,9 +276,9 @@ func (a *ask) change(b book) error {
 	return nil
 }
 
-// stateAlone says that a request without parameters is about the state, so that they stay.
+// stateAlone says that a request without parameters is about the state of what there is, so that they stay.
 func (a *ask) stateAlone() bool {
-	return !a.exact && len(a.Parameters) == 0 && a.State != "" && a.State != a.found.Asked && a.Release == a.found.Release && a.Type == a.found.Type
+	return a.found != nil && !a.exact && len(a.Parameters) == 0 && a.State != "" && a.State != a.found.Asked && a.Release == a.found.Release && a.Type == a.found.Type
 }
 
 func sameFilter(a, b map[string]string) bool {
@@ -294,12 +297,17 @@ func sameFilter(a, b map[string]string) bool {
 func (a *ask) never(b book) error {
 	n := a.fresh()
 	n.Computer, n.Partition, n.State, n.Asked = "", "", slap.Destroyed, slap.Destroyed
+	parameters := slap.Dictionary{}
 	if a.found != nil {
+		var err error
+		if parameters, err = slap.ParseParameters(n.Parameters); err != nil {
+			return err
+		}
 		if err := a.endUnplaced(b); err != nil {
 			return err
 		}
 	}
-	a.last = &Answer{Record: n, Instance: slap.Instance{State: slap.Destroyed, Release: n.Release, Type: n.Type, Shared: n.Shared, Parameters: slap.Dictionary{}, Connection: slap.Dictionary{}}}
+	a.last = &Answer{Record: n, Instance: slap.Instance{State: slap.Destroyed, Release: n.Release, Type: n.Type, Shared: n.Shared, Parameters: parameters, Connection: slap.Dictionary{}}}
 	return nil
 }
 

@@ -60,7 +60,10 @@ func (a *ask) reshare(b book) error {
 		return err
 	}
 	n := *was
-	n.Release, n.Type, n.Parameters, n.Filter = a.Release, a.Type, a.parameters, a.filter
+	n.Release, n.Type, n.Filter = a.Release, a.Type, a.filter
+	if !a.stateAlone() || a.State == slap.Destroyed { // of which the reference answers what was asked, and nothing is kept
+		n.Parameters = a.parameters
+	}
 	n.Asked, n.State = slap.Started, slap.Started
 	if a.State == slap.Destroyed || a.asker != nil && a.asker.State == slap.Destroyed {
 		return a.unshare(b, &n, host)
