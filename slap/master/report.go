@@ -209,12 +209,35 @@ func (m *Master) rename(b book, n *slap.InstanceRecord, title string) error {
 	} else if other != nil {
 		return refuse(compute.ErrConflict, "Another instance has the title %s.", title)
 	}
-	if err := saveInstance(b, &copied); err != nil || !n.Shared || n.Host == "" {
+	if err := saveInstance(b, &copied); err != nil {
 		return err
 	}
-	host, err := b.instance(n.Host)
-	if err != nil || host == nil {
-		return err
+	called := []*slap.InstanceRecord{n} // those whose names for their hosts have the title in them
+	if n.Root == n.ID {
+		tree, err := b.instances(n.ID, "", "")
+		if err != nil {
+			return err
+		}
+		called = append(called, tree...)
 	}
-	return m.wake(b, host)
+	return m.wakeHosts(b, called)
+}
+
+// wakeHosts has the hosts of shared instances processed again, each once.
+func (m *Master) wakeHosts(b book, of []*slap.InstanceRecord) error {
+	woken := map[string]bool{"": true}
+	for _, n := range of {
+		if !n.Shared || woken[n.Host] {
+			continue
+		}
+		woken[n.Host] = true
+		host, err := b.instance(n.Host)
+		if err == nil && host != nil {
+			err = m.wake(b, host)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
