@@ -100,7 +100,7 @@ func untrusted(err error) bool {
 
 // refusal is the error of an answer that is one.
 func (c *Client) refusal(op string, status int, body []byte) error {
-	e := &Error{Op: op, Master: c.base.Host, Status: status, Kind: ErrRefused, Reason: reason(body)}
+	e := &Error{Op: op, Master: c.base.Host, Status: status, Kind: ErrRefused, Reason: Reason(body)}
 	switch status {
 	case http.StatusNotFound:
 		e.Kind = ErrNotFound
@@ -120,8 +120,8 @@ func (c *Client) badAnswer(op string, err error) error {
 // The longest reason that is shown, in characters.
 const maxReason = 500
 
-// reason is what a master says of an error, as a line of text: the title of the JSON API's, the paragraph of a page.
-func reason(body []byte) string {
+// Reason is what a master says of an error in the body of its answer, as a line of text: the title of the JSON API's, the paragraph of a page.
+func Reason(body []byte) string {
 	text := string(body)
 	var failure Failure
 	if err := json.Unmarshal(body, &failure); err == nil {

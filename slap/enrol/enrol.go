@@ -3,6 +3,7 @@
 package enrol
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -32,6 +33,7 @@ type Web struct {
 const (
 	patience  = time.Minute
 	maxAnswer = 1 << 20
+	maxPage   = 64 << 10 // of an error
 )
 
 // ErrDenied says that the master does not take the token, or the name and password.
@@ -99,7 +101,8 @@ func (w *Web) ask(ctx context.Context, name string, form url.Values) (*slap.Cert
 	case answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden:
 		return nil, fmt.Errorf("%s at %s: %w", name, base.Host, ErrDenied)
 	case answer.StatusCode < 200 || answer.StatusCode > 299:
-		return nil, fmt.Errorf("%s at %s: it is answered with %s", name, base.Host, answer.Status)
+		page, _ := io.ReadAll(io.LimitReader(answer.Body, maxPage)) // what there is of it
+		return nil, fmt.Errorf("%s at %s: it is answered with %s: %s", name, base.Host, answer.Status, cmp.Or(slap.Reason(page), "without a reason"))
 	}
 	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if err != nil {

@@ -127,14 +127,15 @@ func (m *Master) PersonCertificate(ctx context.Context, token string) (*slap.Cer
 		spend(token, slap.CertifiedUser, func(book, *slap.TokenRecord) error { return nil }))
 }
 
-// RegisterBy makes a computer of a title for whom a token is, and returns its name and its certificate. Where he has one of the title already it is that.
+// RegisterBy makes a computer of a title for whom a token is, and returns its name and its certificate. Who has a token need not be whose the computers are: it is good for
+// one that there is only where it names that; for another of a title that is taken it is compute.ErrConflict, and the token stays.
 func (m *Master) RegisterBy(ctx context.Context, token, title string) (guid string, pair *slap.Certificate, err error) {
 	t, err := m.offered(ctx, token, slap.CertifiedComputer)
 	if err != nil {
 		return "", nil, err
 	}
 	c := &slap.ComputerRecord{GUID: t.Computer, Title: title, Owner: t.User, Project: t.Project}
-	return m.register(ctx, c, func(may func(b book) error) func(b book) error {
+	return m.register(ctx, c, false, func(may func(b book) error) func(b book) error {
 		return spend(token, slap.CertifiedComputer, func(b book, _ *slap.TokenRecord) error { return may(b) })
 	})
 }
@@ -145,11 +146,11 @@ func (m *Master) Register(ctx context.Context, who Who, title string) (guid stri
 		return "", nil, denied("Only users ask for computers.")
 	}
 	c := &slap.ComputerRecord{Title: title, Owner: who.User, Project: who.Project}
-	return m.register(ctx, c, func(may func(b book) error) func(b book) error { return may })
+	return m.register(ctx, c, true, func(may func(b book) error) func(b book) error { return may })
 }
 
-// register makes a computer and its certificate at once: there are both, or none.
-func (m *Master) register(ctx context.Context, c *slap.ComputerRecord, with func(may func(b book) error) func(b book) error) (string, *slap.Certificate, error) {
+// register makes a computer and its certificate at once: there are both, or none. again: one that has the title already it may be too.
+func (m *Master) register(ctx context.Context, c *slap.ComputerRecord, again bool, with func(may func(b book) error) func(b book) error) (string, *slap.Certificate, error) {
 	if err := firstOf(named("title", c.Title, maxTitle), m.fresh(ctx)); err != nil {
 		return "", nil, err
 	}
@@ -157,7 +158,7 @@ func (m *Master) register(ctx context.Context, c *slap.ComputerRecord, with func
 	if c.GUID == "" {
 		c.GUID = newComputerID()
 		_ = m.read(func(b book) error { // the memory's look-ups do not fail
-			if known, _ := b.computerNamed(computerEntry(c).Name); known != nil {
+			if known, _ := b.computerNamed(computerEntry(c).Name); known != nil && again {
 				c.GUID = known.GUID
 			}
 			return nil
@@ -170,7 +171,7 @@ func (m *Master) register(ctx context.Context, c *slap.ComputerRecord, with func
 		if same, err := b.computerNamed(computerEntry(c).Name); err != nil {
 			return err
 		} else if same != nil {
-			return refuse(compute.ErrConflict, "Another computer has the title %s.", c.Title)
+			return refuse(compute.ErrConflict, "There is a computer with the title %s already: ask with another title, or with a token that names that one.", c.Title)
 		}
 		return b.save(computerEntry(c))
 	}

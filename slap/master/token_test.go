@@ -67,13 +67,21 @@ func TestTokens(t *testing.T) {
 		t.Errorf("the token was good for %d", given)
 	}
 
-	// A user's token for a computer makes one of his own; of the same title it is the same.
+	// A user's token for a computer makes one of his own. Who has it gets no certificate of one that there is, unless it names that.
 	ann := master.Who{User: "ann", Name: "ann"}
 	var names []string
-	for range 2 {
+	for _, again := range []bool{false, true} {
 		token, _, err := m.NewToken(ctx, ann, slap.TokenRecord{Of: slap.CertifiedComputer})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if again {
+			if guid, pair, err := m.RegisterBy(ctx, token, "build1"); !errors.Is(err, compute.ErrConflict) || pair != nil || !strings.Contains(err.Error(), "build1 already") {
+				t.Errorf("a second one of the title: %s, %v, %v", guid, pair, err)
+			}
+			if token, _, err = m.NewToken(ctx, admin, slap.TokenRecord{Of: slap.CertifiedComputer, User: "ann", Computer: names[0]}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		guid, pair, err := m.RegisterBy(ctx, token, "build1")
 		if err != nil {
@@ -92,6 +100,10 @@ func TestTokens(t *testing.T) {
 	}
 	if names[0] != names[1] {
 		t.Error(names)
+	}
+	// She herself has it by its title.
+	if guid, _, err := m.Register(ctx, ann, "build1"); err != nil || guid != names[0] {
+		t.Errorf("%s, %v", guid, err)
 	}
 	all2, err := m.Computers(ctx, ann)
 	if err != nil || len(all2) != 1 || all2[0].Title != "build1" {
@@ -162,6 +174,12 @@ func TestEnrol(t *testing.T) {
 	if _, _, err := web.Computer(ctx, "build1"); !errors.Is(err, enrol.ErrDenied) {
 		t.Errorf("again: %v", err)
 	}
+	if token, err = client.ComputerToken(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := (&enrol.Web{URL: srv.URL, Token: token}).Computer(ctx, "build1"); err == nil || !strings.Contains(err.Error(), "There is a computer with the title build1 already") {
+		t.Errorf("with another token: %v", err)
+	}
 	// One whom only the surroundings know, by POST and by GET.
 	for _, web := range []*enrol.Web{{URL: srv.URL, Token: "hst_bob"}, {URL: srv.URL, Login: "bob", Password: "hst_bob"}} {
 		pair, err := web.Person(ctx)
@@ -172,7 +190,7 @@ func TestEnrol(t *testing.T) {
 		if who.Via = ""; err != nil || who != (master.Who{User: "bob", Name: "bob", Project: "web", Groups: "a\nb"}) {
 			t.Errorf("%+v, %v", who, err)
 		}
-		if _, _, err := web.Computer(ctx, "bob's"); err != nil {
+		if _, _, err := web.Computer(ctx, "bob's"); err != nil { // the second time he has it already
 			t.Error(err)
 		}
 	}
