@@ -13,14 +13,19 @@ const (
 	littleHeap    = 32 << 20 // bytes in use
 	littleGarbage = 300      // per cent of them, before it is collected
 	usualGarbage  = 100
+	largeHeap     = 96 << 20
+	largeGarbage  = 40
 	weighEvery    = 10 * time.Second
 )
 
 // garbage is how much of it there may be, in per cent of what is in use: requests leave some each, and to collect it costs as much as what is in use is large. With
 // little in use that is done seldom; with much, memory counts for more.
 func garbage(live uint64) int {
-	if live < littleHeap {
+	switch {
+	case live < littleHeap:
 		return littleGarbage
+	case live > largeHeap:
+		return largeGarbage
 	}
 	return usualGarbage
 }

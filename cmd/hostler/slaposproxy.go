@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -133,6 +134,11 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	l, scheme := o.tls.listen(l, o.host)
 	s.say("SlapOS master on %s://%s/, which keeps its state in %s", scheme, l.Addr(), shownStore(o.database))
 	srv := &http.Server{Handler: eitherHandler(o.names.guard(s.withDepot(o.depot, o.tls.who(m), s.withPanel(m, o, slaposHandler(m, o.tls.who(m), ctx.Done()))))), ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
+	serving, stop := context.WithCancel(ctx)
+	var collector sync.WaitGroup
+	defer collector.Wait()
+	defer stop()
+	collector.Go(func() { spareCollections(serving) })
 	return server.Serve(ctx, srv, l, grace)
 }
 
@@ -260,6 +266,17 @@ func masterOptions(f *cfg.File) (opt master.Options, err error) {
 			return opt, f.Fail(section, "software_product_list", "has a line that is not NAME URL: %q", line)
 		}
 	}
+	if f.Has("slapproxy", "frontends") {
+		lines, err := f.Lines("slapproxy", "frontends")
+		if err != nil {
+			return opt, err
+		}
+		var bad string
+		if opt.Frontends, bad = master.ParseFrontends(lines); bad != "" {
+			return opt, f.Fail("slapproxy", "frontends", "has a line that is not PART-OF-URL [TYPE] url|host: %q", bad)
+		}
+	}
+	opt.Forwards = true // the panel does
 	for _, section := range f.Sections() {
 		url, ok := strings.CutPrefix(section, multimaster)
 		if !ok {

@@ -24,6 +24,7 @@ type slapping struct {
 	Computer  string   `conf:"computer"`          // where goes what names no computer; "": any that fits
 	Directory string   `conf:"ca_directory"`      // of the authority by whose certificates nodes are known; "": there is none
 	Products  []string `conf:"software_products"` // NAME URL, the best first
+	Frontends []string `conf:"frontends"`         // PART-OF-URL [TYPE] url|host; see master.Frontend
 }
 
 // otherMaster is a section [multimaster URL].
@@ -49,6 +50,11 @@ func readSlapping(cfg *config.Config) (opt master.Options, directory string, the
 			at := section["software_products"]
 			return opt, "", there, invalid("software-products = demo https://software.example/demo/software.cfg, kvm https://…", "%s:%d: software-products: %q is not NAME URL", at.File, at.Line, line)
 		}
+	}
+	var bad string
+	if opt.Frontends, bad = master.ParseFrontends(said.Frontends); bad != "" { // none, unless they are said: here they would hide real ones
+		at := section["frontends"]
+		return opt, "", there, invalid("frontends = /software/apache-frontend/software.cfg url", "%s:%d: frontends: %q is not PART-OF-URL [TYPE] url|host", at.File, at.Line, bad)
 	}
 	for _, title := range slices.Sorted(maps.Keys(cfg.Sections)) {
 		url, ok := strings.CutPrefix(title, "multimaster ")

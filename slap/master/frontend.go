@@ -1,6 +1,7 @@
 package master
 
 import (
+	"context"
 	"net"
 	"net/url"
 	"strings"
@@ -32,8 +33,37 @@ func DefaultFrontends() []Frontend {
 	}
 }
 
+// ParseFrontend reads a frontend as configurations have it: PART [TYPE] KIND, with a part of the release's URL.
+func ParseFrontend(line string) (f Frontend, ok bool) {
+	words := strings.Fields(line)
+	if len(words) < 2 || len(words) > 3 {
+		return f, false
+	}
+	f.Release, f.Kind = words[0], FrontendKind(words[len(words)-1])
+	if len(words) == 3 {
+		f.Type = words[1]
+	}
+	return f, f.Kind == FrontendURL || f.Kind == FrontendHost
+}
+
+// ParseFrontends reads a table of them; the one line none is an empty one. bad is the line that is none, "" where all are.
+func ParseFrontends(lines []string) (all []Frontend, bad string) {
+	all = []Frontend{} // which is not nil
+	if len(lines) == 1 && strings.TrimSpace(lines[0]) == "none" {
+		return all, ""
+	}
+	for _, line := range lines {
+		f, ok := ParseFrontend(line)
+		if !ok {
+			return nil, line
+		}
+		all = append(all, f)
+	}
+	return all, ""
+}
+
 // frontend answers a request that is for one; nil: it is for none.
-func (m *Master) frontend(a *ask) *slap.Object {
+func (m *Master) frontend(ctx context.Context, a *ask) *slap.Object {
 	if !a.Shared {
 		return nil
 	}
@@ -48,7 +78,11 @@ func (m *Master) frontend(a *ask) *slap.Object {
 			if err != nil || u.Host == "" {
 				continue
 			}
-			return fake("Fake frontend for "+text, slap.Dictionary{"secure_access": text, "domain": u.Host})
+			access := text
+			if base, _ := ctx.Value(baseKey{}).(string); m.opt.Forwards && strings.HasPrefix(base, "https:") && (u.Scheme == "http" || u.Scheme == "https") {
+				access = slashed(base) + "http_proxy/" + u.Scheme + "/" + u.Host + u.RequestURI()
+			}
+			return fake("Fake frontend for "+text, slap.Dictionary{"secure_access": access, "domain": u.Host})
 		case FrontendHost:
 			host, _ := a.Parameters["host"].(string)
 			port, _ := a.Parameters["port"].(string)

@@ -19,6 +19,8 @@ type Options struct {
 	Products []Product
 	// Frontends are shared instances that are answered without a host; nil: DefaultFrontends.
 	Frontends []Frontend
+	// Forwards says that below the URL of this master is http_proxy/SCHEME/ADDRESS/PATH, which shows what is at that address: by it who is asked over https can be let in.
+	Forwards bool
 	// Masters are others, to which requests are passed on.
 	Masters []External
 	// Authority signs certificates; nil: there are none.

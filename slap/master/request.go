@@ -54,7 +54,7 @@ func (m *Master) Request(ctx context.Context, who Who, q *slap.Request) (*Answer
 	if err != nil {
 		return nil, err
 	}
-	if object := m.frontend(a); object != nil {
+	if object := m.frontend(ctx, a); object != nil {
 		return &Answer{Object: object}, nil
 	}
 	to := m.forwarded(ctx, a)
