@@ -40,6 +40,7 @@ type ask struct {
 
 	asker *slap.InstanceRecord // nil: a user asks
 	found *slap.InstanceRecord // as it was
+	above string               // the state of those that it cannot be more alive than
 	made  *slap.InstanceRecord // as it is now
 	last  *Answer              // of a shared one that is destroyed by this
 	none  *Refusal             // why there is no place
@@ -166,6 +167,9 @@ func (a *ask) decide(b book, elsewhere bool) (err error) {
 	if a.found, err = b.named(a.name()); err != nil {
 		return err
 	}
+	if a.above, err = a.stateAbove(b); err != nil {
+		return err
+	}
 	placed := a.found != nil && (a.found.Partition != "" || a.found.Shared && a.found.Host != "")
 	switch {
 	case placed && a.Shared:
@@ -219,12 +223,32 @@ func (a *ask) fresh() *slap.InstanceRecord {
 	return n
 }
 
-// bounded is the state that is wanted where one was asked for: an instance is not more alive than the one that asks for it.
-func (a *ask) bounded(asked string) string {
+// bounded is the state that is wanted where one was asked for.
+func (a *ask) bounded(asked string) string { return worse(asked, a.above) }
+
+// stateAbove is the state of the root, or of the instance that asked first, whichever is less alive: no other in the tree stops or destroys it by a request.
+func (a *ask) stateAbove(b book) (string, error) {
 	if a.asker == nil {
-		return asked
+		return slap.Started, nil
 	}
-	return worse(asked, a.asker.State)
+	of := []string{a.asker.Root, a.asker.ID}
+	if a.found != nil {
+		of[1] = a.found.Parent
+	}
+	state := slap.Started
+	for _, id := range of {
+		n := a.asker
+		if id != n.ID {
+			var err error
+			if n, err = b.instance(id); err != nil {
+				return "", err
+			}
+		}
+		if n != nil { // else the one that asked is gone
+			state = worse(state, n.State)
+		}
+	}
+	return state, nil
 }
 
 var severity = map[string]int{slap.Started: 0, slap.Stopped: 1, slap.Destroyed: 2}

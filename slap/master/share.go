@@ -65,7 +65,7 @@ func (a *ask) reshare(b book) error {
 		n.Parameters = a.parameters
 	}
 	n.Asked, n.State = slap.Started, slap.Started
-	if a.State == slap.Destroyed || a.asker != nil && a.asker.State == slap.Destroyed {
+	if a.bounded(a.State) == slap.Destroyed {
 		return a.unshare(b, &n, host)
 	}
 	if host == nil || !fits(host, &n) || n.Filter["instance_guid"] != was.Filter["instance_guid"] {
