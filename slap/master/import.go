@@ -192,7 +192,7 @@ func (p *pages) clear(guid string, computers []string, going bool) (c *slap.Comp
 			}
 		}
 		for _, other := range append(tree, n) { // with those that wait for a place
-			if err := firstOf(p.save(gone(slap.KindInstance, other.ID)), dropStatus(p, instanceStatus(other.ID))); err != nil {
+			if err := forget(p, other); err != nil {
 				return nil, false, err
 			}
 		}

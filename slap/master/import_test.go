@@ -182,6 +182,32 @@ func TestImport(t *testing.T) {
 	}
 }
 
+// What is replaced can show no certificate any more, even where an instance of the same ID comes.
+func TestImportRevokes(t *testing.T) {
+	r, ctx := newRig(t, certifying(t)), t.Context()
+	if err := r.Import(ctx, tree("COMP-1", "one"), master.ImportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	var serials []string
+	for _, n := range tree("COMP-1", "one").Instances {
+		pair, err := r.InstanceCertificate(ctx, master.Anybody, &n)
+		serials = append(serials, serialOf(t, pair, err))
+	}
+	pair, err := r.ComputerCertificate(ctx, master.Anybody, "COMP-1")
+	node := serialOf(t, pair, err)
+	if err := r.Import(ctx, tree("COMP-1", "one"), master.ImportOptions{Replace: true}); err != nil {
+		t.Fatal(err)
+	}
+	for i, serial := range serials {
+		if who, err := r.Certified(ctx, serial); !errors.Is(err, compute.ErrDenied) {
+			t.Errorf("instance %d: %+v, %v", i, who, err)
+		}
+	}
+	if _, err := r.Certified(ctx, node); err != nil { // its computer stays
+		t.Error(err)
+	}
+}
+
 // Two at a time: one of them imports.
 func TestImportTogether(t *testing.T) {
 	r := newRig(t, master.Options{})
