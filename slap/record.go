@@ -99,6 +99,7 @@ type InstanceRecord struct {
 	Partition string `json:"partition,omitempty"` // "": it has none
 	Host      string `json:"host,omitempty"`      // of a shared one, the ID of its host; "": it has none
 	Reason    string `json:"reason,omitempty"`    // why it has no place
+	Beyond    bool   `json:"beyond,omitempty"`    // a shared one that has none because of a limit, towards which it does not count
 
 	Stamp    int64     `json:"stamp,omitempty"` // when something of it was changed that its node must know, in microseconds; it only grows
 	Created  time.Time `json:"created"`

@@ -83,6 +83,8 @@ func nameOf(n *slap.InstanceRecord) string {
 func entryOf(n *slap.InstanceRecord) slap.Entry {
 	e := slap.Entry{Kind: slap.KindInstance, Key: n.ID, Name: nameOf(n), Tree: n.Root, Computer: n.Computer, Data: pack(n)}
 	switch {
+	case n.Beyond:
+		e.Host = nowhere // no host that comes may have it
 	case n.Shared && n.Host == "":
 		e.Host = waitingFor(n.Computer, n.Release)
 	case n.Shared:

@@ -23,6 +23,7 @@ type used struct{ partitions, shared, waiting int }
 func uses(n *slap.InstanceRecord) (u used) {
 	switch {
 	case n == nil:
+	case n.Shared && n.Beyond:
 	case n.Shared:
 		u.shared = 1
 	case n.Partition != "":

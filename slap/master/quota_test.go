@@ -99,13 +99,52 @@ func TestQuota(t *testing.T) {
 			t.Errorf("%d: %v", i, err)
 		}
 	}
+	// The one beyond the limit is kept with the reason, counts not, and gets no host before there is room for it.
+	waiting := func(title string) string {
+		t.Helper()
+		trees, err := both[1].Trees(ctx, as(user), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range trees {
+			if n.Record.Title == title {
+				return n.Record.Reason
+			}
+		}
+		return "nothing"
+	}
+	if why := waiting("s2"); why != "the project web has 2 of 2 shared instances" {
+		t.Errorf("of s2 is kept %q", why)
+	}
+	if _, err := m.Request(ctx, master.Who{User: "eve", Name: "eve"}, &slap.Request{Title: "host", Release: "no host"}); err != nil {
+		t.Fatal(err)
+	}
+	shared := func(title, state string) error {
+		_, err := both[1].Request(ctx, as(user), &slap.Request{Title: title, Release: "no host", Shared: true, State: state})
+		return err
+	}
+	if why := waiting("s0") + waiting("s1") + waiting("s2"); why != "the project web has 2 of 2 shared instances" {
+		t.Errorf("after a host came: %q", why)
+	}
+	if err := shared("s2", ""); !errors.Is(err, compute.ErrNoCapacity) {
+		t.Error(err)
+	}
+	if err := errors.Join(shared("s0", slap.Destroyed), shared("s2", "")); err != nil || waiting("s2") != "" {
+		t.Errorf("with room for it: %v, %q", err, waiting("s2"))
+	}
+	if err := shared("s3", ""); !errors.Is(err, compute.ErrNoCapacity) || waiting("s3") == "nothing" {
+		t.Errorf("it counts now: %v", err)
+	}
+	if err := shared("s3", slap.Destroyed); err != nil || waiting("s3") != "nothing" {
+		t.Errorf("it is not wanted any more: %v", err)
+	}
 	if _, err := m.DestroyedOf(ctx, master.Anybody, mine.Record.ID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := both[1].Request(ctx, as(user), &slap.Request{Title: "more", Release: demo}); err != nil {
 		t.Errorf("there is room again: %v", err)
 	}
-	if n, err := m.Counts(ctx); err != nil || n.Busy != 4 || n.Partitions != 20 || n.Computers != 1 || n.Shared != 2 {
+	if n, err := m.Counts(ctx); err != nil || n.Busy != 5 || n.Partitions != 20 || n.Computers != 1 || n.Shared != 2 {
 		t.Errorf("%+v, %v", n, err)
 	}
 }

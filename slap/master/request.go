@@ -219,7 +219,7 @@ func (a *ask) fresh() *slap.InstanceRecord {
 		n.Asked = slap.Started
 	}
 	n.State = a.bounded(n.Asked)
-	n.Reason = ""
+	n.Reason, n.Beyond = "", false
 	return n
 }
 

@@ -15,12 +15,12 @@ import (
 func (a *ask) share(b book) error {
 	n := a.fresh()
 	n.Computer = cmp.Or(a.filter["computer_guid"], a.m.opt.Computer)
-	if a.found == nil { // it counts while it waits for a host too
+	if a.found == nil || a.found.Beyond { // it counts while it waits for a host too
 		if why, err := a.m.within(b, n); err != nil {
 			return err
 		} else if why != "" {
-			a.none = a.noHost(n, why)
-			return nil
+			a.none, n.Beyond = a.noHost(n, why), true
+			return a.keep(b, n, why)
 		}
 	}
 	host, err := a.m.findHost(b, n)
