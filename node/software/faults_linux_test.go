@@ -138,7 +138,7 @@ func TestKilled(t *testing.T) {
 		add(item("began", 0o644, ""))
 		add(item("filler", 0o644, strings.Repeat("x", 1<<20)))
 		add(item("instance", 0o755, program))
-		add(item("install", 0o755, program+`echo 'began'; [ -e `+gate+` ] || exec sleep 1000`))
+		add(item("install", 0o755, program+`: >middle; [ -e `+gate+` ] || exec sleep 1000`))
 	}
 	packed := pack(t, dir+"/a.tar", fill)
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -160,7 +160,7 @@ func TestKilled(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			do(t, os.RemoveAll(gate))
 			s := newSite(t)
-			bootstraps(t, s, `echo began; [ -e `+gate+` ] || exec sleep 1000; echo whole >whole`)
+			bootstraps(t, s, `: >middle; [ -e `+gate+` ] || exec sleep 1000; echo whole >whole`)
 			c := exec.Command(os.Args[0], "-test.run=^TestKilled$", "-test.timeout=2m")
 			c.Env = append(os.Environ(), "HOSTLER_TEST_BUILD="+s.Root+"|"+url, "HOSTLER_TEST_BUILDOUT="+s.Buildout, "GORACE=atexit_sleep_ms=0")
 			do(t, c.Start())
@@ -169,7 +169,8 @@ func TestKilled(t *testing.T) {
 					_, err := os.Stat(filepath.Join(s.Root, ".new-"+filepath.Base(s.Dir(url)), "began"))
 					return err == nil
 				}
-				return running(t, s.Dir(url)) > 0
+				_, err := os.Stat(filepath.Join(s.Dir(url), "middle"))
+				return err == nil
 			})
 			do(t, c.Process.Kill())
 			_ = c.Wait()
