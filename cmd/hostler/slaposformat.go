@@ -74,8 +74,8 @@ func (o *formatting) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.json, "computer-json", "", "and as JSON in `FILE`")
 	f.StringVarP(&o.in, "input-definition-file", "i", "", "`FILE` says what would else be chosen")
 	f.StringVarP(&o.out, "output-definition-file", "o", "", "write such a one to `FILE`")
-	f.StringVar(&o.users, "alter-user", "", "make users: `True|False`")
-	f.StringVar(&o.network, "alter-network", "", "make interfaces, addresses and routes: `True|False`")
+	f.StringVar(&o.users, "alter-user", "", "make users: True or False (`BOOL`)")
+	f.StringVar(&o.network, "alter-network", "", "make interfaces, addresses and routes: True or False (`BOOL`)")
 }
 
 // formatCommand does what `slapos node format` does, with its exit statuses.

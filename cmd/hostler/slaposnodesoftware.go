@@ -43,7 +43,7 @@ Exit status: 0 all is as it is wanted, 1 a release failed, 10 another such pass 
 	f.BoolVar(&o.force, "force", false, "build also what is there")
 	f.BoolVar(&o.all, "all", false, "the same, by its older name")
 	f.StringSliceVar(&o.only, "only-sr", nil, "pass over all but `URL`s, or the names of their directories; commas between")
-	f.StringSliceVar(&o.only, "only", nil, "the same, in short")
+	f.StringSliceVar(&o.only, "only", nil, "the same, in short: `URL`s")
 	cmd.MarkFlagsMutuallyExclusive("only", "only-sr")
 	return cmd
 }

@@ -191,6 +191,9 @@ func (s *slapos) newSupervisorctl() *cobra.Command {
 	ctl.AddCommand(s.nodeStatusCommand(), s.programCommand("start", "Start programs of this node", "started", (*supervise.Client).Start),
 		s.programCommand("stop", "Stop programs of this node", "stopped", (*supervise.Client).Stop),
 		s.programCommand("restart", "Stop and start programs of this node", "started", (*supervise.Client).Restart), s.nodeTailCommand())
+	for _, c := range ctl.Commands() {
+		c.Example = strings.ReplaceAll(c.Example, "hostler slapos node ", "hostler slapos node supervisorctl ")
+	}
 	return ctl
 }
 

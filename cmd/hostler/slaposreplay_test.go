@@ -24,7 +24,7 @@ func TestSlaposLooksLikeTheReference(t *testing.T) {
 			[]string{`POST /slapos.get.v0.instance_tree {"title":"demo1"}`}},
 		"g11-cli-computer-list": {[]string{"computer", "list"}, "List of Computers:\nCOMP-LAB COMP-LAB\n", nil},
 		"g12-cli-computer-info": {[]string{"computer", "info", "COMP-LAB"}, "Reference: COMP-LAB\nTitle: COMP-LAB\n",
-			[]string{`POST /slapos.allDocs.v0.compute_node_instance_list {"computer_guid":"COMP-LAB"}`, `POST /slapos.allDocs.v0.compute_node_software_installation_list {"computer_guid":"COMP-LAB"}`}},
+			[]string{"GET /hostler.put.v0.compute_node_report?computer_guid=COMP-LAB", `POST /slapos.allDocs.v0.compute_node_instance_list {"computer_guid":"COMP-LAB"}`, `POST /slapos.allDocs.v0.compute_node_software_installation_list {"computer_guid":"COMP-LAB"}`}},
 	} {
 		t.Run(step, func(t *testing.T) {
 			answers, asked := map[string]string{}, []string{}
