@@ -37,6 +37,11 @@ func (m *Master) Import(ctx context.Context, in Records, opt ImportOptions) erro
 		if err := in.into(p, opt.Replace); err != nil {
 			return err
 		}
+		for _, guid := range in.computers() {
+			if err := m.tellableOn(p, guid); err != nil {
+				return err
+			}
+		}
 		if opt.DryRun {
 			return dry
 		}

@@ -144,7 +144,7 @@ func (m *Master) connect(ctx context.Context, of target, text string) error {
 		}
 		copied := *n
 		copied.Connection = text
-		return saveInstance(b, &copied)
+		return firstOf(short("connection parameters", text), saveInstance(b, &copied), m.tellable(b, n, &copied))
 	})
 }
 
@@ -220,7 +220,20 @@ func (m *Master) rename(b book, n *slap.InstanceRecord, title string) error {
 		}
 		called = append(called, tree...)
 	}
-	return m.wakeHosts(b, called)
+	if err := m.wakeHosts(b, called); err != nil || len(title) <= len(n.Title) {
+		return err
+	}
+	seen := map[string]bool{"": true}
+	for _, other := range called {
+		if seen[other.Computer] {
+			continue
+		}
+		seen[other.Computer] = true
+		if err := m.tellableOn(b, other.Computer); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // wakeHosts has the hosts of shared instances processed again, each once.

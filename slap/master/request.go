@@ -146,7 +146,14 @@ func firstOf(errs ...error) error {
 }
 
 // decide finds the instance and changes it, or finds a place for a new one. Where the request is to be passed on, it does nothing.
-func (a *ask) decide(b book, elsewhere bool) (err error) {
+func (a *ask) decide(b book, elsewhere bool) error {
+	if err := a.find(b, elsewhere); err != nil || a.made == nil {
+		return err
+	}
+	return a.m.tellable(b, a.found, a.made)
+}
+
+func (a *ask) find(b book, elsewhere bool) (err error) {
 	if a.Computer != "" {
 		if a.asker, err = b.at(a.Computer, a.Partition); err != nil {
 			return err
@@ -168,6 +175,14 @@ func (a *ask) decide(b book, elsewhere bool) (err error) {
 		return err
 	}
 	if a.above, err = a.stateAbove(b); err != nil {
+		return err
+	}
+	if a.found == nil || a.parameters != a.found.Parameters {
+		if err := short("parameters", a.parameters); err != nil {
+			return err
+		}
+	}
+	if err := shortFilter(a.filter); err != nil {
 		return err
 	}
 	placed := a.found != nil && (a.found.Partition != "" || a.found.Shared && a.found.Host != "")

@@ -141,12 +141,21 @@ func (m *Master) findHost(b book, n *slap.InstanceRecord) (*slap.InstanceRecord,
 	if n.Computer != "" {
 		return m.hostOn(b, n, n.Computer)
 	}
+	var full *slap.InstanceRecord // with which it is refused, and said why
 	for _, guid := range m.hostComputers(b, n) {
-		if host, err := m.hostOn(b, n, guid); err != nil || host != nil {
+		host, err := m.hostOn(b, n, guid)
+		if err != nil {
+			return nil, err
+		}
+		if host == nil {
+			continue
+		}
+		if ok, err := (room{}).takes(m, b, guid, n); err != nil || ok {
 			return host, err
 		}
+		full = cmp.Or(full, host)
 	}
-	return nil, nil
+	return full, nil
 }
 
 // hostComputers are those on which the memory knows an instance that can have a shared one, in the order of their names; no more than are tried.
@@ -187,6 +196,9 @@ func (m *Master) hostOn(b book, n *slap.InstanceRecord, guid string) (*slap.Inst
 	if err != nil || c == nil || !m.open(c, n) {
 		return nil, err
 	}
+	if host, err := m.likelyHost(b, c, n); host != nil || err != nil {
+		return host, err
+	}
 	on, err := b.instances("", "", guid)
 	if err != nil {
 		return nil, err
@@ -200,6 +212,31 @@ func (m *Master) hostOn(b book, n *slap.InstanceRecord, guid string) (*slap.Inst
 			if host.Partition == c.Partitions[i].ID {
 				return host, nil
 			}
+		}
+	}
+	return nil, nil
+}
+
+// likelyHost is the first by the memory of which a transaction says the same; nil: all that is on the computer has to be looked at.
+func (m *Master) likelyHost(b book, c *slap.ComputerRecord, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
+	if _, writing := b.(*pages); !writing {
+		return nil, nil
+	}
+	m.known.mu.RLock()
+	known := map[string]string{} // IDs by partition
+	for id := range m.known.memory.releases[runs(n)][c.GUID] {
+		if host := m.known.memory.byID[id]; host != nil && fits(host, n) {
+			known[host.Partition] = id
+		}
+	}
+	m.known.mu.RUnlock()
+	for i := range c.Partitions {
+		id := known[c.Partitions[i].ID]
+		if id == "" {
+			continue
+		}
+		if host, err := b.instance(id); err != nil || host != nil && host.Computer == c.GUID && fits(host, n) {
+			return host, err
 		}
 	}
 	return nil, nil
@@ -236,9 +273,14 @@ func (m *Master) hostCame(b book, host *slap.InstanceRecord) error {
 	if err != nil || c == nil {
 		return err
 	}
-	came := false
+	came, rooms := false, room{}
 	for _, n := range waiting {
 		if !fits(host, n) || !m.open(c, n) {
+			continue
+		}
+		if ok, err := rooms.takes(m, b, host.Computer, n); err != nil {
+			return err
+		} else if !ok {
 			continue
 		}
 		copied := *n
@@ -263,6 +305,7 @@ func (m *Master) rehost(b book, was, now *slap.InstanceRecord) error {
 	if err != nil {
 		return err
 	}
+	rooms := room{}
 	for _, n := range hosted {
 		if now != nil && fits(now, n) {
 			continue
@@ -273,10 +316,20 @@ func (m *Master) rehost(b book, was, now *slap.InstanceRecord) error {
 		if err != nil {
 			return err
 		}
+		why := noHost(&copied)
+		if next != nil && next.Computer != n.Computer {
+			ok, err := rooms.takes(m, b, next.Computer, n)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				next, why = nil, "the node of "+next.Computer+" can be told no more"
+			}
+		}
 		if next != nil {
 			copied.Host, copied.Computer, copied.Stamp = next.ID, next.Computer, m.stamp(n.Stamp)
 		} else {
-			copied.Host, copied.Reason = "", noHost(&copied)
+			copied.Host, copied.Reason = "", why
 		}
 		if err := saveInstance(b, &copied); err != nil {
 			return err

@@ -14,6 +14,9 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 	if err := firstOf(who.speaks(computer), named("computer_id", computer, maxID)); err != nil {
 		return err
 	}
+	if len(report) > maxUsage {
+		return invalid("a usage report of %d bytes; one may be %d", len(report), maxUsage)
+	}
 	if _, err := slap.ParseUsage(report); err != nil {
 		return unwell(err)
 	}
