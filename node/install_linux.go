@@ -191,7 +191,7 @@ func literal(text string) string { return strings.ReplaceAll(text, "${", "$${") 
 // run runs something in a partition, as its user. What it writes is logged, and its end is in the error. out is given its standard output, where that is not for the log.
 func (a *Agent) run(ctx context.Context, pl *Place, argv []string, in []byte, out *limited) error {
 	log := newLines(func(line string) { a.say("%s", line) }, func(text string) { a.keep(pl, text) })
-	c := once.Command{Argv: argv, Dir: pl.Home, Env: append(once.Environ(a.Environ, pl.Home), "SLAPGRID_INSTANCE_ROOT="+a.InstanceRoot), User: pl.User, Umask: 0o027, Input: in, Output: log, Limit: a.Limit}
+	c := once.Command{Argv: argv, Dir: pl.Home, Env: append(once.Environ(a.Environ, pl.Home), "SLAPGRID_INSTANCE_ROOT="+a.InstanceRoot), User: pl.User, Umask: 0o027, Input: in, Output: log, Limit: a.Limit, Mark: once.Partition(a.Computer, pl.Home)}
 	if out != nil {
 		c.Output, c.Errors = out, log
 	}

@@ -128,6 +128,12 @@ func (a *Agent) tidy(p *slap.Partition, reason string) error {
 func (a *Agent) process(ctx context.Context, pl *Place, o Options, reason string) error {
 	p := pl.Partition
 	stop := o.Stop && p.State == slap.Started
+	n, err := once.End(ctx, once.Partition(a.Computer, pl.Home))
+	if err != nil {
+		return a.failed(ctx, pl, err)
+	} else if n > 0 {
+		a.warn("%s: %d processes that a pass before left were ended.", p.ID, n)
+	}
 	if !stop {
 		if err := pl.Dir.Remove(stampFile); err != nil {
 			return a.failed(ctx, pl, err)
@@ -141,7 +147,7 @@ func (a *Agent) process(ctx context.Context, pl *Place, o Options, reason string
 	a.note(pl, "  Software path: %s", pl.Release)
 	a.note(pl, "  Instance path: %s", pl.Home)
 	a.note(pl, "  Instance status: %s (%s)", p.State, reason)
-	err := errors.Join(a.certificate(ctx, pl), pl.Dir.Remove(errorLog(p.ID)))
+	err = errors.Join(a.certificate(ctx, pl), pl.Dir.Remove(errorLog(p.ID)))
 	if err == nil {
 		err = a.bring(ctx, pl, stop)
 	}

@@ -1,6 +1,6 @@
 // Package once runs a program to its end, as a SlapOS node does for software and instances: as another user, with an environment that is told whole, a mask for its
 // files, a limit of time, and with nothing of it left behind. All that it has started is known by a mark in its environment, so that what hides in a session of its own is
-// found too.
+// found too; a second one, which its caller chooses, is how it is found when that caller was killed.
 //
 // Elsewhere than on Linux nothing can be run.
 package once
@@ -30,7 +30,14 @@ type Command struct {
 	Limit  time.Duration // it is ended when it takes longer; 0: it may take its time
 	Polite time.Duration // it is asked to end (SIGTERM, to it and those of its process group) so long before it is killed for its limit; 0: it is not asked
 	Spare  bool          // what it leaves running goes on
+
+	// Mark says what it is for, as [Partition] does: all that a run before has left of it, when its owner was killed, is ended before it begins, and [End] finds it. "": nobody
+	// looks. Of one mark there is one at a time, unless each has a Part of its own: then what is ended is what that mark and that part left.
+	Mark, Part string
 }
+
+// Partition is the mark of what runs to process a partition of a computer. It has both, as machines of several computers may be seen from one another, and their directories be alike.
+func Partition(computer, dir string) string { return computer + " " + dir }
 
 // dropped are the variables that what a node runs is not to have from whoever started the node (SlapOS: slapgrid's clean environment), beside all LC_*.
 var dropped = map[string]bool{

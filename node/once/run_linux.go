@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -36,6 +37,18 @@ func Run(ctx context.Context, c Command) error {
 	if c.User != nil && (c.User.UID == 0 || c.User.GID == 0) {
 		return fail(compute.ErrDenied, "%s is not run as root, who has uid or gid 0", c.Argv[0])
 	}
+	env := c.Env[:len(c.Env):len(c.Env)]
+	if c.Mark != "" {
+		if strings.ContainsRune(c.Mark+c.Part, 0) {
+			return fail(compute.ErrInvalid, "%q is no mark", c.Mark+c.Part)
+		}
+		if _, err := end(ctx, c.Mark, c.Part); err != nil {
+			return err
+		}
+		if env = append(env, For+"="+c.Mark); c.Part != "" {
+			env = append(env, PartOf+"="+c.Part)
+		}
+	}
 	whole := ctx
 	if c.Limit > 0 {
 		var cancel context.CancelFunc
@@ -44,7 +57,7 @@ func Run(ctx context.Context, c Command) error {
 	}
 	mark := Mark + "=" + rand.Text()
 	cmd := exec.Command(c.Argv[0], c.Argv[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.Dir, append(c.Env[:len(c.Env):len(c.Env)], mark), c.Output, c.Errors
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.Dir, append(env, mark), c.Output, c.Errors
 	if c.Errors == nil {
 		cmd.Stderr = c.Output
 	}

@@ -182,11 +182,21 @@ func (p *pass) one(ctx context.Context, o *one) *Result {
 	return &r
 }
 
+// mark and part are by what a promise is known: others of its partition run beside it.
+func (p *pass) mark() string { return once.Partition(p.Config.Computer, p.Dir) }
+
+func (o *one) mark() string {
+	if o.plugin {
+		return "plugin " + o.name
+	}
+	return "promise " + o.name
+}
+
 // script runs an executable.
 func (p *pass) script(ctx context.Context, o *one, r *Result) {
 	o.state.Tested, o.state.Anomaly, o.state.Period = true, true, defaultPeriod.Minutes()
 	var out tail
-	err := once.Run(ctx, once.Command{Argv: []string{r.Path}, Dir: p.Dir, Env: p.Env, User: p.user, Output: &out, Limit: p.limit, Polite: polite})
+	err := once.Run(ctx, once.Command{Argv: []string{r.Path}, Dir: p.Dir, Env: p.Env, User: p.user, Output: &out, Limit: p.limit, Polite: polite, Mark: p.mark(), Part: o.mark()})
 	r.Message, r.Failed = last(out.String()), err != nil
 	var exit *exec.ExitError
 	switch {
@@ -254,7 +264,7 @@ func (p *pass) plugin(ctx context.Context, o *one, r *Result) bool {
 	}
 	var out head
 	var printed tail
-	err = once.Run(ctx, once.Command{Argv: append(python, "-I", "-c", runner), Dir: p.Dir, Env: p.Env, User: p.user, Input: input, Output: &out, Errors: &printed, Limit: p.limit, Polite: polite})
+	err = once.Run(ctx, once.Command{Argv: append(python, "-I", "-c", runner), Dir: p.Dir, Env: p.Env, User: p.user, Input: input, Output: &out, Errors: &printed, Limit: p.limit, Polite: polite, Mark: p.mark(), Part: o.mark()})
 	if errors.Is(err, once.ErrLimit) {
 		return p.broke(o, r, p.timedOut())
 	}

@@ -150,13 +150,17 @@ func number(d *home.Dir, name string) (float64, error) {
 
 // wipe has a partition's own program undo what only it knows of, and removes all that is the partition's.
 func (p *Pass) wipe(ctx context.Context, d *home.Dir, id string, user *once.User) error {
+	mark := once.Partition(p.Computer, d.Path())
+	if _, err := once.End(ctx, mark); err != nil { // a pass that was killed
+		return err
+	}
 	if d.Executable(destroyer) {
 		out := &usage.Tail{}
 		limit := p.Timeout
 		if limit <= 0 {
 			limit = usage.Limit
 		}
-		err := once.Run(ctx, once.Command{Argv: []string{filepath.Join(d.Path(), destroyer)}, Dir: d.Path(), Env: once.Environ(os.Environ(), d.Path()), User: user, Umask: 0o027, Output: out, Limit: limit})
+		err := once.Run(ctx, once.Command{Argv: []string{filepath.Join(d.Path(), destroyer)}, Dir: d.Path(), Env: once.Environ(os.Environ(), d.Path()), User: user, Umask: 0o027, Output: out, Limit: limit, Mark: mark})
 		if err != nil {
 			return &compute.Error{Op: "report.Run", Kind: compute.ErrFailed, Err: fmt.Errorf("sbin/destroy of %s failed: %w\n%s", id, err, out)}
 		}

@@ -214,7 +214,7 @@ type step struct {
 
 // run runs a program that builds.
 func (b *Builder) run(ctx context.Context, u *User, s step, out *output) error {
-	err := once.Run(ctx, once.Command{Argv: s.argv, Dir: s.dir, Env: append(once.Environ(b.environ(), s.home), mark+"="+s.of), User: u.Run, Umask: mask, Output: out})
+	err := once.Run(ctx, once.Command{Argv: s.argv, Dir: s.dir, Env: once.Environ(b.environ(), s.home), Mark: s.of, User: u.Run, Umask: mask, Output: out})
 	switch {
 	case err == nil:
 		return nil

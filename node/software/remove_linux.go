@@ -3,22 +3,15 @@ package software
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/proc"
+	"github.com/hostler-project/hostler/node/once"
 )
-
-// mark is the variable by which what builds a release is known, for who finds it after the death of who started it.
-const mark = "HOSTLER_RELEASE"
 
 // Remove takes a release away, and ends what still builds it. One that is not there is fine.
 func (b *Builder) Remove(ctx context.Context, url string) error {
@@ -31,23 +24,11 @@ func (b *Builder) Remove(ctx context.Context, url string) error {
 
 // quiet ends what a killed process left building in a release's directory.
 func (b *Builder) quiet(ctx context.Context, dir string) error {
-	for range 20 { // what is ended may have begun something more
-		all, err := proc.Find(proc.Marked(mark + "=" + dir))
-		if err != nil {
-			return &compute.Error{Op: "software.Install", Kind: compute.ErrFailed, Err: err}
-		}
-		all = slices.DeleteFunc(all, func(h *proc.Handle) bool { return h.Ended() && h.Close() == nil })
-		if len(all) == 0 {
-			return ctx.Err()
-		}
-		b.say("Ending %d processes that an attempt before left in %s.", len(all), dir)
-		for _, h := range all {
-			_ = h.Signal(unix.SIGKILL)
-		}
-		proc.Wait(ctx, all, 10*time.Second)
-		proc.Close(all)
+	n, err := once.End(ctx, dir)
+	if n > 0 {
+		b.say("%d processes that an attempt before left in %s were ended.", n, dir)
 	}
-	return &compute.Error{Op: "software.Install", Kind: compute.ErrConflict, Err: fmt.Errorf("what an attempt before left running in %s cannot be ended", dir)}
+	return err
 }
 
 // Collect takes away all releases that nobody wants: directories that are named like one, and have what each one has. It goes on after an error.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/hostler-project/hostler/node/once"
 	"github.com/hostler-project/hostler/node/software"
 	"github.com/hostler-project/hostler/proc"
 	"github.com/hostler-project/hostler/slap"
@@ -123,7 +124,7 @@ func (s *site) his(url string) {
 // running counts the processes of a release.
 func running(t testing.TB, dir string) int {
 	t.Helper()
-	all, err := proc.Find(proc.Marked("HOSTLER_RELEASE=" + dir))
+	all, err := proc.Find(proc.Marked(once.For + "=" + dir))
 	do(t, err)
 	defer proc.Close(all)
 	return len(slices.DeleteFunc(all, func(h *proc.Handle) bool { return h.Ended() }))
