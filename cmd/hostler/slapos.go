@@ -57,7 +57,7 @@ Exit status: 0 done, 1 failed, 2 usage, or not ready yet, or not known to the ma
 	s.options(cmd.PersistentFlags())
 	_ = cmd.MarkPersistentFlagFilename("cfg")
 	_ = cmd.MarkPersistentFlagFilename("log-file")
-	cmd.AddCommand(newSlaposProxy(s), newSlaposRequest(s), newSlaposSupply(s), newSlaposRemove(s), newSlaposService(s), newSlaposComputer(s), newSlaposUser(s), newSlaposConfigure(s), newSlaposNode(s), newSlaposConsole(s), newSlaposCache(s), newSlaposComplete(s))
+	cmd.AddCommand(newSlaposProxy(s), newSlaposRequest(s), newSlaposSupply(s), newSlaposRemove(s), newSlaposService(s), newSlaposComputer(s), newSlaposUser(s), newSlaposConfigure(s), newSlaposNode(s), newSlaposConsole(s), newSlaposCache(s), newSlaposStandalone(s), newSlaposComplete(s))
 	cmd.SetGlobalNormalizationFunc(dashed)
 	return cmd
 }

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/node/standalone"
+)
+
+// slaposStandaloneView is `slapos standalone --json`: what there is when all answers.
+type slaposStandaloneView struct {
+	Directory     string   `json:"directory"`
+	Configuration string   `json:"configuration"`
+	Program       string   `json:"program"`
+	Master        string   `json:"master_url"`
+	Computer      string   `json:"computer"`
+	Partitions    []string `json:"partitions"`
+}
+
+// standing is what a command line of `slapos standalone` says.
+type standing struct {
+	standalone.Options
+	ipv4, ipv6 string
+	manual     bool     // the passes are the command's affair
+	words      []string // of the command that it is for; nil: it is until a signal comes
+}
+
+func newSlaposStandalone(s *slapos) *cobra.Command {
+	o := &standing{}
+	cmd := &cobra.Command{
+		Use:   "standalone DIR [-- COMMAND...]",
+		Short: "Have a whole SlapOS in a directory, without root: to try it out, and for tests",
+		Long: `Have a master, a node and its supervisor in a directory, as an ordinary user, until a signal comes; or while a command runs, whose exit status is the result. The command, and who calls bin/slapos of
+the directory, speaks to that master. When it ends all ends that was started; the directory stays, and the next start goes on with it, on the same port.
+
+DIR is empty or not there, or one of before, where what the options do not say is as it was then. The master listens on this machine alone, and asks nobody who he is. All partitions have the same addresses. Those that are more
+than --partitions are removed with all that is in them.
+
+Exit status: that of the command; or 0 ended by a signal, 1 failed, 2 usage, 10 it runs in this directory already.`,
+		Example: "  hostler slapos standalone ~/try\n  hostler slapos standalone /tmp/s --partitions 3 -- ./test.sh",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if at := cmd.ArgsLenAtDash(); at >= 0 {
+				o.words = args[at:]
+				args = args[:at]
+				if len(o.words) == 0 {
+					return errors.New("there is no command after --")
+				}
+			}
+			return cobra.ExactArgs(1)(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.do(func(ctx context.Context, args []string) error {
+				return s.standalone(ctx, o, args[0], cmd.Flags().Changed)
+			})(cmd, args)
+		},
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveDefault
+			}
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.Partitions, "partitions", 10, "how many partitions: `N`")
+	f.StringVar(&o.Base, "base-name", "slappart", "partitions are called `NAME` and a number")
+	f.StringVar(&o.Computer, "computer-id", "local", "the computer is called `ID`")
+	f.StringVar(&o.ipv4, "ipv4", "127.0.0.1", "the partitions have the address `ADDR`")
+	f.StringVar(&o.ipv6, "ipv6", "::1", "and the address `ADDR`; \"\" is none")
+	f.BoolVar(&o.manual, "manual", false, "no pass is made by itself: slapos node software and slapos node instance make them")
+	return cmd
+}
+
+// standalone does what `slapos standalone` does.
+func (s *slapos) standalone(ctx context.Context, o *standing, dir string, said func(name string) bool) error {
+	if s.file != "" {
+		return invalid("", "--cfg: the settings are written to %s", filepath.Join(dir, standalone.Config))
+	}
+	if err := (&nodeCommand{slapos: s}).isNode(); err != nil {
+		return err
+	}
+	if os.Geteuid() == 0 {
+		return &compute.Error{Kind: compute.ErrDenied, Err: errors.New("a SlapOS in a directory is an ordinary user's: root builds and runs nothing of his own"), Hint: "be another user; or be a real node: hostler slapos node format"}
+	}
+	var err error
+	if o.Dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	if o.Program, err = os.Executable(); err != nil {
+		return err
+	}
+	o.User = strconv.Itoa(os.Geteuid())
+	if me, err := user.Current(); err == nil {
+		o.User = me.Username
+	}
+	for _, one := range []struct {
+		name, text string
+		to         *netip.Addr
+	}{{"ipv4", o.ipv4, &o.IPv4}, {"ipv6", o.ipv6, &o.IPv6}} {
+		if one.text == "" && one.name == "ipv6" {
+			continue
+		}
+		if *one.to, err = netip.ParseAddr(one.text); err != nil {
+			return invalid("", "--%s: %w", one.name, err)
+		}
+	}
+	if err := o.Check(); err != nil {
+		return err
+	}
+	if err := o.Keep(func(name string) bool {
+		return said(name) || name == standalone.KeepAddresses && (said("ipv4") || said("ipv6"))
+	}); err != nil {
+		return err
+	}
+	return s.stand(ctx, o)
+}
+
+// view is what there is, for --json.
+func (o *standing) view(l *standalone.Layout) slaposStandaloneView {
+	return slaposStandaloneView{Directory: l.Dir, Configuration: l.At(standalone.Config), Program: l.At(standalone.Wrapper), Master: l.Master, Computer: o.Computer, Partitions: l.Names()}
+}
