@@ -51,7 +51,7 @@ Exit status: that of the command; or 0 ended by a signal, 1 failed, 2 usage, 10 
 				o.words = args[at:]
 				args = args[:at]
 				if len(o.words) == 0 {
-					return errors.New("there is no command after --")
+					return invalid("", "there is no command after --")
 				}
 			}
 			return cobra.ExactArgs(1)(cmd, args)

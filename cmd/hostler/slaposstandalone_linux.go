@@ -171,6 +171,11 @@ func (t *stage) run(ctx context.Context, name string, argv []string) error {
 	cmd.Args[0] = "hostler"
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", t.layout.Environ(os.Environ()), log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGTERM} // it ends when we are killed
+	return runTied(cmd)
+}
+
+// runTied runs a process that ends with us to its end: it is asked to when its context ends, and then killed.
+func runTied(cmd *exec.Cmd) error {
 	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(unix.SIGTERM) }, standGrace
 	done := make(chan error, 1)
 	go func() {
@@ -255,8 +260,8 @@ func (t *stage) command(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, program, t.words[1:]...)
 	cmd.Env = t.layout.Environ(os.Environ())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = t.a.in, t.a.out, t.a.errs
-	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(unix.SIGTERM) }, standGrace
-	err := cmd.Run()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGTERM}
+	err := runTied(cmd)
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	switch {
 	case err == nil || errors.Is(err, exec.ErrWaitDelay) && cmd.ProcessState.Success():
