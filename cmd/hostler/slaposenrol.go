@@ -63,7 +63,7 @@ token is read from standard input, where it is not given; --token shows it to ot
 	_ = client.MarkFlagFilename("master-ca-file")
 	_ = client.MarkFlagRequired("master-url")
 	_ = client.MarkFlagRequired("master-url-web")
-	cmd.AddCommand(client)
+	cmd.AddCommand(client, newSlaposConfigureLocal(s))
 	return cmd
 }
 
