@@ -27,6 +27,7 @@ import (
 const (
 	standPatience = 60 * time.Second // until master and supervisor answer, on a busy machine
 	standGrace    = 20 * time.Second // until one that was told to end has ended, and then it is killed
+	standPause    = time.Second      // before one is started again: another's of before may be about to end
 	standSaid     = 4 << 10          // bytes of what one said, in an error
 	standLasts    = 5 * time.Second  // one that ends sooner, three times in turn, does not stay
 )
@@ -203,6 +204,11 @@ func (t *stage) start(ctx context.Context, name string, argv []string) *standPar
 			t.warn("%s ended: %v", name, cmp.Or(err, errors.New("without an error")))
 			if short >= 3 {
 				t.fall(&compute.Error{Op: "standalone", Kind: compute.ErrFailed, Err: fmt.Errorf("%s does not stay", name), Hint: "its log is " + t.log(name)})
+				return
+			}
+			select {
+			case <-time.After(standPause):
+			case <-ctx.Done():
 				return
 			}
 		}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/node/format"
@@ -242,13 +244,19 @@ func port(path string) (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
+// ending is how long a master of before, whose owner was killed, may take to end.
+const ending = 2 * time.Second
+
 // free says whether nobody listens at a port: who did would be taken for our master.
 func free(port int) error {
-	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-	if err != nil {
-		return err
+	for end := time.Now().Add(ending); ; time.Sleep(20 * time.Millisecond) {
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err == nil {
+			return l.Close()
+		} else if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(end) {
+			return err
+		}
 	}
-	return l.Close()
 }
 
 // config are the settings of master, node and client, who have one file.
