@@ -10,8 +10,8 @@ import (
 	"github.com/hostler-project/hostler/slap"
 )
 
-// maxJournal is how large a journal may become before another is begun, as bytes of a form. A directory's files are at most a few times that, and a master of ours takes 4 MiB.
-const maxJournal = 1 << 20
+// maxJournal is how large a journal may become before another is begun, as bytes of a form. What one partition has may be twice that, and a master of ours takes 1 MiB.
+const maxJournal = 256 << 10
 
 // A share is what one partition has to tell.
 type share struct {

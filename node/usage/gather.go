@@ -17,8 +17,8 @@ const (
 	written = "var/xml_report"
 
 	maxFiles = 10000     // in one directory
-	maxFile  = 256 << 10 // bytes
-	maxOf    = 1 << 20   // of one directory at a time, as bytes of a form: what is more waits for the next
+	maxFile  = 128 << 10 // bytes
+	maxOf    = 128 << 10 // of one directory at a time, as bytes of a form: what is more waits for the next
 	apart    = "stays where it is, and is not sent"
 )
 

@@ -15,7 +15,7 @@ const (
 	maxShare   = 16 << 10  // that is kept for a partition
 	allShares  = 4 << 20   // that is kept for all partitions of a computer
 	maxFilter  = 16 << 10  // bytes of a filter, which no node is told
-	maxUsage   = 256 << 10 // bytes of a usage report
+	maxUsage   = 1 << 20   // bytes of a usage report
 )
 
 // spelled is how many bytes a text has in a document, or a few more; document: it is one of parameters itself, in which markup is escaped once already.
