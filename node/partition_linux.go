@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -87,24 +86,12 @@ func (a *Agent) open(p *slap.Partition) (*Place, error) {
 func owner(d *home.Dir) (*once.User, string, error) {
 	uid, gid := d.Owner()
 	name := strconv.Itoa(int(uid))
-	known, err := user.LookupId(name)
-	if err == nil {
+	if known, err := user.LookupId(name); err == nil {
 		name = known.Username
 	}
-	if os.Getuid() != 0 {
-		return nil, name, nil
-	}
-	if uid == 0 || gid == 0 {
+	u, err := once.As(uid, gid)
+	if err != nil {
 		return nil, "", &compute.Error{Op: "node", ID: compute.ID(d.Path()), Kind: compute.ErrDenied, Err: errors.New("it belongs to root, and no instance runs as root"), Hint: "hostler slapos node format gives it to its user"}
-	}
-	u := &once.User{UID: uid, GID: gid}
-	if err == nil {
-		groups, _ := known.GroupIds()
-		for _, text := range groups {
-			if n, err := strconv.ParseUint(text, 10, 32); err == nil && n != 0 && uint32(n) != gid {
-				u.Groups = append(u.Groups, uint32(n))
-			}
-		}
 	}
 	return u, name, nil
 }
