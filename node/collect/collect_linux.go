@@ -10,7 +10,9 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -63,6 +65,7 @@ type last struct {
 // A place is a partition.
 type place struct {
 	id, path string
+	name     string // in the tables: its user's, where no other partition has that user, else id
 	uid      uint32
 }
 
@@ -123,7 +126,18 @@ func (c *Collector) partitions() ([]place, error) {
 		}
 		_, err := os.Lstat(filepath.Join(at, ".slapos-resource"))
 		if err == nil || st.Uid != 0 && int(st.Uid) != os.Getuid() {
-			all = append(all, place{e.Name(), at, st.Uid})
+			all = append(all, place{id: e.Name(), path: at, name: e.Name(), uid: st.Uid})
+		}
+	}
+	many := map[uint32]int{}
+	for i := range all {
+		many[all[i].uid]++
+	}
+	for i := range all {
+		if p := &all[i]; many[p.uid] == 1 {
+			if u, err := user.LookupId(strconv.FormatUint(uint64(p.uid), 10)); err == nil {
+				p.name = u.Username
+			}
 		}
 	}
 	return all, nil
@@ -238,28 +252,27 @@ func (c *Collector) measure(ctx context.Context, all []place, before, next *last
 
 // note writes the rows of a sample.
 func note(ctx context.Context, tx *sql.Tx, now time.Time, all []place, seen map[string][]process, measured map[string]int64, m *machine) error {
-	var ids []string
 	for _, p := range all {
-		ids = append(ids, p.id)
 		for _, q := range seen[p.id] {
-			if err := row(ctx, tx, "user", now, p.id, q.pid, q.name, q.percent, q.cpu, q.threads, percent(float64(q.rss), float64(m.memory)), q.rss, q.rw, q.cycles); err != nil {
+			if err := row(ctx, tx, "user", now, p.name, q.pid, q.identity(m.boot), q.percent, q.cpu, q.threads, percent(float64(q.rss), float64(m.memory)), q.rss, q.rw, q.cycles); err != nil {
 				return err
 			}
 		}
 		if n, ok := measured[p.id]; ok {
-			if err := row(ctx, tx, "folder", now, p.id, n); err != nil {
+			if err := row(ctx, tx, "folder", now, p.name, float64(n)/1024); err != nil {
 				return err
 			}
 		}
 	}
-	list, err := json.Marshal(append([]string{}, ids...))
-	if err != nil {
-		return err
+	var disks []string
+	for _, d := range m.disks {
+		disks = append(disks, d.device+"="+d.mount)
 	}
+	list := strings.Join(disks, ";")
 	var known string
-	err = tx.QueryRowContext(ctx, `SELECT partition_list FROM computer WHERE date = ? ORDER BY rowid DESC LIMIT 1`, now.Format(time.DateOnly)).Scan(&known)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && known != string(list) {
-		err = row(ctx, tx, "computer", now, m.cores, m.frequency, m.model, m.memory, "", string(list))
+	err := tx.QueryRowContext(ctx, `SELECT partition_list FROM computer WHERE date = ? ORDER BY rowid DESC LIMIT 1`, now.Format(time.DateOnly)).Scan(&known)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && known != list {
+		err = row(ctx, tx, "computer", now, m.cores, m.frequency, m.model, m.memory, "", list)
 	}
 	if err != nil {
 		return err
@@ -388,9 +401,18 @@ func (c *Collector) finished(ctx context.Context, db *sql.DB, dir string, now ti
 	if all, err = days(ctx, db, today, true); err != nil {
 		return err
 	}
-	out := filepath.Join(c.InstanceRoot, reports, c.Computer)
+	out, names := filepath.Join(c.InstanceRoot, reports, c.Computer), map[string]string{}
+	if len(all) > 0 {
+		places, err := c.partitions()
+		if err != nil {
+			return err
+		}
+		for _, p := range places {
+			names[p.name] = p.id
+		}
+	}
 	for _, day := range all {
-		text, err := journal(ctx, db, c.Computer, day)
+		text, err := journal(ctx, db, c.Computer, day, names)
 		if err == nil && text != "" {
 			if err = os.MkdirAll(out, 0o755); err == nil {
 				// Marked as reported afterwards: should we end between, the same name is written again.

@@ -49,11 +49,12 @@ func begin(ctx context.Context, path string) (*sql.DB, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	statements := []string{}
+	var statements []string
 	for _, t := range schema {
 		statements = append(statements, fmt.Sprintf(`CREATE TABLE IF NOT EXISTS "%s" (%s, date TEXT, time TEXT, reported INTEGER NULL DEFAULT 0)`, t.table, t.columns),
 			fmt.Sprintf(`CREATE INDEX IF NOT EXISTS "hostler_%s_date" ON "%s" (date, reported)`, t.table, t.table))
 	}
+	statements = append(statements, `CREATE INDEX IF NOT EXISTS user_partition_date_time ON user (partition, date, time)`) // SlapOS's, for who asks for one partition
 	for _, s := range statements {
 		if _, err := db.ExecContext(ctx, s); err != nil {
 			return nil, errors.Join(err, db.Close())

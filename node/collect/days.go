@@ -2,6 +2,7 @@ package collect
 
 import (
 	"archive/tar"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"database/sql"
@@ -16,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/slap"
 )
 
-// dump writes a day's rows as tables of text into DAY.tar.gz: DAY/dump_TABLE.csv.
+// dump writes a day's rows as tables of text into DAY.tar.gz: DAY/dump_TABLE.csv, without a line of names, as SlapOS does.
 func dump(ctx context.Context, db *sql.DB, path, day string) (err error) {
 	temp := path + ".tmp"
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
@@ -53,10 +54,7 @@ func dumpTable(ctx context.Context, db *sql.DB, t *tar.Writer, table string, nam
 		}
 		defer rows.Close()
 		out := csv.NewWriter(w)
-		if err := out.Write(names); err != nil {
-			return 0, err
-		}
-		values, texts := make([]sql.NullString, len(names)), make([]string, len(names))
+		values, texts := make([]any, len(names)), make([]string, len(names))
 		into := make([]any, len(names))
 		for i := range values {
 			into[i] = &values[i]
@@ -66,7 +64,7 @@ func dumpTable(ctx context.Context, db *sql.DB, t *tar.Writer, table string, nam
 				return n, err
 			}
 			for i, v := range values {
-				texts[i] = v.String
+				texts[i] = text(v)
 			}
 			if err := out.Write(texts); err != nil {
 				return n, err
@@ -94,6 +92,17 @@ func dumpTable(ctx context.Context, db *sql.DB, t *tar.Writer, table string, nam
 	return err
 }
 
+// text is a value as tables of text have it.
+func text(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	return fmt.Sprint(v)
+}
+
 // counter counts what is written.
 type counter int64
 
@@ -104,18 +113,18 @@ var resources = []struct{ resource, title, query string }{
 	// Sums over the processes of each moment, and of these the mean.
 	{"service_module/cpu_load_percent", "CPU load (percent of a core)", `SELECT partition, total(v) / (SELECT max(1, count(DISTINCT time)) FROM system WHERE date = ?1) FROM (SELECT partition, sum(cpu_percent) AS v FROM user WHERE date = ?1 GROUP BY partition, time) GROUP BY partition ORDER BY 1`},
 	{"service_module/memory_used", "Memory used (MiB)", `SELECT partition, total(v) / (SELECT max(1, count(DISTINCT time)) FROM system WHERE date = ?1) / 1048576.0 FROM (SELECT partition, sum(memory_rss) AS v FROM user WHERE date = ?1 GROUP BY partition, time) GROUP BY partition ORDER BY 1`},
-	{"service_module/disk_used", "Disk used (MiB)", `SELECT partition, max(disk_used) / 1048576.0 FROM folder WHERE date = ?1 GROUP BY partition ORDER BY 1`},
+	{"service_module/disk_used", "Disk used (MiB)", `SELECT partition, max(disk_used) / 1024.0 FROM folder WHERE date = ?1 GROUP BY partition ORDER BY 1`},
 }
 
 // whole computers' queries have no partition.
 var wholes = []struct{ resource, title, query string }{
 	{"service_module/cpu_load_percent", "CPU load (percent)", `SELECT avg(cpu_percent) FROM system WHERE date = ?1`},
 	{"service_module/memory_used", "Memory used (MiB)", `SELECT avg(memory_used) / 1048576.0 FROM system WHERE date = ?1`},
-	{"service_module/disk_used", "Disk used (MiB)", `SELECT sum(u) / 1048576.0 FROM (SELECT max(used) AS u FROM disk WHERE date = ?1 GROUP BY partition)`},
+	{"service_module/disk_used", "Disk used (MiB)", `SELECT sum(u) / 1048576.0 FROM (SELECT max(CAST(used AS REAL)) AS u FROM disk WHERE date = ?1 GROUP BY partition)`},
 }
 
-// journal is what a day came to, by partitions and for the computer; "" where there is nothing of it.
-func journal(ctx context.Context, db *sql.DB, computer, day string) (string, error) {
+// journal is what a day came to, by partitions and for the computer; "" where there is nothing of it. names has the partitions' IDs by what the tables call them.
+func journal(ctx context.Context, db *sql.DB, computer, day string, names map[string]string) (string, error) {
 	t := slap.Transaction{Title: "Resource consumptions", Start: day + " at 00:00:00", Stop: day + " at 23:59:59", Reference: computer}
 	add := func(resource, title, of string, quantity sql.NullFloat64) {
 		if quantity.Valid {
@@ -130,7 +139,7 @@ func journal(ctx context.Context, db *sql.DB, computer, day string) (string, err
 		add(r.resource, r.title, computer, quantity)
 	}
 	for _, r := range resources {
-		if err := each(ctx, db, r.query, day, func(of string, quantity sql.NullFloat64) { add(r.resource, r.title, of, quantity) }); err != nil {
+		if err := each(ctx, db, r.query, day, func(of string, quantity sql.NullFloat64) { add(r.resource, r.title, cmp.Or(names[of], of), quantity) }); err != nil {
 			return "", err
 		}
 	}

@@ -36,6 +36,14 @@ type process struct {
 	cycles  int64 // calls to read and write
 }
 
+// identity is what the tables call a process, as SlapOS does: its number, and when it began.
+func (p *process) identity(boot float64) string {
+	if p.pid == 0 {
+		return p.name
+	}
+	return strconv.Itoa(p.pid) + "-" + strconv.FormatFloat(boot+float64(p.start)/ticks, 'f', 2, 64)
+}
+
 // A machine is what is seen of the whole.
 type machine struct {
 	cores        int
@@ -44,6 +52,7 @@ type machine struct {
 	memory, free int64    // bytes
 	load         float64  // of the last minute
 	busy, all    float64  // seconds of all cores since the boot
+	boot         float64  // when that was, in seconds since 1970
 	percent      float64  // of all cores
 	in, out      [3]int64 // bytes, errors, dropped packets since the boot
 	disks        []disk
@@ -167,6 +176,9 @@ func look(places ...string) (m machine) {
 	}
 	if text, err := os.ReadFile("/proc/stat"); err == nil {
 		m.busy, m.all = cores(text)
+		if _, rest, ok := bytes.Cut(text, []byte("\nbtime ")); ok {
+			m.boot, _ = strconv.ParseFloat(string(rest[:max(0, bytes.IndexByte(rest, '\n'))]), 64)
+		}
 	}
 	if text, err := os.ReadFile("/proc/net/dev"); err == nil {
 		m.in, m.out = traffic(text)
