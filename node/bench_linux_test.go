@@ -13,7 +13,7 @@ import (
 func BenchmarkQuietPass(b *testing.B) {
 	const n = 100
 	l := newLab(b, n)
-	l.light("/r", "cat >/dev/null\n")
+	l.Light("/r", "cat >/dev/null\n")
 	for i := range n {
 		l.ask(fmt.Sprint("demo", i), "/r", slap.Started, nil)
 	}
@@ -25,7 +25,7 @@ func BenchmarkQuietPass(b *testing.B) {
 	began := time.Now()
 	const asks = 20
 	for range asks {
-		_, err := l.client.Computer(b.Context(), "C")
+		_, err := l.Client.Computer(b.Context(), "C")
 		do(b, err)
 	}
 	b.ReportMetric(float64(each)/float64(time.Since(began)/asks), "x-asking-the-master")

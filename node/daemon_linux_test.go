@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/node"
+	"github.com/hostler-project/hostler/node/nodetest"
 	"github.com/hostler-project/hostler/node/supervise"
 	"github.com/hostler-project/hostler/slap"
 )
@@ -20,44 +21,41 @@ import (
 func TestWatchdog(t *testing.T) {
 	l := newLab(t, 1)
 	var asked atomic.Int64
-	dog := &node.Watchdog{Computer: "C", InstanceRoot: l.root, Log: slog.New(slog.DiscardHandler), First: time.Millisecond, Last: 5 * time.Millisecond, Gap: time.Nanosecond, Ask: func(string) (node.Banger, func(), error) {
+	dog := &node.Watchdog{Computer: "C", InstanceRoot: l.Root, Log: slog.New(slog.DiscardHandler), First: time.Millisecond, Last: 5 * time.Millisecond, Gap: time.Nanosecond, Ask: func(string) (node.Banger, func(), error) {
 		if asked.Add(1) == 1 {
 			return nil, nil, errors.New("not now") // it is tried again
 		}
-		return l.client, func() {}, nil
+		return l.Client, func() {}, nil
 	}}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { dog.Run(ctx) })
 	defer wg.Wait()
 	defer cancel()
-	do(t, l.sup.Close())
-	l.opt.Event = dog.Event
-	var err error
-	l.sup, err = supervise.New(l.opt)
-	do(t, err)
-	l.agent.Supervisor = l.sup
-	l.light("/r", "cat >input\n"+service("srv", "[ -e stay ] && exec sleep 1000; until [ -e go ]; do sleep .01; done; exit 1"))
+	do(t, l.Supervisor.Close())
+	l.Supervision.Event = dog.Event
+	l.next()
+	l.Light("/r", "cat >input\n"+nodetest.Service("srv", "[ -e stay ] && exec sleep 1000; until [ -e go ]; do sleep .01; done; exit 1"))
 	l.ask("demo", "/r", slap.Started, nil)
 	l.run(0, node.Options{})
-	stamp := l.read("p0", ".timestamp")
-	do(t, os.WriteFile(l.at("p0", "go"), nil, 0o644)) // not before the pass is done: what is told then is of the next one
-	bangs := func() int { return strings.Count(l.told(), "softwareInstanceBang p0") }
-	l.until("the bang", func() bool { return l.read("p0", ".slapos_latest_bang_timestamp") == stamp })
+	stamp := l.Read("p0", ".timestamp")
+	do(t, os.WriteFile(l.At("p0", "go"), nil, 0o644)) // not before the pass is done: what is told then is of the next one
+	bangs := func() int { return strings.Count(l.Told(), "softwareInstanceBang p0") }
+	l.Until("the bang", func() bool { return l.Read("p0", ".slapos_latest_bang_timestamp") == stamp })
 	dog.Event(supervise.Event{Group: "p0", Name: "srv-on-watch", Weight: true})
 	dog.Event(supervise.Event{Group: "p0", Name: "once", Weight: true})
 	dog.Event(supervise.Event{Group: "../p0", Name: "srv-on-watch", Weight: true})
-	l.until("that nothing is left to tell", func() bool { return asked.Load() >= 2 })
+	l.Until("that nothing is left to tell", func() bool { return asked.Load() >= 2 })
 	if n := bangs(); n != 1 {
 		t.Errorf("the master was banged %d times", n)
 	}
-	do(t, os.WriteFile(l.at("p0", "stay"), nil, 0o644))
-	if out := l.run(0, node.Options{}); out.Done != 1 || l.read("p0", ".timestamp") == stamp {
+	do(t, os.WriteFile(l.At("p0", "stay"), nil, 0o644))
+	if out := l.run(0, node.Options{}); out.Done != 1 || l.Read("p0", ".timestamp") == stamp {
 		t.Error("a bang has nothing processed")
 	}
-	l.until("the service", func() bool { return l.state("p0:srv-on-watch").State == supervise.Running })
+	l.Until("the service", func() bool { return l.State("p0:srv-on-watch").State == supervise.Running })
 	dog.Event(supervise.Event{Group: "p0", Name: "srv-on-watch", Weight: true})
-	l.until("the second bang", func() bool { return bangs() == 1 })
+	l.Until("the second bang", func() bool { return bangs() == 1 })
 }
 
 // bangs notes who bangs.
@@ -111,20 +109,17 @@ func TestBangsInARow(t *testing.T) {
 // TestNextSupervisor goes on with the next supervisor where one is closed in the middle; that of kill -9 is in node/supervise.
 func TestNextSupervisor(t *testing.T) {
 	l := newLab(t, 1)
-	l.light("/r", "cat >input\n"+service("srv", "exec sleep 1000"))
+	l.Light("/r", "cat >input\n"+nodetest.Service("srv", "exec sleep 1000"))
 	l.ask("demo", "/r", slap.Started, nil)
 	l.run(0, node.Options{})
-	was := l.state("p0:srv-on-watch")
-	do(t, l.sup.Close())
+	was := l.State("p0:srv-on-watch")
+	do(t, l.Supervisor.Close())
 	if out, err := l.agent.Instances(t.Context(), node.Options{Force: true}); err != nil || out.Status() != 1 {
 		t.Errorf("without a supervisor: %+v, %v", out, err)
 	}
-	var err error
-	l.sup, err = supervise.New(l.opt)
-	do(t, err)
-	l.agent.Supervisor = l.sup
+	l.next()
 	l.run(0, node.Options{})
-	if now := l.state("p0:srv-on-watch"); now.PID != was.PID || now.State != supervise.Running {
+	if now := l.State("p0:srv-on-watch"); now.PID != was.PID || now.State != supervise.Running {
 		t.Errorf("it was %+v and is %+v", was, now)
 	}
 }
@@ -132,17 +127,17 @@ func TestNextSupervisor(t *testing.T) {
 // TestDaemon has what is asked for run without anybody's doing, and does nothing where nothing is new.
 func TestDaemon(t *testing.T) {
 	l := newLab(t, 3)
-	l.light("/kid", "cat >input; echo '{\"connection\":{\"port\":\"1\"}}'\n")
+	l.Light("/kid", "cat >input; echo '{\"connection\":{\"port\":\"1\"}}'\n")
 	var builds, reports atomic.Int64
 	d := &node.Daemon{Agent: l.agent, Period: time.Hour, ReportEvery: time.Hour, Retry: 10 * time.Millisecond,
-		Watch:    func(ctx context.Context, after int64) (int64, error) { return l.client.Watch(ctx, "C", after) },
+		Watch:    func(ctx context.Context, after int64) (int64, error) { return l.Client.Watch(ctx, "C", after) },
 		Software: func(context.Context, *slap.Computer) bool { return builds.Add(1) == 2 },
 		Report: func(ctx context.Context) {
 			reports.Add(1)
-			c, _ := l.client.Computer(ctx, "C")
+			c, _ := l.Client.Computer(ctx, "C")
 			for _, p := range c.Partitions {
 				if p.State == slap.Destroyed && p.Release != "" {
-					_, _ = l.client.ReportInstance(ctx, "C", p.ID, slap.Destroyed)
+					_, _ = l.Client.ReportInstance(ctx, "C", p.ID, slap.Destroyed)
 				}
 			}
 		}}
@@ -153,19 +148,19 @@ func TestDaemon(t *testing.T) {
 		cancel()
 		do(t, <-ended)
 	}()
-	l.light("/r", "cat >input; echo '{\"request\":[{\"title\":\"kid\",\"software_release\":\"/kid\"}]}'\n"+service("srv", "exec sleep 1000"))
+	l.Light("/r", "cat >input; echo '{\"request\":[{\"title\":\"kid\",\"software_release\":\"/kid\"}]}'\n"+nodetest.Service("srv", "exec sleep 1000"))
 	l.ask("demo", "/r", slap.Started, nil)
-	l.until("the service", func() bool { return l.state("p0:srv-on-watch").State == supervise.Running })
-	l.until("the child's values", func() bool {
-		return strings.Contains(l.read("p0", "input"), `"kid":{"state":"started","connection":{"port":"1"}}`)
+	l.Until("the service", func() bool { return l.State("p0:srv-on-watch").State == supervise.Running })
+	l.Until("the child's values", func() bool {
+		return strings.Contains(l.Read("p0", "input"), `"kid":{"state":"started","connection":{"port":"1"}}`)
 	})
 	l.ask("demo", "/r", slap.Stopped, nil)
-	l.until("the stop", func() bool {
-		return l.state("p0:srv-on-watch").PID == 0 && strings.Contains(l.told(), "stoppedComputerPartition p0")
+	l.Until("the stop", func() bool {
+		return l.State("p0:srv-on-watch").PID == 0 && strings.Contains(l.Told(), "stoppedComputerPartition p0")
 	})
 	l.ask("demo", "/r", slap.Destroyed, nil)
-	l.until("the destruction", func() bool {
-		c, err := l.client.Computer(t.Context(), "C")
+	l.Until("the destruction", func() bool {
+		c, err := l.Client.Computer(t.Context(), "C")
 		do(t, err)
 		return c.Partitions[0].Release == "" && c.Partitions[1].Release == ""
 	})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/cgroup"
 	"github.com/hostler-project/hostler/node"
+	"github.com/hostler-project/hostler/node/nodetest"
 	"github.com/hostler-project/hostler/node/supervise"
 	"github.com/hostler-project/hostler/slap"
 )
@@ -22,19 +23,19 @@ func TestLimits(t *testing.T) {
 	}
 	l := newLab(t, 2)
 	l.agent.Limits = map[string]supervise.Limits{"p0": {PIDs: 64}}
-	l.light("/r", "cat >input; echo '{}' >.slapos-resource\n"+service("s", "cat /proc/self/cgroup >where.new; mv where.new where; exec sleep 1003"))
+	l.Light("/r", "cat >input; echo '{}' >.slapos-resource\n"+nodetest.Service("s", "cat /proc/self/cgroup >where.new; mv where.new where; exec sleep 1003"))
 	l.ask("one", "/r", slap.Started, nil)
 	l.ask("two", "/r", slap.Started, nil)
 	l.run(0, node.Options{})
 	where := func(id string) string {
-		text, _ := os.ReadFile(l.at(id, "where"))
+		text, _ := os.ReadFile(l.At(id, "where"))
 		return string(text)
 	}
-	l.until("both services to run", func() bool { return where("p0") != "" && where("p1") != "" })
+	l.Until("both services to run", func() bool { return where("p0") != "" && where("p1") != "" })
 	if !strings.Contains(where("p0"), "/p0\n") || strings.Contains(where("p1"), "/p1\n") {
 		t.Errorf("p0 runs in %q, and p1, which has no limits, in %q", where("p0"), where("p1"))
 	}
 	for _, id := range []string{"p0", "p1"} {
-		do(t, l.sup.Remove(t.Context(), id))
+		do(t, l.Supervisor.Remove(t.Context(), id))
 	}
 }

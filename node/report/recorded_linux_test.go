@@ -18,11 +18,11 @@ func TestRecorded(t *testing.T) {
 	l.ask("one", "", slap.Started)
 	l.ask("two", "", slap.Started)
 	for _, id := range []string{"p0", "p1"} {
-		l.put(id, "var/xml_report/x", consumption("cpu", "42.42"), 0o640)
+		l.Put(id, "var/xml_report/x", consumption("cpu", "42.42"), 0o640)
 	}
 	l.pass.Now = func() time.Time { return time.Date(2026, 11, 20, 7, 17, 37, 0, time.UTC) }
 	l.run(0)
-	said, err := l.master.Usage(l.Context(), master.Anybody, "C", 1)
+	said, err := l.Master.Usage(l.Context(), master.Anybody, "C", 1)
 	do(t, err)
 	ours, err := slap.ParseUsage(said[0].Report)
 	do(t, err)

@@ -2,7 +2,6 @@ package report_test
 
 import (
 	"context"
-	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -26,15 +25,15 @@ func TestTold(t *testing.T) {
 	l := newLab(t, 3)
 	l.ask("one", "", slap.Started)
 	l.ask("two", "", slap.Started)
-	script := "#!/bin/sh\nset -e\ntest \"$(pwd)\" = " + l.at("p0/etc/report") + "\ntest -z \"$LANG$LC_ALL\"\necho '" + consumption("cpu", "42.5") + "' >\"$1\"\nid -u >../../as\n"
-	l.put("p0", "etc/report/a", script, 0o750)
-	l.put("p0", "etc/report/b", script, 0o750)
-	l.put("p1", "var/xml_report/left", consumption("memory", "7"), 0o640)
-	l.ours("var/xml_report/p1/theirs.xml", consumption("disk", "9"))
+	script := "#!/bin/sh\nset -e\ntest \"$(pwd)\" = " + l.At("p0/etc/report") + "\ntest -z \"$LANG$LC_ALL\"\necho '" + consumption("cpu", "42.5") + "' >\"$1\"\nid -u >../../as\n"
+	l.Put("p0", "etc/report/a", script, 0o750)
+	l.Put("p0", "etc/report/b", script, 0o750)
+	l.Put("p1", "var/xml_report/left", consumption("memory", "7"), 0o640)
+	l.Ours("var/xml_report/p1/theirs.xml", consumption("disk", "9"))
 	journal, err := slap.FormatUsage([]slap.Transaction{{Title: "all of it", Movements: []slap.Movement{{Resource: "load", Reference: "C", Quantity: "1"}}}})
 	do(t, err)
-	l.ours("var/xml_report/C/day.xml", journal)
-	l.put("p2", "var/xml_report/free", consumption("free", "1"), 0o640)
+	l.Ours("var/xml_report/C/day.xml", journal)
+	l.Put("p2", "var/xml_report/free", consumption("free", "1"), 0o640)
 	l.run(0)
 	want := []string{"cpu of p0 is 42.5", "cpu of p0 is 42.5", "disk of p1 is 9", "load of C is 1", "memory of p1 is 7"}
 	used := l.used()
@@ -42,20 +41,20 @@ func TestTold(t *testing.T) {
 	if d := cmp.Diff(want, used); d != "" {
 		t.Error(d)
 	}
-	if told := l.told(); told != "useComputer, useComputer" {
+	if told := l.Told(); told != "useComputer, useComputer" {
 		t.Error(told)
 	}
-	if as, _ := os.ReadFile(l.at("p0/as")); os.Getuid() == 0 && string(as) != strconv.Itoa(firstUser)+"\n" {
+	if as, _ := os.ReadFile(l.At("p0/as")); os.Getuid() == 0 && string(as) != strconv.Itoa(firstUser)+"\n" {
 		t.Errorf("as %s", as)
 	}
-	l.gone("p1/var/xml_report/left", "var/xml_report/p1/theirs.xml", "var/xml_report/C/day.xml")
-	l.there("p2/var/xml_report/free")
-	if left, err := os.ReadDir(l.at("p0/var/xml_report")); err != nil || len(left) != 0 {
+	l.Gone("p1/var/xml_report/left", "var/xml_report/p1/theirs.xml", "var/xml_report/C/day.xml")
+	l.There("p2/var/xml_report/free")
+	if left, err := os.ReadDir(l.At("p0/var/xml_report")); err != nil || len(left) != 0 {
 		t.Error(left, err)
 	}
-	do(t, os.RemoveAll(l.at("p0/etc")))
+	do(t, os.RemoveAll(l.At("p0/etc")))
 	l.run(0)
-	if told := l.told(); told != "" {
+	if told := l.Told(); told != "" {
 		t.Errorf("told again: %s", told)
 	}
 }
@@ -66,21 +65,21 @@ func TestHostile(t *testing.T) {
 	for _, title := range []string{"bad", "worse", "good"} {
 		l.ask(title, "", slap.Started)
 	}
-	l.ours("secret", consumption("secret", "1"))
-	l.put("p0", "var/xml_report/wrong", "<consumption><movement/></consumption>", 0o640)
-	l.put("p0", "var/xml_report/huge", "<consumption>"+strings.Repeat(" ", 1<<20)+"</consumption>", 0o640)
-	l.put("p0", "var/xml_report/fine", consumption("cpu", "1"), 0o640)
-	do(t, os.Symlink(l.at("secret"), l.at("p0/var/xml_report/link")))
-	do(t, os.Mkdir(l.at("p0/var/xml_report/directory"), 0o755))
+	l.Ours("secret", consumption("secret", "1"))
+	l.Put("p0", "var/xml_report/wrong", "<consumption><movement/></consumption>", 0o640)
+	l.Put("p0", "var/xml_report/huge", "<consumption>"+strings.Repeat(" ", 1<<20)+"</consumption>", 0o640)
+	l.Put("p0", "var/xml_report/fine", consumption("cpu", "1"), 0o640)
+	do(t, os.Symlink(l.At("secret"), l.At("p0/var/xml_report/link")))
+	do(t, os.Mkdir(l.At("p0/var/xml_report/directory"), 0o755))
 	l.fifo("p0/var/xml_report/fifo")
-	l.put("p0", "etc/report/fails", "#!/bin/sh\necho this is why; exit 3\n", 0o750)
-	l.put("p0", "etc/report/mode", "#!/bin/sh\n", 0o640)
-	l.put("p0", "etc/report/later", "#!/bin/sh\necho '"+consumption("late", "1")+"' >\"$1\"\n", 0o750)
-	l.put("p0", "etc/report/hangs", "#!/bin/sh\nsetsid sleep 1000 & sleep 1000\n", 0o750)
-	l.put("p1", "etc/x", "", 0o640)
-	do(t, os.Symlink(l.root, l.at("p1/var"))) // where var/xml_report is the node's own
-	l.ours("xml_report/theirs", consumption("stolen", "1"))
-	l.put("p2", "var/xml_report/fine", consumption("cpu", "2"), 0o640)
+	l.Put("p0", "etc/report/fails", "#!/bin/sh\necho this is why; exit 3\n", 0o750)
+	l.Put("p0", "etc/report/mode", "#!/bin/sh\n", 0o640)
+	l.Put("p0", "etc/report/later", "#!/bin/sh\necho '"+consumption("late", "1")+"' >\"$1\"\n", 0o750)
+	l.Put("p0", "etc/report/hangs", "#!/bin/sh\nsetsid sleep 1000 & sleep 1000\n", 0o750)
+	l.Put("p1", "etc/x", "", 0o640)
+	do(t, os.Symlink(l.Root, l.At("p1/var"))) // where var/xml_report is the node's own
+	l.Ours("xml_report/theirs", consumption("stolen", "1"))
+	l.Put("p2", "var/xml_report/fine", consumption("cpu", "2"), 0o640)
 	l.pass.Timeout = 300 * time.Millisecond
 	l.run(2)
 	used := l.used()
@@ -88,9 +87,9 @@ func TestHostile(t *testing.T) {
 	if d := cmp.Diff([]string{"cpu of p0 is 1", "cpu of p2 is 2"}, used); d != "" {
 		t.Error(d)
 	}
-	l.there("p0/var/xml_report/wrong", "p0/var/xml_report/huge", "p0/var/xml_report/link", "p0/var/xml_report/fifo", "p0/var/xml_report/directory", "secret", "xml_report/theirs")
-	l.gone("p0/var/xml_report/fine", "p2/var/xml_report/fine")
-	l.logs("fails: exit status 3\nthis is why", "mode: it is not executable", "hangs: ", "it took too long", "later: it was not run", "var/xml_report/wrong stays where it is, and is not sent", "without <resource>", "p1: ")
+	l.There("p0/var/xml_report/wrong", "p0/var/xml_report/huge", "p0/var/xml_report/link", "p0/var/xml_report/fifo", "p0/var/xml_report/directory", "secret", "xml_report/theirs")
+	l.Gone("p0/var/xml_report/fine", "p2/var/xml_report/fine")
+	l.Says("fails: exit status 3\nthis is why", "mode: it is not executable", "hangs: ", "it took too long", "later: it was not run", "var/xml_report/wrong stays where it is, and is not sent", "without <resource>", "p1: ")
 	if l.error("p0") == "" || l.error("p1") == "" || l.error("p2") != "" {
 		t.Errorf("%q, %q, %q", l.error("p0"), l.error("p1"), l.error("p2"))
 	}
@@ -100,21 +99,21 @@ func TestHostile(t *testing.T) {
 func TestUntold(t *testing.T) {
 	l := newLab(t, 1)
 	l.ask("one", "", slap.Started)
-	l.put("p0", "var/xml_report/left", consumption("cpu", "7"), 0o640)
+	l.Put("p0", "var/xml_report/left", consumption("cpu", "7"), 0o640)
 	l.ask("one", "", slap.Destroyed)
-	l.refused = func(r *http.Request) bool { return r.URL.Path == "/useComputer" }
+	l.Refuse(func(path string) bool { return path == "useComputer" })
 	l.run(1)
-	l.there("p0/var/xml_report/left")
-	l.logs("is not destroyed yet: what it used could not be told")
-	if told := l.told(); strings.Contains(told, "destroyed") {
+	l.There("p0/var/xml_report/left")
+	l.Says("is not destroyed yet: what it used could not be told")
+	if told := l.Told(); strings.Contains(told, "destroyed") {
 		t.Error(told)
 	}
-	l.refused = nil
+	l.Refuse(nil)
 	l.run(0)
-	if told := l.told(); told != "useComputer, stoppedComputerPartition p0, destroyedComputerPartition p0" {
+	if told := l.Told(); told != "useComputer, stoppedComputerPartition p0, destroyedComputerPartition p0" {
 		t.Error(told)
 	}
-	l.gone("p0/var")
+	l.Gone("p0/var")
 	if used := l.used(); len(used) != 1 {
 		t.Error(used)
 	}
@@ -126,53 +125,53 @@ func TestDestroyed(t *testing.T) {
 	for i := range 11 {
 		l.ask("n"+strconv.Itoa(i), "", slap.Started)
 	}
-	l.pass.Certificates, l.pass.Storage = l.at("pki"), l.at("storage")
+	l.pass.Certificates, l.pass.Storage = l.At("pki"), l.At("storage")
 	for _, name := range []string{"pki/p1.key", "pki/p1.crt", "pki/p10.key", "storage/data1/p1/big", "storage/data1/p10/big", "outside/file"} {
-		l.ours(name, "x")
+		l.Ours(name, "x")
 	}
-	l.put("p1", "sbin/destroy", "#!/bin/sh\ntest -e etc/deep/er/file && id -u >"+l.work+"/destroyed-by\n", 0o750)
-	do(t, os.WriteFile(l.work+"/destroyed-by", nil, 0o666))
-	do(t, os.Chmod(l.work+"/destroyed-by", 0o666))
-	l.put("p1", "etc/deep/er/file", "x", 0o400)
-	do(t, os.Chmod(l.at("p1/etc/deep/er"), 0o500))
-	do(t, os.Chmod(l.at("p1/etc/deep"), 0o500))
-	l.put("p1", ".slapos-resource", "{}", 0o640)
-	do(t, os.Mkdir(l.at("p1/DATA"), 0o755))
-	do(t, os.Symlink(l.at("outside"), l.at("p1/DATA/data1")))
-	do(t, os.Symlink(l.at("outside"), l.at("p1/software_release")))
+	l.Put("p1", "sbin/destroy", "#!/bin/sh\ntest -e etc/deep/er/file && id -u >"+l.Work+"/destroyed-by\n", 0o750)
+	do(t, os.WriteFile(l.Work+"/destroyed-by", nil, 0o666))
+	do(t, os.Chmod(l.Work+"/destroyed-by", 0o666))
+	l.Put("p1", "etc/deep/er/file", "x", 0o400)
+	do(t, os.Chmod(l.At("p1/etc/deep/er"), 0o500))
+	do(t, os.Chmod(l.At("p1/etc/deep"), 0o500))
+	l.Put("p1", ".slapos-resource", "{}", 0o640)
+	do(t, os.Mkdir(l.At("p1/DATA"), 0o755))
+	do(t, os.Symlink(l.At("outside"), l.At("p1/DATA/data1")))
+	do(t, os.Symlink(l.At("outside"), l.At("p1/software_release")))
 	for _, group := range []string{"p1", "p1-prerm", "p10", "other"} {
-		_, err := l.sup.Put(t.Context(), supervise.Group{Name: group, Programs: []supervise.Program{{Name: "x", Command: []string{"/bin/sleep", "1000"}, Dir: "/", Env: []string{"PATH=/bin"}}}})
+		_, err := l.Supervisor.Put(t.Context(), supervise.Group{Name: group, Programs: []supervise.Program{{Name: "x", Command: []string{"/bin/sleep", "1000"}, Dir: "/", Env: []string{"PATH=/bin"}}}})
 		do(t, err)
-		do(t, l.sup.Start(t.Context(), group))
+		do(t, l.Supervisor.Start(t.Context(), group))
 	}
 	l.ask("n1", "", slap.Destroyed)
 	hooked := ""
 	l.pass.Hook = func(_ context.Context, p *slap.Partition, dir string) error { hooked += p.ID + " " + dir; return nil }
 	// It waits for a program, and would for no other partition's.
-	l.put("p1", ".slapos-report-wait-service-list", "p10:x\nother:x\np1-prerm:x\n", 0o640)
+	l.Put("p1", ".slapos-report-wait-service-list", "p10:x\nother:x\np1-prerm:x\n", 0o640)
 	l.run(0)
-	l.logs("p1 is not destroyed yet: p1-prerm:x still runs")
-	if told := l.told(); told != "stoppedComputerPartition p1" || hooked != "p1 "+l.at("p1") {
+	l.Says("p1 is not destroyed yet: p1-prerm:x still runs")
+	if told := l.Told(); told != "stoppedComputerPartition p1" || hooked != "p1 "+l.At("p1") {
 		t.Error(told, hooked)
 	}
-	do(t, l.sup.Stop(t.Context(), "p1-prerm"))
+	do(t, l.Supervisor.Stop(t.Context(), "p1-prerm"))
 	l.run(0)
-	if told := l.told(); told != "stoppedComputerPartition p1, destroyedComputerPartition p1" {
+	if told := l.Told(); told != "stoppedComputerPartition p1, destroyedComputerPartition p1" {
 		t.Error(told)
 	}
-	if left, err := os.ReadDir(l.at("p1")); err != nil || len(left) != 0 {
+	if left, err := os.ReadDir(l.At("p1")); err != nil || len(left) != 0 {
 		t.Error(left, err)
 	}
-	l.gone("pki/p1.key", "pki/p1.crt", "storage/data1/p1/big")
-	l.there("pki/p10.key", "storage/data1/p1", "storage/data1/p10/big", "outside/file", "p10")
-	if groups, err := l.sup.Groups(t.Context()); err != nil || !slices.Equal(groups, []string{"other", "p10"}) {
+	l.Gone("pki/p1.key", "pki/p1.crt", "storage/data1/p1/big")
+	l.There("pki/p10.key", "storage/data1/p1", "storage/data1/p10/big", "outside/file", "p10")
+	if groups, err := l.Supervisor.Groups(t.Context()); err != nil || !slices.Equal(groups, []string{"other", "p10"}) {
 		t.Error(groups, err)
 	}
-	if by, _ := os.ReadFile(l.work + "/destroyed-by"); os.Getuid() == 0 && string(by) != strconv.Itoa(firstUser+1)+"\n" {
+	if by, _ := os.ReadFile(l.Work + "/destroyed-by"); os.Getuid() == 0 && string(by) != strconv.Itoa(firstUser+1)+"\n" {
 		t.Errorf("sbin/destroy ran as %q", by)
 	}
 	l.run(0)
-	if told := l.told(); told != "" {
+	if told := l.Told(); told != "" {
 		t.Errorf("a free partition: %s", told)
 	}
 }
@@ -182,26 +181,26 @@ func TestRetention(t *testing.T) {
 	l := newLab(t, 1)
 	l.ask("one", "", slap.Started)
 	l.ask("one", "", slap.Destroyed)
-	l.put("p0", "file", "x", 0o640)
-	l.put("p0", ".slapos-retention-lock-delay", "soon", 0o640)
+	l.Put("p0", "file", "x", 0o640)
+	l.Put("p0", ".slapos-retention-lock-delay", "soon", 0o640)
 	l.run(1)
-	l.logs("holds no number", "remove the file")
-	l.put("p0", ".slapos-retention-lock-delay", "2.5", 0o640)
+	l.Says("holds no number", "remove the file")
+	l.Put("p0", ".slapos-retention-lock-delay", "2.5", 0o640)
 	now := time.Now()
 	l.pass.Now = func() time.Time { return now }
 	l.run(0)
-	l.logs("p0 is not destroyed before")
-	if text, err := os.ReadFile(l.at("p0/.slapos-retention-lock-date")); err != nil || string(text) != strconv.FormatInt(now.Add(60*time.Hour).Unix(), 10) {
+	l.Says("p0 is not destroyed before")
+	if text, err := os.ReadFile(l.At("p0/.slapos-retention-lock-date")); err != nil || string(text) != strconv.FormatInt(now.Add(60*time.Hour).Unix(), 10) {
 		t.Errorf("%s, %v", text, err)
 	}
-	l.there("p0/file")
+	l.There("p0/file")
 	now = now.Add(59 * time.Hour)
-	l.put("p0", ".slapos-retention-lock-delay", "0", 0o640)
+	l.Put("p0", ".slapos-retention-lock-delay", "0", 0o640)
 	l.run(0)
-	l.there("p0/file")
+	l.There("p0/file")
 	now = now.Add(2 * time.Hour)
 	l.run(0)
-	l.gone("p0/file", "p0/.slapos-retention-lock-date")
+	l.Gone("p0/file", "p0/.slapos-retention-lock-date")
 }
 
 // TestUndestroyed keeps what its own program refuses to let go, or what is not there to be seen.
@@ -211,14 +210,14 @@ func TestUndestroyed(t *testing.T) {
 		l.ask(title, "", slap.Started)
 		l.ask(title, "", slap.Destroyed)
 	}
-	l.put("p0", "sbin/destroy", "#!/bin/sh\necho not yet; exit 1\n", 0o750)
-	do(t, os.Remove(l.at("p1"))) // as where the disk is not mounted
-	l.put("p2", "file", "x", 0o640)
+	l.Put("p0", "sbin/destroy", "#!/bin/sh\necho not yet; exit 1\n", 0o750)
+	do(t, os.Remove(l.At("p1"))) // as where the disk is not mounted
+	l.Put("p2", "file", "x", 0o640)
 	l.run(2)
-	l.there("p0/sbin/destroy")
-	l.gone("p2/file")
-	l.logs("sbin/destroy of p0 failed", "not yet", "partition p1 has no directory")
-	if told := l.told(); strings.Contains(told, "destroyedComputerPartition p0") || strings.Contains(told, "destroyedComputerPartition p1") || !strings.Contains(told, "destroyedComputerPartition p2") {
+	l.There("p0/sbin/destroy")
+	l.Gone("p2/file")
+	l.Says("sbin/destroy of p0 failed", "not yet", "partition p1 has no directory")
+	if told := l.Told(); strings.Contains(told, "destroyedComputerPartition p0") || strings.Contains(told, "destroyedComputerPartition p1") || !strings.Contains(told, "destroyedComputerPartition p2") {
 		t.Error(told)
 	}
 }

@@ -20,12 +20,12 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/hostler-project/hostler/node/nodetest"
 	"github.com/hostler-project/hostler/node/once"
 	"github.com/hostler-project/hostler/node/software"
 	"github.com/hostler-project/hostler/proc"
 	"github.com/hostler-project/hostler/slap"
 	"github.com/hostler-project/hostler/slap/master"
-	"github.com/hostler-project/hostler/store/sqlite"
 )
 
 const builds = 4771 // the software user, where we are root
@@ -138,6 +138,7 @@ func script(t testing.TB, path, text string) string {
 
 // A computer is one that a real master tells what is wanted of, over HTTP, and what was reported.
 type computer struct {
+	*nodetest.Master
 	t      testing.TB
 	client *slap.Client
 	mu     sync.Mutex
@@ -148,13 +149,9 @@ type computer struct {
 
 func newComputer(t testing.TB) *computer {
 	t.Helper()
-	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
-	do(t, err)
-	t.Cleanup(func() { do(t, st.Close()) })
-	m, err := master.New(t.Context(), master.Options{Store: st})
-	do(t, err)
-	c, h := &computer{t: t}, m.Handler(master.LegacyOptions{})
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c := &computer{Master: nodetest.NewMaster(t, nil), t: t}
+	c.client = c.Client
+	c.Before(func(_ http.ResponseWriter, r *http.Request) bool {
 		name := strings.TrimPrefix(r.URL.Path, "/")
 		if strings.Contains(name, "SoftwareRelease") || name == "softwareReleaseError" {
 			do(t, r.ParseForm())
@@ -166,13 +163,9 @@ func newComputer(t testing.TB) *computer {
 				panic(http.ErrAbortHandler)
 			}
 		}
-		h.ServeHTTP(w, r)
-	}))
-	t.Cleanup(srv.Close)
-	c.client, err = slap.NewClient(slap.Options{URL: srv.URL})
-	do(t, err)
-	t.Cleanup(c.client.Close)
-	do(t, m.Format(t.Context(), master.Anybody, &slap.Configuration{Computer: "COMP-1"}))
+		return false
+	})
+	do(t, c.Format(t.Context(), master.Anybody, &slap.Configuration{Computer: "COMP-1"}))
 	return c
 }
 
@@ -192,25 +185,9 @@ func (c *computer) supply(url, state string) {
 	do(c.t, c.client.Supply(c.t.Context(), url, "COMP-1", state))
 }
 
-// lab is the real buildout, and where its profiles are.
-func lab(t *testing.T) map[string]string {
-	t.Helper()
-	out, err := exec.Command("../../../shared/lab/buildout", "up").Output()
-	if code, ok := errors.AsType[*exec.ExitError](err); (ok && code.ExitCode() == 77 || errors.Is(err, fs.ErrNotExist)) && os.Getenv("HOSTLER_REQUIRE_LAB") == "" {
-		t.Skipf("no buildout here: %v %s", err, out)
-	}
-	do(t, err)
-	keys := map[string]string{}
-	for line := range strings.Lines(string(out)) {
-		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		keys[key] = value
-	}
-	return keys
-}
-
 // TestLife has a real buildout fail, then build, then gone. It takes three calls of buildout, each of seconds.
 func TestLife(t *testing.T) {
-	keys := lab(t)
+	keys := nodetest.Buildout(t, "../../../shared/lab")
 	s, c := newSite(t), newComputer(t)
 	s.Buildout, s.SharedParts = keys["buildout"], []string{"/srv/shared-a", "/srv/shared-b"}
 	checkout := place(t)
