@@ -224,17 +224,16 @@ func (a *Agent) certificate(ctx context.Context, pl *Place) error {
 		return err
 	}
 	defer d.Close()
+	uid, gid := uint32(os.Getuid()), uint32(os.Getgid())
+	if pl.User != nil {
+		uid, gid = pl.User.UID, pl.User.GID
+	}
 	for name, text := range map[string]string{pl.ID + ".key": pair.Key, pl.ID + ".crt": pair.Certificate} {
-		if d.Same(name, []byte(text), 0o400) {
+		if d.Same(name, []byte(text), 0o400, uid, gid) {
 			continue
 		}
-		if err := d.WriteOur(name, []byte(text), 0o400); err != nil {
+		if err := d.WriteFor(name, []byte(text), 0o400, uid, gid); err != nil {
 			return err
-		}
-		if pl.User != nil { // the directory is ours, so nobody changes what the name is
-			if err := os.Lchown(filepath.Join(a.Certificates, name), int(pl.User.UID), int(pl.User.GID)); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

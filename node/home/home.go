@@ -2,7 +2,6 @@ package home
 
 import (
 	"bytes"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -106,11 +106,17 @@ func (d *Dir) WriteOur(name string, data []byte, mode fs.FileMode) error {
 	return d.write(name, data, mode, os.Getuid(), os.Getgid())
 }
 
+// WriteFor is Write of a file that belongs to somebody else: at no moment it is there by its name and ours.
+func (d *Dir) WriteFor(name string, data []byte, mode fs.FileMode, uid, gid uint32) error {
+	return d.write(name, data, mode, int(uid), int(gid))
+}
+
 func (d *Dir) write(name string, data []byte, mode fs.FileMode, uid, gid int) (err error) {
 	if i, err := d.root.Lstat(name); err == nil && i.IsDir() {
 		return &fs.PathError{Op: "write", Path: d.at(name), Err: errors.New("there is a directory")}
 	}
-	temp := name + "." + rand.Text()[:8] + ".tmp"
+	temp, done := d.half("write", name)
+	defer done()
 	f, err := d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -133,6 +139,7 @@ func (d *Dir) write(name string, data []byte, mode fs.FileMode, uid, gid int) (e
 	if err != nil {
 		return err
 	}
+	step("name", name)
 	return d.root.Rename(temp, name)
 }
 
@@ -158,6 +165,7 @@ func (d *Dir) Append(name string, data []byte, mode fs.FileMode, rotate int64) e
 			err = &fs.PathError{Op: "append", Path: d.at(name), Err: errors.New("it is no regular file")}
 		case rotate > 0 && i.Size() > rotate:
 			_ = f.Close()
+			step("rotate", name)
 			if err := d.root.Rename(name, name+".1"); err != nil {
 				return err
 			}
@@ -171,6 +179,7 @@ func (d *Dir) Append(name string, data []byte, mode fs.FileMode, rotate int64) e
 				err = give(f, d.uid, d.gid)
 			}
 			if err == nil {
+				step("append", name)
 				_, err = f.Write(data)
 			}
 		}
@@ -196,12 +205,29 @@ func (d *Dir) MakeDir(name string, mode fs.FileMode) error {
 			return err
 		}
 	}
-	if err := d.root.Mkdir(name, 0o700); err != nil {
+	// It has its name when it is the owner's: who is killed before leaves none that only root can use.
+	temp, done := d.half("mkdir", name)
+	defer done()
+	err := d.root.Mkdir(temp, 0o700)
+	if err == nil {
+		if err = d.own(temp, mode); err == nil {
+			step("name", name)
+			err = d.root.Rename(temp, name)
+		}
+		if err != nil {
+			_ = d.root.Remove(temp)
+		}
+	}
+	if err != nil {
 		if i, again := d.root.Stat(name); again == nil && i.IsDir() {
 			return nil // somebody else was first
 		}
-		return err // so too of a link that leads out
 	}
+	return err // so too of a link that leads out
+}
+
+// own makes a directory the owner's, with a mode.
+func (d *Dir) own(name string, mode fs.FileMode) error {
 	f, err := d.root.OpenFile(name, os.O_RDONLY|quiet, 0)
 	if err != nil {
 		return err
@@ -218,7 +244,8 @@ func (d *Dir) Link(target, name string) error {
 	if now, err := d.root.Readlink(name); err == nil && now == target {
 		return nil
 	}
-	temp := name + "." + rand.Text()[:8] + ".tmp"
+	temp, done := d.half("link", name)
+	defer done()
 	if err := d.root.Symlink(target, temp); err != nil {
 		return err
 	}
@@ -227,6 +254,7 @@ func (d *Dir) Link(target, name string) error {
 		err = d.root.Lchown(temp, d.uid, d.gid)
 	}
 	if err == nil {
+		step("name", name)
 		err = d.root.Rename(temp, name)
 	}
 	if err != nil {
@@ -240,6 +268,7 @@ func (d *Dir) Readlink(name string) (string, error) { return d.root.Readlink(nam
 
 // Remove takes a file away, or a directory with all in it, also where its mode forbids that to its owner. One that is not there is fine.
 func (d *Dir) Remove(name string) error {
+	step("remove", name)
 	err := d.root.RemoveAll(name)
 	if err == nil || !errors.Is(err, fs.ErrPermission) {
 		return err
@@ -286,7 +315,7 @@ func (d *Dir) Empty(keep ...string) error {
 	}
 }
 
-// List is the names in a directory, sorted; none where there is no directory. More than most are an error.
+// List is the names in a directory, sorted, without what was being written when its writer was killed; none where there is no directory. More than most are an error.
 func (d *Dir) List(name string, most int) ([]string, error) {
 	f, err := d.root.OpenFile(name, os.O_RDONLY|quiet, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -308,6 +337,7 @@ func (d *Dir) List(name string, most int) ([]string, error) {
 	if len(names) > most {
 		return nil, &fs.PathError{Op: "list", Path: d.at(name), Err: fmt.Errorf("there are more than %d names", most)}
 	}
+	names = slices.DeleteFunc(names, func(name string) bool { return strings.HasPrefix(name, unfinished) })
 	slices.Sort(names)
 	return names, nil
 }
@@ -322,10 +352,13 @@ func (d *Dir) Executable(name string) bool {
 	return err == nil && i.Mode().IsRegular() && i.Mode()&0o111 != 0
 }
 
-// Same reports whether a file is there with this content and this mode, for who writes what has changed only.
-func (d *Dir) Same(name string, data []byte, mode fs.FileMode) bool {
+// Same reports whether a file is there with this content and this mode and, where we are root and may say so, this owner: for who writes what has changed only.
+func (d *Dir) Same(name string, data []byte, mode fs.FileMode, uid, gid uint32) bool {
 	i, err := d.root.Lstat(name)
 	if err != nil || !i.Mode().IsRegular() || i.Mode().Perm() != mode || i.Size() != int64(len(data)) {
+		return false
+	}
+	if u, g := owner(i); os.Getuid() == 0 && (u != int(uid) || g != int(gid)) {
 		return false
 	}
 	now, err := d.Read(name, int64(len(data)))

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -77,8 +78,17 @@ func TestWhatIsWrittenBelongsToTheOwner(t *testing.T) {
 	if to, err := d.Readlink("link"); err != nil || to != "/elsewhere" {
 		t.Errorf("the link leads to %q, %v", to, err)
 	}
-	if !d.Same("a/b/file", []byte("two"), 0o604) || d.Same("a/b/file", []byte("two"), 0o600) || d.Same("a/b/file", []byte("ton"), 0o604) || d.Same("none", nil, 0o600) {
+	same := func(name, text string, mode fs.FileMode, uid uint32) bool {
+		return d.Same(name, []byte(text), mode, uid, uid)
+	}
+	if !same("a/b/file", "two", 0o604, uid) || same("a/b/file", "two", 0o600, uid) || same("a/b/file", "ton", 0o604, uid) || same("none", "", 0o600, uid) || os.Getuid() == 0 && same("a/b/file", "two", 0o604, 0) {
 		t.Error("Same is wrong")
+	}
+	if os.Getuid() == 0 {
+		check(t, d.WriteFor("another's", []byte("x"), 0o400, somebody+1, somebody+2))
+		if !d.Same("another's", []byte("x"), 0o400, somebody+1, somebody+2) {
+			t.Error("what is to be another's is not")
+		}
 	}
 	if names, err := d.List("a/b", 10); err != nil || !slices.Equal(names, []string{"file"}) {
 		t.Errorf("there are %q, %v: something was left", names, err)
@@ -228,4 +238,56 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
+}
+
+// TestHalf takes away what a writer who was killed has left, does not show it, and copes with an owner who puts something in its place.
+func TestHalf(t *testing.T) {
+	d := open(t)
+	names := func() string {
+		all, err := os.ReadDir(d.Path())
+		check(t, err)
+		var b strings.Builder
+		for _, e := range all {
+			b.WriteString(e.Name() + " ")
+		}
+		return b.String()
+	}
+	write := func() { check(t, d.Write("file", []byte("new"), 0o600)) }
+	for what, then := range map[string]func(){"file": write, "dir": func() { check(t, d.MakeDir("dir", 0o700)) }, "link": func() { check(t, d.Link("/x", "link")) }} {
+		check(t, os.WriteFile(filepath.Join(d.Path(), ".hostler-half-"+what), []byte("half"), 0o600))
+		if all, err := d.List(".", 10); err != nil || slices.ContainsFunc(all, func(name string) bool { return strings.HasPrefix(name, ".hostler-half") }) {
+			t.Errorf("what is half is shown: %q, %v", all, err)
+		}
+		then()
+	}
+	if got := names(); got != "dir file link " {
+		t.Errorf("there is %s", got)
+	}
+	check(t, os.MkdirAll(filepath.Join(d.Path(), ".hostler-half-file", "in"), 0o700))
+	write()
+	check(t, os.RemoveAll(filepath.Join(d.Path(), ".hostler-half-file")))
+	check(t, os.Symlink("/etc/passwd", filepath.Join(d.Path(), ".hostler-half-file")))
+	write()
+	if got := names(); got != "dir file link " {
+		t.Errorf("there is %s", got)
+	}
+}
+
+// TestWritersAtOnce has many write one file: each time it is read it is whole.
+func TestWritersAtOnce(t *testing.T) {
+	d := open(t)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 20 {
+				if err := d.Write("file", []byte(strings.Repeat(string(rune('a'+i)), 10000)), 0o600); err != nil {
+					t.Error(err)
+				}
+				if got, err := d.Read("file", 20000); err != nil || len(got) != 10000 || strings.Trim(string(got), string(got[:1])) != "" {
+					t.Errorf("%d bytes, %v", len(got), err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -84,7 +85,7 @@ func (h *Hooks) whitelist(ctx context.Context, p *partition) error {
 		return err
 	}
 	sum := md5.Sum(text) // see above
-	if line := []byte(hex.EncodeToString(sum[:])); !p.home.Same(whitelistSum, line, 0o644) {
+	if line := []byte(hex.EncodeToString(sum[:])); !p.home.Same(whitelistSum, line, 0o644, uint32(os.Getuid()), uint32(os.Getgid())) {
 		return p.home.WriteOur(whitelistSum, line, 0o644)
 	}
 	return nil
