@@ -25,7 +25,7 @@ type Command struct {
 	User   *User         // nil: as we are
 	Umask  int           // of the files that it makes; 0: ours
 	Input  []byte        // what it reads; nil: nothing
-	Output io.Writer     // is given what it writes, to either; nil: nobody is
+	Output io.Writer     // is given what it writes, to either, all of it: Run waits for it; nil: nobody is
 	Errors io.Writer     // is given what it writes as errors, if that is to go elsewhere
 	Limit  time.Duration // it is ended when it takes longer; 0: it may take its time
 	Polite time.Duration // it is asked to end (SIGTERM, to it and those of its process group) so long before it is killed for its limit; 0: it is not asked

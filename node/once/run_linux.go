@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -27,7 +28,7 @@ var ErrLimit = errors.New("it took too long")
 
 // Run runs a command, and returns when it has ended and, unless it may leave something, all that it has started has. The error of one that ended otherwise than with exit status
 // 0 is an *exec.ExitError, wrapped where it was ended by us. When ctx ends it is ended.
-func Run(ctx context.Context, c Command) error {
+func Run(ctx context.Context, c Command) (e error) {
 	fail := func(kind error, format string, args ...any) error {
 		return &compute.Error{Op: "once.Run", Kind: kind, Err: fmt.Errorf(format, args...)}
 	}
@@ -57,9 +58,19 @@ func Run(ctx context.Context, c Command) error {
 	}
 	mark := Mark + "=" + rand.Text()
 	cmd := exec.Command(c.Argv[0], c.Argv[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.Dir, append(env, mark), c.Output, c.Errors
-	if c.Errors == nil {
-		cmd.Stderr = c.Output
+	cmd.Dir, cmd.Env = c.Dir, append(env, mark)
+	pipes, err := c.connect(cmd)
+	defer func() {
+		for _, p := range pipes {
+			p.started()
+			bad := p.end()
+			if e == nil {
+				e = bad
+			}
+		}
+	}()
+	if err != nil {
+		return fail(compute.ErrFailed, "%w", err)
 	}
 	if c.Input != nil {
 		cmd.Stdin = bytes.NewReader(c.Input)
@@ -68,13 +79,16 @@ func Run(ctx context.Context, c Command) error {
 	if u := c.User; u != nil && os.Getuid() == 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
 	}
-	cmd.WaitDelay = time.Second // for who has its output open after its end, and is not ours to end
-	if err := start(cmd, c.Umask); err != nil {
+	cmd.WaitDelay = time.Second // for who has its input open after its end, and is not ours to end
+	err = start(cmd, c.Umask)
+	for _, p := range pipes {
+		p.started()
+	}
+	if err != nil {
 		return fail(compute.ErrFailed, "%w", err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	var err error
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
@@ -105,6 +119,29 @@ func Run(ctx context.Context, c Command) error {
 		err = nil
 	}
 	return err
+}
+
+// connect gives a command where it writes to. The pipes that there are have to be ended, also where there is an error.
+func (c *Command) connect(cmd *exec.Cmd) (pipes []*pipe, err error) {
+	to := func(w io.Writer) (io.Writer, error) {
+		if _, file := w.(*os.File); w == nil || file {
+			return w, nil
+		}
+		p, err := newPipe(w)
+		if err != nil {
+			return nil, err
+		}
+		pipes = append(pipes, p)
+		return p.write, nil
+	}
+	if cmd.Stdout, err = to(c.Output); err != nil {
+		return pipes, err
+	}
+	cmd.Stderr = cmd.Stdout
+	if c.Errors != nil {
+		cmd.Stderr, err = to(c.Errors)
+	}
+	return pipes, err
 }
 
 // limited is the error of a command that was ended for its limit.
