@@ -214,6 +214,7 @@ func (s *Supervisor) adopt() error {
 		}
 		s.dropped(g)
 	}
+	s.strays()
 	return nil
 }
 

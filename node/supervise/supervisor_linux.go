@@ -46,10 +46,11 @@ type Supervisor struct {
 	wg   sync.WaitGroup
 
 	// of the loop alone
-	groups map[string]*group
-	runs   map[int]*run // by the number of their handle
-	events []Event
-	limits *cgroup.Tree // nil: nobody wanted any
+	groups   map[string]*group
+	runs     map[int]*run // by the number of their handle
+	events   []Event
+	limits   *cgroup.Tree // nil: nobody wanted any, or
+	noLimits error        // there are none
 }
 
 // group is one with its programs' processes.
@@ -71,6 +72,7 @@ type program struct {
 	exit   string
 	err    string
 	fast   int       // ends in a row that came too soon
+	ends   int       // of them since somebody asked for its start
 	starts int       // since it was wanted
 	next   time.Time // of a Backoff: then it is started again
 	kill   time.Time // of a Stopping: then it is ended for good
@@ -286,10 +288,11 @@ func (s *Supervisor) over(fd int) {
 		s.dropped(p.g)
 	case p.Keep == Again:
 		if up >= s.o.Settled {
-			p.fast = 0
+			p.fast, p.ends = 0, 0
 		}
 		p.fast++
-		s.events = append(s.events, Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Exited, Exit: how, Uptime: up, Weight: p.fast == 2})
+		p.ends++
+		s.events = append(s.events, Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Exited, Exit: how, Uptime: up, Weight: p.ends == 2})
 		s.o.Log.Warn("a program ended, and is started again", "program", p.full(), "exit", how, "up", up, "times", p.fast)
 		if p.fast == 1 {
 			s.start(p)
@@ -423,6 +426,7 @@ func (s *Supervisor) dropped(g *group) {
 	if !g.gone || slices.ContainsFunc(g.progs, func(p *program) bool { return p.run != nil }) {
 		return
 	}
+	s.clear(g.name) // before it is forgotten: who comes after us would not know of it
 	delete(s.groups, g.name)
 	if err := s.forget(g.name); err != nil {
 		s.o.Log.Error("the record of a group cannot be removed", "group", g.name, "err", err)

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/hostler-project/hostler/cgroup"
 )
 
 // Put records a group. One that is there with other programs is changed: what is not in it any more, or is another now, is stopped first; what is the same runs on. changed
@@ -109,7 +107,10 @@ func (s *Supervisor) Start(ctx context.Context, names ...string) error {
 			case p.state == Stopping:
 				p.again = true
 			case p.run == nil:
-				p.fast, p.starts = 0, 0
+				if p.state != Backoff { // else it is tried at once, and then its pauses go on growing: nothing has been changed, that would be Put's
+					p.fast = 0
+				}
+				p.ends, p.starts = 0, 0
 				s.start(p)
 			}
 		}
@@ -117,21 +118,29 @@ func (s *Supervisor) Start(ctx context.Context, names ...string) error {
 	})
 }
 
-// Stop ends programs, and returns when they have ended: a minute after they were asked to they are killed, with all that they have started in their groups of processes.
+// Stop ends programs, and returns when they have ended: a minute after they were asked to they are killed, with all that they have started in their groups of processes. When none of
+// a group is left, all that they have started goes, wherever it hides, if the machine has control groups.
 func (s *Supervisor) Stop(ctx context.Context, names ...string) error {
 	var wait []ending
+	var groups []string
 	err := s.call(ctx, "Stop", func() error {
 		all, err := s.pick("Stop", names)
 		for _, p := range all {
 			p.g.dirty = true
 			wait = append(wait, s.drop(p)...)
+			if len(groups) == 0 || groups[len(groups)-1] != p.g.name {
+				groups = append(groups, p.g.name)
+			}
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return s.await(ctx, "Stop", wait)
+	if err := s.await(ctx, "Stop", wait); err != nil {
+		return err
+	}
+	return s.cleared(ctx, "Stop", groups)
 }
 
 // Restart stops programs and starts them.
@@ -142,22 +151,16 @@ func (s *Supervisor) Restart(ctx context.Context, names ...string) error {
 	return s.Start(ctx, names...)
 }
 
-// dying is how long is waited for the processes of a control group to be gone, after they were ended.
-const dying = time.Second
-
-// Remove stops a group and forgets it. One that is not there is no error.
+// Remove stops a group and forgets it, with all that its programs have started. One that is not there is no error.
 func (s *Supervisor) Remove(ctx context.Context, name string) error {
 	var wait []ending
-	var within *cgroup.Tree
+	there := false
 	err := s.call(ctx, "Remove", func() error {
 		g := s.groups[name]
 		if g == nil {
 			return nil
 		}
-		if slices.ContainsFunc(g.progs, func(p *program) bool { return p.Limits != nil }) {
-			within, _ = s.tree()
-		}
-		g.gone, g.dirty = true, true
+		there, g.gone, g.dirty = true, true, true
 		for _, p := range g.progs {
 			wait = append(wait, s.drop(p)...)
 		}
@@ -167,16 +170,13 @@ func (s *Supervisor) Remove(ctx context.Context, name string) error {
 		s.dropped(g)
 		return nil
 	})
-	if err != nil {
+	if err == nil {
+		err = s.await(ctx, "Remove", wait)
+	}
+	if err != nil || !there {
 		return err
 	}
-	err = s.await(ctx, "Remove", wait)
-	if err == nil && within != nil {
-		ctx, cancel := context.WithTimeout(ctx, dying)
-		defer cancel()
-		unconfine(ctx, within, name)
-	}
-	return err
+	return s.cleared(ctx, "Remove", []string{name})
 }
 
 // Signal sends a signal to programs; those that do not run hear nothing.
