@@ -162,7 +162,11 @@ func (n *nodeCommand) supervise(ctx context.Context) error {
 	if _, err := os.Stat(root); err != nil {
 		return invalid("", "instance_root: %w", err)
 	}
-	log := slog.New(slog.NewTextHandler(n.a.errs, nil))
+	out := n.a.errs
+	if out == os.Stderr { // its log, when a pass started it
+		out = supervise.Turning(os.Stderr, filepath.Join(root, supervisorLog), supervisorMaxLog)
+	}
+	log := slog.New(slog.NewTextHandler(out, nil))
 	opt := supervise.Options{Dir: filepath.Join(root, supervisorState), Log: log}
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(ctx)

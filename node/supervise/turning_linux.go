@@ -1,0 +1,57 @@
+package supervise
+
+import (
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// turning is a log that its own process writes.
+type turning struct {
+	mu   sync.Mutex
+	out  *os.File
+	path string
+	most int64
+}
+
+// Turning is a writer to a log that is open for adding to and found at a path: when it has more than most bytes it becomes PATH.1 and is begun anew, and out, by whoever has it in this
+// process, is the new one. What out is otherwise, as a terminal, is left as it is. Where it cannot be begun anew it grows on. It may be used from many goroutines.
+func Turning(out *os.File, path string, most int64) io.Writer {
+	return &turning{out: out, path: path, most: most}
+}
+
+func (t *turning) Write(text []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	is, err := t.out.Stat()
+	if err == nil && is.Mode().IsRegular() && is.Size() > t.most {
+		if there, err := os.Lstat(t.path); err == nil && os.SameFile(is, there) { // else somebody has put it aside already, and means it
+			_ = t.turn()
+		}
+	}
+	return t.out.Write(text)
+}
+
+func (t *turning) turn() error {
+	if err := os.Rename(t.path, t.path+".1"); err != nil {
+		return err
+	}
+	next, err := os.OpenFile(t.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	defer next.Close()
+	raw, err := t.out.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if e := raw.Control(func(fd uintptr) { // as a whole: a crash of ours is written there too
+		flags, _ := unix.FcntlInt(fd, unix.F_GETFD, 0)
+		err = unix.Dup3(int(next.Fd()), int(fd), (flags&unix.FD_CLOEXEC)*unix.O_CLOEXEC)
+	}); e != nil {
+		return e
+	}
+	return err
+}
