@@ -35,8 +35,9 @@ const (
 type EntryQuery struct {
 	Kind                              EntryKind
 	Name, Place, Tree, Host, Computer string
-	Last                              bool // the last first
-	Limit                             int  // so many; 0: all
+	Before                            string // only those with a key before this one; "": all
+	Last                              bool   // the last first
+	Limit                             int    // so many; 0: all
 }
 
 // A ComputerRecord is a computer, and the slots that it has.
@@ -97,6 +98,7 @@ type InstanceRecord struct {
 
 	Computer  string `json:"computer,omitempty"`  // where it is; of a shared one where its host is to be
 	Partition string `json:"partition,omitempty"` // "": it has none
+	Placed    int64  `json:"placed,omitempty"`    // when it got its partition, in microseconds; 0: not noted, so not before it was made
 	Host      string `json:"host,omitempty"`      // of a shared one, the ID of its host; "": it has none
 	Reason    string `json:"reason,omitempty"`    // why it has no place
 	Beyond    bool   `json:"beyond,omitempty"`    // a shared one that has none because of a limit, towards which it does not count

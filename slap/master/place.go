@@ -30,6 +30,7 @@ func (a *ask) place(b book) error {
 		}
 		n.Computer, n.Partition = guid, slot
 		n.Stamp = a.m.stamp(n.Stamp)
+		n.Placed = n.Stamp
 		a.made = n
 		if err := saveInstance(b, n); err != nil {
 			return err

@@ -1,8 +1,11 @@
 package master
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -57,22 +60,143 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 // usageKept is how long reports are kept.
 const usageKept = 90 * 24 * time.Hour
 
-// Usage are the last reports of a computer, the newest first.
+// What is read of a computer's reports at a time: the newest, as far as they are no more together.
+const (
+	maxReports     = 100
+	maxReportsRead = 16 << 20 // bytes
+	atOnce         = 4        // reports in memory
+)
+
+// Used is how much of a resource something has used, as one report says.
+type Used struct {
+	At              time.Time // when it was reported
+	About           string    // the partition, or the computer
+	Resource, Title string
+	Quantity        float64
+}
+
+// Usage are the last reports of a computer, the newest first, for who speaks for it.
 func (m *Master) Usage(ctx context.Context, who Who, computer string, limit int) (all []slap.UsageRecord, err error) {
 	if err := who.speaks(computer); err != nil {
 		return nil, err
 	}
-	err = m.store.View(ctx, func(tx compute.Tx) error {
-		all = nil
-		entries, err := tx.(Tx).SlapEntries(slap.EntryQuery{Kind: slap.KindUsage, Computer: computer, Last: true, Limit: limit})
-		for _, e := range entries {
-			u, err := unpack[slap.UsageRecord](e)
-			if err != nil {
+	return all, m.reports(ctx, computer, func(u *slap.UsageRecord) bool {
+		all = append(all, *u)
+		return len(all) < limit
+	})
+}
+
+// reports shows the last reports of a computer, the newest first, as many as are read, or until it is told to end.
+func (m *Master) reports(ctx context.Context, computer string, each func(*slap.UsageRecord) (more bool)) error {
+	q := slap.EntryQuery{Kind: slap.KindUsage, Computer: computer, Last: true, Limit: atOnce}
+	for read, size := 0, 0; read < maxReports; {
+		var some []slap.Entry
+		if err := m.store.View(ctx, func(tx compute.Tx) (err error) { some, err = tx.(Tx).SlapEntries(q); return err }); err != nil {
+			return err
+		}
+		for _, e := range some {
+			if read, size, q.Before = read+1, size+len(e.Data), e.Key; size > maxReportsRead {
+				return nil
+			}
+			if u, err := unpack[slap.UsageRecord](e); err != nil || !each(u) {
 				return err
 			}
-			all = append(all, *u)
 		}
+		if len(some) < atOnce {
+			return nil
+		}
+	}
+	return nil
+}
+
+// Used shows what the last reports of a computer say, the newest report first, a sum for each thing and resource. Who has the computer is shown all of it. Who has the instance in a
+// partition is shown what was used there since that came: what its day before, or who was there before, used is not told.
+func (m *Master) Used(ctx context.Context, who Who, computer, partition string, each func(Used)) error {
+	if err := m.fresh(ctx); err != nil {
+		return err
+	}
+	var since time.Time
+	var alone bool
+	err := m.read(func(b book) (err error) {
+		since, alone, err = usedSince(b, who, computer, partition)
 		return err
 	})
-	return all, err
+	if err != nil {
+		return err
+	}
+	return m.reports(ctx, computer, func(u *slap.UsageRecord) bool {
+		if u.At.Before(since) {
+			return false
+		}
+		for _, used := range sums(u, since) {
+			if !alone || used.About == partition {
+				each(used)
+			}
+		}
+		return true
+	})
+}
+
+// usedSince says from when somebody may see what was used on a computer, and whether of one partition alone.
+func usedSince(b book, who Who, computer, partition string) (since time.Time, alone bool, err error) {
+	mem := b.(*memory)
+	var record *slap.ComputerRecord
+	if of := mem.computers[computer]; of != nil {
+		record = of.record
+	}
+	denied := who.owns(computer, record)
+	if denied == nil && mem.computers[computer] == nil {
+		return since, false, unknownComputer(computer)
+	}
+	if denied == nil {
+		return since, false, nil
+	}
+	n, err := b.at(computer, partition)
+	if err != nil || n == nil || partition == "" || who.holds(n) != nil {
+		return since, false, firstOf(err, denied)
+	}
+	if since = n.Created; n.Placed > 0 {
+		since = time.UnixMicro(n.Placed)
+	}
+	return since, true, nil
+}
+
+// sums is what a report says, by what used it and by resource, in the order of the report. What began before a time, or is no number that JSON has, is left out.
+func sums(u *slap.UsageRecord, since time.Time) (all []Used) {
+	transactions, err := slap.ParseUsage(u.Report)
+	if err != nil {
+		return nil // it was of the format when it came
+	}
+	type thing struct{ about, resource string }
+	at := map[thing]int{}
+	for _, t := range transactions {
+		if began, ok := day(t.Start); ok && began.Before(since) {
+			continue
+		}
+		for _, move := range t.Movements {
+			quantity, err := strconv.ParseFloat(strings.TrimSpace(move.Quantity), 64)
+			if err != nil || quantity-quantity != 0 {
+				continue
+			}
+			k := thing{cmp.Or(move.Reference, t.Reference, u.Computer), move.Resource}
+			i, ok := at[k]
+			if !ok {
+				i = len(all)
+				at[k] = i
+				all = append(all, Used{At: u.At, About: k.about, Resource: k.resource})
+			}
+			all[i].Title = cmp.Or(move.Title, all[i].Title)
+			if sum := all[i].Quantity + quantity; sum-sum == 0 {
+				all[i].Quantity = sum
+			}
+		}
+	}
+	return all
+}
+
+// day is the beginning of the day with which a date begins, as reports have them: 2026-11-22, with a time after it or not.
+func day(date string) (time.Time, bool) {
+	date = strings.TrimSpace(date)
+	t, err := time.Parse(time.DateOnly, date[:min(len(date), len(time.DateOnly))])
+	return t, err == nil
 }

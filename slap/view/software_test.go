@@ -89,29 +89,3 @@ func TestSoftware(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
-
-// TestUsage: what was reported of a computer or a partition is told by resource, the oldest first.
-func TestUsage(t *testing.T) {
-	d, ctx := newDesk(t), t.Context()
-	d.format("COMP-1", 1)
-	for _, quantity := range []string{"1.5", "no number", "NaN", "40"} {
-		report := `<?xml version='1.0' encoding='utf-8'?><journal><transaction type="Sale Packing List"><title>t</title><start_date/><stop_date/><reference>COMP-1</reference><currency/><payment_mode/><category/>` +
-			`<arrow type="Administration"><source/><destination/></arrow>` +
-			`<movement><resource>cpu</resource><title>CPU load</title><reference/><quantity>` + quantity + `</quantity><price/><VAT/><category/></movement>` +
-			`<movement><resource>cpu</resource><title>CPU load</title><reference>p0</reference><quantity>7</quantity><price/><VAT/><category/></movement></transaction></journal>`
-		if err := d.m.Use(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", report); err != nil {
-			t.Fatal(err)
-		}
-	}
-	usage := ok[api.SlapUsage](t)
-	u := usage(d.as("root").SlapUsage(ctx, "COMP-1", ""))
-	if len(u.Series) != 1 || u.Series[0].Title != "CPU load" || len(u.Series[0].Points) != 2 || u.Series[0].Points[0].Quantity != 1.5 || u.Series[0].Points[1].Quantity != 40 || strings.Join(u.Known, " ") != "COMP-1 p0" {
-		t.Errorf("%+v", u)
-	}
-	if u := usage(d.as("root").SlapUsage(ctx, "COMP-1", "p0")); u.Of != "p0" || len(u.Series[0].Points) != 4 {
-		t.Errorf("%+v", u)
-	}
-	if u := usage(d.as("root").SlapUsage(ctx, "COMP-1", "nothing")); len(u.Series) != 0 {
-		t.Errorf("%+v", u)
-	}
-}

@@ -100,6 +100,9 @@ func (t *tx) SlapEntries(q slap.EntryQuery) ([]slap.Entry, error) {
 			w.and(c.column+" = ? AND "+c.column+" <> ''", encode(c.value)) // the second for the index
 		}
 	}
+	if q.Before != "" {
+		w.and("key < ?", encode(q.Before))
+	}
 	order := " ORDER BY key"
 	if q.Last {
 		order += " DESC"

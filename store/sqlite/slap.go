@@ -79,6 +79,9 @@ func slapQuery(q slap.EntryQuery) (text string, args []any) {
 			w.and(c.column+" = ? AND "+c.column+" <> ''", c.value) // the second for the index
 		}
 	}
+	if q.Before != "" {
+		w.and("key < ?", q.Before)
+	}
 	order := " ORDER BY key"
 	if q.Last {
 		order += " DESC"

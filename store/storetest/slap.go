@@ -72,6 +72,8 @@ func slapEntries(t *testing.T, r *rig) {
 		}{
 			{slap.EntryQuery{Kind: slap.KindInstance}, []slap.Entry{one, two}},
 			{slap.EntryQuery{Kind: slap.KindInstance, Last: true, Limit: 1}, []slap.Entry{two}},
+			{slap.EntryQuery{Kind: slap.KindInstance, Last: true, Before: two.Key}, []slap.Entry{one}},
+			{slap.EntryQuery{Kind: slap.KindInstance, Before: one.Key}, nil},
 			{slap.EntryQuery{Kind: slap.KindInstance, Name: one.Name}, []slap.Entry{one}},
 			{slap.EntryQuery{Kind: slap.KindInstance, Place: one.Place}, []slap.Entry{one}},
 			{slap.EntryQuery{Kind: slap.KindInstance, Tree: "tree"}, []slap.Entry{one, two}},

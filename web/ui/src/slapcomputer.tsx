@@ -2,14 +2,14 @@
 import { useRoute } from "preact-iso/router";
 import { useState } from "preact/hooks";
 import { Act, Asking, asks } from "./acts";
-import { ask, query, Refusal } from "./ask";
+import { ask, Refusal } from "./ask";
 import { ring, useAsked } from "./live";
 import { At, Fact, Table } from "./parts";
 import { say } from "./said";
 import { instancePath, Is, mayAct, Message, Reported, SlapView, Wanted } from "./slap";
 import { Runs } from "./slapruns";
-import { Trend } from "./trend";
-import type { SlapComputerDetail, SlapRelease, SlapUsage } from "./types";
+import { Usage } from "./slapusage";
+import type { SlapComputerDetail, SlapRelease } from "./types";
 
 const at = (name: string) => "/v1/slap/computers/" + encodeURIComponent(name);
 
@@ -177,39 +177,5 @@ function Slots({ c }: { c: SlapComputerDetail }) {
         </tr>
       ))}
     </Table>
-  );
-}
-
-function Usage({ name }: { name: string }) {
-  const [of, set] = useState("");
-  const u = useAsked<SlapUsage>(at(name) + "/usage" + query({ of })).data;
-  if (!u) return null;
-  return (
-    <>
-      <h2>Usage</h2>
-      {u.known.length === 0 ? (
-        <p class="muted">Nothing was reported yet.</p>
-      ) : (
-        <>
-          <div class="filters">
-            <label>
-              Of
-              <select value={u.of} onChange={(e) => set(e.currentTarget.value)}>
-                {!u.known.includes(u.of) && <option value={u.of}>{u.of}</option>}
-                {u.known.map((k) => (
-                  <option value={k}>{k}</option>
-                ))}
-              </select>
-            </label>
-          </div>
-          {u.series.length === 0 && <p class="muted">Of this nothing was reported.</p>}
-          <div class="plots">
-            {u.series.map((s) => (
-              <Trend key={s.resource} title={s.title || s.resource} points={s.points} />
-            ))}
-          </div>
-        </>
-      )}
-    </>
   );
 }

@@ -9,6 +9,7 @@ import { At, Fact, Table } from "./parts";
 import { say } from "./said";
 import { instancePath, mayAct, Message, Place, Reported, SlapView, Wanted } from "./slap";
 import { Instances } from "./slaplists";
+import { Used } from "./slapusage";
 import type { SlapConnection, SlapInstance, SlapInstanceDetail } from "./types";
 
 const at = (id: string) => "/v1/slap/instances/" + encodeURIComponent(id);
@@ -132,6 +133,7 @@ export function One() {
           )}
           <Connection key={i.instance} i={i} />
           <Members i={i} />
+          <Used i={i} />
         </>
       )}
       <Asking />
