@@ -1,6 +1,7 @@
 package master
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"maps"
@@ -184,6 +185,7 @@ func (m *Master) information(who Who, guid, has string) (body []byte, tag string
 	if body, err = slap.Marshal(c.Object()); err != nil {
 		return nil, "", unwell(err)
 	}
+	body = bytes.Clone(body) // as long as it is, and no longer
 	d = &document{tag: tagOf(body)}
 	m.known.shelf.put(d, body)
 	seen.document.Store(d)
@@ -351,11 +353,15 @@ func (m *Master) NewComputer(ctx context.Context, who Who, title, project string
 func newComputerID() string { return "COMP-" + newID()[len("INST-"):] }
 
 func computerEntry(c *slap.ComputerRecord) slap.Entry {
-	e := slap.Entry{Kind: slap.KindComputer, Key: c.GUID, Data: pack(c)}
-	if c.Title != "" {
-		e.Name = key("computer", c.Owner, c.Project, c.Title)
+	return slap.Entry{Kind: slap.KindComputer, Key: c.GUID, Name: computerName(c), Data: pack(c)}
+}
+
+// computerName is what may be there once, of a computer that has a title.
+func computerName(c *slap.ComputerRecord) string {
+	if c.Title == "" {
+		return ""
 	}
-	return e
+	return key("computer", c.Owner, c.Project, c.Title)
 }
 
 // TreeAddresses are the addresses of all partitions that a tree has, of which the instance in a partition is one.

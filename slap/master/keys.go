@@ -79,22 +79,34 @@ func nameOf(n *slap.InstanceRecord) string {
 	return childName(n.Root, n.Title, n.Shared)
 }
 
+// titleIn is the title in the name of an instance.
+func titleIn(name string) string {
+	name = name[:strings.LastIndex(name, sep)]
+	return name[strings.LastIndex(name, sep)+len(sep):]
+}
+
 // entryOf is an instance as it is stored.
 func entryOf(n *slap.InstanceRecord) slap.Entry {
-	e := slap.Entry{Kind: slap.KindInstance, Key: n.ID, Name: nameOf(n), Tree: n.Root, Computer: n.Computer, Data: pack(n)}
-	switch {
-	case n.Beyond:
-		e.Host = nowhere // no host that comes may have it
-	case n.Shared && n.Host == "":
-		e.Host = waitingFor(n.Computer, n.Release)
-	case n.Shared:
-		e.Host = n.Host
-	case n.Partition != "":
+	e := slap.Entry{Kind: slap.KindInstance, Key: n.ID, Name: nameOf(n), Tree: n.Root, Host: hostOf(n), Computer: n.Computer, Data: pack(n)}
+	if takesPlace(n) {
 		e.Place = placeOf(n.Computer, n.Partition)
-	default:
-		e.Host = nowhere
 	}
 	return e
+}
+
+// hostOf is where an instance is found that has no partition of its own.
+func hostOf(n *slap.InstanceRecord) string {
+	switch {
+	case n.Beyond: // no host that comes may have it
+		return nowhere
+	case n.Shared && n.Host == "":
+		return waitingFor(n.Computer, n.Release)
+	case n.Shared:
+		return n.Host
+	case n.Partition != "":
+		return ""
+	}
+	return nowhere
 }
 
 func pack(record any) []byte {

@@ -16,14 +16,14 @@ import (
 // memory is a book of all that was committed up to a revision. Records in it never change: they are replaced.
 type memory struct {
 	revision  int64
-	applying  int64            // the revision up to which changes are taken over
-	computers map[string]*seen // by GUID
+	applying  int64             // the revision up to which changes are taken over
+	computers map[string]*seen  // by GUID
+	called    map[string]string // GUIDs of computers that have a title, by the name of their entry
 	byID      map[string]*slap.InstanceRecord
-	byName    map[string]string // to IDs
-	byPlace   map[string]string
+	byName    map[string]*slap.InstanceRecord
 	trees     map[string]map[string]bool // of IDs, for trees of more than a root
 	hosts     map[string]map[string]bool
-	releases  map[string]map[string]map[string]bool // of IDs of what has a partition, by what it runs (runs) and by computer
+	releases  map[string]*runners // by what has a partition runs (runs)
 	forwards  map[string]bool
 	bySerial  map[string]*slap.CertificateRecord
 	holders   map[string]map[string]bool // of serials
@@ -32,20 +32,9 @@ type memory struct {
 	touched   []string                   // GUIDs of what has changed since who waits for that was told
 }
 
-// seen is a computer, and what is on it. A computer that only has supplies or instances has no record.
-type seen struct {
-	record    *slap.ComputerRecord
-	supplies  map[string]*slap.SupplyRecord // by URL
-	instances map[string]bool               // by ID
-	filter    map[string]string             // of those that were asked for by its name alone
-	busy      int                           // partitions that have an instance
-	document  atomic.Pointer[document]      // what its node was told last; nil: it has changed since
-	changed   int64                         // the revision at which that became otherwise, or a later one
-}
-
 func newMemory() *memory {
-	return &memory{computers: map[string]*seen{}, byID: map[string]*slap.InstanceRecord{}, byName: map[string]string{}, byPlace: map[string]string{},
-		trees: map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, releases: map[string]map[string]map[string]bool{}, forwards: map[string]bool{},
+	return &memory{computers: map[string]*seen{}, called: map[string]string{}, byID: map[string]*slap.InstanceRecord{}, byName: map[string]*slap.InstanceRecord{},
+		trees: map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, releases: map[string]*runners{}, forwards: map[string]bool{},
 		bySerial: map[string]*slap.CertificateRecord{}, holders: map[string]map[string]bool{}, tokens: map[string]*slap.TokenRecord{}, used: map[string]map[string]used{}}
 }
 
@@ -57,7 +46,7 @@ func (m *memory) computer(guid string) (*slap.ComputerRecord, error) {
 }
 
 func (m *memory) computerNamed(name string) (*slap.ComputerRecord, error) {
-	return m.computer(m.byName[name])
+	return m.computer(m.called[name])
 }
 
 func (m *memory) supply(computer, url string) (*slap.SupplyRecord, error) {
@@ -73,10 +62,10 @@ func (m *memory) forward(title, master string) (bool, error) {
 
 func (m *memory) instance(id string) (*slap.InstanceRecord, error) { return m.byID[id], nil }
 
-func (m *memory) named(name string) (*slap.InstanceRecord, error) { return m.byID[m.byName[name]], nil }
+func (m *memory) named(name string) (*slap.InstanceRecord, error) { return m.byName[name], nil }
 
 func (m *memory) at(computer, partition string) (*slap.InstanceRecord, error) {
-	return m.byID[m.byPlace[placeOf(computer, partition)]], nil
+	return m.computers[computer].at(partition), nil
 }
 
 func (m *memory) instances(tree, host, computer string) ([]*slap.InstanceRecord, error) {
@@ -90,7 +79,7 @@ func (m *memory) instances(tree, host, computer string) ([]*slap.InstanceRecord,
 	case host != "":
 		ids = m.hosts[host]
 	case m.computers[computer] != nil:
-		ids = m.computers[computer].instances
+		return slices.SortedFunc(m.computers[computer].all(), older), nil
 	}
 	all := make([]*slap.InstanceRecord, 0, len(ids))
 	for id := range ids {
@@ -106,7 +95,7 @@ func (m *memory) save(slap.Entry) error { return errWrites }
 func (m *memory) on(guid string) *seen {
 	c := m.computers[guid]
 	if c == nil {
-		c = &seen{supplies: map[string]*slap.SupplyRecord{}, instances: map[string]bool{}}
+		c = &seen{}
 		m.computers[guid] = c
 	}
 	return c
@@ -118,7 +107,7 @@ func (m *memory) touch(guid string) {
 	if c := m.computers[guid]; c != nil {
 		c.document.Store(nil)
 		c.changed = m.applying
-		if c.record == nil && len(c.supplies) == 0 && len(c.instances) == 0 {
+		if c.empty() {
 			delete(m.computers, guid)
 		}
 	}
@@ -146,7 +135,7 @@ func (m *memory) apply(e slap.Entry) error {
 func (m *memory) applyComputer(e slap.Entry) error {
 	of := m.on(e.Key)
 	if of.record != nil {
-		delete(m.byName, computerEntry(of.record).Name)
+		delete(m.called, computerName(of.record))
 	}
 	of.record = nil
 	if e.Data != nil {
@@ -154,9 +143,10 @@ func (m *memory) applyComputer(e slap.Entry) error {
 		if err != nil {
 			return err
 		}
+		shareSlots(c)
 		of.record = c
 		if e.Name != "" {
-			m.byName[e.Name] = c.GUID
+			m.called[e.Name] = c.GUID
 		}
 	}
 	m.touch(e.Key)
@@ -165,12 +155,16 @@ func (m *memory) applyComputer(e slap.Entry) error {
 
 func (m *memory) applySupply(e slap.Entry) error {
 	computer, url := cut(e.Key)
-	if delete(m.on(computer).supplies, url); e.Data != nil {
+	on := m.on(computer)
+	if delete(on.supplies, url); e.Data != nil {
 		s, err := supplyOf(e)
 		if err != nil {
 			return err
 		}
-		m.on(computer).supplies[url] = s
+		if on.supplies == nil {
+			on.supplies = map[string]*slap.SupplyRecord{}
+		}
+		on.supplies[url] = s
 	}
 	m.touch(computer)
 	return nil
@@ -188,35 +182,34 @@ func (m *memory) applyInstance(e slap.Entry) error {
 		return err
 	}
 	m.share(n)
-	at := entryOf(n)
 	m.count(n, 1)
 	m.byID[n.ID] = n
-	m.byName[at.Name] = n.ID
-	if at.Place != "" {
-		m.byPlace[at.Place] = n.ID
+	name := nameOf(n)
+	if title := titleIn(name); title == n.Title { // a part of the name takes no room of its own
+		n.Title = title
+	}
+	m.byName[name] = n
+	if takesPlace(n) {
 		if m.releases[runs(n)] == nil {
-			m.releases[runs(n)] = map[string]map[string]bool{}
+			m.releases[runs(n)] = &runners{count: map[string]int{}}
 		}
-		add(m.releases[runs(n)], n.Computer, n.ID)
-		m.on(n.Computer).busy++
+		m.releases[runs(n)].add(n.Computer)
 	}
 	if n.Root != n.ID {
 		add(m.trees, n.Root, n.Root)
 		add(m.trees, n.Root, n.ID)
 	}
-	if at.Host != "" {
-		add(m.hosts, at.Host, n.ID)
+	if host := hostOf(n); host != "" {
+		add(m.hosts, host, n.ID)
 	}
-	m.on(n.Computer).instances[n.ID] = true
+	m.on(n.Computer).put(n)
 	m.stale(n)
 	return nil
 }
 
 // share has the texts of a record be the same ones as those of others where they say the same: there may be a hundred thousand of them.
 func (m *memory) share(n *slap.InstanceRecord) {
-	for _, text := range []*string{&n.Release, &n.Type, &n.Asked, &n.State, &n.Computer, &n.Partition, &n.Owner, &n.Project} {
-		*text = unique.Make(*text).Value()
-	}
+	share(&n.Release, &n.Type, &n.Asked, &n.State, &n.Computer, &n.Partition, &n.Owner, &n.Project)
 	if n.Root == n.ID {
 		n.Root = n.ID
 	}
@@ -228,16 +221,39 @@ func (m *memory) share(n *slap.InstanceRecord) {
 	}
 }
 
+// shareSlots is share for the slots of a computer, whose addresses stand in one row.
+func shareSlots(c *slap.ComputerRecord) {
+	many := 0
+	for i := range c.Partitions {
+		many += len(c.Partitions[i].Addresses)
+	}
+	row := make([]slap.PartitionAddress, 0, many)
+	c.Partitions = slices.Clone(c.Partitions)
+	for i := range c.Partitions {
+		p := &c.Partitions[i]
+		from := len(row)
+		row = append(row, p.Addresses...)
+		p.Addresses = row[from:len(row):len(row)]
+		share(&p.ID)
+	}
+	for i := range row {
+		share(&row[i].Interface, &row[i].Netmask, &row[i].Gateway, &row[i].Network)
+	}
+}
+
+// share has texts be the same ones as others that say the same.
+func share(texts ...*string) {
+	for _, text := range texts {
+		*text = unique.Make(*text).Value()
+	}
+}
+
 func (m *memory) forget(n *slap.InstanceRecord) {
 	m.stale(n)
 	m.count(n, -1)
-	at := entryOf(n)
 	delete(m.byID, n.ID)
-	if m.byName[at.Name] == n.ID { // another may have it by now
-		delete(m.byName, at.Name)
-	}
-	if m.byPlace[at.Place] == n.ID {
-		delete(m.byPlace, at.Place)
+	if name := nameOf(n); m.byName[name] == n { // another may have it by now
+		delete(m.byName, name)
 	}
 	if n.Root != n.ID {
 		drop(m.trees, n.Root, n.ID)
@@ -245,14 +261,13 @@ func (m *memory) forget(n *slap.InstanceRecord) {
 			delete(m.trees, n.Root)
 		}
 	}
-	drop(m.hosts, at.Host, n.ID)
-	if at.Place != "" {
-		if drop(m.releases[runs(n)], n.Computer, n.ID); len(m.releases[runs(n)]) == 0 {
+	drop(m.hosts, hostOf(n), n.ID)
+	if takesPlace(n) {
+		if m.releases[runs(n)].drop(n.Computer); len(m.releases[runs(n)].guids) == 0 {
 			delete(m.releases, runs(n))
 		}
-		m.on(n.Computer).busy--
 	}
-	delete(m.on(n.Computer).instances, n.ID)
+	m.on(n.Computer).drop(n)
 	m.touch(n.Computer)
 }
 

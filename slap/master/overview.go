@@ -70,11 +70,7 @@ func (m *memory) summary(guid string) ComputerSummary {
 	if s.Record == nil {
 		s.Record = &slap.ComputerRecord{GUID: guid}
 	}
-	for id := range of.instances {
-		if m.byID[id].Partition != "" {
-			s.Busy++
-		}
-	}
+	s.Busy = len(of.placed)
 	return s
 }
 
@@ -111,11 +107,9 @@ func (m *Master) View(ctx context.Context, who Who, guid string) (*ComputerView,
 		for _, s := range ordered(of.supplies) {
 			out.Supplied = append(out.Supplied, SupplyView{SupplyRecord: *s})
 		}
-		for id := range of.instances {
-			if n := mem.byID[id]; n.Partition != "" {
-				placed = append(placed, mem.instanceSummary(n))
-				out.At[n.Partition] = placed[len(placed)-1]
-			}
+		for _, n := range of.placed {
+			placed = append(placed, mem.instanceSummary(n))
+			out.At[n.Partition] = placed[len(placed)-1]
 		}
 		return nil
 	})

@@ -11,6 +11,9 @@ import (
 
 // place finds a partition for a new instance, and takes it. Where there is none it says why, and keeps that.
 func (a *ask) place(b book) error {
+	if a.willWrite(b) {
+		return errWrites
+	}
 	n := a.fresh()
 	if why, err := a.m.within(b, n); err != nil {
 		return err
@@ -44,6 +47,12 @@ func (a *ask) place(b book) error {
 	}
 	a.none = &Refusal{Kind: compute.ErrNoCapacity, Text: "No free computer partition found for: " + a.Title, Detail: why}
 	return a.keep(b, n, why)
+}
+
+// willWrite says that the memory need not be searched for a place or a host, as what comes of it is written in any case: the instance is new.
+func (a *ask) willWrite(b book) bool {
+	_, reading := b.(*memory)
+	return reading && a.found == nil
 }
 
 // keep keeps an instance for which there is no place, with the reason.
@@ -186,10 +195,10 @@ func (m *Master) candidatesIn(mem *memory, n *slap.InstanceRecord) (guids []stri
 			others++
 		case n.Filter["network_guid"] != "" && c.record.Network != n.Filter["network_guid"]:
 			elsewhere++
-		case c.busy >= len(c.record.Partitions):
+		case len(c.placed) >= len(c.record.Partitions):
 			full++
 		default:
-			this := option{guid, 1 - float64(c.busy)/float64(len(c.record.Partitions))}
+			this := option{guid, 1 - float64(len(c.placed))/float64(len(c.record.Partitions))}
 			if len(fit) == maxTries && better(this, fit[maxTries-1]) > 0 {
 				continue
 			}

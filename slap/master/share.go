@@ -3,7 +3,6 @@ package master
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -13,6 +12,9 @@ import (
 
 // share finds a host for a shared instance that has none.
 func (a *ask) share(b book) error {
+	if a.willWrite(b) {
+		return errWrites
+	}
 	n := a.fresh()
 	n.Computer = cmp.Or(a.filter["computer_guid"], a.m.opt.Computer)
 	if a.found == nil || a.found.Beyond { // it counts while it waits for a host too
@@ -160,27 +162,21 @@ func (m *Master) findHost(b book, n *slap.InstanceRecord) (*slap.InstanceRecord,
 
 // hostComputers are those on which the memory knows an instance that can have a shared one, in the order of their names; no more than are tried.
 func (m *Master) hostComputers(b book, n *slap.InstanceRecord) []string {
-	find := func(mem *memory) []string {
-		found := map[string]bool{}
-		for guid, ids := range mem.releases[runs(n)] {
-			if c := mem.computers[guid]; c == nil || c.record == nil || !m.open(c.record, n) {
+	find := func(mem *memory) (all []string) {
+		running := mem.releases[runs(n)]
+		if running == nil {
+			return nil
+		}
+		for _, guid := range running.guids {
+			c := mem.computers[guid]
+			if c == nil || c.record == nil || !m.open(c.record, n) || !mem.hasHost(c, guid, n) {
 				continue
 			}
-			if named := n.Filter["instance_guid"]; named != "" { // it is one of three, however many there are
-				ids = map[string]bool{named: true, mem.byPlace[placeOf(guid, named)]: true}
-				if slot, ok := strings.CutPrefix(named, guid+"-"); ok {
-					ids[mem.byPlace[placeOf(guid, slot)]] = true
-				}
-			}
-			for id := range ids {
-				if host := mem.byID[id]; host != nil && host.Computer == guid && fits(host, n) {
-					found[guid] = true
-					break
-				}
+			if all = append(all, guid); len(all) == maxTries {
+				break
 			}
 		}
-		all := slices.Sorted(maps.Keys(found))
-		return all[:min(len(all), maxTries)]
+		return all
 	}
 	if mem, ok := b.(*memory); ok { // which is held already
 		return find(mem)
@@ -188,6 +184,26 @@ func (m *Master) hostComputers(b book, n *slap.InstanceRecord) []string {
 	m.known.mu.RLock()
 	defer m.known.mu.RUnlock()
 	return find(m.known.memory)
+}
+
+// hasHost says whether something on a computer can have a shared instance. Where that names its host it is one of three, however many there are.
+func (m *memory) hasHost(c *seen, guid string, n *slap.InstanceRecord) bool {
+	named := n.Filter["instance_guid"]
+	if named == "" {
+		return slices.ContainsFunc(c.placed, func(host *slap.InstanceRecord) bool { return fits(host, n) })
+	}
+	if host := m.byID[named]; host != nil && host.Computer == guid && fits(host, n) {
+		return true
+	}
+	if host := c.at(named); host != nil && fits(host, n) {
+		return true
+	}
+	slot, ok := strings.CutPrefix(named, guid+"-")
+	if !ok {
+		return false
+	}
+	host := c.at(slot)
+	return host != nil && fits(host, n)
 }
 
 // hostOn is findHost on a computer.
@@ -222,16 +238,14 @@ func (m *Master) likelyHost(b book, c *slap.ComputerRecord, n *slap.InstanceReco
 	if _, writing := b.(*pages); !writing {
 		return nil, nil
 	}
-	m.known.mu.RLock()
-	known := map[string]string{} // IDs by partition
-	for id := range m.known.memory.releases[runs(n)][c.GUID] {
-		if host := m.known.memory.byID[id]; host != nil && fits(host, n) {
-			known[host.Partition] = id
-		}
-	}
-	m.known.mu.RUnlock()
 	for i := range c.Partitions {
-		id := known[c.Partitions[i].ID]
+		var id string
+		_ = m.read(func(mem book) error {
+			if host, _ := mem.at(c.GUID, c.Partitions[i].ID); host != nil && fits(host, n) {
+				id = host.ID
+			}
+			return nil
+		})
 		if id == "" {
 			continue
 		}

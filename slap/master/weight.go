@@ -108,9 +108,9 @@ func (m *memory) weight(guid string, partitions int, over map[string]*slap.Insta
 		}
 	}
 	if c := m.computers[guid]; c != nil {
-		for id := range c.instances {
-			if _, changed := over[id]; !changed {
-				put(m.byID[id])
+		for n := range c.all() {
+			if _, changed := over[n.ID]; !changed {
+				put(n)
 			}
 		}
 	}
