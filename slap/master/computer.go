@@ -126,7 +126,7 @@ type shelf struct {
 }
 
 // maxShelf is how many bytes of documents are kept. Those that nodes ask for are a few at a time: who has one already is answered by its tag.
-const maxShelf = 32 << 20
+const maxShelf = 8 << 20
 
 func (s *shelf) put(d *document, body []byte) {
 	d.body.Store(&body)
