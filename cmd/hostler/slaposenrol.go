@@ -370,7 +370,9 @@ func writeNode(dir, file, config string, pair *slap.Certificate, ca string) (mov
 		}
 	}()
 	ssl := filepath.Join(made, "ssl")
-	if err := errors.Join(os.MkdirAll(filepath.Join(ssl, "partition_pki"), 0o700), writeNew(filepath.Join(ssl, "key"), pair.Key),
+	pki := filepath.Join(ssl, "partition_pki")
+	// A partition's user finds its own key there, by its name, and may list nothing (as SlapOS's own register has it).
+	if err := errors.Join(os.MkdirAll(pki, 0o700), os.Chmod(ssl, 0o711), os.Chmod(pki, 0o711), writeNew(filepath.Join(ssl, "key"), pair.Key),
 		writeNew(filepath.Join(ssl, "certificate"), pair.Certificate), writeNew(filepath.Join(made, file), config), os.Chmod(made, 0o755)); err != nil {
 		return "", err
 	}

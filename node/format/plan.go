@@ -150,7 +150,7 @@ func names(o *Options, d *Definition) []name {
 // record writes the description before anything that it tells of is done, so that what is half done is known as ours.
 func (p *planner) record() {
 	if p.o.Certificates != "" {
-		p.directory(p.o.Certificates, 0o700, "")
+		p.directory(p.o.Certificates, 0o711, "") // each partition's user opens his own key there, by its name, and lists nothing
 	}
 	state, err := stateText(p.c)
 	if err != nil {

@@ -114,7 +114,7 @@ func TestPlanSteps(t *testing.T) {
 		}
 	}
 	want := []string{
-		"install -d -m 0700 /etc/opt/slapos/ssl/partition_pki",
+		"install -d -m 0711 /etc/opt/slapos/ssl/partition_pki",
 		"write /opt/slapos/slapos.xml ",
 		"groupadd -r slapsoft", "useradd -d /opt/slapgrid -g slapsoft -s /bin/sh -r slapsoft",
 		"groupadd -r slapuser0", "useradd -d /srv/slapgrid/slappart0 -g slapuser0 -s /bin/sh -r -G slapsoft slapuser0",
