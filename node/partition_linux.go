@@ -115,7 +115,7 @@ func (a *Agent) tidy(p *slap.Partition, reason string) error {
 func (a *Agent) process(ctx context.Context, pl *Place, o Options, reason string) error {
 	p := pl.Partition
 	stop := o.Stop && p.State == slap.Started
-	n, err := once.End(ctx, once.Partition(a.Computer, pl.Home))
+	n, err := once.End(ctx, once.Partition(a.Computer, pl.Home), pl.User)
 	if err != nil {
 		return a.failed(ctx, pl, err)
 	} else if n > 0 {

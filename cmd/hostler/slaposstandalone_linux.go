@@ -138,7 +138,7 @@ func (t *stage) clear(ctx context.Context) error {
 		if err := t.sv.Remove(ctx, name); err != nil && !errors.Is(err, compute.ErrNotFound) {
 			return err
 		}
-		if _, err := slaponce.End(ctx, slaponce.Partition(t.Computer, t.layout.At(standalone.Instances+"/"+name))); err != nil {
+		if _, err := slaponce.End(ctx, slaponce.Partition(t.Computer, t.layout.At(standalone.Instances+"/"+name)), nil); err != nil {
 			return err
 		}
 	}

@@ -8,11 +8,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/node/once"
+	"github.com/hostler-project/hostler/proc"
 )
 
 // killed runs a command in a process of its own, and kills that with -9 once the command has begun.
@@ -51,7 +53,7 @@ func TestMark(t *testing.T) {
 	other := mark + "0"
 	t.Cleanup(func() {
 		for _, m := range []string{mark, other} {
-			if _, err := once.End(context.Background(), m); err != nil {
+			if _, err := once.End(context.Background(), m, nil); err != nil {
 				t.Error(err)
 			}
 		}
@@ -87,12 +89,40 @@ func TestMark(t *testing.T) {
 		t.Errorf("%q are there beside the next of the part", alive)
 	}
 	left(mark, "one")
-	if n, err := once.End(t.Context(), mark); err != nil || n < 2 || with(t, once.For+"="+mark) != 0 {
+	if n, err := once.End(t.Context(), mark, nil); err != nil || n < 2 || with(t, once.For+"="+mark) != 0 {
 		t.Errorf("%d were ended, %d are left: %v", n, with(t, once.For+"="+mark), err)
 	}
 	c := sh(t, "true")
 	c.Mark = "a\x00b"
 	if err := once.Run(t.Context(), c); !errors.Is(err, compute.ErrInvalid) {
 		t.Error(err)
+	}
+}
+
+// TestForged leaves a mark alone that a user gave processes of his own, and that is another's.
+func TestForged(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("TestForged: only root can run something as other users")
+	}
+	const theirs, others = 61990, 61991
+	mark := once.Partition("COMP-1", t.TempDir())
+	start := func(uid uint32) *proc.Handle {
+		cmd := exec.Command("/bin/sleep", "1000")
+		cmd.Env, cmd.Dir, cmd.SysProcAttr = []string{once.For + "=" + mark}, "/", &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+		do(t, cmd.Start())
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		})
+		h, err := proc.Open(cmd.Process.Pid)
+		do(t, err)
+		t.Cleanup(func() { _ = h.Close() })
+		return h
+	}
+	forged, left, roots := start(others), start(theirs), start(0)
+	n, err := once.End(t.Context(), mark, &once.User{UID: theirs, GID: theirs})
+	do(t, err)
+	if n != 2 || forged.Ended() || !left.Ended() || !roots.Ended() {
+		t.Errorf("%d were ended: the other user's %t, his own %t, root's %t", n, forged.Ended(), left.Ended(), roots.Ended())
 	}
 }

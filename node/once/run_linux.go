@@ -43,7 +43,7 @@ func Run(ctx context.Context, c Command) (e error) {
 		if strings.ContainsRune(c.Mark+c.Part, 0) {
 			return fail(compute.ErrInvalid, "%q is no mark", c.Mark+c.Part)
 		}
-		if _, err := end(ctx, c.Mark, c.Part); err != nil {
+		if _, err := end(ctx, c.Mark, c.Part, c.User); err != nil {
 			return err
 		}
 		if env = append(env, For+"="+c.Mark); c.Part != "" {

@@ -151,7 +151,7 @@ func number(d *home.Dir, name string) (float64, error) {
 // wipe has a partition's own program undo what only it knows of, and removes all that is the partition's.
 func (p *Pass) wipe(ctx context.Context, d *home.Dir, id string, user *once.User) error {
 	mark := once.Partition(p.Computer, d.Path())
-	if _, err := once.End(ctx, mark); err != nil { // a pass that was killed
+	if _, err := once.End(ctx, mark, user); err != nil { // a pass that was killed
 		return err
 	}
 	if d.Executable(destroyer) {

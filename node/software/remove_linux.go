@@ -24,7 +24,11 @@ func (b *Builder) Remove(ctx context.Context, url string) error {
 
 // quiet ends what a killed process left building in a release's directory.
 func (b *Builder) quiet(ctx context.Context, dir string) error {
-	n, err := once.End(ctx, dir)
+	var whose *once.User
+	if u, err := b.user(); err == nil { // else nobody has built here
+		whose = u.Run
+	}
+	n, err := once.End(ctx, dir, whose)
 	if n > 0 {
 		b.say("%d processes that an attempt before left in %s were ended.", n, dir)
 	}
