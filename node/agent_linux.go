@@ -62,6 +62,7 @@ type Agent struct {
 	Free        int64         // bytes that there must be before a partition is processed
 	Limit       time.Duration // of what is run to process a partition; 0: none
 	Periodicity time.Duration
+	Retry       time.Duration               // the first pause of an instance that waits for what others publish, and was not told anything new for some passes; 0: 5 s
 	Debug       bool                        // buildout is told so
 	Keep        supervise.Keep              // how the programs of etc/service are kept
 	Limits      map[string]supervise.Limits // what the programs of a partition may use together, of those that have limits
@@ -226,7 +227,8 @@ func (a *Agent) look(p *slap.Partition) (s Seen) {
 		s.Age = time.Since(i.ModTime())
 	}
 	s.Period = a.period(p)
-	s.Unsettled = a.unsettled(p.ID)
+	left, waits := a.wait(p.ID, time.Now())
+	s.Unsettled = waits && left == 0
 	return s
 }
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"reflect"
@@ -49,6 +50,7 @@ func (of *Daemon) Run(ctx context.Context) error {
 			*to = or
 		}
 	}
+	d.Agent.Retry = cmp.Or(d.Agent.Retry, d.Retry)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -133,15 +135,7 @@ func (d *daemon) pass(ctx context.Context, force bool) time.Duration {
 	}
 	d.offline, d.pause = false, 0
 	same := d.last != nil && reflect.DeepEqual(wished(d.last), wished(c))
-	unsettled := false
-	for i := range c.Partitions {
-		unsettled = unsettled || plain(c.Partitions[i].ID) && a.unsettled(c.Partitions[i].ID)
-	}
-	due := d.Period
-	if unsettled {
-		due = d.Retry
-	}
-	if left := due - time.Since(d.at); same && !force && left > 0 {
+	if left := time.Until(d.next(c)); same && !force && left > 0 {
 		return left // what we have told the master ourselves is no news
 	}
 	if d.Software != nil {
@@ -172,12 +166,24 @@ func (d *daemon) pass(ctx context.Context, force bool) time.Duration {
 		d.offline, d.last = true, nil
 		return d.Retry
 	}
+	return max(0, time.Until(d.next(c)))
+}
+
+// next is when there is something to be done though nothing is new.
+func (d *daemon) next(c *slap.Computer) time.Time {
+	now, next := time.Now(), d.at.Add(d.Period)
 	for i := range c.Partitions {
-		if plain(c.Partitions[i].ID) && a.unsettled(c.Partitions[i].ID) {
-			return d.Retry
+		if id := c.Partitions[i].ID; plain(id) {
+			left, waits := d.Agent.wait(id, now)
+			if at := now.Add(left); waits && at.Before(next) {
+				next = at
+			}
 		}
 	}
-	return d.Period
+	if soon := d.at.Add(d.Retry); next.Before(soon) {
+		return soon
+	}
+	return next
 }
 
 // away is called when the master was not reached: what should run is started, once.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/node/home"
@@ -83,6 +85,31 @@ type remembered struct {
 	Children  map[string]child          `json:"children"` // as the program was told of them last
 	Shared    map[string]map[string]any `json:"shared"`   // as it was published
 	Unsettled bool                      `json:"unsettled"`
+	Calm      int                       `json:"calm,omitempty"` // so often in a row nothing was new to it while it was unsettled
+	At        time.Time                 `json:"at,omitzero"`    // when that was last
+}
+
+// An instance that waits for what others publish asks often while there is hope, and then with growing pauses: there are those who never publish anything.
+const (
+	hopeful   = 3 // times, as often as there is a pass
+	maxHope   = 10 * time.Minute
+	retryHope = 5 * time.Second
+)
+
+// wait is how long an instance is left alone now, though it waits for others; waits: it does.
+func (a *Agent) wait(id string, now time.Time) (left time.Duration, waits bool) {
+	m := a.recall(id)
+	if !m.Unsettled || m.Calm < hopeful || now.Before(m.At) { // a clock that was set back
+		return 0, m.Unsettled
+	}
+	pause := cmp.Or(a.Retry, retryHope)
+	for range m.Calm - hopeful {
+		if pause *= 2; pause >= maxHope {
+			pause = maxHope
+			break
+		}
+	}
+	return max(0, m.At.Add(pause).Sub(now)), true
 }
 
 func (a *Agent) memory(id string) string { return filepath.Join(a.InstanceRoot, lightDir, id+".json") }
@@ -94,8 +121,6 @@ func (a *Agent) recall(id string) (m remembered) {
 	}
 	return m
 }
-
-func (a *Agent) unsettled(id string) bool { return a.recall(id).Unsettled }
 
 // remember keeps something before it is acted on.
 func (a *Agent) remember(id string, m remembered) error {
@@ -131,13 +156,21 @@ func (a *Agent) light(ctx context.Context, pl *Place, r *home.Dir) error {
 	if m.Children == nil {
 		m.Children = map[string]child{}
 	}
+	news := false
 	for range rounds {
 		again, err := a.round(ctx, pl, &m)
-		if err != nil || !again {
+		if err != nil {
 			return err
 		}
+		if news = news || again; !again {
+			break
+		}
 	}
-	return nil
+	if m.Calm++; news || !m.Unsettled {
+		m.Calm = 0
+	}
+	m.At = time.Now()
+	return a.remember(pl.ID, m)
 }
 
 // entryPoint leaves the entry point of an image as the one program of etc/service. Its name changes with what it says, so that another one takes its place where parameters change.

@@ -303,3 +303,34 @@ func TestCertificate(t *testing.T) {
 		t.Errorf("the key is %q", text)
 	}
 }
+
+// TestSilentChild lets an instance alone after a while that waits for one which never publishes anything, and does not forget it.
+func TestSilentChild(t *testing.T) {
+	l := newLab(t, 2)
+	l.Light("/silent", "cat >input\n")
+	l.Light("/r", "cat >input; echo >>times; echo '{\"request\":[{\"title\":\"kid\",\"software_release\":\"/silent\"}]}'\n")
+	l.ask("demo", "/r", slap.Started, nil)
+	l.agent.Retry = time.Hour
+	var done []int
+	for range 10 {
+		done = append(done, l.run(0, node.Options{}).Done)
+	}
+	if n := done[9] + done[8] + done[7] + done[6] + done[5]; n != 0 || done[2] == 0 {
+		t.Errorf("passes processed %v", done)
+	}
+	l.agent.Retry = time.Nanosecond
+	if out := l.run(0, node.Options{}); out.Done != 1 {
+		t.Error("after its pause it was not processed")
+	}
+	l.agent.Retry = time.Hour
+	c, err := l.Client.Computer(t.Context(), "C")
+	do(t, err)
+	do(t, l.Client.SetConnection(t.Context(), "C", c.Partitions[1].ID, "", slap.Dictionary{"port": "1"}))
+	l.run(0, node.Options{Only: []string{"p0"}, Force: true})
+	if in := l.Read("p0", "input"); !strings.Contains(in, `"kid":{"state":"started","connection":{"port":"1"}}`) {
+		t.Errorf("it reads %s", in)
+	}
+	if l.agent.Retry = time.Nanosecond; l.run(0, node.Options{}).Done != 0 {
+		t.Error("it does not wait any more, and was processed")
+	}
+}
