@@ -32,7 +32,7 @@ func TestLimits(t *testing.T) {
 		return string(text)
 	}
 	l.Until("both services to run", func() bool { return where("p0") != "" && where("p1") != "" })
-	if !strings.Contains(where("p0"), "/p0\n") || strings.Contains(where("p1"), "/p1\n") {
+	if !strings.Contains(where("p0"), "/p0\n") || strings.Contains(where("p1"), "/p0\n") {
 		t.Errorf("p0 runs in %q, and p1, which has no limits, in %q", where("p0"), where("p1"))
 	}
 	for _, id := range []string{"p0", "p1"} {
