@@ -19,7 +19,7 @@ import (
 func newSlaposConsole(s *slapos) *cobra.Command {
 	var master, key, certificate string
 	cmd := &cobra.Command{
-		Use:   "console [SCRIPT]",
+		Use:   "console [SCRIPT [ARGUMENT...]]",
 		Short: "Type request(), supply() and the like at a prompt",
 		Long: `Read lines like those of SlapOS's Python console from standard input or a file, and do what they say:
 
@@ -28,10 +28,11 @@ func newSlaposConsole(s *slapos) *cobra.Command {
   mydemo.getState()
   mydemo.getConnectionParameterDict()
 
-URL is a text, an alias of [slapconsole], or product.NAME. Values are written as in Python, and names can be given to them; there is no other Python. At a prompt errors are told and it
+URL is a text, an alias of [slapconsole], or product.NAME. Values are written as in Python, and names can be given to them; there is no other Python. What follows SCRIPT is
+the script's own: sys.argv[1] is the first of it, and sys.argv[0] SCRIPT, where - is standard input. At a prompt errors are told and it
 goes on; of a file, or of what is no terminal, the first one ends it.`,
-		Example: "  hostler slapos console\n  echo 'supply(demo, \"COMP-1\")' | hostler slapos console",
-		Args:    cobra.MaximumNArgs(1),
+		Example: "  hostler slapos console\n  hostler slapos console deploy.txt COMP-1\n  echo 'supply(demo, \"COMP-1\")' | hostler slapos console",
+		Args:    cobra.ArbitraryArgs,
 		RunE: s.do(func(ctx context.Context, args []string) error {
 			if master != "" {
 				s.settings = &cfg.Client{Master: master, CertFile: certificate, KeyFile: key}
@@ -40,6 +41,7 @@ goes on; of a file, or of what is no terminal, the first one ends it.`,
 		}),
 	}
 	f := cmd.Flags()
+	f.SetInterspersed(false) // what follows the script is not ours
 	f.StringVarP(&master, "master-url", "u", "", "speak to the master at `URL`, and read no configuration")
 	f.StringVarP(&key, "key-file", "k", "", "with --master-url: the key is in `FILE`")
 	f.StringVarP(&certificate, "cert-file", "c", "", "with --master-url: the certificate is in `FILE`")
@@ -61,6 +63,7 @@ func (s *slapos) console(ctx context.Context, args []string) error {
 	}
 	c := &console.Console{Names: map[string]any{
 		"request": console.Func(s.consoleRequest), "supply": console.Func(s.consoleSupply), "product": consoleProducts{}, "getInformation": console.Func(s.consoleInformation),
+		"sys": consoleSystem(args),
 	}}
 	for _, a := range settings.Aliases {
 		if _, taken := c.Names[a.Name]; !taken {
@@ -68,7 +71,9 @@ func (s *slapos) console(ctx context.Context, args []string) error {
 		}
 	}
 	in, name, asks := s.a.in, "standard input", isTerminal(s.a.in)
-	if len(args) > 0 {
+	if len(args) > 0 && args[0] == "-" {
+		asks = false
+	} else if len(args) > 0 {
 		f, err := os.Open(args[0])
 		if err != nil {
 			return invalid("", "%w", err)
@@ -263,3 +268,20 @@ type consoleProducts struct{}
 
 // Member gives the words for which the master is asked when they are used.
 func (p consoleProducts) Member(name string) (any, bool) { return "product." + name, true }
+
+// consoleSystem is what is known as sys: the script and its arguments.
+type consoleSystem []string
+
+// Member gives argv alone.
+func (c consoleSystem) Member(name string) (any, bool) {
+	if len(c) == 0 {
+		c = consoleSystem{""}
+	}
+	argv := make(slap.List, len(c))
+	for i, arg := range c {
+		argv[i] = arg
+	}
+	return argv, name == "argv"
+}
+
+func (c consoleSystem) String() string { return "<module 'sys'>" }

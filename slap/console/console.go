@@ -69,6 +69,9 @@ func (c *Console) Run(ctx context.Context, line string) (any, error) {
 		return nil, nil
 	}
 	name := p.word()
+	if name == "import" {
+		return nil, p.known(line)
+	}
 	rest := *p
 	if rest.space(); name != "" && strings.HasPrefix(rest.text, "=") && !strings.HasPrefix(rest.text, "==") {
 		p.text = rest.text[1:]
@@ -87,6 +90,17 @@ func (c *Console) Run(ctx context.Context, line string) (any, error) {
 		return nil, nil
 	}
 	return v, nil
+}
+
+// known is an import of a module, of those that are here anyhow.
+func (p *parser) known(line string) error {
+	p.space()
+	module, is := p.c.Names[p.word()].(Object)
+	if p.space(); !is || module == nil || p.text != "" {
+		p.text = strings.TrimSpace(line)
+		return p.odd()
+	}
+	return nil
 }
 
 // parser is what is left of a line.
