@@ -79,9 +79,9 @@ func TestImportCaptured(t *testing.T) {
 		t.Fatal("the last of the legacy recordings is ", last.Path)
 	}
 	replay(t, h, []*slaptest.Exchange{last}, nil)
-	replay(t, h, slaptest.Exchanges(t, "hateoas"), map[int]difference{
-		124: {"1.5: the known 500 is none here", 200, `{"_embedded":{"contents":[{"relative_url":"/hateoas/partitions/Renamed%20slave","title":"Renamed slave","url_string":"https://software.example/other/software.cfg"}`},
-		126: {"the order is that of names", 0, `{"reference":"COMP-JSON","relative_url":"/hateoas/computers/COMP-JSON","title":"COMP-JSON"},{"reference":"COMP-LAB"`},
+	replay(t, h, slaptest.Exchanges(t, "hateoas"), map[int]string{
+		124: "1.5: the known 500 is none here",
+		126: "the order is that of names",
 	})
 	// The requester is known by his title, and what he asks again changes nothing but its time, which the old one wrote with more digits.
 	r := &rig{m, t}

@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hostler-project/hostler/slap/master"
 	"github.com/hostler-project/hostler/slap/slaptest"
+	"github.com/hostler-project/hostler/store/postgres"
+	"github.com/hostler-project/hostler/store/postgres/pgtest"
 )
 
 // equivalentJSON compares two documents by their meaning: times of changes aside, and GUIDs, which each master makes as it likes.
@@ -61,28 +63,36 @@ func mask(v any) any {
 	return v
 }
 
-// The three sets that were recorded one after the other on one master.
+// The three sets that were recorded one after the other on one master, on both stores.
 func TestReplayAll(t *testing.T) {
-	m := open(t, reference())
-	h := m.Handler(master.LegacyOptions{})
-	for _, e := range slaptest.Exchanges(t, "legacy") {
-		send(t, h, e)
-	}
-	replay(t, h, slaptest.Exchanges(t, "json-rpc"), map[int]difference{
-		76:  {"legacy 44: a computer was made there, as the full master does", 0, `{"computer_guid":"COMP-JSON"},{"computer_guid":"COMP-LAB"}`},
-		88:  {"2.3: why there is no place is said beside the reference's words", 0, `"title":"No free computer partition found for: y","detail":"there is no computer COMP-404"`},
-		93:  {"1.4 Ours: the addresses of the host in the get methods too", 0, `"ip_list":[["tap0","10.0.0.1"],["tap0","2001:db8::1"]]`},
-		103: {"1.4: other keys are allowed; what is known of the computer", 0, `"text":"#error no data found for COMP-JSON"`},
-		110: {"2.4 Ours: destroyed shared instances leave every list; legacy 67: the shared one was renamed, not its host", 0,
-			`[{"title":"json root"},{"title":"second"},{"title":"guided slave"},{"title":"Renamed slave"},{"title":"json shared"}]`},
-		111: {"2.5: the last error of the node is kept", 0, `"access_status_message":"#error promise failed"`},
-		112: {"1.4 Ours: as 93", 0, `"ip_list":[["tap0","10.0.0.1"],["tap0","2001:db8::1"]]`},
-		115: {"2.5: as 111", 0, `"access_status_message":"#error promise failed"`},
-		116: {"2.5: as 111", 0, `"access_status_message":"#error promise failed"`},
+	t.Run("sqlite", func(t *testing.T) { replayAll(t, open(t, reference())) })
+	t.Run("postgres", func(t *testing.T) {
+		st, err := postgres.Open(t.Context(), pgtest.Start(t).Database(t), postgres.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		replayAll(t, openOn(t, st, reference()))
 	})
-	replay(t, h, slaptest.Exchanges(t, "hateoas"), map[int]difference{
-		124: {"1.5: the known 500 is none here", 200, `{"relative_url":"/hateoas/partitions/second","title":"second","url_string":"https://software.example/other/software.cfg"}`},
-		125: {"legacy 67: the tree has its title still", 0, `{"relative_url":"/hateoas/partitions/second","title":"second"}`},
-		126: {"as 76", 0, `"title":"new node"`},
+}
+
+func replayAll(t *testing.T, m *master.Master) {
+	h := m.Handler(master.LegacyOptions{})
+	replay(t, h, slaptest.Exchanges(t, "legacy"), legacyDifferences)
+	replay(t, h, slaptest.Exchanges(t, "json-rpc"), map[int]string{
+		76:  "legacy 44: a computer was made there, as the full master does",
+		88:  "2.3: why there is no place is said beside the reference's words",
+		93:  "1.4 Ours: the addresses of the host in the get methods too",
+		103: "1.4: other keys are allowed; what is known of the computer",
+		110: "2.4 Ours: destroyed shared instances leave every list; legacy 67: the shared one was renamed, not its host",
+		111: "2.5: the last error of the node is kept",
+		112: "1.4 Ours: as 93",
+		115: "2.5: as 111",
+		116: "2.5: as 111",
+	})
+	replay(t, h, slaptest.Exchanges(t, "hateoas"), map[int]string{
+		124: "1.5: the known 500 is none here",
+		125: "legacy 67: the tree has its title still",
+		126: "as 76",
 	})
 }
