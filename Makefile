@@ -6,7 +6,7 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 SEEDS   ?= 10000
 TESTS   ?= ./...
 
-.PHONY: build agents page run test bench simulate man deps fmt vet staticcheck cross race clean
+.PHONY: build agents page run run-slapos test bench simulate man deps fmt vet staticcheck cross race clean
 
 build: bin/hostler
 
@@ -31,6 +31,10 @@ page:
 
 run: bin/hostler
 	@docs/first-session bin/hostler
+
+# A SlapOS of one's own: master, node, page.
+run-slapos: bin/hostler
+	@docs/first-slapos bin/hostler
 
 test: deps agents fmt vet staticcheck cross race
 

@@ -19,6 +19,7 @@ type nodeStepView struct {
 // newNode makes the command of a node that does its passes by itself.
 func newNode(a *app) *cobra.Command {
 	s := &slapos{a: a}
+	only := false
 	cmd := s.newNodeCommand(&cobra.Command{
 		Use:   "node",
 		Short: "Be a computer of a SlapOS master: have what is wanted here, at once and always",
@@ -27,7 +28,8 @@ file is --cfg, else $SLAPOS_CONFIGURATION, else /etc/opt/slapos/slapos.cfg. What
 are started otherwise exit with 10.`,
 		Example: "  hostler node\n  hostler node --cfg slapos.cfg\n  hostler node plan",
 		Args:    cobra.NoArgs,
-	}, passAll, func(ctx context.Context, n *nodeCommand, _ []string) error { return n.daemon(ctx) })
+	}, passAll, func(ctx context.Context, n *nodeCommand, _ []string) error { return n.daemon(ctx, !only) })
+	cmd.Flags().BoolVar(&only, "instance-only", false, "neither build nor remove software: that is somebody else's affair")
 	s.options(cmd.PersistentFlags())
 	_ = cmd.MarkPersistentFlagFilename("cfg")
 	_ = cmd.MarkPersistentFlagFilename("log-file")

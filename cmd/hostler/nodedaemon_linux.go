@@ -10,8 +10,8 @@ import (
 	"github.com/hostler-project/hostler/slap"
 )
 
-// daemon is the node, until ctx ends.
-func (n *nodeCommand) daemon(ctx context.Context) error {
+// daemon is the node, until ctx ends; builds: it builds and removes software too.
+func (n *nodeCommand) daemon(ctx context.Context, builds bool) error {
 	sv, err := n.supervisor(ctx)
 	if err != nil {
 		return err
@@ -30,7 +30,6 @@ func (n *nodeCommand) daemon(ctx context.Context) error {
 		Watch: func(ctx context.Context, after int64) (int64, error) {
 			return n.client.Watch(ctx, n.node.Computer, after)
 		},
-		Software: n.build,
 		Report: func(ctx context.Context) {
 			if _, err := pass.Run(ctx); err != nil && ctx.Err() == nil {
 				n.warn("The report pass failed: %s", plain(err))
@@ -44,6 +43,9 @@ func (n *nodeCommand) daemon(ctx context.Context) error {
 			}
 			return err
 		},
+	}
+	if builds {
+		d.Software = n.build
 	}
 	n.say("This is the node %s of %s", n.node.Computer, n.node.Master)
 	var wg sync.WaitGroup

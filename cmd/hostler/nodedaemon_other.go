@@ -4,6 +4,6 @@ package main
 
 import "context"
 
-func (n *nodeCommand) daemon(context.Context) error { return n.isNode() }
+func (n *nodeCommand) daemon(context.Context, bool) error { return n.isNode() }
 
 func (n *nodeCommand) plan(context.Context) error { return n.isNode() }

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +25,7 @@ type slaposStandaloneView struct {
 
 // standing is what a command line of `slapos standalone` says.
 type standing struct {
-	standalone.Options
+	standalone.StartOptions
 	ipv4, ipv6 string
 	manual     bool     // the passes are the command's affair
 	words      []string // of the command that it is for; nil: it is until a signal comes
@@ -41,8 +39,10 @@ func newSlaposStandalone(s *slapos) *cobra.Command {
 		Long: `Have a master, a node and its supervisor in a directory, as an ordinary user, until a signal comes; or while a command runs, whose exit status is the result. The command, and who calls bin/slapos of
 the directory, speaks to that master. When it ends all ends that was started; the directory stays, and the next start goes on with it, on the same port.
 
-DIR is empty or not there, or one of before, where what the options do not say is as it was then. The master listens on this machine alone, and asks nobody who he is. All partitions have the same addresses. Those that are more
-than --partitions are removed with all that is in them.
+DIR is empty or not there, or one of before, where what the options do not say is as it was then. The master listens on this machine alone, and asks nobody who he is. All partitions have the same addresses, or each one of its own
+where an option names the first with the length of its prefix, as 127.0.1.1/24. Those that are more than --partitions are removed with all that is in them.
+
+With --instance-only no software is built or removed: releases are below --software-root already. It stays so.
 
 Exit status: that of the command; or 0 ended by a signal, 1 failed, 2 usage, 10 it runs in this directory already.`,
 		Example: "  hostler slapos standalone ~/try\n  hostler slapos standalone /tmp/s --partitions 3 -- ./test.sh",
@@ -72,8 +72,13 @@ Exit status: that of the command; or 0 ended by a signal, 1 failed, 2 usage, 10 
 	f.IntVar(&o.Partitions, "partitions", 10, "how many partitions: `N`")
 	f.StringVar(&o.Base, "base-name", "slappart", "partitions are called `NAME` and a number")
 	f.StringVar(&o.Computer, "computer-id", "local", "the computer is called `ID`")
-	f.StringVar(&o.ipv4, "ipv4", "127.0.0.1", "the partitions have the address `ADDR`")
-	f.StringVar(&o.ipv6, "ipv6", "::1", "and the address `ADDR`; \"\" is none")
+	f.StringVar(&o.ipv4, "ipv4", "127.0.0.1", "the partitions have the address `ADDR`; with /LENGTH each has its own from there on")
+	f.StringVar(&o.ipv6, "ipv6", "::1", "and the address `ADDR`, or ADDR/LENGTH; \"\" is none")
+	f.StringVar(&o.Buildout, "buildout", "", "the program `FILE` bootstraps releases; buildout on PATH unless it is said")
+	f.BoolVar(&o.InstanceOnly, "instance-only", false, "no software is built or removed")
+	f.StringVar(&o.Software, "software-root", "", "releases are in `DIR`; soft in the directory unless it is said")
+	_ = cmd.MarkFlagFilename("buildout")
+	_ = cmd.MarkFlagDirname("software-root")
 	f.BoolVar(&o.manual, "manual", false, "no pass is made by itself: slapos node software and slapos node instance make them")
 	return cmd
 }
@@ -90,39 +95,48 @@ func (s *slapos) standalone(ctx context.Context, o *standing, dir string, said f
 		return &compute.Error{Kind: compute.ErrDenied, Err: errors.New("a SlapOS in a directory is an ordinary user's: root builds and runs nothing of his own"), Hint: "be another user; or be a real node: hostler slapos node format"}
 	}
 	var err error
-	if o.Dir, err = filepath.Abs(dir); err != nil {
-		return err
-	}
+	o.Dir, o.Auto = dir, !o.manual
 	if o.Program, err = os.Executable(); err != nil {
 		return err
 	}
-	o.User = strconv.Itoa(os.Geteuid())
-	if me, err := user.Current(); err == nil {
-		o.User = me.Username
+	if o.Software != "" {
+		if o.Software, err = filepath.Abs(o.Software); err != nil {
+			return err
+		}
+	}
+	// What the options do not say may be as it was.
+	for name, to := range map[string]*string{"base-name": &o.Base, "computer-id": &o.Computer} {
+		if !said(name) {
+			*to = ""
+		} else if *to == "" {
+			return invalid("", "--%s: there is no name", name)
+		}
+	}
+	if !said("partitions") {
+		o.Partitions = 0
+	} else if o.Partitions < 1 {
+		return invalid("", "--partitions %d: 1 at least", o.Partitions)
 	}
 	for _, one := range []struct {
 		name, text string
-		to         *netip.Addr
+		to         *netip.Prefix
 	}{{"ipv4", o.ipv4, &o.IPv4}, {"ipv6", o.ipv6, &o.IPv6}} {
-		if one.text == "" && one.name == "ipv6" {
+		if !said(one.name) {
 			continue
 		}
-		if *one.to, err = netip.ParseAddr(one.text); err != nil {
+		if o.NoIPv6 = one.text == "" && one.name == "ipv6"; o.NoIPv6 {
+			continue
+		}
+		if at, err := netip.ParseAddr(one.text); err == nil {
+			*one.to = netip.PrefixFrom(at, at.BitLen())
+		} else if *one.to, err = netip.ParsePrefix(one.text); err != nil {
 			return invalid("", "--%s: %w", one.name, err)
 		}
-	}
-	if err := o.Check(); err != nil {
-		return err
-	}
-	if err := o.Keep(func(name string) bool {
-		return said(name) || name == standalone.KeepAddresses && (said("ipv4") || said("ipv6"))
-	}); err != nil {
-		return err
 	}
 	return s.stand(ctx, o)
 }
 
-// view is what there is, for --json.
-func (o *standing) view(l *standalone.Layout) slaposStandaloneView {
-	return slaposStandaloneView{Directory: l.Dir, Configuration: l.At(standalone.Config), Program: l.At(standalone.Wrapper), Master: l.Master, Computer: o.Computer, Partitions: l.Names()}
+// standView is what there is, for --json.
+func standView(all *standalone.Standalone) slaposStandaloneView {
+	return slaposStandaloneView{Directory: all.Dir, Configuration: all.At(standalone.Config), Program: all.At(standalone.Wrapper), Master: all.Master, Computer: all.Computer(), Partitions: all.Names()}
 }

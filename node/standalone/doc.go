@@ -1,3 +1,10 @@
-// Package standalone lays a whole SlapOS out in one directory of an ordinary user: the settings of a master and of a node, and where they keep everything. It is for tests and for
-// trying things out. Who runs master, supervisor and node by them is somebody else.
+// Package standalone has a whole SlapOS in one directory of an ordinary user: a master, a node and its supervisor, for tests and for trying things out. What runs is the program hostler; [Lay] only lays
+// out its settings, and where it keeps everything.
+//
+//	s, err := standalone.Start(ctx, standalone.StartOptions{Options: standalone.Options{Dir: dir, Partitions: 2}})
+//	defer s.Stop(0)
+//	err = s.Supply(ctx, release)
+//	err = s.WaitForSoftware(ctx, standalone.WaitOptions{})
+//	_, err = s.Request(ctx, &slap.Request{Title: "web", Release: release})
+//	err = s.WaitForInstance(ctx, standalone.WaitOptions{Retries: 5})
 package standalone

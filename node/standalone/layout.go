@@ -1,12 +1,15 @@
 package standalone
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,7 +17,6 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/node/format"
 	"github.com/hostler-project/hostler/slap/cfg"
 )
 
@@ -36,15 +38,61 @@ const (
 	socket  = "/sv.sock.xxxxxxx"
 )
 
+// ErrTooDeep is an error of a directory whose path is too long for the sockets in it.
+var ErrTooDeep = errors.New("too deep")
+
 // Options say what is laid out.
 type Options struct {
 	Dir        string // an absolute path
-	Program    string // hostler's, absolute
-	User       string // the name of whose it is
-	Computer   string // ID
-	Partitions int
-	Base       string     // partitions are called so, with a number
-	IPv4, IPv6 netip.Addr // of every partition; an invalid one they have not
+	Program    string // hostler's, absolute; "" is hostler on PATH
+	User       string // the name of whose it is; "": who we are
+	Computer   string // ID; "" is local
+	Partitions int    // 0 is 10
+	Base       string // partitions are called so, with a number; "" is slappart
+
+	// Of every partition: of one address they all have it, else each has one of its own, the first the one that is said, the next the next. The invalid
+	// ones are 127.0.0.1 and ::1.
+	IPv4, IPv6 netip.Prefix
+	NoIPv6     bool // they have none of IPv6
+
+	Buildout     string // the program that bootstraps releases; "" is buildout on PATH
+	Software     string // where releases are; "" is soft in the directory
+	InstanceOnly bool   // for good: no software is built here: releases are in Software, made by somebody else
+}
+
+// complete says what is not said.
+func (o *Options) complete() (err error) {
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return err
+	}
+	if err := o.keep(); err != nil {
+		return err
+	}
+	o.Computer, o.Base = cmp.Or(o.Computer, "local"), cmp.Or(o.Base, "slappart")
+	o.Partitions = cmp.Or(o.Partitions, 10)
+	if !o.IPv4.IsValid() {
+		o.IPv4 = netip.MustParsePrefix("127.0.0.1/32")
+	}
+	if o.NoIPv6 {
+		o.IPv6 = netip.Prefix{}
+	} else if !o.IPv6.IsValid() {
+		o.IPv6 = netip.MustParsePrefix("::1/128")
+	}
+	if o.User == "" {
+		o.User = strconv.Itoa(os.Geteuid())
+		if me, err := user.Current(); err == nil {
+			o.User = me.Username
+		}
+	}
+	if o.Program == "" {
+		if o.Program, err = exec.LookPath("hostler"); err == nil {
+			o.Program, err = filepath.Abs(o.Program)
+		}
+		if err != nil {
+			return &compute.Error{Op: "standalone", Kind: compute.ErrNotFound, Err: err, Hint: "put it on PATH, or name it by Program"}
+		}
+	}
+	return nil
 }
 
 // Layout is what was laid out.
@@ -78,16 +126,14 @@ func (l *Layout) Environ(inherited []string) []string {
 	return append(out, "SLAPOS_CONFIGURATION="+l.At(Config), "SLAPOS_CLIENT_CONFIGURATION="+l.At(Config), "PATH="+path)
 }
 
-// The options that a layout of before has words for, by the names of [Options.Keep].
-const (
-	KeepPartitions = "partitions"
-	KeepBase       = "base-name"
-	KeepComputer   = "computer-id"
-	KeepAddresses  = "addresses"
-)
+// own is a section with what only a layout knows.
+const own = "standalone"
 
-// Keep has what is not said now be what it was when the directory was laid out before. A computer is called so for good: another name for it is ErrConflict.
-func (o *Options) Keep(said func(name string) bool) error {
+// keep has what is not said be what it was when the directory was laid out before. A computer is called so for good: another name for it is ErrConflict.
+func (o *Options) keep() error {
+	if _, err := os.Lstat(filepath.Join(o.Dir, definition)); err != nil {
+		return nil // Check says what it is
+	}
 	was, err := cfg.Read(filepath.Join(o.Dir, Config))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -95,42 +141,39 @@ func (o *Options) Keep(said func(name string) bool) error {
 	fail := func(err error) error {
 		return &compute.Error{Op: "standalone", Kind: compute.ErrInvalid, Err: err, Hint: "without the file it is written anew, for another port"}
 	}
-	if err != nil {
-		return fail(err)
-	}
-	text := func(f *cfg.File, section, key string) (text string) {
+	text := func(section, key string) (text string) {
 		if err == nil {
-			text, err = f.Text(section, key)
+			text, err = was.Text(section, key)
 		}
 		return strings.TrimSpace(text)
 	}
-	amount, base, computer := text(was, "slapformat", "partition_amount"), text(was, "slapformat", "partition_base_name"), text(was, "slapos", "computer_id")
+	amount, only, computer := text("slapformat", "partition_amount"), text(own, "instance_only"), text("slapos", "computer_id")
+	o.Base, o.Buildout, o.Software = cmp.Or(o.Base, text("slapformat", "partition_base_name")), cmp.Or(o.Buildout, text("slapos", "buildout")), cmp.Or(o.Software, text(own, "software_root"))
+	four, six := text(own, "ipv4"), text(own, "ipv6")
 	if err != nil {
 		return fail(err)
 	}
-	if n, bad := strconv.Atoi(amount); bad == nil && !said(KeepPartitions) {
-		o.Partitions = n
-	}
-	if base != "" && !said(KeepBase) {
-		o.Base = base
-	}
-	if computer != "" && !said(KeepComputer) {
-		o.Computer = computer
-	} else if computer != "" && computer != o.Computer {
-		return &compute.Error{Op: "standalone", Kind: compute.ErrConflict, Err: fmt.Errorf("the computer in %s is called %s, and its master knows it so", o.Dir, computer), Hint: "another directory can have another one"}
-	}
-	d, err := format.ReadDefinition(filepath.Join(o.Dir, definition))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && said(KeepAddresses) {
-		return nil
-	} else if err != nil {
-		return fail(err)
-	}
-	if all := d.Partitions[0].Addresses; len(all) > 0 {
-		o.IPv4, o.IPv6 = all[0].Addr(), netip.Addr{}
-		if len(all) > 1 {
-			o.IPv6 = all[1].Addr()
+	if o.Partitions == 0 && amount != "" {
+		if o.Partitions, err = strconv.Atoi(amount); err != nil {
+			return fail(err)
 		}
 	}
+	o.InstanceOnly = o.InstanceOnly || only == "true"
+	if !o.IPv4.IsValid() && four != "" {
+		if o.IPv4, err = netip.ParsePrefix(four); err != nil {
+			return fail(err)
+		}
+	}
+	if !o.IPv6.IsValid() && !o.NoIPv6 && six != "" {
+		if o.IPv6, err = netip.ParsePrefix(six); err != nil {
+			return fail(err)
+		}
+	}
+	o.NoIPv6 = o.NoIPv6 || !o.IPv6.IsValid() && was.Has(own, "ipv6")
+	if computer != "" && o.Computer != "" && computer != o.Computer {
+		return &compute.Error{Op: "standalone", Kind: compute.ErrConflict, Err: fmt.Errorf("the computer in %s is called %s, and its master knows it so", o.Dir, computer), Hint: "another directory can have another one"}
+	}
+	o.Computer = computer
 	return nil
 }
 
@@ -143,17 +186,26 @@ func (o *Options) Check() error {
 	case !filepath.IsAbs(o.Dir) || strings.ContainsAny(o.Dir, "\n\r:"):
 		return fail(compute.ErrInvalid, "", "%q is no directory that can be named in settings and in PATH", o.Dir)
 	case len(o.Dir)+len(socket) > longest:
-		return fail(compute.ErrInvalid, "take a directory with a shorter path", "%s is too deep: a socket there would have a path of %d characters, and %d is the most", o.Dir, len(o.Dir)+len(socket), longest)
+		return fail(compute.ErrInvalid, "take a directory with a shorter path", "%s is %w: a socket there would have a path of %d characters, and %d is the most", o.Dir, ErrTooDeep, len(o.Dir)+len(socket), longest)
 	case o.Partitions < 1 || o.Partitions > 1000:
 		return fail(compute.ErrInvalid, "", "%d partitions: from 1 to 1000", o.Partitions)
 	case !plain(o.Base) || o.Base[0] >= '0' && o.Base[0] <= '9':
 		return fail(compute.ErrInvalid, "", "%q is no name for partitions: letters, digits, - and _", o.Base)
 	case !plain(o.Computer):
 		return fail(compute.ErrInvalid, "", "%q is no name for a computer: letters, digits, - and _", o.Computer)
-	case !o.IPv4.Is4():
+	case !o.IPv4.IsValid() || !o.IPv4.Addr().Is4():
 		return fail(compute.ErrInvalid, "", "the partitions' first address is one of IPv4, and %s is not", o.IPv4)
-	case o.IPv6.IsValid() && (!o.IPv6.Is6() || o.IPv6.Is4In6()):
+	case o.IPv6.IsValid() && (!o.IPv6.Addr().Is6() || o.IPv6.Addr().Is4In6()):
 		return fail(compute.ErrInvalid, "", "the partitions' second address is one of IPv6, and %s is not", o.IPv6)
+	case o.Software != "" && (!filepath.IsAbs(o.Software) || strings.ContainsAny(o.Software, "\n\r")), strings.ContainsAny(o.Buildout, "\n\r"):
+		return fail(compute.ErrInvalid, "", "%q and %q: the first is an absolute path, both are in one line", o.Software, o.Buildout)
+	case o.InstanceOnly && o.Software == "":
+		return fail(compute.ErrInvalid, "--software-root names it", "where nothing is built the releases are in another directory, and none is named")
+	}
+	for _, all := range []netip.Prefix{o.IPv4, o.IPv6} {
+		if last := nth(all, o.Partitions-1); all.IsValid() && !last.IsValid() {
+			return fail(compute.ErrInvalid, "", "%s has not an address for each of %d partitions", all, o.Partitions)
+		}
 	}
 	entries, err := os.ReadDir(o.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -172,8 +224,29 @@ func plain(name string) bool {
 	return name != "" && name[0] != '-' && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
 }
 
-// Lay makes what is missing, and writes the settings and programs anew. The port of the master is the one that it had, or one that is free now.
-func Lay(o *Options) (*Layout, error) {
+// nth is the address of a partition, and the invalid one where there is none.
+func nth(all netip.Prefix, i int) netip.Addr {
+	at := all.Addr()
+	if !all.IsValid() || all.IsSingleIP() {
+		return at
+	}
+	for range i {
+		at = at.Next()
+	}
+	if !all.Contains(at) {
+		return netip.Addr{}
+	}
+	return at
+}
+
+// Lay completes the options by what was laid out there before, makes what is missing, and writes the settings and programs anew. The port of the master is the one that it had, or one that is free now.
+func Lay(o *Options) (*Layout, error) { return lay(o, false) }
+
+// lay lays out; running: our master has its port.
+func lay(o *Options, running bool) (*Layout, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
@@ -181,6 +254,9 @@ func Lay(o *Options) (*Layout, error) {
 		return nil, &compute.Error{Op: "standalone", Kind: compute.ErrFailed, Err: err}
 	}
 	for _, dir := range []string{"", "etc", "bin", "soft", Instances, "shared", "var", Logs, Run} {
+		if o.InstanceOnly && (dir == "soft" || dir == "shared") {
+			continue
+		}
 		mode := fs.FileMode(0o755)
 		if dir == "" || dir == "shared" {
 			mode = 0o750
@@ -194,7 +270,8 @@ func Lay(o *Options) (*Layout, error) {
 	if l.Port, err = port(l.At(Config)); err != nil {
 		return fail(err)
 	}
-	if err := free(l.Port); err != nil {
+	if running { // so it must be
+	} else if err := free(l.Port); err != nil {
 		return nil, &compute.Error{Op: "standalone", Kind: compute.ErrConflict, Err: fmt.Errorf("the master's port %d is somebody else's now: %w", l.Port, err), Hint: "end what listens there, or remove the line port from " + l.At(Config)}
 	}
 	l.Master = "http://127.0.0.1:" + strconv.Itoa(l.Port)
@@ -208,7 +285,7 @@ func Lay(o *Options) (*Layout, error) {
 		{definition, o.definition(), 0o644}, // the first: by it the directory is known as ours
 		{Config, o.config(l), 0o644},
 		{Wrapper, o.script(l, `slapos "$@"`), 0o755},
-		{auto, o.script(l, `node "$@"`), 0o755},
+		{auto, o.script(l, o.node()+` "$@"`), 0o755},
 	} {
 		if err := write(l.At(f.name), f.text, f.mode); err != nil {
 			return fail(err)
@@ -261,7 +338,18 @@ func free(port int) error {
 
 // config are the settings of master, node and client, who have one file.
 func (o *Options) config(l *Layout) string {
-	at := func(name string) string { return strings.ReplaceAll(l.At(name), "%", "%%") }
+	percent := func(text string) string { return strings.ReplaceAll(text, "%", "%%") }
+	at := func(name string) string { return percent(l.At(name)) }
+	software, building, six := percent(cmp.Or(o.Software, l.At("soft"))), "", ""
+	if !o.InstanceOnly {
+		building = "shared_part_list =\n  " + at("shared") + "\n"
+	}
+	if o.Buildout != "" {
+		building += "buildout = " + percent(o.Buildout) + "\n"
+	}
+	if o.IPv6.IsValid() {
+		six = o.IPv6.String()
+	}
 	return fmt.Sprintf(`# Written anew by hostler slapos standalone whenever it starts; the port stays.
 [slapos]
 computer_id = %[1]s
@@ -269,9 +357,7 @@ master_url = %[2]s
 master_rest_url = %[2]s/hateoas
 software_root = %[3]s
 instance_root = %[4]s
-shared_part_list =
-  %[5]s
-root_check = False
+%[5]sroot_check = False
 forbid_supervisord_automatic_launch = true
 software_min_free_space = 100M
 instance_min_free_space = 100M
@@ -294,21 +380,35 @@ partition_has_ipv6_range = False
 host = 127.0.0.1
 port = %[11]d
 database_uri = %[12]s
-`, o.Computer, l.Master, at("soft"), at(Instances), at("shared"), at(Run), at(definition), at(state), o.Partitions, o.Base, l.Port, at("var/proxy.db"))
+
+[standalone]
+ipv4 = %[13]s
+ipv6 = %[14]s
+instance_only = %[15]t
+software_root = %[16]s
+`, o.Computer, l.Master, software, at(Instances), building, at(Run), at(definition), at(state), o.Partitions, o.Base, l.Port, at("var/proxy.db"), o.IPv4, six, o.InstanceOnly, percent(o.Software))
 }
 
-// definition gives all partitions the same addresses and the same user.
+// definition gives all partitions the same user, and their addresses.
 func (o *Options) definition() string {
 	var b strings.Builder
-	addresses := o.IPv4.String() + "/32"
-	if o.IPv6.IsValid() {
-		addresses += " " + o.IPv6.String() + "/128"
-	}
-	fmt.Fprintf(&b, "[computer]\naddress = %s/32\nsoftware_user = %s\n", o.IPv4, o.User)
+	fmt.Fprintf(&b, "[computer]\naddress = %s/32\nsoftware_user = %s\n", o.IPv4.Addr(), o.User)
 	for i := range o.Partitions {
+		addresses := nth(o.IPv4, i).String() + "/32"
+		if o.IPv6.IsValid() {
+			addresses += " " + nth(o.IPv6, i).String() + "/128"
+		}
 		fmt.Fprintf(&b, "\n[partition_%d]\npathname = %s%d\naddress = %s\nuser = %s\nnetwork_interface = lo\n", i, o.Base, i, addresses, o.User)
 	}
 	return b.String()
+}
+
+// node are the words by which hostler makes the passes by itself.
+func (o *Options) node() string {
+	if o.InstanceOnly {
+		return "node --instance-only"
+	}
+	return "node"
 }
 
 // script is a program that is hostler with these settings.

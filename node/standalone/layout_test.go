@@ -31,7 +31,7 @@ func options(t *testing.T) *standalone.Options {
 	dir, err := os.MkdirTemp("/tmp", "h")
 	do(t, err)
 	t.Cleanup(func() { do(t, os.RemoveAll(dir)) })
-	return &standalone.Options{Dir: filepath.Join(dir, "it's 100%"), Program: "/bin/echo", User: "me", Computer: "local", Partitions: 2, Base: "slappart", IPv4: netip.MustParseAddr("127.0.0.1"), IPv6: netip.MustParseAddr("::1")}
+	return &standalone.Options{Dir: filepath.Join(dir, "it's 100%"), Program: "/bin/echo", User: "me", Computer: "local", Partitions: 2, Base: "slappart", IPv4: netip.MustParsePrefix("127.0.0.1/32"), IPv6: netip.MustParsePrefix("::1/128")}
 }
 
 func lay(t *testing.T, o *standalone.Options) *standalone.Layout {
@@ -78,23 +78,37 @@ func TestLay(t *testing.T) {
 		t.Errorf("%q", env)
 	}
 
-	again := *o
-	again.Partitions, again.Base, again.Computer, again.IPv6 = 10, "other", "else", netip.Addr{}
-	said := func(...string) func(string) bool { return func(string) bool { return false } }
-	do(t, again.Keep(said()))
-	if again.Partitions != 2 || again.Base != "slappart" || again.Computer != "local" || again.IPv6 != o.IPv6 {
+	again := &standalone.Options{Dir: o.Dir, Program: o.Program}
+	l2 := lay(t, again)
+	if l2.Port != l.Port || again.Partitions != 2 || again.Base != "slappart" || again.Computer != "local" || again.IPv4 != o.IPv4 || again.IPv6 != o.IPv6 || again.NoIPv6 {
+		t.Errorf("port %d, was %d, %+v", l2.Port, l.Port, again)
+	}
+	if _, err := standalone.Lay(&standalone.Options{Dir: o.Dir, Program: o.Program, Computer: "else"}); !errors.Is(err, compute.ErrConflict) {
+		t.Error(err)
+	}
+
+	// What is another thing now, and stays so.
+	other := &standalone.Options{Dir: o.Dir, Program: o.Program, Partitions: 3, Base: "p", IPv4: netip.MustParsePrefix("127.0.1.254/16"), NoIPv6: true, Buildout: "/opt/100%/buildout", Software: "/srv/soft", InstanceOnly: true}
+	lay(t, other)
+	again = &standalone.Options{Dir: o.Dir, Program: o.Program}
+	lay(t, again)
+	if again.Partitions != 3 || again.Base != "p" || again.IPv4 != other.IPv4 || again.IPv6.IsValid() || !again.NoIPv6 || again.Buildout != other.Buildout || again.Software != "/srv/soft" || !again.InstanceOnly {
 		t.Errorf("%+v", again)
 	}
-	if l2 := lay(t, &again); l2.Port != l.Port {
-		t.Errorf("port %d, was %d", l2.Port, l.Port)
+	d, err = format.ReadDefinition(in)
+	do(t, err)
+	for i, want := range []string{"127.0.1.254/32", "127.0.1.255/32", "127.0.2.0/32"} {
+		if p := d.Partitions[i]; len(p.Addresses) != 1 || p.Addresses[0].String() != want {
+			t.Errorf("%d: %+v", i, p)
+		}
 	}
-	again.Partitions, again.Computer = 10, "else"
-	if err := again.Keep(func(name string) bool { return name == standalone.KeepPartitions }); err != nil || again.Partitions != 10 {
-		t.Error(again.Partitions, err)
+	f, err = cfg.Read(l.At(standalone.Config))
+	do(t, err)
+	if n, err := f.Node(); err != nil || n.SoftwareRoot != "/srv/soft" || len(n.SharedParts) > 0 {
+		t.Errorf("%+v, %v", n, err)
 	}
-	again.Computer = "else"
-	if err := again.Keep(func(name string) bool { return name == standalone.KeepComputer }); !errors.Is(err, compute.ErrConflict) {
-		t.Error(err)
+	if out, err := exec.Command(l.At("bin/slapos-node-auto"), "x").Output(); err != nil || string(out) != "node --instance-only x\n" {
+		t.Errorf("%q, %v", out, err)
 	}
 	taken, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(l.Port))
 	do(t, err)
@@ -112,13 +126,15 @@ func TestCheck(t *testing.T) {
 	}{
 		"deep": {func(o *standalone.Options) {
 			o.Dir = filepath.Join(o.Dir, strings.Repeat("d", 108-len(o.Dir)-len("//sv.sock.xxxxxxx")+1))
-		}, compute.ErrInvalid},
-		"relative": {func(o *standalone.Options) { o.Dir = "d" }, compute.ErrInvalid},
+		}, standalone.ErrTooDeep},
 		"lines":    {func(o *standalone.Options) { o.Dir += "\nx" }, compute.ErrInvalid},
-		"none":     {func(o *standalone.Options) { o.Partitions = 0 }, compute.ErrInvalid},
+		"none":     {func(o *standalone.Options) { o.Partitions = -1 }, compute.ErrInvalid},
 		"base":     {func(o *standalone.Options) { o.Base = "../p" }, compute.ErrInvalid},
-		"computer": {func(o *standalone.Options) { o.Computer = "" }, compute.ErrInvalid},
+		"computer": {func(o *standalone.Options) { o.Computer = "a b" }, compute.ErrInvalid},
 		"ipv4":     {func(o *standalone.Options) { o.IPv4 = o.IPv6 }, compute.ErrInvalid},
+		"range":    {func(o *standalone.Options) { o.IPv4 = netip.MustParsePrefix("127.0.1.255/24") }, compute.ErrInvalid},
+		"nowhere":  {func(o *standalone.Options) { o.InstanceOnly = true }, compute.ErrInvalid},
+		"program":  {func(o *standalone.Options) { o.Software = "soft" }, compute.ErrInvalid},
 		"ipv6":     {func(o *standalone.Options) { o.IPv6 = o.IPv4 }, compute.ErrInvalid},
 		"other": {func(o *standalone.Options) {
 			do(t, os.MkdirAll(o.Dir, 0o700))

@@ -13,8 +13,8 @@ import (
 	"github.com/hostler-project/hostler/node/home"
 )
 
-// Surplus are the partitions that an earlier layout had and this one has not, and that are there or known still.
-func (l *Layout) Surplus() ([]string, error) {
+// surplus are the partitions that an earlier layout had and this one has not, and that are there or known still.
+func (l *Layout) surplus() ([]string, error) {
 	var out []string
 	was, err := format.ReadState(l.At(state))
 	if err != nil {
@@ -39,8 +39,8 @@ func (l *Layout) Surplus() ([]string, error) {
 	return slices.DeleteFunc(slices.Compact(out), func(name string) bool { return slices.Contains(l.names, name) }), nil
 }
 
-// Remove takes away the directories of surplus partitions, of which nothing runs any more, and what was recorded of them.
-func (l *Layout) Remove(names []string) error {
+// remove takes away the directories of surplus partitions, of which nothing runs any more, and what was recorded of them.
+func (l *Layout) remove(names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
@@ -61,8 +61,8 @@ func (l *Layout) Remove(names []string) error {
 	return nil
 }
 
-// Forget has all instances be processed again.
-func (l *Layout) Forget() error {
+// forget has all instances be processed again.
+func (l *Layout) forget() error {
 	var errs []error
 	for _, name := range l.names {
 		if err := os.Remove(filepath.Join(l.At(Instances), name, ".timestamp")); !errors.Is(err, fs.ErrNotExist) {
