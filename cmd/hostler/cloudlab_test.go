@@ -56,7 +56,7 @@ func outsideLab(t *testing.T) (clouds string, enter []string) {
 func TestCloud(t *testing.T) {
 	clouds, words := outsideLab(t)
 	enter := strings.Join(append(words, ""), " ")
-	scripts(t, "testdata/cloud", func(env *testscript.Env) {
+	scripts(t, "testdata/cloud", true, func(env *testscript.Env) {
 		env.Setenv("OS_CLIENT_CONFIG_FILE", clouds)
 		env.Setenv("OS_CLOUD", "lab")
 		env.Setenv("NAME", fmt.Sprintf("script-%d", os.Getpid()))

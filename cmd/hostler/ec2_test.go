@@ -20,7 +20,7 @@ func TestCloudEC2(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux has all of 127.0.0.0/8")
 	}
-	scripts(t, "testdata/ec2", func(env *testscript.Env) {
+	scripts(t, "testdata/ec2", true, func(env *testscript.Env) {
 		guests, err := ec2test.NewGuests(t.TempDir())
 		if err != nil {
 			t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -41,10 +42,17 @@ func environment(t testing.TB, dir string) []string {
 	}
 }
 
-func TestScripts(t *testing.T) { scripts(t, "testdata/script", nil) }
+// TestScripts runs the scripts without a controller. Those that TestScriptsServed leaves out, as they ask none, find a socket that tells if they do.
+func TestScripts(t *testing.T) {
+	scripts(t, "testdata/script", false, func(env *testscript.Env) {
+		if name := strings.TrimPrefix(filepath.Base(env.WorkDir), "script-"); slices.Contains(asksNone, name) {
+			unasked(t, name, env)
+		}
+	})
+}
 
-// scripts runs those of a directory, each in a home of its own. prepare is done when that is there; nil: nothing.
-func scripts(t *testing.T, dir string, prepare func(env *testscript.Env)) {
+// scripts runs those of a directory, each in a home of its own, in which prepare has been at work. served is a condition in them.
+func scripts(t *testing.T, dir string, served bool, prepare func(env *testscript.Env)) {
 	path := plainPath(t)
 	testscript.Run(t, testscript.Params{
 		Dir: dir,
@@ -72,15 +80,13 @@ func scripts(t *testing.T, dir string, prepare func(env *testscript.Env)) {
 			}
 			env.Setenv("EXAMPLES", examples)
 			env.Defer(func() { stopKeeper(t, env.Vars) })
-			if prepare != nil {
-				prepare(env)
-			}
+			prepare(env)
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
 			case "served":
-				return prepare != nil, nil
+				return served, nil
 			case "root":
 				return os.Geteuid() == 0, nil
 			}
