@@ -40,6 +40,7 @@ type Supervisor interface {
 	Put(ctx context.Context, g supervise.Group) (changed bool, err error)
 	Remove(ctx context.Context, name string) error
 	Start(ctx context.Context, names ...string) error
+	Status(ctx context.Context, names ...string) ([]supervise.Status, error)
 }
 
 // Agent does passes over the partitions of a computer. One pass at a time.

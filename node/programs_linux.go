@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/hostler-project/hostler/node/once"
 	"github.com/hostler-project/hostler/node/supervise"
 )
 
@@ -34,10 +35,29 @@ func (a *Agent) start(ctx context.Context, pl *Place) error {
 	return a.Supervisor.Start(ctx, pl.ID)
 }
 
-// stop ends what runs of an instance.
+// stop ends what runs of an instance, wherever it hides: also what no program of the supervisor's has begun, if its user is nobody else's. What hooks have running for it goes on.
 func (a *Agent) stop(ctx context.Context, pl *Place) error {
 	a.note(pl, "Requested stop of %s...", pl.ID)
-	return a.Supervisor.Remove(ctx, pl.ID)
+	if err := a.Supervisor.Remove(ctx, pl.ID); err != nil {
+		return err
+	}
+	uid, own := once.Own(pl.Home)
+	if !own {
+		return nil
+	}
+	all, err := a.Supervisor.Status(ctx)
+	if err != nil {
+		return err
+	}
+	spared := map[int]bool{} // each program begins a session
+	for i := range all {
+		spared[all[i].PID] = all[i].PID != 0
+	}
+	n, err := once.EndUser(ctx, uid, func(session int) bool { return spared[session] })
+	if n > 0 {
+		a.warn("%s: %d processes of its user that had left its programs were ended.", pl.ID, n)
+	}
+	return err
 }
 
 // group is what a partition has in etc/run, which may end, and in etc/service, which must not.

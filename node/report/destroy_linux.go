@@ -78,6 +78,16 @@ func (p *Pass) destroy(ctx context.Context, one *slap.Partition, all []string, k
 	if err := p.dismiss(ctx, one.ID, all); err != nil {
 		return err
 	}
+	if uid, own := once.Own(d.Path()); own { // what hides has perhaps written something since
+		if n, err := once.EndUser(ctx, uid, nil); err != nil {
+			return err
+		} else if n > 0 {
+			p.log("%s: %d processes of its user that had left its programs were ended.", one.ID, n)
+			if err := d.Empty(); err != nil {
+				return err
+			}
+		}
+	}
 	answer, err := p.Master.ReportInstance(ctx, p.Computer, one.ID, slap.Destroyed)
 	if err == nil && answer != "" && answer != "OK" {
 		p.log("%s: the master says: %s", one.ID, answer)
