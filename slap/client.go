@@ -28,7 +28,13 @@ type Options struct {
 	Insecure          bool   // takes any certificate of a master, as the reference's client does
 
 	UserAgent string // "" is hostler
+
+	// Passed are the masters, by their run ids, that passed a request on until it came to this client: the next one is told, so that none has it come back.
+	Passed []string
 }
+
+// PassedHeader is the header of requests that has Options.Passed, with commas between them. Only masters of ours know it.
+const PassedHeader = "Hostler-Passed"
 
 const defaultTimeout = time.Minute
 
@@ -39,6 +45,7 @@ type Client struct {
 	base    *url.URL
 	agent   string
 	timeout time.Duration
+	passed  string
 
 	mu   sync.Mutex
 	rest string // URL of the hypermedia API, once it is known
@@ -57,7 +64,7 @@ func NewClient(o Options) (*Client, error) {
 			return nil, err
 		}
 	}
-	c := &Client{base: base, agent: o.UserAgent, timeout: o.Timeout, rest: o.RestURL,
+	c := &Client{base: base, agent: o.UserAgent, timeout: o.Timeout, rest: o.RestURL, passed: strings.Join(o.Passed, ","),
 		http: &http.Client{Transport: transport, CheckRedirect: follow}}
 	if c.agent == "" {
 		c.agent = "hostler"
@@ -167,6 +174,9 @@ func (c *Client) do(ctx context.Context, call call) ([]byte, error) {
 	}
 	request.Header.Set("User-Agent", c.agent)
 	request.Header.Set("Accept", call.accept)
+	if c.passed != "" {
+		request.Header.Set(PassedHeader, c.passed)
+	}
 	if call.kind != "" {
 		request.Header.Set("Content-Type", call.kind)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -27,6 +28,20 @@ type baseKey struct{}
 func WithBase(ctx context.Context, base string) context.Context {
 	return context.WithValue(ctx, baseKey{}, base)
 }
+
+type passedKey struct{}
+
+// asked is the context of a request for an instance: under which URL this master was asked, and which others have passed it on.
+func asked(r *http.Request, base string) context.Context {
+	ctx := WithBase(r.Context(), base)
+	if text := r.Header.Get(slap.PassedHeader); text != "" {
+		ctx = context.WithValue(ctx, passedKey{}, strings.SplitN(text, ",", maxPassed+1))
+	}
+	return ctx
+}
+
+// maxPassed is how many masters may have passed a request on.
+const maxPassed = 8
 
 // onward is where a request is to go, if no instance here is meant; refused: why it cannot go there.
 type onward struct {
@@ -74,7 +89,12 @@ func (m *Master) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) 
 	if x := to.external; strings.HasPrefix(x.URL, "https:") && (x.CertFile == "" || x.KeyFile == "") {
 		return nil, refuse(compute.ErrNotFound, "External SlapOS Master URL %s is https, and its section [multimaster/%s] has no key and cert.", x.URL, x.URL)
 	}
-	client, err := slap.NewClient(slap.Options{URL: to.external.URL, CertFile: to.external.CertFile, KeyFile: to.external.KeyFile, CAFile: to.external.CAFile})
+	passed, _ := ctx.Value(passedKey{}).([]string)
+	if slices.Contains(passed, m.runID) || len(passed) >= maxPassed {
+		return nil, refuse(compute.ErrNotFound, "%s was passed on from master to master and came back, or went too far: each has %s in its list of what another one has. One of them must not.", a.Title, a.Release)
+	}
+	client, err := slap.NewClient(slap.Options{URL: to.external.URL, CertFile: to.external.CertFile, KeyFile: to.external.KeyFile, CAFile: to.external.CAFile,
+		Passed: append(slices.Clone(passed), m.runID)})
 	if err != nil {
 		return nil, err
 	}

@@ -157,7 +157,7 @@ func (s *rpc) request(c *message) (any, error) {
 		return nil, err
 	}
 	q := &slap.Request{Release: c.Release, Type: c.Type, Title: c.Title, Parameters: c.Parameters, Filter: c.Filter, State: c.State, Shared: c.Shared}
-	a, err := s.Request(WithBase(c.r.Context(), s.Base(c.r)), c.who, q)
+	a, err := s.Request(asked(c.r, s.Base(c.r)), c.who, q)
 	if err != nil {
 		return nil, err
 	}

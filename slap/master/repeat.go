@@ -141,7 +141,7 @@ func (l *legacy) request(c *call) (any, error) {
 	if err != nil {
 		return nil, unwell(err)
 	}
-	a, err := l.Request(WithBase(c.r.Context(), l.Base(c.r)), c.who, q)
+	a, err := l.Request(asked(c.r, l.Base(c.r)), c.who, q)
 	if err != nil {
 		return nil, err
 	}
