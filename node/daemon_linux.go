@@ -20,8 +20,9 @@ type Daemon struct {
 	Software func(ctx context.Context, c *slap.Computer) (changed bool)
 	// Before is called before each pass: the supervisor may have to be started again. nil: nothing.
 	Before func(ctx context.Context) error
-	// Report is a report pass. It is called after instances were destroyed, and every ReportEvery; nil: somebody else does.
-	Report func(ctx context.Context)
+	// Report is a report pass, every ReportEvery, and Destroy one of what is wanted destroyed alone, every Period while there is such, and at once when there is. Without Report somebody
+	// else sees to it; without Destroy it is Report.
+	Report, Destroy func(ctx context.Context)
 
 	Period      time.Duration // between passes where nothing has changed; 0: a minute
 	ReportEvery time.Duration // 0: an hour
@@ -35,11 +36,12 @@ type daemon struct {
 	software chan *slap.Computer // its one place has what is wanted now
 	built    chan struct{}
 
-	last     *slap.Computer // as it was when the last pass was done
-	at       time.Time      // then
-	reported time.Time
-	offline  bool
-	pause    time.Duration // after the master did not answer
+	last      *slap.Computer // as it was when the last pass was done
+	at        time.Time      // then
+	reported  time.Time      // when the last report pass began, and
+	destroyed time.Time      // the last one of what is wanted destroyed
+	offline   bool
+	pause     time.Duration // after the master did not answer
 }
 
 // Run does passes until ctx ends.
@@ -210,9 +212,17 @@ func (d *daemon) report(ctx context.Context, c *slap.Computer, same bool) {
 	for i := range c.Partitions {
 		destroyed = destroyed || c.Partitions[i].Release != "" && c.Partitions[i].State == slap.Destroyed
 	}
-	if now := time.Now(); destroyed && (!same || now.Sub(d.reported) >= d.Period) || now.Sub(d.reported) >= d.ReportEvery {
-		d.reported = now
+	switch now := time.Now(); {
+	case now.Sub(d.reported) >= d.ReportEvery:
+		d.reported, d.destroyed = now, now
 		d.Report(ctx)
+	case destroyed && (!same || now.Sub(d.destroyed) >= d.Period):
+		d.destroyed = now
+		if d.Destroy != nil {
+			d.Destroy(ctx)
+		} else {
+			d.Report(ctx)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/node/home"
 	"github.com/hostler-project/hostler/slap"
 )
 
@@ -115,9 +116,4 @@ func decide(p *slap.Partition, seen Seen, r Rules) (Action, string) {
 	return Look, "it is as it is wanted"
 }
 
-// plain reports whether a text can be a partition's name, and a directory's.
-func plain(id string) bool {
-	return id != "" && len(id) <= 100 && id[0] != '.' && id[0] != '-' && strings.IndexFunc(id, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
-	}) < 0
-}
+func plain(id string) bool { return home.IsPartition(id) }

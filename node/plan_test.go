@@ -45,6 +45,7 @@ func TestPlan(t *testing.T) {
 		"no release":               {with(func(p *slap.Partition) { p.Release = "" }), done, node.Rules{}, node.Refuse},
 		"another's":                {with(func(p *slap.Partition) { p.Computer = "D" }), done, node.Rules{}, node.Refuse},
 		"out of here":              {with(func(p *slap.Partition) { p.ID = "../p0" }), done, node.Rules{}, node.Refuse},
+		"the node's own":           {with(func(p *slap.Partition) { p.ID = "var" }), done, node.Rules{}, node.Refuse},
 		"hidden":                   {with(func(p *slap.Partition) { p.ID = ".p0" }), done, node.Rules{}, node.Refuse},
 	} {
 		c.rules.Computer = "C"

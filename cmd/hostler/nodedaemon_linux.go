@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	slapnode "github.com/hostler-project/hostler/node"
+	"github.com/hostler-project/hostler/node/report"
 	"github.com/hostler-project/hostler/node/software"
 	"github.com/hostler-project/hostler/slap"
 )
@@ -25,16 +26,18 @@ func (n *nodeCommand) daemon(ctx context.Context, builds bool) error {
 	if err != nil {
 		return err
 	}
+	reported := func(ctx context.Context, run func(context.Context) (report.Outcome, error)) {
+		if _, err := run(ctx); err != nil && ctx.Err() == nil {
+			n.warn("The report pass failed: %s", plain(err))
+		}
+	}
 	d := slapnode.Daemon{
 		Agent: a,
 		Watch: func(ctx context.Context, after int64) (int64, error) {
 			return n.client.Watch(ctx, n.node.Computer, after)
 		},
-		Report: func(ctx context.Context) {
-			if _, err := pass.Run(ctx); err != nil && ctx.Err() == nil {
-				n.warn("The report pass failed: %s", plain(err))
-			}
-		},
+		Report:  func(ctx context.Context) { reported(ctx, pass.Run) },
+		Destroy: func(ctx context.Context) { reported(ctx, pass.Destroy) },
 		// What was killed is started again by the next who asks for it.
 		Before: func(ctx context.Context) error {
 			c, err := n.supervisor(ctx)

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
-	"path/filepath"
 	"strconv"
 	"strings"
 
+	"github.com/hostler-project/hostler/node/home"
 	"github.com/hostler-project/hostler/slap/cfg"
 )
 
@@ -95,7 +95,7 @@ func definePartition(f *cfg.File, section string) (p DefinedPartition, err error
 	if p.Interface != "" && (len(p.Interface) > 15 || strings.ContainsAny(p.Interface, "/ \t\n")) {
 		return p, f.Fail(section, "network_interface", "is no interface's name: %q", p.Interface)
 	}
-	if p.Path != "" && (p.Path != filepath.Base(p.Path) || p.Path[0] == '.' || p.Path[0] == '/' || strings.ContainsAny(p.Path, ":\n")) {
+	if p.Path != "" && !home.IsPartition(p.Path) {
 		return p, f.Fail(section, "pathname", "is no name of a directory in the instance root: %q", p.Path)
 	}
 	if text := texts["ipv6_range"]; text != "" {

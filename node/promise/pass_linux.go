@@ -7,10 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/node/home"
 	"github.com/hostler-project/hostler/node/once"
 	"github.com/hostler-project/hostler/slap"
 )
@@ -35,7 +35,7 @@ type Node struct {
 
 // Runner makes the runner of a partition, whose ID must be a directory's name.
 func (n *Node) Runner(p *slap.Partition) (*Runner, error) {
-	if p.Computer != n.Computer || p.ID == "" || p.ID[0] == '.' || strings.ContainsAny(p.ID, "/\x00") {
+	if p.Computer != n.Computer || !home.IsPartition(p.ID) {
 		return nil, &compute.Error{Op: "promise.Run", ID: compute.ID(p.ID), Kind: compute.ErrInvalid, Err: fmt.Errorf("the master speaks of %q of computer %q, which is no partition of %s", p.ID, p.Computer, n.Computer)}
 	}
 	r := &Runner{Dir: filepath.Join(n.InstanceRoot, p.ID), Software: n.Release(p.Release), Timeout: n.Timeout, Log: n.Log,

@@ -44,6 +44,10 @@ func (p *Pass) destroy(ctx context.Context, one *slap.Partition, all []string, k
 		return err
 	}
 	defer d.Close()
+	user, err := owner(d)
+	if err != nil { // what is root's is nobody's instance
+		return err
+	}
 	if p.Hook != nil {
 		if err := p.Hook(ctx, one, d.Path()); err != nil {
 			return err
@@ -68,10 +72,6 @@ func (p *Pass) destroy(ctx context.Context, one *slap.Partition, all []string, k
 		return nil
 	}
 	p.log("Destroying %s...", one.ID)
-	user, err := owner(d)
-	if err != nil && d.Executable(destroyer) {
-		return err
-	}
 	if err := p.wipe(ctx, d, one.ID, user); err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -52,7 +51,12 @@ type Outcome struct {
 }
 
 // Run makes a pass. An error is that it could not be made, or not to its end.
-func (p *Pass) Run(ctx context.Context) (out Outcome, err error) {
+func (p *Pass) Run(ctx context.Context) (Outcome, error) { return p.run(ctx, true) }
+
+// Destroy is Run for the partitions that are wanted destroyed alone: of the others and of the computer nothing is told, and none of their programs is run. It is for between two passes.
+func (p *Pass) Destroy(ctx context.Context) (Outcome, error) { return p.run(ctx, false) }
+
+func (p *Pass) run(ctx context.Context, whole bool) (out Outcome, err error) {
 	c, err := p.Master.Computer(ctx, p.Computer)
 	if err != nil {
 		return out, err
@@ -66,7 +70,7 @@ func (p *Pass) Run(ctx context.Context) (out Outcome, err error) {
 	var busy []*slap.Partition
 	for i := range c.Partitions {
 		one := &c.Partitions[i]
-		if one.Release == "" {
+		if one.Release == "" || !whole && one.State != slap.Destroyed {
 			continue
 		}
 		if err := p.ours(one); err != nil {
@@ -78,6 +82,12 @@ func (p *Pass) Run(ctx context.Context) (out Outcome, err error) {
 	}
 	p.log("Reporting the use of %d partitions...", len(busy))
 	kept := p.tell(ctx, root, busy, bad)
+	if whole {
+		if err := p.journals(ctx, root); err != nil {
+			p.log("What %s used: %v", p.Computer, err)
+			bad[p.Computer] = true
+		}
+	}
 	all := make([]string, len(c.Partitions))
 	for i := range c.Partitions {
 		all[i] = c.Partitions[i].ID
@@ -99,8 +109,8 @@ func (p *Pass) Run(ctx context.Context) (out Outcome, err error) {
 
 // ours says what is wrong with a partition as the master tells of it: its name is a directory's, and its computer is this.
 func (p *Pass) ours(one *slap.Partition) error {
-	if one.ID == "" || one.ID == "." || one.ID == ".." || filepath.Base(one.ID) != one.ID || strings.ContainsAny(one.ID, "\x00:") {
-		return fmt.Errorf("the master tells of a partition %q, which is no name of one: it is left out", one.ID)
+	if !home.IsPartition(one.ID) {
+		return fmt.Errorf("the master tells of a partition %.80q, which is no name of one: it is left out", one.ID)
 	}
 	if one.Computer != "" && one.Computer != p.Computer {
 		return fmt.Errorf("the master tells of partition %s of %s, and this is %s: it is left out", one.ID, one.Computer, p.Computer)

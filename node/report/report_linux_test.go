@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hostler-project/hostler/node/report"
 	"github.com/hostler-project/hostler/node/supervise"
 	"github.com/hostler-project/hostler/slap"
 )
@@ -218,6 +219,68 @@ func TestUndestroyed(t *testing.T) {
 	l.Gone("p2/file")
 	l.Says("sbin/destroy of p0 failed", "not yet", "partition p1 has no directory")
 	if told := l.Told(); strings.Contains(told, "destroyedComputerPartition p0") || strings.Contains(told, "destroyedComputerPartition p1") || !strings.Contains(told, "destroyedComputerPartition p2") {
+		t.Error(told)
+	}
+}
+
+// TestMoreThanOnce tells all that a partition used before that goes, though it is more than one pass tells, and between two passes nothing of others.
+func TestMoreThanOnce(t *testing.T) {
+	l := newLab(t, 2)
+	l.ask("much", "", slap.Started)
+	l.ask("other", "", slap.Started)
+	const files = 3
+	for i := range files {
+		l.Put("p0", "var/xml_report/"+strconv.Itoa(i), consumption(strings.Repeat("x", 80<<10), strconv.Itoa(i)), 0o640)
+	}
+	l.Put("p1", "var/xml_report/left", consumption("cpu", "7"), 0o640)
+	l.Put("p1", "etc/report/a", "#!/bin/sh\n>../../ran\n", 0o750)
+	l.ask("much", "", slap.Destroyed)
+	run := func() {
+		if out, err := l.pass.Destroy(t.Context()); err != nil || out.Failed > 0 {
+			t.Error(out, err)
+		}
+	}
+	run()
+	l.There("p0/var/xml_report/2")
+	l.Says("is not destroyed yet: what it used could not be told")
+	run()
+	l.Gone("p0/var", "p1/ran")
+	l.There("p1/var/xml_report/left")
+	if used := l.used(); len(used) != files {
+		t.Errorf("%d of %d are told", len(used), files)
+	}
+}
+
+// lying is a master that has partitions which are none.
+type lying struct {
+	report.Master
+	also []string
+}
+
+func (m *lying) Computer(ctx context.Context, id string) (*slap.Computer, error) {
+	c, err := m.Master.Computer(ctx, id)
+	for _, name := range m.also {
+		c.Partitions = append(c.Partitions, slap.Partition{ID: name, Computer: id, Release: "r", State: slap.Destroyed})
+	}
+	return c, err
+}
+
+// TestNoPartitions leaves alone what a master wants destroyed and what is no partition: the node's own directories, and root's.
+func TestNoPartitions(t *testing.T) {
+	l := newLab(t, 1)
+	l.Ours("var/keep", "x")
+	l.Ours("etc/keep", "x")
+	also, bad := []string{"var", "etc"}, 2
+	if os.Getuid() == 0 {
+		l.Ours("root/keep", "x")
+		also, bad = append(also, "root"), 3
+	}
+	l.pass.Master = &lying{l.pass.Master, also}
+	l.run(bad)
+	for _, name := range also {
+		l.There(name + "/keep")
+	}
+	if told := l.Told(); strings.Contains(told, "destroyedComputerPartition") {
 		t.Error(told)
 	}
 }

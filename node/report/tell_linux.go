@@ -20,6 +20,7 @@ type share struct {
 	found []*usage.Found
 	all   []slap.Movement
 	size  int
+	more  bool // than that
 }
 
 func (s *share) close() { _ = s.dir.Close() }
@@ -53,16 +54,15 @@ func (p *Pass) tell(ctx context.Context, root *home.Dir, busy []*slap.Partition,
 		if s == nil {
 			continue
 		}
+		if s.more { // what is wiped now is never told
+			kept[one.ID] = true
+		}
 		if size > 0 && size+s.size > maxJournal {
 			send()
 		}
 		waiting, size = append(waiting, s), size+s.size
 	}
 	send()
-	if err := p.journals(ctx, root); err != nil {
-		p.log("What %s used: %v", p.Computer, err)
-		bad[p.Computer] = true
-	}
 	return kept
 }
 
@@ -88,6 +88,7 @@ func (p *Pass) gather(ctx context.Context, root *home.Dir, one *slap.Partition) 
 		for _, wrong := range f.Wrong {
 			p.log("%v", wrong)
 		}
+		s.more = s.more || f.More
 		if !f.Empty() {
 			s.found, s.size = append(s.found, f), s.size+f.Size
 			s.all = append(s.all, usage.Of(one.ID, f.Movements)...)

@@ -27,6 +27,7 @@ type Found struct {
 	Movements []slap.Movement
 	Journals  [][]slap.Transaction // of whole computers
 	Size      int                  // bytes of the form in which a master is told all that
+	More      bool                 // there are more files, which were not looked at: they are for the next time
 	Wrong     []error              // files that are no reports, each with its name: they stay where they are
 
 	dir   *home.Dir
@@ -54,6 +55,7 @@ func gather(d *home.Dir, in string, whole bool) (*Found, error) {
 	for _, base := range names {
 		name := path.Join(in, base)
 		if f.Size >= maxOf {
+			f.More = true
 			break
 		}
 		data, err := d.Read(name, maxFile)
