@@ -103,7 +103,8 @@ func (j *jail) try(user string, words ...string) string {
 	j.Helper()
 	var out bytes.Buffer
 	exit, err := j.conn.Run(j.T.Context(), &compute.Command{
-		Args: []string{j.program}, User: user, Dir: "/", Env: map[string]string{hostileEnv: strings.Join(words, " ")}, Stdout: &out, Stderr: &out, Stay: words[0] == "stay",
+		Args: []string{j.program}, User: user, Dir: "/", Stdout: &out, Stderr: &out, Stay: words[0] == "stay",
+		Env: map[string]string{hostileEnv: strings.Join(words, " "), "GORACE": os.Getenv("GORACE")}, // without that a program with the race detector sleeps before it ends
 	})
 	if err != nil {
 		return "error: " + err.Error()

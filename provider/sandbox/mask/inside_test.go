@@ -55,7 +55,7 @@ func child(t *testing.T, who person, spaces bool, what string, in any) []byte {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
-	cmd.Env = []string{"HOSTLER_MASK_CHILD=" + what}
+	cmd.Env = []string{"HOSTLER_MASK_CHILD=" + what, quick()}
 	cmd.Stdin = bytes.NewReader(text)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -65,7 +65,7 @@ func child(t *testing.T, who person, spaces bool, what string, in any) []byte {
 	}
 	switch {
 	case spaces && os.Geteuid() != who.uid: // one process to become the user, and another for the spaces
-		cmd.Env = []string{"HOSTLER_MASK_CHILD=nested:" + what}
+		cmd.Env = []string{"HOSTLER_MASK_CHILD=nested:" + what, quick()}
 	case spaces:
 		cmd.SysProcAttr = spaced(who.uid)
 	}
@@ -78,6 +78,9 @@ func child(t *testing.T, who person, spaces bool, what string, in any) []byte {
 	}
 	return out
 }
+
+// quick is what this process was told of the race detector, which sleeps before a program ends unless it is told not to.
+func quick() string { return "GORACE=" + os.Getenv("GORACE") }
 
 func spaced(uid int) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
@@ -104,7 +107,7 @@ func enter(t *testing.T, who person, s sandbox) seen {
 func inside(what string) error {
 	if next, ok := strings.CutPrefix(what, "nested:"); ok {
 		cmd := exec.Command("/proc/self/exe")
-		cmd.Env = []string{"HOSTLER_MASK_CHILD=" + next}
+		cmd.Env = []string{"HOSTLER_MASK_CHILD=" + next, quick()}
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 		cmd.SysProcAttr = spaced(os.Geteuid())
 		return cmd.Run()

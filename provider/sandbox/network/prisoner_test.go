@@ -79,7 +79,7 @@ func take(addr string) error {
 func cell(t *testing.T) (ns *os.File, do func(order string) (answer, trouble string)) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
-	cmd.Env = []string{"HOSTLER_NETWORK_TEST=inside"}
+	cmd.Env = []string{"HOSTLER_NETWORK_TEST=inside", "GORACE=" + os.Getenv("GORACE")} // with the race detector it sleeps before it ends unless it is told not to
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0x70000000, Size: 65536}},
