@@ -112,6 +112,28 @@ func (r *rig) mark() string {
 	return strings.TrimSpace(string(id))
 }
 
+// TestLeft ends what programs have left that ended by themselves, on machines without control groups too: with the program when it is stopped, and at once what would be in the way of one
+// that must live.
+func TestLeft(t *testing.T) {
+	r := newRig(t)
+	argument := func(n int) string { return fmt.Sprintf("2%07d.%d", os.Getpid(), n) }
+	watched := r.program("watched", "/bin/sleep "+argument(1)+" & echo left")
+	watched.Keep = supervise.Watched
+	r.put(watched, r.program("once", "setsid /bin/sleep "+argument(2)+" & echo left"), r.program("stays", "exec sleep 1000"))
+	r.until("g:watched", is(supervise.Exited))
+	r.until("g:once", is(supervise.Exited))
+	none(t, argument(1), "when its program had ended")
+	r.waits(t, argument(2))
+	do(t, r.s.Stop(t.Context(), "g:once"))
+	none(t, argument(2), "when its program was stopped")
+	do(t, r.s.Start(t.Context(), "g:once"))
+	r.waits(t, argument(2))
+	r.until("g:once", is(supervise.Exited))
+	_, err := r.s.Put(t.Context(), supervise.Group{Name: "g", Programs: []supervise.Program{r.program("stays", "exec sleep 1000")}})
+	do(t, err)
+	none(t, argument(2), "when its program was no more")
+}
+
 // TestForks ends a program that does nothing but bear others, with all of them.
 func TestForks(t *testing.T) {
 	gather(t)

@@ -88,7 +88,7 @@ func (s *Supervisor) watch(r *run) error {
 func (s *Supervisor) bury(r *run) (how string) {
 	how = "unknown"
 	if r.child {
-		if r.p.state == Stopping || r.p.Keep == Again { // while its number is not another's
+		if r.p.state == Stopping || r.p.Keep != Once { // while its number is not another's
 			_ = unix.Kill(-r.proc.PID, unix.SIGKILL)
 		}
 		var status unix.WaitStatus

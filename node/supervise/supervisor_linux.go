@@ -78,6 +78,7 @@ type program struct {
 	kill   time.Time // of a Stopping: then it is ended for good
 	again  bool      // of a Stopping: it is started when it has ended
 	wait   []chan struct{}
+	left   []string // its last runs that have ended by themselves, which may have left something that runs
 }
 
 // run is a process.
@@ -301,10 +302,15 @@ func (s *Supervisor) over(fd int) {
 		s.backoff(p)
 	default:
 		p.set(Exited)
+		p.left = append(p.left, r.generation())
+		p.left = p.left[max(0, len(p.left)-maxLeft):]
 		s.events = append(s.events, Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Exited, Exit: how, Uptime: up, Weight: p.Keep == Watched})
 		s.o.Log.Info("a program ended", "program", p.full(), "exit", how, "up", up)
 	}
 }
+
+// maxLeft is how many runs of a program are remembered for what they may have left.
+const maxLeft = 20
 
 // backoff has a program wait.
 func (s *Supervisor) backoff(p *program) {

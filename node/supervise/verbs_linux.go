@@ -47,7 +47,7 @@ func (s *Supervisor) put(g *Group, was bool) (wait []ending, changed bool) {
 			continue
 		}
 		was, old.dirty = true, true
-		if i >= 0 && old.progs[i].run != nil {
+		if i >= 0 && (old.progs[i].run != nil || len(old.progs[i].left) > 0) {
 			wait = append(wait, s.drop(old.progs[i])...)
 			continue
 		}
@@ -61,9 +61,7 @@ func (s *Supervisor) put(g *Group, was bool) (wait []ending, changed bool) {
 	for _, p := range old.progs {
 		if !slices.ContainsFunc(g.Programs, func(q Program) bool { return q.Name == p.Name }) {
 			was, old.dirty = true, true
-			if p.run != nil {
-				wait = append(wait, s.drop(p)...)
-			}
+			wait = append(wait, s.drop(p)...)
 		}
 	}
 	if len(wait) == 0 {
@@ -75,16 +73,22 @@ func (s *Supervisor) put(g *Group, was bool) (wait []ending, changed bool) {
 	return wait, was
 }
 
-// drop stops a program for good; what is returned is its process, if it has one.
-func (s *Supervisor) drop(p *program) []ending {
+// drop stops a program for good; what is returned is its process, if it has one, and those of before that have ended by themselves.
+func (s *Supervisor) drop(p *program) (all []ending) {
 	p.want, p.again = false, false
 	s.stop(p)
+	for _, run := range p.left {
+		e := ending{run: run, end: make(chan struct{})}
+		close(e.end)
+		all = append(all, e)
+	}
+	p.left = nil
 	if p.run == nil {
-		return nil
+		return all
 	}
 	e := ending{run: p.run.generation(), end: make(chan struct{})}
 	p.wait = append(p.wait, e.end)
-	return []ending{e}
+	return append(all, e)
 }
 
 // Start has programs run, by their names (GROUP:NAME, GROUP, GROUP:*, all), and returns when they were started. What runs goes on.
