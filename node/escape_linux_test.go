@@ -58,7 +58,7 @@ func TestEscape(t *testing.T) {
 	if with(t, hidden(0)) != 1 || with(t, hidden(1)) != 1 {
 		t.Fatalf("%d and %d have hidden", with(t, hidden(0)), with(t, hidden(1)))
 	}
-	u := &supervise.User{UID: firstUser, GID: firstUser}
+	u := &supervise.User{UID: uint32(firstUser), GID: uint32(firstUser)}
 	_, err := l.Supervisor.Put(t.Context(), supervise.Group{Name: "p0-prerm", Programs: []supervise.Program{{Name: "last", Command: []string{"/bin/sh", "-c", "sleep " + hidden(2)}, Dir: "/", User: u}}})
 	do(t, err)
 	do(t, l.Supervisor.Start(t.Context(), "p0-prerm"))
@@ -88,7 +88,7 @@ func TestEscapeOfMany(t *testing.T) {
 	l.accounts(t, "p0", "p1")
 	own := func(want bool, what string) {
 		t.Helper()
-		if uid, ok := once.Own(l.At("p1")); ok != want || ok && uid != firstUser+1 {
+		if uid, ok := once.Own(l.At("p1")); ok != want || ok && uid != uint32(firstUser+1) {
 			t.Errorf("%s: %d, %v", what, uid, ok)
 		}
 	}

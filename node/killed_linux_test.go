@@ -208,6 +208,9 @@ func (m *mortal) whole(id, what string) {
 	}
 }
 
+// hoped is how often an instance has asked in vain for what others publish, and when last: one that was killed in between has asked once more.
+var hoped = regexp.MustCompile(`,"(?:calm":\d+|at":"[^"]*")`)
+
 var temporary = regexp.MustCompile(`\d{10}\.\d+|\d{19}`)
 
 // picture is all that there is of a partition, in words that are the same for each: files, keys, what is remembered, programs, and what the master knows.
@@ -227,7 +230,7 @@ func (m *mortal) picture(id string) string {
 		switch st := i.Sys().(*syscall.Stat_t); {
 		case i.Mode().IsRegular() && !strings.HasSuffix(name, ".log"):
 			data, _ := os.ReadFile(path)
-			text = temporary.ReplaceAllString(string(data), "STAMP")
+			text = temporary.ReplaceAllString(hoped.ReplaceAllString(string(data), ""), "STAMP")
 			fallthrough
 		default:
 			whose := fmt.Sprint(st.Uid, ":", st.Gid)

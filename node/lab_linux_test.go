@@ -22,7 +22,7 @@ type lab struct {
 	agent *node.Agent
 }
 
-const firstUser = nodetest.FirstUser
+var firstUser = nodetest.FirstUser
 
 func newLab(t testing.TB, partitions int) *lab {
 	l := &lab{Rig: nodetest.New(t, partitions)}

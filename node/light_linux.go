@@ -86,7 +86,7 @@ type remembered struct {
 	Shared    map[string]map[string]any `json:"shared"`   // as it was published
 	Unsettled bool                      `json:"unsettled"`
 	Calm      int                       `json:"calm,omitempty"` // so often in a row nothing was new to it while it was unsettled
-	At        time.Time                 `json:"at,omitzero"`    // when that was last
+	At        time.Time                 `json:"at,omitzero"`    // when that was last, where it counts
 }
 
 // An instance that waits for what others publish asks often while there is hope, and then with growing pauses: there are those who never publish anything.
@@ -166,10 +166,15 @@ func (a *Agent) light(ctx context.Context, pl *Place, r *home.Dir) error {
 			break
 		}
 	}
-	if m.Calm++; news || !m.Unsettled {
+	was := m.Calm
+	if m.Calm, m.At = was+1, (time.Time{}); news || !m.Unsettled {
 		m.Calm = 0
+	} else if m.Calm >= hopeful {
+		m.At = time.Now()
 	}
-	m.At = time.Now()
+	if m.Calm == was {
+		return nil
+	}
 	return a.remember(pl.ID, m)
 }
 

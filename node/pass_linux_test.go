@@ -290,7 +290,7 @@ func TestCertificate(t *testing.T) {
 	key := filepath.Join(l.agent.Certificates, "p0.key")
 	was, err := os.Stat(key)
 	do(t, err)
-	if text, _ := os.ReadFile(key); string(text) != "k1" || was.Mode().Perm() != 0o400 || os.Getuid() == 0 && was.Sys().(*syscall.Stat_t).Uid != firstUser {
+	if text, _ := os.ReadFile(key); string(text) != "k1" || was.Mode().Perm() != 0o400 || os.Getuid() == 0 && was.Sys().(*syscall.Stat_t).Uid != uint32(firstUser) {
 		t.Errorf("the key is %q, %v", text, was)
 	}
 	l.run(0, node.Options{Force: true})

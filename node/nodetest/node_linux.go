@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -20,8 +21,19 @@ import (
 	"github.com/hostler-project/hostler/slap/master"
 )
 
-// FirstUser is the user and the group of the first partition where we are root; those of the next ones follow.
-const FirstUser = 61600
+// FirstUser is the user and the group of the first partition where we are root; those of the next ones follow. A node ends all that runs as such a user, so that the tests of another
+// package, which run beside, have others: this process' and those of the processes that it starts.
+var FirstUser = users()
+
+func users() int {
+	const key = "HOSTLER_TEST_FIRST_USER"
+	if n, err := strconv.Atoi(os.Getenv(key)); err == nil {
+		return n
+	}
+	n := 20000 + os.Getpid()%450*100
+	_ = os.Setenv(key, strconv.Itoa(n))
+	return n
+}
 
 // Node is a computer with partitions and a supervisor, whose master is to be somebody.
 type Node struct {

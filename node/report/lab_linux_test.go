@@ -22,7 +22,7 @@ type lab struct {
 	pass *report.Pass
 }
 
-const firstUser = nodetest.FirstUser
+var firstUser = nodetest.FirstUser
 
 func newLab(t *testing.T, partitions int) *lab {
 	l := &lab{Rig: nodetest.New(t, partitions)}
