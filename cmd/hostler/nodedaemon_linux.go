@@ -56,6 +56,10 @@ func (n *nodeCommand) daemon(ctx context.Context, builds bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	wg.Go(func() { n.keepTelling(ctx, sv) })
+	up := &uploader{n: n, ctx: ctx, now: map[string]context.CancelFunc{}}
+	n.later = up.later
+	defer up.all.Wait()
+	defer cancel()
 	return d.Run(ctx)
 }
 

@@ -63,11 +63,11 @@ func (o *serving) certificates(cfg *config.Config) (certs.Options, error) {
 		return filepath.Join(filepath.Dir(cfg.Sections["auth"][key].File), file)
 	}
 	out := certs.Options{Cert: o.cert, Key: o.key, ClientCA: cmp.Or(o.clientCA, near("client_ca", said.ClientCA)), Revoked: near("client_crl", said.ClientCRL), Field: said.ClientName}
-	_, directory, _, err := readSlapping(cfg)
+	_, slap, _, err := readSlapping(cfg)
 	if err != nil {
 		return out, err
 	}
-	out.Ask = directory != "" // nodes show those of its authority
+	out.Ask = slap.Directory != "" // nodes show those of its authority
 	if o.cert == "" && o.clientCA != "" {
 		return out, invalid("give --tls-cert and --tls-key too", "--client-ca: clients show certificates by TLS alone")
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -44,6 +46,114 @@ func TestSlaposDepot(t *testing.T) {
 		}
 		if err := end(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// A master's cache has from another master's what it has not, and keeps it: also when that one is gone.
+func TestSlaposDepotChain(t *testing.T) {
+	cached := func(more string) (url string, end func() error) {
+		dir := t.TempDir()
+		return proxied(t, proxyConfiguration(t, strings.Replace(proxyFile, "port = 0\n", "port = 0\nshacache_content_directory = "+filepath.Join(dir, "content")+
+			"\nshacache_metadata_directory = "+filepath.Join(dir, "dir")+"\n"+more, 1)), &slaposProxy{})
+	}
+	far, endFar := cached("")
+	near, endNear := cached("shacache-upstream-cache-url = " + far + "shacache/cache\nshacache-upstream-dir-url = " + far + "shacache/dir\nshacache-size = 1G\n")
+	defer func() {
+		if err := endNear(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ask := func(method, url, body string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		said, _ := io.ReadAll(answer.Body)
+		return answer.StatusCode, string(said)
+	}
+	_, kept := ask(http.MethodPost, far+"shacache/cache", "kept")
+	_, other := ask(http.MethodPost, far+"shacache/cache", "other")
+	entry, _ := json.Marshal([2]string{`{"sha512": "` + kept + `"}`, ""})
+	if code, text := ask(http.MethodPut, far+"shacache/dir/key", string(entry)); code != http.StatusCreated {
+		t.Fatal(code, text)
+	}
+	here := map[string]string{"shacache/cache/" + kept: "kept", "shacache/dir/key": "[" + string(entry) + "]"}
+	look := func() {
+		t.Helper()
+		for path, want := range here {
+			if code, text := ask(http.MethodGet, near+path, ""); code != http.StatusOK || text != want {
+				t.Errorf("%s: %d %s", path, code, text)
+			}
+		}
+	}
+	look()
+	for path, want := range map[string]int{"shacache/cache/" + strings.Repeat("0", 128): http.StatusNotFound, "shacache/dir/none": http.StatusNotFound} {
+		if code, text := ask(http.MethodGet, near+path, ""); code != want {
+			t.Errorf("%s: %d %s", path, code, text)
+		}
+	}
+	if err := endFar(); err != nil {
+		t.Error(err)
+	}
+	look()
+	for _, path := range []string{"shacache/cache/" + other, "shacache/dir/none"} {
+		if code, text := ask(http.MethodGet, near+path, ""); code != http.StatusBadGateway {
+			t.Errorf("%s: %d %s", path, code, text)
+		}
+	}
+}
+
+// A controller is a binary cache too, for those whom it knows, of whom nodes and administrators put something there; and what its file has of slapproxy's that it does not take, it says.
+func TestSlaposServedDepot(t *testing.T) {
+	o := newYard(t, map[string]string{"sources/web/source.conf": "type = fake\n", "hostler.conf": "[slap]\nshacache-content-directory = cache/content\nshacache-metadata-directory = cache/dir\nshacache-size = 1G\nlocal-software-release-root = /\n"})
+	k := o.serve("--no-fill", "--listen", "127.0.0.1:0")
+	at := "http://" + k.said(`serving listen=.*tcp:([0-9.:]+)`)
+	secret, err := os.ReadFile(filepath.Join(o.dir, ".local/state/hostler/controller.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(method, path, body, token string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, at+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token != "" {
+			r.SetBasicAuth("x", token) // as a URL in [networkcache] has it
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		said, _ := io.ReadAll(answer.Body)
+		return answer.StatusCode, string(said)
+	}
+	admin := strings.TrimSpace(string(secret))
+	code, digest := ask(http.MethodPost, "/slapos/shacache/cache", "content", admin)
+	if code != http.StatusCreated {
+		t.Fatal(code, digest)
+	}
+	if code, got := ask(http.MethodGet, "/slapos/shacache/cache/"+digest, "", admin); code != http.StatusOK || got != "content" {
+		t.Errorf("%d %s", code, got)
+	}
+	for _, method := range []string{http.MethodGet, http.MethodPut} {
+		if code, got := ask(method, "/slapos/shacache/cache/"+digest, "content", ""); code != http.StatusForbidden {
+			t.Errorf("%s by nobody: %d %s", method, code, got)
+		}
+	}
+	k.stop()
+	for line, want := range map[string]string{"tls_cert = x": "--tls-cert", "port = 5000": "--listen", "database-uri = x": "[store] url", "shacache-content-directory = x": "go together", "shacache-upstream-cache-url = ftp://x": "shacache-upstream-cache-url"} {
+		o := newYard(t, map[string]string{"hostler.conf": "[slap]\n" + line + "\n"})
+		if out := o.fail("serve", "--no-fill"); !strings.Contains(out, want) || !strings.Contains(out, "hostler.conf:2") {
+			t.Errorf("%s: %s", line, out)
 		}
 	}
 }

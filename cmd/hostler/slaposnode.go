@@ -48,7 +48,8 @@ type nodeCommand struct {
 	socket       string // of the supervisor
 	signatureKey string // what is sent to a binary cache is signed with it; "": what the file says
 	now          bool
-	options      []string // those of this command line that a supervisor is to have too
+	later        func(url string, send func(ctx context.Context) error) // sends a release beside all else; nil: it is sent at once
+	options      []string                                               // those of this command line that a supervisor is to have too
 }
 
 // newNodeCommand gives a command what the commands of a node have in common: their options, and that f runs when what they want is so: the file is read, a pass is root's, alone, has

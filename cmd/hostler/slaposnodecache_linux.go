@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/hostler-project/hostler/node/software"
 	"github.com/hostler-project/hostler/slap/cache"
@@ -18,30 +19,72 @@ import (
 
 // useCache has releases be fetched from the binary cache of [networkcache], and those that are built be uploaded there. What is wrong with it is a warning, and all is built here.
 func (n *nodeCommand) useCache(b *software.Builder) {
-	with := func(ctx context.Context, do func(r *cache.Releases) error) error {
+	open := func(ctx context.Context, as software.As) (*cache.Releases, func(), error) {
 		r, end, err := n.binaryCache(ctx)
 		if err != nil {
-			return fmt.Errorf("[networkcache]: %w", err)
+			return nil, nil, fmt.Errorf("[networkcache]: %w", err)
 		}
-		defer end()
-		return do(r)
+		r.As = as
+		return r, end, nil
 	}
-	b.Fetch = func(ctx context.Context, url, root string) (got bool, err error) {
-		var used bool
-		err = with(ctx, func(r *cache.Releases) (err error) {
-			used = true
-			got, err = r.Fetch(ctx, url, root)
-			return err
-		})
-		if err != nil && !used && ctx.Err() == nil {
+	b.Fetch = func(ctx context.Context, url, root string, as software.As) (bool, error) {
+		r, end, err := open(ctx, as)
+		if err != nil && ctx.Err() == nil {
 			n.warn("The binary cache is not used: %s", plain(err))
 			return false, nil
+		} else if err != nil {
+			return false, err
 		}
-		return got, err
+		defer end()
+		return r.Fetch(ctx, url, root)
 	}
-	b.Upload = func(ctx context.Context, url, dir string) error {
-		return with(ctx, func(r *cache.Releases) error { return r.Upload(ctx, url, dir) })
+	b.Upload = func(ctx context.Context, url, dir string, as software.As) error {
+		r, end, err := open(ctx, as)
+		if err != nil {
+			return err
+		}
+		p, err := r.Pack(ctx, url, dir) // as it is now: it may be another when it is sent
+		if p == nil || err != nil {
+			end()
+			return err
+		}
+		send := func(ctx context.Context) error {
+			defer end()
+			return errors.Join(p.Send(ctx), p.Close())
+		}
+		if n.later == nil {
+			return send(ctx)
+		}
+		n.later(url, send)
+		return nil
 	}
+}
+
+// An uploader gives releases to the binary cache while a node does other things.
+type uploader struct {
+	n   *nodeCommand
+	ctx context.Context //nolint // the daemon's: what is not sent by its end is not sent
+	all sync.WaitGroup
+
+	mu  sync.Mutex
+	now map[string]context.CancelFunc // by release: what is being sent of it
+}
+
+// later begins to send a release. What is being sent of it is older, and ends.
+func (u *uploader) later(url string, send func(ctx context.Context) error) {
+	ctx, cancel := context.WithCancel(u.ctx)
+	u.mu.Lock()
+	if older := u.now[url]; older != nil {
+		older()
+	}
+	u.now[url] = cancel
+	u.mu.Unlock()
+	u.all.Go(func() {
+		defer cancel()
+		if err := send(ctx); err != nil && ctx.Err() == nil {
+			u.n.warn("The release was not given to the binary cache: %s", plain(err))
+		}
+	})
 }
 
 // binaryCache is the cache that the file names; end closes it.

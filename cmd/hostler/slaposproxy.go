@@ -124,7 +124,7 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	if err != nil {
 		return err
 	}
-	if err := s.moveReleases(ctx, m, store, o); err != nil {
+	if err := moveReleases(ctx, s, m, store, o.root, o.database); err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", net.JoinHostPort(o.host, o.port))
@@ -133,7 +133,7 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	}
 	l, scheme := o.tls.listen(l, o.host)
 	s.say("SlapOS master on %s://%s/, which keeps its state in %s", scheme, l.Addr(), shownStore(o.database))
-	srv := &http.Server{Handler: eitherHandler(o.names.guard(s.withDepot(o.depot, o.tls.who(m), s.withPanel(m, o, slaposHandler(m, o.tls.who(m), ctx.Done()))))), ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
+	srv := &http.Server{Handler: eitherHandler(o.names.guard(withDepot(o.depot, s.a.log, o.tls.who(m), s.withPanel(m, o, slaposHandler(m, o.tls.who(m), ctx.Done()))))), ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
 	serving, stop := context.WithCancel(ctx)
 	var collector sync.WaitGroup
 	defer collector.Wait()

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,12 +13,26 @@ import (
 	"github.com/hostler-project/hostler/slap/master"
 )
 
-// moveReleases tells a master where local releases are, if that was said, and says which are elsewhere by that. The database is copied before, where it is a file.
-func (s *slapos) moveReleases(ctx context.Context, m *master.Master, store master.Store, o *slaposProxy) error {
-	if o.root == "" {
+// A teller is told what happens.
+type teller interface {
+	say(format string, args ...any)
+	warn(format string, args ...any)
+	note(format string, args ...any)
+}
+
+// logTeller is a log of a controller.
+type logTeller struct{ log *slog.Logger }
+
+func (l logTeller) say(format string, args ...any)  { l.log.Info(fmt.Sprintf(format, args...)) }
+func (l logTeller) warn(format string, args ...any) { l.log.Warn(fmt.Sprintf(format, args...)) }
+func (l logTeller) note(format string, args ...any) { l.log.Debug(fmt.Sprintf(format, args...)) }
+
+// moveReleases tells a master where local releases are, if that was said, and says which are elsewhere by that. The database, which is at a path, is copied before, where it is a file.
+func moveReleases(ctx context.Context, s teller, m *master.Master, store any, said, at string) error {
+	if said == "" {
 		return nil
 	}
-	root, err := filepath.Abs(o.root)
+	root, err := filepath.Abs(said)
 	if err != nil {
 		return err
 	}
@@ -30,7 +46,7 @@ func (s *slapos) moveReleases(ctx context.Context, m *master.Master, store maste
 				s.warn("Local releases move from %s to %s; of a database that is no file no copy is made", from, root)
 				return nil
 			}
-			path := o.database + "-backup-" + time.Now().UTC().Format("20060102T150405.000Z")
+			path := at + "-backup-" + time.Now().UTC().Format("20060102T150405.000Z")
 			if err := file.Copy(ctx, path); err != nil {
 				return err
 			}

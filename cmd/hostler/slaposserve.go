@@ -25,6 +25,21 @@ type slapping struct {
 	Directory string   `conf:"ca_directory"`      // of the authority by whose certificates nodes are known; "": there is none
 	Products  []string `conf:"software_products"` // NAME URL, the best first
 	Frontends []string `conf:"frontends"`         // PART-OF-URL [TYPE] url|host; see master.Frontend
+	Root      string   `conf:"local-software-release-root"`
+
+	// The binary cache; without the two directories there is none.
+	Content         string `conf:"shacache-content-directory"`
+	Metadata        string `conf:"shacache-metadata-directory"`
+	UpstreamContent string `conf:"shacache-upstream-cache-url"`
+	UpstreamEntries string `conf:"shacache-upstream-dir-url"`
+	CacheSize       int64  `conf:"shacache-size,size"` // of all contents; 0: as many as come
+}
+
+// slaposElsewhere are keys of slapproxy's file that [slap] does not take, with what does the same for a controller.
+var slaposElsewhere = map[string]string{
+	"tls": "who comes to a controller is always known; hostler serve --tls-cert and --tls-key have it speak TLS", "tls_cert": "hostler serve --tls-cert FILE", "tls_key": "hostler serve --tls-key FILE",
+	"host": "hostler serve --listen ADDR", "port": "hostler serve --listen ADDR", "server_names": "a controller knows who asks, under whatever name", "database_uri": "[store] url, or the state directory",
+	"computer_id": "computer = ID", "software_product_list": "software-products = NAME URL, ...", "log_file": "hostler serve writes to standard error", "public_directory_path": "a controller gives no files away",
 }
 
 // otherMaster is a section [multimaster URL].
@@ -38,23 +53,28 @@ type otherMaster struct {
 }
 
 // readSlapping reads what a master is to be; false: [slap] is not there.
-func readSlapping(cfg *config.Config) (opt master.Options, directory string, there bool, err error) {
+func readSlapping(cfg *config.Config) (opt master.Options, said slapping, there bool, err error) {
 	section, there := cfg.Sections["slap"]
-	var said slapping
-	if err := decodeSection(section, &said); err != nil {
-		return opt, "", there, err
+	for _, key := range slices.Sorted(maps.Keys(section)) {
+		if instead, ok := slaposElsewhere[key]; ok {
+			return opt, said, there, invalid("instead: "+instead, "%s:%d: %s belongs to slapproxy's file, and has no place in [slap]", section[key].File, section[key].Line, key)
+		}
 	}
+	if err := decodeSection(section, &said); err != nil {
+		return opt, said, there, err
+	}
+	said.Directory, said.Root = beside(section["ca_directory"], said.Directory), beside(section["local_software_release_root"], said.Root)
 	opt.Computer = said.Computer
 	for _, line := range said.Products {
 		if !addProduct(&opt, line) {
 			at := section["software_products"]
-			return opt, "", there, invalid("software-products = demo https://software.example/demo/software.cfg, kvm https://…", "%s:%d: software-products: %q is not NAME URL", at.File, at.Line, line)
+			return opt, said, there, invalid("software-products = demo https://software.example/demo/software.cfg, kvm https://…", "%s:%d: software-products: %q is not NAME URL", at.File, at.Line, line)
 		}
 	}
 	var bad string
 	if opt.Frontends, bad = master.ParseFrontends(said.Frontends); bad != "" { // none, unless they are said: here they would hide real ones
 		at := section["frontends"]
-		return opt, "", there, invalid("frontends = /software/apache-frontend/software.cfg url", "%s:%d: frontends: %q is not PART-OF-URL [TYPE] url|host", at.File, at.Line, bad)
+		return opt, said, there, invalid("frontends = /software/apache-frontend/software.cfg url", "%s:%d: frontends: %q is not PART-OF-URL [TYPE] url|host", at.File, at.Line, bad)
 	}
 	for _, title := range slices.Sorted(maps.Keys(cfg.Sections)) {
 		url, ok := strings.CutPrefix(title, "multimaster ")
@@ -64,13 +84,13 @@ func readSlapping(cfg *config.Config) (opt master.Options, directory string, the
 		var other otherMaster
 		section := cfg.Sections[title]
 		if err := decodeSection(section, &other); err != nil {
-			return opt, "", there, err
+			return opt, said, there, err
 		}
 		x := master.External{URL: strings.TrimSpace(url), Releases: other.Releases, Computer: other.Computer, Partition: other.Partition,
 			KeyFile: beside(section["key"], other.Key), CertFile: beside(section["cert"], other.Cert), CAFile: beside(section["ca"], other.CA)}
 		opt.Masters = append(opt.Masters, x)
 	}
-	return opt, beside(section["ca_directory"], said.Directory), there, nil
+	return opt, said, there, nil
 }
 
 func decodeSection(section map[string]config.Value, to any) error {
@@ -92,9 +112,14 @@ func beside(said config.Value, path string) string {
 // withSlapos puts the master before what a controller answers, where [slap] is. Whoever asks is somebody whom the controller or the master's authority knows, and pages of other sites
 // cannot ask for him.
 func (k *controller) withSlapos(ctx context.Context, file string, rest http.Handler) (http.Handler, error) {
-	opt, directory, there, err := readSlapping(k.app.cfg)
+	opt, said, there, err := readSlapping(k.app.cfg)
 	if err != nil || !there {
 		return rest, err
+	}
+	directory := said.Directory
+	depot, err := servedDepot(k.app.cfg.Sections["slap"], &said)
+	if err != nil {
+		return nil, err
 	}
 	opt.Store, opt.Log, opt.Limits = k.app.store, k.app.log, k.slaposLimits
 	var ca *authority.Authority
@@ -109,6 +134,9 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 	}
 	m, err := master.New(ctx, opt)
 	if err != nil {
+		return nil, err
+	}
+	if err := moveReleases(ctx, logTeller{k.app.log}, m, k.app.store, said.Root, k.app.at); err != nil {
 		return nil, err
 	}
 	k.slap = view.New(view.Options{Master: m, Who: func(p auth.Principal, writes bool) (master.Who, error) {
@@ -130,12 +158,16 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 				return k.slaposCertified(r, m, serial)
 			}
 		}
+		if _, token, ok := r.BasicAuth(); ok && strings.HasPrefix(r.URL.Path, cachePath+"/") { // as the URL of a cache in slapos.cfg has it
+			r = r.Clone(r.Context())
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
 		p, err := authenticate(r)
 		if err != nil {
 			return master.Who{}, p, err
 		}
 		return slaposAsks(p, r, master.Writes(r))
-	}, whole)
+	}, withDepot(depot, k.app.log, slaposAsker, whole))
 	mux := http.NewServeMux()
 	mux.Handle(slaposPath+"/", http.StripPrefix(slaposPath, http.NewCrossOriginProtection().Handler(guard)))
 	mux.Handle("/", rest)

@@ -24,6 +24,9 @@ const (
 	shared    = ".shared"    // there: it is not for the binary cache
 )
 
+// As does file work with the rights of the software user. What it calls leaves none of that to other goroutines.
+type As func(work func() error) error
+
 // A Builder builds releases in one software root. Its fields are set before the first call; one call at a time may be made, of all processes.
 type Builder struct {
 	Root           string   // an absolute path; its owner is the software user
@@ -40,9 +43,9 @@ type Builder struct {
 	Log func(line string)
 	// Fetch puts a release into its directory from elsewhere, and says whether it did. It is asked where the directory is not there. An error is the end of
 	// the attempt: nothing is built then. nil: there is nowhere to fetch from.
-	Fetch func(ctx context.Context, url, root string) (bool, error)
+	Fetch func(ctx context.Context, url, root string, as As) (bool, error)
 	// Upload gives a release that was built here to others. Its error is a line of the log. nil: there is nobody to give it to.
-	Upload func(ctx context.Context, url, dir string) error
+	Upload func(ctx context.Context, url, dir string, as As) error
 	// Bundles are those that releases may be made of. nil: none are.
 	Bundles func() (bundle.Set, error)
 	// Puller is the command that an image is laid out by, before its name and a directory: a program that calls [LayImage]. It runs as the software user. nil: there are no images here.
@@ -78,7 +81,7 @@ func (b *Builder) Install(ctx context.Context, url string) error {
 	}
 	dir := b.Dir(url)
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) && b.Fetch != nil {
-		if got, err := b.Fetch(ctx, url, b.Root); err != nil || got {
+		if got, err := b.Fetch(ctx, url, b.Root, u.as); err != nil || got {
 			return err
 		}
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -103,7 +106,7 @@ func (b *Builder) Install(ctx context.Context, url string) error {
 		if _, err := os.Lstat(filepath.Join(dir, shared)); err == nil {
 			return nil
 		}
-		if err := b.Upload(ctx, url, dir); err != nil {
+		if err := b.Upload(ctx, url, dir, u.as); err != nil {
 			b.say("The release was not given to the binary cache: %v", err)
 		}
 	}

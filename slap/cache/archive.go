@@ -13,6 +13,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 const mostEntries = 1 << 21 // of an archive
@@ -30,13 +31,8 @@ func (f follows) Read(p []byte) (int, error) {
 	return f.from.Read(p)
 }
 
-// unpack makes in a directory what an archive has below a name: files, directories and links, of the owner of root. Nothing comes to lie outside, whatever names and links
-// are in it.
-func unpack(ctx context.Context, from io.Reader, dir, top, owner string) error {
-	uid, gid, err := ownerOf(owner)
-	if err != nil {
-		return err
-	}
+// unpack makes in a directory what an archive has below a name: files, directories and links. Nothing comes to lie outside, whatever names and links are in it.
+func unpack(ctx context.Context, from io.Reader, dir, top string) error {
 	z, err := gzip.NewReader(bufio.NewReaderSize(follows{ctx, from}, 1<<20))
 	if err != nil {
 		return fmt.Errorf("the archive cannot be read: %w", err)
@@ -46,7 +42,7 @@ func unpack(ctx context.Context, from io.Reader, dir, top, owner string) error {
 		return err
 	}
 	defer root.Close()
-	m := &maker{root: root, uid: uid, gid: gid, modes: map[string]fs.FileMode{".": 0o755}, made: []string{"."}}
+	m := &maker{root: root, modes: map[string]fs.FileMode{".": 0o755}, made: []string{"."}}
 	archive := tar.NewReader(io.LimitReader(z, 10*maxRelease))
 	for {
 		h, err := archive.Next()
@@ -64,11 +60,10 @@ func unpack(ctx context.Context, from io.Reader, dir, top, owner string) error {
 
 // A maker makes what is in an archive.
 type maker struct {
-	root     *os.Root
-	uid, gid int
-	entries  int
-	modes    map[string]fs.FileMode // of directories, for the end, as one may be closed to its owner
-	made     []string               // these, parents first
+	root    *os.Root
+	entries int
+	modes   map[string]fs.FileMode // of directories, for the end, as one may be closed to its owner
+	made    []string               // these, parents first
 }
 
 func (m *maker) entry(h *tar.Header, top string, content io.Reader) error {
@@ -100,10 +95,7 @@ func (m *maker) entry(h *tar.Header, top string, content io.Reader) error {
 	case tar.TypeReg, tar.TypeGNUSparse:
 		return m.file(name, mode, content)
 	case tar.TypeSymlink:
-		if err := m.root.Symlink(h.Linkname, name); err != nil { // wherever it leads: nothing is written through it
-			return err
-		}
-		return m.root.Lchown(name, m.uid, m.gid)
+		return m.root.Symlink(h.Linkname, name) // wherever it leads: nothing is written through it
 	case tar.TypeLink:
 		target, ok := inside(h.Linkname, top)
 		if !ok {
@@ -146,21 +138,15 @@ func (m *maker) file(name string, mode fs.FileMode, content io.Reader) error {
 	}
 	_, err = io.Copy(f, content)
 	if err == nil {
-		err = f.Chown(m.uid, m.gid)
-	}
-	if err == nil {
 		err = f.Chmod(mode)
 	}
 	return errors.Join(err, f.Close())
 }
 
-// end gives directories their owner and their modes.
+// end gives directories their modes.
 func (m *maker) end() error {
 	for i := len(m.made) - 1; i >= 0; i-- {
 		name := m.made[i]
-		if err := m.root.Lchown(name, m.uid, m.gid); err != nil {
-			return err
-		}
 		if err := m.root.Chmod(name, m.modes[name]); err != nil {
 			return err
 		}
@@ -207,7 +193,7 @@ func pack(ctx context.Context, to io.Writer, dir, top string) error {
 		if err := archive.WriteHeader(h); err != nil || h.Typeflag != tar.TypeReg {
 			return err
 		}
-		f, err := root.Open(name)
+		f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // it may be a FIFO by now
 		if err != nil {
 			return err
 		}

@@ -16,7 +16,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hostler-project/hostler/slap"
 )
@@ -29,10 +31,14 @@ type ServeOptions struct {
 	UpstreamContent *Store
 	UpstreamEntries *Directory
 	Most            int64        // bytes of a content; 0 is 64 GiB
+	Size            int64        // bytes of all contents: those that were not asked for the longest make room for others; 0: as many as come
 	Log             *slog.Logger // nil: none
 }
 
-type depot struct{ ServeOptions }
+type depot struct {
+	ServeOptions
+	mu sync.Mutex // held while room is made, and entries are put or dropped
+}
 
 // Handler is a binary cache: contents below /cache, entries below /dir, and POST /update. Any number of processes may have the same directories. What is answered with 201 is on
 // the disk, and what is not, is not there in part either.
@@ -40,10 +46,13 @@ func Handler(o ServeOptions) http.Handler {
 	if o.Most <= 0 {
 		o.Most = maxRelease
 	}
+	if o.Size > 0 {
+		o.Most = min(o.Most, o.Size)
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &depot{o}
+	d := &depot{ServeOptions: o}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /cache/{digest}", d.content)
 	mux.HandleFunc("PUT /cache/{digest}", d.take)
@@ -100,7 +109,17 @@ func (d *depot) content(w http.ResponseWriter, r *http.Request) {
 	path := filepath.Join(d.Content, digest)
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) && d.UpstreamContent != nil {
-		if err := d.keep(path, func(to io.Writer) error { return d.UpstreamContent.Get(r.Context(), digest, to, d.Most) }); err != nil {
+		size := int64(0)
+		err = d.keep(path, func(to io.Writer) error {
+			if err := d.UpstreamContent.Get(r.Context(), digest, to, d.Most); err != nil {
+				return err
+			}
+			if got, ok := to.(io.Seeker); ok {
+				size, _ = got.Seek(0, io.SeekCurrent)
+			}
+			return d.room(size)
+		})
+		if err != nil {
 			d.upstream(w, r, err)
 			return
 		}
@@ -119,8 +138,10 @@ func (d *depot) content(w http.ResponseWriter, r *http.Request) {
 		d.fail(w, r, errors.Join(err, fs.ErrInvalid))
 		return
 	}
+	d.used(path, info)
 	w.Header().Set("Content-Type", "application/octet-stream")
-	http.ServeContent(w, r, "", info.ModTime(), f)
+	w.Header().Set("ETag", `"`+digest+`"`) // what has it never changes
+	http.ServeContent(w, r, "", time.Time{}, f)
 }
 
 // keep makes a file of what is written, whole or not at all.
@@ -129,7 +150,7 @@ func (d *depot) keep(path string, write func(to io.Writer) error) error {
 }
 
 func (d *depot) make(dir string, write func(to io.Writer) error, path func() string) (err error) {
-	f, err := os.CreateTemp(dir, ".new-*")
+	f, err := os.CreateTemp(dir, unfinished+"*")
 	if err != nil {
 		return err
 	}
@@ -169,7 +190,17 @@ func (d *depot) take(w http.ResponseWriter, r *http.Request) {
 	}
 	hash, digest := sha512.New(), ""
 	err := d.make(d.Content, func(to io.Writer) error {
-		if _, err := io.Copy(io.MultiWriter(to, hash), http.MaxBytesReader(w, r.Body, d.Most)); err != nil {
+		if err := d.room(max(r.ContentLength, 0)); err != nil {
+			return err
+		}
+		n, err := io.Copy(io.MultiWriter(to, hash), http.MaxBytesReader(w, r.Body, d.Most))
+		if err != nil {
+			return err
+		}
+		if r.ContentLength < 0 {
+			err = d.room(n)
+		}
+		if err != nil {
 			return err
 		}
 		if digest = hex.EncodeToString(hash.Sum(nil)); want != "" && digest != want {
@@ -255,7 +286,10 @@ func (d *depot) enter(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "It is no entry: [TEXT, SIGNATURE], of which the text is an object with a sha512.", http.StatusBadRequest)
 		return
 	}
-	if err := d.keep(path, func(to io.Writer) error { _, err := fmt.Fprintf(to, "[%s]", body); return err }); err != nil {
+	d.mu.Lock() // who drops entries of the key has none of ours in mind
+	err = d.keep(path, func(to io.Writer) error { _, err := fmt.Fprintf(to, "[%s]", body); return err })
+	d.mu.Unlock()
+	if err != nil {
 		d.fail(w, r, err)
 		return
 	}
@@ -283,7 +317,9 @@ func (d *depot) update(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		if d.UpstreamEntries == nil {
+			d.mu.Lock()
 			gone, err := d.prune(path)
+			d.mu.Unlock()
 			if err != nil {
 				d.fail(w, r, err)
 				return

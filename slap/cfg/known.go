@@ -25,7 +25,7 @@ var known = map[string]string{
 		shadir_ca_file shadir_cert_file shadir_key_file download_from_binary_cache_url_blacklist binary_cache_url_blacklist
 		upload_to_binary_cache_url_blacklist download_from_binary_cache_force_url_list`,
 	"slapproxy": `host port database_uri software_product_list public_directory_path local_software_release_root server_names frontends log_file tls tls_cert tls_key ca_directory
-		shacache_content_directory shacache_metadata_directory shacache_upstream_cache_url shacache_upstream_dir_url computer_id`,
+		shacache_content_directory shacache_metadata_directory shacache_upstream_cache_url shacache_upstream_dir_url shacache_size computer_id`,
 	"collect": "enable time_cycle pid_folder use_quota",
 }
 
