@@ -43,7 +43,7 @@ type Supervisor interface {
 	Status(ctx context.Context, names ...string) ([]supervise.Status, error)
 }
 
-// Agent does passes over the partitions of a computer. One pass at a time.
+// Agent does passes over the partitions of a computer. One pass at a time. It is not to be copied.
 type Agent struct {
 	Master     Master
 	Supervisor Supervisor
@@ -74,6 +74,11 @@ type Agent struct {
 	Hook     func(ctx context.Context, p *Place, done bool) error         // before a partition is looked at, and after
 	Firewall func(ctx context.Context, p *Place, wanted bool) error       // its rules
 	Ask      func(partition string) (Asker, func(), error)                // the master as the partition's instance asks it; nil: as Master
+
+	// Patience is how long a pass waits for one partition before it goes on with the next one, while that is still being processed; 0: as long as it takes.
+	Patience time.Duration
+	works    works
+	ended    func() // is told that something has ended for which no pass waited; nil: nobody is
 
 	Say  func(format string, args ...any) // is told what is done; nil: nobody is
 	Warn func(format string, args ...any) // and what is odd
@@ -148,10 +153,12 @@ func (a *Agent) Apply(ctx context.Context, c *slap.Computer, o Options) (out Out
 		return out, err
 	}
 	for _, s := range steps {
-		err := a.step(ctx, s, o)
+		beside, err := a.begin(ctx, s, o)
 		switch {
 		case ctx.Err() != nil:
 			return out, context.Cause(ctx)
+		case beside:
+			continue
 		case errors.Is(err, slap.ErrUnreachable):
 			return a.offline(ctx, out, err)
 		case err != nil:

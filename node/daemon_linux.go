@@ -29,31 +29,39 @@ type Daemon struct {
 	Retry       time.Duration // from a pass to the next one of what waits for other instances, or for the master; 0: 5 s
 }
 
+// patience is how long one partition keeps a pass from the others.
+const patience = 5 * time.Second
+
 // daemon is one that runs.
 type daemon struct {
 	Daemon
 	bell     chan struct{}
 	software chan *slap.Computer // its one place has what is wanted now
 	built    chan struct{}
+	reports  chan func(ctx context.Context)
 
 	last      *slap.Computer // as it was when the last pass was done
 	at        time.Time      // then
 	reported  time.Time      // when the last report pass began, and
 	destroyed time.Time      // the last one of what is wanted destroyed
+	news      bool           // something is wanted destroyed that no report pass knows of
 	offline   bool
 	pause     time.Duration // after the master did not answer
 }
 
 // Run does passes until ctx ends.
 func (of *Daemon) Run(ctx context.Context) error {
-	d := &daemon{Daemon: *of, bell: make(chan struct{}, 1), software: make(chan *slap.Computer, 1), built: make(chan struct{}, 1)}
+	d := &daemon{Daemon: *of, bell: make(chan struct{}, 1), software: make(chan *slap.Computer, 1), built: make(chan struct{}, 1), reports: make(chan func(context.Context))}
 	for to, or := range map[*time.Duration]time.Duration{&d.Period: time.Minute, &d.ReportEvery: time.Hour, &d.Retry: 5 * time.Second} {
 		if *to <= 0 {
 			*to = or
 		}
 	}
-	d.Agent.Retry = cmp.Or(d.Agent.Retry, d.Retry)
+	a := d.Agent
+	a.Retry, a.Patience = cmp.Or(a.Retry, d.Retry), cmp.Or(a.Patience, patience)
+	a.ended = func() { ring(d.built) }
 	var wg sync.WaitGroup
+	defer a.works.wg.Wait()
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -62,6 +70,9 @@ func (of *Daemon) Run(ctx context.Context) error {
 	}
 	if d.Software != nil {
 		wg.Go(func() { d.build(ctx) })
+	}
+	if d.Report != nil {
+		wg.Go(func() { d.tell(ctx) })
 	}
 	for force := true; ; {
 		wait := d.pass(ctx, force)
@@ -92,11 +103,17 @@ func ring(bell chan struct{}) {
 func (d *daemon) watch(ctx context.Context) {
 	revision, pause := int64(0), time.Second
 	for ctx.Err() == nil {
+		asked := time.Now()
 		next, err := d.Watch(ctx, revision)
 		if err == nil {
-			if pause = time.Second; next != revision {
-				revision = next
+			least := time.Second // who answers at once that nothing is new is not asked again at once
+			if pause = least; next != revision {
+				least, revision = 50*time.Millisecond, next
 				ring(d.bell)
+			}
+			select {
+			case <-time.After(least - time.Since(asked)):
+			case <-ctx.Done():
 			}
 			continue
 		}
@@ -163,7 +180,7 @@ func (d *daemon) pass(ctx context.Context, force bool) time.Duration {
 		a.warn("%s", text)
 	}
 	d.last, d.at = c, time.Now()
-	d.report(ctx, c, same)
+	d.report(c, same)
 	if out.Offline {
 		d.offline, d.last = true, nil
 		return d.Retry
@@ -173,17 +190,18 @@ func (d *daemon) pass(ctx context.Context, force bool) time.Duration {
 
 // next is when there is something to be done though nothing is new.
 func (d *daemon) next(c *slap.Computer) time.Time {
-	now, next := time.Now(), d.at.Add(d.Period)
+	now, soon, next := time.Now(), d.at.Add(d.Retry), d.at.Add(d.Period)
 	for i := range c.Partitions {
 		if id := c.Partitions[i].ID; plain(id) {
 			left, waits := d.Agent.wait(id, now)
-			if at := now.Add(left); waits && at.Before(next) {
+			at := now.Add(left)
+			if at.Before(soon) {
+				at = soon
+			}
+			if waits && at.Before(next) {
 				next = at
 			}
 		}
-	}
-	if soon := d.at.Add(d.Retry); next.Before(soon) {
-		return soon
 	}
 	return next
 }
@@ -203,8 +221,20 @@ func (d *daemon) away(ctx context.Context, err error) {
 	}
 }
 
-// report makes a report pass where something was destroyed, or one is due.
-func (d *daemon) report(ctx context.Context, c *slap.Computer, same bool) {
+// tell makes report passes, beside all else: programs of partitions have a part in them.
+func (d *daemon) tell(ctx context.Context) {
+	for {
+		select {
+		case pass := <-d.reports:
+			pass(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// report has a report pass be made where something was destroyed, or one is due, and none is being made.
+func (d *daemon) report(c *slap.Computer, same bool) {
 	if d.Report == nil {
 		return
 	}
@@ -212,17 +242,21 @@ func (d *daemon) report(ctx context.Context, c *slap.Computer, same bool) {
 	for i := range c.Partitions {
 		destroyed = destroyed || c.Partitions[i].Release != "" && c.Partitions[i].State == slap.Destroyed
 	}
-	switch now := time.Now(); {
-	case now.Sub(d.reported) >= d.ReportEvery:
-		d.reported, d.destroyed = now, now
-		d.Report(ctx)
-	case destroyed && (!same || now.Sub(d.destroyed) >= d.Period):
-		d.destroyed = now
-		if d.Destroy != nil {
-			d.Destroy(ctx)
-		} else {
-			d.Report(ctx)
+	now := time.Now()
+	whole := now.Sub(d.reported) >= d.ReportEvery
+	if d.news = destroyed && (d.news || !same); !whole && !d.news && !(destroyed && now.Sub(d.destroyed) >= d.Period) {
+		return
+	}
+	pass := d.Report
+	if !whole && d.Destroy != nil {
+		pass = d.Destroy
+	}
+	select {
+	case d.reports <- pass:
+		if d.destroyed, d.news = now, false; whole {
+			d.reported = now
 		}
+	default: // one is being made: next time
 	}
 }
 

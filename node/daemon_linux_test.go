@@ -168,3 +168,22 @@ func TestDaemon(t *testing.T) {
 		t.Errorf("%d reports, %d builds", reports.Load(), builds.Load())
 	}
 }
+
+// TestHastyMaster is asked no more often by who watches it where it answers at once.
+func TestHastyMaster(t *testing.T) {
+	l := newLab(t, 1)
+	var watched, built atomic.Int64
+	d := &node.Daemon{Agent: l.agent, Period: 100 * time.Millisecond, Watch: func(_ context.Context, after int64) (int64, error) {
+		watched.Add(1)
+		return 1, nil
+	}, Software: func(context.Context, *slap.Computer) bool { built.Add(1); return false }}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx) }()
+	l.Until("some passes", func() bool { return built.Load() >= 5 })
+	cancel()
+	do(t, <-ended)
+	if n := watched.Load(); n > 100 {
+		t.Errorf("it was asked %d times in five passes", n)
+	}
+}

@@ -26,6 +26,7 @@ func (n *nodeCommand) daemon(ctx context.Context, builds bool) error {
 	if err != nil {
 		return err
 	}
+	pass.Take = a.Take
 	reported := func(ctx context.Context, run func(context.Context) (report.Outcome, error)) {
 		if _, err := run(ctx); err != nil && ctx.Err() == nil {
 			n.warn("The report pass failed: %s", plain(err))

@@ -33,6 +33,12 @@ const (
 
 // destroy stops a partition that is wanted destroyed, and destroys it when nothing keeps it: kept says that what it used could not be told. all are the partitions' names.
 func (p *Pass) destroy(ctx context.Context, one *slap.Partition, all []string, kept bool) error {
+	free, ok := p.take(one.ID)
+	if !ok {
+		p.log("%s is not destroyed yet: it is being processed.", one.ID)
+		return nil
+	}
+	defer free()
 	if err := p.Supervisor.Remove(ctx, one.ID); err != nil {
 		return err
 	}

@@ -39,6 +39,7 @@ type Pass struct {
 	Storage      string        // has dataN/PARTITION, more storage of partitions; "": there is none
 	Timeout      time.Duration // of etc/report, all together, and of sbin/destroy; 0: usage.Limit
 
+	Take func(id string) (free func(), ok bool)                         // has a partition be ours alone until free is called; not ok: another does something there. nil: there is no other
 	Hook func(ctx context.Context, p *slap.Partition, dir string) error // is called of each that is wanted destroyed, when it was stopped; nil: nobody is
 	Log  func(line string)                                              // nil: nobody is told
 	Now  func() time.Time                                               // nil: time.Now
@@ -128,6 +129,14 @@ func (p *Pass) fail(ctx context.Context, id string, err error) {
 	if err := p.Master.ReportInstanceError(ctx, p.Computer, id, "", text); err != nil {
 		p.log("%s: the master could not be told: %v", id, err)
 	}
+}
+
+// take has a partition be ours alone.
+func (p *Pass) take(id string) (free func(), ok bool) {
+	if p.Take == nil {
+		return func() {}, true
+	}
+	return p.Take(id)
 }
 
 func (p *Pass) log(format string, args ...any) {

@@ -284,3 +284,25 @@ func TestNoPartitions(t *testing.T) {
 		t.Error(told)
 	}
 }
+
+// TestTaken leaves a partition alone with which another does something, and what it used too.
+func TestTaken(t *testing.T) {
+	l := newLab(t, 1)
+	l.ask("one", "", slap.Started)
+	l.Put("p0", "var/xml_report/left", consumption("cpu", "7"), 0o640)
+	l.ask("one", "", slap.Destroyed)
+	var asked []string
+	l.pass.Take = func(id string) (func(), bool) { asked = append(asked, id); return nil, false }
+	l.run(0)
+	l.There("p0/var/xml_report/left")
+	if told := l.Told(); told != "" || len(asked) != 2 {
+		t.Error(told, asked)
+	}
+	taken := 0
+	l.pass.Take = func(string) (func(), bool) { taken++; return func() { taken-- }, taken == 1 }
+	l.run(0)
+	l.Gone("p0/var")
+	if taken != 0 {
+		t.Error("it is not free again")
+	}
+}

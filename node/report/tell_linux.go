@@ -47,7 +47,11 @@ func (p *Pass) tell(ctx context.Context, root *home.Dir, busy []*slap.Partition,
 			break
 		}
 		s, err := p.gather(ctx, root, one)
-		if err != nil {
+		if errors.Is(err, errBusy) {
+			p.log("%s is being processed: what it used is for the next time.", one.ID)
+			kept[one.ID] = true
+			continue
+		} else if err != nil {
 			bad[one.ID] = true
 			p.fail(ctx, one.ID, err)
 		}
@@ -66,11 +70,19 @@ func (p *Pass) tell(ctx context.Context, root *home.Dir, busy []*slap.Partition,
 	return kept
 }
 
+// errBusy is of a partition with which another does something.
+var errBusy = errors.New("it is being processed")
+
 // owner is who runs a partition's programs.
 func owner(d *home.Dir) (*once.User, error) { return once.As(d.Owner()) }
 
 // gather runs a partition's programs, and reads what they and others have left. A share is returned beside an error too, if there is something to tell.
 func (p *Pass) gather(ctx context.Context, root *home.Dir, one *slap.Partition) (*share, error) {
+	free, ok := p.take(one.ID)
+	if !ok {
+		return nil, errBusy
+	}
+	defer free()
 	dir, err := p.open(one.ID)
 	if err != nil {
 		return nil, err
