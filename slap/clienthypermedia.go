@@ -112,6 +112,11 @@ func (c *Client) Form(ctx context.Context, relativeURL string) (*Form, error) {
 
 // ComputerToken is a token with which one new computer can be registered. Only the full master gives them.
 func (c *Client) ComputerToken(ctx context.Context) (string, error) {
+	return c.ComputerTokenFor(ctx, "")
+}
+
+// ComputerTokenFor is a token with which a computer that there is already can be registered again, by who has it. Only masters of ours give such; of another one it is [ErrNotFound].
+func (c *Client) ComputerTokenFor(ctx context.Context, computer string) (string, error) {
 	const op = "Base_getComputerToken"
 	rest, err := c.restBase(ctx)
 	if err != nil {
@@ -122,10 +127,18 @@ func (c *Client) ComputerToken(ctx context.Context) (string, error) {
 		return "", c.badAnswer(op, malformed("", "the URL of the hypermedia API is none"))
 	}
 	var answer struct {
-		Token string `json:"access_token"`
+		Token    string `json:"access_token"`
+		Computer string `json:"computer_guid"`
 	}
-	if err := c.read(ctx, op, u.JoinPath("computer_module", op).String(), &answer); err != nil {
+	u = u.JoinPath("computer_module", op)
+	if computer != "" {
+		u.RawQuery = fields("computer_guid", computer).Encode()
+	}
+	if err := c.read(ctx, op, u.String(), &answer); err != nil {
 		return "", err
+	}
+	if answer.Computer != computer { // it passed the name over
+		return "", &Error{Op: op, Master: c.base.Host, Kind: ErrNotFound, Reason: "this master gives tokens for new computers alone"}
 	}
 	if answer.Token == "" {
 		return "", c.badAnswer(op, malformed("", "an answer without a token"))

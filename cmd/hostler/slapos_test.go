@@ -319,6 +319,8 @@ var hypermediaAnswers = map[string]string{
 	"/hateoas/computers/COMP-LAB":                    `{"_embedded":{"_view":{"form_id":{"default":"COMP-LAB","key":"computer","type":"StringField"},"my_reference":{"default":"COMP-LAB","key":"reference","type":"StringField"},"my_title":{"default":"COMP-LAB","key":"reference","type":"StringField"}}},"_links":{"type":{"name":"Computer"}}}`,
 	"/slapos.allDocs.v0.compute_node_instance_list":  `{"result_list":[{"title":"demo1","instance_guid":"x","state":"started","compute_partition_id":"slappart0","software_release_uri":"/srv/profiles/demo/software.cfg"}]}`,
 	"/hateoas/computer_module/Base_getComputerToken": `{"access_token": "T0KEN"}`,
+	// A master that is not ours passes the name over.
+	"/hateoas/computer_module/Base_getComputerToken?computer_guid=COMP-LAB": `{"access_token": "T0KEN"}`,
 }
 
 func TestSlaposLooks(t *testing.T) {
@@ -349,6 +351,7 @@ func TestSlaposLooks(t *testing.T) {
 		{"computer info COMP-LAB", "Reference: COMP-LAB\nTitle: COMP-LAB\nPartition: slappart0 started /srv/profiles/demo/software.cfg demo1\n", 0, ""},
 		{"computer info none", "", 2, "slapos: not found: the master knows no computer \"none\"\nhint: hostler slapos computer list shows all\n"},
 		{"computer token", "T0KEN\n", 0, ""},
+		{"computer token COMP-LAB", "", 1, "slapos: this master gives no tokens for computers that there are already\nhint: its administrator, or generateComputerCertificate, gives another certificate\n"},
 		{"service frobnicate", "", 5, "slapos: unknown command \"frobnicate\"\n"},
 	} {
 		if code, out, errs := m.run(t, strings.Fields(c.words)...); code != c.code || out != c.out || errs != c.errs {

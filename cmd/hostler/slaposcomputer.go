@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -87,24 +88,29 @@ func newSlaposComputer(s *slapos) *cobra.Command {
 		Long: `Show a computer by its reference; of a node of ours, and from a master of ours, also the programs that run on it and what their promises came to.
 
 Exit status: 2 where the master knows no such computer.`,
-		Example: "  hostler slapos computer info COMP-1",
-		Args:    cobra.ExactArgs(1),
-		RunE:    s.do(func(ctx context.Context, args []string) error { return s.computerInfo(ctx, args[0]) }),
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) (out candidates, _ cobra.ShellCompDirective) {
-			if len(args) == 0 {
-				out = s.computers(cmd)
-			}
-			return out, cobra.ShellCompDirectiveNoFileComp
-		},
+		Example:           "  hostler slapos computer info COMP-1",
+		Args:              cobra.ExactArgs(1),
+		RunE:              s.do(func(ctx context.Context, args []string) error { return s.computerInfo(ctx, args[0]) }),
+		ValidArgsFunction: s.oneComputer,
 	}, &cobra.Command{
-		Use:     "token",
-		Short:   "Print a token with which one new computer can be registered",
-		Long:    "Print a token with which one new computer can be registered (hostler slapos node register). It is a secret.",
-		Example: "  hostler slapos computer token",
-		Args:    cobra.NoArgs,
-		RunE:    s.do(func(ctx context.Context, _ []string) error { return s.computerToken(ctx) }),
+		Use:   "token [REF]",
+		Short: "Print a token with which one computer can be registered",
+		Long: `Print a token with which one computer can be registered (hostler slapos node register): a new one, or the computer of that reference, which is yours
+already and is to have another certificate; only masters of ours give those. It is a secret, good once and within a day.`,
+		Example:           "  hostler slapos computer token\n  hostler slapos computer token COMP-1",
+		Args:              cobra.MaximumNArgs(1),
+		RunE:              s.do(func(ctx context.Context, args []string) error { return s.computerToken(ctx, args) }),
+		ValidArgsFunction: s.oneComputer,
 	})
 	return cmd
+}
+
+// oneComputer completes a single reference.
+func (s *slapos) oneComputer(cmd *cobra.Command, args []string, _ string) (out candidates, _ cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		out = s.computers(cmd)
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
 func (s *slapos) computerList(ctx context.Context) error {
@@ -215,12 +221,15 @@ func (s *slapos) computerRuns(ctx context.Context, v *computerDetailView) error 
 	return nil
 }
 
-func (s *slapos) computerToken(ctx context.Context) error {
+func (s *slapos) computerToken(ctx context.Context, of []string) error {
 	master, err := s.master()
 	if err != nil {
 		return err
 	}
-	token, err := master.ComputerToken(ctx)
+	token, err := master.ComputerTokenFor(ctx, strings.Join(of, ""))
+	if errors.Is(err, slap.ErrNotFound) && len(of) > 0 {
+		return &compute.Error{Kind: compute.ErrFailed, Err: errors.New("this master gives no tokens for computers that there are already"), Hint: "its administrator, or generateComputerCertificate, gives another certificate"}
+	}
 	if errors.Is(err, slap.ErrNotFound) {
 		return &compute.Error{Kind: compute.ErrFailed, Err: errors.New("this master gives no tokens"), Hint: "a computer of a master without certificates needs none: it is there once its node has said what it is"}
 	} else if err != nil {

@@ -122,6 +122,29 @@ func TestSlaposEnrolled(t *testing.T) {
 			t.Error(err)
 		}
 		denies(t, "what is revoked, on an open connection", speaks.Configure(ctx, configuration(guid)))
+
+		// Its user has it registered again, under the same name; of another's he gets no token.
+		again, err := ann.ComputerTokenFor(ctx, guid)
+		if node.token != "" {
+			denies(t, "a token for a computer that is nobody's", err)
+			continue
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		s = &slapos{a: newApp(strings.NewReader(again), io.Discard, io.Discard), file: file}
+		o.web = enrol.Web{URL: g.url}
+		if err := s.register(ctx, node.title, o); err != nil {
+			t.Fatal(err)
+		}
+		if f, err = cfg.Read(file); err != nil {
+			t.Fatal(err)
+		}
+		if same, err := f.Text("slapos", "computer_id"); err != nil || same != guid {
+			t.Errorf("registered again it is %s, and was %s: %v", same, guid, err)
+		}
+		if err := g.by(file, "slapos").Configure(ctx, configuration(guid)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -78,18 +78,22 @@ func (l *legacy) enrol(w http.ResponseWriter, r *http.Request) (*slap.Certificat
 	return l.OwnCertificate(r.Context(), who)
 }
 
-// computerToken gives a token with which one new computer can be registered. It makes one by GET, as clients ask for it so; pages of other sites cannot.
+// computerToken gives a token with which one new computer can be registered, or the one that computer_guid names, which who asks has already; then it says so, as a master that does not know
+// that field does not. It makes one by GET, as clients ask for it so; pages of other sites cannot.
 func (h *hypermedia) computerToken(w http.ResponseWriter, r *http.Request, who Who) error {
 	if err := ownSite(r); err != nil {
 		return err
 	}
-	token, _, err := h.NewToken(r.Context(), who, slap.TokenRecord{Of: slap.CertifiedComputer})
+	guid := r.URL.Query().Get("computer_guid")
+	about(r.Context(), guid)
+	token, _, err := h.NewToken(r.Context(), who, slap.TokenRecord{Of: slap.CertifiedComputer, Computer: guid})
 	if err != nil {
 		return err
 	}
 	return answerJSON(w, http.StatusOK, struct {
-		Token string `json:"access_token"`
-	}{token})
+		Token    string `json:"access_token"`
+		Computer string `json:"computer_guid,omitempty"`
+	}{token, guid})
 }
 
 // ownSite refuses what a page of another site has a browser ask for.

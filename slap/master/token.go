@@ -30,14 +30,15 @@ func tokenEntry(t *slap.TokenRecord) slap.Entry {
 	return slap.Entry{Kind: slap.KindOther, Key: key("token", t.Hash), Host: holderOf("token", t.User), Data: pack(t)}
 }
 
-// NewToken makes a token for which somebody gets a certificate, once and within a day: of t, Of, User, Admin, Project and Computer count. Users make such for computers of their own.
+// NewToken makes a token for which somebody gets a certificate, once and within a day: of t, Of, User, Admin, Project and Computer count. Users make such for computers of their own:
+// new ones, and by their names those that they have.
 func (m *Master) NewToken(ctx context.Context, who Who, t slap.TokenRecord) (token string, until time.Time, err error) {
 	if m.opt.Authority == nil {
 		return "", until, refuse(compute.ErrNotFound, "%s", noSuchEndpoint)
 	}
 	switch {
 	case who.All:
-	case who.User == "" || t.Of != slap.CertifiedComputer || t.Admin || t.Computer != "":
+	case who.User == "" || t.Of != slap.CertifiedComputer || t.Admin:
 		return "", until, denied("Only an administrator may do this.")
 	default:
 		t.User, t.Project = who.User, who.Project
@@ -49,6 +50,11 @@ func (m *Master) NewToken(ctx context.Context, who Who, t slap.TokenRecord) (tok
 		return "", until, badName(name)
 	case t.Computer != "" && !plainName().MatchString(t.Computer):
 		return "", until, badName(t.Computer)
+	}
+	if t.Computer != "" && !who.All {
+		if err := firstOf(m.fresh(ctx), m.read(has(who.User, t.Computer))); err != nil {
+			return "", until, err
+		}
 	}
 	var secret [32]byte
 	_, _ = rand.Read(secret[:]) // it never fails
@@ -75,6 +81,17 @@ func (m *Master) NewToken(ctx context.Context, who Who, t slap.TokenRecord) (tok
 	}
 	changed(ctx)
 	return token, t.Until, nil
+}
+
+// has says whether a user has a computer of a name. Whose it is does not change.
+func has(user, computer string) func(b book) error {
+	return func(b book) error {
+		c, err := b.computer(computer)
+		if err == nil && (c == nil || c.Owner != user) {
+			err = denied("You have no computer %s.", computer)
+		}
+		return err
+	}
 }
 
 // spend takes a token from whoever shows it, who gets what may makes of it.
