@@ -63,6 +63,7 @@ type pages struct {
 	tx       Tx
 	revision int64
 	wrote    bool
+	placed   map[string]map[string]*slap.InstanceRecord // what has a partition on computers of which that was asked, by ID
 }
 
 func (p *pages) entry(kind slap.EntryKind, key string) (slap.Entry, bool, error) {
@@ -156,6 +157,49 @@ func (p *pages) instances(tree, host, computer string) ([]*slap.InstanceRecord, 
 	return p.query(slap.EntryQuery{Tree: tree, Host: host, Computer: computer})
 }
 
+// placedOn is what has a partition on a computer, by ID. A transaction reads it once, however many shared instances look for a host there.
+func placedOn(b book, guid string) (map[string]*slap.InstanceRecord, error) {
+	p, writing := b.(*pages)
+	if writing && p.placed[guid] != nil {
+		return p.placed[guid], nil
+	}
+	some, err := b.instances("", "", guid)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]*slap.InstanceRecord{}
+	for _, n := range some {
+		if n.Partition != "" {
+			all[n.ID] = n
+		}
+	}
+	if writing {
+		if p.placed == nil {
+			p.placed = map[string]map[string]*slap.InstanceRecord{}
+		}
+		p.placed[guid] = all
+	}
+	return all, nil
+}
+
+// moved has placedOn know of an instance that is saved.
+func (p *pages) moved(e slap.Entry) error {
+	if e.Kind != slap.KindInstance || len(p.placed) == 0 {
+		return nil
+	}
+	for _, all := range p.placed {
+		delete(all, e.Key)
+	}
+	if e.Data == nil || e.Place == "" {
+		return nil
+	}
+	n, err := instanceOf(e)
+	if err == nil && p.placed[n.Computer] != nil {
+		p.placed[n.Computer][n.ID] = n
+	}
+	return err
+}
+
 func (p *pages) save(e slap.Entry) (err error) {
 	if e.Kind == slap.KindStatus {
 		return p.tx.SaveSlap(e)
@@ -164,7 +208,7 @@ func (p *pages) save(e slap.Entry) (err error) {
 		return err
 	}
 	e.Revision, p.wrote = p.revision, true
-	return p.tx.SaveSlap(e)
+	return firstOf(p.tx.SaveSlap(e), p.moved(e))
 }
 
 // advance begins the transaction's revision, unless it has begun. Others that want to write wait from then on.

@@ -22,7 +22,7 @@ func (a *ask) place(b book) error {
 		return a.keep(b, n, why)
 	}
 	candidates, why := a.m.candidates(b, n)
-	for _, guid := range candidates {
+	for i, guid := range candidates {
 		slot, reason, err := a.m.freeSlot(b, guid, n)
 		if err != nil {
 			return err
@@ -30,6 +30,13 @@ func (a *ask) place(b book) error {
 		if slot == "" {
 			why = join(why, reason)
 			continue
+		}
+		if last := i == len(candidates)-1; !last { // with the last one it is refused, and said why
+			if ok, err := a.m.tells(b, guid, n); err != nil {
+				return err
+			} else if !ok {
+				continue
+			}
 		}
 		n.Computer, n.Partition = guid, slot
 		n.Stamp = a.m.stamp(n.Stamp)

@@ -215,19 +215,19 @@ func (m *Master) hostOn(b book, n *slap.InstanceRecord, guid string) (*slap.Inst
 	if host, err := m.likelyHost(b, c, n); host != nil || err != nil {
 		return host, err
 	}
-	on, err := b.instances("", "", guid)
+	found := map[string]*slap.InstanceRecord{} // by partition
+	on, err := placedOn(b, guid)
 	if err != nil {
 		return nil, err
 	}
-	on = slices.DeleteFunc(on, func(host *slap.InstanceRecord) bool { return !fits(host, n) })
-	if len(on) == 0 {
-		return nil, nil
+	for _, host := range on {
+		if fits(host, n) {
+			found[host.Partition] = host
+		}
 	}
 	for i := range c.Partitions {
-		for _, host := range on {
-			if host.Partition == c.Partitions[i].ID {
-				return host, nil
-			}
+		if host := found[c.Partitions[i].ID]; host != nil {
+			return host, nil
 		}
 	}
 	return nil, nil

@@ -210,6 +210,19 @@ func (m *Master) shareOn(guid string) int {
 	return 0
 }
 
+// tells says whether a computer's node can be told of a new instance in one of its free partitions too.
+func (m *Master) tells(b book, guid string, n *slap.InstanceRecord) (bool, error) {
+	if _, writing := b.(*pages); !writing {
+		return true, nil
+	}
+	share, weight := m.shareOn(guid), weigh(n, "", spelled)+maxTitle*len("&#1114111;")
+	if weight <= share {
+		return true, nil
+	}
+	left, err := m.left(b, guid)
+	return weight-share <= left, err
+}
+
 // A room is how much more computers can be told, as instances come to them one after the other.
 type room map[string]int
 

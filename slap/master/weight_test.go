@@ -116,8 +116,9 @@ func TestTellable(t *testing.T) {
 		t.Errorf("%d were taken, %d refused", taken.Load(), refused.Load())
 	}
 	tells("with the largest", 10<<20)
+	var small *master.Answer
 	for i := range 10 {
-		r.ask(slap.Request{Title: fmt.Sprint("small", i), Parameters: slap.Dictionary{"k": "v"}})
+		small = r.ask(slap.Request{Title: fmt.Sprint("small", i), Parameters: slap.Dictionary{"k": "v"}})
 	}
 
 	// Shared instances of others are told there too.
@@ -136,7 +137,7 @@ func TestTellable(t *testing.T) {
 	tells("with shared instances", 11<<20)
 	note(r.Rename(ctx, master.Anybody, "C", "p0", "", strings.Repeat("😀", 200)))
 	tells("after a rename", 11<<20)
-	if err := r.SetConnection(ctx, master.Anybody, "C", "p0", "", slap.Dictionary{"url": "https://site.example/"}); err != nil {
+	if err := r.SetConnection(ctx, master.Anybody, "C", small.Partition, "", slap.Dictionary{"url": "https://site.example/"}); err != nil {
 		t.Errorf("what is small is not taken any more: %v", err)
 	}
 
