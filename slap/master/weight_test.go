@@ -153,7 +153,8 @@ func TestTellable(t *testing.T) {
 		t.Errorf("%d of 2 have come to the host", len(has))
 	}
 	tells("after a host came", 11<<20)
+	r.ask(slap.Request{Title: "shared0", Release: demo, Shared: true, State: slap.Destroyed})
 	if a := r.ask(slap.Request{Title: "waits0", Release: "u", Shared: true, Parameters: slap.Dictionary{"k": "v"}}); a.Partition != host.Partition {
-		t.Errorf("it is small now, and in %q", a.Partition)
+		t.Errorf("there is room now, and it is small, and in %q", a.Partition)
 	}
 }
