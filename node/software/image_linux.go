@@ -30,6 +30,9 @@ type EntryPoint struct {
 	Argv []string `json:"argv"`
 	Env  []string `json:"env"` // KEY=VALUE
 	Dir  string   `json:"dir"`
+	// Image is its digest, and Volumes are the directories in which it says that it keeps what is to stay.
+	Image   string   `json:"image,omitempty"`
+	Volumes []string `json:"volumes,omitempty"`
 }
 
 // image lays an image out as a release, by a program of the software user's: whatever is in it is read with no more rights than his.
@@ -69,7 +72,12 @@ func LayImage(ctx context.Context, name, dir string) error {
 		return err
 	}
 	c := img.Config
-	e := EntryPoint{Argv: append(slices.Clone(c.Entrypoint), c.Cmd...), Env: c.Env, Dir: path.Clean("/" + c.WorkingDir)}
+	e := EntryPoint{Argv: append(slices.Clone(c.Entrypoint), c.Cmd...), Env: c.Env, Dir: path.Clean("/" + c.WorkingDir), Image: img.Digest}
+	for _, v := range c.Volumes {
+		if v = path.Clean("/" + v); v != "/" {
+			e.Volumes = append(e.Volumes, v)
+		}
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return fail(err)
@@ -236,6 +244,9 @@ func ReadEntryPoint(d *home.Dir) (*EntryPoint, error) {
 // Script is the program that runs an image's entry point in a partition, with parameters in its environment: those whose names a shell takes. The process is root of a user name space in which
 // there is nobody but the partition's user; it sees the image's files, and what it writes lies over them, in the partition. It needs a kernel that lets users have such name spaces.
 //
+// What it wrote lies over the files of that image alone: of another image, that a release has become, they are begun anew, but for its volumes, which stay. The rest of before is kept aside until the
+// next such change. It may be killed at any time, and goes on where it was.
+//
 // Files of the image that it writes to in place, without making them anew, it may not change: they are the software user's.
 func (e *EntryPoint) Script(release, partition string, parameters map[string]string) []byte {
 	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
@@ -263,14 +274,40 @@ for d in dev proc sys; do mount --rbind "/$d" "$p/root/$d"; done
 cd /
 exec env -i ` + words(env) + ` "$u" --root="$p/root" --wd=` + quote(e.Dir) + " -- " + words(e.Argv) + "\n"
 	return []byte(`#!/bin/sh
-# Made by hostler: runs the entry point of an image. What it writes lies in var/image/upper.
+# Made by hostler: runs the entry point of an image. What it writes lies in var/image/upper; what was written over another image, and is no volume, in var/image/before.
 set -eu
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 r=` + quote(filepath.Join(release, rootfs)) + ` p=` + quote(filepath.Join(partition, "var/image")) + `
 u=$(command -v unshare)
-mkdir -p "$p/upper/dev" "$p/upper/proc" "$p/upper/sys" "$p/upper/tmp" "$p/upper/etc" "$p/work" "$p/root"
-( cd "$r"; find . -type d -print0 ) | ( cd "$p/upper"; xargs -0 mkdir -p ) # directories of one's own can be written to
-for f in resolv.conf hosts; do [ ! -r "/etc/$f" ] || cp -fL "/etc/$f" "$p/upper/etc/$f"; done
+image=` + quote(e.Image) + `
+mkdir -p "$p"
+if [ "$(cat "$p/image" 2>/dev/null)" = "$image" ]; then
+	rm -f "$p/moving"
+else
+	if [ ! -e "$p/moving" ]; then
+		if [ -e "$p/upper" ]; then
+			[ ! -e "$p/before" ] || { chmod -R u+rwx "$p/before"; rm -rf "$p/before"; }
+			mv "$p/upper" "$p/before"
+		fi
+		: >"$p/moving"
+	fi
+	for v in ` + words(e.Volumes) + `; do
+		if [ -d "$p/before$v" ] && [ ! -e "$p/upper$v" ]; then
+			mkdir -p "$p/upper$v"
+			rmdir "$p/upper$v"
+			chmod u+w "$p/before$v"
+			mv "$p/before$v" "$p/upper$v"
+		fi
+	done
+	mkdir -p "$p/upper/dev" "$p/upper/proc" "$p/upper/sys" "$p/upper/tmp" "$p/upper/etc"
+	( cd "$r"; find . -type d -print0 ) | ( cd "$p/upper"; xargs -0 mkdir -p ) || : # directories of one's own can be written to; a volume may have another thing of such a name
+	[ ! -e "$p/work" ] || { chmod -R u+rwx "$p/work"; rm -rf "$p/work"; }
+	printf '%s' "$image" >"$p/image.new"
+	mv "$p/image.new" "$p/image"
+	rm -f "$p/moving"
+fi
+mkdir -p "$p/work" "$p/root"
+for f in resolv.conf hosts; do [ ! -r "/etc/$f" ] || [ ! -d "$p/upper/etc" ] || cp -fL "/etc/$f" "$p/upper/etc/$f"; done
 export r p u
 exec "$u" --user --map-root-user --mount -- /bin/sh -ec ` + quote(inside) + "\n")
 }

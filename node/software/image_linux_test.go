@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -49,6 +50,13 @@ func layout(t testing.TB, dir string, config map[string]any, layers ...func(add 
 	return dir
 }
 
+// owner is who has a file.
+func owner(path string) *syscall.Stat_t {
+	var st syscall.Stat_t
+	_ = syscall.Stat(path, &st)
+	return &st
+}
+
 // TestImage lays out an image as the software user, whose entry point runs in a partition of another one, writes there, and leaves the release alone.
 func TestImage(t *testing.T) {
 	if of, ok := os.LookupEnv("HOSTLER_TEST_LAY"); ok {
@@ -63,7 +71,7 @@ func TestImage(t *testing.T) {
 		t.Skip("TestImage: there is no busybox (Debian: busybox-static)")
 	}
 	s, dir := newSite(t), place(t)
-	name := layout(t, dir+"/layout", map[string]any{"Entrypoint": []string{"sh", "-c"}, "Cmd": []string{`id -u; pwd; echo "$IN $name $PATH"; cat there; ls /data /hidden; rm there; echo mine >made; echo; readlink /proc/self/cwd`}, "Env": []string{"IN=image", "PATH=/bin"}, "WorkingDir": "/data"},
+	name := layout(t, dir+"/layout", map[string]any{"Entrypoint": []string{"sh", "-c"}, "Cmd": []string{`id -u; pwd; echo "$IN $name $PATH"; cat there; ls /data /hidden; rm there; echo mine >made; echo; readlink /proc/self/cwd`}, "Env": []string{"IN=image", "PATH=/bin"}, "WorkingDir": "/data", "Volumes": map[string]any{"/data/kept": map[string]any{}, "/": map[string]any{}}},
 		func(add func(*tar.Header, string)) {
 			add(item("bin/sh", 0o4711, string(shell)))
 			add(item("data/", 0o700, ""))
@@ -125,7 +133,46 @@ func TestImage(t *testing.T) {
 		if text, err := os.ReadFile(partition + "/var/image/upper/data/made"); err != nil || string(text) != "mine\n" || s.read(url, "rootfs/data/there") != "was there\n" {
 			t.Errorf("%q, %v", text, err)
 		}
-		do(t, os.RemoveAll(partition+"/var/image/upper/data"))
+		do(t, errors.Join(os.Remove(partition+"/var/image/upper/data/made"), os.Remove(partition+"/var/image/upper/data/there")))
+	}
+	// The release becomes another image: what was written is no more over it, but for what the image says that it keeps.
+	if len(e.Volumes) != 1 || e.Volumes[0] != "/data/kept" || !strings.HasPrefix(e.Image, "sha256:") {
+		t.Errorf("%+v", e)
+	}
+	act := func(image, command, want string) {
+		t.Helper()
+		e := *e
+		e.Image, e.Argv = image, []string{"sh", "-c", command}
+		out.Reset()
+		do(t, os.WriteFile(path, e.Script(s.Dir(url), partition, nil), 0o755))
+		if err := once.Run(t.Context(), once.Command{Argv: []string{path}, Dir: partition, User: user, Umask: 0o027, Output: &out}); err != nil || out.String() != want {
+			t.Errorf("%v: %q, want %q", err, &out, want)
+		}
+	}
+	act(e.Image, `mkdir /data/kept; echo mine >/data/kept/mine; echo stray >/stray; rm /data/there; rm -r /hidden; echo x >/hidden`, "")
+	act(e.Image, `cat /data/kept/mine /stray /hidden; ls /data`, "mine\nstray\nx\nkept\n")
+	act("sha256:other", `cat /data/kept/mine; ls -d /stray /data/there /hidden/* 2>/dev/null || :`, "mine\n/data/there\n/hidden/new\n")
+	if text, err := os.ReadFile(partition + "/var/image/before/stray"); err != nil || string(text) != "stray\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+	// Killed in the middle of it, at each place.
+	for _, cut := range []string{"mv upper before", "moving", "moved"} {
+		at := func(name string) string { return filepath.Join(partition, "var/image", name) }
+		act("sha256:a", `echo again >/stray; cat /data/kept/mine`, "mine\n")
+		do(t, errors.Join(os.RemoveAll(at("before")), os.Rename(at("upper"), at("before"))))
+		if cut != "mv upper before" {
+			do(t, os.WriteFile(at("moving"), nil, 0o666))
+			do(t, os.Chmod(at("moving"), 0o666))
+		}
+		if cut == "moved" {
+			do(t, os.MkdirAll(at("upper/data"), 0o777))
+			for _, name := range []string{"upper", "upper/data"} {
+				do(t, os.Chown(at(name), int(owner(partition).Uid), int(owner(partition).Gid)))
+			}
+			do(t, os.Rename(at("before/data/kept"), at("upper/data/kept")))
+		}
+		act("sha256:b", `cat /data/kept/mine; ls -d /stray 2>/dev/null || :`, "mine\n")
+		act("sha256:b", `cat /data/kept/mine; ls -d /stray 2>/dev/null || :`, "mine\n")
 	}
 	if e, err = s.EntryPoint("none"); e != nil || !errors.Is(err, compute.ErrNotFound) {
 		t.Error(e, err)
