@@ -70,10 +70,10 @@ type Agent struct {
 	Environ     []string                    // as os.Environ; what processes instances has it, without what bends it
 
 	// What else is done with a partition; nil: nothing.
-	Promises func(ctx context.Context, p *Place, mode promise.Mode) error // the error of what failed has a *promise.Failure in it
-	Hook     func(ctx context.Context, p *Place, done bool) error         // before a partition is looked at, and after
-	Firewall func(ctx context.Context, p *Place, wanted bool) error       // its rules
-	Ask      func(partition string) (Asker, func(), error)                // the master as the partition's instance asks it; nil: as Master
+	Promises func(ctx context.Context, p *Place, mode promise.Mode) (news bool, err error) // news: one was asked now, or there is none; the error of what failed has a *promise.Failure in it
+	Hook     func(ctx context.Context, p *Place, done bool) error                          // before a partition is looked at, and after
+	Firewall func(ctx context.Context, p *Place, wanted bool) error                        // its rules
+	Ask      func(partition string) (Asker, func(), error)                                 // the master as the partition's instance asks it; nil: as Master
 
 	// Patience is how long a pass waits for one partition before it goes on with the next one, while that is still being processed; 0: as long as it takes.
 	Patience time.Duration
@@ -82,6 +82,8 @@ type Agent struct {
 
 	Say  func(format string, args ...any) // is told what is done; nil: nobody is
 	Warn func(format string, args ...any) // and what is odd
+
+	untold map[string]bool // partitions of which the master has yet to hear that all is well again
 }
 
 // Place is a partition that something is done with.

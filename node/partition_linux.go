@@ -147,7 +147,7 @@ func (a *Agent) process(ctx context.Context, pl *Place, o Options, reason string
 	case err != nil && !isPromise(err):
 		_ = pl.Dir.Write(errorLog(p.ID), []byte(err.Error()+"\n"), 0o644)
 		if p.State == slap.Started && !stop && a.Promises != nil {
-			_ = a.Promises(ctx, pl, promise.Test) // their results are for who looks after the instance
+			_, _ = a.Promises(ctx, pl, promise.Test) // their results are for who looks after the instance
 		}
 	}
 	if err != nil {
@@ -194,7 +194,7 @@ func (a *Agent) bring(ctx context.Context, pl *Place, stop bool) error {
 	}
 	if a.Promises != nil {
 		a.note(pl, "Checking %s promises...", p.ID)
-		if err := a.Promises(ctx, pl, promise.Test); err != nil {
+		if _, err := a.Promises(ctx, pl, promise.Test); err != nil {
 			return err
 		}
 	}
@@ -238,10 +238,17 @@ func (a *Agent) related(ctx context.Context, pl *Place) error {
 
 // anomaly looks whether all is well with an instance that needs no processing, and tells the master what has changed.
 func (a *Agent) anomaly(ctx context.Context, pl *Place) error {
-	err := a.Promises(ctx, pl, promise.Anomaly)
+	news, err := a.Promises(ctx, pl, promise.Anomaly)
 	if err != nil && !isPromise(err) {
 		return err
 	}
+	if !news && err == nil && pl.AccessStatus == "" && !a.untold[pl.ID] { // a master that does not say what it heard was told when they were asked
+		return nil
+	}
+	if a.untold == nil {
+		a.untold = map[string]bool{}
+	}
+	a.untold[pl.ID] = true
 	switch promise.Tell(err != nil, pl.AccessStatus) {
 	case promise.Broken:
 		_ = a.Master.ReportInstanceError(ctx, a.Computer, pl.ID, "", cut(err.Error()))
@@ -250,6 +257,7 @@ func (a *Agent) anomaly(ctx context.Context, pl *Place) error {
 			return e
 		}
 	}
+	a.untold[pl.ID] = err != nil
 	return err
 }
 

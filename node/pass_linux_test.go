@@ -192,13 +192,13 @@ func TestPromises(t *testing.T) {
 	l.Light("/r", "cat >input\n")
 	l.ask("demo", "/r", slap.Started, nil)
 	var modes []promise.Mode
-	bad := true
-	l.agent.Promises = func(_ context.Context, _ *node.Place, mode promise.Mode) error {
+	bad, news := true, true
+	l.agent.Promises = func(_ context.Context, _ *node.Place, mode promise.Mode) (bool, error) {
 		modes = append(modes, mode)
 		if bad {
-			return errors.Join(&promise.Failure{Name: "p", Message: "no"})
+			return news, errors.Join(&promise.Failure{Name: "p", Message: "no"})
 		}
-		return nil
+		return news, nil
 	}
 	out := l.run(2, node.Options{})
 	if len(out.Promises) != 1 || l.Read("p0", ".slapgrid-p0-error.log") != "" {
@@ -211,6 +211,23 @@ func TestPromises(t *testing.T) {
 	if len(modes) != 3 || modes[2] != promise.Anomaly || modes[1] != promise.Test {
 		t.Errorf("promises were run in the modes %v", modes)
 	}
+	// A master that does not say what it heard hears what is new, and what it was not told yet.
+	heard := func(want string) {
+		t.Helper()
+		l.Forget()
+		l.run(map[bool]int{true: 2}[bad], node.Options{})
+		l.Tells(want)
+	}
+	heard("startedComputerPartition p0")
+	news = false
+	heard("")
+	bad = true
+	heard("softwareInstanceError p0")
+	bad = false
+	heard("startedComputerPartition p0")
+	heard("")
+	news = true
+	heard("startedComputerPartition p0")
 }
 
 // TestHostile has a partition's user do what he can.

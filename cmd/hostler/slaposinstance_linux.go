@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 
 	slapnode "github.com/hostler-project/hostler/node"
 	slaponce "github.com/hostler-project/hostler/node/once"
@@ -54,15 +55,17 @@ func (n *nodeCommand) agent(sv slapnode.Supervisor) *slapnode.Agent {
 		Limit: set.PartitionTimeout, Periodicity: set.Periodicity, Keep: keep, Environ: os.Environ(), Say: n.say, Warn: n.warn,
 	}
 	a.Limits = n.limits()
-	a.Promises = func(ctx context.Context, p *slapnode.Place, mode promise.Mode) error { return n.promises(ctx, p, mode) }
+	a.Promises = func(ctx context.Context, p *slapnode.Place, mode promise.Mode) (bool, error) {
+		return n.promises(ctx, p, mode)
+	}
 	if set.Certificates != "" {
 		a.Ask = n.partitionClient
 	}
 	return a
 }
 
-// promises runs those of a partition, and returns the error of what failed.
-func (n *nodeCommand) promises(ctx context.Context, p *slapnode.Place, mode promise.Mode) error {
+// promises runs those of a partition, and returns the error of what failed; news: some were asked now, or there are none.
+func (n *nodeCommand) promises(ctx context.Context, p *slapnode.Place, mode promise.Mode) (news bool, err error) {
 	key, cert := n.node.KeyFile, n.node.CertFile
 	if dir := n.node.Certificates; dir != "" {
 		key, cert = filepath.Join(dir, p.ID+".key"), filepath.Join(dir, p.ID+".crt")
@@ -72,7 +75,8 @@ func (n *nodeCommand) promises(ctx context.Context, p *slapnode.Place, mode prom
 		Config: promise.Config{Master: n.node.Master, Computer: n.node.Computer, Partition: p.ID, Cert: cert, Key: key, Version: thisVersion().Version},
 	}
 	results, err := r.Run(ctx, mode, mode == promise.Test)
-	return errors.Join(err, promise.Failed(results))
+	news = len(results) == 0 || slices.ContainsFunc(results, func(r promise.Result) bool { return r.Ran })
+	return news, errors.Join(err, promise.Failed(results))
 }
 
 // partitionClient asks the master with a partition's certificate.
