@@ -79,6 +79,8 @@ type SlapPromise struct {
 	Failed bool       `json:"failed"`
 	Text   string     `json:"text,omitempty" doc:"what it said, or the beginning of it"`
 	At     *time.Time `json:"at" doc:"null: that is not known"`
+	Hours  string     `json:"hours,omitempty" doc:"24 hours up to until, oldest first, a character each: - it was not asked, 0 it was kept, 1 to 9 the share of times at which it failed, 9 all of them"`
+	Until  *time.Time `json:"until" doc:"null: nothing is known of the hours before"`
 }
 
 // SlapRelease is a software release on a computer.

@@ -42,6 +42,8 @@ type ReportPromise struct {
 	Failed bool      `json:"failed"`
 	Text   string    `json:"text,omitempty"`
 	At     time.Time `json:"at,omitzero"`
+	Hours  string    `json:"hours,omitempty"` // the hours up to Until, oldest first: - not asked, 0 kept, 1 to 9 the share of times at which it failed, 9 all
+	Until  time.Time `json:"hours_until,omitzero"`
 }
 
 // The most that a report may have, and how much of each text is kept, in bytes.
@@ -49,6 +51,7 @@ const (
 	maxReported     = 10000 // partitions, and processes and promises together
 	maxReportedName = 255
 	maxReportedText = 2000
+	maxReportedDay  = 24 // hours
 )
 
 // ParseNodeReport reads a report. Keys that are not known are passed over, as a node may be newer; long texts are cut.
@@ -81,6 +84,9 @@ func ParseNodeReport(body []byte) (*NodeReport, error) {
 		for j := range p.Promises {
 			of := &p.Promises[j]
 			of.Name, of.Text = shortened(of.Name, maxReportedName), shortened(of.Text, maxReportedText)
+			if of.Until.IsZero() || len(of.Hours) != maxReportedDay || strings.Trim(of.Hours, "-0123456789") != "" {
+				of.Hours, of.Until = "", time.Time{}
+			}
 		}
 	}
 	return n, nil

@@ -60,10 +60,13 @@ func (s *slapos) newNodeCommand(cmd *cobra.Command, of string, f func(ctx contex
 	o.add(cmd, of != passNone && of != passLook)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return s.do(func(ctx context.Context, args []string) error {
+			if f := cmd.Flags().Lookup(historyOption); f != nil && f.Value.String() == "true" {
+				n.of = passNone // it only looks
+			}
 			if err := n.read(cmd, o); err != nil {
 				return err
 			}
-			if of == passNone {
+			if n.of == passNone {
 				return f(ctx, n, args)
 			}
 			end, err := n.begin(ctx)

@@ -23,3 +23,5 @@ func (n *nodeCommand) supervise(context.Context) error { return n.isNode() }
 func (n *nodeCommand) instances(context.Context, instancePass) error { return n.isNode() }
 
 func (n *nodeCommand) promise(context.Context, []string) error { return n.isNode() }
+
+func (n *nodeCommand) promiseHistory([]string) error { return n.isNode() }

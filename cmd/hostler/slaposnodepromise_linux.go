@@ -2,9 +2,16 @@ package main
 
 import (
 	"context"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
+	"github.com/hostler-project/hostler/compute"
+	nodehome "github.com/hostler-project/hostler/node/home"
 	"github.com/hostler-project/hostler/node/promise"
+	nodeseen "github.com/hostler-project/hostler/node/seen"
 	"github.com/hostler-project/hostler/node/software"
 )
 
@@ -27,4 +34,64 @@ func (n *nodeCommand) promise(ctx context.Context, only []string) error {
 		n.say("  %s[%s]: %s", one.Partition.ID, one.Partition.Type, one.Err)
 	}
 	return status(2)
+}
+
+// promiseHistory prints what the promises of partitions have said.
+func (n *nodeCommand) promiseHistory(only []string) error {
+	ids, err := nodeseen.Partitions(n.node.InstanceRoot)
+	if err != nil {
+		return err
+	}
+	for _, id := range only {
+		if !slices.Contains(ids, id) {
+			return &compute.Error{ID: compute.ID(id), Kind: compute.ErrNotFound, Hint: "it is no partition of " + n.node.InstanceRoot + ", or nothing was processed in it"}
+		}
+	}
+	views, until := []promiseHistoryView{}, promise.HourEnd(time.Now())
+	for _, id := range ids {
+		if len(only) > 0 && !slices.Contains(only, id) {
+			continue
+		}
+		of, err := promisesOf(filepath.Join(n.node.InstanceRoot, id), id, until)
+		if err != nil {
+			n.warn("%s: what its promises have said cannot be read: %s", id, plain(err))
+		}
+		views = append(views, of...)
+	}
+	if n.a.flags.json {
+		return n.a.printJSON(views)
+	}
+	rows := make([][]string, len(views))
+	for i, v := range views {
+		failed, last := 0, "never"
+		for _, r := range v.Results {
+			if r.Failed {
+				failed++
+			}
+			last = short(time.Since(r.At)) + " ago"
+		}
+		rows[i] = []string{v.Partition, printable(v.Promise), strconv.Itoa(len(v.Results)), strconv.Itoa(failed), last, v.Hours}
+	}
+	return n.a.table([]string{"partition", "promise", "asked", "failed", "last", "hours until " + until.Local().Format("15:04")}, rows)
+}
+
+func promisesOf(dir, id string, until time.Time) (views []promiseHistoryView, err error) {
+	d, err := nodehome.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	all, err := promise.Last(d)
+	for _, p := range all {
+		entries, err := promise.History(d, p.Title, time.Time{})
+		if err != nil {
+			return views, err
+		}
+		v := promiseHistoryView{Partition: id, Promise: p.Name, Hours: promise.Hours(entries, until), Until: until, Results: make([]promiseResultView, len(entries))}
+		for i, e := range entries {
+			v.Results[i] = promiseResultView{e.Date, strings.ToLower(strings.TrimSuffix(string(e.Kind), " Result")), e.Failed, e.Took}
+		}
+		views = append(views, v)
+	}
+	return views, err
 }

@@ -146,7 +146,7 @@ func (p *one) keep(d *home.Dir, r *Result) error {
 	if err := replace(d, p.statusFile(), text); err != nil {
 		return err
 	}
-	line, err := json.Marshal(entry{Date: r.Date.UTC().Truncate(time.Second), Kind: r.Kind, Failed: p.failed, Took: math.Round(r.Took.Seconds()*1000) / 1000})
+	line, err := json.Marshal(Entry{Date: r.Date.UTC().Truncate(time.Second), Kind: r.Kind, Failed: p.failed, Took: math.Round(r.Took.Seconds()*1000) / 1000})
 	if err != nil {
 		return err
 	}
@@ -178,14 +178,6 @@ func replace(d *home.Dir, name string, text []byte) error {
 	return d.Write(name, text, 0o644)
 }
 
-// entry is a line of a promise's history: what it said itself, so also a failure that is no anomaly yet.
-type entry struct {
-	Date   time.Time `json:"date"`
-	Kind   Mode      `json:"type"`
-	Failed bool      `json:"failed"`
-	Took   float64   `json:"execution-time"`
-}
-
 func (p *one) historyFile() string { return path.Join(historyDir, p.title+".jsonl") }
 
 // failedBefore counts how many of the latest results failed in turn, up to n.
@@ -196,7 +188,7 @@ func (p *one) failedBefore(d *home.Dir, n int) (count int) {
 			return count
 		}
 		for lines := bytes.Split(bytes.TrimSpace(text), []byte("\n")); len(lines) > 0; lines = lines[:len(lines)-1] {
-			var e entry
+			var e Entry
 			if json.Unmarshal(lines[len(lines)-1], &e) != nil || !e.Failed {
 				return count
 			}

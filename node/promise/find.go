@@ -37,7 +37,7 @@ func find(d *home.Dir, log func(string, ...any)) ([]one, error) {
 		return nil, err
 	}
 	for i, name := range append(plugins, scripts...) {
-		p := one{name: name, plugin: i < len(plugins), title: title(name), file: path.Join(scriptDir, name)}
+		p := one{name: name, plugin: i < len(plugins), title: Title(name), file: path.Join(scriptDir, name)}
 		if p.plugin {
 			if !strings.HasSuffix(name, ".py") || strings.HasPrefix(name, "__init__") {
 				continue
@@ -61,8 +61,8 @@ func find(d *home.Dir, log func(string, ...any)) ([]one, error) {
 	return all, nil
 }
 
-// title is a name without its extension; points at its begin do not begin one.
-func title(name string) string {
+// Title is a promise's name without its extension, by which its files are called; points at its begin do not begin one.
+func Title(name string) string {
 	rest := strings.TrimLeft(name, ".")
 	if i := strings.LastIndexByte(rest, '.'); i > 0 {
 		return name[:len(name)-len(rest)+i]

@@ -26,9 +26,29 @@ func TestTell(t *testing.T) {
 
 func TestTitle(t *testing.T) {
 	for name, want := range map[string]string{"check-url.py": "check-url", "legacy-ok": "legacy-ok", "a.b.py": "a.b", ".sh": ".sh", "..sh": "..sh", "...": "...", ".a.sh": ".a", "a.": "a"} {
-		if got := title(name); got != want {
+		if got := Title(name); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
+	}
+}
+
+// TestHours has each result of a day in its hour.
+func TestHours(t *testing.T) {
+	until := HourEnd(time.Date(2026, 11, 22, 7, 8, 5, 0, time.UTC))
+	var all []Entry
+	for _, of := range []struct {
+		ago           time.Duration
+		asked, failed int
+	}{{25 * time.Hour, 3, 3}, {24 * time.Hour, 1, 1}, {23 * time.Hour, 30, 1}, {10 * time.Hour, 4, 0}, {2 * time.Hour, 4, 2}, {time.Minute, 2, 2}, {-time.Minute, 5, 5}} {
+		for i := range of.asked {
+			all = append(all, Entry{Date: until.Add(-of.ago), Failed: i < of.failed})
+		}
+	}
+	if got, want := Hours(all, until), "91"+strings.Repeat("-", 12)+"0"+strings.Repeat("-", 7)+"4"+"9"; got != want || len(got) != Day {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got := Hours(nil, until); got != strings.Repeat("-", Day) {
+		t.Error(got)
 	}
 }
 

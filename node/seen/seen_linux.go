@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/hostler-project/hostler/node/collect"
 	"github.com/hostler-project/hostler/node/home"
@@ -18,6 +19,7 @@ const (
 	maxThings = 9000
 	maxTexts  = 1 << 20
 	maxText   = 2000
+	maxDays   = 1000 // promises whose last day is told: their histories are read for it
 )
 
 // Report is what runs in partitions now; nil: in those of which there is something here. What cannot be seen of one is left out.
@@ -31,7 +33,7 @@ func (t *Teller) Report(ctx context.Context, partitions []string) (*slap.NodeRep
 		return nil, err
 	}
 	if partitions == nil {
-		if partitions, err = t.partitions(); err != nil {
+		if partitions, err = Partitions(t.InstanceRoot); err != nil {
 			return nil, err
 		}
 	}
@@ -75,15 +77,15 @@ func (t *Teller) Report(ctx context.Context, partitions []string) (*slap.NodeRep
 	return n, nil
 }
 
-// partitions are the directories in which something was processed, or that a format has made.
-func (t *Teller) partitions() (all []string, err error) {
-	entries, err := os.ReadDir(t.InstanceRoot)
+// Partitions are the directories in a root in which something was processed, or that a format has made.
+func Partitions(root string) (all []string, err error) {
+	entries, err := os.ReadDir(root)
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range entries {
 		for _, sign := range []string{".slapgrid", ".slapos-resource", ".timestamp"} {
-			if _, err := os.Lstat(filepath.Join(t.InstanceRoot, e.Name(), sign)); e.IsDir() && err == nil {
+			if _, err := os.Lstat(filepath.Join(root, e.Name(), sign)); e.IsDir() && err == nil {
 				all = append(all, e.Name())
 				break
 			}
@@ -122,4 +124,27 @@ func promised(dir string, most int) (all []slap.ReportPromise) {
 		all = append(all, slap.ReportPromise{Name: r.Name, Failed: r.Failed, Text: r.Message, At: r.Date.UTC()})
 	}
 	return all
+}
+
+// hours adds to a report what the promises in it said in the last day.
+func (t *Teller) hours(n *slap.NodeReport, now time.Time) {
+	until, left := promise.HourEnd(now), maxDays
+	for i := range n.Partitions {
+		p := &n.Partitions[i]
+		if len(p.Promises) == 0 || left == 0 {
+			continue
+		}
+		d, err := home.Open(filepath.Join(t.InstanceRoot, p.ID))
+		if err != nil {
+			continue
+		}
+		for j := range p.Promises[:min(left, len(p.Promises))] {
+			of := &p.Promises[j]
+			if all, err := promise.History(d, promise.Title(of.Name), until.Add(-promise.Day*time.Hour)); err == nil && len(all) > 0 {
+				of.Hours, of.Until = promise.Hours(all, until), until
+			}
+			left--
+		}
+		_ = d.Close()
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/node/nodetest"
+	"github.com/hostler-project/hostler/node/promise"
 	"github.com/hostler-project/hostler/node/seen"
 	"github.com/hostler-project/hostler/slap"
 	"github.com/hostler-project/hostler/slap/master"
@@ -68,6 +69,8 @@ func TestTell(t *testing.T) {
 	l.Runs("p-1-socat", "tcp", "exec sleep 1000")
 	l.Runs("other", "x", "exec sleep 1000")
 	l.promised("p", "check-url", "no answer", true)
+	do(t, os.MkdirAll(l.At("p/.slapgrid/promise/history"), 0o750))
+	do(t, os.WriteFile(l.At("p/.slapgrid/promise/history/check-url.jsonl"), fmt.Appendf(nil, "no line\n"+`{"date": %q, "type": "Test Result", "failed": true, "execution-time": 0.2}`+"\n", l.now.UTC().Format(time.RFC3339)), 0o640))
 	l.promised("p", "gone", "", true)
 	do(t, os.Remove(l.At("p/etc/promise/gone"))) // its result is there still
 	l.promised("p-1", "long", strings.Repeat("é", 3000), false)
@@ -82,7 +85,7 @@ func TestTell(t *testing.T) {
 	if s := all[1].Processes[0]; s.Name != "socat:tcp" {
 		t.Errorf("%+v", s)
 	}
-	if s := all[0].Promises[0]; s != (slap.ReportPromise{Name: "check-url", Failed: true, Text: "no answer", At: time.Date(2026, 11, 20, 7, 8, 5, 0, time.UTC)}) {
+	if s := all[0].Promises[0]; s != (slap.ReportPromise{Name: "check-url", Failed: true, Text: "no answer", At: time.Date(2026, 11, 20, 7, 8, 5, 0, time.UTC), Hours: strings.Repeat("-", 23) + "9", Until: promise.HourEnd(l.now)}) {
 		t.Errorf("%+v", s)
 	}
 	if text := all[1].Promises[0].Text; text != strings.Repeat("é", 1000) {

@@ -62,6 +62,7 @@ func (t *Teller) Tell(ctx context.Context, partitions []string) (told bool, err 
 	if was.Computer == is.Computer && was.Sum == is.Sum && recent(was.At, now, again) {
 		return false, nil
 	}
+	t.hours(n, now)
 	err = t.Master.ReportNode(ctx, n)
 	if told = err == nil; errors.Is(err, slap.ErrNotFound) {
 		is, err = said{Computer: t.Computer, Refused: now.UTC()}, nil

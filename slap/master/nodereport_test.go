@@ -31,7 +31,7 @@ func TestNodeReport(t *testing.T) {
 	}
 	said := &slap.NodeReport{Computer: "C", Partitions: []slap.ReportPartition{{ID: "p0",
 		Processes: []slap.ReportProcess{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: at, CPU: 1.5, Memory: 1 << 20}},
-		Promises:  []slap.ReportPromise{{Name: "check-url.py", Failed: true, Text: "no answer", At: at}}}}}
+		Promises:  []slap.ReportPromise{{Name: "check-url.py", Failed: true, Text: "no answer", At: at, Hours: strings.Repeat("-9", 12), Until: at}}}}}
 	for range 2 { // the last counts
 		if err := c.ReportNode(ctx, said); err != nil {
 			t.Fatal(err)

@@ -19,7 +19,7 @@ func runs(slots []api.SlapPartition, told []slap.ReportPartition) {
 			slots[i].Programs = append(slots[i].Programs, api.SlapProgram{Name: of.Name, State: of.State, PID: of.PID, Started: timed(of.Started), CPU: of.CPU, Memory: of.Memory})
 		}
 		for _, of := range p.Promises {
-			slots[i].Promises = append(slots[i].Promises, api.SlapPromise{Name: of.Name, Failed: of.Failed, Text: of.Text, At: timed(of.At)})
+			slots[i].Promises = append(slots[i].Promises, api.SlapPromise{Name: of.Name, Failed: of.Failed, Text: of.Text, At: timed(of.At), Hours: of.Hours, Until: timed(of.Until)})
 		}
 		slices.SortStableFunc(slots[i].Promises, func(a, b api.SlapPromise) int { return cmp.Compare(rank(a.Failed), rank(b.Failed)) })
 	}

@@ -172,13 +172,13 @@ func TestTree(t *testing.T) {
 	at := time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
 	said := &slap.NodeReport{Computer: "COMP-1", Partitions: []slap.ReportPartition{{ID: "p9", Processes: []slap.ReportProcess{{Name: "elsewhere"}}}, {ID: "p1",
 		Processes: []slap.ReportProcess{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: at, CPU: 1.5, Memory: 1 << 20}},
-		Promises:  []slap.ReportPromise{{Name: "a"}, {Name: "b", Failed: true, Text: "no answer", At: at}}}}}
+		Promises:  []slap.ReportPromise{{Name: "a", Hours: strings.Repeat("-0", 12), Until: at}, {Name: "b", Failed: true, Text: "no answer", At: at, Hours: "x", Until: at}}}}}
 	if err := d.m.ReportNode(ctx, master.Who{Computer: "COMP-1"}, said); err != nil {
 		t.Fatal(err)
 	}
 	c = ok[api.SlapComputerDetail](t)(d.as("root").SlapComputer(ctx, "COMP-1"))
 	want := api.SlapPartition{Programs: []api.SlapProgram{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: &at, CPU: 1.5, Memory: 1 << 20}},
-		Promises: []api.SlapPromise{{Name: "b", Failed: true, Text: "no answer", At: &at}, {Name: "a"}}}
+		Promises: []api.SlapPromise{{Name: "b", Failed: true, Text: "no answer", At: &at, Hours: "x", Until: &at}, {Name: "a", Hours: strings.Repeat("-0", 12), Until: &at}}}
 	if c.Told == nil || len(c.Slots) != 2 || !reflect.DeepEqual(c.Slots[1].Programs, want.Programs) || !reflect.DeepEqual(c.Slots[1].Promises, want.Promises) {
 		t.Errorf("%+v", c)
 	}

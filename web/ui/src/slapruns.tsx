@@ -70,6 +70,9 @@ function Promises({ all }: { all: [SlapPartition, SlapPromise][] }) {
           <th scope="col">Partition</th>
           <th scope="col">Promise</th>
           <th scope="col">Last</th>
+          <th scope="col" class="wide">
+            Last day
+          </th>
           <th scope="col">What it said</th>
         </>
       }
@@ -81,9 +84,33 @@ function Promises({ all }: { all: [SlapPartition, SlapPromise][] }) {
           <td>
             <span class={"state " + (p.failed ? "failed" : "ready")}>{p.failed ? "failed" : "kept"}</span> {p.at && <At time={p.at} />}
           </td>
+          <td class="wide">{p.hours && p.until && <Day hours={p.hours} until={p.until} />}</td>
           <td class={p.failed ? "bad value" : "value"}>{p.text}</td>
         </tr>
       ))}
     </Table>
+  );
+}
+
+const hour = 3600 * 1000;
+
+/** Day plots hours, a bar each: as high as what failed of what was asked then, low where all was kept, none where nothing was asked. */
+function Day({ hours, until }: { hours: string; until: string }) {
+  const all = [...hours];
+  const asked = all.filter((h) => h !== "-");
+  const failed = asked.filter((h) => h !== "0");
+  const from = (n: number) => new Date(Date.parse(until) - (all.length - n) * hour).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const worst = failed.length > 0 ? ` Failed in ${failed.length}, the last of them from ${from(Math.max(...all.map((h, n) => (h !== "-" && h !== "0" ? n : 0))))} on.` : " Kept all the time.";
+  return (
+    <svg class="day" viewBox={`0 0 ${all.length * 5} 20`} role="img" aria-label={`Asked in ${asked.length} of ${all.length} hours.` + worst}>
+      {all.map((h, n) => {
+        const high = h === "-" ? 0 : h === "0" ? 4 : 4 + (16 * Number(h)) / 9;
+        return (
+          <rect class={h === "0" ? "kept" : "failed"} x={n * 5} y={20 - high} width="4" height={high}>
+            <title>{`${from(n)}: ${h === "-" ? "not asked" : h === "0" ? "kept" : `failed ${Math.round((Number(h) / 9) * 100)} %`}`}</title>
+          </rect>
+        );
+      })}
+    </svg>
   );
 }

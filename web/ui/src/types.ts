@@ -215,6 +215,8 @@ export interface SlapPromise {
   failed: boolean;
   text?: string;
   at: string | null;
+  hours?: string;
+  until: string | null;
 }
 
 export interface SlapRelease {
