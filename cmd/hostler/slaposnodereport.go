@@ -31,7 +31,7 @@ func newSlaposNodeCollect(s *slapos) *cobra.Command {
 		Long: `Take a sample of what the partitions' processes, the disks, the network and the machine use, into var/data-log/collector.db in the instances' directory: cron does it every minute or so. Of days that are
 over it makes DAY.tar.gz there, with tables as text, and a journal that hostler slapos node report sends; what was reported is forgotten after collect_cache days (15).
 
-Keys of [collect]: enable = false measures no folders; time_cycle is after how many seconds each is measured again (86400).`,
+Keys of [collect]: report_disk_usage = false, or enable, measures no folders; disk_snapshot_time_cycle, or time_cycle, is after how many seconds each is measured again (86400).`,
 		Example: "  hostler slapos node collect",
 		Args:    cobra.NoArgs,
 	}, passNone, func(ctx context.Context, n *nodeCommand, _ []string) error {
@@ -44,13 +44,14 @@ Keys of [collect]: enable = false measures no folders; time_cycle is after how m
 		if err := n.isNode(); err != nil {
 			return err
 		}
-		folders, err := n.file.Bool("collect", "enable", true)
-		if err != nil {
-			return invalid("", "%w", err)
-		}
-		cycle, err := n.file.Seconds("collect", "time_cycle", 24*time.Hour)
-		if err != nil {
-			return invalid("", "%w", err)
+		folders, cycle, err := true, 24*time.Hour, error(nil)
+		for _, keys := range [][2]string{{"report_disk_usage", "disk_snapshot_time_cycle"}, {"enable", "time_cycle"}} { // SlapOS's names in the file, and its options' own
+			if folders, err = n.file.Bool("collect", keys[0], folders); err != nil {
+				return invalid("", "%w", err)
+			}
+			if cycle, err = n.file.Seconds("collect", keys[1], cycle); err != nil {
+				return invalid("", "%w", err)
+			}
 		}
 		return n.collect(ctx, folders, cycle)
 	})

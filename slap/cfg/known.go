@@ -26,7 +26,7 @@ var known = map[string]string{
 		upload_to_binary_cache_url_blacklist download_from_binary_cache_force_url_list`,
 	"slapproxy": `host port database_uri software_product_list public_directory_path local_software_release_root server_names frontends log_file tls tls_cert tls_key ca_directory
 		shacache_content_directory shacache_metadata_directory shacache_upstream_cache_url shacache_upstream_dir_url shacache_size computer_id`,
-	"collect": "enable time_cycle pid_folder use_quota",
+	"collect": "enable time_cycle pid_folder use_quota report_disk_usage disk_snapshot_time_cycle disk_snapshot_process_pid_foder disk_snapshot_use_quota",
 }
 
 // Unknown are the keys of [slapos], [slapformat], [slapconsole], [networkcache], [slapproxy] and [collect] that have no meaning there, a sentence for each in the
