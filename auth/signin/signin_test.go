@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,16 +50,32 @@ func believe(t *testing.T, issuer string, edit func(*signin.Options)) *signin.Pr
 // proof signs somebody in by a device's code.
 func proof(t *testing.T, at *signintest.Provider, client, name string) signin.Proof {
 	t.Helper()
-	f, err := device.Begin(t.Context(), device.Options{Issuer: at.URL, ClientID: client, Scopes: []string{"openid", "email", "profile"}})
-	if err != nil {
-		t.Fatal(err)
+	return proofs(t, at, client+" "+name)[0]
+}
+
+// proofs signs people in, "CLIENT NAME" each, all at once: a device waits before it asks whether its code was typed.
+func proofs(t *testing.T, at *signintest.Provider, who ...string) []signin.Proof {
+	t.Helper()
+	all, failed := make([]signin.Proof, len(who)), make([]error, len(who))
+	var wg sync.WaitGroup
+	for i, w := range who {
+		client, name, _ := strings.Cut(w, " ")
+		wg.Go(func() {
+			f, err := device.Begin(t.Context(), device.Options{Issuer: at.URL, ClientID: client, Scopes: []string{"openid", "email", "profile"}})
+			if err != nil {
+				failed[i] = err
+				return
+			}
+			at.Type(f.Code, name, true)
+			got, err := f.Wait(t.Context())
+			all[i], failed[i] = signin.Proof{IDToken: got.ID, AccessToken: got.Access, Verifier: got.Verifier}, err
+		})
 	}
-	at.Type(f.Code, name, true)
-	got, err := f.Wait(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	wg.Wait()
+	if err := errors.Join(failed...); err != nil || t.Failed() {
+		t.Fatal("signing in: ", err)
 	}
-	return signin.Proof{IDToken: got.ID, AccessToken: got.Access, Verifier: got.Verifier}
+	return all
 }
 
 // refused wants an error of kind denied that says so.
@@ -72,18 +89,19 @@ func refused(t *testing.T, who signin.Person, err error, text string) {
 func TestVerify(t *testing.T) {
 	at := start(t)
 	p := believe(t, at.URL, nil)
-	ann := proof(t, at, "cli", "ann")
+	signed := proofs(t, at, "cli ann", "cli ann", "other ann", "cli bob", "cli bob", "cli eve", "cli sly", "cli nil", "thin ann", "thin bob")
+	ann := signed[0]
 	who, err := p.Verify(t.Context(), ann)
 	if err != nil || who.Name != "ann@example.org" || who.Email != "ann@example.org" || who.Subject != "ann" || !slices.Equal(who.Groups, []string{"dev", "ops"}) || len(who.Proof) != 64 {
 		t.Fatalf("%+v, %v", who, err)
 	}
-	another, err := p.Verify(t.Context(), proof(t, at, "cli", "ann"))
+	another, err := p.Verify(t.Context(), signed[1])
 	if err != nil || another.Proof == who.Proof {
 		t.Errorf("two sign-ins have the proofs %s and %s, %v", who.Proof, another.Proof, err)
 	}
 
 	t.Run("audience", func(t *testing.T) {
-		who, err := p.Verify(t.Context(), proof(t, at, "other", "ann"))
+		who, err := p.Verify(t.Context(), signed[2])
 		refused(t, who, err, `for ["other"]`)
 	})
 	t.Run("expired", func(t *testing.T) {
@@ -99,7 +117,7 @@ func TestVerify(t *testing.T) {
 		refused(t, who, err, "ID token")
 	})
 	t.Run("unverified", func(t *testing.T) {
-		bob := proof(t, at, "cli", "bob")
+		bob := signed[3]
 		who, err := p.Verify(t.Context(), bob)
 		refused(t, who, err, "not verified the address")
 		named := believe(t, at.URL, func(o *signin.Options) { o.NameClaim = "preferred_username" })
@@ -111,7 +129,7 @@ func TestVerify(t *testing.T) {
 		}
 	})
 	t.Run("names", func(t *testing.T) {
-		eve, sly, none := proof(t, at, "cli", "eve"), proof(t, at, "cli", "sly"), proof(t, at, "cli", "nil")
+		eve, sly, none := signed[5], signed[6], signed[7]
 		who, err := p.Verify(t.Context(), eve)
 		refused(t, who, err, "none of the domains")
 		who, err = p.Verify(t.Context(), sly)
@@ -130,7 +148,7 @@ func TestVerify(t *testing.T) {
 	t.Run("altered", func(t *testing.T) {
 		parts := strings.Split(ann.IDToken, ".")
 		for what, token := range map[string]string{
-			"no signature": parts[0] + "." + parts[1] + ".", "another payload": parts[0] + "." + strings.Split(proof(t, at, "cli", "bob").IDToken, ".")[1] + "." + parts[2],
+			"no signature": parts[0] + "." + parts[1] + ".", "another payload": parts[0] + "." + strings.Split(signed[4].IDToken, ".")[1] + "." + parts[2],
 			"algorithm none": "eyJhbGciOiJub25lIn0." + parts[1] + ".", "nothing": "", "no token": "xyz", "too many parts": ann.IDToken + ".x",
 		} {
 			if who, err := p.Verify(t.Context(), signin.Proof{IDToken: token}); !errors.Is(err, compute.ErrDenied) {
@@ -140,7 +158,7 @@ func TestVerify(t *testing.T) {
 	})
 	t.Run("thin", func(t *testing.T) {
 		thin := believe(t, at.URL, func(o *signin.Options) { o.ClientID = "thin" })
-		ann, bob := proof(t, at, "thin", "ann"), proof(t, at, "thin", "bob")
+		ann, bob := signed[8], signed[9]
 		if who, err := thin.Verify(t.Context(), ann); err != nil || who.Name != "ann@example.org" {
 			t.Errorf("%+v, %v", who, err)
 		}
