@@ -182,14 +182,27 @@ func (m *Master) information(who Who, guid, has string) (body []byte, tag string
 	if err != nil {
 		return nil, "", err
 	}
-	if body, err = slap.Marshal(c.Object()); err != nil {
+	if body, err = documentOf(c); err != nil {
 		return nil, "", unwell(err)
 	}
-	body = bytes.Clone(body) // as long as it is, and no longer
 	d = &document{tag: tagOf(body)}
 	m.known.shelf.put(d, body)
 	seen.document.Store(d)
 	return body, d.tag, nil
+}
+
+// sheets are where documents are written, before they are known to be so long and no longer.
+var sheets = sync.Pool{New: func() any { return new([]byte) }}
+
+func documentOf(c *slap.Computer) ([]byte, error) {
+	sheet := sheets.Get().(*[]byte)
+	body, err := slap.Append((*sheet)[:0], c.Object())
+	if err != nil {
+		return nil, err
+	}
+	*sheet = body
+	defer sheets.Put(sheet)
+	return bytes.Clone(body), nil
 }
 
 // Computer is all that a node is told of a computer.
