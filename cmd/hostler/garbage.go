@@ -6,7 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
-	"time"
+	"sync"
 )
 
 const (
@@ -14,8 +14,7 @@ const (
 	littleGarbage = 300      // per cent of them, before it is collected
 	usualGarbage  = 100
 	largeHeap     = 96 << 20
-	largeGarbage  = 40
-	weighEvery    = 10 * time.Second
+	largeGarbage  = 25
 )
 
 // garbage is how much of it there may be, in per cent of what is in use: requests leave some each, and to collect it costs as much as what is in use is large. With
@@ -30,28 +29,33 @@ func garbage(live uint64) int {
 	return usualGarbage
 }
 
-// spareCollections keeps the collector at that until ctx ends. What the user says in GOGC holds.
-func spareCollections(ctx context.Context) {
+// spareCollections keeps the collector at that, from one collection to the next, until stop is called. What the user says in GOGC holds.
+func spareCollections() (stop func()) {
 	if os.Getenv("GOGC") != "" {
-		return
+		return func() {}
 	}
-	now := usualGarbage
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	t := time.NewTicker(weighEvery)
-	defer t.Stop()
-	for {
-		if metrics.Read(live); live[0].Value.Kind() == metrics.KindUint64 {
-			if want := garbage(live[0].Value.Uint64()); want != now {
-				now = want
-				debug.SetGCPercent(want)
+	ctx, end := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	all.Go(func() {
+		now := usualGarbage
+		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		collected := make(chan struct{}, 1)
+		for {
+			if metrics.Read(live); live[0].Value.Kind() == metrics.KindUint64 {
+				if want := garbage(live[0].Value.Uint64()); want != now {
+					now = want
+					debug.SetGCPercent(want)
+				}
+			}
+			runtime.AddCleanup(&struct{ *byte }{}, func(next chan<- struct{}) { next <- struct{}{} }, collected) // at the next collection
+			select {
+			case <-ctx.Done():
+				return
+			case <-collected:
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
+	})
+	return func() { end(); all.Wait() }
 }
 
 // roomAtFirst is by how much of what it is anyway the heap may grow before its first collection: to 24 MiB.

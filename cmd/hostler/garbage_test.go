@@ -1,6 +1,12 @@
 package main
 
-import "testing"
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"testing"
+)
 
 // TestGarbage: with little in use there may be much garbage, and less where there is much.
 func TestGarbage(t *testing.T) {
@@ -12,4 +18,30 @@ func TestGarbage(t *testing.T) {
 			t.Errorf("with %d bytes in use: %d%%, want %d%%", c.live, got, c.want)
 		}
 	}
+}
+
+// TestSpareCollections: the collector is told after each collection how much garbage there may be next.
+func TestSpareCollections(t *testing.T) {
+	if os.Getenv("GOGC") != "" {
+		t.Skip("GOGC is set")
+	}
+	was := debug.SetGCPercent(usualGarbage)
+	defer debug.SetGCPercent(was)
+	percent := func() uint64 {
+		now := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+		metrics.Read(now)
+		return now[0].Value.Uint64()
+	}
+	reaches := func(want uint64) {
+		t.Helper()
+		for percent() != want { // until the test's time is up
+			runtime.GC()
+			runtime.Gosched()
+		}
+	}
+	defer spareCollections()()
+	much := make([]byte, largeHeap+largeHeap/2)
+	reaches(largeGarbage)
+	runtime.KeepAlive(much)
+	reaches(littleGarbage)
 }

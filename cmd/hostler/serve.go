@@ -132,6 +132,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		Foresight: k.ahead, Slap: func() server.Slap { return k.slap },
 		SignIn: func() server.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: k.spend,
 	}))
+	defer spareCollections()() // also while all of a SlapOS master is read
 	if handler, err = k.withSlapos(ctx, listeners.token, handler); err != nil {
 		listeners.close()
 		return err
@@ -150,7 +151,6 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	all.Go(func() { k.tokens.Run(answering) })
 	all.Go(func() { k.audit.Run(answering) })
 	all.Go(func() { k.look(ctx) })
-	all.Go(func() { spareCollections(ctx) })
 	all.Go(func() { k.ahead.follow(ctx) })
 	if !o.noFill {
 		all.Go(func() { k.direct(ctx) })

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -120,6 +119,7 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	if err := o.tls.open(&opt); err != nil {
 		return err
 	}
+	defer spareCollections()() // also while all that there is is read
 	m, err := master.New(ctx, opt)
 	if err != nil {
 		return err
@@ -134,11 +134,6 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	l, scheme := o.tls.listen(l, o.host)
 	s.say("SlapOS master on %s://%s/, which keeps its state in %s", scheme, l.Addr(), shownStore(o.database))
 	srv := &http.Server{Handler: eitherHandler(o.names.guard(withDepot(o.depot, s.a.log, o.tls.who(m), s.withPanel(m, o, slaposHandler(m, o.tls.who(m), ctx.Done()))))), ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.a.log.Handler(), slog.LevelDebug)}
-	serving, stop := context.WithCancel(ctx)
-	var collector sync.WaitGroup
-	defer collector.Wait()
-	defer stop()
-	collector.Go(func() { spareCollections(serving) })
 	return server.Serve(ctx, srv, l, grace)
 }
 
