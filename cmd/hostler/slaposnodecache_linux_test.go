@@ -46,6 +46,7 @@ func TestSlaposNodeCache(t *testing.T) {
 	certificate := strings.ReplaceAll(strings.TrimSpace(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))), "\n", "\n  ")
 	s := httptest.NewServer(cache.Handler(cache.ServeOptions{Content: t.TempDir(), Metadata: t.TempDir()}))
 	defer s.Close()
+	var later func(url string, send func(ctx context.Context) error)
 	node := func(more string) (*software.Builder, *bytes.Buffer) {
 		f, err := cfg.Parse("slapos.cfg", []byte("[networkcache]\ndownload-binary-cache-url = "+s.URL+"/cache\ndownload-binary-dir-url = "+s.URL+"/dir\nupload-binary-cache-url = "+s.URL+
 			"/cache\nupload-binary-dir-url = "+s.URL+"/dir\nsignature-certificate-list =\n  "+certificate+"\n"+more))
@@ -53,7 +54,7 @@ func TestSlaposNodeCache(t *testing.T) {
 			t.Fatal(err)
 		}
 		root, said := t.TempDir(), &bytes.Buffer{}
-		n := &nodeCommand{slapos: &slapos{a: newApp(strings.NewReader(""), io.Discard, said)}, file: f}
+		n := &nodeCommand{slapos: &slapos{a: newApp(strings.NewReader(""), io.Discard, said)}, file: f, later: later}
 		b := &software.Builder{Root: root, Environ: os.Environ(), Log: func(string) {}}
 		if os.Geteuid() == 0 { // nothing is built as root
 			if err := os.Chown(root, 12345, 12345); err != nil {
@@ -94,6 +95,35 @@ func TestSlaposNodeCache(t *testing.T) {
 			if st, err := os.Lstat(filepath.Join(second.Dir(release), name)); err != nil || st.Sys().(*syscall.Stat_t).Uid != 12345 {
 				t.Errorf("%q is not the software user's: %v", name, err)
 			}
+		}
+	}
+	// One who sends beside all else sends the release as it was when it was built.
+	do := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(os.MkdirAll(release, 0o755))
+	do(os.WriteFile(filepath.Join(release, "instance"), []byte("#!/bin/sh\n# new\n"), 0o755))
+	var send func(ctx context.Context) error
+	later = func(_ string, f func(ctx context.Context) error) { send = f }
+	beside, said := node("signature-private-key-file = " + keyFile + "\ndownload-from-binary-cache-url-blacklist = /\n")
+	do(beside.Install(t.Context(), release))
+	if send == nil {
+		t.Fatal(said)
+	}
+	do(os.WriteFile(filepath.Join(beside.Dir(release), "instance"), []byte("something else"), 0o755))
+	do(send(t.Context()))
+	do(os.RemoveAll(release))
+	last, _ := node("")
+	do(last.Install(t.Context(), release))
+	if text, err := os.ReadFile(filepath.Join(last.Dir(release), "instance")); err != nil || string(text) != "#!/bin/sh\n# new\n" {
+		t.Errorf("%s, %v", text, err)
+	}
+	for _, b := range []*software.Builder{beside, last} {
+		if left, err := os.ReadDir(b.Root); err != nil || len(left) != 1 {
+			t.Errorf("%v, %v", left, err)
 		}
 	}
 	third, _ := node("download-from-binary-cache-url-blacklist = /\n")

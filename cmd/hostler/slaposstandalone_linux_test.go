@@ -168,3 +168,21 @@ func asOrdinary(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 }
+
+// TestFirstSlapos plays what make run-slapos shows.
+func TestFirstSlapos(t *testing.T) {
+	made, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "../../docs/first-slapos", filepath.Join(made, "hostler"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"\nHello,_at ", "RUNNING", "State is : destroyed", "slappart2"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%q is not said:\n%s", want, out)
+		}
+	}
+}
