@@ -70,7 +70,7 @@ type Agent struct {
 	Environ     []string                    // as os.Environ; what processes instances has it, without what bends it
 
 	// What else is done with a partition; nil: nothing.
-	Promises func(ctx context.Context, p *Place, mode promise.Mode) (news bool, err error) // news: one was asked now, or there is none; the error of what failed has a *promise.Failure in it
+	Promises func(ctx context.Context, p *Place, mode promise.Mode) (news bool, err error) // news: promise.News; the error of what failed has a *promise.Failure in it
 	Hook     func(ctx context.Context, p *Place, done bool) error                          // before a partition is looked at, and after
 	Firewall func(ctx context.Context, p *Place, wanted bool) error                        // its rules
 	Ask      func(partition string) (Asker, func(), error)                                 // the master as the partition's instance asks it; nil: as Master

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 
 	slapnode "github.com/hostler-project/hostler/node"
 	slaponce "github.com/hostler-project/hostler/node/once"
@@ -64,8 +63,8 @@ func (n *nodeCommand) agent(sv slapnode.Supervisor) *slapnode.Agent {
 	return a
 }
 
-// promises runs those of a partition, and returns the error of what failed; news: some were asked now, or there are none.
-func (n *nodeCommand) promises(ctx context.Context, p *slapnode.Place, mode promise.Mode) (news bool, err error) {
+// promises runs those of a partition, and returns the error of what failed, and whether that is news.
+func (n *nodeCommand) promises(ctx context.Context, p *slapnode.Place, mode promise.Mode) (bool, error) {
 	key, cert := n.node.KeyFile, n.node.CertFile
 	if dir := n.node.Certificates; dir != "" {
 		key, cert = filepath.Join(dir, p.ID+".key"), filepath.Join(dir, p.ID+".crt")
@@ -75,8 +74,7 @@ func (n *nodeCommand) promises(ctx context.Context, p *slapnode.Place, mode prom
 		Config: promise.Config{Master: n.node.Master, Computer: n.node.Computer, Partition: p.ID, Cert: cert, Key: key, Version: thisVersion().Version},
 	}
 	results, err := r.Run(ctx, mode, mode == promise.Test)
-	news = len(results) == 0 || slices.ContainsFunc(results, func(r promise.Result) bool { return r.Ran })
-	return news, errors.Join(err, promise.Failed(results))
+	return promise.News(results), errors.Join(err, promise.Failed(results))
 }
 
 // partitionClient asks the master with a partition's certificate.

@@ -223,10 +223,10 @@ func TestRecorded(t *testing.T) {
 	promises := &promise.Node{Computer: computer, MasterURL: w.URL, InstanceRoot: n.Root, Release: builder.Dir, Version: "1", Log: log}
 	agent := &node.Agent{Master: w.Client, Supervisor: n.Supervisor, Computer: computer, MasterURL: w.URL, InstanceRoot: n.Root, SoftwareRoot: n.Software, Periodicity: 24 * time.Hour,
 		Keep: supervise.Watched, Environ: os.Environ(), Limit: time.Minute, Say: n.Note, Warn: n.Note,
-		Promises: func(ctx context.Context, pl *node.Place, mode promise.Mode) error {
+		Promises: func(ctx context.Context, pl *node.Place, mode promise.Mode) (bool, error) {
 			r := promise.Runner{Dir: pl.Home, Software: pl.Release, Env: once.Environ(os.Environ(), pl.Home), Config: promise.Config{Master: w.URL, Computer: computer, Partition: pl.ID}}
 			results, err := r.Run(ctx, mode, mode == promise.Test)
-			return errors.Join(err, promise.Failed(results))
+			return true, errors.Join(err, promise.Failed(results)) // it told all each time
 		}}
 	reporter := &report.Pass{Master: w.Client, Supervisor: n.Supervisor, Computer: computer, InstanceRoot: n.Root, Timeout: time.Minute, Log: log}
 

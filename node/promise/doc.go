@@ -8,6 +8,7 @@ package promise
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -72,6 +73,11 @@ func Failed(results []Result) error {
 		}
 	}
 	return nil
+}
+
+// News says whether results are more than what was known before: some promise was asked now, or there is none any more.
+func News(results []Result) bool {
+	return len(results) == 0 || slices.ContainsFunc(results, func(r Result) bool { return r.Ran })
 }
 
 // Report is what a master is to hear.
