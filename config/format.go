@@ -162,8 +162,7 @@ func tidy(file string, data []byte) ([]byte, []entry, error) {
 			continue
 		}
 		if line[0] == '[' {
-			name, rest, ok := strings.Cut(line[1:], "]")
-			name = strings.TrimSpace(name)
+			name, rest, ok := header(line)
 			if !ok || name == "" || uncomment(" "+rest) != "" {
 				return nil, nil, bad("is not a [section]")
 			}
@@ -192,6 +191,22 @@ func tidy(file string, data []byte) ([]byte, []entry, error) {
 		entries = append(entries, entry{section, Value{Key: key, File: file, Line: number}})
 	}
 	return out.Bytes(), entries, nil
+}
+
+// header takes the name off the begin of a line with a section, and returns what stands behind it. Brackets in a name go in pairs, as around the address in [multimaster http://[::1]:5000/].
+func header(line string) (name, rest string, ok bool) {
+	deep := 0
+	for i := range len(line) {
+		switch line[i] {
+		case '[':
+			deep++
+		case ']':
+			if deep--; deep == 0 {
+				return strings.TrimSpace(line[1:i]), line[i+1:], true
+			}
+		}
+	}
+	return "", "", false
 }
 
 // quoteOf returns the kind of quote that ini.v1 would look for over several lines.

@@ -524,3 +524,20 @@ func TestEmptySection(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Brackets in a section's name go in pairs: so a URL with an address of IPv6 is one.
+func TestBracketsInSections(t *testing.T) {
+	const master, bare = "multimaster http://[2001:db8::1]:5000/", "multimaster http://[::1]"
+	w := newWorld(t)
+	w.file("~/.config/hostler/hostler.conf", "["+master+"]  # the other one [x]\nkey = a\n[ "+bare+" ]\nkey = b\n[slap] ; ours [y]\ncomputer = C\n["+strings.Replace(bare, "::1", "::2", 1)+"]\n")
+	c := w.load()
+	if c.Sections[master]["key"].Text != "a" || c.Sections[bare]["key"].Text != "b" || c.Sections["slap"]["computer"].Text != "C" || len(c.Sections) != 4 {
+		t.Errorf("%v", c.Sections)
+	}
+	for _, bad := range []string{"[slap", "[multimaster http://[::1]:5000/", "[slap]]", "[slap] [x]", "[]", "slap]"} {
+		w.file("~/.config/hostler/hostler.conf", bad+"\n")
+		if _, err := config.Load(w.opt); err == nil || !strings.Contains(err.Error(), "hostler.conf:1: is not ") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
