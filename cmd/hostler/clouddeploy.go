@@ -121,7 +121,7 @@ func (a *app) cloudDeploy(ctx context.Context, o *cloudDeployOptions) error {
 		}
 		return a.interrupted(err, "what is made stays, and the same command goes on; hostler cloud teardown takes it down")
 	}
-	v := cloudView{Name: name, Cloud: rec.Cloud, Project: rec.Project, Region: rec.Region, State: rec.State, DryRun: o.dry, InCloud: rec.InCloud, KeyFile: w.kind.keyFile(name),
+	v := cloudView{Name: name, Cloud: rec.Cloud, Project: rec.Project, Region: rec.Region, State: cmp.Or(rec.State, "absent"), DryRun: o.dry, InCloud: rec.InCloud, KeyFile: w.kind.keyFile(name),
 		Hourly: hourly, Currency: costs.currency, Steps: viewSteps(steps)}
 	if o.source.os != "" {
 		if v.SourceFile, err = w.writeSource(ctx, rec, o); err != nil {

@@ -119,10 +119,10 @@ func (c *ec2Cloud) deploy(ctx context.Context, opt deployment.Options, s deploym
 		return nil, err
 	}
 	save := func(state string) error {
-		rec.State, rec.Since = state, time.Now().UTC()
 		if opt.DryRun {
-			return nil
+			return nil // it stays in its state: in none, where nothing is deployed
 		}
+		rec.State, rec.Since = state, time.Now().UTC()
 		return opt.Store.SaveDeployment(ctx, rec)
 	}
 	rec.Cloud, rec.Settings = c.base.Profile, deployment.Settings{Ports: s.Ports, From: s.From}

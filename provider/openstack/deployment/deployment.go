@@ -132,15 +132,14 @@ func Deploy(ctx context.Context, cloud Cloud, opt Options, settings Settings) (*
 	if err := w.rehearse(ctx, settings); err != nil {
 		return w.rec, err
 	}
-	w.rec.State, w.rec.Since, w.rec.Settings = Deploying, time.Now().UTC(), settings
-	if err := w.save(ctx); err != nil {
+	w.rec.Settings = settings
+	if err := w.enter(ctx, Deploying); err != nil {
 		return nil, err
 	}
 	if err := w.deploy(ctx); err != nil {
 		return w.rec, err
 	}
-	w.rec.State, w.rec.Since = Deployed, time.Now().UTC()
-	return w.rec, w.save(ctx)
+	return w.rec, w.enter(ctx, Deployed)
 }
 
 // rehearse goes through all of it without a change, so that what can be refused is refused while everything is as it was: the cloud, the keys here and the record.
@@ -185,6 +184,15 @@ func (w *work) deploy(ctx context.Context) error {
 		return err
 	}
 	return w.network(ctx)
+}
+
+// enter records a new state. What is only rehearsed stays in its own: none, where nothing is deployed.
+func (w *work) enter(ctx context.Context, state string) error {
+	if w.opt.DryRun {
+		return nil
+	}
+	w.rec.State, w.rec.Since = state, time.Now().UTC()
+	return w.save(ctx)
 }
 
 // save records, unless nothing is to be changed.

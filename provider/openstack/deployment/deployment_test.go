@@ -33,8 +33,8 @@ func TestDeploy(t *testing.T) {
 
 	dry := tr.opt
 	dry.DryRun = true
-	if _, err := deployment.Deploy(t.Context(), tr.cloud, dry, settings); err != nil {
-		t.Fatal(err)
+	if rec, err := deployment.Deploy(t.Context(), tr.cloud, dry, settings); err != nil || rec.State != "" {
+		t.Fatalf("a dry run: %+v, %v", rec, err)
 	}
 	if got := listing(t, tr.cloud, tr.opt.Name); len(got) != 1 || len(tr.store.all) != 0 {
 		t.Fatalf("a dry run left %v, recorded %v", got, tr.store.all)
