@@ -23,6 +23,9 @@ names match: the first of them is what a source that asks for that gets. What an
 		Example: "  hostler cloud flavors --cloud lab\n  hostler cloud flavors --cores 4 --memory 16G --flavor '^m[23]'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cores < 0 {
+				return invalid("--cores 4", "--cores %d: a number of cores is 0 or more", cores)
+			}
 			return a.cloudFlavors(cmd.Context(), &o, flavor.Need{Cores: cores, RAM: int((memory.n + 1<<20 - 1) >> 20), Regex: regex})
 		},
 	}
