@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -115,21 +114,29 @@ func (w *cloudWork) options(tell func(deployment.Step)) deployment.Options {
 	return deployment.Options{Name: w.opt.resource(w.app), Installation: w.store.Installation(), Keys: w.keys, Store: w.records, Tell: tell, Log: w.log}
 }
 
-// lock keeps other processes of this machine from the same deployment until the process ends.
+// lock keeps other processes of this machine from the same deployment until the process ends. Its file goes then, too.
 func (w *cloudWork) lock(name string) error {
 	if err := os.MkdirAll(w.keys, 0o700); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(deployment.KeyFile(w.keys, name)+".lock", os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return err
+	path := deployment.KeyFile(w.keys, name) + ".lock"
+	for range 20 {
+		file, err := lockAlone(path)
+		if err != nil {
+			return err
+		}
+		if file == nil {
+			break
+		}
+		mine, err := file.Stat()
+		if there, gone := os.Lstat(path); err != nil || gone != nil || !os.SameFile(mine, there) { // who had it has just taken it away
+			_ = file.Close()
+			continue
+		}
+		w.closers = append(w.closers, func() { _, _ = os.Remove(path), file.Close() })
+		return nil
 	}
-	w.closers = append(w.closers, func() { _ = file.Close() })
-	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return conflict("wait until it is done", "%s: another hostler deploys it, or tears it down, at this moment", name)
-	}
-	return err
+	return conflict("wait until it is done", "%s: another hostler deploys it, or tears it down, at this moment", name)
 }
 
 // completeDeployments offers those that are recorded.
