@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,9 +28,7 @@ func (s *Supervisor) Serve(ctx context.Context, socket string) error {
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) { // the directory of records is ours, so nobody listens
 		return err
 	}
-	old := unix.Umask(0o177)
-	l, err := net.Listen("unix", socket)
-	unix.Umask(old)
+	l, err := listen(socket)
 	if err != nil {
 		return &compute.Error{Op: "supervise.Serve", Kind: compute.ErrUnavailable, Err: err, Hint: "the path of a socket has at most 107 characters"}
 	}
@@ -49,6 +48,22 @@ func (s *Supervisor) Serve(ctx context.Context, socket string) error {
 	}
 	<-stopped
 	return nil
+}
+
+// listen makes a socket that is our own user's alone. The mask for that is a thread's, which is given up afterwards: programs that are started meanwhile have theirs.
+func listen(socket string) (l net.Listener, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // for good
+		if err = unix.Unshare(unix.CLONE_FS); err != nil {
+			return
+		}
+		unix.Umask(0o177)
+		l, err = net.Listen("unix", socket)
+	}()
+	<-done
+	return l, err
 }
 
 // Handler is what Serve answers with.
