@@ -349,6 +349,13 @@ func TestWhitelist(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(r.dir, whitelistSum)); err == nil {
 		t.Error("the sum is left")
 	}
+	r.file(whitelistFile, `["10.9.0.2"]`, 0o644)
+	r.do(r.Done(t.Context(), r.p, r.dir))
+	r.do(errors.Join(os.Remove(filepath.Join(r.dir, whitelistFile)), os.Remove(filepath.Join(r.dir, whitelistSum))))
+	r.do(r.Report(t.Context(), r.p, r.dir))
+	if got := must("iptables", "-S"); strings.Contains(got, "p0") {
+		t.Errorf("the next instance is limited: %s", got)
+	}
 }
 
 // rejected reports whether a chain's last rule was met by something.

@@ -34,6 +34,11 @@ func (h *Hooks) whitelist(ctx context.Context, p *partition) error {
 		return err
 	}
 	if len(list) == 0 {
+		if _, err := p.home.Stat(whitelistSum); errors.Is(err, fs.ErrNotExist) {
+			return nil // nothing is run for who asks for nothing
+		} else if err != nil {
+			return err
+		}
 		return h.free(ctx, p)
 	}
 	if p.user == nil {
@@ -91,12 +96,10 @@ func (h *Hooks) whitelist(ctx context.Context, p *partition) error {
 	return nil
 }
 
-// free takes the limits away, if there may be some.
+// free takes the limits away, if there are some. The partition's own files are not asked: the next instance there would have limits of which the last one has taken the trace away.
 func (h *Hooks) free(ctx context.Context, p *partition) error {
-	if _, err := p.home.Stat(whitelistSum); errors.Is(err, fs.ErrNotExist) || p.user == nil {
+	if p.user == nil {
 		return nil
-	} else if err != nil {
-		return err
 	}
 	chain, err := p.chain()
 	if err != nil {
