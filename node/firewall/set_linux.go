@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -160,7 +159,7 @@ var form = sync.OnceValue(func() *regexp.Regexp {
 
 // known reads which rules there should be. The directory's owner may have written the file himself: then only those of the partition's own addresses are taken for its own.
 func known(d *home.Dir, own []string) ([]string, error) {
-	data, err := d.Read(rulesFile, maxRules)
+	data, ours, err := d.ReadOur(rulesFile, maxRules)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -171,12 +170,6 @@ func known(d *home.Dir, own []string) ([]string, error) {
 	if err := json.Unmarshal(data, &list); err != nil {
 		return nil, fmt.Errorf("%s is no list of rules: %w", rulesFile, err)
 	}
-	i, err := d.Stat(rulesFile)
-	if err != nil {
-		return nil, err
-	}
-	st, ok := i.Sys().(*syscall.Stat_t)
-	ours := ok && int(st.Uid) == os.Getuid() && st.Nlink == 1 && i.Mode().IsRegular()
 	var rules []string
 	for _, line := range list {
 		_, rule, _ := strings.Cut(line, " ipv4 ")

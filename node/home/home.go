@@ -79,6 +79,10 @@ func (d *Dir) Read(name string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	return d.content(f, name, most)
+}
+
+func (d *Dir) content(f *os.File, name string, most int64) ([]byte, error) {
 	if i, err := f.Stat(); err != nil {
 		return nil, err
 	} else if !i.Mode().IsRegular() {
@@ -92,6 +96,25 @@ func (d *Dir) Read(name string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	return data, nil
+}
+
+// ReadOur is Read of a file that should be ours; ours says whether what was read is: no link, by no other name, and not somebody else's, who may have put it there.
+func (d *Dir) ReadOur(name string, most int64) (data []byte, ours bool, err error) {
+	f, err := d.root.OpenFile(name, os.O_RDONLY|quiet, 0)
+	if err != nil {
+		return nil, false, err
+	}
+	defer f.Close()
+	if data, err = d.content(f, name, most); err != nil {
+		return nil, false, err
+	}
+	is, err := f.Stat()
+	if err != nil {
+		return nil, false, err
+	}
+	there, err := d.root.Lstat(name)
+	uid, _ := owner(is)
+	return data, err == nil && os.SameFile(is, there) && uid == os.Getuid() && links(is) == 1, nil
 }
 
 func (d *Dir) at(name string) string { return filepath.Join(d.Path(), name) }
@@ -233,6 +256,11 @@ func (d *Dir) own(name string, mode fs.FileMode) error {
 		return err
 	}
 	defer f.Close()
+	if i, err := f.Stat(); err != nil {
+		return err
+	} else if !i.IsDir() { // its owner has put another file there, perhaps somebody else's by another name
+		return &fs.PathError{Op: "mkdir", Path: d.at(name), Err: errors.New("it was changed while it was made")}
+	}
 	if err := give(f, d.uid, d.gid); err != nil {
 		return err
 	}
@@ -265,55 +293,6 @@ func (d *Dir) Link(target, name string) error {
 
 // Readlink is a link's target.
 func (d *Dir) Readlink(name string) (string, error) { return d.root.Readlink(name) }
-
-// Remove takes a file away, or a directory with all in it, also where its mode forbids that to its owner. One that is not there is fine.
-func (d *Dir) Remove(name string) error {
-	step("remove", name)
-	err := d.root.RemoveAll(name)
-	if err == nil || !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	// A mode is changed by name, which may become a link at that moment; but it leads nowhere out of the directory.
-	_ = fs.WalkDir(d.root.FS(), filepath.ToSlash(filepath.Clean(name)), func(at string, e fs.DirEntry, _ error) error {
-		if e != nil && e.IsDir() {
-			_ = d.root.Chmod(at, 0o700)
-		}
-		return nil
-	})
-	return d.root.RemoveAll(name)
-}
-
-// Empty takes away all that is in the directory, but for some names in it.
-func (d *Dir) Empty(keep ...string) error {
-	f, err := d.root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	for {
-		names, err := f.Readdirnames(1000)
-		gone := 0
-		for _, name := range names {
-			if slices.Contains(keep, name) {
-				continue
-			}
-			if err := d.Remove(name); err != nil {
-				return err
-			}
-			gone++
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		case gone > 0: // what is taken away while it is listed may hide the rest
-			if _, err := f.Seek(0, io.SeekStart); err != nil {
-				return err
-			}
-		}
-	}
-}
 
 // List is the names in a directory, sorted, without what was being written when its writer was killed; none where there is no directory. More than most are an error.
 func (d *Dir) List(name string, most int) ([]string, error) {

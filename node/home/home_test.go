@@ -291,3 +291,52 @@ func TestWritersAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestDeep removes directories in each other of which there are more than files may be open, and keeps few open meanwhile.
+func TestDeep(t *testing.T) {
+	var limit syscall.Rlimit
+	check(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	d := open(t)
+	const deep = 3000
+	dir, err := os.OpenRoot(d.Path())
+	check(t, err)
+	for range deep {
+		check(t, dir.Mkdir("d", 0o755))
+		next, err := dir.OpenRoot("d")
+		check(t, err)
+		check(t, dir.Close())
+		dir = next
+	}
+	check(t, dir.WriteFile("file", nil, 0o644))
+	check(t, dir.Close())
+	check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 600, Max: limit.Max}))
+	err = d.Remove("d")
+	check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
+	check(t, err)
+	if names, err := d.List(".", 10); err != nil || len(names) > 0 {
+		t.Errorf("left are %q, %v", names, err)
+	}
+}
+
+// TestOurs says of a file whether it is ours, and not somebody else's who has put it there.
+func TestOurs(t *testing.T) {
+	d := open(t)
+	check(t, d.WriteOur("ours", []byte("1"), 0o644))
+	check(t, d.Link("ours", "link"))
+	if data, ours, err := d.ReadOur("ours", 10); string(data) != "1" || !ours || err != nil {
+		t.Errorf("%q, %t, %v", data, ours, err)
+	}
+	if _, ours, err := d.ReadOur("link", 10); ours || err != nil {
+		t.Error("a link is ours", err)
+	}
+	check(t, os.Link(filepath.Join(d.Path(), "ours"), filepath.Join(d.Path(), "twice")))
+	if _, ours, err := d.ReadOur("ours", 10); ours || err != nil {
+		t.Error("what has two names is ours", err)
+	}
+	if os.Getuid() == 0 {
+		check(t, d.Write("theirs", []byte("1"), 0o644))
+		if _, ours, err := d.ReadOur("theirs", 10); ours || err != nil {
+			t.Error("what is the owner's is ours", err)
+		}
+	}
+}

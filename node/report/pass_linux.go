@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -119,11 +120,16 @@ func (p *Pass) ours(one *slap.Partition) error {
 	return nil
 }
 
+const maxText = 60 << 10 // bytes of an error that is told
+
 // fail reports what is wrong with an instance. That the master cannot be told is no more than logged.
 func (p *Pass) fail(ctx context.Context, id string, err error) {
 	text := err.Error()
 	if e, ok := errors.AsType[*compute.Error](err); ok && e.Hint != "" {
 		text += " (" + e.Hint + ")"
+	}
+	if len(text) > maxText { // a path may be very long
+		text = strings.ToValidUTF8(text[:maxText/2]+" … "+text[len(text)-maxText/2:], "")
 	}
 	p.log("%s: %s", id, text)
 	if err := p.Master.ReportInstanceError(ctx, p.Computer, id, "", text); err != nil {
