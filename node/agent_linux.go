@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/node/home"
@@ -83,7 +84,7 @@ type Agent struct {
 	Say  func(format string, args ...any) // is told what is done; nil: nobody is
 	Warn func(format string, args ...any) // and what is odd
 
-	untold map[string]bool // partitions of which the master has yet to hear that all is well again
+	untold sync.Map // names of partitions of which the master has yet to hear that all is well again
 }
 
 // Place is a partition that something is done with.

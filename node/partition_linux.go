@@ -242,13 +242,10 @@ func (a *Agent) anomaly(ctx context.Context, pl *Place) error {
 	if err != nil && !isPromise(err) {
 		return err
 	}
-	if !news && err == nil && pl.AccessStatus == "" && !a.untold[pl.ID] { // a master that does not say what it heard was told when they were asked
+	if _, untold := a.untold.Load(pl.ID); !news && err == nil && pl.AccessStatus == "" && !untold { // a master that does not say what it heard was told when they were asked
 		return nil
 	}
-	if a.untold == nil {
-		a.untold = map[string]bool{}
-	}
-	a.untold[pl.ID] = true
+	a.untold.Store(pl.ID, true)
 	switch promise.Tell(err != nil, pl.AccessStatus) {
 	case promise.Broken:
 		_ = a.Master.ReportInstanceError(ctx, a.Computer, pl.ID, "", cut(err.Error()))
@@ -257,7 +254,9 @@ func (a *Agent) anomaly(ctx context.Context, pl *Place) error {
 			return e
 		}
 	}
-	a.untold[pl.ID] = err != nil
+	if err == nil {
+		a.untold.Delete(pl.ID)
+	}
 	return err
 }
 
