@@ -194,7 +194,7 @@ func BenchmarkNode(b *testing.B) {
 	n.spent("slapos", "node", "software")
 	took, used := n.spent("slapos", "node", "instance")
 	row(b, "first pass, 100 partitions", ms(took), "ms", "")
-	row(b, "... of the processors", ms(used), "ms-cpu", "")
+	row(b, "first pass, of the processors", ms(used), "ms-cpu", "")
 	n.until("all run", func() bool {
 		for i := range nodePartitions * nodeServices {
 			if n.pid(i/nodeServices, 1+i%nodeServices) == 0 {
@@ -214,10 +214,10 @@ func BenchmarkNode(b *testing.B) {
 		b.Errorf("quiet passes ran %d programs", ran)
 	}
 	n.of("quiet pass, 100 partitions, the command", ms(median(quiet)), "ms", 100)
-	row(b, "... of the processors", ms(median(cpu)), "ms-cpu", "")
+	row(b, "quiet pass, of the processors", ms(median(cpu)), "ms-cpu", "")
 	took, used = n.spent("slapos", "node", "collect")
 	row(b, "collector, 100 partitions, 500 processes", ms(took), "ms", "")
-	row(b, "... of the processors", ms(used), "ms-cpu", "")
+	row(b, "collector, of the processors", ms(used), "ms-cpu", "")
 
 	daemon := n.begin("node", "--cfg", n.config, "--log-file", filepath.Join(n.dir, "node.log"))
 	sup, err := n.supervisor()
@@ -251,8 +251,10 @@ func BenchmarkNode(b *testing.B) {
 	row(b, "node and supervisor while nothing changes", idle(40*time.Second), "% of a core", "")
 	its, sups := anonymous(b, daemon.Process.Pid), anonymous(b, sup)
 	pages := max(resident(b, daemon.Process.Pid)-its, resident(b, sup)-sups)
-	n.of(fmt.Sprintf("resident: node %.1f, supervisor %.1f, program %.1f once", its, sups, pages), its+sups+pages, "MiB", 60)
-	row(b, "... the program twice", resident(b, daemon.Process.Pid)+resident(b, sup), "MiB", "")
+	n.of("resident, the program's pages counted once", its+sups+pages, "MiB", 60)
+	row(b, "resident, the node's own", its, "MiB", "")
+	row(b, "resident, the supervisor's own", sups, "MiB", "")
+	row(b, "resident, the program's pages counted twice", resident(b, daemon.Process.Pid)+resident(b, sup), "MiB", "")
 }
 
 func sleep(ctx context.Context, d time.Duration) {
