@@ -2,6 +2,7 @@ package master_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -107,5 +108,27 @@ func TestHostsAreLookedForOnce(t *testing.T) {
 	r.ask(slap.Request{Title: "next", Release: "https://software.example/other/software.cfg"})
 	if has := r.partition("C", other.Partition).Shared; len(has) != 30 {
 		t.Errorf("%d of 30 have gone to the other host", len(has))
+	}
+}
+
+// TestPartitionsAreBounded: a computer has no more partitions than are held; more of them change nothing.
+func TestPartitionsAreBounded(t *testing.T) {
+	r := newRig(t, master.Options{})
+	format := func(n int) error {
+		c := &slap.ComputerRecord{GUID: "C"}
+		for i := range n {
+			c.Partitions = append(c.Partitions, slap.PartitionRecord{ID: fmt.Sprint("p", i)})
+		}
+		return r.FormatAs(t.Context(), master.Anybody, c)
+	}
+	if err := format(10_000); err != nil {
+		t.Fatal(err)
+	}
+	if err := format(10_001); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "no more than 10000 partitions, and not 10001") {
+		t.Error(err)
+	}
+	all, err := r.Computers(t.Context(), master.Anybody)
+	if err != nil || len(all) != 1 || len(all[0].Partitions) != 10_000 {
+		t.Errorf("%d computers, %v", len(all), err)
 	}
 }
