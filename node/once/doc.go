@@ -46,11 +46,11 @@ var dropped = map[string]bool{
 	"HOME": true, "PYTHONNOUSERSITE": true,
 }
 
-// Environ is an environment (as os.Environ's) without what would bend what a node runs, and with a home.
+// Environ is an environment (as os.Environ's) without what would bend what a node runs and without what is hostler's own, as the token of whoever started the node, and with a home.
 func Environ(inherited []string, home string) []string {
 	out := make([]string, 0, len(inherited)+2)
 	for _, entry := range inherited {
-		if key, _, _ := strings.Cut(entry, "="); !dropped[key] && !strings.HasPrefix(key, "LC_") {
+		if key, _, _ := strings.Cut(entry, "="); !dropped[key] && !strings.HasPrefix(key, "LC_") && !strings.HasPrefix(key, "HOSTLER_") {
 			out = append(out, entry)
 		}
 	}
