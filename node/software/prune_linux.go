@@ -18,7 +18,10 @@ import (
 	"github.com/hostler-project/hostler/slap/cfg"
 )
 
-const hashSize = 32 // hexadecimal digits in the name of a shared part's directory
+const (
+	hashSize   = 32       // hexadecimal digits in the name of a shared part's directory
+	mostNested = 16 << 30 // bytes that are read of nodes within partitions
+)
 
 // A Pruner takes away shared parts that nothing uses any more. Nothing may build meanwhile: what a build has made and not noted yet would go.
 type Pruner struct {
@@ -60,11 +63,20 @@ func (p *Pruner) Prune(ctx context.Context) (pruned []string, err error) {
 	}
 	software, shared := p.Software, p.Shared[:len(p.Shared)-1]
 	nested, more := p.nested(ctx)
-	for _, root := range append(software[:len(software):len(software)], nested...) {
+	for _, root := range software {
 		if err := u.releases(root); err != nil {
 			return fail(err)
 		}
 	}
+	u.left = new(int64(mostNested))
+	for _, root := range nested { // a partition's user says where it is and what is in it: what cannot be read there keeps nothing
+		if err := u.releases(root); ctx.Err() != nil {
+			return fail(err)
+		} else if err != nil {
+			p.say("%s cannot be read to its end, and is passed over: %v", root, err)
+		}
+	}
+	u.left = nil
 	for _, dir := range append(shared[:len(shared):len(shared)], more...) {
 		others, err := partsIn(dir)
 		if err != nil {
@@ -241,6 +253,7 @@ type uses struct {
 	ctx   context.Context
 	known map[string]bool
 	found map[string]bool
+	left  *int64 // bytes that may still be read; nil: any number
 }
 
 // releases looks at what the releases of a software root say that they use: what buildout has noted, their programs, and whither these are links.
@@ -294,18 +307,33 @@ func (u *uses) signature(dir string) error {
 
 // file looks at a regular file; what is none, or is not there, names nothing.
 func (u *uses) file(path string) error {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENOTDIR) {
+	// It is looked at before it is opened: to open a device may be to do something, and a partition's user may have put a link to one.
+	at, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
 		return nil
 	}
 	if err != nil {
+		return &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(at)
+	var st unix.Stat_t
+	if err := unix.Fstat(at, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return err
+	}
+	f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", at))
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return err
+	if u.left == nil {
+		return u.text(f)
 	}
-	return u.text(f)
+	in := &io.LimitedReader{R: f, N: *u.left}
+	err = u.text(in)
+	if *u.left = in.N; err == nil && in.N <= 0 {
+		err = errors.New("there is too much to be read")
+	}
+	return err
 }
 
 func (u *uses) text(r io.Reader) error {

@@ -62,9 +62,18 @@ func TestPrune(t *testing.T) {
 		"inst/p0/srv/slapos.cfg":                               "[slapos]\nsoftware_root = " + dir + "/inst/p0/soft\n",
 		"inst/p0/soft/d/.installed.cfg":                        hash(8),
 		"inst/p1/slapos.cfg":                                   "broken",
+		"inst/p2/slapos.cfg":                                   "[slapos]\nsoftware_root = " + dir + "/inst/p2/soft\n",
+		"inst/p2/soft/d/bin":                                   "-> bin",
+		"inst/p2/soft/e/bin/device":                            "-> " + dir + "/device",
 	})
 	do(t, os.Chmod(shared+"/chain/"+hash(11)+"/ro", 0o555))
 	do(t, syscall.Mkfifo(dir+"/soft/a/bin/fifo", 0o644))
+	do(t, syscall.Mkfifo(dir+"/device", 0o644)) // as a device for which it is something that it is opened
+	opened, err := syscall.InotifyInit1(syscall.IN_CLOEXEC | syscall.IN_NONBLOCK)
+	do(t, err)
+	defer syscall.Close(opened)
+	_, err = syscall.InotifyAddWatch(opened, dir+"/device", syscall.IN_OPEN)
+	do(t, err)
 	p := &software.Pruner{Software: []string{dir + "/soft", dir + "/more", dir + "/none"}, Shared: []string{first, shared}, Instance: dir + "/inst", DryRun: true}
 	all := []string{shared + "/chain/" + hash(10), shared + "/chain/" + hash(11), shared + "/chain/" + hash(12), shared + "/unlooked/" + hash(9)}
 	got, err := p.Prune(t.Context())
@@ -91,6 +100,9 @@ func TestPrune(t *testing.T) {
 	}
 	if left, err := os.ReadDir(shared); err != nil || len(left) != 9 {
 		t.Errorf("%v, %v", left, err)
+	}
+	if n, err := syscall.Read(opened, make([]byte, 4096)); !errors.Is(err, syscall.EAGAIN) {
+		t.Errorf("a device was opened: %d, %v", n, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
