@@ -18,13 +18,13 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/node/home"
+	"github.com/hostler-project/hostler/node/report"
 	"github.com/hostler-project/hostler/node/software"
 	"github.com/hostler-project/hostler/slap"
 )
 
 const (
-	lightDir  = "var/hostler/light" // below the instances' directory
-	maxSaid   = 4 << 20             // bytes that a program says
+	maxSaid   = 4 << 20 // bytes that a program says
 	maxWishes = 1000
 	rounds    = 2 // a program is run again where what it has asked for is known by then
 )
@@ -112,7 +112,9 @@ func (a *Agent) wait(id string, now time.Time) (left time.Duration, waits bool) 
 	return max(0, m.At.Add(pause).Sub(now)), true
 }
 
-func (a *Agent) memory(id string) string { return filepath.Join(a.InstanceRoot, lightDir, id+".json") }
+func (a *Agent) memory(id string) string {
+	return filepath.Join(a.InstanceRoot, report.Memory, id+".json")
+}
 
 func (a *Agent) recall(id string) (m remembered) {
 	if text, err := os.ReadFile(a.memory(id)); err == nil && json.Unmarshal(text, &m) != nil {

@@ -94,12 +94,19 @@ func (p *Pass) destroy(ctx context.Context, one *slap.Partition, all []string, k
 			}
 		}
 	}
+	// The next instance there is another, be it of the same name.
+	if err := os.Remove(filepath.Join(p.InstanceRoot, Memory, one.ID+".json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	answer, err := p.Master.ReportInstance(ctx, p.Computer, one.ID, slap.Destroyed)
 	if err == nil && answer != "" && answer != "OK" {
 		p.log("%s: the master says: %s", one.ID, answer)
 	}
 	return err
 }
+
+// Memory is a directory below the instances': in PARTITION.json is what a node remembers of an instance of the lighter kind, for as long as there is that instance.
+const Memory = "var/hostler/light"
 
 // Waits names a program for which the destruction of a partition is to wait, "": there is none.
 func (p *Pass) Waits(ctx context.Context, d *home.Dir, id string) (string, error) {

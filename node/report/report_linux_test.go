@@ -177,6 +177,20 @@ func TestDestroyed(t *testing.T) {
 	}
 }
 
+// TestForgotten has nothing of an instance that is gone be remembered for the next one, also where no other pass has seen that it was to go.
+func TestForgotten(t *testing.T) {
+	l := newLab(t, 2)
+	for _, title := range []string{"a", "b"} {
+		l.ask(title, "", slap.Started)
+	}
+	l.ask("a", "", slap.Destroyed)
+	l.Ours(report.Memory+"/p0.json", "{}")
+	l.Ours(report.Memory+"/p1.json", "{}")
+	l.run(0)
+	l.Gone(report.Memory + "/p0.json")
+	l.There(report.Memory + "/p1.json")
+}
+
 // TestRetention keeps an instance as long as it was said, and also where it was said badly.
 func TestRetention(t *testing.T) {
 	l := newLab(t, 1)
