@@ -412,11 +412,17 @@ func (c *Collector) finished(ctx context.Context, db *sql.DB, dir string, now ti
 		}
 	}
 	for _, day := range all {
-		text, err := journal(ctx, db, c.Computer, day, names)
-		if err == nil && text != "" {
-			if err = os.MkdirAll(out, 0o755); err == nil {
-				// Marked as reported afterwards: should we end between, the same name is written again.
-				err = whole(dir, filepath.Join(out, day+".xml"), []byte(text))
+		texts, err := journal(ctx, db, c.Computer, day, names)
+		if err == nil && len(texts) > 0 {
+			err = os.MkdirAll(out, 0o755)
+		}
+		for i, text := range texts {
+			name := day + ".xml"
+			if i > 0 {
+				name = fmt.Sprintf("%s-%d.xml", day, i+1)
+			}
+			if err == nil { // marked as reported afterwards: should we end between, the same names are written again
+				err = whole(dir, filepath.Join(out, name), []byte(text))
 			}
 		}
 		if err == nil {

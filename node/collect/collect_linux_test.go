@@ -346,3 +346,36 @@ func FuzzStat(f *testing.F) {
 		}
 	})
 }
+
+// TestManyPartitions makes journals that a report pass reads and sends, of a day of a computer with very many partitions.
+func TestManyPartitions(t *testing.T) {
+	l := newLab(t)
+	db, _, err := openDatabase(t.Context(), l.at(database), l.now)
+	do(t, err)
+	defer db.Close()
+	const many = 400
+	do(t, change(t.Context(), db, func(tx *sql.Tx) error {
+		for i := range many {
+			if err := row(t.Context(), tx, "folder", l.now, fmt.Sprint("slapuser", i), 1<<20); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	texts, err := journal(t.Context(), db, "C", "2026-11-20", nil)
+	do(t, err)
+	told := map[string]bool{}
+	for _, text := range texts {
+		if len(text) > 100<<10 {
+			t.Errorf("a journal has %d bytes", len(text))
+		}
+		parts, err := slap.ParseUsage(text)
+		do(t, err)
+		for _, m := range parts[0].Movements {
+			told[m.Reference] = true
+		}
+	}
+	if len(texts) < 2 || len(told) != many {
+		t.Errorf("%d journals tell of %d partitions", len(texts), len(told))
+	}
+}

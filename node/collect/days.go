@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -123,8 +124,11 @@ var wholes = []struct{ resource, title, query string }{
 	{"service_module/disk_used", "Disk used (MiB)", `SELECT sum(u) / 1048576.0 FROM (SELECT max(CAST(used AS REAL)) AS u FROM disk WHERE date = ?1 GROUP BY partition)`},
 }
 
-// journal is what a day came to, by partitions and for the computer; "" where there is nothing of it. names has the partitions' IDs by what the tables call them.
-func journal(ctx context.Context, db *sql.DB, computer, day string, names map[string]string) (string, error) {
+// maxMovements is how many a journal has, so that a report pass reads and sends it: more of them are more journals.
+const maxMovements = 150
+
+// journal is what a day came to, by partitions and for the computer, as one journal or more; none where there is nothing of it. names has the partitions' IDs by what the tables call them.
+func journal(ctx context.Context, db *sql.DB, computer, day string, names map[string]string) (texts []string, err error) {
 	t := slap.Transaction{Title: "Resource consumptions", Start: day + " at 00:00:00", Stop: day + " at 23:59:59", Reference: computer}
 	add := func(resource, title, of string, quantity sql.NullFloat64) {
 		if quantity.Valid {
@@ -134,19 +138,24 @@ func journal(ctx context.Context, db *sql.DB, computer, day string, names map[st
 	for _, r := range wholes {
 		var quantity sql.NullFloat64
 		if err := db.QueryRowContext(ctx, r.query, day).Scan(&quantity); err != nil {
-			return "", err
+			return nil, err
 		}
 		add(r.resource, r.title, computer, quantity)
 	}
 	for _, r := range resources {
 		if err := each(ctx, db, r.query, day, func(of string, quantity sql.NullFloat64) { add(r.resource, r.title, cmp.Or(names[of], of), quantity) }); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
-	if len(t.Movements) == 0 {
-		return "", nil
+	for all := range slices.Chunk(t.Movements, maxMovements) {
+		t.Movements = all
+		text, err := slap.FormatUsage([]slap.Transaction{t})
+		if err != nil {
+			return nil, err
+		}
+		texts = append(texts, text)
 	}
-	return slap.FormatUsage([]slap.Transaction{t})
+	return texts, nil
 }
 
 func each(ctx context.Context, db *sql.DB, query, day string, is func(string, sql.NullFloat64)) error {
