@@ -114,18 +114,19 @@ func (o *Options) tls() (*tls.Config, error) {
 	return config, nil
 }
 
-// TLS is what a client of SlapOS's services speaks TLS with: as whom, by files in PEM of which there are both or none, and whom it trusts; no caFile: whom this machine trusts.
+// TLS is what a client of SlapOS's services speaks TLS with: as whom, by files in PEM of which there are both or none, and whom it trusts; no caFile: whom this machine trusts. Who it is
+// is read anew for a connection when the files have changed.
 func TLS(certFile, keyFile, caFile string) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if (certFile == "") != (keyFile == "") {
 		return nil, errors.New("a certificate and its key go together: one of the two files is not named")
 	}
 	if certFile != "" {
-		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+		i, err := newIdentity(certFile, keyFile)
 		if err != nil {
-			return nil, fmt.Errorf("the certificate %s with the key %s: %w", certFile, keyFile, err)
+			return nil, err
 		}
-		config.Certificates = []tls.Certificate{pair}
+		config.GetClientCertificate = i.present
 	}
 	if caFile != "" {
 		data, err := os.ReadFile(caFile)
@@ -188,7 +189,12 @@ func (c *Client) do(ctx context.Context, call call) ([]byte, error) {
 	if answer.StatusCode >= 300 {
 		// An error's text is for people; more than this none reads.
 		body, _ := io.ReadAll(io.LimitReader(answer.Body, 64<<10))
-		return nil, c.refusal(call.op, answer.StatusCode, body)
+		err := c.refusal(call.op, answer.StatusCode, body)
+		if errors.Is(err, ErrDenied) { // the next one may come as somebody else, by a certificate that was replaced
+			_ = answer.Body.Close()
+			c.http.CloseIdleConnections()
+		}
+		return nil, err
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, MaxSize+1))
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,12 +42,17 @@ func newAuthority(t *testing.T) *authority {
 // sign makes a certificate with its key, as files.
 func (a *authority) sign(t *testing.T, name string, hosts []net.IP) (certFile, keyFile string) {
 	t.Helper()
+	return a.signUntil(t, name, hosts, time.Now().Add(24*time.Hour))
+}
+
+func (a *authority) signUntil(t *testing.T, name string, hosts []net.IP, end time.Time) (certFile, keyFile string) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(int64(len(name))), Subject: pkix.Name{CommonName: name}, IPAddresses: hosts,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), BasicConstraintsValid: true,
+	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, IPAddresses: hosts,
+		NotBefore: end.Add(-48 * time.Hour), NotAfter: end, BasicConstraintsValid: true,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}}
 	parent, signer := a.cert, a.key
 	if parent == nil {
@@ -133,6 +139,77 @@ func TestClientTLS(t *testing.T) {
 		if _, err := slap.NewClient(o); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v; want %q", err, says)
 		}
+	}
+}
+
+// A client whose certificate has expired, or was revoked, says so, and goes on with the next one as soon as that is in the files.
+func TestClientCertificateReplaced(t *testing.T) {
+	a := newAuthority(t)
+	serverCert, serverKey := a.sign(t, "master", []net.IP{net.IPv4(127, 0, 0, 1)})
+	pair, err := tls.LoadX509KeyPair(serverCert, serverKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := x509.NewCertPool()
+	known.AddCert(a.cert)
+	var mu sync.Mutex
+	revoked, denied := map[string]bool{}, map[string]bool{}
+	serial := func(certs []*x509.Certificate) string { return certs[0].SerialNumber.String() }
+	in := func(set map[string]bool, certs []*x509.Certificate) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return set[serial(certs)]
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if in(denied, r.TLS.PeerCertificates) {
+			http.Error(w, "revoked", http.StatusForbidden)
+			return
+		}
+		_, _ = w.Write([]byte(serial(r.TLS.PeerCertificates)))
+	}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: known, VerifyConnection: func(s tls.ConnectionState) error {
+		if in(revoked, s.PeerCertificates) {
+			return errors.New("it was revoked")
+		}
+		return nil
+	}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+
+	cert, key := a.signUntil(t, "COMP-1", nil, time.Now().Add(-time.Minute))
+	c := clientOf(t, slap.Options{URL: server.URL, CAFile: a.file, CertFile: cert, KeyFile: key})
+	ask := func(kind error, says string) string {
+		t.Helper()
+		got, err := c.RunID(t.Context())
+		if !errors.Is(err, kind) || kind != nil && !strings.Contains(err.Error(), says) {
+			t.Fatalf("%q, %v; want %v with %q", got, err, kind, says)
+		}
+		return got
+	}
+	ask(slap.ErrUntrusted, "expired certificate")
+	a.sign(t, "COMP-1", nil) // in the same files
+	mine := ask(nil, "")
+	for what, set := range map[string]map[string]bool{"certificate": revoked, "revoked": denied} {
+		mu.Lock()
+		set[mine] = true
+		mu.Unlock()
+		kind := slap.ErrDenied
+		if what == "certificate" {
+			server.CloseClientConnections()
+			kind = slap.ErrUntrusted
+		}
+		ask(kind, what)
+		if err := os.WriteFile(cert, []byte("half"), 0o600); err != nil { // as long as it is not whole
+			t.Fatal(err)
+		}
+		ask(kind, what)
+		a.sign(t, "COMP-1", nil)
+		next := ask(nil, "")
+		if next == mine {
+			t.Error("it is the old one still")
+		}
+		mine = next
 	}
 }
 
