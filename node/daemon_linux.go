@@ -46,6 +46,7 @@ type daemon struct {
 	destroyed time.Time      // the last one of what is wanted destroyed
 	news      bool           // something is wanted destroyed that no report pass knows of
 	offline   bool
+	trouble   string        // what was said last of a master who does not say what is wanted
 	pause     time.Duration // after the master did not answer
 }
 
@@ -152,7 +153,10 @@ func (d *daemon) pass(ctx context.Context, force bool) time.Duration {
 		d.pause = min(max(2*d.pause, d.Retry), d.Period)
 		return d.pause
 	}
-	d.offline, d.pause = false, 0
+	if d.offline || d.trouble != "" {
+		a.say("The master says again what is wanted.")
+	}
+	d.offline, d.trouble, d.pause = false, "", 0
 	same := d.last != nil && reflect.DeepEqual(wished(d.last), wished(c))
 	if left := time.Until(d.next(c)); same && !force && left > 0 {
 		return left // what we have told the master ourselves is no news
@@ -212,7 +216,10 @@ func (d *daemon) away(ctx context.Context, err error) {
 		return
 	}
 	if !errors.Is(err, slap.ErrUnreachable) {
-		d.Agent.warn("The master does not say what is wanted: %v", err)
+		if text := err.Error(); text != d.trouble { // once, though it be so for hours
+			d.trouble = text
+			d.Agent.warn("The master does not say what is wanted, so what runs is left as it is: %v", err)
+		}
 		return
 	}
 	d.offline = true
