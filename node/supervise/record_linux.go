@@ -23,6 +23,7 @@ import (
 type record struct {
 	Group    Group          `json:"group"`
 	Gone     bool           `json:"gone,omitempty"`
+	Boot     string         `json:"boot,omitempty"` // of the machine, in which this was so
 	Programs map[string]was `json:"states"`
 }
 
@@ -116,7 +117,8 @@ func (s *Supervisor) file(group string) string { return filepath.Join(s.o.Dir, g
 
 // put down a group's record.
 func (s *Supervisor) note(g *group, sync bool) error {
-	r := record{Group: Group{Name: g.name, Programs: make([]Program, 0, len(g.progs))}, Gone: g.gone, Programs: map[string]was{}}
+	boot, _ := proc.Boot() // adopt has asked for it
+	r := record{Group: Group{Name: g.name, Programs: make([]Program, 0, len(g.progs))}, Gone: g.gone, Boot: boot, Programs: map[string]was{}}
 	for _, p := range g.progs {
 		r.Group.Programs = append(r.Group.Programs, p.Program)
 		w := was{Want: p.want, State: p.state, Since: p.since, Exit: p.exit, Error: p.err, Starts: p.starts}
@@ -180,6 +182,7 @@ func (s *Supervisor) adopt() error {
 	}
 	known := map[string]*program{}
 	old := map[*program]was{}
+	rebooted := map[*group]bool{}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -195,6 +198,7 @@ func (s *Supervisor) adopt() error {
 		}
 		g := &group{name: r.Group.Name, gone: r.Gone, dirty: true}
 		s.groups[g.name] = g
+		rebooted[g] = r.Boot != "" && r.Boot != boot
 		for _, one := range r.Group.Programs {
 			w := r.Programs[one.Name]
 			p := &program{Program: one, g: g, want: w.Want, state: w.State, since: w.Since, exit: w.Exit, err: w.Error, starts: w.Starts}
@@ -210,7 +214,7 @@ func (s *Supervisor) adopt() error {
 	}
 	for _, g := range s.sorted() {
 		for _, p := range g.progs {
-			s.resume(p, old[p], boot)
+			s.resume(p, old[p], rebooted[g])
 		}
 		s.dropped(g)
 	}
@@ -269,9 +273,8 @@ func (s *Supervisor) runsAs(p *program, pid int) bool {
 	return ok && st.Uid == want
 }
 
-// resume brings a program to what it should be.
-func (s *Supervisor) resume(p *program, w was, boot string) {
-	rebooted := w.Proc.Boot != "" && w.Proc.Boot != boot
+// resume brings a program to what it should be. What is wanted runs again when the machine has been started since, whether it had ended by then or not.
+func (s *Supervisor) resume(p *program, w was, rebooted bool) {
 	switch {
 	case p.run != nil && p.want && w.State != Stopping:
 		if p.state != Running {
