@@ -63,13 +63,22 @@ func (n *nodeCommand) alone(path string) (end func(), err error) {
 	return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("%s is made and taken away all the time", path)}
 }
 
-// isSlapos reports whether a process is SlapOS's, be it ours or the reference's: its command line says so.
+// isSlapos reports whether a process is SlapOS's own: its command line says so. One of ours has its file locked for as long as it lives, so that it is not the one that a file names which
+// nobody has locked: its number was another's when that was written, before the machine was started perhaps.
 func isSlapos(pid int) bool {
 	if pid <= 0 {
 		return false
 	}
-	line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-	return err == nil && bytes.Contains(line, []byte("slapos"))
+	at := "/proc/" + strconv.Itoa(pid)
+	line, err := os.ReadFile(at + "/cmdline")
+	if err != nil || !bytes.Contains(line, []byte("slapos")) {
+		return false
+	}
+	if is, err := os.Readlink(at + "/exe"); err == nil {
+		self, err := os.Executable()
+		return !(strings.HasPrefix(filepath.Base(is), "hostler") || err == nil && is == self)
+	}
+	return true
 }
 
 // What the supervisor keeps, below the instances' directory.
