@@ -86,7 +86,7 @@ func TestMasterLies(t *testing.T) {
 	truth, err := l.Client.Computer(t.Context(), "C")
 	do(t, err)
 	do(t, os.WriteFile(l.At("file"), []byte("mine"), 0o600))
-	do(t, os.Mkdir(l.At("var", "other"), 0o700))
+	do(t, os.Mkdir(l.At("rooted"), 0o750))
 	entries := func() string {
 		all, err := os.ReadDir(l.Root)
 		do(t, err)
@@ -115,8 +115,9 @@ func TestMasterLies(t *testing.T) {
 		"itself":                 {"no name of a partition", func(c *slap.Computer) { c.Partitions[0].ID, c.Partitions[0].State = ".", slap.Destroyed }},
 		"two lines":              {"no name of a partition", func(c *slap.Computer) { c.Partitions[0].ID = "p0\np1" }},
 		"one that is ours": {"it belongs to root", func(c *slap.Computer) {
-			c.Partitions[2].ID, c.Partitions[2].Release, c.Partitions[2].State = "var", "/r", slap.Started
+			c.Partitions[2].ID, c.Partitions[2].Release, c.Partitions[2].State = "rooted", "/r", slap.Started
 		}},
+		"the node's own": {"no name of a partition", func(c *slap.Computer) { c.Partitions[0].ID, c.Partitions[0].State = "var", slap.Destroyed }},
 		"a file": {"has no directory", func(c *slap.Computer) {
 			c.Partitions[2].ID, c.Partitions[2].Release, c.Partitions[2].State = "file", "/r", slap.Started
 		}},
