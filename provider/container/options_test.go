@@ -204,6 +204,20 @@ func TestUser(t *testing.T) {
 	})
 }
 
+// freePort is an address on which nobody listens, with a port that no connection is given in between: those that the kernel chooses itself begin at 32768.
+func freePort(t *testing.T) string {
+	t.Helper()
+	for n := range 10000 {
+		at := net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+(os.Getpid()+n)%10000))
+		if l, err := net.Listen("tcp", at); err == nil {
+			_ = l.Close()
+			return at
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
+}
+
 // TestNetwork forwards ports, into containers that have a network.
 func TestNetwork(t *testing.T) {
 	both(t, func(t *testing.T, d *daemon) {
@@ -212,7 +226,8 @@ func TestNetwork(t *testing.T) {
 				t.Skip("podman: no CNI plugins: ", err)
 			}
 		}
-		p := open(t, d, container.Options{Network: "default", Ports: []string{"8080", "127.0.0.1:18081:8081", "8082/udp"}})
+		fixed := freePort(t)
+		p := open(t, d, container.Options{Network: "default", Ports: []string{"8080", fixed + ":8081", "8082/udp"}})
 		in := create(t, p, "suite-1")
 		if net.ParseIP(in.Address) == nil {
 			t.Errorf("the address is %q", in.Address)
@@ -225,7 +240,7 @@ func TestNetwork(t *testing.T) {
 		if _, port, err := net.SplitHostPort(at); err != nil || port == "" || port == "0" {
 			t.Fatalf("port 8080 is at %q: %v", at, in.Facts)
 		}
-		for _, at := range []string{net.JoinHostPort(in.Address, "8080"), at, "127.0.0.1:18081"} {
+		for _, at := range []string{net.JoinHostPort(in.Address, "8080"), at, fixed} {
 			for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 				var body []byte
 				var err error
