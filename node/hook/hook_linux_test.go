@@ -135,6 +135,7 @@ func TestPrerm(t *testing.T) {
 	r.do(os.Chmod(r.dir, 0o777))
 	r.file("etc/prerm/save", "#!/bin/sh\npwd >> ran; id -u >> ran; echo $SECRET >> ran; exec sleep 1000\n", 0o755)
 	r.file("etc/prerm/notes", "text", 0o644)
+	r.file("etc/prerm/a:b", "#!/bin/sh\n", 0o755) // no program can be called so, and nobody puts his destruction off by that
 	r.file(waitFile, "p0:other\n", 0o666)
 	t.Setenv("SECRET", "seen")
 	until := time.Now().Add(time.Hour)

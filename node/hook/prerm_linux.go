@@ -41,6 +41,10 @@ func (h *Hooks) last(ctx context.Context, p *partition) error {
 	g := supervise.Group{Name: name}
 	for _, file := range files {
 		path := filepath.Join(prermDir, file)
+		if len(file) > 200 || strings.IndexFunc(file, func(r rune) bool { return r < ' ' || r == 0x7f || r == ':' }) >= 0 { // else it would never be destroyed
+			h.logf("%s: %q is not run: no program can be called so", p.ID, path)
+			continue
+		}
 		if !p.home.Executable(path) {
 			h.logf("%s: %s is not run: it is no executable file", p.ID, path)
 			continue
