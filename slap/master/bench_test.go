@@ -43,7 +43,8 @@ func instance(i, version int) *slap.Request {
 	return &slap.Request{Title: fmt.Sprint("instance ", i), Release: demo, State: slap.Started, Parameters: slap.Dictionary{"_": fmt.Sprintf(`{"version": %d, "text": %q}`, version, strings.Repeat("x", 700))}}
 }
 
-// rate sends what next makes from many clients at once, and returns how many answers there were a second; how long all but one of a hundred took at most is a metric.
+// rate sends what next makes from many clients at once, and returns how many answers there were a second; how long all but one of a hundred took at most is a metric, and
+// the processor time of one with what its client needs: two cores alone can do no more than 2,000,000 of its microseconds in a second.
 func rate(b *testing.B, h http.Handler, clients int, next func(base string, n int64) (*http.Request, error)) float64 {
 	b.Helper()
 	srv := httptest.NewServer(h)
@@ -56,6 +57,8 @@ func rate(b *testing.B, h http.Handler, clients int, next func(base string, n in
 	var all []time.Duration
 	b.SetParallelism(max(1, clients/2))
 	b.ResetTimer()
+	b.StartTimer() // a rate before this one has stopped it
+	before := spent(b)
 	b.RunParallel(func(pb *testing.PB) {
 		var took []time.Duration
 		defer func() {
@@ -85,6 +88,7 @@ func rate(b *testing.B, h http.Handler, clients int, next func(base string, n in
 		}
 	})
 	b.StopTimer()
+	b.ReportMetric(float64((spent(b)-before).Microseconds())/float64(b.N), "us-cpu")
 	slices.Sort(all)
 	b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, "ms-p99")
 	return float64(b.N) / b.Elapsed().Seconds()
@@ -157,6 +161,29 @@ func BenchmarkInformationBare(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(body)), "bytes")
 	b.ReportMetric(rate(b, bare("text/xml", body), 8, get("/")), "req/s")
+}
+
+// BenchmarkShare is what of the rate of a bare server the master has, one after the other in the same run: of getRunId and of a request that changes nothing beside a small document,
+// and of what a node is told of a hundred partitions beside the same bytes, of which the p99 is.
+func BenchmarkShare(b *testing.B) {
+	some, full := busy(b, 10).Legacy(master.LegacyOptions{}), busy(b, 100)
+	body, _, err := full.Information(b.Context(), master.Anybody, "C")
+	if err != nil {
+		b.Fatal(err)
+	}
+	form, err := instance(1, 0).Form()
+	if err != nil {
+		b.Fatal(err)
+	}
+	small := rate(b, bare("application/json", []byte(`{"result":"Ignored"}`)), 8, get("/"))
+	id := rate(b, some, 8, get("/getRunId"))
+	same := rate(b, some, 8, func(base string, _ int64) (*http.Request, error) { return posted(base, form) })
+	large := rate(b, bare("text/xml", body), 8, get("/"))
+	information := rate(b, full.Legacy(master.LegacyOptions{}), 8, get("/getFullComputerInformation?computer_id=C"))
+	b.ReportMetric(100*id/small, "%-run-id")
+	b.ReportMetric(100*same/small, "%-unchanged")
+	b.ReportMetric(100*information/large, "%-information")
+	b.ReportMetric(information, "information/s")
 }
 
 // A request that changes parameters is on the disk when it is answered.
