@@ -292,7 +292,7 @@ func (n *nodeCommand) pidFile(of string) string {
 func (n *nodeCommand) supervisor(ctx context.Context) (*supervise.Client, error) {
 	c := supervise.NewClient(n.socket)
 	_, err := c.Groups(ctx)
-	if err == nil || n.node.NoSupervisor {
+	if err == nil || n.node.NoSupervisor || ctx.Err() != nil { // who ends has not found out whether it runs
 		return c, err
 	}
 	if err := n.startSupervisor(ctx); err != nil {
