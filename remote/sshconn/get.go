@@ -4,23 +4,14 @@ import (
 	"archive/tar"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"path"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/remote/shell"
+	"github.com/hostler-project/hostler/remote/files"
 	"github.com/hostler-project/hostler/remote/tree"
 )
-
-// getScript packs $1 with the far side's tar. GNU's keeps holes and nanoseconds, others what they know.
-const getScript = `p=$1;[ -e "$p" ]||[ -h "$p" ]||exit 44;command -v tar >/dev/null 2>&1||exit 45
-case $p in */|.|..|*/.|*/..) cd -P -- "$p"||exit 43;p=$(pwd -P&&echo .);p=${p%??};[ "$p" != / ]||{ d=/;b=.;};;esac
-if [ -z "$d" ];then case $p in */*) d=${p%/*}/;b=${p##*/};;*) d=.;b=$p;;esac;fi
-cd -- "$d"||exit 43
-case $(tar --version 2>/dev/null) in *GNU*) exec tar --format=pax --sparse --pax-option=delete=atime,delete=ctime --no-wildcards --no-unquote -cf - -- "$b";;esac
-exec tar -cf - -- "$b"`
 
 // Get writes path, which is relative to the log-in directory, as a tar stream. See compute.Conn.
 //
@@ -30,51 +21,18 @@ func (s *Conn) Get(ctx context.Context, name string, w io.Writer) error {
 	if s.isClosed() {
 		return errClosed("ssh.Get")
 	}
-	if name == "" {
-		return fileError("ssh.Get", &tree.FileError{Path: name, Err: fs.ErrNotExist})
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	out := &watchedWriter{w: w, failed: cancel}
-	var bad shell.Tail
-	exit, err := s.Run(ctx, &compute.Command{
-		Args: []string{"sh", "-c", getScript, "sh", name}, Env: map[string]string{"LC_ALL": "C", "TAR_OPTIONS": ""}, Stdout: out, Stderr: &bad,
-	})
+	err := files.Get(ctx, s, name, w)
+	var own *compute.Error // of Run
+	var taken *files.WriteError
 	switch {
-	case out.err != nil:
-		return s.fileError(context.Background(), "ssh.Get", out.err)
-	case err != nil:
+	case err == nil, errors.As(err, &own), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
-	case exit.Code == 44 && out.n == 0:
-		return fileError("ssh.Get", &tree.FileError{Path: name, Err: fs.ErrNotExist})
-	case exit.Code == 45 && out.n == 0:
+	case errors.As(err, &taken):
+		return s.fileError(context.Background(), "ssh.Get", taken.Err)
+	case errors.Is(err, files.ErrNoTar):
 		return s.getOverSFTP(ctx, name, w)
-	case exit.Status() != 0:
-		err := fmt.Errorf("tar on the host ended with %d: %s", exit.Status(), bad.Text())
-		return s.fileError(context.Background(), "ssh.Get", err)
 	}
-	return nil
-}
-
-// watchedWriter ends the whole when the caller's writer takes no more.
-type watchedWriter struct {
-	w      io.Writer
-	n      int64
-	err    error
-	failed context.CancelCauseFunc
-}
-
-func (w *watchedWriter) Write(b []byte) (int, error) {
-	if w.err != nil {
-		return 0, w.err
-	}
-	n, err := w.w.Write(b)
-	w.n += int64(n)
-	if err != nil {
-		w.err = err
-		w.failed(err)
-	}
-	return n, err
+	return s.fileError(context.Background(), "ssh.Get", err)
 }
 
 func (s *Conn) getOverSFTP(ctx context.Context, name string, w io.Writer) error {
@@ -86,7 +44,7 @@ func (s *Conn) getOverSFTP(ctx context.Context, name string, w io.Writer) error 
 	if err != nil {
 		return s.fileError(ctx, "ssh.Get", err)
 	}
-	defer f.close()
+	defer f.Close()
 	if b := path.Base(name); name[len(name)-1] == '/' || b == "." || b == ".." {
 		if name, err = f.RealPath(name); err != nil {
 			return s.fileError(ctx, "ssh.Get", err)

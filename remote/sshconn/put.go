@@ -1,68 +1,29 @@
 package sshconn
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
-	"io/fs"
-	"path"
-	"slices"
-	"strings"
-	"sync"
-	"syscall"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/remote/tree"
+	"github.com/hostler-project/hostler/remote/files"
 )
 
-// farFiles are the few acts of which unpacking on the far side is made; all may be called at once. Files and links are made under a temporary
-// name, so that what is at path before is replaced by rename; what tree.Special names is not, and is an error.
-type farFiles interface {
-	// real returns the directory that a path leads to, without links; fs.ErrNotExist where there is none.
-	real(ctx context.Context, dir string) (string, error)
-	mkdir(ctx context.Context, dir string) error
-	write(ctx context.Context, temp, name string, h *tar.Header, body io.Reader) error
-	special(ctx context.Context, temp, name string, h *tar.Header) error // TypeSymlink, TypeLink (h.Linkname is then a path there), TypeFifo
-	attributes(ctx context.Context, dir string, h *tar.Header) error
-	close()
-}
-
-// smallFile is what is read into memory, to be written while the next entry is read; farWriters is how many are at that.
-const (
-	smallFile  = 256 << 10
-	farWriters = 16
-)
-
-// Put unpacks a tar stream into dir, which is relative to the log-in directory. See compute.Conn.
+// Put unpacks a tar stream into dir, which is relative to the log-in directory. See compute.Conn, and files.Put for what keeps it within dir.
 //
-// It works over SFTP, else with one sh for each file. Names are checked on our side: the real place of each directory is asked for before
-// anything is written into it, so no name and no link, of the stream or there before, leads out of dir. Whoever may change links in dir at the
-// same moment could still lead a write astray: that is not defended against, as he needs the same user's rights. Times are whole seconds over
-// SFTP, and links keep the time of their making. As with Unpack, an entry that cannot be made does not stop the others.
+// It works over SFTP, else with one sh for each file. Times are whole seconds over SFTP, and links keep the time of their making.
 func (s *Conn) Put(ctx context.Context, dir string, stream io.Reader) error {
 	if s.isClosed() {
 		return errClosed("ssh.Put")
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	far, err := s.openFar(ctx)
 	if err != nil {
 		return s.fileError(ctx, "ssh.Put", err)
 	}
-	defer far.close()
-	if dir == "" {
-		dir = "."
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	p := &sshPutter{ctx: ctx, far: far, real: map[string]string{}, seen: map[string]bool{}, writers: make(chan struct{}, farWriters)}
-	err = p.root(dir)
-	if err == nil {
-		err = p.unpack(stream)
-	}
-	p.busy.Wait()
-	return s.fileError(ctx, "ssh.Put", err)
+	defer far.Close()
+	return s.fileError(ctx, "ssh.Put", files.Put(ctx, far, dir, stream, func(err error) bool { return errors.Is(err, errLinkLost) }))
 }
 
 // fileError gives an error of copying its kind.
@@ -75,229 +36,5 @@ func (s *Conn) fileError(ctx context.Context, op string, err error) error {
 	case errors.Is(err, errLinkLost), len(s.alive()) == 0:
 		return s.fail(op, compute.ErrLost, err)
 	}
-	return fileError(op, err)
+	return files.Fault(op, err)
 }
-
-type sshPutter struct {
-	ctx     context.Context // of this one call
-	far     farFiles
-	top     string            // the real place of dir
-	real    map[string]string // directories of the stream that are there, and where they really are
-	seen    map[string]bool   // names written by this call
-	dirs    []*tar.Header
-	writers chan struct{}
-	busy    sync.WaitGroup
-
-	mu     sync.Mutex
-	failed tree.Failures
-}
-
-func (p *sshPutter) fail(name string, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.failed.Add(&tree.FileError{Path: name, Err: tree.Cause(err)})
-}
-
-// root makes dir and the directories above it.
-func (p *sshPutter) root(dir string) error {
-	var missing []string
-	for d := path.Clean(dir); ; d = path.Dir(d) {
-		real, err := p.far.real(p.ctx, d)
-		if err == nil {
-			p.top = real
-			break
-		}
-		if !errors.Is(err, fs.ErrNotExist) || d == "/" || d == "." {
-			return &tree.FileError{Path: dir, Err: tree.Cause(err)}
-		}
-		missing = append(missing, d)
-	}
-	for _, d := range slices.Backward(missing) {
-		if err := p.far.mkdir(p.ctx, d); err != nil && !errors.Is(err, fs.ErrExist) {
-			return &fs.PathError{Op: "mkdir", Path: d, Err: tree.Cause(err)}
-		}
-	}
-	if len(missing) > 0 {
-		real, err := p.far.real(p.ctx, dir)
-		if err != nil {
-			return err
-		}
-		p.top = real
-	}
-	p.real["."] = p.top
-	return nil
-}
-
-func (p *sshPutter) unpack(stream io.Reader) error {
-	tr := tar.NewReader(readerFunc(func(b []byte) (int, error) {
-		if err := p.ctx.Err(); err != nil {
-			return 0, err
-		}
-		return stream.Read(b)
-	}))
-	var broken error
-	for broken == nil {
-		h, err := tr.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
-			broken = err
-			break
-		}
-		if err := p.entry(h, tr); err != nil {
-			var re *tree.ReadError
-			if errors.As(err, &re) || p.ctx.Err() != nil || errors.Is(err, errLinkLost) {
-				broken = err
-				break
-			}
-			p.fail(h.Name, err)
-		}
-	}
-	p.busy.Wait()
-	for _, h := range slices.Backward(p.dirs) {
-		if dir, ok := p.real[h.Name]; ok && p.ctx.Err() == nil {
-			if err := p.far.attributes(p.ctx, dir, h); err != nil {
-				p.fail(h.Name, err)
-			}
-		}
-	}
-	if broken != nil {
-		p.fail("the stream", broken)
-	}
-	return p.failed.Err()
-}
-
-func (p *sshPutter) entry(h *tar.Header, body io.Reader) error {
-	name, err := tree.Within(h.Name)
-	if err != nil {
-		return err
-	}
-	switch h.Typeflag {
-	case tar.TypeXGlobalHeader:
-		return nil
-	case tar.TypeDir:
-		_, err := p.enter(name)
-		if err == nil {
-			d := *h
-			d.Name = name
-			p.dirs = append(p.dirs, &d)
-		}
-		return err
-	case tar.TypeReg, tar.TypeSymlink, tar.TypeLink, tar.TypeFifo, tar.TypeGNUSparse, tar.TypeCont:
-	default:
-		return errors.New("left out: sockets and devices are not copied")
-	}
-	if name == "." {
-		return tree.ErrOutside
-	}
-	dir, err := p.enter(path.Dir(name))
-	if err != nil {
-		return err
-	}
-	full, temp := path.Join(dir, path.Base(name)), path.Join(dir, ".hostler-"+rand.Text()[:12])
-	if p.seen[name] || h.Typeflag == tar.TypeLink {
-		p.busy.Wait() // order matters between entries of one name, and a link's file must be there
-	}
-	p.seen[name] = true
-	delete(p.real, name)
-	if h.Typeflag == tar.TypeLink {
-		old, err := tree.Within(h.Linkname)
-		if err != nil {
-			return err
-		}
-		oldDir, err := p.enter(path.Dir(old))
-		if err != nil {
-			return err
-		}
-		link := *h
-		link.Linkname = path.Join(oldDir, path.Base(old))
-		return p.far.special(p.ctx, temp, full, &link)
-	}
-	if h.Typeflag == tar.TypeSymlink {
-		p.busy.Wait()
-		p.forget(name)
-	}
-	if h.Typeflag == tar.TypeSymlink || h.Typeflag == tar.TypeFifo {
-		return p.far.special(p.ctx, temp, full, h)
-	}
-	if h.Size > smallFile {
-		return p.far.write(p.ctx, temp, full, h, body)
-	}
-	data := make([]byte, h.Size)
-	if _, err := io.ReadFull(body, data); err != nil {
-		return &tree.ReadError{Err: err}
-	}
-	p.writers <- struct{}{}
-	p.busy.Go(func() {
-		defer func() { <-p.writers }()
-		if err := p.far.write(p.ctx, temp, full, h, bytes.NewReader(data)); err != nil {
-			p.fail(h.Name, err)
-		}
-	})
-	return nil
-}
-
-// forget drops what is known of a directory that may no longer be one.
-func (p *sshPutter) forget(name string) {
-	for d := range p.real {
-		if strings.HasPrefix(d, name+"/") || d == name {
-			delete(p.real, d)
-		}
-	}
-}
-
-// enter returns the real place of a directory of the stream, made if it is missing, and refuses one that is not below the top.
-func (p *sshPutter) enter(dir string) (string, error) {
-	if real, ok := p.real[dir]; ok {
-		return real, nil
-	}
-	if p.seen[dir] {
-		p.busy.Wait()
-	}
-	parent, err := p.enter(path.Dir(dir))
-	if err != nil {
-		return "", err
-	}
-	full := path.Join(parent, path.Base(dir))
-	// Made first and asked for then: that is one question for a new directory, and mkdir follows no link.
-	err = p.far.mkdir(p.ctx, full)
-	real := full
-	if err != nil {
-		var rerr error
-		if real, rerr = p.far.real(p.ctx, full); rerr != nil {
-			if errors.Is(rerr, fs.ErrNotExist) {
-				return "", tree.Cause(err)
-			}
-			return "", tree.Cause(rerr)
-		}
-		if real != p.top && !strings.HasPrefix(real, strings.TrimSuffix(p.top, "/")+"/") {
-			return "", tree.ErrOutside
-		}
-	}
-	p.real[dir] = real
-	return real, nil
-}
-
-var errNotDirectory = syscall.ENOTDIR
-
-// fileError gives an error of files its kind.
-func fileError(op string, err error) error {
-	var ce *compute.Error
-	switch {
-	case err == nil, errors.As(err, &ce) && ce.Op == op, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return err
-	case errors.As(err, &ce):
-		return &compute.Error{Op: op, Kind: ce.Kind, Err: err}
-	case errors.Is(err, fs.ErrNotExist):
-		return &compute.Error{Op: op, Kind: compute.ErrNotFound, Err: err}
-	case errors.Is(err, fs.ErrPermission):
-		return &compute.Error{Op: op, Kind: compute.ErrDenied, Err: err}
-	default:
-		return &compute.Error{Op: op, Kind: compute.ErrFailed, Err: err}
-	}
-}
-
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(b []byte) (int, error) { return f(b) }

@@ -10,11 +10,13 @@ import (
 	"os"
 	"path"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/pkg/sftp"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hostler-project/hostler/remote/files"
 	"github.com/hostler-project/hostler/remote/tree"
 )
 
@@ -31,10 +33,10 @@ type sftpFiles struct {
 var errNoSFTP = errors.New("the host has no SFTP")
 
 // openFar opens SFTP where the host has it, else it makes do with sh.
-func (s *Conn) openFar(ctx context.Context) (farFiles, error) {
+func (s *Conn) openFar(ctx context.Context) (files.Files, error) {
 	f, err := s.openSFTP(ctx)
 	if errors.Is(err, errNoSFTP) {
-		return &shellFiles{ssh: s, owner: s.opt.Owner}, nil
+		return &files.Shell{Runner: s, Owner: s.opt.Owner}, nil
 	}
 	if err != nil {
 		return nil, err
@@ -70,7 +72,7 @@ func (s *Conn) openSFTP(ctx context.Context) (*sftpFiles, error) {
 	return f, nil
 }
 
-func (f *sftpFiles) close() {
+func (f *sftpFiles) Close() {
 	f.once.Do(func() {
 		f.stop()
 		_ = f.Client.Close()
@@ -79,19 +81,19 @@ func (f *sftpFiles) close() {
 	})
 }
 
-func (f *sftpFiles) real(_ context.Context, dir string) (string, error) {
+func (f *sftpFiles) Real(_ context.Context, dir string) (string, error) {
 	fi, err := f.Stat(dir)
 	if err != nil {
 		return "", err
 	}
 	if !fi.IsDir() {
-		return "", errNotDirectory
+		return "", syscall.ENOTDIR
 	}
 	return f.RealPath(dir)
 }
 
-func (f *sftpFiles) mkdir(_ context.Context, dir string) error {
-	err := f.Mkdir(dir)
+func (f *sftpFiles) Mkdir(_ context.Context, dir string) error {
+	err := f.Client.Mkdir(dir)
 	if err == nil {
 		f.made.Store(dir, true)
 	}
@@ -116,7 +118,7 @@ func (f *sftpFiles) replace(temp, name string) error {
 	return f.Rename(temp, name)
 }
 
-func (f *sftpFiles) write(ctx context.Context, temp, name string, h *tar.Header, body io.Reader) error {
+func (f *sftpFiles) Write(ctx context.Context, temp, name string, h *tar.Header, body io.Reader) error {
 	out, err := f.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return err
@@ -161,11 +163,11 @@ func (f *sftpFiles) finish(name string, h *tar.Header, mode bool) error {
 	return f.Chtimes(name, time.Now(), h.ModTime)
 }
 
-func (f *sftpFiles) attributes(_ context.Context, dir string, h *tar.Header) error {
+func (f *sftpFiles) Attributes(_ context.Context, dir string, h *tar.Header) error {
 	return f.finish(dir, h, true)
 }
 
-func (f *sftpFiles) special(_ context.Context, temp, name string, h *tar.Header) error {
+func (f *sftpFiles) Special(_ context.Context, temp, name string, h *tar.Header) error {
 	var err error
 	switch h.Typeflag {
 	case tar.TypeSymlink:

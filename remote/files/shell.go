@@ -1,4 +1,4 @@
-package sshconn
+package files
 
 import (
 	"archive/tar"
@@ -15,18 +15,20 @@ import (
 	"github.com/hostler-project/hostler/remote/tree"
 )
 
-// shellFiles are the far side's files where there is no SFTP: a short script for each act, with cat, chmod, touch, mv, ln, mkdir.
-type shellFiles struct {
-	ssh   *Conn
-	owner bool
+// Shell are the far side's files by a short script for each act, with cat, chmod, touch, mv, ln, mkdir.
+type Shell struct {
+	Runner Runner
+	Owner  bool // files get the owners that a stream names, where that is permitted
 }
+
+var _ Files = (*Shell)(nil)
 
 // sh runs a script with words as its arguments. A status of 44 says that what was named is not there, 45 that it is no directory, 46 to 48 that
 // it is what tree.Special names.
-func (f *shellFiles) sh(ctx context.Context, in io.Reader, script string, words ...string) (string, error) {
+func (f *Shell) sh(ctx context.Context, in io.Reader, script string, words ...string) (string, error) {
 	var out shell.Answer
 	var bad shell.Tail
-	exit, err := f.ssh.Run(ctx, &compute.Command{
+	exit, err := f.Runner.Run(ctx, &compute.Command{
 		Args: append([]string{"sh", "-c", script, "sh"}, words...), Env: map[string]string{"LC_ALL": "C"}, Stdin: in, Stdout: &out, Stderr: &bad,
 	})
 	switch {
@@ -52,17 +54,20 @@ func (f *shellFiles) sh(ctx context.Context, in io.Reader, script string, words 
 	return out.String(), nil
 }
 
-func (f *shellFiles) real(ctx context.Context, dir string) (string, error) {
+// Real implements Files.
+func (f *Shell) Real(ctx context.Context, dir string) (string, error) {
 	out, err := f.sh(ctx, nil, `[ -e "$1" ]||exit 44;[ -d "$1" ]||exit 45;cd -P -- "$1"&&pwd -P&&echo .`, dir)
 	return strings.TrimSuffix(out, "\n.\n"), err
 }
 
-func (f *shellFiles) mkdir(ctx context.Context, dir string) error {
+// Mkdir implements Files.
+func (f *Shell) Mkdir(ctx context.Context, dir string) error {
 	_, err := f.sh(ctx, nil, `mkdir -- "$1"`, dir)
 	return err
 }
 
-func (f *shellFiles) close() {}
+// Close implements Files.
+func (f *Shell) Close() {}
 
 // setFar gives $1 the time $2 (UTC, as POSIX touch reads it; $3 is what others read to the nanosecond), the owner $4 if it is not "-" and the
 // mode $5, of four digits; of setuid, setgid and sticky it gets the last alone where it does not get its owner (see ModeFor). A directory keeps
@@ -81,16 +86,17 @@ const moveFar = `{ [ ! -d "$6" ]||[ -h "$6" ];}||{ echo "Is a directory" >&2;exi
 if [ -h "$6" ]&&[ -d "$6" ];then mv -fT -- "$1" "$6" 2>/dev/null||{ rm -f -- "$6"&&mv -f -- "$1" "$6";};else mv -f -- "$1" "$6";fi
 `
 
-func (f *shellFiles) words(temp, name string, h *tar.Header) []string {
+func (f *Shell) words(temp, name string, h *tar.Header) []string {
 	t := h.ModTime.UTC()
 	owner := "-"
-	if f.owner {
+	if f.Owner {
 		owner = strconv.Itoa(h.Uid) + ":" + strconv.Itoa(h.Gid)
 	}
 	return []string{temp, t.Format("200601021504.05"), t.Format("2006-01-02T15:04:05.000000000Z"), owner, fmt.Sprintf("%04o", h.Mode&0o7777), name}
 }
 
-func (f *shellFiles) write(ctx context.Context, temp, name string, h *tar.Header, body io.Reader) error {
+// Write implements Files.
+func (f *Shell) Write(ctx context.Context, temp, name string, h *tar.Header, body io.Reader) error {
 	// Standard input may end early because the stream broke, so the size is checked before the file gets its name.
 	script := keepFar + `trap 'rm -f -- "$1"' 0;(umask 077;set -C;cat >"$1")||exit
 [ "$(wc -c <"$1")" -eq "$7" ]||{ echo "it came short" >&2;exit 1;}
@@ -139,7 +145,8 @@ func (e *exactReader) end(ctx context.Context) (int64, error) {
 	return e.n, e.err
 }
 
-func (f *shellFiles) special(ctx context.Context, temp, name string, h *tar.Header) error {
+// Special implements Files.
+func (f *Shell) Special(ctx context.Context, temp, name string, h *tar.Header) error {
 	words := append(f.words(temp, name, h), h.Linkname)
 	script := keepFar + `trap 'rm -f -- "$1"' 0;`
 	switch h.Typeflag {
@@ -156,7 +163,8 @@ func (f *shellFiles) special(ctx context.Context, temp, name string, h *tar.Head
 	return err
 }
 
-func (f *shellFiles) attributes(ctx context.Context, dir string, h *tar.Header) error {
+// Attributes implements Files.
+func (f *Shell) Attributes(ctx context.Context, dir string, h *tar.Header) error {
 	_, err := f.sh(ctx, nil, setFar, f.words(dir, dir, h)...)
 	return err
 }
