@@ -297,3 +297,20 @@ func TestFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestCopy puts the program somewhere by itself, as the init container of a pod does, in the place of what is there.
+func TestCopy(t *testing.T) {
+	to := filepath.Join(t.TempDir(), "agent")
+	if err := os.WriteFile(to, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(program(t), "copy", to).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if out, err := exec.Command(to, "version").Output(); err != nil || !strings.Contains(string(out), "protocol") {
+		t.Errorf("the copy says %q: %v", out, err)
+	}
+	if err := exec.Command(program(t), "copy", filepath.Join(t.TempDir(), "none", "agent")).Run(); err == nil {
+		t.Error("a copy was made where there is no directory")
+	}
+}

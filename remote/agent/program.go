@@ -12,6 +12,7 @@ package agent
 //	reap                            what serve starts between itself and a command, where it has no cgroup; not for others
 //	init [--] COMMAND...            the first process of a container: start it, hand on signals, bury orphans
 //	sandbox                         become the first process of a sandbox
+//	copy FILE                       put a copy of itself there, and end
 //	version                         print the version and end
 //
 // Without --stay it ends with its (first) connection. Other options of serve: --keep-env (commands get the environment that it has itself, else

@@ -3,7 +3,9 @@ package guest
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 
@@ -19,6 +21,7 @@ type Verb func(args []string) int
 const usage = `usage: serve [--files=SOFT:HARD] [--stay] [--keep-env] [--owner] [--dir=DIR] [--work=DIR] [--work-others=DIR] [--daemon=NAME] [--cgroup=auto|alone|none|DIR|fd:N] [--oom=FILE|fd:N]
              stdio|fd:N|lent:N|unix:PATH|port:PATH|vsock:PORT
        init [--] COMMAND...
+       copy FILE
        version
 `
 
@@ -41,6 +44,8 @@ func Main(args []string, version string, verbs map[string]Verb) int {
 		return first(args[1:])
 	case "reap":
 		return process.Reap()
+	case "copy":
+		err = copySelf(args[1:])
 	case "version":
 		fmt.Printf("hostler-agent %s protocol %d\n", version, agent.Version)
 	case "help", "-h", "--help":
@@ -50,6 +55,38 @@ func Main(args []string, version string, verbs map[string]Verb) int {
 		return 2
 	}
 	return told(err)
+}
+
+// copySelf puts this program at a path, whole or not at all.
+func copySelf(args []string) error {
+	if len(args) != 1 {
+		return invalid("copy takes one file")
+	}
+	from, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.CreateTemp(filepath.Dir(args[0]), ".hostler-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(out.Name()) // which it is not, when all went well
+	_, err = io.Copy(out, in)
+	if err == nil {
+		err = out.Chmod(0o755)
+	}
+	if cerr := out.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(out.Name(), args[0])
+	}
+	return err
 }
 
 // told says what went wrong, and returns the exit status of that.
