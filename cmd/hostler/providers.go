@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/provider/exec"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/provider/ironic"
+	"github.com/hostler-project/hostler/provider/kubernetes"
 	"github.com/hostler-project/hostler/provider/local"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/provider/sandbox"
@@ -67,6 +68,9 @@ func kinds() map[string]kind {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
 		}))),
 		"ironic": dear(slow(open(ironic.Open, func(o *ironic.Options, s site) {
+			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
+		}))),
+		"kubernetes": dear(slow(open(kubernetes.Open, func(o *kubernetes.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
 		}))),
 		"ssh": dear(open(openSSH, func(o *sshKeys, s site) { o.site = s })),

@@ -36,6 +36,7 @@ type ConnOptions struct {
 
 	Huge int64             // bytes of what is to be long; 0: muchData. Less where each byte is dear and the rest of the way is another's, that has the whole test
 	Skip map[string]string // cases of abilities that this kind lacks, and why
+	Late []string          // functions of a library whose goroutines end by themselves, later than we do; looked for as the one that was called last
 }
 
 // Conn is the suite for ways into a computer. On the far side it needs sh, cat, printf, kill, sleep, test, head, wc, mkdir, rm, ln,
@@ -53,12 +54,15 @@ func Conn(t *testing.T, opt ConnOptions) {
 			if why := opt.Skip[c.name]; why != "" {
 				t.Skipf("%s: %s", c.name, why)
 			}
-			before := goleak.IgnoreCurrent()
+			allowed := []goleak.Option{goleak.IgnoreCurrent()}
+			for _, f := range opt.Late {
+				allowed = append(allowed, goleak.IgnoreTopFunction(f))
+			}
 			t.Cleanup(func() { // last of all: the connection is closed by then
 				if t.Failed() || t.Skipped() {
 					return
 				}
-				if err := goleak.Find(before); err != nil {
+				if err := goleak.Find(allowed...); err != nil {
 					t.Errorf("goroutines are left: %v", err)
 				}
 			})

@@ -1,0 +1,141 @@
+package computetest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Kubernetes is a cluster for the tests of one package: a real API server with scheduler and controllers, kwok for nodes, agent-sandbox. It is started by the first
+// test that asks, and ends with End, which TestMain calls. Its ports are Port and the six after it: each package has its own.
+type Kubernetes struct {
+	Port int
+
+	once       sync.Once
+	dir        string
+	kubeconfig string
+	absent     error // why there is none
+	err        error // why it does not start
+}
+
+// kubernetesCache is where the cluster's programs are.
+func kubernetesCache() (string, error) {
+	if dir := os.Getenv("HOSTLER_KUBE_CACHE"); dir != "" {
+		return dir, nil
+	}
+	dir, err := os.UserCacheDir()
+	return filepath.Join(dir, "hostler-kube"), err
+}
+
+// kubernetesBuilt says whether the cluster's programs were built here: that takes minutes, which a person who runs a test does not expect.
+func kubernetesBuilt() bool {
+	cache, err := kubernetesCache()
+	if err == nil {
+		_, err = os.Stat(filepath.Join(cache, "built"))
+	}
+	return err == nil
+}
+
+func (k *Kubernetes) script(name string, args ...string) (string, error) {
+	cmd := exec.Command(filepath.Join(Shared(), "kubernetes", name), args...)
+	cmd.Env = append(os.Environ(), "HOSTLER_KUBE_DIR="+k.dir, fmt.Sprintf("HOSTLER_KUBE_PORT=%d", k.Port))
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		err = fmt.Errorf("%s: %w: %s", name, err, exit.Stderr[max(0, len(exit.Stderr)-2000):])
+	}
+	return string(out), err
+}
+
+// Up starts what of the cluster does not run. A test that has ended a part of it has it back so.
+func (k *Kubernetes) Up() error {
+	out, err := k.script("up", "--sandbox")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(out) {
+		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "KUBECONFIG="); ok {
+			k.kubeconfig = path
+		}
+	}
+	// Its nodes lose their only address for every other minute, since kwok, which finds no host name among them, writes an empty list: so they get one.
+	for _, node := range []string{"node-0", "node-1"} {
+		status := fmt.Sprintf(`{"status":{"addresses":[{"type":"InternalIP","address":"127.0.0.1"},{"type":"Hostname","address":%q}]}}`, node)
+		if out, err := k.ctl("", "patch", "node", node, "--subresource=status", "--type=merge", "-p", status); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+	}
+	return nil
+}
+
+// Config returns the cluster's kubeconfig, whose user may do everything. Where there is no lab the test is skipped; with HOSTLER_REQUIRE_LAB it is built first.
+func (k *Kubernetes) Config(t testing.TB) string {
+	t.Helper()
+	k.once.Do(func() {
+		required := os.Getenv("HOSTLER_REQUIRE_LAB") != ""
+		if _, k.absent = os.Stat(filepath.Join(Shared(), "kubernetes", "up")); k.absent != nil {
+			return
+		}
+		if !required && !kubernetesBuilt() {
+			k.absent = fmt.Errorf("its programs were not built here: %s builds them, in minutes", filepath.Join(Shared(), "kubernetes", "build"))
+			return
+		}
+		if k.dir, k.err = os.MkdirTemp("", "hostler-kube-"); k.err == nil {
+			k.err = k.Up()
+		}
+	})
+	switch required := os.Getenv("HOSTLER_REQUIRE_LAB") != ""; {
+	case k.absent != nil && !required:
+		t.Skipf("no Kubernetes lab: %v", k.absent)
+	case k.absent != nil || k.err != nil:
+		t.Fatalf("the Kubernetes lab: %v", errors.Join(k.absent, k.err))
+	}
+	return k.kubeconfig
+}
+
+// Dir is where the cluster's state is: run/NAME.pid and run/NAME.log of each of its programs, pods/NAMESPACE/POD of what is executed in pods.
+func (k *Kubernetes) Dir() string { return k.dir }
+
+// Ctl runs kubectl on the cluster and returns what it printed.
+func (k *Kubernetes) Ctl(t testing.TB, input string, args ...string) string {
+	t.Helper()
+	k.Config(t)
+	out, err := k.ctl(input, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (k *Kubernetes) ctl(input string, args ...string) (string, error) {
+	cache, err := kubernetesCache()
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command(filepath.Join(cache, "bin", "kubebox"), append([]string{"kubectl"}, args...)...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+k.kubeconfig)
+	cmd.Stdin = strings.NewReader(input)
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, said.String())
+	}
+	return string(out), nil
+}
+
+// End stops the cluster, and removes what it kept.
+func (k *Kubernetes) End() {
+	if k.dir == "" {
+		return
+	}
+	if _, err := k.script("down", "--purge"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	_ = os.RemoveAll(k.dir)
+}

@@ -1,0 +1,157 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// What is asked for at a cluster.
+var (
+	pods     = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	events   = schema.GroupVersionResource{Version: "v1", Resource: "events"}
+	policies = schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"}
+)
+
+// cluster is a namespace of a cluster, as its sources' providers in this process share it: one client, and one watch.
+type cluster struct {
+	key       string
+	o         Options // the first one's
+	log       *slog.Logger
+	namespace string
+
+	mu     sync.Mutex
+	client *session // nil: not made yet
+	users  int
+
+	watch *watch
+}
+
+// session is what a configuration was read to.
+type session struct {
+	config  *rest.Config
+	dynamic dynamic.Interface
+}
+
+// clusters are those that are open in this process.
+var clusters = struct {
+	sync.Mutex
+	open map[string]*cluster
+}{open: map[string]*cluster{}}
+
+// join returns the cluster of a source, which leave gives back.
+func join(log *slog.Logger, o Options) *cluster {
+	// What the configuration leads to is not known before it is read; two ways of writing the same cost a second watch and nothing else.
+	key := fmt.Sprintf("%q %q %q %q %q", o.Kubeconfig, os.Getenv("KUBECONFIG"), o.Context, o.Namespace, o.Installation)
+	clusters.Lock()
+	defer clusters.Unlock()
+	c := clusters.open[key]
+	if c == nil {
+		c = &cluster{key: key, o: o, log: log}
+		c.watch = newWatch(c)
+		clusters.open[key] = c
+	}
+	c.users++
+	return c
+}
+
+// leave ends a source's use; the last one's ends the watch.
+func (c *cluster) leave() {
+	clusters.Lock()
+	c.users--
+	last := c.users == 0
+	if last {
+		delete(clusters.open, c.key)
+	}
+	clusters.Unlock()
+	if last {
+		c.watch.close()
+	}
+}
+
+// quiet has what the library says of itself go to our log, where somebody looks for faults; it would go to standard error.
+var quiet sync.Once
+
+// debugging is a log whose lines are all for debugging.
+type debugging struct{ slog.Handler }
+
+func (d debugging) Enabled(ctx context.Context, _ slog.Level) bool {
+	return d.Handler.Enabled(ctx, slog.LevelDebug)
+}
+
+func (d debugging) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = slog.LevelDebug
+	return d.Handler.Handle(ctx, r)
+}
+
+func (d debugging) WithAttrs(a []slog.Attr) slog.Handler { return debugging{d.Handler.WithAttrs(a)} }
+func (d debugging) WithGroup(name string) slog.Handler   { return debugging{d.Handler.WithGroup(name)} }
+
+// ask returns the client, made of the configuration at the first call.
+func (c *cluster) ask() (*session, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.client != nil {
+		return c.client, nil
+	}
+	quiet.Do(func() { klog.SetSlogLogger(slog.New(debugging{c.log.Handler()})) })
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = c.o.Kubeconfig
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.o.Context})
+	config, err := loader.ClientConfig()
+	if err != nil {
+		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err), Hint: "set kubeconfig and context of the source; `kubectl config get-contexts` lists them"}
+	}
+	namespace := c.o.Namespace
+	if namespace == "" {
+		if namespace, _, err = loader.Namespace(); err != nil {
+			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err)}
+		}
+	}
+	config.QPS, config.Burst = -1, 0 // the API server's own fairness bounds us, and the source's concurrency
+	config.UserAgent = "hostler"
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err)}
+	}
+	c.client, c.namespace = &session{config: config, dynamic: client}, namespace
+	return c.client, nil
+}
+
+// call does one thing at the API server. Where that knows us no more, the configuration is read again, once: somebody may have put a new token there.
+func (c *cluster) call(ctx context.Context, do func(context.Context, dynamic.Interface) error) error {
+	for again := false; ; again = true {
+		s, err := c.ask()
+		if err == nil {
+			err = do(ctx, s.dynamic)
+		}
+		if !apierrors.IsUnauthorized(err) || again {
+			return err
+		}
+		c.forget(s)
+	}
+}
+
+// forget has the configuration read again.
+func (c *cluster) forget(s *session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.client == s {
+		c.client = nil
+	}
+}
+
+// errNone is a pod that there is not, or that is not ours.
+var errNone = errors.New("there is no such pod")

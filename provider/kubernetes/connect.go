@@ -1,0 +1,288 @@
+package kubernetes
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/agent"
+)
+
+// agentFile is our program in a pod whose init container put it there.
+const agentFile = ".agent"
+
+// Connect starts our program in a pod's container and returns the way in through it.
+func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
+	c, err := p.connect(ctx, id)
+	if err != nil {
+		return nil, p.fault("Connect", id, err)
+	}
+	return c, nil
+}
+
+func (p *Provider) connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
+	in, err := p.known(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	name := p.containerOf(in)
+	if _, err := in.fate(name, p.o.Schedule, time.Now()); err != nil {
+		return nil, err
+	}
+	s, err := p.c.ask()
+	if err != nil {
+		return nil, err
+	}
+	at := inside{s: s, namespace: p.c.namespace, pod: in.Metadata.Name, name: name}
+	if p.o.Way == "exec" {
+		c := newPlain(p, id, at)
+		if _, err := c.Run(ctx, &compute.Command{Args: []string{"true"}}); err != nil {
+			_ = c.Close()
+			return nil, p.ended(ctx, id, err)
+		}
+		return c, nil
+	}
+	c := &conn{p: p, id: id, uid: in.Metadata.UID, in: at}
+	if err := c.enter(ctx); err != nil {
+		return nil, p.ended(ctx, id, err)
+	}
+	return c, nil
+}
+
+// ended finds the reason why a pod cannot be entered: it may have ended by itself.
+func (p *Provider) ended(ctx context.Context, id compute.ID, err error) error {
+	if in, e := p.read(ctx, id); e == nil {
+		if _, fate := in.fate(p.containerOf(in), p.o.Schedule, time.Now()); fate != nil {
+			return fate
+		}
+	}
+	return err
+}
+
+// conn is a way into a pod: our program in one of its containers.
+type conn struct {
+	*agent.Client
+	pipe *pipe
+	p    *Provider
+	id   compute.ID
+	uid  string
+	in   inside
+}
+
+var (
+	_ compute.Conn     = (*conn)(nil)
+	_ compute.Dialer   = (*conn)(nil)
+	_ compute.Listener = (*conn)(nil)
+)
+
+// enter starts our program and has it answer once; it is put there first, where it is not.
+func (c *conn) enter(ctx context.Context) error {
+	if c.p.o.AgentIn != "" {
+		return c.meet(ctx, home+"/"+agentFile, nil)
+	}
+	path, program, err := c.find(ctx)
+	if err != nil {
+		return err
+	}
+	if path == "" {
+		if path, err = c.deliver(ctx, program); err != nil {
+			return err
+		}
+	}
+	return c.meet(ctx, path, program.args)
+}
+
+// meet starts our program at a path.
+func (c *conn) meet(ctx context.Context, path string, args []string) error {
+	// Its own daemon keeps what is to outlive a connection; the pod's id keeps those apart that share a file system.
+	c.pipe = c.in.open(ctx, slices.Concat([]string{path}, args, []string{"serve", "--keep-env", "--daemon=" + c.uid, "stdio"}))
+	c.Client = agent.New(c.pipe)
+	err := c.Ping(ctx)
+	if err == nil {
+		return nil
+	}
+	_ = c.Client.Close()
+	_ = c.pipe.Close()
+	if said := c.pipe.said(); said != "" && errors.Is(err, compute.ErrLost) {
+		err = errors.New(said)
+	}
+	return err
+}
+
+// look prints the kind of machine, and where our program is or may be put: a directory that is made for it, else one for temporary files.
+const look = `uname -m; for d in ` + home + ` "${TMPDIR:-/tmp}" /var/tmp "$HOME"; do
+f="$d/.hostler-agent-$1"; if [ -x "$f" ] && [ -O "$f" ]; then echo "have $f"; exit; fi; done
+for d in ` + home + ` "${TMPDIR:-/tmp}" /var/tmp "$HOME"; do if [ -d "$d" ] && [ -w "$d" ]; then echo "may $d"; fi; done`
+
+// put writes standard input to a file that is whole or not there, and tries whether it can be run.
+const put = `umask 077; n="$1/.hostler-agent-$2"; cat >"$n.$$" && chmod 755 "$n.$$" && [ "$(wc -c <"$n.$$")" -eq "$3" ] && "$n.$$" $4 version >/dev/null && mv -f "$n.$$" "$n" && exit
+rm -f "$n.$$"; exit 1`
+
+// delivery is what is to be put into a container, and where it may be.
+type delivery struct {
+	file, hash string
+	size       int64
+	args       []string // that come before its own
+	dirs       []string
+}
+
+// find looks for our program in the container. path is "" when it is not there.
+func (c *conn) find(ctx context.Context) (path string, d delivery, err error) {
+	none := func(err error) (string, delivery, error) {
+		return "", d, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("our program cannot be put into the container: %w", err), Hint: "set agent-image in the source, or way = exec"}
+	}
+	if c.p.o.Agent == nil {
+		return none(errors.New("there is none for pods"))
+	}
+	// The kind of machine is known only from there, so the first question is asked with the hash for the most usual kind.
+	for arch := "amd64"; ; {
+		program, err := c.p.o.Agent(arch)
+		if err != nil {
+			return "", d, err
+		}
+		if d.hash, d.size, err = hashOf(program.Path); err != nil {
+			return "", d, err
+		}
+		d.file, d.args = program.Path, program.Args
+		out, err := c.in.say(ctx, nil, "sh", "-c", look, "sh", d.hash)
+		if err != nil {
+			var status *statusError
+			if missing(err) || errors.As(err, &status) {
+				return none(err)
+			}
+			return "", d, err
+		}
+		lines := strings.Split(out, "\n")
+		machine := map[string]string{"x86_64": "amd64", "aarch64": "arm64"}[lines[0]]
+		if machine == "" {
+			return none(fmt.Errorf("the machine is %q", lines[0]))
+		}
+		if machine != arch {
+			arch = machine
+			continue
+		}
+		d.dirs = nil
+		for _, line := range lines[1:] {
+			if have, ok := strings.CutPrefix(line, "have "); ok {
+				return have, d, nil
+			}
+			if dir, ok := strings.CutPrefix(line, "may "); ok {
+				d.dirs = append(d.dirs, dir)
+			}
+		}
+		if len(d.dirs) == 0 {
+			return none(errors.New("no directory there can be written to"))
+		}
+		return "", d, nil
+	}
+}
+
+// deliver copies our program to the first directory where it can be run.
+func (c *conn) deliver(ctx context.Context, d delivery) (string, error) {
+	if err := c.p.at("deliver"); err != nil {
+		return "", err
+	}
+	var errs []error
+	for _, dir := range d.dirs {
+		f, err := os.Open(d.file)
+		if err != nil {
+			return "", err
+		}
+		_, err = c.in.say(ctx, f, "sh", "-c", put, "sh", dir, d.hash, fmt.Sprint(d.size), strings.Join(d.args, " "))
+		_ = f.Close()
+		var status *statusError
+		switch {
+		case err == nil:
+			return dir + "/.hostler-agent-" + d.hash, nil
+		case !errors.As(err, &status):
+			return "", err
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", dir, err))
+	}
+	return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("our program cannot be put into the container: %w", errors.Join(errs...)), Hint: "set agent-image in the source, or way = exec"}
+}
+
+func hashOf(path string) (string, int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	n, err := io.Copy(sum, f)
+	return hex.EncodeToString(sum.Sum(nil)[:12]), n, err
+}
+
+// Run runs a command; what ended it from outside of it is asked of the cluster.
+func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+	exit, err := c.Client.Run(ctx, cmd)
+	return exit, c.why(err)
+}
+
+// Put unpacks a tar stream into a directory.
+func (c *conn) Put(ctx context.Context, dir string, tar io.Reader) error {
+	return c.why(c.Client.Put(ctx, dir, tar))
+}
+
+// Get writes a tree as a tar stream.
+func (c *conn) Get(ctx context.Context, path string, w io.Writer) error {
+	return c.why(c.Client.Get(ctx, path, w))
+}
+
+// why adds to a lost contact what the cluster knows of its reason.
+func (c *conn) why(err error) error {
+	if err == nil || !errors.Is(err, compute.ErrLost) {
+		return err
+	}
+	if said := c.pipe.said(); said != "" {
+		err = errors.New(said)
+	}
+	return c.p.lostFor(c.id, c.uid, c.in, err)
+}
+
+// lostFor is the error of contact that was lost to a pod, with what the cluster knows of its reason. uid is the pod's; "": not known.
+func (p *Provider) lostFor(id compute.ID, uid string, inside inside, err error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	text := ""
+	was := p.c.watch.get(inside.pod) // before it is known to be gone
+	switch in, look := p.read(ctx, id); {
+	case errors.Is(look, errNone), look == nil && uid != "" && in.Metadata.UID != uid:
+		text = "the pod is gone"
+		if was != nil && was.end() != "" {
+			text += ", " + was.end()
+		}
+	case look != nil:
+		text = "the cluster does not answer"
+	default:
+		if _, fate := in.fate(inside.name, p.o.Schedule, time.Now()); fate != nil {
+			text = fate.(*compute.Error).Err.Error()
+		}
+	}
+	if text != "" {
+		err = fmt.Errorf("%s (%w)", text, err)
+	}
+	return &compute.Error{Op: "kubernetes.Run", ID: id, Kind: compute.ErrLost, Err: err}
+}
+
+// reasonOf is why a command of a pod may have been killed: "": nothing is known.
+func (p *Provider) reasonOf(ctx context.Context, id compute.ID) string {
+	in, err := p.known(ctx, id)
+	if err == nil && in.end() == reason {
+		return reason
+	}
+	return ""
+}
+
+// Close ends the connection, and what runs through it.
+func (c *conn) Close() error {
+	return errors.Join(c.Client.Close(), c.pipe.Close())
+}

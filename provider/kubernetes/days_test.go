@@ -1,0 +1,246 @@
+package kubernetes_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/provider/kubernetes"
+)
+
+// ready makes a pod and waits until it can be entered.
+func ready(t *testing.T, p *kubernetes.Provider, id compute.ID) compute.Conn {
+	t.Helper()
+	if _, err := p.Create(t.Context(), compute.Spec{ID: id}); err != nil {
+		t.Fatal(err)
+	}
+	return enter(t, p, id)
+}
+
+func enter(t *testing.T, p *kubernetes.Provider, id compute.ID) compute.Conn {
+	t.Helper()
+	var conn compute.Conn
+	eventually(t, "it can be entered", func() (err error) {
+		conn, err = p.Connect(t.Context(), id)
+		return err
+	})
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// eventually repeats try until it succeeds.
+func eventually(t *testing.T, what string, try func() error) {
+	t.Helper()
+	var err error
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if err = try(); err == nil {
+			return
+		}
+	}
+	t.Fatalf("%s: %v", what, err)
+}
+
+// want waits for an error of a kind with words in it.
+func want(t *testing.T, kind error, words string, try func() error) {
+	t.Helper()
+	eventually(t, words, func() error {
+		err := try()
+		if !errors.Is(err, kind) || !strings.Contains(err.Error(), words) {
+			return fmt.Errorf("got %w", err)
+		}
+		return nil
+	})
+}
+
+// late are the library's: they see within five seconds that their connection is closed.
+var late = []string{"k8s.io/client-go/tools/remotecommand.(*heartbeat).start"}
+
+// TestConn runs the suite on our program in a pod.
+func TestConn(t *testing.T) {
+	p := open(t, site(t))
+	conn := ready(t, p, "suite-1")
+	_ = conn.Close()
+	computetest.Conn(t, computetest.ConnOptions{
+		New: func(t *testing.T) compute.Conn {
+			c, err := p.Connect(t.Context(), "suite-1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		},
+		Dir: t.TempDir(), Shell: true, Huge: 4 << 20, Late: late,
+	})
+}
+
+// TestQuota has what the namespace's quota refuses be no capacity, with nothing made.
+func TestQuota(t *testing.T) {
+	o := site(t)
+	lab.Ctl(t, "", "create", "quota", "few", "--hard=pods=1", "-n", o.Namespace)
+	p := open(t, o)
+	eventually(t, "the quota counts", func() error {
+		if !strings.Contains(lab.Ctl(t, "", "get", "quota", "few", "-n", o.Namespace, "-o", "jsonpath={.status.hard.pods}"), "1") {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	ready(t, p, "suite-1")
+	_, err := p.Create(t.Context(), compute.Spec{ID: "suite-2"})
+	if !errors.Is(err, compute.ErrNoCapacity) || !compute.WasUnasked(err) || !strings.Contains(err.Error(), "exceeded quota") {
+		t.Errorf("over the quota: %v", err)
+	}
+}
+
+// TestNoNode has a pod that no node takes be no capacity, after the source's patience, with the scheduler's words.
+func TestNoNode(t *testing.T) {
+	o := site(t)
+	o.Cores, o.Schedule = 1000, time.Second
+	p := open(t, o)
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); err != nil {
+		t.Fatal(err)
+	}
+	want(t, compute.ErrNoCapacity, "Insufficient cpu", func() error {
+		_, err := p.Connect(t.Context(), "suite-1")
+		return err
+	})
+}
+
+// TestOthersPods has pods that are not ours, under the name of ours too, be left alone.
+func TestOthersPods(t *testing.T) {
+	o := site(t)
+	p := open(t, o)
+	in, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.TrimPrefix(in.ProviderID, o.Namespace+"/")
+	eventually(t, "it is gone", func() error {
+		if err := p.Destroy(t.Context(), "suite-1"); !errors.Is(err, compute.ErrNotFound) {
+			return fmt.Errorf("Destroy: %w", err)
+		}
+		return nil
+	})
+	lab.Ctl(t, "", "run", name, "--image=theirs", "-n", o.Namespace)
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); !errors.Is(err, compute.ErrConflict) {
+		t.Errorf("Create over another's pod: %v", err)
+	}
+	if err := p.Destroy(t.Context(), "suite-1"); !errors.Is(err, compute.ErrNotFound) {
+		t.Errorf("Destroy of another's pod: %v", err)
+	}
+	if _, err := p.Connect(t.Context(), "suite-1"); !errors.Is(err, compute.ErrNotFound) {
+		t.Errorf("Connect to another's pod: %v", err)
+	}
+	if got := lab.Ctl(t, "", "get", "pod", name, "-n", o.Namespace, "-o", "jsonpath={.spec.containers[0].image}{.metadata.deletionTimestamp}"); got != "theirs" {
+		t.Errorf("the other's pod is %q now", got)
+	}
+}
+
+// TestPolicy has a network policy of the source's there before its pods, which selects them.
+func TestPolicy(t *testing.T) {
+	o := site(t)
+	p := open(t, o)
+	ready(t, p, "suite-1")
+	got := lab.Ctl(t, "", "get", "networkpolicy", "-n", o.Namespace, "-o", `jsonpath={range .items[*]}{.spec.policyTypes}{.spec.egress}{.spec.ingress} {.spec.podSelector.matchLabels}{end}`)
+	if !strings.HasPrefix(got, `["Ingress","Egress"] `) || !strings.Contains(got, `"hostler-project.github.io/source":"suite"`) {
+		t.Errorf("the policy is %s", got)
+	}
+	selected := lab.Ctl(t, "", "get", "pods", "-n", o.Namespace, "-l", "hostler-project.github.io/source=suite,hostler-project.github.io/installation=test", "-o", "name")
+	if strings.Count(selected, "\n") != 1 {
+		t.Errorf("it selects %q", selected)
+	}
+}
+
+// TestEvicted has a run say what became of its pod.
+func TestEvicted(t *testing.T) {
+	o := site(t)
+	p := open(t, o)
+	conn := ready(t, p, "suite-1")
+	out := &lines{first: make(chan struct{})}
+	done := make(chan error, 1)
+	go func() {
+		_, err := conn.Run(context.Background(), &compute.Command{Args: []string{"sh", "-c", "echo here; exec sleep 1000"}, Stdout: out})
+		done <- err
+	}()
+	<-out.first
+	list, err := p.List(t.Context())
+	if err != nil || len(list) != 1 {
+		t.Fatalf("List: %v %v", list, err)
+	}
+	name := strings.TrimPrefix(list[0].ProviderID, o.Namespace+"/")
+	lab.Ctl(t, "", "patch", "pod", name, "-n", o.Namespace, "--subresource=status", "--type=merge", "-p", `{"status":{"phase":"Failed","reason":"Evicted","message":"The node was low on resource: memory."}}`)
+	want(t, compute.ErrFailed, "low on resource", func() error { return p.Check(t.Context(), "suite-1") })
+	// What a kubelet would do: the lab's nodes let a command live on.
+	_ = conn.Close()
+	if err := <-done; !errors.Is(err, compute.ErrLost) || !strings.Contains(err.Error(), "evicted: The node was low on resource: memory.") {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// lines is output of which the first is waited for.
+type lines struct {
+	once  sync.Once
+	first chan struct{}
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.once.Do(func() { close(l.first) })
+	return len(b), nil
+}
+
+// TestAway has the API server go and come back: what is known is used meanwhile, then it is said, then all is as before.
+func TestAway(t *testing.T) {
+	o := site(t)
+	p := open(t, o)
+	conn := ready(t, p, "suite-1")
+	if _, err := p.List(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stop(t, "apiserver")
+	defer func() {
+		if err := lab.Up(); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	if list, err := p.List(t.Context()); err != nil || len(list) != 1 {
+		t.Errorf("List right after: %v %v", list, err)
+	}
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-2"}); !errors.Is(err, compute.ErrUnavailable) {
+		t.Errorf("Create: %v", err)
+	}
+	if err := p.Destroy(t.Context(), "suite-1"); !errors.Is(err, compute.ErrUnavailable) {
+		t.Errorf("Destroy: %v", err)
+	}
+	_ = conn.Close()
+	if err := lab.Up(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it can be made", func() error {
+		_, err := p.Create(t.Context(), compute.Spec{ID: "suite-2"})
+		return err
+	})
+	eventually(t, "both are listed", func() error {
+		list, err := p.List(t.Context())
+		if len(list) != 2 {
+			return fmt.Errorf("%v %w", list, err)
+		}
+		return nil
+	})
+	enter(t, p, "suite-1")
+}
+
+// stop ends one of the cluster's programs, as a machine's failure does.
+func stop(t *testing.T, name string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(lab.Dir(), "run", name+".pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kill(t, strings.TrimSpace(string(text)))
+}

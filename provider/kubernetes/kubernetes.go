@@ -1,0 +1,339 @@
+package kubernetes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Provider makes pods.
+type Provider struct {
+	o    Options
+	plan plan
+	log  *slog.Logger
+	c    *cluster
+	step func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
+
+	mu       sync.Mutex
+	policied bool // the source's network policy is there
+	closed   bool
+}
+
+var (
+	_ compute.Provider = (*Provider)(nil)
+	_ compute.Checker  = (*Provider)(nil)
+	_ compute.Consoler = (*Provider)(nil)
+	_ compute.Lingerer = (*Provider)(nil)
+)
+
+// Open returns the provider for one source. ErrInvalid: the options are wrong. Nothing is asked of the cluster.
+func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
+	read, err := o.read()
+	switch {
+	case err != nil:
+	case o.Installation == "" || !isLabelValue(o.Installation):
+		err = fmt.Errorf("the installation %q cannot stand in a label", o.Installation)
+	case o.Source == "":
+		err = errors.New("a source needs a name")
+	default:
+		_, err = template(o.Template)
+	}
+	if err != nil {
+		return nil, &compute.Error{Op: "kubernetes.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: err, Hint: compute.Hint(err)}
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Provider{o: o, plan: read, log: log, c: join(log, o)}, nil
+}
+
+// Close ends the watch, when it was the last source's of its cluster.
+func (p *Provider) Close() error {
+	p.mu.Lock()
+	closed := p.closed
+	p.closed = true
+	p.mu.Unlock()
+	if !closed {
+		p.c.leave()
+	}
+	return nil
+}
+
+// at says that a step begins.
+func (p *Provider) at(step string) error {
+	if p.step == nil {
+		return nil
+	}
+	return p.step(step)
+}
+
+// Create makes a pod, or returns the one that is there. It may wait for a node still.
+func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
+	in, err := p.create(ctx, spec)
+	if err != nil {
+		unasked := compute.WasUnasked(err)
+		if err = p.fault("Create", spec.ID, err); unasked {
+			err = compute.Unasked(err)
+		}
+		return compute.Instance{}, err
+	}
+	return p.instance(in), nil
+}
+
+func (p *Provider) create(ctx context.Context, spec compute.Spec) (*pod, error) {
+	if spec.ID == "" || len(spec.ID) > 1000 {
+		return nil, compute.Unasked(&compute.Error{Kind: compute.ErrInvalid, Err: errors.New("not a name for an instance")})
+	}
+	if _, err := p.c.ask(); err != nil {
+		return nil, compute.Unasked(err)
+	}
+	manifest, err := p.manifest(spec)
+	if err != nil {
+		return nil, compute.Unasked(err)
+	}
+	if err := p.protect(ctx); err != nil {
+		return nil, compute.Unasked(err)
+	}
+	if err := p.at("create"); err != nil {
+		return nil, err
+	}
+	var made *unstructured.Unstructured
+	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+		made, err = d.Resource(pods).Namespace(p.c.namespace).Create(ctx, manifest, metav1.CreateOptions{FieldManager: "hostler"})
+		return err
+	})
+	if apierrors.IsAlreadyExists(err) {
+		there, err := p.read(ctx, spec.ID)
+		switch {
+		case errors.Is(err, errNone): // it is another's, or it went this moment
+			return nil, &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("a pod %s is there, and it is not this installation's", p.podName(spec.ID)), Hint: "it is left alone; remove it, or use another namespace"}
+		case err == nil && there.Metadata.DeletionTimestamp != nil:
+			return nil, &compute.Error{Kind: compute.ErrConflict, Err: errors.New("the pod of this name is being deleted")}
+		}
+		return there, err
+	}
+	if err != nil {
+		return nil, sure(err)
+	}
+	in, err := readPod(made)
+	if err != nil {
+		return nil, err
+	}
+	p.c.watch.note(in)
+	return in, p.at("created")
+}
+
+// sure marks an answer of the API server that says no: nothing was made then.
+func sure(err error) error {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		if code := status.Status().Code; code >= 400 && code < 500 && code != 408 && code != 409 {
+			return compute.Unasked(err)
+		}
+	}
+	return err
+}
+
+// protect sees to the source's network policy, once for each opening, before the first pod.
+func (p *Provider) protect(ctx context.Context) error {
+	p.mu.Lock()
+	done := p.policied
+	p.mu.Unlock()
+	policy := p.policy()
+	if done || policy == nil {
+		return nil
+	}
+	text, err := json.Marshal(policy)
+	if err != nil {
+		return err
+	}
+	if err := p.at("policy"); err != nil {
+		return err
+	}
+	force := true // it is ours, by its name
+	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+		_, err := d.Resource(policies).Namespace(p.c.namespace).Patch(ctx, policy.GetName(), types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "hostler", Force: &force})
+		return err
+	})
+	if apierrors.IsForbidden(err) {
+		return &compute.Error{Kind: compute.ErrDenied, Err: err, Hint: "let us make network policies in the namespace, or set network = open"}
+	}
+	if err == nil {
+		p.mu.Lock()
+		p.policied = true
+		p.mu.Unlock()
+	}
+	return err
+}
+
+// read asks the API server for an instance's pod. errNone: there is none that is ours.
+func (p *Provider) read(ctx context.Context, id compute.ID) (*pod, error) {
+	name := p.podName(id)
+	var got *unstructured.Unstructured
+	err := p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
+		got, err = d.Resource(pods).Namespace(p.c.namespace).Get(ctx, name, metav1.GetOptions{})
+		return err
+	})
+	if apierrors.IsNotFound(err) {
+		p.c.watch.gone(name)
+		return nil, errNone
+	}
+	if err != nil {
+		return nil, err
+	}
+	in, err := readPod(got)
+	if err != nil {
+		return nil, err
+	}
+	if !in.ours(p.o.Installation, p.o.Source) || in.id() != id {
+		return nil, errNone
+	}
+	p.c.watch.note(in)
+	return in, nil
+}
+
+// known is read from what the watch has told, where that works.
+func (p *Provider) known(ctx context.Context, id compute.ID) (*pod, error) {
+	if p.c.watch.trusted(ctx) == nil {
+		if in := p.c.watch.get(p.podName(id)); in != nil && in.ours(p.o.Installation, p.o.Source) && in.id() == id {
+			return in, nil
+		}
+	}
+	return p.read(ctx, id)
+}
+
+// List returns the pods of this source, those that are being deleted included.
+func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
+	if _, err := p.c.ask(); err != nil {
+		return nil, p.fault("List", compute.ID(p.o.Source), err)
+	}
+	all, err := p.c.watch.list(ctx, p.o.Source)
+	if err != nil {
+		return nil, p.fault("List", compute.ID(p.o.Source), err)
+	}
+	var out []compute.Instance
+	for _, in := range all {
+		if in.ours(p.o.Installation, p.o.Source) {
+			out = append(out, p.instance(in))
+		}
+	}
+	return out, nil
+}
+
+// instance tells about a pod.
+func (p *Provider) instance(in *pod) compute.Instance {
+	out := compute.Instance{
+		ID: in.id(), Source: p.o.Source, ProviderID: p.c.namespace + "/" + in.Metadata.Name, Address: in.Status.PodIP,
+		Facts: map[string]string{"os": "linux"},
+	}
+	name := p.containerOf(in)
+	for _, c := range in.Spec.Containers {
+		if c.Name == name {
+			out.Facts[compute.FactImage] = c.Image
+		}
+	}
+	if in.Spec.NodeName != "" {
+		out.Facts[compute.FactNode] = in.Spec.NodeName
+	}
+	return out
+}
+
+// containerOf is the container of a pod that commands run in.
+func (p *Provider) containerOf(in *pod) string {
+	if p.o.Container == "" && len(in.Spec.Containers) > 0 {
+		return in.Spec.Containers[0].Name
+	}
+	return p.o.Container
+}
+
+// stuck is how long after its time a pod that is being deleted may still be there before it is deleted by force.
+const stuck = time.Minute
+
+// Destroy deletes a pod. One that its node cannot end is deleted by force, a while later; one that others' finalizers hold is an error that names them.
+func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
+	return p.fault("Destroy", id, p.destroy(ctx, id, time.Now()))
+}
+
+func (p *Provider) destroy(ctx context.Context, id compute.ID, now time.Time) error {
+	in, err := p.read(ctx, id)
+	if err != nil {
+		return err
+	}
+	uid := types.UID(in.Metadata.UID)
+	how := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}
+	if going := in.Metadata.DeletionTimestamp; going != nil { // its time is the end of its grace
+		switch {
+		case now.Sub(going.Time) < stuck:
+			return nil
+		case len(in.Metadata.Finalizers) > 0:
+			return &compute.Error{
+				Kind: compute.ErrConflict, Err: fmt.Errorf("the pod %s has been held since %s by finalizers of others: %s", in.Metadata.Name, going.Format(time.RFC3339), strings.Join(in.Metadata.Finalizers, ", ")),
+				Hint: "whoever set them removes them; where they are dead: kubectl patch pod " + in.Metadata.Name + ` --type merge -p '{"metadata":{"finalizers":null}}'`,
+			}
+		}
+		p.log.Warn("deleting a pod by force: its node does not end it", "instance", id, "pod", in.Metadata.Name, "node", in.Spec.NodeName)
+		zero := int64(0)
+		how.GracePeriodSeconds = &zero
+	}
+	if err := p.at("delete"); err != nil {
+		return err
+	}
+	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+		return d.Resource(pods).Namespace(p.c.namespace).Delete(ctx, in.Metadata.Name, how)
+	})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // gone meanwhile, or another is there under its name
+		return nil
+	}
+	return err
+}
+
+// Check returns nil for a pod that runs.
+func (p *Provider) Check(ctx context.Context, id compute.ID) error {
+	in, err := p.known(ctx, id)
+	if err == nil {
+		_, err = in.fate(p.containerOf(in), p.o.Schedule, time.Now())
+	}
+	return p.fault("Check", id, err)
+}
+
+// Lingers is how long the API server may still be making a pod that nobody waits for any more: as long as it may work at a request.
+func (p *Provider) Lingers() time.Duration { return time.Minute }
+
+// Console returns what the cluster has to say of a pod: its events. The output of the pod's own processes is the container's log.
+func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
+	in, err := p.read(ctx, id)
+	if err != nil {
+		return "", p.fault("Console", id, err)
+	}
+	var list *unstructured.UnstructuredList
+	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
+		list, err = d.Resource(events).Namespace(p.c.namespace).List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.uid=" + in.Metadata.UID, Limit: 500})
+		return err
+	})
+	if err != nil {
+		return "", p.fault("Console", id, err)
+	}
+	var out strings.Builder
+	for _, e := range list.Items {
+		text := func(key string) string { s, _, _ := unstructured.NestedString(e.Object, key); return s }
+		when := text("lastTimestamp")
+		if when == "" {
+			when = text("eventTime")
+		}
+		fmt.Fprintln(&out, when, words(text("reason"), text("message")))
+	}
+	return out.String(), nil
+}

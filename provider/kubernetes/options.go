@@ -1,0 +1,248 @@
+package kubernetes
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/hostler-project/hostler/remote/agent"
+)
+
+// Options of a source of type kubernetes.
+type Options struct {
+	Kubeconfig string `conf:"kubeconfig"` // a file; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod that we run in
+	Context    string `conf:"context"`    // of the kubeconfig; "": its current one
+	Namespace  string `conf:"namespace"`  // "": the context's, else default
+
+	Template  string `conf:"template"`  // a file with a pod (YAML or JSON) that each is made like; what the keys below say goes above it
+	Image     string `conf:"image"`     // required, unless the template or each request has one
+	Container string `conf:"container"` // of the template, that commands run in; "": its first
+
+	Cores    float64  `conf:"cores"`       // requested, and the limit; 0: as the template says
+	Memory   int64    `conf:"memory,size"` // bytes
+	Disk     int64    `conf:"disk,size"`   // bytes of ephemeral storage
+	GPU      string   `conf:"gpu"`         // the resource that is asked for when a request wants a GPU; "": nvidia.com/gpu
+	Selector []string `conf:"node-selector"`
+	// Tolerations are KEY[=VALUE][:EFFECT]; without EFFECT of every one, "*" of every taint.
+	Tolerations []string `conf:"tolerations"`
+	Runtime     string   `conf:"runtime-class"`
+	Priority    string   `conf:"priority-class"`
+	Account     string   `conf:"service-account"` // its token is mounted then; "": none, and no token
+	PullPolicy  string   `conf:"pull"`            // missing, always or never; "": as the cluster does by itself
+	PullSecrets []string `conf:"pull-secrets"`    // names in the namespace
+	Env         []string `conf:"env"`             // NAME=VALUE
+	Labels      []string `conf:"labels"`          // NAME=VALUE
+	Annotations []string `conf:"annotations"`
+	Volumes     []string `conf:"volumes"` // KIND:NAME:PATH[:ro]; KIND is claim, config, secret; or empty:SIZE:PATH and memory:SIZE:PATH
+
+	User     int64    `conf:"user"`     // commands run as this user id; 0: as security says
+	Security string   `conf:"security"` // strict (the default), baseline, or template
+	Network  string   `conf:"network"`  // none (the default), egress, or open
+	Egress   []string `conf:"egress"`   // with network = none: ADDRESS/BITS[:PORT] that may be reached all the same
+
+	Way      string        `conf:"way"`         // agent (the default) or exec
+	AgentIn  string        `conf:"agent-image"` // an image with the guest program, which an init container copies; "": it is copied through exec
+	Grace    time.Duration `conf:"grace"`       // that processes have to end by themselves when a pod is deleted
+	Schedule time.Duration `conf:"schedule-wait"`
+	// Schedule is how long a pod may have no node before that is no capacity; 0: 30 s. A cluster that adds nodes by itself needs minutes.
+
+	Source       string       // the source's name
+	Installation string       // the installation's id
+	Dir          string       // unused: all state is at the cluster
+	Agent        agent.Finder // finds our guest program; required for way = agent
+}
+
+// plan is what the lists of Options mean.
+type plan struct {
+	selector, labels, annotations map[string]string
+	tolerations, env              []any
+	volumes, mounts               []any
+	egress                        []any
+}
+
+func isLabel(key string) bool       { return len(validation.IsQualifiedName(key)) == 0 }
+func isLabelValue(v string) bool    { return len(validation.IsValidLabelValue(v)) == 0 }
+func isObjectName(name string) bool { return len(validation.IsDNS1123Subdomain(name)) == 0 }
+
+// read takes the options apart, and sets what is left to us. Its errors name the key.
+func (o *Options) read() (p plan, err error) {
+	o.Security, o.Network, o.Way = cmp.Or(o.Security, "strict"), cmp.Or(o.Network, "none"), cmp.Or(o.Way, "agent")
+	o.GPU, o.Schedule = cmp.Or(o.GPU, "nvidia.com/gpu"), cmp.Or(o.Schedule, 30*time.Second)
+	for _, is := range []struct {
+		key, value string
+		one        []string
+	}{
+		{"security", o.Security, []string{"strict", "baseline", "template"}}, {"network", o.Network, []string{"none", "egress", "open"}},
+		{"way", o.Way, []string{"agent", "exec"}}, {"pull", o.PullPolicy, []string{"", "missing", "always", "never"}},
+	} {
+		if !slices.Contains(is.one, is.value) {
+			return p, fmt.Errorf("%s = %s: not one of %s", is.key, is.value, strings.TrimPrefix(strings.Join(is.one, ", "), ", "))
+		}
+	}
+	switch {
+	case o.Cores < 0 || o.Memory < 0 || o.Disk < 0 || o.Grace < 0 || o.Schedule < 0 || o.User < 0:
+		return p, fmt.Errorf("cores, memory, disk, user, grace and schedule-wait cannot be less than nothing")
+	case o.Cores > 1<<20:
+		return p, fmt.Errorf("cores = %g: too many", o.Cores)
+	case o.Namespace != "" && !isObjectName(o.Namespace):
+		return p, fmt.Errorf("namespace = %s: not a name of Kubernetes", o.Namespace)
+	case o.Network == "open" && len(o.Egress) > 0:
+		return p, fmt.Errorf("egress: with network = open everything may be reached")
+	}
+	for _, of := range []struct {
+		key   string
+		list  []string
+		to    *map[string]string
+		label bool
+	}{{"node-selector", o.Selector, &p.selector, true}, {"labels", o.Labels, &p.labels, true}, {"annotations", o.Annotations, &p.annotations, false}} {
+		*of.to = map[string]string{}
+		for _, text := range of.list {
+			key, value, ok := strings.Cut(text, "=")
+			if !ok || !isLabel(key) || of.label && !isLabelValue(value) {
+				return p, fmt.Errorf("%s: %q is not NAME=VALUE as Kubernetes has them", of.key, text)
+			}
+			if strings.HasPrefix(key, domain+"/") && of.key != "node-selector" {
+				return p, fmt.Errorf("%s: %s is ours", of.key, key)
+			}
+			(*of.to)[key] = value
+		}
+	}
+	for _, e := range o.Env {
+		name, value, ok := strings.Cut(e, "=")
+		if !ok || name == "" {
+			return p, fmt.Errorf("env: %q is not NAME=VALUE", name) // not the value, which may be a secret
+		}
+		p.env = append(p.env, map[string]any{"name": name, "value": value})
+	}
+	for _, text := range o.Tolerations {
+		t, err := readToleration(text)
+		if err != nil {
+			return p, err
+		}
+		p.tolerations = append(p.tolerations, t)
+	}
+	for i, text := range o.Volumes {
+		volume, mount, err := readVolume(fmt.Sprintf("hostler-volume-%d", i), text)
+		if err != nil {
+			return p, err
+		}
+		p.volumes, p.mounts = append(p.volumes, volume), append(p.mounts, mount)
+	}
+	for _, text := range o.Egress {
+		rule, err := readEgress(text)
+		if err != nil {
+			return p, err
+		}
+		p.egress = append(p.egress, rule)
+	}
+	return p, nil
+}
+
+// readToleration takes KEY[=VALUE][:EFFECT], or "*".
+func readToleration(text string) (map[string]any, error) {
+	rest, effect, hasEffect := strings.Cut(text, ":")
+	key, value, equal := strings.Cut(rest, "=")
+	out := map[string]any{"operator": "Exists"}
+	switch {
+	case text == "*":
+		return out, nil
+	case !isLabel(key), !isLabelValue(value),
+		hasEffect && !slices.Contains([]string{"NoSchedule", "PreferNoSchedule", "NoExecute"}, effect):
+		return nil, fmt.Errorf("tolerations: %q is not KEY, KEY=VALUE, either with :NoSchedule, :PreferNoSchedule or :NoExecute, or *", text)
+	}
+	out["key"] = key
+	if equal {
+		out["operator"], out["value"] = "Equal", value
+	}
+	if hasEffect {
+		out["effect"] = effect
+	}
+	return out, nil
+}
+
+// readVolume takes KIND:WHAT:PATH[:ro].
+func readVolume(name, text string) (volume, mount map[string]any, err error) {
+	f := strings.Split(text, ":")
+	bad := fmt.Errorf("volumes: %q is not claim:NAME:PATH, config:NAME:PATH, secret:NAME:PATH, empty:SIZE:PATH or memory:SIZE:PATH, with :ro where it is only to be read", text)
+	if len(f) < 3 || len(f) > 4 || len(f) == 4 && f[3] != "ro" || !path.IsAbs(f[2]) || path.Clean(f[2]) == "/" {
+		return nil, nil, bad
+	}
+	kind, what := f[0], f[1]
+	volume = map[string]any{"name": name}
+	mount = map[string]any{"name": name, "mountPath": path.Clean(f[2])}
+	if len(f) == 4 {
+		mount["readOnly"] = true
+	}
+	switch kind {
+	case "claim", "config", "secret":
+		if !isObjectName(what) {
+			return nil, nil, bad
+		}
+		volume[map[string]string{"claim": "persistentVolumeClaim", "config": "configMap", "secret": "secret"}[kind]] = map[string]any{
+			map[string]string{"claim": "claimName", "config": "name", "secret": "secretName"}[kind]: what,
+		}
+	case "empty", "memory":
+		dir := map[string]any{}
+		if what != "" {
+			n, err := readSize(what)
+			if err != nil {
+				return nil, nil, bad
+			}
+			dir["sizeLimit"] = n
+		}
+		if kind == "memory" {
+			dir["medium"] = "Memory"
+		}
+		volume["emptyDir"] = dir
+	default:
+		return nil, nil, bad
+	}
+	return volume, mount, nil
+}
+
+// readSize takes 512M or 4G, powers of 1024, and returns it as Kubernetes writes it.
+func readSize(text string) (string, error) {
+	digits := strings.TrimRight(text, "KMGT")
+	unit := text[len(digits):]
+	if n, err := strconv.ParseInt(digits, 10, 64); err != nil || n <= 0 || len(unit) > 1 {
+		return "", fmt.Errorf("%q is not a size, as 512M", text)
+	}
+	if unit != "" {
+		unit += "i"
+	}
+	return digits + unit, nil
+}
+
+// readEgress takes ADDRESS/BITS[:PORT], an IPv6 one in brackets when a port follows.
+func readEgress(text string) (map[string]any, error) {
+	bad := fmt.Errorf("egress: %q is not ADDRESS/BITS, ADDRESS/BITS:PORT or [ADDRESS/BITS]:PORT", text)
+	cidr, port := text, ""
+	if rest, ok := strings.CutPrefix(text, "["); ok {
+		if cidr, port, ok = strings.Cut(rest, "]"); !ok || port != "" && port[0] != ':' {
+			return nil, bad
+		}
+		port = strings.TrimPrefix(port, ":")
+	} else if i := strings.IndexByte(text, ':'); i >= 0 && strings.Count(text, ":") == 1 {
+		cidr, port = text[:i], text[i+1:]
+	}
+	net, err := netip.ParsePrefix(cidr)
+	if err != nil {
+		return nil, bad
+	}
+	rule := map[string]any{"to": []any{map[string]any{"ipBlock": map[string]any{"cidr": net.Masked().String()}}}}
+	if port != "" {
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 {
+			return nil, bad
+		}
+		rule["ports"] = []any{map[string]any{"protocol": "TCP", "port": int64(n)}, map[string]any{"protocol": "UDP", "port": int64(n)}}
+	}
+	return rule, nil
+}

@@ -1,0 +1,382 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/tools/remotecommand"
+	utilexec "k8s.io/client-go/util/exec"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/files"
+	"github.com/hostler-project/hostler/remote/shell"
+)
+
+// plain is a way into a pod by exec alone: one for each command. It needs sh there, and for files what comes with it. Exec itself knows no signals, directory,
+// environment and user: a script at the beginning of standard input sees to the first three, and a second exec sends signals. What only our program can, there is
+// not: ports, sockets, workspaces, kept runs, users.
+type plain struct {
+	p  *Provider
+	id compute.ID
+	in inside
+
+	life context.Context // ends with Close
+	stop context.CancelFunc
+	busy sync.WaitGroup
+}
+
+var _ compute.Conn = (*plain)(nil)
+
+func newPlain(p *Provider, id compute.ID, in inside) *plain {
+	c := &plain{p: p, id: id, in: in}
+	c.life, c.stop = context.WithCancel(context.Background())
+	return c
+}
+
+// farTime is how long what we ask for beside a command may take.
+const farTime = 10 * time.Second
+
+func (c *plain) fail(kind error, text string, args ...any) error {
+	return &compute.Error{Op: "kubernetes.Run", ID: c.id, Kind: kind, Err: fmt.Errorf(text, args...)}
+}
+
+// check says why a command can never be started.
+func (c *plain) check(cmd *compute.Command) error {
+	switch {
+	case cmd.User != "":
+		return c.fail(compute.ErrCannotStart, "by exec alone a command runs as the pod's user, not as %s", cmd.User)
+	case cmd.Workspace != "", cmd.Hold != nil && cmd.Hold.Keep:
+		return &compute.Error{Op: "kubernetes.Run", ID: c.id, Kind: compute.ErrInvalid, Err: errors.New("by exec alone there are neither workspaces nor kept runs"), Hint: "set way = agent in the source"}
+	}
+	for _, w := range append([]string{cmd.Dir}, cmd.Args...) {
+		if strings.IndexByte(w, 0) >= 0 {
+			return c.fail(compute.ErrCannotStart, "an argument has a NUL byte")
+		}
+	}
+	for k, v := range cmd.Env {
+		if !shell.IsName(k) || strings.IndexByte(v, 0) >= 0 {
+			return c.fail(compute.ErrCannotStart, "no shell can set the environment variable %s", k)
+		}
+	}
+	return nil
+}
+
+// plainRun is one command.
+type plainRun struct {
+	*plain
+	cmd      *compute.Command
+	mark     string
+	began    chan struct{} // closed when the command has begun
+	pid      int           // of the command; for who has seen began closed
+	leads    bool          // its group is its own
+	failed   int           // the script's status when it could not start the command; 0: it could
+	ends     bool          // it was told to end
+	unread   chan struct{} // closed when the caller takes no more output
+	unreadBy sync.Once
+}
+
+// Run implements compute.Conn.
+func (c *plain) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+	if err := ctx.Err(); err != nil {
+		return compute.Exit{}, err
+	}
+	if err := c.check(cmd); err != nil {
+		return compute.Exit{}, err
+	}
+	if c.life.Err() != nil {
+		return compute.Exit{}, c.fail(compute.ErrLost, "the connection is closed")
+	}
+	c.busy.Add(1)
+	defer c.busy.Done()
+	own := shell.Nonce()
+	r := &plainRun{plain: c, cmd: cmd, mark: shell.CommandMark + "=" + own, began: make(chan struct{}), unread: make(chan struct{})}
+	return r.run(ctx, own)
+}
+
+func (r *plainRun) run(ctx context.Context, own string) (compute.Exit, error) {
+	nonce := shell.Nonce()
+	line := shell.Line(nonce, r.cmd, map[string]string{shell.CommandMark: own})
+	args, input := []string{"sh", "-c", shell.Boot}, line+"\n"
+	if r.cmd.TTY != nil && len(r.cmd.Env) == 0 && len(line) < 32<<10 {
+		args, input = []string{"sh", "-c", line}, ""
+	} else if r.cmd.TTY != nil { // what is typed is echoed; the line must not be
+		args, input = []string{"sh", "-c", "stty -echo -icanon 2>/dev/null;" + shell.Boot}, "stty icanon echo 2>/dev/null;"+input
+	}
+	term := r.cmd.Term
+	if r.cmd.TTY != nil && term == "" {
+		term = "xterm"
+	}
+	if term != "" {
+		args = slices.Concat([]string{"env", "TERM=" + term}, args)
+	}
+	var stderr shell.Tail
+	stdout, bad := r.writer(r.cmd.Stdout), r.writer(r.cmd.Stderr)
+	if a, b := r.cmd.Stdout, r.cmd.Stderr; a != nil && reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.TypeOf(a).Comparable() && a == b {
+		one := &oneAtATime{w: stdout}
+		stdout, bad = one, one
+	}
+	o := remotecommand.StreamOptions{Tty: r.cmd.TTY != nil}
+	o.Stdout = &shell.Preamble{
+		Nonce: nonce, W: stdout,
+		Began:  func(pid, group int, _ []string) { r.pid, r.leads = pid, pid == group; close(r.began) },
+		Failed: func(status int) { r.failed = status },
+	}
+	if !o.Tty {
+		o.Stderr = io.MultiWriter(&stderr, bad)
+	}
+	feed := &feed{first: strings.NewReader(input), rest: r.cmd.Stdin, gone: make(chan struct{})}
+	o.Stdin = feed
+	sizes := newSizes(r.cmd)
+	if o.Tty {
+		o.TerminalSizeQueue = sizes
+	}
+	life, stop := context.WithCancel(r.life)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- r.in.start(life, args, o) }()
+	err := r.await(ctx, done, sizes)
+	close(feed.gone)
+	sizes.close()
+	if err != nil {
+		stop()
+		if ctx.Err() == nil {
+			return compute.Exit{}, err
+		}
+		r.kill()
+		return compute.Exit{}, ctx.Err()
+	}
+	return r.exit(ctx, <-done, stderr.LastLine())
+}
+
+// await stays with the command to its end, and hands on signals. What it was told at the end is put back into done.
+func (r *plainRun) await(ctx context.Context, done chan error, sizes *sizes) error {
+	signals, resize, unread := r.cmd.Signals, r.cmd.Resize, r.unread
+	for {
+		select {
+		case err := <-done:
+			done <- err
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-r.life.Done():
+			return r.fail(compute.ErrLost, "the connection is closed")
+		case <-unread:
+			unread = nil
+			r.signal(ctx, "PIPE")
+		case name, ok := <-signals:
+			if !ok {
+				signals = nil
+			} else if compute.SignalNumber(name) != 0 {
+				r.ends = r.ends || slices.Contains([]string{"INT", "TERM", "QUIT", "KILL"}, name)
+				r.signal(ctx, name)
+			}
+		case s, ok := <-resize:
+			if !ok {
+				resize = nil
+			} else {
+				sizes.put(s)
+			}
+		}
+	}
+}
+
+// signal sends one to the command's group, by an exec of its own. Where the group is not the command's own, all are found by their mark.
+func (r *plainRun) signal(ctx context.Context, name string) {
+	select {
+	case <-r.began:
+	case <-ctx.Done():
+		return
+	case <-time.After(farTime):
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, farTime)
+	defer cancel()
+	if r.leads {
+		_, _ = r.in.say(ctx, nil, "sh", "-c", `kill -"$1" -"$2"`, "sh", name, strconv.Itoa(r.pid))
+		return
+	}
+	_, _ = r.in.say(ctx, nil, "sh", "-c", shell.Tell, "sh", name, r.mark)
+}
+
+// kill ends the command and all that it started, whoever has it now.
+func (r *plainRun) kill() {
+	ctx, cancel := context.WithTimeout(context.Background(), farTime)
+	defer cancel()
+	script := shell.Hunt
+	select {
+	case <-r.began:
+		if r.leads {
+			script = `kill -KILL -"$3" 2>/dev/null;` + script
+		}
+	default:
+	}
+	_, _ = r.in.say(ctx, nil, "sh", "-c", script, "sh", "KILL", r.mark, strconv.Itoa(r.pid))
+}
+
+// exit reads how the stream ended.
+func (r *plainRun) exit(ctx context.Context, err error, said string) (compute.Exit, error) {
+	var status utilexec.CodeExitError
+	isStatus := errors.As(err, &status)
+	switch {
+	case r.failed == 126:
+		return compute.Exit{}, r.fail(compute.ErrNotExecutable, "%s", r.cmd.Args[0])
+	case r.failed == 127:
+		return compute.Exit{}, r.fail(compute.ErrNoCommand, "%s", r.cmd.Args[0])
+	case r.failed != 0:
+		return compute.Exit{}, r.fail(compute.ErrCannotStart, "%s: no such directory", r.cmd.Dir)
+	case isStatus && r.started():
+		if r.ends && !r.cmd.Stay {
+			r.kill()
+		}
+		if status.Code == 128+compute.SignalNumber("KILL") { // exec tells no signals
+			return compute.Exit{Code: status.Code, Reason: r.p.reasonOf(ctx, r.id)}, nil
+		}
+		return compute.Exit{Code: status.Code}, nil
+	case err == nil && r.started():
+		if r.ends && !r.cmd.Stay {
+			r.kill()
+		}
+		return compute.Exit{}, nil
+	case missing(err):
+		return compute.Exit{}, r.fail(compute.ErrCannotStart, "there is no sh in the pod")
+	case isStatus:
+		return compute.Exit{}, r.fail(compute.ErrCannotStart, "sh there ended with status %d: %s", status.Code, said)
+	case err == nil:
+		return compute.Exit{}, r.fail(compute.ErrLost, "the stream ended before the command began")
+	}
+	return compute.Exit{}, r.p.lostFor(r.id, "", r.in, err)
+}
+
+func (r *plainRun) started() bool {
+	select {
+	case <-r.began:
+		return true
+	default:
+		return false
+	}
+}
+
+// writer is where output goes. One that takes no more ends the command as a closed pipe would.
+func (r *plainRun) writer(w io.Writer) io.Writer {
+	if w == nil {
+		return io.Discard
+	}
+	return writerFunc(func(b []byte) (int, error) {
+		if _, err := w.Write(b); err != nil {
+			r.unreadBy.Do(func() { close(r.unread) })
+		}
+		return len(b), nil
+	})
+}
+
+// oneAtATime is a writer of both outputs.
+type oneAtATime struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (o *oneAtATime) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.w.Write(b)
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+// feed is the script's line, and then the command's own input, until gone is closed. Nobody can end a read of the caller's: what is read after that is lost, as with
+// a pipe whose reader has ended.
+type feed struct {
+	first *strings.Reader
+	rest  io.Reader
+	gone  chan struct{}
+}
+
+func (f *feed) Read(b []byte) (int, error) {
+	if f.first.Len() > 0 {
+		return f.first.Read(b)
+	}
+	select {
+	case <-f.gone:
+		return 0, io.EOF
+	default:
+	}
+	if f.rest == nil {
+		return 0, io.EOF
+	}
+	return f.rest.Read(b)
+}
+
+// sizes are those of a terminal, as the executor asks for them.
+type sizes struct {
+	c    chan remotecommand.TerminalSize
+	done chan struct{}
+}
+
+func newSizes(cmd *compute.Command) *sizes {
+	s := &sizes{c: make(chan remotecommand.TerminalSize, 1), done: make(chan struct{})}
+	if cmd.TTY != nil {
+		s.put(*cmd.TTY)
+	}
+	return s
+}
+
+// put has a size be told, unless one that came later is.
+func (s *sizes) put(to compute.Size) {
+	for {
+		select {
+		case s.c <- remotecommand.TerminalSize{Width: uint16(to.Cols), Height: uint16(to.Rows)}:
+			return
+		case <-s.c:
+		}
+	}
+}
+
+func (s *sizes) close() { close(s.done) }
+
+// Next implements remotecommand.TerminalSizeQueue.
+func (s *sizes) Next() *remotecommand.TerminalSize {
+	select {
+	case size := <-s.c:
+		return &size
+	case <-s.done:
+		return nil
+	}
+}
+
+// Put implements compute.Conn, with one exec for each file.
+func (c *plain) Put(ctx context.Context, dir string, tar io.Reader) error {
+	err := files.Put(ctx, &files.Shell{Runner: c}, dir, tar, func(err error) bool { return errors.Is(err, compute.ErrLost) })
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return files.Fault("kubernetes.Put", err)
+}
+
+// Get implements compute.Conn; it needs tar there.
+func (c *plain) Get(ctx context.Context, path string, w io.Writer) error {
+	err := files.Get(ctx, c, path, w)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, files.ErrNoTar):
+		return &compute.Error{Op: "kubernetes.Get", ID: c.id, Kind: compute.ErrFailed, Err: err, Hint: "copying from a pod by exec needs it there; way = agent does not"}
+	}
+	return files.Fault("kubernetes.Get", err)
+}
+
+// Close implements compute.Conn.
+func (c *plain) Close() error {
+	c.stop()
+	c.busy.Wait()
+	return nil
+}

@@ -1,0 +1,256 @@
+package kubernetes
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// domain begins our labels and annotations.
+const (
+	domain            = "hostler-project.github.io"
+	labelInstallation = domain + "/installation"
+	labelSource       = domain + "/source"
+	noteInstance      = domain + "/instance"
+	noteSource        = domain + "/source"
+)
+
+// pod is what is kept of one.
+type pod struct {
+	object
+	lost bool // it is no more
+}
+
+// object is what is read of a pod: the names are the API's.
+type object struct {
+	Metadata struct {
+		Name              string            `json:"name"`
+		UID               string            `json:"uid"`
+		ResourceVersion   string            `json:"resourceVersion"`
+		CreationTimestamp metav1.Time       `json:"creationTimestamp"`
+		DeletionTimestamp *metav1.Time      `json:"deletionTimestamp"`
+		Finalizers        []string          `json:"finalizers"`
+		Labels            map[string]string `json:"labels"`
+		Annotations       map[string]string `json:"annotations"`
+	} `json:"metadata"`
+	Spec struct {
+		NodeName   string `json:"nodeName"`
+		Containers []struct {
+			Name  string `json:"name"`
+			Image string `json:"image"`
+		} `json:"containers"`
+	} `json:"spec"`
+	Status struct {
+		Phase                 string      `json:"phase"`
+		Reason                string      `json:"reason"`
+		Message               string      `json:"message"`
+		PodIP                 string      `json:"podIP"`
+		Conditions            []condition `json:"conditions"`
+		InitContainerStatuses []running   `json:"initContainerStatuses"`
+		ContainerStatuses     []running   `json:"containerStatuses"`
+	} `json:"status"`
+}
+
+type condition struct {
+	Type               string      `json:"type"`
+	Status             string      `json:"status"`
+	Reason             string      `json:"reason"`
+	Message            string      `json:"message"`
+	LastTransitionTime metav1.Time `json:"lastTransitionTime"`
+}
+
+// running is how a container of a pod does.
+type running struct {
+	Name         string `json:"name"`
+	Ready        bool   `json:"ready"`
+	RestartCount int64  `json:"restartCount"`
+	ImageID      string `json:"imageID"`
+	State        state  `json:"state"`
+	LastState    state  `json:"lastState"`
+}
+
+type state struct {
+	Waiting *struct {
+		Reason  string `json:"reason"`
+		Message string `json:"message"`
+	} `json:"waiting"`
+	Running *struct {
+		StartedAt metav1.Time `json:"startedAt"`
+	} `json:"running"`
+	Terminated *struct {
+		ExitCode int64  `json:"exitCode"`
+		Signal   int64  `json:"signal"`
+		Reason   string `json:"reason"`
+		Message  string `json:"message"`
+	} `json:"terminated"`
+}
+
+// readPod takes what we need of a pod. What it keeps holds nothing of u but texts of its own.
+func readPod(u *unstructured.Unstructured) (*pod, error) {
+	var p pod
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &p.object); err != nil {
+		return nil, fmt.Errorf("the pod %s: %w", u.GetName(), err)
+	}
+	// Of the notes others made nothing is needed, and they may be long.
+	p.Metadata.Annotations = map[string]string{noteInstance: p.Metadata.Annotations[noteInstance], noteSource: p.Metadata.Annotations[noteSource]}
+	p.Metadata.Labels = map[string]string{labelInstallation: p.Metadata.Labels[labelInstallation]}
+	return &p, nil
+}
+
+func (p *pod) id() compute.ID { return compute.ID(p.Metadata.Annotations[noteInstance]) }
+
+func (p *pod) source() string { return p.Metadata.Annotations[noteSource] }
+
+// ours reports whether a pod is an instance of a source of this installation.
+func (p *pod) ours(installation, source string) bool {
+	return p.Metadata.Labels[labelInstallation] == installation && p.source() == source && p.id() != ""
+}
+
+// condition returns one that is so; nil: it is not.
+func (p *pod) condition(typ, status string) *condition {
+	for i, c := range p.Status.Conditions {
+		if c.Type == typ && c.Status == status {
+			return &p.Status.Conditions[i]
+		}
+	}
+	return nil
+}
+
+// container returns how a container does; nil: nothing is known.
+func (p *pod) container(name string) *running {
+	for i, c := range p.Status.ContainerStatuses {
+		if c.Name == name {
+			return &p.Status.ContainerStatuses[i]
+		}
+	}
+	return nil
+}
+
+// hopeless are the reasons for which a container waits that no waiting helps: kubelet's, and what is to be done about them.
+var hopeless = map[string]string{
+	"ErrImagePull":               "look at the image's name, and at pull-secrets",
+	"ImagePullBackOff":           "look at the image's name, and at pull-secrets",
+	"ImageInspectError":          "",
+	"ErrImageNeverPull":          "pull = never, and the node does not have the image",
+	"InvalidImageName":           "look at image",
+	"RegistryUnavailable":        "",
+	"CreateContainerConfigError": "a secret or config map that volumes or the template name is not there, or the image runs as root and security forbids that",
+	"CreateContainerError":       "",
+	"RunContainerError":          "look at the template's command",
+	"CrashLoopBackOff":           "its command ends by itself: it has to stay; without one of the template's own hostler gives it one",
+	"PostStartHookError":         "",
+}
+
+// fate says why a pod is not, or will not be, a computer; nil: it is one, or may become one. wait: it may become one, and is none yet.
+func (p *pod) fate(container string, patience time.Duration, now time.Time) (wait bool, err error) {
+	bad := func(kind error, hint, reason, message string) error {
+		return &compute.Error{Kind: kind, Err: fmt.Errorf("%s", words(reason, message)), Hint: hint}
+	}
+	if p.lost {
+		return false, bad(compute.ErrNotFound, "", "the pod was deleted", p.end())
+	}
+	if p.Metadata.DeletionTimestamp != nil {
+		return false, bad(compute.ErrNotFound, "", "the pod is being deleted", p.end())
+	}
+	switch p.Status.Phase {
+	case "Failed", "Succeeded":
+		return false, bad(compute.ErrFailed, "", "the pod has ended", p.end())
+	}
+	for _, c := range append(append([]running{}, p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...) {
+		if w := c.State.Waiting; w != nil {
+			if hint, ok := hopeless[w.Reason]; ok {
+				message := w.Message
+				if t := c.LastState.Terminated; t != nil {
+					message = strings.TrimSpace(message + "; it ended before: " + terminated(&c, true))
+				}
+				return false, bad(compute.ErrFailed, hint, "container "+c.Name+": "+w.Reason, message)
+			}
+		}
+	}
+	if c := p.container(container); c != nil && c.State.Running != nil && p.Status.Phase == "Running" {
+		return false, nil
+	}
+	if c := p.condition("PodScheduled", "False"); c != nil && c.Reason == "Unschedulable" {
+		if since := now.Sub(c.LastTransitionTime.Time); since >= patience {
+			return false, bad(compute.ErrNoCapacity, "add nodes or ask for less; schedule-wait of the source is how long a cluster that adds nodes by itself may take", "no node takes the pod", c.Message)
+		}
+		return true, bad(compute.ErrNotReady, "", "no node takes the pod yet", c.Message)
+	}
+	where := "it waits for a node"
+	if p.Spec.NodeName != "" {
+		where = "it starts on " + p.Spec.NodeName
+	}
+	for _, c := range p.Status.ContainerStatuses {
+		if w := c.State.Waiting; w != nil {
+			where += ": " + words(w.Reason, w.Message)
+		}
+	}
+	return true, bad(compute.ErrNotReady, "", where, "")
+}
+
+// end says what ended a pod, or its containers: "": nothing is known of an end.
+func (p *pod) end() string {
+	if p.Status.Reason != "" { // Evicted, NodeLost, UnexpectedAdmissionError, DeadlineExceeded, Preempting
+		return words(strings.ToLower(p.Status.Reason), p.Status.Message)
+	}
+	if c := p.condition("DisruptionTarget", "True"); c != nil { // PreemptionByScheduler, DeletionByTaintManager, EvictionByEvictionAPI, TerminationByKubelet
+		return words(cmp.Or(disruptions[c.Reason], c.Reason), c.Message)
+	}
+	for i := range p.Status.ContainerStatuses {
+		if said := terminated(&p.Status.ContainerStatuses[i], false); said != "" {
+			return said
+		}
+	}
+	return ""
+}
+
+// disruptions are Kubernetes' reasons in words.
+var disruptions = map[string]string{
+	"PreemptionByScheduler": "preempted by a pod of higher priority", "DeletionByTaintManager": "its node was lost or tainted",
+	"EvictionByEvictionAPI": "evicted by request, as when a node is drained", "DeletionByPodGC": "its node is gone", "TerminationByKubelet": "evicted by its node",
+}
+
+// terminated says how a container ended, now or before.
+func terminated(c *running, before bool) string {
+	t := c.State.Terminated
+	if t == nil && (before || c.LastState.Terminated != nil && c.LastState.Terminated.Reason == "OOMKilled") {
+		t = c.LastState.Terminated
+	}
+	if t == nil {
+		return ""
+	}
+	text := fmt.Sprintf("container %s ended with status %d", c.Name, t.ExitCode)
+	if t.Reason == "OOMKilled" {
+		return reason
+	}
+	if t.Reason != "" && t.Reason != "Error" && t.Reason != "Completed" {
+		text += ", " + t.Reason
+	}
+	return words(text, t.Message)
+}
+
+// reason is what a run's exit says when memory was short.
+const reason = "out of memory"
+
+// words puts a reason and a message together in one line.
+func words(reason, message string) string {
+	text := reason
+	if message = strings.TrimSpace(message); message != "" {
+		if text != "" {
+			text += ": "
+		}
+		text += message
+	}
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > 1000 {
+		text = strings.ToValidUTF8(text[:1000], "") + "…"
+	}
+	return text
+}

@@ -1,0 +1,341 @@
+package kubernetes
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// home is the directory that is made in each pod: our program's, and with security = strict the user's.
+const home = "/hostler"
+
+// zone is the label by which Kubernetes says where a node is.
+const zone = "topology.kubernetes.io/zone"
+
+// idle is what a pod does by itself: nothing, until it is told to end.
+var idle = []any{"sh", "-c", `trap "exit 0" TERM INT; sleep 2147483647 & wait`}
+
+// template reads the file that pods are made like. An empty path is an empty pod.
+func template(path string) (map[string]any, error) {
+	if path == "" {
+		return map[string]any{}, nil
+	}
+	fail := func(err error) (map[string]any, error) {
+		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("template: %w", err), Hint: "it is one pod, or a PodTemplate, as `kubectl create --dry-run=client -o yaml` writes it"}
+	}
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return fail(err)
+		}
+		path = filepath.Join(home, rest)
+	}
+	if !filepath.IsAbs(path) { // a controller's directory is not its user's
+		return fail(fmt.Errorf("%s is no absolute path", path))
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fail(err)
+	}
+	text, err = yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return fail(fmt.Errorf("%s: %w", path, err))
+	}
+	var head struct {
+		Kind     string
+		Template json.RawMessage
+	}
+	if err := json.Unmarshal(text, &head); err != nil {
+		return fail(fmt.Errorf("%s: %w", path, err))
+	}
+	switch head.Kind {
+	case "Pod", "":
+	case "PodTemplate":
+		text = head.Template
+	default:
+		return fail(fmt.Errorf("%s: it is a %s", path, head.Kind))
+	}
+	var out unstructured.Unstructured
+	var object map[string]any
+	if err := json.Unmarshal(text, &object); err != nil || object == nil {
+		return fail(fmt.Errorf("%s: no pod", path))
+	}
+	object["apiVersion"], object["kind"] = "v1", "Pod" // what the decoder wants to see; it makes whole numbers of whole numbers
+	if text, err = json.Marshal(object); err == nil {
+		err = out.UnmarshalJSON(text)
+	}
+	if err != nil {
+		return fail(fmt.Errorf("%s: %w", path, err))
+	}
+	spec, ok := out.Object["spec"].(map[string]any)
+	if list, isList := spec["containers"].([]any); ok && spec["containers"] != nil && (!isList || slices.ContainsFunc(list, func(c any) bool { _, is := c.(map[string]any); return !is })) {
+		return fail(fmt.Errorf("%s: spec.containers is no list of containers", path))
+	}
+	return out.Object, nil
+}
+
+// podName is an instance's pod's: its id where that can stand in a host's name, and what tells it from those of other installations. It proves nothing.
+func (p *Provider) podName(id compute.ID) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", p.o.Installation, p.o.Source, id))
+	return strings.Trim(dnsWord(string(id), 40), "-") + "-" + strings.ToLower(base32.HexEncoding.EncodeToString(sum[:5]))
+}
+
+// dnsWord makes of a text at most n letters, digits and hyphens that begin with a letter.
+func dnsWord(text string, n int) string {
+	text = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(text))
+	if text == "" || text[0] < 'a' {
+		text = "h" + text
+	}
+	return text[:min(len(text), n)]
+}
+
+// sourceLabel is what the label of pods says of a source: its name, or where that cannot stand in a label something that is as good.
+func sourceLabel(source string) string {
+	if isLabelValue(source) && source != "" {
+		return source
+	}
+	sum := sha256.Sum256([]byte(source))
+	return "h." + strings.ToLower(base32.HexEncoding.EncodeToString(sum[:10]))
+}
+
+// child returns the object at a key, made if it is not there.
+func child(of map[string]any, key string) map[string]any {
+	c, ok := of[key].(map[string]any)
+	if !ok {
+		c = map[string]any{}
+		of[key] = c
+	}
+	return c
+}
+
+// more puts things at the end of a list.
+func more(of map[string]any, key string, items ...any) {
+	if len(items) > 0 {
+		list, _ := of[key].([]any)
+		of[key] = append(slices.Clone(list), items...)
+	}
+}
+
+// initially sets what the template does not.
+func initially(of map[string]any, key string, value any) {
+	if _, there := of[key]; !there {
+		of[key] = value
+	}
+}
+
+func set(of map[string]any, values map[string]string) {
+	for k, v := range values {
+		of[k] = v
+	}
+}
+
+// manifest is the pod to make for a request: the template, and above it what the source and the request say.
+func (p *Provider) manifest(spec compute.Spec) (*unstructured.Unstructured, error) {
+	base, err := template(p.o.Template)
+	if err != nil {
+		return nil, err
+	}
+	u := &unstructured.Unstructured{Object: base}
+	delete(base, "status")
+	meta := child(base, "metadata")
+	for _, key := range []string{"uid", "resourceVersion", "creationTimestamp", "generateName", "ownerReferences", "managedFields", "selfLink", "generation"} {
+		delete(meta, key)
+	}
+	base["apiVersion"], base["kind"] = "v1", "Pod"
+	meta["name"], meta["namespace"] = p.podName(spec.ID), p.c.namespace
+	labels, notes := child(meta, "labels"), child(meta, "annotations")
+	set(labels, p.plan.labels)
+	set(notes, p.plan.annotations)
+	labels[labelInstallation], labels[labelSource] = p.o.Installation, sourceLabel(p.o.Source)
+	notes[noteInstance], notes[noteSource] = string(spec.ID), p.o.Source
+
+	s := child(base, "spec")
+	delete(s, "nodeName")
+	c, err := p.main(s)
+	if err != nil {
+		return nil, err
+	}
+	if image := cmp.Or(spec.Image, p.o.Image); image != "" {
+		c["image"] = image
+	}
+	if image, _ := c["image"].(string); image == "" {
+		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no image"), Hint: "set image in the source, as image = debian:13"}
+	}
+	p.runtime(s, c, spec)
+	p.resources(c, spec)
+	p.security(s, c)
+	return u, nil
+}
+
+// main is the container of a pod that commands run in, made if the template has none.
+func (p *Provider) main(s map[string]any) (map[string]any, error) {
+	list, _ := s["containers"].([]any)
+	if len(list) == 0 {
+		list = []any{map[string]any{"name": cmp.Or(p.o.Container, "main")}}
+		s["containers"] = list
+	}
+	for _, c := range list {
+		c := c.(map[string]any)
+		if name, _ := c["name"].(string); p.o.Container == "" || name == p.o.Container {
+			initially(c, "name", "main")
+			return c, nil
+		}
+	}
+	return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("container = %s: the template has none of this name", p.o.Container)}
+}
+
+// runtime says how and where the pod runs.
+func (p *Provider) runtime(s, c map[string]any, spec compute.Spec) {
+	initially(s, "restartPolicy", "Never") // what runs anew has lost its files
+	initially(s, "enableServiceLinks", false)
+	s["automountServiceAccountToken"] = p.o.Account != ""
+	delete(s, "serviceAccount")
+	delete(s, "serviceAccountName")
+	for key, value := range map[string]string{"serviceAccountName": p.o.Account, "runtimeClassName": p.o.Runtime, "priorityClassName": p.o.Priority} {
+		if value != "" {
+			s[key] = value
+		}
+	}
+	if p.o.Grace > 0 {
+		s["terminationGracePeriodSeconds"] = int64(math.Ceil(p.o.Grace.Seconds()))
+	} else {
+		initially(s, "terminationGracePeriodSeconds", int64(1))
+	}
+	if name := dnsWord(string(spec.ID), 63); name == string(spec.ID) && !strings.HasSuffix(name, "-") {
+		initially(s, "hostname", name)
+	}
+	if len(p.plan.selector) > 0 || spec.Location != "" {
+		selector := child(s, "nodeSelector")
+		set(selector, p.plan.selector)
+		if spec.Location != "" {
+			selector[zone] = spec.Location
+		}
+	}
+	more(s, "tolerations", p.plan.tolerations...)
+	for _, name := range p.o.PullSecrets {
+		more(s, "imagePullSecrets", map[string]any{"name": name})
+	}
+	if p.o.PullPolicy != "" {
+		c["imagePullPolicy"] = map[string]string{"missing": "IfNotPresent", "always": "Always", "never": "Never"}[p.o.PullPolicy]
+	}
+	more(c, "env", p.plan.env...)
+	more(s, "volumes", append([]any{map[string]any{"name": "hostler", "emptyDir": map[string]any{}}}, p.plan.volumes...)...)
+	mount := map[string]any{"name": "hostler", "mountPath": home}
+	more(c, "volumeMounts", append([]any{mount}, p.plan.mounts...)...)
+	if c["command"] == nil && c["args"] == nil {
+		c["command"] = idle
+		if p.o.AgentIn != "" {
+			c["command"] = []any{home + "/" + agentFile, "init", "--", home + "/" + agentFile, "serve", "stdio"}
+			c["stdin"] = true // it ends with its input
+		}
+	}
+	if p.o.AgentIn != "" {
+		init := map[string]any{
+			"name": "hostler-agent", "image": p.o.AgentIn, "command": []any{"/hostler-agent", "copy", home + "/" + agentFile}, "volumeMounts": []any{mount},
+			"resources": map[string]any{"requests": map[string]any{"cpu": "10m", "memory": "16Mi"}, "limits": map[string]any{"cpu": "1", "memory": "64Mi"}},
+		}
+		list, _ := s["initContainers"].([]any)
+		s["initContainers"] = append([]any{init}, list...)
+	}
+}
+
+// resources says how much the pod gets: what is asked for at least, or the source's own where that is more. What is requested is the limit too, so that
+// a node is never asked for more than it has.
+func (p *Provider) resources(c map[string]any, spec compute.Spec) {
+	want := map[string]string{}
+	if cores := max(p.o.Cores, float64(spec.Cores)); cores > 0 {
+		want["cpu"] = fmt.Sprintf("%dm", int64(math.Ceil(cores*1000)))
+	}
+	if memory := max(p.o.Memory, spec.Memory); memory > 0 {
+		want["memory"] = fmt.Sprint(memory)
+	}
+	if disk := max(p.o.Disk, spec.Disk); disk > 0 {
+		want["ephemeral-storage"] = fmt.Sprint(disk)
+	}
+	if spec.GPUs > 0 {
+		want[p.o.GPU] = fmt.Sprint(spec.GPUs)
+	}
+	if len(want) == 0 {
+		return
+	}
+	r := child(c, "resources")
+	r["requests"], r["limits"] = maps.Clone(child(r, "requests")), maps.Clone(child(r, "limits"))
+	set(child(r, "requests"), want)
+	set(child(r, "limits"), want)
+}
+
+// security says what the pod may do to its node. strict is what the cluster's Pod Security standard "restricted" demands.
+func (p *Provider) security(s, c map[string]any) {
+	if p.o.Security == "template" {
+		if p.o.User > 0 {
+			child(c, "securityContext")["runAsUser"] = p.o.User
+		}
+		return
+	}
+	of, inside := child(s, "securityContext"), child(c, "securityContext")
+	of["seccompProfile"] = map[string]any{"type": "RuntimeDefault"}
+	for _, key := range []string{"hostNetwork", "hostPID", "hostIPC"} {
+		delete(s, key)
+	}
+	delete(inside, "privileged")
+	user := p.o.User
+	if p.o.Security == "strict" {
+		user = cmp.Or(user, 1000)
+		of["runAsNonRoot"] = true
+		inside["allowPrivilegeEscalation"] = false
+		inside["capabilities"] = map[string]any{"drop": []any{"ALL"}}
+		initially(c, "workingDir", home)
+		more(c, "env", map[string]any{"name": "HOME", "value": home})
+		if list, _ := s["initContainers"].([]any); p.o.AgentIn != "" {
+			list[0].(map[string]any)["securityContext"] = maps.Clone(inside)
+		}
+	}
+	if user > 0 {
+		of["runAsUser"] = user
+		initially(of, "fsGroup", user)
+	}
+}
+
+// policy is the source's network policy; nil: none. What may be reached at all the cluster's network plugin enforces.
+func (p *Provider) policy() *unstructured.Unstructured {
+	if p.o.Network == "open" {
+		return nil
+	}
+	spec := map[string]any{
+		"podSelector": map[string]any{"matchLabels": map[string]any{labelInstallation: p.o.Installation, labelSource: sourceLabel(p.o.Source)}},
+		"policyTypes": []any{"Ingress", "Egress"},
+	}
+	if p.o.Network == "egress" {
+		spec["policyTypes"] = []any{"Ingress"}
+	} else if len(p.plan.egress) > 0 {
+		spec["egress"] = p.plan.egress
+	}
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+		"metadata": map[string]any{
+			"name": p.podName(compute.ID(p.o.Source)), "namespace": p.c.namespace,
+			"labels":      map[string]any{labelInstallation: p.o.Installation, labelSource: sourceLabel(p.o.Source)},
+			"annotations": map[string]any{noteSource: p.o.Source},
+		},
+		"spec": spec,
+	}}
+}

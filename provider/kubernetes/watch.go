@@ -1,0 +1,294 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/cache"
+)
+
+// fresh is how old what a broken watch told may be and still be given as the truth.
+const fresh = 30 * time.Second
+
+// watch knows all pods of the installation in a namespace, by one watch that is begun when it is first asked. Of each pod only what we need is kept.
+type watch struct {
+	c *cluster
+
+	mu     sync.Mutex
+	all    map[string]*pod          // by the pod's name
+	synced chan struct{}            // closed when the first list is there
+	broken error                    // why there is no watch now; nil: there is one
+	since  time.Time                // that it has been so
+	stop   context.CancelFunc       // nil: not begun
+	ended  chan struct{}            // closed when it has ended
+	wakes  map[string][]chan<- *pod // who waits for news of a pod
+}
+
+func newWatch(c *cluster) *watch {
+	return &watch{c: c, all: map[string]*pod{}, wakes: map[string][]chan<- *pod{}}
+}
+
+// begin starts the watch, unless it runs.
+func (w *watch) begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stop != nil {
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	w.stop, w.synced, w.ended = stop, make(chan struct{}), make(chan struct{})
+	r := cache.NewReflectorWithOptions(w.source(), &unstructured.Unstructured{}, w, cache.ReflectorOptions{Name: "hostler/pods", TypeDescription: "Pod"})
+	r.ShouldResync = nil
+	go func() {
+		defer close(w.ended)
+		for ctx.Err() == nil { // the reflector's own run hides why it failed
+			err := r.ListAndWatchWithContext(ctx)
+			w.fail(err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}()
+}
+
+func (w *watch) close() {
+	w.mu.Lock()
+	stop, ended := w.stop, w.ended
+	w.mu.Unlock()
+	if stop != nil {
+		stop()
+		<-ended
+	}
+}
+
+// source lists and watches the installation's pods.
+func (w *watch) source() cache.ListerWatcher {
+	own := func(o *metav1.ListOptions) { o.LabelSelector = labelInstallation + "=" + w.c.o.Installation }
+	return &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (out runtime.Object, err error) {
+			own(&o)
+			err = w.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+				list, err := d.Resource(pods).Namespace(w.c.namespace).List(ctx, o)
+				out = list
+				return err
+			})
+			w.fail(err)
+			return out, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (out apiwatch.Interface, err error) {
+			own(&o)
+			err = w.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+				out, err = d.Resource(pods).Namespace(w.c.namespace).Watch(ctx, o)
+				return err
+			})
+			w.fail(err)
+			return out, err
+		},
+	}
+}
+
+// fail notes that the watch does not work, or that it does again.
+func (w *watch) fail(err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if (err == nil) != (w.broken == nil) {
+		w.since = time.Now()
+	}
+	w.broken = err
+}
+
+// trusted waits until the watch has told all that there is. An error says why that cannot be known now.
+func (w *watch) trusted(ctx context.Context) error {
+	w.begin()
+	for {
+		w.mu.Lock()
+		err, since, synced := w.broken, w.since, w.synced
+		w.mu.Unlock()
+		done := false
+		select {
+		case <-synced:
+			done = true
+		default:
+		}
+		if err != nil && (!done || time.Since(since) > fresh) {
+			return err
+		}
+		if done {
+			return nil
+		}
+		select {
+		case <-synced:
+		case <-time.After(20 * time.Millisecond): // it may have failed
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// list returns all pods of a source.
+func (w *watch) list(ctx context.Context, source string) ([]*pod, error) {
+	if err := w.trusted(ctx); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []*pod
+	for _, name := range slices.Sorted(maps.Keys(w.all)) {
+		if p := w.all[name]; p.source() == source {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+// get returns what is known of a pod; nil: nothing.
+func (w *watch) get(name string) *pod {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.all[name]
+}
+
+// note takes what a call answered: the watch will tell it too, later.
+func (w *watch) note(p *pod) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if old := w.all[p.Metadata.Name]; old == nil || !older(p, old) {
+		w.put(p)
+	}
+}
+
+// gone takes that a call found no pod.
+func (w *watch) gone(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.all, name)
+}
+
+// older reports whether a is from before b, of the same pod. A resource version is a number that grows (the API's own rule since 1.35, etcd's always).
+func older(a, b *pod) bool {
+	x, err1 := strconv.ParseUint(a.Metadata.ResourceVersion, 10, 64)
+	y, err2 := strconv.ParseUint(b.Metadata.ResourceVersion, 10, 64)
+	return err1 == nil && err2 == nil && x < y
+}
+
+func (w *watch) put(p *pod) {
+	w.all[p.Metadata.Name] = p
+	for _, c := range w.wakes[p.Metadata.Name] {
+		select {
+		case c <- p:
+		default: // it has news already, and will look
+		}
+	}
+}
+
+// news returns a channel that gets what becomes of a pod, until stop.
+func (w *watch) news(name string) (got <-chan *pod, stop func()) {
+	c := make(chan *pod, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wakes[name] = append(w.wakes[name], c)
+	return c, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.wakes[name] = slices.DeleteFunc(w.wakes[name], func(x chan<- *pod) bool { return x == c })
+		if len(w.wakes[name]) == 0 {
+			delete(w.wakes, name)
+		}
+	}
+}
+
+// What follows is the reflector's store.
+
+// Add implements cache.ReflectorStore.
+func (w *watch) Add(obj any) error { return w.Update(obj) }
+
+// Update implements cache.ReflectorStore.
+func (w *watch) Update(obj any) error {
+	p, err := podOf(obj)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken = nil
+	if old := w.all[p.Metadata.Name]; old == nil || !older(p, old) {
+		w.put(p)
+	}
+	return nil
+}
+
+// Delete implements cache.ReflectorStore.
+func (w *watch) Delete(obj any) error {
+	p, err := podOf(obj)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken = nil
+	if old := w.all[p.Metadata.Name]; old != nil && old.Metadata.UID == p.Metadata.UID {
+		delete(w.all, p.Metadata.Name)
+		p.lost = true
+		for _, c := range w.wakes[p.Metadata.Name] {
+			select {
+			case c <- p:
+			default:
+			}
+		}
+	}
+	return nil
+}
+
+// Replace implements cache.ReflectorStore: the whole list, at the beginning and when the history that the API server keeps was too short.
+func (w *watch) Replace(list []any, _ string) error {
+	all := make(map[string]*pod, len(list))
+	for _, obj := range list {
+		p, err := podOf(obj)
+		if err != nil {
+			return err
+		}
+		all[p.Metadata.Name] = p
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken = nil
+	w.all = map[string]*pod{}
+	for _, p := range all {
+		w.put(p)
+	}
+	select {
+	case <-w.synced:
+	default:
+		close(w.synced)
+	}
+	return nil
+}
+
+// Resync implements cache.ReflectorStore.
+func (w *watch) Resync() error { return nil }
+
+func podOf(obj any) (*pod, error) {
+	if d, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = d.Obj
+	}
+	u, ok := obj.(*unstructured.Unstructured)
+	if !ok {
+		return nil, fmt.Errorf("the API server sent %T", obj)
+	}
+	return readPod(u)
+}
