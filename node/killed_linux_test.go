@@ -122,8 +122,9 @@ func (s *watchedSupervisor) Remove(ctx context.Context, name string) error {
 // die is a node that makes a pass over one partition, as far as it is told. Its exit status is 0 when it made the whole of it.
 func die(text string) {
 	var d death
-	client, err := slap.NewClient(slap.Options{})
-	if err = json.Unmarshal([]byte(text), &d); err == nil {
+	var client *slap.Client
+	err := json.Unmarshal([]byte(text), &d)
+	if err == nil {
 		client, err = slap.NewClient(slap.Options{URL: d.URL})
 	}
 	if err != nil {

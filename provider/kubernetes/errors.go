@@ -30,55 +30,55 @@ func (p *Provider) fault(op string, id compute.ID, err error) error {
 	case errors.Is(err, errNone):
 		out.Kind = compute.ErrNotFound
 	default:
-		out.Kind, out.Hint = kindOf(err)
+		out.Hint, out.Kind = kindOf(err)
 	}
 	return out
 }
 
 // kindOf reads an API server's refusal. Its reasons say what sort it is; of a refusal by admission only the words tell quota from policy.
-func kindOf(err error) (kind error, hint string) {
+func kindOf(err error) (hint string, kind error) {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
 		var netErr net.Error
 		if errors.As(err, &netErr) {
-			return compute.ErrUnavailable, "does the cluster run, and can it be reached from here?"
+			return "does the cluster run, and can it be reached from here?", compute.ErrUnavailable
 		}
-		return compute.ErrFailed, ""
+		return "", compute.ErrFailed
 	}
 	s := status.Status()
 	text := strings.ToLower(s.Message)
 	const role = "a Role and a RoleBinding in the namespace allow it: docs/kubernetes.md has them"
 	switch {
 	case s.Code == http.StatusForbidden && strings.Contains(text, " cannot ") && strings.Contains(text, " in api group "): // it names who, verb and resource
-		return compute.ErrDenied, role
+		return role, compute.ErrDenied
 	case s.Code == http.StatusForbidden && strings.Contains(text, "exceeded quota"):
-		return compute.ErrNoCapacity, "the namespace's ResourceQuota is used up: `kubectl describe quota` shows by what"
+		return "the namespace's ResourceQuota is used up: `kubectl describe quota` shows by what", compute.ErrNoCapacity
 	case s.Code == http.StatusForbidden && strings.Contains(text, "maximum") && strings.Contains(text, "usage per"):
-		return compute.ErrTooLarge, "the namespace's LimitRange does not allow it"
+		return "the namespace's LimitRange does not allow it", compute.ErrTooLarge
 	case s.Code == http.StatusForbidden && strings.Contains(text, "must specify"):
-		return compute.ErrInvalid, "the namespace's quota wants cores and memory to be said: set cores and memory in the source"
+		return "the namespace's quota wants cores and memory to be said: set cores and memory in the source", compute.ErrInvalid
 	case s.Code == http.StatusForbidden && strings.Contains(text, "podsecurity"):
-		return compute.ErrInvalid, "the namespace's Pod Security standard forbids it: use security = strict, or another namespace"
+		return "the namespace's Pod Security standard forbids it: use security = strict, or another namespace", compute.ErrInvalid
 	case s.Code == http.StatusForbidden && strings.Contains(text, "being terminated"):
-		return compute.ErrUnavailable, "the namespace is being deleted"
+		return "the namespace is being deleted", compute.ErrUnavailable
 	case s.Code == http.StatusForbidden && strings.Contains(text, "admission webhook"), s.Code == http.StatusBadRequest && strings.Contains(text, "admission webhook"):
-		return compute.ErrDenied, "a webhook of the cluster refuses it"
+		return "a webhook of the cluster refuses it", compute.ErrDenied
 	case s.Code == http.StatusForbidden && strings.Contains(text, "no priorityclass"), s.Code == http.StatusForbidden && strings.Contains(text, "serviceaccount"), s.Code == http.StatusForbidden && strings.Contains(text, "runtimeclass"):
-		return compute.ErrInvalid, ""
+		return "", compute.ErrInvalid
 	case s.Code == http.StatusForbidden:
-		return compute.ErrDenied, role
+		return role, compute.ErrDenied
 	case s.Code == http.StatusUnauthorized:
-		return compute.ErrDenied, "the kubeconfig's user is not known to the cluster, or its token has run out"
+		return "the kubeconfig's user is not known to the cluster, or its token has run out", compute.ErrDenied
 	case s.Code == http.StatusNotFound:
-		return compute.ErrInvalid, "does the namespace exist? kubectl create namespace NAME"
+		return "does the namespace exist? kubectl create namespace NAME", compute.ErrInvalid
 	case s.Code == http.StatusConflict, s.Code == http.StatusGone:
-		return compute.ErrConflict, ""
+		return "", compute.ErrConflict
 	case s.Code == http.StatusUnprocessableEntity, s.Code == http.StatusBadRequest, s.Code == http.StatusRequestEntityTooLarge:
-		return compute.ErrInvalid, "the API server does not take the pod: look at the source's keys and its template"
+		return "the API server does not take the pod: look at the source's keys and its template", compute.ErrInvalid
 	case s.Code == http.StatusInternalServerError && strings.Contains(text, "webhook"):
-		return compute.ErrUnavailable, "a webhook of the cluster does not answer"
+		return "a webhook of the cluster does not answer", compute.ErrUnavailable
 	case s.Code == http.StatusTooManyRequests, s.Code >= 500:
-		return compute.ErrUnavailable, ""
+		return "", compute.ErrUnavailable
 	}
-	return compute.ErrFailed, ""
+	return "", compute.ErrFailed
 }

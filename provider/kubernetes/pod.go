@@ -22,14 +22,8 @@ const (
 	noteSource        = domain + "/source"
 )
 
-// pod is what is kept of one.
+// pod is what is read of one: the names are the API's.
 type pod struct {
-	object
-	lost bool // it is no more
-}
-
-// object is what is read of a pod: the names are the API's.
-type object struct {
 	Metadata struct {
 		Name              string            `json:"name"`
 		UID               string            `json:"uid"`
@@ -95,7 +89,7 @@ type state struct {
 // readPod takes what we need of a pod. What it keeps holds nothing of u but texts of its own.
 func readPod(u *unstructured.Unstructured) (*pod, error) {
 	var p pod
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &p.object); err != nil {
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &p); err != nil {
 		return nil, fmt.Errorf("the pod %s: %w", u.GetName(), err)
 	}
 	// Of the notes others made nothing is needed, and they may be long.
@@ -152,9 +146,6 @@ var hopeless = map[string]string{
 func (p *pod) fate(container string, patience time.Duration, now time.Time) (wait bool, err error) {
 	bad := func(kind error, hint, reason, message string) error {
 		return &compute.Error{Kind: kind, Err: fmt.Errorf("%s", words(reason, message)), Hint: hint}
-	}
-	if p.lost {
-		return false, bad(compute.ErrNotFound, "", "the pod was deleted", p.end())
 	}
 	if p.Metadata.DeletionTimestamp != nil {
 		return false, bad(compute.ErrNotFound, "", "the pod is being deleted", p.end())

@@ -83,11 +83,11 @@ func TestKinds(t *testing.T) {
 		{418, `?`, compute.ErrFailed},
 	} {
 		err := &apierrors.StatusError{ErrStatus: metav1.Status{Code: c.code, Message: c.text}}
-		if kind, _ := kindOf(err); !errors.Is(kind, c.kind) || !errors.Is(c.kind, kind) {
+		if _, kind := kindOf(err); !errors.Is(kind, c.kind) || !errors.Is(c.kind, kind) {
 			t.Errorf("%d %s: %v, not %v", c.code, c.text, kind, c.kind)
 		}
 	}
-	if kind, hint := kindOf(&http.MaxBytesError{}); kind != compute.ErrFailed || hint != "" {
+	if hint, kind := kindOf(&http.MaxBytesError{}); kind != compute.ErrFailed || hint != "" {
 		t.Errorf("another error is %v", kind)
 	}
 }

@@ -26,17 +26,16 @@ type watch struct {
 	c *cluster
 
 	mu     sync.Mutex
-	all    map[string]*pod          // by the pod's name
-	synced chan struct{}            // closed when the first list is there
-	broken error                    // why there is no watch now; nil: there is one
-	since  time.Time                // that it has been so
-	stop   context.CancelFunc       // nil: not begun
-	ended  chan struct{}            // closed when it has ended
-	wakes  map[string][]chan<- *pod // who waits for news of a pod
+	all    map[string]*pod    // by the pod's name
+	synced chan struct{}      // closed when the first list is there
+	broken error              // why there is no watch now; nil: there is one
+	since  time.Time          // that it has been so
+	stop   context.CancelFunc // nil: not begun
+	ended  chan struct{}      // closed when it has ended
 }
 
 func newWatch(c *cluster) *watch {
-	return &watch{c: c, all: map[string]*pod{}, wakes: map[string][]chan<- *pod{}}
+	return &watch{c: c, all: map[string]*pod{}}
 }
 
 // begin starts the watch, unless it runs.
@@ -168,7 +167,7 @@ func (w *watch) note(p *pod) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if old := w.all[p.Metadata.Name]; old == nil || !older(p, old) {
-		w.put(p)
+		w.all[p.Metadata.Name] = p
 	}
 }
 
@@ -186,32 +185,6 @@ func older(a, b *pod) bool {
 	return err1 == nil && err2 == nil && x < y
 }
 
-func (w *watch) put(p *pod) {
-	w.all[p.Metadata.Name] = p
-	for _, c := range w.wakes[p.Metadata.Name] {
-		select {
-		case c <- p:
-		default: // it has news already, and will look
-		}
-	}
-}
-
-// news returns a channel that gets what becomes of a pod, until stop.
-func (w *watch) news(name string) (got <-chan *pod, stop func()) {
-	c := make(chan *pod, 1)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.wakes[name] = append(w.wakes[name], c)
-	return c, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.wakes[name] = slices.DeleteFunc(w.wakes[name], func(x chan<- *pod) bool { return x == c })
-		if len(w.wakes[name]) == 0 {
-			delete(w.wakes, name)
-		}
-	}
-}
-
 // What follows is the reflector's store.
 
 // Add implements cache.ReflectorStore.
@@ -227,7 +200,7 @@ func (w *watch) Update(obj any) error {
 	defer w.mu.Unlock()
 	w.broken = nil
 	if old := w.all[p.Metadata.Name]; old == nil || !older(p, old) {
-		w.put(p)
+		w.all[p.Metadata.Name] = p
 	}
 	return nil
 }
@@ -243,13 +216,6 @@ func (w *watch) Delete(obj any) error {
 	w.broken = nil
 	if old := w.all[p.Metadata.Name]; old != nil && old.Metadata.UID == p.Metadata.UID {
 		delete(w.all, p.Metadata.Name)
-		p.lost = true
-		for _, c := range w.wakes[p.Metadata.Name] {
-			select {
-			case c <- p:
-			default:
-			}
-		}
 	}
 	return nil
 }
@@ -267,10 +233,7 @@ func (w *watch) Replace(list []any, _ string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.broken = nil
-	w.all = map[string]*pod{}
-	for _, p := range all {
-		w.put(p)
-	}
+	w.all = all
 	select {
 	case <-w.synced:
 	default:
