@@ -16,7 +16,10 @@ type thing struct{}
 
 func (thing) Member(name string) (any, bool) {
 	if name == "get" {
-		return console.Func(func(_ context.Context, a console.Arguments) (any, error) { return a.List[0], nil }), true
+		return console.Func(func(_ context.Context, a console.Arguments) (any, error) {
+			got, err := a.Bind(1, "x")
+			return got["x"], err
+		}), true
 	}
 	return "https://" + name, name == "kvm"
 }
@@ -59,7 +62,7 @@ b"c"""`: "a\nb\"c", "[1, 'a', [],]": slap.List{int64(1), "a", slap.List{}}, "('a
 func TestRunRefuses(t *testing.T) {
 	for line, want := range map[string]string{
 		"nothing": "there is no nothing; there are f, product, url", "import os": `"import os" is not understood`, "import f": `"import f" is not`, "import": `"import" is not`, "import product, f": "is not understood", "url.x": "url has no x", "product.x": "product has no x",
-		"url()": "url is no function", "f()": "f: a is missing", "f(1, d=2)": "f: it takes no d; there are a, b, c", "f(1, a=2)": "f: a is given twice", "f(1,2,3,4)": "at most",
+		"url()": "url is no function", "product.get()": "product.get: x is missing", "f()": "f: a is missing", "f(1, d=2)": "f: it takes no d; there are a, b, c", "f(1, a=2)": "f: a is given twice", "f(1,2,3,4)": "at most",
 		"f(b=1, 2)": "behind one with a name", "f(b=1, b=2)": "given twice", "f(1) + 2": `"+ 2" is not understood`, "{1: 2}": "are texts", "'a": "no quote at its end", "1.2.3": "is no number",
 		"[1][1]": "has no member 1", "{}['a']": "has no member a", strings.Repeat("[", 1000): "deeper than", "1 2": "is not understood", "{'a'}": "is not understood",
 	} {
@@ -76,6 +79,7 @@ func TestRunRefuses(t *testing.T) {
 
 func FuzzRun(f *testing.F) {
 	f.Add(`x = f({'a': [1, "b\x41"]}, b=product.get(1.5))`)
+	f.Add(`0({'':[0,""] (product.get()`)
 	f.Fuzz(func(_ *testing.T, line string) {
 		_, _ = (&console.Console{Names: names()}).Run(context.Background(), line)
 	})
