@@ -31,7 +31,11 @@ var programs = sync.OnceValues(func() (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := goBuild("-overlay", overlay, "-o", filepath.Join(dir, "hostler"), "."); err != nil {
+	program := filepath.Join(dir, "hostler")
+	if err := goBuild("-overlay", overlay, "-o", program, "."); err != nil {
+		return "", err
+	}
+	if err := os.Chmod(program, 0o755); err != nil { // whatever the umask
 		return "", err
 	}
 	return dir, os.Symlink("hostler", filepath.Join(dir, "crcache"))

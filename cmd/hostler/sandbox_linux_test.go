@@ -211,7 +211,7 @@ func copyFile(from, to string, mode os.FileMode) error {
 		return err
 	}
 	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	return errors.Join(err, out.Chmod(mode), out.Close()) // whatever the umask
 }
 
 // staticBusybox finds a busybox that needs no library.

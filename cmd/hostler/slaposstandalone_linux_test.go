@@ -138,7 +138,7 @@ printf '{"connection": {"ip": "%s"}}' "$(grep -o '127\.9\.1\.[0-9]*' | head -n 1
 	}
 }
 
-// asOrdinary runs a test as an ordinary user, in a directory of his, whose name is short: sockets are in it.
+// asOrdinary runs a test as an ordinary user, in a directory of his, whose name is short: sockets are in it. What he runs is copied there: where go and we have made it may be closed to him.
 func asOrdinary(t *testing.T) {
 	t.Helper()
 	made, err := programs()
@@ -154,7 +154,19 @@ func asOrdinary(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		for from, to := range map[string]string{self: "tests", filepath.Join(made, "hostler"): "hostler"} {
+			if err := copyFile(from, filepath.Join(dir, to), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		self, made = filepath.Join(dir, "tests"), dir
+	}
+	cmd := exec.CommandContext(t.Context(), self, "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "HOSTLER_STANDALONE_TEST="+dir, "HOSTLER_TEST_PROGRAMS="+made, "HOME="+dir, "TMPDIR="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if os.Geteuid() == 0 {
