@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/node/nodetest"
 	"github.com/hostler-project/hostler/slap"
 	"github.com/hostler-project/hostler/slap/cfg"
@@ -64,8 +65,8 @@ func newSlaposLife(t *testing.T, uid int, more string) *slaposLife {
 	l := &slaposLife{slaposMachine: newSlaposMachine(t, uid)}
 	l.master = nodetest.NewMaster(t, l.listen())
 	l.light = l.dir + "/app"
-	lab := nodetest.Buildout(t, "../../../shared/lab")
-	l.built = lab["software"]
+	buildout := computetest.Lab{Set: "cmd", Net: 91}.Run(t, "buildout", "up")
+	l.built = buildout["software"]
 	l.write("app/instance", lifeAppProgram, 0o755)
 	l.write("slapos.cfg", fmt.Sprintf(`[slapformat]
 computer_xml = %[3]s/slapos.xml
@@ -79,7 +80,7 @@ pidfile = %[3]s/pid
 buildout = %[4]s
 software_min_free_space = 1M
 instance_min_free_space = 1M
-`, lifeComputer, l.master.URL, l.dir, lab["buildout"])+more, 0o644)
+`, lifeComputer, l.master.URL, l.dir, buildout["buildout"])+more, 0o644)
 	return l
 }
 

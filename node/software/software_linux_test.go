@@ -20,6 +20,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/node/nodetest"
 	"github.com/hostler-project/hostler/node/once"
 	"github.com/hostler-project/hostler/node/software"
@@ -187,7 +188,7 @@ func (c *computer) supply(url, state string) {
 
 // TestLife has a real buildout fail, then build, then gone. It takes three calls of buildout, each of seconds.
 func TestLife(t *testing.T) {
-	keys := nodetest.Buildout(t, "../../../shared/lab")
+	keys := computetest.Lab{Set: "node-software", Net: 73}.Run(t, "buildout", "up")
 	s, c := newSite(t), newComputer(t)
 	s.Buildout, s.SharedParts = keys["buildout"], []string{"/srv/shared-a", "/srv/shared-b"}
 	checkout := place(t)
