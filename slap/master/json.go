@@ -63,14 +63,8 @@ func (s *rpc) call(w http.ResponseWriter, r *http.Request, method *slap.Method) 
 	if err != nil {
 		return nil, err
 	}
-	// A page of another site can send what it likes to a master that asks nobody who he is, but not with this type.
-	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
-		return nil, invalid("Content-Type is not application/json, in which the body is to be")
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
-	if _, large := errors.AsType[*http.MaxBytesError](err); err != nil && !large {
-		return nil, invalid("the body cannot be read: %v", err)
-	} else if err != nil {
+	body, err := readJSON(w, r)
+	if err != nil {
 		return nil, err
 	}
 	c, err := method.Decode(body)
@@ -79,6 +73,19 @@ func (s *rpc) call(w http.ResponseWriter, r *http.Request, method *slap.Method) 
 	}
 	about(r.Context(), c.Title, c.Instance, c.Computer, c.Partition, c.Release, c.State, c.ReportedState)
 	return rpcMethods[method.Name](s, &message{c, r, who})
+}
+
+// readJSON reads a body that is to be JSON, up to maxForm bytes of it.
+func readJSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	// A page of another site can send what it likes to a master that asks nobody who he is, but not with this type.
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
+		return nil, invalid("Content-Type is not application/json, in which the body is to be")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	if _, large := errors.AsType[*http.MaxBytesError](err); err != nil && !large {
+		return nil, invalid("the body cannot be read: %v", err)
+	}
+	return body, err
 }
 
 // fail answers what went wrong: what is refused is forbidden, whatever the reason.

@@ -2,9 +2,6 @@ package master
 
 import (
 	"context"
-	"errors"
-	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"time"
@@ -89,13 +86,8 @@ func (m *Master) Reports(opt LegacyOptions) http.Handler {
 }
 
 func (s *rpc) report(w http.ResponseWriter, r *http.Request, who Who) (any, error) {
-	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
-		return nil, invalid("Content-Type is not application/json, in which the body is to be")
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
-	if _, large := errors.AsType[*http.MaxBytesError](err); err != nil && !large {
-		return nil, invalid("the body cannot be read: %v", err)
-	} else if err != nil {
+	body, err := readJSON(w, r)
+	if err != nil {
 		return nil, err
 	}
 	n, err := slap.ParseNodeReport(body)
