@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -85,9 +84,8 @@ func servedDepot(section map[string]config.Value, said *slapping) (o cache.Serve
 }
 
 // withDepot puts a binary cache before what a master answers, for whoever may ask the master. Only nodes and administrators put something there: others could put entries in the place of theirs.
-func withDepot(o cache.ServeOptions, log *slog.Logger, who func(*http.Request) (master.Who, error), rest http.Handler) http.Handler {
-	o.Log = log
-	whole := cache.Handler(o)
+// The cache is the caller's to close, when nothing is asked any more.
+func withDepot(whole *cache.Depot, who func(*http.Request) (master.Who, error), rest http.Handler) http.Handler {
 	guarded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if who != nil {
 			asks, err := who(r)

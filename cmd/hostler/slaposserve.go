@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/slap/authority"
+	"github.com/hostler-project/hostler/slap/cache"
 	"github.com/hostler-project/hostler/slap/master"
 	"github.com/hostler-project/hostler/slap/view"
 )
@@ -151,6 +152,9 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 		Base:   func(r *http.Request) string { return master.Base(r) + slaposPath[1:] + "/" },
 		Ending: ctx.Done(),
 	})
+	depot.Log = k.app.log
+	kept := cache.Handler(depot)
+	k.app.closers = append(k.app.closers, kept.Close)
 	guard := k.guardSlapos(func(r *http.Request) (master.Who, auth.Principal, error) {
 		if ca != nil {
 			// Who shows a certificate of another authority may be somebody whom the controller knows.
@@ -167,7 +171,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 			return master.Who{}, p, err
 		}
 		return slaposAsks(p, r, master.Writes(r))
-	}, withDepot(depot, k.app.log, slaposAsker, whole))
+	}, withDepot(kept, slaposAsker, whole))
 	mux := http.NewServeMux()
 	mux.Handle(slaposPath+"/", http.StripPrefix(slaposPath, http.NewCrossOriginProtection().Handler(guard)))
 	mux.Handle("/", rest)

@@ -59,6 +59,7 @@ func serve(t *testing.T, o cache.ServeOptions) *depot {
 	d := &depot{content: t.TempDir(), metadata: t.TempDir()}
 	o.Content, o.Metadata = d.content, d.metadata
 	h := cache.Handler(o)
+	t.Cleanup(h.Close)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/cache/") {
 			d.served.Add(1)

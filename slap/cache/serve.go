@@ -38,11 +38,26 @@ type ServeOptions struct {
 type depot struct {
 	ServeOptions
 	mu sync.Mutex // held while room is made, and entries are put or dropped
+
+	ctx     context.Context // of what is fetched
+	all     sync.WaitGroup  // those who fetch
+	flying  sync.Mutex
+	flights map[string]*flight // by digest
 }
 
+// A Depot is a cache that [Handler] has made.
+type Depot struct {
+	http.Handler
+	close func()
+}
+
+// Close ends what the cache fetches from others, of which nothing stays, and waits for that. Then it answers still, and fetches nothing. It may be called again.
+func (d *Depot) Close() { d.close() }
+
 // Handler is a binary cache: contents below /cache, entries below /dir, and POST /update. Any number of processes may have the same directories. What is answered with 201 is on
-// the disk, and what is not, is not there in part either.
-func Handler(o ServeOptions) http.Handler {
+// the disk, and what is not, is not there in part either. A content of the other cache is fetched once for all who ask for it meanwhile, who get it as it comes, and it is fetched to
+// its end if they go: close the Depot when nothing is asked of it any more.
+func Handler(o ServeOptions) *Depot {
 	if o.Most <= 0 {
 		o.Most = maxRelease
 	}
@@ -52,7 +67,8 @@ func Handler(o ServeOptions) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &depot{ServeOptions: o}
+	ctx, cancel := context.WithCancel(context.Background())
+	d := &depot{ServeOptions: o, ctx: ctx, flights: map[string]*flight{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /cache/{digest}", d.content)
 	mux.HandleFunc("PUT /cache/{digest}", d.take)
@@ -61,13 +77,19 @@ func Handler(o ServeOptions) http.Handler {
 	mux.HandleFunc("GET /dir/{key}", d.entries)
 	mux.HandleFunc("PUT /dir/{key}", d.enter)
 	mux.HandleFunc("POST /update", d.update)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	end := func() {
+		d.flying.Lock() // so that none begins while those that there are are waited for
+		cancel()
+		d.flying.Unlock()
+		d.all.Wait()
+	}
+	return &Depot{close: end, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if o.Content == "" || o.Metadata == "" {
 			http.Error(w, "There is no binary cache here: shacache-content-directory and shacache-metadata-directory say where it keeps what it has.", http.StatusServiceUnavailable)
 			return
 		}
 		mux.ServeHTTP(w, r)
-	})
+	})}
 }
 
 // fail answers that something cannot be done here.
@@ -96,6 +118,14 @@ func (d *depot) upstream(w http.ResponseWriter, r *http.Request, err error) {
 		d.fail(w, r, err)
 		return
 	}
+	if errors.Is(err, errManyFlights) {
+		w.Header().Set("Retry-After", "10")
+		http.Error(w, "Too many contents are being fetched from the other cache: ask again later.", http.StatusServiceUnavailable)
+		return
+	}
+	if r.Context().Err() != nil {
+		return // nobody hears it
+	}
 	d.Log.Warn("the other binary cache does not answer", "err", err)
 	http.Error(w, "The other cache, which is asked for what is not here, does not answer as it should.", http.StatusBadGateway)
 }
@@ -109,17 +139,10 @@ func (d *depot) content(w http.ResponseWriter, r *http.Request) {
 	path := filepath.Join(d.Content, digest)
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) && d.UpstreamContent != nil {
-		size := int64(0)
-		err = d.keep(path, func(to io.Writer) error {
-			if err := d.UpstreamContent.Get(r.Context(), digest, to, d.Most); err != nil {
-				return err
-			}
-			if got, ok := to.(io.Seeker); ok {
-				size, _ = got.Seek(0, io.SeekCurrent)
-			}
-			return d.room(size)
-		})
-		if err != nil {
+		var answered bool
+		if answered, err = d.fetched(w, r, digest); answered {
+			return
+		} else if err != nil {
 			d.upstream(w, r, err)
 			return
 		}
