@@ -115,12 +115,15 @@ type Outcome struct {
 	Failed   []Failure // could not be processed
 	Promises []Failure // were processed, and promises failed
 	Offline  bool      // the master was not reached
+	Idle     error     // and what should run could not be started, for this reason; nil: it was
 	Done     int       // partitions that were processed
 }
 
 // Status is the exit status of a pass.
 func (o *Outcome) Status() int {
 	switch {
+	case o.Idle != nil:
+		return 1
 	case o.Offline:
 		return 3
 	case len(o.Failed) > 0:
@@ -191,7 +194,13 @@ func (a *Agent) offline(ctx context.Context, out Outcome, err error) (Outcome, e
 	}
 	a.warn("The master is not reached: %v. What should run is started.", err)
 	out.Offline = true
-	return out, a.Supervisor.Start(ctx, "all")
+	if err := a.Supervisor.Start(ctx, "all"); ctx.Err() != nil {
+		return out, context.Cause(ctx)
+	} else if err != nil {
+		a.warn("What should run cannot be started: %v", err)
+		out.Idle = err
+	}
+	return out, nil
 }
 
 // Plan looks at what there is, and says what a pass would do.

@@ -106,6 +106,44 @@ func TestBangsInARow(t *testing.T) {
 	until("p0 p1")
 }
 
+// refusing is a master that answers each bang with an error.
+type refusing struct {
+	bangs
+	err error
+}
+
+func (r *refusing) Bang(ctx context.Context, computer, partition, message string) error {
+	_ = r.bangs.Bang(ctx, computer, partition, message)
+	return r.err
+}
+
+// TestRefusedBang tells a master once who does not know the partition, or hears nothing from it, and another again.
+func TestRefusedBang(t *testing.T) {
+	for kind, want := range map[error]string{slap.ErrNotFound: "p0 p1", slap.ErrDenied: "p0 p1", slap.ErrUnreachable: "p0 p0 p0 p0"} {
+		root := t.TempDir()
+		for _, id := range []string{"p0", "p1"} {
+			do(t, os.Mkdir(root+"/"+id, 0o750))
+		}
+		b := &refusing{err: &slap.Error{Op: "softwareInstanceBang", Kind: kind}}
+		dog := &node.Watchdog{Computer: "C", InstanceRoot: root, Log: slog.New(slog.DiscardHandler), First: time.Microsecond, Last: time.Microsecond, Gap: time.Nanosecond, Ask: func(string) (node.Banger, func(), error) { return b, func() {}, nil }}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { dog.Run(ctx) })
+		dog.Event(supervise.Event{Group: "p0", Name: "srv-on-watch", Weight: true})
+		first, _, more := strings.Cut(want, " p1")
+		nodetest.Until(t, "the first", func() bool { return strings.HasPrefix(b.String(), first) })
+		if more {
+			dog.Event(supervise.Event{Group: "p1", Name: "srv-on-watch", Weight: true})
+			nodetest.Until(t, "the second", func() bool { return strings.Contains(b.String(), "p1") })
+			if got := b.String(); got != want {
+				t.Errorf("%v: bangs: %s; want %s", kind, got, want)
+			}
+		}
+		cancel()
+		wg.Wait()
+	}
+}
+
 // TestNextSupervisor goes on with the next supervisor where one is closed in the middle; that of kill -9 is in node/supervise.
 func TestNextSupervisor(t *testing.T) {
 	l := newLab(t, 1)

@@ -184,6 +184,8 @@ func TestOffline(t *testing.T) {
 	if l.State("p0:srv-on-watch").State != supervise.Running {
 		t.Error("without a master nothing is started")
 	}
+	do(t, l.Supervisor.Close())
+	l.run(1, node.Options{})
 }
 
 // TestPromises has what promises say end a pass in its own way.

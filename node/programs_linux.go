@@ -21,7 +21,9 @@ func (a *Agent) start(ctx context.Context, pl *Place) error {
 		return err
 	}
 	if len(g.Programs) == 0 {
-		a.note(pl, "No runners nor services found for %s", pl.ID)
+		text := "No runners nor services found for " + pl.ID
+		a.keep(pl, text)
+		a.warn("%s", text)
 		return a.Supervisor.Remove(ctx, pl.ID)
 	}
 	changed, err := a.Supervisor.Put(ctx, g)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/node/home"
 	"github.com/hostler-project/hostler/node/supervise"
+	"github.com/hostler-project/hostler/slap"
 )
 
 const bangFile = ".slapos_latest_bang_timestamp"
@@ -134,7 +135,12 @@ func (w *Watchdog) one(ctx context.Context, id, text string) error {
 	}
 	defer end()
 	w.Log.Warn("a program did not stay: its tree is to be processed", "partition", id, "reason", text)
-	if err := master.Bang(ctx, w.Computer, id, text); err != nil {
+	err = master.Bang(ctx, w.Computer, id, text)
+	if errors.Is(err, slap.ErrNotFound) || errors.Is(err, slap.ErrDenied) { // as it would be in a minute, and in a year; the next program that does not stay is told again
+		w.Log.Error("the master does not take it that a program did not stay", "partition", id, "err", err)
+		w.told[id] = time.Now()
+		return nil
+	} else if err != nil {
 		return err
 	}
 	w.told[id] = time.Now()

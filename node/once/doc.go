@@ -39,6 +39,9 @@ type Command struct {
 // Partition is the mark of what runs to process a partition of a computer. It has both, as machines of several computers may be seen from one another, and their directories be alike.
 func Partition(computer, dir string) string { return computer + " " + dir }
 
+// Reports is the mark of what runs to say what a partition has used: the passes that do that and process it may be two.
+func Reports(computer, dir string) string { return Partition(computer, dir) + " report" }
+
 // dropped are the variables that what a node runs is not to have from whoever started the node (SlapOS: slapgrid's clean environment), beside all LC_*.
 var dropped = map[string]bool{
 	"PYTHONHOME": true, "PYTHONPATH": true, "PYTHONSTARTUP": true, "PYTHONY2K": true, "PYTHONOPTIMIZE": true, "PYTHONDEBUG": true, "PYTHONDONTWRITEBYTECODE": true, "PYTHONINSPECT": true,

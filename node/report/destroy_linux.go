@@ -174,8 +174,10 @@ func number(d *home.Dir, name string) (float64, error) {
 // wipe has a partition's own program undo what only it knows of, and removes all that is the partition's.
 func (p *Pass) wipe(ctx context.Context, d *home.Dir, id string, user *once.User) error {
 	mark := once.Partition(p.Computer, d.Path())
-	if _, err := once.End(ctx, mark, user); err != nil { // a pass that was killed
-		return err
+	for _, left := range []string{mark, once.Reports(p.Computer, d.Path())} { // by passes that were killed
+		if _, err := once.End(ctx, left, user); err != nil {
+			return err
+		}
 	}
 	if d.Executable(destroyer) {
 		out := &usage.Tail{}

@@ -88,7 +88,7 @@ func (p *Pass) gather(ctx context.Context, root *home.Dir, one *slap.Partition) 
 		return nil, err
 	}
 	s := &share{id: one.ID, dir: dir}
-	all := []error{usage.RunScripts(ctx, dir, owner, p.Timeout)}
+	all := []error{usage.RunScripts(ctx, dir, owner, once.Reports(p.Computer, dir.Path()), p.Timeout)}
 	theirs, err := usage.Partition(dir)
 	all = append(all, err)
 	ours, err := usage.Ours(root, one.ID, false)

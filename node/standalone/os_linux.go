@@ -2,6 +2,7 @@ package standalone
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -47,5 +48,6 @@ func alone(path string) (free func(), err error) {
 // endPartition ends what passes have left running in a partition.
 func endPartition(ctx context.Context, computer, dir string) error {
 	_, err := once.End(ctx, once.Partition(computer, dir), nil)
-	return err
+	_, also := once.End(ctx, once.Reports(computer, dir), nil)
+	return errors.Join(err, also)
 }

@@ -24,9 +24,9 @@ const (
 const Limit = 5 * time.Minute
 
 // RunScripts runs the programs of a partition's etc/report, as a user (nil: as we are) that is asked for where there are any, each with the path
-// of a file to write. One that fails does not keep the others from running; the error names all that did. limit is of all
+// of a file to write. What runs for their mark before each is ended: it was left by who was killed. One that fails does not keep the others from running; the error names all that did. limit is of all
 // together, so that a partition cannot keep the others waiting by having many; 0: [Limit].
-func RunScripts(ctx context.Context, d *home.Dir, as func(*home.Dir) (*once.User, error), limit time.Duration) error {
+func RunScripts(ctx context.Context, d *home.Dir, as func(*home.Dir) (*once.User, error), mark string, limit time.Duration) error {
 	names, err := d.List(scripts, maxScripts)
 	if err != nil || len(names) == 0 {
 		return err
@@ -60,7 +60,7 @@ func RunScripts(ctx context.Context, d *home.Dir, as func(*home.Dir) (*once.User
 		var out Tail
 		err := once.Run(ctx, once.Command{
 			Argv: []string{filepath.Join(d.Path(), scripts, name), filepath.Join(d.Path(), written, fresh(name))},
-			Dir:  filepath.Join(d.Path(), scripts), Env: env, User: user, Umask: 0o027, Output: &out, Limit: left,
+			Dir:  filepath.Join(d.Path(), scripts), Env: env, User: user, Umask: 0o027, Output: &out, Limit: left, Mark: mark,
 		})
 		if err != nil {
 			wrong = append(wrong, strings.TrimSpace(fmt.Sprintf("%s: %v\n%s", name, err, &out)))
