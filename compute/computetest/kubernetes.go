@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -42,8 +43,12 @@ func kubernetesBuilt() bool {
 }
 
 func (k *Kubernetes) script(name string, args ...string) (string, error) {
+	port := k.Port
+	if n, err := strconv.Atoi(os.Getenv("HOSTLER_LAB_CLONE")); err == nil { // as for Lab
+		port += 20 * n
+	}
 	cmd := exec.Command(filepath.Join(Shared(), "kubernetes", name), args...)
-	cmd.Env = append(os.Environ(), "HOSTLER_KUBE_DIR="+k.dir, fmt.Sprintf("HOSTLER_KUBE_PORT=%d", k.Port))
+	cmd.Env = append(os.Environ(), "HOSTLER_KUBE_DIR="+k.dir, fmt.Sprintf("HOSTLER_KUBE_PORT=%d", port))
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {

@@ -80,6 +80,49 @@ func TestConn(t *testing.T) {
 	})
 }
 
+// TestConnByExec runs the suite on exec alone.
+func TestConnByExec(t *testing.T) {
+	if os.Getenv("HOSTLER_TEST_EXEC") == "" { // seen over SPDY with the library's own client: 2 of 200 times that echo says a word
+		t.Skip("exec loses the end of an output now and then: HOSTLER_TEST_EXEC=1 tries it")
+	}
+	o := site(t)
+	o.Way = "exec"
+	p := open(t, o)
+	conn := ready(t, p, "suite-1")
+	const nothing, status, ignored = "there is nothing of ours in the pod", "exec tells a status, and no signal", "the lab starts commands with INT and QUIT ignored: the case below has the others"
+	computetest.Conn(t, computetest.ConnOptions{
+		New: func(t *testing.T) compute.Conn {
+			c, err := p.Connect(t.Context(), "suite-1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		},
+		Dir: t.TempDir(), Shell: true, Marked: true, Huge: 1 << 20, Late: late, Skip: map[string]string{
+			"DeathBySignal": status, "DeadlySignal": status, "Signals": ignored, "DescendantsSignal": ignored, "TerminalSignal": ignored, "ControlC": ignored,
+			"LeftBehind":    "the lab ends an exec whose output somebody holds with an error",
+			"DialListenTCP": nothing, "DialListenUnix": nothing, "DialRefused": nothing,
+		},
+	})
+	t.Run("Signals", func(t *testing.T) {
+		for _, sig := range []string{"TERM", "HUP", "USR1"} {
+			out, signals, done := &lines{first: make(chan struct{})}, make(chan string, 1), make(chan compute.Exit, 1)
+			go func() {
+				exit, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "trap 'exit 7' " + sig + "; echo here; while :; do sleep 0.1; done"}, Stdout: out, Signals: signals})
+				if err != nil {
+					t.Error(err)
+				}
+				done <- exit
+			}()
+			<-out.first
+			signals <- sig
+			if exit := <-done; exit != (compute.Exit{Code: 7}) {
+				t.Errorf("%s: %+v", sig, exit)
+			}
+		}
+	})
+}
+
 // TestQuota has what the namespace's quota refuses be no capacity, with nothing made.
 func TestQuota(t *testing.T) {
 	o := site(t)

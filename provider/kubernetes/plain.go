@@ -132,7 +132,7 @@ func (r *plainRun) run(ctx context.Context, own string) (compute.Exit, error) {
 	if !o.Tty {
 		o.Stderr = io.MultiWriter(&stderr, bad)
 	}
-	feed := &feed{first: strings.NewReader(input), rest: r.cmd.Stdin, gone: make(chan struct{})}
+	feed := &feed{first: strings.NewReader(input), rest: r.cmd.Stdin, tty: r.cmd.TTY != nil, gone: make(chan struct{})}
 	o.Stdin = feed
 	sizes := newSizes(r.cmd)
 	if o.Tty {
@@ -147,11 +147,8 @@ func (r *plainRun) run(ctx context.Context, own string) (compute.Exit, error) {
 	sizes.close()
 	if err != nil {
 		stop()
-		if ctx.Err() == nil {
-			return compute.Exit{}, err
-		}
 		r.kill()
-		return compute.Exit{}, ctx.Err()
+		return compute.Exit{}, err
 	}
 	return r.exit(ctx, <-done, stderr.LastLine())
 }
@@ -298,7 +295,11 @@ func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 type feed struct {
 	first *strings.Reader
 	rest  io.Reader
+	tty   bool
 	gone  chan struct{}
+
+	inside bool // of a line that is being typed
+	over   bool // the end has been typed
 }
 
 func (f *feed) Read(b []byte) (int, error) {
@@ -310,10 +311,24 @@ func (f *feed) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	default:
 	}
-	if f.rest == nil {
-		return 0, io.EOF
+	n, err := 0, io.EOF
+	if f.rest != nil && !f.over {
+		n, err = f.rest.Read(b)
 	}
-	return f.rest.Read(b)
+	if n > 0 {
+		f.inside = b[n-1] != '\n'
+		return n, nil // an error comes again
+	}
+	if err == io.EOF && f.tty && !f.over { // a terminal's input ends by a character: once for the line, and once for itself
+		f.over = true
+		n = 1
+		b[0] = 4
+		if f.inside && len(b) > 1 {
+			n, b[1] = 2, 4
+		}
+		return n, nil
+	}
+	return n, err
 }
 
 // sizes are those of a terminal, as the executor asks for them.
