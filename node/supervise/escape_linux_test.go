@@ -29,12 +29,12 @@ func gather(t *testing.T) {
 	}
 }
 
-// running counts the processes with an argument that no others have.
+// running counts the processes that sleep with an argument that no others have, and not the shells that are about to be something else.
 func running(t *testing.T, argument string) (n int) {
 	t.Helper()
 	all, err := proc.Find(func(pid int) bool {
 		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		return err == nil && strings.Contains(string(line), argument)
+		return err == nil && string(line) == "/bin/sleep\x00"+argument+"\x00"
 	})
 	do(t, err)
 	defer proc.Close(all)

@@ -11,6 +11,11 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
+const (
+	treePrefix = "hostler-node-"  // of all supervisors' trees
+	unused     = 10 * time.Minute // a group is that nobody has had a process born in
+)
+
 // tree is where the control groups are: one tree for each supervisor's directory. It is looked for when one is first wanted.
 func (s *Supervisor) tree() (*cgroup.Tree, error) {
 	if s.limits != nil || s.noLimits != nil {
@@ -22,7 +27,7 @@ func (s *Supervisor) tree() (*cgroup.Tree, error) {
 		}
 		return '-'
 	}, s.mark)
-	s.limits, s.noLimits = cgroup.Find("hostler-node-" + name)
+	s.limits, s.noLimits = cgroup.Find(treePrefix + name)
 	return s.limits, s.noLimits
 }
 
@@ -129,7 +134,8 @@ func (s *Supervisor) cleared(ctx context.Context, op string, names []string) err
 	}
 }
 
-// strays ends what runs in control groups of groups that were removed: who removed them was killed before that was done.
+// strays ends what runs in control groups of groups that were removed: who removed them was killed before that was done. Of supervisors that are gone for good it takes away the empty
+// control groups: nobody else comes to do it.
 func (s *Supervisor) strays() {
 	t, err := s.tree()
 	if err != nil {
@@ -144,4 +150,5 @@ func (s *Supervisor) strays() {
 			s.end(t, id)
 		}
 	}
+	t.Sweep(treePrefix, unused)
 }
