@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -97,8 +98,19 @@ func onComputer(guid string, i, version int) *slap.Request {
 	return q
 }
 
+// ear takes an answer down, one after another.
+type ear struct {
+	header http.Header
+	body   bytes.Buffer
+	status int
+}
+
+func (h *ear) Header() http.Header         { return h.header }
+func (h *ear) WriteHeader(status int)      { h.status = status }
+func (h *ear) Write(b []byte) (int, error) { return h.body.Write(b) }
+
 // straight is what one request costs without a network, on average of n that are sent so many times over: processor time, which is the same whatever else the machine does, with what the
-// store and the collector of garbage do meanwhile.
+// store and the collector of garbage do meanwhile. What asks and hears leaves next to no garbage of its own, as a server that reads from connections leaves little.
 func straight(b *testing.B, h http.Handler, n, times int, next func(i int) *slap.Request) time.Duration {
 	b.Helper()
 	forms := make([]string, n)
@@ -109,13 +121,19 @@ func straight(b *testing.B, h http.Handler, n, times int, next func(i int) *slap
 		}
 		forms[i] = form.Encode()
 	}
+	one := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/requestComputerPartition", nil)
+	one.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := &ear{header: http.Header{}}
 	began := spent(b)
 	for i := range n * times {
-		r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/requestComputerPartition", strings.NewReader(forms[i%n]))
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		w := httptest.NewRecorder()
-		if h.ServeHTTP(w, r); w.Code != http.StatusOK {
-			b.Fatal(w.Body)
+		r := *one
+		form := forms[i%n]
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(form)), int64(len(form))
+		clear(w.header)
+		w.body.Reset()
+		w.status = http.StatusOK
+		if h.ServeHTTP(w, &r); w.status != http.StatusOK {
+			b.Fatal(w.body.String())
 		}
 	}
 	return (spent(b) - began) / time.Duration(n*times)
