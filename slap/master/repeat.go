@@ -1,8 +1,9 @@
 package master
 
 import (
-	"bytes"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/hostler-project/hostler/slap"
@@ -75,15 +76,16 @@ type repeat struct {
 	thing string // what it is about
 }
 
-func (r *repeats) get(key repeatKey) *repeat {
+// get makes no text of the form to look for it: nobody would have it after that.
+func (r *repeats) get(who Who, form []byte) *repeat {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if found := r.young[key]; found != nil {
+	if found := r.young[repeatKey{who, string(form)}]; found != nil {
 		return found
 	}
-	found := r.older[key]
+	found := r.older[repeatKey{who, string(form)}]
 	if found != nil {
-		r.put(key, found)
+		r.put(repeatKey{who, string(form)}, found)
 	}
 	return found
 }
@@ -105,27 +107,35 @@ func (r *repeats) put(key repeatKey, it *repeat) {
 	r.young[key] = it
 }
 
+// rooms are where forms are read to be looked for, and read into again: most are known, and what each left behind would have to be collected, which costs as much as the memory is large.
+var rooms = sync.Pool{New: func() any { return new([]byte) }}
+
 // again answers a request for an instance that was answered before, if nothing has changed since that matters. Of one that it does not answer, it has read the form and put it back.
 func (l *legacy) again(c *call) (done bool, err error) {
 	if c.r.Header.Get("Content-Type") != formType || c.r.ContentLength <= 0 || c.r.ContentLength > maxRepeat {
 		return false, nil
 	}
-	form := make([]byte, c.r.ContentLength)
+	room := rooms.Get().(*[]byte)
+	defer rooms.Put(room)
+	*room = slices.Grow((*room)[:0], int(c.r.ContentLength))
+	form := (*room)[:c.r.ContentLength]
 	if _, err := io.ReadFull(c.r.Body, form); err != nil {
 		return false, invalid("the form cannot be read: %v", err)
 	}
-	c.r.Body = io.NopCloser(bytes.NewReader(form))
-	c.key = repeatKey{c.who, string(form)}
-	found := l.repeats.get(c.key)
-	if found == nil {
-		return false, nil
-	}
-	if err := l.fresh(c.r.Context()); err != nil {
-		return false, err
-	}
+	found := l.repeats.get(c.who, form)
 	stands := false
-	if err := l.read(func(b book) error { stands = found.basis.stands(b); return nil }); err != nil || !stands {
-		return false, err
+	if found != nil {
+		if err := l.fresh(c.r.Context()); err != nil {
+			return false, err
+		}
+		if err := l.read(func(b book) error { stands = found.basis.stands(b); return nil }); err != nil {
+			return false, err
+		}
+	}
+	if !stands {
+		c.key = repeatKey{c.who, string(form)}
+		c.r.Body = io.NopCloser(strings.NewReader(c.key.form))
+		return false, nil
 	}
 	about(c.r.Context(), found.thing)
 	return true, c.answer(written(found.body))
