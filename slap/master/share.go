@@ -76,6 +76,10 @@ func (a *ask) reshare(b book) error {
 		if err != nil {
 			return err
 		}
+		if next == nil && host != nil && fits(host, was) { // what is refused changes nothing
+			a.none = a.noHost(&n, noHost(&n)+"; it stays as it was, with "+GUID(host))
+			return nil
+		}
 		if host != nil && (next == nil || next.ID != host.ID) {
 			if err := a.m.wake(b, host); err != nil {
 				return err
