@@ -49,7 +49,7 @@ func (m *Master) doing(ctx context.Context, fn func(b book) error) (wrote bool, 
 		return false, err
 	}
 	var p *pages
-	if err := m.store.Update(ctx, func(tx compute.Tx) error { p = &pages{tx: tx.(Tx)}; return fn(p) }); err != nil {
+	if err := m.store.Update(ctx, func(tx compute.Tx) error { p = m.pages(tx); return fn(p) }); err != nil {
 		return true, err
 	}
 	if p.wrote {
@@ -61,10 +61,13 @@ func (m *Master) doing(ctx context.Context, fn func(b book) error) (wrote bool, 
 // pages is a book that is a transaction.
 type pages struct {
 	tx       Tx
+	known    *remembered // what need not be decoded again
 	revision int64
 	wrote    bool
 	placed   map[string]map[string]*slap.InstanceRecord // what has a partition on computers of which that was asked, by ID
 }
+
+func (m *Master) pages(tx compute.Tx) *pages { return &pages{tx: tx.(Tx), known: &m.known} }
 
 func (p *pages) entry(kind slap.EntryKind, key string) (slap.Entry, bool, error) {
 	e, err := p.tx.SlapEntry(kind, key)
@@ -79,6 +82,14 @@ func (p *pages) computer(guid string) (*slap.ComputerRecord, error) {
 	if !ok {
 		return nil, err
 	}
+	return p.computerOf(e)
+}
+
+// computerOf is the computer of an entry. Each look for a place asks for some, of hundreds of slots: one that the memory has of the same revision is that.
+func (p *pages) computerOf(e slap.Entry) (*slap.ComputerRecord, error) {
+	if c := p.known.computer(e.Key); c != nil && c.Revision == e.Revision {
+		return c, nil
+	}
 	return computerOf(e)
 }
 
@@ -87,7 +98,7 @@ func (p *pages) computerNamed(name string) (*slap.ComputerRecord, error) {
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
-	return computerOf(all[0])
+	return p.computerOf(all[0])
 }
 
 func (p *pages) supply(computer, url string) (*slap.SupplyRecord, error) {

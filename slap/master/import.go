@@ -33,7 +33,7 @@ func (m *Master) Import(ctx context.Context, in Records, opt ImportOptions) erro
 	}
 	dry := refuse(compute.ErrStale, "nothing was changed")
 	err := m.store.Update(ctx, func(tx compute.Tx) error {
-		p := &pages{tx: tx.(Tx)}
+		p := m.pages(tx)
 		if err := in.into(p, opt.Replace); err != nil {
 			return err
 		}

@@ -265,6 +265,9 @@ func TestUnchangedWritesNothing(t *testing.T) {
 	}
 	again := func() {
 		r.format("C", 2)
+		if err := r.Format(t.Context(), master.Anybody, &slap.Configuration{Computer: "E", Partitions: []slap.ConfiguredPartition{{ID: "without addresses"}}}); err != nil {
+			t.Error(err)
+		}
 		r.ask(slap.Request{Title: "a", Parameters: slap.Dictionary{"x": int64(1)}, Filter: slap.Dictionary{"computer_guid": "C"}})
 		r.ask(slap.Request{Title: "s", Shared: true, Parameters: slap.Dictionary{"y": "2"}})
 		_, _ = r.Request(t.Context(), master.Anybody, &slap.Request{Release: demo, Title: "none", Filter: slap.Dictionary{"computer_guid": "D"}})

@@ -231,10 +231,13 @@ func shareSlots(c *slap.ComputerRecord) {
 	c.Partitions = slices.Clone(c.Partitions)
 	for i := range c.Partitions {
 		p := &c.Partitions[i]
+		share(&p.ID)
+		if len(p.Addresses) == 0 { // it stays what it is, as it is compared with what a node says
+			continue
+		}
 		from := len(row)
 		row = append(row, p.Addresses...)
 		p.Addresses = row[from:len(row):len(row)]
-		share(&p.ID)
 	}
 	for i := range row {
 		share(&row[i].Interface, &row[i].Netmask, &row[i].Gateway, &row[i].Network)
@@ -307,6 +310,14 @@ type remembered struct {
 	mu     sync.RWMutex
 	memory *memory                  // guarded by mu
 	next   map[string]chan struct{} // by a computer's GUID, closed at its next change, guarded by mu; those for which somebody waits
+}
+
+// computer is what the memory has of a computer; nil: nothing.
+func (r *remembered) computer(guid string) *slap.ComputerRecord {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	c, _ := r.memory.computer(guid)
+	return c
 }
 
 // fresh sees that the memory has all that was committed before it is called. Callers that meet share a look at the store.

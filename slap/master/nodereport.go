@@ -48,7 +48,7 @@ func (m *Master) NodeReport(ctx context.Context, who Who, guid string) (n *NodeR
 	}
 	err = m.store.View(ctx, func(tx compute.Tx) error {
 		n = nil
-		p := pages{tx: tx.(Tx)}
+		p := m.pages(tx)
 		e, ok, err := p.entry(slap.KindNode, guid)
 		if !ok {
 			return err

@@ -28,7 +28,7 @@ func (m *Master) SetRoot(ctx context.Context, root string, opt RootOptions) (fro
 		return "", nil, invalid("the root of local releases is no absolute path: %.200q", root)
 	}
 	if err := m.store.View(ctx, func(tx compute.Tx) error {
-		p := &pages{tx: tx.(Tx)}
+		p := m.pages(tx)
 		if from, err = p.root(); err != nil || from == root || apart(from, root) != nil {
 			return err
 		}
@@ -43,7 +43,7 @@ func (m *Master) SetRoot(ctx context.Context, root string, opt RootOptions) (fro
 		}
 	}
 	err = m.store.Update(ctx, func(tx compute.Tx) error {
-		p := &pages{tx: tx.(Tx)}
+		p := m.pages(tx)
 		if now, err := p.root(); err != nil || now != from {
 			return firstOf(err, refuse(compute.ErrConflict, "Another master says where local releases are, at the same time."))
 		}

@@ -139,7 +139,7 @@ func (m *Master) note(ctx context.Context, of, computer string, change func(*sla
 			return err
 		}
 		if there != nil {
-			if is, err := there(&pages{tx: tx.(Tx)}); err != nil || !is {
+			if is, err := there(m.pages(tx)); err != nil || !is {
 				return err
 			}
 		}

@@ -62,7 +62,7 @@ func (m *Master) NewToken(ctx context.Context, who Who, t slap.TokenRecord) (tok
 	now := time.Now().UTC()
 	t.Hash, t.Until = hashOf(token), now.Add(tokenLife).Truncate(time.Second)
 	err = m.store.Update(ctx, func(tx compute.Tx) error {
-		p := &pages{tx: tx.(Tx)}
+		p := m.pages(tx)
 		old, err := p.tokensOf(t.User)
 		if err != nil {
 			return err
