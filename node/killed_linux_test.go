@@ -9,10 +9,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/hostler-project/hostler/node"
 	"github.com/hostler-project/hostler/node/home"
@@ -77,6 +80,13 @@ func (m *watchedMaster) Computer(ctx context.Context, id string) (*slap.Computer
 func (m *watchedMaster) ReportInstance(ctx context.Context, computer, partition, state string) (string, error) {
 	m.step("report", state)
 	return m.Client.ReportInstance(ctx, computer, partition, state)
+}
+
+func (m *watchedMaster) ReportUsage(ctx context.Context, computer string, journal []slap.Transaction) error {
+	m.step("use", "")
+	err := m.Client.ReportUsage(ctx, computer, journal)
+	m.step("used", "")
+	return err
 }
 
 func (m *watchedMaster) SetRelated(ctx context.Context, computer, partition string, titles []string) error {
@@ -293,9 +303,9 @@ func (m *mortal) picture(id string) string {
 }
 
 // TestKilledAtEachStep kills the node at each step of an instance's life that lasts: when it is made, changed, stopped and destroyed, and when what is left of it is removed. The next pass
-// makes what an undisturbed one makes: nothing twice, nothing half, nothing lost. It takes as long as 200 passes take, and 75 processes that die in theirs.
+// makes what an undisturbed one makes: nothing twice, nothing half, nothing lost. It takes as long as 200 passes take, and 80 processes that die in theirs.
 func TestKilledAtEachStep(t *testing.T) {
-	const most, later = 26, 18 // partitions: more than there are steps when it is made, and then
+	const most, later = 26, 24 // partitions: more than there are steps when it is made, and then
 	m := newMortal(t, 2*most)
 	m.Light("/kid", "cat >input\n")
 	m.Light("/r", `read -r in; v=${in#*'"v":"'}; v=${v%%'"'*}; echo "$v" >v
@@ -356,5 +366,20 @@ echo "{\"connection\":{\"v\":\"$v\"},\"request\":[{\"title\":\"kid of ${PWD##*/}
 	}
 	phase("destroyed", 5)
 	m.d.Report = true
-	phase("removed", 10)
+	var want []string
+	for i, id := range ids {
+		n := strconv.Itoa(i)
+		m.Put(id, "var/xml_report/x", "<consumption><movement><resource>cpu</resource><title/><reference/><quantity>"+n+"</quantity><price/><VAT/><category/></movement></consumption>", 0o640)
+		want = append(want, "cpu of "+id+" is "+n)
+	}
+	phase("removed", 16)
+	used := m.Used(nodetest.Computer)
+	slices.Sort(used)
+	slices.Sort(want)
+	if d := cmp.Diff(want, used); d != "" {
+		t.Errorf("what was used is not told once: %s", d)
+	}
+	if left, err := os.ReadDir(m.At("var/hostler/usage")); err != nil || len(left) > 0 {
+		t.Errorf("what is being told: %v, %v", left, err)
+	}
 }

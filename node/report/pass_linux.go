@@ -55,7 +55,7 @@ type Outcome struct {
 // Run makes a pass. An error is that it could not be made, or not to its end.
 func (p *Pass) Run(ctx context.Context) (Outcome, error) { return p.run(ctx, true) }
 
-// Destroy is Run for the partitions that are wanted destroyed alone: of the others and of the computer nothing is told, and none of their programs is run. It is for between two passes.
+// Destroy is Run for the partitions that are wanted destroyed alone: of the others and of the computer nothing is told but what a pass before had begun to tell, and none of their programs is run. It is for between two passes.
 func (p *Pass) Destroy(ctx context.Context) (Outcome, error) { return p.run(ctx, false) }
 
 func (p *Pass) run(ctx context.Context, whole bool) (out Outcome, err error) {

@@ -28,10 +28,13 @@ func (s *share) close() { _ = s.dir.Close() }
 // tell has the programs of etc/report run, and tells the master what was used. kept are the partitions of which something could not be told.
 func (p *Pass) tell(ctx context.Context, root *home.Dir, busy []*slap.Partition, bad map[string]bool) (kept map[string]bool) {
 	kept = map[string]bool{}
+	for _, id := range p.again(ctx, root) {
+		kept[id], bad[id] = true, true
+	}
 	var waiting []*share
 	size := 0
 	send := func() {
-		if err := p.send(ctx, waiting); err != nil {
+		if err := p.send(ctx, root, waiting); err != nil {
 			p.log("What was used could not be told, and will be again: %v", err)
 			for _, s := range waiting {
 				kept[s.id], bad[s.id] = true, true
@@ -45,6 +48,9 @@ func (p *Pass) tell(ctx context.Context, root *home.Dir, busy []*slap.Partition,
 	for _, one := range busy {
 		if ctx.Err() != nil {
 			break
+		}
+		if kept[one.ID] { // what it has is perhaps told already
+			continue
 		}
 		s, err := p.gather(ctx, root, one)
 		if errors.Is(err, errBusy) {
@@ -114,30 +120,26 @@ func (p *Pass) gather(ctx context.Context, root *home.Dir, one *slap.Partition) 
 }
 
 // send tells what was used as one journal, and takes away the files that say it.
-func (p *Pass) send(ctx context.Context, of []*share) error {
+func (p *Pass) send(ctx context.Context, root *home.Dir, of []*share) error {
 	var all []slap.Movement
+	l := &letter{}
 	for _, s := range of {
 		all = append(all, s.all...)
-	}
-	if len(all) > 0 {
-		journal := usage.Journal(p.Computer, p.now(), all)
-		if err := p.Master.ReportUsage(ctx, p.Computer, journal); err != nil {
-			return err
+		for _, f := range s.found {
+			dir, files := f.Files()
+			l.Of = append(l.Of, said{Partition: s.id, Here: dir == s.dir, Files: files})
 		}
 	}
-	for _, s := range of {
-		p.forget(s.found...)
+	if len(all) == 0 {
+		p.forget(root, l)
+		return nil
 	}
-	return nil
-}
-
-// forget takes away what was told. What cannot be taken away is told again by the next pass.
-func (p *Pass) forget(found ...*usage.Found) {
-	for _, f := range found {
-		if err := f.Forget(); err != nil {
-			p.log("what was told is told again, as it cannot be removed: %v", err)
-		}
+	l.Journal = usage.Journal(p.Computer, p.now(), all)
+	name, err := p.write(root, l)
+	if err != nil {
+		return err
 	}
+	return p.post(ctx, root, name, l)
 }
 
 // journals tells what was left about the whole computer, each journal as it is.
@@ -149,11 +151,15 @@ func (p *Pass) journals(ctx context.Context, root *home.Dir) error {
 	for _, wrong := range f.Wrong {
 		p.log("%v", wrong)
 	}
-	for _, journal := range f.Journals {
+	// What is told again after we were killed is told in the same words.
+	_, files := f.Files()
+	for i, journal := range f.Journals {
 		if err := p.Master.ReportUsage(ctx, p.Computer, journal); err != nil {
 			return err
 		}
+		if err := usage.Forget(root, files[i:i+1]); err != nil {
+			p.log("%s", toldAgain(err))
+		}
 	}
-	p.forget(f)
 	return nil
 }

@@ -1,6 +1,8 @@
 package usage
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,13 +27,19 @@ const (
 // Found is what was read of one directory.
 type Found struct {
 	Movements []slap.Movement
-	Journals  [][]slap.Transaction // of whole computers
+	Journals  [][]slap.Transaction // of whole computers: what each file says
 	Size      int                  // bytes of the form in which a master is told all that
 	More      bool                 // there are more files, which were not looked at: they are for the next time
 	Wrong     []error              // files that are no reports, each with its name: they stay where they are
 
 	dir   *home.Dir
-	files []string
+	files []File
+}
+
+// A File is one that was read.
+type File struct {
+	Name string `json:"name"` // below the directory
+	Sum  string `json:"sum"`  // SHA-256 of what it said, in hex
 }
 
 // Partition reads what a partition has left in its var/xml_report.
@@ -69,7 +77,7 @@ func gather(d *home.Dir, in string, whole bool) (*Found, error) {
 			f.Wrong = append(f.Wrong, fmt.Errorf("%s %s: %w", path.Join(d.Path(), name), apart, err))
 			continue
 		}
-		f.files = append(f.files, name)
+		f.files = append(f.files, File{name, sum(data)})
 	}
 	return f, nil
 }
@@ -93,7 +101,7 @@ func (f *Found) take(document string, whole bool) error {
 	}
 	f.Size += len(url.QueryEscape(text))
 	f.Movements = append(f.Movements, movements...)
-	if whole && len(journal) > 0 {
+	if whole {
 		f.Journals = append(f.Journals, journal)
 	}
 	return nil
@@ -102,14 +110,25 @@ func (f *Found) take(document string, whole bool) error {
 // Empty says that there was no file to send.
 func (f *Found) Empty() bool { return len(f.files) == 0 }
 
-// Forget removes the files that were read: the master has what they say.
-func (f *Found) Forget() error {
+// Files are those that were read, and where they are.
+func (f *Found) Files() (*home.Dir, []File) { return f.dir, f.files }
+
+// Forget removes files of which the master has what they say. One that says something else by now stays.
+func Forget(d *home.Dir, files []File) error {
 	var all []error
-	for _, name := range f.files {
-		all = append(all, f.dir.Remove(name))
+	for _, f := range files {
+		data, err := d.Read(f.Name, maxFile)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && sum(data) != f.Sum {
+			continue
+		}
+		all = append(all, d.Remove(f.Name))
 	}
-	f.files = nil
 	return errors.Join(all...)
+}
+
+func sum(data []byte) string {
+	s := sha256.Sum256(data)
+	return hex.EncodeToString(s[:])
 }
 
 // Of are movements as a master is told them: each is of its partition, whatever the partition says.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +21,8 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 	if len(report) > maxUsage {
 		return invalid("a usage report of %d bytes; one may be %d", len(report), maxUsage)
 	}
-	if _, err := slap.ParseUsage(report); err != nil {
+	said, err := slap.ParseUsage(report)
+	if err != nil {
 		return unwell(err)
 	}
 	if err := m.fresh(ctx); err != nil {
@@ -31,8 +33,11 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 		return err
 	}
 	now := time.Now().UTC()
-	err := m.store.Update(ctx, func(tx compute.Tx) error {
+	err = m.store.Update(ctx, func(tx compute.Tx) error {
 		t := tx.(Tx)
+		if again, err := heard(t, computer, report, said); err != nil || again {
+			return err
+		}
 		old, err := t.SlapEntries(slap.EntryQuery{Kind: slap.KindUsage, Computer: computer, Limit: 2})
 		if err != nil {
 			return err
@@ -55,6 +60,23 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 		m.heard.Add(1)
 	}
 	return err
+}
+
+// heard says whether a report is one of the last few, told again by who did not hear that we have it: of the same times, which all its transactions have, and in the same words.
+func heard(t Tx, computer, report string, said []slap.Transaction) (bool, error) {
+	if slices.ContainsFunc(said, func(one slap.Transaction) bool { return one.Stop == "" }) {
+		return false, nil
+	}
+	last, err := t.SlapEntries(slap.EntryQuery{Kind: slap.KindUsage, Computer: computer, Last: true, Limit: atOnce})
+	if err != nil {
+		return false, err
+	}
+	for _, e := range last {
+		if u, err := unpack[slap.UsageRecord](e); err != nil || u.Report == report {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // usageKept is how long reports are kept.

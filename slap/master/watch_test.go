@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -247,5 +248,18 @@ func TestNobodysComputer(t *testing.T) {
 	}
 	if n := left(); n != 2 {
 		t.Errorf("%d records of a computer that there is, not that it was seen and what it used", n)
+	}
+	// Who did not hear that we have it tells it again; of no time it may be as much once more.
+	timeless := strings.Replace(report, "2026-01-02", "", 1)
+	for _, again := range []struct {
+		report string
+		want   int
+	}{{report, 2}, {timeless, 3}, {timeless, 4}, {strings.Replace(report, "2026-01-02", "2026-01-03", 1), 5}, {report, 5}} {
+		if err := r.Use(ctx, master.Anybody, "C", again.report); err != nil {
+			t.Error(err)
+		}
+		if n := left(); n != again.want {
+			t.Errorf("%d records after %s; want %d", n, again.report, again.want)
+		}
 	}
 }
