@@ -56,7 +56,7 @@ func (p *Pass) write(root *home.Dir, l *letter) (name string, err error) {
 	return name, root.WriteOur(name, data, 0o600)
 }
 
-// post tells a letter. What the master refuses is no letter any more: the next pass makes another.
+// post tells a letter, which is recorded by that name; "": it is not. What the master refuses is no letter any more: the next pass makes another.
 func (p *Pass) post(ctx context.Context, root *home.Dir, name string, l *letter) error {
 	err := p.Master.ReportUsage(ctx, p.Computer, l.Journal)
 	if e, ok := errors.AsType[*slap.Error](err); err != nil && !(ok && e.Status >= 400 && e.Status < 500) {
@@ -65,7 +65,10 @@ func (p *Pass) post(ctx context.Context, root *home.Dir, name string, l *letter)
 	if err == nil {
 		p.forget(root, l)
 	}
-	return errors.Join(err, root.Remove(name))
+	if name != "" {
+		err = errors.Join(err, root.Remove(name))
+	}
+	return err
 }
 
 // forget takes away what was told.

@@ -136,8 +136,9 @@ func (p *Pass) send(ctx context.Context, root *home.Dir, of []*share) error {
 	}
 	l.Journal = usage.Journal(p.Computer, p.now(), all)
 	name, err := p.write(root, l)
-	if err != nil {
-		return err
+	if err != nil { // the disk is full perhaps, and what waits for being told is what fills it
+		p.log("what is told now is not recorded, and may be told twice: %v", err)
+		name = ""
 	}
 	return p.post(ctx, root, name, l)
 }
