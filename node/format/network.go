@@ -43,12 +43,14 @@ func (p *planner) network() {
 		}
 		return
 	}
-	if !found || !six.Addr().Is6() {
-		p.fail("the interface %s has no global address of IPv6, of whose network the partitions' are taken", p.o.interface6())
-		return
+	for _, link := range []string{p.o.Interface, p.o.interface6()} {
+		if _, there := p.m.Links[link]; !there {
+			p.fail("there is no interface %s: interface_name and ipv6_interface say which it is", link)
+			return
+		}
 	}
-	if _, there := p.m.Links[p.o.Interface]; !there {
-		p.fail("there is no interface %s", p.o.Interface)
+	if !found || !six.Addr().Is6() {
+		p.fail("the interface %s has no global address of IPv6, of whose network the partitions' are taken: give it one, or name one in a definition file, as address in [computer]", p.o.interface6())
 		return
 	}
 	numbered := p.o.IPv6Range || p.o.CreateTap && p.o.TapIPv6 || p.o.CreateTun && p.o.TunIPv6

@@ -259,6 +259,9 @@ func TestPlanRefuses(t *testing.T) {
 		{"no IPv6", func(_ *format.Options, _ *format.Definition, _ *format.Computer, m *format.Machine) {
 			m.Addresses = m.Addresses[:1]
 		}, "no global address"},
+		{"an interface that is not there", func(o *format.Options, _ *format.Definition, _ *format.Computer, m *format.Machine) {
+			o.Interface, o.IPv6Interface = "lab1", ""
+		}, "no interface lab1"},
 		{"a network too small", func(_ *format.Options, _ *format.Definition, _ *format.Computer, m *format.Machine) {
 			m.Addresses[1].Prefix = netip.MustParsePrefix("2001:db8:77::1/120")
 		}, "too small"},
