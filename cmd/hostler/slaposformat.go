@@ -49,7 +49,7 @@ func newSlaposNodeFormat(s *slapos) *cobra.Command {
 		Use:   "format",
 		Short: "Make this machine a computer: its partitions' users, directories and addresses",
 		Long: `Make what slapos.cfg says in [slapformat] and [slapos]: partitions with a user, a directory, addresses and interfaces each, and tell the master. What is there is left as it is, and nothing is
-ever taken away. A definition file may say what would else be chosen. It waits up to an hour before, unless --now. docs/slapos-node.md has the options of the file.
+ever taken away. A definition file may say what would else be chosen. It waits up to an hour before, unless --now. docs/slapos-format.md has the options of the file.
 
 Exit status: 0 done, 1 failed, 2 done, and the master could not be told; 10 another does it already.`,
 		Example: "  hostler slapos node format --now\n  hostler slapos node format --dry-run",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,6 +52,8 @@ func newSlaposConfigureLocal(s *slapos) *cobra.Command {
 		Long: `Write slapos.cfg for this machine as the computer local_computer, whose master runs here too, kept running by the node's own supervisor; write the client's file (--cfg, or where the other
 commands look for it) unless there is one; and start supervisor and master. What is there already and says something else is left alone, and is an error. Then hostler slapos node format --now makes the
 partitions, and hostler node has what is wanted.
+
+Partitions have addresses of IPv6, of the interface's network. Where that has none, as lo, a private network is made up, and stands in slapformat-definition.cfg beside slapos.cfg.
 
 The master listens on this machine alone and asks nobody who he is.`,
 		Example: "  hostler slapos configure local --interface-name eth0\n  hostler slapos node format --now",
@@ -107,10 +111,52 @@ func (o *localNode) master() string {
 	return "http://" + net.JoinHostPort(o.ip, strconv.Itoa(o.port)) + "/"
 }
 
+// definition is the path of the file that says which network of IPv6 the partitions' addresses are of, where the interface has none.
+func (o *localNode) definition() string { return filepath.Join(o.config, "slapformat-definition.cfg") }
+
+// network6 says whether the definition is to be read, and writes it where it is needed. What the first start decided stays: by the next one the partitions' own addresses are on the interface.
+func (o *localNode) network6() (defined bool, err error) {
+	if os.Geteuid() != 0 {
+		return false, nil // makes no addresses
+	}
+	nic, err := net.InterfaceByName(o.nic)
+	if err != nil {
+		return false, invalid("ip link lists what there is", "--interface-name: there is no interface %s", o.nic)
+	}
+	for _, path := range []string{o.definition(), filepath.Join(o.config, "slapos.cfg")} {
+		if _, err := os.Stat(path); err == nil {
+			return path == o.definition(), nil
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	}
+	all, err := nic.Addrs()
+	if err != nil {
+		return false, err
+	}
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is6() && p.Addr().IsGlobalUnicast() {
+			return false, nil
+		}
+	}
+	if off, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + o.nic + "/disable_ipv6"); err != nil || strings.TrimSpace(string(off)) != "0" {
+		return false, conflict("sysctl -w net.ipv6.conf."+o.nic+".disable_ipv6=0, if the kernel has it", "IPv6 is off on the interface %s, and each partition has an address of it", o.nic)
+	}
+	ip := [16]byte{0: 0xfd, 15: 1} // RFC 4193: the next 40 bits are anybody's own
+	_, _ = rand.Read(ip[1:6])
+	if err := os.MkdirAll(o.config, 0o755); err != nil {
+		return false, err
+	}
+	return true, writeNew(o.definition(), fmt.Sprintf("[computer]\naddress = %s/64\n", netip.AddrFrom16(ip)))
+}
+
 // text is the slapos.cfg of node and master.
-func (o *localNode) text() string {
+func (o *localNode) text(defined bool) string {
 	at := func(name string) string { return percent(filepath.Join(o.buildout, name)) }
 	root, alter := "", ""
+	if defined {
+		alter = "input_definition_file = " + percent(o.definition()) + "\n"
+	}
 	if os.Geteuid() != 0 { // all is his who calls
 		root, alter = "root_check = false\n", "alter_user = false\nalter_network = false\n"
 	}
@@ -168,7 +214,11 @@ func (s *slapos) configureLocal(ctx context.Context, cmd *cobra.Command, o *loca
 	if v.Client, err = filepath.Abs(client); err != nil {
 		return err
 	}
-	if err := settle(v.Config, o.text(), 0o755); err != nil {
+	defined, err := o.network6()
+	if err != nil {
+		return err
+	}
+	if err := settle(v.Config, o.text(defined), 0o755); err != nil {
 		return err
 	}
 	if err := settle(v.Client, fmt.Sprintf("[slapos]\nmaster_url = %s\nmaster_rest_url = %shateoas\n# alias =\n#   NAME URL\n", percent(v.Master), percent(v.Master)), 0o700); err != nil {
