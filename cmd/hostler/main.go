@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/spf13/cobra"
 )
 
 func main() {
@@ -31,6 +33,9 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	}
 	if strings.TrimSuffix(filepath.Base(argv[0]), ".exe") == slaposName {
 		return runSlapos(context.Background(), a, argv[1:])
+	}
+	if len(argv) > 2 && argv[1] == slaposName && strings.HasPrefix(argv[2], cobra.ShellCompRequestCmd) { // a script of that name, as a stand-alone has one, completes as the link does
+		return runSlapos(context.Background(), a, argv[2:])
 	}
 	if name := oldNodeName(argv[0]); name != "" {
 		return runOldNode(context.Background(), a, name, argv[1:])

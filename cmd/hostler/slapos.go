@@ -101,8 +101,18 @@ func (s *slapos) do(f func(ctx context.Context, args []string) error) func(*cobr
 		if errors.Is(err, compute.ErrInvalid) || errors.Is(err, slap.ErrNotReady) {
 			n = 2
 		}
-		s.a.tell(s.hinted(err))
+		s.fail(s.hinted(err))
 		return status(n)
+	}
+}
+
+// fail tells of an error, in the log file too.
+func (s *slapos) fail(err error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.a.tell(err)
+	for _, e := range unjoin(err) {
+		s.record(stamped("ERROR", plain(e)))
 	}
 }
 
@@ -226,12 +236,16 @@ func (s *slapos) note(format string, args ...any) {
 
 // line writes a line of the log, as SlapOS's own commands do.
 func (s *slapos) line(level, format string, args []any) {
+	_, _ = s.Write(stamped(level, fmt.Sprintf(format, args...)))
+}
+
+// stamped is a line of the log.
+func stamped(level, text string) []byte {
 	var lines []string
-	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		lines = append(lines, printable(line))
 	}
-	text := fmt.Sprintf("%s slapos[%d] %s %s\n", time.Now().Format("2006-01-02 15:04:05"), os.Getpid(), level, strings.Join(lines, "\n"))
-	_, _ = s.Write([]byte(text))
+	return fmt.Appendf(nil, "%s slapos[%d] %s %s\n", time.Now().Format("2006-01-02 15:04:05"), os.Getpid(), level, strings.Join(lines, "\n"))
 }
 
 // Write says something on standard error, and in the log file where there is one.
@@ -242,6 +256,15 @@ func (s *slapos) Write(text []byte) (int, error) {
 	if s.logFile == "" {
 		return n, bad
 	}
+	s.record(text)
+	return len(text), nil
+}
+
+// record appends to the log file, if there is one; writing is held.
+func (s *slapos) record(text []byte) {
+	if s.logFile == "" {
+		return
+	}
 	f, err := os.OpenFile(s.logFile, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
 	if err == nil {
 		_, err = f.Write(text)
@@ -251,7 +274,6 @@ func (s *slapos) Write(text []byte) (int, error) {
 		_ = fprintf(s.a.errs, "%s: --log-file: %s\n", s.a.program, plain(err))
 		s.logFile = ""
 	}
-	return len(text), nil
 }
 
 // aliases are those of the configuration, for the shell.

@@ -99,7 +99,7 @@ func (n *nodeCommand) formatCommand(ctx context.Context, o *formatting) error {
 		if ctx.Err() != nil || errors.As(err, &told) {
 			return err
 		}
-		n.a.tell(n.hinted(err))
+		n.fail(n.hinted(err))
 		return status(1)
 	}
 	if n.a.flags.json {
@@ -112,7 +112,7 @@ func (n *nodeCommand) formatCommand(ctx context.Context, o *formatting) error {
 		}
 	}
 	if err != nil {
-		n.a.tell(n.hinted(err))
+		n.fail(n.hinted(err))
 		return status(slaposNotPosted)
 	}
 	return nil

@@ -225,7 +225,7 @@ func (s *slapos) prepare(ctx context.Context, q *slap.Request, o *slaposAsking) 
 		all = append(all, invalid("", "parameters: %s", f))
 	}
 	all = append(all, invalid("--no-validate sends them all the same", "nothing was requested: the parameters are not as %s wants them", kind.Request))
-	s.a.tell(errors.Join(all...))
+	s.fail(errors.Join(all...))
 	return status(1) // 2 would say that it is not ready yet
 }
 

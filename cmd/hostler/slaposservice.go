@@ -98,7 +98,7 @@ func (s *slapos) notKnown(what, name, hint string) error {
 
 // notThere says that there is none of what was asked for.
 func (s *slapos) notThere(hint, format string, args ...any) error {
-	s.a.tell(&compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf(format, args...), Hint: hint})
+	s.fail(&compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf(format, args...), Hint: hint})
 	return status(slaposNotYet)
 }
 
