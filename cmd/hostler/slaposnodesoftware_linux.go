@@ -19,7 +19,7 @@ func (n *nodeCommand) releases() (*software.Builder, error) {
 	}
 	b := &software.Builder{
 		Root: n.node.SoftwareRoot, SharedParts: n.node.SharedParts, BuildTimeParts: n.node.BuildTimeParts, Buildout: n.node.Buildout, NetworkCache: cache, Free: n.node.SoftwareFree,
-		Log: func(line string) { n.say("%s", line) }, Bundles: n.a.bundleSet, Puller: []string{"/proc/self/exe", "slapos", "node", "lay-image"},
+		Log: func(line string) { n.say("%s", line) }, Warn: func(line string) { n.warn("%s", line) }, Bundles: n.a.bundleSet, Puller: []string{"/proc/self/exe", "slapos", "node", "lay-image"},
 	}
 	n.useCache(b)
 	return b, nil

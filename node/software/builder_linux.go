@@ -41,6 +41,8 @@ type Builder struct {
 
 	// Log is given a line of what happens and of what builds print, at once; nil: nobody is.
 	Log func(line string)
+	// Warn is given what of it failed; nil: Log is.
+	Warn func(line string)
 	// Fetch puts a release into its directory from elsewhere, and says whether it did. It is asked where the directory is not there. An error is the end of
 	// the attempt: nothing is built then. nil: there is nowhere to fetch from.
 	Fetch func(ctx context.Context, url, root string, as As) (bool, error)
@@ -141,6 +143,14 @@ func (b *Builder) say(format string, args ...any) {
 	if b.Log != nil {
 		b.Log(fmt.Sprintf(format, args...))
 	}
+}
+
+func (b *Builder) warn(format string, args ...any) {
+	if b.Warn == nil {
+		b.say(format, args...)
+		return
+	}
+	b.Warn(fmt.Sprintf(format, args...))
 }
 
 func (b *Builder) environ() []string {

@@ -92,5 +92,8 @@ func Brief(err error) string {
 	if f, ok := errors.AsType[*Failure](err); ok {
 		return fmt.Sprintf("Failed to run %s in directory '%s': %v", f.What, f.Dir, f.Err)
 	}
-	return err.Error()
+	return words(err)
 }
+
+// words are an error's, without the name of the call that failed: it says nothing to people, and a master keeps 80 characters.
+func words(err error) string { return strings.TrimPrefix(err.Error(), "software.Install: ") }

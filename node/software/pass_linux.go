@@ -45,10 +45,10 @@ func (b *Builder) Pass(ctx context.Context, m Master, c *slap.Computer, o PassOp
 		if err := b.process(ctx, m, c.ID, r, o); ctx.Err() != nil {
 			return failed, context.Cause(ctx)
 		} else if err != nil {
-			b.say("%s: %s", r.URL, Brief(err))
+			b.warn("%s: %s", r.URL, Brief(err))
 			failed = append(failed, Failed{r.URL, err})
 			if err := m.ReportReleaseError(ctx, r.URL, c.ID, told(err)); err != nil {
-				b.say("The master could not be told so: %v", err)
+				b.warn("The master could not be told so: %v", err)
 			}
 		}
 	}
@@ -64,7 +64,7 @@ func told(err error) string {
 	if f, ok := errors.AsType[*Failure](err); ok {
 		return f.Error()
 	}
-	return err.Error()
+	return words(err)
 }
 
 // process brings one release to what is wanted.
