@@ -52,7 +52,8 @@ type computerPromiseView struct {
 // computerSoftwareView is software in it.
 type computerSoftwareView struct {
 	Release string `json:"release"`
-	State   string `json:"state"`
+	State   string `json:"state"` // that is wanted
+	Error   string `json:"error,omitempty"`
 }
 
 // computerInstanceView is an instance in it.
@@ -159,7 +160,10 @@ func (s *slapos) computerInfo(ctx context.Context, reference string) error {
 		}
 	}
 	for _, r := range software.Results {
-		v.Software = append(v.Software, computerSoftwareView{r.Release, r.State})
+		v.Software = append(v.Software, computerSoftwareView{Release: r.Release, State: r.State})
+	}
+	if err := s.computerFailures(ctx, &v); err != nil {
+		return err
 	}
 	for _, i := range instances.Results {
 		v.Instances = append(v.Instances, computerInstanceView{i.Partition, i.Title, i.State, i.Release})
@@ -174,7 +178,11 @@ func (s *slapos) computerInfo(ctx context.Context, reference string) error {
 		return err
 	}
 	for _, r := range v.Software {
-		if err := fprintf(s.a.out, "Software: %s %s\n", printable(r.Release), r.State); err != nil {
+		how := r.State
+		if r.Error != "" {
+			how += ", failed: " + printable(r.Error)
+		}
+		if err := fprintf(s.a.out, "Software: %s %s\n", printable(r.Release), how); err != nil {
 			return err
 		}
 	}
@@ -195,6 +203,24 @@ func (s *slapos) computerInfo(ctx context.Context, reference string) error {
 		}
 		if err := fprintf(s.a.out, "Promise: %s %s %s\n", printable(p.Partition), printable(p.Name), how); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// computerFailures adds why software is not there, as the node told last, where the master says so.
+func (s *slapos) computerFailures(ctx context.Context, v *computerDetailView) error {
+	for i := range v.Software {
+		told, err := s.client.Status(ctx, v.Computer, "", v.Software[i].Release)
+		if ctx.Err() != nil {
+			return err
+		} else if err != nil {
+			s.note("%s", plain(err)) // a master without the method
+			return nil
+		}
+		text, _ := told["text"].(string)
+		if text, failed := strings.CutPrefix(text, "#error "); failed && !strings.HasPrefix(text, "no data") {
+			v.Software[i].Error = text
 		}
 	}
 	return nil

@@ -186,6 +186,8 @@ func (s *slapos) serviceInfo(ctx context.Context, title string, news bool) error
 	}
 	if news && told != "" {
 		v.News = []string{told}
+	} else if v.Status == "red" && v.Reason == "" {
+		s.say("It is red, as its node said last: %s", strings.TrimPrefix(told, "#error "))
 	}
 	if s.a.flags.json {
 		return s.a.printJSON(v)
