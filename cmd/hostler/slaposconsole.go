@@ -26,7 +26,7 @@ func newSlaposConsole(s *slapos) *cobra.Command {
   supply(URL, "COMP-1")
   mydemo = request(URL, "mydemo", partition_parameter_kw={"port": "80"}, filter_kw={"computer_guid": "COMP-1"})
   mydemo.getState()
-  mydemo.getConnectionParameterDict()
+  print("it says", mydemo.getConnectionParameterDict())
 
 URL is a text, an alias of [slapconsole], or product.NAME. Values are written as in Python, and names can be given to them; there is no other Python. What follows SCRIPT is
 the script's own: sys.argv[1] is the first of it, and sys.argv[0] SCRIPT, where - is standard input. At a prompt errors are told and it
@@ -63,7 +63,7 @@ func (s *slapos) console(ctx context.Context, args []string) error {
 	}
 	c := &console.Console{Names: map[string]any{
 		"request": console.Func(s.consoleRequest), "supply": console.Func(s.consoleSupply), "product": consoleProducts{}, "getInformation": console.Func(s.consoleInformation),
-		"sys": consoleSystem(args),
+		"sys": consoleSystem(args), "print": console.Func(s.consolePrint),
 	}}
 	for _, a := range settings.Aliases {
 		if _, taken := c.Names[a.Name]; !taken {
@@ -81,26 +81,32 @@ func (s *slapos) console(ctx context.Context, args []string) error {
 		defer f.Close()
 		in, name, asks = f, args[0], false
 	}
-	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, slap.MaxSize)
+	lines, failed := consoleLines(ctx, in)
 	text, n := "", 0
 	for {
 		if asks {
 			_ = fprintf(s.a.errs, "%s", map[bool]string{true: ">>> ", false: "... "}[text == ""])
 		}
-		more := lines.Scan()
-		if err := lines.Err(); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+		var line string
+		var more bool
+		select {
+		case line, more = <-lines:
+		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if !more && text == "" {
-			return nil
+		if !more {
+			if err := <-failed; err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			if text == "" {
+				return nil
+			}
 		}
 		if more {
 			n++
-			text += lines.Text() + "\n"
+			text += line + "\n"
 		}
 		if word := strings.TrimSpace(text); asks && (word == "exit()" || word == "quit()" || word == "exit" || word == "quit") {
 			return nil
@@ -125,20 +131,66 @@ func (s *slapos) console(ctx context.Context, args []string) error {
 	}
 }
 
+// consoleLines are the lines of a file, and after the last one what was wrong with it. They are read beside all else, as nothing but input ends the reading of a terminal: where a signal ends
+// the console that goes with the process.
+func consoleLines(ctx context.Context, in io.Reader) (<-chan string, <-chan error) {
+	lines, failed := make(chan string), make(chan error, 1)
+	go func() {
+		defer close(lines)
+		defer close(failed) // before lines is
+		scanner := bufio.NewScanner(in)
+		scanner.Buffer(nil, slap.MaxSize)
+		for scanner.Scan() {
+			select {
+			case lines <- scanner.Text():
+			case <-ctx.Done():
+				return
+			}
+		}
+		failed <- scanner.Err()
+	}()
+	return lines, failed
+}
+
+// consolePrint is Python's print, without its options.
+func (s *slapos) consolePrint(_ context.Context, a console.Arguments) (any, error) {
+	if len(a.Named) > 0 {
+		return nil, errors.New("it takes values alone")
+	}
+	words := make([]string, len(a.List))
+	for i, v := range a.List {
+		var err error
+		if text, ok := v.(string); ok {
+			words[i] = printable(text)
+		} else if words[i], err = consoleText(v); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fprintf(s.a.out, "%s\n", strings.Join(words, " "))
+}
+
 // consoleShow prints a value as Python does.
 func (s *slapos) consoleShow(v any) error {
+	text, err := consoleText(v)
+	if err == nil {
+		_, err = io.WriteString(s.a.out, text+"\n")
+	}
+	return err
+}
+
+// consoleText is a value as Python writes it.
+func consoleText(v any) (string, error) {
 	switch o := v.(type) {
 	case fmt.Stringer:
-		return fprintf(s.a.out, "%s\n", printable(o.String()))
+		return printable(o.String()), nil
 	case console.Func:
-		return fprintf(s.a.out, "<function>\n")
+		return "<function>", nil
 	}
 	text, err := slap.Text(slap.List{v})
 	if err != nil {
-		return err
+		return "", err
 	}
-	_, err = io.WriteString(s.a.out, text[1:len(text)-1]+"\n")
-	return err
+	return text[1 : len(text)-1], nil
 }
 
 func (s *slapos) consoleSupply(ctx context.Context, a console.Arguments) (any, error) {
