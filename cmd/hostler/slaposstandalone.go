@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -99,9 +100,20 @@ func (s *slapos) standalone(ctx context.Context, o *standing, dir string, said f
 	if o.Program, err = os.Executable(); err != nil {
 		return err
 	}
-	if o.Software != "" {
+	if said("software-root") {
+		if o.Software == "" {
+			return invalid("soft in the directory is used where it was never said", "--software-root: there is no name")
+		}
 		if o.Software, err = filepath.Abs(o.Software); err != nil {
 			return err
+		}
+	}
+	if o.Buildout != "" {
+		if o.Buildout, err = exec.LookPath(o.Buildout); err == nil {
+			o.Buildout, err = filepath.Abs(o.Buildout)
+		}
+		if err != nil {
+			return invalid("", "--buildout: %w", err)
 		}
 	}
 	// What the options do not say may be as it was.
@@ -130,7 +142,7 @@ func (s *slapos) standalone(ctx context.Context, o *standing, dir string, said f
 		if at, err := netip.ParseAddr(one.text); err == nil {
 			*one.to = netip.PrefixFrom(at, at.BitLen())
 		} else if *one.to, err = netip.ParsePrefix(one.text); err != nil {
-			return invalid("", "--%s: %w", one.name, err)
+			return invalid("", "--%s %s: neither an address nor ADDRESS/LENGTH", one.name, one.text)
 		}
 	}
 	return s.stand(ctx, o)

@@ -253,6 +253,11 @@ func lay(o *Options, running bool) (*Layout, error) {
 	fail := func(err error) (*Layout, error) {
 		return nil, &compute.Error{Op: "standalone", Kind: compute.ErrFailed, Err: err}
 	}
+	if o.Software != "" && !o.InstanceOnly { // before anything is written: what is written is what the next start goes by
+		if err := os.MkdirAll(o.Software, 0o755); err != nil {
+			return nil, &compute.Error{Op: "standalone", Kind: compute.ErrInvalid, Err: fmt.Errorf("the directory for releases: %w", err), Hint: "--software-root names another"}
+		}
+	}
 	for _, dir := range []string{"", "etc", "bin", "soft", Instances, "shared", "var", Logs, Run} {
 		if o.InstanceOnly && (dir == "soft" || dir == "shared") {
 			continue

@@ -87,6 +87,15 @@ func TestLay(t *testing.T) {
 		t.Error(err)
 	}
 
+	before, err := os.ReadFile(l.At(standalone.Config))
+	do(t, err)
+	if _, err := standalone.Lay(&standalone.Options{Dir: o.Dir, Program: o.Program, Software: o.Program + "/soft"}); !errors.Is(err, compute.ErrInvalid) {
+		t.Error(err)
+	}
+	if after, err := os.ReadFile(l.At(standalone.Config)); err != nil || string(after) != string(before) {
+		t.Errorf("what cannot be is in the settings: %s, %v", after, err)
+	}
+
 	// What is another thing now, and stays so.
 	other := &standalone.Options{Dir: o.Dir, Program: o.Program, Partitions: 3, Base: "p", IPv4: netip.MustParsePrefix("127.0.1.254/16"), NoIPv6: true, Buildout: "/opt/100%/buildout", Software: "/srv/soft", InstanceOnly: true}
 	lay(t, other)
