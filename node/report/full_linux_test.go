@@ -25,6 +25,14 @@ func TestDiskFull(t *testing.T) {
 		do(t, os.Mkdir(l.At(id), 0o750))
 		l.Give(id)
 	}
+	do(t, l.Supervisor.Close()) // its records are on the same disk
+	l.Supervision.Dir = l.At("var/hostler/supervisor")
+	do(t, os.MkdirAll(l.Supervision.Dir, 0o755))
+	l.Supervise()
+	l.pass.Supervisor = l.Supervisor
+	for _, id := range []string{"p0", "p1"} {
+		l.Runs(id, "srv", "exec sleep 1000")
+	}
 	for _, title := range []string{"full", "told", "writes"} {
 		l.ask(title, "", slap.Started)
 	}
@@ -39,6 +47,9 @@ func TestDiskFull(t *testing.T) {
 	}
 	do(t, f.Close())
 	l.run(1)
+	if pid := l.State("p1:srv").PID; pid == 0 || l.State("p0:srv").PID != 0 {
+		t.Errorf("%+v, %+v", l.State("p0:srv"), l.State("p1:srv"))
+	}
 	l.Says("what is told now is not recorded")
 	if l.error("p2") == "" || l.error("p1") != "" {
 		t.Errorf("%q, %q", l.error("p1"), l.error("p2"))
@@ -49,6 +60,9 @@ func TestDiskFull(t *testing.T) {
 	}
 	var left []string
 	do(t, filepath.WalkDir(l.Root, func(path string, e os.DirEntry, err error) error {
+		if err == nil && e.IsDir() && path == l.Supervision.Dir {
+			return filepath.SkipDir
+		}
 		if err == nil && !e.IsDir() {
 			left = append(left, strings.TrimPrefix(path, l.Root+"/"))
 		}
