@@ -36,7 +36,7 @@ type cluster struct {
 	client *session // nil: not made yet
 	users  int
 
-	watch *watch
+	watches map[watched]*watch
 }
 
 // session is what a configuration was read to.
@@ -59,8 +59,7 @@ func join(log *slog.Logger, o Options) *cluster {
 	defer clusters.Unlock()
 	c := clusters.open[key]
 	if c == nil {
-		c = &cluster{key: key, o: o, log: log}
-		c.watch = newWatch(c)
+		c = &cluster{key: key, o: o, log: log, watches: map[watched]*watch{}}
 		clusters.open[key] = c
 	}
 	c.users++
@@ -77,7 +76,9 @@ func (c *cluster) leave() {
 	}
 	clusters.Unlock()
 	if last {
-		c.watch.close()
+		for _, w := range c.watches { // nobody asks for another any more
+			w.close()
+		}
 	}
 }
 
@@ -101,6 +102,25 @@ func (d debugging) Handle(ctx context.Context, r slog.Record) error {
 
 func (d debugging) WithAttrs(a []slog.Attr) slog.Handler { return debugging{d.Handler.WithAttrs(a)} }
 func (d debugging) WithGroup(name string) slog.Handler   { return debugging{d.Handler.WithGroup(name)} }
+
+// watched is what a watch tells of: the objects of a kind that have this installation in a label.
+type watched struct {
+	gvr   schema.GroupVersionResource
+	label string
+}
+
+// watch returns that of a kind and label.
+func (c *cluster) watch(gvr schema.GroupVersionResource, label string) *watch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	of := watched{gvr, label}
+	w := c.watches[of]
+	if w == nil {
+		w = newWatch(c, of)
+		c.watches[of] = w
+	}
+	return w
+}
 
 // ask returns the client, made of the configuration at the first call.
 func (c *cluster) ask() (*session, error) {

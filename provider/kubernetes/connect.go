@@ -30,6 +30,9 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 
 func (p *Provider) connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	in, err := p.known(ctx, id)
+	if err == nil {
+		in, err = p.podOf(ctx, in)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +62,11 @@ func (p *Provider) connect(ctx context.Context, id compute.ID) (compute.Conn, er
 
 // ended finds the reason why a pod cannot be entered: it may have ended by itself.
 func (p *Provider) ended(ctx context.Context, id compute.ID, err error) error {
-	if in, e := p.read(ctx, id); e == nil {
+	in, e := p.read(ctx, id)
+	if e == nil {
+		in, e = p.podOf(ctx, in)
+	}
+	if e == nil {
 		if _, fate := in.fate(p.containerOf(in), p.o.Schedule, time.Now()); fate != nil {
 			return fate
 		}
@@ -253,9 +260,13 @@ func (p *Provider) lostFor(id compute.ID, uid string, inside inside, err error) 
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	text := ""
-	was := p.c.watch.get(inside.pod) // before it is known to be gone
-	switch in, look := p.read(ctx, id); {
-	case errors.Is(look, errNone), look == nil && uid != "" && in.Metadata.UID != uid:
+	was := p.podWatch().get(inside.pod) // before it is known to be gone
+	in, look := p.read(ctx, id)
+	if look == nil {
+		in, look = p.podOf(ctx, in)
+	}
+	switch {
+	case errors.Is(look, errNone), errors.Is(look, compute.ErrNotReady), look == nil && uid != "" && in.Metadata.UID != uid:
 		text = "the pod is gone"
 		if was != nil && was.end() != "" {
 			text += ", " + was.end()
@@ -276,6 +287,9 @@ func (p *Provider) lostFor(id compute.ID, uid string, inside inside, err error) 
 // reasonOf is why a command of a pod may have been killed: "": nothing is known.
 func (p *Provider) reasonOf(ctx context.Context, id compute.ID) string {
 	in, err := p.known(ctx, id)
+	if err == nil {
+		in, err = p.podOf(ctx, in)
+	}
 	if err == nil && in.end() == reason {
 		return reason
 	}

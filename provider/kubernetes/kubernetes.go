@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
@@ -25,7 +26,8 @@ type Provider struct {
 	plan plan
 	log  *slog.Logger
 	c    *cluster
-	step func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	gvr  schema.GroupVersionResource // what is made
+	step func(string) error          // told of each step before it is done; an error ends the call as a kill would. nil but in tests
 
 	mu       sync.Mutex
 	policied bool // the source's network policy is there
@@ -57,7 +59,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Provider{o: o, plan: read, log: log, c: join(log, o)}, nil
+	return &Provider{o: o, plan: read, log: log, c: join(log, o), gvr: kinds[read.kind]}, nil
 }
 
 // Close ends the watch, when it was the last source's of its cluster.
@@ -93,14 +95,14 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	return p.instance(in), nil
 }
 
-func (p *Provider) create(ctx context.Context, spec compute.Spec) (*pod, error) {
+func (p *Provider) create(ctx context.Context, spec compute.Spec) (*record, error) {
 	if spec.ID == "" || len(spec.ID) > 1000 {
 		return nil, compute.Unasked(&compute.Error{Kind: compute.ErrInvalid, Err: errors.New("not a name for an instance")})
 	}
 	if _, err := p.c.ask(); err != nil {
 		return nil, compute.Unasked(err)
 	}
-	manifest, err := p.manifest(spec)
+	manifest, err := p.object(spec)
 	if err != nil {
 		return nil, compute.Unasked(err)
 	}
@@ -112,7 +114,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (*pod, error) 
 	}
 	var made *unstructured.Unstructured
 	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
-		made, err = d.Resource(pods).Namespace(p.c.namespace).Create(ctx, manifest, metav1.CreateOptions{FieldManager: "hostler"})
+		made, err = d.Resource(p.gvr).Namespace(p.c.namespace).Create(ctx, manifest, metav1.CreateOptions{FieldManager: "hostler"})
 		return err
 	})
 	if apierrors.IsAlreadyExists(err) {
@@ -132,7 +134,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (*pod, error) 
 	if err != nil {
 		return nil, err
 	}
-	p.c.watch.note(in)
+	p.watch().note(in)
 	return in, p.at("created")
 }
 
@@ -180,15 +182,15 @@ func (p *Provider) protect(ctx context.Context) error {
 }
 
 // read asks the API server for an instance's pod. errNone: there is none that is ours.
-func (p *Provider) read(ctx context.Context, id compute.ID) (*pod, error) {
+func (p *Provider) read(ctx context.Context, id compute.ID) (*record, error) {
 	name := p.podName(id)
 	var got *unstructured.Unstructured
 	err := p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
-		got, err = d.Resource(pods).Namespace(p.c.namespace).Get(ctx, name, metav1.GetOptions{})
+		got, err = d.Resource(p.gvr).Namespace(p.c.namespace).Get(ctx, name, metav1.GetOptions{})
 		return err
 	})
 	if apierrors.IsNotFound(err) {
-		p.c.watch.gone(name)
+		p.watch().gone(name)
 		return nil, errNone
 	}
 	if err != nil {
@@ -201,14 +203,14 @@ func (p *Provider) read(ctx context.Context, id compute.ID) (*pod, error) {
 	if !in.ours(p.o.Installation, p.o.Source) || in.id() != id {
 		return nil, errNone
 	}
-	p.c.watch.note(in)
+	p.watch().note(in)
 	return in, nil
 }
 
 // known is read from what the watch has told, where that works.
-func (p *Provider) known(ctx context.Context, id compute.ID) (*pod, error) {
-	if p.c.watch.trusted(ctx) == nil {
-		if in := p.c.watch.get(p.podName(id)); in != nil && in.ours(p.o.Installation, p.o.Source) && in.id() == id {
+func (p *Provider) known(ctx context.Context, id compute.ID) (*record, error) {
+	if p.watch().trusted(ctx) == nil {
+		if in := p.watch().get(p.podName(id)); in != nil && in.ours(p.o.Installation, p.o.Source) && in.id() == id {
 			return in, nil
 		}
 	}
@@ -220,7 +222,7 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	if _, err := p.c.ask(); err != nil {
 		return nil, p.fault("List", compute.ID(p.o.Source), err)
 	}
-	all, err := p.c.watch.list(ctx, p.o.Source)
+	all, err := p.watch().list(ctx, p.o.Source)
 	if err != nil {
 		return nil, p.fault("List", compute.ID(p.o.Source), err)
 	}
@@ -234,11 +236,19 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 }
 
 // instance tells about a pod.
-func (p *Provider) instance(in *pod) compute.Instance {
+func (p *Provider) instance(in *record) compute.Instance {
 	out := compute.Instance{
-		ID: in.id(), Source: p.o.Source, ProviderID: p.c.namespace + "/" + in.Metadata.Name, Address: in.Status.PodIP,
+		ID: in.id(), Source: p.o.Source, ProviderID: p.c.namespace + "/" + in.Metadata.Name,
 		Facts: map[string]string{"os": "linux"},
 	}
+	if p.gvr != pods {
+		pod := p.podWatch().find(p.o.Source, in.id())
+		if pod == nil {
+			return out
+		}
+		in = pod
+	}
+	out.Address = in.Status.PodIP
 	name := p.containerOf(in)
 	for _, c := range in.Spec.Containers {
 		if c.Name == name {
@@ -252,7 +262,7 @@ func (p *Provider) instance(in *pod) compute.Instance {
 }
 
 // containerOf is the container of a pod that commands run in.
-func (p *Provider) containerOf(in *pod) string {
+func (p *Provider) containerOf(in *record) string {
 	if p.o.Container == "" && len(in.Spec.Containers) > 0 {
 		return in.Spec.Containers[0].Name
 	}
@@ -292,7 +302,7 @@ func (p *Provider) destroy(ctx context.Context, id compute.ID, now time.Time) er
 		return err
 	}
 	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
-		return d.Resource(pods).Namespace(p.c.namespace).Delete(ctx, in.Metadata.Name, how)
+		return d.Resource(p.gvr).Namespace(p.c.namespace).Delete(ctx, in.Metadata.Name, how)
 	})
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // gone meanwhile, or another is there under its name
 		return nil
@@ -303,6 +313,9 @@ func (p *Provider) destroy(ctx context.Context, id compute.ID, now time.Time) er
 // Check returns nil for a pod that runs.
 func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	in, err := p.known(ctx, id)
+	if err == nil {
+		in, err = p.podOf(ctx, in)
+	}
 	if err == nil {
 		_, err = in.fate(p.containerOf(in), p.o.Schedule, time.Now())
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/kubernetes"
 )
@@ -52,16 +51,8 @@ func open(t *testing.T, o kubernetes.Options) *kubernetes.Provider {
 	return p
 }
 
-func TestProvider(t *testing.T) {
-	o := site(t)
-	other := o
-	other.Installation = "foreign"
-	computetest.Provider(t, computetest.ProviderOptions{
-		New:     func(t *testing.T) compute.Provider { return open(t, o) },
-		Foreign: func(t *testing.T) compute.Provider { return open(t, other) },
-		Source:  "suite", Installation: "test",
-	})
-}
+// TestProvider runs the provider's suite on pods.
+func TestProvider(t *testing.T) { suite(t, site(t)) }
 
 // kill ends a process and waits for that.
 func kill(t *testing.T, pid string) {

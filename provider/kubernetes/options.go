@@ -21,6 +21,8 @@ type Options struct {
 	Context    string `conf:"context"`    // of the kubeconfig; "": its current one
 	Namespace  string `conf:"namespace"`  // "": the context's, else default
 
+	Kind      string `conf:"kind"`      // pod (the default); sandbox or claim, of agent-sandbox
+	WarmPool  string `conf:"warm-pool"` // of a claim: the name of a SandboxWarmPool, whose template says all that template, image and the like say else
 	Template  string `conf:"template"`  // a file with a pod (YAML or JSON) that each is made like; what the keys below say goes above it
 	Image     string `conf:"image"`     // required, unless the template or each request has one
 	Container string `conf:"container"` // of the template, that commands run in; "": its first
@@ -61,6 +63,7 @@ type Options struct {
 
 // plan is what the lists of Options mean.
 type plan struct {
+	kind                          string
 	selector, labels, annotations map[string]string
 	tolerations, env              []any
 	volumes, mounts               []any
@@ -74,12 +77,14 @@ func isObjectName(name string) bool { return len(validation.IsDNS1123Subdomain(n
 // read takes the options apart, and sets what is left to us. Its errors name the key.
 func (o *Options) read() (p plan, err error) {
 	o.Security, o.Network, o.Way = cmp.Or(o.Security, "strict"), cmp.Or(o.Network, "none"), cmp.Or(o.Way, "agent")
+	o.Kind = cmp.Or(o.Kind, "pod")
+	p.kind = o.Kind
 	o.GPU, o.Schedule = cmp.Or(o.GPU, "nvidia.com/gpu"), cmp.Or(o.Schedule, 30*time.Second)
 	for _, is := range []struct {
 		key, value string
 		one        []string
 	}{
-		{"security", o.Security, []string{"strict", "baseline", "template"}}, {"network", o.Network, []string{"none", "egress", "open"}},
+		{"kind", o.Kind, []string{"pod", "sandbox", "claim"}}, {"security", o.Security, []string{"strict", "baseline", "template"}}, {"network", o.Network, []string{"none", "egress", "open"}},
 		{"way", o.Way, []string{"agent", "exec"}}, {"pull", o.PullPolicy, []string{"", "missing", "always", "never"}},
 	} {
 		if !slices.Contains(is.one, is.value) {
@@ -87,6 +92,12 @@ func (o *Options) read() (p plan, err error) {
 		}
 	}
 	switch {
+	case (o.Kind == "claim") != (o.WarmPool != ""):
+		return p, fmt.Errorf("warm-pool and kind = claim belong together")
+	case o.WarmPool != "" && !isObjectName(o.WarmPool):
+		return p, fmt.Errorf("warm-pool = %s: not a name of Kubernetes", o.WarmPool)
+	case o.Kind == "claim" && (o.Template != "" || o.Image != "" || o.AgentIn != "" || len(o.Env) > 0):
+		return p, fmt.Errorf("template, image, env and agent-image: of a claim the warm pool's template says what sandboxes are made like")
 	case o.Cores < 0 || o.Memory < 0 || o.Disk < 0 || o.Grace < 0 || o.Schedule < 0 || o.User < 0:
 		return p, fmt.Errorf("cores, memory, disk, user, grace and schedule-wait cannot be less than nothing")
 	case o.Cores > 1<<20:

@@ -22,8 +22,8 @@ const (
 	noteSource        = domain + "/source"
 )
 
-// pod is what is read of one: the names are the API's.
-type pod struct {
+// record is what is read of a pod, and of what else an instance may be: the names are the API's.
+type record struct {
 	Metadata struct {
 		Name              string            `json:"name"`
 		UID               string            `json:"uid"`
@@ -87,28 +87,28 @@ type state struct {
 }
 
 // readPod takes what we need of a pod. What it keeps holds nothing of u but texts of its own.
-func readPod(u *unstructured.Unstructured) (*pod, error) {
-	var p pod
+func readPod(u *unstructured.Unstructured) (*record, error) {
+	var p record
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &p); err != nil {
 		return nil, fmt.Errorf("the pod %s: %w", u.GetName(), err)
 	}
 	// Of the notes others made nothing is needed, and they may be long.
 	p.Metadata.Annotations = map[string]string{noteInstance: p.Metadata.Annotations[noteInstance], noteSource: p.Metadata.Annotations[noteSource]}
-	p.Metadata.Labels = map[string]string{labelInstallation: p.Metadata.Labels[labelInstallation]}
+	p.Metadata.Labels = map[string]string{labelInstallation: cmp.Or(p.Metadata.Labels[labelInstallation], p.Metadata.Labels[claimLabelInstallation])}
 	return &p, nil
 }
 
-func (p *pod) id() compute.ID { return compute.ID(p.Metadata.Annotations[noteInstance]) }
+func (p *record) id() compute.ID { return compute.ID(p.Metadata.Annotations[noteInstance]) }
 
-func (p *pod) source() string { return p.Metadata.Annotations[noteSource] }
+func (p *record) source() string { return p.Metadata.Annotations[noteSource] }
 
 // ours reports whether a pod is an instance of a source of this installation.
-func (p *pod) ours(installation, source string) bool {
+func (p *record) ours(installation, source string) bool {
 	return p.Metadata.Labels[labelInstallation] == installation && p.source() == source && p.id() != ""
 }
 
 // condition returns one that is so; nil: it is not.
-func (p *pod) condition(typ, status string) *condition {
+func (p *record) condition(typ, status string) *condition {
 	for i, c := range p.Status.Conditions {
 		if c.Type == typ && c.Status == status {
 			return &p.Status.Conditions[i]
@@ -118,7 +118,7 @@ func (p *pod) condition(typ, status string) *condition {
 }
 
 // container returns how a container does; nil: nothing is known.
-func (p *pod) container(name string) *running {
+func (p *record) container(name string) *running {
 	for i, c := range p.Status.ContainerStatuses {
 		if c.Name == name {
 			return &p.Status.ContainerStatuses[i]
@@ -143,7 +143,7 @@ var hopeless = map[string]string{
 }
 
 // fate says why a pod is not, or will not be, a computer; nil: it is one, or may become one. wait: it may become one, and is none yet.
-func (p *pod) fate(container string, patience time.Duration, now time.Time) (wait bool, err error) {
+func (p *record) fate(container string, patience time.Duration, now time.Time) (wait bool, err error) {
 	bad := func(kind error, hint, reason, message string) error {
 		return &compute.Error{Kind: kind, Err: fmt.Errorf("%s", words(reason, message)), Hint: hint}
 	}
@@ -187,7 +187,7 @@ func (p *pod) fate(container string, patience time.Duration, now time.Time) (wai
 }
 
 // end says what ended a pod, or its containers: "": nothing is known of an end.
-func (p *pod) end() string {
+func (p *record) end() string {
 	if p.Status.Reason != "" { // Evicted, NodeLost, UnexpectedAdmissionError, DeadlineExceeded, Preempting
 		return words(strings.ToLower(p.Status.Reason), p.Status.Message)
 	}

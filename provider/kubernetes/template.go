@@ -156,18 +156,12 @@ func (p *Provider) manifest(spec compute.Spec) (*unstructured.Unstructured, erro
 	}
 	u := &unstructured.Unstructured{Object: base}
 	delete(base, "status")
-	meta := child(base, "metadata")
+	head := child(base, "metadata")
 	for _, key := range []string{"uid", "resourceVersion", "creationTimestamp", "generateName", "ownerReferences", "managedFields", "selfLink", "generation"} {
-		delete(meta, key)
+		delete(head, key)
 	}
 	base["apiVersion"], base["kind"] = "v1", "Pod"
-	meta["name"], meta["namespace"] = p.podName(spec.ID), p.c.namespace
-	labels, notes := child(meta, "labels"), child(meta, "annotations")
-	set(labels, p.plan.labels)
-	set(notes, p.plan.annotations)
-	labels[labelInstallation], labels[labelSource] = p.o.Installation, sourceLabel(p.o.Source)
-	notes[noteInstance], notes[noteSource] = string(spec.ID), p.o.Source
-
+	p.mark(u, spec.ID)
 	s := child(base, "spec")
 	delete(s, "nodeName")
 	c, err := p.main(s)
@@ -184,6 +178,17 @@ func (p *Provider) manifest(spec compute.Spec) (*unstructured.Unstructured, erro
 	p.resources(c, spec)
 	p.security(s, c)
 	return u, nil
+}
+
+// mark names an object for an instance, and says whose it is.
+func (p *Provider) mark(u *unstructured.Unstructured, id compute.ID) {
+	head := child(u.Object, "metadata")
+	head["name"], head["namespace"] = p.podName(id), p.c.namespace
+	labels, notes := meta(u)
+	set(labels, p.plan.labels)
+	set(notes, p.plan.annotations)
+	labels[labelInstallation], labels[labelSource] = p.o.Installation, sourceLabel(p.o.Source)
+	notes[noteInstance], notes[noteSource] = string(id), p.o.Source
 }
 
 // main is the container of a pod that commands run in, made if the template has none.
@@ -321,7 +326,7 @@ func (p *Provider) policy() *unstructured.Unstructured {
 		return nil
 	}
 	spec := map[string]any{
-		"podSelector": map[string]any{"matchLabels": map[string]any{labelInstallation: p.o.Installation, labelSource: sourceLabel(p.o.Source)}},
+		"podSelector": map[string]any{"matchLabels": p.podLabels()},
 		"policyTypes": []any{"Ingress", "Egress"},
 	}
 	if p.o.Network == "egress" {

@@ -16,17 +16,21 @@ import (
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/hostler-project/hostler/compute"
 )
 
 // fresh is how old what a broken watch told may be and still be given as the truth.
 const fresh = 30 * time.Second
 
-// watch knows all pods of the installation in a namespace, by one watch that is begun when it is first asked. Of each pod only what we need is kept.
+// watch knows all objects of one kind of the installation's in a namespace, by one watch that is begun when it is first asked. Of each only what we need is kept.
 type watch struct {
-	c *cluster
+	c  *cluster
+	of watched
 
 	mu     sync.Mutex
-	all    map[string]*pod    // by the pod's name
+	all    map[string]*record // by name
+	names  map[instance]string
 	synced chan struct{}      // closed when the first list is there
 	broken error              // why there is no watch now; nil: there is one
 	since  time.Time          // that it has been so
@@ -34,8 +38,8 @@ type watch struct {
 	ended  chan struct{}      // closed when it has ended
 }
 
-func newWatch(c *cluster) *watch {
-	return &watch{c: c, all: map[string]*pod{}}
+func newWatch(c *cluster, of watched) *watch {
+	return &watch{c: c, of: of, all: map[string]*record{}, names: map[instance]string{}}
 }
 
 // begin starts the watch, unless it runs.
@@ -47,7 +51,7 @@ func (w *watch) begin() {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop, w.synced, w.ended = stop, make(chan struct{}), make(chan struct{})
-	r := cache.NewReflectorWithOptions(w.source(), &unstructured.Unstructured{}, w, cache.ReflectorOptions{Name: "hostler/pods", TypeDescription: "Pod"})
+	r := cache.NewReflectorWithOptions(w.source(), &unstructured.Unstructured{}, w, cache.ReflectorOptions{Name: "hostler/" + w.of.gvr.Resource, TypeDescription: w.of.gvr.Resource})
 	r.ShouldResync = nil
 	go func() {
 		defer close(w.ended)
@@ -74,12 +78,12 @@ func (w *watch) close() {
 
 // source lists and watches the installation's pods.
 func (w *watch) source() cache.ListerWatcher {
-	own := func(o *metav1.ListOptions) { o.LabelSelector = labelInstallation + "=" + w.c.o.Installation }
+	own := func(o *metav1.ListOptions) { o.LabelSelector = w.of.label + "=" + w.c.o.Installation }
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (out runtime.Object, err error) {
 			own(&o)
 			err = w.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
-				list, err := d.Resource(pods).Namespace(w.c.namespace).List(ctx, o)
+				list, err := d.Resource(w.of.gvr).Namespace(w.c.namespace).List(ctx, o)
 				out = list
 				return err
 			})
@@ -89,7 +93,7 @@ func (w *watch) source() cache.ListerWatcher {
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (out apiwatch.Interface, err error) {
 			own(&o)
 			err = w.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
-				out, err = d.Resource(pods).Namespace(w.c.namespace).Watch(ctx, o)
+				out, err = d.Resource(w.of.gvr).Namespace(w.c.namespace).Watch(ctx, o)
 				return err
 			})
 			w.fail(err)
@@ -140,13 +144,13 @@ func (w *watch) trusted(ctx context.Context) error {
 }
 
 // list returns all pods of a source.
-func (w *watch) list(ctx context.Context, source string) ([]*pod, error) {
+func (w *watch) list(ctx context.Context, source string) ([]*record, error) {
 	if err := w.trusted(ctx); err != nil {
 		return nil, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var out []*pod
+	var out []*record
 	for _, name := range slices.Sorted(maps.Keys(w.all)) {
 		if p := w.all[name]; p.source() == source {
 			out = append(out, p)
@@ -156,18 +160,47 @@ func (w *watch) list(ctx context.Context, source string) ([]*pod, error) {
 }
 
 // get returns what is known of a pod; nil: nothing.
-func (w *watch) get(name string) *pod {
+func (w *watch) get(name string) *record {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.all[name]
 }
 
+// instance is whose an object is.
+type instance struct {
+	source string
+	id     compute.ID
+}
+
+// find returns what is known of an instance's object; nil: nothing.
+func (w *watch) find(source string, id compute.ID) *record {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.all[w.names[instance{source, id}]]
+}
+
+// put keeps an object.
+func (w *watch) put(r *record) {
+	w.all[r.Metadata.Name] = r
+	w.names[instance{r.source(), r.id()}] = r.Metadata.Name
+}
+
+// drop forgets one.
+func (w *watch) drop(name string) {
+	if r := w.all[name]; r != nil {
+		delete(w.all, name)
+		if key := (instance{r.source(), r.id()}); w.names[key] == name {
+			delete(w.names, key)
+		}
+	}
+}
+
 // note takes what a call answered: the watch will tell it too, later.
-func (w *watch) note(p *pod) {
+func (w *watch) note(p *record) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if old := w.all[p.Metadata.Name]; old == nil || !older(p, old) {
-		w.all[p.Metadata.Name] = p
+		w.put(p)
 	}
 }
 
@@ -175,11 +208,11 @@ func (w *watch) note(p *pod) {
 func (w *watch) gone(name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.all, name)
+	w.drop(name)
 }
 
 // older reports whether a is from before b, of the same pod. A resource version is a number that grows (the API's own rule since 1.35, etcd's always).
-func older(a, b *pod) bool {
+func older(a, b *record) bool {
 	x, err1 := strconv.ParseUint(a.Metadata.ResourceVersion, 10, 64)
 	y, err2 := strconv.ParseUint(b.Metadata.ResourceVersion, 10, 64)
 	return err1 == nil && err2 == nil && x < y
@@ -192,7 +225,7 @@ func (w *watch) Add(obj any) error { return w.Update(obj) }
 
 // Update implements cache.ReflectorStore.
 func (w *watch) Update(obj any) error {
-	p, err := podOf(obj)
+	p, err := readAny(obj)
 	if err != nil {
 		return err
 	}
@@ -200,14 +233,14 @@ func (w *watch) Update(obj any) error {
 	defer w.mu.Unlock()
 	w.broken = nil
 	if old := w.all[p.Metadata.Name]; old == nil || !older(p, old) {
-		w.all[p.Metadata.Name] = p
+		w.put(p)
 	}
 	return nil
 }
 
 // Delete implements cache.ReflectorStore.
 func (w *watch) Delete(obj any) error {
-	p, err := podOf(obj)
+	p, err := readAny(obj)
 	if err != nil {
 		return err
 	}
@@ -215,25 +248,27 @@ func (w *watch) Delete(obj any) error {
 	defer w.mu.Unlock()
 	w.broken = nil
 	if old := w.all[p.Metadata.Name]; old != nil && old.Metadata.UID == p.Metadata.UID {
-		delete(w.all, p.Metadata.Name)
+		w.drop(p.Metadata.Name)
 	}
 	return nil
 }
 
 // Replace implements cache.ReflectorStore: the whole list, at the beginning and when the history that the API server keeps was too short.
 func (w *watch) Replace(list []any, _ string) error {
-	all := make(map[string]*pod, len(list))
-	for _, obj := range list {
-		p, err := podOf(obj)
-		if err != nil {
+	all := make([]*record, len(list))
+	for i, obj := range list {
+		var err error
+		if all[i], err = readAny(obj); err != nil {
 			return err
 		}
-		all[p.Metadata.Name] = p
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.broken = nil
-	w.all = all
+	w.all, w.names = make(map[string]*record, len(all)), make(map[instance]string, len(all))
+	for _, r := range all {
+		w.put(r)
+	}
 	select {
 	case <-w.synced:
 	default:
@@ -245,7 +280,7 @@ func (w *watch) Replace(list []any, _ string) error {
 // Resync implements cache.ReflectorStore.
 func (w *watch) Resync() error { return nil }
 
-func podOf(obj any) (*pod, error) {
+func readAny(obj any) (*record, error) {
 	if d, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = d.Obj
 	}

@@ -1,0 +1,125 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// What an instance may be, beside a pod: agent-sandbox makes the pod then, and gives it the labels and annotations that we give.
+var (
+	sandboxes = schema.GroupVersionResource{Group: "agents.x-k8s.io", Version: "v1beta1", Resource: "sandboxes"}
+	claims    = schema.GroupVersionResource{Group: "extensions.agents.x-k8s.io", Version: "v1beta1", Resource: "sandboxclaims"}
+)
+
+// claimDomain begins the labels of claims' pods: agent-sandbox lets claims give no others, unless it is told to.
+const (
+	claimDomain            = "hostler.sandbox.users.io"
+	claimLabelInstallation = claimDomain + "/installation"
+	claimLabelSource       = claimDomain + "/source"
+)
+
+// podLabels are the labels by which the pods of a source are known.
+func (p *Provider) podLabels() map[string]any {
+	if p.gvr == claims {
+		return map[string]any{claimLabelInstallation: p.o.Installation, claimLabelSource: sourceLabel(p.o.Source)}
+	}
+	return map[string]any{labelInstallation: p.o.Installation, labelSource: sourceLabel(p.o.Source)}
+}
+
+// podWatch tells of the pods of sources of this kind.
+func (p *Provider) podWatch() *watch {
+	if p.gvr == claims {
+		return p.c.watch(pods, claimLabelInstallation)
+	}
+	return p.c.watch(pods, labelInstallation)
+}
+
+// watch tells of what we make.
+func (p *Provider) watch() *watch { return p.c.watch(p.gvr, labelInstallation) }
+
+// kinds are the values of the key kind, with what is made for each.
+var kinds = map[string]schema.GroupVersionResource{"pod": pods, "sandbox": sandboxes, "claim": claims}
+
+// object is what is made at the cluster for a request.
+func (p *Provider) object(spec compute.Spec) (*unstructured.Unstructured, error) {
+	if p.gvr == claims {
+		return p.claim(spec)
+	}
+	pod, err := p.manifest(spec)
+	if err != nil || p.gvr == pods {
+		return pod, err
+	}
+	labels, notes := meta(pod)
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": sandboxes.GroupVersion().String(), "kind": "Sandbox",
+		"metadata": map[string]any{"name": pod.GetName(), "namespace": pod.GetNamespace(), "labels": labels, "annotations": notes},
+		"spec":     map[string]any{"podTemplate": map[string]any{"metadata": map[string]any{"labels": labels, "annotations": notes}, "spec": pod.Object["spec"]}},
+	}}, nil
+}
+
+// meta returns an object's labels and annotations, as objects.
+func meta(u *unstructured.Unstructured) (labels, notes map[string]any) {
+	m := child(u.Object, "metadata")
+	return child(m, "labels"), child(m, "annotations")
+}
+
+// claim is a claim of a warm sandbox. What that is made like its pool's template says, so a request that asks for more than any is refused.
+func (p *Provider) claim(spec compute.Spec) (*unstructured.Unstructured, error) {
+	if spec.Image != "" || spec.Cores > 0 || spec.Memory > 0 || spec.Disk > 0 || spec.GPUs > 0 || spec.Location != "" {
+		return nil, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf("sandboxes of the warm pool %s are all alike: a request cannot ask for an image, cores, memory, disk, GPUs or a location", p.o.WarmPool)}
+	}
+	u := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{}}}
+	p.mark(u, spec.ID)
+	_, notes := meta(u)
+	labels := p.podLabels()
+	set(labels, p.plan.labels)
+	u.Object["apiVersion"], u.Object["kind"] = claims.GroupVersion().String(), "SandboxClaim"
+	u.Object["spec"] = map[string]any{
+		"warmPoolRef":           map[string]any{"name": p.o.WarmPool},
+		"additionalPodMetadata": map[string]any{"labels": labels, "annotations": notes},
+		"lifecycle":             map[string]any{"shutdownPolicy": "Delete"},
+	}
+	return u, nil
+}
+
+// podOf returns the pod of what we made. ErrNotReady: there is none yet.
+func (p *Provider) podOf(ctx context.Context, made *record) (*record, error) {
+	if p.gvr == pods {
+		return made, nil
+	}
+	w := p.podWatch()
+	if err := w.trusted(ctx); err != nil {
+		return nil, err
+	}
+	if in := w.find(p.o.Source, made.id()); in != nil {
+		return in, nil
+	}
+	return nil, made.unready(p.o.Schedule, time.Now())
+}
+
+// hopelessSandboxes are the reasons of agent-sandbox for which no waiting helps.
+var hopelessSandboxes = map[string]bool{
+	"ClaimExpired": true, "SandboxExpired": true, "InvalidMetadata": true, "TemplateNotFound": true, "WarmPoolNotFound": true, "SandboxSuspended": true, "PodSucceeded": true, "PodFailed": true,
+}
+
+// unready says why a sandbox or a claim has no pod.
+func (r *record) unready(patience time.Duration, now time.Time) error {
+	if r.Metadata.DeletionTimestamp != nil {
+		return &compute.Error{Kind: compute.ErrNotFound, Err: errors.New("it is being deleted")}
+	}
+	out := &compute.Error{Kind: compute.ErrNotReady, Err: errors.New("it has no pod yet")}
+	if c := r.condition("Ready", "False"); c != nil {
+		out.Err = errors.New(words("it has no pod yet: "+c.Reason, c.Message))
+		if hopelessSandboxes[c.Reason] && now.Sub(c.LastTransitionTime.Time) >= patience {
+			out.Kind = compute.ErrFailed
+		}
+	}
+	return out
+}

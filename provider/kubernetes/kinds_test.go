@@ -1,0 +1,80 @@
+package kubernetes_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/provider/kubernetes"
+)
+
+// warm makes a pool of warm sandboxes in a namespace and waits until it is full.
+func warm(t *testing.T, namespace string, size int) {
+	t.Helper()
+	lab.Ctl(t, fmt.Sprintf(`
+apiVersion: extensions.agents.x-k8s.io/v1beta1
+kind: SandboxTemplate
+metadata: {name: plain}
+spec: {podTemplate: {spec: {containers: [{name: main, image: "debian:13"}]}}}
+---
+apiVersion: extensions.agents.x-k8s.io/v1beta1
+kind: SandboxWarmPool
+metadata: {name: warm}
+spec: {replicas: %d, sandboxTemplateRef: {name: plain}}
+`, size), "apply", "-n", namespace, "-f", "-")
+	eventually(t, "the warm pool is full", func() error {
+		if got := lab.Ctl(t, "", "get", "sandboxwarmpool", "warm", "-n", namespace, "-o", "jsonpath={.status.readyReplicas}"); got != fmt.Sprint(size) {
+			return fmt.Errorf("%s are ready", got)
+		}
+		return nil
+	})
+}
+
+// TestSandboxes runs the provider's suite on sandboxes of agent-sandbox.
+func TestSandboxes(t *testing.T) {
+	o := site(t)
+	o.Kind = "sandbox"
+	suite(t, o)
+}
+
+// TestClaims runs it on claims of warm ones.
+func TestClaims(t *testing.T) {
+	o := site(t)
+	o.Kind, o.WarmPool, o.Image = "claim", "warm", ""
+	warm(t, o.Namespace, 2)
+	suite(t, o)
+	if _, err := open(t, o).Create(t.Context(), compute.Spec{ID: "suite-900", Cores: 2}); !errors.Is(err, compute.ErrTooLarge) {
+		t.Errorf("a claim for two cores: %v", err)
+	}
+}
+
+// TestNoPool has a claim of a warm pool that there is not say so.
+func TestNoPool(t *testing.T) {
+	o := site(t)
+	o.Kind, o.WarmPool, o.Image = "claim", "nobody", ""
+	p := open(t, o)
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); err != nil {
+		t.Fatal(err)
+	}
+	want(t, compute.ErrFailed, "WarmPoolNotFound", func() error {
+		_, err := p.Connect(t.Context(), "suite-1")
+		return err
+	})
+}
+
+func suite(t *testing.T, o kubernetes.Options) {
+	other := o
+	other.Installation = "foreign"
+	computetest.Provider(t, computetest.ProviderOptions{
+		New:     func(t *testing.T) compute.Provider { return open(t, o) },
+		Foreign: func(t *testing.T) compute.Provider { return open(t, other) },
+		Source:  "suite", Installation: "test",
+		Leak: func() []string {
+			left := lab.Ctl(t, "", "get", "pods,sandboxes,sandboxclaims", "-n", o.Namespace, "-l", "hostler-project.github.io/installation=test", "-o", "name")
+			return strings.Fields(left)
+		},
+	})
+}
