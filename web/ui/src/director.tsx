@@ -18,21 +18,7 @@ export function Director() {
         <Table
           label="Plans"
           class="words"
-          head={
-            <>
-              <th scope="col">Source</th>
-              <th scope="col" class="n">
-                Has
-              </th>
-              <th scope="col" class="n">
-                Wanted
-              </th>
-              <th scope="col" class="n wide">
-                May stay
-              </th>
-              <th scope="col">Why, and what follows</th>
-            </>
-          }
+          columns={["Source", ["Has", "n"], ["Wanted", "n"], ["May stay", "n wide"], "Why, and what follows"]}
         >
           {plans.map((p) => (
             <tr key={p.source}>

@@ -71,25 +71,7 @@ export function Instances() {
       ) : (
         <Table
           label="Instances"
-          head={
-            <>
-              <th scope="col">Instance</th>
-              <th scope="col">State</th>
-              <th scope="col">Since</th>
-              <th scope="col" class="wide">
-                Source
-              </th>
-              <th scope="col" class="wide">
-                Owner
-              </th>
-              <th scope="col" class="n wide">
-                Uses
-              </th>
-              <th scope="col" class="n wide">
-                Made in
-              </th>
-            </>
-          }
+          columns={["Instance", "State", "Since", ["Source", "wide"], ["Owner", "wide"], ["Uses", "n wide"], ["Made in", "n wide"]]}
         >
           {all.map((i) => (
             <tr key={i.name}>

@@ -26,23 +26,7 @@ export function Leases() {
         <Table
           label="Queue"
           class="stacks"
-          head={
-            <>
-              <th scope="col" class="n">
-                Place
-              </th>
-              <th scope="col">Source</th>
-              <th scope="col">Owner</th>
-              <th scope="col" class="n wide">
-                Asks for
-              </th>
-              <th scope="col" class="wide">
-                Since
-              </th>
-              <th scope="col">Estimate</th>
-              <td />
-            </>
-          }
+          columns={[["Place", "n"], "Source", "Owner", ["Asks for", "n wide"], ["Since", "wide"], "Estimate", ""]}
         >
           {waiters.map((w) => (
             <tr key={w.id}>
@@ -87,23 +71,7 @@ export function Leases() {
         <Table
           label="Leases"
           class="stacks"
-          head={
-            <>
-              <th scope="col">Instance</th>
-              <th scope="col">Owner</th>
-              <th scope="col" class="wide">
-                Purpose
-              </th>
-              <th scope="col" class="wide">
-                Given
-              </th>
-              <th scope="col" class="wide">
-                Used
-              </th>
-              <th scope="col">Ends</th>
-              <td />
-            </>
-          }
+          columns={["Instance", "Owner", ["Purpose", "wide"], ["Given", "wide"], ["Used", "wide"], "Ends", ""]}
         >
           {all.map((l) => (
             <tr key={l.id}>

@@ -46,13 +46,21 @@ export const path = (name: string) => "/instances/" + encodeURIComponent(name);
 
 export const Instance = (props: { name: string }) => <a href={path(props.name)}>{props.name}</a>;
 
+/** A Column is what it is called, with the class of its cells where they have one; "" is one of buttons. */
+export type Column = string | [name: ComponentChildren, of: string];
+
 /** Table is a table that can be moved sideways by keyboard where it is too wide. */
-export function Table(props: { label: string; head: ComponentChildren; children: ComponentChildren; class?: string }) {
+export function Table(props: { label: string; columns: Column[]; children: ComponentChildren; class?: string }) {
   return (
     <div class={"table " + (props.class || "")} role="region" aria-label={props.label} tabIndex={0}>
       <table>
         <thead>
-          <tr>{props.head}</tr>
+          <tr>
+            {props.columns.map((c) => {
+              const [name, of] = typeof c === "string" ? [c, undefined] : c;
+              return name === "" ? <td /> : <th scope="col" class={of}>{name}</th>;
+            })}
+          </tr>
         </thead>
         <tbody>{props.children}</tbody>
       </table>

@@ -84,14 +84,7 @@ function Releases({ c }: { c: SlapComputerDetail }) {
         <Table
           label="Software"
           class="words"
-          head={
-            <>
-              <th scope="col">Release</th>
-              <th scope="col">Wanted</th>
-              <th scope="col">Reported</th>
-              <td />
-            </>
-          }
+          columns={["Release", "Wanted", "Reported", ""]}
         >
           {c.supplied.map((r) => (
             <tr key={r.release}>
@@ -134,20 +127,7 @@ function Slots({ c }: { c: SlapComputerDetail }) {
   return (
     <Table
       label="Partitions"
-      head={
-        <>
-          <th scope="col">Partition</th>
-          <th scope="col">Instance</th>
-          <th scope="col">Wanted</th>
-          <th scope="col">Reported</th>
-          <th scope="col" class="wide">
-            Tree
-          </th>
-          <th scope="col" class="wide">
-            Addresses
-          </th>
-        </>
-      }
+      columns={["Partition", "Instance", "Wanted", "Reported", ["Tree", "wide"], ["Addresses", "wide"]]}
     >
       {c.slots.map(({ partition, addresses, instance: i }) => (
         <tr key={partition}>

@@ -149,12 +149,7 @@ function Values(props: { values: Record<string, unknown>; label: string; none: s
     <Table
       label={props.label}
       class="words"
-      head={
-        <>
-          <th scope="col">Name</th>
-          <th scope="col">Value</th>
-        </>
-      }
+      columns={["Name", "Value"]}
     >
       {all.map(([name, v]) => (
         <tr key={name}>

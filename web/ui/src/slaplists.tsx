@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { query } from "./ask";
 import { useAsked } from "./live";
 import { Pages, usePages } from "./pages";
-import { At, Table } from "./parts";
+import { At, type Column, Table } from "./parts";
 import { computerPath, instancePath, Message, Place, Reported, SlapView, Software, Wanted } from "./slap";
 import type { SlapComputer, SlapInstance } from "./types";
 
@@ -57,37 +57,14 @@ export function Trees() {
   );
 }
 
+const ofTrees: Column[] = [["Instances", "n wide"], ["Owner", "wide"]];
+
 /** Instances is a table of instances. */
 export function Instances(props: { all: SlapInstance[]; label: string; trees?: boolean }) {
   return (
     <Table
       label={props.label}
-      head={
-        <>
-          <th scope="col">Title</th>
-          <th scope="col">Wanted</th>
-          <th scope="col">Reported</th>
-          <th scope="col" class="wide">
-            Software
-          </th>
-          <th scope="col" class="wide">
-            Type
-          </th>
-          <th scope="col" class="wide">
-            Where
-          </th>
-          {props.trees && (
-            <>
-              <th scope="col" class="n wide">
-                Instances
-              </th>
-              <th scope="col" class="wide">
-                Owner
-              </th>
-            </>
-          )}
-        </>
-      }
+      columns={["Title", "Wanted", "Reported", ["Software", "wide"], ["Type", "wide"], ["Where", "wide"], ...(props.trees ? ofTrees : [])]}
     >
       {props.all.map((i) => (
         <Row key={i.instance} i={i} trees={props.trees} />
@@ -155,27 +132,7 @@ export function Computers() {
       ) : (
         <Table
           label="Computers"
-          head={
-            <>
-              <th scope="col">Computer</th>
-              <th scope="col">Node</th>
-              <th scope="col" class="n">
-                In use
-              </th>
-              <th scope="col" class="n">
-                Partitions
-              </th>
-              <th scope="col" class="n wide">
-                Releases
-              </th>
-              <th scope="col" class="wide">
-                Project
-              </th>
-              <th scope="col" class="wide">
-                Owner
-              </th>
-            </>
-          }
+          columns={["Computer", "Node", ["In use", "n"], ["Partitions", "n"], ["Releases", "n wide"], ["Project", "wide"], ["Owner", "wide"]]}
         >
           {all.map((c) => (
             <tr key={c.computer}>

@@ -28,20 +28,7 @@ function Programs({ all }: { all: [SlapPartition, SlapProgram][] }) {
   return (
     <Table
       label="What runs"
-      head={
-        <>
-          <th scope="col">Partition</th>
-          <th scope="col">Program</th>
-          <th scope="col">State</th>
-          <th scope="col">Since</th>
-          <th scope="col" class="n">
-            CPU
-          </th>
-          <th scope="col" class="n">
-            Memory
-          </th>
-        </>
-      }
+      columns={["Partition", "Program", "State", "Since", ["CPU", "n"], ["Memory", "n"]]}
     >
       {all.map(([at, p]) => (
         <tr key={at.partition + ":" + p.name}>
@@ -65,17 +52,7 @@ function Promises({ all }: { all: [SlapPartition, SlapPromise][] }) {
     <Table
       label="Promises"
       class="words"
-      head={
-        <>
-          <th scope="col">Partition</th>
-          <th scope="col">Promise</th>
-          <th scope="col">Last</th>
-          <th scope="col" class="wide">
-            Last day
-          </th>
-          <th scope="col">What it said</th>
-        </>
-      }
+      columns={["Partition", "Promise", "Last", ["Last day", "wide"], "What it said"]}
     >
       {sorted.map(([at, p]) => (
         <tr key={at.partition + ":" + p.name}>

@@ -20,36 +20,10 @@ export function Sources() {
       ) : (
         <Table
           label="Sources"
-          head={
-            <>
-              <th scope="col">Source</th>
-              <th scope="col" class="n">
-                Ready
-              </th>
-              <th scope="col" class="n">
-                In use
-              </th>
-              <th scope="col" class="n">
-                Wanted
-              </th>
-              <th scope="col" class="n wide">
-                Maximum
-              </th>
-              <th scope="col" class="n wide">
-                Cold
-              </th>
-              <th scope="col" class="n wide">
-                Held
-              </th>
-              <th scope="col" class="n">
-                Waiting
-              </th>
-              <th scope="col" class="bar wide">
-                <span class="unseen">Share of states</span>
-              </th>
-              <td />
-            </>
-          }
+          columns={[
+            "Source", ["Ready", "n"], ["In use", "n"], ["Wanted", "n"], ["Maximum", "n wide"], ["Cold", "n wide"], ["Held", "n wide"], ["Waiting", "n"],
+            [<span class="unseen">Share of states</span>, "bar wide"], "",
+          ]}
         >
           {all.map((s) => (
             <Row key={s.name + s.orphaned} s={s} cold={(!s.orphaned && cold.get(s.name)) || 0} />

@@ -1,1 +1,0 @@
-import{a,b,c}from"./chunk-CUR5Y7KX.js";import"./chunk-GIQDS7WD.js";import"./chunk-DXZDDHOH.js";import"./chunk-PZWLBZKV.js";import"./chunk-YM7KSGK7.js";import"./chunk-UT7C6WVH.js";import"./chunk-25NKHCUK.js";export{c as Computers,b as Instances,a as Trees};
