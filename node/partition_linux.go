@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/node/home"
 	"github.com/hostler-project/hostler/node/once"
@@ -248,7 +249,7 @@ func (a *Agent) anomaly(ctx context.Context, pl *Place) error {
 	a.untold.Store(pl.ID, true)
 	switch promise.Tell(err != nil, pl.AccessStatus) {
 	case promise.Broken:
-		_ = a.Master.ReportInstanceError(ctx, a.Computer, pl.ID, "", cut(err.Error()))
+		_ = a.Master.ReportInstanceError(ctx, a.Computer, pl.ID, "", cut(api.Text(err)))
 	case promise.Well:
 		if e := a.report(ctx, pl, slap.Started); e != nil {
 			return e
@@ -273,17 +274,17 @@ func (a *Agent) failed(ctx context.Context, pl *Place, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	a.keep(pl, err.Error())
+	a.keep(pl, api.Text(err))
 	return a.tell(ctx, pl.Partition, errors.Join(err, a.after(ctx, pl)))
 }
 
 // tell tells the master why a partition is not as it is wanted, and returns the reason.
 func (a *Agent) tell(ctx context.Context, p *slap.Partition, err error) error {
-	a.warn("%s: %v", p.ID, err)
+	a.warn("%s: %s", p.ID, strings.TrimPrefix(api.Text(err), p.ID+": "))
 	if errors.Is(err, slap.ErrUnreachable) {
 		return err
 	}
-	if bad := a.Master.ReportInstanceError(ctx, a.Computer, p.ID, "", cut(err.Error())); bad != nil {
+	if bad := a.Master.ReportInstanceError(ctx, a.Computer, p.ID, "", cut(api.Text(err))); bad != nil {
 		a.warn("%s: the master does not take its error: %v", p.ID, bad)
 	}
 	return err

@@ -42,6 +42,8 @@ func (d Document) MarshalJSON() ([]byte, error) {
 //   - compute_node_software_installation_list: Release and State;
 //   - compute_node_instance_list: Title, Instance, State, Partition and Release;
 //   - instance_node_instance_list: Title, Instance, Type, State, Parameters and Partition.
+//
+// Of our master, those of a computer have Trouble too where its node said last that something is wrong.
 type Listed struct {
 	Title      string      `json:"title,omitempty"`
 	Instance   string      `json:"instance_guid,omitempty"`
@@ -51,6 +53,7 @@ type Listed struct {
 	Partition  string      `json:"compute_partition_id,omitempty"`
 	Release    string      `json:"software_release_uri,omitempty"`
 	Computer   string      `json:"computer_guid,omitempty"`
+	Trouble    string      `json:"access_status_message,omitempty"` // "#error …"
 }
 
 // A Listing is a list of the JSON API.

@@ -62,6 +62,7 @@ type computerInstanceView struct {
 	Title     string `json:"title"`
 	State     string `json:"state"`
 	Release   string `json:"release"`
+	Error     string `json:"error,omitempty"`
 }
 
 // slaposTokenView is `slapos computer token --json`.
@@ -86,7 +87,7 @@ func newSlaposComputer(s *slapos) *cobra.Command {
 	}, &cobra.Command{
 		Use:   "info REF",
 		Short: "Show a computer, with its software and instances where the master tells",
-		Long: `Show a computer by its reference; of a node of ours, and from a master of ours, also the programs that run on it and what their promises came to.
+		Long: `Show a computer by its reference, with the software and the instances that are wanted there, and what its node last said is wrong with them; of a node of ours, and from a master of ours, also the programs that run on it and what their promises came to.
 
 Exit status: 2 where the master knows no such computer.`,
 		Example:           "  hostler slapos computer info COMP-1",
@@ -160,13 +161,10 @@ func (s *slapos) computerInfo(ctx context.Context, reference string) error {
 		}
 	}
 	for _, r := range software.Results {
-		v.Software = append(v.Software, computerSoftwareView{Release: r.Release, State: r.State})
-	}
-	if err := s.computerFailures(ctx, &v); err != nil {
-		return err
+		v.Software = append(v.Software, computerSoftwareView{r.Release, r.State, trouble(r.Trouble)})
 	}
 	for _, i := range instances.Results {
-		v.Instances = append(v.Instances, computerInstanceView{i.Partition, i.Title, i.State, i.Release})
+		v.Instances = append(v.Instances, computerInstanceView{i.Partition, i.Title, i.State, i.Release, trouble(i.Trouble)})
 	}
 	if err := s.computerRuns(ctx, &v); err != nil {
 		return err
@@ -178,16 +176,12 @@ func (s *slapos) computerInfo(ctx context.Context, reference string) error {
 		return err
 	}
 	for _, r := range v.Software {
-		how := r.State
-		if r.Error != "" {
-			how += ", failed: " + printable(r.Error)
-		}
-		if err := fprintf(s.a.out, "Software: %s %s\n", printable(r.Release), how); err != nil {
+		if err := fprintf(s.a.out, "Software: %s %s%s\n", printable(r.Release), r.State, failing(r.Error)); err != nil {
 			return err
 		}
 	}
 	for _, i := range v.Instances {
-		if err := fprintf(s.a.out, "Partition: %s %s %s %s\n", printable(i.Partition), i.State, printable(i.Release), printable(i.Title)); err != nil {
+		if err := fprintf(s.a.out, "Partition: %s %s %s %s%s\n", printable(i.Partition), i.State, printable(i.Release), printable(i.Title), failing(i.Error)); err != nil {
 			return err
 		}
 	}
@@ -208,9 +202,12 @@ func (s *slapos) computerInfo(ctx context.Context, reference string) error {
 	return nil
 }
 
-// computerFailures adds why software is not there, as the node told last, where the master says so.
+// computerFailures adds why software is not there, as the node told last, where a master tells that of each alone.
 func (s *slapos) computerFailures(ctx context.Context, v *computerDetailView) error {
 	for i := range v.Software {
+		if v.Software[i].Error != "" {
+			continue
+		}
 		told, err := s.client.Status(ctx, v.Computer, "", v.Software[i].Release)
 		if ctx.Err() != nil {
 			return err
@@ -226,6 +223,14 @@ func (s *slapos) computerFailures(ctx context.Context, v *computerDetailView) er
 	return nil
 }
 
+// failing is what is said of an error behind what is wanted.
+func failing(err string) string {
+	if err == "" {
+		return ""
+	}
+	return ", failed: " + printable(strings.Join(strings.Fields(err), " "))
+}
+
 // computerRuns adds what the node told last of what runs on it, where the master is one of ours and lets us see it.
 func (s *slapos) computerRuns(ctx context.Context, v *computerDetailView) error {
 	told, at, err := s.client.NodeReport(ctx, v.Computer)
@@ -233,7 +238,7 @@ func (s *slapos) computerRuns(ctx context.Context, v *computerDetailView) error 
 		return err
 	} else if err != nil {
 		s.note("%s", plain(err))
-		return nil
+		return s.computerFailures(ctx, v)
 	}
 	v.Told = at
 	for _, of := range told.Partitions {

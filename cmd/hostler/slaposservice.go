@@ -29,6 +29,7 @@ type serviceView struct {
 	Connection map[string]string `json:"connection"`
 	Status     string            `json:"status"`
 	Reason     string            `json:"reason,omitempty"`
+	Error      string            `json:"error,omitempty"`
 	News       []string          `json:"news,omitempty"`
 }
 
@@ -41,7 +42,8 @@ type oldServiceView struct {
 	Parameters map[string]string `json:"instance-parameters"`
 	Connection map[string]string `json:"connection-parameters"`
 	Status     string            `json:"status"`
-	Reason     string            `json:"allocation-error,omitempty"` // ours
+	Reason     string            `json:"allocation-error,omitempty"` // ours, as the next
+	Error      string            `json:"error,omitempty"`
 	News       *[]string         `json:"news,omitempty"`
 }
 
@@ -57,7 +59,7 @@ func newSlaposService(s *slapos) *cobra.Command {
 	info := &cobra.Command{
 		Use:   "info TITLE",
 		Short: "Show an instance that was asked for: parameters, what it tells of itself, status",
-		Long: `Show an instance that was asked for, by its title, as JSON. Its status is what its node last reported: green (it runs), red (it does not, or there is no place for it, and why), none (nothing was reported), or unsupported, where the
+		Long: `Show an instance that was asked for, by its title, as JSON. Its status is what its node last reported: green (it runs), red (it does not, or there is no place for it, or its software cannot be had, and why), none (nothing was reported), or unsupported, where the
 master does not tell.
 
 Exit status: 2 where the master knows no such title.`,
@@ -184,15 +186,16 @@ func (s *slapos) serviceInfo(ctx context.Context, title string, news bool) error
 	} else if v.Status, told, err = s.serviceStatus(ctx, title); err != nil {
 		return err
 	}
+	if v.Reason == "" && v.Status == "red" {
+		v.Error = trouble(told)
+	}
 	if news && told != "" {
 		v.News = []string{told}
-	} else if v.Status == "red" && v.Reason == "" {
-		s.say("It is red, as its node said last: %s", strings.TrimPrefix(told, "#error "))
 	}
 	if s.a.flags.json {
 		return s.a.printJSON(v)
 	}
-	old := oldServiceView{v.Release, v.Type, v.Shared, v.State, v.Parameters, v.Connection, v.Status, v.Reason, nil}
+	old := oldServiceView{v.Release, v.Type, v.Shared, v.State, v.Parameters, v.Connection, v.Status, v.Reason, v.Error, nil}
 	if news {
 		if old.News = &v.News; v.News == nil {
 			old.News = &[]string{}
@@ -219,6 +222,9 @@ func connectionOf(v any) (map[string]string, error) {
 	}
 	return out, nil
 }
+
+// trouble is an error that a master tells, without the word before it.
+func trouble(told string) string { return strings.TrimSpace(strings.TrimPrefix(told, "#error")) }
 
 // serviceStatus is what was last heard of an instance, in a word and in the master's own.
 func (s *slapos) serviceStatus(ctx context.Context, title string) (word, told string, err error) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/hostler-project/hostler/api"
 )
 
 const (
@@ -87,13 +89,10 @@ func (f *Failure) Error() string {
 // Unwrap is how the program ended.
 func (f *Failure) Unwrap() error { return f.Err }
 
-// Brief is an error in a line: of a [*Failure] without the output, which was shown as it came.
+// Brief is an error in a line, in the words for people: of a [*Failure] without the output, which was shown as it came.
 func Brief(err error) string {
 	if f, ok := errors.AsType[*Failure](err); ok {
 		return fmt.Sprintf("Failed to run %s in directory '%s': %v", f.What, f.Dir, f.Err)
 	}
-	return words(err)
+	return api.Text(err)
 }
-
-// words are an error's, without the name of the call that failed: it says nothing to people, and a master keeps 80 characters.
-func words(err error) string { return strings.TrimPrefix(err.Error(), "software.Install: ") }

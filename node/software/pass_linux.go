@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/slap"
 )
 
@@ -59,12 +60,12 @@ func (b *Builder) Pass(ctx context.Context, m Master, c *slap.Computer, o PassOp
 	return failed, err
 }
 
-// told is what a master is told of an error: of a build the message and the output alone.
+// told is what a master is told of an error, to be shown to people: of a build the message and the output alone.
 func told(err error) string {
 	if f, ok := errors.AsType[*Failure](err); ok {
 		return f.Error()
 	}
-	return words(err)
+	return api.Text(err)
 }
 
 // process brings one release to what is wanted.

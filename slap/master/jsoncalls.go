@@ -134,10 +134,12 @@ func (s *rpc) supplies(c *message) (any, error) {
 		return nil, err
 	}
 	var list slap.Listing
-	for _, supply := range all {
+	keys := make([]string, len(all))
+	for i, supply := range all {
+		keys[i] = supplyStatus(c.Computer, supply.URL)
 		list.Results = append(list.Results, slap.Listed{Release: supply.URL, State: supply.State})
 	}
-	return list, nil
+	return list, s.statuses(c.r.Context(), keys, func(i int, said *slap.StatusRecord) { list.Results[i].Trouble = trouble(said) })
 }
 
 func (s *rpc) instancesOn(c *message) (any, error) {
@@ -146,10 +148,12 @@ func (s *rpc) instancesOn(c *message) (any, error) {
 		return nil, err
 	}
 	var list slap.Listing
-	for _, n := range all {
+	keys := make([]string, len(all))
+	for i, n := range all {
+		keys[i] = instanceStatus(n.Record.ID)
 		list.Results = append(list.Results, slap.Listed{Title: n.Record.Title, Instance: n.Record.ID, State: n.Shown, Partition: n.Partition, Release: n.Release})
 	}
-	return list, nil
+	return list, s.statuses(c.r.Context(), keys, func(i int, said *slap.StatusRecord) { list.Results[i].Trouble = trouble(said) })
 }
 
 func (s *rpc) request(c *message) (any, error) {
@@ -201,10 +205,18 @@ func (s *rpc) tree(c *message) (any, error) {
 		return nil, err
 	}
 	d, err := s.documentOf(c.r.Context(), &n.Answer, n.RootTitle)
-	if err == nil && d.AccessStatus == "" { // by which its user sees that the master would tell
-		d.AccessStatus = "#error no data found for " + GUID(n.Record)
+	if err != nil || d.AccessStatus != "" {
+		return d, err
 	}
-	return d, err
+	d.AccessStatus = "#error no data found for " + GUID(n.Record) // by which its user sees that the master would tell
+	if n.Record.Shared {
+		return d, nil
+	}
+	return d, s.statuses(c.r.Context(), []string{supplyStatus(n.Computer, n.Release)}, func(_ int, said *slap.StatusRecord) {
+		if trouble(said) != "" { // nothing can be told of it before its software is there
+			d.AccessStatus = "#error its software is not there: " + said.Message
+		}
+	})
 }
 
 func (s *rpc) trees(c *message) (any, error) {
@@ -294,7 +306,7 @@ func (s *rpc) documentOf(ctx context.Context, a *Answer, rootTitle string) (*sla
 	case a.Partition == "" && a.Record.Reason != "":
 		d.AccessStatus = "#error no place: " + a.Record.Reason
 	case said != nil:
-		d.AccessStatus = (&Status{Said: said}).text()
+		d.AccessStatus = statusText(said, maxMessage)
 	}
 	return d, nil
 }

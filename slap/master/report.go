@@ -160,7 +160,7 @@ func (m *Master) Bang(ctx context.Context, who Who, computer, partition, message
 	if err != nil {
 		return err
 	}
-	m.log.Info("bang", "computer", computer, "partition", partition, "message", tail(message))
+	m.log.Info("bang", "computer", computer, "partition", partition, "message", tail(message, maxMessage))
 	return nil
 }
 

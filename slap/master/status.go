@@ -9,13 +9,16 @@ import (
 	"github.com/hostler-project/hostler/slap"
 )
 
-// maxMessage is how much of an error is kept: its end says most.
-const maxMessage = 80
+// How much of an error is kept, in characters, and how much of that the reference's own calls tell: its end says most.
+const (
+	maxMessage = 400
+	maxTail    = 80
+)
 
 // tail is the end of a message.
-func tail(message string) string {
+func tail(message string, most int) string {
 	runes := []rune(strings.ToValidUTF8(strings.TrimSpace(message), "\ufffd"))
-	return string(runes[max(0, len(runes)-maxMessage):])
+	return string(runes[max(0, len(runes)-most):])
 }
 
 func instanceStatus(id string) string { return key("instance", id) }
@@ -93,7 +96,7 @@ func (m *Master) ComputerBang(ctx context.Context, who Who, computer, message st
 	if known == nil {
 		return unknownComputer(computer)
 	}
-	return m.note(ctx, computerStatus(computer), computer, func(s *slap.StatusRecord) { s.Message = tail(message) }, nil)
+	return m.note(ctx, computerStatus(computer), computer, func(s *slap.StatusRecord) { s.Message = tail(message, maxMessage) }, nil)
 }
 
 // noteEvery is how old a status may be that says the same still: who reports more often changes nothing.
@@ -104,7 +107,7 @@ func said(state string) func(*slap.StatusRecord) {
 }
 
 func failed(message string) func(*slap.StatusRecord) {
-	return func(s *slap.StatusRecord) { s.Message, s.Error = tail(message), true }
+	return func(s *slap.StatusRecord) { s.Message, s.Error = tail(message, maxMessage), true }
 }
 
 // note keeps what a node said last of a thing, unless that has gone meanwhile; there nil: it never goes.
@@ -197,7 +200,7 @@ func (s *Status) Value() slap.Dictionary {
 		return d
 	}
 	d["created_at"], d["since"], d["state"], d["user"] = httpTime(s.Said.At), httpTime(s.Said.Since), s.Said.State, s.Said.Computer
-	d["text"] = s.text()
+	d["text"] = statusText(s.Said, maxTail)
 	age := time.Since(s.Said.At)
 	for key, limit := range map[string]time.Duration{"no_data_since_5_minutes": 5 * time.Minute, "no_data_since_15_minutes": 15 * time.Minute} {
 		d[key] = int64(0)
@@ -208,12 +211,20 @@ func (s *Status) Value() slap.Dictionary {
 	return d
 }
 
-// text is what was said last, in a line.
-func (s *Status) text() string {
-	if s.Said.Error {
-		return "#error " + s.Said.Message
+// statusText is what was said last, with no more of an error than so many characters.
+func statusText(said *slap.StatusRecord, most int) string {
+	if said.Error {
+		return "#error " + tail(said.Message, most)
 	}
-	return strings.TrimSpace("#access " + s.Said.State)
+	return strings.TrimSpace("#access " + said.State)
+}
+
+// trouble is the error that was said last; "": there was none.
+func trouble(said *slap.StatusRecord) string {
+	if said == nil || !said.Error {
+		return ""
+	}
+	return statusText(said, maxMessage)
 }
 
 func httpTime(t time.Time) string { return t.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT") }
