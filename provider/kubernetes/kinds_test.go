@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
@@ -54,7 +55,7 @@ func TestClaims(t *testing.T) {
 // TestNoPool has a claim of a warm pool that there is not say so.
 func TestNoPool(t *testing.T) {
 	o := site(t)
-	o.Kind, o.WarmPool, o.Image = "claim", "nobody", ""
+	o.Kind, o.WarmPool, o.Image, o.Schedule = "claim", "nobody", "", time.Second
 	p := open(t, o)
 	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); err != nil {
 		t.Fatal(err)
