@@ -1,6 +1,6 @@
 // Parts that several views have.
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Asked } from "./live";
 import { ago, clock, exact } from "./words";
 import type { Event } from "./types";
@@ -8,7 +8,8 @@ import type { Event } from "./types";
 /** View is the whole of a view: it has the heading, which gets the focus when the view is gone to, and says what went wrong. */
 export function View<T>(props: { title: string; asked?: Asked<T>; actions?: ComponentChildren; children?: ComponentChildren }) {
   const head = useRef<HTMLHeadingElement>(null);
-  useEffect(() => {
+  // At once: an effect comes after what is drawn is seen, and would take the keys away from a field that is written in already.
+  useLayoutEffect(() => {
     document.title = props.title + " · hostler";
     if (moved) head.current?.focus({ preventScroll: false });
     moved = true;

@@ -1,1 +1,0 @@
-import{a,b,c}from"./chunk-YXT6GXHZ.js";import"./chunk-BEKM4EDG.js";import"./chunk-DXZDDHOH.js";import"./chunk-PZWLBZKV.js";import"./chunk-M22HYSJN.js";import"./chunk-UT7C6WVH.js";import"./chunk-25NKHCUK.js";export{c as Computers,b as Instances,a as Trees};

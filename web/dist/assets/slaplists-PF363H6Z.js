@@ -1,0 +1,1 @@
+import{a,b,c}from"./chunk-ZKFBPZYC.js";import"./chunk-PKHD6NDS.js";import"./chunk-DXZDDHOH.js";import"./chunk-PZWLBZKV.js";import"./chunk-HVOMNZAQ.js";import"./chunk-UT7C6WVH.js";import"./chunk-25NKHCUK.js";export{c as Computers,b as Instances,a as Trees};
