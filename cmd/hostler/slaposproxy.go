@@ -4,13 +4,16 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -116,6 +119,11 @@ func (s *slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	defer end()
 	s.a.log = slog.New(slog.NewTextHandler(s, nil)) // which writes one line at a time
 	opt.Store, opt.Log = store, s.a.log
+	for _, x := range opt.Masters {
+		if text := unfit(x); text != "" {
+			s.warn("%s: [%s%s] %s", f.Path, multimaster, x.URL, text)
+		}
+	}
 	if err := o.tls.open(&opt); err != nil {
 		return err
 	}
@@ -159,6 +167,15 @@ func (o *slaposProxy) read(f *cfg.File) error {
 	}
 	o.port, o.host = cmp.Or(o.port, "5000"), cmp.Or(o.host, "127.0.0.1")
 	var err error
+	if _, bad := strconv.ParseUint(o.port, 10, 16); bad != nil {
+		const reason = "is no port: a number up to 65535"
+		for _, section := range []string{"slapproxy", "slapos"} {
+			if text, _ := f.Text(section, "port"); text == o.port && f.Has(section, "port") {
+				return f.Fail(section, "port", reason)
+			}
+		}
+		return fmt.Errorf("--port %s: it %s", o.port, reason)
+	}
 	if o.tls, err = readSlaposTLS(f, o.host); err != nil {
 		return err
 	}
@@ -223,7 +240,9 @@ func (s *slapos) openProxyStore(ctx context.Context, address string) (master.Sto
 		if errors.Is(err, compute.ErrConflict) && slapproxy.Is(ctx, address) {
 			return nil, nil, conflict("hostler slapos proxy import "+address+" --database-uri FILE takes it over into another file", "%s is a database of slapproxy", address)
 		}
-		if err != nil {
+		if errors.Is(err, compute.ErrDenied) || errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) { // the hint of the state directory would lead astray
+			return nil, nil, &compute.Error{ID: "database_uri", Kind: compute.ErrInvalid, Err: err, Hint: "it names the file in which the master keeps its state, which must be yours and writable; --database-uri FILE names another"}
+		} else if err != nil {
 			return nil, nil, err
 		}
 		return store, func() { _ = store.Close() }, nil
@@ -276,11 +295,11 @@ func masterOptions(f *cfg.File) (opt master.Options, err error) {
 	}
 	opt.Forwards = true // the panel does
 	for _, section := range f.Sections() {
-		url, ok := strings.CutPrefix(section, multimaster)
+		named, ok := strings.CutPrefix(section, multimaster)
 		if !ok {
 			continue
 		}
-		x := master.External{URL: url}
+		x := master.External{URL: named}
 		for key, to := range map[string]*string{"key": &x.KeyFile, "cert": &x.CertFile, "ca": &x.CAFile, "computer": &x.Computer, "partition": &x.Partition} {
 			if *to, err = f.Text(section, key); err != nil {
 				return opt, err
@@ -292,6 +311,17 @@ func masterOptions(f *cfg.File) (opt master.Options, err error) {
 		opt.Masters = append(opt.Masters, x)
 	}
 	return opt, nil
+}
+
+// unfit says what is wrong with what is said of another master; "": nothing is. Only what is asked for there fails by that.
+func unfit(x master.External) string {
+	switch u, err := url.Parse(x.URL); {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return "is not called by the address of a master, with http or https"
+	case u.Scheme == "https" && (x.KeyFile == "" || x.CertFile == ""):
+		return "has not both key and cert, which a master with https wants"
+	}
+	return ""
 }
 
 // addProduct adds a release of a software product, NAME URL; false: the line is no such.

@@ -178,6 +178,29 @@ func TestSlaposProxyLog(t *testing.T) {
 	}
 }
 
+// A port that is none is an error with its line, and so is one of an option.
+func TestSlaposProxyPort(t *testing.T) {
+	f, err := cfg.Parse("slapos.cfg", []byte("[slapos]\ncomputer_id = C\n[slapproxy]\nport = 70000\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for given, want := range map[string]string{"": "slapos.cfg, line 4: port in [slapproxy] is no port", "abc": "--port abc: it is no port", "-1": "--port -1: it is no port"} {
+		o := &slaposProxy{port: given, database: "x"}
+		if err := o.read(f); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: %v", given, err)
+		}
+	}
+}
+
+// A file that cannot be had is told by the key that names it.
+func TestSlaposProxyNoDatabase(t *testing.T) {
+	s := &slapos{a: newApp(strings.NewReader(""), io.Discard, io.Discard)}
+	_, _, err := s.openProxyStore(t.Context(), "/proc/nosuch/master.db")
+	if !errors.Is(err, compute.ErrInvalid) || !strings.HasPrefix(plain(err), "database_uri: /proc/nosuch/master.db: ") || strings.Contains(compute.Hint(err), "XDG") {
+		t.Errorf("%v, %s", err, compute.Hint(err))
+	}
+}
+
 // Another master is known by its own authority.
 func TestSlaposProxyMasters(t *testing.T) {
 	f, err := cfg.Parse("slapos.cfg", []byte("[multimaster/https://other.example/]\nkey = k\ncert = c\nca = a\ncomputer = COMP-2\npartition = p\nsoftware_release_list =\n  x\n  y\n"))
@@ -185,6 +208,17 @@ func TestSlaposProxyMasters(t *testing.T) {
 		t.Fatal(err)
 	}
 	opt, err := masterOptions(f)
+	for _, x := range []struct {
+		master.External
+		says string
+	}{
+		{master.External{URL: "foo"}, "address of a master"}, {master.External{URL: "https:///"}, "address of a master"}, {master.External{URL: "https://foo/", KeyFile: "k"}, "both key and cert"},
+		{master.External{URL: "https://foo/", KeyFile: "k", CertFile: "c"}, ""}, {master.External{URL: "http://[::1]:5000/"}, ""},
+	} {
+		if got := unfit(x.External); (got == "") != (x.says == "") || !strings.Contains(got, x.says) {
+			t.Errorf("%s: %q", x.URL, got)
+		}
+	}
 	want := master.External{URL: "https://other.example/", KeyFile: "k", CertFile: "c", CAFile: "a", Computer: "COMP-2", Partition: "p", Releases: []string{"x", "y"}}
 	if err != nil || len(opt.Masters) != 1 || !reflect.DeepEqual(opt.Masters[0], want) {
 		t.Errorf("%+v, %v", opt.Masters, err)

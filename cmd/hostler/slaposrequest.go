@@ -204,7 +204,11 @@ func (s *slapos) prepare(ctx context.Context, q *slap.Request, o *slaposAsking) 
 	}
 	kind, ok := release.Type(q.Type, q.Shared)
 	if !ok {
-		s.note("%s has no type %q", release.URL, q.Type)
+		if len(release.Types) == 0 {
+			s.note("%s has no types", release.URL)
+			return nil
+		}
+		s.warn("The parameters are not validated: %s has no %stype %q; it has %s", release.URL, map[bool]string{true: "shared "}[q.Shared], cmp.Or(q.Type, "default"), variants(release))
 		return nil
 	}
 	if o.form != "" {
@@ -227,6 +231,17 @@ func (s *slapos) prepare(ctx context.Context, q *slap.Request, o *slaposAsking) 
 	all = append(all, invalid("--no-validate sends them all the same", "nothing was requested: the parameters are not as %s wants them", kind.Request))
 	s.fail(errors.Join(all...))
 	return status(1) // 2 would say that it is not ready yet
+}
+
+// variants are the types that a release says it has.
+func variants(r *parameter.Release) string {
+	names := make([]string, len(r.Types))
+	for i, t := range r.Types {
+		if names[i] = t.Name; t.Shared {
+			names[i] += " (shared)"
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // texts are parameters as the texts as which a master keeps them.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 	"path/filepath"
@@ -89,9 +90,27 @@ func readSlapping(cfg *config.Config) (opt master.Options, said slapping, there 
 		}
 		x := master.External{URL: strings.TrimSpace(url), Releases: other.Releases, Computer: other.Computer, Partition: other.Partition,
 			KeyFile: beside(section["key"], other.Key), CertFile: beside(section["cert"], other.Cert), CAFile: beside(section["ca"], other.CA)}
+		if text := unfit(x); text != "" {
+			return opt, said, there, invalid("", "%s[%s] %s", sectionAt(section), title, text)
+		}
 		opt.Masters = append(opt.Masters, x)
 	}
 	return opt, said, there, nil
+}
+
+// sectionAt is where the keys of a section begin, as FILE:LINE: ; "" where it has none.
+func sectionAt(section map[string]config.Value) string {
+	first := ""
+	line := 0
+	for _, v := range section {
+		if first == "" || v.Line < line {
+			first, line = v.File, v.Line
+		}
+	}
+	if first == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d: ", first, line)
 }
 
 func decodeSection(section map[string]config.Value, to any) error {

@@ -34,8 +34,8 @@ func (f *File) Client() (*Client, error) {
 		return nil, f.Fail("slapos", "master_url", "is not there: it says which master to speak to, as in master_url = https://slap.example.com")
 	}
 	u, err := url.Parse(c.Master)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, f.Fail(f.where("master_url"), "master_url", "is no URL with http or https")
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, f.Fail(f.where("master_url"), "master_url", "is no URL with http or https, as in master_url = https://slap.example.com")
 	}
 	if u.Scheme == "https" && (c.CertFile == "" || c.KeyFile == "") {
 		return nil, f.Fail(f.where("key_file"), "key_file", "and cert_file are needed: the master is reached by https and wants to know who asks")

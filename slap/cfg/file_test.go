@@ -100,6 +100,7 @@ func TestBadValues(t *testing.T) {
 		"[slapos]\nmaster_url = 100%\n":                                      "a.cfg, line 2: master_url in [slapos] has a %",
 		"[slapos]\nmaster_url = %(master_url)s\n":                            "goes through more than 10 other keys",
 		"[slapos]\nmaster_url = ftp://a/\n":                                  "is no URL with http or https",
+		"[slapos]\nx = 1\nmaster_url = http://\n":                            "a.cfg, line 3: master_url in [slapos] is no URL with http or https",
 		"[slapos]\nmaster_url = https://a/\ncert_file = a\n":                 "key_file in [slapos] and cert_file are needed",
 		"[slapos]\nmaster_url=http://a\n[slapconsole]\nalias=kvm\n":          `line 4: alias in [slapconsole] has a line that is not NAME URL: "kvm"`,
 		"[slapos]\nmaster_url=http://a\n[slapconsole]\nalias=\n a b\n a c\n": "alias in [slapconsole] has a twice",

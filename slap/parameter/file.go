@@ -3,6 +3,7 @@ package parameter
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"io"
 	"math/big"
@@ -66,6 +67,9 @@ func parse(kind string, data []byte, form string) (slap.Dictionary, error) {
 	var all any
 	switch kind {
 	case ".xml":
+		if root := rootOf(data); root != "" && root != "instance" {
+			return nil, fmt.Errorf("its root element is <%s>; of parameters it is <instance>, with a <parameter id=\"NAME\"> for each", root)
+		}
 		return slap.ParseParameters(string(data))
 	case ".json":
 		var err error
@@ -91,6 +95,20 @@ func parse(kind string, data []byte, form string) (slap.Dictionary, error) {
 		return slapValue(all).(slap.Dictionary), nil
 	}
 	return slap.Dictionary{"_": text}, nil
+}
+
+// rootOf is the name of a document's root element; "": it has none, or is no XML up to there.
+func rootOf(document []byte) string {
+	d := xml.NewDecoder(bytes.NewReader(document))
+	for {
+		token, err := d.RawToken()
+		if err != nil {
+			return ""
+		}
+		if start, ok := token.(xml.StartElement); ok {
+			return start.Name.Local
+		}
+	}
 }
 
 // readJSON reads a JSON text, and writes it again as the reference's client does: names in their order, and ASCII alone.

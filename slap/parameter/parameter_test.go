@@ -82,6 +82,7 @@ func TestBadFiles(t *testing.T) {
 		"p.yaml:1: a":                           "JSON has no values like",
 		"p.yaml:- a":                            "parameters are an object",
 		"p.xml:<instance>":                      "",
+		"p.xml:<foo><parameter/></foo>":         "its root element is <foo>",
 		"p.txt:a=1":                             "ends with .json, .yaml, .yml or .xml",
 	} {
 		name, text, _ := strings.Cut(text, ":")
