@@ -349,10 +349,10 @@ func TestSlaposLooks(t *testing.T) {
   "status": "unsupported"
 }
 `, 0, ""},
-		{"service info none", "", 2, "slapos: not found: the master knows no service \"none\"\nhint: hostler slapos service list shows all\n"},
+		{"service info none", "", 2, "slapos: not found: the master knows no service \"none\"\nhint: slapos service list shows all\n"},
 		{"computer list", "List of Computers:\nCOMP-LAB COMP-LAB\n", 0, ""},
 		{"computer info COMP-LAB", "Reference: COMP-LAB\nTitle: COMP-LAB\nPartition: slappart0 started /srv/profiles/demo/software.cfg demo1\n", 0, ""},
-		{"computer info none", "", 2, "slapos: not found: the master knows no computer \"none\"\nhint: hostler slapos computer list shows all\n"},
+		{"computer info none", "", 2, "slapos: not found: the master knows no computer \"none\"\nhint: slapos computer list shows all\n"},
 		{"computer token", "T0KEN\n", 0, ""},
 		{"computer token COMP-LAB", "", 1, "slapos: this master gives no tokens for computers that there are already\nhint: its administrator, or generateComputerCertificate, gives another certificate\n"},
 		{"service frobnicate", "", 5, "slapos: unknown command \"frobnicate\"\n"},
