@@ -366,7 +366,7 @@ func TestSlaposLooks(t *testing.T) {
 		told[path] = answer
 	}
 	m = slaposMaster(t, told)
-	if code, out, errs := m.run(t, "service", "info", "demo1", "--news"); code != 0 || !strings.Contains(out, "\"status\": \"red\",\n  \"news\": [\n    \"#error it burns\"\n  ]") {
+	if code, out, errs := m.run(t, "service", "info", "demo1", "--news"); code != 0 || !strings.Contains(out, "\"status\": \"red\",\n  \"error\": \"it burns\",\n  \"news\": [\n    \"#error it burns\"\n  ]") {
 		t.Errorf("service info --news: %d\n%s%s", code, out, errs)
 	}
 	if code, out, errs := m.run(t, "service", "info", "demo1", "--json"); code != 0 || !strings.Contains(out, "\"title\": \"demo1\",\n  \"release\"") || strings.Contains(out, "news") {
