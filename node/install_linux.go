@@ -73,7 +73,7 @@ func (a *Agent) room(pl *Place) error {
 		return fmt.Errorf("%s: how much room there is: %w", pl.Home, err)
 	}
 	if free := int64(st.Bavail) * st.Bsize; free < a.Free {
-		return &compute.Error{Op: "node", ID: compute.ID(pl.ID), Kind: compute.ErrNoCapacity, Err: fmt.Errorf("only %d bytes are free at %s, and an instance needs %d", free, pl.Home, a.Free), Hint: "instance_min_free_space in [slapos]"}
+		return &compute.Error{Op: "node", ID: compute.ID(pl.ID), Kind: compute.ErrNoCapacity, Err: fmt.Errorf("%s has %d MiB free, and %d MiB must be", pl.Home, free>>20, a.Free>>20), Hint: "instance_min_free_space in [slapos]"}
 	}
 	return nil
 }

@@ -58,7 +58,11 @@ type Options struct {
 	Buildout     string // the program that bootstraps releases; "" is buildout on PATH
 	Software     string // where releases are; "" is soft in the directory
 	InstanceOnly bool   // for good: no software is built here: releases are in Software, made by somebody else
+
+	space [2]string // the least that must be free for a release, and for an instance, where the settings say something else than minFree
 }
+
+const minFree = "100M"
 
 // complete says what is not said.
 func (o *Options) complete() (err error) {
@@ -150,6 +154,7 @@ func (o *Options) keep() error {
 	amount, only, computer := text("slapformat", "partition_amount"), text(own, "instance_only"), text("slapos", "computer_id")
 	o.Base, o.Buildout, o.Software = cmp.Or(o.Base, text("slapformat", "partition_base_name")), cmp.Or(o.Buildout, text("slapos", "buildout")), cmp.Or(o.Software, text(own, "software_root"))
 	four, six := text(own, "ipv4"), text(own, "ipv6")
+	o.space = [2]string{text("slapos", "software_min_free_space"), text("slapos", "instance_min_free_space")}
 	if err != nil {
 		return fail(err)
 	}
@@ -364,8 +369,8 @@ software_root = %[3]s
 instance_root = %[4]s
 %[5]sroot_check = False
 forbid_supervisord_automatic_launch = true
-software_min_free_space = 100M
-instance_min_free_space = 100M
+software_min_free_space = %[17]s
+instance_min_free_space = %[18]s
 pidfile_software = %[6]s/slapos-node-software.pid
 pidfile_instance = %[6]s/slapos-node-instance.pid
 pidfile_report = %[6]s/slapos-node-report.pid
@@ -391,7 +396,7 @@ ipv4 = %[13]s
 ipv6 = %[14]s
 instance_only = %[15]t
 software_root = %[16]s
-`, o.Computer, l.Master, software, at(Instances), building, at(Run), at(definition), at(state), o.Partitions, o.Base, l.Port, at("var/proxy.db"), o.IPv4, six, o.InstanceOnly, percent(o.Software))
+`, o.Computer, l.Master, software, at(Instances), building, at(Run), at(definition), at(state), o.Partitions, o.Base, l.Port, at("var/proxy.db"), o.IPv4, six, o.InstanceOnly, percent(o.Software), percent(cmp.Or(o.space[0], minFree)), percent(cmp.Or(o.space[1], minFree)))
 }
 
 // definition gives all partitions the same user, and their addresses.

@@ -89,6 +89,12 @@ func TestLay(t *testing.T) {
 
 	before, err := os.ReadFile(l.At(standalone.Config))
 	do(t, err)
+	small := strings.Replace(string(before), "instance_min_free_space = 100M", "instance_min_free_space = 1M", 1)
+	do(t, os.WriteFile(l.At(standalone.Config), []byte(small), 0o644))
+	lay(t, &standalone.Options{Dir: o.Dir, Program: o.Program})
+	if before, err = os.ReadFile(l.At(standalone.Config)); err != nil || string(before) != small {
+		t.Errorf("what was written there is no more: %s, %v", before, err)
+	}
 	if _, err := standalone.Lay(&standalone.Options{Dir: o.Dir, Program: o.Program, Software: o.Program + "/soft"}); !errors.Is(err, compute.ErrInvalid) {
 		t.Error(err)
 	}
