@@ -48,6 +48,11 @@ forbid_supervisord_automatic_launch says that somebody else does. When it ends, 
 	all = append(all, s.programCommand("start", "Start programs of this node", "started", (*supervise.Client).Start),
 		s.programCommand("stop", "Stop programs of this node", "stopped", (*supervise.Client).Stop),
 		s.programCommand("restart", "Stop and start programs of this node", "started", (*supervise.Client).Restart))
+	all = append(all, s.nodeSignalCommand(), s.nodeTailCommand())
+	return append(all, s.newSupervisorctl())
+}
+
+func (s *slapos) nodeSignalCommand() *cobra.Command {
 	signal := s.newNodeCommand(&cobra.Command{
 		Use: "signal SIGNAL NAME...", Short: "Send a signal to programs of this node", Long: "Send a signal, as HUP or USR1, to programs that run." + programNames,
 		Example: "  hostler slapos node signal HUP slappart0:server-on-watch", Args: cobra.MinimumNArgs(2),
@@ -59,8 +64,7 @@ forbid_supervisord_automatic_launch says that somebody else does. When it ends, 
 		return c.Signal(ctx, strings.TrimPrefix(strings.ToUpper(args[0]), "SIG"), args[1:]...)
 	})
 	signal.ValidArgsFunction = s.completePrograms
-	all = append(all, signal, s.nodeTailCommand())
-	return append(all, s.newSupervisorctl())
+	return signal
 }
 
 // programCommand makes a command that does something with programs by their names.
@@ -190,7 +194,7 @@ func (s *slapos) newSupervisorctl() *cobra.Command {
 	}
 	ctl.AddCommand(s.nodeStatusCommand(), s.programCommand("start", "Start programs of this node", "started", (*supervise.Client).Start),
 		s.programCommand("stop", "Stop programs of this node", "stopped", (*supervise.Client).Stop),
-		s.programCommand("restart", "Stop and start programs of this node", "started", (*supervise.Client).Restart), s.nodeTailCommand())
+		s.programCommand("restart", "Stop and start programs of this node", "started", (*supervise.Client).Restart), s.nodeSignalCommand(), s.nodeTailCommand())
 	for _, c := range ctl.Commands() {
 		c.Example = strings.ReplaceAll(c.Example, "hostler slapos node ", "hostler slapos node supervisorctl ")
 	}
