@@ -101,18 +101,10 @@ func tell(w io.Writer, program string, err error) {
 	}
 	for _, e := range unjoin(err) {
 		fmt.Fprintf(w, "%s: %s\n", program, plain(e))
-		if hint := compute.Hint(e); hint != "" {
-			fmt.Fprintf(w, "hint: %s\n", byName(program, hint))
+		if hint := asCalled(program, compute.Hint(e)); hint != "" {
+			fmt.Fprintf(w, "hint: %s\n", hint)
 		}
 	}
-}
-
-// byName has a hint name commands as they are called: who calls slapos has that word.
-func byName(program, hint string) string {
-	if program == slaposName {
-		return strings.ReplaceAll(hint, "hostler "+slaposName+" ", slaposName+" ")
-	}
-	return hint
 }
 
 // tell prints an error, with --json for machines.
@@ -125,7 +117,7 @@ func (a *app) tell(err error) {
 	enc := json.NewEncoder(a.errs)
 	enc.SetEscapeHTML(false)
 	for _, e := range unjoin(err) {
-		_ = enc.Encode(errorView{plain(e), kindName(e), byName(a.program, compute.Hint(e))})
+		_ = enc.Encode(errorView{plain(e), kindName(e), asCalled(a.program, compute.Hint(e))})
 	}
 }
 

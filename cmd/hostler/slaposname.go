@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/node/standalone"
 )
 
 // slaposName is SlapOS's program.
@@ -72,6 +75,34 @@ func everySlapos(cmd *cobra.Command, f func(*cobra.Command)) {
 	for _, c := range cmd.Commands() {
 		everySlapos(c, f)
 	}
+}
+
+// asCalled is a hint with the commands of SlapOS by the name under which we were called: its own, also by the script of a stand-alone. What runs there the stand-alone starts.
+func asCalled(program, hint string) string {
+	const own = "hostler " + slaposName + " "
+	if !strings.Contains(hint, own) {
+		return hint
+	}
+	dir := ofStandalone(os.Getenv("SLAPOS_CONFIGURATION"))
+	if dir != "" && strings.Contains(hint, own+"node supervisord") {
+		return strings.ReplaceAll(hint, own+"node supervisord", own+"standalone "+dir)
+	}
+	if dir == "" && program != slaposName {
+		return hint
+	}
+	return strings.ReplaceAll(hint, own, slaposName+" ")
+}
+
+// ofStandalone is the directory of the stand-alone whose configuration a file is; "": it is none's.
+func ofStandalone(file string) string {
+	dir, ok := strings.CutSuffix(file, "/"+standalone.Config)
+	if !ok || !filepath.IsAbs(dir) {
+		return ""
+	}
+	if st, err := os.Lstat(filepath.Join(dir, standalone.Wrapper)); err != nil || !st.Mode().IsRegular() {
+		return ""
+	}
+	return dir
 }
 
 // globalValues are hostler's own options that take a word.

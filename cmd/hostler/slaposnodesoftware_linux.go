@@ -60,7 +60,7 @@ func (n *nodeCommand) softwarePass(ctx context.Context, o softwarePass) error {
 	for _, f := range failed {
 		n.warn("  %s: %s", f.URL, software.Brief(f.Err))
 		if e, ok := errors.AsType[*compute.Error](n.hinted(f.Err)); ok && e.Hint != "" {
-			n.warn("    %s", e.Hint)
+			n.warn("    %s", asCalled(n.a.program, e.Hint))
 		}
 	}
 	return status(1)
