@@ -77,7 +77,12 @@ func furnish() error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(os.WriteFile("/proc/sys/net/ipv6/conf/lab0/accept_dad", []byte("0"), 0), netlink.LinkSetUp(lab), netlink.LinkSetUp(peer)); err != nil {
+	for _, name := range []string{"lab0", "lab9"} { // an address that is tried for a second would change the machine meanwhile
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/accept_dad", []byte("0"), 0); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(netlink.LinkSetUp(lab), netlink.LinkSetUp(peer)); err != nil {
 		return err
 	}
 	return address("lab0", "2001:db8:77::1/64")
