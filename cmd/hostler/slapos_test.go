@@ -500,6 +500,9 @@ d.getConnectionParameter('url')
 	if code, out, errs := m.run(t, "console", "-p", path, "COMP-1", "--json", "-v"); code != 1 || out != "['"+path+"', 'COMP-1', '--json', '-v']\n'--json'\n" || !strings.Contains(errs, "line 4: sys has no path") {
 		t.Errorf("arguments: %d\n%s%s", code, out, errs)
 	}
+	if code, out, errs := m.run(t, "console", script("help()\n")); code != 0 || !strings.Contains(out, "\nrequest(software_release, ") {
+		t.Errorf("help: %d\n%s%s", code, out, errs)
+	}
 	for text, want := range map[string]string{"\nimport os\n": "line 2: ", "supply(demo)\n": "supply: computer_guid is missing", "f(": "there is no f", "request(demo, 'a', shared=1)": "shared is True or False", "request(demo,": "not finished", "print(1, end='')": "values alone"} {
 		if code, _, errs := m.run(t, "console", script(text)); code != 1 || !strings.Contains(errs, want) {
 			t.Errorf("%s: %d\n%s", text, code, errs)

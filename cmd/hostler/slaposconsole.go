@@ -63,7 +63,7 @@ func (s *slapos) console(ctx context.Context, args []string) error {
 	}
 	c := &console.Console{Names: map[string]any{
 		"request": console.Func(s.consoleRequest), "supply": console.Func(s.consoleSupply), "product": consoleProducts{}, "getInformation": console.Func(s.consoleInformation),
-		"sys": consoleSystem(args), "print": console.Func(s.consolePrint),
+		"sys": consoleSystem(args), "print": console.Func(s.consolePrint), "help": console.Func(s.consoleHelp),
 	}}
 	for _, a := range settings.Aliases {
 		if _, taken := c.Names[a.Name]; !taken {
@@ -111,6 +111,9 @@ func (s *slapos) console(ctx context.Context, args []string) error {
 		if word := strings.TrimSpace(text); asks && (word == "exit()" || word == "quit()" || word == "exit" || word == "quit") {
 			return nil
 		}
+		if asks && strings.TrimSpace(text) == "help" {
+			text = "help()"
+		}
 		v, err := c.Run(ctx, text)
 		if more && errors.Is(err, console.ErrIncomplete) {
 			continue
@@ -150,6 +153,17 @@ func consoleLines(ctx context.Context, in io.Reader) (<-chan string, <-chan erro
 		failed <- scanner.Err()
 	}()
 	return lines, failed
+}
+
+// consoleHelp says what there is.
+func (s *slapos) consoleHelp(context.Context, console.Arguments) (any, error) {
+	return nil, fprintf(s.a.out, "%s", `supply(software_release, computer_guid, state="available")
+request(software_release, partition_reference, partition_parameter_kw={}, software_type="default", filter_kw={}, state="started", shared=False)
+    of what it gives: getState(), getId(), getComputerId(), getInstanceGuid(), getConnectionParameterDict(), getConnectionParameter(key), getInstanceParameterDict()
+getInformation(partition_reference)
+print(value, ...)
+product.NAME, the aliases of the configuration, sys.argv; NAME = VALUE gives a value a name; exit() ends
+`)
 }
 
 // consolePrint is Python's print, without its options.
