@@ -190,7 +190,7 @@ func (b *builder) make(ctx context.Context, engine *pool.Pool, name string, snap
 			b.app.log.Warn("the instance of a build is not discarded yet", "instance", id, "err", e)
 		}
 	}()
-	if err := b.setUp(ctx, engine, who, id); errors.Is(err, compute.ErrNotLeased) {
+	if err := b.setUp(ctx, engine, who, id); err != nil && taken(ctx, engine, id, err) {
 		return &compute.Error{ID: id, Kind: compute.ErrConflict, Err: fmt.Errorf("it was taken away in the middle: %w", unjoin(err)[0]), Hint: "build again: nothing is left of this"}
 	} else if err != nil {
 		return err
@@ -198,6 +198,15 @@ func (b *builder) make(ctx context.Context, engine *pool.Pool, name string, snap
 	b.say(buildPacks, r.name())
 	_, err = snap.Snapshot(ctx, id, compute.ImageSpec{Name: r.name(), Labels: b.labels(r)})
 	return err
+}
+
+// taken reports whether an error came because an instance is ours no more: given back by somebody, or gone already.
+func taken(ctx context.Context, engine *pool.Pool, id compute.ID, err error) bool {
+	if errors.Is(err, compute.ErrNotLeased) {
+		return true
+	}
+	_, _, gone := engine.Resolve(ctx, string(id))
+	return errors.Is(gone, compute.ErrNotFound)
 }
 
 // setUp applies the bundles.
