@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,15 +71,14 @@ func (c *plain) check(cmd *compute.Command) error {
 // plainRun is one command.
 type plainRun struct {
 	*plain
-	cmd      *compute.Command
-	mark     string
-	began    chan struct{} // closed when the command has begun
-	pid      int           // of the command; for who has seen began closed
-	leads    bool          // its group is its own
-	failed   int           // the script's status when it could not start the command; 0: it could
-	ends     bool          // it was told to end
-	unread   chan struct{} // closed when the caller takes no more output
-	unreadBy sync.Once
+	cmd    *compute.Command
+	mark   string
+	began  chan struct{} // closed when the command has begun
+	pid    int           // of the command; for who has seen began closed
+	leads  bool          // its group is its own
+	failed int           // the script's status when it could not start the command; 0: it could
+	ends   bool          // it was told to end
+	unread chan struct{} // closed when the caller takes no more output
 }
 
 // Run implements compute.Conn.
@@ -118,11 +116,7 @@ func (r *plainRun) run(ctx context.Context, own string) (compute.Exit, error) {
 		args = slices.Concat([]string{"env", "TERM=" + term}, args)
 	}
 	var stderr shell.Tail
-	stdout, bad := r.writer(r.cmd.Stdout), r.writer(r.cmd.Stderr)
-	if a, b := r.cmd.Stdout, r.cmd.Stderr; a != nil && reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.TypeOf(a).Comparable() && a == b {
-		one := &oneAtATime{w: stdout}
-		stdout, bad = one, one
-	}
+	stdout, bad := shell.Outputs(r.cmd, func() { close(r.unread) })
 	o := remotecommand.StreamOptions{Tty: r.cmd.TTY != nil}
 	o.Stdout = &shell.Preamble{
 		Nonce: nonce, W: stdout,
@@ -260,35 +254,6 @@ func (r *plainRun) started() bool {
 		return false
 	}
 }
-
-// writer is where output goes. One that takes no more ends the command as a closed pipe would.
-func (r *plainRun) writer(w io.Writer) io.Writer {
-	if w == nil {
-		return io.Discard
-	}
-	return writerFunc(func(b []byte) (int, error) {
-		if _, err := w.Write(b); err != nil {
-			r.unreadBy.Do(func() { close(r.unread) })
-		}
-		return len(b), nil
-	})
-}
-
-// oneAtATime is a writer of both outputs.
-type oneAtATime struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (o *oneAtATime) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.w.Write(b)
-}
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // feed is the script's line, and then the command's own input, until gone is closed. Nobody can end a read of the caller's: what is read after that is lost, as with
 // a pipe whose reader has ended.

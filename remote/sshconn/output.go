@@ -2,38 +2,9 @@ package sshconn
 
 import (
 	"io"
-	"sync"
 	"sync/atomic"
 	"time"
 )
-
-// writer makes the first error of the caller's writer the end of the command, as a closed pipe would be.
-func (r *sshRun) writer(w io.Writer) io.Writer {
-	if w == nil {
-		return io.Discard
-	}
-	return sshWriter(func(b []byte) (int, error) {
-		if _, err := w.Write(b); err != nil {
-			r.broken.Do(func() { close(r.unread) })
-		}
-		return len(b), nil
-	})
-}
-
-type oneAtATime struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (o *oneAtATime) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.w.Write(b)
-}
-
-type sshWriter func([]byte) (int, error)
-
-func (f sshWriter) Write(b []byte) (int, error) { return f(b) }
 
 // sshOutput copies one stream of the far side.
 type sshOutput struct {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -72,7 +71,6 @@ type sshRun struct {
 	failed  atomic.Int32 // the script's own status when it could not start the command
 
 	out, err sshOutput
-	broken   sync.Once
 	unread   chan struct{} // closed when the caller takes no more output
 }
 
@@ -89,11 +87,7 @@ func (r *sshRun) run(ctx context.Context) (compute.Exit, error) {
 	}
 	control := r.sess.link.startControl()
 	r.failed.Store(-1)
-	stdout, stderr := r.writer(r.cmd.Stdout), r.writer(r.cmd.Stderr)
-	if same(r.cmd.Stdout, r.cmd.Stderr) {
-		one := &oneAtATime{w: stdout}
-		stdout, stderr = one, one
-	}
+	stdout, stderr := shell.Outputs(r.cmd, func() { close(r.unread) })
 	r.out.start(r.sess, &shell.Preamble{
 		Nonce: r.script.nonce, W: stdout,
 		Began: func(_, group int, _ []string) {
@@ -329,9 +323,4 @@ func (r *sshRun) result() (compute.Exit, error) {
 		why = fmt.Sprintf("the log-in shell ended with %d before the command began", r.sess.exit.Status())
 	}
 	return compute.Exit{}, r.fail("ssh.Run", compute.ErrCannotStart, errors.New(why))
-}
-
-// same reports whether two writers are one, so that their output keeps its order and the writer is called by one goroutine.
-func same(a, b io.Writer) bool {
-	return a != nil && reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.TypeOf(a).Comparable() && a == b
 }
