@@ -1,6 +1,8 @@
 package kubernetes_test
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -88,8 +90,8 @@ func TestConnByExec(t *testing.T) {
 	o := site(t)
 	o.Way = "exec"
 	p := open(t, o)
-	conn := ready(t, p, "suite-1")
-	const nothing, status, ignored = "there is nothing of ours in the pod", "exec tells a status, and no signal", "the lab starts commands with INT and QUIT ignored: the case below has the others"
+	ready(t, p, "suite-1")
+	const nothing, status, ignored = "there is nothing of ours in the pod", "exec tells a status, and no signal", "the lab starts commands with INT and QUIT ignored: TestExec has the others"
 	computetest.Conn(t, computetest.ConnOptions{
 		New: func(t *testing.T) compute.Conn {
 			c, err := p.Connect(t.Context(), "suite-1")
@@ -104,6 +106,44 @@ func TestConnByExec(t *testing.T) {
 			"DialListenTCP": nothing, "DialListenUnix": nothing, "DialRefused": nothing,
 		},
 	})
+}
+
+// TestExec has commands by exec alone end as they do, be told signals, and have their directory, environment and files. The end of an output may be lost, so what is
+// printed is looked for until it comes.
+func TestExec(t *testing.T) {
+	o := site(t)
+	o.Way = "exec"
+	p := open(t, o)
+	conn, dir := ready(t, p, "suite-1"), t.TempDir()
+	for code := range 3 {
+		if exit, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", fmt.Sprint("exit ", code)}}); err != nil || exit.Code != code {
+			t.Errorf("exit %d: %+v %v", code, exit, err)
+		}
+	}
+	if _, err := conn.Run(t.Context(), &compute.Command{Args: []string{"no-such-program"}}); !errors.Is(err, compute.ErrNoCommand) {
+		t.Errorf("no program: %v", err)
+	}
+	if _, err := conn.Run(t.Context(), &compute.Command{Args: []string{"true"}, User: "nobody"}); !errors.Is(err, compute.ErrCannotStart) {
+		t.Errorf("as another user: %v", err)
+	}
+	eventually(t, "directory and environment", func() error {
+		var out bytes.Buffer
+		_, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", `echo "$PWD $WORD"; cat`}, Dir: dir, Env: map[string]string{"WORD": "a b"}, Stdin: strings.NewReader("in"), Stdout: &out})
+		if got := out.String(); err != nil || got != dir+" a b\nin" {
+			return fmt.Errorf("%q %w", got, err)
+		}
+		return nil
+	})
+	var tree bytes.Buffer
+	w := tar.NewWriter(&tree)
+	bad := errors.Join(w.WriteHeader(&tar.Header{Name: "f", Typeflag: tar.TypeReg, Mode: 0o640, Size: 4}), second(w.Write([]byte("data"))), w.Close())
+	if bad != nil {
+		t.Fatal(bad)
+	}
+	eventually(t, "a file is put", func() error { return conn.Put(t.Context(), dir, bytes.NewReader(tree.Bytes())) })
+	if got, err := os.ReadFile(filepath.Join(dir, "f")); string(got) != "data" { // the lab's pods have this machine's files
+		t.Errorf("the file is %q: %v", got, err)
+	}
 	t.Run("Signals", func(t *testing.T) {
 		for _, sig := range []string{"TERM", "HUP", "USR1"} {
 			out, signals, done := &lines{first: make(chan struct{})}, make(chan string, 1), make(chan compute.Exit, 1)
@@ -122,6 +162,8 @@ func TestConnByExec(t *testing.T) {
 		}
 	})
 }
+
+func second(_ int, err error) error { return err }
 
 // TestQuota has what the namespace's quota refuses be no capacity, with nothing made.
 func TestQuota(t *testing.T) {
