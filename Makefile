@@ -68,7 +68,7 @@ cross:
 	bin/crosscheck linux/arm64 darwin/arm64
 
 # All tests. IMPORTS is checked by the one in the root. Three packages at a time, for two processors: the labs are heavy, and wait. What takes longest begins first. No vet:
-# that has been. A few that fail are run again, and named as unsteady.
+# that has been. The time-out is for all: a package's own time has in it how long a new machine takes to get its OpenStack up. A few that fail are run again, and named as unsteady.
 # RACE: SQLite is C that was translated: the detector makes it 20 times slower, and nothing of ours is to be found there.
 # GORACE: what is built with the detector sleeps for a second at its end otherwise, and the tests start thousands.
 race: export GORACE ?= atexit_sleep_ms=0
@@ -76,7 +76,7 @@ RACE = -race $(foreach p,modernc.org/sqlite/lib modernc.org/libc/... modernc.org
 LONG = $(if $(filter ./...,$(TESTS)),./cmd/hostler ./provider/vm ./provider/ironic ./provider/openstack/... ./pool ./provider/sandbox ./remote/sshconn)
 race:
 	@CGO_ENABLED=0 $(GO) build -C tools -o ../bin/testreport ./testreport
-	{ $(GO) test $(RACE) -vet=off -count=1 -p 3 -timeout 30m -json $(LONG) $(TESTS); $(if $(filter ./...,$(TESTS)),CGO_ENABLED=0 $(GO) test -vet=off -count=1 -json -run "FailingDisk|SimulateBent" ./store/sqlite ./pool;) } | bin/testreport $(GO) test $(RACE) -vet=off -timeout 20m
+	{ $(GO) test $(RACE) -vet=off -count=1 -p 3 -timeout 75m -json $(LONG) $(TESTS); $(if $(filter ./...,$(TESTS)),CGO_ENABLED=0 $(GO) test -vet=off -count=1 -json -run "FailingDisk|SimulateBent" ./store/sqlite ./pool;) } | bin/testreport $(GO) test $(RACE) -vet=off -timeout 20m
 
 # The tables with the ratios of SPECIFICATION.md. -p 1: nobody measures beside another.
 bench:
