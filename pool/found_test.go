@@ -197,6 +197,32 @@ func TestSourceTestMakes(t *testing.T) {
 	})
 }
 
+// forbidden is a provider that knows all that it may not do.
+type forbidden struct{ compute.Provider }
+
+func (f forbidden) Unwrap() compute.Provider { return f.Provider }
+func (forbidden) Probe(context.Context, compute.Spec) (string, error) {
+	return "", &compute.Error{Kind: compute.ErrDenied, Err: errors.New("we may not create, list pods")}
+}
+
+// TestSourceTestAsks what is not allowed before it makes anything.
+func TestSourceTestAsks(t *testing.T) {
+	wrap := func(o *pool.Options) {
+		inner := o.Open
+		o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
+			p, err := inner(ctx, name, typ, def)
+			return forbidden{p}, err
+		}
+	}
+	inBubble(t, wrap, web(func(*pool.Source) {}), func(t *testing.T, ctx context.Context, r *rig) {
+		res, err := r.Test(ctx, "web")
+		kind(t, err, compute.ErrDenied)
+		if res.Instance != "" || !strings.Contains(err.Error(), "we may not create, list pods") {
+			t.Errorf("it made %q: %v", res.Instance, err)
+		}
+	})
+}
+
 // slowly is a provider whose creations may come true after their askers died.
 type slowly struct{ compute.Provider }
 

@@ -168,6 +168,9 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 	if err != nil {
 		return res, err
 	}
+	if err := p.allowed(ctx, s); err != nil {
+		return res, err
+	}
 	owner := "hostler source test"
 	start := time.Now()
 	req := compute.Request{Source: name, Count: 1, New: true, Owner: owner, Purpose: "test of the source", TTL: testTTL}
@@ -204,6 +207,23 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 	err = errors.Join(err, p.Release(rest, who, compute.ReleaseOptions{Discard: true}, res.Instance))
 	res.Destroy = time.Since(start)
 	return res, err
+}
+
+// allowed asks a source's provider, where that can tell, what it is not allowed: all at once, and not the first that is tried.
+func (p *Pool) allowed(ctx context.Context, s *source) error {
+	if s.Type == poolType {
+		return nil
+	}
+	provider, err := p.Provider(ctx, s.Name)
+	if err != nil {
+		return nil // who acquires is told
+	}
+	if prober, ok := compute.As[compute.Prober](provider); ok {
+		if _, err := prober.Probe(ctx, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor}); errors.Is(err, compute.ErrDenied) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Provider returns a configured source's provider, opened.

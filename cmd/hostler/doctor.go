@@ -324,8 +324,11 @@ func (a *app) checkSource(ctx context.Context, engine *pool.Pool, s *config.Sour
 		_, err = p.List(ctx)
 	}
 	note := ""
-	if prober, ok := compute.As[compute.Prober](p); ok && err == nil {
-		note, err = prober.Probe(ctx, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor})
+	if prober, ok := compute.As[compute.Prober](p); ok && (err == nil || errors.Is(err, compute.ErrDenied)) { // which knows all that is denied
+		said, wrong := prober.Probe(ctx, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor})
+		if note = said; err == nil || wrong != nil {
+			err = wrong
+		}
 	}
 	if err != nil {
 		hint := compute.Hint(err)

@@ -40,11 +40,10 @@ func (p *Provider) connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if _, err := in.fate(name, p.o.Schedule, time.Now()); err != nil {
 		return nil, err
 	}
-	s, err := p.c.ask()
-	if err != nil {
+	if _, err := p.c.ask(); err != nil {
 		return nil, err
 	}
-	at := inside{s: s, namespace: p.c.namespace, pod: in.Metadata.Name, name: name}
+	at := inside{c: p.c, pod: in.Metadata.Name, name: name}
 	if p.o.Way == "exec" {
 		c := newPlain(p, id, at)
 		if _, err := c.Run(ctx, &compute.Command{Args: []string{"true"}}); err != nil {
@@ -70,6 +69,8 @@ func (p *Provider) ended(ctx context.Context, id compute.ID, err error) error {
 		if _, fate := in.fate(p.containerOf(in), p.o.Schedule, time.Now()); fate != nil {
 			return fate
 		}
+	} else if errors.Is(e, errNone) {
+		return e
 	}
 	return err
 }
@@ -118,6 +119,9 @@ func (c *conn) meet(ctx context.Context, path string, args []string) error {
 	}
 	_ = c.Client.Close()
 	_ = c.pipe.Close()
+	if refused := c.pipe.refused(); refused != nil {
+		return refused
+	}
 	if said := c.pipe.said(); said != "" && errors.Is(err, compute.ErrLost) {
 		err = errors.New(said)
 	}

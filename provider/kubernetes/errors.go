@@ -1,10 +1,13 @@
 package kubernetes
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -50,7 +53,7 @@ func kindOf(err error) (hint string, kind error) {
 	const role = "a Role and a RoleBinding in the namespace allow it: docs/kubernetes.md has them"
 	switch {
 	case s.Code == http.StatusForbidden && strings.Contains(text, " cannot ") && strings.Contains(text, " in api group "): // it names who, verb and resource
-		return role, compute.ErrDenied
+		return cmp.Or(ruleFor(s.Message), role), compute.ErrDenied
 	case s.Code == http.StatusForbidden && strings.Contains(text, "exceeded quota"):
 		return "the namespace's ResourceQuota is used up: `kubectl describe quota` shows by what", compute.ErrNoCapacity
 	case s.Code == http.StatusForbidden && strings.Contains(text, "maximum") && strings.Contains(text, "usage per"):
@@ -81,4 +84,16 @@ func kindOf(err error) (hint string, kind error) {
 		return "", compute.ErrUnavailable
 	}
 	return "", compute.ErrFailed
+}
+
+// refused is how an API server says that somebody may not do something in a namespace.
+var refused = regexp.MustCompile(`User "([^"]*)" cannot (\S+) resource "([^"]*)" in API group "([^"]*)" in the namespace "([^"]*)"`)
+
+// ruleFor is what would allow what was refused, from the refusal's own words; "": they are others.
+func ruleFor(text string) string {
+	m := refused.FindStringSubmatch(text)
+	if m == nil {
+		return ""
+	}
+	return fmt.Sprintf("a Role in the namespace %s, bound to %s, needs the rule - %s", m[5], m[1], Grant{Group: m[4], Resource: m[3], Verbs: []string{m[2]}})
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
 	utilexec "k8s.io/client-go/util/exec"
@@ -17,18 +19,32 @@ import (
 
 // inside is a container of a pod that commands can be started in.
 type inside struct {
-	s                    *session
-	namespace, pod, name string
+	c         *cluster
+	pod, name string
 }
 
 // start runs a program there with the given streams to its end, by exec over WebSocket, or SPDY where a proxy or an old API server does not know that. A status
-// that is not 0 is a utilexec.CodeExitError. When ctx ends, the streams do; the program may live on.
+// that is not 0 is a utilexec.CodeExitError. When ctx ends, the streams do; the program may live on. Where the API server knows us no more, the configuration is
+// read again, once, as for all that is asked of it: nothing of the streams was used then.
 func (in inside) start(ctx context.Context, args []string, o remotecommand.StreamOptions) error {
-	base, _, err := rest.DefaultServerUrlFor(in.s.config)
+	for again := false; ; again = true {
+		s, err := in.c.ask()
+		if err == nil {
+			err = in.stream(ctx, s, args, o)
+		}
+		if !apierrors.IsUnauthorized(err) || again {
+			return err
+		}
+		in.c.forget(s)
+	}
+}
+
+func (in inside) stream(ctx context.Context, s *session, args []string, o remotecommand.StreamOptions) error {
+	base, _, err := rest.DefaultServerUrlFor(s.config)
 	if err != nil {
 		return err
 	}
-	at := base.JoinPath("api", "v1", "namespaces", in.namespace, "pods", in.pod, "exec")
+	at := base.JoinPath("api", "v1", "namespaces", in.c.namespace, "pods", in.pod, "exec")
 	query := url.Values{"container": {in.name}, "command": args}
 	for key, on := range map[string]bool{"stdin": o.Stdin != nil, "stdout": o.Stdout != nil, "stderr": o.Stderr != nil && !o.Tty, "tty": o.Tty} {
 		if on {
@@ -36,21 +52,37 @@ func (in inside) start(ctx context.Context, args []string, o remotecommand.Strea
 		}
 	}
 	at.RawQuery = query.Encode()
-	web, err := remotecommand.NewWebSocketExecutor(in.s.config, "GET", at.String())
+	web, err := remotecommand.NewWebSocketExecutor(s.config, "GET", at.String())
 	if err != nil {
 		return err
 	}
-	old, err := remotecommand.NewSPDYExecutor(in.s.config, "POST", at)
+	old, err := remotecommand.NewSPDYExecutor(s.config, "POST", at)
 	if err != nil {
 		return err
 	}
+	var refused *apierrors.StatusError // what the API server said to the first; of the second only words are to be had
 	both, err := remotecommand.NewFallbackExecutor(web, old, func(err error) bool {
+		var upgrade *httpstream.UpgradeFailureError
+		if errors.As(err, &upgrade) && errors.As(upgrade.Cause, &refused) && refused.Status().Code == http.StatusUnauthorized {
+			return false
+		}
 		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
 	})
 	if err != nil {
 		return err
 	}
-	return both.StreamWithContext(ctx, o)
+	err = both.StreamWithContext(ctx, o)
+	if err == nil || refused == nil {
+		return err
+	}
+	if _, said, ok := strings.Cut(err.Error(), "unable to upgrade connection: "); ok { // what may not be done it says, and the first refusal does not always
+		refused.ErrStatus.Message = said
+		return refused
+	}
+	if httpstream.IsUpgradeFailure(err) {
+		return refused
+	}
+	return err
 }
 
 // say runs a program to its end and returns what it printed, bounded.
@@ -150,6 +182,17 @@ func (p *pipe) said() string {
 		text = strings.TrimSpace(text + " " + end.Error())
 	}
 	return words("", text)
+}
+
+// refused returns what the API server said when it did not let the program be started; nil: it did.
+func (p *pipe) refused() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var status *apierrors.StatusError
+	if errors.As(p.end, &status) {
+		return status
+	}
+	return nil
 }
 
 // missing reports whether an error of a start says that there is no such program.

@@ -170,8 +170,8 @@ func (p *Provider) protect(ctx context.Context) error {
 		_, err := d.Resource(policies).Namespace(p.c.namespace).Patch(ctx, policy.GetName(), types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "hostler", Force: &force})
 		return err
 	})
-	if apierrors.IsForbidden(err) {
-		return &compute.Error{Kind: compute.ErrDenied, Err: err, Hint: "let us make network policies in the namespace, or set network = open"}
+	if hint, kind := kindOf(err); err != nil && kind == compute.ErrDenied {
+		return &compute.Error{Kind: kind, Err: err, Hint: hint + "; or set network = open"}
 	}
 	if err == nil {
 		p.mu.Lock()

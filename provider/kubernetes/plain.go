@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/remotecommand"
 	utilexec "k8s.io/client-go/util/exec"
 
@@ -242,6 +243,8 @@ func (r *plainRun) exit(ctx context.Context, err error, said string) (compute.Ex
 		return compute.Exit{}, r.fail(compute.ErrCannotStart, "sh there ended with status %d: %s", status.Code, said)
 	case err == nil:
 		return compute.Exit{}, r.fail(compute.ErrLost, "the stream ended before the command began")
+	case !r.started() && (apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)):
+		return compute.Exit{}, r.p.fault("Run", r.id, err)
 	}
 	return compute.Exit{}, r.p.lostFor(r.id, "", r.in, err)
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -33,6 +34,7 @@ type watch struct {
 	names  map[instance]string
 	synced chan struct{}      // closed when the first list is there
 	broken error              // why there is no watch now; nil: there is one
+	denied error              // what was said when we may not watch; to list then works, and begins all anew again and again
 	since  time.Time          // that it has been so
 	stop   context.CancelFunc // nil: not begun
 	ended  chan struct{}      // closed when it has ended
@@ -97,6 +99,11 @@ func (w *watch) source() cache.ListerWatcher {
 				return err
 			})
 			w.fail(err)
+			w.mu.Lock()
+			if w.denied = nil; apierrors.IsForbidden(err) {
+				w.denied = err
+			}
+			w.mu.Unlock()
 			return out, err
 		},
 	}
@@ -120,8 +127,11 @@ func (w *watch) trusted(ctx context.Context) error {
 	w.begin()
 	for {
 		w.mu.Lock()
-		err, since, synced := w.broken, w.since, w.synced
+		err, since, synced, denied := w.broken, w.since, w.synced, w.denied
 		w.mu.Unlock()
+		if denied != nil {
+			return denied
+		}
 		done := false
 		select {
 		case <-synced:

@@ -1,0 +1,147 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Grant is one rule of a Role: what may be done to a kind of object in a namespace.
+type Grant struct {
+	Group, Resource string
+	Verbs           []string
+	Optional        bool // without it something is missing that no instance needs: the console
+}
+
+// String returns the rule as it stands in a Role.
+func (g Grant) String() string {
+	group := g.Group
+	if group == "" {
+		group = `""`
+	}
+	return fmt.Sprintf("{apiGroups: [%s], resources: [%s], verbs: [%s]}", group, g.Resource, strings.Join(g.Verbs, ", "))
+}
+
+// Grants are what the user of the kubeconfig has to be allowed in the source's namespace, and no more: documentation and charts are checked against them. Of o only
+// kind and network are looked at.
+func Grants(o Options) []Grant {
+	life := []string{"get", "list", "watch", "create", "delete"}
+	var out []Grant
+	switch o.Kind {
+	case "sandbox":
+		out = append(out, Grant{Group: sandboxes.Group, Resource: sandboxes.Resource, Verbs: life}, Grant{Resource: "pods", Verbs: []string{"list", "watch"}})
+	case "claim":
+		out = append(out, Grant{Group: claims.Group, Resource: claims.Resource, Verbs: life}, Grant{Resource: "pods", Verbs: []string{"list", "watch"}})
+	default:
+		out = append(out, Grant{Resource: "pods", Verbs: life})
+	}
+	// API servers before 1.35 ask for get alone when exec comes over WebSocket, later ones for create too; SPDY is create.
+	out = append(out, Grant{Resource: "pods/exec", Verbs: []string{"get", "create"}})
+	out = append(out, Grant{Resource: "events", Verbs: []string{"list"}, Optional: true})
+	if o.Network != "open" {
+		out = append(out, Grant{Group: policies.Group, Resource: policies.Resource, Verbs: []string{"create", "patch"}})
+	}
+	return out
+}
+
+// reviews are how the API server is asked what its caller may do; everybody may ask that.
+var reviews = schema.GroupVersionResource{Group: "authorization.k8s.io", Version: "v1", Resource: "selfsubjectaccessreviews"}
+
+// may asks whether we may do something in our namespace.
+func (c *cluster) may(ctx context.Context, group, resource, verb string) (yes bool, err error) {
+	resource, sub, _ := strings.Cut(resource, "/")
+	err = c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+		got, err := d.Resource(reviews).Create(ctx, &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+			"spec": map[string]any{"resourceAttributes": map[string]any{"namespace": c.namespace, "verb": verb, "group": group, "resource": resource, "subresource": sub}},
+		}}, metav1.CreateOptions{})
+		if err == nil {
+			yes, _, err = unstructured.NestedBool(got.Object, "status", "allowed")
+		}
+		return err
+	})
+	return yes, err
+}
+
+// missing returns what of the source's grants we do not have.
+func (p *Provider) missing(ctx context.Context) (out []Grant, err error) {
+	for _, g := range Grants(p.o) {
+		lacks := Grant{Group: g.Group, Resource: g.Resource, Optional: g.Optional}
+		for _, verb := range g.Verbs {
+			yes, err := p.c.may(ctx, g.Group, g.Resource, verb)
+			if err != nil {
+				return nil, err
+			}
+			if !yes {
+				lacks.Verbs = append(lacks.Verbs, verb)
+			}
+		}
+		if lacks.Verbs != nil {
+			out = append(out, lacks)
+		}
+	}
+	return out, nil
+}
+
+var _ compute.Prober = (*Provider)(nil)
+
+// Probe asks the API server for all that the source needs to be allowed, and has it look at what would be made, without that being made (a dry run).
+func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, err error) {
+	note, err = p.probe(ctx, spec)
+	return note, p.fault("Probe", compute.ID(p.o.Source), err)
+}
+
+func (p *Provider) probe(ctx context.Context, spec compute.Spec) (note string, err error) {
+	lacks, err := p.missing(ctx)
+	if err != nil {
+		return "", err
+	}
+	needed := slices.DeleteFunc(slices.Clone(lacks), func(g Grant) bool { return g.Optional })
+	if len(needed) > 0 {
+		return "", p.denied(needed)
+	}
+	if len(lacks) > 0 {
+		note = fmt.Sprintf("the console of instances cannot be shown: %s", p.denied(lacks).(*compute.Error).Err)
+	}
+	spec.ID = compute.ID(p.o.Source + "-probe")
+	manifest, err := p.object(spec)
+	if err != nil {
+		return "", err
+	}
+	manifest.SetName(manifest.GetName() + "-dry") // no instance has it
+	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+		_, err := d.Resource(p.gvr).Namespace(p.c.namespace).Create(ctx, manifest, metav1.CreateOptions{FieldManager: "hostler", DryRun: []string{metav1.DryRunAll}})
+		return err
+	})
+	if apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run") { // a webhook that has side effects: nobody can say
+		err = nil
+	}
+	return note, err
+}
+
+// denied says what is not allowed, all of it, with what would allow it.
+func (p *Provider) denied(lacks []Grant) error {
+	var not, rules []string
+	for _, g := range lacks {
+		name := g.Resource
+		if g.Group != "" {
+			name += "." + g.Group
+		}
+		not = append(not, strings.Join(g.Verbs, ", ")+" "+name)
+		rules = append(rules, "- "+g.String())
+	}
+	return &compute.Error{
+		Kind: compute.ErrDenied, Err: errors.New("in the namespace " + p.c.namespace + " we may not " + strings.Join(not, "; ")),
+		Hint: "a Role in that namespace, bound to who we are there, needs the rules " + strings.Join(rules, " "),
+	}
+}
