@@ -12,7 +12,7 @@ type SourceRecord struct {
 	Definition []byte // enough to open its provider when the configuration is gone; no secrets, only references to them
 	Counts     Counts // kept by the store in the same transaction as the instances
 
-	Failures  int       // to create, in a row
+	Failures  int       // to create, in a row; below 0: so often in a row the answer was that there is no room, which is no failure
 	Paused    time.Time // no create before; zero: not paused
 	LastError string    // of the last failure to create
 	Aim       Aim       // what the director wants of it

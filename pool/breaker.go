@@ -15,7 +15,12 @@ const (
 	breakAt    = 3
 	pauseFirst = 10 * time.Second
 	pauseMost  = 10 * time.Minute
-	pauseFull  = 5 * time.Second // between two looks whether a place that was full has room
+	// Between two tries whether a place that was full has room, twice as long each time. A try may be a computer that is made in vain, and who waits waits for no
+	// longer than this after there is room that nobody tells us of; what we free ourselves ends the pause.
+	pauseFull     = 5 * time.Second
+	pauseFullMost = time.Minute
+	// A try that has taken so long keeps others from theirs no longer: it boots.
+	tryPatience = time.Minute
 )
 
 // failed counts a failure to create or set up against the source.
@@ -24,18 +29,22 @@ func (p *Pool) failed(tx compute.Tx, i *compute.Instance, cause error) error {
 	if err != nil {
 		return err
 	}
-	rec.LastError = cause.Error()
+	now := time.Now()
 	if errors.Is(cause, compute.ErrNoCapacity) { // full is not broken: those who wait look again after a while
-		rec.Paused = time.Now().Add(pauseFull)
+		if rec.Paused.After(now) && rec.Failures != 0 { // of several that were asked for at once one is enough
+			return nil
+		}
+		rec.LastError, rec.Failures = cause.Error(), min(rec.Failures, 0)-1
+		rec.Paused = now.Add(min(pauseFullMost, pauseFull<<min(-rec.Failures-1, 10)))
 		return tx.SaveSource(rec)
 	}
-	rec.Failures++
+	rec.LastError, rec.Failures = cause.Error(), max(rec.Failures, 0)+1
 	if n := rec.Failures - breakAt; n >= 0 {
 		pause := pauseMost
 		if n < 6 {
 			pause = min(pauseMost, pauseFirst<<n)
 		}
-		rec.Paused = time.Now().Add(pause)
+		rec.Paused = now.Add(pause)
 		_, err := tx.Append(&compute.Event{Kind: "paused", Source: rec.Name, Text: rec.LastError, Data: map[string]string{"until": rec.Paused.Format(time.RFC3339)}})
 		if err != nil {
 			return err
@@ -54,8 +63,21 @@ func (p *Pool) succeeded(tx compute.Tx, i *compute.Instance) error {
 	return tx.SaveSource(rec)
 }
 
+// freed ends the pause of a source whose place was full, as what it had of it is gone. What was never ready had no place.
+func (p *Pool) freed(tx compute.Tx, i *compute.Instance) error {
+	if i.ReadyAt.IsZero() || i.SourceKey == 0 {
+		return nil
+	}
+	rec, err := tx.SourceByKey(i.SourceKey)
+	if now := time.Now(); err != nil || rec.Failures >= 0 || !rec.Paused.After(now) {
+		return err
+	}
+	rec.Paused = time.Now()
+	return tx.SaveSource(rec)
+}
+
 // fit looks at a cached instance, and at what is behind it, before it is handed out.
-func (p *Pool) fit(ctx context.Context, u *unit, tell func(string)) error {
+func (p *Pool) fit(ctx context.Context, u *unit, tell func(phase, why string)) error {
 	chain, err := p.behind(ctx, u.inst)
 	if err != nil {
 		return err
@@ -63,17 +85,17 @@ func (p *Pool) fit(ctx context.Context, u *unit, tell func(string)) error {
 	for _, i := range chain {
 		var err error
 		if i.Cold {
-			tell("start")
+			tell("start", "")
 			err = p.wake(ctx, i)
 		}
 		if o := p.ready(i.SourceKey); err == nil && o != nil && o.checks {
-			tell("check")
+			tell("check", "")
 			if c, ok := compute.As[compute.Checker](o.provider); ok {
 				err = c.Check(ctx, i.ID)
 			}
 		}
 		if s := p.sources[i.Source]; err == nil && s != nil && p.keyOf(s) == i.SourceKey && s.has("check") {
-			tell("check")
+			tell("check", "")
 			err = p.hooks(ctx, s, i, "check", u.lease.ID)
 		}
 		if err != nil {

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -63,9 +64,11 @@ type draw struct {
 	failed  error                          // of a look in the midst of sorting
 	fronts  []string                       // the names of the pools that draw, the outermost first
 	records map[*source]*compute.SourceRecord
-	paused  []error         // why sources were passed over
-	worn    []compute.ID    // ready instances that turned out not to be fit to be handed out again
-	others  map[*source]int // present instances of older definitions
+	paused  []error          // why sources were passed over
+	worn    []compute.ID     // ready instances that turned out not to be fit to be handed out again
+	others  map[*source]int  // present instances of older definitions
+	ahead   bool             // for nobody who waits
+	tried   map[*source]bool // sources without room for which another request tries whether they have some now
 }
 
 const unlimited = math.MaxInt32
@@ -97,8 +100,59 @@ func (d *draw) room(s *source, r *compute.SourceRecord) int {
 	case r.Paused.After(d.now):
 		d.paused = append(d.paused, d.pausedBy(s, r))
 		return 0
+	case r.Failures < 0: // it was full when it was tried last: one finds out for all
+		tried, err := d.isTried(s, r)
+		if err != nil || tried {
+			d.paused = append(d.paused, cmp.Or(err, d.pausedBy(s, r)))
+			return 0
+		}
+		if d.ahead {
+			return min(1, d.below(s, r))
+		}
 	}
 	return d.below(s, r)
+}
+
+// isTried tells whether something is being made already since the pause of a source that was full has ended. Of one draw the answer stays the same, as what it
+// records itself does not count.
+func (d *draw) isTried(s *source, r *compute.SourceRecord) (bool, error) {
+	if tried, known := d.tried[s]; known {
+		return tried, nil
+	}
+	tried := false
+	if r.Counts.Creating+r.Counts.SettingUp > 0 {
+		is, err := d.tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Creating, compute.SettingUp}})
+		if err != nil {
+			return false, err
+		}
+		for _, i := range is {
+			tried = tried || !i.Created.Before(r.Paused) && d.now.Sub(i.Created) < tryPatience
+		}
+	}
+	if d.tried == nil {
+		d.tried = map[*source]bool{}
+	}
+	d.tried[s] = tried
+	return tried, nil
+}
+
+// hindered says why nothing is made of a source that could have more, or why that which is asked for now may not come; "": nothing is known.
+func (d *draw) hindered(s *source) (string, error) {
+	var out []string
+	for _, c := range s.all() {
+		r, err := d.record(c)
+		if err != nil {
+			return "", err
+		}
+		if (r.Failures < 0 || r.Paused.After(d.now)) && r.LastError != "" && d.below(c, r) > 0 {
+			why := r.LastError
+			if c != s {
+				why = c.Name + ": " + why
+			}
+			out = append(out, why)
+		}
+	}
+	return strings.Join(out, "; "), nil
 }
 
 // pausedBy says why a source makes nothing now.

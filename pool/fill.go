@@ -82,7 +82,7 @@ func (p *Pool) order(ctx context.Context, s *source, missing func(compute.Tx, *c
 		p.desk.leave(taken...)
 		units, taken = nil, nil
 		now := time.Now()
-		d := &draw{p: p, tx: tx, now: now, pending: true, records: map[*source]*compute.SourceRecord{}}
+		d := &draw{p: p, tx: tx, now: now, pending: true, ahead: true, records: map[*source]*compute.SourceRecord{}}
 		r, err := d.record(s)
 		if err != nil {
 			return err

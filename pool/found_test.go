@@ -48,7 +48,7 @@ func TestFullIsNotBroken(t *testing.T) {
 		roomy.Store(true)
 		start := time.Now()
 		must(t, <-done)
-		if d := time.Since(start); d > 10*time.Second {
+		if d := time.Since(start); d > time.Minute+time.Second { // the longest pause between two looks
 			t.Errorf("it had it %v after there was room", d)
 		}
 	})

@@ -80,9 +80,9 @@ func (p *Pool) raise(ctx context.Context, u *unit, notify func(compute.Progress)
 			return u.err
 		}
 	}
-	tell := func(phase string) {
+	tell := func(phase, why string) {
 		if notify != nil {
-			notify(compute.Progress{Phase: phase, Instance: u.inst.ID})
+			notify(compute.Progress{Phase: phase, Instance: u.inst.ID, Reason: why})
 		}
 	}
 	if !u.fresh {
@@ -113,7 +113,7 @@ func (p *Pool) raise(ctx context.Context, u *unit, notify func(compute.Progress)
 }
 
 // create asks the provider for the computer of a recorded instance.
-func (p *Pool) create(ctx context.Context, u *unit, tell func(string)) error {
+func (p *Pool) create(ctx context.Context, u *unit, tell func(phase, why string)) error {
 	o := p.ready(u.inst.SourceKey)
 	if o == nil {
 		return &compute.Error{ID: u.inst.ID, Kind: compute.ErrUnavailable, Err: errors.New("its provider is not open")}
@@ -133,7 +133,7 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(string)) error {
 		}
 		u.image = image
 	}
-	tell("create")
+	tell("create", "")
 	p.step("create:before")
 	start := time.Now()
 	asking, span := trace.Start(ctx, "create", about(u.inst)...)
@@ -159,13 +159,18 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(string)) error {
 		return err
 	}
 	p.step("create:recorded")
-	tell("connect")
+	tell("connect", "")
 	start = time.Now()
 	reaching, span := trace.Start(ctx, "connect", about(u.inst)...)
+	told := ""
 	err = await(reaching, bootPatience, func(ctx context.Context) error {
 		c, err := o.provider.Connect(ctx, u.inst.ID)
 		if err == nil {
-			err = c.Close()
+			return c.Close()
+		}
+		if why := causeOf(err); why != told && errors.Is(err, compute.ErrNotReady) {
+			told = why
+			tell("connect", why)
 		}
 		return err
 	})
@@ -178,7 +183,7 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(string)) error {
 }
 
 // setUp runs the provision hooks.
-func (p *Pool) setUp(ctx context.Context, u *unit, tell func(string)) error {
+func (p *Pool) setUp(ctx context.Context, u *unit, tell func(phase, why string)) error {
 	if !u.src.has("provision") || p.opt.Hooks == nil {
 		return nil
 	}
@@ -187,7 +192,7 @@ func (p *Pool) setUp(ctx context.Context, u *unit, tell func(string)) error {
 			return err
 		}
 	}
-	tell("set-up")
+	tell("set-up", "")
 	start := time.Now()
 	ctx, span := trace.Start(ctx, "set-up", about(u.inst)...)
 	err := p.hooks(ctx, u.src, u.inst, "provision", u.inst.Wanted)
@@ -469,6 +474,18 @@ func await(ctx context.Context, patience time.Duration, f func(context.Context) 
 		}
 		pause = min(pause*2, 2*time.Second)
 	}
+}
+
+// causeOf is what an error says beside where it came from; "": nothing.
+func causeOf(err error) string {
+	var e *compute.Error
+	for err != nil && errors.As(err, &e) {
+		err = e.Err
+	}
+	if _, only := err.(*compute.Kind); err == nil || only {
+		return ""
+	}
+	return err.Error()
 }
 
 // kindOf finds the kind of an error: its own, or time-out where a context ended, or failed.

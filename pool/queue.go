@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -205,9 +206,10 @@ func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *comp
 			}
 			continue
 		}
-		if place != told && req.Notify != nil {
-			told = place
-			req.Notify(place)
+		if place != told {
+			if told = place; req.Notify != nil {
+				req.Notify(place)
+			}
 		}
 		if !turn {
 			continue
@@ -244,7 +246,7 @@ func (p *Pool) timedOut(s *source, req compute.Request, start time.Time, reason 
 		Err:  fmt.Errorf("%s free within %v", map[bool]string{true: "no instance came", false: fmt.Sprintf("%d instances did not come", req.Count)}[req.Count == 1], time.Since(start).Round(100*time.Millisecond)),
 		Hint: fmt.Sprintf("`hostler status -v %s` shows who has them", s.Name)}
 	if reason == "" && short != nil {
-		reason = short.text
+		reason = strings.TrimPrefix(short.Error(), s.Name+": no capacity: ")
 	}
 	if reason != "" {
 		e.Err = fmt.Errorf("%w: %s", e.Err, reason)

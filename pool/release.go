@@ -481,8 +481,10 @@ func (p *Pool) gone(tx compute.Tx, i *compute.Instance, text string) error {
 	if err := tx.DropInstance(i); err != nil {
 		return err
 	}
-	_, err := tx.Append(&compute.Event{Kind: "gone", Source: i.Source, Instance: i.ID, Text: text})
-	return err
+	if _, err := tx.Append(&compute.Event{Kind: "gone", Source: i.Source, Instance: i.ID, Text: text}); err != nil {
+		return err
+	}
+	return p.freed(tx, i)
 }
 
 // after does what is due here and now, and leaves the rest to who does such things in the background.

@@ -81,7 +81,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 				snap.Sources = append(snap.Sources, st)
 				continue
 			}
-			st.Counts, st.Aim, st.Paused, st.Failures, st.LastError = r.Counts, r.Aim, r.Paused, r.Failures, r.LastError
+			st.Counts, st.Aim, st.Paused, st.Failures, st.LastError = r.Counts, r.Aim, r.Paused, max(0, r.Failures), r.LastError
 			st.Present += r.Counts.Present()
 			st.Booked, st.Cold = booked[r.Key], stirring[r.Key]
 			if o := p.ready(r.Key); o != nil && o.stops && s.Cold > 0 { // how many of the ready ones run must be known always

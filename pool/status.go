@@ -66,7 +66,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 			Children: s.Children, Waiting: waiting[s.Name], TTL: s.TTL, LeaseIdle: s.LeaseIdle, Image: s.Image}
 		if r := byName[s.Name]; r != nil {
 			st.Cold = cold[r.Key]
-			st.Counts, st.Paused, st.LastError, st.Failures = r.Counts, r.Paused, r.LastError, r.Failures
+			st.Counts, st.Paused, st.LastError, st.Failures = r.Counts, r.Paused, r.LastError, max(0, r.Failures)
 		}
 		if s.Err == nil {
 			st.Broken = p.learn(ctx, s)

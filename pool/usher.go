@@ -291,7 +291,7 @@ func (p *Pool) callUp(ctx context.Context, due bool) {
 		if st == nil || st.id != f.id {
 			continue
 		}
-		if f.place.Position == 1 && f.place.Reason == "" {
+		if f.place.Position == 1 && !f.over {
 			h.fronts = append(h.fronts, front{st, f.w.Wants})
 		}
 		turn := f.turn || st.eager
@@ -330,6 +330,7 @@ type found struct {
 	seat  *seat
 	turn  bool
 	sure  bool // what it takes is known
+	over  bool // it waits for a quota
 	place compute.Progress
 }
 
@@ -349,18 +350,29 @@ func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 	}
 	out := make([]found, 0, len(ws))
 	places, ahead, promised := map[string]int{}, map[string]int{}, map[string]int{}
+	hindered := map[string]string{}
 	for _, w := range l.ordered {
 		places[w.Source]++
 		ahead[w.Source] += w.Count
 		f := found{id: w.ID, w: w, seat: seats[w.ID], place: compute.Progress{Phase: "wait", Position: places[w.Source]}}
 		s := p.sources[w.Source]
 		over := l.over(w)
-		if over != nil {
+		if f.over = over != nil; f.over {
 			f.place.Reason = over.Error()
 		}
 		if s != nil && s.Err == nil {
 			if f.place.Estimate, err = d.estimate(s, ahead[w.Source], over != nil); err != nil {
 				return nil, err
+			}
+			why, known := hindered[w.Source]
+			if !known {
+				if why, err = d.hindered(s); err != nil {
+					return nil, err
+				}
+				hindered[w.Source] = why
+			}
+			if over == nil {
+				f.place.Reason = why
 			}
 		}
 		if over == nil && s != nil && f.seat != nil && !d.shutFor(s) {

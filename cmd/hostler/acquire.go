@@ -332,6 +332,9 @@ func progressText(p compute.Progress) string {
 	case "create":
 		return fmt.Sprintf("making %s", p.Instance)
 	case "connect":
+		if p.Reason != "" {
+			return fmt.Sprintf("%s: waiting until it answers: %s", p.Instance, printable(p.Reason))
+		}
 		return fmt.Sprintf("%s: waiting until it answers", p.Instance)
 	case "set-up":
 		return fmt.Sprintf("%s: setting up", p.Instance)

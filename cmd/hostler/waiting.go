@@ -164,7 +164,7 @@ func (w *waiting) text(ctx context.Context) string {
 	default:
 		at = strings.TrimPrefix(at+", for how long is "+unknownYet, ", ")
 	}
-	for _, s := range []string{place.Reason, at} {
+	for _, s := range []string{printable(place.Reason), at} {
 		if s != "" {
 			users = append(users, s)
 		}
