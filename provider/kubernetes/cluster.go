@@ -1,7 +1,9 @@
 package kubernetes
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,6 +45,7 @@ type cluster struct {
 type session struct {
 	config  *rest.Config
 	dynamic dynamic.Interface
+	who     string // we say that we are, and where that stands
 }
 
 // clusters are those that are open in this process.
@@ -143,27 +146,77 @@ func (c *cluster) ask() (*session, error) {
 			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err)}
 		}
 	}
+	// Certificates are read now, so that new ones are used as soon as the configuration is read again: the library looks at its files every five minutes.
+	if err := rest.LoadTLSFiles(config); err != nil {
+		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err)}
+	}
+	config.CAFile, config.CertFile, config.KeyFile = "", "", ""
 	config.QPS, config.Burst = -1, 0 // the API server's own fairness bounds us, and the source's concurrency
 	config.UserAgent = "hostler"
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err)}
 	}
-	c.client, c.namespace = &session{config: config, dynamic: client}, namespace
+	c.client, c.namespace = &session{config: config, dynamic: client, who: who(loader, c.o.Context)}, namespace
 	return c.client, nil
 }
 
-// call does one thing at the API server. Where that knows us no more, the configuration is read again, once: somebody may have put a new token there.
+// who says as whom a configuration speaks, and where that stands. No secret is in it.
+func who(loader clientcmd.ClientConfig, of string) string {
+	raw, err := loader.RawConfig()
+	if err != nil {
+		return "the kubeconfig's user"
+	}
+	at := raw.Contexts[cmp.Or(of, raw.CurrentContext)]
+	if at == nil || raw.AuthInfos[at.AuthInfo] == nil {
+		return "the service account of this pod"
+	}
+	user := raw.AuthInfos[at.AuthInfo]
+	out := fmt.Sprintf("the user %s of %s", at.AuthInfo, user.LocationOfOrigin)
+	switch {
+	case user.Exec != nil:
+		out += ", by what " + user.Exec.Command + " says"
+	case user.TokenFile != "":
+		out += ", by the token in " + user.TokenFile
+	case user.Token != "":
+		out += ", by a token"
+	case user.ClientCertificate != "":
+		out += ", by the certificate " + user.ClientCertificate
+	case len(user.ClientCertificateData) > 0:
+		out += ", by a certificate"
+	}
+	return out
+}
+
+// call does one thing at the API server.
 func (c *cluster) call(ctx context.Context, do func(context.Context, dynamic.Interface) error) error {
+	return c.as(func(s *session) error { return do(ctx, s.dynamic) })
+}
+
+// as does something with the configuration. Where the API server knows us no more, or we it, that is read again, once: somebody may have put a new token or
+// certificate there.
+func (c *cluster) as(do func(*session) error) error {
 	for again := false; ; again = true {
 		s, err := c.ask()
 		if err == nil {
-			err = do(ctx, s.dynamic)
+			err = do(s)
 		}
-		if !apierrors.IsUnauthorized(err) || again {
+		var strange *tls.CertificateVerificationError
+		unknown := apierrors.IsUnauthorized(err)
+		if !unknown && !errors.As(err, &strange) {
 			return err
 		}
 		c.forget(s)
+		if !again {
+			continue
+		}
+		if unknown {
+			err = &compute.Error{
+				Kind: compute.ErrDenied, Err: fmt.Errorf("the cluster does not know us (%s): %w", s.who, err),
+				Hint: "the token or certificate has run out or was revoked: put a new one there, which is read at once",
+			}
+		}
+		return err
 	}
 }
 

@@ -163,7 +163,7 @@ func TestExec(t *testing.T) {
 	})
 }
 
-func second(_ int, err error) error { return err }
+func second[T any](_ T, err error) error { return err }
 
 // TestQuota has what the namespace's quota refuses be no capacity, with nothing made.
 func TestQuota(t *testing.T) {

@@ -44,6 +44,9 @@ func kindOf(err error) (hint string, kind error) {
 	if !errors.As(err, &status) {
 		var netErr net.Error
 		if errors.As(err, &netErr) {
+			if strings.Contains(err.Error(), "getting credentials: ") {
+				return "the kubeconfig's user gets its credentials from a program, and that failed: try it by hand", compute.ErrUnavailable
+			}
 			return "does the cluster run, and can it be reached from here?", compute.ErrUnavailable
 		}
 		return "", compute.ErrFailed

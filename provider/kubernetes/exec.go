@@ -24,19 +24,9 @@ type inside struct {
 }
 
 // start runs a program there with the given streams to its end, by exec over WebSocket, or SPDY where a proxy or an old API server does not know that. A status
-// that is not 0 is a utilexec.CodeExitError. When ctx ends, the streams do; the program may live on. Where the API server knows us no more, the configuration is
-// read again, once, as for all that is asked of it: nothing of the streams was used then.
+// that is not 0 is a utilexec.CodeExitError. When ctx ends, the streams do; the program may live on.
 func (in inside) start(ctx context.Context, args []string, o remotecommand.StreamOptions) error {
-	for again := false; ; again = true {
-		s, err := in.c.ask()
-		if err == nil {
-			err = in.stream(ctx, s, args, o)
-		}
-		if !apierrors.IsUnauthorized(err) || again {
-			return err
-		}
-		in.c.forget(s)
-	}
+	return in.c.as(func(s *session) error { return in.stream(ctx, s, args, o) }) // who is not known has used nothing of the streams
 }
 
 func (in inside) stream(ctx context.Context, s *session, args []string, o remotecommand.StreamOptions) error {
@@ -188,9 +178,9 @@ func (p *pipe) said() string {
 func (p *pipe) refused() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var status *apierrors.StatusError
+	var status apierrors.APIStatus
 	if errors.As(p.end, &status) {
-		return status
+		return p.end
 	}
 	return nil
 }
