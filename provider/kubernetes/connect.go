@@ -37,7 +37,10 @@ func (p *Provider) connect(ctx context.Context, id compute.ID) (compute.Conn, er
 		return nil, err
 	}
 	name := p.containerOf(in)
-	if _, err := in.fate(name, p.o.Schedule, time.Now()); err != nil {
+	if wait, err := in.fate(name, p.o.Schedule, time.Now()); err != nil {
+		if wait { // it will be asked for again and again
+			p.watch().begin()
+		}
 		return nil, err
 	}
 	if _, err := p.c.ask(); err != nil {

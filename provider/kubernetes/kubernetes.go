@@ -207,9 +207,9 @@ func (p *Provider) read(ctx context.Context, id compute.ID) (*record, error) {
 	return in, nil
 }
 
-// known is read from what the watch has told, where that works.
+// known is read from what the watch has told, where that works. A process that has not begun one, as a command that asks for one instance, reads that alone.
 func (p *Provider) known(ctx context.Context, id compute.ID) (*record, error) {
-	if p.watch().trusted(ctx) == nil {
+	if p.watch().begun() && p.watch().trusted(ctx) == nil {
 		if in := p.watch().get(p.podName(id)); in != nil && in.ours(p.o.Installation, p.o.Source) && in.id() == id {
 			return in, nil
 		}

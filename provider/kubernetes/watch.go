@@ -68,6 +68,13 @@ func (w *watch) begin() {
 	}()
 }
 
+// begun reports whether the watch runs.
+func (w *watch) begun() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stop != nil
+}
+
 func (w *watch) close() {
 	w.mu.Lock()
 	stop, ended := w.stop, w.ended
@@ -86,8 +93,14 @@ func (w *watch) source() cache.ListerWatcher {
 			own(&o)
 			err = w.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
 				list, err := d.Resource(w.of.gvr).Namespace(w.c.namespace).List(ctx, o)
+				if err != nil {
+					return err
+				}
+				for i := range list.Items {
+					_, _ = slim(&list.Items[i]) // it has no error for these
+				}
 				out = list
-				return err
+				return nil
 			})
 			w.fail(err)
 			return out, err
@@ -286,6 +299,9 @@ func (w *watch) Replace(list []any, _ string) error {
 	}
 	return nil
 }
+
+// Transformer implements cache.TransformingStore: what the API server sends at the beginning is kept for a moment before it comes to us.
+func (w *watch) Transformer() cache.TransformFunc { return slim }
 
 // Resync implements cache.ReflectorStore.
 func (w *watch) Resync() error { return nil }

@@ -1,0 +1,92 @@
+package kubernetes_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
+)
+
+// TestCost counts what is asked of the API server: two writes for an instance's life, nothing for one that is known, and one watch for a kind, whoever has how many of it.
+func TestCost(t *testing.T) {
+	for _, kind := range []string{"pod", "sandbox", "claim"} {
+		t.Run(kind, func(t *testing.T) {
+			o := site(t)
+			gate := lab.Gate(t)
+			o.Kubeconfig, o.Kind = gate.Config, kind
+			if kind == "claim" {
+				o.WarmPool, o.Image = "warm", ""
+				warm(t, o.Namespace, 2)
+			}
+			p := open(t, o)
+			conn := ready(t, p, "suite-1")
+			if kind != "claim" { // the policy is the source's, and comes with its first
+				if n := gate.Asked()["patch networkpolicies"]; n != 1 {
+					t.Errorf("%d policies were written", n)
+				}
+			}
+			for i := range 4 {
+				more := o
+				more.Source = fmt.Sprint("more-", i)
+				if _, err := open(t, more).List(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			kinds := map[string]map[string]int{"pod": {"pods": 1}, "sandbox": {"pods": 1, "sandboxes": 1}, "claim": {"pods": 1, "sandboxclaims": 1}}[kind]
+			want := map[string]int{}
+			for resource := range kinds {
+				want[o.Namespace+" "+resource] = 1
+			}
+			eventually(t, "one watch a kind", func() error {
+				if got := gate.Watching(); !maps.Equal(got, want) {
+					return fmt.Errorf("open are %v", got)
+				}
+				return nil
+			})
+			_ = conn.Close()
+			gate.Asked()
+			for range 10 {
+				if err := p.Check(t.Context(), "suite-1"); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := p.List(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if asked := gate.Asked(); len(asked) > 0 {
+				t.Errorf("of what is known was asked: %v", asked)
+			}
+			enter(t, p, "suite-1")
+			if asked := gate.Asked(); len(asked) > 1 || asked["exec pods"] > 2 {
+				t.Errorf("to enter it was asked: %v", asked)
+			}
+			gate.Asked()
+			_ = ready(t, p, "suite-2").Close()
+			gone(t, p, "suite-2")
+			if asked := gate.Asked(); computetest.Writes(asked) != 2 {
+				t.Errorf("a life costs %d writes: %v", computetest.Writes(asked), asked)
+			}
+		})
+	}
+}
+
+// TestCostOfOne has a process that wants one pod, as a command without a controller does, ask for that and not for all.
+func TestCostOfOne(t *testing.T) {
+	o := site(t)
+	gate := lab.Gate(t)
+	_ = ready(t, open(t, o), "suite-1").Close()
+	o.Kubeconfig = gate.Config // so this one shares nothing with the other
+	p := open(t, o)
+	if err := p.Check(t.Context(), "suite-1"); err != nil {
+		t.Fatal(err)
+	}
+	if asked := gate.Asked(); !maps.Equal(asked, map[string]int{"get pods": 1}) {
+		t.Errorf("to check one was asked: %v", asked)
+	}
+	if err := p.Check(t.Context(), "suite-2"); !errors.Is(err, compute.ErrNotFound) {
+		t.Errorf("one that is not there: %v", err)
+	}
+}
