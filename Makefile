@@ -75,6 +75,7 @@ race: export GORACE ?= atexit_sleep_ms=0
 RACE = -race $(foreach p,modernc.org/sqlite/lib modernc.org/libc/... modernc.org/memory,-gcflags=$(p)=-race=false)
 LONG = $(if $(filter ./...,$(TESTS)),./cmd/hostler ./provider/vm ./provider/ironic ./provider/openstack/... ./pool ./provider/sandbox ./remote/sshconn)
 race:
+	@$(GO) list -C auth/signin/testdata/provider -deps . >/dev/null # the tests that build it may have no network
 	@CGO_ENABLED=0 $(GO) build -C tools -o ../bin/testreport ./testreport
 	{ $(GO) test $(RACE) -vet=off -count=1 -p 3 -timeout 75m -json $(LONG) $(TESTS); $(if $(filter ./...,$(TESTS)),CGO_ENABLED=0 $(GO) test -vet=off -count=1 -json -run "FailingDisk|SimulateBent" ./store/sqlite ./pool;) } | bin/testreport $(GO) test $(RACE) -vet=off -timeout 20m
 
