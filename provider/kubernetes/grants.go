@@ -33,7 +33,7 @@ func (g Grant) String() string {
 }
 
 // Grants are what the user of the kubeconfig has to be allowed in the source's namespace, and no more: documentation and charts are checked against them. Of o only
-// kind and network are looked at.
+// kind, warm-pool and network are looked at.
 func Grants(o Options) []Grant {
 	life := []string{"get", "list", "watch", "create", "delete"}
 	var out []Grant
@@ -42,6 +42,10 @@ func Grants(o Options) []Grant {
 		out = append(out, Grant{Group: sandboxes.Group, Resource: sandboxes.Resource, Verbs: life}, Grant{Resource: "pods", Verbs: []string{"list", "watch"}})
 	case "claim":
 		out = append(out, Grant{Group: claims.Group, Resource: claims.Resource, Verbs: life}, Grant{Resource: "pods", Verbs: []string{"list", "watch"}})
+		if o.WarmPool == "" {
+			keep := []string{"list", "create", "patch", "delete"}
+			out = append(out, Grant{Group: templates.Group, Resource: templates.Resource, Verbs: keep}, Grant{Group: warmPools.Group, Resource: warmPools.Resource, Verbs: keep})
+		}
 	default:
 		out = append(out, Grant{Resource: "pods", Verbs: life})
 	}
@@ -114,7 +118,14 @@ func (p *Provider) probe(ctx context.Context, spec compute.Spec) (note string, e
 		note = fmt.Sprintf("the console of instances cannot be shown: %s", p.denied(lacks).(*compute.Error).Err)
 	}
 	spec.ID = compute.ID(p.o.Source + "-probe")
-	manifest, err := p.object(spec)
+	s, err := p.stock()
+	if err == nil {
+		err = p.alike(spec)
+	}
+	if err != nil {
+		return "", err
+	}
+	manifest, err := p.object(spec, s.name)
 	if err != nil {
 		return "", err
 	}

@@ -14,7 +14,7 @@ import (
 // go on: it gets the instance made, entered and away, and nothing stays but the policy.
 func TestKilledAtEachStep(t *testing.T) {
 	killed := errors.New("killed")
-	for _, kind := range []string{"pod", "sandbox", "claim"} {
+	for _, kind := range []string{"pod", "sandbox", "claim", "own"} {
 		t.Run(kind, func(t *testing.T) {
 			o := site(t)
 			o.Kind = kind
@@ -22,11 +22,20 @@ func TestKilledAtEachStep(t *testing.T) {
 				o.WarmPool, o.Image = "warm", ""
 				warm(t, o.Namespace, 1)
 			}
+			steps := "policy create created delete"
+			if kind == "own" { // a warm pool of the source's own
+				o.Kind, steps = "claim", "policy template pool create created delete"
+			}
 			var seen []string
 			for at := 1; ; at++ {
 				id := compute.ID(fmt.Sprintf("suite-%d", at))
 				n, last := 0, ""
 				first := open(t, o)
+				if kind == "own" {
+					if err := first.Reserve(t.Context(), 0); err != nil {
+						t.Fatal(err)
+					}
+				}
 				first.Step(func(step string) error {
 					if n++; n == at {
 						last = step
@@ -72,11 +81,16 @@ func TestKilledAtEachStep(t *testing.T) {
 				gone(t, second, id)
 			}
 			// The lab's pods share this machine's files: our program is delivered once.
-			if got := strings.Replace(strings.Join(seen, " "), " deliver", "", 1); got != "policy create created delete" {
+			if got := strings.Replace(strings.Join(seen, " "), " deliver", "", 1); got != steps {
 				t.Errorf("the steps were %s", got)
 			}
+			if kind == "own" {
+				if err := open(t, o).Reserve(t.Context(), 0); err != nil {
+					t.Fatal(err)
+				}
+			}
 			eventually(t, "nothing is left", func() error {
-				if left := lab.Ctl(t, "", "get", "pods,sandboxes,sandboxclaims", "-n", o.Namespace, "-l", "hostler-project.github.io/installation=test", "-o", "name"); left != "" {
+				if left := lab.Ctl(t, "", "get", "pods,sandboxes,sandboxclaims,sandboxwarmpools,sandboxtemplates", "-n", o.Namespace, "-l", "hostler-project.github.io/installation=test", "-o", "name"); left != "" {
 					return errors.New(left)
 				}
 				return nil

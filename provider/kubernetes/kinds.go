@@ -3,7 +3,7 @@ package kubernetes
 import (
 	"context"
 	"errors"
-	"fmt"
+	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -47,10 +47,10 @@ func (p *Provider) watch() *watch { return p.c.watch(p.gvr, labelInstallation) }
 // kinds are the values of the key kind, with what is made for each.
 var kinds = map[string]schema.GroupVersionResource{"pod": pods, "sandbox": sandboxes, "claim": claims}
 
-// object is what is made at the cluster for a request.
-func (p *Provider) object(spec compute.Spec) (*unstructured.Unstructured, error) {
+// object is what is made at the cluster for a request; a claim is one of a sandbox of the pool.
+func (p *Provider) object(spec compute.Spec, pool string) (*unstructured.Unstructured, error) {
 	if p.gvr == claims {
-		return p.claim(spec)
+		return p.claim(spec, pool), nil
 	}
 	pod, err := p.manifest(spec)
 	if err != nil || p.gvr == pods {
@@ -70,23 +70,33 @@ func meta(u *unstructured.Unstructured) (labels, notes map[string]any) {
 	return child(m, "labels"), child(m, "annotations")
 }
 
-// claim is a claim of a warm sandbox. What that is made like its pool's template says, so a request that asks for more than any is refused.
-func (p *Provider) claim(spec compute.Spec) (*unstructured.Unstructured, error) {
-	if spec.Image != "" || spec.Cores > 0 || spec.Memory > 0 || spec.Disk > 0 || spec.GPUs > 0 || spec.Location != "" {
-		return nil, &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf("sandboxes of the warm pool %s are all alike: a request cannot ask for an image, cores, memory, disk, GPUs or a location", p.o.WarmPool)}
+// alike refuses a request for more than any: what a claim's sandbox is made like the pool's template says.
+func (p *Provider) alike(spec compute.Spec) error {
+	if p.gvr == claims && (spec.Image != "" || spec.Cores > 0 || spec.Memory > 0 || spec.Disk > 0 || spec.GPUs > 0 || spec.Location != "") {
+		return &compute.Error{Kind: compute.ErrTooLarge, Err: errors.New("sandboxes of a warm pool are all alike: a request cannot ask for an image, cores, memory, disk, GPUs or a location"),
+			Hint: "a source of kind = sandbox makes each as it is asked for"}
 	}
+	return nil
+}
+
+// claim is a claim of a sandbox of a warm pool.
+func (p *Provider) claim(spec compute.Spec, pool string) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{}}}
 	p.mark(u, spec.ID)
 	_, notes := meta(u)
 	labels := p.podLabels()
-	set(labels, p.plan.labels)
+	if !p.owns() { // else the template has them
+		set(labels, p.plan.labels)
+	}
+	ofPod := maps.Clone(notes)
+	notes[notePool] = pool
 	u.Object["apiVersion"], u.Object["kind"] = claims.GroupVersion().String(), "SandboxClaim"
 	u.Object["spec"] = map[string]any{
-		"warmPoolRef":           map[string]any{"name": p.o.WarmPool},
-		"additionalPodMetadata": map[string]any{"labels": labels, "annotations": notes},
+		"warmPoolRef":           map[string]any{"name": pool},
+		"additionalPodMetadata": map[string]any{"labels": labels, "annotations": ofPod},
 		"lifecycle":             map[string]any{"shutdownPolicy": "Delete"},
 	}
-	return u, nil
+	return u
 }
 
 // podOf returns the pod of what we made. ErrNotReady: there is none yet.
@@ -101,7 +111,18 @@ func (p *Provider) podOf(ctx context.Context, made *record) (*record, error) {
 	if in := w.find(p.o.Source, made.id()); in != nil {
 		return in, nil
 	}
+	if pool := made.Metadata.Annotations[notePool]; p.owns() && made.Metadata.DeletionTimestamp == nil && made.poolless() {
+		if err := p.refound(ctx, pool); err != nil {
+			return nil, err
+		}
+	}
 	return nil, made.unready(p.o.Schedule, time.Now())
+}
+
+// poolless tells whether a claim waits for its pool, or the pool for its template.
+func (r *record) poolless() bool {
+	c := r.condition("Ready", "False")
+	return c != nil && (c.Reason == "WarmPoolNotFound" || c.Reason == "TemplateNotFound")
 }
 
 // hopelessSandboxes are the reasons of agent-sandbox for which no waiting helps.

@@ -47,7 +47,17 @@ func TestClaims(t *testing.T) {
 	o.Kind, o.WarmPool, o.Image = "claim", "warm", ""
 	warm(t, o.Namespace, 2)
 	suite(t, o)
-	if _, err := open(t, o).Create(t.Context(), compute.Spec{ID: "suite-900", Cores: 2}); !errors.Is(err, compute.ErrTooLarge) {
+	p := open(t, o)
+	if _, _, ok := p.Reserves(); ok {
+		t.Error("another's warm pool is said to be ours")
+	}
+	if err := p.Reserve(t.Context(), 5); !errors.Is(err, compute.ErrInvalid) {
+		t.Errorf("Reserve in another's warm pool: %v", err)
+	}
+	if got := lab.Ctl(t, "", "get", "sandboxwarmpools,sandboxtemplates", "-n", o.Namespace, "-o", "jsonpath={range .items[*]}{.metadata.name} {.metadata.generation};{end}"); got != "warm 1;plain 1;" {
+		t.Errorf("of another's warm pool there is %s", got)
+	}
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-900", Cores: 2}); !errors.Is(err, compute.ErrTooLarge) {
 		t.Errorf("a claim for two cores: %v", err)
 	}
 }

@@ -32,6 +32,12 @@ type Provider struct {
 	mu       sync.Mutex
 	policied bool // the source's network policy is there
 	closed   bool
+
+	founding  sync.Mutex // one at a time sees to the source's own warm pool
+	founded   string     // the pool that is there
+	reserved  int        // sandboxes, as it was told last
+	drawing   int        // claims that are being made
+	refounded time.Time
 }
 
 var (
@@ -102,11 +108,19 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (*record, erro
 	if _, err := p.c.ask(); err != nil {
 		return nil, compute.Unasked(err)
 	}
-	manifest, err := p.object(spec)
-	if err != nil {
+	if err := p.alike(spec); err != nil {
 		return nil, compute.Unasked(err)
 	}
 	if err := p.protect(ctx); err != nil {
+		return nil, compute.Unasked(err)
+	}
+	pool, done, err := p.drawn(ctx)
+	if err != nil {
+		return nil, compute.Unasked(err)
+	}
+	defer done()
+	manifest, err := p.object(spec, pool)
+	if err != nil {
 		return nil, compute.Unasked(err)
 	}
 	if err := p.at("create"); err != nil {

@@ -22,7 +22,8 @@ type Options struct {
 	Namespace  string `conf:"namespace"`  // "": the context's, else default
 
 	Kind      string `conf:"kind"`      // pod (the default); sandbox or claim, of agent-sandbox
-	WarmPool  string `conf:"warm-pool"` // of a claim: the name of a SandboxWarmPool, whose template says all that template, image and the like say else
+	WarmPool  string `conf:"warm-pool"` // of a claim: the name of a SandboxWarmPool that another looks after, whose template says all that template, image and the like say else; "": one of our own
+	Warm      int    `conf:"warm"`      // of a claim of our own pool: so many sandboxes stand there at least
 	Template  string `conf:"template"`  // a file with a pod (YAML or JSON) that each is made like; what the keys below say goes above it
 	Image     string `conf:"image"`     // required, unless the template or each request has one
 	Container string `conf:"container"` // of the template, that commands run in; "": its first
@@ -92,12 +93,16 @@ func (o *Options) read() (p plan, err error) {
 		}
 	}
 	switch {
-	case (o.Kind == "claim") != (o.WarmPool != ""):
-		return p, fmt.Errorf("warm-pool and kind = claim belong together")
+	case o.Kind != "claim" && (o.WarmPool != "" || o.Warm != 0):
+		return p, fmt.Errorf("warm-pool and warm are for kind = claim")
+	case o.WarmPool != "" && o.Warm != 0:
+		return p, fmt.Errorf("warm: the size of warm-pool = %s is not ours to say", o.WarmPool)
+	case o.Warm < 0:
+		return p, fmt.Errorf("warm = %d: less than nothing", o.Warm)
 	case o.WarmPool != "" && !isObjectName(o.WarmPool):
 		return p, fmt.Errorf("warm-pool = %s: not a name of Kubernetes", o.WarmPool)
-	case o.Kind == "claim" && (o.Template != "" || o.Image != "" || o.AgentIn != "" || len(o.Env) > 0):
-		return p, fmt.Errorf("template, image, env and agent-image: of a claim the warm pool's template says what sandboxes are made like")
+	case o.WarmPool != "" && o.shapes() != "":
+		return p, fmt.Errorf("%s: the template of warm-pool = %s says what its sandboxes are made like", o.shapes(), o.WarmPool)
 	case o.Cores < 0 || o.Memory < 0 || o.Disk < 0 || o.Grace < 0 || o.Schedule < 0 || o.User < 0:
 		return p, fmt.Errorf("cores, memory, disk, user, grace and schedule-wait cannot be less than nothing")
 	case o.Cores > 1<<20:
@@ -154,6 +159,23 @@ func (o *Options) read() (p plan, err error) {
 		p.egress = append(p.egress, rule)
 	}
 	return p, nil
+}
+
+// shapes names a key that says what instances are made like; "": none does.
+func (o *Options) shapes() string {
+	for _, is := range []struct {
+		key  string
+		said bool
+	}{
+		{"template", o.Template != ""}, {"image", o.Image != ""}, {"agent-image", o.AgentIn != ""}, {"env", len(o.Env) > 0}, {"volumes", len(o.Volumes) > 0}, {"cores", o.Cores > 0}, {"memory", o.Memory > 0},
+		{"disk", o.Disk > 0}, {"node-selector", len(o.Selector) > 0}, {"tolerations", len(o.Tolerations) > 0}, {"runtime-class", o.Runtime != ""}, {"priority-class", o.Priority != ""},
+		{"service-account", o.Account != ""}, {"pull", o.PullPolicy != ""}, {"pull-secrets", len(o.PullSecrets) > 0}, {"user", o.User > 0}, {"grace", o.Grace > 0},
+	} {
+		if is.said {
+			return is.key
+		}
+	}
+	return ""
 }
 
 // readToleration takes KEY[=VALUE][:EFFECT], or "*".

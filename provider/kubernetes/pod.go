@@ -20,6 +20,7 @@ const (
 	labelSource       = domain + "/source"
 	noteInstance      = domain + "/instance"
 	noteSource        = domain + "/source"
+	notePool          = domain + "/warm-pool" // of a claim: what it came from
 )
 
 // record is what is read of a pod, and of what else an instance may be: the names are the API's.
@@ -93,7 +94,11 @@ func readPod(u *unstructured.Unstructured) (*record, error) {
 		return nil, fmt.Errorf("the pod %s: %w", u.GetName(), err)
 	}
 	// Of the notes others made nothing is needed, and they may be long.
-	p.Metadata.Annotations = map[string]string{noteInstance: p.Metadata.Annotations[noteInstance], noteSource: p.Metadata.Annotations[noteSource]}
+	notes := map[string]string{noteInstance: p.Metadata.Annotations[noteInstance], noteSource: p.Metadata.Annotations[noteSource]}
+	if pool := p.Metadata.Annotations[notePool]; pool != "" {
+		notes[notePool] = pool
+	}
+	p.Metadata.Annotations = notes
 	p.Metadata.Labels = map[string]string{labelInstallation: cmp.Or(p.Metadata.Labels[labelInstallation], p.Metadata.Labels[claimLabelInstallation])}
 	return &p, nil
 }

@@ -38,6 +38,7 @@ type watch struct {
 	since  time.Time          // that it has been so
 	stop   context.CancelFunc // nil: not begun
 	ended  chan struct{}      // closed when it has ended
+	timed  map[string]timing  // how long pods took to start, by source
 }
 
 func newWatch(c *cluster, of watched) *watch {
@@ -200,6 +201,42 @@ func (w *watch) find(source string, id compute.ID) *record {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.all[w.names[instance{source, id}]]
+}
+
+// took is how long pods of a source took until they ran, in the mean of those that are there; 0: none has run. It is to the second, as pods' times are, and rounded up.
+func (w *watch) took(source string) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if time.Since(w.timed[source].at) < tookLasts {
+		return w.timed[source].took
+	}
+	var sum time.Duration
+	n := 0
+	for _, r := range w.all {
+		if r.source() != source || len(r.Status.ContainerStatuses) == 0 || r.Status.ContainerStatuses[0].State.Running == nil {
+			continue
+		}
+		if d := r.Status.ContainerStatuses[0].State.Running.StartedAt.Sub(r.Metadata.CreationTimestamp.Time); d >= 0 {
+			sum += d + time.Second
+			n++
+		}
+	}
+	if n == 0 {
+		return 0
+	}
+	if w.timed == nil {
+		w.timed = map[string]timing{}
+	}
+	w.timed[source] = timing{time.Now(), sum / time.Duration(n)}
+	return w.timed[source].took
+}
+
+// tookLasts is how long what was found is taken to be so: it takes a look at all.
+const tookLasts = 10 * time.Second
+
+type timing struct {
+	at   time.Time
+	took time.Duration
 }
 
 // put keeps an object.

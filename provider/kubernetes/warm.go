@@ -1,0 +1,322 @@
+package kubernetes
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// A source of claims that names no warm pool has one of its own: a SandboxTemplate made of the source's keys, and a SandboxWarmPool of it, both under a name that has
+// the digest of what they say. They are never edited but for the pool's size: what is to be made otherwise is another template and another pool, so that no claim
+// gets a sandbox of what was before, and the old pool goes when no claim is left that came from it.
+
+var (
+	templates = schema.GroupVersionResource{Group: claims.Group, Version: claims.Version, Resource: "sandboxtemplates"}
+	warmPools = schema.GroupVersionResource{Group: claims.Group, Version: claims.Version, Resource: "sandboxwarmpools"}
+)
+
+var _ compute.Reserver = (*Provider)(nil)
+
+// owns tells whether the source has a warm pool of its own.
+func (p *Provider) owns() bool { return p.gvr == claims && p.o.WarmPool == "" }
+
+// stock is the warm pool of a source: its own, or another's.
+type stock struct {
+	name     string
+	template map[string]any // of our own: the template's spec
+}
+
+// stock says what claims are made from now. The source's template file is read anew.
+func (p *Provider) stock() (stock, error) {
+	if !p.owns() {
+		return stock{name: p.o.WarmPool}, nil
+	}
+	pod, err := p.manifest(compute.Spec{})
+	if err != nil {
+		return stock{}, err
+	}
+	labels, notes := meta(pod)
+	delete(labels, labelInstallation) // it is no instance
+	delete(labels, labelSource)
+	delete(notes, noteInstance)
+	maps.Copy(labels, p.podLabels()) // which the network policy goes by, before a claim and after
+	spec := map[string]any{
+		"podTemplate": map[string]any{"metadata": map[string]any{"labels": labels, "annotations": notes}, "spec": pod.Object["spec"]},
+		// Without a word agent-sandbox makes a policy of its own, which lets sandboxes out to the internet, and policies add up.
+		"networkPolicyManagement": "Unmanaged",
+	}
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return stock{}, err
+	}
+	sum := sha256.Sum256(text)
+	return stock{name: p.podName(compute.ID(p.o.Source)) + "-" + strings.ToLower(base32.HexEncoding.EncodeToString(sum[:5])), template: spec}, nil
+}
+
+// head is the metadata of what a source has at its cluster beside its instances.
+func (p *Provider) head(name string) map[string]any {
+	return map[string]any{
+		"name": name, "namespace": p.c.namespace,
+		"labels":      map[string]any{labelInstallation: p.o.Installation, labelSource: sourceLabel(p.o.Source)},
+		"annotations": map[string]any{noteSource: p.o.Source},
+	}
+}
+
+// pools lists the warm pools of the source, also those of templates of before, by name, with their sizes.
+func (p *Provider) pools(ctx context.Context) (map[string]int64, error) {
+	out := map[string]int64{}
+	list, err := p.lists(ctx, warmPools)
+	for _, u := range list {
+		n, _, _ := unstructured.NestedInt64(u.Object, "spec", "replicas")
+		out[u.GetName()] = n
+	}
+	return out, err
+}
+
+// lists asks for the objects of a kind that are the source's, but for those on their way out.
+func (p *Provider) lists(ctx context.Context, gvr schema.GroupVersionResource) (out []unstructured.Unstructured, err error) {
+	var list *unstructured.UnstructuredList
+	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
+		list, err = d.Resource(gvr).Namespace(p.c.namespace).List(ctx, metav1.ListOptions{LabelSelector: labelInstallation + "=" + p.o.Installation + "," + labelSource + "=" + sourceLabel(p.o.Source)})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range list.Items {
+		if u.GetDeletionTimestamp() == nil && u.GetAnnotations()[noteSource] == p.o.Source {
+			out = append(out, u)
+		}
+	}
+	return out, nil
+}
+
+// apply puts an object of ours at the cluster as it is said here.
+func (p *Provider) apply(ctx context.Context, gvr schema.GroupVersionResource, object map[string]any) error {
+	u := &unstructured.Unstructured{Object: object}
+	text, err := json.Marshal(u)
+	if err != nil {
+		return err
+	}
+	force := true // it is ours, by its name
+	return p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+		_, err := d.Resource(gvr).Namespace(p.c.namespace).Patch(ctx, u.GetName(), types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "hostler", Force: &force})
+		return err
+	})
+}
+
+// size applies the pool.
+func (p *Provider) size(ctx context.Context, name string, n int) error {
+	if err := p.at("pool"); err != nil {
+		return err
+	}
+	return p.apply(ctx, warmPools, map[string]any{
+		"apiVersion": warmPools.GroupVersion().String(), "kind": "SandboxWarmPool", "metadata": p.head(name),
+		"spec": map[string]any{"replicas": int64(n), "sandboxTemplateRef": map[string]any{"name": name}},
+	})
+}
+
+// found puts the template there, and then a pool of n.
+func (p *Provider) found(ctx context.Context, s stock, n int) error {
+	if err := p.at("template"); err != nil {
+		return err
+	}
+	err := p.apply(ctx, templates, map[string]any{
+		"apiVersion": templates.GroupVersion().String(), "kind": "SandboxTemplate", "metadata": p.head(s.name), "spec": s.template,
+	})
+	if err != nil {
+		return err
+	}
+	return p.size(ctx, s.name, n)
+}
+
+// drawn has what a claim is made from be there, and returns its name. It makes nothing warm: that is Reserve's. done is to be called when the claim is made or failed.
+func (p *Provider) drawn(ctx context.Context) (name string, done func(), err error) {
+	s, err := p.stock()
+	if err != nil || !p.owns() {
+		return s.name, func() {}, err
+	}
+	p.founding.Lock()
+	defer p.founding.Unlock()
+	if p.founded != s.name {
+		there, err := p.pools(ctx)
+		if err != nil {
+			return "", nil, err
+		}
+		if _, ok := there[s.name]; !ok {
+			if err := p.found(ctx, s, p.reserved); err != nil {
+				return "", nil, err
+			}
+			if p.reserved > 0 { // the template was edited, and what stands there of the one before is nobody's any more
+				needed, err := p.drawnFrom(ctx)
+				if err == nil {
+					needed[s.name] = true
+					err = p.clear(ctx, there, needed, s.name)
+				}
+				if err != nil {
+					return "", nil, err
+				}
+			}
+		}
+		p.founded = s.name
+	}
+	p.drawing++
+	return s.name, func() {
+		p.founding.Lock()
+		defer p.founding.Unlock()
+		p.drawing--
+	}, nil
+}
+
+// refound puts the template and the pool there again, which somebody took away while a claim needs them.
+func (p *Provider) refound(ctx context.Context, of string) error {
+	s, err := p.stock()
+	if err != nil || s.name != of {
+		return err
+	}
+	p.founding.Lock()
+	defer p.founding.Unlock()
+	if time.Since(p.refounded) < time.Second {
+		return nil
+	}
+	p.refounded = time.Now()
+	there, err := p.pools(ctx)
+	if err != nil {
+		return err
+	}
+	return p.found(ctx, s, int(there[s.name]))
+}
+
+// Reserves tells what the source says of its warm pool, and how long its sandboxes take to stand there.
+func (p *Provider) Reserves() (least int, ahead time.Duration, ok bool) {
+	if !p.owns() {
+		return 0, 0, false
+	}
+	return p.o.Warm, p.podWatch().took(p.o.Source), true
+}
+
+// Reserve has n sandboxes stand in the source's warm pool, made if it is not there. With 0 the pool and its template are taken away, unless a claim needs them.
+// Where all is so nothing is written. What is there of the source's templates of before goes.
+func (p *Provider) Reserve(ctx context.Context, n int) error {
+	return p.fault("Reserve", compute.ID(p.o.Source), p.reserve(ctx, n))
+}
+
+func (p *Provider) reserve(ctx context.Context, n int) error {
+	if !p.owns() {
+		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("the source has no warm pool of its own")}
+	}
+	if _, err := p.c.ask(); err != nil {
+		return err
+	}
+	s, err := p.stock()
+	if err != nil && n > 0 {
+		return err // to take away it need not be known what to make
+	}
+	if n > 0 {
+		if err := p.protect(ctx); err != nil {
+			return err
+		}
+	}
+	p.founding.Lock()
+	defer p.founding.Unlock()
+	there, err := p.pools(ctx)
+	if err != nil {
+		return err
+	}
+	needed, err := p.drawnFrom(ctx)
+	if err != nil {
+		return err
+	}
+	if now, ok := there[s.name]; n > 0 && !ok {
+		err = p.found(ctx, s, n)
+	} else if ok && now != int64(n) && (n > 0 || p.drawing > 0 || needed[s.name]) {
+		err = p.size(ctx, s.name, n)
+	}
+	if err != nil {
+		return err
+	}
+	if n > 0 || p.drawing > 0 {
+		needed[s.name] = true
+	}
+	p.founded = ""
+	if needed[s.name] {
+		p.founded = s.name
+	}
+	p.reserved = n
+	return p.clear(ctx, there, needed, s.name)
+}
+
+// drawnFrom is which warm pools the claims of the source came from.
+func (p *Provider) drawnFrom(ctx context.Context) (map[string]bool, error) {
+	list, err := p.watch().list(ctx, p.o.Source)
+	out := map[string]bool{}
+	for _, c := range list {
+		if c.ours(p.o.Installation, p.o.Source) {
+			out[c.Metadata.Annotations[notePool]] = true
+		}
+	}
+	return out, err
+}
+
+// clear takes away the pools and templates of the source that nothing needs, and empties pools of before that a claim needs still.
+func (p *Provider) clear(ctx context.Context, there map[string]int64, needed map[string]bool, now string) error {
+	for name, size := range there {
+		switch {
+		case !needed[name]:
+			if err := p.remove(ctx, warmPools, name); err != nil {
+				return err
+			}
+		case name != now && size > 0:
+			if err := p.size(ctx, name, 0); err != nil {
+				return err
+			}
+		}
+	}
+	if len(there) == 0 && len(needed) > 0 {
+		return nil // it was made this moment, and there was nothing before; a template that lost its pool is found the next time
+	}
+	list, err := p.lists(ctx, templates)
+	if err != nil {
+		return err
+	}
+	for _, u := range list {
+		if !needed[u.GetName()] {
+			if err := p.remove(ctx, templates, u.GetName()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// remove deletes an object of ours.
+func (p *Provider) remove(ctx context.Context, gvr schema.GroupVersionResource, name string) error {
+	if err := p.at("remove " + gvr.Resource); err != nil {
+		return err
+	}
+	err := p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+		return d.Resource(gvr).Namespace(p.c.namespace).Delete(ctx, name, metav1.DeleteOptions{})
+	})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
