@@ -150,6 +150,11 @@ func (c *Client) doAs(ctx context.Context, key, method, path string, query url.V
 	if key != "" {
 		r.Header.Set(api.KeyHeader, key)
 	}
+	return c.answered(ctx, r, out)
+}
+
+// answered makes a request, and reads the answer into out unless that is nil.
+func (c *Client) answered(ctx context.Context, r *http.Request, out any) error {
 	answer, err := c.http.Do(r)
 	if err != nil {
 		return c.unreachable(ctx, err)

@@ -26,6 +26,7 @@ type Bundle struct {
 	File     string // its bundle.conf
 	Dir      string // its directory
 	Tree     bool   // its root came with a tree
+	Applied  bool   // it was applied, and stands in no file of the user's
 	Entries  []BundleEntry
 	Include  []string // the bundles that come before it
 	Shadowed []string // files that define the same name and do not count
@@ -155,7 +156,7 @@ func (g *gathering) readBundles(r *Root, p *place) {
 
 func readBundle(r *Root, p *place, name string) *Bundle {
 	rel := filepath.Join("bundles", name)
-	b := &Bundle{Name: name, Root: r.Path, Tree: r.Tree, Dir: filepath.Join(r.Path, rel), File: filepath.Join(r.Path, rel, "bundle.conf")}
+	b := &Bundle{Name: name, Root: r.Path, Tree: r.Tree, Applied: r.Kind == AppliedKind, Dir: filepath.Join(r.Path, rel), File: filepath.Join(r.Path, rel, "bundle.conf")}
 	if strings.HasPrefix(name, "-") || strings.ContainsFunc(name, func(c rune) bool {
 		return unicode.IsSpace(c) || !unicode.IsPrint(c) || strings.ContainsRune(":,/", c)
 	}) {

@@ -33,6 +33,9 @@ type LoadOptions struct {
 	TypeKeys map[string][]string
 	// CheckWindow says what is wrong with the cron expressions of a window of [schedule]; nil: nothing ever is.
 	CheckWindow func(begin, end string) error
+	// Applied names the directory of what was applied, by what the other roots say; it is read after them, so what stands in files counts. "": there is none.
+	// nil: there never is.
+	Applied func(*Config) string
 	// Trust has what the user has approved; without Dir, that is nothing.
 	Trust TrustStore
 }
@@ -62,7 +65,7 @@ type Defaults struct {
 
 // hostler.conf's sections, with their keys where they are read here.
 var sections = map[string][]string{
-	"defaults": {"source", "wait"}, "store": nil, "director": nil, "director.metal": nil, "director.metal.strategy": nil, "director.metal.scout": nil, "auth": nil, "run": nil, "results": nil, "env": nil, "sync": nil, "slap": nil,
+	"defaults": {"source", "wait"}, "store": nil, "apply": nil, "director": nil, "director.metal": nil, "director.metal.strategy": nil, "director.metal.scout": nil, "auth": nil, "run": nil, "results": nil, "env": nil, "sync": nil, "slap": nil,
 	"cloud": nil, "cloud.prices": nil, "deploy": nil, "deploy.vars": nil, "deploy.images": nil, "deploy.image-bundles": nil,
 }
 
@@ -86,6 +89,12 @@ func Load(opt LoadOptions) (*Config, error) {
 	for i := range c.Roots {
 		if e := g.root(&c.Roots[i]); err == nil {
 			err = e
+		}
+	}
+	if opt.Applied != nil {
+		if dir := opt.Applied(c); dir != "" {
+			c.Roots = append(c.Roots, appliedRoot(dir))
+			_ = g.root(&c.Roots[len(c.Roots)-1]) // a hostler.conf is not read there
 		}
 	}
 	for _, name := range opt.implicit() {
@@ -174,6 +183,9 @@ func (g *gathering) root(r *Root) error {
 	}
 	g.projects(r, p)
 	g.readBundles(r, p)
+	if r.Kind == AppliedKind {
+		return nil
+	}
 	g.jobs(r, p)
 	return g.hostlerConf(r, p)
 }

@@ -17,9 +17,10 @@ import (
 
 // Project is what users, quotas and leases of a controller belong to: projects/NAME/project.conf.
 type Project struct {
-	Name string
-	Root string // the root's path
-	File string
+	Name    string
+	Root    string // the root's path
+	File    string
+	Applied bool // it was applied, and stands in no file of the user's
 
 	Members map[string]string // what users are in it: viewer, user or operator
 	Groups  map[string]string // the same of groups of the identity provider
@@ -92,7 +93,7 @@ func (g *gathering) projects(r *Root, p *place) {
 }
 
 func readProject(r *Root, p *place, name, file string) *Project {
-	out := &Project{Name: name, Root: r.Path, File: file, Members: map[string]string{}, Groups: map[string]string{}, Weight: 1}
+	out := &Project{Name: name, Root: r.Path, File: file, Applied: r.Kind == AppliedKind, Members: map[string]string{}, Groups: map[string]string{}, Weight: 1}
 	fail := func(e *Error) {
 		if out.Err == nil {
 			out.Err, out.Members, out.Groups = e, nil, nil

@@ -13,10 +13,19 @@ import (
 // Root is a directory that configuration is read from.
 type Root struct {
 	Path   string
-	Kind   string // "flag", "env", "user", "tree", "system", "crcache-user" or "crcache-tree"
+	Kind   string // "flag", "env", "user", "tree", "system", "crcache-user", "crcache-tree" or AppliedKind
 	Exists bool
 	Tree   bool  // it came with a tree of files, and is not trusted with everything
 	Err    error // it is there and cannot be read; nil
+}
+
+// AppliedKind is the kind of the root that shows what was applied.
+const AppliedKind = "applied"
+
+// appliedRoot is that root.
+func appliedRoot(path string) Root {
+	info, err := os.Stat(path)
+	return Root{Path: path, Kind: AppliedKind, Exists: err == nil && info.IsDir()}
 }
 
 func (r *Root) crcache() bool { return r.Kind == "crcache-user" || r.Kind == "crcache-tree" }

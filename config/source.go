@@ -28,6 +28,8 @@ type Source struct {
 	Dir  string // its directory; "": none
 	Tree bool   // its root came with a tree
 
+	Applied bool // it was applied, and stands in no file of the user's
+
 	Reserve     int
 	Spare       int
 	Maximum     int // 0: no limit
@@ -115,7 +117,7 @@ func (s *Source) Decode(out any) error {
 func readSource(r *Root, p *place, name string, opt *LoadOptions) (*Source, []error) {
 	rel := filepath.Join("sources", name)
 	s := &Source{
-		Name: name, Root: r.Path, Tree: r.Tree, Dir: filepath.Join(r.Path, rel), File: sourceFile(r, name),
+		Name: name, Root: r.Path, Tree: r.Tree, Applied: r.Kind == AppliedKind, Dir: filepath.Join(r.Path, rel), File: sourceFile(r, name),
 		OnFailure: "discard", Settings: map[string]string{}, Values: map[string]Value{}, Hooks: map[string]string{},
 	}
 	var warnings []error

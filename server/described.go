@@ -20,7 +20,7 @@ func (s *server) describe() {
 	project := header(api.ProjectHeader, "the project that this is about; all of the caller's unless it is said", 200)
 	reason := header(api.ReasonHeader, "why, for the audit log", maxReason)
 	for path, item := range s.api.OpenAPI().Paths {
-		for _, op := range []*huma.Operation{item.Get, item.Post, item.Delete} {
+		for _, op := range []*huma.Operation{item.Get, item.Put, item.Post, item.Delete} {
 			if op == nil {
 				continue
 			}

@@ -90,6 +90,8 @@ type Options struct {
 	Ring func()
 	// Webhooks are the receivers of events; nil: there are no such paths.
 	Webhooks Webhooks
+	// Applied is what was applied; nil: there are no such paths.
+	Applied Applied
 	// Slap is the SlapOS master that this controller is; nil, or one that returns nil: it is none.
 	Slap func() Slap
 	// Metrics answers scrapes of /metrics; nil: there is no such path.
@@ -161,6 +163,7 @@ func New(opt Options) http.Handler {
 	s.audits()
 	s.metrics(mux)
 	s.hooks()
+	s.applied()
 	s.slap()
 	s.login(mux)
 	s.describe()

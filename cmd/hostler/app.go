@@ -39,6 +39,7 @@ type app struct {
 	now       bool          // what a release leaves is done here and not by the keeper
 	serving   bool          // this is a controller
 	stream    bool          // JSON documents a line each
+	trial     string        // a directory in place of what was applied, to look at it; "": none
 	tree      string        // the configuration is read as in this directory; "": the current one
 
 	old       *oldconfig.Config    // provision's, under its names; nil: there is none
@@ -114,7 +115,7 @@ func (a *app) configuration() (*config.Config, error) {
 	if a.cfg != nil {
 		return a.cfg, nil
 	}
-	opt := config.LoadOptions{Dir: a.tree, ConfigDir: a.flags.config, Compat: a.program == "crcache", Lenient: a.compat, Dirs: a.paths, TypeKeys: typeKeys(), CheckWindow: checkWindow}
+	opt := config.LoadOptions{Dir: a.tree, ConfigDir: a.flags.config, Compat: a.program == "crcache", Lenient: a.compat, Dirs: a.paths, TypeKeys: typeKeys(), CheckWindow: checkWindow, Applied: a.appliedRoot}
 	if info, err := os.Stat(a.tree); a.tree != "" && (err != nil || !info.IsDir()) {
 		opt.Dir = "/" // the keeper outlives the directory that it was started in
 	}

@@ -90,7 +90,7 @@ func configurationName(cfg *config.Config) string {
 	state, _ := stateDir() // where there is none there is no engine either
 	words := []string{storeName(cfg, state), state}
 	for _, r := range cfg.Roots {
-		if r.Exists {
+		if r.Exists && r.Kind != config.AppliedKind { // which is the store's
 			words = append(words, r.Path)
 		}
 	}

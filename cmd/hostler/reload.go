@@ -62,6 +62,9 @@ func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	defer k.mu.Unlock()
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReloading)
 	defer func() { _, _ = daemon.SdNotify(false, daemon.SdNotifyReady) }()
+	if _, err := k.syncApplied(ctx); err != nil {
+		return out, err
+	}
 	b := k.app.afresh()
 	cfg, err := b.configuration()
 	if err != nil {

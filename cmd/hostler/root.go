@@ -198,7 +198,7 @@ func newRoot(a *app) *cobra.Command {
 		"use": {newAcquire, newRun, newWatch, newShell, newCp, newForward, newSSH, newSSHConfig, newInventory, newGitlab, newRelease, newExtend, newStatus, newDeploy, newList, newDestroy, newCloud, newSlapos,
 			newRuns, newLogs, newRerun, newAttach, newJob},
 		"keep": {newFill, newPlan, newDirector, newHold, newDiscard, newQueue, newNode, newEvents, newWebhook, newFacts},
-		"set":  {newSource, newBundle, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newLogin, newLogout, newToken, newKeeper, newStore, newCompat, newTop, newCompletion, newVersion},
+		"set":  {newSource, newBundle, newApply, newDiff, newImage, newConfig, newTrust, newDoctor, newServe, newReload, newLogin, newLogout, newToken, newKeeper, newStore, newCompat, newTop, newCompletion, newVersion},
 		"":     {newDocs, newAgent, newStand, newRecorder, newSSHProxy},
 	} {
 		for _, make := range commands {

@@ -23,6 +23,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/applied"
 	"github.com/hostler-project/hostler/auth"
 	certs "github.com/hostler-project/hostler/auth/certificate"
 	"github.com/hostler-project/hostler/config"
@@ -93,12 +94,13 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	if err != nil {
 		return err
 	}
-	k := &controller{app: a, bell: a.bell, soon: newBell(), wanted: newBell(), answers: newAnswers(a.store, a.log)}
+	k := &controller{app: a, bell: a.bell, soon: newBell(), wanted: newBell(), others: newBell(), answers: newAnswers(a.store, a.log)}
 	first, err := newServed(ctx, engine, a.cfg, false)
 	if err != nil {
 		return err
 	}
 	k.now.Store(first)
+	k.book = k.appliedBook()
 	if err := k.openAuth(); err != nil {
 		return err
 	}
@@ -127,7 +129,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version, Authenticate: k.authenticate(listeners.token),
 		Identity: k.identity, Sources: func(name string) bool { _, err := k.now.Load().cfg.Source(name); return err == nil }, Private: func(source string) bool { return ownOnly(k.now.Load().cfg, source) },
 		Limited: func(source string) []string { return k.now.Load().people.only[source] }, Tokens: k.tokens, Audit: k.audit, Limits: k.limits, Projects: func() []string { return k.now.Load().people.names() },
-		Ready: k.ready, Webhooks: k, Metrics: a.meters.handler(), Observe: a.meters.asked, Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.log,
+		Ready: k.ready, Webhooks: k, Applied: k, Metrics: a.meters.handler(), Observe: a.meters.asked, Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.log,
 		Ending: ctx.Done(), Memory: k.answers.memory(), Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
 		Foresight: k.ahead, Slap: func() server.Slap { return k.slap },
 		SignIn: func() server.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: k.spend,
@@ -158,6 +160,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		all.Go(func() { k.keepImages(ctx) })
 	}
 	all.Go(func() { k.hear(ctx) })
+	all.Go(func() { k.followApplied(ctx) })
 	all.Go(func() { k.share(ctx, !o.noFill) })
 	errs := make(chan error, len(listeners.all))
 	for _, l := range listeners.all {
@@ -186,6 +189,9 @@ type controller struct {
 	soon   bell                   // there may be something to do in a moment
 	wanted bell                   // there may be something to make
 	mu     sync.Mutex             // one reload at a time
+
+	others bell          // others may have applied something
+	book   *applied.Book // what is applied by
 
 	answers *answers // to requests with a key
 	tokens  *auth.Ring

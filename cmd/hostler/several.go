@@ -35,6 +35,7 @@ func (k *controller) share(ctx context.Context, directs bool) {
 		c.Listen(ctx, func() {
 			k.now.Load().engine.Ring() // whoever waits with an older configuration looks by himself
 			k.want()
+			k.others.ring()
 		})
 	})
 	if directs {

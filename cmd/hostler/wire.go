@@ -50,6 +50,9 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 			return nil, err
 		}
 	}
+	if cfg, err = a.takeUp(ctx, cfg); err != nil {
+		return nil, err
+	}
 	ends := &ends{}
 	a.closers = append(a.closers, ends.close)
 	a.open = a.opener(cfg, state, ends)

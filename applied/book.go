@@ -1,0 +1,358 @@
+package applied
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Store keeps what was applied, for all processes that use it, among the texts that parts of hostler keep there: its transactions are compute.NotesTx.
+type Store interface {
+	Update(ctx context.Context, fn func(compute.Tx) error) error
+	View(ctx context.Context, fn func(compute.Tx) error) error
+}
+
+// A thing is in two texts: what is to be known of it, and its files, so that a list does not read these.
+const (
+	revisionNote = "applied:revision"
+	headPrefix   = "applied:head:"
+	filesPrefix  = "applied:files:"
+)
+
+// Caller is on whose behalf something is applied.
+type Caller struct {
+	Name string
+	May  bool // have code run on this machine, and its files read
+}
+
+// Candidate is what would be in force.
+type Candidate struct {
+	Things  []api.AppliedThing // all that would be applied then
+	Changes []Change
+	Caller  Caller
+}
+
+// Options join a book to its surroundings.
+type Options struct {
+	Store Store
+	// Check says what is wrong with what would be in force; then nothing changes. It may tell of what is to be known of a change in Change notes, by ID. nil:
+	// nothing ever is.
+	Check func(ctx context.Context, c Candidate) (notes map[string]string, warnings []string, err error)
+	// Changed is called when the store has something new, before whoever asked is answered. Its error is told, and what was written stays. nil: nobody cares.
+	Changed func(ctx context.Context) error
+}
+
+// Book applies things. It may be used from many goroutines.
+type Book struct{ Options }
+
+// New returns a book on a store.
+func New(opt Options) *Book { return &Book{opt} }
+
+func notes(tx compute.Tx) (compute.NotesTx, error) {
+	n, ok := tx.(compute.NotesTx)
+	if !ok {
+		return nil, &compute.Error{Op: "applied.Store", Kind: compute.ErrInvalid, Err: errors.New("the store keeps no notes")}
+	}
+	return n, nil
+}
+
+// point is how far the changes of what is applied have come: the revision, and a mark, which no two changes have, also not after an older state was put back.
+type point struct {
+	revision int64 // 0: there never was a change
+	mark     string
+}
+
+func pointOf(n compute.NotesTx) (p point, err error) {
+	p.mark, err = n.Note(revisionNote)
+	if errors.Is(err, compute.ErrNotFound) {
+		return point{}, nil
+	}
+	if err != nil {
+		return p, err
+	}
+	number, rest, _ := strings.Cut(p.mark, "-")
+	if p.revision, err = strconv.ParseInt(number, 10, 64); err != nil || strings.Trim(rest, "0123456789") != "" {
+		err = fmt.Errorf("the revision of what was applied, in the state, is %q: a number is expected", p.mark)
+	}
+	return p, err
+}
+
+// latest is the newest that a store has.
+func latest(ctx context.Context, s Store) (out point, err error) {
+	err = s.View(ctx, func(tx compute.Tx) error {
+		n, err := notes(tx)
+		if err == nil {
+			out, err = pointOf(n)
+		}
+		return err
+	})
+	return out, err
+}
+
+// Read is all that a store has, by kind and name; with files, or without.
+func Read(ctx context.Context, s Store, files bool) (api.AppliedSet, error) {
+	set, _, err := read(ctx, s, files)
+	return set, err
+}
+
+func read(ctx context.Context, s Store, files bool) (out api.AppliedSet, at point, err error) {
+	err = s.View(ctx, func(tx compute.Tx) error {
+		out = api.AppliedSet{Things: []api.AppliedThing{}}
+		n, err := notes(tx)
+		if err == nil {
+			at, err = pointOf(n)
+		}
+		if out.Revision = at.revision; err != nil || out.Revision == 0 {
+			return err
+		}
+		heads, err := n.Notes(headPrefix)
+		if err != nil {
+			return err
+		}
+		bodies := map[string]string{}
+		if files {
+			if bodies, err = n.Notes(filesPrefix); err != nil {
+				return err
+			}
+		}
+		for name, text := range heads {
+			var t api.AppliedThing
+			if err := json.Unmarshal([]byte(text), &t); err != nil {
+				return fmt.Errorf("what was applied, in the state: %s: %w", name, err)
+			}
+			if files {
+				if err := json.Unmarshal([]byte(bodies[filesPrefix+name[len(headPrefix):]]), &t.Files); err != nil {
+					return fmt.Errorf("what was applied, in the state: the files of %s: %w", ID(t.Kind, t.Name), err)
+				}
+			}
+			out.Things = append(out.Things, t)
+		}
+		slices.SortFunc(out.Things, byName)
+		return nil
+	})
+	return out, at, err
+}
+
+// Get is one thing, with its files.
+func (b *Book) Get(ctx context.Context, kind, name string) (t api.AppliedThing, err error) {
+	if err := CheckName(kind, name); err != nil {
+		return t, err
+	}
+	err = b.Store.View(ctx, func(tx compute.Tx) error {
+		n, err := notes(tx)
+		if err != nil {
+			return err
+		}
+		head, err := n.Note(headPrefix + kind + "/" + name)
+		if errors.Is(err, compute.ErrNotFound) {
+			return &compute.Error{ID: compute.ID(ID(kind, name)), Kind: compute.ErrNotFound, Err: errors.New("nothing of this name was applied")}
+		}
+		if err != nil {
+			return err
+		}
+		files, err := n.Note(filesPrefix + kind + "/" + name)
+		if err == nil {
+			err = errors.Join(json.Unmarshal([]byte(head), &t), json.Unmarshal([]byte(files), &t.Files))
+		}
+		return err
+	})
+	return t, err
+}
+
+// List is all that was applied with all of some labels; without files.
+func (b *Book) List(ctx context.Context, labels map[string]string) (api.AppliedSet, error) {
+	set, err := Read(ctx, b.Store, false)
+	set.Things = slices.DeleteFunc(set.Things, func(t api.AppliedThing) bool { return !Has(t.Labels, labels) })
+	return set, err
+}
+
+// Apply brings what is applied to what a set says, in one step: all of it, or nothing and an error. A set that changes nothing writes nothing.
+func (b *Book) Apply(ctx context.Context, who Caller, set api.ApplySet) (api.ApplyAnswer, error) {
+	out, _, err := b.change(ctx, who, set.DryRun, set.Diff, func(there []api.AppliedThing) ([]Change, error) { return Plan(there, set) })
+	return out, err
+}
+
+// Match is what somebody who changes one thing takes for granted.
+type Match struct {
+	Revision int64 // it is at this one; 0: any
+	None     bool  // it is not there
+}
+
+func (m Match) check(id string, was *api.AppliedThing) error {
+	var err error
+	switch {
+	case m.None && was != nil:
+		err = fmt.Errorf("it is there already, at revision %d", was.Revision)
+	case m.Revision != 0 && was == nil:
+		err = fmt.Errorf("it is not there any more, and was to be at revision %d", m.Revision)
+	case m.Revision != 0 && m.Revision != was.Revision:
+		err = fmt.Errorf("it is at revision %d, and was to be at %d", was.Revision, m.Revision)
+	default:
+		return nil
+	}
+	return &compute.Error{ID: compute.ID(id), Kind: compute.ErrStale, Err: err, Hint: "look at it again, and decide anew"}
+}
+
+// Put brings one thing to what is wanted; its labels are these alone.
+func (b *Book) Put(ctx context.Context, who Caller, kind, name string, put api.PutThing, match Match) (api.AppliedThing, error) {
+	if err := errors.Join(CheckName(kind, name), CheckLabels(put.Labels)); err != nil {
+		return api.AppliedThing{}, err
+	}
+	_, there, err := b.change(ctx, who, false, false, func(there []api.AppliedThing) ([]Change, error) {
+		was := find(there, kind, name)
+		if err := match.check(ID(kind, name), was); err != nil {
+			return nil, err
+		}
+		now, err := normal(api.WantedThing{Kind: kind, Name: name, Files: put.Files})
+		if err != nil {
+			return nil, err
+		}
+		c := change(was, &now, put.Labels)
+		if len(put.Labels) == 0 && was != nil && len(was.Labels) > 0 {
+			now.Labels = map[string]string{}
+			c = Change{Changed, was, &now}
+		}
+		return []Change{c}, nil
+	})
+	if t := find(there, kind, name); t != nil {
+		return *t, err
+	}
+	return api.AppliedThing{}, err
+}
+
+// Delete takes one thing away. What is not there is ErrNotFound.
+func (b *Book) Delete(ctx context.Context, who Caller, kind, name string, match Match) error {
+	if err := CheckName(kind, name); err != nil {
+		return err
+	}
+	_, _, err := b.change(ctx, who, false, false, func(there []api.AppliedThing) ([]Change, error) {
+		was := find(there, kind, name)
+		if was == nil {
+			return nil, &compute.Error{ID: compute.ID(ID(kind, name)), Kind: compute.ErrNotFound, Err: errors.New("nothing of this name was applied")}
+		}
+		return []Change{{Action: Pruned, Was: was}}, match.check(ID(kind, name), was)
+	})
+	return err
+}
+
+func find(all []api.AppliedThing, kind, name string) *api.AppliedThing {
+	for i := range all {
+		if all[i].Kind == kind && all[i].Name == name {
+			return &all[i]
+		}
+	}
+	return nil
+}
+
+// tries is how often a change is worked out anew when others change something meanwhile.
+const tries = 10
+
+// change works out changes, has them checked, and writes them if nobody else has written meanwhile; else it begins anew. there is what is applied then.
+func (b *Book) change(ctx context.Context, who Caller, dry, diff bool, plan func([]api.AppliedThing) ([]Change, error)) (out api.ApplyAnswer, there []api.AppliedThing, err error) {
+	for range tries {
+		set, at, err := read(ctx, b.Store, true)
+		if err != nil {
+			return out, nil, err
+		}
+		changes, err := plan(set.Things)
+		if err != nil {
+			return out, nil, err
+		}
+		there = After(set.Things, changes)
+		if len(there) > maxThings {
+			return out, nil, invalid("", "", "%d things would be applied, more than %d", len(there), maxThings)
+		}
+		var notes map[string]string
+		var warnings []string
+		if b.Check != nil {
+			if notes, warnings, err = b.Check(ctx, Candidate{there, changes, who}); err != nil {
+				return out, nil, err
+			}
+		}
+		out = api.ApplyAnswer{Revision: set.Revision, DryRun: dry, Changes: []api.ThingChange{}, Warnings: append([]string{}, warnings...)}
+		for _, c := range changes {
+			t := c.Thing()
+			line := api.ThingChange{Kind: t.Kind, Name: t.Name, Action: c.Action, Note: notes[ID(t.Kind, t.Name)]}
+			if diff {
+				line.Diff = Diff(c.Was, c.Now)
+			}
+			out.Changes = append(out.Changes, line)
+		}
+		if dry || idle(changes) {
+			return out, there, nil
+		}
+		next, err := b.write(ctx, who, at, changes)
+		if errors.Is(err, compute.ErrStale) {
+			continue
+		}
+		if err != nil {
+			return out, nil, err
+		}
+		out.Revision, there = next, After(there, changes)
+		if b.Changed != nil {
+			if err := b.Changed(ctx); err != nil {
+				return out, there, fmt.Errorf("it is kept, and not in force here yet: %w", err)
+			}
+		}
+		return out, there, nil
+	}
+	return out, nil, &compute.Error{Kind: compute.ErrConflict, Err: errors.New("others change what is applied all the time"), Hint: "try again"}
+}
+
+// write makes changes to what was at a revision, in one transaction, and tells the new one. compute.ErrStale: it is at another by now.
+func (b *Book) write(ctx context.Context, who Caller, was point, changes []Change) (next int64, err error) {
+	at := time.Now().UTC()
+	err = b.Store.Update(ctx, func(tx compute.Tx) error {
+		n, err := notes(tx)
+		if err != nil {
+			return err
+		}
+		now, err := pointOf(n)
+		if err != nil {
+			return err
+		}
+		if now != was {
+			return &compute.Error{Op: "applied.Apply", Kind: compute.ErrStale}
+		}
+		next = was.revision + 1
+		for _, c := range changes {
+			key := c.Thing().Kind + "/" + c.Thing().Name
+			switch {
+			case c.Action == Unchanged:
+				continue
+			case c.Now == nil:
+				err = errors.Join(n.SaveNote(headPrefix+key, ""), n.SaveNote(filesPrefix+key, ""))
+			default:
+				c.Now.Revision, c.Now.By, c.Now.At = next, who.Name, at
+				err = save(n, key, *c.Now)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return n.SaveNote(revisionNote, fmt.Sprintf("%d-%d", next, at.UnixNano()))
+	})
+	return next, err
+}
+
+// save keeps a thing's two texts.
+func save(n compute.NotesTx, key string, t api.AppliedThing) error {
+	files, err := json.Marshal(t.Files)
+	if err != nil {
+		return err
+	}
+	t.Files = nil
+	head, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	return errors.Join(n.SaveNote(headPrefix+key, string(head)), n.SaveNote(filesPrefix+key, string(files)))
+}

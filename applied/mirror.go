@@ -1,0 +1,166 @@
+package applied
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hostler-project/hostler/api"
+)
+
+// Mirror shows what a store has as a directory of configuration, Path, which package config reads. Its own directory holds nothing that is not in the store.
+// Several processes may use one; a reader sees all of a revision, as a link is changed in one step.
+type Mirror struct{ Dir string }
+
+// current is the link to the directory of the revision that is shown.
+const current = "current"
+
+// Path is the directory of configuration. It is not there before something is applied.
+func (m Mirror) Path() string { return filepath.Join(m.Dir, current) }
+
+// shown is the mark of the revision that is shown; "": none.
+func (m Mirror) shown() string {
+	name, _ := os.Readlink(m.Path())
+	return name
+}
+
+// Sync shows what the store has now, and tells whether that is something else than before.
+func (m Mirror) Sync(ctx context.Context, s Store) (changed bool, err error) {
+	at, err := latest(ctx, s)
+	if err != nil || at.mark == m.shown() {
+		return false, err
+	}
+	if err := os.MkdirAll(m.Dir, 0o700); err != nil {
+		return false, err
+	}
+	lock, err := os.OpenFile(filepath.Join(m.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return false, err
+	}
+	defer lock.Close()
+	if err := flock(ctx, lock); err != nil {
+		return false, err
+	}
+	set, at, err := read(ctx, s, true) // anew: what is shown never goes back
+	if err != nil || at.mark == m.shown() {
+		return err == nil, err
+	}
+	if at.mark == "" {
+		return true, os.Remove(m.Path()) // another store, which has nothing
+	}
+	dir, err := m.fill("new", set.Things)
+	if err != nil {
+		return false, fmt.Errorf("show what was applied: %w", err)
+	}
+	name := at.mark
+	link := filepath.Join(m.Dir, "link")
+	err = errors.Join(os.RemoveAll(filepath.Join(m.Dir, name)), absent(os.Remove(link)), os.Rename(dir, filepath.Join(m.Dir, name)), os.Symlink(name, link), os.Rename(link, m.Path()), syncDir(m.Dir))
+	if err != nil {
+		return false, fmt.Errorf("show what was applied: %w", err)
+	}
+	entries, _ := os.ReadDir(m.Dir) // what is left is taken away the next time
+	for _, e := range entries {
+		if n := e.Name(); e.IsDir() && n != name && !strings.HasPrefix(n, "try") {
+			_ = os.RemoveAll(filepath.Join(m.Dir, n))
+		}
+	}
+	return true, nil
+}
+
+// Try shows things in a directory of their own, until done is called.
+func (m Mirror) Try(things []api.AppliedThing) (dir string, done func(), err error) {
+	if err := os.MkdirAll(m.Dir, 0o700); err != nil {
+		return "", nil, err
+	}
+	if dir, err = m.fill("try", things); err != nil {
+		return "", nil, fmt.Errorf("look at what would be applied: %w", err)
+	}
+	return dir, func() { _ = os.RemoveAll(dir) }, nil
+}
+
+// fill makes a directory with things in it, on the disk when it returns.
+func (m Mirror) fill(what string, things []api.AppliedThing) (dir string, err error) {
+	if dir, err = os.MkdirTemp(m.Dir, what+"-*"); err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(dir)
+		}
+	}()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	made := map[string]bool{".": true}
+	for _, t := range things {
+		if err := CheckName(t.Kind, t.Name); err != nil {
+			return "", err
+		}
+		for _, f := range t.Files {
+			if err := checkPath(f.Path); err != nil {
+				return "", err
+			}
+			if err := put(root, Path(t.Kind, t.Name)+"/"+f.Path, f, made); err != nil {
+				return "", err
+			}
+		}
+	}
+	for d := range made {
+		err = errors.Join(err, syncDir(filepath.Join(dir, d)))
+	}
+	return dir, err
+}
+
+// put writes a file, and the directories that it is in.
+func put(root *os.Root, name string, f api.ThingFile, made map[string]bool) error {
+	for d := filepath.Dir(name); !made[d]; d = filepath.Dir(d) {
+		if err := root.MkdirAll(d, 0o700); err != nil {
+			return err
+		}
+		made[d] = true
+	}
+	file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(Data(f))
+	return errors.Join(err, file.Chmod(modeOf(f)), file.Sync(), file.Close())
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func absent(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// flock takes the lock of a file, which the kernel drops with this process, when whoever has it has written.
+func flock(ctx context.Context, f *os.File) error {
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}

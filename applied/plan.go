@@ -1,0 +1,129 @@
+package applied
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/hostler-project/hostler/api"
+)
+
+// What becomes of a thing.
+const (
+	Created   = "created"
+	Changed   = "changed"
+	Unchanged = "unchanged"
+	Pruned    = "pruned"
+)
+
+// Change is what becomes of a thing: Was and Now are nil where there is none.
+type Change struct {
+	Action   string
+	Was, Now *api.AppliedThing
+}
+
+// Thing is the newer of both.
+func (c Change) Thing() *api.AppliedThing {
+	if c.Now != nil {
+		return c.Now
+	}
+	return c.Was
+}
+
+// Plan works out what a set makes of what there is: a change for each thing that is asked for, and for each that is pruned, in the order in which things are
+// shown. It changes neither.
+func Plan(there []api.AppliedThing, set api.ApplySet) ([]Change, error) {
+	if err := CheckLabels(set.Labels); err != nil {
+		return nil, err
+	}
+	if set.Prune && len(set.Labels) == 0 {
+		return nil, invalid("", "say which: -l app=NAME, and apply with the same label always", "prune takes away what has labels, and no label is given")
+	}
+	if len(set.Things) > maxThings {
+		return nil, invalid("", "", "%d things are more than %d", len(set.Things), maxThings)
+	}
+	was := map[string]*api.AppliedThing{}
+	for i := range there {
+		was[ID(there[i].Kind, there[i].Name)] = &there[i]
+	}
+	var out []Change
+	asked, size := map[string]bool{}, 0
+	for _, w := range set.Things {
+		now, err := normal(w)
+		if err != nil {
+			return nil, err
+		}
+		id := ID(w.Kind, w.Name)
+		if asked[id] {
+			return nil, invalid(id, "", "it is given a second time")
+		}
+		asked[id] = true
+		for _, f := range now.Files {
+			size += len(Data(f))
+		}
+		if size > MaxSet {
+			return nil, invalid("", "apply it in parts, each with a label of its own", "the files hold more than %d MiB", MaxSet>>20)
+		}
+		out = append(out, change(was[id], &now, set.Labels))
+	}
+	if set.Prune {
+		for i := range there {
+			t := &there[i]
+			if !asked[ID(t.Kind, t.Name)] && Has(t.Labels, set.Labels) {
+				out = append(out, Change{Action: Pruned, Was: t})
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Change) int { return byName(*a.Thing(), *b.Thing()) })
+	return out, nil
+}
+
+// change is what becomes of one thing. No labels: those that it has stay.
+func change(was, now *api.AppliedThing, labels map[string]string) Change {
+	if was != nil {
+		now.Labels = maps.Clone(was.Labels)
+	}
+	if len(labels) > 0 {
+		now.Labels = maps.Clone(labels)
+	}
+	if now.Labels == nil {
+		now.Labels = map[string]string{}
+	}
+	switch {
+	case was == nil:
+		return Change{Created, nil, now}
+	case was.Digest == now.Digest && maps.Equal(was.Labels, now.Labels):
+		return Change{Unchanged, was, was}
+	}
+	return Change{Changed, was, now}
+}
+
+// Has tells whether a thing has all of some labels.
+func Has(has, all map[string]string) bool {
+	for key, value := range all {
+		if v, ok := has[key]; !ok || v != value {
+			return false
+		}
+	}
+	return true
+}
+
+// After is what there is when changes are made.
+func After(there []api.AppliedThing, changes []Change) []api.AppliedThing {
+	all := map[string]api.AppliedThing{}
+	for _, t := range there {
+		all[ID(t.Kind, t.Name)] = t
+	}
+	for _, c := range changes {
+		if c.Now == nil {
+			delete(all, ID(c.Was.Kind, c.Was.Name))
+		} else {
+			all[ID(c.Now.Kind, c.Now.Name)] = *c.Now
+		}
+	}
+	return slices.SortedFunc(maps.Values(all), byName)
+}
+
+// idle tells whether changes change nothing.
+func idle(changes []Change) bool {
+	return !slices.ContainsFunc(changes, func(c Change) bool { return c.Action != Unchanged })
+}

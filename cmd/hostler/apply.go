@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/applied"
+)
+
+// applyFlags are what apply and diff have in common.
+type applyFlags struct {
+	dir    string
+	labels []string
+	prune  bool
+}
+
+func (o *applyFlags) flags(cmd *cobra.Command, prune string) {
+	f := cmd.Flags()
+	f.StringVarP(&o.dir, "file", "f", "", "the `DIR` with sources/, bundles/ and projects/")
+	f.StringArrayVarP(&o.labels, "label", "l", nil, "the label `KEY=VALUE` of all of it; may be repeated")
+	f.BoolVar(&o.prune, "prune", false, prune)
+	_ = cmd.MarkFlagDirname("file")
+}
+
+func newApply(a *app) *cobra.Command {
+	var o applyFlags
+	var dry bool
+	cmd := &cobra.Command{
+		Use:   "apply -f DIR [-l KEY=VALUE] [--prune]",
+		Short: "Have the sources, bundles and projects of a directory, as wanted",
+		Long: `Bring what is applied to what a directory says: sources/NAME, bundles/NAME and projects/NAME, as a directory of configuration has them. It is kept in the store and in
+force at once, for all controllers of one database: all of it, or nothing and an error. The same again changes nothing. What stands in a file of the configuration is refused.
+
+With --prune, what was applied with the same labels and is not in the directory any more is taken away. What administrators apply from elsewhere has nothing run on the
+controller's machine: docs/apply.md says what is refused.`,
+		Example: "  hostler apply -f conf -l app=ci --prune\n  hostler apply -f conf -l app=ci --dry-run",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.apply(cmd.Context(), o, dry) },
+	}
+	o.flags(cmd, "take away what has these labels, was applied, and is not in DIR")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "check it and say what would change, and change nothing")
+	return cmd
+}
+
+func newDiff(a *app) *cobra.Command {
+	var o applyFlags
+	var exitCode bool
+	cmd := &cobra.Command{
+		Use:   "diff -f DIR [-l KEY=VALUE] [--prune]",
+		Short: "Show what apply would change",
+		Long: `Show what hostler apply with the same options would change: a unified diff of each thing's labels and files, from what is applied to what DIR has. Nothing is changed. What
+apply would refuse is an error here too.`,
+		Example: "  hostler diff -f conf -l app=ci --prune\n  hostler diff -f conf --exit-code >/dev/null || hostler apply -f conf",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.diff(cmd.Context(), o, exitCode) },
+	}
+	o.flags(cmd, "with what has these labels, was applied, and is not in DIR")
+	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with status 1 if something would change, as git diff does")
+	return cmd
+}
+
+// wanted reads the directory.
+func (a *app) wanted(o applyFlags) (set api.ApplySet, err error) {
+	if o.dir == "" {
+		return set, invalid("name the directory: -f DIR", "nothing says what is to be applied")
+	}
+	set = api.ApplySet{Things: []api.WantedThing{}, Prune: o.prune}
+	for _, l := range o.labels {
+		key, value, ok := strings.Cut(l, "=")
+		if !ok || key == "" {
+			return set, invalid("", "label %q is not KEY=VALUE", l)
+		}
+		if set.Labels == nil {
+			set.Labels = map[string]string{}
+		}
+		if _, twice := set.Labels[key]; twice {
+			return set, invalid("", "label %s is given twice", key)
+		}
+		set.Labels[key] = value
+	}
+	var left []string
+	if set.Things, left, err = applied.ReadDir(o.dir); err != nil {
+		return set, err
+	}
+	if len(left) > 0 && !a.flags.quiet {
+		err = fprintf(a.errs, "%s: warning: %s: not applied: only sources, bundles and projects are\n", a.program, printable(strings.Join(left, " and ")))
+	}
+	return set, err
+}
+
+// warnOfApply says what is odd about an answer.
+func (a *app) warnOfApply(out api.ApplyAnswer) {
+	if a.flags.quiet {
+		return
+	}
+	for _, w := range out.Warnings {
+		_ = fprintf(a.errs, "%s: warning: %s\n", a.program, printable(w))
+	}
+}
+
+func (a *app) apply(ctx context.Context, o applyFlags, dry bool) error {
+	set, err := a.wanted(o)
+	if err != nil {
+		return err
+	}
+	set.DryRun = dry
+	out, err := a.applySet(ctx, set)
+	if err != nil {
+		return err
+	}
+	a.warnOfApply(out)
+	if a.flags.json {
+		return a.printJSON(out)
+	}
+	for _, c := range out.Changes {
+		line := c.Kind + " " + c.Name + " " + c.Action
+		if dry && c.Action != applied.Unchanged {
+			line = c.Kind + " " + c.Name + " would be " + c.Action
+		}
+		if c.Note != "" {
+			line += ": " + c.Note
+		}
+		if err := fprintf(a.out, "%s\n", printable(line)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) diff(ctx context.Context, o applyFlags, exitCode bool) error {
+	set, err := a.wanted(o)
+	if err != nil {
+		return err
+	}
+	set.DryRun, set.Diff = true, true
+	out, err := a.applySet(ctx, set)
+	if err != nil {
+		return err
+	}
+	a.warnOfApply(out)
+	if a.flags.json {
+		err = a.printJSON(out)
+	} else {
+		for _, c := range out.Changes {
+			if c.Action == applied.Unchanged {
+				continue
+			}
+			head := fmt.Sprintf("%s %s: %s", c.Kind, c.Name, c.Action)
+			if c.Note != "" {
+				head += ": " + c.Note
+			}
+			err = errors.Join(err, fprintf(a.out, "%s\n%s", printable(head), printableLines(c.Diff)))
+		}
+	}
+	if err == nil && exitCode && slices.ContainsFunc(out.Changes, func(c api.ThingChange) bool { return c.Action != applied.Unchanged }) {
+		return status(1)
+	}
+	return err
+}
+
+// printableLines is printable for a text of several lines.
+func printableLines(text string) string {
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		bare, ended := strings.CutSuffix(line, "\n")
+		for i, part := range strings.Split(bare, "\t") {
+			if i > 0 {
+				out.WriteByte('\t')
+			}
+			out.WriteString(printable(part))
+		}
+		if ended {
+			out.WriteByte('\n')
+		}
+	}
+	return out.String()
+}

@@ -1,0 +1,112 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// What a source of a type may set that somebody applies from afar: what its computers are, and nothing that runs, is read or is shown on the controller's machine,
+// or has it speak to, or sign in at, what it was not told of by its own user. A type that is not here works on that machine.
+var fromAfar = map[string][]string{
+	"fake": {"*"}, "pool": {},
+	"container": {"image", "pull", "cores", "memory", "disk", "pids", "user", "entrypoint"},
+	"sandbox":   {"image", "upper", "cores", "memory", "disk", "pids", "network", "hide", "user", "entrypoint"},
+	"openstack": {"cloud", "region", "rate-limit", "deployment", "image", "flavor", "cores", "memory", "disk", "flavor-regex", "flavor-sets", "flavor-order", "volume-type", "zone",
+		"server-group", "config-drive", "metadata", "network", "security-groups", "floating-ip", "floating-ip-pool", "user", "key", "stop", "build-timeout", "poll"},
+	"ironic": {"cloud", "region", "rate-limit", "image", "resource-class", "traits", "properties", "capabilities", "conductor-group", "shard", "user", "deploy-timeout"},
+	"ec2": {"region", "profile", "image", "image-owners", "types", "cores", "memory", "type-match", "flavor-sets", "flavor-order", "spot", "max-price", "spot-price", "prices", "subnets",
+		"zones", "security-groups", "public-ip", "address", "tags", "key", "user", "ssh-port", "volume-size", "volume-type", "volume-encrypted", "stop", "attempts", "poll", "deployment"},
+	"kubernetes": {"context", "namespace", "kind", "warm-pool", "image", "container", "cores", "memory", "disk", "gpu", "node-selector", "tolerations", "runtime-class", "priority-class",
+		"pull", "env", "labels", "annotations", "user", "security", "network", "egress", "way", "agent-image", "grace", "schedule-wait"},
+}
+
+// FromAfar lists what a source would do on this machine that nobody may have it do from afar. Secrets may be referred to in files below the directory secrets; "":
+// there is none.
+func (c *Config) FromAfar(s *Source, secrets string) (risks []Risk) {
+	note := func(v Value, why string) {
+		risks = append(risks, Risk{File: v.File, Line: v.Line, Source: s.Name, Why: why})
+	}
+	allowed, ok := fromAfar[s.Type]
+	if !ok {
+		v, set := s.Values["type"]
+		if !set {
+			v.File = s.File
+		}
+		note(v, fmt.Sprintf("type %s works on the controller's own machine, or with its own keys", s.Type))
+	}
+	if redirects(s) {
+		note(Value{File: s.File}, "what is meant for the controller's own "+s.Name+" would go where it says")
+	}
+	for _, event := range Events {
+		if dir := s.Hooks[event]; dir != "" {
+			note(Value{File: dir}, "its programs run on the controller's machine at "+event)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Values)) {
+		v := s.Values[key]
+		own, section := strings.CutPrefix(key, s.Type+".")
+		has := func(k string) bool { return k == "*" || foldKey(k) == foldKey(own) }
+		switch why := refers(v.Text, secrets); {
+		case why != "":
+			note(v, v.Key+" "+why)
+		case own == "image" && localImage(s.Type, v.Text):
+			note(v, v.Key+" shows files of the controller's machine to what runs there")
+		case section && ok && !slices.ContainsFunc(allowed, has):
+			note(v, v.Key+" decides what runs, is read or is signed in to by the controller")
+		}
+	}
+	return risks
+}
+
+// BundleFromAfar is FromAfar of a bundle: its files and scripts go to instances, and its variables may refer to secrets.
+func (c *Config) BundleFromAfar(b *Bundle, secrets string) (risks []Risk) {
+	for _, e := range b.Entries {
+		if why := refers(e.Text, secrets); why != "" {
+			risks = append(risks, Risk{File: e.File, Line: e.Line, Why: e.Key + " " + why})
+		}
+	}
+	return risks
+}
+
+// refers says what a value would have the controller read or run; "": nothing but files below secrets.
+func refers(text, secrets string) string {
+	for _, one := range append(list(text), text) {
+		kind, rest, ok := reference(one)
+		switch {
+		case !ok:
+		case kind == "command":
+			return "runs a program on the controller's machine"
+		case kind != "file":
+			return "reads a secret of the controller's user"
+		case secrets == "":
+			return "reads a file of the controller's machine, and [apply] secrets names no directory of such files"
+		case !filepath.IsAbs(rest) || filepath.Clean(rest) != rest || rest == secrets || !within(secrets, rest):
+			return "reads a file of the controller's machine that is not below " + secrets
+		}
+	}
+	return ""
+}
+
+// Exposed returns the first value that sounds like a secret and is no reference to one, so that nobody may see where it stands.
+func (s *Source) Exposed() (Value, bool) {
+	for _, key := range slices.Sorted(maps.Keys(s.Values)) {
+		if v := s.Values[key]; exposed(v) {
+			return v, true
+		}
+	}
+	return Value{}, false
+}
+
+// Exposed is the same of a bundle.
+func (b *Bundle) Exposed() (Value, bool) {
+	i := slices.IndexFunc(b.Entries, func(e BundleEntry) bool { return e.Section != "" && e.Text != "required" && exposed(e.Value) })
+	if i < 0 {
+		return Value{}, false
+	}
+	return b.Entries[i].Value, true
+}
+
+func exposed(v Value) bool { return Shown(v.Key, v.Text) != v.Text }
