@@ -102,6 +102,13 @@ type Checker interface {
 	Check(ctx context.Context, id ID) error
 }
 
+// Overseer is a provider that knows by itself, without asking for each, how its computers do.
+type Overseer interface {
+	// Oversee returns those that have ended by themselves, or were taken away by others, with the reason, for people; each for a minute at least. They may
+	// be long known to have ended. An error says that the place does not answer, so that nothing is known of any of them. It is asked every few seconds.
+	Oversee(ctx context.Context) (ended map[ID]string, err error)
+}
+
 // Consoler is a provider that keeps the computer's console output.
 type Consoler interface {
 	Console(ctx context.Context, id ID) (string, error)

@@ -146,7 +146,7 @@ func (p *Pool) attempt(ctx context.Context, s *source, req compute.Request, wait
 			return leases(units), nil
 		case !again && small(err) != nil:
 			return nil, small(err)
-		case !again && ctx.Err() == nil && errors.Is(err, compute.ErrNoCapacity):
+		case !again && ctx.Err() == nil && (errors.Is(err, compute.ErrNoCapacity) || isAway(err) != nil):
 			return nil, &errShort{source: s, text: errors.Join(append(failures, err)...).Error()} // full now, but maybe not later
 		case !again || ctx.Err() != nil:
 			return nil, errors.Join(append(failures, err)...)
@@ -325,7 +325,7 @@ func (d *draw) short(s *source, asked, can int) error {
 		}
 	}
 	// A source that is paused after failures is not short of room: waiting in the queue is not what helps.
-	if s.Type != poolType && len(e.causes) > 0 && !errors.Is(e.causes[0], compute.ErrNoCapacity) && (d.p.maximum(s) == 0 || c.Present() < d.p.maximum(s)) {
+	if s.Type != poolType && !away(r, d.now) && len(e.causes) > 0 && !errors.Is(e.causes[0], compute.ErrNoCapacity) && (d.p.maximum(s) == 0 || c.Present() < d.p.maximum(s)) {
 		return e.causes[0]
 	}
 	return e

@@ -25,6 +25,9 @@ const (
 
 // failed counts a failure to create or set up against the source.
 func (p *Pool) failed(tx compute.Tx, i *compute.Instance, cause error) error {
+	if e := isAway(cause); e != nil {
+		return p.setAway(tx, e.key, e)
+	}
 	rec, err := tx.SourceByKey(i.SourceKey)
 	if err != nil {
 		return err
@@ -59,6 +62,9 @@ func (p *Pool) succeeded(tx compute.Tx, i *compute.Instance) error {
 	if err != nil || rec.Failures == 0 && rec.Paused.IsZero() {
 		return err
 	}
+	if doubted(rec) {
+		return p.setReached(tx, rec.Key)
+	}
 	rec.Failures, rec.Paused = 0, time.Time{}
 	return tx.SaveSource(rec)
 }
@@ -90,9 +96,7 @@ func (p *Pool) fit(ctx context.Context, u *unit, tell func(phase, why string)) e
 		}
 		if o := p.ready(i.SourceKey); err == nil && o != nil && o.checks {
 			tell("check", "")
-			if c, ok := compute.As[compute.Checker](o.provider); ok {
-				err = c.Check(ctx, i.ID)
-			}
+			err = p.healthy(ctx, o, i)
 		}
 		if s := p.sources[i.Source]; err == nil && s != nil && p.keyOf(s) == i.SourceKey && s.has("check") {
 			tell("check", "")

@@ -157,6 +157,9 @@ func (d *draw) hindered(s *source) (string, error) {
 
 // pausedBy says why a source makes nothing now.
 func (d *draw) pausedBy(s *source, r *compute.SourceRecord) error {
+	if doubted(r) {
+		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrUnavailable, Err: errors.New(r.LastError), Hint: "its leases stay; `hostler source test " + s.Name + "` tries it now"}
+	}
 	if r.Failures < breakAt { // its place is full; that is nobody's failure
 		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity, Err: errors.New(r.LastError)}
 	}
@@ -218,7 +221,7 @@ func (d *draw) available(s *source) (int, error) {
 			more = 0
 		}
 	}
-	if d.fresh || d.shut(r.Key) {
+	if d.fresh || d.shut(r.Key) || away(r, d.now) {
 		return more, nil
 	}
 	return min(unlimited, r.Counts.Ready+more), nil
@@ -237,7 +240,7 @@ func (d *draw) take(s *source, n int, cached bool, lend func(*compute.Instance) 
 		return nil, err
 	}
 	var units []*unit
-	if !d.fresh && !d.shut(r.Key) {
+	if !d.fresh && !d.shut(r.Key) && !away(r, d.now) {
 		units, err = d.fromCache(s, r, n, lend)
 	}
 	if err != nil || len(units) == n || cached {
@@ -281,7 +284,9 @@ func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*c
 				return nil, err
 			} else if dear, err := d.dear(i); err != nil {
 				return nil, err
-			} else if lacks || kept || dear {
+			} else if hidden, err := d.hidden(s, i); err != nil {
+				return nil, err
+			} else if lacks || kept || dear || hidden {
 				small++
 				continue
 			}
@@ -294,7 +299,7 @@ func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*c
 				}
 				continue
 			}
-			u := &unit{src: s, inst: i, lease: lend(i), waited: d.waited, look: d.hooked || i.Cold || d.checked && d.now.Sub(i.ReadyAt) > proofLasts}
+			u := &unit{src: s, inst: i, lease: lend(i), waited: d.waited, look: d.looked(i) || doubted(r)}
 			d.wrote = true
 			if err := d.p.hand(d.tx, u, d.pending || u.look); err != nil {
 				return nil, err
@@ -303,6 +308,30 @@ func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*c
 		}
 	}
 	return units, nil
+}
+
+// hidden tells whether a pool's ready instance is of a source that cannot be reached now.
+func (d *draw) hidden(s *source, i *compute.Instance) (bool, error) {
+	if s.Type != poolType {
+		return false, nil
+	}
+	some := false
+	for _, c := range s.all() {
+		r, err := d.record(c)
+		if err != nil {
+			return false, err
+		}
+		some = some || away(r, d.now)
+	}
+	if !some {
+		return false, nil
+	}
+	chain, err := chainOf(d.tx, i.Child)
+	if err != nil || len(chain) == 0 {
+		return false, err
+	}
+	r, err := d.tx.SourceByKey(chain[len(chain)-1].SourceKey)
+	return err == nil && away(r, d.now), err
 }
 
 // fromNothing records new instances of a leaf source, to be made after the transaction.

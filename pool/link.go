@@ -100,6 +100,7 @@ type opened struct {
 	stops    bool   // it can stop and start a computer
 	stays    bool   // a machine that stays: its Clean takes away what hostler put there and the lease's processes, and no more
 	checks   bool
+	overseer compute.Overseer // nil: it is none
 	standing compute.Standing // its machines need no making; nil: they do
 	lingers  time.Duration    // a Create may take effect so long after it was asked for
 }
@@ -132,6 +133,7 @@ func (p *Pool) open(ctx context.Context, rec *compute.SourceRecord) *opened {
 			o.reuse = "as-is"
 		}
 		_, o.checks = compute.As[compute.Checker](o.provider)
+		o.overseer, _ = compute.As[compute.Overseer](o.provider)
 		_, stops := compute.As[compute.Stopper](o.provider)
 		o.stops = stops && len(o.names) == 0 // machines that stay are nobody's to switch off
 		o.standing, _ = compute.As[compute.Standing](o.provider)

@@ -143,6 +143,7 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(phase, why string)
 	u.inst.Phases.Create = time.Since(start)
 	span.End(err)
 	if err != nil {
+		err = p.reaches(ctx, o, u.inst.SourceKey, err)
 		return &compute.Error{Op: "create", ID: u.inst.ID, Kind: kindOf(err), Err: err}
 	}
 	u.inst.ProviderID, u.inst.Address, u.inst.Facts = made.ProviderID, made.Address, made.Facts
@@ -177,6 +178,7 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(phase, why string)
 	u.inst.Phases.Connect = time.Since(start)
 	span.End(err)
 	if err != nil {
+		err = p.reaches(ctx, o, u.inst.SourceKey, err)
 		return &compute.Error{Op: "connect", ID: u.inst.ID, Kind: kindOf(err), Err: err}
 	}
 	return nil
@@ -282,6 +284,9 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 					return nil
 				}
 				if u.look {
+					if err := p.seen(tx, u.inst.SourceKey); err != nil {
+						return err
+					}
 					u.inst.ReadyAt = now
 					if err := tx.SaveInstance(u.inst); err != nil {
 						return err
@@ -349,6 +354,8 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 					} else if err == nil {
 						err = p.letGo(tx, i, compute.Event{Kind: "released", Text: "not needed any more"}, &due)
 					}
+				case x.err != nil && !x.fresh && i.State == compute.Leased && isAway(x.err) != nil:
+					err = p.unhand(tx, i, isAway(x.err))
 				case x.err != nil:
 					err = p.spoil(tx, x, i)
 				case x.fresh:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +46,9 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 		return leases, err
 	}
 	if req.Wait == 0 && (len(short.causes) > 0 || !p.moving(ctx, s)) {
+		if !slices.ContainsFunc(short.causes, func(e error) bool { return !errors.Is(e, compute.ErrUnavailable) }) && len(short.causes) > 0 {
+			return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.Join(short.causes...)}
+		}
 		return nil, &compute.Error{Kind: compute.ErrNoCapacity, Err: short,
 			Hint: fmt.Sprintf("release one, or wait for one with --wait; `hostler status -v %s` shows who has them", s.Name)}
 	}

@@ -49,7 +49,7 @@ func (d *draw) seats(s *source, req compute.Request, lend func(*compute.Instance
 	}
 	var chosen []spot
 	left := req.Count
-	if !d.fresh && len(d.wanted[r.Key]) == 0 {
+	if !d.fresh && len(d.wanted[r.Key]) == 0 && !away(r, d.now) {
 		if chosen, left, err = d.seatsBeside(s, r, p, left); err != nil {
 			return nil, err
 		}
@@ -61,7 +61,7 @@ func (d *draw) seats(s *source, req compute.Request, lend func(*compute.Instance
 	}
 	d.pending = left > 0 && !d.cached
 	for _, c := range chosen {
-		d.pending = d.pending || !c.beside && d.looked(c.inst)
+		d.pending = d.pending || !c.beside && (d.looked(c.inst) || doubted(r))
 	}
 	var units []*unit
 	for _, c := range chosen {
@@ -87,6 +87,12 @@ func (d *draw) seats(s *source, req compute.Request, lend func(*compute.Instance
 // looked tells whether a ready instance is looked at before it is handed out.
 func (d *draw) looked(i *compute.Instance) bool {
 	return d.hooked || i.Cold || d.checked && d.now.Sub(i.ReadyAt) > proofLasts
+}
+
+// inDoubt tells whether a source did not answer when it was asked last.
+func (d *draw) inDoubt(s *source) bool {
+	r, err := d.record(s)
+	return err == nil && doubted(r)
 }
 
 // glances is how many instances with room are looked at before all of them are. What is noted of them leaves out little: the places for parts
@@ -201,7 +207,7 @@ func (d *draw) settleOn(s *source, c spot, give func(*compute.Instance) *compute
 			u.joins = true
 			err = d.p.handPart(d.tx, u, d.pending)
 		} else {
-			u.look = d.looked(c.inst)
+			u.look = d.looked(c.inst) || d.inDoubt(s)
 			err = d.p.hand(d.tx, u, d.pending)
 			first = u
 		}

@@ -76,6 +76,9 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 				n := max(0, st.Maximum-st.Counts.InUse())
 				st.Available = &n
 			}
+			if r := byName[s.Name]; r != nil && away(r, time.Now()) {
+				st.Available = new(int)
+			}
 		}
 		out = append(out, st)
 	}

@@ -21,7 +21,9 @@ type Tending struct {
 type lanes struct {
 	mu     sync.Mutex
 	of     map[int64]*lane // by the key of the source that has the real computer
-	stocks map[int64]bool  // sources whose provider is being asked for its list
+	stocks map[int64]bool  // sources whose provider is being asked for its list; by the negative of its key, what has become of its computers
+
+	overseen map[int64]time.Time // when sources' providers were last asked that
 }
 
 // lane is one source's.
@@ -122,6 +124,8 @@ func (p *Pool) round(ctx context.Context, l *lanes, with Tending, keys []int64) 
 			return time.Time{}, err
 		}
 		errs = append(errs, p.tidy(ctx, func(rec *compute.SourceRecord) { p.stock(ctx, l, rec, with) }))
+		at, err := p.overseeAll(ctx, l, with)
+		next, errs = at, append(errs, err)
 		keys = []int64{0}
 	}
 	for _, key := range keys {

@@ -1,0 +1,283 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// A place may not answer for a while: a cluster whose API server is being replaced, or the network to it. Then nothing is known of what it has, so nothing of
+// it is given up: its leases live on, and what stands ready there is given to nobody until the place answers again, while others of a pool serve. Who can
+// tell that is a compute.Overseer; a controller, and the keeper, ask all of them now and then.
+
+const (
+	overseeEvery    = 10 * time.Second
+	overseePatience = 10 * time.Second // for it to answer, and for a look at one computer of it
+	awayPause       = 30 * time.Second // until a request finds out whether it answers again, where nobody asks before
+	// unreached begins what a record has as the last error of a source that did not answer. Once its pause is over it is in doubt: what stands ready is looked at.
+	unreached = "it cannot be reached: "
+)
+
+// errAway is for what failed because the place behind a source did not answer: it says nothing about the instance.
+type errAway struct {
+	key int64 // the source's record
+	err error
+}
+
+func (e *errAway) Error() string { return e.err.Error() }
+func (e *errAway) Unwrap() error { return e.err }
+
+func isAway(err error) *errAway {
+	var e *errAway
+	if errors.As(err, &e) {
+		return e
+	}
+	return nil
+}
+
+// doubted tells whether a source did not answer when it was asked last, and away whether it is not to be asked again yet.
+func doubted(r *compute.SourceRecord) bool             { return strings.HasPrefix(r.LastError, unreached) }
+func away(r *compute.SourceRecord, now time.Time) bool { return doubted(r) && r.Paused.After(now) }
+
+// reaches asks whether the place behind a provider answers, after an error that may come of that it does not: then that is an errAway. Other errors stay.
+func (p *Pool) reaches(ctx context.Context, o *opened, key int64, err error) error {
+	if o.overseer == nil || ctx.Err() != nil || !errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrTimeout) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	bounded, cancel := context.WithTimeout(ctx, overseePatience)
+	defer cancel()
+	if _, e := o.overseer.Oversee(bounded); e == nil || ctx.Err() != nil {
+		return err
+	}
+	return &errAway{key, err}
+}
+
+// healthy asks a provider whether a computer is fit to be handed out.
+func (p *Pool) healthy(ctx context.Context, o *opened, i *compute.Instance) error {
+	c, ok := compute.As[compute.Checker](o.provider)
+	if !ok {
+		return nil
+	}
+	if o.overseer == nil {
+		return c.Check(ctx, i.ID)
+	}
+	bounded, cancel := context.WithTimeout(ctx, overseePatience)
+	defer cancel()
+	err := c.Check(bounded, i.ID)
+	if err != nil {
+		return p.reaches(ctx, o, i.SourceKey, err)
+	}
+	return nil
+}
+
+// setAway records that a source does not answer.
+func (p *Pool) setAway(tx compute.Tx, key int64, cause error) error {
+	rec, err := tx.SourceByKey(key)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	was := doubted(rec)
+	if was && rec.Paused.Sub(now) > awayPause*2/3 {
+		return nil
+	}
+	rec.Failures, rec.Paused, rec.LastError = 0, now.Add(awayPause), unreached+cause.Error()
+	if err := tx.SaveSource(rec); err != nil || was {
+		return err
+	}
+	_, err = tx.Append(&compute.Event{Time: now, Kind: "unreachable", Source: rec.Name, Text: cause.Error()})
+	return err
+}
+
+// setReached records that a source answers again. What of it waits to be discarded does not wait any longer.
+func (p *Pool) setReached(tx compute.Tx, key int64) error {
+	rec, err := tx.SourceByKey(key)
+	if err != nil || !doubted(rec) {
+		return err
+	}
+	rec.Failures, rec.Paused, rec.LastError = 0, time.Time{}, ""
+	if err := tx.SaveSource(rec); err != nil {
+		return err
+	}
+	is, err := tx.Instances(compute.InstanceQuery{SourceKey: key, States: []compute.State{compute.Discarding, compute.Cleaning}})
+	if err != nil {
+		return err
+	}
+	for _, i := range is {
+		if i.Retry.IsZero() || lost(i) {
+			continue
+		}
+		i.Retry = time.Time{}
+		if err := tx.SaveInstance(i); err != nil {
+			return err
+		}
+	}
+	_, err = tx.Append(&compute.Event{Time: time.Now(), Kind: "reachable", Source: rec.Name})
+	return err
+}
+
+// seen records that a computer of a source was found fit, so that it answers.
+func (p *Pool) seen(tx compute.Tx, key int64) error {
+	if o := p.ready(key); o == nil || o.overseer == nil {
+		return nil
+	}
+	return p.setReached(tx, key)
+}
+
+// unhand puts an instance back that was taken for a request and told to nobody, because the place where it is did not answer when it was to be looked at.
+func (p *Pool) unhand(tx compute.Tx, i *compute.Instance, cause *errAway) error {
+	if err := p.setAway(tx, cause.key, cause); err != nil {
+		return err
+	}
+	const why = "not given: its source cannot be reached"
+	if err := p.endAll(tx, i, why); err != nil {
+		return err
+	}
+	i.Worker, i.Wanted, i.Resume = 0, "", 0
+	i.Uses-- // nobody has used it
+	_, err := p.set(tx, i, compute.Ready, compute.Event{Kind: "released", Text: why, Data: map[string]string{"reuse": "as-is"}})
+	return err
+}
+
+// overseeAll has the providers of sources with instances asked what has become of these, each by itself, and returns when that is to be done again.
+func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending) (next time.Time, err error) {
+	var recs []*compute.SourceRecord
+	err = p.store.View(ctx, func(tx compute.Tx) (err error) {
+		recs, err = tx.Sources()
+		return err
+	})
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, rec := range recs {
+		o := p.ready(rec.Key)
+		if o == nil || o.overseer == nil || rec.Counts.Ready+rec.Counts.Leased == 0 && !doubted(rec) {
+			continue
+		}
+		at := l.overseen[rec.Key]
+		if due := at.Add(overseeEvery); due.After(now) {
+			next = sooner(next, due)
+			continue
+		}
+		next = sooner(next, now.Add(overseeEvery))
+		if l.stocks[-rec.Key] { // under way
+			continue
+		}
+		if l.overseen == nil {
+			l.overseen = map[int64]time.Time{}
+		}
+		if l.stocks == nil {
+			l.stocks = map[int64]bool{}
+		}
+		l.overseen[rec.Key], l.stocks[-rec.Key] = now, true
+		with.Go(func() {
+			news, err := p.oversee(ctx, rec, o)
+			if err != nil && ctx.Err() == nil {
+				with.Failed(err)
+			}
+			l.mu.Lock()
+			delete(l.stocks, -rec.Key)
+			l.mu.Unlock()
+			if news {
+				p.ring()
+				with.Done()
+			}
+		})
+	}
+	return next, err
+}
+
+// oversee asks one. news tells that something has changed by that.
+func (p *Pool) oversee(ctx context.Context, rec *compute.SourceRecord, o *opened) (news bool, err error) {
+	bounded, cancel := context.WithTimeout(ctx, overseePatience)
+	ended, cause := o.overseer.Oversee(bounded)
+	cancel()
+	if ctx.Err() != nil {
+		return false, nil
+	}
+	if cause != nil {
+		return false, p.store.Update(ctx, func(tx compute.Tx) error { return p.setAway(tx, rec.Key, cause) })
+	}
+	if doubted(rec) {
+		news = true
+		if err := p.store.Update(ctx, func(tx compute.Tx) error { return p.setReached(tx, rec.Key) }); err != nil {
+			return false, err
+		}
+	}
+	over := map[compute.ID]string{}
+	err = p.store.View(ctx, func(tx compute.Tx) error {
+		for id, why := range ended {
+			if i, err := tx.Instance(id); err == nil && i.SourceKey == rec.Key && (i.State == compute.Leased || i.State == compute.Ready) {
+				over[id] = why
+			} else if err != nil && !errors.Is(err, compute.ErrNotFound) {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || len(over) == 0 {
+		return news, err
+	}
+	err = p.withOpen(ctx, func(tx compute.Tx) error {
+		for id, why := range over {
+			if err := p.bury(tx, id, "its computer has ended: "+why); err != nil {
+				return fmt.Errorf("%s: %w", id, err)
+			}
+		}
+		return nil
+	})
+	p.step("oversee:recorded")
+	return true, err
+}
+
+// bury ends the use of an instance whose computer is no more. What is still being handed out is left to who hands it out.
+func (p *Pool) bury(tx compute.Tx, id compute.ID, why string) error {
+	i, err := tx.Instance(id)
+	if errors.Is(err, compute.ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if i.State == compute.Leased { // a pool's instance before it comes first
+		l, err := tx.LeaseOf(id)
+		if err != nil && !errors.Is(err, compute.ErrNotFound) {
+			return err
+		}
+		if err == nil && l.Pool != "" {
+			if err := p.bury(tx, l.Pool, why); err != nil {
+				return err
+			}
+			if i, err = tx.Instance(id); errors.Is(err, compute.ErrNotFound) { // it came back with that, and went
+				return nil
+			} else if err != nil {
+				return err
+			}
+		}
+	}
+	switch i.State {
+	case compute.Leased:
+		ls, err := tx.Leases(compute.LeaseQuery{Instance: id})
+		if err != nil {
+			return err
+		}
+		var back []taken
+		for _, l := range ls {
+			if l.Worker != 0 || l.Pool != "" {
+				return nil
+			}
+			back = append(back, taken{i, l})
+		}
+		var due []compute.ID
+		return p.giveBack(tx, back, why, true, &due)
+	case compute.Ready, compute.Cleaning:
+		if p.atWork(i.Worker, string(i.ID)) {
+			return nil
+		}
+		return p.toDiscarding(tx, i, why)
+	}
+	return nil
+}
