@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -83,8 +84,11 @@ func (k *controller) standing() (server.Book, *config.Config) {
 	return now.engine, now.cfg
 }
 
-// ready says why requests cannot be served now: the state cannot be read, or not be written, be it that it hangs.
+// ready says why requests cannot be served now: the state cannot be read, or not be written, be it that it hangs; or why none should be sent here any more.
 func (k *controller) ready(ctx context.Context) error {
+	if k.leaving() {
+		return errors.New("it was told to end")
+	}
 	if _, err := k.now.Load().engine.Status(ctx); err != nil {
 		return err
 	}

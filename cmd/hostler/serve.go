@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -43,6 +42,7 @@ type serving struct {
 	tokenFile string
 	clientCA  string
 	noFill    bool
+	drain     time.Duration
 	looking
 }
 
@@ -73,6 +73,7 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 	f.StringVar(&o.key, "tls-key", "", "and its key in `FILE`")
 	f.StringVar(&o.clientCA, "client-ca", "", "know clients by certificates of the authorities in `FILE`; with TLS")
 	f.BoolVar(&o.noFill, "no-fill", false, "make nothing ahead of need: only what commands ask for")
+	f.DurationVar(&o.drain, "drain", 0, "when told to end, serve for `D` more, not ready, so that nobody is sent here any more: behind what spreads requests")
 	f.StringVar(&o.tokenFile, "token-file", "", "who presents what is in `FILE` is an administrator; made if it is missing. controller.token in the state directory unless it is said")
 	o.looking.flags(cmd)
 	_ = cmd.MarkFlagFilename("tls-cert")
@@ -88,13 +89,17 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		return err
 	}
 	a.log, a.meters, a.serving, a.bell = log, newMeters(), true, newBell()
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
+	if o.drain < 0 {
+		return invalid("", "--drain: less than nothing")
+	}
+	end := newEnding(ctx, log, o.drain)
+	defer end.close()
+	ctx = end.ctx
 	engine, err := a.embedded(ctx)
 	if err != nil {
 		return err
 	}
-	k := &controller{app: a, bell: a.bell, soon: newBell(), wanted: newBell(), others: newBell(), answers: newAnswers(a.store, a.log)}
+	k := &controller{app: a, leaving: end.begun.Load, bell: a.bell, soon: newBell(), wanted: newBell(), others: newBell(), answers: newAnswers(a.store, a.log)}
 	first, err := newServed(ctx, engine, a.cfg, false)
 	if err != nil {
 		return err
@@ -150,6 +155,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		all.Go(func() { k.serveMetrics(ctx, scraped) })
 		a.log.Info("metrics", "listen", scraped.Addr().String())
 	}
+	all.Go(func() { k.followCertificates(ctx) })
 	all.Go(func() { k.tokens.Run(answering) })
 	all.Go(func() { k.audit.Run(answering) })
 	all.Go(func() { k.look(ctx) })
@@ -199,6 +205,7 @@ type controller struct {
 	limits  *auth.Limits
 	ahead   *foresight
 	options serving
+	leaving func() bool  // it has been told to end
 	files   *certs.Files // nil: it does not listen with TLS
 	slap    server.Slap  // nil: it is no SlapOS master
 }

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"net/url"
+	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	certs "github.com/hostler-project/hostler/auth/certificate"
@@ -98,4 +100,49 @@ func (k *controller) reloadCertificates(cfg *config.Config) error {
 		return err
 	}
 	return k.files.Reload(opt)
+}
+
+// certificatesLook is how often it is looked whether the certificate's files are others: who renews certificates tells nobody.
+const certificatesLook = 5 * time.Second
+
+// followCertificates reads the certificate anew when its files have changed, until ctx ends. What cannot be read is said once, and tried again.
+func (k *controller) followCertificates(ctx context.Context) {
+	if k.files == nil {
+		return
+	}
+	look := func() (found []os.FileInfo) {
+		for _, file := range []string{k.options.cert, k.options.key} {
+			info, err := os.Stat(file)
+			if err != nil {
+				return nil
+			}
+			found = append(found, info)
+		}
+		return found
+	}
+	same := func(a, b os.FileInfo) bool {
+		return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+	}
+	was, said := look(), ""
+	for tick := time.NewTicker(certificatesLook); ; {
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		case <-tick.C:
+		}
+		now := look()
+		if len(now) == 0 || slices.EqualFunc(was, now, same) {
+			continue
+		}
+		if err := k.reloadCertificates(k.now.Load().cfg); err != nil { // as when one of the two is new already
+			if said != err.Error() {
+				k.app.log.Warn("the new certificate cannot be used: the old one stays", "err", err)
+				said = err.Error()
+			}
+			continue
+		}
+		was, said = now, ""
+		k.app.log.Info("the certificate was read anew", "file", k.options.cert)
+	}
 }
