@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -106,6 +107,16 @@ func lookUserName(uid int) string {
 	return "uid-" + strconv.Itoa(uid)
 }
 
+// ownAlone reports whether a secret's file is its owner's alone, or one that root has given to our own group alone, as a cluster gives secrets to a pod's user.
+func ownAlone(info fs.FileInfo) bool {
+	perm := info.Mode().Perm()
+	if perm&0o077 == 0 {
+		return true
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && perm&0o037 == 0 && stat.Uid == 0 && os.Geteuid() != 0 && int(stat.Gid) == os.Getegid()
+}
+
 // token reads the administrator's token, or makes one.
 func (a *app) token(file string) (string, error) {
 	if file == "" {
@@ -127,7 +138,7 @@ func (a *app) token(file string) (string, error) {
 	if err != nil {
 		return "", invalid("give another --token-file", "the controller's token: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if !ownAlone(info) {
 		return "", denied("chmod 600 "+file, "%s: others than its owner can read the token", file)
 	}
 	b, err := os.ReadFile(file)
