@@ -6,7 +6,7 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 SEEDS   ?= 10000
 TESTS   ?= ./...
 
-.PHONY: build agents page run run-slapos test bench simulate man deps fmt vet staticcheck cross race clean
+.PHONY: build agents page manifests run run-slapos test bench simulate man deps fmt vet staticcheck cross race clean
 
 build: bin/hostler
 
@@ -28,6 +28,10 @@ agents:
 # The controller's page, from web/ui, with packages of npm. What comes of it, web/dist, is in the tree: hostler is built without npm.
 page:
 	$(GO) run -C tools ./webpage
+
+# The plain manifests, of the Helm chart, by Helm's own engine. What comes of it is in the tree.
+manifests:
+	CGO_ENABLED=0 $(GO) run -C tools ./chart ../packaging/helm/hostler ../packaging/kubernetes
 
 run: bin/hostler
 	@docs/first-session bin/hostler
@@ -76,6 +80,7 @@ RACE = -race $(foreach p,modernc.org/sqlite/lib modernc.org/libc/... modernc.org
 LONG = $(if $(filter ./...,$(TESTS)),./cmd/hostler ./provider/vm ./provider/ironic ./provider/openstack/... ./pool ./provider/sandbox ./remote/sshconn)
 race:
 	@$(GO) list -C auth/signin/testdata/provider -deps . >/dev/null # the tests that build it may have no network
+	@$(GO) list -C tools -deps ./chart >/dev/null # likewise
 	@CGO_ENABLED=0 $(GO) build -C tools -o ../bin/testreport ./testreport
 	{ $(GO) test $(RACE) -vet=off -count=1 -p 3 -timeout 75m -json $(LONG) $(TESTS); $(if $(filter ./...,$(TESTS)),CGO_ENABLED=0 $(GO) test -vet=off -count=1 -json -run "FailingDisk|SimulateBent" ./store/sqlite ./pool;) } | bin/testreport $(GO) test $(RACE) -vet=off -timeout 20m
 
