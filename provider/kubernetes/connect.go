@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -275,8 +276,12 @@ func (p *Provider) lostFor(id compute.ID, uid string, inside inside, err error) 
 	switch {
 	case errors.Is(look, errNone), errors.Is(look, compute.ErrNotReady), look == nil && uid != "" && in.Metadata.UID != uid:
 		text = "the pod is gone"
-		if was != nil && was.end() != "" {
-			text += ", " + was.end()
+		why := p.podWatch().epitaph(p.o.Source, id)
+		if was != nil {
+			why = cmp.Or(was.end(), why)
+		}
+		if why != "" {
+			text += ": " + why
 		}
 	case look != nil:
 		text = "the cluster does not answer"

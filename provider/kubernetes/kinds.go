@@ -138,7 +138,7 @@ func (r *record) unready(patience time.Duration, now time.Time) error {
 	out := &compute.Error{Kind: compute.ErrNotReady, Err: errors.New("it has no pod yet")}
 	if c := r.condition("Ready", "False"); c != nil {
 		out.Err = errors.New(words("it has no pod yet: "+c.Reason, c.Message))
-		if hopelessSandboxes[c.Reason] && now.Sub(c.LastTransitionTime.Time) >= patience {
+		if hopelessSandboxes[c.Reason] && now.Sub(r.first) >= patience {
 			out.Kind = compute.ErrFailed
 		}
 	}

@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,6 +46,7 @@ var (
 	_ compute.Checker  = (*Provider)(nil)
 	_ compute.Consoler = (*Provider)(nil)
 	_ compute.Lingerer = (*Provider)(nil)
+	_ compute.Overseer = (*Provider)(nil)
 )
 
 // Open returns the provider for one source. ErrInvalid: the options are wrong. Nothing is asked of the cluster.
@@ -283,10 +285,11 @@ func (p *Provider) containerOf(in *record) string {
 	return p.o.Container
 }
 
-// stuck is how long after its time a pod that is being deleted may still be there before it is deleted by force.
+// stuck is how long after its time a pod that is being deleted may still be there before it is said what holds it.
 const stuck = time.Minute
 
-// Destroy deletes a pod. One that its node cannot end is deleted by force, a while later; one that others' finalizers hold is an error that names them.
+// Destroy deletes a pod. What keeps one from its end is an error: others' finalizers, or a node that does not say that it has ended it. With force-delete the
+// latter is deleted by force after that time: it is gone from the cluster then, and what runs in it may run on.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	return p.fault("Destroy", id, p.destroy(ctx, id, time.Now()))
 }
@@ -299,13 +302,23 @@ func (p *Provider) destroy(ctx context.Context, id compute.ID, now time.Time) er
 	uid := types.UID(in.Metadata.UID)
 	how := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}
 	if going := in.Metadata.DeletionTimestamp; going != nil { // its time is the end of its grace
+		over := now.Sub(in.going)
+		if in.Metadata.Grace != nil {
+			over -= time.Duration(*in.Metadata.Grace) * time.Second
+		}
+		force := p.o.Force > 0 && over >= p.o.Force
 		switch {
-		case now.Sub(going.Time) < stuck:
+		case over < stuck && !force:
 			return nil
 		case len(in.Metadata.Finalizers) > 0:
 			return &compute.Error{
 				Kind: compute.ErrConflict, Err: fmt.Errorf("the pod %s has been held since %s by finalizers of others: %s", in.Metadata.Name, going.Format(time.RFC3339), strings.Join(in.Metadata.Finalizers, ", ")),
 				Hint: "whoever set them removes them; where they are dead: kubectl patch pod " + in.Metadata.Name + ` --type merge -p '{"metadata":{"finalizers":null}}'`,
+			}
+		case !force:
+			return &compute.Error{
+				Kind: compute.ErrUnavailable, Err: fmt.Errorf("the pod %s was to end at %s, and its node %s does not say that it has", in.Metadata.Name, going.Format(time.RFC3339), cmp.Or(in.Spec.NodeName, "(none)")),
+				Hint: "does the node run? force-delete in the source has such pods deleted all the same, though what runs in them may run on",
 			}
 		}
 		p.log.Warn("deleting a pod by force: its node does not end it", "instance", id, "pod", in.Metadata.Name, "node", in.Spec.NodeName)
@@ -315,6 +328,7 @@ func (p *Provider) destroy(ctx context.Context, id compute.ID, now time.Time) er
 	if err := p.at("delete"); err != nil {
 		return err
 	}
+	p.watch().deleting(in.Metadata.UID)
 	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
 		return d.Resource(p.gvr).Namespace(p.c.namespace).Delete(ctx, in.Metadata.Name, how)
 	})

@@ -50,9 +50,10 @@ type Options struct {
 	Network  string   `conf:"network"`  // none (the default), egress, or open
 	Egress   []string `conf:"egress"`   // with network = none: ADDRESS/BITS[:PORT] that may be reached all the same
 
-	Way      string        `conf:"way"`         // agent (the default) or exec
-	AgentIn  string        `conf:"agent-image"` // an image with the guest program, which an init container copies; "": it is copied through exec
-	Grace    time.Duration `conf:"grace"`       // that processes have to end by themselves when a pod is deleted
+	Way      string        `conf:"way"`          // agent (the default) or exec
+	AgentIn  string        `conf:"agent-image"`  // an image with the guest program, which an init container copies; "": it is copied through exec
+	Grace    time.Duration `conf:"grace"`        // that processes have to end by themselves when a pod is deleted
+	Force    time.Duration `conf:"force-delete"` // a pod that its node does not end is deleted by force after so long; 0: never
 	Schedule time.Duration `conf:"schedule-wait"`
 	// Schedule is how long a pod may have no node before that is no capacity; 0: 30 s. A cluster that adds nodes by itself needs minutes.
 
@@ -103,8 +104,8 @@ func (o *Options) read() (p plan, err error) {
 		return p, fmt.Errorf("warm-pool = %s: not a name of Kubernetes", o.WarmPool)
 	case o.WarmPool != "" && o.shapes() != "":
 		return p, fmt.Errorf("%s: the template of warm-pool = %s says what its sandboxes are made like", o.shapes(), o.WarmPool)
-	case o.Cores < 0 || o.Memory < 0 || o.Disk < 0 || o.Grace < 0 || o.Schedule < 0 || o.User < 0:
-		return p, fmt.Errorf("cores, memory, disk, user, grace and schedule-wait cannot be less than nothing")
+	case o.Cores < 0 || o.Memory < 0 || o.Disk < 0 || o.Grace < 0 || o.Schedule < 0 || o.Force < 0 || o.User < 0:
+		return p, fmt.Errorf("cores, memory, disk, user, grace, force-delete and schedule-wait cannot be less than nothing")
 	case o.Cores > 1<<20:
 		return p, fmt.Errorf("cores = %g: too many", o.Cores)
 	case o.Namespace != "" && !isObjectName(o.Namespace):

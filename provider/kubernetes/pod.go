@@ -23,14 +23,22 @@ const (
 	notePool          = domain + "/warm-pool" // of a claim: what it came from
 )
 
-// record is what is read of a pod, and of what else an instance may be: the names are the API's.
+// record is what is known of a pod, and of what else an instance may be.
 type record struct {
+	told
+	// When we first saw it, that it is being deleted, and that no node takes it, by our clock; zero: not so, or not known.
+	first, going, waits time.Time
+}
+
+// told is what is read of it: the names are the API's.
+type told struct {
 	Metadata struct {
 		Name              string            `json:"name"`
 		UID               string            `json:"uid"`
 		ResourceVersion   string            `json:"resourceVersion"`
 		CreationTimestamp metav1.Time       `json:"creationTimestamp"`
 		DeletionTimestamp *metav1.Time      `json:"deletionTimestamp"`
+		Grace             *int64            `json:"deletionGracePeriodSeconds"`
 		Finalizers        []string          `json:"finalizers"`
 		Labels            map[string]string `json:"labels"`
 		Annotations       map[string]string `json:"annotations"`
@@ -90,7 +98,7 @@ type state struct {
 // readPod takes what we need of a pod. What it keeps holds nothing of u but texts of its own.
 func readPod(u *unstructured.Unstructured) (*record, error) {
 	var p record
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &p); err != nil {
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &p.told); err != nil {
 		return nil, fmt.Errorf("the pod %s: %w", u.GetName(), err)
 	}
 	// Of the notes others made nothing is needed, and they may be long.
@@ -128,6 +136,14 @@ func (p *record) container(name string) *running {
 		if c.Name == name {
 			return &p.Status.ContainerStatuses[i]
 		}
+	}
+	return nil
+}
+
+// unschedulable is the scheduler's word that no node takes a pod; nil: it has not said so.
+func (p *record) unschedulable() *condition {
+	if c := p.condition("PodScheduled", "False"); c != nil && c.Reason == "Unschedulable" {
+		return c
 	}
 	return nil
 }
@@ -173,8 +189,12 @@ func (p *record) fate(container string, patience time.Duration, now time.Time) (
 	if c := p.container(container); c != nil && c.State.Running != nil && p.Status.Phase == "Running" {
 		return false, nil
 	}
-	if c := p.condition("PodScheduled", "False"); c != nil && c.Reason == "Unschedulable" {
-		if since := now.Sub(c.LastTransitionTime.Time); since >= patience {
+	if c := p.unschedulable(); c != nil {
+		from := p.waits
+		if from.IsZero() {
+			from = c.LastTransitionTime.Time
+		}
+		if now.Sub(from) >= patience {
 			return false, bad(compute.ErrNoCapacity, "add nodes or ask for less; schedule-wait of the source is how long a cluster that adds nodes by itself may take", "no node takes the pod", c.Message)
 		}
 		return true, bad(compute.ErrNotReady, "", "no node takes the pod yet", c.Message)

@@ -91,3 +91,39 @@ func TestKinds(t *testing.T) {
 		t.Errorf("another error is %v", kind)
 	}
 }
+
+// TestClocks has pods told by a cluster whose clock is hours away from ours, either way: how long something lasts is judged by ours alone.
+func TestClocks(t *testing.T) {
+	now := time.Now()
+	for _, skew := range []time.Duration{-5 * time.Hour, 5 * time.Hour} {
+		at := now.Add(skew).UTC().Format(time.RFC3339)
+		w := newWatch(nil, watched{})
+		see := func(status, extra string) *record {
+			t.Helper()
+			var u unstructured.Unstructured
+			if err := u.UnmarshalJSON([]byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"x","uid":"1","creationTimestamp":"` + at + `"` + extra + `},"spec":{"containers":[{"name":"main"}]},"status":` + status + `}`)); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Update(&u); err != nil {
+				t.Fatal(err)
+			}
+			return w.get("x")
+		}
+		waiting := `{"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable","message":"none","lastTransitionTime":"` + at + `"}]}`
+		first := see(waiting, "")
+		if _, err := first.fate("main", 30*time.Second, time.Now()); !errors.Is(err, compute.ErrNotReady) {
+			t.Errorf("skew %v, at once: %v", skew, err)
+		}
+		second := see(waiting, `,"resourceVersion":"7"`)
+		if second.waits != first.waits {
+			t.Errorf("skew %v: it was told again, and waits anew", skew)
+		}
+		if _, err := second.fate("main", 30*time.Second, time.Now().Add(31*time.Second)); !errors.Is(err, compute.ErrNoCapacity) {
+			t.Errorf("skew %v, after its time: %v", skew, err)
+		}
+		going := see(`{"phase":"Running"}`, `,"deletionTimestamp":"`+at+`"`)
+		if since := time.Since(going.going); since < 0 || since > time.Minute {
+			t.Errorf("skew %v: it is being deleted since %v", skew, since)
+		}
+	}
+}

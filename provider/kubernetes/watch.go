@@ -32,6 +32,8 @@ type watch struct {
 	mu     sync.Mutex
 	all    map[string]*record // by name
 	names  map[instance]string
+	graves map[instance]grave
+	ours   map[string]bool    // the ids of objects that we are deleting
 	synced chan struct{}      // closed when the first list is there
 	broken error              // why there is no watch now; nil: there is one
 	denied error              // what was said when we may not watch; to list then works, and begins all anew again and again
@@ -42,7 +44,7 @@ type watch struct {
 }
 
 func newWatch(c *cluster, of watched) *watch {
-	return &watch{c: c, of: of, all: map[string]*record{}, names: map[instance]string{}}
+	return &watch{c: c, of: of, all: map[string]*record{}, names: map[instance]string{}, graves: map[instance]grave{}, ours: map[string]bool{}}
 }
 
 // begin starts the watch, unless it runs.
@@ -239,15 +241,39 @@ type timing struct {
 	took time.Duration
 }
 
-// put keeps an object.
+// put keeps an object, with when we first saw what is to be waited for.
 func (w *watch) put(r *record) {
+	w.date(r, w.all[r.Metadata.Name])
 	w.all[r.Metadata.Name] = r
 	w.names[instance{r.source(), r.id()}] = r.Metadata.Name
+}
+
+// date notes when we first saw what an object is, by our own clock: the cluster's may be another. old is what was known of it before.
+func (w *watch) date(r, old *record) {
+	now := time.Now()
+	r.first = now
+	if r.Metadata.DeletionTimestamp != nil {
+		r.going = now
+	}
+	if r.unschedulable() != nil {
+		r.waits = now
+	}
+	if old == nil || old.Metadata.UID != r.Metadata.UID {
+		return
+	}
+	r.first = old.first
+	if !r.going.IsZero() && !old.going.IsZero() {
+		r.going = old.going
+	}
+	if !r.waits.IsZero() && !old.waits.IsZero() {
+		r.waits = old.waits
+	}
 }
 
 // drop forgets one.
 func (w *watch) drop(name string) {
 	if r := w.all[name]; r != nil {
+		w.mourn(r)
 		delete(w.all, name)
 		if key := (instance{r.source(), r.id()}); w.names[key] == name {
 			delete(w.names, key)
@@ -261,6 +287,8 @@ func (w *watch) note(p *record) {
 	defer w.mu.Unlock()
 	if old := w.all[p.Metadata.Name]; old == nil || !older(p, old) {
 		w.put(p)
+	} else {
+		w.date(p, old)
 	}
 }
 
@@ -308,6 +336,7 @@ func (w *watch) Delete(obj any) error {
 	defer w.mu.Unlock()
 	w.broken = nil
 	if old := w.all[p.Metadata.Name]; old != nil && old.Metadata.UID == p.Metadata.UID {
+		w.put(p) // how it was in the end
 		w.drop(p.Metadata.Name)
 	}
 	return nil
@@ -325,9 +354,16 @@ func (w *watch) Replace(list []any, _ string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.broken = nil
+	was := w.all
 	w.all, w.names = make(map[string]*record, len(all)), make(map[instance]string, len(all))
 	for _, r := range all {
 		w.put(r)
+		w.date(r, was[r.Metadata.Name])
+	}
+	for name, r := range was { // what happened while nobody watched
+		if now := w.all[name]; now == nil || now.Metadata.UID != r.Metadata.UID {
+			w.mourn(r)
+		}
 	}
 	select {
 	case <-w.synced:
