@@ -38,10 +38,13 @@ func (p *Provider) connect(ctx context.Context, id compute.ID) (compute.Conn, er
 		return nil, err
 	}
 	name := p.containerOf(in)
-	if wait, err := in.fate(name, p.o.Schedule, time.Now()); err != nil {
-		if wait { // it will be asked for again and again
-			p.watch().begin()
-		}
+	wait, err := in.fate(name, p.o.Schedule, time.Now())
+	if wait { // it will be asked for again and again
+		p.watch().begin()
+		return nil, p.hindered(ctx, id, in, err)
+	}
+	p.starts(id)
+	if err != nil {
 		return nil, err
 	}
 	if _, err := p.c.ask(); err != nil {

@@ -52,41 +52,56 @@ func kindOf(err error) (hint string, kind error) {
 		return "", compute.ErrFailed
 	}
 	s := status.Status()
-	text := strings.ToLower(s.Message)
+	return read(int(s.Code), s.Message)
+}
+
+// read reads a refusal by its status and words. Where only the words are known, as of what a controller was told, status is 403.
+func read(code int, message string) (hint string, kind error) {
+	text := strings.ToLower(message)
+	has := func(words string) bool { return strings.Contains(text, words) }
 	const role = "a Role and a RoleBinding in the namespace allow it: docs/kubernetes.md has them"
 	switch {
-	case s.Code == http.StatusForbidden && strings.Contains(text, " cannot ") && strings.Contains(text, " in api group "): // it names who, verb and resource
-		return cmp.Or(ruleFor(s.Message), role), compute.ErrDenied
-	case s.Code == http.StatusForbidden && strings.Contains(text, "exceeded quota"):
-		return "the namespace's ResourceQuota is used up: `kubectl describe quota` shows by what", compute.ErrNoCapacity
-	case s.Code == http.StatusForbidden && strings.Contains(text, "maximum") && strings.Contains(text, "usage per"):
-		return "the namespace's LimitRange does not allow it", compute.ErrTooLarge
-	case s.Code == http.StatusForbidden && strings.Contains(text, "must specify"):
-		return "the namespace's quota wants cores and memory to be said: set cores and memory in the source", compute.ErrInvalid
-	case s.Code == http.StatusForbidden && strings.Contains(text, "podsecurity"):
-		return "the namespace's Pod Security standard forbids it: use security = strict, or another namespace", compute.ErrInvalid
-	case s.Code == http.StatusForbidden && strings.Contains(text, "being terminated"):
-		return "the namespace is being deleted", compute.ErrUnavailable
-	case s.Code == http.StatusForbidden && strings.Contains(text, "admission webhook"), s.Code == http.StatusBadRequest && strings.Contains(text, "admission webhook"):
-		return "a webhook of the cluster refuses it", compute.ErrDenied
-	case s.Code == http.StatusForbidden && strings.Contains(text, "no priorityclass"), s.Code == http.StatusForbidden && strings.Contains(text, "serviceaccount"), s.Code == http.StatusForbidden && strings.Contains(text, "runtimeclass"):
-		return "", compute.ErrInvalid
-	case s.Code == http.StatusForbidden:
-		return role, compute.ErrDenied
-	case s.Code == http.StatusUnauthorized:
+	// The words of admission are others', and its status too: they may sound like anything.
+	case has("admission webhook") && has("denied the request"):
+		return "a webhook of the cluster refuses it: who runs the cluster knows why", compute.ErrDenied
+	case has("validatingadmissionpolicy") && has("denied request"):
+		return "an admission policy of the cluster refuses it: `kubectl get validatingadmissionpolicy` shows them", compute.ErrDenied
+	case has("failed calling webhook"), has("failed to call webhook"):
+		return "a webhook of the cluster, without which nothing is made, does not answer", compute.ErrUnavailable
+	case code == http.StatusUnauthorized:
 		return "the kubeconfig's user is not known to the cluster, or its token has run out", compute.ErrDenied
-	case s.Code == http.StatusNotFound:
+	case code == http.StatusNotFound && has("could not find the requested resource"):
+		return "the cluster does not know this kind of object: agent-sandbox has to be installed there for kind = sandbox and claim", compute.ErrInvalid
+	case code == http.StatusNotFound:
 		return "does the namespace exist? kubectl create namespace NAME", compute.ErrInvalid
-	case s.Code == http.StatusConflict, s.Code == http.StatusGone:
+	case code == http.StatusConflict, code == http.StatusGone:
 		return "", compute.ErrConflict
-	case s.Code == http.StatusUnprocessableEntity, s.Code == http.StatusBadRequest, s.Code == http.StatusRequestEntityTooLarge:
+	case code == http.StatusUnprocessableEntity, code == http.StatusBadRequest, code == http.StatusRequestEntityTooLarge:
 		return "the API server does not take the pod: look at the source's keys and its template", compute.ErrInvalid
-	case s.Code == http.StatusInternalServerError && strings.Contains(text, "webhook"):
-		return "a webhook of the cluster does not answer", compute.ErrUnavailable
-	case s.Code == http.StatusTooManyRequests, s.Code >= 500:
+	case code == http.StatusTooManyRequests, code >= 500:
 		return "", compute.ErrUnavailable
+	case code != http.StatusForbidden:
+		return "", compute.ErrFailed
+	case has(" cannot ") && has(" in api group "): // it names who, verb and resource
+		return cmp.Or(ruleFor(message), role), compute.ErrDenied
+	case has("exceeded quota"):
+		return "the namespace's ResourceQuota is used up: `kubectl describe quota` shows by what", compute.ErrNoCapacity
+	case has("maximum") && has("usage per"):
+		return "the namespace's LimitRange does not allow it", compute.ErrTooLarge
+	case has("must specify"):
+		return "the namespace's quota wants cores and memory to be said: set cores and memory in the source", compute.ErrInvalid
+	case has("podsecurity"):
+		return "the namespace's Pod Security standard forbids it: use security = strict, or another namespace", compute.ErrInvalid
+	case has("being terminated"):
+		return "the namespace is being deleted", compute.ErrUnavailable
+	case has("no priorityclass"):
+		return "look at priority-class: `kubectl get priorityclasses` lists those that there are", compute.ErrInvalid
+	case has("runtimeclass"):
+		return "look at runtime-class: `kubectl get runtimeclasses` lists those that there are", compute.ErrInvalid
+	case has("serviceaccount"):
+		return "look at service-account: `kubectl get serviceaccounts` lists those that there are in the namespace", compute.ErrInvalid
 	}
-	return "", compute.ErrFailed
+	return role, compute.ErrDenied
 }
 
 // refused is how an API server says that somebody may not do something in a namespace.

@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"context"
+	"testing"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -13,4 +14,20 @@ func (p *Provider) Step(f func(string) error) { p.step = f }
 // DestroyAfter is Destroy when so much more time has passed.
 func (p *Provider) DestroyAfter(ctx context.Context, id compute.ID, d time.Duration) error {
 	return p.fault("Destroy", id, p.destroy(ctx, id, time.Now().Add(d)))
+}
+
+// EntersContainer is the container of an instance that commands run in.
+func (p *Provider) EntersContainer(t *testing.T, id compute.ID) string {
+	in, err := p.known(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.containerOf(in)
+}
+
+// Slow has an instance have been starting for long.
+func (p *Provider) Slow(id compute.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waits[id] = hindrance{next: time.Now()}
 }

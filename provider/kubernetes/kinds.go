@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/http"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -138,7 +140,14 @@ func (r *record) unready(patience time.Duration, now time.Time) error {
 	out := &compute.Error{Kind: compute.ErrNotReady, Err: errors.New("it has no pod yet")}
 	if c := r.condition("Ready", "False"); c != nil {
 		out.Err = errors.New(words("it has no pod yet: "+c.Reason, c.Message))
-		if hopelessSandboxes[c.Reason] && now.Sub(r.first) >= patience {
+		if _, said, ok := strings.Cut(c.Message, "Error seen: "); ok && c.Reason == "ReconcilerError" { // its controller was refused the pod
+			hint, kind := read(http.StatusForbidden, said)
+			for _, no := range []string{" is forbidden: ", "denied the request", " is invalid: "} {
+				if strings.Contains(said, no) && kind != compute.ErrUnavailable {
+					out.Kind, out.Hint = kind, hint
+				}
+			}
+		} else if hopelessSandboxes[c.Reason] && now.Sub(r.first) >= patience {
 			out.Kind = compute.ErrFailed
 		}
 	}

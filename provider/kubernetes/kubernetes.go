@@ -33,6 +33,7 @@ type Provider struct {
 	mu       sync.Mutex
 	policied bool // the source's network policy is there
 	closed   bool
+	waits    map[compute.ID]hindrance // of pods that are not ready
 
 	founding  sync.Mutex // one at a time sees to the source's own warm pool
 	founded   string     // the pool that is there
@@ -67,7 +68,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Provider{o: o, plan: read, log: log, c: join(log, o), gvr: kinds[read.kind]}, nil
+	return &Provider{o: o, plan: read, log: log, c: join(log, o), gvr: kinds[read.kind], waits: map[compute.ID]hindrance{}}, nil
 }
 
 // Close ends the watch, when it was the last source's of its cluster.
@@ -158,7 +159,8 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (*record, erro
 func sure(err error) error {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
-		if code := status.Status().Code; code >= 400 && code < 500 && code != 408 && code != 409 {
+		code, text := status.Status().Code, status.Status().Message
+		if code >= 400 && code < 500 && code != 408 && code != 409 || strings.Contains(text, "denied the request") { // a webhook says no by any status
 			return compute.Unasked(err)
 		}
 	}
@@ -277,12 +279,19 @@ func (p *Provider) instance(in *record) compute.Instance {
 	return out
 }
 
-// containerOf is the container of a pod that commands run in.
+// containerOf is the container of a pod that commands run in: the one that the pod names as everybody's default, as ours do, else its first, which may be one that a
+// webhook has put before the template's own.
 func (p *Provider) containerOf(in *record) string {
-	if p.o.Container == "" && len(in.Spec.Containers) > 0 {
-		return in.Spec.Containers[0].Name
+	if p.o.Container != "" || len(in.Spec.Containers) == 0 {
+		return p.o.Container
 	}
-	return p.o.Container
+	name := in.Metadata.Annotations[noteContainer]
+	for _, c := range in.Spec.Containers {
+		if c.Name == name {
+			return name
+		}
+	}
+	return in.Spec.Containers[0].Name
 }
 
 // stuck is how long after its time a pod that is being deleted may still be there before it is said what holds it.
@@ -295,6 +304,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 }
 
 func (p *Provider) destroy(ctx context.Context, id compute.ID, now time.Time) error {
+	p.starts(id)
 	in, err := p.read(ctx, id)
 	if err != nil {
 		return err
@@ -359,22 +369,13 @@ func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
 	if err != nil {
 		return "", p.fault("Console", id, err)
 	}
-	var list *unstructured.UnstructuredList
-	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
-		list, err = d.Resource(events).Namespace(p.c.namespace).List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.uid=" + in.Metadata.UID, Limit: 500})
-		return err
-	})
+	all, err := p.eventsOf(ctx, in.Metadata.UID, "")
 	if err != nil {
 		return "", p.fault("Console", id, err)
 	}
 	var out strings.Builder
-	for _, e := range list.Items {
-		text := func(key string) string { s, _, _ := unstructured.NestedString(e.Object, key); return s }
-		when := text("lastTimestamp")
-		if when == "" {
-			when = text("eventTime")
-		}
-		fmt.Fprintln(&out, when, words(text("reason"), text("message")))
+	for _, e := range all {
+		fmt.Fprintln(&out, e.when, words(e.reason, e.message))
 	}
 	return out.String(), nil
 }

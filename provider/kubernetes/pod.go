@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +21,8 @@ const (
 	labelSource       = domain + "/source"
 	noteInstance      = domain + "/instance"
 	noteSource        = domain + "/source"
-	notePool          = domain + "/warm-pool" // of a claim: what it came from
+	notePool          = domain + "/warm-pool"                     // of a claim: what it came from
+	noteContainer     = "kubectl.kubernetes.io/default-container" // everybody's
 )
 
 // record is what is known of a pod, and of what else an instance may be.
@@ -44,8 +46,9 @@ type told struct {
 		Annotations       map[string]string `json:"annotations"`
 	} `json:"metadata"`
 	Spec struct {
-		NodeName   string `json:"nodeName"`
-		Containers []struct {
+		NodeName      string `json:"nodeName"`
+		RestartPolicy string `json:"restartPolicy"`
+		Containers    []struct {
 			Name  string `json:"name"`
 			Image string `json:"image"`
 		} `json:"containers"`
@@ -106,6 +109,9 @@ func readPod(u *unstructured.Unstructured) (*record, error) {
 	if pool := p.Metadata.Annotations[notePool]; pool != "" {
 		notes[notePool] = pool
 	}
+	if name := p.Metadata.Annotations[noteContainer]; name != "" && len(p.Spec.Containers) > 1 { // else there is no choice
+		notes[noteContainer] = name
+	}
 	p.Metadata.Annotations = notes
 	p.Metadata.Labels = map[string]string{labelInstallation: cmp.Or(p.Metadata.Labels[labelInstallation], p.Metadata.Labels[claimLabelInstallation])}
 	return &p, nil
@@ -150,17 +156,31 @@ func (p *record) unschedulable() *condition {
 
 // hopeless are the reasons for which a container waits that no waiting helps: kubelet's, and what is to be done about them.
 var hopeless = map[string]string{
-	"ErrImagePull":               "look at the image's name, and at pull-secrets",
-	"ImagePullBackOff":           "look at the image's name, and at pull-secrets",
+	"ImagePullBackOff":           imageHint,
 	"ImageInspectError":          "",
 	"ErrImageNeverPull":          "pull = never, and the node does not have the image",
 	"InvalidImageName":           "look at image",
-	"RegistryUnavailable":        "",
+	"SignatureValidationFailed":  "the node takes only images that are signed",
 	"CreateContainerConfigError": "a secret or config map that volumes or the template name is not there, or the image runs as root and security forbids that",
 	"CreateContainerError":       "",
 	"RunContainerError":          "look at the template's command",
 	"CrashLoopBackOff":           "its command ends by itself: it has to stay; without one of the template's own hostler gives it one",
 	"PostStartHookError":         "",
+}
+
+const imageHint = "look at the image's name, and at pull-secrets"
+
+// final are words of registries that say that there is no such image for us. A first pull may also fail by chance: then the node's second try tells, which is
+// seen by its pause before (ImagePullBackOff).
+var final = []string{"not found", "manifest unknown", "does not exist", "denied", "unauthorized", "forbidden", "no match for platform", "no matching manifest", "invalid reference"}
+
+// hopelessWait reports whether a container that waits will never run.
+func hopelessWait(reason, message string) (hint string, yes bool) {
+	if reason == "ErrImagePull" {
+		return imageHint, slices.ContainsFunc(final, func(words string) bool { return strings.Contains(strings.ToLower(message), words) })
+	}
+	hint, yes = hopeless[reason]
+	return hint, yes
 }
 
 // fate says why a pod is not, or will not be, a computer; nil: it is one, or may become one. wait: it may become one, and is none yet.
@@ -177,7 +197,7 @@ func (p *record) fate(container string, patience time.Duration, now time.Time) (
 	}
 	for _, c := range append(append([]running{}, p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...) {
 		if w := c.State.Waiting; w != nil {
-			if hint, ok := hopeless[w.Reason]; ok {
+			if hint, ok := hopelessWait(w.Reason, w.Message); ok {
 				message := w.Message
 				if t := c.LastState.Terminated; t != nil {
 					message = strings.TrimSpace(message + "; it ended before: " + terminated(&c, true))
@@ -188,8 +208,13 @@ func (p *record) fate(container string, patience time.Duration, now time.Time) (
 	}
 	if c := p.container(container); c != nil && c.State.Running != nil && p.Status.Phase == "Running" {
 		return false, nil
+	} else if c != nil && c.State.Terminated != nil && p.Spec.RestartPolicy == "Never" { // others of the pod, as one that a webhook added, run on
+		return false, bad(compute.ErrFailed, "", "the pod has ended", terminated(c, false))
 	}
 	if c := p.unschedulable(); c != nil {
+		if strings.Contains(c.Message, "persistentvolumeclaim") && strings.Contains(c.Message, "not found") {
+			return false, bad(compute.ErrInvalid, "look at volumes: `kubectl get pvc` lists the claims that there are in the namespace", "no node takes the pod", c.Message)
+		}
 		from := p.waits
 		if from.IsZero() {
 			from = c.LastTransitionTime.Time

@@ -192,7 +192,9 @@ func (a *authority) sign(t *testing.T, serial int64, cert, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := func(kind string, b []byte) string { return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b})) }
+	block := func(kind string, b []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}))
+	}
 	save(t, key, block("PRIVATE KEY", der), 0o600)
 	save(t, cert, block("CERTIFICATE", text), 0o600)
 }

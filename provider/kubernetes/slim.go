@@ -9,7 +9,7 @@ import (
 // What record has of a pod's parts. An object is a hundred times as large in memory as what we keep of it, and a list of ten thousand would be there whole.
 var (
 	slimMeta      = []string{"name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "finalizers", "labels"}
-	slimSpec      = []string{"nodeName"}
+	slimSpec      = []string{"nodeName", "restartPolicy"}
 	slimContainer = []string{"name", "image"}
 	slimStatus    = []string{"phase", "reason", "message", "podIP", "conditions", "initContainerStatuses", "containerStatuses"}
 )
@@ -25,7 +25,7 @@ func slim(obj any) (any, error) {
 	lean := some(meta, slimMeta)
 	ours := map[string]any{}
 	for key, v := range part(meta, "annotations") {
-		if strings.HasPrefix(key, domain+"/") {
+		if strings.HasPrefix(key, domain+"/") || key == noteContainer {
 			ours[key] = v
 		}
 	}

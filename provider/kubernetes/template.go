@@ -171,6 +171,8 @@ func (p *Provider) manifest(spec compute.Spec) (*unstructured.Unstructured, erro
 	if image := cmp.Or(spec.Image, p.o.Image); image != "" {
 		c["image"] = image
 	}
+	_, notes := meta(u)
+	notes[noteContainer] = c["name"]
 	if image, _ := c["image"].(string); image == "" {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no image"), Hint: "set image in the source, as image = debian:13"}
 	}
