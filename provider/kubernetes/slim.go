@@ -8,7 +8,7 @@ import (
 
 // What record has of a pod's parts. An object is a hundred times as large in memory as what we keep of it, and a list of ten thousand would be there whole.
 var (
-	slimMeta      = []string{"name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "finalizers", "labels"}
+	slimMeta      = []string{"name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "finalizers", "labels"}
 	slimSpec      = []string{"nodeName", "restartPolicy"}
 	slimContainer = []string{"name", "image"}
 	slimStatus    = []string{"phase", "reason", "message", "podIP", "conditions", "initContainerStatuses", "containerStatuses"}

@@ -38,7 +38,7 @@ func full(typ reflect.Type) any {
 // TestSlim has nothing be lost that is read of an object, and the rest go.
 func TestSlim(t *testing.T) {
 	object := func() *unstructured.Unstructured {
-		return &unstructured.Unstructured{Object: full(reflect.TypeFor[record]()).(map[string]any)}
+		return &unstructured.Unstructured{Object: full(reflect.TypeFor[told]()).(map[string]any)}
 	}
 	want, err := readPod(object())
 	if err != nil {
