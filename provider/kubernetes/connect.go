@@ -103,6 +103,12 @@ func (c *conn) enter(ctx context.Context) error {
 	if c.p.o.AgentIn != "" {
 		return c.meet(ctx, home+"/"+agentFile, nil)
 	}
+	if at, ok := c.p.placed(c.uid); ok { // one question of the API server instead of two
+		if err := c.meet(ctx, at.path, at.args); err == nil || ctx.Err() != nil {
+			return err
+		}
+		c.p.place(c.uid, nil)
+	}
 	path, program, err := c.find(ctx)
 	if err != nil {
 		return err
@@ -112,7 +118,42 @@ func (c *conn) enter(ctx context.Context) error {
 			return err
 		}
 	}
-	return c.meet(ctx, path, program.args)
+	if err := c.meet(ctx, path, program.args); err != nil {
+		return err
+	}
+	c.p.place(c.uid, &placing{path, program.args})
+	return nil
+}
+
+// placing is where our program was found in a pod, and the words before its own.
+type placing struct {
+	path string
+	args []string
+}
+
+// manyPlaces is how many pods' are remembered: those that are gone are told nowhere, so all are forgotten then.
+const manyPlaces = 20_000
+
+// placed returns where our program was found in a pod.
+func (p *Provider) placed(uid string) (placing, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, ok := p.places[uid]
+	return at, ok
+}
+
+// place remembers that; nil: it is not there.
+func (p *Provider) place(uid string, at *placing) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case at == nil:
+		delete(p.places, uid)
+		return
+	case p.places == nil || len(p.places) >= manyPlaces:
+		p.places = map[string]placing{}
+	}
+	p.places[uid] = *at
 }
 
 // meet starts our program at a path.

@@ -31,3 +31,6 @@ func (p *Provider) Slow(id compute.ID) {
 	defer p.mu.Unlock()
 	p.waits[id] = hindrance{next: time.Now()}
 }
+
+// Misplace has a provider believe that our program is elsewhere in a pod than it is.
+func (p *Provider) Misplace(uid string) { p.place(uid, &placing{path: "/nowhere/.hostler-agent"}) }

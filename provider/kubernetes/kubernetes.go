@@ -34,6 +34,7 @@ type Provider struct {
 	policied bool // the source's network policy is there
 	closed   bool
 	waits    map[compute.ID]hindrance // of pods that are not ready
+	places   map[string]placing       // by the pods' uids
 
 	founding  sync.Mutex // one at a time sees to the source's own warm pool
 	founded   string     // the pool that is there
