@@ -70,6 +70,8 @@ type running struct {
 	log string
 	cmd *exec.Cmd
 	at  string // where it listens
+
+	root string // what is / in it
 }
 
 // volume makes the directory of one, and returns it.
@@ -172,7 +174,7 @@ func (k kubelet) run(t testing.TB, p pod) *running {
 	for i, a := range args {
 		args[i] = strings.Replace(a, "--listen=:7070", "--listen=127.0.0.1:0", 1) // they share the machine's network
 	}
-	r := &running{pod: p, log: filepath.Join(t.TempDir(), "log")}
+	r := &running{pod: p, root: root, log: filepath.Join(t.TempDir(), "log")}
 	log, err := os.Create(r.log)
 	if err != nil {
 		t.Fatal(err)
@@ -221,6 +223,19 @@ func (r *running) kill() {
 		_ = r.cmd.Process.Kill()
 		_ = r.cmd.Wait()
 	}
+}
+
+// exec runs a command in it, as `kubectl exec` does.
+func (r *running) exec(t testing.TB, args ...string) string {
+	t.Helper()
+	u := r.pod.Spec.SecurityContext.RunAsUser
+	cmd := exec.Command("nsenter", slices.Concat([]string{"--target", fmt.Sprint(r.cmd.Process.Pid), "--mount", "--uts", "chroot", fmt.Sprintf("--userspec=%d:%[1]d", u), r.root}, args)...)
+	cmd.Env = r.cmd.Env
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%q in the pod: %v: %s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // stop ends it as a kubelet does.

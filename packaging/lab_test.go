@@ -234,6 +234,14 @@ files:
 	}
 	made := func(n int) []pod { t.Helper(); return pods(t, away, "hostler-project.github.io/source=pods", n) }
 	made(2) // spare
+	if got := all[0].exec(t, "/usr/local/bin/hostler", "status", "pods", "--query", "max"); got != "5" {
+		t.Errorf("status in the pod: %q", got)
+	}
+	if got := all[0].exec(t, "/usr/local/bin/hostler", "doctor", "-s", "pods"); strings.Contains(got, "may not") {
+		t.Errorf("doctor in the pod: %s", got)
+	} else {
+		t.Log(got)
+	}
 
 	leader := all[0]
 	eventually(t, "one directs", func() bool {
@@ -256,7 +264,9 @@ files:
 	made(3)
 
 	leader.kill()
+	killed := time.Now()
 	other.said(t, `"msg":"directing"`)
+	t.Logf("the other one directs %v after the kill", time.Since(killed).Round(time.Millisecond))
 	if !ready(other) {
 		t.Error("the other one is not ready")
 	}
