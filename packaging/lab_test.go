@@ -94,6 +94,9 @@ func TestValidated(t *testing.T) {
 	lab.Ctl(t, "", "create", "namespace", away) // so that there is one when what is in it is looked at
 	lab.Ctl(t, definitions, "apply", "-f", "-")
 	lab.Ctl(t, "", "wait", "--for=condition=Established", "crd/servicemonitors.monitoring.coreos.com", "crd/certificates.cert-manager.io")
+	if got, want := objects(t, lab.Ctl(t, "", "kustomize", "kubernetes")), objects(t, mustRender(t, "hostler", "")); len(got) != len(want) {
+		t.Errorf("kustomize makes %d objects of the plain manifests, not %d", len(got), len(want))
+	}
 	for name, values := range map[string]string{
 		"plain": "",
 		"one":   "{replicas: 1, networkPolicy: {make: false}, serviceAccount: {make: false, name: mine}}",
