@@ -40,6 +40,7 @@ type ApplySet struct {
 	Labels map[string]string `json:"labels,omitempty" doc:"of each of the things; left out: a thing's labels stay"`
 	Things []WantedThing     `json:"things"`
 	Prune  bool              `json:"prune,omitempty" doc:"take away what was applied with all of these labels, and is not among the things; it needs labels"`
+	Take   bool              `json:"take,omitempty" doc:"also what has one of these labels with another value, and so is of another set: without this it is a conflict"`
 	DryRun bool              `json:"dry_run,omitempty" doc:"check it, say what would change, and change nothing"`
 	Diff   bool              `json:"diff,omitempty" doc:"say how files change"`
 }

@@ -48,6 +48,7 @@ type Options struct {
 	Check func(ctx context.Context, c Candidate) (notes map[string]string, warnings []string, err error)
 	// Changed is called when the store has something new, before whoever asked is answered. Its error is told, and what was written stays. nil: nobody cares.
 	Changed func(ctx context.Context) error
+	Step    func(step string) // as a mirror's
 }
 
 // Book applies things. It may be used from many goroutines.
@@ -323,6 +324,7 @@ func (b *Book) write(ctx context.Context, who Caller, was point, changes []Chang
 			return &compute.Error{Op: "applied.Apply", Kind: compute.ErrStale}
 		}
 		next = was.revision + 1
+		b.step("begun")
 		for _, c := range changes {
 			key := c.Thing().Kind + "/" + c.Thing().Name
 			switch {
@@ -337,10 +339,18 @@ func (b *Book) write(ctx context.Context, who Caller, was point, changes []Chang
 			if err != nil {
 				return err
 			}
+			b.step("saved")
 		}
 		return n.SaveNote(revisionNote, fmt.Sprintf("%d-%d", next, at.UnixNano()))
 	})
+	b.step("written")
 	return next, err
+}
+
+func (b *Book) step(name string) {
+	if b.Step != nil {
+		b.Step(name)
+	}
 }
 
 // save keeps a thing's two texts.

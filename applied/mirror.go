@@ -16,7 +16,19 @@ import (
 
 // Mirror shows what a store has as a directory of configuration, Path, which package config reads. Its own directory holds nothing that is not in the store.
 // Several processes may use one; a reader sees all of a revision, as a link is changed in one step.
-type Mirror struct{ Dir string }
+type Mirror struct {
+	Dir  string
+	Step func(step string) // hears of each step that is done, for tests that end the process there; nil: nobody does
+}
+
+func (m Mirror) step(name string) {
+	if m.Step != nil {
+		m.Step(name)
+	}
+}
+
+// tryKept is how long a directory of Try may be in use; an older one is a dead process's.
+const tryKept = time.Hour
 
 // current is the link to the directory of the revision that is shown.
 const current = "current"
@@ -24,53 +36,69 @@ const current = "current"
 // Path is the directory of configuration. It is not there before something is applied.
 func (m Mirror) Path() string { return filepath.Join(m.Dir, current) }
 
-// shown is the mark of the revision that is shown; "": none.
-func (m Mirror) shown() string {
+// Mark is that of the change up to which things are shown; no two changes have the same. "": nothing is. Who reads the directory asks before: what was changed
+// while it was read is then another mark.
+func (m Mirror) Mark() string {
 	name, _ := os.Readlink(m.Path())
 	return name
 }
 
-// Sync shows what the store has now, and tells whether that is something else than before.
-func (m Mirror) Sync(ctx context.Context, s Store) (changed bool, err error) {
+// Sync shows what the store has now.
+func (m Mirror) Sync(ctx context.Context, s Store) error {
 	at, err := latest(ctx, s)
-	if err != nil || at.mark == m.shown() {
-		return false, err
+	if err != nil || at.mark == m.Mark() {
+		return err
 	}
 	if err := os.MkdirAll(m.Dir, 0o700); err != nil {
-		return false, err
+		return err
 	}
 	lock, err := os.OpenFile(filepath.Join(m.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer lock.Close()
 	if err := flock(ctx, lock); err != nil {
-		return false, err
+		return err
 	}
 	set, at, err := read(ctx, s, true) // anew: what is shown never goes back
-	if err != nil || at.mark == m.shown() {
-		return err == nil, err
+	if err != nil || at.mark == m.Mark() {
+		return err
 	}
 	if at.mark == "" {
-		return true, os.Remove(m.Path()) // another store, which has nothing
+		return os.Remove(m.Path()) // another store, which has nothing
 	}
 	dir, err := m.fill("new", set.Things)
 	if err != nil {
-		return false, fmt.Errorf("show what was applied: %w", err)
+		return fmt.Errorf("show what was applied: %w", err)
 	}
 	name := at.mark
 	link := filepath.Join(m.Dir, "link")
-	err = errors.Join(os.RemoveAll(filepath.Join(m.Dir, name)), absent(os.Remove(link)), os.Rename(dir, filepath.Join(m.Dir, name)), os.Symlink(name, link), os.Rename(link, m.Path()), syncDir(m.Dir))
-	if err != nil {
-		return false, fmt.Errorf("show what was applied: %w", err)
+	for _, do := range []func() error{
+		func() error { return os.RemoveAll(filepath.Join(m.Dir, name)) }, // what a dead process left
+		func() error { return absent(os.Remove(link)) },
+		func() error { return os.Rename(dir, filepath.Join(m.Dir, name)) },
+		func() error { return os.Symlink(name, link) },
+		func() error { return syncDir(m.Dir) },
+		func() error { return os.Rename(link, m.Path()) },
+		func() error { return syncDir(m.Dir) },
+	} {
+		m.step("show")
+		if err := do(); err != nil {
+			return fmt.Errorf("show what was applied: %w", err)
+		}
 	}
 	entries, _ := os.ReadDir(m.Dir) // what is left is taken away the next time
 	for _, e := range entries {
-		if n := e.Name(); e.IsDir() && n != name && !strings.HasPrefix(n, "try") {
-			_ = os.RemoveAll(filepath.Join(m.Dir, n))
+		n := e.Name()
+		if !e.IsDir() || n == name {
+			continue
 		}
+		if info, err := e.Info(); strings.HasPrefix(n, "try-") && (err != nil || time.Since(info.ModTime()) < tryKept) {
+			continue // somebody looks at it
+		}
+		_ = os.RemoveAll(filepath.Join(m.Dir, n))
 	}
-	return true, nil
+	return nil
 }
 
 // Try shows things in a directory of their own, until done is called.

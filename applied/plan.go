@@ -1,10 +1,12 @@
 package applied
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
 )
 
 // What becomes of a thing.
@@ -63,6 +65,11 @@ func Plan(there []api.AppliedThing, set api.ApplySet) ([]Change, error) {
 		if size > MaxSet {
 			return nil, invalid("", "apply it in parts, each with a label of its own", "the files hold more than %d MiB", MaxSet>>20)
 		}
+		if was[id] != nil && !set.Take {
+			if err := ofAnother(id, was[id].Labels, set.Labels); err != nil {
+				return nil, err
+			}
+		}
 		out = append(out, change(was[id], &now, set.Labels))
 	}
 	if set.Prune {
@@ -75,6 +82,16 @@ func Plan(there []api.AppliedThing, set api.ApplySet) ([]Change, error) {
 	}
 	slices.SortStableFunc(out, func(a, b Change) int { return byName(*a.Thing(), *b.Thing()) })
 	return out, nil
+}
+
+// ofAnother refuses what another set has, by its labels: two that want the same thing would take it from each other for ever.
+func ofAnother(id string, has, wants map[string]string) error {
+	for _, key := range slices.Sorted(maps.Keys(wants)) {
+		if v, ok := has[key]; ok && v != wants[key] {
+			return &compute.Error{ID: compute.ID(id), Kind: compute.ErrConflict, Err: fmt.Errorf("it is applied with %s=%s, and here with %s=%s", key, v, key, wants[key]), Hint: "take it out of one of both, or have it with --take"}
+		}
+	}
+	return nil
 }
 
 // change is what becomes of one thing. No labels: those that it has stay.

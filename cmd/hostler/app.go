@@ -40,6 +40,7 @@ type app struct {
 	serving   bool          // this is a controller
 	stream    bool          // JSON documents a line each
 	trial     string        // a directory in place of what was applied, to look at it; "": none
+	mark      string        // of what was applied when the configuration was read
 	tree      string        // the configuration is read as in this directory; "": the current one
 
 	old       *oldconfig.Config    // provision's, under its names; nil: there is none

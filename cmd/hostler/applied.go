@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -37,7 +36,7 @@ func (a *app) appliedRoot(cfg *config.Config) string {
 	if err != nil {
 		return ""
 	}
-	if _, err := os.Stat(m.Path()); err != nil {
+	if a.mark = m.Mark(); a.mark == "" {
 		return ""
 	}
 	return m.Path()
@@ -52,8 +51,7 @@ func (a *app) takeUp(ctx context.Context, cfg *config.Config) (*config.Config, e
 	if err != nil {
 		return nil, err
 	}
-	changed, err := m.Sync(ctx, a.store)
-	if err != nil || !changed {
+	if err := m.Sync(ctx, a.store); err != nil || m.Mark() == a.mark {
 		return cfg, err
 	}
 	a.cfg, a.bundles = nil, &bundleCache{}
@@ -101,7 +99,7 @@ func (a *app) book(leases func(context.Context, compute.LeaseQuery) ([]compute.L
 				return nil, nil, err
 			}
 			if _, err := cfg.Source(t.Name); err != nil && len(living) > 0 {
-				notes[applied.ID(t.Kind, t.Name)] = fmt.Sprintf("its %d living leases go on until they end, and their instances with them", len(living))
+				notes[applied.ID(t.Kind, t.Name)] = fmt.Sprintf("its living leases go on until they end: %d", len(living))
 			}
 		}
 		return notes, warnings, nil
@@ -191,7 +189,7 @@ func (t *trying) check(c applied.Candidate) error {
 		if err == nil && faultOf(old) != nil {
 			continue // it is no better and no worse
 		}
-		return &compute.Error{ID: compute.ID(f.source), Kind: compute.ErrConflict, Err: fmt.Errorf("this would break the source %s: %w", f.source, configError(f.cause))}
+		return &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("this would break the source %s: %v", f.source, f.cause)} // the cause is of another kind
 	}
 	_, err := newPeople(t.after, true)
 	return err
@@ -312,7 +310,7 @@ func (a *app) ownBook() *applied.Book {
 	return a.book(a.pool.Leases, func(ctx context.Context) error {
 		m, err := mirror(a.cfg)
 		if err == nil {
-			_, err = m.Sync(ctx, a.store)
+			err = m.Sync(ctx, a.store)
 		}
 		return err
 	})

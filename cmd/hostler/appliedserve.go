@@ -16,21 +16,18 @@ func (k *controller) appliedBook() *applied.Book {
 	return k.app.book(func(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error) {
 		return k.now.Load().engine.Leases(ctx, q)
 	}, func(ctx context.Context) error {
-		if _, err := k.syncApplied(ctx); err != nil {
-			return err
-		}
 		_, err := k.reload(ctx)
 		return err
 	})
 }
 
-// syncApplied shows what the store has to the configuration, and tells whether that is something else than before.
-func (k *controller) syncApplied(ctx context.Context) (bool, error) {
+// syncApplied shows what the store has to the configuration, and tells whether that is something else than what is in force. Another controller may have shown it.
+func (k *controller) syncApplied(ctx context.Context) (changed bool, err error) {
 	m, err := mirror(k.now.Load().cfg)
-	if err != nil {
-		return false, err
+	if err == nil {
+		err = m.Sync(ctx, k.app.store)
 	}
-	return m.Sync(ctx, k.app.store)
+	return err == nil && m.Mark() != k.now.Load().mark, err
 }
 
 // caller is somebody who applies something. The controller's own user, and root, have programs run there anyway.
@@ -70,7 +67,6 @@ const (
 
 // followApplied takes up what others have applied on the same store, until ctx ends.
 func (k *controller) followApplied(ctx context.Context) {
-	due := false
 	tick := time.NewTicker(followTick)
 	defer tick.Stop()
 	for {
@@ -81,9 +77,8 @@ func (k *controller) followApplied(ctx context.Context) {
 		case <-tick.C:
 		}
 		changed, err := k.syncApplied(ctx)
-		if due = due || changed; err == nil && due {
+		if changed {
 			if _, err = k.reload(ctx); err == nil {
-				due = false
 				k.app.log.Info("what others have applied is in force")
 			}
 		}

@@ -18,6 +18,7 @@ type applyFlags struct {
 	dir    string
 	labels []string
 	prune  bool
+	take   bool
 }
 
 func (o *applyFlags) flags(cmd *cobra.Command, prune string) {
@@ -25,6 +26,7 @@ func (o *applyFlags) flags(cmd *cobra.Command, prune string) {
 	f.StringVarP(&o.dir, "file", "f", "", "the `DIR` with sources/, bundles/ and projects/")
 	f.StringArrayVarP(&o.labels, "label", "l", nil, "the label `KEY=VALUE` of all of it; may be repeated")
 	f.BoolVar(&o.prune, "prune", false, prune)
+	f.BoolVar(&o.take, "take", false, "also what another set has: what was applied with another VALUE of a label")
 	_ = cmd.MarkFlagDirname("file")
 }
 
@@ -37,7 +39,7 @@ func newApply(a *app) *cobra.Command {
 		Long: `Bring what is applied to what a directory says: sources/NAME, bundles/NAME and projects/NAME, as a directory of configuration has them. It is kept in the store and in
 force at once, for all controllers of one database: all of it, or nothing and an error. The same again changes nothing. What stands in a file of the configuration is refused.
 
-With --prune, what was applied with the same labels and is not in the directory any more is taken away. What administrators apply from elsewhere has nothing run on the
+What was applied with another value of the label is another set's, and a conflict. With --prune, what was applied with the same labels and is not in the directory any more is taken away. What administrators apply from elsewhere has nothing run on the
 controller's machine: docs/apply.md says what is refused.`,
 		Example: "  hostler apply -f conf -l app=ci --prune\n  hostler apply -f conf -l app=ci --dry-run",
 		Args:    cobra.NoArgs,
@@ -70,7 +72,7 @@ func (a *app) wanted(o applyFlags) (set api.ApplySet, err error) {
 	if o.dir == "" {
 		return set, invalid("name the directory: -f DIR", "nothing says what is to be applied")
 	}
-	set = api.ApplySet{Things: []api.WantedThing{}, Prune: o.prune}
+	set = api.ApplySet{Things: []api.WantedThing{}, Prune: o.prune, Take: o.take}
 	for _, l := range o.labels {
 		key, value, ok := strings.Cut(l, "=")
 		if !ok || key == "" {

@@ -32,6 +32,7 @@ type configuredView struct {
 	Name     string   `json:"name"`
 	Type     string   `json:"type"`
 	File     string   `json:"file,omitempty"`
+	Applied  bool     `json:"applied"`
 	Shadowed []string `json:"shadowed"`
 	Error    string   `json:"error,omitempty"`
 }
@@ -40,6 +41,7 @@ type configuredView struct {
 type projectView struct {
 	Name    string            `json:"name"`
 	File    string            `json:"file"`
+	Applied bool              `json:"applied"`
 	Weight  float64           `json:"weight"`
 	Members map[string]string `json:"members"`
 	Groups  map[string]string `json:"groups"`
@@ -92,11 +94,11 @@ func (a *app) configShow() error {
 		v.Roots = append(v.Roots, rootView{r.Path, r.Kind, r.Exists, text(r.Err)})
 	}
 	for _, s := range cfg.Sources {
-		v.Sources = append(v.Sources, configuredView{s.Name, s.Type, s.File, append([]string{}, s.Shadowed...), text(s.Err)})
+		v.Sources = append(v.Sources, configuredView{s.Name, s.Type, s.File, s.Applied, append([]string{}, s.Shadowed...), text(s.Err)})
 	}
 	v.Projects = []projectView{}
 	for _, p := range cfg.Projects {
-		v.Projects = append(v.Projects, projectView{p.Name, p.File, p.Weight, p.Members, p.Groups, append([]string{}, p.Sources...), text(p.Err)})
+		v.Projects = append(v.Projects, projectView{p.Name, p.File, p.Applied, p.Weight, p.Members, p.Groups, append([]string{}, p.Sources...), text(p.Err)})
 	}
 	if cfg.Defaults.Source != "" {
 		v.Defaults.Source = cfg.Defaults.Source

@@ -70,7 +70,7 @@ func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	if err != nil {
 		return out, err
 	}
-	faults := faultsOf(cfg)
+	mark, faults := b.mark, faultsOf(cfg) // what is applied from here on has another mark, and is taken up after this
 	keepGood(k.now.Load().cfg, cfg, faults)
 	engine, err := b.embedded(ctx)
 	if err != nil {
@@ -80,6 +80,7 @@ func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	if err != nil {
 		return out, err
 	}
+	next.mark = mark
 	if err := sameStore(k.now.Load().cfg, cfg); err != nil {
 		return out, err
 	}

@@ -104,6 +104,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	if err != nil {
 		return err
 	}
+	first.mark = a.mark
 	k.now.Store(first)
 	k.book = k.appliedBook()
 	if err := k.openAuth(); err != nil {
@@ -219,6 +220,7 @@ type served struct {
 	people *people
 	hooks  []webhook.Hook // that are told what happens
 	signIn server.SignIn
+	mark   string // of what was applied then
 }
 
 // newServed reads what a controller needs besides the engine. strict: also what only takes something from somebody is an error.
@@ -240,7 +242,7 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 		return nil, err
 	}
 	how, err := said.provider(ctx)
-	return &served{engine, cfg, opt, make(chan struct{}), who, hooks, how}, err
+	return &served{engine, cfg, opt, make(chan struct{}), who, hooks, how, ""}, err
 }
 
 // identity tells this controller from others.

@@ -80,7 +80,7 @@ func (a *app) sourceList(ctx context.Context) error {
 		}
 		for _, s := range all {
 			views = append(views, configuredView{Name: s.Name, Type: s.Type, Shadowed: []string{}, Error: text(s.Broken)})
-			rows = append(rows, []string{s.Name, s.Type, printable(text(s.Broken))})
+			rows = append(rows, []string{s.Name, s.Type, "controller", printable(text(s.Broken))})
 		}
 		return a.listSources(views, rows)
 	}
@@ -95,17 +95,28 @@ func (a *app) sourceList(ctx context.Context) error {
 				wrong = plain(err)
 			}
 		}
-		views = append(views, configuredView{s.Name, s.Type, s.File, append([]string{}, s.Shadowed...), wrong})
-		rows = append(rows, []string{s.Name, s.Type, printable(wrong)})
+		views = append(views, configuredView{s.Name, s.Type, s.File, s.Applied, append([]string{}, s.Shadowed...), wrong})
+		rows = append(rows, []string{s.Name, s.Type, comesFrom(s), printable(wrong)})
 	}
 	return a.listSources(views, rows)
+}
+
+// comesFrom says in a word where a source is defined.
+func comesFrom(s *config.Source) string {
+	switch {
+	case s.Applied:
+		return "applied"
+	case s.File == "":
+		return "built in"
+	}
+	return "file"
 }
 
 func (a *app) listSources(views []configuredView, rows [][]string) error {
 	if a.flags.json {
 		return a.printJSON(views)
 	}
-	return table(a.out, []string{"source", "type", "error"}, rows)
+	return table(a.out, []string{"source", "type", "from", "error"}, rows)
 }
 
 func (a *app) configured(name string) (*config.Source, error) {
@@ -135,7 +146,7 @@ func (a *app) sourceShow(ctx context.Context, name string) error {
 		return err
 	}
 	v := sourceDetail{
-		configuredView: configuredView{s.Name, s.Type, s.File, append([]string{}, s.Shadowed...), text(s.Err)},
+		configuredView: configuredView{s.Name, s.Type, s.File, s.Applied, append([]string{}, s.Shadowed...), text(s.Err)},
 		Reserve:        s.Reserve, Spare: s.Spare, Max: s.Maximum, Concurrency: s.Concurrency, Digest: s.Digest, Sources: s.Sources,
 		Keys: map[string]string{}, Hooks: s.Hooks,
 	}
@@ -151,7 +162,11 @@ func (a *app) sourceShow(ctx context.Context, name string) error {
 		}
 	}
 	w := a.out
-	for _, line := range [][2]string{{"source", s.Name}, {"type", s.Type}, {"file", s.File}, {"error", v.Error}, {"shadows", strings.Join(s.Shadowed, ", ")}, {"digest", s.Digest}} {
+	file := s.File
+	if s.Applied {
+		file = "applied, and shown in " + s.File
+	}
+	for _, line := range [][2]string{{"source", s.Name}, {"type", s.Type}, {"file", file}, {"error", v.Error}, {"shadows", strings.Join(s.Shadowed, ", ")}, {"digest", s.Digest}} {
 		if line[1] != "" {
 			if err := fprintf(w, "%-9s %s\n", line[0]+":", printable(line[1])); err != nil {
 				return err
