@@ -23,12 +23,13 @@ const minute = time.Minute
 
 // cable is a way to the API server that can be cut: what is connected then ends, and nothing new is.
 type cable struct {
-	to string
-	l  net.Listener
+	to, at string
 
 	mu   sync.Mutex
+	l    net.Listener // nil: nobody listens
 	cut  bool
 	open map[net.Conn]bool
+	all  sync.WaitGroup
 }
 
 var server = regexp.MustCompile(`server: *"?(https://[^", }]+)"?`)
@@ -51,38 +52,62 @@ func address(t *testing.T, kubeconfig string) ([]byte, *url.URL) {
 func cutAt(t *testing.T, o *kubernetes.Options) *cable {
 	t.Helper()
 	text, at := address(t, o.Kubeconfig)
-	c := &cable{to: at.Host, open: map[net.Conn]bool{}}
-	var err error
-	if c.l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			conn, err := c.l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() { c.serve(conn) })
-		}
-	})
+	c := &cable{to: at.Host, at: "127.0.0.1:0", open: map[net.Conn]bool{}}
+	c.listen(t)
 	t.Cleanup(func() {
-		_ = c.l.Close()
-		c.set(true)
-		all.Wait()
+		c.set(t, true)
+		c.all.Wait()
 	})
 	o.Kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
-	at.Host = c.l.Addr().String()
+	at.Host = c.at
 	if err := os.WriteFile(o.Kubeconfig, server.ReplaceAll(text, []byte(`server: "`+at.String()+`"`)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// set cuts it, or mends it.
-func (c *cable) set(cut bool) {
+// listen takes connections again.
+func (c *cable) listen(t *testing.T) {
+	t.Helper()
+	l, err := net.Listen("tcp", c.at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.l, c.at = l, l.Addr().String()
+	c.all.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.all.Go(func() { c.serve(conn) })
+		}
+	})
+}
+
+// set cuts it, so that connections are refused, or mends it.
+func (c *cable) set(t *testing.T, cut bool) {
+	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	switch {
+	case cut && c.l != nil:
+		_ = c.l.Close()
+		c.l = nil
+	case !cut && c.l == nil:
+		c.listen(t)
+	}
+	c.sever(cut)
+}
+
+// mute has connections be taken, and closed without a word.
+func (c *cable) mute() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sever(true)
+}
+
+func (c *cable) sever(cut bool) {
 	c.cut = cut
 	for conn := range c.open {
 		if cut {

@@ -125,9 +125,9 @@ func TestEndedUnwatched(t *testing.T) {
 	p := open(t, o)
 	_ = ready(t, p, "suite-1").Close()
 	pod := podOf(t, p, o, "suite-1")
-	cut.set(true)
+	cut.set(t, true)
 	lab.Ctl(t, "", "delete", "pod", pod, "-n", o.Namespace)
-	cut.set(false)
+	cut.set(t, false)
 	eventually(t, "it is told", func() error {
 		ended, err := p.Oversee(t.Context())
 		if err == nil && !strings.Contains(ended["suite-1"], "deleted, by somebody else") {
@@ -213,7 +213,8 @@ func TestNamespaceEnds(t *testing.T) {
 	gone(t, p, "suite-1")
 }
 
-// TestHistoryGone has so much happen while nobody watches that the API server cannot tell all of it: it is known all the same afterwards.
+// TestHistoryGone has so much happen while nobody watches that the API server cannot tell all of it: it is known all the same afterwards. It takes as long as an API
+// server takes to start, and the library to ask it again.
 func TestHistoryGone(t *testing.T) {
 	o := site(t)
 	direct := open(t, o)
@@ -221,7 +222,7 @@ func TestHistoryGone(t *testing.T) {
 	p := open(t, o)
 	_ = ready(t, p, "suite-1").Close()
 	_ = ready(t, p, "suite-2").Close()
-	cut.set(true)
+	cut.set(t, true)
 	lab.Ctl(t, "", "delete", "pod", podOf(t, direct, o, "suite-1"), "-n", o.Namespace)
 	_ = ready(t, direct, "suite-3").Close()
 	compact(t)
@@ -229,7 +230,7 @@ func TestHistoryGone(t *testing.T) {
 	if err := lab.Up(); err != nil {
 		t.Fatal(err)
 	}
-	cut.set(false)
+	cut.set(t, false)
 	eventually(t, "all is known", func() error {
 		list, err := p.List(t.Context())
 		if err == nil && (len(list) != 2 || list[0].ID == "suite-1" || list[1].ID == "suite-1") {
@@ -244,4 +245,21 @@ func TestHistoryGone(t *testing.T) {
 		return err
 	})
 	_ = enter(t, p, "suite-2").Close()
+}
+
+// TestMute has whoever stands before the API server close each connection without a word, which the library takes for a watch that has nothing to tell: it is noticed
+// all the same. It takes as long as the library tries again for itself, ten seconds and more.
+func TestMute(t *testing.T) {
+	defer kubernetes.Fresh(0)()
+	o := site(t)
+	cut := cutAt(t, &o)
+	p := open(t, o)
+	if _, err := p.Oversee(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cut.mute()
+	want(t, compute.ErrUnavailable, "", func() error {
+		_, err := p.Oversee(t.Context())
+		return err
+	})
 }

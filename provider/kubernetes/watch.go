@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"sync"
@@ -22,7 +23,7 @@ import (
 )
 
 // fresh is how old what a broken watch told may be and still be given as the truth.
-const fresh = 30 * time.Second
+var fresh = 30 * time.Second
 
 // watch knows all objects of one kind of the installation's in a namespace, by one watch that is begun when it is first asked. Of each only what we need is kept.
 type watch struct {
@@ -61,8 +62,9 @@ func (w *watch) begin() {
 	go func() {
 		defer close(w.ended)
 		for ctx.Err() == nil { // the reflector's own run hides why it failed
-			err := r.ListAndWatchWithContext(ctx)
-			w.fail(err)
+			if err := r.ListAndWatchWithContext(ctx); err != nil { // nil is also what it says of some watches that have failed: that there is one, its calls tell
+				w.fail(err)
+			}
 			select {
 			case <-ctx.Done():
 			case <-time.After(time.Second):
@@ -88,6 +90,9 @@ func (w *watch) close() {
 	}
 }
 
+// empty is a watch that tells nothing.
+var empty = apiwatch.NewEmptyWatch()
+
 // source lists and watches the installation's pods.
 func (w *watch) source() cache.ListerWatcher {
 	own := func(o *metav1.ListOptions) { o.LabelSelector = w.of.label + "=" + w.c.o.Installation }
@@ -111,7 +116,12 @@ func (w *watch) source() cache.ListerWatcher {
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (out apiwatch.Interface, err error) {
 			own(&o)
 			err = w.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
-				out, err = d.Resource(w.of.gvr).Namespace(w.c.namespace).Watch(ctx, o)
+				if out, err = d.Resource(w.of.gvr).Namespace(w.c.namespace).Watch(ctx, o); err != nil || reflect.TypeOf(out) != reflect.TypeOf(empty) {
+					return err
+				}
+				// The library says so where the way to the API server is cut, or nobody answers: then why is to be asked for.
+				o.Limit, o.ResourceVersion, o.ResourceVersionMatch, o.SendInitialEvents, o.AllowWatchBookmarks = 1, "", "", nil, false
+				_, err := d.Resource(w.of.gvr).Namespace(w.c.namespace).List(ctx, o)
 				return err
 			})
 			w.fail(err)
