@@ -14,6 +14,7 @@ const mourned = 2 * time.Minute
 
 // grave is what is remembered of an object that is gone, and was not deleted by us.
 type grave struct {
+	uid string
 	why string
 	at  time.Time
 }
@@ -30,7 +31,7 @@ func (w *watch) mourn(r *record) {
 			delete(w.graves, of)
 		}
 	}
-	w.graves[instance{r.source(), r.id()}] = grave{cmp.Or(r.end(), "it was deleted, by somebody else"), now}
+	w.graves[instance{r.source(), r.id()}] = grave{r.Metadata.UID, cmp.Or(r.end(), "it was deleted, by somebody else"), now}
 }
 
 // deleting notes that it is we who delete an object.

@@ -254,6 +254,9 @@ type timing struct {
 // put keeps an object, with when we first saw what is to be waited for.
 func (w *watch) put(r *record) {
 	w.date(r, w.all[r.Metadata.Name])
+	if of := (instance{r.source(), r.id()}); w.graves[of].uid == r.Metadata.UID {
+		delete(w.graves, of)
+	}
 	w.all[r.Metadata.Name] = r
 	w.names[instance{r.source(), r.id()}] = r.Metadata.Name
 }
@@ -353,7 +356,7 @@ func (w *watch) Delete(obj any) error {
 }
 
 // Replace implements cache.ReflectorStore: the whole list, at the beginning and when the history that the API server keeps was too short.
-func (w *watch) Replace(list []any, _ string) error {
+func (w *watch) Replace(list []any, version string) error {
 	all := make([]*record, len(list))
 	for i, obj := range list {
 		var err error
@@ -370,8 +373,14 @@ func (w *watch) Replace(list []any, _ string) error {
 		w.put(r)
 		w.date(r, was[r.Metadata.Name])
 	}
+	var at record
+	at.Metadata.ResourceVersion = version
 	for name, r := range was { // what happened while nobody watched
-		if now := w.all[name]; now == nil || now.Metadata.UID != r.Metadata.UID {
+		now := w.all[name]
+		switch {
+		case older(&at, r): // a call told it since the list was made; what comes of it the watch tells
+			w.all[name], w.names[instance{r.source(), r.id()}] = r, name
+		case now == nil || now.Metadata.UID != r.Metadata.UID:
 			w.mourn(r)
 		}
 	}
