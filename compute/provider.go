@@ -53,6 +53,16 @@ const (
 	FactNode   = "node"
 )
 
+// FactTemplate is the fact of an instance of a Templated provider that says what it was made from.
+const FactTemplate = "template"
+
+// Templated is a provider that makes its computers from something that may change under a source whose keys stay as they are: a file that somebody edits.
+type Templated interface {
+	// Template returns a digest of what a computer would be made from now; "": there is no such thing. Instances carry in FactTemplate that of what they were made from; ready ones that
+	// carry another are replaced. It is asked often, and reads what is on this machine at most.
+	Template() (string, error)
+}
+
 // Pricer is a provider that may know what each kind of its computers costs, and keeps to Spec.MaxPrice then: it makes none that costs more, or whose price
 // nobody knows.
 type Pricer interface {

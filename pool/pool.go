@@ -147,6 +147,7 @@ type source struct {
 	key      int64     // of its record; 0: not known yet; guarded by Pool.mu
 	looked   time.Time // when what is due was last looked for; guarded by Pool.mu
 	counted  time.Time // when all its ready instances were last looked at; guarded by Pool.mu
+	rolled   time.Time // when they were for being of an old template; guarded by Pool.mu
 	tended   time.Time // when what is due was last done for somebody who waits; guarded by Pool.mu
 	children []*source
 }

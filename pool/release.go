@@ -271,7 +271,6 @@ func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due
 	}
 	for _, t := range back {
 		i, l := t.inst, t.lease
-		var err error
 		if l == nil {
 			if l, err = tx.LeaseOf(i.ID); err != nil && !errors.Is(err, compute.ErrNotFound) {
 				return err
@@ -285,8 +284,12 @@ func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due
 			e.Lease, e.Owner, e.Project = l.ID, l.Owner, l.Project
 		}
 		i.Worker = 0
+		old, err := p.ofOldTemplate(tx, i)
+		if err != nil {
+			return err
+		}
 		switch {
-		case force || keep[i.SourceKey]+lend[i.SourceKey] <= 0:
+		case force || old || keep[i.SourceKey]+lend[i.SourceKey] <= 0:
 			err = p.letGo(tx, i, e, due)
 		case keep[i.SourceKey] > 0:
 			keep[i.SourceKey]--

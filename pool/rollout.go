@@ -9,12 +9,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// RollOut replaces the ready instances of a source that came from another image than the promoted one, in waves: of the first, one instance, and of each that follows,
+// RollOut replaces the ready instances of a source that came from another image than the promoted one, or from its template as it was before somebody changed it, in waves: of the first, one instance, and of each that follows,
 // twice as many are made, and as many of the old ones are discarded when they have become ready. There are never fewer than the source wants, ready and in use
 // together; what is in use stays, and is replaced when it has come back. It returns when none is left to be replaced. Several may be at it at once.
 //
-// When an instance does not become ready the source goes back to the image before, and the error says so. ErrNoCapacity: there is no room for new ones beside
-// the old; then those are replaced one by one as they come back from use and go.
+// When an instance does not become ready the source goes back to the image before, and the error says so; of a changed template the old ones stay. ErrNoCapacity: there is no
+// room for new ones beside the old; then those are replaced one by one as they come back from use and go, and Rolling discards one of an old template at a time.
 func (p *Pool) RollOut(ctx context.Context, name string, tell func(text string)) error {
 	s, err := p.find(name)
 	if err != nil {
@@ -50,7 +50,7 @@ func (p *Pool) RollOut(ctx context.Context, name string, tell func(text string))
 		}
 		if n == 0 { // others took what was made, or the old ones
 			if vain++; vain > rollTries {
-				return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrConflict, Err: errors.New("what is made of the promoted image is taken or discarded by others, so the old instances are not replaced"),
+				return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrConflict, Err: fmt.Errorf("what is made of %s is taken or discarded by others, so the old instances are not replaced", pr.kind()),
 					Hint: "hostler fill " + s.Name + " goes on with it"}
 			}
 			select {
@@ -71,11 +71,49 @@ const (
 	rollPause = 100 * time.Millisecond // after one
 )
 
-// others lists the ready instances of a source that are not of its promoted image, the oldest first.
+// template says what instances of a source would be made from now; "": its provider does not tell, or is not open.
+func (p *Pool) template(s *source) string {
+	o := p.ready(p.keyOf(s))
+	if o == nil || o.err != nil {
+		return ""
+	}
+	t, ok := compute.As[compute.Templated](o.provider)
+	if !ok {
+		return ""
+	}
+	now, err := t.Template()
+	if err != nil { // who makes one is told
+		return ""
+	}
+	return now
+}
+
+// ofOldTemplate tells whether an instance, or what is behind it, was made from a template that has changed since: no cleaning makes it as one that is made now.
+func (p *Pool) ofOldTemplate(tx compute.Tx, i *compute.Instance) (bool, error) {
+	for {
+		if s := p.sources[i.Source]; s != nil && p.keyOf(s) == i.SourceKey {
+			if now := p.template(s); now != "" && i.Facts[compute.FactTemplate] != now {
+				return true, nil
+			}
+		}
+		if i.Child == "" {
+			return false, nil
+		}
+		var err error
+		if i, err = tx.Instance(i.Child); errors.Is(err, compute.ErrNotFound) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+}
+
+// others lists the ready instances of a source that are not of its promoted image, or not of its template, the oldest first.
 func (p *Pool) others(ctx context.Context, s *source) (old []*compute.Instance, pr Promotion, err error) {
+	template := p.template(s)
 	err = p.store.View(ctx, func(tx compute.Tx) error {
 		old = nil
-		if pr, err = p.promoted(tx, s); err != nil || pr.Source == "" {
+		if pr, err = p.promoted(tx, s); err != nil || pr.Source == "" && template == "" {
 			return err
 		}
 		rec, err := tx.Source(s.Name, s.Digest)
@@ -86,7 +124,7 @@ func (p *Pool) others(ctx context.Context, s *source) (old []*compute.Instance, 
 		}
 		ready, err := tx.Instances(compute.InstanceQuery{SourceKey: rec.Key, States: []compute.State{compute.Ready}})
 		for _, i := range ready {
-			if i.Facts[factPromoted] != pr.Image {
+			if pr.Source != "" && i.Facts[factPromoted] != pr.Image || template != "" && i.Facts[compute.FactTemplate] != template {
 				old = append(old, i)
 			}
 		}
@@ -117,7 +155,7 @@ func (p *Pool) spared(tx compute.Tx, s *source) (int, error) {
 func (p *Pool) surge(ctx context.Context, s *source, pr Promotion, n int, tell func(string)) error {
 	units, leave, err := p.order(ctx, s, func(compute.Tx, *compute.SourceRecord) (int, error) { return n, nil })
 	if errors.Is(err, compute.ErrNoCapacity) {
-		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity, Err: errors.New("there is no room for instances of the promoted image beside those that stand ready"),
+		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity, Err: fmt.Errorf("there is no room for instances of %s beside those that stand ready", pr.kind()),
 			Hint: "raise `maximum` in its source.conf, or discard a ready one; those in use are replaced when they come back"}
 	}
 	if err != nil {
@@ -125,11 +163,14 @@ func (p *Pool) surge(ctx context.Context, s *source, pr Promotion, n int, tell f
 	}
 	defer leave()
 	if tell != nil {
-		tell(fmt.Sprintf("%s: %d instances are made from %s", s.Name, len(units), pr.title()))
+		tell(fmt.Sprintf("%s: %d instances are made from %s", s.Name, len(units), pr.from()))
 	}
 	p.step("rollout:recorded")
 	_, err = p.raiseAll(ctx, units)
 	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if pr.Source == "" {
 		return err
 	}
 	now, e := p.Promotions(context.WithoutCancel(ctx))
@@ -160,7 +201,7 @@ func (p *Pool) replace(ctx context.Context, s *source, pr Promotion, old []*comp
 			if more, err := p.spared(tx, s); err != nil || more <= 0 {
 				return err
 			}
-			if err := p.toDiscarding(tx, i, "replaced: its source's instances come from "+pr.title()+" now"); err != nil {
+			if err := p.toDiscarding(tx, i, "replaced: its source's instances come from "+pr.from()+" now"); err != nil {
 				return err
 			}
 			gone = append(gone, i.ID)
@@ -196,15 +237,101 @@ func (p *Pool) proved(ctx context.Context, s *source, pr Promotion) error {
 	})
 }
 
-// Rolling begins RollOut for all sources that have something to replace, each by itself, unless it is under way.
-func (p *Pool) Rolling(ctx context.Context, with Tending) error {
-	all, err := p.Promotions(ctx)
+// kind is what a roll-out is of, and from what instances are made by it.
+func (pr Promotion) kind() string {
+	if pr.Source == "" {
+		return "the changed template"
+	}
+	return "the promoted image"
+}
+
+func (pr Promotion) from() string {
+	if pr.Source == "" {
+		return pr.kind()
+	}
+	return pr.title()
+}
+
+// yield discards one ready instance of an old template where there is no room for a new one beside it, unless one is being made: so the reserve lacks one at a time.
+func (p *Pool) yield(ctx context.Context, s *source, old []*compute.Instance) error {
+	var gone []compute.ID
+	err := p.store.Update(ctx, func(tx compute.Tx) error {
+		gone = nil
+		rec, err := tx.Source(s.Name, s.Digest)
+		if err != nil || rec.Paused.After(time.Now()) || rec.Counts.Creating+rec.Counts.SettingUp+rec.Counts.Discarding > 0 {
+			return err
+		}
+		for _, o := range old {
+			i, err := tx.Instance(o.ID)
+			if errors.Is(err, compute.ErrNotFound) || err == nil && (i.Row != o.Row || i.State != compute.Ready || i.Generation != o.Generation) {
+				continue // taken meanwhile
+			} else if err != nil {
+				return err
+			}
+			gone = []compute.ID{i.ID}
+			return p.toDiscarding(tx, i, "replaced: its source's template has changed, and there is no room for another beside it")
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	for name := range all {
-		s := p.sources[name]
-		if old, _, err := p.others(ctx, s); err != nil || len(old) == 0 {
+	return p.after(ctx, gone)
+}
+
+// rollable are the sources that may have something to replace.
+func (p *Pool) rollable(ctx context.Context) (out []*source, err error) {
+	all, err := p.Promotions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = p.store.View(ctx, func(tx compute.Tx) error {
+		out = nil
+		for _, s := range p.ordered {
+			if _, is := all[s.Name]; is {
+				out = append(out, s)
+				continue
+			}
+			if s.Type == poolType || s.Err != nil || p.template(s) == "" {
+				continue
+			}
+			rec, err := tx.Source(s.Name, s.Digest)
+			if errors.Is(err, compute.ErrNotFound) {
+				continue
+			} else if err != nil {
+				return err
+			}
+			if rec.Counts.Ready <= many || p.lookAgain(s) {
+				out = append(out, s)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// lookAgain reports whether it is time to look at all the ready instances of a source that has many.
+func (p *Pool) lookAgain(s *source) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if now.Sub(s.rolled) < manyEvery {
+		return false
+	}
+	s.rolled = now
+	return true
+}
+
+// Rolling begins RollOut for all sources that have something to replace, each by itself, unless it is under way.
+func (p *Pool) Rolling(ctx context.Context, with Tending) error {
+	all, err := p.rollable(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		name := s.Name
+		old, pr, err := p.others(ctx, s)
+		if err != nil || len(old) == 0 {
 			if err != nil {
 				return err
 			}
@@ -219,11 +346,14 @@ func (p *Pool) Rolling(ctx context.Context, with Tending) error {
 		}
 		with.Go(func() {
 			err := p.RollOut(ctx, name, nil)
+			if errors.Is(err, compute.ErrNoCapacity) && pr.Source == "" {
+				err = p.yield(ctx, s, old)
+			}
 			p.mu.Lock()
 			delete(p.rolls, name)
 			p.mu.Unlock()
 			if err != nil && ctx.Err() == nil && !errors.Is(err, compute.ErrNoCapacity) {
-				p.log.Warn("instances of a promoted image", "source", name, "err", err)
+				p.log.Warn("instances of "+pr.kind(), "source", name, "err", err)
 			}
 			if err == nil {
 				with.Done()

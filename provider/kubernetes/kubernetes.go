@@ -35,6 +35,7 @@ type Provider struct {
 	closed   bool
 	waits    map[compute.ID]hindrance // of pods that are not ready
 	places   map[string]placing       // by the pods' uids
+	seen     readTemplate             // last
 
 	founding  sync.Mutex // one at a time sees to the source's own warm pool
 	founded   string     // the pool that is there
@@ -259,6 +260,9 @@ func (p *Provider) instance(in *record) compute.Instance {
 	out := compute.Instance{
 		ID: in.id(), Source: p.o.Source, ProviderID: p.c.namespace + "/" + in.Metadata.Name,
 		Facts: map[string]string{"os": "linux"},
+	}
+	if made := cmp.Or(in.Metadata.Annotations[noteTemplate], in.Metadata.Annotations[notePool]); p.o.Template != "" && made != "" {
+		out.Facts[compute.FactTemplate] = made
 	}
 	if p.gvr != pods {
 		pod := p.podWatch().find(p.o.Source, in.id())

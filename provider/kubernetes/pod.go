@@ -22,6 +22,7 @@ const (
 	noteInstance      = domain + "/instance"
 	noteSource        = domain + "/source"
 	notePool          = domain + "/warm-pool"                     // of a claim: what it came from
+	noteTemplate      = domain + "/template"  // a digest of the file that it was made like
 	noteContainer     = "kubectl.kubernetes.io/default-container" // everybody's
 )
 
@@ -108,6 +109,9 @@ func readPod(u *unstructured.Unstructured) (*record, error) {
 	notes := map[string]string{noteInstance: p.Metadata.Annotations[noteInstance], noteSource: p.Metadata.Annotations[noteSource]}
 	if pool := p.Metadata.Annotations[notePool]; pool != "" {
 		notes[notePool] = pool
+	}
+	if sum := p.Metadata.Annotations[noteTemplate]; sum != "" {
+		notes[noteTemplate] = sum
 	}
 	if name := p.Metadata.Annotations[noteContainer]; name != "" && len(p.Spec.Containers) > 1 { // else there is no choice
 		notes[noteContainer] = name

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -29,6 +31,21 @@ const zone = "topology.kubernetes.io/zone"
 // idle is what a pod does by itself: nothing, until it is told to end.
 var idle = []any{"sh", "-c", `trap "exit 0" TERM INT; sleep 2147483647 & wait`}
 
+// templatePath is where a source's template is.
+func templatePath(path string) (string, error) {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", err
+		}
+		path = filepath.Join(home, rest)
+	}
+	if !filepath.IsAbs(path) { // a controller's directory is not its user's
+		return "", fmt.Errorf("%s is no absolute path", path)
+	}
+	return path, nil
+}
+
 // template reads the file that pods are made like. An empty path is an empty pod.
 func template(path string) (map[string]any, error) {
 	if path == "" {
@@ -37,15 +54,9 @@ func template(path string) (map[string]any, error) {
 	fail := func(err error) (map[string]any, error) {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("template: %w", err), Hint: "it is one pod, or a PodTemplate, as `kubectl create --dry-run=client -o yaml` writes it"}
 	}
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return fail(err)
-		}
-		path = filepath.Join(home, rest)
-	}
-	if !filepath.IsAbs(path) { // a controller's directory is not its user's
-		return fail(fmt.Errorf("%s is no absolute path", path))
+	path, err := templatePath(path)
+	if err != nil {
+		return fail(err)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -86,6 +97,66 @@ func template(path string) (map[string]any, error) {
 		return fail(fmt.Errorf("%s: spec.containers is no list of containers", path))
 	}
 	return out.Object, nil
+}
+
+// sumOf is a digest of what a template says.
+func sumOf(template map[string]any) (string, error) {
+	text, err := json.Marshal(template) // in the order of keys
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8]), nil
+}
+
+// readTemplate is a template file as it was when it was last looked at.
+type readTemplate struct {
+	changed time.Time
+	size    int64
+	sum     string
+}
+
+var _ compute.Templated = (*Provider)(nil)
+
+// Template implements compute.Templated: by the template file, and by the source's own warm pool, whose name tells what its sandboxes are made like.
+func (p *Provider) Template() (string, error) {
+	if p.o.Template == "" {
+		return "", nil
+	}
+	path, err := templatePath(p.o.Template)
+	if err != nil {
+		return "", err
+	}
+	at, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	p.mu.Lock()
+	was := p.seen
+	p.mu.Unlock()
+	if was.sum != "" && was.changed.Equal(at.ModTime()) && was.size == at.Size() {
+		return was.sum, nil
+	}
+	now := readTemplate{changed: at.ModTime(), size: at.Size()}
+	if p.owns() {
+		s, err := p.stock()
+		if err != nil {
+			return "", err
+		}
+		now.sum = s.name
+	} else {
+		object, err := template(path)
+		if err != nil {
+			return "", err
+		}
+		if now.sum, err = sumOf(object); err != nil {
+			return "", err
+		}
+	}
+	p.mu.Lock()
+	p.seen = now
+	p.mu.Unlock()
+	return now.sum, nil
 }
 
 // podName is an instance's pod's: its id where that can stand in a host's name, and what tells it from those of other installations. It proves nothing.
@@ -154,6 +225,12 @@ func (p *Provider) manifest(spec compute.Spec) (*unstructured.Unstructured, erro
 	if err != nil {
 		return nil, err
 	}
+	sum := ""
+	if p.o.Template != "" {
+		if sum, err = sumOf(base); err != nil {
+			return nil, err
+		}
+	}
 	u := &unstructured.Unstructured{Object: base}
 	delete(base, "status")
 	head := child(base, "metadata")
@@ -173,6 +250,9 @@ func (p *Provider) manifest(spec compute.Spec) (*unstructured.Unstructured, erro
 	}
 	_, notes := meta(u)
 	notes[noteContainer] = c["name"]
+	if sum != "" {
+		notes[noteTemplate] = sum
+	}
 	if image, _ := c["image"].(string); image == "" {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no image"), Hint: "set image in the source, as image = debian:13"}
 	}
