@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -105,11 +106,13 @@ func read(code int, message string) (hint string, kind error) {
 }
 
 // refused is how an API server says that somebody may not do something in a namespace.
-var refused = regexp.MustCompile(`User "([^"]*)" cannot (\S+) resource "([^"]*)" in API group "([^"]*)" in the namespace "([^"]*)"`)
+var refused = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`User "([^"]*)" cannot (\S+) resource "([^"]*)" in API group "([^"]*)" in the namespace "([^"]*)"`)
+})
 
 // ruleFor is what would allow what was refused, from the refusal's own words; "": they are others.
 func ruleFor(text string) string {
-	m := refused.FindStringSubmatch(text)
+	m := refused().FindStringSubmatch(text)
 	if m == nil {
 		return ""
 	}
