@@ -17,6 +17,7 @@ type Aim struct {
 type Snapshot struct {
 	Time    time.Time
 	Sources []SourceState // those that are configured, by name
+	Left    []Left        // what stands ahead, and is to go
 }
 
 // SourceState is a source as the director needs to know it.
@@ -39,6 +40,7 @@ type SourceState struct {
 	Tired    int           // ready and running instances that have stood idle for Idle or longer; told with Idlers
 	Idlers   []Idler       // the ready instances that stand idle the longest, these first, and the cold ones; left out where none can be too many
 	Demand   Demand
+	Ahead    *AheadState // nil: its provider has nothing stand ahead of it
 
 	Paused    time.Time // nothing is made before
 	Failures  int       // to create, in a row
@@ -72,6 +74,7 @@ const (
 	VerbStop    Verb = "stop"    // a ready instance, which then is cold
 	VerbDiscard Verb = "discard" // a ready instance
 	VerbAim     Verb = "aim"     // what the source is to keep from now on
+	VerbAhead   Verb = "ahead"   // Count computers stand at the provider's place ahead of need, and are nobody's
 )
 
 // Directive is one thing that the director wants done, and why.
@@ -79,7 +82,8 @@ type Directive struct {
 	Verb     Verb
 	Source   string
 	Instance ID     // of start, stop and discard
-	Count    int    // of create
+	Count    int    // of create and ahead
+	Key      int64  // of ahead: the record of a definition that is not in force any more; 0: the source as it is configured
 	Total    int    // of create: no more than brings the source to so many, cached (cold ones left out) and in use together
 	Aim      Aim    // of aim
 	Reason   string // for people, a phrase

@@ -124,14 +124,6 @@ type Consoler interface {
 	Console(ctx context.Context, id ID) (string, error)
 }
 
-// Reserver is a provider whose place can keep computers standing, of which Create takes one, so that it is sooner there. They are nobody's: no instances, and List does not tell of them.
-type Reserver interface {
-	// Reserves tells how many are to stand there at least, and how long one takes until it does; 0: not known. ok is false when the source has none of them. It does no I/O.
-	Reserves() (least int, ahead time.Duration, ok bool)
-	// Reserve has n of them there from now on. 0: none, and what is there for them goes too, unless an instance needs it. It may be repeated, and changes nothing where all is so.
-	Reserve(ctx context.Context, n int) error
-}
-
 // As finds the first value in v's chain of Unwrap methods that is a T: the way to ask for an optional ability through wrappers.
 func As[T any](v any) (T, bool) {
 	for v != nil {

@@ -79,7 +79,7 @@ func Decide(policies map[string]Policy, limits Limits, snap compute.Snapshot) []
 		}
 		plans = append(plans, decide(p, limits, snap.Time, s, u))
 	}
-	return plans
+	return append(plans, leave(snap)...)
 }
 
 // underWay counts what is under way at the sources of one type.
@@ -90,6 +90,7 @@ type sums struct {
 	level              Level
 	busy, have         int
 	wanted, kept, room int // room: more may be made under the maximum
+	most               int // so many may be there at all
 	why                string
 }
 
@@ -103,7 +104,7 @@ func weigh(p Policy, now time.Time, s *compute.SourceState) sums {
 	l.Keep = max(l.Keep, l.Spare)
 	n := sums{level: l, busy: s.Counts.InUse() + s.Booked, have: s.Counts.InUse() + s.Counts.Cached() - s.Cold, why: l.Reason}
 	asked := n.busy + s.Waiting
-	n.wanted, n.kept, n.room = max(l.Reserve, asked+l.Spare), max(l.Reserve, asked+l.Keep), math.MaxInt32
+	n.wanted, n.kept, n.room, n.most = max(l.Reserve, asked+l.Spare), max(l.Reserve, asked+l.Keep), math.MaxInt32, math.MaxInt32
 	if s.Waiting > 0 {
 		n.why += fmt.Sprintf("; %d are waited for", s.Waiting)
 	}
@@ -112,6 +113,7 @@ func weigh(p Policy, now time.Time, s *compute.SourceState) sums {
 			n.why += fmt.Sprintf("; %s allows %d", what, most)
 		}
 		n.wanted, n.kept = min(n.wanted, most), min(n.kept, most)
+		n.most = min(n.most, most)
 	}
 	if s.Maximum > 0 {
 		limit(s.Maximum, "maximum")
@@ -146,6 +148,12 @@ func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, unde
 	}
 	if aim, changed := aimed(n.level, now, s); changed {
 		do(compute.Directive{Verb: compute.VerbAim, Aim: aim, Reason: n.level.Reason})
+	}
+	if d, due := ahead(p, n, now, s); due {
+		do(d)
+	}
+	if s.Ahead != nil && s.Ahead.Count > 0 {
+		plan.Reason += fmt.Sprintf("; %d stand ahead", s.Ahead.Count)
 	}
 	switch {
 	case n.have < n.wanted:

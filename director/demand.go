@@ -45,10 +45,7 @@ func (d Demand) Level(now time.Time, s compute.SourceState) Level {
 		l.Reason = "no lease was given lately: " + l.Reason
 		return l
 	}
-	hit := d.HitRate
-	if hit <= 0 || hit >= 1 {
-		hit = usualHitRate
-	}
+	hit := hitRate(d)
 	lead := m.Made
 	if lead <= 0 {
 		lead = usualMade
@@ -57,10 +54,7 @@ func (d Demand) Level(now time.Time, s compute.SourceState) Level {
 	if m.Held > 0 && m.Held < lead {
 		lead, what = m.Held, "getting one back"
 	}
-	window := m.Window.Seconds()
-	rate := max(float64(m.Given)/window, float64(m.Late)*lateShare/window)
-	upper := max(above(m.Given)/window, float64(m.Late)*lateShare/window)
-	spread := min(max(1, m.Spread), spreadMost)
+	rate, upper, spread := arrivals(m)
 	base := func(rate float64) int { return 1 + quantile(hit, rate*lead.Seconds(), spread) }
 	spare := base(rate)
 	if spare <= l.Spare {

@@ -46,6 +46,7 @@ type setting struct {
 	limits director.Limits
 	dry    bool
 	more   []pool.Source
+	wrap   func(compute.Provider) compute.Provider // around each provider; nil: nothing
 }
 
 // directed runs a test in a bubble; the director runs until it ends.
@@ -75,6 +76,9 @@ func directed(t *testing.T, set setting, f func(ctx context.Context, r *rig)) {
 				p, err := fake.Open(ctx, slog.New(slog.DiscardHandler), o)
 				if name == "web" {
 					r.fake = p
+				}
+				if set.wrap != nil && err == nil {
+					return set.wrap(p), nil
 				}
 				return p, err
 			}})

@@ -10,14 +10,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Fill brings sources up to what is wanted, once: reserve, and spare ones beside those in use, within the maximum. No names: all sources. It
+// Fill brings sources up to what is wanted, once: reserve, and spare ones beside those in use, and what is to stand ahead at least, within the maximum. No names: all sources. It
 // returns the names of what it made. A source that fails does not stop the others.
 func (p *Pool) Fill(ctx context.Context, names ...string) ([]compute.ID, error) {
 	var sources []*source
 	var errs []error
 	if len(names) == 0 {
 		for _, s := range p.ordered {
-			if s.Err == nil && (s.Reserve > 0 || s.Spare > 0) {
+			if s.Err == nil && (s.Reserve > 0 || s.Spare > 0 || s.Ahead) {
 				sources = append(sources, s)
 			}
 		}
@@ -35,6 +35,9 @@ func (p *Pool) Fill(ctx context.Context, names ...string) ([]compute.ID, error) 
 		made = append(made, ids...)
 		if err == nil {
 			err = p.refresh(ctx, s)
+		}
+		if err == nil {
+			err = p.fillAhead(ctx, s)
 		}
 		errs = append(errs, err)
 	}

@@ -102,6 +102,7 @@ type opened struct {
 	checks   bool
 	overseer compute.Overseer // nil: it is none
 	standing compute.Standing // its machines need no making; nil: they do
+	reserver compute.Reserver // its place can have computers stand ahead of need; nil: it cannot
 	lingers  time.Duration    // a Create may take effect so long after it was asked for
 }
 
@@ -137,6 +138,7 @@ func (p *Pool) open(ctx context.Context, rec *compute.SourceRecord) *opened {
 		_, stops := compute.As[compute.Stopper](o.provider)
 		o.stops = stops && len(o.names) == 0 // machines that stay are nobody's to switch off
 		o.standing, _ = compute.As[compute.Standing](o.provider)
+		o.reserver, _ = compute.As[compute.Reserver](o.provider)
 		if l, ok := compute.As[compute.Lingerer](o.provider); ok {
 			o.lingers = l.Lingers()
 		}

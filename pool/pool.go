@@ -58,6 +58,8 @@ type Source struct {
 	MaxAge      time.Duration // older ones are not handed out; 0: no limit
 	Window      time.Duration // a director is told of the leases of so long; 0: it asks for none
 
+	Ahead bool // its definition wants something to stand ahead of need at the provider's place, so it is opened though nobody asks for an instance
+
 	Tally bool // requests that got none of it are in the journal: whoever keeps images ready learns by them what is asked for
 
 	Price float64 // of an instance for an hour; 0: none
@@ -131,6 +133,7 @@ type Pool struct {
 	providers map[int64]*opened        // by source key
 	shut      map[int64]int            // source keys whose provider did not open for so many transactions under way
 	sizes     map[int64]compute.Amount // of what was made last without a choice, by source key
+	said      map[int64]saying         // what providers were told of what stands ahead, by source key
 	rolls     map[string]bool          // sources whose instances are being replaced by those of a promoted image
 	recent    recent                   // what the journal says of the leases of the last time
 	sweeps    map[int64]*sweep         // looks at the ready instances of sources that have many, by source key
@@ -161,7 +164,7 @@ func New(opt Options) (*Pool, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pool{opt: opt, store: opt.Store, log: opt.Log, sources: map[string]*source{}, providers: map[int64]*opened{}, shut: map[int64]int{}, rolls: map[string]bool{},
+	p := &Pool{opt: opt, store: opt.Store, log: opt.Log, sources: map[string]*source{}, providers: map[int64]*opened{}, shut: map[int64]int{}, rolls: map[string]bool{}, said: map[int64]saying{},
 		bell: make(chan struct{})}
 	if p.opt.Left == nil {
 		p.opt.Left = func() {}

@@ -40,6 +40,11 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 	if err := p.acquaint(ctx, opened); err != nil {
 		return compute.Snapshot{}, err
 	}
+	for _, s := range p.ordered {
+		if r, _ := p.reserver(p.keyOf(s)); r != nil && s.Window == 0 {
+			windows[s.Name] = aheadWindow
+		}
+	}
 	query := p.recent.query()
 	var snap compute.Snapshot
 	var events []*compute.Event
@@ -55,6 +60,11 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 		if err != nil {
 			return err
 		}
+		noted, err := readAhead(tx)
+		if err != nil {
+			return err
+		}
+		snap.Left = p.left(recs, noted, snap.Time)
 		waiting, booked, stirring, err := p.underWay(tx, recs)
 		if err != nil {
 			return err
@@ -73,8 +83,8 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 			if s.Err == nil {
 				st.Maximum = p.maximum(s)
 			}
-			if s.Window > 0 {
-				st.Demand = p.recent.of(s.Name, s.Window, snap.Time)
+			if w := windows[s.Name]; w > 0 {
+				st.Demand = p.recent.of(s.Name, w, snap.Time)
 			}
 			r := own[s.Name]
 			if r == nil {
@@ -83,6 +93,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 			}
 			st.Counts, st.Aim, st.Paused, st.Failures, st.LastError = r.Counts, r.Aim, r.Paused, max(0, r.Failures), r.LastError
 			st.Present += r.Counts.Present()
+			st.Ahead = p.aheadOf(r.Key, noted)
 			st.Booked, st.Cold = booked[r.Key], stirring[r.Key]
 			if o := p.ready(r.Key); o != nil && o.stops && s.Cold > 0 { // how many of the ready ones run must be known always
 				st.ColdMost = s.Cold
@@ -127,7 +138,7 @@ func (p *Pool) acquaint(ctx context.Context, failed map[string]error) error {
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for _, s := range p.ordered {
-		if s.Err != nil || !(busy[s.Name] || s.Reserve > 0 || s.Spare > 0 || s.Window > 0) || p.isOpen(s) {
+		if s.Err != nil || !(busy[s.Name] || s.Reserve > 0 || s.Spare > 0 || s.Window > 0 || s.Ahead) || p.isOpen(s) {
 			continue
 		}
 		all.Go(func() {
@@ -206,6 +217,9 @@ func isForCache(token string) bool {
 // Do records a directive, with the event that says why, and returns what is left to be done: finish takes as long as that takes and must be called once,
 // also with a context that has ended. It is nil where nothing is left, or things are not any more as the directive took them to be.
 func (p *Pool) Do(ctx context.Context, d compute.Directive) (finish func(context.Context) error, err error) {
+	if d.Verb == compute.VerbAhead && d.Key != 0 {
+		return p.doLeft(ctx, d)
+	}
 	s, err := p.find(d.Source)
 	if err != nil {
 		return nil, err
@@ -216,6 +230,8 @@ func (p *Pool) Do(ctx context.Context, d compute.Directive) (finish func(context
 	switch d.Verb {
 	case compute.VerbCreate:
 		return p.doCreate(ctx, s, d)
+	case compute.VerbAhead:
+		return p.doAhead(ctx, s, d)
 	case compute.VerbAim:
 		return nil, p.store.Update(ctx, func(tx compute.Tx) error {
 			r, err := tx.Source(s.Name, s.Digest)
@@ -248,7 +264,7 @@ func (p *Pool) Do(ctx context.Context, d compute.Directive) (finish func(context
 func note(tx compute.Tx, d compute.Directive) error {
 	data := map[string]string{"do": string(d.Verb)}
 	switch d.Verb {
-	case compute.VerbCreate:
+	case compute.VerbCreate, compute.VerbAhead:
 		data["count"] = strconv.Itoa(d.Count)
 	case compute.VerbAim:
 		data["reserve"], data["spare"] = strconv.Itoa(d.Aim.Reserve), strconv.Itoa(d.Aim.Spare)

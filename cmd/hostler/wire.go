@@ -93,6 +93,7 @@ func engineSource(s *config.Source) pool.Source {
 		Reserve: s.Reserve, Spare: s.Spare, Maximum: s.Maximum, Concurrency: s.Concurrency, MaxUses: s.MaxUses, Share: s.Share, Children: s.Sources,
 		Reuse: s.Reuse, OnFailure: s.OnFailure, ConfirmDead: orZero(s.ConfirmDead), TTL: orZero(s.TTL), MaxTTL: orZero(s.MaxTTL), LeaseIdle: orZero(s.LeaseIdle), Idle: orZero(s.Idle),
 		Size: declaredSize(s), MaxAge: orZero(s.MaxAge), Image: cmp.Or(s.Image, s.Settings["image"]), Flavor: s.Flavor, Cold: s.Cold, Window: demandWindow(s), Price: s.Price,
+		Ahead: s.Type == "kubernetes" && !slices.Contains([]string{"", "0"}, s.Settings["warm"]),
 		Tally: s.Type == ironicWord, // docs/director-metal.md
 	}
 	for event := range s.Hooks {

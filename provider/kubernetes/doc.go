@@ -10,5 +10,6 @@
 // The way in is our own guest program (remote/agent), copied through exec into a directory of the pod that is made for it, or put there by an init container where
 // the image has no shell; where neither can be, plain exec (exec.go): docs/kubernetes.md has what that lacks.
 //
-// A life costs two writes at the API server: the pod's creation and its deletion. A warm pool costs one whenever its size changes.
+// A life costs two writes at the API server: the pod's creation and its deletion. A warm pool of the source's own costs one whenever
+// the director changes its size, which it does seldom.
 package kubernetes

@@ -48,7 +48,7 @@ func TestClaims(t *testing.T) {
 	warm(t, o.Namespace, 2)
 	suite(t, o)
 	p := open(t, o)
-	if _, _, ok := p.Reserves(); ok {
+	if _, ok := p.Reserves(); ok {
 		t.Error("another's warm pool is said to be ours")
 	}
 	if err := p.Reserve(t.Context(), 5); !errors.Is(err, compute.ErrInvalid) {

@@ -173,6 +173,9 @@ func (p *Provider) drawn(ctx context.Context) (name string, done func(), err err
 				}
 			}
 		}
+		if err := p.noticed(ctx, s.name); err != nil {
+			return "", nil, err
+		}
 		p.founded = s.name
 	}
 	p.drawing++
@@ -183,7 +186,38 @@ func (p *Provider) drawn(ctx context.Context) (name string, done func(), err err
 	}, nil
 }
 
-// refound puts the template and the pool there again, which somebody took away while a claim needs them.
+// seenWithin is how long agent-sandbox gets to see a new pool: it looks at a claim of a pool that it does not know again after a minute.
+const seenWithin = 5 * time.Second
+
+// noticed waits until agent-sandbox knows a pool and its template: it says so in both. One that says nothing is not waited for any longer than seenWithin.
+func (p *Provider) noticed(ctx context.Context, name string) error {
+	for begin, pause := time.Now(), 10*time.Millisecond; time.Since(begin) < seenWithin; pause = min(2*pause, time.Second) {
+		known := 0
+		for _, gvr := range []schema.GroupVersionResource{warmPools, templates} {
+			list, err := p.lists(ctx, gvr)
+			if err != nil {
+				return err
+			}
+			for _, u := range list {
+				is, _, _ := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
+				if u.GetName() == name && (gvr == warmPools && is >= u.GetGeneration() || u.GetLabels()["agents.x-k8s.io/sandbox-template-ref-hash"] != "") {
+					known++
+				}
+			}
+		}
+		if known == 2 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+	return nil
+}
+
+// refound puts the template and the pool there again, which somebody took away while a claim needs them. agent-sandbox looks at that claim again within a minute.
 func (p *Provider) refound(ctx context.Context, of string) error {
 	s, err := p.stock()
 	if err != nil || s.name != of {
@@ -203,11 +237,11 @@ func (p *Provider) refound(ctx context.Context, of string) error {
 }
 
 // Reserves tells what the source says of its warm pool, and how long its sandboxes take to stand there.
-func (p *Provider) Reserves() (least int, ahead time.Duration, ok bool) {
+func (p *Provider) Reserves() (a compute.Ahead, ok bool) {
 	if !p.owns() {
-		return 0, 0, false
+		return a, false
 	}
-	return p.o.Warm, p.podWatch().took(p.o.Source), true
+	return compute.Ahead{Least: p.o.Warm, Lead: p.podWatch().took(p.o.Source), Place: p.c.key}, true
 }
 
 // Reserve has n sandboxes stand in the source's warm pool, made if it is not there. With 0 the pool and its template are taken away, unless a claim needs them.
@@ -253,9 +287,8 @@ func (p *Provider) reserve(ctx context.Context, n int) error {
 	if n > 0 || p.drawing > 0 {
 		needed[s.name] = true
 	}
-	p.founded = ""
-	if needed[s.name] {
-		p.founded = s.name
+	if !needed[s.name] {
+		p.founded = ""
 	}
 	p.reserved = n
 	return p.clear(ctx, there, needed, s.name)

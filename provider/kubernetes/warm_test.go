@@ -47,8 +47,8 @@ func TestReserve(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if least, _, ok := p.Reserves(); least != 1 || !ok {
-		t.Errorf("Reserves: %d %v", least, ok)
+	if a, ok := p.Reserves(); a.Least != 1 || !ok {
+		t.Errorf("Reserves: %+v %v", a, ok)
 	}
 	reserve(p, 2)
 	reserve(p, 2)
@@ -74,8 +74,8 @@ func TestReserve(t *testing.T) {
 	if from := lab.Ctl(t, "", "get", "sandboxclaims", "-n", o.Namespace, "-o", "jsonpath={.items[*].status.sandbox.name}"); !strings.HasPrefix(from, pool+"-") {
 		t.Errorf("the claim has the sandbox %s", from)
 	}
-	if _, ahead, _ := p.Reserves(); ahead <= 0 {
-		t.Errorf("pods are said to take %v", ahead)
+	if a, _ := p.Reserves(); a.Lead <= 0 {
+		t.Errorf("pods are said to take %v", a.Lead)
 	}
 	full(t, o.Namespace, pool, 2) // the place was filled, and not by us
 	reserve(p, 3)
@@ -120,7 +120,7 @@ func none(t *testing.T, namespace string) {
 	})
 }
 
-// TestPoolTakenAway has a claim whose pool or template somebody deleted be made all the same.
+// TestPoolTakenAway has a pool or template that somebody deleted be made again when a claim needs it. (agent-sandbox then looks at the claim again, which takes a minute.)
 func TestPoolTakenAway(t *testing.T) {
 	o := site(t)
 	o.Kind = "claim"
@@ -128,7 +128,17 @@ func TestPoolTakenAway(t *testing.T) {
 	_ = ready(t, p, "suite-1").Close()
 	for n, what := range []string{"sandboxwarmpools", "sandboxtemplates"} {
 		lab.Ctl(t, "", "delete", what, "--all", "-n", o.Namespace)
-		_ = ready(t, p, compute.ID(fmt.Sprintf("suite-%d", n+2))).Close()
+		id := compute.ID(fmt.Sprintf("suite-%d", n+2))
+		if _, err := p.Create(t.Context(), compute.Spec{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, what+" are there again", func() error {
+			_, err := p.Connect(t.Context(), id)
+			if left := lab.Ctl(t, "", "get", what, "-n", o.Namespace, "-o", "name"); left == "" {
+				return fmt.Errorf("there are none, and Connect: %w", err)
+			}
+			return nil
+		})
 	}
 }
 

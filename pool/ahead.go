@@ -1,0 +1,258 @@
+package pool
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// What stands ahead of a source at its provider's place is no instance, so no record is of it. How many are to stand there is noted with the store, by the source's record, before
+// the provider is told: whatever becomes of the process, the next director says it again, and what is of a definition that is not in force any more is taken away.
+
+const (
+	aheadNote   = "ahead"
+	aheadWindow = 10 * time.Minute // so far back leases are looked at for it, where the source's strategy looks at none
+	// aheadPatience is how long a provider may take for it.
+	aheadPatience = time.Minute
+	// aheadAgain is after how long what is left is asked to go again, as long as instances need it.
+	aheadAgain = time.Minute
+)
+
+// standing is what is noted of a source's record.
+type standing struct {
+	Source string `json:"source"`
+	Count  int    `json:"count"`
+	Place  string `json:"place"`
+}
+
+// saying is what this process has told a provider.
+type saying struct {
+	at     time.Time
+	busy   bool
+	failed bool
+}
+
+func readAhead(tx compute.Tx) (map[int64]standing, error) {
+	all := map[int64]standing{}
+	nt, ok := tx.(compute.NoteTx)
+	if !ok {
+		return all, nil
+	}
+	text, err := nt.Note(aheadNote)
+	if errors.Is(err, compute.ErrNotFound) {
+		return all, nil
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &all)
+	}
+	return all, err
+}
+
+func saveAhead(tx compute.Tx, all map[int64]standing) error {
+	nt, ok := tx.(compute.NoteTx)
+	if !ok {
+		return errors.New("this store keeps no notes")
+	}
+	if len(all) == 0 {
+		return nt.SaveNote(aheadNote, "")
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	return nt.SaveNote(aheadNote, string(text))
+}
+
+// reserver is the provider of a source's record, where something can stand ahead of it as it is configured; nil: it cannot, or is not open.
+func (p *Pool) reserver(key int64) (compute.Reserver, compute.Ahead) {
+	if o := p.ready(key); o != nil && o.reserver != nil {
+		if a, ok := o.reserver.Reserves(); ok {
+			return o.reserver, a
+		}
+	}
+	return nil, compute.Ahead{}
+}
+
+// aheadOf tells of a source's record.
+func (p *Pool) aheadOf(key int64, noted map[int64]standing) *compute.AheadState {
+	r, a := p.reserver(key)
+	if r == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	said := p.said[key]
+	return &compute.AheadState{Ahead: a, Count: noted[key].Count, Said: said.at, Busy: said.busy, Failed: said.failed}
+}
+
+// left lists what stands ahead of definitions that are not in force, and is to be taken away now. Where the one that is in force has its own in the same place it goes with that.
+func (p *Pool) left(recs []*compute.SourceRecord, noted map[int64]standing, now time.Time) (out []compute.Left) {
+	for _, r := range recs {
+		n, there := noted[r.Key]
+		if s := p.configured(r); !there || s != nil && s.Err != nil {
+			continue
+		} else if s != nil {
+			if o := p.ready(r.Key); o == nil || o.reserver == nil {
+				continue
+			} else if _, ok := o.reserver.Reserves(); ok {
+				continue
+			}
+		} else if s := p.sources[r.Name]; s != nil && s.Err != nil {
+			continue // how it is meant nobody knows now
+		} else if s != nil && p.redefined(r) {
+			if o, a := p.reserver(p.keyOf(s)); o != nil && a.Place == n.Place {
+				continue // it goes as soon as something is said to that one
+			}
+		}
+		p.mu.Lock()
+		said := p.said[r.Key]
+		p.mu.Unlock()
+		if !said.busy && (now.Sub(said.at) >= aheadAgain || n.Count == 0 && r.Counts == (compute.Counts{})) {
+			out = append(out, compute.Left{Key: r.Key, Source: r.Name})
+		}
+	}
+	return out
+}
+
+// doAhead notes how many are to stand ahead of a source, and has its provider see to it.
+func (p *Pool) doAhead(ctx context.Context, s *source, d compute.Directive) (func(context.Context) error, error) {
+	key := p.keyOf(s)
+	r, a := p.reserver(key)
+	if r == nil {
+		return nil, &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: errors.New("its type has nothing stand ahead of need")}
+	}
+	err := p.store.Update(ctx, func(tx compute.Tx) error {
+		all, err := readAhead(tx)
+		if err != nil {
+			return err
+		}
+		changed := all[key].Count != d.Count
+		before := len(all)
+		for k, n := range all {
+			if k != key && n.Source == s.Name && n.Place == a.Place { // this one's provider takes that away
+				if rec, err := tx.SourceByKey(k); err == nil && p.redefined(rec) {
+					delete(all, k)
+				}
+			}
+		}
+		if _, there := all[key]; there && !changed && before == len(all) {
+			return nil // it is but said again
+		}
+		all[key] = standing{s.Name, d.Count, a.Place}
+		if changed {
+			if err := note(tx, d); err != nil {
+				return err
+			}
+		}
+		return saveAhead(tx, all)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p.say(key, s.Name, func(ctx context.Context) error { return r.Reserve(ctx, d.Count) }), nil
+}
+
+// fillAhead has as many stand ahead of a source as it says at least, where there is room. What a director wants beyond stays.
+func (p *Pool) fillAhead(ctx context.Context, s *source) error {
+	key := p.keyOf(s)
+	r, a := p.reserver(key)
+	if r == nil || a.Least == 0 {
+		return nil
+	}
+	n := a.Least
+	err := p.store.View(ctx, func(tx compute.Tx) error {
+		n = a.Least
+		rec, err := tx.SourceByKey(key)
+		if err != nil {
+			return err
+		}
+		d := &draw{p: p, tx: tx, records: map[*source]*compute.SourceRecord{}}
+		n = min(n, d.below(s, rec))
+		all, err := readAhead(tx)
+		n = max(n, all[key].Count)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	finish, err := p.doAhead(ctx, s, compute.Directive{Verb: compute.VerbAhead, Source: s.Name, Count: n, Reason: fmt.Sprintf("%d at least", a.Least)})
+	if err != nil {
+		return err
+	}
+	return finish(ctx)
+}
+
+// doLeft takes away what stands ahead of a definition that is not in force any more.
+func (p *Pool) doLeft(ctx context.Context, d compute.Directive) (func(context.Context) error, error) {
+	rec, err := p.recordOf(ctx, d.Key)
+	if err != nil {
+		return nil, err
+	}
+	known := false
+	err = p.store.Update(ctx, func(tx compute.Tx) error {
+		all, err := readAhead(tx)
+		n, there := all[d.Key]
+		if known = there; err != nil || n.Count == 0 {
+			return err
+		}
+		n.Count = 0
+		all[d.Key] = n
+		if err := note(tx, d); err != nil {
+			return err
+		}
+		return saveAhead(tx, all)
+	})
+	if err != nil || !known {
+		return nil, err
+	}
+	return p.say(d.Key, rec.Name, func(ctx context.Context) error {
+		o := p.open(ctx, rec)
+		if o.err != nil {
+			return o.err
+		}
+		if o.reserver != nil {
+			if _, ok := o.reserver.Reserves(); ok {
+				if err := o.reserver.Reserve(ctx, 0); err != nil {
+					return err
+				}
+			}
+		}
+		return p.store.Update(ctx, func(tx compute.Tx) error {
+			now, err := tx.SourceByKey(d.Key)
+			if err != nil || now.Counts != (compute.Counts{}) {
+				return err // they may need it, and it is asked to go again
+			}
+			all, err := readAhead(tx)
+			if err != nil {
+				return err
+			}
+			delete(all, d.Key)
+			return saveAhead(tx, all)
+		})
+	}), nil
+}
+
+// say tells a provider something about what stands ahead, one thing at a time.
+func (p *Pool) say(key int64, name string, what func(context.Context) error) func(context.Context) error {
+	set := func(v saying) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.said[key] = v
+	}
+	set(saying{time.Now(), true, false})
+	p.step("director:ahead")
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, aheadPatience)
+		defer cancel()
+		err := what(ctx)
+		set(saying{time.Now(), false, err != nil})
+		if err != nil {
+			return fmt.Errorf("what stands ahead of %s: %w", name, err)
+		}
+		return nil
+	}
+}
