@@ -65,7 +65,7 @@ func peers(b *testing.B) func(args ...string) map[rowKey]peerRow {
 }
 
 // servedPool starts a controller with n ready instances that need no cleaning, and returns its process and its socket.
-func servedPool(b *testing.B, hostler string, n int, more string) (m *machine, cmd *exec.Cmd, socket string) {
+func servedPool(b testing.TB, hostler string, n int, more string) (m *machine, cmd *exec.Cmd, socket string) {
 	b.Helper()
 	m = newMachine(b)
 	m.program = hostler
@@ -84,8 +84,8 @@ func servedPool(b *testing.B, hostler string, n int, more string) (m *machine, c
 	return m, cmd, socket
 }
 
-// serving starts a controller, which ends with the benchmark.
-func (m *machine) serving(b *testing.B) *exec.Cmd {
+// serving starts a controller, which ends with the test.
+func (m *machine) serving(b testing.TB) *exec.Cmd {
 	b.Helper()
 	cmd := m.command("serve")
 	if err := cmd.Start(); err != nil {
@@ -99,7 +99,7 @@ func (m *machine) serving(b *testing.B) *exec.Cmd {
 }
 
 // answering waits until a controller answers, and returns how long that took.
-func answering(b *testing.B, socket string) time.Duration {
+func answering(b testing.TB, socket string) time.Duration {
 	b.Helper()
 	begun := time.Now()
 	c, err := client.New(client.Options{Socket: socket})

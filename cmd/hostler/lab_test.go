@@ -24,6 +24,7 @@ func (r labRunner) Run() int {
 	if sshHosts.up {
 		_, _ = labScript("ssh-hosts", "down")
 	}
+	kubernetesLab.End()
 	if programsMade != "" {
 		_ = os.RemoveAll(programsMade)
 	}
@@ -56,6 +57,8 @@ func lab(t testing.TB, name string, args ...string) map[string]string {
 	t.Fatalf("%s: %v", name, err)
 	return nil
 }
+
+var kubernetesLab = &computetest.Kubernetes{Port: 18443}
 
 var sshHosts struct {
 	once sync.Once
