@@ -178,7 +178,7 @@ type ReleaseOptions struct {
 type Event struct {
 	ID       int64             `json:"id"`
 	Time     time.Time         `json:"time"`
-	Kind     string            `json:"kind"` // "creating", "ready", "leased", "released", "paused", ...
+	Kind     string            `json:"kind"` // "creating", "ready", "leased", "released", "paused", "unreachable", ...
 	Source   string            `json:"source,omitempty"`
 	Instance ID                `json:"instance,omitempty"`
 	Lease    string            `json:"lease,omitempty"`

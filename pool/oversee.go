@@ -224,7 +224,7 @@ func (p *Pool) oversee(ctx context.Context, rec *compute.SourceRecord, o *opened
 	}
 	err = p.withOpen(ctx, func(tx compute.Tx) error {
 		for id, why := range over {
-			if err := p.bury(tx, id, "its computer has ended: "+why); err != nil {
+			if err := p.bury(tx, id, perished+why); err != nil {
 				return fmt.Errorf("%s: %w", id, err)
 			}
 		}
@@ -232,6 +232,21 @@ func (p *Pool) oversee(ctx context.Context, rec *compute.SourceRecord, o *opened
 	})
 	p.step("oversee:recorded")
 	return true, err
+}
+
+// perished begins why a lease ended whose computer did.
+const perished = "its computer has ended: "
+
+// lamented says in place of an error that an instance is nobody's, or not there, why it is not who's any more, where its computer has ended under his lease.
+func (p *Pool) lamented(tx compute.Tx, who compute.Who, id compute.ID, err error) error {
+	if had, e := p.hadLease(tx, who, id); e != nil || !had {
+		return err
+	}
+	ls, e := tx.Leases(compute.LeaseQuery{Instance: id, Ended: true, Limit: 1})
+	if e != nil || len(ls) == 0 || !strings.HasPrefix(ls[0].Why, perished) {
+		return err
+	}
+	return &compute.Error{ID: id, Kind: compute.ErrNotLeased, Err: fmt.Errorf("the lease has ended: %s", ls[0].Why), Hint: "`hostler acquire -s " + ls[0].Source + "` gets another"}
 }
 
 // bury ends the use of an instance whose computer is no more. What is still being handed out is left to who hands it out.

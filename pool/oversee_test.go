@@ -230,6 +230,14 @@ func TestEnded(t *testing.T) {
 			if s := r.state(t, ctx, l.Instance); s != "gone" {
 				t.Errorf("%s is %s", l.Instance, s)
 			}
+			_, err = r.Connect(ctx, ann, l.Instance)
+			if kind(t, err, compute.ErrNotLeased); !strings.Contains(err.Error(), "evicted: no memory") {
+				t.Errorf("whose it was is told %v", err)
+			}
+			_, err = r.Connect(ctx, compute.Who{Owner: "bob"}, l.Instance)
+			if kind(t, err, compute.ErrNotFound); strings.Contains(err.Error(), "evicted") {
+				t.Errorf("another is told %v", err)
+			}
 		}
 		for id := range ended {
 			if s := r.state(t, ctx, id); s != "gone" {

@@ -97,6 +97,9 @@ func (p *Pool) Resolve(ctx context.Context, name string) (compute.Instance, *com
 // authorize is the check of everything that acts under a lease: it lives, it is the caller's, and it is the newest.
 func (p *Pool) authorize(tx compute.Tx, who compute.Who, name compute.ID) (*compute.Instance, *compute.Lease, error) {
 	i, l, err := p.lookUp(tx, who, string(name))
+	if errors.Is(err, compute.ErrNotFound) {
+		err = p.lamented(tx, who, name, err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -111,8 +114,8 @@ func (p *Pool) authorize(tx compute.Tx, who compute.Who, name compute.ID) (*comp
 		return p.authorize(tx, who, l.Pool)
 	}
 	if l == nil || i.State != compute.Leased {
-		return nil, nil, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("it is %s", i.State),
-			Hint: "`hostler acquire -s " + i.Source + "` gets one"}
+		return nil, nil, p.lamented(tx, who, i.ID, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("it is %s", i.State),
+			Hint: "`hostler acquire -s " + i.Source + "` gets one"})
 	}
 	if err := allowed(who, l); err != nil {
 		return nil, nil, err

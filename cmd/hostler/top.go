@@ -144,7 +144,7 @@ func (w *watcher) look(ctx context.Context, now time.Time) (*topView, error) {
 			v.given++
 		case "released", "expired":
 			v.ended++
-		case "failed", "paused", "discard-failed":
+		case "failed", "paused", "unreachable", "discard-failed":
 			v.failed++
 		}
 	}
