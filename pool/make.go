@@ -133,6 +133,10 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(phase, why string)
 		}
 		u.image = image
 	}
+	if err := p.identify(ctx, o, u.inst); err != nil {
+		return compute.Unasked(&compute.Error{Op: "create", ID: u.inst.ID, Kind: kindOf(err), Err: err})
+	}
+	identity := u.inst.Facts[compute.FactIdentity]
 	tell("create", "")
 	p.step("create:before")
 	start := time.Now()
@@ -149,6 +153,7 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(phase, why string)
 	u.inst.ProviderID, u.inst.Address, u.inst.Facts = made.ProviderID, made.Address, made.Facts
 	what.note(u.inst)
 	mark(u.inst, u.image)
+	known(u.inst, identity)
 	p.learnSize(u)
 	if why := u.least.lacks(u.inst.Facts); why != "" {
 		return &compute.Error{ID: u.inst.ID, Kind: compute.ErrNoCapacity, Err: &errSmall{why}, Hint: "ask for less, or another source"}
@@ -177,6 +182,9 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(phase, why string)
 	})
 	u.inst.Phases.Connect = time.Since(start)
 	span.End(err)
+	if err == nil {
+		err = p.identify(ctx, o, u.inst)
+	}
 	if err != nil {
 		err = p.reaches(ctx, o, u.inst.SourceKey, err)
 		return &compute.Error{Op: "connect", ID: u.inst.ID, Kind: kindOf(err), Err: err}

@@ -62,12 +62,21 @@ func (p *Pool) healthy(ctx context.Context, o *opened, i *compute.Instance) erro
 	if !ok {
 		return nil
 	}
+	if err := o.leads(ctx, i); err != nil {
+		return &errAway{i.SourceKey, err}
+	}
 	if o.overseer == nil {
+		if err := o.same(ctx, i); err != nil {
+			return err
+		}
 		return c.Check(ctx, i.ID)
 	}
 	bounded, cancel := context.WithTimeout(ctx, overseePatience)
 	defer cancel()
-	err := c.Check(bounded, i.ID)
+	err := o.same(bounded, i)
+	if err == nil {
+		err = c.Check(bounded, i.ID)
+	}
 	if err != nil {
 		return p.reaches(ctx, o, i.SourceKey, err)
 	}

@@ -267,17 +267,20 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 	if err != nil {
 		return nil, err
 	}
-	return p.reach(ctx, rec, leaf.ID)
+	return p.reach(ctx, rec, leaf)
 }
 
 // reach opens a way into the computer of an instance that has none behind it.
-func (p *Pool) reach(ctx context.Context, rec *compute.SourceRecord, leaf compute.ID) (c compute.Conn, err error) {
+func (p *Pool) reach(ctx context.Context, rec *compute.SourceRecord, leaf *compute.Instance) (c compute.Conn, err error) {
 	o := p.open(ctx, rec)
 	if o.err != nil {
 		return nil, o.err
 	}
+	if err := o.same(ctx, leaf); err != nil {
+		return nil, err
+	}
 	err = await(ctx, bootPatience, func(ctx context.Context) (err error) {
-		c, err = o.provider.Connect(ctx, leaf)
+		c, err = o.provider.Connect(ctx, leaf.ID)
 		return err
 	})
 	return c, err
@@ -294,7 +297,7 @@ func (p *Pool) into(ctx context.Context, i *compute.Instance) (compute.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	return p.reach(ctx, rec, leaf.ID)
+	return p.reach(ctx, rec, leaf)
 }
 
 // Slot waits for one of the places that `concurrency` gives an instance, and those behind it, and takes it. It is free again when free is called

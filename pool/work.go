@@ -424,7 +424,10 @@ func (p *Pool) destroy(ctx context.Context, i *compute.Instance, rec *compute.So
 	pause := 5 * time.Millisecond
 	for {
 		p.step("discard:before")
-		err := o.provider.Destroy(ctx, i.ID)
+		err := o.leads(ctx, i)
+		if err == nil {
+			err = o.provider.Destroy(ctx, i.ID)
+		}
 		switch {
 		case errors.Is(err, compute.ErrNotFound):
 			return nil
