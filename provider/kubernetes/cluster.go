@@ -32,10 +32,12 @@ type cluster struct {
 	key       string
 	o         Options // the first one's
 	log       *slog.Logger
-	namespace string
+	namespace string // set by the first ask, and never changed
 
 	mu     sync.Mutex
 	client *session // nil: not made yet
+	place  place    // where the first led; the others have to
+	uid    string   // the namespace's; "": not asked for yet
 	users  int
 
 	watches map[watched]*watch
@@ -46,6 +48,7 @@ type session struct {
 	config  *rest.Config
 	dynamic dynamic.Interface
 	who     string // we say that we are, and where that stands
+	place   place
 }
 
 // clusters are those that are open in this process.
@@ -157,7 +160,14 @@ func (c *cluster) ask() (*session, error) {
 	if err != nil {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err)}
 	}
-	c.client, c.namespace = &session{config: config, dynamic: client, who: who(loader, c.o.Context)}, namespace
+	at := placeOf(config, namespace)
+	switch was := c.place; {
+	case was == place{}:
+		c.place, c.namespace = at, namespace
+	case was.server != at.server || was.namespace != at.namespace:
+		return nil, elsewhere(at, was)
+	}
+	c.client = &session{config: config, dynamic: client, who: who(loader, c.o.Context), place: at}
 	return c.client, nil
 }
 

@@ -52,7 +52,7 @@ func (p *Provider) connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	}
 	at := inside{c: p.c, pod: in.Metadata.Name, name: name}
 	if p.o.Way == "exec" {
-		c := newPlain(p, id, at)
+		c := newPlain(p, id, at, p.sight(in))
 		if _, err := c.Run(ctx, &compute.Command{Args: []string{"true"}}); err != nil {
 			_ = c.Close()
 			return nil, p.ended(ctx, id, err)
@@ -320,7 +320,7 @@ func (p *Provider) lostFor(id compute.ID, uid string, inside inside, err error) 
 	switch {
 	case errors.Is(look, errNone), errors.Is(look, compute.ErrNotReady), look == nil && uid != "" && in.Metadata.UID != uid:
 		text = "the pod is gone"
-		why := p.podWatch().epitaph(p.o.Source, id)
+		why := p.podWatch().epitaph(inside.pod)
 		if was != nil {
 			why = cmp.Or(was.end(), why)
 		}

@@ -106,11 +106,10 @@ func (p *Provider) podOf(ctx context.Context, made *record) (*record, error) {
 	if p.gvr == pods {
 		return made, nil
 	}
-	w := p.podWatch()
-	if err := w.trusted(ctx); err != nil {
+	if err := p.podWatch().trusted(ctx); err != nil {
 		return nil, err
 	}
-	if in := w.find(p.o.Source, made.id()); in != nil {
+	if in := p.pod(made); in != nil {
 		return in, nil
 	}
 	if pool := made.Metadata.Annotations[notePool]; p.owns() && made.Metadata.DeletionTimestamp == nil && made.poolless() {
@@ -119,6 +118,26 @@ func (p *Provider) podOf(ctx context.Context, made *record) (*record, error) {
 		}
 	}
 	return nil, made.unready(p.o.Schedule, time.Now())
+}
+
+// pod returns what is known of the pod of a sandbox or a claim; nil: nothing.
+func (p *Provider) pod(of *record) *record {
+	name := of.Metadata.Name
+	if p.gvr == claims {
+		name = of.Status.Sandbox.Name
+	}
+	in := p.podWatch().get(name)
+	if in == nil || !p.made(in) || in.id() != of.id() || p.gvr == sandboxes && in.Metadata.OwnerReferences[0].UID != of.Metadata.UID {
+		return nil
+	}
+	return in
+}
+
+// made reports whether a pod was made by agent-sandbox for an instance of this source. What a pod says of itself anybody may have written there: agent-sandbox makes
+// one for each sandbox, with its name.
+func (p *Provider) made(pod *record) bool {
+	return pod.ours(p.o.Installation, p.o.Source) && len(pod.Metadata.OwnerReferences) == 1 && pod.Metadata.OwnerReferences[0].Name == pod.Metadata.Name &&
+		(p.gvr == claims || pod.Metadata.Name == p.podName(pod.id()))
 }
 
 // poolless tells whether a claim waits for its pool, or the pool for its template.

@@ -220,17 +220,22 @@ func (p *Provider) read(ctx context.Context, id compute.ID) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !in.ours(p.o.Installation, p.o.Source) || in.id() != id {
+	if !p.owned(in) {
 		return nil, errNone
 	}
 	p.watch().note(in)
 	return in, nil
 }
 
+// owned reports whether an object is an instance of this source: by its marks, and by its name, as marks are copied.
+func (p *Provider) owned(in *record) bool {
+	return in.ours(p.o.Installation, p.o.Source) && in.Metadata.Name == p.podName(in.id())
+}
+
 // known is read from what the watch has told, where that works. A process that has not begun one, as a command that asks for one instance, reads that alone.
 func (p *Provider) known(ctx context.Context, id compute.ID) (*record, error) {
 	if p.watch().begun() && p.watch().trusted(ctx) == nil {
-		if in := p.watch().get(p.podName(id)); in != nil && in.ours(p.o.Installation, p.o.Source) && in.id() == id {
+		if in := p.watch().get(p.podName(id)); in != nil && p.owned(in) {
 			return in, nil
 		}
 	}
@@ -248,7 +253,7 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	}
 	var out []compute.Instance
 	for _, in := range all {
-		if in.ours(p.o.Installation, p.o.Source) {
+		if p.owned(in) {
 			out = append(out, p.instance(in))
 		}
 	}
@@ -265,7 +270,7 @@ func (p *Provider) instance(in *record) compute.Instance {
 		out.Facts[compute.FactTemplate] = made
 	}
 	if p.gvr != pods {
-		pod := p.podWatch().find(p.o.Source, in.id())
+		pod := p.pod(in)
 		if pod == nil {
 			return out
 		}

@@ -14,7 +14,7 @@ const mourned = 2 * time.Minute
 
 // grave is what is remembered of an object that is gone, and was not deleted by us.
 type grave struct {
-	uid string
+	of  *record
 	why string
 	at  time.Time
 }
@@ -26,12 +26,12 @@ func (w *watch) mourn(r *record) {
 		return
 	}
 	now := time.Now()
-	for of, g := range w.graves {
+	for name, g := range w.graves {
 		if now.Sub(g.at) > mourned {
-			delete(w.graves, of)
+			delete(w.graves, name)
 		}
 	}
-	w.graves[instance{r.source(), r.id()}] = grave{r.Metadata.UID, cmp.Or(r.end(), "it was deleted, by somebody else"), now}
+	w.graves[r.Metadata.Name] = grave{r, cmp.Or(r.end(), "it was deleted, by somebody else"), now}
 }
 
 // deleting notes that it is we who delete an object.
@@ -41,31 +41,32 @@ func (w *watch) deleting(uid string) {
 	w.ours[uid] = true
 }
 
-// epitaph says why an instance's object is gone; "": nothing is known of that.
-func (w *watch) epitaph(source string, id compute.ID) string {
+// epitaph says why the object of a name is gone; "": nothing is known of that.
+func (w *watch) epitaph(name string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.graves[instance{source, id}].why
+	return w.graves[name].why
 }
 
-// ends adds what objects of a source have ended, or are being deleted by others, and why.
-func (w *watch) ends(ctx context.Context, source string, out map[compute.ID]string) error {
+// ends adds what of those objects that are meant have ended, or are being deleted by others, and why.
+func (w *watch) ends(ctx context.Context, meant func(*record) bool, out map[compute.ID]string) error {
 	if err := w.trusted(ctx); err != nil {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for of, g := range w.graves {
-		if of.source == source && time.Since(g.at) <= mourned {
-			out[of.id] = g.why
+	for _, g := range w.graves {
+		if meant(g.of) && time.Since(g.at) <= mourned {
+			out[g.of.id()] = g.why
 		}
 	}
 	for _, r := range w.all {
+		going, ended := r.Metadata.DeletionTimestamp != nil && !w.ours[r.Metadata.UID], r.Status.Phase == "Failed" || r.Status.Phase == "Succeeded"
 		switch {
-		case r.source() != source:
-		case r.Metadata.DeletionTimestamp != nil && !w.ours[r.Metadata.UID]:
+		case !going && !ended || !meant(r):
+		case going:
 			out[r.id()] = cmp.Or(r.end(), "it is being deleted, by somebody else")
-		case r.Status.Phase == "Failed", r.Status.Phase == "Succeeded":
+		default:
 			out[r.id()] = cmp.Or(r.end(), "it has ended")
 		}
 	}
@@ -77,10 +78,10 @@ func (p *Provider) Oversee(ctx context.Context) (map[compute.ID]string, error) {
 	out := map[compute.ID]string{}
 	_, err := p.c.ask()
 	if err == nil {
-		err = p.watch().ends(ctx, p.o.Source, out)
+		err = p.watch().ends(ctx, p.owned, out)
 	}
 	if err == nil && p.gvr != pods {
-		err = p.podWatch().ends(ctx, p.o.Source, out)
+		err = p.podWatch().ends(ctx, p.made, out)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("the API server does not answer")}

@@ -27,6 +27,7 @@ type plain struct {
 	p  *Provider
 	id compute.ID
 	in inside
+	on sighted // the pod as it was entered
 
 	life context.Context // ends with Close
 	stop context.CancelFunc
@@ -35,8 +36,8 @@ type plain struct {
 
 var _ compute.Conn = (*plain)(nil)
 
-func newPlain(p *Provider, id compute.ID, in inside) *plain {
-	c := &plain{p: p, id: id, in: in}
+func newPlain(p *Provider, id compute.ID, in inside, on sighted) *plain {
+	c := &plain{p: p, id: id, in: in, on: on}
 	c.life, c.stop = context.WithCancel(context.Background())
 	return c
 }
@@ -92,6 +93,11 @@ func (c *plain) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, er
 	}
 	if c.life.Err() != nil {
 		return compute.Exit{}, c.fail(compute.ErrLost, "the connection is closed")
+	}
+	if c.p.podWatch().get(c.on.name) != nil { // exec goes by the name alone
+		if err := c.p.replaced(c.on); err != nil {
+			return compute.Exit{}, c.fail(compute.ErrLost, "%w", err.(*compute.Error).Err)
+		}
 	}
 	c.busy.Add(1)
 	defer c.busy.Done()

@@ -45,6 +45,7 @@ type told struct {
 		Finalizers        []string          `json:"finalizers"`
 		Labels            map[string]string `json:"labels"`
 		Annotations       map[string]string `json:"annotations"`
+		OwnerReferences   []owner           `json:"ownerReferences"`
 	} `json:"metadata"`
 	Spec struct {
 		NodeName      string `json:"nodeName"`
@@ -62,7 +63,18 @@ type told struct {
 		Conditions            []condition `json:"conditions"`
 		InitContainerStatuses []running   `json:"initContainerStatuses"`
 		ContainerStatuses     []running   `json:"containerStatuses"`
+		Sandbox               struct {
+			Name string `json:"name"`
+		} `json:"sandbox"` // of a claim
 	} `json:"status"`
+}
+
+// owner is what an object was made for.
+type owner struct {
+	Kind       string `json:"kind"`
+	Name       string `json:"name"`
+	UID        string `json:"uid"`
+	Controller bool   `json:"controller"`
 }
 
 type condition struct {
@@ -117,6 +129,7 @@ func readPod(u *unstructured.Unstructured) (*record, error) {
 		notes[noteContainer] = name
 	}
 	p.Metadata.Annotations = notes
+	p.Metadata.OwnerReferences = slices.DeleteFunc(p.Metadata.OwnerReferences, func(o owner) bool { return o.Kind != "Sandbox" || !o.Controller })
 	p.Metadata.Labels = map[string]string{labelInstallation: cmp.Or(p.Metadata.Labels[labelInstallation], p.Metadata.Labels[claimLabelInstallation])}
 	return &p, nil
 }

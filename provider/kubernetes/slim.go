@@ -8,10 +8,10 @@ import (
 
 // What record has of a pod's parts. An object is a hundred times as large in memory as what we keep of it, and a list of ten thousand would be there whole.
 var (
-	slimMeta      = []string{"name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "finalizers", "labels"}
+	slimMeta      = []string{"name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "finalizers", "labels", "ownerReferences"}
 	slimSpec      = []string{"nodeName", "restartPolicy"}
 	slimContainer = []string{"name", "image"}
-	slimStatus    = []string{"phase", "reason", "message", "podIP", "conditions", "initContainerStatuses", "containerStatuses"}
+	slimStatus    = []string{"phase", "reason", "message", "podIP", "conditions", "initContainerStatuses", "containerStatuses", "sandbox"}
 )
 
 // slim takes from an object that was read what readPod does not read; obj is a *unstructured.Unstructured, as its result. It is a cache.TransformFunc: the

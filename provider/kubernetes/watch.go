@@ -18,8 +18,6 @@ import (
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
-
-	"github.com/hostler-project/hostler/compute"
 )
 
 // fresh is how old what a broken watch told may be and still be given as the truth.
@@ -32,8 +30,7 @@ type watch struct {
 
 	mu     sync.Mutex
 	all    map[string]*record // by name
-	names  map[instance]string
-	graves map[instance]grave
+	graves map[string]grave   // by name
 	ours   map[string]bool    // the ids of objects that we are deleting
 	synced chan struct{}      // closed when the first list is there
 	broken error              // why there is no watch now; nil: there is one
@@ -45,7 +42,7 @@ type watch struct {
 }
 
 func newWatch(c *cluster, of watched) *watch {
-	return &watch{c: c, of: of, all: map[string]*record{}, names: map[instance]string{}, graves: map[instance]grave{}, ours: map[string]bool{}}
+	return &watch{c: c, of: of, all: map[string]*record{}, graves: map[string]grave{}, ours: map[string]bool{}}
 }
 
 // begin starts the watch, unless it runs.
@@ -202,19 +199,6 @@ func (w *watch) get(name string) *record {
 	return w.all[name]
 }
 
-// instance is whose an object is.
-type instance struct {
-	source string
-	id     compute.ID
-}
-
-// find returns what is known of an instance's object; nil: nothing.
-func (w *watch) find(source string, id compute.ID) *record {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.all[w.names[instance{source, id}]]
-}
-
 // took is how long pods of a source took until they ran, in the mean of those that are there; 0: none has run. It is to the second, as pods' times are, and rounded up.
 func (w *watch) took(source string) time.Duration {
 	w.mu.Lock()
@@ -254,11 +238,10 @@ type timing struct {
 // put keeps an object, with when we first saw what is to be waited for.
 func (w *watch) put(r *record) {
 	w.date(r, w.all[r.Metadata.Name])
-	if of := (instance{r.source(), r.id()}); w.graves[of].uid == r.Metadata.UID {
-		delete(w.graves, of)
+	if g := w.graves[r.Metadata.Name]; g.of != nil && g.of.Metadata.UID == r.Metadata.UID {
+		delete(w.graves, r.Metadata.Name)
 	}
 	w.all[r.Metadata.Name] = r
-	w.names[instance{r.source(), r.id()}] = r.Metadata.Name
 }
 
 // date notes when we first saw what an object is, by our own clock: the cluster's may be another. old is what was known of it before.
@@ -288,9 +271,6 @@ func (w *watch) drop(name string) {
 	if r := w.all[name]; r != nil {
 		w.mourn(r)
 		delete(w.all, name)
-		if key := (instance{r.source(), r.id()}); w.names[key] == name {
-			delete(w.names, key)
-		}
 	}
 }
 
@@ -368,7 +348,7 @@ func (w *watch) Replace(list []any, version string) error {
 	defer w.mu.Unlock()
 	w.broken = nil
 	was := w.all
-	w.all, w.names = make(map[string]*record, len(all)), make(map[instance]string, len(all))
+	w.all = make(map[string]*record, len(all))
 	for _, r := range all {
 		w.put(r)
 		w.date(r, was[r.Metadata.Name])
@@ -379,7 +359,7 @@ func (w *watch) Replace(list []any, version string) error {
 		now := w.all[name]
 		switch {
 		case older(&at, r): // a call told it since the list was made; what comes of it the watch tells
-			w.all[name], w.names[instance{r.source(), r.id()}] = r, name
+			w.all[name] = r
 		case now == nil || now.Metadata.UID != r.Metadata.UID:
 			w.mourn(r)
 		}

@@ -1,0 +1,206 @@
+package kubernetes
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+
+// unknown stands in an identity for what is not known.
+const unknown = "-"
+
+// place is where a configuration leads.
+type place struct {
+	server    string // its address
+	authority string // a digest of the certificates that it is known by; unknown: it is known as all the world's are
+	namespace string
+}
+
+func placeOf(config *rest.Config, namespace string) place {
+	out := place{server: config.Host, authority: unknown, namespace: namespace}
+	if len(config.CAData) > 0 {
+		sum := sha256.Sum256(config.CAData)
+		out.authority = hex.EncodeToString(sum[:8])
+	}
+	return out
+}
+
+func (p place) String() string { return fmt.Sprintf("the namespace %s of %s", p.namespace, p.server) }
+
+// identity is which computer an instance is: where, and the pod there of those that agent-sandbox makes, as that makes another under the same name.
+type identity struct {
+	place
+	uid string // the namespace's, which no other has in any cluster; unknown: we may not ask for it
+	pod sighted
+}
+
+// sighted is a pod as it was when it was entered; the zero value: none was. Another, or one whose container was started again, has lost its files.
+type sighted struct {
+	name, uid string
+	restarts  int64
+}
+
+func (i identity) String() string {
+	text := strings.Join([]string{i.server, i.authority, i.namespace, i.uid}, " ")
+	if i.pod != (sighted{}) {
+		text += fmt.Sprintf(" %s %s %d", i.pod.name, i.pod.uid, i.pod.restarts)
+	}
+	return text
+}
+
+// readIdentity takes apart what String has put together.
+func readIdentity(text string) (i identity, err error) {
+	f := strings.Split(text, " ")
+	if len(f) != 4 && len(f) != 7 {
+		return i, fmt.Errorf("%q is no identity of a computer", text)
+	}
+	i.place, i.uid = place{server: f[0], authority: f[1], namespace: f[2]}, f[3]
+	if len(f) == 7 {
+		i.pod = sighted{name: f[4], uid: f[5]}
+		i.pod.restarts, err = strconv.ParseInt(f[6], 10, 64)
+	}
+	return i, err
+}
+
+// namespaceUID asks for the namespace's, once.
+func (c *cluster) namespaceUID(ctx context.Context) (string, error) {
+	c.mu.Lock()
+	uid := c.uid
+	c.mu.Unlock()
+	if uid != "" {
+		return uid, nil
+	}
+	var got *unstructured.Unstructured
+	err := c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
+		got, err = d.Resource(namespaces).Get(ctx, c.namespace, metav1.GetOptions{})
+		return err
+	})
+	switch {
+	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
+		return unknown, nil
+	case err != nil:
+		return "", err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.uid = string(got.GetUID())
+	return c.uid, nil
+}
+
+var _ compute.Recognizer = (*Provider)(nil)
+
+// Identity says where an instance is or will be, and once it has been entered which pod it is.
+func (p *Provider) Identity(ctx context.Context, id compute.ID) (string, error) {
+	s, err := p.c.ask()
+	if err != nil {
+		return "", p.fault("Identity", id, err)
+	}
+	i := identity{place: s.place}
+	if i.uid, err = p.c.namespaceUID(ctx); err != nil {
+		return "", p.fault("Identity", id, err)
+	}
+	if made := p.watch().get(p.podName(id)); made != nil && p.gvr != pods {
+		if pod := p.pod(made); pod != nil {
+			i.pod = p.sight(pod)
+		}
+	}
+	return i.String(), nil
+}
+
+// Leads returns nil when the configuration leads to where an instance of that identity is. The words of the configuration may have changed where the place has not:
+// then the namespace itself says so.
+func (p *Provider) Leads(ctx context.Context, text string) error {
+	was, err := readIdentity(text)
+	if err == nil {
+		err = p.leads(ctx, was)
+	}
+	return p.fault("Leads", compute.ID(p.o.Source), err)
+}
+
+func (p *Provider) leads(ctx context.Context, was identity) error {
+	s, err := p.c.ask()
+	if err != nil {
+		return err
+	}
+	now := s.place
+	if now == was.place { // a namespace that was made anew there has nothing of the one before
+		return nil
+	}
+	if now.namespace == was.namespace {
+		uid, err := p.c.namespaceUID(ctx)
+		switch {
+		case err != nil:
+			return err
+		case uid != unknown && was.uid != unknown:
+			if uid == was.uid {
+				return nil
+			}
+		case now.authority != unknown && now.authority == was.authority:
+			return nil
+		}
+	}
+	return elsewhere(now, was.place)
+}
+
+// elsewhere is the error of a configuration that leads to another place than it did.
+func elsewhere(now, was place) error {
+	text := fmt.Sprintf("it is in %s, and the kubeconfig leads to %s now", was, now)
+	if now.server == was.server && now.namespace == was.namespace {
+		text = fmt.Sprintf("%s is known by another certificate authority now", now)
+	}
+	return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New(text), Hint: "have it lead there again, until what is there is gone; kubeconfig, context and namespace of the source keep it from following the current context"}
+}
+
+// Same returns nil when the pod of an instance is the one that was entered first. An instance that is a pod itself has a name that no other gets.
+func (p *Provider) Same(ctx context.Context, id compute.ID, text string) error {
+	was, err := readIdentity(text)
+	if err == nil {
+		err = p.leads(ctx, was)
+	}
+	if err == nil && was.pod != (sighted{}) {
+		if err = p.podWatch().trusted(ctx); err == nil {
+			err = p.replaced(was.pod)
+		}
+	}
+	return p.fault("Same", id, err)
+}
+
+// sight is a pod as it is now.
+func (p *Provider) sight(pod *record) sighted {
+	out := sighted{name: pod.Metadata.Name, uid: pod.Metadata.UID}
+	if c := pod.container(p.containerOf(pod)); c != nil {
+		out.restarts = c.RestartCount
+	}
+	return out
+}
+
+// replaced says what has become of a pod that was entered, as far as the watch has told; nil: it is that one still.
+func (p *Provider) replaced(was sighted) error {
+	text := ""
+	switch now := p.podWatch().get(was.name); {
+	case now == nil:
+		text = "is gone"
+	case now.Metadata.UID != was.uid:
+		text = "was replaced by another of its name"
+	case p.sight(now) != was:
+		text = words("was started again", terminated(now.container(p.containerOf(now)), true))
+	default:
+		return nil
+	}
+	return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("its pod %s %s: what was in it is lost", was.name, text)}
+}
