@@ -20,7 +20,7 @@ import (
 type Grant struct {
 	Group, Resource string
 	Verbs           []string
-	Optional        bool // without it something is missing that no instance needs: the console
+	Optional        bool // no instance needs it
 }
 
 // String returns the rule as it stands in a Role.
@@ -52,6 +52,7 @@ func Grants(o Options) []Grant {
 	// API servers before 1.35 ask for get alone when exec comes over WebSocket, later ones for create too; SPDY is create.
 	out = append(out, Grant{Resource: "pods/exec", Verbs: []string{"get", "create"}})
 	out = append(out, Grant{Resource: "events", Verbs: []string{"list"}, Optional: true})
+	out = append(out, Grant{Resource: namespaces.Resource, Verbs: []string{"get"}, Optional: true})
 	if o.Network != "open" {
 		out = append(out, Grant{Group: policies.Group, Resource: policies.Resource, Verbs: []string{"create", "patch"}})
 	}
@@ -114,9 +115,15 @@ func (p *Provider) probe(ctx context.Context, spec compute.Spec) (note string, e
 	if len(needed) > 0 {
 		return "", p.denied(needed)
 	}
-	if len(lacks) > 0 {
-		note = fmt.Sprintf("the console of instances cannot be shown: %s", p.denied(lacks).(*compute.Error).Err)
+	var notes []string
+	for _, g := range lacks {
+		without := "the console of instances cannot be shown"
+		if g.Resource == namespaces.Resource {
+			without = "clusters can be told apart by what the kubeconfig says of them alone"
+		}
+		notes = append(notes, fmt.Sprintf("%s: %s", without, p.denied([]Grant{g}).(*compute.Error).Err))
 	}
+	note = strings.Join(notes, "; ")
 	spec.ID = compute.ID(p.o.Source + "-probe")
 	s, err := p.stock()
 	if err == nil {
