@@ -8,10 +8,12 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -117,4 +119,15 @@ func ruleFor(text string) string {
 		return ""
 	}
 	return fmt.Sprintf("a Role in the namespace %s, bound to %s, needs the rule - %s", m[5], m[1], Grant{Group: m[4], Resource: m[3], Verbs: []string{m[2]}})
+}
+
+// absent reports whether an API server says that there is no object of a name. A gateway before it says 404 too, and so does one that does not serve the kind: that
+// proves nothing about an object.
+func absent(err error, name string) bool {
+	var said apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &said) {
+		return false
+	}
+	d := said.Status().Details
+	return d != nil && d.Name == name && !slices.ContainsFunc(d.Causes, func(c metav1.StatusCause) bool { return c.Type == metav1.CauseTypeUnexpectedServerResponse })
 }

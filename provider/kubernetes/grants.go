@@ -33,15 +33,18 @@ func (g Grant) String() string {
 }
 
 // Grants are what the user of the kubeconfig has to be allowed in the source's namespace, and no more: documentation and charts are checked against them. Of o only
-// kind, warm-pool and network are looked at.
+// kind, warm-pool, network and force-delete are looked at.
 func Grants(o Options) []Grant {
-	life := []string{"get", "list", "watch", "create", "delete"}
+	life, others := []string{"get", "list", "watch", "create", "delete"}, []string{"list", "watch"}
+	if o.Force > 0 {
+		others = append(others, "delete")
+	}
 	var out []Grant
 	switch o.Kind {
 	case "sandbox":
-		out = append(out, Grant{Group: sandboxes.Group, Resource: sandboxes.Resource, Verbs: life}, Grant{Resource: "pods", Verbs: []string{"list", "watch"}})
+		out = append(out, Grant{Group: sandboxes.Group, Resource: sandboxes.Resource, Verbs: life}, Grant{Resource: "pods", Verbs: others})
 	case "claim":
-		out = append(out, Grant{Group: claims.Group, Resource: claims.Resource, Verbs: life}, Grant{Resource: "pods", Verbs: []string{"list", "watch"}})
+		out = append(out, Grant{Group: claims.Group, Resource: claims.Resource, Verbs: life}, Grant{Resource: "pods", Verbs: others})
 		if o.WarmPool == "" {
 			keep := []string{"list", "create", "patch", "delete"}
 			out = append(out, Grant{Group: templates.Group, Resource: templates.Resource, Verbs: keep}, Grant{Group: warmPools.Group, Resource: warmPools.Resource, Verbs: keep})

@@ -1,7 +1,6 @@
 package kubernetes
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -140,9 +139,9 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (*record, erro
 		there, err := p.read(ctx, spec.ID)
 		switch {
 		case errors.Is(err, errNone): // it is another's, or it went this moment
-			return nil, &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("a pod %s is there, and it is not this installation's", p.podName(spec.ID)), Hint: "it is left alone; remove it, or use another namespace"}
+			return nil, &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("a %s %s is there, and it is not this installation's", nouns[p.gvr], p.podName(spec.ID)), Hint: "it is left alone; remove it, or use another namespace"}
 		case err == nil && there.Metadata.DeletionTimestamp != nil:
-			return nil, &compute.Error{Kind: compute.ErrConflict, Err: errors.New("the pod of this name is being deleted")}
+			return nil, &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("the %s of this name is being deleted", nouns[p.gvr])}
 		}
 		return there, err
 	}
@@ -209,9 +208,15 @@ func (p *Provider) read(ctx context.Context, id compute.ID) (*record, error) {
 		got, err = d.Resource(p.gvr).Namespace(p.c.namespace).Get(ctx, name, metav1.GetOptions{})
 		return err
 	})
-	if apierrors.IsNotFound(err) {
+	if absent(err, name) {
 		p.watch().gone(name)
 		return nil, errNone
+	}
+	if apierrors.IsNotFound(err) {
+		return nil, &compute.Error{
+			Kind: compute.ErrUnavailable, Err: fmt.Errorf("whether there is %s nobody says: %w", name, err),
+			Hint: "is what answers an API server, and does it have agent-sandbox with " + claims.Version + " of its API where kind is sandbox or claim?",
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -302,60 +307,6 @@ func (p *Provider) containerOf(in *record) string {
 		}
 	}
 	return in.Spec.Containers[0].Name
-}
-
-// stuck is how long after its time a pod that is being deleted may still be there before it is said what holds it.
-const stuck = time.Minute
-
-// Destroy deletes a pod. What keeps one from its end is an error: others' finalizers, or a node that does not say that it has ended it. With force-delete the
-// latter is deleted by force after that time: it is gone from the cluster then, and what runs in it may run on.
-func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
-	return p.fault("Destroy", id, p.destroy(ctx, id, time.Now()))
-}
-
-func (p *Provider) destroy(ctx context.Context, id compute.ID, now time.Time) error {
-	p.starts(id)
-	in, err := p.read(ctx, id)
-	if err != nil {
-		return err
-	}
-	uid := types.UID(in.Metadata.UID)
-	how := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}
-	if going := in.Metadata.DeletionTimestamp; going != nil { // its time is the end of its grace
-		over := now.Sub(in.going)
-		if in.Metadata.Grace != nil {
-			over -= time.Duration(*in.Metadata.Grace) * time.Second
-		}
-		force := p.o.Force > 0 && over >= p.o.Force
-		switch {
-		case over < stuck && !force:
-			return nil
-		case len(in.Metadata.Finalizers) > 0:
-			return &compute.Error{
-				Kind: compute.ErrConflict, Err: fmt.Errorf("the pod %s has been held since %s by finalizers of others: %s", in.Metadata.Name, going.Format(time.RFC3339), strings.Join(in.Metadata.Finalizers, ", ")),
-				Hint: "whoever set them removes them; where they are dead: kubectl patch pod " + in.Metadata.Name + ` --type merge -p '{"metadata":{"finalizers":null}}'`,
-			}
-		case !force:
-			return &compute.Error{
-				Kind: compute.ErrUnavailable, Err: fmt.Errorf("the pod %s was to end at %s, and its node %s does not say that it has", in.Metadata.Name, going.Format(time.RFC3339), cmp.Or(in.Spec.NodeName, "(none)")),
-				Hint: "does the node run? force-delete in the source has such pods deleted all the same, though what runs in them may run on",
-			}
-		}
-		p.log.Warn("deleting a pod by force: its node does not end it", "instance", id, "pod", in.Metadata.Name, "node", in.Spec.NodeName)
-		zero := int64(0)
-		how.GracePeriodSeconds = &zero
-	}
-	if err := p.at("delete"); err != nil {
-		return err
-	}
-	p.watch().deleting(in.Metadata.UID)
-	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
-		return d.Resource(p.gvr).Namespace(p.c.namespace).Delete(ctx, in.Metadata.Name, how)
-	})
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // gone meanwhile, or another is there under its name
-		return nil
-	}
-	return err
 }
 
 // Check returns nil for a pod that runs.

@@ -58,9 +58,10 @@ spec:
 `, o.Namespace, node), "apply", "-f", "-")
 			t.Cleanup(func() { lab.Ctl(t, "", "delete", "priorityclass", o.Namespace) })
 		}},
-		{"deleted", "deleted, by somebody else", func(t *testing.T, o kubernetes.Options, pod, _ string) {
-			lab.Ctl(t, "", "delete", "pod", pod, "-n", o.Namespace, "--wait=false")
-		}},
+		{"deleted", "deleted", // seen on its way, or gone
+			func(t *testing.T, o kubernetes.Options, pod, _ string) {
+				lab.Ctl(t, "", "delete", "pod", pod, "-n", o.Namespace, "--wait=false")
+			}},
 		{"memory", "out of memory", func(t *testing.T, o kubernetes.Options, pod, _ string) {
 			lab.Ctl(t, "", "patch", "pod", pod, "-n", o.Namespace, "--subresource=status", "--type=merge", "-p",
 				`{"status":{"phase":"Failed","containerStatuses":[{"name":"main","image":"x","imageID":"","ready":false,"restartCount":0,"state":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}]}}`)

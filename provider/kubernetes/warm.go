@@ -299,7 +299,7 @@ func (p *Provider) drawnFrom(ctx context.Context) (map[string]bool, error) {
 	list, err := p.watch().list(ctx, p.o.Source)
 	out := map[string]bool{}
 	for _, c := range list {
-		if p.owned(c) {
+		if p.owned(c) && c.Metadata.DeletionTimestamp == nil { // what goes needs nothing
 			out[c.Metadata.Annotations[notePool]] = true
 		}
 	}

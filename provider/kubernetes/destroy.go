@@ -1,0 +1,130 @@
+package kubernetes
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// stuck is how long after its time a pod that is being deleted may still be there before it is said what holds it.
+const stuck = time.Minute
+
+// nouns are what objects are called.
+var nouns = map[schema.GroupVersionResource]string{pods: "pod", sandboxes: "Sandbox", claims: "SandboxClaim"}
+
+// Destroy deletes a pod. What keeps one from its end is an error: others' finalizers, or a node that does not say that it has ended it. With force-delete the
+// latter is deleted by force after that time: it is gone from the cluster then, and what runs in it may run on. A sandbox or a claim is gone when its pod is.
+func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
+	return p.fault("Destroy", id, p.destroy(ctx, id, time.Now()))
+}
+
+func (p *Provider) destroy(ctx context.Context, id compute.ID, now time.Time) error {
+	p.starts(id)
+	in, err := p.read(ctx, id)
+	none := errors.Is(err, errNone)
+	if err != nil && !none {
+		return err
+	}
+	if p.gvr != pods && (none || in.Metadata.DeletionTimestamp != nil) { // its pod may be there still
+		pod, e := p.left(ctx, id)
+		if e != nil {
+			return e
+		}
+		if pod != nil {
+			if pod.Metadata.DeletionTimestamp == nil { // the cluster is about to
+				return nil
+			}
+			return p.end(ctx, id, pods, pod, now)
+		}
+	}
+	switch {
+	case none:
+		return err
+	case in.Metadata.DeletionTimestamp != nil:
+		return p.end(ctx, id, p.gvr, in, now)
+	}
+	return p.delete(ctx, p.gvr, in, metav1.DeleteOptions{})
+}
+
+// left returns the pod that agent-sandbox made for an instance, whatever became of the sandbox or the claim; nil: there is none.
+func (p *Provider) left(ctx context.Context, id compute.ID) (*record, error) {
+	w := p.podWatch()
+	if err := w.trusted(ctx); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.all {
+		if r.id() == id && p.made(r) {
+			return r, nil
+		}
+	}
+	return nil, nil
+}
+
+// end sees to what is being deleted. nil: it has time still.
+func (p *Provider) end(ctx context.Context, id compute.ID, gvr schema.GroupVersionResource, in *record, now time.Time) error {
+	over := now.Sub(in.going)
+	if in.Metadata.Grace != nil {
+		over -= time.Duration(*in.Metadata.Grace) * time.Second
+	}
+	what, since := fmt.Sprintf("the %s %s", nouns[gvr], in.Metadata.Name), in.Metadata.DeletionTimestamp.Format(time.RFC3339)
+	others := slices.DeleteFunc(slices.Clone(in.Metadata.Finalizers), func(f string) bool { return f == metav1.FinalizerDeleteDependents })
+	force := p.o.Force > 0 && over >= p.o.Force && gvr == pods
+	switch {
+	case over < stuck && !force:
+		return nil
+	case len(others) > 0:
+		return &compute.Error{
+			Kind: compute.ErrConflict, Err: fmt.Errorf("%s has been held since %s by finalizers of others: %s", what, since, strings.Join(others, ", ")),
+			Hint: fmt.Sprintf(`whoever set them removes them; where they are dead: kubectl patch %s %s -n %s --type merge -p '{"metadata":{"finalizers":null}}'`, gvr.GroupResource(), in.Metadata.Name, p.c.namespace),
+		}
+	case gvr != pods:
+		return &compute.Error{
+			Kind: compute.ErrUnavailable, Err: fmt.Errorf("%s has been on its way out since %s, and has no pod any more", what, since), Hint: "does the cluster's garbage collector run?",
+		}
+	case !force:
+		return &compute.Error{
+			Kind: compute.ErrUnavailable, Err: fmt.Errorf("%s was to end at %s, and its node %s does not say that it has", what, since, cmp.Or(in.Spec.NodeName, "(none)")),
+			Hint: "does the node run? force-delete in the source has such pods deleted all the same, though what runs in them may run on",
+		}
+	}
+	p.log.Warn("deleting a pod by force: its node does not end it", "instance", id, "pod", in.Metadata.Name, "node", in.Spec.NodeName)
+	zero := int64(0)
+	return p.delete(ctx, gvr, in, metav1.DeleteOptions{GracePeriodSeconds: &zero})
+}
+
+// delete asks for an object's end; of what has a pod, after the pod's.
+func (p *Provider) delete(ctx context.Context, gvr schema.GroupVersionResource, in *record, how metav1.DeleteOptions) error {
+	uid := types.UID(in.Metadata.UID)
+	how.Preconditions = &metav1.Preconditions{UID: &uid}
+	if gvr != pods {
+		after := metav1.DeletePropagationForeground
+		how.PropagationPolicy = &after
+	}
+	if err := p.at("delete"); err != nil {
+		return err
+	}
+	if gvr == p.gvr {
+		p.watch().deleting(in.Metadata.UID)
+	}
+	err := p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+		return d.Resource(gvr).Namespace(p.c.namespace).Delete(ctx, in.Metadata.Name, how)
+	})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // gone meanwhile, or another is there under its name
+		return nil
+	}
+	return err
+}
