@@ -78,8 +78,8 @@ func TestContexts(t *testing.T) {
 	}
 }
 
-// TestReplaced deletes the pod of a sandbox, as a drain does: agent-sandbox makes another of the same name, and that is not the computer that was entered before.
-func TestReplaced(t *testing.T) {
+// TestPodReplaced deletes the pod of a sandbox, as a drain does: agent-sandbox makes another of the same name, and that is not the computer that was entered before.
+func TestPodReplaced(t *testing.T) {
 	for _, kind := range []string{"sandbox", "claim"} {
 		t.Run(kind, func(t *testing.T) {
 			o := site(t)
