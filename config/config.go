@@ -91,7 +91,9 @@ func Load(opt LoadOptions) (*Config, error) {
 			err = e
 		}
 	}
-	if opt.Applied != nil {
+	g.applyTrust()
+	g.settle()
+	if opt.Applied != nil { // when it is settled what hostler.conf says
 		if dir := opt.Applied(c); dir != "" {
 			c.Roots = append(c.Roots, appliedRoot(dir))
 			_ = g.root(&c.Roots[len(c.Roots)-1]) // a hostler.conf is not read there
@@ -107,8 +109,6 @@ func Load(opt LoadOptions) (*Config, error) {
 	slices.SortFunc(c.Bundles, func(a, b *Bundle) int { return strings.Compare(a.Name, b.Name) })
 	g.checkPools()
 	g.checkProjects()
-	g.applyTrust()
-	g.settle()
 	g.checkBundles()
 	g.closeTrees()
 	return c, err

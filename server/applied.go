@@ -76,7 +76,8 @@ func (s *server) applied() {
 		OperationID: "delete-applied", Extensions: needs(auth.Manage), Method: http.MethodDelete, Path: "/v1/applied/{kind}/{name}", DefaultStatus: http.StatusNoContent, Summary: "Take away a thing that was applied",
 		Description: "Living leases of a source go on until they end, as when its file is taken away.", Tags: []string{"applied"}, Errors: []int{400, 403, 404, 409},
 	}, func(ctx context.Context, in *struct {
-		thingPath
+		Kind  string `path:"kind" enum:"source,bundle,project"`
+		Name  string `path:"name" maxLength:"63"`
 		Match string `header:"If-Match" doc:"the revision in quotes; it is a conflict if the thing is at another"`
 	}) (*struct{}, error) {
 		about(ctx, "", in.Kind+"/"+in.Name)
@@ -131,7 +132,8 @@ func thingNames(things []api.WantedThing) (out []string) {
 }
 
 func (s *server) putApplied(ctx context.Context, in *struct {
-	thingPath
+	Kind  string `path:"kind" enum:"source,bundle,project"`
+	Name  string `path:"name" maxLength:"63"`
 	Match string `header:"If-Match" doc:"the revision in quotes; it is a conflict if the thing is at another"`
 	None  string `header:"If-None-Match" doc:"*: it is a conflict if the thing is there"`
 	Body  api.PutThing

@@ -46,6 +46,29 @@ func (webhooks) TestWebhook(context.Context, string) (api.WebhookTest, error) {
 }
 func (webhooks) SkipWebhook(context.Context, string) error { return nil }
 
+// nothingApplied has nothing.
+type nothingApplied struct{}
+
+func (nothingApplied) Applied(context.Context, map[string]string) (api.AppliedSet, error) {
+	return api.AppliedSet{Things: []api.AppliedThing{}}, nil
+}
+
+func (nothingApplied) AppliedThing(context.Context, string, string) (api.AppliedThing, error) {
+	return api.AppliedThing{}, &compute.Error{Kind: compute.ErrNotFound}
+}
+
+func (nothingApplied) Apply(context.Context, auth.Principal, api.ApplySet) (api.ApplyAnswer, error) {
+	return api.ApplyAnswer{Changes: []api.ThingChange{}, Warnings: []string{}}, nil
+}
+
+func (nothingApplied) PutApplied(_ context.Context, who auth.Principal, kind, name string, _ api.PutThing, _ int64, _ bool) (api.AppliedThing, error) {
+	return api.AppliedThing{Kind: kind, Name: name, Labels: map[string]string{}, Revision: 1, By: who.Name}, nil
+}
+
+func (nothingApplied) DeleteApplied(context.Context, auth.Principal, string, string, int64) error {
+	return nil
+}
+
 func newTown(t testing.TB, change func(*server.Options)) *town {
 	t.Helper()
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{Unsafe: true})
@@ -78,7 +101,7 @@ func newTown(t testing.TB, change func(*server.Options)) *town {
 	go func() { defer close(done); w.audit.Run(ctx) }()
 	opt := server.Options{
 		Engine: func() server.Engine { return w.engine }, Version: "test", Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
-		Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil }, Tokens: w.ring, Audit: w.audit, Webhooks: webhooks{}, Projects: func() []string { return []string{"a", "b"} },
+		Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil }, Tokens: w.ring, Audit: w.audit, Webhooks: webhooks{}, Applied: nothingApplied{}, Projects: func() []string { return []string{"a", "b"} },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}),
 		Limited: func(source string) []string {
 			if source == "alpha" {

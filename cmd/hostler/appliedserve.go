@@ -30,9 +30,9 @@ func (k *controller) syncApplied(ctx context.Context) (changed bool, err error) 
 	return err == nil && m.Mark() != k.now.Load().mark, err
 }
 
-// caller is somebody who applies something. The controller's own user, and root, have programs run there anyway.
+// caller is somebody who applies something. The controller's own user, and root, have programs run there anyway; not so whoever has come by a token.
 func (k *controller) caller(p auth.Principal) applied.Caller {
-	return applied.Caller{Name: p.Name, May: p.Own || p.Via == "socket" && p.Here && p.Name == userName(0)}
+	return applied.Caller{Name: p.Name, May: p.Via == "socket" && (p.Own || p.Here && p.Name == userName(0))}
 }
 
 // Applied lists what was applied with all of some labels, without files.
