@@ -55,7 +55,12 @@ const giveUpPatience = 5 * time.Second
 func (c *Client) giveUp(ctx context.Context, key string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpPatience)
 	defer cancel()
-	_ = c.do(ctx, http.MethodDelete, "/v1/requests/"+url.PathEscape(key), nil, nil, nil) // a controller that has gone tells nobody of anything
+	_ = c.GiveUp(ctx, key) // a controller that has gone tells nobody of anything
+}
+
+// GiveUp ends a request of ours that has this key, if it is still being served, and has given back what it was given; the same that comes later is a conflict.
+func (c *Client) GiveUp(ctx context.Context, key string) error {
+	return c.do(ctx, http.MethodDelete, "/v1/requests/"+url.PathEscape(key), nil, nil, nil)
 }
 
 // ask makes a request for leases once. The answer is a document at once, or a stream of events that ends with it.

@@ -104,6 +104,32 @@ type innerDoor struct {
 
 func (l *innerDoor) dial(ctx context.Context) (net.Conn, error) {
 	here, there := net.Pipe()
+	return l.enter(ctx, here, there)
+}
+
+// dialAs is dial for who is somebody.
+func (l *innerDoor) dialAs(who auth.Principal) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
+		here, there := net.Pipe()
+		return l.enter(ctx, here, &insider{there, who})
+	}
+}
+
+// insider is a connection of who is in the same process.
+type insider struct {
+	net.Conn
+	who auth.Principal
+}
+
+type insiderKey struct{}
+
+// byInside knows who is in the same process.
+func byInside(r *http.Request) (auth.Principal, bool, error) {
+	who, ok := r.Context().Value(insiderKey{}).(auth.Principal)
+	return who, ok, nil
+}
+
+func (l *innerDoor) enter(ctx context.Context, here, there net.Conn) (net.Conn, error) {
 	select {
 	case l.conns <- there:
 		return here, nil

@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/hostler-project/hostler/resource"
 )
 
 func newDocs(a *app) *cobra.Command {
@@ -20,6 +24,28 @@ func newDocs(a *app) *cobra.Command {
 		Example: "  hostler docs man dist/man",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return manPages(cmd.Root(), args[0]) },
+	})
+	cmd.AddCommand(&cobra.Command{
+		Use:     "crds [DIR]",
+		Short:   "Write the kinds of Kubernetes' objects that a controller reads",
+		Long:    "Write the CustomResourceDefinitions of the objects that a controller reads where hostler.conf has a section [resources]: as one text, or as files in a directory.",
+		Example: "  hostler docs crds | kubectl apply -f -",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			files := resource.Definitions()
+			for _, name := range slices.Sorted(maps.Keys(files)) {
+				var err error
+				if len(args) > 0 {
+					err = os.WriteFile(filepath.Join(args[0], name), files[name], 0o644)
+				} else {
+					_, err = fmt.Fprintf(a.out, "---\n%s", files[name])
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
 	})
 	return cmd
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/resource"
 	"github.com/hostler-project/hostler/server"
 )
 
@@ -20,7 +21,7 @@ type door func(r *http.Request) (who auth.Principal, ok bool, err error)
 // doors are all ways, in the order in which they are looked at: what a program presents, which may say less than what it is; what the kernel says; what TLS
 // says; what a browser keeps.
 func (k *controller) doors(file string) []door {
-	return []door{k.byToken(file), k.bySocket, k.byCertificate, k.bySession(file)}
+	return []door{byInside, k.byToken(file), k.bySocket, k.byCertificate, k.bySession(file)}
 }
 
 // authenticate says who makes a request. file is the token of the token file, or "".
@@ -94,9 +95,9 @@ func (k *controller) holder(r *http.Request, given, file string) (auth.Principal
 	return k.tokens.Who(r.Context(), given, address(r))
 }
 
-// reserved reports whether a name is one of those who are somebody by being this machine's: nobody from elsewhere becomes them.
+// reserved reports whether a name is one of those who are somebody by being this machine's, or a namespace: nobody from elsewhere becomes them.
 func reserved(name string) bool {
-	return slices.ContainsFunc(reservedNames(), func(r string) bool { return strings.EqualFold(r, name) })
+	return strings.HasPrefix(strings.ToLower(name), resource.Owner("")) || slices.ContainsFunc(reservedNames(), func(r string) bool { return strings.EqualFold(r, name) })
 }
 
 func reservedNames() []string { return []string{"root", userName(0), userName(os.Geteuid())} }

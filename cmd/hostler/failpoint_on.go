@@ -13,7 +13,7 @@ import (
 var failsteps atomic.Int64
 
 // failpoint, in programs built for the tests of crashes, writes the name of each recorded step to the file HOSTLER_STEPS and, at the step whose
-// number is HOSTLER_DIE, kills the process as nothing else can.
+// number or name is HOSTLER_DIE, kills the process as nothing else can.
 var failpoint = func(step string) {
 	n := failsteps.Add(1) - 1
 	if name := os.Getenv("HOSTLER_STEPS"); name != "" {
@@ -23,7 +23,8 @@ var failpoint = func(step string) {
 			f.Close()
 		}
 	}
-	if at, err := strconv.ParseInt(os.Getenv("HOSTLER_DIE"), 10, 64); err == nil && n == at {
+	die := os.Getenv("HOSTLER_DIE")
+	if at, err := strconv.ParseInt(die, 10, 64); err == nil && n == at || die == step {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	}

@@ -29,6 +29,9 @@ type peer struct{ uid int }
 
 // withPeer notes who is at the other end of a connection, where the kernel knows it.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
+	if i, ok := c.(*insider); ok {
+		return context.WithValue(ctx, insiderKey{}, i.who)
+	}
 	u, ok := c.(*net.UnixConn)
 	if !ok {
 		return ctx

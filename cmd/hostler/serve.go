@@ -166,6 +166,9 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		all.Go(func() { k.keepAhead(ctx) })
 		all.Go(func() { k.keepImages(ctx) })
 	}
+	resources := make(chan struct{})
+	go func() { defer close(resources); k.keepResources(ctx, handler) }()
+	defer func() { <-resources }() // what it gives back is answered and kept
 	all.Go(func() { k.hear(ctx) })
 	all.Go(func() { k.followApplied(ctx) })
 	all.Go(func() { k.share(ctx, !o.noFill) })
@@ -235,6 +238,9 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 	}
 	who, err := newPeople(cfg, strict)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := readResources(cfg); err != nil {
 		return nil, err
 	}
 	said, err := readAuthorizing(cfg)

@@ -139,10 +139,12 @@ type turn struct {
 	tried time.Time
 }
 
-// The rows of places of whoever delivers, and of whoever keeps images ready on bare metal: instances have numbers from 1, and never so many.
+// The rows of places of whoever delivers, of whoever keeps images ready on bare metal, and of whoever does what objects of Kubernetes ask for: instances have numbers
+// from 1, and never so many.
 const (
-	hookPlace  = 0
-	metalPlace = 1 << 30
+	hookPlace     = 0
+	metalPlace    = 1 << 30
+	resourcePlace = metalPlace + 1
 )
 
 func (t *turn) has(store pool.Store) bool {
@@ -171,12 +173,7 @@ func (k *controller) sender(now *served, t *turn) *webhook.Sender {
 	return webhook.New(webhook.Options{
 		Hooks: now.hooks, Journal: &hookJournal{now.engine, k.app.store}, Installation: k.app.store.Installation(), Version: thisVersion().Version, Log: k.app.log,
 		Observe: k.app.meters.told,
-		Leads: func() bool {
-			if _, shared := k.app.store.(common); shared {
-				return k.leads()
-			}
-			return t.has(k.app.store)
-		},
+		Leads:   func() bool { return k.leadsBy(t) },
 	})
 }
 

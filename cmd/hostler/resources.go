@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/client"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/resource"
+	"github.com/hostler-project/hostler/server"
+)
+
+// resourcing is the section [resources] of hostler.conf: the objects of a Kubernetes cluster that ask for leases.
+type resourcing struct {
+	Namespaces []string `conf:"namespaces"` // NAMESPACE or NAMESPACE=PROJECT, "*" for all others; none: no objects are read
+	Kubeconfig string   `conf:"kubeconfig"` // a file; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod that we run in
+	Context    string   `conf:"context"`
+	Show       int      `conf:"show"` // so many leases that were made otherwise are shown as objects
+
+	projects map[string]string // by namespace
+}
+
+// namespaceName is what a namespace is called.
+var namespaceName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?|\*)$`) })
+
+// readResources reads it.
+func readResources(cfg *config.Config) (o resourcing, err error) {
+	o = resourcing{Show: 500, projects: map[string]string{}}
+	settings, at := sectionOf(cfg.Sections["resources"])
+	if err := config.Decode(settings, at, &o); err != nil {
+		return o, configError(err)
+	}
+	bad := func(key, format string, args ...any) error {
+		file, line := at(key)
+		return configError(&config.Error{File: file, Line: line, Key: key, Msg: fmt.Sprintf(format, args...)})
+	}
+	for _, text := range o.Namespaces {
+		name, project, said := strings.Cut(text, "=")
+		switch {
+		case !namespaceName().MatchString(name):
+			return o, bad("namespaces", "%q is not NAMESPACE or NAMESPACE=PROJECT", text)
+		case said && project != "":
+			if _, err := cfg.Project(project); err != nil {
+				return o, bad("namespaces", "%s: %v", text, err)
+			}
+		case !said && len(cfg.Projects) > 0:
+			project = name
+		}
+		o.projects[name] = project
+	}
+	switch {
+	case o.Show < 0:
+		return o, bad("show", "%d is less than none", o.Show)
+	case o.Kubeconfig != "" && !filepath.IsAbs(o.Kubeconfig):
+		return o, bad("kubeconfig", "%s: an absolute path is wanted", o.Kubeconfig)
+	}
+	return o, nil
+}
+
+// keepResources does what objects of a Kubernetes cluster ask for, while the configuration says so and we direct, until ctx ends. They come in by the handler that all
+// others come in by.
+func (k *controller) keepResources(ctx context.Context, handler http.Handler) {
+	t := &turn{place: resourcePlace}
+	defer t.end()
+	end, wake := func() {}, func() {}
+	defer func() { end() }()
+	var does resourcing
+	for ctx.Err() == nil {
+		now := k.now.Load()
+		o, err := readResources(now.cfg)
+		if err != nil || len(o.Namespaces) == 0 { // what is wrong is said when it is read
+			o = resourcing{}
+		}
+		if len(o.Namespaces) > 0 && !k.leadsBy(t) {
+			o = resourcing{}
+		}
+		if !reflect.DeepEqual(o, does) {
+			end()
+			end, wake, does = func() {}, func() {}, o
+			if len(o.Namespaces) > 0 {
+				k.app.log.Info("doing what objects of Kubernetes ask for", "namespaces", strings.Join(o.Namespaces, ","))
+				end, wake = k.beginResources(o, handler)
+			}
+		}
+		var tick <-chan time.Time
+		if len(o.Namespaces) > 0 || len(now.cfg.Sections["resources"]) > 0 {
+			tick = time.After(time.Second) // we may have the lead then, or have lost it
+		}
+		select {
+		case <-ctx.Done():
+		case <-now.over:
+			wake()
+		case <-tick:
+		}
+	}
+}
+
+// leadsBy tells whether it is this controller that does something that one alone is to do.
+func (k *controller) leadsBy(t *turn) bool {
+	if _, shared := k.app.store.(common); shared {
+		return k.leads()
+	}
+	return t.has(k.app.store)
+}
+
+// beginResources begins; end ends it, and waits for that. wake is for when there may be sources that were not there.
+func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wake func()) {
+	l := &innerDoor{conns: make(chan net.Conn), closed: make(chan struct{})}
+	log := k.app.log
+	r := resource.New(resource.Options{
+		Kubeconfig: o.Kubeconfig, Context: o.Context, Namespaces: maps.Clone(o.projects), Show: o.Show, Installation: k.app.store.Installation(), Log: log, Step: failpoint,
+		Book: func() resource.Book { return k.now.Load().engine },
+		As: func(namespace, project, reason string) (resource.Door, error) {
+			who := auth.Principal{Name: resource.Owner(namespace), Via: "kubernetes", Roles: map[string]auth.Role{project: auth.User}}
+			return client.New(client.Options{Dial: l.dialAs(who), Reason: reason})
+		},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	serving, over := context.WithCancel(context.Background())
+	ran, served := make(chan struct{}), make(chan struct{})
+	go func() { defer close(ran); r.Run(ctx) }()
+	go func() {
+		defer close(served)
+		_ = server.Serve(serving, &http.Server{Handler: handler, ConnContext: withPeer, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}, l, grace)
+	}()
+	return func() {
+		cancel()
+		<-ran
+		over()
+		<-served
+	}, r.Wake
+}

@@ -1,0 +1,276 @@
+package resource
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+
+	"golang.org/x/time/rate"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Door is hostler as somebody in a namespace's project sees it; client.Client is one.
+type Door interface {
+	// AcquireOnce gives what was given to the same request with this key, or takes a lease.
+	AcquireOnce(ctx context.Context, key string, req compute.Request) ([]compute.Lease, error)
+	// GiveUp ends the request with this key, and has given back what it was given.
+	GiveUp(ctx context.Context, key string) error
+	Release(ctx context.Context, who compute.Who, opt compute.ReleaseOptions, names ...compute.ID) error
+	// LeaseToken makes a token of a lease of ours, for that lease alone.
+	LeaseToken(ctx context.Context, lease string, extend bool) (api.NewToken, error)
+	Close() error
+}
+
+// Book tells what there is, to who may know all of it: the engine does.
+type Book interface {
+	Leases(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error)
+	Events(ctx context.Context, q compute.EventQuery) ([]compute.Event, error)
+}
+
+// Options join it to its surroundings. All but Kubeconfig, Context, Show, Step and Log are required.
+type Options struct {
+	Kubeconfig, Context string // as client-go has them; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod that we run in
+	// Namespaces are those whose objects are read, and the project that each is in. "*": all others; its project "*" is the one of the namespace's own name.
+	Namespaces   map[string]string
+	Show         int // so many leases that were made otherwise are shown as objects; 0: none
+	Installation string
+	// As lets in whoever makes objects in a namespace, as Owner(namespace), in that project; reason is for the audit log.
+	As   func(namespace, project, reason string) (Door, error)
+	Book func() Book // the newest, as configurations change
+	Step func(name string)
+	Log  *slog.Logger
+}
+
+// Owner is who takes the leases of a namespace's objects.
+func Owner(namespace string) string { return ownerPrefix + namespace }
+
+const ownerPrefix = "kubernetes:"
+
+const (
+	workers     = 8
+	longest     = time.Minute      // between two attempts at an object
+	told        = rate.Limit(10)   // a second, of all objects together: what is said of waiting ones, and what is shown of other leases
+	lookEvery   = time.Second      // at the journal
+	listEvery   = 30 * time.Second // at all leases, at least
+	mostWaiting = 200              // requests of one namespace at one source that are in the queue at a time
+	departure   = 10 * time.Minute // after which an object goes though its lease could not be given back: that is done later
+	absentHint  = "`hostler docs crds | kubectl apply -f -` makes the kinds, for who may; docs/kubernetes-resources.md has the rules of the role that hostler needs"
+	labelUID    = "kubernetes-uid"        // of leases: the object's
+	labelObject = "kubernetes-object"     // NAMESPACE/NAME
+	finalizer   = Group + "/lease"        // of objects: their lease is given back first
+	labelShown  = Group + "/shown"        // of objects: they show a lease that was made otherwise
+	noteLease   = Group + "/lease"        // the annotation that has its ID
+	noteOf      = Group + "/installation" // and the one that has whose it is
+)
+
+// Reconciler does what objects ask for. Run runs it.
+type Reconciler struct {
+	opt     Options
+	log     *slog.Logger
+	cluster *cluster
+	leases  []*watch[LeaseSpec, LeaseStatus]
+	queue   workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	telling *rate.Limiter
+
+	mu      sync.Mutex
+	flights map[types.NamespacedName]*flight
+	crowds  map[crowd]int // requests under way
+	known   map[string]compute.Lease
+	faults  map[string]string // what was said of a watch last
+	all     sync.WaitGroup
+}
+
+// New makes a Reconciler, which does nothing before Run.
+func New(opt Options) *Reconciler {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.Step == nil {
+		opt.Step = func(string) {}
+	}
+	return &Reconciler{opt: opt, log: opt.Log, cluster: &cluster{kubeconfig: opt.Kubeconfig, context: opt.Context}, telling: rate.NewLimiter(told, 50),
+		queue:   workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](100*time.Millisecond, longest)),
+		flights: map[types.NamespacedName]*flight{}, crowds: map[crowd]int{}, faults: map[string]string{}}
+}
+
+// Run does what objects ask for until ctx ends: requests that wait then are given up, and asked for again by who comes after us. It is called once.
+func (r *Reconciler) Run(ctx context.Context) {
+	defer r.all.Wait()
+	names := slices.Sorted(maps.Keys(r.opt.Namespaces))
+	if slices.Contains(names, "*") {
+		names = []string{""}
+	}
+	for _, namespace := range names {
+		w := newWatch(r.cluster, resourceOf("leases"), namespace, func(o *Lease) { r.queue.Add(nameOf(o)) }, func(err error) { r.fault("leases", namespace, err) })
+		r.mu.Lock()
+		r.leases = append(r.leases, w)
+		r.mu.Unlock()
+		r.all.Go(func() { w.run(ctx) })
+	}
+	r.all.Go(func() { <-ctx.Done(); r.queue.ShutDown() })
+	for _, w := range r.leases {
+		select {
+		case <-w.synced:
+		case <-ctx.Done():
+			return
+		}
+	}
+	for range workers {
+		r.all.Go(func() {
+			for r.work(ctx) {
+			}
+		})
+	}
+	r.look(ctx)
+}
+
+// Wake has what waits since it failed tried again at once: a configuration has changed, and there may be a source now.
+func (r *Reconciler) Wake() {
+	for _, w := range r.watches() {
+		for _, l := range inOrder(w.list()) {
+			if l.Status.Phase == waiting {
+				r.queue.Forget(nameOf(l))
+				r.queue.Add(nameOf(l))
+			}
+		}
+	}
+}
+
+// watches are those that are begun.
+func (r *Reconciler) watches() []*watch[LeaseSpec, LeaseStatus] {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.leases
+}
+
+// fault says of a watch that it does not work, or does again, once each.
+func (r *Reconciler) fault(kind, namespace string, err error) {
+	where, text, hint := kind, "", ""
+	if namespace != "" {
+		where += " in the namespace " + namespace
+	}
+	if err != nil {
+		text = err.Error()
+	}
+	if apierrors.IsNotFound(err) {
+		text, hint = "this cluster has no "+kind+"."+Group, absentHint
+	}
+	if apierrors.IsForbidden(err) {
+		hint = absentHint
+	}
+	r.mu.Lock()
+	before := r.faults[where]
+	r.faults[where] = text
+	r.mu.Unlock()
+	switch {
+	case text == before:
+	case text == "":
+		r.log.Info("custom resources are read again", "what", where)
+	default:
+		r.log.Error("custom resources cannot be read", "what", where, "err", text, "hint", hint)
+	}
+}
+
+// work does one thing. It reports whether there may be more.
+func (r *Reconciler) work(ctx context.Context) bool {
+	name, over := r.queue.Get()
+	if over {
+		return false
+	}
+	defer r.queue.Done(name)
+	l := r.find(name)
+	if l == nil || l.Labels[labelShown] != "" {
+		r.abandon(name)
+		r.queue.Forget(name)
+		return true
+	}
+	again, err := r.reconcile(ctx, l)
+	switch {
+	case ctx.Err() != nil:
+	case errors.Is(err, errAgain):
+		r.queue.AddRateLimited(name)
+	case err != nil:
+		if !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && !apierrors.IsInvalid(err) { // these are told by the watch, or are old
+			r.log.Warn("a Lease of Kubernetes", "lease", name.String(), "err", err)
+		}
+		r.queue.AddRateLimited(name)
+	default:
+		r.queue.Forget(name)
+		if again > 0 {
+			r.queue.AddAfter(name, again)
+		}
+	}
+	return true
+}
+
+// watchOf is the watch that tells of a namespace; nil: none does.
+func (r *Reconciler) watchOf(namespace string) *watch[LeaseSpec, LeaseStatus] {
+	for _, w := range r.leases {
+		if w.namespace == namespace || w.namespace == "" {
+			return w
+		}
+	}
+	return nil
+}
+
+// find returns what is known of an object; nil: nothing.
+func (r *Reconciler) find(name types.NamespacedName) *Lease {
+	if w := r.watchOf(name.Namespace); w != nil {
+		return w.get(name)
+	}
+	return nil
+}
+
+// project is the one that a namespace is in.
+func (r *Reconciler) project(namespace string) string {
+	project, ok := r.opt.Namespaces[namespace]
+	if !ok {
+		if project = r.opt.Namespaces["*"]; project == "*" {
+			return namespace
+		}
+	}
+	return project
+}
+
+// door lets in whoever made an object.
+func (r *Reconciler) door(namespace, name string) (Door, error) {
+	return r.opt.As(namespace, r.project(namespace), "Lease "+namespace+"/"+name)
+}
+
+func nameOf[S, T any](o *object[S, T]) types.NamespacedName {
+	return types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
+}
+
+// inOrder sorts objects: first come, first served.
+func inOrder[S, T any](some []*object[S, T]) []*object[S, T] {
+	slices.SortFunc(some, func(a, b *object[S, T]) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return some
+}
+
+// compareVersions orders what an object was. A resource version is a number that grows (the API's own rule since 1.35, etcd's always).
+func compareVersions(a, b string) (int, error) {
+	x, err := strconv.ParseUint(a, 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	y, err := strconv.ParseUint(b, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q: %w", b, err)
+	}
+	return cmp.Compare(x, y), nil
+}
