@@ -47,8 +47,8 @@ type LeaseStatus struct {
 	Generation int64              `json:"generation,omitempty" doc:"The instance's, when the lease was given."`
 	Holder     string             `json:"holder,omitempty" doc:"Whose it is in hostler."`
 	Project    string             `json:"project,omitempty"`
-	Run        string             `json:"run,omitempty" doc:"How a command runs there."`
-	SSH        string             `json:"ssh,omitempty" doc:"How to get in by ssh."`
+	Run        string             `json:"run,omitempty" doc:"How a command runs there: with the lease's token, or by who may use what others have."`
+	SSH        string             `json:"ssh,omitempty" doc:"How to get in by ssh, with the lease's token."`
 	Secret     string             `json:"secret,omitempty" doc:"The Secret with the lease's token, where spec.token asks for one: keys token, lease and instance."`
 	Given      *metav1.Time       `json:"given,omitempty"`
 	Expires    *metav1.Time       `json:"expires,omitempty" doc:"By its ttl."`

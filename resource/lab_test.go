@@ -53,6 +53,7 @@ var built = sync.OnceValues(func() (string, error) {
 
 // site is a namespace of a test's own, with a home for hostler and a source of two computers.
 type site struct {
+	more                 []string // environment of commands
 	t                    *testing.T
 	namespace, dir, sock string
 	program, kubeconfig  string
@@ -178,7 +179,7 @@ func (c *serving) stop() {
 func (s *site) hostler(args ...string) string {
 	s.t.Helper()
 	cmd := exec.Command(s.program, args...)
-	cmd.Env = s.environment()
+	cmd.Env = s.environment(s.more...)
 	var said strings.Builder
 	cmd.Stderr = &said
 	out, err := cmd.Output()

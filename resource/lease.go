@@ -88,7 +88,7 @@ func (r *Reconciler) ask(ctx context.Context, l *Lease) (again time.Duration, er
 	given := f.leases[0]
 	status := LeaseStatus{
 		Phase: leased, Lease: given.ID, Instance: string(given.Instance), Generation: given.Generation, Holder: given.Owner, Project: given.Project,
-		Run: "hostler run " + string(given.Instance) + " -- COMMAND", SSH: "hostler ssh " + string(given.Instance), Given: seconds(given.Given), Expires: seconds(given.Expires),
+		Given: seconds(given.Given), Expires: seconds(given.Expires),
 		Steps: f.steps(), Conditions: l.Status.Conditions, Secret: l.Status.Secret,
 	}
 	setCondition(&status, l, metav1.ConditionTrue, leased, string(given.Instance))
@@ -97,6 +97,7 @@ func (r *Reconciler) ask(ctx context.Context, l *Lease) (again time.Duration, er
 			return 0, err
 		}
 	}
+	reach(&status, l.Namespace)
 	if err := r.write(ctx, l, status); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.land(f) // the object is gone: the lease is found by its label
@@ -106,6 +107,15 @@ func (r *Reconciler) ask(ctx context.Context, l *Lease) (again time.Duration, er
 	r.land(f)
 	r.opt.Step("lease:told")
 	return 0, nil
+}
+
+// reach says how a lease is used: with its token, or by who may use what others have.
+func reach(s *LeaseStatus, namespace string) {
+	s.Run = "hostler run --any " + s.Instance + " -- COMMAND"
+	if s.Secret != "" {
+		with := "HOSTLER_TOKEN=$(kubectl get secret -n " + namespace + " " + s.Secret + " -o 'jsonpath={.data.token}' | base64 -d) "
+		s.Run, s.SSH = with+"hostler run "+s.Instance+" -- COMMAND", with+"hostler ssh "+s.Instance
+	}
 }
 
 // request is what an object asks for.

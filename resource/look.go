@@ -211,9 +211,9 @@ func (r *Reconciler) showOne(ctx context.Context, name types.NamespacedName, l c
 // shownStatus is what the object of a lease that was made otherwise says.
 func shownStatus(o *Lease, l compute.Lease) LeaseStatus {
 	s := LeaseStatus{
-		Phase: leased, Lease: l.ID, Instance: string(l.Instance), Generation: l.Generation, Holder: l.Owner, Project: l.Project, Run: "hostler run " + string(l.Instance) + " -- COMMAND",
-		SSH: "hostler ssh " + string(l.Instance), Given: seconds(l.Given), Expires: seconds(l.Expires), Conditions: o.Status.Conditions,
+		Phase: leased, Lease: l.ID, Instance: string(l.Instance), Generation: l.Generation, Holder: l.Owner, Project: l.Project, Given: seconds(l.Given), Expires: seconds(l.Expires), Conditions: o.Status.Conditions,
 	}
+	reach(&s, o.Namespace)
 	setCondition(&s, o, metav1.ConditionTrue, "MadeOtherwise", "it was made otherwise, and is only shown here")
 	return s
 }
