@@ -110,9 +110,7 @@ func (r *plainRun) run(ctx context.Context, own string) (compute.Exit, error) {
 	nonce := shell.Nonce()
 	line := shell.Line(nonce, r.cmd, map[string]string{shell.CommandMark: own})
 	args, input := []string{"sh", "-c", shell.Boot}, line+"\n"
-	if r.cmd.TTY != nil && len(r.cmd.Env) == 0 && len(line) < 32<<10 {
-		args, input = []string{"sh", "-c", line}, ""
-	} else if r.cmd.TTY != nil { // what is typed is echoed; the line must not be
+	if r.cmd.TTY != nil { // what is typed is echoed; the line must not be, and in the request's address API servers and proxies would keep it
 		args, input = []string{"sh", "-c", "stty -echo -icanon 2>/dev/null;" + shell.Boot}, "stty icanon echo 2>/dev/null;"+input
 	}
 	term := r.cmd.Term

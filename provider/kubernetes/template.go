@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -28,8 +29,8 @@ const home = "/hostler"
 // zone is the label by which Kubernetes says where a node is.
 const zone = "topology.kubernetes.io/zone"
 
-// idle is what a pod does by itself: nothing, until it is told to end.
-var idle = []any{"sh", "-c", `trap "exit 0" TERM INT; sleep 2147483647 & wait`}
+// idle is what a pod does by itself: nothing, until it is told to end, whoever ends its sleep.
+var idle = []any{"sh", "-c", `trap "exit 0" TERM INT; while :; do sleep 2147483647 & wait $!; done`}
 
 // templatePath is where a source's template is.
 func templatePath(path string) (string, error) {
@@ -292,7 +293,7 @@ func (p *Provider) main(s map[string]any) (map[string]any, error) {
 
 // runtime says how and where the pod runs.
 func (p *Provider) runtime(s, c map[string]any, spec compute.Spec) {
-	initially(s, "restartPolicy", "Never") // what runs anew has lost its files
+	s["restartPolicy"] = "Never" // what runs anew has lost its files
 	initially(s, "enableServiceLinks", false)
 	s["automountServiceAccountToken"] = p.o.Account != ""
 	delete(s, "serviceAccount")
@@ -366,8 +367,24 @@ func (p *Provider) resources(c map[string]any, spec compute.Spec) {
 	}
 	r := child(c, "resources")
 	r["requests"], r["limits"] = maps.Clone(child(r, "requests")), maps.Clone(child(r, "limits"))
-	set(child(r, "requests"), want)
-	set(child(r, "limits"), want)
+	keys := map[string]bool{"cpu": p.o.Cores > 0, "memory": p.o.Memory > 0, "ephemeral-storage": p.o.Disk > 0}
+	for _, of := range []map[string]any{child(r, "requests"), child(r, "limits")} {
+		for name, value := range want {
+			if keys[name] || !atLeast(of[name], value) { // a key goes above the template, and a request asks for so much at least
+				of[name] = value
+			}
+		}
+	}
+}
+
+// atLeast reports whether a template has so much of a resource.
+func atLeast(has any, want string) bool {
+	if has == nil {
+		return false
+	}
+	a, err1 := resource.ParseQuantity(fmt.Sprint(has))
+	b, err2 := resource.ParseQuantity(want)
+	return err1 == nil && err2 == nil && a.Cmp(b) >= 0
 }
 
 // security says what the pod may do to its node. strict is what the cluster's Pod Security standard "restricted" demands.
@@ -391,7 +408,9 @@ func (p *Provider) security(s, c map[string]any) {
 		inside["allowPrivilegeEscalation"] = false
 		inside["capabilities"] = map[string]any{"drop": []any{"ALL"}}
 		initially(c, "workingDir", home)
-		more(c, "env", map[string]any{"name": "HOME", "value": home})
+		if list, _ := c["env"].([]any); !slices.ContainsFunc(list, func(e any) bool { v, _ := e.(map[string]any); return v["name"] == "HOME" }) {
+			more(c, "env", map[string]any{"name": "HOME", "value": home})
+		}
 		if list, _ := s["initContainers"].([]any); p.o.AgentIn != "" {
 			list[0].(map[string]any)["securityContext"] = maps.Clone(inside)
 		}

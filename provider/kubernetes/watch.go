@@ -337,12 +337,14 @@ func (w *watch) Delete(obj any) error {
 
 // Replace implements cache.ReflectorStore: the whole list, at the beginning and when the history that the API server keeps was too short.
 func (w *watch) Replace(list []any, version string) error {
-	all := make([]*record, len(list))
-	for i, obj := range list {
-		var err error
-		if all[i], err = readAny(obj); err != nil {
-			return err
+	all := make([]*record, 0, len(list))
+	for _, obj := range list {
+		r, err := readAny(obj)
+		if err != nil { // one that cannot be read must not hide all others
+			w.c.log.Warn("an object of the cluster is left out", "error", err)
+			continue
 		}
+		all = append(all, r)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
