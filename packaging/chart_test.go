@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/kubernetes"
+	"github.com/hostler-project/hostler/resource"
 )
 
 var lab = &computetest.Kubernetes{Port: 19043}
@@ -103,6 +104,9 @@ type object struct {
 		Resources []string `json:"resources"`
 		Verbs     []string `json:"verbs"`
 	} `json:"rules"`
+	RoleRef struct {
+		Kind string `json:"kind"`
+	} `json:"roleRef"`
 	Data map[string]string `json:"data"`
 }
 
@@ -153,58 +157,85 @@ func TestManifests(t *testing.T) {
 	}
 }
 
-// TestRoles has each Role be what the provider says that it needs, no more and no less.
+// TestRoles has each Role be what those who use it say that they need, no more and no less.
 func TestRoles(t *testing.T) {
+	plain := provided(kubernetes.Options{})
 	for name, c := range map[string]struct {
 		values string
-		o      kubernetes.Options
+		want   map[string][]string // by kind and namespace
 	}{
-		"pod":       {"", kubernetes.Options{}},
-		"sandbox":   {"pods: {kinds: [sandbox]}", kubernetes.Options{Kind: "sandbox"}},
-		"claim":     {"pods: {kinds: [claim]}", kubernetes.Options{Kind: "claim", WarmPool: "warm"}},
-		"warm pool": {"pods: {kinds: [warm-pool]}", kubernetes.Options{Kind: "claim"}},
-		"open":      {"pods: {policies: false}", kubernetes.Options{Network: "open"}},
+		"pod":         {"", map[string][]string{"Role hostler-pods": plain}},
+		"sandbox":     {"pods: {kinds: [sandbox]}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "sandbox"})}},
+		"claim":       {"pods: {kinds: [claim]}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "claim", WarmPool: "warm"})}},
+		"warm pool":   {"pods: {kinds: [warm-pool]}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "claim"})}},
+		"open":        {"pods: {policies: false}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Network: "open"})}},
+		"objects":     {"customResources: {namespaces: [team-a=ci, team-a, team-b=]}", map[string][]string{"Role hostler-pods": plain, "Role team-a": reading(), "Role team-b": reading()}},
+		"all objects": {"customResources: {namespaces: ['*=ci', team-a]}", map[string][]string{"Role hostler-pods": plain, "ClusterRole ": reading()}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var want, got []string
-			for _, g := range kubernetes.Grants(c.o) {
-				want = append(want, g.String())
-			}
+			got, bound := map[string][]string{}, map[string]bool{}
 			for _, o := range objects(t, mustRender(t, "hostler", c.values)) {
-				if o.Kind == "ClusterRole" || o.Kind == "ClusterRoleBinding" {
-					t.Errorf("it makes a %s", o.Kind)
+				where := o.Kind + " " + o.Metadata.Namespace
+				if o.RoleRef.Kind != "" {
+					bound[o.RoleRef.Kind+" "+o.Metadata.Namespace] = true
 				}
 				for _, r := range o.Rules {
-					if o.Kind != "Role" || o.Metadata.Namespace != "hostler-pods" || len(r.Groups) != 1 || len(r.Resources) != 1 {
-						t.Errorf("the rule %+v of %s %s/%s", r, o.Kind, o.Metadata.Namespace, o.Metadata.Name)
+					if len(r.Groups) != 1 || len(r.Resources) != 1 {
+						t.Errorf("the rule %+v of %s/%s", r, where, o.Metadata.Name)
 						continue
 					}
-					got = append(got, kubernetes.Grant{Group: r.Groups[0], Resource: r.Resources[0], Verbs: r.Verbs}.String())
+					got[where] = append(got[where], kubernetes.Grant{Group: r.Groups[0], Resource: r.Resources[0], Verbs: r.Verbs}.String())
 				}
+				slices.Sort(got[where])
 			}
-			slices.Sort(got)
-			slices.Sort(want)
-			if !slices.Equal(got, want) {
-				t.Errorf("the Role has the rules\n%s\nand the provider needs\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			for where := range c.want {
+				if !slices.Equal(got[where], c.want[where]) || !bound[where] {
+					t.Errorf("%s is bound: %v, and has the rules\n%s\nand what is needed is\n%s", where, bound[where], strings.Join(got[where], "\n"), strings.Join(c.want[where], "\n"))
+				}
+				delete(got, where)
+				delete(bound, where)
+			}
+			if len(got)+len(bound) > 0 {
+				t.Errorf("there are also %v, bound: %v", got, bound)
 			}
 		})
 	}
 }
 
+// provided are the rules that sources with such options need.
+func provided(o kubernetes.Options) (out []string) {
+	for _, g := range kubernetes.Grants(o) {
+		out = append(out, g.String())
+	}
+	slices.Sort(out)
+	return out
+}
+
+// reading are the rules for reading objects that ask for leases.
+func reading() (out []string) {
+	for _, r := range resource.Rules() {
+		out = append(out, kubernetes.Grant{Group: r.APIGroups[0], Resource: r.Resources[0], Verbs: r.Verbs}.String())
+	}
+	slices.Sort(out)
+	return out
+}
+
 // TestValues has what is wrong be refused with a word that leads to it, and files arrive as they are.
 func TestValues(t *testing.T) {
 	for values, want := range map[string]string{
-		"replica: 3":                     "replica",
-		"replicas: many":                 "/replicas",
-		"pods: {kinds: [vm]}":            "/pods/kinds",
-		"pods: {namespaces: [hostler]}":  "controllers' own",
-		"metrics: {monitor: always}":     "metrics.secret",
-		"log: {level: loud}":             "/log/level",
-		"files: {../etc/passwd: x}":      "../etc/passwd",
-		"files: {hostler.conf: x}":       "hostler.conf",
-		"files: {sources/a__b/c: x}":     "a path with __",
-		"tls: {issuer: {kind: Nothing}}": "/tls/issuer/kind",
-		"drain: -1":                      "/drain",
+		"replica: 3":                            "replica",
+		"replicas: many":                        "/replicas",
+		"pods: {kinds: [vm]}":                   "/pods/kinds",
+		"pods: {namespaces: [hostler]}":         "controllers' own",
+		"metrics: {monitor: always}":            "metrics.secret",
+		"log: {level: loud}":                    "/log/level",
+		"files: {../etc/passwd: x}":             "../etc/passwd",
+		"files: {hostler.conf: x}":              "hostler.conf",
+		"files: {sources/a__b/c: x}":            "a path with __",
+		"tls: {issuer: {kind: Nothing}}":        "/tls/issuer/kind",
+		"drain: -1":                             "/drain",
+		"customResources: {namespaces: [Team]}": "/customResources/namespaces",
+		"customResources: {show: -1}":           "/customResources/show",
 	} {
 		if text, err := rendered(t, "hostler", values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: want %q, got %v %s", values, want, err, text)

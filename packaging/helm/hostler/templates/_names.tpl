@@ -28,6 +28,14 @@ hostler.conf: |
   # What the chart says, and then what its value config does.
   [store]
   url = file:/secrets/database/{{ .Values.database.key }}
+{{- with .Values.customResources }}
+{{- if .namespaces }}
+
+  [resources]
+  namespaces = {{ join ", " .namespaces }}
+  show = {{ int .show }}
+{{- end }}
+{{- end }}
 {{- with .Values.config }}
 
 {{ . | trimSuffix "\n" | indent 2 }}
