@@ -1,6 +1,7 @@
 package packaging_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,8 +20,11 @@ import (
 
 // pod is what a kubelet reads of one.
 type pod struct {
-	Metadata struct{ Name, Namespace string }
-	Spec     struct {
+	Metadata struct {
+		Name, Namespace string
+		Annotations     map[string]string
+	}
+	Spec struct {
 		ServiceAccountName string
 		SecurityContext    struct{ RunAsUser, FSGroup int }
 		Containers         []struct {
@@ -62,6 +66,7 @@ type kubelet struct {
 	program string // stands for the image
 	share   string // a directory that is at /postgres there
 	server  *url.URL
+	content map[string]map[string]string // of ConfigMaps and Secrets, by KIND/NAME
 }
 
 // running is a pod's only container.
@@ -99,7 +104,7 @@ func (k kubelet) volume(t testing.TB, p pod, n int) string {
 	switch {
 	case v.EmptyDir != nil:
 	case v.ConfigMap != nil:
-		have, files, modes := content(t, p.Metadata.Namespace, "configmap", v.ConfigMap.Name), map[string]string{}, map[string]os.FileMode{}
+		have, files, modes := k.of(t, "ConfigMap/"+v.ConfigMap.Name), map[string]string{}, map[string]os.FileMode{}
 		for _, i := range v.ConfigMap.Items {
 			text, ok := have[i.Key]
 			if !ok {
@@ -109,10 +114,10 @@ func (k kubelet) volume(t testing.TB, p pod, n int) string {
 		}
 		put(files, func(path string) os.FileMode { return modes[path] })
 	case v.Secret != nil:
-		put(content(t, p.Metadata.Namespace, "secret", v.Secret.SecretName), func(string) os.FileMode { return v.Secret.DefaultMode })
+		put(k.of(t, "Secret/"+v.Secret.SecretName), func(string) os.FileMode { return v.Secret.DefaultMode })
 	case v.Projected != nil:
 		token := lab.Ctl(t, "", "create", "token", p.Spec.ServiceAccountName, "-n", p.Metadata.Namespace, "--bound-object-kind=Pod", "--bound-object-name="+p.Metadata.Name)
-		ca := content(t, p.Metadata.Namespace, "configmap", "kube-root-ca.crt")["ca.crt"]
+		ca := k.of(t, "ConfigMap/kube-root-ca.crt")["ca.crt"]
 		put(map[string]string{"token": strings.TrimSpace(token), "ca.crt": ca, "namespace": p.Metadata.Namespace}, func(string) os.FileMode { return 0o640 })
 	default:
 		t.Fatalf("a kubelet would know the volume %s, this one does not", v.Name)
@@ -123,23 +128,43 @@ func (k kubelet) volume(t testing.TB, p pod, n int) string {
 	return dir
 }
 
-// content is what a ConfigMap or a Secret has.
-func content(t testing.TB, namespace, kind, name string) map[string]string {
+// contents are what ConfigMaps and Secrets of a namespace have, by KIND/NAME.
+func contents(t testing.TB, namespace string) map[string]map[string]string {
 	t.Helper()
-	var o struct{ Data map[string]string }
-	if err := json.Unmarshal([]byte(lab.Ctl(t, "", "get", kind, name, "-n", namespace, "-o", "json")), &o); err != nil {
+	var list struct {
+		Items []struct {
+			Kind     string
+			Metadata struct{ Name string }
+			Data     map[string]string
+		}
+	}
+	if err := json.Unmarshal([]byte(lab.Ctl(t, "", "get", "configmaps,secrets", "-n", namespace, "-o", "json")), &list); err != nil {
 		t.Fatal(err)
 	}
-	if kind == "secret" {
-		var s struct{ Data map[string][]byte }
-		if err := json.Unmarshal([]byte(lab.Ctl(t, "", "get", kind, name, "-n", namespace, "-o", "json")), &s); err != nil {
-			t.Fatal(err)
+	out := map[string]map[string]string{}
+	for _, o := range list.Items {
+		if o.Kind == "Secret" {
+			for key, text := range o.Data {
+				plain, err := base64.StdEncoding.DecodeString(text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				o.Data[key] = string(plain)
+			}
 		}
-		for key, text := range s.Data {
-			o.Data[key] = string(text)
-		}
+		out[o.Kind+"/"+o.Metadata.Name] = o.Data
 	}
-	return o.Data
+	return out
+}
+
+// of is what a volume is made of.
+func (k kubelet) of(t testing.TB, name string) map[string]string {
+	t.Helper()
+	data, ok := k.content[name]
+	if !ok {
+		t.Fatalf("there is no %s for a volume", name)
+	}
+	return data
 }
 
 // run starts a pod's container.

@@ -148,7 +148,7 @@ files: {sources/web/source.conf: "type = fake\n", sources/web/provision.d/10: "#
 }
 
 // TestControllers installs the chart, and is the node that runs its two controllers: with their service account's rights they make pods and let people into them; the
-// one that directs is killed, the other one directs, leases stay, and what is given back is replaced.
+// one that directs is killed, the other one directs, leases stay, also that of an object, and what is given back is replaced.
 func TestControllers(t *testing.T) {
 	for _, tool := range []string{"unshare", "setpriv", "chroot"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -166,17 +166,16 @@ func TestControllers(t *testing.T) {
 	dsn := strings.Replace(server.Database(t), url.QueryEscape(server.Dir()), "/postgres", 1)
 	cert, key := certificate(t)
 	const token = "a-token-of-the-controllers-own-user-0123456789"
+	var secrets []any
 	for name, data := range map[string]map[string]string{"hostler-database": {"url": dsn}, "hostler-tls": {"tls.crt": cert, "tls.key": key}, "hostler-token": {"token": token}} {
-		args := []string{"create", "secret", "generic", name, "-n", home}
-		for key, text := range data {
-			args = append(args, "--from-literal="+key+"="+text)
-		}
-		lab.Ctl(t, "", args...)
+		secrets = append(secrets, map[string]any{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": name}, "stringData": data})
 	}
+	lab.Ctl(t, listed(t, secrets), "create", "-f", "-", "-n", home)
 	values := fmt.Sprintf(`
 token: {secret: hostler-token}
 drain: 1
 pods: {namespaces: [%s]}
+customResources: {namespaces: [%[1]s]}
 files:
   sources/pods/source.conf: |
     type = kubernetes
@@ -197,7 +196,7 @@ files:
 	if err != nil {
 		t.Fatal(err)
 	}
-	node := kubelet{program: built(t, hostler), share: server.Dir(), server: address}
+	node := kubelet{program: built(t, hostler), share: server.Dir(), server: address, content: contents(t, home)}
 	var all []*running
 	for _, p := range pods(t, home, "app.kubernetes.io/name=hostler", 2) {
 		all = append(all, node.run(t, p))
@@ -264,7 +263,13 @@ files:
 	if got := ask(leader, "run", "kept", "--", "echo", "through the leader"); got != "through the leader" {
 		t.Errorf("run: %q", got)
 	}
-	made(3)
+	lab.Ctl(t, lease, "create", "-n", away, "-f", "-")
+	lab.Ctl(t, "", "wait", "--for=condition=Leased", "hl/build", "-n", away, "--timeout=60s")
+	byObject := lab.Ctl(t, "", "get", "hl/build", "-n", away, "-o", "jsonpath={.status.instance}")
+	if byObject == "" || byObject == mine {
+		t.Errorf("the object has leased %q, beside %s", byObject, mine)
+	}
+	made(4)
 
 	leader.kill()
 	killed := time.Now()
@@ -277,16 +282,17 @@ files:
 		t.Errorf("run after the kill: %q", got)
 	}
 	second := ask(other, "acquire", "-s", "pods")
-	if second == mine {
-		t.Errorf("%s is leased twice", mine)
+	if second == mine || second == byObject {
+		t.Errorf("%s is leased twice", second)
 	}
-	made(4) // the one that directs now has made another
+	made(5) // the one that directs now has made another
 	again := node.run(t, leader.pod)
 	eventually(t, "the killed one is ready again", func() bool { return ready(again) })
 	ask(again, "release", mine, second)
+	lab.Ctl(t, "", "delete", "hl/build", "-n", away, "--timeout=60s") // it returns when the lease is given back
 	left := made(2)
 	for _, p := range left {
-		if got := lab.Ctl(t, "", "get", "pod", p.Metadata.Name, "-n", away, "-o", `jsonpath={.metadata.annotations.hostler-project\.github\.io/instance}`); got == mine || got == second {
+		if got := p.Metadata.Annotations["hostler-project.github.io/instance"]; got == mine || got == second || got == byObject {
 			t.Errorf("%s was used and is there still", got)
 		}
 	}
@@ -296,26 +302,45 @@ files:
 	again.stop(t)
 }
 
+// lease is an object that asks for one.
+const lease = `{apiVersion: hostler-project.github.io/v1alpha1, kind: Lease, metadata: {name: build}, spec: {source: pods}}`
+
+// listed is several objects as one text.
+func listed(t testing.TB, items []any) string {
+	t.Helper()
+	text, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // rights asks the API server whether the service account may what nobody needs.
 func rights(t *testing.T, home, away string) {
 	t.Helper()
-	for _, what := range []struct{ verb, group, resource, sub, namespace string }{
-		{"create", "", "pods", "", away}, // it may: the question is asked rightly
-		{"get", "", "secrets", "", home}, {"get", "", "secrets", "", away}, {"get", "", "configmaps", "", home}, {"create", "", "pods", "", home}, {"create", "", "pods", "exec", home},
-		{"create", "", "pods", "", "default"}, {"list", "", "pods", "", ""}, {"deletecollection", "", "pods", "", away}, {"patch", "", "pods", "", away},
+	type right struct{ verb, group, resource, sub, namespace string }
+	all := []right{
+		{"create", "", "pods", "", away}, {"create", "", "secrets", "", away}, // it may: the question is asked rightly
+		{"get", "", "secrets", "", home}, {"get", "", "secrets", "", away}, {"create", "", "secrets", "", home}, {"get", "", "configmaps", "", home}, {"create", "", "pods", "", home},
+		{"create", "", "pods", "exec", home}, {"create", "", "pods", "", "default"}, {"list", "", "pods", "", ""}, {"deletecollection", "", "pods", "", away}, {"patch", "", "pods", "", away},
 		{"delete", "networking.k8s.io", "networkpolicies", "", away}, {"create", "", "serviceaccounts", "token", home}, {"create", "", "namespaces", "", ""},
-		{"create", "rbac.authorization.k8s.io", "rolebindings", "", away}, {"list", "", "nodes", "", ""},
-	} {
-		review, err := json.Marshal(map[string]any{"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": map[string]any{
+		{"create", "rbac.authorization.k8s.io", "rolebindings", "", away}, {"list", "", "nodes", "", ""}, {"list", "hostler-project.github.io", "leases", "", home},
+	}
+	const allowed = 2
+	var reviews []any
+	for _, r := range all {
+		reviews = append(reviews, map[string]any{"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": map[string]any{
 			"user": "system:serviceaccount:" + home + ":hostler", "groups": []string{"system:serviceaccounts", "system:serviceaccounts:" + home, "system:authenticated"},
-			"resourceAttributes": map[string]any{"verb": what.verb, "group": what.group, "resource": what.resource, "subresource": what.sub, "namespace": what.namespace},
+			"resourceAttributes": map[string]any{"verb": r.verb, "group": r.group, "resource": r.resource, "subresource": r.sub, "namespace": r.namespace},
 		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		may, want := lab.Ctl(t, string(review), "create", "-f", "-", "-o", "jsonpath={.status.allowed}"), what.verb == "create" && what.resource == "pods" && what.sub == "" && what.namespace == away
-		if may != fmt.Sprint(want) {
-			t.Errorf("%+v: allowed is %s", what, may)
+	}
+	may := strings.Fields(lab.Ctl(t, listed(t, reviews), "create", "-f", "-", "-o", `jsonpath={.status.allowed}{"\n"}`))
+	if len(may) != len(all) {
+		t.Fatalf("%d answers to %d questions: %q", len(may), len(all), may)
+	}
+	for i, r := range all {
+		if may[i] != fmt.Sprint(i < allowed) {
+			t.Errorf("%+v: allowed is %s", r, may[i])
 		}
 	}
 }
