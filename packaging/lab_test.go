@@ -323,7 +323,7 @@ func rights(t *testing.T, home, away string) {
 		{"create", "", "pods", "", away}, {"create", "", "secrets", "", away}, // it may: the question is asked rightly
 		{"get", "", "secrets", "", home}, {"get", "", "secrets", "", away}, {"create", "", "secrets", "", home}, {"get", "", "configmaps", "", home}, {"create", "", "pods", "", home},
 		{"create", "", "pods", "exec", home}, {"create", "", "pods", "", "default"}, {"list", "", "pods", "", ""}, {"deletecollection", "", "pods", "", away}, {"patch", "", "pods", "", away},
-		{"delete", "networking.k8s.io", "networkpolicies", "", away}, {"create", "", "serviceaccounts", "token", home}, {"create", "", "namespaces", "", ""},
+		{"deletecollection", "networking.k8s.io", "networkpolicies", "", away}, {"delete", "networking.k8s.io", "networkpolicies", "", home}, {"create", "", "serviceaccounts", "token", home}, {"create", "", "namespaces", "", ""},
 		{"create", "rbac.authorization.k8s.io", "rolebindings", "", away}, {"list", "", "nodes", "", ""}, {"list", "hostler-project.github.io", "leases", "", home},
 	}
 	const allowed = 2

@@ -227,21 +227,6 @@ func TestOthersPods(t *testing.T) {
 	}
 }
 
-// TestPolicy has a network policy of the source's there before its pods, which selects them.
-func TestPolicy(t *testing.T) {
-	o := site(t)
-	p := open(t, o)
-	ready(t, p, "suite-1")
-	got := lab.Ctl(t, "", "get", "networkpolicy", "-n", o.Namespace, "-o", `jsonpath={range .items[*]}{.spec.policyTypes}{.spec.egress}{.spec.ingress} {.spec.podSelector.matchLabels}{end}`)
-	if !strings.HasPrefix(got, `["Ingress","Egress"] `) || !strings.Contains(got, `"hostler-project.github.io/source":"suite"`) {
-		t.Errorf("the policy is %s", got)
-	}
-	selected := lab.Ctl(t, "", "get", "pods", "-n", o.Namespace, "-l", "hostler-project.github.io/source=suite,hostler-project.github.io/installation=test", "-o", "name")
-	if strings.Count(selected, "\n") != 1 {
-		t.Errorf("it selects %q", selected)
-	}
-}
-
 // TestEvicted has a run say what became of its pod.
 func TestEvicted(t *testing.T) {
 	o := site(t)

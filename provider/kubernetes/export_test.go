@@ -16,6 +16,18 @@ func (p *Provider) DestroyAfter(ctx context.Context, id compute.ID, d time.Durat
 	return p.fault("Destroy", id, p.destroy(ctx, id, time.Now().Add(d)))
 }
 
+// CreateAt is Create at another time.
+func (p *Provider) CreateAt(ctx context.Context, id compute.ID, now time.Time) error {
+	_, err := p.create(ctx, compute.Spec{ID: id}, now)
+	return err
+}
+
+// OverseeAt is Oversee at another time.
+func (p *Provider) OverseeAt(ctx context.Context, now time.Time) error {
+	_, err := p.oversee(ctx, now)
+	return err
+}
+
 // EntersContainer is the container of an instance that commands run in.
 func (p *Provider) EntersContainer(t *testing.T, id compute.ID) string {
 	in, err := p.known(t.Context(), id)

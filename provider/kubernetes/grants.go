@@ -56,8 +56,8 @@ func Grants(o Options) []Grant {
 	out = append(out, Grant{Resource: "pods/exec", Verbs: []string{"get", "create"}})
 	out = append(out, Grant{Resource: "events", Verbs: []string{"list"}, Optional: true})
 	out = append(out, Grant{Resource: namespaces.Resource, Verbs: []string{"get"}, Optional: true})
-	if o.Network != "open" {
-		out = append(out, Grant{Group: policies.Group, Resource: policies.Resource, Verbs: []string{"create", "patch"}})
+	if o.Network != "open" && o.WarmPool == "" {
+		out = append(out, Grant{Group: policies.Group, Resource: policies.Resource, Verbs: []string{"list", "create", "patch", "delete"}})
 	}
 	return out
 }
@@ -126,7 +126,6 @@ func (p *Provider) probe(ctx context.Context, spec compute.Spec) (note string, e
 		}
 		notes = append(notes, fmt.Sprintf("%s: %s", without, p.denied([]Grant{g}).(*compute.Error).Err))
 	}
-	note = strings.Join(notes, "; ")
 	spec.ID = compute.ID(p.o.Source + "-probe")
 	s, err := p.stock()
 	if err == nil {
@@ -147,7 +146,14 @@ func (p *Provider) probe(ctx context.Context, spec compute.Spec) (note string, e
 	if apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run") { // a webhook that has side effects: nobody can say
 		err = nil
 	}
-	return note, err
+	if err != nil {
+		return "", err
+	}
+	holes, err := p.holes(ctx, manifest.GetLabels())
+	if len(holes) > 0 {
+		notes = append(notes, fmt.Sprintf("policies add up: what the network policies %s of the namespace let through gets to and from these pods too, whatever network says", strings.Join(holes, ", ")))
+	}
+	return strings.Join(notes, "; "), err
 }
 
 // denied says what is not allowed, all of it, with what would allow it.

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 )
 
 // TestKilledAtEachStep ends an instance's life before each of its steps in turn, as a kill does, and has another process, which knows the instance's name alone,
-// go on: it gets the instance made, entered and away, and nothing stays but the policy.
+// go on: it gets the instance made, entered and away, and nothing stays, the policy for a while.
 func TestKilledAtEachStep(t *testing.T) {
 	killed := errors.New("killed")
 	for _, kind := range []string{"pod", "sandbox", "claim", "own"} {
@@ -23,12 +24,16 @@ func TestKilledAtEachStep(t *testing.T) {
 				warm(t, o.Namespace, 1)
 			}
 			steps := "policy create created delete"
+			if kind == "claim" { // of another's pool the template says what may be reached
+				steps = "create created delete"
+			}
 			if kind == "own" { // a warm pool of the source's own
 				o.Kind, steps = "claim", "policy template pool create created delete"
 			}
 			var seen []string
 			for at := 1; ; at++ {
 				id := compute.ID(fmt.Sprintf("suite-%d", at))
+				lab.Ctl(t, "", "delete", "networkpolicies", "--all", "-n", o.Namespace) // what is there already is no step
 				n, last := 0, ""
 				first := open(t, o)
 				if kind == "own" {
@@ -89,14 +94,30 @@ func TestKilledAtEachStep(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			last, now := open(t, o), time.Now()
 			eventually(t, "nothing is left", func() error {
-				if left := lab.Ctl(t, "", "get", "pods,sandboxes,sandboxclaims,sandboxwarmpools,sandboxtemplates", "-n", o.Namespace, "-l", "hostler-project.github.io/installation=test", "-o", "name"); left != "" {
+				now = now.Add(time.Hour)
+				if err := last.OverseeAt(t.Context(), now); err != nil {
+					return err
+				}
+				if left := ours(t, o.Namespace, "sandboxwarmpools,sandboxtemplates,networkpolicies"); left != "" {
 					return errors.New(left)
 				}
 				return nil
 			})
 		})
 	}
+}
+
+// ours tells what of the tests' installation is in a namespace: instances, their pods, whoever made them, and other kinds.
+func ours(t *testing.T, namespace, others string) string {
+	t.Helper()
+	kinds := "pods,sandboxes,sandboxclaims"
+	if others != "" {
+		kinds += "," + others
+	}
+	return lab.Ctl(t, "", "get", kinds, "-n", namespace, "-l", "hostler-project.github.io/installation=test", "-o", "name") +
+		lab.Ctl(t, "", "get", "pods", "-n", namespace, "-l", "hostler.sandbox.users.io/installation=test", "-o", "name")
 }
 
 // gone destroys an instance until it is proved gone.

@@ -25,14 +25,20 @@ const (
 	claimDomain            = "hostler.sandbox.users.io"
 	claimLabelInstallation = claimDomain + "/installation"
 	claimLabelSource       = claimDomain + "/source"
+	claimLabelNetwork      = claimDomain + "/network"
 )
 
-// podLabels are the labels by which the pods of a source are known.
+// podLabels are the labels by which the pods of a source are known, and by which its network policy selects them.
 func (p *Provider) podLabels() map[string]any {
+	installation, source, network := labelInstallation, labelSource, labelNetwork
 	if p.gvr == claims {
-		return map[string]any{claimLabelInstallation: p.o.Installation, claimLabelSource: sourceLabel(p.o.Source)}
+		installation, source, network = claimLabelInstallation, claimLabelSource, claimLabelNetwork
 	}
-	return map[string]any{labelInstallation: p.o.Installation, labelSource: sourceLabel(p.o.Source)}
+	out := map[string]any{installation: p.o.Installation, source: sourceLabel(p.o.Source)}
+	if p.plan.network != "" {
+		out[network] = p.plan.network
+	}
+	return out
 }
 
 // podWatch tells of the pods of sources of this kind.

@@ -83,9 +83,6 @@ func suite(t *testing.T, o kubernetes.Options) {
 		New:     func(t *testing.T) compute.Provider { return open(t, o) },
 		Foreign: func(t *testing.T) compute.Provider { return open(t, other) },
 		Source:  "suite", Installation: "test",
-		Leak: func() []string {
-			left := lab.Ctl(t, "", "get", "pods,sandboxes,sandboxclaims", "-n", o.Namespace, "-l", "hostler-project.github.io/installation=test", "-o", "name")
-			return strings.Fields(left)
-		},
+		Leak: func() []string { return strings.Fields(ours(t, o.Namespace, "")) },
 	})
 }

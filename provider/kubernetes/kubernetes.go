@@ -3,7 +3,6 @@ package kubernetes
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
 	"github.com/hostler-project/hostler/compute"
@@ -30,12 +28,13 @@ type Provider struct {
 	gvr  schema.GroupVersionResource // what is made
 	step func(string) error          // told of each step before it is done; an error ends the call as a kill would. nil but in tests
 
-	mu       sync.Mutex
-	policied bool // the source's network policy is there
-	closed   bool
-	waits    map[compute.ID]hindrance // of pods that are not ready
-	places   map[string]placing       // by the pods' uids
-	seen     readTemplate             // last
+	mu     sync.Mutex
+	closed bool
+	waits  map[compute.ID]hindrance // of pods that are not ready
+	places map[string]placing       // by the pods' uids
+	seen   readTemplate             // last
+
+	fence fence
 
 	founding  sync.Mutex // one at a time sees to the source's own warm pool
 	founded   string     // the pool that is there
@@ -95,7 +94,7 @@ func (p *Provider) at(step string) error {
 
 // Create makes a pod, or returns the one that is there. It may wait for a node still.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
-	in, err := p.create(ctx, spec)
+	in, err := p.create(ctx, spec, time.Now())
 	if err != nil {
 		unasked := compute.WasUnasked(err)
 		if err = p.fault("Create", spec.ID, err); unasked {
@@ -106,7 +105,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	return p.instance(in), nil
 }
 
-func (p *Provider) create(ctx context.Context, spec compute.Spec) (*record, error) {
+func (p *Provider) create(ctx context.Context, spec compute.Spec, now time.Time) (*record, error) {
 	if spec.ID == "" || len(spec.ID) > 1000 {
 		return nil, compute.Unasked(&compute.Error{Kind: compute.ErrInvalid, Err: errors.New("not a name for an instance")})
 	}
@@ -116,7 +115,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (*record, erro
 	if err := p.alike(spec); err != nil {
 		return nil, compute.Unasked(err)
 	}
-	if err := p.protect(ctx); err != nil {
+	if err := p.protect(ctx, now); err != nil {
 		return nil, compute.Unasked(err)
 	}
 	pool, done, err := p.drawn(ctx)
@@ -165,38 +164,6 @@ func sure(err error) error {
 		if code >= 400 && code < 500 && code != 408 && code != 409 || strings.Contains(text, "denied the request") { // a webhook says no by any status
 			return compute.Unasked(err)
 		}
-	}
-	return err
-}
-
-// protect sees to the source's network policy, once for each opening, before the first pod.
-func (p *Provider) protect(ctx context.Context) error {
-	p.mu.Lock()
-	done := p.policied
-	p.mu.Unlock()
-	policy := p.policy()
-	if done || policy == nil {
-		return nil
-	}
-	text, err := json.Marshal(policy)
-	if err != nil {
-		return err
-	}
-	if err := p.at("policy"); err != nil {
-		return err
-	}
-	force := true // it is ours, by its name
-	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
-		_, err := d.Resource(policies).Namespace(p.c.namespace).Patch(ctx, policy.GetName(), types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "hostler", Force: &force})
-		return err
-	})
-	if hint, kind := kindOf(err); err != nil && kind == compute.ErrDenied {
-		return &compute.Error{Kind: kind, Err: err, Hint: hint + "; or set network = open"}
-	}
-	if err == nil {
-		p.mu.Lock()
-		p.policied = true
-		p.mu.Unlock()
 	}
 	return err
 }

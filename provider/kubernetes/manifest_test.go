@@ -164,6 +164,8 @@ func TestOptions(t *testing.T) {
 		"volumes: \"empty:lots:/a\"":               {Volumes: []string{"empty:lots:/a"}},
 		"egress: \"example.org\"":                  {Egress: []string{"example.org"}},
 		"egress: \"10.0.0.0/8:0\"":                 {Egress: []string{"10.0.0.0/8:0"}},
+		"network: the template of warm-pool":       {Kind: "claim", WarmPool: "warm", Network: "none"},
+		"security: the template of warm-pool":      {Kind: "claim", WarmPool: "warm", Security: "strict"},
 		"with network = open":                      {Network: "open", Egress: []string{"10.0.0.0/8"}},
 		"env: \"=secret\"":                         {Env: []string{"=secret"}},
 		"less than nothing":                        {Cores: -1},
@@ -194,11 +196,12 @@ func TestOptions(t *testing.T) {
 
 // TestEgress reads what may be reached.
 func TestEgress(t *testing.T) {
-	p := opened(t, Options{Image: "i", Egress: []string{"10.1.2.3/8", "[2001:db8::/32]:443"}})
+	p := opened(t, Options{Image: "i", Egress: []string{"10.1.2.3/8", "[2001:db8::/32]:443", "dns"}})
 	policy := p.policy()
 	for path, want := range map[string]any{
 		"spec/egress/0/to/0/ipBlock/cidr": "10.0.0.0/8", "spec/egress/0/ports": nil, "spec/egress/1/to/0/ipBlock/cidr": "2001:db8::/32", "spec/egress/1/ports/0/port": 443.0,
-		"spec/policyTypes/0": "Ingress", "spec/policyTypes/1": "Egress", "spec/ingress": nil,
+		"spec/egress/2/to/0/podSelector/matchLabels/k8s-app": "kube-dns", "spec/egress/2/ports/1/port": 53.0,
+		"spec/policyTypes/0": "Ingress", "spec/policyTypes/1": "Egress", "spec/ingress/0": nil,
 	} {
 		if got := at(t, policy.Object, path); got != want {
 			t.Errorf("%s is %v, not %v", path, got, want)

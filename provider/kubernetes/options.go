@@ -48,7 +48,7 @@ type Options struct {
 	User     int64    `conf:"user"`     // commands run as this user id; 0: as security says
 	Security string   `conf:"security"` // strict (the default), baseline, or template
 	Network  string   `conf:"network"`  // none (the default), egress, or open
-	Egress   []string `conf:"egress"`   // with network = none: ADDRESS/BITS[:PORT] that may be reached all the same
+	Egress   []string `conf:"egress"`   // with network = none: ADDRESS/BITS[:PORT] that may be reached all the same; dns: the cluster's name servers
 
 	Way      string        `conf:"way"`          // agent (the default) or exec
 	AgentIn  string        `conf:"agent-image"`  // an image with the guest program, which an init container copies; "": it is copied through exec
@@ -70,6 +70,7 @@ type plan struct {
 	tolerations, env              []any
 	volumes, mounts               []any
 	egress                        []any
+	network                       string // a digest of what the network policy says; "": there is none
 }
 
 func isLabel(key string) bool       { return len(validation.IsQualifiedName(key)) == 0 }
@@ -78,7 +79,12 @@ func isObjectName(name string) bool { return len(validation.IsDNS1123Subdomain(n
 
 // read takes the options apart, and sets what is left to us. Its errors name the key.
 func (o *Options) read() (p plan, err error) {
-	o.Security, o.Network, o.Way = cmp.Or(o.Security, "strict"), cmp.Or(o.Network, "none"), cmp.Or(o.Way, "agent")
+	shapes := o.shapes() // before we say anything
+	network := "none"
+	if o.WarmPool != "" { // of which its template decides, and agent-sandbox, whose own policy lets it out
+		network = "open"
+	}
+	o.Security, o.Network, o.Way = cmp.Or(o.Security, "strict"), cmp.Or(o.Network, network), cmp.Or(o.Way, "agent")
 	o.Kind = cmp.Or(o.Kind, "pod")
 	p.kind = o.Kind
 	o.GPU, o.Schedule = cmp.Or(o.GPU, "nvidia.com/gpu"), cmp.Or(o.Schedule, 30*time.Second)
@@ -102,8 +108,8 @@ func (o *Options) read() (p plan, err error) {
 		return p, fmt.Errorf("warm = %d: less than nothing", o.Warm)
 	case o.WarmPool != "" && !isObjectName(o.WarmPool):
 		return p, fmt.Errorf("warm-pool = %s: not a name of Kubernetes", o.WarmPool)
-	case o.WarmPool != "" && o.shapes() != "":
-		return p, fmt.Errorf("%s: the template of warm-pool = %s says what its sandboxes are made like", o.shapes(), o.WarmPool)
+	case o.WarmPool != "" && shapes != "":
+		return p, fmt.Errorf("%s: the template of warm-pool = %s says what its sandboxes are made like", shapes, o.WarmPool)
 	case o.Cores < 0 || o.Memory < 0 || o.Disk < 0 || o.Grace < 0 || o.Schedule < 0 || o.Force < 0 || o.User < 0:
 		return p, fmt.Errorf("cores, memory, disk, user, grace, force-delete and schedule-wait cannot be less than nothing")
 	case o.Cores > 1<<20:
@@ -159,7 +165,8 @@ func (o *Options) read() (p plan, err error) {
 		}
 		p.egress = append(p.egress, rule)
 	}
-	return p, nil
+	p.network, err = o.networkOf(p.egress)
+	return p, err
 }
 
 // shapes names a key that says what instances are made like; "": none does.
@@ -171,6 +178,7 @@ func (o *Options) shapes() string {
 		{"template", o.Template != ""}, {"image", o.Image != ""}, {"agent-image", o.AgentIn != ""}, {"env", len(o.Env) > 0}, {"volumes", len(o.Volumes) > 0}, {"cores", o.Cores > 0}, {"memory", o.Memory > 0},
 		{"disk", o.Disk > 0}, {"node-selector", len(o.Selector) > 0}, {"tolerations", len(o.Tolerations) > 0}, {"runtime-class", o.Runtime != ""}, {"priority-class", o.Priority != ""},
 		{"service-account", o.Account != ""}, {"pull", o.PullPolicy != ""}, {"pull-secrets", len(o.PullSecrets) > 0}, {"user", o.User > 0}, {"grace", o.Grace > 0},
+		{"security", o.Security != ""}, {"network", o.Network != "" && o.Network != "open"}, {"egress", len(o.Egress) > 0},
 	} {
 		if is.said {
 			return is.key
@@ -254,9 +262,18 @@ func readSize(text string) (string, error) {
 	return digits + unit, nil
 }
 
-// readEgress takes ADDRESS/BITS[:PORT], an IPv6 one in brackets when a port follows.
+// readEgress takes ADDRESS/BITS[:PORT], an IPv6 one in brackets when a port follows; or dns.
 func readEgress(text string) (map[string]any, error) {
-	bad := fmt.Errorf("egress: %q is not ADDRESS/BITS, ADDRESS/BITS:PORT or [ADDRESS/BITS]:PORT", text)
+	bad := fmt.Errorf("egress: %q is not ADDRESS/BITS, ADDRESS/BITS:PORT, [ADDRESS/BITS]:PORT or dns", text)
+	if text == "dns" { // whatever serves names there, it has the label of the first that did
+		return map[string]any{
+			"to": []any{map[string]any{
+				"namespaceSelector": map[string]any{"matchLabels": map[string]any{"kubernetes.io/metadata.name": "kube-system"}},
+				"podSelector":       map[string]any{"matchLabels": map[string]any{"k8s-app": "kube-dns"}},
+			}},
+			"ports": portOf(53),
+		}, nil
+	}
 	cidr, port := text, ""
 	if rest, ok := strings.CutPrefix(text, "["); ok {
 		if cidr, port, ok = strings.Cut(rest, "]"); !ok || port != "" && port[0] != ':' {
@@ -276,7 +293,11 @@ func readEgress(text string) (map[string]any, error) {
 		if err != nil || n == 0 {
 			return nil, bad
 		}
-		rule["ports"] = []any{map[string]any{"protocol": "TCP", "port": int64(n)}, map[string]any{"protocol": "UDP", "port": int64(n)}}
+		rule["ports"] = portOf(int64(n))
 	}
 	return rule, nil
+}
+
+func portOf(n int64) []any {
+	return []any{map[string]any{"protocol": "TCP", "port": n}, map[string]any{"protocol": "UDP", "port": n}}
 }

@@ -75,6 +75,10 @@ func (w *watch) ends(ctx context.Context, meant func(*record) bool, out map[comp
 
 // Oversee tells which pods have ended: evicted, preempted, drained, out of memory, deleted by somebody, with their nodes. It is answered from what the watch has told.
 func (p *Provider) Oversee(ctx context.Context) (map[compute.ID]string, error) {
+	return p.oversee(ctx, time.Now())
+}
+
+func (p *Provider) oversee(ctx context.Context, now time.Time) (map[compute.ID]string, error) {
 	out := map[compute.ID]string{}
 	_, err := p.c.ask()
 	if err == nil {
@@ -88,6 +92,9 @@ func (p *Provider) Oversee(ctx context.Context) (map[compute.ID]string, error) {
 	}
 	if err != nil {
 		return nil, p.fault("Oversee", compute.ID(p.o.Source), err)
+	}
+	if err := p.patrol(ctx, now); err != nil && ctx.Err() == nil {
+		p.log.Warn("the source's network policy is not seen to", "source", p.o.Source, "error", err)
 	}
 	return out, nil
 }

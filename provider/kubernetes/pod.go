@@ -19,6 +19,7 @@ const (
 	domain            = "hostler-project.github.io"
 	labelInstallation = domain + "/installation"
 	labelSource       = domain + "/source"
+	labelNetwork      = domain + "/network" // which network policy is a pod's; none: open
 	noteInstance      = domain + "/instance"
 	noteSource        = domain + "/source"
 	notePool          = domain + "/warm-pool"                     // of a claim: what it came from
@@ -130,7 +131,11 @@ func readPod(u *unstructured.Unstructured) (*record, error) {
 	}
 	p.Metadata.Annotations = notes
 	p.Metadata.OwnerReferences = slices.DeleteFunc(p.Metadata.OwnerReferences, func(o owner) bool { return o.Kind != "Sandbox" || !o.Controller })
-	p.Metadata.Labels = map[string]string{labelInstallation: cmp.Or(p.Metadata.Labels[labelInstallation], p.Metadata.Labels[claimLabelInstallation])}
+	labels := map[string]string{labelInstallation: cmp.Or(p.Metadata.Labels[labelInstallation], p.Metadata.Labels[claimLabelInstallation])}
+	if network := p.Metadata.Labels[labelNetwork]; network != "" {
+		labels[labelNetwork] = network
+	}
+	p.Metadata.Labels = labels
 	return &p, nil
 }
 

@@ -260,6 +260,9 @@ func (p *Provider) manifest(spec compute.Spec) (*unstructured.Unstructured, erro
 	p.runtime(s, c, spec)
 	p.resources(c, spec)
 	p.security(s, c)
+	if s["hostNetwork"] == true && p.plan.network != "" {
+		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("template: spec.hostNetwork has the pod on its node's own network, for which no network policy counts"), Hint: "take it out of the template, or set network = open"}
+	}
 	return u, nil
 }
 
@@ -271,6 +274,10 @@ func (p *Provider) mark(u *unstructured.Unstructured, id compute.ID) {
 	set(labels, p.plan.labels)
 	set(notes, p.plan.annotations)
 	labels[labelInstallation], labels[labelSource] = p.o.Installation, sourceLabel(p.o.Source)
+	delete(labels, labelNetwork)
+	if p.plan.network != "" {
+		labels[labelNetwork] = p.plan.network
+	}
 	notes[noteInstance], notes[noteSource] = string(id), p.o.Source
 }
 
@@ -419,29 +426,4 @@ func (p *Provider) security(s, c map[string]any) {
 		of["runAsUser"] = user
 		initially(of, "fsGroup", user)
 	}
-}
-
-// policy is the source's network policy; nil: none. What may be reached at all the cluster's network plugin enforces.
-func (p *Provider) policy() *unstructured.Unstructured {
-	if p.o.Network == "open" {
-		return nil
-	}
-	spec := map[string]any{
-		"podSelector": map[string]any{"matchLabels": p.podLabels()},
-		"policyTypes": []any{"Ingress", "Egress"},
-	}
-	if p.o.Network == "egress" {
-		spec["policyTypes"] = []any{"Ingress"}
-	} else if len(p.plan.egress) > 0 {
-		spec["egress"] = p.plan.egress
-	}
-	return &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-		"metadata": map[string]any{
-			"name": p.podName(compute.ID(p.o.Source)), "namespace": p.c.namespace,
-			"labels":      map[string]any{labelInstallation: p.o.Installation, labelSource: sourceLabel(p.o.Source)},
-			"annotations": map[string]any{noteSource: p.o.Source},
-		},
-		"spec": spec,
-	}}
 }

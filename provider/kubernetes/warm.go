@@ -53,6 +53,7 @@ func (p *Provider) stock() (stock, error) {
 	labels, notes := meta(pod)
 	delete(labels, labelInstallation) // it is no instance
 	delete(labels, labelSource)
+	delete(labels, labelNetwork)
 	delete(notes, noteInstance)
 	maps.Copy(labels, p.podLabels()) // which the network policy goes by, before a claim and after
 	spec := map[string]any{
@@ -262,7 +263,7 @@ func (p *Provider) reserve(ctx context.Context, n int) error {
 		return err // to take away it need not be known what to make
 	}
 	if n > 0 {
-		if err := p.protect(ctx); err != nil {
+		if err := p.protect(ctx, time.Now()); err != nil {
 			return err
 		}
 	}

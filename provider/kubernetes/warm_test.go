@@ -155,7 +155,7 @@ func TestReserveKilled(t *testing.T) {
 		n     int
 	}{
 		{"policy template pool", o, 2},
-		{"policy template pool remove sandboxwarmpools remove sandboxtemplates", edited, 1},
+		{"template pool remove sandboxwarmpools remove sandboxtemplates", edited, 1},
 		{"remove sandboxwarmpools remove sandboxtemplates", edited, 0},
 	} {
 		var seen []string

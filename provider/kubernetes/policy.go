@@ -1,0 +1,251 @@
+package kubernetes
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// A source's network policy has the digest of what it says in its name and in the label of the pods that it selects. So where network or egress change, pods that are
+// in use keep what they were made with, and processes that know the source before and after do not write one another's.
+
+const (
+	fenceLasts = time.Minute      // how old a look at the policies may be when the next pod is made
+	fenceStays = 10 * time.Minute // how long a policy is there after its last pod: another process may be about to make one
+)
+
+// fence is what is known of a source's network policies.
+type fence struct {
+	mu     sync.Mutex           // held while they are looked at: those who come meanwhile need not look
+	looked time.Time            // zero: not yet, or all is to be looked at anew
+	own    bool                 // the one of now is there
+	idle   map[string]time.Time // all of them by name, with since when there has been no pod of it; zero: there is one, or nobody has looked
+}
+
+// networkSpec is what the network policy says, but for whom it selects; nil: there is none. What may be reached at all the cluster's network plugin enforces.
+// Empty lists are said too: so they are ours, and what somebody puts there goes again.
+func (o *Options) networkSpec(egress []any) map[string]any {
+	switch {
+	case o.Network == "open":
+		return nil
+	case o.Network == "egress":
+		return map[string]any{"policyTypes": []any{"Ingress"}, "ingress": []any{}}
+	case egress == nil:
+		egress = []any{}
+	}
+	return map[string]any{"policyTypes": []any{"Ingress", "Egress"}, "ingress": []any{}, "egress": egress}
+}
+
+// networkOf is a digest of that, as it stands in a label; "": there is no policy.
+func (o *Options) networkOf(egress []any) (string, error) {
+	spec := o.networkSpec(egress)
+	if spec == nil {
+		return "", nil
+	}
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	return strings.ToLower(base32.HexEncoding.EncodeToString(sum[:5])), nil
+}
+
+// policy is the source's network policy; nil: none.
+func (p *Provider) policy() *unstructured.Unstructured {
+	spec := p.o.networkSpec(p.plan.egress)
+	if spec == nil {
+		return nil
+	}
+	spec["podSelector"] = map[string]any{"matchLabels": p.podLabels()}
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": p.head(p.podName(compute.ID(p.o.Source)) + "-" + p.plan.network), "spec": spec,
+	}}
+}
+
+// protect has the source's network policy be there, as it has to be, before a pod is made: it looks, unless it has done so a short while ago, and writes only what differs.
+func (p *Provider) protect(ctx context.Context, now time.Time) error {
+	policy := p.policy()
+	if policy == nil {
+		return nil
+	}
+	p.fence.mu.Lock()
+	defer p.fence.mu.Unlock()
+	return p.fortify(ctx, policy, now)
+}
+
+// fortify is protect for who has the fence's lock.
+func (p *Provider) fortify(ctx context.Context, policy *unstructured.Unstructured, now time.Time) error {
+	if p.fence.own && now.Sub(p.fence.looked) < fenceLasts {
+		return nil
+	}
+	err := p.survey(ctx, policy, now)
+	if err == nil && !p.fence.own {
+		if err = p.at("policy"); err != nil {
+			return err
+		}
+		err = p.apply(ctx, policies, policy.Object)
+		if err == nil {
+			p.fence.own, p.fence.idle[policy.GetName()] = true, time.Time{}
+		}
+	}
+	if hint, kind := kindOf(err); err != nil && kind == compute.ErrDenied {
+		return &compute.Error{Kind: kind, Err: err, Hint: hint + "; or set network = open"}
+	}
+	return err
+}
+
+// survey looks which network policies the source has. policy is that of now; nil: none. The caller has the fence's lock.
+func (p *Provider) survey(ctx context.Context, policy *unstructured.Unstructured, now time.Time) error {
+	all, err := p.lists(ctx, policies)
+	if err != nil {
+		p.fence.looked = time.Time{}
+		return err
+	}
+	was := p.fence.idle
+	p.fence.looked, p.fence.own, p.fence.idle = now, false, map[string]time.Time{}
+	for _, u := range all {
+		p.fence.idle[u.GetName()] = was[u.GetName()]
+		if policy != nil && u.GetName() == policy.GetName() {
+			p.fence.own = sameSpec(u.Object["spec"], policy.Object["spec"])
+		}
+	}
+	return nil
+}
+
+// patrol sees to the source's network policies where it is overseen: that of its pods is there again soon when somebody took it away or changed it; those that no pod
+// needs go, and when there has been no pod for a while all do.
+func (p *Provider) patrol(ctx context.Context, now time.Time) error {
+	all, err := p.watch().list(ctx, p.o.Source)
+	if err != nil {
+		return err
+	}
+	needed := map[string]bool{}
+	for _, in := range all {
+		if p.owned(in) {
+			needed[in.Metadata.Labels[labelNetwork]] = true
+		}
+	}
+	p.founding.Lock()
+	if p.reserved > 0 || p.drawing > 0 {
+		needed[p.plan.network] = true
+	}
+	p.founding.Unlock()
+	policy := p.policy()
+	f := &p.fence
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case policy != nil && needed[p.plan.network]:
+		err = p.fortify(ctx, policy, now)
+	case f.looked.IsZero() || now.Sub(f.looked) >= fenceLasts && len(f.idle) > 0: // nobody else makes one while there is no pod
+		if err = p.survey(ctx, policy, now); apierrors.IsForbidden(err) && policy == nil { // an open source needs no right to policies
+			f.looked, err = now, nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for name, since := range f.idle {
+		switch network := name[strings.LastIndexByte(name, '-')+1:]; {
+		case needed[network]:
+			f.idle[name] = time.Time{}
+		case since.IsZero():
+			f.idle[name] = now
+		case now.Sub(since) >= fenceStays:
+			if err := p.remove(ctx, policies, name); err != nil {
+				return err
+			}
+			f.looked, f.own = time.Time{}, false
+		}
+	}
+	return nil
+}
+
+// holes names the network policies of others that select pods of such labels and let something through: policies add up, so it gets through whatever ours says.
+func (p *Provider) holes(ctx context.Context, of map[string]string) (out []string, err error) {
+	if p.o.Network == "open" {
+		return nil, nil
+	}
+	var list *unstructured.UnstructuredList
+	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
+		list, err = d.Resource(policies).Namespace(p.c.namespace).List(ctx, metav1.ListOptions{})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range list.Items {
+		var is struct {
+			Spec struct {
+				PodSelector metav1.LabelSelector `json:"podSelector"`
+				Ingress     []any                `json:"ingress"`
+				Egress      []any                `json:"egress"`
+			} `json:"spec"`
+		}
+		if u.GetLabels()[labelInstallation] == p.o.Installation && u.GetAnnotations()[noteSource] == p.o.Source {
+			continue
+		}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &is); err != nil {
+			return nil, fmt.Errorf("the network policy %s: %w", u.GetName(), err)
+		}
+		selects, err := metav1.LabelSelectorAsSelector(&is.Spec.PodSelector)
+		if err != nil {
+			return nil, fmt.Errorf("the network policy %s: %w", u.GetName(), err)
+		}
+		if selects.Matches(labels.Set(of)) && (len(is.Spec.Ingress) > 0 || p.o.Network == "none" && len(is.Spec.Egress) > 0) {
+			out = append(out, u.GetName())
+		}
+	}
+	return out, nil
+}
+
+// sameSpec compares what is at the cluster with what is to be there: an API server leaves out what is empty.
+func sameSpec(a, b any) bool {
+	var x, y any
+	for from, to := range map[*any]*any{&a: &x, &b: &y} {
+		text, err := json.Marshal(*from)
+		if err == nil {
+			err = json.Unmarshal(text, to)
+		}
+		if err != nil {
+			return false
+		}
+	}
+	return reflect.DeepEqual(bare(x), bare(y))
+}
+
+// bare is a document without what is empty in it.
+func bare(v any) any {
+	of, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	for key, inner := range of {
+		switch inner := bare(inner).(type) {
+		case map[string]any:
+			if len(inner) == 0 && key != "podSelector" {
+				delete(of, key)
+			}
+		case []any:
+			if len(inner) == 0 {
+				delete(of, key)
+			}
+		}
+	}
+	return of
+}
