@@ -11,7 +11,9 @@ import (
 // What a source of a type may set that somebody applies from afar: what its computers are, and nothing that runs, is read or is shown on the controller's machine,
 // or has it speak to, or sign in at, what it was not told of by its own user. A type that is not here works on that machine.
 var fromAfar = map[string][]string{
-	"fake": {"*"}, "pool": {},
+	"pool": {},
+	"fake": {"boot", "create-time", "destroy-time", "clean-time", "fail-create", "fail-destroy", "fail-connect", "fail-clean", "capacity", "reply", "state", "cores", "memory", "disk", "gpus",
+		"images", "flavors", "locations", "user-data", "seed"}, // with run its commands run there
 	"container": {"image", "pull", "cores", "memory", "disk", "pids", "user", "entrypoint"},
 	"sandbox":   {"image", "upper", "cores", "memory", "disk", "pids", "network", "hide", "user", "entrypoint"},
 	"openstack": {"cloud", "region", "rate-limit", "deployment", "image", "flavor", "cores", "memory", "disk", "flavor-regex", "flavor-sets", "flavor-order", "volume-type", "zone",
@@ -48,7 +50,7 @@ func (c *Config) FromAfar(s *Source, secrets string) (risks []Risk) {
 	for _, key := range slices.Sorted(maps.Keys(s.Values)) {
 		v := s.Values[key]
 		own, section := strings.CutPrefix(key, s.Type+".")
-		has := func(k string) bool { return k == "*" || foldKey(k) == foldKey(own) }
+		has := func(k string) bool { return foldKey(k) == foldKey(own) }
 		switch why := refers(v.Text, secrets); {
 		case why != "":
 			note(v, v.Key+" "+why)

@@ -24,6 +24,8 @@ func TestFromAfar(t *testing.T) {
 	}
 	cases := map[string]struct{ text, want string }{
 		"plain":     {"type = fake\nreserve = 2\nbundles = none\n[fake]\nboot = 1s\n", ""},
+		"shell":     {"type = fake\n[fake]\nrun = exec\n", "run decides"},
+		"home":      {"type = fake\n[fake]\nboot = 1s\nRun = home\n", "decides"},
 		"pods":      {"type = kubernetes\n[kubernetes]\nimage = debian:13\ncores = 2\nnode-selector = a=b\n", ""},
 		"template":  {"type = kubernetes\n[kubernetes]\ntemplate = /etc/shadow\n", "template decides"},
 		"secretpod": {"type = kubernetes\n[kubernetes]\nimage = x\nvolumes = secret:a:/b\n", "volumes decides"},
