@@ -259,7 +259,9 @@ func (p *Provider) manifest(spec compute.Spec) (*unstructured.Unstructured, erro
 	}
 	p.runtime(s, c, spec)
 	p.resources(c, spec)
-	p.security(s, c)
+	if err := p.security(notes, s, c); err != nil {
+		return nil, err
+	}
 	if s["hostNetwork"] == true && p.plan.network != "" {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("template: spec.hostNetwork has the pod on its node's own network, for which no network policy counts"), Hint: "take it out of the template, or set network = open"}
 	}
@@ -392,38 +394,4 @@ func atLeast(has any, want string) bool {
 	a, err1 := resource.ParseQuantity(fmt.Sprint(has))
 	b, err2 := resource.ParseQuantity(want)
 	return err1 == nil && err2 == nil && a.Cmp(b) >= 0
-}
-
-// security says what the pod may do to its node. strict is what the cluster's Pod Security standard "restricted" demands.
-func (p *Provider) security(s, c map[string]any) {
-	if p.o.Security == "template" {
-		if p.o.User > 0 {
-			child(c, "securityContext")["runAsUser"] = p.o.User
-		}
-		return
-	}
-	of, inside := child(s, "securityContext"), child(c, "securityContext")
-	of["seccompProfile"] = map[string]any{"type": "RuntimeDefault"}
-	for _, key := range []string{"hostNetwork", "hostPID", "hostIPC"} {
-		delete(s, key)
-	}
-	delete(inside, "privileged")
-	user := p.o.User
-	if p.o.Security == "strict" {
-		user = cmp.Or(user, 1000)
-		of["runAsNonRoot"] = true
-		inside["allowPrivilegeEscalation"] = false
-		inside["capabilities"] = map[string]any{"drop": []any{"ALL"}}
-		initially(c, "workingDir", home)
-		if list, _ := c["env"].([]any); !slices.ContainsFunc(list, func(e any) bool { v, _ := e.(map[string]any); return v["name"] == "HOME" }) {
-			more(c, "env", map[string]any{"name": "HOME", "value": home})
-		}
-		if list, _ := s["initContainers"].([]any); p.o.AgentIn != "" {
-			list[0].(map[string]any)["securityContext"] = maps.Clone(inside)
-		}
-	}
-	if user > 0 {
-		of["runAsUser"] = user
-		initially(of, "fsGroup", user)
-	}
 }

@@ -1,0 +1,163 @@
+package kubernetes
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// What the Pod Security standards say (https://kubernetes.io/docs/concepts/security/pod-security-standards): a template's containers, all of them, get what the level
+// demands in place of what they say; what they could not do without it is refused.
+
+// allowedCapabilities are those that "baseline" lets a container add.
+var allowedCapabilities = []string{"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"}
+
+// safeSysctls are those that "baseline" lets a pod set.
+var safeSysctls = []string{
+	"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_unprivileged_port_start", "net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range",
+	"net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes",
+}
+
+// strictVolumes are the kinds of volumes that "restricted" knows; "baseline" knows all but hostPath.
+var strictVolumes = []string{"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected", "secret"}
+
+// security says what the pod may do to its node. strict is what the Pod Security standard "restricted" demands, baseline what "baseline" does. c is our
+// container of s, and notes are the annotations.
+func (p *Provider) security(notes, s, c map[string]any) error {
+	if p.o.Security == "template" {
+		if p.o.User > 0 {
+			child(c, "securityContext")["runAsUser"] = p.o.User
+		}
+		return nil
+	}
+	if err := p.unfit(s); err != nil {
+		return err
+	}
+	maps.DeleteFunc(notes, func(key string, _ any) bool {
+		return strings.HasPrefix(key, "container.apparmor.security.beta.kubernetes.io/")
+	})
+	strict := p.o.Security == "strict"
+	of := child(s, "securityContext")
+	confine(of)
+	of["seccompProfile"] = map[string]any{"type": "RuntimeDefault"}
+	if list, ok := of["sysctls"].([]any); ok {
+		of["sysctls"] = slices.DeleteFunc(list, func(v any) bool { return !slices.Contains(safeSysctls, textOf(v, "name")) })
+	}
+	for _, key := range []string{"hostNetwork", "hostPID", "hostIPC"} {
+		delete(s, key)
+	}
+	user := p.o.User
+	if strict {
+		user = cmp.Or(user, 1000)
+		of["runAsNonRoot"] = true
+		initially(c, "workingDir", home)
+		if list, _ := c["env"].([]any); !slices.ContainsFunc(list, func(e any) bool { return textOf(e, "name") == "HOME" }) {
+			more(c, "env", map[string]any{"name": "HOME", "value": home})
+		}
+	}
+	if user > 0 {
+		of["runAsUser"] = user
+		initially(of, "fsGroup", user)
+	}
+	for _, one := range containers(s) {
+		inside := child(one.is, "securityContext")
+		confine(inside)
+		if p.o.User > 0 && one.is["name"] == c["name"] {
+			delete(inside, "runAsUser")
+		}
+		if strict {
+			if fmt.Sprint(inside["runAsUser"]) == "0" {
+				delete(inside, "runAsUser")
+			}
+			delete(inside, "runAsNonRoot") // the pod's counts
+			inside["allowPrivilegeEscalation"] = false
+			inside["capabilities"] = map[string]any{"drop": []any{"ALL"}}
+		} else if caps, ok := inside["capabilities"].(map[string]any); ok {
+			if add, ok := caps["add"].([]any); ok {
+				caps["add"] = slices.DeleteFunc(add, func(v any) bool { return !slices.Contains(allowedCapabilities, fmt.Sprint(v)) })
+			}
+		}
+		if len(inside) == 0 {
+			delete(one.is, "securityContext")
+		}
+	}
+	return nil
+}
+
+// confine takes out of a security context, a pod's or a container's, what neither standard lets it say otherwise than the pod does.
+func confine(of map[string]any) {
+	for _, key := range []string{"privileged", "procMount", "seccompProfile", "appArmorProfile", "seLinuxOptions", "windowsOptions"} {
+		delete(of, key)
+	}
+}
+
+// container is one of a pod's, with its path.
+type container struct {
+	path string
+	is   map[string]any
+}
+
+func containers(s map[string]any) (out []container) {
+	for _, key := range []string{"initContainers", "containers"} {
+		list, _ := s[key].([]any)
+		for i, c := range list {
+			if c, ok := c.(map[string]any); ok {
+				out = append(out, container{fmt.Sprintf("spec.%s[%d]", key, i), c})
+			}
+		}
+	}
+	return out
+}
+
+// textOf is the text at a key of an object; "": there is none.
+func textOf(v any, key string) string {
+	of, _ := v.(map[string]any)
+	text, _ := of[key].(string)
+	return text
+}
+
+// unfit refuses what the level does not let a pod have, and what the template's pod would not work without.
+func (p *Provider) unfit(s map[string]any) error {
+	var bad []string
+	list, _ := s["volumes"].([]any)
+	for i, v := range list {
+		v, _ := v.(map[string]any)
+		for kind := range v {
+			if kind == "hostPath" || kind != "name" && p.o.Security == "strict" && !slices.Contains(strictVolumes, kind) {
+				bad = append(bad, fmt.Sprintf("spec.volumes[%d].%s", i, kind))
+			}
+		}
+	}
+	for _, one := range containers(s) {
+		ports, _ := one.is["ports"].([]any)
+		for i, v := range ports {
+			if v, _ := v.(map[string]any); v["hostPort"] != nil && fmt.Sprint(v["hostPort"]) != "0" {
+				bad = append(bad, fmt.Sprintf("%s.ports[%d].hostPort", one.path, i))
+			}
+		}
+		hooks, _ := one.is["lifecycle"].(map[string]any)
+		for path, of := range map[string]any{
+			"livenessProbe": one.is["livenessProbe"], "readinessProbe": one.is["readinessProbe"], "startupProbe": one.is["startupProbe"],
+			"lifecycle.postStart": hooks["postStart"], "lifecycle.preStop": hooks["preStop"],
+		} {
+			probe, _ := of.(map[string]any)
+			for _, way := range []string{"httpGet", "tcpSocket"} {
+				if textOf(probe[way], "host") != "" {
+					bad = append(bad, one.path+"."+path+"."+way+".host")
+				}
+			}
+		}
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	slices.Sort(bad)
+	return &compute.Error{
+		Kind: compute.ErrInvalid, Err: fmt.Errorf("template: security = %s does not allow %s", p.o.Security, strings.Join(bad, ", ")),
+		Hint: "take that out of the template, or set security = template",
+	}
+}
