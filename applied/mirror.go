@@ -37,9 +37,15 @@ const current = "current"
 func (m Mirror) Path() string { return filepath.Join(m.Dir, current) }
 
 // Mark is that of the change up to which things are shown; no two changes have the same. "": nothing is. Who reads the directory asks before: what was changed
-// while it was read is then another mark.
+// while it was read is then another mark. A link that leads nowhere shows nothing: somebody may have cleared away what has not changed for long.
 func (m Mirror) Mark() string {
-	name, _ := os.Readlink(m.Path())
+	name, err := os.Readlink(m.Path())
+	if err == nil {
+		_, err = os.Stat(m.Path())
+	}
+	if err != nil {
+		return ""
+	}
 	return name
 }
 

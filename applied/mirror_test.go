@@ -166,6 +166,15 @@ func TestMirror(t *testing.T) {
 	if m.Mark() != mark {
 		t.Error("nothing has changed, and the mark has")
 	}
+	if err := os.RemoveAll(filepath.Join(m.Dir, mark)); err != nil { // a cleaner of old files
+		t.Fatal(err)
+	}
+	if m.Mark() != "" {
+		t.Error("what is not there counts as shown")
+	}
+	if sync(s); m.Mark() != mark || len(shown(t, m.Path())) != 2 {
+		t.Errorf("what was taken away is not shown again: %q", shown(t, m.Path()))
+	}
 	dir, done, err := m.Try(all(t, s).Things)
 	if err != nil || !slices.Equal(shown(t, dir), shown(t, m.Path())) {
 		t.Errorf("tried: %v", err)
