@@ -217,6 +217,10 @@ func (g *gathering) settings(s *Source, note func(*Source, Risk)) {
 		v := s.Values["type"]
 		note(s, Risk{File: v.File, Line: v.Line, Why: fmt.Sprintf("type %s runs a program on this machine", s.Type)})
 	}
+	if s.Type == "kubernetes" { // without a key of its own too: the current cluster is often the one that matters
+		v := s.Values["type"]
+		note(s, Risk{File: v.File, Line: v.Line, Why: "makes pods, as you, in the cluster that your kubeconfig leads to"})
+	}
 	for _, key := range slices.Sorted(maps.Keys(s.Values)) {
 		v := s.Values[key]
 		at := func(why string) { note(s, Risk{File: v.File, Line: v.Line, Why: why}) }
@@ -299,23 +303,41 @@ func (b *binding) source(s *Source) {
 	for event := range s.Hooks {
 		b.tree(filepath.Join(dir, event+".d"))
 	}
-	tree := filepath.Dir(b.place.path)
-	for _, v := range s.Values {
+	for key, v := range s.Values {
 		_, words, _ := reference(v.Text)
-		for _, w := range append(strings.FieldsFunc(words, func(c rune) bool { return strings.ContainsRune(" \t\n'\"", c) }), v.Text) {
-			if filepath.IsAbs(w) {
-				if within(tree, w) {
-					b.outside(w)
-				}
+		named := b.named(append(strings.FieldsFunc(words, func(c rune) bool { return strings.ContainsRune(" \t\n'\"", c) }), v.Text), s.Dir)
+		if key != s.Type+".kubeconfig" {
+			continue
+		}
+		for _, path := range named { // it names programs that are run, and files of tokens and certificates, as seen from where it is
+			if info, err := os.Stat(path); err != nil || info.Size() > maxBound {
 				continue
 			}
-			for _, d := range []string{s.Dir, tree, "."} {
-				if path, err := filepath.Abs(filepath.Join(d, w)); err == nil && within(tree, path) {
-					b.outside(path)
+			if text, err := os.ReadFile(path); err == nil {
+				b.named(strings.FieldsFunc(string(text), func(c rune) bool { return strings.ContainsRune(" \t\r\n'\"[]{},", c) }), filepath.Dir(path))
+			}
+		}
+	}
+}
+
+// named binds the files in reach that words name, as seen from a directory, the tree or the current one, and returns their paths.
+func (b *binding) named(words []string, dir string) (paths []string) {
+	tree := filepath.Dir(b.place.path)
+	for _, w := range words {
+		dirs := []string{dir, tree, "."}
+		if filepath.IsAbs(w) {
+			dirs = []string{"/"}
+		}
+		for _, d := range dirs {
+			if path, err := filepath.Abs(filepath.Join(d, w)); err == nil && within(tree, path) {
+				b.outside(path)
+				if b.files[path] != "" {
+					paths = append(paths, path)
 				}
 			}
 		}
 	}
+	return paths
 }
 
 // file binds a file of the root.

@@ -38,6 +38,7 @@ func TestWhatNeedsTrust(t *testing.T) {
 		{"container", "type = container\nimage = debian\n[container]\nmemory = 1G", ""},
 		{"a type that nobody has judged", "type = odd\n[odd]\nsize = 1", "size decides"},
 		{"exec", "type = exec", "runs a program"},
+		{"pods of the current cluster", "type = kubernetes\nimage = x", "makes pods"},
 		{"unknown type", "type = mystery", "runs a program"},
 		{"ssh's config", "type = ssh\nssh_host = h\n[ssh]\nconfig = ssh_config", "config decides"},
 		{"ssh's option", "type = ssh\nssh_host = -oProxyCommand=x", "looks like an option"},
@@ -146,6 +147,23 @@ func TestSettingsBindTheirFiles(t *testing.T) {
 	w.file("tools/token", "two")
 	if w.load().NeedsTrust()[0].Digest == before {
 		t.Error("the program that a command names may change unseen")
+	}
+}
+
+// TestKubeconfigBindsItsFiles has what a tree's kubeconfig runs and reads, as seen from where it is, not change unseen.
+func TestKubeconfigBindsItsFiles(t *testing.T) {
+	for _, user := range []string{
+		"exec:\n      command: ./plugin.sh", `{exec: {"command":"./plugin.sh"}}`, "exec: {command: sh, args: [./plugin.sh]}", "tokenFile: 'plugin.sh'",
+	} {
+		w := newWorld(t)
+		w.file(".hostler/sources/s/source.conf", "type = kubernetes\nimage = x\n[kubernetes]\nkubeconfig = "+w.dir+"/deploy/kubeconfig\n")
+		w.file("deploy/kubeconfig", "apiVersion: v1\nusers:\n- name: me\n  user:\n    "+user+"\n")
+		w.file("deploy/plugin.sh", "one")
+		before := w.load().NeedsTrust()[0].Digest
+		w.file("deploy/plugin.sh", "two")
+		if w.load().NeedsTrust()[0].Digest == before {
+			t.Errorf("with %s the file may change unseen", user)
+		}
 	}
 }
 
