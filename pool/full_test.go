@@ -142,10 +142,10 @@ func TestFullUntilFreed(t *testing.T) {
 // TestFullMakesLittleAhead: what is kept ready is not made many at a time where it is not known whether there is room.
 func TestFullMakesLittleAhead(t *testing.T) {
 	inBubble(t, nil, web(func(s *pool.Source) { s.Reserve = 10 }), func(t *testing.T, ctx context.Context, r *rig) {
-		n := 0
+		var n atomic.Int64
 		r.fail = func(_, op string, _ compute.ID) error {
 			if op == "create" {
-				n++
+				n.Add(1)
 				return errHall
 			}
 			return nil
@@ -153,11 +153,11 @@ func TestFullMakesLittleAhead(t *testing.T) {
 		_, err := r.Fill(ctx, "web")
 		kind(t, err, compute.ErrNoCapacity)
 		time.Sleep(time.Minute)
-		was := n
+		was := n.Load()
 		_, err = r.Fill(ctx, "web")
 		kind(t, err, compute.ErrNoCapacity)
-		if n != was+1 {
-			t.Errorf("%d were tried", n-was)
+		if n.Load() != was+1 {
+			t.Errorf("%d were tried", n.Load()-was)
 		}
 		r.fail = nil
 		for range 2 {
