@@ -2,9 +2,12 @@ package resource
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -28,6 +32,7 @@ type cluster struct {
 
 	mu     sync.Mutex
 	client dynamic.Interface // nil: not made yet
+	mark   string            // of the cluster that it leads to
 }
 
 // ask returns the client, made of the configuration at the first call.
@@ -44,11 +49,37 @@ func (c *cluster) ask() (dynamic.Interface, error) {
 		config.QPS, config.Burst = -1, 0 // the API server's own fairness bounds us, and what is said of a queue is written seldom
 		config.UserAgent = "hostler"
 		c.client, err = dynamic.NewForConfig(config)
+		c.mark = markOf(config)
 	}
 	if err != nil {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err), Hint: "set kubeconfig and context of [resources] in hostler.conf"}
 	}
 	return c.client, nil
+}
+
+// markOf tells clusters apart: by the address of the API server, and the certificates that it is known by.
+func markOf(config *rest.Config) string {
+	known := rest.CopyConfig(config)
+	_ = rest.LoadTLSFiles(known) // without them nobody gets to the server either
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s", known.Host, known.CAData))
+	return hex.EncodeToString(sum[:8])
+}
+
+// leads is the mark of the cluster that the configuration leads to, as it was read last; "": it was not.
+func (c *cluster) leads() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mark
+}
+
+// absent reports whether an API server says that there is no object of a name. A gateway before it says 404 too, and so does one that does not serve the kind.
+func absent(err error, name string) bool {
+	var said apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &said) {
+		return false
+	}
+	d := said.Status().Details
+	return d != nil && d.Name == name && !slices.ContainsFunc(d.Causes, func(c metav1.StatusCause) bool { return c.Type == metav1.CauseTypeUnexpectedServerResponse })
 }
 
 // call does one thing at the API server. Where that knows us no more, the configuration is read again, once: somebody may have put a new token there.

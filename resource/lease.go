@@ -131,7 +131,7 @@ func (r *Reconciler) request(l *Lease) (req compute.Request, err error) {
 	if req.Labels == nil {
 		req.Labels = map[string]string{}
 	}
-	req.Labels[labelUID], req.Labels[labelObject] = string(l.UID), l.Namespace+"/"+l.Name
+	req.Labels[labelUID], req.Labels[labelObject], req.Labels[labelWhere] = string(l.UID), l.Namespace+"/"+l.Name, r.cluster.leads()
 	for _, size := range []struct {
 		key, text string
 		to        *int64

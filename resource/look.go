@@ -89,32 +89,40 @@ func (r *Reconciler) list(ctx context.Context) (more bool, err error) {
 		}
 	}
 	var others []compute.Lease
+	elsewhere := 0 // leases of objects of another cluster
 	for _, l := range all {
 		namespace, ours := strings.CutPrefix(l.Owner, ownerPrefix)
 		switch uid := l.Labels[labelUID]; {
 		case l.Worker != 0 || strings.HasPrefix(l.Owner, "pool:"): // not told to its user yet, or in another's hands
 		case !ours || uid == "":
 			others = append(others, l)
-		case objects[types.UID(uid)] == nil && r.watchOf(namespace) != nil:
+		case objects[types.UID(uid)] != nil || r.watchOf(namespace) == nil:
+		case l.Labels[labelWhere] != r.cluster.leads():
+			elsewhere++
+		default:
 			if err := r.orphan(ctx, namespace, uid, l); err != nil {
 				r.log.Warn("a lease whose object is gone is not given back yet", "lease", l.ID, "err", err)
 			}
 		}
 	}
+	if elsewhere > 0 && r.elsewhere == 0 {
+		r.log.Warn("leases of objects of another cluster than the kubeconfig leads to stay: nobody knows anything of their objects here", "leases", elsewhere,
+			"hint", "set context of [resources] in hostler.conf; hostler release --any, if that cluster is gone")
+	}
+	r.elsewhere = elsewhere
 	return r.show(ctx, others)
 }
 
 // orphan gives back a lease whose object is gone, by the word of the API server itself.
 func (r *Reconciler) orphan(ctx context.Context, namespace, uid string, l compute.Lease) error {
 	_, name, _ := strings.Cut(l.Labels[labelObject], "/")
+	gone := false
 	err := r.cluster.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
 		o, err := d.Resource(resourceOf("leases")).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
-		if err == nil && string(o.GetUID()) != uid {
-			err = apierrors.NewNotFound(resourceOf("leases").GroupResource(), name)
-		}
+		gone = err == nil && string(o.GetUID()) != uid || absent(err, name)
 		return err
 	})
-	if !apierrors.IsNotFound(err) {
+	if !gone || l.Labels[labelWhere] != r.cluster.leads() { // for the answer the configuration may have been read anew
 		return err // the watch will tell of it
 	}
 	r.log.Info("a lease is given back, as its object is gone", "lease", l.ID, "object", namespace+"/"+name)

@@ -1,0 +1,186 @@
+package resource_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/resource"
+)
+
+// desk stands for the engine, and for the door to it.
+type desk struct {
+	mu     sync.Mutex
+	leases []compute.Lease
+	asked  []compute.Request
+	back   []compute.ID
+	looks  int
+}
+
+func (d *desk) Leases(context.Context, compute.LeaseQuery) ([]compute.Lease, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.looks++
+	return d.leases, nil
+}
+
+func (d *desk) Events(context.Context, compute.EventQuery) ([]compute.Event, error) { // something always has become of leases
+	return []compute.Event{{ID: 1, Lease: "l-1"}}, nil
+}
+
+func (d *desk) AcquireOnce(ctx context.Context, _ string, req compute.Request) ([]compute.Lease, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, req)
+	l := compute.Lease{ID: "l-1", Instance: "web-1", Owner: resource.Owner("team"), Labels: req.Labels, Given: time.Now()}
+	d.leases = []compute.Lease{l}
+	return d.leases, nil
+}
+
+func (d *desk) Release(_ context.Context, _ compute.Who, _ compute.ReleaseOptions, names ...compute.ID) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.back, d.leases = append(d.back, names...), nil
+	return nil
+}
+
+func (d *desk) GiveUp(context.Context, string) error { return nil }
+
+func (d *desk) LeaseToken(context.Context, string, bool) (api.NewToken, error) {
+	return api.NewToken{}, nil
+}
+
+func (d *desk) Close() error { return nil }
+
+// town is an API server with one object, or none. What a real one cannot be had to do is what this is for: to be another cluster, and to be hidden by a gateway.
+type town struct {
+	*httptest.Server
+	mu     sync.Mutex
+	object map[string]any
+	bare   bool // 404 is a gateway's
+}
+
+func newTown(t *testing.T, object map[string]any) *town {
+	w := &town{object: object}
+	w.Server = httptest.NewServer(w)
+	t.Cleanup(w.Close)
+	return w
+}
+
+func (w *town) set(object map[string]any, bare bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.object, w.bare = object, bare
+}
+
+func (w *town) ServeHTTP(to http.ResponseWriter, r *http.Request) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	to.Header().Set("Content-Type", "application/json")
+	answer := func(v any) { _ = json.NewEncoder(to).Encode(v) }
+	items := []any{}
+	if w.object != nil {
+		items = append(items, w.object)
+	}
+	switch {
+	case r.URL.Query().Get("watch") != "":
+		// It ends at once, and all is listed again.
+	case strings.HasSuffix(r.URL.Path, "/leases"):
+		answer(map[string]any{"apiVersion": resource.Group + "/" + resource.Version, "kind": "LeaseList", "metadata": map[string]any{"resourceVersion": "1"}, "items": items})
+	case w.object != nil:
+		answer(w.object)
+	case w.bare:
+		to.WriteHeader(http.StatusNotFound)
+		_, _ = fmt.Fprintln(to, "404 page not found")
+	default:
+		to.WriteHeader(http.StatusNotFound)
+		answer(map[string]any{"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "message": "not found",
+			"details": map[string]any{"name": filepath.Base(r.URL.Path), "group": resource.Group, "kind": "leases"}})
+	}
+}
+
+// run has a desk do what the objects of a town ask for, until end is called.
+func (d *desk) run(t *testing.T, w *town) (end func()) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	text := fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: a, user: a}}]\nusers: [{name: a, user: {}}]\nclusters: [{name: a, cluster: {server: %q}}]\n", w.URL)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := resource.New(resource.Options{Kubeconfig: file, Namespaces: map[string]string{"team": ""}, Installation: "me",
+		As: func(string, string, string) (resource.Door, error) { return d, nil }, Book: func() resource.Book { return d }})
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan struct{})
+	go func() { defer close(ran); r.Run(ctx) }()
+	return func() { cancel(); <-ran }
+}
+
+// looked waits until the leases were compared with the objects some times more.
+func (d *desk) looked(t *testing.T) {
+	t.Helper()
+	d.mu.Lock()
+	now := d.looks
+	d.mu.Unlock()
+	eventually(t, "all leases are listed twice more", func() error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.looks < now+2 {
+			return fmt.Errorf("%d times", d.looks-now)
+		}
+		return nil
+	})
+}
+
+// TestElsewhere: an object that another cluster does not have, or that a gateway knows nothing of, is not gone, and its lease stays; and one that is gone where it was
+// is, and its lease is given back.
+func TestElsewhere(t *testing.T) {
+	object := map[string]any{"apiVersion": resource.Group + "/" + resource.Version, "kind": "Lease", "spec": map[string]any{"source": "web"}, "metadata": map[string]any{
+		"name": "one", "namespace": "team", "uid": "u-1", "resourceVersion": "1", "finalizers": []any{resource.Group + "/lease"}}}
+	first, d := newTown(t, object), &desk{}
+	end := d.run(t, first)
+	eventually(t, "it is asked for", func() error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if len(d.leases) == 0 {
+			return fmt.Errorf("%+v", d.asked)
+		}
+		return nil
+	})
+	end()
+	lives := func(what string) {
+		t.Helper()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if len(d.back) > 0 {
+			t.Fatalf("%s: given back was %v", what, d.back)
+		}
+	}
+	end = d.run(t, newTown(t, nil))
+	d.looked(t)
+	end()
+	lives("another cluster")
+	first.set(nil, true)
+	end = d.run(t, first)
+	defer func() { end() }()
+	d.looked(t)
+	lives("a gateway's word")
+	first.set(nil, false)
+	eventually(t, "it is given back when the API server says that its object is gone", func() error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if len(d.back) == 0 {
+			return fmt.Errorf("%+v", d.leases)
+		}
+		return nil
+	})
+}
