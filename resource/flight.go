@@ -24,6 +24,7 @@ type flight struct {
 	done   chan struct{} // closed at its end; then leases and err are what came of it
 	leases []compute.Lease
 	err    error
+	token  string // of the lease, if it was made; whoever sees to the object has it
 
 	mu    sync.Mutex
 	now   compute.Progress

@@ -93,8 +93,15 @@ func (r *Reconciler) ask(ctx context.Context, l *Lease) (again time.Duration, er
 	}
 	setCondition(&status, l, metav1.ConditionTrue, leased, string(given.Instance))
 	if l.Spec.Token && status.Secret == "" {
-		if err := r.secret(ctx, l, given, &status); err != nil {
-			return 0, err
+		if err := r.secret(ctx, l, f, &status); err != nil {
+			if _, lives, e := r.living(ctx, given.ID, given.Instance); e != nil || lives {
+				now := l.Status
+				now.Phase, now.Place, now.Lease, now.Instance = waiting, 0, given.ID, string(given.Instance)
+				now.Reason = "there is a lease, and the Secret with its token cannot be made: " + api.Text(err)
+				setCondition(&now, l, metav1.ConditionFalse, "NoSecret", now.Reason)
+				return 0, cmp.Or(r.write(ctx, l, now), errAgain)
+			}
+			status.Secret = ""
 		}
 	}
 	reach(&status, l.Namespace)
@@ -202,35 +209,40 @@ var errAgain = errors.New("again later")
 // follow looks whether a lease lives, and until when.
 func (r *Reconciler) follow(ctx context.Context, l *Lease) error {
 	status := l.Status
-	r.mu.Lock()
-	now, lives := r.known[status.Lease]
-	r.mu.Unlock()
-	is := func(o compute.Lease) bool { return o.ID == status.Lease }
-	book := r.opt.Book()
-	if !lives { // it may be younger than the list
-		all, err := book.Leases(ctx, compute.LeaseQuery{Instance: compute.ID(status.Instance)})
-		if err != nil {
-			return err
-		}
-		if i := slices.IndexFunc(all, is); i >= 0 {
-			now, lives = all[i], true
-		}
+	now, lives, err := r.living(ctx, status.Lease, compute.ID(status.Instance))
+	if err != nil {
+		return err
 	}
 	if lives {
 		status.Expires = seconds(now.Expires)
 		return r.write(ctx, l, status)
 	}
-	over, err := book.Leases(ctx, compute.LeaseQuery{Instance: compute.ID(l.Status.Instance), Ended: true, Limit: 100})
+	over, err := r.opt.Book().Leases(ctx, compute.LeaseQuery{Instance: compute.ID(l.Status.Instance), Ended: true, Limit: 100})
 	if err != nil {
 		return err
 	}
 	status.Phase, status.Reason, status.Run, status.SSH = ended, "it has ended", "", ""
 	status.Ended = seconds(time.Now())
-	if i := slices.IndexFunc(over, is); i >= 0 {
+	if i := slices.IndexFunc(over, func(o compute.Lease) bool { return o.ID == status.Lease }); i >= 0 {
 		status.Reason, status.Ended = cmp.Or(over[i].Why, status.Reason), seconds(over[i].Ended)
 	}
 	setCondition(&status, l, metav1.ConditionFalse, ended, status.Reason)
 	return r.write(ctx, l, status)
+}
+
+// living looks for a lease among those that live.
+func (r *Reconciler) living(ctx context.Context, id string, instance compute.ID) (l compute.Lease, lives bool, err error) {
+	r.mu.Lock()
+	l, lives = r.known[id]
+	r.mu.Unlock()
+	if lives {
+		return l, true, nil
+	}
+	all, err := r.opt.Book().Leases(ctx, compute.LeaseQuery{Instance: instance}) // it may be younger than the list
+	if i := slices.IndexFunc(all, func(o compute.Lease) bool { return o.ID == id }); i >= 0 {
+		return all[i], true, err
+	}
+	return l, false, err
 }
 
 // depart gives back what an object that is being deleted has, and then lets it go.
@@ -289,30 +301,34 @@ func (r *Reconciler) giveBack(ctx context.Context, namespace, name, uid string, 
 	return nil
 }
 
-// secret has a token of a lease's own made, and keeps it in a Secret that goes with the object. Its name tells objects apart, so that one that is there is this one's.
-func (r *Reconciler) secret(ctx context.Context, l *Lease, given compute.Lease, status *LeaseStatus) error {
-	door, err := r.door(l.Namespace, l.Name)
-	if err != nil {
-		return err
-	}
-	defer door.Close()
-	token, err := door.LeaseToken(ctx, given.ID, false)
-	if errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrConflict) {
-		return nil // it has ended already, which is seen in a moment
-	}
-	if err != nil {
-		return err
+// secret has a token of a lease's own made, once, and keeps it in a Secret that goes with the object. Its name tells objects apart, so that one that is there is this one's.
+func (r *Reconciler) secret(ctx context.Context, l *Lease, f *flight, status *LeaseStatus) error {
+	given := f.leases[0]
+	if f.token == "" {
+		door, err := r.door(l.Namespace, l.Name)
+		if err != nil {
+			return err
+		}
+		defer door.Close()
+		token, err := door.LeaseToken(ctx, given.ID, false)
+		if errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrConflict) {
+			return nil // it has ended already, which is seen in a moment
+		}
+		if err != nil {
+			return err
+		}
+		f.token = token.Secret
 	}
 	short, _, _ := strings.Cut(string(l.UID), "-")
 	status.Secret = shortened(l.Name, 200) + "-" + short
 	r.opt.Step("lease:secret")
-	err = r.cluster.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+	err := r.cluster.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
 		_, err := d.Resource(secrets).Namespace(l.Namespace).Create(ctx, &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "v1", "kind": "Secret", "type": "Opaque",
 			"metadata": map[string]any{"name": status.Secret, "ownerReferences": []any{map[string]any{
 				"apiVersion": Group + "/" + Version, "kind": "Lease", "name": l.Name, "uid": string(l.UID), "controller": true,
 			}}},
-			"stringData": map[string]any{"token": token.Secret, "lease": given.ID, "instance": string(given.Instance)},
+			"stringData": map[string]any{"token": f.token, "lease": given.ID, "instance": string(given.Instance)},
 		}}, metav1.CreateOptions{FieldManager: "hostler"})
 		return err
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -25,6 +26,7 @@ type desk struct {
 	asked  []compute.Request
 	back   []compute.ID
 	looks  int
+	tokens int
 }
 
 func (d *desk) Leases(context.Context, compute.LeaseQuery) ([]compute.Lease, error) {
@@ -57,7 +59,10 @@ func (d *desk) Release(_ context.Context, _ compute.Who, _ compute.ReleaseOption
 func (d *desk) GiveUp(context.Context, string) error { return nil }
 
 func (d *desk) LeaseToken(context.Context, string, bool) (api.NewToken, error) {
-	return api.NewToken{}, nil
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tokens++
+	return api.NewToken{Secret: "word"}, nil
 }
 
 func (d *desk) Close() error { return nil }
@@ -68,6 +73,9 @@ type town struct {
 	mu     sync.Mutex
 	object map[string]any
 	bare   bool // 404 is a gateway's
+	closed int  // so many Secrets are refused
+	secret string
+	said   []string // statuses that were written
 }
 
 func newTown(t *testing.T, object map[string]any) *town {
@@ -92,7 +100,22 @@ func (w *town) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 	if w.object != nil {
 		items = append(items, w.object)
 	}
+	body, _ := io.ReadAll(r.Body)
+	refuse := func(code int, reason string) {
+		to.WriteHeader(code)
+		answer(map[string]any{"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": reason, "code": code, "message": "no: " + reason,
+			"details": map[string]any{"name": filepath.Base(r.URL.Path), "group": resource.Group, "kind": "leases"}})
+	}
 	switch {
+	case strings.HasSuffix(r.URL.Path, "/secrets") && w.closed > 0:
+		w.closed--
+		refuse(http.StatusForbidden, "Forbidden")
+	case strings.HasSuffix(r.URL.Path, "/secrets"):
+		w.secret = string(body)
+		answer(map[string]any{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "x"}})
+	case strings.HasSuffix(r.URL.Path, "/status"):
+		w.said = append(w.said, string(body))
+		answer(w.object)
 	case r.URL.Query().Get("watch") != "":
 		// It ends at once, and all is listed again.
 	case strings.HasSuffix(r.URL.Path, "/leases"):
@@ -103,9 +126,7 @@ func (w *town) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 		to.WriteHeader(http.StatusNotFound)
 		_, _ = fmt.Fprintln(to, "404 page not found")
 	default:
-		to.WriteHeader(http.StatusNotFound)
-		answer(map[string]any{"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "message": "not found",
-			"details": map[string]any{"name": filepath.Base(r.URL.Path), "group": resource.Group, "kind": "leases"}})
+		refuse(http.StatusNotFound, "NotFound")
 	}
 }
 
@@ -141,12 +162,39 @@ func (d *desk) looked(t *testing.T) {
 	})
 }
 
+// wish is an object that asks for a lease.
+func wish(token bool, labels map[string]any) map[string]any {
+	return map[string]any{"apiVersion": resource.Group + "/" + resource.Version, "kind": "Lease", "spec": map[string]any{"source": "web", "token": token}, "metadata": map[string]any{
+		"name": "one", "namespace": "team", "uid": "u-1", "resourceVersion": "1", "labels": labels, "finalizers": []any{resource.Group + "/lease"}}}
+}
+
+// TestNoSecret: where no Secret may be made the object says so and names the lease that it has, and one token is made, however often that is tried. A label of ours that
+// somebody has put on his own object changes nothing.
+func TestNoSecret(t *testing.T) {
+	w, d := newTown(t, wish(true, map[string]any{resource.Group + "/shown": "true"})), &desk{}
+	w.closed = 4
+	end := d.run(t, w)
+	eventually(t, "it is given with its Secret", func() error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if n := len(w.said); n == 0 || !strings.Contains(w.said[n-1], `"phase":"Leased"`) {
+			return fmt.Errorf("%v", w.said)
+		}
+		return nil
+	})
+	end()
+	if !strings.Contains(w.said[0], "Secret with its token cannot be made: no: Forbidden") || !strings.Contains(w.said[0], `"instance":"web-1"`) {
+		t.Errorf("it said at first %s", w.said[0])
+	}
+	if d.tokens != 1 || !strings.Contains(w.secret, `"token":"word"`) {
+		t.Errorf("%d tokens were made, and the Secret is %s", d.tokens, w.secret)
+	}
+}
+
 // TestElsewhere: an object that another cluster does not have, or that a gateway knows nothing of, is not gone, and its lease stays; and one that is gone where it was
 // is, and its lease is given back.
 func TestElsewhere(t *testing.T) {
-	object := map[string]any{"apiVersion": resource.Group + "/" + resource.Version, "kind": "Lease", "spec": map[string]any{"source": "web"}, "metadata": map[string]any{
-		"name": "one", "namespace": "team", "uid": "u-1", "resourceVersion": "1", "finalizers": []any{resource.Group + "/lease"}}}
-	first, d := newTown(t, object), &desk{}
+	first, d := newTown(t, wish(false, nil)), &desk{}
 	end := d.run(t, first)
 	eventually(t, "it is asked for", func() error {
 		d.mu.Lock()

@@ -195,7 +195,7 @@ func (r *Reconciler) work(ctx context.Context) bool {
 	}
 	defer r.queue.Done(name)
 	l := r.find(name)
-	if l == nil || l.Labels[labelShown] != "" {
+	if l == nil || l.Labels[labelShown] != "" && !slices.Contains(l.Finalizers, finalizer) { // with it the object has asked for a lease, whatever its labels are
 		r.abandon(name)
 		r.queue.Forget(name)
 		return true
