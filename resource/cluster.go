@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -184,6 +186,29 @@ func (w *watch[S, T]) list() []*object[S, T] {
 		out = append(out, o)
 	}
 	return out
+}
+
+// write writes an object's status, if it is news.
+func (w *watch[S, T]) write(ctx context.Context, o *object[S, T], status T) error {
+	if same(o.Status, status) {
+		return nil
+	}
+	u, err := w.c.patch(ctx, w.gvr, o.Namespace, o.Name, []operation{{"test", "/metadata/uid", o.UID}, {"add", "/status", status}}, "status")
+	if err == nil {
+		w.note(u)
+	}
+	return err
+}
+
+func same(a, b any) bool {
+	x, err1 := json.Marshal(a) // times are whole seconds there
+	y, err2 := json.Marshal(b)
+	return err1 == nil && err2 == nil && bytes.Equal(x, y)
+}
+
+func setCondition(all *[]metav1.Condition, generation int64, what string, is metav1.ConditionStatus, reason, text string) {
+	*all = slices.Clone(*all)
+	meta.SetStatusCondition(all, metav1.Condition{Type: what, Status: is, Reason: reason, Message: shortened(text, 32<<10), ObservedGeneration: generation})
 }
 
 // note takes what a call answered: the watch will tell it too, later.

@@ -57,6 +57,35 @@ type LeaseStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
+// File is a file of a thing beside its KIND.conf. Its fields are those of api.ThingFile.
+type File struct {
+	Path   string `json:"path" doc:"Below the directory of the source, bundle or project." min:"1" max:"1024"`
+	Mode   string `json:"mode,omitempty" doc:"Its permissions, in octal digits: 0755. 0644 unless it is said." pattern:"^0[0-7]{3}$"`
+	Text   string `json:"text,omitempty"`
+	Base64 []byte `json:"base64,omitempty" doc:"In place of text, of what is none."`
+}
+
+// ThingSpec is what a source, a bundle or a project is, in the words of its files.
+type ThingSpec struct {
+	Conf  map[string]any `json:"conf,omitempty" doc:"Keys and their values, as source.conf, bundle.conf or project.conf has them; a section is a map of its own."`
+	Files []File         `json:"files,omitempty" doc:"What stands beside that file; or the file itself, without conf."`
+}
+
+// ThingStatus is what became of it.
+type ThingStatus struct {
+	Cached     *int64             `json:"cached,omitempty" doc:"Of a source: instances that are made and not in use."`
+	InUse      *int64             `json:"inUse,omitempty" doc:"Those that are leased."`
+	Max        *int64             `json:"max,omitempty" doc:"The most that there may be; 0: without limit."`
+	Waiting    *int64             `json:"waiting,omitempty" doc:"Requests in its queue."`
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Thing is an object of the kinds Source, Bundle and Project.
+type Thing = object[ThingSpec, ThingStatus]
+
+// applied are these kinds, as `hostler apply` calls them.
+var applied = []string{"bundle", "project", "source"}
+
 // object is an object of one of the kinds.
 type object[S, T any] struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -91,10 +120,31 @@ var definitions = []definition{
 		columns: []column{
 			{"Source", "string", ".spec.source", false}, {"Instance", "string", ".status.instance", false}, {"State", "string", ".status.phase", false},
 			{"Place", "integer", ".status.place", false}, {"Holder", "string", ".status.holder", false}, {"Expires", "date", ".status.expires", true},
-			{"Reason", "string", ".status.reason", true}, {"Age", "date", ".metadata.creationTimestamp", false},
+			{"Reason", "string", ".status.reason", true}, ageColumn,
 		},
 	},
+	{
+		kind: "Source", singular: "source", plural: "sources", short: "hs", spec: ThingSpec{}, status: ThingStatus{}, doc: "A source of hostler's, as source.conf describes it.",
+		columns: []column{
+			{"Type", "string", ".spec.conf.type", false}, {"Cached", "integer", ".status.cached", false}, {"In-Use", "integer", ".status.inUse", false}, {"Max", "integer", ".status.max", false},
+			{"Waiting", "integer", ".status.waiting", true}, readyColumn, reasonColumn, ageColumn,
+		},
+	},
+	{
+		kind: "Bundle", singular: "bundle", plural: "bundles", short: "hb", spec: ThingSpec{}, status: ThingStatus{}, columns: []column{readyColumn, reasonColumn, ageColumn},
+		doc: "A bundle of hostler's, as bundle.conf and the files beside it describe it.",
+	},
+	{
+		kind: "Project", singular: "project", plural: "projects", short: "hp", spec: ThingSpec{}, status: ThingStatus{}, columns: []column{readyColumn, reasonColumn, ageColumn},
+		doc: "A project of hostler's, with its members and quotas, as project.conf describes it.",
+	},
 }
+
+var (
+	readyColumn  = column{"Ready", "string", ".status.conditions[?(@.type==\"Ready\")].status", false}
+	reasonColumn = column{"Message", "string", ".status.conditions[?(@.type==\"Ready\")].message", true}
+	ageColumn    = column{"Age", "date", ".metadata.creationTimestamp", false}
+)
 
 // resourceOf is how the API server calls the objects of a kind.
 func resourceOf(plural string) schema.GroupVersionResource {

@@ -3,17 +3,14 @@ package resource
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -77,7 +74,7 @@ func (r *Reconciler) ask(ctx context.Context, l *Lease) (again time.Duration, er
 		if young {
 			return time.Second, nil // most are given before, and one write is enough then
 		}
-		setCondition(&status, l, metav1.ConditionFalse, "Waiting", cmp.Or(status.Reason, "it is being seen to"))
+		setCondition(&status.Conditions, l.Generation, leased, metav1.ConditionFalse, "Waiting", cmp.Or(status.Reason, "it is being seen to"))
 		return r.tell(ctx, l, status)
 	}
 	if f.err != nil {
@@ -91,7 +88,7 @@ func (r *Reconciler) ask(ctx context.Context, l *Lease) (again time.Duration, er
 		Given: seconds(given.Given), Expires: seconds(given.Expires),
 		Steps: f.steps(), Conditions: l.Status.Conditions, Secret: l.Status.Secret,
 	}
-	setCondition(&status, l, metav1.ConditionTrue, leased, string(given.Instance))
+	setCondition(&status.Conditions, l.Generation, leased, metav1.ConditionTrue, leased, string(given.Instance))
 	if l.Spec.Token && status.Secret == "" {
 		if err := r.secret(ctx, l, f, &status); err != nil {
 			if _, lives, e := r.living(ctx, given.ID, given.Instance); e != nil || lives {
@@ -105,7 +102,7 @@ func (r *Reconciler) ask(ctx context.Context, l *Lease) (again time.Duration, er
 		}
 	}
 	reach(&status, l.Namespace)
-	if err := r.write(ctx, l, status); err != nil {
+	if err := r.watchOf(l.Namespace).write(ctx, l, status); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.land(f) // the object is gone: the lease is found by its label
 		}
@@ -175,12 +172,24 @@ func (r *Reconciler) request(l *Lease) (req compute.Request, err error) {
 // failed says why there is no lease, and has it tried again later. One that has waited for as long as it was to is over.
 func (r *Reconciler) failed(ctx context.Context, l *Lease, f *flight) error {
 	status := l.Status
-	text := api.Text(f.err)
-	if hint := compute.Hint(f.err); hint != "" {
+	reason, text := wrong(f.err)
+	status.Phase, status.Place, status.Reason = waiting, 0, text
+	if l.Spec.Wait != "" && (errors.Is(f.err, compute.ErrTimeout) || l.Spec.Wait == "0" && errors.Is(f.err, compute.ErrNoCapacity)) {
+		status.Phase, status.Ended = ended, seconds(time.Now())
+	}
+	setCondition(&status.Conditions, l.Generation, leased, metav1.ConditionFalse, reason, text)
+	if err := r.watchOf(l.Namespace).write(ctx, l, status); err != nil || status.Phase == ended {
+		return err
+	}
+	return errAgain
+}
+
+// wrong is an error as a condition has it.
+func wrong(err error) (reason, text string) {
+	reason, text = "Failed", api.Text(err)
+	if hint := compute.Hint(err); hint != "" {
 		text += " (" + hint + ")"
 	}
-	status.Phase, status.Place, status.Reason = waiting, 0, text
-	reason := "Failed"
 	for _, k := range []struct {
 		kind error
 		name string
@@ -188,19 +197,11 @@ func (r *Reconciler) failed(ctx context.Context, l *Lease, f *flight) error {
 		{compute.ErrInvalid, "Invalid"}, {compute.ErrNotFound, "NotFound"}, {compute.ErrDenied, "Denied"}, {compute.ErrTimeout, "TimedOut"}, {compute.ErrNoCapacity, "NoCapacity"},
 		{compute.ErrConflict, "Conflict"}, {compute.ErrUnavailable, "Unavailable"},
 	} {
-		if errors.Is(f.err, k.kind) {
-			reason = k.name
-			break
+		if errors.Is(err, k.kind) {
+			return k.name, text
 		}
 	}
-	if l.Spec.Wait != "" && (errors.Is(f.err, compute.ErrTimeout) || l.Spec.Wait == "0" && errors.Is(f.err, compute.ErrNoCapacity)) {
-		status.Phase, status.Ended = ended, seconds(time.Now())
-	}
-	setCondition(&status, l, metav1.ConditionFalse, reason, text)
-	if err := r.write(ctx, l, status); err != nil || status.Phase == ended {
-		return err
-	}
-	return errAgain
+	return reason, text
 }
 
 // errAgain is for an object that is tried again later, as what is wrong may be mended: a source may come.
@@ -215,7 +216,7 @@ func (r *Reconciler) follow(ctx context.Context, l *Lease) error {
 	}
 	if lives {
 		status.Expires = seconds(now.Expires)
-		return r.write(ctx, l, status)
+		return r.watchOf(l.Namespace).write(ctx, l, status)
 	}
 	over, err := r.opt.Book().Leases(ctx, compute.LeaseQuery{Instance: compute.ID(l.Status.Instance), Ended: true, Limit: 100})
 	if err != nil {
@@ -226,8 +227,8 @@ func (r *Reconciler) follow(ctx context.Context, l *Lease) error {
 	if i := slices.IndexFunc(over, func(o compute.Lease) bool { return o.ID == status.Lease }); i >= 0 {
 		status.Reason, status.Ended = cmp.Or(over[i].Why, status.Reason), seconds(over[i].Ended)
 	}
-	setCondition(&status, l, metav1.ConditionFalse, ended, status.Reason)
-	return r.write(ctx, l, status)
+	setCondition(&status.Conditions, l.Generation, leased, metav1.ConditionFalse, ended, status.Reason)
+	return r.watchOf(l.Namespace).write(ctx, l, status)
 }
 
 // living looks for a lease among those that live.
@@ -348,31 +349,7 @@ func (r *Reconciler) tell(ctx context.Context, l *Lease, status LeaseStatus) (ti
 	if !r.telling.Allow() {
 		return 2 * time.Second, nil
 	}
-	return 5 * time.Second, r.write(ctx, l, status)
-}
-
-// write writes a status, if it is news.
-func (r *Reconciler) write(ctx context.Context, l *Lease, status LeaseStatus) error {
-	if same(l.Status, status) {
-		return nil
-	}
-	u, err := r.cluster.patch(ctx, resourceOf("leases"), l.Namespace, l.Name, []operation{{"test", "/metadata/uid", l.UID}, {"add", "/status", status}}, "status")
-	if err != nil {
-		return err
-	}
-	r.watchOf(l.Namespace).note(u)
-	return nil
-}
-
-func same(a, b LeaseStatus) bool {
-	x, err1 := json.Marshal(a) // times are whole seconds there
-	y, err2 := json.Marshal(b)
-	return err1 == nil && err2 == nil && reflect.DeepEqual(x, y)
-}
-
-func setCondition(s *LeaseStatus, l *Lease, is metav1.ConditionStatus, reason, text string) {
-	s.Conditions = slices.Clone(s.Conditions)
-	meta.SetStatusCondition(&s.Conditions, metav1.Condition{Type: leased, Status: is, Reason: reason, Message: shortened(text, 32<<10), ObservedGeneration: l.Generation})
+	return 5 * time.Second, r.watchOf(l.Namespace).write(ctx, l, status)
 }
 
 func shortened(s string, n int) string {

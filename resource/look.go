@@ -169,7 +169,7 @@ func (r *Reconciler) show(ctx context.Context, others []compute.Lease) (more boo
 					return d.Resource(w.gvr).Namespace(o.Namespace).Delete(ctx, o.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &o.UID}})
 				})
 			default:
-				err = r.write(ctx, o, shownStatus(o, l))
+				err = w.write(ctx, o, shownStatus(o, l))
 			}
 			if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 				return more, err
@@ -213,7 +213,7 @@ func (r *Reconciler) showOne(ctx context.Context, name types.NamespacedName, l c
 		return err
 	}
 	w.put(o)
-	return r.write(ctx, o, shownStatus(o, l))
+	return w.write(ctx, o, shownStatus(o, l))
 }
 
 // shownStatus is what the object of a lease that was made otherwise says.
@@ -222,7 +222,7 @@ func shownStatus(o *Lease, l compute.Lease) LeaseStatus {
 		Phase: leased, Lease: l.ID, Instance: string(l.Instance), Generation: l.Generation, Holder: l.Owner, Project: l.Project, Given: seconds(l.Given), Expires: seconds(l.Expires), Conditions: o.Status.Conditions,
 	}
 	reach(&s, o.Namespace)
-	setCondition(&s, o, metav1.ConditionTrue, "MadeOtherwise", "it was made otherwise, and is only shown here")
+	setCondition(&s.Conditions, o.Generation, leased, metav1.ConditionTrue, "MadeOtherwise", "it was made otherwise, and is only shown here")
 	return s
 }
 

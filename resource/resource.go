@@ -38,9 +38,10 @@ type Door interface {
 type Book interface {
 	Leases(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error)
 	Events(ctx context.Context, q compute.EventQuery) ([]compute.Event, error)
+	Status(ctx context.Context) ([]compute.SourceStatus, error)
 }
 
-// Options join it to its surroundings. All but Kubeconfig, Context, Show, Step and Log are required.
+// Options join it to its surroundings. All but Kubeconfig, Context, Show, Sets, Step and Log are required.
 type Options struct {
 	Kubeconfig, Context string // as client-go has them; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod that we run in
 	// Namespaces are those whose objects are read, and the project that each is in. "*": all others; its project "*" is the one of the namespace's own name.
@@ -48,10 +49,13 @@ type Options struct {
 	Show         int // so many leases that were made otherwise are shown as objects; 0: none
 	Installation string
 	// As lets in whoever makes objects in a namespace, as Owner(namespace), in that project; reason is for the audit log.
-	As   func(namespace, project, reason string) (Door, error)
-	Book func() Book // the newest, as configurations change
-	Step func(name string)
-	Log  *slog.Logger
+	As func(namespace, project, reason string) (Door, error)
+	// Sets are the namespaces whose sources, bundles and projects are applied, each namespace's as one set; Applier lets in whoever makes objects in one of them.
+	Sets    []string
+	Applier func(namespace, reason string) (Applier, error)
+	Book    func() Book // the newest, as configurations change
+	Step    func(name string)
+	Log     *slog.Logger
 }
 
 // Owner is who takes the leases of a namespace's objects.
@@ -83,6 +87,7 @@ type Reconciler struct {
 	log     *slog.Logger
 	cluster *cluster
 	leases  []*watch[LeaseSpec, LeaseStatus]
+	sets    []*set
 	queue   workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	telling *rate.Limiter
 
@@ -123,6 +128,17 @@ func (r *Reconciler) Run(ctx context.Context) {
 		r.mu.Unlock()
 		r.all.Go(func() { w.run(ctx) })
 	}
+	for _, namespace := range r.opt.Sets {
+		s := &set{r: r, namespace: namespace, bell: make(chan struct{}, 1)}
+		r.mu.Lock()
+		r.sets = append(r.sets, s)
+		r.mu.Unlock()
+		r.all.Go(func() { s.keep(ctx) })
+	}
+	if len(names) == 0 {
+		<-ctx.Done()
+		return
+	}
 	r.all.Go(func() { <-ctx.Done(); r.queue.ShutDown() })
 	for _, w := range r.leases {
 		select {
@@ -142,7 +158,14 @@ func (r *Reconciler) Run(ctx context.Context) {
 
 // Wake has what waits since it failed tried again at once: a configuration has changed, and there may be a source now.
 func (r *Reconciler) Wake() {
-	for _, w := range r.watches() {
+	r.mu.Lock()
+	leases, sets := r.leases, r.sets
+	r.mu.Unlock()
+	for _, s := range sets {
+		s.woken.Store(true)
+		s.ring()
+	}
+	for _, w := range leases {
 		for _, l := range inOrder(w.list()) {
 			if l.Status.Phase == waiting {
 				r.queue.Forget(nameOf(l))
@@ -150,13 +173,6 @@ func (r *Reconciler) Wake() {
 			}
 		}
 	}
-}
-
-// watches are those that are begun.
-func (r *Reconciler) watches() []*watch[LeaseSpec, LeaseStatus] {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.leases
 }
 
 // fault says of a watch that it does not work, or does again, once each.

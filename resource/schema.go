@@ -66,6 +66,10 @@ func schemaOf(t reflect.Type) map[string]any {
 		return map[string]any{"type": "string", "format": "date-time"}
 	case t.Kind() == reflect.Pointer:
 		return schemaOf(t.Elem())
+	case t == reflect.TypeFor[[]byte]():
+		return map[string]any{"type": "string", "format": "byte"}
+	case t.Kind() == reflect.Interface: // whatever is there
+		return map[string]any{"x-kubernetes-preserve-unknown-fields": true}
 	case t.Kind() == reflect.String:
 		return map[string]any{"type": "string"}
 	case t.Kind() == reflect.Bool:
@@ -134,11 +138,20 @@ type Rule struct {
 	Verbs     []string `json:"verbs" yaml:"verbs"`
 }
 
-// Rules are what hostler needs in each namespace whose objects it reads. Secrets it makes, and does not read.
+// Rules are what hostler needs in each namespace whose leases it reads. Secrets it makes, and does not read.
 func Rules() []Rule {
 	return []Rule{
 		{[]string{Group}, []string{"leases"}, []string{"get", "list", "watch", "create", "patch", "delete"}}, // create and delete: those that show leases made otherwise
 		{[]string{Group}, []string{"leases/status"}, []string{"patch"}},
 		{[]string{""}, []string{"secrets"}, []string{"create"}},
 	}
+}
+
+// SetRules are what it needs in each namespace whose sources, bundles and projects are applied.
+func SetRules() []Rule {
+	var out []Rule
+	for _, kind := range applied {
+		out = append(out, Rule{[]string{Group}, []string{kind + "s"}, []string{"get", "list", "watch"}}, Rule{[]string{Group}, []string{kind + "s/status"}, []string{"patch"}})
+	}
+	return out
 }

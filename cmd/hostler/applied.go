@@ -191,7 +191,10 @@ func (t *trying) check(c applied.Candidate) error {
 		}
 		return &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("this would break the source %s: %v", f.source, f.cause)} // the cause is of another kind
 	}
-	_, err := newPeople(t.after, true)
+	if _, err := newPeople(t.after, true); err != nil {
+		return err
+	}
+	_, err := readResources(t.after) // which names projects
 	return err
 }
 

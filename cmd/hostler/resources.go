@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,9 +22,10 @@ import (
 	"github.com/hostler-project/hostler/server"
 )
 
-// resourcing is the section [resources] of hostler.conf: the objects of a Kubernetes cluster that ask for leases.
+// resourcing is the section [resources] of hostler.conf: the objects of a Kubernetes cluster that ask for leases, and that say what sources, bundles and projects there are.
 type resourcing struct {
 	Namespaces []string `conf:"namespaces"` // NAMESPACE or NAMESPACE=PROJECT, "*" for all others; none: no objects are read
+	Apply      []string `conf:"apply"`      // namespaces whose sources, bundles and projects are applied
 	Kubeconfig string   `conf:"kubeconfig"` // a file; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod that we run in
 	Context    string   `conf:"context"`
 	Show       int      `conf:"show"` // so many leases that were made otherwise are shown as objects
@@ -59,6 +61,11 @@ func readResources(cfg *config.Config) (o resourcing, err error) {
 		}
 		o.projects[name] = project
 	}
+	for i, name := range o.Apply {
+		if name == "*" || !namespaceName().MatchString(name) || slices.Contains(o.Apply[:i], name) {
+			return o, bad("apply", "%q is not a NAMESPACE, once: who makes sources there is an administrator of hostler's", name)
+		}
+	}
 	switch {
 	case o.Show < 0:
 		return o, bad("show", "%d is less than none", o.Show)
@@ -67,6 +74,9 @@ func readResources(cfg *config.Config) (o resourcing, err error) {
 	}
 	return o, nil
 }
+
+// idle: no objects are read.
+func (o resourcing) idle() bool { return len(o.Namespaces)+len(o.Apply) == 0 }
 
 // keepResources does what objects of a Kubernetes cluster ask for, while the configuration says so and we direct, until ctx ends. They come in by the handler that all
 // others come in by.
@@ -79,22 +89,22 @@ func (k *controller) keepResources(ctx context.Context, handler http.Handler) {
 	for ctx.Err() == nil {
 		now := k.now.Load()
 		o, err := readResources(now.cfg)
-		if err != nil || len(o.Namespaces) == 0 { // what is wrong is said when it is read
+		if err != nil || o.idle() { // what is wrong is said when it is read
 			o = resourcing{}
 		}
-		if len(o.Namespaces) > 0 && !k.leadsBy(t) {
+		if !o.idle() && !k.leadsBy(t) {
 			o = resourcing{}
 		}
 		if !reflect.DeepEqual(o, does) {
 			end()
 			end, wake, does = func() {}, func() {}, o
-			if len(o.Namespaces) > 0 {
-				k.app.log.Info("doing what objects of Kubernetes ask for", "namespaces", strings.Join(o.Namespaces, ","))
+			if !o.idle() {
+				k.app.log.Info("doing what objects of Kubernetes ask for", "namespaces", strings.Join(o.Namespaces, ","), "applied", strings.Join(o.Apply, ","))
 				end, wake = k.beginResources(o, handler)
 			}
 		}
 		var tick <-chan time.Time
-		if len(o.Namespaces) > 0 || len(now.cfg.Sections["resources"]) > 0 {
+		if !o.idle() || len(now.cfg.Sections["resources"]) > 0 {
 			tick = time.After(time.Second) // we may have the lead then, or have lost it
 		}
 		select {
@@ -120,6 +130,11 @@ func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wa
 	log := k.app.log
 	r := resource.New(resource.Options{
 		Kubeconfig: o.Kubeconfig, Context: o.Context, Namespaces: maps.Clone(o.projects), Show: o.Show, Installation: k.app.store.Installation(), Log: log, Step: failpoint,
+		Sets: slices.Clone(o.Apply),
+		Applier: func(namespace, reason string) (resource.Applier, error) { // from afar: what would run here is refused
+			who := auth.Principal{Name: resource.Owner(namespace), Via: "kubernetes", Everywhere: auth.Administrator, Only: auth.Manage}
+			return client.New(client.Options{Dial: l.dialAs(who), Reason: reason})
+		},
 		Book: func() resource.Book { return k.now.Load().engine },
 		As: func(namespace, project, reason string) (resource.Door, error) {
 			who := auth.Principal{Name: resource.Owner(namespace), Via: "kubernetes", Roles: map[string]auth.Role{project: auth.User}}

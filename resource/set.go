@@ -1,0 +1,281 @@
+package resource
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Applier applies sets, as `hostler apply` does; client.Client is one.
+type Applier interface {
+	Applied(ctx context.Context, labels map[string]string) (api.AppliedSet, error)
+	Apply(ctx context.Context, set api.ApplySet) (api.ApplyAnswer, error)
+	Close() error
+}
+
+const (
+	ready     = "Ready"                // the condition of those that are in force as they are
+	labelSet  = "kubernetes"           // of what was applied: the namespace that it is of
+	settle    = 250 * time.Millisecond // objects seldom come alone
+	countTime = 5 * time.Second        // between two looks at the numbers of sources
+	driftTime = 30 * time.Second       // between two looks at what is applied
+)
+
+// set is all that a namespace has applied.
+type set struct {
+	r         *Reconciler
+	namespace string
+	kinds     []*watch[ThingSpec, ThingStatus] // of applied, in its order
+	bell      chan struct{}
+	woken     atomic.Bool // the configuration has changed: what failed may not fail now
+
+	tried   string // the objects, when they were applied last
+	failed  error  // what came of that
+	pause   time.Duration
+	next    time.Time // that they are applied again if that failed, or else compared with what is there
+	applied string    // what is there since
+}
+
+// keep brings what is applied to what the objects of a namespace say, whenever they change, until ctx ends.
+func (s *set) keep(ctx context.Context) {
+	for _, k := range applied {
+		w := newWatch(s.r.cluster, resourceOf(k+"s"), s.namespace, func(*Thing) { s.ring() }, func(err error) { s.r.fault(k+"s", s.namespace, err) })
+		s.kinds = append(s.kinds, w)
+		s.r.all.Go(func() { w.run(ctx) })
+	}
+	for _, w := range s.kinds { // what is not known yet is not to be pruned
+		select {
+		case <-w.synced:
+		case <-ctx.Done():
+			return
+		}
+	}
+	for ctx.Err() == nil {
+		s.bring(ctx)
+		if err := s.tell(ctx); err != nil && ctx.Err() == nil {
+			s.r.log.Warn("the status of custom resources", "namespace", s.namespace, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-s.bell:
+			select {
+			case <-ctx.Done():
+			case <-time.After(settle):
+			}
+		case <-time.After(countTime):
+		}
+	}
+}
+
+// ring has it look; it does not wait.
+func (s *set) ring() {
+	select {
+	case s.bell <- struct{}{}:
+	default:
+	}
+}
+
+// bring applies the objects, where they are not what was applied last, where that failed a while ago, or where somebody has changed what came of it.
+func (s *set) bring(ctx context.Context) {
+	now := ""
+	for i, w := range s.kinds {
+		for _, o := range alive(w) {
+			now += fmt.Sprintln(i, o.Name, o.UID, o.Generation)
+		}
+	}
+	if woken := s.woken.Swap(false); now == s.tried && !woken && time.Now().Before(s.next) {
+		return
+	}
+	same := now == s.tried && s.failed == nil
+	err := s.apply(ctx, same)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil && (s.failed == nil || s.failed.Error() != err.Error()) {
+		s.r.log.Warn("what the objects of a namespace say is not applied", "namespace", s.namespace, "err", err)
+	}
+	if s.pause = min(max(time.Second, 2*s.pause), longest); now != s.tried {
+		s.pause = time.Second
+	}
+	if s.tried, s.failed, s.next = now, err, time.Now().Add(s.pause); err == nil {
+		s.pause, s.next = 0, time.Now().Add(driftTime)
+	}
+}
+
+// apply applies them all; with same only if what is there is not what it was.
+func (s *set) apply(ctx context.Context, same bool) error {
+	want := api.ApplySet{Labels: map[string]string{labelSet: s.namespace}, Things: []api.WantedThing{}, Prune: true}
+	for i, w := range s.kinds {
+		for _, o := range alive(w) {
+			files, err := filesOf(applied[i], o.Spec)
+			if err != nil {
+				return &compute.Error{ID: compute.ID(applied[i] + " " + o.Name), Kind: compute.ErrInvalid, Err: err}
+			}
+			want.Things = append(want.Things, api.WantedThing{Kind: applied[i], Name: o.Name, Files: files})
+		}
+	}
+	to, err := s.r.opt.Applier(s.namespace, "the objects of the namespace "+s.namespace)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	there := func() (out string, err error) {
+		all, err := to.Applied(ctx, want.Labels)
+		for _, t := range all.Things {
+			out += fmt.Sprintln(t.Kind, t.Name, t.Digest, t.Revision)
+		}
+		return out, err
+	}
+	if same {
+		if now, err := there(); err != nil || now == s.applied {
+			return err
+		}
+	}
+	s.r.opt.Step("set:apply")
+	if _, err = to.Apply(ctx, want); err == nil {
+		s.r.opt.Step("set:applied")
+		s.applied, err = there()
+	}
+	return err
+}
+
+// tell writes of each object whether it is in force, and of sources what they have.
+func (s *set) tell(ctx context.Context) error {
+	all, err := s.r.opt.Book().Status(ctx)
+	if err != nil {
+		return err
+	}
+	numbers := map[string]compute.SourceStatus{}
+	for _, n := range all {
+		numbers[n.Name] = n
+	}
+	for i, w := range s.kinds {
+		for _, o := range alive(w) {
+			status := ThingStatus{Conditions: o.Status.Conditions}
+			now, known := numbers[o.Name]
+			known = known && applied[i] == "source" && !now.Orphaned
+			if known {
+				status.Cached, status.InUse, status.Max, status.Waiting = number(now.Counts.Cached()), number(now.Counts.InUse()), number(now.Maximum), number(now.Waiting)
+			}
+			set := func(is metav1.ConditionStatus, reason, text string) {
+				setCondition(&status.Conditions, o.Generation, ready, is, reason, text)
+			}
+			before := meta.FindStatusCondition(o.Status.Conditions, ready)
+			switch {
+			case s.failed != nil && before != nil && before.Status == metav1.ConditionTrue && before.ObservedGeneration == o.Generation: // it is in force all the same
+			case s.failed != nil:
+				reason, text := wrong(s.failed)
+				set(metav1.ConditionFalse, reason, text)
+			case known && now.Broken != nil:
+				_, text := wrong(now.Broken)
+				set(metav1.ConditionFalse, "Broken", text)
+			default:
+				set(metav1.ConditionTrue, "Applied", "")
+			}
+			if same(o.Status, status) {
+				continue
+			}
+			if !s.r.telling.Allow() {
+				return nil // the next look tells it
+			}
+			if err := w.write(ctx, o, status); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsInvalid(err) { // it is another by now
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func number(n int) *int64 {
+	out := int64(n)
+	return &out
+}
+
+// alive are the objects that are not being deleted, in the order of their names.
+func alive(w *watch[ThingSpec, ThingStatus]) []*Thing {
+	all := slices.DeleteFunc(w.list(), func(o *Thing) bool { return o.DeletionTimestamp != nil })
+	slices.SortFunc(all, func(a, b *Thing) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
+
+// filesOf are the files of a source, a bundle or a project: KIND.conf of the keys and sections, and what is beside it.
+func filesOf(kind string, spec ThingSpec) (out []api.ThingFile, err error) {
+	for _, f := range spec.Files {
+		out = append(out, api.ThingFile(f))
+	}
+	if spec.Conf == nil && slices.ContainsFunc(out, func(f api.ThingFile) bool { return f.Path == kind+".conf" }) {
+		return out, nil
+	}
+	top, sections := "", ""
+	for _, key := range slices.Sorted(maps.Keys(spec.Conf)) {
+		below, ok := spec.Conf[key].(map[string]any)
+		if !ok {
+			line, e := lineOf(key, spec.Conf[key])
+			top, err = top+line, errors.Join(err, e)
+			continue
+		}
+		if strings.ContainsAny(key, "\r\n") {
+			err = errors.Join(err, fmt.Errorf("spec.conf: %q cannot be a section", key))
+		}
+		sections += "\n[" + key + "]\n"
+		for _, k := range slices.Sorted(maps.Keys(below)) {
+			line, e := lineOf(k, below[k])
+			sections, err = sections+line, errors.Join(err, e)
+		}
+	}
+	return append(out, api.ThingFile{Path: kind + ".conf", Text: top + sections}), err
+}
+
+// lineOf is a key as a file has it. Texts stand there as they are; one of several lines goes on in lines that are indented.
+func lineOf(key string, value any) (string, error) {
+	if key == "" || strings.ContainsAny(key, "=:\r\n") || strings.ContainsAny(key[:1], "[#; \t") {
+		return "", fmt.Errorf("spec.conf: %q cannot be a key", key)
+	}
+	text, ok := textOf(value)
+	if list, is := value.([]any); is {
+		var words []string
+		for _, v := range list {
+			word, plain := textOf(v)
+			ok, words = plain && (ok || len(words) == 0), append(words, word)
+		}
+		text, ok = strings.Join(words, ", "), ok || len(list) == 0
+	}
+	if !ok {
+		return "", fmt.Errorf("spec.conf: %s: is neither a plain value nor a list of them", key)
+	}
+	return key + " = " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ") + "\n", nil
+}
+
+// textOf is a plain value as a file has it. kubectl has made true of yes, and false of no.
+func textOf(value any) (string, bool) {
+	switch v := value.(type) {
+	case nil:
+		return "", true
+	case string:
+		return v, true
+	case bool:
+		if v {
+			return "yes", true
+		}
+		return "no", true
+	case int64:
+		return strconv.FormatInt(v, 10), true
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64), true
+	}
+	return "", false
+}
