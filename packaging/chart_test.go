@@ -171,6 +171,7 @@ func TestRoles(t *testing.T) {
 		"open":        {"pods: {policies: false}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Network: "open"})}},
 		"objects":     {"customResources: {namespaces: [team-a=ci, team-a, team-b=]}", map[string][]string{"Role hostler-pods": plain, "Role team-a": reading(), "Role team-b": reading()}},
 		"all objects": {"customResources: {namespaces: ['*=ci', team-a]}", map[string][]string{"Role hostler-pods": plain, "ClusterRole ": reading()}},
+		"sets":        {"customResources: {apply: [conf]}", map[string][]string{"Role hostler-pods": plain, "Role conf": asRead(resource.SetRules())}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, bound := map[string][]string{}, map[string]bool{}
@@ -212,8 +213,10 @@ func provided(o kubernetes.Options) (out []string) {
 }
 
 // reading are the rules for reading objects that ask for leases.
-func reading() (out []string) {
-	for _, r := range resource.Rules() {
+func reading() []string { return asRead(resource.Rules()) }
+
+func asRead(rules []resource.Rule) (out []string) {
+	for _, r := range rules {
 		out = append(out, kubernetes.Grant{Group: r.APIGroups[0], Resource: r.Resources[0], Verbs: r.Verbs}.String())
 	}
 	slices.Sort(out)
@@ -235,6 +238,7 @@ func TestValues(t *testing.T) {
 		"tls: {issuer: {kind: Nothing}}":        "/tls/issuer/kind",
 		"drain: -1":                             "/drain",
 		"customResources: {namespaces: [Team]}": "/customResources/namespaces",
+		"customResources: {apply: ['*']}":       "/customResources/apply",
 		"customResources: {show: -1}":           "/customResources/show",
 	} {
 		if text, err := rendered(t, "hostler", values); err == nil || !strings.Contains(err.Error(), want) {

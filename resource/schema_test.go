@@ -54,6 +54,11 @@ func TestSchemas(t *testing.T) {
 			t.Errorf("%s: %v: %s", c.what, err, out)
 		}
 	}
+	for want, spec := range map[string]string{"spec.conf: Invalid": `{"conf":"type = fake"}`, "spec.files[0].path: Required": `{"files":[{"text":""}]}`, "spec.files[0].mode": `{"files":[{"path":"a","mode":"7"}]}`} {
+		if out, err := s.kubectl(`{"apiVersion":"hostler-project.github.io/v1alpha1","kind":"Source","metadata":{"name":"bad","namespace":"schemas"},"spec":`+spec+`}`, "create", "-f", "-"); err == nil || !strings.Contains(out, want) {
+			t.Errorf("%s: %v: %s", spec, err, out)
+		}
+	}
 	if out, err := s.kubectl("", "patch", "hl", "one", "-n", "schemas", "--type=merge", "-p", `{"spec":{"source":"other"}}`); err == nil || !strings.Contains(out, "does not change") {
 		t.Errorf("the spec changes: %v: %s", err, out)
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -116,6 +118,16 @@ func TestSet(t *testing.T) {
 	lab.Ctl(t, "", "delete", "sources."+resource.Group, "-n", s.namespace, "web")
 	s.is("sources", "made", "True", "Applied")
 
+	// What somebody changes otherwise is put right.
+	empty := t.TempDir()
+	if err := os.Mkdir(filepath.Join(empty, "sources"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out := s.hostler("apply", "-f", empty, "-l", "kubernetes=set", "--prune"); !strings.Contains(out, "source made pruned") {
+		t.Errorf("apply prints %q", out)
+	}
+	s.applied("bundle/tools", "project/set", "source/made", "source/other")
+
 	// What goes while no controller runs is taken away by the next.
 	c.stop()
 	lab.Ctl(t, "", "delete", "sources."+resource.Group, "-n", s.namespace, "other")
@@ -149,4 +161,9 @@ func TestSetKilled(t *testing.T) {
 	s.is("sources", "apply", "True", "Applied")
 	s.is("sources", "applied", "True", "Applied")
 	s.applied("source/applied", "source/apply")
+
+	// The example of the documents, beside them.
+	lab.Ctl(t, "", "apply", "-n", s.namespace, "-f", "../docs/examples/kubernetes-resources.yaml")
+	s.is("sources", "pods", "True", "Applied")
+	s.applied("bundle/tools", "project/team-a", "source/applied", "source/apply", "source/pods")
 }

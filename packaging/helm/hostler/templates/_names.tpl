@@ -29,10 +29,15 @@ hostler.conf: |
   [store]
   url = file:/secrets/database/{{ .Values.database.key }}
 {{- with .Values.customResources }}
-{{- if .namespaces }}
+{{- if or .namespaces .apply }}
 
   [resources]
-  namespaces = {{ join ", " .namespaces }}
+  {{- with .namespaces }}
+  namespaces = {{ join ", " . }}
+  {{- end }}
+  {{- with .apply }}
+  apply = {{ join ", " . }}
+  {{- end }}
   show = {{ int .show }}
 {{- end }}
 {{- end }}
