@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
@@ -224,7 +225,7 @@ func (w *watch[S, T]) put(o *object[S, T]) bool {
 	defer w.mu.Unlock()
 	key := nameOf(o)
 	if old := w.all[key]; old != nil && old.UID == o.UID {
-		if n, err := compareVersions(o.ResourceVersion, old.ResourceVersion); err == nil && n <= 0 {
+		if n, err := resourceversion.CompareResourceVersion(o.ResourceVersion, old.ResourceVersion); err == nil && n <= 0 {
 			return false
 		}
 	}

@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -279,17 +277,4 @@ func inOrder[S, T any](some []*object[S, T]) []*object[S, T] {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	return some
-}
-
-// compareVersions orders what an object was. A resource version is a number that grows (the API's own rule since 1.35, etcd's always).
-func compareVersions(a, b string) (int, error) {
-	x, err := strconv.ParseUint(a, 10, 64)
-	if err != nil {
-		return 0, err
-	}
-	y, err := strconv.ParseUint(b, 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%q: %w", b, err)
-	}
-	return cmp.Compare(x, y), nil
 }
