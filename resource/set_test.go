@@ -74,14 +74,14 @@ func TestSet(t *testing.T) {
 	c := s.serve()
 	s.thing("Bundle", "tools", `{"conf":{"description":"what we need"},"files":[{"path":"scripts/10-tools","mode":"0755","text":"#!/bin/sh\n"}]}`)
 	s.thing("Project", "set", `{"conf":{"weight":1.5,"members":{"ann@example.org":"operator"},"quota":{"count":4}}}`)
-	s.thing("Source", "made", `{"conf":{"type":"fake","maximum":3,"share":true,"reuse":false,"projects":["set"],"fake":{"run":"exec"}}}`)
+	s.thing("Source", "made", `{"conf":{"type":"fake","maximum":3,"share":true,"reuse":false,"projects":["set"],"fake":{"cores":2}}}`)
 	s.is("bundles", "tools", "True", "Applied")
 	s.is("projects", "set", "True", "Applied")
 	s.is("sources", "made", "True", "Applied")
 	s.applied("bundle/tools", "project/set", "source/made")
 	var doc struct{ Files []struct{ Path, Text string } }
 	s.get("/v1/applied/source/made", &doc)
-	if want := "maximum = 3\nprojects = set\nreuse = no\nshare = yes\ntype = fake\n\n[fake]\nrun = exec\n"; len(doc.Files) != 1 || doc.Files[0].Text != want {
+	if want := "maximum = 3\nprojects = set\nreuse = no\nshare = yes\ntype = fake\n\n[fake]\ncores = 2\n"; len(doc.Files) != 1 || doc.Files[0].Text != want {
 		t.Errorf("its files are %+v", doc.Files)
 	}
 	s.get("/v1/applied/project/set", &doc)
@@ -92,7 +92,7 @@ func TestSet(t *testing.T) {
 	// What there is, people see there.
 	s.lease("one", `{"source":"made","cores":1}`)
 	s.phase("one", "Leased")
-	s.thing("Source", "made", `{"conf":{"type":"fake","maximum":4,"share":true,"reuse":false,"projects":["set"],"fake":{"run":"exec"}}}`)
+	s.thing("Source", "made", `{"conf":{"type":"fake","maximum":4,"share":true,"reuse":false,"projects":["set"],"fake":{"cores":2}}}`)
 	eventually(t, "the numbers are shown", func() error {
 		row := strings.Fields(lab.Ctl(t, "", "get", "sources."+resource.Group, "-n", s.namespace, "--no-headers"))
 		if len(row) != 7 || strings.Join(row[:6], " ") != "made fake 0 1 4 True" {
