@@ -130,6 +130,9 @@ func (w *town) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// Status implements resource.Book.
+func (d *desk) Status(context.Context) ([]compute.SourceStatus, error) { return nil, nil }
+
 // run has a desk do what the objects of a town ask for, until end is called.
 func (d *desk) run(t *testing.T, w *town) (end func()) {
 	t.Helper()

@@ -72,7 +72,7 @@ const (
 	absentHint  = "`hostler docs crds | kubectl apply -f -` makes the kinds, for who may; docs/kubernetes-resources.md has the rules of the role that hostler needs"
 	labelUID    = "kubernetes-uid"        // of leases: the object's
 	labelObject = "kubernetes-object"     // NAMESPACE/NAME
-	labelWhere  = "kubernetes-cluster"    // the mark of the cluster that it is in
+	labelWhere  = "kubernetes-cluster"    // and of what was applied: the mark of the cluster that it is in
 	finalizer   = Group + "/lease"        // of objects: their lease is given back first
 	labelShown  = Group + "/shown"        // of objects: they show a lease that was made otherwise
 	noteLease   = Group + "/lease"        // the annotation that has its ID

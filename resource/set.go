@@ -29,7 +29,7 @@ type Applier interface {
 
 const (
 	ready     = "Ready"                // the condition of those that are in force as they are
-	labelSet  = "kubernetes"           // of what was applied: the namespace that it is of
+	labelSet  = "kubernetes"           // of what was applied: the namespace that it is of, beside labelWhere: another cluster prunes nothing of this one's
 	settle    = 250 * time.Millisecond // objects seldom come alone
 	countTime = 5 * time.Second        // between two looks at the numbers of sources
 	driftTime = 30 * time.Second       // between two looks at what is applied
@@ -118,7 +118,7 @@ func (s *set) bring(ctx context.Context) {
 
 // apply applies them all; with same only if what is there is not what it was.
 func (s *set) apply(ctx context.Context, same bool) error {
-	want := api.ApplySet{Labels: map[string]string{labelSet: s.namespace}, Things: []api.WantedThing{}, Prune: true}
+	want := api.ApplySet{Labels: map[string]string{labelSet: s.namespace, labelWhere: s.r.cluster.leads()}, Things: []api.WantedThing{}, Prune: true}
 	for i, w := range s.kinds {
 		for _, o := range alive(w) {
 			files, err := filesOf(applied[i], o.Spec)

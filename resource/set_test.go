@@ -53,7 +53,7 @@ func (s *site) applied(want ...string) {
 		s.get("/v1/applied", &doc)
 		var got []string
 		for _, t := range doc.Things {
-			if t.By != "kubernetes:"+s.namespace || len(t.Labels) != 1 || t.Labels["kubernetes"] != s.namespace {
+			if t.By != "kubernetes:"+s.namespace || len(t.Labels) != 2 || t.Labels["kubernetes"] != s.namespace || t.Labels["kubernetes-cluster"] == "" {
 				return fmt.Errorf("%+v", t)
 			}
 			got = append(got, t.Kind+"/"+t.Name)
