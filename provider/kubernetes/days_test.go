@@ -183,20 +183,6 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// TestNoNode has a pod that no node takes be no capacity, after the source's patience, with the scheduler's words.
-func TestNoNode(t *testing.T) {
-	o := site(t)
-	o.Cores, o.Schedule = 1000, time.Second
-	p := open(t, o)
-	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); err != nil {
-		t.Fatal(err)
-	}
-	want(t, compute.ErrNoCapacity, "Insufficient cpu", func() error {
-		_, err := p.Connect(t.Context(), "suite-1")
-		return err
-	})
-}
-
 // TestOthersPods has pods that are not ours, under the name of ours too, be left alone.
 func TestOthersPods(t *testing.T) {
 	o := site(t)

@@ -168,9 +168,9 @@ func (p *record) container(name string) *running {
 	return nil
 }
 
-// unschedulable is the scheduler's word that no node takes a pod; nil: it has not said so.
+// unschedulable is the scheduler's word that no node takes a pod, or that somebody's gate keeps it from looking for one; nil: it has not said so.
 func (p *record) unschedulable() *condition {
-	if c := p.condition("PodScheduled", "False"); c != nil && c.Reason == "Unschedulable" {
+	if c := p.condition("PodScheduled", "False"); c != nil && (c.Reason == "Unschedulable" || c.Reason == "SchedulingGated") {
 		return c
 	}
 	return nil
