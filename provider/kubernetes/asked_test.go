@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -10,8 +11,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -88,5 +91,46 @@ func TestUnreadable(t *testing.T) {
 	}
 	if err := w.Replace([]any{of("odd", map[string]any{"is": "no text"}), of("sound", "Running")}, "1"); err != nil || w.get("sound") == nil || w.get("odd") != nil {
 		t.Errorf("known are %v: %v", w.all, err)
+	}
+}
+
+// TestSilence has a watch that tells nothing for too long count as broken, and pass on what it tells until then.
+func TestSilence(t *testing.T) {
+	w := newWatch(&cluster{log: slog.New(slog.DiscardHandler)}, watched{gvr: pods})
+	w.silence = 20 * time.Millisecond
+	in := apiwatch.NewFake()
+	out := w.attend(in)
+	defer out.Stop()
+	go in.Add(&unstructured.Unstructured{})
+	if _, ok := <-out.ResultChan(); !ok {
+		t.Error("it tells nothing")
+	}
+	if _, ok := <-out.ResultChan(); ok {
+		t.Error("it goes on")
+	}
+	if w.mu.Lock(); !errors.Is(w.broken, compute.ErrUnavailable) {
+		t.Errorf("the watch is %v", w.broken)
+	}
+	w.mu.Unlock()
+	if !in.IsStopped() {
+		t.Error("what is silent was not ended")
+	}
+}
+
+// TestClosed has a provider that was closed say so, and not begin a watch that nobody ends, nor tell what was so before as the truth.
+func TestClosed(t *testing.T) {
+	p, err := Open(t.Context(), nil, Options{Kubeconfig: "/nowhere", Namespace: "ns", Image: "i", Installation: "inst", Source: "web"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, listed := p.List(t.Context())
+	_, overseen := p.Oversee(t.Context())
+	for _, err := range []error{listed, overseen, p.Check(t.Context(), "web-1"), p.watch().trusted(t.Context())} {
+		if !errors.Is(err, compute.ErrConflict) || p.watch().begun() {
+			t.Errorf("used after its Close: %v", err)
+		}
 	}
 }

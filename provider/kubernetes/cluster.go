@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -41,6 +44,7 @@ type cluster struct {
 	users  int
 
 	watches map[watched]*watch
+	over    atomic.Bool // the last source has left it
 }
 
 // session is what a configuration was read to.
@@ -82,7 +86,11 @@ func (c *cluster) leave() {
 	}
 	clusters.Unlock()
 	if last {
-		for _, w := range c.watches { // nobody asks for another any more
+		c.over.Store(true) // from now on no watch begins
+		c.mu.Lock()
+		all := slices.Collect(maps.Values(c.watches))
+		c.mu.Unlock()
+		for _, w := range all {
 			w.close()
 		}
 	}
@@ -132,6 +140,9 @@ func (c *cluster) watch(gvr schema.GroupVersionResource, label string) *watch {
 func (c *cluster) ask() (*session, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.over.Load() {
+		return nil, errClosed
+	}
 	if c.client != nil {
 		return c.client, nil
 	}
@@ -238,6 +249,9 @@ func (c *cluster) forget(s *session) {
 		c.client = nil
 	}
 }
+
+// errClosed is what is said of a source that is used after its Close.
+var errClosed = &compute.Error{Kind: compute.ErrConflict, Err: errors.New("the source was closed")}
 
 // errNone is a pod that there is not, or that is not ours.
 var errNone = errors.New("there is no such pod")

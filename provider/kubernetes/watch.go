@@ -18,6 +18,8 @@ import (
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/hostler-project/hostler/compute"
 )
 
 // fresh is how old what a broken watch told may be and still be given as the truth.
@@ -39,17 +41,19 @@ type watch struct {
 	stop   context.CancelFunc // nil: not begun
 	ended  chan struct{}      // closed when it has ended
 	timed  map[string]timing  // how long pods took to start, by source
+
+	silence time.Duration // how long it may tell nothing
 }
 
 func newWatch(c *cluster, of watched) *watch {
-	return &watch{c: c, of: of, all: map[string]*record{}, graves: map[string]grave{}, ours: map[string]bool{}}
+	return &watch{c: c, of: of, all: map[string]*record{}, graves: map[string]grave{}, ours: map[string]bool{}, silence: silence}
 }
 
 // begin starts the watch, unless it runs.
 func (w *watch) begin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.stop != nil {
+	if w.stop != nil || w.c.over.Load() {
 		return
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -122,6 +126,9 @@ func (w *watch) source() cache.ListerWatcher {
 				return err
 			})
 			w.fail(err)
+			if err == nil {
+				out = w.attend(out)
+			}
 			w.mu.Lock()
 			if w.denied = nil; apierrors.IsForbidden(err) {
 				w.denied = err
@@ -145,10 +152,55 @@ func (w *watch) fail(err error) {
 	w.broken = err
 }
 
+// silence is how long a watch may tell nothing: API servers send a bookmark each minute. A way that is dead without a word is noticed so, over HTTP/1.1 too.
+const silence = 150 * time.Second
+
+// attentive is a watch that ends when it has told nothing for too long.
+type attentive struct {
+	apiwatch.Interface
+	out chan apiwatch.Event
+	end func()
+}
+
+func (a attentive) ResultChan() <-chan apiwatch.Event { return a.out }
+func (a attentive) Stop()                             { a.end(); a.Interface.Stop() }
+
+// attend passes on what a watch tells, until it ends, is stopped, or is silent for too long.
+func (w *watch) attend(in apiwatch.Interface) apiwatch.Interface {
+	stopped := make(chan struct{})
+	a := attentive{in, make(chan apiwatch.Event), sync.OnceFunc(func() { close(stopped) })}
+	go func() { // the reflector, which is told of it, stops each watch
+		defer close(a.out)
+		for {
+			select {
+			case e, ok := <-in.ResultChan():
+				if !ok {
+					return
+				}
+				select {
+				case a.out <- e:
+				case <-stopped:
+					return
+				}
+			case <-stopped:
+				return
+			case <-time.After(w.silence):
+				w.fail(&compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("the API server has told nothing for %v", w.silence), Hint: "can it be reached from here still?"})
+				in.Stop()
+				return
+			}
+		}
+	}()
+	return a
+}
+
 // trusted waits until the watch has told all that there is. An error says why that cannot be known now.
 func (w *watch) trusted(ctx context.Context) error {
 	w.begin()
 	for {
+		if w.c.over.Load() { // what it told last may have changed since
+			return errClosed
+		}
 		w.mu.Lock()
 		err, since, synced, denied := w.broken, w.since, w.synced, w.denied
 		w.mu.Unlock()
