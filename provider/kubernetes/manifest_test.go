@@ -169,6 +169,7 @@ func TestOptions(t *testing.T) {
 		"with network = open":                      {Network: "open", Egress: []string{"10.0.0.0/8"}},
 		"env: \"=secret\"":                         {Env: []string{"=secret"}},
 		"less than nothing":                        {Cores: -1},
+		"kubeconfig: config is no absolute path":   {Kubeconfig: "config"},
 		"template: pod.yaml is no absolute path":   {Template: "pod.yaml"},
 		"it is a Deployment":                       {Template: write("a", "kind: Deployment\nspec: {}")},
 		"spec.containers is no list":               {Template: write("b", "spec: {containers: {a: b}}")},

@@ -32,8 +32,8 @@ const zone = "topology.kubernetes.io/zone"
 // idle is what a pod does by itself: nothing, until it is told to end, whoever ends its sleep.
 var idle = []any{"sh", "-c", `trap "exit 0" TERM INT; while :; do sleep 2147483647 & wait $!; done`}
 
-// templatePath is where a source's template is.
-func templatePath(path string) (string, error) {
+// fullPath is where a file is that a source names: whoever asks, in whatever directory he is.
+func fullPath(path string) (string, error) {
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
 		home, err := os.UserHomeDir()
 		if err != nil {
@@ -41,7 +41,7 @@ func templatePath(path string) (string, error) {
 		}
 		path = filepath.Join(home, rest)
 	}
-	if !filepath.IsAbs(path) { // a controller's directory is not its user's
+	if !filepath.IsAbs(path) { // a controller's directory is not its user's, and a command's not the keeper's
 		return "", fmt.Errorf("%s is no absolute path", path)
 	}
 	return path, nil
@@ -55,7 +55,7 @@ func template(path string) (map[string]any, error) {
 	fail := func(err error) (map[string]any, error) {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("template: %w", err), Hint: "it is one pod, or a PodTemplate, as `kubectl create --dry-run=client -o yaml` writes it"}
 	}
-	path, err := templatePath(path)
+	path, err := fullPath(path)
 	if err != nil {
 		return fail(err)
 	}
@@ -124,7 +124,7 @@ func (p *Provider) Template() (string, error) {
 	if p.o.Template == "" {
 		return "", nil
 	}
-	path, err := templatePath(p.o.Template)
+	path, err := fullPath(p.o.Template)
 	if err != nil {
 		return "", err
 	}
