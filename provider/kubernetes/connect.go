@@ -41,6 +41,7 @@ func (p *Provider) connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	wait, err := in.fate(name, p.o.Schedule, time.Now())
 	if wait { // it will be asked for again and again
 		p.watch().begin()
+		p.podWatch().begin()
 		return nil, p.hindered(ctx, id, in, err)
 	}
 	p.starts(id)

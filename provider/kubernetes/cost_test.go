@@ -77,20 +77,43 @@ func TestCost(t *testing.T) {
 	}
 }
 
-// TestCostOfOne has a process that wants one pod, as a command without a controller does, ask for that and not for all.
+// TestCostOfOne has a process that wants one instance, as a command without a controller does, ask for that and not for all.
 func TestCostOfOne(t *testing.T) {
-	o := site(t)
-	gate := lab.Gate(t)
-	_ = ready(t, open(t, o), "suite-1").Close()
-	o.Kubeconfig = gate.Config // so this one shares nothing with the other
-	p := open(t, o)
-	if err := p.Check(t.Context(), "suite-1"); err != nil {
-		t.Fatal(err)
-	}
-	if asked := gate.Asked(); !maps.Equal(asked, map[string]int{"get pods": 1}) {
-		t.Errorf("to check one was asked: %v", asked)
-	}
-	if err := p.Check(t.Context(), "suite-2"); !errors.Is(err, compute.ErrNotFound) {
-		t.Errorf("one that is not there: %v", err)
+	for kind, want := range map[string]map[string]int{
+		"pod": {"get pods": 1}, "sandbox": {"get sandboxes": 1, "list pods": 1}, "claim": {"get sandboxclaims": 1, "list pods": 1},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			o := site(t)
+			o.Kind = kind
+			gate := lab.Gate(t)
+			first := open(t, o)
+			_ = ready(t, first, "suite-1").Close()
+			made, err := first.Identity(t.Context(), "suite-1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Kubeconfig = gate.Config // so this one shares nothing with the other
+			p := open(t, o)
+			if err := p.Check(t.Context(), "suite-1"); err != nil {
+				t.Fatal(err)
+			}
+			if asked := gate.Asked(); !maps.Equal(asked, want) {
+				t.Errorf("to check one was asked: %v", asked)
+			}
+			if kind != "pod" {
+				if err := p.Same(t.Context(), "suite-1", made); err != nil {
+					t.Errorf("Same: %v", err)
+				}
+				if asked := gate.Asked(); asked["watch pods"] != 0 || asked["list pods"] != 1 {
+					t.Errorf("to know one again was asked: %v", asked)
+				}
+			}
+			if err := p.Check(t.Context(), "suite-2"); !errors.Is(err, compute.ErrNotFound) {
+				t.Errorf("one that is not there: %v", err)
+			}
+			if open := gate.Watching(); len(open) != 0 {
+				t.Errorf("watched are %v", open)
+			}
+		})
 	}
 }

@@ -173,7 +173,7 @@ func (p *Provider) Same(ctx context.Context, id compute.ID, text string) error {
 		err = p.leads(ctx, was)
 	}
 	if err == nil && was.pod != (sighted{}) {
-		if err = p.podWatch().trusted(ctx); err == nil {
+		if err = p.look(ctx, was.pod.name); err == nil {
 			err = p.replaced(was.pod)
 		}
 	}

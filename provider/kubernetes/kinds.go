@@ -8,8 +8,10 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -112,12 +114,14 @@ func (p *Provider) podOf(ctx context.Context, made *record) (*record, error) {
 	if p.gvr == pods {
 		return made, nil
 	}
-	if err := p.podWatch().trusted(ctx); err != nil {
+	if err := p.look(ctx, p.nameOf(made)); err != nil {
 		return nil, err
 	}
 	if in := p.pod(made); in != nil {
 		return in, nil
 	}
+	p.watch().begin() // it will be asked for again and again
+	p.podWatch().begin()
 	if pool := made.Metadata.Annotations[notePool]; p.owns() && made.Metadata.DeletionTimestamp == nil && made.poolless() {
 		if err := p.refound(ctx, pool); err != nil {
 			return nil, err
@@ -126,13 +130,43 @@ func (p *Provider) podOf(ctx context.Context, made *record) (*record, error) {
 	return nil, made.unready(p.o.Schedule, time.Now())
 }
 
+// look has what is known of a pod that agent-sandbox makes be so: by what the watch has told, or where a process has not begun that, as a command that wants one
+// instance, by asking for that one. A list of one needs no other right than the watch.
+func (p *Provider) look(ctx context.Context, name string) error {
+	w := p.podWatch()
+	if w.begun() || name == "" {
+		return w.trusted(ctx)
+	}
+	var list *unstructured.UnstructuredList
+	err := p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
+		list, err = d.Resource(pods).Namespace(p.c.namespace).List(ctx, metav1.ListOptions{LabelSelector: w.of.label + "=" + p.o.Installation, FieldSelector: "metadata.name=" + name})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(list.Items) == 0 {
+		w.gone(name)
+		return nil
+	}
+	in, err := readPod(&list.Items[0])
+	if err == nil {
+		w.note(in)
+	}
+	return err
+}
+
+// nameOf is the name of the pod of a sandbox or a claim; "": it has none yet.
+func (p *Provider) nameOf(of *record) string {
+	if p.gvr == claims {
+		return of.Status.Sandbox.Name
+	}
+	return of.Metadata.Name
+}
+
 // pod returns what is known of the pod of a sandbox or a claim; nil: nothing.
 func (p *Provider) pod(of *record) *record {
-	name := of.Metadata.Name
-	if p.gvr == claims {
-		name = of.Status.Sandbox.Name
-	}
-	in := p.podWatch().get(name)
+	in := p.podWatch().get(p.nameOf(of))
 	if in == nil || !p.made(in) || in.id() != of.id() || p.gvr == sandboxes && in.Metadata.OwnerReferences[0].UID != of.Metadata.UID {
 		return nil
 	}
