@@ -95,8 +95,8 @@ func (r *Reconciler) ask(ctx context.Context, l *Lease) (again time.Duration, er
 				now := l.Status
 				now.Phase, now.Place, now.Lease, now.Instance = waiting, 0, given.ID, string(given.Instance)
 				now.Reason = "there is a lease, and the Secret with its token cannot be made: " + api.Text(err)
-				setCondition(&now, l, metav1.ConditionFalse, "NoSecret", now.Reason)
-				return 0, cmp.Or(r.write(ctx, l, now), errAgain)
+				setCondition(&now.Conditions, l.Generation, leased, metav1.ConditionFalse, "NoSecret", now.Reason)
+				return 0, cmp.Or(r.watchOf(l.Namespace).write(ctx, l, now), errAgain)
 			}
 			status.Secret = ""
 		}
