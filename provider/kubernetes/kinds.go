@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -80,10 +81,19 @@ func meta(u *unstructured.Unstructured) (labels, notes map[string]any) {
 	return child(m, "labels"), child(m, "annotations")
 }
 
-// alike refuses a request for more than any: what a claim's sandbox is made like the pool's template says.
+// alike refuses a request for what they all are not: a claim's sandbox is made like the pool's template says. The source's own image, which the engine names where nobody
+// asks for another, is that. What the sandboxes of somebody else's pool have is not known before one is there.
 func (p *Provider) alike(spec compute.Spec) error {
-	if p.gvr == claims && (spec.Image != "" || spec.Cores > 0 || spec.Memory > 0 || spec.Disk > 0 || spec.GPUs > 0 || spec.Location != "") {
-		return &compute.Error{Kind: compute.ErrTooLarge, Err: errors.New("sandboxes of a warm pool are all alike: a request cannot ask for an image, cores, memory, disk, GPUs or a location"),
+	if p.gvr != claims {
+		return nil
+	}
+	has := p.sizes(spec)
+	more := func(fact string, asked int64) bool {
+		n, err := strconv.ParseFloat(has[fact], 64)
+		return asked > 0 && (err != nil || float64(asked) > n)
+	}
+	if spec.Image != "" && spec.Image != p.o.Image || spec.Location != "" || more("cores", int64(spec.Cores)) || more("memory", spec.Memory) || more("disk", spec.Disk) || more("gpus", int64(spec.GPUs)) {
+		return &compute.Error{Kind: compute.ErrTooLarge, Err: errors.New("sandboxes of a warm pool are all alike: a request cannot ask for another image, a location, or for more cores, memory, disk or GPUs than each has"),
 			Hint: "a source of kind = sandbox makes each as it is asked for"}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +47,7 @@ type Provider struct {
 var (
 	_ compute.Provider = (*Provider)(nil)
 	_ compute.Checker  = (*Provider)(nil)
+	_ compute.Chooser  = (*Provider)(nil)
 	_ compute.Consoler = (*Provider)(nil)
 	_ compute.Lingerer = (*Provider)(nil)
 	_ compute.Overseer = (*Provider)(nil)
@@ -107,7 +109,9 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 		}
 		return compute.Instance{}, err
 	}
-	return p.instance(in), nil
+	out := p.instance(in)
+	maps.Copy(out.Facts, p.sizes(spec))
+	return out, nil
 }
 
 func (p *Provider) create(ctx context.Context, spec compute.Spec, now time.Time) (*record, error) {
