@@ -76,7 +76,11 @@ func read(code int, message string) (hint string, kind error) {
 	case code == http.StatusNotFound && has("could not find the requested resource"):
 		return "the cluster does not know this kind of object: agent-sandbox has to be installed there for kind = sandbox and claim", compute.ErrInvalid
 	case code == http.StatusNotFound:
-		return "does the namespace exist? kubectl create namespace NAME", compute.ErrInvalid
+		name := "NAME"
+		if _, after, ok := strings.Cut(message, `namespaces "`); ok {
+			name, _, _ = strings.Cut(after, `"`)
+		}
+		return "does the namespace exist? kubectl create namespace " + name, compute.ErrInvalid
 	case code == http.StatusConflict, code == http.StatusGone:
 		return "", compute.ErrConflict
 	case code == http.StatusUnprocessableEntity, code == http.StatusBadRequest, code == http.StatusRequestEntityTooLarge:

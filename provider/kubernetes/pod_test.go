@@ -87,6 +87,9 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%d %s: %v, not %v", c.code, c.text, kind, c.kind)
 		}
 	}
+	if hint, _ := read(404, `namespaces "ns" not found`); !strings.HasSuffix(hint, "kubectl create namespace ns") {
+		t.Errorf("of a namespace that is not there: %s", hint)
+	}
 	if hint, kind := kindOf(&http.MaxBytesError{}); kind != compute.ErrFailed || hint != "" {
 		t.Errorf("another error is %v", kind)
 	}
