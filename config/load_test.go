@@ -354,6 +354,7 @@ func TestBrokenSources(t *testing.T) {
 		{"type = pool", ": ", "sources: is required"},
 		{"type = pool\nsources = local, local", ":2: ", "names local twice"},
 		{"type = pool\nsources = locla", ":2: ", "there is no source locla; the nearest known is local"},
+		{"type = pool\nsources = local sandbox", ":2: ", "there is no source local sandbox (commas go between names)"},
 		{"type = pool\nsources = s", ":2: ", "contains itself"},
 		{"type = ssh", ": ", "ssh_host: is required"},
 		{"type = fake\x00", ": ", "is not text"},

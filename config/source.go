@@ -348,7 +348,7 @@ func (g *gathering) checkPools() {
 			if g.byName[child] == nil {
 				_, err := g.Source(child)
 				near, _ := errors.AsType[*Error](err)
-				s.Err = &Error{File: at.File, Line: at.Line, Source: s.Name, Key: "sources", Msg: fmt.Sprintf("there is no source %s", child), Nearest: near.Nearest}
+				s.Err = &Error{File: at.File, Line: at.Line, Source: s.Name, Key: "sources", Msg: fmt.Sprintf("there is no source %s%s", child, apart(child)), Nearest: near.Nearest}
 			}
 		}
 		if s.Err == nil && reaches(s.Name, s.Name, map[string]bool{}) {
@@ -406,4 +406,12 @@ func oneOf(s string, words ...string) error {
 		return nil
 	}
 	return fmt.Errorf("%q is none of %s", s, strings.Join(words, ", "))
+}
+
+// apart says how names are told apart, where one that is not known may be several.
+func apart(name string) string {
+	if strings.ContainsAny(name, " \t") {
+		return " (commas go between names)"
+	}
+	return ""
 }
