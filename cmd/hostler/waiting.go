@@ -172,7 +172,7 @@ func (w *waiting) text(ctx context.Context) string {
 	if len(users) > 0 {
 		text += ": " + strings.Join(users, ", ")
 	}
-	if mine {
+	if mine && place.Reason == "" { // else others may end what it waits for: a quota elsewhere, a cluster that is away
 		text += ": all of them yours, and waiting gives none back"
 	}
 	return text
