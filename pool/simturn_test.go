@@ -61,8 +61,9 @@ func (l *ledger) waits(w *compute.Waiter) bool {
 	return !p.dead.Load() && p.desk.Waits(w.ID)
 }
 
-// before returns those whose turn comes before a request's, and who are not kept from it by a quota, in their order.
-func (t turns) before(w compute.Waiter, projects func(string) pool.Project) (out []compute.Waiter) {
+// before returns those whose turn comes before a request's, and who are not kept from it by a quota, in their order; and whether one of the others keeps the request
+// from its turn, as the quota that he waits for is the request's too.
+func (t turns) before(w compute.Waiter, projects func(string) pool.Project) (out []compute.Waiter, kept bool) {
 	all := slices.DeleteFunc(slices.Clone(t.waiting), func(o compute.Waiter) bool { return o.ID == w.ID })
 	all = append(all, w)
 	oldest := map[int64]int64{}
@@ -96,7 +97,7 @@ func (t turns) before(w compute.Waiter, projects func(string) pool.Project) (out
 			return cmp.Or(cmp.Compare(share(a), share(b)), cmp.Compare(a.ID, b.ID))
 		})
 		if next.ID == w.ID {
-			return out
+			return out, full[w.Project] || full[w.Project+"/"+w.Owner]
 		}
 		all = slices.DeleteFunc(all, func(o compute.Waiter) bool { return o.ID == next.ID })
 		load[next.Project] += float64(next.Count)
@@ -115,7 +116,7 @@ func (t turns) before(w compute.Waiter, projects func(string) pool.Project) (out
 			out = append(out, next)
 		}
 	}
-	return out
+	return out, false
 }
 
 // turnOf judges that a request took nothing that somebody waits for whose turn comes before. What was cached is taken when its lease is made, what was
@@ -152,7 +153,8 @@ func (l *ledger) turnOf(p *process, did []any, before map[compute.ID]compute.Sta
 	if own.Wants == nil {
 		own.Wants = l.w.wants(own.Source)
 	}
-	for _, w := range t.before(own, l.w.project) {
+	earlier, _ := t.before(own, l.w.project)
+	for _, w := range earlier {
 		if l.waiters[w.ID] == nil || l.owners[w.ID].dead.Load() {
 			continue
 		}
@@ -216,8 +218,9 @@ func (l *ledger) starving() {
 	}
 	for _, w := range t.waiting {
 		s := l.w.source(w.Source)
-		first := s.cloud != nil && !l.w.over(t, w)
-		for _, o := range t.before(w, l.w.project) {
+		earlier, kept := t.before(w, l.w.project)
+		first := s.cloud != nil && !kept && !l.w.over(t, w)
+		for _, o := range earlier {
 			first = first && !slices.ContainsFunc(o.Wants, func(k int64) bool { return slices.Contains(w.Wants, k) })
 		}
 		ready, present := 0, 0
