@@ -49,13 +49,14 @@ func (u *user) mine() (out []compute.ID) {
 	return out
 }
 
-func (u *user) grant(inst compute.ID) *grant {
+// grant is what the user was last told of an instance: one that is always there may have been his before.
+func (u *user) grant(inst compute.ID) (last *grant) {
 	for _, g := range u.w.grants {
-		if g.user == u && g.lease.Instance == inst {
-			return g
+		if g.user == u && g.lease.Instance == inst && (last == nil || g.lease.Given.After(last.lease.Given)) {
+			last = g
 		}
 	}
-	return nil
+	return last
 }
 
 func (u *user) who() compute.Who { return compute.Who{Owner: u.name} }
