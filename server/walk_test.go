@@ -77,6 +77,11 @@ var walks = map[string]struct{ body, want, any string }{
 	"list-webhooks":         {"", "?-------+", ""},
 	"test-webhook":          {"", "?-------+", ""},
 	"skip-webhook":          {"", "?-------+", ""},
+	"list-applied":          {"", "?-------+", ""},
+	"apply":                 {`{"things": [{"kind": "source", "name": "w", "files": [{"path": "source.conf", "text": "type = fake\n"}]}]}`, "?-------+", ""},
+	"get-applied":           {"", "?-------0", ""}, // nothing was applied here
+	"put-applied":           {`{"files": [{"path": "source.conf", "text": "type = fake\n"}]}`, "?-------+", ""},
+	"delete-applied":        {"", "?-------+", ""},
 }
 
 // TestWalk walks through the API's description, as everybody: each does what he may, and nothing else.
@@ -117,7 +122,7 @@ func (w *town) walk(op operation, body, name string, want byte, anyones bool) {
 		w.t.Fatal(err)
 	}
 	id := all[len(all)-1].ID
-	path := strings.NewReplacer("{name}", string(l.Instance), "{lease}", l.ID, "{source}", "alpha", "{id}", id, "{webhook}", "x", "{key}", "x").Replace(op.path)
+	path := strings.NewReplacer("{name}", string(l.Instance), "{lease}", l.ID, "{source}", "alpha", "{id}", id, "{webhook}", "x", "{key}", "x", "{kind}", "source").Replace(op.path)
 	if op.ID == "cancel" {
 		number, end := w.wait()
 		defer end()
@@ -171,15 +176,19 @@ func TestAcross(t *testing.T) {
 	if _, text := w.ask(http.MethodGet, "/v1/leases", "", w.tokens["eve"]); !strings.Contains(text, mine.ID) {
 		t.Errorf("eve does not see her own: %s", text)
 	}
-	// A name that is another project's is refused as one that there is not.
+	// A name that is another project's is refused as one that there is not; where only administrators may do anything, all names are.
 	for _, op := range operations(t, w.url) {
 		if !strings.Contains(op.path, "{name}") && !strings.Contains(op.path, "{lease}") && op.ID != "hold" && op.ID != "release-many" {
 			continue
 		}
+		refused := "404 "
+		if strings.HasPrefix(walks[op.ID].want, "?-------") {
+			refused = "403 "
+		}
 		for _, anyones := range []string{"", "?any=true", "?token=" + theirs.ID} {
 			answer := func(name string) string {
 				body := strings.ReplaceAll(walks[op.ID].body, "NAME", name)
-				status, text := w.ask(strings.ToUpper(op.method), strings.NewReplacer("{name}", name, "{lease}", name).Replace(op.path)+anyones, body, w.tokens["eve"])
+				status, text := w.ask(strings.ToUpper(op.method), strings.NewReplacer("{name}", name, "{lease}", name, "{kind}", "source").Replace(op.path)+anyones, body, w.tokens["eve"])
 				return fmt.Sprint(status, " ", strings.ReplaceAll(text, name, "NAME"))
 			}
 			for _, name := range []string{string(theirs.Instance), theirs.ID, string(secret.Instance)} {
@@ -187,7 +196,7 @@ func TestAcross(t *testing.T) {
 				if anyones != "" && strings.Contains(got, "unknown query parameter") {
 					continue // nothing was looked at
 				}
-				if !strings.HasPrefix(got, "404 ") || strings.Contains(got, "ann") || strings.Contains(got, string(theirs.Instance)) && name != string(theirs.Instance) {
+				if !strings.HasPrefix(got, refused) || strings.Contains(got, "ann") || strings.Contains(got, string(theirs.Instance)) && name != string(theirs.Instance) {
 					t.Errorf("%s%s of %s: %s", op.ID, anyones, name, got)
 				}
 			}
