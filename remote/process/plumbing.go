@@ -161,8 +161,12 @@ func copyReady(w io.Writer, f, wake *os.File) {
 }
 
 // drain copies r to w until the end, until w fails, or, when r's read deadline has passed, until there is nothing more in it.
+//
+// A terminal's end is asked for twice: the kernel looks whether there is something to read, and then whether the other side has closed it
+// (n_tty_read in Linux's drivers/tty/n_tty.c), and what was written between these two is there only when it is asked again.
 func drain(r *os.File, w io.Writer) {
 	buf := make([]byte, 64<<10)
+	closed := false // it was the end of a terminal when it was last read
 	for {
 		n, err := r.Read(buf)
 		if n > 0 {
@@ -170,6 +174,11 @@ func drain(r *os.File, w io.Writer) {
 				return
 			}
 		}
+		if errors.Is(err, syscall.EIO) && !closed {
+			closed = true
+			continue
+		}
+		closed = false
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			drainNow(r, w, buf)
 			return
@@ -189,11 +198,13 @@ func drainNow(r *os.File, w io.Writer, buf []byte) {
 	for total := 0; total < mostLate; {
 		n := 0
 		err := raw.Control(func(fd uintptr) {
+			closed := false
 			for {
 				n, err = syscall.Read(int(fd), buf)
-				if err != syscall.EINTR {
+				if err != syscall.EINTR && (err != syscall.EIO || closed) {
 					return
 				}
+				closed = err == syscall.EIO
 			}
 		})
 		if err != nil || n <= 0 {
