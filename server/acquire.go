@@ -311,7 +311,7 @@ func (s *server) tellProgress(c huma.Context, p compute.Progress, told <-chan co
 			} else if doc, err := s.withTokens(c.Context(), newAcquired(t.leases, asked.Count != nil), t.leases, asked.Token); err != nil {
 				s.giveBack(c.Context(), t.leases)
 				_ = out.event("", api.EventProblem, s.problem(c.Context(), err)) // nobody is left to tell
-			} else if c.Context().Err() != nil || !out.event("", api.EventAcquired, doc) {
+			} else if c.Context().Err() != nil || !out.last(api.EventAcquired, doc) {
 				s.giveBack(c.Context(), t.leases)
 			}
 			return

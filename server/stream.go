@@ -24,12 +24,13 @@ func lull() time.Duration {
 type stream struct {
 	w    io.Writer
 	flow *http.ResponseController
+	sure bool // what could not be sent was not read: HTTP/2 may hear that its reader has gone before it hears that all went out
 }
 
 func newStream(c huma.Context) stream {
 	w := c.BodyWriter()
 	rw, _ := w.(http.ResponseWriter) // humago's always is one
-	return stream{w, http.NewResponseController(rw)}
+	return stream{w, http.NewResponseController(rw), c.Version().ProtoMajor == 1}
 }
 
 // say writes, and reports whether the reader is there and keeps up. The time that he has is for this alone: HTTP/2 ends a stream whose deadline passes, though
@@ -48,6 +49,14 @@ func (s stream) say(text []byte) bool {
 // event writes one; id and name may be empty.
 func (s stream) event(id, name string, v any) bool {
 	return s.say(appendEvent(nil, id, name, v))
+}
+
+// last writes an event by which its reader comes to have something, and reports whether he may have read it: then he has it. He may hang up as soon as the event is whole,
+// while what frames it is on its way, so the byte that makes it whole goes by itself, and that it went out is what counts.
+func (s stream) last(name string, v any) bool {
+	text := appendEvent(nil, "", name, v)
+	end := max(0, len(text)-1)
+	return s.say(text[:end]) && (s.say(text[end:]) || !s.sure)
 }
 
 // appendEvent adds an event to a text.
