@@ -2,6 +2,7 @@ package compute
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -92,6 +93,23 @@ func (e *Error) Unwrap() []error {
 		out = append(out, e.Err)
 	}
 	return out
+}
+
+// KeyError is what is wrong with a key of a source: who has read the file that the key is in can say where. Its text is its cause's, which names the key.
+type KeyError struct {
+	Key string // as it is written in a source.conf
+	Err error
+}
+
+// Error returns the cause's text.
+func (e *KeyError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *KeyError) Unwrap() error { return e.Err }
+
+// WrongKey makes an ErrInvalid of a key, with a hint or without, and a text as fmt.Errorf makes it, which should begin with the key.
+func WrongKey(key, hint, format string, args ...any) error {
+	return &Error{Kind: ErrInvalid, Err: &KeyError{Key: key, Err: fmt.Errorf(format, args...)}, Hint: hint}
 }
 
 // asking says whether a Create that failed may have begun to make something.

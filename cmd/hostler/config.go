@@ -94,7 +94,7 @@ func (a *app) configShow() error {
 		v.Roots = append(v.Roots, rootView{r.Path, r.Kind, r.Exists, text(r.Err)})
 	}
 	for _, s := range cfg.Sources {
-		v.Sources = append(v.Sources, configuredView{s.Name, s.Type, s.File, s.Applied, append([]string{}, s.Shadowed...), text(s.Err)})
+		v.Sources = append(v.Sources, configuredView{s.Name, s.Type, s.File, s.Applied, append([]string{}, s.Shadowed...), text(faultOf(s))})
 	}
 	v.Projects = []projectView{}
 	for _, p := range cfg.Projects {

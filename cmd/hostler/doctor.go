@@ -311,7 +311,7 @@ func (a *app) checkSources(ctx context.Context) []checkView {
 
 func (a *app) checkSource(ctx context.Context, engine *pool.Pool, s *config.Source) checkView {
 	what := "source " + s.Name
-	if err := configError(s.Err); err != nil {
+	if err := configError(faultOf(s)); err != nil {
 		return checkView{"fail", what, plain(err), compute.Hint(err)}
 	}
 	if s.Type == "pool" {

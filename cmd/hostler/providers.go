@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -35,7 +36,7 @@ type site struct {
 // kind is a type of source.
 type kind struct {
 	keys  func() []string                    // of its section
-	check func(decode func(any) error) error // of their values
+	check func(decode func(any) error) error // of their values, as far as they can be judged without opening anything
 	open  func(ctx context.Context, log *slog.Logger, s site, decode func(any) error) (compute.Provider, error)
 	slow  bool // cleaning and discarding take long enough to leave them to the keeper
 	dear  bool // so does opening a connection: the keeper has it open already, or keeps it open for the next command
@@ -99,11 +100,18 @@ func examiners() []func(context.Context) []compute.Finding {
 	}
 }
 
-// open makes a kind of a constructor and of what puts the site into its Options.
-func open[O any, P compute.Provider](f func(context.Context, *slog.Logger, O) (P, error), place func(*O, site)) kind {
+// open makes a kind of a constructor and of what puts the site into its Options, which can be checked without anything being opened.
+func open[O interface{ Check() error }, P compute.Provider](f func(context.Context, *slog.Logger, O) (P, error), place func(*O, site)) kind {
 	return kind{
-		keys:  func() []string { return config.Keys(new(O)) },
-		check: func(decode func(any) error) error { return decode(new(O)) },
+		keys: func() []string { return config.Keys(new(O)) },
+		check: func(decode func(any) error) error {
+			var o O
+			if err := decode(&o); err != nil {
+				return err
+			}
+			place(&o, site{})
+			return o.Check()
+		},
 		open: func(ctx context.Context, log *slog.Logger, s site, decode func(any) error) (compute.Provider, error) {
 			var o O
 			if err := decode(&o); err != nil { // an unknown key is an error
@@ -130,11 +138,27 @@ type sshKeys struct {
 	site site
 }
 
-func openSSH(ctx context.Context, log *slog.Logger, k sshKeys) (*sshhost.Provider, error) {
-	return sshhost.Open(ctx, log, sshhost.Options{
+func (k sshKeys) options() sshhost.Options {
+	return sshhost.Options{
 		Source: k.site.source, Installation: k.site.installation, Dir: k.site.dir,
 		Hosts: append(k.SSHHost, k.Hosts...), ConfigFile: k.ConfigFile, Timeout: k.Timeout, KeepAlive: k.KeepAlive, Agent: findAgent,
-	})
+	}
+}
+
+// Check says what is wrong with them.
+func (k sshKeys) Check() error { return k.named(k.options().Check()) }
+
+// named has an error name the key that the hosts were given by.
+func (k sshKeys) named(err error) error {
+	if wrong, ok := errors.AsType[*compute.KeyError](err); ok && len(k.SSHHost) == 0 && len(k.Hosts) > 0 {
+		wrong.Key = "hosts"
+	}
+	return err
+}
+
+func openSSH(ctx context.Context, log *slog.Logger, k sshKeys) (*sshhost.Provider, error) {
+	p, err := sshhost.Open(ctx, log, k.options())
+	return p, k.named(err)
 }
 
 // slow marks a kind whose instances are many files to remove.

@@ -122,13 +122,25 @@ func faultsOf(cfg *config.Config) (out []*fault) {
 	return out
 }
 
-// faultOf is what is wrong with a source, the values of its type's keys included; nil: nothing that can be seen in its file.
+// faultOf is what is wrong with a source, the values of its type's keys included; nil: nothing that can be seen in its file. It is what is asked wherever a
+// configuration is looked at: by apply, reload, serve and all that show sources.
 func faultOf(s *config.Source) error {
 	k, known := kinds()[s.Type]
 	if s.Err != nil || !known {
 		return s.Err
 	}
-	return k.check(s.Decode)
+	return placed(k.check(s.Decode), s.Name, s.Position)
+}
+
+// placed says file and line of what a provider says of a key of a source. position may be nil: the source is configured no more.
+func placed(err error, source string, position func(key string) (string, int)) error {
+	wrong, ok := errors.AsType[*compute.KeyError](err)
+	if !ok || position == nil {
+		return err
+	}
+	at := &config.Error{Source: source, Err: wrong}
+	at.File, at.Line = position(wrong.Key)
+	return &compute.Error{Kind: compute.ErrInvalid, Err: at, Hint: compute.Hint(err)}
 }
 
 // err is a fault as people are told of it.

@@ -89,7 +89,7 @@ func (a *app) sourceList(ctx context.Context) error {
 		return err
 	}
 	for _, s := range cfg.Sources {
-		wrong := text(s.Err)
+		wrong := text(faultOf(s))
 		if _, known := kinds()[s.Type]; !known && s.Type != "pool" && wrong == "" {
 			if _, err := exec.Find("", s.Type); err != nil {
 				wrong = plain(err)
@@ -146,7 +146,7 @@ func (a *app) sourceShow(ctx context.Context, name string) error {
 		return err
 	}
 	v := sourceDetail{
-		configuredView: configuredView{s.Name, s.Type, s.File, s.Applied, append([]string{}, s.Shadowed...), text(s.Err)},
+		configuredView: configuredView{s.Name, s.Type, s.File, s.Applied, append([]string{}, s.Shadowed...), text(faultOf(s))},
 		Reserve:        s.Reserve, Spare: s.Spare, Max: s.Maximum, Concurrency: s.Concurrency, Digest: s.Digest, Sources: s.Sources,
 		Keys: map[string]string{}, Hooks: s.Hooks,
 	}

@@ -200,7 +200,7 @@ func (a *app) opener(cfg *config.Config, state string, ends *ends) opening {
 			p, err = openExternal(ctx, a.log, s, def.Settings)
 		}
 		if err != nil {
-			return nil, err
+			return nil, placed(err, name, position(cfg, name, typ))
 		}
 		ends.add(p)
 		if def.Build {

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -45,13 +44,10 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		return nil, &compute.Error{Op: "chroot.Open", ID: compute.ID(o.Source), Kind: kind, Err: fmt.Errorf(text, args...), Hint: hint}
 	}
 	o.Layer = cmp.Or(o.Layer, "auto")
+	if err := o.Check(); err != nil {
+		return fail(compute.ErrInvalid, compute.Hint(err), "%w", err)
+	}
 	switch {
-	case o.Base != "" && o.Image != "":
-		return fail(compute.ErrInvalid, "leave one of them out", "base = %s and image = %s: both", o.Base, o.Image)
-	case o.Image == "" && !filepath.IsAbs(o.Base):
-		return fail(compute.ErrInvalid, "set base to the absolute path of a directory or tarball with a root file system", "base = %s: no absolute path", o.Base)
-	case !slices.Contains([]string{"auto", "overlay", "copy"}, o.Layer):
-		return fail(compute.ErrInvalid, "", "layer = %s: not auto, overlay or copy", o.Layer)
 	case o.Dir == "":
 		return fail(compute.ErrInvalid, "", "no directory to keep instances in")
 	case os.Geteuid() != 0:

@@ -1,5 +1,13 @@
 package chroot
 
+import (
+	"cmp"
+	"path/filepath"
+	"slices"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
 // Options of a source of type chroot.
 type Options struct {
 	Base   string `conf:"base"`   // the base: a directory, or a tarball (.tar, .tar.gz, .tar.xz, .tar.zst, .tar.bz2); an absolute path; root's or the caller's alone
@@ -12,4 +20,17 @@ type Options struct {
 	Dir          string // where the instances are; required
 	Images       string // the store of images; required for any
 	Home         string // the user's, which ~/ before an image's file stands for
+}
+
+// Check says what is wrong with the keys, as far as they say it themselves: no file is looked at. Its errors are compute.KeyErrors.
+func (o Options) Check() error {
+	switch {
+	case o.Base != "" && o.Image != "":
+		return compute.WrongKey("base", "leave one of them out", "base = %s and image = %s: both", o.Base, o.Image)
+	case o.Image == "" && !filepath.IsAbs(o.Base):
+		return compute.WrongKey("base", "set base to the absolute path of a directory or tarball with a root file system", "base = %s: no absolute path", o.Base)
+	case !slices.Contains([]string{"auto", "overlay", "copy"}, cmp.Or(o.Layer, "auto")):
+		return compute.WrongKey("layer", "", "layer = %s: not auto, overlay or copy", o.Layer)
+	}
+	return nil
 }

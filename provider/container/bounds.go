@@ -1,12 +1,13 @@
 package container
 
 import (
-	"fmt"
 	"math"
 	"os"
 	"runtime"
 	"strconv"
 	"strings"
+
+	"github.com/hostler-project/hostler/compute"
 )
 
 const (
@@ -19,15 +20,15 @@ func (o *Options) bounds() error {
 	cores := runtime.NumCPU()
 	switch have := installed(); {
 	case o.Cores < 0 || o.Cores > float64(cores):
-		return fmt.Errorf("cores = %v: more than 0, up to the %d that this machine has", o.Cores, cores)
+		return compute.WrongKey("cores", "", "cores = %v: more than 0, up to the %d that this machine has", o.Cores, cores)
 	case o.Memory != 0 && o.Memory < leastMemory:
-		return fmt.Errorf("memory = %s: at least %s", size(o.Memory), size(leastMemory))
+		return compute.WrongKey("memory", "", "memory = %s: at least %s", size(o.Memory), size(leastMemory))
 	case o.Memory > have:
-		return fmt.Errorf("memory = %s: at most the %s that this machine has", size(o.Memory), size(have))
+		return compute.WrongKey("memory", "", "memory = %s: at most the %s that this machine has", size(o.Memory), size(have))
 	case o.Disk < 0:
-		return fmt.Errorf("disk = %s: it cannot be below 0", size(o.Disk))
+		return compute.WrongKey("disk", "", "disk = %s: it cannot be below 0", size(o.Disk))
 	case o.PIDs != 0 && o.PIDs < leastPIDs:
-		return fmt.Errorf("pids = %d: at least %d, as the threads of hostler's own program in it are counted too", o.PIDs, leastPIDs)
+		return compute.WrongKey("pids", "", "pids = %d: at least %d, as the threads of hostler's own program in it are counted too", o.PIDs, leastPIDs)
 	}
 	return nil
 }

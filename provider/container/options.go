@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -48,40 +49,46 @@ type port struct {
 	hostPort string // "": a free one
 }
 
+// Check says what is wrong with the keys, as far as they say it themselves: nobody is asked. Its errors are compute.KeyErrors.
+func (o Options) Check() error {
+	_, err := o.read()
+	return err
+}
+
 // read takes the options apart. Its errors name the key.
 func (o *Options) read() (p plan, err error) {
 	if !slices.Contains([]string{"", "missing", "always", "never"}, o.Pull) {
-		return p, fmt.Errorf("pull = %s: not missing, always or never", o.Pull)
+		return p, compute.WrongKey("pull", "", "pull = %s: not missing, always or never", o.Pull)
 	}
 	if err := o.bounds(); err != nil {
 		return p, err
 	}
 	if strings.ContainsAny(o.Network, " \t/") {
-		return p, fmt.Errorf("network = %s: not none, bridge, host or a network's name", o.Network)
+		return p, compute.WrongKey("network", "", "network = %s: not none, bridge, host or a network's name", o.Network)
 	}
 	for _, e := range o.Env {
 		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
-			return p, fmt.Errorf("env: %q is not NAME=VALUE", name) // not the value, which may be a secret
+			return p, compute.WrongKey("env", "", "env: %q is not NAME=VALUE", name) // not the value, which may be a secret
 		}
 	}
 	for _, text := range o.Mounts {
 		m, err := readMount(text)
 		if err != nil {
-			return p, fmt.Errorf("mounts: %w", err)
+			return p, compute.WrongKey("mounts", "", "mounts: %w", err)
 		}
 		p.mounts = append(p.mounts, m)
 	}
 	for _, text := range o.Ports {
 		one, err := readPort(text)
 		if err != nil {
-			return p, fmt.Errorf("ports: %w", err)
+			return p, compute.WrongKey("ports", "", "ports: %w", err)
 		}
 		p.ports = append(p.ports, one)
 	}
 	for _, text := range o.Ulimits {
 		u, err := readUlimit(text)
 		if err != nil {
-			return p, fmt.Errorf("ulimits: %w", err)
+			return p, compute.WrongKey("ulimits", "", "ulimits: %w", err)
 		}
 		p.ulimits = append(p.ulimits, u)
 	}

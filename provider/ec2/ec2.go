@@ -4,12 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"math"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -60,71 +56,13 @@ var name = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A
 
 // Open returns the provider for one source. Nothing is asked of anybody. ErrInvalid: the options are wrong.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
-	fail := func(hint, text string, args ...any) (*Provider, error) {
-		return nil, &compute.Error{Op: "ec2.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...), Hint: hint}
-	}
-	o.Spot, o.HostKey, o.StopBy = cmp.Or(o.Spot, "no"), cmp.Or(o.HostKey, "user-data"), cmp.Or(o.StopBy, "stop")
-	o.Order = cmp.Or(o.Order, string(flavor.Cheapest))
-	o.Port, o.Poll = cmp.Or(o.Port, 22), cmp.Or(o.Poll, 2*time.Second)
 	p := &Provider{o: o, log: log, onDemand: map[string]float64{}, images: map[string]image{}, asking: make(chan struct{}, 1), parting: parting}
-	for key, is := range map[string]struct {
-		value string
-		one   []string
-	}{
-		"spot": {o.Spot, []string{"no", "yes", "first"}}, "host-key": {o.HostKey, []string{"user-data", "console"}}, "stop": {o.StopBy, []string{"stop", "hibernate"}},
-		"flavor-order": {o.Order, []string{string(flavor.Cheapest), string(flavor.Listed)}}, "public-ip": {o.PublicIP, []string{"", "yes", "no"}}, "address": {o.Address, []string{"", "public", "private"}},
-	} {
-		if !slices.Contains(is.one, is.value) {
-			return fail("", "%s = %s: it is one of %s", key, is.value, strings.Join(slices.DeleteFunc(is.one, func(s string) bool { return s == "" }), ", "))
-		}
+	err := p.understand()
+	if err == nil && (o.Source == "" || o.Installation == "" || o.Dir == "") {
+		err = errors.New("a source needs a name, an installation and a directory")
 	}
-	var err error
-	if p.match, err = regexp.Compile(o.Match); err != nil {
-		return fail("", "type-match = %s: %w", o.Match, err)
-	}
-	if p.sets, err = flavor.ParseSets(o.Sets); err != nil {
-		return fail("", "flavor-sets: %w", err)
-	}
-	for _, line := range o.Prices {
-		typ, text, _ := strings.Cut(strings.TrimSpace(line), " ")
-		price, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-		if err != nil || price <= 0 {
-			return fail("prices = m5.large 0.096, c5.large 0.085", "prices: %q is not a type and what it costs for an hour", line)
-		}
-		p.onDemand[typ] = price
-	}
-	for _, tag := range o.Tags {
-		if key, _, ok := strings.Cut(tag, "="); !ok || key == "" || strings.HasPrefix(key, "hostler:") || strings.HasPrefix(key, "aws:") {
-			return fail("tags = team=build, cost-center=7", "tags: %q is not NAME=VALUE with a name of your own", tag)
-		}
-	}
-	for key, text := range map[string]string{"max-price": o.MaxPrice, "spot-price": o.Ceiling} {
-		switch price, err := strconv.ParseFloat(cmp.Or(text, "1"), 64); {
-		case err != nil || !(price > 0) || math.IsInf(price, 0):
-			return fail("", "%s = %s: not a price for an hour", key, text)
-		case text != "" && o.Spot == "no":
-			return fail("set spot = yes or spot = first", "%s is for spot instances", key)
-		case key == "spot-price" && text != "":
-			p.ceiling = price
-		}
-	}
-	switch {
-	case o.MaxPrice != "" && o.Ceiling != "":
-		return fail("leave max-price out", "spot-price is a max-price too")
-	case o.Source == "" || o.Installation == "" || o.Dir == "":
-		return fail("", "a source needs a name, an installation and a directory")
-	case o.Endpoint != "" && !strings.HasPrefix(o.Endpoint, "https://") && !strings.HasPrefix(o.Endpoint, "http://"):
-		return fail("", "endpoint = %s: not a URL", o.Endpoint)
-	case len(o.Subnets) > 0 && len(o.Zones) > 0:
-		return fail("leave zones out", "subnets and zones: a subnet is in a zone")
-	case o.Cores < 0 || o.Memory < 0 || o.VolumeSize < 0 || o.Attempts < 0 || o.Poll < 0:
-		return fail("", "cores, memory, volume-size, attempts and poll cannot be less than nothing")
-	case o.Port < 1 || o.Port > 65535:
-		return fail("", "ssh-port = %d", o.Port)
-	case len(o.Types) > 0 && (o.Cores > 0 || o.Memory > 0 || o.Match != "" || len(p.sets) > 0):
-		return fail("leave one of them out", "types name what cores, memory, type-match and flavor-sets look for")
-	case strings.ContainsFunc(o.User, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`:"'{}[]#&*!|>%@\`, r) }):
-		return fail("", "user = %q: no name of a user", o.User)
+	if err != nil {
+		return nil, &compute.Error{Op: "ec2.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: err, Hint: compute.Hint(err)}
 	}
 	return p, nil
 }

@@ -40,24 +40,15 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	bad := func(err error, hint string) (*Provider, error) {
 		return nil, &compute.Error{Op: "fake.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: err, Hint: hint}
 	}
+	if err := o.Check(); err != nil {
+		return bad(err, compute.Hint(err))
+	}
 	r, err := o.rates()
 	if err != nil {
-		return bad(err, "write a number from 0 to 1, or always")
+		return bad(err, "")
 	}
-	for _, d := range []time.Duration{o.Boot, o.CreateTime, o.DestroyTime, o.CleanTime} {
-		if d < 0 {
-			return bad(fmt.Errorf("%v: a time below 0", d), "")
-		}
-	}
-	if o.Capacity < 0 {
-		return bad(fmt.Errorf("capacity = %d: below 0", o.Capacity), "")
-	}
-	switch {
-	case o.Exec == "" || o.Exec == "reply" || o.Exec == "exec" || o.Exec == "home" && o.Dir != "":
-	case o.Exec == "home":
+	if o.Exec == "home" && o.Dir == "" {
 		return bad(errors.New("run = home, and no directory"), "")
-	default:
-		return bad(fmt.Errorf("run = %s: none of reply, exec and home", o.Exec), "")
 	}
 	o.Reply = cmp.Or(o.Reply, "foo")
 	p := &Provider{o: o, log: log, rates: r, dice: o.dice()}
@@ -69,10 +60,8 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		p.place = o.Cloud
 	case (o.State == "disk" || o.State == "") && o.Dir != "":
 		p.place = disk{o.Dir}
-	case o.State == "disk":
-		return bad(errors.New("state = disk, and no directory"), "")
 	default:
-		return bad(fmt.Errorf("state = %s: neither memory nor disk", o.State), "")
+		return bad(errors.New("state = disk, and no directory"), "")
 	}
 	return p, nil
 }

@@ -1,8 +1,8 @@
 package fake
 
 import (
-	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -43,6 +43,30 @@ type Options struct {
 	Fail func(op string, id compute.ID) error
 }
 
+// Check says what is wrong with the keys, as far as they say it themselves: nothing is opened. Its errors are compute.KeyErrors.
+func (o Options) Check() error {
+	if _, err := o.rates(); err != nil {
+		return err
+	}
+	for _, of := range []struct {
+		key  string
+		time time.Duration
+	}{{"boot", o.Boot}, {"create-time", o.CreateTime}, {"destroy-time", o.DestroyTime}, {"clean-time", o.CleanTime}} {
+		if of.time < 0 {
+			return compute.WrongKey(of.key, "", "%s = %v: a time below 0", of.key, of.time)
+		}
+	}
+	switch {
+	case o.Capacity < 0:
+		return compute.WrongKey("capacity", "", "capacity = %d: below 0", o.Capacity)
+	case !slices.Contains([]string{"", "reply", "exec", "home"}, o.Exec):
+		return compute.WrongKey("run", "", "run = %s: none of reply, exec and home", o.Exec)
+	case !slices.Contains([]string{"", "memory", "disk"}, o.State):
+		return compute.WrongKey("state", "", "state = %s: neither memory nor disk", o.State)
+	}
+	return nil
+}
+
 // rates are the parsed Fail keys, by operation.
 type rates map[string]float64
 
@@ -60,7 +84,7 @@ func (o Options) rates() (rates, error) {
 		}
 		f, err := strconv.ParseFloat(k.text, 64)
 		if err != nil || !(f >= 0 && f <= 1) {
-			return nil, fmt.Errorf("fail-%s = %s: not a rate", k.op, k.text)
+			return nil, compute.WrongKey("fail-"+k.op, "write a number from 0 to 1, or always", "fail-%s = %s: not a rate", k.op, k.text)
 		}
 		out[k.op] = f
 	}

@@ -1,8 +1,11 @@
 package ironic
 
 import (
+	"cmp"
+	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/remote/agent"
 )
@@ -35,4 +38,28 @@ type Options struct {
 	Source       string              // the source's name; required
 	Installation string              // the installation's id; required
 	Dir          string              // the source's own directory, where its key is; required
+}
+
+// Check says what is wrong with the keys, as far as they say it themselves: no credentials are looked for, and nothing is asked of the cloud. Its errors are
+// compute.KeyErrors.
+func (o Options) Check() error {
+	switch key := cmp.Or(o.HostKey, "given"); {
+	case key != "given" && key != "known-hosts":
+		return compute.WrongKey("host-key", "", "host-key = %s: not given or known-hosts", o.HostKey)
+	case o.RateLimit < 0:
+		return compute.WrongKey("rate-limit", "", "rate-limit: it cannot be less than nothing")
+	case o.DeployTimeout < 0:
+		return compute.WrongKey("deploy-timeout", "", "deploy-timeout: it cannot be less than nothing")
+	case o.UserData != "" && !strings.HasPrefix(o.UserData, "/"):
+		return compute.WrongKey("user-data", "", "user-data = %s: no absolute path", o.UserData)
+	}
+	for _, of := range []struct {
+		key  string
+		said []string
+	}{{"properties", o.Properties}, {"capabilities", o.Capabilities}} {
+		if _, err := parseConditions(of.key, of.said); err != nil {
+			return compute.WrongKey(of.key, "", "%w", err)
+		}
+	}
+	return nil
 }

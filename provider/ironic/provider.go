@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -48,15 +47,11 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		return nil, &compute.Error{Op: "ironic.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...)}
 	}
 	o.HostKey, o.DeployTimeout = cmp.Or(o.HostKey, "given"), cmp.Or(o.DeployTimeout, 40*time.Minute)
-	switch {
-	case o.Source == "" || o.Installation == "" || o.Dir == "":
+	if o.Source == "" || o.Installation == "" || o.Dir == "" {
 		return fail("a source needs a name and a directory, and an installation an id")
-	case o.HostKey != "given" && o.HostKey != "known-hosts":
-		return fail("host-key = %s: not given or known-hosts", o.HostKey)
-	case o.RateLimit < 0 || o.DeployTimeout < 0:
-		return fail("a number is less than nothing")
-	case o.UserData != "" && !strings.HasPrefix(o.UserData, "/"):
-		return fail("user-data = %s: no absolute path", o.UserData)
+	}
+	if err := o.Check(); err != nil {
+		return fail("%w", err)
 	}
 	rule, err := FlavorRule{Name: o.Source, Class: o.Class, Traits: o.Traits, Properties: o.Properties, Capabilities: o.Capabilities, Group: o.Group, Shard: o.Shard}.compile()
 	if err != nil {

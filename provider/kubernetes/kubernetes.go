@@ -56,11 +56,6 @@ var (
 // Open returns the provider for one source. ErrInvalid: the options are wrong. Nothing is asked of the cluster.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	read, err := o.read()
-	if err == nil && o.Kubeconfig != "" {
-		if o.Kubeconfig, err = fullPath(o.Kubeconfig); err != nil {
-			err = fmt.Errorf("kubeconfig: %w", err)
-		}
-	}
 	switch {
 	case err != nil:
 	case o.Installation == "" || !isLabelValue(o.Installation):

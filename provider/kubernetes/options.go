@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -77,9 +78,25 @@ func isLabel(key string) bool       { return len(validation.IsQualifiedName(key)
 func isLabelValue(v string) bool    { return len(validation.IsValidLabelValue(v)) == 0 }
 func isObjectName(name string) bool { return len(validation.IsDNS1123Subdomain(name)) == 0 }
 
+// Check says what is wrong with the keys, as far as they say it themselves: nothing is asked of a cluster, and no file is read. Its errors are compute.KeyErrors.
+func (o Options) Check() error {
+	_, err := o.read()
+	return err
+}
+
 // read takes the options apart, and sets what is left to us. Its errors name the key.
 func (o *Options) read() (p plan, err error) {
 	shapes := o.shapes() // before we say anything
+	if o.Kubeconfig != "" {
+		if o.Kubeconfig, err = fullPath(o.Kubeconfig); err != nil {
+			return p, compute.WrongKey("kubeconfig", "", "kubeconfig: %w", err)
+		}
+	}
+	if o.Template != "" {
+		if _, err := fullPath(o.Template); err != nil {
+			return p, compute.WrongKey("template", "", "template: %w", err)
+		}
+	}
 	network := "none"
 	if o.WarmPool != "" { // of which its template decides, and agent-sandbox, whose own policy lets it out
 		network = "open"
@@ -96,28 +113,36 @@ func (o *Options) read() (p plan, err error) {
 		{"way", o.Way, []string{"agent", "exec"}}, {"pull", o.PullPolicy, []string{"", "missing", "always", "never"}},
 	} {
 		if !slices.Contains(is.one, is.value) {
-			return p, fmt.Errorf("%s = %s: not one of %s", is.key, is.value, strings.TrimPrefix(strings.Join(is.one, ", "), ", "))
+			return p, compute.WrongKey(is.key, "", "%s = %s: not one of %s", is.key, is.value, strings.TrimPrefix(strings.Join(is.one, ", "), ", "))
+		}
+	}
+	for _, of := range []struct {
+		key  string
+		less bool
+	}{
+		{"cores", o.Cores < 0}, {"memory", o.Memory < 0}, {"disk", o.Disk < 0}, {"user", o.User < 0}, {"grace", o.Grace < 0}, {"force-delete", o.Force < 0}, {"schedule-wait", o.Schedule < 0},
+	} {
+		if of.less {
+			return p, compute.WrongKey(of.key, "", "%s: it cannot be less than nothing", of.key)
 		}
 	}
 	switch {
 	case o.Kind != "claim" && (o.WarmPool != "" || o.Warm != 0):
-		return p, fmt.Errorf("warm-pool and warm are for kind = claim")
+		return p, compute.WrongKey(cmp.Or(map[bool]string{true: "warm-pool"}[o.WarmPool != ""], "warm"), "", "warm-pool and warm are for kind = claim")
 	case o.WarmPool != "" && o.Warm != 0:
-		return p, fmt.Errorf("warm: the size of warm-pool = %s is not ours to say", o.WarmPool)
+		return p, compute.WrongKey("warm", "", "warm: the size of warm-pool = %s is not ours to say", o.WarmPool)
 	case o.Warm < 0:
-		return p, fmt.Errorf("warm = %d: less than nothing", o.Warm)
+		return p, compute.WrongKey("warm", "", "warm = %d: less than nothing", o.Warm)
 	case o.WarmPool != "" && !isObjectName(o.WarmPool):
-		return p, fmt.Errorf("warm-pool = %s: not a name of Kubernetes", o.WarmPool)
+		return p, compute.WrongKey("warm-pool", "", "warm-pool = %s: not a name of Kubernetes", o.WarmPool)
 	case o.WarmPool != "" && shapes != "":
-		return p, fmt.Errorf("%s: the template of warm-pool = %s says what its sandboxes are made like", shapes, o.WarmPool)
-	case o.Cores < 0 || o.Memory < 0 || o.Disk < 0 || o.Grace < 0 || o.Schedule < 0 || o.Force < 0 || o.User < 0:
-		return p, fmt.Errorf("cores, memory, disk, user, grace, force-delete and schedule-wait cannot be less than nothing")
+		return p, compute.WrongKey(shapes, "", "%s: the template of warm-pool = %s says what its sandboxes are made like", shapes, o.WarmPool)
 	case o.Cores > 1<<20:
-		return p, fmt.Errorf("cores = %g: too many", o.Cores)
+		return p, compute.WrongKey("cores", "", "cores = %g: too many", o.Cores)
 	case o.Namespace != "" && !isObjectName(o.Namespace):
-		return p, fmt.Errorf("namespace = %s: not a name of Kubernetes", o.Namespace)
+		return p, compute.WrongKey("namespace", "", "namespace = %s: not a name of Kubernetes", o.Namespace)
 	case o.Network == "open" && len(o.Egress) > 0:
-		return p, fmt.Errorf("egress: with network = open everything may be reached")
+		return p, compute.WrongKey("egress", "", "egress: with network = open everything may be reached")
 	}
 	for _, of := range []struct {
 		key   string
@@ -129,10 +154,10 @@ func (o *Options) read() (p plan, err error) {
 		for _, text := range of.list {
 			key, value, ok := strings.Cut(text, "=")
 			if !ok || !isLabel(key) || of.label && !isLabelValue(value) {
-				return p, fmt.Errorf("%s: %q is not NAME=VALUE as Kubernetes has them", of.key, text)
+				return p, compute.WrongKey(of.key, "", "%s: %q is not NAME=VALUE as Kubernetes has them", of.key, text)
 			}
 			if strings.HasPrefix(key, domain+"/") && of.key != "node-selector" {
-				return p, fmt.Errorf("%s: %s is ours", of.key, key)
+				return p, compute.WrongKey(of.key, "", "%s: %s is ours", of.key, key)
 			}
 			(*of.to)[key] = value
 		}
@@ -140,7 +165,7 @@ func (o *Options) read() (p plan, err error) {
 	for _, e := range o.Env {
 		name, value, ok := strings.Cut(e, "=")
 		if !ok || name == "" {
-			return p, fmt.Errorf("env: %q is not NAME=VALUE", name) // not the value, which may be a secret
+			return p, compute.WrongKey("env", "", "env: %q is not NAME=VALUE", name) // not the value, which may be a secret
 		}
 		p.env = append(p.env, map[string]any{"name": name, "value": value})
 	}
@@ -197,7 +222,7 @@ func readToleration(text string) (map[string]any, error) {
 		return out, nil
 	case !isLabel(key), !isLabelValue(value),
 		hasEffect && !slices.Contains([]string{"NoSchedule", "PreferNoSchedule", "NoExecute"}, effect):
-		return nil, fmt.Errorf("tolerations: %q is not KEY, KEY=VALUE, either with :NoSchedule, :PreferNoSchedule or :NoExecute, or *", text)
+		return nil, compute.WrongKey("tolerations", "", "tolerations: %q is not KEY, KEY=VALUE, either with :NoSchedule, :PreferNoSchedule or :NoExecute, or *", text)
 	}
 	out["key"] = key
 	if equal {
@@ -212,7 +237,7 @@ func readToleration(text string) (map[string]any, error) {
 // readVolume takes KIND:WHAT:PATH[:ro].
 func readVolume(name, text string) (volume, mount map[string]any, err error) {
 	f := strings.Split(text, ":")
-	bad := fmt.Errorf("volumes: %q is not claim:NAME:PATH, config:NAME:PATH, secret:NAME:PATH, empty:SIZE:PATH or memory:SIZE:PATH, with :ro where it is only to be read", text)
+	bad := compute.WrongKey("volumes", "", "volumes: %q is not claim:NAME:PATH, config:NAME:PATH, secret:NAME:PATH, empty:SIZE:PATH or memory:SIZE:PATH, with :ro where it is only to be read", text)
 	if len(f) < 3 || len(f) > 4 || len(f) == 4 && f[3] != "ro" || !path.IsAbs(f[2]) || path.Clean(f[2]) == "/" {
 		return nil, nil, bad
 	}
@@ -264,7 +289,7 @@ func readSize(text string) (string, error) {
 
 // readEgress takes ADDRESS/BITS[:PORT], an IPv6 one in brackets when a port follows; or dns.
 func readEgress(text string) (map[string]any, error) {
-	bad := fmt.Errorf("egress: %q is not ADDRESS/BITS, ADDRESS/BITS:PORT, [ADDRESS/BITS]:PORT or dns", text)
+	bad := compute.WrongKey("egress", "", "egress: %q is not ADDRESS/BITS, ADDRESS/BITS:PORT, [ADDRESS/BITS]:PORT or dns", text)
 	if text == "dns" { // whatever serves names there, it has the label of the first that did
 		return map[string]any{
 			"to": []any{map[string]any{

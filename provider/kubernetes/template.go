@@ -53,7 +53,7 @@ func template(path string) (map[string]any, error) {
 		return map[string]any{}, nil
 	}
 	fail := func(err error) (map[string]any, error) {
-		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("template: %w", err), Hint: "it is one pod, or a PodTemplate, as `kubectl create --dry-run=client -o yaml` writes it"}
+		return nil, compute.WrongKey("template", "it is one pod, or a PodTemplate, as `kubectl create --dry-run=client -o yaml` writes it", "template: %w", err)
 	}
 	path, err := fullPath(path)
 	if err != nil {

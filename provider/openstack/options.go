@@ -1,8 +1,14 @@
 package openstack
 
 import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -50,4 +56,59 @@ type Options struct {
 	Source       string              // the source's name; required
 	Installation string              // the installation's id; required
 	Dir          string              // the source's own directory, where its key is; required unless Key is set
+}
+
+// Check says what is wrong with the keys, as far as they say it themselves: no credentials are looked for, and nothing is asked of the cloud. Its errors are
+// compute.KeyErrors. What a deployment adds to the keys is not among them yet, where it is named.
+func (o Options) Check() error {
+	return (&Provider{o: o, metadata: map[string]string{}}).understand()
+}
+
+// understand takes the options apart, and sets what is left to us.
+func (p *Provider) understand() error {
+	o := p.o
+	o.HostKey, o.Stop, o.FlavorOrder = cmp.Or(o.HostKey, "given"), cmp.Or(o.Stop, "stop"), cmp.Or(o.FlavorOrder, string(flavor.Cheapest))
+	o.BuildTimeout, o.Poll = cmp.Or(o.BuildTimeout, 20*time.Minute), cmp.Or(o.Poll, time.Second)
+	for _, of := range []struct {
+		key  string
+		less bool
+	}{
+		{"cores", o.Cores < 0}, {"memory", o.Memory < 0}, {"disk", o.Disk < 0}, {"rate-limit", o.RateLimit < 0}, {"build-timeout", o.BuildTimeout < 0}, {"poll", o.Poll < 0},
+	} {
+		if of.less {
+			return compute.WrongKey(of.key, "", "%s: it cannot be less than nothing", of.key)
+		}
+	}
+	switch {
+	case !slices.Contains([]string{"given", "console", "known-hosts"}, o.HostKey):
+		return compute.WrongKey("host-key", "", "host-key = %s: not given, console or known-hosts", o.HostKey)
+	case !slices.Contains([]string{"stop", "suspend"}, o.Stop):
+		return compute.WrongKey("stop", "", "stop = %s: not stop or suspend", o.Stop)
+	case o.FlavorOrder != string(flavor.Cheapest) && o.FlavorOrder != string(flavor.Listed):
+		return compute.WrongKey("flavor-order", "", "flavor-order = %s: not cheapest or listed", o.FlavorOrder)
+	case o.Flavor != "" && (o.FlavorRegex != "" || o.FlavorSets != ""):
+		return compute.WrongKey("flavor", "remove one of them", "flavor names one, and flavor-regex or flavor-sets choose among many")
+	case o.Pool != "" && !o.FloatingIP:
+		return compute.WrongKey("floating-ip-pool", "say floating-ip = yes", "floating-ip-pool, and no floating IP")
+	case o.IdentityFile != "" && o.Key == "" && o.Deployment == "": // of which the key pair may be
+		return compute.WrongKey("identity-file", "say key = NAME, as the cloud calls its public half", "identity-file, and no key")
+	case o.UserData != "" && !strings.HasPrefix(o.UserData, "/"):
+		return compute.WrongKey("user-data", "", "user-data = %s: no absolute path", o.UserData)
+	}
+	p.o = o
+	for _, word := range o.Metadata {
+		k, v, ok := strings.Cut(word, "=")
+		if !ok || k == "" || strings.HasPrefix(k, "hostler:") || len(k) > 255 || len(v) > 255 {
+			return compute.WrongKey("metadata", "metadata = KEY=VALUE, KEY=VALUE", "metadata %s: no key and value of at most 255 bytes, or a key of ours", word)
+		}
+		p.metadata[k] = v
+	}
+	var err error
+	if p.sets, err = flavor.ParseSets(o.FlavorSets); err != nil {
+		return compute.WrongKey("flavor-sets", "", "flavor-sets: %w", err)
+	}
+	if _, err := regexp.Compile(o.FlavorRegex); err != nil {
+		return compute.WrongKey("flavor-regex", "", "flavor-regex: %w", err)
+	}
+	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"os"
@@ -69,47 +68,17 @@ var (
 
 // Open returns the provider of one source. It reads credentials, and asks nobody yet. ErrInvalid: the options are wrong, or there are no credentials.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
-	fail := func(hint, text string, args ...any) (*Provider, error) {
-		return nil, &compute.Error{Op: "openstack.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...), Hint: hint}
-	}
-	o.HostKey, o.Stop, o.FlavorOrder = cmp.Or(o.HostKey, "given"), cmp.Or(o.Stop, "stop"), cmp.Or(o.FlavorOrder, string(flavor.Cheapest))
-	o.BuildTimeout, o.Poll = cmp.Or(o.BuildTimeout, 20*time.Minute), cmp.Or(o.Poll, time.Second)
-	switch {
-	case o.Source == "" || o.Installation == "":
-		return fail("", "a source needs a name, and an installation an id")
-	case !slices.Contains([]string{"given", "console", "known-hosts"}, o.HostKey):
-		return fail("", "host-key = %s: not given, console or known-hosts", o.HostKey)
-	case !slices.Contains([]string{"stop", "suspend"}, o.Stop):
-		return fail("", "stop = %s: not stop or suspend", o.Stop)
-	case o.FlavorOrder != string(flavor.Cheapest) && o.FlavorOrder != string(flavor.Listed):
-		return fail("", "flavor-order = %s: not cheapest or listed", o.FlavorOrder)
-	case o.Flavor != "" && (o.FlavorRegex != "" || o.FlavorSets != ""):
-		return fail("remove one of them", "flavor names one, and flavor-regex or flavor-sets choose among many")
-	case o.Cores < 0 || o.Memory < 0 || o.Disk < 0 || o.RateLimit < 0 || o.BuildTimeout < 0 || o.Poll < 0:
-		return fail("", "a number is less than nothing")
-	case o.Pool != "" && !o.FloatingIP:
-		return fail("say floating-ip = yes", "floating-ip-pool, and no floating IP")
-	case o.IdentityFile != "" && o.Key == "":
-		return fail("say key = NAME, as the cloud calls its public half", "identity-file, and no key")
-	case o.Key == "" && o.Dir == "":
-		return fail("", "no directory to keep the source's key in")
-	case o.UserData != "" && !strings.HasPrefix(o.UserData, "/"):
-		return fail("", "user-data = %s: no absolute path", o.UserData)
-	}
 	p := &Provider{o: o, log: log, s: o.Session, metadata: map[string]string{}, busy: map[compute.ID]*turn{}, known: map[compute.ID]*sighting{}}
-	for _, word := range o.Metadata {
-		k, v, ok := strings.Cut(word, "=")
-		if !ok || k == "" || strings.HasPrefix(k, "hostler:") || len(k) > 255 || len(v) > 255 {
-			return fail("metadata = KEY=VALUE, KEY=VALUE", "metadata %s: no key and value of at most 255 bytes, or a key of ours", word)
-		}
-		p.metadata[k] = v
+	err := p.understand()
+	switch {
+	case err != nil:
+	case o.Source == "" || o.Installation == "":
+		err = errors.New("a source needs a name, and an installation an id")
+	case o.Key == "" && o.Dir == "":
+		err = errors.New("no directory to keep the source's key in")
 	}
-	var err error
-	if p.sets, err = flavor.ParseSets(o.FlavorSets); err != nil {
-		return fail("", "flavor-sets: %w", err)
-	}
-	if _, err := regexp.Compile(o.FlavorRegex); err != nil {
-		return fail("", "flavor-regex: %w", err)
+	if err != nil {
+		return nil, &compute.Error{Op: "openstack.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: err, Hint: compute.Hint(err)}
 	}
 	if p.s == nil {
 		cred, err := FindCredentials(Where{Cloud: o.Cloud, File: o.CloudsFile, Region: o.Region, Getenv: environment(o.Getenv)})

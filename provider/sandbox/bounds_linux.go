@@ -1,11 +1,13 @@
 package sandbox
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/sandbox/network"
 )
 
 // What a sandbox needs to begin at all, with something left for a command.
@@ -15,21 +17,66 @@ const (
 	leastPIDs   = 64
 )
 
+// Check says what is wrong with the keys, as far as they say it themselves: nothing is opened. Its errors are compute.KeyErrors.
+func (o Options) Check() error {
+	_, _, err := o.read()
+	return err
+}
+
+// read takes the options apart.
+func (o *Options) read() (mounts []share, ports []network.Forward, err error) {
+	switch {
+	case o.Upper != "" && o.Upper != "ram" && o.Upper != "disk":
+		return nil, nil, compute.WrongKey("upper", "", "upper = %s: not ram or disk", o.Upper)
+	case o.Network != "" && o.Network != "none" && o.Network != "nat":
+		return nil, nil, compute.WrongKey("network", "", "network = %s: not none or nat", o.Network)
+	case strings.HasPrefix(o.Image, "."):
+		return nil, nil, compute.WrongKey("image", "", "image = %s: from which directory? give an absolute path", o.Image)
+	}
+	if err := o.bounds(); err != nil {
+		return nil, nil, err
+	}
+	for _, of := range []struct {
+		key  string
+		said []string
+	}{{"mounts", o.Mounts}, {"tree", []string{o.Tree}}} {
+		if len(of.said) == 1 && of.said[0] == "" {
+			continue
+		}
+		more, err := shares(of.said, o.Home)
+		if err != nil {
+			return nil, nil, compute.WrongKey(of.key, "", "%w", err)
+		}
+		mounts = append(mounts, more...)
+	}
+	for _, w := range o.Ports {
+		f, err := network.ParseForward(w)
+		if err != nil {
+			return nil, nil, compute.WrongKey("ports", "", "ports = %s: %w", w, err)
+		}
+		ports = append(ports, f)
+	}
+	if len(ports) > 0 && (o.Network == "none" || os.Geteuid() != 0) {
+		return nil, nil, compute.WrongKey("ports", "", "ports lead into a sandbox with network = nat, which only root can make")
+	}
+	return mounts, ports, nil
+}
+
 // bounds says which limit of a source cannot be.
 func (o *Options) bounds() error {
 	switch cores := runtime.NumCPU(); {
 	case o.Cores < 0 || o.Cores > float64(cores):
-		return fmt.Errorf("cores = %v: more than 0, up to the %d that this machine has", o.Cores, cores)
+		return compute.WrongKey("cores", "", "cores = %v: more than 0, up to the %d that this machine has", o.Cores, cores)
 	case o.Memory != 0 && o.Memory < leastMemory:
-		return fmt.Errorf("memory = %s: at least %s, as the sandbox's own process needs some", size(o.Memory), size(leastMemory))
+		return compute.WrongKey("memory", "", "memory = %s: at least %s, as the sandbox's own process needs some", size(o.Memory), size(leastMemory))
 	case o.Memory > installed():
-		return fmt.Errorf("memory = %s: at most the %s that this machine has", size(o.Memory), size(installed()))
+		return compute.WrongKey("memory", "", "memory = %s: at most the %s that this machine has", size(o.Memory), size(installed()))
 	case o.Disk != 0 && o.Disk < leastDisk:
-		return fmt.Errorf("disk = %s: at least %s, as the sandbox's own files need some", size(o.Disk), size(leastDisk))
+		return compute.WrongKey("disk", "", "disk = %s: at least %s, as the sandbox's own files need some", size(o.Disk), size(leastDisk))
 	case o.PIDs != 0 && o.PIDs < leastPIDs:
-		return fmt.Errorf("pids = %d: at least %d, as the sandbox's own process needs some thirty", o.PIDs, leastPIDs)
+		return compute.WrongKey("pids", "", "pids = %d: at least %d, as the sandbox's own process needs some thirty", o.PIDs, leastPIDs)
 	case o.Upper == "disk" && o.Disk > 0 && os.Geteuid() != 0:
-		return errors.New("disk = " + size(o.Disk) + ": only root can limit what is written with upper = disk")
+		return compute.WrongKey("disk", "", "disk = %s: only root can limit what is written with upper = disk", size(o.Disk))
 	}
 	return nil
 }

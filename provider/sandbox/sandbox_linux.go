@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -58,39 +57,14 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	fail := func(text string, args ...any) (*Provider, error) {
 		return nil, &compute.Error{Op: "sandbox.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...)}
 	}
+	shares, ports, err := o.read()
 	switch {
-	case o.Upper != "" && o.Upper != "ram" && o.Upper != "disk":
-		return fail("upper = %s: not ram or disk", o.Upper)
-	case o.Network != "" && o.Network != "none" && o.Network != "nat":
-		return fail("network = %s: not none or nat", o.Network)
-	case strings.HasPrefix(o.Image, "."):
-		return fail("image = %s: from which directory? give an absolute path", o.Image)
+	case err != nil:
+		return fail("%w", err)
 	case o.Dir == "":
 		return fail("no directory to keep instances in")
 	case o.Agent == nil:
 		return fail("no agent")
-	}
-	if err := o.bounds(); err != nil {
-		return fail("%w", err)
-	}
-	mounted := o.Mounts
-	if o.Tree != "" {
-		mounted = append(slices.Clone(mounted), o.Tree)
-	}
-	shares, err := shares(mounted, o.Home)
-	if err != nil {
-		return fail("%w", err)
-	}
-	var ports []network.Forward
-	for _, w := range o.Ports {
-		f, err := network.ParseForward(w)
-		if err != nil {
-			return fail("ports = %s: %w", w, err)
-		}
-		ports = append(ports, f)
-	}
-	if len(ports) > 0 && (o.Network == "none" || os.Geteuid() != 0) {
-		return fail("ports lead into a sandbox with network = nat, which only root can make")
 	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {

@@ -23,3 +23,6 @@ func Open(_ context.Context, _ *slog.Logger, o Options) (*Provider, error) {
 func Examine(context.Context, Options) []compute.Finding {
 	return []compute.Finding{{Result: "skip", What: "sandbox", Detail: "sandboxes are made by Linux kernels", Hint: "use a source of type container or vm"}}
 }
+
+// Check has nothing to say where there are no sandboxes.
+func (o Options) Check() error { return nil }

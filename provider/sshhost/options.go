@@ -1,8 +1,11 @@
 package sshhost
 
 import (
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -16,4 +19,20 @@ type Options struct {
 	KeepAlive    time.Duration // a silent connection is asked so often; 0: ServerAliveInterval, else 5 s
 	Agent        agent.Finder  // the guest side, which is put on a host when somebody wants a workspace there; nil: there are no workspaces
 	Dir          string        // the source's own directory, which remembers which hosts were used; "": nothing is remembered nor looked for
+}
+
+// Check says what is wrong with the hosts' names: nobody is asked for them. Its errors are compute.KeyErrors.
+func (o Options) Check() error {
+	if len(o.Hosts) == 0 {
+		return compute.WrongKey("ssh_host", "", "ssh_host (or hosts) is missing: which machine?")
+	}
+	for i, h := range o.Hosts {
+		switch {
+		case h == "" || strings.ContainsAny(h, " \t\r\n,") || strings.HasPrefix(h, "-"):
+			return compute.WrongKey("ssh_host", "", "%q is not a host's name", h)
+		case slices.Contains(o.Hosts[:i], h):
+			return compute.WrongKey("ssh_host", "", "host %s is named twice", h)
+		}
+	}
+	return nil
 }

@@ -45,16 +45,8 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		return invalid("a source needs a name")
 	}
 	o.Hosts = slices.Clone(o.Hosts)
-	if len(o.Hosts) == 0 {
-		return invalid("ssh_host (or hosts) is missing: which machine?")
-	}
-	for i, h := range o.Hosts {
-		switch {
-		case h == "" || strings.ContainsAny(h, " \t\r\n,") || strings.HasPrefix(h, "-"):
-			return invalid("%q is not a host's name", h)
-		case slices.Contains(o.Hosts[:i], h):
-			return invalid("host %s is named twice", h)
-		}
+	if err := o.Check(); err != nil {
+		return invalid("%w", err)
 	}
 	return &Provider{o: o, log: log}, nil
 }

@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,49 +49,10 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	fail := func(hint, text string, args ...any) (*Provider, error) {
 		return nil, &compute.Error{Op: "vm.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...), Hint: hint}
 	}
-	o.Machine, o.Accel, o.Network = cmp.Or(o.Machine, "auto"), cmp.Or(o.Accel, "auto"), cmp.Or(o.Network, "user")
-	o.Access, o.User, o.Append = cmp.Or(o.Access, "virtio-serial"), cmp.Or(o.User, "root"), cmp.Or(o.Append, "console=ttyS0")
-	o.Cores, o.Memory = cmp.Or(o.Cores, 1), cmp.Or(o.Memory, 512<<20)
-	if !filepath.IsAbs(o.Image) && (strings.HasPrefix(o.Image, ".") || slices.Contains([]string{".qcow2", ".raw", ".img"}, filepath.Ext(o.Image))) {
-		return fail("", "image = %s: no absolute path, and no name of an image", o.Image)
+	if err := o.read(); err != nil {
+		return fail(compute.Hint(err), "%w", err)
 	}
-	for key, path := range map[string]string{"kernel": o.Kernel, "initrd": o.Initrd, "seed": o.Seed} {
-		if path != "" && !filepath.IsAbs(path) {
-			return fail("", "%s = %s: no absolute path", key, path)
-		}
-	}
-	for _, w := range o.Ports {
-		if _, _, _, err := forward(w); err != nil {
-			return fail("ports = 8080:80, 53/udp", "%w", err)
-		}
-	}
-	link, tap := strings.CutPrefix(o.Network, "tap:")
-	switch {
-	case o.Initrd != "" && o.Kernel == "":
-		return fail("", "an initrd without a kernel")
-	case !slices.Contains([]string{"auto", "q35", "pc", "microvm"}, o.Machine):
-		return fail("", "machine = %s: not auto, q35, pc or microvm", o.Machine)
-	case o.Machine == "microvm" && o.Kernel == "":
-		return fail("set kernel and initrd, or take machine = q35", "machine = microvm needs a kernel")
-	case !slices.Contains([]string{"auto", "kvm", "tcg"}, o.Accel):
-		return fail("", "accel = %s: not auto, kvm or tcg", o.Accel)
-	case o.Network != "user" && o.Network != "none" && (!tap || link == ""):
-		return fail("", "network = %s: not user, none or tap:LINK", o.Network)
-	case len(o.Ports) > 0 && o.Network != "user":
-		return fail("", "ports are forwarded with network = user only")
-	case o.Access != "virtio-serial" && o.Access != "ssh":
-		return fail("", "agent = %s: not virtio-serial or ssh", o.Access)
-	case o.Access == "ssh" && o.Network != "user":
-		return fail("", "agent = ssh needs network = user")
-	case o.Warm && (o.Access == "ssh" || tap):
-		return fail("take network = user or none, and agent = virtio-serial", "warm = yes: copies would have one address, or one host key")
-	case o.Cores < 0 || o.Cores > 255:
-		return fail("", "cores = %d", o.Cores)
-	case o.Memory < 32<<20 || o.Disk < 0:
-		return fail("", "memory = %d: less than 32 MiB; or a disk of less than nothing", o.Memory)
-	case strings.ContainsFunc(o.User, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`:"'{}[]#&*!|>%@\`, r) }):
-		return fail("", "user = %q: no name of a user", o.User)
-	case o.Dir == "":
+	if o.Dir == "" {
 		return fail("", "no directory to keep instances in")
 	}
 	o.Memory &^= 1<<20 - 1

@@ -1,0 +1,63 @@
+package vm
+
+import (
+	"cmp"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Check says what is wrong with the keys, as far as they say it themselves: no file is looked at. Its errors are compute.KeyErrors.
+func (o Options) Check() error { return o.read() }
+
+// read sets what is left to us, and says what cannot be.
+func (o *Options) read() error {
+	o.Machine, o.Accel, o.Network = cmp.Or(o.Machine, "auto"), cmp.Or(o.Accel, "auto"), cmp.Or(o.Network, "user")
+	o.Access, o.User, o.Append = cmp.Or(o.Access, "virtio-serial"), cmp.Or(o.User, "root"), cmp.Or(o.Append, "console=ttyS0")
+	o.Cores, o.Memory = cmp.Or(o.Cores, 1), cmp.Or(o.Memory, 512<<20)
+	if !filepath.IsAbs(o.Image) && (strings.HasPrefix(o.Image, ".") || slices.Contains([]string{".qcow2", ".raw", ".img"}, filepath.Ext(o.Image))) {
+		return compute.WrongKey("image", "", "image = %s: no absolute path, and no name of an image", o.Image)
+	}
+	for key, path := range map[string]string{"kernel": o.Kernel, "initrd": o.Initrd, "seed": o.Seed} {
+		if path != "" && !filepath.IsAbs(path) {
+			return compute.WrongKey(key, "", "%s = %s: no absolute path", key, path)
+		}
+	}
+	for _, w := range o.Ports {
+		if _, _, _, err := forward(w); err != nil {
+			return compute.WrongKey("ports", "ports = 8080:80, 53/udp", "%w", err)
+		}
+	}
+	link, tap := strings.CutPrefix(o.Network, "tap:")
+	switch {
+	case o.Initrd != "" && o.Kernel == "":
+		return compute.WrongKey("initrd", "", "an initrd without a kernel")
+	case !slices.Contains([]string{"auto", "q35", "pc", "microvm"}, o.Machine):
+		return compute.WrongKey("machine", "", "machine = %s: not auto, q35, pc or microvm", o.Machine)
+	case o.Machine == "microvm" && o.Kernel == "":
+		return compute.WrongKey("machine", "set kernel and initrd, or take machine = q35", "machine = microvm needs a kernel")
+	case !slices.Contains([]string{"auto", "kvm", "tcg"}, o.Accel):
+		return compute.WrongKey("accel", "", "accel = %s: not auto, kvm or tcg", o.Accel)
+	case o.Network != "user" && o.Network != "none" && (!tap || link == ""):
+		return compute.WrongKey("network", "", "network = %s: not user, none or tap:LINK", o.Network)
+	case len(o.Ports) > 0 && o.Network != "user":
+		return compute.WrongKey("ports", "", "ports are forwarded with network = user only")
+	case o.Access != "virtio-serial" && o.Access != "ssh":
+		return compute.WrongKey("agent", "", "agent = %s: not virtio-serial or ssh", o.Access)
+	case o.Access == "ssh" && o.Network != "user":
+		return compute.WrongKey("agent", "", "agent = ssh needs network = user")
+	case o.Warm && (o.Access == "ssh" || tap):
+		return compute.WrongKey("warm", "take network = user or none, and agent = virtio-serial", "warm = yes: copies would have one address, or one host key")
+	case o.Cores < 0 || o.Cores > 255:
+		return compute.WrongKey("cores", "", "cores = %d", o.Cores)
+	case o.Memory < 32<<20:
+		return compute.WrongKey("memory", "", "memory = %d: less than 32 MiB", o.Memory)
+	case o.Disk < 0:
+		return compute.WrongKey("disk", "", "disk = %d: less than nothing", o.Disk)
+	case strings.ContainsFunc(o.User, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`:"'{}[]#&*!|>%@\`, r) }):
+		return compute.WrongKey("user", "", "user = %q: no name of a user", o.User)
+	}
+	return nil
+}
