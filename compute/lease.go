@@ -62,6 +62,7 @@ type Booking struct {
 	Project string   `json:"project,omitempty"`
 	Owner   string   `json:"owner,omitempty"`
 	Holds   Capacity `json:"holds,omitzero"`
+	Asks    string   `json:"asks,omitempty"` // what it is made to have beyond what its source's instances have anyway, in the engine's own words
 }
 
 // Add returns the sum.

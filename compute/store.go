@@ -50,6 +50,7 @@ type Waiter struct {
 	Disk     int64   // bytes
 	Passed   int     // so many that came later went before it, since it is the one that has waited longest
 	Reason   string  // why it waits, for people; "": its turn has not come
+	Asks     string  // what it asks for, in the engine's own words, where that is more than the sizes above
 }
 
 // InstanceQuery selects instances; zero fields select all.

@@ -23,8 +23,22 @@ const (
 	tryPatience = time.Minute
 )
 
-// failed counts a failure to create or set up against the source.
-func (p *Pool) failed(tx compute.Tx, i *compute.Instance, cause error) error {
+// pauseOf is how long nothing is made after so many failures in a row; below 0: after so many answers in a row that there is no room.
+func pauseOf(failures int) time.Duration {
+	n := failures - breakAt
+	switch {
+	case failures < 0:
+		return min(pauseFullMost, pauseFull<<min(-failures-1, 10))
+	case n < 0:
+		return 0
+	case n >= 6:
+		return pauseMost
+	}
+	return min(pauseMost, pauseFirst<<n)
+}
+
+// failed counts a failure to create or set up against the source, or against what was wanted of it.
+func (p *Pool) failed(tx compute.Tx, i *compute.Instance, w want, cause error) error {
 	if e := isAway(cause); e != nil {
 		return p.setAway(tx, e.key, e)
 	}
@@ -32,32 +46,40 @@ func (p *Pool) failed(tx compute.Tx, i *compute.Instance, cause error) error {
 	if err != nil {
 		return err
 	}
+	if w != (want{}) {
+		return p.hitched(tx, rec, w, cause)
+	}
 	now := time.Now()
 	if errors.Is(cause, compute.ErrNoCapacity) { // full is not broken: those who wait look again after a while
 		if rec.Paused.After(now) && rec.Failures != 0 { // of several that were asked for at once one is enough
 			return nil
 		}
 		rec.LastError, rec.Failures = cause.Error(), min(rec.Failures, 0)-1
-		rec.Paused = now.Add(min(pauseFullMost, pauseFull<<min(-rec.Failures-1, 10)))
+		rec.Paused = now.Add(pauseOf(rec.Failures))
 		return tx.SaveSource(rec)
 	}
 	rec.LastError, rec.Failures = cause.Error(), max(rec.Failures, 0)+1
-	if n := rec.Failures - breakAt; n >= 0 {
-		pause := pauseMost
-		if n < 6 {
-			pause = min(pauseMost, pauseFirst<<n)
-		}
+	if pause := pauseOf(rec.Failures); pause > 0 {
 		rec.Paused = now.Add(pause)
-		_, err := tx.Append(&compute.Event{Kind: "paused", Source: rec.Name, Text: rec.LastError, Data: map[string]string{"until": rec.Paused.Format(time.RFC3339)}})
-		if err != nil {
+		if err := appendPaused(tx, rec.Name, rec.LastError, rec.Paused); err != nil {
 			return err
 		}
 	}
 	return tx.SaveSource(rec)
 }
 
-// succeeded closes the breaker.
-func (p *Pool) succeeded(tx compute.Tx, i *compute.Instance) error {
+func appendPaused(tx compute.Tx, source, why string, until time.Time) error {
+	_, err := tx.Append(&compute.Event{Kind: "paused", Source: source, Text: why, Data: map[string]string{"until": until.Format(time.RFC3339)}})
+	return err
+}
+
+// succeeded closes the breaker, for what was wanted and all that asks for less.
+func (p *Pool) succeeded(tx compute.Tx, i *compute.Instance, w want) error {
+	if w != (want{}) {
+		if err := p.unhitched(tx, i.SourceKey, w); err != nil {
+			return err
+		}
+	}
 	rec, err := tx.SourceByKey(i.SourceKey)
 	if err != nil || rec.Failures == 0 && rec.Paused.IsZero() {
 		return err
@@ -73,6 +95,9 @@ func (p *Pool) succeeded(tx compute.Tx, i *compute.Instance) error {
 func (p *Pool) freed(tx compute.Tx, i *compute.Instance) error {
 	if i.ReadyAt.IsZero() || i.SourceKey == 0 {
 		return nil
+	}
+	if err := p.roomier(tx, i.SourceKey); err != nil {
+		return err
 	}
 	rec, err := tx.SourceByKey(i.SourceKey)
 	if now := time.Now(); err != nil || rec.Failures >= 0 || !rec.Paused.After(now) {

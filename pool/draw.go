@@ -24,6 +24,7 @@ type unit struct {
 	least  size    // that it must have
 	most   float64 // that it may cost for an hour; 0: anything
 	choice choice  // of what it is to be made
+	asks   want    // the same, but for what all of its source have anyway
 	image  string  // the promoted one that it is made from; "": its source's own, or the chosen one
 	// The computer is asked for its size, where its provider does not tell it.
 	measured bool
@@ -57,18 +58,28 @@ type draw struct {
 	least   size                           // that each must have
 	most    float64                        // that each may cost for an hour; 0: anything
 	choice  choice                         // of what each is to be made
+	asks    want                           // the same
 	waited  time.Duration                  // in the queue
 	wanted  map[int64][]size               // what those ask for who come before, by the records of sources
+	claimed map[int64]bool                 // records of sources of which they come first for what can be made
 	passed  []*compute.Waiter              // who waits for longer, and comes after all the same
 	booked  map[[2]string]compute.Capacity // what is being made for requests, by project and user, and with the user "" by project; nil: not known
 	failed  error                          // of a look in the midst of sorting
 	fronts  []string                       // the names of the pools that draw, the outermost first
 	records map[*source]*compute.SourceRecord
-	paused  []error          // why sources were passed over
-	worn    []compute.ID     // ready instances that turned out not to be fit to be handed out again
-	others  map[*source]int  // present instances of older definitions
-	ahead   bool             // for nobody who waits
-	tried   map[*source]bool // sources without room for which another request tries whether they have some now
+	paused  []error         // why sources were passed over
+	worn    []compute.ID    // ready instances that turned out not to be fit to be handed out again
+	others  map[*source]int // present instances of older definitions
+	ahead   bool            // for nobody who waits
+	tried   map[trial]bool  // what there was no room for, and another request tries whether there is now
+	hitches map[int64][]hitch
+}
+
+// trial is whether somebody finds out if there is room again for what a source gives, since a time, for a want.
+type trial struct {
+	source *source
+	since  int64
+	asks   want
 }
 
 const unlimited = math.MaxInt32
@@ -92,7 +103,7 @@ func (d *draw) record(s *source) (*compute.SourceRecord, error) {
 func (d *draw) room(s *source, r *compute.SourceRecord) int {
 	o := d.p.ready(r.Key)
 	switch {
-	case d.skip[s.Name], len(d.wanted[r.Key]) > 0, !d.p.affords(s, d.most):
+	case d.skip[s.Name], d.claimed[r.Key], !d.p.affords(s, d.most):
 		return 0
 	case o == nil:
 		d.paused = append(d.paused, &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrUnavailable, Err: errors.New("its provider does not open")})
@@ -100,10 +111,24 @@ func (d *draw) room(s *source, r *compute.SourceRecord) int {
 	case r.Paused.After(d.now):
 		d.paused = append(d.paused, d.pausedBy(s, r))
 		return 0
-	case r.Failures < 0: // it was full when it was tried last: one finds out for all
-		tried, err := d.isTried(s, r)
+	}
+	asks := d.asks.of(s)
+	h, err := d.hitch(r.Key, asks)
+	if err != nil {
+		d.paused = append(d.paused, err)
+		return 0
+	}
+	if h != nil && h.Paused.After(d.now) {
+		d.paused = append(d.paused, d.pausedBy(s, hindrance(h)))
+		return 0
+	}
+	for _, full := range []*compute.SourceRecord{r, hindrance(cmp.Or(h, &hitch{}))} {
+		if full.Failures >= 0 {
+			continue
+		}
+		tried, err := d.isTried(s, r, full.Paused, asks) // it was full when it was tried last: one finds out for all
 		if err != nil || tried {
-			d.paused = append(d.paused, cmp.Or(err, d.pausedBy(s, r)))
+			d.paused = append(d.paused, cmp.Or(err, d.pausedBy(s, full)))
 			return 0
 		}
 		if d.ahead {
@@ -113,10 +138,11 @@ func (d *draw) room(s *source, r *compute.SourceRecord) int {
 	return d.below(s, r)
 }
 
-// isTried tells whether something is being made already since the pause of a source that was full has ended. Of one draw the answer stays the same, as what it
-// records itself does not count.
-func (d *draw) isTried(s *source, r *compute.SourceRecord) (bool, error) {
-	if tried, known := d.tried[s]; known {
+// isTried tells whether something is being made already, since the pause of a source that was full has ended, that would be had where what is asked for is. Of one draw
+// the answer stays the same, as what it records itself does not count.
+func (d *draw) isTried(s *source, r *compute.SourceRecord, since time.Time, asks want) (bool, error) {
+	key := trial{s, since.UnixNano(), asks}
+	if tried, known := d.tried[key]; known {
 		return tried, nil
 	}
 	tried := false
@@ -126,13 +152,13 @@ func (d *draw) isTried(s *source, r *compute.SourceRecord) (bool, error) {
 			return false, err
 		}
 		for _, i := range is {
-			tried = tried || !i.Created.Before(r.Paused) && d.now.Sub(i.Created) < tryPatience
+			tried = tried || !i.Created.Before(since) && d.now.Sub(i.Created) < tryPatience && readWant(i.Booked.Asks).within(asks)
 		}
 	}
 	if d.tried == nil {
-		d.tried = map[*source]bool{}
+		d.tried = map[trial]bool{}
 	}
-	d.tried[s] = tried
+	d.tried[key] = tried
 	return tried, nil
 }
 
@@ -144,12 +170,19 @@ func (d *draw) hindered(s *source) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if (r.Failures < 0 || r.Paused.After(d.now)) && r.LastError != "" && d.below(c, r) > 0 {
-			why := r.LastError
-			if c != s {
-				why = c.Name + ": " + why
+		h, err := d.hitch(r.Key, d.asks.of(c))
+		if err != nil {
+			return "", err
+		}
+		for _, by := range []*compute.SourceRecord{r, hindrance(cmp.Or(h, &hitch{}))} {
+			if (by.Failures < 0 || by.Paused.After(d.now)) && by.LastError != "" && d.below(c, r) > 0 {
+				why := by.LastError
+				if c != s {
+					why = c.Name + ": " + why
+				}
+				out = append(out, why)
+				break
 			}
-			out = append(out, why)
 		}
 	}
 	return strings.Join(out, "; "), nil
@@ -216,6 +249,9 @@ func (d *draw) available(s *source) (int, error) {
 			more = min(unlimited, more+n)
 		}
 		more = min(more, d.below(s, r))
+		if d.claimed[r.Key] {
+			more = 0
+		}
 		if r.Paused.After(d.now) {
 			d.paused = append(d.paused, d.pausedBy(s, r))
 			more = 0
@@ -351,10 +387,11 @@ func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(
 			units = append(units, u)
 			continue
 		}
-		u := &unit{src: s, inst: i, fresh: true, least: d.least, most: d.most, choice: d.choice}
+		u := &unit{src: s, inst: i, fresh: true, least: d.least, most: d.most, choice: d.choice, asks: d.asks.of(s)}
 		u.lease = lend(i)
 		i.Wanted = u.lease.ID
 		d.book(u)
+		i.Booked.Asks = u.asks.text()
 		if _, err := d.p.set(d.tx, i, compute.Creating, compute.Event{Lease: i.Wanted, Owner: u.lease.Owner, Project: u.lease.Project}); err != nil {
 			return nil, err
 		}
@@ -427,7 +464,9 @@ func (d *draw) free(id compute.ID) (bool, error) {
 // fromChildren draws for a pool: in the configured order first what the children have cached, then what they can make.
 func (d *draw) fromChildren(s *source, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
 	r := d.records[s]
-	n = min(n, d.below(s, r))
+	if n = min(n, d.below(s, r)); d.claimed[r.Key] {
+		n = 0
+	}
 	d.fronts = append(d.fronts, s.Name)
 	defer func() { d.fronts = d.fronts[:len(d.fronts)-1] }()
 	var units []*unit

@@ -185,7 +185,7 @@ func (p *Pool) settle(tx compute.Tx, u *unit) error {
 		if err := p.hand(tx, &unit{src: x.src, inst: &i, lease: x.lease}, false); err != nil {
 			return err
 		}
-		if err := p.succeeded(tx, &i); err != nil {
+		if err := p.succeeded(tx, &i, x.asks); err != nil {
 			return err
 		}
 	}
@@ -213,7 +213,7 @@ func (p *Pool) shelve(tx compute.Tx, u *unit) error {
 	if err := p.toReady(tx, &i, compute.Event{Kind: "made", Data: madeData(&i)}); err != nil {
 		return err
 	}
-	return p.succeeded(tx, &i)
+	return p.succeeded(tx, &i, u.asks)
 }
 
 // Hold keeps instances aside for a person to look at: leased ones of the caller's, whose leases end, cached and failed ones. They are handed to

@@ -72,13 +72,19 @@ func (l *line) over(w *compute.Waiter) error {
 	return err
 }
 
-// keep notes that what a request wants is not for those behind it, but for what is too small for it.
+// keep notes that what a request wants is not for those behind it, but for what is too small for it; and what can be made of a source, unless that which it wants
+// cannot.
 func (l *line) keep(w *compute.Waiter) {
 	if l.d.wanted == nil {
-		l.d.wanted = map[int64][]size{}
+		l.d.wanted, l.d.claimed = map[int64][]size{}, map[int64]bool{}
 	}
+	asked, stuck := wantOfWaiter(w), l.d.stuck(w)
 	for _, key := range w.Wants {
-		l.d.wanted[key] = append(l.d.wanted[key], sizeOf(compute.Request{Cores: w.Cores, Memory: w.Memory, Disk: w.Disk}))
+		if stuck[key] && (asked.chosen() || asked.size() == (size{})) {
+			continue // nothing that stands ready does for it either
+		}
+		l.d.wanted[key] = append(l.d.wanted[key], asked.size())
+		l.d.claimed[key] = l.d.claimed[key] || !stuck[key]
 	}
 }
 

@@ -286,7 +286,7 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 					if err := p.hand(tx, u, false); err != nil {
 						return err
 					}
-					return p.succeeded(tx, u.inst)
+					return p.succeeded(tx, u.inst, u.asks)
 				}
 				if u.lease.Worker == 0 {
 					return nil
@@ -415,7 +415,7 @@ func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
 		return p.toDiscarding(tx, i, why)
 	}
 	if u.fresh && !errors.Is(u.err, context.Canceled) && !errors.Is(u.err, compute.ErrStale) {
-		if err := p.failed(tx, i, u.err); err != nil {
+		if err := p.failed(tx, i, u.asks, u.err); err != nil {
 			return err
 		}
 		if err := p.retreat(tx, u.src, u.image, u.err); err != nil {

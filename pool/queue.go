@@ -53,7 +53,7 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 			Hint: fmt.Sprintf("release one, or wait for one with --wait; `hostler status -v %s` shows who has them", s.Name)}
 	}
 	w := &compute.Waiter{Source: s.Name, Count: req.Count, Owner: req.Owner, Worker: p.store.Worker(), Since: start,
-		Project: req.Project, Priority: p.project(req.Project).priority(req.Priority), Purpose: req.Purpose, Cores: req.Cores, Memory: req.Memory, Disk: req.Disk}
+		Project: req.Project, Priority: p.project(req.Project).priority(req.Priority), Purpose: req.Purpose, Cores: req.Cores, Memory: req.Memory, Disk: req.Disk, Asks: asksOf(req)}
 	if w.Wants, err = p.wants(ctx, s, req.MaxPrice); err != nil {
 		return nil, err
 	}

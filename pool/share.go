@@ -38,6 +38,7 @@ type spot struct {
 func (d *draw) seats(s *source, req compute.Request, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
 	p := part(req)
 	d.least = size(p)
+	d.asks = wantOf(d.least, d.choice, d.most)
 	give := func(i *compute.Instance) *compute.Lease {
 		l, booked := lend(i), p
 		l.Share = &booked

@@ -95,6 +95,9 @@ func (c *simProvider) Create(ctx context.Context, spec compute.Spec) (i compute.
 			return &compute.Error{Op: "create", ID: spec.ID, Kind: compute.ErrUnavailable, Err: errors.New("outage")}
 		}
 		w.mayCreate(c.s, spec)
+		if !w.roomFor(spec) {
+			return &compute.Error{Op: "create", ID: spec.ID, Kind: compute.ErrNoCapacity, Err: errors.New("there is none")}
+		}
 		i, err = c.f.Create(ctx, spec)
 		return err
 	})

@@ -28,6 +28,7 @@ type ledger struct {
 	ended   map[string]compute.Lease // leases that ended
 	names   map[compute.ID]int64     // the row of each name ever used
 	gens    map[int64]int64          // the highest generation of each row
+	notes   map[string]string        // what the engine has noted
 	hungry  map[int64]time.Time      // waiters that could be served, since when
 }
 
@@ -65,7 +66,7 @@ func newLedger(w *world) ledger {
 	return ledger{w: w, insts: map[compute.ID]*compute.Instance{}, leases: map[string]*compute.Lease{}, waiters: map[int64]*compute.Waiter{},
 		recs: map[int64]*compute.SourceRecord{}, owners: map[int64]*process{}, bases: map[int64]compute.Event{}, handed: map[compute.ID]int64{},
 		dirty: map[compute.ID]string{}, grants: map[string]*grant{}, slots: map[place]int{}, ended: map[string]compute.Lease{},
-		names: map[compute.ID]int64{}, gens: map[int64]int64{}, hungry: map[int64]time.Time{}}
+		names: map[compute.ID]int64{}, gens: map[int64]int64{}, notes: map[string]string{}, hungry: map[int64]time.Time{}}
 }
 
 // news tells whether a transaction wrote anything: to leave the queue twice is nothing.
@@ -151,6 +152,11 @@ func (l *ledger) commit(p *process, did []any) {
 		case passed:
 			w := d.w
 			l.waiters[w.ID] = &w
+		case noted:
+			l.notes[d.name] = d.text
+			if d.text == "" {
+				delete(l.notes, d.name)
+			}
 		case left:
 			leaves[d.id] = l.waiters[d.id]
 			delete(l.waiters, d.id)
@@ -242,6 +248,9 @@ func (l *ledger) mayRecord(i *compute.Instance, now time.Time) {
 	}
 	if r := l.recs[i.SourceKey]; s.cloud != nil && r != nil && r.Paused.After(now) {
 		l.w.sched.fail("%s is made while %s is paused", i.ID, s.Name)
+	}
+	if asks := wishOf(i.Booked.Asks, 0); l.stuck(i.SourceKey, asks, now) {
+		l.w.sched.fail("%s is made, and %s is paused for %+v", i.ID, s.Name, asks)
 	}
 }
 

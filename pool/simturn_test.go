@@ -123,6 +123,7 @@ func (t turns) before(w compute.Waiter, projects func(string) pool.Project) (out
 // not when its record is.
 func (l *ledger) turnOf(p *process, did []any, before map[compute.ID]compute.State, leaves map[int64]*compute.Waiter, t turns) {
 	took := map[int64]compute.ID{} // by the record of the source
+	cached := map[int64]bool{}
 	var by *user
 	for _, d := range did {
 		switch d := d.(type) {
@@ -131,7 +132,7 @@ func (l *ledger) turnOf(p *process, did []any, before map[compute.ID]compute.Sta
 				continue
 			}
 			if i := l.insts[d.l.Instance]; i != nil {
-				took[i.SourceKey] = i.ID
+				took[i.SourceKey], cached[i.SourceKey] = i.ID, true
 			}
 			by = cmp.Or(by, l.w.user(d.l.Owner))
 		case appended:
@@ -159,7 +160,7 @@ func (l *ledger) turnOf(p *process, did []any, before map[compute.ID]compute.Sta
 			continue
 		}
 		for _, key := range w.Wants {
-			if id, ok := took[key]; ok {
+			if id, ok := took[key]; ok && (cached[key] || !l.stuck(key, wishOf(w.Asks, w.Memory), time.Now())) { // who cannot have a new one leaves it to others
 				l.w.sched.fail("%s took %s for %s (request %d), for which request %d of %s in %q waits before it", by.name, id, own.Source, own.ID, w.ID, w.Owner, w.Project)
 			}
 		}
@@ -219,10 +220,6 @@ func (l *ledger) starving() {
 	for _, w := range t.waiting {
 		s := l.w.source(w.Source)
 		earlier, kept := t.before(w, l.w.project)
-		first := s.cloud != nil && !kept && !l.w.over(t, w)
-		for _, o := range earlier {
-			first = first && !slices.ContainsFunc(o.Wants, func(k int64) bool { return slices.Contains(w.Wants, k) })
-		}
 		ready, present := 0, 0
 		for _, i := range l.insts {
 			if i.Source == s.Name {
@@ -237,6 +234,13 @@ func (l *ledger) starving() {
 		most := s.Maximum
 		if n := len(s.names); n > 0 && (most == 0 || n < most) {
 			most = n
+		}
+		first := s.cloud != nil && !kept && !l.w.over(t, w) && wishOf(w.Asks, w.Memory) == wish{}
+		room := len(s.names) == 0 && (most == 0 || most-present >= w.Count)
+		for _, o := range earlier {
+			first = first && !slices.ContainsFunc(o.Wants, func(k int64) bool {
+				return slices.Contains(w.Wants, k) && !(room && l.stuck(k, wishOf(o.Asks, o.Memory), now))
+			})
 		}
 		for _, r := range l.recs {
 			if r.Name == s.Name && r.Paused.After(now) {

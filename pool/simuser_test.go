@@ -237,6 +237,7 @@ func (u *user) acquire(ctx context.Context, p *process) {
 	if u.dice.IntN(4) == 0 {
 		req.Priority = -5
 	}
+	u.greed(&req)
 	switch u.dice.IntN(10) {
 	case 0:
 		req.Wait = -1 // but not for ever: what it waits for may be held aside

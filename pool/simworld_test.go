@@ -59,7 +59,8 @@ type world struct {
 	later   bool    // a release leaves the work to others
 	stocks  bool    // the providers' lists are compared with the records
 	red     pool.Project
-	lost    string // the source that is not configured any more in the end; "": none
+	greedy  time.Duration // until when there is no room for what asks for more than a source gives; 0: nobody does
+	lost    string        // the source that is not configured any more in the end; "": none
 	ledger
 }
 
@@ -106,6 +107,9 @@ func newWorld(seed uint64, dir string, b bend) *world {
 	w.sick = pick(dice, 0, 0, 0, 0.01)
 	w.later, w.stocks = dice.IntN(3) == 0, dice.IntN(3) == 0
 	w.red = pool.Project{Weight: pick[float64](dice, 0, 1, 3), Quota: compute.Capacity{Count: pick(dice, 0, 0, 0, 2, 4)}, Users: compute.Capacity{Count: pick(dice, 0, 0, 0, 2)}}
+	if dice.IntN(3) == 0 {
+		w.greedy = w.upTo(2 * time.Minute)
+	}
 	w.draw()
 	if dice.IntN(4) == 0 {
 		w.lost = pick(dice, w.sources...).Name

@@ -350,12 +350,17 @@ func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 	}
 	out := make([]found, 0, len(ws))
 	places, ahead, promised := map[string]int{}, map[string]int{}, map[string]int{}
-	hindered := map[string]string{}
+	type hindrance struct {
+		source string
+		asks   want
+	}
+	hindered := map[hindrance]string{}
 	for _, w := range l.ordered {
 		places[w.Source]++
 		ahead[w.Source] += w.Count
 		f := found{id: w.ID, w: w, seat: seats[w.ID], place: compute.Progress{Phase: "wait", Position: places[w.Source]}}
 		s := p.sources[w.Source]
+		d.asks = wantOfWaiter(w)
 		over := l.over(w)
 		if f.over = over != nil; f.over {
 			f.place.Reason = over.Error()
@@ -364,12 +369,13 @@ func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 			if f.place.Estimate, err = d.estimate(s, ahead[w.Source], over != nil); err != nil {
 				return nil, err
 			}
-			why, known := hindered[w.Source]
+			by := hindrance{w.Source, d.asks}
+			why, known := hindered[by]
 			if !known {
 				if why, err = d.hindered(s); err != nil {
 					return nil, err
 				}
-				hindered[w.Source] = why
+				hindered[by] = why
 			}
 			if over == nil {
 				f.place.Reason = why
@@ -388,7 +394,7 @@ func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 				return nil, err
 			}
 		}
-		if f.turn && s.Type != poolType && w.Cores == 0 && w.Memory == 0 && w.Disk == 0 { // else what is ready may be too small for it
+		if f.turn && s.Type != poolType && d.asks == (want{}) { // else what is ready may be too small for it
 			promised[w.Source] += w.Count
 			f.sure = true
 		} else if over == nil {

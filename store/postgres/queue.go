@@ -18,10 +18,11 @@ type wait struct {
 	Disk     int64   `json:"disk,omitempty"`
 	Passed   int     `json:"passed,omitempty"`
 	Reason   string  `json:"reason,omitempty"`
+	Asks     string  `json:"asks,omitempty"`
 }
 
 func packWaiter(w *compute.Waiter) string {
-	d := wait{w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason}
+	d := wait{w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason, w.Asks}
 	if d == (wait{}) {
 		return ""
 	}
@@ -42,7 +43,7 @@ func (t *tx) readQueue() query {
 		w.Source, w.Owner, w.Project, w.Since = decode(w.Source), decode(w.Owner), decode(w.Project), instant(since)
 		var d wait
 		err := unpack(text, &d)
-		w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason = d.Priority, d.Purpose, d.Cores, d.Memory, d.Disk, d.Passed, d.Reason
+		w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason, w.Asks = d.Priority, d.Purpose, d.Cores, d.Memory, d.Disk, d.Passed, d.Reason, d.Asks
 		return &w, err
 	}, "SELECT id, source, wants, count, owner, worker, since, project, detail FROM waiters ORDER BY id")
 	read := q.rows

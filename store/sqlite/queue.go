@@ -18,10 +18,11 @@ type wait struct {
 	Disk     int64   `json:"disk,omitempty"`
 	Passed   int     `json:"passed,omitempty"`
 	Reason   string  `json:"reason,omitempty"`
+	Asks     string  `json:"asks,omitempty"`
 }
 
 func packWaiter(w *compute.Waiter) (string, error) {
-	d := wait{w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason}
+	d := wait{w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason, w.Asks}
 	if d == (wait{}) {
 		return "", nil
 	}
@@ -57,7 +58,7 @@ func scanWaiter(s scanner) (w compute.Waiter, err error) {
 	var d wait
 	err = errors.Join(json.Unmarshal([]byte(wants), &w.Wants), unpack(text, &d))
 	w.Since = instant(since)
-	w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason = d.Priority, d.Purpose, d.Cores, d.Memory, d.Disk, d.Passed, d.Reason
+	w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason, w.Asks = d.Priority, d.Purpose, d.Cores, d.Memory, d.Disk, d.Passed, d.Reason, d.Asks
 	return w, err
 }
 

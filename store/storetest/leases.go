@@ -207,7 +207,7 @@ func leaseConflicts(t *testing.T, r *rig) {
 // queue joins and leaves.
 func queue(t *testing.T, r *rig) {
 	full := &compute.Waiter{Source: "s", Wants: []int64{3, 1 << 40, -1}, Count: 4, Owner: "ann", Worker: 1<<52 - 1, Since: at(1),
-		Project: "p-1", Priority: -7, Purpose: "p", Cores: 2, Memory: 1 << 40, Disk: 1 << 41, Passed: 3, Reason: "full"}
+		Project: "p-1", Priority: -7, Purpose: "p", Cores: 2, Memory: 1 << 40, Disk: 1 << 41, Passed: 3, Reason: "full", Asks: `{"gpus":1}`}
 	bare := &compute.Waiter{}
 	third := &compute.Waiter{Source: "t"}
 	update(t, r, func(tx compute.Tx) error {

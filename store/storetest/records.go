@@ -23,7 +23,7 @@ var odd = []string{"", " ", "it's", `"quoted" \ back`, "ein Wörtchen, 日本語
 
 func fullInstance(src *compute.SourceRecord, id compute.ID) *compute.Instance {
 	return &compute.Instance{ID: id, Source: src.Name, ProviderID: "i-1", Address: "10.1.2.3", Facts: map[string]string{"os": "x", "": "y"}, SourceKey: src.Key,
-		State: compute.Leased, Since: at(1), Created: at(2), ReadyAt: at(3), Generation: 1 << 40, Uses: 5, Worker: 1<<52 - 1, Wanted: "lease", Booked: compute.Booking{Project: "p", Owner: "ann", Holds: compute.Capacity{Count: 1, Cores: 0.5, Memory: 1 << 40, Cost: 0.25}}, Child: "web-3",
+		State: compute.Leased, Since: at(1), Created: at(2), ReadyAt: at(3), Generation: 1 << 40, Uses: 5, Worker: 1<<52 - 1, Wanted: "lease", Booked: compute.Booking{Project: "p", Owner: "ann", Holds: compute.Capacity{Count: 1, Cores: 0.5, Memory: 1 << 40, Cost: 0.25}, Asks: `{"gpus":1}`}, Child: "web-3",
 		Attempts: 7, Retry: at(4), Reason: "because", Resume: 3, Basis: 99, Phases: compute.Phases{Wait: 1, Create: 2, Connect: 1 << 50, SetUp: 4}, Cold: true}
 }
 

@@ -1,0 +1,320 @@
+package pool
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// A source may fail to make what one request wants and make what others want: a GPU that no node has, an image that is nowhere. So what is recorded of a failure belongs
+// to the want that failed. One that asks for nothing of its own is the source's, in its record, and counts for all; of the others the store keeps a note for each
+// source, and each counts for the wants that ask for as much or more.
+
+// want is what a request asks of a computer; zeros ask for nothing.
+type want struct {
+	Cores    float64 `json:"cores,omitempty"`
+	Memory   int64   `json:"memory,omitempty"`
+	Disk     int64   `json:"disk,omitempty"`
+	GPUs     int     `json:"gpus,omitempty"`
+	Price    float64 `json:"price,omitempty"` // at most
+	Image    string  `json:"image,omitempty"`
+	Flavor   string  `json:"flavor,omitempty"`
+	Location string  `json:"location,omitempty"`
+	Data     string  `json:"data,omitempty"` // a digest of its user data
+}
+
+func wantOf(least size, c choice, most float64) want {
+	w := want{Cores: least.Cores, Memory: least.Memory, Disk: least.Disk, GPUs: least.GPUs, Price: most, Image: c.image, Flavor: c.flavor, Location: c.location}
+	if c.userData != "" {
+		sum := sha256.Sum256([]byte(c.userData))
+		w.Data = hex.EncodeToString(sum[:8])
+	}
+	return w
+}
+
+// of leaves out what all computers of a source have.
+func (w want) of(s *source) want {
+	if w.Image == s.Image {
+		w.Image = ""
+	}
+	if w.Flavor == s.Flavor {
+		w.Flavor = ""
+	}
+	if w.Flavor != "" { // then it may have any size
+		return w
+	}
+	if w.Cores <= s.Size.Cores {
+		w.Cores = 0
+	}
+	if w.Memory <= s.Size.Memory {
+		w.Memory = 0
+	}
+	if w.Disk <= s.Size.Disk {
+		w.Disk = 0
+	}
+	if w.GPUs <= s.Size.GPUs {
+		w.GPUs = 0
+	}
+	return w
+}
+
+// within tells whether whoever can have o can have w too: w asks for nothing that o does not, and for no more of it. Which of two flavors is the larger nobody knows.
+func (w want) within(o want) bool {
+	same := func(a, b string) bool { return a == "" || a == b }
+	return w.Cores <= o.Cores && w.Memory <= o.Memory && w.Disk <= o.Disk && w.GPUs <= o.GPUs && (w.Price == 0 || o.Price != 0 && o.Price <= w.Price) &&
+		same(w.Image, o.Image) && w.Flavor == o.Flavor && same(w.Location, o.Location) && same(w.Data, o.Data)
+}
+
+func (w want) size() size { return size{Cores: w.Cores, Memory: w.Memory, Disk: w.Disk, GPUs: w.GPUs} }
+
+// chosen tells whether nothing will do for it that stands ready.
+func (w want) chosen() bool { return w.Image+w.Flavor+w.Location+w.Data != "" }
+
+// String says it for people.
+func (w want) String() string {
+	var parts []string
+	if w.Cores != 0 {
+		parts = append(parts, fmt.Sprintf("%v cores", w.Cores))
+	}
+	if w.Memory != 0 {
+		parts = append(parts, compute.Bytes(w.Memory)+" of memory")
+	}
+	if w.Disk != 0 {
+		parts = append(parts, compute.Bytes(w.Disk)+" of disk")
+	}
+	if w.GPUs != 0 {
+		parts = append(parts, fmt.Sprintf("%d GPUs", w.GPUs))
+	}
+	if w.Price != 0 {
+		parts = append(parts, fmt.Sprintf("a price of at most %v", w.Price))
+	}
+	if c := (choice{w.Image, w.Flavor, w.Location, w.Data}).String(); c != "" {
+		parts = append(parts, c)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// text is how a want is recorded; "": it asks for nothing.
+func (w want) text() string {
+	if w == (want{}) {
+		return ""
+	}
+	text, _ := json.Marshal(w) // strings and finite numbers
+	return string(text)
+}
+
+// readWant is what text has written. What cannot be read is nothing: then it counts as the source's own.
+func readWant(text string) (w want) {
+	if text != "" && json.Unmarshal([]byte(text), &w) != nil {
+		return want{}
+	}
+	return w
+}
+
+// wantOfWaiter is what somebody in the queue asks for.
+func wantOfWaiter(w *compute.Waiter) want {
+	if w.Asks != "" {
+		return readWant(w.Asks)
+	}
+	return want{Cores: w.Cores, Memory: w.Memory, Disk: w.Disk}
+}
+
+// asksOf is what is recorded of a request that waits, beside its sizes.
+func asksOf(req compute.Request) string {
+	w := wantOf(sizeOf(req), choiceOf(req), req.MaxPrice)
+	if w.GPUs == 0 && w.Price == 0 && !w.chosen() {
+		return ""
+	}
+	return w.text()
+}
+
+// hitch is why something is not made of a source now, as in its record.
+type hitch struct {
+	Want      want      `json:"want"`
+	Failures  int       `json:"failures"` // in a row; below 0: so often in a row there was no room for it
+	Paused    time.Time `json:"paused"`
+	LastError string    `json:"error"`
+}
+
+const (
+	hitchesMost = 16 // of a source are remembered
+	// After so many different wants have failed for other reasons than that there is no room, it is the source that fails.
+	hitchesBroken = 3
+)
+
+func hitchesNote(key int64) string { return fmt.Sprintf("hitches/%d", key) }
+
+// readHitches returns those of a source's record.
+func readHitches(tx compute.Tx, key int64) (all []hitch, err error) {
+	nt, ok := tx.(compute.NoteTx)
+	if !ok {
+		return nil, nil
+	}
+	text, err := nt.Note(hitchesNote(key))
+	if errors.Is(err, compute.ErrNotFound) {
+		return nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &all)
+	}
+	return all, err
+}
+
+// saveHitches keeps them, but for those whose time is long over, and for those that end soonest where there are too many.
+func saveHitches(tx compute.Tx, key int64, all []hitch, now time.Time) error {
+	nt, ok := tx.(compute.NoteTx)
+	if !ok {
+		return nil
+	}
+	all = slices.DeleteFunc(all, func(h hitch) bool { return !h.Paused.IsZero() && now.Sub(h.Paused).Abs() > 2*pauseMost })
+	if len(all) > hitchesMost {
+		slices.SortStableFunc(all, func(a, b hitch) int { return -a.Paused.Compare(b.Paused) })
+		all = all[:hitchesMost]
+	}
+	if len(all) == 0 {
+		return nt.SaveNote(hitchesNote(key), "")
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	return nt.SaveNote(hitchesNote(key), string(text))
+}
+
+// hitched counts a failure to make what somebody wants of a source beyond what it gives anyway.
+func (p *Pool) hitched(tx compute.Tx, rec *compute.SourceRecord, w want, cause error) error {
+	all, err := readHitches(tx, rec.Key)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	n := slices.IndexFunc(all, func(h hitch) bool { return h.Want == w })
+	if n < 0 {
+		n, all = len(all), append(all, hitch{Want: w})
+	}
+	h := &all[n]
+	h.LastError = cause.Error()
+	switch {
+	case errors.Is(cause, compute.ErrNoCapacity):
+		if h.Paused.After(now) && h.Failures != 0 { // of several that were asked for at once one is enough
+			return nil
+		}
+		h.Failures = min(h.Failures, 0) - 1
+		h.Paused = now.Add(pauseOf(h.Failures))
+	default:
+		h.Failures = max(h.Failures, 0) + 1
+		pause := pauseOf(h.Failures)
+		if pause == 0 {
+			break
+		}
+		h.Paused = now.Add(pause)
+		failing := func(h hitch) bool { return h.Failures >= breakAt }
+		text, several := "for "+w.String()+": "+h.LastError, 0
+		for _, o := range all {
+			if failing(o) {
+				several++
+			}
+		}
+		if several >= hitchesBroken {
+			rec.Failures, rec.Paused, rec.LastError, text = h.Failures, h.Paused, h.LastError, h.LastError
+			if err := tx.SaveSource(rec); err != nil {
+				return err
+			}
+			all = slices.DeleteFunc(all, failing)
+		}
+		if err := appendPaused(tx, rec.Name, text, now.Add(pause)); err != nil {
+			return err
+		}
+	}
+	return saveHitches(tx, rec.Key, all, now)
+}
+
+// unhitched forgets what kept others from what was had now.
+func (p *Pool) unhitched(tx compute.Tx, key int64, w want) error {
+	all, err := readHitches(tx, key)
+	if err != nil {
+		return err
+	}
+	left := slices.DeleteFunc(slices.Clone(all), func(h hitch) bool { return h.Want.within(w) })
+	if len(left) == len(all) {
+		return nil
+	}
+	return saveHitches(tx, key, left, time.Now())
+}
+
+// roomier ends the pauses of what a source's place had no room for.
+func (p *Pool) roomier(tx compute.Tx, key int64) error {
+	all, err := readHitches(tx, key)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	now, some := time.Now(), false
+	for n := range all {
+		if h := &all[n]; h.Failures < 0 && h.Paused.After(now) {
+			h.Paused, some = now, true
+		}
+	}
+	if !some {
+		return nil
+	}
+	return saveHitches(tx, key, all, now)
+}
+
+// hitch is what keeps a want from being made of a source, or may: of several that which lasts longest; nil: nothing is known.
+func (d *draw) hitch(key int64, w want) (*hitch, error) {
+	if w == (want{}) {
+		return nil, nil
+	}
+	all, known := d.hitches[key]
+	if !known {
+		var err error
+		if all, err = readHitches(d.tx, key); err != nil {
+			return nil, err
+		}
+		if d.hitches == nil {
+			d.hitches = map[int64][]hitch{}
+		}
+		d.hitches[key] = all
+	}
+	var out *hitch
+	for n := range all {
+		h := &all[n]
+		if h.Want.within(w) && (h.Failures < 0 || h.Paused.After(d.now)) && h.Paused.Sub(d.now) <= pauseMost && (out == nil || h.Paused.After(out.Paused)) { // a clock may have been set back
+			out = h
+		}
+	}
+	return out, nil
+}
+
+// stuck tells of which sources, by the keys of their records, a request in the queue cannot have what it wants now, while others can have theirs: it does not keep
+// these from that.
+func (d *draw) stuck(w *compute.Waiter) map[int64]bool {
+	s := d.p.sources[w.Source]
+	asked := wantOfWaiter(w)
+	if asked == (want{}) || s == nil || s.Share { // room that comes free for a large part would never last
+		return nil
+	}
+	out := map[int64]bool{}
+	for _, c := range s.all() { // children first
+		key := d.p.keyOf(c)
+		if c.Type == poolType {
+			out[key] = !slices.ContainsFunc(c.children, func(c *source) bool { return !out[d.p.keyOf(c)] })
+		} else if h, err := d.hitch(key, asked.of(c)); err == nil && h != nil && h.Paused.After(d.now) {
+			out[key] = true
+		}
+	}
+	return out
+}
+
+// hindrance is what is recorded of a source's failures, or of those of a want.
+func hindrance(h *hitch) *compute.SourceRecord {
+	return &compute.SourceRecord{Failures: h.Failures, Paused: h.Paused, LastError: cmp.Or(h.LastError, "it could not be made")}
+}
