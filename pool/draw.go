@@ -73,6 +73,7 @@ type draw struct {
 	ahead   bool            // for nobody who waits
 	tried   map[trial]bool  // what there was no room for, and another request tries whether there is now
 	hitches map[int64][]hitch
+	passes  bool // it has passed over a ready instance that is elsewhere
 }
 
 // trial is whether somebody finds out if there is room again for what a source gives, since a time, for a want.
@@ -297,7 +298,7 @@ func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*c
 	small := 0            // of those picked last; they stay where they are
 	warm, cold := true, 0 // cold ones are left, as long as there are warm ones; so many of those picked last
 	for len(units) < n {
-		picks, err := d.tx.Pick(r.Key, n-len(units)+small+cold)
+		picks, err := d.tx.Pick(r.Key, n-len(units)+2*small+cold) // twice, as there may be many of them
 		if err == nil && len(picks) <= small+cold && cold > 0 {
 			warm, small, cold = false, 0, 0
 			continue
@@ -346,8 +347,11 @@ func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*c
 	return units, nil
 }
 
-// hidden tells whether a pool's ready instance is of a source that cannot be reached now.
+// hidden tells whether a ready instance is elsewhere, or a pool's one is of a source that cannot be reached now.
 func (d *draw) hidden(s *source, i *compute.Instance) (bool, error) {
+	if d.passOver(i) {
+		return true, nil
+	}
 	if s.Type != poolType {
 		return false, nil
 	}

@@ -110,12 +110,12 @@ func TestPlaces(t *testing.T) {
 		must(t, err)
 		time.Sleep(time.Minute)
 		at = "there"
-		_, err = r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann"})
-		kind(t, err, compute.ErrUnavailable)
-		if s := r.state(t, ctx, "web-3"); s != compute.Ready {
-			t.Errorf("one that stood ready is %s", s)
+		l = r.take(t, ctx, compute.Request{})
+		if s := r.state(t, ctx, "web-3"); s != compute.Ready || l.Instance != "web-4" {
+			t.Errorf("one that stood ready is %s, and %s was given", s, l.Instance)
 		}
-		time.Sleep(time.Minute)
+		must(t, r.Release(ctx, ann, compute.ReleaseOptions{Discard: true}, l.Instance))
+		time.Sleep(2 * time.Minute)
 
 		// One that was replaced under its name is not entered, but taken away.
 		at = "here"

@@ -295,7 +295,7 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 					if err := p.seen(tx, u.inst.SourceKey); err != nil {
 						return err
 					}
-					u.inst.ReadyAt = now
+					u.inst.ReadyAt, u.inst.Reason, u.inst.Retry = now, "", time.Time{}
 					if err := tx.SaveInstance(u.inst); err != nil {
 						return err
 					}
@@ -362,8 +362,8 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 					} else if err == nil {
 						err = p.letGo(tx, i, compute.Event{Kind: "released", Text: "not needed any more"}, &due)
 					}
-				case x.err != nil && !x.fresh && i.State == compute.Leased && isAway(x.err) != nil:
-					err = p.unhand(tx, i, isAway(x.err))
+				case x.err != nil && !x.fresh && i.State == compute.Leased && (isAway(x.err) != nil || isElsewhere(x.err)):
+					err = p.unhand(tx, i, x.err)
 				case x.err != nil:
 					err = p.spoil(tx, x, i)
 				case x.fresh:

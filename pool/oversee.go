@@ -63,7 +63,13 @@ func (p *Pool) healthy(ctx context.Context, o *opened, i *compute.Instance) erro
 		return nil
 	}
 	if err := o.leads(ctx, i); err != nil {
-		return &errAway{i.SourceKey, err}
+		if ctx.Err() != nil {
+			return err
+		}
+		if e := p.reaches(ctx, o, i.SourceKey, err); isAway(e) != nil {
+			return e
+		}
+		return &errElsewhere{err}
 	}
 	if o.overseer == nil {
 		if err := o.same(ctx, i); err != nil {
@@ -137,12 +143,20 @@ func (p *Pool) seen(tx compute.Tx, key int64) error {
 	return p.setReached(tx, key)
 }
 
-// unhand puts an instance back that was taken for a request and told to nobody, because the place where it is did not answer when it was to be looked at.
-func (p *Pool) unhand(tx compute.Tx, i *compute.Instance, cause *errAway) error {
-	if err := p.setAway(tx, cause.key, cause); err != nil {
-		return err
+// unhand puts an instance back that was taken for a request and told to nobody, because the place where it is did not answer when it was to be looked at, or as it is
+// in another.
+func (p *Pool) unhand(tx compute.Tx, i *compute.Instance, cause error) error {
+	why := "not given: its source cannot be reached"
+	if e := isAway(cause); e != nil {
+		if err := p.setAway(tx, e.key, e); err != nil {
+			return err
+		}
+	} else {
+		why = "not given: it is elsewhere"
+		if err := p.setElsewhere(tx, i, cause); err != nil {
+			return err
+		}
 	}
-	const why = "not given: its source cannot be reached"
 	if err := p.endAll(tx, i, why); err != nil {
 		return err
 	}

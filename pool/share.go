@@ -160,7 +160,7 @@ func (d *draw) seatsReady(s *source, r *compute.SourceRecord, p compute.Amount, 
 				if left == 0 {
 					break
 				}
-				if i.State != compute.Ready || i.Cold != cold {
+				if i.State != compute.Ready || i.Cold != cold || d.passOver(i) {
 					continue
 				}
 				if why, err := d.p.wornOut(d.tx, s, i, d.now); err != nil {

@@ -70,7 +70,7 @@ func (e *NoKind) Error() string {
 func Kinds() []string {
 	return []string{
 		string(compute.Creating), string(compute.SettingUp), "made", string(compute.Ready), string(compute.Leased), "released", string(compute.Cleaning), "cleaned",
-		string(compute.Failed), string(compute.Held), string(compute.Discarding), "gone", "discard-failed", "hook-failed", "paused", "unreachable", "reachable", "stray", "unqueued", "unserved", "clock",
+		string(compute.Failed), string(compute.Held), string(compute.Discarding), "gone", "discard-failed", "hook-failed", "paused", "unreachable", "reachable", "elsewhere", "stray", "unqueued", "unserved", "clock",
 		"directive", "directive-done", "directive-failed", "directive-lost", "quarantined", "alarm", "alarm-over", string(compute.VerbStart), string(compute.VerbStop),
 	}
 }

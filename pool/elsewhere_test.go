@@ -1,0 +1,88 @@
+package pool_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
+)
+
+// TestElsewhere: ready instances of a place to which the configuration does not lead any more are passed over, alone and in a pool, while others of the source serve.
+// That is said once, and once it leads there again they serve as before.
+func TestElsewhere(t *testing.T) {
+	for _, source := range []string{"web", "front"} {
+		t.Run(source, func(t *testing.T) {
+			at, life := "here", map[compute.ID]int{}
+			change := func(o *pool.Options) {
+				inner := o.Open
+				o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
+					here, err := inner(ctx, name, typ, def)
+					if err != nil {
+						return nil, err
+					}
+					there, err := inner(ctx, "there", typ, def)
+					return &places{Provider: here, other: there, at: &at, life: life}, err
+				}
+			}
+			sources := append(web(func(s *pool.Source) { s.Reuse, s.Spare, s.Maximum = "no", 2, 4 }), pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}, Spare: 2})
+			if source == "front" {
+				sources[0].Spare = 0
+			}
+			inBubble(t, change, sources, func(t *testing.T, ctx context.Context, r *rig) {
+				old, err := r.Fill(ctx, source)
+				must(t, err)
+				if len(old) != 2 {
+					t.Fatalf("made %v", old)
+				}
+				time.Sleep(time.Minute)
+				at = "there"
+				for range 20 { // two have room beside those that stand there
+					ls, err := r.Acquire(ctx, compute.Request{Source: source, Count: 2, Owner: "ann"})
+					must(t, err)
+					for _, l := range ls {
+						must(t, r.Release(ctx, ann, compute.ReleaseOptions{Discard: true}, l.Instance))
+					}
+					time.Sleep(17 * time.Second)
+				}
+				_, err = r.Acquire(ctx, compute.Request{Source: source, Count: 3, Owner: "ann"})
+				if err == nil || !strings.Contains(err.Error(), "it leads elsewhere") {
+					t.Errorf("who asks for more is told %v", err)
+				}
+				if s := r.status(t, ctx, "web"); s.LastError != "" || !s.Paused.IsZero() {
+					t.Errorf("of the source it is said: %+v", s)
+				}
+				for _, id := range old {
+					if i, _, err := r.Resolve(ctx, string(id)); err != nil || i.State != compute.Ready || !strings.Contains(i.Reason, "it leads elsewhere") {
+						t.Errorf("%s is %s: %q, %v", id, i.State, i.Reason, err)
+					}
+				}
+				es, err := r.Events(ctx, compute.EventQuery{})
+				must(t, err)
+				said := 0
+				for _, e := range es {
+					switch e.Kind {
+					case "elsewhere":
+						said++
+					case "unreachable", "reachable":
+						t.Errorf("the journal says %+v", e)
+					}
+				}
+				if most := map[string]int{"web": 1, "front": 2}[source]; said == 0 || said > most {
+					t.Errorf("the journal tells of it %d times", said)
+				}
+				at = "here"
+				time.Sleep(2 * time.Minute)
+				ls, err := r.Acquire(ctx, compute.Request{Source: source, Count: 2, Owner: "ann"})
+				must(t, err)
+				for n, l := range ls {
+					if i, _, err := r.Resolve(ctx, string(l.Instance)); err != nil || l.Instance != old[n] || i.Reason != "" {
+						t.Errorf("afterwards %s is given: %q, %v", l.Instance, i.Reason, err)
+					}
+				}
+			})
+		})
+	}
+}
