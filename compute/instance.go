@@ -60,8 +60,8 @@ type Instance struct {
 	Booked     Booking   // what that lease will count, and for whom
 	Child      ID        // of a pool's instance: the child's instance behind it
 	Attempts   int       // failed tries to discard it
-	Retry      time.Time // not before this is discarding tried again; of one that is held: when it is discarded by itself, zero: never
-	Reason     string    // why it is failed or held
+	Retry      time.Time // not before this is discarding tried again; of one that is held: when it is discarded by itself, zero: never; of one that is ready: it is given to nobody before, as it is elsewhere
+	Reason     string    // why it is failed or held, or given to nobody though it is ready
 	Resume     int       // hooks done of the step that it is in, so that a repeated step goes on after them
 	Basis      int64     // the event, of making or of cleaning, that the next hand-out rests on
 	Phases     Phases    // how long each phase of making it took
