@@ -356,6 +356,35 @@ func (t *tx) Sources() ([]*compute.SourceRecord, error) {
 
 // SourcesNamed returns the records of a name, older definitions first.
 func (t *tx) SourcesNamed(name string) ([]*compute.SourceRecord, error) {
+	if t.readOnly {
+		return t.sourcesNamed(name)
+	}
+	m, err := t.memory()
+	if err != nil {
+		return nil, err
+	}
+	if !m.named[name] {
+		all, err := t.sourcesNamed(name)
+		if err != nil {
+			return nil, err
+		}
+		m.sources = slices.DeleteFunc(m.sources, func(r *compute.SourceRecord) bool { return r.Name == name })
+		m.sources = append(m.sources, all...)
+		if m.named == nil {
+			m.named = map[string]bool{}
+		}
+		m.named[name] = true
+	}
+	var out []*compute.SourceRecord
+	for _, r := range m.sources { // each name's are in their order
+		if r.Name == name {
+			out = append(out, own(r))
+		}
+	}
+	return out, nil
+}
+
+func (t *tx) sourcesNamed(name string) ([]*compute.SourceRecord, error) {
 	if err := t.settle(); err != nil {
 		return nil, err
 	}
@@ -368,7 +397,7 @@ func (t *tx) SaveSource(r *compute.SourceRecord) error {
 	if err != nil {
 		return err
 	}
-	m.sources = nil
+	m.sources, m.named = nil, nil
 	if r.Key != 0 {
 		return t.update(r.Name, `UPDATE sources SET failures = ?, paused = ?, last_error = ?, definition = ?, type = ?, place = ?,
  aim_reserve = ?, aim_spare = ?, aim_until = ? WHERE key = ?`,

@@ -12,6 +12,7 @@ type memory struct {
 	waiting *waiting                // nil: not known
 	last    int64                   // the newest event's id; 0: not known
 	sources []*compute.SourceRecord // with their counts kept in step
+	named   map[string]bool         // of these names all are there
 
 	instances map[int64]*instanceRow
 	rows      map[compute.ID]int64

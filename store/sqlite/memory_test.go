@@ -51,7 +51,7 @@ func TestRecordsAreRemembered(t *testing.T) {
 		for range rapid.IntRange(1, 8).Draw(t, "transactions") {
 			st := stores[rapid.IntRange(0, 1).Draw(t, "handle")]
 			name := rapid.SampledFrom(names).Draw(t, "instance")
-			op := rapid.SampledFrom([]string{"take", "use", "end", "look"}).Draw(t, "op")
+			op := rapid.SampledFrom([]string{"take", "use", "end", "look", "define"}).Draw(t, "op")
 			fails := rapid.IntRange(0, 3).Draw(t, "fails") == 0
 			made++
 			id := fmt.Sprintf("l%d-%d", run, made)
@@ -68,6 +68,11 @@ func TestRecordsAreRemembered(t *testing.T) {
 				}
 				if (l != nil) != (i.State == compute.Leased) {
 					return fmt.Errorf("%s is %s, and its lease %+v", name, i.State, l)
+				}
+				if op == "define" { // its source, otherwise
+					if err := tx.SaveSource(&compute.SourceRecord{Name: i.Source, Digest: id}); err != nil {
+						return err
+					}
 				}
 				i.Since, i.Facts["seen"], i.Reason = at.Add(time.Duration(made)), id, op
 				switch {
@@ -119,7 +124,11 @@ func TestRecordsAreRemembered(t *testing.T) {
 						out = append(out, l)
 					}
 					r, err := tx.SourceByKey(key)
-					out = append(out, r)
+					if err != nil {
+						return err
+					}
+					rs, err := tx.SourcesNamed(r.Name)
+					out = append(out, r, rs)
 					return err
 				})
 				if err != nil {
