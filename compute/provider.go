@@ -112,6 +112,13 @@ type Checker interface {
 	Check(ctx context.Context, id ID) error
 }
 
+// Witness is a Checker that may know without a look that a computer is fit, as its place tells it at once of what becomes of it.
+type Witness interface {
+	// Fit reports whether a computer is known to be fit to be handed out now, and to be the one of that identity ("": its provider says none, or none was recorded). It is asked inside of
+	// transactions: it does no I/O, and waits for none. False says nothing; Check finds out.
+	Fit(id ID, identity string) bool
+}
+
 // Overseer is a provider that knows by itself, without asking for each, how its computers do.
 type Overseer interface {
 	// Oversee returns those that have ended by themselves, or were taken away by others, with the reason, for people; each for a minute at least. They may

@@ -170,16 +170,17 @@ func unfinished(units []*unit) bool {
 	return slices.ContainsFunc(units, func(u *unit) bool { return u.fresh || u.look })
 }
 
-// looksAt tells whether hooks run when instances of a source are handed out, and whether cached ones can be looked at before.
-func (p *Pool) looksAt(s *source) (hooked, checked bool) {
+// looksAt tells whether hooks run when instances of a source are handed out, and whether cached ones can be looked at before, and by hooks.
+func (p *Pool) looksAt(s *source) (hooked, checked, byHooks bool) {
 	for _, c := range s.all() {
 		p.mu.Lock()
 		o := p.providers[c.key]
 		p.mu.Unlock()
 		hooked = hooked || c.has("acquire")
-		checked = checked || c.has("check") || o != nil && o.checks
+		byHooks = byHooks || c.has("check")
+		checked = checked || byHooks || o != nil && o.checks
 	}
-	return hooked, checked
+	return hooked, checked, byHooks
 }
 
 // grab is the transaction of an acquire.
@@ -187,12 +188,12 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 	var units []*unit
 	var taken []string
 	var worn []compute.ID
-	hooked, checked := p.looksAt(s)
+	hooked, checked, byHooks := p.looksAt(s)
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		p.desk.leave(taken...)
 		units, taken, worn = nil, nil, nil
 		now := time.Now()
-		d := &draw{p: p, tx: tx, now: now, skip: skip, cached: req.CachedOnly, fresh: req.New || choiceOf(req) != choice{}, least: sizeOf(req), most: req.MaxPrice, choice: choiceOf(req), asks: wantOf(sizeOf(req), choiceOf(req), req.MaxPrice), hooked: hooked, checked: checked, records: map[*source]*compute.SourceRecord{}}
+		d := &draw{p: p, tx: tx, now: now, skip: skip, cached: req.CachedOnly, fresh: req.New || choiceOf(req) != choice{}, least: sizeOf(req), most: req.MaxPrice, choice: choiceOf(req), asks: wantOf(sizeOf(req), choiceOf(req), req.MaxPrice), hooked: hooked, checked: checked, byHooks: byHooks, records: map[*source]*compute.SourceRecord{}}
 		defer func() { worn = d.worn }()
 		r, err := d.record(s)
 		if err != nil {

@@ -53,6 +53,7 @@ type draw struct {
 	pending bool                           // leases are not told yet: they end with this worker
 	hooked  bool                           // hooks run at each hand-out
 	checked bool                           // what was not found fit for some time is looked at
+	byHooks bool                           // so, too
 	wrote   bool                           // counts read before are not true any more
 	fresh   bool                           // take nothing that stands ready
 	least   size                           // that each must have
@@ -521,7 +522,7 @@ func (d *draw) overChild(s *source, r *compute.SourceRecord, child *unit, lend f
 		return u, err
 	}
 	i.Basis, i.ReadyAt = child.inst.Basis, child.inst.ReadyAt
-	u.look = d.hooked || child.look || d.checked && d.now.Sub(i.ReadyAt) > proofLasts
+	u.look = d.hooked || child.look
 	return u, d.p.hand(d.tx, u, d.pending || u.look)
 }
 

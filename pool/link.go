@@ -100,6 +100,7 @@ type opened struct {
 	stops    bool   // it can stop and start a computer
 	stays    bool   // a machine that stays: its Clean takes away what hostler put there and the lease's processes, and no more
 	checks   bool
+	witness  compute.Witness  // may know at once what its check would say; nil: it is none
 	overseer compute.Overseer // nil: it is none
 	standing compute.Standing // its machines need no making; nil: they do
 	reserver compute.Reserver // its place can have computers stand ahead of need; nil: it cannot
@@ -134,6 +135,7 @@ func (p *Pool) open(ctx context.Context, rec *compute.SourceRecord) *opened {
 			o.reuse = "as-is"
 		}
 		_, o.checks = compute.As[compute.Checker](o.provider)
+		o.witness, _ = compute.As[compute.Witness](o.provider)
 		o.overseer, _ = compute.As[compute.Overseer](o.provider)
 		_, stops := compute.As[compute.Stopper](o.provider)
 		o.stops = stops && len(o.names) == 0 // machines that stay are nobody's to switch off

@@ -31,6 +31,7 @@ type spot struct {
 	inst   *compute.Instance
 	n      int
 	beside bool // others have parts of it already
+	look   bool // to be looked at before it is handed out
 }
 
 // seats places the leases of a request: on instances that others have parts of, the fullest first, so that the others may run empty and go; then on
@@ -62,7 +63,7 @@ func (d *draw) seats(s *source, req compute.Request, lend func(*compute.Instance
 	}
 	d.pending = left > 0 && !d.cached
 	for _, c := range chosen {
-		d.pending = d.pending || !c.beside && (d.looked(c.inst) || doubted(r))
+		d.pending = d.pending || c.look
 	}
 	var units []*unit
 	for _, c := range chosen {
@@ -87,13 +88,23 @@ func (d *draw) seats(s *source, req compute.Request, lend func(*compute.Instance
 
 // looked tells whether a ready instance is looked at before it is handed out.
 func (d *draw) looked(i *compute.Instance) bool {
-	return d.hooked || i.Cold || d.checked && d.now.Sub(i.ReadyAt) > proofLasts
+	return d.hooked || i.Cold || d.checked && d.now.Sub(i.ReadyAt) > proofLasts && !d.vouched(i)
 }
 
-// inDoubt tells whether a source did not answer when it was asked last.
-func (d *draw) inDoubt(s *source) bool {
-	r, err := d.record(s)
-	return err == nil && doubted(r)
+// vouched tells whether an instance is known to be fit without a look: then its hand-out is one transaction, however long it has stood there.
+func (d *draw) vouched(i *compute.Instance) bool {
+	if d.byHooks {
+		return false
+	}
+	for i.Child != "" {
+		child, err := d.tx.Instance(i.Child)
+		if err != nil || child.Cold {
+			return false
+		}
+		i = child
+	}
+	o := d.p.ready(i.SourceKey)
+	return o != nil && o.witness != nil && o.witness.Fit(i.ID, i.Facts[compute.FactIdentity])
 }
 
 // glances is how many instances with room are looked at before all of them are. What is noted of them leaves out little: the places for parts
@@ -123,7 +134,7 @@ func (d *draw) seatsBeside(s *source, r *compute.SourceRecord, p compute.Amount,
 				continue
 			}
 			if k := books(space, p, left); k > 0 {
-				out, left = append(out, spot{i, k, true}), left-k
+				out, left = append(out, spot{inst: i, n: k, beside: true}), left-k
 			}
 		}
 		if left == 0 || most == 0 || len(is) < most {
@@ -181,7 +192,7 @@ func (d *draw) seatsReady(s *source, r *compute.SourceRecord, p compute.Amount, 
 					continue
 				}
 				if k := books(share.Of(has), p, left); k > 0 {
-					out, left = append(out, spot{i, k, false}), left-k
+					out, left = append(out, spot{inst: i, n: k, look: d.looked(i) || doubted(r)}), left-k
 				}
 			}
 		}
@@ -208,7 +219,7 @@ func (d *draw) settleOn(s *source, c spot, give func(*compute.Instance) *compute
 			u.joins = true
 			err = d.p.handPart(d.tx, u, d.pending)
 		} else {
-			u.look = d.looked(c.inst) || d.inDoubt(s)
+			u.look = c.look
 			err = d.p.hand(d.tx, u, d.pending)
 			first = u
 		}

@@ -494,6 +494,25 @@ func (s *providerSuite) check(t *testing.T) {
 	if err := c.Check(s.context(t), id); err != nil {
 		t.Errorf("Check: %v", err)
 	}
+	w, ok := compute.As[compute.Witness](p)
+	if !ok {
+		return
+	}
+	identity := ""
+	if r, ok := compute.As[compute.Recognizer](p); ok {
+		var err error
+		if identity, err = r.Identity(s.context(t), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.Fit("other-1", identity) {
+		t.Error("an unknown computer is known to be fit")
+	}
+	t.Logf("it is known to be fit: %v", w.Fit(id, identity))
+	s.destroy(t, p, id)
+	if w.Fit(id, identity) {
+		t.Error("a computer that is gone is known to be fit")
+	}
 }
 
 func (s *providerSuite) names(t *testing.T) {

@@ -136,6 +136,13 @@ func (c *cluster) watch(gvr schema.GroupVersionResource, label string) *watch {
 	return w
 }
 
+// leadsTo reports whether the configuration is known to lead to a place. It reads nothing.
+func (c *cluster) leadsTo(at place) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.client != nil && c.client.place == at
+}
+
 // ask returns the client, made of the configuration at the first call.
 func (c *cluster) ask() (*session, error) {
 	c.mu.Lock()

@@ -51,6 +51,7 @@ var (
 	_ compute.Consoler = (*Provider)(nil)
 	_ compute.Lingerer = (*Provider)(nil)
 	_ compute.Overseer = (*Provider)(nil)
+	_ compute.Witness  = (*Provider)(nil)
 )
 
 // Open returns the provider for one source. ErrInvalid: the options are wrong. Nothing is asked of the cluster.
@@ -291,6 +292,28 @@ func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 		_, err = in.fate(p.containerOf(in), p.o.Schedule, time.Now())
 	}
 	return p.fault("Check", id, err)
+}
+
+// Fit reports what Check says, from what the watch has told so far and without asking: so what stands ready is handed out in one transaction of the store.
+func (p *Provider) Fit(id compute.ID, text string) bool {
+	was, err := readIdentity(text)
+	if err != nil || !p.c.leadsTo(was.place) {
+		return false
+	}
+	in := p.watch().sees(p.podName(id))
+	if in == nil || !p.owned(in) {
+		return false
+	}
+	if p.gvr != pods {
+		if p.podWatch().sees(p.nameOf(in)) == nil || was.pod != (sighted{}) && p.replaced(was.pod) != nil {
+			return false
+		}
+		if in = p.pod(in); in == nil {
+			return false
+		}
+	}
+	wait, err := in.fate(p.containerOf(in), p.o.Schedule, time.Now())
+	return err == nil && !wait
 }
 
 // Lingers is how long the API server may still be making a pod that nobody waits for any more: as long as it may work at a request.

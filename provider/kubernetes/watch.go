@@ -251,6 +251,21 @@ func (w *watch) get(name string) *record {
 	return w.all[name]
 }
 
+// sees returns what is known of an object now, without waiting; nil: nothing, or the watch does not tell all at this moment.
+func (w *watch) sees(name string) *record {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stop == nil || w.broken != nil || w.denied != nil || w.c.over.Load() {
+		return nil
+	}
+	select {
+	case <-w.synced:
+		return w.all[name]
+	default:
+		return nil
+	}
+}
+
 // took is how long pods of a source took until they ran, in the mean of those that are there; 0: none has run. It is to the second, as pods' times are, and rounded up.
 func (w *watch) took(source string) time.Duration {
 	w.mu.Lock()
