@@ -30,7 +30,23 @@ type lanes struct {
 type lane struct {
 	waiting []errand // for their turn
 	has     map[compute.ID]bool
-	workers int
+	workers int // at work
+	aside   int // that only wait for the end of what they have asked for
+}
+
+const (
+	asideMost  = 64              // of a lane, as each of them asks now and then
+	asideAfter = 2 * time.Second // how long one waits before it lets another begin
+)
+
+type asideKey struct{}
+
+// stepAside says that the work of a context has nothing to do for now but to wait for others, as for the end of a pod whose node does not answer: where it is in a lane, it
+// holds up nobody behind it any more.
+func stepAside(ctx context.Context) {
+	if step, ok := ctx.Value(asideKey{}).(func()); ok {
+		step()
+	}
 }
 
 // errand is an instance that waits for work, and the engine that found it: another configuration has another one.
@@ -217,12 +233,13 @@ func (p *Pool) assign(ctx context.Context, l *lanes, is []*compute.Instance, wit
 
 // workAlong does an errand, and then what waits in the lane, until nothing does or ctx ends.
 func (l *lanes) workAlong(ctx context.Context, key int64, one *lane, e errand, with Tending) {
-	news := false
-	for more := true; more; e, more = l.next(ctx, key, one, e) {
+	news, aside := false, false
+	working := context.WithValue(ctx, asideKey{}, func() { l.stepAside(ctx, key, one, &aside, with) })
+	for more := true; more; e, more = l.next(ctx, key, one, e, &aside) {
 		if ctx.Err() != nil {
 			continue
 		}
-		did, err := e.p.workOne(ctx, e.id)
+		did, err := e.p.workOne(working, e.id)
 		if err != nil && ctx.Err() == nil {
 			with.Failed(fmt.Errorf("%s: %w", e.id, err))
 		}
@@ -234,16 +251,40 @@ func (l *lanes) workAlong(ctx context.Context, key int64, one *lane, e errand, w
 	}
 }
 
-// next gives the errand that waits longest for one that is done; none is left, or to be begun, where more is false.
-func (l *lanes) next(ctx context.Context, key int64, one *lane, done errand) (e errand, more bool) {
+// stepAside counts a worker no longer among those at work, unless too many have stepped aside, and has the errand that waits longest be begun in its place. aside is
+// whether it has done so, guarded by mu: a pool's instance may have several behind it that end.
+func (l *lanes) stepAside(ctx context.Context, key int64, one *lane, aside *bool, with Tending) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if *aside || one.aside == asideMost {
+		return
+	}
+	*aside = true
+	one.aside++
+	if len(one.waiting) == 0 || ctx.Err() != nil {
+		one.workers--
+		return
+	}
+	e := one.waiting[0]
+	one.waiting = one.waiting[1:]
+	with.Go(func() { l.workAlong(ctx, key, one, e, with) })
+}
+
+// next gives the errand that waits longest for one that is done; none is left, or to be begun, where more is false. One that had stepped aside has another in its place.
+func (l *lanes) next(ctx context.Context, key int64, one *lane, done errand, aside *bool) (e errand, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(one.has, done.id)
-	if len(one.waiting) > 0 && ctx.Err() == nil {
+	if !*aside && len(one.waiting) > 0 && ctx.Err() == nil {
 		e, one.waiting = one.waiting[0], one.waiting[1:]
 		return e, true
 	}
-	if one.workers--; one.workers == 0 {
+	if *aside {
+		one.aside--
+	} else {
+		one.workers--
+	}
+	if one.workers+one.aside == 0 {
 		delete(l.of, key)
 	}
 	return e, false

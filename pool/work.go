@@ -421,7 +421,7 @@ func (p *Pool) destroy(ctx context.Context, i *compute.Instance, rec *compute.So
 	}
 	ctx, cancel := context.WithTimeout(ctx, destroyPatience)
 	defer cancel()
-	pause := 5 * time.Millisecond
+	pause, asked := 5*time.Millisecond, time.Now()
 	for {
 		p.step("discard:before")
 		err := o.leads(ctx, i)
@@ -433,6 +433,9 @@ func (p *Pool) destroy(ctx context.Context, i *compute.Instance, rec *compute.So
 			return nil
 		case err != nil:
 			return err
+		}
+		if time.Since(asked) >= asideAfter {
+			stepAside(ctx)
 		}
 		select {
 		case <-ctx.Done():

@@ -29,7 +29,7 @@ func (s *server) acquiring() {
 		Summary: "Take instances", Tags: []string{"leases"}, Errors: []int{400, 403, 404, 408, 409, 422, 429, 503},
 		Description: "What stands ready is taken, the rest is made; all are given or none. Where the source's maximum is reached the request waits. " +
 			"Who accepts " + api.EventStream + " and has to wait hears meanwhile how it comes on: Server-Sent Events named " + api.EventProgress + ", and at the end one named " +
-			api.EventAcquired + " or " + api.EventProblem + ". Who hangs up gives up, and keeps nothing. " +
+			api.EventAcquired + " or " + api.EventProblem + ". Who hangs up before he has read what he got gives up, and keeps nothing. " +
 			"With the header " + api.KeyHeader + " the same request again is answered the same, for a day; another one with that key is a conflict.",
 		Responses: map[string]*huma.Response{
 			"201": {Description: "They are given", Content: map[string]*huma.MediaType{"application/json": {Schema: schema(api.Acquired{}, "Acquired")}}},
