@@ -244,7 +244,7 @@ func (p *Provider) instance(in *record) compute.Instance {
 		ID: in.id(), Source: p.o.Source, ProviderID: p.c.namespace + "/" + in.Metadata.Name,
 		Facts: map[string]string{"os": "linux"},
 	}
-	if made := cmp.Or(in.Metadata.Annotations[noteTemplate], in.Metadata.Annotations[notePool]); p.o.Template != "" && made != "" {
+	if made := cmp.Or(in.Metadata.Annotations[noteTemplate], in.Metadata.Annotations[notePool]); made != "" && (p.gvr != claims || p.owns()) {
 		out.Facts[compute.FactTemplate] = made
 	}
 	if p.gvr != pods {

@@ -23,7 +23,7 @@ const (
 	noteInstance      = domain + "/instance"
 	noteSource        = domain + "/source"
 	notePool          = domain + "/warm-pool"                     // of a claim: what it came from
-	noteTemplate      = domain + "/template"                      // a digest of the file that it was made like
+	noteTemplate      = domain + "/template"                      // a digest of what the source's pods are made like
 	noteContainer     = "kubectl.kubernetes.io/default-container" // everybody's
 )
 

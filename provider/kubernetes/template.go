@@ -18,6 +18,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
 	"github.com/hostler-project/hostler/compute"
@@ -100,9 +101,9 @@ func template(path string) (map[string]any, error) {
 	return out.Object, nil
 }
 
-// sumOf is a digest of what a template says.
-func sumOf(template map[string]any) (string, error) {
-	text, err := json.Marshal(template) // in the order of keys
+// sumOf is a digest of a pod.
+func sumOf(pod map[string]any) (string, error) {
+	text, err := json.Marshal(pod) // in the order of keys
 	if err != nil {
 		return "", err
 	}
@@ -119,26 +120,30 @@ type readTemplate struct {
 
 var _ compute.Templated = (*Provider)(nil)
 
-// Template implements compute.Templated: by the template file, and by the source's own warm pool, whose name tells what its sandboxes are made like.
+// Template implements compute.Templated: by the pod that the source's keys and its template file make, and by the source's own warm pool, whose name tells what its
+// sandboxes are made like. Of somebody else's pool nothing is known.
 func (p *Provider) Template() (string, error) {
-	if p.o.Template == "" {
+	if p.gvr == claims && !p.owns() {
 		return "", nil
 	}
-	path, err := fullPath(p.o.Template)
-	if err != nil {
-		return "", err
-	}
-	at, err := os.Stat(path)
-	if err != nil {
-		return "", err
+	var now readTemplate
+	if p.o.Template != "" {
+		path, err := fullPath(p.o.Template)
+		if err != nil {
+			return "", err
+		}
+		at, err := os.Stat(path)
+		if err != nil {
+			return "", err
+		}
+		now.changed, now.size = at.ModTime(), at.Size()
 	}
 	p.mu.Lock()
 	was := p.seen
 	p.mu.Unlock()
-	if was.sum != "" && was.changed.Equal(at.ModTime()) && was.size == at.Size() {
+	if was.sum != "" && was.changed.Equal(now.changed) && was.size == now.size {
 		return was.sum, nil
 	}
-	now := readTemplate{changed: at.ModTime(), size: at.Size()}
 	if p.owns() {
 		s, err := p.stock()
 		if err != nil {
@@ -146,11 +151,11 @@ func (p *Provider) Template() (string, error) {
 		}
 		now.sum = s.name
 	} else {
-		object, err := template(path)
+		base, err := template(p.o.Template)
 		if err != nil {
 			return "", err
 		}
-		if now.sum, err = sumOf(object); err != nil {
+		if now.sum, err = p.usual(base); err != nil {
 			return "", err
 		}
 	}
@@ -226,12 +231,32 @@ func (p *Provider) manifest(spec compute.Spec) (*unstructured.Unstructured, erro
 	if err != nil {
 		return nil, err
 	}
-	sum := ""
-	if p.o.Template != "" {
-		if sum, err = sumOf(base); err != nil {
-			return nil, err
-		}
+	sum, err := p.usual(base)
+	if err != nil && spec.Image == "" { // else the request has what the source lacks
+		return nil, err
 	}
+	u, err := p.onTemplate(base, spec)
+	if err == nil && sum != "" {
+		_, notes := meta(u)
+		notes[noteTemplate] = sum
+	}
+	return u, err
+}
+
+// usual is a digest of the pod that is made of a template where a request asks for nothing. The template stays as it is.
+func (p *Provider) usual(base map[string]any) (string, error) {
+	u, err := p.onTemplate(runtime.DeepCopyJSON(base), compute.Spec{})
+	if err != nil {
+		return "", err
+	}
+	head := child(u.Object, "metadata")
+	delete(head, "name")
+	delete(head, "namespace") // which is not known before the cluster was asked
+	return sumOf(u.Object)
+}
+
+// onTemplate makes of a template the pod for a request.
+func (p *Provider) onTemplate(base map[string]any, spec compute.Spec) (*unstructured.Unstructured, error) {
 	u := &unstructured.Unstructured{Object: base}
 	delete(base, "status")
 	head := child(base, "metadata")
@@ -251,9 +276,6 @@ func (p *Provider) manifest(spec compute.Spec) (*unstructured.Unstructured, erro
 	}
 	_, notes := meta(u)
 	notes[noteContainer] = c["name"]
-	if sum != "" {
-		notes[noteTemplate] = sum
-	}
 	if image, _ := c["image"].(string); image == "" {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no image"), Hint: "set image in the source, as image = debian:13"}
 	}
