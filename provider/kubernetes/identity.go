@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,17 +29,44 @@ const unknown = "-"
 // place is where a configuration leads.
 type place struct {
 	server    string // its address
-	authority string // a digest of the certificates that it is known by; unknown: it is known as all the world's are
+	authority string // digests of the certificates that it is known by, of all together and of each, commas between; unknown: it is known as all the world's are
 	namespace string
 }
 
 func placeOf(config *rest.Config, namespace string) place {
 	out := place{server: config.Host, authority: unknown, namespace: namespace}
 	if len(config.CAData) > 0 {
-		sum := sha256.Sum256(config.CAData)
-		out.authority = hex.EncodeToString(sum[:8])
+		digests := []string{digest(config.CAData)}
+		for rest := config.CAData; ; {
+			block, after := pem.Decode(rest)
+			if block == nil {
+				break
+			}
+			if each := digest(block.Bytes); len(digests) <= authoritiesMost && !slices.Contains(digests, each) {
+				digests = append(digests, each)
+			}
+			rest = after
+		}
+		out.authority = strings.Join(digests, ",")
 	}
 	return out
+}
+
+// authoritiesMost is of how many certificates of one configuration a digest is kept.
+const authoritiesMost = 16
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
+
+// related tells whether two places are known by one certificate, at least: an authority is replaced by having both known for a while.
+func (p place) related(o place) bool {
+	if p.authority == unknown || o.authority == unknown {
+		return false
+	}
+	all := strings.Split(o.authority, ",")
+	return slices.ContainsFunc(strings.Split(p.authority, ","), func(one string) bool { return slices.Contains(all, one) })
 }
 
 func (p place) String() string { return fmt.Sprintf("the namespace %s of %s", p.namespace, p.server) }
@@ -150,7 +179,7 @@ func (p *Provider) leads(ctx context.Context, was identity) error {
 			if uid == was.uid {
 				return nil
 			}
-		case now.authority != unknown && now.authority == was.authority:
+		case now.related(was.place):
 			return nil
 		}
 	}
@@ -160,10 +189,12 @@ func (p *Provider) leads(ctx context.Context, was identity) error {
 // elsewhere is the error of a configuration that leads to another place than it did.
 func elsewhere(now, was place) error {
 	text := fmt.Sprintf("it is in %s, and the kubeconfig leads to %s now", was, now)
+	hint := "have it lead there again, until what is there is gone; kubeconfig, context and namespace of the source keep it from following the current context"
 	if now.server == was.server && now.namespace == was.namespace {
 		text = fmt.Sprintf("%s is known by another certificate authority now", now)
+		hint = "if it is the same cluster, have the kubeconfig name the authority of before beside the new one, until what was made before is gone; else have it lead there again"
 	}
-	return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New(text), Hint: "have it lead there again, until what is there is gone; kubeconfig, context and namespace of the source keep it from following the current context"}
+	return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New(text), Hint: hint}
 }
 
 // Same returns nil when the pod of an instance is the one that was entered first. An instance that is a pod itself has a name that no other gets.
