@@ -349,6 +349,8 @@ func KeyOf(l compute.Lease) (mark, digest, key string) {
 
 // given are the leases that were given to requests with a key before this process served its first.
 type given struct {
+	look sync.Mutex // held by who looks: others wait for what he finds
+
 	mu     sync.Mutex
 	looked bool
 	byMark map[string][]compute.Lease
@@ -356,10 +358,12 @@ type given struct {
 
 // find returns those of one request, sorted by instance.
 func (g *given) find(ctx context.Context, e Engine, mark string) ([]compute.Lease, error) {
-	g.mu.Lock()
-	looked, found := g.looked, g.byMark[mark]
-	g.mu.Unlock()
-	if looked {
+	if found, looked := g.known(mark); looked {
+		return found, nil
+	}
+	g.look.Lock()
+	defer g.look.Unlock()
+	if found, looked := g.known(mark); looked {
 		return found, nil
 	}
 	all, err := e.Leases(ctx, compute.LeaseQuery{})
@@ -368,10 +372,14 @@ func (g *given) find(ctx context.Context, e Engine, mark string) ([]compute.Leas
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.looked {
-		g.looked, g.byMark = true, marked(all)
-	}
+	g.looked, g.byMark = true, marked(all)
 	return g.byMark[mark], nil
+}
+
+func (g *given) known(mark string) (found []compute.Lease, looked bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.byMark[mark], g.looked
 }
 
 // marked gathers leases by the request that they were given to. Those that nobody was told of end with who made them.
