@@ -42,13 +42,33 @@ func kubernetesBuilt() bool {
 	return err == nil
 }
 
+// kwokConfig has kwok renew its nodes' leases, as kubelets do. Without, the cluster takes all nodes for dead every 50 seconds, until kwok says five seconds later that they
+// are not, and has by then told of each pod that it is not ready, for ever: a test that takes so long waits in vain. What else stands here are kwok's own defaults, which
+// it takes for none where a file says anything. A lease is short, as another kwok waits for its end.
+const kwokConfig = `apiVersion: config.kwok.x-k8s.io/v1alpha1
+kind: KwokConfiguration
+options:
+  nodeLeaseDurationSeconds: 8
+  nodeLeaseParallelism: 4
+  cidr: 10.0.0.0/24
+  podPlayStageParallelism: 4
+  nodePlayStageParallelism: 4
+  podsOnNodeSyncParallelism: 1
+  enablePodsOnNodeSyncListPager: true
+  enableDebuggingHandlers: true
+`
+
 func (k *Kubernetes) script(name string, args ...string) (string, error) {
 	port := k.Port
 	if n, err := strconv.Atoi(os.Getenv("HOSTLER_LAB_CLONE")); err == nil { // as for Lab
 		port += 20 * n
 	}
 	cmd := exec.Command(filepath.Join(Shared(), "kubernetes", name), args...)
-	cmd.Env = append(os.Environ(), "HOSTLER_KUBE_DIR="+k.dir, fmt.Sprintf("HOSTLER_KUBE_PORT=%d", port))
+	kwok := filepath.Join(k.dir, "kwok")
+	if err := errors.Join(os.MkdirAll(kwok, 0o700), os.WriteFile(filepath.Join(kwok, "kwok.yaml"), []byte(kwokConfig), 0o600)); err != nil {
+		return "", err
+	}
+	cmd.Env = append(os.Environ(), "HOSTLER_KUBE_DIR="+k.dir, fmt.Sprintf("HOSTLER_KUBE_PORT=%d", port), "KWOK_WORKDIR="+kwok)
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -60,6 +80,9 @@ func (k *Kubernetes) script(name string, args ...string) (string, error) {
 // Up starts what of the cluster does not run. A test that has ended a part of it has it back so.
 func (k *Kubernetes) Up() error {
 	out, err := k.script("up", "--sandbox")
+	if err != nil && strings.Contains(err.Error(), "accessor error") { // its kubectl wait was there before the API server had said anything of what it waits for
+		out, err = k.script("up", "--sandbox")
+	}
 	if err != nil {
 		return err
 	}
@@ -68,7 +91,7 @@ func (k *Kubernetes) Up() error {
 			k.kubeconfig = path
 		}
 	}
-	// Its nodes lose their only address for every other minute, since kwok, which finds no host name among them, writes an empty list: so they get one.
+	// Its nodes lose their only address when kwok, which finds no host name among them, says anew that they are ready: so they get one.
 	for _, node := range []string{"node-0", "node-1"} {
 		status := fmt.Sprintf(`{"status":{"addresses":[{"type":"InternalIP","address":"127.0.0.1"},{"type":"Hostname","address":%q}]}}`, node)
 		if out, err := k.ctl("", "patch", "node", node, "--subresource=status", "--type=merge", "-p", status); err != nil {
