@@ -134,6 +134,7 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(phase, why string)
 		u.image = image
 	}
 	if err := p.identify(ctx, o, u.inst); err != nil {
+		err = p.reaches(ctx, o, u.inst.SourceKey, err)
 		return compute.Unasked(&compute.Error{Op: "create", ID: u.inst.ID, Kind: kindOf(err), Err: err})
 	}
 	identity := u.inst.Facts[compute.FactIdentity]

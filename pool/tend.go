@@ -168,7 +168,11 @@ func (p *Pool) stock(ctx context.Context, l *lanes, rec *compute.SourceRecord, w
 	l.stocks[rec.Key] = true
 	with.Go(func() {
 		stray, err := p.takeStock(ctx, rec)
-		if err != nil && ctx.Err() == nil {
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case p.past(rec):
+			p.log.Debug("a definition of a source that counts no more, and has nothing, cannot be listed", "source", rec.Name, "err", err)
+		default:
 			with.Failed(err)
 		}
 		l.mu.Lock()
@@ -178,6 +182,12 @@ func (p *Pool) stock(ctx context.Context, l *lanes, rec *compute.SourceRecord, w
 			with.Done()
 		}
 	})
+}
+
+// past reports whether a record is of a definition that counts no more and has no instances: what is wrong with it needs nobody to mend it.
+func (p *Pool) past(rec *compute.SourceRecord) bool {
+	s := p.sources[rec.Name]
+	return rec.Counts.Present() == 0 && (s == nil || p.keyOf(s) != rec.Key)
 }
 
 // assign puts instances that wait for work into the lanes of the sources that have their computers.

@@ -1,0 +1,98 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool"
+)
+
+// recognized is a provider in a place that tells which computer an instance is, by asking that place.
+type recognized struct{ overseen }
+
+func (r recognized) Identity(context.Context, compute.ID) (string, error) {
+	return "one place", r.at.error()
+}
+func (r recognized) Same(context.Context, compute.ID, string) error { return r.at.error() }
+func (r recognized) Leads(context.Context, string) error            { return r.at.error() }
+
+// TestAwayAlone: who waits for a source alone whose place does not answer waits on, is told why, and gets one when it answers again; who does not wait is refused at once.
+func TestAwayAlone(t *testing.T) {
+	at := &venue{away: true}
+	change := func(o *pool.Options) {
+		open := o.Open
+		o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
+			p, err := open(ctx, name, typ, def)
+			return recognized{overseen{p, at}}, err
+		}
+	}
+	inBubble(t, change, []pool.Source{{Name: "a", Type: "fake", Digest: "d", Maximum: 4}}, func(t *testing.T, ctx context.Context, r *rig) {
+		began := time.Now()
+		if _, err := r.Acquire(ctx, compute.Request{Source: "a", Owner: "me", Count: 1}); !errors.Is(err, compute.ErrUnavailable) || time.Since(began) > time.Minute {
+			t.Errorf("without waiting: %v after %v, want ErrUnavailable at once", err, time.Since(began))
+		}
+		began = time.Now()
+		_, err := r.Acquire(ctx, compute.Request{Source: "a", Owner: "me", Count: 1, Wait: 3 * time.Second})
+		if waited := time.Since(began); !errors.Is(err, compute.ErrTimeout) || waited != 3*time.Second || !strings.Contains(err.Error(), "no route to host") {
+			t.Errorf("with a wait of 3 s: %v after %v, want ErrTimeout with the reason after 3 s", err, waited)
+		}
+		defer time.AfterFunc(2*time.Minute, func() { at.set(false, nil) }).Stop()
+		began = time.Now()
+		l, err := r.Acquire(ctx, compute.Request{Source: "a", Owner: "me", Count: 1, Wait: time.Hour})
+		if waited := time.Since(began); err != nil || len(l) != 1 || waited < 2*time.Minute || waited > 4*time.Minute {
+			t.Errorf("with a wait of an hour, and the place back after 2 minutes: %v, %v after %v", l, err, waited)
+		}
+	})
+}
+
+// TestPastIsQuiet: a definition that counts no more and has nothing warns nobody at a controller's start of what cannot be looked at by it; one that counts does.
+func TestPastIsQuiet(t *testing.T) {
+	at := &venue{away: true}
+	change := func(o *pool.Options) {
+		open := o.Open
+		o.Inventory = true
+		o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
+			p, err := open(ctx, name, typ, def)
+			return unlisted{p, at}, err
+		}
+	}
+	inBubble(t, change, []pool.Source{{Name: "a", Type: "fake", Digest: "d"}}, func(t *testing.T, ctx context.Context, r *rig) {
+		_, err := r.Fill(ctx, "a") // so there is a record of it
+		must(t, err)
+		failures := func(sources ...pool.Source) (n int) {
+			r := newRigOn(t, r.store, nil, sources, change)
+			var all sync.WaitGroup
+			_, err := r.Tend(ctx, pool.Tending{Go: all.Go, Done: func() {}, Failed: func(error) { n++ }})
+			must(t, err)
+			all.Wait()
+			return n
+		}
+		if n := failures(pool.Source{Name: "a", Type: "fake", Digest: "d"}); n != 1 {
+			t.Errorf("of a source that is configured %d failures are told, want 1", n)
+		}
+		if n := failures(); n != 0 {
+			t.Errorf("of one that was taken away %d are", n)
+		}
+		if n := failures(pool.Source{Name: "a", Type: "fake", Digest: "another"}); n != 0 {
+			t.Errorf("of one that is defined otherwise now %d are", n)
+		}
+	})
+}
+
+// unlisted is a provider in a place that does not list what is there while it is away.
+type unlisted struct {
+	compute.Provider
+	at *venue
+}
+
+func (u unlisted) List(ctx context.Context) ([]compute.Instance, error) {
+	if err := u.at.error(); err != nil {
+		return nil, err
+	}
+	return u.Provider.List(ctx)
+}
