@@ -157,12 +157,16 @@ func (p *Pool) unhand(tx compute.Tx, i *compute.Instance, cause error) error {
 			return err
 		}
 	}
+	ls, err := tx.Leases(compute.LeaseQuery{Instance: i.ID})
+	if err != nil {
+		return err
+	}
 	if err := p.endAll(tx, i, why); err != nil {
 		return err
 	}
 	i.Worker, i.Wanted, i.Resume = 0, "", 0
-	i.Uses-- // nobody has used it
-	_, err := p.set(tx, i, compute.Ready, compute.Event{Kind: "released", Text: why, Data: map[string]string{"reuse": "as-is"}})
+	i.Uses -= len(ls) // nobody has used it; each part of a shared one counts
+	_, err = p.set(tx, i, compute.Ready, compute.Event{Kind: "released", Text: why, Data: map[string]string{"reuse": "as-is"}})
 	return err
 }
 
