@@ -99,12 +99,15 @@ type errNotOpen struct{ rec *compute.SourceRecord }
 
 func (e *errNotOpen) Error() string { return "provider of " + e.rec.Name + " is not open" }
 
-// withOpen runs a transaction, opening the providers that it turns out to need.
+// withOpen runs a transaction, opening the providers and reading the templates that it turns out to need.
 func (p *Pool) withOpen(ctx context.Context, fn func(compute.Tx) error) error {
-	var shut []int64
-	defer func() { // the next may find it open again
+	var shut, read []int64
+	defer func() { // the next may find it open again, and another template
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		for _, key := range read {
+			p.forgetTemplate(key)
+		}
 		for _, key := range shut {
 			if p.shut[key]--; p.shut[key] == 0 {
 				delete(p.shut, key)
@@ -113,6 +116,12 @@ func (p *Pool) withOpen(ctx context.Context, fn func(compute.Tx) error) error {
 	}()
 	for {
 		err := p.store.Update(ctx, fn)
+		var unread *errUnread
+		if errors.As(err, &unread) {
+			p.noteTemplate(unread.source)
+			read = append(read, p.keyOf(unread.source))
+			continue
+		}
 		var need *errNotOpen
 		if !errors.As(err, &need) {
 			return err
@@ -284,12 +293,14 @@ func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due
 			e.Lease, e.Owner, e.Project = l.ID, l.Owner, l.Project
 		}
 		i.Worker = 0
-		old, err := p.ofOldTemplate(tx, i)
-		if err != nil {
-			return err
+		goes := force || keep[i.SourceKey]+lend[i.SourceKey] <= 0
+		if !goes {
+			if goes, err = p.ofOldTemplate(tx, i); err != nil {
+				return err
+			}
 		}
 		switch {
-		case force || old || keep[i.SourceKey]+lend[i.SourceKey] <= 0:
+		case goes:
 			err = p.letGo(tx, i, e, due)
 		case keep[i.SourceKey] > 0:
 			keep[i.SourceKey]--

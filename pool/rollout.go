@@ -71,14 +71,21 @@ const (
 	rollPause = 100 * time.Millisecond // after one
 )
 
-// template says what instances of a source would be made from now; "": its provider does not tell, or is not open.
-func (p *Pool) template(s *source) string {
+// templated is a source's provider as one that tells what instances would be made from; nil: it does not tell, or is not open.
+func (p *Pool) templated(s *source) compute.Templated {
 	o := p.ready(p.keyOf(s))
 	if o == nil || o.err != nil {
-		return ""
+		return nil
 	}
-	t, ok := compute.As[compute.Templated](o.provider)
-	if !ok {
+	t, _ := compute.As[compute.Templated](o.provider)
+	return t
+}
+
+// template says what instances of a source would be made from now; "": its provider does not tell, or is not open. It reads a file, whose place may hang, so it is
+// not called in a transaction, which holds up all others.
+func (p *Pool) template(s *source) string {
+	t := p.templated(s)
+	if t == nil {
 		return ""
 	}
 	now, err := t.Template()
@@ -88,12 +95,49 @@ func (p *Pool) template(s *source) string {
 	return now
 }
 
+// templateRead is a template as it was read for transactions under way.
+type templateRead struct {
+	now  string
+	many int // such transactions
+}
+
+// errUnread asks for a source's template to be read outside of the transaction, and for another try.
+type errUnread struct{ source *source }
+
+func (e *errUnread) Error() string { return "template of " + e.source.Name + " is not read" }
+
+// noteTemplate reads a source's template for a transaction, until forgetTemplate.
+func (p *Pool) noteTemplate(s *source) {
+	now, key := p.template(s), p.keyOf(s)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.templates[key] = templateRead{now, p.templates[key].many + 1}
+}
+
+// forgetTemplate is called with the lock held.
+func (p *Pool) forgetTemplate(key int64) {
+	if t := p.templates[key]; t.many > 1 {
+		p.templates[key] = templateRead{t.now, t.many - 1}
+	} else {
+		delete(p.templates, key)
+	}
+}
+
 // ofOldTemplate tells whether an instance, or what is behind it, was made from a template that has changed since: no cleaning makes it as one that is made now.
+// The transaction is one of withOpen.
 func (p *Pool) ofOldTemplate(tx compute.Tx, i *compute.Instance) (bool, error) {
 	for {
 		if s := p.sources[i.Source]; s != nil && p.keyOf(s) == i.SourceKey {
-			if now := p.template(s); now != "" && i.Facts[compute.FactTemplate] != now {
-				return true, nil
+			if p.templated(s) != nil {
+				p.mu.Lock()
+				t, read := p.templates[i.SourceKey]
+				p.mu.Unlock()
+				if !read {
+					return false, &errUnread{s}
+				}
+				if t.now != "" && i.Facts[compute.FactTemplate] != t.now {
+					return true, nil
+				}
 			}
 		}
 		if i.Child == "" {
@@ -285,6 +329,12 @@ func (p *Pool) rollable(ctx context.Context) (out []*source, err error) {
 	if err != nil {
 		return nil, err
 	}
+	told := map[*source]bool{}
+	for _, s := range p.ordered {
+		if _, is := all[s.Name]; !is && s.Type != poolType && s.Err == nil {
+			told[s] = p.template(s) != ""
+		}
+	}
 	err = p.store.View(ctx, func(tx compute.Tx) error {
 		out = nil
 		for _, s := range p.ordered {
@@ -292,7 +342,7 @@ func (p *Pool) rollable(ctx context.Context) (out []*source, err error) {
 				out = append(out, s)
 				continue
 			}
-			if s.Type == poolType || s.Err != nil || p.template(s) == "" {
+			if !told[s] {
 				continue
 			}
 			rec, err := tx.Source(s.Name, s.Digest)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -194,6 +195,76 @@ func TestTemplateOfBefore(t *testing.T) {
 			must(t, second(r.Work(ctx)))
 			if got := r.state(t, ctx, leaf.ID); got != "gone" {
 				t.Errorf("%s: it is %s", l.Instance, got)
+			}
+		}
+	})
+}
+
+// counting knows how many transactions are under way.
+type counting struct {
+	pool.Store
+	in *atomic.Int32
+}
+
+func (c counting) Update(ctx context.Context, fn func(compute.Tx) error) error {
+	return c.Store.Update(ctx, func(tx compute.Tx) error {
+		c.in.Add(1)
+		defer c.in.Add(-1)
+		return fn(tx)
+	})
+}
+
+func (c counting) View(ctx context.Context, fn func(compute.Tx) error) error {
+	return c.Store.View(ctx, func(tx compute.Tx) error {
+		c.in.Add(1)
+		defer c.in.Add(-1)
+		return fn(tx)
+	})
+}
+
+// outside fails a test where the template is read in a transaction.
+type outside struct {
+	likeFile
+	t  *testing.T
+	in *atomic.Int32
+}
+
+func (o outside) Template() (string, error) {
+	if o.in.Load() > 0 {
+		o.t.Error("the template is read in a transaction, which holds up all others while a file server hangs")
+	}
+	return o.likeFile.Template()
+}
+
+// TestTemplateReadOutside has no template read while a transaction is under way.
+func TestTemplateReadOutside(t *testing.T) {
+	f, in := &file{text: "one", made: map[compute.ID]string{}}, new(atomic.Int32)
+	change := func(o *pool.Options) {
+		f.wrap(o)
+		inner := o.Open
+		o.Store = counting{o.Store, in}
+		o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
+			p, err := inner(ctx, name, typ, def)
+			if err != nil {
+				return nil, err
+			}
+			return outside{p.(likeFile), t, in}, nil
+		}
+	}
+	inBubble(t, change, web(func(s *pool.Source) { s.Reserve = 2 }), func(t *testing.T, ctx context.Context, r *rig) {
+		must(t, second(r.Fill(ctx, "web")))
+		l := r.take(t, ctx, compute.Request{})
+		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance))
+		l = r.take(t, ctx, compute.Request{})
+		f.edit("two")
+		var all sync.WaitGroup
+		must(t, r.Rolling(ctx, pool.Tending{Go: all.Go, Done: func() {}}))
+		all.Wait()
+		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance))
+		must(t, second(r.Work(ctx)))
+		for _, id := range r.ready(t, ctx) {
+			if f.of(id) != "two" {
+				t.Errorf("%s is of %q still", id, f.of(id))
 			}
 		}
 	})
