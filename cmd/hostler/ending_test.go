@@ -63,7 +63,17 @@ func TestRenewedCertificate(t *testing.T) {
 		}
 	}
 	put("1")
-	k := o.serve("--no-fill", "--listen", "127.0.0.1:0", "--tls-cert", filepath.Join(dir, "now", "tls.crt"), "--tls-key", filepath.Join(dir, "now", "tls.key"))
+	people := filepath.Join(dir, "people.pem") // whose certificates clients show
+	authority := func() {
+		t.Helper()
+		of := t.TempDir()
+		certificate(t, of)
+		if err := os.Rename(filepath.Join(of, "tls.crt"), people); err != nil {
+			t.Fatal(err)
+		}
+	}
+	authority()
+	k := o.serve("--no-fill", "--listen", "127.0.0.1:0", "--client-ca", people, "--tls-cert", filepath.Join(dir, "now", "tls.crt"), "--tls-key", filepath.Join(dir, "now", "tls.key"))
 	at := k.said(`serving listen=.*tcp:([0-9.:]+)`)
 	shown := func() string {
 		web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, Timeout: time.Minute}
@@ -76,8 +86,13 @@ func TestRenewedCertificate(t *testing.T) {
 		return string(answer.TLS.PeerCertificates[0].Raw)
 	}
 	first := shown()
+	authority()
+	k.said(`the certificates were read anew`) // of nothing else that is new yet
+	if shown() != first {
+		t.Error("the controller's own is another")
+	}
 	put("2", "tls.key") // the old key
-	k.said(`the new certificate cannot be used`)
+	k.said(`the new certificates cannot be used`)
 	if shown() != first {
 		t.Error("half of a pair was taken")
 	}

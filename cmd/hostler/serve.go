@@ -209,9 +209,10 @@ type controller struct {
 	limits  *auth.Limits
 	ahead   *foresight
 	options serving
-	leaving func() bool  // it has been told to end
-	files   *certs.Files // nil: it does not listen with TLS
-	slap    server.Slap  // nil: it is no SlapOS master
+	leaving func() bool   // it has been told to end
+	looked  []os.FileInfo // files' as they were before they were first read
+	files   *certs.Files  // nil: it does not listen with TLS
+	slap    server.Slap   // nil: it is no SlapOS master
 }
 
 // served is a configuration, and the engine by it.

@@ -78,7 +78,7 @@ func (o *serving) certificates(cfg *config.Config) (certs.Options, error) {
 
 // openCertificates reads them, where there is TLS.
 func (k *controller) openCertificates(o serving) error {
-	k.options = o
+	k.options, k.looked = o, nil
 	if (o.cert == "") != (o.key == "") {
 		return invalid("", "--tls-cert and --tls-key go together")
 	}
@@ -89,8 +89,24 @@ func (k *controller) openCertificates(o serving) error {
 		}
 		return err
 	}
+	k.looked = lookAt(opt) // before they are read: what is renewed meanwhile is seen
 	k.files, err = certs.Load(opt)
 	return err
+}
+
+// lookAt tells the files apart that a controller's TLS is made of, as they are now; nil: not all can be looked at.
+func lookAt(opt certs.Options) (found []os.FileInfo) {
+	for _, file := range []string{opt.Cert, opt.Key, opt.ClientCA, opt.Revoked} {
+		if file == "" {
+			continue
+		}
+		info, err := os.Stat(file)
+		if err != nil {
+			return nil
+		}
+		found = append(found, info)
+	}
+	return found
 }
 
 // reloadCertificates reads them anew, as a configuration says. An error changes nothing.
@@ -105,25 +121,22 @@ func (k *controller) reloadCertificates(cfg *config.Config) error {
 // certificatesLook is how often it is looked whether the certificate's files are others: who renews certificates tells nobody.
 const certificatesLook = 5 * time.Second
 
-// followCertificates reads the certificate anew when its files have changed, until ctx ends. What cannot be read is said once, and tried again.
+// followCertificates reads certificates, authorities and lists anew when their files have changed, until ctx ends. What cannot be read is said once, and tried again.
 func (k *controller) followCertificates(ctx context.Context) {
 	if k.files == nil {
 		return
 	}
-	look := func() (found []os.FileInfo) {
-		for _, file := range []string{k.options.cert, k.options.key} {
-			info, err := os.Stat(file)
-			if err != nil {
-				return nil
-			}
-			found = append(found, info)
+	look := func() []os.FileInfo {
+		opt, err := k.options.certificates(k.now.Load().cfg)
+		if err != nil {
+			return nil
 		}
-		return found
+		return lookAt(opt)
 	}
 	same := func(a, b os.FileInfo) bool {
 		return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 	}
-	was, said := look(), ""
+	was, said := k.looked, ""
 	for tick := time.NewTicker(certificatesLook); ; {
 		select {
 		case <-ctx.Done():
@@ -137,12 +150,12 @@ func (k *controller) followCertificates(ctx context.Context) {
 		}
 		if err := k.reloadCertificates(k.now.Load().cfg); err != nil { // as when one of the two is new already
 			if said != err.Error() {
-				k.app.log.Warn("the new certificate cannot be used: the old one stays", "err", err)
+				k.app.log.Warn("the new certificates cannot be used: the old ones stay", "err", err)
 				said = err.Error()
 			}
 			continue
 		}
 		was, said = now, ""
-		k.app.log.Info("the certificate was read anew", "file", k.options.cert)
+		k.app.log.Info("the certificates were read anew", "file", k.options.cert)
 	}
 }
