@@ -209,6 +209,9 @@ func grow(n sums, limits Limits, now time.Time, s *compute.SourceState, under *u
 		count = min(count, 1-min(1, making))
 	}
 	if count > 0 {
+		if most := room(limits, making, under.making); count == most && most < min(missing, n.room) {
+			why += fmt.Sprintf("; %d more may be under way now, and the others follow", most)
+		}
 		under.making += count
 		do(compute.Directive{Verb: compute.VerbCreate, Count: count, Total: n.wanted, Reason: why})
 	} else if missing > 0 && n.room == 0 {

@@ -72,7 +72,7 @@ func TestDecide(t *testing.T) {
 		{"what is being made counts", director.Policy{}, compute.SourceState{Reserve: 3, Counts: compute.Counts{Creating: 2, SettingUp: 1}}, "", ""},
 		{"what is made for a request is as good as in use", director.Policy{}, compute.SourceState{Spare: 1, Booked: 2, Counts: compute.Counts{Creating: 2}}, "create 1", ""},
 		{"what is waited for", director.Policy{}, compute.SourceState{Spare: 1, Waiting: 3}, "create 4", "3 are waited for"},
-		{"no storm", director.Policy{}, compute.SourceState{Reserve: 100}, "create 8", ""},
+		{"no storm", director.Policy{}, compute.SourceState{Reserve: 100}, "create 8", "0 there and 100 wanted: reserve 100; 8 more may be under way now, and the others follow"},
 		{"a storm under way", director.Policy{}, compute.SourceState{Reserve: 100, Counts: compute.Counts{Creating: 5}}, "create 3", ""},
 		{"paused", director.Policy{}, compute.SourceState{Reserve: 2, Paused: noon.Add(time.Minute), LastError: "quota"}, "", "nothing is made for 1m0s, as it failed: quota"},
 		{"after a failure one is tried", director.Policy{}, compute.SourceState{Reserve: 5, Failures: 4}, "create 1", ""},

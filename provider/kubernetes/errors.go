@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -38,7 +39,30 @@ func (p *Provider) fault(op string, id compute.ID, err error) error {
 	default:
 		out.Hint, out.Kind = kindOf(err)
 	}
+	out.Err = brief(out.Err)
 	return out
+}
+
+// shortened is an error in fewer words.
+type shortened struct {
+	error
+	text string
+}
+
+func (s *shortened) Error() string { return s.text }
+func (s *shortened) Unwrap() error { return s.error }
+
+// brief names the API server alone where an error has the whole address of a request: a watch's is hundreds of letters.
+func brief(err error) error {
+	failed, ok := errors.AsType[*url.Error](err)
+	if !ok {
+		return err
+	}
+	at, e := url.Parse(failed.URL)
+	if e != nil || at.Host == "" {
+		return err
+	}
+	return &shortened{err, strings.Replace(err.Error(), failed.Error(), fmt.Sprintf("%s://%s: %v", at.Scheme, at.Host, failed.Err), 1)}
 }
 
 // kindOf reads an API server's refusal. Its reasons say what sort it is; of a refusal by admission only the words tell quota from policy.

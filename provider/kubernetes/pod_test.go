@@ -2,8 +2,12 @@ package kubernetes
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -128,5 +132,14 @@ func TestClocks(t *testing.T) {
 		if since := time.Since(going.going); since < 0 || since > time.Minute {
 			t.Errorf("skew %v: it is being deleted since %v", skew, since)
 		}
+	}
+}
+
+// TestBrief: of a request that was not answered the API server is named, not the whole address with its query.
+func TestBrief(t *testing.T) {
+	p := &Provider{}
+	err := p.fault("List", "web", fmt.Errorf("watch: %w", &url.Error{Op: "Get", URL: "https://10.0.0.1:6443/api/v1/namespaces/n/pods?watch=true", Err: &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}}))
+	if want := "kubernetes.List: web: unavailable: watch: https://10.0.0.1:6443: dial tcp: connection refused"; err.Error() != want || !errors.Is(err, compute.ErrUnavailable) || !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
