@@ -187,7 +187,7 @@ func (r *Reconciler) failed(ctx context.Context, l *Lease, f *flight) error {
 // wrong is an error as a condition has it.
 func wrong(err error) (reason, text string) {
 	reason, text = "Failed", api.Text(err)
-	if hint := compute.Hint(err); hint != "" {
+	if hint := compute.Hint(err); hint != "" && !strings.HasPrefix(hint, "hostler --embedded") { // that is for who sits at a machine, and not for who writes objects
 		text += " (" + hint + ")"
 	}
 	for _, k := range []struct {
