@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"sigs.k8s.io/yaml"
 
@@ -167,6 +168,8 @@ func TestRoles(t *testing.T) {
 		"pod":         {"", map[string][]string{"Role hostler-pods": plain}},
 		"sandbox":     {"pods: {kinds: [sandbox]}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "sandbox"})}},
 		"claim":       {"pods: {kinds: [claim]}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "claim", WarmPool: "warm"})}},
+		"force":       {"pods: {kinds: [sandbox], forceDelete: true}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "sandbox", Force: time.Minute})}},
+		"force claim": {"pods: {kinds: [warm-pool], forceDelete: true}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "claim", Force: time.Minute})}},
 		"warm pool":   {"pods: {kinds: [warm-pool]}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "claim"})}},
 		"open":        {"pods: {policies: false}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Network: "open"})}},
 		"objects":     {"customResources: {namespaces: [team-a=ci, team-a, team-b=]}", map[string][]string{"Role hostler-pods": plain, "Role team-a": reading(), "Role team-b": reading()}},
@@ -240,10 +243,17 @@ func TestValues(t *testing.T) {
 		"customResources: {namespaces: [Team]}": "/customResources/namespaces",
 		"customResources: {apply: ['*']}":       "/customResources/apply",
 		"customResources: {show: -1}":           "/customResources/show",
+		"disruption: {minAvailable: 2}":         "none could be taken from its node",
+		"disruption: {minAvailable: 51%}":       "none could be taken from its node",
+		"disruption: {minAvailable: most}":      "/disruption/minAvailable",
+		"disruption: {minAvailable: -1}":        "/disruption/minAvailable",
 	} {
 		if text, err := rendered(t, "hostler", values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: want %q, got %v %s", values, want, err, text)
 		}
+	}
+	for _, good := range []string{"replicas: 3\ndisruption: {minAvailable: 2}", "replicas: 3\ndisruption: {minAvailable: 66%}", "disruption: {minAvailable: 50%}", "{replicas: 1, disruption: {minAvailable: 1}}", "disruption: {minAvailable: 0}"} {
+		mustRender(t, "hostler", good)
 	}
 	files := map[string]string{
 		"sources/web/source.conf":      "type = fake\n\n  # four {{ braces }} & <angles>\n[fake]\ncreate-time = 1s\n",
