@@ -6,7 +6,7 @@ LDFLAGS  = -s -w -X main.version=$(VERSION)
 SEEDS   ?= 10000
 TESTS   ?= ./...
 
-.PHONY: build agents page manifests run run-slapos test bench simulate man crds deps fmt vet staticcheck cross race clean
+.PHONY: build agents page manifests run run-slapos test bench simulate man deps fmt vet staticcheck cross race clean
 
 build: bin/hostler
 
@@ -95,10 +95,6 @@ man: bin/hostler
 	rm -rf dist/man dist/completion; mkdir -p dist/man dist/completion
 	bin/hostler docs man dist/man
 	for s in bash zsh fish powershell; do bin/hostler completion $$s >dist/completion/hostler.$$s || exit 1; done
-
-# The kinds of Kubernetes' objects that a controller reads, as files, of the package resource.
-crds: bin/hostler
-	bin/hostler docs crds packaging/helm/hostler/crds
 
 clean:
 	rm -rf bin dist $(AGENTS)/*.gz

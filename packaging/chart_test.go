@@ -3,13 +3,11 @@ package packaging_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,53 +15,14 @@ import (
 
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/kubernetes"
-	"github.com/hostler-project/hostler/resource"
 )
 
 var lab = &computetest.Kubernetes{Port: 19043}
 
-// place is for what the tests share; it is removed at the end.
-var place string
-
-func TestMain(m *testing.M) {
-	code := 1
-	var err error
-	if place, err = os.MkdirTemp("", "hostler-packaging-"); err == nil {
-		code = m.Run()
-		lab.End()
-		err = os.RemoveAll(place)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.Exit(code)
-}
-
-// built is a program of this tree, made as it is released.
-func built(t testing.TB, program func() (string, error)) string {
-	t.Helper()
-	path, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func build(name, dir, pkg string) func() (string, error) {
-	return sync.OnceValues(func() (string, error) {
-		path := filepath.Join(place, name)
-		cmd := exec.Command("go", "build", "-C", dir, "-ldflags", "-s -w", "-o", path, pkg)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			err = fmt.Errorf("go build %s: %w: %s", pkg, err, out)
-		}
-		return path, err
-	})
-}
+func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
 
 // helm is Helm's engine.
-var helm = build("chart", "../tools", "./chart")
+func helm(t testing.TB) string { return lab.Program(t, "chart", "-C", "../tools", "./chart") }
 
 const chart = "helm/hostler"
 
@@ -75,7 +34,7 @@ func rendered(t testing.TB, namespace, values string, more ...string) (string, e
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
-	cmd := exec.Command(built(t, helm), append(append([]string{"-n", namespace, "-f", file}, more...), chart)...)
+	cmd := exec.Command(helm(t), append(append([]string{"-n", namespace, "-f", file}, more...), chart)...)
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
@@ -128,7 +87,7 @@ func objects(t testing.TB, text string) (out []object) {
 // TestManifests has the plain manifests be what the chart says without any values.
 func TestManifests(t *testing.T) {
 	dir := t.TempDir()
-	if out, err := exec.Command(built(t, helm), chart, dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command(helm(t), chart, dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	read := func(dir string) map[string]string {
@@ -160,7 +119,7 @@ func TestManifests(t *testing.T) {
 
 // TestRoles has each Role be what those who use it say that they need, no more and no less.
 func TestRoles(t *testing.T) {
-	plain := provided(kubernetes.Options{})
+	plain, leases := provided(kubernetes.Options{}), written(t, 1)
 	for name, c := range map[string]struct {
 		values string
 		want   map[string][]string // by kind and namespace
@@ -172,9 +131,9 @@ func TestRoles(t *testing.T) {
 		"force claim": {"pods: {kinds: [warm-pool], forceDelete: true}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "claim", Force: time.Minute})}},
 		"warm pool":   {"pods: {kinds: [warm-pool]}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "claim"})}},
 		"open":        {"pods: {policies: false}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Network: "open"})}},
-		"objects":     {"customResources: {namespaces: [team-a=ci, team-a, team-b=]}", map[string][]string{"Role hostler-pods": plain, "Role team-a": reading(), "Role team-b": reading()}},
-		"all objects": {"customResources: {namespaces: ['*=ci', team-a]}", map[string][]string{"Role hostler-pods": plain, "ClusterRole ": reading()}},
-		"sets":        {"customResources: {apply: [conf]}", map[string][]string{"Role hostler-pods": plain, "Role conf": asRead(resource.SetRules())}},
+		"objects":     {"customResources: {namespaces: [team-a=ci, team-a, team-b=]}", map[string][]string{"Role hostler-pods": plain, "Role team-a": leases, "Role team-b": leases}},
+		"all objects": {"customResources: {namespaces: ['*=ci', team-a]}", map[string][]string{"Role hostler-pods": plain, "ClusterRole ": leases}},
+		"sets":        {"customResources: {apply: [conf]}", map[string][]string{"Role hostler-pods": plain, "Role conf": written(t, 2)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, bound := map[string][]string{}, map[string]bool{}
@@ -215,12 +174,26 @@ func provided(o kubernetes.Options) (out []string) {
 	return out
 }
 
-// reading are the rules for reading objects that ask for leases.
-func reading() []string { return asRead(resource.Rules()) }
-
-func asRead(rules []resource.Rule) (out []string) {
+// written are the rules that docs/kubernetes-resources.md has for reading objects: the first of them for those that ask for leases, the second for those that are applied.
+func written(t *testing.T, nth int) (out []string) {
+	t.Helper()
+	text, err := os.ReadFile("../docs/kubernetes-resources.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Split(string(text), "\n    rules:\n")
+	if len(all) != 3 {
+		t.Fatalf("there are %d lists of rules", len(all)-1)
+	}
+	list, _, _ := strings.Cut(all[nth], "\n\n")
+	var rules []struct{ APIGroups, Resources, Verbs []string }
+	if err := yaml.Unmarshal([]byte(list), &rules); err != nil {
+		t.Fatal(err)
+	}
 	for _, r := range rules {
-		out = append(out, kubernetes.Grant{Group: r.APIGroups[0], Resource: r.Resources[0], Verbs: r.Verbs}.String())
+		for _, resource := range r.Resources {
+			out = append(out, kubernetes.Grant{Group: r.APIGroups[0], Resource: resource, Verbs: r.Verbs}.String())
+		}
 	}
 	slices.Sort(out)
 	return out

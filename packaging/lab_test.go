@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -17,14 +18,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
 )
-
-var hostler = build("hostler", "..", "./cmd/hostler")
 
 // certificate makes one for this machine, and its key.
 func certificate(t testing.TB) (cert, key string) {
@@ -49,13 +50,9 @@ func certificate(t testing.TB) (cert, key string) {
 // namespace makes one of the test's own for controllers, which takes restricted pods alone, and names another, that the chart makes for the pods of sources.
 func namespace(t testing.TB) (controllers, sources string) {
 	t.Helper()
-	controllers = "hostler-" + strings.ToLower(rand.Text()[:8])
+	controllers = lab.Namespace(t, "pod-security.kubernetes.io/enforce=restricted")
 	sources = controllers + "-pods"
-	lab.Ctl(t, "", "create", "namespace", controllers)
-	lab.Ctl(t, "", "label", "namespace", controllers, "pod-security.kubernetes.io/enforce=restricted")
-	t.Cleanup(func() {
-		lab.Ctl(t, "", "delete", "namespace", controllers, sources, "--wait=false", "--ignore-not-found")
-	})
+	t.Cleanup(func() { lab.Ctl(t, "", "delete", "namespace", sources, "--wait=false", "--ignore-not-found") })
 	return controllers, sources
 }
 
@@ -196,7 +193,7 @@ files:
 	if err != nil {
 		t.Fatal(err)
 	}
-	node := kubelet{program: built(t, hostler), share: server.Dir(), server: address, content: contents(t, home)}
+	node := kubelet{program: lab.Program(t, "hostler", "-ldflags", "-s -w", "../cmd/hostler"), share: server.Dir(), server: address, content: contents(t, home)}
 	var all []*running
 	for _, p := range pods(t, home, "app.kubernetes.io/name=hostler", 2) {
 		all = append(all, node.run(t, p))
@@ -209,14 +206,16 @@ files:
 	roots.AppendCertsFromPEM([]byte(cert))
 	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}, Timeout: 10 * time.Second}
 	defer web.CloseIdleConnections()
-	ready := func(r *running) bool {
+	ready := func(r *running) error {
 		probe := r.pod.Spec.Containers[0].ReadinessProbe.HTTPGet
 		answer, err := web.Get(strings.ToLower(probe.Scheme) + "://" + r.at + probe.Path)
-		if err != nil {
-			return false
+		if err == nil && answer.StatusCode != http.StatusOK {
+			err = errors.New(answer.Status)
 		}
-		defer answer.Body.Close()
-		return answer.StatusCode == http.StatusOK
+		if answer != nil {
+			_ = answer.Body.Close()
+		}
+		return err
 	}
 	ask := func(r *running, args ...string) string {
 		t.Helper()
@@ -232,7 +231,7 @@ files:
 		return strings.TrimSpace(string(out))
 	}
 	for _, r := range all {
-		eventually(t, "it is ready", func() bool { return ready(r) })
+		computetest.Eventually(t, "it is ready", func() error { return ready(r) })
 	}
 	made := func(n int) []pod { t.Helper(); return pods(t, away, "hostler-project.github.io/source=pods", n) }
 	made(2) // spare
@@ -246,14 +245,13 @@ files:
 	}
 
 	leader := all[0]
-	eventually(t, "one directs", func() bool {
-		for _, r := range all {
-			if strings.Contains(r.text(), `"msg":"directing"`) {
-				leader = r
-				return true
-			}
+	computetest.Eventually(t, "one directs", func() error {
+		i := slices.IndexFunc(all, func(r *running) bool { return strings.Contains(r.text(), `"msg":"directing"`) })
+		if i < 0 {
+			return errors.New("none says so")
 		}
-		return false
+		leader = all[i]
+		return nil
 	})
 	other := all[0]
 	if other == leader {
@@ -275,8 +273,8 @@ files:
 	killed := time.Now()
 	other.said(t, `"msg":"directing"`)
 	t.Logf("the other one directs %v after the kill", time.Since(killed).Round(time.Millisecond))
-	if !ready(other) {
-		t.Error("the other one is not ready")
+	if err := ready(other); err != nil {
+		t.Error("the other one is not ready:", err)
 	}
 	if got := ask(other, "run", "kept", "--", "echo", "through the other"); got != "through the other" {
 		t.Errorf("run after the kill: %q", got)
@@ -287,7 +285,7 @@ files:
 	}
 	made(5) // the one that directs now has made another
 	again := node.run(t, leader.pod)
-	eventually(t, "the killed one is ready again", func() bool { return ready(again) })
+	computetest.Eventually(t, "the killed one is ready again", func() error { return ready(again) })
 	ask(again, "release", mine, second)
 	lab.Ctl(t, "", "delete", "hl/build", "-n", away, "--timeout=60s") // it returns when the lease is given back
 	left := made(2)
@@ -341,15 +339,6 @@ func rights(t *testing.T, home, away string) {
 	for i, r := range all {
 		if may[i] != fmt.Sprint(i < allowed) {
 			t.Errorf("%+v: allowed is %s", r, may[i])
-		}
-	}
-}
-
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for limit := time.Now().Add(time.Minute); !ok(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(limit) {
-			t.Fatal("it did not come about that", what)
 		}
 	}
 }

@@ -7,5 +7,5 @@
 // An object's UID is the key of its request, so that who was killed at any step, or lost the lead in the midst of it, asks again and gets what was given, and never
 // a second lease. A finalizer keeps the object until its lease is given back; leases whose object is gone all the same are found by their label, and given back.
 //
-// The kinds are the structs of this package, from which Definitions are made; packaging/helm/hostler/crds has them as files.
+// The kinds are defined in packaging/helm/hostler/crds.
 package resource

@@ -14,6 +14,8 @@ import (
 // crowd are the requests of a namespace at a source.
 type crowd struct{ namespace, source string }
 
+func crowdOf(l *Lease) crowd { return crowd{l.Namespace, l.Spec.Source} }
+
 // flight is a request that is under way.
 type flight struct {
 	uid    types.UID
@@ -32,25 +34,24 @@ type flight struct {
 	past  []Step
 }
 
-// fly begins an object's request, or returns that which is under way. room: there is room for it among those of its namespace and source.
-func (r *Reconciler) fly(ctx context.Context, l *Lease) (f *flight, room bool) {
+// fly begins an object's request, or returns that which is under way; nil: there is no room for it among those of its crowd.
+func (r *Reconciler) fly(ctx context.Context, l *Lease) *flight {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	name := nameOf(l)
 	if f := r.flights[name]; f != nil {
 		if f.uid == l.UID {
-			return f, true
+			return f
 		}
-		f.cancel() // of an object of the same name that is gone
+		r.end(f) // of an object of the same name that is gone
 	}
-	c := crowd{l.Namespace, l.Spec.Source}
-	if r.crowds[c] >= mostWaiting {
-		return nil, false
+	if r.crowds[crowdOf(l)] >= mostWaiting {
+		return nil
 	}
-	r.crowds[c]++
+	r.crowds[crowdOf(l)]++
 	ctx, cancel := context.WithCancel(ctx)
 	now := time.Now()
-	f = &flight{uid: l.UID, name: name, crowd: c, begun: now, since: now, cancel: cancel, done: make(chan struct{})}
+	f := &flight{uid: l.UID, name: name, crowd: crowdOf(l), begun: now, since: now, cancel: cancel, done: make(chan struct{})}
 	r.flights[name] = f
 	r.opt.Step("lease:acquire")
 	r.all.Go(func() {
@@ -59,7 +60,19 @@ func (r *Reconciler) fly(ctx context.Context, l *Lease) (f *flight, room bool) {
 		defer close(f.done)
 		f.leases, f.err = r.acquire(ctx, l, f)
 	})
-	return f, true
+	return f
+}
+
+// end ends a flight, and makes room for another. r.mu is held.
+func (r *Reconciler) end(f *flight) {
+	f.cancel()
+	if r.flights[f.name] != f {
+		return
+	}
+	delete(r.flights, f.name)
+	if r.crowds[f.crowd]--; r.crowds[f.crowd] == 0 {
+		delete(r.crowds, f.crowd)
+	}
 }
 
 // acquire asks for what an object asks for.
@@ -84,35 +97,26 @@ func (r *Reconciler) acquire(ctx context.Context, l *Lease, f *flight) ([]comput
 	return leases, err
 }
 
-// land ends a flight whose end was seen, and lets the next one of its crowd begin.
+// land ends a flight whose end was seen, and lets the oldest that waits for room in its crowd begin.
 func (r *Reconciler) land(f *flight) {
-	f.cancel()
 	r.mu.Lock()
-	if r.flights[f.name] == f {
-		delete(r.flights, f.name)
-	}
 	full := r.crowds[f.crowd] >= mostWaiting
-	if r.crowds[f.crowd]--; r.crowds[f.crowd] == 0 {
-		delete(r.crowds, f.crowd)
-	}
+	r.end(f)
 	r.mu.Unlock()
 	if !full {
 		return
 	}
-	var next *Lease
+	var wait []*Lease
 	for _, l := range r.watchOf(f.crowd.namespace).list() {
-		if l.Namespace != f.crowd.namespace || l.Spec.Source != f.crowd.source || l.DeletionTimestamp != nil || l.Status.Phase == leased || l.Status.Phase == ended {
-			continue
-		}
 		r.mu.Lock()
 		flies := r.flights[nameOf(l)] != nil
 		r.mu.Unlock()
-		if !flies && (next == nil || inOrder([]*Lease{next, l})[0] == l) {
-			next = l
+		if crowdOf(l) == f.crowd && !flies && l.DeletionTimestamp == nil && l.Status.Phase != leased && l.Status.Phase != ended {
+			wait = append(wait, l)
 		}
 	}
-	if next != nil {
-		r.queue.Add(nameOf(next))
+	if len(wait) > 0 {
+		r.queue.Add(nameOf(inOrder(wait)[0]))
 	}
 }
 
@@ -133,22 +137,25 @@ func (f *flight) hear(p compute.Progress) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if p.Phase != f.now.Phase {
-		f.past, f.since = append(f.past, f.step()...), time.Now()
+		f.past, f.since = f.steps(), time.Now()
 	}
 	f.now = p
 }
 
-// step is the phase that it is in.
-func (f *flight) step() []Step {
+// steps are its phases until now. f.mu is held, or the flight has ended.
+func (f *flight) steps() []Step {
 	if f.now.Phase == "" {
-		return nil
+		return f.past
 	}
-	return []Step{{f.now.Phase, math.Round(time.Since(f.since).Seconds()*1000) / 1000}}
+	return append(f.past, Step{f.now.Phase, math.Round(time.Since(f.since).Seconds()*1000) / 1000})
 }
 
-// steps are its phases, when it has ended.
-func (f *flight) steps() []Step {
+// waits is its place in the queue, and what it waits for.
+func (f *flight) waits() (place int, why string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return append(f.past, f.step()...)
+	if why = f.now.Reason; why == "" && f.now.Phase != "" && f.now.Phase != "wait" {
+		why = f.now.Phase + " " + string(f.now.Instance)
+	}
+	return f.now.Position, why
 }

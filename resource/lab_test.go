@@ -15,7 +15,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/resource"
@@ -23,33 +22,7 @@ import (
 
 var lab = &computetest.Kubernetes{Port: 18743}
 
-// place is a directory for what all tests share; TestMain makes and removes it.
-var place string
-
-func TestMain(m *testing.M) {
-	code := 1
-	var err error
-	if place, err = os.MkdirTemp("", "hostler-resource-"); err == nil {
-		code = m.Run()
-		lab.End()
-		err = os.RemoveAll(place)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.Exit(code)
-}
-
-// built builds hostler, once: what is tested is the program, as it is to be killed.
-var built = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(place, "hostler")
-	cmd := exec.Command("go", "build", "-tags", "failpoint", "-o", path, "../cmd/hostler")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return path, fmt.Errorf("%w: %s", err, out)
-	}
-	return path, nil
-})
+func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
 
 // site is a namespace of a test's own, with a home for hostler and a source of two computers.
 type site struct {
@@ -59,28 +32,26 @@ type site struct {
 	program, kubeconfig  string
 }
 
-// kinds has the cluster know our kinds.
-func kinds(t *testing.T) {
+// kinds are defined once.
+var kinds sync.Once
+
+// define has the cluster know our kinds.
+func define(t *testing.T) {
 	t.Helper()
-	for name, text := range resource.Definitions() {
-		lab.Ctl(t, string(text), "apply", "-f", "-")
-		lab.Ctl(t, "", "wait", "--for=condition=Established", "crd/"+strings.TrimSuffix(name, ".yaml")+"."+resource.Group)
-	}
+	lab.Ctl(t, "", "apply", "-f", kindFiles)
+	lab.Ctl(t, "", "wait", "--for=condition=Established", "-f", kindFiles)
 }
 
 func newSite(t *testing.T, name string, conf ...string) *site {
 	t.Helper()
 	kubeconfig := lab.Config(t)
-	program, err := built()
-	if err != nil {
-		t.Fatal(err)
-	}
+	kinds.Do(func() { define(t) })
 	run, err := os.MkdirTemp("", "h") // sockets have short names
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(run) })
-	s := &site{t: t, namespace: name, dir: t.TempDir(), sock: filepath.Join(run, "s"), program: program, kubeconfig: kubeconfig}
+	s := &site{t: t, namespace: name, dir: t.TempDir(), sock: filepath.Join(run, "s"), program: lab.Program(t, "hostler", "-tags", "failpoint", "../cmd/hostler"), kubeconfig: kubeconfig}
 	s.source("web", "type = fake\nmaximum = 2\n\n[fake]\nrun = exec\n")
 	s.file("hostler.conf", strings.Join(append(conf, "[resources]", "namespaces = "+name, "kubeconfig = "+kubeconfig), "\n")+"\n")
 	lab.Ctl(t, "", "create", "namespace", name)
@@ -210,7 +181,7 @@ func (s *site) get(path string, doc any) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", s.sock)
 	}}}
-	eventually(s.t, "the controller answers", func() error {
+	computetest.Eventually(s.t, "the controller answers", func() error {
 		answer, err := c.Get("http://hostler" + path)
 		if err != nil {
 			return err
@@ -242,7 +213,7 @@ func (s *site) object(name string) (o resource.Lease, ok bool) {
 // phase waits until a Lease is in a phase.
 func (s *site) phase(name, phase string) (o resource.Lease) {
 	s.t.Helper()
-	eventually(s.t, name+" is "+phase, func() error {
+	computetest.Eventually(s.t, name+" is "+phase, func() error {
 		o, _ = s.object(name)
 		if o.Status.Phase != phase {
 			return fmt.Errorf("it is %q, %s", o.Status.Phase, o.Status.Reason)
@@ -261,7 +232,7 @@ func (s *site) away(name string) {
 // gone waits until there is no such object any more.
 func (s *site) gone(name string) {
 	s.t.Helper()
-	eventually(s.t, name+" is gone", func() error {
+	computetest.Eventually(s.t, name+" is gone", func() error {
 		if _, ok := s.object(name); ok {
 			return errors.New("it is there")
 		}
@@ -272,27 +243,10 @@ func (s *site) gone(name string) {
 // held waits until so many leases live.
 func (s *site) held(n int) {
 	s.t.Helper()
-	eventually(s.t, fmt.Sprintf("%d leases live", n), func() error {
+	computetest.Eventually(s.t, fmt.Sprintf("%d leases live", n), func() error {
 		if got := s.leases(); len(got) != n {
 			return fmt.Errorf("there are %v", got)
 		}
 		return nil
 	})
-}
-
-func eventually(t *testing.T, what string, is func() error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for {
-		err := is()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("not so: %s: %v", what, err)
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }

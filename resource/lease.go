@@ -11,11 +11,10 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
@@ -39,12 +38,10 @@ func (r *Reconciler) reconcile(ctx context.Context, l *Lease) (again time.Durati
 		return 0, r.follow(ctx, l)
 	case !slices.Contains(l.Finalizers, finalizer): // it is not to go before its lease has
 		r.opt.Step("lease:finalizer")
-		change := operation{"add", "/metadata/finalizers", append(slices.Clone(l.Finalizers), finalizer)}
-		u, err := r.cluster.patch(ctx, resourceOf("leases"), l.Namespace, l.Name, []operation{{"test", "/metadata/resourceVersion", l.ResourceVersion}, change})
-		if err != nil {
+		add := operation{"add", "/metadata/finalizers", append(slices.Clone(l.Finalizers), finalizer)}
+		if err := r.watchOf(l.Namespace).patch(ctx, l, "", operation{"test", "/metadata/resourceVersion", l.ResourceVersion}, add); err != nil {
 			return 0, err
 		}
-		r.watchOf(l.Namespace).note(u)
 		if l = r.find(nameOf(l)); l == nil {
 			return 0, nil
 		}
@@ -54,55 +51,38 @@ func (r *Reconciler) reconcile(ctx context.Context, l *Lease) (again time.Durati
 
 // ask asks for the lease, and says how that comes on.
 func (r *Reconciler) ask(ctx context.Context, l *Lease) (again time.Duration, err error) {
-	f, room := r.fly(ctx, l)
-	if !room {
-		status := l.Status
-		status.Phase, status.Place, status.Reason = waiting, 0, fmt.Sprintf("%d of this namespace wait for %s before it", mostWaiting, l.Spec.Source)
-		return r.tell(ctx, l, status)
+	f := r.fly(ctx, l)
+	if f == nil {
+		return r.tell(ctx, l, 0, fmt.Sprintf("%d of this namespace wait for %s before it", mostWaiting, l.Spec.Source))
 	}
 	select {
 	case <-f.done:
 	default:
-		status := l.Status
-		f.mu.Lock()
-		status.Phase, status.Place, status.Reason = waiting, int64(f.now.Position), f.now.Reason
-		young := time.Since(f.begun) < time.Second
-		if status.Reason == "" && f.now.Phase != "" && f.now.Phase != "wait" {
-			status.Reason = f.now.Phase + " " + string(f.now.Instance)
-		}
-		f.mu.Unlock()
-		if young {
+		if time.Since(f.begun) < time.Second {
 			return time.Second, nil // most are given before, and one write is enough then
 		}
-		setCondition(&status.Conditions, l.Generation, leased, metav1.ConditionFalse, "Waiting", cmp.Or(status.Reason, "it is being seen to"))
-		return r.tell(ctx, l, status)
+		place, why := f.waits()
+		return r.tell(ctx, l, place, why)
 	}
 	if f.err != nil {
 		r.land(f)
-		return 0, r.failed(ctx, l, f)
+		return 0, r.failed(ctx, l, f.err)
 	}
 	r.opt.Step("lease:acquired")
-	given := f.leases[0]
-	status := LeaseStatus{
-		Phase: leased, Lease: given.ID, Instance: string(given.Instance), Generation: given.Generation, Holder: given.Owner, Project: given.Project,
-		Given: seconds(given.Given), Expires: seconds(given.Expires),
-		Steps: f.steps(), Conditions: l.Status.Conditions, Secret: l.Status.Secret,
-	}
-	setCondition(&status.Conditions, l.Generation, leased, metav1.ConditionTrue, leased, string(given.Instance))
-	if l.Spec.Token && status.Secret == "" {
-		if err := r.secret(ctx, l, f, &status); err != nil {
-			if _, lives, e := r.living(ctx, given.ID, given.Instance); e != nil || lives {
-				now := l.Status
-				now.Phase, now.Place, now.Lease, now.Instance = waiting, 0, given.ID, string(given.Instance)
-				now.Reason = "there is a lease, and the Secret with its token cannot be made: " + api.Text(err)
-				setCondition(&now.Conditions, l.Generation, leased, metav1.ConditionFalse, "NoSecret", now.Reason)
-				return 0, cmp.Or(r.watchOf(l.Namespace).write(ctx, l, now), errAgain)
+	lease := f.leases[0]
+	secret := l.Status.Secret
+	if l.Spec.Token && secret == "" {
+		if secret, err = r.secret(ctx, l, f); err != nil {
+			if _, lives, e := r.living(ctx, lease.ID, lease.Instance); e != nil || lives {
+				now := waits(l, 0, "NoSecret", "there is a lease, and the Secret with its token cannot be made: "+api.Text(err))
+				now.Lease, now.Instance = lease.ID, string(lease.Instance)
+				return 0, cmp.Or(r.write(ctx, l, now), errAgain)
 			}
-			status.Secret = ""
 		}
 	}
-	reach(&status, l.Namespace)
-	if err := r.watchOf(l.Namespace).write(ctx, l, status); err != nil {
+	status := given(l, lease, secret, leased, string(lease.Instance))
+	status.Steps = f.steps()
+	if err := r.write(ctx, l, status); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.land(f) // the object is gone: the lease is found by its label
 		}
@@ -113,99 +93,116 @@ func (r *Reconciler) ask(ctx context.Context, l *Lease) (again time.Duration, er
 	return 0, nil
 }
 
-// reach says how a lease is used: with its token, or by who may use what others have.
-func reach(s *LeaseStatus, namespace string) {
-	s.Run = "hostler run --any " + s.Instance + " -- COMMAND"
-	if s.Secret != "" {
-		with := "HOSTLER_TOKEN=$(kubectl get secret -n " + namespace + " " + s.Secret + " -o 'jsonpath={.data.token}' | base64 -d) "
-		s.Run, s.SSH = with+"hostler run "+s.Instance+" -- COMMAND", with+"hostler ssh "+s.Instance
+// waits is the status of an object that has no lease yet.
+func waits(l *Lease, place int, reason, text string) LeaseStatus {
+	s := l.Status
+	s.Phase, s.Place, s.Reason = waiting, place, text
+	setCondition(&s.Conditions, l.Generation, leased, metav1.ConditionFalse, reason, text)
+	return s
+}
+
+// given is the status of an object whose lease lives, and how that is used: with its token, or by who may use what others have.
+func given(o *Lease, l compute.Lease, secret, reason, text string) LeaseStatus {
+	s := LeaseStatus{
+		Phase: leased, Lease: l.ID, Instance: string(l.Instance), Generation: l.Generation, Holder: l.Owner, Project: l.Project, Given: seconds(l.Given), Expires: seconds(l.Expires),
+		Secret: secret, Conditions: o.Status.Conditions, Run: "hostler run --any " + string(l.Instance) + " -- COMMAND",
 	}
+	if secret != "" {
+		with := "HOSTLER_TOKEN=$(kubectl get secret -n " + o.Namespace + " " + secret + " -o 'jsonpath={.data.token}' | base64 -d) hostler "
+		s.Run, s.SSH = with+"run "+s.Instance+" -- COMMAND", with+"ssh "+s.Instance
+	}
+	setCondition(&s.Conditions, o.Generation, leased, metav1.ConditionTrue, reason, text)
+	return s
+}
+
+// over is the status of an object whose lease has ended, or will not be given.
+func over(s LeaseStatus, at time.Time) LeaseStatus {
+	s.Phase, s.Run, s.SSH, s.Ended = ended, "", "", seconds(at)
+	return s
+}
+
+func setCondition(all *[]metav1.Condition, generation int64, what string, is metav1.ConditionStatus, reason, text string) {
+	*all = slices.Clone(*all)
+	meta.SetStatusCondition(all, metav1.Condition{Type: what, Status: is, Reason: reason, Message: shortened(text, 32<<10), ObservedGeneration: generation})
+}
+
+// write writes an object's status.
+func (r *Reconciler) write(ctx context.Context, l *Lease, status LeaseStatus) error {
+	return r.watchOf(l.Namespace).write(ctx, l, status)
+}
+
+// tell says how a request comes on, as long as there is room for that, and tells when to look again.
+func (r *Reconciler) tell(ctx context.Context, l *Lease, place int, why string) (time.Duration, error) {
+	status := waits(l, place, "Waiting", cmp.Or(why, "it is being seen to"))
+	if !same(l.Status, status) && !r.telling.Allow() {
+		return 2 * time.Second, nil
+	}
+	return 5 * time.Second, r.write(ctx, l, status)
 }
 
 // request is what an object asks for.
-func (r *Reconciler) request(l *Lease) (req compute.Request, err error) {
+func (r *Reconciler) request(l *Lease) (compute.Request, error) {
+	var bad error
+	size := func(key, text string) int64 {
+		if text == "" {
+			return 0
+		}
+		q, err := resource.ParseQuantity(text)
+		if err != nil {
+			bad = errors.Join(bad, fmt.Errorf("%s: %w", key, err))
+		}
+		return q.Value()
+	}
+	span := func(key, text string, unsaid, zero time.Duration) time.Duration {
+		if text == "" {
+			return unsaid
+		}
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			bad = errors.Join(bad, fmt.Errorf("%s: %w", key, err))
+		}
+		return cmp.Or(d, zero)
+	}
+	const none = -1
 	s := &l.Spec
-	req = compute.Request{
-		Source: s.Source, Count: 1, Name: s.Name, Cores: s.Cores, GPUs: int(s.GPUs), Image: s.Image, Flavor: s.Flavor, Location: s.Location, Priority: int(s.Priority), Wait: -time.Second, Idle: -1,
-		Purpose: "Lease " + l.Namespace + "/" + l.Name, Labels: maps.Clone(s.Labels), Project: r.project(l.Namespace),
+	req := compute.Request{
+		Source: s.Source, Count: 1, Name: s.Name, Cores: s.Cores, Memory: size("memory", s.Memory), Disk: size("disk", s.Disk), GPUs: s.GPUs, Image: s.Image, Flavor: s.Flavor, Location: s.Location,
+		TTL: span("ttl", s.TTL, 0, none), Idle: span("idle", s.Idle, none, none), Wait: span("wait", s.Wait, -time.Second, 0), Priority: s.Priority, Project: r.project(l.Namespace),
+		Purpose: strings.TrimSuffix("Lease "+l.Namespace+"/"+l.Name+": "+s.Purpose, ": "),
+		Labels:  map[string]string{},
 	}
-	if s.Purpose != "" {
-		req.Purpose += ": " + s.Purpose
-	}
-	if req.Labels == nil {
-		req.Labels = map[string]string{}
-	}
+	maps.Copy(req.Labels, s.Labels)
 	req.Labels[labelUID], req.Labels[labelObject], req.Labels[labelWhere] = string(l.UID), l.Namespace+"/"+l.Name, r.cluster.leads()
-	for _, size := range []struct {
-		key, text string
-		to        *int64
-	}{{"memory", s.Memory, &req.Memory}, {"disk", s.Disk, &req.Disk}} {
-		if size.text != "" {
-			q, e := resource.ParseQuantity(size.text)
-			if e != nil {
-				err = errors.Join(err, fmt.Errorf("%s: %w", size.key, e))
-			}
-			*size.to = q.Value()
-		}
+	if bad != nil {
+		return req, &compute.Error{Kind: compute.ErrInvalid, Err: bad}
 	}
-	for _, d := range []struct {
-		key, text string
-		to        *time.Duration
-	}{{"ttl", s.TTL, &req.TTL}, {"idle", s.Idle, &req.Idle}, {"wait", s.Wait, &req.Wait}} {
-		if d.text == "" {
-			continue
-		}
-		span, e := time.ParseDuration(d.text)
-		if e != nil {
-			err = errors.Join(err, fmt.Errorf("%s: %w", d.key, e))
-		}
-		if *d.to = span; span == 0 && d.key != "wait" {
-			*d.to = -1 // none
-		}
-	}
-	if err != nil {
-		err = &compute.Error{Kind: compute.ErrInvalid, Err: err}
-	}
-	return req, err
+	return req, nil
 }
 
 // failed says why there is no lease, and has it tried again later. One that has waited for as long as it was to is over.
-func (r *Reconciler) failed(ctx context.Context, l *Lease, f *flight) error {
-	status := l.Status
-	reason, text := wrong(f.err)
-	status.Phase, status.Place, status.Reason = waiting, 0, text
-	if l.Spec.Wait != "" && (errors.Is(f.err, compute.ErrTimeout) || l.Spec.Wait == "0" && errors.Is(f.err, compute.ErrNoCapacity)) {
-		status.Phase, status.Ended = ended, seconds(time.Now())
+func (r *Reconciler) failed(ctx context.Context, l *Lease, err error) error {
+	reason, text := wrong(err)
+	status := waits(l, 0, reason, text)
+	if l.Spec.Wait != "" && (errors.Is(err, compute.ErrTimeout) || l.Spec.Wait == "0" && errors.Is(err, compute.ErrNoCapacity)) {
+		return r.write(ctx, l, over(status, time.Now()))
 	}
-	setCondition(&status.Conditions, l.Generation, leased, metav1.ConditionFalse, reason, text)
-	if err := r.watchOf(l.Namespace).write(ctx, l, status); err != nil || status.Phase == ended {
-		return err
-	}
-	return errAgain
-}
-
-// wrong is an error as a condition has it.
-func wrong(err error) (reason, text string) {
-	reason, text = "Failed", api.Text(err)
-	if hint := compute.Hint(err); hint != "" && !strings.HasPrefix(hint, "hostler --embedded") { // that is for who sits at a machine, and not for who writes objects
-		text += " (" + hint + ")"
-	}
-	for _, k := range []struct {
-		kind error
-		name string
-	}{
-		{compute.ErrInvalid, "Invalid"}, {compute.ErrNotFound, "NotFound"}, {compute.ErrDenied, "Denied"}, {compute.ErrTimeout, "TimedOut"}, {compute.ErrNoCapacity, "NoCapacity"},
-		{compute.ErrConflict, "Conflict"}, {compute.ErrUnavailable, "Unavailable"},
-	} {
-		if errors.Is(err, k.kind) {
-			return k.name, text
-		}
-	}
-	return reason, text
+	return cmp.Or(r.write(ctx, l, status), errAgain)
 }
 
 // errAgain is for an object that is tried again later, as what is wrong may be mended: a source may come.
 var errAgain = errors.New("again later")
+
+// wrong is an error as a condition has it.
+func wrong(err error) (reason, text string) {
+	p := api.PlainProblem(err)
+	for word := range strings.SplitSeq(p.Code, "-") {
+		reason += strings.ToUpper(word[:1]) + word[1:]
+	}
+	if text = p.Detail; p.Hint != "" && !strings.HasPrefix(p.Hint, "hostler --embedded") { // that is for who sits at a machine, and not for who writes objects
+		text += " (" + p.Hint + ")"
+	}
+	return reason, text
+}
 
 // follow looks whether a lease lives, and until when.
 func (r *Reconciler) follow(ctx context.Context, l *Lease) error {
@@ -216,65 +213,51 @@ func (r *Reconciler) follow(ctx context.Context, l *Lease) error {
 	}
 	if lives {
 		status.Expires = seconds(now.Expires)
-		return r.watchOf(l.Namespace).write(ctx, l, status)
+		return r.write(ctx, l, status)
 	}
-	over, err := r.opt.Book().Leases(ctx, compute.LeaseQuery{Instance: compute.ID(l.Status.Instance), Ended: true, Limit: 100})
+	past, err := r.opt.Book().Leases(ctx, compute.LeaseQuery{Instance: compute.ID(status.Instance), Ended: true, Limit: 100})
 	if err != nil {
 		return err
 	}
-	status.Phase, status.Reason, status.Run, status.SSH = ended, "it has ended", "", ""
-	status.Ended = seconds(time.Now())
-	if i := slices.IndexFunc(over, func(o compute.Lease) bool { return o.ID == status.Lease }); i >= 0 {
-		status.Reason, status.Ended = cmp.Or(over[i].Why, status.Reason), seconds(over[i].Ended)
+	why, at := "it has ended", time.Now()
+	if i := slices.IndexFunc(past, func(o compute.Lease) bool { return o.ID == status.Lease }); i >= 0 {
+		why, at = cmp.Or(past[i].Why, why), past[i].Ended
 	}
-	setCondition(&status.Conditions, l.Generation, leased, metav1.ConditionFalse, ended, status.Reason)
-	return r.watchOf(l.Namespace).write(ctx, l, status)
+	return r.write(ctx, l, over(waits(l, 0, ended, why), at))
 }
 
 // living looks for a lease among those that live.
 func (r *Reconciler) living(ctx context.Context, id string, instance compute.ID) (l compute.Lease, lives bool, err error) {
-	r.mu.Lock()
-	l, lives = r.known[id]
-	r.mu.Unlock()
-	if lives {
-		return l, true, nil
+	all, err := r.opt.Book().Leases(ctx, compute.LeaseQuery{Instance: instance})
+	i := slices.IndexFunc(all, func(o compute.Lease) bool { return o.ID == id })
+	if i < 0 {
+		return l, false, err
 	}
-	all, err := r.opt.Book().Leases(ctx, compute.LeaseQuery{Instance: instance}) // it may be younger than the list
-	if i := slices.IndexFunc(all, func(o compute.Lease) bool { return o.ID == id }); i >= 0 {
-		return all[i], true, err
-	}
-	return l, false, err
+	return all[i], true, err
 }
 
-// depart gives back what an object that is being deleted has, and then lets it go.
+// depart gives back what an object that is being deleted has, and proves it, and then lets the object go.
 func (r *Reconciler) depart(ctx context.Context, l *Lease) error {
 	if !slices.Contains(l.Finalizers, finalizer) {
 		return nil
 	}
-	if err := r.returned(ctx, l); err != nil {
-		if ctx.Err() != nil || time.Since(l.DeletionTimestamp.Time) < departure {
-			return err
+	r.abandon(nameOf(l))
+	if l.Status.Phase != ended {
+		q := compute.LeaseQuery{Owner: Owner(l.Namespace), Instance: compute.ID(l.Status.Instance)} // without an instance: we may have been killed before it was noted
+		if err := r.giveBack(ctx, l.Namespace, l.Name, string(l.UID), q); err != nil {
+			if ctx.Err() != nil || time.Since(l.DeletionTimestamp.Time) < departure {
+				return err
+			}
+			r.log.Error("a Lease of Kubernetes goes, and what it had is given back later", "lease", nameOf(l).String(), "err", err)
 		}
-		r.log.Error("a Lease of Kubernetes goes, and what it had is given back later", "lease", nameOf(l).String(), "err", err)
 	}
 	r.opt.Step("lease:returned")
 	rest := slices.DeleteFunc(slices.Clone(l.Finalizers), func(f string) bool { return f == finalizer })
-	_, err := r.cluster.patch(ctx, resourceOf("leases"), l.Namespace, l.Name,
-		[]operation{{"test", "/metadata/uid", l.UID}, {"test", "/metadata/finalizers", l.Finalizers}, {"replace", "/metadata/finalizers", rest}})
+	err := r.watchOf(l.Namespace).patch(ctx, l, "", operation{"test", "/metadata/finalizers", l.Finalizers}, operation{"replace", "/metadata/finalizers", rest})
 	if apierrors.IsNotFound(err) {
 		err = nil
 	}
 	return err
-}
-
-// returned gives back what an object has, if it has anything, and proves it.
-func (r *Reconciler) returned(ctx context.Context, l *Lease) error {
-	r.abandon(nameOf(l))
-	if l.Status.Phase == ended {
-		return nil
-	}
-	q := compute.LeaseQuery{Owner: Owner(l.Namespace), Instance: compute.ID(l.Status.Instance)} // without an instance: we may have been killed before it was noted
-	return r.giveBack(ctx, l.Namespace, l.Name, string(l.UID), q)
 }
 
 // giveBack ends the request of an object, which is refused from then on, and what it was given, among what a query finds.
@@ -302,54 +285,40 @@ func (r *Reconciler) giveBack(ctx context.Context, namespace, name, uid string, 
 	return nil
 }
 
-// secret has a token of a lease's own made, once, and keeps it in a Secret that goes with the object. Its name tells objects apart, so that one that is there is this one's.
-func (r *Reconciler) secret(ctx context.Context, l *Lease, f *flight, status *LeaseStatus) error {
-	given := f.leases[0]
+// secret has a token of a lease's own made, once, and keeps it in a Secret that goes with the object. Its name tells objects apart, so that one that is there is this
+// one's. It is "" where the lease has ended already, which is seen in a moment.
+func (r *Reconciler) secret(ctx context.Context, l *Lease, f *flight) (name string, err error) {
+	lease := f.leases[0]
 	if f.token == "" {
 		door, err := r.door(l.Namespace, l.Name)
 		if err != nil {
-			return err
+			return "", err
 		}
 		defer door.Close()
-		token, err := door.LeaseToken(ctx, given.ID, false)
+		token, err := door.LeaseToken(ctx, lease.ID, false)
 		if errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrConflict) {
-			return nil // it has ended already, which is seen in a moment
+			return "", nil
 		}
 		if err != nil {
-			return err
+			return "", err
 		}
 		f.token = token.Secret
 	}
 	short, _, _ := strings.Cut(string(l.UID), "-")
-	status.Secret = shortened(l.Name, 200) + "-" + short
+	name = shortened(l.Name, 200) + "-" + short
 	r.opt.Step("lease:secret")
-	err := r.cluster.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
-		_, err := d.Resource(secrets).Namespace(l.Namespace).Create(ctx, &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": "v1", "kind": "Secret", "type": "Opaque",
-			"metadata": map[string]any{"name": status.Secret, "ownerReferences": []any{map[string]any{
-				"apiVersion": Group + "/" + Version, "kind": "Lease", "name": l.Name, "uid": string(l.UID), "controller": true,
-			}}},
-			"stringData": map[string]any{"token": f.token, "lease": given.ID, "instance": string(given.Instance)},
-		}}, metav1.CreateOptions{FieldManager: "hostler"})
-		return err
+	owner := map[string]any{"apiVersion": Group + "/" + Version, "kind": "Lease", "name": l.Name, "uid": string(l.UID), "controller": true}
+	err = r.cluster.make(ctx, schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, l.Namespace, map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": map[string]any{"name": name, "ownerReferences": []any{owner}},
+		"stringData": map[string]any{"token": f.token, "lease": lease.ID, "instance": string(lease.Instance)},
 	})
-	if apierrors.IsAlreadyExists(err) {
-		err = nil // made before we were killed
+	if apierrors.IsAlreadyExists(err) { // made before we were killed
+		err = nil
 	}
-	return err
-}
-
-var secrets = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
-
-// tell writes a status that says how a request comes on, as long as there is room for that, and tells when to look again.
-func (r *Reconciler) tell(ctx context.Context, l *Lease, status LeaseStatus) (time.Duration, error) {
-	if same(l.Status, status) {
-		return 5 * time.Second, nil
+	if err != nil {
+		name = ""
 	}
-	if !r.telling.Allow() {
-		return 2 * time.Second, nil
-	}
-	return 5 * time.Second, r.watchOf(l.Namespace).write(ctx, l, status)
+	return name, err
 }
 
 func shortened(s string, n int) string {

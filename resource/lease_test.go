@@ -9,30 +9,27 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
+	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/resource"
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
 )
 
 // TestNoKinds has a controller say what to do where the cluster does not know our kinds, and go on when it does.
 func TestNoKinds(t *testing.T) {
-	lab.Config(t)
-	lab.Ctl(t, "", "delete", "crd", "leases."+resource.Group, "--ignore-not-found")
-	kinds(t) // so that the site can be taken away, whatever happens
 	s := newSite(t, "none")
+	defer define(t) // so that the site can be taken away, whatever happens
 	lab.Ctl(t, "", "delete", "crd", "leases."+resource.Group)
 	c := s.serve()
-	eventually(t, "it says what to do", func() error {
+	computetest.Eventually(t, "it says what to do", func() error {
 		if text := c.log.String(); !strings.Contains(text, "this cluster has no leases."+resource.Group) || !strings.Contains(text, "hostler docs crds | kubectl apply -f -") {
 			return errors.New(text)
 		}
 		return nil
 	})
-	kinds(t)
+	define(t)
 	s.lease("one", `{"source":"web"}`)
 	s.phase("one", "Leased")
 	s.away("one")
@@ -42,8 +39,7 @@ func TestNoKinds(t *testing.T) {
 
 // TestLife follows leases from their objects' making to their end.
 func TestLife(t *testing.T) {
-	lab.Config(t)
-	kinds(t)
+	t.Parallel()
 	s := newSite(t, "life")
 	s.serve()
 	s.lease("one", `{"source":"web","token":true,"labels":{"for":"test"},"purpose":"tests","ttl":"2h"}`)
@@ -107,7 +103,7 @@ func TestLife(t *testing.T) {
 	var log struct {
 		Acts []struct{ Who, Via, Act, Reason, Thing string }
 	}
-	eventually(t, "the audit log has it", func() error {
+	computetest.Eventually(t, "the audit log has it", func() error {
 		s.get("/v1/audit?who=kubernetes:life", &log)
 		var seen []string
 		for _, a := range log.Acts {
@@ -124,8 +120,7 @@ func TestLife(t *testing.T) {
 
 // TestWrong has objects say what is wrong with them, and be served when it is mended.
 func TestWrong(t *testing.T) {
-	lab.Config(t)
-	kinds(t)
+	t.Parallel()
 	s := newSite(t, "wrong")
 	s.source("single", "type = fake\nmaximum = 1\n")
 	s.serve()
@@ -136,7 +131,7 @@ func TestWrong(t *testing.T) {
 	s.lease("short", `{"source":"single","wait":"0"}`)
 	for name, want := range map[string]string{"early": "NotFound: later: not found: no source of this name", "own": "Denied: local: permission denied: it shows the files of the controller's own user"} {
 		o := s.phase(name, "Waiting")
-		eventually(t, "it says what is wrong", func() error {
+		computetest.Eventually(t, "it says what is wrong", func() error {
 			o, _ = s.object(name)
 			if len(o.Status.Conditions) == 0 || !strings.HasPrefix(o.Status.Conditions[0].Reason+": "+o.Status.Conditions[0].Message, want) {
 				return fmt.Errorf("%s: %+v", name, o.Status.Conditions)
@@ -157,8 +152,7 @@ func TestWrong(t *testing.T) {
 
 // TestAway has objects change while no controller runs.
 func TestAway(t *testing.T) {
-	lab.Config(t)
-	kinds(t)
+	t.Parallel()
 	s := newSite(t, "away")
 	c := s.serve()
 	s.lease("stays", `{"source":"web"}`)
@@ -190,8 +184,7 @@ func TestAway(t *testing.T) {
 
 // TestKilled kills the controller at each step of a lease's life. The next one goes on, and there is never a second lease.
 func TestKilled(t *testing.T) {
-	lab.Config(t)
-	kinds(t)
+	t.Parallel()
 	for _, step := range []string{"lease:finalizer", "lease:acquire", "acquire:recorded", "lease:acquired", "lease:secret", "lease:told", "lease:giving-up", "lease:returned"} {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
@@ -203,7 +196,7 @@ func TestKilled(t *testing.T) {
 				s.phase("one", "Leased")
 				s.away("one")
 			}
-			eventually(t, "it is killed", func() error {
+			computetest.Eventually(t, "it is killed", func() error {
 				select {
 				case <-c.ended:
 					return nil
@@ -233,8 +226,7 @@ func TestKilled(t *testing.T) {
 
 // TestReplicas has one of two controllers do what objects ask for, and the other go on when that is killed.
 func TestReplicas(t *testing.T) {
-	lab.Config(t)
-	kinds(t)
+	t.Parallel()
 	url := pgtest.Start(t).Database(t)
 	first := newSite(t, "several", "[store]", "url = "+url)
 	second := *first
@@ -245,7 +237,7 @@ func TestReplicas(t *testing.T) {
 	}
 	const doing = "doing what objects of Kubernetes ask for"
 	a := first.serve()
-	eventually(t, "the first one acts", func() error { return says(a, doing) })
+	computetest.Eventually(t, "the first one acts", func() error { return says(a, doing) })
 	b := second.serve()
 	first.lease("one", `{"source":"web"}`)
 	one := first.phase("one", "Leased").Status
@@ -258,7 +250,7 @@ func TestReplicas(t *testing.T) {
 		t.Fatal("both act")
 	}
 	a.kill()
-	eventually(t, "the second one acts", func() error { return says(b, doing) })
+	computetest.Eventually(t, "the second one acts", func() error { return says(b, doing) })
 	first.away("two")
 	first.gone("two")
 	second.phase("three", "Leased")
@@ -277,8 +269,7 @@ func says(c *serving, text string) error {
 
 // TestShown has leases that were made otherwise shown as objects, some of them, for as long as they live.
 func TestShown(t *testing.T) {
-	lab.Config(t)
-	kinds(t)
+	t.Parallel()
 	s := newSite(t, "shown")
 	s.file("hostler.conf", "[resources]\nnamespaces = shown\nshow = 1\nkubeconfig = "+s.kubeconfig+"\n")
 	s.serve()
@@ -287,7 +278,7 @@ func TestShown(t *testing.T) {
 	s.lease("mine", `{"source":"web"}`)
 	s.phase("mine", "Leased")
 	var name string
-	eventually(t, "it is shown", func() error {
+	computetest.Eventually(t, "it is shown", func() error {
 		for object := range strings.FieldsSeq(lab.Ctl(t, "", "get", "leases."+resource.Group, "-n", s.namespace, "-l", resource.Group+"/shown", "-o", "name")) {
 			name = strings.TrimPrefix(object, "lease."+resource.Group+"/")
 			if o, _ := s.object(name); o.Status.Instance == instance && o.Status.Phase == "Leased" {
@@ -306,23 +297,11 @@ func TestShown(t *testing.T) {
 
 // TestServerAway has the API server away for a while: leases live on, and what was asked for meanwhile is done.
 func TestServerAway(t *testing.T) {
-	lab.Config(t)
-	kinds(t)
 	s := newSite(t, "server-away")
 	s.serve()
 	s.lease("one", `{"source":"web"}`)
 	one := s.phase("one", "Leased").Status
-	text, err := os.ReadFile(filepath.Join(lab.Dir(), "run", "apiserver.pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err == nil {
-		err = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	lab.Stop(t, "apiserver")
 	s.hostler("release", "-f", "--any", one.Instance)
 	if err := lab.Up(); err != nil {
 		t.Fatal(err)

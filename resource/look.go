@@ -10,59 +10,33 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
 	"github.com/hostler-project/hostler/compute"
 )
 
-// look follows the journal until ctx ends: where something has become of leases, all are listed, and what objects say of them is brought up to date. A list that
-// takes long is made seldom.
+// look lists all leases when the journal has something new, until ctx ends, and brings what objects say of them up to date. A list that takes long is made seldom.
 func (r *Reconciler) look(ctx context.Context) {
-	var listed, rest time.Time
-	var last int64 = -1
-	for ctx.Err() == nil {
-		if news, err := r.news(ctx, &last); err != nil {
-			r.log.Warn("custom resources: the journal", "err", err)
-		} else if now := time.Now(); now.After(rest) && (news || listed.IsZero() || now.Sub(listed) > listEvery) {
-			more, err := r.list(ctx)
-			if err != nil && ctx.Err() == nil {
-				r.log.Warn("custom resources: the leases", "err", err)
-			}
-			rest = time.Now().Add(20 * time.Since(now))
-			if listed = now; more || err != nil {
-				listed = time.Time{}
-			}
-		} else if news {
-			listed = time.Time{} // when there is time for it
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(lookEvery):
-		}
-	}
-}
-
-// news reports whether something has become of leases since an event, and goes on to the newest.
-func (r *Reconciler) news(ctx context.Context, last *int64) (news bool, err error) {
-	const some = 1000
-	q := compute.EventQuery{After: *last, Limit: some}
-	if *last < 0 {
-		q, news = compute.EventQuery{Newest: 1}, true
-	}
-	for {
-		events, err := r.opt.Book().Events(ctx, q)
+	due, listed, rest, last := true, time.Time{}, time.Time{}, int64(0)
+	for ; ctx.Err() == nil; pause(ctx, lookEvery) {
+		newest, err := r.opt.Book().Events(ctx, compute.EventQuery{Newest: 1})
 		if err != nil {
-			return news, err
+			r.log.Warn("custom resources: the journal", "err", err)
+			continue
 		}
-		for _, e := range events {
-			*last, news = e.ID, news || e.Lease != ""
+		if len(newest) > 0 && newest[0].ID != last {
+			due, last = true, newest[0].ID
 		}
-		*last = max(0, *last)
-		if q.After = *last; len(events) < some {
-			return news, nil
+		now := time.Now()
+		if now.Before(rest) || !due && now.Sub(listed) < listEvery {
+			continue
 		}
+		due, err = r.list(ctx)
+		if err != nil && ctx.Err() == nil {
+			r.log.Warn("custom resources: the leases", "err", err)
+		}
+		due, listed, rest = due || err != nil, now, time.Now().Add(20*time.Since(now))
 	}
 }
 
@@ -76,9 +50,6 @@ func (r *Reconciler) list(ctx context.Context) (more bool, err error) {
 	for _, l := range all {
 		known[l.ID] = l
 	}
-	r.mu.Lock()
-	r.known = known
-	r.mu.Unlock()
 	objects := map[types.UID]*Lease{}
 	for _, w := range r.leases {
 		for _, o := range w.list() {
@@ -169,7 +140,7 @@ func (r *Reconciler) show(ctx context.Context, others []compute.Lease) (more boo
 					return d.Resource(w.gvr).Namespace(o.Namespace).Delete(ctx, o.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &o.UID}})
 				})
 			default:
-				err = w.write(ctx, o, shownStatus(o, l))
+				err = w.write(ctx, o, given(o, l, "", "MadeOtherwise", "it was made otherwise, and is only shown here"))
 			}
 			if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 				return more, err
@@ -177,53 +148,26 @@ func (r *Reconciler) show(ctx context.Context, others []compute.Lease) (more boo
 		}
 	}
 	for name, l := range want {
+		w := r.watchOf(name.Namespace)
+		if w == nil {
+			continue
+		}
 		if !r.telling.Allow() {
 			return true, nil
 		}
-		if err := r.showOne(ctx, name, l); err != nil {
+		err := r.cluster.make(ctx, w.gvr, name.Namespace, map[string]any{
+			"apiVersion": Group + "/" + Version, "kind": "Lease",
+			"metadata": map[string]any{"name": name.Name, "labels": map[string]any{labelShown: "true"}, "annotations": map[string]any{noteLease: l.ID, noteOf: r.opt.Installation}},
+			"spec":     map[string]any{"source": l.Source},
+		})
+		switch {
+		case err == nil:
+			more = true // what it says is written when the watch has told of it
+		case !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err): // somebody's of this name; no such namespace
 			return more, err
 		}
 	}
 	return more, nil
-}
-
-// showOne makes the object of a lease that was made otherwise.
-func (r *Reconciler) showOne(ctx context.Context, name types.NamespacedName, l compute.Lease) error {
-	w := r.watchOf(name.Namespace)
-	if w == nil {
-		return nil
-	}
-	var made *unstructured.Unstructured
-	err := r.cluster.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
-		made, err = d.Resource(w.gvr).Namespace(name.Namespace).Create(ctx, &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": Group + "/" + Version, "kind": "Lease",
-			"metadata": map[string]any{"name": name.Name, "labels": map[string]any{labelShown: "true"}, "annotations": map[string]any{noteLease: l.ID, noteOf: r.opt.Installation}},
-			"spec":     map[string]any{"source": l.Source},
-		}}, metav1.CreateOptions{FieldManager: "hostler"})
-		return err
-	})
-	if apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) { // somebody's of this name; no such namespace
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	o, err := read[LeaseSpec, LeaseStatus](made)
-	if err != nil {
-		return err
-	}
-	w.put(o)
-	return w.write(ctx, o, shownStatus(o, l))
-}
-
-// shownStatus is what the object of a lease that was made otherwise says.
-func shownStatus(o *Lease, l compute.Lease) LeaseStatus {
-	s := LeaseStatus{
-		Phase: leased, Lease: l.ID, Instance: string(l.Instance), Generation: l.Generation, Holder: l.Owner, Project: l.Project, Given: seconds(l.Given), Expires: seconds(l.Expires), Conditions: o.Status.Conditions,
-	}
-	reach(&s, o.Namespace)
-	setCondition(&s.Conditions, o.Generation, leased, metav1.ConditionTrue, "MadeOtherwise", "it was made otherwise, and is only shown here")
-	return s
 }
 
 // shownName is the name of the object of a lease that was made otherwise.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/resource"
 )
 
@@ -26,6 +27,7 @@ type desk struct {
 	asked  []compute.Request
 	back   []compute.ID
 	looks  int
+	events int64
 	tokens int
 }
 
@@ -37,7 +39,10 @@ func (d *desk) Leases(context.Context, compute.LeaseQuery) ([]compute.Lease, err
 }
 
 func (d *desk) Events(context.Context, compute.EventQuery) ([]compute.Event, error) { // something always has become of leases
-	return []compute.Event{{ID: 1, Lease: "l-1"}}, nil
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.events++
+	return []compute.Event{{ID: d.events, Lease: "l-1"}}, nil
 }
 
 func (d *desk) AcquireOnce(ctx context.Context, _ string, req compute.Request) ([]compute.Lease, error) {
@@ -155,7 +160,7 @@ func (d *desk) looked(t *testing.T) {
 	d.mu.Lock()
 	now := d.looks
 	d.mu.Unlock()
-	eventually(t, "all leases are listed twice more", func() error {
+	computetest.Eventually(t, "all leases are listed twice more", func() error {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if d.looks < now+2 {
@@ -174,10 +179,11 @@ func wish(token bool, labels map[string]any) map[string]any {
 // TestNoSecret: where no Secret may be made the object says so and names the lease that it has, and one token is made, however often that is tried. A label of ours that
 // somebody has put on his own object changes nothing.
 func TestNoSecret(t *testing.T) {
+	t.Parallel()
 	w, d := newTown(t, wish(true, map[string]any{resource.Group + "/shown": "true"})), &desk{}
 	w.closed = 4
 	end := d.run(t, w)
-	eventually(t, "it is given with its Secret", func() error {
+	computetest.Eventually(t, "it is given with its Secret", func() error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if n := len(w.said); n == 0 || !strings.Contains(w.said[n-1], `"phase":"Leased"`) {
@@ -197,9 +203,10 @@ func TestNoSecret(t *testing.T) {
 // TestElsewhere: an object that another cluster does not have, or that a gateway knows nothing of, is not gone, and its lease stays; and one that is gone where it was
 // is, and its lease is given back.
 func TestElsewhere(t *testing.T) {
+	t.Parallel()
 	first, d := newTown(t, wish(false, nil)), &desk{}
 	end := d.run(t, first)
-	eventually(t, "it is asked for", func() error {
+	computetest.Eventually(t, "it is asked for", func() error {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if len(d.leases) == 0 {
@@ -226,7 +233,7 @@ func TestElsewhere(t *testing.T) {
 	d.looked(t)
 	lives("a gateway's word")
 	first.set(nil, false)
-	eventually(t, "it is given back when the API server says that its object is gone", func() error {
+	computetest.Eventually(t, "it is given back when the API server says that its object is gone", func() error {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if len(d.back) == 0 {

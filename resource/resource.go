@@ -1,7 +1,6 @@
 package resource
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -88,13 +87,11 @@ type Reconciler struct {
 	sets    []*set
 	queue   workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	telling *rate.Limiter
+	all     sync.WaitGroup
 
 	mu      sync.Mutex
-	flights map[types.NamespacedName]*flight
-	crowds  map[crowd]int // requests under way
-	known   map[string]compute.Lease
-	faults  map[string]string // what was said of a watch last
-	all     sync.WaitGroup
+	flights map[types.NamespacedName]*flight // requests under way
+	crowds  map[crowd]int                    // how many of each
 
 	elsewhere int // leases of objects of another cluster, when all were listed last
 }
@@ -107,43 +104,39 @@ func New(opt Options) *Reconciler {
 	if opt.Step == nil {
 		opt.Step = func(string) {}
 	}
-	return &Reconciler{opt: opt, log: opt.Log, cluster: &cluster{kubeconfig: opt.Kubeconfig, context: opt.Context}, telling: rate.NewLimiter(told, 50),
+	r := &Reconciler{opt: opt, log: opt.Log, cluster: &cluster{kubeconfig: opt.Kubeconfig, context: opt.Context}, telling: rate.NewLimiter(told, 50),
 		queue:   workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](100*time.Millisecond, longest)),
-		flights: map[types.NamespacedName]*flight{}, crowds: map[crowd]int{}, faults: map[string]string{}}
+		flights: map[types.NamespacedName]*flight{}, crowds: map[crowd]int{}}
+	names := slices.Sorted(maps.Keys(opt.Namespaces))
+	if slices.Contains(names, "*") {
+		names = []string{""}
+	}
+	for _, namespace := range names {
+		r.leases = append(r.leases, newWatch(r, "leases", namespace, func(o *Lease) { r.queue.Add(nameOf(o)) }))
+	}
+	for _, namespace := range opt.Sets {
+		r.sets = append(r.sets, newSet(r, namespace))
+	}
+	return r
 }
 
 // Run does what objects ask for until ctx ends: requests that wait then are given up, and asked for again by who comes after us. It is called once.
 func (r *Reconciler) Run(ctx context.Context) {
 	defer r.all.Wait()
-	names := slices.Sorted(maps.Keys(r.opt.Namespaces))
-	if slices.Contains(names, "*") {
-		names = []string{""}
-	}
-	for _, namespace := range names {
-		w := newWatch(r.cluster, resourceOf("leases"), namespace, func(o *Lease) { r.queue.Add(nameOf(o)) }, func(err error) { r.fault("leases", namespace, err) })
-		r.mu.Lock()
-		r.leases = append(r.leases, w)
-		r.mu.Unlock()
-		r.all.Go(func() { w.run(ctx) })
-	}
-	for _, namespace := range r.opt.Sets {
-		s := &set{r: r, namespace: namespace, bell: make(chan struct{}, 1)}
-		r.mu.Lock()
-		r.sets = append(r.sets, s)
-		r.mu.Unlock()
+	r.all.Go(func() { <-ctx.Done(); r.queue.ShutDown() })
+	for _, s := range r.sets {
 		r.all.Go(func() { s.keep(ctx) })
 	}
-	if len(names) == 0 {
-		<-ctx.Done()
-		return
-	}
-	r.all.Go(func() { <-ctx.Done(); r.queue.ShutDown() })
 	for _, w := range r.leases {
-		select {
-		case <-w.synced:
-		case <-ctx.Done():
+		r.all.Go(func() { w.run(ctx) })
+	}
+	for _, w := range r.leases {
+		if !w.known(ctx) {
 			return
 		}
+	}
+	if len(r.leases) == 0 {
+		return
 	}
 	for range workers {
 		r.all.Go(func() {
@@ -156,48 +149,17 @@ func (r *Reconciler) Run(ctx context.Context) {
 
 // Wake has what waits since it failed tried again at once: a configuration has changed, and there may be a source now.
 func (r *Reconciler) Wake() {
-	r.mu.Lock()
-	leases, sets := r.leases, r.sets
-	r.mu.Unlock()
-	for _, s := range sets {
+	for _, s := range r.sets {
 		s.woken.Store(true)
 		s.ring()
 	}
-	for _, w := range leases {
+	for _, w := range r.leases {
 		for _, l := range inOrder(w.list()) {
 			if l.Status.Phase == waiting {
 				r.queue.Forget(nameOf(l))
 				r.queue.Add(nameOf(l))
 			}
 		}
-	}
-}
-
-// fault says of a watch that it does not work, or does again, once each.
-func (r *Reconciler) fault(kind, namespace string, err error) {
-	where, text, hint := kind, "", ""
-	if namespace != "" {
-		where += " in the namespace " + namespace
-	}
-	if err != nil {
-		text = err.Error()
-	}
-	if apierrors.IsNotFound(err) {
-		text, hint = "this cluster has no "+kind+"."+Group, absentHint
-	}
-	if apierrors.IsForbidden(err) {
-		hint = absentHint
-	}
-	r.mu.Lock()
-	before := r.faults[where]
-	r.faults[where] = text
-	r.mu.Unlock()
-	switch {
-	case text == before:
-	case text == "":
-		r.log.Info("custom resources are read again", "what", where)
-	default:
-		r.log.Error("custom resources cannot be read", "what", where, "err", text, "hint", hint)
 	}
 }
 
@@ -267,14 +229,10 @@ func (r *Reconciler) door(namespace, name string) (Door, error) {
 	return r.opt.As(namespace, r.project(namespace), "Lease "+namespace+"/"+name)
 }
 
-func nameOf[S, T any](o *object[S, T]) types.NamespacedName {
-	return types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
-}
-
-// inOrder sorts objects: first come, first served.
-func inOrder[S, T any](some []*object[S, T]) []*object[S, T] {
-	slices.SortFunc(some, func(a, b *object[S, T]) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-	})
-	return some
+// pause waits, or until the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }

@@ -50,17 +50,21 @@ type set struct {
 	applied string    // what is there since
 }
 
+func newSet(r *Reconciler, namespace string) *set {
+	s := &set{r: r, namespace: namespace, bell: make(chan struct{}, 1)}
+	for _, k := range applied {
+		s.kinds = append(s.kinds, newWatch(r, k+"s", namespace, func(*Thing) { s.ring() }))
+	}
+	return s
+}
+
 // keep brings what is applied to what the objects of a namespace say, whenever they change, until ctx ends.
 func (s *set) keep(ctx context.Context) {
-	for _, k := range applied {
-		w := newWatch(s.r.cluster, resourceOf(k+"s"), s.namespace, func(*Thing) { s.ring() }, func(err error) { s.r.fault(k+"s", s.namespace, err) })
-		s.kinds = append(s.kinds, w)
+	for _, w := range s.kinds {
 		s.r.all.Go(func() { w.run(ctx) })
 	}
 	for _, w := range s.kinds { // what is not known yet is not to be pruned
-		select {
-		case <-w.synced:
-		case <-ctx.Done():
+		if !w.known(ctx) {
 			return
 		}
 	}
@@ -72,10 +76,7 @@ func (s *set) keep(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-s.bell:
-			select {
-			case <-ctx.Done():
-			case <-time.After(settle):
-			}
+			pause(ctx, settle)
 		case <-time.After(countTime):
 		}
 	}
@@ -169,7 +170,7 @@ func (s *set) tell(ctx context.Context) error {
 			now, known := numbers[o.Name]
 			known = known && applied[i] == "source" && !now.Orphaned
 			if known {
-				status.Cached, status.InUse, status.Max, status.Waiting = number(now.Counts.Cached()), number(now.Counts.InUse()), number(now.Maximum), number(now.Waiting)
+				status.Cached, status.InUse, status.Max, status.Waiting = new(now.Counts.Cached()), new(now.Counts.InUse()), new(now.Maximum), new(now.Waiting)
 			}
 			set := func(is metav1.ConditionStatus, reason, text string) {
 				setCondition(&status.Conditions, o.Generation, ready, is, reason, text)
@@ -200,11 +201,6 @@ func (s *set) tell(ctx context.Context) error {
 	return nil
 }
 
-func number(n int) *int64 {
-	out := int64(n)
-	return &out
-}
-
 // alive are the objects that are not being deleted, in the order of their names.
 func alive(w *watch[ThingSpec, ThingStatus]) []*Thing {
 	all := slices.DeleteFunc(w.list(), func(o *Thing) bool { return o.DeletionTimestamp != nil })
@@ -214,9 +210,7 @@ func alive(w *watch[ThingSpec, ThingStatus]) []*Thing {
 
 // filesOf are the files of a source, a bundle or a project: KIND.conf of the keys and sections, and what is beside it.
 func filesOf(kind string, spec ThingSpec) (out []api.ThingFile, err error) {
-	for _, f := range spec.Files {
-		out = append(out, api.ThingFile(f))
-	}
+	out = slices.Clone(spec.Files)
 	if spec.Conf == nil && slices.ContainsFunc(out, func(f api.ThingFile) bool { return f.Path == kind+".conf" }) {
 		return out, nil
 	}

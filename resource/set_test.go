@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/resource"
 )
 
@@ -26,7 +27,7 @@ func (s *site) thing(kind, name, spec string) {
 // is waits until an object's condition Ready is so, with a message that has a text in it, for the object as it is.
 func (s *site) is(plural, name, ready, text string) (o resource.Thing) {
 	s.t.Helper()
-	eventually(s.t, plural+" "+name+" is "+ready, func() error {
+	computetest.Eventually(s.t, plural+" "+name+" is "+ready, func() error {
 		o = resource.Thing{}
 		if err := json.Unmarshal([]byte(lab.Ctl(s.t, "", "get", plural+"."+resource.Group, "-n", s.namespace, name, "-o", "json")), &o); err != nil {
 			return err
@@ -43,7 +44,7 @@ func (s *site) is(plural, name, ready, text string) (o resource.Thing) {
 // applied waits until so much was applied, as KIND/NAME.
 func (s *site) applied(want ...string) {
 	s.t.Helper()
-	eventually(s.t, fmt.Sprintf("%v is applied", want), func() error {
+	computetest.Eventually(s.t, fmt.Sprintf("%v is applied", want), func() error {
 		var doc struct {
 			Things []struct {
 				Kind, Name, By string
@@ -67,8 +68,7 @@ func (s *site) applied(want ...string) {
 
 // TestSet follows sources, bundles and projects from their objects' making to their end.
 func TestSet(t *testing.T) {
-	lab.Config(t)
-	kinds(t)
+	t.Parallel()
 	s := newSite(t, "set")
 	s.applies()
 	c := s.serve()
@@ -93,7 +93,7 @@ func TestSet(t *testing.T) {
 	s.lease("one", `{"source":"made","cores":1}`)
 	s.phase("one", "Leased")
 	s.thing("Source", "made", `{"conf":{"type":"fake","maximum":4,"share":true,"reuse":false,"projects":["set"],"fake":{"cores":2}}}`)
-	eventually(t, "the numbers are shown", func() error {
+	computetest.Eventually(t, "the numbers are shown", func() error {
 		row := strings.Fields(lab.Ctl(t, "", "get", "sources."+resource.Group, "-n", s.namespace, "--no-headers"))
 		if len(row) != 7 || strings.Join(row[:6], " ") != "made fake 0 1 4 True" {
 			return fmt.Errorf("%q", row)
@@ -141,14 +141,13 @@ func TestSet(t *testing.T) {
 
 // TestSetKilled kills the controller while it applies. The next one goes on.
 func TestSetKilled(t *testing.T) {
-	lab.Config(t)
-	kinds(t)
+	t.Parallel()
 	s := newSite(t, "set-killed")
 	s.applies()
 	for _, step := range []string{"set:apply", "set:applied"} {
 		c := s.serve("HOSTLER_DIE=" + step)
 		s.thing("Source", strings.TrimPrefix(step, "set:"), `{"conf":{"type":"fake"}}`)
-		eventually(t, "it is killed at "+step, func() error {
+		computetest.Eventually(t, "it is killed at "+step, func() error {
 			select {
 			case <-c.ended:
 				return nil

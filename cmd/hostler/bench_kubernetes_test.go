@@ -55,7 +55,9 @@ func BenchmarkKubernetes(b *testing.B) {
 	for _, ns := range []string{"bench", "other", "sandboxes"} {
 		ctl("", "create", "namespace", ns)
 	}
-	moreNodes(b, readyPods/250+1)
+	for n := range readyPods/250 + 1 {
+		kubernetesLab.Node(b, fmt.Sprint("node-", n))
+	}
 	m := newMachine(b)
 	m.program = hostler
 	m.podSource("pods", gate.Config, "bench", fmt.Sprintf("reserve = %d\nmaximum = %d", readyPods, readyPods))
@@ -172,47 +174,11 @@ func burst(b *testing.B, c *client.Client, source string, n int) time.Duration {
 	return time.Since(begun)
 }
 
-// moreNodes has the lab's cluster have so many nodes, of 250 pods each.
-func moreNodes(b *testing.B, n int) {
-	b.Helper()
-	var text strings.Builder
-	for n := range n {
-		fmt.Fprintf(&text, `---
-{apiVersion: v1, kind: Node, metadata: {name: node-%d, labels: {kubernetes.io/hostname: node-%[1]d, kubernetes.io/os: linux, kubernetes.io/arch: amd64}},
- status: {allocatable: {cpu: "32", memory: 128Gi, pods: "250"}, capacity: {cpu: "32", memory: 128Gi, pods: "250"}}}
-`, n)
-	}
-	kubernetesLab.Ctl(b, text.String(), "apply", "-f", "-")
-	for n := range n {
-		kubernetesLab.Ctl(b, "", "patch", "node", fmt.Sprint("node-", n), "--subresource=status", "--type=merge", "-p",
-			fmt.Sprintf(`{"status":{"addresses":[{"type":"InternalIP","address":"127.0.0.1"},{"type":"Hostname","address":"node-%d"}]}}`, n))
-	}
-}
-
 // claims has warm sandboxes be claimed, one after the other, and returns the median of the times until a watch tells that one is ready.
 func claims(b *testing.B, n int) time.Duration {
 	b.Helper()
 	const ns = "sandboxes"
-	kubernetesLab.Ctl(b, fmt.Sprintf(`
-apiVersion: extensions.agents.x-k8s.io/v1beta1
-kind: SandboxTemplate
-metadata: {name: plain}
-spec: {podTemplate: {spec: {containers: [{name: main, image: "debian:13"}]}}}
----
-apiVersion: extensions.agents.x-k8s.io/v1beta1
-kind: SandboxWarmPool
-metadata: {name: warm}
-spec: {replicas: %d, sandboxTemplateRef: {name: plain}}
-`, 2*n), "apply", "-n", ns, "-f", "-")
-	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(500 * time.Millisecond) {
-		got := kubernetesLab.Ctl(b, "", "get", "sandboxwarmpool", "warm", "-n", ns, "-o", "jsonpath={.status.readyReplicas}")
-		if got == fmt.Sprint(2*n) {
-			break
-		}
-		if time.Now().After(end) {
-			b.Fatalf("%s of the warm pool are ready", got)
-		}
-	}
+	kubernetesLab.WarmPool(b, ns, 2*n)
 	url := kubernetesLab.Gate(b).URL + "/apis/extensions.agents.x-k8s.io/v1beta1/namespaces/" + ns + "/sandboxclaims"
 	do := func(ctx context.Context, method, url string, body any) (*http.Response, error) {
 		text, err := json.Marshal(body)

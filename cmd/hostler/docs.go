@@ -4,16 +4,15 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"maps"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/hostler-project/hostler/resource"
+	"github.com/hostler-project/hostler/packaging"
 )
 
 func newDocs(a *app) *cobra.Command {
@@ -32,19 +31,19 @@ func newDocs(a *app) *cobra.Command {
 		Example: "  hostler docs crds | kubectl apply -f -",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			files := resource.Definitions()
-			for _, name := range slices.Sorted(maps.Keys(files)) {
-				var err error
-				if len(args) > 0 {
-					err = os.WriteFile(filepath.Join(args[0], name), files[name], 0o644)
-				} else {
-					_, err = fmt.Fprintf(a.out, "---\n%s", files[name])
+			files, err := fs.Glob(packaging.Kinds, "helm/hostler/crds/*.yaml")
+			for _, name := range files {
+				text, e := packaging.Kinds.ReadFile(name)
+				if err = e; err == nil && len(args) > 0 {
+					err = os.WriteFile(filepath.Join(args[0], filepath.Base(name)), text, 0o644)
+				} else if err == nil {
+					_, err = fmt.Fprintf(a.out, "---\n%s", text)
 				}
 				if err != nil {
 					return err
 				}
 			}
-			return nil
+			return err
 		},
 	})
 	return cmd

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -10,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,10 +22,7 @@ import (
 // podSite is a machine with the lab's cluster and a namespace of the test's own.
 func podSite(t testing.TB) (m *machine, namespace string) {
 	t.Helper()
-	kubernetesLab.Config(t)
-	namespace = "test-" + strings.ToLower(rand.Text()[:8])
-	kubernetesLab.Ctl(t, "", "create", "namespace", namespace)
-	t.Cleanup(func() { kubernetesLab.Ctl(t, "", "delete", "namespace", namespace, "--wait=false") })
+	namespace = kubernetesLab.Namespace(t)
 	m = newMachine(t)
 	m.program = lookIn(plainPath(t), "hostler")
 	return m, namespace
@@ -218,7 +213,7 @@ func TestKubernetesDays(t *testing.T) {
 	}
 
 	for _, node := range []string{"node-going-" + ns, "node-bad-" + ns} {
-		labNode(t, node)
+		kubernetesLab.Node(t, node)
 		t.Cleanup(func() { ctl("", "delete", "node", node, "--ignore-not-found", "--wait=false") })
 	}
 	// What others have there: a pod, one of another installation under a name of ours, a sandbox.
@@ -266,17 +261,7 @@ spec: {nodeName: node-0, containers: [{name: main, image: theirs}]}
 	step("all are held")
 	ctl("", "delete", "node", "node-going-"+ns, "--wait=false")
 	ctl("", "taint", "node", "node-bad-"+ns, "bad=yes:NoExecute")
-	text, err := os.ReadFile(filepath.Join(kubernetesLab.Dir(), "run", "apiserver.pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if api, err := os.FindProcess(pid); err != nil || api.Kill() != nil {
-		t.Fatal("the API server does not end", err)
-	}
+	kubernetesLab.Stop(t, "apiserver")
 	killed()
 	if _, got := counts("pods"); got > pods || got < pods/4 { // those whose node went may be known to be gone
 		t.Errorf("%d pods are in use while the API server is away", got)
@@ -321,13 +306,4 @@ spec: {nodeName: node-0, containers: [{name: main, image: theirs}]}
 	if got := others(); got != theirs {
 		t.Errorf("what others have was\n%s\nand is\n%s", theirs, got)
 	}
-}
-
-// labNode adds a node to the lab's cluster.
-func labNode(t testing.TB, name string) {
-	t.Helper()
-	kubernetesLab.Ctl(t, fmt.Sprintf(`{apiVersion: v1, kind: Node, metadata: {name: %s, labels: {kubernetes.io/hostname: %[1]s, kubernetes.io/os: linux, kubernetes.io/arch: amd64}},
- status: {allocatable: {cpu: "32", memory: 128Gi, pods: "250"}, capacity: {cpu: "32", memory: 128Gi, pods: "250"}}}`, name), "apply", "-f", "-")
-	kubernetesLab.Ctl(t, "", "patch", "node", name, "--subresource=status", "--type=merge", "-p",
-		fmt.Sprintf(`{"status":{"addresses":[{"type":"InternalIP","address":"127.0.0.1"},{"type":"Hostname","address":%q}]}}`, name))
 }

@@ -13,9 +13,12 @@ import (
 )
 
 // Kubernetes is a cluster for the tests of one package: a real API server with scheduler and controllers, kwok for nodes, agent-sandbox. It is started by the first
-// test that asks, and ends with End, which TestMain calls. Its ports are Port and the six after it: each package has its own.
+// test that asks, and ends with End, which Main calls. Its ports are Port and the six after it: each package has its own.
 type Kubernetes struct {
 	Port int
+
+	place    string   // a directory for what all tests share
+	programs sync.Map // those that were built there
 
 	once       sync.Once
 	dir        string
@@ -91,14 +94,7 @@ func (k *Kubernetes) Up() error {
 			k.kubeconfig = path
 		}
 	}
-	// Its nodes lose their only address when kwok, which finds no host name among them, says anew that they are ready: so they get one.
-	for _, node := range []string{"node-0", "node-1"} {
-		status := fmt.Sprintf(`{"status":{"addresses":[{"type":"InternalIP","address":"127.0.0.1"},{"type":"Hostname","address":%q}]}}`, node)
-		if out, err := k.ctl("", "patch", "node", node, "--subresource=status", "--type=merge", "-p", status); err != nil {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-	}
-	return nil
+	return k.address("node-0", "node-1")
 }
 
 // Config returns the cluster's kubeconfig, whose user may do everything. Where there is no lab the test is skipped; with HOSTLER_REQUIRE_LAB it is built first.
@@ -125,9 +121,6 @@ func (k *Kubernetes) Config(t testing.TB) string {
 	}
 	return k.kubeconfig
 }
-
-// Dir is where the cluster's state is: run/NAME.pid and run/NAME.log of each of its programs, pods/NAMESPACE/POD of what is executed in pods.
-func (k *Kubernetes) Dir() string { return k.dir }
 
 // Ctl runs kubectl on the cluster and returns what it printed.
 func (k *Kubernetes) Ctl(t testing.TB, input string, args ...string) string {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/kubernetes"
 )
 
@@ -65,7 +66,7 @@ webhooks:
 // asked repeats a dry run until the API server asks the guard: it learns of one by itself.
 func asked(t *testing.T, p *kubernetes.Provider) {
 	t.Helper()
-	eventually(t, "the guard is asked", func() error {
+	computetest.Eventually(t, "the guard is asked", func() error {
 		if _, err := p.Probe(t.Context(), compute.Spec{}); err == nil {
 			return errors.New("nobody minds")
 		}
@@ -75,8 +76,10 @@ func asked(t *testing.T, p *kubernetes.Provider) {
 
 // TestWebhookRefuses has a webhook's no be told in its own words, at once and as final, whatever status and words it chose; for a sandbox too, whose pod another makes.
 func TestWebhookRefuses(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"pod", "sandbox"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			o := site(t)
 			o.Kind = kind
 			const says = "no computers on Sundays: exceeded quota of patience"
@@ -102,6 +105,7 @@ func TestWebhookRefuses(t *testing.T) {
 
 // TestWebhookHangs has one that does not answer be a trouble that passes.
 func TestWebhookHangs(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	url := guard(t, o.Namespace, false, func(r map[string]any) { r["allowed"] = true })
 	lab.Ctl(t, "", "patch", "validatingwebhookconfiguration", o.Namespace, "--type=json", "-p", fmt.Sprintf(`[{"op":"replace","path":"/webhooks/0/clientConfig/url","value":%q}]`, url+"/hang"))
@@ -115,6 +119,7 @@ func TestWebhookHangs(t *testing.T) {
 
 // TestWebhookAdds has a pod that a webhook put a container and labels into be the same instance, entered where it was meant; and that one ends when its own container does.
 func TestWebhookAdds(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	guard(t, o.Namespace, true, func(r map[string]any) {
 		patch := `[{"op":"add","path":"/spec/containers/0","value":{"name":"mesh","image":"mesh:1"}},{"op":"add","path":"/metadata/labels/mesh","value":"yes"},
@@ -123,7 +128,7 @@ func TestWebhookAdds(t *testing.T) {
 	})
 	p := open(t, o)
 	var name, id string
-	eventually(t, "a pod has the container", func() error {
+	computetest.Eventually(t, "a pod has the container", func() error {
 		id = fmt.Sprint("suite-", len(id)+1)
 		in, err := p.Create(t.Context(), compute.Spec{ID: compute.ID(id)})
 		if err != nil {
@@ -153,6 +158,7 @@ func TestWebhookAdds(t *testing.T) {
 
 // TestPolicyRefuses has an admission policy's no be told in its own words.
 func TestPolicyRefuses(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	lab.Ctl(t, fmt.Sprintf(`
 apiVersion: admissionregistration.k8s.io/v1
@@ -183,8 +189,10 @@ spec: {policyName: %[1]s, validationActions: [Deny], matchResources: {namespaceS
 
 // TestPodSecurity has what a namespace's standard forbids be said at once, and what security = strict makes be let in.
 func TestPodSecurity(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"pod", "sandbox"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			o := site(t)
 			o.Kind = kind
 			lab.Ctl(t, "", "label", "namespace", o.Namespace, "pod-security.kubernetes.io/enforce=restricted")
@@ -203,6 +211,7 @@ func TestPodSecurity(t *testing.T) {
 
 // TestAbsent has what a source names and the cluster does not have be said at once.
 func TestAbsent(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	for _, c := range []struct {
 		name, says string
@@ -243,7 +252,7 @@ func TestStarts(t *testing.T) {
 	if _, err := p.List(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	stop(t, "kwok")
+	lab.Stop(t, "kwok")
 	t.Cleanup(func() {
 		if err := lab.Up(); err != nil {
 			t.Error(err)
@@ -268,7 +277,7 @@ func TestStarts(t *testing.T) {
 				t.Fatal(err)
 			}
 			name := strings.TrimPrefix(in.ProviderID, o.Namespace+"/")
-			eventually(t, "it has a node", func() error {
+			computetest.Eventually(t, "it has a node", func() error {
 				if lab.Ctl(t, "", "get", "pod", name, "-n", o.Namespace, "-o", "jsonpath={.spec.nodeName}") == "" {
 					return errors.New("it has none")
 				}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/kubernetes"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -22,8 +23,9 @@ import (
 // TestClusters has two clusters in one pool, by contexts of one kubeconfig, of which one cannot be reached for a while: its leases stay, what stands ready there is
 // given to nobody and the other serves; when it can be reached again it is as before, and what was given back meanwhile goes.
 func TestClusters(t *testing.T) {
-	defer kubernetes.Fresh(time.Second)()
+	t.Parallel()
 	o := site(t)
+	o.Fresh(time.Second)
 	far := site(t) // another namespace
 	cut := cutAt(t, &o)
 	_, direct := address(t, far.Kubeconfig)
@@ -107,7 +109,7 @@ func TestClusters(t *testing.T) {
 	}
 	fill(t, e, "near", 3)
 	cut.set(t, true)
-	eventually(t, "it is known that it cannot be reached", func() error {
+	computetest.Eventually(t, "it is known that it cannot be reached", func() error {
 		p, err := e.Provider(t.Context(), "near")
 		if err != nil {
 			return err
@@ -135,7 +137,7 @@ func TestClusters(t *testing.T) {
 	}
 
 	cut.set(t, false)
-	eventually(t, "all is as before", func() error {
+	computetest.Eventually(t, "all is as before", func() error {
 		e = engine()
 		tend(e)
 		if s := near(e); s.Counts.Ready != 1 || s.Counts.Leased != 1 || s.Counts.Discarding != 0 || *s.Available == 0 || s.LastError != "" {

@@ -8,18 +8,21 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/provider/kubernetes"
 )
 
 // TestCost counts what is asked of the API server: two writes for an instance's life, nothing for one that is known, and one watch for a kind, whoever has how many of it.
 func TestCost(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"pod", "sandbox", "claim"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			o := site(t)
 			gate := lab.Gate(t)
 			o.Kubeconfig, o.Kind = gate.Config, kind
 			if kind == "claim" {
 				o.WarmPool, o.Image = "warm", ""
-				warm(t, o.Namespace, 2)
+				lab.WarmPool(t, o.Namespace, 2)
 			}
 			p := open(t, o)
 			conn := ready(t, p, "suite-1")
@@ -28,19 +31,24 @@ func TestCost(t *testing.T) {
 					t.Errorf("%d policies were written", n)
 				}
 			}
+			watches := func(p *kubernetes.Provider) { // as a controller does; who only makes one asks for that one's pod
+				t.Helper()
+				if _, err := p.Oversee(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			watches(p)
 			for i := range 4 {
 				more := o
 				more.Source = fmt.Sprint("more-", i)
-				if _, err := open(t, more).List(t.Context()); err != nil {
-					t.Fatal(err)
-				}
+				watches(open(t, more))
 			}
 			kinds := map[string]map[string]int{"pod": {"pods": 1}, "sandbox": {"pods": 1, "sandboxes": 1}, "claim": {"pods": 1, "sandboxclaims": 1}}[kind]
 			want := map[string]int{}
 			for resource := range kinds {
 				want[o.Namespace+" "+resource] = 1
 			}
-			eventually(t, "one watch a kind", func() error {
+			computetest.Eventually(t, "one watch a kind", func() error {
 				if got := gate.Watching(); !maps.Equal(got, want) {
 					return fmt.Errorf("open are %v", got)
 				}
@@ -79,10 +87,12 @@ func TestCost(t *testing.T) {
 
 // TestCostOfOne has a process that wants one instance, as a command without a controller does, ask for that and not for all.
 func TestCostOfOne(t *testing.T) {
+	t.Parallel()
 	for kind, want := range map[string]map[string]int{
 		"pod": {"get pods": 1}, "sandbox": {"get sandboxes": 1, "list pods": 1}, "claim": {"get sandboxclaims": 1, "list pods": 1},
 	} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			o := site(t)
 			o.Kind = kind
 			gate := lab.Gate(t)

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
@@ -30,7 +29,7 @@ func ready(t *testing.T, p *kubernetes.Provider, id compute.ID) compute.Conn {
 func enter(t *testing.T, p *kubernetes.Provider, id compute.ID) compute.Conn {
 	t.Helper()
 	var conn compute.Conn
-	eventually(t, "it can be entered", func() (err error) {
+	computetest.Eventually(t, "it can be entered", func() (err error) {
 		conn, err = p.Connect(t.Context(), id)
 		return err
 	})
@@ -38,22 +37,10 @@ func enter(t *testing.T, p *kubernetes.Provider, id compute.ID) compute.Conn {
 	return conn
 }
 
-// eventually repeats try until it succeeds.
-func eventually(t *testing.T, what string, try func() error) {
-	t.Helper()
-	var err error
-	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if err = try(); err == nil {
-			return
-		}
-	}
-	t.Fatalf("%s: %v", what, err)
-}
-
 // want waits for an error of a kind with words in it.
 func want(t *testing.T, kind error, words string, try func() error) {
 	t.Helper()
-	eventually(t, words, func() error {
+	computetest.Eventually(t, words, func() error {
 		err := try()
 		if !errors.Is(err, kind) || !strings.Contains(err.Error(), words) {
 			return fmt.Errorf("got %w", err)
@@ -111,6 +98,7 @@ func TestConnByExec(t *testing.T) {
 // TestExec has commands by exec alone end as they do, be told signals, and have their directory, environment and files. The end of an output may be lost, so what is
 // printed is looked for until it comes.
 func TestExec(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	o.Way = "exec"
 	p := open(t, o)
@@ -126,7 +114,7 @@ func TestExec(t *testing.T) {
 	if _, err := conn.Run(t.Context(), &compute.Command{Args: []string{"true"}, User: "nobody"}); !errors.Is(err, compute.ErrCannotStart) {
 		t.Errorf("as another user: %v", err)
 	}
-	eventually(t, "directory and environment", func() error {
+	computetest.Eventually(t, "directory and environment", func() error {
 		var out bytes.Buffer
 		_, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", `echo "$PWD $WORD"; cat`}, Dir: dir, Env: map[string]string{"WORD": "a b"}, Stdin: strings.NewReader("in"), Stdout: &out})
 		if got := out.String(); err != nil || got != dir+" a b\nin" {
@@ -140,7 +128,7 @@ func TestExec(t *testing.T) {
 	if bad != nil {
 		t.Fatal(bad)
 	}
-	eventually(t, "a file is put", func() error { return conn.Put(t.Context(), dir, bytes.NewReader(tree.Bytes())) })
+	computetest.Eventually(t, "a file is put", func() error { return conn.Put(t.Context(), dir, bytes.NewReader(tree.Bytes())) })
 	if got, err := os.ReadFile(filepath.Join(dir, "f")); string(got) != "data" { // the lab's pods have this machine's files
 		t.Errorf("the file is %q: %v", got, err)
 	}
@@ -167,10 +155,11 @@ func second[T any](_ T, err error) error { return err }
 
 // TestQuota has what the namespace's quota refuses be no capacity, with nothing made.
 func TestQuota(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	lab.Ctl(t, "", "create", "quota", "few", "--hard=pods=1", "-n", o.Namespace)
 	p := open(t, o)
-	eventually(t, "the quota counts", func() error {
+	computetest.Eventually(t, "the quota counts", func() error {
 		if !strings.Contains(lab.Ctl(t, "", "get", "quota", "few", "-n", o.Namespace, "-o", "jsonpath={.status.hard.pods}"), "1") {
 			return errors.New("not yet")
 		}
@@ -185,6 +174,7 @@ func TestQuota(t *testing.T) {
 
 // TestOthersPods has pods that are not ours, under the name of ours too, be left alone.
 func TestOthersPods(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	p := open(t, o)
 	in, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
@@ -192,7 +182,7 @@ func TestOthersPods(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := strings.TrimPrefix(in.ProviderID, o.Namespace+"/")
-	eventually(t, "it is gone", func() error {
+	computetest.Eventually(t, "it is gone", func() error {
 		if err := p.Destroy(t.Context(), "suite-1"); !errors.Is(err, compute.ErrNotFound) {
 			return fmt.Errorf("Destroy: %w", err)
 		}
@@ -215,6 +205,7 @@ func TestOthersPods(t *testing.T) {
 
 // TestEvicted has a run say what became of its pod.
 func TestEvicted(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	p := open(t, o)
 	conn := ready(t, p, "suite-1")
@@ -258,7 +249,7 @@ func TestAway(t *testing.T) {
 	if _, err := p.List(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	stop(t, "apiserver")
+	lab.Stop(t, "apiserver")
 	defer func() {
 		if err := lab.Up(); err != nil {
 			t.Fatal(err)
@@ -277,11 +268,11 @@ func TestAway(t *testing.T) {
 	if err := lab.Up(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it can be made", func() error {
+	computetest.Eventually(t, "it can be made", func() error {
 		_, err := p.Create(t.Context(), compute.Spec{ID: "suite-2"})
 		return err
 	})
-	eventually(t, "both are listed", func() error {
+	computetest.Eventually(t, "both are listed", func() error {
 		list, err := p.List(t.Context())
 		if len(list) != 2 {
 			return fmt.Errorf("%v %w", list, err)
@@ -289,14 +280,4 @@ func TestAway(t *testing.T) {
 		return nil
 	})
 	enter(t, p, "suite-1")
-}
-
-// stop ends one of the cluster's programs, as a machine's failure does.
-func stop(t *testing.T, name string) {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(lab.Dir(), "run", name+".pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	kill(t, strings.TrimSpace(string(text)))
 }

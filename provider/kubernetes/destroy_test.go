@@ -11,17 +11,20 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
 )
 
 // TestPodLeft has the pod of a sandbox or claim stay, as on a node that does not answer: it is not gone before that is, whoever deleted the sandbox.
 func TestPodLeft(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"sandbox", "claim"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			o := site(t)
 			o.Kind, o.Force = kind, 10*time.Minute
 			if kind == "claim" {
 				o.WarmPool, o.Image = "warm", ""
-				warm(t, o.Namespace, 2)
+				lab.WarmPool(t, o.Namespace, 2)
 			}
 			p := open(t, o)
 			for _, id := range []compute.ID{"suite-1", "suite-2"} {
@@ -39,7 +42,7 @@ func TestPodLeft(t *testing.T) {
 					object := lab.Ctl(t, "", "get", map[string]string{"sandbox": "sandboxes", "claim": "sandboxclaims"}[kind], "-n", o.Namespace, "-l", "hostler-project.github.io/installation=test", "-o", "name")
 					lab.Ctl(t, "", "delete", "-n", o.Namespace, strings.TrimSpace(object))
 				}
-				eventually(t, "the pod is on its way", func() error {
+				computetest.Eventually(t, "the pod is on its way", func() error {
 					if err := p.Destroy(t.Context(), id); err != nil {
 						t.Fatalf("while the pod is there: %v", err)
 					}
@@ -61,6 +64,7 @@ func TestPodLeft(t *testing.T) {
 
 // TestNotFound has a gateway answer that there is nothing, and an API server not know the kind: neither proves that a pod is gone.
 func TestNotFound(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]http.HandlerFunc{
 		"a gateway": http.NotFound,
 		"an API without the kind": func(w http.ResponseWriter, _ *http.Request) {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/director"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/kubernetes"
@@ -21,6 +22,7 @@ import (
 
 // TestDirected has the director size a source's own warm pool by what was asked for, an acquisition be served from it, and the pool go with the source.
 func TestDirected(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	o.Kind = "claim"
 	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
@@ -78,7 +80,7 @@ func TestDirected(t *testing.T) {
 	}
 	name := is[0]
 	stop := direct(p)
-	eventually(t, "some stand there", func() error {
+	computetest.Eventually(t, "some stand there", func() error {
 		if got := lab.Ctl(t, "", "get", "sandboxwarmpool", name, "-n", o.Namespace, "-o", "jsonpath={.status.readyReplicas}"); got == "" || got == "0" {
 			return fmt.Errorf("%q are ready", got)
 		}

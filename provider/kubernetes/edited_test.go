@@ -11,8 +11,10 @@ import (
 
 // TestTemplateEdited has instances say what they were made like, in List too and to who opens the source anew, and the source what they would be made like now.
 func TestTemplateEdited(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"pod", "sandbox", "claim"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			o := site(t)
 			o.Kind, o.Image, o.Template = kind, "", filepath.Join(t.TempDir(), "pod.yaml")
 			write := func(image string) {

@@ -47,9 +47,5 @@ func (p *Provider) Slow(id compute.ID) {
 // Misplace has a provider believe that our program is elsewhere in a pod than it is.
 func (p *Provider) Misplace(uid string) { p.place(uid, &placing{path: "/nowhere/.hostler-agent"}) }
 
-// Fresh has what a broken watch told count for so long, until the function that it returns is called.
-func Fresh(d time.Duration) func() {
-	was := fresh
-	fresh = d
-	return func() { fresh = was }
-}
+// Fresh has what a broken watch told count for so long.
+func (o *Options) Fresh(d time.Duration) { o.fresh = d }

@@ -6,13 +6,16 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
 )
 
 // TestFull has an instance whose pod nobody places be no capacity, for each kind: where no node takes it, as the scheduler says, and where it is held back by a gate, as
 // queues of others do until there is room.
 func TestFull(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"pod", "sandbox", "own", "claim", "gated", "quota", "quota of claims"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			o := site(t)
 			o.Schedule, o.Cores = time.Second, 10_000
 			says := "Insufficient cpu"
@@ -38,7 +41,7 @@ spec: {replicas: 1, sandboxTemplateRef: {name: plain}}
 					o.Kind = "claim"
 				}
 				lab.Ctl(t, "", "create", "quota", "none", "--hard=pods=0", "-n", o.Namespace)
-				eventually(t, "the quota counts", func() error {
+				computetest.Eventually(t, "the quota counts", func() error {
 					if lab.Ctl(t, "", "get", "quota", "none", "-n", o.Namespace, "-o", "jsonpath={.status.hard.pods}") != "0" {
 						return errors.New("not yet")
 					}

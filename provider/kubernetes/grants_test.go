@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/kubernetes"
 )
 
@@ -53,13 +54,15 @@ func without(grants []kubernetes.Grant, at int, verb string) []kubernetes.Grant 
 // TestGrants has a user live with exactly the rights that Grants says, for each kind; and a user who lacks one of them be told which, by Probe before and by what was
 // tried, with the rule that gives it.
 func TestGrants(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"pod", "sandbox", "claim", "own"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			o := site(t)
 			o.Kind = kind
 			if kind == "claim" {
 				o.WarmPool, o.Image = "warm", ""
-				warm(t, o.Namespace, 1)
+				lab.WarmPool(t, o.Namespace, 1)
 			}
 			own := kind == "own" // a warm pool of the source's own: of the rest claims tell
 			if own {
@@ -127,7 +130,7 @@ func TestGrants(t *testing.T) {
 			all := o
 			all.Kubeconfig = user(t, "all")
 			p := open(t, all)
-			eventually(t, "the rights are there", func() error {
+			computetest.Eventually(t, "the rights are there", func() error {
 				_, err := p.Probe(t.Context(), compute.Spec{})
 				return err
 			})

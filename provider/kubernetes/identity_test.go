@@ -10,11 +10,13 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/kubernetes"
 )
 
 // TestContexts changes the current context of a kubeconfig under a source: what was made in the one is not asked for in the other, and not told to be gone there.
 func TestContexts(t *testing.T) {
+	t.Parallel()
 	a, b := site(t), site(t)
 	text, err := os.ReadFile(a.Kubeconfig)
 	if err != nil {
@@ -80,13 +82,15 @@ func TestContexts(t *testing.T) {
 
 // TestPodReplaced deletes the pod of a sandbox, as a drain does: agent-sandbox makes another of the same name, and that is not the computer that was entered before.
 func TestPodReplaced(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"sandbox", "claim"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			o := site(t)
 			o.Kind, o.Way = kind, "exec"
 			if kind == "claim" {
 				o.WarmPool, o.Image = "warm", ""
-				warm(t, o.Namespace, 1)
+				lab.WarmPool(t, o.Namespace, 1)
 			}
 			p := open(t, o)
 			before, err := p.Identity(t.Context(), "suite-1")
@@ -104,7 +108,7 @@ func TestPodReplaced(t *testing.T) {
 			f := strings.Fields(was)
 			pod, uid := f[4], f[5]
 			lab.Ctl(t, "", "delete", "pod", pod, "-n", o.Namespace)
-			eventually(t, "another pod is there", func() error {
+			computetest.Eventually(t, "another pod is there", func() error {
 				if now := lab.Ctl(t, "", "get", "pod", "-n", o.Namespace, "--field-selector=metadata.name="+pod, "-o", "jsonpath={.items[*].metadata.uid}"); now == uid || now == "" {
 					return fmt.Errorf("there is %q", now)
 				}
@@ -131,13 +135,15 @@ func TestPodReplaced(t *testing.T) {
 
 // TestCopiedMarks has a pod that says it is an instance's, as a copy for debugging does, be none.
 func TestCopiedMarks(t *testing.T) {
+	t.Parallel()
 	for kind, label := range map[string]string{"pod": "hostler-project.github.io", "sandbox": "hostler-project.github.io", "claim": "hostler.sandbox.users.io"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			o := site(t)
 			o.Kind = kind
 			if kind == "claim" {
 				o.WarmPool, o.Image = "warm", ""
-				warm(t, o.Namespace, 1)
+				lab.WarmPool(t, o.Namespace, 1)
 			}
 			p := open(t, o)
 			_ = ready(t, p, "suite-1").Close()

@@ -9,19 +9,22 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
 )
 
 // TestKilledAtEachStep ends an instance's life before each of its steps in turn, as a kill does, and has another process, which knows the instance's name alone,
 // go on: it gets the instance made, entered and away, and nothing stays, the policy for a while.
 func TestKilledAtEachStep(t *testing.T) {
+	t.Parallel()
 	killed := errors.New("killed")
 	for _, kind := range []string{"pod", "sandbox", "claim", "own"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			o := site(t)
 			o.Kind = kind
 			if kind == "claim" {
 				o.WarmPool, o.Image = "warm", ""
-				warm(t, o.Namespace, 1)
+				lab.WarmPool(t, o.Namespace, 1)
 			}
 			steps := "policy create created delete"
 			if kind == "claim" { // of another's pool the template says what may be reached
@@ -95,7 +98,7 @@ func TestKilledAtEachStep(t *testing.T) {
 				}
 			}
 			last, now := open(t, o), time.Now()
-			eventually(t, "nothing is left", func() error {
+			computetest.Eventually(t, "nothing is left", func() error {
 				now = now.Add(time.Hour)
 				if err := last.OverseeAt(t.Context(), now); err != nil {
 					return err
@@ -125,7 +128,7 @@ func gone(t *testing.T, p interface {
 	Destroy(context.Context, compute.ID) error
 }, id compute.ID) {
 	t.Helper()
-	eventually(t, "it is gone", func() error {
+	computetest.Eventually(t, "it is gone", func() error {
 		if err := p.Destroy(t.Context(), id); !errors.Is(err, compute.ErrNotFound) {
 			return fmt.Errorf("Destroy: %w", err)
 		}

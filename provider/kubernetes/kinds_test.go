@@ -2,7 +2,6 @@ package kubernetes_test
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -12,30 +11,9 @@ import (
 	"github.com/hostler-project/hostler/provider/kubernetes"
 )
 
-// warm makes a pool of warm sandboxes in a namespace and waits until it is full.
-func warm(t *testing.T, namespace string, size int) {
-	t.Helper()
-	lab.Ctl(t, fmt.Sprintf(`
-apiVersion: extensions.agents.x-k8s.io/v1beta1
-kind: SandboxTemplate
-metadata: {name: plain}
-spec: {podTemplate: {spec: {containers: [{name: main, image: "debian:13"}]}}}
----
-apiVersion: extensions.agents.x-k8s.io/v1beta1
-kind: SandboxWarmPool
-metadata: {name: warm}
-spec: {replicas: %d, sandboxTemplateRef: {name: plain}}
-`, size), "apply", "-n", namespace, "-f", "-")
-	eventually(t, "the warm pool is full", func() error {
-		if got := lab.Ctl(t, "", "get", "sandboxwarmpool", "warm", "-n", namespace, "-o", "jsonpath={.status.readyReplicas}"); got != fmt.Sprint(size) {
-			return fmt.Errorf("%s are ready", got)
-		}
-		return nil
-	})
-}
-
 // TestSandboxes runs the provider's suite on sandboxes of agent-sandbox.
 func TestSandboxes(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	o.Kind = "sandbox"
 	suite(t, o)
@@ -43,9 +21,10 @@ func TestSandboxes(t *testing.T) {
 
 // TestClaims runs it on claims of warm ones.
 func TestClaims(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	o.Kind, o.WarmPool, o.Image = "claim", "warm", ""
-	warm(t, o.Namespace, 2)
+	lab.WarmPool(t, o.Namespace, 2)
 	suite(t, o)
 	p := open(t, o)
 	if _, ok := p.Reserves(); ok {
@@ -64,6 +43,7 @@ func TestClaims(t *testing.T) {
 
 // TestNoPool has a claim of a warm pool that there is not say so.
 func TestNoPool(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	o.Kind, o.WarmPool, o.Image, o.Schedule = "claim", "nobody", "", time.Second
 	p := open(t, o)

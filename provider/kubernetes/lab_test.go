@@ -1,43 +1,25 @@
 package kubernetes_test
 
 import (
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
-	"strconv"
-	"strings"
+	"runtime"
 	"testing"
 
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/kubernetes"
+	"github.com/hostler-project/hostler/remote/agent"
 )
 
 var lab = &computetest.Kubernetes{Port: 17443}
 
-func TestMain(m *testing.M) {
-	code := 1
-	var err error
-	if place, err = os.MkdirTemp("", "hostler-kubernetes-"); err == nil {
-		code = m.Run()
-		lab.End()
-		err = os.RemoveAll(place)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
 
 // site is a namespace of the test's own, and what a source there needs. The lab's pods run their commands on this machine, as whom the test runs.
 func site(t *testing.T) kubernetes.Options {
-	config := lab.Config(t)
-	name := "test-" + strings.ToLower(rand.Text()[:8])
-	lab.Ctl(t, "", "create", "namespace", name)
-	t.Cleanup(func() { lab.Ctl(t, "", "delete", "namespace", name, "--wait=false") })
 	return kubernetes.Options{
-		Kubeconfig: config, Namespace: name, Image: "debian:13", Source: "suite", Installation: "test", Agent: program(t),
+		Kubeconfig: lab.Config(t), Namespace: lab.Namespace(t), Image: "debian:13", Source: "suite", Installation: "test", Agent: program(t),
 	}
 }
 
@@ -52,27 +34,19 @@ func open(t *testing.T, o kubernetes.Options) *kubernetes.Provider {
 }
 
 // TestProvider runs the provider's suite on pods.
-func TestProvider(t *testing.T) { suite(t, site(t)) }
+func TestProvider(t *testing.T) {
+	t.Parallel()
+	suite(t, site(t))
+}
 
-// kill ends a process and waits for that.
-func kill(t *testing.T, pid string) {
+// program is hostler-agent.
+func program(t testing.TB) agent.Finder {
 	t.Helper()
-	n, err := strconv.Atoi(pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := os.FindProcess(n)
-	if err == nil {
-		err = p.Kill()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "it has ended", func() error {
-		text, err := os.ReadFile("/proc/" + pid + "/stat")
-		if err == nil && !strings.Contains(string(text), ") Z ") {
-			return errors.New("it runs")
+	path := lab.Program(t, "hostler-agent", "../../cmd/hostler-agent")
+	return func(arch string) (agent.Program, error) {
+		if arch != runtime.GOARCH {
+			return agent.Program{}, errors.New("none for " + arch)
 		}
-		return nil
-	})
+		return agent.Program{Path: path}, nil
+	}
 }

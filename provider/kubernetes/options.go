@@ -62,6 +62,8 @@ type Options struct {
 	Installation string       // the installation's id
 	Dir          string       // unused: all state is at the cluster
 	Agent        agent.Finder // finds our guest program; required for way = agent
+
+	fresh time.Duration // how old what a broken watch told may be and still be given as the truth; 0: usualFresh
 }
 
 // plan is what the lists of Options mean.

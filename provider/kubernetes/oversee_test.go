@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/kubernetes"
 )
 
@@ -85,7 +87,7 @@ spec:
 			pod := podOf(t, p, o, "suite-1")
 			node := lab.Ctl(t, "", "get", "pod", pod, "-n", o.Namespace, "-o", "jsonpath={.spec.nodeName}")
 			c.end(t, o, pod, node)
-			eventually(t, "it is told", func() error {
+			computetest.Eventually(t, "it is told", func() error {
 				ended, err := p.Oversee(t.Context())
 				if err == nil && !strings.Contains(ended["suite-1"], c.why) {
 					err = fmt.Errorf("%v", ended)
@@ -102,13 +104,14 @@ spec:
 
 // TestOwnEnds: what we delete ourselves has not ended by itself.
 func TestOwnEnds(t *testing.T) {
+	t.Parallel()
 	p := open(t, site(t))
 	_ = ready(t, p, "suite-1").Close()
 	if _, err := p.Oversee(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	gone(t, p, "suite-1")
-	eventually(t, "nothing is listed", func() error {
+	computetest.Eventually(t, "nothing is listed", func() error {
 		if list, err := p.List(t.Context()); err != nil || len(list) != 0 {
 			return fmt.Errorf("%v %w", list, err)
 		}
@@ -121,6 +124,7 @@ func TestOwnEnds(t *testing.T) {
 
 // TestEndedUnwatched has a pod go while nobody watches: it is told all the same, once somebody does again.
 func TestEndedUnwatched(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	cut := cutAt(t, &o)
 	p := open(t, o)
@@ -129,7 +133,7 @@ func TestEndedUnwatched(t *testing.T) {
 	cut.set(t, true)
 	lab.Ctl(t, "", "delete", "pod", pod, "-n", o.Namespace)
 	cut.set(t, false)
-	eventually(t, "it is told", func() error {
+	computetest.Eventually(t, "it is told", func() error {
 		ended, err := p.Oversee(t.Context())
 		if err == nil && !strings.Contains(ended["suite-1"], "deleted, by somebody else") {
 			err = fmt.Errorf("%v", ended)
@@ -141,6 +145,7 @@ func TestEndedUnwatched(t *testing.T) {
 // TestHeld has a pod be held by what is another's: it is said by whom, once its time is over by our own clock, whatever the cluster's says; a node that
 // does not answer is said too, and what the key allows is done.
 func TestHeld(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	p := open(t, o)
 	_ = ready(t, p, "suite-1").Close()
@@ -164,7 +169,7 @@ func TestNodeAway(t *testing.T) {
 	o := site(t)
 	p := open(t, o)
 	_ = ready(t, p, "suite-1").Close()
-	stop(t, "kwok")
+	lab.Stop(t, "kwok")
 	defer func() {
 		if err := lab.Up(); err != nil {
 			t.Fatal(err)
@@ -189,6 +194,7 @@ func TestNodeAway(t *testing.T) {
 
 // TestNamespaceEnds has the namespace be deleted under us: nothing is made there any more, and it is said why; what was there is found to be gone.
 func TestNamespaceEnds(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	o.Namespace += "-ends"
 	lab.Ctl(t, "", "create", "namespace", o.Namespace)
@@ -204,7 +210,7 @@ func TestNamespaceEnds(t *testing.T) {
 	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-2"}); !errors.Is(err, compute.ErrUnavailable) || !strings.Contains(err.Error(), "being terminated") || !compute.WasUnasked(err) {
 		t.Errorf("Create: %v", err)
 	}
-	eventually(t, "it is told", func() error {
+	computetest.Eventually(t, "it is told", func() error {
 		ended, err := p.Oversee(t.Context())
 		if err == nil && ended["suite-1"] == "" {
 			err = errors.New("nothing")
@@ -227,12 +233,12 @@ func TestHistoryGone(t *testing.T) {
 	lab.Ctl(t, "", "delete", "pod", podOf(t, direct, o, "suite-1"), "-n", o.Namespace)
 	_ = ready(t, direct, "suite-3").Close()
 	compact(t)
-	stop(t, "apiserver") // it remembers for itself what etcd has forgotten
+	lab.Stop(t, "apiserver") // it remembers for itself what etcd has forgotten
 	if err := lab.Up(); err != nil {
 		t.Fatal(err)
 	}
 	cut.set(t, false)
-	eventually(t, "all is known", func() error {
+	computetest.Eventually(t, "all is known", func() error {
 		list, err := p.List(t.Context())
 		if err == nil && (len(list) != 2 || list[0].ID == "suite-1" || list[1].ID == "suite-1") {
 			err = fmt.Errorf("%v", list)
@@ -251,8 +257,9 @@ func TestHistoryGone(t *testing.T) {
 // TestMute has whoever stands before the API server close each connection without a word, which the library takes for a watch that has nothing to tell: it is noticed
 // all the same. It takes as long as the library tries again for itself, ten seconds and more.
 func TestMute(t *testing.T) {
-	defer kubernetes.Fresh(0)()
+	t.Parallel()
 	o := site(t)
+	o.Fresh(time.Nanosecond)
 	cut := cutAt(t, &o)
 	p := open(t, o)
 	if _, err := p.Oversee(t.Context()); err != nil {

@@ -41,8 +41,10 @@ const closed = `["Ingress","Egress"] in  out`
 // TestPolicy has a network policy of the source's there before its pods, which selects them; it is there again when somebody took it away, and lets nothing through that
 // somebody else put there, for the next pod and, where the source is overseen, for those that there are.
 func TestPolicy(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"pod", "sandbox", "own"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			o := site(t)
 			if o.Kind = kind; kind == "own" {
 				o.Kind = "claim"
@@ -93,6 +95,7 @@ func TestPolicy(t *testing.T) {
 
 // TestPolicyEdited has instances keep the network policy that they were made with when the source's keys change; one goes when its last instance is gone for a while.
 func TestPolicyEdited(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	of := func(network string, n int) *kubernetes.Provider {
 		o := o
@@ -146,6 +149,7 @@ func TestPolicyEdited(t *testing.T) {
 
 // TestPolicyOnce has many that are made at once, and other processes, not write the policy again and again.
 func TestPolicyOnce(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	gate := lab.Gate(t)
 	o.Kubeconfig = gate.Config
@@ -172,6 +176,7 @@ func TestPolicyOnce(t *testing.T) {
 
 // TestHoles has Probe name the policies of others by which something gets through all the same, and no others.
 func TestHoles(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	lab.Ctl(t, `
 apiVersion: networking.k8s.io/v1
@@ -210,6 +215,7 @@ func manifest(t *testing.T, text string) string {
 
 // TestHostNetwork has a pod on its node's own network, for which no policy counts, be refused.
 func TestHostNetwork(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	o.Template, o.Security = manifest(t, `{kind: Pod, spec: {hostNetwork: true, containers: [{name: main, image: i}]}}`), "template"
 	_, err := open(t, o).Create(t.Context(), compute.Spec{ID: "suite-1"})

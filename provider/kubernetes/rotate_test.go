@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/kubernetes"
 )
 
@@ -94,7 +95,7 @@ func TestRotated(t *testing.T) {
 		o := o
 		o.Kubeconfig, o.Source = config(way), way
 		sources[way] = open(t, o)
-		eventually(t, way+": it may", func() error { return second(sources[way].Probe(t.Context(), compute.Spec{})) })
+		computetest.Eventually(t, way+": it may", func() error { return second(sources[way].Probe(t.Context(), compute.Spec{})) })
 		conns[way] = ready(t, sources[way], compute.ID(way+"-1"))
 		if list, err := sources[way].List(t.Context()); err != nil || len(list) != 1 {
 			t.Fatalf("%s: List: %v %v", way, list, err)
@@ -104,7 +105,7 @@ func TestRotated(t *testing.T) {
 	save(t, said, credential(tokens["new"]), 0o600)
 	save(t, config("inline"), inline(tokens["new"]), 0o600)
 	lab.Ctl(t, "", "delete", "serviceaccount", "old", "-n", o.Namespace)
-	stop(t, "apiserver") // it ends watches, and forgets whom it knew
+	lab.Stop(t, "apiserver") // it ends watches, and forgets whom it knew
 	if err := lab.Up(); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +116,7 @@ func TestRotated(t *testing.T) {
 		}
 		try := func(what string, do func() error) {
 			t.Helper()
-			eventually(t, way+": "+what, func() error {
+			computetest.Eventually(t, way+": "+what, func() error {
 				err := do()
 				switch {
 				case want == nil || err == nil && want != nil:
@@ -202,6 +203,7 @@ func (a *authority) sign(t *testing.T, serial int64, cert, key string) {
 // TestCertificateReplaced has a client's certificate be replaced under a source in use: what the API server says no to is tried with the new one at once. The lab's API
 // server knows nobody by certificates, so one before it does, as the API server would: by the certificate of the connection, at each request.
 func TestCertificateReplaced(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	text, err := os.ReadFile(lab.Config(t))
 	if err != nil {

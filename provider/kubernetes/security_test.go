@@ -35,8 +35,10 @@ spec:
 
 // TestStrict has what security says hold for whatever a template wants, in all of its containers: the API server lets such a pod into a namespace of that standard.
 func TestStrict(t *testing.T) {
+	t.Parallel()
 	for level, standard := range map[string]string{"strict": "restricted", "baseline": "baseline"} {
 		t.Run(level, func(t *testing.T) {
+			t.Parallel()
 			o := site(t)
 			lab.Ctl(t, "", "label", "namespace", o.Namespace, "pod-security.kubernetes.io/enforce="+standard)
 			o.Security, o.Template, o.AgentIn = level, manifest(t, hostile), "agent"
@@ -57,6 +59,7 @@ func TestStrict(t *testing.T) {
 
 // TestUnfit has what a template's pod would not work without, and a level does not allow, be refused with its path, before anything is asked.
 func TestUnfit(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	o.Template = manifest(t, `
 kind: Pod

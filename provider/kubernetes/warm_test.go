@@ -8,11 +8,13 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/kubernetes"
 )
 
 // TestOwnPool runs the provider's suite on claims of a warm pool of the source's own, of which none stands there.
 func TestOwnPool(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	o.Kind = "claim"
 	suite(t, o)
@@ -27,7 +29,7 @@ func pools(t *testing.T, namespace string) []string {
 // full waits until so many sandboxes of a pool stand there.
 func full(t *testing.T, namespace, pool string, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d stand there", n), func() error {
+	computetest.Eventually(t, fmt.Sprintf("%d stand there", n), func() error {
 		if got := lab.Ctl(t, "", "get", "sandboxwarmpool", pool, "-n", namespace, "-o", "jsonpath={.status.replicas} {.status.readyReplicas}"); got != fmt.Sprintf("%d %d", n, n) {
 			return fmt.Errorf("it has %s", got)
 		}
@@ -38,6 +40,7 @@ func full(t *testing.T, namespace, pool string, n int) {
 // TestReserve has a source's warm pool be of the size that is said, and nothing be written where it is; claims come from it; another template is another pool, and the
 // one before is empty at once and goes with the last claim of it.
 func TestReserve(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	o.Kind, o.Warm, o.Labels = "claim", 1, []string{"team=a"}
 	p := open(t, o)
@@ -112,7 +115,7 @@ func TestReserve(t *testing.T) {
 // none waits until nothing of a source is in a namespace, and of what stood there nothing either.
 func none(t *testing.T, namespace string) {
 	t.Helper()
-	eventually(t, "nothing is left", func() error {
+	computetest.Eventually(t, "nothing is left", func() error {
 		if left := lab.Ctl(t, "", "get", "pods,sandboxes,sandboxclaims,sandboxwarmpools,sandboxtemplates", "-n", namespace, "-o", "name"); left != "" {
 			return errors.New(left)
 		}
@@ -122,6 +125,7 @@ func none(t *testing.T, namespace string) {
 
 // TestPoolTakenAway has a pool or template that somebody deleted be made again when a claim needs it. (agent-sandbox then looks at the claim again, which takes a minute.)
 func TestPoolTakenAway(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	o.Kind = "claim"
 	p := open(t, o)
@@ -132,7 +136,7 @@ func TestPoolTakenAway(t *testing.T) {
 		if _, err := p.Create(t.Context(), compute.Spec{ID: id}); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, what+" are there again", func() error {
+		computetest.Eventually(t, what+" are there again", func() error {
 			_, err := p.Connect(t.Context(), id)
 			if left := lab.Ctl(t, "", "get", what, "-n", o.Namespace, "-o", "name"); left == "" {
 				return fmt.Errorf("there are none, and Connect: %w", err)
@@ -144,6 +148,7 @@ func TestPoolTakenAway(t *testing.T) {
 
 // TestReserveKilled ends Reserve before each of its steps in turn, as a kill does, when the pool is made and when it is taken away: another process does the rest, and nothing stays.
 func TestReserveKilled(t *testing.T) {
+	t.Parallel()
 	o := site(t)
 	o.Kind = "claim"
 	killed := errors.New("killed")

@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,8 +23,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// fresh is how old what a broken watch told may be and still be given as the truth.
-var fresh = 30 * time.Second
+const usualFresh = 30 * time.Second
 
 // watch knows all objects of one kind of the installation's in a namespace, by one watch that is begun when it is first asked. Of each only what we need is kept.
 type watch struct {
@@ -213,7 +213,7 @@ func (w *watch) trusted(ctx context.Context) error {
 			done = true
 		default:
 		}
-		if err != nil && (!done || time.Since(since) > fresh) {
+		if err != nil && (!done || time.Since(since) > cmp.Or(w.c.o.fresh, usualFresh)) {
 			return err
 		}
 		if done {

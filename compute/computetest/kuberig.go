@@ -1,0 +1,180 @@
+package computetest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Main is what TestMain of a package does that has a cluster: it runs the tests, and ends with the cluster. As tests wait for it most of the time, more of those that may
+// run at once do so than there are processors.
+func (k *Kubernetes) Main(m *testing.M) (code int) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("6")
+	}
+	var err error
+	if k.place, err = os.MkdirTemp("", "hostler-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(k.place)
+	defer k.End()
+	return m.Run()
+}
+
+// Program returns a program of this tree, which go build makes of a package, with some flags before that, when it is first asked for. It goes at the end of Main.
+func (k *Kubernetes) Program(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	path := filepath.Join(k.place, name)
+	made, _ := k.programs.LoadOrStore(name, sync.OnceValue(func() error {
+		last := len(args) - 1
+		cmd := exec.Command("go", slices.Concat([]string{"build"}, args[:last], []string{"-o", path}, args[last:])...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("go build %s: %w: %s", strings.Join(args, " "), err, out)
+		}
+		return err
+	}))
+	if err := made.(func() error)(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Namespace makes one of the test's own, with some labels, KEY=VALUE. It goes at the test's end.
+func (k *Kubernetes) Namespace(t testing.TB, labels ...string) string {
+	t.Helper()
+	name := "test-" + strings.ToLower(rand.Text()[:8])
+	k.Ctl(t, "", "create", "namespace", name)
+	t.Cleanup(func() { k.Ctl(t, "", "delete", "namespace", name, "--wait=false", "--ignore-not-found") })
+	if len(labels) > 0 {
+		k.Ctl(t, "", append([]string{"label", "namespace", name}, labels...)...)
+	}
+	return name
+}
+
+// Node adds nodes of 32 cores, 128 GiB and 250 pods, or brings those that have lost their address to have it again.
+func (k *Kubernetes) Node(t testing.TB, names ...string) {
+	t.Helper()
+	var text strings.Builder
+	for _, name := range names {
+		fmt.Fprintf(&text, `---
+{apiVersion: v1, kind: Node, metadata: {name: %s, labels: {kubernetes.io/hostname: %[1]s, kubernetes.io/os: linux, kubernetes.io/arch: amd64}},
+ status: {allocatable: {cpu: "32", memory: 128Gi, pods: "250"}, capacity: {cpu: "32", memory: 128Gi, pods: "250"}}}
+`, name)
+	}
+	k.Ctl(t, text.String(), "apply", "-f", "-")
+	if err := k.address(names...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// address gives nodes one: they lose their only one when kwok, which finds no host name among them, says anew that they are ready.
+func (k *Kubernetes) address(nodes ...string) error {
+	for _, node := range nodes {
+		status := fmt.Sprintf(`{"status":{"addresses":[{"type":"InternalIP","address":"127.0.0.1"},{"type":"Hostname","address":%q}]}}`, node)
+		if _, err := k.ctl("", "patch", "node", node, "--subresource=status", "--type=merge", "-p", status); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WarmPool makes a pool of warm sandboxes, whose name is warm, in a namespace, and waits until it is full.
+func (k *Kubernetes) WarmPool(t testing.TB, namespace string, size int) {
+	t.Helper()
+	k.Ctl(t, fmt.Sprintf(`
+apiVersion: extensions.agents.x-k8s.io/v1beta1
+kind: SandboxTemplate
+metadata: {name: plain}
+spec: {podTemplate: {spec: {containers: [{name: main, image: "debian:13"}]}}}
+---
+apiVersion: extensions.agents.x-k8s.io/v1beta1
+kind: SandboxWarmPool
+metadata: {name: warm}
+spec: {replicas: %d, sandboxTemplateRef: {name: plain}}
+`, size), "apply", "-n", namespace, "-f", "-")
+	full := false
+	defer func() { // it was seen to stay empty on a busy machine
+		if !full {
+			t.Log(k.Ctl(t, "", "get", "sandboxwarmpools,sandboxes,pods,events", "-n", namespace, "-o", "yaml"))
+			t.Log(k.log("agent-sandbox", namespace))
+		}
+	}()
+	Eventually(t, "the warm pool is full", func() error {
+		if got := k.Ctl(t, "", "get", "sandboxwarmpool", "warm", "-n", namespace, "-o", "jsonpath={.status.readyReplicas}"); got != fmt.Sprint(size) {
+			return fmt.Errorf("%s are ready", got)
+		}
+		full = true
+		return nil
+	})
+}
+
+// log is what one of the cluster's programs has logged that has some words in it.
+func (k *Kubernetes) log(program, words string) string {
+	text, err := os.ReadFile(filepath.Join(k.dir, "run", program+".log"))
+	if err != nil {
+		return err.Error()
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, words) {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}
+
+// Stop ends one of the cluster's programs, as a machine's failure does, and returns when it has ended. Up starts it again.
+func (k *Kubernetes) Stop(t testing.TB, program string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(k.dir, "run", program+".pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err == nil {
+		err = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if err != nil {
+		t.Fatal(program, err)
+	}
+	Eventually(t, program+" has ended", func() error {
+		if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && !strings.Contains(string(text), ") Z ") {
+			return errors.New("it runs")
+		}
+		return nil
+	})
+}
+
+// Eventually tries until it succeeds, or for two minutes, or until the test is to end: the time is no measure of anything.
+func Eventually(t testing.TB, what string, try func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("not so: %s: %v", what, err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
