@@ -108,35 +108,32 @@ kind: SandboxWarmPool
 metadata: {name: warm}
 spec: {replicas: %d, sandboxTemplateRef: {name: plain}}
 `, size), "apply", "-n", namespace, "-f", "-")
+	k.Full(t, namespace, "warm", size)
+}
+
+// Full waits until so many sandboxes of a pool stand there, and no others. Where they do not, as was seen on busy machines, it logs what the cluster has and says of that.
+func (k *Kubernetes) Full(t testing.TB, namespace, pool string, size int) {
+	t.Helper()
 	full := false
-	defer func() { // it was seen to stay empty on a busy machine
-		if !full {
-			t.Log(k.Ctl(t, "", "get", "sandboxwarmpools,sandboxes,pods,events", "-n", namespace, "-o", "yaml"))
-			t.Log(k.log("agent-sandbox", namespace))
+	defer func() {
+		if full {
+			return
+		}
+		out, err := k.ctl("", "get", "sandboxwarmpools,sandboxes,pods,events", "-n", namespace, "-o", "yaml")
+		t.Log(out, err)
+		for _, program := range []string{"agent-sandbox", "kwok"} {
+			text, err := os.ReadFile(filepath.Join(k.dir, "run", program+".log"))
+			lines := slices.DeleteFunc(strings.SplitAfter(string(text), "\n"), func(line string) bool { return !strings.Contains(line, namespace) })
+			t.Log(program, err, strings.Join(lines, ""))
 		}
 	}()
-	Eventually(t, "the warm pool is full", func() error {
-		if got := k.Ctl(t, "", "get", "sandboxwarmpool", "warm", "-n", namespace, "-o", "jsonpath={.status.readyReplicas}"); got != fmt.Sprint(size) {
-			return fmt.Errorf("%s are ready", got)
+	Eventually(t, fmt.Sprintf("%d of the warm pool stand there", size), func() error {
+		if got := k.Ctl(t, "", "get", "sandboxwarmpool", pool, "-n", namespace, "-o", "jsonpath={.status.replicas} {.status.readyReplicas}"); got != fmt.Sprintf("%d %[1]d", size) {
+			return fmt.Errorf("it has %s", got)
 		}
 		full = true
 		return nil
 	})
-}
-
-// log is what one of the cluster's programs has logged that has some words in it.
-func (k *Kubernetes) log(program, words string) string {
-	text, err := os.ReadFile(filepath.Join(k.dir, "run", program+".log"))
-	if err != nil {
-		return err.Error()
-	}
-	var out strings.Builder
-	for line := range strings.Lines(string(text)) {
-		if strings.Contains(line, words) {
-			out.WriteString(line)
-		}
-	}
-	return out.String()
 }
 
 // Stop ends one of the cluster's programs, as a machine's failure does, and returns when it has ended. Up starts it again.

@@ -26,17 +26,6 @@ func pools(t *testing.T, namespace string) []string {
 	return strings.Fields(strings.ReplaceAll(lab.Ctl(t, "", "get", "sandboxwarmpools", "-n", namespace, "-o", `jsonpath={range .items[*]}{.metadata.name} {.spec.replicas} {.metadata.generation}{"\n"}{end}`), "\n", " "))
 }
 
-// full waits until so many sandboxes of a pool stand there.
-func full(t *testing.T, namespace, pool string, n int) {
-	t.Helper()
-	computetest.Eventually(t, fmt.Sprintf("%d stand there", n), func() error {
-		if got := lab.Ctl(t, "", "get", "sandboxwarmpool", pool, "-n", namespace, "-o", "jsonpath={.status.replicas} {.status.readyReplicas}"); got != fmt.Sprintf("%d %d", n, n) {
-			return fmt.Errorf("it has %s", got)
-		}
-		return nil
-	})
-}
-
 // TestReserve has a source's warm pool be of the size that is said, and nothing be written where it is; claims come from it; another template is another pool, and the
 // one before is empty at once and goes with the last claim of it.
 func TestReserve(t *testing.T) {
@@ -61,7 +50,7 @@ func TestReserve(t *testing.T) {
 		t.Fatalf("the pools are %v", was)
 	}
 	pool := was[0]
-	full(t, o.Namespace, pool, 2)
+	lab.Full(t, o.Namespace, pool, 2)
 	selected := lab.Ctl(t, "", "get", "pods", "-n", o.Namespace, "-l", "hostler.sandbox.users.io/source=suite,hostler.sandbox.users.io/installation=test,team=a", "-o", `jsonpath={range .items[*]}{.spec.securityContext.runAsNonRoot}{.spec.automountServiceAccountToken} {end}`)
 	if selected != "truefalse truefalse " {
 		t.Errorf("the network policy selects %q of what stands there", selected)
@@ -80,7 +69,7 @@ func TestReserve(t *testing.T) {
 	if a, _ := p.Reserves(); a.Lead <= 0 {
 		t.Errorf("pods are said to take %v", a.Lead)
 	}
-	full(t, o.Namespace, pool, 2) // the place was filled, and not by us
+	lab.Full(t, o.Namespace, pool, 2) // the place was filled, and not by us
 	reserve(p, 3)
 	if is := pools(t, o.Namespace); len(is) != 3 || is[1] != "3" || is[2] != "2" {
 		t.Errorf("the pools are %v", is)
