@@ -112,6 +112,18 @@ func WrongKey(key, hint, format string, args ...any) error {
 	return &Error{Kind: ErrInvalid, Err: &KeyError{Key: key, Err: fmt.Errorf(format, args...)}, Hint: hint}
 }
 
+// ErrEnded marks the cause of errors, whatever their kind: the computer itself has ended, so that nothing of it comes back.
+var ErrEnded = errors.New("the computer has ended")
+
+// ended is a cause with that mark.
+type ended struct{ error }
+
+func (e *ended) Is(target error) bool { return target == ErrEnded }
+func (e *ended) Unwrap() error        { return e.error }
+
+// Ended marks err, which says why, as the end of the computer itself: errors.Is finds ErrEnded. The text stays.
+func Ended(err error) error { return &ended{err} }
+
 // asking says whether a Create that failed may have begun to make something.
 type asking struct {
 	error

@@ -327,10 +327,10 @@ func (k *keeper) refuse(c net.Conn, err error) {
 
 // connect gives a client its way into an instance.
 func (k *keeper) connect(c *net.UnixConn, r *bufio.Reader, req request) {
-	ctx, cancel := context.WithCancel(k.ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(k.ctx)
+	defer cancel(nil)
 	s := &stream{UnixConn: c, r: r, seen: make(chan struct{})}
-	k.clientsDone.Go(func() { s.watch(cancel) }) // a client that goes away while a connection is being opened
+	k.clientsDone.Go(func() { s.watch(func() { cancel(nil) }) }) // a client that goes away while a connection is being opened
 	key, err := k.opt.Authorise(ctx, req.Who, req.Instance)
 	if err == nil && req.Generation != 0 && req.Generation != key.Generation {
 		err = stale(key)
@@ -346,7 +346,7 @@ func (k *keeper) connect(c *net.UnixConn, r *bufio.Reader, req request) {
 		return
 	}
 	defer k.leave(e)
-	defer context.AfterFunc(e.life, cancel)()
+	defer context.AfterFunc(e.life, func() { cancel(context.Cause(e.life)) })()
 	if err := writeFrame(c, &answer{Version: version}); err != nil {
 		return
 	}

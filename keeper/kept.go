@@ -32,8 +32,8 @@ type kept struct {
 	ready chan struct{} // closed when conn or err is there
 	conn  compute.Conn
 	err   error
-	life  context.Context // of opening it, and of what clients do through it
-	stop  context.CancelFunc
+	life  context.Context         // of opening it, and of what clients do through it
+	stop  context.CancelCauseFunc // the cause is told to the clients
 
 	who     compute.Who // who last used it
 	users   int
@@ -87,7 +87,7 @@ func (k *keeper) join(ctx context.Context, key Key, who compute.Who) (*kept, err
 	}
 	if e == nil {
 		e = &kept{key: key, ready: make(chan struct{}), since: time.Now()}
-		e.life, e.stop = context.WithCancel(k.ctx)
+		e.life, e.stop = context.WithCancelCause(k.ctx)
 		k.kept[key.place()] = e
 		k.work.Go(func() { k.open(e, who) })
 	}
@@ -97,7 +97,7 @@ func (k *keeper) join(ctx context.Context, key Key, who compute.Who) (*kept, err
 	}
 	k.mu.Unlock()
 	if old != nil {
-		k.discard(old)
+		k.discard(old, stale(old.key))
 	}
 	select {
 	case <-e.ready:
@@ -156,7 +156,7 @@ func (k *keeper) open(e *kept, who compute.Who) {
 	}
 	k.mu.Unlock()
 	if err != nil {
-		e.stop()
+		e.stop(nil)
 		k.opt.Log.Info("open", "instance", e.key.Instance, "err", err, "took", time.Since(start))
 		return
 	}
@@ -191,7 +191,7 @@ func (k *keeper) leave(e *kept) {
 	gone := last && e.retired
 	k.mu.Unlock()
 	if gone && opening {
-		e.stop()
+		e.stop(nil)
 	} else if gone {
 		k.shut(e)
 	}
@@ -204,13 +204,13 @@ func (k *keeper) retire(e *kept) {
 	k.mu.Unlock()
 }
 
-// discard ends a connection at once, with what runs through it.
-func (k *keeper) discard(e *kept) {
+// discard ends a connection at once, with what runs through it. cause is what its clients are told.
+func (k *keeper) discard(e *kept, cause error) {
 	k.mu.Lock()
 	k.removeLocked(e)
 	e.over = true
 	k.mu.Unlock()
-	e.stop()
+	e.stop(cause)
 	select {
 	case <-e.ready:
 		k.shut(e)
@@ -220,7 +220,7 @@ func (k *keeper) discard(e *kept) {
 
 // shut closes a connection that is ready; the second time it does nothing.
 func (k *keeper) shut(e *kept) {
-	e.stop()
+	e.stop(nil)
 	k.mu.Lock()
 	again := e.shut
 	e.shut = true
@@ -252,7 +252,10 @@ func (k *keeper) recheck(ctx context.Context, only compute.ID) {
 		refused := errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied)
 		if refused || err == nil && key != e.key {
 			k.opt.Log.Info("lease ended", "instance", e.key.Instance, "generation", e.key.Generation)
-			k.discard(e)
+			if err == nil {
+				err = stale(e.key)
+			}
+			k.discard(e, err)
 		}
 	}
 }

@@ -273,7 +273,7 @@ func (p *Pool) lamented(tx compute.Tx, who compute.Who, id compute.ID, err error
 	if e != nil || len(ls) == 0 || !strings.HasPrefix(ls[0].Why, perished) {
 		return err
 	}
-	return &compute.Error{ID: id, Kind: compute.ErrNotLeased, Err: fmt.Errorf("the lease has ended: %s", ls[0].Why), Hint: "`hostler acquire -s " + ls[0].Source + "` gets another"}
+	return &compute.Error{ID: id, Kind: compute.ErrNotLeased, Err: compute.Ended(fmt.Errorf("the lease has ended: %s", ls[0].Why)), Hint: "`hostler acquire -s " + ls[0].Source + "` gets another"}
 }
 
 // bury ends the use of an instance whose computer is no more. What is still being handed out is left to who hands it out.

@@ -22,6 +22,9 @@ const Subprotocol = "hostler-agent"
 // counts as its use.
 const recheck = 2 * time.Second
 
+// lastWords is how long a connection whose lease has ended, or that ends with the controller, stays for its client to be told why.
+const lastWords = 2 * time.Second
+
 // connections are the ways into instances.
 func (s *server) connections(mux *http.ServeMux) {
 	const path = "/v1/instances/{name}/connect"
@@ -51,8 +54,8 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
 	name := compute.ID(r.PathValue("name"))
 	lease, err := s.Engine().Use(ctx, by, name)
 	if err != nil {
@@ -84,9 +87,11 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 	socket.SetReadLimit(-1) // what is read is read in pieces
 	watching := make(chan error, 1)
 	go func() { watching <- s.watch(ctx, cancel, by, lease.Instance) }()
-	stream := websocket.NetConn(ctx, socket, websocket.MessageBinary)
-	err = agent.Serve(ctx, stream, conn, agent.Options{})
-	cancel()
+	life, over := context.WithCancel(context.WithoutCancel(ctx)) // the socket's: it is there for the last words
+	defer over()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, over) })()
+	err = agent.Serve(ctx, websocket.NetConn(life, socket, websocket.MessageBinary), conn, agent.Options{})
+	cancel(nil)
 	if ended := <-watching; ended != nil {
 		_ = socket.Close(websocket.StatusPolicyViolation, "the lease has ended")
 		return
@@ -135,7 +140,7 @@ func (c turns) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 func (c turns) Unwrap() compute.Conn { return c.Conn }
 
 // watch ends a connection whose lease has ended, and says why.
-func (s *server) watch(ctx context.Context, end context.CancelFunc, by compute.Who, name compute.ID) error {
+func (s *server) watch(ctx context.Context, end context.CancelCauseFunc, by compute.Who, name compute.ID) error {
 	t := time.NewTicker(recheck)
 	defer t.Stop()
 	for {
@@ -146,7 +151,7 @@ func (s *server) watch(ctx context.Context, end context.CancelFunc, by compute.W
 		}
 		_, err := s.Engine().Use(ctx, by, name)
 		if errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied) {
-			end()
+			end(err)
 			return err
 		}
 	}

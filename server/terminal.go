@@ -80,8 +80,8 @@ func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
 	name := compute.ID(r.PathValue("name"))
 	lease, err := s.Engine().Use(ctx, by, name)
 	if err != nil {
@@ -114,8 +114,10 @@ func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 	life, over := context.WithCancel(context.WithoutCancel(ctx)) // the socket's: it is there for the last word, however the shell ends
 	defer over()
 	end := (&terminal{socket: socket, conn: turns{conn, s.Engine(), lease.Instance}}).run(life, ctx, size)
-	cancel()
-	if ended := <-watching; ended != nil {
+	cancel(nil)
+	if ended := <-watching; errors.Is(ended, compute.ErrEnded) {
+		end = api.TerminalEnd{Status: -1, Reason: api.Text(ended)}
+	} else if ended != nil {
 		end = api.TerminalEnd{Reason: "the lease has ended"}
 	} else if cause := context.Cause(r.Context()); errors.Is(cause, compute.ErrDenied) {
 		end = api.TerminalEnd{Status: -1, Reason: api.Text(cause)}

@@ -200,6 +200,9 @@ func (c *claim) attached(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	loops.Go(func() { by = passOn(ctx, cancel, got, signals, look) })
 	exit, _, err := bounded(ctx, func() (compute.Exit, error) { return conn.Run(ctx, cmd) })
 	cause := context.Cause(ctx)
+	if cause == nil && errors.Is(err, compute.ErrLost) {
+		cause = c.over(ctx)
+	}
 	cancel(nil)
 	loops.Wait()
 	switch {
@@ -211,7 +214,9 @@ func (c *claim) attached(ctx context.Context, conn compute.Conn, cmd *compute.Co
 			return status(n)
 		}
 		return nil
-	case errors.Is(cause, errLeaseEnded):
+	case hasFallen(err, cause):
+		return lostWhile(c.instance.ID, err, cause)
+	case isLeaseOver(err, cause):
 		_ = fprintf(a.errs, "%s: %s: the lease has ended, and the command with it\n", a.program, c.instance.ID)
 		return status(128 + compute.SignalNumber("KILL"))
 	case cause == error(errLeft):
@@ -278,7 +283,7 @@ func (r *runner) whenLost(cmd *compute.Command, err error) error {
 		return err
 	}
 	var e *compute.Error
-	if r.temporary || errors.As(err, &e) && compute.Hint(err) != "" {
+	if r.temporary || errors.As(err, &e) && compute.Hint(err) != "" || errors.Is(err, compute.ErrEnded) {
 		return err
 	}
 	return &compute.Error{Kind: compute.ErrLost, Err: err, Hint: "it may go on for 30 s: hostler attach " + r.id()}

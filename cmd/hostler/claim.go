@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -282,11 +283,29 @@ func (c *claim) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 			c.mu.Lock()
 			c.renewed = next
 			c.mu.Unlock()
-		case errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied):
-			cancel(errLeaseEnded)
+		case isOver(err):
+			cancel(fmt.Errorf("%w: %w", errLeaseEnded, err))
 			return
 		}
 	}
+}
+
+// isOver tells whether a use of a lease was refused because there is none any more.
+func isOver(err error) bool {
+	return errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied)
+}
+
+// over asks whether contact was lost because the lease has ended, as who ends it takes the computer away at once; nil: not that is known.
+func (c *claim) over(ctx context.Context) error {
+	if c.lease.ID == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := c.engine.Use(ctx, c.who, c.instance.ID); isOver(err) {
+		return fmt.Errorf("%w: %w", errLeaseEnded, err)
+	}
+	return nil
 }
 
 // current is the lease as it was renewed last.

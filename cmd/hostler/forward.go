@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -64,6 +65,17 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 		defer close(watched)
 		c.watch(ctx, cancel)
 	}()
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		if way, ok := compute.As[interface{ Done() <-chan struct{} }](conn); ok { // a controller ends it with the lease, and nobody may come meanwhile who would see that
+			select {
+			case <-way.Done():
+				cancel(cmp.Or(c.over(ctx), error(&compute.Error{ID: c.instance.ID, Kind: compute.ErrLost})))
+			case <-ctx.Done():
+			}
+		}
+	}()
 	var all errgroup.Group
 	for _, spec := range specs {
 		all.Go(func() error {
@@ -76,11 +88,19 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 	ended := context.Cause(ctx)
 	cancel(nil)
 	<-watched
+	<-gone
 	switch {
+	case errors.Is(ended, compute.ErrEnded):
+		var why *compute.Error
+		errors.As(ended, &why)
+		return why
 	case errors.Is(ended, errLeaseEnded):
 		return &compute.Error{ID: c.instance.ID, Kind: compute.ErrNotLeased, Err: errLeaseEnded}
 	case interrupted.Err() != nil:
 		return nil // as it is meant to end
+	}
+	if errors.Is(ended, compute.ErrLost) {
+		return ended
 	}
 	return err
 }

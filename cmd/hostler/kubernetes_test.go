@@ -47,6 +47,7 @@ func TestKubernetes(t *testing.T) {
 				answering(t, m.socketOf(t))
 			}
 			kubernetesCommands(t, m)
+			kubernetesEnds(t, m, ns)
 			until(t, "no pod is left", func() bool { return len(podsOf(t, "-n", ns)) == 0 })
 		})
 	}

@@ -272,7 +272,11 @@ func (r *runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 	span.Set(trace.Attr{Key: "process.exit.code", Value: exit.Status()})
 	span.End(err)
 	r.hasEnded(left)
-	return r.outcome(exit, err, context.Cause(ctx), cmd, restore)
+	cause := context.Cause(ctx)
+	if cause == nil && errors.Is(err, compute.ErrLost) {
+		cause = r.over(ctx)
+	}
+	return r.outcome(exit, err, cause, cmd, restore)
 }
 
 func (r *runner) runPlain(ctx context.Context, conn compute.Conn, cmd *compute.Command) (compute.Exit, error) {
@@ -315,11 +319,15 @@ func (r *runner) outcome(exit compute.Exit, err, cause error, cmd *compute.Comma
 	case err != nil && errors.Is(cause, errTimeout):
 		tell("the command was killed after --timeout %s", r.opt.timeout.d)
 		return status(exitTimeout)
-	case err != nil && errors.Is(cause, errLeaseEnded):
+	case err != nil && hasFallen(err, cause):
+		return lostWhile(r.instance.ID, err, cause)
+	case err != nil && isLeaseOver(err, cause):
 		tell("the lease has ended, and the command with it")
 		return status(128 + compute.SignalNumber("KILL"))
+	case errors.Is(err, compute.ErrLost):
+		return r.whenLost(cmd, lostWhile(r.instance.ID, err, nil))
 	case err != nil:
-		return fmt.Errorf("%w", r.whenLost(cmd, err))
+		return fmt.Errorf("%w", err)
 	}
 	r.exit = &exit
 	if exit.Reason != "" {

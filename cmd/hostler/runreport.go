@@ -43,7 +43,7 @@ func (a *app) writeReport(name string, r *runner, err error) error {
 	}
 	v := runReport{
 		Instance: string(r.instance.ID), Source: r.instance.Source, Lease: r.lease.ID, Exit: runStatus(err), Started: r.started,
-		Phases: viewPhases(r.instance.Phases), Begun: r.exit != nil, Parts: r.phases,
+		Phases: viewPhases(r.instance.Phases), Begun: r.exit != nil || errors.Is(err, compute.ErrLost) && !r.begun.IsZero(), Parts: r.phases,
 	}
 	if err == nil {
 		v.Exit = 0

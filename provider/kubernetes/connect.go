@@ -8,9 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -60,10 +63,11 @@ func (p *Provider) connect(ctx context.Context, id compute.ID) (compute.Conn, er
 		}
 		return c, nil
 	}
-	c := &conn{p: p, id: id, uid: in.Metadata.UID, in: at}
+	c := &conn{p: p, id: id, on: p.sight(in), in: at}
 	if err := c.enter(ctx); err != nil {
 		return nil, p.ended(ctx, id, err)
 	}
+	c.standing.Go(func() { p.keepVigil(c.Done(), at.pod, c.on.uid, &c.over, c.pipe.stop) })
 	return c, nil
 }
 
@@ -89,8 +93,12 @@ type conn struct {
 	pipe *pipe
 	p    *Provider
 	id   compute.ID
-	uid  string
+	on   sighted // the pod as it was entered
 	in   inside
+
+	over     atomic.Pointer[string] // why the pod has ended; nil: it has not, as far as is known
+	closed   atomic.Bool
+	standing sync.WaitGroup
 }
 
 var (
@@ -104,11 +112,11 @@ func (c *conn) enter(ctx context.Context) error {
 	if c.p.o.AgentIn != "" {
 		return c.meet(ctx, home+"/"+agentFile, nil)
 	}
-	if at, ok := c.p.placed(c.uid); ok { // one question of the API server instead of two
+	if at, ok := c.p.placed(c.on.uid); ok { // one question of the API server instead of two
 		if err := c.meet(ctx, at.path, at.args); err == nil || ctx.Err() != nil {
 			return err
 		}
-		c.p.place(c.uid, nil)
+		c.p.place(c.on.uid, nil)
 	}
 	path, program, err := c.find(ctx)
 	if err != nil {
@@ -122,7 +130,7 @@ func (c *conn) enter(ctx context.Context) error {
 	if err := c.meet(ctx, path, program.args); err != nil {
 		return err
 	}
-	c.p.place(c.uid, &placing{path, program.args})
+	c.p.place(c.on.uid, &placing{path, program.args})
 	return nil
 }
 
@@ -160,7 +168,7 @@ func (p *Provider) place(uid string, at *placing) {
 // meet starts our program at a path.
 func (c *conn) meet(ctx context.Context, path string, args []string) error {
 	// Its own daemon keeps what is to outlive a connection; the pod's id keeps those apart that share a file system.
-	c.pipe = c.in.open(ctx, slices.Concat([]string{path}, args, []string{"serve", "--keep-env", "--daemon=" + c.uid, "stdio"}))
+	c.pipe = c.in.open(ctx, slices.Concat([]string{path}, args, []string{"serve", "--keep-env", "--daemon=" + c.on.uid, "stdio"}))
 	c.Client = agent.New(c.pipe)
 	err := c.Ping(ctx)
 	if err == nil {
@@ -297,6 +305,12 @@ func (c *conn) Get(ctx context.Context, path string, w io.Writer) error {
 	return c.why(c.Client.Get(ctx, path, w))
 }
 
+// Dial implements compute.Dialer.
+func (c *conn) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	to, err := c.Client.Dial(ctx, network, address)
+	return to, c.why(err)
+}
+
 // why adds to a lost contact what the cluster knows of its reason.
 func (c *conn) why(err error) error {
 	if err == nil || !errors.Is(err, compute.ErrLost) {
@@ -305,40 +319,58 @@ func (c *conn) why(err error) error {
 	if said := c.pipe.said(); said != "" {
 		err = errors.New(said)
 	}
-	return c.p.lostFor(c.id, c.uid, c.in, err)
+	return c.p.lostFor(c.id, c.on, c.in, err, &c.over, c.closed.Load())
 }
 
-// lostFor is the error of contact that was lost to a pod, with what the cluster knows of its reason. uid is the pod's; "": not known.
-func (p *Provider) lostFor(id compute.ID, uid string, inside inside, err error) error {
+// tidings is how long the cluster may take to learn what has become of a pod: its streams end first, and then its node tells.
+const tidings = 3 * time.Second
+
+// lostFor is the error of contact that was lost to a pod, with what the cluster knows of its reason. on is the pod as it was entered; over, what its vigil knows. ours:
+// it was we who ended the connection, so there may be no reason to wait for.
+func (p *Provider) lostFor(id compute.ID, on sighted, inside inside, err error, over *atomic.Pointer[string], ours bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	text := ""
 	was := p.podWatch().get(inside.pod) // before it is known to be gone
+	for end := time.Now().Add(tidings); ; {
+		text, known := p.fell(ctx, id, on, inside, was)
+		if why := over.Load(); text == "" && why != nil {
+			text, known = *why, true
+		}
+		switch {
+		case known:
+			return &compute.Error{Op: "kubernetes.Run", ID: id, Kind: compute.ErrLost, Err: compute.Ended(errors.New(text))}
+		case text != "":
+			return &compute.Error{Op: "kubernetes.Run", ID: id, Kind: compute.ErrLost, Err: fmt.Errorf("%s (%w)", text, err)}
+		case ours || time.Now().After(end):
+			return &compute.Error{Op: "kubernetes.Run", ID: id, Kind: compute.ErrLost, Err: err}
+		}
+		time.Sleep(tidings / 10)
+	}
+}
+
+// fell says what has become of a pod; "": it is well. known: it has ended, or what ran in it has.
+func (p *Provider) fell(ctx context.Context, id compute.ID, on sighted, inside inside, was *record) (text string, known bool) {
 	in, look := p.read(ctx, id)
 	if look == nil {
 		in, look = p.podOf(ctx, in)
 	}
 	switch {
-	case errors.Is(look, errNone), errors.Is(look, compute.ErrNotReady), look == nil && uid != "" && in.Metadata.UID != uid:
-		text = "the pod is gone"
+	case errors.Is(look, errNone), errors.Is(look, compute.ErrNotReady), look == nil && in.Metadata.UID != on.uid:
 		why := p.podWatch().epitaph(inside.pod)
 		if was != nil {
 			why = cmp.Or(was.end(), why)
 		}
-		if why != "" {
-			text += ": " + why
-		}
+		return words("the pod is gone", why), true
 	case look != nil:
-		text = "the cluster does not answer"
-	default:
-		if _, fate := in.fate(inside.name, p.o.Schedule, time.Now()); fate != nil {
-			text = fate.(*compute.Error).Err.Error()
-		}
+		return "the cluster does not answer", false
 	}
-	if text != "" {
-		err = fmt.Errorf("%s (%w)", text, err)
+	if _, fate := in.fate(inside.name, p.o.Schedule, time.Now()); fate != nil {
+		return fate.(*compute.Error).Err.Error(), true
 	}
-	return &compute.Error{Op: "kubernetes.Run", ID: id, Kind: compute.ErrLost, Err: err}
+	if p.sight(in) != on {
+		return words("the container was started again", terminated(in.container(inside.name), true)), true
+	}
+	return "", false
 }
 
 // reasonOf is why a command of a pod may have been killed: "": nothing is known.
@@ -355,5 +387,7 @@ func (p *Provider) reasonOf(ctx context.Context, id compute.ID) string {
 
 // Close ends the connection, and what runs through it.
 func (c *conn) Close() error {
+	c.closed.Store(true)
+	defer c.standing.Wait()
 	return errors.Join(c.Client.Close(), c.pipe.Close())
 }

@@ -3,7 +3,6 @@ package kubernetes_test
 import (
 	"archive/tar"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -203,41 +202,18 @@ func TestOthersPods(t *testing.T) {
 	}
 }
 
-// TestEvicted has a run say what became of its pod.
-func TestEvicted(t *testing.T) {
-	t.Parallel()
-	o := site(t)
-	p := open(t, o)
-	conn := ready(t, p, "suite-1")
-	out := &lines{first: make(chan struct{})}
-	done := make(chan error, 1)
-	go func() {
-		_, err := conn.Run(context.Background(), &compute.Command{Args: []string{"sh", "-c", "echo here; exec sleep 1000"}, Stdout: out})
-		done <- err
-	}()
-	<-out.first
-	list, err := p.List(t.Context())
-	if err != nil || len(list) != 1 {
-		t.Fatalf("List: %v %v", list, err)
-	}
-	name := strings.TrimPrefix(list[0].ProviderID, o.Namespace+"/")
-	lab.Ctl(t, "", "patch", "pod", name, "-n", o.Namespace, "--subresource=status", "--type=merge", "-p", `{"status":{"phase":"Failed","reason":"Evicted","message":"The node was low on resource: memory."}}`)
-	want(t, compute.ErrFailed, "low on resource", func() error { return p.Check(t.Context(), "suite-1") })
-	// What a kubelet would do: the lab's nodes let a command live on.
-	_ = conn.Close()
-	if err := <-done; !errors.Is(err, compute.ErrLost) || !strings.Contains(err.Error(), "evicted: The node was low on resource: memory.") {
-		t.Errorf("Run: %v", err)
-	}
-}
-
 // lines is output of which the first is waited for.
 type lines struct {
 	once  sync.Once
-	first chan struct{}
+	first chan struct{} // closed when it is there
+	text  string        // the first; for who has seen that
 }
 
 func (l *lines) Write(b []byte) (int, error) {
-	l.once.Do(func() { close(l.first) })
+	l.once.Do(func() {
+		l.text = strings.TrimSpace(string(b))
+		close(l.first)
+	})
 	return len(b), nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -11,6 +12,9 @@ import (
 
 // mourned is how long it is told what became of an object that is gone.
 const mourned = 2 * time.Minute
+
+// deletes is how long it is remembered that it is we who delete an object: one that its node or finalizers hold is deleted again and again.
+const deletes = time.Hour
 
 // grave is what is remembered of an object that is gone, and was not deleted by us.
 type grave struct {
@@ -21,8 +25,8 @@ type grave struct {
 
 // mourn remembers why an object is gone. The caller holds mu.
 func (w *watch) mourn(r *record) {
-	if w.ours[r.Metadata.UID] {
-		delete(w.ours, r.Metadata.UID)
+	defer w.toll(r, true)                        // when it has its grave
+	if _, ours := w.ours[r.Metadata.UID]; ours { // it stays noted: the watch may tell late of one that a call found gone
 		return
 	}
 	now := time.Now()
@@ -38,7 +42,12 @@ func (w *watch) mourn(r *record) {
 func (w *watch) deleting(uid string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.ours[uid] = true
+	now := time.Now()
+	if now.Sub(w.swept) > mourned {
+		w.swept = now
+		maps.DeleteFunc(w.ours, func(_ string, at time.Time) bool { return now.Sub(at) > deletes })
+	}
+	w.ours[uid] = now
 }
 
 // epitaph says why the object of a name is gone; "": nothing is known of that.
@@ -61,7 +70,7 @@ func (w *watch) ends(ctx context.Context, meant func(*record) bool, out map[comp
 		}
 	}
 	for _, r := range w.all {
-		going, ended := r.Metadata.DeletionTimestamp != nil && !w.ours[r.Metadata.UID], r.Status.Phase == "Failed" || r.Status.Phase == "Succeeded"
+		going, ended := r.Metadata.DeletionTimestamp != nil && w.ours[r.Metadata.UID].IsZero(), r.Status.Phase == "Failed" || r.Status.Phase == "Succeeded"
 		switch {
 		case !going && !ended || !meant(r):
 		case going:

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -32,6 +33,7 @@ type plain struct {
 	life context.Context // ends with Close
 	stop context.CancelFunc
 	busy sync.WaitGroup
+	over atomic.Pointer[string] // why the pod has ended; nil: it has not, as far as is known
 }
 
 var _ compute.Conn = (*plain)(nil)
@@ -39,6 +41,7 @@ var _ compute.Conn = (*plain)(nil)
 func newPlain(p *Provider, id compute.ID, in inside, on sighted) *plain {
 	c := &plain{p: p, id: id, in: in, on: on}
 	c.life, c.stop = context.WithCancel(context.Background())
+	c.busy.Go(func() { p.keepVigil(c.life.Done(), in.pod, on.uid, &c.over, c.stop) })
 	return c
 }
 
@@ -92,6 +95,9 @@ func (c *plain) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, er
 		return compute.Exit{}, err
 	}
 	if c.life.Err() != nil {
+		if c.over.Load() != nil {
+			return compute.Exit{}, c.lost(errors.New("the connection ended"))
+		}
 		return compute.Exit{}, c.fail(compute.ErrLost, "the connection is closed")
 	}
 	if c.p.podWatch().get(c.on.name) != nil { // exec goes by the name alone
@@ -146,7 +152,9 @@ func (r *plainRun) run(ctx context.Context, own string) (compute.Exit, error) {
 	sizes.close()
 	if err != nil {
 		stop()
-		r.kill()
+		if r.over.Load() == nil {
+			r.kill()
+		}
 		return compute.Exit{}, err
 	}
 	return r.exit(ctx, <-done, stderr.LastLine())
@@ -163,6 +171,9 @@ func (r *plainRun) await(ctx context.Context, done chan error, sizes *sizes) err
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-r.life.Done():
+			if r.over.Load() != nil {
+				return r.lost(errors.New("the connection ended"))
+			}
 			return r.fail(compute.ErrLost, "the connection is closed")
 		case <-unread:
 			unread = nil
@@ -250,7 +261,12 @@ func (r *plainRun) exit(ctx context.Context, err error, said string) (compute.Ex
 	case !r.started() && (apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)):
 		return compute.Exit{}, r.p.fault("Run", r.id, err)
 	}
-	return compute.Exit{}, r.p.lostFor(r.id, "", r.in, err)
+	return compute.Exit{}, r.lost(err)
+}
+
+// lost is the error of contact that was lost.
+func (c *plain) lost(err error) error {
+	return c.p.lostFor(c.id, c.on, c.in, err, &c.over, c.life.Err() != nil)
 }
 
 func (r *plainRun) started() bool {

@@ -31,22 +31,24 @@ type watch struct {
 	of watched
 
 	mu     sync.Mutex
-	all    map[string]*record // by name
-	graves map[string]grave   // by name
-	ours   map[string]bool    // the ids of objects that we are deleting
-	synced chan struct{}      // closed when the first list is there
-	broken error              // why there is no watch now; nil: there is one
-	denied error              // what was said when we may not watch; to list then works, and begins all anew again and again
-	since  time.Time          // that it has been so
-	stop   context.CancelFunc // nil: not begun
-	ended  chan struct{}      // closed when it has ended
-	timed  map[string]timing  // how long pods took to start, by source
+	all    map[string]*record   // by name
+	graves map[string]grave     // by name
+	ours   map[string]time.Time // the ids of objects that we are deleting, or have deleted, and since when
+	swept  time.Time            // that those of long ago were forgotten
+	synced chan struct{}        // closed when the first list is there
+	broken error                // why there is no watch now; nil: there is one
+	denied error                // what was said when we may not watch; to list then works, and begins all anew again and again
+	since  time.Time            // that it has been so
+	stop   context.CancelFunc   // nil: not begun
+	ended  chan struct{}        // closed when it has ended
+	timed  map[string]timing    // how long pods took to start, by source
+	vigils map[string][]*vigil  // by the name of what they wait for
 
 	silence time.Duration // how long it may tell nothing
 }
 
 func newWatch(c *cluster, of watched) *watch {
-	return &watch{c: c, of: of, all: map[string]*record{}, graves: map[string]grave{}, ours: map[string]bool{}, silence: silence}
+	return &watch{c: c, of: of, all: map[string]*record{}, graves: map[string]grave{}, ours: map[string]time.Time{}, silence: silence}
 }
 
 // begin starts the watch, unless it runs.
@@ -309,6 +311,7 @@ func (w *watch) put(r *record) {
 		delete(w.graves, r.Metadata.Name)
 	}
 	w.all[r.Metadata.Name] = r
+	w.toll(r, false)
 }
 
 // date notes when we first saw what an object is, by our own clock: the cluster's may be another. old is what was known of it before.

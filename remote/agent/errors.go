@@ -19,6 +19,7 @@ var kinds = [...]*compute.Kind{
 // marks are other errors that callers ask for with errors.Is. Their places are the protocol: append only.
 var marks = [...]error{
 	context.Canceled, context.DeadlineExceeded, fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, io.ErrUnexpectedEOF, io.ErrClosedPipe,
+	compute.ErrEnded,
 }
 
 // maxDepth is how many errors within errors are carried apart; deeper ones become text.

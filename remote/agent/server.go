@@ -29,7 +29,7 @@ const (
 )
 
 // Serve offers conn to the client at the other end of rwc, until the stream of bytes ends or ctx does. Then all that it started for the client
-// is cancelled, and Serve returns after it has ended. It closes rwc and leaves conn open. The error is nil when the client ended the
+// is cancelled, and Serve returns after it has ended. Where the cause of ctx's end is a compute.Error, the client is told that, as what an ErrLost comes of. It closes rwc and leaves conn open. The error is nil when the client ended the
 // connection, ctx's when ctx ended, ErrConflict for a client of another version, else ErrLost.
 func Serve(ctx context.Context, rwc io.ReadWriteCloser, conn compute.Conn, opt Options) error {
 	if opt.Streams <= 0 {
@@ -148,7 +148,7 @@ func (v *server) begin(bytes int) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.closed {
-		return &compute.Error{Op: "agent", Kind: compute.ErrLost, Err: errors.New("the other side is ending")}
+		return v.ending()
 	}
 	if v.count >= v.opt.Streams || v.bytes+bytes > maxRequests {
 		return &compute.Error{Op: "agent", Kind: compute.ErrNoCapacity, Err: fmt.Errorf("%d things are going on on this connection", v.count)}
@@ -157,6 +157,15 @@ func (v *server) begin(bytes int) error {
 	v.bytes += bytes
 	v.work.Add(1)
 	return nil
+}
+
+// ending is why nothing goes on here: who ended it may have said so.
+func (v *server) ending() error {
+	var said *compute.Error
+	if errors.As(context.Cause(v.ctx), &said) {
+		return &compute.Error{Op: "agent", Kind: compute.ErrLost, Err: said}
+	}
+	return &compute.Error{Op: "agent", Kind: compute.ErrLost, Err: errors.New("the other side is ending")}
 }
 
 func (v *server) finished(bytes int) {
@@ -304,7 +313,7 @@ func (v *server) serve(ctx context.Context, st *stream, req *request) {
 		err = v.held(ctx, st)
 	}
 	if err != nil && v.ctx.Err() != nil {
-		err = &compute.Error{Op: "agent", Kind: compute.ErrLost, Err: errors.New("the other side is ending")}
+		err = v.ending()
 	}
 	v.result(st, exit, err)
 }

@@ -1,0 +1,116 @@
+package kubernetes
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	vigilAfter = 10 * time.Second // a connection has to live so long before it costs a watch, where there is none
+	farewell   = 2 * time.Second  // for the streams of a pod that has ended to end by themselves, with the last of what was written
+	overdue    = 10 * time.Second // that a pod whose time is over may still be there, as on a node that is lost, until nobody waits for its streams any more
+)
+
+// passing is that a pod has ended, or is to end.
+type passing struct {
+	why string
+	in  time.Duration // until its streams should have ended
+}
+
+// vigil waits for the end of one pod.
+type vigil struct {
+	uid  string
+	news chan passing // 1 slot, the last counts
+}
+
+// tell leaves news for who waits.
+func (v *vigil) tell(news passing) {
+	select {
+	case <-v.news:
+	default:
+	}
+	v.news <- news // whoever tells holds the watch's mu
+}
+
+// passes says whether a pod has ended, or is to end.
+func (p *record) passes() (passing, bool) {
+	switch {
+	case p.Status.Phase == "Failed" || p.Status.Phase == "Succeeded":
+		return passing{words("the pod has ended", p.end()), farewell}, true
+	case p.Metadata.DeletionTimestamp != nil:
+		var grace int64
+		if p.Metadata.Grace != nil {
+			grace = *p.Metadata.Grace
+		}
+		return passing{words("the pod is being deleted", p.end()), time.Duration(grace)*time.Second + overdue}, true
+	}
+	return passing{}, false
+}
+
+// await begins to wait for the end of a pod; over ends that. What has happened already is told too.
+func (w *watch) await(name, uid string) (v *vigil, over func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	v = &vigil{uid, make(chan passing, 1)}
+	if w.vigils == nil {
+		w.vigils = map[string][]*vigil{}
+	}
+	w.vigils[name] = append(w.vigils[name], v)
+	if r := w.all[name]; r != nil {
+		w.toll(r, false)
+	}
+	return v, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.vigils[name] = slices.DeleteFunc(w.vigils[name], func(x *vigil) bool { return x == v }); len(w.vigils[name]) == 0 {
+			delete(w.vigils, name)
+		}
+	}
+}
+
+// toll tells those who wait for the end of a pod what is known of it now. The caller holds mu.
+func (w *watch) toll(r *record, gone bool) {
+	all := w.vigils[r.Metadata.Name]
+	if len(all) == 0 {
+		return
+	}
+	news, ends := r.passes()
+	if gone {
+		news, ends = passing{words("the pod is gone", cmp.Or(r.end(), w.graves[r.Metadata.Name].why)), farewell}, true
+	}
+	for _, v := range all {
+		if ends && v.uid == r.Metadata.UID {
+			v.tell(news)
+		}
+	}
+}
+
+// keepVigil is with a connection until done, and calls end when its pod has ended and the streams have not: those of a node that is lost end only after many
+// minutes. why keeps what the pod ended of.
+func (p *Provider) keepVigil(done <-chan struct{}, pod, uid string, why *atomic.Pointer[string], end context.CancelFunc) {
+	v, over := p.podWatch().await(pod, uid)
+	defer over()
+	t := time.NewTimer(vigilAfter)
+	defer t.Stop()
+	begin, ending := t.C, (<-chan time.Time)(nil)
+	for {
+		select {
+		case <-done:
+			return
+		case <-begin:
+			begin = nil
+			p.podWatch().begin()
+		case news := <-v.news:
+			t := time.NewTimer(news.in)
+			defer t.Stop() // there are three at most
+			ending = t.C
+			why.Store(&news.why)
+		case <-ending:
+			end()
+			return
+		}
+	}
+}
