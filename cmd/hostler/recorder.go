@@ -166,6 +166,8 @@ func (k *recorder) stay(ctx context.Context) (exit compute.Exit, err error) {
 			return exit, err
 		case errors.Is(err, errLeaseEnded):
 			return compute.Exit{Signal: "KILL"}, &compute.Error{Kind: compute.ErrNotLeased, Err: errors.New(leaseOver)}
+		case errors.Is(err, compute.ErrEnded):
+			return exit, lostWhile(k.instance.ID, err, nil)
 		case errors.Is(err, compute.ErrNotFound):
 			return exit, &compute.Error{Kind: compute.ErrLost, Err: errors.New("it is not held on " + k.rec.Instance + " any more")}
 		case met:
