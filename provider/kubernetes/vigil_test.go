@@ -3,7 +3,9 @@ package kubernetes_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
@@ -43,7 +45,13 @@ func TestFallen(t *testing.T) {
 				lab.Ctl(t, "", "patch", "pod", pod, "-n", o.Namespace, "--subresource=status", "--type=merge", "-p", c.patch)
 			}
 			if strings.Contains(c.patch, `"restartCount":1`) {
-				kill(t, out.text) // the guest program, with the container
+				pid, err := strconv.Atoi(out.text)
+				if err == nil {
+					err = syscall.Kill(pid, syscall.SIGKILL) // the guest program, with the container
+				}
+				if err != nil {
+					t.Error(err)
+				}
 			}
 			if err := <-done; !errors.Is(err, compute.ErrLost) || !errors.Is(err, compute.ErrEnded) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("Run: %v", err)
