@@ -189,7 +189,7 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 	var taken []string
 	var worn []compute.ID
 	hooked, checked, byHooks := p.looksAt(s)
-	err := p.store.Update(ctx, func(tx compute.Tx) error {
+	err := p.store.Update(compute.Growing(ctx), func(tx compute.Tx) error {
 		p.desk.leave(taken...)
 		units, taken, worn = nil, nil, nil
 		now := time.Now()

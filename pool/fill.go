@@ -81,7 +81,7 @@ const forCache = "cache:"
 // then must be.
 func (p *Pool) order(ctx context.Context, s *source, missing func(compute.Tx, *compute.SourceRecord) (int, error)) (units []*unit, leave func(), err error) {
 	var taken []string
-	err = p.store.Update(ctx, func(tx compute.Tx) error {
+	err = p.store.Update(compute.Growing(ctx), func(tx compute.Tx) error {
 		p.desk.leave(taken...)
 		units, taken = nil, nil
 		now := time.Now()

@@ -88,7 +88,7 @@ func seatKey(id int64) string { return fmt.Sprintf("request %d", id) }
 // join puts a request into the queue. Whether it is there is not known when the store could not say so: then it is a ghost.
 func (p *Pool) join(ctx context.Context, w *compute.Waiter) error {
 	var taken []string
-	err := p.store.Update(ctx, func(tx compute.Tx) error {
+	err := p.store.Update(compute.Growing(ctx), func(tx compute.Tx) error {
 		p.desk.leave(taken...)
 		taken = nil
 		if err := tx.Join(w); err != nil {

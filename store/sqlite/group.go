@@ -26,6 +26,9 @@ type op struct {
 	gone  bool
 }
 
+// grows tells whether a call wants more, and gives nothing back.
+func (o *op) grows() bool { return compute.IsGrowing(o.ctx) }
+
 // run runs the function. A panic is kept for its own caller.
 func (o *op) run(t *tx) {
 	o.gone = true
@@ -170,21 +173,43 @@ func (s *Store) withdraw(o *op) bool {
 }
 
 // commit runs a batch and leaves with each of its calls what became of it. Those for which the disk had no room have a second try.
-func (s *Store) commit(ops []*op) {
-	s.attempt(ops)
-	var again []*op
+func (s *Store) commit(all []*op) {
+	ops := all
+	if s.lean && !s.opt.Unsafe && slices.ContainsFunc(all, (*op).grows) { // what room there is is for giving back, until there is as much as before
+		if s.provideNow(); s.lean {
+			ops = slices.DeleteFunc(slices.Clone(all), (*op).grows)
+			for _, o := range all {
+				if o.grows() {
+					o.err = errLean
+				}
+			}
+		}
+	}
+	if len(ops) > 0 {
+		s.attempt(ops)
+	}
+	var again, more []*op
 	for _, o := range ops {
-		if o.panic == nil && o.err != nil && isFull(o.err) {
+		switch {
+		case o.panic != nil || o.err == nil || !isFull(o.err):
+		case o.grows():
+			more = append(more, o)
+		default:
 			again = append(again, o)
 		}
 	}
-	if len(again) > 0 {
+	switch {
+	case len(again) > 0:
 		s.yield()
 		s.attempt(again)
-	} else if s.provide(); s.lean {
-		s.shorten()
+	case len(more) > 0: // it may have been for a moment
+		s.attempt(more)
+	default:
+		if s.provide(); s.lean {
+			s.shorten()
+		}
 	}
-	for _, o := range ops {
+	for _, o := range all {
 		o.err = wrap(o.err)
 	}
 }

@@ -16,7 +16,18 @@ import (
 const (
 	spareSize = 512 << 10
 	spareWait = 10 * time.Second // between two looks at it
+	leanWait  = time.Second      // where somebody wants more
 )
+
+// errLean is the error of what wants more while the disk was found full and the spare is not there.
+var errLean = &lean{}
+
+type lean struct{}
+
+func (*lean) Error() string {
+	return "the disk is full, and what room there is is kept for what is given back"
+}
+func (*lean) Code() int { return sqlite3.SQLITE_FULL }
 
 // isFull tells whether an error is of a disk that has no room.
 func isFull(err error) bool {
@@ -40,6 +51,15 @@ func (s *Store) shorten() {
 	if s.write != nil {
 		_ = s.write.exec("PRAGMA wal_checkpoint(PASSIVE)")
 	}
+}
+
+// provideNow is provide for who is refused without it: sooner, and no more often than leanWait.
+func (s *Store) provideNow() {
+	if time.Since(s.sought) < leanWait {
+		return
+	}
+	s.sought, s.spared = time.Now(), time.Time{}
+	s.provide()
 }
 
 // provide makes the spare where it is missing and there is room. That it cannot be made is no error. The caller holds wmu, or has s for himself.

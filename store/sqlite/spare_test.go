@@ -89,3 +89,46 @@ func TestSpareLasts(t *testing.T) {
 	}
 	integrity(t, path)
 }
+
+// TestSpareIsForGivingBack: what wants more on a full disk is refused, however often, and leaves the spare to what is given back; so also once that has come. When there is
+// room it is served again.
+func TestSpareIsForGivingBack(t *testing.T) {
+	dir, _ := mount(t, "size=3m,mode=700")
+	path := filepath.Join(dir, "state.db")
+	st := mustOpen(t, path)
+	write(t, st, 5)
+	ballast := filepath.Join(dir, "ballast")
+	fill(t, ballast)
+	more := func() {
+		t.Helper()
+		for range 100 {
+			err := st.Update(compute.Growing(t.Context()), func(tx compute.Tx) error { return appendEvent(tx, 5000) })
+			if err == nil {
+				t.Fatal("there was room for more")
+			} else if e := (*compute.Error)(nil); !errors.As(err, &e) || e.Op != "state" {
+				t.Fatalf("the refusal: %v", err)
+			}
+		}
+	}
+	more()
+	if _, err := os.Stat(path + "-spare"); err != nil {
+		t.Errorf("the spare was given to what wants more: %v", err)
+	}
+	for range 5 {
+		if err := st.Update(t.Context(), func(tx compute.Tx) error { return appendEvent(tx, 1000) }); err != nil {
+			t.Error(err)
+		}
+		more()
+	}
+	if n := count(t, st); n != 5+5 {
+		t.Errorf("%d events, want %d", n, 5+5)
+	}
+	if err := errors.Join(st.Close(), os.Remove(ballast)); err != nil {
+		t.Fatal(err)
+	}
+	st = mustOpen(t, path)
+	if err := st.Update(compute.Growing(t.Context()), func(tx compute.Tx) error { return appendEvent(tx, 1000) }); err != nil {
+		t.Errorf("there is room again: %v", err)
+	}
+	integrity(t, path)
+}

@@ -45,6 +45,7 @@ type Store struct {
 	wmu    sync.Mutex // held by the leader of a batch, who alone uses write
 	write  *session
 	spared time.Time // the last look at the spare
+	sought time.Time // the last one for somebody who wants more
 	lean   bool      // the spare was given up, so the log is kept short
 	crowd  int       // so many callers there were at the end of the last batch
 
