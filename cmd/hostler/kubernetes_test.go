@@ -160,8 +160,8 @@ func kubernetesCommands(t *testing.T, m *machine) {
 // TestKubernetesDays is a life of a controller with a hundred warm pods and twenty sandboxes: all are used, given back and replaced, held while nodes go and the API server is
 // away, and the controller is killed again and again. In the end nothing of it is left, and what others have there is as it was.
 func TestKubernetesDays(t *testing.T) {
-	if os.Getenv("HOSTLER_TEST_DAYS") == "" { // one run of seven lost leases as a controller was killed, another said too few in use: both are to be found
-		t.Skip("it fails now and then, and why is not known: HOSTLER_TEST_DAYS=1 tries it")
+	if os.Getenv("HOSTLER_TEST_DAYS") == "" {
+		t.Skip("it was mended a moment ago and has not passed often enough since: HOSTLER_TEST_DAYS=1 tries it")
 	}
 	m, ns := podSite(t)
 	const pods, boxes = 100, 20
@@ -259,6 +259,9 @@ spec: {nodeName: node-0, containers: [{name: main, image: theirs}]}
 	// All are held, while nodes go, the API server is away, and the controller is killed.
 	held := strings.Fields(m.must("acquire", "-s", "pods", fmt.Sprint(pods)))
 	held = append(held, strings.Fields(m.must("acquire", "-s", "boxes", fmt.Sprint(boxes)))...)
+	if _, got := counts("pods"); got != pods {
+		t.Fatalf("%d pods are in use, and %d were acquired", got, pods)
+	}
 	step("all are held")
 	ctl("", "delete", "node", "node-going-"+ns, "--wait=false")
 	ctl("", "taint", "node", "node-bad-"+ns, "bad=yes:NoExecute")
@@ -273,7 +276,8 @@ spec: {nodeName: node-0, containers: [{name: main, image: theirs}]}
 	step("the API server is back")
 	for _, node := range []string{"node-0", "node-1"} {
 		there := strings.Fields(ctl("", "get", "pods", "-n", ns, "--field-selector", "spec.nodeName="+node, "-l", "hostler-project.github.io/source", "-o", `jsonpath={.items[*].metadata.annotations.hostler-project\.github\.io/instance}`))
-		i := slices.IndexFunc(there, func(name string) bool { return slices.Contains(held, name) }) // others are those that were made for who lost his
+		// Others are those that were made for who lost his, and a sandbox's pod may have been made there anew.
+		i := slices.IndexFunc(there, func(name string) bool { return strings.HasPrefix(name, "pods-") && slices.Contains(held, name) })
 		if i < 0 {
 			t.Fatalf("%s has none that is held: %q", node, there)
 		}
@@ -292,7 +296,8 @@ spec: {nodeName: node-0, containers: [{name: main, image: theirs}]}
 		return n > 20 && n < 60 && strings.Contains(m.must("status", "-v"), "quota")
 	})
 
-	// The end.
+	// The end. What was on the node that went the cluster would forget by itself in a minute.
+	ctl("", "delete", "pods", "-n", ns, "--field-selector", "spec.nodeName=node-going-"+ns, "--force", "--grace-period=0", "--wait=false")
 	set(0, 0)
 	m.must("reload")
 	last := -1
