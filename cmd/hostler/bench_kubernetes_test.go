@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -268,16 +269,30 @@ func BenchmarkKubernetesMemory(b *testing.B) {
 	if err := json.Compact(&pod, list.Items[0]); err != nil {
 		b.Fatal(err)
 	}
+	var first struct{ Metadata struct{ Name string } }
+	if err := json.Unmarshal(pod.Bytes(), &first); err != nil {
+		b.Fatal(err)
+	}
+	was := first.Metadata.Name
+	var wanted atomic.Value // the name of the pod that was asked for
 	var told sync.Once
 	all := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		switch {
 		case r.Method == http.MethodPatch: // the source's policy
-			_, _ = io.Copy(w, r.Body)
+			body, _ := io.ReadAll(r.Body) // all of it before an answer begins: what is left then is thrown away
+			_, _ = w.Write(body)
 			return
 		case r.Method != http.MethodGet || r.URL.Query().Get("watch") != "true": // one that is wanted is there, and waits for a node
-			waits := strings.NewReplacer(`"phase":"Running"`, `"phase":"Pending"`, `"running":`, `"waiting":`, `"nodeName"`, `"was"`)
+			if r.Method == http.MethodPost {
+				var posted struct{ Metadata struct{ Name string } }
+				_ = json.NewDecoder(r.Body).Decode(&posted)
+				wanted.Store(posted.Metadata.Name)
+			}
+			name, _ := wanted.Load().(string)
+			id := name[:max(0, strings.LastIndex(name, "-"))]
+			waits := strings.NewReplacer(`"phase":"Running"`, `"phase":"Pending"`, `"running":`, `"waiting":`, `"nodeName"`, `"was"`, was, name, `"pods-1"`, strconv.Quote(id))
 			_, _ = waits.WriteString(w, pod.String())
 			return
 		}
