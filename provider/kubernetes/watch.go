@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -45,7 +46,11 @@ type watch struct {
 	vigils map[string][]*vigil  // by the name of what they wait for
 
 	silence time.Duration // how long it may tell nothing
+	spare   *time.Timer   // gives back what a long list took; nil: there was none
 }
+
+// A list of so many objects takes several times as much memory for a moment as what is kept of it, and the garbage collector would leave that lie.
+const longList = 1000
 
 func newWatch(c *cluster, of watched) *watch {
 	return &watch{c: c, of: of, all: map[string]*record{}, graves: map[string]grave{}, ours: map[string]time.Time{}, silence: silence}
@@ -86,6 +91,9 @@ func (w *watch) begun() bool {
 func (w *watch) close() {
 	w.mu.Lock()
 	stop, ended := w.stop, w.ended
+	if w.spare != nil {
+		w.spare.Stop()
+	}
 	w.mu.Unlock()
 	if stop != nil {
 		stop()
@@ -435,6 +443,12 @@ func (w *watch) Replace(list []any, version string) error {
 		case now == nil || now.Metadata.UID != r.Metadata.UID:
 			w.mourn(r)
 		}
+	}
+	if len(list) >= longList { // the caller has it still
+		if w.spare != nil {
+			w.spare.Stop()
+		}
+		w.spare = time.AfterFunc(time.Second, debug.FreeOSMemory)
 	}
 	select {
 	case <-w.synced:
