@@ -63,7 +63,7 @@ func BenchmarkKubernetes(b *testing.B) {
 	for _, ns := range []string{"bench", "other", "sandboxes"} {
 		ctl("", "create", "namespace", ns)
 	}
-	for n := range readyPods/250 + 1 {
+	for n := range readyPods/250 + 3 { // 250 pods each, and the sandboxes need room too
 		kubernetesLab.Node(b, fmt.Sprint("node-", n))
 	}
 	m := newMachine(b)
@@ -72,6 +72,9 @@ func BenchmarkKubernetes(b *testing.B) {
 	m.source("fake", fmt.Sprintf("type = fake\nreserve = %d\nmaximum = %d\nconcurrency = 0\nreuse = no\n[fake]\nstate = memory\n", readyPods, readyPods))
 	for n := range 5 { // five sources in two namespaces
 		m.podSource(fmt.Sprint("some", n), gate.Config, []string{"bench", "other"}[n%2], "reserve = 0")
+	}
+	if err := os.WriteFile(filepath.Join(m.home, ".config", "hostler", "hostler.conf"), []byte("[director]\nper-source = 64\nper-provider = 64\n"), 0o644); err != nil {
+		b.Fatal(err)
 	}
 	begun := time.Now()
 	serve := m.serving(b)
