@@ -39,15 +39,16 @@ func (c *cluster) ask() (dynamic.Interface, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = c.kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.context}).ClientConfig()
+	var client *dynamic.DynamicClient
 	if err == nil {
 		config.QPS, config.Burst = -1, 0 // the API server's own fairness bounds us, and what is said of a queue is written seldom
 		config.UserAgent = "hostler"
-		c.client, err = dynamic.NewForConfig(config)
-		c.mark = markOf(config)
+		client, err = dynamic.NewForConfig(config)
 	}
 	if err != nil {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err), Hint: "set kubeconfig and context of [resources] in hostler.conf"}
 	}
+	c.client, c.mark = client, markOf(config)
 	return c.client, nil
 }
 

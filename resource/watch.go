@@ -155,7 +155,7 @@ type operation struct {
 	Value any    `json:"value"`
 }
 
-// put keeps an object, and returns it if it is news: no newer one is known. What was not told by the watch may be gone by now: then it is not kept.
+// put keeps an object, and returns it if it is news: no newer one is known. What was not told by the watch may be gone by now, and another have its name: then it is not kept.
 func (w *watch[S, T]) put(obj any, told bool) (*object[S, T], error) {
 	o, err := read[S, T](obj)
 	if err != nil {
@@ -164,7 +164,7 @@ func (w *watch[S, T]) put(obj any, told bool) (*object[S, T], error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	old := w.all[nameOf(o)]
-	if old == nil && !told {
+	if !told && (old == nil || old.UID != o.UID) {
 		return nil, nil
 	}
 	if old != nil && old.UID == o.UID {
