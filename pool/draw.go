@@ -534,6 +534,9 @@ func (p *Pool) hand(tx compute.Tx, u *unit, pending bool) error {
 	}
 	i.Uses++
 	i.Worker, i.Wanted, i.Resume, i.Booked = 0, "", 0, compute.Booking{}
+	if i.State == compute.Ready && !u.look { // else the look says whether what was said of it is over
+		i.Reason, i.Retry = "", time.Time{}
+	}
 	l.Generation = i.Generation
 	if !strings.HasPrefix(l.Owner, "pool:") {
 		var err error

@@ -86,3 +86,41 @@ func TestElsewhere(t *testing.T) {
 		})
 	}
 }
+
+// knowing is places that know of what is there now without a look.
+type knowing struct{ *places }
+
+func (k knowing) Fit(_ compute.ID, identity string) bool {
+	return k.Leads(context.Background(), identity) == nil
+}
+
+// TestElsewhereIsOver: what was said of an instance that was elsewhere is said no more once it is given, though nobody had to look at it for that.
+func TestElsewhereIsOver(t *testing.T) {
+	at := "here"
+	change := func(o *pool.Options) {
+		inner := o.Open
+		o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
+			here, err := inner(ctx, name, typ, def)
+			if err != nil {
+				return nil, err
+			}
+			there, err := inner(ctx, "there", typ, def)
+			return knowing{&places{Provider: here, other: there, at: &at, life: map[compute.ID]int{}}}, err
+		}
+	}
+	inBubble(t, change, web(func(s *pool.Source) { s.Reuse, s.Spare, s.Maximum = "no", 1, 4 }), func(t *testing.T, ctx context.Context, r *rig) {
+		must(t, second(r.Fill(ctx, "web")))
+		time.Sleep(time.Minute)
+		at = "there"
+		must(t, r.Release(ctx, ann, compute.ReleaseOptions{Discard: true}, r.take(t, ctx, compute.Request{}).Instance))
+		if i, _, err := r.Resolve(ctx, "web-1"); err != nil || !strings.Contains(i.Reason, "it leads elsewhere") {
+			t.Fatalf("while it is elsewhere: %+v, %v", i, err)
+		}
+		at = "here"
+		time.Sleep(2 * time.Minute)
+		l := r.take(t, ctx, compute.Request{})
+		if i, _, err := r.Resolve(ctx, string(l.Instance)); err != nil || l.Instance != "web-1" || i.Reason != "" || !i.Retry.IsZero() {
+			t.Errorf("%s is given: %q, %v, %v", l.Instance, i.Reason, i.Retry, err)
+		}
+	})
+}
