@@ -37,10 +37,12 @@ type cluster struct {
 	log       *slog.Logger
 	namespace string // set by the first ask, and never changed
 
-	mu     sync.Mutex
-	client *session // nil: not made yet
-	place  place    // where the first led; the others have to
-	uid    string   // the namespace's; "": not asked for yet
+	reading sync.Mutex // held by who reads the configuration, whose files may be where nothing answers: nobody who holds mu waits for it
+
+	mu     sync.Mutex // held for moments: transactions of the store ask Fit
+	client *session   // nil: not made yet
+	place  place      // where the first led; the others have to
+	uid    string     // the namespace's; "": not asked for yet
 	users  int
 
 	watches map[watched]*watch
@@ -145,14 +147,42 @@ func (c *cluster) leadsTo(at place) bool {
 
 // ask returns the client, made of the configuration at the first call.
 func (c *cluster) ask() (*session, error) {
+	if s, err := c.asked(); s != nil || err != nil {
+		return s, err
+	}
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if s, err := c.asked(); s != nil || err != nil {
+		return s, err
+	}
+	s, err := c.read()
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch was := c.place; {
+	case was == place{}:
+		c.place, c.namespace = s.place, s.place.namespace
+	case was.server != s.place.server || was.namespace != s.place.namespace:
+		return nil, elsewhere(s.place, was)
+	}
+	c.client = s
+	return s, nil
+}
+
+// asked returns the client, if it was made.
+func (c *cluster) asked() (*session, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over.Load() {
 		return nil, errClosed
 	}
-	if c.client != nil {
-		return c.client, nil
-	}
+	return c.client, nil
+}
+
+// read makes a client of the configuration as it is now.
+func (c *cluster) read() (*session, error) {
 	quiet.Do(func() { klog.SetSlogLogger(slog.New(debugging{c.log.Handler()})) })
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = c.o.Kubeconfig
@@ -178,15 +208,7 @@ func (c *cluster) ask() (*session, error) {
 	if err != nil {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err)}
 	}
-	at := placeOf(config, namespace)
-	switch was := c.place; {
-	case was == place{}:
-		c.place, c.namespace = at, namespace
-	case was.server != at.server || was.namespace != at.namespace:
-		return nil, elsewhere(at, was)
-	}
-	c.client = &session{config: config, dynamic: client, who: who(loader, c.o.Context), place: at}
-	return c.client, nil
+	return &session{config: config, dynamic: client, who: who(loader, c.o.Context), place: placeOf(config, namespace)}, nil
 }
 
 // who says as whom a configuration speaks, and where that stands. No secret is in it.
