@@ -16,7 +16,7 @@ func TestDigestApart(t *testing.T) {
 		same     bool
 	}{
 		{"kubernetes", "image", true}, {"kubernetes", "cores", true}, {"kubernetes", "env", true}, {"kubernetes", "schedule-wait", true}, {"kubernetes", "agent-image", true},
-		{"kubernetes", "context", false}, {"kubernetes", "namespace", false}, {"kubernetes", "network", false}, {"kubernetes", "security", false}, {"kubernetes", "volumes", false},
+		{"kubernetes", "context", false}, {"kubernetes", "namespace", false}, {"kubernetes", "container", false}, {"kubernetes", "network", false}, {"kubernetes", "security", false}, {"kubernetes", "volumes", false},
 		{"vm", "image", false}, {"vm", "cores", false},
 	} {
 		if same := of(c.typ, "", "") == of(c.typ, c.key, "another"); same != c.same {

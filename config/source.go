@@ -369,10 +369,10 @@ func (s *Source) With(name, key, value string) *Source {
 	return &out
 }
 
-// apartBy are the keys of types that tell by themselves what a computer of theirs was made like, by which computers of the source are of another one all the same: where they are, what shuts
-// them in, and what they may reach. What was made before one of these was changed is given to nobody; what was made before any other was is replaced bit by bit.
+// apartBy are the keys of types that tell by themselves what a computer of theirs was made like, by which computers of the source are of another one all the same: where they are, where in
+// them commands run, what shuts them in, and what they may reach. What was made before one of these was changed is given to nobody; what was made before any other was is replaced bit by bit.
 var apartBy = map[string][]string{
-	"kubernetes": {"kubeconfig", "context", "namespace", "kind", "warm-pool", "security", "user", "network", "egress", "service-account", "runtime-class", "volumes"},
+	"kubernetes": {"kubeconfig", "context", "namespace", "kind", "warm-pool", "container", "security", "user", "network", "egress", "service-account", "runtime-class", "volumes"},
 }
 
 // digest covers what determines how computers are made, in one form however it was written.
