@@ -23,6 +23,14 @@ import (
 // agentFile is our program in a pod whose init container put it there.
 const agentFile = ".agent"
 
+// carrier is that init container.
+const carrier = "hostler-agent"
+
+// carries tells whether a pod has one.
+func (p *record) carries() bool {
+	return slices.ContainsFunc(p.Status.InitContainerStatuses, func(c running) bool { return c.Name == carrier })
+}
+
 // Connect starts our program in a pod's container and returns the way in through it.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	c, err := p.connect(ctx, id)
@@ -63,7 +71,7 @@ func (p *Provider) connect(ctx context.Context, id compute.ID) (compute.Conn, er
 		}
 		return c, nil
 	}
-	c := &conn{p: p, id: id, on: p.sight(in), in: at}
+	c := &conn{p: p, id: id, on: p.sight(in), in: at, carried: in.carries()}
 	if err := c.enter(ctx); err != nil {
 		return nil, p.ended(ctx, id, err)
 	}
@@ -96,6 +104,8 @@ type conn struct {
 	on   sighted // the pod as it was entered
 	in   inside
 
+	carried bool // an init container has put our program there
+
 	over     atomic.Pointer[string] // why the pod has ended; nil: it has not, as far as is known
 	closed   atomic.Bool
 	standing sync.WaitGroup
@@ -107,10 +117,16 @@ var (
 	_ compute.Listener = (*conn)(nil)
 )
 
-// enter starts our program and has it answer once; it is put there first, where it is not.
+// enter starts our program and has it answer once; it is put there first, where it is not. Whether an init container was to do that the pod says, and not the source,
+// which may have been changed since.
 func (c *conn) enter(ctx context.Context) error {
-	if c.p.o.AgentIn != "" {
-		return c.meet(ctx, home+"/"+agentFile, nil)
+	var before error
+	if c.carried || c.p.o.AgentIn != "" {
+		err := c.meet(ctx, home+"/"+agentFile, nil)
+		if err == nil || ctx.Err() != nil || c.carried {
+			return err
+		}
+		before = err // it may have been made when the source had no agent-image
 	}
 	if at, ok := c.p.placed(c.on.uid); ok { // one question of the API server instead of two
 		if err := c.meet(ctx, at.path, at.args); err == nil || ctx.Err() != nil {
@@ -120,11 +136,11 @@ func (c *conn) enter(ctx context.Context) error {
 	}
 	path, program, err := c.find(ctx)
 	if err != nil {
-		return err
+		return cmp.Or(before, err)
 	}
 	if path == "" {
 		if path, err = c.deliver(ctx, program); err != nil {
-			return err
+			return cmp.Or(before, err)
 		}
 	}
 	if err := c.meet(ctx, path, program.args); err != nil {

@@ -29,7 +29,9 @@ func TestFitWaitsForNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	fit := make(chan bool, 1)
-	go func() { fit <- p.Fit("web-1", identity{place: place{"https://127.0.0.1:1", unknown, "ns"}, uid: unknown}.String()) }()
+	go func() {
+		fit <- p.Fit("web-1", identity{place: place{"https://127.0.0.1:1", unknown, "ns"}, uid: unknown}.String())
+	}()
 	select {
 	case known := <-fit:
 		if known {

@@ -369,7 +369,7 @@ func (p *Provider) runtime(s, c map[string]any, spec compute.Spec) {
 	}
 	if p.o.AgentIn != "" {
 		init := map[string]any{
-			"name": "hostler-agent", "image": p.o.AgentIn, "command": []any{"/hostler-agent", "copy", home + "/" + agentFile}, "volumeMounts": []any{mount},
+			"name": carrier, "image": p.o.AgentIn, "command": []any{"/hostler-agent", "copy", home + "/" + agentFile}, "volumeMounts": []any{mount},
 			"resources": map[string]any{"requests": map[string]any{"cpu": "10m", "memory": "16Mi"}, "limits": map[string]any{"cpu": "1", "memory": "64Mi"}},
 		}
 		list, _ := s["initContainers"].([]any)
