@@ -12,7 +12,7 @@ import (
 // TestLifeOfAServer does with one server what there is to do with one: facts, console, check, stop, start, and an image, of which another one is made.
 func TestLifeOfAServer(t *testing.T) {
 	o := options(t)
-	o.UserData = write(t, t.TempDir(), "user-data", "#!/bin/sh\necho told > /root/told\n")
+	o.UserData = write(t, t.TempDir(), "user-data", "#!/bin/sh\n"+quickLogins+"echo told > /root/told\n")
 	o.FloatingIP = true
 	p, s := openAt(t, o), session(t, "lab")
 	id := compute.ID(o.Source + "-1")
