@@ -1,12 +1,8 @@
 package kubernetes_test
 
 import (
-	"archive/tar"
-	"bytes"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -65,88 +61,6 @@ func TestConn(t *testing.T) {
 			return c
 		},
 		Dir: t.TempDir(), Shell: true, Huge: 4 << 20, Late: late,
-	})
-}
-
-// TestConnByExec runs the suite on exec alone.
-func TestConnByExec(t *testing.T) {
-	if os.Getenv("HOSTLER_TEST_EXEC") == "" { // seen over SPDY with the library's own client: 2 of 200 times that echo says a word
-		t.Skip("exec loses the end of an output now and then: HOSTLER_TEST_EXEC=1 tries it")
-	}
-	o := site(t)
-	o.Way = "exec"
-	p := open(t, o)
-	ready(t, p, "suite-1")
-	const nothing, status, ignored = "there is nothing of ours in the pod", "exec tells a status, and no signal", "the lab starts commands with INT and QUIT ignored: TestExec has the others"
-	computetest.Conn(t, computetest.ConnOptions{
-		New: func(t *testing.T) compute.Conn {
-			c, err := p.Connect(t.Context(), "suite-1")
-			if err != nil {
-				t.Fatal(err)
-			}
-			return c
-		},
-		Dir: t.TempDir(), Shell: true, Marked: true, Huge: 1 << 20, Late: late, Skip: map[string]string{
-			"DeathBySignal": status, "DeadlySignal": status, "Signals": ignored, "DescendantsSignal": ignored, "TerminalSignal": ignored, "ControlC": ignored,
-			"LeftBehind":    "the lab ends an exec whose output somebody holds with an error",
-			"DialListenTCP": nothing, "DialListenUnix": nothing, "DialRefused": nothing,
-		},
-	})
-}
-
-// TestExec has commands by exec alone end as they do, be told signals, and have their directory, environment and files. The end of an output may be lost, so what is
-// printed is looked for until it comes.
-func TestExec(t *testing.T) {
-	t.Parallel()
-	o := site(t)
-	o.Way = "exec"
-	p := open(t, o)
-	conn, dir := ready(t, p, "suite-1"), t.TempDir()
-	for code := range 3 {
-		if exit, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", fmt.Sprint("exit ", code)}}); err != nil || exit.Code != code {
-			t.Errorf("exit %d: %+v %v", code, exit, err)
-		}
-	}
-	if _, err := conn.Run(t.Context(), &compute.Command{Args: []string{"no-such-program"}}); !errors.Is(err, compute.ErrNoCommand) {
-		t.Errorf("no program: %v", err)
-	}
-	if _, err := conn.Run(t.Context(), &compute.Command{Args: []string{"true"}, User: "nobody"}); !errors.Is(err, compute.ErrCannotStart) {
-		t.Errorf("as another user: %v", err)
-	}
-	computetest.Eventually(t, "directory and environment", func() error {
-		var out bytes.Buffer
-		_, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", `echo "$PWD $WORD"; cat`}, Dir: dir, Env: map[string]string{"WORD": "a b"}, Stdin: strings.NewReader("in"), Stdout: &out})
-		if got := out.String(); err != nil || got != dir+" a b\nin" {
-			return fmt.Errorf("%q %w", got, err)
-		}
-		return nil
-	})
-	var tree bytes.Buffer
-	w := tar.NewWriter(&tree)
-	bad := errors.Join(w.WriteHeader(&tar.Header{Name: "f", Typeflag: tar.TypeReg, Mode: 0o640, Size: 4}), second(w.Write([]byte("data"))), w.Close())
-	if bad != nil {
-		t.Fatal(bad)
-	}
-	computetest.Eventually(t, "a file is put", func() error { return conn.Put(t.Context(), dir, bytes.NewReader(tree.Bytes())) })
-	if got, err := os.ReadFile(filepath.Join(dir, "f")); string(got) != "data" { // the lab's pods have this machine's files
-		t.Errorf("the file is %q: %v", got, err)
-	}
-	t.Run("Signals", func(t *testing.T) {
-		for _, sig := range []string{"TERM", "HUP", "USR1"} {
-			out, signals, done := &lines{first: make(chan struct{})}, make(chan string, 1), make(chan compute.Exit, 1)
-			go func() {
-				exit, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", "trap 'exit 7' " + sig + "; echo here; while :; do sleep 0.1; done"}, Stdout: out, Signals: signals})
-				if err != nil {
-					t.Error(err)
-				}
-				done <- exit
-			}()
-			<-out.first
-			signals <- sig
-			if exit := <-done; exit != (compute.Exit{Code: 7}) {
-				t.Errorf("%s: %+v", sig, exit)
-			}
-		}
 	})
 }
 

@@ -22,8 +22,10 @@ import (
 )
 
 // plain is a way into a pod by exec alone: one for each command. It needs sh there, and for files what comes with it. Exec itself knows no signals, directory,
-// environment and user: a script at the beginning of standard input sees to the first three, and a second exec sends signals. What only our program can, there is
-// not: ports, sockets, workspaces, kept runs, users.
+// environment and user: a script at the beginning of standard input sees to the first three, and a second exec sends signals. Nor does it tell whether a stream came to
+// its end or was cut: API servers say success then, and a program's input that ends when the program does has them reset the connection to its node, with what is in it.
+// So the script says at the end of each stream that it is there, and stays until we hang up. What only our program can, there is not: ports, sockets, workspaces, kept
+// runs, users.
 type plain struct {
 	p  *Provider
 	id compute.ID
@@ -79,12 +81,17 @@ type plainRun struct {
 	cmd    *compute.Command
 	mark   string
 	began  chan struct{} // closed when the command has begun
-	pid    int           // of the command; for who has seen began closed
-	leads  bool          // its group is its own
+	pid    int           // of the command's shell; for who has seen began closed
+	own    string        // the command's; "": not known
+	leads  bool          // the shell's group is its own
 	failed int           // the script's status when it could not start the command; 0: it could
 	ends   bool          // it was told to end
 	unread chan struct{} // closed when the caller takes no more output
+	whole  chan struct{} // closed when all output is there
+	status int           // how the command ended; for who has seen whole closed
 }
+
+var errCut = errors.New("the connection to the pod was cut before the command's end")
 
 // Run implements compute.Conn.
 func (c *plain) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
@@ -108,19 +115,19 @@ func (c *plain) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, er
 	c.busy.Add(1)
 	defer c.busy.Done()
 	own := shell.Nonce()
-	r := &plainRun{plain: c, cmd: cmd, mark: shell.CommandMark + "=" + own, began: make(chan struct{}), unread: make(chan struct{})}
+	r := &plainRun{plain: c, cmd: cmd, mark: shell.CommandMark + "=" + own, began: make(chan struct{}), unread: make(chan struct{}), whole: make(chan struct{})}
 	return r.run(ctx, own)
 }
 
 func (r *plainRun) run(ctx context.Context, own string) (compute.Exit, error) {
-	nonce := shell.Nonce()
+	nonce, end, tty := shell.Nonce(), shell.Nonce(), r.cmd.TTY != nil
 	line := shell.Line(nonce, r.cmd, map[string]string{shell.CommandMark: own})
-	args, input := []string{"sh", "-c", shell.Boot}, line+"\n"
-	if r.cmd.TTY != nil { // what is typed is echoed; the line must not be, and in the request's address API servers and proxies would keep it
+	args, input := []string{"sh", "-c", shell.Boot}, shell.Minded(line, end, tty, !tty && r.cmd.Stdin == nil)+"\n"
+	if tty { // what is typed is echoed; the line must not be, and in the request's address API servers and proxies would keep it
 		args, input = []string{"sh", "-c", "stty -echo -icanon 2>/dev/null;" + shell.Boot}, "stty icanon echo 2>/dev/null;"+input
 	}
 	term := r.cmd.Term
-	if r.cmd.TTY != nil && term == "" {
+	if tty && term == "" {
 		term = "xterm"
 	}
 	if term != "" {
@@ -128,16 +135,31 @@ func (r *plainRun) run(ctx context.Context, own string) (compute.Exit, error) {
 	}
 	var stderr shell.Tail
 	stdout, bad := shell.Outputs(r.cmd, func() { close(r.unread) })
-	o := remotecommand.StreamOptions{Tty: r.cmd.TTY != nil}
-	o.Stdout = &shell.Preamble{
+	streams := atomic.Int32{}
+	streams.Store(1)
+	ended := func(status int) {
+		if streams.Add(-1) == 0 {
+			r.status = status
+			close(r.whole)
+		}
+	}
+	out := &shell.Ending{Nonce: end, Ended: ended, W: &shell.Preamble{
 		Nonce: nonce, W: stdout,
-		Began:  func(pid, group int, _ []string) { r.pid, r.leads = pid, pid == group; close(r.began) },
+		Began: func(pid, group int, rest []string) {
+			r.pid, r.own, r.leads = pid, strings.Join(rest, ""), pid == group
+			close(r.began)
+		},
 		Failed: func(status int) { r.failed = status },
+	}}
+	o := remotecommand.StreamOptions{Tty: tty, Stdout: out}
+	rest := []*shell.Ending{out}
+	if !tty {
+		streams.Store(2)
+		said := &shell.Ending{Nonce: end, Ended: ended, W: io.MultiWriter(&stderr, bad)}
+		o.Stderr = said
+		rest = append(rest, said)
 	}
-	if !o.Tty {
-		o.Stderr = io.MultiWriter(&stderr, bad)
-	}
-	feed := &feed{first: strings.NewReader(input), rest: r.cmd.Stdin, tty: r.cmd.TTY != nil, gone: make(chan struct{})}
+	feed := &feed{first: strings.NewReader(input), rest: r.cmd.Stdin, tty: tty, began: r.began, gone: make(chan struct{})}
 	o.Stdin = feed
 	sizes := newSizes(r.cmd)
 	if o.Tty {
@@ -157,7 +179,14 @@ func (r *plainRun) run(ctx context.Context, own string) (compute.Exit, error) {
 		}
 		return compute.Exit{}, err
 	}
-	return r.exit(ctx, <-done, stderr.LastLine())
+	if isClosed(r.whole) {
+		return r.exit(ctx, nil, stderr.LastLine())
+	}
+	err = <-done
+	for _, e := range rest {
+		e.Stop()
+	}
+	return r.exit(ctx, err, stderr.LastLine())
 }
 
 // await stays with the command to its end, and hands on signals. What it was told at the end is put back into done.
@@ -165,6 +194,8 @@ func (r *plainRun) await(ctx context.Context, done chan error, sizes *sizes) err
 	signals, resize, unread := r.cmd.Signals, r.cmd.Resize, r.unread
 	for {
 		select {
+		case <-r.whole: // what is left there may hold the streams for ever
+			return nil
 		case err := <-done:
 			done <- err
 			return nil
@@ -195,7 +226,7 @@ func (r *plainRun) await(ctx context.Context, done chan error, sizes *sizes) err
 	}
 }
 
-// signal sends one to the command's group, by an exec of its own. Where the group is not the command's own, all are found by their mark.
+// signal sends one to the command's group, by an exec of its own. Where the group is not the command's own, or the shell in it would end too, all are found by their mark.
 func (r *plainRun) signal(ctx context.Context, name string) {
 	select {
 	case <-r.began:
@@ -206,11 +237,14 @@ func (r *plainRun) signal(ctx context.Context, name string) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, farTime)
 	defer cancel()
-	if r.leads {
+	switch alone := name == "KILL" || name == "STOP"; {
+	case r.leads && !alone:
 		_, _ = r.in.say(ctx, nil, "sh", "-c", `kill -"$1" -"$2"`, "sh", name, strconv.Itoa(r.pid))
-		return
+	case r.own != "" && alone: // the shell is to tell of it; and in the moment before it is the command it has no mark yet
+		_, _ = r.in.say(ctx, nil, "sh", "-c", `kill -"$1" "$3" 2>/dev/null;`+shell.Tell, "sh", name, r.mark, r.own)
+	default:
+		_, _ = r.in.say(ctx, nil, "sh", "-c", shell.Tell, "sh", name, r.mark)
 	}
-	_, _ = r.in.say(ctx, nil, "sh", "-c", shell.Tell, "sh", name, r.mark)
 }
 
 // kill ends the command and all that it started, whoever has it now.
@@ -228,10 +262,10 @@ func (r *plainRun) kill() {
 	_, _ = r.in.say(ctx, nil, "sh", "-c", script, "sh", "KILL", r.mark, strconv.Itoa(r.pid))
 }
 
-// exit reads how the stream ended.
+// exit reads how the stream ended; err counts where the end of the output is not there.
 func (r *plainRun) exit(ctx context.Context, err error, said string) (compute.Exit, error) {
 	var status utilexec.CodeExitError
-	isStatus := errors.As(err, &status)
+	isStatus, whole := errors.As(err, &status), isClosed(r.whole)
 	switch {
 	case r.failed == 126:
 		return compute.Exit{}, r.fail(compute.ErrNotExecutable, "%s", r.cmd.Args[0])
@@ -239,19 +273,22 @@ func (r *plainRun) exit(ctx context.Context, err error, said string) (compute.Ex
 		return compute.Exit{}, r.fail(compute.ErrNoCommand, "%s", r.cmd.Args[0])
 	case r.failed != 0:
 		return compute.Exit{}, r.fail(compute.ErrCannotStart, "%s: no such directory", r.cmd.Dir)
-	case isStatus && r.started():
+	case r.started() && (whole || isStatus && status.Code > 128): // or the shell was killed with the command, and that is told
 		if r.ends && !r.cmd.Stay {
 			r.kill()
 		}
-		if status.Code == 128+compute.SignalNumber("KILL") { // exec tells no signals
-			return compute.Exit{Code: status.Code, Reason: r.p.reasonOf(ctx, r.id)}, nil
+		code := r.status
+		if !whole {
+			code = status.Code
 		}
-		return compute.Exit{Code: status.Code}, nil
-	case err == nil && r.started():
-		if r.ends && !r.cmd.Stay {
-			r.kill()
+		if code == 128+compute.SignalNumber("KILL") { // exec tells no signals
+			return compute.Exit{Code: code, Reason: r.p.reasonOf(ctx, r.id)}, nil
 		}
-		return compute.Exit{}, nil
+		return compute.Exit{Code: code}, nil
+	case r.started() && (err == nil || isStatus):
+		err = errCut
+	case whole:
+		return compute.Exit{}, r.fail(compute.ErrCannotStart, "sh there ended with status %d: %s", r.status, said)
 	case missing(err):
 		return compute.Exit{}, r.fail(compute.ErrCannotStart, "there is no sh in the pod")
 	case isStatus:
@@ -269,9 +306,11 @@ func (c *plain) lost(err error) error {
 	return c.p.lostFor(c.id, c.on, c.in, err, &c.over, c.life.Err() != nil)
 }
 
-func (r *plainRun) started() bool {
+func (r *plainRun) started() bool { return isClosed(r.began) }
+
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-r.began:
+	case <-c:
 		return true
 	default:
 		return false
@@ -284,6 +323,7 @@ type feed struct {
 	first *strings.Reader
 	rest  io.Reader
 	tty   bool
+	began chan struct{}
 	gone  chan struct{}
 
 	inside bool // of a line that is being typed
@@ -294,20 +334,28 @@ func (f *feed) Read(b []byte) (int, error) {
 	if f.first.Len() > 0 {
 		return f.first.Read(b)
 	}
-	select {
-	case <-f.gone:
+	if f.tty { // what is typed before the script has set the terminal is taken for less than it is: its end, and ^C
+		select {
+		case <-f.gone:
+		case <-f.began:
+		}
+	}
+	if isClosed(f.gone) {
 		return 0, io.EOF
-	default:
+	}
+	if f.over || f.rest == nil && !f.tty { // the script has the command's input be empty; that of the exec does not end before the exec, see plain
+		<-f.gone
+		return 0, io.EOF
 	}
 	n, err := 0, io.EOF
-	if f.rest != nil && !f.over {
+	if f.rest != nil {
 		n, err = f.rest.Read(b)
 	}
 	if n > 0 {
 		f.inside = b[n-1] != '\n'
 		return n, nil // an error comes again
 	}
-	if err == io.EOF && f.tty && !f.over { // a terminal's input ends by a character: once for the line, and once for itself
+	if err == io.EOF && f.tty { // a terminal's input ends by a character: once for the line, and once for itself
 		f.over = true
 		n = 1
 		b[0] = 4
