@@ -109,7 +109,7 @@ func (a *Agent) tidy(p *slap.Partition, reason string) error {
 	if strings.Contains(reason, "files") {
 		a.warn("%s: %s", p.ID, reason)
 	}
-	return errors.Join(d.Remove(logDir), d.Remove(stampFile))
+	return errors.Join(d.Remove(logDir), d.Remove(stampFile), d.Remove(errorLog(p.ID))) // the last is there when the master was not told of its end at once
 }
 
 // process brings a partition to what is wanted.

@@ -87,7 +87,12 @@ func TestLife(t *testing.T) {
 	if _, err := l.Client.ReportInstance(t.Context(), "C", "p0", slap.Destroyed); err != nil {
 		t.Fatal(err)
 	}
+	left := l.At("p0", ".slapgrid-p0-error.log") // as of a pass that could not tell the master of the end
+	do(t, os.WriteFile(left, []byte("the master does not answer\n"), 0o644))
 	out := l.run(0, node.Options{})
+	if _, err := os.Stat(left); err == nil {
+		t.Error("free, and the last error is there")
+	}
 	if _, err := os.Stat(l.At("p0", ".timestamp")); err == nil || out.Done != 0 || !strings.Contains(l.Said(), "it is free and has files") {
 		t.Errorf("free: %+v\n%s", out, l.Said())
 	}
