@@ -8,7 +8,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// TestAuthority: where nobody may ask for the namespace, a place is the same one if it is known by one of the certificates of before, at least.
+// TestAuthority: where nobody may ask for the namespace, a place is the same one if it has the address of before and is known by one of the certificates of before, at least.
 func TestAuthority(t *testing.T) {
 	cert := func(names ...string) (out []byte) {
 		for _, n := range names {
@@ -31,9 +31,9 @@ func TestAuthority(t *testing.T) {
 		same bool
 	}{
 		{"the same", before, at("https://a", "ns", cert("old")), true},
-		{"moved", before, at("https://b", "ns", cert("old")), true},
+		{"another of the same authority", before, at("https://b", "ns", cert("old")), false},
 		{"both", before, at("https://a", "ns", cert("old", "new")), true},
-		{"both, and moved", before, at("https://b", "ns", cert("new", "old")), true},
+		{"another with one authority in common", before, at("https://b", "ns", cert("new", "old")), false},
 		{"made while both were known", at("https://a", "ns", cert("old", "new")), at("https://a", "ns", cert("new")), true},
 		{"another", before, at("https://a", "ns", cert("new")), false},
 		{"another namespace", before, at("https://a", "other", cert("old", "new")), false},

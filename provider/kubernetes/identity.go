@@ -60,9 +60,10 @@ func digest(data []byte) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// related tells whether two places are known by one certificate, at least: an authority is replaced by having both known for a while.
+// related tells whether two places have one address and are known by one certificate, at least: an authority is replaced by having both known for a while. One in common
+// alone says little: an organisation's clusters may all have it.
 func (p place) related(o place) bool {
-	if p.authority == unknown || o.authority == unknown {
+	if p.server != o.server || p.authority == unknown || o.authority == unknown {
 		return false
 	}
 	all := strings.Split(o.authority, ",")
