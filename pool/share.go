@@ -88,23 +88,31 @@ func (d *draw) seats(s *source, req compute.Request, lend func(*compute.Instance
 
 // looked tells whether a ready instance is looked at before it is handed out.
 func (d *draw) looked(i *compute.Instance) bool {
-	return d.hooked || i.Cold || d.checked && d.now.Sub(i.ReadyAt) > proofLasts && !d.vouched(i)
+	if d.hooked || i.Cold {
+		return true
+	}
+	fit, told := d.vouched(i)
+	return d.checked && !fit && (told || d.now.Sub(i.ReadyAt) > proofLasts)
 }
 
-// vouched tells whether an instance is known to be fit without a look: then its hand-out is one transaction, however long it has stood there.
-func (d *draw) vouched(i *compute.Instance) bool {
+// vouched tells whether an instance is known to be fit without a look: then its hand-out is one transaction, however long it has stood there. told is whether anybody would know:
+// of what he does not vouch for he may have heard its end a moment ago.
+func (d *draw) vouched(i *compute.Instance) (fit, told bool) {
 	if d.byHooks {
-		return false
+		return false, false
 	}
 	for i.Child != "" {
 		child, err := d.tx.Instance(i.Child)
 		if err != nil || child.Cold {
-			return false
+			return false, false
 		}
 		i = child
 	}
 	o := d.p.ready(i.SourceKey)
-	return o != nil && o.witness != nil && o.witness.Fit(i.ID, i.Facts[compute.FactIdentity])
+	if o == nil || o.witness == nil {
+		return false, false
+	}
+	return o.witness.Fit(i.ID, i.Facts[compute.FactIdentity]), true
 }
 
 // glances is how many instances with room are looked at before all of them are. What is noted of them leaves out little: the places for parts

@@ -55,6 +55,36 @@ func (w *testimony) looks() int {
 	return w.looked
 }
 
+// TestWitnessOfTheYoung: of what was found fit a moment ago its provider may know that it has ended since: then it is looked at.
+func TestWitnessOfTheYoung(t *testing.T) {
+	for _, fit := range []bool{true, false} {
+		said := &testimony{}
+		change := func(o *pool.Options) {
+			open := o.Open
+			o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
+				p, err := open(ctx, name, typ, def)
+				return witness{p, said}, err
+			}
+		}
+		sources := web(func(s *pool.Source) { s.Reserve, s.Maximum = 1, 2 })
+		inBubble(t, change, sources, func(t *testing.T, ctx context.Context, r *rig) {
+			_, err := r.Fill(ctx, "web")
+			must(t, err)
+			time.Sleep(time.Second)
+			said.set(fit, !fit)
+			got, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann"})
+			must(t, err)
+			want := compute.ID("web-1")
+			if !fit {
+				want = "web-2"
+			}
+			if len(got) != 1 || got[0].Instance != want || (said.looks() > 0) == fit {
+				t.Errorf("fit: %v: given was %+v after %d looks", fit, got, said.looks())
+			}
+		})
+	}
+}
+
 // TestWitness: what has stood ready for long is handed out without a look where its provider knows that it is fit, by a pool over it too; where it does not, and where a hook is to
 // look, there is one.
 func TestWitness(t *testing.T) {
