@@ -19,6 +19,7 @@ type Problem struct {
 	Hint   string `json:"hint,omitempty" doc:"what the user may do"`
 	ID     string `json:"id,omitempty" doc:"the instance, or the source"`
 
+	Ended   bool   `json:"ended,omitempty" doc:"that is how it is because the computer itself has ended: nothing of it comes back"`
 	Request string `json:"request,omitempty" doc:"the id of the request, as the controller's log has it"`
 }
 
@@ -62,7 +63,8 @@ func PlainProblem(err error) Problem {
 	if late(err) {
 		err = &compute.Error{Kind: compute.ErrTimeout, Err: err}
 	}
-	p := Problem{Title: compute.ErrFailed.Error(), Status: http.StatusInternalServerError, Code: "failed", Detail: Text(err), Hint: compute.Hint(err)}
+	p := Problem{Title: compute.ErrFailed.Error(), Status: http.StatusInternalServerError, Code: "failed", Detail: Text(err), Hint: compute.Hint(err),
+		Ended: errors.Is(err, compute.ErrEnded)}
 	for _, k := range kinds {
 		if errors.Is(err, k.kind) {
 			p.Title, p.Status, p.Code = k.kind.Error(), k.status, k.code
@@ -85,7 +87,7 @@ func late(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, compute.ErrTimeout)
 }
 
-// Err is the error of a document: errors.Is finds its kind, and its Text is the one that it was made of.
+// Err is the error of a document: errors.Is finds its kind, and the mark of an ended computer, and its Text is the one that it was made of.
 func (p Problem) Err() error {
 	e := &compute.Error{Kind: compute.ErrFailed, Err: errors.New(p.Detail), Hint: p.Hint}
 	if p.Detail == "" {
@@ -93,6 +95,9 @@ func (p Problem) Err() error {
 	}
 	if rest, ok := strings.CutPrefix(p.Detail, p.ID+": "); ok && p.ID != "" {
 		e.ID, e.Err = compute.ID(p.ID), errors.New(rest)
+	}
+	if p.Ended {
+		e.Err = compute.Ended(e.Err)
 	}
 	for _, k := range kinds {
 		if k.code == p.Code {

@@ -43,6 +43,7 @@ func TestProblem(t *testing.T) {
 		{fmt.Errorf("read: %w", &compute.Error{ID: "a", Kind: compute.ErrFailed, Err: &fs.PathError{Op: "open", Path: "/x", Err: fs.ErrNotExist}}), compute.ErrFailed, "read: a: /x: file does not exist"},
 		{compute.ErrStale, compute.ErrStale, "stale"},
 		{fmt.Errorf("look: %w", context.DeadlineExceeded), compute.ErrTimeout, "timed out: look: context deadline exceeded"},
+		{&compute.Error{ID: "web-1", Kind: compute.ErrNotLeased, Err: compute.Ended(errors.New("the lease has ended: evicted"))}, compute.ErrNotLeased, "web-1: not acquired: the lease has ended: evicted"},
 		{errors.Join(compute.ErrDenied, errors.New("a line")), compute.ErrDenied, "permission denied; a line"},
 	} {
 		for _, p := range []api.Problem{api.NewProblem(test.err), api.PlainProblem(test.err)} {
@@ -50,7 +51,7 @@ func TestProblem(t *testing.T) {
 			if got := api.Text(back); got != test.text {
 				t.Errorf("%v\n got %q\nwant %q", test.err, got, test.text)
 			}
-			if !errors.Is(back, test.kind) || compute.Hint(back) != compute.Hint(test.err) {
+			if !errors.Is(back, test.kind) || compute.Hint(back) != compute.Hint(test.err) || errors.Is(back, compute.ErrEnded) != errors.Is(test.err, compute.ErrEnded) {
 				t.Errorf("%v came over as %v with the hint %q", test.err, back, compute.Hint(back))
 			}
 		}

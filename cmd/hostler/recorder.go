@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -164,10 +165,10 @@ func (k *recorder) stay(ctx context.Context) (exit compute.Exit, err error) {
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return exit, err
+		case errors.Is(err, compute.ErrEnded):
+			return exit, lostWhile(compute.ID(k.rec.Instance), err, nil)
 		case errors.Is(err, errLeaseEnded):
 			return compute.Exit{Signal: "KILL"}, &compute.Error{Kind: compute.ErrNotLeased, Err: errors.New(leaseOver)}
-		case errors.Is(err, compute.ErrEnded):
-			return exit, lostWhile(k.instance.ID, err, nil)
 		case errors.Is(err, compute.ErrNotFound):
 			return exit, &compute.Error{Kind: compute.ErrLost, Err: errors.New("it is not held on " + k.rec.Instance + " any more")}
 		case met:
@@ -199,7 +200,7 @@ func (k *recorder) once(ctx context.Context) (exit compute.Exit, met bool, err e
 	k.who.Lease = k.rec.Lease
 	lease, err := k.engine.Use(ctx, k.who, compute.ID(k.rec.Instance))
 	if errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied) {
-		return exit, false, errLeaseEnded
+		return exit, false, fmt.Errorf("%w: %w", errLeaseEnded, err)
 	}
 	if err != nil {
 		return exit, false, err
@@ -222,7 +223,7 @@ func (k *recorder) once(ctx context.Context) (exit compute.Exit, met bool, err e
 		Hold: &compute.Hold{Run: k.rec.ID, Attach: true, Look: true, Out: k.had[0], Err: k.had[1]}}
 	exit, err = conn.Run(ctx, cmd)
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errLeaseEnded) {
-		err = errLeaseEnded
+		err = cause
 	}
 	return exit, true, err
 }

@@ -137,6 +137,8 @@ func (a *app) sshProxy(ctx context.Context, o *runOptions, name string) error {
 	cancel(nil)
 	<-watched
 	switch {
+	case errors.Is(ended, compute.ErrEnded):
+		return lostWhile(r.instance.ID, ended, nil)
 	case errors.Is(ended, errLeaseEnded):
 		return &compute.Error{ID: r.instance.ID, Kind: compute.ErrNotLeased, Err: errLeaseEnded}
 	case ctx.Err() != nil:
