@@ -97,8 +97,9 @@ func TestDefinitions(t *testing.T) {
 			Spec     struct {
 				Group    string
 				Versions []struct {
-					Name   string
-					Schema struct {
+					Name    string
+					Columns []struct{ JSONPath, Type string } `json:"additionalPrinterColumns"`
+					Schema  struct {
 						OpenAPIV3Schema struct{ Properties map[string]any }
 					}
 				}
@@ -109,6 +110,11 @@ func TestDefinitions(t *testing.T) {
 		}
 		if v := d.Spec.Versions; d.Metadata.Name != name+"."+resource.Group || d.Spec.Group != resource.Group || len(v) != 1 || v[0].Name != resource.Version {
 			t.Fatalf("%s.yaml defines %+v", name, d)
+		}
+		for _, c := range d.Spec.Versions[0].Columns {
+			if c.Type == "date" && c.JSONPath != ".metadata.creationTimestamp" { // kubectl prints an age, and of a time to come `<invalid>`
+				t.Errorf("%s: the column %s is a date", name, c.JSONPath)
+			}
 		}
 		all := d.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties
 		for i, what := range []string{"spec", "status"} {
