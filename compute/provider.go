@@ -122,7 +122,8 @@ type Witness interface {
 // Overseer is a provider that knows by itself, without asking for each, how its computers do.
 type Overseer interface {
 	// Oversee returns those that have ended by themselves, or were taken away by others, with the reason, for people; each for a minute at least. They may
-	// be long known to have ended. An error says that the place does not answer, so that nothing is known of any of them. It is asked every few seconds.
+	// be long known to have ended. An error says that the place does not answer, so that nothing is known of any of them. It is asked every few seconds,
+	// and after each failure that may come of that: what was known until then does not stand for an answer when a call has just had none.
 	Oversee(ctx context.Context) (ended map[ID]string, err error)
 }
 

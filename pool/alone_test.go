@@ -50,6 +50,53 @@ func TestAwayAlone(t *testing.T) {
 	})
 }
 
+// TestAwayPartly: a request for more than stand ready, of which the others cannot be made as the place does not answer, waits, and what stood ready is there still; who cannot
+// enter what he has is the first who finds that out for all.
+func TestAwayPartly(t *testing.T) {
+	at := &venue{}
+	change := func(o *pool.Options) {
+		open := o.Open
+		o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
+			p, err := open(ctx, name, typ, def)
+			return locked{overseen{p, at}}, err
+		}
+	}
+	inBubble(t, change, []pool.Source{{Name: "a", Type: "fake", Digest: "d", Reserve: 3, Maximum: 4, Reuse: "no"}}, func(t *testing.T, ctx context.Context, r *rig) {
+		_, err := r.Fill(ctx, "a")
+		must(t, err)
+		mine := r.take(t, ctx, compute.Request{Source: "a"})
+		at.set(true, nil)
+		began := time.Now()
+		_, err = r.Acquire(ctx, compute.Request{Source: "a", Owner: "ann", Count: 3, Wait: 3 * time.Second})
+		if waited := time.Since(began); !errors.Is(err, compute.ErrTimeout) || waited != 3*time.Second || !strings.Contains(err.Error(), "no route to host") {
+			t.Errorf("3 of 2 that stand ready: %v after %v, want ErrTimeout with the reason after 3 s", err, waited)
+		}
+		if c := r.status(t, ctx, "a").Counts; c.Ready != 2 || c.Discarding != 0 {
+			t.Errorf("what stood ready: %+v", c)
+		}
+		at.set(false, nil)
+		time.Sleep(time.Minute)
+		one := r.take(t, ctx, compute.Request{Source: "a"}) // so it is known that it answers
+		at.set(true, nil)
+		if _, err := r.Connect(ctx, ann, mine.Instance); !errors.Is(err, compute.ErrUnavailable) {
+			t.Errorf("the way into %s: %v", mine.Instance, err)
+		}
+		if s := r.status(t, ctx, "a"); s.Available == nil || *s.Available != 0 || s.Counts.Ready != 1 || !strings.Contains(s.LastError, "no route to host") {
+			t.Errorf("after that, with %s in use too: %+v", one.Instance, s)
+		}
+	})
+}
+
+// locked is a provider in a place without which its computers are not entered.
+type locked struct{ overseen }
+
+func (l locked) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
+	if err := l.at.error(); err != nil {
+		return nil, err
+	}
+	return l.Provider.Connect(ctx, id)
+}
+
 // TestPastIsQuiet: a definition that counts no more and has nothing warns nobody at a controller's start of what cannot be looked at by it; one that counts does.
 func TestPastIsQuiet(t *testing.T) {
 	at := &venue{away: true}

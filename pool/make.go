@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -324,6 +325,12 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 // undo gives back everything of a request that failed: what is in order is cached or discarded as a release would, what failed goes.
 func (p *Pool) undo(ctx context.Context, units []*unit) error {
 	var due []compute.ID
+	var gone *errAway // a place did not answer: that is no reason to lose what stood ready
+	for _, u := range units {
+		for x := u; x != nil && gone == nil; x = x.child {
+			gone = isAway(x.err)
+		}
+	}
 	err := p.withOpen(ctx, func(tx compute.Tx) error {
 		due = nil
 		var back []taken
@@ -374,6 +381,8 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 					if t, err = lies(tx, x); t != nil {
 						back = append(back, *t)
 					}
+				case i.State == compute.Leased && gone != nil && x.untouched():
+					err = p.unhand(tx, i, gone)
 				case i.State == compute.Leased:
 					back = append(back, taken{inst: i})
 				}
@@ -393,6 +402,14 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 	}
 	p.step("acquire:undone")
 	return p.workOn(ctx, due)
+}
+
+// untouched tells whether nothing was done to an instance that was taken for a request and told to nobody yet: it is as it stood there.
+func (u *unit) untouched() bool {
+	if u.fresh || u.child != nil || u.lease == nil || u.lease.Worker == 0 || u.lease.Share != nil {
+		return false
+	}
+	return !u.look || !slices.ContainsFunc(u.src.all(), func(s *source) bool { return s.has("acquire") })
 }
 
 // forgo forgets an instance of which nothing was made.

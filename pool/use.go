@@ -267,7 +267,16 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 	if err != nil {
 		return nil, err
 	}
-	return p.reach(ctx, rec, leaf)
+	c, err := p.reach(ctx, rec, leaf)
+	if err == nil {
+		return c, nil
+	}
+	if o := p.ready(rec.Key); o != nil {
+		if e := isAway(p.reaches(ctx, o, rec.Key, err)); e != nil { // so that nobody is given another one there
+			return nil, errors.Join(err, p.store.Update(ctx, func(tx compute.Tx) error { return p.setAway(tx, rec.Key, e) }))
+		}
+	}
+	return nil, err
 }
 
 // reach opens a way into the computer of an instance that has none behind it.

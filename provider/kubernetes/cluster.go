@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"slices"
 	"sync"
@@ -47,6 +48,7 @@ type cluster struct {
 
 	watches map[watched]*watch
 	over    atomic.Bool // the last source has left it
+	unheard atomic.Bool // the last call had no answer
 }
 
 // session is what a configuration was read to.
@@ -250,6 +252,7 @@ func (c *cluster) as(do func(*session) error) error {
 		s, err := c.ask()
 		if err == nil {
 			err = do(s)
+			c.heard(err)
 		}
 		var strange *tls.CertificateVerificationError
 		unknown := apierrors.IsUnauthorized(err)
@@ -267,6 +270,19 @@ func (c *cluster) as(do func(*session) error) error {
 			}
 		}
 		return err
+	}
+}
+
+// heard notes whether the API server answered a call, whatever it said.
+func (c *cluster) heard(err error) {
+	var said apierrors.APIStatus
+	var failed net.Error
+	switch {
+	case err == nil, errors.As(err, &said):
+		c.unheard.Store(false)
+	case errors.Is(err, context.Canceled): // by us
+	case errors.As(err, &failed), errors.Is(err, context.DeadlineExceeded):
+		c.unheard.Store(true)
 	}
 }
 

@@ -139,6 +139,10 @@ func TestAway(t *testing.T) {
 	if _, err := p.List(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	identity, err := p.Identity(t.Context(), "suite-1")
+	if err != nil || !p.Fit("suite-1", identity) {
+		t.Errorf("before, it is not known to be fit: %v", err)
+	}
 	lab.Stop(t, "apiserver")
 	defer func() {
 		if err := lab.Up(); err != nil {
@@ -153,6 +157,16 @@ func TestAway(t *testing.T) {
 	}
 	if err := p.Destroy(t.Context(), "suite-1"); !errors.Is(err, compute.ErrUnavailable) {
 		t.Errorf("Destroy: %v", err)
+	}
+	// What the watch told counts for a while; but nobody is to be given what cannot be entered.
+	if _, err := p.Oversee(t.Context()); !errors.Is(err, compute.ErrUnavailable) {
+		t.Errorf("Oversee: %v", err)
+	}
+	if err := p.Check(t.Context(), "suite-1"); !errors.Is(err, compute.ErrUnavailable) {
+		t.Errorf("Check: %v", err)
+	}
+	if p.Fit("suite-1", identity) {
+		t.Error("it is known to be fit")
 	}
 	_ = conn.Close()
 	if err := lab.Up(); err != nil {

@@ -284,6 +284,9 @@ func (p *Provider) containerOf(in *record) string {
 
 // Check returns nil for a pod that runs.
 func (p *Provider) Check(ctx context.Context, id compute.ID) error {
+	if err := p.answers(ctx); err != nil {
+		return p.fault("Check", id, err)
+	}
 	in, err := p.known(ctx, id)
 	if err == nil {
 		in, err = p.podOf(ctx, in)
@@ -297,7 +300,7 @@ func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 // Fit reports what Check says, from what the watch has told so far and without asking: so what stands ready is handed out in one transaction of the store.
 func (p *Provider) Fit(id compute.ID, text string) bool {
 	was, err := readIdentity(text)
-	if err != nil || !p.c.leadsTo(was.place) {
+	if err != nil || p.c.unheard.Load() || !p.c.leadsTo(was.place) {
 		return false
 	}
 	in := p.watch().sees(p.podName(id))

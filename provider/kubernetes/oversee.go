@@ -7,6 +7,9 @@ import (
 	"maps"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
+
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -82,6 +85,25 @@ func (w *watch) ends(ctx context.Context, meant func(*record) bool, out map[comp
 	return nil
 }
 
+// answers asks the API server whether it does, where the last call, of the watch or anybody, had no answer: what the watch told before counts for a while, but of what is
+// there nothing can be used, and nothing be made, from the first moment on. Where it had one, nothing is asked.
+func (p *Provider) answers(ctx context.Context) error {
+	if !p.c.unheard.Load() {
+		return nil
+	}
+	err := p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+		_, err := d.Resource(p.gvr).Namespace(p.c.namespace).List(ctx, metav1.ListOptions{LabelSelector: labelInstallation + "=" + p.o.Installation, Limit: 1})
+		return err
+	})
+	if errors.Is(err, context.DeadlineExceeded) || err == nil {
+		return err
+	}
+	if _, kind := kindOf(err); kind != compute.ErrUnavailable { // a refusal is an answer
+		return nil
+	}
+	return err
+}
+
 // Oversee tells which pods have ended: evicted, preempted, drained, out of memory, deleted by somebody, with their nodes. It is answered from what the watch has told.
 func (p *Provider) Oversee(ctx context.Context) (map[compute.ID]string, error) {
 	return p.oversee(ctx, time.Now())
@@ -90,6 +112,9 @@ func (p *Provider) Oversee(ctx context.Context) (map[compute.ID]string, error) {
 func (p *Provider) oversee(ctx context.Context, now time.Time) (map[compute.ID]string, error) {
 	out := map[compute.ID]string{}
 	_, err := p.c.ask()
+	if err == nil {
+		err = p.answers(ctx)
+	}
 	if err == nil {
 		err = p.watch().ends(ctx, p.owned, out)
 	}
