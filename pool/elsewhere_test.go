@@ -16,17 +16,7 @@ func TestElsewhere(t *testing.T) {
 	for _, source := range []string{"web", "front"} {
 		t.Run(source, func(t *testing.T) {
 			at, life := "here", map[compute.ID]int{}
-			change := func(o *pool.Options) {
-				inner := o.Open
-				o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
-					here, err := inner(ctx, name, typ, def)
-					if err != nil {
-						return nil, err
-					}
-					there, err := inner(ctx, "there", typ, def)
-					return &places{Provider: here, other: there, at: &at, life: life}, err
-				}
-			}
+			change := placed(&at, life)
 			sources := append(web(func(s *pool.Source) { s.Reuse, s.Spare, s.Maximum = "no", 2, 4 }), pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}, Spare: 2})
 			if source == "front" {
 				sources[0].Spare = 0

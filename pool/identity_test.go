@@ -59,10 +59,9 @@ func (p *places) Same(ctx context.Context, id compute.ID, identity string) error
 	return p.Leads(ctx, identity)
 }
 
-// TestPlaces has nothing be said of an instance where it is not: a name that nobody has in another place is not gone, and what has it there is not entered.
-func TestPlaces(t *testing.T) {
-	at, life := "here", map[compute.ID]int{}
-	change := func(o *pool.Options) {
+// placed has each source lead to one of two places, by what at says.
+func placed(at *string, life map[compute.ID]int) func(*pool.Options) {
+	return func(o *pool.Options) {
 		inner := o.Open
 		o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
 			here, err := inner(ctx, name, typ, def)
@@ -70,9 +69,15 @@ func TestPlaces(t *testing.T) {
 				return nil, err
 			}
 			there, err := inner(ctx, "there", typ, def)
-			return &places{Provider: here, other: there, at: &at, life: life}, err
+			return &places{Provider: here, other: there, at: at, life: life}, err
 		}
 	}
+}
+
+// TestPlaces has nothing be said of an instance where it is not: a name that nobody has in another place is not gone, and what has it there is not entered.
+func TestPlaces(t *testing.T) {
+	at, life := "here", map[compute.ID]int{}
+	change := placed(&at, life)
 	inBubble(t, change, web(func(s *pool.Source) { s.Reuse, s.Spare = "no", 1 }), func(t *testing.T, ctx context.Context, r *rig) {
 		l := r.take(t, ctx, compute.Request{})
 		at = "there"

@@ -55,19 +55,21 @@ func (w *testimony) looks() int {
 	return w.looked
 }
 
+// attest has it said of all sources.
+func (w *testimony) attest(o *pool.Options) {
+	open := o.Open
+	o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
+		p, err := open(ctx, name, typ, def)
+		return witness{p, w}, err
+	}
+}
+
 // TestWitnessOfTheYoung: of what was found fit a moment ago its provider may know that it has ended since: then it is looked at.
 func TestWitnessOfTheYoung(t *testing.T) {
 	for _, fit := range []bool{true, false} {
 		said := &testimony{}
-		change := func(o *pool.Options) {
-			open := o.Open
-			o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
-				p, err := open(ctx, name, typ, def)
-				return witness{p, said}, err
-			}
-		}
 		sources := web(func(s *pool.Source) { s.Reserve, s.Maximum = 1, 2 })
-		inBubble(t, change, sources, func(t *testing.T, ctx context.Context, r *rig) {
+		inBubble(t, said.attest, sources, func(t *testing.T, ctx context.Context, r *rig) {
 			_, err := r.Fill(ctx, "web")
 			must(t, err)
 			time.Sleep(time.Second)
@@ -103,15 +105,8 @@ func TestWitness(t *testing.T) {
 		for _, from := range []string{"web", "front"} {
 			t.Run(c.name+", from "+from, func(t *testing.T) {
 				said := &testimony{}
-				change := func(o *pool.Options) {
-					open := o.Open
-					o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
-						p, err := open(ctx, name, typ, def)
-						return witness{p, said}, err
-					}
-				}
 				sources := append(web(func(s *pool.Source) { s.Reserve, s.Maximum, s.Hooks = 1, 2, c.hooks }), pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"web"}})
-				inBubble(t, change, sources, func(t *testing.T, ctx context.Context, r *rig) {
+				inBubble(t, said.attest, sources, func(t *testing.T, ctx context.Context, r *rig) {
 					_, err := r.Fill(ctx, "web")
 					must(t, err)
 					time.Sleep(time.Minute)
