@@ -95,7 +95,7 @@ func (p *Provider) keepVigil(done <-chan struct{}, pod, uid string, why *atomic.
 	defer over()
 	t := time.NewTimer(vigilAfter)
 	defer t.Stop()
-	begin, ending := t.C, (<-chan time.Time)(nil)
+	begin, ending, late := t.C, (<-chan time.Time)(nil), time.Time{}
 	for {
 		select {
 		case <-done:
@@ -104,10 +104,10 @@ func (p *Provider) keepVigil(done <-chan struct{}, pod, uid string, why *atomic.
 			begin = nil
 			p.podWatch().begin()
 		case news := <-v.news:
-			t := time.NewTimer(news.in)
-			defer t.Stop() // there are three at most
-			ending = t.C
 			why.Store(&news.why)
+			if at := time.Now().Add(news.in); late.IsZero() || at.Before(late) { // who notes something on a pod that is being deleted puts nothing off
+				ending, late = time.After(news.in), at
+			}
 		case <-ending:
 			end()
 			return
