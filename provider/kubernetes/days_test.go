@@ -50,6 +50,9 @@ var late = []string{"k8s.io/client-go/tools/remotecommand.(*heartbeat).start"}
 // TestConn runs the suite on our program in a pod.
 func TestConn(t *testing.T) {
 	p := open(t, site(t))
+	if _, err := p.List(t.Context()); err != nil { // begins the watch: a connection that lives long would, and what it leaves would be no case's own
+		t.Fatal(err)
+	}
 	conn := ready(t, p, "suite-1")
 	_ = conn.Close()
 	computetest.Conn(t, computetest.ConnOptions{

@@ -18,12 +18,12 @@ import (
 
 // TestConnByExec runs the suite on exec alone.
 func TestConnByExec(t *testing.T) {
-	if os.Getenv("HOSTLER_TEST_EXEC") == "" { // each of its hundreds of commands is an exec: half a minute on a busy machine
-		t.Skip("the suite by exec is long: HOSTLER_TEST_EXEC=1 runs it, TestExec, TestExecIsWhole and TestExecCut have the most of it")
-	}
 	o := site(t)
 	o.Way = "exec"
 	p := open(t, o)
+	if _, err := p.List(t.Context()); err != nil { // begins the watch, as in TestConn
+		t.Fatal(err)
+	}
 	ready(t, p, "suite-1")
 	const nothing, status, ignored = "there is nothing of ours in the pod", "exec tells a status, and no signal", "the lab starts commands with INT and QUIT ignored: TestExec has the others"
 	computetest.Conn(t, computetest.ConnOptions{
