@@ -10,18 +10,35 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/group"
 )
 
+// Update runs fn in a transaction that is alone, whatever processes there are, and that is on the server's disk when Update returns. Callers that meet
+// share one: the first to come leads, runs the functions of all who wait, commits once and hands the lead on. A function that fails or panics takes
+// nothing of the others' with it; a panic goes on in its own caller's goroutine. fn may run several times, and on another goroutine, and what it sees
+// may turn out to be old: then it is run again, whatever it returned. It must not call Update; View shows it the state before. When ctx ends before
+// its turn, fn is not run; once its turn has come ctx is not looked at any more. An error other than fn's own means that nothing was changed, but for
+// the rare one that says that it is not known: the server did not come back to tell.
+func (s *Store) Update(ctx context.Context, fn func(compute.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.closed() {
+		return errClosed
+	}
+	return s.queue.Do(ctx, fn)
+}
+
 // commit runs a batch and leaves with each of its calls what became of it. While the server is not there, it is waited for some time.
-func (s *Store) commit(ops []*op) {
+func (s *Store) commit(ops []*group.Call) {
 	s.look(true)
 	defer s.look(false)
 	err := s.settle(ops)
 	for _, o := range ops {
-		if err != nil && o.panic == nil {
-			o.err = err
+		if err != nil && !o.Panicked() {
+			o.Err = err
 		}
-		o.err = wrap(o.err)
+		o.Err = wrap(o.Err)
 	}
 }
 
@@ -33,7 +50,7 @@ func (s *Store) look(begin bool) {
 }
 
 // settle runs a batch until it is known what became of it.
-func (s *Store) settle(ops []*op) error {
+func (s *Store) settle(ops []*group.Call) error {
 	apart := false
 	limit := time.Now().Add(s.opt.Patience)
 	if !s.down.IsZero() {
@@ -76,8 +93,8 @@ func (s *Store) settle(ops []*op) error {
 var errApart = errors.New("run apart")
 
 // transaction runs the functions of a batch. Its error is that of all of them. A function that has failed by what the database said has its error in
-// its op.
-func (s *Store) transaction(ops []*op, apart bool) (err error) {
+// its call.
+func (s *Store) transaction(ops []*group.Call, apart bool) (err error) {
 	if s.memory.full() {
 		s.memory.valid = false
 	}
@@ -94,11 +111,11 @@ func (s *Store) transaction(ops []*op, apart bool) (err error) {
 	}
 	kept := 0
 	for _, o := range ops {
-		if o.panic != nil {
+		if o.Panicked() {
 			continue // it has run, and its caller will never know what it did
 		}
-		if !o.begun {
-			if o.err = o.ctx.Err(); o.err != nil {
+		if !o.Begun {
+			if o.Err = o.Context().Err(); o.Err != nil {
 				continue
 			}
 		}
@@ -107,23 +124,23 @@ func (s *Store) transaction(ops []*op, apart bool) (err error) {
 				return s.back(t, err)
 			}
 		}
-		o.begun = true
+		o.Begun = true
 		t.writes = 0
-		o.run(t)
+		o.Run(t)
 		if t.fate != nil {
 			return s.back(t, t.fate)
 		}
-		if o.err == nil {
-			o.err = t.err // fn did not look at it
+		if o.Err == nil {
+			o.Err = t.err // fn did not look at it
 		}
-		if apart && o.err == nil {
-			o.err = t.ask(query{text: "RELEASE one"})
+		if apart && o.Err == nil {
+			o.Err = t.ask(query{text: "RELEASE one"})
 			if t.fate != nil {
 				return s.back(t, t.fate)
 			}
 		}
 		switch {
-		case o.err == nil, t.writes == 0 && t.err == nil && !apart:
+		case o.Err == nil, t.writes == 0 && t.err == nil && !apart:
 		case apart:
 			last := s.memory.last // numbers are not given twice
 			// One after the other: in a transaction that has failed nothing else can be prepared.

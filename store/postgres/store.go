@@ -14,6 +14,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/hostler-project/hostler/store/group"
 )
 
 // schema is the newest migration; a database with a higher number was written by a newer hostler.
@@ -48,7 +50,6 @@ type Store struct {
 	proven bool       // something was committed under this worker's number
 	write  *session   // nil: not connected
 	memory *memory
-	crowd  int       // so many callers there were at the end of the last batch
 	rival  int       // above 0: another controller wrote between our last transactions, see rivalry
 	down   time.Time // when the server was last found not to be there; zero: it was
 
@@ -61,13 +62,12 @@ type Store struct {
 
 	side side // for what is not a transaction
 
+	queue   *group.Queue  // the callers of Update, whose batches are committed with wmu held
 	readers chan struct{} // one for each view that runs
 	viewing sync.WaitGroup
 
 	mu     sync.Mutex
 	worker int64
-	queue  []*op
-	led    bool       // somebody leads, or is about to
 	idle   []*session // for readers
 	done   bool       // Close was called
 	alive  map[int64]bool
@@ -94,6 +94,7 @@ func Open(ctx context.Context, address string, opt Options) (*Store, error) {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{opt: opt, log: opt.Log, readers: make(chan struct{}, opt.Readers)}
+	s.queue = group.New(&s.wmu, s.commit, s.abandon)
 	s.side.turns = make(chan struct{}, 1)
 	var err error
 	if s.config, err = pgx.ParseConfig(address); err != nil {

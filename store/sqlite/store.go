@@ -11,6 +11,8 @@ import (
 	"time"
 
 	sqlitedriver "modernc.org/sqlite"
+
+	"github.com/hostler-project/hostler/store/group"
 )
 
 const (
@@ -47,14 +49,12 @@ type Store struct {
 	spared time.Time // the last look at the spare
 	sought time.Time // the last one for somebody who wants more
 	lean   bool      // the spare was given up, so the log is kept short
-	crowd  int       // so many callers there were at the end of the last batch
 
+	queue   *group.Queue // the callers of Update, whose batches are committed with wmu held
 	viewing sync.WaitGroup
 	seats   chan struct{} // one for each reader
 
 	mu    sync.Mutex
-	queue []*op
-	led   bool       // somebody leads, or is about to
 	idle  []*session // for readers
 	views int        // so many were there
 	done  bool       // Close was called
@@ -80,6 +80,7 @@ func Open(ctx context.Context, path string, opt Options) (*Store, error) {
 // begin starts a store. With an error it is closed, and tells its path alone.
 func begin(ctx context.Context, path string, opt Options) (*Store, error) {
 	s := &Store{path: path, opt: opt, seats: make(chan struct{}, readers)}
+	s.queue = group.New(&s.wmu, s.commit, s.abandon)
 	err := s.start(ctx)
 	if err != nil {
 		_ = s.leave() // what is refused is not to be changed by the close either

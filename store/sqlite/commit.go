@@ -4,55 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"runtime"
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/group"
 )
-
-// batch is how many calls may share a transaction.
-const batch = 256
-
-// op is one call of Update on its way through a batch.
-type op struct {
-	ctx  context.Context
-	fn   func(compute.Tx) error
-	turn chan struct{} // of one: it is its turn to lead
-	done chan struct{} // closed when it is answered
-
-	// The leader's until done is closed.
-	err   error
-	panic any // what fn panicked with
-	gone  bool
-}
-
-// grows tells whether a call wants more, and gives nothing back.
-func (o *op) grows() bool { return compute.IsGrowing(o.ctx) }
-
-// run runs the function. A panic is kept for its own caller.
-func (o *op) run(t *tx) {
-	o.gone = true
-	defer func() {
-		if o.gone {
-			o.panic = recover()
-			o.err = errGone
-		}
-	}()
-	o.err = o.fn(t)
-	o.gone = false
-}
-
-// errGone is for functions that ended their goroutine, or panicked.
-var errGone = errors.New("the function did not return")
-
-// answer is the outcome at its caller's.
-func (o *op) answer() error {
-	<-o.done
-	if o.panic != nil {
-		panic(o.panic)
-	}
-	return o.err
-}
 
 // Update runs fn in a transaction that no other process's overlaps and that is on the disk when Update returns. Callers that meet share one:
 // the first to come leads, runs the functions of all who wait, commits once and hands the lead on. A function that fails or panics takes nothing
@@ -64,123 +20,24 @@ func (s *Store) Update(ctx context.Context, fn func(compute.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	o := &op{ctx: ctx, fn: fn, turn: make(chan struct{}, 1), done: make(chan struct{})}
-	s.mu.Lock()
-	if s.done {
-		s.mu.Unlock()
+	if s.closed() {
 		return errClosed
 	}
-	s.queue = append(s.queue, o)
-	first := !s.led
-	s.led = true
-	s.mu.Unlock()
-	if !first {
-		select {
-		case <-o.done:
-			return o.answer()
-		case <-o.turn:
-		case <-ctx.Done():
-			if s.withdraw(o) {
-				return ctx.Err()
-			}
-			select {
-			case <-o.done:
-				return o.answer()
-			case <-o.turn:
-			}
-		}
-	}
-	s.lead()
-	return o.answer()
+	return s.queue.Do(ctx, fn)
 }
 
-// lead commits a batch, of which the caller's is the first, and hands the lead on.
-func (s *Store) lead() {
-	s.wmu.Lock()
-	s.gather()
-	s.mu.Lock()
-	n := min(len(s.queue), batch)
-	ops := slices.Clone(s.queue[:n])
-	s.queue = s.queue[n:]
-	s.mu.Unlock()
-	whole := false
-	defer func() {
-		if !whole { // a function ended this goroutine
-			if s.write != nil {
-				s.rollback()
-			}
-			for _, o := range ops {
-				o.err = errGone
-				close(o.done)
-			}
-		}
-		s.wmu.Unlock()
-		s.mu.Lock()
-		s.handOn()
-		s.mu.Unlock()
-	}()
-	s.commit(ops)
-	s.mu.Lock()
-	s.crowd = len(ops) + len(s.queue)
-	s.mu.Unlock()
-	whole = true
-	for _, o := range ops {
-		close(o.done)
-	}
-}
-
-// gather lets those come who are about to: the more there are in a batch, the less each pays for the sync. Those of the last batch were answered a
-// moment ago and are likely to ask again; they are waited for only as long as there is other work for this processor.
-func (s *Store) gather() {
-	for range rounds {
-		s.mu.Lock()
-		n := len(s.queue)
-		s.mu.Unlock()
-		if n >= batch || n >= s.crowd {
-			break
-		}
-		runtime.Gosched()
-	}
-}
-
-// rounds is how often gather yields at most: on an idle machine some microseconds, on a busy one a share of time for each of its callers.
-const rounds = 256
-
-// handOn gives the lead to the next who waits. The caller holds mu.
-func (s *Store) handOn() {
-	if len(s.queue) == 0 {
-		s.queue, s.led = nil, false
-		return
-	}
-	s.queue[0].turn <- struct{}{}
-}
-
-// withdraw takes back a call whose turn has not come.
-func (s *Store) withdraw(o *op) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i := slices.Index(s.queue, o)
-	if i < 0 {
-		return false
-	}
-	s.queue = slices.Delete(s.queue, i, i+1)
-	select {
-	case <-o.turn: // it was to lead
-		s.handOn()
-	default:
-	}
-	return true
-}
+// grows tells whether a call wants more, and gives nothing back.
+func grows(o *group.Call) bool { return compute.IsGrowing(o.Context()) }
 
 // commit runs a batch and leaves with each of its calls what became of it. Those for which the disk had no room have a second try.
-func (s *Store) commit(all []*op) {
+func (s *Store) commit(all []*group.Call) {
 	ops := all
-	if s.lean && !s.opt.Unsafe && slices.ContainsFunc(all, (*op).grows) { // what room there is is for giving back, until there is as much as before
+	if s.lean && !s.opt.Unsafe && slices.ContainsFunc(all, grows) { // what room there is is for giving back, until there is as much as before
 		if s.provideNow(); s.lean {
-			ops = slices.DeleteFunc(slices.Clone(all), (*op).grows)
+			ops = slices.DeleteFunc(slices.Clone(all), grows)
 			for _, o := range all {
-				if o.grows() {
-					o.err = errLean
+				if grows(o) {
+					o.Err = errLean
 				}
 			}
 		}
@@ -188,11 +45,11 @@ func (s *Store) commit(all []*op) {
 	if len(ops) > 0 {
 		s.attempt(ops)
 	}
-	var again, more []*op
+	var again, more []*group.Call
 	for _, o := range ops {
 		switch {
-		case o.panic != nil || o.err == nil || !isFull(o.err):
-		case o.grows():
+		case o.Panicked() || o.Err == nil || !isFull(o.Err):
+		case grows(o):
 			more = append(more, o)
 		default:
 			again = append(again, o)
@@ -210,12 +67,12 @@ func (s *Store) commit(all []*op) {
 		}
 	}
 	for _, o := range all {
-		o.err = wrap(o.err)
+		o.Err = wrap(o.Err)
 	}
 }
 
 // attempt runs a batch in a transaction, or in two.
-func (s *Store) attempt(ops []*op) {
+func (s *Store) attempt(ops []*group.Call) {
 	err := s.writer()
 	if err == nil {
 		err = s.transaction(ops, false)
@@ -226,8 +83,8 @@ func (s *Store) attempt(ops []*op) {
 		}
 	}
 	for _, o := range ops {
-		if err != nil && o.panic == nil {
-			o.err = err
+		if err != nil && !o.Panicked() {
+			o.Err = err
 		}
 	}
 }
@@ -237,17 +94,17 @@ func (s *Store) attempt(ops []*op) {
 var errApart = errors.New("run apart")
 
 // transaction runs the functions of a batch. Its error is that of all of them.
-func (s *Store) transaction(ops []*op, apart bool) error {
+func (s *Store) transaction(ops []*group.Call, apart bool) error {
 	if err := s.write.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
 	t := &tx{s: s.write} // one for all: what it has read holds for the next function too
 	kept := 0
 	for _, o := range ops {
-		if o.panic != nil {
+		if o.Panicked() {
 			continue // it has run, and its caller will never know what it did
 		}
-		if o.err = o.ctx.Err(); o.err != nil {
+		if o.Err = o.Context().Err(); o.Err != nil {
 			continue
 		}
 		if apart {
@@ -256,16 +113,16 @@ func (s *Store) transaction(ops []*op, apart bool) error {
 			}
 		}
 		t.writes = 0
-		o.run(t)
-		if o.err == nil {
-			o.err = t.err // fn did not look at it
+		o.Run(t)
+		if o.Err == nil {
+			o.Err = t.err // fn did not look at it
 		}
 		switch {
-		case o.err == nil && apart:
+		case o.Err == nil && apart:
 			if err := cmp.Or(t.settle(), s.write.exec("RELEASE one")); err != nil {
 				return errors.Join(err, s.rollback())
 			}
-		case o.err == nil, t.writes == 0 && t.err == nil && !apart:
+		case o.Err == nil, t.writes == 0 && t.err == nil && !apart:
 		case apart:
 			if err := cmp.Or(s.write.exec("ROLLBACK TO one"), s.write.exec("RELEASE one")); err != nil {
 				// After errors of the disk SQLite itself has taken the whole transaction back.
@@ -296,6 +153,13 @@ func (s *Store) transaction(ops []*op, apart bool) error {
 		return errors.Join(err, s.rollback())
 	}
 	return nil
+}
+
+// abandon takes back what a function that ended its goroutine has left. The caller holds wmu.
+func (s *Store) abandon() {
+	if s.write != nil {
+		s.rollback()
+	}
 }
 
 // writer sees that there is a connection to write with. The caller holds wmu.

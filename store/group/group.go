@@ -1,0 +1,183 @@
+// Package group has callers that meet share one transaction of a store (group commit): what a commit costs, the sync of a disk or a round trip, is
+// paid once for all of them.
+package group
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Limit is how many calls may share a transaction.
+const Limit = 256
+
+// ErrGone is for functions that ended their goroutine, or panicked.
+var ErrGone = errors.New("the function did not return")
+
+// Call is one call of Do on its way through a batch. Until it is answered it is the leader's alone.
+type Call struct {
+	Err   error // the call's outcome, for commit to set
+	Begun bool  // for commit: its context is not looked at any more
+
+	ctx   context.Context
+	fn    func(compute.Tx) error
+	turn  chan struct{} // of one: it is its turn to lead
+	done  chan struct{} // closed when it is answered
+	panic any           // what fn panicked with
+	gone  bool
+}
+
+// Context is the caller's.
+func (c *Call) Context() context.Context { return c.ctx }
+
+// Run runs the function and leaves in Err what it returned. A panic is kept for its own caller.
+func (c *Call) Run(t compute.Tx) {
+	c.gone = true
+	defer func() {
+		if c.gone {
+			c.panic = recover()
+			c.Err = ErrGone
+		}
+	}()
+	c.Err = c.fn(t)
+	c.gone = false
+}
+
+// Panicked tells that the function has run and panicked: its caller will never know what it did.
+func (c *Call) Panicked() bool { return c.panic != nil }
+
+// answer is the outcome at its caller's.
+func (c *Call) answer() error {
+	<-c.done
+	if c.panic != nil {
+		panic(c.panic)
+	}
+	return c.Err
+}
+
+// Queue is where the callers of a store meet. Its methods may be called at the same time.
+type Queue struct {
+	writer  sync.Locker
+	commit  func([]*Call)
+	abandon func()
+
+	mu    sync.Mutex
+	calls []*Call
+	led   bool // somebody leads, or is about to
+	crowd int  // so many callers there were at the end of the last batch
+}
+
+// New returns a queue. commit runs a batch of calls, in their order, in a transaction and leaves with each what became of it; abandon takes back what
+// is open when a function ended the goroutine in the midst of commit. Both are called with the writer held, and by one goroutine at a time.
+func New(writer sync.Locker, commit func([]*Call), abandon func()) *Queue {
+	return &Queue{writer: writer, commit: commit, abandon: abandon}
+}
+
+// Do runs fn in a batch, and returns what became of it. The first to come leads: it runs the functions of all who wait, commits once and hands the lead
+// on. A panic goes on in its own caller's goroutine. When ctx ends before its turn, fn is not run.
+func (q *Queue) Do(ctx context.Context, fn func(compute.Tx) error) error {
+	c := &Call{ctx: ctx, fn: fn, turn: make(chan struct{}, 1), done: make(chan struct{})}
+	q.mu.Lock()
+	q.calls = append(q.calls, c)
+	first := !q.led
+	q.led = true
+	q.mu.Unlock()
+	if !first {
+		select {
+		case <-c.done:
+			return c.answer()
+		case <-c.turn:
+		case <-ctx.Done():
+			if q.withdraw(c) {
+				return ctx.Err()
+			}
+			select {
+			case <-c.done:
+				return c.answer()
+			case <-c.turn:
+			}
+		}
+	}
+	q.lead()
+	return c.answer()
+}
+
+// lead commits a batch, of which the caller's is the first, and hands the lead on.
+func (q *Queue) lead() {
+	q.writer.Lock()
+	q.gather()
+	q.mu.Lock()
+	n := min(len(q.calls), Limit)
+	calls := slices.Clone(q.calls[:n])
+	q.calls = q.calls[n:]
+	q.mu.Unlock()
+	whole := false
+	defer func() {
+		if !whole { // a function ended this goroutine
+			q.abandon()
+			for _, c := range calls {
+				c.Err = ErrGone
+				close(c.done)
+			}
+		}
+		q.writer.Unlock()
+		q.mu.Lock()
+		q.handOn()
+		q.mu.Unlock()
+	}()
+	q.commit(calls)
+	q.mu.Lock()
+	q.crowd = len(calls) + len(q.calls)
+	q.mu.Unlock()
+	whole = true
+	for _, c := range calls {
+		close(c.done)
+	}
+}
+
+// gather lets those come who are about to: the more there are in a batch, the less each pays for the commit. Those of the last batch were answered a
+// moment ago and are likely to ask again; they are waited for only as long as there is other work for this processor.
+func (q *Queue) gather() {
+	for range rounds {
+		q.mu.Lock()
+		n := len(q.calls)
+		q.mu.Unlock()
+		if n >= Limit || n >= q.crowd {
+			break
+		}
+		runtime.Gosched()
+	}
+}
+
+// rounds is how often gather yields at most: on an idle machine some microseconds, on a busy one a share of time for each of its callers.
+const rounds = 256
+
+// handOn gives the lead to the next who waits. The caller holds mu.
+func (q *Queue) handOn() {
+	if len(q.calls) == 0 {
+		q.calls, q.led = nil, false
+		return
+	}
+	q.calls[0].turn <- struct{}{}
+}
+
+// withdraw takes back a call whose turn has not come.
+func (q *Queue) withdraw(c *Call) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.Index(q.calls, c)
+	if i < 0 {
+		return false
+	}
+	q.calls = slices.Delete(q.calls, i, i+1)
+	select {
+	case <-c.turn: // it was to lead
+		q.handOn()
+	default:
+	}
+	return true
+}
