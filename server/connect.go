@@ -43,6 +43,29 @@ func (s *server) connections(mux *http.ServeMux) {
 	})
 }
 
+// wayIn connects to the instance that a request names, for whoever may use it: by is then bound to its lease, so that a later one is not entered. Where
+// that is refused the request has been answered, and the connection is nil.
+func (s *server) wayIn(ctx context.Context, w http.ResponseWriter, r *http.Request, by compute.Who) (compute.Who, compute.ID, compute.Conn) {
+	name := compute.ID(r.PathValue("name"))
+	lease, err := s.Engine().Use(ctx, by, name)
+	if err != nil {
+		s.refuse(w, r, s.acted(ctx, by, err, name))
+		return by, "", nil
+	}
+	if err := s.ownOnly(ctx, lease); err != nil {
+		s.refuse(w, r, err)
+		return by, "", nil
+	}
+	s.begins(ctx, lease.Project, string(lease.Instance))
+	by.Lease = lease.ID // from here on it is this lease or none
+	conn, err := s.Engine().Connect(ctx, by, lease.Instance)
+	if err != nil {
+		s.refuse(w, r, err)
+		return by, "", nil
+	}
+	return by, lease.Instance, conn
+}
+
 func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 	if !isSocket(r) {
 		s.refuse(w, r, errNoSocket)
@@ -56,25 +79,12 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	name := compute.ID(r.PathValue("name"))
-	lease, err := s.Engine().Use(ctx, by, name)
-	if err != nil {
-		s.refuse(w, r, s.acted(ctx, by, err, name))
-		return
-	}
-	if err := s.ownOnly(ctx, lease); err != nil {
-		s.refuse(w, r, err)
-		return
-	}
-	s.begins(ctx, lease.Project, string(lease.Instance))
-	by.Lease = lease.ID // from here on it is this lease or none
-	conn, err := s.Engine().Connect(ctx, by, lease.Instance)
-	if err != nil {
-		s.refuse(w, r, err)
+	by, name, conn := s.wayIn(ctx, w, r, by)
+	if conn == nil {
 		return
 	}
 	defer conn.Close()
-	conn = turns{conn, s.Engine(), lease.Instance}
+	conn = turns{conn, s.Engine(), name}
 	socket := s.accept(w, r, Subprotocol)
 	if socket == nil {
 		return
@@ -86,7 +96,7 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 	}
 	socket.SetReadLimit(-1) // what is read is read in pieces
 	watching := make(chan error, 1)
-	go func() { watching <- s.watch(ctx, cancel, by, lease.Instance) }()
+	go func() { watching <- s.watch(ctx, cancel, by, name) }()
 	life, over := context.WithCancel(context.WithoutCancel(ctx)) // the socket's: it is there for the last words
 	defer over()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, over) })()
@@ -97,7 +107,7 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		s.log(ctx).Debug("a connection into an instance ended", "instance", lease.Instance, "err", err)
+		s.log(ctx).Debug("a connection into an instance ended", "instance", name, "err", err)
 		return
 	}
 	_ = socket.Close(websocket.StatusNormalClosure, "")

@@ -82,21 +82,8 @@ func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	name := compute.ID(r.PathValue("name"))
-	lease, err := s.Engine().Use(ctx, by, name)
-	if err != nil {
-		s.refuse(w, r, s.acted(ctx, by, err, name))
-		return
-	}
-	if err := s.ownOnly(ctx, lease); err != nil {
-		s.refuse(w, r, err)
-		return
-	}
-	s.begins(ctx, lease.Project, string(lease.Instance))
-	by.Lease = lease.ID // from here on it is this lease or none
-	conn, err := s.Engine().Connect(ctx, by, lease.Instance)
-	if err != nil {
-		s.refuse(w, r, err)
+	by, name, conn := s.wayIn(ctx, w, r, by)
+	if conn == nil {
 		return
 	}
 	defer conn.Close()
@@ -110,10 +97,10 @@ func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	watching := make(chan error, 1)
-	go func() { watching <- s.watch(ctx, cancel, by, lease.Instance) }()
+	go func() { watching <- s.watch(ctx, cancel, by, name) }()
 	life, over := context.WithCancel(context.WithoutCancel(ctx)) // the socket's: it is there for the last word, however the shell ends
 	defer over()
-	end := (&terminal{socket: socket, conn: turns{conn, s.Engine(), lease.Instance}}).run(life, ctx, size)
+	end := (&terminal{socket: socket, conn: turns{conn, s.Engine(), name}}).run(life, ctx, size)
 	cancel(nil)
 	if ended := <-watching; errors.Is(ended, compute.ErrEnded) {
 		end = api.TerminalEnd{Status: -1, Reason: api.Text(ended)}
