@@ -61,7 +61,7 @@ type draw struct {
 	choice  choice                         // of what each is to be made
 	asks    want                           // the same
 	waited  time.Duration                  // in the queue
-	wanted  map[int64][]size               // what those ask for who come before, by the records of sources
+	wanted  map[int64][]need               // what those ask for who come before, by the records of sources
 	claimed map[int64]bool                 // records of sources of which they come first for what can be made
 	passed  []*compute.Waiter              // who waits for longer, and comes after all the same
 	booked  map[[2]string]compute.Capacity // what is being made for requests, by project and user, and with the user "" by project; nil: not known
@@ -320,7 +320,7 @@ func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*c
 				return nil, err
 			} else if kept, err := d.kept(i); err != nil {
 				return nil, err
-			} else if dear, err := d.dear(i); err != nil {
+			} else if dear, err := d.dear(i, d.most); err != nil {
 				return nil, err
 			} else if hidden, err := d.hidden(s, i); err != nil {
 				return nil, err

@@ -39,6 +39,12 @@ func (d *draw) living(ws []*compute.Waiter, leave bool) ([]*compute.Waiter, erro
 	return out, nil
 }
 
+// need is what somebody who comes before asks of what stands ready.
+type need struct {
+	least size
+	most  float64 // that it may cost for an hour; 0: anything
+}
+
 // line is the queue in order, with what is not to be passed noted as one goes along it.
 type line struct {
 	d       *draw
@@ -76,14 +82,14 @@ func (l *line) over(w *compute.Waiter) error {
 // cannot.
 func (l *line) keep(w *compute.Waiter) {
 	if l.d.wanted == nil {
-		l.d.wanted, l.d.claimed = map[int64][]size{}, map[int64]bool{}
+		l.d.wanted, l.d.claimed = map[int64][]need{}, map[int64]bool{}
 	}
 	asked, stuck := wantOfWaiter(w), l.d.stuck(w)
 	for _, key := range w.Wants {
-		if stuck[key] && (asked.chosen() || asked.size() == (size{})) {
+		if stuck[key] && asked.chosen() {
 			continue // nothing that stands ready does for it either
 		}
-		l.d.wanted[key] = append(l.d.wanted[key], asked.size())
+		l.d.wanted[key] = append(l.d.wanted[key], need{asked.size(), asked.Price})
 		l.d.claimed[key] = l.d.claimed[key] || !stuck[key]
 	}
 }
@@ -153,7 +159,7 @@ func (d *draw) turn(s *source, req compute.Request, waiter *compute.Waiter) erro
 // shut tells whether somebody who comes before waits for whatever a source has.
 func (d *draw) shut(key int64) bool {
 	for _, z := range d.wanted[key] {
-		if z == (size{}) {
+		if z == (need{}) {
 			return true
 		}
 	}
@@ -163,7 +169,9 @@ func (d *draw) shut(key int64) bool {
 // kept tells whether an instance is for somebody who comes before.
 func (d *draw) kept(i *compute.Instance) (bool, error) {
 	for _, z := range d.wanted[i.SourceKey] {
-		if lacks, err := z.lackedBy(d.tx, i); err != nil || !lacks {
+		if lacks, err := z.least.lackedBy(d.tx, i); err != nil {
+			return true, err
+		} else if dear, err := d.dear(i, z.most); err != nil || !lacks && !dear {
 			return true, err
 		}
 	}

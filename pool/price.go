@@ -53,10 +53,10 @@ func (p *Pool) affords(s *source, most float64) bool {
 	return s.Price > 0 && s.Price <= most
 }
 
-// dear tells whether an instance that stands ready, or the real one behind it, costs more than is asked for, as far as anybody knows: as it says itself, or else
-// its source.
-func (d *draw) dear(i *compute.Instance) (bool, error) {
-	if d.most == 0 {
+// dear tells whether an instance that stands ready, or the real one behind it, costs more than most (0: anything will do), as far as anybody knows: as it says itself, or
+// else its source.
+func (d *draw) dear(i *compute.Instance, most float64) (bool, error) {
+	if most == 0 {
 		return false, nil
 	}
 	for i.Child != "" {
@@ -75,5 +75,5 @@ func (d *draw) dear(i *compute.Instance) (bool, error) {
 			price = s.Price
 		}
 	}
-	return price == 0 || price > d.most, nil
+	return price == 0 || price > most, nil
 }
