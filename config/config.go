@@ -134,6 +134,18 @@ func (c *Config) Source(name string) (*Source, error) {
 	return nil, &Error{Source: name, Msg: "there is no such source", Nearest: nearest.Of(name, names)}
 }
 
+// Lacks tells whether a source was taken out: its place was read, and has none of that name, not one that another root's shadows either.
+func (c *Config) Lacks(name, place string) bool {
+	i := slices.IndexFunc(c.Roots, func(r Root) bool { return r.Kind == AppliedKind && place == AppliedKind || r.Kind != AppliedKind && r.Path == place })
+	if i < 0 || !c.Roots[i].Exists || c.Roots[i].Err != nil {
+		return false
+	}
+	file := sourceFile(&c.Roots[i], name)
+	return !slices.ContainsFunc(c.Sources, func(s *Source) bool {
+		return s.Name == name && (s.Place() == place || slices.Contains(s.Shadowed, file))
+	})
+}
+
 // KnownType reports whether sources of that type can be made without an outside executable.
 func (c *Config) KnownType(name string) bool {
 	_, ok := c.opt.TypeKeys[name]

@@ -542,3 +542,29 @@ func TestBracketsInSections(t *testing.T) {
 		}
 	}
 }
+
+// TestLacks: a source was taken out where its root is read and has it no more; not where it is shadowed, or where nobody can know.
+func TestLacks(t *testing.T) {
+	w := newWorld(t)
+	user, system := filepath.Join(w.home, ".config", "hostler"), filepath.Join(w.home, "etc")
+	w.file("~/.config/hostler/sources/web/source.conf", "type = fake\n")
+	w.file("~/etc/sources/web/source.conf", "type = fake\n")
+	w.file("~/etc/sources/broken/source.conf", "type =\n")
+	c := w.load()
+	for _, is := range []struct {
+		name, root string
+		lacks      bool
+	}{
+		{"web", user, false}, {"web", system, false}, {"broken", system, false}, {"broken", user, true}, {"none", user, true}, {"none", "/no/such/root", false}, {"none", "", false}, {"local", "", false},
+	} {
+		if got := c.Lacks(is.name, is.root); got != is.lacks {
+			t.Errorf("%s in %q: %v, want %v", is.name, is.root, got, is.lacks)
+		}
+	}
+	if err := os.Rename(system, system+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if w.load().Lacks("broken", system) {
+		t.Error("a root that is not there is taken for one that was emptied")
+	}
+}

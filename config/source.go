@@ -94,6 +94,14 @@ func sourceFile(r *Root, name string) string {
 	return filepath.Join(r.Path, "sources", name, "source.conf")
 }
 
+// Place tells sources of one name apart that are of different roots: the root's path, or a word for all that was applied, which each machine shows in a root of its own.
+func (s *Source) Place() string {
+	if s.Applied {
+		return AppliedKind
+	}
+	return s.Root
+}
+
 // Position returns where the key of Settings stands.
 func (s *Source) Position(key string) (file string, line int) {
 	for _, k := range []string{s.Type + "." + foldKey(key), foldKey(key)} {
@@ -385,7 +393,7 @@ func (s *Source) digest() string {
 				few[key] = value
 			}
 		}
-		parts = []any{s.Type, s.Root, s.Bundles, few} // two roots' sources of one name are two sources
+		parts = []any{s.Type, s.Place(), s.Bundles, few} // two roots' sources of one name are two sources
 	}
 	if s.Build {
 		parts = append(parts, "build")

@@ -180,8 +180,40 @@ func (p *Pool) redefined(rec *compute.SourceRecord) bool {
 	return s != nil && s.Err == nil && s.Digest != rec.Digest && s.Place == rec.Place
 }
 
-// outdated lists the ready instances of older definitions of a source (0: of all).
+// removed tells whether a record is of a source that is configured no more where it was.
+func (p *Pool) removed(rec *compute.SourceRecord) bool {
+	return p.configured(rec) == nil && p.opt.Gone != nil && p.opt.Gone(rec.Name, rec.Place)
+}
+
+// deserted lists the ready instances of sources that are configured no more.
+func (p *Pool) deserted(tx compute.Tx) (out []*compute.Instance, err error) {
+	if p.opt.Gone == nil {
+		return nil, nil
+	}
+	recs, err := tx.Sources()
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range recs {
+		if r.Counts.Ready == 0 || !p.removed(r) {
+			continue
+		}
+		ready, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, ready...)
+	}
+	return out, nil
+}
+
+// outdated lists the ready instances of older definitions of a source (0: of all), and with those of all the ones whose source is configured no more.
 func (p *Pool) outdated(tx compute.Tx, key int64) (out []*compute.Instance, err error) {
+	if key == 0 {
+		if out, err = p.deserted(tx); err != nil {
+			return nil, err
+		}
+	}
 	for _, s := range p.ordered {
 		k := p.keyOf(s)
 		if k == 0 || key != 0 && k != key {

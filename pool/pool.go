@@ -93,6 +93,9 @@ type Options struct {
 	// Kept tells what counts at the end of instances whose source is not configured any more, or otherwise, from the definition kept with them:
 	// the hooks that there are, and what happens to failed ones and when. nil: none, and discarded.
 	Kept func(definition []byte) (hooks []string, onFailure string, confirmDead time.Duration)
+	// Gone tells whether a source was taken out of the configuration: the place where it was is read, and has none of that name any more. What stands ready of it is
+	// discarded then, as nobody can be given it. It must be quick, and say no where it cannot know. nil: no to all, so that it stays.
+	Gone func(name, place string) bool
 	// Inventory has Work compare what the providers list with the records: for the process that does what others left, such as the keeper or a
 	// controller. It forgets what is old in the journal too.
 	Inventory bool

@@ -135,6 +135,9 @@ func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.
 		if s == nil && p.redefined(rec) {
 			err = p.toDiscarding(tx, i, "its source is defined otherwise now")
 			break
+		} else if s == nil && p.removed(rec) {
+			err = p.toDiscarding(tx, i, "its source is configured no more")
+			break
 		} else if s == nil {
 			return nil, nil, nil
 		}

@@ -69,6 +69,10 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 	switch {
 	case a.serving:
 		opt.Later, opt.Left = slowIn(cfg), a.bell.ring
+		opt.Gone = func(name, place string) bool {
+			c, several := a.store.(common) // where there are, those that do not direct may read other files, or older ones
+			return (!several || c.Leads()) && cfg.Lacks(name, place)
+		}
 	case !a.now:
 		slow := slowIn(cfg)
 		opt.Later = func(name, typ string) bool {
@@ -89,7 +93,7 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 // engineSource is a configured source as the engine wants it.
 func engineSource(s *config.Source) pool.Source {
 	out := pool.Source{
-		Name: s.Name, Type: s.Type, Digest: s.Digest, Place: s.Root, Err: configError(s.Err),
+		Name: s.Name, Type: s.Type, Digest: s.Digest, Place: s.Place(), Err: configError(s.Err),
 		Reserve: s.Reserve, Spare: s.Spare, Maximum: s.Maximum, Concurrency: s.Concurrency, MaxUses: s.MaxUses, Share: s.Share, Children: s.Sources,
 		Reuse: s.Reuse, OnFailure: s.OnFailure, ConfirmDead: orZero(s.ConfirmDead), TTL: orZero(s.TTL), MaxTTL: orZero(s.MaxTTL), LeaseIdle: orZero(s.LeaseIdle), Idle: orZero(s.Idle),
 		Size: declaredSize(s), MaxAge: orZero(s.MaxAge), Image: cmp.Or(s.Image, s.Settings["image"]), Flavor: s.Flavor, Cold: s.Cold, Window: demandWindow(s), Price: s.Price,
