@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/hostler-project/hostler/remote/input"
 )
 
 // lateOutput is how long after a command's end its output is waited for: processes that it left in the background may hold the pipe for ever.
@@ -150,7 +152,7 @@ func (p *plumbing) close() {
 func copyReady(w io.Writer, f, wake *os.File) {
 	buf := make([]byte, 32<<10)
 	for {
-		n, ok := readReady(f, wake, buf)
+		n, ok := input.Read(f, wake, buf)
 		if !ok || n <= 0 {
 			return
 		}

@@ -4,13 +4,12 @@ import (
 	"context"
 	"io"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/creack/pty"
-	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/input"
 )
 
 // runTerminal runs a command in a new terminal, as the leader of a new session. Everything that it writes goes to cmd.Stdout.
@@ -125,7 +124,7 @@ func typeInto(ptmx *os.File, line string, ready <-chan struct{}, r io.Reader) (s
 func typeFile(ptmx, f, wake *os.File) {
 	buf := make([]byte, 4096)
 	for {
-		n, ok := readReady(f, wake, buf)
+		n, ok := input.Read(f, wake, buf)
 		if !ok {
 			return
 		}
@@ -137,36 +136,4 @@ func typeFile(ptmx, f, wake *os.File) {
 			return
 		}
 	}
-}
-
-// readReady waits for f or wake and reads f. It reports false when wake has ended, or nothing can be said.
-func readReady(f, wake *os.File, buf []byte) (n int, ok bool) {
-	rawF, err := f.SyscallConn()
-	if err != nil {
-		return 0, false
-	}
-	rawWake, err := wake.SyscallConn()
-	if err != nil {
-		return 0, false
-	}
-	_ = rawF.Control(func(fd uintptr) {
-		_ = rawWake.Control(func(wakeFD uintptr) {
-			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(wakeFD), Events: unix.POLLIN}}
-			for {
-				fds[0].Revents, fds[1].Revents = 0, 0
-				if _, err := unix.Poll(fds, -1); err == unix.EINTR {
-					continue
-				} else if err != nil || fds[1].Revents != 0 {
-					return
-				}
-				n, err = syscall.Read(int(fd), buf)
-				if err == syscall.EINTR || err == syscall.EAGAIN {
-					continue
-				}
-				ok = true
-				return
-			}
-		})
-	})
-	return n, ok
 }

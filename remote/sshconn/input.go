@@ -3,9 +3,8 @@ package sshconn
 import (
 	"io"
 	"os"
-	"syscall"
 
-	"golang.org/x/sys/unix"
+	"github.com/hostler-project/hostler/remote/input"
 )
 
 // endOfFile is the character that a terminal in its usual mode takes for the end of the input.
@@ -33,7 +32,7 @@ func (r *sshRun) feed() (stop func()) {
 		r.feedAll(func() error {
 			buf := make([]byte, 32<<10)
 			for {
-				n, ok := readReady(f, wakeR, buf)
+				n, ok := input.Read(f, wakeR, buf)
 				if !ok {
 					return io.ErrClosedPipe
 				}
@@ -68,36 +67,4 @@ func (r *sshRun) feedAll(caller func() error) {
 		return
 	}
 	_ = r.sess.CloseWrite()
-}
-
-// readReady waits for f or wake and reads f. It reports false when wake has ended, or nothing can be said.
-func readReady(f, wake *os.File, buf []byte) (n int, ok bool) {
-	rawF, err := f.SyscallConn()
-	if err != nil {
-		return 0, false
-	}
-	rawWake, err := wake.SyscallConn()
-	if err != nil {
-		return 0, false
-	}
-	_ = rawF.Control(func(fd uintptr) {
-		_ = rawWake.Control(func(wakeFD uintptr) {
-			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(wakeFD), Events: unix.POLLIN}}
-			for {
-				fds[0].Revents, fds[1].Revents = 0, 0
-				if _, err := unix.Poll(fds, -1); err == unix.EINTR {
-					continue
-				} else if err != nil || fds[1].Revents != 0 {
-					return
-				}
-				n, err = syscall.Read(int(fd), buf)
-				if err == syscall.EINTR || err == syscall.EAGAIN {
-					continue
-				}
-				ok = true
-				return
-			}
-		})
-	})
-	return n, ok
 }
