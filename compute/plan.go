@@ -86,6 +86,7 @@ type Directive struct {
 	Key      int64  // of ahead: the record of a definition that is not in force any more; 0: the source as it is configured
 	Total    int    // of create: no more than brings the source to so many, cached (cold ones left out) and in use together
 	Aim      Aim    // of aim
+	Again    bool   // of aim and ahead: it is so already, and is but said again
 	Reason   string // for people, a phrase
 }
 

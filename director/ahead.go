@@ -85,6 +85,7 @@ func ahead(p Policy, n sums, now time.Time, s *compute.SourceState) (d compute.D
 	default:
 		return d, false
 	}
+	d.Again = d.Count == a.Count && !a.Failed
 	d.Verb, d.Reason = compute.VerbAhead, fmt.Sprintf("%d stood ahead: %s", a.Count, why)
 	return d, true
 }

@@ -70,6 +70,32 @@ func TestAhead(t *testing.T) {
 	}
 }
 
+// TestSaidAgain: what is so already, and is but said again, is told from what changes something.
+func TestSaidAgain(t *testing.T) {
+	aim := func(spare int, left time.Duration) compute.Aim { return compute.Aim{Spare: spare, Until: noon.Add(left)} }
+	two := director.Policy{Strategy: level{Spare: 2, Keep: 2}}
+	for _, c := range []struct {
+		name   string
+		policy director.Policy
+		s      compute.SourceState
+		again  bool
+	}{
+		{"nothing ahead, at first", director.Policy{}, compute.SourceState{Ahead: &compute.AheadState{}}, true},
+		{"ahead, said long ago", director.Policy{}, compute.SourceState{Ahead: &compute.AheadState{Ahead: compute.Ahead{Least: 3}, Count: 3, Said: noon.Add(-time.Hour)}}, true},
+		{"ahead, and it failed", director.Policy{}, compute.SourceState{Ahead: &compute.AheadState{Count: 0, Failed: true, Said: noon.Add(-time.Hour)}}, false},
+		{"more ahead", director.Policy{}, compute.SourceState{Ahead: &compute.AheadState{Ahead: compute.Ahead{Least: 3}, Said: noon.Add(-time.Hour)}}, false},
+		{"an aim that is soon over", two, compute.SourceState{Counts: compute.Counts{Ready: 2}, Aim: aim(2, time.Minute)}, true},
+		{"an aim that is over", two, compute.SourceState{Counts: compute.Counts{Ready: 2}, Aim: aim(2, -time.Minute)}, false},
+		{"another aim", two, compute.SourceState{Counts: compute.Counts{Ready: 2}, Aim: aim(1, time.Minute)}, false},
+	} {
+		c.s.Name = "web"
+		ds := director.Decide(map[string]director.Policy{"web": c.policy}, director.Limits{}, compute.Snapshot{Time: noon, Sources: []compute.SourceState{c.s}})[0].Directives
+		if len(ds) != 1 || ds[0].Again != c.again {
+			t.Errorf("%s: %+v", c.name, ds)
+		}
+	}
+}
+
 // TestAheadBounds: whatever is asked for and stands there, what is said never is more than the maximum leaves, nor less than nothing.
 func TestAheadBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

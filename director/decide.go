@@ -147,7 +147,8 @@ func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, unde
 		plan.Directives = append(plan.Directives, d)
 	}
 	if aim, changed := aimed(n.level, now, s); changed {
-		do(compute.Directive{Verb: compute.VerbAim, Aim: aim, Reason: n.level.Reason})
+		same := s.Aim.Until.After(now) && s.Aim.Reserve == aim.Reserve && s.Aim.Spare == aim.Spare
+		do(compute.Directive{Verb: compute.VerbAim, Aim: aim, Again: same, Reason: n.level.Reason})
 	}
 	if d, due := ahead(p, n, now, s); due {
 		do(d)

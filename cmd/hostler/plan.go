@@ -135,6 +135,9 @@ func words(d directiveView, dry bool) string {
 func viewPlan(p director.Plan) planView {
 	v := planView{Source: p.Source, Have: p.Have, Cold: p.Cold, Wanted: p.Wanted, Kept: p.Kept, Reason: p.Reason, DryRun: p.DryRun, Broken: p.Broken, Directives: []directiveView{}}
 	for _, d := range p.Directives {
+		if d.Again { // nothing becomes of it
+			continue
+		}
 		w := directiveView{Do: string(d.Verb), Count: d.Count, Instance: string(d.Instance), Reason: d.Reason}
 		if d.Verb == compute.VerbAim {
 			w.Reserve, w.Spare = &d.Aim.Reserve, &d.Aim.Spare
