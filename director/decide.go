@@ -222,7 +222,9 @@ func grow(n sums, limits Limits, now time.Time, s *compute.SourceState, under *u
 
 // shrink takes away ready instances that have been idle for long enough, the longest first.
 func shrink(n sums, limits Limits, now time.Time, s *compute.SourceState, under *underWay, do func(compute.Directive)) {
-	surplus, cold, leaving := n.have-n.kept, s.Cold, s.Counts.Discarding
+	// What is being made or cleaned may fail: nothing that stands ready goes for it before it does too. What a request waits for is as good as in use.
+	firm := n.busy + s.Counts.Ready - s.Cold
+	surplus, cold, leaving := min(n.have, firm)-n.kept, s.Cold, s.Counts.Discarding
 	if s.Idle > 0 { // how many are in use at this moment says little: only what nobody wanted for so long, beside the spare ones, is too much
 		surplus = min(surplus, s.Tired-min(n.level.Keep, max(0, n.kept-n.busy)))
 	}

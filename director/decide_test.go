@@ -81,7 +81,9 @@ func TestDecide(t *testing.T) {
 
 		{"surplus, the longest idle first", director.Policy{}, compute.SourceState{Reserve: 1, Counts: counts(3, 0), Idlers: idlers(30, 20, 10)}, "discard web-30, discard web-20", "stood idle for 30m0s"},
 		{"not before idle", director.Policy{}, compute.SourceState{Reserve: 1, Idle: 25 * time.Minute, Counts: counts(3, 0), Idlers: idlers(30, 20, 10)}, "discard web-30", ""},
-		{"booting ones are no surplus to kill", director.Policy{}, compute.SourceState{Reserve: 1, Counts: compute.Counts{Creating: 4, Ready: 1}, Idlers: idlers(3)}, "discard web-3", ""},
+		{"booting ones are no surplus to kill", director.Policy{}, compute.SourceState{Reserve: 1, Counts: compute.Counts{Creating: 4, Ready: 1}, Idlers: idlers(3)}, "", ""},
+		{"what stands ready does not go for what is being made", director.Policy{}, compute.SourceState{Spare: 2, Counts: compute.Counts{Creating: 1, SettingUp: 1, Cleaning: 1, Ready: 3, Leased: 1}, Idlers: idlers(9, 8, 7)}, "discard web-9", ""},
+		{"what a request waits for is as good as in use", director.Policy{}, compute.SourceState{Spare: 1, Booked: 2, Counts: compute.Counts{Creating: 2, Ready: 2}, Idlers: idlers(9, 8)}, "discard web-9", ""},
 		{"only booting ones", director.Policy{}, compute.SourceState{Reserve: 1, Counts: compute.Counts{Creating: 4, SettingUp: 3}}, "", ""},
 		{"never what is in use", director.Policy{}, compute.SourceState{Counts: counts(0, 5)}, "", ""},
 		{"what waits for a request is not surplus", director.Policy{}, compute.SourceState{Waiting: 2, Counts: counts(2, 0), Idlers: idlers(9, 8)}, "", ""},

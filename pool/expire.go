@@ -242,7 +242,8 @@ const (
 	manyEvery = 5 * time.Second // so often
 )
 
-// surplus lists ready instances that are worn, themselves or in what is behind them, or beyond what is wanted for longer than their source's idle. seldom: sources that have many and were
+// surplus lists ready instances that are worn, themselves or in what is behind them, or beyond what is wanted for longer than their source's idle; for what is
+// being made, and may fail, none goes. seldom: sources that have many and were
 // looked at a moment ago come later.
 func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time, seldom bool) (out []*compute.Instance, next time.Time, err error) {
 	for _, s := range p.ordered {
@@ -270,7 +271,7 @@ func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time, seldom bool) (ou
 		if err != nil {
 			return nil, time.Time{}, err
 		}
-		extra := rec.Counts.Cached() + rec.Counts.InUse() - p.keeps(s, rec, rec.Counts.InUse())
+		extra := rec.Counts.Ready + rec.Counts.InUse() - p.keeps(s, rec, rec.Counts.InUse())
 		tired := p.tired(s, rec, ready)
 		slices.Reverse(ready) // of those that stand idle equally long the youngest go first: the oldest are handed out first
 		slices.SortStableFunc(ready, func(a, b *compute.Instance) int { return a.Since.Compare(b.Since) })
