@@ -120,6 +120,8 @@ func TestManifests(t *testing.T) {
 // TestRoles has each Role be what those who use it say that they need, no more and no less.
 func TestRoles(t *testing.T) {
 	plain, leases := provided(kubernetes.Options{}), written(t, 1)
+	const secrets = `{apiGroups: [""], resources: [secrets], verbs: [create]}`
+	blind := slices.DeleteFunc(slices.Clone(leases), func(rule string) bool { return rule == secrets })
 	for name, c := range map[string]struct {
 		values string
 		want   map[string][]string // by kind and namespace
@@ -132,7 +134,10 @@ func TestRoles(t *testing.T) {
 		"warm pool":   {"pods: {kinds: [warm-pool]}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Kind: "claim"})}},
 		"open":        {"pods: {policies: false}", map[string][]string{"Role hostler-pods": provided(kubernetes.Options{Network: "open"})}},
 		"objects":     {"customResources: {namespaces: [team-a=ci, team-a, team-b=]}", map[string][]string{"Role hostler-pods": plain, "Role team-a": leases, "Role team-b": leases}},
-		"all objects": {"customResources: {namespaces: ['*=ci', team-a]}", map[string][]string{"Role hostler-pods": plain, "ClusterRole ": leases}},
+		"no secrets":  {"customResources: {namespaces: [team-a], secrets: never}", map[string][]string{"Role hostler-pods": plain, "Role team-a": blind}},
+		"all objects": {"customResources: {namespaces: ['*=ci', team-a]}", map[string][]string{"Role hostler-pods": plain, "ClusterRole ": blind, "Role team-a": {secrets}}},
+		"all secrets": {"customResources: {namespaces: ['*', team-a], secrets: always}", map[string][]string{"Role hostler-pods": plain, "ClusterRole ": leases}},
+		"none at all": {"customResources: {namespaces: ['*', team-a], secrets: never}", map[string][]string{"Role hostler-pods": plain, "ClusterRole ": blind}},
 		"sets":        {"customResources: {apply: [conf]}", map[string][]string{"Role hostler-pods": plain, "Role conf": written(t, 2)}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -202,31 +207,45 @@ func written(t *testing.T, nth int) (out []string) {
 // TestValues has what is wrong be refused with a word that leads to it, and files arrive as they are.
 func TestValues(t *testing.T) {
 	for values, want := range map[string]string{
-		"replica: 3":                            "replica",
-		"replicas: many":                        "/replicas",
-		"pods: {kinds: [vm]}":                   "/pods/kinds",
-		"pods: {namespaces: [hostler]}":         "controllers' own",
-		"metrics: {monitor: always}":            "metrics.secret",
-		"log: {level: loud}":                    "/log/level",
-		"files: {../etc/passwd: x}":             "../etc/passwd",
-		"files: {hostler.conf: x}":              "hostler.conf",
-		"files: {sources/a__b/c: x}":            "a path with __",
-		"tls: {issuer: {kind: Nothing}}":        "/tls/issuer/kind",
-		"drain: -1":                             "/drain",
-		"customResources: {namespaces: [Team]}": "/customResources/namespaces",
-		"customResources: {apply: ['*']}":       "/customResources/apply",
-		"customResources: {show: -1}":           "/customResources/show",
-		"disruption: {minAvailable: 2}":         "none could be taken from its node",
-		"disruption: {minAvailable: 51%}":       "none could be taken from its node",
-		"disruption: {minAvailable: most}":      "/disruption/minAvailable",
-		"disruption: {minAvailable: -1}":        "/disruption/minAvailable",
+		"replica: 3":                                   "replica",
+		"replicas: many":                               "/replicas",
+		"pods: {kinds: [vm]}":                          "/pods/kinds",
+		"pods: {namespaces: [hostler]}":                "controllers' own",
+		"metrics: {monitor: always}":                   "metrics.secret",
+		"log: {level: loud}":                           "/log/level",
+		"files: {../etc/passwd: x}":                    "../etc/passwd",
+		"files: {hostler.conf: x}":                     "hostler.conf",
+		"files: {sources/a__b/c: x}":                   "a path with __",
+		"tls: {issuer: {kind: Nothing}}":               "/tls/issuer/kind",
+		"drain: -1":                                    "/drain",
+		"customResources: {namespaces: [Team]}":        "/customResources/namespaces",
+		"customResources: {apply: ['*']}":              "/customResources/apply",
+		"customResources: {show: -1}":                  "/customResources/show",
+		"pods: {namespaces: [kube-system]}":            "the whole cluster",
+		"customResources: {namespaces: [kube-system]}": "into the cluster",
+		"customResources: {secrets: some}":             "/customResources/secrets",
+		"tls: null":                                    "missing property 'tls'",
+		"database: {key: null}":                        "missing property 'key'",
+		"data: {size: much}":                           "/data/size",
+		"ingress: {host: a_b}":                         "/ingress/host",
+		"disruption: {minAvailable: 2}":                "none could be taken from its node",
+		"disruption: {minAvailable: 51%}":              "none could be taken from its node",
+		"disruption: {minAvailable: most}":             "/disruption/minAvailable",
+		"disruption: {minAvailable: -1}":               "/disruption/minAvailable",
 	} {
 		if text, err := rendered(t, "hostler", values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: want %q, got %v %s", values, want, err, text)
 		}
 	}
-	for _, good := range []string{"replicas: 3\ndisruption: {minAvailable: 2}", "replicas: 3\ndisruption: {minAvailable: 66%}", "disruption: {minAvailable: 50%}", "{replicas: 1, disruption: {minAvailable: 1}}", "disruption: {minAvailable: 0}"} {
+	for _, good := range []string{"replicas: 3\ndisruption: {minAvailable: 2}", "replicas: 3\ndisruption: {minAvailable: 66%}", "disruption: {minAvailable: 50%}", "{replicas: 1, disruption: {minAvailable: 1}}", "disruption: {minAvailable: 0}",
+		"ingress: {host: '*.example.org'}", "data: {size: 1.5Gi}", "{resources: null, files: null, podLabels: null, affinity: null}"} {
 		mustRender(t, "hostler", good)
+	}
+	const none = "pods: {namespaces: []}"
+	for values, token := range map[string]bool{"": true, none: false, none + "\ncustomResources: {apply: [conf]}": true, none + "\ncustomResources: {namespaces: ['*']}": true, none + "\nserviceAccount: {make: false}": true} {
+		if got := strings.Contains(mustRender(t, "hostler", values), "automountServiceAccountToken: true"); got != token {
+			t.Errorf("%q: the controllers have a token: %v", values, got)
+		}
 	}
 	files := map[string]string{
 		"sources/web/source.conf":      "type = fake\n\n  # four {{ braces }} & <angles>\n[fake]\ncreate-time = 1s\n",

@@ -6,6 +6,11 @@
 {{ .Values.serviceAccount.name | default (include "hostler.name" .) }}
 {{- end }}
 
+{{- /* Whether they ask the cluster anything: else they have no token for it. An account that is not the chart's has rights of which the chart knows nothing. */}}
+{{- define "hostler.asks" -}}
+{{- if or .Values.pods.namespaces .Values.customResources.namespaces .Values.customResources.apply (not .Values.serviceAccount.make) }}true{{ else }}false{{ end }}
+{{- end }}
+
 {{- define "hostler.selector" -}}
 app.kubernetes.io/name: hostler
 app.kubernetes.io/instance: {{ .Release.Name }}
