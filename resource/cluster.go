@@ -6,8 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,6 +31,9 @@ type cluster struct {
 	mu     sync.Mutex
 	client dynamic.Interface // nil: not made yet
 	mark   string            // of the cluster that it leads to
+
+	mute     atomic.Bool // the last call had no answer
+	returned atomic.Bool // it answers again, and nobody has seen to that yet
 }
 
 // ask returns the client, made of the configuration at the first call.
@@ -83,6 +90,7 @@ func (c *cluster) call(ctx context.Context, do func(context.Context, dynamic.Int
 		client, err := c.ask()
 		if err == nil {
 			err = do(ctx, client)
+			c.heard(err)
 		}
 		if !apierrors.IsUnauthorized(err) || again {
 			return err
@@ -95,9 +103,42 @@ func (c *cluster) call(ctx context.Context, do func(context.Context, dynamic.Int
 	}
 }
 
+// heard notes whether the API server answered a call, whatever it said but that it cannot serve now.
+func (c *cluster) heard(err error) {
+	switch {
+	case errors.Is(err, context.Canceled): // by us
+	case unheard(err):
+		c.mute.Store(true)
+	case c.mute.Swap(false):
+		c.returned.Store(true)
+	}
+}
+
+// unheard reports whether a call failed because nobody answered it, so that it says nothing about what was asked.
+func unheard(err error) bool {
+	var said apierrors.APIStatus
+	if errors.As(err, &said) {
+		return apierrors.IsServiceUnavailable(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err)
+	}
+	var failed net.Error
+	return errors.As(err, &failed) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF)
+}
+
+// callTime is for one answer about one object: on a way that is dead without a word nobody waits for longer.
+const callTime = 10 * time.Second
+
+// one does something to one object at the API server.
+func (c *cluster) one(ctx context.Context, do func(context.Context, dynamic.Interface) error) error {
+	return c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+		ctx, cancel := context.WithTimeout(ctx, callTime)
+		defer cancel()
+		return do(ctx, d)
+	})
+}
+
 // make makes an object.
 func (c *cluster) make(ctx context.Context, gvr schema.GroupVersionResource, namespace string, object map[string]any) error {
-	return c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+	return c.one(ctx, func(ctx context.Context, d dynamic.Interface) error {
 		_, err := d.Resource(gvr).Namespace(namespace).Create(ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{FieldManager: "hostler"})
 		return err
 	})

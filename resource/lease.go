@@ -236,55 +236,6 @@ func (r *Reconciler) living(ctx context.Context, id string, instance compute.ID)
 	return all[i], true, err
 }
 
-// depart gives back what an object that is being deleted has, and proves it, and then lets the object go.
-func (r *Reconciler) depart(ctx context.Context, l *Lease) error {
-	if !slices.Contains(l.Finalizers, finalizer) {
-		return nil
-	}
-	r.abandon(nameOf(l))
-	if l.Status.Phase != ended {
-		q := compute.LeaseQuery{Owner: Owner(l.Namespace), Instance: compute.ID(l.Status.Instance)} // without an instance: we may have been killed before it was noted
-		if err := r.giveBack(ctx, l.Namespace, l.Name, string(l.UID), q); err != nil {
-			if ctx.Err() != nil || time.Since(l.DeletionTimestamp.Time) < departure {
-				return err
-			}
-			r.log.Error("a Lease of Kubernetes goes, and what it had is given back later", "lease", nameOf(l).String(), "err", err)
-		}
-	}
-	r.opt.Step("lease:returned")
-	rest := slices.DeleteFunc(slices.Clone(l.Finalizers), func(f string) bool { return f == finalizer })
-	err := r.watchOf(l.Namespace).patch(ctx, l, "", operation{"test", "/metadata/finalizers", l.Finalizers}, operation{"replace", "/metadata/finalizers", rest})
-	if apierrors.IsNotFound(err) {
-		err = nil
-	}
-	return err
-}
-
-// giveBack ends the request of an object, which is refused from then on, and what it was given, among what a query finds.
-func (r *Reconciler) giveBack(ctx context.Context, namespace, name, uid string, q compute.LeaseQuery) error {
-	door, err := r.door(namespace, name)
-	if err != nil {
-		return err
-	}
-	defer door.Close()
-	r.opt.Step("lease:giving-up")
-	if err := door.GiveUp(ctx, uid); err != nil {
-		return err
-	}
-	all, err := r.opt.Book().Leases(ctx, q)
-	if err != nil {
-		return err
-	}
-	for _, l := range all {
-		if l.Labels[labelUID] == uid {
-			if err := door.Release(ctx, compute.Who{}, compute.ReleaseOptions{}, compute.ID(l.ID)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // secret has a token of a lease's own made, once, and keeps it in a Secret that goes with the object. Its name tells objects apart, so that one that is there is this
 // one's. It is "" where the lease has ended already, which is seen in a moment.
 func (r *Reconciler) secret(ctx context.Context, l *Lease, f *flight) (name string, err error) {

@@ -16,10 +16,18 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// look lists all leases when the journal has something new, until ctx ends, and brings what objects say of them up to date. A list that takes long is made seldom.
+// look lists all leases when the journal has something new, until ctx ends, and brings what objects say of them up to date. A list that takes long is made seldom; what
+// the API server takes for its answers does not count. When it answers again what failed meanwhile is tried at once.
 func (r *Reconciler) look(ctx context.Context) {
-	due, listed, rest, last := true, time.Time{}, time.Time{}, int64(0)
+	due, listed, resumed, last := true, time.Time{}, time.Time{}, int64(0)
 	for ; ctx.Err() == nil; pause(ctx, lookEvery) {
+		if r.cluster.mute.Load() {
+			r.probe(ctx)
+		}
+		if time.Since(resumed) >= resumeEvery && r.cluster.returned.Swap(false) {
+			r.resume()
+			due, resumed = true, time.Now()
+		}
 		newest, err := r.opt.Book().Events(ctx, compute.EventQuery{Newest: 1})
 		if err != nil {
 			r.log.Warn("custom resources: the journal", "err", err)
@@ -29,20 +37,31 @@ func (r *Reconciler) look(ctx context.Context) {
 			due, last = true, newest[0].ID
 		}
 		now := time.Now()
-		if now.Before(rest) || !due && now.Sub(listed) < listEvery {
+		if now.Before(r.rest) || !due && now.Sub(listed) < listEvery {
 			continue
 		}
 		due, err = r.list(ctx)
 		if err != nil && ctx.Err() == nil {
 			r.log.Warn("custom resources: the leases", "err", err)
 		}
-		due, listed, rest = due || err != nil, now, time.Now().Add(20*time.Since(now))
+		due, listed = due || err != nil, now
 	}
+}
+
+// probe asks whether the API server answers. Watches that live on may hide that it does not.
+func (r *Reconciler) probe(ctx context.Context) {
+	w := r.leases[0]
+	_ = r.cluster.one(ctx, func(ctx context.Context, d dynamic.Interface) error { // the cluster has heard it
+		_, err := d.Resource(w.gvr).Namespace(w.namespace).List(ctx, metav1.ListOptions{Limit: 1})
+		return err
+	})
 }
 
 // list compares all leases with the objects. more: there is more to be done soon.
 func (r *Reconciler) list(ctx context.Context) (more bool, err error) {
+	began := time.Now()
 	all, err := r.opt.Book().Leases(ctx, compute.LeaseQuery{})
+	r.rest = time.Now().Add(20 * time.Since(began))
 	if err != nil {
 		return false, err
 	}
@@ -88,7 +107,7 @@ func (r *Reconciler) list(ctx context.Context) (more bool, err error) {
 func (r *Reconciler) orphan(ctx context.Context, namespace, uid string, l compute.Lease) error {
 	_, name, _ := strings.Cut(l.Labels[labelObject], "/")
 	gone := false
-	err := r.cluster.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+	err := r.cluster.one(ctx, func(ctx context.Context, d dynamic.Interface) error {
 		o, err := d.Resource(resourceOf("leases")).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 		gone = err == nil && string(o.GetUID()) != uid || absent(err, name)
 		return err
@@ -136,7 +155,7 @@ func (r *Reconciler) show(ctx context.Context, others []compute.Lease) (more boo
 			case !r.telling.Allow():
 				more = true
 			case !ok || o.Annotations[noteLease] != l.ID:
-				err = r.cluster.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+				err = r.cluster.one(ctx, func(ctx context.Context, d dynamic.Interface) error {
 					return d.Resource(w.gvr).Namespace(o.Namespace).Delete(ctx, o.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &o.UID}})
 				})
 			default:

@@ -65,6 +65,7 @@ const (
 	longest     = time.Minute      // between two attempts at an object
 	told        = rate.Limit(10)   // a second, of all objects together: what is said of waiting ones, and what is shown of other leases
 	lookEvery   = time.Second      // at the journal
+	resumeEvery = 5 * time.Second  // what failed while the API server did not answer is tried again at once so often at most
 	listEvery   = 30 * time.Second // at all leases, at least
 	mostWaiting = 200              // requests of one namespace at one source that are in the queue at a time
 	departure   = 10 * time.Minute // after which an object goes though its lease could not be given back: that is done later
@@ -87,13 +88,18 @@ type Reconciler struct {
 	sets    []*set
 	queue   workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	telling *rate.Limiter
+	census  *census
 	all     sync.WaitGroup
 
 	mu      sync.Mutex
 	flights map[types.NamespacedName]*flight // requests under way
 	crowds  map[crowd]int                    // how many of each
 
-	elsewhere int // leases of objects of another cluster, when all were listed last
+	stalled map[types.NamespacedName]bool // objects that failed as the API server did not answer
+
+	// Of the goroutine that looks at all leases.
+	elsewhere int       // leases of objects of another cluster, when all were listed last
+	rest      time.Time // no list before
 }
 
 // New makes a Reconciler, which does nothing before Run.
@@ -104,9 +110,9 @@ func New(opt Options) *Reconciler {
 	if opt.Step == nil {
 		opt.Step = func(string) {}
 	}
-	r := &Reconciler{opt: opt, log: opt.Log, cluster: &cluster{kubeconfig: opt.Kubeconfig, context: opt.Context}, telling: rate.NewLimiter(told, 50),
+	r := &Reconciler{opt: opt, log: opt.Log, cluster: &cluster{kubeconfig: opt.Kubeconfig, context: opt.Context}, telling: rate.NewLimiter(told, 50), census: newCensus(),
 		queue:   workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](100*time.Millisecond, longest)),
-		flights: map[types.NamespacedName]*flight{}, crowds: map[crowd]int{}}
+		flights: map[types.NamespacedName]*flight{}, crowds: map[crowd]int{}, stalled: map[types.NamespacedName]bool{}}
 	names := slices.Sorted(maps.Keys(opt.Namespaces))
 	if slices.Contains(names, "*") {
 		names = []string{""}
@@ -138,6 +144,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 	if len(r.leases) == 0 {
 		return
 	}
+	r.all.Go(func() { r.count(ctx) })
 	for range workers {
 		r.all.Go(func() {
 			for r.work(ctx) {
@@ -153,13 +160,49 @@ func (r *Reconciler) Wake() {
 		s.woken.Store(true)
 		s.ring()
 	}
+	r.again(func(l *Lease) bool { return l.Status.Phase == waiting })
+}
+
+// resume has all tried again at once that failed while the API server did not answer, or may have.
+func (r *Reconciler) resume() {
+	r.mu.Lock()
+	stalled := r.stalled
+	r.stalled = map[types.NamespacedName]bool{}
+	r.mu.Unlock()
+	r.again(func(l *Lease) bool {
+		name := nameOf(l)
+		due := stalled[name] || l.Status.Phase == waiting
+		delete(stalled, name)
+		return due
+	})
+	for name := range stalled { // gone by now
+		r.queue.Forget(name)
+		r.queue.Add(name)
+	}
+	for _, s := range r.sets {
+		s.ring()
+	}
+}
+
+// again has objects tried again at once.
+func (r *Reconciler) again(which func(*Lease) bool) {
 	for _, w := range r.leases {
 		for _, l := range inOrder(w.list()) {
-			if l.Status.Phase == waiting {
+			if which(l) {
 				r.queue.Forget(nameOf(l))
 				r.queue.Add(nameOf(l))
 			}
 		}
+	}
+}
+
+// stall notes an object that failed as the API server did not answer.
+func (r *Reconciler) stall(name types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stalled[name] = true
+	if !r.cluster.mute.Load() { // it answers somebody again by now
+		r.cluster.returned.Store(true)
 	}
 }
 
@@ -173,17 +216,21 @@ func (r *Reconciler) work(ctx context.Context) bool {
 	l := r.find(name)
 	if l == nil || l.Labels[labelShown] != "" && !slices.Contains(l.Finalizers, finalizer) { // with it the object has asked for a lease, whatever its labels are
 		r.abandon(name)
+		r.census.forget(name)
 		r.queue.Forget(name)
 		return true
 	}
 	again, err := r.reconcile(ctx, l)
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, errors.Is(err, errAsked):
 	case errors.Is(err, errAgain):
 		r.queue.AddRateLimited(name)
 	case err != nil:
 		if !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && !apierrors.IsInvalid(err) { // these are told by the watch, or are old
 			r.log.Warn("a Lease of Kubernetes", "lease", name.String(), "err", err)
+		}
+		if unheard(err) {
+			r.stall(name)
 		}
 		r.queue.AddRateLimited(name)
 	default:

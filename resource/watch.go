@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/apimachinery/pkg/util/wait"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
@@ -60,7 +61,7 @@ func (w *watch[S, T]) run(ctx context.Context) {
 			})
 			return out, err
 		},
-	}, &unstructured.Unstructured{}, w, cache.ReflectorOptions{Name: "hostler/" + w.gvr.Resource, TypeDescription: w.gvr.Resource})
+	}, &unstructured.Unstructured{}, w, cache.ReflectorOptions{Name: "hostler/" + w.gvr.Resource, TypeDescription: w.gvr.Resource, Backoff: &backoff})
 	for ctx.Err() == nil { // the reflector's own run hides why it failed
 		if err := r.ListAndWatchWithContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			w.say(err)
@@ -68,6 +69,9 @@ func (w *watch[S, T]) run(ctx context.Context) {
 		pause(ctx, time.Second)
 	}
 }
+
+// backoff is between two tries to watch. The library's own grows to a minute, for which objects would tell nothing new once the API server is back.
+var backoff = wait.Backoff{Duration: 250 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 2 * time.Second}
 
 // say logs that the watch does not work, or with nil that it does again, once each. The reflector's goroutine calls it.
 func (w *watch[S, T]) say(err error) {
@@ -139,7 +143,7 @@ func (w *watch[S, T]) patch(ctx context.Context, o *object[S, T], part string, c
 	if part != "" {
 		sub = []string{part}
 	}
-	return w.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
+	return w.c.one(ctx, func(ctx context.Context, d dynamic.Interface) error {
 		u, err := d.Resource(w.gvr).Namespace(o.Namespace).Patch(ctx, o.Name, types.JSONPatchType, text, metav1.PatchOptions{FieldManager: "hostler"}, sub...)
 		if err == nil {
 			_, err = w.put(u, false)

@@ -1,0 +1,173 @@
+package resource
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// depart gives back what an object that is being deleted has, and proves it, and then lets the object go.
+func (r *Reconciler) depart(ctx context.Context, l *Lease) error {
+	if !slices.Contains(l.Finalizers, finalizer) {
+		return nil
+	}
+	r.abandon(nameOf(l))
+	if l.Status.Phase != ended {
+		if err := r.giveBackOf(ctx, l); err != nil {
+			if errors.Is(err, errAsked) || ctx.Err() != nil || time.Since(l.DeletionTimestamp.Time) < departure {
+				return err
+			}
+			r.log.Error("a Lease of Kubernetes goes, and what it had is given back later", "lease", nameOf(l).String(), "err", err)
+		}
+	}
+	r.opt.Step("lease:returned")
+	rest := slices.DeleteFunc(slices.Clone(l.Finalizers), func(f string) bool { return f == finalizer })
+	err := r.watchOf(l.Namespace).patch(ctx, l, "", operation{"test", "/metadata/finalizers", l.Finalizers}, operation{"replace", "/metadata/finalizers", rest})
+	if apierrors.IsNotFound(err) {
+		err = nil
+	}
+	return err
+}
+
+// giveBackOf ends the request of an object that is being deleted, and what it was given. errAsked: that is being found out.
+func (r *Reconciler) giveBackOf(ctx context.Context, l *Lease) error {
+	if l.Status.Instance != "" {
+		return r.giveBack(ctx, l.Namespace, l.Name, string(l.UID), compute.LeaseQuery{Owner: Owner(l.Namespace), Instance: compute.ID(l.Status.Instance)})
+	}
+	door, err := r.door(l.Namespace, l.Name) // we may have been killed before an instance was noted
+	if err != nil {
+		return err
+	}
+	defer door.Close()
+	if all, found, err := r.census.answer(l); err != nil || found {
+		return cmp.Or(err, release(ctx, door, string(l.UID), all))
+	}
+	r.opt.Step("lease:giving-up")
+	if err := door.GiveUp(ctx, string(l.UID)); err != nil {
+		return err
+	}
+	r.census.ask(l)
+	return errAsked
+}
+
+// giveBack ends the request of an object, which is refused from then on, and what it was given, among what a query finds.
+func (r *Reconciler) giveBack(ctx context.Context, namespace, name, uid string, q compute.LeaseQuery) error {
+	door, err := r.door(namespace, name)
+	if err != nil {
+		return err
+	}
+	defer door.Close()
+	r.opt.Step("lease:giving-up")
+	if err := door.GiveUp(ctx, uid); err != nil {
+		return err
+	}
+	all, err := r.opt.Book().Leases(ctx, q)
+	if err != nil {
+		return err
+	}
+	return release(ctx, door, uid, all)
+}
+
+// release gives back those of some leases that the object with a UID was given.
+func release(ctx context.Context, door Door, uid string, all []compute.Lease) error {
+	for _, l := range all {
+		if l.Labels[labelUID] == uid {
+			if err := door.Release(ctx, compute.Who{}, compute.ReleaseOptions{}, compute.ID(l.ID)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// errAsked is for an object that is seen to again when it is known what it was given.
+var errAsked = errors.New("it is being found out")
+
+// census finds out what objects were given of which no instance is known: one list of leases for all that ask while another is made. So it costs a few lists where
+// thousands that wait are deleted at once.
+type census struct {
+	bell chan struct{} // 1 slot
+
+	mu    sync.Mutex
+	asks  map[types.NamespacedName]types.UID
+	found map[types.NamespacedName]count
+}
+
+// count is what was found for one object.
+type count struct {
+	of     types.UID
+	leases []compute.Lease // of its namespace
+	err    error
+}
+
+func newCensus() *census {
+	return &census{bell: make(chan struct{}, 1), asks: map[types.NamespacedName]types.UID{}, found: map[types.NamespacedName]count{}}
+}
+
+// ask has the leases listed for an object, which is seen to again then. It does not wait.
+func (c *census) ask(l *Lease) {
+	c.mu.Lock()
+	c.asks[nameOf(l)] = l.UID
+	c.mu.Unlock()
+	select {
+	case c.bell <- struct{}{}:
+	default:
+	}
+}
+
+// answer is what was found for an object, once; found is false where nothing was asked for.
+func (c *census) answer(l *Lease) (leases []compute.Lease, found bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, found := c.found[nameOf(l)]
+	delete(c.found, nameOf(l))
+	if n.of != l.UID {
+		return nil, false, nil
+	}
+	return n.leases, found, n.err
+}
+
+// forget drops what was found for an object that is gone.
+func (c *census) forget(name types.NamespacedName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.found, name)
+}
+
+// count lists leases for who asks, until ctx ends.
+func (r *Reconciler) count(ctx context.Context) {
+	c := r.census
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.bell:
+		}
+		c.mu.Lock()
+		asks := c.asks
+		c.asks = map[types.NamespacedName]types.UID{}
+		c.mu.Unlock()
+		counts := map[string]count{}
+		for name, uid := range asks {
+			n, ok := counts[name.Namespace]
+			if !ok {
+				n.leases, n.err = r.opt.Book().Leases(ctx, compute.LeaseQuery{Owner: Owner(name.Namespace)})
+				n.leases = slices.DeleteFunc(n.leases, func(l compute.Lease) bool { return l.Labels[labelUID] == "" })
+				counts[name.Namespace] = n
+			}
+			n.of = uid
+			c.mu.Lock()
+			c.found[name] = n
+			c.mu.Unlock()
+			r.queue.Add(name)
+		}
+	}
+}
