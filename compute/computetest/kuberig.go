@@ -55,15 +55,19 @@ func (k *Kubernetes) Program(t testing.TB, name string, args ...string) string {
 	return path
 }
 
-// Namespace makes one of the test's own, with some labels, KEY=VALUE. It goes at the test's end.
+// Namespace makes one of the test's own, with some labels, KEY=VALUE. It goes at the test's end. The service account that pods have there, if they name none, is made
+// with it: where the machine is busy the cluster's own comes after the first pod, which is refused then.
 func (k *Kubernetes) Namespace(t testing.TB, labels ...string) string {
 	t.Helper()
 	name := "test-" + strings.ToLower(rand.Text()[:8])
-	k.Ctl(t, "", "create", "namespace", name)
-	t.Cleanup(func() { k.Ctl(t, "", "delete", "namespace", name, "--wait=false", "--ignore-not-found") })
-	if len(labels) > 0 {
-		k.Ctl(t, "", append([]string{"label", "namespace", name}, labels...)...)
+	var own strings.Builder
+	for _, label := range labels {
+		key, value, _ := strings.Cut(label, "=")
+		fmt.Fprintf(&own, "%q: %q, ", key, value)
 	}
+	k.Ctl(t, fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: %s, labels: {%s}}}\n---\n{apiVersion: v1, kind: ServiceAccount, metadata: {name: default, namespace: %[1]s}}", name, &own),
+		"apply", "--server-side", "-f", "-")
+	t.Cleanup(func() { k.Ctl(t, "", "delete", "namespace", name, "--wait=false", "--ignore-not-found") })
 	return name
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"sync"
@@ -206,7 +207,9 @@ func (c *cluster) read() (*session, error) {
 	config.CAFile, config.CertFile, config.KeyFile = "", "", ""
 	config.QPS, config.Burst = -1, 0 // the API server's own fairness bounds us, and the source's concurrency
 	config.UserAgent = "hostler"
-	client, err := dynamic.NewForConfig(config)
+	calls := rest.CopyConfig(config)
+	calls.Wrap(func(to http.RoundTripper) http.RoundTripper { return &patience{to: to} })
+	client, err := dynamic.NewForConfig(calls)
 	if err != nil {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err)}
 	}

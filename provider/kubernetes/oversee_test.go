@@ -254,8 +254,8 @@ func TestHistoryGone(t *testing.T) {
 	_ = enter(t, p, "suite-2").Close()
 }
 
-// TestMute has whoever stands before the API server close each connection without a word, which the library takes for a watch that has nothing to tell: it is noticed
-// all the same. It takes as long as the library tries again for itself, ten seconds and more.
+// TestMute has whoever stands before the API server close each connection without a word, which the library would take for a watch that has nothing to tell: it is
+// noticed all the same, and from then on at once.
 func TestMute(t *testing.T) {
 	t.Parallel()
 	o := site(t)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -101,9 +100,6 @@ func (w *watch) close() {
 	}
 }
 
-// empty is a watch that tells nothing.
-var empty = apiwatch.NewEmptyWatch()
-
 // source lists and watches the installation's pods.
 func (w *watch) source() cache.ListerWatcher {
 	own := func(o *metav1.ListOptions) { o.LabelSelector = w.of.label + "=" + w.c.o.Installation }
@@ -126,13 +122,8 @@ func (w *watch) source() cache.ListerWatcher {
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (out apiwatch.Interface, err error) {
 			own(&o)
-			err = w.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
-				if out, err = d.Resource(w.of.gvr).Namespace(w.c.namespace).Watch(ctx, o); err != nil || reflect.TypeOf(out) != reflect.TypeOf(empty) {
-					return err
-				}
-				// The library says so where the way to the API server is cut, or nobody answers: then why is to be asked for.
-				o.Limit, o.ResourceVersion, o.ResourceVersionMatch, o.SendInitialEvents, o.AllowWatchBookmarks = 1, "", "", nil, false
-				_, err := d.Resource(w.of.gvr).Namespace(w.c.namespace).List(ctx, o)
+			err = w.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
+				out, err = d.Resource(w.of.gvr).Namespace(w.c.namespace).Watch(ctx, o)
 				return err
 			})
 			w.fail(err)
