@@ -37,6 +37,7 @@ var (
 	ErrStale       = &Kind{"stale", ErrConflict}         // the generation has moved on
 	ErrGiven       = &Kind{"given already", ErrConflict} // to this request, by another controller
 	ErrNotReady    = &Kind{"not ready", ErrUnavailable}  // made, but not to be reached yet
+	ErrNoPlace     = &Kind{"not ready", ErrNotReady}     // not made yet, as there is no room for it: it waits for some
 	ErrTooLarge    = &Kind{"no capacity", ErrNoCapacity} // more than there can ever be, so that it does not help to wait
 )
 

@@ -29,7 +29,8 @@ type SourceState struct {
 	Present int // what takes a place under the maximum, with what older definitions of the source still have
 	Booked  int // of those being made, how many a request waits for: they are as good as in use
 	Cold    int // of Counts.Ready, how many are stopped
-	Waiting int // how many instances the requests in the queue ask for
+	Waiting int // how many instances the requests in the queue ask for that one that is made ahead would do for
+	Asked   int // and how many others, which are made for them when their turn comes, as far as can be told
 
 	Reserve  int           // as configured
 	Spare    int           // as configured

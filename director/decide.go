@@ -89,10 +89,14 @@ type underWay struct{ making, leaving int }
 type sums struct {
 	level              Level
 	busy, have         int
+	asked              int // what is made for who asks for something of its own; in busy and have
 	wanted, kept, room int // room: more may be made under the maximum
 	most               int // so many may be there at all
 	why                string
 }
+
+// there is what there is already.
+func (n sums) there() int { return n.have - n.asked }
 
 // weigh finds what a source is to have, and what it has.
 func weigh(p Policy, now time.Time, s *compute.SourceState) sums {
@@ -102,11 +106,14 @@ func weigh(p Policy, now time.Time, s *compute.SourceState) sums {
 	}
 	l := strategy.Level(now, *s)
 	l.Keep = max(l.Keep, l.Spare)
-	n := sums{level: l, busy: s.Counts.InUse() + s.Booked, have: s.Counts.InUse() + s.Counts.Cached() - s.Cold, why: l.Reason}
+	n := sums{level: l, asked: s.Asked, busy: s.Counts.InUse() + s.Booked + s.Asked, have: s.Counts.InUse() + s.Counts.Cached() - s.Cold + s.Asked, why: l.Reason}
 	asked := n.busy + s.Waiting
 	n.wanted, n.kept, n.room, n.most = max(l.Reserve, asked+l.Spare), max(l.Reserve, asked+l.Keep), math.MaxInt32, math.MaxInt32
 	if s.Waiting > 0 {
 		n.why += fmt.Sprintf("; %d are waited for", s.Waiting)
+	}
+	if s.Asked > 0 {
+		n.why += fmt.Sprintf("; %d are made for who asks for something of their own", s.Asked)
 	}
 	limit := func(most int, what string) {
 		if n.wanted > most {
@@ -117,7 +124,7 @@ func weigh(p Policy, now time.Time, s *compute.SourceState) sums {
 	}
 	if s.Maximum > 0 {
 		limit(s.Maximum, "maximum")
-		n.room = max(0, s.Maximum-s.Present)
+		n.room = max(0, s.Maximum-s.Present-s.Asked)
 	}
 	if p.Budget > 0 && p.Price > 0 { // who has an instance keeps it, whatever it costs; nothing is made beside
 		limit(max(n.busy, int(math.Floor(p.Budget/p.Price+1e-9))), "the budget")
@@ -131,12 +138,12 @@ func Surplus(p Policy, now time.Time, s compute.SourceState) bool {
 		return false
 	}
 	n := weigh(p, now, &s)
-	return n.have > n.kept || s.Cold > s.ColdMost || s.Cold > 0 && n.have < n.wanted
+	return n.there() > n.kept || s.Cold > s.ColdMost || s.Cold > 0 && n.have < n.wanted
 }
 
 func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, under *underWay) Plan {
 	n := weigh(p, now, s)
-	plan := Plan{Source: s.Name, Level: n.level, Wanted: n.wanted, Kept: n.kept, Have: n.have, Cold: s.Cold, Reason: n.why, DryRun: p.DryRun}
+	plan := Plan{Source: s.Name, Level: n.level, Wanted: n.wanted, Kept: n.kept, Have: n.there(), Cold: s.Cold, Reason: n.why, DryRun: p.DryRun}
 	if s.Broken != nil {
 		plan.Broken = true
 		plan.Reason = "it cannot be used: " + s.Broken.Error()
@@ -159,7 +166,7 @@ func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, unde
 	switch {
 	case n.have < n.wanted:
 		grow(n, limits, now, s, under, &plan, do)
-	case n.have > n.kept:
+	case n.there() > n.kept:
 		shrink(n, limits, now, s, under, do)
 	}
 	for k, left := 0, s.Cold-s.ColdMost; k < len(s.Idlers) && left > 0 && room(limits, s.Counts.Discarding, under.leaving) > 0; k++ {
@@ -191,7 +198,7 @@ func room(limits Limits, source, provider int) int {
 // grow starts cold instances, and makes what is then missing.
 func grow(n sums, limits Limits, now time.Time, s *compute.SourceState, under *underWay, plan *Plan, do func(compute.Directive)) {
 	missing := n.wanted - n.have
-	why := fmt.Sprintf("%d there and %d wanted: %s", n.have, n.wanted, n.why)
+	why := fmt.Sprintf("%d there and %d wanted: %s", n.there(), n.wanted, n.why)
 	making := s.Counts.Creating + s.Counts.SettingUp
 	for k := len(s.Idlers) - 1; k >= 0 && missing > 0 && room(limits, making, under.making) > 0; k-- { // what was stopped last is the most like what is asked for now
 		if i := s.Idlers[k]; i.Cold {
@@ -223,8 +230,8 @@ func grow(n sums, limits Limits, now time.Time, s *compute.SourceState, under *u
 // shrink takes away ready instances that have been idle for long enough, the longest first.
 func shrink(n sums, limits Limits, now time.Time, s *compute.SourceState, under *underWay, do func(compute.Directive)) {
 	// What is being made or cleaned may fail: nothing that stands ready goes for it before it does too. What a request waits for is as good as in use.
-	firm := n.busy + s.Counts.Ready - s.Cold
-	surplus, cold, leaving := min(n.have, firm)-n.kept, s.Cold, s.Counts.Discarding
+	firm := n.busy - n.asked + s.Counts.Ready - s.Cold
+	surplus, cold, leaving := min(n.there(), firm)-n.kept, s.Cold, s.Counts.Discarding
 	if s.Idle > 0 { // how many are in use at this moment says little: only what nobody wanted for so long, beside the spare ones, is too much
 		surplus = min(surplus, s.Tired-min(n.level.Keep, max(0, n.kept-n.busy)))
 	}
@@ -237,7 +244,7 @@ func shrink(n sums, limits Limits, now time.Time, s *compute.SourceState, under 
 			continue
 		}
 		d := compute.Directive{Verb: compute.VerbDiscard, Instance: i.ID,
-			Reason: fmt.Sprintf("%d there and %d kept, and this one stood idle for %v: %s", n.have, n.kept, idle.Round(time.Second), n.why)}
+			Reason: fmt.Sprintf("%d there and %d kept, and this one stood idle for %v: %s", n.there(), n.kept, idle.Round(time.Second), n.why)}
 		if cold < s.ColdMost {
 			d.Verb = compute.VerbStop
 			cold++

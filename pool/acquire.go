@@ -32,6 +32,7 @@ func (e *errShort) Unwrap() []error { return append([]error{compute.ErrNoCapacit
 
 // acquire is Acquire, watched by nobody.
 func (p *Pool) acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
+	start := time.Now()
 	s, err := p.find(req.Source)
 	if err != nil {
 		return nil, err
@@ -62,7 +63,7 @@ func (p *Pool) acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 	if !errors.As(err, &short) {
 		return leases, err
 	}
-	return p.queue(ctx, s, req, short)
+	return p.queue(ctx, s, req, short, start)
 }
 
 // look does what is due for a source before it is used, at most once a second in a process that lives on.
@@ -123,6 +124,10 @@ func (p *Pool) check(s *source, req *compute.Request) error {
 func (p *Pool) attempt(ctx context.Context, s *source, req compute.Request, waiter *compute.Waiter, waited time.Duration) ([]compute.Lease, error) {
 	skip := map[string]bool{}
 	var failures []error
+	var until time.Time
+	if req.Wait > 0 {
+		until = time.Now().Add(req.Wait - waited)
+	}
 	for {
 		units, err := p.grab(ctx, s, req, waiter, skip)
 		if e := small(append(failures, err)...); err != nil && e != nil {
@@ -138,6 +143,9 @@ func (p *Pool) attempt(ctx context.Context, s *source, req compute.Request, wait
 		if !unfinished(units) {
 			p.desk.leave(keysOf(units)...)
 			return leases(units), nil
+		}
+		for _, u := range units {
+			_ = u.each(func(u *unit) error { u.until = until; return nil })
 		}
 		again, err := p.finish(ctx, units, req, waited, skip)
 		p.desk.leave(keysOf(units)...)
@@ -199,7 +207,7 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 		if err != nil {
 			return err
 		}
-		if waiter != nil {
+		if d.queued = waiter != nil; d.queued {
 			d.waited = max(time.Microsecond, now.Sub(waiter.Since))
 		}
 		if err := d.turn(s, req, waiter); err != nil {
@@ -317,6 +325,14 @@ func (d *draw) short(s *source, asked, can int) error {
 		}
 	default:
 		e.text = fmt.Sprintf("%d can be given now, and %d asked for", can, asked)
+	}
+	switch {
+	case d.least != (size{}) && d.small == 1:
+		e.text += "; one that stands ready is too small"
+	case d.least != (size{}) && d.small > 1:
+		e.text += fmt.Sprintf("; %d that stand ready are too small", d.small)
+	case d.choice != (choice{}) && c.Ready > 0 && s.Type != poolType:
+		e.text += "; what stands ready is made otherwise"
 	}
 	seen := map[string]bool{}
 	for _, cause := range d.paused {

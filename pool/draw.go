@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ type unit struct {
 	measured bool
 
 	waited time.Duration // of its request, in the queue; told by the journal
+	until  time.Time     // it may wait for a place; zero: for as long as that takes
 	err    error
 }
 
@@ -63,7 +65,10 @@ type draw struct {
 	waited  time.Duration                  // in the queue
 	wanted  map[int64][]need               // what those ask for who come before, by the records of sources
 	claimed map[int64]bool                 // records of sources of which they come first for what can be made
+	tries   map[int64][]want               // what those ask for of whom it is being found out whether they can have it: they come first for that, and for more
+	spoken  map[int64]int                  // so many places of a source are for requests that have what they want made, and not for what is made ahead
 	passed  []*compute.Waiter              // who waits for longer, and comes after all the same
+	jumped  []*compute.Waiter              // who waits for longer and comes before, and may be left for what he has no use for
 	booked  map[[2]string]compute.Capacity // what is being made for requests, by project and user, and with the user "" by project; nil: not known
 	failed  error                          // of a look in the midst of sorting
 	fronts  []string                       // the names of the pools that draw, the outermost first
@@ -72,15 +77,17 @@ type draw struct {
 	worn    []compute.ID    // ready instances that turned out not to be fit to be handed out again
 	others  map[*source]int // present instances of older definitions
 	ahead   bool            // for nobody who waits
+	queued  bool            // for somebody who waits in the queue
 	tried   map[trial]bool  // what there was no room for, and another request tries whether there is now
 	hitches map[int64][]hitch
 	passes  bool // it has passed over a ready instance that is elsewhere
+	small   int  // so many ready ones are too small
 }
 
 // trial is whether somebody finds out if there is room again for what a source gives, since a time, for a want.
 type trial struct {
 	source *source
-	since  int64
+	since  int64 // -1: whenever it began
 	asks   want
 }
 
@@ -105,7 +112,7 @@ func (d *draw) record(s *source) (*compute.SourceRecord, error) {
 func (d *draw) room(s *source, r *compute.SourceRecord) int {
 	o := d.p.ready(r.Key)
 	switch {
-	case d.skip[s.Name], d.claimed[r.Key], !d.p.affords(s, d.most):
+	case d.skip[s.Name], d.isClaimed(r.Key, d.asks.of(s)), !d.p.affords(s, d.most):
 		return 0
 	case o == nil:
 		d.paused = append(d.paused, &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrUnavailable, Err: errors.New("its provider does not open")})
@@ -115,6 +122,9 @@ func (d *draw) room(s *source, r *compute.SourceRecord) int {
 		return 0
 	}
 	asks := d.asks.of(s)
+	if d.queued && asks != (want{}) && d.isTrying(s, r, asks) {
+		return 0 // who waits for that leaves room to who can have his meanwhile
+	}
 	h, err := d.hitch(r.Key, asks)
 	if err != nil {
 		d.paused = append(d.paused, err)
@@ -134,10 +144,20 @@ func (d *draw) room(s *source, r *compute.SourceRecord) int {
 			return 0
 		}
 		if d.ahead {
-			return min(1, d.below(s, r))
+			return min(1, d.left(s, r))
 		}
 	}
-	return d.below(s, r)
+	return d.left(s, r)
+}
+
+// left is below, but for what is spoken for.
+func (d *draw) left(s *source, r *compute.SourceRecord) int {
+	return max(0, d.below(s, r)-d.spoken[r.Key])
+}
+
+// isClaimed tells whether somebody who comes before has what can be made of a source, or what can be of that which is asked for.
+func (d *draw) isClaimed(key int64, asks want) bool {
+	return d.claimed[key] || slices.ContainsFunc(d.tries[key], func(w want) bool { return w.within(asks) })
 }
 
 // isTried tells whether something is being made already, since the pause of a source that was full has ended, that would be had where what is asked for is. Of one draw
@@ -162,32 +182,6 @@ func (d *draw) isTried(s *source, r *compute.SourceRecord, since time.Time, asks
 	}
 	d.tried[key] = tried
 	return tried, nil
-}
-
-// hindered says why nothing is made of a source that could have more, or why that which is asked for now may not come; "": nothing is known.
-func (d *draw) hindered(s *source) (string, error) {
-	var out []string
-	for _, c := range s.all() {
-		r, err := d.record(c)
-		if err != nil {
-			return "", err
-		}
-		h, err := d.hitch(r.Key, d.asks.of(c))
-		if err != nil {
-			return "", err
-		}
-		for _, by := range []*compute.SourceRecord{r, hindrance(cmp.Or(h, &hitch{}))} {
-			if (by.Failures < 0 || by.Paused.After(d.now)) && by.LastError != "" && d.below(c, r) > 0 {
-				why := by.LastError
-				if c != s {
-					why = c.Name + ": " + why
-				}
-				out = append(out, why)
-				break
-			}
-		}
-	}
-	return strings.Join(out, "; "), nil
 }
 
 // pausedBy says why a source makes nothing now.
@@ -251,7 +245,7 @@ func (d *draw) available(s *source) (int, error) {
 			more = min(unlimited, more+n)
 		}
 		more = min(more, d.below(s, r))
-		if d.claimed[r.Key] {
+		if d.isClaimed(r.Key, d.asks) {
 			more = 0
 		}
 		if r.Paused.After(d.now) {
@@ -296,6 +290,8 @@ func (d *draw) take(s *source, n int, cached bool, lend func(*compute.Instance) 
 // fromCache takes ready instances. Those too old or too often used go.
 func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
 	var units []*unit
+	lacking := map[compute.ID]bool{}
+	defer func() { d.small += len(lacking) }()
 	small := 0            // of those picked last; they stay where they are
 	warm, cold := true, 0 // cold ones are left, as long as there are warm ones; so many of those picked last
 	for len(units) < n {
@@ -326,6 +322,9 @@ func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*c
 				return nil, err
 			} else if lacks || kept || dear || hidden {
 				small++
+				if lacks {
+					lacking[i.ID] = true
+				}
 				continue
 			}
 			if why, err := d.p.wornOut(d.tx, s, i, d.now); err != nil {
@@ -469,7 +468,7 @@ func (d *draw) free(id compute.ID) (bool, error) {
 // fromChildren draws for a pool: in the configured order first what the children have cached, then what they can make.
 func (d *draw) fromChildren(s *source, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
 	r := d.records[s]
-	if n = min(n, d.below(s, r)); d.claimed[r.Key] {
+	if n = min(n, d.below(s, r)); d.isClaimed(r.Key, d.asks) {
 		n = 0
 	}
 	d.fronts = append(d.fronts, s.Name)

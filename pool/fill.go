@@ -94,6 +94,11 @@ func (p *Pool) order(ctx context.Context, s *source, missing func(compute.Tx, *c
 		if err != nil || n <= 0 {
 			return err
 		}
+		m, err := p.demandNow(tx)
+		if err != nil {
+			return err
+		}
+		d.spoken = m.spoken
 		if can, err := d.available(s); err != nil {
 			return err
 		} else if can -= r.Counts.Ready; can < n {

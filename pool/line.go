@@ -3,6 +3,7 @@ package pool
 import (
 	"errors"
 	"maps"
+	"slices"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -78,20 +79,39 @@ func (l *line) over(w *compute.Waiter) error {
 	return err
 }
 
-// keep notes that what a request wants is not for those behind it, but for what is too small for it; and what can be made of a source, unless that which it wants
+// keep notes that what a request wants is not for those behind it, but for what will not do for it; and what can be made of a source, unless that which it wants
 // cannot.
 func (l *line) keep(w *compute.Waiter) {
-	if l.d.wanted == nil {
-		l.d.wanted, l.d.claimed = map[int64][]need{}, map[int64]bool{}
+	d := l.d
+	if d.wanted == nil {
+		d.wanted, d.claimed, d.tries = map[int64][]need{}, map[int64]bool{}, map[int64][]want{}
 	}
-	asked, stuck := wantOfWaiter(w), l.d.stuck(w)
+	asked, stuck := wantOfWaiter(w), d.stuck(w)
 	for _, key := range w.Wants {
-		if stuck[key] && asked.chosen() {
-			continue // nothing that stands ready does for it either
+		switch {
+		case stuck[key] == hopeful && w.Passed >= patience && d.gives(key): // whatever stands ready gives way to it
+			d.wanted[key] = append(d.wanted[key], need{})
+		case asked.chosen(): // nothing that stands ready does for it
+		default:
+			d.wanted[key] = append(d.wanted[key], need{asked.size(), asked.Price})
 		}
-		l.d.wanted[key] = append(l.d.wanted[key], need{asked.size(), asked.Price})
-		l.d.claimed[key] = l.d.claimed[key] || !stuck[key]
+		switch stuck[key] {
+		case hopeful:
+			d.claimed[key] = true
+		case inTrial:
+			d.tries[key] = append(d.tries[key], d.ofKey(asked, key))
+		}
 	}
+}
+
+// ofKey is a want of the source of a record.
+func (d *draw) ofKey(w want, key int64) want {
+	for _, s := range d.p.ordered {
+		if d.p.keyOf(s) == key && s.Type != poolType {
+			return w.of(s)
+		}
+	}
+	return w
 }
 
 // turn judges whether it is a request's turn: *errShort when others come before, or its quota is used up. waiter is its place in the queue, nil where
@@ -141,6 +161,9 @@ func (d *draw) turn(s *source, req compute.Request, waiter *compute.Waiter) erro
 		}
 		if over == nil {
 			l.keep(w)
+			if w.ID < self.ID && w.Passed < patience && wantOfWaiter(w) != (want{}) {
+				d.jumped = append(d.jumped, w)
+			}
 		}
 	}
 	if !found {
@@ -178,6 +201,20 @@ func (d *draw) kept(i *compute.Instance) (bool, error) {
 	return false, nil
 }
 
+// passedBy returns those of the jumped of whose sources something was taken that stood ready, and would have made room for them else.
+func (d *draw) passedBy(units []*unit) (out []*compute.Waiter) {
+	for _, w := range d.jumped {
+		stuck := d.stuck(w)
+		if slices.ContainsFunc(units, func(u *unit) bool {
+			key := u.inst.SourceKey
+			return !u.fresh && slices.Contains(w.Wants, key) && stuck[key] == hopeful && d.gives(key)
+		}) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
 // settleTurn judges what was drawn, whose sizes are known now, by the quotas, and notes who was passed.
 func (d *draw) settleTurn(req compute.Request, units []*unit) error {
 	if d.p.opt.Projects != nil && d.p.project(req.Project).limited() {
@@ -204,7 +241,7 @@ func (d *draw) settleTurn(req compute.Request, units []*unit) error {
 			return err
 		}
 	}
-	for _, w := range d.passed {
+	for _, w := range append(d.passed, d.passedBy(units)...) {
 		w.Passed++
 		if err := d.tx.SaveWaiter(w); err != nil {
 			return err

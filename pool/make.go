@@ -171,8 +171,11 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(phase, why string)
 	start = time.Now()
 	reaching, span := trace.Start(ctx, "connect", about(u.inst)...)
 	told := ""
-	err = await(reaching, bootPatience, func(ctx context.Context) error {
+	err = await(reaching, bootPatience, u.until, func(ctx context.Context) error {
 		c, err := o.provider.Connect(ctx, u.inst.ID)
+		if errors.Is(err, compute.ErrNoPlace) && !u.until.IsZero() && !time.Now().Before(u.until) {
+			return &errLate{err}
+		}
 		if err == nil {
 			return c.Close()
 		}
@@ -430,9 +433,12 @@ func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
 	}
 	i.Phases = u.inst.Phases
 	if small(u.err) != nil { // nothing is wrong with it, nor with its source
+		if err := p.inVainFor(tx, i.SourceKey, u); err != nil {
+			return err
+		}
 		return p.toDiscarding(tx, i, why)
 	}
-	if u.fresh && !errors.Is(u.err, context.Canceled) && !errors.Is(u.err, compute.ErrStale) {
+	if u.fresh && !errors.Is(u.err, context.Canceled) && !errors.Is(u.err, compute.ErrStale) && !isLate(u.err) {
 		if err := p.failed(tx, i, u.asks, u.err); err != nil {
 			return err
 		}
@@ -490,8 +496,19 @@ func phaseData(ph compute.Phases) map[string]string {
 	return data
 }
 
-// await repeats f while it says not ready, with growing pauses.
-func await(ctx context.Context, patience time.Duration, f func(context.Context) error) error {
+// errLate says that what was made for a request had no place yet when the time was over for which it may wait. Its kind is ErrNoCapacity.
+type errLate struct{ err error }
+
+func (e *errLate) Error() string { return causeOf(e.err) }
+func (e *errLate) Unwrap() error { return compute.ErrNoCapacity }
+
+func isLate(err error) bool {
+	var e *errLate
+	return errors.As(err, &e)
+}
+
+// await repeats f while it says not ready, with growing pauses, and also when a time has come, unless that is zero.
+func await(ctx context.Context, patience time.Duration, at time.Time, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	pause := 5 * time.Millisecond
@@ -503,10 +520,18 @@ func await(ctx context.Context, patience time.Duration, f func(context.Context) 
 		select {
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), err)
-		case <-time.After(pause):
+		case <-time.After(untilNext(pause, at)):
 		}
 		pause = min(pause*2, 2*time.Second)
 	}
+}
+
+// untilNext is a pause, or what is left until a time that comes before.
+func untilNext(pause time.Duration, at time.Time) time.Duration {
+	if left := time.Until(at); left > 0 && left < pause {
+		return left
+	}
+	return pause
 }
 
 // causeOf is what an error says beside where it came from; "": nothing.

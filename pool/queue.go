@@ -29,19 +29,21 @@ func unhurried(quiet, least, most time.Duration) time.Duration {
 
 // queue waits until a request can be served. First comes what is due: it may be all that is missing. A request that may not wait is still let
 // wait for what is on its way into or out of the cache, as that ends by itself.
-func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short *errShort) ([]compute.Lease, error) {
-	start := time.Now()
+func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short *errShort, start time.Time) ([]compute.Lease, error) {
+	if waited := time.Since(start); req.Wait > 0 && waited >= req.Wait { // while something was made for it, in vain
+		return nil, p.timedOut(ctx, s, req, start, "", short)
+	}
 	if req.Wait == 0 || short.worn || p.tended(s) { // of many who come at once one is enough, if they wait: the usher goes on with it
 		bounded, cancel := ctx, func() {}
 		if req.Wait > 0 { // a provider that hangs keeps nobody for longer
-			bounded, cancel = context.WithTimeout(ctx, req.Wait)
+			bounded, cancel = context.WithTimeout(ctx, req.Wait-time.Since(start))
 		}
 		_, err := p.Work(bounded, s.Name)
 		if cancel(); err != nil {
 			p.log.Warn("what was due could not be done", "source", s.Name, "err", err)
 		}
 	}
-	leases, err := p.attempt(ctx, s, req, nil, 0)
+	leases, err := p.attempt(ctx, s, req, nil, time.Since(start))
 	if !errors.As(err, &short) {
 		return leases, err
 	}
@@ -50,7 +52,7 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 			return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.Join(short.causes...)}
 		}
 		return nil, &compute.Error{Kind: compute.ErrNoCapacity, Err: short,
-			Hint: fmt.Sprintf("release one, or wait for one with --wait; `hostler status -v %s` shows who has them", s.Name)}
+			Hint: p.wayOut(ctx, s, len(short.causes) > 0, true)}
 	}
 	w := &compute.Waiter{Source: s.Name, Count: req.Count, Owner: req.Owner, Worker: p.store.Worker(), Since: start,
 		Project: req.Project, Priority: p.project(req.Project).priority(req.Priority), Purpose: req.Purpose, Cores: req.Cores, Memory: req.Memory, Disk: req.Disk, Asks: asksOf(req)}
@@ -201,7 +203,7 @@ func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *comp
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		} else if late {
-			return nil, p.timedOut(s, req, start, told.Reason, short)
+			return nil, p.timedOut(ctx, s, req, start, told.Reason, short)
 		}
 		turn, gone, place := st.called(&p.hall)
 		if gone {
@@ -245,10 +247,10 @@ func (p *Pool) wait(ctx context.Context, s *source, req compute.Request, w *comp
 }
 
 // timedOut is the error of a request that has waited for as long as it wanted to. reason is why it was not its turn, and short why it could not be served then.
-func (p *Pool) timedOut(s *source, req compute.Request, start time.Time, reason string, short *errShort) error {
+func (p *Pool) timedOut(ctx context.Context, s *source, req compute.Request, start time.Time, reason string, short *errShort) error {
 	e := &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrTimeout,
 		Err:  fmt.Errorf("%s free within %v", map[bool]string{true: "no instance came", false: fmt.Sprintf("%d instances did not come", req.Count)}[req.Count == 1], time.Since(start).Round(100*time.Millisecond)),
-		Hint: fmt.Sprintf("`hostler status -v %s` shows who has them", s.Name)}
+		Hint: p.wayOut(ctx, s, reason != "" || short != nil && len(short.causes) > 0, false)}
 	if reason == "" && short != nil {
 		reason = strings.TrimPrefix(short.Error(), s.Name+": no capacity: ")
 	}
@@ -256,6 +258,41 @@ func (p *Pool) timedOut(s *source, req compute.Request, start time.Time, reason 
 		e.Err = fmt.Errorf("%w: %s", e.Err, reason)
 	}
 	return e
+}
+
+// wayOut is what somebody may do who had nothing of a source: where its place cannot be reached, where what was asked for cannot be made, as a reason says, and where others
+// have what there is. zero: he did not wait.
+func (p *Pool) wayOut(ctx context.Context, s *source, reason, zero bool) string {
+	inUse, unreachable := false, ""
+	err := p.store.View(ctx, func(tx compute.Tx) error {
+		inUse, unreachable = false, ""
+		for _, c := range s.all() {
+			r, err := tx.SourceByKey(p.keyOf(c))
+			if err != nil {
+				return err
+			}
+			inUse = inUse || r.Counts.InUse() > 0
+			if doubted(r) {
+				unreachable = c.Name
+			}
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return ""
+	case unreachable != "":
+		return "`hostler source test " + unreachable + "` tries it now"
+	case inUse && zero:
+		return fmt.Sprintf("release one, or wait for one with --wait; `hostler status -v %s` shows who has them", s.Name)
+	case inUse:
+		return fmt.Sprintf("`hostler status -v %s` shows who has them", s.Name)
+	case reason:
+		return "ask for less, or another source"
+	case zero:
+		return "wait for one with --wait"
+	}
+	return ""
 }
 
 // moving tells whether instances of a source are being cleaned or discarded, so that there will be room without anybody's release.

@@ -345,7 +345,7 @@ func (p *Pool) kept(tx compute.Tx, key int64, k int) (keep, more int, err error)
 func (p *Pool) awaits(tx compute.Tx, key int64) (n int, err error) {
 	ws, err := tx.Waiters()
 	for _, w := range ws {
-		if slices.Contains(w.Wants, key) && p.waits(w) {
+		if slices.Contains(w.Wants, key) && p.waits(w) && !wantOfWaiter(w).chosen() {
 			n += w.Count
 		}
 	}

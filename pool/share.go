@@ -535,7 +535,7 @@ func (p *Pool) holds(tx compute.Tx, u *unit) error {
 
 // ask fills in facts that an instance's provider did not tell.
 func (p *Pool) ask(ctx context.Context, o *opened, i *compute.Instance) error {
-	return await(ctx, bootPatience, func(ctx context.Context) error {
+	return await(ctx, bootPatience, time.Time{}, func(ctx context.Context) error {
 		c, err := o.provider.Connect(ctx, i.ID)
 		if err != nil {
 			return err

@@ -160,7 +160,7 @@ func (l *ledger) turnOf(p *process, did []any, before map[compute.ID]compute.Sta
 			continue
 		}
 		for _, key := range w.Wants {
-			if id, ok := took[key]; ok && (cached[key] || !l.stuck(key, wishOf(w.Asks, w.Memory), time.Now())) { // who cannot have a new one leaves it to others
+			if id, ok := took[key]; ok && (cached[key] || !l.stuck(key, wishOf(w.Asks, w.Memory), time.Now()) && !l.tried(key, wishOf(w.Asks, w.Memory), wish{by.asks.Memory, by.asks.GPUs}, before, time.Now())) { // who cannot have a new one leaves it to others
 				l.w.sched.fail("%s took %s for %s (request %d), for which request %d of %s in %q waits before it", by.name, id, own.Source, own.ID, w.ID, w.Owner, w.Project)
 			}
 		}

@@ -90,4 +90,27 @@ func (l *ledger) stuck(key int64, w wish, now time.Time) bool {
 	return false
 }
 
+// tried tells whether it is being found out for somebody else whether a want can be had at the source of a record, other than for who asks for as much or more.
+func (l *ledger) tried(key int64, w, asks wish, before map[compute.ID]compute.State, now time.Time) bool {
+	if w == (wish{}) || w.within(asks) {
+		return false
+	}
+	if r := l.recs[key]; r != nil && l.w.source(r.Name).cloud == nil { // a pool is where all below it are
+		for _, c := range l.w.source(r.Name).Children {
+			for k, o := range l.recs {
+				if o.Name == c && !l.stuck(k, w, now) && !l.tried(k, w, asks, before, now) {
+					return false
+				}
+			}
+		}
+		return true
+	}
+	for id, i := range l.insts {
+		if s := before[id]; i.SourceKey == key && (s == compute.Creating || s == compute.SettingUp) && wishOf(i.Booked.Asks, 0).within(w) {
+			return true
+		}
+	}
+	return false
+}
+
 func itoa(n int64) string { text, _ := json.Marshal(n); return string(text) }

@@ -83,7 +83,8 @@ func (d *draw) mayDo(s *source, i *compute.Instance) bool {
 	return known && share.Of(has).Has(compute.Amount(d.least))
 }
 
-// outgrown returns an error when a source can make no more instances, and all that it has are known to be too small. Then it does not help to wait.
+// outgrown returns an error when a source can make no more instances, all that it has are known to be too small, and no others come in their place: those of machines
+// that stay, or that are shared. Then it does not help to wait.
 func (d *draw) outgrown(s *source) error {
 	if d.least == (size{}) && !s.Share {
 		return nil
@@ -92,6 +93,9 @@ func (d *draw) outgrown(s *source) error {
 	for _, c := range s.all() {
 		if c.Type == poolType {
 			continue
+		}
+		if !s.Share && d.gives(d.p.keyOf(c)) {
+			return nil
 		}
 		r, err := d.record(c)
 		if err != nil {

@@ -79,9 +79,9 @@ func TestSizes(t *testing.T) {
 	})
 }
 
-// TestTooSmallForGood asks for more than anything has or can have: that is said at once, whoever has what there is.
+// TestTooSmallForGood asks for more than anything has or can have: what stands ready makes room for it once, and then it is said at once, whoever has what there is.
 func TestTooSmallForGood(t *testing.T) {
-	s := &sized{cores: map[compute.ID]string{"web-1": "2", "web-2": "4"}, specs: map[compute.ID]compute.Spec{}}
+	s := &sized{cores: map[compute.ID]string{"web-1": "2", "web-2": "4", "web-3": "4", "web-4": "4"}, specs: map[compute.ID]compute.Spec{}}
 	change := func(o *pool.Options) {
 		inner := o.Open
 		o.Open = func(ctx context.Context, name, typ string, def []byte) (p compute.Provider, err error) {
@@ -99,7 +99,15 @@ func TestTooSmallForGood(t *testing.T) {
 		if d := time.Since(start); d > time.Minute { // of the bubble's clock
 			t.Errorf("after %v", d)
 		}
+		_, err = r.Fill(ctx, "web")
+		must(t, err)
+		_, err = r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann", Cores: 5, Wait: 5 * time.Minute})
+		kind(t, err, compute.ErrTimeout)
+		if is := r.ready(t, ctx); len(is) != 1 || is[0] != "web-4" {
+			t.Errorf("after one was made in vain for it, another went: %v", is)
+		}
 		// Four cores there are, and somebody has them: that is worth waiting for.
+		r.take(t, ctx, compute.Request{})
 		_, err = r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann", Cores: 4, Wait: 5 * time.Minute})
 		kind(t, err, compute.ErrTimeout)
 	})

@@ -65,7 +65,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 			return err
 		}
 		snap.Left = p.left(recs, noted, snap.Time)
-		waiting, booked, stirring, err := p.underWay(tx, recs)
+		m, booked, stirring, err := p.underWay(tx, recs)
 		if err != nil {
 			return err
 		}
@@ -79,7 +79,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 		}
 		for _, s := range p.ordered {
 			st := compute.SourceState{Name: s.Name, Type: s.Type, Broken: cmp.Or(s.Err, opened[s.Name]), Reserve: s.Reserve, Spare: s.Spare, Idle: s.Idle,
-				Waiting: waiting[s.Name], Present: others[s.Name]}
+				Waiting: m.plain[s.Name], Asked: m.own[s.Name], Present: others[s.Name]}
 			if s.Err == nil {
 				st.Maximum = p.maximum(s)
 			}
@@ -165,26 +165,11 @@ func (p *Pool) isOpen(s *source) bool {
 	return true
 }
 
-// underWay returns how many instances are waited for, by source, by requests that may have them, how many of those being made a request waits for, and how many cold ones are on
-// their way there, by record.
-func (p *Pool) underWay(tx compute.Tx, recs []*compute.SourceRecord) (waiting map[string]int, booked, stirring map[int64]int, err error) {
-	waiting, booked, stirring = map[string]int{}, map[int64]int{}, map[int64]int{}
-	ws, err := tx.Waiters()
-	if err != nil {
+// underWay returns what those who wait need, how many of those being made a request waits for, and how many cold ones are on their way there, by record.
+func (p *Pool) underWay(tx compute.Tx, recs []*compute.SourceRecord) (m *demand, booked, stirring map[int64]int, err error) {
+	booked, stirring = map[int64]int{}, map[int64]int{}
+	if m, err = p.demandNow(tx); err != nil {
 		return nil, nil, nil, err
-	}
-	d := &draw{p: p, tx: tx, now: time.Now(), records: map[*source]*compute.SourceRecord{}}
-	if ws, err = d.living(ws, false); err != nil {
-		return nil, nil, nil, err
-	}
-	l, err := d.line(ws)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	for _, w := range l.ordered {
-		if l.over(w) == nil { // to what is made now a quota does not let it come
-			waiting[w.Source] += w.Count
-		}
 	}
 	for _, r := range recs {
 		if r.Counts.Creating+r.Counts.SettingUp+r.Counts.Cleaning == 0 {
@@ -207,7 +192,7 @@ func (p *Pool) underWay(tx compute.Tx, recs []*compute.SourceRecord) (waiting ma
 			}
 		}
 	}
-	return waiting, booked, stirring, nil
+	return m, booked, stirring, nil
 }
 
 func isForCache(token string) bool {
@@ -416,7 +401,7 @@ func (p *Pool) wake(ctx context.Context, i *compute.Instance) error {
 	if err := c.Start(ctx, i.ID); err != nil {
 		return &compute.Error{Op: "start", ID: i.ID, Kind: kindOf(err), Err: err}
 	}
-	err = await(ctx, bootPatience, func(ctx context.Context) error {
+	err = await(ctx, bootPatience, time.Time{}, func(ctx context.Context) error {
 		c, err := o.provider.Connect(ctx, i.ID)
 		if err == nil {
 			err = c.Close()

@@ -288,7 +288,7 @@ func (p *Pool) reach(ctx context.Context, rec *compute.SourceRecord, leaf *compu
 	if err := o.same(ctx, leaf); err != nil {
 		return nil, err
 	}
-	err = await(ctx, bootPatience, func(ctx context.Context) (err error) {
+	err = await(ctx, bootPatience, time.Time{}, func(ctx context.Context) (err error) {
 		c, err = o.provider.Connect(ctx, leaf.ID)
 		return err
 	})

@@ -196,7 +196,9 @@ func (p *Pool) usher(ctx context.Context) {
 	for ctx.Err() == nil {
 		rung, seen := p.rung(), p.version(ctx)
 		due := isDue()
-		p.callUp(ctx, due)
+		if p.callUp(ctx, due) { // what makes room is to go now
+			due = true
+		}
 		if due {
 			worked = time.Now()
 			if !working { // what is due may take its time, and nobody is to wait for it who could be served meanwhile
@@ -256,8 +258,9 @@ func (p *Pool) tend(ctx context.Context, l *lanes, run func(func())) (next time.
 	return next
 }
 
-// callUp wakes those whose turn it seems to be, and tells the others their places. Whether it is their turn is decided when they take what they want.
-func (p *Pool) callUp(ctx context.Context, due bool) {
+// callUp wakes those whose turn it seems to be, and tells the others their places. Whether it is their turn is decided when they take what they want. gone tells that
+// something of what stood ready makes room for them.
+func (p *Pool) callUp(ctx context.Context, due bool) (gone bool) {
 	h := &p.hall
 	h.mu.Lock()
 	seats := make(map[int64]*seat, len(h.seats))
@@ -268,16 +271,21 @@ func (p *Pool) callUp(ctx context.Context, due bool) {
 	if due || !h.pace.known() {
 		p.learnPace(ctx)
 	}
-	var found []found
+	var all []found
 	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
-		found, err = p.survey(tx, seats)
+		all, err = p.survey(tx, seats)
 		return err
 	})
 	if err != nil {
 		if ctx.Err() == nil {
 			p.log.Warn("the queue could not be looked at", "err", err)
 		}
-		return
+		return false
+	}
+	if slices.ContainsFunc(all, func(f found) bool { return f.seat != nil && f.asks != want{} }) {
+		if gone, err = p.makeWay(ctx); err != nil && ctx.Err() == nil {
+			p.log.Warn("no room could be made", "err", err)
+		}
 	}
 	now := time.Now()
 	seen := map[int64]bool{}
@@ -285,7 +293,7 @@ func (p *Pool) callUp(ctx context.Context, due bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.fronts = nil
-	for _, f := range found {
+	for _, f := range all {
 		st := f.seat
 		seen[f.id] = true
 		if st == nil || st.id != f.id {
@@ -315,6 +323,7 @@ func (p *Pool) callUp(ctx context.Context, due bool) {
 			st.call()
 		}
 	}
+	return gone
 }
 
 // differs tells whether a place is news: estimates move all the time.
@@ -331,6 +340,7 @@ type found struct {
 	turn  bool
 	sure  bool // what it takes is known
 	over  bool // it waits for a quota
+	asks  want
 	place compute.Progress
 }
 
@@ -340,7 +350,8 @@ func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &draw{p: p, tx: tx, now: time.Now(), records: map[*source]*compute.SourceRecord{}}
+	d := p.newDraw(tx)
+	d.queued = true
 	if ws, err = d.living(ws, false); err != nil {
 		return nil, err
 	}
@@ -361,6 +372,7 @@ func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 		f := found{id: w.ID, w: w, seat: seats[w.ID], place: compute.Progress{Phase: "wait", Position: places[w.Source]}}
 		s := p.sources[w.Source]
 		d.asks = wantOfWaiter(w)
+		f.asks = d.asks
 		over := l.over(w)
 		if f.over = over != nil; f.over {
 			f.place.Reason = over.Error()
@@ -382,7 +394,7 @@ func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 			}
 		}
 		if over == nil && s != nil && f.seat != nil && !d.shutFor(s) {
-			d.fresh = f.seat.fresh
+			d.fresh = f.seat.fresh || d.asks.chosen()
 			if s.Share {
 				f.turn, err = d.mayFit(s, w)
 			} else {

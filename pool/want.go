@@ -294,24 +294,123 @@ func (d *draw) hitch(key int64, w want) (*hitch, error) {
 	return out, nil
 }
 
+// outlook is whether what somebody wants can be made of a source now, as far as that is known.
+type outlook int
+
+const (
+	hopeful  outlook = iota
+	inTrial          // another finds it out for him
+	hopeless         // it could not be made, and is not tried again yet
+)
+
 // stuck tells of which sources, by the keys of their records, a request in the queue cannot have what it wants now, while others can have theirs: it does not keep
 // these from that.
-func (d *draw) stuck(w *compute.Waiter) map[int64]bool {
+func (d *draw) stuck(w *compute.Waiter) map[int64]outlook {
 	s := d.p.sources[w.Source]
 	asked := wantOfWaiter(w)
 	if asked == (want{}) || s == nil || s.Share { // room that comes free for a large part would never last
 		return nil
 	}
-	out := map[int64]bool{}
+	out := map[int64]outlook{}
 	for _, c := range s.all() { // children first
 		key := d.p.keyOf(c)
-		if c.Type == poolType {
-			out[key] = !slices.ContainsFunc(c.children, func(c *source) bool { return !out[d.p.keyOf(c)] })
-		} else if h, err := d.hitch(key, asked.of(c)); err == nil && h != nil && h.Paused.After(d.now) {
-			out[key] = true
+		if c.Type != poolType {
+			out[key] = d.outlook(c, asked.of(c))
+			continue
 		}
+		least := hopeless
+		for _, child := range c.children {
+			least = min(least, out[d.p.keyOf(child)])
+		}
+		out[key] = least
 	}
 	return out
+}
+
+// outlook is that of a want at a source that makes instances itself.
+func (d *draw) outlook(s *source, asks want) outlook {
+	if asks == (want{}) {
+		return hopeful
+	}
+	r, err := d.record(s)
+	if err != nil {
+		return hopeful
+	}
+	h, err := d.hitch(r.Key, asks)
+	if err == nil && h != nil && h.Paused.After(d.now) {
+		return hopeless
+	}
+	is := err == nil && d.isTrying(s, r, asks)
+	if err == nil && h != nil && h.Failures < 0 && !is {
+		is, err = d.isTried(s, r, h.Paused, asks)
+	}
+	if err == nil && is {
+		return inTrial
+	}
+	return hopeful
+}
+
+// isTrying tells whether something of its own is being made for somebody that would be had where what is asked for is, and nothing there tells that it can be had.
+func (d *draw) isTrying(s *source, r *compute.SourceRecord, asks want) bool {
+	key := trial{s, -1, asks}
+	if is, known := d.tried[key]; known {
+		return is
+	}
+	is := false
+	if r.Counts.Creating+r.Counts.SettingUp > 0 {
+		all, err := d.tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Creating, compute.SettingUp}})
+		if err != nil {
+			return false // what is asked of the store next says it
+		}
+		is = slices.ContainsFunc(all, func(i *compute.Instance) bool {
+			w := readWant(i.Booked.Asks)
+			return w != (want{}) && w.within(asks) && d.now.Sub(i.Created) < tryPatience
+		})
+		is = is && !d.isProved(r, asks)
+	}
+	if d.tried == nil {
+		d.tried = map[trial]bool{}
+	}
+	d.tried[key] = is
+	return is
+}
+
+// hindered says why nothing is made of a source that could have more, or why that which is asked for now may not come; "": nothing is known.
+func (d *draw) hindered(s *source) (string, error) {
+	var out []string
+	for _, c := range s.all() {
+		r, err := d.record(c)
+		if err != nil {
+			return "", err
+		}
+		h, err := d.hitch(r.Key, d.asks.of(c))
+		if err != nil {
+			return "", err
+		}
+		for _, by := range []*compute.SourceRecord{hindrance(cmp.Or(h, &hitch{})), r} { // what is known of the want itself is so whatever else there is
+			if (by.Failures < 0 || by.Paused.After(d.now)) && by.LastError != "" && (by != r || d.below(c, r) > 0) {
+				why := by.LastError
+				if c != s {
+					why = c.Name + ": " + why
+				}
+				out = append(out, why)
+				break
+			}
+		}
+	}
+	return strings.Join(out, "; "), nil
+}
+
+// isProved tells whether a source has an instance that may be what is asked for: another one may be had, then.
+func (d *draw) isProved(r *compute.SourceRecord, asks want) bool {
+	if r.Counts.Ready+r.Counts.Leased > many {
+		return true // to read them all costs more than to try
+	}
+	all, err := d.tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready, compute.Leased}})
+	chosen := choice{asks.Image, asks.Flavor, asks.Location, asks.Data}.String()
+	return err != nil || slices.ContainsFunc(all, func(i *compute.Instance) bool {
+		return asks.size().lacks(i.Facts) == "" && (chosen == "" || chosen == i.Facts[compute.FactChosen])
+	})
 }
 
 // hindrance is what is recorded of a source's failures, or of those of a want.

@@ -244,7 +244,7 @@ func (p *record) fate(container string, patience time.Duration, now time.Time) (
 		if now.Sub(from) >= patience {
 			return false, bad(compute.ErrNoCapacity, "add nodes or ask for less; schedule-wait of the source is how long a cluster that adds nodes by itself may take", "no node takes the pod", c.Message)
 		}
-		return true, bad(compute.ErrNotReady, "", "no node takes the pod yet", c.Message)
+		return true, bad(compute.ErrNoPlace, "", "no node takes the pod yet", c.Message)
 	}
 	where := "it waits for a node"
 	if p.Spec.NodeName != "" {
