@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -18,6 +19,8 @@ type Problem struct {
 	Detail string `json:"detail" doc:"what happened, and to which thing"`
 	Hint   string `json:"hint,omitempty" doc:"what the user may do"`
 	ID     string `json:"id,omitempty" doc:"the instance, or the source"`
+
+	Lines []string `json:"lines,omitempty" doc:"what is wrong, each by itself, where it is several things; detail has them all"`
 
 	Ended   bool   `json:"ended,omitempty" doc:"that is how it is because the computer itself has ended: nothing of it comes back"`
 	Request string `json:"request,omitempty" doc:"the id of the request, as the controller's log has it"`
@@ -53,7 +56,7 @@ var kinds = []kind{
 func NewProblem(err error) Problem {
 	p := PlainProblem(err)
 	if !known(err) {
-		p.Detail, p.ID = "an internal error; the controller's log has more", ""
+		p.Detail, p.ID, p.Lines = "an internal error; the controller's log has more", "", nil
 	}
 	return p
 }
@@ -67,15 +70,30 @@ func PlainProblem(err error) Problem {
 		Ended: errors.Is(err, compute.ErrEnded)}
 	for _, k := range kinds {
 		if errors.Is(err, k.kind) {
-			p.Title, p.Status, p.Code = k.kind.Error(), k.status, k.code
+			p.Title, p.Status, p.Code, p.Lines = k.kind.Error(), k.status, k.code, lines(err, k.kind)
 			break
 		}
+	}
+	for _, e := range Apart(err) {
+		p.Hint = cmp.Or(p.Hint, compute.Hint(e))
 	}
 	var e *compute.Error
 	if errors.As(err, &e) {
 		p.ID = string(e.ID)
 	}
 	return p
+}
+
+// lines has each of several errors of ours by itself, where they are of one kind; nil: it is one, or they are not.
+func lines(err error, kind error) (out []string) {
+	all := Apart(err)
+	for _, e := range all {
+		if _, ours := e.(*compute.Error); !ours || len(all) == 1 || !errors.Is(e, kind) {
+			return nil
+		}
+		out = append(out, Text(e))
+	}
+	return out
 }
 
 // known reports whether an error has a kind.
@@ -89,6 +107,17 @@ func late(err error) bool {
 
 // Err is the error of a document: errors.Is finds its kind, and the mark of an ended computer, and its Text is the one that it was made of.
 func (p Problem) Err() error {
+	if len(p.Lines) > 0 {
+		var all []error
+		for n, line := range p.Lines {
+			one := Problem{Title: p.Title, Status: p.Status, Code: p.Code, Detail: line, ID: p.ID, Ended: p.Ended}
+			if n == len(p.Lines)-1 {
+				one.Hint = p.Hint
+			}
+			all = append(all, one.Err())
+		}
+		return errors.Join(all...)
+	}
 	e := &compute.Error{Kind: compute.ErrFailed, Err: errors.New(p.Detail), Hint: p.Hint}
 	if p.Detail == "" {
 		e.Err = errors.New(p.Title)

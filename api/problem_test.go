@@ -68,3 +68,17 @@ func TestInternal(t *testing.T) {
 		t.Errorf("the controller's own user hears %+v", p)
 	}
 }
+
+// TestProblemOfSeveral: several errors come over each by itself, in their order.
+func TestProblemOfSeveral(t *testing.T) {
+	one := &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("a:1: no such key")}
+	two := &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("a:3: no number"), Hint: "mend it"}
+	err := over(t, api.NewProblem(errors.Join(one, two)))
+	all := api.Apart(err)
+	if len(all) != 2 || api.Text(all[0]) != api.Text(one) || api.Text(all[1]) != api.Text(two) || compute.Hint(all[1]) != "mend it" || !errors.Is(err, compute.ErrInvalid) || api.Text(err) != "a:1: no such key; a:3: no number" {
+		t.Errorf("%d errors: %q, hint %q", len(all), api.Text(err), compute.Hint(err))
+	}
+	if all := api.Apart(over(t, api.NewProblem(errors.Join(one, errors.New("b"))))); len(all) != 1 {
+		t.Errorf("of an error of another kind: %q", all)
+	}
+}

@@ -47,13 +47,17 @@ type Broken struct {
 	Code   string `json:"code" doc:"the kind, as a problem has it"`
 	Detail string `json:"detail" doc:"what is wrong, with file and line"`
 	Hint   string `json:"hint,omitempty" doc:"what counts meanwhile, or what to do"`
+
+	Lines []string `json:"lines,omitempty" doc:"what is wrong, each by itself, where it is several things; detail has them all"`
 }
 
 // NewBroken is the document of what is wrong with a source.
 func NewBroken(source string, err error) Broken {
 	p := NewProblem(err)
-	return Broken{source, p.Code, p.Detail, p.Hint}
+	return Broken{source, p.Code, p.Detail, p.Hint, p.Lines}
 }
 
 // Err is the error of the document.
-func (b Broken) Err() error { return Problem{Code: b.Code, Detail: b.Detail, Hint: b.Hint}.Err() }
+func (b Broken) Err() error {
+	return Problem{Code: b.Code, Detail: b.Detail, Hint: b.Hint, Lines: b.Lines}.Err()
+}

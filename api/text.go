@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"io/fs"
 	"strings"
 
@@ -38,6 +39,19 @@ func Text(err error) string {
 		parts = append(parts, cause)
 	}
 	return oneLine(strings.Join(parts, ": "))
+}
+
+// Apart takes apart what errors.Join put together, so that each is told by itself, with its own hint.
+func Apart(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if _, ours := err.(*compute.Error); !ok || ours || strings.Contains(fmt.Sprintf("%T", err), "wrapErrors") {
+		return []error{err}
+	}
+	var out []error
+	for _, e := range joined.Unwrap() {
+		out = append(out, Apart(e)...)
+	}
+	return out
 }
 
 // wrapped is the text of an error that is none of ours, with what is inside of it said for people.

@@ -67,7 +67,7 @@ func (c *Config) Bundle(name string) (*Bundle, error) {
 		}
 		names = append(names, b.Name)
 	}
-	return nil, &Error{Key: "bundle " + name, Msg: "there is no such bundle", Nearest: nearest.Of(name, names)}
+	return nil, &Error{Key: "bundle " + name, Msg: "there is no such bundle", Nearest: nearest.Near(name, names)}
 }
 
 // BundleDigest covers all that a bundle and those it includes hold, so that it is another one when any of that is: 16 hexadecimal digits. It reads

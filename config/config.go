@@ -131,12 +131,14 @@ func (c *Config) Source(name string) (*Source, error) {
 		}
 		names = append(names, s.Name)
 	}
-	return nil, &Error{Source: name, Msg: "there is no such source", Nearest: nearest.Of(name, names)}
+	return nil, &Error{Source: name, Msg: "there is no such source", Nearest: nearest.Near(name, names)}
 }
 
 // Lacks tells whether a source was taken out: its place was read, and has none of that name, not one that another root's shadows either.
 func (c *Config) Lacks(name, place string) bool {
-	i := slices.IndexFunc(c.Roots, func(r Root) bool { return r.Kind == AppliedKind && place == AppliedKind || r.Kind != AppliedKind && r.Path == place })
+	i := slices.IndexFunc(c.Roots, func(r Root) bool {
+		return r.Kind == AppliedKind && place == AppliedKind || r.Kind != AppliedKind && r.Path == place
+	})
 	if i < 0 || !c.Roots[i].Exists || c.Roots[i].Err != nil {
 		return false
 	}
@@ -274,7 +276,7 @@ func (g *gathering) setting(r *Root, e entry) error {
 			return &Error{File: e.File, Line: e.Line, Key: e.Key, Msg: "stands outside of a section", Nearest: "[defaults]"}
 		}
 		return &Error{File: e.File, Line: e.Line, Key: e.Key, Msg: fmt.Sprintf("is in the unknown section [%s]", e.section),
-			Nearest: nearest.Of("["+e.section+"]", names)}
+			Nearest: nearest.Near("["+e.section+"]", names)}
 	}
 	key := foldKey(e.Key)
 	if e.section != "defaults" && r.Tree {
@@ -287,7 +289,7 @@ func (g *gathering) setting(r *Root, e entry) error {
 		return nil
 	}
 	if !slices.Contains(known, key) {
-		return &Error{File: e.File, Line: e.Line, Key: e.Key, Msg: "unknown key", Nearest: nearest.Of(key, known)}
+		return &Error{File: e.File, Line: e.Line, Key: e.Key, Msg: "unknown key", Nearest: nearest.Near(key, known)}
 	}
 	g.say(r, e)
 	switch key {

@@ -21,14 +21,24 @@ import (
 //	conf:",rest"          a map[string]string that gets all keys without a field
 //
 // In names and keys "-" and "_" are one. Fields without the tag, and those whose key is not given, stay as they are. A key that has no field, or a
-// value that does not fit, is an *Error with the place that position returns; position may be nil. A struct that Decode cannot fill panics.
+// value that does not fit, is an *Error with the place that position returns; several are joined, and errors.As finds the first. position may be nil. A struct that Decode cannot fill panics.
 func Decode(settings map[string]string, position func(key string) (file string, line int), out any) error {
+	var wrong errorList
+	for _, e := range decode(settings, position, out) {
+		wrong.add(e)
+	}
+	return wrong.err()
+}
+
+// decode is Decode, and says all that is wrong.
+func decode(settings map[string]string, position func(key string) (file string, line int), out any) (wrong []*Error) {
 	fields := fieldsOf(reflect.ValueOf(out).Elem())
 	at := func(key, msg string, err error) *Error {
 		e := &Error{Key: key, Msg: msg, Err: err}
 		if position != nil {
 			e.File, e.Line = position(key)
 		}
+		wrong = append(wrong, e)
 		return e
 	}
 	given := map[string]string{}
@@ -45,27 +55,25 @@ func Decode(settings map[string]string, position func(key string) (file string, 
 		key, ok := given[foldKey(f.name)]
 		if !ok {
 			if f.has("required") {
-				return at(f.name, "is required", nil)
+				at(f.name, "is required", nil)
 			}
 			continue
 		}
 		delete(given, foldKey(f.name))
 		if f.has("required") && strings.TrimSpace(settings[key]) == "" {
-			return at(key, "is required", nil)
-		}
-		if err := f.set(settings[key]); err != nil {
-			return at(key, "", err)
+			at(key, "is required", nil)
+		} else if err := f.set(settings[key]); err != nil {
+			at(key, "", err)
 		}
 	}
 	for _, folded := range slices.Sorted(maps.Keys(given)) {
 		if rest == nil {
-			e := at(given[folded], "unknown key", nil)
-			e.Nearest = nearest.Of(folded, Keys(out))
-			return e
+			at(given[folded], "unknown key", nil).Nearest = nearest.Near(folded, Keys(out))
+			continue
 		}
 		rest[given[folded]] = settings[given[folded]]
 	}
-	return nil
+	return wrong
 }
 
 // Keys returns the names of the keys that Decode would take for a struct, or a pointer to one, for LoadOptions.TypeKeys.

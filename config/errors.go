@@ -20,6 +20,37 @@ type Error struct {
 	Err     error  // the cause; may be nil
 }
 
+// mostErrors is how many mistakes of a file are told.
+const mostErrors = 10
+
+// errorList is what is wrong with one thing, in the order in which it was found.
+type errorList struct {
+	told []error
+	more int // beyond mostErrors
+}
+
+func (l *errorList) add(e *Error) {
+	if len(l.told) == mostErrors {
+		l.more++
+		return
+	}
+	l.told = append(l.told, e)
+}
+
+// err is nil, the one error, or all of them joined, a line each; errors.As finds the first.
+func (l *errorList) err() error {
+	switch {
+	case len(l.told) == 0:
+		return nil
+	case len(l.told) == 1:
+		return l.told[0]
+	case l.more > 0:
+		first, _ := errors.AsType[*Error](l.told[0])
+		return errors.Join(append(l.told, &Error{File: first.File, Source: first.Source, Msg: fmt.Sprintf("and %d mistakes more", l.more)})...)
+	}
+	return errors.Join(l.told...)
+}
+
 // Error returns "FILE:LINE: source NAME: KEY: what is wrong; the nearest known is NEAREST" without what is empty, in one line.
 func (e *Error) Error() string {
 	var parts []string

@@ -157,7 +157,7 @@ func (c *Config) Job(name string) (*Job, error) {
 		}
 		names = append(names, j.Name)
 	}
-	return nil, &Error{Key: name, Msg: "no job of this name", Nearest: nearest.Of(name, names), Err: fs.ErrNotExist}
+	return nil, &Error{Key: name, Msg: "no job of this name", Nearest: nearest.Near(name, names), Err: fs.ErrNotExist}
 }
 
 // SplitWords takes a line apart as a shell does with quotes and backslashes, and with nothing else: no variable, no pattern, no command is put in place.

@@ -63,7 +63,7 @@ func (c *Config) Project(name string) (*Project, error) {
 		}
 		names = append(names, p.Name)
 	}
-	return nil, &Error{Key: "project " + name, Msg: "there is no such project", Nearest: nearest.Of(name, names)}
+	return nil, &Error{Key: "project " + name, Msg: "there is no such project", Nearest: nearest.Near(name, names)}
 }
 
 // projects reads those of one root. A tree's say nothing: whoever wrote the tree would let himself in.
@@ -145,11 +145,11 @@ func (p *Project) take(e entry) *Error {
 				names = append(names, "["+n+"]")
 			}
 		}
-		return &Error{Msg: fmt.Sprintf("is in the unknown section [%s]", e.section), Nearest: nearest.Of("["+e.section+"]", names)}
+		return &Error{Msg: fmt.Sprintf("is in the unknown section [%s]", e.section), Nearest: nearest.Near("["+e.section+"]", names)}
 	}
 	key := strings.ReplaceAll(e.Key, "_", "-")
 	if known != nil && !slices.Contains(known, key) {
-		return &Error{Msg: "unknown key", Nearest: nearest.Of(key, known)}
+		return &Error{Msg: "unknown key", Nearest: nearest.Near(key, known)}
 	}
 	var err error
 	switch section {

@@ -60,7 +60,7 @@ type Source struct {
 
 	Digest   string   // over what determines how computers are made, the source's name not included; 16 hexadecimal digits
 	Shadowed []string // files that define the same name and do not count
-	Err      error    // why it cannot be used; nil
+	Err      error    // why it cannot be used, *Errors joined where it is several; nil
 }
 
 // Events are the events that a source may have hooks for: the directories EVENT.d beside its source.conf.
@@ -114,11 +114,14 @@ func (s *Source) Position(key string) (file string, line int) {
 
 // Decode fills a provider's Options from Settings; see the function Decode.
 func (s *Source) Decode(out any) error {
-	err := Decode(s.Settings, s.Position, out)
-	if e, ok := errors.AsType[*Error](err); ok {
+	var wrong errorList
+	all := decode(s.Settings, s.Position, out)
+	slices.SortStableFunc(all, func(a, b *Error) int { return a.Line - b.Line })
+	for _, e := range all {
 		e.Source = s.Name
+		wrong.add(e)
 	}
-	return err
+	return wrong.err()
 }
 
 // readSource reads the entry of that name in the root's sources.
@@ -130,11 +133,11 @@ func readSource(r *Root, p *place, name string, opt *LoadOptions) (*Source, []er
 	}
 	var warnings []error
 	lenient := opt.Compat || opt.Lenient
+	var wrong errorList
 	fail := func(e *Error) {
 		e.Source = name
-		if s.Err == nil {
-			s.Err = e
-		}
+		wrong.add(e)
+		s.Err = wrong.err()
 	}
 	if strings.HasPrefix(name, "-") || strings.ContainsFunc(name, func(c rune) bool {
 		return unicode.IsSpace(c) || !unicode.IsPrint(c) || strings.ContainsRune(":,", c)
@@ -222,7 +225,7 @@ func (s *Source) take(e entry, opt *LoadOptions) (unknown bool, err *Error) {
 				if len(known) == 0 {
 					return true, bad(fmt.Sprintf("unknown key: type %s has none of its own", s.Type), "")
 				}
-				return true, bad("unknown key of type "+s.Type, nearest.Of(key, known))
+				return true, bad("unknown key of type "+s.Type, nearest.Near(key, known))
 			}
 		}
 		if at, ok := s.Values[key]; ok && at.Text != "" && s.Settings[key] != "" {
@@ -239,7 +242,7 @@ func (s *Source) take(e entry, opt *LoadOptions) (unknown bool, err *Error) {
 				return true, bad(fmt.Sprintf("belongs into the section [%s]", s.Type), "")
 			}
 		}
-		return true, bad("unknown key", nearest.Of(key, known))
+		return true, bad("unknown key", nearest.Near(key, known))
 	}
 	s.Values[key] = e.Value
 	if msg := s.set(key, e.Text); msg != nil {

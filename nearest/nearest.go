@@ -19,6 +19,15 @@ func Of(name string, known []string) (best string) {
 	return best
 }
 
+// Near returns the one of known that name may be a mistake for, and "" where none is near: as Of tells what is alike, and as Meant tells how far that goes.
+func Near(name string, known []string) string {
+	best := Of(name, known)
+	if Distance(fold(name), fold(best)) > max(1, len(name)/2) {
+		return ""
+	}
+	return best
+}
+
 // Meant returns the one of known that needs the fewest changed letters to be typed, and "" where half of it or more would be others: that is another word
 // altogether.
 func Meant(typed string, known []string) (best string) {

@@ -37,6 +37,20 @@ func TestOf(t *testing.T) {
 	}
 }
 
+func TestNear(t *testing.T) {
+	known := []string{"reserve", "max-use", "both", "web"}
+	for _, test := range []struct{ name, want string }{
+		{"MAX_USE", "max-use"}, {"max-sue", "max-use"}, {"reserv", "reserve"}, {"wbe", "web"}, {"nosuch", ""}, {"zz", ""}, {"", ""}, {"colour", ""},
+	} {
+		if got := nearest.Near(test.name, known); got != test.want {
+			t.Errorf("%q: %q, want %q", test.name, got, test.want)
+		}
+	}
+	if got := nearest.Near("x", nil); got != "" {
+		t.Errorf("of none: %q", got)
+	}
+}
+
 func TestMeant(t *testing.T) {
 	known := []string{"run", "runs", "rerun", "status", "release"}
 	for _, test := range []struct{ typed, want string }{

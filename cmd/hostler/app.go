@@ -138,10 +138,16 @@ func (a *app) configuration() (*config.Config, error) {
 	return cfg, nil
 }
 
-// configError gives an error of config's its kind.
+// configError gives an error of config's its kind, and each of several.
 func configError(err error) error {
 	if err == nil {
 		return nil
+	}
+	if all := api.Apart(err); len(all) > 1 {
+		for n, e := range all {
+			all[n] = configError(e)
+		}
+		return errors.Join(all...)
 	}
 	var e *compute.Error
 	if errors.As(err, &e) {

@@ -140,7 +140,10 @@ func (a *app) tryApplied(c applied.Candidate) (*config.Config, []string, error) 
 	if err != nil {
 		return nil, nil, t.error(err)
 	}
-	var warnings []string
+	warnings := t.warnings
+	for n, w := range warnings {
+		warnings[n] = t.shown.Replace(w)
+	}
 	for _, w := range after.Warnings {
 		if text := t.shown.Replace(w.Error()); !slices.ContainsFunc(before.Warnings, func(o error) bool { return t.shown.Replace(o.Error()) == text }) {
 			warnings = append(warnings, text)
@@ -154,18 +157,24 @@ type trying struct {
 	before, after *config.Config
 	bundles       bundle.Set
 	said          appliedConf
+	warnings      []string
 	shown         *strings.Replacer // takes from texts where the candidate is while it is looked at
 }
 
 // error is an error without that.
 func (t *trying) error(err error) error {
+	if all := api.Apart(err); len(all) > 1 {
+		for n, e := range all {
+			all[n] = t.error(e)
+		}
+		return errors.Join(all...)
+	}
 	err = configError(err)
-	text := t.shown.Replace(err.Error())
 	e, ok := errors.AsType[*compute.Error](err)
-	if !ok || text == err.Error() {
+	if !ok || t.shown.Replace(err.Error()) == err.Error() {
 		return err
 	}
-	return &compute.Error{Kind: e.Kind, Err: errors.New(text), Hint: t.shown.Replace(e.Hint)}
+	return &compute.Error{Kind: e.Kind, Err: errors.New(t.shown.Replace(plain(err))), Hint: t.shown.Replace(e.Hint)}
 }
 
 func (t *trying) check(c applied.Candidate) error {
@@ -176,7 +185,8 @@ func (t *trying) check(c applied.Candidate) error {
 		if change.Now == nil {
 			continue
 		}
-		err := t.thing(thing.Kind, thing.Name, !c.Caller.May && change.Action != applied.Unchanged)
+		same := change.Action == applied.Unchanged
+		err := t.thing(thing.Kind, thing.Name, !c.Caller.May && !same, same)
 		if err != nil {
 			return err
 		}
@@ -198,8 +208,8 @@ func (t *trying) check(c applied.Candidate) error {
 	return err
 }
 
-// thing says what is wrong with one. afar: whoever asks may have nothing run here.
-func (t *trying) thing(kind, name string, afar bool) error {
+// thing says what is wrong with one. afar: whoever asks may have nothing run here. same: it is as it was.
+func (t *trying) thing(kind, name string, afar, same bool) error {
 	id := applied.ID(kind, name)
 	elsewhere := func(file string) error {
 		if file == "" {
@@ -209,6 +219,7 @@ func (t *trying) thing(kind, name string, afar bool) error {
 	}
 	var risks []config.Risk
 	var exposed func() (config.Value, bool)
+	rest := func() error { return nil } // what is looked at on this machine, for who may have that done
 	switch kind {
 	case applied.Source:
 		s, err := t.after.Source(name)
@@ -218,10 +229,10 @@ func (t *trying) thing(kind, name string, afar bool) error {
 		case !s.Applied:
 			return elsewhere(s.File)
 		}
-		if err := faultOf(s); err != nil {
-			return err
+		if s.Err != nil {
+			return faultOf(s)
 		}
-		exposed, risks = s.Exposed, t.after.FromAfar(s, t.said.Secrets)
+		exposed, risks, rest = s.Exposed, t.after.FromAfar(s, t.said.Secrets), func() error { return t.fault(s, same) }
 		if len(risks) == 0 && ownOnly(t.after, name) {
 			risks = append(risks, config.Risk{File: s.File, Why: "its computers are the controller's own machine, or show its files"})
 		}
@@ -266,7 +277,17 @@ func (t *trying) thing(kind, name string, afar bool) error {
 		return &compute.Error{ID: compute.ID(id), Kind: compute.ErrDenied, Err: fmt.Errorf("%s: %s", place, r.Why),
 			Hint: "the controller's own user may apply it, on its machine; so may administrators where its hostler.conf has may-run = yes in [apply]"}
 	}
-	return nil
+	return rest()
+}
+
+// fault is what is wrong with a source. Where it is the same as before, what is wrong with what it names on this machine is a warning: that has changed, and is not what is asked for.
+func (t *trying) fault(s *config.Source, same bool) error {
+	odd, err := seenIn(s)
+	if same && err != nil && valuesOf(s) == nil {
+		t.warnings, err = append(t.warnings, text(err)), nil
+	}
+	t.warnings = append(t.warnings, append(oddNumbers(s), named(s, odd)...)...)
+	return err
 }
 
 // bundle says what is wrong with one: all that can be known before it is put on a computer.

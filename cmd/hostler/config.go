@@ -111,7 +111,7 @@ func (a *app) configShow() error {
 	}
 	for _, s := range cfg.Sources {
 		v.Warnings = append(v.Warnings, deadHooks(s)...)
-		v.Warnings = append(v.Warnings, a.oddNumbers(s)...)
+		v.Warnings = append(v.Warnings, oddities(s)...)
 	}
 	v.State, _ = stateDir()
 	v.Store = storeName(cfg, v.State)

@@ -139,7 +139,7 @@ func (a *app) checkConfig() []checkView {
 		out = append(out, checkView{"warn", "configuration", text(w), ""})
 	}
 	for _, s := range cfg.Sources {
-		for _, line := range append(deadHooks(s), a.oddNumbers(s)...) {
+		for _, line := range append(deadHooks(s), oddities(s)...) {
 			out = append(out, checkView{"warn", "configuration", line, ""})
 		}
 	}

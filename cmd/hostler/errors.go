@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
@@ -99,7 +98,7 @@ func tell(w io.Writer, program string, err error) {
 	if err == nil || errors.As(err, &s) {
 		return
 	}
-	for _, e := range unjoin(err) {
+	for _, e := range api.Apart(err) {
 		fmt.Fprintf(w, "%s: %s\n", program, plain(e))
 		if hint := asCalled(program, compute.Hint(e)); hint != "" {
 			fmt.Fprintf(w, "hint: %s\n", hint)
@@ -116,23 +115,10 @@ func (a *app) tell(err error) {
 	}
 	enc := json.NewEncoder(a.errs)
 	enc.SetEscapeHTML(false)
-	for _, e := range unjoin(err) {
+	for _, e := range api.Apart(err) {
 		_ = enc.Encode(errorView{plain(e), kindName(e), asCalled(a.program, compute.Hint(e))})
 	}
 }
 
 // plain is an error's text for people, the same as a controller answers with.
 func plain(err error) string { return api.Text(err) }
-
-// unjoin takes apart what errors.Join put together, so that each is told with its own hint.
-func unjoin(err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error })
-	if _, ours := err.(*compute.Error); !ok || ours || strings.Contains(fmt.Sprintf("%T", err), "wrapErrors") {
-		return []error{err}
-	}
-	var out []error
-	for _, e := range joined.Unwrap() {
-		out = append(out, unjoin(e)...)
-	}
-	return out
-}

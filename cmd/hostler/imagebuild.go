@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
@@ -191,7 +192,7 @@ func (b *builder) make(ctx context.Context, engine *pool.Pool, name string, snap
 		}
 	}()
 	if err := b.setUp(ctx, engine, who, id); err != nil && taken(ctx, engine, id, err) {
-		return &compute.Error{ID: id, Kind: compute.ErrConflict, Err: fmt.Errorf("it was taken away in the middle: %w", unjoin(err)[0]), Hint: "build again: nothing is left of this"}
+		return &compute.Error{ID: id, Kind: compute.ErrConflict, Err: fmt.Errorf("it was taken away in the middle: %w", api.Apart(err)[0]), Hint: "build again: nothing is left of this"}
 	} else if err != nil {
 		return err
 	}

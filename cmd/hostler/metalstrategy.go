@@ -46,7 +46,7 @@ func (a *app) metalStrategy(cfg *config.Config, name string) (metal.Strategy, me
 	if cmp.Or(name, "proportional") == "proportional" {
 		for _, key := range slices.Sorted(maps.Keys(d.Settings)) {
 			v := section[key]
-			return nil, d, configError(&config.Error{File: v.File, Line: v.Line, Key: key, Msg: "unknown key of the strategy proportional", Nearest: nearest.Of(key, config.Keys(d))})
+			return nil, d, configError(&config.Error{File: v.File, Line: v.Line, Key: key, Msg: "unknown key of the strategy proportional", Nearest: nearest.Near(key, config.Keys(d))})
 		}
 	}
 	p := caching.Proportional{Share: d.Share, Weights: caching.Weights{Default: d.Weight}, Choice: caching.ImageChoice(d.ImageChoice), Goal: caching.Goal(d.Goal), Ready: d.Ready, MaxStale: d.MaxStale,

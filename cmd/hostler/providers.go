@@ -31,12 +31,14 @@ import (
 type site struct {
 	source, typ, installation string
 	dir                       string // the source's own directory for what its provider keeps
+	requested                 bool   // instances are made by requests that say their image, or the source says it for all types: its section need not
 }
 
 // kind is a type of source.
 type kind struct {
-	keys  func() []string                    // of its section
-	check func(decode func(any) error) error // of their values, as far as they can be judged without opening anything
+	keys  func() []string                                                // of its section
+	check func(decode func(any) error) error                             // of their values, as far as they can be judged without opening anything
+	look  func(decode func(any) error, s site) (odd []string, err error) // at what they name on this machine: what may be meant so, and what is wrong. They are good
 	open  func(ctx context.Context, log *slog.Logger, s site, decode func(any) error) (compute.Provider, error)
 	slow  bool // cleaning and discarding take long enough to leave them to the keeper
 	dear  bool // so does opening a connection: the keeper has it open already, or keeps it open for the next command
@@ -72,7 +74,7 @@ func kinds() map[string]kind {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
 		}))),
 		"kubernetes": dear(slow(open(kubernetes.Open, func(o *kubernetes.Options, s site) {
-			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
+			o.Source, o.Installation, o.Dir, o.Agent, o.Requested = s.source, s.installation, s.dir, findAgent, s.requested
 		}))),
 		"ssh": dear(open(openSSH, func(o *sshKeys, s site) { o.site = s })),
 	}
@@ -111,6 +113,17 @@ func open[O interface{ Check() error }, P compute.Provider](f func(context.Conte
 			}
 			place(&o, site{})
 			return o.Check()
+		},
+		look: func(decode func(any) error, s site) ([]string, error) {
+			var o O
+			if err := decode(&o); err != nil {
+				return nil, err
+			}
+			place(&o, s)
+			if l, ok := any(o).(interface{ Look() ([]string, error) }); ok {
+				return l.Look()
+			}
+			return nil, nil
 		},
 		open: func(ctx context.Context, log *slog.Logger, s site, decode func(any) error) (compute.Provider, error) {
 			var o O

@@ -102,6 +102,9 @@ func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	for _, w := range cfg.Warnings {
 		out.Warnings = append(out.Warnings, w.Error())
 	}
+	for _, s := range cfg.Sources {
+		out.Warnings = append(out.Warnings, oddities(s)...)
+	}
 	return out, nil
 }
 
@@ -122,39 +125,21 @@ func faultsOf(cfg *config.Config) (out []*fault) {
 	return out
 }
 
-// faultOf is what is wrong with a source, the values of its type's keys included; nil: nothing that can be seen in its file. It is what is asked wherever a
-// configuration is looked at: by apply, reload, serve and all that show sources.
-func faultOf(s *config.Source) error {
-	k, known := kinds()[s.Type]
-	if s.Err != nil || !known {
-		return s.Err
-	}
-	return placed(k.check(s.Decode), s.Name, s.Position)
-}
-
-// placed says file and line of what a provider says of a key of a source. position may be nil: the source is configured no more.
-func placed(err error, source string, position func(key string) (string, int)) error {
-	wrong, ok := errors.AsType[*compute.KeyError](err)
-	if !ok || position == nil {
-		return err
-	}
-	at := &config.Error{Source: source, Err: wrong}
-	at.File, at.Line = position(wrong.Key)
-	return &compute.Error{Kind: compute.ErrInvalid, Err: at, Hint: compute.Hint(err)}
-}
-
 // err is a fault as people are told of it.
 func (f *fault) err() error {
-	err := configError(f.cause)
-	e, ok := err.(*compute.Error)
+	all := api.Apart(configError(f.cause))
+	e, ok := all[len(all)-1].(*compute.Error)
 	if !ok || e.Hint != "" {
-		return err
+		return configError(f.cause)
 	}
 	told := *e
 	if told.Hint = "the source " + f.source + " cannot be used until that is mended; all else was read"; f.kept {
 		told.Hint = "the source " + f.source + " goes on as it was until that is mended; all else was read"
 	}
-	return &told
+	if all[len(all)-1] = &told; len(all) == 1 {
+		return &told
+	}
+	return errors.Join(all...)
 }
 
 // tellFaults writes them to the log.

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slap"
 	"github.com/hostler-project/hostler/slap/cfg"
@@ -111,7 +112,7 @@ func (s *slapos) fail(err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	s.a.tell(err)
-	for _, e := range unjoin(err) {
+	for _, e := range api.Apart(err) {
 		s.record(stamped("ERROR", plain(e)))
 	}
 }

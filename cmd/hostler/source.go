@@ -156,7 +156,7 @@ func (a *app) sourceShow(ctx context.Context, name string) error {
 	if a.flags.json {
 		return a.printJSON(v)
 	}
-	for _, line := range a.oddNumbers(s) {
+	for _, line := range oddities(s) {
 		if err := fprintf(a.errs, "%s: warning: %s\n", a.program, line); err != nil {
 			return err
 		}
@@ -184,23 +184,6 @@ func (a *app) sourceShow(ctx context.Context, name string) error {
 		}
 	}
 	return nil
-}
-
-// oddNumbers says which numbers of a source cannot be meant so. Nothing is opened for it.
-func (a *app) oddNumbers(s *config.Source) (lines []string) {
-	if s.Err != nil {
-		return nil
-	}
-	if s.Maximum > 0 && s.Reserve > s.Maximum {
-		lines = append(lines, fmt.Sprintf("source %s: reserve %d is more than maximum %d: so many there never are", s.Name, s.Reserve, s.Maximum))
-	}
-	if s.Type == "local" && s.Maximum > 1 {
-		lines = append(lines, fmt.Sprintf("source %s: maximum %d, and there is one of type local: this machine", s.Name, s.Maximum))
-	}
-	if s.Type == "local" && s.Reserve > 1 && s.Maximum == 0 {
-		lines = append(lines, fmt.Sprintf("source %s: reserve %d, and there is one of type local: this machine", s.Name, s.Reserve))
-	}
-	return lines
 }
 
 // showHooks lists what a hook directory would run, and what looks as if it was meant to and will not.
@@ -244,7 +227,7 @@ func (a *app) sourceTest(ctx context.Context, name string) error {
 	defer stop()
 	if s, err := a.configured(name); err == nil && !far && !a.flags.quiet {
 		a.warnOfHooks(name)
-		for _, line := range a.oddNumbers(s) {
+		for _, line := range oddities(s) {
 			_ = fprintf(a.errs, "%s: warning: %s\n", a.program, line)
 		}
 	}

@@ -66,7 +66,9 @@ func readHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 		if err := made.Check(); err != nil {
 			hint := "docs/watching.md has all keys"
 			if no := (*webhook.NoKind)(nil); errors.As(err, &no) {
-				hint = "did you mean " + nearest.Of(no.Pattern, webhook.Kinds()) + "?"
+				if meant := nearest.Near(no.Pattern, webhook.Kinds()); meant != "" {
+					hint = "did you mean " + meant + "?"
+				}
 			}
 			return nil, invalid(hint, "[%s]: %w", title, err)
 		}

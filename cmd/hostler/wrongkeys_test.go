@@ -63,26 +63,36 @@ func TestWrongKeys(t *testing.T) {
 	}
 }
 
-// TestWrongKeyReload: a source that a reload finds with such a key goes on as it was.
+// TestWrongKeyReload: a source that a reload finds with such a key, or with one that names what is not there, goes on as it was.
 func TestWrongKeyReload(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "sources", "pods", "source.conf")
-	read := func(text string) *config.Config {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
-			t.Fatal(err)
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "later")) // which is not there yet, and no reason to refuse a context of it
+	for _, line := range []string{"volumes = foo:bar", "template = /no/such/file", "kubeconfig = KUBECONFIG"} {
+		dir := t.TempDir()
+		if config := filepath.Join(dir, "config"); strings.HasPrefix(line, "kubeconfig") {
+			line = "kubeconfig = " + config
+			if err := os.WriteFile(config, []byte("{a: ["), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
-		cfg, err := config.Load(config.LoadOptions{Dir: dir, ConfigDir: dir, TypeKeys: typeKeys()})
-		if err != nil {
-			t.Fatal(err)
+		file := filepath.Join(dir, "sources", "pods", "source.conf")
+		read := func(text string) *config.Config {
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+			cfg, err := config.Load(config.LoadOptions{Dir: dir, ConfigDir: dir, TypeKeys: typeKeys()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return cfg
 		}
-		return cfg
-	}
-	was := read("type = kubernetes\n[kubernetes]\nimage = a\n")
-	now := read("type = kubernetes\n[kubernetes]\nimage = a\nvolumes = foo:bar\n")
-	faults := faultsOf(now)
-	keepGood(was, now, faults)
-	s, err := now.Source("pods")
-	if err != nil || s.Settings["volumes"] != "" || len(faults) != 1 || !faults[0].kept || !strings.Contains(faults[0].err().Error(), file+":4: ") {
-		t.Errorf("after a reload with a wrong value: %v, %v, faults %v; want the source as it was, and the fault with file and line", s.Settings, err, faults)
+		key, _, _ := strings.Cut(line, " ")
+		was := read("type = kubernetes\n[kubernetes]\nimage = a\ncontext = there\n")
+		now := read("type = kubernetes\n[kubernetes]\nimage = a\n" + line + "\n")
+		faults := faultsOf(now)
+		keepGood(was, now, faults)
+		s, err := now.Source("pods")
+		if err != nil || s.Settings[key] != "" || len(faults) != 1 || !faults[0].kept || !strings.Contains(faults[0].err().Error(), file+":4: ") {
+			t.Errorf("after a reload with %s: %v, %v, faults %v; want the source as it was, and the fault with file and line", line, s.Settings, err, faults)
+		}
 	}
 }

@@ -54,7 +54,8 @@ var (
 	_ compute.Witness  = (*Provider)(nil)
 )
 
-// Open returns the provider for one source. ErrInvalid: the options are wrong. Nothing is asked of the cluster.
+// Open returns the provider for one source. ErrInvalid: the options are wrong. Nothing is asked of the cluster, and the template's file is not read: who has a pod uses it whatever has
+// become of the file.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	read, err := o.read()
 	switch {
@@ -63,8 +64,6 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		err = fmt.Errorf("the installation %q cannot stand in a label", o.Installation)
 	case o.Source == "":
 		err = errors.New("a source needs a name")
-	default:
-		_, err = template(o.Template)
 	}
 	if err != nil {
 		return nil, &compute.Error{Op: "kubernetes.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: err, Hint: compute.Hint(err)}

@@ -180,6 +180,9 @@ func TestOptions(t *testing.T) {
 		p, err := Open(t.Context(), nil, o)
 		if err == nil {
 			_ = p.Close()
+			_, err = o.Look()
+		}
+		if err == nil {
 			t.Errorf("%s: taken", want)
 			continue
 		}

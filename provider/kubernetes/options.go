@@ -58,6 +58,7 @@ type Options struct {
 	Schedule time.Duration `conf:"schedule-wait"`
 	// Schedule is how long a pod may have no node before that is no capacity; 0: 30 s. A cluster that adds nodes by itself needs minutes.
 
+	Requested    bool         // requests name their image, or the source has one elsewhere: only for Look
 	Source       string       // the source's name
 	Installation string       // the installation's id
 	Dir          string       // unused: all state is at the cluster

@@ -156,8 +156,5 @@ func (p *Provider) unfit(s map[string]any) error {
 		return nil
 	}
 	slices.Sort(bad)
-	return &compute.Error{
-		Kind: compute.ErrInvalid, Err: fmt.Errorf("template: security = %s does not allow %s", p.o.Security, strings.Join(bad, ", ")),
-		Hint: "take that out of the template, or set security = template",
-	}
+	return compute.WrongKey("template", "take that out of the template, or set security = template", "template: security = %s does not allow %s", p.o.Security, strings.Join(bad, ", "))
 }

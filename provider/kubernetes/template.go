@@ -95,6 +95,9 @@ func template(path string) (map[string]any, error) {
 		return fail(fmt.Errorf("%s: %w", path, err))
 	}
 	spec, ok := out.Object["spec"].(map[string]any)
+	if _, named := out.Object["metadata"]; !ok && (out.Object["spec"] != nil || head.Kind == "" && !named) {
+		return fail(fmt.Errorf("%s: no pod: spec is to be what a pod has there", path))
+	}
 	if list, isList := spec["containers"].([]any); ok && spec["containers"] != nil && (!isList || slices.ContainsFunc(list, func(c any) bool { _, is := c.(map[string]any); return !is })) {
 		return fail(fmt.Errorf("%s: spec.containers is no list of containers", path))
 	}
@@ -243,6 +246,9 @@ func (p *Provider) manifest(spec compute.Spec) (*unstructured.Unstructured, erro
 	return u, err
 }
 
+// errNoImage is what a pod lacks without which there is none.
+var errNoImage = errors.New("nothing says what pods are made of")
+
 // usual is a digest of the pod that is made of a template where a request asks for nothing. The template stays as it is.
 func (p *Provider) usual(base map[string]any) (string, error) {
 	u, err := p.onTemplate(runtime.DeepCopyJSON(base), compute.Spec{})
@@ -277,7 +283,7 @@ func (p *Provider) onTemplate(base map[string]any, spec compute.Spec) (*unstruct
 	_, notes := meta(u)
 	notes[noteContainer] = c["name"]
 	if image, _ := c["image"].(string); image == "" {
-		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no image"), Hint: "set image in the source, as image = debian:13"}
+		return nil, compute.WrongKey("image", "say image = debian:13 in [kubernetes], or have the template name one", "image: %w", errNoImage)
 	}
 	p.runtime(s, c, spec)
 	p.resources(c, spec)
@@ -285,7 +291,7 @@ func (p *Provider) onTemplate(base map[string]any, spec compute.Spec) (*unstruct
 		return nil, err
 	}
 	if s["hostNetwork"] == true && p.plan.network != "" {
-		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("template: spec.hostNetwork has the pod on its node's own network, for which no network policy counts"), Hint: "take it out of the template, or set network = open"}
+		return nil, compute.WrongKey("template", "take it out of the template, or set network = open", "template: spec.hostNetwork has the pod on its node's own network, for which no network policy counts")
 	}
 	return u, nil
 }
@@ -319,7 +325,7 @@ func (p *Provider) main(s map[string]any) (map[string]any, error) {
 			return c, nil
 		}
 	}
-	return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("container = %s: the template has none of this name", p.o.Container)}
+	return nil, compute.WrongKey("container", "", "container = %s: the template has none of this name", p.o.Container)
 }
 
 // runtime says how and where the pod runs.
