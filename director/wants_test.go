@@ -116,8 +116,8 @@ func TestImpossibleWants(t *testing.T) {
 			}
 			for _, v := range vain {
 				<-v.done
-				if !errors.Is(v.err, compute.ErrTimeout) || !strings.Contains(v.err.Error(), "2 Insufficient memory") || v.took > 131*time.Second {
-					t.Errorf("after %v: %v", v.took, v.err)
+				if !errors.Is(v.err, compute.ErrTimeout) || !strings.Contains(v.err.Error(), "2 Insufficient memory") || v.took > 131*time.Second || compute.Hint(v.err) != "ask for less, or another source" {
+					t.Errorf("after %v: %v (%s)", v.took, v.err, compute.Hint(v.err))
 				}
 			}
 			if n := made(500 * gib); n > many+6 {

@@ -34,15 +34,13 @@ func (a *app) takeTimed(ctx context.Context, engine engine, req compute.Request,
 	w := &waiting{app: a, engine: engine, req: req, asked: time.Now(), began: make(chan struct{})}
 	req.Notify = w.notify
 	a.warnOfHooks(append(w.leaves(req.Source), req.Source)...)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		w.watch(ctx, cancel)
-	}()
+	var looks sync.WaitGroup
+	looks.Go(func() { w.watch(ctx, cancel) })
+	looks.Go(func() { w.overdue(ctx) })
 	leases, err := acquire(ctx, req)
 	vain := errors.Is(context.Cause(ctx), errVain)
 	cancel(nil)
-	<-ended
+	looks.Wait()
 	queued := w.queued()
 	if err == nil {
 		return leases, queued, nil
@@ -71,16 +69,17 @@ type waiting struct {
 	start  time.Time     // set before that
 	turn   time.Time     // when its turn had come
 
-	mu    sync.Mutex
-	place compute.Progress // in the queue
-	said  string
+	mu     sync.Mutex
+	place  compute.Progress // in the queue
+	making compute.Progress // of what is made for it
+	said   string
 }
 
 // notify hears from the engine how the request comes on.
 func (w *waiting) notify(p compute.Progress) {
 	if p.Phase == "wait" {
 		w.mu.Lock()
-		w.place = p
+		w.place, w.making = p, compute.Progress{}
 		w.mu.Unlock()
 		if w.start.IsZero() {
 			w.start = time.Now()
@@ -88,6 +87,9 @@ func (w *waiting) notify(p compute.Progress) {
 		}
 		return
 	}
+	w.mu.Lock()
+	w.making = p
+	w.mu.Unlock()
 	if !w.start.IsZero() && w.turn.IsZero() {
 		w.turn = time.Now()
 	}
@@ -137,6 +139,24 @@ func (w *waiting) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 		if !w.app.flags.quiet && !w.app.compat && (first || isTerminal(w.app.errs)) {
 			w.say(w.text(ctx))
 		}
+	}
+}
+
+// overdue says once, when the time that a request may wait is over, that what is made for it goes on: that takes as long as it takes.
+func (w *waiting) overdue(ctx context.Context) {
+	if w.req.Wait <= 0 || w.app.flags.quiet || w.app.compat {
+		return
+	}
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(w.req.Wait + sayAfter):
+	}
+	w.mu.Lock()
+	making := w.making
+	w.mu.Unlock()
+	if text := progressText(making); text != "" {
+		w.say(fmt.Sprintf("%s: the %s for which it may wait are over, and what is made for it goes on: %s", w.req.Source, span(w.req.Wait), text))
 	}
 }
 
@@ -225,11 +245,20 @@ func (w *waiting) users(ctx context.Context) (lines []string, mine bool) {
 		if n := s.Counts.Cleaning + s.Counts.Discarding; n > 0 {
 			lines, mine = append(lines, fmt.Sprintf("%d on the way back", n)), false
 		}
+		if s.Counts.Ready > 0 && w.special() {
+			lines, mine = append(lines, fmt.Sprintf("%d ready and not what is asked for", s.Counts.Ready)), false
+		}
 		if s.Counts.Held > 0 {
 			lines = append(lines, fmt.Sprintf("%d held aside", s.Counts.Held))
 		}
 	}
 	return lines, mine
+}
+
+// special tells whether it asks for more than that there is one.
+func (w *waiting) special() bool {
+	r := w.req
+	return r.Cores > 0 || r.Memory > 0 || r.Disk > 0 || r.GPUs > 0 || r.Image != "" || r.Flavor != "" || r.Location != "" || len(r.UserData) > 0
 }
 
 // leaves are the sources that a source's instances are really of: itself, or those below a pool. In a ring of pools there are none.
