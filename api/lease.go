@@ -3,6 +3,7 @@ package api
 import (
 	"maps"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -216,7 +217,23 @@ type ReleaseRequest struct {
 	Names   []string `json:"names" minItems:"1" maxItems:"100000" doc:"instances, or leases by id or name"`
 	Force   bool     `json:"force,omitempty" doc:"discard them, whatever their sources want to keep"`
 	Discard bool     `json:"discard,omitempty" doc:"discard also what is not leased: cached, failed, held and orphaned instances"`
+	Ended   string   `json:"ended,omitempty" maxLength:"1000" doc:"why the computers have ended by themselves: they are discarded, and the journal says so"`
 }
+
+// NewReleaseRequest is the document of giving back as compute.Leaser's Release has it. A reason that is too long is cut.
+func NewReleaseRequest(opt compute.ReleaseOptions, names ...compute.ID) ReleaseRequest {
+	out := ReleaseRequest{Names: make([]string, len(names)), Force: opt.Force, Discard: opt.Discard, Ended: opt.Ended}
+	if len(out.Ended) > endedMost {
+		out.Ended = strings.ToValidUTF8(out.Ended[:endedMost], "")
+	}
+	for i, n := range names {
+		out.Names[i] = string(n)
+	}
+	return out
+}
+
+// endedMost is how long a reason may be.
+const endedMost = 1000
 
 // Compute is another ttl as compute.Leaser's Extend wants it.
 func (r ExtendRequest) Compute() time.Duration { return unlimit(r.TTL) }

@@ -110,11 +110,7 @@ func (c *Client) Release(ctx context.Context, who compute.Who, opt compute.Relea
 	if len(names) == 0 {
 		return nil
 	}
-	in := api.ReleaseRequest{Names: make([]string, len(names)), Force: opt.Force, Discard: opt.Discard}
-	for i, n := range names {
-		in.Names[i] = string(n)
-	}
-	return c.do(ctx, http.MethodPost, "/v1/release", as(who), in, nil)
+	return c.do(ctx, http.MethodPost, "/v1/release", as(who), api.NewReleaseRequest(opt, names...), nil)
 }
 
 // Extend renews leases, one after the other: after an error those before it are renewed.

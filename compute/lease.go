@@ -149,7 +149,7 @@ type Leaser interface {
 	Extend(ctx context.Context, who Who, ttl time.Duration, names ...ID) ([]Lease, error)
 	// Use says that the instance is used now under who's lease and returns it. Callers repeat it while they use it.
 	Use(ctx context.Context, who Who, name ID) (Lease, error)
-	// Connect opens a way into an instance under who's lease.
+	// Connect opens a way into an instance under who's lease. Errors are marked by Ended where its computer is known to have ended.
 	Connect(ctx context.Context, who Who, name ID) (Conn, error)
 }
 
@@ -173,6 +173,9 @@ type Bounds struct {
 type ReleaseOptions struct {
 	Force   bool // discard, whatever the reserve
 	Discard bool // discard also what is not leased: cached, failed, held and orphaned instances
+	// Ended says why the computers have ended by themselves, for people: then they are discarded, a pool's with those behind it, and the journal says so. Where others have
+	// parts of one, the part alone is given back. "": they have not.
+	Ended string
 }
 
 // Event is one line of the journal.

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -264,13 +265,28 @@ func (p *Pool) oversee(ctx context.Context, rec *compute.SourceRecord, o *opened
 // perished begins why a lease ended whose computer did.
 const perished = "its computer has ended: "
 
+func hasPerished(why string) bool { return strings.HasPrefix(why, perished) }
+
+// fallen marks an error of a way into a computer that was ready once, where it says that there is no such computer any more. Machines that stay do not end: one that is not found may only
+// not be named any more.
+func fallen(o *opened, err error) error {
+	if o == nil || o.stays || errors.Is(err, compute.ErrEnded) || !errors.Is(err, compute.ErrNotFound) {
+		return err
+	}
+	out := &compute.Error{Kind: compute.ErrNotFound, Err: compute.Ended(err)}
+	if e, ok := errors.AsType[*compute.Error](err); ok {
+		out.Op, out.ID, out.Hint, out.Err = e.Op, e.ID, e.Hint, compute.Ended(cmp.Or(e.Err, error(compute.ErrNotFound)))
+	}
+	return out
+}
+
 // lamented says in place of an error that an instance is nobody's, or not there, why it is not who's any more, where its computer has ended under his lease.
 func (p *Pool) lamented(tx compute.Tx, who compute.Who, id compute.ID, err error) error {
 	if had, e := p.hadLease(tx, who, id); e != nil || !had {
 		return err
 	}
 	ls, e := tx.Leases(compute.LeaseQuery{Instance: id, Ended: true, Limit: 1})
-	if e != nil || len(ls) == 0 || !strings.HasPrefix(ls[0].Why, perished) {
+	if e != nil || len(ls) == 0 || !hasPerished(ls[0].Why) {
 		return err
 	}
 	return &compute.Error{ID: id, Kind: compute.ErrNotLeased, Err: compute.Ended(fmt.Errorf("the lease has ended: %s", ls[0].Why)), Hint: "`hostler acquire -s " + ls[0].Source + "` gets another"}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -44,7 +46,11 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 				return err
 			}
 		}
-		if err := p.giveBack(tx, back, "released", opt.Force || opt.Discard, &due); err != nil {
+		why := "released"
+		if opt.Ended != "" {
+			why = perished + strings.Join(strings.FieldsFunc(opt.Ended, func(r rune) bool { return !unicode.IsPrint(r) }), " ")
+		}
+		if err := p.giveBack(tx, back, why, opt.Force || opt.Discard || opt.Ended != "", &due); err != nil {
 			return err
 		}
 		for _, t := range back {
@@ -258,7 +264,7 @@ type taken struct {
 // giveBack ends the leases of instances in use and decides about each: of every source so many are kept as are wanted, the first ones first.
 // What then waits for work is added to due.
 func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due *[]compute.ID) error {
-	back, err := p.endShares(tx, back, why, force)
+	back, err := p.endShares(tx, back, why, force && !hasPerished(why))
 	if err != nil {
 		return err
 	}
@@ -486,7 +492,10 @@ func (p *Pool) dissolve(tx compute.Tx, i *compute.Instance, due *[]compute.ID) e
 	} else if err != nil {
 		return err
 	}
-	child.Uses += i.Uses - 1 // what the pool's users did with it; the drawing itself was no use
+	child.Uses += i.Uses - 1   // what the pool's users did with it; the drawing itself was no use
+	if hasPerished(i.Reason) { // then it is this one that has
+		return p.giveBack(tx, []taken{{child, l}}, i.Reason, true, due)
+	}
 	return p.giveBack(tx, []taken{{child, l}}, "given back by the pool", false, due)
 }
 

@@ -234,7 +234,7 @@ func (p *Pool) Leaf(ctx context.Context, id compute.ID) (compute.Instance, error
 	return *chain[len(chain)-1], nil
 }
 
-// Connect opens a way into an instance under who's lease.
+// Connect opens a way into an instance under who's lease. Where that has none any more because its computer has ended, the error is marked by compute.Ended.
 func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (compute.Conn, error) {
 	var leaf *compute.Instance
 	var rec *compute.SourceRecord
@@ -275,6 +275,7 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 		if e := isAway(p.reaches(ctx, o, rec.Key, err)); e != nil { // so that nobody is given another one there
 			return nil, errors.Join(err, p.store.Update(ctx, func(tx compute.Tx) error { return p.setAway(tx, rec.Key, e) }))
 		}
+		err = fallen(o, err)
 	}
 	return nil, err
 }

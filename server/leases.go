@@ -130,7 +130,7 @@ func (s *server) releaseMany(ctx context.Context, in *struct {
 	if err == nil {
 		names := ids(in.Body.Names)
 		s.aboutThese(ctx, in.Body.Names)
-		err = s.acted(ctx, w, s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Body.Force, Discard: in.Body.Discard}, names...), names...)
+		err = s.acted(ctx, w, s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Body.Force, Discard: in.Body.Discard, Ended: in.Body.Ended}, names...), names...)
 		s.Ring()
 	}
 	return nil, s.fault(ctx, err)
