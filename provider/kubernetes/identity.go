@@ -234,5 +234,5 @@ func (p *Provider) replaced(was sighted) error {
 	default:
 		return nil
 	}
-	return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("its pod %s %s: what was in it is lost", was.name, text)}
+	return &compute.Error{Kind: compute.ErrFailed, Err: compute.Ended(fmt.Errorf("its pod %s %s: what was in it is lost", was.name, text))}
 }

@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -205,17 +206,21 @@ func hopelessWait(reason, message string) (hint string, yes bool) {
 	return hint, yes
 }
 
-// fate says why a pod is not, or will not be, a computer; nil: it is one, or may become one. wait: it may become one, and is none yet.
+// fate says why a pod is not, or will not be, a computer; nil: it is one, or may become one. wait: it may become one, and is none yet. The error of one that has ended is
+// marked so.
 func (p *record) fate(container string, patience time.Duration, now time.Time) (wait bool, err error) {
 	bad := func(kind error, hint, reason, message string) error {
 		return &compute.Error{Kind: kind, Err: fmt.Errorf("%s", words(reason, message)), Hint: hint}
 	}
+	over := func(kind error, reason, message string) error {
+		return &compute.Error{Kind: kind, Err: compute.Ended(errors.New(words(reason, message)))}
+	}
 	if p.Metadata.DeletionTimestamp != nil {
-		return false, bad(compute.ErrNotFound, "", "the pod is being deleted", p.end())
+		return false, over(compute.ErrNotFound, "the pod is being deleted", p.end())
 	}
 	switch p.Status.Phase {
 	case "Failed", "Succeeded":
-		return false, bad(compute.ErrFailed, "", "the pod has ended", p.end())
+		return false, over(compute.ErrFailed, "the pod has ended", p.end())
 	}
 	for _, c := range append(append([]running{}, p.Status.InitContainerStatuses...), p.Status.ContainerStatuses...) {
 		if w := c.State.Waiting; w != nil {
@@ -231,7 +236,7 @@ func (p *record) fate(container string, patience time.Duration, now time.Time) (
 	if c := p.container(container); c != nil && c.State.Running != nil && p.Status.Phase == "Running" {
 		return false, nil
 	} else if c != nil && c.State.Terminated != nil && p.Spec.RestartPolicy == "Never" { // others of the pod, as one that a webhook added, run on
-		return false, bad(compute.ErrFailed, "", "the pod has ended", terminated(c, false))
+		return false, over(compute.ErrFailed, "the pod has ended", terminated(c, false))
 	}
 	if c := p.unschedulable(); c != nil {
 		if strings.Contains(c.Message, "persistentvolumeclaim") && strings.Contains(c.Message, "not found") {

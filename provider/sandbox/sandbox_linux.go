@@ -202,7 +202,7 @@ func (p *Provider) stands(id compute.ID) (bool, error) {
 // ended is for a sandbox that was there once.
 func (p *Provider) ended(op string, id compute.ID) error {
 	return &compute.Error{Op: "sandbox." + op, ID: id, Kind: compute.ErrFailed,
-		Err: errors.New("the sandbox has ended: its first process was killed, or this machine was restarted"), Hint: "release it and take another"}
+		Err: compute.Ended(errors.New("the sandbox has ended: its first process was killed, or this machine was restarted")), Hint: "release it and take another"}
 }
 
 // Connect opens a way into a sandbox.

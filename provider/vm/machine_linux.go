@@ -187,6 +187,6 @@ func taken(err error) bool {
 
 // dead is the error of an instance whose qemu is not there any more.
 func (p *Provider) dead(op string, id compute.ID) error {
-	return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrLost, Err: errors.New("its qemu has ended: it crashed, was killed, or the machine shut itself down"),
+	return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrLost, Err: compute.Ended(errors.New("its qemu has ended: it crashed, was killed, or the machine shut itself down")),
 		Hint: "discard it; its console.log and qemu.log have what was said last"}
 }
