@@ -35,9 +35,17 @@ func (p *record) carries() bool {
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	c, err := p.connect(ctx, id)
 	if err != nil {
-		return nil, p.fault("Connect", id, err)
+		return nil, p.fault("Connect", id, p.obituary(id, err))
 	}
 	return c, nil
+}
+
+// obituary adds to the error of a pod that is not there what is known of its end.
+func (p *Provider) obituary(id compute.ID, err error) error {
+	if why := p.watch().epitaph(p.podName(id)); errors.Is(err, errNone) && why != "" {
+		return fmt.Errorf("%w: %s", err, why)
+	}
+	return err
 }
 
 func (p *Provider) connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
@@ -236,7 +244,7 @@ func (c *conn) find(ctx context.Context) (path string, d delivery, err error) {
 			return "", d, err
 		}
 		d.file, d.args = program.Path, program.Args
-		out, err := c.in.say(ctx, nil, "sh", "-c", look, "sh", d.hash)
+		out, err := c.in.say(ctx, nil, look, d.hash)
 		if err != nil {
 			var status *statusError
 			if missing(err) || errors.As(err, &status) {
@@ -280,7 +288,7 @@ func (c *conn) deliver(ctx context.Context, d delivery) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		_, err = c.in.say(ctx, f, "sh", "-c", put, "sh", dir, d.hash, fmt.Sprint(d.size), strings.Join(d.args, " "))
+		_, err = c.in.say(ctx, f, put, dir, d.hash, fmt.Sprint(d.size), strings.Join(d.args, " "))
 		_ = f.Close()
 		var status *statusError
 		switch {
@@ -308,85 +316,23 @@ func hashOf(path string) (string, int64, error) {
 // Run runs a command; what ended it from outside of it is asked of the cluster.
 func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	exit, err := c.Client.Run(ctx, cmd)
-	return exit, c.why(err)
+	return exit, c.why(ctx, err)
 }
 
 // Put unpacks a tar stream into a directory.
 func (c *conn) Put(ctx context.Context, dir string, tar io.Reader) error {
-	return c.why(c.Client.Put(ctx, dir, tar))
+	return c.why(ctx, c.Client.Put(ctx, dir, tar))
 }
 
 // Get writes a tree as a tar stream.
 func (c *conn) Get(ctx context.Context, path string, w io.Writer) error {
-	return c.why(c.Client.Get(ctx, path, w))
+	return c.why(ctx, c.Client.Get(ctx, path, w))
 }
 
 // Dial implements compute.Dialer.
 func (c *conn) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	to, err := c.Client.Dial(ctx, network, address)
-	return to, c.why(err)
-}
-
-// why adds to a lost contact what the cluster knows of its reason.
-func (c *conn) why(err error) error {
-	if err == nil || !errors.Is(err, compute.ErrLost) {
-		return err
-	}
-	if said := c.pipe.said(); said != "" {
-		err = errors.New(said)
-	}
-	return c.p.lostFor(c.id, c.on, c.in, err, &c.over, c.closed.Load())
-}
-
-// tidings is how long the cluster may take to learn what has become of a pod: its streams end first, and then its node tells.
-const tidings = 3 * time.Second
-
-// lostFor is the error of contact that was lost to a pod, with what the cluster knows of its reason. on is the pod as it was entered; over, what its vigil knows. ours:
-// it was we who ended the connection, so there may be no reason to wait for.
-func (p *Provider) lostFor(id compute.ID, on sighted, inside inside, err error, over *atomic.Pointer[string], ours bool) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	was := p.podWatch().get(inside.pod) // before it is known to be gone
-	for end := time.Now().Add(tidings); ; {
-		text, known := p.fell(ctx, id, on, inside, was)
-		if why := over.Load(); text == "" && why != nil {
-			text, known = *why, true
-		}
-		switch {
-		case known:
-			return &compute.Error{Op: "kubernetes.Run", ID: id, Kind: compute.ErrLost, Err: compute.Ended(errors.New(text))}
-		case text != "":
-			return &compute.Error{Op: "kubernetes.Run", ID: id, Kind: compute.ErrLost, Err: fmt.Errorf("%s (%w)", text, err)}
-		case ours || time.Now().After(end):
-			return &compute.Error{Op: "kubernetes.Run", ID: id, Kind: compute.ErrLost, Err: err}
-		}
-		time.Sleep(tidings / 10)
-	}
-}
-
-// fell says what has become of a pod; "": it is well. known: it has ended, or what ran in it has.
-func (p *Provider) fell(ctx context.Context, id compute.ID, on sighted, inside inside, was *record) (text string, known bool) {
-	in, look := p.read(ctx, id)
-	if look == nil {
-		in, look = p.podOf(ctx, in)
-	}
-	switch {
-	case errors.Is(look, errNone), errors.Is(look, compute.ErrNotReady), look == nil && in.Metadata.UID != on.uid:
-		why := p.podWatch().epitaph(inside.pod)
-		if was != nil {
-			why = cmp.Or(was.end(), why)
-		}
-		return words("the pod is gone", why), true
-	case look != nil:
-		return "the cluster does not answer", false
-	}
-	if _, fate := in.fate(inside.name, p.o.Schedule, time.Now()); fate != nil {
-		return fate.(*compute.Error).Err.Error(), true
-	}
-	if p.sight(in) != on {
-		return words("the container was started again", terminated(in.container(inside.name), true)), true
-	}
-	return "", false
+	return to, c.why(ctx, err)
 }
 
 // reasonOf is why a command of a pod may have been killed: "": nothing is known.

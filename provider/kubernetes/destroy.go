@@ -32,7 +32,14 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 
 func (p *Provider) destroy(ctx context.Context, id compute.ID, now time.Time) error {
 	p.starts(id)
-	in, err := p.read(ctx, id)
+	in, taken := p.leaves(id, now)
+	var err error
+	switch {
+	case in == nil: // that it is gone only the API server proves
+		in, err = p.read(ctx, id)
+	case taken && in.Metadata.DeletionTimestamp == nil: // the watch will tell
+		return nil
+	}
 	none := errors.Is(err, errNone)
 	if err != nil && !none {
 		return err
@@ -56,6 +63,25 @@ func (p *Provider) destroy(ctx context.Context, id compute.ID, now time.Time) er
 		return p.end(ctx, id, p.gvr, in, now)
 	}
 	return p.delete(ctx, p.gvr, in, metav1.DeleteOptions{})
+}
+
+// heeded is how long the watch alone is heeded on an object whose deletion was asked for.
+const heeded = 30 * time.Second
+
+// leaves returns what the watch knows of an instance that is to go, and whether the API server has taken its deletion. nil: nothing, or that was so long ago that the watch may be
+// silent.
+func (p *Provider) leaves(id compute.ID, now time.Time) (in *record, taken bool) {
+	w := p.watch()
+	if in = w.sees(p.podName(id)); in == nil || !p.owned(in) {
+		return nil, false
+	}
+	w.mu.Lock()
+	d := w.ours[in.Metadata.UID]
+	w.mu.Unlock()
+	if d.taken && now.Sub(d.at) > heeded {
+		return nil, false
+	}
+	return in, d.taken
 }
 
 // left returns the pod that agent-sandbox made for an instance, whatever became of the sandbox or the claim; nil: there is none.
@@ -118,11 +144,18 @@ func (p *Provider) delete(ctx context.Context, gvr schema.GroupVersionResource, 
 		return err
 	}
 	if gvr == p.gvr {
-		p.watch().deleting(in.Metadata.UID)
+		p.watch().deleting(in.Metadata.UID, false)
 	}
 	err := p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
 		return d.Resource(gvr).Namespace(p.c.namespace).Delete(ctx, in.Metadata.Name, how)
 	})
+	switch {
+	case gvr != p.gvr:
+	case err == nil:
+		p.watch().deleting(in.Metadata.UID, true)
+	case absent(err, in.Metadata.Name):
+		p.watch().gone(in.Metadata.Name)
+	}
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // gone meanwhile, or another is there under its name
 		return nil
 	}

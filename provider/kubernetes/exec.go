@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -15,6 +16,9 @@ import (
 	"k8s.io/client-go/tools/remotecommand"
 	utilexec "k8s.io/client-go/util/exec"
 	"k8s.io/streaming/pkg/httpstream"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/remote/shell"
 )
 
 // inside is a container of a pod that commands can be started in.
@@ -75,15 +79,22 @@ func (in inside) stream(ctx context.Context, s *session, args []string, o remote
 	return err
 }
 
-// say runs a program to its end and returns what it printed, bounded.
-func (in inside) say(ctx context.Context, input io.Reader, args ...string) (string, error) {
+// say runs a script of sh to its end and returns what it printed, bounded. API servers say success when they or the stream are cut, so the script says itself that it has
+// come to its end.
+func (in inside) say(ctx context.Context, input io.Reader, script string, args ...string) (string, error) {
 	var out, said bounded
-	err := in.start(ctx, args, remotecommand.StreamOptions{Stdin: input, Stdout: &out, Stderr: &said})
+	end := shell.Nonce()
+	script = `trap "printf ` + end + `" EXIT;` + script
+	err := in.start(ctx, slices.Concat([]string{"sh", "-c", script, "sh"}, args), remotecommand.StreamOptions{Stdin: input, Stdout: &out, Stderr: &said})
 	var exit utilexec.CodeExitError
 	if errors.As(err, &exit) {
 		err = &statusError{exit.Code, words("", said.String())}
 	}
-	return out.String(), err
+	text, whole := strings.CutSuffix(out.String(), end)
+	if err == nil && !whole {
+		err = &compute.Error{Kind: compute.ErrLost, Err: errCut}
+	}
+	return strings.TrimSpace(text), err
 }
 
 // statusError is a program that ended with a status of its own.

@@ -49,3 +49,12 @@ func (p *Provider) Misplace(uid string) { p.place(uid, &placing{path: "/nowhere/
 
 // Fresh has what a broken watch told count for so long.
 func (o *Options) Fresh(d time.Duration) { o.fresh = d }
+
+// Says runs a script in a pod as we do for ourselves.
+func (p *Provider) Says(ctx context.Context, id compute.ID, script string) (string, error) {
+	in, err := p.known(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	return inside{c: p.c, pod: in.Metadata.Name, name: p.containerOf(in)}.say(ctx, nil, script)
+}

@@ -41,16 +41,22 @@ func (w *watch) mourn(r *record) {
 	w.graves[r.Metadata.Name] = grave{r, cmp.Or(r.end(), "it was deleted, by somebody else"), now}
 }
 
-// deleting notes that it is we who delete an object.
-func (w *watch) deleting(uid string) {
+// deletion is that it is we who delete an object.
+type deletion struct {
+	at    time.Time // last
+	taken bool      // the API server has said that it does
+}
+
+// deleting notes that it is we who delete an object, before the API server is asked, and again when it has taken that.
+func (w *watch) deleting(uid string, taken bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
 	if now.Sub(w.swept) > mourned {
 		w.swept = now
-		maps.DeleteFunc(w.ours, func(_ string, at time.Time) bool { return now.Sub(at) > deletes })
+		maps.DeleteFunc(w.ours, func(_ string, d deletion) bool { return now.Sub(d.at) > deletes })
 	}
-	w.ours[uid] = now
+	w.ours[uid] = deletion{now, taken}
 }
 
 // epitaph says why the object of a name is gone; "": nothing is known of that.
@@ -73,7 +79,7 @@ func (w *watch) ends(ctx context.Context, meant func(*record) bool, out map[comp
 		}
 	}
 	for _, r := range w.all {
-		going, ended := r.Metadata.DeletionTimestamp != nil && w.ours[r.Metadata.UID].IsZero(), r.Status.Phase == "Failed" || r.Status.Phase == "Succeeded"
+		going, ended := r.Metadata.DeletionTimestamp != nil && w.ours[r.Metadata.UID].at.IsZero(), r.Status.Phase == "Failed" || r.Status.Phase == "Succeeded"
 		switch {
 		case !going && !ended || !meant(r):
 		case going:

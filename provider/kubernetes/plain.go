@@ -103,7 +103,7 @@ func (c *plain) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, er
 	}
 	if c.life.Err() != nil {
 		if c.over.Load() != nil {
-			return compute.Exit{}, c.lost(errors.New("the connection ended"))
+			return compute.Exit{}, c.lost(ctx, errors.New("the connection ended"))
 		}
 		return compute.Exit{}, c.fail(compute.ErrLost, "the connection is closed")
 	}
@@ -203,7 +203,7 @@ func (r *plainRun) await(ctx context.Context, done chan error, sizes *sizes) err
 			return ctx.Err()
 		case <-r.life.Done():
 			if r.over.Load() != nil {
-				return r.lost(errors.New("the connection ended"))
+				return r.lost(ctx, errors.New("the connection ended"))
 			}
 			return r.fail(compute.ErrLost, "the connection is closed")
 		case <-unread:
@@ -239,11 +239,11 @@ func (r *plainRun) signal(ctx context.Context, name string) {
 	defer cancel()
 	switch alone := name == "KILL" || name == "STOP"; {
 	case r.leads && !alone:
-		_, _ = r.in.say(ctx, nil, "sh", "-c", `kill -"$1" -"$2"`, "sh", name, strconv.Itoa(r.pid))
+		_, _ = r.in.say(ctx, nil, `kill -"$1" -"$2"`, name, strconv.Itoa(r.pid))
 	case r.own != "" && alone: // the shell is to tell of it; and in the moment before it is the command it has no mark yet
-		_, _ = r.in.say(ctx, nil, "sh", "-c", `kill -"$1" "$3" 2>/dev/null;`+shell.Tell, "sh", name, r.mark, r.own)
+		_, _ = r.in.say(ctx, nil, `kill -"$1" "$3" 2>/dev/null;`+shell.Tell, name, r.mark, r.own)
 	default:
-		_, _ = r.in.say(ctx, nil, "sh", "-c", shell.Tell, "sh", name, r.mark)
+		_, _ = r.in.say(ctx, nil, shell.Tell, name, r.mark)
 	}
 }
 
@@ -259,7 +259,7 @@ func (r *plainRun) kill() {
 		}
 	default:
 	}
-	_, _ = r.in.say(ctx, nil, "sh", "-c", script, "sh", "KILL", r.mark, strconv.Itoa(r.pid))
+	_, _ = r.in.say(ctx, nil, script, "KILL", r.mark, strconv.Itoa(r.pid))
 }
 
 // exit reads how the stream ended; err counts where the end of the output is not there.
@@ -298,12 +298,12 @@ func (r *plainRun) exit(ctx context.Context, err error, said string) (compute.Ex
 	case !r.started() && (apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)):
 		return compute.Exit{}, r.p.fault("Run", r.id, err)
 	}
-	return compute.Exit{}, r.lost(err)
+	return compute.Exit{}, r.lost(ctx, err)
 }
 
 // lost is the error of contact that was lost.
-func (c *plain) lost(err error) error {
-	return c.p.lostFor(c.id, c.on, c.in, err, &c.over, c.life.Err() != nil)
+func (c *plain) lost(ctx context.Context, err error) error {
+	return c.p.lostFor(ctx, c.id, c.on, c.in, err, &c.over, c.life.Err() != nil)
 }
 
 func (r *plainRun) started() bool { return isClosed(r.began) }

@@ -22,8 +22,9 @@ type passing struct {
 
 // vigil waits for the end of one pod.
 type vigil struct {
-	uid  string
-	news chan passing // 1 slot, the last counts
+	uid     string
+	news    chan passing  // 1 slot, the last counts
+	stirred chan struct{} // 1 slot: something was told of what has its name
 }
 
 // tell leaves news for who waits.
@@ -54,7 +55,7 @@ func (p *record) passes() (passing, bool) {
 func (w *watch) await(name, uid string) (v *vigil, over func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	v = &vigil{uid, make(chan passing, 1)}
+	v = &vigil{uid, make(chan passing, 1), make(chan struct{}, 1)}
 	if w.vigils == nil {
 		w.vigils = map[string][]*vigil{}
 	}
@@ -82,6 +83,10 @@ func (w *watch) toll(r *record, gone bool) {
 		news, ends = passing{words("the pod is gone", cmp.Or(r.end(), w.graves[r.Metadata.Name].why)), farewell}, true
 	}
 	for _, v := range all {
+		select {
+		case v.stirred <- struct{}{}:
+		default:
+		}
 		if ends && v.uid == r.Metadata.UID {
 			v.tell(news)
 		}

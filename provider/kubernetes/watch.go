@@ -31,18 +31,18 @@ type watch struct {
 	of watched
 
 	mu     sync.Mutex
-	all    map[string]*record   // by name
-	graves map[string]grave     // by name
-	ours   map[string]time.Time // the ids of objects that we are deleting, or have deleted, and since when
-	swept  time.Time            // that those of long ago were forgotten
-	synced chan struct{}        // closed when the first list is there
-	broken error                // why there is no watch now; nil: there is one
-	denied error                // what was said when we may not watch; to list then works, and begins all anew again and again
-	since  time.Time            // that it has been so
-	stop   context.CancelFunc   // nil: not begun
-	ended  chan struct{}        // closed when it has ended
-	timed  map[string]timing    // how long pods took to start, by source
-	vigils map[string][]*vigil  // by the name of what they wait for
+	all    map[string]*record  // by name
+	graves map[string]grave    // by name
+	ours   map[string]deletion // the ids of objects that we are deleting, or have deleted
+	swept  time.Time           // that those of long ago were forgotten
+	synced chan struct{}       // closed when the first list is there
+	broken error               // why there is no watch now; nil: there is one
+	denied error               // what was said when we may not watch; to list then works, and begins all anew again and again
+	since  time.Time           // that it has been so
+	stop   context.CancelFunc  // nil: not begun
+	ended  chan struct{}       // closed when it has ended
+	timed  map[string]timing   // how long pods took to start, by source
+	vigils map[string][]*vigil // by the name of what they wait for
 
 	silence time.Duration // how long it may tell nothing
 	spare   *time.Timer   // gives back what a long list took; nil: there was none
@@ -52,7 +52,7 @@ type watch struct {
 const longList = 1000
 
 func newWatch(c *cluster, of watched) *watch {
-	return &watch{c: c, of: of, all: map[string]*record{}, graves: map[string]grave{}, ours: map[string]time.Time{}, silence: silence}
+	return &watch{c: c, of: of, all: map[string]*record{}, graves: map[string]grave{}, ours: map[string]deletion{}, silence: silence}
 }
 
 // begin starts the watch, unless it runs.
@@ -265,6 +265,13 @@ func (w *watch) sees(name string) *record {
 	default:
 		return nil
 	}
+}
+
+// works reports whether it tells all at this moment, and not only counts still for what it told last.
+func (w *watch) works() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.broken == nil && w.denied == nil
 }
 
 // took is how long pods of a source took until they ran, in the mean of those that are there; 0: none has run. It is to the second, as pods' times are, and rounded up.

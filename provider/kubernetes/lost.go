@@ -1,0 +1,121 @@
+package kubernetes
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// why adds to a lost contact what the cluster knows of its reason.
+func (c *conn) why(ctx context.Context, err error) error {
+	if err == nil || !errors.Is(err, compute.ErrLost) {
+		return err
+	}
+	if said := c.pipe.said(); said != "" {
+		err = errors.New(said)
+	}
+	return c.p.lostFor(ctx, c.id, c.on, c.in, err, &c.over, c.closed.Load())
+}
+
+const (
+	tidings  = 3 * time.Second        // how long the cluster may take to learn what has become of a pod: its streams end first, and then its node tells
+	lastWord = 2 * time.Second        // for the API server to say, in the end, what the watch has not told
+	inquiry  = 200 * time.Millisecond // between two questions at first, where there is no watch
+)
+
+// lostFor is the error of contact that was lost to a pod, with what the cluster knows of its reason: the watch tells that when it happens, so it is waited for a while, and the API
+// server is asked but once. on is the pod as it was entered; over, what its vigil knows. ours: it was we who ended the connection, so there may be no reason to wait for.
+// When ctx ends nothing is waited for.
+func (p *Provider) lostFor(ctx context.Context, id compute.ID, on sighted, inside inside, err error, over *atomic.Pointer[string], ours bool) error {
+	lost := func(err error) error {
+		return &compute.Error{Op: "kubernetes.Run", ID: id, Kind: compute.ErrLost, Err: err}
+	}
+	w := p.podWatch()
+	was := w.get(inside.pod) // before it is known to be gone
+	v, leave := w.await(inside.pod, on.uid)
+	defer leave()
+	waiting, cancel := context.WithTimeout(ctx, tidings)
+	defer cancel()
+	watched := w.trusted(waiting) == nil && w.works()
+	for pause := inquiry; ; pause *= 2 {
+		text, known := "", true
+		if watched {
+			text = p.fate(w.get(inside.pod), on, inside, was)
+		} else {
+			text, known = p.fell(waiting, id, on, inside, was)
+		}
+		if why := over.Load(); why != nil && (text == "" || !known) {
+			text, known = *why, true
+		}
+		switch {
+		case text != "" && known:
+			return lost(compute.Ended(errors.New(text)))
+		case text != "":
+			return lost(fmt.Errorf("%s (%w)", text, err))
+		case ours:
+			return lost(err)
+		}
+		var again <-chan time.Time
+		if !watched {
+			again = time.After(pause)
+		}
+		select {
+		case <-v.stirred:
+			continue
+		case <-again:
+			continue
+		case <-waiting.Done():
+		}
+		break
+	}
+	if ctx.Err() != nil || !watched {
+		return lost(err)
+	}
+	asking, cancel := context.WithTimeout(ctx, lastWord)
+	defer cancel()
+	switch text, known := p.fell(asking, id, on, inside, was); {
+	case text != "" && known:
+		return lost(compute.Ended(errors.New(text)))
+	case text != "":
+		return lost(fmt.Errorf("%s (%w)", text, err))
+	}
+	return lost(err)
+}
+
+// fell asks what has become of a pod; "": it is well. known: it has ended, or what ran in it has.
+func (p *Provider) fell(ctx context.Context, id compute.ID, on sighted, inside inside, was *record) (text string, known bool) {
+	in, err := p.read(ctx, id)
+	if err == nil {
+		in, err = p.podOf(ctx, in)
+	}
+	switch {
+	case errors.Is(err, errNone), errors.Is(err, compute.ErrNotReady):
+		in = nil
+	case err != nil:
+		return "the cluster does not answer", false
+	}
+	return p.fate(in, on, inside, was), true
+}
+
+// fate says what has become of a pod that was entered, by what it is now; nil: it is gone. was is what it was before, where that is known. "": it is well.
+func (p *Provider) fate(in *record, on sighted, inside inside, was *record) string {
+	if in == nil || in.Metadata.UID != on.uid {
+		why := p.podWatch().epitaph(inside.pod)
+		if was != nil && was.Metadata.UID == on.uid {
+			why = cmp.Or(was.end(), why)
+		}
+		return words("the pod is gone", why)
+	}
+	if _, fate := in.fate(inside.name, p.o.Schedule, time.Now()); fate != nil {
+		return fate.(*compute.Error).Err.Error()
+	}
+	if p.sight(in) != on {
+		return words("the container was started again", terminated(in.container(inside.name), true))
+	}
+	return ""
+}
