@@ -358,7 +358,9 @@ func (k *keeper) connect(c *net.UnixConn, r *bufio.Reader, req request) {
 		k.streams--
 		k.mu.Unlock()
 	}()
-	if err := agent.Serve(ctx, s, watched{k, e}, agent.Options{}); err != nil && ctx.Err() == nil {
+	var at sync.RWMutex
+	k.clientsDone.Go(func() { k.outlast(ctx, e, &at, cancel) })
+	if err := agent.Serve(ctx, s, watched{k, e, &at}, agent.Options{}); err != nil && ctx.Err() == nil {
 		k.opt.Log.Debug("client", "instance", key.Instance, "err", err)
 	}
 }

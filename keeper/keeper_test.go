@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/keeper"
+	"github.com/hostler-project/hostler/remote/agent"
 )
 
 // serve runs a keeper in this process until the test ends.
@@ -277,9 +278,12 @@ func TestEndedConnectionIsNotGivenOut(t *testing.T) {
 	opt := options(dir, "", time.Minute)
 	open := opt.Open
 	done := make(chan struct{})
+	next := done
 	opt.Open = func(ctx context.Context, key keeper.Key, who compute.Who) (compute.Conn, error) {
 		c, err := open(ctx, key, who)
-		return doneConn{c, done}, err
+		own := next
+		next = make(chan struct{})
+		return doneConn{c, own}, err
 	}
 	serve(t, opt)
 	for i := range 3 {
@@ -299,6 +303,51 @@ func TestEndedConnectionIsNotGivenOut(t *testing.T) {
 	if n := lines(dir, "opened"); n != 2 {
 		t.Errorf("%d were opened", n)
 	}
+}
+
+// TestIdleHearsTheEnd: a client that has nothing running hears that the connection has ended that he was given; what runs at that moment ends by itself, and with its own word.
+func TestIdleHearsTheEnd(t *testing.T) {
+	dir := place(t)
+	opt := options(dir, "", time.Minute)
+	open := opt.Open
+	done := make(chan struct{})
+	opt.Open = func(ctx context.Context, key keeper.Key, who compute.Who) (compute.Conn, error) {
+		c, err := open(ctx, key, who)
+		return doneConn{c, done}, err
+	}
+	serve(t, opt)
+	var clients []*agent.Client
+	for range 2 {
+		c, err := keeper.Dial(t.Context(), opt.Socket, request(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		way, ok := c.(*agent.Client)
+		if !ok {
+			t.Fatalf("it is a %T", c)
+		}
+		if err := way.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		clients = append(clients, way)
+	}
+	go func() {
+		<-clients[0].Done()
+		_ = os.WriteFile(filepath.Join(dir, "heard"), nil, 0o600)
+	}()
+	go func() {
+		for lines(dir, "runs") == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		close(done)
+	}()
+	script := "echo >>" + filepath.Join(dir, "runs") + "; until [ -e " + filepath.Join(dir, "heard") + " ]; do sleep 0.01; done; exit 7"
+	exit, err := clients[1].Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", script}})
+	if err != nil || exit.Code != 7 {
+		t.Errorf("what ran: %v, %v", exit, err)
+	}
+	<-clients[1].Done()
 }
 
 func TestForwarding(t *testing.T) {

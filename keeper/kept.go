@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -173,6 +174,24 @@ func (k *keeper) removeLocked(e *kept) {
 	}
 }
 
+// outlast ends a client's way when the connection has ended that it leads to: a client that has nothing running there would never hear of it. What runs ends by itself
+// first, as its error says more; at is held by that. It returns when ctx ends, too.
+func (k *keeper) outlast(ctx context.Context, e *kept, at *sync.RWMutex, end context.CancelCauseFunc) {
+	d, ok := compute.As[interface{ Done() <-chan struct{} }](e.conn)
+	if !ok {
+		return
+	}
+	select {
+	case <-d.Done():
+	case <-ctx.Done():
+		return
+	}
+	k.retire(e)
+	at.Lock()
+	defer at.Unlock()
+	end(&compute.Error{Op: "keeper", ID: e.key.Instance, Kind: compute.ErrLost})
+}
+
 // leave counts a user out. The last one of a connection that is still being opened ends that.
 func (k *keeper) leave(e *kept) {
 	k.mu.Lock()
@@ -283,8 +302,9 @@ func (k *keeper) sweep(now time.Time, idle time.Duration) (next time.Time) {
 
 // watched is a kept connection in one client's hands: it sees when contact is lost.
 type watched struct {
-	k *keeper
-	e *kept
+	k  *keeper
+	e  *kept
+	at *sync.RWMutex // held for reading by what goes on
 }
 
 func (w watched) see(err error) error {
@@ -295,15 +315,21 @@ func (w watched) see(err error) error {
 }
 
 func (w watched) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+	w.at.RLock()
+	defer w.at.RUnlock()
 	exit, err := w.e.conn.Run(ctx, cmd)
 	return exit, w.see(err)
 }
 
 func (w watched) Put(ctx context.Context, dir string, tar io.Reader) error {
+	w.at.RLock()
+	defer w.at.RUnlock()
 	return w.see(w.e.conn.Put(ctx, dir, tar))
 }
 
 func (w watched) Get(ctx context.Context, path string, out io.Writer) error {
+	w.at.RLock()
+	defer w.at.RUnlock()
 	return w.see(w.e.conn.Get(ctx, path, out))
 }
 

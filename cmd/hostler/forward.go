@@ -54,6 +54,11 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 		return err
 	}
 	defer conn.Close()
+	if way, ok := compute.As[interface{ Ping(context.Context) error }](conn); ok { // until something is asked by it nobody hears that it ends
+		if err := way.Ping(ctx); err != nil {
+			return err
+		}
+	}
 	interrupted := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -71,7 +76,7 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 		if way, ok := compute.As[interface{ Done() <-chan struct{} }](conn); ok { // a controller ends it with the lease, and nobody may come meanwhile who would see that
 			select {
 			case <-way.Done():
-				cancel(cmp.Or(c.over(ctx), error(&compute.Error{ID: c.instance.ID, Kind: compute.ErrLost})))
+				cancel(cmp.Or(c.over(ctx), c.fallen(ctx), error(&compute.Error{ID: c.instance.ID, Kind: compute.ErrLost})))
 			case <-ctx.Done():
 			}
 		}
