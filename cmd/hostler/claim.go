@@ -39,10 +39,14 @@ type claim struct {
 	who       compute.Who
 	instance  compute.Instance
 	lease     compute.Lease
-	temporary bool           // acquired for this command alone
-	direct    string         // the source of type local that is used without a lease, as crcache did; "": none
-	given     *compute.Lease // what was acquired for it already; nil: it acquires
-	queued    time.Duration  // that it waited for its turn
+	temporary bool                // acquired for this command alone
+	direct    string              // the source of type local that is used without a lease, as crcache did; "": none
+	given     *compute.Lease      // what was acquired for it already; nil: it acquires
+	ordered   *compute.Request    // by which it was acquired; nil: it had been there
+	orderedAt time.Time           // when it was made first
+	moved     func(compute.Lease) // told of another that was acquired in the place of one that had ended; may be nil
+	retaken   time.Duration       // that this took
+	queued    time.Duration       // that it waited for its turn
 
 	early    <-chan compute.Conn // what dialEarly found; nil: nobody asked
 	earlyFor string              // the name that it was asked for
@@ -105,18 +109,25 @@ func (c *claim) obtain(ctx context.Context, name string) error {
 		return err
 	}
 	a.defaultIdle(&req, idleKept)
-	leases, queued, err := a.takeTimed(ctx, engine, req, engine.Acquire)
-	c.queued = queued
+	c.ordered, c.orderedAt = &req, time.Now()
+	return c.acquire(ctx, req)
+}
+
+// acquire takes an instance for the command.
+func (c *claim) acquire(ctx context.Context, req compute.Request) error {
+	kept := c.ask.keep || c.ask.want.name != ""
+	leases, queued, err := c.app.takeTimed(ctx, c.engine, req, c.engine.Acquire)
+	c.queued += queued
 	if err != nil {
 		return err
 	}
 	c.lease, c.temporary = leases[0], !kept
 	c.instance = compute.Instance{ID: c.lease.Instance, Source: c.lease.Source}
 	if c.ask.describe { // which tells more of it
-		c.instance, _, err = engine.Resolve(ctx, string(c.lease.Instance))
+		c.instance, _, err = c.engine.Resolve(ctx, string(c.lease.Instance))
 	}
-	if err == nil && kept && !a.flags.quiet {
-		_ = fprintf(a.errs, "%s is yours until `hostler release %s`%s\n", c.instance.ID, handle(c.lease), untilWords(c.lease))
+	if err == nil && kept && !c.app.flags.quiet {
+		_ = fprintf(c.app.errs, "%s is yours until `hostler release %s`%s\n", c.instance.ID, handle(c.lease), untilWords(c.lease))
 	}
 	return err
 }
@@ -154,13 +165,16 @@ func (c *claim) take(ctx context.Context, i compute.Instance) (err error) {
 
 // giveBack releases what was acquired for this run. A problem there is a warning: the next command finishes it.
 func (c *claim) giveBack(ctx context.Context) {
-	if !c.temporary {
-		return
+	if c.temporary {
+		c.release(ctx, compute.ReleaseOptions{})
 	}
+}
+
+func (c *claim) release(ctx context.Context, opt compute.ReleaseOptions) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	who := compute.Who{Owner: c.who.Owner, Lease: c.lease.ID}
-	err := c.engine.Release(ctx, who, compute.ReleaseOptions{}, c.instance.ID)
+	err := c.engine.Release(ctx, who, opt, c.instance.ID)
 	if err != nil && !errors.Is(err, compute.ErrNotLeased) && !errors.Is(err, compute.ErrStale) {
 		_ = fprintf(c.app.errs, "%s: %s is not given back yet: %s\n", c.app.program, c.instance.ID, plain(err))
 	}

@@ -253,10 +253,12 @@ func (s *several) together(ctx context.Context, engine engine) error {
 	a.defaultIdle(&req, idleKept)
 	asking, stop := a.untilSignal(ctx)
 	defer stop() // at the end: the runs take signals themselves
+	asked := time.Now()
 	leases, err := a.take(asking, engine, req)
 	if err != nil {
 		return a.interrupted(err, "nothing was begun")
 	}
+	req.Count = 1
 	slices.SortFunc(leases, func(x, y compute.Lease) int { return compareNames(string(x.Instance), string(y.Instance)) })
 	width := 0
 	for _, l := range leases {
@@ -266,7 +268,8 @@ func (s *several) together(ctx context.Context, engine engine) error {
 	for i := range leases {
 		p := s.add(i + 1)
 		p.label = fmt.Sprintf("%-*s| ", width, handle(leases[i]))
-		p.runner.given, p.runner.engine = &leases[i], engine
+		p.runner.given, p.runner.engine, p.runner.ordered, p.runner.orderedAt = &leases[i], engine, &req, asked
+		p.runner.moved = func(l compute.Lease) { p.label = fmt.Sprintf("%-*s| ", width, handle(l)) }
 		p.runner.who = a.who(ctx, engine, string(leases[i].Instance))
 		p.runner.who.Admin = s.opt.any
 	}

@@ -134,12 +134,22 @@ func (r *runner) timedObtain(ctx context.Context, name string) error {
 	return err
 }
 
+// timedEnter opens the way in. To take another instance counts as acquiring it.
+func (r *runner) timedEnter(ctx context.Context) (compute.Conn, string, error) {
+	queued := r.queued
+	connected := phase(&r.phases.Connect)
+	conn, typ, err := r.enter(ctx)
+	connected()
+	queued = r.queued - queued
+	r.phases.Connect -= r.retaken.Seconds()
+	r.phases.Acquire += (r.retaken - queued).Seconds()
+	r.phases.Queue += queued.Seconds()
+	return conn, typ, err
+}
+
 // command runs it, with all that goes along.
 func (r *runner) command(ctx context.Context) error {
-	r.who.Lease = r.lease.ID // from here on it is this lease or none, though the same user may get the instance again
-	connected := phase(&r.phases.Connect)
-	conn, typ, err := r.connect(ctx)
-	connected()
+	conn, typ, err := r.timedEnter(ctx)
 	if err != nil {
 		return err
 	}

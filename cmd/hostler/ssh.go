@@ -115,8 +115,7 @@ func (a *app) sshProxy(ctx context.Context, o *runOptions, name string) error {
 		return signals.interrupted(err, false)
 	}
 	defer r.giveBack(ctx)
-	r.who.Lease = r.lease.ID // this lease or none
-	conn, typ, err := r.connect(ctx)
+	conn, typ, err := r.enter(ctx)
 	if err != nil {
 		return signals.interrupted(err, false)
 	}

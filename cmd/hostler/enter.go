@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// A computer may end while it stands ready, and be handed out before anybody knows. Who acquired it for a command of his own has lost nothing by that: nothing has begun.
+
+// entersMost is how many computers in a row may turn out to have ended until the command fails for that.
+const entersMost = 3
+
+// enter opens the way into the instance, under this lease or none from here on, though the same user may get the instance again. Where one that was acquired for this
+// command turns out to have ended, it is given back as that, and the next one taken, all within the request's time to wait. What the user has by a name of his own is that or nothing.
+func (c *claim) enter(ctx context.Context) (compute.Conn, string, error) {
+	for n := 1; ; n++ {
+		c.who.Lease = c.lease.ID
+		conn, typ, err := c.connect(ctx)
+		if err == nil || c.ordered == nil || !errors.Is(err, compute.ErrEnded) || ctx.Err() != nil {
+			return conn, typ, err
+		}
+		why := c.bare(err)
+		c.release(ctx, compute.ReleaseOptions{Ended: why})
+		c.temporary = false // it is given back
+		if n == entersMost {
+			return nil, "", err
+		}
+		c.app.say("%s has ended (%s): another is taken", c.instance.ID, why)
+		begin := time.Now()
+		err = c.acquire(ctx, c.again())
+		c.retaken += time.Since(begin)
+		if err != nil {
+			return nil, "", err
+		}
+		if c.moved != nil {
+			c.moved(c.lease)
+		}
+	}
+}
+
+// bare is an error for people without the instance's name.
+func (c *claim) bare(err error) string {
+	return strings.TrimPrefix(plain(err), string(c.instance.ID)+": ")
+}
+
+// again is the request by which it was acquired, with what is left of its time to wait.
+func (c *claim) again() compute.Request {
+	req := *c.ordered
+	if req.Wait > 0 {
+		req.Wait = max(0, req.Wait-time.Since(c.orderedAt))
+	}
+	return req
+}
+
+// fallen asks, after contact was lost, whether the computer has ended; nil: not that is known.
+func (c *claim) fallen(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	conn, _, err := c.connect(ctx)
+	if closeIf(conn); !errors.Is(err, compute.ErrEnded) {
+		return nil
+	}
+	return &compute.Error{ID: c.instance.ID, Kind: compute.ErrLost, Err: compute.Ended(fmt.Errorf("%w: %s", compute.ErrLost, c.bare(err)))}
+}
