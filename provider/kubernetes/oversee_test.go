@@ -196,8 +196,6 @@ func TestNodeAway(t *testing.T) {
 func TestNamespaceEnds(t *testing.T) {
 	t.Parallel()
 	o := site(t)
-	o.Namespace += "-ends"
-	lab.Ctl(t, "", "create", "namespace", o.Namespace)
 	lab.Ctl(t, "", "create", "configmap", "stays", "-n", o.Namespace)
 	finalizers := func(to string) {
 		lab.Ctl(t, "", "patch", "configmap", "stays", "-n", o.Namespace, "--type=merge", "-p", `{"metadata":{"finalizers":`+to+`}}`)
@@ -221,7 +219,7 @@ func TestNamespaceEnds(t *testing.T) {
 }
 
 // TestHistoryGone has so much happen while nobody watches that the API server cannot tell all of it: it is known all the same afterwards. It takes as long as an API
-// server takes to start, and the library to ask it again.
+// server takes to start.
 func TestHistoryGone(t *testing.T) {
 	o := site(t)
 	direct := open(t, o)

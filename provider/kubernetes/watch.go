@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
@@ -64,7 +65,7 @@ func (w *watch) begin() {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop, w.synced, w.ended = stop, make(chan struct{}), make(chan struct{})
-	r := cache.NewReflectorWithOptions(w.source(), &unstructured.Unstructured{}, w, cache.ReflectorOptions{Name: "hostler/" + w.of.gvr.Resource, TypeDescription: w.of.gvr.Resource})
+	r := cache.NewReflectorWithOptions(w.source(), &unstructured.Unstructured{}, w, cache.ReflectorOptions{Name: "hostler/" + w.of.gvr.Resource, TypeDescription: w.of.gvr.Resource, Backoff: &pause})
 	r.ShouldResync = nil
 	go func() {
 		defer close(w.ended)
@@ -79,6 +80,10 @@ func (w *watch) begin() {
 		}
 	}()
 }
+
+// pause is between two tries to watch. The library's own grows to a minute: for so long nothing new would be known once the API server is back, and a source that is closed
+// meanwhile would wait for it, as the library does not end some of its pauses.
+var pause = wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 3 * time.Second}
 
 // begun reports whether the watch runs.
 func (w *watch) begun() bool {
