@@ -26,11 +26,28 @@ type Source struct {
 	Failures    int        `json:"failures" doc:"to make an instance, in a row"`
 	LastError   string     `json:"last_error,omitempty" doc:"of these"`
 	PausedUntil *time.Time `json:"paused_until,omitempty" doc:"after failures, nothing is made before"`
+	Unready     *Unready   `json:"unready,omitempty" doc:"nothing has become ready of what it makes since that was changed; left out: something has, or nothing has failed yet"`
 	Sources     []string   `json:"sources,omitempty" doc:"of a pool, in order of preference"`
 	TTL         float64    `json:"ttl" doc:"seconds, of leases that ask for none; 0: none"`
 	LeaseIdle   float64    `json:"lease_idle" doc:"seconds that leases which ask for nothing else may be unused; 0: it says nothing"`
 	Fixed       int        `json:"fixed,omitempty" doc:"computers that it has, where it makes none"`
 	Image       string     `json:"image,omitempty" doc:"what its instances begin with"`
+}
+
+// Unready says that nothing has become ready of what a source's instances are made of since that was changed.
+type Unready struct {
+	Since    time.Time `json:"since" doc:"it was changed"`
+	Changed  string    `json:"changed,omitempty" doc:"configuration or template; left out: nothing was made before"`
+	Failures int       `json:"failures" doc:"so many instances of it did not become ready"`
+	Error    string    `json:"error" doc:"of the last of these"`
+}
+
+// NewUnready is the document of it; nil: of nothing.
+func NewUnready(u *compute.Unready) *Unready {
+	if u == nil {
+		return nil
+	}
+	return &Unready{Since: u.Since, Changed: u.Changed, Failures: u.Failures, Error: u.Why}
 }
 
 // States counts a source's instances by state; they add up.
@@ -50,7 +67,7 @@ func NewSource(s compute.SourceStatus, broken string) Source {
 	return Source{
 		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), Cold: s.Cold, InUse: s.Counts.InUse(), Max: s.Maximum, Available: s.Available, Wanted: s.Wanted,
 		Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, States: States(s.Counts), Waiting: s.Waiting, Orphaned: s.Orphaned,
-		Error: broken, Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Sources: s.Children, TTL: s.TTL.Seconds(),
+		Error: broken, Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Unready: NewUnready(s.Unready), Sources: s.Children, TTL: s.TTL.Seconds(),
 		LeaseIdle: s.LeaseIdle.Seconds(), Fixed: s.Fixed, Image: s.Image,
 	}
 }
@@ -64,6 +81,9 @@ func (v Source) Compute() compute.SourceStatus {
 	}
 	if v.PausedUntil != nil {
 		s.Paused = *v.PausedUntil
+	}
+	if u := v.Unready; u != nil {
+		s.Unready = &compute.Unready{Since: u.Since, Changed: u.Changed, Failures: u.Failures, Why: u.Error}
 	}
 	if v.Error != "" {
 		s.Broken = Problem{Title: compute.ErrInvalid.Error(), Code: "invalid", Detail: v.Error}.Err()

@@ -46,6 +46,7 @@ type SourceState struct {
 	Paused    time.Time // nothing is made before
 	Failures  int       // to create, in a row
 	LastError string    // of these
+	Unready   *Unready  // as of SourceStatus
 }
 
 // Idler is a ready instance.

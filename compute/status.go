@@ -18,12 +18,36 @@ type SourceStatus struct {
 	Paused      time.Time // nothing is made before
 	LastError   string
 	Failures    int
+	Unready     *Unready // nil: something of what it makes now has become ready, or nothing has failed
 	Waiting     int
 	Children    []string
 	TTL         time.Duration // of leases that ask for none; 0: none
 	LeaseIdle   time.Duration // of leases that ask for no limit on how long they are unused; 0: the caller's default
 	Image       string        // "": the type's own
 	Fixed       int           // computers that it has, where it makes none; 0: it makes them
+}
+
+// Unready says that nothing has become ready of what a source's instances are made of since it was changed.
+type Unready struct {
+	Since    time.Time // it was
+	Changed  string    // ChangedKeys or ChangedTemplate; "": nothing was made before
+	Failures int
+	Why      string // the last one
+}
+
+// What may have been changed of a source whose provider is Templated.
+const (
+	ChangedKeys     = "configuration"
+	ChangedTemplate = "template"
+)
+
+// String says it for people.
+func (u Unready) String() string {
+	what := "nothing"
+	if u.Changed != "" {
+		what = "nothing by the changed " + u.Changed
+	}
+	return what + " has become ready since " + u.Since.Local().Format(time.DateTime) + ": " + u.Why
 }
 
 // TestResult is what `hostler source test` found.

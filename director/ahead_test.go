@@ -72,7 +72,9 @@ func TestAhead(t *testing.T) {
 
 // TestSaidAgain: what is so already, and is but said again, is told from what changes something.
 func TestSaidAgain(t *testing.T) {
-	aim := func(spare int, left time.Duration) compute.Aim { return compute.Aim{Spare: spare, Until: noon.Add(left)} }
+	aim := func(spare int, left time.Duration) compute.Aim {
+		return compute.Aim{Spare: spare, Until: noon.Add(left)}
+	}
 	two := director.Policy{Strategy: level{Spare: 2, Keep: 2}}
 	for _, c := range []struct {
 		name   string

@@ -153,6 +153,9 @@ func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, unde
 		d.Source = s.Name
 		plan.Directives = append(plan.Directives, d)
 	}
+	if s.Unready != nil {
+		plan.Reason += "; " + s.Unready.String()
+	}
 	if aim, changed := aimed(n.level, now, s); changed {
 		same := s.Aim.Until.After(now) && s.Aim.Reserve == aim.Reserve && s.Aim.Spare == aim.Spare
 		do(compute.Directive{Verb: compute.VerbAim, Aim: aim, Again: same, Reason: n.level.Reason})

@@ -79,6 +79,7 @@ func TestDecide(t *testing.T) {
 		{"and no second one", director.Policy{}, compute.SourceState{Reserve: 5, Failures: 4, Counts: compute.Counts{Creating: 1}}, "", ""},
 		{"broken", director.Policy{}, compute.SourceState{Reserve: 5, Broken: errors.New("no such key")}, "", "no such key"},
 
+		{"nothing of what was changed becomes ready", director.Policy{}, compute.SourceState{Spare: 1, Counts: counts(1, 0), Unready: &compute.Unready{Since: noon, Changed: compute.ChangedKeys, Failures: 2, Why: "no node"}}, "", "; nothing by the changed configuration has become ready since " + noon.Local().Format(time.DateTime) + ": no node"},
 		{"surplus, the longest idle first", director.Policy{}, compute.SourceState{Reserve: 1, Counts: counts(3, 0), Idlers: idlers(30, 20, 10)}, "discard web-30, discard web-20", "stood idle for 30m0s"},
 		{"not before idle", director.Policy{}, compute.SourceState{Reserve: 1, Idle: 25 * time.Minute, Counts: counts(3, 0), Idlers: idlers(30, 20, 10)}, "discard web-30", ""},
 		{"booting ones are no surplus to kill", director.Policy{}, compute.SourceState{Reserve: 1, Counts: compute.Counts{Creating: 4, Ready: 1}, Idlers: idlers(3)}, "", ""},

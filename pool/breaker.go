@@ -37,10 +37,17 @@ func pauseOf(failures int) time.Duration {
 	return min(pauseMost, pauseFirst<<n)
 }
 
-// failed counts a failure to create or set up against the source, or against what was wanted of it.
-func (p *Pool) failed(tx compute.Tx, i *compute.Instance, w want, cause error) error {
+// failed counts a failure to create or set up against the source, or against what was wanted of it, unless it is of what the source's instances were made of before.
+func (p *Pool) failed(tx compute.Tx, u *unit, i *compute.Instance) error {
+	w, cause := u.asks, u.err
 	if e := isAway(cause); e != nil {
 		return p.setAway(tx, e.key, e)
+	}
+	if p.overtaken(i.Source, u.made) {
+		return nil
+	}
+	if err := p.unmade(tx, i.SourceKey, u.made, w, cause); err != nil {
+		return err
 	}
 	rec, err := tx.SourceByKey(i.SourceKey)
 	if err != nil {
@@ -75,6 +82,9 @@ func appendPaused(tx compute.Tx, source, why string, until time.Time) error {
 
 // succeeded closes the breaker, for what was wanted and all that asks for less.
 func (p *Pool) succeeded(tx compute.Tx, i *compute.Instance, w want) error {
+	if err := p.proven(tx, i, w); err != nil {
+		return err
+	}
 	if w != (want{}) {
 		if err := p.unhitched(tx, i.SourceKey, w); err != nil {
 			return err

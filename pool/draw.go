@@ -27,6 +27,7 @@ type unit struct {
 	choice choice  // of what it is to be made
 	asks   want    // the same, but for what all of its source have anyway
 	image  string  // the promoted one that it is made from; "": its source's own, or the chosen one
+	made   string  // the template that it is made of; "": nobody tells
 	// The computer is asked for its size, where its provider does not tell it.
 	measured bool
 
@@ -80,8 +81,9 @@ type draw struct {
 	queued  bool            // for somebody who waits in the queue
 	tried   map[trial]bool  // what there was no room for, and another request tries whether there is now
 	hitches map[int64][]hitch
-	passes  bool // it has passed over a ready instance that is elsewhere
-	small   int  // so many ready ones are too small
+	of      *made // only what is of it is picked; nil: anything
+	passes  bool  // it has passed over a ready instance that is elsewhere
+	small   int   // so many ready ones are too small
 }
 
 // trial is whether somebody finds out if there is room again for what a source gives, since a time, for a want.
@@ -287,15 +289,15 @@ func (d *draw) take(s *source, n int, cached bool, lend func(*compute.Instance) 
 	return append(units, more...), err
 }
 
-// fromCache takes ready instances. Those too old or too often used go.
-func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
+// picked takes ready instances. Those too old or too often used go.
+func (d *draw) picked(s *source, r *compute.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
 	var units []*unit
 	lacking := map[compute.ID]bool{}
 	defer func() { d.small += len(lacking) }()
 	small := 0            // of those picked last; they stay where they are
 	warm, cold := true, 0 // cold ones are left, as long as there are warm ones; so many of those picked last
 	for len(units) < n {
-		picks, err := d.tx.Pick(r.Key, n-len(units)+2*small+cold) // twice, as there may be many of them
+		picks, err := d.pick(r.Key, n-len(units)+2*small+cold) // twice, as there may be many of them
 		if err == nil && len(picks) <= small+cold && cold > 0 {
 			warm, small, cold = false, 0, 0
 			continue

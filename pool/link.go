@@ -235,8 +235,25 @@ func (p *Pool) record(ctx context.Context, s *source) (*compute.SourceRecord, *o
 	return rec, p.open(ctx, rec), nil
 }
 
-// prepare makes everything below s known and open before a transaction needs it. Children that cannot be opened are left to be passed over.
+// prepare makes everything below s known and open before a transaction makes or gives something of it. Children that cannot be opened are left to be passed over.
 func (p *Pool) prepare(ctx context.Context, s *source) error {
+	if err := p.learn(ctx, s); err != nil {
+		return err
+	}
+	for _, c := range s.all() {
+		p.mu.Lock()
+		noticed := c.noticed
+		c.noticed = true
+		p.mu.Unlock()
+		if !noticed { // what changes later those notice who replace what is of before
+			p.notice(ctx, c)
+		}
+	}
+	return nil
+}
+
+// learn opens what a source rests on, as its maximum does: the providers below it. Nothing is written but their records.
+func (p *Pool) learn(ctx context.Context, s *source) error {
 	for _, c := range s.all() {
 		_, o, err := p.record(ctx, c)
 		if err == nil && o != nil && o.err != nil && c == s {

@@ -139,6 +139,7 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(phase, why string)
 		return compute.Unasked(&compute.Error{Op: "create", ID: u.inst.ID, Kind: kindOf(err), Err: err})
 	}
 	identity := u.inst.Facts[compute.FactIdentity]
+	u.made = p.notice(ctx, u.src)
 	tell("create", "")
 	p.step("create:before")
 	start := time.Now()
@@ -439,7 +440,7 @@ func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
 		return p.toDiscarding(tx, i, why)
 	}
 	if u.fresh && !errors.Is(u.err, context.Canceled) && !errors.Is(u.err, compute.ErrStale) && !isLate(u.err) {
-		if err := p.failed(tx, i, u.asks, u.err); err != nil {
+		if err := p.failed(tx, u, i); err != nil {
 			return err
 		}
 		if err := p.retreat(tx, u.src, u.image, u.err); err != nil {

@@ -156,6 +156,9 @@ type source struct {
 	counted  time.Time // when all its ready instances were last looked at; guarded by Pool.mu
 	rolled   time.Time // when they were for being of an old template; guarded by Pool.mu
 	tended   time.Time // when what is due was last done for somebody who waits; guarded by Pool.mu
+	noticed  bool      // that was looked at; guarded by Pool.mu
+	probed   time.Time // when its provider was last asked whether it could make what it makes now; guarded by Pool.mu
+	made     made      // what its instances are made of, as it was noted when this engine looked last; guarded by Pool.mu
 	children []*source
 }
 

@@ -9,12 +9,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// RollOut replaces the ready instances of a source that came from another image than the promoted one, or from its template as it was before somebody changed it, in waves: of the first, one instance, and of each that follows,
+// RollOut replaces the ready instances of a source that came from another image than the promoted one, or are of what it made before its template or its keys were changed, in waves: of the first, one instance, and of each that follows,
 // twice as many are made, and as many of the old ones are discarded when they have become ready. There are never fewer than the source wants, ready and in use
 // together; what is in use stays, and is replaced when it has come back. It returns when none is left to be replaced. Several may be at it at once.
 //
-// When an instance does not become ready the source goes back to the image before, and the error says so; of a changed template the old ones stay. ErrNoCapacity: there is no
-// room for new ones beside the old; then those are replaced one by one as they come back from use and go, and Rolling discards one of an old template at a time.
+// When an instance does not become ready the source goes back to the image before, and the error says so; of a changed template or key the old ones stay. ErrNoCapacity: there is no
+// room for new ones beside the old; then those are replaced one by one as they come back from use and go, and of a changed template or key Rolling discards one at a time: see yield.
 func (p *Pool) RollOut(ctx context.Context, name string, tell func(text string)) error {
 	s, err := p.find(name)
 	if err != nil {
@@ -25,32 +25,32 @@ func (p *Pool) RollOut(ctx context.Context, name string, tell func(text string))
 	}
 	vain := 0
 	for wave := 1; ; wave *= 2 {
-		old, pr, err := p.others(ctx, s)
+		old, by, err := p.others(ctx, s)
 		if err != nil {
 			return err
 		}
 		if len(old) == 0 {
-			return p.proved(ctx, s, pr)
+			return p.proved(ctx, s, by.Promotion)
 		}
 		spare, err := p.beyond(ctx, s)
 		if err != nil {
 			return err
 		}
 		if spare <= 0 {
-			if err := p.surge(ctx, s, pr, min(wave, len(old))-spare, tell); err != nil { // and what is missing anyway
+			if err := p.surge(ctx, s, by, min(wave, len(old))-spare, tell); err != nil { // and what is missing anyway
 				return err
 			}
 			if spare, err = p.beyond(ctx, s); err != nil {
 				return err
 			}
 		}
-		n, err := p.replace(ctx, s, pr, old, min(spare, wave))
+		n, err := p.replace(ctx, s, by, old, min(spare, wave))
 		if err != nil {
 			return err
 		}
 		if n == 0 { // others took what was made, or the old ones
 			if vain++; vain > rollTries {
-				return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrConflict, Err: fmt.Errorf("what is made of %s is taken or discarded by others, so the old instances are not replaced", pr.kind()),
+				return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrConflict, Err: fmt.Errorf("what is made of %s is taken or discarded by others, so the old instances are not replaced", by.kind()),
 					Hint: "hostler fill " + s.Name + " goes on with it"}
 			}
 			select {
@@ -152,13 +152,30 @@ func (p *Pool) ofOldTemplate(tx compute.Tx, i *compute.Instance) (bool, error) {
 	}
 }
 
-// others lists the ready instances of a source that are not of its promoted image, or not of its template, the oldest first.
-func (p *Pool) others(ctx context.Context, s *source) (old []*compute.Instance, pr Promotion, err error) {
-	template := p.template(s)
+// renewal is by what instances of before are replaced: a promoted image, or else what was changed of what they are made of.
+type renewal struct {
+	Promotion
+	now made
+}
+
+// others lists the ready instances of a source that are not of its promoted image, or not of what its instances are made of now, the oldest first. Where an engine by
+// another configuration has this one's place, or somebody has changed it since this engine looked, nothing is to be replaced by what this one makes.
+func (p *Pool) others(ctx context.Context, s *source) (old []*compute.Instance, by renewal, err error) {
+	template, key := p.notice(ctx, s), p.keyOf(s)
 	err = p.store.View(ctx, func(tx compute.Tx) error {
-		old = nil
-		if pr, err = p.promoted(tx, s); err != nil || pr.Source == "" && template == "" {
+		old, by = nil, renewal{}
+		if by.Promotion, err = p.promoted(tx, s); err != nil || by.Source == "" && template == "" || p.heir() != nil {
 			return err
+		}
+		if template != "" {
+			if by.now, err = readMade(tx, key); err != nil {
+				return err
+			}
+			if by.now.Template == template {
+				p.remember(s, by.now)
+			} else if by.now.Template != "" {
+				return nil
+			}
 		}
 		rec, err := tx.Source(s.Name, s.Digest)
 		if errors.Is(err, compute.ErrNotFound) {
@@ -168,13 +185,16 @@ func (p *Pool) others(ctx context.Context, s *source) (old []*compute.Instance, 
 		}
 		ready, err := tx.Instances(compute.InstanceQuery{SourceKey: rec.Key, States: []compute.State{compute.Ready}})
 		for _, i := range ready {
-			if pr.Source != "" && i.Facts[factPromoted] != pr.Image || template != "" && i.Facts[compute.FactTemplate] != template {
+			if by.Source != "" && i.Facts[factPromoted] != by.Image || template != "" && i.Facts[compute.FactTemplate] != template {
 				old = append(old, i)
 			}
 		}
 		return err
 	})
-	return old, pr, err
+	if err == nil && len(old) == 0 {
+		err = p.rolled(ctx, s, template)
+	}
+	return old, by, err
 }
 
 // beyond is how many ready instances a source has beyond those that it wants.
@@ -196,10 +216,10 @@ func (p *Pool) spared(tx compute.Tx, s *source) (int, error) {
 }
 
 // surge makes n more instances than the source wants, from the promoted image, as far as there is room.
-func (p *Pool) surge(ctx context.Context, s *source, pr Promotion, n int, tell func(string)) error {
+func (p *Pool) surge(ctx context.Context, s *source, by renewal, n int, tell func(string)) error {
 	units, leave, err := p.order(ctx, s, func(compute.Tx, *compute.SourceRecord) (int, error) { return n, nil })
 	if errors.Is(err, compute.ErrNoCapacity) {
-		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity, Err: fmt.Errorf("there is no room for instances of %s beside those that stand ready", pr.kind()),
+		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity, Err: fmt.Errorf("there is no room for instances of %s beside those that stand ready", by.kind()),
 			Hint: "raise `maximum` in its source.conf, or discard a ready one; those in use are replaced when they come back"}
 	}
 	if err != nil {
@@ -207,30 +227,33 @@ func (p *Pool) surge(ctx context.Context, s *source, pr Promotion, n int, tell f
 	}
 	defer leave()
 	if tell != nil {
-		tell(fmt.Sprintf("%s: %d instances are made from %s", s.Name, len(units), pr.from()))
+		tell(fmt.Sprintf("%s: %d instances are made from %s", s.Name, len(units), by.from()))
 	}
 	p.step("rollout:recorded")
 	_, err = p.raiseAll(ctx, units)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	if pr.Source == "" {
+	if by.Source == "" {
 		return err
 	}
 	now, e := p.Promotions(context.WithoutCancel(ctx))
-	if e != nil || now[s.Name].Failed != pr.Name {
+	if e != nil || now[s.Name].Failed != by.Name {
 		return errors.Join(err, e)
 	}
-	return &compute.Error{ID: compute.ID(s.Name), Kind: kindOf(err), Err: fmt.Errorf("an instance of %s did not become ready, and it is back to %s: %w", pr.title(), now[s.Name].title(), err)}
+	return &compute.Error{ID: compute.ID(s.Name), Kind: kindOf(err), Err: fmt.Errorf("an instance of %s did not become ready, and it is back to %s: %w", by.title(), now[s.Name].title(), err)}
 }
 
 // replace discards up to n old ready instances, as long as that leaves what the source wants.
-func (p *Pool) replace(ctx context.Context, s *source, pr Promotion, old []*compute.Instance, n int) (int, error) {
+func (p *Pool) replace(ctx context.Context, s *source, by renewal, old []*compute.Instance, n int) (int, error) {
 	var gone []compute.ID
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		gone = nil
-		if now, err := p.promoted(tx, s); err != nil || now.Image != pr.Image {
+		if now, err := p.promoted(tx, s); err != nil || now.Image != by.Image {
 			return err // it was promoted otherwise meanwhile
+		}
+		if now, err := readMade(tx, p.keyOf(s)); err != nil || now.Template != by.now.Template {
+			return err // so here
 		}
 		for _, o := range old {
 			if len(gone) == n {
@@ -245,7 +268,7 @@ func (p *Pool) replace(ctx context.Context, s *source, pr Promotion, old []*comp
 			if more, err := p.spared(tx, s); err != nil || more <= 0 {
 				return err
 			}
-			if err := p.toDiscarding(tx, i, "replaced: its source's instances come from "+pr.from()+" now"); err != nil {
+			if err := p.toDiscarding(tx, i, "replaced: its source's instances come from "+by.from()+" now"); err != nil {
 				return err
 			}
 			gone = append(gone, i.ID)
@@ -282,27 +305,54 @@ func (p *Pool) proved(ctx context.Context, s *source, pr Promotion) error {
 }
 
 // kind is what a roll-out is of, and from what instances are made by it.
-func (pr Promotion) kind() string {
-	if pr.Source == "" {
-		return "the changed template"
+func (by renewal) kind() string {
+	switch {
+	case by.Source != "":
+		return "the promoted image"
+	case by.now.Changed == "": // an older hostler made them
+		return "the configuration of now"
 	}
-	return "the promoted image"
+	return "the changed " + by.now.Changed
 }
 
-func (pr Promotion) from() string {
-	if pr.Source == "" {
-		return pr.kind()
+func (by renewal) from() string {
+	if by.Source == "" {
+		return by.kind()
 	}
-	return pr.title()
+	return by.title()
 }
 
-// yield discards one ready instance of an old template where there is no room for a new one beside it, unless one is being made: so the reserve lacks one at a time.
-func (p *Pool) yield(ctx context.Context, s *source, old []*compute.Instance) error {
+// yield discards one ready instance of before where the maximum leaves no room for a new one beside it. It does so only while all places are taken by what is ready or
+// in use, so that there is one fewer at most; and of what has not shown yet that it becomes ready only the first, unless the provider can tell that nothing would come of it.
+func (p *Pool) yield(ctx context.Context, s *source, by renewal, old []*compute.Instance) error {
+	may := func(tx compute.Tx) (bool, error) {
+		rec, err := tx.Source(s.Name, s.Digest)
+		if err != nil {
+			return false, err
+		}
+		m, c := p.maximum(s), rec.Counts
+		return m > 0 && c.Present() >= m && c.Ready+c.InUse() == c.Present() && !rec.Paused.After(time.Now()), nil
+	}
+	if by.now.First == 0 {
+		some := false
+		err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+			some, err = may(tx)
+			return err
+		})
+		if err != nil || !some {
+			return err
+		}
+		if hopeless, err := p.hopeless(ctx, s, by); err != nil || hopeless {
+			return err
+		}
+	}
 	var gone []compute.ID
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		gone = nil
-		rec, err := tx.Source(s.Name, s.Digest)
-		if err != nil || rec.Paused.After(time.Now()) || rec.Counts.Creating+rec.Counts.SettingUp+rec.Counts.Discarding > 0 {
+		if now, err := readMade(tx, p.keyOf(s)); err != nil || now.Template != by.now.Template {
+			return err
+		}
+		if some, err := may(tx); err != nil || !some {
 			return err
 		}
 		for _, o := range old {
@@ -313,7 +363,7 @@ func (p *Pool) yield(ctx context.Context, s *source, old []*compute.Instance) er
 				return err
 			}
 			gone = []compute.ID{i.ID}
-			return p.toDiscarding(tx, i, "replaced: its source's template has changed, and there is no room for another beside it")
+			return p.toDiscarding(tx, i, "replaced: its source's instances come from "+by.from()+" now, and there is no room for another beside it")
 		}
 		return nil
 	})
@@ -321,6 +371,44 @@ func (p *Pool) yield(ctx context.Context, s *source, old []*compute.Instance) er
 		return err
 	}
 	return p.after(ctx, gone)
+}
+
+const (
+	probeEvery    = time.Minute // so often a provider is asked whether it could make what it could not
+	probePatience = 20 * time.Second
+)
+
+// hopeless asks a provider, where it can tell, whether it could make nothing of what a source's instances are made of now, for another reason than that there is no room.
+func (p *Pool) hopeless(ctx context.Context, s *source, by renewal) (bool, error) {
+	o := p.ready(p.keyOf(s))
+	if o == nil || o.provider == nil {
+		return true, nil
+	}
+	prober, ok := compute.As[compute.Prober](o.provider)
+	if !ok {
+		return false, nil
+	}
+	p.mu.Lock()
+	early := time.Since(s.probed) < probeEvery
+	if !early {
+		s.probed = time.Now()
+	}
+	p.mu.Unlock()
+	if early {
+		return true, nil
+	}
+	asking, cancel := context.WithTimeout(ctx, probePatience)
+	defer cancel()
+	_, err := prober.Probe(asking, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor})
+	switch {
+	case err == nil, errors.Is(err, compute.ErrNoCapacity): // one has to go before that can be known
+		return false, nil
+	case ctx.Err() != nil:
+		return true, ctx.Err()
+	case errors.Is(err, compute.ErrUnavailable), errors.Is(err, compute.ErrTimeout), errors.Is(err, context.DeadlineExceeded): // which says nothing of the change
+		return true, nil
+	}
+	return true, p.store.Update(ctx, func(tx compute.Tx) error { return p.unmade(tx, p.keyOf(s), by.now.Template, want{}, err) })
 }
 
 // rollable are the sources that may have something to replace.
@@ -332,7 +420,7 @@ func (p *Pool) rollable(ctx context.Context) (out []*source, err error) {
 	told := map[*source]bool{}
 	for _, s := range p.ordered {
 		if _, is := all[s.Name]; !is && s.Type != poolType && s.Err == nil {
-			told[s] = p.template(s) != ""
+			told[s] = p.notice(ctx, s) != ""
 		}
 	}
 	err = p.store.View(ctx, func(tx compute.Tx) error {
@@ -380,7 +468,7 @@ func (p *Pool) Rolling(ctx context.Context, with Tending) error {
 	}
 	for _, s := range all {
 		name := s.Name
-		old, pr, err := p.others(ctx, s)
+		old, by, err := p.others(ctx, s)
 		if err != nil || len(old) == 0 {
 			if err != nil {
 				return err
@@ -396,14 +484,14 @@ func (p *Pool) Rolling(ctx context.Context, with Tending) error {
 		}
 		with.Go(func() {
 			err := p.RollOut(ctx, name, nil)
-			if errors.Is(err, compute.ErrNoCapacity) && pr.Source == "" {
-				err = p.yield(ctx, s, old)
+			if errors.Is(err, compute.ErrNoCapacity) && by.Source == "" {
+				err = p.yield(ctx, s, by, old)
 			}
 			p.mu.Lock()
 			delete(p.rolls, name)
 			p.mu.Unlock()
 			if err != nil && ctx.Err() == nil && !errors.Is(err, compute.ErrNoCapacity) {
-				p.log.Warn("instances of "+pr.kind(), "source", name, "err", err)
+				p.log.Warn("instances of "+by.kind(), "source", name, "err", err)
 			}
 			if err == nil {
 				with.Done()

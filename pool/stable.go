@@ -64,6 +64,10 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 		if err != nil {
 			return err
 		}
+		vain, err := unready(tx)
+		if err != nil {
+			return err
+		}
 		snap.Left = p.left(recs, noted, snap.Time)
 		m, booked, stirring, err := p.underWay(tx, recs)
 		if err != nil {
@@ -91,6 +95,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 				snap.Sources = append(snap.Sources, st)
 				continue
 			}
+			st.Unready = vain[r.Key]
 			st.Counts, st.Aim, st.Paused, st.Failures, st.LastError = r.Counts, r.Aim, r.Paused, max(0, r.Failures), r.LastError
 			st.Present += r.Counts.Present()
 			st.Ahead = p.aheadOf(r.Key, noted)
@@ -142,7 +147,7 @@ func (p *Pool) acquaint(ctx context.Context, failed map[string]error) error {
 			continue
 		}
 		all.Go(func() {
-			if err := p.prepare(ctx, s); err != nil {
+			if err := p.learn(ctx, s); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				failed[s.Name] = err

@@ -14,6 +14,7 @@ import (
 // Status tells of every configured source, and of every older definition that has instances, by name.
 func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 	var recs []*compute.SourceRecord
+	var vain map[int64]*compute.Unready
 	waiting, cold := map[string]int{}, map[int64]int{}
 	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
 		clear(waiting)
@@ -28,6 +29,9 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 			}
 		}
 		if recs, err = tx.Sources(); err != nil {
+			return err
+		}
+		if vain, err = unready(tx); err != nil {
 			return err
 		}
 		for _, r := range recs {
@@ -65,7 +69,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 		st := compute.SourceStatus{Name: s.Name, Type: s.Type, Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, Broken: s.Err,
 			Children: s.Children, Waiting: waiting[s.Name], TTL: s.TTL, LeaseIdle: s.LeaseIdle, Image: s.Image}
 		if r := byName[s.Name]; r != nil {
-			st.Cold = cold[r.Key]
+			st.Cold, st.Unready = cold[r.Key], vain[r.Key]
 			st.Counts, st.Paused, st.LastError, st.Failures = r.Counts, r.Paused, r.LastError, max(0, r.Failures)
 		}
 		if s.Err == nil {
@@ -93,20 +97,6 @@ func rank(later bool) int {
 		return 1
 	}
 	return 0
-}
-
-// learn opens what a source's maximum rests on: the providers below it.
-func (p *Pool) learn(ctx context.Context, s *source) error {
-	for _, c := range s.all() {
-		_, o, err := p.record(ctx, c)
-		if err == nil && o != nil && c == s {
-			err = o.err
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Instances returns those that a query selects.

@@ -302,6 +302,9 @@ func (a *app) checkSources(ctx context.Context) []checkView {
 		return append(out, checkView{"fail", "state", plain(err), compute.Hint(err)})
 	}
 	for _, s := range all {
+		if s.Unready != nil {
+			out = append(out, checkView{"warn", "source " + s.Name, printable(s.Unready.String()), "what stood ready before serves as long as it lasts; hostler events " + s.Name + ", hostler source test " + s.Name})
+		}
 		if s.Orphaned {
 			out = append(out, checkView{"warn", "source " + s.Name, "has instances and is not configured so any more", "hostler status -v; hostler discard"})
 		}

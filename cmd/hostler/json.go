@@ -31,8 +31,13 @@ type sourceView struct {
 	Failures    int        `json:"failures"`
 	LastError   string     `json:"last_error,omitempty"`
 	PausedUntil *time.Time `json:"paused_until,omitempty"`
-	Sources     []string   `json:"sources,omitempty"`
+
+	Unready *unreadyView `json:"unready,omitempty"`
+	Sources []string     `json:"sources,omitempty"`
 }
+
+// unreadyView is what has not become ready of a source.
+type unreadyView = api.Unready
 
 // stateView counts a source's instances by state.
 type stateView struct {
@@ -133,7 +138,7 @@ func viewSource(s compute.SourceStatus) sourceView {
 	v := sourceView{
 		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), Cold: s.Cold, InUse: s.Counts.InUse(), Max: s.Maximum, Available: s.Available, Wanted: s.Wanted,
 		Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, States: stateView(s.Counts), Waiting: s.Waiting, Orphaned: s.Orphaned,
-		Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Sources: s.Children,
+		Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Unready: api.NewUnready(s.Unready), Sources: s.Children,
 	}
 	if s.Broken != nil {
 		v.Error = plain(s.Broken)

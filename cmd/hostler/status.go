@@ -218,8 +218,15 @@ func note(s compute.SourceStatus, now time.Time) string {
 	add(s.Counts.Failed, "%d failed")
 	add(s.Counts.Held, "%d held")
 	add(s.Waiting, "%d waiting")
+	if s.Unready != nil {
+		notes = append(notes, printable(s.Unready.String()))
+	}
 	if s.Paused.After(now) {
-		notes = append(notes, fmt.Sprintf("paused for %s: %s", short(s.Paused.Sub(now)), printable(s.LastError)))
+		why := ": " + printable(s.LastError)
+		if s.Unready != nil && s.Unready.Why == s.LastError {
+			why = ""
+		}
+		notes = append(notes, fmt.Sprintf("paused for %s%s", short(s.Paused.Sub(now)), why))
 	}
 	return strings.Join(notes, ", ")
 }

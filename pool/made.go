@@ -1,0 +1,298 @@
+package pool
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// What instances are made of may change while their source's record stays: a template's file that somebody edits, and keys of a source whose provider tells by itself what its
+// computers were made of. The store has a note of it, by the source's record: since when it is so, whether one of it has become ready, and if not, why not.
+
+// made is that note.
+type made struct {
+	Template string    `json:"template"`          // as compute.Templated tells it
+	Keys     string    `json:"keys"`              // a digest of the definition that was read with it
+	Changed  string    `json:"changed,omitempty"` // what was changed by then; "": nothing was made before
+	Since    time.Time `json:"since"`
+	First    int64     `json:"first,omitempty"`  // the row of the first instance of it that became ready; 0: none has
+	Failed   int       `json:"failed,omitempty"` // so many did not, before the first that did
+	Why      string    `json:"why,omitempty"`
+	Rolled   bool      `json:"rolled,omitempty"` // nothing that is of before stands ready
+}
+
+const madeNotes = "made/" // and a record's key
+
+func madeNote(key int64) string { return madeNotes + strconv.FormatInt(key, 10) }
+
+// readMade returns that of a source's record; its zero value: nothing is known.
+func readMade(tx compute.Tx, key int64) (m made, err error) {
+	nt, ok := tx.(compute.NoteTx)
+	if !ok {
+		return m, nil
+	}
+	text, err := nt.Note(madeNote(key))
+	if errors.Is(err, compute.ErrNotFound) {
+		return m, nil
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &m)
+	}
+	return m, err
+}
+
+func saveMade(tx compute.Tx, key int64, m made) error {
+	nt, ok := tx.(compute.NoteTx)
+	if !ok {
+		return nil
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return nt.SaveNote(madeNote(key), string(text))
+}
+
+// notice is template, and when that is other than this engine knew it notes that it has changed. Two engines by different configurations tell it once each, when they
+// learn of theirs, and not in turn for ever. It is not called in a transaction.
+func (p *Pool) notice(ctx context.Context, s *source) string {
+	now, key := p.template(s), p.keyOf(s)
+	p.mu.Lock()
+	known := s.made.Template == now
+	p.mu.Unlock()
+	if now == "" || known || key == 0 {
+		return now
+	}
+	if err := p.noteMade(ctx, s, key, now); err != nil && ctx.Err() == nil { // the next look tries again
+		p.log.Warn("what instances are made of has changed, and that cannot be noted", "source", s.Name, "err", err)
+	}
+	return now
+}
+
+func (p *Pool) noteMade(ctx context.Context, s *source, key int64, template string) error {
+	var m made
+	changed := false
+	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+		m, err = readMade(tx, key)
+		return err
+	})
+	if err == nil && m.Template != template {
+		err = p.store.Update(ctx, func(tx compute.Tx) error {
+			was, err := readMade(tx, key)
+			if changed = was.Template != template; err != nil || !changed {
+				m = was
+				return err
+			}
+			rec, err := tx.SourceByKey(key)
+			if err != nil {
+				return err
+			}
+			sum := sha256.Sum256(s.Definition)
+			m = made{Template: template, Keys: hex.EncodeToString(sum[:8]), Since: time.Now(), Rolled: rec.Counts.Ready == 0}
+			switch {
+			case was.Template == "":
+			case was.Keys != m.Keys:
+				m.Changed = compute.ChangedKeys
+			default:
+				m.Changed = compute.ChangedTemplate
+			}
+			if m.Changed != "" {
+				if err := p.forgive(tx, rec); err != nil {
+					return err
+				}
+			}
+			return saveMade(tx, key, m)
+		})
+	}
+	if err != nil {
+		return err
+	}
+	p.remember(s, m)
+	if changed {
+		p.step("made:noted")
+		p.ring()
+	}
+	return nil
+}
+
+// remember keeps what is noted at hand for hand-outs, which read nothing for it.
+func (p *Pool) remember(s *source, m made) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.made = m
+}
+
+// forgive ends the pauses, and the counts of failures, that come of what a source's instances were made of before. Where there was no room one finds out whether there
+// is for the new; a place that does not answer does not for the new either.
+func (p *Pool) forgive(tx compute.Tx, rec *compute.SourceRecord) error {
+	all, err := readHitches(tx, rec.Key)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	if len(all) > 0 {
+		var left []hitch
+		for _, h := range all {
+			if h.Failures < 0 {
+				h.Failures, h.Paused = -1, now
+				left = append(left, h)
+			}
+		}
+		if err := saveHitches(tx, rec.Key, left, now); err != nil {
+			return err
+		}
+	}
+	switch {
+	case doubted(rec), rec.Failures == 0 && rec.Paused.IsZero():
+		return nil
+	case rec.Failures < 0:
+		rec.Failures, rec.Paused = -1, now
+	default:
+		rec.Failures, rec.Paused, rec.LastError = 0, time.Time{}, ""
+	}
+	return tx.SaveSource(rec)
+}
+
+// overtaken tells whether a template is not what a source's instances are made of any more, as this engine knows or the one by another configuration that has its place: that
+// something of it fails says nothing of the source.
+func (p *Pool) overtaken(name, template string) bool {
+	for next := p.heir(); next != nil; next = p.heir() {
+		p = next
+	}
+	s := p.sources[name]
+	if template == "" || s == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return s.made.Template != "" && s.made.Template != template
+}
+
+// unmade notes that an instance did not become ready that was made of a template, for a want.
+func (p *Pool) unmade(tx compute.Tx, key int64, template string, w want, cause error) error {
+	if template == "" || w != (want{}) {
+		return nil
+	}
+	m, err := readMade(tx, key)
+	if err != nil || m.Template != template || m.First != 0 {
+		return err
+	}
+	m.Failed++
+	m.Why = cause.Error()
+	return saveMade(tx, key, m)
+}
+
+// proven notes that an instance became ready that is of what its source's are made of now.
+func (p *Pool) proven(tx compute.Tx, i *compute.Instance, w want) error {
+	template := i.Facts[compute.FactTemplate]
+	if template == "" || w.chosen() {
+		return nil
+	}
+	m, err := readMade(tx, i.SourceKey)
+	if err != nil || m.Template != template || m.First != 0 {
+		return err
+	}
+	m.First, m.Failed, m.Why = i.Row, 0, ""
+	return saveMade(tx, i.SourceKey, m)
+}
+
+// rolled notes that nothing of before stands ready any more.
+func (p *Pool) rolled(ctx context.Context, s *source, template string) error {
+	p.mu.Lock()
+	m := s.made
+	p.mu.Unlock()
+	if template == "" || m.Template != template || m.Rolled {
+		return nil
+	}
+	key, done := p.keyOf(s), false
+	err := p.store.Update(ctx, func(tx compute.Tx) (err error) {
+		if m, err = readMade(tx, key); err != nil || m.Template != template {
+			done = false
+			return err
+		}
+		m.Rolled, done = true, true
+		return saveMade(tx, key, m)
+	})
+	if err == nil && done {
+		p.remember(s, m)
+	}
+	return err
+}
+
+// unready tells, by their records, of the sources of which nothing has become ready since what their instances are made of was changed, and something has failed.
+func unready(tx compute.Tx) (map[int64]*compute.Unready, error) {
+	nt, ok := tx.(compute.NotesTx)
+	if !ok {
+		return nil, nil
+	}
+	all, err := nt.Notes(madeNotes)
+	if err != nil {
+		return nil, err
+	}
+	out := map[int64]*compute.Unready{}
+	for name, text := range all {
+		key, err := strconv.ParseInt(strings.TrimPrefix(name, madeNotes), 10, 64)
+		var m made
+		if err == nil {
+			err = json.Unmarshal([]byte(text), &m)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("note %s: %w", name, err)
+		}
+		if m.First == 0 && m.Failed > 0 {
+			out[key] = &compute.Unready{Since: m.Since, Changed: m.Changed, Failures: m.Failed, Why: m.Why}
+		}
+	}
+	return out, nil
+}
+
+// newerRows is how far back instances of now may stand before the first that became ready: they are made beside each other.
+const newerRows = 64
+
+// newer is what hand-outs of a source prefer, as long as something of before stands ready; ok is false when all are alike.
+func (p *Pool) newer(s *source) (m made, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return s.made, s.made.First != 0 && !s.made.Rolled
+}
+
+// fromCache takes ready instances, those first that are of what the source's are made of now.
+func (d *draw) fromCache(s *source, r *compute.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease) (units []*unit, err error) {
+	if m, ok := d.p.newer(s); ok {
+		small := d.small
+		d.of = &m
+		units, err = d.picked(s, r, n, lend)
+		d.of, d.small = nil, small // all are looked at again
+		if err != nil || len(units) == n {
+			return units, err
+		}
+	}
+	more, err := d.picked(s, r, n-len(units), lend)
+	return append(units, more...), err
+}
+
+// pick reads up to n ready instances of a source, the oldest first; where only those of now are wanted these alone.
+func (d *draw) pick(key int64, n int) ([]*compute.Instance, error) {
+	if d.of == nil {
+		return d.tx.Pick(key, n)
+	}
+	is, err := d.tx.Instances(compute.InstanceQuery{SourceKey: key, States: []compute.State{compute.Ready}, After: max(0, d.of.First-newerRows-1), Limit: n + 2*newerRows})
+	if err != nil {
+		return nil, err
+	}
+	var out []*compute.Instance
+	for _, i := range is {
+		if i.Facts[compute.FactTemplate] == d.of.Template && len(out) < n {
+			out = append(out, i)
+		}
+	}
+	return out, nil
+}
