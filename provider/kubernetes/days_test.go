@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
@@ -20,6 +21,9 @@ func ready(t *testing.T, p *kubernetes.Provider, id compute.ID) compute.Conn {
 	}
 	return enter(t, p, id)
 }
+
+// again is the pause of those who ask until it is so: without one they would ask thousands of times a second, and what they wait for would come later.
+const again = 20 * time.Millisecond
 
 func enter(t *testing.T, p *kubernetes.Provider, id compute.ID) compute.Conn {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
@@ -117,6 +118,7 @@ func TestGrants(t *testing.T) {
 					} else if !errors.Is(err, compute.ErrNotReady) {
 						return err
 					}
+					time.Sleep(again)
 				}
 				for {
 					if err := p.Destroy(t.Context(), id); err != nil {
@@ -125,6 +127,7 @@ func TestGrants(t *testing.T) {
 						}
 						return err
 					}
+					time.Sleep(again)
 				}
 			}
 			all := o

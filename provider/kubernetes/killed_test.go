@@ -67,6 +67,7 @@ func TestKilledAtEachStep(t *testing.T) {
 						if !errors.Is(err, compute.ErrNotReady) {
 							return err
 						}
+						time.Sleep(again)
 					}
 					return first.Destroy(t.Context(), id)
 				}
