@@ -59,14 +59,17 @@ type Error struct {
 }
 
 // Error returns "op: id: kind: cause", leaving out what is empty, and what the cause says again. The hint is not part of it.
-func (e *Error) Error() string {
+func (e *Error) Error() string { return e.text(e.Op, error.Error) }
+
+// text is an error's with a cause as something says it.
+func (e *Error) text(op string, of func(error) string) string {
 	id, kind := string(e.ID), ""
 	if e.Kind != nil {
 		kind = e.Kind.Error()
 	}
 	cause := ""
 	if e.Err != nil {
-		cause = e.Err.Error()
+		cause = of(e.Err)
 		var inner *Error
 		if errors.As(e.Err, &inner) && inner.ID == e.ID {
 			id = ""
@@ -76,12 +79,43 @@ func (e *Error) Error() string {
 		}
 	}
 	var parts []string
-	for _, s := range []string{e.Op, id, kind, cause} {
+	for _, s := range []string{op, id, kind, cause} {
 		if s != "" {
 			parts = append(parts, s)
 		}
 	}
 	return strings.Join(parts, ": ")
+}
+
+// Said is an error's text for records and events, which people read: without the names of our rooms and calls, as "kubernetes.Connect", and else as Error has it.
+// A plain word that says what was done, as "connect", stays.
+func Said(err error) string {
+	switch e := err.(type) {
+	case nil:
+		return ""
+	case *Error:
+		op := e.Op
+		if strings.Contains(op, ".") {
+			op = ""
+		}
+		return e.text(op, Said)
+	case interface{ Unwrap() error }:
+		return saidWithin(err, e.Unwrap())
+	case interface{ Unwrap() []error }:
+		return saidWithin(err, e.Unwrap()...)
+	}
+	return err.Error()
+}
+
+// saidWithin is the text of an error that has others in it.
+func saidWithin(err error, inside ...error) string {
+	text := err.Error()
+	for _, i := range inside {
+		if i != nil && i.Error() != "" {
+			text = strings.Replace(text, i.Error(), Said(i), 1)
+		}
+	}
+	return text
 }
 
 // Unwrap lets errors.Is and errors.As see the kind and the cause.

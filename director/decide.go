@@ -146,7 +146,7 @@ func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, unde
 	plan := Plan{Source: s.Name, Level: n.level, Wanted: n.wanted, Kept: n.kept, Have: n.there(), Cold: s.Cold, Reason: n.why, DryRun: p.DryRun}
 	if s.Broken != nil {
 		plan.Broken = true
-		plan.Reason = "it cannot be used: " + s.Broken.Error()
+		plan.Reason = "it cannot be used: " + compute.Said(s.Broken)
 		return plan
 	}
 	do := func(d compute.Directive) {

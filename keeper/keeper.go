@@ -372,7 +372,7 @@ func (k *keeper) status() []byte {
 	st := Status{PID: os.Getpid(), Build: k.opt.Build, Started: k.started, Clients: k.streams, Due: k.due, Busy: k.busy || k.runs > 0, Ending: k.listener == nil,
 		Kept: []Kept{}}
 	if k.dueErr != nil {
-		st.Error = k.dueErr.Error()
+		st.Error = compute.Said(k.dueErr)
 	}
 	for _, e := range k.kept {
 		st.Kept = append(st.Kept, Kept{Key: e.key, Users: e.users, Since: e.since, Used: e.used})

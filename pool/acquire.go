@@ -23,7 +23,7 @@ type errShort struct {
 func (e *errShort) Error() string {
 	text := e.source.Name + ": no capacity: " + e.text
 	for _, c := range e.causes {
-		text += "; " + c.Error()
+		text += "; " + compute.Said(c)
 	}
 	return text
 }
@@ -155,7 +155,7 @@ func (p *Pool) attempt(ctx context.Context, s *source, req compute.Request, wait
 		case !again && small(err) != nil:
 			return nil, small(err)
 		case !again && ctx.Err() == nil && (errors.Is(err, compute.ErrNoCapacity) || isAway(err) != nil):
-			return nil, &errShort{source: s, text: errors.Join(append(failures, err)...).Error()} // full now, but maybe not later
+			return nil, &errShort{source: s, text: compute.Said(errors.Join(append(failures, err)...))} // full now, but maybe not later
 		case !again || ctx.Err() != nil:
 			return nil, errors.Join(append(failures, err)...)
 		case len(skip) > len(failures): // another child may do

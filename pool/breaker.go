@@ -61,11 +61,11 @@ func (p *Pool) failed(tx compute.Tx, u *unit, i *compute.Instance) error {
 		if rec.Paused.After(now) && rec.Failures != 0 { // of several that were asked for at once one is enough
 			return nil
 		}
-		rec.LastError, rec.Failures = cause.Error(), min(rec.Failures, 0)-1
+		rec.LastError, rec.Failures = compute.Said(cause), min(rec.Failures, 0)-1
 		rec.Paused = now.Add(pauseOf(rec.Failures))
 		return tx.SaveSource(rec)
 	}
-	rec.LastError, rec.Failures = cause.Error(), max(rec.Failures, 0)+1
+	rec.LastError, rec.Failures = compute.Said(cause), max(rec.Failures, 0)+1
 	if pause := pauseOf(rec.Failures); pause > 0 {
 		rec.Paused = now.Add(pause)
 		if err := appendPaused(tx, rec.Name, rec.LastError, rec.Paused); err != nil {

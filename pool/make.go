@@ -426,7 +426,7 @@ func (p *Pool) forgo(tx compute.Tx, i *compute.Instance, why string) error {
 
 // spoil records that making or checking an instance failed, and counts failures to create against its source.
 func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
-	why := u.err.Error()
+	why := compute.Said(u.err)
 	if i.State == compute.Leased {
 		if err := p.endAll(tx, i, "not given: "+why); err != nil {
 			return err
@@ -544,7 +544,7 @@ func causeOf(err error) string {
 	if _, only := err.(*compute.Kind); err == nil || only {
 		return ""
 	}
-	return err.Error()
+	return compute.Said(err)
 }
 
 // kindOf finds the kind of an error: its own, or time-out where a context ended, or failed.

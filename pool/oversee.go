@@ -101,11 +101,11 @@ func (p *Pool) setAway(tx compute.Tx, key int64, cause error) error {
 	if was && rec.Paused.Sub(now) > awayPause*2/3 {
 		return nil
 	}
-	rec.Failures, rec.Paused, rec.LastError = 0, now.Add(awayPause), unreached+cause.Error()
+	rec.Failures, rec.Paused, rec.LastError = 0, now.Add(awayPause), unreached+compute.Said(cause)
 	if err := tx.SaveSource(rec); err != nil || was {
 		return err
 	}
-	_, err = tx.Append(&compute.Event{Time: now, Kind: "unreachable", Source: rec.Name, Text: cause.Error()})
+	_, err = tx.Append(&compute.Event{Time: now, Kind: "unreachable", Source: rec.Name, Text: compute.Said(cause)})
 	return err
 }
 

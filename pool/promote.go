@@ -251,8 +251,8 @@ func (p *Pool) retreat(tx compute.Tx, s *source, image string, cause error) erro
 		return nil
 	}
 	next := now.back()
-	next.Failed, next.Why = now.Name, cause.Error()
-	_, err = tx.Append(&compute.Event{Time: time.Now(), Kind: "promotion failed", Source: s.Name, Text: fmt.Sprintf("an instance of %s did not become ready, so it goes back to %s: %v", now.Name, next.title(), cause)})
+	next.Failed, next.Why = now.Name, compute.Said(cause)
+	_, err = tx.Append(&compute.Event{Time: time.Now(), Kind: "promotion failed", Source: s.Name, Text: fmt.Sprintf("an instance of %s did not become ready, so it goes back to %s: %v", now.Name, next.title(), compute.Said(cause))})
 	if err != nil {
 		return err
 	}

@@ -377,7 +377,7 @@ func (p *Pool) change(ctx context.Context, j job, verb compute.Verb) error {
 		}
 		i := *j.inst
 		if err != nil {
-			return p.toFailed(tx, &i, p.sourceOf(j.rec), string(verb)+": "+err.Error())
+			return p.toFailed(tx, &i, p.sourceOf(j.rec), string(verb)+": "+compute.Said(err))
 		}
 		i.Cold, i.Worker, i.Reason = verb == compute.VerbStop, 0, ""
 		_, e := p.set(tx, &i, compute.Ready, compute.Event{}) // what the next hand-out rests on is as it was

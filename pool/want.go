@@ -201,7 +201,7 @@ func (p *Pool) hitched(tx compute.Tx, rec *compute.SourceRecord, w want, cause e
 		n, all = len(all), append(all, hitch{Want: w})
 	}
 	h := &all[n]
-	h.LastError = cause.Error()
+	h.LastError = compute.Said(cause)
 	switch {
 	case errors.Is(cause, compute.ErrNoCapacity):
 		if h.Paused.After(now) && h.Failures != 0 { // of several that were asked for at once one is enough

@@ -256,7 +256,7 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 		}
 		j := *i
 		if err != nil {
-			return p.toFailed(tx, &j, p.sourceOf(rec), "cleaning: "+err.Error())
+			return p.toFailed(tx, &j, p.sourceOf(rec), "cleaning: "+compute.Said(err))
 		}
 		if unwanted, e = p.inVain(tx, &j); e != nil {
 			return e
@@ -368,12 +368,12 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.So
 		j.Retry = time.Now().Add(min(retryMost, retryFirst<<min(j.Attempts-1, 20)))
 		j.Worker = 0
 		if !lost(&j) {
-			j.Reason = "discard: " + err.Error()
+			j.Reason = "discard: " + compute.Said(err)
 		}
 		if e := tx.SaveInstance(&j); e != nil {
 			return e
 		}
-		_, e := tx.Append(&compute.Event{Kind: "discard-failed", Source: j.Source, Instance: j.ID, Text: err.Error(),
+		_, e := tx.Append(&compute.Event{Kind: "discard-failed", Source: j.Source, Instance: j.ID, Text: compute.Said(err),
 			Data: map[string]string{"attempt": fmt.Sprint(j.Attempts), "again": j.Retry.Format(time.RFC3339)}})
 		return e
 	})
@@ -407,7 +407,7 @@ func (p *Pool) hooksDone(ctx context.Context, i *compute.Instance, failed error)
 		j := *i
 		j.Resume = -1
 		if failed != nil {
-			if _, err := tx.Append(&compute.Event{Kind: "hook-failed", Source: j.Source, Instance: j.ID, Text: failed.Error()}); err != nil {
+			if _, err := tx.Append(&compute.Event{Kind: "hook-failed", Source: j.Source, Instance: j.ID, Text: compute.Said(failed)}); err != nil {
 				return err
 			}
 		}
