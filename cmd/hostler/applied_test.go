@@ -86,7 +86,7 @@ func TestAppliedFromAfar(t *testing.T) {
 	for what, put := range map[string]api.PutThing{
 		"a hook": putSource("type = fake\n", hook), "this machine": putSource("type = local\n"), "commands there": putSource("type = fake\n[fake]\nrun = exec\n"), "a pool over it": putSource("type = pool\nsources = local\n"), "its root": putSource("type = sandbox\n"),
 		"a template": putSource("type = kubernetes\n[kubernetes]\ntemplate = /no/such/file\n"), // whether it is there he is not told
-		"a command": putSource("type = fake\nimage = command:id\n"), "a file": putSource("type = fake\nimage = file:/etc/shadow\n"),
+		"a command":  putSource("type = fake\nimage = command:id\n"), "a file": putSource("type = fake\nimage = file:/etc/shadow\n"),
 	} {
 		_, err := c.PutApplied(ctx, "source", "odd", put, 0)
 		refused(what, err, compute.ErrDenied, "controller")

@@ -39,7 +39,9 @@ type globals struct {
 // runHostler runs a command line of the name hostler.
 func runHostler(ctx context.Context, a *app, args []string) int {
 	root := newRoot(a)
-	root.SetArgs(spread(args))
+	args = spread(args)
+	onceEach(root, args)
+	root.SetArgs(args)
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.errs)
