@@ -224,9 +224,9 @@ func TestReadDir(t *testing.T) {
 	if err := os.Symlink("../../sources/web/source.conf", filepath.Join(dir, "bundles/tool/link")); err != nil {
 		t.Fatal(err)
 	}
-	things, left, err := applied.ReadDir(dir)
-	if err != nil || !slices.Equal(left, []string{"hostler.conf"}) {
-		t.Error(left, err)
+	things, beside, err := applied.ReadDir(dir)
+	if err != nil || !slices.Equal(beside.Left, []string{"hostler.conf"}) {
+		t.Error(beside.Left, err)
 	}
 	if got, want := shown(t, dir), []string{"bundle tool bundle.conf 0600 ", "bundle tool files/.rc 0600 rc", "bundle tool link 0600 type = fake\n", "source web source.conf 0600 type = fake\n"}; !slices.Equal(got, want) || len(things) != 2 {
 		t.Errorf("%q, want %q", got, want)

@@ -7,22 +7,24 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/nearest"
 )
 
 // ReadDir reads the things that a directory has: sources/NAME, bundles/NAME and projects/NAME, as a directory of configuration has them. Links count as long as
-// they lead to files within it. left names what configuration may have, and nobody applies.
-func ReadDir(dir string) (things []api.WantedThing, left []string, err error) {
+// they lead to files within it. What is beside them is told, and not read: a repository has much that is others'.
+func ReadDir(dir string) (things []api.WantedThing, beside Beside, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
 			err = pe.Err
 		}
-		return nil, nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w", dir, err), Hint: "-f names a directory with sources/, bundles/ or projects/ in it"}
+		return nil, beside, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w", dir, err), Hint: "-f names a directory with sources/, bundles/ or projects/ in it"}
 	}
 	defer root.Close()
 	r := reading{root: root, dir: dir}
@@ -33,7 +35,7 @@ func ReadDir(dir string) (things []api.WantedThing, left []string, err error) {
 			continue
 		}
 		if err != nil {
-			return nil, nil, r.wrong(k.dir, err)
+			return nil, beside, r.wrong(k.dir, err)
 		}
 		found = true
 		for _, e := range entries {
@@ -42,30 +44,84 @@ func ReadDir(dir string) (things []api.WantedThing, left []string, err error) {
 			}
 			t := api.WantedThing{Kind: k.name, Name: e.Name(), Files: []api.ThingFile{}}
 			if err := CheckName(t.Kind, t.Name); err != nil {
-				return nil, nil, err
+				return nil, beside, err
 			}
 			path := k.dir + "/" + e.Name()
 			if info, err := root.Stat(path); err != nil || !info.IsDir() {
-				return nil, nil, r.wrong(path, errors.New("is not a directory with a "+k.file))
+				return nil, beside, r.wrong(path, errors.New("is not a directory with a "+k.file))
 			}
 			if t.Files, err = r.files(path, ""); err != nil {
-				return nil, nil, err
+				return nil, beside, err
 			}
 			if _, err := normal(t); err != nil {
-				return nil, nil, err
+				return nil, beside, err
 			}
 			things = append(things, t)
 		}
 	}
 	for _, name := range []string{"hostler.conf", "jobs"} {
 		if _, err := root.Stat(name); err == nil {
-			left = append(left, name)
+			beside.Left = append(beside.Left, name)
 		}
 	}
-	if !found {
-		return nil, nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: there is neither sources/ nor bundles/ nor projects/ in it", dir), Hint: "an empty sources/ says that there are to be none"}
+	beside.Strange = r.strange()
+	if !found && !slices.ContainsFunc(beside.Strange, func(s Strange) bool { return s.Thing != "" }) {
+		hint := "an empty sources/ says that there are to be none"
+		if len(beside.Strange) > 0 {
+			hint = fmt.Sprintf("did you mean %s/ by %s/?", beside.Strange[0].Meant, beside.Strange[0].Name)
+		}
+		return nil, beside, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: there is neither sources/ nor bundles/ nor projects/ in it", dir), Hint: hint}
 	}
-	return things, left, nil
+	return things, beside, nil
+}
+
+// Beside is what a directory has that is not applied.
+type Beside struct {
+	Left    []string // what configuration may have, and nobody applies
+	Strange []Strange
+}
+
+// Strange is a directory that somebody may have meant for one of ours.
+type Strange struct {
+	Name  string // the directory's
+	Meant string // sources, bundles or projects
+	Thing string // what is in it that would be applied there; "": nothing, and it is the name alone that is alike
+}
+
+// nearName is how many letters of a directory's name may be others than of one of ours: with two, resources would be sources.
+const nearName = 1
+
+// strange looks at the directories that are none of ours. One that holds something like ours is meant for it, whatever it is called; else its name may be misspelt.
+func (r *reading) strange() (out []Strange) {
+	entries, _ := r.list(".") // what cannot be listed was told, or is not ours to read
+	for _, e := range entries {
+		name := e.Name()
+		if strings.HasPrefix(name, ".") || name == "jobs" || slices.ContainsFunc(kinds, func(k kind) bool { return k.dir == name }) {
+			continue
+		}
+		if info, err := r.root.Stat(name); err != nil || !info.IsDir() {
+			continue
+		}
+		s := Strange{Name: name}
+		for _, k := range kinds {
+			if s.Thing == "" && nearest.Distance(strings.ToLower(name), k.dir) <= nearName {
+				s.Meant = k.dir
+			}
+			found, _ := fs.Glob(r.root.FS(), escaped(name)+"/*/"+k.file)
+			if len(found) > 0 && s.Thing == "" {
+				s.Meant, s.Thing = k.dir, strings.TrimSuffix(found[0], "/"+k.file)
+			}
+		}
+		if s.Meant != "" {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// escaped is a name in a pattern of files'.
+func escaped(name string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(name)
 }
 
 // reading is a directory while it is read.

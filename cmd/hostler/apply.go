@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -86,12 +87,27 @@ func (a *app) wanted(o applyFlags) (set api.ApplySet, err error) {
 		}
 		set.Labels[key] = value
 	}
-	var left []string
-	if set.Things, left, err = applied.ReadDir(o.dir); err != nil {
+	things, beside, err := applied.ReadDir(o.dir)
+	if set.Things = things; err != nil {
 		return set, err
 	}
-	if len(left) > 0 && !a.flags.quiet {
-		err = fprintf(a.errs, "%s: warning: %s: not applied: only sources, bundles and projects are\n", a.program, printable(strings.Join(left, " and ")))
+	warn := func(format string, args ...any) {
+		if err == nil && !a.flags.quiet {
+			err = fprintf(a.errs, "%s: warning: %s\n", a.program, printable(fmt.Sprintf(format, args...)))
+		}
+	}
+	if len(beside.Left) > 0 {
+		warn("%s: not applied: only sources, bundles and projects are", strings.Join(beside.Left, " and "))
+	}
+	for _, s := range beside.Strange {
+		switch {
+		case s.Thing == "":
+			warn("%s/: not applied: did you mean %s/?", s.Name, s.Meant)
+		case o.prune || len(things) == 0:
+			return set, invalid("call it "+s.Meant+", or put it into another directory", "%s: %s would not be applied: did you mean %s/?", filepath.Join(o.dir, s.Name), s.Thing, s.Meant)
+		default:
+			warn("%s/: not applied, and %s is in it: did you mean %s/?", s.Name, s.Thing, s.Meant)
+		}
 	}
 	return set, err
 }
