@@ -1,7 +1,9 @@
 package pool
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -13,6 +15,7 @@ import (
 const (
 	elsewherePause = time.Minute // until one is looked at again, if somebody asks
 	elsewhereMost  = 1000        // that are passed over by what is known of one
+	elsewhereBatch = 50          // of these, in a transaction
 )
 
 // errElsewhere is for an instance that is not where its source's configuration leads now.
@@ -38,31 +41,58 @@ func (d *draw) passOver(i *compute.Instance) bool {
 	return true
 }
 
-// setElsewhere notes with a ready instance, and with all of its source that are known to be in the same place, that they are passed over. The caller saves i. The journal
-// has one event of it.
+// setElsewhere notes with a ready instance that it is passed over; the caller saves it. The journal has one event of it for all that are in that place. Those others are
+// passed over once spreadElsewhere has been called.
 func (p *Pool) setElsewhere(tx compute.Tx, i *compute.Instance, cause error) error {
-	why, until := causeOf(cause), time.Now().Add(elsewherePause)
+	why := causeOf(cause)
 	told := i.Reason == why
-	i.Reason, i.Retry = why, until
-	if identity := i.Facts[compute.FactIdentity]; identity != "" {
-		is, err := tx.Instances(compute.InstanceQuery{SourceKey: i.SourceKey, States: []compute.State{compute.Ready}, Limit: elsewhereMost})
+	i.Reason, i.Retry = why, time.Now().Add(elsewherePause)
+	if !told {
+		is, err := tx.Instances(compute.InstanceQuery{SourceKey: i.SourceKey, States: []compute.State{compute.Ready}, Limit: elsewhereBatch})
 		if err != nil {
 			return err
 		}
-		for _, o := range is {
-			if o.Row == i.Row || o.Facts[compute.FactIdentity] != identity {
-				continue
-			}
-			told = told || o.Reason == why
-			o.Reason, o.Retry = why, until
-			if err := tx.SaveInstance(o); err != nil {
-				return err
-			}
-		}
+		told = slices.ContainsFunc(is, func(o *compute.Instance) bool { return o.Row != i.Row && o.Reason == why })
 	}
 	if told {
 		return nil
 	}
 	_, err := tx.Append(&compute.Event{Time: time.Now(), Kind: "elsewhere", Source: i.Source, Instance: i.ID, Text: why})
 	return err
+}
+
+// spreadElsewhere has all instances of a source be passed over that are known to be in the same place as one that setElsewhere was called with, a few in each transaction, so
+// that hand-outs of other sources do not wait for all of them.
+func (p *Pool) spreadElsewhere(ctx context.Context, from *compute.Instance) error {
+	identity := from.Facts[compute.FactIdentity]
+	if identity == "" {
+		return nil
+	}
+	for after, n := int64(0), 0; n < elsewhereMost; n += elsewhereBatch {
+		last := int64(0)
+		err := p.store.Update(ctx, func(tx compute.Tx) error {
+			last = 0
+			is, err := tx.Instances(compute.InstanceQuery{SourceKey: from.SourceKey, States: []compute.State{compute.Ready}, After: after, Limit: elsewhereBatch})
+			if err != nil {
+				return err
+			}
+			for _, o := range is {
+				if o.Facts[compute.FactIdentity] == identity && o.Retry.Before(from.Retry.Add(-elsewherePause/2)) { // else another has told of it
+					o.Reason, o.Retry = from.Reason, from.Retry
+					if err := tx.SaveInstance(o); err != nil {
+						return err
+					}
+				}
+			}
+			if len(is) == elsewhereBatch {
+				last = is[len(is)-1].Row
+			}
+			return nil
+		})
+		if err != nil || last == 0 {
+			return err
+		}
+		after = last
+	}
+	return nil
 }

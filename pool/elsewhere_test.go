@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,6 +112,76 @@ func TestElsewhereIsOver(t *testing.T) {
 		l := r.take(t, ctx, compute.Request{})
 		if i, _, err := r.Resolve(ctx, string(l.Instance)); err != nil || l.Instance != "web-1" || i.Reason != "" || !i.Retry.IsZero() {
 			t.Errorf("%s is given: %q, %v, %v", l.Instance, i.Reason, i.Retry, err)
+		}
+	})
+}
+
+// saving counts the instances that each transaction writes.
+type saving struct {
+	pool.Store
+	most *atomic.Int64
+}
+
+type savingTx struct {
+	compute.Tx
+	n int64
+}
+
+func (t *savingTx) SaveInstance(i *compute.Instance) error {
+	t.n++
+	return t.Tx.SaveInstance(i)
+}
+
+func (s saving) Update(ctx context.Context, fn func(compute.Tx) error) error {
+	return s.Store.Update(ctx, func(tx compute.Tx) error {
+		t := &savingTx{Tx: tx}
+		err := fn(t)
+		if t.n > s.most.Load() {
+			s.most.Store(t.n)
+		}
+		return err
+	})
+}
+
+// TestElsewhereInBatches: of many that stand ready in another place all are passed over once one was found to be there, and no transaction writes all of them.
+func TestElsewhereInBatches(t *testing.T) {
+	const all = 230
+	at, life, most := "here", map[compute.ID]int{}, new(atomic.Int64)
+	place := placed(&at, life)
+	change := func(o *pool.Options) {
+		place(o)
+		o.Store = saving{o.Store, most}
+	}
+	inBubble(t, change, web(func(s *pool.Source) { s.Reuse, s.Spare = "no", all }), func(t *testing.T, ctx context.Context, r *rig) {
+		must(t, second(r.Fill(ctx, "web")))
+		time.Sleep(time.Minute)
+		at = "there"
+		most.Store(0)
+		l := r.take(t, ctx, compute.Request{})
+		if n := most.Load(); n > 60 {
+			t.Errorf("a transaction wrote %d instances", n)
+		}
+		passed := 0
+		is, err := r.Instances(ctx, compute.InstanceQuery{Source: "web", States: []compute.State{compute.Ready}})
+		must(t, err)
+		for _, i := range is {
+			if strings.Contains(i.Reason, "it leads elsewhere") && i.Retry.After(time.Now()) {
+				passed++
+			}
+		}
+		if passed != all || l.Instance == "web-1" {
+			t.Errorf("%d of %d are passed over, and %s is given", passed, all, l.Instance)
+		}
+		es, err := r.Events(ctx, compute.EventQuery{Source: "web"})
+		must(t, err)
+		said := 0
+		for _, e := range es {
+			if e.Kind == "elsewhere" {
+				said++
+			}
+		}
+		if said != 1 {
+			t.Errorf("the journal tells of it %d times", said)
 		}
 	})
 }

@@ -329,6 +329,7 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 // undo gives back everything of a request that failed: what is in order is cached or discarded as a release would, what failed goes.
 func (p *Pool) undo(ctx context.Context, units []*unit) error {
 	var due []compute.ID
+	var elsewhere []*compute.Instance
 	var gone *errAway // a place did not answer: that is no reason to lose what stood ready
 	for _, u := range units {
 		for x := u; x != nil && gone == nil; x = x.child {
@@ -336,7 +337,7 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 		}
 	}
 	err := p.withOpen(ctx, func(tx compute.Tx) error {
-		due = nil
+		due, elsewhere = nil, nil
 		var back []taken
 		for _, u := range units {
 			if u.joins {
@@ -375,7 +376,9 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 						err = p.letGo(tx, i, compute.Event{Kind: "released", Text: "not needed any more"}, &due)
 					}
 				case x.err != nil && !x.fresh && i.State == compute.Leased && (isAway(x.err) != nil || isElsewhere(x.err)):
-					err = p.unhand(tx, i, x.err)
+					if err = p.unhand(tx, i, x.err); isElsewhere(x.err) {
+						elsewhere = append(elsewhere, i)
+					}
 				case x.err != nil:
 					err = p.spoil(tx, x, i)
 				case x.fresh:
@@ -405,6 +408,11 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 		return err
 	}
 	p.step("acquire:undone")
+	for _, i := range elsewhere {
+		if err := p.spreadElsewhere(ctx, i); err != nil {
+			return err
+		}
+	}
 	return p.workOn(ctx, due)
 }
 
