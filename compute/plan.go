@@ -87,6 +87,7 @@ type Directive struct {
 	Count    int    // of create and ahead
 	Key      int64  // of ahead: the record of a definition that is not in force any more; 0: the source as it is configured
 	Total    int    // of create: no more than brings the source to so many, cached (cold ones left out) and in use together
+	Least    int    // of discard and stop: only while more than so many are ready, cold ones too, or in use
 	Aim      Aim    // of aim
 	Again    bool   // of aim and ahead: it is so already, and is but said again
 	Reason   string // for people, a phrase

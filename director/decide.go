@@ -246,7 +246,7 @@ func shrink(n sums, limits Limits, now time.Time, s *compute.SourceState, under 
 		if i.Cold || idle < s.Idle {
 			continue
 		}
-		d := compute.Directive{Verb: compute.VerbDiscard, Instance: i.ID,
+		d := compute.Directive{Verb: compute.VerbDiscard, Instance: i.ID, Least: max(0, n.kept-s.Booked+s.Cold),
 			Reason: fmt.Sprintf("%d there and %d kept, and this one stood idle for %v: %s", n.there(), n.kept, idle.Round(time.Second), n.why)}
 		if cold < s.ColdMost {
 			d.Verb = compute.VerbStop

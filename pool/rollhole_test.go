@@ -96,3 +96,19 @@ func TestNoRoomAndHopeless(t *testing.T) {
 		})
 	}
 }
+
+// TestDiscardLeavesEnough: what a director has decided to discard stays when, since it looked, others of the source have gone.
+func TestDiscardLeavesEnough(t *testing.T) {
+	inBubble(t, nil, web(func(s *pool.Source) { s.Reserve = 4 }), func(t *testing.T, ctx context.Context, r *rig) {
+		must(t, second(r.Fill(ctx, "web")))
+		r.take(t, ctx, compute.Request{})
+		for n, id := range r.ready(t, ctx) {
+			if did := r.do(t, ctx, compute.Directive{Verb: compute.VerbDiscard, Source: "web", Instance: id, Least: 3}); did != (n == 0) {
+				t.Errorf("%s: it goes: %v", id, did)
+			}
+		}
+		if n := r.webCounts(t, ctx); n.Ready != 2 || n.Leased != 1 {
+			t.Errorf("there are %+v", n)
+		}
+	})
+}

@@ -315,6 +315,11 @@ func (p *Pool) doReady(ctx context.Context, s *source, d compute.Directive) (fun
 		if err != nil || d.Verb != compute.VerbStart && !i.Cold && now.Sub(i.Since) < s.Idle {
 			return err // it was used meanwhile
 		}
+		if d.Least > 0 && d.Verb != compute.VerbStart { // a roll-out, or another director, may have taken one away since this was decided
+			if rec, err := tx.SourceByKey(i.SourceKey); err != nil || rec.Counts.Ready+rec.Counts.InUse() <= d.Least {
+				return err
+			}
+		}
 		if err := note(tx, d); err != nil {
 			return err
 		}
