@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,29 @@ import (
 	"testing"
 )
 
+// kubernetesForwardEnds has what is forwarded from a pod end with it, and say why, though nobody uses it.
+func kubernetesForwardEnds(t *testing.T, m *machine, ns string) {
+	instance := strings.TrimSpace(m.must("acquire", "-s", "pods"))
+	cmd := m.command("forward", instance, "-L", "0:127.0.0.1:9")
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.StdoutPipe()
+	if err := errors.Join(err, cmd.Start()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		_ = cmd.Wait()
+		t.Fatalf("%v: %s", err, &said)
+	}
+	pods := podsOf(t, "-n", ns)
+	i := slices.IndexFunc(pods, func(name string) bool { return strings.HasPrefix(name, "pod/"+instance+"-") })
+	kubernetesLab.Ctl(t, "", "delete", pods[i], "-n", ns, "--wait=false")
+	if err := cmd.Wait(); err == nil || !strings.Contains(said.String(), instance) || !strings.Contains(said.String(), "by somebody else") {
+		t.Errorf("forward ended with %v: %s", err, &said)
+	}
+	_, _, _ = m.run("release", instance) // a controller has ended the lease
+}
+
 // kubernetesEnds has runs say why their pods ended in the middle of them: on the terminal, in the report and in the record of the run.
 func kubernetesEnds(t *testing.T, m *machine, ns string) {
 	const evicted = `{"status":{"phase":"Failed","reason":"Evicted","message":"The node was low on resource: memory."}}`
@@ -22,7 +46,7 @@ func kubernetesEnds(t *testing.T, m *machine, ns string) {
 		{"evicted", "evicted: The node was low on resource: memory.", evicted, true},
 		{"evicted, and cut off", "evicted: The node was low on resource: memory.", evicted, false},
 		{"out of memory", "out of memory", `{"status":{"phase":"Failed","containerStatuses":[{"name":"main","image":"i","imageID":"","ready":false,"restartCount":0,"state":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}]}}`, true},
-		{"deleted", "deleted, by somebody else", "", true},
+		{"deleted", "by somebody else", "", true},
 	} {
 		report := filepath.Join(m.work, "report")
 		cmd := m.command("run", "pods", "--report", report, "--", "sh", "-c", "echo $PPID $HOSTLER_INSTANCE; exec sleep 1000")

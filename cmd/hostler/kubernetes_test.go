@@ -48,6 +48,7 @@ func TestKubernetes(t *testing.T) {
 			}
 			kubernetesCommands(t, m)
 			kubernetesEnds(t, m, ns)
+			kubernetesForwardEnds(t, m, ns)
 			until(t, "no pod is left", func() bool { return len(podsOf(t, "-n", ns)) == 0 })
 		})
 	}

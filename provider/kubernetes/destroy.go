@@ -75,9 +75,7 @@ func (p *Provider) leaves(id compute.ID, now time.Time) (in *record, taken bool)
 	if in = w.sees(p.podName(id)); in == nil || !p.owned(in) {
 		return nil, false
 	}
-	w.mu.Lock()
-	d := w.ours[in.Metadata.UID]
-	w.mu.Unlock()
+	d := w.ourDeletion(in.Metadata.UID)
 	if d.taken && now.Sub(d.at) > heeded {
 		return nil, false
 	}

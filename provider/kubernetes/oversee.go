@@ -59,6 +59,13 @@ func (w *watch) deleting(uid string, taken bool) {
 	w.ours[uid] = deletion{now, taken}
 }
 
+// ourDeletion is that of an object, where it is we who delete it; else it is none.
+func (w *watch) ourDeletion(uid string) deletion {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ours[uid]
+}
+
 // epitaph says why the object of a name is gone; "": nothing is known of that.
 func (w *watch) epitaph(name string) string {
 	w.mu.Lock()
