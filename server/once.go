@@ -349,30 +349,64 @@ func KeyOf(l compute.Lease) (mark, digest, key string) {
 
 // given are the leases that were given to requests with a key before this process served its first.
 type given struct {
-	look sync.Mutex // held by who looks: others wait for what he finds
-
-	mu     sync.Mutex
-	looked bool
-	byMark map[string][]compute.Lease
+	mu      sync.Mutex
+	looked  bool
+	byMark  map[string][]compute.Lease
+	looking chan struct{} // closed when who looks is done; nil: nobody looks
 }
 
-// find returns those of one request, sorted by instance.
+// lookPatience is how long a request waits for what another finds, before it looks itself: a look that hangs holds up nobody else.
+const lookPatience = 5 * time.Second
+
+// find returns those of one request, sorted by instance. One request looks, for all that come meanwhile.
 func (g *given) find(ctx context.Context, e Engine, mark string) ([]compute.Lease, error) {
-	if found, looked := g.known(mark); looked {
-		return found, nil
+	for {
+		if found, looked := g.known(mark); looked {
+			return found, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		g.mu.Lock()
+		other := g.looking
+		mine := make(chan struct{})
+		if other == nil {
+			g.looking = mine
+		}
+		g.mu.Unlock()
+		if other == nil {
+			return g.look(ctx, e, mark, mine)
+		}
+		patience := time.NewTimer(lookPatience)
+		select {
+		case <-other: // it may have failed
+		case <-ctx.Done():
+		case <-patience.C:
+			g.mu.Lock()
+			if g.looking == other {
+				g.looking = nil
+			}
+			g.mu.Unlock()
+		}
+		patience.Stop()
 	}
-	g.look.Lock()
-	defer g.look.Unlock()
-	if found, looked := g.known(mark); looked {
-		return found, nil
-	}
+}
+
+// look lists all leases; done is what others wait for meanwhile.
+func (g *given) look(ctx context.Context, e Engine, mark string, done chan struct{}) ([]compute.Lease, error) {
 	all, err := e.Leases(ctx, compute.LeaseQuery{})
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.looking == done {
+		g.looking = nil
+	}
+	close(done)
 	if err != nil {
 		return nil, err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.looked, g.byMark = true, marked(all)
+	if !g.looked { // else another was faster
+		g.looked, g.byMark = true, marked(all)
+	}
 	return g.byMark[mark], nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
@@ -74,15 +75,21 @@ func (s *Store) provide() {
 			s.lean = false
 			return
 		}
-		if time.Since(fi.ModTime()) < time.Minute { // somebody may be at it
+		left, err := os.OpenFile(name, os.O_RDWR|syscall.O_NOFOLLOW, 0)
+		if err == nil {
+			defer left.Close()
+			err = fcntl(left, setLock, unix.F_WRLCK, 0, new(unix.Flock_t))
+		}
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) { // somebody is at it
 			return
 		}
-		_ = os.Remove(name)
+		_ = os.Remove(name) // who was at it has died
 	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return
 	}
+	_ = fcntl(f, setLock, unix.F_WRLCK, 0, new(unix.Flock_t)) // for as long as we are at it; where that is not to be had it may be made twice
 	// Bytes that no file system packs, as not each of them can set room aside.
 	_, err = io.CopyN(f, rand.NewChaCha8([32]byte{}), 2*spareSize)
 	if err == nil {
