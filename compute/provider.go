@@ -127,6 +127,13 @@ type Overseer interface {
 	Oversee(ctx context.Context) (ended map[ID]string, err error)
 }
 
+// Herald is an Overseer that knows when it has news.
+type Herald interface {
+	// Heed has f called whenever Oversee may have something new to tell: a computer has ended, the place does not answer, or it answers again. f does not block. It may be
+	// called at any time and from any goroutine until the provider is closed.
+	Heed(f func())
+}
+
 // Consoler is a provider that keeps the computer's console output.
 type Consoler interface {
 	Console(ctx context.Context, id ID) (string, error)

@@ -16,7 +16,7 @@ type SourceStatus struct {
 	Orphaned    bool      // not configured any more, or otherwise than when these instances were made
 	Broken      error     // why it cannot be used
 	Paused      time.Time // nothing is made before
-	LastError   string
+	LastError   string    // of the last failure to create, or Unreached
 	Failures    int
 	Unready     *Unready // nil: something of what it makes now has become ready, or nothing has failed
 	Waiting     int
@@ -49,6 +49,9 @@ func (u Unready) String() string {
 	}
 	return what + " has become ready since " + u.Since.Local().Format(time.DateTime) + ": " + u.Why
 }
+
+// Unreached begins the LastError of a source whose place does not answer now. Since when, and why, follow.
+const Unreached = "it cannot be reached"
 
 // TestResult is what `hostler source test` found.
 type TestResult struct {

@@ -174,9 +174,28 @@ func (d *draw) turn(s *source, req compute.Request, waiter *compute.Waiter) erro
 	}
 	r, err := d.record(s)
 	if err == nil && (d.shut(r.Key) || s.Share && len(d.wanted[r.Key]) > 0) && !req.CachedOnly { // room that comes free for a large part would never last else
-		err = &errShort{source: s, text: "others wait for it"}
+		short := &errShort{source: s, text: "others wait for it"}
+		short.causes, err = d.unreached(s)
+		if err == nil {
+			err = short
+		}
 	}
 	return err
+}
+
+// unreached says why no place of a source answers; none: some do.
+func (d *draw) unreached(s *source) (why []error, err error) {
+	for _, c := range s.all() {
+		if c.Type == poolType {
+			continue
+		}
+		r, err := d.record(c)
+		if err != nil || !doubted(r) {
+			return nil, err
+		}
+		why = append(why, d.pausedBy(c, r))
+	}
+	return why, nil
 }
 
 // shut tells whether somebody who comes before waits for whatever a source has.

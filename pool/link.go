@@ -152,6 +152,10 @@ func (p *Pool) open(ctx context.Context, rec *compute.SourceRecord) *opened {
 	}
 	if o.err == nil { // a failure is tried again by the next caller
 		p.providers[rec.Key] = o
+		if h, ok := compute.As[compute.Herald](o.provider); ok {
+			l, key := &p.desk.lanes, rec.Key
+			h.Heed(func() { l.heard(key) })
+		}
 	}
 	return o
 }

@@ -17,10 +17,9 @@ import (
 
 const (
 	overseeEvery    = 10 * time.Second
+	overseeSoon     = time.Second      // where a provider says that it has news
 	overseePatience = 10 * time.Second // for it to answer, and for a look at one computer of it
 	awayPause       = 30 * time.Second // until a request finds out whether it answers again, where nobody asks before
-	// unreached begins what a record has as the last error of a source that did not answer. Once its pause is over it is in doubt: what stands ready is looked at.
-	unreached = "it cannot be reached: "
 )
 
 // errAway is for what failed because the place behind a source did not answer: it says nothing about the instance.
@@ -41,7 +40,8 @@ func isAway(err error) *errAway {
 }
 
 // doubted tells whether a source did not answer when it was asked last, and away whether it is not to be asked again yet.
-func doubted(r *compute.SourceRecord) bool             { return strings.HasPrefix(r.LastError, unreached) }
+// The record of one says since when and why as its last error. Once its pause is over what stands ready is looked at.
+func doubted(r *compute.SourceRecord) bool             { return strings.HasPrefix(r.LastError, compute.Unreached) }
 func away(r *compute.SourceRecord, now time.Time) bool { return doubted(r) && r.Paused.After(now) }
 
 // reaches asks whether the place behind a provider answers, after an error that may come of that it does not: then that is an errAway. Other errors stay.
@@ -101,7 +101,11 @@ func (p *Pool) setAway(tx compute.Tx, key int64, cause error) error {
 	if was && rec.Paused.Sub(now) > awayPause*2/3 {
 		return nil
 	}
-	rec.Failures, rec.Paused, rec.LastError = 0, now.Add(awayPause), unreached+compute.Said(cause)
+	since := now.UTC().Format(time.RFC3339)
+	if before, ok := strings.CutPrefix(rec.LastError, compute.Unreached+" since "); was && ok && len(before) > len(since) {
+		since = before[:len(since)]
+	}
+	rec.Failures, rec.Paused, rec.LastError = 0, now.Add(awayPause), compute.Unreached+" since "+since+": "+compute.Said(cause)
 	if err := tx.SaveSource(rec); err != nil || was {
 		return err
 	}
@@ -186,8 +190,11 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending) (next tim
 		if o == nil || o.overseer == nil || rec.Counts.Ready+rec.Counts.Leased == 0 && !doubted(rec) {
 			continue
 		}
-		at := l.overseen[rec.Key]
-		if due := at.Add(overseeEvery); due.After(now) {
+		due := l.overseen[rec.Key].Add(overseeEvery)
+		if l.news[rec.Key] {
+			due = l.overseen[rec.Key].Add(overseeSoon)
+		}
+		if due.After(now) {
 			next = sooner(next, due)
 			continue
 		}
@@ -202,6 +209,7 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending) (next tim
 			l.stocks = map[int64]bool{}
 		}
 		l.overseen[rec.Key], l.stocks[-rec.Key] = now, true
+		delete(l.news, rec.Key)
 		with.Go(func() {
 			news, err := p.oversee(ctx, rec, o)
 			if err != nil && ctx.Err() == nil {
@@ -209,14 +217,32 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending) (next tim
 			}
 			l.mu.Lock()
 			delete(l.stocks, -rec.Key)
+			more := l.news[rec.Key]
 			l.mu.Unlock()
 			if news {
 				p.ring()
+			}
+			if news || more {
 				with.Done()
 			}
 		})
 	}
 	return next, err
+}
+
+// heard notes that the provider of a source has something to tell, and has it asked soon.
+func (l *lanes) heard(key int64) {
+	l.mu.Lock()
+	if l.news == nil {
+		l.news = map[int64]bool{}
+	}
+	first := !l.news[key]
+	l.news[key] = true
+	done := l.done
+	l.mu.Unlock()
+	if first && done != nil {
+		done()
+	}
 }
 
 // oversee asks one. news tells that something has changed by that.

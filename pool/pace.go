@@ -143,6 +143,9 @@ func (d *draw) estimate(s *source, n int, quota bool) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
+		if doubted(r) { // nobody knows when it answers again
+			continue
+		}
 		pc.mu.Lock()
 		t := pc.sources[c.Name]
 		if t == nil {

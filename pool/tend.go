@@ -24,6 +24,8 @@ type lanes struct {
 	stocks map[int64]bool  // sources whose provider is being asked for its list; by the negative of its key, what has become of its computers
 
 	overseen map[int64]time.Time // when sources' providers were last asked that
+	news     map[int64]bool      // those that have said since that they have something to tell
+	done     func()              // Done of who tends the lanes in the background; nil: nobody has yet
 }
 
 // lane is one source's.
@@ -59,7 +61,11 @@ type errand struct {
 // What it began ends with ctx. It is for a process that lives on and looks again when Done is called; Work is the same for one that waits for the end.
 // Engines that share a desk begin nothing twice.
 func (p *Pool) Tend(ctx context.Context, with Tending) (next time.Time, err error) {
-	return p.round(ctx, &p.desk.lanes, with, nil)
+	l := &p.desk.lanes
+	l.mu.Lock()
+	l.done = with.Done
+	l.mu.Unlock()
+	return p.round(ctx, l, with, nil)
 }
 
 // workRounds is how often Work looks for what its work has made to do: the end of a pool's instance makes some for its child's, and so on.

@@ -388,7 +388,10 @@ func (d *draw) hindered(s *source) (string, error) {
 			return "", err
 		}
 		for _, by := range []*compute.SourceRecord{hindrance(cmp.Or(h, &hitch{})), r} { // what is known of the want itself is so whatever else there is
-			if (by.Failures < 0 || by.Paused.After(d.now)) && by.LastError != "" && (by != r || d.below(c, r) > 0) {
+			if doubted(r) { // then nothing else matters
+				by = r
+			}
+			if doubted(by) || (by.Failures < 0 || by.Paused.After(d.now)) && by.LastError != "" && (by != r || d.below(c, r) > 0) {
 				why := by.LastError
 				if c != s {
 					why = c.Name + ": " + why

@@ -362,13 +362,15 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.So
 			j.Worker, j.Attempts, j.Retry = 0, j.Attempts+1, time.Now().Add(min(wait, lingerLook))
 			return tx.SaveInstance(&j)
 		} else if err == nil {
-			return p.gone(tx, &j, j.Reason)
+			why, _, _ := strings.Cut(j.Reason, triedInVain) // that is over
+			return p.gone(tx, &j, why)
 		}
 		j.Attempts++
 		j.Retry = time.Now().Add(min(retryMost, retryFirst<<min(j.Attempts-1, 20)))
 		j.Worker = 0
 		if !lost(&j) {
-			j.Reason = "discard: " + compute.Said(err)
+			why, _, _ := strings.Cut(j.Reason, triedInVain)
+			j.Reason = why + triedInVain + compute.Said(err)
 		}
 		if e := tx.SaveInstance(&j); e != nil {
 			return e
@@ -380,6 +382,9 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.So
 	p.step("discard:recorded")
 	return err
 }
+
+// triedInVain is between the reason to discard an instance and the error of the last try, as long as that has failed.
+const triedInVain = "; discard: "
 
 // lostAnswer begins the reason to discard an instance of which nobody knows whether it was made.
 const (

@@ -221,7 +221,9 @@ func note(s compute.SourceStatus, now time.Time) string {
 	if s.Unready != nil {
 		notes = append(notes, printable(s.Unready.String()))
 	}
-	if s.Paused.After(now) {
+	if why, ok := strings.CutPrefix(s.LastError, compute.Unreached); ok {
+		notes = append(notes, "cannot be reached"+printable(why))
+	} else if s.Paused.After(now) {
 		why := ": " + printable(s.LastError)
 		if s.Unready != nil && s.Unready.Why == s.LastError {
 			why = ""

@@ -177,15 +177,20 @@ func (w *waiting) text(ctx context.Context) string {
 	if place.Position > 1 {
 		at = fmt.Sprintf("position %d", place.Position)
 	}
+	away := strings.Contains(place.Reason, compute.Unreached) // when it is back nobody knows
 	switch s := about(place.Estimate); {
-	case mine || place.Position == 0:
+	case mine || place.Position == 0 || away:
 	case s != "":
 		at = strings.TrimPrefix(at+", about "+s, ", ")
 	default:
 		at = strings.TrimPrefix(at+", for how long is "+unknownYet, ", ")
 	}
 	for _, s := range []string{printable(place.Reason), at} {
-		if s != "" {
+		switch {
+		case s == "":
+		case away && s != at:
+			users = append([]string{s}, users...)
+		default:
 			users = append(users, s)
 		}
 	}

@@ -50,6 +50,9 @@ type cluster struct {
 	watches map[watched]*watch
 	over    atomic.Bool // the last source has left it
 	unheard atomic.Bool // the last call had no answer
+
+	heeding sync.Mutex
+	heeds   map[*func()]bool // what is called when there is news
 }
 
 // session is what a configuration was read to.
@@ -282,10 +285,39 @@ func (c *cluster) heard(err error) {
 	var failed net.Error
 	switch {
 	case err == nil, errors.As(err, &said):
-		c.unheard.Store(false)
+		if c.unheard.Swap(false) {
+			c.herald()
+		}
 	case errors.Is(err, context.Canceled): // by us
 	case errors.As(err, &failed), errors.Is(err, context.DeadlineExceeded):
-		c.unheard.Store(true)
+		if !c.unheard.Swap(true) {
+			c.herald()
+		}
+	}
+}
+
+// heed has f called when there is news of what is there, or of whether the API server answers.
+func (c *cluster) heed(f func()) (end func()) {
+	c.heeding.Lock()
+	defer c.heeding.Unlock()
+	if c.heeds == nil {
+		c.heeds = map[*func()]bool{}
+	}
+	c.heeds[&f] = true
+	return func() {
+		c.heeding.Lock()
+		defer c.heeding.Unlock()
+		delete(c.heeds, &f)
+	}
+}
+
+// herald tells that there is news.
+func (c *cluster) herald() {
+	c.heeding.Lock()
+	all := slices.Collect(maps.Keys(c.heeds))
+	c.heeding.Unlock()
+	for _, f := range all {
+		(*f)()
 	}
 }
 

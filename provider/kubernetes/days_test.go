@@ -138,7 +138,31 @@ func (l *lines) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestAway has the API server go and come back: what is known is used meanwhile, then it is said, then all is as before.
+// heeding has who heeds a provider wait for news until Oversee says what is so; without news nothing is asked.
+func heeding(t *testing.T, p *kubernetes.Provider) (until func(what string, so func(map[compute.ID]string, error) bool)) {
+	news := make(chan struct{}, 1)
+	p.Heed(func() {
+		select {
+		case news <- struct{}{}:
+		default:
+		}
+	})
+	return func(what string, so func(map[compute.ID]string, error) bool) {
+		t.Helper()
+		for {
+			select {
+			case <-news:
+			case <-time.After(time.Minute):
+				t.Fatalf("nobody is told that %s", what)
+			}
+			if so(p.Oversee(t.Context())) {
+				return
+			}
+		}
+	}
+}
+
+// TestAway has the API server go and come back: what is known is used meanwhile, then it is said, then all is as before. The watch itself tells who heeds it.
 func TestAway(t *testing.T) {
 	o := site(t)
 	p := open(t, o)
@@ -150,12 +174,14 @@ func TestAway(t *testing.T) {
 	if err != nil || !p.Fit("suite-1", identity) {
 		t.Errorf("before, it is not known to be fit: %v", err)
 	}
+	told := heeding(t, p)
 	lab.Stop(t, "apiserver")
 	defer func() {
 		if err := lab.Up(); err != nil {
 			t.Fatal(err)
 		}
 	}()
+	told("it is away", func(_ map[compute.ID]string, err error) bool { return errors.Is(err, compute.ErrUnavailable) })
 	if list, err := p.List(t.Context()); err != nil || len(list) != 1 {
 		t.Errorf("List right after: %v %v", list, err)
 	}
@@ -179,6 +205,7 @@ func TestAway(t *testing.T) {
 	if err := lab.Up(); err != nil {
 		t.Fatal(err)
 	}
+	told("it is back", func(_ map[compute.ID]string, err error) bool { return err == nil })
 	computetest.Eventually(t, "it can be made", func() error {
 		_, err := p.Create(t.Context(), compute.Spec{ID: "suite-2"})
 		return err
@@ -191,4 +218,8 @@ func TestAway(t *testing.T) {
 		return nil
 	})
 	enter(t, p, "suite-1")
+	lab.Ctl(t, "", "delete", "pod", podOf(t, p, o, "suite-1"), "-n", o.Namespace, "--wait=false")
+	told("a pod has ended", func(ended map[compute.ID]string, err error) bool {
+		return strings.Contains(ended["suite-1"], "deleted")
+	})
 }

@@ -143,6 +143,11 @@ func (p *Provider) delete(ctx context.Context, gvr schema.GroupVersionResource, 
 	}
 	if gvr == p.gvr {
 		p.watch().deleting(in.Metadata.UID, false)
+		if gvr != pods {
+			if pod := p.pod(in); pod != nil {
+				p.podWatch().deleting(pod.Metadata.UID, false)
+			}
+		}
 	}
 	err := p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
 		return d.Resource(gvr).Namespace(p.c.namespace).Delete(ctx, in.Metadata.Name, how)

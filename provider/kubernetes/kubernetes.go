@@ -31,6 +31,7 @@ type Provider struct {
 
 	mu     sync.Mutex
 	closed bool
+	heeds  []func()                 // end what Heed began
 	waits  map[compute.ID]hindrance // of pods that are not ready
 	places map[string]placing       // by the pods' uids
 	seen   readTemplate             // last
@@ -49,6 +50,7 @@ var (
 	_ compute.Checker  = (*Provider)(nil)
 	_ compute.Chooser  = (*Provider)(nil)
 	_ compute.Consoler = (*Provider)(nil)
+	_ compute.Herald   = (*Provider)(nil)
 	_ compute.Lingerer = (*Provider)(nil)
 	_ compute.Overseer = (*Provider)(nil)
 	_ compute.Witness  = (*Provider)(nil)
@@ -79,6 +81,9 @@ func (p *Provider) Close() error {
 	p.mu.Lock()
 	closed := p.closed
 	p.closed = true
+	for _, end := range p.heeds {
+		end()
+	}
 	p.mu.Unlock()
 	if !closed {
 		p.c.leave()

@@ -38,7 +38,21 @@ func (w *watch) mourn(r *record) {
 			delete(w.graves, name)
 		}
 	}
-	w.graves[r.Metadata.Name] = grave{r, cmp.Or(r.end(), "it was deleted, by somebody else"), now}
+	why := r.end()
+	if first := w.graves[r.Metadata.Name]; why == "" && first.of != nil && first.of.id() == r.id() {
+		return // agent-sandbox makes another pod under the name of one that was evicted: why that went is what the instance ended of
+	}
+	w.news = true
+	w.graves[r.Metadata.Name] = grave{r, cmp.Or(why, "it was deleted, by somebody else"), now}
+}
+
+// learn takes from what the watch tells of an object's end why it is gone, where a call had found it gone before. The caller holds mu.
+func (w *watch) learn(r *record) {
+	if g := w.graves[r.Metadata.Name]; g.of != nil && g.of.Metadata.UID == r.Metadata.UID && r.end() != "" && g.why != r.end() {
+		g.of, g.why, w.news = r, r.end(), true
+		w.graves[r.Metadata.Name] = g
+		w.toll(r, true)
+	}
 }
 
 // deletion is that it is we who delete an object.
@@ -115,6 +129,17 @@ func (p *Provider) answers(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// Heed has f called when Oversee may have something new to tell.
+func (p *Provider) Heed(f func()) {
+	end := p.c.heed(f)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		end()
+	}
+	p.heeds = append(p.heeds, end)
 }
 
 // Oversee tells which pods have ended: evicted, preempted, drained, out of memory, deleted by somebody, with their nodes. It is answered from what the watch has told.

@@ -104,7 +104,7 @@ func TestClocks(t *testing.T) {
 	now := time.Now()
 	for _, skew := range []time.Duration{-5 * time.Hour, 5 * time.Hour} {
 		at := now.Add(skew).UTC().Format(time.RFC3339)
-		w := newWatch(nil, watched{})
+		w := newWatch(&cluster{}, watched{})
 		see := func(status, extra string) *record {
 			t.Helper()
 			var u unstructured.Unstructured

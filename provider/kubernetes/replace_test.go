@@ -15,7 +15,7 @@ func TestReplace(t *testing.T) {
 			"labels": map[string]any{labelInstallation: "here"}, "annotations": map[string]any{noteInstance: name, noteSource: "web"},
 		}}}
 	}
-	w := newWatch(nil, watched{gvr: pods})
+	w := newWatch(&cluster{}, watched{gvr: pods})
 	w.synced = make(chan struct{})
 	note := func(name, version string) {
 		r, err := readPod(pod(name, version))

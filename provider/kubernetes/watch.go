@@ -44,6 +44,7 @@ type watch struct {
 	ended  chan struct{}       // closed when it has ended
 	timed  map[string]timing   // how long pods took to start, by source
 	vigils map[string][]*vigil // by the name of what they wait for
+	news   bool                // there is some, which unlock tells
 
 	silence time.Duration // how long it may tell nothing
 	spare   *time.Timer   // gives back what a long list took; nil: there was none
@@ -151,11 +152,26 @@ func (w *watch) fail(err error) {
 		return
 	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.breaks(err)
+	w.unlock()
+}
+
+// breaks notes why there is no watch now; nil: there is one. The caller holds mu.
+func (w *watch) breaks(err error) {
 	if (err == nil) != (w.broken == nil) {
-		w.since = time.Now()
+		w.since, w.news = time.Now(), true
 	}
 	w.broken = err
+}
+
+// unlock gives mu up, and tells then that there is news.
+func (w *watch) unlock() {
+	news := w.news
+	w.news = false
+	w.mu.Unlock()
+	if news {
+		w.c.herald()
+	}
 }
 
 // silence is how long a watch may tell nothing: API servers send a bookmark each minute. A way that is dead without a word is noticed so, over HTTP/1.1 too.
@@ -321,6 +337,13 @@ func (w *watch) put(r *record) {
 	if g := w.graves[r.Metadata.Name]; g.of != nil && g.of.Metadata.UID == r.Metadata.UID {
 		delete(w.graves, r.Metadata.Name)
 	}
+	if _, ends := r.passes(); ends && w.ours[r.Metadata.UID].at.IsZero() {
+		ended := false // before
+		if old := w.all[r.Metadata.Name]; old != nil && old.Metadata.UID == r.Metadata.UID {
+			_, ended = old.passes()
+		}
+		w.news = w.news || !ended
+	}
 	w.all[r.Metadata.Name] = r
 	w.toll(r, false)
 }
@@ -358,7 +381,7 @@ func (w *watch) drop(name string) {
 // note takes what a call answered: the watch will tell it too, later.
 func (w *watch) note(p *record) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	if old := w.all[p.Metadata.Name]; old == nil || !older(p, old) {
 		w.put(p)
 	} else {
@@ -369,7 +392,7 @@ func (w *watch) note(p *record) {
 // gone takes that a call found no pod.
 func (w *watch) gone(name string) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	w.drop(name)
 }
 
@@ -392,8 +415,8 @@ func (w *watch) Update(obj any) error {
 		return err
 	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.broken = nil
+	defer w.unlock()
+	w.breaks(nil)
 	if old := w.all[p.Metadata.Name]; old == nil || !older(p, old) {
 		w.put(p)
 	}
@@ -407,11 +430,13 @@ func (w *watch) Delete(obj any) error {
 		return err
 	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.broken = nil
+	defer w.unlock()
+	w.breaks(nil)
 	if old := w.all[p.Metadata.Name]; old != nil && old.Metadata.UID == p.Metadata.UID {
 		w.put(p) // how it was in the end
 		w.drop(p.Metadata.Name)
+	} else {
+		w.learn(p)
 	}
 	return nil
 }
@@ -428,8 +453,8 @@ func (w *watch) Replace(list []any, version string) error {
 		all = append(all, r)
 	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.broken = nil
+	defer w.unlock()
+	w.breaks(nil)
 	was := w.all
 	w.all = make(map[string]*record, len(all))
 	for _, r := range all {
