@@ -46,7 +46,7 @@ func kubernetesEnds(t *testing.T, m *machine, ns string) {
 		{"evicted", "evicted: The node was low on resource: memory.", evicted, true},
 		{"evicted, and cut off", "evicted: The node was low on resource: memory.", evicted, false},
 		{"out of memory", "out of memory", `{"status":{"phase":"Failed","containerStatuses":[{"name":"main","image":"i","imageID":"","ready":false,"restartCount":0,"state":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}]}}`, true},
-		{"deleted", "by somebody else", "", true},
+		{"deleted", "deleted, by somebody else", "", true},
 	} {
 		report := filepath.Join(m.work, "report")
 		cmd := m.command("run", "pods", "--report", report, "--", "sh", "-c", "echo $PPID $HOSTLER_INSTANCE; exec sleep 1000")

@@ -111,8 +111,8 @@ func (p *Provider) fate(in *record, on sighted, inside inside, was *record) stri
 		}
 		return words("the pod is gone", why)
 	}
-	if by := p.podWatch().ourDeletion(in.Metadata.UID); in.Metadata.DeletionTimestamp != nil && by == (deletion{}) {
-		return words("the pod is being deleted", cmp.Or(in.end(), "by somebody else"))
+	if in.Metadata.DeletionTimestamp != nil && in.end() == "" && p.podWatch().ourDeletion(in.Metadata.UID) == (deletion{}) {
+		return "the pod is being deleted, by somebody else"
 	}
 	if _, fate := in.fate(inside.name, p.o.Schedule, time.Now()); fate != nil {
 		return fate.(*compute.Error).Err.Error()
