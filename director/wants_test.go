@@ -1,6 +1,7 @@
 package director_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -47,7 +48,7 @@ func (h hall) Choices(context.Context, string) ([]compute.Named, bool, error) { 
 // inHall runs a test on a source web whose computers are of a hall.
 func inHall(t *testing.T, source pool.Source, f func(ctx context.Context, r *rig, made func(int64) int)) {
 	h := hall{mu: &sync.Mutex{}, made: map[int64]int{}}
-	source.Reuse, source.Size.Memory = "no", 256*mib
+	source.Reuse, source.Size.Memory = cmp.Or(source.Reuse, "no"), 256*mib
 	directed(t, setting{source: source, wrap: func(p compute.Provider) compute.Provider { return hall{p, h.mu, h.made} }}, func(ctx context.Context, r *rig) {
 		time.Sleep(20 * time.Second)
 		f(ctx, r, func(memory int64) int {
@@ -211,5 +212,34 @@ func TestAnotherImageKeepsNothingReady(t *testing.T) {
 			p.within(t, "a plain one", time.Hour)
 		}
 		time.Sleep(time.Minute)
+	})
+}
+
+// TestNobodyStarvesForRoom: where what is given back is used again at once by others who always wait, it makes room in the end for who needs another.
+func TestNobodyStarvesForRoom(t *testing.T) {
+	inHall(t, pool.Source{Maximum: 2, Reserve: 2, Reuse: "clean"}, func(ctx context.Context, r *rig, _ func(int64) int) {
+		ctx, stop := context.WithCancel(ctx)
+		var all sync.WaitGroup
+		defer all.Wait()
+		defer stop()
+		for range 5 {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					if ls, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "bob", Wait: time.Hour}); err == nil {
+						time.Sleep(10 * time.Second)
+						if err := r.Release(context.Background(), compute.Who{Owner: "bob"}, compute.ReleaseOptions{}, ls[0].Instance); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+			})
+		}
+		time.Sleep(time.Minute)
+		for _, req := range []compute.Request{{Image: "other", Wait: 5 * time.Minute}, {Memory: gib, Wait: 5 * time.Minute}} {
+			got := r.ask(ctx, req).within(t, "one of its own", 5*time.Minute)
+			if len(got) > 0 {
+				r.give(ctx, got[0].Instance)
+			}
+		}
 	})
 }

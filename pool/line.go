@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"slices"
@@ -161,7 +162,7 @@ func (d *draw) turn(s *source, req compute.Request, waiter *compute.Waiter) erro
 		}
 		if over == nil {
 			l.keep(w)
-			if w.ID < self.ID && w.Passed < patience && wantOfWaiter(w) != (want{}) {
+			if w.ID < self.ID && wantOfWaiter(w) != (want{}) {
 				d.jumped = append(d.jumped, w)
 			}
 		}
@@ -220,18 +221,19 @@ func (d *draw) kept(i *compute.Instance) (bool, error) {
 	return false, nil
 }
 
-// passedBy returns those of the jumped of whose sources something was taken that stood ready, and would have made room for them else.
-func (d *draw) passedBy(units []*unit) (out []*compute.Waiter) {
+// passedBy returns who of the jumped has waited longest for what something was taken of that stood ready, and would have made room for him else.
+func (d *draw) passedBy(units []*unit) []*compute.Waiter {
+	slices.SortFunc(d.jumped, func(a, b *compute.Waiter) int { return cmp.Compare(a.ID, b.ID) })
 	for _, w := range d.jumped {
+		if !slices.ContainsFunc(units, func(u *unit) bool { return !u.fresh && slices.Contains(w.Wants, u.inst.SourceKey) }) {
+			continue
+		}
 		stuck := d.stuck(w)
-		if slices.ContainsFunc(units, func(u *unit) bool {
-			key := u.inst.SourceKey
-			return !u.fresh && slices.Contains(w.Wants, key) && stuck[key] == hopeful && d.gives(key)
-		}) {
-			out = append(out, w)
+		if slices.ContainsFunc(units, func(u *unit) bool { return stuck[u.inst.SourceKey] == hopeful && d.gives(u.inst.SourceKey) }) && w.Passed < patience {
+			return []*compute.Waiter{w}
 		}
 	}
-	return out
+	return nil
 }
 
 // settleTurn judges what was drawn, whose sizes are known now, by the quotas, and notes who was passed.
