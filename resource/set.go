@@ -167,23 +167,24 @@ func (s *set) tell(ctx context.Context) error {
 	for i, w := range s.kinds {
 		for _, o := range alive(w) {
 			status := ThingStatus{Conditions: o.Status.Conditions}
+			before := meta.FindStatusCondition(o.Status.Conditions, ready)
+			refused := s.failed != nil && (before == nil || before.Status != metav1.ConditionTrue || before.ObservedGeneration != o.Generation) // else it is in force all the same
 			now, known := numbers[o.Name]
-			known = known && applied[i] == "source" && !now.Orphaned
+			known = known && applied[i] == "source" && !now.Orphaned && !refused // one of its name is in a file then, or as it was before
 			if known {
 				status.Cached, status.InUse, status.Max, status.Waiting = new(now.Counts.Cached()), new(now.Counts.InUse()), new(now.Maximum), new(now.Waiting)
 			}
 			set := func(is metav1.ConditionStatus, reason, text string) {
 				setCondition(&status.Conditions, o.Generation, ready, is, reason, text)
 			}
-			before := meta.FindStatusCondition(o.Status.Conditions, ready)
 			switch {
-			case s.failed != nil && before != nil && before.Status == metav1.ConditionTrue && before.ObservedGeneration == o.Generation: // it is in force all the same
-			case s.failed != nil:
+			case refused:
 				reason, text := wrong(s.failed)
-				set(metav1.ConditionFalse, reason, text)
+				set(metav1.ConditionFalse, reason, shown(text, s.whole))
+			case s.failed != nil:
 			case known && now.Broken != nil:
 				_, text := wrong(now.Broken)
-				set(metav1.ConditionFalse, "Broken", text)
+				set(metav1.ConditionFalse, "Broken", shown(text, s.whole))
 			default:
 				set(metav1.ConditionTrue, "Applied", "")
 			}

@@ -109,12 +109,16 @@ func TestSet(t *testing.T) {
 	s.is("sources", "made", "True", "Applied")
 	s.thing("Source", "hooked", `{"conf":{"type":"fake","fake":{"run":{"deep":1}}}}`)
 	s.is("sources", "hooked", "False", "Invalid: source hooked: spec.conf: run: is neither a plain value nor a list of them")
+	s.thing("Source", "hooked", `{"conf":{"type":"fake","reserv":1}}`) // there is no file of it
+	s.is("sources", "hooked", "False", "Invalid: source hooked: reserv: unknown key; the nearest known is reserve")
 	lab.Ctl(t, "", "delete", "sources."+resource.Group, "-n", s.namespace, "hooked")
 	s.is("sources", "other", "True", "Applied")
 
 	// What stands in a file is the file's.
 	s.thing("Source", "web", `{"conf":{"type":"fake"}}`)
-	s.is("sources", "web", "False", "Conflict: source web: ")
+	if web := s.is("sources", "web", "False", "Conflict: source web: "); web.Status.Cached != nil || web.Status.Max != nil {
+		t.Errorf("an object that is refused shows the numbers of the file's source: %+v", web.Status)
+	}
 	lab.Ctl(t, "", "delete", "sources."+resource.Group, "-n", s.namespace, "web")
 	s.is("sources", "made", "True", "Applied")
 
