@@ -186,7 +186,7 @@ func (p *Pool) unmade(tx compute.Tx, key int64, template string, w want, cause e
 		return err
 	}
 	m.Failed++
-	m.Why = cause.Error()
+	m.Why = compute.Said(cause)
 	return saveMade(tx, key, m)
 }
 
