@@ -21,7 +21,7 @@ import (
 // stuck is a provider whose Create does not come back until its context ends.
 type stuck struct {
 	compute.Provider
-	inside atomic.Int32
+	inside *atomic.Int32 // of all that were opened
 }
 
 func (s *stuck) Create(ctx context.Context, _ compute.Spec) (compute.Instance, error) {
@@ -41,8 +41,7 @@ func TestProviderHangs(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = st.Close() })
 	log := slog.New(slog.DiscardHandler)
-	var hang *stuck
-	var mu sync.Mutex
+	var inside atomic.Int32
 	p, err := pool.New(pool.Options{
 		Store: st, NewID: uuid.NewString, Log: log,
 		Sources: []pool.Source{{Name: "web", Type: "fake", Digest: "d"}, {Name: "hangs", Type: "fake", Digest: "d"}},
@@ -51,10 +50,7 @@ func TestProviderHangs(t *testing.T) {
 			if err != nil || name == "web" {
 				return f, err
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			hang = &stuck{Provider: f}
-			return hang, nil
+			return &stuck{Provider: f, inside: &inside}, nil
 		},
 	})
 	if err != nil {
@@ -72,15 +68,7 @@ func TestProviderHangs(t *testing.T) {
 			}
 		})
 	}
-	inside := func() int32 {
-		mu.Lock()
-		defer mu.Unlock()
-		if hang == nil {
-			return 0
-		}
-		return hang.inside.Load()
-	}
-	for limit := time.Now().Add(time.Minute); inside() == 0; time.Sleep(10 * time.Millisecond) {
+	for limit := time.Now().Add(time.Minute); inside.Load() == 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatal("it was not asked")
 		}
@@ -93,9 +81,9 @@ func TestProviderHangs(t *testing.T) {
 	}
 	cancel()
 	all.Wait()
-	for limit := time.Now().Add(time.Minute); inside() > 0; time.Sleep(10 * time.Millisecond) {
+	for limit := time.Now().Add(time.Minute); inside.Load() > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(limit) {
-			t.Fatalf("%d still hang, whose askers have gone", inside())
+			t.Fatalf("%d still hang, whose askers have gone", inside.Load())
 		}
 	}
 	leases, err := p.Leases(t.Context(), compute.LeaseQuery{Source: "hangs"})
