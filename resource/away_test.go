@@ -355,7 +355,7 @@ func TestManyDeparted(t *testing.T) {
 		if got := h.told(); got != "one Leased" {
 			t.Errorf("there are %s", got)
 		}
-		if d.mu.Lock(); d.lists-before > many/5 {
+		if d.mu.Lock(); d.lists-before > many/20 {
 			t.Errorf("%d lists", d.lists-before)
 		}
 		d.mu.Unlock()

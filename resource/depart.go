@@ -142,6 +142,9 @@ func (c *census) forget(name types.NamespacedName) {
 	delete(c.found, name)
 }
 
+// gather is how long others have to join who asks first: objects that are deleted seldom go alone.
+const gather = 100 * time.Millisecond
+
 // count lists leases for who asks, until ctx ends.
 func (r *Reconciler) count(ctx context.Context) {
 	c := r.census
@@ -151,6 +154,7 @@ func (r *Reconciler) count(ctx context.Context) {
 			return
 		case <-c.bell:
 		}
+		pause(ctx, gather)
 		c.mu.Lock()
 		asks := c.asks
 		c.asks = map[types.NamespacedName]types.UID{}
