@@ -13,11 +13,12 @@ import (
 
 // A place may not answer for a while: a cluster whose API server is being replaced, or the network to it. Then nothing is known of what it has, so nothing of
 // it is given up: its leases live on, and what stands ready there is given to nobody until the place answers again, while others of a pool serve. Who can
-// tell that is a compute.Overseer; a controller, and the keeper, ask all of them now and then.
+// tell that is a compute.Overseer; a controller asks all of them now and then.
 
 const (
 	overseeEvery    = 10 * time.Second
 	overseeSoon     = time.Second      // where a provider says that it has news
+	overseeIdle     = time.Minute      // where a source has no instances: what its provider has beside them, it puts away when it is overseen
 	overseePatience = 10 * time.Second // for it to answer, and for a look at one computer of it
 	awayPause       = 30 * time.Second // until a request finds out whether it answers again, where nobody asks before
 )
@@ -175,7 +176,7 @@ func (p *Pool) unhand(tx compute.Tx, i *compute.Instance, cause error) error {
 	return err
 }
 
-// overseeAll has the providers of sources with instances asked what has become of these, each by itself, and returns when that is to be done again.
+// overseeAll has the providers of sources asked what has become of their instances, each by itself, and returns when that is to be done again. Those of sources without any are asked seldom.
 func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending) (next time.Time, err error) {
 	var recs []*compute.SourceRecord
 	err = p.store.View(ctx, func(tx compute.Tx) (err error) {
@@ -187,18 +188,27 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending) (next tim
 	defer l.mu.Unlock()
 	for _, rec := range recs {
 		o := p.ready(rec.Key)
-		if o == nil || o.overseer == nil || rec.Counts.Ready+rec.Counts.Leased == 0 && !doubted(rec) {
+		if o == nil || o.overseer == nil {
 			continue
 		}
-		due := l.overseen[rec.Key].Add(overseeEvery)
-		if l.news[rec.Key] {
-			due = l.overseen[rec.Key].Add(overseeSoon)
+		idle, every := hasNone(rec), overseeEvery
+		switch {
+		case idle: // whoever looks around anyway comes to it: nobody stays for that
+			every = overseeIdle
+		case l.news[rec.Key]:
+			every = overseeSoon
 		}
-		if due.After(now) {
+		due := l.overseen[rec.Key].Add(every)
+		wait := due.After(now)
+		if !wait {
+			due = now.Add(overseeEvery)
+		}
+		if !idle {
 			next = sooner(next, due)
+		}
+		if wait {
 			continue
 		}
-		next = sooner(next, now.Add(overseeEvery))
 		if l.stocks[-rec.Key] { // under way
 			continue
 		}
@@ -230,6 +240,11 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending) (next tim
 	return next, err
 }
 
+// hasNone tells whether there is nothing of a source that could be given or is in use, and no doubt about that either.
+func hasNone(rec *compute.SourceRecord) bool {
+	return rec.Counts.Ready+rec.Counts.Leased == 0 && !doubted(rec)
+}
+
 // heard notes that the provider of a source has something to tell, and has it asked soon.
 func (l *lanes) heard(key int64) {
 	l.mu.Lock()
@@ -251,6 +266,9 @@ func (p *Pool) oversee(ctx context.Context, rec *compute.SourceRecord, o *opened
 	ended, cause := o.overseer.Oversee(bounded)
 	cancel()
 	if ctx.Err() != nil {
+		return false, nil
+	}
+	if cause != nil && hasNone(rec) { // nothing is there that could not be reached, and who wants something made finds out
 		return false, nil
 	}
 	if cause != nil {

@@ -174,6 +174,10 @@ func (p *Pool) stock(ctx context.Context, l *lanes, rec *compute.SourceRecord, w
 	l.stocks[rec.Key] = true
 	with.Go(func() {
 		stray, err := p.takeStock(ctx, rec)
+		lost := false
+		if err == nil {
+			lost, err = p.absent(ctx, rec)
+		}
 		switch {
 		case err == nil || ctx.Err() != nil:
 		case p.past(rec):
@@ -184,7 +188,10 @@ func (p *Pool) stock(ctx context.Context, l *lanes, rec *compute.SourceRecord, w
 		l.mu.Lock()
 		delete(l.stocks, rec.Key)
 		l.mu.Unlock()
-		if len(stray) > 0 {
+		if lost {
+			p.ring()
+		}
+		if lost || len(stray) > 0 {
 			with.Done()
 		}
 	})
