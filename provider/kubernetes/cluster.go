@@ -248,7 +248,11 @@ func who(loader clientcmd.ClientConfig, of string) string {
 
 // call does one thing at the API server.
 func (c *cluster) call(ctx context.Context, do func(context.Context, dynamic.Interface) error) error {
-	return c.as(func(s *session) error { return do(ctx, s.dynamic) })
+	return c.as(func(s *session) error {
+		err := do(ctx, s.dynamic)
+		c.heard(err)
+		return err
+	})
 }
 
 // as does something with the configuration. Where the API server knows us no more, or we it, that is read again, once: somebody may have put a new token or
@@ -258,7 +262,6 @@ func (c *cluster) as(do func(*session) error) error {
 		s, err := c.ask()
 		if err == nil {
 			err = do(s)
-			c.heard(err)
 		}
 		var strange *tls.CertificateVerificationError
 		unknown := apierrors.IsUnauthorized(err)

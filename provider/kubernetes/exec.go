@@ -30,7 +30,13 @@ type inside struct {
 // start runs a program there with the given streams to its end, by exec over WebSocket, or SPDY where a proxy or an old API server does not know that. A status
 // that is not 0 is a utilexec.CodeExitError. When ctx ends, the streams do; the program may live on.
 func (in inside) start(ctx context.Context, args []string, o remotecommand.StreamOptions) error {
-	return in.c.as(func(s *session) error { return in.stream(ctx, s, args, o) }) // who is not known has used nothing of the streams
+	return in.c.as(func(s *session) error { // who is not known has used nothing of the streams
+		err := in.stream(ctx, s, args, o)
+		if err != nil { // that streams of long ago have ended, as they do where an API server goes too, says nothing of now
+			in.c.heard(err)
+		}
+		return err
+	})
 }
 
 func (in inside) stream(ctx context.Context, s *session, args []string, o remotecommand.StreamOptions) error {

@@ -51,7 +51,8 @@ func (o *Options) networkSpec(egress []any) map[string]any {
 	return map[string]any{"policyTypes": []any{"Ingress", "Egress"}, "ingress": []any{}, "egress": egress}
 }
 
-// networkOf is a digest of that, as it stands in a label; "": there is no policy.
+// networkOf is a digest of that, as it stands in a label; "": there is no policy. The pods of claims have other labels, and a policy of theirs: else one of the other kinds, when
+// kind is changed while there are some, would take it from them.
 func (o *Options) networkOf(egress []any) (string, error) {
 	spec := o.networkSpec(egress)
 	if spec == nil {
@@ -60,6 +61,9 @@ func (o *Options) networkOf(egress []any) (string, error) {
 	text, err := json.Marshal(spec)
 	if err != nil {
 		return "", err
+	}
+	if o.Kind == "claim" {
+		text = append(text, " of claims"...)
 	}
 	sum := sha256.Sum256(text)
 	return strings.ToLower(base32.HexEncoding.EncodeToString(sum[:5])), nil
@@ -128,7 +132,7 @@ func (p *Provider) survey(ctx context.Context, policy *unstructured.Unstructured
 }
 
 // patrol sees to the source's network policies where it is overseen: that of its pods is there again soon when somebody took it away or changed it; those that no pod
-// needs go, and when there has been no pod for a while all do.
+// needs go, and when there has been no pod for a while all do. What another is looking at or making just now is left to him.
 func (p *Provider) patrol(ctx context.Context, now time.Time) error {
 	all, err := p.watch().list(ctx, p.o.Source)
 	if err != nil {
@@ -140,14 +144,19 @@ func (p *Provider) patrol(ctx context.Context, now time.Time) error {
 			needed[in.Metadata.Labels[labelNetwork]] = true
 		}
 	}
-	p.founding.Lock()
-	if p.reserved > 0 || p.drawing > 0 {
+	if !p.founding.TryLock() { // by who asks the API server, for claims
 		needed[p.plan.network] = true
+	} else {
+		if p.reserved > 0 || p.drawing > 0 {
+			needed[p.plan.network] = true
+		}
+		p.founding.Unlock()
 	}
-	p.founding.Unlock()
 	policy := p.policy()
 	f := &p.fence
-	f.mu.Lock()
+	if !f.mu.TryLock() {
+		return nil
+	}
 	defer f.mu.Unlock()
 	switch {
 	case policy != nil && needed[p.plan.network]:
@@ -167,6 +176,12 @@ func (p *Provider) patrol(ctx context.Context, now time.Time) error {
 		case since.IsZero():
 			f.idle[name] = now
 		case now.Sub(since) >= fenceStays:
+			if is, err := p.shields(ctx, network); err != nil {
+				return err
+			} else if is {
+				f.idle[name] = time.Time{}
+				continue
+			}
 			if err := p.remove(ctx, policies, name); err != nil {
 				return err
 			}
@@ -174,6 +189,28 @@ func (p *Provider) patrol(ctx context.Context, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// shields asks whether there is a pod, or a warm pool that may have some at any time, for a network policy of the source. Not all of them are on our own list: while the source's
+// kind is being changed there are those of before, and what stands in a warm pool, for which another process may see to it, is no instance.
+func (p *Provider) shields(ctx context.Context, network string) (bool, error) {
+	if p.owns() {
+		if there, err := p.pools(ctx); err != nil || len(there) > 0 {
+			return true, err
+		}
+	}
+	for _, of := range [][]string{{labelInstallation, labelSource, labelNetwork}, {claimLabelInstallation, claimLabelSource, claimLabelNetwork}} {
+		selector := fmt.Sprintf("%s=%s,%s=%s,%s=%s", of[0], p.o.Installation, of[1], sourceLabel(p.o.Source), of[2], network)
+		var list *unstructured.UnstructuredList
+		err := p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
+			list, err = d.Resource(pods).Namespace(p.c.namespace).List(ctx, metav1.ListOptions{LabelSelector: selector, Limit: 1})
+			return err
+		})
+		if err != nil || len(list.Items) > 0 {
+			return true, err
+		}
+	}
+	return false, nil
 }
 
 // holes names the network policies of others that select pods of such labels and let something through: policies add up, so it gets through whatever ours says.

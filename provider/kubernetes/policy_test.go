@@ -147,6 +147,37 @@ func TestPolicyEdited(t *testing.T) {
 	}
 }
 
+// TestPolicyOfKinds has pods keep their network policy while the source's kind is another one now: that of claims is one of their own, and that of before stays as long as there is a pod.
+func TestPolicyOfKinds(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"sandbox", "claim"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			o := site(t)
+			_ = ready(t, open(t, o), "suite-1").Close()
+			name := slices.Collect(maps.Keys(policies(t, o.Namespace)))[0]
+			o.Kind = kind
+			other, now := open(t, o), time.Now()
+			if kind == "claim" {
+				if _, err := other.Create(t.Context(), compute.Spec{ID: "suite-2"}); err != nil {
+					t.Fatal(err)
+				}
+				if is := selected(t, o.Namespace, name); is != "suite-1" {
+					t.Fatalf("when there is a claim its policy selects %q", is)
+				}
+			}
+			for _, d := range []time.Duration{2 * time.Minute, 14 * time.Minute, 16 * time.Minute} {
+				if err := other.OverseeAt(t.Context(), now.Add(d)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if policies(t, o.Namespace)[name] != closed {
+				t.Errorf("overseen as kind %s, its policy is gone: %v", kind, policies(t, o.Namespace))
+			}
+		})
+	}
+}
+
 // TestPolicyOnce has many that are made at once, and other processes, not write the policy again and again.
 func TestPolicyOnce(t *testing.T) {
 	t.Parallel()
