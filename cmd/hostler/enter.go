@@ -48,11 +48,11 @@ func (c *claim) bare(err error) string {
 	return strings.TrimPrefix(plain(err), string(c.instance.ID)+": ")
 }
 
-// again is the request by which it was acquired, with what is left of its time to wait.
+// again is the request by which it was acquired, with what is left of its time to wait. Nothing left is not 0, as who does not wait has what is made for him take its time.
 func (c *claim) again() compute.Request {
 	req := *c.ordered
 	if req.Wait > 0 {
-		req.Wait = max(0, req.Wait-time.Since(c.orderedAt))
+		req.Wait = max(time.Millisecond, req.Wait-time.Since(c.orderedAt))
 	}
 	return req
 }

@@ -120,3 +120,13 @@ func TestLeaseEndedFirst(t *testing.T) {
 		end(nil)
 	}
 }
+
+// TestAgain: who takes another computer in the place of one that has ended waits no longer than he said, also when that time is over by then.
+func TestAgain(t *testing.T) {
+	for wait, most := range map[time.Duration]time.Duration{time.Minute: time.Millisecond, time.Hour: time.Hour - time.Minute, 0: 0, -1: -1} {
+		c := claim{ordered: &compute.Request{Wait: wait}, orderedAt: time.Now().Add(-time.Minute)}
+		if got := c.again().Wait; got > most || (got > 0) != (wait > 0) || (got < 0) != (wait < 0) {
+			t.Errorf("of %v there are %v left", wait, got)
+		}
+	}
+}
