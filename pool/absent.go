@@ -9,7 +9,7 @@ import (
 )
 
 // absent ends the use of what is recorded as ready or in use, and of which its provider says that it is no more: it ended while nobody looked, as when no controller ran, so that
-// no Overseer tells of it. Only what is not on the provider's list is asked for. found tells that there was some.
+// no Overseer tells of it. Only what is not on the provider's list is asked for one by one. found tells that there was some.
 func (p *Pool) absent(ctx context.Context, rec *compute.SourceRecord) (found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listPatience)
 	defer cancel()
@@ -33,32 +33,44 @@ func (p *Pool) absent(ctx context.Context, rec *compute.SourceRecord) (found boo
 	for _, i := range there {
 		listed[i.ID] = true
 	}
-	var over []*compute.Instance
+	type end struct {
+		of  *compute.Instance
+		why string
+	}
+	var over []end
 	for _, i := range ours {
-		if listed[i.ID] {
-			continue
+		var err error
+		if listed[i.ID] { // which may be of another computer now that was made under its name
+			if err = o.same(ctx, i); !errors.Is(err, compute.ErrEnded) {
+				continue
+			}
+		} else {
+			err = p.healthy(ctx, o, i)
 		}
-		err := p.healthy(ctx, o, i)
 		if isAway(err) != nil || ctx.Err() != nil { // another time
 			return false, ctx.Err()
 		}
-		if !isElsewhere(err) && errors.Is(err, compute.ErrNotFound) {
-			over = append(over, i)
+		switch {
+		case isElsewhere(err):
+		case errors.Is(err, compute.ErrEnded):
+			over = append(over, end{i, causeOf(err)})
+		case errors.Is(err, compute.ErrNotFound):
+			over = append(over, end{i, "it was gone when it was looked for"})
 		}
 	}
 	if len(over) == 0 {
 		return false, nil
 	}
 	err = p.withOpen(ctx, func(tx compute.Tx) error {
-		for _, i := range over {
-			now, err := tx.Instance(i.ID)
-			if errors.Is(err, compute.ErrNotFound) || err == nil && now.Row != i.Row {
+		for _, x := range over {
+			now, err := tx.Instance(x.of.ID)
+			if errors.Is(err, compute.ErrNotFound) || err == nil && now.Row != x.of.Row {
 				continue
 			} else if err != nil {
 				return err
 			}
-			if err := p.bury(tx, i.ID, perished+"it was gone when it was looked for"); err != nil {
-				return fmt.Errorf("%s: %w", i.ID, err)
+			if err := p.bury(tx, x.of.ID, perished+x.why); err != nil {
+				return fmt.Errorf("%s: %w", x.of.ID, err)
 			}
 		}
 		return nil

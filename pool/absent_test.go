@@ -16,7 +16,8 @@ import (
 // looked is an overseen provider that counts how often it is asked.
 type looked struct {
 	overseen
-	asked *atomic.Int64
+	asked  *atomic.Int64
+	reborn reborn
 }
 
 func (c looked) Unwrap() compute.Provider { return c.Provider }
@@ -26,23 +27,38 @@ func (c looked) Oversee(ctx context.Context) (map[compute.ID]string, error) {
 	return c.overseen.Oversee(ctx)
 }
 
+// reborn are computers that are others than they were, under the same names.
+type reborn map[compute.ID]bool
+
+func (l looked) Identity(context.Context, compute.ID) (string, error) { return "the first", nil }
+func (l looked) Leads(context.Context, string) error                  { return nil }
+
+func (l looked) Same(_ context.Context, id compute.ID, _ string) error {
+	l.at.mu.Lock()
+	defer l.at.mu.Unlock()
+	if l.reborn[id] {
+		return &compute.Error{Kind: compute.ErrFailed, Err: compute.Ended(errors.New("another has its name"))}
+	}
+	return nil
+}
+
 // overseenOften runs a test on the source web, in a place, with what is due done as a controller does it after start was called.
-func overseenOften(t *testing.T, f func(t *testing.T, ctx context.Context, r *rig, at *venue, asked *atomic.Int64, start func())) {
-	at, asked := &venue{}, &atomic.Int64{}
+func overseenOften(t *testing.T, f func(t *testing.T, ctx context.Context, r *rig, at *venue, asked *atomic.Int64, others reborn, start func())) {
+	at, asked, others := &venue{}, &atomic.Int64{}, reborn{}
 	change := func(o *pool.Options) {
 		o.Inventory = true
 		open := o.Open
 		o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
 			p, err := open(ctx, name, typ, def)
-			return looked{overseen{p, at}, asked}, err
+			return looked{overseen{p, at}, asked, others}, err
 		}
 	}
-	inBubble(t, change, web(func(s *pool.Source) { s.Reuse, s.Reserve = "no", 3 }), func(t *testing.T, ctx context.Context, r *rig) {
+	inBubble(t, change, web(func(s *pool.Source) { s.Reuse, s.Reserve = "no", 4 }), func(t *testing.T, ctx context.Context, r *rig) {
 		ctx, stop := context.WithCancel(ctx)
 		var all sync.WaitGroup
 		defer all.Wait()
 		defer stop()
-		f(t, ctx, r, at, asked, func() {
+		f(t, ctx, r, at, asked, others, func() {
 			all.Go(func() {
 				for ctx.Err() == nil {
 					var began sync.WaitGroup
@@ -60,8 +76,8 @@ func overseenOften(t *testing.T, f func(t *testing.T, ctx context.Context, r *ri
 
 // TestAbsent: what has ended while nobody looked is no lease any more, and stands ready no more, from the first look at what the provider lists. What that says it has stays.
 func TestAbsent(t *testing.T) {
-	overseenOften(t, func(t *testing.T, ctx context.Context, r *rig, _ *venue, _ *atomic.Int64, start func()) {
-		mine, stays := r.take(t, ctx, compute.Request{}), r.take(t, ctx, compute.Request{})
+	overseenOften(t, func(t *testing.T, ctx context.Context, r *rig, at *venue, _ *atomic.Int64, others reborn, start func()) {
+		mine, stays, replaced := r.take(t, ctx, compute.Request{}), r.take(t, ctx, compute.Request{}), r.take(t, ctx, compute.Request{})
 		_, err := r.Fill(ctx, "web")
 		must(t, err)
 		is, err := r.Instances(ctx, compute.InstanceQuery{Source: "web", States: []compute.State{compute.Ready}})
@@ -79,14 +95,19 @@ func TestAbsent(t *testing.T) {
 				}
 			}
 		}
+		at.mu.Lock()
+		others[replaced.Instance] = true
+		at.mu.Unlock()
 		start()
 		time.Sleep(15 * time.Second)
-		ls, err := r.Leases(ctx, compute.LeaseQuery{Instance: mine.Instance, Ended: true})
-		must(t, err)
-		if len(ls) != 1 || !strings.Contains(ls[0].Why, "its computer has ended") {
-			t.Errorf("its lease: %+v", ls)
+		for id, why := range map[compute.ID]string{mine.Instance: "its computer has ended: it was gone", replaced.Instance: "its computer has ended: another has its name"} {
+			ls, err := r.Leases(ctx, compute.LeaseQuery{Instance: id, Ended: true})
+			must(t, err)
+			if len(ls) != 1 || !strings.Contains(ls[0].Why, why) {
+				t.Errorf("the lease of %s: %+v", id, ls)
+			}
 		}
-		for _, id := range gone {
+		for _, id := range append(gone, replaced.Instance) {
 			if s := r.state(t, ctx, id); s != "gone" {
 				t.Errorf("%s is %s", id, s)
 			}
@@ -99,7 +120,7 @@ func TestAbsent(t *testing.T) {
 
 // TestOverseenWithoutAny: a provider is asked also when its source has no instances any more, as it may have other things to put away; that its place does not answer then is no news.
 func TestOverseenWithoutAny(t *testing.T) {
-	overseenOften(t, func(t *testing.T, ctx context.Context, r *rig, at *venue, asked *atomic.Int64, start func()) {
+	overseenOften(t, func(t *testing.T, ctx context.Context, r *rig, at *venue, asked *atomic.Int64, _ reborn, start func()) {
 		l := r.take(t, ctx, compute.Request{})
 		start()
 		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance))
