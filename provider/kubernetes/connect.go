@@ -97,6 +97,9 @@ func (p *Provider) ended(ctx context.Context, id compute.ID, err error) error {
 		if _, fate := in.fate(p.containerOf(in), p.o.Schedule, time.Now()); fate != nil {
 			return fate
 		}
+		if node := in.Spec.NodeName; absent(err, node) { // the pod goes too, as soon as the cluster has found out
+			return &compute.Error{Kind: compute.ErrUnavailable, Err: compute.Ended(fmt.Errorf("its node %s is gone", node))}
+		}
 	} else if errors.Is(e, errNone) {
 		return e
 	}

@@ -269,3 +269,28 @@ func TestMute(t *testing.T) {
 		return err
 	})
 }
+
+// TestNodeDeleted: a pod whose node was deleted is told to have ended before the cluster says so, so that who acquired it takes another.
+func TestNodeDeleted(t *testing.T) {
+	t.Parallel()
+	o := site(t)
+	node := "going-" + o.Namespace
+	lab.Node(t, node)
+	t.Cleanup(func() { lab.Ctl(t, "", "delete", "node", node, "--ignore-not-found", "--wait=false") })
+	o.Selector = []string{"kubernetes.io/hostname=" + node}
+	for _, way := range []string{"agent", "exec"} {
+		o.Way = way
+		_ = ready(t, open(t, o), compute.ID("suite-"+way)).Close()
+	}
+	lab.Ctl(t, "", "delete", "node", node)
+	for _, way := range []string{"agent", "exec"} {
+		o.Way = way
+		c, err := open(t, o).Connect(t.Context(), compute.ID("suite-"+way))
+		if err == nil {
+			_ = c.Close()
+		}
+		if !errors.Is(err, compute.ErrEnded) || !strings.Contains(err.Error(), "its node "+node+" is gone") {
+			t.Errorf("%s: %v", way, err)
+		}
+	}
+}
