@@ -100,11 +100,11 @@ func read(code int, message string) (hint string, kind error) {
 	case code == http.StatusNotFound && has("could not find the requested resource"):
 		return "the cluster does not know this kind of object: agent-sandbox has to be installed there for kind = sandbox and claim", compute.ErrInvalid
 	case code == http.StatusNotFound:
-		name := "NAME"
 		if _, after, ok := strings.Cut(message, `namespaces "`); ok {
-			name, _, _ = strings.Cut(after, `"`)
+			name, _, _ := strings.Cut(after, `"`)
+			return "does the namespace exist? kubectl create namespace " + name, compute.ErrInvalid
 		}
-		return "does the namespace exist? kubectl create namespace " + name, compute.ErrInvalid
+		return "", compute.ErrInvalid // of the way into a pod the node's name stands there, where that was taken away
 	case code == http.StatusConflict, code == http.StatusGone:
 		return "", compute.ErrConflict
 	case code == http.StatusUnprocessableEntity, code == http.StatusBadRequest, code == http.StatusRequestEntityTooLarge:

@@ -94,6 +94,9 @@ func TestKinds(t *testing.T) {
 	if hint, _ := read(404, `namespaces "ns" not found`); !strings.HasSuffix(hint, "kubectl create namespace ns") {
 		t.Errorf("of a namespace that is not there: %s", hint)
 	}
+	if hint, _ := read(404, `pods "node-1" not found`); hint != "" { // an exec into a pod whose node was deleted
+		t.Errorf("of what is no namespace: %s", hint)
+	}
 	if hint, kind := kindOf(&http.MaxBytesError{}); kind != compute.ErrFailed || hint != "" {
 		t.Errorf("another error is %v", kind)
 	}
