@@ -117,6 +117,9 @@ func TestLeaseEndedFirst(t *testing.T) {
 				t.Errorf("%s (temporary: %t), %s: exit status %d, %v; %s", l.Instance, r.temporary, found.how, got, err, &said)
 			}
 		}
+		if err := (&recorder{claim: r.claim}).endOf(t.Context(), fell); errors.Is(err, compute.ErrEnded) != (says != "") || errors.Is(err, errLeaseEnded) != (says == "") {
+			t.Errorf("%s, recorded: %v", l.Instance, err)
+		}
 		end(nil)
 	}
 }

@@ -222,10 +222,19 @@ func (k *recorder) once(ctx context.Context) (exit compute.Exit, met bool, err e
 	cmd := &compute.Command{Stdout: tally{k.out[0], &k.had[0]}, Stderr: tally{k.out[1], &k.had[1]},
 		Hold: &compute.Hold{Run: k.rec.ID, Attach: true, Look: true, Out: k.had[0], Err: k.had[1]}}
 	exit, err = conn.Run(ctx, cmd)
-	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errLeaseEnded) {
-		err = cause
+	return exit, true, k.endOf(ctx, err)
+}
+
+// endOf is why contact to a run was lost, by what the connection said: where its lease has ended it is that, unless that was for its computer's end.
+func (k *recorder) endOf(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	if cause == nil && errors.Is(err, compute.ErrEnded) { // who takes a computer back ends it, and who sees that in another process does not know who did
+		cause = k.over(ctx)
 	}
-	return exit, true, err
+	if err == nil || !errors.Is(cause, errLeaseEnded) || errors.Is(err, compute.ErrEnded) && errors.Is(cause, compute.ErrEnded) {
+		return err
+	}
+	return cause
 }
 
 // tally counts what goes through it.
