@@ -29,11 +29,11 @@ func Near(name string, known []string) string {
 }
 
 // Meant returns the one of known that needs the fewest changed letters to be typed, and "" where half of it or more would be others: that is another word
-// altogether.
+// altogether. What was typed is none itself: it may be there for others and not for this.
 func Meant(typed string, known []string) (best string) {
 	limit := max(1, len(typed)/2)
 	for _, k := range slices.Sorted(slices.Values(known)) {
-		if d := Distance(typed, k); d <= limit {
+		if d := Distance(typed, k); d <= limit && k != typed {
 			best, limit = k, d-1
 		}
 	}

@@ -54,7 +54,7 @@ func TestNear(t *testing.T) {
 func TestMeant(t *testing.T) {
 	known := []string{"run", "runs", "rerun", "status", "release"}
 	for _, test := range []struct{ typed, want string }{
-		{"rn", "run"}, {"rusn", "run"}, {"stauts", "status"}, {"frobnicate", ""}, {"x", ""}, {"", ""}, {"releas", "release"},
+		{"rn", "run"}, {"run", "runs"}, {"rusn", "run"}, {"stauts", "status"}, {"frobnicate", ""}, {"x", ""}, {"", ""}, {"releas", "release"},
 	} {
 		if got := nearest.Meant(test.typed, known); got != test.want {
 			t.Errorf("%q: %q, want %q", test.typed, got, test.want)

@@ -82,7 +82,7 @@ func (w want) chosen() bool { return w.Image+w.Flavor+w.Location+w.Data != "" }
 func (w want) String() string {
 	var parts []string
 	if w.Cores != 0 {
-		parts = append(parts, fmt.Sprintf("%v cores", w.Cores))
+		parts = append(parts, compute.Amount{Cores: w.Cores}.String())
 	}
 	if w.Memory != 0 {
 		parts = append(parts, compute.Bytes(w.Memory)+" of memory")
@@ -91,7 +91,11 @@ func (w want) String() string {
 		parts = append(parts, compute.Bytes(w.Disk)+" of disk")
 	}
 	if w.GPUs != 0 {
-		parts = append(parts, fmt.Sprintf("%d GPUs", w.GPUs))
+		word := "GPUs"
+		if w.GPUs == 1 {
+			word = "GPU"
+		}
+		parts = append(parts, fmt.Sprintf("%d %s", w.GPUs, word))
 	}
 	if w.Price != 0 {
 		parts = append(parts, fmt.Sprintf("a price of at most %v", w.Price))
