@@ -39,7 +39,7 @@ type Unready struct {
 	Since    time.Time `json:"since" doc:"it was changed"`
 	Changed  string    `json:"changed,omitempty" doc:"configuration or template; left out: nothing was made before"`
 	Failures int       `json:"failures" doc:"so many instances of it did not become ready"`
-	Error    string    `json:"error" doc:"of the last of these"`
+	Error    string    `json:"error" doc:"of the last of these, or why none can be made"`
 }
 
 // NewUnready is the document of it; nil: of nothing.

@@ -32,7 +32,7 @@ type Unready struct {
 	Since    time.Time // it was
 	Changed  string    // ChangedKeys or ChangedTemplate; "": nothing was made before
 	Failures int
-	Why      string // the last one
+	Why      string // the last one, or why none can be made
 }
 
 // What may have been changed of a source whose provider is Templated.

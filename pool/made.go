@@ -190,6 +190,17 @@ func (p *Pool) unmade(tx compute.Tx, key int64, template string, w want, cause e
 	return saveMade(tx, key, m)
 }
 
+// unmakeable notes why nothing can be made of a template, as its provider told without making anything: no instance has failed by that.
+func (p *Pool) unmakeable(tx compute.Tx, key int64, template string, cause error) error {
+	m, err := readMade(tx, key)
+	why := compute.Said(cause)
+	if err != nil || template == "" || m.Template != template || m.First != 0 || m.Why == why {
+		return err
+	}
+	m.Why = why
+	return saveMade(tx, key, m)
+}
+
 // proven notes that an instance became ready that is of what its source's are made of now.
 func (p *Pool) proven(tx compute.Tx, i *compute.Instance, w want) error {
 	template := i.Facts[compute.FactTemplate]
@@ -227,7 +238,8 @@ func (p *Pool) rolled(ctx context.Context, s *source, template string) error {
 	return err
 }
 
-// unready tells, by their records, of the sources of which nothing has become ready since what their instances are made of was changed, and something has failed.
+// unready tells, by their records, of the sources of which nothing has become ready since what their instances are made of was changed, and why: something
+// has failed, or nothing can be made.
 func unready(tx compute.Tx) (map[int64]*compute.Unready, error) {
 	nt, ok := tx.(compute.NotesTx)
 	if !ok {
@@ -247,7 +259,7 @@ func unready(tx compute.Tx) (map[int64]*compute.Unready, error) {
 		if err != nil {
 			return nil, fmt.Errorf("note %s: %w", name, err)
 		}
-		if m.First == 0 && m.Failed > 0 {
+		if m.First == 0 && (m.Failed > 0 || m.Why != "") {
 			out[key] = &compute.Unready{Since: m.Since, Changed: m.Changed, Failures: m.Failed, Why: m.Why}
 		}
 	}

@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,6 +93,8 @@ func TestNoRoomAndHopeless(t *testing.T) {
 			}
 			if u := r.status(t, ctx, "web").Unready; (u == nil) != c.all {
 				t.Errorf("%s, %v: it is said: %v", c.text, c.kind, u)
+			} else if u != nil && errors.Is(c.kind, compute.ErrDenied) && (u.Failures != 0 || !strings.Contains(u.Why, "a policy refuses it")) {
+				t.Errorf("%s, %v: where none was made %d instances have failed, of %q", c.text, c.kind, u.Failures, u.Why)
 			}
 		})
 	}

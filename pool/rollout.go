@@ -408,7 +408,7 @@ func (p *Pool) hopeless(ctx context.Context, s *source, by renewal) (bool, error
 	case errors.Is(err, compute.ErrUnavailable), errors.Is(err, compute.ErrTimeout), errors.Is(err, context.DeadlineExceeded): // which says nothing of the change
 		return true, nil
 	}
-	return true, p.store.Update(ctx, func(tx compute.Tx) error { return p.unmade(tx, p.keyOf(s), by.now.Template, want{}, err) })
+	return true, p.store.Update(ctx, func(tx compute.Tx) error { return p.unmakeable(tx, p.keyOf(s), by.now.Template, err) })
 }
 
 // rollable are the sources that may have something to replace.
