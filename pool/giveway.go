@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -24,6 +25,9 @@ type way struct {
 	inst *compute.Instance
 	why  string
 }
+
+// makesRoom begins the reason to discard one.
+const makesRoom = "it makes room for somebody who waits for "
 
 // inNeed is a request that has not enough, and may be given room.
 type inNeed struct {
@@ -261,6 +265,34 @@ func (st *stand) room(s *source, n int) (int, error) {
 	return got, nil
 }
 
+// jamMost is how many instances that were to make room may be there still after their discarding has failed, before no more go. With the first others may stand on the
+// same lost node, but need not.
+const jamMost = 2
+
+// jammed tells whether so many instances of a source, or of those below a pool, were to make room and could not be discarded that another would be lost in vain too.
+func (st *stand) jammed(s *source) (bool, error) {
+	n := 0
+	for _, c := range s.all() {
+		r, err := st.d.record(c)
+		if err != nil {
+			return false, err
+		}
+		if r.Counts.Discarding == 0 {
+			continue
+		}
+		is, err := st.d.tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Discarding}})
+		if err != nil {
+			return false, err
+		}
+		for _, i := range is {
+			if i.Attempts > 0 && strings.HasPrefix(i.Reason, makesRoom) {
+				n++
+			}
+		}
+	}
+	return n >= jamMost, nil
+}
+
 // give finds what makes room for a request. Stopped ones go before others.
 func (st *stand) give(x inNeed) (out []way, err error) {
 	for _, c := range x.s.all() {
@@ -274,8 +306,15 @@ func (st *stand) give(x inNeed) (out []way, err error) {
 		}
 		slices.SortStableFunc(is, func(a, b *compute.Instance) int { return rank(b.Cold) - rank(a.Cold) })
 		n := min(x.n-len(out), len(is))
+		if n > 0 {
+			if jam, err := st.jammed(c); err != nil {
+				return nil, err
+			} else if jam {
+				continue
+			}
+		}
 		for _, i := range is[:n] {
-			out = append(out, way{i, "it makes room for somebody who waits for " + wantOfWaiter(x.w).String()})
+			out = append(out, way{i, makesRoom + wantOfWaiter(x.w).String()})
 		}
 		if n > 0 {
 			st.ready[key] = is[n:]
