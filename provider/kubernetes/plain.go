@@ -177,6 +177,7 @@ func (r *plainRun) run(ctx context.Context, own string) (compute.Exit, error) {
 		if r.over.Load() == nil {
 			r.kill()
 		}
+		hush(rest)
 		return compute.Exit{}, err
 	}
 	if isClosed(r.whole) {
@@ -187,6 +188,20 @@ func (r *plainRun) run(ctx context.Context, own string) (compute.Exit, error) {
 		e.Stop()
 	}
 	return r.exit(ctx, err, stderr.LastLine())
+}
+
+// hush has nothing more be written to the caller's, who may use them otherwise once Run has returned. A write of his that does not end is waited for no longer than farTime.
+func hush(all []*shell.Ending) {
+	var each sync.WaitGroup
+	quiet := make(chan struct{})
+	for _, e := range all {
+		each.Go(e.Stop)
+	}
+	go func() { each.Wait(); close(quiet) }()
+	select {
+	case <-quiet:
+	case <-time.After(farTime):
+	}
 }
 
 // await stays with the command to its end, and hands on signals. What it was told at the end is put back into done.

@@ -3,6 +3,7 @@ package kubernetes_test
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +11,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
@@ -117,6 +121,47 @@ func TestExecIsWhole(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// laggard is a writer that begins its writes at once and takes a while for them.
+type laggard struct {
+	began chan struct{} // closed when one has begun
+	once  sync.Once
+	under atomic.Int32 // writes that are under way
+	n     atomic.Int32 // writes so far
+}
+
+func (w *laggard) Write(b []byte) (int, error) {
+	w.under.Add(1)
+	defer w.under.Add(-1)
+	w.n.Add(1)
+	w.once.Do(func() { close(w.began) })
+	time.Sleep(time.Second)
+	return len(b), nil
+}
+
+// TestExecLeaves has the caller's writers be his own again when a command that was given up has returned.
+func TestExecLeaves(t *testing.T) {
+	t.Parallel()
+	o := site(t)
+	o.Way = "exec"
+	conn := ready(t, open(t, o), "suite-1")
+	ctx, cancel := context.WithCancel(t.Context())
+	out, said := &laggard{began: make(chan struct{})}, &laggard{began: make(chan struct{})}
+	go func() {
+		<-out.began
+		<-said.began
+		cancel()
+	}()
+	_, err := conn.Run(ctx, &compute.Command{Args: []string{"sh", "-c", "while :; do echo out; echo said >&2; done"}, Stdout: out, Stderr: said})
+	n := out.n.Load() + said.n.Load()
+	if under := out.under.Load() + said.under.Load(); under != 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("%d writes are under way: %v", under, err)
+	}
+	_ = conn.Close()
+	if more := out.n.Load() + said.n.Load() - n; more != 0 {
+		t.Errorf("%d more writes came", more)
 	}
 }
 
