@@ -14,6 +14,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -45,6 +46,7 @@ type cluster struct {
 	client *session   // nil: not made yet
 	place  place      // where the first led; the others have to
 	uid    string     // the namespace's; "": not asked for yet
+	barred time.Time  // when it was asked for last and might not be; zero: never, as this configuration's user
 	users  int
 
 	watches map[watched]*watch
@@ -329,7 +331,7 @@ func (c *cluster) forget(s *session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.client == s {
-		c.client = nil
+		c.client, c.barred = nil, time.Time{}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -107,13 +108,19 @@ func readIdentity(text string) (i identity, err error) {
 	return i, err
 }
 
-// namespaceUID asks for the namespace's, once.
-func (c *cluster) namespaceUID(ctx context.Context) (string, error) {
+// barredLasts is how long it counts that the namespace may not be read: the right to it is optional, and each new instance asks.
+const barredLasts = 10 * time.Minute
+
+// namespaceUID asks for the namespace's, once. Where it might not be read a while ago, it is unknown without asking, unless anew is said.
+func (c *cluster) namespaceUID(ctx context.Context, now time.Time, anew bool) (string, error) {
 	c.mu.Lock()
-	uid := c.uid
+	uid, barred := c.uid, !anew && !c.barred.IsZero() && now.Sub(c.barred) < barredLasts
 	c.mu.Unlock()
-	if uid != "" {
+	switch {
+	case uid != "":
 		return uid, nil
+	case barred:
+		return unknown, nil
 	}
 	var got *unstructured.Unstructured
 	err := c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
@@ -121,7 +128,12 @@ func (c *cluster) namespaceUID(ctx context.Context) (string, error) {
 		return err
 	})
 	switch {
-	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
+	case apierrors.IsForbidden(err):
+		c.mu.Lock()
+		c.barred = now
+		c.mu.Unlock()
+		return unknown, nil
+	case apierrors.IsNotFound(err):
 		return unknown, nil
 	case err != nil:
 		return "", err
@@ -141,7 +153,7 @@ func (p *Provider) Identity(ctx context.Context, id compute.ID) (string, error) 
 		return "", p.fault("Identity", id, err)
 	}
 	i := identity{place: s.place}
-	if i.uid, err = p.c.namespaceUID(ctx); err != nil {
+	if i.uid, err = p.c.namespaceUID(ctx, time.Now(), false); err != nil {
 		return "", p.fault("Identity", id, err)
 	}
 	if made := p.watch().get(p.podName(id)); made != nil && p.gvr != pods {
@@ -172,7 +184,7 @@ func (p *Provider) leads(ctx context.Context, was identity) error {
 		return nil
 	}
 	if now.namespace == was.namespace {
-		uid, err := p.c.namespaceUID(ctx)
+		uid, err := p.c.namespaceUID(ctx, time.Now(), true) // rare, and somebody may have given the right just for this
 		switch {
 		case err != nil:
 			return err
