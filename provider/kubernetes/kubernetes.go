@@ -9,6 +9,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -38,10 +39,10 @@ type Provider struct {
 
 	fence fence
 
-	founding  sync.Mutex // one at a time sees to the source's own warm pool
-	founded   string     // the pool that is there
-	reserved  int        // sandboxes, as it was told last
-	drawing   int        // claims that are being made
+	founding  turn         // one at a time sees to the source's own warm pool
+	founded   string       // the pool that is there
+	reserved  int          // sandboxes, as it was told last
+	drawing   atomic.Int32 // claims that are being made; begun by who has founding, and ended by anyone
 	refounded time.Time
 }
 
@@ -73,7 +74,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Provider{o: o, plan: read, log: log, c: join(log, o), gvr: kinds[read.kind], waits: map[compute.ID]hindrance{}}, nil
+	return &Provider{o: o, plan: read, log: log, c: join(log, o), gvr: kinds[read.kind], waits: map[compute.ID]hindrance{}, fence: fence{turn: newTurn()}, founding: newTurn()}, nil
 }
 
 // Close ends the watch, when it was the last source's of its cluster.

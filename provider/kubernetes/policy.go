@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
-	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,7 +30,7 @@ const (
 
 // fence is what is known of a source's network policies.
 type fence struct {
-	mu     sync.Mutex           // held while they are looked at: those who come meanwhile need not look
+	turn   turn                 // had while they are looked at: those who come meanwhile need not look
 	looked time.Time            // zero: not yet, or all is to be looked at anew
 	own    bool                 // the one of now is there
 	idle   map[string]time.Time // all of them by name, with since when there has been no pod of it; zero: there is one, or nobody has looked
@@ -87,12 +86,14 @@ func (p *Provider) protect(ctx context.Context, now time.Time) error {
 	if policy == nil {
 		return nil
 	}
-	p.fence.mu.Lock()
-	defer p.fence.mu.Unlock()
+	if err := p.fence.turn.take(ctx); err != nil {
+		return err
+	}
+	defer p.fence.turn.end()
 	return p.fortify(ctx, policy, now)
 }
 
-// fortify is protect for who has the fence's lock.
+// fortify is protect for who has the fence's turn.
 func (p *Provider) fortify(ctx context.Context, policy *unstructured.Unstructured, now time.Time) error {
 	if p.fence.own && now.Sub(p.fence.looked) < fenceLasts {
 		return nil
@@ -113,7 +114,7 @@ func (p *Provider) fortify(ctx context.Context, policy *unstructured.Unstructure
 	return err
 }
 
-// survey looks which network policies the source has. policy is that of now; nil: none. The caller has the fence's lock.
+// survey looks which network policies the source has. policy is that of now; nil: none. The caller has the fence's turn.
 func (p *Provider) survey(ctx context.Context, policy *unstructured.Unstructured, now time.Time) error {
 	all, err := p.lists(ctx, policies)
 	if err != nil {
@@ -144,20 +145,20 @@ func (p *Provider) patrol(ctx context.Context, now time.Time) error {
 			needed[in.Metadata.Labels[labelNetwork]] = true
 		}
 	}
-	if !p.founding.TryLock() { // by who asks the API server, for claims
+	if !p.founding.try() { // by who asks the API server, for claims
 		needed[p.plan.network] = true
 	} else {
-		if p.reserved > 0 || p.drawing > 0 {
+		if p.reserved > 0 || p.drawing.Load() > 0 {
 			needed[p.plan.network] = true
 		}
-		p.founding.Unlock()
+		p.founding.end()
 	}
 	policy := p.policy()
 	f := &p.fence
-	if !f.mu.TryLock() {
+	if !f.turn.try() {
 		return nil
 	}
-	defer f.mu.Unlock()
+	defer f.turn.end()
 	switch {
 	case policy != nil && needed[p.plan.network]:
 		err = p.fortify(ctx, policy, now)

@@ -152,8 +152,10 @@ func (p *Provider) drawn(ctx context.Context) (name string, done func(), err err
 	if err != nil || !p.owns() {
 		return s.name, func() {}, err
 	}
-	p.founding.Lock()
-	defer p.founding.Unlock()
+	if err := p.founding.take(ctx); err != nil {
+		return "", nil, err
+	}
+	defer p.founding.end()
 	if p.founded != s.name {
 		there, err := p.pools(ctx)
 		if err != nil {
@@ -179,12 +181,8 @@ func (p *Provider) drawn(ctx context.Context) (name string, done func(), err err
 		}
 		p.founded = s.name
 	}
-	p.drawing++
-	return s.name, func() {
-		p.founding.Lock()
-		defer p.founding.Unlock()
-		p.drawing--
-	}, nil
+	p.drawing.Add(1)
+	return s.name, func() { p.drawing.Add(-1) }, nil
 }
 
 // seenWithin is how long agent-sandbox gets to see a new pool: it looks at a claim of a pool that it does not know again after a minute.
@@ -224,8 +222,10 @@ func (p *Provider) refound(ctx context.Context, of string) error {
 	if err != nil || s.name != of {
 		return err
 	}
-	p.founding.Lock()
-	defer p.founding.Unlock()
+	if err := p.founding.take(ctx); err != nil {
+		return err
+	}
+	defer p.founding.end()
 	if time.Since(p.refounded) < time.Second {
 		return nil
 	}
@@ -267,8 +267,11 @@ func (p *Provider) reserve(ctx context.Context, n int) error {
 			return err
 		}
 	}
-	p.founding.Lock()
-	defer p.founding.Unlock()
+	if err := p.founding.take(ctx); err != nil {
+		return err
+	}
+	defer p.founding.end()
+	drawing := p.drawing.Load() > 0 // before the claims are looked at: one that is made meanwhile is either
 	there, err := p.pools(ctx)
 	if err != nil {
 		return err
@@ -279,13 +282,13 @@ func (p *Provider) reserve(ctx context.Context, n int) error {
 	}
 	if now, ok := there[s.name]; n > 0 && !ok {
 		err = p.found(ctx, s, n)
-	} else if ok && now != int64(n) && (n > 0 || p.drawing > 0 || needed[s.name]) {
+	} else if ok && now != int64(n) && (n > 0 || drawing || needed[s.name]) {
 		err = p.size(ctx, s.name, n)
 	}
 	if err != nil {
 		return err
 	}
-	if n > 0 || p.drawing > 0 {
+	if n > 0 || drawing {
 		needed[s.name] = true
 	}
 	if !needed[s.name] {
