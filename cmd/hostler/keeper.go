@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -140,12 +141,8 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 			return key, err
 		},
 		Open: func(ctx context.Context, key keeper.Key, who compute.Who) (compute.Conn, error) {
-			now, err := a.anew(ctx)
-			if err != nil { // its own trouble, which the client may not have
-				return nil, &compute.Error{Op: "keeper.Open", ID: key.Instance, Kind: compute.ErrUnavailable, Err: err}
-			}
 			who.Owner, who.Admin = owner, true // it has been looked at; a hook's token is what lets it in before and after a lease
-			return now.Connect(ctx, who, key.Instance)
+			return a.afresh().lead(ctx, key, who)
 		},
 		Due: func(ctx context.Context, run func(func()), again func()) (time.Time, error) {
 			now, err := a.anew(ctx)
@@ -169,6 +166,36 @@ func refused(err error) bool {
 // anew returns an engine by the configuration as it is now, on the same store.
 func (a *app) anew(ctx context.Context) (*pool.Pool, error) {
 	return a.afresh().embedded(ctx)
+}
+
+// lead opens a connection by the configuration as it is now. What is opened for that, as a provider and its watch, is closed with the connection; a is used for nothing else.
+func (a *app) lead(ctx context.Context, key keeper.Key, who compute.Who) (compute.Conn, error) {
+	engine, err := a.embedded(ctx)
+	if err != nil { // its own trouble, which the client may not have
+		a.close()
+		return nil, &compute.Error{Op: "keeper.Open", ID: key.Instance, Kind: compute.ErrUnavailable, Err: err}
+	}
+	conn, err := engine.Connect(ctx, who, key.Instance)
+	if err != nil {
+		a.close()
+		return nil, err
+	}
+	return &led{conn, sync.OnceFunc(a.close)}, nil
+}
+
+// led is a connection with what was opened for it alone.
+type led struct {
+	compute.Conn
+	end func()
+}
+
+// Unwrap shows what else the connection can do.
+func (l *led) Unwrap() compute.Conn { return l.Conn }
+
+// Close closes the connection first.
+func (l *led) Close() error {
+	defer l.end()
+	return l.Conn.Close()
 }
 
 // afresh is the same with nothing read yet, on the same store.
