@@ -59,7 +59,8 @@ const FactTemplate = "template"
 // Templated is a provider that makes its computers from something that may change under a source whose keys stay as they are: a file that somebody edits.
 type Templated interface {
 	// Template returns a digest of what a computer would be made from now; "": there is no such thing. Instances carry in FactTemplate that of what they were made from; ready ones that
-	// carry another are replaced. It is asked often, and reads what is on this machine at most.
+	// carry another are replaced. It is asked often, by one at a time, and reads files at most. Those may be on a file server that hangs: then nobody waits for it, so that it may return after
+	// the provider was closed, and it holds no lock meanwhile that anything else needs.
 	Template() (string, error)
 }
 

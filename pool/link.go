@@ -244,13 +244,19 @@ func (p *Pool) prepare(ctx context.Context, s *source) error {
 	if err := p.learn(ctx, s); err != nil {
 		return err
 	}
+	reads := map[*source]*inquiry{}
 	for _, c := range s.all() {
 		p.mu.Lock()
 		noticed := c.noticed
 		c.noticed = true
 		p.mu.Unlock()
 		if !noticed { // what changes later those notice who replace what is of before
-			p.notice(ctx, c)
+			reads[c] = p.read(c)
+		}
+	}
+	for _, c := range s.all() {
+		if r := reads[c]; r != nil {
+			p.noticeOf(ctx, c, r)
 		}
 	}
 	return nil

@@ -63,8 +63,12 @@ func saveMade(tx compute.Tx, key int64, m made) error {
 
 // notice is template, and when that is other than this engine knew it notes that it has changed. Two engines by different configurations tell it once each, when they
 // learn of theirs, and not in turn for ever. It is not called in a transaction.
-func (p *Pool) notice(ctx context.Context, s *source) string {
-	now, key := p.template(s), p.keyOf(s)
+func (p *Pool) notice(ctx context.Context, s *source) string { return p.noticeOf(ctx, s, p.read(s)) }
+
+// noticeOf is notice by a read that was begun before.
+func (p *Pool) noticeOf(ctx context.Context, s *source, r *inquiry) string {
+	now, _ := p.template(ctx, s, r)
+	key := p.keyOf(s)
 	p.mu.Lock()
 	known := s.made.Template == now
 	p.mu.Unlock()

@@ -135,6 +135,7 @@ type Pool struct {
 	mu        sync.Mutex
 	providers map[int64]*opened        // by source key
 	templates map[int64]templateRead   // by source keys, as read for transactions under way
+	inquiries map[int64]*inquiry       // of templates, by source keys
 	shut      map[int64]int            // source keys whose provider did not open for so many transactions under way
 	sizes     map[int64]compute.Amount // of what was made last without a choice, by source key
 	said      map[int64]saying         // what providers were told of what stands ahead, by source key
@@ -171,7 +172,7 @@ func New(opt Options) (*Pool, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pool{opt: opt, store: opt.Store, log: opt.Log, sources: map[string]*source{}, providers: map[int64]*opened{}, shut: map[int64]int{}, templates: map[int64]templateRead{}, rolls: map[string]bool{}, said: map[int64]saying{},
+	p := &Pool{opt: opt, store: opt.Store, log: opt.Log, sources: map[string]*source{}, providers: map[int64]*opened{}, shut: map[int64]int{}, templates: map[int64]templateRead{}, inquiries: map[int64]*inquiry{}, rolls: map[string]bool{}, said: map[int64]saying{},
 		bell: make(chan struct{})}
 	if p.opt.Left == nil {
 		p.opt.Left = func() {}

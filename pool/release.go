@@ -124,7 +124,7 @@ func (p *Pool) withOpen(ctx context.Context, fn func(compute.Tx) error) error {
 		err := p.store.Update(ctx, fn)
 		var unread *errUnread
 		if errors.As(err, &unread) {
-			p.noteTemplate(unread.source)
+			p.noteTemplate(ctx, unread.source)
 			read = append(read, p.keyOf(unread.source))
 			continue
 		}

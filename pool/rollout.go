@@ -71,87 +71,6 @@ const (
 	rollPause = 100 * time.Millisecond // after one
 )
 
-// templated is a source's provider as one that tells what instances would be made from; nil: it does not tell, or is not open.
-func (p *Pool) templated(s *source) compute.Templated {
-	o := p.ready(p.keyOf(s))
-	if o == nil || o.err != nil {
-		return nil
-	}
-	t, _ := compute.As[compute.Templated](o.provider)
-	return t
-}
-
-// template says what instances of a source would be made from now; "": its provider does not tell, or is not open. It reads a file, whose place may hang, so it is
-// not called in a transaction, which holds up all others.
-func (p *Pool) template(s *source) string {
-	t := p.templated(s)
-	if t == nil {
-		return ""
-	}
-	now, err := t.Template()
-	if err != nil { // who makes one is told
-		return ""
-	}
-	return now
-}
-
-// templateRead is a template as it was read for transactions under way.
-type templateRead struct {
-	now  string
-	many int // such transactions
-}
-
-// errUnread asks for a source's template to be read outside of the transaction, and for another try.
-type errUnread struct{ source *source }
-
-func (e *errUnread) Error() string { return "template of " + e.source.Name + " is not read" }
-
-// noteTemplate reads a source's template for a transaction, until forgetTemplate.
-func (p *Pool) noteTemplate(s *source) {
-	now, key := p.template(s), p.keyOf(s)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.templates[key] = templateRead{now, p.templates[key].many + 1}
-}
-
-// forgetTemplate is called with the lock held.
-func (p *Pool) forgetTemplate(key int64) {
-	if t := p.templates[key]; t.many > 1 {
-		p.templates[key] = templateRead{t.now, t.many - 1}
-	} else {
-		delete(p.templates, key)
-	}
-}
-
-// ofOldTemplate tells whether an instance, or what is behind it, was made from a template that has changed since: no cleaning makes it as one that is made now.
-// The transaction is one of withOpen.
-func (p *Pool) ofOldTemplate(tx compute.Tx, i *compute.Instance) (bool, error) {
-	for {
-		if s := p.sources[i.Source]; s != nil && p.keyOf(s) == i.SourceKey {
-			if p.templated(s) != nil {
-				p.mu.Lock()
-				t, read := p.templates[i.SourceKey]
-				p.mu.Unlock()
-				if !read {
-					return false, &errUnread{s}
-				}
-				if t.now != "" && i.Facts[compute.FactTemplate] != t.now {
-					return true, nil
-				}
-			}
-		}
-		if i.Child == "" {
-			return false, nil
-		}
-		var err error
-		if i, err = tx.Instance(i.Child); errors.Is(err, compute.ErrNotFound) {
-			return false, nil
-		} else if err != nil {
-			return false, err
-		}
-	}
-}
-
 // renewal is by what instances of before are replaced: a promoted image, or else what was changed of what they are made of.
 type renewal struct {
 	Promotion
@@ -167,15 +86,15 @@ func (p *Pool) others(ctx context.Context, s *source) (old []*compute.Instance, 
 		if by.Promotion, err = p.promoted(tx, s); err != nil || by.Source == "" && template == "" || p.heir() != nil {
 			return err
 		}
-		if template != "" {
-			if by.now, err = readMade(tx, key); err != nil {
-				return err
-			}
-			if by.now.Template == template {
-				p.remember(s, by.now)
-			} else if by.now.Template != "" {
-				return nil
-			}
+		if by.now, err = readMade(tx, key); err != nil {
+			return err
+		}
+		switch {
+		case template == "": // not known now; by the image it can be told all the same
+		case by.now.Template == template:
+			p.remember(s, by.now)
+		case by.now.Template != "":
+			return nil
 		}
 		rec, err := tx.Source(s.Name, s.Digest)
 		if errors.Is(err, compute.ErrNotFound) {
@@ -417,10 +336,15 @@ func (p *Pool) rollable(ctx context.Context) (out []*source, err error) {
 	if err != nil {
 		return nil, err
 	}
-	told := map[*source]bool{}
+	reads, told := map[*source]*inquiry{}, map[*source]bool{}
 	for _, s := range p.ordered {
 		if _, is := all[s.Name]; !is && s.Type != poolType && s.Err == nil {
-			told[s] = p.notice(ctx, s) != ""
+			reads[s] = p.read(s)
+		}
+	}
+	for _, s := range p.ordered {
+		if r := reads[s]; r != nil {
+			told[s] = p.noticeOf(ctx, s, r) != ""
 		}
 	}
 	err = p.store.View(ctx, func(tx compute.Tx) error {
