@@ -90,7 +90,7 @@ func (a *app) forward(ctx context.Context, name string, specs []remote.ForwardSp
 		})
 	}
 	err = all.Wait()
-	ended := context.Cause(ctx)
+	ended := c.whatEnded(interrupted, context.Cause(ctx))
 	cancel(nil)
 	<-watched
 	<-gone

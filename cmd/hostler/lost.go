@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -17,6 +18,18 @@ func hasFallen(err, cause error) bool {
 		return errors.Is(cause, compute.ErrEnded)
 	}
 	return errors.Is(err, compute.ErrEnded)
+}
+
+// whatEnded asks, where err says that the computer has ended, whether its lease had ended before, and returns that then: who ends a lease takes the computer away, and
+// where that is another process, a provider here says only that somebody has.
+func (c *claim) whatEnded(ctx context.Context, err error) error {
+	if !errors.Is(err, compute.ErrEnded) {
+		return err
+	}
+	if cause := c.over(ctx); !hasFallen(err, cause) {
+		return cause
+	}
+	return err
 }
 
 // isLeaseOver tells whether the lease has ended.

@@ -18,8 +18,10 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
+	"github.com/hostler-project/hostler/runlog"
 	"github.com/hostler-project/hostler/server"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -121,8 +123,49 @@ func TestLeaseEndedFirst(t *testing.T) {
 			t.Errorf("%s, recorded: %v", l.Instance, err)
 		}
 		end(nil)
+		ended := r.whatEnded(t.Context(), fell)
+		if says == "" && (errors.Is(ended, compute.ErrEnded) || !errors.Is(ended, errLeaseEnded)) || says != "" && ended != error(fell) {
+			t.Errorf("%s: what only forwards ends with %v", l.Instance, ended)
+		}
+	}
+
+	// Another process gives the lease back while a run is recorded, and its computer goes: the provider here says that somebody deleted it.
+	more, err := c.Acquire(t.Context(), compute.Request{Source: "pods", Count: 2, TTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, l := range more {
+		early := make(chan compute.Conn, 1)
+		early <- lastRun{happens: func() error {
+			if n == 0 {
+				err = c.Release(t.Context(), ann, compute.ReleaseOptions{}, l.Instance)
+			}
+			return fell
+		}}
+		cfg := &config.Config{Sources: []*config.Source{{Name: "pods", Type: "kubernetes"}}}
+		k := &recorder{claim: &claim{app: &app{program: "hostler", cfg: cfg}, engine: c, lease: l, instance: compute.Instance{ID: l.Instance}, early: early, earlyFor: string(l.Instance)},
+			rec: runlog.Record{Instance: string(l.Instance), Lease: l.ID}}
+		exit, ended := k.stay(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 && (!errors.Is(ended, compute.ErrNotLeased) || errors.Is(ended, compute.ErrLost) || exit.Signal != "KILL") || n == 1 && !errors.Is(ended, compute.ErrEnded) {
+			t.Errorf("%d: the recorder says %+v, %v", n, exit, ended)
+		}
 	}
 }
+
+// lastRun is a connection of which a run ends by what happens.
+type lastRun struct {
+	compute.Conn
+	happens func() error
+}
+
+func (c lastRun) Run(context.Context, *compute.Command) (compute.Exit, error) {
+	return compute.Exit{}, c.happens()
+}
+
+func (c lastRun) Close() error { return nil }
 
 // TestAgain: who takes another computer in the place of one that has ended waits no longer than he said, also when that time is over by then.
 func TestAgain(t *testing.T) {

@@ -228,8 +228,8 @@ func (k *recorder) once(ctx context.Context) (exit compute.Exit, met bool, err e
 // endOf is why contact to a run was lost, by what the connection said: where its lease has ended it is that, unless that was for its computer's end.
 func (k *recorder) endOf(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
-	if cause == nil && errors.Is(err, compute.ErrEnded) { // who takes a computer back ends it, and who sees that in another process does not know who did
-		cause = k.over(ctx)
+	if cause == nil {
+		return k.whatEnded(ctx, err)
 	}
 	if err == nil || !errors.Is(cause, errLeaseEnded) || errors.Is(err, compute.ErrEnded) && errors.Is(cause, compute.ErrEnded) {
 		return err
