@@ -159,10 +159,18 @@ func (s *server) watch(ctx context.Context, end context.CancelCauseFunc, by comp
 			return nil
 		case <-t.C:
 		}
-		_, err := s.Engine().Use(ctx, by, name)
-		if errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied) {
+		if err := s.leaseOver(ctx, by, name); err != nil {
 			end(err)
 			return err
 		}
 	}
+}
+
+// leaseOver asks whether a lease that is used through us is the caller's no longer, and returns why; nil: not that is known. It counts as the lease's use.
+func (s *server) leaseOver(ctx context.Context, by compute.Who, name compute.ID) error {
+	_, err := s.Engine().Use(ctx, by, name)
+	if errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied) {
+		return err
+	}
+	return nil
 }

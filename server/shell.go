@@ -22,8 +22,8 @@ type terminal struct {
 	window *window
 }
 
-// run runs a shell until it ends, or the browser has gone. life is the socket's.
-func (t *terminal) run(life, ctx context.Context, size compute.Size) api.TerminalEnd {
+// run runs a shell until it ends, or the browser has gone, and returns what is said of that to the browser, and the connection's own error. life is the socket's.
+func (t *terminal) run(life, ctx context.Context, size compute.Size) (api.TerminalEnd, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	t.sizes, t.window = make(chan compute.Size, 1), newWindow(terminalWindow)
@@ -42,7 +42,7 @@ func (t *terminal) run(life, ctx context.Context, size compute.Size) api.Termina
 	if err != nil {
 		end = api.TerminalEnd{Status: -1, Reason: api.Text(err)}
 	}
-	return end
+	return end, err
 }
 
 // hear does what the browser says, until it has gone.

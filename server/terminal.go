@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -100,9 +101,15 @@ func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 	go func() { watching <- s.watch(ctx, cancel, by, name) }()
 	life, over := context.WithCancel(context.WithoutCancel(ctx)) // the socket's: it is there for the last word, however the shell ends
 	defer over()
-	end := (&terminal{socket: socket, conn: turns{conn, s.Engine(), name}}).run(life, ctx, size)
+	end, err := (&terminal{socket: socket, conn: turns{conn, s.Engine(), name}}).run(life, ctx, size)
+	var before error
+	if errors.Is(err, compute.ErrEnded) { // who ends a lease takes the computer away, and where that is another process, a provider here says only that somebody has
+		asking, stop := context.WithTimeout(ctx, recheck)
+		before = s.leaseOver(asking, by, name)
+		stop()
+	}
 	cancel(nil)
-	if ended := <-watching; errors.Is(ended, compute.ErrEnded) {
+	if ended := cmp.Or(<-watching, before); errors.Is(ended, compute.ErrEnded) {
 		end = api.TerminalEnd{Status: -1, Reason: api.Text(ended)}
 	} else if ended != nil {
 		end = api.TerminalEnd{Reason: "the lease has ended"}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -193,5 +194,53 @@ func TestTerminalOfAnEndedLease(t *testing.T) {
 	}
 	if end := s.end(); !strings.Contains(end.Reason, "lease") {
 		t.Errorf("it ended with %+v", end)
+	}
+}
+
+// vanishing is an engine of which each computer goes as soon as a shell runs there, after what happens before.
+type vanishing struct {
+	server.Engine
+	before func(compute.ID) error
+}
+
+func (v vanishing) Connect(ctx context.Context, by compute.Who, name compute.ID) (compute.Conn, error) {
+	c, err := v.Engine.Connect(ctx, by, name)
+	return vanished{c, func() error { return v.before(name) }}, err
+}
+
+type vanished struct {
+	compute.Conn
+	before func() error
+}
+
+func (v vanished) Run(context.Context, *compute.Command) (compute.Exit, error) {
+	if err := v.before(); err != nil {
+		return compute.Exit{}, err
+	}
+	return compute.Exit{}, &compute.Error{Kind: compute.ErrLost, Err: compute.Ended(errors.New("somebody deleted the pod"))}
+}
+
+// TestTerminalOfATakenComputer: where another process ended the lease, and took the computer away, it is the lease's end that is told, whatever the provider here makes of it.
+func TestTerminalOfATakenComputer(t *testing.T) {
+	e := engine(t)
+	release := func(name compute.ID) error {
+		return e.Release(t.Context(), compute.Who{Owner: "ann"}, compute.ReleaseOptions{}, name)
+	}
+	for says, before := range map[string]func(compute.ID) error{
+		"the lease has ended":      release,
+		"somebody deleted the pod": func(compute.ID) error { return nil },
+	} {
+		url := serve(t, vanishing{e, before})
+		ls, err := connect(t, url, "ann").Acquire(t.Context(), compute.Request{Source: "web", Count: 1, Owner: "ann"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, status := openTerminal(t, url, "/v1/instances/"+string(ls[0].Instance)+"/terminal", "ann", url)
+		if s == nil {
+			t.Fatal(status)
+		}
+		if end := s.end(); !strings.Contains(end.Reason, says) {
+			t.Errorf("it ended with %+v, not as %s", end, says)
+		}
 	}
 }
