@@ -87,6 +87,50 @@ func TestAwayPartly(t *testing.T) {
 	})
 }
 
+// TestAwayBesideOthers: where one child of a pool does not answer, what the pool drew of another for the same request stands ready there as before.
+func TestAwayBesideOthers(t *testing.T) {
+	for name, hooks := range map[string][]string{"ready": nil, "used": {"acquire"}} {
+		t.Run(name, func(t *testing.T) {
+			at := &venue{}
+			change := func(o *pool.Options) {
+				open := o.Open
+				o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
+					p, err := open(ctx, name, typ, def)
+					if name == "a" {
+						p = overseen{p, at}
+					}
+					return p, err
+				}
+			}
+			inBubble(t, change, []pool.Source{
+				{Name: "a", Type: "fake", Digest: "d", Reserve: 1, Maximum: 1, Reuse: "no"}, {Name: "b", Type: "fake", Digest: "d", Reserve: 1, Maximum: 1, Reuse: "no", Hooks: hooks},
+				{Name: "inner", Type: "pool", Digest: "d", Children: []string{"b"}}, {Name: "both", Type: "pool", Digest: "d", Children: []string{"inner", "a"}},
+			}, func(t *testing.T, ctx context.Context, r *rig) {
+				must(t, second(r.Fill(ctx, "a")))
+				must(t, second(r.Fill(ctx, "b")))
+				time.Sleep(time.Minute)
+				at.set(true, nil)
+				_, err := r.Acquire(ctx, compute.Request{Source: "both", Owner: "ann", Count: 2, Wait: 3 * time.Second})
+				if err == nil || !strings.Contains(err.Error(), "no route to host") {
+					t.Errorf("who asks for both has %v", err)
+				}
+				time.Sleep(time.Minute)
+				if s := r.state(t, ctx, "b-1"); s != "ready" && hooks == nil || s == "ready" && hooks != nil {
+					t.Errorf("b-1 is %s", s)
+				}
+				if s := r.state(t, ctx, "a-1"); s != "ready" {
+					t.Errorf("a-1 is %s", s)
+				}
+				if hooks == nil {
+					if l := r.take(t, ctx, compute.Request{Source: "both"}); l.Instance != "both-inner-b-1" {
+						t.Errorf("then %s is given", l.Instance)
+					}
+				}
+			})
+		})
+	}
+}
+
 // locked is a provider in a place without which its computers are not entered.
 type locked struct{ overseen }
 

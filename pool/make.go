@@ -360,6 +360,7 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 				if x.fresh || x.err != nil {
 					due = append(due, i.ID)
 				}
+				behind := x.child != nil && x.child.err == nil // it stays the pool's, or comes back with the pool's
 				switch {
 				case x.fresh && i.Worker != p.store.Worker():
 					// Somebody took it for the work of a dead process.
@@ -388,6 +389,8 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 					if t, err = lies(tx, x); t != nil {
 						back = append(back, *t)
 					}
+				case i.State == compute.Leased && gone != nil && x.untouched() && x.child != nil:
+					err, behind = p.forgo(tx, i, "not needed any more"), false // what it drew goes back by itself
 				case i.State == compute.Leased && gone != nil && x.untouched():
 					err = p.unhand(tx, i, gone)
 				case i.State == compute.Leased:
@@ -396,7 +399,7 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 				if err != nil {
 					return err
 				}
-				if x.child != nil && x.child.err == nil { // it stays the pool's, or comes back with the pool's
+				if behind {
 					break
 				}
 			}
@@ -416,9 +419,9 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 	return p.workOn(ctx, due)
 }
 
-// untouched tells whether nothing was done to an instance that was taken for a request and told to nobody yet: it is as it stood there.
+// untouched tells whether nothing was done to an instance that was taken for a request and told to nobody yet, nor to what is behind it: it is as it stood there.
 func (u *unit) untouched() bool {
-	if u.fresh || u.child != nil || u.lease == nil || u.lease.Worker == 0 || u.lease.Share != nil {
+	if u.fresh || u.lease == nil || u.lease.Worker == 0 || u.lease.Share != nil || u.child != nil && !u.child.untouched() {
 		return false
 	}
 	return !u.look || !slices.ContainsFunc(u.src.all(), func(s *source) bool { return s.has("acquire") })

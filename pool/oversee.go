@@ -154,6 +154,9 @@ func (p *Pool) seen(tx compute.Tx, key int64) error {
 func (p *Pool) unhand(tx compute.Tx, i *compute.Instance, cause error) error {
 	why := "not given: its source cannot be reached"
 	if e := isAway(cause); e != nil {
+		if e.key != i.SourceKey {
+			why = "not given: a source of the request cannot be reached"
+		}
 		if err := p.setAway(tx, e.key, e); err != nil {
 			return err
 		}
