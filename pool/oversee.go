@@ -179,8 +179,27 @@ func (p *Pool) unhand(tx compute.Tx, i *compute.Instance, cause error) error {
 	return err
 }
 
+// Oversee has the providers of all sources asked what has become of their instances, and returns when they are to be asked again; zero: none is, as far as is known. It is for a
+// process that calls Tend with Apart, as that lives on for what Tend does and not for this. with.Done is called when something has changed, so that there may be more for Tend to do,
+// and news when a provider says that it has something to tell; they must not block. What it began ends with ctx.
+func (p *Pool) Oversee(ctx context.Context, with Tending, news func()) (next time.Time, err error) {
+	l := &p.desk.lanes
+	l.mu.Lock()
+	l.done = news
+	l.mu.Unlock()
+	if with.Failed == nil {
+		with.Failed = func(err error) { p.log.Warn("what has become of instances", "err", err) }
+	}
+	return p.overseeAll(ctx, l, with, news)
+}
+
 // overseeAll has the providers of sources asked what has become of their instances, each by itself, and returns when that is to be done again. Those of sources without any are asked seldom.
-func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending) (next time.Time, err error) {
+// again is called when a provider had something to tell while it was asked; nil: only those that are open are asked, and with.Done is called then.
+func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending, again func()) (next time.Time, err error) {
+	opens := again != nil
+	if again == nil {
+		again = with.Done
+	}
 	var recs []*compute.SourceRecord
 	err = p.store.View(ctx, func(tx compute.Tx) (err error) {
 		recs, err = tx.Sources()
@@ -191,11 +210,14 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending) (next tim
 	defer l.mu.Unlock()
 	for _, rec := range recs {
 		o := p.ready(rec.Key)
-		if o == nil || o.overseer == nil {
+		shut := o == nil
+		if o != nil && o.overseer == nil || shut && (!opens || rec.Type == poolType || hasNone(rec)) {
 			continue
 		}
 		idle, every := hasNone(rec), overseeEvery
 		switch {
+		case shut:
+			every = overseeIdle // one that does not open
 		case idle: // whoever looks around anyway comes to it: nobody stays for that
 			every = overseeIdle
 		case l.news[rec.Key]:
@@ -224,7 +246,14 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending) (next tim
 		l.overseen[rec.Key], l.stocks[-rec.Key] = now, true
 		delete(l.news, rec.Key)
 		with.Go(func() {
-			news, err := p.oversee(ctx, rec, o)
+			var news bool
+			var err error
+			if shut {
+				o = p.open(ctx, rec)
+			}
+			if o.err == nil && o.overseer != nil { // of one that does not open status tells why
+				news, err = p.oversee(ctx, rec, o)
+			}
 			if err != nil && ctx.Err() == nil {
 				with.Failed(err)
 			}
@@ -235,8 +264,11 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending) (next tim
 			if news {
 				p.ring()
 			}
-			if news || more {
+			if news {
 				with.Done()
+			}
+			if more {
+				again()
 			}
 		})
 	}

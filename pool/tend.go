@@ -15,6 +15,7 @@ type Tending struct {
 	Go     func(func()) // runs something beside its caller, who waits for it in the end; as sync.WaitGroup's
 	Done   func()       // is called when something that was begun has come to its end, so that there may be more to do. It must not block
 	Failed func(error)  // is told what went wrong with one thing, which is recorded, and tried again; nil: the log is
+	Apart  bool         // what has become of instances is not asked: Oversee does that
 }
 
 // lanes are what is done in the background: each source's by itself, so that one whose provider hangs holds up no other.
@@ -62,9 +63,11 @@ type errand struct {
 // Engines that share a desk begin nothing twice.
 func (p *Pool) Tend(ctx context.Context, with Tending) (next time.Time, err error) {
 	l := &p.desk.lanes
-	l.mu.Lock()
-	l.done = with.Done
-	l.mu.Unlock()
+	if !with.Apart {
+		l.mu.Lock()
+		l.done = with.Done
+		l.mu.Unlock()
+	}
 	return p.round(ctx, l, with, nil)
 }
 
@@ -146,8 +149,10 @@ func (p *Pool) round(ctx context.Context, l *lanes, with Tending, keys []int64) 
 			return time.Time{}, err
 		}
 		errs = append(errs, p.tidy(ctx, func(rec *compute.SourceRecord) { p.stock(ctx, l, rec, with) }))
-		at, err := p.overseeAll(ctx, l, with)
-		next, errs = at, append(errs, err)
+		if !with.Apart {
+			at, err := p.overseeAll(ctx, l, with, nil)
+			next, errs = at, append(errs, err)
+		}
 		keys = []int64{0}
 	}
 	for _, key := range keys {

@@ -19,7 +19,6 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/keeper"
-	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/local"
 )
 
@@ -126,6 +125,13 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 	ctx, stop := a.untilSignal(ctx)
 	defer stop()
 	owner := a.owner() // once, and not beside others who read the environment
+	duty := newDuty(a)
+	defer duty.close()
+	var overseeing sync.WaitGroup
+	defer overseeing.Wait()
+	overseen, over := context.WithCancel(ctx)
+	defer over()
+	overseeing.Go(func() { duty.oversee(overseen) })
 	err = keeper.Serve(ctx, keeper.Options{
 		Socket: socket, Build: build(), Idle: idle, Log: a.log,
 		Authorise: func(ctx context.Context, who compute.Who, id compute.ID) (keeper.Key, error) {
@@ -144,13 +150,7 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 			who.Owner, who.Admin = owner, true // it has been looked at; a hook's token is what lets it in before and after a lease
 			return a.afresh().lead(ctx, key, who)
 		},
-		Due: func(ctx context.Context, run func(func()), again func()) (time.Time, error) {
-			now, err := a.anew(ctx)
-			if err != nil {
-				return time.Time{}, err
-			}
-			return now.Tend(ctx, pool.Tending{Go: run, Done: again})
-		},
+		Due: duty.due,
 	})
 	if errors.Is(err, context.Canceled) {
 		return nil
@@ -161,11 +161,6 @@ func (a *app) keep(ctx context.Context, tree string, idle time.Duration) error {
 // refused reports whether an error says that somebody may not use an instance, rather than that it cannot be found out.
 func refused(err error) bool {
 	return errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied) || errors.Is(err, context.Canceled)
-}
-
-// anew returns an engine by the configuration as it is now, on the same store.
-func (a *app) anew(ctx context.Context) (*pool.Pool, error) {
-	return a.afresh().embedded(ctx)
 }
 
 // lead opens a connection by the configuration as it is now. What is opened for that, as a provider and its watch, is closed with the connection; a is used for nothing else.
