@@ -194,8 +194,13 @@ func (p *Pool) deserted(tx compute.Tx) (out []*compute.Instance, err error) {
 	if err != nil {
 		return nil, err
 	}
+	return readyOf(tx, recs, p.removed)
+}
+
+// readyOf lists the ready instances of some records of sources.
+func readyOf(tx compute.Tx, recs []*compute.SourceRecord, some func(*compute.SourceRecord) bool) (out []*compute.Instance, err error) {
 	for _, r := range recs {
-		if r.Counts.Ready == 0 || !p.removed(r) {
+		if r.Counts.Ready == 0 || !some(r) {
 			continue
 		}
 		ready, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
@@ -223,16 +228,11 @@ func (p *Pool) outdated(tx compute.Tx, key int64) (out []*compute.Instance, err 
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range recs {
-			if r.Counts.Ready == 0 || !p.redefined(r) {
-				continue
-			}
-			ready, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, ready...)
+		ready, err := readyOf(tx, recs, p.redefined)
+		if err != nil {
+			return nil, err
 		}
+		out = append(out, ready...)
 	}
 	return out, nil
 }

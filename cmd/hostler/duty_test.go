@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -13,12 +12,7 @@ import (
 
 // TestDuty: the keeper has one engine as long as the configuration is the same. When that is another the earlier one is closed, and so when something has failed, but not before what runs has ended.
 func TestDuty(t *testing.T) {
-	for _, name := range []string{"HOSTLER_CONTROLLER", "HOSTLER_CONFIG", "XDG_CONFIG_HOME", "XDG_STATE_HOME"} {
-		t.Setenv(name, "")
-	}
-	dir := t.TempDir()
-	t.Setenv("HOME", dir)
-	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(dir, "run"))
+	a, dir := keeperApp(t)
 	source := func(text string) {
 		at := filepath.Join(dir, ".config", "hostler", "sources", "web")
 		if err := os.MkdirAll(filepath.Join(at, "discard.d"), 0o755); err != nil {
@@ -29,9 +23,6 @@ func TestDuty(t *testing.T) {
 		}
 	}
 	source("")
-	a := newApp(nil, io.Discard, io.Discard)
-	a.tree, a.now, a.keeping = dir, true, true
-	t.Cleanup(a.close)
 	if _, err := a.embedded(t.Context()); err != nil {
 		t.Fatal(err)
 	}

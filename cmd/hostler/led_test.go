@@ -10,17 +10,24 @@ import (
 	"github.com/hostler-project/hostler/keeper"
 )
 
-// TestLed has the keeper open connections: what was opened for one is closed with it, and at once where there is none to be had.
-func TestLed(t *testing.T) {
+// keeperApp is a keeper's app in a home directory of its own, in which nothing is yet.
+func keeperApp(t *testing.T) (a *app, home string) {
+	t.Helper()
 	for _, name := range []string{"HOSTLER_CONTROLLER", "HOSTLER_CONFIG", "XDG_CONFIG_HOME", "XDG_STATE_HOME"} {
 		t.Setenv(name, "")
 	}
-	dir := t.TempDir()
-	t.Setenv("HOME", dir)
-	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(dir, "run"))
-	a := newApp(nil, io.Discard, io.Discard)
-	a.tree, a.now, a.keeping = dir, true, true
+	home = t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(home, "run"))
+	a = newApp(nil, io.Discard, io.Discard)
+	a.tree, a.now, a.keeping = home, true, true
 	t.Cleanup(a.close)
+	return a, home
+}
+
+// TestLed has the keeper open connections: what was opened for one is closed with it, and at once where there is none to be had.
+func TestLed(t *testing.T) {
+	a, _ := keeperApp(t)
 	engine, err := a.embedded(t.Context())
 	if err != nil {
 		t.Fatal(err)
