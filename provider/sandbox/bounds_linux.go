@@ -75,6 +75,8 @@ func (o *Options) bounds() error {
 		return compute.WrongKey("disk", "", "disk = %s: at least %s, as the sandbox's own files need some", size(o.Disk), size(leastDisk))
 	case o.PIDs != 0 && o.PIDs < leastPIDs:
 		return compute.WrongKey("pids", "", "pids = %d: at least %d, as the sandbox's own process needs some thirty", o.PIDs, leastPIDs)
+	case o.PTYs < 0:
+		return compute.WrongKey("ptys", "", "ptys = %d: at least 1", o.PTYs)
 	case o.Upper == "disk" && o.Disk > 0 && os.Geteuid() != 0:
 		return compute.WrongKey("disk", "", "disk = %s: only root can limit what is written with upper = disk", size(o.Disk))
 	}

@@ -18,6 +18,8 @@ type Options struct {
 	Show    []string `conf:"show"`        // paths that are, though they would be hidden
 	User    string   `conf:"user"`        // whom commands run as; "": the image's, else root of the sandbox
 	Entry   bool     `conf:"entrypoint"`  // commands are the arguments of the image's entry point, and its own command takes the place of none
+	PTYs    int      `conf:"ptys"`        // terminals, at most; 0: 64
+	AIO     bool     `conf:"aio"`         // contexts of asynchronous input and output (io_setup) may be made
 	Nesting bool     `conf:"nesting"`     // name spaces and mounts are allowed inside
 
 	Source       string       // the source's name

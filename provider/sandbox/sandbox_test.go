@@ -40,6 +40,9 @@ func run(m *testing.M) int {
 	if text := os.Getenv(hostileEnv); text != "" {
 		return hostile(text)
 	}
+	if text := os.Getenv(takeEnv); text != "" {
+		return take(text)
+	}
 	if text := os.Getenv(poorEnv); text != "" {
 		return poor(text)
 	}

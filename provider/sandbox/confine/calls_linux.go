@@ -14,6 +14,7 @@ const (
 	families           // only usual families of sockets
 	terminals          // not what types into a terminal or changes its kind
 	personalities      // only usual ones
+	contexts           // enosys, but allowed with Options.AIO
 )
 
 // call is a system call that is not simply allowed, with its numbers; -1 where an architecture does not have it.
@@ -85,6 +86,9 @@ func calls() []call {
 		{"add_key", 248, 217, enosys},
 		{"request_key", 249, 218, enosys},
 		{"keyctl", 250, 219, enosys},
+		// contexts of asynchronous input and output: the machine has fs.aio-max-nr of
+		// them, and no name space or control group divides these
+		{"io_setup", 206, 0, contexts},
 		// what only programs of 16 and 32 bits need, and those are not run
 		{"modify_ldt", 154, -1, eperm},
 		{"uselib", 134, -1, eperm},

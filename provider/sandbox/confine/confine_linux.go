@@ -15,6 +15,7 @@ import (
 type Options struct {
 	Nesting bool     `json:"nesting,omitempty"` // allow name spaces and mounts inside, and the capabilities for them: the user's choice
 	Clone3  bool     `json:"clone3,omitempty"`  // allow clone3, whose flags no filter sees: ForbidUsers has forbidden what it could be misused for
+	AIO     bool     `json:"aio,omitempty"`     // allow io_setup, of whose contexts the machine has fs.aio-max-nr for all: the user's choice
 	NetRaw  bool     `json:"net_raw,omitempty"` // keep CAP_NET_RAW: a program may write any packet to its own network
 	Without []string `json:"without,omitempty"` // defences that are left out, by name; for tests, which show what they are good for
 }
@@ -50,7 +51,7 @@ func Self(o Options) error {
 		}
 	}
 	if with(Seccomp) { // before the capabilities: without no-new-privs, loading needs one
-		if err := loadFilter(filter(runtime.GOARCH, permits{nesting: o.Nesting, clone3: o.Nesting || o.Clone3})); err != nil {
+		if err := loadFilter(filter(runtime.GOARCH, permits{nesting: o.Nesting, clone3: o.Nesting || o.Clone3, aio: o.AIO})); err != nil {
 			return fmt.Errorf("confine: filter of system calls: %w", err)
 		}
 	}

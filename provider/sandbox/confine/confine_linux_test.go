@@ -162,6 +162,7 @@ var refusals = []struct {
 	{"future", "ENOSYS", "", ""},
 	{"x32", "ENOSYS", "", ""},
 	{"keyctl", "ENOSYS", "seccomp", "ok"},
+	{"io_setup", "ENOSYS", "seccomp", "ok"},
 	{"/proc/1/environ", "EACCES", "dumpable", "ok"},
 	{"/proc/1/mem", "EACCES", "dumpable", "ok"},
 	{"/proc/1/maps", "EACCES", "dumpable", "ok"},

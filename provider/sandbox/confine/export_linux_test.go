@@ -12,7 +12,7 @@ type Call struct {
 // Calls returns the table in words.
 func Calls() []Call {
 	names := map[rule]string{eperm: "eperm", enosys: "enosys", nested: "nested", hidden: "hidden", cloned: "cloned", unshared: "unshared",
-		families: "families", terminals: "terminals", personalities: "personalities"}
+		families: "families", terminals: "terminals", personalities: "personalities", contexts: "contexts"}
 	var out []Call
 	for _, c := range calls() {
 		out = append(out, Call{c.name, int(c.amd64), int(c.arm64), names[c.rule]})
@@ -22,5 +22,5 @@ func Calls() []Call {
 
 // Filter returns the program for an architecture.
 func Filter(arch string, nesting bool) []unix.SockFilter {
-	return filter(arch, permits{nesting: nesting, clone3: nesting})
+	return filter(arch, permits{nesting: nesting, clone3: nesting, aio: nesting})
 }

@@ -120,7 +120,7 @@ func (m *machine) decide(nesting bool, d *data) uint32 {
 		return errno | 38
 	case "nested":
 		return yes(nesting, 1)
-	case "hidden":
+	case "hidden", "contexts":
 		return yes(nesting, 38)
 	case "cloned":
 		return yes(nesting || low(0)&0x7e020000 == 0, 1)

@@ -35,7 +35,7 @@ const (
 )
 
 // permits are what rules ask for.
-type permits struct{ nesting, clone3 bool }
+type permits struct{ nesting, clone3, aio bool }
 
 // filter returns the seccomp program for an architecture as Go names it, or nil for one that has none.
 //
@@ -118,13 +118,13 @@ func search(out []unix.SockFilter, s []segment, may permits) []unix.SockFilter {
 // append appends what is done for a call of a rule.
 func (r rule) append(out []unix.SockFilter, may permits) []unix.SockFilter {
 	const yes, no = retAllow, retErrno | uint32(unix.EPERM)
-	if may.nesting && (r == nested || r == cloned || r == unshared) || may.clone3 && r == hidden {
+	if may.nesting && (r == nested || r == cloned || r == unshared) || may.clone3 && r == hidden || may.aio && r == contexts {
 		r = allow
 	}
 	switch r {
 	case allow:
 		return append(out, unix.SockFilter{Code: ret, K: yes})
-	case enosys, hidden:
+	case enosys, hidden, contexts:
 		return append(out, unix.SockFilter{Code: ret, K: retErrno | uint32(unix.ENOSYS)})
 	case cloned:
 		return flags(out, spaces)

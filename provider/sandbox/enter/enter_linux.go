@@ -117,7 +117,7 @@ func settle(p *Plan) error {
 			return at(err, "limit processes")
 		}
 	}
-	o := confine.Options{Nesting: p.Nesting, Clone3: p.clone3}
+	o := confine.Options{Nesting: p.Nesting, Clone3: p.clone3, AIO: p.AIO}
 	for _, defence := range []string{confine.Dumpable, confine.NoNewPrivs, confine.Seccomp, confine.Capabilities} {
 		if !p.has(defence) {
 			o.Without = append(o.Without, defence)

@@ -3,6 +3,7 @@ package enter
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -142,7 +143,11 @@ func dev(p *Plan, nodes [len(devices)]int) error {
 	if err := unix.Chmod("/dev/shm", 0o1777); err != nil {
 		return err
 	}
-	if err := unix.Mount("devpts", "/dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"); err != nil {
+	options := "newinstance,ptmxmode=0666,mode=0620"
+	if p.PTYs > 0 { // counted for this mount alone: kernel.pty.max is for all of the machine
+		options += ",max=" + strconv.FormatInt(p.PTYs, 10)
+	}
+	if err := unix.Mount("devpts", "/dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, options); err != nil {
 		return fmt.Errorf("/dev/pts: %w", err)
 	}
 	return nil

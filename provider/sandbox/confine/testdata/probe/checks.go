@@ -93,6 +93,8 @@ func check(what string) string {
 		return name(unix.Sethostname([]byte("other")))
 	case "keyctl":
 		return raw(unix.SYS_KEYCTL, 0, ^uintptr(2), 1) // the session's keyring
+	case "io_setup":
+		return raw(unix.SYS_IO_SETUP, 1, uintptr(word))
 	case "perf_event_open":
 		return raw(unix.SYS_PERF_EVENT_OPEN, 0)
 	case "io_uring":
