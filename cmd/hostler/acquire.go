@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/visible"
 )
 
 // The rules of leases where neither an option nor the source says otherwise.
@@ -196,7 +197,7 @@ as long as there is room. Printed are the leases' names or ids then, which stand
 			if err := a.hand(cmd.Context(), leases, w.key != ""); err != nil || secrets == "" {
 				return err
 			}
-			return fprintf(a.out, "%s\n", secrets)
+			return fprintf(a.out, "%s\n", visible.Block(secrets))
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/applied"
+	"github.com/hostler-project/hostler/visible"
 )
 
 // applyFlags are what apply and diff have in common.
@@ -173,29 +174,11 @@ func (a *app) diff(ctx context.Context, o applyFlags, exitCode bool) error {
 			if c.Note != "" {
 				head += ": " + c.Note
 			}
-			err = errors.Join(err, fprintf(a.out, "%s\n%s", printable(head), printableLines(c.Diff)))
+			err = errors.Join(err, fprintf(a.out, "%s\n%s", printable(head), visible.Block(c.Diff)))
 		}
 	}
 	if err == nil && exitCode && slices.ContainsFunc(out.Changes, func(c api.ThingChange) bool { return c.Action != applied.Unchanged }) {
 		return status(1)
 	}
 	return err
-}
-
-// printableLines is printable for a text of several lines.
-func printableLines(text string) string {
-	var out strings.Builder
-	for line := range strings.Lines(text) {
-		bare, ended := strings.CutSuffix(line, "\n")
-		for i, part := range strings.Split(bare, "\t") {
-			if i > 0 {
-				out.WriteByte('\t')
-			}
-			out.WriteString(printable(part))
-		}
-		if ended {
-			out.WriteByte('\n')
-		}
-	}
-	return out.String()
 }

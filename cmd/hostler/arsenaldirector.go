@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/director/caching"
 	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/visible"
 )
 
 // arsenalName is the program of Arsenal's.
@@ -43,7 +44,7 @@ func runArsenal(ctx context.Context, a *app, args []string) int {
 	err := f.Parse(args)
 	switch {
 	case err == nil && help:
-		_ = fprintf(a.out, "usage: %s [--config-file FILE] [--log-file FILE] [--debug] [--once [--wait D]]\n\nKeep images ready on bare-metal nodes, as an arsenal.conf says. See hostler's docs/director-metal.md.\n\noptions:\n%s", arsenalName, f.FlagUsages())
+		_ = fprintf(a.out, "usage: %s [--config-file FILE] [--log-file FILE] [--debug] [--once [--wait D]]\n\nKeep images ready on bare-metal nodes, as an arsenal.conf says. See hostler's docs/director-metal.md.\n\noptions:\n%s", arsenalName, visible.Block(f.FlagUsages()))
 		return 0
 	case err == nil && version:
 		_ = fprintf(a.out, "%s of hostler %s\n", arsenalName, thisVersion().Version)

@@ -299,7 +299,7 @@ func (a *app) bundleRender(ctx context.Context, name string, vars, facts []strin
 				return err
 			}
 		}
-		if err := fprintf(a.out, "%s", p.Mask(s.Text)); err != nil || one {
+		if err := a.writeContent(p.Mask(s.Text)); err != nil || one {
 			return err
 		}
 	}
@@ -378,7 +378,8 @@ func (a *app) bundleApply(ctx context.Context, r applying) error {
 			return conn, err
 		})
 	}
-	r.opt.Output = func(*bundle.Step) (stdout, stderr io.Writer) { return a.errs, a.errs }
+	output, _ := displayed(a.errs)
+	r.opt.Output = func(*bundle.Step) (stdout, stderr io.Writer) { return output, output }
 	if !a.flags.json && !a.flags.quiet {
 		r.opt.Notify = func(o bundle.Outcome) {
 			if o.Action == bundle.Running && o.Step.Kind == bundle.KindScript {
@@ -421,7 +422,7 @@ func (a *app) applied(instance string, res *bundle.Result, r applying, err error
 	}
 	for _, s := range v.Steps {
 		if s.Diff != "" {
-			if err := fprintf(a.out, "%s", s.Diff); err != nil {
+			if err := a.writeContent(s.Diff); err != nil {
 				return err
 			}
 		}

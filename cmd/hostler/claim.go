@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/visible"
 )
 
 const (
@@ -272,7 +273,7 @@ func (c *claim) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 			default:
 				if !warned {
 					warned = true
-					cr := ""
+					cr := visible.Shown("")
 					if c.ask.raw || isTerminal(c.app.in) {
 						cr = "\r" // the terminal is raw
 					}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/visible"
 )
 
 func newCompletion(a *app) *cobra.Command {
@@ -37,7 +38,7 @@ func (a *app) completionScript(root *cobra.Command, shell string) error {
 		if err := root.GenBashCompletionV2(&script, true); err != nil {
 			return err
 		}
-		return fprintf(a.out, "%s%s", strings.ReplaceAll(script.String(), "_get_comp_words_by_ref \"$@\" cur prev words cword", "__hostler_words \"$@\""), bashWords)
+		return fprintf(a.out, "%s%s", visible.Shown(strings.ReplaceAll(script.String(), "_get_comp_words_by_ref \"$@\" cur prev words cword", "__hostler_words \"$@\"")), visible.Shown(bashWords))
 	case "zsh":
 		return root.GenZshCompletion(a.out)
 	case "fish":

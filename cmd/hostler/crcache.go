@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/visible"
 )
 
 // crcache's exit statuses. run's is that of the command.
@@ -213,7 +214,7 @@ func (a *app) crcacheHelp(_ context.Context, _ *crcacheOptions, words []string) 
 			f.BoolP("quiet", "q", false, "print only results and errors")
 			f.BoolP("help", "h", false, "explain (also -?)")
 			c.flags(f, &crcacheOptions{})
-			return fprintf(a.out, "usage: crcache %s\n\n%s\n\noptions:\n%s", c.usage, c.short, f.FlagUsages())
+			return fprintf(a.out, "usage: crcache %s\n\n%s\n\noptions:\n%s", c.usage, c.short, visible.Block(f.FlagUsages()))
 		}
 	}
 	return usage("unknown command %q; `crcache commands` lists them", words[0])

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
+	"github.com/hostler-project/hostler/visible"
 )
 
 // oldNode is a program of provision's.
@@ -81,7 +83,7 @@ func runOldNode(ctx context.Context, a *app, name string, args []string) int {
 		return deploy.StatusUnreadable
 	}
 	if o.help {
-		_ = fprintf(a.out, "usage: %s\n\n%s\n\noptions:\n%s", program.usage, program.short, f.FlagUsages())
+		_ = fprintf(a.out, "usage: %s\n\n%s\n\noptions:\n%s", program.usage, visible.Block(program.short), visible.Block(f.FlagUsages()))
 		return 0
 	}
 	a.setLog()
@@ -136,7 +138,7 @@ func (a *app) deployNode(ctx context.Context, o *oldNodeOptions, words []string)
 			continue
 		}
 		statuses = append(statuses, s.Status)
-		if err := fprintf(a.out, "*%s: %d\n%s\n%s\n", s.Name, s.Status, d.show.mask(s.Text), d.show.mask(s.Output)); err != nil {
+		if err := a.writeContent(fmt.Sprintf("*%s: %d\n%s\n%s\n", s.Name, s.Status, d.show.mask(s.Text), d.show.mask(s.Output))); err != nil {
 			return err
 		}
 	}

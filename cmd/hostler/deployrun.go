@@ -274,7 +274,9 @@ func (w *nodeWriter) flush() {
 	}
 	w.show.mu.Lock()
 	defer w.show.mu.Unlock()
-	_, _ = io.WriteString(w.show.app.errs, w.prefix+line) // a reader who has gone does not end the work
+	out, end := displayed(w.show.app.errs)
+	_, _ = io.WriteString(out, w.prefix+line) // a reader who has gone does not end the work
+	_ = end()
 }
 
 // Close writes what is left.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/director/arsenal"
 	"github.com/hostler-project/hostler/provider/ironic"
+	"github.com/hostler-project/hostler/visible"
 )
 
 // importedView is an arsenal.conf as ours, in `director import --json`.
@@ -44,7 +45,7 @@ on standard error, and stands in the output as a comment.`,
 			for _, w := range c.Warnings {
 				_ = fprintf(a.errs, "%s: warning: %s: %s\n", a.program, printable(args[0]), printable(w))
 			}
-			return fprintf(a.out, "%s", text)
+			return fprintf(a.out, "%s", visible.Block(string(text)))
 		},
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/keeper"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/visible"
 )
 
 // checkTime is how long a check may take.
@@ -99,7 +100,7 @@ func (a *app) toldChecks(checks []checkView) error {
 	if a.flags.json {
 		err = a.printJSON(checks)
 	} else {
-		err = fprintf(a.out, "%s", checkLines(checks))
+		err = fprintf(a.out, "%s", visible.Block(checkLines(checks)))
 	}
 	if err == nil && bad {
 		return status(1)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -99,9 +98,9 @@ func tell(w io.Writer, program string, err error) {
 		return
 	}
 	for _, e := range api.Apart(err) {
-		fmt.Fprintf(w, "%s: %s\n", program, plain(e))
+		_ = fprintf(w, "%s: %s\n", program, plain(e))
 		if hint := asCalled(program, compute.Hint(e)); hint != "" {
-			fmt.Fprintf(w, "hint: %s\n", hint)
+			_ = fprintf(w, "hint: %s\n", hint)
 		}
 	}
 }
@@ -113,10 +112,8 @@ func (a *app) tell(err error) {
 		tell(a.errs, a.program, err)
 		return
 	}
-	enc := json.NewEncoder(a.errs)
-	enc.SetEscapeHTML(false)
 	for _, e := range api.Apart(err) {
-		_ = enc.Encode(errorView{plain(e), kindName(e), asCalled(a.program, compute.Hint(e))})
+		_ = writeJSON(a.errs, errorView{plain(e), kindName(e), asCalled(a.program, compute.Hint(e))}, "")
 	}
 }
 

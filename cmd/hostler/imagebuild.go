@@ -279,7 +279,8 @@ func (a *app) buildOf(ctx context.Context, s *config.Source, bundles, vars []str
 	if _, err := a.embedded(ctx); err != nil {
 		return nil, err
 	}
-	return &builder{building: &building{app: a, cfg: a.cfg, open: a.open}, source: s.Name, typ: s.Type, def: def, plan: plan, args: vars, output: a.errs}, nil
+	output, _ := displayed(a.errs)
+	return &builder{building: &building{app: a, cfg: a.cfg, open: a.open}, source: s.Name, typ: s.Type, def: def, plan: plan, args: vars, output: output}, nil
 }
 
 // built finds the image of a recipe, and gives it a further name unless that is "": in the store of images, or where the source's provider has its own.

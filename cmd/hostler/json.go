@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"time"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/visible"
 )
 
 // The documents that --json prints. docs/json.md describes each field, and a test holds the two together: times are RFC 3339, durations seconds,
@@ -194,15 +197,23 @@ func when(t time.Time) *time.Time {
 
 // printJSON prints one document, on lines that people can read too.
 func (a *app) printJSON(v any) error {
-	enc := json.NewEncoder(a.out)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	return writeJSON(a.out, v, "  ")
 }
 
 // printLine prints one document of a stream, on one line.
 func (a *app) printLine(v any) error {
-	enc := json.NewEncoder(a.out)
+	return writeJSON(a.out, v, "")
+}
+
+// writeJSON writes a document, exact and with nothing in it that drives a terminal.
+func writeJSON(w io.Writer, v any, indent string) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	enc.SetIndent("", indent)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(visible.JSON(b.Bytes()))
+	return err
 }

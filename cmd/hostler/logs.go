@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"time"
 
@@ -16,12 +17,13 @@ import (
 const logEvery = 200 * time.Millisecond
 
 func newLogs(a *app) *cobra.Command {
-	follow, tail := false, 0
+	follow, raw, tail := false, false, 0
 	cmd := &cobra.Command{
 		Use:   "logs RUN | INSTANCE",
 		Short: "Print what a run wrote, or the last one on an instance",
 		Long: `Print what a run wrote: its standard output here on standard output, its standard error on standard error. Of each the first MiB and the last seven are
-kept, with a line between that says how much is not. Values of --secret are *** in it.`,
+kept, with a line between that says how much is not. Values of --secret are *** in it. A terminal gets colours, and of all else that would drive it only what it
+looks like, as \x1b[2J. Files and programs get each byte as it was written.`,
 		Example: "  hostler logs last --tail 20\n  hostler logs web-3 -f",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -32,12 +34,13 @@ kept, with a line between that says how much is not. Values of --secret are *** 
 			if cmd.Flags().Changed("tail") {
 				lines = tail
 			}
-			return a.logs(cmd.Context(), args[0], lines, follow)
+			return a.logs(cmd.Context(), args[0], lines, follow, raw)
 		},
 		ValidArgsFunction: a.completeRuns,
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what it writes, until it ends")
 	cmd.Flags().IntVarP(&tail, "tail", "n", 0, "only the last `N` lines of each")
+	cmd.Flags().BoolVar(&raw, "raw", false, "let a terminal have all that was written, and do what it says")
 	return cmd
 }
 
@@ -70,7 +73,7 @@ func runOf(name string) (*runlog.Log, runlog.Record, error) {
 }
 
 // logs prints both outputs, each to its own. lines: only so many; negative: all.
-func (a *app) logs(ctx context.Context, name string, lines int, follow bool) error {
+func (a *app) logs(ctx context.Context, name string, lines int, follow, raw bool) (err error) {
 	log, rec, err := runOf(name)
 	if err != nil {
 		return err
@@ -78,10 +81,18 @@ func (a *app) logs(ctx context.Context, name string, lines int, follow bool) err
 	ctx, stop := a.untilSignal(ctx)
 	defer stop()
 	a.tendHeld([]runlog.Record{rec})
+	out, errs := a.out, a.errs
+	if !raw {
+		var endOut, endErrs func() error
+		out, endOut = displayed(out)
+		errs, endErrs = displayed(errs)
+		defer func() { err = errors.Join(err, endOut(), endErrs()) }()
+	}
 	outs := []struct {
 		name string
+		to   io.Writer
 		at   int64
-	}{{"stdout", 0}, {"stderr", 0}}
+	}{{"stdout", out, 0}, {"stderr", errs, 0}}
 	for i := range outs {
 		if lines >= 0 {
 			if outs[i].at, err = log.Tail(rec.ID, outs[i].name, lines); err != nil {
@@ -92,11 +103,7 @@ func (a *app) logs(ctx context.Context, name string, lines int, follow bool) err
 	for {
 		ended := rec.State != runlog.Running && rec.State != runlog.Held // before the look, so that nothing comes after it
 		for i := range outs {
-			w := a.out
-			if outs[i].name == "stderr" {
-				w = a.errs
-			}
-			if outs[i].at, err = log.Copy(w, rec.ID, outs[i].name, outs[i].at); err != nil {
+			if outs[i].at, err = log.Copy(outs[i].to, rec.ID, outs[i].name, outs[i].at); err != nil {
 				return err
 			}
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"sync"
 )
@@ -100,6 +101,7 @@ func (w *lineWriter) line() error {
 		b = append(append(append(b, w.part.label...), w.rest...), '\n')
 	}
 	w.rest = w.rest[:0]
-	_, err := out.Write(b)
-	return err
+	to, end := displayed(out)
+	_, err := to.Write(b)
+	return errors.Join(err, end())
 }

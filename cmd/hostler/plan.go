@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/director"
+	"github.com/hostler-project/hostler/visible"
 )
 
 // planView is what a director would do about a source, in `plan --json`.
@@ -55,7 +56,7 @@ func (a *app) plan(ctx context.Context, names []string) error {
 	if err := a.table([]string{"source", "have", "wanted", "kept", "why"}, rows); err != nil {
 		return err
 	}
-	gap := "\n"
+	gap := visible.Shown("\n")
 	for _, v := range views {
 		for _, d := range v.Directives {
 			if err := fprintf(a.out, "%s%s: %s\n", gap, v.Source, printable(words(d, v.DryRun))); err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"slices"
@@ -42,10 +41,10 @@ the one that is asked reads its own files.`,
 				return err
 			}
 			for _, w := range out.Warnings {
-				fmt.Fprintf(a.errs, "%s: warning: %s\n", a.program, printable(w))
+				_ = fprintf(a.errs, "%s: warning: %s\n", a.program, printable(w))
 			}
 			if out.Several {
-				fmt.Fprintf(a.errs, "%s: only the controller that was asked has read its configuration; others on this database read theirs when they are asked\n", a.program)
+				_ = fprintf(a.errs, "%s: only the controller that was asked has read its configuration; others on this database read theirs when they are asked\n", a.program)
 			}
 			var broken []error
 			for _, p := range out.Broken {

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/slap"
 	"github.com/hostler-project/hostler/slap/cfg"
 	"github.com/hostler-project/hostler/slap/console"
+	"github.com/hostler-project/hostler/visible"
 )
 
 func newSlaposConsole(s *slapos) *cobra.Command {
@@ -157,13 +158,13 @@ func consoleLines(ctx context.Context, in io.Reader) (<-chan string, <-chan erro
 
 // consoleHelp says what there is.
 func (s *slapos) consoleHelp(context.Context, console.Arguments) (any, error) {
-	return nil, fprintf(s.a.out, "%s", `supply(software_release, computer_guid, state="available")
+	return nil, fprintf(s.a.out, "%s", visible.Shown(`supply(software_release, computer_guid, state="available")
 request(software_release, partition_reference, partition_parameter_kw={}, software_type="default", filter_kw={}, state="started", shared=False)
     of what it gives: getState(), getId(), getComputerId(), getInstanceGuid(), getConnectionParameterDict(), getConnectionParameter(key), getInstanceParameterDict()
 getInformation(partition_reference)
 print(value, ...)
 product.NAME, the aliases of the configuration, sys.argv; NAME = VALUE gives a value a name; exit() ends
-`)
+`))
 }
 
 // consolePrint is Python's print, without its options.

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slap"
 	"github.com/hostler-project/hostler/slap/enrol"
+	"github.com/hostler-project/hostler/visible"
 )
 
 // slaposConfiguredView is `slapos configure client --json`.
@@ -279,7 +280,7 @@ func (s *slapos) register(ctx context.Context, name string, o *registering) erro
 		return err
 	}
 	if o.dry {
-		return fprintf(s.a.out, "%s", o.config(filepath.Dir(path), "COMP-…"))
+		return fprintf(s.a.out, "%s", visible.Block(o.config(filepath.Dir(path), "COMP-…")))
 	}
 	if o.web.URL == "" {
 		return invalid("", "--master-url-web: say where the master's web side is")

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/sshserve"
+	"github.com/hostler-project/hostler/visible"
 )
 
 // sshUser is the user in ssh's configuration that stands for the user whom the commands of run have.
@@ -220,7 +221,7 @@ func (a *app) sshConfig(ctx context.Context, names []string, all bool) error {
 	}
 	w.any = false
 	b.WriteString("Host *" + sshSuffix + "\n" + w.lines("%n"))
-	return fprintf(a.out, "%s", b.String())
+	return fprintf(a.out, "%s", visible.Block(b.String()))
 }
 
 // hostNames are what ssh calls a lease's instance. Names that mean something else in its configuration are left out.

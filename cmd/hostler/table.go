@@ -1,16 +1,16 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/term"
+
+	"github.com/hostler-project/hostler/visible"
 )
 
 // table prints rows under a header and a rule: columns as wide as their widest cell, two spaces between, nothing after the last word of a line.
@@ -25,7 +25,7 @@ func table(w io.Writer, header []string, rows [][]string) error {
 	for n, row := range rows {
 		shown[n] = make([]string, len(row))
 		for i, cell := range row {
-			shown[n][i] = escaped(cell)
+			shown[n][i] = printable(cell)
 		}
 	}
 	rows = shown
@@ -84,33 +84,27 @@ func fit(header []string, rows [][]string, cols int) [][]string {
 	return out
 }
 
-// printable replaces what could drive a terminal in text that comes from elsewhere.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return '?'
-		}
-		return r
-	}, s)
-}
+// printable shows text that comes from elsewhere on one line, and nothing of it drives a terminal.
+func printable(s string) string { return visible.Line(s) }
 
-// escaped shows what could drive a terminal, or cannot be seen, as Go writes it: \x1b, \n, \u202e.
-func escaped(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if unicode.IsPrint(r) {
-			b.WriteRune(r)
-			continue
-		}
-		b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-	}
-	return b.String()
-}
-
+// fprintf writes a message for people. What stands in the places of its format is shown as printable does; visible.Block has several lines.
 func fprintf(w io.Writer, format string, args ...any) error {
-	_, err := fmt.Fprintf(w, format, args...)
-	return err
+	return visible.Fprintf(w, format, args...)
+}
+
+// displayed is a stream for output that came from elsewhere: a terminal is shown it, with its colours, and a file or a program has each byte as it was. end
+// shows what was held back.
+func displayed(w io.Writer) (out io.Writer, end func() error) {
+	if !isTerminal(w) {
+		return w, func() error { return nil }
+	}
+	shown := visible.NewWriter(w)
+	return shown, shown.Close
+}
+
+// writeContent prints such output.
+func (a *app) writeContent(text string) error {
+	out, end := displayed(a.out)
+	_, err := io.WriteString(out, text)
+	return errors.Join(err, end())
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/visible"
 )
 
 const (
@@ -79,7 +80,7 @@ func (a *app) top(ctx context.Context, once bool, every time.Duration) error {
 			return err
 		}
 		v.events = v.events[max(0, len(v.events)-10):]
-		return fprintf(a.out, "%s\n", strings.Join(v.picture(topWish{}, 0, 0), "\n"))
+		return fprintf(a.out, "%s\n", visible.Block(strings.Join(v.picture(topWish{}, 0, 0), "\n")))
 	}
 	ctx, stop := a.untilSignal(ctx)
 	defer stop()

@@ -90,7 +90,7 @@ func (v *topView) picture(w topWish, height, width int) []string {
 		lines = append(lines, v.footer(w))
 	}
 	for i, l := range lines {
-		lines[i] = cut(strings.TrimRight(l, " "), width)
+		lines[i] = cut(strings.TrimRight(printable(l), " "), width)
 	}
 	return lines
 }
