@@ -14,7 +14,7 @@ var fromAfar = map[string][]string{
 	"pool": {},
 	"fake": {"boot", "create-time", "destroy-time", "clean-time", "fail-create", "fail-destroy", "fail-connect", "fail-clean", "capacity", "reply", "state", "cores", "memory", "disk", "gpus",
 		"images", "flavors", "locations", "user-data", "seed"}, // with run its commands run there
-	"container": {"image", "pull", "cores", "memory", "disk", "pids", "user", "entrypoint"},
+	"container": {"image", "pull", "cores", "memory", "disk", "pids", "user", "entrypoint", "read-only"},
 	"sandbox":   {"image", "upper", "cores", "memory", "disk", "pids", "network", "hide", "user", "entrypoint"},
 	"openstack": {"cloud", "region", "rate-limit", "deployment", "image", "flavor", "cores", "memory", "disk", "flavor-regex", "flavor-sets", "flavor-order", "volume-type", "zone",
 		"server-group", "config-drive", "metadata", "network", "security-groups", "floating-ip", "floating-ip-pool", "user", "key", "stop", "build-timeout", "poll"},

@@ -204,7 +204,7 @@ var harmless = map[string][]string{
 	"ssh":       {"ssh_host", "hosts", "user", "port"},
 	"chroot":    {}, // a base too: whoever names the directory says whose programs run here as root
 	"sandbox":   {"image", "upper", "cores", "memory", "disk", "pids", "network", "hide", "user", "entrypoint"},
-	"container": {"image", "pull", "cores", "memory", "disk", "pids", "user", "entrypoint"},
+	"container": {"image", "pull", "cores", "memory", "disk", "pids", "user", "entrypoint", "read-only"},
 	"vm":        {"cores", "memory", "disk", "machine", "accel", "user", "warm"},
 	"openstack": {"image", "flavor", "cores", "memory", "disk", "flavor-regex", "flavor-sets", "flavor-order", "zone", "floating-ip", "user"},
 	"ironic":    {"image", "resource-class", "traits", "properties", "capabilities", "conductor-group", "shard", "user"},

@@ -3,6 +3,7 @@ package container
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"io"
 	"net"
 )
@@ -25,3 +26,18 @@ func ReadStreams(conn net.Conn) (out, said string, err error) {
 
 // Unframe takes a container's log apart.
 func Unframe(r io.Reader) (string, error) { return unframe(r) }
+
+// Reference is what is said of an image's name.
+func Reference(ref string) error { return reference(ref) }
+
+// CreateBody is what an engine is sent to make a container, as far as it says what that may do.
+func CreateBody(o Options) (string, error) {
+	plan, err := o.read()
+	if err != nil {
+		return "", err
+	}
+	var h hostConfig
+	plan.rights.limit(&o, &h)
+	b, err := json.Marshal(h)
+	return string(b), err
+}

@@ -22,18 +22,16 @@ import (
 
 // image returns what the engine knows of an image, which is pulled first where always is set, or where the source's pull lets us and it is missing.
 func (p *Provider) image(ctx context.Context, ref string, always bool) (imageInfo, error) {
-	var img imageInfo
-	if _, err := name.ParseReference(ref, name.WeakValidation); err != nil {
-		return img, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("image = %s: %w", ref, err)}
+	if err := reference(ref); err != nil {
+		return imageInfo{}, err
 	}
-	inspect := func() error { return p.eng.do(ctx, http.MethodGet, "/images/"+ref+"/json", nil, nil, &img) }
 	if always && !strings.HasPrefix(ref, "sha256:") && !strings.HasPrefix(ref, "localhost/") { // those are at the engine alone
 		if err := p.pull(ctx, ref); err != nil {
-			return img, err
+			return imageInfo{}, err
 		}
-		return img, inspect()
+		return p.inspectImage(ctx, ref)
 	}
-	err := inspect()
+	img, err := p.inspectImage(ctx, ref)
 	if status(err) != http.StatusNotFound {
 		return img, err
 	}
@@ -52,7 +50,7 @@ func (p *Provider) image(ctx context.Context, ref string, always bool) (imageInf
 		}
 		return img, err
 	}
-	return img, inspect()
+	return p.inspectImage(ctx, ref)
 }
 
 // meant puts before a hint which images at the engine are named like one that is not there.

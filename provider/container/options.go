@@ -30,6 +30,14 @@ type Options struct {
 	Entrypoint bool     `conf:"entrypoint"`  // start the image's own entry point and command too; the container ends with it
 	CopyAgent  bool     `conf:"copy-agent"`  // copy our program into each container, and do not even try to mount it
 
+	Profile       string   `conf:"profile"`        // restricted (the default), or default: what the engine lets containers do
+	Capabilities  []string `conf:"capabilities"`   // added to the profile's; with - before the name taken away
+	NewPrivileges bool     `conf:"new-privileges"` // programs may gain rights when they start, as sudo does, in a restricted one too
+	ReadOnly      bool     `conf:"read-only"`      // nothing is written but to mounts
+	Tmpfs         []string `conf:"tmpfs"`          // PATH[:SIZE]
+	Runtime       string   `conf:"runtime"`        // the engine's name of an OCI runtime; "": its default
+	UserNS        string   `conf:"userns"`         // host, auto, keep-id or nomap; "": the engine's default
+
 	Source       string       // the source's name
 	Installation string       // the installation's id
 	Dir          string       // unused: all state is at the engine
@@ -41,6 +49,7 @@ type plan struct {
 	mounts  []mount
 	ports   []port
 	ulimits []ulimit
+	rights  rights
 }
 
 type port struct {
@@ -61,6 +70,14 @@ func (o *Options) read() (p plan, err error) {
 		return p, compute.WrongKey("pull", "", "pull = %s: not missing, always or never", o.Pull)
 	}
 	if err := o.bounds(); err != nil {
+		return p, err
+	}
+	if o.Image != "" {
+		if err := reference(o.Image); err != nil {
+			return p, compute.WrongKey("image", compute.Hint(err), "%w", err)
+		}
+	}
+	if p.rights, err = o.rights(); err != nil {
 		return p, err
 	}
 	if strings.ContainsAny(o.Network, " \t/") {

@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/go-containerregistry/pkg/name"
-
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -32,11 +30,7 @@ func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, e
 	if image == "" {
 		return "no image is set: each request has to name one", nil
 	}
-	if _, err := name.ParseReference(image, name.WeakValidation); err != nil {
-		return fail(compute.ErrInvalid, fmt.Errorf("image = %s: %w", image, err), "")
-	}
-	var img imageInfo
-	err = p.eng.do(ctx, http.MethodGet, "/images/"+image+"/json", nil, nil, &img)
+	_, err = p.inspectImage(ctx, image)
 	switch {
 	case status(err) == http.StatusNotFound && p.o.Pull == "never":
 		return fail(compute.ErrNotFound, fmt.Errorf("image %s is not at the engine, and pull = never", image), p.meant(ctx, image, "pull or build it there, or leave pull out"))

@@ -226,11 +226,12 @@ func (p *Provider) request(ctx context.Context, id compute.ID, s shape, img imag
 		// The first process waits for nothing: a second one of our program, whose input nobody ever writes to, or the image's own.
 		OpenStdin: true, Entrypoint: append(append([]string{}, s.Agent...), "init", "--"), Cmd: append(append([]string{}, s.Agent...), "serve", "stdio"),
 		HostConfig: hostConfig{
-			NetworkMode: p.o.Network, NanoCpus: int64(s.Cores * 1e9), Memory: s.Memory, MemorySwap: s.Memory, PidsLimit: p.o.PIDs,
+			NetworkMode: p.o.Network, NanoCpus: int64(s.Cores * 1e9), Memory: s.Memory, MemorySwap: s.Memory,
 			Mounts: append([]mount{}, p.plan.mounts...), PortBindings: map[string][]binding{}, Ulimits: p.ulimits(ctx, s.Rung),
 		},
 		ExposedPorts: map[string]struct{}{},
 	}
+	p.plan.rights.limit(&p.o, &r.HostConfig)
 	if slices.ContainsFunc(img.Config.Env, func(kv string) bool { return strings.HasPrefix(kv, "HOSTNAME=") }) { // as podman has it in what it makes of a container
 		r.Env = append([]string{"HOSTNAME=" + r.Hostname}, r.Env...)
 	}

@@ -34,8 +34,8 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	if err != nil {
 		return "", err
 	}
-	var base imageInfo
-	if err := p.eng.do(ctx, http.MethodGet, "/images/"+c.Image+"/json", nil, nil, &base); err != nil {
+	base, err := p.inspectImage(ctx, c.Image)
+	if err != nil {
 		return "", err
 	}
 	if err := p.forget(ctx, id, c.ID); err != nil {
@@ -174,7 +174,7 @@ func (p *Provider) imageDigest(ctx context.Context, ref string, fetch bool) (str
 	var err error
 	if fetch {
 		img, err = p.image(ctx, ref, false)
-	} else if err = p.eng.do(ctx, http.MethodGet, "/images/"+ref+"/json", nil, nil, &img); status(err) == http.StatusNotFound {
+	} else if img, err = p.inspectImage(ctx, ref); status(err) == http.StatusNotFound {
 		err = &compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf("image %s is not at the engine", ref)}
 	}
 	if err != nil {
@@ -192,5 +192,8 @@ func (p *Provider) TagImage(ctx context.Context, ref, as string) error {
 	if err != nil {
 		return p.fault("TagImage", compute.ID(p.o.Source), &compute.Error{Kind: compute.ErrInvalid, Err: err})
 	}
-	return p.fault("TagImage", compute.ID(p.o.Source), p.eng.do(ctx, http.MethodPost, "/images/"+ref+"/tag", url.Values{"repo": {tag.Context().Name()}, "tag": {tag.TagStr()}}, nil, nil))
+	if err := reference(ref); err != nil {
+		return p.fault("TagImage", compute.ID(p.o.Source), err)
+	}
+	return p.fault("TagImage", compute.ID(p.o.Source), p.eng.do(ctx, http.MethodPost, imagePath(ref)+"/tag", url.Values{"repo": {tag.Context().Name()}, "tag": {tag.TagStr()}}, nil, nil))
 }

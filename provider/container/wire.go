@@ -30,6 +30,13 @@ type hostConfig struct {
 	StorageOpt   map[string]string    `json:",omitempty"`
 	Mounts       []mount              `json:",omitempty"`
 	Ulimits      []ulimit             `json:",omitempty"`
+
+	CapAdd, CapDrop []string          `json:",omitempty"`
+	SecurityOpt     []string          `json:",omitempty"`
+	ReadonlyRootfs  bool              `json:",omitempty"`
+	Tmpfs           map[string]string `json:",omitempty"`
+	Runtime         string            `json:",omitempty"`
+	UsernsMode      string            `json:",omitempty"`
 }
 
 type createRequest struct {

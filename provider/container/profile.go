@@ -1,0 +1,108 @@
+package container
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// The profiles: what a container is let do where no other key says.
+const (
+	restricted = "restricted" // the default: no new privileges, the capabilities of base, mostPIDs processes
+	engineOwn  = "default"    // as the engine has it
+)
+
+// mostPIDs is how many processes and threads a restricted container has where pids is not set: Podman's own default.
+const mostPIDs = 2048
+
+// base is what root keeps in a restricted container. It is what package managers and builds need: they own, read and give away the files of
+// their own layer, become other users, and end what they started. A server may have a port below 1024 of the container's own network.
+var base = []string{"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"}
+
+// rights are what a container may do.
+type rights struct {
+	add, drop []string // capabilities
+	confined  bool     // no new privileges
+	pids      int64
+	tmpfs     map[string]string
+}
+
+var (
+	capabilityName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Z][A-Z_]{1,30}$`) })
+	plainName      = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`) })
+	userNamespace  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(host|nomap|(auto|keep-id)(:[a-z0-9=,:]+)?)$`) })
+	tmpfsSize      = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[1-9][0-9]{0,11}[KMG]?$`) })
+)
+
+// rights says what the keys grant. Its errors name the key.
+func (o *Options) rights() (r rights, err error) {
+	switch o.Profile {
+	case "", restricted:
+		r = rights{add: slices.Clone(base), drop: []string{"ALL"}, confined: !o.NewPrivileges, pids: mostPIDs}
+	case engineOwn:
+	default:
+		return r, compute.WrongKey("profile", "", "profile = %s: not restricted or default", o.Profile)
+	}
+	if o.PIDs != 0 {
+		r.pids = o.PIDs
+	}
+	if err := r.capabilities(o.Capabilities); err != nil {
+		return r, err
+	}
+	switch {
+	case o.Runtime != "" && !plainName().MatchString(o.Runtime):
+		return r, compute.WrongKey("runtime", "", "runtime = %s: no name of a runtime", o.Runtime)
+	case o.UserNS != "" && !userNamespace().MatchString(o.UserNS):
+		return r, compute.WrongKey("userns", "", "userns = %s: not host, auto, keep-id or nomap", o.UserNS)
+	case o.ReadOnly && o.CopyAgent:
+		return r, compute.WrongKey("read-only", "leave copy-agent out", "read-only = yes: the guest program cannot be copied into a root that is read-only")
+	}
+	r.tmpfs = map[string]string{}
+	for _, text := range o.Tmpfs {
+		dir, size, sized := strings.Cut(text, ":")
+		if !path.IsAbs(dir) || path.Clean(dir) == "/" || sized && !tmpfsSize().MatchString(size) {
+			return r, compute.WrongKey("tmpfs", "tmpfs = /tmp:64M, /run", "tmpfs: %q is not PATH or PATH:SIZE", text)
+		}
+		r.tmpfs[path.Clean(dir)] = "rw,exec,nosuid,nodev,mode=1777"
+		if sized {
+			r.tmpfs[path.Clean(dir)] += ",size=" + strings.ToLower(size)
+		}
+	}
+	return r, nil
+}
+
+// capabilities adds those of a list to a profile's, and takes away those with a minus before them.
+func (r *rights) capabilities(list []string) error {
+	for _, text := range list {
+		name, less := strings.CutPrefix(strings.ToUpper(text), "-")
+		name = strings.TrimPrefix(name, "CAP_")
+		if !capabilityName().MatchString(name) {
+			return compute.WrongKey("capabilities", "capabilities = SYS_PTRACE, -CHOWN", "capabilities: %q is not the name of a capability", text)
+		}
+		without := func(s []string) []string { return slices.DeleteFunc(s, func(n string) bool { return n == name }) }
+		r.add = without(r.add)
+		switch {
+		case !less:
+			r.add = append(r.add, name)
+			r.drop = without(r.drop)
+		case name == "ALL":
+			r.add, r.drop = nil, []string{"ALL"}
+		case !slices.Contains(r.drop, "ALL"):
+			r.drop = append(without(r.drop), name)
+		}
+	}
+	return nil
+}
+
+// limit puts what a container may do into the request for it.
+func (r *rights) limit(o *Options, h *hostConfig) {
+	h.CapAdd, h.CapDrop, h.PidsLimit, h.Tmpfs = r.add, r.drop, r.pids, r.tmpfs
+	h.ReadonlyRootfs, h.Runtime, h.UsernsMode = o.ReadOnly, o.Runtime, o.UserNS
+	if r.confined {
+		h.SecurityOpt = []string{"no-new-privileges"}
+	}
+}

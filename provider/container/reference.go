@@ -1,0 +1,51 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// The grammar of the engines' own names: [HOST[:PORT]/]PATH[:TAG][@DIGEST].
+const (
+	label     = `[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?`
+	host      = `(` + label + `(\.` + label + `)*|\[[0-9a-fA-F:]+\])(:[0-9]+)?`
+	component = `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+)
+
+var imageName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(` + host + `/)?` + component + `(/` + component + `)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@[a-z0-9+._-]+:[0-9a-f]{32,})?$`)
+})
+
+// reference refuses what is no name of an image, before it becomes a part of an engine's path. go-containerregistry takes more than engines do:
+// dots and slashes in any order, which lead elsewhere there.
+func reference(ref string) error {
+	fail := func(err error) error {
+		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("image = %s: %w", ref, err), Hint: "name it as debian:13, registry.example/team/image:tag, or NAME@sha256:DIGEST"}
+	}
+	if len(ref) > 512 || !imageName().MatchString(ref) {
+		return fail(fmt.Errorf("%.100q is no name of an image", ref))
+	}
+	if _, err := name.ParseReference(ref, name.WeakValidation); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// imagePath is where the engine has an image, by its name.
+func imagePath(ref string) string { return "/images/" + (&url.URL{Path: ref}).EscapedPath() }
+
+// inspectImage asks the engine about an image.
+func (p *Provider) inspectImage(ctx context.Context, ref string) (img imageInfo, err error) {
+	if err := reference(ref); err != nil {
+		return img, err
+	}
+	return img, p.eng.do(ctx, http.MethodGet, imagePath(ref)+"/json", nil, nil, &img)
+}
