@@ -90,7 +90,11 @@ func (r *runner) bindTree(name string) (string, error) {
 	for n := 2; a.hasSource(own); n++ {
 		own = fmt.Sprintf("%s-bind-%d", source, n)
 	}
-	cfg.Sources = append(cfg.Sources, s.With(own, key, words))
+	made := s.With(own, key, words)
+	if len(o.sync.write) > 0 && s.Type == "sandbox" {
+		made = made.With(own, "writable", strings.Join(o.sync.write, ","))
+	}
+	cfg.Sources = append(cfg.Sources, made)
 	a.flags.embedded = true // the tree is this machine's, and so is what is made for it
 	return own, nil
 }
@@ -109,6 +113,8 @@ func (a *app) hasSource(name string) bool {
 func (o *runOptions) bindMode() (string, error) {
 	s := &o.sync
 	switch {
+	case s.bind == "" && len(s.write) > 0:
+		return "", invalid("say --bind too", "--writable is about the tree that --bind shows")
 	case s.bind == "":
 		return "", nil
 	case s.bind != "yes" && s.bind != "rw" && s.bind != "ro":

@@ -26,7 +26,8 @@ type syncOptions struct {
 	fresh  bool
 	own    bool
 	delete bool
-	bind   string // "": a copy; "yes" or "rw"; "ro"
+	bind   string   // "": a copy; "yes" or "rw"; "ro"
+	write  []string // names at the tree's top that may be written though programs here run what they find there
 }
 
 func (o *syncOptions) flags(cmd *cobra.Command) {
@@ -43,6 +44,7 @@ func (o *syncOptions) bindFlag(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.bind, "bind", "", "with --sync: mount the tree itself, and no copy, into a sandbox or container that is made for the run; `HOW`=ro: to be read only")
 	f.Lookup("bind").NoOptDefVal = "yes"
+	f.StringSliceVar(&o.write, "writable", nil, "with --bind: let the sandbox write `NAME`, such as .git, which programs of this machine run what they find in")
 	_ = cmd.RegisterFlagCompletionFunc("bind", cobra.FixedCompletions([]string{"ro", "rw"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -53,8 +55,8 @@ func (o *runOptions) syncs(configured bool) (bool, error) {
 	case s.no:
 		return false, nil
 	case o.tree.sync == "" && !configured:
-		if s.clean || s.fresh || s.own || s.delete || s.bind != "" || o.tree.root != "" || o.tree.large || o.tree.git != "" {
-			return false, invalid("say --sync too", "--root, --large, --git, --clean, --fresh, --own-workspace, --bind and --allow-mass-delete are about the tree that --sync sends")
+		if s.clean || s.fresh || s.own || s.delete || s.bind != "" || len(s.write) > 0 || o.tree.root != "" || o.tree.large || o.tree.git != "" {
+			return false, invalid("say --sync too", "--root, --large, --git, --clean, --fresh, --own-workspace, --bind, --writable and --allow-mass-delete are about the tree that --sync sends")
 		}
 		return false, nil
 	}

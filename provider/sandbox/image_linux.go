@@ -193,18 +193,23 @@ func (s share) real(own []string, root bool) (string, error) {
 }
 
 // sharePieces shows what the source shares.
-func (t *trees) sharePieces(all []share, own []string) ([]enter.Piece, error) {
+func (m *making) sharePieces(all []share, own []string) ([]enter.Piece, error) {
 	var out []enter.Piece
 	for _, s := range all {
-		from, err := s.real(own, t.users >= 0)
+		from, err := s.real(own, m.t.users >= 0)
 		if err != nil {
 			return nil, err
 		}
-		tree, err := t.tree(from)
+		tree, err := m.t.tree(from)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, enter.Piece{At: s.to, Kind: enter.Bind, Layers: []enter.Tree{tree}, Writable: s.writable})
+		guards, err := m.guard(s, from)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, guards...)
 	}
 	return out, nil
 }

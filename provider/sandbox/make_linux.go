@@ -27,8 +27,10 @@ type making struct {
 	own  owner
 	home *os.File // its directory, locked
 	first
-	base *base
-	t    trees
+	base   *base
+	t      trees
+	guards []string // the directories that keep names from being taken
+	holds  []int    // descriptors of theirs, by their place among those that go along
 }
 
 // first is a process that is to be the first of a sandbox. It waits for its plan, and ends when nobody is left who could send one.

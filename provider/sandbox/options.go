@@ -13,6 +13,7 @@ type Options struct {
 	Network string   `conf:"network"`     // none or nat; "": nat where it can be, else none
 	Ports   []string `conf:"ports"`       // [ADDRESS:]PORT:PORT[/udp] of this machine that lead in
 	Mounts  []string `conf:"mounts"`      // PATH[:PATH-INSIDE][:ro|:rw], read-only unless it says otherwise
+	Writes  []string `conf:"writable"`    // names at the top of what is shared to be written to that may be written though programs of the host run them: .git
 	Tree    string   `conf:"tree"`        // as one of Mounts, and refused where something is in it that is hidden
 	Hide    []string `conf:"hide"`        // more paths of the host that are not there inside
 	Show    []string `conf:"show"`        // paths that are, though they would be hidden

@@ -59,7 +59,7 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 		if hidden.held >= 0 {
 			m.t.fds = append(m.t.fds, hidden.held)
 			if p.root { // an ordinary user's sandbox copies it
-				plan.Hold = len(m.t.fds)
+				plan.Holds = append(plan.Holds, len(m.t.fds))
 			}
 		}
 		plan.Pieces, err = m.t.hostPieces(hidden)
@@ -78,8 +78,8 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 	if p.without("layer") {
 		bare(plan.Pieces)
 	}
-	shared, err := m.t.sharePieces(p.shares, p.o.State)
-	plan.Pieces = append(plan.Pieces, shared...)
+	shared, err := m.sharePieces(p.shares, p.o.State)
+	plan.Pieces, plan.Holds = append(plan.Pieces, shared...), append(plan.Holds, m.holds...)
 	return plan, err
 }
 

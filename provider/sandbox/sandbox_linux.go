@@ -323,6 +323,12 @@ func (p *Provider) down(ctx context.Context, home *os.File, id compute.ID) error
 	if err := p.detach(ctx, id); err != nil {
 		return err
 	}
+	if err := p.at("unguard"); err != nil {
+		return err
+	}
+	if err := unguard(p.home(id)); err != nil {
+		return err
+	}
 	for _, name := range []string{"agent", "layer", "life"} { // the record goes last
 		if err := p.at("clear " + name); err != nil {
 			return err

@@ -27,7 +27,7 @@ type Plan struct {
 	Group    int               // descriptor of the sandbox's control group, for those of its runs; 0: none
 	Mask     string            // a directory, of which layers are parts, to be copied before it is used: who may remove it could show what it hides
 	Record   int               // descriptor of the file that says of this sandbox: when that is removed, nobody knows of it any more, and it ends; 0: none
-	Hold     int               // descriptor to be kept to the end: by it the layer that hides secrets stays; 0: none
+	Holds    []int             // descriptors to be kept to the end: by them what hides secrets, and what keeps names from being taken, stays
 	Pieces   []Piece           // what the root is made of, in order
 	Files    map[string]string // contents of files in it that are the sandbox's own, by path
 	Env      map[string]string // of every command
@@ -190,7 +190,7 @@ func (c *coder) plan(p *Plan) {
 	c.tree(&p.Disk)
 	c.small(&p.Group)
 	c.small(&p.Record)
-	c.small(&p.Hold)
+	list(c, &p.Holds, c.small)
 	c.string(&p.Mask)
 	list(c, &p.Pieces, func(e *Piece) {
 		c.string(&e.At)

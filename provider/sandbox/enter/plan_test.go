@@ -7,7 +7,7 @@ import (
 
 func whole() *Plan {
 	return &Plan{
-		Hostname: "box-1", Scratch: "/tmp", Size: 1 << 40, Shm: 64 << 20, Disk: Tree{FD: 3, Path: "/x"}, Group: 7, Record: 8, Hold: 9, Mask: "/m",
+		Hostname: "box-1", Scratch: "/tmp", Size: 1 << 40, Shm: 64 << 20, Disk: Tree{FD: 3, Path: "/x"}, Group: 7, Record: 8, Holds: []int{9, 10}, Mask: "/m",
 		Pieces: []Piece{
 			{At: "/", Kind: Overlay, Layers: []Tree{{FD: 2}, {Path: "/"}}},
 			{At: "/a b", Kind: Bind, Layers: []Tree{{Path: "/c\nd"}}, Writable: true, Optional: true},

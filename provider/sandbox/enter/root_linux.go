@@ -70,7 +70,7 @@ func build(p *Plan, fds []int) error {
 			_ = unix.Close(fd)
 		}
 		for i, fd := range fds {
-			if i > 0 && i != p.Group-1 && i != p.Record-1 && i != p.Hold-1 {
+			if i > 0 && i != p.Group-1 && i != p.Record-1 && !p.holds(i+1) {
 				_ = unix.Close(fd)
 			}
 		}
@@ -114,6 +114,16 @@ func build(p *Plan, fds []int) error {
 		}
 	}
 	return at(unix.Chdir("/"), "enter the new root")
+}
+
+// holds reports whether a descriptor is to be kept.
+func (p *Plan) holds(n int) bool {
+	for _, h := range p.Holds {
+		if h == n {
+			return true
+		}
+	}
+	return false
 }
 
 // lack notes what could not be had.

@@ -1,0 +1,148 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/sandbox/enter"
+)
+
+// guarded are the names at the top of a directory that is shared to be written to, by which programs of this machine run something: a sandbox that writes
+// them has the next one who works there run what it likes. The key `writable` gives them to it all the same.
+var guarded = []struct{ name, why string }{
+	{".git", "git runs hooks, filters and file system monitors that it names, and goes where its links lead"},
+	{".hostler", "hostler reads sources, jobs and hooks there"},
+	{".crcache", "hostler reads sources there"},
+	{".envrc", "direnv runs it for whoever enters the directory"},
+	{".vscode", "editors take tasks and programs to run from it"},
+	{".idea", "editors take tasks and programs to run from it"},
+	{".devcontainer", "editors run its commands on this machine before there is a container"},
+}
+
+// guardMark is the attribute of an empty directory that keeps a name from being taken as long as sandboxes have what it is in.
+const guardMark = "user.hostler.guard"
+
+// guardList is the file of an instance that names such directories.
+const guardList = "guards"
+
+// guard makes what is guarded in a share read-only. A name that is not there is taken by an empty directory, which goes with the last sandbox that needs it.
+func (m *making) guard(s share, from string) ([]enter.Piece, error) {
+	if fi, err := os.Stat(from); err != nil || !fi.IsDir() || !s.writable {
+		return nil, err
+	}
+	var out []enter.Piece
+	for _, g := range guarded {
+		if slices.Contains(m.p.o.Writes, g.name) {
+			continue
+		}
+		at := filepath.Join(from, g.name)
+		fi, err := os.Lstat(at)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && fi.IsDir() && marked(at) {
+			err = m.place(at)
+			if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) { // what we may not make here the sandbox may not either
+				continue
+			}
+		} else if err == nil && fi.Mode()&fs.ModeSymlink != 0 {
+			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s is a link, which cannot be kept from being replaced: %s", at, g.why),
+				Hint: "share it read-only, or let the sandbox write it: writable = " + g.name + " in the source's section [sandbox], or --writable " + g.name}
+		}
+		if err != nil {
+			return nil, err
+		}
+		tree, err := m.t.tree(at)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, enter.Piece{At: filepath.Join(s.to, g.name), Kind: enter.Bind, Layers: []enter.Tree{tree}})
+	}
+	return out, nil
+}
+
+// marked reports whether a directory is one that keeps a name from being taken.
+func marked(at string) bool {
+	n, err := unix.Lgetxattr(at, guardMark, nil)
+	return err == nil && n > 0
+}
+
+// place takes a name with an empty directory, or shares one that another sandbox has taken it with. The sandbox's first process holds it.
+func (m *making) place(at string) error {
+	m.guards = append(m.guards, at)
+	text, err := json.Marshal(m.guards)
+	if err == nil { // before it is made, so that nothing is left of who is killed in between
+		err = os.WriteFile(filepath.Join(m.p.home(compute.ID(m.own.ID)), guardList), text, 0o600)
+	}
+	if err != nil {
+		return err
+	}
+	for range 10 { // it may be removed before it is held
+		if err = os.Mkdir(at, 0o555); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if err == nil {
+			_ = unix.Lsetxattr(at, guardMark, []byte("y"), 0) // without, whoever made it alone knows of it
+		}
+		var fd int
+		if fd, err = holdDir(at, unix.LOCK_SH); err == nil {
+			m.t.fds = append(m.t.fds, fd)
+			m.holds = append(m.holds, len(m.t.fds))
+			return nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+	}
+	return err
+}
+
+// holdDir opens a directory with a lock on it. fs.ErrNotExist: it is not the one of that name any more.
+func holdDir(at string, how int) (int, error) {
+	fd, err := unix.Open(at, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: at, Err: err}
+	}
+	var held, there unix.Stat_t
+	err = unix.Flock(fd, how|unix.LOCK_NB)
+	if err == nil {
+		err = errors.Join(unix.Fstat(fd, &held), unix.Lstat(at, &there))
+	}
+	if err == nil && (held.Ino != there.Ino || held.Dev != there.Dev) {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, &os.PathError{Op: "hold", Path: at, Err: err}
+	}
+	return fd, nil
+}
+
+// unguard removes the empty directories of a sandbox that has ended, but for those that another one holds.
+func unguard(home string) error {
+	text, err := os.ReadFile(filepath.Join(home, guardList))
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	var all []string
+	if err := json.Unmarshal(text, &all); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Join(home, guardList), err)
+	}
+	for _, at := range all {
+		fd, err := holdDir(at, unix.LOCK_EX)
+		if err != nil {
+			continue // it has gone, another is there, or another sandbox holds it and will remove it
+		}
+		_ = unix.Rmdir(at) // one that is not empty is somebody's by now
+		_ = unix.Close(fd)
+	}
+	return os.Remove(filepath.Join(home, guardList))
+}
