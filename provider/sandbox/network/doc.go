@@ -11,7 +11,8 @@
 // a dead process had is free with its link. There are no files but a lock, the range, and a note of which interfaces forward because of us.
 //
 // One nftables table for each installation, inet hostler-TTTTTTTT, has all the rules: sandboxes go out masqueraded, and cannot reach each other, this
-// machine (also by its public addresses), link-local addresses and the clouds' metadata services, nor what Options.Deny lists; their packets must have
+// machine (also by its public addresses), link-local addresses and the clouds' metadata services, nor what Options.Deny lists; a new connection is judged by the
+// address that it was sent to and by the one that it is led to, so no other's translation opens a way; their packets must have
 // their own address; each may have 8,192 connections at once, since the kernel's table of them is the whole machine's; nobody outside reaches
 // them but by a forwarded port. What is forwarded is in two maps of the table, so a port costs one element and no rule. Refused packets are
 // answered (ICMP, administratively prohibited), so nothing inside waits for a time-out. Private networks that this machine reaches, a LAN or

@@ -20,7 +20,7 @@ import (
 )
 
 // rulesFormat is a part of the name of the chain that tells whether a table is as this program would make it; raise it with every change below.
-const rulesFormat = "3\n"
+const rulesFormat = "4\n"
 
 // refused returns what no sandbox reaches by NAT, whatever the options say: link-local addresses, where clouds have their metadata services, those
 // services elsewhere, and addresses that mean this machine or nobody.
@@ -94,6 +94,7 @@ func (t *table) ensure(p *plan) error {
 		return err
 	}
 	t.guard(p)
+	t.original(p)
 	t.input(p)
 	t.forward(p, flows)
 	t.nat(any, at)
@@ -139,6 +140,23 @@ func (t *table) guard(p *plan) {
 	}
 	if !p.off["loopback"] { // 127.0.0.1 may be routed on links with a forwarded port, but only outwards
 		rule(t.from(), to(netip.MustParsePrefix("127.0.0.0/8"), expr.CmpOpEq), verdict(expr.VerdictDrop))
+	}
+}
+
+// original judges a new connection by the address that the sandbox sent to. Rules of others (a container engine's published ports, kube-proxy) lead
+// this machine's own ports elsewhere after this, and input and forward see only where they lead.
+func (t *table) original(p *plan) {
+	rule := t.chain("original", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityMangle)
+	rule(not(t.from()), verdict(expr.VerdictReturn))
+	rule(established(), verdict(expr.VerdictAccept))
+	t.nameservers(p, rule)
+	if !p.off["host"] {
+		rule(fib(&expr.Fib{Register: 1, FlagDADDR: true, ResultADDRTYPE: true}, unix.RTN_LOCAL), reject())
+	}
+	if !p.off["metadata"] {
+		for _, r := range refused() {
+			rule(to(r, expr.CmpOpEq), reject())
+		}
 	}
 }
 

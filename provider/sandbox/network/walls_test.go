@@ -24,8 +24,9 @@ func TestWalls(t *testing.T) {
 	serve(t, hostAddr+":7777", "host")
 	serve(t, ":7779", "host")
 	serve(t, "127.0.0.1:7778", "host")
-	uplink, err := netlink.LinkByName("uplink")
-	must(t, err)
+	bridged(t)
+	translate(t, 7070, bridgedAddr+":80", unix.RTN_LOCAL)
+	translate(t, 7071, bridgedAddr+":80", unix.RTN_UNICAST)
 	reach := func(addr string) func(t *testing.T, a, b box) string {
 		return func(t *testing.T, a, b box) (all string) {
 			at := strings.NewReplacer("B", b.Addr.String(), "G", a.Gateway.String()).Replace(addr)
@@ -47,7 +48,10 @@ func TestWalls(t *testing.T) {
 		{name: "the host by its address", off: "host", try: reach(hostAddr + ":7777")},
 		{name: "the host by the gateway", off: "host", try: reach("G:7779")},
 		{name: "another sandbox", off: "neighbours inbound", try: reach("B:99")},
+		{name: "a port of the host that leads elsewhere", off: "host", try: reach(hostAddr + ":7070")},
+		{name: "a port of the gateway that leads elsewhere", off: "host", try: reach("G:7070")},
 		{name: "metadata", off: "metadata", try: reach(metadata + ":80")},
+		{name: "metadata that is answered elsewhere", off: "metadata", try: reach(metadata + ":7071")},
 		{name: "denied", o: network.Options{Deny: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}, try: reach(worldAddr + ":80")},
 		{name: "not allowed", o: network.Options{Allow: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}, try: reach(worldAddr + ":80")},
 		{name: "from outside", off: "inbound", try: func(t *testing.T, a, b box) string {
@@ -64,7 +68,7 @@ func TestWalls(t *testing.T) {
 		{name: "another's address", off: "source", try: func(t *testing.T, a, b box) string {
 			return listen(t, outside, worldAddr+":700", func() { a.raw(t, ipv4(b.Addr.String(), worldAddr, 700)) })
 		}},
-		{name: "the host's loopback", off: "loopback host", try: func(t *testing.T, a, b box) string {
+		{name: "the host's loopback", off: "loopback host metadata", try: func(t *testing.T, a, b box) string {
 			return listen(t, nil, "127.0.0.1:701", func() { a.raw(t, ipv4(a.Addr.String(), "127.0.0.1", 701)) })
 		}},
 	} {
@@ -104,7 +108,6 @@ func TestWalls(t *testing.T) {
 			}
 		})
 	}
-	_ = uplink
 }
 
 // TestNames: a name server is reached at port 53 where all else is refused.

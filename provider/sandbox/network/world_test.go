@@ -239,3 +239,43 @@ func attach(t testing.TB, n *network.Network, id string, ports ...string) box {
 	must(t, err)
 	return box{s, a}
 }
+
+// bridgedAddr is a container's of another engine on this machine, at which port 80 answers.
+const bridgedAddr = "192.0.2.10"
+
+// bridged makes that container.
+func bridged(t testing.TB) {
+	t.Helper()
+	s := newSpace(t)
+	link := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "bridged"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(s.file.Fd())}
+	must(t, netlink.LinkAdd(link))
+	t.Cleanup(func() { _ = netlink.LinkDel(link) })
+	set := func(name, addr string) {
+		l, err := netlink.LinkByName(name)
+		must(t, err)
+		a, err := netlink.ParseAddr(addr)
+		must(t, err)
+		must(t, netlink.AddrAdd(l, a))
+		must(t, netlink.LinkSetUp(l))
+	}
+	set("bridged", "192.0.2.1/24")
+	must(t, os.WriteFile("/proc/sys/net/ipv4/conf/bridged/forwarding", []byte("1"), 0))
+	s.in(func() {
+		set("eth0", bridgedAddr+"/24")
+		must(t, netlink.RouteAdd(&netlink.Route{Gw: net.ParseIP("192.0.2.1")}))
+		serve(t, bridgedAddr+":80", "container")
+	})
+}
+
+// translate leads a port to another address, as container engines and kube-proxy do for what is published: of addresses of a kind.
+func translate(t testing.TB, port int, to string, kind int) {
+	t.Helper()
+	kinds := map[int]string{unix.RTN_LOCAL: "local", unix.RTN_UNICAST: "unicast"}
+	name := fmt.Sprintf("engine-%d", port)
+	rules := fmt.Sprintf("table ip %s { chain pre { type nat hook prerouting priority -100; fib daddr type %s meta l4proto { tcp, udp } th dport %d dnat to %s; }; }",
+		name, kinds[kind], port, to)
+	if out, err := exec.Command("nft", rules).CombinedOutput(); err != nil {
+		t.Fatalf("nft: %v: %s", err, out)
+	}
+	t.Cleanup(func() { _ = exec.Command("nft", "delete table ip "+name).Run() })
+}
