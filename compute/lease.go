@@ -36,6 +36,10 @@ type Request struct {
 	// none, or none of that size. It is no secret: whoever is on the instance can read it.
 	UserData []byte
 
+	// Own says that the asker is the user whose configuration the source stands in: what others may choose is limited (package policy). What Own leaves to
+	// choose by a beginning or by a number is to be named in full by others.
+	Own bool
+
 	CachedOnly bool           // take what stands ready and make nothing; fewer than Count is no error
 	New        bool           // take nothing that stands ready: make all of them
 	Notify     func(Progress) // called as it goes on, by one goroutine at a time; nil: not. It must not block

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/hostler-project/hostler/policy"
 )
 
 // What a source of a type may set that somebody applies from afar: what its computers are, and nothing that runs, is read or is shown on the controller's machine,
@@ -56,6 +58,8 @@ func (c *Config) FromAfar(s *Source, secrets string) (risks []Risk) {
 			note(v, v.Key+" "+why)
 		case own == "image" && localImage(s.Type, v.Text):
 			note(v, v.Key+" shows files of the controller's machine to what runs there")
+		case key == "images" && slices.ContainsFunc(s.Limits.Images, policy.Local):
+			note(v, v.Key+" lets requests choose files of the controller's machine")
 		case section && ok && !slices.ContainsFunc(allowed, has):
 			note(v, v.Key+" decides what runs, is read or is signed in to by the controller")
 		}

@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/hostler-project/hostler/nearest"
+	"github.com/hostler-project/hostler/policy"
 )
 
 // Project is what users, quotas and leases of a controller belong to: projects/NAME/project.conf.
@@ -25,13 +26,14 @@ type Project struct {
 	Members map[string]string // what users are in it: viewer, user or operator
 	Groups  map[string]string // the same of groups of the identity provider
 
-	Weight    float64  // its share beside other projects'; 1 unless it is said
-	Priority  *int     // the highest that its requests may have; nil: any
-	Quota     Quota    // of the project
-	UserQuota Quota    // of each of its users
-	Sources   []string // those that are for some projects, this one among them
-	Shadowed  []string // files that define the same name and do not count
-	Err       error    // why it cannot be used: then nobody is in it; nil
+	Weight    float64       // its share beside other projects'; 1 unless it is said
+	Priority  *int          // the highest that its requests may have; nil: any
+	Quota     Quota         // of the project
+	UserQuota Quota         // of each of its users
+	Limits    policy.Limits // what its requests may choose of what sources let requests choose
+	Sources   []string      // those that are for some projects, this one among them
+	Shadowed  []string      // files that define the same name and do not count
+	Err       error         // why it cannot be used: then nobody is in it; nil
 }
 
 // Quota says how much may be leased at once. 0: no limit.
@@ -49,7 +51,7 @@ var MemberRoles = []string{"viewer", "user", "operator"}
 
 // what stands in a project.conf: keys by section; nil: any.
 var projectKeys = map[string][]string{
-	"": {"weight", "highest-priority"}, "members": nil, "groups": nil, "quota": quotaKeys, "user-quota": quotaKeys,
+	"": append([]string{"weight", "highest-priority"}, limitKeys...), "members": nil, "groups": nil, "quota": quotaKeys, "user-quota": quotaKeys,
 }
 
 var quotaKeys = []string{"count", "cores", "memory", "cost", "partitions", "shared-instances"}
@@ -164,6 +166,10 @@ func (p *Project) take(e entry) *Error {
 	default:
 		if key == "weight" {
 			p.Weight, err = positive(e.Text, "a weight")
+			break
+		}
+		if slices.Contains(limitKeys, key) {
+			err = takeLimit(&p.Limits, key, e.Text)
 			break
 		}
 		n, bad := strconv.Atoi(e.Text)

@@ -17,6 +17,7 @@ import (
 	"unicode"
 
 	"github.com/hostler-project/hostler/nearest"
+	"github.com/hostler-project/hostler/policy"
 )
 
 // Source is a configured way to get computers.
@@ -54,6 +55,8 @@ type Source struct {
 
 	Direction // how a controller keeps it filled
 
+	Limits policy.Limits // what requests may choose
+
 	Settings map[string]string // the type's own section, and ssh's ssh_host and hosts; in keys "-" is "_"
 	Values   map[string]Value  // all keys with their places, "-" as "_"; the section's as SECTION.KEY
 	Hooks    map[string]string // the hook directories that exist, by event: "provision", "discard", "acquire", "release", "check"
@@ -70,6 +73,7 @@ var Events = []string{"provision", "discard", "acquire", "release", "check"}
 var commonKeys = []string{
 	"type", "reserve", "spare", "maximum", "concurrency", "parallel", "share", "reuse", "ttl", "max-ttl", "lease-idle", "idle", "max-age", "max-uses",
 	"image", "flavor", "bundles", "build", "on-failure", "auto-confirm-dead", "hook-timeout", "strategy", "hit-rate", "window", "cold", "price", "budget", "dry-run", "projects",
+	"images", "flavors", "locations", "user-data", "max-cores", "max-memory", "max-disk", "max-gpus", // limitKeys
 }
 
 // topKeys returns what may stand at the top of a source of that type.
@@ -304,6 +308,9 @@ func (s *Source) set(key, text string) error {
 	case "ssh_host", "hosts":
 		s.Settings[key] = text
 	default:
+		if slices.Contains(limitKeys, strings.ReplaceAll(key, "_", "-")) {
+			return takeLimit(&s.Limits, key, text)
+		}
 		err = s.direct(key, text)
 	}
 	return err

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/hostler-project/hostler/policy"
 )
 
 // Danger is what a tree's root would do that its user must have approved: run code on this machine, or send something of his away.
@@ -264,9 +266,7 @@ func localImage(typ, image string) bool {
 	if typ != "sandbox" {
 		return false
 	}
-	scheme, _, ok := strings.Cut(image, ":")
-	return strings.HasPrefix(image, "/") || strings.HasPrefix(image, "~") ||
-		ok && slices.Contains([]string{"dir", "oci", "oci-archive", "docker-archive", "docker-daemon"}, scheme)
+	return policy.Local(image) && image != "host"
 }
 
 // within reports whether an absolute path is in the tree around top.

@@ -69,7 +69,7 @@ type asked struct {
 }
 
 func (r *rig) ask(ctx context.Context, req compute.Request) *asked {
-	req.Source, req.Count = "web", max(1, req.Count)
+	req.Source, req.Count, req.Own = "web", max(1, req.Count), true
 	if req.Owner == "" {
 		req.Owner = "ann"
 	}

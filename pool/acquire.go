@@ -40,6 +40,9 @@ func (p *Pool) acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 	if err := p.check(s, &req); err != nil {
 		return nil, err
 	}
+	if _, err := p.barred(s, req); err != nil {
+		return nil, err
+	}
 	if err := p.prepare(ctx, s); err != nil {
 		return nil, err
 	}
@@ -122,7 +125,11 @@ func (p *Pool) check(s *source, req *compute.Request) error {
 // attempt takes what a request needs, in one transaction, and makes what is missing. A child of a pool that cannot make its part is passed over
 // by the next attempt. waiter is the request's place in the queue, which it leaves in the same transaction.
 func (p *Pool) attempt(ctx context.Context, s *source, req compute.Request, waiter *compute.Waiter, waited time.Duration) ([]compute.Lease, error) {
-	skip := map[string]bool{}
+	skip, err := p.barred(s, req)
+	if err != nil {
+		return nil, err
+	}
+	barred := len(skip)
 	var failures []error
 	var until time.Time
 	if req.Wait > 0 {
@@ -158,7 +165,7 @@ func (p *Pool) attempt(ctx context.Context, s *source, req compute.Request, wait
 			return nil, &errShort{source: s, text: compute.Said(errors.Join(append(failures, err)...))} // full now, but maybe not later
 		case !again || ctx.Err() != nil:
 			return nil, errors.Join(append(failures, err)...)
-		case len(skip) > len(failures): // another child may do
+		case len(skip)-barred > len(failures): // another child may do
 			failures = append(failures, err)
 		}
 	}

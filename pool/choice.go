@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,10 +15,16 @@ import (
 )
 
 // choice is what a request wants otherwise than its source says; "": as that says.
-type choice struct{ image, flavor, location, userData string }
+type choice struct {
+	image, flavor, location, userData string
+
+	exact bool // the names are whole ones: what they begin, or a number in a list, is not meant
+}
 
 func choiceOf(req compute.Request) choice {
-	return choice{req.Image, req.Flavor, req.Location, string(req.UserData)}
+	c := choice{image: req.Image, flavor: req.Flavor, location: req.Location, userData: string(req.UserData)}
+	c.exact = c != choice{} && !req.Own // what others may choose was judged by the name that they gave
+	return c
 }
 
 // String says it for people.
@@ -48,7 +55,7 @@ func (c choice) resolve(ctx context.Context, source string, p compute.Provider) 
 		if *part.name == "" {
 			continue
 		}
-		id, err := pick(ctx, p, part.kind, *part.name)
+		id, err := pick(ctx, p, part.kind, *part.name, c.exact)
 		if err != nil {
 			return c, &errChoice{&compute.Error{ID: compute.ID(source), Kind: kindOf(err), Err: err}}
 		}
@@ -88,8 +95,8 @@ func (c *choice) fit(p compute.Provider) error {
 	return nil
 }
 
-// pick returns the id of what a name means, or the name where any may be tried.
-func pick(ctx context.Context, p compute.Provider, kind, name string) (string, error) {
+// pick returns the id of what a name means, or the name where any may be tried. exact: it is all of the name, or the id.
+func pick(ctx context.Context, p compute.Provider, kind, name string, exact bool) (string, error) {
 	chooser, ok := compute.As[compute.Chooser](p)
 	if !ok {
 		return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("it has no %s to choose from", kind), Hint: "its source.conf says what its computers are"}
@@ -97,6 +104,9 @@ func pick(ctx context.Context, p compute.Provider, kind, name string) (string, e
 	all, open, err := chooser.Choices(ctx, kind)
 	if err != nil {
 		return "", err
+	}
+	if exact {
+		all = slices.DeleteFunc(slices.Clone(all), func(n compute.Named) bool { return n.ID != name && n.Name != name })
 	}
 	choose := func() (int, error) { return compute.Choose(all, kind, name) }
 	if kind == compute.Images {
@@ -133,7 +143,7 @@ func (p *Pool) checkChoice(ctx context.Context, s *source, req *compute.Request)
 	if err != nil || o == nil || o.provider == nil {
 		return err
 	}
-	if c, err = c.resolve(ctx, s.Name, o.provider); err == nil {
+	if c, err = c.resolve(ctx, s.Name, o.provider); err == nil && !c.exact { // one of another is judged by its name again, while it waits
 		req.Image, req.Flavor, req.Location, req.UserData = c.image, c.flavor, c.location, []byte(c.userData)
 	}
 	return err

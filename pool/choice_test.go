@@ -76,7 +76,7 @@ func TestChoice(t *testing.T) {
 		if s := r.state(t, ctx, l.Instance); s != "gone" {
 			t.Errorf("what was chosen is %s after its release", s)
 		}
-		behind, err := r.Acquire(ctx, compute.Request{Source: "front", Count: 1, Owner: "ann", Image: "debian-9"})
+		behind, err := r.Acquire(ctx, compute.Request{Source: "front", Count: 1, Owner: "ann", Own: true, Image: "debian-9"})
 		must(t, err)
 		if got := behind[0].Instance; got != "front-web-4" || c.specs["web-4"].Image != "i-9" {
 			t.Errorf("a pool gave %s, made as %+v", got, c.specs["web-4"])
@@ -97,7 +97,7 @@ func TestChoice(t *testing.T) {
 			{compute.Request{Source: "plain", Image: "debian"}, compute.ErrInvalid, "no images to choose from"},
 			{compute.Request{Source: "front", Image: "ubuntu", Wait: time.Hour}, compute.ErrNotFound, "no image of this name"},
 		} {
-			bad.req.Count, bad.req.Owner = 1, "ann"
+			bad.req.Count, bad.req.Owner, bad.req.Own = 1, "ann", true
 			start := time.Now()
 			_, err := r.Acquire(ctx, bad.req)
 			kind(t, err, bad.kind)
@@ -120,7 +120,7 @@ func TestChoice(t *testing.T) {
 
 func TestChoiceOfShares(t *testing.T) {
 	inBubble(t, nil, web(func(s *pool.Source) { s.Share = true }), func(t *testing.T, ctx context.Context, r *rig) {
-		_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann", Image: "x"})
+		_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann", Own: true, Image: "x"})
 		kind(t, err, compute.ErrInvalid)
 	})
 }

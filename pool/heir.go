@@ -44,7 +44,7 @@ func (p *Pool) takeOver(ctx context.Context, req compute.Request, w *compute.Wai
 	if err := p.fits(s, req); err != nil {
 		return nil, err
 	}
-	wants, err := p.wants(ctx, s, req.MaxPrice)
+	wants, err := p.wants(ctx, s, req)
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +66,13 @@ func (p *Pool) takeOver(ctx context.Context, req compute.Request, w *compute.Wai
 }
 
 // wants are the records of all that could serve a request for a source.
-func (p *Pool) wants(ctx context.Context, s *source, most float64) (keys []int64, err error) {
+func (p *Pool) wants(ctx context.Context, s *source, req compute.Request) (keys []int64, err error) {
+	barred, err := p.barred(s, req)
+	if err != nil {
+		return nil, err
+	}
 	for _, c := range s.all() {
-		if !p.affords(c, most) {
+		if !p.affords(c, req.MaxPrice) || barred[c.Name] {
 			continue
 		}
 		rec, _, err := p.record(ctx, c)

@@ -48,7 +48,7 @@ func (r *rig) take(t *testing.T, ctx context.Context, req compute.Request) compu
 	if req.Source == "" {
 		req.Source = "web"
 	}
-	req.Count, req.Owner = 1, "ann"
+	req.Count, req.Owner, req.Own = 1, "ann", true
 	ls, err := r.Acquire(ctx, req)
 	must(t, err)
 	return ls[0]

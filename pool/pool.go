@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/policy"
 )
 
 // Store is what the engine needs of a store. Update and View run fn in a transaction, Update durably and alone; fn may be run more than once,
@@ -65,6 +66,9 @@ type Source struct {
 	Price float64 // of an instance for an hour; 0: none
 	// Size is what an instance has, as far as its configuration says; zeros: it does not. It counts under quotas until one was made.
 	Size compute.Amount
+
+	// Policy is what requests may choose of it, as package policy has it; its name is the source's.
+	Policy policy.Source
 
 	Image, Flavor string
 	Definition    []byte // what Open needs to open the provider, kept with the instances

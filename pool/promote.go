@@ -201,7 +201,7 @@ func (p *Pool) promotable(ctx context.Context, name, image string) (s *source, i
 			id = image // a file of this machine's, which no digest asks for
 		}
 	} else {
-		id, err = pick(ctx, provider, compute.Images, image)
+		id, err = pick(ctx, provider, compute.Images, image, false)
 	}
 	if err != nil {
 		return nil, "", &compute.Error{ID: compute.ID(name), Kind: kindOf(err), Err: err}

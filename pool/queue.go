@@ -56,7 +56,7 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 	}
 	w := &compute.Waiter{Source: s.Name, Count: req.Count, Owner: req.Owner, Worker: p.store.Worker(), Since: start,
 		Project: req.Project, Priority: p.project(req.Project).priority(req.Priority), Purpose: req.Purpose, Cores: req.Cores, Memory: req.Memory, Disk: req.Disk, Asks: asksOf(req)}
-	if w.Wants, err = p.wants(ctx, s, req.MaxPrice); err != nil {
+	if w.Wants, err = p.wants(ctx, s, req); err != nil {
 		return nil, err
 	}
 	if err := p.join(ctx, w); err != nil {

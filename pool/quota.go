@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/policy"
 )
 
 // Project is what its requests count beside those of others, and may have.
@@ -16,6 +17,7 @@ type Project struct {
 	Highest *int             // its requests' priority at most; nil: any
 	Quota   compute.Capacity // of all its leases together; 0 in it: no limit
 	Users   compute.Capacity // the same of those of each of its users
+	Limits  policy.Limits    // what its requests may choose of what sources let requests choose
 }
 
 // project is how the configuration has a project; "" is the default one.

@@ -100,7 +100,7 @@ func (w want) String() string {
 	if w.Price != 0 {
 		parts = append(parts, fmt.Sprintf("a price of at most %v", w.Price))
 	}
-	if c := (choice{w.Image, w.Flavor, w.Location, w.Data}).String(); c != "" {
+	if c := (choice{image: w.Image, flavor: w.Flavor, location: w.Location, userData: w.Data}).String(); c != "" {
 		parts = append(parts, c)
 	}
 	return strings.Join(parts, ", ")
@@ -414,7 +414,7 @@ func (d *draw) isProved(r *compute.SourceRecord, asks want) bool {
 		return true // to read them all costs more than to try
 	}
 	all, err := d.tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready, compute.Leased}})
-	chosen := choice{asks.Image, asks.Flavor, asks.Location, asks.Data}.String()
+	chosen := choice{image: asks.Image, flavor: asks.Flavor, location: asks.Location, userData: asks.Data}.String()
 	return err != nil || slices.ContainsFunc(all, func(i *compute.Instance) bool {
 		return asks.size().lacks(i.Facts) == "" && (chosen == "" || chosen == i.Facts[compute.FactChosen])
 	})

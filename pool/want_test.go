@@ -76,12 +76,12 @@ func TestWantOfItsOwn(t *testing.T) {
 				ctx, stop := context.WithCancel(ctx)
 				defer stop()
 				first := c.failed
-				first.Source, first.Count, first.Owner = "web", 1, "eve"
+				first.Source, first.Count, first.Owner, first.Own = "web", 1, "eve", true
 				_, err := r.Acquire(ctx, first)
 				kind(t, err, compute.ErrNoCapacity)
 				var all sync.WaitGroup
 				for _, req := range append([]compute.Request{first}, c.waits...) {
-					req.Source, req.Count, req.Owner, req.Wait = "web", 1, "eve", time.Hour
+					req.Source, req.Count, req.Owner, req.Own, req.Wait = "web", 1, "eve", true, time.Hour
 					all.Go(func() {
 						if _, err := r.Acquire(ctx, req); ctx.Err() == nil {
 							t.Errorf("%+v: %v", req, err)
@@ -169,7 +169,7 @@ func TestWantThatFails(t *testing.T) {
 	}
 	ofPicky(t, func(*pool.Source) {}, refuse, func(t *testing.T, ctx context.Context, r *rig) {
 		try := func(image string) error {
-			_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann", Image: image})
+			_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann", Own: true, Image: image})
 			return err
 		}
 		for range 3 {

@@ -107,6 +107,7 @@ func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Requ
 	refusal := func(kind error, text, hint string) error {
 		return &compute.Error{ID: compute.ID(req.Source), Kind: kind, Err: errors.New(text), Hint: hint}
 	}
+	req.Own = p.Own && p.Admin() // and not with a token for less
 	if req.Owner == "" {
 		req.Owner = p.Name
 	}
@@ -152,8 +153,8 @@ func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Requ
 		return req, refusal(compute.ErrDenied, "only operators and administrators take leases for others", "")
 	case doc.For != nil && !p.Here:
 		return req, refusal(compute.ErrInvalid, "for names a process of the controller's machine, and you are elsewhere", "give idle, and say in time that the lease is used")
-	case !p.Own && s.Private != nil && s.Private(req.Source):
-		return req, refusal(compute.ErrDenied, "it shows the files of the controller's own user, so it is for him alone", "hostler --embedded takes one of your own machine and user")
+	case !p.Own && s.Private != nil && s.Private(req.Source, ""):
+		return req, refusal(compute.ErrDenied, "it shows the files of the controller's own user, or lets who is in it be root there, so it is for that user alone", "hostler --embedded takes one of your own machine and user")
 	}
 	return req, nil
 }

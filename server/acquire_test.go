@@ -155,7 +155,7 @@ func TestPrivate(t *testing.T) {
 			p.Own = p.Name == "me"
 			return p, err
 		},
-		Private: func(source string) bool { return source == "web" },
+		Private: func(source, _ string) bool { return source == "web" },
 	}))
 	t.Cleanup(srv.Close)
 	for _, name := range []string{"ann", "root"} {

@@ -113,13 +113,22 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 	_ = socket.Close(websocket.StatusNormalClosure, "")
 }
 
-// ownOnly refuses a way into what shows, or is, the machine of the controller's own user to everybody but him and who has that lease's own token: others who
-// may act on anybody's leases could act as he himself there.
+// ownOnly refuses a way into what shows, or is, the machine of the controller's own user to everybody but that user and the holder of that lease's own token: others
+// who may act on anybody's leases could act as that user there.
 func (s *server) ownOnly(ctx context.Context, lease compute.Lease) error {
-	if p := asker(ctx); p.Own || p.Lease != "" || s.Private == nil || !s.Private(lease.Source) {
+	if p := asker(ctx); p.Own || p.Lease != "" || s.Private == nil {
 		return nil
 	}
-	return &compute.Error{ID: lease.Instance, Kind: compute.ErrDenied, Err: errors.New("it shows the files of the controller's own user, so it is for him alone")}
+	image := ""
+	if i, err := s.Engine().Leaf(ctx, lease.Instance); err != nil {
+		return err
+	} else if i.Facts[compute.FactChosen] != "" {
+		image = i.Facts[compute.FactImage]
+	}
+	if !s.Private(lease.Source, "") && (image == "" || !s.Private(lease.Source, image)) {
+		return nil
+	}
+	return &compute.Error{ID: lease.Instance, Kind: compute.ErrDenied, Err: errors.New("it shows the files of the controller's own user, so it is for that user alone")}
 }
 
 // turns is a connection whose commands wait for their turn, where the source limits how many run at once. Who only comes back to one that runs does not wait: it

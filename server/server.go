@@ -67,8 +67,8 @@ type Options struct {
 	Projects func() []string
 	// Sources tells whether there is a source of that name; nil: nobody knows.
 	Sources func(name string) bool
-	// Private says that a source is for the controller's own user alone; nil: none is.
-	Private func(source string) bool
+	// Private says that what a source makes of an image ("": of its own) is for the controller's own user alone; nil: nothing is.
+	Private func(source, image string) bool
 	// Ready says why requests cannot be served now; nil: they can.
 	Ready func(ctx context.Context) error
 	// SignIn is how people sign in now, and Sessions makes their tokens. nil: they do not.

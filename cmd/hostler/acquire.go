@@ -76,7 +76,7 @@ func (w *want) common(a *app, f *pflag.FlagSet) {
 // request makes a request of the options and of what the configuration says.
 func (a *app) request(w *want, source string) (compute.Request, error) {
 	req := compute.Request{
-		Source: source, Count: 1, Owner: a.owner(), Purpose: w.purpose, Name: w.name, Wait: waitDefault,
+		Source: source, Count: 1, Owner: a.owner(), Own: true, Purpose: w.purpose, Name: w.name, Wait: waitDefault,
 		TTL: w.ttl.orNone(), Idle: w.idle.orNone(), Cores: w.cores.orNone(), Memory: w.memory.n, Disk: w.disk.n, GPUs: w.gpus, MaxPrice: w.maxPrice,
 	}
 	if name := a.project(); name != nil {

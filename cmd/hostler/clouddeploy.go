@@ -245,7 +245,7 @@ func (a *app) takeHead(ctx context.Context, name, flavor string) (string, error)
 	if i, l, err := engine.Resolve(ctx, head); err == nil && l != nil && l.Name == head {
 		return string(i.ID), nil
 	}
-	leases, err := engine.Acquire(ctx, compute.Request{Source: name, Count: 1, Owner: b.owner(), Name: head, TTL: -1, Idle: -1, Flavor: flavor, Purpose: "head of " + name})
+	leases, err := engine.Acquire(ctx, compute.Request{Source: name, Count: 1, Owner: b.owner(), Own: true, Name: head, TTL: -1, Idle: -1, Flavor: flavor, Purpose: "head of " + name})
 	if err != nil {
 		return "", err
 	}

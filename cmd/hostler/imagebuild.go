@@ -179,7 +179,7 @@ func (b *builder) make(ctx context.Context, engine *pool.Pool, name string, snap
 		return err
 	}
 	b.say(buildMakes, r.name())
-	leases, err := engine.Acquire(ctx, compute.Request{Source: name, Count: 1, Owner: b.app.owner(), Purpose: "builds " + r.name(), For: self})
+	leases, err := engine.Acquire(ctx, compute.Request{Source: name, Count: 1, Owner: b.app.owner(), Own: true, Purpose: "builds " + r.name(), For: self})
 	if err != nil {
 		return err
 	}

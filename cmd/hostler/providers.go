@@ -42,40 +42,44 @@ type kind struct {
 	open  func(ctx context.Context, log *slog.Logger, s site, decode func(any) error) (compute.Provider, error)
 	slow  bool // cleaning and discarding take long enough to leave them to the keeper
 	dear  bool // so does opening a connection: the keeper has it open already, or keeps it open for the next command
+
+	here  bool // its computers are made on this machine, and have no GPUs
+	binds bool // the size in its section is what each computer gets at most, whoever asks
+	grows bool // a computer is made as large as a request asks for
 }
 
 // kinds is the table of providers.
 func kinds() map[string]kind {
 	all := map[string]kind{
-		"chroot": slow(open(chroot.Open, func(o *chroot.Options, s site) {
+		"chroot": here(slow(open(chroot.Open, func(o *chroot.Options, s site) {
 			o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir
 			o.Home, o.Images = imagesHere()
-		})),
+		}))),
 		"local": open(local.Open, func(o *local.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
 		"fake":  open(fake.Open, func(o *fake.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
-		"sandbox": slow(open(sandbox.Open, func(o *sandbox.Options, s site) {
+		"sandbox": here(binds(slow(open(sandbox.Open, func(o *sandbox.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
 			atHome(o)
-		})),
-		"container": dear(slow(open(container.Open, func(o *container.Options, s site) {
+		})))),
+		"container": here(binds(dear(slow(open(container.Open, func(o *container.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
-		}))),
-		"vm": slow(open(vm.Open, func(o *vm.Options, s site) {
+		}))))),
+		"vm": here(binds(grows(slow(open(vm.Open, func(o *vm.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
 			o.Home, o.Images = imagesHere()
-		})),
-		"ec2": dear(slow(open(ec2.Open, func(o *ec2.Options, s site) {
+		}))))),
+		"ec2": grows(dear(slow(open(ec2.Open, func(o *ec2.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
-		}))),
-		"openstack": dear(slow(open(openstack.Open, func(o *openstack.Options, s site) {
+		})))),
+		"openstack": grows(dear(slow(open(openstack.Open, func(o *openstack.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
-		}))),
-		"ironic": dear(slow(open(ironic.Open, func(o *ironic.Options, s site) {
+		})))),
+		"ironic": grows(dear(slow(open(ironic.Open, func(o *ironic.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
-		}))),
-		"kubernetes": dear(slow(open(kubernetes.Open, func(o *kubernetes.Options, s site) {
+		})))),
+		"kubernetes": grows(dear(slow(open(kubernetes.Open, func(o *kubernetes.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent, o.Requested = s.source, s.installation, s.dir, findAgent, s.requested
-		}))),
+		})))),
 		"ssh": dear(open(openSSH, func(o *sshKeys, s site) { o.site = s })),
 	}
 	return all
@@ -183,6 +187,24 @@ func slow(k kind) kind {
 // dear marks a kind whose connections take long to open.
 func dear(k kind) kind {
 	k.dear = true
+	return k
+}
+
+// here marks a kind whose computers are made on this machine.
+func here(k kind) kind {
+	k.here = true
+	return k
+}
+
+// binds marks a kind whose computers get at most the size in their section.
+func binds(k kind) kind {
+	k.binds = true
+	return k
+}
+
+// grows marks a kind whose computers are as large as requests ask for.
+func grows(k kind) kind {
+	k.grows = true
 	return k
 }
 

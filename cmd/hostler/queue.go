@@ -24,7 +24,7 @@ func quotas(projects []*config.Project) func(string) pool.Project {
 	all := map[string]pool.Project{}
 	for _, p := range projects {
 		if p.Err == nil {
-			all[p.Name] = pool.Project{Weight: p.Weight, Highest: p.Priority, Quota: capacity(p.Quota), Users: capacity(p.UserQuota)}
+			all[p.Name] = pool.Project{Weight: p.Weight, Highest: p.Priority, Quota: capacity(p.Quota), Users: capacity(p.UserQuota), Limits: p.Limits}
 		}
 	}
 	return func(name string) pool.Project { return all[name] }

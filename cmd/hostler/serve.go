@@ -27,6 +27,7 @@ import (
 	certs "github.com/hostler-project/hostler/auth/certificate"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director"
+	"github.com/hostler-project/hostler/policy"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/server"
 	"github.com/hostler-project/hostler/web"
@@ -133,7 +134,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	defer cancel()
 	var handler http.Handler = web.Handler(server.New(server.Options{
 		Engine: func() server.Engine { return k.now.Load().engine }, Version: thisVersion().Version, Authenticate: k.authenticate(listeners.token),
-		Identity: k.identity, Sources: func(name string) bool { _, err := k.now.Load().cfg.Source(name); return err == nil }, Private: func(source string) bool { return ownOnly(k.now.Load().cfg, source) },
+		Identity: k.identity, Sources: func(name string) bool { _, err := k.now.Load().cfg.Source(name); return err == nil }, Private: func(source, image string) bool { return ownOnly(k.now.Load().cfg, source, image) },
 		Limited: func(source string) []string { return k.now.Load().people.only[source] }, Tokens: k.tokens, Audit: k.audit, Limits: k.limits, Projects: func() []string { return k.now.Load().people.names() },
 		Ready: k.ready, Webhooks: k, Applied: k, Metrics: a.meters.handler(), Observe: a.meters.asked, Tracer: a.traces.of(), Reload: k.reload, Ring: k.ring, Log: a.log,
 		Ending: ctx.Done(), Memory: k.answers.memory(), Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
@@ -257,8 +258,9 @@ func (k *controller) identity() api.Identity {
 	return api.Identity{Installation: k.app.store.Installation(), Configuration: configurationName(k.now.Load().cfg), Store: k.app.at}
 }
 
-// ownOnly reports whether a source is for the controller's own user alone: it shows, or is, what that user sees of this machine.
-func ownOnly(cfg *config.Config, name string) bool {
+// ownOnly reports whether what a source makes is for the controller's own user alone: it is, or shows, what that user sees of this machine, or lets who is root in it be
+// root of this machine. image is what somebody chose for it; "": the source's own.
+func ownOnly(cfg *config.Config, name, image string) bool {
 	var below func(name string, seen []string) bool
 	below = func(name string, seen []string) bool {
 		s, err := cfg.Source(name)
@@ -267,10 +269,12 @@ func ownOnly(cfg *config.Config, name string) bool {
 			return false
 		case s.Type == "pool":
 			return slices.ContainsFunc(s.Sources, func(child string) bool { return below(child, append(seen, name)) })
+		case policy.Local(image) && !policy.Allows(s.Limits, image):
+			return true
 		case s.Type == "sandbox":
-			return cmp.Or(s.Image, s.Settings["image"], "host") == "host"
+			return image == "" && policy.Root(cmp.Or(s.Image, s.Settings["image"], "host"))
 		}
-		return s.Type == "local"
+		return s.Type == "local" || s.Type == "chroot"
 	}
 	return below(name, nil)
 }

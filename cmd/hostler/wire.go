@@ -15,6 +15,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/policy"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/guard"
 )
@@ -97,8 +98,9 @@ func engineSource(s *config.Source) pool.Source {
 		Reserve: s.Reserve, Spare: s.Spare, Maximum: s.Maximum, Concurrency: s.Concurrency, MaxUses: s.MaxUses, Share: s.Share, Children: s.Sources,
 		Reuse: s.Reuse, OnFailure: s.OnFailure, ConfirmDead: orZero(s.ConfirmDead), TTL: orZero(s.TTL), MaxTTL: orZero(s.MaxTTL), LeaseIdle: orZero(s.LeaseIdle), Idle: orZero(s.Idle),
 		Size: declaredSize(s), MaxAge: orZero(s.MaxAge), Image: cmp.Or(s.Image, s.Settings["image"]), Flavor: s.Flavor, Cold: s.Cold, Window: demandWindow(s), Price: s.Price,
-		Ahead: s.Type == "kubernetes" && !slices.Contains([]string{"", "0"}, s.Settings["warm"]),
-		Tally: s.Type == ironicWord, // docs/director-metal.md
+		Ahead:  s.Type == "kubernetes" && !slices.Contains([]string{"", "0"}, s.Settings["warm"]),
+		Tally:  s.Type == ironicWord, // docs/director-metal.md
+		Policy: policyOf(s),
 	}
 	for event := range s.Hooks {
 		out.Hooks = append(out.Hooks, event)
@@ -131,6 +133,18 @@ func declaredSize(s *config.Source) (a compute.Amount) {
 		return compute.Amount{}
 	}
 	return a
+}
+
+// policyOf is what requests may choose of a source.
+func policyOf(s *config.Source) policy.Source {
+	k, known := kinds()[s.Type]
+	out := policy.Source{Limits: s.Limits, Binds: k.binds, NoGPUs: k.here, Grows: k.grows || !known} // nobody knows what another program does with a size
+	if out.Grows || out.Binds {
+		out.Has.Cores, _ = strconv.ParseFloat(s.Settings["cores"], 64) // what is wrong with it is said when it is opened
+		out.Has.Memory, _ = config.ParseSize(s.Settings["memory"])
+		out.Has.Disk, _ = config.ParseSize(s.Settings["disk"])
+	}
+	return out
 }
 
 // kept tells what counts at the end of instances whose source is not configured here.

@@ -67,6 +67,18 @@ func Full(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
 
+// Space is how many bytes the file system has on which the homes are, used ones too. 0: nobody knows.
+func (d *Dir[M]) Space() int64 {
+	var at unix.Statfs_t
+	for dir := d.instances(); ; dir = filepath.Dir(dir) {
+		if err := unix.Statfs(dir, &at); err == nil {
+			return int64(at.Blocks) * at.Bsize
+		} else if !errors.Is(err, unix.ENOENT) || dir == filepath.Dir(dir) {
+			return 0
+		}
+	}
+}
+
 // Look reads the marker in one of the homes, whoever's it is. ErrNone: there is none; ErrForeign: it is none of this kind.
 func (d *Dir[M]) Look(name string) (m M, err error) {
 	b, err := os.ReadFile(filepath.Join(d.instances(), name, "owner"))

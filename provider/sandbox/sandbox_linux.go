@@ -158,14 +158,30 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	if !homes.Plain(spec.ID) {
 		return compute.Instance{}, &compute.Error{Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory")}
 	}
-	if n := runtime.NumCPU(); spec.Cores > n || spec.Memory > installed() {
-		return compute.Instance{}, &compute.Error{Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Hint: "ask for less, or another source",
-			Err: fmt.Errorf("this machine has %d cores and %s of memory", n, size(installed()))}
-	}
 	own := owner{Owner: p.homes.Owner(spec.ID), Image: spec.Image, Cores: spec.Cores, Memory: spec.Memory, Disk: spec.Disk}
+	if err := p.cannot(own); err != nil {
+		return compute.Instance{}, &compute.Error{Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Hint: "ask for less, or another source", Err: err}
+	}
 	own.Image = image.InHome(cmp.Or(own.Image, p.o.Image, hostImage), p.o.Home)
 	in, err := p.create(ctx, own)
 	return in, fault("Create", spec.ID, err)
+}
+
+// cannot says why this machine can never give a sandbox what is asked for, or nil.
+func (p *Provider) cannot(own owner) error {
+	if n := runtime.NumCPU(); own.Cores > n || own.Memory > installed() {
+		return fmt.Errorf("this machine has %d cores and %s of memory", n, size(installed()))
+	}
+	if p.o.Upper != "disk" && p.o.Disk == 0 {
+		if most := p.limits(own).memory; own.Disk > most {
+			return fmt.Errorf("what is written is kept in memory, of which it has %s: no %s of disk", size(most), size(own.Disk))
+		}
+		return nil
+	}
+	if most := p.homes.Space(); most > 0 && own.Disk > most {
+		return fmt.Errorf("the file system has %s: no %s of disk", size(most), size(own.Disk))
+	}
+	return nil
 }
 
 func (p *Provider) create(ctx context.Context, own owner) (compute.Instance, error) {

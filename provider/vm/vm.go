@@ -179,6 +179,9 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (compute.Insta
 	if err := ctx.Err(); err != nil {
 		return none, err
 	}
+	if most := p.homes.Space(); most > 0 && spec.Disk > most {
+		return none, &compute.Error{Op: "vm.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Hint: "ask for less, or another source", Err: fmt.Errorf("the file system has %d MiB: no %d MiB of disk", most>>20, spec.Disk>>20)}
+	}
 	own := owner{
 		Owner: p.homes.Owner(spec.ID), UUID: newUUID(), Kernel: p.o.Kernel, Initrd: p.o.Initrd,
 		Cores: max(p.o.Cores, spec.Cores), Memory: max(p.o.Memory, (spec.Memory+1<<20-1)&^(1<<20-1)), Disk: max(p.o.Disk, spec.Disk),

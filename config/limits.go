@@ -1,0 +1,71 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hostler-project/hostler/policy"
+)
+
+// limitKeys are the keys that say what requests may choose. A source has them at the top, and so has a project, which narrows what the source allows.
+var limitKeys = []string{"images", "flavors", "locations", "user-data", "max-cores", "max-memory", "max-disk", "max-gpus"}
+
+// takeLimit sets one of limitKeys.
+func takeLimit(l *policy.Limits, key, text string) (err error) {
+	switch strings.ReplaceAll(key, "_", "-") {
+	case "images":
+		l.Images, err = patterns(text)
+	case "flavors":
+		l.Flavors, err = patterns(text)
+	case "locations":
+		l.Locations, err = patterns(text)
+	case "user-data":
+		var yes bool
+		yes, err = parseBool(text)
+		l.UserData = &yes
+	case "max-cores":
+		l.Most.Cores, err = positive(text, "a number of cores")
+	case "max-memory":
+		l.Most.Memory, err = someSize(text)
+	case "max-disk":
+		l.Most.Disk, err = someSize(text)
+	case "max-gpus":
+		n, bad := strconv.ParseUint(text, 10, 31)
+		if l.Most.GPUs = int(min(n, math.MaxInt32)); bad != nil || n == 0 {
+			err = fmt.Errorf("%q is not a whole number above 0", text)
+		}
+	}
+	return err
+}
+
+// patterns reads what may be named: patterns with commas between, or `none`.
+func patterns(text string) ([]string, error) {
+	all := list(text)
+	switch {
+	case len(all) == 0:
+		return nil, errors.New("names nothing; leave it out, or say none")
+	case slices.Contains(all, "none"):
+		if len(all) > 1 {
+			return nil, errors.New("none stands alone")
+		}
+		return []string{}, nil
+	}
+	for _, p := range all {
+		if policy.CheckPattern(p) != nil {
+			return nil, fmt.Errorf("%q is not a pattern: * stands for anything but a slash, ? for one letter, [a-z] for one of these", p)
+		}
+	}
+	return all, nil
+}
+
+func someSize(text string) (int64, error) {
+	n, err := ParseSize(text)
+	if err == nil && n <= 0 {
+		err = fmt.Errorf("%q is not above 0; leave it out where nothing is to be said", text)
+	}
+	return n, err
+}

@@ -1,0 +1,129 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Check says why a request may not have what it asks for of a source, or nil. project is what its project's keys allow.
+// The errors are ErrDenied, for what a key would have to allow, and ErrTooLarge, for what is more than there may be.
+func Check(req compute.Request, s Source, project Limits) error {
+	for _, f := range Fields {
+		if f.check == nil {
+			continue
+		}
+		if err := f.check(req, s, project); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checker says why a field of a request may not be as it is.
+type checker func(req compute.Request, s Source, project Limits) error
+
+// named is the rule of a field that names what a computer is made of. The owner may name anything.
+func named(key string, value func(compute.Request) string, keys func(Limits) []string, match func(pattern, name string) bool) checker {
+	what := strings.TrimSuffix(key, "s")
+	return func(req compute.Request, s Source, project Limits) error {
+		name := value(req)
+		if name == "" || req.Own {
+			return nil
+		}
+		if keys(s.Limits) == nil {
+			return denied(s, fmt.Errorf("requests may choose no %s", what), fmt.Sprintf("`%s = PATTERN, ...` in its source.conf says which they may choose", key))
+		}
+		if !allowed(keys(s.Limits), name, match) {
+			return denied(s, fmt.Errorf("requests may not choose the %s %q", what, name), may(keys(s.Limits)))
+		}
+		if narrow := keys(project); narrow != nil && !allowed(narrow, name, match) {
+			return denied(s, fmt.Errorf("requests of the project may not choose the %s %q", what, name), may(narrow))
+		}
+		return nil
+	}
+}
+
+func allowed(patterns []string, name string, match func(pattern, name string) bool) bool {
+	for _, p := range patterns {
+		if p == anything || match(p, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// may tells what may be chosen.
+func may(patterns []string) string {
+	if len(patterns) == 0 {
+		return "they may choose none"
+	}
+	return "they may choose " + strings.Join(patterns, ", ")
+}
+
+// userData is the rule of what a computer is told at its first boot, which it runs.
+func userData(req compute.Request, s Source, project Limits) error {
+	if len(req.UserData) == 0 || req.Own {
+		return nil
+	}
+	if s.UserData == nil || !*s.UserData {
+		return denied(s, errors.New("requests may bring no user data"), "`user-data = yes` in its source.conf lets them")
+	}
+	if project.UserData != nil && !*project.UserData {
+		return denied(s, errors.New("requests of the project may bring no user data"), "`user-data` in its project.conf says so")
+	}
+	return nil
+}
+
+// amount is the rule of a part of the size.
+func amount(what string, part func(compute.Amount) float64, say func(float64) string) checker {
+	key := "max-" + what
+	return func(req compute.Request, s Source, project Limits) error {
+		asked := part(compute.Amount{Cores: max(0, req.Cores), Memory: req.Memory, Disk: req.Disk, GPUs: req.GPUs})
+		if asked <= 0 {
+			return nil
+		}
+		if what == "gpus" && s.NoGPUs {
+			return large(s, errors.New("its computers have no GPUs"), "ask another source")
+		}
+		most, has := part(s.Most), part(s.Has)
+		switch {
+		case most > 0 && asked > most:
+			return large(s, fmt.Errorf("%s of %s was asked for, and at most %s may be", say(asked), what, say(most)), "ask for less, or raise `"+key+"` in its source.conf")
+		case most > 0 || has > 0 && asked <= has:
+		case has > 0 && (s.Binds || !req.Own):
+			return large(s, fmt.Errorf("%s of %s was asked for, and its computers have %s", say(asked), what, say(has)), "`"+key+"` in its source.conf lets requests ask for more")
+		case s.Grows && !req.Own:
+			return denied(s, fmt.Errorf("requests may not choose how much of %s they get", what), "`"+key+"` in its source.conf lets them, up to what it says")
+		}
+		if narrow := part(project.Most); narrow > 0 && asked > narrow && !req.Own {
+			return large(s, fmt.Errorf("%s of %s was asked for, and requests of the project may ask for %s", say(asked), what, say(narrow)), "ask for less")
+		}
+		return nil
+	}
+}
+
+func denied(s Source, err error, hint string) error {
+	return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrDenied, Err: err, Hint: hint}
+}
+
+func large(s Source, err error, hint string) error {
+	return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrTooLarge, Err: err, Hint: hint}
+}
+
+func count(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
+
+// bytes writes a size in the largest unit that divides it.
+func bytes(n float64) string {
+	units, left := "", int64(n)
+	for _, u := range []string{"K", "M", "G", "T"} {
+		if left == 0 || left%1024 != 0 {
+			break
+		}
+		left, units = left/1024, u
+	}
+	return strconv.FormatInt(left, 10) + units
+}
