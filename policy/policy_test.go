@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/policy"
+	"github.com/hostler-project/hostler/resource"
 )
 
 // TestEveryFieldHasARule fails for a field of a request that nobody has decided about, and for a rule of a field that is gone.
@@ -49,6 +50,34 @@ func TestEveryFieldHasARule(t *testing.T) {
 	}
 	for key := range keys {
 		t.Errorf("policy.Fields has a rule for %q, which api.AcquireRequest does not have", key)
+	}
+}
+
+// TestEveryFieldOfCommands is the same of commands on an instance, and of the objects of a cluster that ask for leases.
+func TestEveryFieldOfCommands(t *testing.T) {
+	rules := map[string]bool{}
+	for _, f := range policy.Commands {
+		rules[f.Name] = true
+	}
+	typ := reflect.TypeFor[compute.Command]()
+	for i := range typ.NumField() {
+		if name := typ.Field(i).Name; !rules[name] {
+			t.Errorf("compute.Command.%s has no rule in policy.Commands: say who may set it, and within what", name)
+		}
+		delete(rules, typ.Field(i).Name)
+	}
+	for name := range rules {
+		t.Errorf("policy.Commands has a rule for %s, which compute.Command does not have", name)
+	}
+	known := map[string]bool{"Token": true} // for the lease that is given, in a Secret of the object's own namespace
+	for _, f := range policy.Fields {
+		known[f.Name] = true
+	}
+	spec := reflect.TypeFor[resource.LeaseSpec]()
+	for i := range spec.NumField() {
+		if name := spec.Field(i).Name; !known[name] {
+			t.Errorf("resource.LeaseSpec.%s is no field of a request that has a rule", name)
+		}
 	}
 }
 
