@@ -106,11 +106,13 @@ func beginsAsImage(f *os.File) (bool, error) {
 
 // plainCopy unpacks a compressed archive into a file that is gone with o.
 func (s *Store) plainCopy(ctx context.Context, f *os.File, o *offer) (*os.File, error) {
-	z, done, err := decompress(f)
+	came := &counting{r: f}
+	z, done, err := decompress(came)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
+	z = newBudget(s.opt.Limits).bounded(z, came.n.Load)
 	out, err := s.tempFile(o)
 	if err != nil {
 		return nil, err

@@ -26,6 +26,9 @@ func (u *unpacker) fill(ctx context.Context, fd int, body io.Reader, size int64)
 		if _, err := io.ReadFull(body, b); err != nil {
 			return err
 		}
+		if err := errors.Join(u.meter.grow(len(b)), u.meter.room(u.root, len(b))); err != nil {
+			return err
+		}
 		for len(b) > 0 {
 			part := b[:min(len(b), chunk)]
 			b = b[len(part):]

@@ -48,6 +48,7 @@ func (s *Store) classify(ref reference, err error) error {
 		answer  *transport.Error
 		corrupt *errCorrupt
 		content *errContent
+		large   *errTooLarge
 		network net.Error
 	)
 	if err == nil || errors.As(err, &ours) {
@@ -65,6 +66,8 @@ func (s *Store) classify(ref reference, err error) error {
 		return err
 	case errors.Is(err, context.DeadlineExceeded):
 		kind, hint = compute.ErrUnavailable, again
+	case errors.As(err, &large):
+		kind, hint = compute.ErrInvalid, large.key+" in [images] of hostler.conf says how much an image may have"
 	case errors.As(err, &corrupt), errors.As(err, &content):
 		// as it is
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):

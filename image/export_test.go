@@ -10,7 +10,7 @@ func ReadIn(dirs []string, name string) ([]byte, error) { return readIn(dirs, na
 
 // Unpack is unpack for tests.
 func Unpack(ctx context.Context, dir string, stream io.Reader, owners bool) error {
-	_, err := unpack(ctx, dir, stream, owners)
+	_, err := unpack(ctx, dir, stream, owners, &meter{of: newBudget(Limits{})})
 	return err
 }
 

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -11,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/hostler-project/hostler/compute"
 )
 
 // unpacked says what came of a layer's archive.
@@ -38,6 +41,7 @@ type blob struct {
 	digest string                                       // of what is read, which may be compressed; "": not known
 	size   int64                                        // of what is read; -1: not known
 	open   func(context.Context) (io.ReadCloser, error) // a Read of it ends with the context
+	of     *budget                                      // of its image; nil: it is the only layer
 }
 
 func layerLock(diffID string) string { return "layer-" + fileOf(diffID) }
@@ -53,13 +57,21 @@ func (s *Store) readLayer(diffID string) (layerRecord, bool) {
 
 // layer makes sure that a layer is here, and returns its record with a lock on it: it stays until the lock is dropped.
 func (s *Store) layer(ctx context.Context, b blob, p *Progress) (*lock, layerRecord, error) {
+	fetched := false // and counted
 	for {
 		l, err := s.lock(ctx, layerLock(b.diffID), shared)
 		if err != nil {
 			return nil, layerRecord{}, err
 		}
 		if rec, ok := s.readLayer(b.diffID); ok {
-			return l, rec, nil
+			if fetched || b.of == nil {
+				return l, rec, nil
+			}
+			if err = b.of.take(rec.Size, rec.Files); err == nil {
+				return l, rec, nil
+			}
+			l.unlock()
+			return nil, layerRecord{}, err
 		}
 		l.unlock()
 		if l, err = s.lock(ctx, layerLock(b.diffID), exclusive); err != nil {
@@ -67,6 +79,7 @@ func (s *Store) layer(ctx context.Context, b blob, p *Progress) (*lock, layerRec
 		}
 		if _, ok := s.readLayer(b.diffID); !ok {
 			_, err = s.fetchLayer(ctx, layerLock(b.diffID), b, p)
+			fetched = err == nil
 		}
 		l.unlock()
 		if err != nil {
@@ -144,16 +157,19 @@ func (s *Store) unpackBlob(ctx context.Context, root string, b blob, p *Progress
 	}
 	defer func() { _ = body.Close() }()
 	raw := &hashing{r: p.watch(body), h: sha256.New()}
+	of := cmp.Or(b.of, newBudget(s.opt.Limits))
+	came := &counting{r: raw}
+	m := &meter{of: of, read: came.n.Load}
 	sum := sha256.New()
 	res, err := func() (unpacked, error) {
-		plain, done, err := decompress(raw)
+		plain, done, err := decompress(came)
 		if err != nil {
 			return unpacked{}, err
 		}
 		defer done()
-		a := newAhead(plain, sum)
+		a := newAhead(of.bounded(plain, came.n.Load), sum)
 		defer a.close()
-		res, err := unpack(ctx, root, a, s.own)
+		res, err := unpack(ctx, root, a, s.own, m)
 		if err == nil {
 			_, err = io.Copy(io.Discard, a) // what follows the archive's end belongs to its digest
 		}
@@ -162,7 +178,8 @@ func (s *Store) unpackBlob(ctx context.Context, root string, b blob, p *Progress
 	if ctx.Err() != nil {
 		return res, "", ctx.Err()
 	}
-	if err != nil && ours(raw.err, err) {
+	var large *errTooLarge
+	if err != nil && (ours(raw.err, err) || errors.As(err, &large) || errors.As(err, new(*compute.Error))) {
 		return res, "", err
 	}
 	if _, e := io.Copy(io.Discard, raw); e != nil && err == nil {

@@ -8,3 +8,10 @@ func KeepAtMost(t *testing.T, directories, files int) {
 	t.Cleanup(func() { mostKept, mostFiles = wasKept, wasFiles })
 	mostKept, mostFiles = directories, files
 }
+
+// RatioFrom has the ratio count from so many bytes on, for a test.
+func RatioFrom(t *testing.T, size int64) {
+	was := ratioFrom
+	t.Cleanup(func() { ratioFrom = was })
+	ratioFrom = size
+}

@@ -166,7 +166,9 @@ func (s *Store) fetchAll(ctx context.Context, o *offer, p *Progress) ([]layerRec
 	var mu sync.Mutex
 	done := map[string]layerRecord{}
 	begun := map[string]bool{}
+	of := newBudget(s.opt.Limits)
 	for _, b := range o.layers {
+		b.of = of
 		if begun[b.diffID] { // an image may name a layer twice
 			p.Ready.Add(1)
 			continue

@@ -20,6 +20,7 @@ import (
 type Options struct {
 	Insecure     []string // registries, host[:port], that are spoken to without TLS; this machine's own are anyway
 	DockerSocket string   // of the docker daemon; "": from DOCKER_HOST, else /var/run/docker.sock
+	Limits       Limits   // of an image
 	Jobs         int      // layers fetched and unpacked at once; 0: one a core, two at least
 	Stall        time.Duration
 	// how long a registry may send nothing before the connection is given up and made anew; 0: a minute

@@ -28,13 +28,13 @@ const biggestFile = 1 << 40
 
 // unpack makes the files of a layer's archive in dir, which must be ours alone. Names are taken as within it, whatever links they lead through; ".."
 // is refused. What cannot be made ends it with an error: a layer is whole or not at all.
-func unpack(ctx context.Context, dir string, stream io.Reader, owners bool) (unpacked, error) {
+func unpack(ctx context.Context, dir string, stream io.Reader, owners bool, m *meter) (unpacked, error) {
 	root, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return unpacked{}, &fs.PathError{Op: "open", Path: dir, Err: err}
 	}
 	defer func() { _ = unix.Close(root) }()
-	u := &unpacker{root: root, owners: owners, last: -1, dirs: make(map[string]*tar.Header), implied: map[string]bool{".": true}, buf: make([]byte, 256<<10)}
+	u := &unpacker{meter: m, root: root, owners: owners, last: -1, dirs: make(map[string]*tar.Header), implied: map[string]bool{".": true}, buf: make([]byte, 256<<10)}
 	defer u.forget()
 	tr := tar.NewReader(stream)
 	for {
@@ -64,6 +64,7 @@ func unpack(ctx context.Context, dir string, stream io.Reader, owners bool) (unp
 }
 
 type unpacker struct {
+	meter   *meter
 	root    int
 	owners  bool
 	implied map[string]bool        // directories of which the archive has said nothing
@@ -232,6 +233,9 @@ func isWhiteout(st *unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFC
 func (u *unpacker) entry(ctx context.Context, h *tar.Header, body io.Reader) error {
 	if h.Typeflag == tar.TypeXGlobalHeader {
 		return nil
+	}
+	if err := u.meter.entry(h); err != nil {
+		return err
 	}
 	name, err := within(h.Name)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-func unpack(context.Context, string, io.Reader, bool) (unpacked, error) {
+func unpack(context.Context, string, io.Reader, bool, *meter) (unpacked, error) {
 	return unpacked{}, errors.New("images can be unpacked on Linux only")
 }
 

@@ -111,7 +111,15 @@ func (a *app) images() (*image.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return image.Open(filepath.Join(dir, "images"), image.Options{})
+	cfg, err := a.configuration()
+	if err != nil {
+		return nil, err
+	}
+	section, err := readImagesSection(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return image.Open(filepath.Join(dir, "images"), image.Options{Limits: section.limits()})
 }
 
 func (a *app) imageList(ctx context.Context) error {

@@ -14,6 +14,15 @@ import (
 // imagesSection is [images].
 type imagesSection struct {
 	Keep time.Duration `conf:"keep"` // so long an image that was built is kept when nothing uses it; 0: 30 days
+
+	MaxSize    int64 `conf:"max-size,size"` // bytes of an image's files; 0: 32 GiB
+	MaxEntries int   `conf:"max-entries"`   // files, directories and links of an image; 0: 1,048,576
+	MaxRatio   int   `conf:"max-ratio"`     // how many times as large as what came it may become; 0: 100
+}
+
+// limits are those of an image that is unpacked.
+func (s imagesSection) limits() image.Limits {
+	return image.Limits{Size: s.MaxSize, Entries: s.MaxEntries, Ratio: s.MaxRatio}
 }
 
 func readImagesSection(cfg *config.Config) (s imagesSection, err error) {
@@ -25,6 +34,9 @@ func readImagesSection(cfg *config.Config) (s imagesSection, err error) {
 	position := func(key string) (string, int) { v := section[key]; return v.File, v.Line }
 	if err := config.Decode(settings, position, &s); err != nil {
 		return s, configError(err)
+	}
+	if s.MaxSize < 0 || s.MaxEntries < 0 || s.MaxRatio < 0 {
+		return s, invalid("write a number above 0, or leave the key out", "[images] max-size, max-entries, max-ratio: less than none")
 	}
 	s.Keep = cmp.Or(s.Keep, 30*24*time.Hour)
 	return s, nil

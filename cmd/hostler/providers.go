@@ -30,8 +30,9 @@ import (
 // site is what a provider is told beside its own keys.
 type site struct {
 	source, typ, installation string
-	dir                       string // the source's own directory for what its provider keeps
-	requested                 bool   // instances are made by requests that say their image, or the source says it for all types: its section need not
+	dir                       string       // the source's own directory for what its provider keeps
+	images                    image.Limits // of images that are unpacked
+	requested                 bool         // instances are made by requests that say their image, or the source says it for all types: its section need not
 }
 
 // kind is a type of source.
@@ -54,12 +55,14 @@ func kinds() map[string]kind {
 		"chroot": here(slow(open(chroot.Open, func(o *chroot.Options, s site) {
 			o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir
 			o.Home, o.Images = imagesHere()
+			o.ImageLimits = s.images
 		}))),
 		"local": open(local.Open, func(o *local.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
 		"fake":  open(fake.Open, func(o *fake.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
 		"sandbox": here(binds(slow(open(sandbox.Open, func(o *sandbox.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
 			atHome(o)
+			o.ImageLimits = s.images
 		})))),
 		"container": here(binds(dear(slow(open(container.Open, func(o *container.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
@@ -67,6 +70,7 @@ func kinds() map[string]kind {
 		"vm": here(binds(grows(slow(open(vm.Open, func(o *vm.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
 			o.Home, o.Images = imagesHere()
+			o.ImageLimits = s.images
 		}))))),
 		"ec2": grows(dear(slow(open(ec2.Open, func(o *ec2.Options, s site) {
 			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent

@@ -205,6 +205,11 @@ func (a *app) opener(cfg *config.Config, state string, ends *ends) opening {
 			return nil, err
 		}
 		s := siteOf(state, name, typ, a.store.Installation())
+		images, err := readImagesSection(cfg)
+		if err != nil {
+			return nil, err
+		}
+		s.images = images.limits()
 		var p compute.Provider
 		if slices.Contains(cloudTypes, typ) {
 			def.Settings, err = deployed(ctx, deployments{a.store}, state, typ, def.Settings)

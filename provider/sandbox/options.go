@@ -1,6 +1,9 @@
 package sandbox
 
-import "github.com/hostler-project/hostler/remote/agent"
+import (
+	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/remote/agent"
+)
 
 // Options of a source of type sandbox.
 type Options struct {
@@ -30,6 +33,7 @@ type Options struct {
 	Home         string       // the caller's; "": none
 	State        []string     // hostler's own directories, which no sandbox sees
 	Images       string       // the store of images; required for any but the host's root and directories
+	ImageLimits  image.Limits // of images that are unpacked there
 	Runtime      string       // a directory of the user's in memory, for what hides secrets; "": one in /dev/shm
 	Agent        agent.Finder // the guest side; required
 

@@ -1,6 +1,9 @@
 package vm
 
-import "github.com/hostler-project/hostler/remote/agent"
+import (
+	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/remote/agent"
+)
 
 // Options of a source of type vm.
 type Options struct {
@@ -27,5 +30,6 @@ type Options struct {
 	Installation string       // the installation's id
 	Dir          string       // where the instances are; required
 	Images       string       // the store of images; required for names of such
+	ImageLimits  image.Limits // of images that are unpacked there
 	Home         string       // the user's, which ~/ before an image's file stands for
 }
