@@ -78,8 +78,8 @@ func userData(req compute.Request, s Source, project Limits) error {
 	return nil
 }
 
-// amount is the rule of a part of the size.
-func amount(what string, part func(compute.Amount) float64, say func(float64) string) checker {
+// amount is the rule of a part of the size. of is what it is called behind a number.
+func amount(what, of string, part func(compute.Amount) float64, say func(float64) string) checker {
 	key := "max-" + what
 	return func(req compute.Request, s Source, project Limits) error {
 		asked := part(compute.Amount{Cores: max(0, req.Cores), Memory: req.Memory, Disk: req.Disk, GPUs: req.GPUs})
@@ -92,15 +92,15 @@ func amount(what string, part func(compute.Amount) float64, say func(float64) st
 		most, has := part(s.Most), part(s.Has)
 		switch {
 		case most > 0 && asked > most:
-			return large(s, fmt.Errorf("%s of %s was asked for, and at most %s may be", say(asked), what, say(most)), "ask for less, or raise `"+key+"` in its source.conf")
+			return large(s, fmt.Errorf("%s%s asked for, and its %s is %s", say(asked), of, key, say(most)), "ask for less, or raise `"+key+"` in its source.conf")
 		case most > 0 || has > 0 && asked <= has:
 		case has > 0 && (s.Binds || !req.Own):
-			return large(s, fmt.Errorf("%s of %s was asked for, and its computers have %s", say(asked), what, say(has)), "`"+key+"` in its source.conf lets requests ask for more")
+			return large(s, fmt.Errorf("%s%s asked for, and its %s is %s", say(asked), of, what, say(has)), "`"+key+"` in its source.conf lets requests ask for more")
 		case s.Grows && !req.Own:
-			return denied(s, fmt.Errorf("requests may not choose how much of %s they get", what), "`"+key+"` in its source.conf lets them, up to what it says")
+			return denied(s, fmt.Errorf("%s%s asked for, and requests may not choose that", say(asked), of), "`"+key+"` in its source.conf lets them, up to what it says")
 		}
 		if narrow := part(project.Most); narrow > 0 && asked > narrow && !req.Own {
-			return large(s, fmt.Errorf("%s of %s was asked for, and requests of the project may ask for %s", say(asked), what, say(narrow)), "ask for less")
+			return large(s, fmt.Errorf("%s%s asked for, and the project's %s is %s", say(asked), of, key, say(narrow)), "ask for less")
 		}
 		return nil
 	}

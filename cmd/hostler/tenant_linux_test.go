@@ -186,7 +186,7 @@ func TestTenantTakesNoMore(t *testing.T) {
 	if status != http.StatusCreated || o.reads("user", text) {
 		t.Errorf("what its keys allow: %d %s", status, text)
 	}
-	if status, text = o.ask("user", map[string]any{"source": "few", "memory": 300 << 20, "project": "team", "wait": 0}); status != http.StatusTooManyRequests || !strings.Contains(text, "256M") {
+	if status, text = o.ask("user", map[string]any{"source": "few", "memory": 300 << 20, "project": "team", "wait": 0}); status != http.StatusTooManyRequests || !strings.Contains(text, "max-memory is 256M") {
 		t.Errorf("more memory than max-memory: %d %s", status, text)
 	}
 	if status, text = o.ask("user", map[string]any{"source": "few", "image": "dir:/", "project": "team"}); status != http.StatusForbidden || !strings.Contains(text, "debian:*") {
