@@ -67,6 +67,11 @@ func (e *Refused) Error() string {
 	return shown(e.Host) + ": it is nowhere that this controller fetches from for others"
 }
 
+// Where is the HOST:PORT, fit to be shown.
+func (e *Refused) Where() string {
+	return net.JoinHostPort(shown(e.Host), strconv.Itoa(int(e.Port)))
+}
+
 // shown is what somebody gave as a host, short and without what a terminal would obey.
 func shown(s string) string {
 	if len(s) > 100 {

@@ -46,16 +46,24 @@ func (s *Store) Pull(ctx context.Context, ref string, opt PullOptions) (Image, e
 	if strings.HasPrefix(ref, "sha256:") { // of what is here alone: a registry's image has a name too
 		return s.findDigest(ref)
 	}
-	r, err := parse(ref, s.opt.Insecure)
+	others, parsed := s.opt.Others.Named(ctx, ref), parse
+	if others {
+		parsed = parseOthers
+	}
+	r, err := parsed(ref, s.opt.Insecure)
 	if err != nil {
 		return Image{}, err
 	}
 	if r.kind == fromDir {
 		return s.directory(r)
 	}
+	r.asked = ref
 	img, err := s.pull(ctx, r, opt)
 	if err == nil && !opt.Unsynced {
 		err = s.settle(img.Digest)
+	}
+	if err != nil && others {
+		return img, s.opt.Others.told(r, err)
 	}
 	return img, s.classify(r, err)
 }

@@ -33,6 +33,8 @@ type reference struct {
 	tag  string         // within them, or of the daemon
 	want string         // of an archive: "", "docker", "oci"
 	reg  name.Reference // of a registry
+
+	asked string // as it was asked for
 }
 
 // host is the registry's.

@@ -21,10 +21,14 @@ func (s *Store) openRegistry(ctx context.Context, r reference, opt PullOptions, 
 		stall = time.Minute
 	}
 	base := remote.DefaultTransport.(*http.Transport).Clone()
-	o.closers = append(o.closers, base.CloseIdleConnections)
+	way := http.RoundTripper(base)
+	if s.opt.Others.Named(ctx, r.asked) {
+		way = s.opt.Others.Guard.Transport(base)
+	}
+	o.closers = append(o.closers, (&http.Client{Transport: way}).CloseIdleConnections)
 	puller, err := remote.NewPuller(
 		remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithUserAgent("hostler"),
-		remote.WithTransport(&resuming{inner: base, stall: stall, tries: 5}), remote.WithJobs(16),
+		remote.WithTransport(&resuming{inner: way, stall: stall, tries: 5}), remote.WithJobs(16),
 	)
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ type Options struct {
 	Jobs         int      // layers fetched and unpacked at once; 0: one a core, two at least
 	Stall        time.Duration
 	// how long a registry may send nothing before the connection is given up and made anew; 0: a minute
+	Others *Others // nil: all images are the owner's to name
 }
 
 // A Store holds images in a directory. Its methods may be called by several goroutines, and by several processes on one directory.

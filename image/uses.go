@@ -15,6 +15,11 @@ import (
 // Take returns the image of a name, pulled if it is not here, and marks it as used by dir, as Use does, before anybody could remove it.
 func (s *Store) Take(ctx context.Context, ref, dir string, opt PullOptions) (Image, error) {
 	opt.user = dir
+	if s.opt.Others.Named(ctx, ref) { // before anything is looked at
+		if _, err := parseOthers(ref, s.opt.Insecure); err != nil {
+			return Image{}, err
+		}
+	}
 	for range 3 { // what is found may be removed before it is marked; what is pulled is marked at once
 		img, err := s.Find(ref)
 		if errors.Is(err, compute.ErrNotFound) || err == nil && !opt.Platform.accepts(img.Platform) {

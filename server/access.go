@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/fetch"
 )
 
 // permission is the part of an operation's description that says which permission its route needs. Without it the route is refused to everybody.
@@ -119,7 +120,7 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 				return
 			}
 		}
-		r = r.WithContext(context.WithValue(r.Context(), principalKey{}, asked))
+		r = r.WithContext(context.WithValue(fetch.For(r.Context(), fetch.Asker{Name: asked.Name, Via: asked.Via, From: from, Project: asked.Project, Operator: asked.Admin()}), principalKey{}, asked))
 		if kind, name := named(pattern, r.URL.Path); name != "" && route.act {
 			a.Thing = name
 			if kind == "lease" || kind == "name" {

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/fetch"
 )
 
 // Hook is one receiver, and what it asks for.
@@ -147,6 +148,8 @@ type Options struct {
 	// Observe hears of each try; result is "ok" or "failed". nil: nobody does.
 	Observe func(hook, result string, took time.Duration)
 	Log     *slog.Logger // nil: none
+	// Guard judges what the hooks' addresses lead to: they themselves are the operator's to name. nil: all is reached.
+	Guard *fetch.Guard
 	// Look is how often the journal is looked at; 0: half a second.
 	Look time.Duration
 	// Pause is how long a hook waits after so many failures in a row; nil: twice as long each time, from a second to ten minutes.
@@ -187,7 +190,15 @@ func New(opt Options) *Sender {
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = 1
-	return &Sender{opt: opt, client: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	way := http.RoundTripper(t)
+	if opt.Guard != nil {
+		var own fetch.Rules
+		for i := range opt.Hooks {
+			own = append(own, fetch.Named(opt.Hooks[i].URL)...)
+		}
+		way = opt.Guard.And(own).Transport(t)
+	}
+	return &Sender{opt: opt, client: &http.Client{Transport: way, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
 // Run delivers until ctx ends. Each hook goes at its own pace.

@@ -20,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/deploy/oldconfig"
+	"github.com/hostler-project/hostler/fetch"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -68,6 +69,9 @@ type app struct {
 
 	meters *meters  // of a controller; nil: nothing is measured
 	traces *tracing // nil: nothing is followed
+
+	guard    *fetch.Guard // of a controller: judges where it goes for others; nil: for others nothing is done here
+	refusals *refusals    // of that
 
 	signal *atomic.Pointer[string] // that ended what was done; nil: none
 }

@@ -30,9 +30,10 @@ import (
 // site is what a provider is told beside its own keys.
 type site struct {
 	source, typ, installation string
-	dir                       string       // the source's own directory for what its provider keeps
-	images                    image.Limits // of images that are unpacked
-	requested                 bool         // instances are made by requests that say their image, or the source says it for all types: its section need not
+	dir                       string        // the source's own directory for what its provider keeps
+	images                    image.Limits  // of images that are unpacked
+	others                    *image.Others // how images are fetched that requests name; nil: as the owner's
+	requested                 bool          // instances are made by requests that say their image, or the source says it for all types: its section need not
 }
 
 // kind is a type of source.
@@ -53,22 +54,22 @@ type kind struct {
 func kinds() map[string]kind {
 	all := map[string]kind{
 		"chroot": here(slow(open(chroot.Open, func(o *chroot.Options, s site) {
-			o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir
+			o.Source, o.Installation, o.Dir, o.Others = s.source, s.installation, s.dir, s.others
 			o.Home, o.Images = imagesHere()
 			o.ImageLimits = s.images
 		}))),
 		"local": open(local.Open, func(o *local.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
 		"fake":  open(fake.Open, func(o *fake.Options, s site) { o.Source, o.Installation, o.Dir = s.source, s.installation, s.dir }),
 		"sandbox": here(binds(slow(open(sandbox.Open, func(o *sandbox.Options, s site) {
-			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
+			o.Source, o.Installation, o.Dir, o.Agent, o.Others = s.source, s.installation, s.dir, findAgent, s.others
 			atHome(o)
 			o.ImageLimits = s.images
 		})))),
 		"container": here(binds(dear(slow(open(container.Open, func(o *container.Options, s site) {
-			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
+			o.Source, o.Installation, o.Dir, o.Agent, o.Others = s.source, s.installation, s.dir, findAgent, s.others
 		}))))),
 		"vm": here(binds(grows(slow(open(vm.Open, func(o *vm.Options, s site) {
-			o.Source, o.Installation, o.Dir, o.Agent = s.source, s.installation, s.dir, findAgent
+			o.Source, o.Installation, o.Dir, o.Agent, o.Others = s.source, s.installation, s.dir, findAgent, s.others
 			o.Home, o.Images = imagesHere()
 			o.ImageLimits = s.images
 		}))))),

@@ -75,7 +75,7 @@ func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	if err != nil {
 		return out, err
 	}
-	next, err := newServed(ctx, engine, cfg, true)
+	next, err := newServed(ctx, engine, cfg, true, b.guard)
 	if err != nil {
 		return out, err
 	}

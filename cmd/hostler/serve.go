@@ -27,6 +27,7 @@ import (
 	certs "github.com/hostler-project/hostler/auth/certificate"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director"
+	"github.com/hostler-project/hostler/fetch"
 	"github.com/hostler-project/hostler/policy"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/server"
@@ -89,7 +90,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	if err != nil {
 		return err
 	}
-	a.log, a.meters, a.serving, a.bell = log, newMeters(), true, newBell()
+	a.log, a.meters, a.serving, a.bell, a.refusals = log, newMeters(), true, newBell(), newRefusals(log)
 	if o.drain < 0 {
 		return invalid("", "--drain: less than nothing")
 	}
@@ -101,7 +102,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		return err
 	}
 	k := &controller{app: a, leaving: end.begun.Load, bell: a.bell, soon: newBell(), wanted: newBell(), others: newBell(), answers: newAnswers(a.store, a.log)}
-	first, err := newServed(ctx, engine, a.cfg, false)
+	first, err := newServed(ctx, engine, a.cfg, false, a.guard)
 	if err != nil {
 		return err
 	}
@@ -111,6 +112,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	if err := k.openAuth(); err != nil {
 		return err
 	}
+	a.refusals.audit.Store(k.audit)
 	k.tellFaults(faultsOf(a.cfg))
 	k.ahead = &foresight{k: k}
 	if err := k.openCertificates(o); err != nil {
@@ -226,10 +228,11 @@ type served struct {
 	hooks  []webhook.Hook // that are told what happens
 	signIn server.SignIn
 	mark   string // of what was applied then
+	guard  *fetch.Guard
 }
 
-// newServed reads what a controller needs besides the engine. strict: also what only takes something from somebody is an error.
-func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, strict bool) (*served, error) {
+// newServed reads what a controller needs besides the engine. guard is what it goes out by. strict: also what only takes something from somebody is an error.
+func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, strict bool, guard *fetch.Guard) (*served, error) {
 	opt, err := directorOptions(cfg)
 	if err != nil {
 		return nil, err
@@ -249,8 +252,8 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 	if err != nil {
 		return nil, err
 	}
-	how, err := said.provider(ctx)
-	return &served{engine, cfg, opt, make(chan struct{}), who, hooks, how, ""}, err
+	how, err := said.provider(ctx, guard)
+	return &served{engine, cfg, opt, make(chan struct{}), who, hooks, how, "", guard}, err
 }
 
 // identity tells this controller from others.

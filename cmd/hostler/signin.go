@@ -12,6 +12,7 @@ import (
 	certs "github.com/hostler-project/hostler/auth/certificate"
 	"github.com/hostler-project/hostler/auth/signin"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/fetch"
 	"github.com/hostler-project/hostler/server"
 )
 
@@ -33,8 +34,8 @@ const (
 	usualSession = 12 * time.Hour
 )
 
-// provider is how people sign in, as a configuration says.
-func (s *signingIn) provider(ctx context.Context) (out server.SignIn, err error) {
+// provider is how people sign in, as a configuration says. The issuer is where the operator says, and what its documents name the guard judges.
+func (s *signingIn) provider(ctx context.Context, guard *fetch.Guard) (out server.SignIn, err error) {
 	out = server.SignIn{Address: s.Address, Life: cmp.Or(s.LoginLife, usualLogin), PageLife: cmp.Or(s.SessionLife, usualSession)}
 	if u, err := url.Parse(s.Address); s.Address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Path != "" && u.Path != "/") {
 		return out, invalid("address = https://hostler.example.org", "[auth] address: %q is not where browsers find a controller", s.Address)
@@ -48,6 +49,7 @@ func (s *signingIn) provider(ctx context.Context) (out server.SignIn, err error)
 		}
 	}
 	s.Reserved = reservedNames()
+	s.Transport = guard.And(fetch.Named(s.Issuer)).Transport(nil)
 	out.Provider, err = signin.New(s.Options)
 	return out, err
 }

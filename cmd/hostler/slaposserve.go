@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/slap/authority"
 	"github.com/hostler-project/hostler/slap/cache"
 	"github.com/hostler-project/hostler/slap/master"
+	"github.com/hostler-project/hostler/slap/parameter"
 	"github.com/hostler-project/hostler/slap/view"
 )
 
@@ -159,7 +160,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 	if err := moveReleases(ctx, logTeller{k.app.log}, m, k.app.store, said.Root, k.app.at); err != nil {
 		return nil, err
 	}
-	k.slap = view.New(view.Options{Master: m, Who: func(p auth.Principal, writes bool) (master.Who, error) {
+	k.slap = view.New(view.Options{Master: m, Loader: &parameter.Loader{HTTP: &http.Client{Transport: k.app.guard.Transport(nil)}}, Who: func(p auth.Principal, writes bool) (master.Who, error) {
 		who, _, err := slaposWho(p, writes)
 		return who, err
 	}})

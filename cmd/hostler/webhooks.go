@@ -174,8 +174,8 @@ func (t *turn) end() {
 func (k *controller) sender(now *served, t *turn) *webhook.Sender {
 	return webhook.New(webhook.Options{
 		Hooks: now.hooks, Journal: &hookJournal{now.engine, k.app.store}, Installation: k.app.store.Installation(), Version: thisVersion().Version, Log: k.app.log,
-		Observe: k.app.meters.told,
-		Leads:   func() bool { return k.leadsBy(t) },
+		Observe: k.app.meters.told, Guard: now.guard,
+		Leads: func() bool { return k.leadsBy(t) },
 	})
 }
 

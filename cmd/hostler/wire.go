@@ -54,6 +54,9 @@ func (a *app) embedded(ctx context.Context) (*pool.Pool, error) {
 	if cfg, err = a.takeUp(ctx, cfg); err != nil {
 		return nil, err
 	}
+	if err := a.openGuard(cfg); err != nil {
+		return nil, err
+	}
 	ends := &ends{}
 	a.closers = append(a.closers, ends.close)
 	a.open = a.opener(cfg, state, ends)
@@ -209,7 +212,7 @@ func (a *app) opener(cfg *config.Config, state string, ends *ends) opening {
 		if err != nil {
 			return nil, err
 		}
-		s.images = images.limits()
+		s.images, s.others = images.limits(), a.others(def.Image, def.Settings["image"])
 		var p compute.Provider
 		if slices.Contains(cloudTypes, typ) {
 			def.Settings, err = deployed(ctx, deployments{a.store}, state, typ, def.Settings)

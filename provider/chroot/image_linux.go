@@ -27,7 +27,7 @@ func (p *Provider) store() (*image.Store, error) {
 		return nil, &compute.Error{Op: "chroot", ID: compute.ID(p.o.Source), Kind: compute.ErrUnavailable, Err: errors.New("there is no store of images"),
 			Hint: "set HOME or XDG_CACHE_HOME, in whose directory it is"}
 	}
-	return image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits})
+	return image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})
 }
 
 // chooseImage decides which content an instance's image is, for good, and records it before it is used. It is the instance's until its directory is gone.

@@ -16,12 +16,13 @@ type Options struct {
 	Layer  string `conf:"layer"`  // overlay, copy or auto; "": auto, which is overlay where it works
 	Resolv bool   `conf:"resolv"` // put this machine's resolv.conf into each instance
 
-	Source       string       // the source's name
-	Installation string       // the installation's id
-	Dir          string       // where the instances are; required
-	Images       string       // the store of images; required for any
-	ImageLimits  image.Limits // of images that are unpacked there
-	Home         string       // the user's, which ~/ before an image's file stands for
+	Source       string        // the source's name
+	Installation string        // the installation's id
+	Dir          string        // where the instances are; required
+	Images       string        // the store of images; required for any
+	ImageLimits  image.Limits  // of images that are unpacked there
+	Others       *image.Others // how images are fetched that requests name; nil: as the owner's
+	Home         string        // the user's, which ~/ before an image's file stands for
 }
 
 // Check says what is wrong with the keys, as far as they say it themselves: no file is looked at. Its errors are compute.KeyErrors.

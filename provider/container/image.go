@@ -45,7 +45,7 @@ func (p *Provider) image(ctx context.Context, ref string, always bool) (imageInf
 	}
 	if err := p.pull(ctx, ref); err != nil {
 		var e *compute.Error
-		if errors.As(err, &e) && (errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied)) { // registries say either of what they do not have
+		if errors.As(err, &e) && !p.o.Others.Named(ctx, ref) && (errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied)) { // registries say either of what they do not have
 			e.Hint = p.meant(ctx, ref, e.Hint)
 		}
 		return img, err
@@ -67,8 +67,16 @@ func (p *Provider) meant(ctx context.Context, ref, hint string) string {
 	return image.Meant(ref, names, hint)
 }
 
-// pull lets the engine fetch an image, with what the user's docker configuration says of the registry's credentials.
+// pull lets the engine fetch an image. Where a request has named it, what the registry answers is not told.
 func (p *Provider) pull(ctx context.Context, ref string) error {
+	if err := p.o.Others.Check(ctx, ref); err != nil {
+		return err
+	}
+	return p.o.Others.Told(ctx, ref, p.fetch(ctx, ref))
+}
+
+// fetch lets the engine fetch an image, with what the user's docker configuration says of the registry's credentials.
+func (p *Provider) fetch(ctx context.Context, ref string) error {
 	begin := time.Now()
 	r, err := name.ParseReference(ref, name.WeakValidation)
 	if err != nil {

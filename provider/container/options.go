@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -38,10 +39,11 @@ type Options struct {
 	Runtime       string   `conf:"runtime"`        // the engine's name of an OCI runtime; "": its default
 	UserNS        string   `conf:"userns"`         // host, auto, keep-id or nomap; "": the engine's default
 
-	Source       string       // the source's name
-	Installation string       // the installation's id
-	Dir          string       // unused: all state is at the engine
-	Agent        agent.Finder // finds our guest program; required for Create
+	Source       string        // the source's name
+	Installation string        // the installation's id
+	Dir          string        // unused: all state is at the engine
+	Agent        agent.Finder  // finds our guest program; required for Create
+	Others       *image.Others // how images are fetched that requests name; nil: as the owner's
 }
 
 // plan is what the lists of Options mean.

@@ -40,7 +40,7 @@ func (p *Provider) base(ctx context.Context, own owner) (*base, error) {
 	if err := p.at("image"); err != nil {
 		return nil, err
 	}
-	store, err := image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits})
+	store, err := image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (p *Provider) release(id compute.ID) error {
 	if err != nil {
 		return err
 	}
-	store, err := image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits})
+	store, err := image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})
 	if err != nil {
 		return err
 	}

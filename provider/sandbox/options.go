@@ -26,16 +26,17 @@ type Options struct {
 	AIO     bool     `conf:"aio"`         // contexts of asynchronous input and output (io_setup) may be made
 	Nesting bool     `conf:"nesting"`     // name spaces and mounts are allowed inside
 
-	Source       string       // the source's name
-	Installation string       // the installation's id
-	Dir          string       // where the instances are; required
-	NetworkDir   string       // what is kept of the networks of all sources' sandboxes; "": they have none
-	Home         string       // the caller's; "": none
-	State        []string     // hostler's own directories, which no sandbox sees
-	Images       string       // the store of images; required for any but the host's root and directories
-	ImageLimits  image.Limits // of images that are unpacked there
-	Runtime      string       // a directory of the user's in memory, for what hides secrets; "": one in /dev/shm
-	Agent        agent.Finder // the guest side; required
+	Source       string        // the source's name
+	Installation string        // the installation's id
+	Dir          string        // where the instances are; required
+	NetworkDir   string        // what is kept of the networks of all sources' sandboxes; "": they have none
+	Home         string        // the caller's; "": none
+	State        []string      // hostler's own directories, which no sandbox sees
+	Images       string        // the store of images; required for any but the host's root and directories
+	ImageLimits  image.Limits  // of images that are unpacked there
+	Others       *image.Others // how images are fetched that requests name; nil: as the owner's
+	Runtime      string        // a directory of the user's in memory, for what hides secrets; "": one in /dev/shm
+	Agent        agent.Finder  // the guest side; required
 
 	Without []string // defences that are off: for tests alone, and no key
 }

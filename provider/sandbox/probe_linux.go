@@ -22,7 +22,7 @@ func (p *Provider) Probe(_ context.Context, spec compute.Spec) (note string, err
 	if name == hostImage {
 		return "", nil
 	}
-	store, err := image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits})
+	store, err := image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})
 	if err != nil {
 		return fail(err)
 	}

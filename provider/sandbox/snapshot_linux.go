@@ -57,7 +57,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, own owner, spec 
 	if err := p.at("commit"); err != nil {
 		return "", err
 	}
-	store, err := image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits})
+	store, err := image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})
 	if err != nil {
 		return "", err
 	}
@@ -74,7 +74,7 @@ func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (st
 		return "", fault("ImageDigest", "", &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("its root is this machine's own, which changes at any time"),
 			Hint: "set image = NAME in the source's section [sandbox]; docs/images.md says which names there are"})
 	}
-	store, err := image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits})
+	store, err := image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})
 	if err != nil {
 		return "", err
 	}

@@ -31,7 +31,7 @@ func (p *Provider) store() (*image.Store, error) {
 		return nil, &compute.Error{Op: "vm", ID: compute.ID(p.o.Source), Kind: compute.ErrUnavailable, Err: errors.New("there is no store of images"),
 			Hint: "set HOME or XDG_CACHE_HOME, in whose directory it is, or image to the absolute path of a disk"}
 	}
-	return image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits})
+	return image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})
 }
 
 // takeImage finds the disk of an instance's image, pulled if it is not here, unless that was done. It is the instance's until its directory is gone.

@@ -25,11 +25,12 @@ type Options struct {
 	Warm    bool     `conf:"warm"`        // instances are copies of one booted machine, and paused until they are used
 	Qemu    string   `conf:"qemu"`        // the program; "": qemu-system-x86_64 or this machine's kind of it, on PATH
 
-	Agent        agent.Finder // finds the guest's program; nil: only ssh leads in
-	Source       string       // the source's name
-	Installation string       // the installation's id
-	Dir          string       // where the instances are; required
-	Images       string       // the store of images; required for names of such
-	ImageLimits  image.Limits // of images that are unpacked there
-	Home         string       // the user's, which ~/ before an image's file stands for
+	Agent        agent.Finder  // finds the guest's program; nil: only ssh leads in
+	Source       string        // the source's name
+	Installation string        // the installation's id
+	Dir          string        // where the instances are; required
+	Images       string        // the store of images; required for names of such
+	ImageLimits  image.Limits  // of images that are unpacked there
+	Others       *image.Others // how images are fetched that requests name; nil: as the owner's
+	Home         string        // the user's, which ~/ before an image's file stands for
 }

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/fetch"
+	"github.com/hostler-project/hostler/image"
+)
+
+// fetching is the section [fetch] of hostler.conf: where a controller goes for others, beside the internet.
+type fetching struct {
+	Allow []string `conf:"allow"`
+	Deny  []string `conf:"deny"`
+}
+
+// readFetching reads it.
+func readFetching(cfg *config.Config) (allow, deny fetch.Rules, err error) {
+	section := cfg.Sections["fetch"]
+	var said fetching
+	if err := decodeSection(section, &said); err != nil {
+		return nil, nil, err
+	}
+	for key, to := range map[string]struct {
+		words []string
+		rules *fetch.Rules
+	}{"allow": {said.Allow, &allow}, "deny": {said.Deny, &deny}} {
+		if *to.rules, err = fetch.Parse(to.words); err != nil {
+			v := section[key]
+			return nil, nil, configError(&config.Error{File: v.File, Line: v.Line, Key: key, Err: err})
+		}
+	}
+	return allow, deny, nil
+}
+
+// openGuard makes the guard of a controller by its configuration. A command by itself has none: it fetches for its own user.
+func (a *app) openGuard(cfg *config.Config) error {
+	if !a.serving {
+		return nil
+	}
+	allow, deny, err := readFetching(cfg)
+	if err != nil {
+		return err
+	}
+	a.guard = fetch.New(fetch.Options{Allow: allow, Deny: deny, Refused: a.refusals.add})
+	return nil
+}
+
+// others is how images are fetched for others than the owner, whose source names some itself.
+func (a *app) others(own ...string) *image.Others {
+	if a.guard == nil {
+		return nil
+	}
+	return &image.Others{Guard: a.guard, Own: own, Log: a.log}
+}
+
+// What is told of refusals: one of the same somebody for the same place in so long, and so many a second and at once.
+const (
+	sameRefusal                      = time.Minute
+	mostRefusals                     = 1000 // that are remembered
+	fetchRefusals, fetchRefusalsOnce = 1, 100
+)
+
+// refusals tells of what was not fetched, in the log and in the audit log.
+type refusals struct {
+	log   *slog.Logger
+	audit atomic.Pointer[auth.Log]
+	few   *rate.Limiter
+
+	mu     sync.Mutex
+	told   map[string]time.Time
+	missed int
+}
+
+func newRefusals(log *slog.Logger) *refusals {
+	return &refusals{log: log, few: rate.NewLimiter(fetchRefusals, fetchRefusalsOnce), told: map[string]time.Time{}}
+}
+
+// add tells of one, unless the same was told just now, or too many were.
+func (r *refusals) add(ctx context.Context, what *fetch.Refused) {
+	who, _ := fetch.By(ctx)
+	thing := what.Where()
+	missed, ok := r.fresh(who.Name + "\n" + thing)
+	if !ok {
+		return
+	}
+	why := what.Why
+	if what.Addr.IsValid() {
+		why += ": " + what.Addr.String()
+	}
+	r.log.Warn("not fetched for others", "what", thing, "why", why, "who", who.Name, "from", who.From, "missed", missed)
+	if to := r.audit.Load(); to != nil {
+		to.Add(auth.Act{Time: time.Now(), Who: who.Name, Via: who.Via, From: who.From, Project: who.Project, Act: "fetch", Thing: thing, Outcome: "denied", Detail: why, Missed: missed})
+	}
+}
+
+// fresh reports whether a refusal is to be told, and how many before it were not.
+func (r *refusals) fresh(key string) (missed int, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if now.Sub(r.told[key]) < sameRefusal || !r.few.Allow() {
+		r.missed++
+		return 0, false
+	}
+	if len(r.told) >= mostRefusals {
+		clear(r.told)
+	}
+	r.told[key] = now
+	missed, r.missed = r.missed, 0
+	return missed, true
+}

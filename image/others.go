@@ -1,0 +1,156 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/fetch"
+)
+
+// Others say how images are fetched that somebody else has named than the owner of this machine: a user of a controller, in a request. Such an image is of a registry,
+// never of this machine's files, and the registry is reached by the guard. Nothing of what it answers is in an error; the log has it. A nil Others is none.
+type Others struct {
+	Guard *fetch.Guard
+	Own   []string     // names of images that the owner's configuration has: they are fetched as ever
+	Log   *slog.Logger // what went wrong, with what was answered
+}
+
+// Named reports whether somebody else has named an image.
+func (o *Others) Named(ctx context.Context, ref string) bool {
+	if o == nil {
+		return false
+	}
+	home, _ := os.UserHomeDir() // without one nothing is in it
+	own := func(n string) bool { return n == ref || InHome(n, home) == ref }
+	who, _ := fetch.By(ctx)
+	return !who.Operator && !slices.ContainsFunc(o.Own, own) && !strings.HasPrefix(ref, "sha256:")
+}
+
+// Check judges where a program of this machine would go that pulls an image by itself, such as a container engine. nil: it may.
+func (o *Others) Check(ctx context.Context, ref string) error {
+	if !o.Named(ctx, ref) {
+		return nil
+	}
+	r, err := parseOthers(ref, nil)
+	if err != nil {
+		return err
+	}
+	if err := o.Guard.Check(ctx, r.endpoint()); err != nil {
+		return o.told(r, err)
+	}
+	return nil
+}
+
+// Told is an error of such a program as the one who asked gets it.
+func (o *Others) Told(ctx context.Context, ref string, err error) error {
+	if err == nil || !o.Named(ctx, ref) {
+		return err
+	}
+	r, bad := parseOthers(ref, nil)
+	if bad != nil {
+		return bad
+	}
+	return o.told(r, err)
+}
+
+// endpoint is the HOST:PORT of a reference's registry.
+func (r reference) endpoint() string {
+	reg := r.reg.Context().Registry
+	host := reg.RegistryStr()
+	if strings.LastIndexByte(host, ':') > strings.LastIndexByte(host, ']') {
+		return host
+	}
+	return host + map[bool]string{true: ":80", false: ":443"}[reg.Scheme() == "http"]
+}
+
+// errOwners is for names of this machine's files. It is the same whether they are there or not, because nobody looked.
+var errOwners = errors.New("an image of this machine's files or engine is for its owner alone")
+
+// parseOthers takes a reference apart that somebody else gave: it is of a registry, and no file is looked at to tell.
+func parseOthers(ref string, insecure []string) (reference, error) {
+	bad := func(kind, err error, hint string) (reference, error) {
+		return reference{}, &compute.Error{Op: "image.Parse", ID: compute.ID(ref), Kind: kind, Err: err, Hint: hint}
+	}
+	scheme, rest, _ := strings.Cut(ref, ":")
+	switch {
+	case slices.Contains([]string{"oci", "oci-archive", "docker-archive", "dir", "docker-daemon"}, scheme), strings.HasPrefix(ref, "/"), strings.HasPrefix(ref, "."), strings.HasPrefix(ref, "~"):
+		return bad(compute.ErrDenied, errOwners, "NAME[:TAG|@DIGEST] names one of a registry")
+	case scheme == "docker":
+		ref = strings.TrimPrefix(rest, "//")
+	}
+	n, err := name.ParseReference(ref)
+	if err == nil && slices.Contains(insecure, n.Context().RegistryStr()) {
+		n, err = name.ParseReference(ref, name.Insecure)
+	}
+	if err != nil {
+		return bad(compute.ErrInvalid, errors.New("not the name of an image"), "NAME[:TAG|@DIGEST]")
+	}
+	return reference{kind: fromRegistry, reg: n, name: familiar(n)}, nil
+}
+
+// told is what the one who asked is told of an error: what kind it is, and nothing that a remote has said.
+func (o *Others) told(r reference, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	kind, text, hint := o.words(r, err)
+	if o.Log != nil && !errors.As(err, new(*fetch.Refused)) { // a refusal is logged where it is made
+		o.Log.Warn("an image that was asked for is not fetched", "image", logged(r.name), "err", logged(err.Error()))
+	}
+	return &compute.Error{Op: "image.Pull", ID: compute.ID(r.name), Kind: kind, Err: text, Hint: hint}
+}
+
+func (o *Others) words(r reference, err error) (kind, text error, hint string) {
+	var (
+		refused *fetch.Refused
+		unknown *fetch.Unknown
+		answer  *transport.Error
+		corrupt *errCorrupt
+		content *errContent
+		ours    *compute.Error
+		host    = r.host()
+	)
+	switch {
+	case errors.As(err, &refused):
+		return compute.ErrDenied, refused, fetch.Hint
+	case errors.As(err, &unknown):
+		return compute.ErrUnavailable, unknown, ""
+	case errors.As(err, &answer):
+		hint, kind = kindOfAnswer(r, answer)
+		return kind, fmt.Errorf("%s answers %d %s", host, answer.StatusCode, http.StatusText(answer.StatusCode)), hint
+	case errors.As(err, &corrupt), errors.As(err, &content):
+		return compute.ErrFailed, fmt.Errorf("what %s has under this name is no image that can be used here", host), ""
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return compute.ErrUnavailable, errors.New("there is no room for it"), ""
+	case errors.As(err, &ours) && (errors.Is(ours, compute.ErrNotFound) || errors.Is(ours, compute.ErrDenied)):
+		return ours.Kind, fmt.Errorf("%s has no such image, or wants a login", host), ""
+	case errors.As(err, &ours) && errors.Is(ours, compute.ErrInvalid):
+		return compute.ErrInvalid, fmt.Errorf("what %s has under this name does not run here", host), ""
+	}
+	return compute.ErrUnavailable, fmt.Errorf("%s does not answer as a registry of images does", host), again
+}
+
+// logged is a text from elsewhere, short and on one line.
+func logged(s string) string {
+	const most = 500
+	if len(s) > most {
+		s = s[:most] + "..."
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x200e && r <= 0x2069 {
+			return ' '
+		}
+		return r
+	}, s)
+}
