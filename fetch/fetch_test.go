@@ -287,7 +287,7 @@ func TestWords(t *testing.T) {
 		t.Errorf("%+v", told)
 	}
 	long := (&fetch.Refused{Host: "\x1b[2J" + strings.Repeat("x", 1000)}).Error()
-	if strings.ContainsRune(long, 0x1b) || len(long) > 250 {
+	if strings.ContainsRune(long, 0x1b) || len(long) > 300 {
 		t.Errorf("%q", long)
 	}
 }

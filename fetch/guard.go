@@ -7,7 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
+
+	"github.com/hostler-project/hostler/visible"
 )
 
 // Resolver finds the addresses of a name. A [net.Resolver] is one.
@@ -72,17 +73,12 @@ func (e *Refused) Where() string {
 	return net.JoinHostPort(shown(e.Host), strconv.Itoa(int(e.Port)))
 }
 
-// shown is what somebody gave as a host, short and without what a terminal would obey.
+// shown is what somebody gave as a host, short and as a terminal may have it.
 func shown(s string) string {
 	if len(s) > 100 {
 		s = s[:100] + "..."
 	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, s)
+	return visible.Line(s)
 }
 
 // refuse makes the error, and tells of it.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/fetch"
+	"github.com/hostler-project/hostler/visible"
 )
 
 // Others say how images are fetched that somebody else has named than the owner of this machine: a user of a controller, in a request. Such an image is of a registry,
@@ -147,10 +148,5 @@ func logged(s string) string {
 	if len(s) > most {
 		s = s[:most] + "..."
 	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x200e && r <= 0x2069 {
-			return ' '
-		}
-		return r
-	}, s)
+	return visible.Line(s)
 }

@@ -38,7 +38,7 @@ func newGuardedYard(t *testing.T, conf string) *guardedYard {
 	t.Cleanup(g.secret.Close)
 	g.yard = newYard(t, map[string]string{
 		"hostler.conf":              strings.ReplaceAll(conf, "SECRET", g.host()),
-		"sources/box/source.conf":   "type = sandbox\n[sandbox]\nimage = " + g.host() + "/own:1\n",
+		"sources/box/source.conf":   "type = sandbox\nimages = *, */*, */*/*, */*/*/*\n[sandbox]\nimage = " + g.host() + "/own:1\n",
 		"projects/web/project.conf": "[members]\nann = user\n",
 	})
 	g.k = g.serve("--listen", "127.0.0.1:0", "--no-fill")
