@@ -8,13 +8,12 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime"
 	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -53,7 +52,9 @@ func Main(words []string) int {
 			return complain(err)
 		}
 	}
+	mine := threads{few: plan.PIDs > 0 && plan.PIDs < bombed}
 	opt := process.Options{KeepEnv: true, Dir: plan.Dir, Orphans: process.NewOrphans(), NoWatch: true, Own: true}
+	opt.Orphans.Began, opt.Orphans.Alone = mine.began, mine.rest
 	if plan.Group > 0 && plan.clone3 { // to be born in a group takes clone3
 		opt.Cgroup = os.NewFile(uintptr(fds[plan.Group-1]), "cgroup")
 	} else {
@@ -67,7 +68,6 @@ func Main(words []string) int {
 	go func() {
 		conn.Prepare()
 		time.Sleep(rehearsal)
-		spare(threads)
 		if !used.Load() {
 			rehearse(conn, "/bin/true")
 		}
@@ -83,18 +83,30 @@ func Main(words []string) int {
 		if err != nil {
 			return complain(err)
 		}
-		if !used.Swap(true) {
-			time.AfterFunc(settled, func() { runtime.GOMAXPROCS(min(runtime.NumCPU(), 4)) })
-		}
-		go func() { _ = agent.Serve(context.Background(), c, kept, agent.Options{}) }() // ends with its connection, or with the sandbox
+		used.Store(true)
+		mine.came()
+		go func() {
+			defer mine.rest()
+			_ = agent.Serve(context.Background(), c, kept, agent.Options{}) // ends with its connection, or with the sandbox
+		}()
 	}
 }
 
-// bear takes the signals that would end us, and does nothing about them: who is root inside may send them, as to a first process of any system, which
-// has no handlers and so does not hear them. Go's runtime has some.
+// bear has the signals that would end us do nothing: who is root inside may send them, as to a first process of any system. Go's runtime has handlers
+// for them. Where there are none the kernel lets no such signal through to a first process; and to catch them would take two threads.
 func bear() {
-	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV,
-		unix.SIGSYS, unix.SIGTERM, unix.SIGSTKFLT)
+	all := [...]unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV,
+		unix.SIGSYS, unix.SIGTERM, unix.SIGSTKFLT}
+	if os.Getpid() != 1 { // a test has us in no name space of our own
+		for _, s := range all {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+		return
+	}
+	var none struct{ handler, flags, restorer, mask uint64 }
+	for _, s := range all {
+		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&none)), 0, unsafe.Sizeof(none.mask), 0, 0)
+	}
 }
 
 // Ahead is the word for a first process that is started before it is wanted.
@@ -113,30 +125,6 @@ func ahead() bool {
 // rehearsal is how long we wait for somebody to come before we rehearse: who wants a sandbox that has just been made comes at once, and shall not be
 // in our way.
 const rehearsal = 30 * time.Millisecond
-
-// threads are how many we keep in reserve: a program that has all the processes that there may be leaves none to us, and without a thread that it needs
-// Go's runtime ends the program. Each file that is read or written at the moment may need one, and on a slow machine longer: so many copies at once are safe.
-const threads = 24
-
-// spare has so many threads made. Those that are not needed wait, and are never ended.
-func spare(n int) {
-	var made, done sync.WaitGroup
-	done.Add(1)
-	for range n {
-		made.Add(1)
-		go func() {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			made.Done()
-			done.Wait() // each on its own
-		}()
-	}
-	made.Wait()
-	done.Done()
-}
-
-// settled is how long after the first has come we run on more than one processor: who comes for a moment does not wait for that to be arranged.
-const settled = 50 * time.Millisecond
 
 // rehearse runs a command as if somebody had come, so that who comes later does not wait for what a program does at its first time.
 func rehearse(conn compute.Conn, command ...string) {

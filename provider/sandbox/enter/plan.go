@@ -33,6 +33,7 @@ type Plan struct {
 	Env      map[string]string // of every command
 	Dir      string            // where commands start
 	NProc    int64             // most processes, where no control group counts them; 0: as it is
+	PIDs     int64             // most processes, whoever counts them
 	PTYs     int64             // most terminals; 0: as many as the machine has
 	AIO      bool              // contexts of asynchronous input and output may be made
 	Nesting  bool              // name spaces and mounts of the user's own are allowed inside
@@ -205,6 +206,7 @@ func (c *coder) plan(p *Plan) {
 	c.words(&p.Env)
 	c.string(&p.Dir)
 	c.int(&p.NProc)
+	c.int(&p.PIDs)
 	c.int(&p.PTYs)
 	c.bool(&p.AIO)
 	c.bool(&p.Nesting)
