@@ -116,3 +116,20 @@ func (b *Bundle) Exposed() (Value, bool) {
 }
 
 func exposed(v Value) bool { return Shown(v.Key, v.Text) != v.Text }
+
+// redirects reports whether a source takes a name by which users mean this machine, and is something else: commands and their input would go
+// there unasked.
+func redirects(s *Source) bool {
+	return s.Name == "sandbox" || s.Name == "local" && s.Type != "local"
+}
+
+// localImage reports whether an image is files of this machine: whoever names a directory names what commands see of it, with nothing hidden.
+func localImage(typ, image string) bool {
+	if typ == "vm" || typ == "chroot" {
+		return true
+	}
+	if typ != "sandbox" {
+		return false
+	}
+	return policy.Local(image) && image != "host"
+}

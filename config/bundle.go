@@ -110,13 +110,7 @@ func (b *Bundle) sum() string {
 	}
 	defer p.close()
 	bound := &binding{place: p, files: map[string]string{}}
-	dir := filepath.Join("bundles", b.Name)
-	bound.file(filepath.Join(dir, "bundle.conf"))
-	for _, part := range bundleParts {
-		if _, err := p.stat(filepath.Join(dir, part)); err == nil {
-			bound.tree(filepath.Join(dir, part))
-		}
-	}
+	bound.bundle(b.Name)
 	h := sha256.New()
 	for _, path := range slices.Sorted(maps.Keys(bound.files)) {
 		name, err := filepath.Rel(b.Dir, path)

@@ -77,7 +77,7 @@ func TestBundleStaysInItsTree(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := w.load().NeedsTrust()[0]
-	if err := w.opt.Trust.Approve(d.Root, d.Digest); err != nil {
+	if err := w.opt.Trust.Approve(d); err != nil {
 		t.Fatal(err)
 	}
 	b, err := w.load().Bundle("b")

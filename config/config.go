@@ -85,12 +85,13 @@ func Load(opt LoadOptions) (*Config, error) {
 	if c.Roots, err = findRoots(&opt); err != nil {
 		return nil, err
 	}
-	g := &gathering{Config: c, byName: map[string]*Source{}, trees: map[string]*tree{}}
+	g := &gathering{Config: c, byName: map[string]*Source{}, trees: map[string]*tree{}, instead: map[string]*Source{}}
 	for i := range c.Roots {
 		if e := g.root(&c.Roots[i]); err == nil {
 			err = e
 		}
 	}
+	g.lookBehindTrees()
 	g.applyTrust()
 	g.settle()
 	if opt.Applied != nil { // when it is settled what hostler.conf says
@@ -160,6 +161,8 @@ type gathering struct {
 	byName map[string]*Source
 	trees  map[string]*tree // by root
 	said   []said           // of hostler.conf, in the order in which it was read
+
+	instead map[string]*Source // by name: what a tree's source takes the place of
 }
 
 func (g *gathering) add(s *Source) {
@@ -187,7 +190,7 @@ func (g *gathering) root(r *Root) error {
 		return nil
 	}
 	if r.Tree {
-		g.trees[r.Path] = &tree{place: p}
+		g.trees[r.Path] = &tree{place: p, kind: r.Kind}
 	} else {
 		defer p.close()
 	}
@@ -218,6 +221,7 @@ func (g *gathering) sources(r *Root, p *place) {
 		if first != nil {
 			first.Shadowed = append(first.Shadowed, sourceFile(r, e.Name()))
 			if !r.Tree {
+				g.behind(first, r, p)
 				continue
 			}
 		}
@@ -228,6 +232,36 @@ func (g *gathering) sources(r *Root, p *place) {
 		if first == nil {
 			g.add(s)
 			g.Warnings = append(g.Warnings, warnings...)
+		}
+	}
+}
+
+// behind keeps what a tree's source takes the place of.
+func (g *gathering) behind(first *Source, r *Root, p *place) {
+	if first.Tree && g.instead[first.Name] == nil {
+		g.instead[first.Name], _ = readSource(r, p, first.Name, &g.opt)
+	}
+}
+
+// lookBehindTrees finds what was applied under names that trees have too. What the trees say of where that is does not count here.
+func (g *gathering) lookBehindTrees() {
+	if len(g.trees) == 0 || g.opt.Applied == nil {
+		return
+	}
+	g.settle()
+	dir := g.opt.Applied(g.Config)
+	if dir == "" {
+		return
+	}
+	r := appliedRoot(dir)
+	p, err := openPlace(&r)
+	if err != nil {
+		return
+	}
+	entries, _ := p.list("sources") // what cannot be read is said when it is read for good
+	for _, e := range entries {
+		if first := g.byName[e.Name()]; first != nil {
+			g.behind(first, &r, p)
 		}
 	}
 }

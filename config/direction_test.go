@@ -12,7 +12,7 @@ import (
 
 func TestDirection(t *testing.T) {
 	w := newWorld(t)
-	w.file(".hostler/sources/s/source.conf", `type = fake
+	w.file("~/.config/hostler/sources/s/source.conf", `type = fake
 strategy = demand
 hit_rate = 99%
 window = 30m
@@ -43,15 +43,15 @@ night: 0 22 * * * .. 0 6 * * *: spare 1
 		"type = fake\n[schedule]\na = @daily .. 0 6 * * *: spare 1": "schedule",
 	} {
 		w := newWorld(t)
-		w.file(".hostler/sources/s/source.conf", text)
+		w.file("~/.config/hostler/sources/s/source.conf", text)
 		if s := w.source("s"); s.Err != nil || s.Strategy != want || (s.Idle != nil) != (want == "demand") {
 			t.Errorf("%q: %+v %v", text, s.Direction, s.Err)
 		}
 	}
 	// What a source wants is not how its computers are made.
 	w = newWorld(t)
-	w.file(".hostler/sources/a/source.conf", "type = fake")
-	w.file(".hostler/sources/b/source.conf", "type = fake\nstrategy = demand\ncold = 1\n[schedule]\nx = @daily .. 0 6 * * *: spare 1")
+	w.file("~/.config/hostler/sources/a/source.conf", "type = fake")
+	w.file("~/.config/hostler/sources/b/source.conf", "type = fake\nstrategy = demand\ncold = 1\n[schedule]\nx = @daily .. 0 6 * * *: spare 1")
 	if w.source("a").Digest != w.source("b").Digest {
 		t.Error("the digest covers the strategy")
 	}

@@ -82,7 +82,7 @@ func TestJobs(t *testing.T) {
 		if len(all) != 1 {
 			t.Fatalf("needs trust: %+v", all)
 		}
-		if err := (TrustStore{Dir: filepath.Join(dir, "trust")}).Approve(all[0].Root, all[0].Digest); err != nil {
+		if err := (TrustStore{Dir: filepath.Join(dir, "trust")}).Approve(all[0]); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -60,6 +60,17 @@ func (w *world) load() *config.Config {
 	return c
 }
 
+// approve has the user trust all trees as they are.
+func (w *world) approve() {
+	w.t.Helper()
+	w.opt.Trust.Dir = filepath.Join(w.home, "trust")
+	for _, d := range w.load().NeedsTrust() {
+		if err := w.opt.Trust.Approve(d); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
 func (w *world) source(name string) *config.Source {
 	w.t.Helper()
 	s, err := w.load().Source(name)
@@ -123,6 +134,10 @@ func TestRootsInOrder(t *testing.T) {
 		files = append(files, w.file(r+"/sources/x/source.conf", "[DEFAULT]\ntype = fake\n"))
 	}
 	for i, kind := range kinds {
+		if s := w.source("x"); errors.Is(s.Err, config.ErrUntrusted) != (kind == "tree") {
+			t.Errorf("%s: before it is approved: %v", kind, s.Err)
+		}
+		w.approve()
 		c := w.load()
 		s, _ := c.Source("x")
 		if s.File != files[i] || s.Err != nil || s.Tree != (kind == "tree" || kind == "crcache-tree") {
@@ -209,6 +224,7 @@ func TestCrcacheVectors(t *testing.T) {
 			for name, text := range sc.Files {
 				w.file(name, text)
 			}
+			w.approve()
 			c := w.load()
 			roots := map[string]string{"": "", "user": filepath.Join(w.home, ".config/crcache"), "tree": filepath.Join(w.dir, ".crcache")}
 			if len(c.Sources) != len(sc.Want) {
@@ -243,6 +259,7 @@ func TestFormats(t *testing.T) {
 		w.file(".crcache/sources/p/source.conf", text)
 		w.file("~/.config/crcache/sources/a/source.conf", "type: local")
 		w.file("~/.config/crcache/sources/b/source.conf", "type: local")
+		w.approve()
 		s := w.source("p")
 		if s.Err != nil || s.Type != "pool" || s.Reserve != 2 || !slices.Equal(s.Sources, []string{"a", "b"}) {
 			t.Errorf("%s: %+v", name, s)
@@ -269,7 +286,7 @@ func TestOursAreINIAlone(t *testing.T) {
 
 func TestAllKeys(t *testing.T) {
 	w := newWorld(t)
-	w.file(".hostler/sources/s/source.conf", `type = fake
+	w.file("~/.config/hostler/sources/s/source.conf", `type = fake
 reserve = 1
 spare = 2
 maximum = 3
@@ -292,7 +309,7 @@ hook-timeout = 90s
 delay = 1s
 fail = create#2   # the second
 `)
-	os.MkdirAll(filepath.Join(w.dir, ".hostler/sources/s/check.d"), 0o755)
+	os.MkdirAll(filepath.Join(w.home, ".config/hostler/sources/s/check.d"), 0o755)
 	w.file("~/.config/hostler/bundles/a/bundle.conf", "")
 	w.file("~/.config/hostler/bundles/b/bundle.conf", "")
 	s := w.source("s")
@@ -439,7 +456,7 @@ func TestHostlerConf(t *testing.T) {
 	w.file(".hostler/hostler.conf", "[store]\nsync-mode = the-tree's\npath = /z\n")
 	w.opt.Trust.Dir = filepath.Join(w.home, "trust")
 	for _, d := range w.load().NeedsTrust() {
-		if err := w.opt.Trust.Approve(d.Root, d.Digest); err != nil {
+		if err := w.opt.Trust.Approve(d); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -484,7 +501,7 @@ func TestDigest(t *testing.T) {
 	base := "type = fake\nimage = a\n[fake]\ndelay = 1s\nfail = x\n"
 	digest := func(name, text string) string {
 		w := newWorld(t)
-		w.file(".hostler/sources/"+name+"/source.conf", text)
+		w.file("~/.config/hostler/sources/"+name+"/source.conf", text)
 		w.file("~/.config/hostler/bundles/x/bundle.conf", "")
 		s := w.source(name)
 		if s.Err != nil || len(s.Digest) != 16 {

@@ -28,6 +28,7 @@ func (g *gathering) say(r *Root, e entry) {
 
 // settle has the first root that says a key count, whenever it was read: a tree's wait until they are trusted.
 func (g *gathering) settle() {
+	g.Settings, g.Sections = nil, map[string]map[string]Value{}
 	slices.SortStableFunc(g.said, func(a, b said) int { return cmp.Compare(a.root, b.root) })
 	for _, e := range g.said {
 		if g.Sections[e.section] == nil && e.section != "defaults" { // Defaults has that

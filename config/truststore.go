@@ -22,40 +22,64 @@ type TrustStore struct {
 
 // Approval is what the user said about a root.
 type Approval struct {
-	Root   string    `json:"root"`
-	Digest string    `json:"digest"` // of the content that he saw
-	Time   time.Time `json:"time"`
+	Root   string         `json:"root"`
+	Digest string         `json:"digest"` // of all that the user saw
+	Time   time.Time      `json:"time"`
+	Items  []ApprovedItem `json:"items,omitempty"` // none: it was given before items were kept, and Digest is over files
+}
+
+// ApprovedItem is an item as the user saw it.
+type ApprovedItem struct {
+	Name   string      `json:"name"` // "source NAME", "bundle NAME", "job NAME", "[SECTION] KEY"
+	Source string      `json:"source,omitempty"`
+	Digest string      `json:"digest"`
+	Says   []string    `json:"says,omitempty"`  // the keys that count, a line each
+	Files  []BoundFile `json:"files,omitempty"` // hooks, scripts and what else it runs or reads
+}
+
+// BoundFile is a file that an approval holds for.
+type BoundFile struct {
+	Path   string `json:"path"`
+	Digest string `json:"digest"`         // where it leads, whether it may be executed, and its content's hash
+	Text   string `json:"text,omitempty"` // what it holds, if that is a short text
 }
 
 func (t TrustStore) file(root string) string {
 	return filepath.Join(t.Dir, fmt.Sprintf("%x.json", sha256.Sum256([]byte(filepath.Clean(root)))))
 }
 
-// Trusted reports whether the root is approved with that content. A file that cannot be read approves nothing, and is an error.
-func (t TrustStore) Trusted(root, digest string) (bool, error) {
+// approval is what was approved of a root; the zero one: nothing. A file that cannot be read approves nothing, and is an error.
+func (t TrustStore) approval(root string) (Approval, error) {
 	if t.Dir == "" {
-		return false, nil
+		return Approval{}, nil
 	}
 	a, err := readApproval(t.file(root))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Approval{}, nil
+	case err != nil || a.Root != filepath.Clean(root):
+		return Approval{}, err
 	}
-	return err == nil && a.Root == filepath.Clean(root) && a.Digest == digest && digest != "", err
+	return a, nil
 }
 
-// Approve records that the user trusts the root as long as its content is that of the digest.
-func (t TrustStore) Approve(root, digest string) error {
+// Approve records that the user trusts a root's items as they are in d.
+func (t TrustStore) Approve(d Danger) error {
 	if t.Dir == "" {
 		return &Error{Msg: "there is no place to keep approvals in"}
 	}
 	if err := os.MkdirAll(t.Dir, 0o700); err != nil {
 		return err
 	}
-	data, err := json.Marshal(Approval{Root: filepath.Clean(root), Digest: digest, Time: time.Now().UTC().Truncate(time.Second)})
+	a := Approval{Root: filepath.Clean(d.Root), Digest: d.Digest, Time: time.Now().UTC().Truncate(time.Second)}
+	for _, it := range d.Items {
+		a.Items = append(a.Items, it.ApprovedItem)
+	}
+	data, err := json.Marshal(a)
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(t.file(root), append(data, '\n'), 0o600, renameio.IgnoreUmask())
+	return renameio.WriteFile(t.file(d.Root), append(data, '\n'), 0o600, renameio.IgnoreUmask())
 }
 
 // Revoke takes an approval back. One that was never given is no error.

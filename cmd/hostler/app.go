@@ -158,7 +158,7 @@ func configError(err error) error {
 		return err
 	}
 	if errors.Is(err, config.ErrUntrusted) {
-		return &compute.Error{Kind: compute.ErrDenied, Err: err, Hint: "hostler trust show, and if you agree: hostler trust approve"}
+		return &compute.Error{Kind: compute.ErrDenied, Err: err, Hint: "hostler trust shows what it would do; if you agree: hostler trust approve"}
 	}
 	return &compute.Error{Kind: compute.ErrInvalid, Err: err}
 }

@@ -28,7 +28,7 @@ func (a *app) hooks(state string) func(context.Context, pool.HookCall) error {
 		if err != nil || def.Hooks[c.Event] == "" {
 			return err
 		}
-		if err := a.trusts(def.Tree); err != nil {
+		if err := a.trusts(def.Tree, def.Hooks[c.Event]); err != nil {
 			return err
 		}
 		dir := filepath.Join(state, "instances", c.Source, "log")
@@ -48,10 +48,14 @@ func (a *app) hooks(state string) func(context.Context, pool.HookCall) error {
 	}
 }
 
-// trusts tells whether what runs code in a tree is as its user approved it. The tree may be another than the one that this process is in.
-func (a *app) trusts(tree string) error {
+// trusts tells whether the source of a tree that has that directory of hooks is as its user approved it. The tree may be another than the one that
+// this process is in.
+func (a *app) trusts(tree, hooks string) error {
 	if tree == "" {
 		return nil
+	}
+	if found, _, err := hook.List(hooks); err == nil && len(found) == 0 {
+		return nil // nothing runs
 	}
 	opt := config.LoadOptions{Dir: filepath.Dir(tree), Compat: a.program == "crcache", Lenient: a.compat, TypeKeys: typeKeys()}
 	state, err := stateDir()
@@ -63,13 +67,19 @@ func (a *app) trusts(tree string) error {
 	if cfg == nil {
 		return configError(err)
 	}
+	source := filepath.Base(filepath.Dir(hooks))
 	for _, d := range cfg.NeedsTrust() {
-		if d.Root == tree && !d.Trusted {
-			return &compute.Error{ID: compute.ID(tree), Kind: compute.ErrDenied, Err: config.ErrUntrusted,
-				Hint: "look at its hooks, then: cd " + filepath.Dir(tree) + " && hostler trust approve"}
+		if d.Root != tree {
+			continue
+		}
+		for _, it := range d.Items {
+			if it.Source == source && it.State == config.ItemApproved {
+				return nil
+			}
 		}
 	}
-	return nil
+	return &compute.Error{ID: compute.ID(tree), Kind: compute.ErrDenied, Err: config.ErrUntrusted,
+		Hint: "look at its hooks, then: cd " + filepath.Dir(tree) + " && hostler trust approve"}
 }
 
 // deadHooks says of each file that lies where hooks do, and looks like one, why it is not run.

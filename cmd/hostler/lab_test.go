@@ -259,7 +259,7 @@ func TestKeeperOfAnotherTree(t *testing.T) {
 	if _, _, exit := m.run("-C", project, "acquire", "-s", "theirs"); exit != 7 {
 		t.Fatalf("a project's source with a configuration of ssh's: exit status %d", exit)
 	}
-	m.must("-C", project, "trust", "approve")
+	m.must("-C", project, "trust", "approve", "--yes")
 	name := strings.TrimSpace(m.must("-C", project, "acquire", "-s", "theirs"))
 	if got := m.must("-C", project, "run", name, "--", "hostname"); got != "lab1\n" {
 		t.Errorf("run: %q", got)

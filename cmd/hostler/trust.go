@@ -1,24 +1,50 @@
 package main
 
 import (
-	"fmt"
+	"bufio"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/visible"
 )
 
 // trustView is a root in `trust show --json`.
 type trustView struct {
-	Root    string     `json:"root"`
-	Digest  string     `json:"digest"`
-	Trusted bool       `json:"trusted"`
-	Risks   []riskView `json:"risks"`
+	Root    string      `json:"root"`
+	Digest  string      `json:"digest"`
+	Trusted bool        `json:"trusted"`
+	Items   []trustItem `json:"items"`
+	Gone    []string    `json:"gone"`
+	Risks   []riskView  `json:"risks"`
 }
 
-// riskView is something in it that needs trust.
+// trustItem is one thing that waits for approval, or has it.
+type trustItem struct {
+	Name    string      `json:"name"`
+	State   string      `json:"state"`
+	Source  string      `json:"source,omitempty"`
+	File    string      `json:"file"`
+	Line    int         `json:"line,omitempty"`
+	Effect  string      `json:"effect"`
+	Says    []string    `json:"says"`
+	Before  []string    `json:"before"`
+	Files   []trustFile `json:"files"`
+	Reasons []riskView  `json:"reasons"`
+}
+
+// trustFile is a file that the approval of a thing holds for.
+type trustFile struct {
+	Path  string `json:"path"`
+	State string `json:"state"`
+	Lines int    `json:"lines,omitempty"`
+	Diff  string `json:"diff,omitempty"`
+}
+
+// riskView is a reason for which something needs trust.
 type riskView struct {
 	File   string `json:"file"`
 	Line   int    `json:"line,omitempty"`
@@ -26,19 +52,35 @@ type riskView struct {
 	Why    string `json:"why"`
 }
 
+// approvalView is an approval in `trust list --json`.
+type approvalView struct {
+	Root  string    `json:"root"`
+	Time  time.Time `json:"time"`
+	Items []string  `json:"items"`
+}
+
 func newTrust(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "trust",
-		Short: "Say that a tree's configuration may run code on this machine",
-		Long: `A directory .hostler or .crcache may come with a tree of somebody else's. What in it would run code on this machine or send something of yours away
-(hooks, commands, chroots, outside executables, what takes the place of local, sandbox or the default source) does not work until you have
-approved it. The approval holds for the content as it is: when that changes, you are asked again.`,
-		Example: "  hostler trust show\n  hostler trust approve\n  hostler trust revoke .hostler",
+		Short: "Say what a tree's configuration may do on this machine",
+		Long: `A directory .hostler or .crcache may come with a tree of somebody else's. Sandboxes with limits work from there unasked. All else waits until you have
+approved it: what runs commands on this machine or reads your files, spends your credentials, sends something to another host, or takes a name that
+this machine has already. docs/trust.md has the table.
+
+Without a subcommand: show what waits, as a difference to what this machine has without the tree, and to what you approved before. The approval holds
+for the content as it is: of what changes you are asked again.`,
+		Example: "  hostler trust\n  hostler trust approve\n  hostler trust revoke .hostler",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := a.configuration()
+			if err != nil {
+				return err
+			}
+			return a.trustShow(cfg.NeedsTrust(), "")
+		},
 	}
-	sub := func(use, short, example string, run func(dangers []config.Danger, root string) error) {
-		cmd.AddCommand(&cobra.Command{
+	sub := func(use, short, example string, run func(dangers []config.Danger, root string) error) *cobra.Command {
+		c := &cobra.Command{
 			Use: use, Short: short, Example: example, Args: cobra.MaximumNArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error {
 				cfg, err := a.configuration()
@@ -53,11 +95,20 @@ approved it. The approval holds for the content as it is: when that changes, you
 				}
 				return run(cfg.NeedsTrust(), root)
 			},
-		})
+		}
+		cmd.AddCommand(c)
+		return c
 	}
+	var yes bool
 	sub("show [ROOT]", "Show what needs approval, and why", "  hostler trust show", a.trustShow)
-	sub("approve [ROOT]", "Approve a root as its content is now", "  hostler trust approve .hostler", a.trustApprove)
+	approve := sub("approve [ROOT]", "Approve a root as its content is now", "  hostler trust approve .hostler\n  hostler trust approve --yes",
+		func(dangers []config.Danger, root string) error { return a.trustApprove(dangers, root, yes) })
+	approve.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask: for where nobody sits at a terminal")
 	sub("revoke [ROOT]", "Take an approval back", "  hostler trust revoke .hostler", a.trustRevoke)
+	cmd.AddCommand(&cobra.Command{
+		Use: "list", Short: "List what you have approved", Example: "  hostler trust list", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return a.trustList() },
+	})
 	return cmd
 }
 
@@ -76,31 +127,14 @@ func (a *app) trustShow(dangers []config.Danger, root string) error {
 	}
 	views := []trustView{}
 	for _, d := range dangers {
-		v := trustView{d.Root, d.Digest, d.Trusted, []riskView{}}
-		for _, r := range d.Risks {
-			v.Risks = append(v.Risks, riskView(r))
-		}
-		views = append(views, v)
+		views = append(views, viewTrust(d))
 	}
 	if a.flags.json {
 		return a.printJSON(views)
 	}
 	for _, v := range views {
-		word := "waits for approval"
-		if v.Trusted {
-			word = "approved"
-		}
-		if err := fprintf(a.out, "%s: %s\n", v.Root, word); err != nil {
+		if err := fprintf(a.out, "%s", visible.Shown(v.text())); err != nil {
 			return err
-		}
-		for _, r := range v.Risks {
-			place := r.File
-			if r.Line > 0 {
-				place = fmt.Sprintf("%s:%d", r.File, r.Line)
-			}
-			if err := fprintf(a.out, "  %s: %s\n", place, printable(r.Why)); err != nil {
-				return err
-			}
 		}
 	}
 	if len(views) == 0 && !a.flags.quiet {
@@ -109,22 +143,43 @@ func (a *app) trustShow(dangers []config.Danger, root string) error {
 	return nil
 }
 
-func (a *app) trustApprove(dangers []config.Danger, root string) error {
+func (a *app) trustApprove(dangers []config.Danger, root string, yes bool) error {
 	d, err := danger(dangers, root)
 	if err != nil {
 		return err
+	}
+	if !yes && !d.Trusted {
+		if !isTerminal(a.in) {
+			return invalid("hostler trust shows what it would do; if you agree: hostler trust approve --yes", "%s: nobody is there to be asked", printable(d.Root))
+		}
+		if err := fprintf(a.out, "%s", visible.Shown(viewTrust(d).text())); err != nil {
+			return err
+		}
+		if !a.agrees("Approve this as it is now? [y/N] ") {
+			return status(1)
+		}
 	}
 	store, err := trustStore()
 	if err != nil {
 		return err
 	}
-	if err := store.Approve(d.Root, d.Digest); err != nil {
+	if err := store.Approve(d); err != nil {
 		return configError(err)
 	}
 	if a.flags.quiet {
 		return nil
 	}
-	return fprintf(a.out, "%s: approved as it is now (%s)\n", d.Root, time.Now().Format(time.DateTime))
+	return fprintf(a.out, "%s: approved as it is now (%s)\n", printable(d.Root), time.Now().Format(time.DateTime))
+}
+
+// agrees asks the user at the terminal; only a yes is one.
+func (a *app) agrees(question string) bool {
+	if err := fprintf(a.errs, "%s", question); err != nil {
+		return false
+	}
+	line, _ := bufio.NewReader(a.in).ReadString('\n')
+	answer := strings.ToLower(strings.TrimSpace(line))
+	return answer == "y" || answer == "yes"
 }
 
 func (a *app) trustRevoke(dangers []config.Danger, root string) error {
@@ -139,13 +194,38 @@ func (a *app) trustRevoke(dangers []config.Danger, root string) error {
 		}
 		root = d.Root
 	}
+	all, _ := store.List() // of one that cannot be read nothing is approved
 	if err := store.Revoke(root); err != nil || a.flags.quiet {
 		return configError(err)
 	}
-	for _, d := range dangers {
-		if d.Root == root && d.Trusted {
-			return fprintf(a.out, "%s: approved no more\n", root)
+	for _, was := range all {
+		if was.Root == filepath.Clean(root) {
+			return fprintf(a.out, "%s: approved no more\n", printable(root))
 		}
 	}
-	return fprintf(a.out, "%s: was not approved, and is not\n", root)
+	return fprintf(a.out, "%s: was not approved, and is not\n", printable(root))
+}
+
+func (a *app) trustList() error {
+	store, err := trustStore()
+	if err != nil {
+		return err
+	}
+	all, err := store.List()
+	if err != nil {
+		a.log.Warn("an approval", "err", err)
+	}
+	views, rows := []approvalView{}, [][]string{}
+	for _, was := range all {
+		v := approvalView{was.Root, was.Time, []string{}}
+		for _, it := range was.Items {
+			v.Items = append(v.Items, it.Name)
+		}
+		views = append(views, v)
+		rows = append(rows, []string{printable(v.Root), v.Time.Local().Format(time.DateTime), printable(strings.Join(v.Items, ", "))})
+	}
+	if a.flags.json {
+		return a.printJSON(views)
+	}
+	return a.table([]string{"root", "approved", "what"}, rows)
 }

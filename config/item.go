@@ -1,0 +1,408 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// thing is an item of a tree and what it keeps from being used as long as it waits.
+type thing struct {
+	Item
+	source   *Source
+	bundle   *Bundle
+	job      *Job
+	settings []entry // of one key, or of one section without any
+	chosen   *entry  // [defaults] source, where no earlier root says another
+	unheard  bool    // it waits for a reason that was not told before items were kept
+}
+
+// examination looks at one tree.
+type examination struct {
+	*gathering
+	tree   *tree
+	things []*thing
+	legacy *binding           // all that an approval was bound to before items were kept
+	asked  map[*Source][]Risk // why a source of the tree waits
+}
+
+// look finds all that waits for approval.
+func (x *examination) look() {
+	x.asked = map[*Source][]Risk{}
+	for _, s := range x.tree.sources {
+		if errors.Is(s.Err, fs.ErrNotExist) || s.Type == "" {
+			continue // no source.conf, nothing runs
+		}
+		if risks := x.asks(s); len(risks) > 0 {
+			x.source(s, risks)
+		}
+	}
+	for _, b := range x.tree.bundles {
+		if !errors.Is(b.Err, fs.ErrNotExist) {
+			x.bundle(b)
+		}
+	}
+	for _, j := range x.tree.jobs {
+		x.job(j)
+	}
+	x.settings()
+	if e := x.tree.source; e != nil {
+		x.defaultSource(e)
+	}
+}
+
+// asks says why a source of the tree waits for approval; nothing: it does not.
+func (x *examination) asks(s *Source) []Risk {
+	if risks, ok := x.asked[s]; ok {
+		return risks
+	}
+	x.asked[s] = []Risk{{File: s.File, Source: s.Name, Why: "contains itself"}} // as long as it is looked at
+	var risks []Risk
+	note := func(r Risk) {
+		r.Source = s.Name
+		risks = append(risks, r)
+	}
+	if why := x.tree.place.alien(s); why != "" {
+		note(Risk{File: s.File, Why: why})
+	}
+	if what := x.taken(s.Name); what != "" {
+		note(Risk{File: s.File, Why: "takes the place of " + what})
+	}
+	hooks(x.tree.place, s, note)
+	x.values(s, note)
+	x.asked[s] = risks
+	return risks
+}
+
+// taken says what has a name without the tree; "": nothing.
+func (x *examination) taken(name string) string {
+	if s := x.instead[name]; s != nil && s.Applied {
+		return "what was applied as " + name
+	} else if s != nil {
+		return "this machine's own " + name + ", of " + s.File
+	}
+	if builtInName(name) {
+		return "the built-in source " + name
+	}
+	return ""
+}
+
+// builtInName reports whether users mean this machine by a name, whatever is configured.
+func builtInName(name string) bool { return name == "local" || name == "sandbox" }
+
+// hooks notes the executables beside a source.conf.
+func hooks(p *place, s *Source, note func(Risk)) {
+	for _, event := range Events {
+		dir := s.Hooks[event]
+		if dir == "" {
+			continue
+		}
+		entries, err := p.list(filepath.Join("sources", s.Name, event+".d"))
+		if err != nil {
+			note(Risk{File: dir, Why: "cannot be looked into: " + bare(err).Error()})
+		}
+		for _, e := range entries {
+			path := filepath.Join(dir, e.Name())
+			info, err := os.Stat(path) // a link out of the tree runs just as well
+			if err != nil || info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+				note(Risk{File: path, Why: "runs on this machine at " + event})
+			}
+		}
+	}
+}
+
+// values notes what in a source.conf itself waits for approval.
+func (x *examination) values(s *Source, note func(Risk)) {
+	typ := s.Values["type"]
+	whole, decided := DecisionOn(s.Type, "*")
+	switch {
+	case decided:
+		note(Risk{File: s.File, Line: typ.Line, Why: "type " + s.Type + " " + whole.Why})
+	case s.Type != "pool" && !freeType(s.Type):
+		note(Risk{File: s.File, Line: typ.Line, Why: "type " + s.Type + " runs a program on this machine"})
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Values)) {
+		v := s.Values[key]
+		at := func(why string) { note(Risk{File: v.File, Line: v.Line, Why: v.Key + " " + why}) }
+		own := strings.TrimPrefix(key, s.Type+".")
+		kind, ref := referred(v.Text)
+		d, known := DecisionOn(s.Type, own)
+		switch {
+		case own == "type":
+		case ref && kind == "command":
+			at("runs a program on this machine")
+		case ref:
+			at("reads a secret of yours and uses it")
+		case (own == "ssh_host" || own == "hosts") && slices.ContainsFunc(list(v.Text), func(h string) bool { return strings.HasPrefix(h, "-") }):
+			at("looks like an option of ssh")
+		case s.Type == "pool" && own == "sources":
+			x.children(s, at)
+		case decided, !known && !freeType(s.Type) && s.Type != "pool": // said of the type
+		case !known:
+			at("is a key that nobody has judged")
+		case d.Free && !d.unasked(v.Text):
+			at("= " + v.Text + " is more than " + d.Values)
+		case !d.Free:
+			at(d.Why)
+		}
+	}
+}
+
+// referred returns the kind of the first reference to a secret in a value, or in one of several with commas between.
+func referred(text string) (kind string, ok bool) {
+	for _, one := range append([]string{text}, list(text)...) {
+		if kind, _, ok = reference(strings.TrimSpace(one)); ok {
+			return kind, true
+		}
+	}
+	return "", false
+}
+
+// children notes of a pool which of its sources are not the tree's own, or wait themselves.
+func (x *examination) children(s *Source, at func(string)) {
+	for _, name := range s.Sources {
+		child := x.byName[name]
+		switch {
+		case child == nil || child.Root != s.Root:
+			at("takes computers of " + name + ", which is not the tree's")
+		case len(x.asks(child)) > 0:
+			at("takes computers of " + name + ", which waits itself")
+		}
+	}
+}
+
+// source adds one that waits.
+func (x *examination) source(s *Source, risks []Risk) {
+	bound := newBinding(x.tree.place)
+	bound.source(s)
+	x.legacy.join(bound)
+	delete(bound.files, s.File) // Says has what of it counts
+	th := &thing{source: s, Item: Item{File: s.File, Line: s.Values["type"].Line, Risks: risks}}
+	th.Name, th.Source = "source "+s.Name, s.Name
+	th.Says = append(keysOf(s), x.leads(s, map[*Source]bool{s: true})...)
+	if x.taken(s.Name) != "" {
+		th.Says = append(th.Says, "takes the place of this machine's own "+s.Name)
+		th.unheard = !builtInName(s.Name) || x.instead[s.Name] != nil
+	}
+	if why := x.tree.place.alien(s); why != "" {
+		th.Says = append(th.Says, why)
+		th.unheard = true
+	}
+	th.Effect = "is new: leads to " + leadsTo(s)
+	switch first := x.byName[s.Name]; {
+	case first != nil && first != s:
+		th.Effect = "would lead to " + leadsTo(s) + "; as long as " + first.File + " has the name too, that counts"
+	case x.instead[s.Name] != nil:
+		other := x.instead[s.Name]
+		th.Effect = "would lead to " + leadsTo(s) + " instead of " + leadsTo(other) + " (" + other.File + ")"
+		th.Machine = keysOf(other)
+	case builtInName(s.Name):
+		other := implicit(s.Name)
+		th.Effect = "would lead to " + leadsTo(s) + " instead of " + leadsTo(other) + " (built in)"
+		th.Machine = keysOf(other)
+	}
+	x.add(th, bound)
+}
+
+// keysOf are the keys of a source that count, a line each; the type is the first.
+func keysOf(s *Source) []string {
+	lines := []string{"type = " + s.Type}
+	for _, key := range slices.Sorted(maps.Keys(s.Values)) {
+		own := strings.TrimPrefix(key, s.Type+".")
+		if v := s.Values[key]; own != "type" && changes(s.Type, own, v.Text) {
+			lines = append(lines, strings.ReplaceAll(own, "_", "-")+" = "+v.Text)
+		}
+	}
+	return lines
+}
+
+// leads are the lines of the tree's own sources that a pool leads to and that do not wait themselves: what is approved of the pool holds for them.
+func (x *examination) leads(s *Source, seen map[*Source]bool) (lines []string) {
+	for _, name := range s.Sources {
+		child := x.byName[name]
+		if child == nil || child.Root != s.Root || seen[child] {
+			continue
+		}
+		seen[child] = true
+		lines = append(lines, x.through(child, seen)...)
+	}
+	return lines
+}
+
+// through are the lines of a source of the tree to which something leads, and of those behind it.
+func (x *examination) through(s *Source, seen map[*Source]bool) (lines []string) {
+	if len(x.asks(s)) == 0 {
+		for _, line := range keysOf(s) {
+			lines = append(lines, s.Name+": "+line)
+		}
+	}
+	return append(lines, x.leads(s, seen)...)
+}
+
+// to are the lines of the tree's source of a name; none: it is not the tree's.
+func (x *examination) to(name string) []string {
+	if s := x.byName[name]; s != nil && slices.Contains(x.tree.sources, s) {
+		return x.through(s, map[*Source]bool{s: true})
+	}
+	return nil
+}
+
+func (x *examination) bundle(b *Bundle) {
+	bound := newBinding(x.tree.place)
+	bound.bundle(b.Name)
+	x.legacy.join(bound)
+	th := &thing{bundle: b, Item: Item{File: b.Dir, Effect: "puts files on computers and runs its scripts there"}}
+	th.Name = "bundle " + b.Name
+	th.Risks = []Risk{{File: b.Dir, Why: "its files and scripts are put on instances and run there"}}
+	for _, path := range b.Shadowed {
+		th.Effect += ", instead of " + path
+	}
+	x.add(th, bound)
+}
+
+func (x *examination) job(j *Job) {
+	bound := newBinding(x.tree.place)
+	name := filepath.Join("jobs", j.Name+".conf")
+	bound.file(name)
+	x.legacy.join(bound)
+	th := &thing{job: j, Item: Item{File: j.File, Effect: "runs " + short(strings.Join(j.Words, " ")+j.Shell)}}
+	if j.Source != "" {
+		th.Effect += " on " + j.Source
+	}
+	if len(j.Env) > 0 {
+		th.Effect += ", with your variables " + strings.Join(j.Env, ", ")
+	}
+	th.Name = "job " + j.Name
+	th.Risks = []Risk{{File: j.File, Why: "is a job: it says what is run, where, and which variables of yours go along"}}
+	if data, err := x.tree.place.read(name, maxFile); err == nil {
+		if entries, err := parse(j.File, data, false, false); err == nil {
+			for _, e := range entries {
+				th.Says = append(th.Says, strings.TrimPrefix(e.section+"."+e.Key, ".")+" = "+e.Text)
+			}
+			slices.Sort(th.Says)
+			delete(bound.files, j.File)
+		}
+	}
+	th.Says = append(th.Says, x.to(j.Source)...)
+	x.add(th, bound)
+}
+
+// settings adds the keys of the tree's hostler.conf.
+func (x *examination) settings() {
+	for i, e := range x.tree.settings {
+		x.legacy.file("hostler.conf")
+		th := &thing{settings: x.tree.settings[i : i+1], Item: Item{File: e.File, Line: e.Line}}
+		why := fmt.Sprintf("sets %s of [%s]", e.Key, e.section)
+		th.Name, th.Says = "["+e.section+"] "+e.Key, []string{e.Key + " = " + e.Text}
+		if e.Key == "" {
+			why = "has the section [" + e.section + "]"
+			th.Name, th.Says = "["+e.section+"]", nil
+		}
+		th.Risks = []Risk{{File: e.File, Line: e.Line, Why: why}}
+		x.compare(th, e.section, e.Value)
+		bound := newBinding(x.tree.place)
+		_, words, _ := reference(e.Text)
+		bound.named(append(strings.FieldsFunc(words, func(c rune) bool { return strings.ContainsRune(" \t\n'\"", c) }), list(e.Text)...), x.tree.place.path)
+		x.add(th, bound)
+	}
+}
+
+// defaultSource adds [defaults] source.
+func (x *examination) defaultSource(e *entry) {
+	x.legacy.file("hostler.conf")
+	th := &thing{Item: Item{File: e.File, Line: e.Line}}
+	if x.tree.chosen {
+		th.chosen = e
+	}
+	th.Name, th.Says = "[defaults] source", append([]string{"source = " + e.Text}, x.to(e.Text)...)
+	th.Risks = []Risk{{File: e.File, Line: e.Line, Why: "what names no source goes to " + e.Text}}
+	x.compare(th, "defaults", e.Value)
+	x.add(th, newBinding(x.tree.place))
+}
+
+// compare says what a key of hostler.conf would be next to what other roots say.
+func (x *examination) compare(th *thing, section string, v Value) {
+	if v.Key == "" {
+		th.Effect = "is new"
+		return
+	}
+	th.Effect = "would be " + short(v.Text)
+	for _, o := range x.said {
+		if o.section != section || foldKey(o.Key) != foldKey(v.Key) || o.File == v.File {
+			continue
+		}
+		th.Machine = []string{o.Key + " = " + o.Text}
+		if o.root < x.rootOf(x.tree) {
+			th.Effect += "; as long as " + o.File + " says it too, that counts"
+		} else {
+			th.Effect += " instead of " + short(o.Text) + " (" + o.File + ")"
+		}
+		return
+	}
+	th.Effect += ", which nobody else says"
+}
+
+// rootOf is the place of a tree's root among the roots.
+func (g *gathering) rootOf(t *tree) int {
+	return slices.IndexFunc(g.Roots, func(r Root) bool { return r.Path == t.place.path })
+}
+
+// add closes a thing with the files that it is bound to.
+func (x *examination) add(th *thing, bound *binding) {
+	for _, path := range slices.Sorted(maps.Keys(bound.files)) {
+		f := BoundFile{Path: path, Digest: bound.files[path], Text: bound.texts[path]}
+		th.Files = append(th.Files, f)
+	}
+	h := sha256.New()
+	form, _ := json.Marshal([]any{th.Name, th.Says}) // strings cannot fail
+	h.Write(form)
+	h.Write([]byte(bound.digest()))
+	th.Digest = hex.EncodeToString(h.Sum(nil))
+	x.things = append(x.things, th)
+}
+
+// short is the beginning of a text, for a line of an effect.
+func short(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if r := []rune(text); len(r) > 60 {
+		return string(r[:57]) + "..."
+	}
+	return text
+}
+
+// leadsTo says in words where commands go that name a source.
+func leadsTo(s *Source) string {
+	switch s.Type {
+	case "ssh":
+		return strings.Join(append(list(s.Settings["ssh_host"]), list(s.Settings["hosts"])...), ", ") + " by ssh"
+	case "local":
+		return "this machine itself"
+	case "sandbox":
+		return "a sandbox of this machine"
+	case "container":
+		return "a container of this machine"
+	case "vm":
+		return "a virtual machine on this machine"
+	case "chroot":
+		return "a directory of this machine, as root"
+	case "openstack", "ironic", "ec2":
+		return "computers of your account (" + s.Type + ")"
+	case "kubernetes":
+		return "the cluster of your kubeconfig"
+	case "pool":
+		return "the sources " + strings.Join(s.Sources, ", ")
+	case "fake":
+		return "nothing real (fake)"
+	case "":
+		return "a source that cannot be read"
+	}
+	return "a program for the type " + s.Type
+}

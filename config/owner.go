@@ -1,0 +1,46 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+)
+
+// foreign says why a file or directory is not the user's alone to write; "": it is. Anybody may leave a .hostler in /tmp. Root's files are
+// believed by all. To root, whose files are its own alone, a tree of another user is foreign too.
+func foreign(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return path + " cannot be looked at: " + bare(err).Error()
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	private := st.Gid == st.Uid || st.Gid == 0 // a group of the user's own, as most systems make one
+	switch mode := info.Mode().Perm(); {
+	case st.Uid != 0 && int(st.Uid) != os.Geteuid():
+		return path + " is another user's"
+	case mode&0o002 != 0:
+		return path + " can be written by everybody"
+	case mode&0o020 != 0 && !private:
+		return path + " can be written by others of its group"
+	}
+	return ""
+}
+
+// alien says why a source of a tree, or what leads to it, is not the user's alone to write; "": it is.
+func (p *place) alien(s *Source) string {
+	paths := []string{p.path}
+	for dir := s.Dir; dir != p.path && len(dir) > len(p.path); dir = filepath.Dir(dir) {
+		paths = append(paths, dir)
+	}
+	slices.Reverse(paths[1:])
+	for _, path := range append(paths, s.File) {
+		if why := foreign(path); why != "" {
+			return why
+		}
+	}
+	return ""
+}
