@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Decision says whether a tree may set a key of a source without the user's approval, and why.
@@ -196,7 +197,9 @@ func sizeUpTo(most int64) func(string) bool {
 }
 
 // imageName is HOST/NAME:TAG@DIGEST of a registry, the host left away or with a dot in it, and no port.
-var imageName = regexp.MustCompile(`^(?:docker://)?(?:([a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*)/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?(?:@sha256:[0-9a-f]{64})?$`)
+var imageName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:docker://)?(?:([a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*)/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?(?:@sha256:[0-9a-f]{64})?$`)
+})
 
 // imageSchemes begin names that lead to files or to a daemon of this machine.
 var imageSchemes = []string{"dir", "oci", "oci-archive", "docker-archive", "docker-daemon", "docker"}
@@ -210,7 +213,7 @@ func publicImage(image string) bool {
 	if image == "" || image == "host" {
 		return true
 	}
-	m := imageName.FindStringSubmatch(image)
+	m := imageName().FindStringSubmatch(image)
 	if m == nil || strings.Contains(image, "..") || strings.Contains(strings.TrimPrefix(image, "docker://"), "//") {
 		return false
 	}
