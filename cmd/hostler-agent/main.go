@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 	machine "github.com/hostler-project/hostler/provider/vm/guest"
+	"github.com/hostler-project/hostler/provider/vm/jail"
 	"github.com/hostler-project/hostler/remote/guest"
 )
 
@@ -16,4 +17,4 @@ var version = "unknown"
 func main() { os.Exit(guest.Main(os.Args[1:], version, verbs)) }
 
 // verbs are those of other packages.
-var verbs = map[string]guest.Verb{"sandbox": enter.Main, machine.BootWord: machine.BootMain, machine.ServeWord: machine.ServeMain}
+var verbs = map[string]guest.Verb{"sandbox": enter.Main, machine.BootWord: machine.BootMain, machine.ServeWord: machine.ServeMain, jail.Word: jail.Main}

@@ -107,7 +107,7 @@ func examiners() []func(context.Context) []compute.Finding {
 			return image.Examine(ctx, filepath.Join(dir, "images"))
 		},
 		func(ctx context.Context) []compute.Finding { return container.Examine(ctx, findAgent) },
-		func(ctx context.Context) []compute.Finding { return vm.Examine(ctx, vm.Options{}) },
+		func(ctx context.Context) []compute.Finding { return vm.Examine(ctx, vm.Options{Agent: findAgent}) },
 	}
 }
 

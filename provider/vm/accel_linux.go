@@ -6,8 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,9 +23,10 @@ import (
 
 // program is a qemu.
 type program struct {
-	Path    string `json:"path"`
-	Version string `json:"version"` // "7.2.22 (Debian ...)"
-	Sandbox bool   `json:"sandbox"` // it can give up rights by seccomp
+	Path    string   `json:"path"`
+	Version string   `json:"version"` // "7.2.22 (Debian ...)"
+	Sandbox bool     `json:"sandbox"` // it can give up rights by seccomp
+	Needs   []string `json:"needs"`   // its firmware, libraries and modules
 }
 
 // digest returns a name made of all parts. Strings up to a "\x00" are paths of files, which count with the signs that they were not changed.
@@ -59,7 +60,7 @@ func (p *Provider) program(ctx context.Context) (q program, err error) {
 	if err != nil {
 		return q, err
 	}
-	err = p.fact("qemu-"+key, &q, func() error {
+	err = p.fact("jailed-qemu-"+key, &q, func() error {
 		q, err = ask(ctx, path)
 		return err
 	})
@@ -76,7 +77,16 @@ func ask(ctx context.Context, path string) (q program, err error) {
 	}
 	q = program{Path: path, Version: version}
 	q.Sandbox = exec.CommandContext(ctx, path, "-sandbox", "on,obsolete=deny", "--version").Run() == nil
-	return q, ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return q, err
+	}
+	if q.Path, err = filepath.EvalSymlinks(path); err == nil { // what it finds beside itself is beside its file
+		q.Needs, err = needs(ctx, q.Path)
+	}
+	if err != nil {
+		return q, &compute.Error{Op: "vm.Create", Kind: compute.ErrUnavailable, Err: err, Hint: "set qemu to the program itself, not to a script that starts it"}
+	}
+	return q, nil
 }
 
 // fact returns what is known under a name, or finds it out and keeps it.
@@ -136,6 +146,13 @@ func (p *Provider) probeKVM(ctx context.Context, q program, kernel, initrd, imag
 	if err := openKVM(); err != nil {
 		return kvm{Why: err.Error()}, nil
 	}
+	for _, file := range []*string{&kernel, &initrd} {
+		if *file != "" {
+			if *file, err = p.readable(*file); err != nil {
+				return found, err
+			}
+		}
+	}
 	boot, err := proc.Boot()
 	if err != nil {
 		return found, err
@@ -145,52 +162,84 @@ func (p *Provider) probeKVM(ctx context.Context, q program, kernel, initrd, imag
 		return found, err
 	}
 	err = p.fact("kvm-"+key, &found, func() error {
-		found, err = tryKVM(ctx, q, kernel, initrd, image)
+		found, err = p.tryKVM(ctx, q, kernel, initrd, image)
 		return err
 	})
 	return found, err
 }
 
-// tryKVM does it.
-func tryKVM(ctx context.Context, q program, kernel, initrd, image string) (kvm, error) {
+// tryKVM does it, in a jail as an instance's: a disk may have come from anywhere.
+func (p *Provider) tryKVM(ctx context.Context, q program, kernel, initrd, image string) (kvm, error) {
 	dir, err := os.MkdirTemp("", "hostler-kvm-*")
 	if err != nil {
 		return kvm{}, err
 	}
 	defer os.RemoveAll(dir)
+	h := &handed{dir: dir}
+	defer h.close()
 	args := []string{"-machine", "q35,accel=kvm", "-cpu", "host,-arch-capabilities", "-m", "256M", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"}
 	if kernel != "" {
-		args = append(args, "-kernel", kernel, "-append", "console=ttyS0 earlyprintk=ttyS0 panic=-1")
+		args = append(args, "-kernel", h.show(kernel, false), "-append", "console=ttyS0 earlyprintk=ttyS0 panic=-1")
 		if initrd != "" {
-			args = append(args, "-initrd", initrd)
+			args = append(args, "-initrd", h.show(initrd, false))
 		}
 	} else {
 		below, err := inspect(image)
+		if err == nil {
+			err = alone(image)
+		}
 		if err != nil {
 			return kvm{}, imageError("image", image, err)
 		}
-		args = append(args, "-snapshot", "-drive", "if=virtio,format="+below.format+",file="+quote(image))
+		h.disk("disk", image, os.O_RDONLY, map[string]any{"driver": below.format, "read-only": true}, nil)
+		args = append(append(args, h.args...), "-device", "virtio-blk-pci,drive=disk")
 	}
+	if h.err != nil {
+		return kvm{}, h.err
+	}
+	return p.hear(ctx, &cell{q: q, mark: "kvm/" + filepath.Base(dir), handed: h, scratch: dir, args: args, cores: 1, memory: 256 << 20})
+}
+
+// hear runs a qemu until it says the first words of a kernel, or for a while.
+func (p *Provider) hear(ctx context.Context, c *cell) (kvm, error) {
 	short, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
+	said, err := memory("said", nil)
+	if err != nil {
+		return kvm{}, err
+	}
+	defer said.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return kvm{}, err
+	}
+	defer r.Close()
+	c.out, c.log = w, said
+	started, err := p.lockUp(ctx, c, p.bare.Load())
+	_ = w.Close()
+	if err != nil {
+		return kvm{Why: fmt.Sprintf("qemu: %v", err)}, ctx.Err()
+	}
+	defer func() {
+		_ = p.ungroup(context.WithoutCancel(ctx), c.mark)
+		p.leaveGroups(context.WithoutCancel(ctx))
+	}()
+	defer context.AfterFunc(short, func() { _ = started.Kill() })()
 	heard := &listener{word: []byte("Linux version"), heard: cancel}
-	var said bytes.Buffer
-	cmd := exec.CommandContext(short, q.Path, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, heard, &said
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "TMPDIR=" + dir}
-	cmd.WaitDelay = time.Second
-	err = cmd.Run()
+	_, _ = io.Copy(heard, r)
+	state, err := started.Wait()
 	switch {
 	case heard.found:
 		return kvm{Works: true, Why: "a kernel was booted"}, nil
 	case ctx.Err() != nil:
 		return kvm{}, ctx.Err()
-	case errors.Is(err, exec.ErrNotFound):
-		return kvm{}, err
 	case short.Err() != nil:
 		return kvm{Why: "the kernel said nothing within " + strconv.Itoa(int(probePatience/time.Second)) + " s"}, nil
+	case err != nil:
+		return kvm{}, err
 	}
-	return kvm{Why: fmt.Sprintf("qemu: %v: %s", err, lastLines(said.Bytes()))}, nil
+	words, _ := io.ReadAll(io.NewSectionReader(said, 0, 1<<20))
+	return kvm{Why: fmt.Sprintf("qemu: %v: %s", state, lastLines(words))}, nil
 }
 
 // listener waits for a word among what is written to it.

@@ -46,7 +46,7 @@ func TestAccel(t *testing.T) {
 // TestExamine tells of this machine, trying KVM with a kernel.
 func TestExamine(t *testing.T) {
 	o := lab(t)
-	for _, o := range []vm.Options{{}, {Kernel: o.Kernel, Initrd: o.Initrd}} {
+	for _, o := range []vm.Options{{}, {Kernel: o.Kernel, Initrd: o.Initrd, Agent: o.Agent}} {
 		found := map[string]compute.Finding{}
 		for _, f := range vm.Examine(t.Context(), o) {
 			found[f.What] = f
@@ -56,6 +56,9 @@ func TestExamine(t *testing.T) {
 		}
 		if found["vm: qemu"].Result != "ok" || found["vm: KVM"].Result == "" || found["vm: qemu-img"].Result == "" {
 			t.Errorf("%+v", found)
+		}
+		if f, tried := found["vm: qemu's jail"]; tried != (o.Agent != nil) || tried && f.Result != "ok" && os.Geteuid() == 0 {
+			t.Errorf("its jail: %+v", f)
 		}
 		t.Logf("%+v", found["vm: KVM"])
 	}

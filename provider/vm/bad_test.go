@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,6 +44,9 @@ func TestOptions(t *testing.T) {
 		{func(o *vm.Options) { o.User = "a\nb" }, "no name"},
 		{func(o *vm.Options) { o.Memory = 1 << 20 }, "32 MiB"},
 		{func(o *vm.Options) { o.Dir = "" }, "no directory"},
+		{func(o *vm.Options) { o.Cores = 4096 }, "that this machine has"},
+		{func(o *vm.Options) { o.Memory = 1 << 60 }, "this machine has"},
+		{func(o *vm.Options) { o.Disk = 1 << 60 }, "GiB"},
 	} {
 		o := good
 		c.change(&o)
@@ -51,6 +56,22 @@ func TestOptions(t *testing.T) {
 	}
 	if _, err := vm.Open(t.Context(), nil, good); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTooLarge asks for more than this machine has: each is said to be too large, and nothing is begun.
+func TestTooLarge(t *testing.T) {
+	o := vm.Options{Image: "/image", Dir: filepath.Join(t.TempDir(), "state"), Source: "suite"}
+	for _, spec := range []compute.Spec{
+		{Cores: runtime.NumCPU() + 1}, {Cores: math.MaxInt}, {Memory: 1 << 60}, {Memory: math.MaxInt64}, {Disk: 1 << 60}, {Disk: math.MaxInt64}, {GPUs: 1},
+	} {
+		spec.ID = "suite-1"
+		if _, err := open(t, o).Create(t.Context(), spec); !errors.Is(err, compute.ErrTooLarge) || compute.Hint(err) == "" {
+			t.Errorf("%+v: %v", spec, err)
+		}
+	}
+	if _, err := os.Stat(o.Dir); err == nil {
+		t.Error("something was begun")
 	}
 }
 
@@ -135,12 +156,22 @@ func TestDamagedImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.Image = filepath.Join(dir, "over")
+	if err := os.WriteFile(o.Image, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, o)
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "lies over another file") {
+		t.Errorf("a disk that names another file: %v", err)
+	}
+	destroy(t, p, "suite-1")
+	copy(b[8:20], make([]byte, 12)) // it lies over none
 	copy(b[40:48], "\x00\x00\x00\xff\x00\x00\x00\x01")
 	o.Image = filepath.Join(dir, "tables")
 	if err := os.WriteFile(o.Image, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := open(t, o)
+	p = open(t, o)
 	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); err == nil || !strings.Contains(err.Error(), "qemu has ended") {
 		t.Errorf("damaged tables: %v", err)
 	}
@@ -220,12 +251,16 @@ func TestOtherVersion(t *testing.T) {
 		t.Fatal(before)
 	}
 	// A qemu that says that it is another.
-	real, err := exec.LookPath("qemu-system-x86_64")
-	if err != nil {
-		t.Fatal(err)
+	known, _ := filepath.Glob(filepath.Join(o.Dir, "facts", "jailed-qemu-*"))
+	if len(known) != 1 {
+		t.Fatal(known)
 	}
-	o.Qemu = filepath.Join(t.TempDir(), "qemu-other")
-	if err := os.WriteFile(o.Qemu, []byte("#!/bin/sh\ncase \"$*\" in *--version*) echo QEMU emulator version 99.1;; *) exec "+real+" \"$@\";; esac\n"), 0o700); err != nil {
+	b, err := os.ReadFile(known[0])
+	if err == nil {
+		_ = os.Remove(known[0]) // it is a link to that of the other tests
+		err = os.WriteFile(known[0], bytes.Replace(b, []byte(`"version":"`), []byte(`"version":"99.1, not `), 1), 0o600)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	p := open(t, o)

@@ -3,6 +3,7 @@ package vm
 import (
 	"cmp"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -50,12 +51,14 @@ func (o *Options) read() error {
 		return compute.WrongKey("agent", "", "agent = ssh needs network = user")
 	case o.Warm && (o.Access == "ssh" || tap):
 		return compute.WrongKey("warm", "take network = user or none, and agent = virtio-serial", "warm = yes: copies would have one address, or one host key")
-	case o.Cores < 0 || o.Cores > 255:
-		return compute.WrongKey("cores", "", "cores = %d", o.Cores)
+	case o.Cores < 0 || o.Cores > runtime.NumCPU():
+		return compute.WrongKey("cores", "", "cores = %d: more than 0, up to the %d that this machine has", o.Cores, runtime.NumCPU())
+	case o.Memory > installed():
+		return compute.WrongKey("memory", "", "memory = %d MiB: at most the %d that this machine has", o.Memory>>20, installed()>>20)
 	case o.Memory < 32<<20:
 		return compute.WrongKey("memory", "", "memory = %d: less than 32 MiB", o.Memory)
-	case o.Disk < 0:
-		return compute.WrongKey("disk", "", "disk = %d: less than nothing", o.Disk)
+	case o.Disk < 0 || o.Disk > maxDisk:
+		return compute.WrongKey("disk", "", "disk = %d: from nothing to %d GiB", o.Disk, int64(maxDisk>>30))
 	case strings.ContainsFunc(o.User, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`:"'{}[]#&*!|>%@\`, r) }):
 		return compute.WrongKey("user", "", "user = %q: no name of a user", o.User)
 	}

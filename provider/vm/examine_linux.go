@@ -3,9 +3,13 @@ package vm
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -25,6 +29,9 @@ func Examine(ctx context.Context, o Options) []compute.Finding {
 	if !q.Sandbox {
 		out = append(out, compute.Finding{Result: "warn", What: "vm: qemu's own sandbox", Detail: "this qemu cannot give up rights by seccomp", Hint: "install a qemu that is built with seccomp"})
 	}
+	if o.Agent != nil {
+		out = append(out, p.examineJail(ctx, q))
+	}
 	slow := "machines are emulated, which is about ten times slower"
 	fast := compute.Finding{Result: "ok", What: "vm: KVM"}
 	switch err := openKVM(); {
@@ -34,8 +41,10 @@ func Examine(ctx context.Context, o Options) []compute.Finding {
 		fast.Result, fast.Detail, fast.Hint = "warn", err.Error()+": "+slow, "become a member of the group kvm"
 	case o.Kernel == "" && o.Image == "":
 		fast.Result, fast.Detail = "warn", "/dev/kvm is there; whether it boots a kernel is tried when a source of type vm has one"
+	case o.Agent == nil:
+		fast.Result, fast.Detail = "warn", "/dev/kvm is there, and there is no program to try it by"
 	default:
-		found, err := tryKVM(ctx, q, o.Kernel, o.Initrd, o.Image)
+		found, err := p.tryKVM(ctx, q, o.Kernel, o.Initrd, o.Image)
 		if fast.Detail = found.Why; err != nil {
 			fast.Result, fast.Detail = "fail", err.Error()
 		} else if !found.Works {
@@ -49,4 +58,42 @@ func Examine(ctx context.Context, o Options) []compute.Finding {
 		out = append(out, compute.Finding{Result: "skip", What: "vm: qemu-img", Detail: "not installed; hostler needs it not, people make images by it", Hint: "install qemu-utils"})
 	}
 	return out
+}
+
+// examineJail starts a qemu in its jail, which says what it is and ends.
+func (p *Provider) examineJail(ctx context.Context, q program) compute.Finding {
+	f := compute.Finding{Result: "ok", What: "vm: qemu's jail", Detail: "qemu starts with no rights, in name spaces and a root of its own"}
+	err := p.tryJail(ctx, q)
+	if err != nil {
+		f.Result, f.Detail, f.Hint = "warn", strings.TrimSpace(err.Error())+": qemu runs without name spaces and a root of its own", "allow user name spaces to this user, or run hostler as root"
+	}
+	return f
+}
+
+func (p *Provider) tryJail(ctx context.Context, q program) error {
+	dir, err := os.MkdirTemp("", "hostler-jail-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	said, err := memory("said", nil)
+	if err != nil {
+		return err
+	}
+	defer said.Close()
+	c := &cell{q: q, mark: "doctor/" + filepath.Base(dir), handed: &handed{dir: dir}, scratch: dir, args: []string{"--version"}, memory: 64 << 20, log: said}
+	defer func() {
+		_ = p.ungroup(ctx, c.mark)
+		p.leaveGroups(ctx)
+	}()
+	started, err := p.lockUp(ctx, c, false)
+	if err != nil {
+		return err
+	}
+	state, err := started.Wait()
+	if err == nil && !state.Success() {
+		words, _ := io.ReadAll(io.NewSectionReader(said, 0, 1<<16))
+		err = fmt.Errorf("%v: %s", state, lastLines(words))
+	}
+	return err
 }

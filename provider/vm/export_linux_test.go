@@ -3,7 +3,10 @@ package vm
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/proc"
@@ -78,10 +81,17 @@ func WriteSeed(path, program, user string, extra []byte) (string, error) {
 	return string(host.private), s.write(path)
 }
 
-// Launch starts a qemu as instances' are, and returns its number and what ends it.
-func Launch(ctx context.Context, qemu, dir, mark string, args []string) (int, func() error, error) {
-	q, err := launch(ctx, qemu, dir, mark, args)
-	return q.PID, func() error { return q.Kill(context.WithoutCancel(ctx)) }, err
+// Launch starts a qemu as instances' are, with a console and a monitor, and returns its number and what ends it.
+func (p *Provider) Launch(ctx context.Context, dir, mark string, args []string) (int, func() error, error) {
+	q, err := p.program(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	h := &handed{dir: dir}
+	defer h.close()
+	h.lines()
+	run, err := p.launch(ctx, &cell{q: q, mark: mark, handed: h, args: append(args, h.args...)})
+	return run.PID, func() error { return run.Kill(context.WithoutCancel(ctx)) }, err
 }
 
 // Strays ends what has a mark.
@@ -93,3 +103,14 @@ func Marked(mark string) (int, error) {
 	proc.Close(all)
 	return len(all), err
 }
+
+// Finish writes what says that the machine saved in a directory is whole, and Whole reports whether it is.
+func Finish(dir string) error {
+	b, err := json.Marshal(saved{dir: dir}.extents())
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "done"), b, 0o600)
+}
+
+func Whole(dir string) bool { return saved{dir: dir}.whole() }

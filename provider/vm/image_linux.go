@@ -101,27 +101,40 @@ func diskOf(dirs []string) (string, error) {
 	return "", fmt.Errorf("it is not one of a machine: there is no disk in /%s", diskDir)
 }
 
-// alone refuses a disk that leads to other files of this machine: what comes from elsewhere could name any, and its guest would read it.
+// alone refuses a disk that leads to other files of this machine: whoever wrote it could name any, and the guest would read it.
 func alone(path string) error {
+	below, outside, err := leads(path)
+	switch {
+	case err != nil:
+		return err
+	case below:
+		return errors.New("its disk lies over another file, which is not followed: make one disk of them by `qemu-img convert`")
+	case outside:
+		return errContent
+	}
+	return nil
+}
+
+var errContent = errors.New("its disk has its content in another file, which is not followed")
+
+// leads reports whether a disk says that it lies over another, and whether it says that its content is outside of it.
+func leads(path string) (below, outside bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return false, false, err
 	}
 	defer f.Close()
 	var head [80]byte
 	n, err := io.ReadFull(f, head[:])
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return err
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && err != io.EOF {
+		return false, false, err
 	}
 	const externalData = 1 << 2 // of the features that a reader has to know
-	switch at := binary.BigEndian; {
-	case n < len(head) || at.Uint32(head[:]) != qcowMagic:
-	case at.Uint64(head[8:]) != 0:
-		return errors.New("its disk lies over another file")
-	case at.Uint32(head[4:]) >= 3 && at.Uint64(head[72:])&externalData != 0:
-		return errors.New("its disk has its content in another file")
+	at := binary.BigEndian
+	if n < 16 || at.Uint32(head[:]) != qcowMagic { // what a shorter one lacks is zero
+		return false, false, nil
 	}
-	return nil
+	return at.Uint64(head[8:]) != 0, at.Uint32(head[4:]) >= 3 && at.Uint64(head[72:])&externalData != 0, nil
 }
 
 // ImageDigest tells which content an image's name stands for in the store of images. That of a file is by where it is, how large it is, and when it was changed.

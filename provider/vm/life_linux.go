@@ -74,6 +74,9 @@ func (p *Provider) up(ctx context.Context, own *owner) error {
 		}
 	}
 	below, err := inspect(own.Image)
+	if err == nil {
+		err = alone(own.Image)
+	}
 	if err != nil {
 		return imageError("image", own.Image, err)
 	}
@@ -100,6 +103,7 @@ func (p *Provider) upCold(ctx context.Context, q program, own *owner, below disk
 	if err := p.at("disk"); err != nil {
 		return err
 	}
+	own.Template = "" // of before
 	if err := overlay(filepath.Join(home, "disk.qcow2"), own.Image, below, own.Disk); err != nil {
 		return err
 	}
@@ -117,7 +121,7 @@ func (p *Provider) upCold(ctx context.Context, q program, own *owner, below disk
 		return err
 	}
 	m := machine{name: own.ID, uuid: own.UUID, own: own, seed: filepath.Join(home, "seed.iso"), sandbox: q.Sandbox}
-	if m.initrd, m.append, err = p.bootFiles(own); err != nil {
+	if m.boot, err = p.bootFiles(own); err != nil {
 		return err
 	}
 	if err := p.start(ctx, q, own, m); err != nil {
@@ -136,47 +140,70 @@ func (p *Provider) start(ctx context.Context, q program, own *owner, m machine) 
 	if err := p.at("qemu"); err != nil {
 		return err
 	}
-	if own.Process, err = launch(ctx, q.Path, p.home(id), p.mark(id), p.args(m)); err != nil {
+	if own.Process, err = p.run(ctx, q, p.home(id), p.mark(id), m); err != nil {
 		_ = strays(context.WithoutCancel(ctx), p.mark(id))
 		return err
 	}
 	return p.at("started")
 }
 
-// bootFiles returns what qemu has to be given besides the kernel: the initrd with the agent in it, made once for all, and the command line.
-func (p *Provider) bootFiles(own *owner) (initrd, append string, err error) {
+// run starts the qemu of a machine whose files are in a directory.
+func (p *Provider) run(ctx context.Context, q program, dir, mark string, m machine) (run proc.Process, err error) {
+	if m.below == nil {
+		if m.below, err = p.layers(m.own); err != nil {
+			return run, err
+		}
+	}
+	h := &handed{dir: dir}
+	defer h.close()
+	c := &cell{q: q, mark: mark, handed: h, args: p.args(m, h), network: p.o.Network == "user", cores: m.own.Cores, memory: m.own.Memory}
+	return p.launch(ctx, c)
+}
+
+// boot is what qemu has to be given where a kernel is booted directly.
+type boot struct{ kernel, initrd, append string }
+
+// bootFiles returns the kernel, the initrd with the agent in it, made once for all, and the command line.
+func (p *Provider) bootFiles(own *owner) (b boot, err error) {
 	if own.Kernel == "" {
-		return "", "", nil
+		return b, nil
 	}
-	append = p.o.Append
-	if own.Accel == "tcg" && !strings.Contains(append, "randomize_va_space") {
-		append += " norandmaps" // what was translated is found again by its address, and starting a program is three times as quick when that is the same
+	if b.kernel, err = p.readable(own.Kernel); err != nil {
+		return b, err
 	}
-	if own.Accel == "tcg" && p.o.Machine == "microvm" && !strings.Contains(append, "tsc_early_khz") {
+	b.append = p.o.Append
+	if own.Accel == "tcg" && !strings.Contains(b.append, "randomize_va_space") {
+		b.append += " norandmaps" // what was translated is found again by its address, and starting a program is three times as quick when that is the same
+	}
+	if own.Accel == "tcg" && p.o.Machine == "microvm" && !strings.Contains(b.append, "tsc_early_khz") {
 		// It has no timer against which a kernel could measure this while the machine that emulates it is busy, and without any clock it stands still.
 		if khz := p.tickRate(); khz > 0 {
-			append += fmt.Sprintf(" tsc_early_khz=%d", khz)
+			b.append += fmt.Sprintf(" tsc_early_khz=%d", khz)
 		}
 	}
 	if p.o.Access == "ssh" || own.Initrd == "" {
-		return own.Initrd, append, nil
+		if own.Initrd != "" {
+			b.initrd, err = p.readable(own.Initrd)
+		}
+		return b, err
 	}
 	agent, err := p.agent()
 	if err != nil {
-		return "", "", err
+		return b, err
 	}
 	key, err := digest(1, own.Initrd, agent.path)
 	if err != nil {
-		return "", "", err
+		return b, err
 	}
-	initrd = filepath.Join(p.o.Dir, "boot", key)
-	if now := time.Now(); os.Chtimes(initrd, now, now) != nil {
-		if err := atomically(initrd, func(name string) error { return writeInitrd(name, own.Initrd, agent.path) }); err != nil {
-			return "", "", err
+	b.initrd = filepath.Join(p.o.Dir, "boot", key)
+	if now := time.Now(); os.Chtimes(b.initrd, now, now) != nil {
+		if err := atomically(b.initrd, func(name string) error { return writeInitrd(name, own.Initrd, agent.path) }); err != nil {
+			return b, err
 		}
-		unused(filepath.Dir(initrd), 7*24*time.Hour)
+		unused(filepath.Dir(b.initrd), 7*24*time.Hour)
 	}
-	return initrd, append + " rdinit=/hostler/init", nil
+	b.append += " rdinit=/hostler/init"
+	return b, os.Chmod(b.initrd, 0o644) // for qemu's own user: nobody else gets to the directory
 }
 
 // unused deletes the files in a directory that nobody wanted for so long.
@@ -384,6 +411,9 @@ func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration)
 		}
 	}
 	own.Process = proc.Process{}
+	if err := p.ungroup(ctx, p.mark(id)); err != nil {
+		return fault("Stop", id, err)
+	}
 	return fault("Stop", id, p.record(&own, stopped))
 }
 
@@ -402,7 +432,7 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 		return err
 	}
 	m := machine{name: own.ID, uuid: own.UUID, own: &own, sandbox: q.Sandbox, seed: p.seedOf(own)}
-	if m.initrd, m.append, err = p.bootFiles(&own); err != nil {
+	if m.boot, err = p.bootFiles(&own); err != nil {
 		return fault("Start", id, err)
 	}
 	was := own

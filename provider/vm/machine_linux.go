@@ -10,25 +10,24 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/provider/vm/guest"
 )
 
 // machine is what qemu has to be told.
 type machine struct {
-	name    string
-	uuid    string
-	own     *owner
-	initrd  string
-	append  string
+	name string
+	uuid string
+	own  *owner
+	boot
 	memory  string // the file that is its memory; "": memory of the process
 	shared  bool   // what is written to memory goes to the file
 	restore bool   // wait for a saved state, and stay paused with it
 	seed    string // a disk beside the first
 	sandbox bool   // this qemu knows how to give up rights
+	below   []layer
 }
 
-// args is qemu's command line. Paths of sockets are relative to the instance's directory, as the kernel takes 107 bytes of them at most.
-func (p *Provider) args(m machine) []string {
+// args is qemu's command line. What it names is handed over, or shown in qemu's root.
+func (p *Provider) args(m machine, h *handed) []string {
 	own := m.own
 	kind := p.o.Machine
 	if kind == "auto" {
@@ -55,31 +54,27 @@ func (p *Provider) args(m machine) []string {
 		if m.shared {
 			share = "on"
 		}
-		a = append(a, "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%d,mem-path=%s,share=%s", own.Memory, quote(m.memory), share))
+		a = append(a, "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%d,mem-path=%s,share=%s", own.Memory, quote(h.show(m.memory, true)), share))
 	}
 	if m.sandbox {
 		a = append(a, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
 	}
 	if own.Kernel != "" {
-		a = append(a, "-kernel", own.Kernel, "-append", m.append)
+		a = append(a, "-kernel", h.show(m.kernel, false), "-append", m.append)
 		if m.initrd != "" {
-			a = append(a, "-initrd", m.initrd)
+			a = append(a, "-initrd", h.show(m.initrd, false))
 		}
 	}
-	// Nothing is flushed: when this machine crashes, the instance is gone anyway.
-	a = append(a, "-drive", "if=none,id=disk,file=disk.qcow2,format=qcow2,cache=unsafe,discard=unmap", "-device", "virtio-blk-"+bus+",drive=disk",
-		"-drive", "if=none,id=seed,format=raw,readonly=on,file="+quote(m.seed), "-device", "virtio-blk-"+bus+",drive=seed",
-		"-device", "virtio-rng-"+bus, "-device", "virtio-serial-"+bus)
-	for n := range guest.Ports {
-		a = append(a, "-chardev", fmt.Sprintf("socket,id=agent%d,path=agent.%d,server=on,wait=off", n, n),
-			"-device", fmt.Sprintf("virtserialport,chardev=agent%d,name=%s", n, guest.PortName(n)))
-	}
+	h.disks(m)
+	h.args = append(h.args, "-device", "virtio-blk-"+bus+",drive=disk", "-device", "virtio-blk-"+bus+",drive=seed", "-device", "virtio-rng-"+bus, "-device", "virtio-serial-"+bus)
+	h.lines()
+	a = append(a, h.args...)
 	rom := ""
 	if bus == "pci" {
 		rom = ",romfile=" // nothing is booted from the network
 	}
 	if link, ok := strings.CutPrefix(p.o.Network, "tap:"); ok {
-		a = append(a, "-netdev", "tap,id=net,script=no,downscript=no,ifname="+quote(link))
+		a = append(a, "-netdev", "tap,id=net,fd="+h.tap(link))
 	} else if p.o.Network == "user" {
 		net := "user,id=net"
 		for _, f := range own.Ports {
@@ -92,7 +87,6 @@ func (p *Provider) args(m machine) []string {
 	if p.o.Network != "none" {
 		a = append(a, "-device", "virtio-net-"+bus+",netdev=net,mac="+mac(m.name)+rom)
 	}
-	a = append(a, "-chardev", "file,id=console,path=console.log,append=on", "-serial", "chardev:console", "-qmp", "unix:qmp,server=on,wait=off")
 	if m.restore {
 		a = append(a, "-S", "-incoming", "defer")
 	}

@@ -25,7 +25,7 @@ type Options struct {
 	Warm    bool     `conf:"warm"`        // instances are copies of one booted machine, and paused until they are used
 	Qemu    string   `conf:"qemu"`        // the program; "": qemu-system-x86_64 or this machine's kind of it, on PATH
 
-	Agent        agent.Finder  // finds the guest's program; nil: only ssh leads in
+	Agent        agent.Finder  // finds the program that goes into the guest, and that qemu is put into its jail by; required for Create
 	Source       string        // the source's name
 	Installation string        // the installation's id
 	Dir          string        // where the instances are; required

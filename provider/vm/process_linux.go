@@ -16,14 +16,15 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/proc"
+	"github.com/hostler-project/hostler/provider/vm/jail"
 )
 
 // Mark is the environment variable that tells a qemu whose it is: what was started and not yet recorded is found by it.
 const Mark = "HOSTLER_INSTANCE_MARK"
 
-// mark is the value of Mark in an instance's qemu.
+// mark is the value of Mark in an instance's qemu. The directory is in it, as an installation may have several.
 func (p *Provider) mark(id compute.ID) string {
-	return p.o.Installation + "/" + p.o.Source + "/" + string(id)
+	return p.o.Installation + "/" + p.o.Source + "/" + string(id) + "/" + word(p.o.Dir)
 }
 
 // strays ends all processes with a mark: those that were started by one who died before he could record it.
@@ -51,27 +52,36 @@ func marked(mark string) ([]*proc.Handle, error) {
 	return proc.Find(func(pid int) bool { return pid != self && ownUser(pid) && has(pid) })
 }
 
-// ownUser reports whether a process is all of this user. Who owns its directory in /proc does not tell: that is root when a process has closed itself.
+// ownUser reports whether a process is all of this user, or of one that we make qemus run as.
 func ownUser(pid int) bool {
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		return false
-	}
-	_, line, _ := bytes.Cut(status, []byte("\nUid:"))
-	line, _, _ = bytes.Cut(line, []byte("\n"))
-	ids, us := bytes.Fields(line), strconv.Itoa(os.Geteuid())
-	for _, id := range ids { // real, effective, saved, of files
-		if string(id) != us {
+	us, all := os.Geteuid(), users(pid)
+	for _, id := range all {
+		if id != all[0] || id != us && (us != 0 || id < uidFirst || id >= uidFirst+uidCount) {
 			return false
 		}
 	}
-	return len(ids) == 4
+	return len(all) == 4
 }
 
-// starter starts qemu, tells its number, and leaves a watcher behind.
-const starter = `umask 077; watch=$1; shift
-"$@" </dev/null >&2 & echo $!
-(exec 3>>console.log 4>>qemu.log 5<>.kept && rm -f .kept && cd / && exec env -i PATH="$PATH" LC_ALL=C sh -c "$watch" sh $!) >/dev/null 2>&1 </dev/null &`
+// users are a process's: real, effective, saved, of files. Who owns its directory in /proc does not tell: that is root when a process has closed itself.
+func users(pid int) (all []int) {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return nil
+	}
+	_, line, _ := bytes.Cut(status, []byte("\nUid:"))
+	line, _, _ = bytes.Cut(line, []byte("\n"))
+	for _, f := range bytes.Fields(line) {
+		if id, err := strconv.Atoi(string(f)); err == nil {
+			all = append(all, id)
+		}
+	}
+	return all
+}
+
+// starter leaves a watcher of a process behind.
+const starter = `umask 077; watch=$1
+(exec 3>>console.log 4>>qemu.log 5<>.kept && rm -f .kept && cd / && exec env -i PATH="$PATH" LC_ALL=C sh -c "$watch" sh "$2") >/dev/null 2>&1 </dev/null &`
 
 // watcher is a shell's script that keeps the logs of a qemu within bounds while it lives: what a guest says on its console would fill the disk.
 // It looks every ten seconds, and cuts what is longer than 4 MiB to its last MiB, as trim does. It names no file: the directory may be
@@ -85,37 +95,70 @@ while sleep 10; do
 	done
 done`
 
-// launch starts a qemu in dir and waits until it is set up. It is a process of its own: a shell starts it and ends, so that it is nobody's child,
-// and nobody has to wait for its end. Its own words are in the error when it refuses.
-func launch(ctx context.Context, qemu, dir, mark string, args []string) (q proc.Process, err error) {
-	_ = os.Remove(filepath.Join(dir, "qmp"))
-	log, err := os.OpenFile(filepath.Join(dir, "qemu.log"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
+// watch starts a watcher.
+func watch(dir string, pid int) error {
+	cmd := exec.Command("/bin/sh", "-c", starter, "sh", watcher, strconv.Itoa(pid))
+	cmd.Dir, cmd.SysProcAttr, cmd.Env = dir, &syscall.SysProcAttr{Setsid: true}, []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
+	return cmd.Run()
+}
+
+// launch starts a qemu in its jail and waits until it is set up. It lives on when we end. Its own words are in the error when it refuses.
+func (p *Provider) launch(ctx context.Context, c *cell) (proc.Process, error) {
+	if c.handed.err != nil {
+		return proc.Process{}, c.handed.err
+	}
+	c.scratch = filepath.Join(c.handed.dir, "root")
+	if err := os.MkdirAll(c.scratch, 0o700); err != nil {
+		return proc.Process{}, err
+	}
+	defer os.Remove(c.scratch) // its root is mounted over it, and in its sight alone
+	q, err := p.launchOnce(ctx, c, p.bare.Load())
+	if ctx.Err() == nil && !p.bare.Load() && noJail(err) {
+		p.log.Warn("the kernel gives qemu no name spaces and no root of its own here: it runs without them", "source", p.o.Source, "err", err)
+		if q, err = p.launchOnce(ctx, c, true); err == nil {
+			p.bare.Store(true)
+		}
+	}
+	return q, err
+}
+
+// noJail reports whether an error is that of a jail that the kernel does not let us make.
+func noJail(err error) bool {
+	return err != nil && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.ENOSYS) ||
+		strings.Contains(err.Error(), jail.Trouble) && strings.Contains(err.Error(), syscall.EPERM.Error()))
+}
+
+func (p *Provider) launchOnce(ctx context.Context, c *cell, bare bool) (q proc.Process, err error) {
+	dir := c.handed.dir
+	if c.log, err = os.OpenFile(filepath.Join(dir, "qemu.log"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600); err != nil {
+		return q, err
+	}
+	defer c.log.Close()
+	started, err := p.lockUp(ctx, c, bare)
 	if err != nil {
 		return q, err
 	}
-	defer log.Close()
-	cmd := exec.Command("/bin/sh", append([]string{"-c", starter, "sh", watcher, qemu}, args...)...)
-	cmd.Dir, cmd.Stderr, cmd.SysProcAttr = dir, log, &syscall.SysProcAttr{Setsid: true}
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "TMPDIR=" + dir, Mark + "=" + mark}
-	out, err := cmd.Output()
-	if err != nil {
+	q, err = proc.Of(started.Pid)
+	lives, ended := context.WithCancelCause(ctx)
+	go func() { // it is known by its record; this only takes note of its end
+		state, _ := started.Wait()
+		ended(fmt.Errorf("(%v)", state))
+	}()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return q, err
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
-	if err != nil {
-		return q, err
-	}
-	if q, err = proc.Of(pid); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return q, err
+	if err := watch(dir, started.Pid); err != nil {
+		return proc.Process{}, errors.Join(err, q.Kill(context.WithoutCancel(ctx)))
 	}
 	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		if ok, err := q.Alive(); err != nil {
 			return proc.Process{}, errors.Join(err, q.Kill(context.WithoutCancel(ctx)))
 		} else if !ok {
-			words, _ := tail(log.Name())
-			return proc.Process{}, fmt.Errorf("qemu has ended at once: %s", lastLines(words))
+			<-lives.Done()
+			words, _ := tail(c.log.Name())
+			return proc.Process{}, fmt.Errorf("qemu has ended at once: %s %v", lastLines(words), context.Cause(lives))
 		}
-		_, done, err := monitorIn(ctx, dir)
+		_, done, err := monitorIn(lives, dir)
 		if err == nil {
 			done()
 			return q, nil

@@ -20,16 +20,10 @@ func TestLogsBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("logs: it takes ten seconds")
 	}
-	qemu, err := exec.LookPath("qemu-system-x86_64")
-	if err != nil {
-		if os.Getenv("HOSTLER_REQUIRE_LAB") != "" {
-			t.Fatal("logs: qemu-system-x86_64 is required")
-		}
-		t.Skip("logs: no qemu-system-x86_64")
-	}
+	o := lab(t)
 	dir := t.TempDir()
-	pid, kill, err := vm.Launch(t.Context(), qemu, dir, "logs", []string{"-S", "-machine", "q35,accel=tcg", "-m", "16M", "-nodefaults", "-display", "none",
-		"-chardev", "file,id=console,path=console.log,append=on", "-serial", "chardev:console", "-qmp", "unix:qmp,server=on,wait=off"})
+	o.Dir = filepath.Join(dir, "state")
+	pid, kill, err := open(t, o).Launch(t.Context(), dir, "logs", []string{"-S", "-machine", "q35,accel=tcg", "-m", "16M", "-nodefaults", "-display", "none", "-device", "virtio-serial-pci"})
 	if err != nil {
 		t.Fatal(err)
 	}

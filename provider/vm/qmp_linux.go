@@ -82,6 +82,7 @@ func dialMonitor(ctx context.Context, path string) (*monitor, error) {
 	}
 	m := &monitor{c.(*net.UnixConn), bufio.NewReader(c)}
 	_ = m.c.SetDeadline(deadline(ctx, 20*time.Second))
+	defer context.AfterFunc(ctx, func() { _ = m.c.SetDeadline(time.Unix(1, 0)) })()
 	hello, err := readMessage(m.r)
 	if err == nil && hello.QMP == nil {
 		err = errors.New("qemu does not greet")

@@ -3,6 +3,7 @@ package vm
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -83,7 +84,11 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	}
 	tree := filepath.Join(p.home(id), "snapshot")
 	defer func() { _ = os.RemoveAll(tree) }()
-	if err := flatten(ctx, convert, filepath.Join(p.home(id), "disk.qcow2"), tree); err != nil {
+	below, err := p.layers(&own)
+	if err != nil {
+		return "", err
+	}
+	if err := flatten(ctx, convert, append(below, layer{filepath.Join(p.home(id), "disk.qcow2"), "qcow2"}), tree); err != nil {
 		return "", err
 	}
 	if err := p.at("commit"); err != nil {
@@ -112,8 +117,26 @@ func (p *Provider) part(ctx context.Context, id compute.ID) error {
 	return nil
 }
 
-// flatten makes one disk, in the directory of a tree that it is the only file of, of a disk and those below it.
-func flatten(ctx context.Context, convert, disk, tree string) error {
+// flatten makes one disk, in the directory of a tree that it is the only file of, of the layers of one, the lowest first. What their headers name
+// counts for nothing, as in disks.
+func flatten(ctx context.Context, convert string, layers []layer, tree string) error {
+	var disk map[string]any
+	for _, l := range layers {
+		if _, outside, err := leads(l.path); err != nil {
+			return err
+		} else if outside {
+			return errContent
+		}
+		over := map[string]any{"driver": l.format, "file": map[string]any{"driver": driver(l.path), "filename": l.path}}
+		if l.format == "qcow2" {
+			over["backing"] = disk
+		}
+		disk = over
+	}
+	words, err := json.Marshal(disk)
+	if err != nil {
+		return err
+	}
 	if err := os.RemoveAll(tree); err != nil { // of one who died over it
 		return err
 	}
@@ -121,10 +144,10 @@ func flatten(ctx context.Context, convert, disk, tree string) error {
 		return err
 	}
 	to := filepath.Join(tree, diskDir, "disk.qcow2")
-	cmd := exec.CommandContext(ctx, convert, "convert", "-f", "qcow2", "-O", "qcow2", disk, to)
+	cmd := exec.CommandContext(ctx, convert, "convert", "-O", "qcow2", "json:"+string(words), to)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &said, &said, time.Second
-	err := cmd.Run()
+	err = cmd.Run()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

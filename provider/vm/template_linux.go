@@ -17,7 +17,7 @@ import (
 )
 
 // savedVersion is part of what a saved machine depends on: it grows with each change of the guest's side or of the command line.
-const savedVersion = 3
+const savedVersion = 4
 
 // saved is a booted machine that instances are copies of.
 type saved struct {
@@ -29,22 +29,29 @@ func (s saved) file(name string) string { return filepath.Join(s.dir, name) }
 
 // done is what is written last into a saved machine's directory.
 type done struct {
-	State int64 `json:"state"` // bytes of each file, so that one that was cut short is seen
-	RAM   int64 `json:"ram"`
-	Disk  int64 `json:"disk"`
+	State extent `json:"state"`
+	RAM   extent `json:"ram"`
+	Disk  extent `json:"disk"`
+}
+
+// extent is what is known of a file: one that was cut short is seen, and the memory that a guest has written to which got as far as its qemu. That has to
+// open it for writing, though it maps it for itself alone; but when it was changed last, only its owner can tell otherwise.
+type extent struct {
+	Size    int64 `json:"size"` // bytes
+	Changed int64 `json:"changed"`
 }
 
 // whole reports whether nothing is missing.
 func (s saved) whole() bool {
 	var d done
 	b, err := os.ReadFile(s.file("done"))
-	return err == nil && json.Unmarshal(b, &d) == nil && d == s.sizes() && d.State > 0
+	return err == nil && json.Unmarshal(b, &d) == nil && d == s.extents() && d.State.Size > 0
 }
 
-func (s saved) sizes() (d done) {
-	for name, n := range map[string]*int64{"state": &d.State, "ram": &d.RAM, "disk.qcow2": &d.Disk} {
+func (s saved) extents() (d done) {
+	for name, n := range map[string]*extent{"state": &d.State, "ram": &d.RAM, "disk.qcow2": &d.Disk} {
 		if fi, err := os.Stat(s.file(name)); err == nil {
-			*n = fi.Size()
+			*n = extent{fi.Size(), fi.ModTime().UnixNano()}
 		}
 	}
 	return d
@@ -141,7 +148,7 @@ func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, 
 		return err
 	}
 	first := *own
-	first.ID, first.UUID, first.Ports = "hostler", newUUID(), nil
+	first.ID, first.UUID, first.Ports, first.Template = "hostler", newUUID(), nil, ""
 	disk, err := p.seed(&first, s.dir)
 	if err != nil {
 		return err
@@ -150,14 +157,25 @@ func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, 
 		return err
 	}
 	m := machine{name: first.ID, uuid: first.UUID, own: &first, memory: s.file("ram"), shared: true, seed: s.file("seed.iso"), sandbox: q.Sandbox}
-	if m.initrd, m.append, err = p.bootFiles(own); err != nil {
+	if m.boot, err = p.bootFiles(own); err != nil {
 		return err
 	}
-	run, err := launch(ctx, q.Path, s.dir, mark, p.args(m))
+	if err := os.WriteFile(s.file("ram"), nil, 0o600); err != nil {
+		return err
+	}
+	if err := os.Chmod(s.file("ram"), 0o666); err != nil { // each qemu has a user of its own, and nobody else gets to the directory
+		return err
+	}
+	run, err := p.run(ctx, q, s.dir, mark, m)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = run.Kill(context.WithoutCancel(ctx)) }()
+	defer func() {
+		if run.PID != 0 {
+			ctx := context.WithoutCancel(ctx)
+			_ = errors.Join(run.Kill(ctx), p.ungroup(ctx, mark))
+		}
+	}()
 	if err := p.at("template booting"); err != nil {
 		if p.died(err) {
 			run = proc.Process{} // the dead kill nobody
@@ -177,7 +195,7 @@ func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, 
 	if err := migrateOut(ctx, s.dir, s.file("state")); err != nil {
 		return fmt.Errorf("save the machine: %w", err)
 	}
-	if err := run.Kill(ctx); err != nil {
+	if err := errors.Join(run.Kill(ctx), p.ungroup(ctx, mark)); err != nil {
 		return err
 	}
 	for _, name := range []string{"ram", "state", "disk.qcow2"} {
@@ -189,7 +207,7 @@ func (p *Provider) save(ctx context.Context, q program, own *owner, below disk, 
 			return err
 		}
 	}
-	b, err := json.Marshal(s.sizes())
+	b, err := json.Marshal(s.extents())
 	if err != nil {
 		return err
 	}
@@ -376,7 +394,7 @@ func (p *Provider) restore(ctx context.Context, q program, own *owner, s saved) 
 		return err
 	}
 	m := machine{name: own.ID, uuid: own.UUID, own: own, memory: s.file("ram"), restore: true, seed: s.file("seed.iso"), sandbox: q.Sandbox}
-	if m.initrd, m.append, err = p.bootFiles(own); err != nil {
+	if m.boot, err = p.bootFiles(own); err != nil {
 		return err
 	}
 	if err := p.start(ctx, q, own, m); err != nil {

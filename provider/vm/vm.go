@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +33,7 @@ type Provider struct {
 	homes      *homes.Dir[owner]
 	rehearsals *rehearsals
 	tickRate   func() int64
+	bare       atomic.Bool        // the kernel gives qemu no jail here
 	step       func(string) error // told of each step before it is done; an error ends the call as a kill would. nil but in tests
 }
 
@@ -182,6 +184,9 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (compute.Insta
 	if most := p.homes.Space(); most > 0 && spec.Disk > most {
 		return none, &compute.Error{Op: "vm.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Hint: "ask for less, or another source", Err: fmt.Errorf("the file system has %d MiB: no %d MiB of disk", most>>20, spec.Disk>>20)}
 	}
+	if err := room(spec); err != nil {
+		return none, err
+	}
 	own := owner{
 		Owner: p.homes.Owner(spec.ID), UUID: newUUID(), Kernel: p.o.Kernel, Initrd: p.o.Initrd,
 		Cores: max(p.o.Cores, spec.Cores), Memory: max(p.o.Memory, (spec.Memory+1<<20-1)&^(1<<20-1)), Disk: max(p.o.Disk, spec.Disk),
@@ -234,13 +239,17 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if err := p.at("delete"); err != nil {
 		return err
 	}
-	p.forget()
+	p.forget(ctx)
 	p.homes.Sweep(ctx, 0)
 	return nil
 }
 
 // forget removes the directory of instances, when it is empty.
-func (p *Provider) forget() { _ = os.Remove(filepath.Join(p.o.Dir, "instances")) }
+func (p *Provider) forget(ctx context.Context) {
+	if os.Remove(filepath.Join(p.o.Dir, "instances")) == nil {
+		p.leaveGroups(ctx)
+	}
+}
 
 // Clean ends a machine and makes it anew, on a new disk layer: from what was saved, with warm = yes, else it boots.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
@@ -280,8 +289,11 @@ func (p *Provider) end(ctx context.Context, own owner) error {
 	if err := own.Process.Kill(ctx); err != nil {
 		return err
 	}
+	mark := p.mark(compute.ID(own.ID))
 	if own.Stage == starting || own.Stage == begun { // nobody knows what was started
-		return strays(ctx, p.mark(compute.ID(own.ID)))
+		if err := strays(ctx, mark); err != nil {
+			return err
+		}
 	}
-	return nil
+	return p.ungroup(ctx, mark)
 }

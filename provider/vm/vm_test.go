@@ -212,6 +212,9 @@ func TestBoot(t *testing.T) {
 		t.Errorf("Connect while it boots: %v", err)
 	}
 	c := connect(t, p, "suite-1")
+	if pid, _ := p.PID("suite-1"); pid != 0 {
+		jailed(t, pid)
+	}
 	in, err := p.List(t.Context())
 	if err != nil || len(in) != 1 {
 		t.Fatal(in, err)

@@ -185,7 +185,7 @@ func TestHungUp(t *testing.T) {
 // TestSSH boots a machine that is reached by ssh only, with a key of its own and a host key that is checked.
 func TestSSH(t *testing.T) {
 	o := lab(t)
-	o.Access, o.Agent, o.Ports, o.Append = "ssh", nil, []string{"7"}, o.Append+" sysctl.kernel.randomize_va_space=2"
+	o.Access, o.Ports, o.Append = "ssh", []string{"7"}, o.Append+" sysctl.kernel.randomize_va_space=2"
 	o.Dir = t.TempDir() + "/state"
 	p := open(t, o)
 	create(t, p, "suite-1")

@@ -1,0 +1,215 @@
+//go:build linux
+
+package vm_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/vm"
+	"github.com/hostler-project/hostler/remote/agent"
+)
+
+// poorEnv has the test run in this process, which is an ordinary user's, with what another built: the programs and the directory for all.
+const poorEnv = "HOSTLER_VM_POOR"
+
+// TestInQemusPlace puts a program in qemu's place that looks for what a guest that broke out should not find: as root, and as an ordinary user.
+// It takes about 8 s, for the two programs that it builds.
+func TestInQemusPlace(t *testing.T) {
+	if at := os.Getenv(poorEnv); at != "" {
+		inQemusPlace(t, at)
+		return
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("in qemu's place: only root can be both root and another")
+	}
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("/var/tmp", "hostler-vm-jail-*") // a place that others get to
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	key, id := 0x686f7374, 0
+	if id, err = unix.SysvShmGet(key, 4096, unix.IPC_CREAT|0o666); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.SysvShmCtl(id, unix.IPC_RMID, nil)
+	var names []string
+	for _, who := range []string{"root", "user"} {
+		at := filepath.Join(dir, who)
+		for _, sub := range []string{"canary", "state/instances/suite-2/disk.qcow2", "state/templates/t/ram", "state/canary"} {
+			file := filepath.Join(at, sub)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte("canary"), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+			names = append(names, file)
+		}
+		if err := os.WriteFile(filepath.Join(at, "image"), make([]byte, 1<<20), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := filepath.Join(dir, "root", "qemu")
+	build := exec.Command("go", "build", "-ldflags", fmt.Sprintf("-X main.canaries=%s -X main.segment=%d", strings.Join(names, ":"), key), "-o", program, "./testdata/prisoner")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	for from, to := range map[string]string{path: "root/agent", program: "user/qemu", os.Args[0]: "user/test"} {
+		b, err := os.ReadFile(from)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, to), b, 0o755)
+		}
+		if err == nil && to == "root/agent" {
+			err = os.WriteFile(filepath.Join(dir, "user/agent"), b, 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("root", func(t *testing.T) { inQemusPlace(t, filepath.Join(dir, "root")) })
+	t.Run("user", func(t *testing.T) {
+		if b, _ := os.ReadFile("/proc/sys/user/max_user_namespaces"); strings.TrimSpace(string(b)) == "0" {
+			t.Skip("in qemu's place: users have no user name spaces here")
+		}
+		at := filepath.Join(dir, "user")
+		if out, err := exec.Command("chown", "-R", "65534:65534", at).CombinedOutput(); err != nil {
+			t.Fatal(err, string(out))
+		}
+		cmd := exec.Command(filepath.Join(at, "test"), "-test.run=^TestInQemusPlace$", "-test.v")
+		cmd.Dir, cmd.Env = at, []string{poorEnv + "=" + at, "HOME=" + at, "TMPDIR=" + at, "PATH=" + os.Getenv("PATH")}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v:\n%s", err, out)
+		}
+	})
+}
+
+// inQemusPlace makes an instance with the program as its qemu, and reads what that has found.
+func inQemusPlace(t *testing.T, at string) {
+	o := vm.Options{
+		Source: "suite", Installation: "mine", Image: filepath.Join(at, "image"), Accel: "tcg", Network: "none", Dir: filepath.Join(at, "state"), Qemu: filepath.Join(at, "qemu"),
+		Agent: func(string) (agent.Program, error) { return agent.Program{Path: filepath.Join(at, "agent")}, nil },
+	}
+	// What we have open is not for qemu, however it was opened.
+	secret, err := unix.Open(filepath.Join(at, "canary"), unix.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(secret)
+	p := open(t, o)
+	defer destroy(t, p, "suite-1")
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); err == nil || !strings.Contains(err.Error(), "qemu has ended at once") {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(p.Home("suite-1"), "qemu.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := string(b)
+	t.Log(said)
+	for _, what := range []string{"descriptors", "canaries", "capabilities", "processes", "writable", "segments", "sysfs"} {
+		if !regexp.MustCompile(`(?m)^` + what + `: 0 `).MatchString(said) {
+			t.Errorf("it has found %s", what)
+		}
+	}
+	for _, line := range []string{`hostname: 1 ["vm"]`, "confined: 1", "core: 0"} {
+		if !strings.Contains(said, line+"\n") {
+			t.Errorf("not said: %s", line)
+		}
+	}
+	if os.Geteuid() == 0 && !regexp.MustCompile(`(?m)^uid: 214[0-9]{7}$`).MatchString(said) {
+		t.Error("it is not a user of its own")
+	}
+}
+
+// TestWrittenMemory writes to the memory of a saved machine, as a guest may that got as far as its qemu: no other machine is made of it.
+func TestWrittenMemory(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"state", "ram", "disk.qcow2"} {
+		if err := os.WriteFile(filepath.Join(dir, name), make([]byte, 4096), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := vm.Finish(dir); err != nil || !vm.Whole(dir) {
+		t.Fatal(err)
+	}
+	time.Sleep(10 * time.Millisecond) // of the clock of files
+	f, err := os.OpenFile(filepath.Join(dir, "ram"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	at, err := unix.Mmap(int(f.Fd()), 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at[7] = 1
+	if err := unix.Munmap(at); err != nil {
+		t.Fatal(err)
+	}
+	if vm.Whole(dir) {
+		t.Error("it counts as it was")
+	}
+}
+
+// jailed looks from outside at a qemu that runs.
+func jailed(t *testing.T, pid int) {
+	t.Helper()
+	at := func(name string) string {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
+		if err != nil {
+			t.Error(err)
+		}
+		return string(b)
+	}
+	status := at("status")
+	for _, want := range []string{`CapPrm:\t0+\n`, `CapEff:\t0+\n`, `CapBnd:\t0+\n`, `CapAmb:\t0+\n`, `NoNewPrivs:\t1\n`, `Seccomp:\t2\n`} {
+		if !regexp.MustCompile(want).MatchString(status) {
+			t.Errorf("not so: %s in %s", want, status)
+		}
+	}
+	if os.Geteuid() == 0 && !regexp.MustCompile(`Uid:\t(214\d{7})\t(214\d{7})\t(214\d{7})\t(214\d{7})\nGid:\t214`).MatchString(status) {
+		t.Errorf("it is no user of its own: %s", status)
+	}
+	if groups := at("cgroup"); os.Geteuid() == 0 && !regexp.MustCompile(`:memory:/.*hostler-vm-|0::/.*hostler-vm-`).MatchString(groups) {
+		t.Errorf("it is in no group of its own: %s", groups)
+	}
+	for _, space := range []string{"mnt", "pid", "ipc", "uts"} {
+		theirs, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, space))
+		if ours, _ := os.Readlink("/proc/self/ns/" + space); ours == theirs {
+			t.Errorf("it is in our %s name space", space)
+		}
+	}
+	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, fd := range fds {
+		if fi, err := os.Stat(fd); err == nil && fi.IsDir() {
+			t.Errorf("it has a directory open: %s", fd)
+		}
+	}
+	top, err := os.ReadDir(fmt.Sprintf("/proc/%d/root", pid))
+	for _, e := range top {
+		if !strings.Contains(" dev etc lib lib64 tmp usr var ", " "+e.Name()+" ") {
+			t.Errorf("in its root is %s", e.Name())
+		}
+	}
+	if err != nil || len(top) == 0 {
+		t.Errorf("its root: %v", err)
+	}
+}
