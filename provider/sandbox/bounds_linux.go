@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/egress"
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 )
 
@@ -32,6 +33,11 @@ func (o *Options) read() (mounts []share, ports []network.Forward, err error) {
 		return nil, nil, compute.WrongKey("network", "", "network = %s: not none or nat", o.Network)
 	case strings.HasPrefix(o.Image, "."):
 		return nil, nil, compute.WrongKey("image", "", "image = %s: from which directory? give an absolute path", o.Image)
+	}
+	if p, err := egress.Parse(o.Egress); err != nil {
+		return nil, nil, compute.WrongKey("egress", compute.Hint(err), "%w", err)
+	} else if o.Network == "none" && !p.None() && len(o.Egress) > 0 {
+		return nil, nil, compute.WrongKey("egress", "", "egress = %s, and network = none: there is no way out", p)
 	}
 	if err := o.bounds(); err != nil {
 		return nil, nil, err

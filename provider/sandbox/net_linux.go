@@ -6,13 +6,23 @@ import (
 	"os"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/egress"
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 )
 
 // net is the network of this installation's sandboxes.
 func (p *Provider) net(ctx context.Context) (*network.Network, string, error) {
 	resolv, servers, _ := network.Resolver("") // a host without servers has a text that is usable, and doctor says so
-	n, err := network.Open(ctx, network.Options{Installation: p.o.Installation, Dir: p.o.NetworkDir, Nameservers: servers, Without: p.o.Without})
+	may, err := egress.Parse(p.o.Egress)
+	if err != nil {
+		return nil, "", err
+	}
+	n, err := network.Open(ctx, network.Options{
+		Installation: p.o.Installation, Dir: p.o.NetworkDir, Nameservers: servers, Egress: may, Answers: p.o.Answers, Without: p.o.Without,
+	})
+	if err == nil && may.Named() {
+		resolv = network.ResolvAt(resolv, n.Gateway())
+	}
 	return n, resolv, err
 }
 
@@ -26,7 +36,8 @@ type attached struct {
 func (m *making) attach(ctx context.Context) <-chan attached {
 	out := make(chan attached, 1)
 	p := m.p
-	if p.o.Network == "none" || p.o.Network == "" && (!p.root || p.o.NetworkDir == "") {
+	given := p.o.Network == "nat" || len(p.o.Egress) > 0 && p.o.Egress[0] != egress.None
+	if p.o.Network == "none" || !given && (!p.root || p.o.NetworkDir == "") {
 		out <- attached{}
 		return out
 	}
@@ -39,7 +50,7 @@ func (m *making) attach(ctx context.Context) <-chan attached {
 				ns.Close()
 			}
 		}
-		if err != nil && p.o.Network == "" && (errors.Is(err, compute.ErrDenied) || errors.Is(err, compute.ErrUnavailable)) && len(p.ports) == 0 {
+		if err != nil && p.o.Network == "" && len(p.o.Egress) == 0 && (errors.Is(err, compute.ErrDenied) || errors.Is(err, compute.ErrUnavailable)) && len(p.ports) == 0 {
 			p.log.Info("no network here for sandboxes but lo; see hostler doctor", "instance", m.own.ID, "err", err)
 			resolv, err = "", nil
 		}

@@ -14,6 +14,7 @@ type Options struct {
 	Disk    int64    `conf:"disk,size"`   // bytes that may be written, at most; 0: in memory a quarter of the machine's and half of the sandbox's, else no limit
 	PIDs    int      `conf:"pids"`        // processes and threads, at most; 0: 16384
 	Network string   `conf:"network"`     // none or nat; "": nat where it can be, else none
+	Egress  []string `conf:"egress"`      // where it may go: words, names, addresses and ranges as package egress has them; none: the internet
 	Ports   []string `conf:"ports"`       // [ADDRESS:]PORT:PORT[/udp] of this machine that lead in
 	Mounts  []string `conf:"mounts"`      // PATH[:PATH-INSIDE][:ro|:rw], read-only unless it says otherwise
 	Writes  []string `conf:"writable"`    // names at the top of what is shared to be written to that may be written though programs of the host run them: .git
@@ -37,6 +38,7 @@ type Options struct {
 	Others       *image.Others // how images are fetched that requests name; nil: as the owner's
 	Runtime      string        // a directory of the user's in memory, for what hides secrets; "": one in /dev/shm
 	Agent        agent.Finder  // the guest side; required
+	Answers      []string      // a command that runs network.Answer for NetworkDir, for egress with names; none: it is refused
 
 	Without []string // defences that are off: for tests alone, and no key
 }

@@ -80,7 +80,7 @@ func probe() error {
 		return err
 	}
 	defer t.close()
-	if err := t.ensure(&plan{flows: maxFlows}); err != nil {
+	if err := t.ensure(&plan{flows: maxFlows, gateway: n.gateway(), answers: n.answers(), boxes: func() ([]box, error) { return nil, nil }}); err != nil {
 		return err
 	}
 	return setForwarding(name, "1")

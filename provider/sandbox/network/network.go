@@ -118,7 +118,17 @@ func (n *Network) at(step string) error {
 	return n.step(step)
 }
 
-func (n *Network) plan() *plan { return &plan{n.o.Allow, n.o.Deny, n.o.Nameservers, n.flows, n.off} }
+func (n *Network) plan() *plan {
+	return &plan{n.o.Nameservers, n.gateway(), n.answers(), n.hears(), n.flows, n.off, n.boxes}
+}
+
+// answers is the port at which Answer answers, and hears the group of the kernel's reports that it listens to: of this installation alone.
+func (n *Network) answers() uint16 { return 20000 + uint16(n.group%10000) }
+
+func (n *Network) hears() uint16 { return 1000 + uint16(n.group%60000) }
+
+// Gateway is this machine's side of each sandbox's link.
+func (n *Network) Gateway() netip.Addr { return n.gateway() }
 
 // Attach gives the network name space ns an address, a default route and the forwarded ports, and brings its lo up. Called again for the same
 // sandbox, name space and ports it returns the same address; for another name space or other ports it begins anew. What a dead process began is
@@ -195,7 +205,11 @@ func (n *Network) attach(id compute.ID, ns *os.File, ports []Forward) (Address, 
 		default:
 			other, ok, err := in.link(inside)
 			if err == nil && ok && other.index == l.peer && other.peer == l.index && same(mine, ports) {
-				return Address{addr, n.gateway(), name}, t.ensure(n.plan())
+				err := t.ensure(n.plan())
+				if err == nil {
+					err = n.admit(t, id, addr)
+				}
+				return Address{addr, n.gateway(), name}, err
 			}
 		}
 		if err := n.unmake(s, t, l, mine); err != nil {
@@ -219,6 +233,9 @@ func (n *Network) attach(id compute.ID, ns *os.File, ports []Forward) (Address, 
 		return Address{}, err
 	}
 	addr, err := n.pair(s, in, name, ns, slices.ContainsFunc(ports, Forward.local))
+	if err == nil {
+		err = n.admit(t, id, addr)
+	}
 	if err == nil {
 		err = n.lead(t, have, ports, addr, name)
 	}
@@ -378,6 +395,11 @@ func (n *Network) detach(s *socket, id compute.ID) ([]link, error) {
 	ports, err := t.ports()
 	if err != nil {
 		return nil, err
+	}
+	if _, addr, ours := n.owned(l.alias); ours {
+		if err := n.dismiss(t, func(a netip.Addr) bool { return a != addr }); err != nil {
+			return nil, err
+		}
 	}
 	return []link{l}, n.doom(s, t, l, ownedBy(ports, name))
 }

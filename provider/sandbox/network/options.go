@@ -10,17 +10,18 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/egress"
 )
 
 // Options of the network of an installation's sandboxes.
 type Options struct {
-	Installation string         // whose links and rules they are; required
-	Dir          string         // of the installation, the same for all its sources; required, made if its parent is there
-	Range        netip.Prefix   // IPv4 addresses for sandboxes, /8 to /28; the zero value: one of three that is free here
-	Allow        []netip.Prefix // if there are any, sandboxes reach these alone; else all but what is always refused
-	Deny         []netip.Prefix // what sandboxes do not reach, also if Allow has it
-	Nameservers  []netip.Addr   // name servers, which sandboxes reach at port 53, whatever else is refused there: those that Resolv returned
-	Without      []string       // defences that are off: for tests alone
+	Installation string        // whose links and rules they are; required
+	Dir          string        // of the installation, the same for all its sources; required, made if its parent is there
+	Range        netip.Prefix  // IPv4 addresses for sandboxes, /8 to /28; the zero value: one of three that is free here
+	Egress       egress.Policy // where what is attached may go
+	Nameservers  []netip.Addr  // name servers, which sandboxes reach at port 53, whatever else is refused there: those that Resolv returned
+	Answers      []string      // a command that runs Answer for Dir, for policies with names; none: they are refused
+	Without      []string      // defences that are off: for tests alone
 }
 
 // Forward is a port of this machine that leads into a sandbox.
@@ -98,11 +99,6 @@ func (o *Options) check() error {
 	}
 	if r := o.Range; r.IsValid() && (!r.Addr().Is4() || r.Bits() < 8 || r.Bits() > 28) {
 		return fmt.Errorf("range %s: not a range of IPv4 addresses between /8 and /28", r)
-	}
-	for _, p := range append(append([]netip.Prefix(nil), o.Allow...), o.Deny...) {
-		if !p.IsValid() {
-			return fmt.Errorf("%s is not a range of addresses", p)
-		}
 	}
 	return nil
 }

@@ -84,3 +84,14 @@ func Resolv(host, upstream string) (text string, servers []netip.Addr) {
 	}
 	return strings.Join(out, "\n") + "\n", servers
 }
+
+// ResolvAt is a resolv.conf with one name server alone in place of its own.
+func ResolvAt(text string, server netip.Addr) string {
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "nameserver ") {
+			out.WriteString(line)
+		}
+	}
+	return out.String() + "nameserver " + server.String() + "\n"
+}

@@ -20,19 +20,7 @@ import (
 )
 
 // rulesFormat is a part of the name of the chain that tells whether a table is as this program would make it; raise it with every change below.
-const rulesFormat = "4\n"
-
-// refused returns what no sandbox reaches by NAT, whatever the options say: link-local addresses, where clouds have their metadata services, those
-// services elsewhere, and addresses that mean this machine or nobody.
-func refused() []netip.Prefix {
-	return []netip.Prefix{
-		netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),
-		netip.MustParsePrefix("100.100.100.200/32"), // Alibaba Cloud
-		netip.MustParsePrefix("168.63.129.16/32"),   // Azure
-		netip.MustParsePrefix("192.0.0.192/32"),     // Oracle Cloud
-		netip.MustParsePrefix("224.0.0.0/3"),        // groups, and what is reserved
-	}
-}
+const rulesFormat = "5\n"
 
 // table speaks to nftables about our table. It is used by one goroutine, and closed.
 type table struct {
@@ -62,15 +50,18 @@ func (t *table) flush(what string) error {
 
 // plan is what the rules depend on.
 type plan struct {
-	allow, deny []netip.Prefix
-	servers     []netip.Addr
-	flows       uint32          // how many connections a sandbox may have at once
-	off         map[string]bool // defences that a test has switched off
+	servers []netip.Addr
+	gateway netip.Addr
+	answers uint16          // the port at which a sandbox's questions for names are answered, where only some names are
+	group   uint16          // who hears of what was refused
+	flows   uint32          // how many connections a sandbox may have at once
+	off     map[string]bool // defences that a test has switched off
+	boxes   func() ([]box, error)
 }
 
 // mark returns the name of an empty chain that stands for the plan.
 func (p *plan) mark() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s%v\n%v\n%v\n%v\n%v", rulesFormat, p.allow, p.deny, p.servers, p.flows, p.off))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s%v\n%v\n%v\n%v", rulesFormat, p.servers, p.gateway, p.flows, p.off))
 	return "rules-" + hex.EncodeToString(sum[:8])
 }
 
@@ -93,15 +84,42 @@ func (t *table) ensure(p *plan) error {
 	if err := errors.Join(t.conn.AddSet(any, nil), t.conn.AddSet(at, nil), t.conn.AddSet(flows, nil)); err != nil {
 		return err
 	}
+	if err := t.egress(p); err != nil {
+		return err
+	}
 	t.guard(p)
 	t.original(p)
 	t.input(p)
 	t.forward(p, flows)
-	t.nat(any, at)
+	t.nat(p, any, at)
+	if err := t.settle(p); err != nil {
+		return err
+	}
 	if err := t.addPorts(ports); err != nil {
 		return err
 	}
 	return t.flush("make the table " + t.t.Name)
+}
+
+// settle puts the sandboxes that are there into a new table, with their policies.
+func (t *table) settle(p *plan) error {
+	boxes, err := p.boxes()
+	if err != nil {
+		return err
+	}
+	made := map[string]bool{}
+	for _, b := range boxes {
+		if name := p.policyName(b.policy); !made[name] {
+			made[name] = true
+			if err := t.policy(p, b.policy, true); err != nil {
+				return err
+			}
+		}
+		if err := t.place(p, b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // remove takes the table away, if it is there.
@@ -147,24 +165,20 @@ func (t *table) guard(p *plan) {
 // this machine's own ports elsewhere after this, and input and forward see only where they lead.
 func (t *table) original(p *plan) {
 	rule := t.chain("original", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityMangle)
-	rule(not(t.from()), verdict(expr.VerdictReturn))
-	rule(established(), verdict(expr.VerdictAccept))
-	t.nameservers(p, rule)
-	if !p.off["host"] {
-		rule(fib(&expr.Fib{Register: 1, FlagDADDR: true, ResultADDRTYPE: true}, unix.RTN_LOCAL), reject())
-	}
-	if !p.off["metadata"] {
-		for _, r := range refused() {
-			rule(to(r, expr.CmpOpEq), reject())
-		}
-	}
+	rule(t.from(), established(), verdict(expr.VerdictAccept))
+	t.judge(p, rule)
 }
 
 // input keeps sandboxes from this machine.
 func (t *table) input(p *plan) {
 	rule := t.chain("input", nftables.ChainTypeFilter, nftables.ChainHookInput, *nftables.ChainPriorityFilter)
 	rule(t.from(), established(), verdict(expr.VerdictAccept))
-	t.nameservers(p, rule)
+	for _, s := range p.servers {
+		t.dns(func(parts ...[]expr.Any) { rule(append([][]expr.Any{t.from()}, parts...)...) }, s, verdict(expr.VerdictAccept))
+	}
+	for _, proto := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
+		rule(t.from(), to(netip.PrefixFrom(p.gateway, 32), expr.CmpOpEq), transport(proto), port16(expr.CmpOpEq, p.answers), verdict(expr.VerdictAccept))
+	}
 	if !p.off["host"] {
 		rule(t.from(), reject())
 	}
@@ -186,25 +200,7 @@ func (t *table) forward(p *plan, flows *nftables.Set) {
 			},
 		}, reject())
 	}
-	t.nameservers(p, rule)
-	if !p.off["metadata"] {
-		for _, r := range refused() {
-			rule(t.from(), to(r, expr.CmpOpEq), reject())
-		}
-	}
-	for _, r := range p.deny {
-		if r.Addr().Is4() {
-			rule(t.from(), to(r, expr.CmpOpEq), reject())
-		}
-	}
-	for _, r := range p.allow {
-		if r.Addr().Is4() {
-			rule(t.from(), to(r, expr.CmpOpEq), verdict(expr.VerdictAccept))
-		}
-	}
-	if len(p.allow) > 0 {
-		rule(t.from(), reject())
-	}
+	t.judge(p, rule)
 	rule(t.toward(), established(), verdict(expr.VerdictAccept))
 	rule(t.toward(), translated(), verdict(expr.VerdictAccept))
 	if !p.off["inbound"] {
@@ -212,25 +208,12 @@ func (t *table) forward(p *plan, flows *nftables.Set) {
 	}
 }
 
-// nameservers lets port 53 of the name servers be reached.
-func (t *table) nameservers(p *plan, rule func(...[]expr.Any)) {
-	for _, s := range p.servers {
-		if !s.Is4() {
-			continue
-		}
-		for _, proto := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
-			rule(t.from(), to(netip.PrefixFrom(s, 32), expr.CmpOpEq), []expr.Any{
-				&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{proto}},
-				&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
-				&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(53)},
-			}, verdict(expr.VerdictAccept))
-		}
-	}
-}
-
 // nat translates addresses: of what goes out, to this machine's; of what comes for a forwarded port, to the sandbox's.
-func (t *table) nat(any, at *nftables.Set) {
+func (t *table) nat(p *plan, any, at *nftables.Set) {
 	in := t.chain("ports", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, *nftables.ChainPriorityNATDest)
+	t.dns(func(parts ...[]expr.Any) { in(append([][]expr.Any{t.from()}, parts...)...) }, p.gateway, []expr.Any{
+		&expr.Immediate{Register: 1, Data: binaryutil.BigEndian.PutUint16(p.answers)}, &expr.Redir{RegisterProtoMin: 1},
+	})
 	in(t.from(), verdict(expr.VerdictReturn))
 	out := t.chain("own-ports", nftables.ChainTypeNAT, nftables.ChainHookOutput, *nftables.ChainPriorityNATDest)
 	const first, second, third = 8, 9, 10 // NFT_REG32_00 and so on: register 1 in pieces of 4 bytes

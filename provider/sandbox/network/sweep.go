@@ -5,6 +5,7 @@ package network
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -50,14 +51,15 @@ func (n *Network) sweep(ctx context.Context, live func(compute.ID) bool) (gone i
 	}
 	var errs []error
 	var stay []string
+	var living []netip.Addr
 	var dead []link
 	for _, l := range links {
 		if !strings.HasPrefix(l.name, n.links) {
 			continue
 		}
-		id, _, ours := n.owned(l.alias)
+		id, addr, ours := n.owned(l.alias)
 		if l.alias != "" && !ours || ours && live != nil && live(id) { // another's whose name begins like ours; or one that lives
-			stay = append(stay, l.name)
+			stay, living = append(stay, l.name), append(living, addr)
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -65,7 +67,7 @@ func (n *Network) sweep(ctx context.Context, live func(compute.ID) bool) (gone i
 		}
 		if err := n.doom(s, t, l, ownedBy(ports, l.name)); err != nil {
 			errs = append(errs, err)
-			stay = append(stay, l.name)
+			stay, living = append(stay, l.name), append(living, addr)
 			continue
 		}
 		dead = append(dead, l)
@@ -74,6 +76,9 @@ func (n *Network) sweep(ctx context.Context, live func(compute.ID) bool) (gone i
 		return 0, errors.Join(append(errs, err)...)
 	}
 	gone = len(dead)
+	if err := n.dismiss(t, func(a netip.Addr) bool { return slices.Contains(living, a) }); err != nil {
+		errs = append(errs, err)
+	}
 	if len(stay) == 0 {
 		if err := n.at("table"); err != nil {
 			return gone, err

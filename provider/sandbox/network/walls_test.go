@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/hostler-project/hostler/provider/egress"
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 )
 
@@ -52,8 +53,8 @@ func TestWalls(t *testing.T) {
 		{name: "a port of the gateway that leads elsewhere", off: "host", try: reach("G:7070")},
 		{name: "metadata", off: "metadata", try: reach(metadata + ":80")},
 		{name: "metadata that is answered elsewhere", off: "metadata", try: reach(metadata + ":7071")},
-		{name: "denied", o: network.Options{Deny: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}, try: reach(worldAddr + ":80")},
-		{name: "not allowed", o: network.Options{Allow: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}, try: reach(worldAddr + ":80")},
+		{name: "the internet", o: network.Options{Egress: policy(t, "private")}, try: reach(worldAddr + ":80")},
+		{name: "not allowed", o: network.Options{Egress: policy(t, "203.0.113.0/24")}, try: reach(worldAddr + ":80")},
 		{name: "from outside", off: "inbound", try: func(t *testing.T, a, b box) string {
 			outside.in(func() {
 				l, err := netlink.LinkByName("uplink")
@@ -75,10 +76,13 @@ func TestWalls(t *testing.T) {
 		t.Run(wall.name, func(t *testing.T) {
 			for _, off := range []bool{false, true} {
 				o := wall.o
+				if o.Egress.String() == "internet" {
+					o.Egress = policy(t, "internet", "private") // what is refused even then
+				}
 				base := options(t)
 				o.Installation, o.Dir = base.Installation, base.Dir
 				if off && wall.off == "" {
-					o.Deny, o.Allow = nil, nil
+					o.Egress = egress.Policy{}
 				}
 				n := open(t, o)
 				if off {
@@ -96,7 +100,7 @@ func TestWalls(t *testing.T) {
 				if off && got == "" {
 					t.Error("not reached, though the defence is off: the test proves nothing")
 				}
-				if !off && wall.o.Allow != nil {
+				if !off && wall.name == "not allowed" {
 					if got, err := a.ask("tcp4", outsideAddr+":80"); err != nil {
 						t.Errorf("allowed: %q %v", got, err)
 					}
@@ -107,6 +111,51 @@ func TestWalls(t *testing.T) {
 				b.end()
 			}
 		})
+	}
+}
+
+// TestEgress: each policy reaches what it says, by TCP and UDP, and nothing else.
+func TestEgress(t *testing.T) {
+	world(t)
+	serve(t, hostAddr+":80", "host")
+	all := []string{worldAddr, outsideAddr, metadata, privateAddr, hostAddr}
+	must(t, os.WriteFile("/proc/sys/net/ipv4/icmp_ratelimit", []byte("0"), 0)) // of this name space: each refusal is answered
+	for words, want := range map[string]string{
+		"":                              worldAddr + " " + outsideAddr,
+		"none":                          "",
+		"private":                       privateAddr,
+		"internet,private":              worldAddr + " " + outsideAddr + " " + privateAddr,
+		"internet:80,private:443":       worldAddr + " " + outsideAddr,
+		"198.51.100.0/24":               worldAddr,
+		"198.51.100.0/24:1-79":          "",
+		"0.0.0.0/0:80":                  worldAddr + " " + outsideAddr + " " + privateAddr,
+		metadata + ":80," + privateAddr: metadata + " " + privateAddr,
+		hostAddr + ",2001:db8::/32":     "",
+	} {
+		o := options(t)
+		o.Installation = strings.Map(func(r rune) rune {
+			if r == ',' || r == '/' || r == ':' || r == '.' {
+				return '-'
+			}
+			return r
+		}, "egress-"+words)
+		o.Egress = policy(t, strings.FieldsFunc(words, func(r rune) bool { return r == ',' })...)
+		n := open(t, o)
+		a := attach(t, n, "a")
+		var got []string
+		for _, addr := range all {
+			tcp, _ := a.ask("tcp4", addr+":80")
+			udp, _ := a.ask("udp4", addr+":80")
+			if (tcp != "") != (udp != "") {
+				t.Errorf("egress = %s: %s: %q by TCP, %q by UDP", words, addr, tcp, udp)
+			}
+			if tcp != "" {
+				got = append(got, addr)
+			}
+		}
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("egress = %s reaches %s, want %s", words, s, want)
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/egress"
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 )
 
@@ -94,6 +95,7 @@ const (
 	outsideAddr = "203.0.113.2"
 	worldAddr   = "198.51.100.10" // somewhere in the world
 	metadata    = "169.254.169.254"
+	privateAddr = "10.66.0.1" // in a network that this machine reaches
 )
 
 func must(t testing.TB, err error) {
@@ -131,8 +133,8 @@ func world(t testing.TB) *space {
 	up("uplink", hostAddr+"/24")
 	outside.in(func() {
 		up("uplink", outsideAddr+"/24")
-		up("lo", worldAddr+"/32", metadata+"/32")
-		for _, a := range []string{worldAddr, outsideAddr, metadata} { // one by one, so that each answers from where it was asked
+		up("lo", worldAddr+"/32", metadata+"/32", privateAddr+"/32")
+		for _, a := range []string{worldAddr, outsideAddr, metadata, privateAddr} { // one by one, so that each answers from where it was asked
 			serve(t, a+":80", "world")
 			serve(t, a+":53", "names")
 		}
@@ -198,6 +200,13 @@ func ask(proto, addr string) (string, error) {
 func (s *space) ask(proto, addr string) (out string, err error) {
 	s.in(func() { out, err = ask(proto, addr) })
 	return out, err
+}
+
+func policy(t testing.TB, words ...string) egress.Policy {
+	t.Helper()
+	p, err := egress.Parse(words)
+	must(t, err)
+	return p
 }
 
 func options(t testing.TB) network.Options {

@@ -1,0 +1,122 @@
+//go:build linux
+
+package network
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/egress"
+)
+
+// box is what is kept of a sandbox with a network: a file of its address's name, for who makes the table anew and for who answers its questions.
+type box struct {
+	ID     compute.ID `json:"id"`
+	Egress []string   `json:"egress"`
+	addr   netip.Addr
+	policy egress.Policy
+}
+
+func (n *Network) boxDir() string { return filepath.Join(n.o.Dir, "egress") }
+
+func (n *Network) boxFile(addr netip.Addr) string { return filepath.Join(n.boxDir(), addr.String()) }
+
+// note keeps a box. fresh is false where the address had one before.
+func (n *Network) note(b box) (fresh bool, err error) {
+	text, err := json.Marshal(b)
+	if err != nil {
+		return false, err
+	}
+	if err := os.Mkdir(n.boxDir(), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return false, err
+	}
+	_, err = os.Lstat(n.boxFile(b.addr))
+	return errors.Is(err, fs.ErrNotExist), replace(n.boxFile(b.addr), string(text)+"\n")
+}
+
+// box reads what is kept of an address.
+func (n *Network) box(addr netip.Addr) (b box, err error) {
+	text, err := os.ReadFile(n.boxFile(addr))
+	if err == nil {
+		err = json.Unmarshal(text, &b)
+	}
+	if err == nil {
+		b.policy, err = egress.Parse(b.Egress)
+	}
+	b.addr = addr
+	if err != nil {
+		err = fmt.Errorf("where %s may go: %w", addr, err)
+	}
+	return b, err
+}
+
+// boxes reads all that are kept. What cannot be read is left out, so it reaches nothing.
+func (n *Network) boxes() ([]box, error) {
+	entries, err := os.ReadDir(n.boxDir())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var out []box
+	for _, e := range entries {
+		if addr, err := netip.ParseAddr(e.Name()); err == nil {
+			if b, err := n.box(addr); err == nil {
+				out = append(out, b)
+			}
+		}
+	}
+	return out, nil
+}
+
+// admit says where an address may go, by its policy.
+func (n *Network) admit(t *table, id compute.ID, addr netip.Addr) error {
+	if err := n.at("egress"); err != nil {
+		return err
+	}
+	if n.o.Egress.Named() && len(n.o.Answers) == 0 {
+		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("egress = %s: nobody here answers for names", n.o.Egress),
+			Hint: "give addresses or ranges, or use hostler's own program, which does"}
+	}
+	b := box{ID: id, Egress: n.o.Egress.Words(), addr: addr, policy: n.o.Egress}
+	fresh, err := n.note(b)
+	if err != nil {
+		return err
+	}
+	if !fresh {
+		if err := t.expel(addr); err != nil {
+			return err
+		}
+	}
+	p := n.plan()
+	if err := t.policy(p, b.policy, false); err != nil {
+		return err
+	}
+	if err := t.place(p, b); err != nil {
+		return err
+	}
+	return t.flush("say where " + addr.String() + " may go")
+}
+
+// dismiss forgets addresses that nobody has any more, but for those that stay.
+func (n *Network) dismiss(t *table, stay func(netip.Addr) bool) error {
+	entries, err := os.ReadDir(n.boxDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		addr, perr := netip.ParseAddr(e.Name())
+		if perr == nil && stay(addr) {
+			continue
+		}
+		if perr == nil {
+			err = errors.Join(err, t.expel(addr))
+		}
+		err = errors.Join(err, os.Remove(filepath.Join(n.boxDir(), e.Name())))
+	}
+	return err
+}
