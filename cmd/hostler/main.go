@@ -22,6 +22,9 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	if len(argv) == 0 {
 		argv = []string{"hostler"}
 	}
+	if len(argv) == 5 && argv[1] == answersWord {
+		return runAnswers(argv[2], argv[3], argv[4])
+	}
 	keepFiles()
 	a := newApp(in, out, errs)
 	defer a.close()

@@ -10,3 +10,5 @@ import (
 
 // examineNetwork: there are no sandboxes here.
 func examineNetwork(context.Context) []compute.Finding { return nil }
+
+func runAnswers(string, string, string) int { return 1 }

@@ -90,9 +90,15 @@ func imagesHere() (home, store string) {
 	return home, store
 }
 
+// answersWord is the first of the words that start runAnswers.
+const answersWord = "answer-names"
+
 // atHome tells a sandbox what it has to know of this user: the home, our own directories, which no sandbox sees, one of ours in memory, if there is
 // one, and the store of images.
 func atHome(o *sandbox.Options) {
+	if self, err := os.Executable(); err == nil {
+		o.Answers = []string{self, answersWord, "/etc/resolv.conf"}
+	}
 	if h := os.Getenv("HOME"); filepath.IsAbs(h) {
 		o.Home = h
 	}

@@ -76,3 +76,18 @@ func (p *Provider) detach(ctx context.Context, id compute.ID) error {
 	}
 	return err
 }
+
+// keepAnswers makes sure that somebody answers for the names in egress, should who did have been killed.
+func (p *Provider) keepAnswers(ctx context.Context, id compute.ID) {
+	may, err := egress.Parse(p.o.Egress)
+	if err != nil || !may.Named() || !p.root || p.o.NetworkDir == "" {
+		return
+	}
+	n, _, err := p.net(ctx)
+	if err == nil {
+		err = n.Keep(ctx)
+	}
+	if err != nil {
+		p.log.Warn("names are not answered for, so it reaches none of them", "instance", id, "err", err)
+	}
+}

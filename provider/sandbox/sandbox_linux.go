@@ -232,6 +232,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 		return nil, fault("Connect", id, err)
 	}
 	defer home.Close()
+	p.keepAnswers(ctx, id)
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", "/proc/self/fd/"+strconv.Itoa(int(home.Fd()))+"/agent")
 	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) {

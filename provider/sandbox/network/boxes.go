@@ -82,6 +82,11 @@ func (n *Network) admit(t *table, id compute.ID, addr netip.Addr) error {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("egress = %s: nobody here answers for names", n.o.Egress),
 			Hint: "give addresses or ranges, or use hostler's own program, which does"}
 	}
+	if n.o.Egress.Named() {
+		if err := n.answering(); err != nil {
+			return err
+		}
+	}
 	b := box{ID: id, Egress: n.o.Egress.Words(), addr: addr, policy: n.o.Egress}
 	fresh, err := n.note(b)
 	if err != nil {
@@ -96,7 +101,7 @@ func (n *Network) admit(t *table, id compute.ID, addr netip.Addr) error {
 	if err := t.policy(p, b.policy, false); err != nil {
 		return err
 	}
-	if err := t.place(p, b); err != nil {
+	if err := t.place(b); err != nil {
 		return err
 	}
 	return t.flush("say where " + addr.String() + " may go")

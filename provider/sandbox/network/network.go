@@ -62,15 +62,7 @@ func Open(ctx context.Context, o Options) (*Network, error) {
 	if err := os.Mkdir(o.Dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, &compute.Error{Op: "network.Open", Kind: compute.ErrFailed, Err: err}
 	}
-	tag := hash(o.Installation)
-	n := &Network{o: o, table: tablePrefix + tag[:8], links: linkPrefix + tag[:4] + "-", turn: make(chan struct{}, 1), flows: maxFlows}
-	for _, defence := range o.Without {
-		if n.off == nil {
-			n.off = map[string]bool{}
-		}
-		n.off[defence] = true
-	}
-	n.group = binary.BigEndian.Uint32([]byte(tag[8:])) // some number that nobody gives a group of his own
+	n := named(o)
 	unlock, err := n.lock(ctx)
 	if err != nil {
 		return nil, &compute.Error{Op: "network.Open", Kind: compute.ErrUnavailable, Err: err}
@@ -85,6 +77,20 @@ func Open(ctx context.Context, o Options) (*Network, error) {
 		return nil, err
 	}
 	return n, nil
+}
+
+// named is the network of an installation, before it is known what this machine has.
+func named(o Options) *Network {
+	tag := hash(o.Installation)
+	n := &Network{o: o, table: tablePrefix + tag[:8], links: linkPrefix + tag[:4] + "-", turn: make(chan struct{}, 1), flows: maxFlows}
+	for _, defence := range o.Without {
+		if n.off == nil {
+			n.off = map[string]bool{}
+		}
+		n.off[defence] = true
+	}
+	n.group = binary.BigEndian.Uint32([]byte(tag[8:])) // some number that nobody gives a group of his own
+	return n
 }
 
 // hash returns 16 letters and digits of a link's alphabet.

@@ -27,9 +27,9 @@ const (
 	toldAtOnce  = 20 // beyond that
 )
 
-// policyName is the name of the chain of a policy, which also stands for the name servers that are reached by it.
-func (p *plan) policyName(e egress.Policy) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s%v\n%v\n%v", rulesFormat, e, p.servers, p.off))
+// policyName is the name of the chain of a policy. The chain also has what the table's plan says, and is made anew with the table.
+func policyName(e egress.Policy) string {
+	sum := sha256.Sum256([]byte(e.String()))
 	return "egress-" + hex.EncodeToString(sum[:8])
 }
 
@@ -93,7 +93,7 @@ func (t *table) judge(p *plan, rule func(...[]expr.Any)) {
 
 // policy makes the chain of a policy, unless it is there already. anew: the table is made in this transaction.
 func (t *table) policy(p *plan, e egress.Policy, anew bool) error {
-	name := p.policyName(e)
+	name := policyName(e)
 	if !anew {
 		if _, err := t.conn.ListChain(t.t, name); err == nil {
 			return nil
@@ -149,8 +149,8 @@ func (t *table) policy(p *plan, e egress.Policy, anew bool) error {
 }
 
 // place puts an address into the map.
-func (t *table) place(p *plan, b box) error {
-	jump := &expr.Verdict{Kind: expr.VerdictJump, Chain: p.policyName(b.policy)}
+func (t *table) place(b box) error {
+	jump := &expr.Verdict{Kind: expr.VerdictJump, Chain: policyName(b.policy)}
 	return t.conn.SetAddElements(t.places(), []nftables.SetElement{{Key: b.addr.AsSlice(), VerdictData: jump}})
 }
 
@@ -165,14 +165,15 @@ func (t *table) expel(addr netip.Addr) error {
 	return nil
 }
 
-// lead lets addresses be reached that names of entries of a policy have led to, for a while.
+// leads lets addresses be reached that names of entries of a policy have led to, for a while.
 func (t *table) leads(policy string, entries []int, addrs []netip.Addr, ttl time.Duration) error {
 	for _, i := range entries {
 		var elements []nftables.SetElement
 		for _, a := range addrs {
 			elements = append(elements, nftables.SetElement{Key: a.AsSlice(), Timeout: ttl})
 		}
-		if err := t.conn.SetAddElements(t.found(policy, i), elements); err != nil {
+		set := t.found(policy, i) // what is there already keeps its time unless it is made anew
+		if err := errors.Join(t.conn.SetAddElements(set, elements), t.conn.SetDeleteElements(set, elements), t.conn.SetAddElements(set, elements)); err != nil {
 			return err
 		}
 	}

@@ -109,13 +109,13 @@ func (t *table) settle(p *plan) error {
 	}
 	made := map[string]bool{}
 	for _, b := range boxes {
-		if name := p.policyName(b.policy); !made[name] {
+		if name := policyName(b.policy); !made[name] {
 			made[name] = true
 			if err := t.policy(p, b.policy, true); err != nil {
 				return err
 			}
 		}
-		if err := t.place(p, b); err != nil {
+		if err := t.place(b); err != nil {
 			return err
 		}
 	}

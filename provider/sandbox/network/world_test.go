@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -27,6 +28,13 @@ import (
 func TestMain(m *testing.M) {
 	if os.Getenv("HOSTLER_NETWORK_TEST") == "inside" {
 		prisoner()
+		os.Exit(0)
+	}
+	if len(os.Args) == 5 && os.Args[1] == "answer" {
+		if err := network.Answer(bg(), os.Args[3], os.Args[4], os.Args[2], slog.New(slog.NewTextHandler(os.Stderr, nil)), os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		os.Exit(0)
 	}
 	if os.Getenv("HOSTLER_NETWORK_TEST") != "" || os.Geteuid() != 0 {
@@ -142,6 +150,16 @@ func world(t testing.TB) *space {
 	gw := net.ParseIP(outsideAddr)
 	must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: uplink.Index, Gw: gw}))
 	return outside
+}
+
+// addTo gives a link one more address.
+func addTo(t testing.TB, name, addr string) {
+	t.Helper()
+	l, err := netlink.LinkByName(name)
+	must(t, err)
+	a, err := netlink.ParseAddr(addr)
+	must(t, err)
+	must(t, netlink.AddrAdd(l, a))
 }
 
 // serve answers, TCP and UDP, with a word and the address of who asks. It listens in the calling thread's name space.

@@ -1,0 +1,297 @@
+//go:build linux
+
+package network
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	answerLooks = 2 * time.Second  // how often Answer looks whether any sandbox is left
+	answerWait  = 10 * time.Second // how long its start may take
+	mostAsked   = 128              // questions at once
+)
+
+// answering makes sure that somebody answers for names. The lock of the installation is held, so nobody who answers ends meanwhile.
+func (n *Network) answering() error {
+	f, err := os.OpenFile(n.answerLock(), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	err = flock(f, unix.LOCK_EX|unix.LOCK_NB)
+	_ = f.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil
+	}
+	if err != nil {
+		return os.NewSyscallError("flock", err)
+	}
+	log, err := os.OpenFile(n.logFile(), os.O_WRONLY|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(n.o.Answers[0], append(append([]string(nil), n.o.Answers[1:]...), n.o.Dir, n.o.Installation)...)
+	cmd.Dir, cmd.Env, cmd.Stderr, cmd.SysProcAttr = "/", []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "GOMAXPROCS=2"}, log, &syscall.SysProcAttr{Setsid: true}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start who answers for names: %w", err)
+	}
+	said := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(out).ReadString('\n')
+		said <- line
+		_ = cmd.Wait()
+	}()
+	select {
+	case line := <-said:
+		if line == readyLine {
+			return nil
+		}
+	case <-time.After(answerWait):
+		_ = cmd.Process.Kill()
+	}
+	return fmt.Errorf("who answers for names did not start; %s says why", log.Name())
+}
+
+const readyLine = "ready\n"
+
+func (n *Network) logFile() string { return filepath.Join(n.o.Dir, "egress.log") }
+
+// mostLog is how long what was refused may get before it begins anew, in bytes.
+const mostLog = 1 << 20
+
+// trim empties the log when it is too long. Who writes appends.
+func (n *Network) trim() {
+	if fi, err := os.Lstat(n.logFile()); err == nil && fi.Mode().IsRegular() && fi.Size() > mostLog {
+		_ = os.Truncate(n.logFile(), 0)
+	}
+}
+
+func (n *Network) answerLock() string { return filepath.Join(n.o.Dir, "answers.lock") }
+
+// Keep makes sure that names are answered for, if the policy has any: whoever did may have been killed.
+func (n *Network) Keep(ctx context.Context) error {
+	if !n.o.Egress.Named() || len(n.o.Answers) == 0 {
+		return nil
+	}
+	unlock, err := n.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if entries, err := os.ReadDir(n.boxDir()); err != nil || len(entries) == 0 {
+		return nil // nobody asks
+	}
+	return n.answering()
+}
+
+// Answer answers the questions of sandboxes that may go to some names only, by asking the name servers of a resolv.conf, and writes down what they were refused, until none is left. It writes a
+// line to ready when it does; if another process does already, it ends.
+func Answer(ctx context.Context, dir, installation, resolv string, log *slog.Logger, ready io.Writer) error {
+	n, err := known(Options{Installation: installation, Dir: dir})
+	if err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(n.answerLock(), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := flock(lock, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_, err := io.WriteString(ready, readyLine)
+		return err
+	}
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	a := &answerer{n: n, told: newTeller(log), slots: make(chan struct{}, mostAsked), resolv: resolv}
+	at := netip.AddrPortFrom(n.gateway(), n.answers()).String()
+	lc := net.ListenConfig{Control: freebind}
+	udp, err := lc.ListenPacket(ctx, "udp4", at)
+	if err != nil {
+		return err
+	}
+	defer udp.Close()
+	tcp, err := lc.Listen(ctx, "tcp4", at)
+	if err != nil {
+		return err
+	}
+	defer tcp.Close()
+	refused, err := hear(n.hears())
+	if err != nil { // without it all works, and nobody is told
+		log.Warn("what is refused is not written down", "err", err)
+	} else {
+		defer refused.Close()
+		go a.refusals(refused)
+	}
+	go a.packets(ctx, udp.(*net.UDPConn))
+	go a.streams(ctx, tcp)
+	if _, err := io.WriteString(ready, readyLine); err != nil {
+		return err
+	}
+	if c, ok := ready.(io.Closer); ok {
+		_ = c.Close()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(answerLooks):
+		}
+		n.trim()
+		if gone, err := n.deserted(ctx, lock); err != nil || gone {
+			return err
+		}
+	}
+}
+
+// deserted reports whether no sandbox is left, and gives the lock up if so, while nobody can come.
+func (n *Network) deserted(ctx context.Context, answers *os.File) (bool, error) {
+	if entries, err := os.ReadDir(n.boxDir()); err == nil && len(entries) > 0 {
+		return false, nil
+	}
+	if _, err := os.Stat(n.o.Dir); err != nil {
+		return true, nil // with all that was in it
+	}
+	unlock, err := n.lock(ctx)
+	if err != nil {
+		return true, err
+	}
+	defer unlock()
+	if entries, err := os.ReadDir(n.boxDir()); err == nil && len(entries) > 0 {
+		return false, nil
+	}
+	return true, answers.Close()
+}
+
+// known is the network of an installation that has sandboxes, by what is kept of it.
+func known(o Options) (*Network, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(filepath.Join(o.Dir, "range"))
+	if err != nil {
+		return nil, err
+	}
+	n := named(o)
+	n.rng, err = netip.ParsePrefix(strings.TrimSpace(string(text)))
+	return n, err
+}
+
+// freebind lets an address be listened at that comes with the first link.
+func freebind(_, _ string, c syscall.RawConn) (err error) {
+	if cerr := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_FREEBIND, 1)
+	}); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+// answerer answers for one installation's sandboxes.
+type answerer struct {
+	n      *Network
+	told   *teller
+	slots  chan struct{}
+	resolv string
+	table  sync.Mutex // changes of it come one by one
+}
+
+func (a *answerer) packets(ctx context.Context, c *net.UDPConn) {
+	buf := make([]byte, 4096)
+	for {
+		size, from, err := c.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			return
+		}
+		query := append([]byte(nil), buf[:size]...)
+		select {
+		case a.slots <- struct{}{}:
+		default:
+			continue // it asks again
+		}
+		go func() {
+			defer func() { <-a.slots }()
+			if out := a.answer(query, from.Addr().Unmap(), false); out != nil {
+				_, _ = c.WriteToUDPAddrPort(out, from)
+			}
+		}()
+	}
+}
+
+func (a *answerer) streams(ctx context.Context, l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		select {
+		case a.slots <- struct{}{}:
+		default:
+			_ = c.Close()
+			continue
+		}
+		go func() {
+			defer func() { _ = c.Close(); <-a.slots }()
+			_ = c.SetDeadline(time.Now().Add(answerWait))
+			from := c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+			for range 16 {
+				query, err := readFramed(c)
+				if err != nil {
+					return
+				}
+				out := a.answer(query, from, true)
+				if out == nil || writeFramed(c, out) != nil {
+					return
+				}
+			}
+		}()
+	}
+}
+
+func readFramed(r io.Reader) ([]byte, error) {
+	var size [2]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		return nil, err
+	}
+	b := make([]byte, binary.BigEndian.Uint16(size[:]))
+	_, err := io.ReadFull(r, b)
+	return b, err
+}
+
+func writeFramed(w io.Writer, b []byte) error {
+	_, err := w.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...))
+	return err
+}
+
+// lead lets a sandbox's policy reach addresses.
+func (a *answerer) lead(b box, entries []int, addrs []netip.Addr, ttl time.Duration) error {
+	a.table.Lock()
+	defer a.table.Unlock()
+	t, err := openTable(a.n.table, a.n.links)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	return t.leads(policyName(b.policy), entries, addrs, ttl)
+}
