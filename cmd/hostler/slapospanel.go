@@ -1,11 +1,13 @@
 package main
 
 import (
-	"context"
+	"cmp"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 
+	"github.com/hostler-project/hostler/fetch"
 	"github.com/hostler-project/hostler/slap/cfg"
 	"github.com/hostler-project/hostler/slap/master"
 	"github.com/hostler-project/hostler/slap/panel"
@@ -32,6 +34,27 @@ func publicDirectory(f *cfg.File) (string, error) {
 	return "", nil
 }
 
+// readFetch reads where the page leads to, beside the internet. A master that only this machine's users reach, and which asks nobody who he is, leads them to this
+// machine and its neighbours: they come there by themselves.
+func (o *slaposProxy) readFetch(f *cfg.File) error {
+	for key, to := range map[string]*fetch.Rules{"fetch_allow": &o.allow, "fetch_deny": &o.deny} {
+		text, err := f.Text("slapproxy", key)
+		if err != nil {
+			return err
+		}
+		words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(", \t\n", r) })
+		if *to, err = fetch.Parse(words); err != nil {
+			return f.Fail("slapproxy", key, "has what it cannot: %v", err)
+		}
+	}
+	if ip := net.ParseIP(o.host); o.tls.mode == "off" && (o.host == "localhost" || ip != nil && ip.IsLoopback()) {
+		all, err := fetch.Parse(fetch.Words())
+		o.allow = append(o.allow, all...)
+		return err
+	}
+	return nil
+}
+
 // withPanel puts a master's page before what it answers, with its public files and the way to instances.
 func (s *slapos) withPanel(m *master.Master, o *slaposProxy, rest http.Handler) http.Handler {
 	who := o.tls.who(m)
@@ -45,24 +68,16 @@ func (s *slapos) withPanel(m *master.Master, o *slaposProxy, rest http.Handler) 
 			_, err := who(r)
 			return err
 		},
-		Reachable: func(ctx context.Context, ip net.IP) (bool, error) {
-			if o.tls.mode != "off" && (ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast()) {
-				return false, nil // a node may say that it has such an address, and it would be this machine's
-			}
-			computers, err := m.Computers(ctx, master.Anybody)
-			if err != nil {
-				return false, err
-			}
-			for _, c := range computers {
-				for _, p := range c.Partitions {
-					for _, a := range p.Addresses {
-						if ip.Equal(net.ParseIP(a.IP)) {
-							return true, nil
-						}
-					}
+		Guard: fetch.New(fetch.Options{Allow: o.allow, Deny: o.deny, Refused: newRefusals(s.a.log).add}),
+		Reachable: func(r *http.Request, ip net.IP) (asker fetch.Asker, ok bool, err error) {
+			as := master.Anybody
+			if who != nil {
+				if as, err = who(r); err != nil {
+					return asker, false, err
 				}
 			}
-			return false, nil
+			ok, err = m.Reaches(r.Context(), as, ip)
+			return fetch.Asker{Name: cmp.Or(as.Name, as.Computer, as.Instance), Via: as.Via, From: address(r)}, ok, err
 		},
 	}, rest)
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/fetch"
 	"github.com/hostler-project/hostler/server"
 	"github.com/hostler-project/hostler/slap/cache"
 	"github.com/hostler-project/hostler/slap/cfg"
@@ -75,6 +76,7 @@ type slaposProxy struct {
 	names                slaposNames
 	depot                cache.ServeOptions
 	tls                  slaposTLS
+	allow, deny          fetch.Rules // where the page leads to
 }
 
 const proxyFileHint = "--cfg FILE names it; one with [slapproxy] and a computer_id is enough"
@@ -186,6 +188,9 @@ func (o *slaposProxy) read(f *cfg.File) error {
 		return err
 	}
 	if o.public, err = publicDirectory(f); err != nil {
+		return err
+	}
+	if err := o.readFetch(f); err != nil {
 		return err
 	}
 	if o.database == "" {

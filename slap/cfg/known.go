@@ -24,7 +24,7 @@ var known = map[string]string{
 		upload_cache_url upload_dir_url signature_private_key_file signature_certificate_list shacache_ca_file shacache_cert_file shacache_key_file
 		shadir_ca_file shadir_cert_file shadir_key_file download_from_binary_cache_url_blacklist binary_cache_url_blacklist
 		upload_to_binary_cache_url_blacklist download_from_binary_cache_force_url_list`,
-	"slapproxy": `host port database_uri software_product_list public_directory_path local_software_release_root server_names frontends log_file tls tls_cert tls_key ca_directory
+	"slapproxy": `host port database_uri software_product_list public_directory_path local_software_release_root server_names frontends log_file tls tls_cert tls_key ca_directory fetch_allow fetch_deny
 		shacache_content_directory shacache_metadata_directory shacache_upstream_cache_url shacache_upstream_dir_url shacache_size computer_id`,
 	"collect": "enable time_cycle pid_folder use_quota report_disk_usage disk_snapshot_time_cycle disk_snapshot_process_pid_foder disk_snapshot_use_quota",
 }

@@ -1,7 +1,6 @@
 package panel
 
 import (
-	"context"
 	"embed"
 	"errors"
 	"io/fs"
@@ -13,16 +12,21 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hostler-project/hostler/fetch"
 )
 
 // Options say what there is to be shown.
 type Options struct {
 	// Public is a directory whose files whoever may ask the master may have; "": there is none.
 	Public string
-	// Reachable says whether an IP address is one of the master's partitions.
-	Reachable func(ctx context.Context, ip net.IP) (bool, error)
+	// Reachable says whether somebody may come to a partition of the master's with an IP address, and who it is.
+	Reachable func(r *http.Request, ip net.IP) (fetch.Asker, bool, error)
+	// Guard judges each address that is dialed, as nodes say themselves which ones they have.
+	Guard *fetch.Guard
 	// May is nil for who may ask the master, else why not.
 	May func(r *http.Request) error
 	Log *slog.Logger // nil: none
@@ -54,7 +58,7 @@ func Handler(opt Options, master http.Handler) http.Handler {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy, transport.ResponseHeaderTimeout = nil, patience
-	p := &panel{Options: opt, files: files, forward: transport}
+	p := &panel{Options: opt, files: files, forward: opt.Guard.Transport(transport)}
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", http.RedirectHandler("panel/", http.StatusFound))
 	mux.Handle("GET /panel", http.RedirectHandler("panel/", http.StatusFound))
@@ -132,16 +136,21 @@ func (p *panel) instance(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "It is /http_proxy/SCHEME/ADDRESS:PORT/PATH: http or https, and the address of a partition.", http.StatusBadRequest)
 		return
 	}
-	known, err := p.Reachable(r.Context(), ip)
+	if !partitionsPort(to.Port()) {
+		http.Error(w, "A partition's programs listen at 80, at 443, or at 1024 and above.", http.StatusForbidden)
+		return
+	}
+	asker, known, err := p.Reachable(r, ip)
 	if err != nil {
 		p.Log.Warn("the partitions' addresses cannot be read", "err", err)
 		http.Error(w, "The partitions' addresses cannot be read.", http.StatusInternalServerError)
 		return
 	}
 	if !known {
-		http.Error(w, "No partition has this address.", http.StatusForbidden)
+		http.Error(w, "No partition of yours has this address.", http.StatusForbidden)
 		return
 	}
+	r = r.WithContext(fetch.For(r.Context(), asker))
 	before, rest := beside(r.URL.EscapedPath())
 	proxy := &httputil.ReverseProxy{
 		Transport: p.forward,
@@ -162,11 +171,21 @@ func (p *panel) instance(w http.ResponseWriter, r *http.Request) {
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if errors.As(err, new(*fetch.Refused)) { // it is logged where it is refused
+				http.Error(w, "The master leads nobody to this address. Its operator can allow it: fetch_allow in [slapproxy].", http.StatusForbidden)
+				return
+			}
 			p.Log.Info("an instance does not answer", "address", host, "err", err)
 			http.Error(w, "The instance does not answer, or its certificate is not trusted here.", http.StatusBadGateway)
 		},
 	}
 	proxy.ServeHTTP(w, r)
+}
+
+// partitionsPort reports whether an ordinary user's program, as a partition has, may listen at a port: not those at which the services of machines are.
+func partitionsPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && (n == 80 || n == 443 || n >= 1024)
 }
 
 // beside takes a path apart: what is before the scheme, and the path at the instance.
