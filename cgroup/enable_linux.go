@@ -34,6 +34,7 @@ func (t *Tree) enable(p *place, settings []setting) error {
 	if err != nil {
 		return fmt.Errorf("enable %s in %s: %w", text, p.dir, err)
 	}
+	t.writeCaps(p)
 	return nil
 }
 

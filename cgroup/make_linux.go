@@ -151,6 +151,7 @@ func (t *Tree) fill(ctx context.Context, g *Group, settings []setting) error {
 				break
 			}
 			if err = unix.Mkdir(p.dir+"/"+t.name, 0o755); err == nil || err == unix.EEXIST {
+				t.writeCaps(p)
 				err = unix.Mkdir(dir, 0o755)
 			}
 		}

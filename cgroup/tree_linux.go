@@ -18,7 +18,8 @@ import (
 type Tree struct {
 	name   string
 	places []place
-	known  []string // controllers that the kernel has, mounted or not
+	known  []string  // controllers that the kernel has, mounted or not
+	caps   []setting // what all groups together may use, as far as it can be limited
 }
 
 // place is a group that we may make ours below.

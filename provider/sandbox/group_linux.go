@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -17,8 +18,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// defaultPIDs is how many processes and threads a sandbox may have unless its source says.
-const defaultPIDs = 16384
+// defaultPIDs is how many processes and threads a sandbox may have unless its source says: a
+// tenth of what the machine has numbers for, and no more than 16384.
+var defaultPIDs = sync.OnceValue(func() int { return max(1024, min(16384, numbers()/10)) })
 
 // limits are a sandbox's: what it asks for itself, else enough for all that is reasonable and too little to take the machine along.
 type limits struct {
@@ -36,7 +38,7 @@ func (p *Provider) limits(own owner) limits {
 	}
 	l.asked = l.cores > 0 || l.memory > 0 || l.pids > 0
 	if l.pids == 0 {
-		l.pids = defaultPIDs
+		l.pids = defaultPIDs()
 	}
 	if l.memory == 0 {
 		l.memory = installed() / 4 * 3

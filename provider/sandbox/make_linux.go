@@ -82,6 +82,9 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 	if own.Disk > 0 && p.o.Upper == "disk" && !p.root {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("only root can limit what is written with upper = disk"), Hint: "ask for no disk, or set upper = ram"}
 	}
+	if err := room(); err != nil {
+		return err
+	}
 	base, err := p.base(ctx, own)
 	if err != nil {
 		return err

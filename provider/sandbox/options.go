@@ -12,7 +12,7 @@ type Options struct {
 	Cores   float64  `conf:"cores"`       // of processor time, at most; 0: all
 	Memory  int64    `conf:"memory,size"` // bytes, at most, with what is written to upper = ram; 0: no limit
 	Disk    int64    `conf:"disk,size"`   // bytes that may be written, at most; 0: in memory a quarter of the machine's and half of the sandbox's, else no limit
-	PIDs    int      `conf:"pids"`        // processes and threads, at most; 0: 16384
+	PIDs    int      `conf:"pids"`        // processes and threads, at most; 0: 16384, or a tenth of the machine's
 	Network string   `conf:"network"`     // none or nat; "": nat where it can be, else none
 	Egress  []string `conf:"egress"`      // where it may go: words, names, addresses and ranges as package egress has them; none: the internet
 	Ports   []string `conf:"ports"`       // [ADDRESS:]PORT:PORT[/udp] of this machine that lead in

@@ -75,6 +75,10 @@ func poor(text string) int {
 		if lack == "limit" {
 			o.Memory = 64 << 20
 		}
+	case "numbers", "free memory", "terminals":
+		if err := poorKernel(dir, lack); err != nil {
+			panic(err)
+		}
 	case "privacy": // as systemd has it: what is mounted in one name space appears in others
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
 			panic(err)
@@ -124,6 +128,20 @@ func poor(text string) int {
 		fmt.Println("found:", f.Result, f.What, f.Detail, f.Hint)
 	}
 	return 0
+}
+
+// poorKernel has the kernel seem to have used up something, to this process and its children.
+func poorKernel(dir, lack string) error {
+	name, text := "/proc/sys/kernel/pid_max", "40\n"
+	switch lack {
+	case "free memory":
+		name, text = "/proc/meminfo", "MemTotal:       16384000 kB\nMemAvailable:      40000 kB\n"
+	case "terminals":
+		name, text = "/proc/sys/kernel/pty/nr", "3000\n"
+	}
+	file := dir + "/kernel"
+	return errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), os.WriteFile(file, []byte(text), 0o644),
+		unix.Mount(file, name, "", unix.MS_BIND, ""), os.Remove(file))
 }
 
 // poorUser is the rest of it as an ordinary user.
@@ -256,6 +274,9 @@ func TestPoorMachines(t *testing.T) {
 		{"overlay", unix.CLONE_NEWNS, []string{"kind: unavailable", "mount an overlay: no such device", "hint: modprobe overlay", "found: fail sandbox", "found: warn sandbox: kernel"}},
 		{"cgroups", unix.CLONE_NEWNS, []string{"error: <nil>", "found: ok sandbox made"}},
 		{"privacy", unix.CLONE_NEWNS, []string{"error: <nil>", "mounts: 1\n"}},
+		{"numbers", unix.CLONE_NEWNS, []string{"kind: no capacity", "this machine has numbers for 40 processes and threads", "hint: end some programs or sandboxes"}},
+		{"free memory", unix.CLONE_NEWNS, []string{"kind: no capacity", "39.1M of this machine's", "hint: end some programs"}},
+		{"terminals", unix.CLONE_NEWNS, []string{"kind: no capacity", "3000 are in use", "or raise kernel.pty.max"}},
 		{"limit", unix.CLONE_NEWNS, []string{"kind: unavailable", "memory cannot be limited"}},
 	} {
 		t.Run(c.lack, func(t *testing.T) {

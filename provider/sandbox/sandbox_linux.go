@@ -74,7 +74,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	p := &Provider{
 		o: o, log: log, shares: shares, ports: ports, root: os.Geteuid() == 0 && rangesMapped(),
 		ahead:     ahead{wanted: make(chan struct{}, 1)},
-		groups:    found(func() (*cgroup.Tree, error) { return cgroup.Find("hostler-" + label(o.Installation)) }),
+		groups:    found(func() (*cgroup.Tree, error) { return capped("hostler-" + label(o.Installation)) }),
 		maskPlace: found(func() (string, error) { return mask.Place("/", o.Runtime) }),
 	}
 	p.homes = p.keep()
