@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
@@ -36,7 +38,7 @@ const shared = -1
 
 func budgets() []budget {
 	filter, privileges := []string{"seccomp"}, []string{"seccomp", "capabilities"}
-	return []budget{
+	all := []budget{
 		{name: "ptys", most: 400, keep: 64, used: kernelNumber("kernel/pty/nr"), all: kernelNumber("kernel/pty/max"), without: []string{"ptys"}},
 		{name: "aio", most: 100, used: kernelNumber("fs/aio-nr"), all: kernelNumber("fs/aio-max-nr"), without: filter},
 		{name: "keys", most: 20, without: filter},
@@ -57,13 +59,25 @@ func budgets() []budget {
 		{name: "segments", most: 500, keep: shared, leaves: true},
 		{name: "semaphores", most: 500, keep: shared, leaves: true},
 		{name: "messages", most: 500, keep: shared, leaves: true},
-		{name: "queues", most: 500, keep: shared, leaves: true, rooted: true},
+		{name: "queues", most: 60, keep: shared, leaves: true, rooted: true},
 		{name: "ports", most: 500, keep: shared},
 		{name: "epolls", most: 500, keep: shared},
 		{name: "pipes", most: 500, keep: shared, rooted: true},
 		{name: "timers", most: 500, keep: shared, rooted: true},
 		{name: "locks", most: 500, keep: shared, leaves: true},
 	}
+	if os.Geteuid() == 0 {
+		return all
+	}
+	// What the kernel counts by user an ordinary user's sandbox has a quarter of.
+	var signals unix.Rlimit
+	_ = unix.Getrlimit(unix.RLIMIT_SIGPENDING, &signals)
+	inotify, timers := kernelNumber("fs/inotify/max_user_instances")()/4, int(signals.Cur/4)
+	counts := []string{"counts"}
+	return append(all,
+		budget{name: "inotify", most: inotify + 10, keep: inotify, without: counts},
+		budget{name: "timers", most: timers + 10, keep: timers, without: counts},
+		budget{name: "queues", most: 60, keep: 40, without: counts, leaves: true})
 }
 
 // kernelNumber reads a number of the kernel's.

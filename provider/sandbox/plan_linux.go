@@ -34,7 +34,7 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 		return nil, err
 	}
 	plan := &enter.Plan{
-		Hostname: hostname(m.own.ID), Scratch: "/tmp", Size: p.disk(m.own), NProc: int64(m.pids), Shm: m.shm(), PIDs: int64(p.limits(m.own).pids), PTYs: p.ptys(), AIO: p.o.AIO, Nesting: p.o.Nesting, Without: p.o.Without,
+		Hostname: hostname(m.own.ID), Scratch: "/tmp", Size: p.disk(m.own), NProc: int64(m.pids), Shm: m.shm(), PIDs: int64(p.limits(m.own).pids), PTYs: p.ptys(), AIO: p.o.AIO, Shared: !p.root, Nesting: p.o.Nesting, Without: p.o.Without,
 		Files: map[string]string{"/etc/hostname": hostname(m.own.ID) + "\n", "/etc/machine-id": id + "\n", "/etc/hosts": hosts(m.own)},
 		Env:   m.base.Env, Dir: m.base.Dir,
 	}

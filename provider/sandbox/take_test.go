@@ -94,7 +94,7 @@ var takers = map[string]func(n int) error{
 	"messages":   func(int) error { return call(unix.SYS_MSGGET, unix.IPC_PRIVATE, unix.IPC_CREAT|0o600, 0) },
 	"queues": func(n int) error {
 		name := []byte("hostler-test-" + strconv.Itoa(n) + "\x00")
-		attr := [8]int64{0, 1, 64} // flags, most messages, their size
+		attr := [8]int64{0, 10, 1024} // flags, most messages, their size
 		_, _, errno := unix.Syscall6(unix.SYS_MQ_OPEN, uintptr(unsafe.Pointer(&name[0])), unix.O_RDWR|unix.O_CREAT, 0o600, uintptr(unsafe.Pointer(&attr)), 0, 0)
 		return errnoError(errno)
 	},

@@ -59,6 +59,11 @@ func furnish(p *Plan, nodes [len(devices)]int, hostProc int) error {
 	if err := dev(p, nodes); err != nil {
 		return at(err, "make /dev")
 	}
+	if p.has("counts") {
+		if err := counts(p); err != nil {
+			return at(err, "bound what the kernel counts by user")
+		}
+	}
 	if !p.Nesting && p.has(confine.Seccomp) && p.has("pid") {
 		p.clone3 = confine.ForbidUsers() == nil
 	}

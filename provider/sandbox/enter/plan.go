@@ -36,6 +36,7 @@ type Plan struct {
 	PIDs     int64             // most processes, whoever counts them
 	PTYs     int64             // most terminals; 0: as many as the machine has
 	AIO      bool              // contexts of asynchronous input and output may be made
+	Shared   bool              // it has the user id of somebody outside, an ordinary user
 	Nesting  bool              // name spaces and mounts of the user's own are allowed inside
 	Without  []string          // defences that are off; tests alone ask for that
 
@@ -209,6 +210,7 @@ func (c *coder) plan(p *Plan) {
 	c.int(&p.PIDs)
 	c.int(&p.PTYs)
 	c.bool(&p.AIO)
+	c.bool(&p.Shared)
 	c.bool(&p.Nesting)
 	list(c, &p.Without, c.string)
 }

@@ -14,7 +14,7 @@ func whole() *Plan {
 			{At: "/l", Kind: Link, Target: "../x"}, {At: "/d", Kind: Dir, Mode: 0o1777},
 		},
 		Files: map[string]string{"/etc/hostname": "box-1\n"}, Env: map[string]string{"HOME": "/root", "EMPTY": ""}, Dir: "/root", NProc: 9,
-		PIDs: 100, PTYs: 64, AIO: true, Nesting: true, Without: []string{"seccomp"},
+		PIDs: 100, PTYs: 64, AIO: true, Shared: true, Nesting: true, Without: []string{"seccomp"},
 	}
 }
 
