@@ -92,6 +92,26 @@ func (x *examination) taken(name string) string {
 	if builtInName(name) {
 		return "the built-in source " + name
 	}
+	return x.meant(name)
+}
+
+// meant says what outside of trees leads to a name that nothing there has, and so would lead to the tree's; "": nothing.
+func (x *examination) meant(name string) string {
+	for _, s := range x.Sources {
+		if !s.Tree && slices.Contains(s.Sources, name) {
+			return name + " of your own pool " + s.Name + ", of " + s.File
+		}
+	}
+	for _, j := range x.Jobs {
+		if !j.Tree && j.Source == name {
+			return "the source of your own job " + j.Name + ", of " + j.File
+		}
+	}
+	for _, e := range x.said {
+		if e.Text == name && foldKey(e.Key) == "source" && !x.Roots[e.root].Tree {
+			return "what your own [" + e.section + "] source names, of " + e.File
+		}
+	}
 	return ""
 }
 

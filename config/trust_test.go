@@ -242,6 +242,8 @@ func TestNamesStay(t *testing.T) {
 		{"shared", "type = fake", "takes the place of this machine's own shared", "would lead to nothing real (fake) instead of build1 by ssh"},
 		{"old", "type = fake", "takes the place of this machine's own old", "instead of old1 by ssh"},
 		{"applied", "type = fake", "takes the place of what was applied as applied", "instead of applied1 by ssh"},
+		{"child", "type = fake", "takes the place of child of your own pool mine", "is new: leads to nothing real"},
+		{"usual", "type = fake", "takes the place of what your own [defaults] source names", "is new: leads to nothing real"},
 		{"other", "type = ssh\nssh_host = theirs", "sends commands", "is new: leads to theirs by ssh"},
 		{"other", "type = fake", "", ""},
 	} {
@@ -252,6 +254,8 @@ func TestNamesStay(t *testing.T) {
 		w.opt.Applied = func(*config.Config) string { return filepath.Join(w.home, "applied") }
 		w.file("~/etc/sources/shared/source.conf", "type = ssh\nssh_host = build1")
 		w.file("~/.config/crcache/sources/old/source.conf", "type = ssh\nssh_host = old1")
+		w.file("~/.config/hostler/sources/mine/source.conf", "type = pool\nsources = child\n")
+		w.file("~/.config/hostler/hostler.conf", "[defaults]\nsource = usual\n")
 		w.file(".hostler/sources/theirs/source.conf", "type = ssh\nssh_host = theirs")
 		w.file(".hostler/sources/"+c.name+"/source.conf", c.text)
 		conf := w.load()
