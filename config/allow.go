@@ -76,6 +76,7 @@ var decisions = slices.Concat([]Decision{
 	{Key: "disk", Free: true, inert: true, Values: "up to 16G", free: sizeUpTo(mostDisk), Why: "is a limit"},
 	{Key: "pids", Free: true, inert: true, Values: "up to 16384", free: numberUpTo(16384), Why: "is a limit, and that is what a sandbox has without it"},
 	{Key: "network", Free: true, Values: "`none`, `nat`", free: anyOf("none", "nat"), Why: "is no more than the built-in source has"},
+	{Key: "egress", Free: true, Values: "`none`, `internet`, names that are not of an inner network", free: publicEgress, Why: "is no more than the internet, which a sandbox reaches without it"},
 	{Key: "hide", Free: true, Why: "takes paths away"},
 	{Key: "user", Free: true, Why: "chooses among the users of the sandbox"},
 	{Key: "entrypoint", Free: true, Why: "runs a program of the image in the sandbox"},
@@ -204,6 +205,28 @@ var imageName = sync.OnceValue(func() *regexp.Regexp {
 // imageSchemes begin names that lead to files or to a daemon of this machine.
 var imageSchemes = []string{"dir", "oci", "oci-archive", "docker-archive", "docker-daemon", "docker"}
 
+// publicName is a name of a host, or *. and one, with ports or without.
+var publicName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:\*\.)?((?:[a-z0-9-]+\.)+[a-z][a-z0-9-]*)(?::[0-9]+(?:-[0-9]+)?)?$`)
+})
+
+// publicEgress reports whether a sandbox goes nowhere but to the internet.
+func publicEgress(value string) bool {
+	return !slices.ContainsFunc(list(value), func(entry string) bool {
+		word, _, _ := strings.Cut(entry, ":")
+		if entry == "none" || word == "internet" {
+			return false
+		}
+		m := publicName().FindStringSubmatch(entry)
+		return m == nil || innerName(m[1])
+	})
+}
+
+// innerName reports whether a name of a host means this machine or its own network.
+func innerName(host string) bool {
+	return slices.ContainsFunc(inner, func(end string) bool { return strings.HasSuffix(host, end) })
+}
+
 // inner are ends of host names that mean this machine or its own network.
 var inner = []string{".localhost", ".local", ".localdomain", ".internal", ".intranet", ".lan", ".home", ".corp", ".private", ".arpa", ".test"}
 
@@ -229,5 +252,5 @@ func publicImage(image string) bool {
 	if more && m[1] == "" && (host == "localhost" || strings.ContainsAny(host, ".:")) {
 		return false
 	}
-	return !slices.ContainsFunc(inner, func(end string) bool { return strings.HasSuffix(m[1], end) })
+	return !innerName(m[1])
 }
