@@ -216,7 +216,7 @@ func (x *examination) source(s *Source, risks []Risk) {
 		th.Says = append(th.Says, why)
 		th.unheard = true
 	}
-	th.Effect = "is new: leads to " + leadsTo(s)
+	th.Effect = "leads to " + leadsTo(s)
 	switch first := x.byName[s.Name]; {
 	case first != nil && first != s:
 		th.Effect = "would lead to " + leadsTo(s) + "; as long as " + first.File + " has the name too, that counts"
@@ -351,7 +351,7 @@ func (x *examination) defaultSource(e *entry) {
 // compare says what a key of hostler.conf would be next to what other roots say.
 func (x *examination) compare(th *thing, section string, v Value) {
 	if v.Key == "" {
-		th.Effect = "is new"
+		th.Effect = "is there, which may be all that it has to say"
 		return
 	}
 	th.Effect = "would be " + short(v.Text)
@@ -367,7 +367,6 @@ func (x *examination) compare(th *thing, section string, v Value) {
 		}
 		return
 	}
-	th.Effect += ", which nobody else says"
 }
 
 // rootOf is the place of a tree's root among the roots.

@@ -246,9 +246,9 @@ func TestNamesStay(t *testing.T) {
 		{"shared", "type = fake", "takes the place of this machine's own shared", "would lead to nothing real (fake) instead of build1 by ssh"},
 		{"old", "type = fake", "takes the place of this machine's own old", "instead of old1 by ssh"},
 		{"applied", "type = fake", "takes the place of what was applied as applied", "instead of applied1 by ssh"},
-		{"child", "type = fake", "takes the place of child of your own pool mine", "is new: leads to nothing real"},
-		{"usual", "type = fake", "takes the place of what your own [defaults] source names", "is new: leads to nothing real"},
-		{"other", "type = ssh\nssh_host = theirs", "sends commands", "is new: leads to theirs by ssh"},
+		{"child", "type = fake", "takes the place of child of your own pool mine", "leads to nothing real"},
+		{"usual", "type = fake", "takes the place of what your own [defaults] source names", "leads to nothing real"},
+		{"other", "type = ssh\nssh_host = theirs", "sends commands", "leads to theirs by ssh"},
 		{"other", "type = fake", "", ""},
 	} {
 		w := newWorld(t)

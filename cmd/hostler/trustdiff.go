@@ -85,6 +85,9 @@ func (v trustView) text() string {
 
 func (it trustItem) write(b *strings.Builder) {
 	state := map[string]string{"approved": "approved: ", "changed": "changed since it was approved: "}[it.State]
+	if it.State == string(config.ItemNew) && len(it.Before) == 0 {
+		state = "is new: "
+	}
 	fmt.Fprintf(b, "  %s: %s%s\n", printable(it.Name), state, printable(it.Effect))
 	if it.State == string(config.ItemApproved) {
 		return
