@@ -45,7 +45,7 @@ func (m *making) guard(s share, from string) ([]enter.Piece, error) {
 		}
 		at := filepath.Join(from, g.name)
 		fi, err := os.Lstat(at)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && fi.IsDir() && marked(at) {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && fi.IsDir() && (marked(at) || fi.Mode()&0o222 == 0) { // one that is just being made has no mark yet
 			err = m.place(at)
 			if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) { // what we may not make here the sandbox may not either
 				continue
