@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,10 +18,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/fetch"
 	"github.com/hostler-project/hostler/webhook"
 )
 
@@ -437,5 +441,52 @@ func TestKinds(t *testing.T) {
 		if err := h.Check(); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), pattern) {
 			t.Errorf("%s: %v", pattern, err)
 		}
+	}
+}
+
+// rebinding is a resolver by whose answers a receiver's name leads to this machine first, and then to a metadata service.
+type rebinding struct{ asked atomic.Int32 }
+
+func (r *rebinding) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	if r.asked.Add(1) == 1 {
+		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+	}
+	return []netip.Addr{netip.MustParseAddr("169.254.169.254")}, nil
+}
+
+// TestGuard: a receiver is where the operator says, on this machine too. Its name does not lead to metadata, and its redirects lead nowhere.
+func TestGuard(t *testing.T) {
+	var taken, reached atomic.Int32
+	inner := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
+	defer inner.Close()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/away" {
+			http.Redirect(w, r, inner.URL, http.StatusTemporaryRedirect)
+			return
+		}
+		taken.Add(1)
+		w.Header().Set("Connection", "close")
+	}))
+	defer srv.Close()
+	said := func(context.Context) (string, error) { return secret, nil }
+	hook := webhook.Hook{Name: "h", URL: strings.Replace(srv.URL, "127.0.0.1", "receiver.example", 1), Secret: said, Plain: true}
+	away := webhook.Hook{Name: "away", URL: srv.URL + "/away", Secret: said}
+	s := webhook.New(webhook.Options{Hooks: []webhook.Hook{hook, away}, Journal: &journal{}, Guard: fetch.New(fetch.Options{Resolver: &rebinding{}, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if strings.HasPrefix(address, "169.") {
+			reached.Add(1)
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}})})
+	if _, _, err := s.Test(t.Context(), hook); err != nil || taken.Load() != 1 {
+		t.Error(taken.Load(), err)
+	}
+	if _, _, err := s.Test(t.Context(), hook); !errors.As(err, new(*fetch.Refused)) {
+		t.Error(err)
+	}
+	if _, _, err := s.Test(t.Context(), away); err == nil {
+		t.Error("a redirect is followed")
+	}
+	if n := reached.Load(); n != 0 {
+		t.Errorf("%d reached", n)
 	}
 }
