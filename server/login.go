@@ -114,7 +114,7 @@ func (s *server) enter(ctx context.Context, life time.Duration, verify func(*sig
 	}
 	who, err := verify(p)
 	if err != nil {
-		s.Log.Info("a sign-in is refused", "err", err)
+		s.Log.Info("a sign-in is refused", "err", err, "cause", signin.Cause(err))
 		return api.Session{}, err
 	}
 	if s.Spend != nil {

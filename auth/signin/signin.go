@@ -62,8 +62,24 @@ func (p *Provider) unreachable(ctx context.Context, err error) error {
 	}
 	if ue := (*url.Error)(nil); errors.As(err, &ue) {
 		err = ue.Err // the address is said once
+	} else {
+		err = &answered{err}
 	}
 	return &compute.Error{Op: "signin", Kind: compute.ErrUnavailable, Err: fmt.Errorf("the provider %s: %w", p.Issuer, short(err)), Hint: "try again; is the issuer written as the provider has it?"}
+}
+
+// answered is an error that has in it what the provider answered, which strangers are not told.
+type answered struct{ cause error }
+
+func (e *answered) Error() string { return "what it answers is not what a provider says" }
+func (e *answered) Unwrap() error { return e.cause }
+
+// Cause is what a provider answered that led to an error, short, for the log; "": it is in the error itself.
+func Cause(err error) string {
+	if e := (*answered)(nil); errors.As(err, &e) {
+		return short(e.cause).Error()
+	}
+	return ""
 }
 
 // short is an error without the pages that providers answer with.

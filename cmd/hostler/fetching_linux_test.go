@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hostler-project/hostler/auth"
 )
@@ -181,5 +183,61 @@ func TestFetchKeys(t *testing.T) {
 	}
 	if out := o.fail("reload"); !strings.Contains(out, "did you mean private?") {
 		t.Error(out)
+	}
+}
+
+// TestSignInIsLedNowhere: the issuer is where the operator says, and its documents lead the controller to nothing within, by an address or by a redirect. What is answered is
+// not told to strangers.
+func TestSignInIsLedNowhere(t *testing.T) {
+	var reached, keys atomic.Int32
+	secret := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		reached.Add(1)
+		_, _ = io.WriteString(w, fetchCanary)
+	}))
+	defer secret.Close()
+	var lead atomic.Pointer[string] // where the keys are
+	var issuer *httptest.Server
+	issuer = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/.well-known/openid-configuration":
+			_ = json.NewEncoder(w).Encode(map[string]any{"issuer": issuer.URL, "jwks_uri": *lead.Load(), "authorization_endpoint": issuer.URL + "/auth", "token_endpoint": issuer.URL + "/token", "id_token_signing_alg_values_supported": []string{"RS256"}})
+		case "/away":
+			http.Redirect(w, r, secret.URL, http.StatusFound)
+		default:
+			keys.Add(1)
+			w.WriteHeader(http.StatusTeapot)
+			_, _ = io.WriteString(w, fetchCanary)
+		}
+	}))
+	defer issuer.Close()
+	part := func(v any) string {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return base64.RawURLEncoding.EncodeToString(text)
+	}
+	now := time.Now().Unix()
+	token := part(map[string]string{"alg": "RS256", "kid": "k"}) + "." + part(map[string]any{"iss": issuer.URL, "aud": "cli", "sub": "x", "iat": now, "exp": now + 600}) + "." + part("signature")
+	for _, at := range []string{secret.URL, "http://169.254.169.254/latest", "http://[::ffff:127.0.0.1]:" + secret.URL[strings.LastIndexByte(secret.URL, ':')+1:], issuer.URL + "/away", issuer.URL + "/keys"} {
+		lead.Store(&at)
+		o := newYard(t, map[string]string{"hostler.conf": "[auth]\nissuer = " + issuer.URL + "\nclient-id = cli\nallowed-domains = *\n", "sources/web/source.conf": "type = fake\n"})
+		k := o.serve("--listen", "127.0.0.1:0", "--no-fill")
+		answer, err := http.Post("http://"+k.said(`tcp:(127[0-9.:]+)`)+"/v1/login", "application/json", strings.NewReader(`{"id_token":"`+token+`"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || answer.StatusCode < 400 || strings.Contains(string(text), fetchCanary) {
+			t.Errorf("%s: %d %s %v", at, answer.StatusCode, text, err)
+		}
+		k.stop()
+	}
+	if n := reached.Load(); n != 0 {
+		t.Errorf("%d of them reached", n)
+	}
+	if keys.Load() == 0 {
+		t.Error("the issuer's own keys were not asked for")
 	}
 }
