@@ -114,3 +114,6 @@ func Finish(dir string) error {
 }
 
 func Whole(dir string) bool { return saved{dir: dir}.whole() }
+
+// Bare has qemus start as where the kernel gives no name spaces.
+func (p *Provider) Bare() { p.bare.Store(true) }

@@ -84,6 +84,14 @@ func TestInQemusPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("root", func(t *testing.T) { inQemusPlace(t, filepath.Join(dir, "root")) })
+	t.Run("no name spaces", func(t *testing.T) {
+		said := found(t, filepath.Join(dir, "root"), (*vm.Provider).Bare)
+		for _, line := range []string{"descriptors: 0 []", "capabilities: 0 []", "confined: 1", "core: 0"} {
+			if !strings.Contains(said, line+"\n") {
+				t.Errorf("not said: %s, but %s", line, said)
+			}
+		}
+	})
 	t.Run("user", func(t *testing.T) {
 		if b, _ := os.ReadFile("/proc/sys/user/max_user_namespaces"); strings.TrimSpace(string(b)) == "0" {
 			t.Skip("in qemu's place: users have no user name spaces here")
@@ -101,8 +109,9 @@ func TestInQemusPlace(t *testing.T) {
 	})
 }
 
-// inQemusPlace makes an instance with the program as its qemu, and reads what that has found.
-func inQemusPlace(t *testing.T, at string) {
+// found makes an instance with the program as its qemu, and returns what that has found.
+func found(t *testing.T, at string, change func(*vm.Provider)) string {
+	t.Helper()
 	o := vm.Options{
 		Source: "suite", Installation: "mine", Image: filepath.Join(at, "image"), Accel: "tcg", Network: "none", Dir: filepath.Join(at, "state"), Qemu: filepath.Join(at, "qemu"),
 		Agent: func(string) (agent.Program, error) { return agent.Program{Path: filepath.Join(at, "agent")}, nil },
@@ -114,6 +123,7 @@ func inQemusPlace(t *testing.T, at string) {
 	}
 	defer unix.Close(secret)
 	p := open(t, o)
+	change(p)
 	defer destroy(t, p, "suite-1")
 	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); err == nil || !strings.Contains(err.Error(), "qemu has ended at once") {
 		t.Fatal(err)
@@ -122,7 +132,12 @@ func inQemusPlace(t *testing.T, at string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := string(b)
+	return string(b)
+}
+
+// inQemusPlace looks at what the program has found.
+func inQemusPlace(t *testing.T, at string) {
+	said := found(t, at, func(*vm.Provider) {})
 	t.Log(said)
 	for _, what := range []string{"descriptors", "canaries", "capabilities", "processes", "writable", "segments", "sysfs"} {
 		if !regexp.MustCompile(`(?m)^` + what + `: 0 `).MatchString(said) {
@@ -211,5 +226,42 @@ func jailed(t *testing.T, pid int) {
 	}
 	if err != nil || len(top) == 0 {
 		t.Errorf("its root: %v", err)
+	}
+}
+
+// TestTap has qemu in a network name space of its own use a link of this machine's, which it is handed.
+func TestTap(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("tap: only root makes links")
+	}
+	o := lab(t)
+	link := fmt.Sprintf("hltap%d", os.Getpid()%100000)
+	if out, err := exec.Command("ip", "tuntap", "add", "dev", link, "mode", "tap").CombinedOutput(); err != nil {
+		t.Skipf("tap: %v: %s", err, out)
+	}
+	defer func() {
+		if out, err := exec.Command("ip", "link", "delete", link).CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	}()
+	if out, err := exec.Command("ip", "link", "set", link, "up").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	o.Dir, o.Network = filepath.Join(t.TempDir(), "state"), "tap:"+link
+	p := open(t, o)
+	defer destroy(t, p, "suite-1")
+	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Check(t.Context(), "suite-1"); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile("/sys/class/net/" + link + "/carrier"); err != nil || strings.TrimSpace(string(b)) != "1" {
+		t.Errorf("nobody is at the link: %q, %v", b, err)
+	}
+	pid, _ := p.PID("suite-1")
+	theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", pid))
+	if ours, _ := os.Readlink("/proc/self/ns/net"); err != nil || ours == theirs {
+		t.Errorf("it is in our network: %v", err)
 	}
 }

@@ -125,7 +125,7 @@ func (p *Provider) launch(ctx context.Context, c *cell) (proc.Process, error) {
 // noJail reports whether an error is that of a jail that the kernel does not let us make.
 func noJail(err error) bool {
 	return err != nil && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.ENOSYS) ||
-		strings.Contains(err.Error(), jail.Trouble) && strings.Contains(err.Error(), syscall.EPERM.Error()))
+		strings.Contains(err.Error(), jail.Trouble) && (strings.Contains(err.Error(), syscall.EPERM.Error()) || strings.Contains(err.Error(), syscall.EACCES.Error())))
 }
 
 func (p *Provider) launchOnce(ctx context.Context, c *cell, bare bool) (q proc.Process, err error) {

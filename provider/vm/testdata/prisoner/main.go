@@ -44,11 +44,12 @@ func main() {
 
 func say(what string, found []string) { fmt.Fprintf(os.Stderr, "%s: %d %q\n", what, len(found), found) }
 
-// descriptors are those that no word of the command line is about.
+// descriptors are those that it was born with, and no word of the command line is about.
 func descriptors() (out []string) {
 	words := strings.Join(os.Args, ",") + ","
 	for fd := 3; fd < 1024; fd++ {
-		if _, _, e := syscall.RawSyscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFD, 0); e == 0 && !strings.Contains(words, fmt.Sprintf("fd=%d,", fd)) {
+		flags, _, e := syscall.RawSyscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFD, 0)
+		if e == 0 && flags&syscall.FD_CLOEXEC == 0 && !strings.Contains(words, fmt.Sprintf("fd=%d,", fd)) {
 			out = append(out, fmt.Sprint(fd))
 		}
 	}
