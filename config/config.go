@@ -65,7 +65,7 @@ type Defaults struct {
 
 // hostler.conf's sections, with their keys where they are read here.
 var sections = map[string][]string{
-	"defaults": {"source", "wait"}, "store": nil, "apply": nil, "director": nil, "images": nil, "director.metal": nil, "director.metal.strategy": nil, "director.metal.scout": nil, "auth": nil, "run": nil, "results": nil, "env": nil, "sync": nil, "slap": nil, "resources": nil, "fetch": nil,
+	"defaults": {"source", "wait"}, "store": nil, "apply": nil, "director": nil, "images": nil, "director.metal": nil, "director.metal.strategy": nil, "director.metal.scout": nil, "auth": nil, "controller": nil, "run": nil, "results": nil, "env": nil, "sync": nil, "slap": nil, "resources": nil, "fetch": nil,
 	"cloud": nil, "cloud.prices": nil, "deploy": nil, "deploy.vars": nil, "deploy.images": nil, "deploy.image-bundles": nil,
 }
 

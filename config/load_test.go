@@ -465,12 +465,12 @@ func TestHostlerConf(t *testing.T) {
 		t.Errorf("with a tree that is trusted: %v", store)
 	}
 	for text, want := range map[string]string{
-		"[defaults]\nsuorce = x":   "hostler.conf:2: suorce: unknown key; the nearest known is source",
-		"[deafults]\nsource = x":   "hostler.conf:2: source: is in the unknown section [deafults]; the nearest known is [defaults]",
-		"[webhok chat]\nurl = x":   "hostler.conf:2: url: is in the unknown section [webhok chat]; the nearest known is [webhook chat]",
-		"[controller]\nlisten = x": "hostler.conf:2: listen: is in the unknown section [controller]",
-		"source = x":               "hostler.conf:1: source: stands outside of a section; the nearest known is [defaults]",
-		"[defaults]\nwait = x":     `hostler.conf:2: wait: "x" is not a duration`,
+		"[defaults]\nsuorce = x": "hostler.conf:2: suorce: unknown key; the nearest known is source",
+		"[deafults]\nsource = x": "hostler.conf:2: source: is in the unknown section [deafults]; the nearest known is [defaults]",
+		"[webhok chat]\nurl = x": "hostler.conf:2: url: is in the unknown section [webhok chat]; the nearest known is [webhook chat]",
+		"[listener]\nport = x":   "hostler.conf:2: port: is in the unknown section [listener]",
+		"source = x":             "hostler.conf:1: source: stands outside of a section; the nearest known is [defaults]",
+		"[defaults]\nwait = x":   `hostler.conf:2: wait: "x" is not a duration`,
 	} {
 		w.file("~/.config/hostler/hostler.conf", text)
 		c, err := config.Load(w.opt)

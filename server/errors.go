@@ -104,6 +104,7 @@ func answerProblem(w http.ResponseWriter, p api.Problem) {
 
 // ourErrors gives what huma itself finds wrong with requests the form of all other errors. It is one function for the whole process.
 var ourErrors = sync.OnceFunc(func() {
+	huma.ValidateStrictCasing = true // "IMAGE" is no key of ours
 	huma.NewErrorWithContext = func(c huma.Context, status int, text string, errs ...error) huma.StatusError {
 		err := huma.NewError(status, text, errs...)
 		if p, ok := err.(*problem); ok && c != nil {

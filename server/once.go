@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/exactjson"
 )
 
 // Memory keeps what was answered to requests with a key.
@@ -327,7 +328,7 @@ func (s *server) answered(ctx context.Context, owner, key, mark, digest string, 
 	a = compute.Answer{Owner: owner, Key: key, Time: time.Now(), Status: http.StatusCreated, Type: "application/json"}
 	if _, a.Digest, _ = KeyOf(before[0]); a.Digest == digest {
 		var in api.AcquireRequest
-		if err := json.Unmarshal(body, &in); err != nil {
+		if err := exactjson.Unmarshal(body, &in); err != nil {
 			return a, &compute.Error{Kind: compute.ErrInvalid, Err: err}
 		}
 		if a.Body, err = json.Marshal(newAcquired(before, in.Count != nil)); err != nil {

@@ -138,6 +138,7 @@ func New(opt Options) http.Handler {
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("hostler", opt.Version)
 	config.Info.Description = "Hostler keeps computers ready: take a lease on an instance of a source, use the instance, give the lease back."
+	config.Formats = exactFormats()
 	config.CreateHooks = nil                   // no $schema in our documents
 	config.RejectUnknownQueryParameters = true // a filter with a wrong letter is not to list, or to release, more than is meant
 	config.DocsPath, config.SchemasPath = "", ""

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/hostler-project/hostler/exactjson"
 )
 
 // A Call is what is sent to a method of the JSON API; each method takes some of its keys (see [Method]).
@@ -134,8 +136,8 @@ func (m *Method) Decode(body []byte) (*Call, error) {
 		return nil, malformed("", "the body is not UTF-8")
 	}
 	var keys map[string]json.RawMessage
-	if err := json.Unmarshal(body, &keys); err != nil || keys == nil {
-		return nil, malformed("", "the body is not a JSON object")
+	if err := exactjson.Unmarshal(body, &keys); err != nil || keys == nil {
+		return nil, malformed("", "the body is not a JSON object%s", because(err))
 	}
 	for _, name := range slices.Sorted(maps.Keys(keys)) {
 		if !slices.Contains(m.Required, name) && !slices.Contains(m.Optional, name) {
@@ -251,4 +253,12 @@ func (r *reader) needed(d Dictionary, key string) string {
 		r.fail(key, "a text", d[key])
 	}
 	return r.text(d, key)
+}
+
+// because is the reason that an error gives, as the end of a sentence.
+func because(err error) string {
+	if err == nil {
+		return ""
+	}
+	return ": " + err.Error()
 }

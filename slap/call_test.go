@@ -78,11 +78,15 @@ func TestCallBothWays(t *testing.T) {
 func TestCallRefused(t *testing.T) {
 	const request, format = "slapos.post.v0.software_instance", "slapos.put.v0.compute_node_format"
 	with := func(more string) string {
+		if strings.HasPrefix(more, `, "title"`) {
+			return `{"software_release_uri": "u", "software_type": "y"` + more + `}`
+		}
 		return `{"title": "t", "software_release_uri": "u", "software_type": "y"` + more + `}`
 	}
 	for _, c := range []struct{ method, body, says string }{
 		{request, "", "not a JSON object"}, {request, "null", "not a JSON object"}, {request, "[]", "not a JSON object"}, {request, "{} {}", "not a JSON object"},
 		{request, "\xff", "not UTF-8"},
+		{request, with(`, "state": "started", "state": "destroyed"`), `the key "state" is there twice`},
 		{"slapos.get.v0.hateoas_url", `{"x": 1}`, `"x" is a key that slapos.get.v0.hateoas_url does not take`},
 		{request, with(`, "Shared": true`), `"Shared" is a key`},
 		{request, `{"title": "t"}`, `"software_release_uri" is missing`},

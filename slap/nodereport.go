@@ -1,13 +1,14 @@
 package slap
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/hostler-project/hostler/exactjson"
 )
 
 // NodeReportName is the method by which a node of ours tells a master of ours what runs on it. Others do not have it.
@@ -57,12 +58,8 @@ const (
 // ParseNodeReport reads a report. Keys that are not known are passed over, as a node may be newer; long texts are cut.
 func ParseNodeReport(body []byte) (*NodeReport, error) {
 	n := &NodeReport{}
-	d := json.NewDecoder(bytes.NewReader(body))
-	if err := d.Decode(n); err != nil {
+	if err := exactjson.Unmarshal(body, n); err != nil {
 		return nil, malformed("", "not the JSON of a node's report: %v", err)
-	}
-	if d.More() {
-		return nil, malformed("", "something follows the report")
 	}
 	if n.Computer == "" {
 		return nil, malformed("computer_guid", "it is missing")

@@ -40,6 +40,9 @@ func (f *Files) TLS() *tls.Config {
 	}
 }
 
+// Leaf is the certificate that is shown now.
+func (f *Files) Leaf() *x509.Certificate { return f.now.Load().config.Certificates[0].Leaf }
+
 // Client is somebody who is known by a certificate.
 type Client struct {
 	Name   string

@@ -143,6 +143,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 		Foresight: k.ahead, Slap: func() server.Slap { return k.slap },
 		SignIn: func() server.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: k.spend,
 	}))
+	hosts := k.hosts()
 	defer spareCollections()() // also while all of a SlapOS master is read
 	if handler, err = k.withSlapos(ctx, listeners.token, handler); err != nil {
 		listeners.close()
@@ -177,7 +178,7 @@ func (a *app) serve(ctx context.Context, o serving) error {
 	all.Go(func() { k.share(ctx, !o.noFill) })
 	errs := make(chan error, len(listeners.all))
 	for _, l := range listeners.all {
-		srv := &http.Server{Handler: handler, ConnContext: withPeer, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
+		srv := &http.Server{Handler: hosts.Only(handler), ConnContext: withPeer, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
 		all.Go(func() {
 			errs <- server.Serve(ctx, srv, l, grace)
 			cancel() // one without the other is none
@@ -229,6 +230,7 @@ type served struct {
 	signIn server.SignIn
 	mark   string // of what was applied then
 	guard  *fetch.Guard
+	hosts  []string // by which it is asked, beside its own names
 }
 
 // newServed reads what a controller needs besides the engine. guard is what it goes out by. strict: also what only takes something from somebody is an error.
@@ -248,12 +250,16 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 	if _, err := readResources(cfg); err != nil {
 		return nil, err
 	}
+	hosts, err := readHosts(cfg)
+	if err != nil {
+		return nil, err
+	}
 	said, err := readAuthorizing(cfg)
 	if err != nil {
 		return nil, err
 	}
 	how, err := said.provider(ctx, guard)
-	return &served{engine, cfg, opt, make(chan struct{}), who, hooks, how, "", guard}, err
+	return &served{engine, cfg, opt, make(chan struct{}), who, hooks, how, "", guard, hosts}, err
 }
 
 // identity tells this controller from others.

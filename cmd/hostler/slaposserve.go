@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/server"
 	"github.com/hostler-project/hostler/slap/authority"
 	"github.com/hostler-project/hostler/slap/cache"
 	"github.com/hostler-project/hostler/slap/master"
@@ -193,7 +194,7 @@ func (k *controller) withSlapos(ctx context.Context, file string, rest http.Hand
 		return slaposAsks(p, r, master.Writes(r))
 	}, withDepot(kept, slaposAsker, whole))
 	mux := http.NewServeMux()
-	mux.Handle(slaposPath+"/", http.StripPrefix(slaposPath, http.NewCrossOriginProtection().Handler(guard)))
+	mux.Handle(slaposPath+"/", http.StripPrefix(slaposPath, server.Patient(http.NewCrossOriginProtection().Handler(guard))))
 	mux.Handle("/", rest)
 	return mux, nil
 }

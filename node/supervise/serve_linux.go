@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/exactjson"
 )
 
 const (
@@ -126,7 +127,11 @@ func (s *Supervisor) Handler() http.Handler {
 }
 
 func decode(r *http.Request, v any) error {
-	if err := json.NewDecoder(r.Body).Decode(v); err != nil {
+	body, err := io.ReadAll(r.Body)
+	if err == nil {
+		err = exactjson.Unmarshal(body, v)
+	}
+	if err != nil {
 		return &compute.Error{Op: "supervise", Kind: compute.ErrInvalid, Err: fmt.Errorf("what was sent cannot be read: %w", err)}
 	}
 	return nil

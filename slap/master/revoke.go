@@ -1,11 +1,12 @@
 package master
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
+
+	"github.com/hostler-project/hostler/exactjson"
 )
 
 // revokePath is where certificates of users are revoked. The full master has nothing for that that its clients know.
@@ -50,7 +51,7 @@ func (s *rpc) revoke(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, invalid("the body cannot be read: %v", err)
 	}
 	var of map[string]string
-	if err := json.Unmarshal(body, &of); err != nil || len(of) != 1 {
+	if err := exactjson.Unmarshal(body, &of); err != nil || len(of) != 1 {
 		return nil, invalid(`the body is to be {"user": "NAME"}`)
 	}
 	name := of["user"]

@@ -33,6 +33,11 @@ hostler.conf: |
   # What the chart says, and then what its value config does.
   [store]
   url = file:/secrets/database/{{ .Values.database.key }}
+{{- with .Values.ingress.host }}
+
+  [controller]
+  hosts = {{ . }}
+{{- end }}
 {{- with .Values.customResources }}
 {{- if or .namespaces .apply }}
 

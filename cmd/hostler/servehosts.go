@@ -1,0 +1,37 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/server"
+)
+
+// controllerSection is [controller].
+type controllerSection struct {
+	Hosts []string `conf:"hosts"` // names by which it is asked, beside its addresses and those of its certificate; *.DOMAIN for all of one, * for every name
+}
+
+// readHosts reads them.
+func readHosts(cfg *config.Config) ([]string, error) {
+	section := cfg.Sections["controller"]
+	var said controllerSection
+	if err := decodeSection(section, &said); err != nil {
+		return nil, err
+	}
+	for _, name := range said.Hosts {
+		if bare := strings.TrimPrefix(strings.TrimPrefix(name, "*"), "."); strings.ContainsAny(bare, "*/: ") || bare == "" && name != "*" {
+			return nil, invalid("hosts = hostler.example.org, *.example.net", "%s: [controller] hosts: %q is no name of a host", section["hosts"].File, name)
+		}
+	}
+	return said.Hosts, nil
+}
+
+// hosts are the names by which the controller is asked now.
+func (k *controller) hosts() server.Hosts {
+	out := server.Hosts{Names: func() []string { return k.now.Load().hosts }}
+	if k.files != nil {
+		out.Certificate = k.files.Leaf
+	}
+	return out
+}
