@@ -19,7 +19,7 @@ import (
 
 // documents are all that --json prints, by their names in docs/json.md.
 var documents = map[string]any{
-	"version": versionView{}, "status": statusView{}, "status-computer": slapNodeView{}, "source": sourceView{}, "states": stateView{}, "unready": unreadyView{}, "instance": instanceView{}, "lease": leaseView{}, "amount": amountView{},
+	"version": versionView{}, "verified": verifiedView{}, "setting-made": settingMade{}, "verified-part": verifiedPart{}, "status": statusView{}, "status-computer": slapNodeView{}, "source": sourceView{}, "states": stateView{}, "unready": unreadyView{}, "instance": instanceView{}, "lease": leaseView{}, "amount": amountView{},
 	"phases": phasesView{}, "config": configView{}, "setting": settingView{}, "root": rootView{}, "configured": configuredView{}, "defaults": defaultsView{},
 	"source-detail": sourceDetail{}, "test": testView{}, "trust": trustView{}, "trust-item": trustItem{}, "trust-file": trustFile{}, "approval": approvalView{}, "risk": riskView{}, "check": checkView{}, "forward": forwardView{},
 	"facts": factsView{}, "facts-of": compute.Facts{}, "usage": usageView{},

@@ -35,13 +35,29 @@ func versionLine() string {
 }
 
 func newVersion(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Example: "  hostler version --json",
+	verify, sums := false, ""
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version, and what the program is made of",
+		Long: `Print the version. --verify lists what this program is made of, as the Go compiler recorded it: the settings of the build, each module with its version and the
+sum of its content, the agents that it carries along. Modules are compared with the go.sum that it was built with, or with the one of --sums, agents with the digests
+that they were packed with and with the program's own modules. The exit status is 0 where all is as it should be, and 6 where something is not.`,
+		Example: "  hostler version --json\n  hostler version --verify --sums go.sum",
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return a.printVersion() },
+		RunE: func(*cobra.Command, []string) error {
+			switch {
+			case verify:
+				return a.verifyVersion(sums)
+			case sums != "":
+				return invalid("", "--sums is for --verify")
+			}
+			return a.printVersion()
+		},
 	}
+	cmd.Flags().BoolVar(&verify, "verify", false, "compare what it is made of with what it should be")
+	cmd.Flags().StringVar(&sums, "sums", "", "the go.sum of the source in `FILE`, for --verify")
+	_ = cmd.MarkFlagFilename("sums")
+	return cmd
 }
 
 func (a *app) printVersion() error {
