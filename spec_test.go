@@ -44,10 +44,37 @@ func TestSpecification(t *testing.T) {
 	}
 }
 
+// TestSecurity does so for the commands that docs/security.md names.
+func TestSecurity(t *testing.T) {
+	text, err := os.ReadFile("docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := regexp.MustCompile("`go test ([^`]+?) -run '?([^'`]+)'?`").FindAllStringSubmatch(string(text), -1)
+	if len(commands) < 20 {
+		t.Errorf("only %d commands", len(commands))
+	}
+	for _, m := range commands {
+		names := strings.Split(strings.ReplaceAll(m[2], `\|`, "|"), "|")
+		for _, name := range names {
+			if script, is := strings.CutPrefix(name, "Scripts/"); is {
+				if found, _ := filepath.Glob("cmd/hostler/testdata/script/" + script + "*.txtar"); len(found) == 0 {
+					t.Errorf("cmd/hostler has no script %s", script)
+				}
+			}
+		}
+		for _, pkg := range strings.Fields(m[1]) {
+			if !tested(t, pkg, names) {
+				t.Errorf("%s has no test named %s", pkg, names)
+			}
+		}
+	}
+}
+
 // tested reports whether a package, or one below it, has a test that one of the names fits.
 func tested(t *testing.T, pkg string, names []string) (found bool) {
 	dir, below := strings.CutSuffix(pkg, "/...")
-	tests := regexp.MustCompile(`(?m)^func (Test\w+)`)
+	tests := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)`)
 	err := filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
