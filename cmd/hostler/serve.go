@@ -250,11 +250,11 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 	if _, err := readResources(cfg); err != nil {
 		return nil, err
 	}
-	hosts, err := readHosts(cfg)
+	said, err := readAuthorizing(cfg)
 	if err != nil {
 		return nil, err
 	}
-	said, err := readAuthorizing(cfg)
+	hosts, err := readHosts(cfg, said.Address)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/url"
 	"strings"
 
 	"github.com/hostler-project/hostler/config"
@@ -12,8 +13,8 @@ type controllerSection struct {
 	Hosts []string `conf:"hosts"` // names by which it is asked, beside its addresses and those of its certificate; *.DOMAIN for all of one, * for every name
 }
 
-// readHosts reads them.
-func readHosts(cfg *config.Config) ([]string, error) {
+// readHosts reads them. address is where browsers see the controller, as [auth] says it; "": it does not.
+func readHosts(cfg *config.Config, address string) ([]string, error) {
 	section := cfg.Sections["controller"]
 	var said controllerSection
 	if err := decodeSection(section, &said); err != nil {
@@ -23,6 +24,9 @@ func readHosts(cfg *config.Config) ([]string, error) {
 		if bare := strings.TrimPrefix(strings.TrimPrefix(name, "*"), "."); strings.ContainsAny(bare, "*/: ") || bare == "" && name != "*" {
 			return nil, invalid("hosts = hostler.example.org, *.example.net", "%s: [controller] hosts: %q is no name of a host", section["hosts"].File, name)
 		}
+	}
+	if u, err := url.Parse(address); err == nil && u.Hostname() != "" {
+		return append(said.Hosts, u.Hostname()), nil
 	}
 	return said.Hosts, nil
 }
