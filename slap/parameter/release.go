@@ -268,7 +268,7 @@ func (l *Loader) get(ctx context.Context, at string, local bool) ([]byte, error)
 	case answer.StatusCode == http.StatusNotFound:
 		return nil, fmt.Errorf("%s: %w", shownURL(at), os.ErrNotExist)
 	case answer.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%s: it is answered with %s", shownURL(at), answer.Status)
+		return nil, fmt.Errorf("%s: it is answered with %d %s", shownURL(at), answer.StatusCode, http.StatusText(answer.StatusCode))
 	}
 	return limited(answer.Body, shownURL(at))
 }
