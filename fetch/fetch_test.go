@@ -380,3 +380,13 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(_ *testing.T, s string) { _, _ = fetch.Parse([]string{s}) })
 }
+
+// BenchmarkCheck is what a new connection costs more than one without the guard, beside the look-up of its name.
+func BenchmarkCheck(b *testing.B) {
+	g := fetch.New(fetch.Options{})
+	for b.Loop() {
+		if err := g.Check(b.Context(), outside+":443"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
