@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -91,7 +92,11 @@ func (p *Provider) Launch(ctx context.Context, dir, mark string, args []string) 
 	defer h.close()
 	h.lines()
 	run, err := p.launch(ctx, &cell{q: q, mark: mark, handed: h, args: append(args, h.args...)})
-	return run.PID, func() error { return run.Kill(context.WithoutCancel(ctx)) }, err
+	return run.PID, func() error {
+		ctx := context.WithoutCancel(ctx)
+		defer p.leaveGroups(ctx)
+		return errors.Join(run.Kill(ctx), p.ungroup(ctx, mark))
+	}, err
 }
 
 // Strays ends what has a mark.

@@ -94,7 +94,7 @@ func (p *Provider) template(ctx context.Context, q program, own *owner, below di
 	name := key + "-" + newUUID()[:8]
 	s := saved{name, filepath.Join(all, name)}
 	mark := p.mark(compute.ID("saved/" + key))
-	if err := strays(ctx, mark); err != nil { // of one who died while he made it
+	if err := errors.Join(strays(ctx, mark), p.ungroup(ctx, mark)); err != nil { // of a process that died while it made one
 		return s, err
 	}
 	if err := p.at("template"); err != nil {
