@@ -31,6 +31,9 @@ func (o *Options) read() error {
 			return compute.WrongKey("ports", "ports = 8080:80, 53/udp", "%w", err)
 		}
 	}
+	if _, err := o.egress(); err != nil {
+		return err
+	}
 	link, tap := strings.CutPrefix(o.Network, "tap:")
 	switch {
 	case o.Initrd != "" && o.Kernel == "":

@@ -89,6 +89,11 @@ func (p *Provider) lockUp(ctx context.Context, c *cell, bare bool) (*os.Process,
 	if ids != nil {
 		defer ids.Close()
 	}
+	if c.network {
+		if err := p.wallIn(plan.User); err != nil {
+			return nil, err
+		}
+	}
 	if c.kvm() && exists("/dev/kvm") {
 		plan.Devices = []string{"/dev/kvm"}
 	}

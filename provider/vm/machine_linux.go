@@ -77,6 +77,9 @@ func (p *Provider) args(m machine, h *handed) []string {
 		a = append(a, "-netdev", "tap,id=net,fd="+h.tap(link))
 	} else if p.o.Network == "user" {
 		net := "user,id=net"
+		if may, err := p.o.egress(); err != nil || may.None() {
+			net += ",restrict=on"
+		}
 		for _, f := range own.Ports {
 			outside, inside, _ := strings.Cut(f, ":")
 			inside, proto, _ := strings.Cut(inside, "/")

@@ -17,6 +17,7 @@ type Options struct {
 	Machine string   `conf:"machine"`     // auto, q35, pc or microvm; "": auto, which is q35
 	Accel   string   `conf:"accel"`       // auto, kvm or tcg; "": auto, which is kvm where it boots the kernel
 	Network string   `conf:"network"`     // user, none, or tap:LINK; "": user
+	Egress  []string `conf:"egress"`      // where it may go: words, addresses and ranges as package egress has them; none: the internet
 	Ports   []string `conf:"ports"`       // [PORT:]PORT[/udp]: of 127.0.0.1, and inside; without the first a free one
 	Access  string   `conf:"agent"`       // virtio-serial or ssh; "": virtio-serial
 	User    string   `conf:"user"`        // whom commands run as, and who logs in; "": root

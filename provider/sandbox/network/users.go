@@ -1,0 +1,130 @@
+//go:build linux
+
+package network
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/egress"
+)
+
+// usersTable is the machine's table for what runs as users of its own and connects by itself, as qemu does for its guest. It has no installation, as
+// such users have none; a name like those of installations' tables would count as one.
+const usersTable = "hs-users"
+
+// usersGroup is the group of the kernel's reports of what these are refused. Nobody listens unless an administrator does.
+const usersGroup = 999
+
+// Users is a range of user ids whose processes are walled in: what they connect to is judged as sandboxes' connections are. Others are never touched.
+type Users struct {
+	First       uint32       // there are 65,536; a multiple of that
+	Nameservers []netip.Addr // reached at port 53, also on this machine
+	Without     []string     // defences that are off: for tests alone
+}
+
+// Admit says where one of the users may go, and puts up the wall for all if it does not stand. Callers take turns by a lock of theirs. The error is
+// ErrInvalid for a policy with names, ErrDenied if the caller may not.
+func (u Users) Admit(uid uint32, may egress.Policy) error {
+	if may.Named() {
+		return &compute.Error{Op: "network.Admit", Kind: compute.ErrInvalid, Err: errors.New("egress: names are for sandboxes"), Hint: "give addresses or ranges"}
+	}
+	if err := u.admit(uid, may); err != nil {
+		return opError("network.Admit", "", err)
+	}
+	return nil
+}
+
+func (u Users) admit(uid uint32, may egress.Policy) error {
+	t, err := openTable(usersTable, "")
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	p := &plan{servers: u.Nameservers, flows: u.First, group: usersGroup}
+	for _, defence := range u.Without {
+		if p.off == nil {
+			p.off = map[string]bool{}
+		}
+		p.off[defence] = true
+	}
+	if _, err := t.conn.ListChain(t.t, p.mark()); err != nil {
+		if err := t.users(p, u.First); err != nil {
+			return err
+		}
+	}
+	key := binaryutil.NativeEndian.PutUint32(uid)
+	if err := t.conn.SetDeleteElements(t.places(), []nftables.SetElement{{Key: key}}); err != nil { // who had the number before
+		return err
+	}
+	if err := t.flush("forget a user"); err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	if may.String() == (egress.Policy{}).String() {
+		return nil
+	}
+	if err := t.policy(p, may, false); err != nil {
+		return err
+	}
+	jump := &expr.Verdict{Kind: expr.VerdictJump, Chain: policyName(may)}
+	if err := t.conn.SetAddElements(t.places(), []nftables.SetElement{{Key: key, VerdictData: jump}}); err != nil {
+		return err
+	}
+	return t.flush("say where a user may go")
+}
+
+// users makes the table. Where it was made with other name servers, those who are in it keep their places.
+func (t *table) users(p *plan, first uint32) error {
+	t.conn.AddTable(t.t)
+	t.conn.DelTable(t.t)
+	t.conn.AddTable(t.t)
+	t.conn.AddChain(&nftables.Chain{Table: t.t, Name: p.mark()})
+	if err := t.egress(p); err != nil {
+		return err
+	}
+	var usual egress.Policy
+	if err := t.policy(p, usual, true); err != nil {
+		return err
+	}
+	mask := binaryutil.NativeEndian.PutUint32(0xffff0000)
+	of := []expr.Any{ // what no process sends has no user, and meets none of this
+		&expr.Meta{Key: expr.MetaKeySKUID, Register: 1}, &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: mask, Xor: make([]byte, 4)},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.NativeEndian.PutUint32(first)},
+	}
+	for name, priority := range map[string]*nftables.ChainPriority{"original": nftables.ChainPriorityMangle, "output": nftables.ChainPriorityFilter} {
+		rule := t.chain(name, nftables.ChainTypeFilter, nftables.ChainHookOutput, *priority)
+		rule(of, established(), verdict(expr.VerdictAccept))
+		rule(of, protocol(unix.NFPROTO_IPV4), []expr.Any{
+			&expr.Meta{Key: expr.MetaKeySKUID, Register: 1},
+			&expr.Lookup{SourceRegister: 1, DestRegister: 0, IsDestRegSet: true, SetName: t.places().Name, SetID: t.places().ID},
+		})
+		rule(of, protocol(unix.NFPROTO_IPV4), []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: policyName(usual)}})
+		rule(of, []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: refuseChain}})
+	}
+	return t.flush("make the table " + t.t.Name)
+}
+
+// OwnNameservers are the IPv4 name servers of this machine, those on itself too, for processes in its own network.
+func OwnNameservers() (out []netip.Addr, err error) {
+	text, err := os.ReadFile("/etc/resolv.conf")
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "nameserver" {
+			if a, err := netip.ParseAddr(f[1]); err == nil && a.Is4() && !slices.Contains(out, a) {
+				out = append(out, a)
+			}
+		}
+	}
+	return out, err
+}

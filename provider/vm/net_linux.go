@@ -1,0 +1,49 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/egress"
+	"github.com/hostler-project/hostler/provider/sandbox/network"
+)
+
+// egress is where instances may go.
+func (o *Options) egress() (egress.Policy, error) {
+	may, err := egress.Parse(o.Egress)
+	switch {
+	case err != nil:
+		return may, compute.WrongKey("egress", compute.Hint(err), "%w", err)
+	case len(o.Egress) > 0 && o.Network != "user":
+		return may, compute.WrongKey("egress", "", "egress = %s: only network = user is walled in", may)
+	case may.Named():
+		return may, compute.WrongKey("egress", "give addresses or ranges", "egress = %s: names are for sandboxes", may)
+	}
+	return may, nil
+}
+
+// wallIn says where the connections may lead that a qemu makes for its guest: it runs as a user of its own, by which the kernel knows them. 0: it
+// does not, so its guest reaches what hostler's user reaches; no source that says where it may go is served so.
+func (p *Provider) wallIn(uid int) error {
+	may, err := p.o.egress()
+	if err != nil || may.None() { // qemu itself lets nothing out
+		return err
+	}
+	if uid == 0 {
+		err = errors.New("only root gives virtual machines users of their own, by which their connections are known")
+	} else if servers, serr := network.OwnNameservers(); serr != nil {
+		err = serr
+	} else {
+		err = network.Users{First: uidFirst, Nameservers: servers}.Admit(uint32(uid), may)
+	}
+	if err == nil {
+		return nil
+	}
+	if len(p.o.Egress) == 0 {
+		p.log.Warn("a virtual machine reaches what this machine's programs reach: its network has no wall", "source", p.o.Source, "err", err)
+		return nil
+	}
+	return &compute.Error{Op: "vm.Create", Kind: compute.ErrDenied, Err: fmt.Errorf("egress = %s cannot be kept: %w", may, err),
+		Hint: "use egress = none, or a sandbox, or let hostler run as root"}
+}
