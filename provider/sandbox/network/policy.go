@@ -63,7 +63,9 @@ func (t *table) egress(p *plan) error {
 	c := t.conn.AddChain(&nftables.Chain{Table: t.t, Name: refuseChain})
 	t.conn.AddRule(&nftables.Rule{Table: t.t, Chain: c, Exprs: []expr.Any{
 		&expr.Limit{Type: expr.LimitTypePkts, Rate: toldEach, Unit: expr.LimitTimeSecond, Burst: toldAtOnce},
-		&expr.Log{Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_SNAPLEN, Group: p.group, Snaplen: 128},
+		&expr.Log{ // each at once, while it is known whose it is
+			Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_SNAPLEN | 1<<unix.NFTA_LOG_QTHRESHOLD, Group: p.group, Snaplen: 128, QThreshold: 1,
+		},
 	}})
 	t.conn.AddRule(&nftables.Rule{Table: t.t, Chain: c, Exprs: append([]expr.Any{&expr.Counter{}}, reject()...)})
 	return nil
