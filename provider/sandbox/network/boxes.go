@@ -73,7 +73,7 @@ func (n *Network) boxes() ([]box, error) {
 	return out, nil
 }
 
-// admit says where an address may go, by its policy.
+// admit says where an address may go, by its policy; a flush makes it so.
 func (n *Network) admit(t *table, id compute.ID, addr netip.Addr) error {
 	if err := n.at("egress"); err != nil {
 		return err
@@ -101,10 +101,7 @@ func (n *Network) admit(t *table, id compute.ID, addr netip.Addr) error {
 	if err := t.policy(p, b.policy, false); err != nil {
 		return err
 	}
-	if err := t.place(b); err != nil {
-		return err
-	}
-	return t.flush("say where " + addr.String() + " may go")
+	return t.place(b)
 }
 
 // dismiss forgets addresses that nobody has any more, but for those that stay.

@@ -215,6 +215,9 @@ func (n *Network) attach(id compute.ID, ns *os.File, ports []Forward) (Address, 
 				if err == nil {
 					err = n.admit(t, id, addr)
 				}
+				if err == nil {
+					err = t.flush("say where a sandbox may go")
+				}
 				return Address{addr, n.gateway(), name}, err
 			}
 		}
@@ -324,15 +327,12 @@ func (n *Network) pair(s, in *socket, name string, ns *os.File, local bool) (add
 	return addr, nil
 }
 
-// lead makes the forwarded ports. Ports that lead to the address still, a former sandbox's, go first.
+// lead makes the forwarded ports, and what admit asked for. Ports that lead to the address still, a former sandbox's, go first.
 func (n *Network) lead(t *table, have []port, want []Forward, addr netip.Addr, name string) error {
 	if err := n.at("ports"); err != nil {
 		return err
 	}
 	stale := slices.DeleteFunc(slices.Clone(have), func(p port) bool { return p.to != addr && p.owner != name })
-	if len(stale)+len(want) == 0 {
-		return nil
-	}
 	if err := t.dropPorts(stale); err != nil {
 		return err
 	}
@@ -343,7 +343,7 @@ func (n *Network) lead(t *table, have []port, want []Forward, addr netip.Addr, n
 	if err := t.addPorts(ports); err != nil {
 		return err
 	}
-	return t.flush("forward ports")
+	return t.flush("forward ports, and say where a sandbox may go")
 }
 
 // finish marks a link as complete.
