@@ -39,6 +39,7 @@ type want struct {
 	maxPrice        float64
 	labels          []string
 	name, purpose   string
+	start           string      // the directory that commands start in; "": the current one
 	key             string      // of acquire; "": none
 	priced          func() bool // --max-price was given
 	first           func() int  // the priority, by who asks where no other is said
@@ -120,6 +121,7 @@ func (a *app) request(w *want, source string) (compute.Request, error) {
 	if w.wait.set {
 		req.Wait = w.wait.d
 	}
+	a.showTree(&req, w.start)
 	return req, nil
 }
 

@@ -237,6 +237,9 @@ func (p *part) words(s *several) []string {
 // together takes all instances at once, and runs on all of them.
 func (s *several) together(ctx context.Context, engine engine) error {
 	a := s.app
+	if s.opt.want.start = s.opt.dir; s.seen != nil {
+		s.opt.want.start = noTree
+	}
 	req, err := a.request(&s.opt.want, s.name)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider/sandbox"
 	"github.com/hostler-project/hostler/runlog"
 	"github.com/hostler-project/hostler/trace"
 )
@@ -85,6 +86,9 @@ func (r *runner) whole(ctx context.Context, name string) (err error) {
 	}
 	if name, err = r.bindTree(name); err != nil {
 		return err
+	}
+	if r.ask.start = r.opt.dir; r.bound != "" || r.sending != nil {
+		r.ask.start = noTree
 	}
 	if err := r.timedObtain(ctx, name); err != nil {
 		return r.interrupted(err, false)
@@ -242,14 +246,19 @@ func (a *app) hostRoot(ctx context.Context, engine engine, i compute.Instance) b
 	image := pool.MadeOf(leaf)
 	if a.remote != nil {
 		s, _ := a.remoteSource(leaf.Source)
-		return cmp.Or(image, s.Image, "host") == "host"
+		_, host := sandbox.HostRoot(cmp.Or(image, s.Image, "host"))
+		return host
 	}
 	cfg, err := a.configuration()
 	if err != nil {
 		return false
 	}
 	s, err := cfg.Source(leaf.Source)
-	return err == nil && cmp.Or(image, s.Image, s.Settings["image"], "host") == "host"
+	if err != nil {
+		return false
+	}
+	_, host := sandbox.HostRoot(cmp.Or(image, s.Image, s.Settings["image"], "host"))
+	return host
 }
 
 // await runs the command and watches its time and its lease.

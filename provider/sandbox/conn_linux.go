@@ -32,7 +32,7 @@ type way struct {
 
 func (p *Provider) way(id compute.ID, own owner, c *agent.Client) (compute.Conn, error) {
 	w := &way{Client: c, p: p, id: id, user: p.o.User}
-	if w.host = own.Image == hostImage; w.host {
+	if _, w.host = HostRoot(own.Image); w.host {
 		return w, nil
 	}
 	b, err := p.readBase(id)

@@ -59,7 +59,7 @@ func untouched(t *testing.T) {
 	// Without the layer that keeps what is written, it is written to the host.
 	for _, without := range []string{"", "layer"} {
 		dir := homeDir(t)
-		j := newJail(t, sandbox.Options{Without: []string{without}})
+		j := newJail(t, sandbox.Options{Show: []string{dir}, Without: []string{without}})
 		if got := j.try("", "write", dir); got != "open" {
 			t.Errorf("without %q: writing inside: %s", without, got)
 		}

@@ -45,6 +45,7 @@ func newJail(t *testing.T, o sandbox.Options) *jail {
 	j := &jail{T: t, program: insideProgram}
 	if os.Geteuid() == 0 && slices.Contains(o.Without, "layer") { // to share it would be to write to the host's root
 		j.program = filepath.Join(homeDir(t), "program")
+		o.Show = append(o.Show[:len(o.Show):len(o.Show)], filepath.Dir(j.program))
 		if out, err := exec.CommandContext(t.Context(), "cp", program, j.program).CombinedOutput(); err != nil {
 			t.Fatal(err, string(out))
 		}
@@ -326,7 +327,7 @@ func TestSetUIDAsUser(t *testing.T) {
 		t.Fatalf("outside it is to make one root: %s, %v", out, err)
 	}
 	for _, without := range [][]string{nil, {"no-new-privs"}, {"no-new-privs", "seccomp", "capabilities"}} {
-		j := newJail(t, sandbox.Options{Without: without})
+		j := newJail(t, sandbox.Options{Show: []string{su}, Without: without})
 		mark := "mark-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 		in, hold := io.Pipe()
 		out, say := io.Pipe()

@@ -136,10 +136,10 @@ func examineKernel() []compute.Finding {
 	}
 	var st unix.Statfs_t
 	if unix.Statfs("/proc", &st) == nil {
-		if all, err := mounts(); err == nil {
+		if all, err := mask.Mounts(); err == nil {
 			for _, m := range all {
-				if m.path != "/proc" && below(m.path, "/proc") && m.kind != "binfmt_misc" && m.kind != "autofs" {
-					add("parts of /proc are covered ("+m.path+"), so the kernel lets nobody mount a whole one: this is a container",
+				if m.Path != "/proc" && below(m.Path, "/proc") && m.Kind != "binfmt_misc" && m.Kind != "autofs" {
+					add("parts of /proc are covered ("+m.Path+"), so the kernel lets nobody mount a whole one: this is a container",
 						"run hostler outside of it, or start the container with its /proc unmasked")
 					break
 				}

@@ -15,19 +15,22 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
-// fresh are the places of a sandbox of the host's root that begin empty.
-var fresh = []string{"/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp"}
-
 // hidden knows what a sandbox of the host's root does not show.
 type hidden struct {
 	mask.Mask
-	held int // a descriptor by which the layer stays; -1: there is none
+	held   int // a descriptor by which the layer stays; -1: there is none
+	mounts []mask.Mount
 }
 
 // hidden returns what is not shown of the host, and makes the layer that hides it unless it is there. Close what it is held by.
-func (p *Provider) hidden(ctx context.Context) (*hidden, error) {
+func (p *Provider) hidden(ctx context.Context, tree string, near ...string) (*hidden, error) {
+	mounts, err := mask.Mounts()
+	if err != nil {
+		return nil, err
+	}
+	o := mask.Options{Home: p.o.Home, UID: os.Geteuid(), State: p.o.State, Fresh: fresh, Extra: p.o.Hide, Show: p.o.Show, Tree: treeDirs(tree), Mounts: mounts, Near: near}
 	if p.without("mask") {
-		return &hidden{held: -1}, nil
+		return &hidden{Mask: mask.Open("/"), held: -1, mounts: mounts}, nil
 	}
 	place, err := p.maskPlace()
 	if err != nil {
@@ -36,7 +39,7 @@ func (p *Provider) hidden(ctx context.Context) (*hidden, error) {
 	var m mask.Mask
 	held := -1
 	for range 10 { // it may be pruned before it is held
-		m, err = mask.Make(ctx, place, mask.Options{Home: p.o.Home, UID: os.Geteuid(), State: p.o.State, Fresh: fresh, Extra: p.o.Hide, Show: p.o.Show})
+		m, err = mask.Make(ctx, place, o)
 		if err == nil {
 			held, err = mask.Hold(m.Layer)
 		}
@@ -51,7 +54,7 @@ func (p *Provider) hidden(ctx context.Context) (*hidden, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &hidden{m, held}, nil
+	return &hidden{m, held, mounts}, nil
 }
 
 // checkTree refuses a tree that has in it, or lies in, what sandboxes do not show.
@@ -59,17 +62,17 @@ func (p *Provider) checkTree(ctx context.Context) error {
 	if p.o.Tree == "" {
 		return nil
 	}
-	h, err := p.hidden(ctx)
+	tree := p.shares[len(p.shares)-1]
+	from, err := tree.real(p.o.State, p.root)
+	if err != nil {
+		return err
+	}
+	h, err := p.hidden(ctx, "", from)
 	if err != nil {
 		return err
 	}
 	if h.held >= 0 {
 		defer unix.Close(h.held)
-	}
-	tree := p.shares[len(p.shares)-1]
-	from, err := tree.real(p.o.State, p.root)
-	if err != nil {
-		return err
 	}
 	for _, r := range h.Rules {
 		switch {
@@ -110,13 +113,7 @@ func (h *hidden) is(path string, kind mask.Kind) bool {
 	return false
 }
 
-// apart lists the directories that are shown below emptied ones: the caller's home among them.
-func (h *hidden) apart() []string {
-	var out []string
-	for _, r := range h.Rules {
-		if r.Kind == mask.Apart {
-			out = append(out, r.Path)
-		}
-	}
-	return out
+// asked reports whether a path, or what it is in, was asked for by name.
+func (h *hidden) asked(path string) bool {
+	return slices.ContainsFunc(h.Shown, func(s mask.Shown) bool { return s.Asked && below(path, s.Path) && len(s.Path) >= len(path) })
 }

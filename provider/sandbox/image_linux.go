@@ -31,7 +31,7 @@ type base struct {
 
 // base returns what a sandbox's image is, from its record or, the first time, from the store of images, pulled if it is not there.
 func (p *Provider) base(ctx context.Context, own owner) (*base, error) {
-	if own.Image == hostImage {
+	if _, ok := HostRoot(own.Image); ok {
 		return &base{Env: map[string]string{"HOME": p.o.Home}}, nil
 	}
 	if b, err := p.readBase(compute.ID(own.ID)); err == nil || !errors.Is(err, fs.ErrNotExist) {

@@ -1,13 +1,11 @@
 package sandbox
 
 import (
-	"cmp"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -59,114 +57,135 @@ func (t *trees) mount(path string, attr *unix.MountAttr, recursive uint) (enter.
 	return enter.Tree{FD: len(t.fds)}, nil
 }
 
-// mountPoint is a line of /proc/self/mountinfo.
-type mountPoint struct{ path, kind string }
-
-// disks are the file systems that are shown in a sandbox of the host's root: those that hold files of the machine's own.
-var disks = []string{"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "bcachefs", "erofs", "squashfs", "overlay"}
-
-// mounts lists the mounts of this process, the last one of a path, sorted by path.
-func mounts() ([]mountPoint, error) {
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, err
-	}
-	byPath := map[string]string{}
-	for line := range strings.Lines(string(data)) {
-		// 36 35 98:0 /root /mount/point options - type source options
-		before, after, ok := strings.Cut(line, " - ")
-		fields, rest := strings.Fields(before), strings.Fields(after)
-		if !ok || len(fields) < 5 || len(rest) < 1 {
-			continue
-		}
-		byPath[unescape(fields[4])] = rest[0]
-	}
-	out := make([]mountPoint, 0, len(byPath))
-	for path, kind := range byPath {
-		out = append(out, mountPoint{path, kind})
-	}
-	slices.SortFunc(out, func(a, b mountPoint) int { return cmp.Compare(a.path, b.path) })
-	return out, nil
+// host composes a root of the host's own files: what is shown of them, seen through a layer that hides what is not a sandbox's business.
+type host struct {
+	t      *trees
+	hidden *hidden
+	mounts []mask.Mount
+	home   string
+	pieces []enter.Piece
 }
 
-// unescape undoes the octal escapes of mountinfo.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
+// hostPieces composes the host's own root.
+func (t *trees) hostPieces(hidden *hidden, home string) ([]enter.Piece, error) {
+	h := &host{t: t, hidden: hidden, mounts: hidden.mounts, home: home}
+	if !hidden.Shows("/") {
+		h.dirs(home)
 	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
-}
-
-// below reports whether path is dir or lies in it.
-func below(path, dir string) bool {
-	return path == dir || dir == "/" || strings.HasPrefix(path, dir) && path[len(dir)] == '/'
-}
-
-// hostPieces composes the host's own root, as seen through a layer that hides what is not a sandbox's business.
-func (t *trees) hostPieces(hidden *hidden) ([]enter.Piece, error) {
-	all, err := mounts()
-	if err != nil {
-		return nil, err
-	}
-	var pieces []enter.Piece
-	over := func(path string) error {
-		p := enter.Piece{At: path, Kind: enter.Overlay, Optional: path != "/"}
-		for _, dir := range []string{hidden.layer(path), path} {
-			if dir == "" {
-				continue
-			}
-			tree, err := t.tree(dir)
-			if err != nil {
-				if path != "/" && t.users >= 0 {
-					t.lacks = append(t.lacks, enter.Lack{At: path, Why: err.Error()}) // a file system without id-mapped mounts: its place is empty
-					return nil
-				}
-				return err
-			}
-			p.Layers = append(p.Layers, tree)
-		}
-		pieces = append(pieces, p)
-		return nil
-	}
-	shown := func(m mountPoint) bool {
-		if !slices.Contains(disks, m.kind) || hidden.hides(m.path) {
-			return false
-		}
-		fi, err := os.Stat(m.path)
-		return err == nil && fi.IsDir()
-	}
-	if t.users < 0 {
-		for _, path := range append([]string{"/"}, hidden.apart()...) { // the caller's own home, where others' are hidden
-			if pieces, err = cover(path, all, hidden, shown, over, &pieces); err != nil {
-				return nil, err
-			}
-		}
-		return pieces, nil
-	}
-	paths := append([]string{"/"}, hidden.apart()...)
-	for _, m := range all {
-		if m.path != "/" && shown(m) {
-			paths = append(paths, m.path)
-		}
-	}
-	slices.Sort(paths) // what is in another comes after it
-	for _, path := range slices.Compact(paths) {
-		if err := over(path); err != nil {
+	for _, s := range hidden.Shown {
+		if err := h.show(s); err != nil {
 			return nil, err
 		}
 	}
-	return pieces, nil
+	return h.pieces, nil
+}
+
+// dirs makes what is there though nothing of the host's is in it, and the links that lead to what is shown.
+func (h *host) dirs(home string) {
+	for _, d := range []struct {
+		path string
+		mode int64
+	}{{"/run", 0o755}, {"/run/lock", 0o1777}, {"/tmp", 0o1777}, {"/var/tmp", 0o1777}, {"/var/log", 0o755}, {"/var/cache", 0o755}, {"/var/spool", 0o755}, {"/root", 0o700},
+		{"/home", 0o755}, {"/media", 0o755}, {"/mnt", 0o755}, {"/opt", 0o755}, {"/srv", 0o755}} {
+		h.pieces = append(h.pieces, enter.Piece{At: d.path, Kind: enter.Dir, Mode: d.mode})
+	}
+	links := map[string]string{"/var/run": "../run", "/var/lock": "../run/lock"}
+	for from, to := range h.hidden.Links {
+		if !h.hidden.Shows(from) {
+			links[from] = to
+		}
+	}
+	for _, from := range slices.Sorted(maps.Keys(links)) {
+		h.pieces = append(h.pieces, enter.Piece{At: from, Kind: enter.Link, Target: links[from]})
+	}
+	if home != "" && home != "/" && !h.hidden.Shows(home) {
+		h.pieces = append(h.pieces, enter.Piece{At: home, Kind: enter.Dir, Mode: modeOf(home)})
+	}
+}
+
+// vital are the places without which there is no system: where one of them cannot be had the sandbox is refused.
+var vital = []string{"/", "/usr", "/etc", "/bin", "/sbin", "/lib"}
+
+// show adds a place, with what is mounted in it.
+func (h *host) show(s mask.Shown) error {
+	if !s.Asked && !slices.Contains(vital, s.Path) && !below(s.Path, h.home) {
+		if first, second := h.second(s.Path); second {
+			h.t.lacks = append(h.t.lacks, enter.Lack{At: s.Path, Why: "what is mounted there is " + first + ", which is not shown"})
+			return nil
+		}
+	}
+	fi, err := os.Lstat(s.Path)
+	switch {
+	case err != nil:
+		return nil // it has gone just now
+	case fi.Mode().IsRegular():
+		tree, err := h.t.tree(s.Path)
+		if err == nil {
+			h.pieces = append(h.pieces, enter.Piece{At: s.Path, Kind: enter.Bind, Layers: []enter.Tree{tree}, Optional: true})
+		}
+		return err
+	case !fi.IsDir():
+		return nil
+	case h.t.users < 0:
+		return h.cover(s.Path)
+	}
+	paths := []string{s.Path}
+	for _, m := range h.mounts {
+		if m.Path != s.Path && below(m.Path, s.Path) && h.mounted(m) {
+			paths = append(paths, m.Path)
+		}
+	}
+	slices.Sort(paths) // what is in another comes after it
+	for _, path := range paths {
+		if err := h.over(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// over lays a private layer over a directory, and between them the one that hides things.
+func (h *host) over(path string) error {
+	p := enter.Piece{At: path, Kind: enter.Overlay, Optional: !slices.Contains(vital, path)}
+	for _, dir := range []string{h.hidden.layer(path), path} {
+		if dir == "" {
+			continue
+		}
+		tree, err := h.t.tree(dir)
+		if err != nil {
+			if p.Optional && h.t.users >= 0 {
+				h.t.lacks = append(h.t.lacks, enter.Lack{At: path, Why: err.Error()}) // a file system without id-mapped mounts: its place is empty
+				h.pieces = append(h.pieces, enter.Piece{At: path, Kind: enter.Dir, Mode: 0o755})
+				return nil
+			}
+			return err
+		}
+		p.Layers = append(p.Layers, tree)
+	}
+	h.pieces = append(h.pieces, p)
+	return nil
+}
+
+// second reports whether what is at a path is seen by a way that was there earlier and is not shown, and which.
+func (h *host) second(path string) (string, bool) {
+	first, second := mask.Second(h.mounts, path)
+	return first, second && !h.hidden.Shows(first)
+}
+
+// mounted reports whether what is mounted in a place that is shown is shown too: it is a directory of a disk, and no second way to what is not.
+func (h *host) mounted(m mask.Mount) bool {
+	if !slices.Contains(mask.Disks, m.Kind) || h.hidden.hides(m.Path) {
+		return false
+	}
+	if fi, err := os.Stat(m.Path); err != nil || !fi.IsDir() {
+		return false
+	}
+	first, second := h.second(m.Path)
+	if !second || h.hidden.asked(m.Path) {
+		return true
+	}
+	h.t.lacks = append(h.t.lacks, enter.Lack{At: m.Path, Why: "what is mounted there is " + first + ", which is not shown"})
+	return false
 }
 
 // bare turns overlays into what lies at their bottom, to be written to: for tests, which show what the layers are good for.
@@ -180,49 +199,48 @@ func bare(pieces []enter.Piece) {
 
 // cover puts overlays over the parts of a directory that no mount lies in: an ordinary user may not look below mounts, so the kernel lets him lay nothing
 // over a directory with some. What lies between is made again, in memory.
-func cover(dir string, all []mountPoint, hidden *hidden, shown func(mountPoint) bool, over func(string) error, pieces *[]enter.Piece) ([]enter.Piece, error) {
-	inside := slices.ContainsFunc(all, func(m mountPoint) bool { return m.path != dir && below(m.path, dir) })
-	if !inside {
-		return *pieces, over(dir)
+func (h *host) cover(dir string) error {
+	if !slices.ContainsFunc(h.mounts, func(m mask.Mount) bool { return m.Path != dir && below(m.Path, dir) }) {
+		return h.over(dir)
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return *pieces, nil // nothing there that he may see
+		return nil // nothing there that he may see
 	}
 	if dir != "/" {
-		*pieces = append(*pieces, enter.Piece{At: dir, Kind: enter.Dir, Mode: 0o755})
+		h.pieces = append(h.pieces, enter.Piece{At: dir, Kind: enter.Dir, Mode: 0o755})
 	}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		if hidden.hides(path) {
-			if hidden.is(path, mask.Empty) {
-				*pieces = append(*pieces, enter.Piece{At: path, Kind: enter.Dir, Mode: mode(e)})
+		if h.hidden.hides(path) {
+			if h.hidden.is(path, mask.Empty) {
+				h.pieces = append(h.pieces, enter.Piece{At: path, Kind: enter.Dir, Mode: modeOf(path)})
 			}
 			continue
 		}
 		switch {
 		case e.Type()&os.ModeSymlink != 0:
 			if target, err := os.Readlink(path); err == nil {
-				*pieces = append(*pieces, enter.Piece{At: path, Kind: enter.Link, Target: target})
+				h.pieces = append(h.pieces, enter.Piece{At: path, Kind: enter.Link, Target: target})
 			}
 		case e.IsDir():
-			if i := slices.IndexFunc(all, func(m mountPoint) bool { return m.path == path }); i >= 0 && !shown(all[i]) {
-				*pieces = append(*pieces, enter.Piece{At: path, Kind: enter.Dir, Mode: 0o755})
+			if i := slices.IndexFunc(h.mounts, func(m mask.Mount) bool { return m.Path == path }); i >= 0 && !h.mounted(h.mounts[i]) {
+				h.pieces = append(h.pieces, enter.Piece{At: path, Kind: enter.Dir, Mode: 0o755})
 				continue
 			}
-			if _, err := cover(path, all, hidden, shown, over, pieces); err != nil {
-				return *pieces, err
+			if err := h.cover(path); err != nil {
+				return err
 			}
 		case e.Type().IsRegular():
-			*pieces = append(*pieces, enter.Piece{At: path, Kind: enter.Bind, Layers: []enter.Tree{{Path: path}}, Optional: true})
+			h.pieces = append(h.pieces, enter.Piece{At: path, Kind: enter.Bind, Layers: []enter.Tree{{Path: path}}, Optional: true})
 		}
 	}
-	return *pieces, nil
+	return nil
 }
 
-// mode is a directory's, for an empty one in its place.
-func mode(e os.DirEntry) int64 {
-	fi, err := e.Info()
+// modeOf is a directory's, for an empty one in its place.
+func modeOf(path string) int64 {
+	fi, err := os.Stat(path)
 	if err != nil {
 		return 0o755
 	}

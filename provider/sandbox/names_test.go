@@ -52,7 +52,7 @@ func oddNames(t *testing.T) {
 		}
 		for _, image := range images {
 			for _, upper := range []string{"ram", "disk"} {
-				p := open(t, sandbox.Options{Dir: filepath.Join(base, odd, "state"+upper), Home: home, Upper: upper})
+				p := open(t, sandbox.Options{Dir: filepath.Join(base, odd, "state"+upper), Home: home, Upper: upper, Show: []string{home}})
 				oddName(t, p, image)
 				gone(t, p, "odd")
 			}

@@ -51,8 +51,8 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 	if plan.Disk, err = m.layer(ctx); err != nil {
 		return nil, err
 	}
-	if m.own.Image == hostImage {
-		hidden, herr := p.hidden(ctx)
+	if tree, ok := HostRoot(m.own.Image); ok {
+		hidden, herr := p.hidden(ctx, tree)
 		if herr != nil {
 			return nil, herr
 		}
@@ -62,7 +62,8 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 				plan.Holds = append(plan.Holds, len(m.t.fds))
 			}
 		}
-		plan.Pieces, err = m.t.hostPieces(hidden)
+		plan.Pieces, err = m.t.hostPieces(hidden, p.o.Home)
+		p.configFiles(hidden, plan.Files)
 		if !p.root {
 			plan.Mask = hidden.Layer // in a place that is cleared when its user logs out
 		}
@@ -110,7 +111,7 @@ func (l limits) shm() int64 {
 // it knows too where it has its files.
 func hosts(own owner) string {
 	text := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-	if own.Image == hostImage {
+	if _, ok := HostRoot(own.Image); ok {
 		if b, err := os.ReadFile("/etc/hosts"); err == nil && len(b) < mostHosts {
 			text = strings.TrimRight(string(b), "\n") + "\n"
 		}

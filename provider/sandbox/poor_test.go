@@ -47,7 +47,7 @@ func poor(text string) int {
 				return poorUser()
 			}
 		}
-		log = slog.New(slog.NewTextHandler(os.Stdout, nil))
+		log, o.Show = slog.New(slog.NewTextHandler(os.Stdout, nil)), []string{o.Home}
 	case "below": // something is mounted below the home
 		if os.Geteuid() == 0 {
 			if err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("tmpfs", o.Home+"/mounted", "tmpfs", 0, "mode=755"),
@@ -58,7 +58,7 @@ func poor(text string) int {
 				return poorUser()
 			}
 		}
-		log = slog.New(slog.NewTextHandler(os.Stdout, nil))
+		log, o.Show = slog.New(slog.NewTextHandler(os.Stdout, nil)), []string{o.Home}
 		command = []string{"/bin/sh", "-c", "cd && read -r a <file && read -r b <dir/file && echo changed >dir/file && read -r c <dir/file && echo new >new && " +
 			"test $a$b$c = onetwochanged && test -d mounted && test ! -e mounted/file"}
 	case "overlay":

@@ -19,7 +19,7 @@ func (p *Provider) Probe(_ context.Context, spec compute.Spec) (note string, err
 		}
 	}
 	name := image.InHome(cmp.Or(spec.Image, p.o.Image, hostImage), p.o.Home)
-	if name == hostImage {
+	if _, ok := HostRoot(name); ok {
 		return "", nil
 	}
 	store, err := image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})

@@ -27,9 +27,6 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// hostImage is the image that is the host's own root.
-const hostImage = "host"
-
 // Provider makes sandboxes.
 type Provider struct {
 	o         Options

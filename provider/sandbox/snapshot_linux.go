@@ -29,7 +29,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, own owner, spec 
 	bad := func(text, hint string) (string, error) {
 		return "", &compute.Error{Kind: compute.ErrInvalid, Err: errors.New(text), Hint: hint}
 	}
-	if own.Image == hostImage {
+	if _, ok := HostRoot(own.Image); ok {
 		return bad("its root is this machine's own, of which no image is made", "set image = NAME in the source's section [sandbox]; docs/images.md says which names there are")
 	}
 	layer := filepath.Join(p.home(id), "layer")
@@ -70,7 +70,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, own owner, spec 
 // ImageDigest tells which content an image's name stands for in the store of images.
 func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (string, error) {
 	name = image.InHome(cmp.Or(name, p.o.Image, hostImage), p.o.Home)
-	if name == hostImage {
+	if _, ok := HostRoot(name); ok {
 		return "", fault("ImageDigest", "", &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("its root is this machine's own, which changes at any time"),
 			Hint: "set image = NAME in the source's section [sandbox]; docs/images.md says which names there are"})
 	}

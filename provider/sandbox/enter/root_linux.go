@@ -94,6 +94,9 @@ func build(p *Plan, fds []int) error {
 			}
 		}
 	}
+	if err := b.loose(); err != nil {
+		return at(err, "write its own files")
+	}
 	if err := unix.Fchdir(b.root); err != nil {
 		return at(err, "enter the root")
 	}
@@ -161,8 +164,14 @@ func (b *builder) begin() error {
 		}
 	}
 	if len(b.plan.Pieces) == 0 || b.plan.Pieces[0].At != "/" {
-		// It is made of parts: the root itself is in memory, and has to be a mount to be changed to.
-		if err := unix.Mount(b.store+"/r", b.store+"/r", "", unix.MS_BIND, ""); err != nil {
+		// It is made of parts: the root itself is where what is written goes, and has to be a mount to be changed to.
+		root := b.store + "/r"
+		if b.onDisk {
+			if root = b.store + "/d/r"; unix.Mkdir(root, 0o755) != nil {
+				return at(errors.New("the disk is no new one"), "make the root")
+			}
+		}
+		if err := unix.Mount(root, b.store+"/r", "", unix.MS_BIND, ""); err != nil {
 			return at(err, "make the root")
 		}
 	}
@@ -193,7 +202,10 @@ func (b *builder) add(piece Piece, trees map[string]int) error {
 			return err
 		}
 		defer unix.Close(dir)
-		return unix.Symlinkat(piece.Target, dir, path.Base(piece.At))
+		if err := unix.Symlinkat(piece.Target, dir, path.Base(piece.At)); !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+		return nil
 	}
 	return fmt.Errorf("the plan has a piece of kind %q", piece.Kind)
 }
@@ -356,6 +368,40 @@ func (b *builder) seed(at, upper string, lower []string) error {
 		}
 	}
 	return nil
+}
+
+// loose writes those of the sandbox's own files that lie in nothing of the host's.
+func (b *builder) loose() error {
+	for name, text := range b.plan.Files {
+		if b.covered(name) {
+			continue
+		}
+		dir, err := b.inside(path.Dir(name), true)
+		if err != nil {
+			return err
+		}
+		fd, err := unix.Openat(dir, path.Base(name), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
+		_ = unix.Close(dir)
+		if err != nil {
+			return &os.PathError{Op: "make", Path: name, Err: err}
+		}
+		f := os.NewFile(uintptr(fd), name)
+		_, err = f.WriteString(text)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// covered reports whether a path is, or lies in, what an overlay or a bind shows.
+func (b *builder) covered(name string) bool {
+	for _, p := range b.plan.Pieces {
+		if (p.Kind == Overlay || p.Kind == Bind) && (p.At == name || strings.HasPrefix(name, strings.TrimSuffix(p.At, "/")+"/")) {
+			return true
+		}
+	}
+	return false
 }
 
 // within returns where the innermost overlay is that a path lies in.

@@ -22,7 +22,7 @@ import (
 )
 
 // format is part of every digest: a change of what a layer looks like changes it.
-const format = "hostler mask 2\n"
+const format = "hostler mask 3\n"
 
 // newAge is how old a half-made layer must be to be taken for a dead process's, and a pruned one to be deleted.
 const newAge = time.Hour

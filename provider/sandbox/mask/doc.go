@@ -1,4 +1,5 @@
-// Package mask hides the secrets of a host from sandboxes whose root is the host's own file system.
+// Package mask says what of a host sandboxes show whose root is the host's own file system: the places of a table, the working tree, and what the user
+// names. It hides the secrets that lie in those.
 //
 // What is hidden is written down as one directory, the layer: it lies between the host's root (below) and the sandbox's own upper layer in an
 // overlay mounted with the option userxattr. A hidden path is a whiteout in it, a character device 0:0, which since Linux 5.8 everybody may make;
@@ -16,7 +17,7 @@
 // Overlayfs refuses a lower layer that lies inside of another one, so a layer must not be on the file system that it hides from, unless that is
 // mounted by parts; Place finds a directory in memory for it.
 //
-// What no rule can know, such as a password in a project's directory or in /opt, is not hidden; see Options.Extra. Directories that a sandbox
+// What no rule can know, such as a password in a project's directory, is not hidden; see Options.Extra. Directories that a sandbox
 // has fresh (/dev, /proc, /run, /sys, /tmp) need no rules. An ordinary user cannot give away what he makes, so in his layer the directories
 // that are merged belong to him, and look as root's inside. The times of a merged directory are those of the moment when the layer was made.
 //

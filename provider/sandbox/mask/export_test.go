@@ -7,6 +7,9 @@ func PlaceIn(root, first, run, shm string) (string, error) { return place(root, 
 
 // Rules returns what is to be hidden, sorted by path.
 func Rules(o Options) ([]Rule, error) {
-	rules, _, err := find(o)
-	return rules, err
+	f, err := find(o)
+	if err != nil {
+		return nil, err
+	}
+	return f.rules, nil
 }

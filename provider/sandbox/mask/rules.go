@@ -37,6 +37,12 @@ type Options struct {
 	Fresh []string // directories that begin empty, absolute
 	Extra []string // what the user wants hidden, absolute or beginning with ~/
 	Show  []string // what the user does not want hidden, the same; what is inside of it stays hidden
+	Tree  []string // the working tree, absolute, with where git has the rest of it; shown unless it is hidden as a secret
+
+	Mounts []Mount  // of the host
+	Near   []string // directories for which it matters that they are seen at more than one place
+	given  string   // the home before links were followed
+	people []string // other people's homes
 }
 
 // firstUID is the first user id that people get.
@@ -51,67 +57,86 @@ type wish struct {
 	kind Kind
 }
 
-// find returns what is to be hidden, sorted by path, and the directories that it rests on. What does not exist gets a rule as well: the first part of its
+// findings are what find returns.
+type findings struct {
+	rules []Rule            // sorted by path
+	shown []Shown           // sorted by path
+	links map[string]string // on the way to what is shown
+	signs []dirSign         // the directories that it rests on
+}
+
+// find returns what is to be shown and hidden. What does not exist gets a rule as well: the first part of its
 // path that is not there is hidden, so no directory is made up to hide something in it. It fails when o is wrong, or /etc/passwd cannot be read.
-func find(o Options) ([]Rule, []dirSign, error) {
+func find(o Options) (*findings, error) {
 	if o.Root == "" {
 		o.Root = "/"
 	}
-	for _, p := range slices.Concat([]string{o.Root}, o.State, o.Fresh) {
+	for _, p := range slices.Concat([]string{o.Root}, o.State, o.Fresh, o.Tree) {
 		if !path.IsAbs(p) {
-			return nil, nil, fmt.Errorf("%q is not an absolute path", p)
+			return nil, fmt.Errorf("%q is not an absolute path", p)
 		}
 	}
 	w := newWalker(o.Root)
 	if o.Home != "" {
 		if !path.IsAbs(o.Home) {
-			return nil, nil, fmt.Errorf("the home directory %q is not an absolute path", o.Home)
+			return nil, fmt.Errorf("the home directory %q is not an absolute path", o.Home)
 		}
 		o.Home = path.Clean(o.Home)
+		o.given = o.Home
 		if p, what, err := w.find(o.Home, true); err == nil && what == isDir {
 			o.Home = p
 		}
 	}
 	extra, err := expand(o.Extra, o.Home)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for _, p := range extra {
 		if q, what, err := w.find(p, true); err == nil && what == isDir && (vital(q) || q == o.Home) {
-			return nil, nil, fmt.Errorf("%s cannot be hidden: without it there is nothing to work in", p)
+			return nil, fmt.Errorf("%s cannot be hidden: without it there is nothing to work in", p)
 		}
 	}
 	show, err := expand(o.Show, o.Home)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	wishes, err := o.wishes(w)
+	wishes, err := o.wishes(w, slices.Concat(show, o.Tree))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
+	}
+	for _, dir := range scanned() {
+		wishes = w.closed(dir, wishes)
 	}
 	for _, p := range append(extra, o.State...) {
 		wishes = append(wishes, wish{path.Clean(p), Hide})
 	}
 	for i, p := range show {
 		if show[i], err = w.canonical(p); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	b := &book{w: w, home: o.Home, show: show, rules: map[string]Kind{}}
+	b := &book{w: w, home: o.Home, show: show, people: o.people, rules: map[string]Kind{}}
 	for _, wish := range wishes {
 		if err := b.add(wish); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
+	b.others(o.mounts())
+	trees := b.trees(o.Tree)
+	b.show = append(b.show, trees...)
 	for _, p := range o.Fresh {
 		if p, what, err := w.find(p, true); err != nil {
-			return nil, nil, err
+			return nil, err
 		} else if what == isDir {
 			b.rules[p] = Empty
 		}
 	}
-	rules, err := b.rest()
-	return rules, w.signs(), err
+	f := &findings{links: map[string]string{}}
+	if f.rules, err = b.rest(); err == nil {
+		f.shown, err = o.shownPlaces(w, b, slices.Concat(show, o.Tree), f.links)
+	}
+	f.signs = w.signs()
+	return f, err
 }
 
 // expand makes the user's paths absolute.
@@ -131,7 +156,7 @@ func expand(paths []string, home string) ([]string, error) {
 }
 
 // wishes returns what the table and the accounts ask for.
-func (o *Options) wishes(w *walker) ([]wish, error) {
+func (o *Options) wishes(w *walker, asked []string) ([]wish, error) {
 	var out []wish
 	for _, e := range OnHost() {
 		out = append(out, wish{e.Path, kindOf(e.Empty)})
@@ -149,7 +174,10 @@ func (o *Options) wishes(w *walker) ([]wish, error) {
 		done[h.home] = true
 		if !h.own {
 			out = append(out, wish{h.home, Empty})
-			continue
+			o.people = append(o.people, h.home)
+			if !slices.ContainsFunc(asked, func(p string) bool { return p == h.home || below(p, h.home) || below(h.home, p) }) {
+				continue
+			}
 		}
 		if _, what, err := w.find(h.home, true); err != nil {
 			return nil, err
@@ -231,10 +259,11 @@ func readPasswd(file string) (string, error) {
 
 // book gathers rules.
 type book struct {
-	w     *walker
-	home  string
-	show  []string // in their canonical form
-	rules map[string]Kind
+	w      *walker
+	home   string
+	show   []string // in their canonical form
+	people []string // other people's homes
+	rules  map[string]Kind
 }
 
 // add looks for what a wish means and writes down its rules.
@@ -354,7 +383,9 @@ func (b *book) rest() ([]Rule, error) {
 // above returns the nearest hidden or emptied place that p is below, or "".
 func (b *book) above(p string) string {
 	for q := p; q != "/" && q != ""; {
-		q = path.Dir(q)
+		if q = path.Dir(q); q == b.home {
+			return "" // which stands apart
+		}
 		if k, ok := b.rules[q]; ok && k != Apart {
 			return q
 		}

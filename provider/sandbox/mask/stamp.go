@@ -12,7 +12,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,8 +23,28 @@ import (
 
 // A Mask is a layer and the rules that it was made of.
 type Mask struct {
-	Layer string // the directory that goes over the host's root
-	Rules []Rule // sorted by path
+	Layer string            // the directory that goes over the host's root
+	Rules []Rule            // sorted by path
+	Shown []Shown           // sorted by path
+	Links map[string]string // on the way to what is shown, with where they lead
+}
+
+// Open is a mask that hides nothing of a directory.
+func Open(dir string) Mask {
+	return Mask{Shown: []Shown{{dir, true}}}
+}
+
+// Shows reports whether what is at a path of the host's is seen: it lies in something that is shown, and nothing hides it there.
+func (m *Mask) Shows(p string) bool {
+	for p := path.Clean(p); ; p = path.Dir(p) {
+		if slices.ContainsFunc(m.Shown, func(s Shown) bool { return s.Path == p }) {
+			return true
+		}
+		i, ok := slices.BinarySearchFunc(m.Rules, p, func(r Rule, p string) int { return strings.Compare(r.Path, p) })
+		if ok && m.Rules[i].Kind != Apart || p == "/" || p == "." {
+			return false
+		}
+	}
 }
 
 // settled is how long a directory must have been left alone for its times to tell of the next change: the kernel's clock for them has a
@@ -39,22 +62,22 @@ func Make(ctx context.Context, dir string, o Options) (Mask, error) {
 		return m, nil
 	}
 	now := time.Now()
-	rules, signs, err := find(o)
+	f, err := find(o)
 	if err != nil {
 		return Mask{}, err
 	}
-	layer, err := Build(ctx, dir, rootOf(o), rules)
+	layer, err := Build(ctx, dir, rootOf(o), f.rules)
 	if err != nil {
 		return Mask{}, err
 	}
-	m := Mask{Layer: layer, Rules: rules}
-	for _, s := range signs {
+	m := Mask{Layer: layer, Rules: f.rules, Shown: f.shown, Links: f.links}
+	for _, s := range f.signs {
 		if s.newest() > now.Add(-settled).UnixNano() {
 			return m, nil // too fresh to rely on
 		}
 	}
 	// A disk that is full or a stamp that cannot be written costs time, nothing else.
-	_ = writeStamp(stamp, filepath.Base(filepath.Dir(layer)), m.Rules, signs)
+	_ = writeStamp(stamp, filepath.Base(filepath.Dir(layer)), &m, f.signs)
 	return m, nil
 }
 
@@ -68,7 +91,7 @@ func rootOf(o Options) string {
 // key names the options.
 func (o *Options) key() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s%q %d %q %q %q %q %q", format, o.Home, o.UID, o.Root, o.State, o.Fresh, o.Extra, o.Show)
+	fmt.Fprintf(h, "%s%q %d %q %q %q %q %q %q %q", format, o.Home, o.UID, o.Root, o.State, o.Fresh, o.Extra, o.Show, o.Tree, o.mounts())
 	return hex.EncodeToString(h.Sum(nil)[:12])
 }
 
@@ -112,12 +135,28 @@ func (s *dirSign) append(b []byte) []byte {
 }
 
 // writeStamp replaces a stamp as a whole: the digest, the rules, the directories, and a sum over it all, each string with a 0 after it.
-func writeStamp(stamp, digest string, rules []Rule, signs []dirSign) error {
+func writeStamp(stamp, digest string, m *Mask, signs []dirSign) error {
 	b := append([]byte(digest), 0)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(rules)))
-	for _, r := range rules {
+	str := func(s string) { b = append(append(b, s...), 0) }
+	count := func(n int) { b = binary.BigEndian.AppendUint32(b, uint32(n)) }
+	count(len(m.Rules))
+	for _, r := range m.Rules {
 		b = append(b, byte(r.Kind))
-		b = append(append(b, r.Path...), 0)
+		str(r.Path)
+	}
+	count(len(m.Shown))
+	for _, s := range m.Shown {
+		asked := byte(0)
+		if s.Asked {
+			asked = 1
+		}
+		b = append(b, asked)
+		str(s.Path)
+	}
+	count(len(m.Links))
+	for from, to := range m.Links {
+		str(from)
+		str(to)
 	}
 	b = binary.BigEndian.AppendUint32(b, uint32(len(signs)))
 	for _, s := range signs {
@@ -155,6 +194,15 @@ func known(stamp, dir string, w *walker) (Mask, bool) {
 	for i := range m.Rules {
 		m.Rules[i].Kind = Kind(r.bytes(1)[0])
 		m.Rules[i].Path = r.str()
+	}
+	m.Shown, m.Links = make([]Shown, r.count()), map[string]string{}
+	for i := range m.Shown {
+		m.Shown[i].Asked = r.bytes(1)[0] == 1
+		m.Shown[i].Path = r.str()
+	}
+	for range r.count() {
+		from := r.str()
+		m.Links[from] = r.str()
 	}
 	var buf [signSize]byte
 	for range r.count() {

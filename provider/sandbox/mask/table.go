@@ -17,10 +17,11 @@ type Entry struct {
 // Markdown returns the whole table for the documentation.
 func Markdown() string {
 	var b strings.Builder
+	shownMarkdown(&b)
 	for _, part := range []struct {
 		title   string
 		entries []Entry
-	}{{"In each home", InHomes()}, {"On the host", OnHost()}} {
+	}{{"Hidden in each home", InHomes()}, {"Hidden on the host", OnHost()}} {
 		fmt.Fprintf(&b, "| %s | why |\n|---|---|\n", part.title)
 		for _, e := range part.entries {
 			what := ""
@@ -111,6 +112,7 @@ func InHomes() []Entry {
 		{".pip", false, "pip: indexes with passwords"},
 		{".config/pypoetry", false, "Poetry tokens"},
 		{".config/uv", false, "uv: indexes with passwords"},
+		{".local/share/uv/credentials", false, "uv: passwords of indexes"},
 		{".condarc", false, "conda: channels with tokens"},
 		{".cargo/credentials*", false, "crates.io tokens"},
 		{".gem/credentials", false, "RubyGems key"},
@@ -123,6 +125,7 @@ func InHomes() []Entry {
 		{".composer/auth.json", false, "Composer tokens"},
 		{".config/composer/auth.json", false, "Composer tokens"},
 		{".hex/hex.config", false, "Hex keys"},
+		{".pub-cache/credentials.json", false, "Dart: tokens of pub"},
 		{".config/huggingface", false, "Hugging Face token"},
 		{".cache/huggingface/token", false, "Hugging Face token"},
 		{".cache/huggingface/stored_tokens", false, "Hugging Face tokens"},
@@ -253,6 +256,7 @@ func OnHost() []Entry {
 		{"/etc/gshadow*", false, "hashes of groups' passwords"},
 		{"/etc/ngshadow", false, "hashes of groups' passwords while they are edited"},
 		{"/etc/security/opasswd*", false, "hashes of earlier passwords"},
+		{"/etc/sudoers.d", true, "who may become whom"},
 		{"/etc/ssh/ssh_host_*_key", false, "this machine's ssh keys"},
 		{"/etc/ssh/ssh_host_rsa_key", false, "the same, also when it is not there yet"},
 		{"/etc/ssh/ssh_host_ecdsa_key", false, "the same, also when it is not there yet"},
@@ -273,6 +277,9 @@ func OnHost() []Entry {
 		{"/var/lib/samba/private", false, "machine's and users' passwords"},
 		{"/etc/samba/credentials*", false, "SMB passwords"},
 		{"/etc/cifs-credentials*", false, "SMB passwords"},
+		{"/etc/passwd-s3fs*", false, "s3fs's keys"},
+		{"/etc/default/minio", false, "MinIO's keys"},
+		{"/etc/gitea", false, "Gitea's keys and passwords"},
 		{"/etc/davfs2/secrets", false, "WebDAV passwords"},
 		{"/etc/apt/auth.conf", false, "passwords of package archives"},
 		{"/etc/apt/auth.conf.d", true, "passwords of package archives"},

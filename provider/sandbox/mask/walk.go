@@ -126,6 +126,44 @@ func (w *walker) walk(p string, follow bool) (place string, _ what, err error) {
 	return place, isDir, nil
 }
 
+// links is find to the end, and notes each link on the way with where it leads.
+func (w *walker) links(p string, into map[string]string) (place string, k what, err error) {
+	todo := elements(p)
+	place = "/"
+	k = isDir
+	for n := 0; len(todo) > 0; {
+		name := todo[0]
+		todo = todo[1:]
+		if name == ".." {
+			place = path.Dir(place)
+			continue
+		}
+		next := path.Join(place, name)
+		if k, err = w.look(place, next); err != nil {
+			return next, k, err
+		}
+		switch {
+		case k == isLink:
+			target, err := os.Readlink(w.real(next))
+			if n++; err != nil || n > maxLinks {
+				return next, isLoop, nil
+			}
+			into[next] = target
+			if path.IsAbs(target) {
+				place = "/"
+			}
+			todo = append(elements(target), todo...)
+			continue
+		case k == isMissing:
+			return next, k, nil
+		case k == isOther && len(todo) > 0:
+			return next, isBlocked, nil
+		}
+		place = next
+	}
+	return place, k, nil
+}
+
 // canonical returns p with the links on the way to its last element followed, also where the rest of it is not there.
 func (w *walker) canonical(p string) (string, error) {
 	if p == "/" {
