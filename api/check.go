@@ -65,8 +65,8 @@ func CheckName(name string) error {
 	odd := strings.ContainsFunc(name, func(c rune) bool {
 		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("._-", c)
 	})
-	if odd || strings.HasPrefix(name, "-") || len(name) > mostName {
-		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the name %.200q: a name has letters, digits, dots, _ and -, does not begin with -, and is no longer than %d bytes", name, mostName)}
+	if odd || strings.HasPrefix(name, "-") || len(name) > mostName || name != "" && strings.Trim(name, ".") == "" {
+		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the name %.200q: a name has letters, digits, dots, _ and -, does not begin with - or have dots alone, and is no longer than %d bytes", name, mostName)}
 	}
 	return nil
 }

@@ -39,6 +39,8 @@ type Request struct {
 	// Own says that the asker is the user whose configuration the source stands in: what others may choose is limited (package policy). What Own leaves to
 	// choose by a beginning or by a number is to be named in full by others.
 	Own bool
+	// Still is asked when the configuration was read anew while the request waits: an error ends it. nil: nothing has to be asked. It must not block.
+	Still func() error
 
 	CachedOnly bool           // take what stands ready and make nothing; fewer than Count is no error
 	New        bool           // take nothing that stands ready: make all of them

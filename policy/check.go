@@ -106,6 +106,24 @@ func amount(what, of string, part func(compute.Amount) float64, say func(float64
 	}
 }
 
+// How many instances one request may ask for: all that it is given is one transaction, in which nobody else has a turn.
+const (
+	mostOfOthers = 1000
+	mostOfOwner  = 100_000
+)
+
+// several is the rule of how many are asked for.
+func several(req compute.Request, s Source, _ Limits) error {
+	most := mostOfOthers
+	if req.Own {
+		most = mostOfOwner
+	}
+	if req.Count > most {
+		return large(s, fmt.Errorf("%d asked for, and one request may ask for %d", req.Count, most), "ask several times")
+	}
+	return nil
+}
+
 func denied(s Source, err error, hint string) error {
 	return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrDenied, Err: err, Hint: hint}
 }

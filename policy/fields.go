@@ -27,7 +27,7 @@ type Field struct {
 // Fields has the rule of each field of a request, in the order of the API's document.
 var Fields = []Field{
 	{Name: "Source", Key: "source", Who: Caller, Within: "the sources of the caller's project, and of its token; `local`, `chroot` and what shows the controller's own files are the owner's alone"},
-	{Name: "Count", Key: "count", Who: Caller, Within: "the source's `maximum` and the quotas of project and user"},
+	{Name: "Count", Key: "count", Who: Caller, Within: "the source's `maximum` and the quotas of project and user; 1,000, of the owner's 100,000", check: several},
 	{Name: "Owner", Key: "owner", Who: Others, Within: "else it is the caller"},
 	{Name: "Project", Key: "project", Who: Caller, Within: "the caller's own projects"},
 	{Name: "Priority", Key: "priority", Who: Caller, Within: "-100 to 100, and the project's `highest-priority`"},
@@ -53,5 +53,6 @@ var Fields = []Field{
 	{Name: "New", Key: "new", Who: Caller, Within: "what is made counts under `maximum` and quotas"},
 	{Name: "CachedOnly", Key: "cached_only", Who: Caller, Within: "it only narrows what is given"},
 	{Name: "Own", Who: Inside, Within: "the caller is the user whose configuration it is, and not by a token for less"},
+	{Name: "Still", Who: Inside},
 	{Name: "Notify", Who: Inside},
 }

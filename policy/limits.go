@@ -49,8 +49,9 @@ func (s Source) OfPool() Source {
 // anything is a name that allows all names. It is no pattern: no key can say it.
 const anything = "\x00"
 
-// local are the beginnings of image names that mean something of the machine itself: its files, or its container engine.
-var local = []string{"/", ".", "~", "dir:", "oci:", "oci-archive:", "docker-archive:", "docker-daemon:", "file:", "host:"}
+// local are the beginnings of image names that mean something of the machine itself: its files, its container engine, or what it
+// has pulled or made for anybody (sha256:, and of an engine localhost/).
+var local = []string{"/", ".", "~", "dir:", "oci:", "oci-archive:", "docker-archive:", "docker-daemon:", "file:", "host:", "sha256:", "localhost/"}
 
 // archives are the ends of image names that are taken for files where there is one of that name.
 var archives = []string{".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2", ".raw", ".img", ".iso", ".qcow2"}

@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"slices"
+
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/policy"
 )
@@ -9,12 +11,9 @@ import (
 // that is all of them, or where s itself does not allow it.
 func (p *Pool) barred(s *source, req compute.Request) (map[string]bool, error) {
 	project := p.project(req.Project).Limits
-	out, open := map[string]bool{}, false
+	out := map[string]bool{}
 	var first error
 	for _, c := range s.all() {
-		if c.Type == poolType && c != s {
-			continue
-		}
 		rules := c.Policy
 		rules.Name = c.Name
 		if c.Type == poolType { // its sources say what may be chosen; what it says itself counts too
@@ -22,18 +21,19 @@ func (p *Pool) barred(s *source, req compute.Request) (map[string]bool, error) {
 		}
 		err := policy.Check(req, rules, project)
 		switch {
-		case err != nil && c == s:
+		case err == nil:
+			continue
+		case c == s:
 			return nil, err
-		case err != nil:
-			out[c.Name] = true
-			if first == nil {
-				first = err
-			}
-		case c.Type != poolType:
-			open = true
+		case first == nil:
+			first = err
+		}
+		for _, below := range c.all() { // by another way, too: the strictest counts
+			out[below.Name] = true
 		}
 	}
-	if !open && first != nil {
+	open := func(c *source) bool { return c.Type != poolType && !out[c.Name] }
+	if first != nil && !slices.ContainsFunc(s.all(), open) {
 		return nil, first
 	}
 	return out, nil

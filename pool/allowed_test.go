@@ -34,6 +34,7 @@ func TestOthersChoose(t *testing.T) {
 	sources := append(web(func(s *pool.Source) { s.Policy.Images = []string{"debian-*", "base"} }),
 		pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"plain", "web"}},
 		pool.Source{Name: "strict", Type: "pool", Digest: "f", Children: []string{"web"}, Policy: policy.Source{Limits: policy.Limits{Images: []string{"base"}}}},
+		pool.Source{Name: "outer", Type: "pool", Digest: "h", Children: []string{"strict"}},
 		pool.Source{Name: "bare", Type: "pool", Digest: "g", Children: []string{"plain"}},
 		pool.Source{Name: "plain", Type: "fake", Digest: "e"})
 	inBubble(t, change, sources, func(t *testing.T, ctx context.Context, r *rig) {
@@ -51,6 +52,8 @@ func TestOthersChoose(t *testing.T) {
 			{compute.Request{Source: "front", Image: "debian-12"}, nil, "front-web-"}, // and plain, which comes first, lets nobody choose
 			{compute.Request{Source: "strict", Image: "debian-12"}, compute.ErrDenied, "strict"},
 			{compute.Request{Source: "strict", Image: "base"}, nil, "strict-web-"},
+			{compute.Request{Source: "outer", Image: "debian-12"}, compute.ErrDenied, "strict"}, // a pool between narrows, too
+			{compute.Request{Source: "outer", Image: "base"}, nil, "outer-strict-web-"},
 			{compute.Request{Source: "bare", Image: "base"}, compute.ErrDenied, "no image"},
 			{compute.Request{Source: "plain"}, nil, "plain-"},
 		} {

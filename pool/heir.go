@@ -35,6 +35,14 @@ func (p *Pool) takeOver(ctx context.Context, req compute.Request, w *compute.Wai
 	if err != nil {
 		return nil, err
 	}
+	if req.Still != nil {
+		if err := req.Still(); err != nil {
+			return nil, err
+		}
+	}
+	if s.MaxTTL > 0 && (req.TTL <= 0 || req.TTL > s.MaxTTL) {
+		req.TTL = s.MaxTTL // as it is by now
+	}
 	if err := p.prepare(ctx, s); err != nil {
 		return nil, err
 	}

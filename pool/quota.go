@@ -3,6 +3,7 @@ package pool
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -87,6 +88,14 @@ func (p *Pool) count(tx compute.Tx, u *unit, l *compute.Lease) (compute.Capacity
 	return c, nil
 }
 
+// times is n times a size, or the largest that there is.
+func times(n int, size int64) int64 {
+	if n > 0 && size > math.MaxInt64/int64(n) {
+		return math.MaxInt64
+	}
+	return int64(n) * size
+}
+
 // asked is what a request counts before it is known what it gets: its own sizes or, without a choice of its own, what its source is likely to give if that is
 // more; and the least that this can cost.
 func (p *Pool) asked(source string, n int, cores float64, memory int64, chosen bool) compute.Capacity {
@@ -97,7 +106,7 @@ func (p *Pool) asked(source string, n int, cores float64, memory int64, chosen b
 		cores, memory = max(cores, is.Cores), max(memory, is.Memory)
 	}
 	if s != nil && s.Share { // what a part costs is known when it is known of what
-		return compute.Capacity{Count: n, Cores: float64(n) * part(compute.Request{Cores: cores}).Cores, Memory: int64(n) * memory}
+		return compute.Capacity{Count: n, Cores: float64(n) * part(compute.Request{Cores: cores}).Cores, Memory: times(n, memory)}
 	}
 	if s != nil {
 		for _, c := range s.all() {
@@ -106,7 +115,7 @@ func (p *Pool) asked(source string, n int, cores float64, memory int64, chosen b
 			}
 		}
 	}
-	return compute.Capacity{Count: n, Cores: float64(n) * max(1, cores), Memory: int64(n) * memory, Cost: float64(n) * cost}
+	return compute.Capacity{Count: n, Cores: float64(n) * max(1, cores), Memory: times(n, memory), Cost: float64(n) * cost}
 }
 
 // book notes with an instance that is to be made what its lease will count.

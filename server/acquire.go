@@ -140,23 +140,33 @@ func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Requ
 			return req, err
 		}
 	}
+	if doc.For != nil && !p.Here {
+		return req, refusal(compute.ErrInvalid, "for names a process of the controller's machine, and you are elsewhere", "give idle, and say in time that the lease is used")
+	}
+	req.Still = func() error { return s.mayTake(p, req) }
+	return req, req.Still()
+}
+
+// mayTake says why somebody may not take what is asked for, by the projects, sources and people that the configuration has now.
+func (s *server) mayTake(p auth.Principal, req compute.Request) error {
+	refusal := func(text, hint string) error {
+		return &compute.Error{ID: compute.ID(req.Source), Kind: compute.ErrDenied, Err: errors.New(text), Hint: hint}
+	}
 	known := s.Projects == nil || req.Project == "" || slices.Contains(s.Projects(), req.Project)
 	switch {
 	case !p.May(auth.Take, req.Project) || !known:
 		if req.Project == "" {
-			return req, lacks(p, auth.Take)
+			return lacks(p, auth.Take)
 		}
-		return req, refusal(compute.ErrDenied, "you may take no leases in the project "+req.Project, saysWho)
+		return refusal("you may take no leases in the project "+req.Project, saysWho)
 	case !s.seesSource(p, req.Source) || !s.isFor(p, req.Source, req.Project):
-		return req, noSource(req.Source)
+		return noSource(req.Source)
 	case req.Owner != p.Name && !p.May(auth.Others, req.Project):
-		return req, refusal(compute.ErrDenied, "only operators and administrators take leases for others", "")
-	case doc.For != nil && !p.Here:
-		return req, refusal(compute.ErrInvalid, "for names a process of the controller's machine, and you are elsewhere", "give idle, and say in time that the lease is used")
+		return refusal("only operators and administrators take leases for others", "")
 	case !p.Own && s.Private != nil && s.Private(req.Source, ""):
-		return req, refusal(compute.ErrDenied, "it shows the files of the controller's own user, or lets who is in it be root there, so it is for that user alone", "hostler --embedded takes one of your own machine and user")
+		return refusal("it shows the files of the controller's own user, or lets who is in it be root there, so it is for that user alone", "hostler --embedded takes one of your own machine and user")
 	}
-	return req, nil
+	return nil
 }
 
 // unmarked is a request without the label that is ours.

@@ -102,6 +102,9 @@ func answerProblem(w http.ResponseWriter, p api.Problem) {
 	_ = json.NewEncoder(w).Encode(p) // nobody is left to tell
 }
 
+// mostDetail is how many bytes of an error are told.
+const mostDetail = 2000
+
 // ourErrors gives what huma itself finds wrong with requests the form of all other errors. It is one function for the whole process.
 var ourErrors = sync.OnceFunc(func() {
 	huma.ValidateStrictCasing = true // "IMAGE" is no key of ours
@@ -117,6 +120,9 @@ var ourErrors = sync.OnceFunc(func() {
 		p := api.Problem{Title: http.StatusText(status), Status: status, Code: "invalid", Detail: text}
 		between := ": "
 		for _, e := range errs {
+			if len(p.Detail) > mostDetail { // the rest would be cut off, and looking for it among so much takes long
+				break
+			}
 			if text := wrong(e); text != "" && !strings.Contains(p.Detail, text) {
 				p.Detail += between + text
 				between = "; "
@@ -167,9 +173,8 @@ const mostRepeated = 100 // bytes of what a request says that an error has
 
 // clipped is a text as it is told: what a request brought along comes back in it, and that may be long.
 func clipped(text string) string {
-	const most = 2000
-	if len(text) <= most {
+	if len(text) <= mostDetail {
 		return text
 	}
-	return strings.ToValidUTF8(text[:most], "") + " ..."
+	return strings.ToValidUTF8(text[:mostDetail], "") + " ..."
 }

@@ -218,6 +218,9 @@ func (s *server) leaseToken(ctx context.Context, l compute.Lease, extend bool) (
 	if p.Lease != "" {
 		return "", nil, lacks(p, auth.Tokens)
 	}
+	if err := s.ownOnly(ctx, l); err != nil { // who may not enter may not give a key away either
+		return "", nil, err
+	}
 	t = &auth.Token{Kind: auth.TokenLease, Name: l.Purpose, Owner: l.Owner, Parent: p.Token, Bound: true, Project: l.Project, Role: auth.User, Lease: l.ID,
 		Only: auth.LeasePermissions(extend)}
 	if t.Owner == p.Name {

@@ -273,15 +273,20 @@ func ownOnly(cfg *config.Config, name, image string) bool {
 	var below func(name string, seen []string) bool
 	below = func(name string, seen []string) bool {
 		s, err := cfg.Source(name)
-		switch {
-		case err != nil || slices.Contains(seen, name):
+		if err != nil || slices.Contains(seen, name) {
 			return false
+		}
+		own := cmp.Or(s.Image, s.Settings["image"])
+		chosen := image != "" && image != own
+		switch {
 		case s.Type == "pool":
 			return slices.ContainsFunc(s.Sources, func(child string) bool { return below(child, append(seen, name)) })
-		case policy.Local(image) && !policy.Allows(s.Limits, image):
+		case chosen && policy.Local(image) && !policy.Allows(s.Limits, image):
+			return true
+		case s.Type == "fake" && !slices.Contains([]string{"", "reply"}, s.Settings["run"]): // its commands run on this machine
 			return true
 		case s.Type == "sandbox":
-			return image == "" && policy.Root(cmp.Or(s.Image, s.Settings["image"], "host"))
+			return !chosen && policy.Root(cmp.Or(own, "host"))
 		}
 		return s.Type == "local" || s.Type == "chroot"
 	}

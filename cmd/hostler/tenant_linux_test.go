@@ -52,10 +52,12 @@ func newTenancy(t *testing.T) *tenancy {
 		"sources/root/source.conf":    "type = chroot\n[chroot]\nbase = " + root + "\n",
 		"sources/mixed/source.conf":   "type = pool\nsources = root, box\n",
 		"sources/machine/source.conf": "type = vm\n[vm]\nimage = /nowhere/base.qcow2\n",
-		"sources/case/source.conf":    "type = container\n[container]\n" + far + "memory = 256M\nengine = unix:///nowhere/docker.sock\n",
+		"sources/case/source.conf":    "type = container\n[container]\n" + far + "memory = 256M\ncores = 2\ndisk = 1G\nsocket = /nowhere/docker.sock\n",
 		"sources/sky/source.conf":     "type = openstack\n[openstack]\ncloud = none\n" + far,
 		"sources/amazon/source.conf":  "type = ec2\n[ec2]\nregion = none\nimage = ami-1\n",
 		"sources/pods/source.conf":    "type = kubernetes\n[kubernetes]\nkubeconfig = /nowhere\n" + far,
+		"sources/puppet/source.conf":  "type = fake\n[fake]\nrun = exec\n",
+		"sources/scarce/source.conf":  "type = fake\nmaximum = 1\n",
 		"sources/mock/source.conf":    "type = fake\n[fake]\nimages = one, two\nflavors = small\nlocations = here\nuser-data = 1000\n",
 		"secret":                      o.canary + "\n",
 	})
@@ -72,11 +74,16 @@ func newTenancy(t *testing.T) *tenancy {
 // ask asks for a lease, and returns the status and what came back.
 func (o *tenancy) ask(role string, doc map[string]any) (int, string) {
 	o.t.Helper()
+	return o.post(role, "/v1/leases", doc)
+}
+
+func (o *tenancy) post(role, path string, doc map[string]any) (int, string) {
+	o.t.Helper()
 	body, err := json.Marshal(doc)
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	r, err := http.NewRequest(http.MethodPost, "http://"+o.at+"/v1/leases", bytes.NewReader(body))
+	r, err := http.NewRequest(http.MethodPost, "http://"+o.at+path, bytes.NewReader(body))
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -122,7 +129,7 @@ func (o *tenancy) hostile() map[string][]any {
 	secret := filepath.Join(o.dir, ".config/hostler/secret")
 	return map[string][]any{
 		"image": {"dir:/", "/", "host", "dir:/root", "dir:" + o.dir, "./", "..", "~", "dir:/proc/self/root", "DIR:/", "oci:" + o.dir, "oci:/nowhere", "oci-archive:" + secret, "docker-archive:" + secret,
-			"docker-daemon:x", secret, "/dev/sda", "/dev/vda", "x.tar", "a/b.qcow2", "/etc", "../images/json", strings.TrimPrefix(o.inner.URL, "http://") + "/x", "docker://" + strings.TrimPrefix(o.inner.URL, "http://") + "/x",
+			"docker-daemon:x", "sha256:b40a22", secret, "/dev/sda", "/dev/vda", "x.tar", "a/b.qcow2", "/etc", "../images/json", strings.TrimPrefix(o.inner.URL, "http://") + "/x", "docker://" + strings.TrimPrefix(o.inner.URL, "http://") + "/x",
 			"localhost:1/x", "169.254.169.254/latest", "[::1]:1/x", "debian:12", "ami-2", "one"},
 		"flavor":    {"small", "0", "x1.32xlarge", "m"},
 		"location":  {"here", "0", "us-east-1", "subnet-1"},
@@ -143,7 +150,7 @@ func TestTenantTakesNoMore(t *testing.T) {
 	if status, text := o.ask("user", map[string]any{"source": "box", "wait": 0}); status != http.StatusCreated || o.reads("user", text) {
 		t.Fatalf("what a user may have: %d %s", status, text)
 	}
-	sources := []string{"box", "both", "mixed", "own", "root", "machine", "case", "sky", "amazon", "pods", "local", "sandbox"}
+	sources := []string{"box", "both", "mixed", "own", "root", "machine", "case", "sky", "amazon", "pods", "puppet", "local", "sandbox"}
 	for _, role := range []string{"user", "bound", "viewer", "operator", "admin"} {
 		for _, source := range sources {
 			for field, values := range o.hostile() {
@@ -191,6 +198,63 @@ func TestTenantTakesNoMore(t *testing.T) {
 	}
 	if status, text = o.ask("user", map[string]any{"source": "few", "image": "dir:/", "project": "team"}); status != http.StatusForbidden || !strings.Contains(text, "debian:*") {
 		t.Errorf("another image than those of the key: %d %s", status, text)
+	}
+}
+
+// TestTenantIsGivenNoKey: who may not enter a lease on what is the controller's own user's does not get in by a key to it that somebody makes, and who waits for a source
+// that is taken out of reach meanwhile does not get it.
+func TestTenantIsGivenNoKey(t *testing.T) {
+	o := newTenancy(t)
+	token, err := os.ReadFile(filepath.Join(o.dir, ".local/state/hostler/controller.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.tokens["own"] = strings.TrimSpace(string(token))
+	for name, doc := range map[string]map[string]any{
+		"mine":  {"source": "root", "name": "mine", "project": "team"},
+		"umas":  {"source": "root", "name": "umas", "owner": "uma", "project": "team"},
+		"image": {"source": "box", "name": "image", "image": "dir:" + o.dir, "owner": "uma", "project": "team"},
+	} {
+		if status, text := o.ask("own", doc); status != http.StatusCreated {
+			t.Fatalf("%s: %d %s", name, status, text)
+		}
+		for _, role := range []string{"user", "admin"} {
+			if status, text := o.post(role, "/v1/leases/"+name+"/token", nil); status < 400 || status >= 500 {
+				t.Errorf("%s: a key of %s: %d %s", role, name, status, text)
+			}
+		}
+		if _, text := o.post("admin", "/v1/tokens", map[string]any{"owner": userName(0), "name": "x"}); name == "mine" {
+			var made struct{ Token string }
+			_ = json.Unmarshal([]byte(text), &made) // that it is refused will do as well
+			o.tokens["made"] = made.Token
+			if status, text := o.post("made", "/v1/leases/mine/token", nil); status < 400 || status >= 500 {
+				t.Errorf("a token that an administrator made in the name of the controller's user: %d %s", status, text)
+			}
+		}
+	}
+
+	if status, text := o.ask("own", map[string]any{"source": "scarce", "name": "only", "project": "team"}); status != http.StatusCreated {
+		t.Fatal(status, text)
+	}
+	type answer struct {
+		status int
+		text   string
+	}
+	got := make(chan answer)
+	go func() {
+		status, text := o.ask("user", map[string]any{"source": "scarce", "wait": 60, "project": "team"})
+		got <- answer{status, text}
+	}()
+	here := "--controller=unix:" + filepath.Join(o.dir, "run", "hostler", "controller.sock")
+	waitFor(t, "the request to wait", func() bool { return strings.Contains(o.run(here, "queue", "--json"), `"uma"`) })
+	file := filepath.Join(o.dir, ".config/hostler/sources/scarce/source.conf")
+	if err := os.WriteFile(file, []byte("type = fake\nmaximum = 1\n[fake]\nrun = exec\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.run(here, "reload")
+	defer o.run(here, "release", "--any", "--force", "--wait", "mine", "umas", "image")
+	if a := <-got; a.status != http.StatusForbidden {
+		t.Errorf("who waited for what is out of reach by now: %d %s", a.status, a.text)
 	}
 }
 
