@@ -65,10 +65,11 @@ func Local(image string) bool {
 	return image == "host" || slices.ContainsFunc(local, begins) || slices.ContainsFunc(archives, ends)
 }
 
-// Root reports whether the name of an image means the root of this machine's file system.
+// Root reports whether the name of an image means the root of this machine's file system: all of it, or what sandboxes
+// show of it, with a working tree or without.
 func Root(image string) bool {
 	image = strings.TrimSpace(image)
-	if image == "host" {
+	if image == "host" || strings.HasPrefix(image, "host:") {
 		return true
 	}
 	dir, named := strings.CutPrefix(image, "dir:")

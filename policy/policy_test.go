@@ -138,6 +138,7 @@ func TestCheck(t *testing.T) {
 		{"image of another team", compute.Request{Image: "registry.example/team/../other/a"}, open, policy.Limits{}, compute.ErrDenied},
 		{"image one level down", compute.Request{Image: "registry.example/team/a/b"}, open, policy.Limits{}, compute.ErrDenied},
 		{"root by a pattern", compute.Request{Image: "host"}, open, policy.Limits{}, compute.ErrDenied},
+		{"root with a tree by its words", compute.Request{Image: "host:/srv"}, policy.Source{Limits: policy.Limits{Images: []string{"host:/srv", "host"}}}, policy.Limits{}, compute.ErrDenied},
 		{"directory by a pattern", compute.Request{Image: "dir:."}, open, policy.Limits{}, compute.ErrDenied},
 		{"engine's image by a pattern", compute.Request{Image: "docker-daemon:x"}, open, policy.Limits{}, compute.ErrDenied},
 		{"archive by a pattern", compute.Request{Image: "x.tar"}, open, policy.Limits{}, compute.ErrDenied},

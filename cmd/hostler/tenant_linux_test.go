@@ -128,7 +128,7 @@ func (o *tenancy) reads(role, answer string) bool {
 func (o *tenancy) hostile() map[string][]any {
 	secret := filepath.Join(o.dir, ".config/hostler/secret")
 	return map[string][]any{
-		"image": {"dir:/", "/", "host", "dir:/root", "dir:" + o.dir, "./", "..", "~", "dir:/proc/self/root", "DIR:/", "oci:" + o.dir, "oci:/nowhere", "oci-archive:" + secret, "docker-archive:" + secret,
+		"image": {"dir:/", "/", "host", "host:/", "host:" + o.dir, "dir:/root", "dir:" + o.dir, "./", "..", "~", "dir:/proc/self/root", "DIR:/", "oci:" + o.dir, "oci:/nowhere", "oci-archive:" + secret, "docker-archive:" + secret,
 			"docker-daemon:x", "sha256:b40a22", secret, "/dev/sda", "/dev/vda", "x.tar", "a/b.qcow2", "/etc", "../images/json", strings.TrimPrefix(o.inner.URL, "http://") + "/x", "docker://" + strings.TrimPrefix(o.inner.URL, "http://") + "/x",
 			"localhost:1/x", "169.254.169.254/latest", "[::1]:1/x", "debian:12", "ami-2", "one"},
 		"flavor":    {"small", "0", "x1.32xlarge", "m"},
