@@ -105,14 +105,15 @@ func (o *Others) told(r reference, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	kind, text, hint := o.words(r, err)
+	out := o.words(r, err)
+	out.Op, out.ID = "image.Pull", compute.ID(r.name)
 	if o.Log != nil && !errors.As(err, new(*fetch.Refused)) { // a refusal is logged where it is made
 		o.Log.Warn("an image that was asked for is not fetched", "image", logged(r.name), "err", logged(err.Error()))
 	}
-	return &compute.Error{Op: "image.Pull", ID: compute.ID(r.name), Kind: kind, Err: text, Hint: hint}
+	return out
 }
 
-func (o *Others) words(r reference, err error) (kind, text error, hint string) {
+func (o *Others) words(r reference, err error) *compute.Error {
 	var (
 		refused *fetch.Refused
 		unknown *fetch.Unknown
@@ -124,22 +125,22 @@ func (o *Others) words(r reference, err error) (kind, text error, hint string) {
 	)
 	switch {
 	case errors.As(err, &refused):
-		return compute.ErrDenied, refused, fetch.Hint
+		return &compute.Error{Kind: compute.ErrDenied, Err: refused, Hint: fetch.Hint}
 	case errors.As(err, &unknown):
-		return compute.ErrUnavailable, unknown, ""
+		return &compute.Error{Kind: compute.ErrUnavailable, Err: unknown}
 	case errors.As(err, &answer):
-		hint, kind = kindOfAnswer(r, answer)
-		return kind, fmt.Errorf("%s answers %d %s", host, answer.StatusCode, http.StatusText(answer.StatusCode)), hint
+		hint, kind := kindOfAnswer(r, answer)
+		return &compute.Error{Kind: kind, Err: fmt.Errorf("%s answers %d %s", host, answer.StatusCode, http.StatusText(answer.StatusCode)), Hint: hint}
 	case errors.As(err, &corrupt), errors.As(err, &content):
-		return compute.ErrFailed, fmt.Errorf("what %s has under this name is no image that can be used here", host), ""
+		return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("what %s has under this name is no image that can be used here", host)}
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return compute.ErrUnavailable, errors.New("there is no room for it"), ""
+		return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("there is no room for it")}
 	case errors.As(err, &ours) && (errors.Is(ours, compute.ErrNotFound) || errors.Is(ours, compute.ErrDenied)):
-		return ours.Kind, fmt.Errorf("%s has no such image, or wants a login", host), ""
+		return &compute.Error{Kind: ours.Kind, Err: fmt.Errorf("%s has no such image, or wants a login", host)}
 	case errors.As(err, &ours) && errors.Is(ours, compute.ErrInvalid):
-		return compute.ErrInvalid, fmt.Errorf("what %s has under this name does not run here", host), ""
+		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("what %s has under this name does not run here", host)}
 	}
-	return compute.ErrUnavailable, fmt.Errorf("%s does not answer as a registry of images does", host), again
+	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("%s does not answer as a registry of images does", host), Hint: again}
 }
 
 // logged is a text from elsewhere, short and on one line.

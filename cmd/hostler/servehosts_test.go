@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -81,7 +82,9 @@ func TestHosts(t *testing.T) {
 		}
 	}
 	socket := filepath.Join(o.dir, "run", "hostler", socketName)
-	own := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", socket) }}}
+	own := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}
 	if status, _, text := asked(t, own, "GET", "http://unix/v1/self", "anything", "", ""); status != http.StatusOK {
 		t.Errorf("by the socket: %d %s", status, text)
 	}

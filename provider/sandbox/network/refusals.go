@@ -16,7 +16,7 @@ import (
 
 // The numbers of the kernel's reports of packets, as in linux/netfilter/nfnetlink_log.h.
 const (
-	reportPacket  = unix.NFNL_SUBSYS_ULOG<<8 | 0
+	reportPacket  = unix.NFNL_SUBSYS_ULOG << 8
 	reportConfig  = unix.NFNL_SUBSYS_ULOG<<8 | 1
 	configCommand = 1 // NFULA_CFG_CMD
 	configMode    = 2 // NFULA_CFG_MODE
