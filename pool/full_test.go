@@ -73,7 +73,7 @@ func TestFullIsTriedByOne(t *testing.T) {
 	inBubble(t, nil, web(func(s *pool.Source) { s.Maximum = 30 }), func(t *testing.T, ctx context.Context, r *rig) {
 		var roomy atomic.Bool
 		var busy, most, tries atomic.Int64
-		began := false
+		var began atomic.Bool
 		r.fail = func(_, op string, _ compute.ID) error {
 			if op != "create" {
 				return nil
@@ -84,7 +84,7 @@ func TestFullIsTriedByOne(t *testing.T) {
 			if roomy.Load() {
 				return nil
 			}
-			if began {
+			if began.Load() {
 				tries.Add(1)
 				most.Store(max(n, most.Load()))
 			}
@@ -98,7 +98,7 @@ func TestFullIsTriedByOne(t *testing.T) {
 			}()
 		}
 		time.Sleep(4 * time.Second)
-		began = true // all that came at once have had their answer
+		began.Store(true) // all that came at once have had their answer
 		time.Sleep(10 * time.Minute)
 		if n := most.Load(); n != 1 {
 			t.Errorf("%d tried at once", n)

@@ -48,7 +48,7 @@ func TestAnotherIsTaken(t *testing.T) {
 		t.Run(fmt.Sprint("served=", served), func(t *testing.T) {
 			m := shownMachine(t)
 			m.program = lookIn(plainPath(t), "hostler")
-			m.source("boxes", "type = sandbox\nreserve = 3\nmaximum = 8\n")
+			m.source("boxes", "type = sandbox\nreserve = 3\nmaximum = 8\n[sandbox]\nshow = "+m.work+"\n") // a ready one shows no other tree
 			if served {
 				m.serving(t)
 				slices.Reverse(m.env) // what stands last counts
@@ -100,7 +100,7 @@ func TestAnotherIsTaken(t *testing.T) {
 				endSandbox(t, m, id)
 			}
 			if out, errs, exit = m.run("run", "boxes", "--", "echo", "it ran"); exit != exitNotBegun || !strings.Contains(errs, dead[2]+": the sandbox has ended") {
-				t.Errorf("of three that have ended: exit status %d, %q %q", exit, out, errs)
+				t.Errorf("of three that have ended, %v: exit status %d, %q %q\n%s", dead, exit, out, errs, m.must("events"))
 			}
 			if got := m.must("status", "boxes", "--query", "in-use"); got != "0\n" {
 				t.Errorf("in use are %q afterwards", got)

@@ -44,7 +44,7 @@ func newLand(t *testing.T, auth string) *land {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(run) })
 	l.env = append(append(os.Environ(), environment(t, l.dir)...), "XDG_RUNTIME_DIR="+run, "PATH="+l.path, "HOSTLER_CONTROLLER=", "HOSTLER_TOKEN=", "PAGE_SECRET=of the page")
-	l.file("home/.config/hostler/sources/box/source.conf", "type = fake\n[fake]\nrun = exec\n")
+	l.file("home/.config/hostler/sources/box/source.conf", "type = fake\n[fake]\nreply = mine\n")
 	l.configure(auth)
 	l.url = startController(t, l.env, l.dir, run, t.Cleanup, "--listen", "127.0.0.1:0", "--no-fill")
 	t.Cleanup(func() { stopKeeper(t, l.env) })

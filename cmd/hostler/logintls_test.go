@@ -128,8 +128,8 @@ func TestLoginTLS(t *testing.T) {
 	name, _ := l.run(user, 0, "", "-C", "/", "acquire", "-s", "box")
 	out, _ = l.run(user, 0, "", "login", "--status")
 	contains(t, out, "certificate")
-	out, _ = l.run(user, 0, "", "run", strings.TrimSpace(name), "--", "echo", "by", "TLS")
-	contains(t, out, "by TLS")
+	out, _ = l.run(user, 0, "", "run", strings.TrimSpace(name), "--", "echo", "mine")
+	contains(t, out, "mine")
 	third := append(l.far("third"), "HOSTLER_CERT="+in("ann.pem"), "HOSTLER_KEY="+in("ann.key"))
 	out, _ = l.run(third, 0, "", "--controller", url, "--ca", "servers.pem", "ssh-config")
 	contains(t, out, "--ca "+in("servers.pem")) // for ssh's command, wherever that runs

@@ -44,7 +44,7 @@ func TestPageSlap(t *testing.T) {
 	chromium(t)
 	t.Setenv("PATH", plainPath(t))
 	m := newMachine(t)
-	m.conf("[slap]\ncomputer = COMP-1\n")
+	m.conf("[slap]\ncomputer = COMP-1\n[fetch]\nallow = loopback\n") // where the release's schema is
 	at, err := url.Parse(startController(t, m.env, m.work, m.runtime(), t.Cleanup, "--listen", "127.0.0.1:0", "--no-fill"))
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,12 @@ func (a *app) showTree(req *compute.Request, start string) {
 func (a *app) hostRooted(name string) (shown []string, ok bool) {
 	if a.remote != nil {
 		s, ok := a.remoteSource(name)
-		return nil, ok && s.Type == "sandbox" && cmp.Or(s.Image, "host") == "host"
+		if cfg, err := a.configuration(); err == nil { // a controller of this machine that reads other files shows other places: then a ready one lacks the tree
+			if own, err := cfg.Source(name); err == nil {
+				shown = shownBy(own)
+			}
+		}
+		return shown, ok && s.Type == "sandbox" && cmp.Or(s.Image, "host") == "host"
 	}
 	cfg, err := a.configuration()
 	if err != nil {

@@ -58,7 +58,7 @@ func TestAskedIsCached(t *testing.T) {
 	do(t, err)
 	acquire := func(image string) compute.Instance {
 		t.Helper()
-		got, err := engine.Acquire(t.Context(), compute.Request{Source: "metal", Owner: "somebody", Count: 1, Image: image})
+		got, err := engine.Acquire(t.Context(), compute.Request{Source: "metal", Owner: "somebody", Own: true, Count: 1, Image: image})
 		do(t, err)
 		var in *compute.Instance
 		do(t, st.View(t.Context(), func(tx compute.Tx) error { in, err = tx.Instance(got[0].Instance); return err }))
@@ -122,7 +122,7 @@ func TestAskedIsCached(t *testing.T) {
 		s.with(uuid(n+1), func(n map[string]any) { n["maintenance"] = true })
 	}
 	for range 3 {
-		if _, err := engine.Acquire(t.Context(), compute.Request{Source: "metal", Owner: "somebody", Count: 2, Image: "new"}); !errors.Is(err, compute.ErrNoCapacity) {
+		if _, err := engine.Acquire(t.Context(), compute.Request{Source: "metal", Owner: "somebody", Own: true, Count: 2, Image: "new"}); !errors.Is(err, compute.ErrNoCapacity) {
 			t.Fatalf("without a node: %v", err)
 		}
 	}

@@ -8,6 +8,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
+// Top is the top of the working tree that a directory is in.
+func Top(dir, home string) string { return top(dir, home) }
+
 // SetStep lets a test look at each step before it is done.
 func (p *Provider) SetStep(f func(string) error) { p.step = f }
 

@@ -19,6 +19,8 @@ import (
 // them has the next one who works there run what it likes. The key `writable` gives them to it all the same.
 var guarded = []struct{ name, why string }{
 	{".git", "git runs hooks, filters and file system monitors that it names, and goes where its links lead"},
+	{".husky", "git runs hooks there where its configuration says so"},
+	{".githooks", "git runs hooks there where its configuration says so"},
 	{".hostler", "hostler reads sources, jobs and hooks there"},
 	{".crcache", "hostler reads sources there"},
 	{".envrc", "direnv runs it for whoever enters the directory"},

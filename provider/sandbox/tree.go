@@ -1,9 +1,12 @@
 package sandbox
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // hostImage is the image that is the host's own root.
@@ -38,18 +41,61 @@ func WorkTree(dir, home string, shown []string) string {
 	return hostImage + ":" + top(dir, home)
 }
 
-// top returns the top of the working tree of git that a directory is in, or the directory. A home is none.
+// top returns the top of the working tree of git that a directory is in, or the directory. A home is none, and neither is what others could have made one: it
+// would show what lies beside.
 func top(dir, home string) string {
 	for at := dir; at != "/" && !below(home, at); at = filepath.Dir(at) {
-		text, err := os.ReadFile(filepath.Join(at, ".git"))
-		if err == nil && strings.Contains(string(text), "/.git/modules/") { // a part of the tree above
+		if !ours(at) {
+			break
+		}
+		text, isTop := gitFile(at)
+		if strings.Contains(text, "/.git/modules/") { // a part of the tree above
 			continue
 		}
-		if _, serr := os.Lstat(filepath.Join(at, ".git")); serr == nil {
+		if isTop {
 			return at
 		}
 	}
 	return dir
+}
+
+// ours reports whether a directory belongs to the caller, and others cannot write to it.
+func ours(dir string) bool {
+	var at unix.Stat_t
+	return unix.Stat(dir, &at) == nil && at.Uid == uint32(os.Geteuid()) && (at.Mode&0o022 == 0 || at.Mode&0o002 == 0 && at.Gid == uint32(os.Getegid()))
+}
+
+// gitFile tells whether a directory is the top of a working tree of git, of the caller's own: .git is a repository, or a file that leads to one, whose text it returns.
+func gitFile(dir string) (text string, isTop bool) {
+	var at unix.Stat_t
+	git := filepath.Join(dir, ".git")
+	if unix.Lstat(git, &at) != nil || at.Uid != uint32(os.Geteuid()) {
+		return "", false
+	}
+	if at.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return "", unix.Lstat(filepath.Join(git, "HEAD"), &at) == nil
+	}
+	text = readSmall(git)
+	return text, strings.HasPrefix(text, "gitdir: ")
+}
+
+// readSmall reads a small regular file; "": it is none. A tree may have anything there, such as a pipe that nobody writes to.
+func readSmall(name string) string {
+	const most = 4096
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	if err != nil {
+		return ""
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > most {
+		return ""
+	}
+	text, err := io.ReadAll(io.LimitReader(f, most))
+	if err != nil {
+		return ""
+	}
+	return string(text)
 }
 
 // treeDirs are the directories of a working tree: it, and what git has of it elsewhere. A tree may name anything there, so it counts only where that names the tree.
@@ -59,17 +105,15 @@ func treeDirs(tree string) []string {
 	}
 	out := []string{tree}
 	link := filepath.Join(tree, ".git")
-	text, err := os.ReadFile(link)
-	rest, ok := strings.CutPrefix(string(text), "gitdir: ")
-	if err != nil || !ok {
+	rest, ok := strings.CutPrefix(readSmall(link), "gitdir: ")
+	if !ok {
 		return out
 	}
 	dir := strings.TrimSpace(rest)
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(tree, dir)
 	}
-	back, err := os.ReadFile(filepath.Join(dir, "gitdir"))
-	if err != nil || filepath.Clean(strings.TrimSpace(string(back))) != link || filepath.Base(filepath.Dir(dir)) != "worktrees" {
+	if filepath.Clean(strings.TrimSpace(readSmall(filepath.Join(dir, "gitdir")))) != link || filepath.Base(filepath.Dir(dir)) != "worktrees" {
 		return out
 	}
 	return append(out, filepath.Dir(filepath.Dir(dir)))
