@@ -53,6 +53,9 @@ func (a *app) hostRooted(name string) (shown []string, ok bool) {
 	if err != nil {
 		return nil, false
 	}
+	if s.Err != nil { // a pool may contain itself
+		return nil, false
+	}
 	if s.Type != "pool" {
 		return shownBy(s), s.Type == "sandbox" && cmp.Or(s.Image, s.Settings["image"], "host") == "host"
 	}

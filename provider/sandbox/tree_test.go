@@ -40,7 +40,9 @@ func TestWorkTree(t *testing.T) {
 		whole bool // the top is found from below
 	}{
 		{"a repository", plant("repository", repository), true},
-		{"a worktree", plant("worktree", func(git string) error { return os.WriteFile(git, []byte("gitdir: /elsewhere/.git/worktrees/x\n"), 0o600) }), true},
+		{"a worktree", plant("worktree", func(git string) error {
+			return os.WriteFile(git, []byte("gitdir: /elsewhere/.git/worktrees/x\n"), 0o600)
+		}), true},
 		{"an empty directory", plant("empty", func(git string) error { return os.Mkdir(git, 0o700) }), false},
 		{"a file that says nothing", plant("file", func(git string) error { return os.WriteFile(git, []byte("x"), 0o600) }), false},
 		{"a pipe", plant("pipe", func(git string) error { return unix.Mkfifo(git, 0o600) }), false},
