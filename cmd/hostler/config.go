@@ -202,5 +202,5 @@ func danger(dangers []config.Danger, path string) (config.Danger, error) {
 	if path == "" {
 		return config.Danger{}, invalid("", "no root of a tree here has anything that needs trust")
 	}
-	return config.Danger{}, invalid("hostler trust show lists those that have", "%s: nothing in it needs trust", path)
+	return config.Danger{}, invalid("go into the tree: hostler -C DIR trust; its root is DIR/.hostler", "%s: it is no root that waits for approval and that is read from here", path)
 }
