@@ -5,7 +5,7 @@ import "github.com/hostler-project/hostler/compute"
 // A Who says who may set a field.
 type Who string
 
-// Who may set a field of a request.
+// The callers that may set a field of a request.
 const (
 	Caller Who = "anyone who may take leases"
 	ByKey  Who = "the owner; others as a key of the source allows"

@@ -46,7 +46,7 @@ type kind struct {
 	dear  bool // so does opening a connection: the keeper has it open already, or keeps it open for the next command
 
 	here  bool // its computers are made on this machine, and have no GPUs
-	binds bool // the size in its section is what each computer gets at most, whoever asks
+	binds bool // the size in its section is the most that each computer gets, the owner's too
 	grows bool // a computer is made as large as a request asks for
 }
 

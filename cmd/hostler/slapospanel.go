@@ -34,7 +34,7 @@ func publicDirectory(f *cfg.File) (string, error) {
 	return "", nil
 }
 
-// readFetch reads where the page leads to, beside the internet. A master that only this machine's users reach, and which asks nobody who he is, leads them to this
+// readFetch reads where the page leads to, beside the internet. A master that only this machine's users reach, and which asks for no certificate, leads them to this
 // machine and its neighbours: they come there by themselves.
 func (o *slaposProxy) readFetch(f *cfg.File) error {
 	for key, to := range map[string]*fetch.Rules{"fetch_allow": &o.allow, "fetch_deny": &o.deny} {

@@ -122,7 +122,7 @@ func saying(guid string, addresses ...string) slap.Dictionary {
 }
 
 // TestSlaposMasterLeadsNowhereWithin: a node may say that it has any address. By the page's way to instances nobody comes to this machine, to a metadata service or to
-// an inner host, whoever asks, an instance of one's own there or not.
+// an inner host, for no user, with an instance of their own there or without.
 func TestSlaposMasterLeadsNowhereWithin(t *testing.T) {
 	port, reached := secretEverywhere(t)
 	for _, mode := range []string{"required", "optional"} {
@@ -174,7 +174,7 @@ func TestSlaposMasterLeadsToOnesOwn(t *testing.T) {
 	}
 }
 
-// TestSlaposPanelForThisMachine: a master that asks nobody who he is, for this machine alone, leads its users to this machine.
+// TestSlaposPanelForThisMachine: a master that asks for no certificate, for this machine alone, leads its users to this machine.
 func TestSlaposPanelForThisMachine(t *testing.T) {
 	port, _ := secretEverywhere(t)
 	url, end := proxied(t, proxyConfiguration(t, proxyFile), &slaposProxy{})

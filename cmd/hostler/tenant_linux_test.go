@@ -28,7 +28,8 @@ type tenancy struct {
 	inner  *httptest.Server
 }
 
-// newTenancy serves sources of all types to a project, each of which could show the controller's own files to whoever may choose what it is made of.
+// newTenancy serves sources of all types to a project. Each could show the controller's own files to a user who may choose
+// what it is made of.
 func newTenancy(t *testing.T) *tenancy {
 	t.Helper()
 	if os.Getuid() != 0 {

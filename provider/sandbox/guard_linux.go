@@ -23,7 +23,7 @@ var guarded = []struct{ name, why string }{
 	{".githooks", "git runs hooks there where its configuration says so"},
 	{".hostler", "hostler reads sources, jobs and hooks there"},
 	{".crcache", "hostler reads sources there"},
-	{".envrc", "direnv runs it for whoever enters the directory"},
+	{".envrc", "direnv runs it when a user enters the directory"},
 	{".vscode", "editors take tasks and programs to run from it"},
 	{".idea", "editors take tasks and programs to run from it"},
 	{".devcontainer", "editors run its commands on this machine before there is a container"},

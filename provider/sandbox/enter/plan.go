@@ -33,7 +33,7 @@ type Plan struct {
 	Env      map[string]string // of every command
 	Dir      string            // where commands start
 	NProc    int64             // most processes, where no control group counts them; 0: as it is
-	PIDs     int64             // most processes, whoever counts them
+	PIDs     int64             // most processes and threads
 	PTYs     int64             // most terminals; 0: as many as the machine has
 	AIO      bool              // contexts of asynchronous input and output may be made
 	Shared   bool              // it has the user id of somebody outside, an ordinary user
