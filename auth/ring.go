@@ -19,8 +19,10 @@ type RingOptions struct {
 	Life    time.Duration // of a token that asks for none; 0: 90 days
 	MaxLife time.Duration // the longest that may be asked for; 0: a year
 	Fresh   time.Duration // how long a token is taken for good without asking the store again, so that what another controller revoked ends; 0: 2 s
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Reserved tells the names of those who are somebody by being the machine's, such as the controller's own user. nil: none.
+	Reserved func(name string) bool
+	Now      func() time.Time
+	Log      *slog.Logger
 }
 
 // Ring makes tokens, and knows who comes with one. All methods may be called at once.

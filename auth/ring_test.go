@@ -40,7 +40,7 @@ func newRig(t testing.TB) *rig {
 
 // another is a ring of another controller on the same store.
 func (r *rig) another() *auth.Ring {
-	return auth.NewRing(r.store, auth.RingOptions{Members: r.members, Now: func() time.Time { return *r.now.Load() }})
+	return auth.NewRing(r.store, auth.RingOptions{Members: r.members, Reserved: func(name string) bool { return name == "root" }, Now: func() time.Time { return *r.now.Load() }})
 }
 
 func (r *rig) members(name string, groups []string) (auth.Role, map[string]auth.Role) {
@@ -308,6 +308,8 @@ func TestGivesNoMore(t *testing.T) {
 		{"nothing", ann, auth.Token{Owner: "ann", Bound: true, Project: "c"}, compute.ErrInvalid},
 		{"nothing that he may there", ann, auth.Token{Owner: "ann", Bound: true, Project: "b", Only: auth.Take}, compute.ErrInvalid},
 		{"an administrator for another", root, auth.Token{Owner: "bob"}, nil},
+		{"an administrator for root", auth.Principal{Name: "adam", Everywhere: auth.Administrator}, auth.Token{Owner: "root"}, compute.ErrDenied},
+		{"the controller's own user for root", auth.Principal{Name: "svc", Own: true, Everywhere: auth.Administrator}, auth.Token{Owner: "root"}, nil},
 		{"a weak token's more", weak, auth.Token{Owner: "ann"}, compute.ErrDenied},
 		{"a weak token's same", weak, auth.Token{Owner: "ann", Role: auth.User}, nil},
 		{"beyond permissions", seer, auth.Token{Owner: "ann", Only: auth.See | auth.Use}, compute.ErrDenied},

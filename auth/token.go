@@ -105,6 +105,9 @@ func (k *Ring) Check(maker Principal, t *Token) error {
 	if t.Owner != maker.Name && !maker.Admin() {
 		return wrong("only administrators make tokens for others")
 	}
+	if t.Owner != maker.Name && !maker.Own && k.opt.Reserved != nil && k.opt.Reserved(t.Owner) {
+		return wrong("%q is the controller's own user, root or a namespace, and nobody else makes tokens in such a name", t.Owner)
+	}
 	if maker.Source != "" && t.Source != maker.Source {
 		return wrong("the token that you come with is for the source %s alone, so one that you make has to be, too", maker.Source)
 	}

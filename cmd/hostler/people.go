@@ -127,7 +127,7 @@ func (k *controller) openAuth() error {
 	if err != nil {
 		return err
 	}
-	k.tokens = auth.NewRing(k.app.store, auth.RingOptions{Members: k.members, Life: said.TokenLife, MaxLife: said.TokenMaxLife, Log: k.app.log})
+	k.tokens = auth.NewRing(k.app.store, auth.RingOptions{Members: k.members, Reserved: reserved, Life: said.TokenLife, MaxLife: said.TokenMaxLife, Log: k.app.log})
 	k.audit = auth.NewLog(k.app.store, auth.AuditOptions{Keep: said.AuditKeep, Log: k.app.log})
 	k.limits = auth.NewLimits(auth.LimitOptions{Requests: said.Requests, RequestBurst: said.RequestBurst, AtOnce: said.AtOnce, Failures: said.Failures, FailureBurst: said.FailureBurst})
 	for _, p := range k.now.Load().people.projects {
