@@ -88,6 +88,6 @@ func (v Instance) Compute() (compute.Instance, *compute.Lease) {
 
 // HoldRequest keeps instances aside.
 type HoldRequest struct {
-	Names  []string `json:"names" minItems:"1" doc:"of instances, or of their leases"`
+	Names  []string `json:"names" minItems:"1" maxItems:"100000" doc:"of instances, or of their leases"`
 	Reason string   `json:"reason,omitempty" maxLength:"1000" doc:"why, for people to read"`
 }

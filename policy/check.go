@@ -106,7 +106,7 @@ func amount(what, of string, part func(compute.Amount) float64, say func(float64
 	}
 }
 
-// How many instances one request may ask for: all that it is given is one transaction, in which nobody else has a turn.
+// How many instances one request may ask for, or name: all of it is one transaction, in which nobody else has a turn.
 const (
 	mostOfOthers = 1000
 	mostOfOwner  = 100_000
@@ -122,6 +122,19 @@ func several(req compute.Request, s Source, _ Limits) error {
 		return large(s, fmt.Errorf("%d asked for, and one request may ask for %d", req.Count, most), "ask several times")
 	}
 	return nil
+}
+
+// Names says why a request may not name so many leases or instances at once, or nil: all are given back, or held, in one
+// transaction. own: the owner asks.
+func Names(own bool, n int) error {
+	most := mostOfOthers
+	if own {
+		most = mostOfOwner
+	}
+	if n <= most {
+		return nil
+	}
+	return &compute.Error{Kind: compute.ErrTooLarge, Err: fmt.Errorf("%d names, and one request may have %d", n, most), Hint: "ask several times"}
 }
 
 func denied(s Source, err error, hint string) error {

@@ -208,7 +208,7 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 		p.desk.leave(taken...)
 		units, taken, worn = nil, nil, nil
 		now := time.Now()
-		d := &draw{p: p, tx: tx, now: now, skip: skip, cached: req.CachedOnly, fresh: req.New || choiceOf(req) != choice{}, least: sizeOf(req), most: req.MaxPrice, choice: choiceOf(req), asks: wantOf(sizeOf(req), choiceOf(req), req.MaxPrice), hooked: hooked, checked: checked, byHooks: byHooks, records: map[*source]*compute.SourceRecord{}}
+		d := &draw{p: p, tx: tx, now: now, ended: ctx.Err, skip: skip, cached: req.CachedOnly, fresh: req.New || choiceOf(req) != choice{}, least: sizeOf(req), most: req.MaxPrice, choice: choiceOf(req), asks: wantOf(sizeOf(req), choiceOf(req), req.MaxPrice), hooked: hooked, checked: checked, byHooks: byHooks, records: map[*source]*compute.SourceRecord{}}
 		defer func() { worn = d.worn }()
 		r, err := d.record(s)
 		if err != nil {

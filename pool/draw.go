@@ -81,9 +81,10 @@ type draw struct {
 	queued  bool            // for somebody who waits in the queue
 	tried   map[trial]bool  // what there was no room for, and another request tries whether there is now
 	hitches map[int64][]hitch
-	of      *made // only what is of it is picked; nil: anything
-	passes  bool  // it has passed over a ready instance that is elsewhere
-	small   int   // so many ready ones are too small
+	of      *made        // only what is of it is picked; nil: anything
+	passes  bool         // it has passed over a ready instance that is elsewhere
+	small   int          // so many ready ones are too small
+	ended   func() error // why nobody waits for this any more, or nil; nil itself: somebody does
 }
 
 // trial is whether somebody finds out if there is room again for what a source gives, since a time, for a want.
@@ -382,6 +383,9 @@ func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(
 	var units []*unit
 	d.wrote = d.wrote || n > 0
 	for range n {
+		if d.ended != nil && d.ended() != nil {
+			return nil, d.ended()
+		}
 		id, err := d.newID(s)
 		if err != nil || id == "" {
 			return units, err

@@ -226,6 +226,9 @@ func (p *Pool) shelve(tx compute.Tx, u *unit) error {
 func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names ...compute.ID) error {
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		for _, name := range names {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			i, l, err := p.lookUp(tx, who, string(name))
 			if err != nil {
 				return err

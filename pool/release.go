@@ -26,6 +26,9 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 		var other []*compute.Instance
 		seen := map[string]bool{}
 		for _, name := range names {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			i, l, err := p.releasable(tx, who, opt, name)
 			if err != nil {
 				return err

@@ -166,10 +166,12 @@ func (s *server) stranger(w http.ResponseWriter, r *http.Request, route right, n
 	}
 	a := s.begin(r, route.id, auth.Principal{From: from})
 	next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), actKey{}, a)))
-	if a.Outcome == "denied" {
+	seen, ok := w.(*answered)
+	refused := a.Outcome == "denied" || ok && seen.status >= 400 && seen.status < 500
+	if refused {
 		s.Limits.Failed(from)
 	}
-	if seen, ok := w.(*answered); ok && (a.Who != "" || a.Outcome == "denied") {
+	if ok && (a.Who != "" || refused) {
 		s.end(a, seen.status)
 	}
 }

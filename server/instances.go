@@ -147,6 +147,9 @@ func (s *server) hold(ctx context.Context, in *struct {
 		err = &compute.Error{Kind: compute.ErrDenied, Err: errors.New("a lease's own token cannot have its instance held")}
 	}
 	if err == nil {
+		err = mayName(ctx, in.Body.Names)
+	}
+	if err == nil {
 		names := ids(in.Body.Names)
 		s.aboutThese(ctx, in.Body.Names)
 		because(ctx, in.Body.Reason)

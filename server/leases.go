@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/policy"
 )
 
 // leaseAnswer is one lease.
@@ -128,6 +129,9 @@ func (s *server) releaseMany(ctx context.Context, in *struct {
 }) (*struct{}, error) {
 	w, err := who(ctx, in.Any, in.Token, auth.Release)
 	if err == nil {
+		err = mayName(ctx, in.Body.Names)
+	}
+	if err == nil {
 		names := ids(in.Body.Names)
 		s.aboutThese(ctx, in.Body.Names)
 		err = s.acted(ctx, w, s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Body.Force, Discard: in.Body.Discard, Ended: in.Body.Ended}, names...), names...)
@@ -169,6 +173,12 @@ func (s *server) use(ctx context.Context, in *struct {
 		return nil, s.fault(ctx, s.acted(ctx, w, err, compute.ID(in.Lease)))
 	}
 	return &leaseAnswer{api.NewLease(l)}, nil
+}
+
+// mayName says why the asker may not name so many at once, or nil.
+func mayName(ctx context.Context, names []string) error {
+	p := asker(ctx)
+	return policy.Names(p.Own && p.Admin(), len(names))
 }
 
 func ids(names []string) []compute.ID {

@@ -38,6 +38,7 @@ type Sessions interface {
 
 const (
 	tripLife  = 10 * time.Minute // for which a browser may be at the provider's page
+	maxProof  = 64 << 10         // bytes of what a stranger shows
 	exchanges = 16               // sign-ins at once: strangers may ask for them, and each may be a question to the provider
 )
 
@@ -62,7 +63,7 @@ func (s *server) login(mux *http.ServeMux) {
 		return &struct{ Body api.SignIn }{out}, nil
 	})
 	huma.Register(s.api, huma.Operation{
-		OperationID: "sign-in", Extensions: needs(auth.Anyone), Method: http.MethodPost, Path: "/v1/login", Summary: "Show what the provider says, and get a token", Tags: []string{"people"},
+		OperationID: "sign-in", Extensions: needs(auth.Anyone), Method: http.MethodPost, Path: "/v1/login", MaxBodyBytes: maxProof, Summary: "Show what the provider says, and get a token", Tags: []string{"people"},
 		Description: "The ID token is that of the client of GET /v1/login, was given within the last 10 minutes, and is good once.",
 		Security:    []map[string][]string{{}}, Errors: []int{400, 403, 429, 503},
 	}, func(ctx context.Context, in *struct{ Body api.Proof }) (*struct{ Body api.Session }, error) {
